@@ -1,0 +1,94 @@
+# What to type. The README's commands, continuous integration and these targets are the same thing.
+# Needed: Go, make, git; make test installs the rest (scripts/tools.sh, scripts/install-test-deps.sh).
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+
+BINARIES := lockbox jit-evaluator lockbox-orchestrator notifier audit-projector
+LINT := .cache/bin/golangci-lint
+
+# Every module of go.work, as package patterns.
+PACKAGES = $(shell go list -m -f '{{.Dir}}/...')
+# Nothing that was cached counts in CI: the end-to-end tests use programs that the go command does not know about.
+TEST_FLAGS ?= $(if $(CI),-count=1)
+ARGS ?=
+FUZZ_TIME ?= 20s
+
+##@ Use it
+.PHONY: help run build images
+help: ## this list
+	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z][a-z-]*:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: build-lockbox ## run everything in one process, with two demo tenants (ARGS="--data DIR" to keep it elsewhere)
+	exec bin/lockbox up --demo $(ARGS)
+
+build: $(addprefix build-,$(BINARIES)) ## build all programs into bin/
+
+.PHONY: $(addprefix build-,$(BINARIES))
+$(addprefix build-,$(BINARIES)): build-%:
+	@CGO_ENABLED=0 go build -trimpath -o bin/$* ./services/$*/cmd/$*
+
+images: ## build the container images, FROM scratch, for docker-compose.yml
+	@scripts/images.sh $(BINARIES)
+
+##@ Check it
+.PHONY: test bench fuzz deps tools check-format vet lint check-generated check-modules check-shape go-test compose-test
+test: deps check-format vet lint check-generated check-modules check-shape go-test compose-test ## everything that CI runs; installs what it needs
+
+bench: ## measure stages and the whole workflow beside the bare floor of the same run
+	@go run ./services/lockbox/cmd/lockbox-bench $(ARGS)
+
+fuzz: ## run each fuzz target for FUZZ_TIME (20s)
+	@scripts/fuzz.sh $(FUZZ_TIME)
+
+compose-test: ## bring the compose stack up, carry a request through it, take it down
+	@scripts/compose-test.sh
+
+lint: tools ## golangci-lint over every module
+	@echo "==> golangci-lint"
+	@$(LINT) run --allow-parallel-runners $(PACKAGES)
+
+deps: tools
+	@echo "==> system packages for the tests"
+	@scripts/install-test-deps.sh
+
+tools:
+	@echo "==> tools"
+	@scripts/tools.sh
+
+check-format:
+	@echo "==> formatting"
+	@unformatted=$$(git ls-files -z --cached --others --exclude-standard -- '*.go' | xargs -0 -r ls -d 2>/dev/null | xargs -r gofmt -l); \
+	if [ -n "$$unformatted" ]; then echo "not formatted (run gofmt -w):"; echo "$$unformatted"; exit 1; fi
+
+vet:
+	@echo "==> go vet"
+	@go vet $(PACKAGES)
+
+check-generated: tools
+	@echo "==> protobuf: lint, generated code, breaking changes"
+	@scripts/generate.sh --check
+
+check-modules:
+	@echo "==> each module by itself"
+	@scripts/check-modules.sh
+
+# Its own step, uncached: it reads the whole tree, which the go command's test cache does not know.
+check-shape:
+	@echo "==> where code lives"
+	@go test -count=1 ./pkg/archtest
+
+go-test:
+	@echo "==> tests"
+	@go test -race -shuffle=on -timeout 30m $(TEST_FLAGS) $(PACKAGES)
+
+##@ Change it
+.PHONY: generate clean
+generate: tools ## generate the Go code of proto/
+	@scripts/generate.sh
+
+clean: ## remove what was built (tools stay in the user's cache, data in .lockbox)
+	rm -rf bin .cache artefacts

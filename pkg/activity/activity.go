@@ -1,0 +1,91 @@
+// Package activity is how the audit log reads: for each kind of event the name under which the activity log lists it
+// (R39), a sentence in plain English, and what it concerns. It is pure.
+package activity
+
+import (
+	"slices"
+	"strings"
+
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+)
+
+// Type is the name of the event's fact, such as "CustomerApproved"; empty if it holds none that is known.
+func Type(e *lockboxv1.Event) string {
+	m := e.ProtoReflect()
+	if field := m.WhichOneof(factOneof); field != nil {
+		return string(field.Message().Name())
+	}
+	return ""
+}
+
+var factOneof = (*lockboxv1.Event)(nil).ProtoReflect().Descriptor().Oneofs().ByName("fact")
+
+// Describe returns the activity log's name of what happened, and one sentence about it. Both are empty if the event
+// holds no fact that is known.
+func Describe(e *lockboxv1.Event) (action, summary string) {
+	row, known := byType[Type(e)]
+	if !known {
+		return "", ""
+	}
+	return row.action, row.say(e)
+}
+
+// Types lists the facts that a filter by action means: a fact's own name, or the activity log's name of it in upper or
+// lower case. None: there is no such action.
+func Types(filter string) []string {
+	var types []string
+	for _, row := range table {
+		if row.typ == filter || strings.EqualFold(row.action, filter) {
+			types = append(types, row.typ)
+		}
+	}
+	return types
+}
+
+// Actions lists the activity log's names, as they follow each other in the life of a request.
+func Actions() []string {
+	actions := make([]string, len(table))
+	for i, row := range table {
+		actions[i] = row.action
+	}
+	return slices.Compact(actions)
+}
+
+// Entry is the event, stored at this sequence, as a timeline shows it.
+func Entry(sequence uint64, e *lockboxv1.Event) *lockboxv1.TimelineEntry {
+	action, summary := Describe(e)
+	return &lockboxv1.TimelineEntry{
+		Sequence: sequence, Time: e.GetTime(), Type: Type(e), Action: action, Actor: e.GetActor(), Summary: summary,
+	}
+}
+
+// Concern is what an event is about, as far as the event itself says. What it leaves out, such as the subscription of a
+// denied request, stands in earlier events of the same aggregate.
+type Concern struct {
+	RequestID      string
+	SubscriptionID string
+	ResourceIDs    []string
+}
+
+// Concerned reads what the event is about.
+func Concerned(e *lockboxv1.Event) Concern {
+	c := Concern{RequestID: e.GetCorrelationId()}
+	switch e.GetKind() {
+	case "request":
+		c.RequestID = e.GetAggregateId()
+	case "subscription":
+		c.SubscriptionID = e.GetAggregateId()
+	}
+	switch f := e.GetFact().(type) {
+	case *lockboxv1.Event_AccessRequested:
+		c.SubscriptionID = f.AccessRequested.GetIntent().GetSubscriptionId()
+		c.ResourceIDs = f.AccessRequested.GetIntent().GetResourceIds()
+	case *lockboxv1.Event_CustomerApproved:
+		c.ResourceIDs = f.CustomerApproved.GetResourceIds()
+	case *lockboxv1.Event_AccessGranted:
+		c.ResourceIDs = f.AccessGranted.GetResourceIds()
+	case *lockboxv1.Event_TicketOpened:
+		c.SubscriptionID = f.TicketOpened.GetSubscriptionId()
+	}
+	return c
+}

@@ -1,0 +1,210 @@
+package activity_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/openlockbox/lockbox/pkg/activity"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+var (
+	noon = timestamppb.New(time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC))
+	erin = &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_PROVIDER, Employer: "Nimbus Cloud", Person: &lockboxv1.Person{Subject: "erin", DisplayName: "Erin Ellis"}}
+	otto = &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_TENANT, Person: &lockboxv1.Person{Subject: "otto", DisplayName: "Otto Owens"}}
+)
+
+// everyFact returns an empty event of each kind that the contract knows.
+func everyFact() map[string]*lockboxv1.Event {
+	events := map[string]*lockboxv1.Event{}
+	fields := new(lockboxv1.Event).ProtoReflect().Descriptor().Oneofs().ByName("fact").Fields()
+	for i := range fields.Len() {
+		e := &lockboxv1.Event{Tenant: "meadowbank", Kind: "request", AggregateId: "id", Time: noon}
+		field := fields.Get(i)
+		e.ProtoReflect().Set(field, protoreflect.ValueOfMessage(e.ProtoReflect().NewField(field).Message()))
+		events[string(field.Message().Name())] = e
+	}
+	return events
+}
+
+func TestEveryFactHasANameAndASentence(t *testing.T) {
+	seen := map[string]string{}
+	for typ, e := range everyFact() {
+		if got := activity.Type(e); got != typ {
+			t.Errorf("%s: Type is %q", typ, got)
+		}
+		for _, by := range []*lockboxv1.Actor{nil, {Side: lockboxv1.Side_SIDE_SYSTEM, Service: "lockbox-orchestrator"}, erin} {
+			e.Actor = by
+			action, summary := activity.Describe(e)
+			if action == "" || !strings.HasSuffix(summary, ".") || strings.Contains(summary, "%!") || strings.Contains(summary, "\n") {
+				t.Errorf("%s: action %q, summary %q", typ, action, summary)
+			}
+			seen[action] = typ
+		}
+		action, _ := activity.Describe(e)
+		if !slices.Contains(activity.Actions(), action) {
+			t.Errorf("%s: %q is not among the actions", typ, action)
+		}
+		for _, filter := range []string{typ, action, strings.ToUpper(action), strings.ToLower(action)} {
+			if got := activity.Types(filter); !slices.Equal(got, []string{typ}) {
+				t.Errorf("filter %q means %v, want %s", filter, got, typ)
+			}
+		}
+	}
+	if len(seen) != len(activity.Actions()) || len(seen) != len(everyFact()) {
+		t.Errorf("%d names for %d facts, %d listed", len(seen), len(everyFact()), len(activity.Actions()))
+	}
+}
+
+func TestTheReferencesOwnNames(t *testing.T) {
+	for typ, want := range map[string]string{
+		"CustomerNotified": "Create Lockbox Request", "CustomerApproved": "Approve Lockbox Request",
+		"CustomerDenied": "Deny Lockbox Request", "RequestExpired": "Lockbox Request Expiry", "RequestWithdrawn": "Cancel Lockbox Request",
+	} {
+		if got, _ := activity.Describe(everyFact()[typ]); got != want {
+			t.Errorf("%s is called %q, want %q (R39)", typ, got, want)
+		}
+	}
+}
+
+func TestWhatIsNotKnownHasNoName(t *testing.T) {
+	if got := activity.Types("Approve Everything"); got != nil {
+		t.Errorf("an unknown action means %v", got)
+	}
+	for _, e := range []*lockboxv1.Event{nil, {}} {
+		if action, summary := activity.Describe(e); action != "" || summary != "" {
+			t.Errorf("an event without a fact is described as %q, %q", action, summary)
+		}
+	}
+}
+
+func TestSentences(t *testing.T) {
+	approver := func(name string) *lockboxv1.Approver {
+		return &lockboxv1.Approver{Person: &lockboxv1.Person{DisplayName: name}}
+	}
+	for _, row := range []struct {
+		want  string
+		event *lockboxv1.Event
+	}{
+		{
+			"Erin Ellis (Nimbus Cloud) asked for access (compute/virtual-machines, memory-dump) to 2 resources.",
+			&lockboxv1.Event{Actor: erin, Fact: &lockboxv1.Event_AccessRequested{AccessRequested: &lockboxv1.AccessRequested{Intent: &lockboxv1.AccessIntent{
+				ResourceType: "compute/virtual-machines", Scenario: "memory-dump", ResourceIds: []string{"a", "b"},
+			}}}},
+		},
+		{
+			"Otto Owens approved access to 1 resource for 4 hours.",
+			&lockboxv1.Event{Actor: otto, Fact: &lockboxv1.Event_CustomerApproved{CustomerApproved: &lockboxv1.CustomerApproved{
+				Duration: durationpb.New(4 * time.Hour), ResourceIds: []string{"a"},
+			}}},
+		},
+		{
+			"Otto Owens denied access: “Not this week. Ask again on Monday.”.",
+			&lockboxv1.Event{Actor: otto, Fact: &lockboxv1.Event_CustomerDenied{CustomerDenied: &lockboxv1.CustomerDenied{
+				Reason: "Not this week.\n\tAsk again on Monday.",
+			}}},
+		},
+		{
+			"The customer was notified: Grace, Otto and Fleur can decide until 2026-03-02 12:00:00 UTC, and 2 of them must agree.",
+			&lockboxv1.Event{Fact: &lockboxv1.Event_CustomerNotified{CustomerNotified: &lockboxv1.CustomerNotified{
+				Approvers: []*lockboxv1.Approver{approver("Grace"), approver("Otto"), approver("Fleur")}, RequiredApprovals: 2, ExpiresAt: noon,
+			}}},
+		},
+		{
+			"The customer was notified: a, b, c, d, e and 2 others can decide until 2026-03-02 12:00:00 UTC.",
+			&lockboxv1.Event{Fact: &lockboxv1.Event_CustomerNotified{CustomerNotified: &lockboxv1.CustomerNotified{
+				Approvers: []*lockboxv1.Approver{approver("a"), approver("b"), approver("c"), approver("d"), approver("e"), approver("f"), approver("g")}, ExpiresAt: noon,
+			}}},
+		},
+		{
+			"Access to 1 resource began and lasts until 2026-03-02 12:00:00 UTC, without asking the customer, because the tenant has not switched Lockbox on.",
+			&lockboxv1.Event{Fact: &lockboxv1.Event_AccessGranted{AccessGranted: &lockboxv1.AccessGranted{
+				EndsAt: noon, ResourceIds: []string{"a"}, Waiver: lockboxv1.Waiver_WAIVER_LOCKBOX_NOT_ENABLED,
+			}}},
+		},
+		{
+			"Otto Owens made Erin Ellis eligible as Owner of subscription prod, until 2026-03-02 12:00:00 UTC.",
+			&lockboxv1.Event{Actor: otto, Kind: "subscription", AggregateId: "prod", Fact: &lockboxv1.Event_RoleAssigned{RoleAssigned: &lockboxv1.RoleAssigned{
+				Assignment: &lockboxv1.RoleAssignment{Person: erin.GetPerson(), Role: lockboxv1.Role_ROLE_OWNER, EligibleOnly: true, ExpiresAt: noon},
+			}}},
+		},
+		{
+			"Erin Ellis (Nimbus Cloud) handed ticket T-1 on to the team storage: “knows the disks”.",
+			&lockboxv1.Event{Actor: erin, AggregateId: "T-1", Fact: &lockboxv1.Event_TicketReassigned{TicketReassigned: &lockboxv1.TicketReassigned{
+				Team: "storage", Reason: "knows the disks",
+			}}},
+		},
+	} {
+		if _, got := activity.Describe(row.event); got != row.want {
+			t.Errorf("got  %s\nwant %s", got, row.want)
+		}
+	}
+}
+
+func TestASentenceRepeatsOnlyTheBeginningOfALongText(t *testing.T) {
+	e := &lockboxv1.Event{Actor: otto, Fact: &lockboxv1.Event_QuestionAsked{QuestionAsked: &lockboxv1.QuestionAsked{Text: strings.Repeat("花", 4000)}}}
+	_, summary := activity.Describe(e)
+	if n := utf8.RuneCountInString(summary); n > 200 || !utf8.ValidString(summary) || !strings.Contains(summary, "…") {
+		t.Errorf("%d characters: %s", n, summary)
+	}
+}
+
+func TestConcerned(t *testing.T) {
+	intent := &lockboxv1.AccessIntent{SubscriptionId: "prod", ResourceIds: []string{"/subscriptions/prod/vm1"}}
+	for name, row := range map[string]struct {
+		event *lockboxv1.Event
+		want  activity.Concern
+	}{
+		"a request's beginning": {
+			&lockboxv1.Event{Kind: "request", AggregateId: "r1", Fact: &lockboxv1.Event_AccessRequested{AccessRequested: &lockboxv1.AccessRequested{Intent: intent}}},
+			activity.Concern{RequestID: "r1", SubscriptionID: "prod", ResourceIDs: intent.GetResourceIds()},
+		},
+		"a later event of it": {
+			&lockboxv1.Event{Kind: "request", AggregateId: "r1", Fact: &lockboxv1.Event_CustomerDenied{CustomerDenied: &lockboxv1.CustomerDenied{}}},
+			activity.Concern{RequestID: "r1"},
+		},
+		"a narrowed approval": {
+			&lockboxv1.Event{Kind: "request", AggregateId: "r1", Fact: &lockboxv1.Event_CustomerApproved{CustomerApproved: &lockboxv1.CustomerApproved{ResourceIds: []string{"x"}}}},
+			activity.Concern{RequestID: "r1", ResourceIDs: []string{"x"}},
+		},
+		"a report about it": {
+			&lockboxv1.Event{Kind: "delivery", AggregateId: "d1", CorrelationId: "r1", Fact: &lockboxv1.Event_NotificationSent{NotificationSent: &lockboxv1.NotificationSent{}}},
+			activity.Concern{RequestID: "r1"},
+		},
+		"a subscription's role": {
+			&lockboxv1.Event{Kind: "subscription", AggregateId: "prod", Fact: &lockboxv1.Event_RoleRemoved{RoleRemoved: &lockboxv1.RoleRemoved{}}},
+			activity.Concern{SubscriptionID: "prod"},
+		},
+		"a tenant's role": {
+			&lockboxv1.Event{Kind: "tenant", AggregateId: "meadowbank", Fact: &lockboxv1.Event_RoleRemoved{RoleRemoved: &lockboxv1.RoleRemoved{}}},
+			activity.Concern{},
+		},
+		"a ticket": {
+			&lockboxv1.Event{Kind: "ticket", AggregateId: "T-1", Fact: &lockboxv1.Event_TicketOpened{TicketOpened: &lockboxv1.TicketOpened{SubscriptionId: "prod"}}},
+			activity.Concern{SubscriptionID: "prod"},
+		},
+	} {
+		got := activity.Concerned(row.event)
+		if got.RequestID != row.want.RequestID || got.SubscriptionID != row.want.SubscriptionID || !slices.Equal(got.ResourceIDs, row.want.ResourceIDs) {
+			t.Errorf("%s: %+v, want %+v", name, got, row.want)
+		}
+	}
+}
+
+func TestAnEntryIsTheEventAtItsPlace(t *testing.T) {
+	e := everyFact()["CustomerDenied"]
+	e.Actor = otto
+	want := &lockboxv1.TimelineEntry{
+		Sequence: 7, Time: noon, Type: "CustomerDenied", Action: "Deny Lockbox Request", Actor: otto, Summary: "Otto Owens denied access.",
+	}
+	if got := activity.Entry(7, e); !proto.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}

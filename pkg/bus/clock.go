@@ -1,0 +1,102 @@
+package bus
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/openlockbox/lockbox/pkg/refusal"
+)
+
+const (
+	maxSkew       = 2 * time.Second
+	clockInterval = time.Minute
+	// clockStale is how old the last good check may be: two checks may fail.
+	clockStale   = 3*clockInterval + 10*time.Second
+	clockTimeout = 5 * time.Second
+)
+
+// CheckClock asks the bus for the time. The skew is positive if this machine's clock is behind the bus; it is exact to
+// half of the round trip.
+func CheckClock(ctx context.Context, nc *nats.Conn) (skew time.Duration, err error) {
+	ctx, cancel := context.WithTimeout(ctx, clockTimeout)
+	defer cancel()
+	before := time.Now()
+	reply, err := nc.RequestWithContext(ctx, "$JS.API.STREAM.INFO."+StreamEvents, nil)
+	if err != nil {
+		return 0, fmt.Errorf("bus: ask for the time: %w", err)
+	}
+	middle := before.Add(time.Since(before) / 2)
+	var info struct {
+		Time time.Time `json:"ts"`
+	}
+	if err := json.Unmarshal(reply.Data, &info); err != nil {
+		return 0, fmt.Errorf("bus: ask for the time: %w", err)
+	}
+	if info.Time.IsZero() {
+		return 0, fmt.Errorf("bus: the answer tells no time: %s", reply.Data)
+	}
+	return info.Time.Sub(middle), nil
+}
+
+// Clock watches whether this machine's clock agrees with the bus. Deadlines are decided by the local clock, so whoever
+// is more than two seconds off refuses to decide. The zero value is not healthy; start it with Watch.
+type Clock struct {
+	mu      sync.Mutex
+	skew    time.Duration
+	checked time.Time
+	err     error
+}
+
+// Watch checks at once and then every minute until ctx ends. It returns the first check's result, and goes on whatever
+// that was.
+func (c *Clock) Watch(ctx context.Context, nc *nats.Conn) error {
+	c.check(ctx, nc)
+	go func() {
+		tick := time.NewTicker(clockInterval)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				c.check(ctx, nc)
+			}
+		}
+	}()
+	return c.Healthy()
+}
+
+func (c *Clock) check(ctx context.Context, nc *nats.Conn) {
+	skew, err := CheckClock(ctx, nc)
+	c.set(skew, err, time.Now())
+}
+
+func (c *Clock) set(skew time.Duration, err error, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.err = err
+	if err == nil {
+		c.skew, c.checked = skew, now
+	}
+}
+
+// Healthy returns nil, or UNAVAILABLE if the clocks are more than two seconds apart or have not been compared for long.
+func (c *Clock) Healthy() error { return c.healthy(time.Now()) }
+
+func (c *Clock) healthy(now time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.checked.IsZero() && c.err != nil:
+		return refusal.Unavailable("", "I11", "the clock could not be compared with the bus: %v", c.err)
+	case now.Sub(c.checked) > clockStale:
+		return refusal.Unavailable("", "I11", "the clock has not been compared with the bus for long")
+	case c.skew.Abs() > maxSkew:
+		return refusal.Unavailable("", "I11", "the clock and the bus are %v apart; at most %v is allowed", c.skew, maxSkew)
+	}
+	return nil
+}

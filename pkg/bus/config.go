@@ -1,0 +1,99 @@
+package bus
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/nats-io/nkeys"
+)
+
+// MaxPayload is the largest message on the bus, in bytes: more than the 64 KiB that anything reads, room for headers.
+const MaxPayload = 256 << 10
+
+// ServerOptions is what differs from one NATS server to another.
+type ServerOptions struct {
+	// Name must be unique within a cluster. Default "lockbox".
+	Name string
+	// StoreDir is where the streams live.
+	StoreDir string
+	// PublicKeys are the only users there are.
+	PublicKeys map[Identity]string
+	// Host to listen on for clients. Empty: no listener, connections come from the same process.
+	Host string
+	// Port to listen on; -1 takes a free one, 0 is 4222.
+	Port int
+	// Cluster makes the server one of several; nil: it stands alone.
+	Cluster *ClusterOptions
+}
+
+// ClusterOptions is where a server meets the others.
+type ClusterOptions struct {
+	Name string
+	Host string
+	// Port to listen on for the others.
+	Port int
+	// Routes are the other servers' addresses, "host:port".
+	Routes []string
+}
+
+// ServerConfig writes the configuration of a NATS server: one account with JetStream, whose users are the identities
+// with exactly the rights of the table, every acknowledged write on disk, and nothing else switched on.
+func ServerConfig(o ServerOptions) (string, error) {
+	if o.StoreDir == "" {
+		return "", errors.New("bus: a server needs a store directory")
+	}
+	if len(o.PublicKeys) == 0 {
+		return "", errors.New("bus: a server without public keys would let nobody in")
+	}
+	if o.Name == "" {
+		o.Name = "lockbox"
+	}
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	line("server_name: %q", o.Name)
+	if o.Host != "" {
+		line("host: %q\nport: %d", o.Host, o.Port)
+	}
+	line("max_payload: %d", MaxPayload)
+	line("jetstream {\n  store_dir: %q\n  sync_interval: always\n}", o.StoreDir)
+	if c := o.Cluster; c != nil {
+		routes := make([]string, len(c.Routes))
+		for i, r := range c.Routes {
+			routes[i] = "nats://" + r
+		}
+		line("cluster {\n  name: %q\n  host: %q\n  port: %d\n  routes: %s\n}", c.Name, c.Host, c.Port, quoted(routes))
+	}
+	line("accounts {\n  LOCKBOX {\n    jetstream: enabled\n    users: [")
+	for _, id := range slices.Sorted(maps.Keys(o.PublicKeys)) {
+		rights := Rights(id)
+		if len(rights.Publish) == 0 || len(rights.Subscribe) == 0 {
+			// To NATS an empty list means everything.
+			return "", fmt.Errorf("bus: %q has a key but no rights", id)
+		}
+		if !nkeys.IsValidPublicUserKey(o.PublicKeys[id]) {
+			return "", fmt.Errorf("bus: the public key of %s is not a user's nkey", id)
+		}
+		line("      # %s", id)
+		line("      {nkey: %s, permissions: {", o.PublicKeys[id])
+		line("        publish: {allow: %s}", quoted(rights.Publish))
+		line("        subscribe: {allow: %s}", quoted(rights.Subscribe))
+		if rights.AllowResponses {
+			line("        allow_responses: true")
+		}
+		line("      }}")
+	}
+	line("    ]\n  }\n  SYSTEM {}\n}\nsystem_account: SYSTEM")
+	return b.String(), nil
+}
+
+func quoted(list []string) string {
+	q := make([]string, len(list))
+	for i, s := range list {
+		q[i] = strconv.Quote(s)
+	}
+	return "[" + strings.Join(q, ", ") + "]"
+}

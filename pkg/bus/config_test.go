@@ -1,0 +1,124 @@
+package bus_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/journal/journaltest"
+)
+
+func TestServerConfigRefuses(t *testing.T) {
+	keys, err := bus.GenerateKeys()
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := keys.Public()
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := public[bus.Client]
+	for name, o := range map[string]bus.ServerOptions{
+		"no store":           {PublicKeys: public},
+		"no keys":            {StoreDir: "x"},
+		"an unknown user":    {StoreDir: "x", PublicKeys: map[bus.Identity]string{"other": one}},
+		"a tool of any name": {StoreDir: "x", PublicKeys: map[bus.Identity]string{bus.Tool("*"): one}},
+		"not a key":          {StoreDir: "x", PublicKeys: map[bus.Identity]string{bus.Client: "U\"} evil"}},
+		"a seed":             {StoreDir: "x", PublicKeys: map[bus.Identity]string{bus.Client: string(keys[bus.Client])}},
+	} {
+		if _, err := bus.ServerConfig(o); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+func TestKeys(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "keys")
+	first, err := bus.LoadOrCreateKeys(dir, []string{"console"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(first) != len(bus.Identities())+1 {
+		t.Errorf("%d keys", len(first))
+	}
+	again, err := bus.LoadOrCreateKeys(dir, []string{"console", "pipeline"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id, seed := range first {
+		if string(again[id]) != string(seed) {
+			t.Errorf("the key of %s was replaced", id)
+		}
+		info, err := os.Stat(filepath.Join(dir, string(id)+".nk"))
+		if err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("the key of %s: %v, %v", id, info, err)
+		}
+	}
+	public, err := again.Public()
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, err := bus.ReadPublicKeys(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(public, read); diff != "" {
+		t.Error(diff)
+	}
+	if files, err := filepath.Glob(filepath.Join(dir, ".*")); err != nil || len(files) > 0 {
+		t.Errorf("left behind: %v, %v", files, err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "client.nk"), []byte("SU"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bus.LoadOrCreateKeys(dir, nil); err == nil || !strings.Contains(err.Error(), "client") {
+		t.Errorf("a damaged key: %v", err)
+	}
+	if _, err := bus.LoadOrCreateKeys(dir, []string{"../x"}); err == nil {
+		t.Error("a tool's name leads out of the directory")
+	}
+}
+
+func TestOnlyHoldersOfAKeyConnect(t *testing.T) {
+	b := journaltest.New(t, 1)
+	pair, err := nkeys.CreateUser()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stranger, err := pair.Seed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]bus.Connection{
+		"a stranger's key":   {Identity: bus.Client, Seed: stranger, InProcess: b},
+		"no key":             {Identity: bus.Client, InProcess: b},
+		"a missing key file": {Identity: bus.Client, SeedFile: filepath.Join(t.TempDir(), "client.nk"), InProcess: b},
+		"no address":         {Identity: bus.Client, Seed: b.Keys[bus.Client]},
+	} {
+		if nc, err := bus.Connect(c); err == nil {
+			nc.Close()
+			t.Errorf("%s: connected", name)
+		}
+	}
+	if nc, err := nats.Connect(b.URL()); err == nil {
+		nc.Close()
+		t.Error("connected without a name")
+	}
+}
+
+func TestCheckClock(t *testing.T) {
+	b := journaltest.Start(t, 1)
+	skew, err := bus.CheckClock(t.Context(), b.Connect(t, bus.Orchestrator))
+	if err != nil || skew.Seconds() > 1 || skew.Seconds() < -1 {
+		t.Errorf("on one machine: %v, %v", skew, err)
+	}
+	var clock bus.Clock
+	if err := clock.Watch(t.Context(), b.Connect(t, bus.Evaluator)); err != nil {
+		t.Error(err)
+	}
+}

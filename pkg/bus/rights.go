@@ -1,0 +1,153 @@
+package bus
+
+import (
+	"strings"
+
+	"github.com/openlockbox/lockbox/pkg/input"
+)
+
+// Identity is who holds a key on the bus. A service's copies share one.
+type Identity string
+
+// The identities of Lockbox's own parts; each engineering tool has one more, see Tool.
+const (
+	Evaluator    Identity = "jit-evaluator"
+	Orchestrator Identity = "lockbox-orchestrator"
+	Notifier     Identity = "notifier"
+	Projector    Identity = "audit-projector"
+	// Client sends commands and queries on behalf of people: the command line, the portal.
+	Client Identity = "client"
+	// Compliance replays EVENTS, looks at what was set aside, and does nothing else.
+	Compliance Identity = "compliance"
+	// Provisioner makes streams and consumers, in one short job.
+	Provisioner Identity = "provisioner"
+)
+
+const toolPrefix = "tool-"
+
+// Tool is the identity of an engineering tool.
+func Tool(name string) Identity { return Identity(toolPrefix + name) }
+
+// Identities are all but the tools.
+func Identities() []Identity {
+	return []Identity{Evaluator, Orchestrator, Notifier, Projector, Client, Compliance, Provisioner}
+}
+
+// Permissions are what an identity may do; everything else is denied. There are no deny rules.
+type Permissions struct {
+	Publish, Subscribe []string
+	// AllowResponses lets a service answer each request that it has received.
+	AllowResponses bool
+}
+
+// Rights is the one table of who may do what on the bus; the server's configuration is generated from it. An identity
+// that is not known has none.
+func Rights(id Identity) Permissions {
+	p := permissions(id)
+	if len(p.Publish) > 0 {
+		p.Subscribe = append(p.Subscribe, "_INBOX."+string(id)+".>")
+	}
+	return p
+}
+
+func permissions(id Identity) Permissions {
+	if tool, is := strings.CutPrefix(string(id), toolPrefix); is {
+		if input.Token("tool", tool) != nil {
+			return Permissions{} // its name would be read as a wildcard
+		}
+		return Permissions{Publish: []string{intentPrefix + tool + ".*"}, Subscribe: []string{outcomePrefix + tool + ".>"}}
+	}
+	switch id {
+	case Evaluator:
+		return Permissions{Publish: join(
+			writes(id), consumes(StreamIntents, DurableEvaluator), loads(),
+			[]string{outcomePrefix + "*.*", DeadLetterSubject(string(id))},
+		)}
+	case Orchestrator:
+		return Permissions{
+			Publish: join(
+				writes(id), consumes(StreamEvents, DurableOrchestrator), consumes(StreamTimers, DurableDue), loads(),
+				[]string{timerPrefix + "*.*.*", "$JS.API.STREAM.INFO." + StreamTimers, DeadLetterSubject(string(id))},
+			),
+			Subscribe:      []string{commandPrefix + "*", "$SRV.>"},
+			AllowResponses: true,
+		}
+	case Notifier:
+		return Permissions{Publish: join(writes(id), consumes(StreamEvents, DurableNotifier), loads())}
+	case Projector:
+		return Permissions{
+			Publish:        join(replays(), loads()),
+			Subscribe:      []string{queryPrefix + "*", "$SRV.>"},
+			AllowResponses: true,
+		}
+	case Client:
+		return Permissions{Publish: []string{commandPrefix + "*", queryPrefix + "*"}}
+	case Compliance:
+		return Permissions{Publish: join(replays(), loads(), []string{"$JS.API.STREAM.MSG.GET." + StreamDeadLetter})}
+	case Provisioner:
+		return Permissions{Publish: provisions()}
+	}
+	return Permissions{}
+}
+
+// writes lists the identity's own event types, one by one.
+func writes(id Identity) []string {
+	var subjects []string
+	for _, f := range facts {
+		if f.writer != id {
+			continue
+		}
+		for _, typ := range f.types {
+			subjects = append(subjects, eventPrefix+"*."+f.kind+".*.*."+typ)
+		}
+	}
+	return subjects
+}
+
+// loads reads EVENTS one aggregate at a time, confirms at the leader, and reads the bus's clock.
+func loads() []string {
+	return []string{
+		"$JS.API.DIRECT.GET." + StreamEvents,
+		"$JS.API.STREAM.MSG.GET." + StreamEvents,
+		"$JS.API.STREAM.INFO." + StreamEvents,
+	}
+}
+
+// consumes works on one durable consumer that exists already.
+func consumes(stream, durable string) []string {
+	return []string{
+		"$JS.API.CONSUMER.INFO." + stream + "." + durable,
+		"$JS.API.CONSUMER.MSG.NEXT." + stream + "." + durable,
+		"$JS.ACK." + stream + "." + durable + ".>",
+	}
+}
+
+// replays reads EVENTS through ordered consumers, which it makes and drops. Their names are random, so whoever has this
+// right could also drop a service's durable consumer: that stops the service, and makes nothing true.
+func replays() []string {
+	return []string{
+		"$JS.API.CONSUMER.CREATE." + StreamEvents + ".>",
+		"$JS.API.CONSUMER.DELETE." + StreamEvents + ".*",
+		"$JS.API.CONSUMER.INFO." + StreamEvents + ".*",
+		"$JS.API.CONSUMER.MSG.NEXT." + StreamEvents + ".*",
+	}
+}
+
+// provisions makes what is missing. Not even the provisioner may update, purge or delete a stream.
+func provisions() []string {
+	var subjects []string
+	for _, s := range []string{StreamEvents, StreamIntents, StreamTimers, StreamDeadLetter} {
+		subjects = append(subjects,
+			"$JS.API.STREAM.CREATE."+s, "$JS.API.STREAM.INFO."+s,
+			"$JS.API.CONSUMER.CREATE."+s+".>", "$JS.API.CONSUMER.INFO."+s+".*")
+	}
+	return subjects
+}
+
+func join(lists ...[]string) []string {
+	var all []string
+	for _, l := range lists {
+		all = append(all, l...)
+	}
+	return all
+}

@@ -1,0 +1,310 @@
+// Package bus is what Lockbox knows about NATS: the subjects, who may use them, the server's configuration, the streams
+// and durable consumers, how to connect, and whether a service's clock agrees with the bus. Subjects are built and parsed
+// here only. It knows nothing of what events mean; reading and writing them is pkg/journal's.
+package bus
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// ProviderTenant stands in the tenant's place for aggregates of the provider itself. No tenant can have that name.
+const ProviderTenant = "_"
+
+const (
+	eventPrefix      = "lockbox.event."
+	intentPrefix     = "lockbox.intent."
+	timerPrefix      = "lockbox.timer."
+	duePrefix        = "lockbox.due."
+	deadLetterPrefix = "lockbox.deadletter."
+	outcomePrefix    = "lockbox.outcome."
+	commandPrefix    = "lockbox.command."
+	queryPrefix      = "lockbox.query."
+
+	rule = "subject"
+)
+
+// Aggregate names what a run of events is about.
+type Aggregate struct{ Tenant, Kind, ID string }
+
+func (a Aggregate) String() string { return a.Tenant + "/" + a.Kind + "/" + a.ID }
+
+// Check refuses an aggregate whose parts could not stand in a subject: INVALID, naming the field.
+func (a Aggregate) Check() error {
+	if err := checkTenant(a.Tenant); err != nil {
+		return err
+	}
+	if !knownKind(a.Kind) {
+		return refusal.Invalid("kind", rule, "there is no kind %q", a.Kind)
+	}
+	return input.Token("aggregate_id", a.ID)
+}
+
+// Filter matches every event of the aggregate, which must have passed Check. It is built nowhere else: two writers that
+// expected a last sequence under different filters for one aggregate would both win.
+func (a Aggregate) Filter() string { return eventPrefix + a.tokens() + ".>" }
+
+// VersionFilter matches the aggregate's event of that version, whatever its type.
+func (a Aggregate) VersionFilter(version uint64) string {
+	return eventPrefix + a.tokens() + "." + strconv.FormatUint(version, 10) + ".*"
+}
+
+func (a Aggregate) tokens() string { return a.Tenant + "." + a.Kind + "." + a.ID }
+
+func checkTenant(tenant string) error {
+	if tenant == ProviderTenant {
+		return nil
+	}
+	return input.Tenant("tenant", tenant)
+}
+
+// EventAddress is what an event's subject says. Version is set for decided kinds, Key for reported ones.
+type EventAddress struct {
+	Aggregate
+	Version uint64
+	Key     string
+	Type    string
+}
+
+// AggregateOf names what the event is about.
+func AggregateOf(e *lockboxv1.Event) Aggregate {
+	return Aggregate{Tenant: e.GetTenant(), Kind: e.GetKind(), ID: e.GetAggregateId()}
+}
+
+// EventSubject returns the one subject for this event. It refuses (INVALID) what has no fact, a fact of another kind, a
+// part that is not a token, or not exactly one of version and report key, as the kind demands.
+func EventSubject(e *lockboxv1.Event) (string, error) {
+	agg, typ := AggregateOf(e), TypeOf(e)
+	if err := agg.Check(); err != nil {
+		return "", err
+	}
+	if !belongs(agg.Kind, typ) {
+		return "", refusal.Invalid("fact", rule, "%q is no fact of a %s", typ, agg.Kind)
+	}
+	version := strconv.FormatUint(e.GetVersion(), 10)
+	switch reported := Reported(agg.Kind); {
+	case reported && e.GetVersion() != 0:
+		return "", refusal.Invalid("version", rule, "a report has no version")
+	case reported:
+		if err := input.Token("report_key", e.GetReportKey()); err != nil {
+			return "", err
+		}
+		version = e.GetReportKey()
+	case e.GetVersion() == 0:
+		return "", refusal.Invalid("version", rule, "versions count from 1")
+	case e.GetReportKey() != "":
+		return "", refusal.Invalid("report_key", rule, "only a report has a key")
+	}
+	return eventPrefix + agg.tokens() + "." + version + "." + typ, nil
+}
+
+// Agrees tells whether subject is the one that EventSubject makes of this event, without making it: every event that is
+// read is compared.
+func Agrees(subject string, e *lockboxv1.Event) bool {
+	rest, found := strings.CutPrefix(subject, eventPrefix)
+	next := func() (token string) {
+		token, rest, _ = strings.Cut(rest, ".")
+		return token
+	}
+	agg := Aggregate{Tenant: next(), Kind: next(), ID: next()}
+	version, typ := next(), rest
+	if !found || agg != AggregateOf(e) || agg.Check() != nil || typ != TypeOf(e) || !belongs(agg.Kind, typ) {
+		return false
+	}
+	if Reported(agg.Kind) {
+		return e.GetVersion() == 0 && version == e.GetReportKey() && input.Token("report_key", version) == nil
+	}
+	var digits [20]byte
+	return e.GetVersion() > 0 && e.GetReportKey() == "" && version == string(strconv.AppendUint(digits[:0], e.GetVersion(), 10))
+}
+
+// ParseEventSubject reads an event's subject. Types that this version does not know are accepted, kinds are not.
+func ParseEventSubject(subject string) (EventAddress, error) {
+	t, err := tokens(subject, eventPrefix, 5)
+	if err != nil {
+		return EventAddress{}, err
+	}
+	at := EventAddress{Aggregate: Aggregate{Tenant: t[0], Kind: t[1], ID: t[2]}, Type: t[4]}
+	if err := at.Check(); err != nil {
+		return EventAddress{}, err
+	}
+	if err := input.Token("type", at.Type); err != nil {
+		return EventAddress{}, err
+	}
+	if Reported(at.Kind) {
+		at.Key = t[3]
+		return at, input.Token("report_key", at.Key)
+	}
+	at.Version, err = strconv.ParseUint(t[3], 10, 64)
+	if err != nil || at.Version == 0 || strconv.FormatUint(at.Version, 10) != t[3] {
+		return EventAddress{}, refusal.Invalid("version", rule, "%q is no version", t[3])
+	}
+	return at, nil
+}
+
+// ReplayFilter matches the events of a tenant, kind, aggregate and type; empty means any. Anything else that is not a
+// plain token is refused, so that nobody's "*" or ">" from outside reads another tenant's events.
+func ReplayFilter(tenant, kind, id, typ string) (string, error) {
+	orAny := func(s string) string {
+		if s == "" {
+			return "*"
+		}
+		return s
+	}
+	if tenant != "" {
+		if err := checkTenant(tenant); err != nil {
+			return "", err
+		}
+	}
+	if kind != "" && !knownKind(kind) {
+		return "", refusal.Invalid("kind", rule, "there is no kind %q", kind)
+	}
+	if id != "" {
+		if err := input.Token("aggregate_id", id); err != nil {
+			return "", err
+		}
+	}
+	if typ != "" {
+		if err := input.Token("type", typ); err != nil {
+			return "", err
+		}
+	}
+	if tenant == "" && kind == "" && id == "" && typ == "" {
+		return eventPrefix + ">", nil
+	}
+	return eventPrefix + orAny(tenant) + "." + orAny(kind) + "." + orAny(id) + ".*." + orAny(typ), nil
+}
+
+// RequestInAnyTenant matches the first event of a request, whichever tenant it belongs to.
+func RequestInAnyTenant(id string) (string, error) {
+	if err := input.UUIDv7("id", id); err != nil {
+		return "", err
+	}
+	return eventPrefix + "*." + KindRequest + "." + id + ".1.*", nil
+}
+
+// IntentSubject is where a tool publishes intents that concern a tenant.
+func IntentSubject(tool, tenant string) (string, error) {
+	if err := input.Token("tool", tool); err != nil {
+		return "", err
+	}
+	if err := input.Tenant("tenant", tenant); err != nil {
+		return "", err
+	}
+	return intentPrefix + tool + "." + tenant, nil
+}
+
+// ParseIntentSubject is its inverse.
+func ParseIntentSubject(subject string) (tool, tenant string, err error) {
+	t, err := tokens(subject, intentPrefix, 2)
+	if err != nil {
+		return "", "", err
+	}
+	if err := input.Token("tool", t[0]); err != nil {
+		return "", "", err
+	}
+	if err := input.Tenant("tenant", t[1]); err != nil {
+		return "", "", err
+	}
+	return t[0], t[1], nil
+}
+
+// OutcomeSubject is where the evaluator tells a tool what became of its intent.
+func OutcomeSubject(tool, intentID string) (string, error) {
+	if err := input.Token("tool", tool); err != nil {
+		return "", err
+	}
+	if err := input.Token("intent_id", intentID); err != nil {
+		return "", err
+	}
+	return outcomePrefix + tool + "." + intentID, nil
+}
+
+// TimerSubject holds an aggregate's one pending timer.
+func TimerSubject(a Aggregate) (string, error) {
+	if err := a.Check(); err != nil {
+		return "", err
+	}
+	return timerPrefix + a.tokens(), nil
+}
+
+// DueSubject is where the bus says that an aggregate's timer has fired.
+func DueSubject(a Aggregate) (string, error) {
+	if err := a.Check(); err != nil {
+		return "", err
+	}
+	return duePrefix + a.tokens(), nil
+}
+
+// ParseDueSubject is the inverse of DueSubject.
+func ParseDueSubject(subject string) (Aggregate, error) { return parseAggregate(subject, duePrefix) }
+
+// ParseTimerSubject is the inverse of TimerSubject.
+func ParseTimerSubject(subject string) (Aggregate, error) {
+	return parseAggregate(subject, timerPrefix)
+}
+
+// TimersFilter matches the pending timers of a tenant's aggregates of one kind; an empty tenant means all.
+func TimersFilter(tenant, kind string) (string, error) {
+	if tenant == "" {
+		tenant = "*"
+	} else if err := checkTenant(tenant); err != nil {
+		return "", err
+	}
+	if !knownKind(kind) {
+		return "", refusal.Invalid("kind", rule, "there is no kind %q", kind)
+	}
+	return timerPrefix + tenant + "." + kind + ".*", nil
+}
+
+func parseAggregate(subject, prefix string) (Aggregate, error) {
+	t, err := tokens(subject, prefix, 3)
+	if err != nil {
+		return Aggregate{}, err
+	}
+	a := Aggregate{Tenant: t[0], Kind: t[1], ID: t[2]}
+	if err := a.Check(); err != nil {
+		return Aggregate{}, err
+	}
+	return a, nil
+}
+
+// tokens cuts what follows the prefix into exactly n tokens.
+func tokens(subject, prefix string, n int) ([]string, error) {
+	rest, found := strings.CutPrefix(subject, prefix)
+	t := strings.Split(rest, ".")
+	if !found || len(t) != n {
+		return nil, refusal.Invalid("subject", rule, "%q is not of the form %s with %d tokens", subject, prefix, n)
+	}
+	return t, nil
+}
+
+// CommandSubject is where commands of a verb are sent.
+func CommandSubject(verb string) string { return commandPrefix + verb }
+
+// Verb names what a command wants, by the name of its action's field: "approve". Empty if it wants nothing known.
+func Verb(c *lockboxv1.Command) string { return chosen(c.ProtoReflect(), "action") }
+
+// QuerySubject is where queries of a name are sent.
+func QuerySubject(name string) string { return queryPrefix + name }
+
+// QueryName names what a query asks, by the name of its field: "list_requests". Empty if it asks nothing known.
+func QueryName(q *lockboxv1.Query) string { return chosen(q.ProtoReflect(), "ask") }
+
+func chosen(m protoreflect.Message, oneof protoreflect.Name) string {
+	if field := m.WhichOneof(m.Descriptor().Oneofs().ByName(oneof)); field != nil {
+		return string(field.Name())
+	}
+	return ""
+}
+
+// DeadLetters matches what any service has set aside.
+const DeadLetters = deadLetterPrefix + ">"
+
+// DeadLetterSubject is where a service parks what it could not understand.
+func DeadLetterSubject(service string) string { return deadLetterPrefix + service }

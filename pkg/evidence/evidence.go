@@ -1,0 +1,140 @@
+// Package evidence is the invariants of DESIGN.md as functions over stored events: property tests, fault tests and
+// `lockbox audit verify` ask the same questions. It shares no rule with the packages whose work it checks, for an oracle
+// that did would repeat their mistakes: it folds nothing, reads the events as they stand, and looks roles up for itself.
+// It is pure.
+package evidence
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+)
+
+// Recorded is an event with its place in the stream.
+type Recorded struct {
+	Sequence uint64
+	Event    *lockboxv1.Event
+}
+
+// Violation is an event that cannot be true where it stands, and the invariant of DESIGN.md that it breaks.
+type Violation struct {
+	Invariant string
+	Sequence  uint64
+	What      string
+}
+
+func (v Violation) String() string {
+	return fmt.Sprintf("%s is broken at sequence %d: %s", v.Invariant, v.Sequence, v.What)
+}
+
+// Check holds every invariant that the events alone can show, over a history of one tenant or of all, in stream order
+// and from the beginning.
+func Check(history []Recorded) []Violation {
+	b := read(history)
+	found := b.oneTenant()
+	for _, c := range []check{grantHasOneBasis, basisHeld, oneDecision, nothingPastDeadline, grantWithinPolicy, nobodyForThemselves} {
+		found = append(found, b.each(c)...)
+	}
+	slices.SortStableFunc(found, func(a, b Violation) int { return cmp.Compare(a.Sequence, b.Sequence) })
+	return found
+}
+
+// GrantHasOneBasis is I1 as far as the request's own events show it: enough frozen approvers agreed in time, or one
+// recorded waiver.
+func GrantHasOneBasis(history []Recorded) []Violation { return read(history).each(grantHasOneBasis) }
+
+// BasisHeld is I1 against the tenant and subscription as they stood at the sequences that each event recorded: whoever
+// was asked, decided or was counted held a role (R18-R22), and what waived the customer was so (R2, R8).
+func BasisHeld(history []Recorded) []Violation { return read(history).each(basisHeld) }
+
+// OneDecision is I2: a request is decided at most once, and ends at most once.
+func OneDecision(history []Recorded) []Violation { return read(history).each(oneDecision) }
+
+// NothingPastDeadline is I3 without the clock: nothing but its expiry follows a deadline, and no expiry comes early.
+func NothingPastDeadline(history []Recorded) []Violation {
+	return read(history).each(nothingPastDeadline)
+}
+
+// GrantWithinPolicy is I4: a grant is no longer and no wider than was asked, evaluated and approved (R27).
+func GrantWithinPolicy(history []Recorded) []Violation { return read(history).each(grantWithinPolicy) }
+
+// OneTenant is I9: each aggregate's events are its own tenant's, one after the other, and a request's id is one tenant's.
+func OneTenant(history []Recorded) []Violation { return read(history).oneTenant() }
+
+// NobodyForThemselves is I10: nobody decides their own request, internally or for the customer, and nobody of the
+// provider decides for the customer or holds a role there.
+func NobodyForThemselves(history []Recorded) []Violation {
+	return read(history).each(nobodyForThemselves)
+}
+
+// aggregate names one.
+type aggregate struct{ tenant, kind, id string }
+
+// book is a history, sorted by what it is about.
+type book struct {
+	order []aggregate // as they first appear
+	about map[aggregate][]Recorded
+	// holders remembers who held what at which sequence of an aggregate, for many requests rest on the same one.
+	holders map[place][]assignment
+}
+
+type place struct {
+	in       aggregate
+	sequence uint64
+}
+
+func read(history []Recorded) *book {
+	b := &book{about: map[aggregate][]Recorded{}, holders: map[place][]assignment{}}
+	for _, r := range history {
+		a := aggregate{r.Event.GetTenant(), r.Event.GetKind(), r.Event.GetAggregateId()}
+		if b.about[a] == nil {
+			b.order = append(b.order, a)
+		}
+		b.about[a] = append(b.about[a], r)
+	}
+	return b
+}
+
+// say reports that an event breaks the invariant.
+type say func(invariant string, at Recorded, format string, args ...any)
+
+// check looks at the events of one aggregate.
+type check func(b *book, of aggregate, events []Recorded, broken say)
+
+func (b *book) each(c check) []Violation {
+	var found []Violation
+	for _, a := range b.order {
+		c(b, a, b.about[a], func(invariant string, at Recorded, format string, args ...any) {
+			found = append(found, Violation{invariant, at.Sequence, fmt.Sprintf(format, args...)})
+		})
+	}
+	return found
+}
+
+func (b *book) oneTenant() []Violation {
+	home := map[string]string{} // of each request
+	return b.each(func(_ *book, of aggregate, events []Recorded, broken say) {
+		if events[0].Event.GetReportKey() != "" {
+			return // Reports count nothing, each has a key of its own.
+		}
+		if of.kind == "request" {
+			if other, known := home[of.id]; known && other != of.tenant {
+				broken("I9", events[0], "this request is also %s's", other)
+			}
+			home[of.id] = of.tenant
+		}
+		for i, r := range events {
+			if r.Event.GetVersion() != uint64(i)+1 {
+				broken("I9", r, "version %d is the aggregate's event number %d", r.Event.GetVersion(), i+1)
+			}
+			if i > 0 && r.Sequence <= events[i-1].Sequence {
+				broken("I9", r, "stands before the event that it follows")
+			}
+			if in := r.Event.GetAccessRequested().GetIntent(); of.kind == "request" && i == 0 && (in.GetTenant() != of.tenant || in.GetId() != of.id) {
+				broken("I9", r, "begins with the intent %q of %q", in.GetId(), in.GetTenant())
+			}
+		}
+	})
+}

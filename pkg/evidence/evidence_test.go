@@ -1,0 +1,345 @@
+package evidence_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/evidence"
+	"github.com/openlockbox/lockbox/pkg/internal/story"
+	"github.com/openlockbox/lockbox/pkg/request"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+var (
+	start = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
+
+	eve  = story.Provider("eve", event.SupportEngineers)
+	leo  = story.Provider("leo", event.SupportLeads)
+	gina = story.Customer("gina")
+	otto = story.Customer("otto")
+	olga = story.Customer("olga")
+	lena = story.Customer("lena") // has no role
+)
+
+const requestID = "018f3a00-aaaa-7000-8000-000000000001"
+
+// told is an honest story: eve asks for two disks, leo agrees, otto and olga of Contoso agree, the grant runs out.
+func told() []evidence.Recorded {
+	s := asked()
+	for i, owner := range []*lockboxv1.Actor{otto, olga} {
+		s.Must(owner, &lockboxv1.Command{Action: &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{}}}, start.Add(time.Duration(2+i)*time.Hour))
+	}
+	perform(s, request.Grant, start.Add(4*time.Hour))
+	perform(s, request.Complete, start.Add(12*time.Hour))
+	return s.History
+}
+
+// denied, expired and released end as they say, the last after a question and an answer.
+func denied() []evidence.Recorded {
+	s := asked()
+	s.Must(otto, &lockboxv1.Command{Action: &lockboxv1.Command_Deny{Deny: &lockboxv1.Deny{Reason: "no"}}}, start.Add(2*time.Hour))
+	return s.History
+}
+
+func expired() []evidence.Recorded {
+	s := asked()
+	perform(s, request.Remind, start.Add(73*time.Hour))
+	perform(s, request.Expire, start.Add(97*time.Hour))
+	return s.History
+}
+
+func released() []evidence.Recorded {
+	s := asked()
+	s.Must(otto, &lockboxv1.Command{Action: &lockboxv1.Command_Ask{Ask: &lockboxv1.Ask{Text: "why?"}}}, start.Add(time.Hour))
+	s.Must(eve, &lockboxv1.Command{Action: &lockboxv1.Command_Answer{Answer: &lockboxv1.Answer{QuestionId: s.Request.Questions[0].GetQuestionId(), Text: "because"}}}, start.Add(time.Hour))
+	for _, owner := range []*lockboxv1.Actor{otto, olga} {
+		s.Must(owner, &lockboxv1.Command{Action: &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{}}}, start.Add(2*time.Hour))
+	}
+	perform(s, request.Grant, start.Add(2*time.Hour))
+	s.Must(eve, &lockboxv1.Command{Action: &lockboxv1.Command_Release{Release: &lockboxv1.Release{}}}, start.Add(4*time.Hour))
+	return s.History
+}
+
+// asked is a request that leo has let through and that waits for the approval of both otto and olga.
+func asked() *story.Story {
+	s := story.New(gina, start)
+	for _, owner := range []*lockboxv1.Actor{otto, olga} {
+		s.Must(gina, story.Assign(owner.GetPerson().GetSubject(), owner, lockboxv1.Role_ROLE_OWNER, lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_SUBSCRIPTION), start)
+	}
+	s.Must(gina, &lockboxv1.Command{Action: &lockboxv1.Command_ChangeSettings{ChangeSettings: &lockboxv1.ChangeSettings{
+		Settings: &lockboxv1.TenantSettings{DefaultLanguage: "en", RequiredApprovals: 2},
+	}}}, start)
+	submit(s, &lockboxv1.AccessEvaluated{
+		Outcome: lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_DECIDES, Duration: durationpb.New(8 * time.Hour),
+		Facts:             &lockboxv1.EvaluationFacts{CustomerData: true, LockboxEnabled: true},
+		InternalStages:    []*lockboxv1.InternalStage{{Group: event.SupportLeads, Count: 1}},
+		InternalExpiresAt: timestamppb.New(start.Add(24 * time.Hour)),
+	})
+	s.Must(leo, &lockboxv1.Command{Action: &lockboxv1.Command_InternalApprove{InternalApprove: &lockboxv1.InternalApprove{}}}, start.Add(time.Minute))
+	perform(s, request.Notify, start.Add(time.Hour))
+	return s
+}
+
+// waived is an honest story of a tenant that has Lockbox off.
+func waived() []evidence.Recorded {
+	s := story.New(gina, start)
+	s.Must(gina, &lockboxv1.Command{Action: &lockboxv1.Command_DisableLockbox{DisableLockbox: &lockboxv1.DisableLockbox{}}}, start)
+	submit(s, &lockboxv1.AccessEvaluated{
+		Outcome: lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_WAIVED, Duration: durationpb.New(8 * time.Hour),
+		Waiver: lockboxv1.Waiver_WAIVER_LOCKBOX_NOT_ENABLED, Facts: &lockboxv1.EvaluationFacts{CustomerData: true},
+	})
+	perform(s, request.Grant, start)
+	return s.History
+}
+
+func submit(s *story.Story, v *lockboxv1.AccessEvaluated) {
+	events, err := request.Submit(s.Request, request.Submission{By: eve, Tool: "console", Intent: &lockboxv1.AccessIntent{
+		Id: requestID, Tenant: story.Tenant, SubscriptionId: story.Subscription, ResourceType: "compute/disks", Scenario: "read-disk",
+		ResourceIds: []string{"/subscriptions/sub-1/disks/a", "/subscriptions/sub-1/disks/b"}, TicketId: "T-1",
+		ReasonType: lockboxv1.ReasonType_REASON_TYPE_CUSTOMER_INITIATED_SUPPORT, Justification: "the machine does not boot",
+	}}, s.Terms, start)
+	must(err)
+	s.Record(events...)
+	events, err = request.RecordEvaluation(s.Request, v, story.Lockbox(), start)
+	must(err)
+	s.Record(events...)
+}
+
+func perform(s *story.Story, d request.Duty, at time.Time) {
+	events, err := s.Perform(d, at)
+	must(err)
+	s.Record(events...)
+}
+
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+func TestAnHonestStoryBreaksNothing(t *testing.T) {
+	for _, history := range [][]evidence.Recorded{told(), waived(), denied(), expired(), released()} {
+		for n := range history {
+			if broken := evidence.Check(history[:n+1]); len(broken) > 0 {
+				t.Errorf("after %d events: %v", n+1, broken)
+			}
+		}
+	}
+}
+
+func TestReportsAreNoPartOfAHistory(t *testing.T) {
+	history := told()
+	history = append(history, evidence.Recorded{Sequence: uint64(len(history)) + 1, Event: &lockboxv1.Event{
+		Tenant: story.Tenant, Kind: "delivery", AggregateId: history[0].Event.GetId(), ReportKey: "mail-1",
+		Fact: &lockboxv1.Event_NotificationSent{NotificationSent: &lockboxv1.NotificationSent{}},
+	}})
+	if broken := evidence.Check(history); len(broken) > 0 {
+		t.Errorf("%v", broken)
+	}
+}
+
+// A forgery changes one stored event of a story, or writes one more.
+type forgery struct {
+	of     []evidence.Recorded
+	event  string // the first event of this type …
+	change func(e *lockboxv1.Event)
+	after  *lockboxv1.Event // … or the event that is written after it
+	breaks string
+}
+
+func TestAForgeryBreaksItsInvariant(t *testing.T) {
+	at := func(hours int, by *lockboxv1.Actor, e *lockboxv1.Event) *lockboxv1.Event {
+		e.Time, e.Actor = timestamppb.New(start.Add(time.Duration(hours)*time.Hour)), by
+		return e
+	}
+	expiry := &lockboxv1.Event{Fact: &lockboxv1.Event_RequestExpired{RequestExpired: &lockboxv1.RequestExpired{}}}
+	approved := func(by *lockboxv1.Actor) *lockboxv1.Event {
+		return at(5, by, &lockboxv1.Event{Fact: &lockboxv1.Event_CustomerApproved{CustomerApproved: &lockboxv1.CustomerApproved{
+			Duration: durationpb.New(time.Hour), ResourceIds: []string{"/subscriptions/sub-1/disks/a"}, TenantSequence: 1, SubscriptionSequence: 2,
+		}}})
+	}
+	for name, f := range map[string]forgery{
+		// I1
+		"approvals that were not enough":    {told(), "CustomerNotified", func(e *lockboxv1.Event) { e.GetCustomerNotified().RequiredApprovals = 3 }, nil, "I1"},
+		"fewer approvals than demanded":     {told(), "CustomerNotified", func(e *lockboxv1.Event) { e.GetCustomerNotified().RequiredApprovals = 1 }, nil, "I1"},
+		"approved twice by one person":      {told(), "CustomerApproved", func(e *lockboxv1.Event) { e.Actor = olga }, nil, "I1"},
+		"a frozen approver without a role":  {told(), "CustomerNotified", func(e *lockboxv1.Event) { e.GetCustomerNotified().Approvers[0].Person = lena.GetPerson() }, nil, "I1"},
+		"a role that was not held":          {told(), "CustomerNotified", func(e *lockboxv1.Event) { e.GetCustomerNotified().Approvers[0].Roles[0] = 3 }, nil, "I1"},
+		"a role from before it was given":   {told(), "CustomerApproved", func(e *lockboxv1.Event) { e.GetCustomerApproved().SubscriptionSequence = 2 }, nil, "I1"},
+		"a grant from before the role":      {told(), "AccessGranted", func(e *lockboxv1.Event) { e.GetAccessGranted().SubscriptionSequence = 4 }, nil, "I1"},
+		"a tenant that was not read":        {told(), "AccessGranted", func(e *lockboxv1.Event) { e.GetAccessGranted().TenantSequence = 0 }, nil, "I1"},
+		"a tenant read in the future":       {told(), "CustomerApproved", func(e *lockboxv1.Event) { e.GetCustomerApproved().TenantSequence = 99 }, nil, "I1"},
+		"a request's sequence as a tenant":  {told(), "AccessGranted", func(e *lockboxv1.Event) { e.GetAccessGranted().TenantSequence = 7 }, nil, "I1"},
+		"a grant that claims a waiver":      {told(), "AccessGranted", func(e *lockboxv1.Event) { e.GetAccessGranted().Waiver = 1 }, nil, "I1"},
+		"a waiver that was not granted on":  {waived(), "AccessGranted", func(e *lockboxv1.Event) { e.GetAccessGranted().Waiver = 0 }, nil, "I1"},
+		"another waiver than evaluated":     {waived(), "AccessGranted", func(e *lockboxv1.Event) { e.GetAccessGranted().Waiver = 1 }, nil, "I1"},
+		"a waiver against the facts":        {waived(), "AccessEvaluated", func(e *lockboxv1.Event) { e.GetAccessEvaluated().Facts.LockboxEnabled = true }, nil, "I1"},
+		"a waiver against the tenant":       {waived(), "AccessGranted", func(e *lockboxv1.Event) { e.GetAccessGranted().TenantSequence = 3 }, nil, "I1"},
+		"a waiver nobody knows":             {waived(), "AccessEvaluated", func(e *lockboxv1.Event) { e.GetAccessEvaluated().Waiver = 99 }, nil, "I1"},
+		"no internal approval":              {told(), "InternalApprovalGiven", func(e *lockboxv1.Event) { e.GetInternalApprovalGiven().Stage = 1 }, nil, "I1"},
+		"an internal approval of the wrong": {told(), "InternalApprovalGiven", func(e *lockboxv1.Event) { e.Actor.Groups = []string{event.DevOpsManagers} }, nil, "I1"},
+		// I2
+		"denied after it was approved":  {told(), "AccessGranted", nil, at(5, otto, &lockboxv1.Event{Fact: &lockboxv1.Event_CustomerDenied{}}), "I2"},
+		"approved after it was":         {told(), "AccessGranted", nil, approved(otto), "I2"},
+		"expired after it was approved": {told(), "AccessGranted", nil, at(97, story.Lockbox(), expiry), "I2"},
+		"granted twice": {told(), "AccessGranted", nil, at(5, story.Lockbox(), &lockboxv1.Event{Fact: &lockboxv1.Event_AccessGranted{AccessGranted: &lockboxv1.AccessGranted{
+			StartsAt: timestamppb.New(start.Add(5 * time.Hour)), EndsAt: timestamppb.New(start.Add(6 * time.Hour)), TenantSequence: 3, SubscriptionSequence: 5,
+		}}}), "I2"},
+		"granted after it was withdrawn": {told(), "CustomerApproved", nil, at(2, eve, &lockboxv1.Event{Fact: &lockboxv1.Event_RequestWithdrawn{}}), "I2"},
+		"ended twice":                    {told(), "AccessGranted", nil, at(5, eve, &lockboxv1.Event{Fact: &lockboxv1.Event_AccessReleased{}}), "I2"},
+		"evaluated twice": {told(), "AccessEvaluated", nil, at(0, story.Lockbox(), &lockboxv1.Event{Fact: &lockboxv1.Event_AccessEvaluated{AccessEvaluated: &lockboxv1.AccessEvaluated{
+			Outcome: lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_REFUSED,
+		}}}), "I2"},
+		// I3
+		"approved at the deadline":         {told(), "CustomerApproved", func(e *lockboxv1.Event) { e.Time = timestamppb.New(start.Add(97 * time.Hour)) }, nil, "I3"},
+		"approved internally too late":     {told(), "InternalApprovalGiven", func(e *lockboxv1.Event) { e.Time = timestamppb.New(start.Add(24 * time.Hour)) }, nil, "I3"},
+		"completed too early":              {told(), "AccessCompleted", func(e *lockboxv1.Event) { e.Time = timestamppb.New(start.Add(12*time.Hour - 1)) }, nil, "I3"},
+		"expired though nothing waits":     {told(), "CustomerApproved", nil, at(96, story.Lockbox(), expiry), "I3"},
+		"reminded of what is no reminder":  {told(), "CustomerNotified", nil, at(1, story.Lockbox(), &lockboxv1.Event{Fact: &lockboxv1.Event_ApprovalReminderDue{ApprovalReminderDue: &lockboxv1.ApprovalReminderDue{Index: 9}}}), "I3"},
+		"reminded before the time":         {told(), "CustomerNotified", nil, at(1, story.Lockbox(), &lockboxv1.Event{Fact: &lockboxv1.Event_ApprovalReminderDue{}}), "I3"},
+		"given back after its end":         {told(), "AccessCompleted", func(e *lockboxv1.Event) { e.Fact = &lockboxv1.Event_AccessReleased{} }, nil, "I3"},
+		"asked after the deadline":         {told(), "CustomerNotified", nil, at(97, otto, &lockboxv1.Event{Fact: &lockboxv1.Event_QuestionAsked{}}), "I3"},
+		"withdrawn after the deadline":     {told(), "CustomerNotified", nil, at(97, eve, &lockboxv1.Event{Fact: &lockboxv1.Event_RequestWithdrawn{}}), "I3"},
+		"abandoned after the deadline":     {told(), "CustomerNotified", nil, at(97, story.Lockbox(), &lockboxv1.Event{Fact: &lockboxv1.Event_ApproversUnavailable{}}), "I3"},
+		"internally expired before it was": {told(), "AccessEvaluated", nil, at(1, story.Lockbox(), &lockboxv1.Event{Fact: &lockboxv1.Event_InternalApprovalExpired{}}), "I3"},
+		// I4
+		"a longer grant":                 {told(), "AccessGranted", func(e *lockboxv1.Event) { e.GetAccessGranted().EndsAt = timestamppb.New(start.Add(12*time.Hour + 1)) }, nil, "I4"},
+		"a grant that ends as it begins": {told(), "AccessGranted", func(e *lockboxv1.Event) { e.GetAccessGranted().EndsAt = e.GetAccessGranted().GetStartsAt() }, nil, "I4"},
+		"a grant from earlier on":        {told(), "AccessGranted", func(e *lockboxv1.Event) { e.GetAccessGranted().StartsAt = timestamppb.New(start) }, nil, "I4"},
+		"a wider grant":                  {told(), "AccessGranted", func(e *lockboxv1.Event) { e.GetAccessGranted().ResourceIds[0] = "/subscriptions/sub-2/disks/a" }, nil, "I4"},
+		"longer than an approver allowed": {told(), "CustomerApproved", func(e *lockboxv1.Event) {
+			e.GetCustomerApproved().Duration = durationpb.New(time.Hour)
+		}, nil, "I4"},
+		"wider than an approver allowed": {told(), "CustomerApproved", func(e *lockboxv1.Event) {
+			e.GetCustomerApproved().ResourceIds = e.GetCustomerApproved().GetResourceIds()[:1]
+		}, nil, "I4"},
+		"longer than was asked for": {told(), "AccessRequested", func(e *lockboxv1.Event) {
+			e.GetAccessRequested().Intent.Duration = durationpb.New(time.Hour)
+		}, nil, "I4"},
+		// I9
+		"another tenant's event":           {told(), "CustomerApproved", func(e *lockboxv1.Event) { e.Tenant = "fabrikam" }, nil, "I9"},
+		"another tenant's intent":          {told(), "AccessRequested", func(e *lockboxv1.Event) { e.GetAccessRequested().Intent.Tenant = "fabrikam" }, nil, "I9"},
+		"another request's intent":         {told(), "AccessRequested", func(e *lockboxv1.Event) { e.GetAccessRequested().Intent.Id = "x" }, nil, "I9"},
+		"a request without its beginning":  {told(), "AccessRequested", func(e *lockboxv1.Event) { e.AggregateId = "x" }, nil, "I9"},
+		"a version that is missing":        {told(), "CustomerApproved", func(e *lockboxv1.Event) { e.Version++ }, nil, "I9"},
+		"a subscription that was not read": {told(), "CustomerApproved", func(e *lockboxv1.Event) { e.GetCustomerApproved().SubscriptionSequence = 3 }, nil, "I1"},
+		// I10
+		"approved by the requester":            {told(), "CustomerApproved", func(e *lockboxv1.Event) { e.Actor = eve }, nil, "I10"},
+		"approved by somebody of the provider": {told(), "CustomerApproved", func(e *lockboxv1.Event) { e.Actor.Side = lockboxv1.Side_SIDE_PROVIDER }, nil, "I10"},
+		"approved by somebody unasked":         {told(), "CustomerApproved", func(e *lockboxv1.Event) { e.Actor = lena }, nil, "I10"},
+		"the requester is to decide":           {told(), "CustomerNotified", func(e *lockboxv1.Event) { e.GetCustomerNotified().Approvers[1].Person = eve.GetPerson() }, nil, "I10"},
+		"the provider is to decide":            {told(), "CustomerNotified", func(e *lockboxv1.Event) { e.GetCustomerNotified().Approvers[1].Person = leo.GetPerson() }, nil, "I10"},
+		"internally by the requester":          {told(), "InternalApprovalGiven", func(e *lockboxv1.Event) { e.Actor = eve }, nil, "I10"},
+		"internally by the customer":           {told(), "InternalApprovalGiven", func(e *lockboxv1.Event) { e.Actor = otto }, nil, "I10"},
+		"a role for somebody of the provider":  {told(), "RoleAssigned", func(e *lockboxv1.Event) { e.GetRoleAssigned().Assignment.Person = leo.GetPerson() }, nil, "I10"},
+		"an administrator of the provider":     {told(), "TenantCreated", func(e *lockboxv1.Event) { e.GetTenantCreated().Administrator.Person = leo.GetPerson() }, nil, "I10"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			broken := evidence.Check(f.forged(t))
+			if !slices.ContainsFunc(broken, func(v evidence.Violation) bool { return v.Invariant == f.breaks }) {
+				t.Errorf("%s is not broken: %v", f.breaks, broken)
+			}
+		})
+	}
+}
+
+// forged is the story with the forgery in it; what was stored after it is renumbered, as a forger would.
+func (f forgery) forged(t *testing.T) []evidence.Recorded {
+	t.Helper()
+	history := make([]evidence.Recorded, len(f.of))
+	for i, r := range f.of {
+		history[i] = evidence.Recorded{Sequence: r.Sequence, Event: stored(t, r.Event)}
+	}
+	i := slices.IndexFunc(history, func(r evidence.Recorded) bool { return factName(r.Event) == f.event })
+	if i < 0 {
+		t.Fatalf("no %s in the story", f.event)
+	}
+	if f.after == nil {
+		f.change(history[i].Event)
+		return history
+	}
+	before := history[i].Event
+	f.after = stored(t, f.after)
+	f.after.Tenant, f.after.Kind, f.after.AggregateId = before.GetTenant(), before.GetKind(), before.GetAggregateId()
+	history = slices.Insert(history, i+1, evidence.Recorded{Event: f.after})
+	for j := i + 1; j < len(history); j++ {
+		history[j].Sequence = uint64(j) + 1
+		history[j].Event.Version = history[j-1].Event.GetVersion() + 1
+	}
+	return history
+}
+
+// stored is an event as it comes back from the stream.
+func stored(t *testing.T, e *lockboxv1.Event) *lockboxv1.Event {
+	t.Helper()
+	data, err := proto.Marshal(e)
+	back := new(lockboxv1.Event)
+	if err == nil {
+		err = proto.Unmarshal(data, back)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return back
+}
+
+func factName(e *lockboxv1.Event) string {
+	m := e.ProtoReflect()
+	return string(m.WhichOneof(m.Descriptor().Oneofs().ByName("fact")).Message().Name())
+}
+
+func TestEachInvariantIsAFunctionOfItsOwn(t *testing.T) {
+	for invariant, f := range map[string]forgery{
+		"I1":  {told(), "InternalApprovalGiven", func(e *lockboxv1.Event) { e.GetInternalApprovalGiven().Stage = 1 }, nil, ""},
+		"I2":  {told(), "CustomerApproved", nil, &lockboxv1.Event{Time: timestamppb.New(start.Add(3 * time.Hour)), Actor: eve, Fact: &lockboxv1.Event_RequestWithdrawn{}}, ""},
+		"I3":  {told(), "AccessCompleted", func(e *lockboxv1.Event) { e.Time = timestamppb.New(start) }, nil, ""},
+		"I4":  {told(), "AccessGranted", func(e *lockboxv1.Event) { e.GetAccessGranted().StartsAt = timestamppb.New(start) }, nil, ""},
+		"I9":  {told(), "CustomerApproved", func(e *lockboxv1.Event) { e.Version++ }, nil, ""},
+		"I10": {told(), "InternalApprovalGiven", func(e *lockboxv1.Event) { e.Actor = otto }, nil, ""},
+	} {
+		check := map[string]func([]evidence.Recorded) []evidence.Violation{
+			"I1": evidence.GrantHasOneBasis, "I2": evidence.OneDecision, "I3": evidence.NothingPastDeadline,
+			"I4": evidence.GrantWithinPolicy, "I9": evidence.OneTenant, "I10": evidence.NobodyForThemselves,
+		}[invariant]
+		broken := check(f.forged(t))
+		if len(broken) == 0 || slices.ContainsFunc(broken, func(v evidence.Violation) bool { return v.Invariant != invariant }) {
+			t.Errorf("%s finds %v", invariant, broken)
+		}
+		if honest := check(told()); len(honest) > 0 {
+			t.Errorf("%s finds %v in an honest story", invariant, honest)
+		}
+	}
+	unread := forgery{told(), "AccessGranted", func(e *lockboxv1.Event) { e.GetAccessGranted().TenantSequence = 0 }, nil, ""}
+	if broken := evidence.BasisHeld(unread.forged(t)); len(broken) == 0 || broken[0].String() == "" {
+		t.Error("a grant that rests on nothing passes")
+	}
+}
+
+func TestI3LateExpiry(t *testing.T) {
+	history, within := told(), 5*time.Second
+	ended := func(after time.Duration) []evidence.Recorded {
+		return forgery{history, "AccessCompleted", func(e *lockboxv1.Event) { e.Time = timestamppb.New(start.Add(12*time.Hour + after)) }, nil, ""}.forged(t)
+	}
+	end := start.Add(12 * time.Hour)
+	running := history[:len(history)-1]
+	for name, c := range map[string]struct {
+		history []evidence.Recorded
+		now     time.Time
+		late    bool
+	}{
+		"recorded in time":       {ended(within), end.Add(time.Hour), false},
+		"recorded late":          {ended(within + 1), end.Add(time.Hour), true},
+		"not yet recorded":       {running, end.Add(within), false},
+		"never recorded":         {running, end.Add(within + 1), true},
+		"decided before the end": {history[:len(history)-2], end.Add(1000 * time.Hour), false},
+	} {
+		if broken := evidence.Late(c.history, within, c.now); len(broken) > 0 != c.late {
+			t.Errorf("%s: %v", name, broken)
+		}
+	}
+}

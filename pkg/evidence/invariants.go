@@ -1,0 +1,179 @@
+package evidence
+
+import (
+	"slices"
+	"time"
+
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+)
+
+func oneDecision(_ *book, of aggregate, events []Recorded, broken say) {
+	seen := map[string]bool{}
+	once := func(r Recorded, what string) {
+		if seen[what] {
+			broken("I2", r, "%s a second time", what)
+		}
+		seen[what] = true
+	}
+	for i, r := range events {
+		q := request{of, events}
+		switch f := r.Event.GetFact().(type) {
+		case *lockboxv1.Event_AccessRequested:
+			once(r, "requested")
+		case *lockboxv1.Event_AccessEvaluated:
+			once(r, "evaluated")
+			if f.AccessEvaluated.GetOutcome() == lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_REFUSED {
+				once(r, "decided")
+			}
+		case *lockboxv1.Event_CustomerNotified:
+			once(r, "put to the customer")
+		case *lockboxv1.Event_CustomerApproved:
+			if q.before(i + 1).quorum() {
+				once(r, "decided")
+			}
+		case *lockboxv1.Event_InternalApprovalRefused, *lockboxv1.Event_InternalApprovalExpired, *lockboxv1.Event_CustomerDenied,
+			*lockboxv1.Event_RequestExpired, *lockboxv1.Event_RequestWithdrawn:
+			once(r, "decided")
+			once(r, "ended")
+		case *lockboxv1.Event_AccessGranted:
+			once(r, "granted")
+			if seen["ended"] {
+				broken("I2", r, "granted after its end")
+			}
+		case *lockboxv1.Event_AccessLapsed, *lockboxv1.Event_AccessRevoked, *lockboxv1.Event_AccessReleased, *lockboxv1.Event_AccessCompleted:
+			once(r, "ended")
+		}
+	}
+}
+
+// wait is the deadline of what a request waits for, if it waits.
+type wait struct {
+	until time.Time
+	open  bool
+}
+
+// next is what the request waits for after its event number i.
+func (q request) next(i int, now wait) wait {
+	switch f := q.events[i].Event.GetFact().(type) {
+	case *lockboxv1.Event_AccessEvaluated:
+		return wait{f.AccessEvaluated.GetInternalExpiresAt().AsTime(), len(f.AccessEvaluated.GetInternalStages()) > 0}
+	case *lockboxv1.Event_InternalApprovalGiven:
+		now.open = !q.before(i + 1).cleared()
+	case *lockboxv1.Event_CustomerNotified:
+		return wait{f.CustomerNotified.GetExpiresAt().AsTime(), true}
+	case *lockboxv1.Event_CustomerApproved:
+		now.open = !q.before(i + 1).quorum()
+	case *lockboxv1.Event_AccessGranted:
+		return wait{f.AccessGranted.GetEndsAt().AsTime(), true}
+	case *lockboxv1.Event_ApprovalReminderDue, *lockboxv1.Event_ApproversUnavailable, *lockboxv1.Event_QuestionAsked, *lockboxv1.Event_QuestionAnswered:
+	default:
+		now.open = false
+	}
+	return now
+}
+
+// passes reports whether the event says that a deadline has passed.
+func passes(r Recorded) bool {
+	return r.Event.GetInternalApprovalExpired() != nil || r.Event.GetRequestExpired() != nil || r.Event.GetAccessCompleted() != nil
+}
+
+func nothingPastDeadline(_ *book, of aggregate, events []Recorded, broken say) {
+	q, waits := request{of, events}, wait{}
+	for i, r := range events {
+		early := instant(r).Before(waits.until)
+		switch {
+		case passes(r) && (!waits.open || early):
+			broken("I3", r, "said to be over before %s", waits.until)
+		case waits.open && !passes(r) && !early:
+			broken("I3", r, "at or after the deadline %s", waits.until)
+		}
+		if due := r.Event.GetApprovalReminderDue(); due != nil {
+			if at := q.before(i).notified().GetRemindAt(); int(due.GetIndex()) >= len(at) || instant(r).Before(at[due.GetIndex()].AsTime()) {
+				broken("I3", r, "reminds before the time")
+			}
+		}
+		waits = q.next(i, waits)
+	}
+}
+
+// Late finds what was not recorded within a time after its deadline, or is still not at now: the part of I3 that a
+// clock shows.
+func Late(history []Recorded, within time.Duration, now time.Time) []Violation {
+	return read(history).each(func(_ *book, of aggregate, events []Recorded, broken say) {
+		if of.kind != "request" {
+			return
+		}
+		q, waits := request{of, events}, wait{}
+		for i, r := range events {
+			if late := instant(r).Sub(waits.until); waits.open && passes(r) && late > within {
+				broken("I3", r, "%s after the deadline %s", late, waits.until)
+			}
+			waits = q.next(i, waits)
+		}
+		if late := now.Sub(waits.until); waits.open && late > within {
+			broken("I3", events[len(events)-1], "nothing says that the deadline %s passed %s ago", waits.until, late)
+		}
+	})
+}
+
+func grantWithinPolicy(_ *book, of aggregate, events []Recorded, broken say) {
+	for i, r := range events {
+		g := r.Event.GetAccessGranted()
+		if g == nil {
+			continue
+		}
+		q := request{of, events}.before(i)
+		limits := []time.Duration{q.evaluation().GetDuration().AsDuration()}
+		if asked := q.intent().GetDuration(); asked != nil {
+			limits = append(limits, asked.AsDuration())
+		}
+		reach := [][]string{q.intent().GetResourceIds()}
+		for _, yes := range q.approvals() {
+			limits = append(limits, yes.Event.GetCustomerApproved().GetDuration().AsDuration())
+			reach = append(reach, yes.Event.GetCustomerApproved().GetResourceIds())
+		}
+		if lasts := g.GetEndsAt().AsTime().Sub(g.GetStartsAt().AsTime()); lasts <= 0 || lasts > slices.Min(limits) {
+			broken("I4", r, "lasts %s where %s was allowed", lasts, slices.Min(limits))
+		}
+		if !g.GetStartsAt().AsTime().Equal(instant(r)) {
+			broken("I4", r, "begins at another time than it was given")
+		}
+		for _, id := range g.GetResourceIds() {
+			if slices.ContainsFunc(reach, func(allowed []string) bool { return !slices.Contains(allowed, id) }) {
+				broken("I4", r, "reaches %s, which not everybody allowed", id)
+			}
+		}
+	}
+}
+
+func nobodyForThemselves(b *book, of aggregate, events []Recorded, broken say) {
+	home := b.about[aggregate{of.tenant, "tenant", of.tenant}]
+	ofTheTenant := func(r Recorded, a *lockboxv1.RoleAssignment) {
+		if len(home) == 0 || a.GetPerson().GetIssuer() != home[0].Event.GetTenantCreated().GetIssuer().GetUrl() {
+			broken("I10", r, "%s, who is not of the tenant, got a role", a.GetPerson().GetSubject())
+		}
+	}
+	for i, r := range events {
+		by, q := r.Event.GetActor(), request{of, events}
+		switch f := r.Event.GetFact().(type) {
+		case *lockboxv1.Event_InternalApprovalGiven, *lockboxv1.Event_InternalApprovalRefused:
+			if by.GetSide() != lockboxv1.Side_SIDE_PROVIDER || same(by.GetPerson(), q.requester()) {
+				broken("I10", r, "%s decided internally", by.GetPerson().GetSubject())
+			}
+		case *lockboxv1.Event_CustomerApproved, *lockboxv1.Event_CustomerDenied, *lockboxv1.Event_QuestionAsked:
+			if by.GetSide() != lockboxv1.Side_SIDE_TENANT || by.GetPerson().GetIssuer() == q.requester().GetIssuer() || !isFrozen(q.before(i).notified(), by.GetPerson()) {
+				broken("I10", r, "%s spoke for the customer", by.GetPerson().GetSubject())
+			}
+		case *lockboxv1.Event_CustomerNotified:
+			for _, a := range f.CustomerNotified.GetApprovers() {
+				if a.GetPerson().GetIssuer() == q.requester().GetIssuer() {
+					broken("I10", r, "%s of the provider is to decide for the customer", a.GetPerson().GetSubject())
+				}
+			}
+		case *lockboxv1.Event_TenantCreated:
+			ofTheTenant(r, f.TenantCreated.GetAdministrator())
+		case *lockboxv1.Event_RoleAssigned:
+			ofTheTenant(r, f.RoleAssigned.GetAssignment())
+		}
+	}
+}

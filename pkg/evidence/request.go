@@ -1,0 +1,211 @@
+package evidence
+
+import (
+	"slices"
+	"time"
+
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+)
+
+// request is one request's events, oldest first.
+type request struct {
+	of     aggregate
+	events []Recorded
+}
+
+func (q request) intent() *lockboxv1.AccessIntent {
+	return first(q, (*lockboxv1.Event).GetAccessRequested).GetIntent()
+}
+
+func (q request) requester() *lockboxv1.Person { return q.events[0].Event.GetActor().GetPerson() }
+
+func (q request) tenant() aggregate { return aggregate{q.of.tenant, "tenant", q.of.tenant} }
+
+func (q request) subscription() aggregate {
+	return aggregate{q.of.tenant, "subscription", q.intent().GetSubscriptionId()}
+}
+
+// before is the request as it stood before its event number i.
+func (q request) before(i int) request { return request{q.of, q.events[:i]} }
+
+// evaluation and notified are nil if there is none yet.
+func (q request) evaluation() *lockboxv1.AccessEvaluated {
+	return first(q, (*lockboxv1.Event).GetAccessEvaluated)
+}
+
+func (q request) notified() *lockboxv1.CustomerNotified {
+	return first(q, (*lockboxv1.Event).GetCustomerNotified)
+}
+
+func first[F comparable](q request, fact func(*lockboxv1.Event) F) F {
+	var none F
+	for _, r := range q.events {
+		if f := fact(r.Event); f != none {
+			return f
+		}
+	}
+	return none
+}
+
+// approvals are the approvals by different people of the frozen list that came in time (R20, R26, R30).
+func (q request) approvals() []Recorded {
+	n := q.notified()
+	var valid []Recorded
+	for _, r := range q.events {
+		p := r.Event.GetActor().GetPerson()
+		if r.Event.GetCustomerApproved() != nil && isFrozen(n, p) && instant(r).Before(n.GetExpiresAt().AsTime()) &&
+			!slices.ContainsFunc(valid, func(v Recorded) bool { return same(v.Event.GetActor().GetPerson(), p) }) {
+			valid = append(valid, r)
+		}
+	}
+	return valid
+}
+
+// quorum reports whether as many approved as had to.
+func (q request) quorum() bool {
+	return q.notified() != nil && len(q.approvals()) >= int(max(1, q.notified().GetRequiredApprovals()))
+}
+
+// cleared reports whether different people of the right groups gave every internal approval that was demanded (R15).
+func (q request) cleared() bool {
+	var missing []int
+	stages := q.evaluation().GetInternalStages()
+	for _, stage := range stages {
+		missing = append(missing, int(stage.GetCount()))
+	}
+	var gave []*lockboxv1.Person
+	for _, r := range q.events {
+		by, stage := r.Event.GetActor(), int(r.Event.GetInternalApprovalGiven().GetStage())
+		if r.Event.GetInternalApprovalGiven() != nil && stage < len(stages) && slices.Contains(by.GetGroups(), stages[stage].GetGroup()) &&
+			!slices.ContainsFunc(gave, func(p *lockboxv1.Person) bool { return same(p, by.GetPerson()) }) {
+			missing[stage]--
+			gave = append(gave, by.GetPerson())
+		}
+	}
+	return !slices.ContainsFunc(missing, func(n int) bool { return n > 0 })
+}
+
+func frozen(n *lockboxv1.CustomerNotified, p *lockboxv1.Person) *lockboxv1.Approver {
+	for _, a := range n.GetApprovers() {
+		if same(a.GetPerson(), p) {
+			return a
+		}
+	}
+	return nil
+}
+
+func isFrozen(n *lockboxv1.CustomerNotified, p *lockboxv1.Person) bool { return frozen(n, p) != nil }
+
+func instant(r Recorded) time.Time { return r.Event.GetTime().AsTime() }
+
+func grantHasOneBasis(_ *book, of aggregate, events []Recorded, broken say) {
+	for i, r := range events {
+		g := r.Event.GetAccessGranted()
+		if g == nil {
+			continue
+		}
+		q := request{of, events}.before(i)
+		v := q.evaluation()
+		if !q.cleared() {
+			broken("I1", r, "an internal approval that was demanded is missing")
+		}
+		switch waived := v.GetOutcome() == lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_WAIVED; {
+		case v.GetWaiver() != g.GetWaiver() || waived != (g.GetWaiver() != lockboxv1.Waiver_WAIVER_UNSPECIFIED):
+			broken("I1", r, "the grant's basis %s is not what was evaluated, %s", g.GetWaiver(), v.GetWaiver())
+		case waived && q.notified() != nil:
+			broken("I1", r, "the customer was asked and waived at once")
+		case waived && !agrees(g.GetWaiver(), v.GetFacts()):
+			broken("I1", r, "the facts that were weighed are against %s", g.GetWaiver())
+		case !waived && !q.quorum():
+			broken("I1", r, "%d of the frozen approvers agreed in time; %d had to", len(q.approvals()), q.notified().GetRequiredApprovals())
+		}
+	}
+}
+
+// agrees reports whether what was weighed is what the waiver says (R2, R3, R8).
+func agrees(w lockboxv1.Waiver, f *lockboxv1.EvaluationFacts) bool {
+	return w == lockboxv1.Waiver_WAIVER_NO_CUSTOMER_DATA && !f.GetCustomerData() ||
+		w == lockboxv1.Waiver_WAIVER_LOCKBOX_NOT_ENABLED && !f.GetLockboxEnabled() ||
+		w == lockboxv1.Waiver_WAIVER_PREVIEW_NOT_SIGNED_UP && !f.GetPreviewSignedUp() && f.GetStage() == lockboxv1.ServiceStage_SERVICE_STAGE_PREVIEW
+}
+
+func basisHeld(b *book, of aggregate, events []Recorded, broken say) {
+	for i, r := range events {
+		on := readingOf(r.Event)
+		if on == nil {
+			continue
+		}
+		q := request{of, events}.before(i)
+		b.readOwn(q, r, on, broken)
+		if n := r.Event.GetCustomerNotified(); n != nil {
+			b.askedRightly(q, n, r, broken)
+		}
+		n := q.notified()
+		if r.Event.GetCustomerApproved() != nil || r.Event.GetCustomerDenied() != nil {
+			if p := r.Event.GetActor().GetPerson(); !b.decides(q, n, on, p, instant(r)) {
+				broken("I1", r, "%s held no role to decide by", p.GetSubject())
+			}
+		}
+		if g := r.Event.GetAccessGranted(); g != nil {
+			b.grantedRightly(q, n, g, r, broken)
+		}
+	}
+}
+
+// readOwn holds that the sequences that an event recorded are earlier ones of its own tenant and subscription (I9). No
+// subscription, or one that is not registered, has sequence 0: nobody holds a role in it.
+func (b *book) readOwn(q request, r Recorded, on reading, broken say) {
+	own := func(in aggregate, sequence uint64) {
+		if sequence >= r.Sequence || !slices.ContainsFunc(b.about[in], func(e Recorded) bool { return e.Sequence == sequence }) {
+			broken("I1", r, "rests on sequence %d, which is no earlier event of %s %s", sequence, in.kind, in.id)
+		}
+	}
+	own(q.tenant(), on.GetTenantSequence())
+	if sequence := on.GetSubscriptionSequence(); sequence != 0 {
+		own(q.subscription(), sequence)
+	}
+}
+
+func (b *book) askedRightly(q request, n *lockboxv1.CustomerNotified, r Recorded, broken say) {
+	if _, _, required := b.tenantAt(q.of.tenant, n.GetTenantSequence()); n.GetRequiredApprovals() < required {
+		broken("I1", r, "asks for %d approvals where the tenant demands %d", n.GetRequiredApprovals(), required)
+	}
+	for _, a := range n.GetApprovers() {
+		held := b.rolesAt(q, n, n, a.GetPerson(), instant(r))
+		for _, role := range a.GetRoles() {
+			if !slices.Contains(held, role) {
+				broken("I1", r, "%s was not %s when the approvers were frozen", a.GetPerson().GetSubject(), role)
+			}
+		}
+	}
+}
+
+func (b *book) grantedRightly(q request, n *lockboxv1.CustomerNotified, g *lockboxv1.AccessGranted, r Recorded, broken say) {
+	enabled, previews, _ := b.tenantAt(q.of.tenant, g.GetTenantSequence())
+	switch g.GetWaiver() {
+	case lockboxv1.Waiver_WAIVER_UNSPECIFIED:
+		still := 0
+		for _, yes := range q.approvals() {
+			if b.decides(q, n, g, yes.Event.GetActor().GetPerson(), instant(r)) {
+				still++
+			}
+		}
+		if still < int(n.GetRequiredApprovals()) {
+			broken("I1", r, "%d of those who approved still held a role when access began; %d had to", still, n.GetRequiredApprovals())
+		}
+	case lockboxv1.Waiver_WAIVER_LOCKBOX_NOT_ENABLED:
+		if enabled {
+			broken("I1", r, "Lockbox was on when access began without asking")
+		}
+	case lockboxv1.Waiver_WAIVER_PREVIEW_NOT_SIGNED_UP:
+		if previews[q.intent().GetResourceType()] {
+			broken("I1", r, "the tenant had signed up for the preview when access began without asking")
+		}
+	}
+}
+
+// decides reports whether somebody holds, at an instant and by a reading, a role that they were frozen with.
+func (b *book) decides(q request, n *lockboxv1.CustomerNotified, on reading, p *lockboxv1.Person, at time.Time) bool {
+	then := frozen(n, p).GetRoles()
+	return slices.ContainsFunc(b.rolesAt(q, n, on, p, at), func(r lockboxv1.Role) bool { return slices.Contains(then, r) })
+}

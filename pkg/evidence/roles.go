@@ -1,0 +1,134 @@
+package evidence
+
+import (
+	"slices"
+	"time"
+
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+)
+
+// assignment is a role that somebody has, with the activation that an eligible one needs (R21).
+type assignment struct {
+	*lockboxv1.RoleAssignment
+	activated bool
+	until     time.Time
+}
+
+// counts reports whether the assignment gives its role at an instant (R20-R22).
+func (a assignment) counts(at time.Time) bool {
+	return a.GetScope() != lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_MANAGEMENT_GROUP &&
+		(a.GetExpiresAt() == nil || at.Before(a.GetExpiresAt().AsTime())) &&
+		(!a.GetEligibleOnly() || a.activated && at.Before(a.until))
+}
+
+// assignments are those of a tenant or subscription after the event at a sequence.
+func (b *book) assignments(in aggregate, sequence uint64) []assignment {
+	if known, ok := b.holders[place{in, sequence}]; ok {
+		return known
+	}
+	var list []assignment
+	find := func(id string) *assignment {
+		if i := slices.IndexFunc(list, func(a assignment) bool { return a.GetId() == id }); i >= 0 {
+			return &list[i]
+		}
+		return new(assignment) // Activating what nobody has changes nothing.
+	}
+	for _, e := range b.upTo(in, sequence) {
+		switch f := e.GetFact().(type) {
+		case *lockboxv1.Event_TenantCreated:
+			list = append(list, assignment{RoleAssignment: f.TenantCreated.GetAdministrator()})
+		case *lockboxv1.Event_RoleAssigned:
+			list = append(list, assignment{RoleAssignment: f.RoleAssigned.GetAssignment()})
+		case *lockboxv1.Event_RoleRemoved:
+			list = slices.DeleteFunc(list, func(a assignment) bool { return a.GetId() == f.RoleRemoved.GetAssignmentId() })
+		case *lockboxv1.Event_RoleActivated:
+			a := find(f.RoleActivated.GetAssignmentId())
+			a.activated, a.until = true, f.RoleActivated.GetUntil().AsTime()
+		case *lockboxv1.Event_RoleDeactivated:
+			find(f.RoleDeactivated.GetAssignmentId()).activated = false
+		}
+	}
+	b.holders[place{in, sequence}] = list
+	return list
+}
+
+// upTo lists the events of an aggregate up to a sequence.
+func (b *book) upTo(in aggregate, sequence uint64) []*lockboxv1.Event {
+	var events []*lockboxv1.Event
+	for _, r := range b.about[in] {
+		if r.Sequence <= sequence {
+			events = append(events, r.Event)
+		}
+	}
+	return events
+}
+
+// tenantAt says whether a tenant had Lockbox on after the event at a sequence (R2), which previews it had signed up for
+// (R8), and how many approvals it demanded (R30).
+func (b *book) tenantAt(id string, sequence uint64) (enabled bool, previews map[string]bool, required uint32) {
+	previews, required = map[string]bool{}, 1
+	for _, e := range b.upTo(aggregate{id, "tenant", id}, sequence) {
+		switch f := e.GetFact().(type) {
+		case *lockboxv1.Event_LockboxEnabled:
+			enabled = true
+		case *lockboxv1.Event_LockboxDisabled:
+			enabled = false
+		case *lockboxv1.Event_PreviewSignedUp:
+			previews[f.PreviewSignedUp.GetResourceType()] = true
+		case *lockboxv1.Event_PreviewSignedOff:
+			delete(previews, f.PreviewSignedOff.GetResourceType())
+		case *lockboxv1.Event_SettingsChanged:
+			required = max(1, f.SettingsChanged.GetSettings().GetRequiredApprovals())
+		}
+	}
+	return enabled, previews, required
+}
+
+// reading is what a decision recorded of where it read the roles.
+type reading interface {
+	GetTenantSequence() uint64
+	GetSubscriptionSequence() uint64
+}
+
+// readingOf finds the reading of an event; nil: it rests on no roles.
+func readingOf(e *lockboxv1.Event) reading {
+	switch f := e.GetFact().(type) {
+	case *lockboxv1.Event_CustomerNotified:
+		return f.CustomerNotified
+	case *lockboxv1.Event_ApproversUnavailable:
+		return f.ApproversUnavailable
+	case *lockboxv1.Event_CustomerApproved:
+		return f.CustomerApproved
+	case *lockboxv1.Event_CustomerDenied:
+		return f.CustomerDenied
+	case *lockboxv1.Event_AccessGranted:
+		return f.AccessGranted
+	case *lockboxv1.Event_AccessLapsed:
+		return f.AccessLapsed
+	}
+	return nil
+}
+
+// rolesAt lists the roles by which a person could decide a request at an instant, as a reading of its tenant and
+// subscription shows them.
+func (b *book) rolesAt(q request, n *lockboxv1.CustomerNotified, r reading, p *lockboxv1.Person, at time.Time) []lockboxv1.Role {
+	var roles []lockboxv1.Role
+	add := func(in aggregate, sequence uint64, deciders ...lockboxv1.Role) {
+		for _, a := range b.assignments(in, sequence) {
+			if same(a.GetPerson(), p) && a.counts(at) && slices.Contains(deciders, a.GetRole()) {
+				roles = append(roles, a.GetRole())
+			}
+		}
+	}
+	if n.GetScope() == lockboxv1.Scope_SCOPE_SUBSCRIPTION {
+		add(q.subscription(), r.GetSubscriptionSequence(), lockboxv1.Role_ROLE_OWNER, lockboxv1.Role_ROLE_LOCKBOX_APPROVER)
+	}
+	if n.GetScope() == lockboxv1.Scope_SCOPE_TENANT || n.GetBasis() == lockboxv1.ApproverBasis_APPROVER_BASIS_FALLBACK {
+		add(q.tenant(), r.GetTenantSequence(), lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR, lockboxv1.Role_ROLE_LOCKBOX_APPROVER)
+	}
+	return roles
+}
+
+func same(a, b *lockboxv1.Person) bool {
+	return a.GetSubject() != "" && a.GetSubject() == b.GetSubject() && a.GetIssuer() == b.GetIssuer()
+}

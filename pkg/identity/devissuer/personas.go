@@ -1,0 +1,92 @@
+package devissuer
+
+import (
+	"slices"
+
+	"github.com/openlockbox/lockbox/pkg/event"
+)
+
+// The demo's companies. Every address is in a domain that is reserved for examples (RFC 2606).
+const (
+	Provider         = "Nimbus Cloud"
+	Subcontractor    = "Brightline Contractors"
+	TenantBank       = "meadowbank"
+	TenantBankName   = "Meadow Bank"
+	TenantHealth     = "sakura"
+	TenantHealthName = "Sakura Health"
+)
+
+// Persona is somebody of the demo. What roles a tenant's people hold is not in their tokens: that is in the tenant's own
+// stream.
+type Persona struct {
+	// What one types: `--as erin`. Also the token's subject.
+	Name string
+	// The tenant they belong to; empty: the provider.
+	Tenant      string
+	DisplayName string
+	Email       string
+	// On the provider's side.
+	Employer string
+	Groups   []string
+	// The means of authentication (RFC 8176): "mfa" stands for more than one factor.
+	Methods  []string
+	Isolated bool
+	Language string
+	// Who they are, in one line.
+	About string
+}
+
+// Personas are the demo's people, the provider's first.
+func Personas() []Persona {
+	withMFA, password := []string{"pwd", "otp", "mfa"}, []string{"pwd"}
+	nimbus := func(name, display, group, about string) Persona {
+		return Persona{
+			Name: name, DisplayName: display, Email: name + "@nimbus.example", Employer: Provider, Groups: []string{group},
+			Methods: withMFA, Language: "en", About: about,
+		}
+	}
+	customer := func(tenant, name, display, language, about string) Persona {
+		return Persona{
+			Name: name, Tenant: tenant, DisplayName: display, Email: name + "@" + tenant + ".example",
+			Methods: withMFA, Language: language, About: about,
+		}
+	}
+	sam := nimbus("sam", "Sam Sharma", event.SupportEngineers, "support engineer who signed in with a password only")
+	sam.Methods = password
+	ivan := nimbus("ivan", "Ivan Ivers (isolated)", event.SupportEngineers, "support engineer with an isolated identity instead of a second factor")
+	ivan.Methods, ivan.Isolated = password, true
+	bob := nimbus("bob", "Bob Baker", event.SupportEngineers, "subcontractor's engineer")
+	bob.Employer, bob.Email = Subcontractor, "bob@brightline.example"
+	return []Persona{
+		nimbus("erin", "Erin Ellis", event.SupportEngineers, "support engineer with a second factor"),
+		sam,
+		ivan,
+		bob,
+		nimbus("lena", "Lena Lang", event.SupportLeads, "customer support lead, approves internally"),
+		nimbus("derek", "Derek Dunn", event.DevOpsManagers, "DevOps manager, approves internally"),
+		nimbus("olga", "Olga Orlova", event.SecurityOfficers, "security officer, replays and revokes"),
+		nimbus("onboarding", "Nimbus Onboarding", event.Onboarding, "creates tenants"),
+
+		customer(TenantBank, "grace", "Grace Green", "en", "Global Administrator of "+TenantBankName),
+		customer(TenantBank, "otto", "Otto Owens", "en", "owner of a subscription of "+TenantBankName),
+		customer(TenantBank, "fleur", "Fleur Lefèvre", "fr", "Lockbox Approver of a subscription of "+TenantBankName+", reads French"),
+		customer(TenantBank, "eli", "Eli Edwards", "en", "eligible owner at "+TenantBankName+", counts only while activated"),
+		customer(TenantBank, "audrey", "Audrey Abbott", "en", "auditor of "+TenantBankName),
+
+		customer(TenantHealth, "hana", "佐藤 花", "ja", "Global Administrator of "+TenantHealthName+", reads Japanese"),
+		customer(TenantHealth, "kenji", "田中 健二", "ja", "owner of a subscription of "+TenantHealthName+", reads Japanese"),
+	}
+}
+
+// Find returns the persona of that name.
+func Find(name string) (Persona, bool) {
+	all := Personas()
+	i := slices.IndexFunc(all, func(p Persona) bool { return p.Name == name })
+	if i < 0 {
+		return Persona{}, false
+	}
+	return all[i], true
+}
+
+// Tenants are the demo's tenants.
+func Tenants() []string { return []string{TenantBank, TenantHealth} }

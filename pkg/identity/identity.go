@@ -1,0 +1,236 @@
+// Package identity turns a token (a JWT) into the Actor that an event records: who is asking, for which side, and how
+// they signed in (R13). It trusts only the issuers it is given, with the keys it is given; it fetches nothing, keeps no
+// token, and knows the time only from its callers.
+//
+// What a token must be:
+//   - a compact JWS of at most 16 KB, signed with ES256, EdDSA, RS256 or PS256 by a key of the issuer's own set that its
+//     `kid` names. Keys and addresses of keys inside the token (jwk, jku, x5c, x5u) are never used.
+//   - of type JWT, at+jwt or none named.
+//   - from a trusted `iss` (compared byte for byte) and made out to that issuer's audience.
+//   - in its time: at the instant of `exp` it has expired; `nbf` and `iat` may lie up to Leeway in the future.
+package identity
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"google.golang.org/protobuf/proto"
+)
+
+const (
+	// MaxToken is the size above which no token is looked at, in bytes.
+	MaxToken = 16 << 10
+	// Leeway is how far an issuer's clock may be ahead in `nbf` and `iat`. There is none for `exp`: a token too old by a
+	// nanosecond is too old.
+	Leeway = 2 * time.Second
+)
+
+// The field and rule that every refusal of a token names.
+const (
+	field = "token"
+	rule  = "R13"
+)
+
+// Remembered results and parsed tenant issuers; at most twice as many are held.
+const (
+	rememberedTokens  = 8192
+	rememberedIssuers = 1024
+)
+
+// Issuer is somebody whose tokens are trusted, and for which side.
+type Issuer struct {
+	// Compared with the token's `iss`, byte for byte.
+	URL string
+	// Must be among the token's `aud`.
+	Audience string
+	// A JSON Web Key Set (RFC 7517) of public keys.
+	JWKS []byte
+	Side lockboxv1.Side
+	// The groups kept in the actor of a provider's token; all others matter to nobody. Empty: the Group constants.
+	Groups []string
+}
+
+// Verify checks one token of one issuer as of now. Every error is a refusal UNAUTHENTICATED that repeats nothing from
+// the token. A Verifier does the same faster.
+func Verify(token string, iss Issuer, now time.Time) (*lockboxv1.Actor, error) {
+	t, err := trust(iss)
+	if err != nil {
+		return nil, refusal.Unauthenticated(field, rule, "its issuer is configured wrongly here: %v", err)
+	}
+	p, err := parse(token)
+	if err != nil {
+		return nil, err
+	}
+	if p.issuer != t.URL {
+		return nil, errForeign()
+	}
+	r, err := p.verify(t)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.check(now); err != nil {
+		return nil, err
+	}
+	return r.actor, nil
+}
+
+// Verifier verifies tokens of the provider and of tenants, and remembers signatures that it has checked. Times are
+// checked anew on every call. It is safe for concurrent use.
+type Verifier struct {
+	provider map[string]*trusted
+
+	mu      sync.Mutex
+	tenants *recent[[sha256.Size]byte, *trusted]
+	results *recent[[sha256.Size]byte, *result]
+}
+
+// NewVerifier trusts these issuers of the provider. It fails if one of them could never verify a token, or is not of the
+// provider's side.
+func NewVerifier(provider []Issuer) (*Verifier, error) {
+	v := &Verifier{
+		provider: make(map[string]*trusted, len(provider)),
+		tenants:  newRecent[[sha256.Size]byte, *trusted](rememberedIssuers),
+		results:  newRecent[[sha256.Size]byte, *result](rememberedTokens),
+	}
+	for _, iss := range provider {
+		if iss.Side != lockboxv1.Side_SIDE_PROVIDER {
+			return nil, fmt.Errorf("issuer %q: is not of the provider's side", iss.URL)
+		}
+		if _, twice := v.provider[iss.URL]; twice {
+			return nil, fmt.Errorf("issuer %q: is configured twice", iss.URL)
+		}
+		t, err := trust(iss)
+		if err != nil {
+			return nil, fmt.Errorf("issuer %q: %w", iss.URL, err)
+		}
+		v.provider[iss.URL] = t
+	}
+	return v, nil
+}
+
+// Verify checks a token from the provider or, unless tenant is nil, from that tenant's issuer, as of now. An issuer of
+// the provider always speaks for the provider: a tenant that names the same URL gains and takes away nothing. Every
+// error is a refusal UNAUTHENTICATED that repeats nothing from the token. The actor is the caller's own copy.
+func (v *Verifier) Verify(token string, tenant *lockboxv1.TenantIssuer, now time.Time) (*lockboxv1.Actor, error) {
+	if len(token) > MaxToken {
+		return nil, errTooLong()
+	}
+	sum := sha256.Sum256([]byte(token))
+	r, known := v.remembered(sum)
+	if !known || !v.stillTrusts(r.by, tenant) {
+		var err error
+		if r, err = v.verify(token, tenant); err != nil {
+			return nil, err
+		}
+		v.remember(sum, r)
+	}
+	if err := r.check(now); err != nil {
+		return nil, err
+	}
+	return proto.CloneOf(r.actor), nil
+}
+
+func (v *Verifier) verify(token string, tenant *lockboxv1.TenantIssuer) (*result, error) {
+	p, err := parse(token)
+	if err != nil {
+		return nil, err
+	}
+	if t, ok := v.provider[p.issuer]; ok {
+		return p.verify(t)
+	}
+	if tenant == nil || p.issuer != tenant.GetUrl() {
+		return nil, errForeign()
+	}
+	t, err := v.trustTenant(tenant)
+	if err != nil {
+		return nil, refusal.Unauthenticated(field, rule, "the tenant's issuer is registered wrongly: %v", err)
+	}
+	return p.verify(t)
+}
+
+// stillTrusts reports whether a remembered result would be reached again for this tenant.
+func (v *Verifier) stillTrusts(by *trusted, tenant *lockboxv1.TenantIssuer) bool {
+	if t, ok := v.provider[by.URL]; ok {
+		return t == by
+	}
+	return tenant != nil && by.URL == tenant.GetUrl() && by.Audience == tenant.GetAudience() && bytes.Equal(by.JWKS, tenant.GetJwks())
+}
+
+func (v *Verifier) remembered(sum [sha256.Size]byte) (*result, bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.results.get(sum)
+}
+
+func (v *Verifier) remember(sum [sha256.Size]byte, r *result) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.results.put(sum, r)
+}
+
+// trustTenant parses a tenant's issuer once for as long as it stays the same.
+func (v *Verifier) trustTenant(tenant *lockboxv1.TenantIssuer) (*trusted, error) {
+	h := sha256.New()
+	for _, part := range [][]byte{[]byte(tenant.GetUrl()), []byte(tenant.GetAudience()), tenant.GetJwks()} {
+		_, _ = fmt.Fprintf(h, "%d:", len(part)) // a hash never fails to write
+		_, _ = h.Write(part)
+	}
+	key := [sha256.Size]byte(h.Sum(nil))
+	v.mu.Lock()
+	t, known := v.tenants.get(key)
+	v.mu.Unlock()
+	if known {
+		return t, nil
+	}
+	t, err := trust(Issuer{
+		URL: tenant.GetUrl(), Audience: tenant.GetAudience(), JWKS: bytes.Clone(tenant.GetJwks()),
+		Side: lockboxv1.Side_SIDE_TENANT,
+	})
+	if err != nil {
+		return nil, err
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.tenants.put(key, t)
+	return t, nil
+}
+
+// trusted is an issuer ready for use.
+type trusted struct {
+	Issuer
+	keys   keySet
+	groups map[string]bool
+}
+
+func trust(iss Issuer) (*trusted, error) {
+	switch {
+	case iss.URL == "":
+		return nil, errors.New("it has no URL")
+	case iss.Audience == "":
+		return nil, errors.New("it has no audience")
+	case iss.Side != lockboxv1.Side_SIDE_PROVIDER && iss.Side != lockboxv1.Side_SIDE_TENANT:
+		return nil, errors.New("it is of no side")
+	}
+	keys, err := parseKeys(iss.JWKS)
+	if err != nil {
+		return nil, err
+	}
+	t := &trusted{Issuer: iss, keys: keys, groups: make(map[string]bool)}
+	if iss.Side == lockboxv1.Side_SIDE_PROVIDER {
+		names := iss.Groups
+		if len(names) == 0 {
+			names = []string{event.SupportEngineers, event.SupportLeads, event.DevOpsManagers, event.SecurityOfficers, event.Onboarding}
+		}
+		for _, g := range names {
+			t.groups[g] = true
+		}
+	}
+	return t, nil
+}

@@ -1,0 +1,117 @@
+package identity
+
+import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"errors"
+	"fmt"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/json"
+)
+
+// algorithms is everything a token may be signed with. Symmetric ones are absent: whoever can verify them can forge them.
+var algorithms = []jose.SignatureAlgorithm{jose.ES256, jose.EdDSA, jose.RS256, jose.PS256}
+
+const (
+	maxJWKS    = 32 << 10
+	maxKeys    = 64
+	minRSABits = 2048
+	maxRSABits = 8192 // a larger key costs more to verify with than a token is worth
+)
+
+// keySet holds public keys by `kid`.
+type keySet map[string]publicKey
+
+type publicKey struct {
+	key any // *ecdsa.PublicKey on P-256, ed25519.PublicKey or *rsa.PublicKey
+	// The one algorithm the issuer means it for; empty: any that fits.
+	algorithm string
+}
+
+// fits keeps an algorithm to keys of its own kind, so that a public RSA key is never taken for a shared secret.
+func (k publicKey) fits(alg jose.SignatureAlgorithm) bool {
+	if k.algorithm != "" && k.algorithm != string(alg) {
+		return false
+	}
+	switch k.key.(type) {
+	case *ecdsa.PublicKey:
+		return alg == jose.ES256
+	case ed25519.PublicKey:
+		return alg == jose.EdDSA
+	case *rsa.PublicKey:
+		return alg == jose.RS256 || alg == jose.PS256
+	}
+	return false
+}
+
+// parseKeys reads a key set. A private or symmetric key in it is an error, because then it is no secret any more; keys
+// for other purposes or of kinds that no token here is signed with are passed over; at least one must remain.
+func parseKeys(jwks []byte) (keySet, error) {
+	if len(jwks) > maxJWKS {
+		return nil, fmt.Errorf("its key set is %d bytes long; at most %d are read", len(jwks), maxJWKS)
+	}
+	var set struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
+	if err := json.Unmarshal(jwks, &set); err != nil {
+		return nil, errors.New("its key set is not a JSON Web Key Set")
+	}
+	if len(set.Keys) > maxKeys {
+		return nil, fmt.Errorf("its key set holds %d keys; at most %d are read", len(set.Keys), maxKeys)
+	}
+	keys := make(keySet)
+	for i, raw := range set.Keys {
+		if secret(raw) {
+			return nil, fmt.Errorf("key %d of its key set holds private or symmetric key material; replace that key, for it is no secret any more", i+1)
+		}
+		var jwk jose.JSONWebKey
+		if err := json.Unmarshal(raw, &jwk); errors.Is(err, jose.ErrUnsupportedKeyType) {
+			continue
+		} else if err != nil {
+			return nil, fmt.Errorf("key %d of its key set is malformed", i+1)
+		}
+		if !usable(jwk) {
+			continue
+		}
+		if _, twice := keys[jwk.KeyID]; twice {
+			return nil, fmt.Errorf("key %d of its key set has the kid of another", i+1)
+		}
+		keys[jwk.KeyID] = publicKey{key: jwk.Key, algorithm: jwk.Algorithm}
+	}
+	if len(keys) == 0 {
+		return nil, errors.New("its key set holds no public key with a kid that fits ES256, EdDSA, RS256 or PS256")
+	}
+	return keys, nil
+}
+
+// secret looks at the members themselves: a key of a kind that is not supported can be private too.
+func secret(raw json.RawMessage) bool {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &members); err != nil {
+		return false // malformed, which the caller finds out
+	}
+	for _, name := range []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"} {
+		if _, has := members[name]; has {
+			return true
+		}
+	}
+	return string(members["kty"]) == `"oct"`
+}
+
+func usable(jwk jose.JSONWebKey) bool {
+	if jwk.KeyID == "" || (jwk.Use != "" && jwk.Use != "sig") {
+		return false
+	}
+	switch k := jwk.Key.(type) {
+	case *ecdsa.PublicKey:
+		return k.Curve == elliptic.P256()
+	case ed25519.PublicKey:
+		return len(k) == ed25519.PublicKeySize
+	case *rsa.PublicKey:
+		return k.N.BitLen() >= minRSABits && k.N.BitLen() <= maxRSABits && k.E >= 3 && k.E%2 == 1
+	}
+	return false
+}

@@ -1,0 +1,70 @@
+package identity
+
+import (
+	"net/netip"
+	"net/url"
+	"strings"
+
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+)
+
+const (
+	maxURL      = 255
+	maxAudience = 255
+)
+
+// CheckTenantIssuer refuses (INVALID) an issuer that a new tenant must not have: one whose URL is not plain https (or
+// http on this machine), whose keys are unusable or not public only, or that is one of the provider's own, however it is
+// spelt, for then the provider's people could decide for the customer (I10).
+func CheckTenantIssuer(ti *lockboxv1.TenantIssuer, provider []Issuer) error {
+	const at = "create_tenant.issuer"
+	if ti == nil {
+		return refusal.Invalid(at, rule, "is required")
+	}
+	u, ok := issuerURL(ti.GetUrl())
+	if !ok {
+		return refusal.Invalid(at+".url", rule, "must be an https URL of at most %d characters (or http on a loopback address) without user, query or fragment", maxURL)
+	}
+	for _, p := range provider {
+		if ti.GetUrl() == p.URL {
+			return refusal.Invalid(at+".url", "I10", "is the provider's own issuer; a tenant's people sign in with an issuer of their own")
+		}
+		if pu, ok := issuerURL(p.URL); ok && canonical(pu) == canonical(u) {
+			return refusal.Invalid(at+".url", "I10", "is the provider's own issuer in another spelling; a tenant's people sign in with an issuer of their own")
+		}
+	}
+	if !printableASCII(ti.GetAudience(), maxAudience) {
+		return refusal.Invalid(at+".audience", rule, "must be 1 to %d printable ASCII characters", maxAudience)
+	}
+	if _, err := parseKeys(ti.GetJwks()); err != nil {
+		return refusal.Invalid(at+".jwks", rule, "%v", err)
+	}
+	return nil
+}
+
+func issuerURL(s string) (*url.URL, bool) {
+	if !printableASCII(s, maxURL) || strings.ContainsAny(s, " ?#\\") {
+		return nil, false
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.Hostname() == "" || u.User != nil || u.Opaque != "" {
+		return nil, false
+	}
+	return u, u.Scheme == "https" || u.Scheme == "http" && loopback(u.Hostname())
+}
+
+func loopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.IsLoopback()
+}
+
+// canonical makes two spellings of one address equal: case of the host, default port, a trailing dot or slash, escapes.
+func canonical(u *url.URL) string {
+	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"https": "443", "http": "80"}[u.Scheme]
+	}
+	return host + ":" + port + strings.TrimRight(u.JoinPath().Path, "/")
+}

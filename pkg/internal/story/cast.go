@@ -1,0 +1,69 @@
+package story
+
+import (
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/request"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+)
+
+// Where the people sign in, and what the story is about.
+const (
+	ProviderIssuer = "https://login.provider.example"
+	TenantIssuer   = "https://login.contoso.example"
+	Tenant         = "contoso"
+	Subscription   = "sub-1"
+)
+
+// Provider is somebody of the provider's.
+func Provider(name string, groups ...string) *lockboxv1.Actor {
+	return &lockboxv1.Actor{
+		Side: lockboxv1.Side_SIDE_PROVIDER, Employer: "Provider Ltd", Groups: groups, MultiFactor: true,
+		Person: person(ProviderIssuer, name),
+	}
+}
+
+// Customer is somebody of the tenant's.
+func Customer(name string) *lockboxv1.Actor { return Of(TenantIssuer, name) }
+
+// Of is somebody of another tenant's, by where they sign in.
+func Of(issuer, name string) *lockboxv1.Actor {
+	return &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_TENANT, Person: person(issuer, name), MultiFactor: true}
+}
+
+// Lockbox is the service itself.
+func Lockbox() *lockboxv1.Actor {
+	return &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: "lockbox"}
+}
+
+func person(issuer, name string) *lockboxv1.Person {
+	return &lockboxv1.Person{Issuer: issuer, Subject: name, DisplayName: name, Email: name + "@example.org", Language: "en"}
+}
+
+// Assign is the command that gives somebody a role on the subscription, or on the tenant.
+func Assign(id string, to *lockboxv1.Actor, role lockboxv1.Role, scope lockboxv1.AssignmentScope) *lockboxv1.Command {
+	c := &lockboxv1.Command{Action: &lockboxv1.Command_AssignRole{AssignRole: &lockboxv1.AssignRole{
+		Assignment: &lockboxv1.RoleAssignment{Id: id, Person: to.GetPerson(), Role: role, Scope: scope},
+	}}}
+	if scope != lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_TENANT {
+		c.AggregateId = Subscription
+	}
+	return c
+}
+
+// New is a customer with Lockbox on, one subscription and one Global Administrator.
+func New(administrator *lockboxv1.Actor, now time.Time) *Story {
+	s := &Story{Terms: request.DefaultTerms()}
+	onboarding := Provider("ona", event.Onboarding)
+	s.Must(onboarding, &lockboxv1.Command{Action: &lockboxv1.Command_CreateTenant{CreateTenant: &lockboxv1.CreateTenant{
+		DisplayName: "Contoso", Plan: lockboxv1.SupportPlan_SUPPORT_PLAN_PREMIER, DefaultLanguage: "en",
+		Issuer:        &lockboxv1.TenantIssuer{Url: TenantIssuer, Audience: "lockbox", Jwks: []byte("{}")},
+		Administrator: administrator.GetPerson(),
+	}}}, now)
+	s.Must(onboarding, &lockboxv1.Command{AggregateId: Subscription, Action: &lockboxv1.Command_RegisterSubscription{
+		RegisterSubscription: &lockboxv1.RegisterSubscription{DisplayName: "Production"},
+	}}, now)
+	s.Must(administrator, &lockboxv1.Command{Action: &lockboxv1.Command_EnableLockbox{EnableLockbox: &lockboxv1.EnableLockbox{}}}, now)
+	return s
+}

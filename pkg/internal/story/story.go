@@ -1,0 +1,97 @@
+// Package story is one customer and one request with everything that happened to them, for tests: it decides, records
+// and folds as the services do, without a bus or a clock.
+package story
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/evidence"
+	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/pkg/tenant"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"google.golang.org/protobuf/proto"
+)
+
+// Story is what is true at some point of it. The zero value is the time before anything happened.
+type Story struct {
+	Tenant       tenant.State
+	Subscription tenant.Subscription
+	Request      request.State
+	Terms        request.Terms
+	// History is the stream: everything that was recorded, in order.
+	History []evidence.Recorded
+	ids     int
+}
+
+// ID makes the next id of the story, a UUIDv7 in shape.
+func (s *Story) ID() string {
+	s.ids++
+	return fmt.Sprintf("018f3a00-0000-7000-8000-%012d", s.ids)
+}
+
+// World is what a decision about the request reads of the rest.
+func (s *Story) World() request.World {
+	w := request.World{Tenant: s.Tenant}
+	if s.Request.Intent.GetSubscriptionId() != "" {
+		sub := s.Subscription
+		w.Subscription = &sub
+	}
+	return w
+}
+
+// Decide asks the aggregate that a command is about. Nothing is recorded.
+func (s *Story) Decide(c event.Command, now time.Time) ([]*lockboxv1.Event, error) {
+	switch c.GetAction().(type) {
+	case *lockboxv1.Command_CreateTenant, *lockboxv1.Command_ChangeSupportPlan, *lockboxv1.Command_EnableLockbox, *lockboxv1.Command_DisableLockbox,
+		*lockboxv1.Command_SignUpPreview, *lockboxv1.Command_SignOffPreview, *lockboxv1.Command_ChangeSettings:
+		return tenant.Decide(s.Tenant, c, now)
+	case *lockboxv1.Command_RegisterSubscription:
+		return tenant.DecideSubscription(s.Tenant, s.Subscription, c, now)
+	case *lockboxv1.Command_AssignRole, *lockboxv1.Command_RemoveRole, *lockboxv1.Command_ActivateRole, *lockboxv1.Command_DeactivateRole:
+		if c.GetAggregateId() == "" {
+			return tenant.Decide(s.Tenant, c, now)
+		}
+		return tenant.DecideSubscription(s.Tenant, s.Subscription, c, now)
+	}
+	return request.Decide(s.Request, c, s.World(), now)
+}
+
+// Command wraps an action of somebody's about the tenant (empty id), the subscription or the request.
+func (s *Story) Command(by *lockboxv1.Actor, id string, c *lockboxv1.Command) event.Command {
+	c = proto.CloneOf(c)
+	c.Id, c.Tenant = id, Tenant
+	return event.Command{Command: c, By: by}
+}
+
+// Perform asks what a duty comes to. Nothing is recorded.
+func (s *Story) Perform(d request.Duty, now time.Time) ([]*lockboxv1.Event, error) {
+	return request.Perform(s.Request, d, s.World(), s.Terms, Lockbox(), "", now)
+}
+
+// Record writes events to the stream and folds them.
+func (s *Story) Record(events ...*lockboxv1.Event) {
+	for _, e := range events {
+		e.Id = s.ID()
+		sequence := uint64(len(s.History)) + 1
+		s.History = append(s.History, evidence.Recorded{Sequence: sequence, Event: e})
+		switch e.GetKind() {
+		case "tenant":
+			s.Tenant = tenant.Evolve(s.Tenant, sequence, e)
+		case "subscription":
+			s.Subscription = tenant.EvolveSubscription(s.Subscription, sequence, e)
+		default:
+			s.Request = request.Evolve(s.Request, sequence, e)
+		}
+	}
+}
+
+// Must records what a command comes to, and panics if it is refused: for setting the scene.
+func (s *Story) Must(by *lockboxv1.Actor, c *lockboxv1.Command, now time.Time) {
+	events, err := s.Decide(s.Command(by, s.ID(), c), now)
+	if err != nil {
+		panic(err)
+	}
+	s.Record(events...)
+}

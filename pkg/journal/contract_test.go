@@ -1,0 +1,15 @@
+package journal_test
+
+import (
+	"testing"
+
+	"github.com/openlockbox/lockbox/pkg/journal/journaltest"
+)
+
+func TestOneServer(t *testing.T) {
+	journaltest.Run(t, func(t testing.TB) *journaltest.Bus { return journaltest.Start(t, 1) })
+}
+
+func TestThreeServers(t *testing.T) {
+	journaltest.Run(t, func(t testing.TB) *journaltest.Bus { return journaltest.Start(t, 3) })
+}

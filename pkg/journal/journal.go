@@ -1,0 +1,140 @@
+// Package journal reads and writes the streams: it appends events and reports, loads an aggregate, follows a stream with
+// a durable consumer, replays it, and keeps timers. It knows the bus and the envelope of an event, and nothing of what
+// events mean.
+//
+// # The life of an append
+//
+//  1. A service has loaded an aggregate, folded it and decided. It calls Append with the event and with `after`, the
+//     stream sequence of the last event that it folded (0: there was none).
+//  2. The subject is built from the envelope, which is checked on the way. The event is marshalled once; these bytes are
+//     what is stored and hashed for ever.
+//  3. The message carries two promises to the server: the last sequence under the aggregate's filter is `after`, and the
+//     stream keeps one message per subject. So of two contrary decisions one is stored, and nothing is ever replaced.
+//  4. The writer sends it: at once if little is waiting, else together with all that queued up while the last commit was
+//     on its way, as one atomic batch that is synced to disk once. An aggregate is in flight at most once, because inside
+//     one batch the server compares only with what was there before. A refused batch is sent again one by one.
+//  5. The acknowledgement comes after the sync. Its sequence is what Append returns.
+//  6. If the server refuses, or says nothing, Append loads the aggregate at the leader and looks for its own event id: an
+//     acknowledgement may be lost after the write, and a retry is then refused because of itself. Found is success; another
+//     event there first is ErrConflict; no way to tell is ErrUnknown, which is never a yes.
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/input"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"go.uber.org/zap"
+)
+
+var (
+	// ErrConflict says that another event of the aggregate was stored first. Nothing was stored; load and decide again.
+	ErrConflict = errors.New("journal: another event was stored first")
+	// ErrUnknown says that the bus did not answer and cannot be asked: the write may be stored, now or in a moment.
+	ErrUnknown = errors.New("journal: no answer from the bus; whether it was stored is not known")
+)
+
+// CorruptError says that what the stream holds cannot be true. Nothing may be decided on it, and an operator must look.
+type CorruptError struct {
+	// Seq is the stream sequence of the event.
+	Seq  uint64
+	Rule string
+}
+
+func (e *CorruptError) Error() string {
+	return fmt.Sprintf("journal: event %d contradicts the stream: %s", e.Seq, e.Rule)
+}
+
+// Entry is a stored event.
+type Entry struct {
+	Seq     uint64
+	Stored  time.Time
+	Subject string
+	// Data are the bytes as they are stored; hash these.
+	Data  []byte
+	Event *lockboxv1.Event
+	// Pending is how many more matched when this one was delivered; 0 means that the reader has caught up. Not set by Load.
+	Pending uint64
+}
+
+// Journal reads and writes over one connection, with the rights of its identity. It is safe for concurrent use.
+type Journal struct {
+	nc      *nats.Conn
+	js      jetstream.JetStream
+	inbox   *inbox
+	events  *writer
+	timers  *writer
+	timeout time.Duration
+	log     *zap.Logger
+	// replicas of EVENTS, 0 until it was asked for.
+	replicas atomic.Int64
+	// connected hears when the connection is restored.
+	connected chan nats.Status
+}
+
+// Option changes how a Journal works.
+type Option func(*Journal)
+
+// WithTimeout sets how long to wait for each answer of the bus. Default 5 s.
+func WithTimeout(d time.Duration) Option { return func(j *Journal) { j.timeout = d } }
+
+// WithLog makes the journal tell of handlers that failed and of consumers in trouble.
+func WithLog(log *zap.Logger) Option { return func(j *Journal) { j.log = log } }
+
+// Open makes a journal on a connection, which stays the caller's to close.
+func Open(_ context.Context, nc *nats.Conn, options ...Option) (*Journal, error) {
+	j := &Journal{nc: nc, timeout: 5 * time.Second, log: zap.NewNop()}
+	for _, o := range options {
+		o(j)
+	}
+	var err error
+	if j.js, err = jetstream.New(nc); err != nil {
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	if j.inbox, err = newInbox(nc); err != nil {
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	j.events = newWriter(nc, j.inbox, j.timeout)
+	j.timers = newWriter(nc, j.inbox, j.timeout)
+	j.connected = nc.StatusChanged(nats.CONNECTED)
+	go func() {
+		for range j.connected {
+			j.events.reconnected()
+			j.timers.reconnected()
+		}
+	}()
+	return j, nil
+}
+
+// Close gives up what is in flight: waiting appends return ErrUnknown. Followers end with their own context.
+func (j *Journal) Close() {
+	j.nc.RemoveStatusListener(j.connected)
+	j.events.close()
+	j.timers.close()
+	j.inbox.close()
+}
+
+// newEntry decodes an event and compares it with where it was found. An event of a future version is
+// input.ErrUnknownFact, everything else that is wrong a *CorruptError.
+func newEntry(seq uint64, stored time.Time, subject string, data []byte) (Entry, error) {
+	e := Entry{Seq: seq, Stored: stored, Subject: subject, Data: data}
+	event, err := input.DecodeEvent(data)
+	if errors.Is(err, input.ErrUnknownFact) {
+		return e, fmt.Errorf("journal: event %d on %s: %w", seq, subject, err)
+	}
+	if err != nil {
+		return e, &CorruptError{seq, "its bytes are an event"}
+	}
+	if !bus.Agrees(subject, event) {
+		return e, &CorruptError{seq, "its subject says what its envelope says"}
+	}
+	e.Event = event
+	return e, nil
+}

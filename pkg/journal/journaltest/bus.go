@@ -1,0 +1,201 @@
+// Package journaltest starts a bus for tests, of one server or of three, under the real rights, and holds the contract
+// that pkg/journal keeps on both.
+package journaltest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/bus/embedded"
+	"github.com/openlockbox/lockbox/pkg/journal"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest"
+)
+
+// Tool is the engineering tool that a test bus knows.
+const Tool = "console"
+
+// Bus is a running bus: one server, or a cluster of several with as many replicas.
+type Bus struct {
+	Keys    bus.Keys
+	options []bus.ServerOptions
+
+	mu      sync.Mutex
+	servers []*embedded.Server // nil where stopped
+}
+
+// Start runs a provisioned bus of that many servers until the test ends.
+func Start(t testing.TB, servers int) *Bus {
+	t.Helper()
+	b := New(t, servers)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := bus.Provision(ctx, b.Connect(t, bus.Provisioner), servers); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// New is Start without streams.
+func New(t testing.TB, servers int) *Bus {
+	t.Helper()
+	keys, err := bus.GenerateKeys(Tool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := keys.Public()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &Bus{Keys: keys, servers: make([]*embedded.Server, servers)}
+	dir := t.TempDir()
+	var routes []string
+	for i := range servers {
+		b.options = append(b.options, bus.ServerOptions{
+			Name: "n" + strconv.Itoa(i), StoreDir: filepath.Join(dir, strconv.Itoa(i)), PublicKeys: public, Host: "127.0.0.1", Port: FreePort(t),
+		})
+		if servers > 1 {
+			port := FreePort(t)
+			routes = append(routes, fmt.Sprintf("127.0.0.1:%d", port))
+			b.options[i].Cluster = &bus.ClusterOptions{Name: "test", Host: "127.0.0.1", Port: port}
+		}
+	}
+	for _, o := range b.options {
+		if o.Cluster != nil {
+			o.Cluster.Routes = routes
+		}
+	}
+	b.Resume(t)
+	t.Cleanup(b.Stop)
+	return b
+}
+
+// Resume starts the servers that are not running, with the same files and addresses as before.
+func (b *Bus) Resume(t testing.TB) {
+	t.Helper()
+	var all sync.WaitGroup
+	errs := make([]error, len(b.options))
+	for i, o := range b.options {
+		if b.server(i) == nil {
+			all.Go(func() {
+				var s *embedded.Server
+				s, errs[i] = embedded.Start(context.Background(), o, nil)
+				b.swap(i, s)
+			})
+		}
+	}
+	all.Wait()
+	for i, err := range errs {
+		if err != nil {
+			t.Fatalf("server %d: %v", i, err)
+		}
+	}
+}
+
+// Stop ends all servers.
+func (b *Bus) Stop() {
+	var all sync.WaitGroup
+	for i := range b.options {
+		all.Go(func() { b.StopServer(i) })
+	}
+	all.Wait()
+}
+
+// StopServer ends one of the servers, which are called n0, n1 …
+func (b *Bus) StopServer(i int) {
+	if s := b.swap(i, nil); s != nil {
+		s.Shutdown()
+	}
+}
+
+func (b *Bus) server(i int) *embedded.Server {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.servers[i]
+}
+
+func (b *Bus) swap(i int, s *embedded.Server) (old *embedded.Server) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	old, b.servers[i] = b.servers[i], s
+	return old
+}
+
+// Server is the first server.
+func (b *Bus) Server() *embedded.Server { return b.server(0) }
+
+// URL is where clients connect; with several servers, to any.
+func (b *Bus) URL() string {
+	var urls []string
+	for i := range b.options {
+		if s := b.server(i); s != nil {
+			urls = append(urls, s.ClientURL())
+		}
+	}
+	return strings.Join(urls, ",")
+}
+
+// Connect connects as an identity until the test ends: in process to one server, by TCP to several.
+func (b *Bus) Connect(t testing.TB, id bus.Identity) *nats.Conn {
+	t.Helper()
+	c := bus.Connection{Identity: id, Seed: b.Keys[id]}
+	if len(b.options) == 1 {
+		c.InProcess = b
+	} else {
+		c.URL = b.URL()
+	}
+	nc, err := bus.Connect(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	return nc
+}
+
+// InProcessConn connects to the server of now, so that a connection survives a restart.
+func (b *Bus) InProcessConn() (net.Conn, error) {
+	if s := b.server(0); s != nil {
+		return s.InProcessConn()
+	}
+	return nil, errors.New("the server is stopped")
+}
+
+// Journal opens a journal as an identity until the test ends.
+func (b *Bus) Journal(t testing.TB, id bus.Identity, options ...journal.Option) *journal.Journal {
+	t.Helper()
+	options = append([]journal.Option{journal.WithLog(zaptest.NewLogger(t, zaptest.Level(zapcore.ErrorLevel)).WithOptions(zap.AddCaller()))}, options...)
+	j, err := journal.Open(context.Background(), b.Connect(t, id), options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(j.Close)
+	return j
+}
+
+// FreePort is a port of this machine that nobody listens on, outside of the range that systems give to whoever asks for any:
+// a server can be stopped and started there, and no connection or other test takes it in between.
+func FreePort(t testing.TB) int {
+	t.Helper()
+	for range 100 {
+		port := 20000 + rand.IntN(12000) // #nosec G404 -- any will do
+		l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			_ = l.Close()
+			return port
+		}
+	}
+	t.Fatal("no port is free")
+	return 0
+}

@@ -1,0 +1,414 @@
+package journaltest
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/journal"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"google.golang.org/protobuf/proto"
+)
+
+var following = journal.Following{Stream: bus.StreamEvents, Durable: bus.DurableOrchestrator, Concurrency: 8}
+
+func (c *contract) follows() map[string]func(*testing.T) {
+	return map[string]func(*testing.T){
+		"events are followed in the order of their aggregate": c.followed,
+		"a handler that fails is asked again":                 c.followedAgain,
+		"what waits long for its turn comes once":             c.followedSlowly,
+		"what was not acknowledged comes after a restart":     c.followedAfterRestart,
+		"intents are followed, and given up when told so":     c.intents,
+	}
+}
+
+// follow runs Follow until the returned function is called; that fails the test on an error.
+func (c *contract) follow(t *testing.T, f journal.Following, handle func(context.Context, journal.Entry) error) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- c.writer.Follow(ctx, f, handle) }()
+	return sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("follow: %v", err)
+		}
+	})
+}
+
+// seen records versions by aggregate.
+type seen struct {
+	mu       sync.Mutex
+	versions map[string][]uint64
+	busy     map[string]bool
+	overlaps int
+}
+
+func (s *seen) enter(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.busy[id] {
+		s.overlaps++
+	}
+	s.busy[id] = true
+}
+
+func (s *seen) leave(id string, version uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.busy[id] = false
+	s.versions[id] = append(s.versions[id], version)
+}
+
+func (s *seen) count() (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, v := range s.versions {
+		n += len(v)
+	}
+	return n
+}
+
+func newSeen() *seen { return &seen{versions: map[string][]uint64{}, busy: map[string]bool{}} }
+
+func (c *contract) followed(t *testing.T) {
+	const aggregates, versions = 10, 10
+	tenant := newTenant()
+	got := newSeen()
+	stop := c.follow(t, following, func(_ context.Context, e journal.Entry) error {
+		if e.Event.GetTenant() != tenant {
+			return nil
+		}
+		got.enter(e.Event.GetAggregateId())
+		defer got.leave(e.Event.GetAggregateId(), e.Event.GetVersion())
+		return nil
+	})
+	defer stop()
+	var all sync.WaitGroup
+	for range aggregates {
+		all.Go(func() { mustAppend(t, c.writer, newAggregate(tenant, bus.KindSubscription), versions) })
+	}
+	all.Wait()
+	waitFor(t, "all events", func() bool { return got.count() >= aggregates*versions })
+	stop()
+	if got.overlaps > 0 {
+		t.Errorf("%d times two events of one aggregate were handled at once", got.overlaps)
+	}
+	for id, v := range got.versions {
+		if len(v) != versions || !slices.IsSorted(v) {
+			t.Errorf("%s: versions %v", id, v)
+		}
+	}
+}
+
+func (c *contract) followedAgain(t *testing.T) {
+	tenant := newTenant()
+	got := newSeen()
+	failures := 2
+	broken := newAggregate(tenant, bus.KindSubscription)
+	stop := c.follow(t, following, func(_ context.Context, e journal.Entry) error {
+		if e.Event.GetTenant() != tenant {
+			return nil
+		}
+		got.mu.Lock()
+		fail := e.Event.GetAggregateId() == broken.ID && e.Event.GetVersion() == 2 && failures > 0
+		if fail {
+			failures--
+		}
+		got.mu.Unlock()
+		if fail {
+			return errors.New("no disk today")
+		}
+		got.leave(e.Event.GetAggregateId(), e.Event.GetVersion())
+		return nil
+	})
+	defer stop()
+	mustAppend(t, c.writer, broken, 4)
+	healthy := newAggregate(tenant, bus.KindSubscription)
+	mustAppend(t, c.writer, healthy, 4)
+	waitFor(t, "all events", func() bool { return got.count() >= 8 })
+	stop()
+	if v := got.versions[broken.ID]; failures != 0 || !slices.Equal(v, []uint64{1, 2, 3, 4}) {
+		t.Errorf("versions %v with %d failures left", v, failures)
+	}
+	if v := got.versions[healthy.ID]; !slices.Equal(v, []uint64{1, 2, 3, 4}) {
+		t.Errorf("an aggregate without failures: versions %v", v)
+	}
+}
+
+func (c *contract) followedSlowly(t *testing.T) {
+	const events = 20
+	tenant := newTenant()
+	for range events {
+		mustAppend(t, c.writer, newAggregate(tenant, bus.KindSubscription), 1)
+	}
+	got := newSeen()
+	one := following
+	one.Concurrency = 1
+	stop := c.follow(t, one, func(_ context.Context, e journal.Entry) error {
+		if e.Event.GetTenant() == tenant {
+			time.Sleep(bus.AckWait * 3 / 2 / events) // all together longer than the consumer waits for one
+			got.leave(e.Event.GetAggregateId(), e.Event.GetVersion())
+		}
+		return nil
+	})
+	defer stop()
+	waitFor(t, "all events", func() bool { return got.count() >= events })
+	stop()
+	if n := got.count(); n != events {
+		t.Errorf("%d events were handled %d times", events, n)
+	}
+}
+
+func (c *contract) followedAfterRestart(t *testing.T) {
+	agg := newAggregate(newTenant(), bus.KindSubscription)
+	mustAppend(t, c.writer, agg, 3)
+	entered := make(chan struct{}, 16)
+	stop := c.follow(t, following, func(ctx context.Context, e journal.Entry) error {
+		if e.Event.GetTenant() != agg.Tenant {
+			return nil
+		}
+		entered <- struct{}{}
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	<-entered
+	stop()
+	got := newSeen()
+	stop = c.follow(t, following, func(_ context.Context, e journal.Entry) error {
+		if e.Event.GetTenant() == agg.Tenant {
+			got.leave(agg.ID, e.Event.GetVersion())
+		}
+		return nil
+	})
+	defer stop()
+	began := time.Now()
+	waitFor(t, "the events again", func() bool { return got.count() >= 3 })
+	if took := time.Since(began); took > bus.AckWait/2 {
+		t.Errorf("an orderly stop gave its events back only after %v", took)
+	}
+}
+
+func (c *contract) intents(t *testing.T) {
+	tool := c.bus.Journal(t, bus.Tool(Tool))
+	evaluator := c.bus.Journal(t, bus.Evaluator)
+	tenant := newTenant()
+	sent := map[uint64]bool{}
+	for range 20 {
+		seq, err := tool.SubmitIntent(t.Context(), Tool, &lockboxv1.AccessIntent{Id: NewID(), Tenant: tenant})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent[seq] = true
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	var mu sync.Mutex
+	calls := map[uint64]int{}
+	err := evaluator.FollowIntents(ctx, func(_ context.Context, i journal.Intent) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if !sent[i.Seq] {
+			return nil
+		}
+		calls[i.Seq]++
+		intent := new(lockboxv1.AccessIntent)
+		if err := proto.Unmarshal(i.Data, intent); err != nil || intent.GetTenant() != tenant || i.Deliveries == 0 || i.Stored.IsZero() {
+			t.Errorf("intent %+v: %v", i, err)
+		}
+		total := 0
+		for _, n := range calls {
+			total += n
+		}
+		if total == 2*len(sent)-len(sent)/2 {
+			defer cancel()
+		}
+		switch {
+		case i.Seq%2 == 0:
+			return journal.Terminate("not understood")
+		case i.Deliveries == 1:
+			return errors.New("later")
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for seq := range sent {
+		if want := 1 + int(seq%2); calls[seq] != want {
+			t.Errorf("intent %d was handed out %d times, not %d", seq, calls[seq], want)
+		}
+	}
+}
+
+func (c *contract) replays() map[string]func(*testing.T) {
+	return map[string]func(*testing.T){"the stream is replayed, whole or in part": c.replayed, "a replay goes on when told so": c.replayFollows}
+}
+
+func (c *contract) replayed(t *testing.T) {
+	tenant := newTenant()
+	one, two := newAggregate(tenant, bus.KindTicket), newAggregate(tenant, bus.KindSubscription)
+	mustAppend(t, c.writer, newAggregate(newTenant(), bus.KindTicket), 2)
+	_, early := mustAppend(t, c.writer, one, 3)
+	time.Sleep(5 * time.Millisecond) // the two runs differ in time
+	_, late := mustAppend(t, c.writer, two, 2)
+	all := slices.Concat(early, late)
+	began := mustLoad(t, c.reader, two)[0].Stored
+	for name, want := range map[string]struct {
+		replay journal.Replay
+		seqs   []uint64
+	}{
+		"of a tenant":             {journal.Replay{Tenant: tenant}, all},
+		"of a kind":               {journal.Replay{Tenant: tenant, Kind: bus.KindTicket}, early},
+		"of an aggregate":         {journal.Replay{ID: two.ID}, late},
+		"of a type":               {journal.Replay{Tenant: tenant, Type: "RoleRemoved"}, late},
+		"of a type that is not":   {journal.Replay{Tenant: tenant, Type: "AccessGranted"}, nil},
+		"from a sequence":         {journal.Replay{Tenant: tenant, From: early[1]}, all[1:]},
+		"all, from a sequence":    {journal.Replay{From: late[0]}, late},
+		"from after the end":      {journal.Replay{From: late[1] + 1}, nil},
+		"since a time":            {journal.Replay{Tenant: tenant, Since: began}, late},
+		"until a time":            {journal.Replay{Tenant: tenant, Until: began}, early},
+		"since a time, all":       {journal.Replay{Since: began}, late},
+		"since and from":          {journal.Replay{Tenant: tenant, From: early[0], Since: began}, late},
+		"since what is to come":   {journal.Replay{Tenant: tenant, Since: time.Now().Add(time.Hour)}, nil},
+		"of a tenant that is not": {journal.Replay{Tenant: newTenant()}, nil},
+	} {
+		var seqs []uint64
+		for _, e := range c.replay(t, want.replay) {
+			seqs = append(seqs, e.Seq)
+		}
+		if !slices.Equal(seqs, want.seqs) {
+			t.Errorf("%s: %v, not %v", name, seqs, want.seqs)
+		}
+	}
+	for _, bad := range []journal.Replay{{Tenant: "*"}, {Tenant: ">"}, {ID: "a.b"}, {Kind: "other"}, {Type: "*"}} {
+		if err := c.reader.Replay(t.Context(), bad, func(journal.Entry) error { return nil }); err == nil {
+			t.Errorf("%+v was replayed", bad)
+		}
+	}
+	stop := errors.New("enough")
+	if err := c.reader.Replay(t.Context(), journal.Replay{}, func(journal.Entry) error { return stop }); !errors.Is(err, stop) {
+		t.Errorf("the handler's error became %v", err)
+	}
+}
+
+func (c *contract) replayFollows(t *testing.T) {
+	agg := newAggregate(newTenant(), bus.KindTicket)
+	_, before := mustAppend(t, c.writer, agg, 2)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	entries := make(chan journal.Entry, 16)
+	done := make(chan error, 1)
+	go func() {
+		done <- c.reader.Replay(ctx, journal.Replay{From: before[0], Follow: true}, func(e journal.Entry) error { entries <- e; return nil })
+	}()
+	<-entries
+	if e := <-entries; e.Pending != 0 {
+		t.Errorf("the last event says that %d are pending", e.Pending)
+	}
+	third, err := c.writer.Append(t.Context(), before[1], Event(agg, 3))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e := <-entries; e.Seq != third {
+		t.Errorf("then came %d, not %d", e.Seq, third)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// publishRaw stores bytes that no journal would.
+func publishRaw(t *testing.T, b *Bus, subject string, data []byte) {
+	t.Helper()
+	js, err := jetstream.New(b.Connect(t, bus.Orchestrator))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.Publish(t.Context(), subject, data); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func unknownFact(t *testing.T, b *Bus) {
+	j := b.Journal(t, bus.Orchestrator)
+	agg := newAggregate(newTenant(), bus.KindSubscription)
+	e := Event(agg, 1)
+	subject, err := bus.EventSubject(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Fact = nil
+	data, err := proto.Marshal(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	future := append(data, 0xa2, 0xf7, 0x02, 0x00) // field 5988, an empty message
+	publishRaw(t, b, subject, future)
+	handle := func(context.Context, journal.Entry) error { t.Error("it was handled"); return nil }
+	if err := j.Follow(t.Context(), following, handle); !errors.Is(err, input.ErrUnknownFact) {
+		t.Errorf("follow: %v", err)
+	}
+	if _, err := j.Load(t.Context(), agg); !errors.Is(err, input.ErrUnknownFact) {
+		t.Errorf("load: %v", err)
+	}
+	err = b.Journal(t, bus.Compliance).Replay(t.Context(), journal.Replay{}, func(e journal.Entry) error { return handle(t.Context(), e) })
+	if !errors.Is(err, input.ErrUnknownFact) {
+		t.Errorf("replay: %v", err)
+	}
+}
+
+func corrupt(t *testing.T, b *Bus) {
+	j := b.Journal(t, bus.Orchestrator)
+	tenant := newTenant()
+	for name, spoil := range map[string]func(*lockboxv1.Event) []byte{
+		"another tenant":  func(e *lockboxv1.Event) []byte { e.Tenant = newTenant(); return nil },
+		"another id":      func(e *lockboxv1.Event) []byte { e.AggregateId = NewID(); return nil },
+		"another version": func(e *lockboxv1.Event) []byte { e.Version = 2; return nil },
+		"another fact": func(e *lockboxv1.Event) []byte {
+			e.Fact = &lockboxv1.Event_TicketOpened{TicketOpened: &lockboxv1.TicketOpened{}}
+			return nil
+		},
+		"no event": func(*lockboxv1.Event) []byte { return []byte{0xff} },
+	} {
+		agg := newAggregate(tenant, bus.KindTicket)
+		e := Event(agg, 1)
+		subject, err := bus.EventSubject(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data := spoil(e)
+		if data == nil {
+			if data, err = proto.Marshal(e); err != nil {
+				t.Fatal(err)
+			}
+		}
+		publishRaw(t, b, subject, data)
+		var found *journal.CorruptError
+		if _, err := j.Load(t.Context(), agg); !errors.As(err, &found) || found.Seq == 0 || found.Rule == "" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	gap := newAggregate(tenant, bus.KindTicket)
+	e := Event(gap, 2)
+	subject, err := bus.EventSubject(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := proto.Marshal(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	publishRaw(t, b, subject, data)
+	var found *journal.CorruptError
+	if _, err := j.Load(t.Context(), gap); !errors.As(err, &found) {
+		t.Errorf("a history that begins with version 2: %v", err)
+	}
+}

@@ -1,0 +1,96 @@
+package journaltest
+
+import (
+	"net"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// Proxy stands between a client and the bus, and can lose the bus's answers.
+type Proxy struct {
+	listener net.Listener
+	target   string
+
+	mu    sync.Mutex
+	muted bool
+	conns map[net.Conn]bool
+}
+
+// NewProxy passes connections on to the bus's first server until the test ends.
+func NewProxy(t testing.TB, b *Bus) *Proxy {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &Proxy{listener: l, target: strings.TrimPrefix(b.Server().ClientURL(), "nats://"), conns: map[net.Conn]bool{}}
+	go p.accept()
+	t.Cleanup(func() {
+		_ = l.Close()
+		p.Cut()
+	})
+	return p
+}
+
+// URL is where clients connect.
+func (p *Proxy) URL() string { return "nats://" + p.listener.Addr().String() }
+
+// Mute swallows everything that the bus says from now on; what clients say still arrives.
+func (p *Proxy) Mute() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.muted = true
+}
+
+// Cut drops all connections. New ones are not muted.
+func (p *Proxy) Cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.muted = false
+	for c := range p.conns {
+		_ = c.Close()
+	}
+	clear(p.conns)
+}
+
+func (p *Proxy) accept() {
+	for {
+		client, err := p.listener.Accept()
+		if err != nil {
+			return
+		}
+		server, err := net.Dial("tcp", p.target) // #nosec G704 -- a test's own server
+		if err != nil {
+			_ = client.Close()
+			continue
+		}
+		p.mu.Lock()
+		p.conns[client], p.conns[server] = true, true
+		p.mu.Unlock()
+		go p.pass(server, client, func() bool { return false })
+		go p.pass(client, server, p.isMuted)
+	}
+}
+
+func (p *Proxy) isMuted() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.muted
+}
+
+func (p *Proxy) pass(to, from net.Conn, swallow func() bool) {
+	defer func() { _ = to.Close() }()
+	buffer := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buffer)
+		if n > 0 && !swallow() {
+			if _, err := to.Write(buffer[:n]); err != nil {
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,161 @@
+package journaltest
+
+import (
+	"context"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/bus"
+)
+
+func (c *contract) timers() map[string]func(*testing.T) {
+	return map[string]func(*testing.T){
+		"timers fire, and never early":             c.timersFire,
+		"a timer replaces the one before":          c.timerReplaced,
+		"a timer that was cancelled does not fire": c.timerCancelled,
+		"timers survive a restart":                 c.timersSurvive,
+	}
+}
+
+// alarms notes when timers fired.
+type alarms struct {
+	mu    sync.Mutex
+	times map[bus.Aggregate][]time.Time
+}
+
+func (a *alarms) of(agg bus.Aggregate) []time.Time {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.times[agg])
+}
+
+func (c *contract) followDue(t *testing.T) *alarms {
+	t.Helper()
+	a := &alarms{times: map[bus.Aggregate][]time.Time{}}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() {
+		done <- c.writer.FollowDue(ctx, func(_ context.Context, agg bus.Aggregate) error {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			a.times[agg] = append(a.times[agg], time.Now())
+			return nil
+		})
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("follow due: %v", err)
+		}
+	})
+	return a
+}
+
+func (c *contract) set(t *testing.T, agg bus.Aggregate, in time.Duration) time.Time {
+	t.Helper()
+	at := time.Now().Add(in)
+	if err := c.writer.SetTimer(t.Context(), agg, at); err != nil {
+		t.Fatal(err)
+	}
+	return at
+}
+
+func (c *contract) timersFire(t *testing.T) {
+	fired := c.followDue(t)
+	tenant := newTenant()
+	var mu sync.Mutex
+	due := map[bus.Aggregate]time.Time{}
+	var all sync.WaitGroup
+	for range 100 {
+		all.Go(func() {
+			agg := newAggregate(tenant, bus.KindRequest)
+			at := c.set(t, agg, 500*time.Millisecond+rand.N(time.Second)) // #nosec G404 -- any time will do
+			mu.Lock()
+			due[agg] = at
+			mu.Unlock()
+		})
+	}
+	all.Wait()
+	for agg, at := range due {
+		waitFor(t, "a timer", func() bool { return len(fired.of(agg)) > 0 })
+		if times := fired.of(agg); times[0].Before(at) {
+			t.Errorf("a timer fired %v early", at.Sub(times[0]))
+		}
+	}
+	waitFor(t, "no timer to be pending", func() bool { return len(c.pending(t, tenant)) == 0 })
+}
+
+func (c *contract) pending(t *testing.T, tenant string) []bus.Aggregate {
+	t.Helper()
+	aggs, err := c.writer.Timers(t.Context(), tenant, bus.KindRequest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return aggs
+}
+
+func (c *contract) timerReplaced(t *testing.T) {
+	fired := c.followDue(t)
+	later, sooner := newAggregate(newTenant(), bus.KindRequest), newAggregate(newTenant(), bus.KindRequest)
+	c.set(t, later, 300*time.Millisecond)
+	atLater := c.set(t, later, 1500*time.Millisecond)
+	c.set(t, sooner, time.Hour)
+	c.set(t, sooner, 300*time.Millisecond)
+	if aggs := c.pending(t, later.Tenant); !slices.Equal(aggs, []bus.Aggregate{later}) {
+		t.Errorf("pending are %v", aggs)
+	}
+	waitFor(t, "the sooner timer", func() bool { return len(fired.of(sooner)) > 0 })
+	waitFor(t, "the later timer", func() bool { return len(fired.of(later)) > 0 })
+	if times := fired.of(later); len(times) != 1 || times[0].Before(atLater) {
+		t.Errorf("the replaced timer fired: %v, due %v", times, atLater)
+	}
+}
+
+func (c *contract) timerCancelled(t *testing.T) {
+	fired := c.followDue(t)
+	gone, witness := newAggregate(newTenant(), bus.KindRequest), newAggregate(newTenant(), bus.KindRequest)
+	c.set(t, gone, 500*time.Millisecond)
+	if err := c.writer.CancelTimer(t.Context(), gone); err != nil {
+		t.Fatal(err)
+	}
+	c.set(t, witness, 1500*time.Millisecond)
+	waitFor(t, "a later timer", func() bool { return len(fired.of(witness)) > 0 })
+	if times := fired.of(gone); len(times) != 0 {
+		t.Errorf("it fired at %v", times)
+	}
+	waitFor(t, "its trace to vanish", func() bool { return len(c.pending(t, gone.Tenant)) == 0 })
+	if err := c.writer.CancelTimer(t.Context(), newAggregate(newTenant(), bus.KindRequest)); err != nil {
+		t.Errorf("cancelling what is not set: %v", err)
+	}
+}
+
+func (c *contract) timersSurvive(t *testing.T) {
+	tenant := newTenant()
+	during, after := newAggregate(tenant, bus.KindRequest), newAggregate(tenant, bus.KindRequest)
+	atDuring := c.set(t, during, 300*time.Millisecond)
+	atAfter := c.set(t, after, 3*time.Second)
+	c.bus.Stop()
+	time.Sleep(time.Until(atDuring.Add(100 * time.Millisecond))) // the bus is down when it is due
+	c.bus.Resume(t)
+	fired := c.followDueAgain(t)
+	waitFor(t, "the timer that was due while the bus was down", func() bool { return len(fired.of(during)) > 0 })
+	waitFor(t, "the timer that was due after", func() bool { return len(fired.of(after)) > 0 })
+	if times := fired.of(after); times[0].Before(atAfter) {
+		t.Errorf("a timer fired %v early", atAfter.Sub(times[0]))
+	}
+}
+
+// followDueAgain waits until the bus answers after a restart.
+func (c *contract) followDueAgain(t *testing.T) *alarms {
+	t.Helper()
+	waitFor(t, "the bus to answer", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := c.writer.Timers(ctx, "", bus.KindRequest)
+		return err == nil
+	})
+	return c.followDue(t)
+}

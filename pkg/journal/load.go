@@ -1,0 +1,247 @@
+package journal
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/refusal"
+)
+
+// chunk is how many versions are asked for at once when an aggregate is too long for one answer, which holds 1024.
+const chunk = 1000
+
+// errTooLong says that an answer does not hold everything.
+var errTooLong = errors.New("journal: too many events for one answer")
+
+// Load returns all events of an aggregate in version order; none if there is no such aggregate. It asks any replica, so on
+// a cluster it may be behind: an append then says so. What contradicts itself is a *CorruptError.
+func (j *Journal) Load(ctx context.Context, agg bus.Aggregate) ([]Entry, error) {
+	if err := checkDecided(agg); err != nil {
+		return nil, err
+	}
+	entries, err := j.lastOf(ctx, []string{agg.Filter()})
+	if errors.Is(err, errTooLong) {
+		entries, err = j.loadLong(ctx, agg)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("load %s: %w", agg, err)
+	}
+	return entries, checkHistory(entries)
+}
+
+// loadLong asks for a thousand versions at a time, which needs no right to make consumers.
+func (j *Journal) loadLong(ctx context.Context, agg bus.Aggregate) ([]Entry, error) {
+	var all []Entry
+	for {
+		filters := make([]string, chunk)
+		for i := range filters {
+			filters[i] = agg.VersionFilter(uint64(len(all) + i + 1))
+		}
+		entries, err := j.lastOf(ctx, filters)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, entries...)
+		if len(entries) < chunk {
+			return all, nil
+		}
+	}
+}
+
+// LoadAtLeader is Load, made certain on a cluster: after what a replica knew it asks the leader for the next version until
+// there is none.
+func (j *Journal) LoadAtLeader(ctx context.Context, agg bus.Aggregate) ([]Entry, error) {
+	entries, err := j.Load(ctx, agg)
+	if err != nil {
+		return nil, err
+	}
+	if alone, err := j.standsAlone(ctx); alone || err != nil {
+		return entries, err
+	}
+	for {
+		next, err := j.lastAtLeader(ctx, agg.VersionFilter(uint64(len(entries)+1)))
+		if err != nil {
+			return nil, fmt.Errorf("load %s: %w", agg, err)
+		}
+		if next.Seq == 0 {
+			return entries, checkHistory(entries)
+		}
+		entries = append(entries, next)
+	}
+}
+
+func checkDecided(agg bus.Aggregate) error {
+	if bus.Reported(agg.Kind) {
+		return refusal.Invalid("kind", rule, "a %s is reported, never loaded to decide", agg.Kind)
+	}
+	return agg.Check()
+}
+
+// checkHistory refuses a history that is not 1, 2, 3 … in the order in which it was stored.
+func checkHistory(entries []Entry) error {
+	last := uint64(0)
+	for i, e := range entries {
+		if e.Event.GetVersion() != uint64(i+1) {
+			return &CorruptError{e.Seq, "versions count 1, 2, 3 …"}
+		}
+		if e.Seq <= last {
+			return &CorruptError{e.Seq, "sequences rise with versions"}
+		}
+		last = e.Seq
+	}
+	return nil
+}
+
+// lastOf returns the last event on each subject under the filters, in stream order, as one consistent answer.
+func (j *Journal) lastOf(ctx context.Context, filters []string) ([]Entry, error) {
+	request, err := json.Marshal(struct {
+		MultiLast []string `json:"multi_last"`
+	}{filters})
+	if err != nil {
+		return nil, err
+	}
+	replies, err := j.requestMany(ctx, "$JS.API.DIRECT.GET."+bus.StreamEvents, request)
+	if err != nil {
+		return nil, err
+	}
+	end := replies[len(replies)-1]
+	switch status := end.Header.Get("Status"); {
+	case status == "413", status == "204" && end.Header.Get("Nats-Num-Pending") != "0":
+		return nil, errTooLong
+	case status == "404" && len(replies) == 1 && end.Header.Get("Description") == "No Results":
+		return nil, nil
+	case status != "204":
+		// Also a 404 for a message that the index knows and the store does not: never mistake that for "none".
+		return nil, refusal.Unavailable("", "I11", "the bus answers %s %s", status, end.Header.Get("Description"))
+	}
+	entries := make([]Entry, len(replies)-1)
+	for i, m := range replies[:len(replies)-1] {
+		seq, err := strconv.ParseUint(m.Header.Get(jetstream.SequenceHeader), 10, 64)
+		if err != nil || seq == 0 {
+			return nil, &CorruptError{0, "an event has a sequence"}
+		}
+		stored, err := time.Parse(time.RFC3339Nano, m.Header.Get(jetstream.TimeStampHeaer))
+		if err != nil {
+			return nil, &CorruptError{seq, "an event has a time"}
+		}
+		if entries[i], err = newEntry(seq, stored, m.Header.Get(jetstream.SubjectHeader), m.Data); err != nil {
+			return nil, err
+		}
+	}
+	return entries, nil
+}
+
+// requestMany collects answers up to and including the first with a status.
+func (j *Journal) requestMany(ctx context.Context, subject string, data []byte) ([]*nats.Msg, error) {
+	ctx, cancel := context.WithTimeout(ctx, j.timeout)
+	defer cancel()
+	var replies []*nats.Msg
+	done := make(chan struct{})
+	over := false
+	reply := j.inbox.expect(func(m *nats.Msg) {
+		if over {
+			return
+		}
+		replies = append(replies, m)
+		if m.Header.Get("Status") != "" {
+			over = true
+			close(done)
+		}
+	})
+	defer j.inbox.forget(reply)
+	if err := j.nc.PublishMsg(&nats.Msg{Subject: subject, Reply: reply, Data: data}); err != nil {
+		return nil, fmt.Errorf("%w: %w", refusal.Unavailable("", "I11", "the bus cannot be asked"), err)
+	}
+	select {
+	case <-done:
+		return replies, nil
+	case <-ctx.Done():
+		return nil, j.complaint(fmt.Errorf("%w: %w", refusal.Unavailable("", "I11", "the bus does not answer"), ctx.Err()))
+	}
+}
+
+// lastAtLeader returns the last event under a filter as the stream's leader knows it; sequence 0 if there is none.
+func (j *Journal) lastAtLeader(ctx context.Context, filter string) (Entry, error) {
+	m, err := j.stored(ctx, bus.StreamEvents, wanted{Last: filter})
+	if err != nil || m.Seq == 0 {
+		return Entry{}, err
+	}
+	return newEntry(m.Seq, m.Time, m.Subject, m.Data)
+}
+
+type storedMsg struct {
+	Subject string    `json:"subject"`
+	Seq     uint64    `json:"seq"`
+	Data    []byte    `json:"data"`
+	Time    time.Time `json:"time"`
+}
+
+// wanted is one message: the last on a filter, or the first on one from a sequence.
+type wanted struct {
+	Last string `json:"last_by_subj,omitempty"`
+	Next string `json:"next_by_subj,omitempty"`
+	Seq  uint64 `json:"seq,omitempty"`
+}
+
+// stored reads one message at the stream's leader; sequence 0 if there is none.
+func (j *Journal) stored(ctx context.Context, stream string, w wanted) (storedMsg, error) {
+	request, err := json.Marshal(w)
+	if err != nil {
+		return storedMsg{}, err
+	}
+	var answer struct {
+		Error   *jetstream.APIError `json:"error"`
+		Message storedMsg           `json:"message"`
+	}
+	if err := j.ask(ctx, "$JS.API.STREAM.MSG.GET."+stream, request, &answer); err != nil {
+		return storedMsg{}, err
+	}
+	switch {
+	case answer.Error != nil && answer.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound:
+		return storedMsg{}, nil
+	case answer.Error != nil:
+		return storedMsg{}, answer.Error
+	case answer.Message.Seq == 0:
+		return storedMsg{}, refusal.Unavailable("", "I11", "the bus answers without a message")
+	}
+	return answer.Message, nil
+}
+
+// standsAlone tells whether EVENTS has one replica, so that every read is the leader's.
+func (j *Journal) standsAlone(ctx context.Context) (bool, error) {
+	if n := j.replicas.Load(); n > 0 {
+		return n == 1, nil
+	}
+	var info struct {
+		Error  *jetstream.APIError `json:"error"`
+		Config struct {
+			Replicas int64 `json:"num_replicas"`
+		} `json:"config"`
+	}
+	if err := j.ask(ctx, "$JS.API.STREAM.INFO."+bus.StreamEvents, nil, &info); err != nil {
+		return false, err
+	}
+	if info.Error != nil {
+		return false, info.Error
+	}
+	j.replicas.Store(info.Config.Replicas)
+	return info.Config.Replicas == 1, nil
+}
+
+// ask is a request with one JSON answer.
+func (j *Journal) ask(ctx context.Context, subject string, request []byte, answer any) error {
+	ctx, cancel := context.WithTimeout(ctx, j.timeout)
+	defer cancel()
+	m, err := j.nc.RequestWithContext(ctx, subject, request)
+	if err != nil {
+		return j.complaint(fmt.Errorf("%w: %w", refusal.Unavailable("", "I11", "the bus does not answer"), err))
+	}
+	return json.Unmarshal(m.Data, answer)
+}

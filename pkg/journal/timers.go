@@ -1,0 +1,72 @@
+package journal
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/openlockbox/lockbox/pkg/bus"
+)
+
+// SetTimer replaces the aggregate's timer: at that time, never earlier, FollowDue will tell of the aggregate.
+func (j *Journal) SetTimer(ctx context.Context, agg bus.Aggregate, at time.Time) error {
+	target, err := bus.DueSubject(agg)
+	if err != nil {
+		return err
+	}
+	return j.timer(ctx, agg, nats.Header{
+		// By hand: nats.go cuts the time to whole seconds, which fires early.
+		"Nats-Schedule":        {"@at " + at.UTC().Format(time.RFC3339Nano)},
+		"Nats-Schedule-Target": {target},
+		// What fired is only a wake-up call, and goes after an hour.
+		"Nats-Schedule-TTL": {"1h"},
+	})
+}
+
+// CancelTimer removes the aggregate's timer. A timer that fires for nothing does no harm, so this only saves work.
+func (j *Journal) CancelTimer(ctx context.Context, agg bus.Aggregate) error {
+	// A message without a schedule replaces the timer, and vanishes by itself. It needs no right to delete.
+	return j.timer(ctx, agg, nats.Header{"Nats-TTL": {"1s"}})
+}
+
+func (j *Journal) timer(ctx context.Context, agg bus.Aggregate, header nats.Header) error {
+	subject, err := bus.TimerSubject(agg)
+	if err != nil {
+		return err
+	}
+	r := j.timers.store(ctx, subject, &nats.Msg{Subject: subject, Header: header})
+	if r.err != nil {
+		return fmt.Errorf("journal: timer of %s: %w", agg, j.complaint(r.err))
+	}
+	return nil
+}
+
+// Timers lists the aggregates of one kind that have a timer pending; an empty tenant means all tenants. One that was
+// cancelled less than a second or two ago may still be among them.
+func (j *Journal) Timers(ctx context.Context, tenant, kind string) ([]bus.Aggregate, error) {
+	filter, err := bus.TimersFilter(tenant, kind)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*j.timeout)
+	defer cancel()
+	stream, err := j.js.Stream(ctx, bus.StreamTimers)
+	if err != nil {
+		return nil, fmt.Errorf("journal: timers: %w", j.complaint(err))
+	}
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(filter))
+	if err != nil {
+		return nil, fmt.Errorf("journal: timers: %w", j.complaint(err))
+	}
+	aggregates := make([]bus.Aggregate, 0, len(info.State.Subjects))
+	for subject := range info.State.Subjects {
+		agg, err := bus.ParseTimerSubject(subject)
+		if err != nil {
+			return nil, fmt.Errorf("journal: timers: %w", err)
+		}
+		aggregates = append(aggregates, agg)
+	}
+	return aggregates, nil
+}

@@ -1,0 +1,168 @@
+package observe
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"go.uber.org/zap"
+)
+
+func get(t *testing.T, h http.Handler, path string) (int, string) {
+	t.Helper()
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
+	return w.Code, w.Body.String()
+}
+
+func TestWhatIsCountedIsShown(t *testing.T) {
+	m := NewMetrics()
+	c := m.For("jit-evaluator")
+	c.Event("AccessRequested")
+	c.Event("AccessRequested")
+	c.DeadLetter()
+	c.Refused(refusal.Of(refusal.Unauthenticated("token", "R13", "no")))
+	c.Refused(refusal.Of(errors.New("anything")))
+	m.For("notifier").Event("NotificationDelivered")
+	_, body := get(t, m.Handler(nil), "/metrics")
+	for _, want := range []string{
+		`lockbox_events_total{service="jit-evaluator",type="AccessRequested"} 2`,
+		`lockbox_events_total{service="notifier",type="NotificationDelivered"} 1`,
+		`lockbox_deadletters_total{service="jit-evaluator"} 1`,
+		`lockbox_deadletters_total{service="notifier"} 0`,
+		`lockbox_refusals_total{code="unauthenticated",rule="R13",service="jit-evaluator"} 1`,
+		`lockbox_refusals_total{code="unavailable",rule="I11",service="jit-evaluator"} 1`,
+		"go_goroutines",
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("%s is not shown", want)
+		}
+	}
+}
+
+func TestWithoutMetricsNothingIsCounted(t *testing.T) {
+	var m *Metrics
+	c := m.For("notifier")
+	c.Event("X")
+	c.DeadLetter()
+	c.Refused(&lockboxv1.Refusal{})
+	if m.Registerer() != nil {
+		t.Error("there is a registerer")
+	}
+	if code, _ := get(t, m.Handler(nil), "/metrics"); code != http.StatusNotFound {
+		t.Errorf("metrics: %d", code)
+	}
+	if code, body := get(t, m.Handler(nil), "/healthz"); code != http.StatusOK || body != "ok\n" {
+		t.Errorf("health: %d %s", code, body)
+	}
+}
+
+func TestHealthSaysWhatIsWrongAndKeepsSecrets(t *testing.T) {
+	well := func(context.Context) error { return nil }
+	checks := map[string]Check{
+		"clock": func(context.Context) error { return refusal.Unavailable("clock", "I11", "is 3 s off") },
+		"bus":   func(context.Context) error { return errors.New("dial nats://user:hunter2@bus") },
+		"disk":  well,
+	}
+	code, body := get(t, NewMetrics().Handler(checks), "/healthz")
+	if code != http.StatusServiceUnavailable || !strings.Contains(body, "clock: is 3 s off\n") || !strings.Contains(body, "bus: not available") {
+		t.Errorf("%d %s", code, body)
+	}
+	if strings.Contains(body, "hunter2") || strings.Contains(body, "disk") {
+		t.Errorf("it says too much: %s", body)
+	}
+}
+
+func TestServeUntilTheContextEnds(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- NewMetrics().serve(ctx, l, nil) }()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+l.Addr().String()+"/healthz", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err = errors.Join(err, resp.Body.Close()); err != nil || string(body) != "ok\n" {
+		t.Errorf("%s, %v", body, err)
+	}
+	cancel()
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("it goes on")
+	}
+}
+
+func TestServeIsOptionalAndSaysWhenItCannot(t *testing.T) {
+	if err := NewMetrics().Serve(t.Context(), "", nil); err != nil {
+		t.Error(err)
+	}
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := NewMetrics().Serve(t.Context(), l.Addr().String(), nil); err == nil {
+		t.Error("two listen on one port")
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestLinesAreObjectsUnlessOnATerminal(t *testing.T) {
+	var out bytes.Buffer
+	log, err := NewLogger(LogOptions{Service: "notifier", Out: &out})
+	if err != nil {
+		t.Fatal(err)
+	}
+	log.Debug("too quiet")
+	log.Info("sent", zap.Duration("after", 1500*time.Millisecond))
+	var line struct{ Time, Level, Message, Service, After string }
+	if err := json.Unmarshal(out.Bytes(), &line); err != nil {
+		t.Fatalf("%v: %s", err, out.String())
+	}
+	if line.Level != "info" || line.Message != "sent" || line.Service != "notifier" || line.After != "1.5s" {
+		t.Errorf("%+v", line)
+	}
+	if _, err := time.Parse(time.RFC3339, line.Time); err != nil || !strings.HasSuffix(line.Time, "Z") {
+		t.Errorf("time %s: %v", line.Time, err)
+	}
+}
+
+func TestLevels(t *testing.T) {
+	var out bytes.Buffer
+	log, err := NewLogger(LogOptions{Level: "error", Out: &out})
+	if err != nil {
+		t.Fatal(err)
+	}
+	log.Warn("not this")
+	if out.Len() != 0 {
+		t.Errorf("logged %s", out.String())
+	}
+	for _, level := range []string{"loud", "panic", "fatal"} {
+		if _, err := NewLogger(LogOptions{Level: level}); err == nil {
+			t.Errorf("%s is a level", level)
+		}
+	}
+}

@@ -1,0 +1,170 @@
+package policy_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/catalogue"
+	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/policy"
+	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/pkg/tenant"
+	"github.com/openlockbox/lockbox/pkg/ticket"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+var (
+	now   = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	terms = request.DefaultTerms()
+)
+
+// facts are those of an engineer with a second factor, a tenant that has Lockbox, and a machine whose memory is wanted.
+func facts(change func(*policy.Facts)) policy.Facts {
+	f := policy.Facts{
+		Intent: &lockboxv1.AccessIntent{SubscriptionId: "production", ResourceType: "compute/virtual-machines", Scenario: "memory-dump"},
+		By: &lockboxv1.Actor{
+			Side: lockboxv1.Side_SIDE_PROVIDER, Employer: "Nimbus Cloud", Groups: []string{event.SupportEngineers}, MultiFactor: true,
+			Person: &lockboxv1.Person{Issuer: "https://nimbus.example", Subject: "erin"},
+		},
+		Tenant:       tenant.State{History: event.History{Version: 2, Sequence: 17}, Enabled: true},
+		Subscription: &tenant.Subscription{History: event.History{Version: 1}},
+	}
+	change(&f)
+	return f
+}
+
+func TestWhatAnEvaluationComesTo(t *testing.T) {
+	const (
+		refused  = lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_REFUSED
+		customer = lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_DECIDES
+		waived   = lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_WAIVED
+	)
+	for _, c := range []struct {
+		name    string
+		change  func(*policy.Facts)
+		outcome lockboxv1.EvaluationOutcome
+		rule    string // of the refusal
+		waiver  lockboxv1.Waiver
+		group   string // that must approve first
+	}{
+		{name: "customer data: the customer decides (R17)", change: func(*policy.Facts) {}, outcome: customer},
+		{
+			name: "no customer data: the customer is not asked (R3)", outcome: waived, waiver: lockboxv1.Waiver_WAIVER_NO_CUSTOMER_DATA,
+			change: func(f *policy.Facts) { f.Intent.Scenario = "platform-health" },
+		},
+		{
+			name: "the tenant has not switched Lockbox on (R2)", outcome: waived, waiver: lockboxv1.Waiver_WAIVER_LOCKBOX_NOT_ENABLED,
+			change: func(f *policy.Facts) { f.Tenant.Enabled = false },
+		},
+		{
+			name: "a preview that the tenant has not signed up for (R8)", outcome: waived, waiver: lockboxv1.Waiver_WAIVER_PREVIEW_NOT_SIGNED_UP, group: event.DevOpsManagers,
+			change: func(f *policy.Facts) { f.Intent.ResourceType, f.Intent.Scenario = "batch/accounts", "node-access" },
+		},
+		{
+			name: "a preview that the tenant has signed up for (R8)", outcome: customer, group: event.DevOpsManagers,
+			change: func(f *policy.Facts) {
+				f.Intent.ResourceType, f.Intent.Scenario = "batch/accounts", "node-access"
+				f.Tenant = signedUp(f.Tenant, "batch/accounts")
+			},
+		},
+		{
+			name: "a classic resource (R9)", outcome: refused, rule: "R9",
+			change: func(f *policy.Facts) { f.Intent.ResourceType = "classic-compute/virtual-machines" },
+		},
+		{
+			name: "a type that is not in the catalogue (R10)", outcome: refused, rule: "R10",
+			change: func(f *policy.Facts) { f.Intent.ResourceType = "compute/mainframes" },
+		},
+		{
+			name: "a scenario that is not in the catalogue (R10)", outcome: refused, rule: "R10",
+			change: func(f *policy.Facts) { f.Intent.Scenario = "look-around" },
+		},
+		{
+			name: "neither a second factor nor an isolated identity (R13)", outcome: refused, rule: "R13",
+			change: func(f *policy.Facts) { f.By.MultiFactor = false },
+		},
+		{
+			name: "an isolated identity is as good (R13)", outcome: customer,
+			change: func(f *policy.Facts) { f.By.MultiFactor, f.By.IsolatedIdentity = false, true },
+		},
+		{
+			name: "somebody of the provider who is no engineer (R13)", outcome: refused, rule: "R13",
+			change: func(f *policy.Facts) { f.By.Groups = []string{event.SecurityOfficers} },
+		},
+		{
+			name: "an engineer of whom nobody knows the employer (R5)", outcome: refused, rule: "R5",
+			change: func(f *policy.Facts) { f.By.Employer = "" },
+		},
+		{
+			name: "elevated permission (R15)", outcome: customer, group: event.DevOpsManagers,
+			change: func(f *policy.Facts) { f.Intent.Scenario = "managed-disk" },
+		},
+		{
+			name: "the whole tenant, elevated (R15, R19)", outcome: customer, group: event.DevOpsManagers,
+			change: tenantScoped("tenant-configuration"),
+		},
+		{
+			name: "the whole tenant (R15, R19)", outcome: customer, group: event.SupportLeads,
+			change: tenantScoped("directory-content"),
+		},
+		{
+			name: "a tenant's scenario on a subscription (R18)", outcome: refused, rule: "R18",
+			change: func(f *policy.Facts) {
+				f.Intent.ResourceType, f.Intent.Scenario = "directory/tenants", "directory-content"
+			},
+		},
+		{
+			name: "a subscription that does not exist (R18)", outcome: refused, rule: "R18",
+			change: func(f *policy.Facts) { f.Subscription = &tenant.Subscription{} },
+		},
+		{
+			name: "a ticket that does not exist (R11)", outcome: refused, rule: "R11",
+			change: func(f *policy.Facts) { f.Ticket = &ticket.State{} },
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			v := policy.Evaluate(facts(c.change), catalogue.Default(), terms, now)
+			group := ""
+			for _, s := range v.GetInternalStages() {
+				group = s.GetGroup()
+				if s.GetCount() != 1 || len(v.GetInternalStages()) != 1 || !v.GetInternalExpiresAt().AsTime().Equal(now.Add(terms.InternalApproval)) {
+					t.Errorf("one approval, within the provider's time, is demanded: %v until %v", v.GetInternalStages(), v.GetInternalExpiresAt().AsTime())
+				}
+			}
+			if v.GetOutcome() != c.outcome || v.GetRefusal().GetRule() != c.rule || v.GetWaiver() != c.waiver || group != c.group {
+				t.Errorf("got %v (refusal %v, waiver %v, internal %q)", v.GetOutcome(), v.GetRefusal(), v.GetWaiver(), group)
+			}
+			if len(v.GetReasons()) == 0 || v.GetPolicyVersion() == "" || v.GetCatalogueVersion() == "" || v.GetFacts().GetTenantSequence() < 17 {
+				t.Errorf("an evaluation records reasons, versions and facts (R6, R14): %v", v)
+			}
+			if again := policy.Evaluate(facts(c.change), catalogue.Default(), terms, now); !proto.Equal(v, again) {
+				t.Error("the same facts give the same answer (R14)")
+			}
+		})
+	}
+}
+
+func TestTheGrantIsAsLongAsAskedForOrEightHours(t *testing.T) {
+	if d := policy.Evaluate(facts(func(*policy.Facts) {}), catalogue.Default(), terms, now).GetDuration().AsDuration(); d != 8*time.Hour {
+		t.Errorf("by default %v (R27)", d)
+	}
+	less := facts(func(f *policy.Facts) { f.Intent.Duration = durationpb.New(time.Hour) })
+	if d := policy.Evaluate(less, catalogue.Default(), terms, now).GetDuration().AsDuration(); d != time.Hour {
+		t.Errorf("an hour was asked for, and is %v (R27)", d)
+	}
+}
+
+func tenantScoped(scenario string) func(*policy.Facts) {
+	return func(f *policy.Facts) {
+		f.Intent.SubscriptionId, f.Intent.ResourceType, f.Intent.Scenario, f.Subscription = "", "directory/tenants", scenario, nil
+	}
+}
+
+func signedUp(s tenant.State, resourceType string) tenant.State {
+	return tenant.Evolve(s, 18, &lockboxv1.Event{
+		Version: s.Version + 1, Time: timestamppb.New(now), Fact: &lockboxv1.Event_PreviewSignedUp{PreviewSignedUp: &lockboxv1.PreviewSignedUp{ResourceType: resourceType}},
+	})
+}

@@ -1,0 +1,87 @@
+// Package refusal is how every part of Lockbox says no: typed, naming the field and the rule, changing nothing.
+package refusal
+
+import (
+	"errors"
+	"fmt"
+
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+)
+
+// Error is a refusal as a Go error. The refusal itself is the wire's own message.
+type Error struct{ Refusal *lockboxv1.Refusal }
+
+func (e *Error) Error() string {
+	r := e.Refusal
+	if r.GetField() == "" {
+		return fmt.Sprintf("%s (%s)", r.GetMessage(), r.GetRule())
+	}
+	return fmt.Sprintf("%s: %s (%s)", r.GetField(), r.GetMessage(), r.GetRule())
+}
+
+// New builds a refusal of any code; the functions below are shorter.
+func New(code lockboxv1.RefusalCode, field, rule, format string, args ...any) *Error {
+	return &Error{&lockboxv1.Refusal{Code: code, Field: field, Rule: rule, Message: fmt.Sprintf(format, args...)}}
+}
+
+// Invalid: the message itself is wrong.
+func Invalid(field, rule, format string, args ...any) error {
+	return New(lockboxv1.RefusalCode_REFUSAL_CODE_INVALID, field, rule, format, args...)
+}
+
+// Unauthenticated: no token that is trusted here.
+func Unauthenticated(field, rule, format string, args ...any) error {
+	return New(lockboxv1.RefusalCode_REFUSAL_CODE_UNAUTHENTICATED, field, rule, format, args...)
+}
+
+// Forbidden: known, but not allowed.
+func Forbidden(field, rule, format string, args ...any) error {
+	return New(lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN, field, rule, format, args...)
+}
+
+// NotFound: not there, or not the caller's to see (I9). The two read the same.
+func NotFound(field, rule, format string, args ...any) error {
+	return New(lockboxv1.RefusalCode_REFUSAL_CODE_NOT_FOUND, field, rule, format, args...)
+}
+
+// Conflict: something else was decided first.
+func Conflict(field, rule, format string, args ...any) error {
+	return New(lockboxv1.RefusalCode_REFUSAL_CODE_CONFLICT, field, rule, format, args...)
+}
+
+// Precondition: the state does not allow it any more, or not yet.
+func Precondition(field, rule, format string, args ...any) error {
+	return New(lockboxv1.RefusalCode_REFUSAL_CODE_PRECONDITION, field, rule, format, args...)
+}
+
+// Unavailable: what must be asked does not answer (I11).
+func Unavailable(field, rule, format string, args ...any) error {
+	return New(lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE, field, rule, format, args...)
+}
+
+// As returns the refusal in err, if there is one.
+func As(err error) (*lockboxv1.Refusal, bool) {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Refusal, true
+	}
+	return nil, false
+}
+
+// Of returns the refusal in err. An error that is not one becomes UNAVAILABLE without its text, which may hold what the
+// caller must not see; log it.
+func Of(err error) *lockboxv1.Refusal {
+	if r, ok := As(err); ok {
+		return r
+	}
+	return &lockboxv1.Refusal{
+		Code: lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE, Rule: "I11",
+		Message: "not available just now; nothing was changed",
+	}
+}
+
+// Is reports whether err is a refusal of this code.
+func Is(err error, code lockboxv1.RefusalCode) bool {
+	r, ok := As(err)
+	return ok && r.GetCode() == code
+}

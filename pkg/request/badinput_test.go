@@ -1,0 +1,194 @@
+package request_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/internal/story"
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/request"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"google.golang.org/protobuf/types/known/durationpb"
+)
+
+func TestAnIntentIsRefusedByFieldAndRule(t *testing.T) {
+	for name, c := range map[string]struct {
+		change      func(in *lockboxv1.AccessIntent)
+		field, rule string
+	}{
+		"no id":                      {func(in *lockboxv1.AccessIntent) { in.Id = "" }, "id", "bad input"},
+		"an id of another version":   {func(in *lockboxv1.AccessIntent) { in.Id = "018f3a00-aaaa-4000-8000-000000000001" }, "id", "bad input"},
+		"an id in capitals":          {func(in *lockboxv1.AccessIntent) { in.Id = strings.ToUpper(in.GetId()) }, "id", "bad input"},
+		"a tenant with a dot":        {func(in *lockboxv1.AccessIntent) { in.Tenant = "con.toso" }, "tenant", "bad input"},
+		"a tenant with a star":       {func(in *lockboxv1.AccessIntent) { in.Tenant = "*" }, "tenant", "bad input"},
+		"a tenant that looks alike":  {func(in *lockboxv1.AccessIntent) { in.Tenant = "c\u043entoso" }, "tenant", "bad input"},
+		"no resource type":           {func(in *lockboxv1.AccessIntent) { in.ResourceType = "" }, "resource_type", "bad input"},
+		"no scenario":                {func(in *lockboxv1.AccessIntent) { in.Scenario = "" }, "scenario", "bad input"},
+		"a short justification":      {func(in *lockboxv1.AccessIntent) { in.Justification = "because" }, "justification", "bad input"},
+		"a long justification":       {func(in *lockboxv1.AccessIntent) { in.Justification = strings.Repeat("x", 4001) }, "justification", "bad input"},
+		"a justification turned":     {func(in *lockboxv1.AccessIntent) { in.Justification = "for your \u202egood" }, "justification", "bad input"},
+		"a trace in two lines":       {func(in *lockboxv1.AccessIntent) { in.TraceParent = "00-\n" }, "trace_parent", "bad input"},
+		"no reason type":             {func(in *lockboxv1.AccessIntent) { in.ReasonType = 0 }, "reason_type", "R4"},
+		"a later reason type":        {func(in *lockboxv1.AccessIntent) { in.ReasonType = 99 }, "reason_type", "R4"},
+		"support without a ticket":   {func(in *lockboxv1.AccessIntent) { in.TicketId = "" }, "ticket_id", "R4"},
+		"a ticket with a dot":        {func(in *lockboxv1.AccessIntent) { in.TicketId = "T.1" }, "ticket_id", "bad input"},
+		"a subscription with a star": {func(in *lockboxv1.AccessIntent) { in.SubscriptionId = "*" }, "subscription_id", "bad input"},
+		"no resource":                {func(in *lockboxv1.AccessIntent) { in.ResourceIds = nil }, "resource_ids", "R18"},
+		"51 resources":               {func(in *lockboxv1.AccessIntent) { in.ResourceIds = make([]string, 51) }, "resource_ids", "R18"},
+		"an empty resource":          {func(in *lockboxv1.AccessIntent) { in.ResourceIds = []string{""} }, "resource_ids", "bad input"},
+		"no time":                    {func(in *lockboxv1.AccessIntent) { in.Duration = durationpb.New(0) }, "duration", "R27"},
+		"less than a second":         {func(in *lockboxv1.AccessIntent) { in.Duration = durationpb.New(time.Second - 1) }, "duration", "R27"},
+		"time that runs back":        {func(in *lockboxv1.AccessIntent) { in.Duration = durationpb.New(-time.Hour) }, "duration", "R27"},
+		"more than eight hours":      {func(in *lockboxv1.AccessIntent) { in.Duration = durationpb.New(8*time.Hour + 1) }, "duration", "R27"},
+		"a broken duration": {func(in *lockboxv1.AccessIntent) {
+			in.Duration = &durationpb.Duration{Seconds: 3600, Nanos: 1_000_000_000}
+		}, "duration", "R27"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := diskIntent()
+			c.change(in)
+			play(t, contoso(), row{0, eve, submits(in), no(invalid, c.field, c.rule)})
+		})
+	}
+}
+
+func TestR18AResourceIsAPathBelowItsSubscription(t *testing.T) {
+	for _, id := range []string{
+		"/", "/subscriptions/", "/subscriptions/sub-1", "/subscriptions/sub-1/", "/subscriptions/sub-1/disks/", "/subscriptions/sub-1//disks",
+		"subscriptions/sub-1/disks", "/subscriptions/sub-2/disks/a", "/subscriptions/sub-10/disks", "/tenants/contoso/directory",
+		"/subscriptions/sub-1/../sub-2/disks", "/subscriptions/sub-1/disks/..", "/subscriptions/sub-1/./disks", "/subscriptions/SUB-1/disks",
+	} {
+		in := diskIntent()
+		in.ResourceIds = []string{disk("a"), id}
+		play(t, contoso(), row{0, eve, submits(in), no(invalid, "resource_ids", "R18")})
+	}
+	twice := diskIntent()
+	twice.ResourceIds = []string{disk("a"), disk("b"), disk("a")}
+	play(t, contoso(), row{0, eve, submits(twice), no(invalid, "resource_ids", "R18", "once")})
+
+	foreign := tenantIntent()
+	foreign.ResourceIds = []string{"/tenants/fabrikam/directory"}
+	play(t, contoso(), row{0, eve, submits(foreign), no(invalid, "resource_ids", "R18")})
+	wide := tenantIntent()
+	wide.ResourceIds = []string{disk("a")}
+	play(t, contoso(), row{0, eve, submits(wide), no(invalid, "resource_ids", "R18")})
+}
+
+func TestWhatAnIntentMaySay(t *testing.T) {
+	for _, change := range []func(in *lockboxv1.AccessIntent){
+		func(in *lockboxv1.AccessIntent) { in.Duration = durationpb.New(time.Second) },
+		func(in *lockboxv1.AccessIntent) { in.Duration = durationpb.New(8 * time.Hour) },
+		func(in *lockboxv1.AccessIntent) { in.Justification = strings.Repeat("x", 10) },
+		func(in *lockboxv1.AccessIntent) {
+			in.ReasonType, in.TicketId = lockboxv1.ReasonType_REASON_TYPE_RESPONSE_TO_PRODUCTION_ALERT, ""
+		},
+		func(in *lockboxv1.AccessIntent) { in.ResourceIds = []string{disk("..a"), disk("a.")} },
+	} {
+		in := diskIntent()
+		change(in)
+		play(t, contoso(), row{0, eve, submits(in), is(request.Submitted)})
+	}
+}
+
+func TestAnIDStandsForOneIntent(t *testing.T) {
+	other, again := diskIntent(), diskIntent()
+	other.Justification = "the machine does boot"
+	again.Token = "another token of the same engineer"
+	play(t, contoso(),
+		row{0, otto, submits(diskIntent()), no(forbidden, "token", "R5")},
+		row{0, eve, submits(diskIntent()), is(request.Submitted)},
+		row{1, eve, submits(again), already(request.Submitted)},
+		row{1, eve, submits(other), no(conflict, "id", "bad input")},
+		row{1, fred, submits(diskIntent()), no(conflict, "id", "bad input")},
+	)
+}
+
+func TestTheTokenIsNotKept(t *testing.T) {
+	s := contoso()
+	play(t, s, row{0, eve, submits(diskIntent()), is(request.Submitted)})
+	if token := s.Request.Intent.GetToken(); token != "" {
+		t.Errorf("the event holds the token %q", token)
+	}
+}
+
+func TestACommandAboutSomethingElse(t *testing.T) {
+	play(t, asked(t, contoso(owner(otto)), diskIntent()),
+		row{1, otto, does(&lockboxv1.Command{}), no(invalid, "action", "bad input")},
+		row{1, otto, does(&lockboxv1.Command{Action: &lockboxv1.Command_OpenTicket{}}), no(invalid, "action", "bad input")},
+	)
+}
+
+// The aggregates that a decision rests on are not always there to be read, and never another tenant's (I9, I11).
+func TestI11WithoutTheTenantAndItsSubscriptionTheAnswerIsNo(t *testing.T) {
+	other := story.New(gina, start)
+	other.Tenant.ID, other.Subscription.Tenant = "fabrikam", "fabrikam"
+	for name, spoil := range map[string]func(*request.World){
+		"no tenant":                 func(w *request.World) { *w = request.World{Subscription: w.Subscription} },
+		"another tenant":            func(w *request.World) { w.Tenant = other.Tenant },
+		"no subscription":           func(w *request.World) { w.Subscription = nil },
+		"another's subscription":    func(w *request.World) { w.Subscription = &other.Subscription },
+		"another subscription":      func(w *request.World) { w.Subscription.ID = "sub-2" },
+		"a tenant at fault":         func(w *request.World) { w.Tenant.Fail(9, "") },
+		"a subscription at fault":   func(w *request.World) { w.Subscription.Fail(9, "") },
+		"a subscription of nowhere": func(w *request.World) { w.Subscription.Tenant = "" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			refused := func(s *story.Story, decide func(request.World) error) {
+				t.Helper()
+				w := s.World()
+				spoil(&w)
+				if err := decide(w); !refusal.Is(err, unavailable) {
+					t.Errorf("%s: %v", s.Request.Status, err)
+				}
+			}
+			perform := func(s *story.Story, d request.Duty) {
+				t.Helper()
+				refused(s, func(w request.World) error {
+					_, err := request.Perform(s.Request, d, w, s.Terms, box, "", start)
+					return err
+				})
+			}
+			s := contoso(owner(otto))
+			play(t, s, asks(diskIntent())[:2]...)
+			perform(s, request.Notify)
+			s = asked(t, contoso(owner(otto)), diskIntent())
+			perform(s, request.CheckApprovers)
+			for _, c := range []*lockboxv1.Command{approve(), deny("no"), ask("why?"), revoke("x")} {
+				refused(s, func(w request.World) error {
+					_, err := request.Decide(s.Request, s.Command(otto, s.ID(), c), w, start)
+					return err
+				})
+			}
+			play(t, s, row{0, otto, does(approve()), is(request.Approved)})
+			perform(s, request.Grant)
+		})
+	}
+}
+
+func TestAFaultyRequestDecidesNothing(t *testing.T) {
+	early := contoso(owner(otto))
+	play(t, early, asks(diskIntent())[:2]...)
+	early.Request.Fail(9, "somebody wrote nonsense")
+	if duties := request.Owed(early.Request, start); len(duties) > 0 {
+		t.Errorf("owed: %v", duties)
+	}
+	s := asked(t, contoso(owner(otto)), diskIntent())
+	s.Request.Fail(9, "somebody wrote nonsense")
+	for _, c := range []*lockboxv1.Command{approve(), deny("no"), withdraw(), revoke("x")} {
+		if _, err := s.Decide(s.Command(otto, s.ID(), c), start); !refusal.Is(err, precondition) {
+			t.Errorf("%v: %v", c, err)
+		}
+	}
+	for d := request.Notify; d <= request.CheckApprovers; d++ {
+		if events, err := s.Perform(d, start.Add(4*day)); len(events) > 0 || err != nil {
+			t.Errorf("duty %d: %v, %v", d, events, err)
+		}
+	}
+	if duties := request.Owed(s.Request, start.Add(4*day)); len(duties) > 0 {
+		t.Errorf("owed: %v", duties)
+	}
+	if _, timed := request.NextDue(s.Request); timed {
+		t.Error("it waits for a deadline")
+	}
+}

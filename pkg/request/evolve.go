@@ -1,0 +1,369 @@
+package request
+
+import (
+	"slices"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/tenant"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+)
+
+// Evolve folds one stored event. An event that cannot be true where it stands changes nothing but Fault: the fold checks
+// whoever wrote it, so that a stolen key of one service does not become a grant unseen.
+func Evolve(s State, sequence uint64, e *lockboxv1.Event) State {
+	before := s
+	if !s.Next(sequence, e) {
+		before.Fault = s.Fault
+		return before
+	}
+	if rule := s.apply(e); rule != "" {
+		before.Fail(sequence, rule)
+		return before
+	}
+	return s
+}
+
+// apply returns the rule that the event breaks, or "".
+func (s *State) apply(e *lockboxv1.Event) (broken string) {
+	at := e.GetTime().AsTime()
+	if from := follows(e); from == nil {
+		return "the fact belongs to another kind of aggregate"
+	} else if !slices.Contains(from, s.Status) {
+		return "no such event follows " + s.Status.String()
+	}
+	if due, waits := s.deadline(); waits && at.Before(due) == endsByTime(e) {
+		return "before a deadline nothing expires, and from that instant on nothing else happens (R15, R26, R27)"
+	}
+	switch f := e.GetFact().(type) {
+	case *lockboxv1.Event_AccessRequested:
+		r := f.AccessRequested
+		if e.GetKind() != "request" || r.GetIntent().GetId() != e.GetAggregateId() || r.GetIntent().GetTenant() != e.GetTenant() {
+			return "a request begins with its own intent"
+		}
+		if !event.Provider(e.GetActor()) {
+			return "access is requested by one of the provider's people (R5)"
+		}
+		s.Status, s.Intent, s.IntentSHA256, s.Tool = Submitted, r.GetIntent(), r.GetIntentSha256(), r.GetTool()
+		s.Requester, s.RequestedAt = e.GetActor(), at
+	case *lockboxv1.Event_AccessEvaluated:
+		if s.Evaluation != nil {
+			return "a request is evaluated once"
+		}
+		return s.evaluated(f.AccessEvaluated, e, at)
+	case *lockboxv1.Event_InternalApprovalGiven:
+		if rule := s.internalDecision(e.GetActor(), f.InternalApprovalGiven.GetStage()); rule != "" {
+			return rule
+		}
+		stage, _ := s.Stage()
+		s.InternalDecisions = add(s.InternalDecisions, &lockboxv1.Decision{
+			Actor: e.GetActor(), Time: e.GetTime(), Approved: true, Reason: f.InternalApprovalGiven.GetComment(), Group: stage.GetGroup(),
+		})
+		s.cleared()
+	case *lockboxv1.Event_InternalApprovalRefused:
+		if rule := s.internalDecision(e.GetActor(), f.InternalApprovalRefused.GetStage()); rule != "" {
+			return rule
+		}
+		stage, _ := s.Stage()
+		s.InternalDecisions = add(s.InternalDecisions, &lockboxv1.Decision{
+			Actor: e.GetActor(), Time: e.GetTime(), Reason: f.InternalApprovalRefused.GetReason(), Group: stage.GetGroup(),
+		})
+		s.end(InternallyDenied, e, f.InternalApprovalRefused.GetReason())
+	case *lockboxv1.Event_InternalApprovalExpired:
+		s.end(InternalExpired, e, "")
+	case *lockboxv1.Event_CustomerNotified:
+		return s.notified(f.CustomerNotified, e, at)
+	case *lockboxv1.Event_ApprovalReminderDue:
+		i := int(f.ApprovalReminderDue.GetIndex())
+		if i < s.Reminders || i >= s.remindersBy(at) {
+			return "each reminder is given once, not before its time (R33)"
+		}
+		s.Reminders = i + 1
+	case *lockboxv1.Event_ApproversUnavailable:
+		if s.Abandoned {
+			return "it is recorded once that nobody can decide (R23)"
+		}
+		s.Abandoned = true
+	case *lockboxv1.Event_QuestionAsked:
+		if rule := s.byApprover(e.GetActor()); rule != "" {
+			return rule
+		}
+		s.material = e.GetVersion()
+		s.Questions = add(s.Questions, &lockboxv1.Question{
+			QuestionId: f.QuestionAsked.GetQuestionId(), Asker: e.GetActor(), AskedAt: e.GetTime(), Text: f.QuestionAsked.GetText(),
+		})
+	case *lockboxv1.Event_QuestionAnswered:
+		return s.answered(f.QuestionAnswered, e)
+	case *lockboxv1.Event_CustomerApproved:
+		return s.approved(f.CustomerApproved, e)
+	case *lockboxv1.Event_CustomerDenied:
+		if rule := s.byApprover(e.GetActor()); rule != "" {
+			return rule
+		}
+		s.CustomerDecisions = add(s.CustomerDecisions, &lockboxv1.Decision{Actor: e.GetActor(), Time: e.GetTime(), Reason: f.CustomerDenied.GetReason()})
+		s.end(Denied, e, f.CustomerDenied.GetReason())
+	case *lockboxv1.Event_RequestExpired:
+		s.end(Expired, e, "")
+	case *lockboxv1.Event_RequestWithdrawn:
+		if !same(e.GetActor(), s.Requester) {
+			return "a request is withdrawn by its requester (R32)"
+		}
+		s.end(Withdrawn, e, f.RequestWithdrawn.GetReason())
+	case *lockboxv1.Event_AccessGranted:
+		return s.granted(f.AccessGranted, at)
+	case *lockboxv1.Event_AccessLapsed:
+		s.end(Lapsed, e, f.AccessLapsed.GetReason())
+	case *lockboxv1.Event_AccessRevoked:
+		if by := e.GetActor(); by.GetSide() != lockboxv1.Side_SIDE_TENANT && !event.Provider(by, event.SecurityOfficers) {
+			return "the customer or the security officer revokes (R32)"
+		}
+		s.end(Revoked, e, f.AccessRevoked.GetReason())
+	case *lockboxv1.Event_AccessReleased:
+		if !same(e.GetActor(), s.Requester) {
+			return "a grant is given back by its holder (R32)"
+		}
+		s.end(Released, e, f.AccessReleased.GetReason())
+	case *lockboxv1.Event_AccessCompleted:
+		s.end(Completed, e, "")
+	}
+	return ""
+}
+
+// endsByTime reports whether the event says that a deadline has passed.
+func endsByTime(e *lockboxv1.Event) bool {
+	switch e.GetFact().(type) {
+	case *lockboxv1.Event_InternalApprovalExpired, *lockboxv1.Event_RequestExpired, *lockboxv1.Event_AccessCompleted:
+		return true
+	}
+	return false
+}
+
+// follows says after which states an event may stand; none: it belongs to another kind of aggregate.
+func follows(e *lockboxv1.Event) []Status {
+	switch e.GetFact().(type) {
+	case *lockboxv1.Event_AccessRequested:
+		return afterNone
+	case *lockboxv1.Event_AccessEvaluated, *lockboxv1.Event_CustomerNotified:
+		return afterSubmitted
+	case *lockboxv1.Event_InternalApprovalGiven, *lockboxv1.Event_InternalApprovalRefused, *lockboxv1.Event_InternalApprovalExpired:
+		return whileInternal
+	case *lockboxv1.Event_ApprovalReminderDue, *lockboxv1.Event_ApproversUnavailable, *lockboxv1.Event_QuestionAsked, *lockboxv1.Event_QuestionAnswered,
+		*lockboxv1.Event_CustomerApproved, *lockboxv1.Event_CustomerDenied, *lockboxv1.Event_RequestExpired:
+		return whileNotified
+	case *lockboxv1.Event_RequestWithdrawn:
+		return whilePending
+	case *lockboxv1.Event_AccessGranted, *lockboxv1.Event_AccessLapsed:
+		return afterApproval
+	case *lockboxv1.Event_AccessRevoked:
+		return afterApprovalOrActive
+	case *lockboxv1.Event_AccessReleased, *lockboxv1.Event_AccessCompleted:
+		return whileActive
+	}
+	return nil
+}
+
+var (
+	afterNone             = []Status{None}
+	afterSubmitted        = []Status{Submitted}
+	whileInternal         = []Status{AwaitingInternalApproval}
+	whileNotified         = []Status{CustomerNotified}
+	whilePending          = []Status{Submitted, AwaitingInternalApproval, CustomerNotified}
+	afterApproval         = []Status{Approved}
+	afterApprovalOrActive = []Status{Approved, Active}
+	whileActive           = []Status{Active}
+)
+
+func (s *State) evaluated(v *lockboxv1.AccessEvaluated, e *lockboxv1.Event, at time.Time) (broken string) {
+	switch v.GetOutcome() {
+	case lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_REFUSED, lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_DECIDES:
+		if v.GetWaiver() != lockboxv1.Waiver_WAIVER_UNSPECIFIED {
+			return "the customer is waived on exactly one recorded basis (I1)"
+		}
+	case lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_WAIVED:
+		if !waivable(v.GetWaiver(), v.GetFacts()) {
+			return "a waiver rests on the facts that were weighed (I1, R3, R8)"
+		}
+	default:
+		return "an evaluation has an outcome"
+	}
+	s.Evaluation = v
+	if v.GetOutcome() == lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_REFUSED {
+		s.end(Refused, e, v.GetRefusal().GetMessage())
+		return ""
+	}
+	asked, duration := s.Intent.GetDuration(), v.GetDuration().AsDuration()
+	switch {
+	case duration <= 0 || asked != nil && duration > asked.AsDuration():
+		return "access has a duration, no longer than was asked for (R27)"
+	case slices.ContainsFunc(v.GetInternalStages(), func(st *lockboxv1.InternalStage) bool { return st.GetCount() == 0 }):
+		return "an internal stage asks for somebody (R15)"
+	case len(v.GetInternalStages()) > 0 && !v.GetInternalExpiresAt().AsTime().After(at):
+		return "an internal approval has a deadline (R15)"
+	}
+	s.cleared()
+	return ""
+}
+
+// waivable reports whether the facts bear the waiver out. One that this version does not know never is.
+func waivable(w lockboxv1.Waiver, f *lockboxv1.EvaluationFacts) bool {
+	switch w {
+	case lockboxv1.Waiver_WAIVER_NO_CUSTOMER_DATA:
+		return !f.GetCustomerData()
+	case lockboxv1.Waiver_WAIVER_PREVIEW_NOT_SIGNED_UP:
+		return f.GetStage() == lockboxv1.ServiceStage_SERVICE_STAGE_PREVIEW && !f.GetPreviewSignedUp()
+	case lockboxv1.Waiver_WAIVER_LOCKBOX_NOT_ENABLED:
+		return !f.GetLockboxEnabled()
+	}
+	return false
+}
+
+// cleared moves on once no internal stage waits any more.
+func (s *State) cleared() {
+	switch stage, _ := s.Stage(); {
+	case stage != nil:
+		s.Status = AwaitingInternalApproval
+	case s.Waiver() != lockboxv1.Waiver_WAIVER_UNSPECIFIED:
+		s.Status = Approved
+	default:
+		s.Status = Submitted
+	}
+}
+
+func (s *State) notified(n *lockboxv1.CustomerNotified, e *lockboxv1.Event, at time.Time) (broken string) {
+	scope := lockboxv1.Scope_SCOPE_SUBSCRIPTION
+	if s.Intent.GetSubscriptionId() == "" {
+		scope = lockboxv1.Scope_SCOPE_TENANT
+	}
+	switch {
+	case s.Evaluation.GetOutcome() != lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_DECIDES:
+		return "the customer is asked after an evaluation that says so (R17)"
+	case n.GetScope() != scope:
+		return "those are asked whose resources are reached (R18, R19)"
+	case slices.ContainsFunc(n.GetApprovers(), s.providers):
+		return "nobody approves their own request, and nobody of the provider for the customer (I10)"
+	case n.GetRequiredApprovals() == 0:
+		return "somebody has to approve (R30)"
+	}
+	s.Status, s.Notified, s.NotifiedAt, s.material = CustomerNotified, n, at, e.GetVersion()
+	return ""
+}
+
+// providers reports whether an approver signs in where the requester does.
+func (s *State) providers(a *lockboxv1.Approver) bool {
+	return a.GetPerson().GetIssuer() == s.Requester.GetPerson().GetIssuer()
+}
+
+func (s *State) internalDecision(by *lockboxv1.Actor, stage uint32) (broken string) {
+	waiting, i := s.Stage()
+	switch {
+	case int(stage) != i:
+		return "stages are decided in their order (R15)"
+	case !mayDecideInternally(*s, waiting, by):
+		return "an internal approver is of the group, not the requester, and decides once (R15, I10)"
+	}
+	return ""
+}
+
+func (s *State) answered(a *lockboxv1.QuestionAnswered, e *lockboxv1.Event) (broken string) {
+	i := slices.IndexFunc(s.Questions, func(q *lockboxv1.Question) bool { return q.GetQuestionId() == a.GetQuestionId() })
+	if i < 0 || s.Questions[i].GetAnswerer() != nil || !same(e.GetActor(), s.Requester) {
+		return "the requester answers each question once (R31)"
+	}
+	q := s.Questions[i]
+	s.Questions = slices.Clone(s.Questions)
+	s.Questions[i] = &lockboxv1.Question{
+		QuestionId: q.GetQuestionId(), Asker: q.GetAsker(), AskedAt: q.GetAskedAt(), Text: q.GetText(),
+		Answerer: e.GetActor(), AnsweredAt: e.GetTime(), Answer: a.GetText(),
+	}
+	s.material = e.GetVersion()
+	return ""
+}
+
+func (s *State) approved(a *lockboxv1.CustomerApproved, e *lockboxv1.Event) (broken string) {
+	if rule := s.byApprover(e.GetActor()); rule != "" {
+		return rule
+	}
+	if decision(s.Approvals(), e.GetActor()) != nil {
+		return "each approver counts once (R30)"
+	}
+	d := &lockboxv1.Decision{
+		Actor: e.GetActor(), Time: e.GetTime(), Approved: true, Reason: a.GetReason(), Duration: a.GetDuration(), ResourceIds: a.GetResourceIds(),
+	}
+	if _, rule := narrows(*s, d); rule != "" {
+		return rule
+	}
+	s.CustomerDecisions = add(s.CustomerDecisions, d)
+	if len(s.Approvals()) >= int(s.Notified.GetRequiredApprovals()) {
+		s.Status = Approved
+	}
+	return ""
+}
+
+func (s *State) byApprover(by *lockboxv1.Actor) (broken string) {
+	switch {
+	case by.GetSide() != lockboxv1.Side_SIDE_TENANT || same(by, s.Requester):
+		return "nobody of the provider speaks for the customer (I10)"
+	case frozen(s.Notified, by.GetPerson()) == nil:
+		return "only the frozen approvers decide and ask (R20, R31)"
+	}
+	return ""
+}
+
+func (s *State) granted(g *lockboxv1.AccessGranted, at time.Time) (broken string) {
+	duration, resources := s.Allowed()
+	starts, ends := g.GetStartsAt().AsTime(), g.GetEndsAt().AsTime()
+	switch {
+	case g.GetWaiver() != s.Waiver():
+		return "a grant rests on what was evaluated (I1)"
+	case !slices.Equal(g.GetResourceIds(), resources):
+		return "a grant reaches exactly what was allowed (R27)"
+	case !starts.Equal(at) || ends.Sub(starts) != duration:
+		return "a grant lasts exactly as long as was allowed (R27, I4)"
+	}
+	s.Status, s.Grant, s.GrantedAt = Active, g, at
+	return ""
+}
+
+func (s *State) end(status Status, e *lockboxv1.Event, reason string) {
+	s.Status, s.EndedAt, s.EndedBy, s.EndReason = status, e.GetTime().AsTime(), e.GetActor(), reason
+}
+
+// narrows returns the rule that an approval breaks by allowing more than was asked, or nothing that all agree on, and the
+// field that breaks it.
+func narrows(s State, d *lockboxv1.Decision) (field, broken string) {
+	asked, longest := s.Intent.GetResourceIds(), s.Evaluation.GetDuration().AsDuration()
+	_, common := allowed(0, asked, append(s.Approvals(), d))
+	switch t := d.GetDuration().AsDuration(); {
+	case t <= 0 || t > longest:
+		return "duration", "an approval may shorten the time of " + longest.String() + ", never lengthen it (R27)"
+	case len(intersect(asked, d.GetResourceIds())) != len(d.GetResourceIds()) || len(d.GetResourceIds()) == 0:
+		return "resource_ids", "an approval may name some of the resources asked for, each once, and never others (R27)"
+	case len(common) == 0:
+		return "resource_ids", "the approvals have no resource in common (R27, R30)"
+	}
+	return "", ""
+}
+
+// frozen finds a person among the frozen approvers; nil: not there.
+func frozen(n *lockboxv1.CustomerNotified, p *lockboxv1.Person) *lockboxv1.Approver {
+	for _, a := range n.GetApprovers() {
+		if tenant.SamePerson(a.GetPerson(), p) {
+			return a
+		}
+	}
+	return nil
+}
+
+func decision(among []*lockboxv1.Decision, by *lockboxv1.Actor) *lockboxv1.Decision {
+	for _, d := range among {
+		if same(d.GetActor(), by) {
+			return d
+		}
+	}
+	return nil
+}
+
+func same(a, b *lockboxv1.Actor) bool { return tenant.SamePerson(a.GetPerson(), b.GetPerson()) }
+
+// add appends without ever writing into what another state holds.
+func add[T any](list []T, item T) []T { return append(list[:len(list):len(list)], item) }

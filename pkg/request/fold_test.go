@@ -1,0 +1,206 @@
+package request_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/internal/story"
+	"github.com/openlockbox/lockbox/pkg/request"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+// What no service of ours would write, but whoever holds a service's key could: the fold does not believe it.
+func TestTheFoldRefusesWhatNobodyDecided(t *testing.T) {
+	empty := contoso
+	submitted := func() *story.Story {
+		s := contoso(owner(otto))
+		play(t, s, asks(diskIntent())[:2]...)
+		return s
+	}
+	pending := func() *story.Story { return asked(t, contoso(owner(otto), owner(olga)), diskIntent()) }
+	inside := func() *story.Story { return staged(t, customerDecides(stage(event.SupportLeads, 1))) }
+	running := func() *story.Story { return active(t) }
+	const soon = time.Minute
+
+	for name, c := range map[string]struct {
+		from func() *story.Story
+		at   time.Duration
+		by   *lockboxv1.Actor
+		says func(s *story.Story, e *lockboxv1.Event)
+		rule string
+	}{
+		"requested by a customer (R5)": {func() *story.Story { return empty() }, 0, otto, requests(diskIntent()), "R5"},
+		"requested by nobody (R5)":     {func() *story.Story { return empty() }, 0, story.Provider(""), requests(diskIntent()), "R5"},
+		"another tenant's intent": {func() *story.Story { return empty() }, 0, eve, func(s *story.Story, e *lockboxv1.Event) {
+			requests(diskIntent())(s, e)
+			e.Tenant = "fabrikam"
+		}, "its own intent"},
+		"another kind of aggregate": {func() *story.Story { return empty() }, 0, eve, func(s *story.Story, e *lockboxv1.Event) {
+			requests(diskIntent())(s, e)
+			e.Kind = "ticket"
+		}, "its own intent"},
+		"requested twice":                {submitted, soon, eve, requests(diskIntent()), "follows"},
+		"another aggregate's fact":       {submitted, soon, box, fact(&lockboxv1.Event{Fact: &lockboxv1.Event_LockboxDisabled{}}), "another kind"},
+		"no fact at all":                 {submitted, soon, box, fact(&lockboxv1.Event{}), "another kind"},
+		"no time":                        {submitted, soon, box, func(_ *story.Story, e *lockboxv1.Event) { e.Time = nil }, "time"},
+		"a version left out":             {submitted, soon, box, func(_ *story.Story, e *lockboxv1.Event) { e.Version++ }, "1, 2, 3"},
+		"evaluated twice":                {submitted, soon, box, fact(&lockboxv1.Event{Fact: &lockboxv1.Event_AccessEvaluated{AccessEvaluated: customerDecides()}}), "once"},
+		"granted before it was decided":  {submitted, soon, box, fact(&lockboxv1.Event{Fact: &lockboxv1.Event_AccessGranted{}}), "follows"},
+		"the tenant's people asked":      {submitted, soon, box, notifies(func(n *lockboxv1.CustomerNotified) { n.Scope = lockboxv1.Scope_SCOPE_TENANT }), "R18"},
+		"nobody has to approve":          {submitted, soon, box, notifies(func(n *lockboxv1.CustomerNotified) { n.RequiredApprovals = 0 }), "R30"},
+		"somebody of the provider asked": {submitted, soon, box, notifies(func(n *lockboxv1.CustomerNotified) { n.Approvers[0].Person = leo.GetPerson() }), "I10"},
+		"the requester asked":            {submitted, soon, box, notifies(func(n *lockboxv1.CustomerNotified) { n.Approvers[0].Person = eve.GetPerson() }), "I10"},
+		"put to the customer before it was evaluated": {func() *story.Story {
+			s := contoso(owner(otto))
+			play(t, s, asks(diskIntent())[0])
+			return s
+		}, soon, box, fact(&lockboxv1.Event{Fact: &lockboxv1.Event_CustomerNotified{}}), "R17"},
+		"another stage approved":       {inside, soon, leo, internally(1), "order"},
+		"approved by another group":    {inside, soon, dana, internally(0), "R15"},
+		"approved by the requester":    {inside, soon, story.Provider("eve", event.SupportLeads), internally(0), "R15"},
+		"approved when time was over":  {inside, day, leo, internally(0), "R15"},
+		"refused by another group":     {inside, soon, dana, fact(&lockboxv1.Event{Fact: &lockboxv1.Event_InternalApprovalRefused{}}), "R15"},
+		"internally expired too early": {inside, day - 1, box, fact(&lockboxv1.Event{Fact: &lockboxv1.Event_InternalApprovalExpired{}}), "R15"},
+		"withdrawn by another":         {pending, soon, fred, fact(&lockboxv1.Event{Fact: &lockboxv1.Event_RequestWithdrawn{}}), "R32"},
+		"expired too early":            {pending, 4*day - 1, box, fact(&lockboxv1.Event{Fact: &lockboxv1.Event_RequestExpired{}}), "R26"},
+		"asked by somebody unasked":    {pending, soon, lena, fact(&lockboxv1.Event{Fact: &lockboxv1.Event_QuestionAsked{}}), "R31"},
+		"asked by the provider":        {pending, soon, asProvider(otto), fact(&lockboxv1.Event{Fact: &lockboxv1.Event_QuestionAsked{}}), "I10"},
+		"no question answered":         {pending, soon, eve, fact(&lockboxv1.Event{Fact: &lockboxv1.Event_QuestionAnswered{}}), "R31"},
+		"reminded too early":           {pending, 3*day - 1, box, fact(&lockboxv1.Event{Fact: &lockboxv1.Event_ApprovalReminderDue{}}), "R33"},
+		"reminded without end": {pending, 4*day - 1, box, fact(&lockboxv1.Event{Fact: &lockboxv1.Event_ApprovalReminderDue{
+			ApprovalReminderDue: &lockboxv1.ApprovalReminderDue{Index: 2},
+		}}), "R33"},
+		"abandoned twice": {func() *story.Story {
+			s := pending()
+			play(t, s,
+				row{1, gina, does(remove("otto", ofSubscription)), is(request.CustomerNotified)},
+				row{1, gina, does(remove("olga", ofSubscription)), is(request.CustomerNotified)},
+				row{1, box, owed(request.CheckApprovers), is(request.CustomerNotified)},
+			)
+			return s
+		}, soon, box, fact(&lockboxv1.Event{Fact: &lockboxv1.Event_ApproversUnavailable{}}), "R23"},
+		"approved by somebody unasked": {pending, soon, lena, approves(func(*lockboxv1.CustomerApproved) {}), "R20"},
+		"approved by the provider":     {pending, soon, asProvider(otto), approves(func(*lockboxv1.CustomerApproved) {}), "I10"},
+		"denied by somebody unasked":   {pending, soon, lena, fact(&lockboxv1.Event{Fact: &lockboxv1.Event_CustomerDenied{}}), "R20"},
+		"approved at the deadline":     {pending, 4 * day, otto, approves(func(*lockboxv1.CustomerApproved) {}), "R26"},
+		"approved for longer":          {pending, soon, otto, approves(func(a *lockboxv1.CustomerApproved) { a.Duration.Seconds++ }), "R27"},
+		"approved for more":            {pending, soon, otto, approves(func(a *lockboxv1.CustomerApproved) { a.ResourceIds = []string{disk("d")} }), "R27"},
+		"approved twice by one person": {func() *story.Story {
+			s := asked(t, contoso(owner(otto), owner(olga), demand(2)), diskIntent())
+			play(t, s, row{1, otto, does(approve()), is(request.CustomerNotified)})
+			return s
+		}, soon, otto, approves(func(*lockboxv1.CustomerApproved) {}), "R30"},
+		"granted longer":            {allowed(t), soon, box, grants(func(g *lockboxv1.AccessGranted) { g.EndsAt.Nanos++ }), "I4"},
+		"granted from earlier on":   {allowed(t), soon, box, grants(func(g *lockboxv1.AccessGranted) { g.StartsAt.Seconds--; g.EndsAt.Seconds-- }), "I4"},
+		"granted more":              {allowed(t), soon, box, grants(func(g *lockboxv1.AccessGranted) { g.ResourceIds = append(g.ResourceIds, disk("d")) }), "R27"},
+		"granted on another basis":  {allowed(t), soon, box, grants(func(g *lockboxv1.AccessGranted) { g.Waiver = noCustomerData }), "I1"},
+		"given back by another":     {running, soon, fred, fact(&lockboxv1.Event{Fact: &lockboxv1.Event_AccessReleased{}}), "R32"},
+		"given back when it ended":  {running, 8 * time.Hour, eve, fact(&lockboxv1.Event{Fact: &lockboxv1.Event_AccessReleased{}}), "R27"},
+		"revoked by an engineer":    {running, soon, leo, fact(&lockboxv1.Event{Fact: &lockboxv1.Event_AccessRevoked{}}), "R32"},
+		"revoked when it ended":     {running, 8 * time.Hour, otto, fact(&lockboxv1.Event{Fact: &lockboxv1.Event_AccessRevoked{}}), "R27"},
+		"completed too early":       {running, 8*time.Hour - 1, box, fact(&lockboxv1.Event{Fact: &lockboxv1.Event_AccessCompleted{}}), "R27"},
+		"denied after the approval": {running, soon, otto, fact(&lockboxv1.Event{Fact: &lockboxv1.Event_CustomerDenied{}}), "follows"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := c.from()
+			e := s.Request.Follow(c.by, "forged", start.Add(c.at))
+			c.says(s, e)
+			after := request.Evolve(s.Request, uint64(len(s.History))+1, e)
+			if after.Fault == nil || !said(after.Fault.Rule, c.rule) {
+				t.Fatalf("fault %v, want %s", after.Fault, c.rule)
+			}
+			if looks(after) != looks(s.Request) {
+				t.Error("it changed the state")
+			}
+		})
+	}
+}
+
+// fact is what the event says, whatever came before.
+func fact(of *lockboxv1.Event) func(*story.Story, *lockboxv1.Event) {
+	return func(_ *story.Story, e *lockboxv1.Event) { proto.Merge(e, of) }
+}
+
+func requests(in *lockboxv1.AccessIntent) func(*story.Story, *lockboxv1.Event) {
+	return func(_ *story.Story, e *lockboxv1.Event) {
+		e.Tenant, e.Kind, e.AggregateId = in.GetTenant(), "request", in.GetId()
+		e.Fact = &lockboxv1.Event_AccessRequested{AccessRequested: &lockboxv1.AccessRequested{Intent: in}}
+	}
+}
+
+// forges is what the process itself would write, and then not quite.
+func forges[F any](d request.Duty, of func(*lockboxv1.Event) F, change func(F)) func(*story.Story, *lockboxv1.Event) {
+	return func(s *story.Story, e *lockboxv1.Event) {
+		honest, err := s.Perform(d, e.GetTime().AsTime())
+		if err != nil || len(honest) != 1 {
+			panic(err)
+		}
+		e.Fact = honest[0].GetFact()
+		change(of(e))
+	}
+}
+
+func notifies(change func(*lockboxv1.CustomerNotified)) func(*story.Story, *lockboxv1.Event) {
+	return forges(request.Notify, (*lockboxv1.Event).GetCustomerNotified, change)
+}
+
+func grants(change func(*lockboxv1.AccessGranted)) func(*story.Story, *lockboxv1.Event) {
+	return forges(request.Grant, (*lockboxv1.Event).GetAccessGranted, change)
+}
+
+func approves(change func(*lockboxv1.CustomerApproved)) func(*story.Story, *lockboxv1.Event) {
+	return func(s *story.Story, e *lockboxv1.Event) {
+		a := &lockboxv1.CustomerApproved{Duration: seconds(8 * time.Hour), ResourceIds: s.Request.Intent.GetResourceIds()}
+		change(a)
+		e.Fact = &lockboxv1.Event_CustomerApproved{CustomerApproved: a}
+	}
+}
+
+func internally(stage uint32) func(*story.Story, *lockboxv1.Event) {
+	return fact(&lockboxv1.Event{Fact: &lockboxv1.Event_InternalApprovalGiven{InternalApprovalGiven: &lockboxv1.InternalApprovalGiven{Stage: stage}}})
+}
+
+// allowed is a request that was approved and waits for its grant.
+func allowed(t *testing.T) func() *story.Story {
+	return func() *story.Story {
+		s := asked(t, contoso(owner(otto)), diskIntent())
+		play(t, s, row{0, otto, does(approve()), is(request.Approved)})
+		return s
+	}
+}
+
+func asProvider(a *lockboxv1.Actor) *lockboxv1.Actor {
+	a = proto.CloneOf(a)
+	a.Side = lockboxv1.Side_SIDE_PROVIDER
+	return a
+}
+
+func TestNothingIsFoldedAfterAFault(t *testing.T) {
+	s := asked(t, contoso(owner(otto)), diskIntent())
+	nonsense := s.Request.Follow(box, "", start)
+	nonsense.Fact = &lockboxv1.Event_AccessGranted{AccessGranted: &lockboxv1.AccessGranted{EndsAt: timestamppb.New(start.Add(day))}}
+	faulty := request.Evolve(s.Request, 100, nonsense)
+	honest, err := s.Decide(s.Command(otto, s.ID(), approve()), start)
+	if err != nil || len(honest) != 1 {
+		t.Fatalf("%v, %v", honest, err)
+	}
+	after := request.Evolve(faulty, 101, honest[0])
+	if after.Status != request.CustomerNotified || after.Fault.Sequence != 100 {
+		t.Errorf("%s, fault %v", after.Status, after.Fault)
+	}
+}
+
+func TestWhatHasEnded(t *testing.T) {
+	ended := map[request.Status]bool{
+		request.Completed: true, request.Released: true, request.Revoked: true, request.Refused: true, request.InternallyDenied: true,
+		request.InternalExpired: true, request.Denied: true, request.Expired: true, request.Withdrawn: true, request.Lapsed: true,
+	}
+	for n := range lockboxv1.RequestStatus_name {
+		if s := request.Status(n); request.Ended(s) != ended[s] {
+			t.Errorf("%s ended: %t", s, request.Ended(s))
+		}
+	}
+}

@@ -1,0 +1,178 @@
+package request
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"google.golang.org/protobuf/proto"
+)
+
+const maxResources = 50
+
+// Terms are the provider's times. They are configuration, and every deadline that follows from them is a fact in an
+// event, so a change of terms never touches what runs.
+type Terms struct {
+	// InternalApproval is how long the provider's own people have (R15).
+	InternalApproval time.Duration `yaml:"internal_approval"`
+	// CustomerApproval is how long the customer has (R26).
+	CustomerApproval time.Duration `yaml:"customer_approval"`
+	// Grant is how long access lasts at most, and if nobody asks for less (R27).
+	Grant time.Duration `yaml:"grant"`
+	// RemindBefore is how long before their deadline approvers are reminded (R33).
+	RemindBefore []time.Duration `yaml:"remind_before"`
+}
+
+// DefaultTerms are those of the requirements: four days to answer, eight hours of access.
+func DefaultTerms() Terms {
+	return Terms{
+		InternalApproval: 24 * time.Hour, CustomerApproval: 96 * time.Hour, Grant: 8 * time.Hour,
+		RemindBefore: []time.Duration{24 * time.Hour, 4 * time.Hour},
+	}
+}
+
+// Submission is an intent with what the bus vouches for.
+type Submission struct {
+	Intent *lockboxv1.AccessIntent
+	// Tool published it; Sequence is its place in INTENTS.
+	Tool     string
+	Sequence uint64
+	// By is the engineer, from the intent's verified token.
+	By *lockboxv1.Actor
+}
+
+// Submit begins a request. No events and no error: this very intent is recorded already. Another intent under the same
+// id is refused.
+func Submit(s State, in Submission, terms Terms, now time.Time) ([]*lockboxv1.Event, error) {
+	if err := CheckIntent(in.Intent, terms); err != nil {
+		return nil, err
+	}
+	if !event.Provider(in.By) {
+		return nil, refusal.Forbidden("token", "R5", "access is requested by one of the provider's people")
+	}
+	content := proto.CloneOf(in.Intent)
+	content.Token = ""
+	hash, err := contentHash(content)
+	if err != nil {
+		return nil, err
+	}
+	if s.Version > 0 {
+		if bytes.Equal(hash, s.IntentSHA256) && same(in.By, s.Requester) {
+			return nil, nil
+		}
+		return nil, refusal.Conflict("id", "bad input", "this id was used for another intent")
+	}
+	h := event.History{Tenant: content.GetTenant(), Kind: "request", ID: content.GetId()}
+	e := h.Follow(in.By, content.GetId(), now)
+	e.CorrelationId, e.TraceParent = content.GetId(), content.GetTraceParent()
+	e.Fact = &lockboxv1.Event_AccessRequested{AccessRequested: &lockboxv1.AccessRequested{
+		Intent: content, IntentSha256: hash, Tool: in.Tool, IntentSequence: in.Sequence,
+	}}
+	return checked(s, e)
+}
+
+// RecordEvaluation adds what just-in-time evaluation came to. No events and no error: it was recorded already.
+func RecordEvaluation(s State, v *lockboxv1.AccessEvaluated, by *lockboxv1.Actor, now time.Time) ([]*lockboxv1.Event, error) {
+	if s.Evaluation != nil || Ended(s.Status) {
+		return nil, nil
+	}
+	e := follow(s, by, s.ID, now)
+	e.Fact = &lockboxv1.Event_AccessEvaluated{AccessEvaluated: v}
+	return checked(s, e)
+}
+
+// CheckIntent refuses what no evaluation needs to see: an intent whose own words are wrong.
+func CheckIntent(in *lockboxv1.AccessIntent, terms Terms) error {
+	for _, err := range []error{
+		input.UUIDv7("id", in.GetId()),
+		input.Tenant("tenant", in.GetTenant()),
+		input.Line("resource_type", in.GetResourceType(), 1, 120),
+		input.Line("scenario", in.GetScenario(), 1, 120),
+		input.Text("justification", in.GetJustification(), 10, 4000),
+		input.Line("trace_parent", in.GetTraceParent(), 0, 128),
+		checkReason(in),
+		checkResources(in),
+	} {
+		if err != nil {
+			return err
+		}
+	}
+	if in.GetDuration() == nil {
+		return nil
+	}
+	if d := in.GetDuration().AsDuration(); !in.GetDuration().IsValid() || d < time.Second || d > terms.Grant {
+		return refusal.Invalid("duration", "R27", "must be between one second and %s", terms.Grant)
+	}
+	return nil
+}
+
+func checkReason(in *lockboxv1.AccessIntent) error {
+	r := in.GetReasonType()
+	if _, known := lockboxv1.ReasonType_name[int32(r)]; !known || r == lockboxv1.ReasonType_REASON_TYPE_UNSPECIFIED {
+		return refusal.Invalid("reason_type", "R4", "must be one of the five reason types")
+	}
+	if in.GetTicketId() == "" {
+		if r == lockboxv1.ReasonType_REASON_TYPE_CUSTOMER_INITIATED_SUPPORT {
+			return refusal.Invalid("ticket_id", "R4", "customer-initiated support names the customer's ticket")
+		}
+		return nil
+	}
+	return input.Token("ticket_id", in.GetTicketId())
+}
+
+func checkResources(in *lockboxv1.AccessIntent) error {
+	root := "/tenants/" + in.GetTenant() + "/"
+	if id := in.GetSubscriptionId(); id != "" {
+		if err := input.Token("subscription_id", id); err != nil {
+			return err
+		}
+		root = "/subscriptions/" + id + "/"
+	}
+	ids := in.GetResourceIds()
+	if len(ids) < 1 || len(ids) > maxResources {
+		return refusal.Invalid("resource_ids", "R18", "1 to %d resources are named", maxResources)
+	}
+	for i, id := range ids {
+		if err := input.Line("resource_ids", id, 1, 512); err != nil {
+			return err
+		}
+		path, inside := strings.CutPrefix(id, root)
+		if !inside || slices.ContainsFunc(strings.Split(path, "/"), func(part string) bool { return part == "" || part == "." || part == ".." }) {
+			return refusal.Invalid("resource_ids", "R18", "must be a path below %s", root)
+		}
+		if slices.Contains(ids[:i], id) {
+			return refusal.Invalid("resource_ids", "R18", "each resource is named once")
+		}
+	}
+	return nil
+}
+
+func contentHash(in *lockboxv1.AccessIntent) ([]byte, error) {
+	canonical, err := proto.MarshalOptions{Deterministic: true}.Marshal(in)
+	if err != nil {
+		return nil, refusal.Invalid("message", "bad input", "cannot be written")
+	}
+	sum := sha256.Sum256(canonical)
+	return sum[:], nil
+}
+
+func follow(s State, by *lockboxv1.Actor, causationID string, now time.Time) *lockboxv1.Event {
+	e := s.Follow(by, causationID, now)
+	e.CorrelationId, e.TraceParent = s.ID, s.Intent.GetTraceParent()
+	return e
+}
+
+// checked folds the event that is about to be written. What the fold would refuse is never written, so a decision and
+// the fold cannot drift apart.
+func checked(s State, e *lockboxv1.Event) ([]*lockboxv1.Event, error) {
+	if next := Evolve(s, s.Sequence+1, e); next.Fault != nil {
+		return nil, refusal.Precondition("aggregate_id", "I6", "this cannot follow what has happened so far: %s", next.Fault.Rule)
+	}
+	return []*lockboxv1.Event{e}, nil
+}

@@ -1,0 +1,93 @@
+package request
+
+import (
+	"slices"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/tenant"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+)
+
+// World is what was read of other aggregates for a decision. Its sequences are recorded in the event, so that the
+// decision can be checked again later.
+type World struct {
+	Tenant tenant.State
+	// Subscription is nil for a tenant-scoped request.
+	Subscription *tenant.Subscription
+}
+
+// of refuses a world that is not the request's own, or at fault: without knowing who holds which role, the answer is
+// no (I9, I11).
+func (w World) of(s State) error {
+	sub, id := w.Subscription, s.Intent.GetSubscriptionId()
+	switch {
+	case w.Tenant.ID != s.Tenant || (sub != nil) != (id != "") || sub != nil && sub.Exists() && (sub.Tenant != s.Tenant || sub.ID != id):
+		return refusal.Unavailable("tenant", "I11", "the request's own tenant and subscription were not read")
+	case w.Tenant.Fault != nil || sub != nil && sub.Fault != nil:
+		return refusal.Unavailable("tenant", "I11", "the history of the tenant or subscription contradicts itself, so nothing is decided on it")
+	}
+	return nil
+}
+
+// knows reports whether somebody signed in where the tenant's own people do.
+func (w World) knows(by *lockboxv1.Actor) bool {
+	return by.GetPerson().GetIssuer() == w.Tenant.Issuer.GetUrl()
+}
+
+func (w World) subscriptionSequence() uint64 {
+	if w.Subscription == nil {
+		return 0
+	}
+	return w.Subscription.Sequence
+}
+
+// deciding lists the roles by which a frozen approver may still decide at now: those that they were frozen with and hold.
+func (w World) deciding(n *lockboxv1.CustomerNotified, p *lockboxv1.Person, now time.Time) []lockboxv1.Role {
+	then := frozen(n, p).GetRoles()
+	return slices.DeleteFunc(tenant.Deciding(w.Tenant, w.Subscription, n.GetBasis(), p, now), func(r lockboxv1.Role) bool {
+		return !slices.Contains(then, r)
+	})
+}
+
+// basisGone says why access must not begin at now, or "" if its basis still holds (I1).
+func (w World) basisGone(s State, now time.Time) string {
+	switch s.Waiver() {
+	case lockboxv1.Waiver_WAIVER_NO_CUSTOMER_DATA:
+		return ""
+	case lockboxv1.Waiver_WAIVER_PREVIEW_NOT_SIGNED_UP:
+		if w.Tenant.SignedUp(s.Intent.GetResourceType()) {
+			return "the tenant has signed up for the preview since (R8)"
+		}
+		return ""
+	case lockboxv1.Waiver_WAIVER_LOCKBOX_NOT_ENABLED:
+		if w.Tenant.Enabled {
+			return "the tenant has switched Lockbox on since (R2)"
+		}
+		return ""
+	case lockboxv1.Waiver_WAIVER_UNSPECIFIED:
+		still := 0
+		for _, d := range s.Approvals() {
+			if len(w.deciding(s.Notified, d.GetActor().GetPerson(), now)) > 0 {
+				still++
+			}
+		}
+		if still > 0 && still >= int(s.Notified.GetRequiredApprovals()) {
+			return ""
+		}
+		return "an approver lost the role before access began (R20)"
+	}
+	return "this version does not know the basis on which the customer is not asked (I1)"
+}
+
+// mayBeAbandoned reports whether it is worth looking for approvers who are left: it is recorded once, while they could
+// still decide, and not if nobody was found in the first place.
+func mayBeAbandoned(s State, now time.Time) bool {
+	return s.Fault == nil && s.Status == CustomerNotified && !s.Abandoned && len(s.Notified.GetApprovers()) > 0 && now.Before(s.ExpiresAt())
+}
+
+func (w World) anybodyLeft(s State, now time.Time) bool {
+	return slices.ContainsFunc(s.Notified.GetApprovers(), func(a *lockboxv1.Approver) bool {
+		return len(w.deciding(s.Notified, a.GetPerson(), now)) > 0
+	})
+}

@@ -1,0 +1,98 @@
+// Package service is what every service stands on while it runs: a connection under its own identity, the journal, a
+// clock that agrees with the bus, verified callers, a log and counters. It decides nothing.
+package service
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/identity"
+	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/observe"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"go.uber.org/zap"
+)
+
+// Runtime is handed to a service's Run. Whoever opened it closes it.
+type Runtime struct {
+	Identity bus.Identity
+	Conn     *nats.Conn
+	Journal  *journal.Journal
+	Clock    *bus.Clock
+	// Issuers are the provider's. Verifier trusts them; a tenant's issuer comes from the tenant's own events.
+	Issuers  []identity.Issuer
+	Verifier *identity.Verifier
+	Log      *zap.Logger
+	Counters *observe.Counters
+	// Now is the time by which the service decides.
+	Now func() time.Time
+}
+
+// Open connects and waits until the bus and its streams are there, or ctx ends. The clock is watched until ctx ends.
+func Open(ctx context.Context, c bus.Connection, issuers []identity.Issuer, counters *observe.Counters) (*Runtime, error) {
+	verifier, err := identity.NewVerifier(issuers)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c.Identity, err)
+	}
+	rt := &Runtime{Identity: c.Identity, Clock: new(bus.Clock), Issuers: issuers, Verifier: verifier, Log: c.Log, Counters: counters, Now: time.Now}
+	for attempt := 0; ; attempt++ {
+		if err = rt.open(ctx, c); err == nil {
+			return rt, nil
+		}
+		if attempt == 0 {
+			c.Log.Info("waiting for the bus", zap.Error(err))
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%s: %w", c.Identity, err)
+		case <-time.After(250 * time.Millisecond):
+		}
+	}
+}
+
+func (rt *Runtime) open(ctx context.Context, c bus.Connection) (err error) {
+	if rt.Conn, err = bus.Connect(c); err != nil {
+		return err
+	}
+	if rt.Journal, err = journal.Open(ctx, rt.Conn, journal.WithLog(rt.Log)); err != nil {
+		rt.Conn.Close()
+		return err
+	}
+	if err := rt.Clock.Watch(ctx, rt.Conn); err != nil {
+		rt.Log.Error("will not decide before the clock agrees with the bus", zap.Error(err))
+	}
+	return nil
+}
+
+// Close lets go of the journal and the connection.
+func (rt *Runtime) Close() {
+	rt.Journal.Close()
+	rt.Conn.Close()
+}
+
+// Append gives a decided event its id and writes it after the aggregate's last event, at EVENTS sequence after.
+func (rt *Runtime) Append(ctx context.Context, after uint64, e *lockboxv1.Event) (sequence uint64, err error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", rt.Identity, err)
+	}
+	e.Id = id.String()
+	if sequence, err = rt.Journal.Append(ctx, after, e); err != nil {
+		return 0, err
+	}
+	rt.Counters.Event(bus.TypeOf(e))
+	return sequence, nil
+}
+
+// SetAside keeps a message that is refused with its bytes, counts it, and logs why, without its content.
+func (rt *Runtime) SetAside(ctx context.Context, subject string, sequence uint64, data []byte, why *lockboxv1.Refusal) error {
+	rt.Counters.Refused(why)
+	rt.Counters.DeadLetter()
+	rt.Log.Warn("set aside", zap.String("subject", subject), zap.Uint64("sequence", sequence), zap.String("field", why.GetField()),
+		zap.String("rule", why.GetRule()), zap.String("why", why.GetMessage()))
+	return rt.Journal.PublishDeadLetter(ctx, &lockboxv1.DeadLetter{Service: string(rt.Identity), Subject: subject, Sequence: sequence, Data: data, Refusal: why})
+}

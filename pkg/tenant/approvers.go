@@ -1,0 +1,91 @@
+package tenant
+
+import (
+	"slices"
+	"time"
+
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+)
+
+// Approvers is who may decide a request, as of one moment.
+type Approvers struct {
+	Scope    lockboxv1.Scope
+	Basis    lockboxv1.ApproverBasis
+	People   []*lockboxv1.Approver
+	Excluded []*lockboxv1.ExcludedAssignment
+	Required int
+}
+
+var (
+	subscriptionDeciders = []lockboxv1.Role{lockboxv1.Role_ROLE_OWNER, lockboxv1.Role_ROLE_LOCKBOX_APPROVER}
+	tenantDeciders       = []lockboxv1.Role{lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR, lockboxv1.Role_ROLE_LOCKBOX_APPROVER}
+)
+
+// Resolve says who would be asked at now: for a subscription its Owners and Lockbox Approvers (R18), without one the
+// Global Administrators and tenant Lockbox Approvers (R19), and the tenant's fallback if those are too few (R23, R30).
+// The requester is never among them (I10).
+func Resolve(t State, sub *Subscription, requester *lockboxv1.Person, now time.Time) Approvers {
+	a := Approvers{Required: t.RequiredApprovals()}
+	if sub != nil {
+		a.Scope, a.Basis = lockboxv1.Scope_SCOPE_SUBSCRIPTION, lockboxv1.ApproverBasis_APPROVER_BASIS_SUBSCRIPTION
+		a.add(sub.Roles, subscriptionDeciders, requester, now)
+	} else {
+		a.Scope, a.Basis = lockboxv1.Scope_SCOPE_TENANT, lockboxv1.ApproverBasis_APPROVER_BASIS_TENANT
+		a.add(t.Roles, tenantDeciders, requester, now)
+	}
+	// A tenant-scoped request asks whom a fallback would find already.
+	if sub != nil && len(a.People) < a.Required {
+		fallback := lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR
+		if t.Settings.GetFallback() == lockboxv1.Fallback_FALLBACK_TENANT_LOCKBOX_APPROVERS {
+			fallback = lockboxv1.Role_ROLE_LOCKBOX_APPROVER
+		}
+		a.Basis = lockboxv1.ApproverBasis_APPROVER_BASIS_FALLBACK
+		a.add(t.Roles, []lockboxv1.Role{fallback}, requester, now)
+	}
+	if len(a.People) == 0 {
+		a.Basis = lockboxv1.ApproverBasis_APPROVER_BASIS_NOBODY
+	}
+	return a
+}
+
+func (a *Approvers) add(roles Roles, deciders []lockboxv1.Role, requester *lockboxv1.Person, now time.Time) {
+	for _, as := range roles.All() {
+		if !slices.Contains(deciders, as.GetRole()) {
+			continue
+		}
+		reason := as.Inactive(now)
+		if SamePerson(as.GetPerson(), requester) {
+			reason = "nobody decides their own request (I10)"
+		}
+		if reason != "" {
+			a.Excluded = append(a.Excluded, &lockboxv1.ExcludedAssignment{Person: as.GetPerson(), Role: as.GetRole(), Reason: reason})
+			continue
+		}
+		i := slices.IndexFunc(a.People, func(p *lockboxv1.Approver) bool { return SamePerson(p.GetPerson(), as.GetPerson()) })
+		if i < 0 {
+			a.People = append(a.People, &lockboxv1.Approver{Person: as.GetPerson(), Roles: []lockboxv1.Role{as.GetRole()}})
+		} else if !slices.Contains(a.People[i].GetRoles(), as.GetRole()) {
+			a.People[i].Roles = append(a.People[i].Roles, as.GetRole())
+		}
+	}
+}
+
+// Deciding lists the roles by which a frozen approver may still decide at now (R20): those of the subscription, or of
+// the tenant where the frozen list rests on tenant roles.
+func Deciding(t State, sub *Subscription, basis lockboxv1.ApproverBasis, p *lockboxv1.Person, now time.Time) []lockboxv1.Role {
+	var roles []lockboxv1.Role
+	add := func(r Roles, deciders []lockboxv1.Role) {
+		for _, role := range r.Held(p, now) {
+			if slices.Contains(deciders, role) && !slices.Contains(roles, role) {
+				roles = append(roles, role)
+			}
+		}
+	}
+	if sub != nil {
+		add(sub.Roles, subscriptionDeciders)
+	}
+	if sub == nil || basis == lockboxv1.ApproverBasis_APPROVER_BASIS_FALLBACK {
+		add(t.Roles, tenantDeciders)
+	}
+	return roles
+}

@@ -1,0 +1,363 @@
+package tenant
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"google.golang.org/protobuf/proto"
+)
+
+const (
+	// DefaultActivation is how long an eligible role is activated if nobody says otherwise (R21).
+	DefaultActivation = 8 * time.Hour
+	// MaxActivation is the longest activation.
+	MaxActivation = 24 * time.Hour
+
+	maxApprovals  = 10
+	maxAlternates = 20
+)
+
+// Languages that Lockbox speaks.
+var Languages = []string{"en", "fr", "ja"}
+
+// Decide says what a command makes true of the tenant. No events and no error: it is so already.
+func Decide(s State, c event.Command, now time.Time) ([]*lockboxv1.Event, error) {
+	if err := ready(s.History, c); err != nil {
+		return nil, err
+	}
+	if _, seen := s.Caused(c.GetId()); seen {
+		return nil, nil
+	}
+	e := s.Follow(c.By, c.GetId(), now)
+	if creation, ok := c.GetAction().(*lockboxv1.Command_CreateTenant); ok {
+		return s.create(c, creation.CreateTenant, e)
+	}
+	if !s.Exists() {
+		return nil, refusal.NotFound("tenant", "I9", "there is no such tenant")
+	}
+	switch a := c.GetAction().(type) {
+	case *lockboxv1.Command_ChangeSupportPlan:
+		if !event.Provider(c.By, event.Onboarding) {
+			return nil, refusal.Forbidden("token", "R1", "a support plan is changed by the provider's onboarding")
+		}
+		to := a.ChangeSupportPlan.GetPlan()
+		if err := plan("change_support_plan.plan", to); err != nil || to == s.Plan {
+			return nil, err
+		}
+		e.Fact = &lockboxv1.Event_SupportPlanChanged{SupportPlanChanged: &lockboxv1.SupportPlanChanged{From: s.Plan, To: to}}
+	case *lockboxv1.Command_EnableLockbox:
+		if err := s.administrator(c.By, "R2", now); err != nil || s.Enabled {
+			return nil, err
+		}
+		if s.Plan < lockboxv1.SupportPlan_SUPPORT_PLAN_DEVELOPER {
+			return nil, refusal.Precondition("enable_lockbox", "R1", "Lockbox needs a support plan of at least level Developer; this tenant has %s", PlanName(s.Plan))
+		}
+		e.Fact = &lockboxv1.Event_LockboxEnabled{LockboxEnabled: &lockboxv1.LockboxEnabled{}}
+	case *lockboxv1.Command_DisableLockbox:
+		if err := s.administrator(c.By, "R2", now); err != nil || !s.Enabled {
+			return nil, err
+		}
+		if err := input.Text("disable_lockbox.reason", a.DisableLockbox.GetReason(), 0, 1000); err != nil {
+			return nil, err
+		}
+		e.Fact = &lockboxv1.Event_LockboxDisabled{LockboxDisabled: &lockboxv1.LockboxDisabled{Reason: a.DisableLockbox.GetReason()}}
+	case *lockboxv1.Command_SignUpPreview:
+		t := a.SignUpPreview.GetResourceType()
+		if err := s.preview(c.By, "sign_up_preview.resource_type", t, now); err != nil || s.SignedUp(t) {
+			return nil, err
+		}
+		e.Fact = &lockboxv1.Event_PreviewSignedUp{PreviewSignedUp: &lockboxv1.PreviewSignedUp{ResourceType: t}}
+	case *lockboxv1.Command_SignOffPreview:
+		t := a.SignOffPreview.GetResourceType()
+		if err := s.preview(c.By, "sign_off_preview.resource_type", t, now); err != nil || !s.SignedUp(t) {
+			return nil, err
+		}
+		e.Fact = &lockboxv1.Event_PreviewSignedOff{PreviewSignedOff: &lockboxv1.PreviewSignedOff{ResourceType: t}}
+	case *lockboxv1.Command_ChangeSettings:
+		if err := s.administrator(c.By, "R30", now); err != nil {
+			return nil, err
+		}
+		next, err := settings(a.ChangeSettings.GetSettings())
+		if err != nil || proto.Equal(next, s.Settings) {
+			return nil, err
+		}
+		e.Fact = &lockboxv1.Event_SettingsChanged{SettingsChanged: &lockboxv1.SettingsChanged{Settings: next}}
+	default:
+		return decideRole(s, s.Roles, true, c, e, now)
+	}
+	return []*lockboxv1.Event{e}, nil
+}
+
+// DecideSubscription says what a command makes true of one of the tenant's subscriptions.
+func DecideSubscription(t State, s Subscription, c event.Command, now time.Time) ([]*lockboxv1.Event, error) {
+	if err := ready(s.History, c); err != nil {
+		return nil, err
+	}
+	if !t.Exists() || t.Fault != nil {
+		return nil, refusal.NotFound("tenant", "I9", "there is no such tenant")
+	}
+	if _, seen := s.Caused(c.GetId()); seen {
+		return nil, nil
+	}
+	e := s.Follow(c.By, c.GetId(), now)
+	if r, ok := c.GetAction().(*lockboxv1.Command_RegisterSubscription); ok {
+		if !event.Provider(c.By, event.Onboarding) && t.administrator(c.By, "R18", now) != nil {
+			return nil, refusal.Forbidden("token", "R18", "a subscription is registered by a Global Administrator or the provider's onboarding")
+		}
+		if err := input.Token("aggregate_id", c.GetAggregateId()); err != nil {
+			return nil, err
+		}
+		name := r.RegisterSubscription.GetDisplayName()
+		if err := input.Line("register_subscription.display_name", name, 1, 120); err != nil {
+			return nil, err
+		}
+		if s.Exists() {
+			if s.Name == name {
+				return nil, nil
+			}
+			return nil, refusal.Conflict("aggregate_id", "R18", "this subscription is registered as %q", s.Name)
+		}
+		e.Tenant, e.Kind, e.AggregateId = c.GetTenant(), "subscription", c.GetAggregateId()
+		e.Fact = &lockboxv1.Event_SubscriptionRegistered{SubscriptionRegistered: &lockboxv1.SubscriptionRegistered{DisplayName: name}}
+		return []*lockboxv1.Event{e}, nil
+	}
+	if !s.Exists() {
+		return nil, refusal.NotFound("aggregate_id", "I9", "there is no such subscription")
+	}
+	return decideRole(t, s.Roles, false, c, e, now)
+}
+
+func decideRole(t State, roles Roles, ofTenant bool, c event.Command, e *lockboxv1.Event, now time.Time) ([]*lockboxv1.Event, error) {
+	switch a := c.GetAction().(type) {
+	case *lockboxv1.Command_AssignRole:
+		as := a.AssignRole.GetAssignment()
+		if err := t.administrator(c.By, "R20", now); err != nil {
+			return nil, err
+		}
+		if err := t.checkAssignment(as, ofTenant, now); err != nil {
+			return nil, err
+		}
+		if there, exists := roles.Get(as.GetId()); exists {
+			if proto.Equal(there.RoleAssignment, as) {
+				return nil, nil
+			}
+			return nil, refusal.Conflict("assign_role.assignment.id", "R20", "another assignment has this id")
+		}
+		e.Fact = &lockboxv1.Event_RoleAssigned{RoleAssigned: &lockboxv1.RoleAssigned{Assignment: as}}
+	case *lockboxv1.Command_RemoveRole:
+		if err := t.administrator(c.By, "R20", now); err != nil {
+			return nil, err
+		}
+		as, exists := roles.Get(a.RemoveRole.GetAssignmentId())
+		if !exists {
+			return nil, refusal.NotFound("remove_role.assignment_id", "R20", "there is no such assignment")
+		}
+		if ofTenant && t.lastAdministrator(as) {
+			return nil, refusal.Precondition("remove_role.assignment_id", "R2", "this is the last Global Administrator who always is one; assign another first")
+		}
+		e.Fact = &lockboxv1.Event_RoleRemoved{RoleRemoved: &lockboxv1.RoleRemoved{AssignmentId: as.GetId()}}
+	case *lockboxv1.Command_ActivateRole:
+		as, err := eligible(roles, "activate_role.assignment_id", a.ActivateRole.GetAssignmentId(), c.By)
+		if err != nil {
+			return nil, err
+		}
+		until := now.Add(DefaultActivation)
+		if a.ActivateRole.GetUntil() != nil {
+			until = a.ActivateRole.GetUntil().AsTime()
+		}
+		if !until.After(now) || until.Sub(now) > MaxActivation {
+			return nil, refusal.Invalid("activate_role.until", "R21", "an activation ends in the future, within %s", MaxActivation)
+		}
+		if as.ActivatedUntil.Equal(until) {
+			return nil, nil
+		}
+		e.Fact = &lockboxv1.Event_RoleActivated{RoleActivated: &lockboxv1.RoleActivated{AssignmentId: as.GetId(), Until: timestamp(until)}}
+	case *lockboxv1.Command_DeactivateRole:
+		as, err := eligible(roles, "deactivate_role.assignment_id", a.DeactivateRole.GetAssignmentId(), c.By)
+		if err != nil {
+			return nil, err
+		}
+		if as.ActivatedUntil.IsZero() {
+			return nil, nil
+		}
+		e.Fact = &lockboxv1.Event_RoleDeactivated{RoleDeactivated: &lockboxv1.RoleDeactivated{AssignmentId: as.GetId()}}
+	default:
+		return nil, refusal.Invalid("action", "bad input", "this command is not about a tenant or subscription")
+	}
+	return []*lockboxv1.Event{e}, nil
+}
+
+// ready holds for every command: no fault, and nothing newer than what the caller saw.
+func ready(h event.History, c event.Command) error {
+	if h.Fault != nil {
+		return refusal.Precondition("aggregate_id", "I6", "its history contradicts itself at sequence %d (%s); the security officer must look at it", h.Fault.Sequence, h.Fault.Rule)
+	}
+	if _, again := h.Caused(c.GetId()); !again && c.GetSeenVersion() != 0 && c.GetSeenVersion() != h.Version {
+		return refusal.Conflict("seen_version", "R29", "it has changed since you saw it: version %d then, %d now", c.GetSeenVersion(), h.Version)
+	}
+	return nil
+}
+
+func (s State) create(c event.Command, t *lockboxv1.CreateTenant, e *lockboxv1.Event) ([]*lockboxv1.Event, error) {
+	if !event.Provider(c.By, event.Onboarding) {
+		return nil, refusal.Forbidden("token", "R2", "a tenant is created by the provider's onboarding")
+	}
+	if s.Exists() {
+		return nil, refusal.Conflict("tenant", "R2", "this tenant exists already; its Global Administrators change it")
+	}
+	if t.GetIssuer().GetUrl() == c.By.GetPerson().GetIssuer() {
+		return nil, refusal.Invalid("create_tenant.issuer.url", "I10", "the provider's people are not the tenant's")
+	}
+	p := t.GetAdministrator()
+	for _, err := range []error{
+		input.Tenant("tenant", c.GetTenant()),
+		input.Line("create_tenant.display_name", t.GetDisplayName(), 1, 120),
+		plan("create_tenant.plan", t.GetPlan()),
+		language("create_tenant.default_language", t.GetDefaultLanguage(), false),
+		checkPerson("create_tenant.administrator", p, t.GetIssuer().GetUrl()),
+	} {
+		if err != nil {
+			return nil, err
+		}
+	}
+	e.Tenant, e.Kind, e.AggregateId = c.GetTenant(), "tenant", c.GetTenant()
+	e.Fact = &lockboxv1.Event_TenantCreated{TenantCreated: &lockboxv1.TenantCreated{
+		DisplayName: t.GetDisplayName(), Plan: t.GetPlan(), Issuer: t.GetIssuer(), DefaultLanguage: t.GetDefaultLanguage(),
+		Administrator: &lockboxv1.RoleAssignment{
+			Id: "first-administrator", Person: p, Role: lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR, Scope: lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_TENANT,
+		},
+	}}
+	return []*lockboxv1.Event{e}, nil
+}
+
+// administrator refuses whoever is not a Global Administrator of this tenant at now.
+func (s State) administrator(by *lockboxv1.Actor, rule string, now time.Time) error {
+	if by.GetSide() != lockboxv1.Side_SIDE_TENANT || !s.Roles.Holds(by.GetPerson(), lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR, now) {
+		return refusal.Forbidden("token", rule, "only a Global Administrator of the tenant may do this")
+	}
+	return nil
+}
+
+// lastAdministrator reports whether as is the only Global Administrator who stays one without anybody's doing. Those who
+// have to activate the role, or hold it for a time, do not count: the tenant would be without any one day.
+func (s State) lastAdministrator(as Assignment) bool {
+	return stays(as) && !slices.ContainsFunc(s.Roles.All(), func(other Assignment) bool { return other.GetId() != as.GetId() && stays(other) })
+}
+
+func stays(as Assignment) bool {
+	return as.GetRole() == lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR && !as.GetEligibleOnly() && as.GetExpiresAt() == nil
+}
+
+func (s State) preview(by *lockboxv1.Actor, field, resourceType string, now time.Time) error {
+	if err := s.administrator(by, "R8", now); err != nil {
+		return err
+	}
+	return input.Line(field, resourceType, 1, 120)
+}
+
+func (s State) checkAssignment(as *lockboxv1.RoleAssignment, ofTenant bool, now time.Time) error {
+	const field = "assign_role.assignment"
+	if err := input.Token(field+".id", as.GetId()); err != nil {
+		return err
+	}
+	if err := checkPerson(field+".person", as.GetPerson(), s.Issuer.GetUrl()); err != nil {
+		return err
+	}
+	scope, ok := lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_TENANT, as.GetRole() == lockboxv1.Role_ROLE_LOCKBOX_APPROVER
+	if ofTenant {
+		ok = ok || as.GetRole() == lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR || as.GetRole() == lockboxv1.Role_ROLE_AUDITOR
+	} else {
+		scope, ok = lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_SUBSCRIPTION, ok || as.GetRole() == lockboxv1.Role_ROLE_OWNER
+	}
+	inherited := !ofTenant && as.GetScope() == lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_MANAGEMENT_GROUP
+	switch {
+	case !ok:
+		return refusal.Invalid(field+".role", "R18", "a tenant has Global Administrators, Lockbox Approvers and Auditors; a subscription has Owners and Lockbox Approvers")
+	case as.GetScope() != scope && !inherited:
+		return refusal.Invalid(field+".scope", "R22", "must be the scope that the role is assigned on")
+	case as.GetExpiresAt() != nil && (!as.GetExpiresAt().IsValid() || !as.GetExpiresAt().AsTime().After(now)):
+		return refusal.Invalid(field+".expires_at", "R20", "must be in the future")
+	}
+	return nil
+}
+
+// checkPerson holds for people who get a role: they are of the tenant's own issuer, so nobody of the provider can ever
+// hold one (I10).
+func checkPerson(field string, p *lockboxv1.Person, issuer string) error {
+	if p.GetIssuer() != issuer || issuer == "" {
+		return refusal.Invalid(field+".issuer", "I10", "must be the tenant's own issuer")
+	}
+	for _, err := range []error{
+		input.Line(field+".subject", p.GetSubject(), 1, 255),
+		input.Line(field+".display_name", p.GetDisplayName(), 1, 120),
+		input.Email(field+".email", p.GetEmail()),
+		language(field+".language", p.GetLanguage(), true),
+	} {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func settings(in *lockboxv1.TenantSettings) (*lockboxv1.TenantSettings, error) {
+	const field = "change_settings.settings"
+	if in.GetSignedApprovalsOnly() {
+		return nil, refusal.Precondition(field+".signed_approvals_only", "R42", "signed approvals are not available yet, so they cannot be demanded")
+	}
+	if err := language(field+".default_language", in.GetDefaultLanguage(), false); err != nil {
+		return nil, err
+	}
+	if in.GetRequiredApprovals() > maxApprovals {
+		return nil, refusal.Invalid(field+".required_approvals", "R30", "at most %d approvals can be demanded", maxApprovals)
+	}
+	if len(in.GetAlternates()) > maxAlternates {
+		return nil, refusal.Invalid(field+".alternates", "R24", "at most %d alternate addresses are told", maxAlternates)
+	}
+	seen := map[string]bool{}
+	for _, a := range in.GetAlternates() {
+		if err := input.Email(field+".alternates.email", a.GetEmail()); err != nil {
+			return nil, err
+		}
+		if err := language(field+".alternates.language", a.GetLanguage(), true); err != nil {
+			return nil, err
+		}
+		address := strings.ToLower(a.GetEmail())
+		if seen[address] {
+			return nil, refusal.Invalid(field+".alternates.email", "R24", "each address is named once")
+		}
+		seen[address] = true
+	}
+	out := proto.CloneOf(in)
+	out.RequiredApprovals = max(1, in.GetRequiredApprovals())
+	if _, known := lockboxv1.Fallback_name[int32(in.GetFallback())]; !known {
+		return nil, refusal.Invalid(field+".fallback", "R23", "is not a fallback that this version knows")
+	}
+	if in.GetFallback() == lockboxv1.Fallback_FALLBACK_UNSPECIFIED {
+		out.Fallback = lockboxv1.Fallback_FALLBACK_GLOBAL_ADMINISTRATORS
+	}
+	return out, nil
+}
+
+func eligible(roles Roles, field, id string, by *lockboxv1.Actor) (Assignment, error) {
+	as, exists := roles.Get(id)
+	if !exists || by.GetSide() != lockboxv1.Side_SIDE_TENANT || !SamePerson(as.GetPerson(), by.GetPerson()) {
+		return as, refusal.NotFound(field, "R21", "you have no such assignment")
+	}
+	if !as.GetEligibleOnly() {
+		return as, refusal.Precondition(field, "R21", "this assignment needs no activation")
+	}
+	return as, nil
+}
+
+func plan(field string, p lockboxv1.SupportPlan) error {
+	if p < lockboxv1.SupportPlan_SUPPORT_PLAN_BASIC || p > lockboxv1.SupportPlan_SUPPORT_PLAN_PREMIER {
+		return refusal.Invalid(field, "R1", "is not a support plan")
+	}
+	return nil
+}

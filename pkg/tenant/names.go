@@ -1,0 +1,34 @@
+package tenant
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+// PlanName is a support plan as people say it.
+func PlanName(p lockboxv1.SupportPlan) string { return spoken(p.String(), "SUPPORT_PLAN_") }
+
+// RoleName is a role as people say it.
+func RoleName(r lockboxv1.Role) string { return spoken(r.String(), "ROLE_") }
+
+func spoken(enum, prefix string) string {
+	words := strings.Split(strings.ToLower(strings.TrimPrefix(enum, prefix)), "_")
+	for i, w := range words {
+		words[i] = strings.ToUpper(w[:1]) + w[1:]
+	}
+	return strings.Join(words, " ")
+}
+
+func language(field, tag string, mayBeEmpty bool) error {
+	if tag == "" && mayBeEmpty || slices.Contains(Languages, tag) {
+		return nil
+	}
+	return refusal.Invalid(field, "R24", "must be one of %s", strings.Join(Languages, ", "))
+}
+
+func timestamp(t time.Time) *timestamppb.Timestamp { return timestamppb.New(t) }

@@ -1,0 +1,134 @@
+package tenant
+
+import (
+	"slices"
+	"time"
+
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+)
+
+// Roles are the assignments of one tenant or one subscription, in the order in which they were made. Removed ones are
+// gone. The list is never written into, because states share it.
+type Roles struct{ list []Assignment }
+
+// Assignment is a role that somebody holds or may activate.
+type Assignment struct {
+	*lockboxv1.RoleAssignment
+	// ActivatedUntil is when the activation of an eligible assignment ends; zero: it is not activated.
+	ActivatedUntil time.Time
+}
+
+// Inactive says why the assignment does not count at now, or "" if it does. At the instant of its end it has ended.
+func (a Assignment) Inactive(now time.Time) string {
+	switch {
+	case a.GetScope() == lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_MANAGEMENT_GROUP:
+		return "assigned at management-group scope, which is not supported (R22)"
+	case a.GetExpiresAt() != nil && !now.Before(a.GetExpiresAt().AsTime()):
+		return "the assignment has ended (R20)"
+	case a.GetEligibleOnly() && a.ActivatedUntil.IsZero():
+		return "eligible, but not activated (R21)"
+	case a.GetEligibleOnly() && !now.Before(a.ActivatedUntil):
+		return "the activation has ended (R21)"
+	}
+	return ""
+}
+
+// ActiveUntil is when the assignment stops counting by itself; zero: never.
+func (a Assignment) ActiveUntil() time.Time {
+	var ends []time.Time
+	if t := a.GetExpiresAt(); t != nil {
+		ends = append(ends, t.AsTime())
+	}
+	if a.GetEligibleOnly() {
+		ends = append(ends, a.ActivatedUntil)
+	}
+	if len(ends) == 0 {
+		return time.Time{}
+	}
+	return slices.MinFunc(ends, time.Time.Compare)
+}
+
+// All lists the assignments in the order in which they were made.
+func (r Roles) All() []Assignment { return slices.Clip(r.list) }
+
+// Get returns one assignment.
+func (r Roles) Get(id string) (Assignment, bool) {
+	if i := r.index(id); i >= 0 {
+		return r.list[i], true
+	}
+	return Assignment{}, false
+}
+
+func (r Roles) index(id string) int {
+	return slices.IndexFunc(r.list, func(a Assignment) bool { return a.GetId() == id })
+}
+
+// Held lists the roles that a person holds at now.
+func (r Roles) Held(p *lockboxv1.Person, now time.Time) []lockboxv1.Role {
+	var roles []lockboxv1.Role
+	for _, a := range r.list {
+		if SamePerson(a.GetPerson(), p) && a.Inactive(now) == "" && !slices.Contains(roles, a.GetRole()) {
+			roles = append(roles, a.GetRole())
+		}
+	}
+	return roles
+}
+
+// Holds reports whether a person holds a role at now.
+func (r Roles) Holds(p *lockboxv1.Person, role lockboxv1.Role, now time.Time) bool {
+	return slices.Contains(r.Held(p, now), role)
+}
+
+// Administrators lists everyone who is a Global Administrator at now.
+func (s State) Administrators(now time.Time) []*lockboxv1.Person {
+	var people []*lockboxv1.Person
+	for _, a := range s.Roles.list {
+		if a.GetRole() == lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR && a.Inactive(now) == "" {
+			people = append(people, a.GetPerson())
+		}
+	}
+	return people
+}
+
+// SamePerson compares people by what identifies them: issuer and subject.
+func SamePerson(a, b *lockboxv1.Person) bool {
+	return a.GetIssuer() == b.GetIssuer() && a.GetSubject() == b.GetSubject() && a.GetSubject() != ""
+}
+
+func (r *Roles) apply(e *lockboxv1.Event) (broken string) {
+	switch f := e.GetFact().(type) {
+	case *lockboxv1.Event_RoleAssigned:
+		return r.assign(f.RoleAssigned.GetAssignment())
+	case *lockboxv1.Event_RoleRemoved:
+		i := r.index(f.RoleRemoved.GetAssignmentId())
+		if i < 0 {
+			return "only an assignment that exists is removed"
+		}
+		r.list = slices.Concat(r.list[:i], r.list[i+1:])
+	case *lockboxv1.Event_RoleActivated:
+		return r.activate(f.RoleActivated.GetAssignmentId(), f.RoleActivated.GetUntil().AsTime())
+	case *lockboxv1.Event_RoleDeactivated:
+		return r.activate(f.RoleDeactivated.GetAssignmentId(), time.Time{})
+	default:
+		return "the fact belongs to another kind of aggregate"
+	}
+	return ""
+}
+
+func (r *Roles) assign(a *lockboxv1.RoleAssignment) (broken string) {
+	if a.GetId() == "" || r.index(a.GetId()) >= 0 {
+		return "an assignment's id is used once"
+	}
+	r.list = append(slices.Clip(r.list), Assignment{RoleAssignment: a})
+	return ""
+}
+
+func (r *Roles) activate(id string, until time.Time) (broken string) {
+	i := r.index(id)
+	if i < 0 || !r.list[i].GetEligibleOnly() {
+		return "only an eligible assignment is activated"
+	}
+	r.list = slices.Clone(r.list)
+	r.list[i].ActivatedUntil = until
+	return ""
+}

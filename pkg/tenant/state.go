@@ -1,0 +1,136 @@
+// Package tenant is the customer's side of the rules: support plan, enablement, previews, settings, subscriptions, role
+// assignments, and who would be asked to decide. It is pure.
+package tenant
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/openlockbox/lockbox/pkg/event"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+)
+
+// State is a tenant, folded from its events.
+type State struct {
+	event.History
+	Name     string
+	Plan     lockboxv1.SupportPlan
+	Issuer   *lockboxv1.TenantIssuer
+	Enabled  bool
+	Settings *lockboxv1.TenantSettings
+	// Roles are those of the tenant itself.
+	Roles    Roles
+	previews map[string]bool
+}
+
+// Exists reports whether the tenant was created.
+func (s State) Exists() bool { return s.Version > 0 }
+
+// SignedUp reports whether the tenant takes part in the preview of a resource type (R8).
+func (s State) SignedUp(resourceType string) bool { return s.previews[resourceType] }
+
+// Previews lists the resource types whose preview the tenant takes part in.
+func (s State) Previews() []string { return slices.Sorted(maps.Keys(s.previews)) }
+
+// RequiredApprovals is how many different people must approve (R30).
+func (s State) RequiredApprovals() int { return max(1, int(s.Settings.GetRequiredApprovals())) }
+
+// Evolve folds one stored event. An event that cannot be true where it stands changes nothing but Fault.
+func Evolve(s State, sequence uint64, e *lockboxv1.Event) State {
+	before := s
+	if !s.Next(sequence, e) {
+		before.Fault = s.Fault
+		return before
+	}
+	if rule := s.apply(e); rule != "" {
+		before.Fail(sequence, rule)
+		return before
+	}
+	return s
+}
+
+func (s *State) apply(e *lockboxv1.Event) (broken string) {
+	created, isCreation := e.GetFact().(*lockboxv1.Event_TenantCreated)
+	if isCreation != (e.GetVersion() == 1) {
+		return "a tenant begins with its creation, once"
+	}
+	switch f := e.GetFact().(type) {
+	case *lockboxv1.Event_TenantCreated:
+		if e.GetKind() != "tenant" || e.GetAggregateId() != e.GetTenant() {
+			return "a tenant's own events are about itself"
+		}
+		t := created.TenantCreated
+		s.Name, s.Plan, s.Issuer = t.GetDisplayName(), t.GetPlan(), t.GetIssuer()
+		s.Settings = &lockboxv1.TenantSettings{
+			DefaultLanguage: t.GetDefaultLanguage(), RequiredApprovals: 1, Fallback: lockboxv1.Fallback_FALLBACK_GLOBAL_ADMINISTRATORS,
+		}
+		return s.Roles.assign(t.GetAdministrator())
+	case *lockboxv1.Event_SupportPlanChanged:
+		s.Plan = f.SupportPlanChanged.GetTo()
+	case *lockboxv1.Event_LockboxEnabled:
+		s.Enabled = true
+	case *lockboxv1.Event_LockboxDisabled:
+		s.Enabled = false
+	case *lockboxv1.Event_PreviewSignedUp:
+		s.previews = with(s.previews, f.PreviewSignedUp.GetResourceType(), true)
+	case *lockboxv1.Event_PreviewSignedOff:
+		s.previews = with(s.previews, f.PreviewSignedOff.GetResourceType(), false)
+	case *lockboxv1.Event_SettingsChanged:
+		s.Settings = f.SettingsChanged.GetSettings()
+	default:
+		return s.Roles.apply(e)
+	}
+	return ""
+}
+
+// Subscription is one of a tenant's subscriptions, folded from its events.
+type Subscription struct {
+	event.History
+	Name  string
+	Roles Roles
+}
+
+// Exists reports whether the subscription was registered.
+func (s Subscription) Exists() bool { return s.Version > 0 }
+
+// EvolveSubscription folds one stored event of a subscription, as Evolve does for a tenant.
+func EvolveSubscription(s Subscription, sequence uint64, e *lockboxv1.Event) Subscription {
+	before := s
+	if !s.Next(sequence, e) {
+		before.Fault = s.Fault
+		return before
+	}
+	if rule := s.apply(e); rule != "" {
+		before.Fail(sequence, rule)
+		return before
+	}
+	return s
+}
+
+func (s *Subscription) apply(e *lockboxv1.Event) (broken string) {
+	registered, isRegistration := e.GetFact().(*lockboxv1.Event_SubscriptionRegistered)
+	if isRegistration != (e.GetVersion() == 1) {
+		return "a subscription begins with its registration, once"
+	}
+	if isRegistration && e.GetKind() != "subscription" {
+		return "a subscription's events are about a subscription"
+	}
+	if isRegistration {
+		s.Name = registered.SubscriptionRegistered.GetDisplayName()
+		return ""
+	}
+	return s.Roles.apply(e)
+}
+
+func with(m map[string]bool, key string, on bool) map[string]bool {
+	m = maps.Clone(m)
+	if m == nil {
+		m = map[string]bool{}
+	}
+	if on {
+		m[key] = true
+	} else {
+		delete(m, key)
+	}
+	return m
+}

@@ -1,0 +1,157 @@
+package ticket_test
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/internal/story"
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/tenant"
+	"github.com/openlockbox/lockbox/pkg/ticket"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+)
+
+const (
+	invalid      = lockboxv1.RefusalCode_REFUSAL_CODE_INVALID
+	forbidden    = lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN
+	notFound     = lockboxv1.RefusalCode_REFUSAL_CODE_NOT_FOUND
+	conflict     = lockboxv1.RefusalCode_REFUSAL_CODE_CONFLICT
+	precondition = lockboxv1.RefusalCode_REFUSAL_CODE_PRECONDITION
+)
+
+var (
+	start = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
+
+	cora = story.Customer("cora") // of the customer, with no role at all
+	eve  = story.Provider("eve", event.SupportEngineers)
+	fred = story.Provider("fred", event.SupportEngineers)
+	leo  = story.Provider("leo", event.SupportLeads)
+	sven = story.Provider("sven", event.SecurityOfficers)
+)
+
+func open(title, description, subscription string) *lockboxv1.Command {
+	return &lockboxv1.Command{Action: &lockboxv1.Command_OpenTicket{OpenTicket: &lockboxv1.OpenTicket{Title: title, Description: description, SubscriptionId: subscription}}}
+}
+
+func assign(to *lockboxv1.Actor, team, reason string) *lockboxv1.Command {
+	return &lockboxv1.Command{Action: &lockboxv1.Command_AssignTicket{AssignTicket: &lockboxv1.AssignTicket{Engineer: to.GetPerson(), Team: team, Reason: reason}}}
+}
+
+func comment(text string) *lockboxv1.Command {
+	return &lockboxv1.Command{Action: &lockboxv1.Command_CommentTicket{CommentTicket: &lockboxv1.CommentTicket{Text: text}}}
+}
+
+// row is one line of a ticket's history. An event, "already", or a refusal's code, field and rule.
+type row struct {
+	who  *lockboxv1.Actor
+	does *lockboxv1.Command
+	then string
+}
+
+func no(code lockboxv1.RefusalCode, field, rule string) string {
+	return fmt.Sprint(code, " ", field, " ", rule)
+}
+
+// play tells the story of ticket T-1 of a tenant that exists. The same command again gives no events.
+func play(t *testing.T, rows ...row) ticket.State {
+	t.Helper()
+	of := story.New(story.Customer("gina"), start).Tenant
+	var s ticket.State
+	for i, r := range rows {
+		if r.does.GetAggregateId() == "" {
+			r.does.AggregateId = "T-1"
+		}
+		r.does.Id, r.does.Tenant = fmt.Sprint("command ", i), story.Tenant
+		c := event.Command{Command: r.does, By: r.who}
+		events, err := ticket.Decide(s, of, c, start)
+		got := "already"
+		if err != nil {
+			why := refusal.Of(err)
+			got = no(why.GetCode(), why.GetField(), why.GetRule())
+		}
+		for _, e := range events {
+			s = ticket.Evolve(s, uint64(i)+1, e)
+			got = strings.TrimPrefix(reflect.TypeOf(e.GetFact()).String(), "*lockboxv1.Event_")
+		}
+		if got != r.then || s.Fault != nil {
+			t.Fatalf("row %d: %s (%v), want %s; fault %v", i+1, got, err, r.then, s.Fault)
+		}
+		if again, err := ticket.Decide(s, of, c, start); len(events) > 0 && (len(again) > 0 || err != nil) {
+			t.Errorf("row %d: the same command again gives %v, %v", i+1, again, err)
+		}
+	}
+	return s
+}
+
+func TestR11ATicketIsOpenedAssignedAndHandedOn(t *testing.T) {
+	s := play(t,
+		row{cora, open("It does not boot", "Since\nyesterday", "sub-1"), "TicketOpened"},
+		row{cora, open("Another one", "", ""), no(conflict, "aggregate_id", "R11")},
+		row{cora, comment("please"), "TicketCommented"},
+		row{leo, assign(eve, "Compute", ""), "TicketAssigned"},
+		row{leo, assign(eve, "Compute", "again"), "already"},
+		row{eve, comment("looking"), "TicketCommented"},
+		row{eve, assign(fred, "Compute", "knows disks"), "TicketReassigned"},
+		row{fred, assign(fred, "Storage", "escalated"), "TicketReassigned"}, // to another team
+	)
+	if s.Title != "It does not boot" || s.SubscriptionID != "sub-1" || s.OpenedBy.GetPerson().GetSubject() != "cora" || !s.OpenedAt.Equal(start) {
+		t.Errorf("opened: %+v", s)
+	}
+	if s.Engineer.GetSubject() != "fred" || s.Team != "Storage" {
+		t.Errorf("with %s of %s", s.Engineer.GetSubject(), s.Team)
+	}
+}
+
+func TestR11WhoMayDoWhatToATicket(t *testing.T) {
+	play(t,
+		row{eve, open("It does not boot", "", ""), no(forbidden, "token", "R11")},
+		row{cora, comment("hello?"), no(notFound, "aggregate_id", "R11")},
+		row{leo, assign(eve, "", ""), no(notFound, "aggregate_id", "R11")},
+		row{cora, open("It does not boot", "", ""), "TicketOpened"},
+		row{cora, assign(eve, "", ""), no(forbidden, "token", "R11")},
+		row{sven, assign(eve, "", ""), no(forbidden, "token", "R11")},
+		row{sven, comment("hm"), no(forbidden, "token", "R11")},
+		row{leo, assign(cora, "", ""), no(invalid, "assign_ticket.engineer.issuer", "R11")},
+	)
+}
+
+func TestWhatATicketMaySay(t *testing.T) {
+	nobody, unnamed, hidden := story.Provider(""), story.Provider("eve"), story.Provider("eve")
+	unnamed.Person.DisplayName = ""
+	hidden.Person.Email = "eve@example.org\r\nBcc: x@example.org"
+	dotted := open("It does not boot", "", "")
+	dotted.AggregateId = "T.1"
+	play(t,
+		row{cora, dotted, no(invalid, "aggregate_id", "bad input")},
+		row{cora, open("It", "", ""), no(invalid, "open_ticket.title", "bad input")},
+		row{cora, open("It does\nnot boot", "", ""), no(invalid, "open_ticket.title", "bad input")},
+		row{cora, open("It \u202edoes not", "", ""), no(invalid, "open_ticket.title", "bad input")},
+		row{cora, open("It does not boot", "\x00", ""), no(invalid, "open_ticket.description", "bad input")},
+		row{cora, open("It does not boot", "", "sub.1"), no(invalid, "open_ticket.subscription_id", "bad input")},
+		row{cora, open("It does not boot", "", ""), "TicketOpened"},
+		row{cora, comment(""), no(invalid, "comment_ticket.text", "bad input")},
+		row{cora, comment("see\u200b"), no(invalid, "comment_ticket.text", "bad input")},
+		row{leo, assign(nobody, "", ""), no(invalid, "assign_ticket.engineer.subject", "bad input")},
+		row{leo, assign(unnamed, "", ""), no(invalid, "assign_ticket.engineer.display_name", "bad input")},
+		row{leo, assign(hidden, "", ""), no(invalid, "assign_ticket.engineer.email", "bad input")},
+		row{leo, assign(eve, "a\nb", ""), no(invalid, "assign_ticket.team", "bad input")},
+		row{leo, assign(eve, "", "\u202e"), no(invalid, "assign_ticket.reason", "bad input")},
+		row{leo, &lockboxv1.Command{Action: &lockboxv1.Command_Approve{}}, no(invalid, "action", "bad input")},
+	)
+}
+
+func TestATicketOfNoTenantOrAFaultyOneIsNotDecided(t *testing.T) {
+	c := event.Command{Command: open("It does not boot", "", ""), By: cora}
+	if _, err := ticket.Decide(ticket.State{}, tenant.State{}, c, start); !refusal.Is(err, notFound) {
+		t.Errorf("no tenant: %v", err)
+	}
+	var faulty ticket.State
+	faulty.Fail(7, "somebody wrote nonsense")
+	if _, err := ticket.Decide(faulty, story.New(cora, start).Tenant, c, start); !refusal.Is(err, precondition) {
+		t.Errorf("a faulty ticket: %v", err)
+	}
+}

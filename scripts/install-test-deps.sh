@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that the tests need and that are missing: Postfix with SASL, the real mail server that
+# the notifier is tested against (scripts/smtp-server.sh runs it), and a C compiler, without which go test has no race
+# detector. Nothing is started and no mail is configured.
+set -euo pipefail
+
+packages=(postfix libsasl2-modules sasl2-bin)
+compiler=$(go env CC)
+command -v "${compiler%% *}" >/dev/null || packages+=(gcc libc6-dev)
+
+missing=()
+for package in "${packages[@]}"; do
+	status=$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null || true)
+	[ "$status" = "install ok installed" ] || missing+=("$package")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+fail() {
+	cat >&2 <<-TEXT
+		The tests need these Debian packages: ${missing[*]}
+		$1
+		Install them once, as root:  apt-get install --no-install-recommends ${missing[*]}
+	TEXT
+	exit 1
+}
+
+command -v apt-get >/dev/null || fail "This system has no apt-get; the tests run on Debian and its relatives."
+root=()
+if [ "$(id -u)" -ne 0 ]; then
+	if ! command -v sudo >/dev/null || ! sudo -n true 2>/dev/null; then
+		fail "This is neither root nor a user who may use sudo without a password."
+	fi
+	root=(sudo -n)
+fi
+
+# A package must not start a mail server on this machine: policy-rc.d says so to every package script.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e $policy ]; then
+	trap '"${root[@]}" rm -f $policy' EXIT
+	printf '#!/bin/sh\nexit 101\n' | "${root[@]}" tee $policy >/dev/null
+	"${root[@]}" chmod 755 $policy
+fi
+
+export DEBIAN_FRONTEND=noninteractive
+echo "installing ${missing[*]}"
+echo "postfix postfix/main_mailer_type select No configuration" | "${root[@]}" debconf-set-selections || true
+install=("${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends -o DPkg::Lock::Timeout=300 "${missing[@]}")
+log=$(mktemp)
+if ! "${install[@]}" </dev/null >"$log" 2>&1; then
+	# Most often the package lists are missing or old.
+	"${root[@]}" apt-get update -q </dev/null >>"$log" 2>&1 || true
+	if ! "${install[@]}" </dev/null >>"$log" 2>&1; then
+		tail -20 "$log" >&2
+		fail "apt-get could not install them; its last words are above."
+	fi
+fi
+rm -f "$log"

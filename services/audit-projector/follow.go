@@ -1,0 +1,261 @@
+package projector
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/journal"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/audit-projector/internal/projection"
+	"go.uber.org/zap"
+)
+
+const (
+	// batchSize is how many events are committed at once at most. Fewer are committed as soon as the stream holds no more,
+	// or after batchTime: what is new is seen at once, and what is much is not committed in small pieces, which costs
+	// several times as much.
+	batchSize = 2000
+	batchTime = 20 * time.Millisecond
+	// waitingEvents is how many are read ahead of a commit.
+	waitingEvents = 2 * batchSize
+)
+
+// What alarms are raised about; the names under which they are counted.
+const (
+	alarmUnknownFact   = "unknown event"
+	alarmCorruptStream = "I6"
+	alarmContradiction = "contradiction"
+	alarmDamage        = "projection damaged"
+)
+
+// alarm is counted among the refusals, as the reason why something is not available.
+func alarm(what string) *lockboxv1.Refusal {
+	return &lockboxv1.Refusal{Code: lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE, Rule: what}
+}
+
+// Source is where events come from: *journal.Journal.
+type Source interface {
+	Replay(ctx context.Context, r journal.Replay, handle func(journal.Entry) error) error
+}
+
+// follower keeps a projection up with the stream.
+type follower struct {
+	dir    string
+	source Source
+	log    *zap.Logger
+	alarm  func(what string)
+	// serve begins to answer from a projection that is complete.
+	serve func(ctx context.Context, store *projection.Store) (stop func() error, err error)
+}
+
+// run follows until ctx ends or the stream cannot be followed. A projection that is found to be damaged is built anew;
+// if that one is damaged too before it is complete, the disk is to blame, and run returns.
+func (f *follower) run(ctx context.Context) error {
+	for again := false; ; again = true {
+		complete, err := f.follow(ctx)
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // asked to stop; whatever was not committed is read again
+		}
+		if !errors.Is(err, projection.ErrUnusable) || again && !complete {
+			return err
+		}
+		f.alarm(alarmDamage)
+		f.log.Error("ALARM: the projection is damaged; it is built anew", zap.Error(err))
+	}
+}
+
+// follow opens the projection and keeps it up with the stream. It reports whether it had answered from it.
+func (f *follower) follow(ctx context.Context) (complete bool, err error) {
+	store, target, err := f.open(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = f.close(store, err) }()
+	ctx, stop := context.WithCancelCause(ctx)
+	var examining sync.WaitGroup
+	defer func() {
+		stop(nil)
+		examining.Wait() // it reads the projection that is about to be closed
+	}()
+	events, ended := f.read(ctx, store.Sequence()+1)
+	go func() {
+		select {
+		case err := <-store.Damaged():
+			stop(err)
+		case <-ctx.Done():
+		}
+	}()
+	f.log.Info("following", zap.Uint64("from", store.Sequence()+1), zap.Uint64("to", target))
+	begun := time.Now()
+	stopAnswers := func() error { return nil }
+	defer func() { err = errors.Join(err, stopAnswers()) }()
+	for {
+		if !complete && store.Sequence() >= target {
+			if err := store.Complete(ctx); err != nil {
+				return false, err
+			}
+			if stopAnswers, err = f.serve(ctx, store); err != nil {
+				return false, err
+			}
+			complete = true
+			f.log.Info("answering", zap.Uint64("sequence", store.Sequence()), zap.Duration("after", time.Since(begun)))
+			examining.Go(func() { f.examine(ctx, store) })
+		}
+		batch := collect(events)
+		if len(batch) == 0 {
+			return complete, errors.Join(context.Cause(ctx), <-ended)
+		}
+		if err := store.Apply(ctx, batch); err != nil {
+			return complete, errors.Join(context.Cause(ctx), err)
+		}
+	}
+}
+
+// close closes the projection, and removes it if it is damaged.
+func (f *follower) close(store *projection.Store, err error) error {
+	if !errors.Is(err, projection.ErrUnusable) {
+		return errors.Join(err, store.Close())
+	}
+	if failed := store.Discard(); failed != nil {
+		return fmt.Errorf("the damaged projection cannot be removed: %w", failed)
+	}
+	return err
+}
+
+// received is an event, and whether the stream held more when it was read.
+type received struct {
+	projection.Event
+	more bool
+}
+
+// read reads the stream ahead of the commits. The events end with the stream or ctx; then ended says why.
+func (f *follower) read(ctx context.Context, from uint64) (events chan received, ended chan error) {
+	events, ended = make(chan received, waitingEvents), make(chan error, 1)
+	go func() {
+		err := f.source.Replay(ctx, journal.Replay{From: from, Follow: true}, func(e journal.Entry) error {
+			select {
+			case events <- received{projection.Event{Sequence: e.Seq, Bytes: e.Data, Event: e.Event}, e.Pending > 0}:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+		ended <- f.judge(err)
+		close(events)
+	}()
+	return events, ended
+}
+
+// judge raises the alarm about a stream that cannot be followed further. Nothing is skipped (DESIGN.md, "The event").
+func (f *follower) judge(err error) error {
+	var corrupt *journal.CorruptError
+	switch {
+	case errors.Is(err, input.ErrUnknownFact):
+		f.alarm(alarmUnknownFact)
+		f.log.Error("ALARM: an event of a type that this version does not know; a newer version must read on", zap.Error(err))
+	case errors.As(err, &corrupt):
+		f.alarm(alarmCorruptStream)
+		f.log.Error("ALARM: the stream contradicts itself", zap.Error(err))
+	}
+	return err
+}
+
+// collect waits for an event and takes with it what follows at once. None: there will be no more.
+func collect(events <-chan received) []projection.Event {
+	last, ok := <-events
+	if !ok {
+		return nil
+	}
+	batch := append(make([]projection.Event, 0, 1+min(batchSize, len(events))), last.Event)
+	var late <-chan time.Time
+	for len(batch) < batchSize && (last.more || len(events) > 0) {
+		if late == nil {
+			late = time.After(batchTime)
+		}
+		select {
+		case last, ok = <-events:
+			if !ok {
+				return batch
+			}
+			batch = append(batch, last.Event)
+		case <-late:
+			return batch
+		}
+	}
+	return batch
+}
+
+// examine looks for damage that no question has met yet.
+func (f *follower) examine(ctx context.Context, store *projection.Store) {
+	if err := store.Examine(ctx); err != nil && ctx.Err() == nil {
+		f.log.Warn("the projection could not be examined", zap.Error(err))
+	}
+}
+
+// open opens the projection, or begins a new one if that is of another stream than ours. The target is the last sequence
+// in the stream now.
+func (f *follower) open(ctx context.Context) (store *projection.Store, target uint64, err error) {
+	options := projection.Options{Log: f.log, Contradiction: func() { f.alarm(alarmContradiction) }}
+	if store, err = projection.Open(ctx, f.dir, options); err != nil {
+		return nil, 0, err
+	}
+	if target, err = f.compare(ctx, store); errors.Is(err, projection.ErrUnusable) {
+		f.log.Warn("the projection is thrown away and made again", zap.Error(err))
+		if err = store.Discard(); err != nil {
+			return nil, 0, err
+		}
+		if store, err = projection.Open(ctx, f.dir, options); err != nil {
+			return nil, 0, err
+		}
+		target, err = f.compare(ctx, store)
+	}
+	if err != nil {
+		return nil, 0, errors.Join(err, store.Close())
+	}
+	return store, target, nil
+}
+
+// compare holds the first and the last event of the projection against the stream. A stream that is shorter or begins
+// differently is another one, or has lost its end and uses sequences anew.
+func (f *follower) compare(ctx context.Context, store *projection.Store) (target uint64, err error) {
+	last := store.Sequence()
+	if last == 0 {
+		_, target, err = f.peek(ctx, 1)
+		return target, err
+	}
+	for _, seq := range []uint64{1, last} {
+		var data, kept []byte
+		if data, target, err = f.peek(ctx, seq); err != nil {
+			return 0, err
+		}
+		if kept, err = store.Event(ctx, seq); err != nil {
+			return 0, err
+		}
+		if data == nil || !bytes.Equal(data, kept) {
+			return 0, fmt.Errorf("%w: event %d is another one in the stream", projection.ErrUnusable, seq)
+		}
+	}
+	return target, nil
+}
+
+var errSeen = errors.New("seen")
+
+// peek reads one event of the stream, and its last sequence. No data: the stream ends before.
+func (f *follower) peek(ctx context.Context, seq uint64) (data []byte, last uint64, err error) {
+	err = f.source.Replay(ctx, journal.Replay{From: seq}, func(e journal.Entry) error {
+		if e.Seq == seq {
+			data = e.Data
+		}
+		last = e.Seq + e.Pending
+		return errSeen
+	})
+	if err != nil && !errors.Is(err, errSeen) {
+		return nil, 0, f.judge(err)
+	}
+	return data, last, nil
+}

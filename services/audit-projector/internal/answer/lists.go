@@ -1,0 +1,190 @@
+package answer
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/activity"
+	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/ticket"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/audit-projector/internal/projection"
+	"github.com/openlockbox/lockbox/services/audit-projector/internal/view"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+func (v *viewer) listActivity(ctx context.Context, ask *lockboxv1.ListActivity) (*lockboxv1.ActivityList, error) {
+	f, limit, err := activityFilter(ask)
+	if err != nil {
+		return nil, err
+	}
+	if !v.sees() {
+		return nil, notFound()
+	}
+	list, size := new(lockboxv1.ActivityList), 0
+	found, err := v.Activities(ctx, v.scope, f, limit+1)
+	if err != nil {
+		return nil, err
+	}
+	if v.reduced {
+		found = view.EventsForProvider(found)
+	}
+	for _, e := range found {
+		shown := view.Activity(e)
+		size += proto.Size(shown) + 8
+		if full := len(list.GetActivities()); full == limit || full > 0 && size > largest {
+			list.NextPageToken = pageToken(f.Before)
+			break
+		}
+		list.Activities = append(list.Activities, shown)
+		f.Before = e.Sequence
+	}
+	return list, nil
+}
+
+func activityFilter(ask *lockboxv1.ListActivity) (f projection.ActivityFilter, limit int, err error) {
+	for _, a := range ask.GetActions() {
+		types := activity.Types(a)
+		if len(types) == 0 {
+			return f, 0, refusal.Invalid("list_activity.actions", "R39", "there is no such action; among those there are: Create Lockbox Request, CustomerApproved")
+		}
+		f.Types = append(f.Types, types...)
+	}
+	slices.Sort(f.Types)
+	f.Types = slices.Compact(f.Types)
+	if f.Since, err = moment("list_activity.since", ask.GetSince()); err != nil {
+		return f, 0, err
+	}
+	if f.Until, err = moment("list_activity.until", ask.GetUntil()); err != nil {
+		return f, 0, err
+	}
+	f.Person, f.Resource, f.SubscriptionID, f.RequestID = ask.GetPerson(), ask.GetResource(), ask.GetSubscriptionId(), ask.GetRequestId()
+	for _, err := range []error{
+		input.Line("list_activity.person", f.Person, 0, 320),
+		input.Line("list_activity.resource", f.Resource, 0, 512),
+		input.Line("list_activity.subscription_id", f.SubscriptionID, 0, 64),
+		input.Line("list_activity.request_id", f.RequestID, 0, 64),
+	} {
+		if err != nil {
+			return f, 0, err
+		}
+	}
+	if f.Before, err = pageBefore("list_activity.page_token", ask.GetPageToken()); err != nil {
+		return f, 0, err
+	}
+	limit, err = pageLimit("list_activity.limit", ask.GetLimit())
+	return f, limit, err
+}
+
+func moment(field string, t *timestamppb.Timestamp) (time.Time, error) {
+	if t == nil {
+		return time.Time{}, nil
+	}
+	if err := t.CheckValid(); err != nil {
+		return time.Time{}, refusal.Invalid(field, "R39", "is not a time between the years 1 and 9999")
+	}
+	return t.AsTime(), nil
+}
+
+func (v *viewer) getTenant() (*lockboxv1.TenantView, error) {
+	switch {
+	case v.customer == nil || v.reduced:
+		return nil, notFound()
+	case v.scope.All:
+		return view.Tenant(v.customer, v.now), nil
+	}
+	if shown := view.OwnTenant(v.customer, v.by.GetPerson(), v.scope.Subscriptions, v.now); shown != nil {
+		return shown, nil
+	}
+	return nil, notFound()
+}
+
+func (v *viewer) previewApprovers(subscriptionID string) (*lockboxv1.ApproversPreview, error) {
+	if subscriptionID != "" {
+		if err := input.Token("preview_approvers.subscription_id", subscriptionID); err != nil {
+			return nil, err
+		}
+	}
+	if v.customer == nil || v.reduced || !v.scope.All && !slices.Contains(v.scope.Subscriptions, subscriptionID) {
+		return nil, notFound()
+	}
+	if subscriptionID == "" {
+		return view.Approvers(v.customer, nil, v.now), nil
+	}
+	s, there := v.customer.Subscriptions[subscriptionID]
+	if !there {
+		return nil, notFound()
+	}
+	return view.Approvers(v.customer, &s, v.now), nil
+}
+
+func (v *viewer) getTicket(ctx context.Context, id string) (*lockboxv1.TicketView, error) {
+	if err := input.Token("get_ticket.ticket_id", id); err != nil {
+		return nil, err
+	}
+	rows, err := v.ticketRows(ctx, id, 2)
+	if err != nil {
+		return nil, err
+	}
+	switch len(rows) {
+	case 0:
+		return nil, notFound()
+	case 1:
+	default:
+		return nil, refusal.Invalid("tenant", "I9", "is required: several tenants have a ticket of that id")
+	}
+	history, err := v.History(ctx, rows, false)
+	if err != nil {
+		return nil, err
+	}
+	events := history[rows[0].Sequence]
+	shown := view.Ticket(foldTicket(events))
+	shown.History = view.Timeline(events)
+	fitTicket(shown)
+	return shown, nil
+}
+
+func (v *viewer) listTickets(ctx context.Context, wanted uint32) (*lockboxv1.TicketList, error) {
+	limit, err := pageLimit("list_tickets.limit", wanted)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := v.ticketRows(ctx, "", limit)
+	if err != nil {
+		return nil, err
+	}
+	history, err := v.History(ctx, rows, false)
+	if err != nil {
+		return nil, err
+	}
+	list, size := new(lockboxv1.TicketList), 0
+	for _, r := range rows {
+		shown := view.Ticket(foldTicket(history[r.Sequence]))
+		if size += proto.Size(shown) + 8; size > largest {
+			break
+		}
+		list.Tickets = append(list.Tickets, shown)
+	}
+	return list, nil
+}
+
+// ticketRows: people who work on tickets see all; the customer's others those that they opened, and those of the
+// subscriptions and requests that they see (R11, R25).
+func (v *viewer) ticketRows(ctx context.Context, id string, limit int) ([]projection.Row, error) {
+	if v.by.GetSide() == lockboxv1.Side_SIDE_PROVIDER && !v.tickets {
+		return nil, nil
+	}
+	scope := projection.Scope{Tenant: v.scope.Tenant, All: v.tickets, Subscriptions: v.scope.Subscriptions}
+	return v.Tickets(ctx, scope, v.by.GetPerson(), id, limit)
+}
+
+func foldTicket(events []projection.Event) ticket.State {
+	var s ticket.State
+	for _, e := range events {
+		s = ticket.Evolve(s, e.Sequence, e.Event)
+	}
+	return s
+}

@@ -1,0 +1,91 @@
+package answer
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"google.golang.org/protobuf/proto"
+)
+
+const (
+	defaultLimit = 100
+	maxLimit     = 1000
+	// What is left of long texts and long timelines when an answer would be too large. The activity log, which has pages,
+	// holds them whole.
+	shortText     = 300
+	shortTimeline = 100
+)
+
+// pageToken says where the next page begins: below this sequence. It gives no right: a page is filtered like the first.
+func pageToken(before uint64) string {
+	return base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint64([]byte{1}, before))
+}
+
+func pageBefore(field, token string) (uint64, error) {
+	if token == "" {
+		return 0, nil
+	}
+	data, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil || len(data) != 9 || data[0] != 1 || data[1]&0x80 != 0 {
+		return 0, refusal.Invalid(field, "R39", "is not the next_page_token of an earlier answer")
+	}
+	return binary.BigEndian.Uint64(data[1:]), nil
+}
+
+func pageLimit(field string, limit uint32) (int, error) {
+	switch {
+	case limit == 0:
+		return defaultLimit, nil
+	case limit > maxLimit:
+		return 0, refusal.Invalid(field, "R39", "at most %d are listed at once", maxLimit)
+	}
+	return int(limit), nil
+}
+
+// fit makes a request small enough for the bus: first texts are shortened, visibly, then the middle of the timeline is
+// left out, then who was looked at and does not count.
+func fit(v *lockboxv1.RequestView) {
+	if proto.Size(v) <= largest {
+		return
+	}
+	for i, q := range v.GetQuestions() {
+		v.Questions[i] = proto.CloneOf(q)
+		v.Questions[i].Text, v.Questions[i].Answer = shorten(q.GetText()), shorten(q.GetAnswer())
+	}
+	for _, decisions := range [][]*lockboxv1.Decision{v.GetInternalDecisions(), v.GetCustomerDecisions()} {
+		for i, d := range decisions {
+			decisions[i] = proto.CloneOf(d)
+			decisions[i].Reason = shorten(d.GetReason())
+		}
+	}
+	if proto.Size(v) > largest {
+		v.Timeline = lastOf(v.GetTimeline())
+	}
+	if proto.Size(v) > largest && v.GetLockbox() != nil {
+		v.Lockbox = proto.CloneOf(v.GetLockbox())
+		v.Lockbox.Excluded = nil
+	}
+}
+
+func fitTicket(v *lockboxv1.TicketView) {
+	if proto.Size(v) > largest {
+		v.History = lastOf(v.GetHistory())
+	}
+}
+
+// lastOf keeps the beginning and the newest entries.
+func lastOf(entries []*lockboxv1.TimelineEntry) []*lockboxv1.TimelineEntry {
+	if len(entries) <= shortTimeline {
+		return entries
+	}
+	return append([]*lockboxv1.TimelineEntry{entries[0]}, entries[len(entries)-shortTimeline+1:]...)
+}
+
+func shorten(s string) string {
+	if r := []rune(s); len(r) > shortText {
+		return string(r[:shortText]) + " […]"
+	}
+	return s
+}

@@ -1,0 +1,161 @@
+package answer
+
+import (
+	"context"
+	"slices"
+
+	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/request"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/audit-projector/internal/projection"
+	"github.com/openlockbox/lockbox/services/audit-projector/internal/view"
+	"google.golang.org/protobuf/proto"
+)
+
+// chunk is how many requests are read and folded at once.
+const chunk = 100
+
+func (v *viewer) listRequests(ctx context.Context, ask *lockboxv1.ListRequests) (*lockboxv1.RequestList, error) {
+	f, limit, err := v.requestFilter(ask)
+	if err != nil {
+		return nil, err
+	}
+	if !v.sees() {
+		return nil, notFound()
+	}
+	list, size, atOnce := new(lockboxv1.RequestList), 0, min(chunk, limit+1)
+	for {
+		rows, err := v.Requests(ctx, v.scope, f, v.now, atOnce)
+		if err != nil {
+			return nil, err
+		}
+		states, err := v.fold(ctx, rows)
+		if err != nil {
+			return nil, err
+		}
+		for i, s := range states {
+			if ask.GetAwaitingMe() && !v.awaited(s) {
+				continue
+			}
+			shown := v.request(s)
+			fit(shown)
+			size += proto.Size(shown) + 8
+			if full := len(list.GetRequests()); full == limit || full > 0 && size > largest {
+				// What was looked at last is on this page; the next begins after it.
+				list.NextPageToken = pageToken(f.Before)
+				return list, nil
+			}
+			list.Requests = append(list.Requests, shown)
+			f.Before = rows[i].Sequence
+		}
+		if len(rows) < atOnce {
+			return list, nil
+		}
+		f.Before = rows[len(rows)-1].Sequence
+	}
+}
+
+func (v *viewer) requestFilter(ask *lockboxv1.ListRequests) (f projection.RequestFilter, limit int, err error) {
+	for _, s := range ask.GetStatuses() {
+		if _, known := lockboxv1.RequestStatus_name[int32(s)]; !known || s == request.None {
+			return f, 0, refusal.Invalid("list_requests.statuses", "R25", "there is no status %d", s)
+		}
+		if !slices.Contains(f.Statuses, s) {
+			f.Statuses = append(f.Statuses, s)
+		}
+	}
+	if f.SubscriptionID = ask.GetSubscriptionId(); f.SubscriptionID != "" {
+		if err := input.Token("list_requests.subscription_id", f.SubscriptionID); err != nil {
+			return f, 0, err
+		}
+	}
+	if ask.GetAwaitingMe() {
+		f.Waiting = append(groups(v.by), projection.Person(v.by.GetPerson()))
+	}
+	if f.Before, err = pageBefore("list_requests.page_token", ask.GetPageToken()); err != nil {
+		return f, 0, err
+	}
+	limit, err = pageLimit("list_requests.limit", ask.GetLimit())
+	return f, limit, err
+}
+
+func (v *viewer) getRequest(ctx context.Context, id string) (*lockboxv1.RequestView, error) {
+	if err := input.Token("get_request.request_id", id); err != nil {
+		return nil, err
+	}
+	rows, err := v.Requests(ctx, v.scope, projection.RequestFilter{ID: id}, v.now, 2)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case !v.sees() || len(rows) == 0:
+		return nil, notFound()
+	case len(rows) > 1:
+		return nil, refusal.Invalid("tenant", "I9", "is required: several tenants have a request of that id")
+	}
+	states, err := v.fold(ctx, rows)
+	if err != nil {
+		return nil, err
+	}
+	// The reports tell whose addresses the customer's mail went to.
+	events, err := v.History(ctx, rows, !v.reduced)
+	if err != nil {
+		return nil, err
+	}
+	timeline := events[rows[0].Sequence]
+	if v.reduced {
+		timeline = view.EventsForProvider(timeline)
+	}
+	shown := v.request(states[0])
+	shown.Timeline = view.Timeline(timeline)
+	fit(shown)
+	return shown, nil
+}
+
+// fold reads the requests of these rows.
+func (v *viewer) fold(ctx context.Context, rows []projection.Row) ([]request.State, error) {
+	history, err := v.History(ctx, rows, false)
+	if err != nil {
+		return nil, err
+	}
+	states := make([]request.State, len(rows))
+	for i, r := range rows {
+		for _, e := range history[r.Sequence] {
+			states[i] = request.Evolve(states[i], e.Sequence, e.Event)
+		}
+	}
+	return states, nil
+}
+
+// request shows a request as this viewer may see it.
+func (v *viewer) request(s request.State) *lockboxv1.RequestView {
+	shown := view.Request(s, v.Customer(s.Tenant), v.now)
+	if v.reduced {
+		view.RequestForProvider(shown)
+	}
+	return shown
+}
+
+// awaited reports whether a request waits for the viewer's own decision: whether their approval would count now. The
+// rules themselves say so (R15, R20, R30, I10).
+func (v *viewer) awaited(s request.State) bool {
+	c := event.Command{Command: &lockboxv1.Command{Tenant: s.Tenant, AggregateId: s.ID}, By: v.by}
+	if v.by.GetSide() == lockboxv1.Side_SIDE_PROVIDER {
+		c.Action = &lockboxv1.Command_InternalApprove{InternalApprove: &lockboxv1.InternalApprove{}}
+	} else {
+		c.Action = &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{}}
+	}
+	customer := v.Customer(s.Tenant)
+	if customer == nil {
+		return false
+	}
+	w := request.World{Tenant: customer.Tenant}
+	if id := s.Intent.GetSubscriptionId(); id != "" {
+		sub := customer.Subscriptions[id]
+		w.Subscription = &sub
+	}
+	events, err := request.Decide(s, c, w, v.now)
+	return err == nil && len(events) > 0
+}

@@ -1,0 +1,295 @@
+package answer_test
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/audit-projector/internal/story"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+// place is a cast where everything has happened, at both tenants, and what can be asked about one of them.
+type place struct {
+	*cast
+	// of a tenant: a request on prod that waits, a denied one on test.
+	prod, test map[string]string
+}
+
+const secret = "himitsu" // in everything that is the health tenant's
+
+func newPlace(t *testing.T) *place {
+	p := &place{newCast(t), map[string]string{}, map[string]string{}}
+	p.assign("fleur", "prod", lockboxApprover, false)
+	erin, s := p.actor("erin"), p.story
+	for tenant, admin := range map[string]string{bank: "grace", health: "hana"} {
+		mark := ""
+		if tenant == health {
+			mark = secret
+		}
+		s.Ticket(p.actor(admin), tenant, "T-prod", "slow disks "+mark, "prod")
+		s.Ticket(p.actor(admin), tenant, "T-test", "slow network "+mark, "test")
+		for sub, of := range map[string]map[string]string{"prod": p.prod, "test": p.test} {
+			intent := story.Dump(tenant, sub, "machine-"+sub+mark)
+			intent.Justification += mark
+			intent.TicketId = "T-" + sub
+			of[tenant] = s.Submit(erin, intent)
+			s.Mail(tenant, of[tenant], admin+mark+"@example.org")
+		}
+		s.Command(p.actor(admin), story.Deny(tenant, p.test[tenant]))
+	}
+	s.Ticket(p.actor("otto"), bank, "T-own", "my own", "")
+	return p
+}
+
+// questions are all queries, by name, about one tenant; empty: about none.
+func (p *place) questions(tenant string) map[string]*lockboxv1.Query {
+	of := tenant
+	if p.prod[of] == "" {
+		of = bank
+	}
+	return map[string]*lockboxv1.Query{
+		"requests": listRequests(tenant, &lockboxv1.ListRequests{}), "awaiting me": listRequests(tenant, &lockboxv1.ListRequests{AwaitingMe: true}),
+		"request prod": getRequest(tenant, p.prod[of]), "request test": getRequest(tenant, p.test[of]),
+		"activity": listActivity(tenant, &lockboxv1.ListActivity{}), "activity of a request": listActivity(tenant, &lockboxv1.ListActivity{RequestId: p.prod[of]}),
+		"tenant":      getTenant(tenant),
+		"ticket prod": getTicket(tenant, "T-prod"), "ticket test": getTicket(tenant, "T-test"), "ticket own": getTicket(tenant, "T-own"), "tickets": listTickets(tenant),
+		"preview prod": preview(tenant, "prod"), "preview test": preview(tenant, "test"), "preview tenant": preview(tenant, ""),
+	}
+}
+
+var everything = []string{
+	"requests", "awaiting me", "request prod", "request test", "activity", "activity of a request", "tenant", "ticket prod", "ticket test",
+	"ticket own", "tickets", "preview prod", "preview test", "preview tenant",
+}
+
+// What Otto of the bank may ask with each role that he could hold.
+var rolesOfTheCustomer = map[string]struct {
+	give    func(p *place)
+	granted []string
+}{
+	"Global Administrator":          {func(p *place) { p.assign("otto", tenantRole, globalAdmin, false) }, everything},
+	"tenant Lockbox Approver":       {func(p *place) { p.assign("otto", tenantRole, lockboxApprover, false) }, everything},
+	"Auditor":                       {func(p *place) { p.assign("otto", tenantRole, auditor, false) }, everything},
+	"Owner of prod":                 {func(p *place) { p.assign("otto", "prod", owner, false) }, ofProd},
+	"Lockbox Approver of prod":      {func(p *place) { p.assign("otto", "prod", lockboxApprover, false) }, ofProd},
+	"eligible Owner of prod":        {func(p *place) { p.assign("otto", "prod", owner, true) }, []string{"tenant", "ticket own", "tickets"}},
+	"eligible Global Administrator": {func(p *place) { p.assign("otto", tenantRole, globalAdmin, true) }, []string{"tenant", "ticket own", "tickets"}},
+	"eligible Owner who activated": {func(p *place) {
+		p.assign("otto", "prod", owner, true)
+		p.story.Command(p.actor("otto"), &lockboxv1.Command{Tenant: bank, AggregateId: "prod", Action: &lockboxv1.Command_ActivateRole{
+			ActivateRole: &lockboxv1.ActivateRole{AssignmentId: "of-otto"},
+		}})
+	}, ofProd},
+	"Owner whose activation is over": {func(p *place) {
+		p.assign("otto", "prod", owner, true)
+		p.story.Command(p.actor("otto"), &lockboxv1.Command{Tenant: bank, AggregateId: "prod", Action: &lockboxv1.Command_ActivateRole{
+			ActivateRole: &lockboxv1.ActivateRole{AssignmentId: "of-otto", Until: timestamppb.New(p.story.Now.Add(time.Hour))},
+		}})
+		p.story.Now = p.story.Now.Add(time.Hour)
+	}, []string{"tenant", "ticket own", "tickets"}},
+	"Owner through a management group": {func(p *place) {
+		p.story.Command(p.actor("grace"), &lockboxv1.Command{Tenant: bank, AggregateId: "prod", Action: &lockboxv1.Command_AssignRole{AssignRole: &lockboxv1.AssignRole{
+			Assignment: &lockboxv1.RoleAssignment{Id: "of-otto", Person: p.actor("otto").GetPerson(), Role: owner, Scope: lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_MANAGEMENT_GROUP},
+		}}})
+	}, []string{"tenant", "ticket own", "tickets"}},
+	"Owner whose role was removed": {func(p *place) {
+		p.assign("otto", "prod", owner, false)
+		p.story.Command(p.actor("grace"), &lockboxv1.Command{Tenant: bank, AggregateId: "prod", Action: &lockboxv1.Command_RemoveRole{
+			RemoveRole: &lockboxv1.RemoveRole{AssignmentId: "of-otto"},
+		}})
+	}, []string{"ticket own", "tickets"}},
+	"none": {func(*place) {}, []string{"ticket own", "tickets"}},
+}
+
+var ofProd = []string{"requests", "awaiting me", "request prod", "activity", "activity of a request", "tenant", "ticket prod", "ticket own", "tickets", "preview prod"}
+
+// I9: a role reaches so far and no further, and nothing of another tenant is there.
+func TestWhatEachRoleOfTheCustomerSees(t *testing.T) {
+	for role, row := range rolesOfTheCustomer {
+		t.Run(role, func(t *testing.T) {
+			p := newPlace(t)
+			row.give(p)
+			for name, q := range p.questions(bank) {
+				reply := p.query("otto", q)
+				granted := slices.Contains(row.granted, name)
+				if granted && reply.GetRefusal() != nil {
+					t.Errorf("%s: %v", name, reply.GetRefusal())
+				}
+				if !granted && reply.GetRefusal().GetCode() != notFound {
+					t.Errorf("%s: is seen: %v", name, reply)
+				}
+				noneOf(t, name, reply, secret)
+				if slices.Equal(row.granted, ofProd) && name != "tickets" {
+					noneOf(t, name, reply, "machine-test", "slow network")
+				}
+			}
+			var refusals []*lockboxv1.Refusal
+			for _, tenant := range []string{health, "nowhere"} {
+				for name, q := range p.questions(tenant) {
+					reply := p.query("otto", q)
+					if reply.GetRefusal().GetCode() != notFound {
+						t.Errorf("%s of %s: %v", name, tenant, reply)
+					}
+					noneOf(t, name+" of "+tenant, reply, secret, health)
+					refusals = append(refusals, reply.GetRefusal())
+				}
+			}
+			// What is not there, what is another tenant's and what the role does not reach read the same.
+			refusals = append(refusals, p.query("otto", getRequest(bank, p.story.ID())).GetRefusal(), p.query("otto", getTicket(bank, "T-none")).GetRefusal())
+			for _, r := range refusals {
+				if !proto.Equal(r, refusals[0]) {
+					t.Errorf("%v reads unlike %v", r, refusals[0])
+				}
+			}
+		})
+	}
+}
+
+// noneOf holds that an answer does not hold a byte of somebody else's.
+func noneOf(t *testing.T, name string, reply *lockboxv1.QueryReply, words ...string) {
+	t.Helper()
+	data, err := proto.Marshal(reply)
+	must(t, err)
+	for _, word := range words {
+		if bytes.Contains(bytes.ToLower(data), []byte(word)) {
+			t.Errorf("%s: the answer holds %q", name, word)
+		}
+	}
+}
+
+func TestWhatTheProvidersPeopleSee(t *testing.T) {
+	asRequester := []string{"requests", "awaiting me", "request prod", "request test", "activity", "activity of a request", "ticket prod", "ticket test", "ticket own", "tickets"}
+	asColleague := []string{"requests", "awaiting me", "activity", "activity of a request", "ticket prod", "ticket test", "ticket own", "tickets"}
+	for who, granted := range map[string][]string{
+		"erin": asRequester, "sam": asColleague, "lena": asColleague, "derek": asColleague, "olga": everything,
+		"onboarding": {"requests", "awaiting me", "activity", "activity of a request", "tickets"},
+	} {
+		t.Run(who, func(t *testing.T) {
+			p := newPlace(t)
+			for name, q := range p.questions(bank) {
+				reply := p.query(who, q)
+				seen := slices.Contains(granted, name)
+				if seen && reply.GetRefusal() != nil || !seen && reply.GetRefusal().GetCode() != notFound {
+					t.Errorf("%s: %v", name, reply.GetRefusal())
+				}
+				noneOf(t, name, reply, secret)
+				if who == "olga" {
+					continue
+				}
+				if who != "erin" && len(reply.GetRequests().GetRequests())+len(reply.GetActivity().GetActivities()) > 0 {
+					t.Errorf("%s: sees something: %v", name, reply)
+				}
+				if !strings.HasPrefix(name, "ticket") { // nobody's role, and no address but the provider's own
+					noneOf(t, name, reply, "meadowbank.example", "sakura.example", "@example.org", "fleur")
+				}
+			}
+			if who != "olga" {
+				return
+			}
+			for name, q := range p.questions("nowhere") {
+				if reply := p.query(who, q); !strings.HasPrefix(name, "ticket") && reply.GetRefusal().GetCode() != notFound {
+					t.Errorf("%s of nowhere: %v", name, reply)
+				}
+			}
+		})
+	}
+}
+
+func TestAcrossTenants(t *testing.T) {
+	p := newPlace(t)
+	for who, want := range map[string]int{"olga": 4, "erin": 4, "sam": 0} {
+		if got := p.query(who, listRequests("", &lockboxv1.ListRequests{})); got.GetRefusal() != nil || len(got.GetRequests().GetRequests()) != want {
+			t.Errorf("%s sees %d requests, %v", who, len(got.GetRequests().GetRequests()), got.GetRefusal())
+		}
+	}
+	if got := p.query("erin", getRequest("", p.prod[health])).GetRequest(); got.GetTenant() != health {
+		t.Errorf("by id alone: %v", got)
+	}
+	if got := p.query("sam", listTickets("")).GetTickets().GetTickets(); len(got) != 5 {
+		t.Errorf("%d tickets", len(got))
+	}
+	if got := p.query("sam", getTicket("", "T-prod")).GetRefusal(); got.GetCode() != invalid || got.GetField() != "tenant" {
+		t.Errorf("a ticket's id that two tenants use: %v", got)
+	}
+	if got := p.query("olga", listActivity("", &lockboxv1.ListActivity{Limit: 1000})).GetActivity().GetActivities(); len(got) != len(p.story.Entries) {
+		t.Errorf("%d activities of %d", len(got), len(p.story.Entries))
+	}
+	for name, q := range p.questions("") {
+		if got := p.query("grace", q).GetRefusal(); got.GetCode() != invalid || got.GetField() != "tenant" {
+			t.Errorf("%s, by the customer: %v", name, got)
+		}
+	}
+	for _, q := range []*lockboxv1.Query{getTenant(""), preview("", "prod")} {
+		if got := p.query("olga", q).GetRefusal(); got.GetCode() != notFound {
+			t.Errorf("%v of no tenant: %v", q.GetAsk(), got)
+		}
+	}
+}
+
+// R11, R25: whoever sees a request sees the ticket that it names.
+func TestATicketIsSeenFromItsRequests(t *testing.T) {
+	c := newCast(t)
+	c.assign("otto", "prod", owner, false)
+	c.assign("eli", "test", owner, false)
+	c.story.Ticket(c.actor("grace"), bank, "T-9", "of no subscription", "")
+	intent := story.Dump(bank, "prod", "a")
+	intent.TicketId = "T-9"
+	c.story.Submit(c.actor("erin"), intent)
+	if got := c.query("otto", getTicket(bank, "T-9")).GetTicket(); got.GetTitle() != "of no subscription" {
+		t.Errorf("the approver of its request sees %v", got)
+	}
+	if got := c.query("eli", getTicket(bank, "T-9")).GetRefusal().GetCode(); got != notFound {
+		t.Errorf("somebody else's owner: %v", got)
+	}
+}
+
+// Subscriptions of two tenants may have one name.
+func TestASubscriptionIsOfOneTenant(t *testing.T) {
+	p := newPlace(t)
+	p.assign("otto", "prod", owner, false)
+	reply := p.query("otto", listRequests(bank, &lockboxv1.ListRequests{SubscriptionId: "prod"}))
+	if got := ids(reply.GetRequests()); !slices.Equal(got, []string{p.prod[bank]}) {
+		t.Errorf("got %v", got)
+	}
+	if got := p.query("otto", listRequests(bank, &lockboxv1.ListRequests{SubscriptionId: "test"})); len(got.GetRequests().GetRequests()) > 0 {
+		t.Errorf("the other subscription: %v", got)
+	}
+	noneOf(t, "all", p.query("otto", listActivity(bank, &lockboxv1.ListActivity{SubscriptionId: "test"})), "test")
+}
+
+func TestWhoMayActivateSeesTheirOwnAssignmentOnly(t *testing.T) {
+	p := newPlace(t)
+	p.assign("otto", "prod", owner, true)
+	v := p.query("otto", getTenant(bank)).GetTenant()
+	if len(v.GetAssignments()) != 0 || len(v.GetSubscriptions()) != 1 || v.GetSettings() != nil {
+		t.Fatalf("sees %v", v)
+	}
+	if a := v.GetSubscriptions()[0].GetAssignments(); len(a) != 1 || a[0].GetAssignment().GetId() != "of-otto" || a[0].GetActive() || !strings.Contains(a[0].GetReason(), "R21") {
+		t.Errorf("sees %v", a)
+	}
+	if v.GetVersion() == 0 || v.GetSubscriptions()[0].GetVersion() == 0 || v.GetDisplayName() == "" {
+		t.Errorf("cannot act on %v", v)
+	}
+}
+
+func TestAdministratorsSeeAllAssignmentsAndWhetherTheyCount(t *testing.T) {
+	p := newPlace(t)
+	p.assign("eli", "prod", owner, true)
+	v := p.query("grace", getTenant(bank)).GetTenant()
+	if len(v.GetAssignments()) != 1 || len(v.GetSubscriptions()) != 2 || v.GetSettings() == nil || !v.GetLockboxEnabled() || v.GetIssuer() == "" {
+		t.Fatalf("sees %v", v)
+	}
+	for _, a := range v.GetSubscriptions()[0].GetAssignments() {
+		if eligible := a.GetAssignment().GetId() == "of-eli"; a.GetActive() == eligible || (a.GetReason() != "") != eligible {
+			t.Errorf("%v", a)
+		}
+	}
+	if who := p.query("grace", preview(bank, "prod")).GetApprovers(); len(who.GetApprovers()) != 1 || len(who.GetExcluded()) != 1 || who.GetRequiredApprovals() != 1 {
+		t.Errorf("would be asked: %v", who)
+	}
+}

@@ -1,0 +1,153 @@
+package answer
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/audit-projector/internal/projection"
+)
+
+// viewer is somebody who looks at one snapshot at one moment.
+type viewer struct {
+	*projection.Snapshot
+	by  *lockboxv1.Actor
+	now time.Time
+	// customer is the tenant that the query names; nil: none, or none of that name.
+	customer *projection.Customer
+	// scope is what they may see of requests and of the activity log.
+	scope projection.Scope
+	// tickets: they work on tickets, and so see all of them.
+	tickets bool
+	// reduced: they are not shown who holds which role at a customer.
+	reduced bool
+}
+
+// notFound is everything that somebody may not see. It says the same whatever is there.
+func notFound() error {
+	return refusal.NotFound("", "I9", "there is nothing of that name that you may see")
+}
+
+// viewer verifies the caller's token and works out what they may see.
+func (a *Answerer) viewer(s *projection.Snapshot, q *lockboxv1.Query) (*viewer, error) {
+	now := a.Now()
+	customer := s.Customer(q.GetTenant())
+	var issuer *lockboxv1.TenantIssuer
+	if customer != nil {
+		issuer = customer.Tenant.Issuer
+	}
+	by, err := a.Verifier.Verify(q.GetToken(), issuer, now)
+	if err != nil {
+		return nil, a.elsewhere(s, q, err, now)
+	}
+	v := &viewer{Snapshot: s, by: by, now: now, customer: customer, scope: projection.Scope{Tenant: q.GetTenant()}}
+	if by.GetSide() == lockboxv1.Side_SIDE_PROVIDER {
+		v.provider()
+		return v, nil
+	}
+	return v, v.customersOwn()
+}
+
+// elsewhere answers who is not of this tenant. Somebody whose token is good for another tenant hears that there is
+// nothing, whether this tenant exists or not (I9); all others that their token is not trusted.
+func (a *Answerer) elsewhere(s *projection.Snapshot, q *lockboxv1.Query, untrusted error, now time.Time) error {
+	const attempts = 8 // tenants that share an issuer and differ by audience
+	customers, issuer := s.Customers(), claimedIssuer(q.GetToken())
+	var others []string
+	for name, c := range customers {
+		if issuer != "" && name != q.GetTenant() && c.Tenant.Issuer.GetUrl() == issuer {
+			others = append(others, name)
+		}
+	}
+	slices.Sort(others)
+	for _, name := range others[:min(attempts, len(others))] {
+		if _, err := a.Verifier.Verify(q.GetToken(), customers[name].Tenant.Issuer, now); err != nil {
+			continue
+		}
+		if q.GetTenant() == "" {
+			return refusal.Invalid("tenant", "I9", "is required: only the provider's people ask across tenants")
+		}
+		return notFound()
+	}
+	return untrusted
+}
+
+// claimedIssuer reads where a token says it comes from. Nothing is believed: it only finds the keys to verify it with.
+func claimedIssuer(token string) string {
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return ""
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		return ""
+	}
+	var claims struct {
+		Issuer string `json:"iss"`
+	}
+	if json.Unmarshal(payload, &claims) != nil {
+		return ""
+	}
+	return claims.Issuer
+}
+
+// provider: requesters see their own requests, internal approvers those that have waited for their group, security
+// officers everything.
+func (v *viewer) provider() {
+	v.tickets = event.Provider(v.by, event.SupportEngineers, event.SupportLeads, event.DevOpsManagers, event.SecurityOfficers)
+	if event.Provider(v.by, event.SecurityOfficers) {
+		v.scope.All = true
+		return
+	}
+	v.reduced = true
+	v.scope.Principals = append(groups(v.by), projection.Person(v.by.GetPerson()))
+}
+
+func groups(by *lockboxv1.Actor) []string {
+	list := make([]string, len(by.GetGroups()))
+	for i, g := range by.GetGroups() {
+		list[i] = projection.Group(g)
+	}
+	return list
+}
+
+// customersOwn: Global Administrators, tenant Lockbox Approvers and Auditors see their tenant; Owners and Lockbox
+// Approvers of subscriptions see those. A role counts while it is active.
+func (v *viewer) customersOwn() error {
+	c := v.customer
+	if c.Tenant.Fault != nil {
+		return refusal.Unavailable("tenant", "I11", "the tenant's history contradicts itself, so nobody knows who may see what")
+	}
+	v.scope.All = holds(c.Tenant.Roles.Held(v.by.GetPerson(), v.now),
+		lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR, lockboxv1.Role_ROLE_LOCKBOX_APPROVER, lockboxv1.Role_ROLE_AUDITOR)
+	v.tickets = v.scope.All
+	if v.scope.All {
+		return nil
+	}
+	for _, id := range slices.Sorted(maps.Keys(c.Subscriptions)) {
+		s := c.Subscriptions[id]
+		if s.Fault == nil && holds(s.Roles.Held(v.by.GetPerson(), v.now), lockboxv1.Role_ROLE_OWNER, lockboxv1.Role_ROLE_LOCKBOX_APPROVER) {
+			v.scope.Subscriptions = append(v.scope.Subscriptions, id)
+		}
+	}
+	return nil
+}
+
+// holds reports whether one of the roles held is one of those that count.
+func holds(held []lockboxv1.Role, counting ...lockboxv1.Role) bool {
+	return slices.ContainsFunc(held, func(r lockboxv1.Role) bool { return slices.Contains(counting, r) })
+}
+
+// sees reports whether there can be anything at all for them besides tickets of their own.
+func (v *viewer) sees() bool {
+	if v.scope.All {
+		return v.scope.Tenant == "" || v.customer != nil
+	}
+	return len(v.scope.Subscriptions) > 0 || len(v.scope.Principals) > 0
+}

@@ -1,0 +1,207 @@
+package projection
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/input"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+)
+
+// few is how many requests are looked at one by one; of more, the log is read and compared.
+const few = 500
+
+// ActivityFilter says which events (R39). Empty fields mean any.
+type ActivityFilter struct {
+	// Types are facts' names.
+	Types []string
+	// Since and Until bound the time in the event; Until is exclusive.
+	Since, Until time.Time
+	// Person is a subject, display name or e-mail address, in upper or lower case.
+	Person string
+	// Resource is a resource id, or the beginning of one, that the event's request asked for.
+	Resource       string
+	SubscriptionID string
+	RequestID      string
+	// Before: those older than this one; 0: the newest.
+	Before uint64
+}
+
+// Activities lists events, newest first.
+func (v *Snapshot) Activities(ctx context.Context, of Scope, f ActivityFilter, limit int) ([]Event, error) {
+	q := newSelect("")
+	index, err := v.conditions(ctx, q, of, f)
+	if err != nil || q.empty {
+		return nil, err
+	}
+	q.head = "SELECT e.seq FROM events e " + index
+	seqs, err := v.ids(ctx, q.text()+" ORDER BY e.seq DESC LIMIT ?", append(q.args, limit)...)
+	if err != nil || len(seqs) == 0 {
+		return nil, err
+	}
+	page := newSelect("SELECT 0, seq, bytes FROM stored")
+	page.in("seq", seqs)
+	rows, err := v.tx.QueryContext(ctx, page.text()+" ORDER BY seq DESC", page.args...)
+	if err != nil {
+		return nil, v.store.checked(err)
+	}
+	list := make([]Event, 0, len(seqs))
+	err = events(rows, func(_ uint64, e Event) { list = append(list, e) })
+	return list, v.store.checked(err)
+}
+
+// conditions turns a filter into terms, and says by which index to go. SQLite could only guess: it does not know that a
+// request has ten events and a tenant a million.
+func (v *Snapshot) conditions(ctx context.Context, q *query, of Scope, f ActivityFilter) (index string, err error) {
+	if of.Tenant != "" {
+		index = "INDEXED BY events_by_tenant"
+		q.tenant("e.tenant", of.Tenant)
+	}
+	if f.Before > 0 {
+		q.and("e.seq < ?", f.Before)
+	}
+	if err := v.times(ctx, q, f); err != nil {
+		return "", err
+	}
+	if len(f.Types) > 0 {
+		index = "INDEXED BY events_by_type"
+		q.in("e.type", typeNumbers(f.Types))
+	}
+	subscriptions := of.Subscriptions
+	if f.SubscriptionID != "" {
+		q.empty = len(of.Subscriptions) > 0 && !slices.Contains(of.Subscriptions, f.SubscriptionID)
+		subscriptions = []string{f.SubscriptionID}
+	}
+	if len(subscriptions) > 0 {
+		index = "INDEXED BY events_by_subscription"
+		ids, err := v.subscriptionIDs(ctx, of.Tenant, subscriptions)
+		if err != nil {
+			return "", err
+		}
+		q.and("e.subscription > 0")
+		q.in("e.subscription", ids)
+	}
+	if f.Person != "" {
+		index = "INDEXED BY events_by_person"
+		name := strings.ToLower(f.Person)
+		ids, err := v.ids(ctx, "SELECT id FROM people WHERE subject = ? UNION SELECT id FROM people WHERE name = ? UNION SELECT id FROM people WHERE email = ?", name, name, name)
+		if err != nil {
+			return "", err
+		}
+		q.and("e.person > 0")
+		q.in("e.person", ids)
+	}
+	return v.requests(ctx, q, of, f, index)
+}
+
+// times bounds the time, and by the hours the sequences, so that an old week is found as fast as the last one.
+func (v *Snapshot) times(ctx context.Context, q *query, f ActivityFilter) error {
+	bound := func(text string, hour int64, term string) error {
+		var seq sql.NullInt64
+		if err := v.tx.QueryRowContext(ctx, text, hour).Scan(&seq); err != nil {
+			return v.store.checked(err)
+		}
+		q.empty = q.empty || !seq.Valid
+		q.and(term, seq.Int64)
+		return nil
+	}
+	if !f.Since.IsZero() {
+		since := nanoseconds(f.Since.Unix(), f.Since.Nanosecond())
+		q.and("e.time >= ?", since)
+		if err := bound("SELECT min(first) FROM hours WHERE hour >= ?", since/int64(time.Hour), "e.seq >= ?"); err != nil {
+			return err
+		}
+	}
+	if !f.Until.IsZero() {
+		until := nanoseconds(f.Until.Unix(), f.Until.Nanosecond())
+		q.and("e.time < ?", until)
+		return bound("SELECT max(last) FROM hours WHERE hour <= ?", until/int64(time.Hour), "e.seq <= ?")
+	}
+	return nil
+}
+
+// requests bounds the requests that events belong to: one by its id, those that ask for a resource, those that somebody
+// may see.
+func (v *Snapshot) requests(ctx context.Context, q *query, of Scope, f ActivityFilter, index string) (string, error) {
+	var sets []*query
+	if f.RequestID != "" {
+		set := newSelect("SELECT seq FROM requests")
+		set.tenant("tenant", of.Tenant)
+		set.and("id = ?", f.RequestID)
+		sets = append(sets, set)
+	}
+	if f.Resource != "" {
+		set := newSelect("SELECT request FROM resources")
+		set.tenant("tenant", of.Tenant)
+		set.and("resource >= ? AND resource <= ?", f.Resource, f.Resource+"\U0010ffff")
+		sets = append(sets, set)
+	}
+	if !of.All && len(of.Subscriptions) == 0 {
+		q.and("e.kind = 'request'")
+		set := newSelect("SELECT request FROM audience")
+		set.and("principal IN ("+marks(len(of.Principals))+")", texts(of.Principals)...)
+		sets = append(sets, set)
+	}
+	for _, set := range sets {
+		ids, err := v.ids(ctx, set.text()+" LIMIT ?", append(set.args, few+1)...)
+		if err != nil {
+			return "", err
+		}
+		if len(ids) > few {
+			q.and("e.about IN ("+set.text()+")", set.args...)
+			continue
+		}
+		index = "INDEXED BY events_by_about"
+		q.and("e.about > 0")
+		q.in("e.about", ids)
+	}
+	return index, nil
+}
+
+var numberOfType = func() map[string]int64 {
+	numbers := map[string]int64{}
+	fields := factOneof.Fields()
+	for i := range fields.Len() {
+		numbers[string(fields.Get(i).Message().Name())] = int64(fields.Get(i).Number())
+	}
+	return numbers
+}()
+
+func typeNumbers(types []string) []any {
+	var list []any
+	for _, t := range types {
+		if n, known := numberOfType[t]; known {
+			list = append(list, n)
+		}
+	}
+	return list
+}
+
+// events reads rows of a number, sequence and bytes, and closes them.
+func events(rows *sql.Rows, handle func(number uint64, e Event)) (err error) {
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var number uint64
+		e := Event{}
+		if err := rows.Scan(&number, &e.Sequence, &e.Bytes); err != nil {
+			return err
+		}
+		if e.Event, err = decoded(e.Bytes); err != nil {
+			return err
+		}
+		handle(number, e)
+	}
+	return rows.Err()
+}
+
+func decoded(data []byte) (*lockboxv1.Event, error) {
+	e, err := input.DecodeEvent(data)
+	if err != nil {
+		return nil, errors.Join(ErrUnusable, err)
+	}
+	return e, nil
+}

@@ -1,0 +1,333 @@
+package projection
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/request"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+)
+
+// Snapshot is the projection as of one event. Close it.
+type Snapshot struct {
+	// Sequence is that event's.
+	Sequence  uint64
+	customers map[string]*Customer
+	store     *Store
+	conn      *sql.Conn
+	tx        *sql.Tx
+}
+
+// Snapshot begins to read. It waits while too many others do.
+func (s *Store) Snapshot(ctx context.Context) (_ *Snapshot, err error) {
+	pool, err := s.readers()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := pool.Conn(ctx) // before the lock, so that waiting for it keeps nobody from writing
+	if err != nil {
+		return nil, s.checked(err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(s.checked(err), conn.Close())
+		}
+	}()
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	tx, err := conn.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return nil, err
+	}
+	// SQLite takes its snapshot with the first read, which must be before the next commit.
+	var seq uint64
+	if err := tx.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) FROM events").Scan(&seq); err != nil {
+		return nil, errors.Join(err, tx.Rollback())
+	}
+	return &Snapshot{Sequence: s.sequence, customers: s.customers, store: s, conn: conn, tx: tx}, nil
+}
+
+func (s *Store) readers() (*sql.DB, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.reading == nil {
+		return nil, refusal.Unavailable("", "I11", "the projection is being built; it is at sequence %d", s.sequence)
+	}
+	return s.reading, nil
+}
+
+// Close ends reading. It has ended already if the context has.
+func (v *Snapshot) Close() error {
+	err := v.tx.Rollback()
+	if errors.Is(err, sql.ErrTxDone) {
+		err = nil
+	}
+	return errors.Join(err, v.conn.Close())
+}
+
+// Customer returns a tenant by its name; nil: there is none.
+func (v *Snapshot) Customer(name string) *Customer { return v.customers[name] }
+
+// Customers returns all tenants by name. Leave it as it is.
+func (v *Snapshot) Customers() map[string]*Customer { return v.customers }
+
+// Scope is what somebody may see. Empty, it is nothing.
+type Scope struct {
+	// Tenant is whose things; empty: everybody's.
+	Tenant string
+	// All of them.
+	All bool
+	// Subscriptions of the tenant: what belongs to them.
+	Subscriptions []string
+	// Principals: the requests whose audience they are.
+	Principals []string
+}
+
+// Row is a request or ticket, by its place.
+type Row struct {
+	// Sequence of its first event.
+	Sequence uint64
+	Tenant   string
+	ID       string
+}
+
+// RequestFilter says which requests. Empty fields mean any.
+type RequestFilter struct {
+	ID             string
+	Statuses       []request.Status
+	SubscriptionID string
+	TicketID       string
+	// Waiting: those that wait for one of these principals.
+	Waiting []string
+	// Before: those whose first event is older than this one; 0: the newest.
+	Before uint64
+}
+
+// Requests lists requests, newest first. A status is what it is at now: what is overdue has expired, recorded or not.
+func (v *Snapshot) Requests(ctx context.Context, of Scope, f RequestFilter, now time.Time, limit int) ([]Row, error) {
+	q := newSelect("SELECT r.seq, t.name, r.id FROM requests r JOIN tenants t ON t.id = r.tenant")
+	q.tenant("r.tenant", of.Tenant)
+	if !of.All {
+		if err := v.scope(ctx, q, of, "r.subscription", "r.seq"); err != nil {
+			return nil, err
+		}
+	}
+	if f.ID != "" {
+		q.and("r.id = ?", f.ID)
+	}
+	if f.TicketID != "" {
+		q.and("r.ticket = ?", f.TicketID)
+	}
+	if f.SubscriptionID != "" {
+		ids, err := v.subscriptionIDs(ctx, of.Tenant, []string{f.SubscriptionID})
+		if err != nil {
+			return nil, err
+		}
+		q.in("r.subscription", ids)
+	}
+	if len(f.Waiting) > 0 {
+		q.and("r.seq IN (SELECT request FROM waiting WHERE principal IN ("+marks(len(f.Waiting))+"))", texts(f.Waiting)...)
+	}
+	if f.Before > 0 {
+		q.and("r.seq < ?", f.Before)
+	}
+	statuses(q, f.Statuses, now)
+	return v.rows(ctx, q, "r.seq", limit)
+}
+
+// statuses filters by what the statuses are at now, recorded or not.
+func statuses(q *query, wanted []request.Status, now time.Time) {
+	if len(wanted) == 0 {
+		return
+	}
+	recorded := slices.Clone(wanted)
+	for s := request.Submitted; s < request.Completed; s++ {
+		if over := Overdue(s); over != s && slices.Contains(wanted, over) {
+			recorded = append(recorded, s)
+		}
+	}
+	q.in("r.status", numbers(recorded))
+	if slices.Max(recorded) < request.Completed {
+		q.and("r.status <= 5") // so that the index of open requests is used
+	}
+	args := []any{now.UnixNano()}
+	over := "CASE WHEN r.due = 0 OR r.due > ? THEN r.status"
+	for s := request.Submitted; s < request.Completed; s++ {
+		over += " WHEN r.status = ? THEN ?"
+		args = append(args, int64(s), int64(Overdue(s)))
+	}
+	q.and(over+" ELSE r.status END IN ("+marks(len(wanted))+")", append(args, numbers(wanted)...)...)
+}
+
+// Tickets lists tickets, newest first. With an id: only that one. Somebody sees those that they opened, and those of the
+// requests and subscriptions that they see.
+func (v *Snapshot) Tickets(ctx context.Context, of Scope, opener *lockboxv1.Person, id string, limit int) ([]Row, error) {
+	q := newSelect("SELECT k.seq, t.name, k.id FROM tickets k JOIN tenants t ON t.id = k.tenant")
+	q.tenant("k.tenant", of.Tenant)
+	if id != "" {
+		q.and("k.id = ?", id)
+	}
+	if !of.All {
+		ids, err := v.subscriptionIDs(ctx, of.Tenant, of.Subscriptions)
+		if err != nil {
+			return nil, err
+		}
+		in := marks(len(ids))
+		args := append([]any{Person(opener)}, ids...)
+		q.and(`(k.opener = ? OR k.subscription IN (`+in+`) OR EXISTS (
+			SELECT 1 FROM requests r WHERE r.ticket = k.id AND r.tenant = k.tenant AND r.ticket <> '' AND r.subscription IN (`+in+`)))`, append(args, ids...)...)
+	}
+	return v.rows(ctx, q, "k.seq", limit)
+}
+
+// scope keeps a query to what somebody may see.
+func (v *Snapshot) scope(ctx context.Context, q *query, of Scope, subscription, about string) error {
+	either := []string{"FALSE"}
+	var args []any
+	if len(of.Subscriptions) > 0 {
+		ids, err := v.subscriptionIDs(ctx, of.Tenant, of.Subscriptions)
+		if err != nil {
+			return err
+		}
+		either = append(either, subscription+" IN ("+marks(len(ids))+")")
+		args = append(args, ids...)
+	}
+	if len(of.Principals) > 0 {
+		either = append(either, about+" IN (SELECT request FROM audience WHERE principal IN ("+marks(len(of.Principals))+"))")
+		args = append(args, texts(of.Principals)...)
+	}
+	q.and("("+strings.Join(either, " OR ")+")", args...)
+	return nil
+}
+
+func (v *Snapshot) rows(ctx context.Context, q *query, key string, limit int) (list []Row, err error) {
+	if q.empty {
+		return nil, nil
+	}
+	rows, err := v.tx.QueryContext(ctx, q.text()+" ORDER BY "+key+" DESC LIMIT ?", append(q.args, limit)...)
+	if err != nil {
+		return nil, v.store.checked(err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var r Row
+		if err := rows.Scan(&r.Sequence, &r.Tenant, &r.ID); err != nil {
+			return nil, v.store.checked(err)
+		}
+		list = append(list, r)
+	}
+	return list, v.store.checked(rows.Err())
+}
+
+// History returns the events of requests and tickets, by their rows' sequences, each in stream order. With reports:
+// also what was reported about them.
+func (v *Snapshot) History(ctx context.Context, rows []Row, reports bool) (map[uint64][]Event, error) {
+	if len(rows) == 0 {
+		return nil, nil
+	}
+	args := make([]any, len(rows))
+	for i, r := range rows {
+		args[i] = r.Sequence
+	}
+	text := "SELECT about, seq, bytes FROM events JOIN stored USING (seq) WHERE about > 0 AND about IN (" + marks(len(args)) + ")"
+	if !reports {
+		text += " AND kind IN ('request', 'ticket')"
+	}
+	found, err := v.tx.QueryContext(ctx, text+" ORDER BY seq", args...)
+	if err != nil {
+		return nil, v.store.checked(err)
+	}
+	history := make(map[uint64][]Event, len(rows))
+	err = events(found, func(about uint64, e Event) { history[about] = append(history[about], e) })
+	return history, v.store.checked(err)
+}
+
+// subscriptionIDs finds the numbers of subscriptions, of one tenant or all.
+func (v *Snapshot) subscriptionIDs(ctx context.Context, tenant string, names []string) ([]any, error) {
+	if len(names) == 0 {
+		return nil, nil
+	}
+	q := newSelect("SELECT id FROM subscriptions")
+	q.tenant("tenant", tenant)
+	q.and("name IN ("+marks(len(names))+")", texts(names)...)
+	return v.ids(ctx, q.text(), q.args...)
+}
+
+func (v *Snapshot) ids(ctx context.Context, text string, args ...any) (list []any, err error) {
+	rows, err := v.tx.QueryContext(ctx, text, args...)
+	if err != nil {
+		return nil, v.store.checked(err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, v.store.checked(err)
+		}
+		list = append(list, id)
+	}
+	return list, v.store.checked(rows.Err())
+}
+
+// query is a SELECT under construction. Only fixed words and question marks are joined to its text.
+type query struct {
+	head  string
+	terms []string
+	args  []any
+	empty bool // nothing can be found
+}
+
+func newSelect(head string) *query { return &query{head: head} }
+
+func (q *query) and(term string, args ...any) {
+	q.terms = append(q.terms, term)
+	q.args = append(q.args, args...)
+}
+
+// in demands one of these values; none: nothing is found.
+func (q *query) in(column string, values []any) {
+	switch len(values) {
+	case 0:
+		q.empty = true
+	case 1:
+		q.and(column+" = ?", values[0]) // lets an index give the order
+	default:
+		q.and(column+" IN ("+marks(len(values))+")", values...)
+	}
+}
+
+func (q *query) tenant(column, name string) {
+	if name != "" {
+		q.and(column+" = (SELECT id FROM tenants WHERE name = ?)", name)
+	}
+}
+
+func (q *query) text() string {
+	if len(q.terms) == 0 {
+		return q.head
+	}
+	return q.head + " WHERE " + strings.Join(q.terms, " AND ")
+}
+
+func marks(n int) string { return strings.TrimSuffix(strings.Repeat("?,", n), ",") }
+
+func texts(list []string) []any {
+	args := make([]any, len(list))
+	for i, s := range list {
+		args[i] = s
+	}
+	return args
+}
+
+func numbers[N ~int32](list []N) []any {
+	args := make([]any, len(list))
+	for i, n := range list {
+		args[i] = int64(n)
+	}
+	return args
+}

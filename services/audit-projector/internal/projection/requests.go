@@ -1,0 +1,242 @@
+package projection
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"maps"
+	"slices"
+
+	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/pkg/tenant"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+// Person is the principal of a person.
+func Person(p *lockboxv1.Person) string { return "person\n" + p.GetIssuer() + "\n" + p.GetSubject() }
+
+// Group is the principal of a group of the provider's people.
+func Group(name string) string { return "group\n" + name }
+
+// folded is a request between two of its events.
+type folded struct {
+	place
+	state request.State
+	// asked are the groups of the internal stages that it has reached; they may always see it.
+	asked []string
+	// What its row and whom it waits for were when they were written last.
+	status  request.Status
+	due     int64
+	waiting []string
+}
+
+// request folds an event of a request. What changed is written at the end of the batch, once.
+func (w *writer) request(ctx context.Context, e Event, tenantID int64) (place, error) {
+	which := key{"requests", tenantID, e.Event.GetAggregateId()}
+	r, err := w.load(ctx, which)
+	if err != nil {
+		return place{}, err
+	}
+	sound, asked := r.state.Fault == nil, len(r.asked)
+	r.evolve(e.Sequence, e.Event)
+	w.checkFault(sound && r.state.Fault != nil, e.Sequence, e.Event)
+	w.dirty[which] = r
+	if r.about == 0 {
+		if err := w.insertRequest(ctx, e, which, r); err != nil {
+			return place{}, err
+		}
+	}
+	for _, group := range r.asked[asked:] {
+		if err := w.insert(ctx, "audience", Group(group), r.about); err != nil {
+			return place{}, err
+		}
+	}
+	return r.place, nil
+}
+
+func (r *folded) evolve(seq uint64, e *lockboxv1.Event) {
+	r.state = request.Evolve(r.state, seq, e)
+	if r.state.Status != request.AwaitingInternalApproval {
+		return
+	}
+	if stage, _ := r.state.Stage(); !slices.Contains(r.asked, stage.GetGroup()) {
+		r.asked = append(r.asked, stage.GetGroup())
+	}
+}
+
+// load returns a request as it was before the event, from memory or folded again.
+func (w *writer) load(ctx context.Context, which key) (*folded, error) {
+	if r, known := w.states.get(which); known {
+		return r, nil
+	}
+	if r, known := w.dirty[which]; known {
+		w.states.put(which, r)
+		return r, nil
+	}
+	at, found, err := w.find(ctx, which.table, which.tenant, which.id)
+	if err != nil {
+		return nil, err
+	}
+	r := &folded{place: at}
+	if found {
+		if err := w.flush(ctx); err != nil {
+			return nil, err
+		}
+		s, err := w.statement(ctx, "SELECT seq, bytes FROM events JOIN stored USING (seq) WHERE about = ? AND about > 0 AND kind = 'request' ORDER BY seq")
+		if err != nil {
+			return nil, err
+		}
+		rows, err := s.prepared.QueryContext(ctx, at.about)
+		if err != nil {
+			return nil, err
+		}
+		if err := eachEvent(rows, r.evolve); err != nil {
+			return nil, err
+		}
+		r.status, r.due, r.waiting = r.state.Status, deadline(r.state), waitingFor(r.state)
+	}
+	w.states.put(which, r)
+	return r, nil
+}
+
+func (w *writer) insertRequest(ctx context.Context, e Event, which key, r *folded) (err error) {
+	intent := r.state.Intent
+	if r.subscription, err = w.subscription(ctx, which.tenant, intent.GetSubscriptionId()); err != nil {
+		return err
+	}
+	r.about = int64(e.Sequence) // #nosec G115 -- a stream never holds as many events
+	w.places.put(which, r.place)
+	r.status, r.due = r.state.Status, deadline(r.state)
+	if err := w.insert(ctx, "requests",
+		r.about, which.tenant, which.id, r.subscription, intent.GetTicketId(), int64(r.status), r.due); err != nil {
+		return err
+	}
+	for _, resource := range intent.GetResourceIds() {
+		if err := w.insert(ctx, "resources", resource, which.tenant, r.about); err != nil {
+			return err
+		}
+	}
+	if p := r.state.Requester.GetPerson(); p != nil {
+		return w.insert(ctx, "audience", Person(p), r.about)
+	}
+	return nil
+}
+
+// writeRequests brings the rows of changed requests up to date, in the order of the stream.
+func (w *writer) writeRequests(ctx context.Context) error {
+	changed := slices.SortedFunc(maps.Values(w.dirty), func(a, b *folded) int { return cmp.Compare(a.about, b.about) })
+	clear(w.dirty)
+	for _, r := range changed {
+		if due := deadline(r.state); r.status != r.state.Status || r.due != due {
+			r.status, r.due = r.state.Status, due
+			if err := w.exec(ctx, "UPDATE requests SET status = ?, due = ? WHERE seq = ?", int64(r.status), due, r.about); err != nil {
+				return err
+			}
+		}
+		if err := w.wait(ctx, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// wait writes whose decision a request waits for, if that has changed.
+func (w *writer) wait(ctx context.Context, r *folded) error {
+	wanted := waitingFor(r.state)
+	if slices.Equal(r.waiting, wanted) {
+		return nil
+	}
+	if len(r.waiting) > 0 {
+		if err := w.exec(ctx, "DELETE FROM waiting WHERE request = ?", r.about); err != nil {
+			return err
+		}
+	}
+	r.waiting = wanted
+	for _, principal := range wanted {
+		if err := w.exec(ctx, "INSERT OR IGNORE INTO waiting VALUES (?, ?)", principal, r.about); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// waitingFor lists whose decision a request waits for.
+func waitingFor(s request.State) []string {
+	switch {
+	case s.Fault != nil:
+		return nil
+	case s.Status == request.AwaitingInternalApproval:
+		stage, _ := s.Stage()
+		return []string{Group(stage.GetGroup())}
+	case s.Status != request.CustomerNotified:
+		return nil
+	}
+	var people []string
+	for _, a := range s.Notified.GetApprovers() {
+		if !slices.ContainsFunc(s.CustomerDecisions, func(d *lockboxv1.Decision) bool {
+			return tenant.SamePerson(d.GetActor().GetPerson(), a.GetPerson())
+		}) {
+			people = append(people, Person(a.GetPerson()))
+		}
+	}
+	return people
+}
+
+// deadline is when the request's status ends by the passing of time, in nanoseconds; 0: never.
+func deadline(s request.State) int64 {
+	if s.Fault != nil {
+		return 0
+	}
+	if at := Deadline(s); at != nil {
+		return nanoseconds(at.GetSeconds(), int(at.GetNanos()))
+	}
+	return 0
+}
+
+// Deadline is when the request's status ends by the passing of time, recorded or not; nil: never. Reminders end nothing.
+func Deadline(s request.State) *timestamppb.Timestamp {
+	switch s.Status {
+	case request.AwaitingInternalApproval:
+		return s.Evaluation.GetInternalExpiresAt()
+	case request.CustomerNotified:
+		return s.Notified.GetExpiresAt()
+	case request.Active:
+		return s.Grant.GetEndsAt()
+	default:
+		return nil // it waits for nobody
+	}
+}
+
+// Overdue says what a status has become at its deadline, before anybody recorded it.
+func Overdue(s request.Status) request.Status {
+	switch s {
+	case request.AwaitingInternalApproval:
+		return request.InternalExpired
+	case request.CustomerNotified:
+		return request.Expired
+	case request.Active:
+		return request.Completed
+	default:
+		return s
+	}
+}
+
+// eachEvent reads rows of sequence and bytes, and closes them.
+func eachEvent(rows *sql.Rows, handle func(seq uint64, e *lockboxv1.Event)) (err error) {
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var seq uint64
+		var data []byte
+		if err := rows.Scan(&seq, &data); err != nil {
+			return err
+		}
+		e, err := decoded(data)
+		if err != nil {
+			return err
+		}
+		handle(seq, e)
+	}
+	return rows.Err()
+}

@@ -1,0 +1,102 @@
+package projection
+
+import (
+	"hash/crc32"
+	"strconv"
+)
+
+// meaning is raised whenever the same events would be written differently while the tables stay as they are, for example
+// because the fold of requests has changed.
+const meaning = 1
+
+// applicationID marks the file as ours ("LkBx").
+const applicationID = 0x4c6b4278
+
+// tables is everything there is. The numbers that stand for tenants, subscriptions and people are given in the order in
+// which the stream first names them, so every replay gives the same.
+//
+// Times are nanoseconds since 1970.
+const tables = `
+CREATE TABLE tenants (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+
+CREATE TABLE subscriptions (id INTEGER PRIMARY KEY, tenant INTEGER NOT NULL, name TEXT NOT NULL, UNIQUE (name, tenant));
+
+-- People as they were called when they acted, in lower case, for the filter by person.
+CREATE TABLE people (
+	id INTEGER PRIMARY KEY, issuer TEXT NOT NULL, subject TEXT NOT NULL, name TEXT NOT NULL, email TEXT NOT NULL,
+	UNIQUE (subject, issuer, name, email)
+);
+
+-- Every event. The cursor is the last of them: it cannot differ from what was written.
+CREATE TABLE events (
+	seq INTEGER PRIMARY KEY,
+	tenant INTEGER NOT NULL,
+	kind TEXT NOT NULL,
+	type INTEGER NOT NULL,         -- the fact's field number, which never changes
+	time INTEGER NOT NULL,
+	person INTEGER NOT NULL,       -- who acted; 0: Lockbox itself
+	about INTEGER NOT NULL,        -- the request or ticket that it belongs to, by its first event; 0: none
+	subscription INTEGER NOT NULL  -- that subscription, or the request's or ticket's; 0: none
+);
+-- The events themselves, as stored in the stream; apart, because most questions look at many and show few.
+CREATE TABLE stored (seq INTEGER PRIMARY KEY, bytes BLOB NOT NULL);
+CREATE INDEX events_by_about ON events (about) WHERE about > 0;
+
+-- Which sequences an hour's events have, so that a filter by time becomes one by sequence.
+CREATE TABLE hours (hour INTEGER PRIMARY KEY, first INTEGER NOT NULL, last INTEGER NOT NULL);
+
+CREATE TABLE requests (
+	seq INTEGER PRIMARY KEY, -- of its first event
+	tenant INTEGER NOT NULL,
+	id TEXT NOT NULL,
+	subscription INTEGER NOT NULL,
+	ticket TEXT NOT NULL,
+	status INTEGER NOT NULL, -- as recorded
+	due INTEGER NOT NULL,    -- when that status ends by the passing of time; 0: never
+	UNIQUE (id, tenant)
+);
+
+-- The resources that a request asks for.
+CREATE TABLE resources (resource TEXT NOT NULL, tenant INTEGER NOT NULL, request INTEGER NOT NULL);
+
+-- Of the provider's people, who may see a request: its requester, and the groups that it has waited for.
+CREATE TABLE audience (principal TEXT NOT NULL, request INTEGER NOT NULL);
+
+-- Whose decision a request waits for: frozen approvers who have not decided, or the group of an internal stage.
+CREATE TABLE waiting (principal TEXT NOT NULL, request INTEGER NOT NULL, PRIMARY KEY (principal, request)) WITHOUT ROWID;
+CREATE INDEX waiting_by_request ON waiting (request);
+
+CREATE TABLE tickets (
+	seq INTEGER PRIMARY KEY, -- of its opening
+	tenant INTEGER NOT NULL,
+	id TEXT NOT NULL,
+	subscription INTEGER NOT NULL,
+	opener TEXT NOT NULL, -- a principal
+	UNIQUE (id, tenant)
+);
+`
+
+// indexes are those that only questions and restarts need. They are made once everything is there, which is several times
+// faster than keeping them while a projection is built.
+const indexes = `
+CREATE INDEX people_by_name ON people (name);
+CREATE INDEX people_by_email ON people (email);
+CREATE INDEX events_of_roles ON events (seq) WHERE kind IN ('tenant', 'subscription');
+CREATE INDEX events_by_tenant ON events (tenant);
+CREATE INDEX events_by_type ON events (type, tenant);
+CREATE INDEX events_by_person ON events (person, tenant, seq, type, subscription) WHERE person > 0;
+CREATE INDEX events_by_subscription ON events (subscription, seq, type) WHERE subscription > 0;
+CREATE INDEX requests_by_tenant ON requests (tenant);
+CREATE INDEX requests_by_subscription ON requests (subscription) WHERE subscription > 0;
+CREATE INDEX requests_by_ticket ON requests (ticket, tenant) WHERE ticket <> '';
+CREATE INDEX requests_open ON requests (status, tenant) WHERE status <= 5;
+CREATE INDEX resources_by_name ON resources (resource, tenant, request);
+CREATE INDEX audience_by_principal ON audience (principal, request);
+CREATE INDEX tickets_by_tenant ON tickets (tenant);
+`
+
+// schemaVersion is in the file; another one means another schema or another meaning, and the file is thrown away.
+func schemaVersion() int64 {
+	sum := crc32.ChecksumIEEE([]byte(tables + indexes + strconv.Itoa(meaning)))
+	return int64(sum & 0x7fffffff) // user_version is a signed number of 32 bits
+}

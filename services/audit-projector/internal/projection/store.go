@@ -1,0 +1,347 @@
+// Package projection keeps what the stream of events says in a form that can be asked: one SQLite file, in which every
+// event stands with what it concerns, and requests and tickets as they are now. It is written by one goroutine, in stream
+// order, and read by many. It is disposable: whatever is wrong with the file, it is thrown away and made again from the
+// stream. Who may see what is not its affair.
+package projection
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"syscall"
+
+	"github.com/openlockbox/lockbox/pkg/tenant"
+	"go.uber.org/zap"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+const (
+	fileName = "projection.db"
+	// readersAtOnce is how many questions SQLite answers at once.
+	readersAtOnce = 8
+)
+
+// ErrUnusable says that the file cannot be used: it is damaged, of another schema, or of another stream.
+var ErrUnusable = errors.New("the projection cannot be used")
+
+// Options are what a Store needs besides its directory.
+type Options struct {
+	Log *zap.Logger
+	// Contradiction is told of each event that cannot be true where it stands; nil: nobody is.
+	Contradiction func()
+}
+
+// Store is an open projection.
+type Store struct {
+	path string
+	log  *zap.Logger
+	lock *os.File
+
+	writing, reading *sql.DB
+	writer           *writer
+
+	// mu makes a commit and the news of it one step for readers.
+	mu        sync.RWMutex
+	sequence  uint64
+	customers map[string]*Customer
+	moved     chan struct{}
+
+	damaged chan error
+}
+
+// Customer is a tenant with its subscriptions by id. What a snapshot holds never changes.
+type Customer struct {
+	Tenant        tenant.State
+	Subscriptions map[string]tenant.Subscription
+}
+
+func (c *Customer) clone() *Customer {
+	return &Customer{Tenant: c.Tenant, Subscriptions: maps.Clone(c.Subscriptions)}
+}
+
+// Open opens the projection in dir, readable by its owner only, or begins a new one. A file that cannot be used is thrown
+// away. An error is about the directory: it cannot be written, or another process uses it.
+func Open(ctx context.Context, dir string, o Options) (*Store, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("projection: %w", err)
+	}
+	s := &Store{
+		path: filepath.Join(dir, fileName), log: o.Log, customers: map[string]*Customer{},
+		moved: make(chan struct{}), damaged: make(chan error, 1),
+	}
+	var err error
+	if s.lock, err = lockDir(dir); err != nil {
+		return nil, err
+	}
+	err = s.open(ctx, o.Contradiction)
+	if err != nil && ctx.Err() == nil {
+		s.log.Warn("the projection is thrown away and made again", zap.Error(err))
+		if err = s.remove(); err == nil {
+			err = s.open(ctx, o.Contradiction)
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("projection: %w", err), s.lock.Close())
+	}
+	return s, nil
+}
+
+// Discard closes the projection and removes its file.
+func (s *Store) Discard() error {
+	err := errors.Join(s.closeFiles(), s.remove())
+	return errors.Join(err, s.lock.Close())
+}
+
+// Close closes the file.
+func (s *Store) Close() error {
+	return errors.Join(s.closeFiles(), s.lock.Close())
+}
+
+// lockDir keeps a second process from the same file. The system drops the lock with the process.
+func lockDir(dir string) (*os.File, error) {
+	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600) // #nosec G304 -- the operator names the directory
+	if err != nil {
+		return nil, fmt.Errorf("projection: %w", err)
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("projection: %s is in use by another process: %w", dir, err), lock.Close())
+	}
+	return lock, nil
+}
+
+func (s *Store) open(ctx context.Context, contradiction func()) (err error) {
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.closeFiles())
+		}
+	}()
+	// SQLite gives its other files the mode of this one.
+	file, err := os.OpenFile(s.path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := file.Close(); err != nil {
+		return err
+	}
+	if s.writing, err = s.database("busy_timeout(5000)"); err != nil {
+		return err
+	}
+	s.writing.SetMaxOpenConns(1)
+	building, err := begin(ctx, s.writing)
+	if err != nil {
+		return err
+	}
+	if s.writer, err = newWriter(ctx, s.writing, building, s.log, contradiction); err != nil {
+		return err
+	}
+	s.sequence, s.customers = s.writer.sequence, s.writer.publish()
+	if building {
+		return nil
+	}
+	return s.openForReading()
+}
+
+func (s *Store) openForReading() (err error) {
+	if s.reading, err = s.database("query_only(1)", "busy_timeout(5000)"); err == nil {
+		s.reading.SetMaxOpenConns(readersAtOnce)
+		s.reading.SetMaxIdleConns(readersAtOnce)
+	}
+	return err
+}
+
+func (s *Store) database(pragmas ...string) (*sql.DB, error) {
+	path, err := filepath.Abs(s.path)
+	if err != nil {
+		return nil, err
+	}
+	at := url.URL{Scheme: "file", Path: path, RawQuery: url.Values{"_pragma": pragmas}.Encode()}
+	return sql.Open("sqlite", at.String())
+}
+
+// begin makes the tables of a new file, or refuses one that is not as this version makes it, or was never completed.
+func begin(ctx context.Context, db *sql.DB) (building bool, err error) {
+	var application, version, objects int64
+	for pragma, into := range map[string]*int64{"PRAGMA application_id": &application, "PRAGMA user_version": &version, "SELECT count(*) FROM sqlite_schema": &objects} {
+		if err := db.QueryRowContext(ctx, pragma).Scan(into); err != nil {
+			return false, err
+		}
+	}
+	switch {
+	case application == applicationID && version == schemaVersion():
+		return false, nil
+	case application == applicationID && version == 0:
+		return false, fmt.Errorf("%w: it was never completed", ErrUnusable)
+	case application != 0 || version != 0 || objects != 0:
+		return false, fmt.Errorf("%w: it is of another version", ErrUnusable)
+	}
+	_, err = db.ExecContext(ctx, "PRAGMA application_id = "+strconv.Itoa(applicationID)+";"+tables)
+	return true, err
+}
+
+func (s *Store) closeFiles() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	if s.writer != nil {
+		errs = append(errs, s.writer.close())
+	}
+	for _, db := range []*sql.DB{s.reading, s.writing} {
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	s.writer, s.reading, s.writing = nil, nil, nil
+	return errors.Join(errs...)
+}
+
+func (s *Store) remove() error {
+	var errs []error
+	for _, suffix := range []string{"", "-wal", "-shm", "-journal"} {
+		if err := os.Remove(s.path + suffix); !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Sequence is how far the projection has come; 0: it is empty.
+func (s *Store) Sequence() uint64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.sequence
+}
+
+// Wait returns once the projection has come to sequence, or with the error of ctx.
+func (s *Store) Wait(ctx context.Context, sequence uint64) error {
+	for {
+		s.mu.RLock()
+		reached, moved := s.sequence >= sequence, s.moved
+		s.mu.RUnlock()
+		if reached {
+			return nil
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Apply writes a batch of events that follow in the stream on what is there: all of them and the new cursor, or nothing.
+// After an error the Store is of no further use.
+func (s *Store) Apply(ctx context.Context, batch []Event) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	// A context that can end costs a goroutine for each of many small statements.
+	ctx = context.WithoutCancel(ctx)
+	if err := s.writer.apply(ctx, batch); err != nil {
+		return s.checked(err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.writer.commit(ctx); err != nil {
+		return s.checked(err)
+	}
+	s.sequence, s.customers = s.writer.sequence, s.writer.publish()
+	close(s.moved)
+	s.moved = make(chan struct{})
+	return nil
+}
+
+// Building tells that the projection is new: nobody can read it before Complete.
+func (s *Store) Building() bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.reading == nil
+}
+
+// Complete ends the building of a new projection, once everything is there that was in the stream when it began. A
+// projection that was not completed is thrown away at the next start.
+func (s *Store) Complete(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reading != nil {
+		return nil
+	}
+	if err := s.writer.finish(ctx); err != nil {
+		return s.checked(err)
+	}
+	if err := syncFile(s.path); err != nil {
+		return err
+	}
+	if err := s.writer.release(ctx); err != nil {
+		return s.checked(err)
+	}
+	return s.openForReading()
+}
+
+func syncFile(path string) error {
+	file, err := os.OpenFile(path, os.O_RDWR, 0) // #nosec G304 -- the operator names the directory
+	if err != nil {
+		return err
+	}
+	return errors.Join(file.Sync(), file.Close())
+}
+
+// Event returns the stored bytes of one event; nil: it is not there.
+func (s *Store) Event(ctx context.Context, sequence uint64) (data []byte, err error) {
+	v, err := s.Snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, v.Close()) }()
+	err = v.tx.QueryRowContext(ctx, "SELECT bytes FROM stored WHERE seq = ?", sequence).Scan(&data)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	return data, s.checked(err)
+}
+
+// Examine reads the whole file and reports damage to Damaged.
+func (s *Store) Examine(ctx context.Context) error {
+	var verdict string
+	if err := s.reading.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&verdict); err != nil {
+		return s.checked(err)
+	}
+	if verdict != "ok" {
+		err := fmt.Errorf("%w: %s", ErrUnusable, verdict)
+		s.report(err)
+		return err
+	}
+	return nil
+}
+
+// Damaged tells, once, that the file was found to be damaged.
+func (s *Store) Damaged() <-chan error { return s.damaged }
+
+func (s *Store) report(err error) {
+	select {
+	case s.damaged <- err:
+	default:
+	}
+}
+
+// checked makes damage known, and recognisable as ErrUnusable.
+func (s *Store) checked(err error) error {
+	var e *sqlite.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	if code := e.Code() & 0xff; code != sqlite3.SQLITE_CORRUPT && code != sqlite3.SQLITE_NOTADB {
+		return err
+	}
+	err = fmt.Errorf("%w: %w", ErrUnusable, err)
+	s.report(err)
+	return err
+}

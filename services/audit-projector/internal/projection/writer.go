@@ -1,0 +1,428 @@
+package projection
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/activity"
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/tenant"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"go.uber.org/zap"
+)
+
+const (
+	// rowsAtOnce is how many rows one statement inserts.
+	rowsAtOnce = 32
+	// What is remembered of requests and tickets between two events; at most twice as many.
+	rememberedStates = 1024
+	rememberedPlaces = 32768
+	// unwritten is how many changed requests are kept back while a projection is built.
+	unwritten        = 4096
+	rememberedPeople = 16384
+)
+
+// Event is an event at its place in the stream.
+type Event struct {
+	Sequence uint64
+	// Bytes are the event as it is stored.
+	Bytes []byte
+	Event *lockboxv1.Event
+}
+
+// writer writes events in stream order, on one connection.
+type writer struct {
+	conn          *sql.Conn
+	log           *zap.Logger
+	contradiction func()
+	statements    map[string]*statement
+
+	sequence uint64
+	// building: the projection is new and nobody reads it yet.
+	building bool
+	buffers  map[string]*buffer // rows not yet inserted, by table
+
+	tenants, subscriptions, people *dictionary
+	places                         *recent[key, place]
+	states                         *recent[key, *folded]
+	dirty                          map[key]*folded // requests whose rows are behind
+	hours                          map[int64]hour  // touched by this batch
+
+	customers map[string]*Customer
+	// published customers are shared with readers; owned ones were copied since, and so may be changed.
+	published bool
+	owned     map[string]bool
+}
+
+// key names a request or ticket.
+type key struct {
+	table  string
+	tenant int64
+	id     string
+}
+
+// place is where a request or ticket stands in the projection.
+type place struct{ about, subscription int64 }
+
+type hour struct{ first, last uint64 }
+
+func newWriter(ctx context.Context, db *sql.DB, building bool, log *zap.Logger, contradiction func()) (*writer, error) {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	w := &writer{
+		conn: conn, building: building, log: log, contradiction: contradiction, statements: map[string]*statement{},
+		places: newRecent[key, place](rememberedPlaces), states: newRecent[key, *folded](rememberedStates), dirty: map[key]*folded{},
+		hours: map[int64]hour{}, buffers: map[string]*buffer{}, customers: map[string]*Customer{}, owned: map[string]bool{},
+	}
+	if contradiction == nil {
+		w.contradiction = func() {}
+	}
+	w.tenants = newDictionary(w, math.MaxInt,
+		"SELECT id FROM tenants WHERE name = ?", "INSERT INTO tenants (name) VALUES (?)")
+	w.subscriptions = newDictionary(w, math.MaxInt,
+		"SELECT id FROM subscriptions WHERE tenant = ? AND name = ?", "INSERT INTO subscriptions (tenant, name) VALUES (?, ?)")
+	w.people = newDictionary(w, rememberedPeople,
+		"SELECT id FROM people WHERE issuer = ? AND subject = ? AND name = ? AND email = ?", "INSERT INTO people (issuer, subject, name, email) VALUES (?, ?, ?, ?)")
+	if err := w.start(ctx); err != nil {
+		return nil, errors.Join(err, w.close())
+	}
+	return w, nil
+}
+
+// A projection that is being built is of no use before it is complete, so nothing protects it from a crash.
+const (
+	careless = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -32000"
+	careful  = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -16000; PRAGMA shrink_memory"
+)
+
+func (w *writer) start(ctx context.Context) error {
+	if w.building {
+		_, err := w.conn.ExecContext(ctx, careless)
+		return err
+	}
+	if _, err := w.conn.ExecContext(ctx, careful); err != nil {
+		return err
+	}
+	return w.resume(ctx)
+}
+
+// finish writes what was kept back, and the indexes.
+func (w *writer) finish(ctx context.Context) error {
+	if err := w.writeRequests(ctx); err != nil {
+		return err
+	}
+	_, err := w.conn.ExecContext(ctx, indexes)
+	return err
+}
+
+// release ends the building of what is safely on disk.
+func (w *writer) release(ctx context.Context) error {
+	if _, err := w.conn.ExecContext(ctx, careful); err != nil {
+		return err
+	}
+	w.building = false
+	return w.exec(ctx, "PRAGMA user_version = "+strconv.FormatInt(schemaVersion(), 10))
+}
+
+// resume reads the cursor and folds the customers again.
+func (w *writer) resume(ctx context.Context) error {
+	if err := w.conn.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) FROM events").Scan(&w.sequence); err != nil {
+		return err
+	}
+	rows, err := w.conn.QueryContext(ctx, "SELECT seq, bytes FROM events JOIN stored USING (seq) WHERE kind IN ('tenant', 'subscription') ORDER BY seq")
+	if err != nil {
+		return err
+	}
+	return eachEvent(rows, w.customer)
+}
+
+func (w *writer) close() error {
+	var errs []error
+	for _, s := range w.statements {
+		errs = append(errs, s.prepared.Close())
+	}
+	return errors.Join(append(errs, w.conn.Close())...)
+}
+
+// statement is prepared once and closed with the writer.
+type statement struct{ prepared *sql.Stmt }
+
+func (w *writer) statement(ctx context.Context, text string) (*statement, error) {
+	if s, ok := w.statements[text]; ok {
+		return s, nil
+	}
+	prepared, err := w.conn.PrepareContext(ctx, text)
+	if err != nil {
+		return nil, err
+	}
+	w.statements[text] = &statement{prepared}
+	return w.statements[text], nil
+}
+
+func (w *writer) exec(ctx context.Context, text string, args ...any) error {
+	s, err := w.statement(ctx, text)
+	if err == nil {
+		_, err = s.prepared.ExecContext(ctx, args...)
+	}
+	return err
+}
+
+// first reads the one row that there is; false: there is none.
+func (w *writer) first(ctx context.Context, text string, args []any, into ...any) (bool, error) {
+	s, err := w.statement(ctx, text)
+	if err != nil {
+		return false, err
+	}
+	err = s.prepared.QueryRowContext(ctx, args...).Scan(into...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// apply writes a batch into a transaction that is left open for commit.
+func (w *writer) apply(ctx context.Context, batch []Event) error {
+	if err := w.exec(ctx, "BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	for _, e := range batch {
+		if e.Sequence <= w.sequence {
+			return fmt.Errorf("projection: event %d comes after %d", e.Sequence, w.sequence)
+		}
+		if err := w.one(ctx, e); err != nil {
+			return fmt.Errorf("projection: event %d: %w", e.Sequence, err)
+		}
+		w.sequence = e.Sequence
+	}
+	for h, of := range w.hours {
+		if err := w.exec(ctx, "INSERT INTO hours VALUES (?, ?, ?) ON CONFLICT (hour) DO UPDATE SET last = excluded.last", h, of.first, of.last); err != nil {
+			return err
+		}
+	}
+	clear(w.hours)
+	if err := w.flush(ctx); err != nil || w.building && len(w.dirty) < unwritten {
+		return err
+	}
+	return w.writeRequests(ctx)
+}
+
+func (w *writer) commit(ctx context.Context) error { return w.exec(ctx, "COMMIT") }
+
+// publish gives readers the customers as they are now; what is given is not changed any more.
+func (w *writer) publish() map[string]*Customer {
+	clear(w.owned)
+	w.published = true
+	return w.customers
+}
+
+// one writes one event and what follows from it.
+func (w *writer) one(ctx context.Context, e Event) error {
+	fact := e.Event.ProtoReflect().WhichOneof(factOneof)
+	if fact == nil {
+		return input.ErrUnknownFact
+	}
+	tenantID, err := w.tenants.id(ctx, e.Event.GetTenant())
+	if err != nil {
+		return err
+	}
+	at, err := w.place(ctx, e, tenantID)
+	if err != nil {
+		return err
+	}
+	person, err := w.person(ctx, e.Event.GetActor().GetPerson())
+	if err != nil {
+		return err
+	}
+	when := nanoseconds(e.Event.GetTime().GetSeconds(), int(e.Event.GetTime().GetNanos()))
+	h := when / int64(time.Hour)
+	if of, touched := w.hours[h]; touched {
+		w.hours[h] = hour{of.first, e.Sequence}
+	} else {
+		w.hours[h] = hour{e.Sequence, e.Sequence}
+	}
+	return errors.Join(
+		w.insert(ctx, "events", e.Sequence, tenantID, e.Event.GetKind(), int64(fact.Number()), when, person, at.about, at.subscription),
+		w.insert(ctx, "stored", e.Sequence, e.Bytes))
+}
+
+// buffer holds rows of a table until there are enough of them, because one statement for many is faster.
+type buffer struct {
+	one, many string
+	width     int
+	values    []any
+}
+
+// insert adds a row to a table, at the latest with the next flush.
+func (w *writer) insert(ctx context.Context, table string, values ...any) error {
+	b, known := w.buffers[table]
+	if !known {
+		row := "(" + marks(len(values)) + ")"
+		one := "INSERT INTO " + table + " VALUES " + row
+		b = &buffer{one: one, many: one + strings.Repeat(","+row, rowsAtOnce-1), width: len(values)}
+		w.buffers[table] = b
+	}
+	b.values = append(b.values, values...)
+	if len(b.values) < rowsAtOnce*b.width {
+		return nil
+	}
+	err := w.exec(ctx, b.many, b.values...)
+	b.values = b.values[:0]
+	return err
+}
+
+// flush inserts the rows that wait.
+func (w *writer) flush(ctx context.Context) error {
+	for _, b := range w.buffers {
+		for v := b.values; len(v) > 0; v = v[b.width:] {
+			if err := w.exec(ctx, b.one, v[:b.width]...); err != nil {
+				return err
+			}
+		}
+		b.values = b.values[:0]
+	}
+	return nil
+}
+
+// place writes what an event changes besides the log, and says where it belongs.
+func (w *writer) place(ctx context.Context, e Event, tenantID int64) (place, error) {
+	concern := activity.Concerned(e.Event)
+	switch e.Event.GetKind() {
+	case bus.KindRequest:
+		return w.request(ctx, e, tenantID)
+	case bus.KindTicket:
+		return w.ticket(ctx, e, tenantID, concern)
+	case bus.KindTenant, bus.KindSubscription:
+		w.customer(e.Sequence, e.Event)
+		id, err := w.subscription(ctx, tenantID, concern.SubscriptionID)
+		return place{0, id}, err
+	}
+	if concern.RequestID == "" {
+		return place{}, nil
+	}
+	at, _, err := w.find(ctx, "requests", tenantID, concern.RequestID)
+	return at, err
+}
+
+// find looks a request or ticket up.
+func (w *writer) find(ctx context.Context, table string, tenantID int64, id string) (at place, found bool, err error) {
+	which := key{table, tenantID, id}
+	if at, found = w.places.get(which); found {
+		return at, true, nil
+	}
+	found, err = w.first(ctx, "SELECT seq, subscription FROM "+table+" WHERE id = ? AND tenant = ?", []any{id, tenantID}, &at.about, &at.subscription)
+	if found {
+		w.places.put(which, at)
+	}
+	return at, found, err
+}
+
+func (w *writer) ticket(ctx context.Context, e Event, tenantID int64, concern activity.Concern) (place, error) {
+	id := e.Event.GetAggregateId()
+	at, found, err := w.find(ctx, "tickets", tenantID, id)
+	if err != nil || found {
+		return at, err
+	}
+	if at.subscription, err = w.subscription(ctx, tenantID, concern.SubscriptionID); err != nil {
+		return place{}, err
+	}
+	at.about = int64(e.Sequence) // #nosec G115 -- a stream never holds as many events
+	w.places.put(key{"tickets", tenantID, id}, at)
+	return at, w.insert(ctx, "tickets", at.about, tenantID, id, at.subscription, Person(e.Event.GetActor().GetPerson()))
+}
+
+// customer folds an event of a tenant or subscription.
+func (w *writer) customer(seq uint64, e *lockboxv1.Event) {
+	name := e.GetTenant()
+	c, known := w.customers[name]
+	switch {
+	case !known:
+		c = &Customer{Subscriptions: map[string]tenant.Subscription{}}
+	case !w.owned[name]:
+		c = c.clone()
+	}
+	if w.published {
+		w.customers, w.published = maps.Clone(w.customers), false
+	}
+	w.customers[name], w.owned[name] = c, true
+	if e.GetKind() == bus.KindTenant {
+		before := c.Tenant
+		c.Tenant = tenant.Evolve(before, seq, e)
+		w.checkFault(before.Fault == nil && c.Tenant.Fault != nil, seq, e)
+		return
+	}
+	before := c.Subscriptions[e.GetAggregateId()]
+	after := tenant.EvolveSubscription(before, seq, e)
+	c.Subscriptions[e.GetAggregateId()] = after
+	w.checkFault(before.Fault == nil && after.Fault != nil, seq, e)
+}
+
+// checkFault raises the alarm about the first event of an aggregate that cannot be true.
+func (w *writer) checkFault(faulty bool, seq uint64, e *lockboxv1.Event) {
+	if !faulty {
+		return
+	}
+	w.contradiction()
+	w.log.Error("ALARM: a history contradicts itself; nothing is decided on it any more",
+		zap.Uint64("sequence", seq), zap.Stringer("aggregate", bus.AggregateOf(e)), zap.String("type", activity.Type(e)))
+}
+
+func (w *writer) subscription(ctx context.Context, tenantID int64, id string) (int64, error) {
+	if id == "" {
+		return 0, nil
+	}
+	return w.subscriptions.id(ctx, strconv.FormatInt(tenantID, 10), id)
+}
+
+func (w *writer) person(ctx context.Context, p *lockboxv1.Person) (int64, error) {
+	if p == nil {
+		return 0, nil
+	}
+	return w.people.id(ctx, p.GetIssuer(), strings.ToLower(p.GetSubject()), strings.ToLower(p.GetDisplayName()), strings.ToLower(p.GetEmail()))
+}
+
+var factOneof = (*lockboxv1.Event)(nil).ProtoReflect().Descriptor().Oneofs().ByName("fact")
+
+// nanoseconds since 1970, as near as they can be told for times that nobody means.
+func nanoseconds(seconds int64, nanos int) int64 {
+	const most = math.MaxInt64/int64(time.Second) - 1
+	return max(-most, min(most, seconds))*int64(time.Second) + int64(nanos)
+}
+
+// dictionary gives numbers to what the stream names.
+type dictionary struct {
+	w            *writer
+	find, insert string
+	known        *recent[[4]string, int64]
+}
+
+func newDictionary(w *writer, remembered int, find, insert string) *dictionary {
+	return &dictionary{w, find, insert, newRecent[[4]string, int64](remembered)}
+}
+
+// id returns the number of a name of up to four parts, which are the parameters of the statements.
+func (d *dictionary) id(ctx context.Context, parts ...string) (int64, error) {
+	var name [4]string
+	copy(name[:], parts)
+	if id, known := d.known.get(name); known {
+		return id, nil
+	}
+	var id int64
+	found, err := d.w.first(ctx, d.find, texts(parts), &id)
+	if err == nil && !found {
+		_, err = d.w.first(ctx, d.insert+" RETURNING id", texts(parts), &id)
+	}
+	if err == nil {
+		d.known.put(name, id)
+	}
+	return id, err
+}

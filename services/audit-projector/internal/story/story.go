@@ -1,0 +1,257 @@
+// Package story is Lockbox in memory, for tests: it decides commands and evaluates intents by the product's own rules,
+// with a clock that stands still, and keeps the events as the stream would. The same story told twice is the same, byte
+// for byte. No program uses it.
+package story
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/catalogue"
+	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/policy"
+	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/pkg/tenant"
+	"github.com/openlockbox/lockbox/pkg/ticket"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"google.golang.org/protobuf/proto"
+)
+
+// Story is a stream of events and what it comes to.
+type Story struct {
+	Now     time.Time
+	Terms   request.Terms
+	Entries []journal.Entry
+
+	catalogue     *catalogue.Catalogue
+	system        *lockboxv1.Actor
+	tenants       map[string]tenant.State
+	subscriptions map[bus.Aggregate]tenant.Subscription
+	tickets       map[bus.Aggregate]ticket.State
+	requests      map[bus.Aggregate]request.State
+	ids           uint64
+}
+
+// New begins a story.
+func New(now time.Time) *Story {
+	return &Story{
+		Now: now, Terms: request.DefaultTerms(), catalogue: catalogue.Default(),
+		system:  &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: "lockbox-orchestrator"},
+		tenants: map[string]tenant.State{}, subscriptions: map[bus.Aggregate]tenant.Subscription{},
+		tickets: map[bus.Aggregate]ticket.State{}, requests: map[bus.Aggregate]request.State{},
+	}
+}
+
+// ID makes an id: a UUIDv7 of the story's time, the next one each time.
+func (s *Story) ID() string {
+	s.ids++
+	var id uuid.UUID
+	sum := sha256.Sum256(binary.BigEndian.AppendUint64(nil, s.ids))
+	copy(id[6:], sum[:])
+	milliseconds := uint64(s.Now.UnixMilli()) // #nosec G115 -- after 1970
+	for i := range 6 {
+		id[i] = byte(milliseconds >> (40 - 8*i)) // #nosec G115 -- one byte of it
+	}
+	id[6], id[8] = id[6]&0x0f|0x70, id[8]&0x3f|0x80
+	return id.String()
+}
+
+// Command decides a command of somebody and tells what became true. It panics if the command is refused.
+func (s *Story) Command(by *lockboxv1.Actor, c *lockboxv1.Command) {
+	if err := s.Try(by, c); err != nil {
+		panic(fmt.Sprintf("story: %s by %s: %v", bus.Verb(c), by.GetPerson().GetSubject(), err))
+	}
+}
+
+// Try is Command for commands that may be refused.
+func (s *Story) Try(by *lockboxv1.Actor, c *lockboxv1.Command) error {
+	c = proto.CloneOf(c)
+	c.Id = s.ID()
+	about := bus.Aggregate{Tenant: c.GetTenant(), ID: c.GetAggregateId()}
+	command := event.Command{Command: c, By: by}
+	t := s.tenants[about.Tenant]
+	var events []*lockboxv1.Event
+	var err error
+	switch c.GetAction().(type) {
+	case *lockboxv1.Command_OpenTicket, *lockboxv1.Command_AssignTicket, *lockboxv1.Command_CommentTicket:
+		about.Kind = bus.KindTicket
+		events, err = ticket.Decide(s.tickets[about], t, command, s.Now)
+	case *lockboxv1.Command_Withdraw, *lockboxv1.Command_Release, *lockboxv1.Command_InternalApprove, *lockboxv1.Command_InternalRefuse,
+		*lockboxv1.Command_Answer, *lockboxv1.Command_Approve, *lockboxv1.Command_Deny, *lockboxv1.Command_Revoke, *lockboxv1.Command_Ask:
+		about.Kind = bus.KindRequest
+		r := s.requests[about]
+		events, err = request.Decide(r, command, s.world(r), s.Now)
+	default:
+		if about.ID != "" {
+			about.Kind = bus.KindSubscription
+			events, err = tenant.DecideSubscription(t, s.subscriptions[about], command, s.Now)
+			break
+		}
+		about.Kind, about.ID = bus.KindTenant, about.Tenant
+		events, err = tenant.Decide(t, command, s.Now)
+	}
+	if err != nil {
+		return err
+	}
+	s.tell(events...)
+	if about.Kind == bus.KindRequest {
+		s.Owed(about.Tenant, about.ID)
+	}
+	return nil
+}
+
+// Submit evaluates an intent of somebody, with a new id, and does what is owed after it. It returns the request's id, and
+// panics if the intent is refused before there is a request.
+func (s *Story) Submit(by *lockboxv1.Actor, intent *lockboxv1.AccessIntent) string {
+	intent = proto.CloneOf(intent)
+	intent.Id = s.ID()
+	about := bus.Aggregate{Tenant: intent.GetTenant(), Kind: bus.KindRequest, ID: intent.GetId()}
+	submitted, err := request.Submit(s.requests[about], request.Submission{Intent: intent, Tool: "console", Sequence: s.ids, By: by}, s.Terms, s.Now)
+	if err != nil {
+		panic(fmt.Sprintf("story: intent of %s: %v", by.GetPerson().GetSubject(), err))
+	}
+	s.tell(submitted...)
+	r := s.requests[about]
+	w := s.world(r)
+	facts := policy.Facts{Intent: r.Intent, By: by, Tenant: w.Tenant, Subscription: w.Subscription}
+	if id := intent.GetTicketId(); id != "" {
+		t := s.tickets[bus.Aggregate{Tenant: about.Tenant, Kind: bus.KindTicket, ID: id}]
+		facts.Ticket = &t
+	}
+	evaluator := &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: "jit-evaluator"}
+	evaluated, err := request.RecordEvaluation(r, policy.Evaluate(facts, s.catalogue, s.Terms, s.Now), evaluator, s.Now)
+	if err != nil {
+		panic(fmt.Sprintf("story: evaluation: %v", err))
+	}
+	s.tell(evaluated...)
+	s.Owed(about.Tenant, about.ID)
+	return about.ID
+}
+
+// Owed does all that is owed to a request now.
+func (s *Story) Owed(tenantID, id string) {
+	about := bus.Aggregate{Tenant: tenantID, Kind: bus.KindRequest, ID: id}
+	for {
+		r := s.requests[about]
+		duties := request.Owed(r, s.Now)
+		if len(duties) == 0 {
+			return
+		}
+		for _, duty := range duties {
+			events, err := request.Perform(r, duty, s.world(r), s.Terms, s.system, s.ID(), s.Now)
+			if err != nil || len(events) == 0 {
+				panic(fmt.Sprintf("story: duty %d: %d events, %v", duty, len(events), err))
+			}
+			s.tell(events...)
+		}
+	}
+}
+
+// Mail tells that a mail about a request was sent.
+func (s *Story) Mail(tenantID, requestID, recipient string) {
+	id := s.ID()
+	s.tell(&lockboxv1.Event{
+		Tenant: tenantID, Kind: bus.KindDelivery, AggregateId: requestID, ReportKey: id, CorrelationId: requestID,
+		Actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: "notifier"},
+		Fact: &lockboxv1.Event_NotificationSent{NotificationSent: &lockboxv1.NotificationSent{Notification: &lockboxv1.Notification{
+			Id: id, Template: "approval-requested", Recipient: recipient, Language: "en", MessageId: "<" + id + "@lockbox.example>",
+		}}},
+	})
+}
+
+// Request is a request as it is now.
+func (s *Story) Request(tenantID, id string) request.State {
+	return s.requests[bus.Aggregate{Tenant: tenantID, Kind: bus.KindRequest, ID: id}]
+}
+
+func (s *Story) world(r request.State) request.World {
+	w := request.World{Tenant: s.tenants[r.Intent.GetTenant()]}
+	if id := r.Intent.GetSubscriptionId(); id != "" {
+		sub := s.subscriptions[bus.Aggregate{Tenant: r.Intent.GetTenant(), Kind: bus.KindSubscription, ID: id}]
+		w.Subscription = &sub
+	}
+	return w
+}
+
+// tell stores events and folds them. It panics at an event that the product would not accept.
+func (s *Story) tell(events ...*lockboxv1.Event) {
+	for _, e := range events {
+		e.Id = s.ID()
+		if e.GetTime() == nil {
+			e.Time = timestamp(s.Now)
+		}
+		s.Write(e)
+		seq, about := uint64(len(s.Entries)), bus.AggregateOf(e)
+		var fault *event.Fault
+		switch about.Kind {
+		case bus.KindRequest:
+			r := request.Evolve(s.requests[about], seq, e)
+			s.requests[about], fault = r, r.Fault
+		case bus.KindTenant:
+			t := tenant.Evolve(s.tenants[about.Tenant], seq, e)
+			s.tenants[about.Tenant], fault = t, t.Fault
+		case bus.KindSubscription:
+			t := tenant.EvolveSubscription(s.subscriptions[about], seq, e)
+			s.subscriptions[about], fault = t, t.Fault
+		case bus.KindTicket:
+			t := ticket.Evolve(s.tickets[about], seq, e)
+			s.tickets[about], fault = t, t.Fault
+		}
+		if fault != nil {
+			panic(fmt.Sprintf("story: %s: %s", bus.TypeOf(e), fault.Rule))
+		}
+	}
+}
+
+// Write stores an event as it is, whether it can be true or not.
+func (s *Story) Write(e *lockboxv1.Event) {
+	subject, err := bus.EventSubject(e)
+	if err != nil {
+		panic(fmt.Sprintf("story: %v", err))
+	}
+	data, err := proto.Marshal(e)
+	if err != nil {
+		panic(fmt.Sprintf("story: %v", err))
+	}
+	s.Entries = append(s.Entries, journal.Entry{Seq: uint64(len(s.Entries)) + 1, Stored: s.Now, Subject: subject, Data: data, Event: e})
+}
+
+// Stream serves entries as the journal does.
+type Stream struct {
+	Entries []journal.Entry
+	// More are given to a follower when it has read Entries; closing it changes nothing.
+	More chan journal.Entry
+	// Failure ends every reading after the last entry.
+	Failure error
+}
+
+// Replay reads from a sequence on. With Follow it goes on with More until ctx ends.
+func (s *Stream) Replay(ctx context.Context, r journal.Replay, handle func(journal.Entry) error) error {
+	for i := max(r.From, 1) - 1; i < uint64(len(s.Entries)); i++ {
+		e := s.Entries[i]
+		e.Pending = uint64(len(s.Entries)) - i - 1
+		if err := errors.Join(ctx.Err(), handle(e)); err != nil {
+			return err
+		}
+	}
+	if s.Failure != nil || !r.Follow {
+		return s.Failure
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case e := <-s.More:
+			if err := handle(e); err != nil {
+				return err
+			}
+		}
+	}
+}

@@ -1,0 +1,64 @@
+// Package view turns folded states and events into what people are shown. It knows nothing of who is looking, except
+// that a provider's people are shown less. It is pure.
+package view
+
+import (
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/activity"
+	"github.com/openlockbox/lockbox/pkg/request"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/audit-projector/internal/projection"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+// Request is a request at now. One that is past its deadline is shown as what it has become, though nobody has recorded
+// that yet. The customer may be nil.
+func Request(s request.State, c *projection.Customer, now time.Time) *lockboxv1.RequestView {
+	v := &lockboxv1.RequestView{
+		RequestId: s.ID, Tenant: s.Tenant, Status: s.Status, Version: s.Version, Intent: s.Intent, Requester: s.Requester,
+		CreatedAt: stamp(s.RequestedAt), Evaluation: s.Evaluation, Lockbox: s.Notified, InternalDecisions: s.InternalDecisions,
+		CustomerDecisions: s.CustomerDecisions, Questions: s.Questions, Grant: s.Grant, EndedAt: stamp(s.EndedAt), EndReason: s.EndReason,
+		ServiceName: s.Evaluation.GetFacts().GetServiceName(), ScenarioName: s.Evaluation.GetFacts().GetScenarioName(),
+		TenantName: s.Notified.GetTenantName(), SubscriptionName: s.Notified.GetSubscriptionName(),
+	}
+	if c != nil {
+		v.TenantName = c.Tenant.Name
+		if sub := c.Subscriptions[s.Intent.GetSubscriptionId()]; sub.Exists() {
+			v.SubscriptionName = sub.Name
+		}
+	}
+	if s.Fault != nil {
+		v.Fault = s.Fault.Rule
+		return v
+	}
+	if due := projection.Deadline(s); due != nil && !now.Before(due.AsTime()) {
+		v.Status, v.EndedAt, v.EndReason = projection.Overdue(s.Status), due, "the time was over; this has not been recorded yet"
+	}
+	return v
+}
+
+// Timeline is what happened, in the order of the stream.
+func Timeline(events []projection.Event) []*lockboxv1.TimelineEntry {
+	entries := make([]*lockboxv1.TimelineEntry, len(events))
+	for i, e := range events {
+		entries[i] = activity.Entry(e.Sequence, e.Event)
+	}
+	return entries
+}
+
+// Activity is an event in the activity log.
+func Activity(e projection.Event) *lockboxv1.Activity {
+	concern := activity.Concerned(e.Event)
+	return &lockboxv1.Activity{
+		Entry: activity.Entry(e.Sequence, e.Event), Tenant: e.Event.GetTenant(), Kind: e.Event.GetKind(), AggregateId: e.Event.GetAggregateId(),
+		RequestId: concern.RequestID, SubscriptionId: concern.SubscriptionID, ResourceIds: concern.ResourceIDs, Event: e.Event,
+	}
+}
+
+func stamp(t time.Time) *timestamppb.Timestamp {
+	if t.IsZero() {
+		return nil
+	}
+	return timestamppb.New(t)
+}

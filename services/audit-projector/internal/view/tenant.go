@@ -1,0 +1,87 @@
+package view
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/tenant"
+	"github.com/openlockbox/lockbox/pkg/ticket"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/audit-projector/internal/projection"
+)
+
+// Tenant is a tenant at now with everything that belongs to it.
+func Tenant(c *projection.Customer, now time.Time) *lockboxv1.TenantView {
+	v := bare(c)
+	v.Settings, v.Previews = c.Tenant.Settings, c.Tenant.Previews()
+	v.Assignments = assignments(c.Tenant.Roles, nil, now)
+	for _, id := range slices.Sorted(maps.Keys(c.Subscriptions)) {
+		v.Subscriptions = append(v.Subscriptions, subscription(c.Subscriptions[id], nil, now))
+	}
+	return v
+}
+
+// OwnTenant is a tenant at now as somebody sees it who has to do with some of its subscriptions, or who may activate a
+// role: these subscriptions, and otherwise their own assignments only. Nil: it has nothing to do with them.
+func OwnTenant(c *projection.Customer, p *lockboxv1.Person, subscriptions []string, now time.Time) *lockboxv1.TenantView {
+	v := bare(c)
+	v.Assignments = assignments(c.Tenant.Roles, p, now)
+	for _, id := range slices.Sorted(maps.Keys(c.Subscriptions)) {
+		if slices.Contains(subscriptions, id) {
+			v.Subscriptions = append(v.Subscriptions, subscription(c.Subscriptions[id], nil, now))
+		} else if own := subscription(c.Subscriptions[id], p, now); len(own.GetAssignments()) > 0 {
+			v.Subscriptions = append(v.Subscriptions, own)
+		}
+	}
+	if len(v.GetAssignments()) == 0 && len(v.GetSubscriptions()) == 0 {
+		return nil
+	}
+	return v
+}
+
+func bare(c *projection.Customer) *lockboxv1.TenantView {
+	t := c.Tenant
+	return &lockboxv1.TenantView{
+		Tenant: t.ID, DisplayName: t.Name, Plan: t.Plan, LockboxEnabled: t.Enabled, Issuer: t.Issuer.GetUrl(), Version: t.Version,
+	}
+}
+
+func subscription(s tenant.Subscription, of *lockboxv1.Person, now time.Time) *lockboxv1.SubscriptionView {
+	return &lockboxv1.SubscriptionView{
+		SubscriptionId: s.ID, DisplayName: s.Name, Version: s.Version, Assignments: assignments(s.Roles, of, now),
+	}
+}
+
+// assignments lists all assignments, or one person's.
+func assignments(roles tenant.Roles, of *lockboxv1.Person, now time.Time) []*lockboxv1.AssignmentView {
+	var list []*lockboxv1.AssignmentView
+	for _, a := range roles.All() {
+		if of != nil && !tenant.SamePerson(a.GetPerson(), of) {
+			continue
+		}
+		reason := a.Inactive(now)
+		v := &lockboxv1.AssignmentView{Assignment: a.RoleAssignment, Active: reason == "", Reason: reason}
+		if v.GetActive() {
+			v.ActiveUntil = stamp(a.ActiveUntil())
+		}
+		list = append(list, v)
+	}
+	return list
+}
+
+// Approvers is who would be asked at now (R23). No subscription: for a tenant-scoped request.
+func Approvers(c *projection.Customer, s *tenant.Subscription, now time.Time) *lockboxv1.ApproversPreview {
+	a := tenant.Resolve(c.Tenant, s, nil, now)
+	return &lockboxv1.ApproversPreview{
+		Basis: a.Basis, Approvers: a.People, Excluded: a.Excluded, RequiredApprovals: uint32(max(0, a.Required)), // #nosec G115 -- at most ten
+	}
+}
+
+// Ticket is a ticket without its history.
+func Ticket(s ticket.State) *lockboxv1.TicketView {
+	return &lockboxv1.TicketView{
+		TicketId: s.ID, Tenant: s.Tenant, Title: s.Title, Description: s.Description, SubscriptionId: s.SubscriptionID,
+		Engineer: s.Engineer, Team: s.Team, OpenedAt: stamp(s.OpenedAt), OpenedBy: s.OpenedBy, Version: s.Version,
+	}
+}

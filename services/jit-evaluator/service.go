@@ -1,0 +1,191 @@
+// Package evaluator turns intents into evaluated requests. It reads INTENTS and what an evaluation rests on, and writes
+// AccessRequested and AccessEvaluated, nothing else.
+package evaluator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/catalogue"
+	"github.com/openlockbox/lockbox/pkg/fold"
+	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/policy"
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/pkg/service"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"go.uber.org/zap"
+	"google.golang.org/protobuf/proto"
+)
+
+// Name is the service's name on the bus, in events and in metrics.
+const Name = "jit-evaluator"
+
+// Config is what the service needs to know besides how to reach the bus.
+type Config struct {
+	// Terms are the provider's times.
+	Terms request.Terms `yaml:"terms"`
+}
+
+// Run evaluates intents until ctx ends or something happens that must not be passed over.
+func Run(ctx context.Context, rt *service.Runtime, c Config) error {
+	e := &evaluator{
+		Runtime: rt, read: fold.Reader{Journal: rt.Journal}, catalogue: catalogue.Default(), terms: c.Terms,
+		actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: Name},
+	}
+	return rt.Journal.FollowIntents(ctx, e.handle)
+}
+
+type evaluator struct {
+	*service.Runtime
+	read      fold.Reader
+	catalogue *catalogue.Catalogue
+	terms     request.Terms
+	actor     *lockboxv1.Actor
+}
+
+// handle works through one stored intent. A refusal sets it aside with its bytes; any other error leaves it to be
+// delivered again.
+func (e *evaluator) handle(ctx context.Context, in journal.Intent) error {
+	if err := e.Clock.Healthy(); err != nil {
+		return err
+	}
+	tool, tenantID, err := bus.ParseIntentSubject(in.Subject)
+	if err != nil {
+		return fmt.Errorf("%s: %w", Name, err)
+	}
+	message := new(lockboxv1.AccessIntent)
+	outcome := &lockboxv1.IntentOutcome{Tenant: tenantID}
+	err = input.Decode(in.Data, message)
+	if err == nil {
+		outcome.IntentId = message.GetId()
+		err = e.evaluate(ctx, tenantID, request.Submission{Intent: message, Tool: tool, Sequence: in.Seq}, in.Stored, outcome)
+	}
+	if r, refused := refusal.As(err); refused && r.GetCode() != lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE {
+		outcome.Refusal = r
+		if err := e.SetAside(ctx, in.Subject, in.Seq, in.Data, r); err != nil {
+			return err
+		}
+	} else if err != nil {
+		return err
+	}
+	e.tell(tool, outcome)
+	return nil
+}
+
+// evaluate carries one intent as far as it goes, from wherever an earlier attempt left it.
+func (e *evaluator) evaluate(ctx context.Context, tenantID string, sub request.Submission, stored time.Time, outcome *lockboxv1.IntentOutcome) error {
+	in := sub.Intent
+	if in.GetTenant() != tenantID {
+		return refusal.Invalid("tenant", "I9", "the intent names another tenant than its subject")
+	}
+	if err := request.CheckIntent(in, e.terms); err != nil {
+		return err
+	}
+	// As of the moment the bus stored it: an engineer does not lose an intent because the evaluator was down.
+	var err error
+	if sub.By, err = e.Verifier.Verify(in.GetToken(), nil, stored); err != nil {
+		return err
+	}
+	world, err := e.read.World(ctx, tenantID, in.GetSubscriptionId())
+	if err != nil {
+		return err
+	}
+	if !world.Tenant.Exists() {
+		return refusal.NotFound("tenant", "I9", "there is no such tenant")
+	}
+	state, err := e.earlier(ctx, tenantID, in.GetId())
+	if err != nil {
+		return err
+	}
+	submitted, err := request.Submit(state, sub, e.terms, e.Now())
+	if err != nil {
+		return err
+	}
+	outcome.Duplicate = len(submitted) == 0
+	if state, err = e.append(ctx, state, submitted); err != nil {
+		return err
+	}
+	facts, err := e.facts(ctx, state, world)
+	if err != nil {
+		return err
+	}
+	now := e.Now()
+	evaluated, err := request.RecordEvaluation(state, policy.Evaluate(facts, e.catalogue, e.terms, now), e.actor, now)
+	if err != nil {
+		return err
+	}
+	if state, err = e.append(ctx, state, evaluated); err != nil {
+		return err
+	}
+	outcome.Sequence, outcome.Refusal = state.Sequence, state.Evaluation.GetRefusal()
+	if r := outcome.GetRefusal(); r != nil && !outcome.GetDuplicate() {
+		e.Counters.Refused(r)
+	}
+	return nil
+}
+
+func (e *evaluator) facts(ctx context.Context, s request.State, w request.World) (policy.Facts, error) {
+	f := policy.Facts{Intent: s.Intent, By: s.Requester, Tenant: w.Tenant, Subscription: w.Subscription}
+	if id := s.Intent.GetTicketId(); id != "" {
+		t, err := e.read.Ticket(ctx, s.Tenant, id)
+		if err != nil {
+			return f, err
+		}
+		f.Ticket = &t
+	}
+	return f, nil
+}
+
+// earlier reads the request of that id from an earlier attempt at this intent, and refuses the id if it stands for a
+// request of another tenant. Two such intents at the same instant, through two copies of this service, both pass: they are
+// then two requests, each of its own tenant.
+func (e *evaluator) earlier(ctx context.Context, tenantID, id string) (request.State, error) {
+	tenants, err := e.Journal.TenantsOfRequest(ctx, id)
+	if err != nil {
+		return request.State{}, err
+	}
+	for _, t := range tenants {
+		if t != tenantID {
+			return request.State{}, refusal.Conflict("id", "bad input", "this id was used for another intent")
+		}
+	}
+	if len(tenants) == 0 {
+		return request.State{}, nil // If that was behind, the append finds out, and the intent comes again.
+	}
+	return e.read.Request(ctx, tenantID, id)
+}
+
+// append writes what was decided and folds it.
+func (e *evaluator) append(ctx context.Context, s request.State, events []*lockboxv1.Event) (request.State, error) {
+	for _, ev := range events {
+		seq, err := e.Append(ctx, s.Sequence, ev)
+		if errors.Is(err, journal.ErrConflict) {
+			return s, fmt.Errorf("%s: another copy is at the same intent: %w", Name, err)
+		}
+		if err != nil {
+			return s, err
+		}
+		s = request.Evolve(s, seq, ev)
+	}
+	return s, nil
+}
+
+// tell lets the tool know at once. It is a courtesy: the events are the record.
+func (e *evaluator) tell(tool string, outcome *lockboxv1.IntentOutcome) {
+	subject, err := bus.OutcomeSubject(tool, outcome.GetIntentId())
+	if err != nil {
+		return // What could not be read has no id to answer to.
+	}
+	data, err := proto.Marshal(outcome)
+	if err == nil {
+		err = e.Conn.Publish(subject, data)
+	}
+	if err != nil {
+		e.Log.Warn("outcome not told", zap.String("intent", outcome.GetIntentId()), zap.Error(err))
+	}
+}

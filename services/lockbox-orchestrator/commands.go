@@ -1,0 +1,236 @@
+package orchestrator
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/micro"
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/identity"
+	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/pkg/tenant"
+	"github.com/openlockbox/lockbox/pkg/ticket"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"go.uber.org/zap"
+	"google.golang.org/protobuf/proto"
+)
+
+const (
+	// commandsAtOnce bounds the decisions in flight; what comes on top waits in the subscription.
+	commandsAtOnce = 512
+	// commandTime is how long one decision may take before its caller is told "unavailable".
+	commandTime = 10 * time.Second
+	// attempts is how often a decision is made anew because another was written first.
+	attempts = 8
+)
+
+// serveCommands answers commands until ctx ends. The returned function waits for the last answers.
+func (o *orchestrator) serveCommands(ctx context.Context) (stop func() error, err error) {
+	var running sync.WaitGroup
+	slots := make(chan struct{}, commandsAtOnce)
+	s, err := micro.AddService(o.Conn, micro.Config{Name: Name, Version: "1.0.0", Description: "Decides requests, tenants, roles and tickets"})
+	if err != nil {
+		return nil, err
+	}
+	err = s.AddEndpoint("command", micro.HandlerFunc(func(r micro.Request) {
+		slots <- struct{}{}
+		running.Go(func() {
+			defer func() { <-slots }()
+			ctx, cancel := context.WithTimeout(ctx, commandTime)
+			defer cancel()
+			o.answer(ctx, r)
+		})
+	}), micro.WithEndpointSubject(bus.CommandSubject("*")))
+	return func() error {
+		err := s.Stop()
+		running.Wait()
+		return err
+	}, err
+}
+
+func (o *orchestrator) answer(ctx context.Context, r micro.Request) {
+	c := new(lockboxv1.Command)
+	var reply *lockboxv1.CommandReply
+	err := input.Decode(r.Data(), c)
+	if err != nil {
+		reply = &lockboxv1.CommandReply{Refusal: refusal.Of(err)}
+		if err := o.SetAside(ctx, r.Subject(), 0, r.Data(), reply.GetRefusal()); err != nil {
+			o.Log.Error("dead letter not kept", zap.Error(err))
+		}
+	} else if reply, err = o.command(ctx, r.Subject(), c); err != nil {
+		reply = &lockboxv1.CommandReply{Refusal: refusal.Of(err)}
+		o.Counters.Refused(reply.GetRefusal())
+		o.Log.Info("refused", zap.String("command", c.GetId()), zap.String("verb", bus.Verb(c)), zap.String("tenant", c.GetTenant()), zap.Error(err))
+	}
+	data, err := proto.Marshal(reply)
+	if err == nil {
+		err = r.Respond(data)
+	}
+	if err != nil {
+		o.Log.Warn("no reply", zap.String("command", c.GetId()), zap.Error(err))
+	}
+}
+
+// command decides one command: verify, load, decide, append.
+func (o *orchestrator) command(ctx context.Context, subject string, c *lockboxv1.Command) (*lockboxv1.CommandReply, error) {
+	if err := o.Clock.Healthy(); err != nil {
+		return nil, err
+	}
+	about, err := check(subject, c)
+	if err != nil {
+		return nil, err
+	}
+	t, err := o.read.Tenant(ctx, c.GetTenant())
+	if err != nil {
+		return nil, err
+	}
+	// A token of another tenant is not trusted here, whether this tenant exists or not (I9).
+	by, err := o.Verifier.Verify(c.GetToken(), t.Issuer, o.Now())
+	if err != nil {
+		return nil, err
+	}
+	if creation := c.GetCreateTenant(); creation != nil {
+		if err := identity.CheckTenantIssuer(creation.GetIssuer(), o.Issuers); err != nil {
+			return nil, err
+		}
+	}
+	command := event.Command{Command: c, By: by}
+	for attempt := 1; ; attempt++ {
+		reply, err := o.decide(ctx, about, command, t, attempt > 1)
+		switch {
+		case errors.Is(err, journal.ErrConflict) && attempt < attempts:
+			if t, err = o.read.Tenant(ctx, c.GetTenant()); err != nil {
+				return nil, err
+			}
+		case attempt == 1 && mayBeStale(reply, err):
+			// Decide once more on what the leader has, before somebody hears a no, or that it is so already (R29).
+			return o.decide(ctx, about, command, t, true)
+		default:
+			return reply, err
+		}
+	}
+}
+
+// mayBeStale reports whether an answer that changes nothing could be due to knowing less than the leader.
+func mayBeStale(reply *lockboxv1.CommandReply, err error) bool {
+	if err == nil {
+		return reply.GetEventId() == ""
+	}
+	r, refused := refusal.As(err)
+	return refused && r.GetCode() != lockboxv1.RefusalCode_REFUSAL_CODE_INVALID
+}
+
+// check holds for every command, before anything is read.
+func check(subject string, c *lockboxv1.Command) (bus.Aggregate, error) {
+	about := bus.Aggregate{Tenant: c.GetTenant(), ID: c.GetAggregateId()}
+	if verb := bus.Verb(c); verb == "" || subject != bus.CommandSubject(verb) {
+		return about, refusal.Invalid("action", "bad input", "the action is not the one that the subject names")
+	}
+	for _, err := range []error{
+		input.UUIDv7("id", c.GetId()),
+		input.Tenant("tenant", c.GetTenant()),
+		input.Line("trace_parent", c.GetTraceParent(), 0, 128),
+	} {
+		if err != nil {
+			return about, err
+		}
+	}
+	about.Kind = kind(c)
+	if about.Kind == bus.KindTenant {
+		if c.GetAggregateId() != "" {
+			return about, refusal.Invalid("aggregate_id", "bad input", "a command about the tenant names no other aggregate")
+		}
+		about.ID = c.GetTenant()
+	}
+	if about.Kind == bus.KindRequest {
+		return about, input.UUIDv7("aggregate_id", about.ID)
+	}
+	return about, input.Token("aggregate_id", about.ID)
+}
+
+// kind says what a command is about.
+func kind(c *lockboxv1.Command) string {
+	switch c.GetAction().(type) {
+	case *lockboxv1.Command_CreateTenant, *lockboxv1.Command_ChangeSupportPlan, *lockboxv1.Command_EnableLockbox, *lockboxv1.Command_DisableLockbox,
+		*lockboxv1.Command_SignUpPreview, *lockboxv1.Command_SignOffPreview, *lockboxv1.Command_ChangeSettings:
+		return bus.KindTenant
+	case *lockboxv1.Command_AssignRole, *lockboxv1.Command_RemoveRole, *lockboxv1.Command_ActivateRole, *lockboxv1.Command_DeactivateRole:
+		if c.GetAggregateId() == "" {
+			return bus.KindTenant
+		}
+		return bus.KindSubscription
+	case *lockboxv1.Command_RegisterSubscription:
+		return bus.KindSubscription
+	case *lockboxv1.Command_OpenTicket, *lockboxv1.Command_AssignTicket, *lockboxv1.Command_CommentTicket:
+		return bus.KindTicket
+	}
+	return bus.KindRequest
+}
+
+// decide makes one attempt. With confirm, the aggregate is read at the leader.
+func (o *orchestrator) decide(ctx context.Context, about bus.Aggregate, c event.Command, t tenant.State, confirm bool) (*lockboxv1.CommandReply, error) {
+	now := o.Now()
+	var history event.History
+	var events []*lockboxv1.Event
+	var err error
+	already := "nothing to do: it is so already"
+	switch about.Kind {
+	case bus.KindTenant:
+		history = t.History
+		events, err = tenant.Decide(t, c, now)
+	case bus.KindSubscription:
+		s, loadErr := o.read.Subscription(ctx, about.Tenant, about.ID)
+		if loadErr != nil {
+			return nil, loadErr
+		}
+		history = s.History
+		events, err = tenant.DecideSubscription(t, s, c, now)
+	case bus.KindTicket:
+		s, loadErr := o.read.Ticket(ctx, about.Tenant, about.ID)
+		if loadErr != nil {
+			return nil, loadErr
+		}
+		history = s.History
+		events, err = ticket.Decide(s, t, c, now)
+	case bus.KindRequest:
+		var s request.State
+		var loadErr error
+		if confirm {
+			s, loadErr = o.read.ConfirmedRequest(ctx, about.Tenant, about.ID)
+		} else {
+			s, loadErr = o.read.RequestAt(ctx, about.Tenant, about.ID, 0)
+		}
+		if loadErr != nil {
+			return nil, loadErr
+		}
+		w := request.World{Tenant: t}
+		if id := s.Intent.GetSubscriptionId(); id != "" {
+			sub, loadErr := o.read.Subscription(ctx, about.Tenant, id)
+			if loadErr != nil {
+				return nil, loadErr
+			}
+			w.Subscription = &sub
+		}
+		history, already = s.History, request.Outcome(s)
+		events, err = request.Decide(s, c, w, now)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if len(events) == 0 {
+		return &lockboxv1.CommandReply{Sequence: history.Sequence, Version: history.Version, Message: already}, nil
+	}
+	e := events[0]
+	e.TraceParent = c.GetTraceParent()
+	sequence, err := o.write(ctx, history.Sequence, e)
+	if err != nil {
+		return nil, err
+	}
+	return &lockboxv1.CommandReply{Sequence: sequence, Version: e.GetVersion(), EventId: e.GetId()}, nil
+}

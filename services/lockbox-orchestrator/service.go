@@ -1,0 +1,58 @@
+// Package orchestrator decides: it turns commands, events and due timers into the next events of requests, tenants,
+// subscriptions and tickets. It holds nothing; each decision loads and folds what it rests on.
+package orchestrator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/openlockbox/lockbox/pkg/fold"
+	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/pkg/service"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+)
+
+// Name is the service's name on the bus, in events and in metrics.
+const Name = "lockbox-orchestrator"
+
+// Config is what the service needs to know besides how to reach the bus.
+type Config struct {
+	// Terms are the provider's times.
+	Terms request.Terms `yaml:"terms"`
+}
+
+// Run answers commands and does what is owed, until ctx ends or something happens that must not be passed over.
+func Run(ctx context.Context, rt *service.Runtime, c Config) error {
+	o := &orchestrator{
+		Runtime: rt, read: fold.NewReader(rt.Journal), terms: c.Terms,
+		actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: Name},
+	}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	commands, err := o.serveCommands(ctx)
+	if err != nil {
+		return fmt.Errorf("%s: %w", Name, err)
+	}
+	parts := []func(context.Context) error{o.followEvents, o.followTimers}
+	ended := make(chan error, len(parts))
+	for _, part := range parts {
+		go func() { ended <- part(ctx) }()
+	}
+	var failed error
+	for range parts {
+		err := <-ended
+		if err != nil && !errors.Is(err, context.Canceled) && failed == nil {
+			failed = fmt.Errorf("%s: %w", Name, err)
+		}
+		stop(err)
+	}
+	return errors.Join(failed, commands())
+}
+
+type orchestrator struct {
+	*service.Runtime
+	read  fold.Reader
+	terms request.Terms
+	actor *lockboxv1.Actor
+}

@@ -1,0 +1,167 @@
+// Package bench measures Lockbox on the machine that it runs on: the bare floor that the disk gives, each stage's own
+// ceiling, the whole workflow beside that floor, and what a long history costs. It runs the real services on an embedded
+// server, in directories that it makes and removes, and is a client like any other.
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Options says what to measure, and where.
+type Options struct {
+	// Dir is where a directory for the stores is made; empty: os.TempDir.
+	Dir string
+	// Quick measures little, to see that everything works.
+	Quick bool
+	// Only names the sections; empty: all.
+	Only []string
+	// Profiles is a directory for CPU profiles of the workflow; empty: none are taken.
+	Profiles string
+	// Progress hears what is being done; its errors are ignored.
+	Progress io.Writer
+}
+
+// scale is how much is measured.
+type scale struct {
+	floor, warmUp, workflow time.Duration
+	// atOnce is how many requests are under way at the same time in each run of the workflow.
+	atOnce []int
+	// stage, mails and history are numbers of requests.
+	stage, mails, history, loads int
+}
+
+func full() scale {
+	return scale{
+		floor: 5 * time.Second, warmUp: 2 * time.Second, workflow: 10 * time.Second, atOnce: []int{1, 16, 64, 256},
+		stage: 5000, mails: 500, history: 100_000, loads: 10_000,
+	}
+}
+
+func quick() scale {
+	s := full()
+	s.floor, s.warmUp, s.workflow = time.Second, 300*time.Millisecond, 2*time.Second
+	s.stage, s.mails, s.history, s.loads = 500, 50, 2000, 500
+	return s
+}
+
+// bench is one run.
+type bench struct {
+	options Options
+	scale   scale
+	dir     string
+	report  *Report
+}
+
+type section struct {
+	name    string
+	measure func(*bench, context.Context) error
+}
+
+// sections in their order. The workflow does not wait for mail, so mail is measured by itself.
+func sections() []section {
+	return []section{
+		{"workflow", (*bench).workflow}, {"stages", (*bench).stages}, {"mail", (*bench).mail}, {"history", (*bench).history},
+	}
+}
+
+// Run measures what o says. It needs a disk: a directory in memory is refused.
+func Run(ctx context.Context, o Options) (*Report, error) {
+	if o.Dir == "" {
+		o.Dir = os.TempDir()
+	}
+	if err := checkDisk(o.Dir); err != nil {
+		return nil, err
+	}
+	if o.Quick {
+		return run(ctx, o, quick())
+	}
+	return run(ctx, o, full())
+}
+
+func run(ctx context.Context, o Options, s scale) (_ *Report, err error) {
+	for _, name := range o.Only {
+		if !slices.ContainsFunc(sections(), func(s section) bool { return s.name == name }) {
+			return nil, fmt.Errorf("there is no section %q: %s", name, sectionNames())
+		}
+	}
+	b := &bench{options: o, scale: s, report: &Report{CPUs: runtime.NumCPU(), Dir: o.Dir, Quick: o.Quick}}
+	if b.report.LoadBefore, err = load(); err != nil {
+		return nil, err
+	}
+	if b.dir, err = os.MkdirTemp(o.Dir, "lockbox-bench-"); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
+	for _, s := range sections() {
+		if len(o.Only) > 0 && !slices.Contains(o.Only, s.name) {
+			continue
+		}
+		if err := s.measure(b, ctx); err != nil {
+			return nil, fmt.Errorf("%s: %w", s.name, err)
+		}
+	}
+	return b.report, nil
+}
+
+func (b *bench) say(format string, args ...any) {
+	if b.options.Progress != nil {
+		_, _ = fmt.Fprintf(b.options.Progress, format+"\n", args...)
+	}
+}
+
+func sectionNames() string {
+	var names []string
+	for _, s := range sections() {
+		names = append(names, s.name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// Main is the program: it reads the command line, measures, and prints the report on out and progress on progress.
+func Main(ctx context.Context, args []string, in io.Reader, out, progress io.Writer) error {
+	if os.Getenv(childVariable) != "" {
+		return child(ctx, in, out)
+	}
+	o := Options{Progress: progress}
+	flags := flag.NewFlagSet("lockbox-bench", flag.ContinueOnError)
+	flags.SetOutput(progress)
+	flags.StringVar(&o.Dir, "dir", "", "`directory` on the disk to measure; default: the system's temporary directory")
+	flags.BoolVar(&o.Quick, "quick", false, "measure little, to see that everything works")
+	only := flags.String("only", "", "`sections` to measure, separated by commas: "+sectionNames())
+	flags.StringVar(&o.Profiles, "profiles", "", "`directory` for CPU profiles of the workflow")
+	format := flags.String("o", "text", "output `format`: text or json")
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return nil
+	case err != nil:
+		return err
+	case flags.NArg() > 0:
+		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	case *format != "text" && *format != "json":
+		return fmt.Errorf("there is no output format %q: text or json", *format)
+	}
+	if *only != "" {
+		o.Only = strings.Split(*only, ",")
+	}
+	report, err := Run(ctx, o)
+	if err != nil {
+		return err
+	}
+	if *format == "json" {
+		encoder := json.NewEncoder(out)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(report)
+	}
+	_, err = io.WriteString(out, report.Text())
+	return err
+}

@@ -1,0 +1,178 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The history is measured by this very program, run again.
+func TestMain(m *testing.M) {
+	if os.Getenv(childVariable) == "" {
+		os.Exit(m.Run())
+	}
+	if err := Main(context.Background(), nil, os.Stdin, os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func TestEverySectionMeasuresSomething(t *testing.T) {
+	tiny := scale{
+		floor: 50 * time.Millisecond, warmUp: 20 * time.Millisecond, workflow: 300 * time.Millisecond, atOnce: []int{1, 4},
+		stage: 20, mails: 2, history: 50, loads: 10,
+	}
+	profiles := t.TempDir()
+	r, err := run(t.Context(), Options{Dir: t.TempDir(), Profiles: profiles}, tiny)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Floor) != len(tiny.atOnce)+1 || r.Floor[0].Writes != 8 || r.Floor[0].Rate <= 0 || r.Floor[0].P50 <= 0 {
+		t.Errorf("floor: %+v", r.Floor)
+	}
+	for i, w := range r.Workflow {
+		if w.AtOnce != tiny.atOnce[i] || w.Rate <= 0 || w.P50 <= 0 || w.P99 < w.P50 || w.CPU <= 0 || w.Stored <= 0 || w.RateToFloor <= 0 {
+			t.Errorf("workflow: %+v", w)
+		}
+	}
+	if len(r.Stages) != 4 || slices.ContainsFunc(r.Stages, func(s Stage) bool { return s.Requests != 20 || s.Rate <= 0 }) {
+		t.Errorf("stages: %+v", r.Stages)
+	}
+	if r.Mail == nil || r.Mail.Requests != 2 || r.Mail.Mails < 2 || r.Mail.Rate <= 0 {
+		t.Errorf("mail: %+v", r.Mail)
+	}
+	// 49 ended with their grant, which is a sixth event.
+	if h := r.History; h == nil || h.Requests != 50 || h.Events < 50*5 || h.Load.P50 <= 0 || h.Recent.P50 <= 0 || h.Replay <= 0 || h.Projection <= 0 || h.Ready <= 0 || h.MemoryReady <= 0 {
+		t.Errorf("history: %+v", h)
+	}
+	if written, err := os.ReadDir(profiles); err != nil || len(written) != len(tiny.atOnce) {
+		t.Errorf("profiles: %v, %v", written, err)
+	}
+}
+
+func TestMainRefusesWhatItDoesNotKnow(t *testing.T) {
+	for _, args := range [][]string{
+		{"--only", "floors"}, {"-o", "yaml"}, {"everything"}, {"--fast"}, {"--dir", t.TempDir() + "/missing"},
+	} {
+		var out bytes.Buffer
+		if err := Main(t.Context(), args, nil, &out, &bytes.Buffer{}); err == nil || out.Len() > 0 {
+			t.Errorf("%v: error %v, output %q", args, err, &out)
+		}
+	}
+}
+
+func TestPercentileIsTheNearestRank(t *testing.T) {
+	var hundred []time.Duration
+	for i := range 100 {
+		hundred = append(hundred, time.Duration(i+1))
+	}
+	for _, c := range []struct {
+		sorted []time.Duration
+		p      float64
+		want   time.Duration
+	}{
+		{nil, 50, 0}, {hundred[:1], 99, 1}, {hundred, 50, 50}, {hundred, 99, 99}, {hundred, 100, 100}, {hundred, 0, 1}, {hundred[:3], 50, 2},
+	} {
+		if got := percentile(c.sorted, c.p); got != c.want {
+			t.Errorf("percentile %v of %d values is %v, not %v", c.p, len(c.sorted), got, c.want)
+		}
+	}
+}
+
+func TestARunStandsBesideTheFloorsNextToIt(t *testing.T) {
+	w := Workflow{Rate: 300, Latency: Latency{P50: 6}}
+	w.compare(Floor{Rate: 100, Latency: Latency{P50: 1}}, Floor{Rate: 200, Latency: Latency{P50: 3}})
+	if w.RateToFloor != 2 || w.P50ToFloor != 3 {
+		t.Errorf("%+v", w)
+	}
+}
+
+func TestAims(t *testing.T) {
+	r := Report{
+		Workflow: []Workflow{{AtOnce: 1, P50ToFloor: 3.1}, {AtOnce: 16}, {AtOnce: 64, RateToFloor: 1.5}, {AtOnce: 256, RateToFloor: 1.9}},
+		History:  &History{Child: Child{Load: Latency{P50: 0.2}, Replay: 150_000, Ready: 900, MemoryLoaded: 501 * mib}},
+	}
+	var met []bool
+	for _, a := range r.Aims() {
+		met = append(met, a.Met())
+	}
+	if want := []bool{false, true, false, true, true, true, false}; !slices.Equal(met, want) {
+		t.Errorf("met %v, want %v", met, want)
+	}
+	if aims := (&Report{}).Aims(); len(aims) != 0 {
+		t.Errorf("nothing was measured, and yet: %v", aims)
+	}
+}
+
+func TestTheReportAlignsItsTables(t *testing.T) {
+	got := table([][]string{{"", "× floor", "ms"}, {"one", "1.00", "10"}, {"fifteen", "15.00", "1"}})
+	want := "            × floor   ms\n  one          1.00   10\n  fifteen     15.00    1\n"
+	if got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
+func TestTheReportIsAlsoJSON(t *testing.T) {
+	r := Report{CPUs: 2, Floor: []Floor{{When: "before", Writes: 8, Rate: 700, Latency: Latency{P50: 1.2, P99: 3}}}}
+	data, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []string{`"requests_per_s":700`, `"p50_ms":1.2`, `"when":"before"`} {
+		if !strings.Contains(string(data), part) {
+			t.Errorf("no %s in %s", part, data)
+		}
+	}
+	if text := r.Text(); !strings.Contains(text, "8 durable writes") || strings.Contains(text, "Aims") {
+		t.Errorf("text:\n%s", text)
+	}
+}
+
+func TestFieldsOfTheKernel(t *testing.T) {
+	const status = "Name:\tbench\nVmHWM:\t  2048 kB\nVmRSS:\t  1024 kB\n"
+	if got, err := field(status, "VmRSS"); err != nil || got != 1024 {
+		t.Errorf("VmRSS is %d, %v", got, err)
+	}
+	if _, err := field(status, "VmSwap"); err == nil {
+		t.Error("there is no VmSwap")
+	}
+}
+
+func TestDirSizeCountsFiles(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"a", "b"} {
+		if err := os.MkdirAll(dir+"/"+name, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(dir+"/"+name+"/file", make([]byte, 1000), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := dirSize(dir); err != nil || got != 2000 {
+		t.Errorf("%d bytes, %v", got, err)
+	}
+}
+
+func TestEachAtOnceStopsAtTheFirstFailure(t *testing.T) {
+	broken := fmt.Errorf("broken")
+	done := 0
+	err := eachAtOnce(t.Context(), 1, []int{1, 2, 3, 4}, func(_ context.Context, i int) error {
+		if i == 2 {
+			return broken
+		}
+		done++
+		return nil
+	})
+	if err != broken || done != 1 { //nolint:errorlint // the very error is meant
+		t.Errorf("%v after %d", err, done)
+	}
+	if err := eachAtOnce(t.Context(), 8, []int{1, 2}, func(context.Context, int) error { return nil }); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,156 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/fold"
+	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/pkg/tenant"
+	"github.com/openlockbox/lockbox/pkg/ticket"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
+)
+
+// child starts everything on a store that is there, measures, and writes what it found.
+func child(ctx context.Context, in io.Reader, out io.Writer) error {
+	var t task
+	if err := json.NewDecoder(in).Decode(&t); err != nil {
+		return err
+	}
+	s, err := openSite(t.Dir)
+	if err != nil {
+		return err
+	}
+	stack.LimitMemory() // as `lockbox up` does
+	var f findings
+	begun := time.Now()
+	return s.with(ctx, nil, func(running *stack.Stack) error {
+		if err := s.answered(ctx, running); err != nil {
+			return err
+		}
+		f.Ready = millis(time.Since(begun))
+		if err := rest(ctx); err != nil {
+			return err
+		}
+		if err := f.measure(ctx, running, t); err != nil {
+			return err
+		}
+		return json.NewEncoder(out).Encode(f)
+	})
+}
+
+func (f *findings) measure(ctx context.Context, running *stack.Stack, t task) error {
+	p, err := connect(ctx, running, bus.Compliance)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	if f.MemoryReady, err = memory(); err != nil {
+		return err
+	}
+	if f.Recent, err = loads(ctx, p.Journal, t.Recent); err != nil {
+		return err
+	}
+	if f.Load, err = loads(ctx, p.Journal, t.Anywhere); err != nil {
+		return err
+	}
+	if f.MemoryLoaded, err = memory(); err != nil {
+		return err
+	}
+	begun := time.Now()
+	if f.Events, err = replay(ctx, p.Journal); err != nil {
+		return err
+	}
+	f.Replay = perSecond(f.Events, time.Since(begun))
+	f.MemoryReplay, err = memory()
+	return err
+}
+
+const (
+	restWatch = 250 * time.Millisecond
+	restShare = 10 // percent of one processor
+)
+
+// rest waits until this process has nothing left to do of what its start brought with it, for patience at most.
+func rest(ctx context.Context) error {
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		before, err := cpuTime()
+		if err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(restWatch):
+		}
+		after, err := cpuTime()
+		if err != nil || after-before < restWatch*restShare/100 {
+			return err
+		}
+	}
+	return nil
+}
+
+// loads reads and folds one request after the other.
+func loads(ctx context.Context, j *journal.Journal, ids []string) (Latency, error) {
+	read := fold.Reader{Journal: j}
+	took := make([]time.Duration, len(ids))
+	for i, id := range ids {
+		begun := time.Now()
+		state, err := read.Request(ctx, customer, id)
+		if err != nil {
+			return Latency{}, err
+		}
+		took[i] = time.Since(begun)
+		if state.Fault != nil || state.Grant == nil {
+			return Latency{}, fmt.Errorf("request %s is not as it was written: %s", id, request.Outcome(state))
+		}
+	}
+	return latency(took), nil
+}
+
+// replay folds every event there is, and returns how many there are.
+func replay(ctx context.Context, j *journal.Journal) (int, error) {
+	f := folded{map[string]request.State{}, map[bus.Aggregate]tenant.State{}, map[bus.Aggregate]tenant.Subscription{}, map[bus.Aggregate]ticket.State{}}
+	events := 0
+	err := j.Replay(ctx, journal.Replay{}, func(e journal.Entry) error {
+		events++
+		return f.add(e)
+	})
+	return events, err
+}
+
+// folded are the states of everything that is alive.
+type folded struct {
+	requests      map[string]request.State
+	tenants       map[bus.Aggregate]tenant.State
+	subscriptions map[bus.Aggregate]tenant.Subscription
+	tickets       map[bus.Aggregate]ticket.State
+}
+
+func (f *folded) add(e journal.Entry) error {
+	a := bus.AggregateOf(e.Event)
+	switch a.Kind {
+	case bus.KindRequest:
+		s := request.Evolve(f.requests[a.ID], e.Seq, e.Event)
+		if s.Fault != nil {
+			return fmt.Errorf("%s: %s", a, s.Fault.Rule)
+		}
+		f.requests[a.ID] = s
+		if request.Ended(s.Status) {
+			delete(f.requests, a.ID)
+		}
+	case bus.KindTenant:
+		f.tenants[a] = tenant.Evolve(f.tenants[a], e.Seq, e.Event)
+	case bus.KindSubscription:
+		f.subscriptions[a] = tenant.EvolveSubscription(f.subscriptions[a], e.Seq, e.Event)
+	case bus.KindTicket:
+		f.tickets[a] = ticket.Evolve(f.tickets[a], e.Seq, e.Event)
+	}
+	return nil
+}

@@ -1,0 +1,214 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
+	"google.golang.org/protobuf/proto"
+)
+
+// patience is how long any one step may take before the measurement is given up.
+const patience = 30 * time.Second
+
+// The events that a client waits for.
+var (
+	customerNotified = bus.TypeOf(&lockboxv1.Event{Fact: &lockboxv1.Event_CustomerNotified{}})
+	accessGranted    = bus.TypeOf(&lockboxv1.Event{Fact: &lockboxv1.Event_AccessGranted{}})
+)
+
+// client is everybody outside: the engineering tool, the approver, and somebody who watches the stream for both.
+type client struct {
+	peers              peers
+	requester, decider string // tokens
+	watching           jetstream.ConsumeContext
+
+	mu      sync.Mutex
+	waiting map[string]*awaited
+}
+
+// awaited is a request whose events somebody waits for.
+type awaited struct{ notified, granted chan struct{} }
+
+func newClient(ctx context.Context, s *site, running *stack.Stack) (_ *client, err error) {
+	c := &client{waiting: map[string]*awaited{}}
+	if c.requester, err = s.issuer.Token(engineer, time.Now()); err != nil {
+		return nil, err
+	}
+	if c.decider, err = s.issuer.Token(approver, time.Now()); err != nil {
+		return nil, err
+	}
+	if c.peers, err = connectAll(ctx, running, bus.Tool(tool), bus.Client, bus.Compliance); err != nil {
+		return nil, err
+	}
+	if err := c.watch(ctx); err != nil {
+		c.peers.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// watch learns from now on of the two types, by one ordered consumer without their bytes.
+func (c *client) watch(ctx context.Context) error {
+	config := jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverNewPolicy, HeadersOnly: true}
+	for _, typ := range []string{customerNotified, accessGranted} {
+		filter, err := bus.ReplayFilter("", bus.KindRequest, "", typ)
+		if err != nil {
+			return err
+		}
+		config.FilterSubjects = append(config.FilterSubjects, filter)
+	}
+	consumer, err := c.peers[bus.Compliance].js.OrderedConsumer(ctx, bus.StreamEvents, config)
+	if err != nil {
+		return err
+	}
+	c.watching, err = consumer.Consume(c.seen, jetstream.PullMaxMessages(4096))
+	return err
+}
+
+func (c *client) seen(m jetstream.Msg) {
+	at, err := bus.ParseEventSubject(m.Subject())
+	if err != nil {
+		return // Whoever waits for it will say so.
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	one, known := c.waiting[at.ID]
+	switch {
+	case !known:
+	case at.Type == customerNotified:
+		close(one.notified)
+	case at.Type == accessGranted:
+		close(one.granted)
+		delete(c.waiting, at.ID)
+	}
+}
+
+func (c *client) expect(id string) *awaited {
+	one := &awaited{make(chan struct{}), make(chan struct{})}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waiting[id] = one
+	return one
+}
+
+// Close ends everything.
+func (c *client) Close() {
+	c.watching.Stop()
+	<-c.watching.Closed()
+	c.peers.Close()
+}
+
+// submit publishes an intent, and returns when it is on disk.
+func (c *client) submit(ctx context.Context, id string) error {
+	_, err := c.peers[bus.Tool(tool)].SubmitIntent(ctx, tool, newIntent(id, c.requester))
+	return err
+}
+
+// approve returns when the approval is on disk.
+func (c *client) approve(ctx context.Context, id string) error {
+	commandID, err := newID()
+	if err != nil {
+		return err
+	}
+	command := newApproval(commandID, id, c.decider)
+	data, err := proto.Marshal(command)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	answer, err := c.peers[bus.Client].RequestWithContext(ctx, bus.CommandSubject(bus.Verb(command)), data)
+	if err != nil {
+		return fmt.Errorf("approve %s: %w", id, err)
+	}
+	reply := new(lockboxv1.CommandReply)
+	if err := proto.Unmarshal(answer.Data, reply); err != nil {
+		return fmt.Errorf("approve %s: %w", id, err)
+	}
+	if r := reply.GetRefusal(); r != nil {
+		return fmt.Errorf("approve %s: %w", id, &refusal.Error{Refusal: r})
+	}
+	return nil
+}
+
+// answered waits until queries are answered, which is when the projection holds everything that was there at the start.
+func (s *site) answered(ctx context.Context, running *stack.Stack) error {
+	token, err := s.issuer.Token(administrator, time.Now())
+	if err != nil {
+		return err
+	}
+	query := &lockboxv1.Query{Tenant: customer, Token: token, Ask: &lockboxv1.Query_ListTickets{ListTickets: &lockboxv1.ListTickets{}}}
+	data, err := proto.Marshal(query)
+	if err != nil {
+		return err
+	}
+	nc, err := running.Connect(bus.Client)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	for {
+		answer, err := nc.RequestWithContext(ctx, bus.QuerySubject(bus.QueryName(query)), data)
+		if errors.Is(err, nats.ErrNoResponders) {
+			time.Sleep(pollEvery)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		reply := new(lockboxv1.QueryReply)
+		if err := proto.Unmarshal(answer.Data, reply); err != nil {
+			return err
+		}
+		if r := reply.GetRefusal(); r != nil {
+			return &refusal.Error{Refusal: r}
+		}
+		return nil
+	}
+}
+
+var errLost = errors.New("the request does not go on")
+
+// carry takes a request through the whole workflow: submitted, put to the customer, approved, access granted.
+func (c *client) carry(ctx context.Context) error {
+	id, err := newID()
+	if err != nil {
+		return err
+	}
+	stored := c.expect(id)
+	if err := c.submit(ctx, id); err != nil {
+		return err
+	}
+	if err := await(ctx, stored.notified); err != nil {
+		return fmt.Errorf("%s, %s: %w", id, customerNotified, err)
+	}
+	if err := c.approve(ctx, id); err != nil {
+		return err
+	}
+	if err := await(ctx, stored.granted); err != nil {
+		return fmt.Errorf("%s, %s: %w", id, accessGranted, err)
+	}
+	return nil
+}
+
+func await(ctx context.Context, stored <-chan struct{}) error {
+	enough := time.NewTimer(patience)
+	defer enough.Stop()
+	select {
+	case <-stored:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-enough.C:
+		return errLost
+	}
+}

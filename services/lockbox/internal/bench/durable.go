@@ -1,0 +1,109 @@
+package bench
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
+)
+
+// durable is where a service's work waits.
+type durable struct{ stream, name string }
+
+func durables(id bus.Identity) []durable {
+	switch id {
+	case bus.Evaluator:
+		return []durable{{bus.StreamIntents, bus.DurableEvaluator}}
+	case bus.Orchestrator:
+		return []durable{{bus.StreamEvents, bus.DurableOrchestrator}, {bus.StreamTimers, bus.DurableDue}}
+	case bus.Notifier:
+		return []durable{{bus.StreamEvents, bus.DurableNotifier}}
+	}
+	return nil
+}
+
+// pollEvery is how often somebody is asked whether it is ready.
+const pollEvery = 20 * time.Millisecond
+
+// awaitIdle waits until everything was handed out to a service and acknowledged.
+func awaitIdle(ctx context.Context, running *stack.Stack, id bus.Identity) error {
+	return consumers(ctx, running, id, func(c jetstream.Consumer) error { return idle(ctx, c) })
+}
+
+// skip acknowledges everything that waits for a service, in its place.
+func skip(ctx context.Context, running *stack.Stack, id bus.Identity) error {
+	return consumers(ctx, running, id, func(c jetstream.Consumer) error {
+		// An acknowledgement that is lost is made again when the message comes again.
+		consuming, err := c.Consume(func(m jetstream.Msg) { _ = m.Ack() }, jetstream.PullMaxMessages(bus.MaxAckPending))
+		if err != nil {
+			return err
+		}
+		defer consuming.Stop()
+		return idle(ctx, c)
+	})
+}
+
+// consumers does something to each of a service's consumers, with its rights.
+func consumers(ctx context.Context, running *stack.Stack, id bus.Identity, do func(jetstream.Consumer) error) error {
+	p, err := connect(ctx, running, id)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	for _, d := range durables(id) {
+		consumer, err := p.js.Consumer(ctx, d.stream, d.name)
+		if err != nil {
+			return err
+		}
+		if err := do(consumer); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func idle(ctx context.Context, consumer jetstream.Consumer) error {
+	for {
+		info, err := consumer.Info(ctx)
+		if err != nil {
+			return err
+		}
+		if info.NumPending == 0 && info.NumAckPending == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pollEvery):
+		}
+	}
+}
+
+// eachAtOnce does something to each item, up to n at once, and stops at the first that fails.
+func eachAtOnce[T any](ctx context.Context, n int, items []T, do func(context.Context, T) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	next := make(chan T)
+	var all sync.WaitGroup
+	for range min(n, len(items)) {
+		all.Go(func() {
+			for item := range next {
+				if ctx.Err() != nil {
+					continue
+				}
+				if err := do(ctx, item); err != nil {
+					cancel(err)
+				}
+			}
+		})
+	}
+	for _, item := range items {
+		next <- item
+	}
+	close(next)
+	all.Wait()
+	return context.Cause(ctx)
+}

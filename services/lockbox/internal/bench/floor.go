@@ -1,0 +1,116 @@
+package bench
+
+import (
+	"context"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/openlockbox/lockbox/pkg/bus"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
+	"google.golang.org/protobuf/proto"
+)
+
+// Floor is what the disk gives: the durable writes that one request causes, made singly, each when the one before it is
+// on disk, with nobody reading them.
+type Floor struct {
+	When string `json:"when"`
+	// Writes is how many there are to one request.
+	Writes int `json:"writes"`
+	// Rate is in requests per second.
+	Rate float64 `json:"requests_per_s"`
+	Latency
+}
+
+func measureFloor(ctx context.Context, s *site, when string, d time.Duration) (Floor, error) {
+	floor := Floor{When: when}
+	var took []time.Duration
+	var total time.Duration
+	err := s.with(ctx, none, func(running *stack.Stack) error {
+		p, err := connectAll(ctx, running, bus.Tool(tool), bus.Evaluator, bus.Orchestrator)
+		if err != nil {
+			return err
+		}
+		defer p.Close()
+		story, err := newStory(ctx, s, p[bus.Orchestrator].Journal)
+		if err != nil {
+			return err
+		}
+		for end := time.Now().Add(d); time.Now().Before(end); {
+			l, err := story.tell(time.Now(), false)
+			if err != nil {
+				return err
+			}
+			one, err := writeSingly(ctx, p, l)
+			if err != nil {
+				return err
+			}
+			took = append(took, one)
+			total += one
+			floor.Writes = 1 + len(l.events) + len(l.timers)
+		}
+		return nil
+	})
+	floor.Rate, floor.Latency = perSecond(len(took), total), latency(took)
+	return floor, err
+}
+
+// writeSingly returns how long the writes took. What makes the messages is not counted.
+func writeSingly(ctx context.Context, p peers, l life) (time.Duration, error) {
+	subject, err := bus.IntentSubject(tool, l.intent.GetTenant())
+	if err != nil {
+		return 0, err
+	}
+	data, err := proto.Marshal(l.intent)
+	if err != nil {
+		return 0, err
+	}
+	begun := time.Now()
+	if _, err := p[bus.Tool(tool)].js.Publish(ctx, subject, data); err != nil {
+		return 0, err
+	}
+	took := time.Since(begun)
+	after := uint64(0)
+	timers := l.timers
+	for _, e := range l.events {
+		one, seq, err := publish(ctx, p[writer(e)], e, after)
+		if err != nil {
+			return 0, err
+		}
+		took, after = took+one, seq
+		if !setsTimer(e) {
+			continue
+		}
+		begun := time.Now()
+		if err := p[bus.Orchestrator].SetTimer(ctx, bus.AggregateOf(e), timers[0]); err != nil {
+			return 0, err
+		}
+		took, timers = took+time.Since(begun), timers[1:]
+	}
+	return took, nil
+}
+
+// setsTimer reports whether the orchestrator sets a timer when it sees the event.
+func setsTimer(e *lockboxv1.Event) bool {
+	return e.GetCustomerNotified() != nil || e.GetAccessGranted() != nil
+}
+
+// publish stores an event as the journal would if it were alone, but without the journal.
+func publish(ctx context.Context, p peer, e *lockboxv1.Event, after uint64) (time.Duration, uint64, error) {
+	subject, err := bus.EventSubject(e)
+	if err != nil {
+		return 0, 0, err
+	}
+	data, err := proto.Marshal(e)
+	if err != nil {
+		return 0, 0, err
+	}
+	begun := time.Now()
+	ack, err := p.js.PublishMsg(ctx, &nats.Msg{Subject: subject, Data: data},
+		jetstream.WithMsgID(e.GetId()), jetstream.WithExpectLastSequenceForSubject(after, bus.AggregateOf(e).Filter()))
+	if err != nil {
+		return 0, 0, err
+	}
+	return time.Since(begun), ack.Sequence, nil
+}

@@ -1,0 +1,198 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
+)
+
+// History is what a Lockbox that has been in use for long costs. It is measured in a process of its own.
+type History struct {
+	Requests int `json:"requests"`
+	Events   int `json:"events"`
+	// Stored is the size of the store, in bytes.
+	Stored int64 `json:"stored_bytes"`
+	// Projection is how fast the projection is built anew from all events, in events per second.
+	Projection float64 `json:"projection_events_per_s"`
+	Child
+}
+
+// Child is what the other process measured.
+type Child struct {
+	// Ready is how long everything took to start, until queries were answered, in milliseconds.
+	Ready float64 `json:"ready_ms"`
+	// Load is of one request anywhere among all, Recent of one of the newest, where decisions are made.
+	Load   Latency `json:"load"`
+	Recent Latency `json:"load_recent"`
+	// Replay is of everything, with folding, in events per second.
+	Replay float64 `json:"replay_events_per_s"`
+	// Memory of the process in bytes: when it was ready and idle, after the loads, and after the replay.
+	MemoryReady  int64 `json:"memory_ready_bytes"`
+	MemoryLoaded int64 `json:"memory_after_loads_bytes"`
+	MemoryReplay int64 `json:"memory_after_replay_bytes"`
+}
+
+const (
+	// populateAtOnce fills the journal's group commits.
+	populateAtOnce = 512
+	// stillActive is how many requests in a hundred have a grant that is not over, and so a timer.
+	stillActive = 2
+	// newest is how many requests are recent.
+	newest = 1000
+)
+
+func (b *bench) history(ctx context.Context) error {
+	s, err := newSite(ctx, filepath.Join(b.dir, "history"))
+	if err != nil {
+		return err
+	}
+	lives, err := b.populate(ctx, s, b.scale.history, func(i int) bool { return i%100 >= stillActive })
+	if err != nil {
+		return err
+	}
+	b.say("history: what waits for the services counts as handled")
+	if err := s.with(ctx, none, func(running *stack.Stack) error { return skipAll(ctx, running) }); err != nil {
+		return err
+	}
+	h := History{Requests: len(lives)}
+	work := task{Dir: s.dir, Anywhere: sample(lives, b.scale.loads), Recent: sample(lives[max(0, len(lives)-newest):], b.scale.loads)}
+	if h.Stored, err = dirSize(filepath.Join(s.dir, "nats")); err != nil {
+		return err
+	}
+	b.say("history: the projection")
+	begun := time.Now()
+	if err := s.with(ctx, []bus.Identity{bus.Projector}, func(running *stack.Stack) error { return s.answered(ctx, running) }); err != nil {
+		return err
+	}
+	projected := time.Since(begun)
+	b.say("history: restart, loads, replay, in a process of its own")
+	if h.Child, h.Events, err = runChild(ctx, work); err != nil {
+		return err
+	}
+	h.Projection = perSecond(h.Events, projected)
+	b.report.History = &h
+	return nil
+}
+
+// sample takes n of all, some of them more than once.
+func sample(all []string, n int) []string {
+	some := make([]string, n)
+	for i := range some {
+		some[i] = all[rand.IntN(len(all))] // #nosec G404 -- which ones does not matter
+	}
+	return some
+}
+
+// populate writes n requests as the services would have, those that ended with the end of their grant, and returns their
+// ids.
+func (b *bench) populate(ctx context.Context, s *site, n int, ended func(i int) bool) ([]string, error) {
+	ids, numbers := make([]string, n), make([]int, n)
+	for i := range numbers {
+		numbers[i] = i
+	}
+	err := s.with(ctx, none, func(running *stack.Stack) error {
+		p, err := connectAll(ctx, running, bus.Tool(tool), bus.Evaluator, bus.Orchestrator)
+		if err != nil {
+			return err
+		}
+		defer p.Close()
+		st, err := newStory(ctx, s, p[bus.Orchestrator].Journal)
+		if err != nil {
+			return err
+		}
+		var done atomic.Int64
+		return eachAtOnce(ctx, populateAtOnce, numbers, func(ctx context.Context, i int) error {
+			at := time.Now()
+			if ended(i) {
+				at = at.Add(-24 * time.Hour)
+			}
+			l, err := st.tell(at, ended(i))
+			if err != nil {
+				return err
+			}
+			ids[i] = l.intent.GetId()
+			if d := done.Add(1); d%int64(max(1, n/5)) == 0 {
+				b.say("writing requests: %d of %d", d, n)
+			}
+			return record(ctx, p, l, !ended(i))
+		})
+	})
+	return ids, err
+}
+
+// record stores a life through the journal.
+func record(ctx context.Context, p peers, l life, active bool) error {
+	if _, err := p[bus.Tool(tool)].SubmitIntent(ctx, tool, l.intent); err != nil {
+		return err
+	}
+	after := uint64(0)
+	for _, e := range l.events {
+		var err error
+		if after, err = p[writer(e)].Append(ctx, after, e); err != nil {
+			return err
+		}
+	}
+	if !active {
+		return nil
+	}
+	return p[bus.Orchestrator].SetTimer(ctx, bus.AggregateOf(l.events[0]), l.timers[len(l.timers)-1])
+}
+
+func skipAll(ctx context.Context, running *stack.Stack) error {
+	for _, id := range []bus.Identity{bus.Evaluator, bus.Orchestrator, bus.Notifier} {
+		if err := skip(ctx, running, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// task is what the other process is told, on its standard input.
+type task struct {
+	Dir string `json:"dir"`
+	// Anywhere and Recent are the requests to load.
+	Anywhere []string `json:"anywhere"`
+	Recent   []string `json:"recent"`
+}
+
+// findings is its answer, on its standard output.
+type findings struct {
+	Child
+	Events int `json:"events"`
+}
+
+// childVariable is set in the environment of the other process.
+const childVariable = "LOCKBOX_BENCH_CHILD"
+
+func runChild(ctx context.Context, t task) (Child, int, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return Child{}, 0, err
+	}
+	input, err := json.Marshal(t)
+	if err != nil {
+		return Child{}, 0, err
+	}
+	cmd := exec.CommandContext(ctx, self) // #nosec G204 -- this very program
+	cmd.Env = append(os.Environ(), childVariable+"=1")
+	cmd.Stdin, cmd.Stderr = bytes.NewReader(input), os.Stderr
+	output, err := cmd.Output()
+	if err != nil {
+		return Child{}, 0, fmt.Errorf("the process with the history: %w", err)
+	}
+	var f findings
+	if err := json.Unmarshal(output, &f); err != nil {
+		return Child{}, 0, fmt.Errorf("the process with the history: %w", err)
+	}
+	return f.Child, f.Events, nil
+}

@@ -1,0 +1,187 @@
+package bench
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// Report is everything that one run measured. What was not asked for is empty.
+type Report struct {
+	CPUs int    `json:"cpus"`
+	Dir  string `json:"dir"`
+	// LoadBefore is the machine's load average over the minute before the run.
+	LoadBefore float64    `json:"load_before"`
+	Quick      bool       `json:"quick"`
+	Floor      []Floor    `json:"floor,omitempty"`
+	Workflow   []Workflow `json:"workflow,omitempty"`
+	Stages     []Stage    `json:"stages,omitempty"`
+	Mail       *Mail      `json:"mail,omitempty"`
+	History    *History   `json:"history,omitempty"`
+}
+
+// Aim is a figure that Lockbox means to reach, and what it came to.
+type Aim struct {
+	What      string
+	Aim, Got  float64
+	Unit      string
+	AtMost    bool
+	precision int
+}
+
+// Met reports whether the figure was reached.
+func (a Aim) Met() bool {
+	if a.AtMost {
+		return a.Got <= a.Aim
+	}
+	return a.Got >= a.Aim
+}
+
+const mib = 1 << 20
+
+// Aims compares with the aims whatever was measured.
+func (r *Report) Aims() []Aim {
+	var aims []Aim
+	for _, w := range r.Workflow {
+		switch w.AtOnce {
+		case 1:
+			aims = append(aims, Aim{"whole workflow, 1 at once: p50", 3, w.P50ToFloor, "× floor", true, 2})
+		case 64:
+			aims = append(aims, Aim{"whole workflow, 64 at once: requests/s", 1.5, w.RateToFloor, "× floor", false, 2})
+		case 256:
+			aims = append(aims, Aim{"whole workflow, 256 at once: requests/s", 2, w.RateToFloor, "× floor", false, 2})
+		}
+	}
+	if h := r.History; h != nil {
+		aims = append(aims,
+			Aim{"load of one request: p50", 1, h.Load.P50, "ms", true, 2},
+			Aim{"replay with folding", 150_000, h.Replay, "events/s", false, 0},
+			Aim{"restart", 2000, h.Ready, "ms", true, 0},
+			Aim{"memory", 500, float64(h.MemoryLoaded) / mib, "MiB", true, 0},
+		)
+	}
+	return aims
+}
+
+// Text is the report for people.
+func (r *Report) Text() string {
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	line("Lockbox on this machine: %d CPUs, load average %.1f before the run, store in %s.", r.CPUs, r.LoadBefore, r.Dir)
+	line("Embedded server with sync_interval: always; server, services and clients in one process.")
+	if r.Quick {
+		line("A quick run: these figures show that everything works, and nothing else.")
+	}
+	if len(r.Floor) > 0 {
+		line("\nThe bare floor: the %d durable writes of one request, each made when the one before it is on disk", r.Floor[0].Writes)
+		b.WriteString(floorTable(r.Floor))
+	}
+	if len(r.Workflow) > 0 {
+		line("\nThe whole workflow: submitted, evaluated, customer notified, approved, access granted (mail and projection apart)")
+		b.WriteString(workflowTable(r.Workflow))
+	}
+	if len(r.Stages) > 0 {
+		line("\nEach stage by itself, with all requests waiting for it (publishing and approving %d at once)", stageAtOnce)
+		b.WriteString(stageTable(r.Stages))
+	}
+	if m := r.Mail; m != nil {
+		line("\nMail (the notifier alone, over SMTP, to a mailbox in this process)")
+		b.WriteString(table([][]string{
+			{"mails for requests from intent to grant", number(float64(m.Requests), 0), "requests"},
+			{"delivered and reported", number(float64(m.Mails), 0), "mails"},
+			{"", number(m.Rate, 0), "mails/s"},
+		}))
+	}
+	if h := r.History; h != nil {
+		line("\nWith a history of %d requests, %d events, %.0f MiB (a process of its own)", h.Requests, h.Events, float64(h.Stored)/mib)
+		b.WriteString(historyTable(h))
+	}
+	if aims := r.Aims(); len(aims) > 0 {
+		line("\nAims")
+		b.WriteString(aimTable(aims))
+	}
+	return b.String()
+}
+
+func floorTable(floors []Floor) string {
+	rows := [][]string{{"", "requests/s", "p50 ms", "p99 ms"}}
+	for _, f := range floors {
+		rows = append(rows, []string{f.When, number(f.Rate, 0), number(f.P50, 2), number(f.P99, 2)})
+	}
+	return table(rows)
+}
+
+func workflowTable(runs []Workflow) string {
+	rows := [][]string{{"at once", "requests/s", "× floor", "p50 ms", "× floor", "p99 ms", "CPU ms/request", "written KiB/request", "stored KiB/request"}}
+	for _, w := range runs {
+		rows = append(rows, []string{
+			number(float64(w.AtOnce), 0), number(w.Rate, 0), number(w.RateToFloor, 2), number(w.P50, 2), number(w.P50ToFloor, 2), number(w.P99, 2),
+			number(w.CPU, 2), number(w.Written/1024, 1), number(w.Stored/1024, 1),
+		})
+	}
+	return table(rows)
+}
+
+func stageTable(stages []Stage) string {
+	rows := [][]string{{"", "requests", "requests/s"}}
+	for _, s := range stages {
+		rows = append(rows, []string{s.Name, number(float64(s.Requests), 0), number(s.Rate, 0)})
+	}
+	return table(rows)
+}
+
+func historyTable(h *History) string {
+	return table([][]string{
+		{"load of one request anywhere, p50", number(h.Load.P50, 2), "ms"},
+		{"load of one request anywhere, p99", number(h.Load.P99, 2), "ms"},
+		{"load of one of the newest, p50", number(h.Recent.P50, 2), "ms"},
+		{"load of one of the newest, p99", number(h.Recent.P99, 2), "ms"},
+		{"replay of everything, with folding", number(h.Replay, 0), "events/s"},
+		{"the projection built anew", number(h.Projection, 0), "events/s"},
+		{"restart until queries are answered", number(h.Ready, 0), "ms"},
+		{"memory when ready", number(float64(h.MemoryReady)/mib, 0), "MiB"},
+		{"memory after the loads", number(float64(h.MemoryLoaded)/mib, 0), "MiB"},
+		{"memory after the replay", number(float64(h.MemoryReplay)/mib, 0), "MiB"},
+	})
+}
+
+func aimTable(aims []Aim) string {
+	rows := [][]string{{"", "aim", "got", "", ""}}
+	for _, a := range aims {
+		bound, met := "≥ ", "missed"
+		if a.AtMost {
+			bound = "≤ "
+		}
+		if a.Met() {
+			met = "met"
+		}
+		rows = append(rows, []string{a.What, bound + number(a.Aim, a.precision), number(a.Got, a.precision), a.Unit, met})
+	}
+	return table(rows)
+}
+
+func number(f float64, decimals int) string { return fmt.Sprintf("%.*f", decimals, f) }
+
+// table aligns the first column and words to the left, figures to the right.
+func table(rows [][]string) string {
+	width := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for i, cell := range row {
+			width[i] = max(width[i], utf8.RuneCountInString(cell))
+		}
+	}
+	var b strings.Builder
+	for _, row := range rows {
+		var line strings.Builder
+		for i, cell := range row {
+			pad := strings.Repeat(" ", width[i]-utf8.RuneCountInString(cell))
+			if i == 0 {
+				line.WriteString("  " + cell + pad)
+			} else {
+				line.WriteString("   " + pad + cell)
+			}
+		}
+		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
+	}
+	return b.String()
+}

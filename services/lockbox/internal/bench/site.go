@@ -1,0 +1,150 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/identity"
+	"github.com/openlockbox/lockbox/pkg/identity/devissuer"
+	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/observe"
+	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/demo"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
+	"github.com/openlockbox/lockbox/services/notifier"
+	"go.uber.org/zap"
+)
+
+// tool is the engineering tool that publishes the intents.
+const tool = "console"
+
+// The services that carry a request from intent to grant. Mail and the projection come after that.
+var workflowServices = []bus.Identity{bus.Evaluator, bus.Orchestrator}
+
+// site is a Lockbox in a directory of its own.
+type site struct {
+	dir    string
+	issuer *devissuer.Issuer
+}
+
+func openSite(dir string) (*site, error) {
+	issuer, err := devissuer.New(devissuer.Config{Demo: true, Dir: filepath.Join(dir, "issuer")})
+	if err != nil {
+		return nil, err
+	}
+	return &site{dir: dir, issuer: issuer}, nil
+}
+
+// newSite makes a Lockbox with the demo's customers.
+func newSite(ctx context.Context, dir string) (*site, error) {
+	s, err := openSite(dir)
+	if err != nil {
+		return nil, err
+	}
+	return s, s.with(ctx, []bus.Identity{bus.Orchestrator}, func(running *stack.Stack) error {
+		nc, err := running.Connect(bus.Client)
+		if err != nil {
+			return err
+		}
+		defer nc.Close()
+		return s.seed(ctx, nc)
+	})
+}
+
+// seed tries again as long as the service that answers is still about to start.
+func (s *site) seed(ctx context.Context, nc *nats.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		err := demo.Seed(ctx, nc, s.issuer, time.Now)
+		if !errors.Is(err, nats.ErrNoResponders) || ctx.Err() != nil {
+			return err
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// start runs some of the services; nil: all, and none if the list is empty.
+func (s *site) start(ctx context.Context, only []bus.Identity) (*stack.Stack, error) {
+	return stack.Start(ctx, stack.Config{
+		Dir: s.dir, Tools: []string{tool}, Issuers: []identity.Issuer{s.issuer.ProviderIssuer()}, Terms: request.DefaultTerms(),
+		Only: only, Notifier: notifier.Config{Provider: devissuer.Provider, SMTP: notifier.SMTP{From: "lockbox@nimbus.example"}},
+		Log: zap.NewNop(), Metrics: observe.NewMetrics(),
+	})
+}
+
+// with starts some of the services, does something, and stops them.
+func (s *site) with(ctx context.Context, only []bus.Identity, do func(*stack.Stack) error) error {
+	running, err := s.start(ctx, only)
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(running), running.Err(), running.Close())
+}
+
+// none of the services: the bus alone.
+var none = []bus.Identity{}
+
+// peer is a connection with the rights of one identity, and a journal on it.
+type peer struct {
+	*nats.Conn
+	*journal.Journal
+	js jetstream.JetStream
+}
+
+func connect(ctx context.Context, s *stack.Stack, id bus.Identity) (peer, error) {
+	nc, err := s.Connect(id)
+	if err != nil {
+		return peer{}, err
+	}
+	// The disk of a busy machine may be slow for a while; that is a figure, not a failure.
+	j, err := journal.Open(ctx, nc, journal.WithTimeout(patience))
+	if err != nil {
+		nc.Close()
+		return peer{}, err
+	}
+	js, err := jetstream.New(nc)
+	return peer{nc, j, js}, err
+}
+
+// Close lets go of the journal and the connection.
+func (p peer) Close() {
+	if p.Conn != nil {
+		p.Journal.Close()
+		p.Conn.Close()
+	}
+}
+
+// peers are connections of several identities, opened and closed together.
+type peers map[bus.Identity]peer
+
+func connectAll(ctx context.Context, s *stack.Stack, ids ...bus.Identity) (peers, error) {
+	all := peers{}
+	for _, id := range ids {
+		p, err := connect(ctx, s, id)
+		if err != nil {
+			all.Close()
+			return nil, err
+		}
+		all[id] = p
+	}
+	return all, nil
+}
+
+// Close closes all of them.
+func (p peers) Close() {
+	for _, one := range p {
+		one.Close()
+	}
+}
+
+func newID() (string, error) {
+	id, err := uuid.NewV7()
+	return id.String(), err
+}

@@ -1,0 +1,148 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/openlockbox/lockbox/pkg/bus"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
+)
+
+// Stage is what one part of the workflow gives when it has the machine for itself and its work is waiting.
+type Stage struct {
+	Name     string  `json:"name"`
+	Requests int     `json:"requests"`
+	Rate     float64 `json:"requests_per_s"`
+}
+
+// stageAtOnce is how many intents and approvals are under way at the same time.
+const stageAtOnce = 256
+
+var accessEvaluated = bus.TypeOf(&lockboxv1.Event{Fact: &lockboxv1.Event_AccessEvaluated{}})
+
+// stages takes as many requests as the scale says through the workflow, all of them through each stage before any enters
+// the next.
+func (b *bench) stages(ctx context.Context) error {
+	s, err := newSite(ctx, filepath.Join(b.dir, "stages"))
+	if err != nil {
+		return err
+	}
+	ids := make([]string, b.scale.stage)
+	for i := range ids {
+		if ids[i], err = newID(); err != nil {
+			return err
+		}
+	}
+	steps := []struct {
+		name  string
+		runs  []bus.Identity
+		stage func(context.Context, *site, *stack.Stack, []string) (time.Duration, error)
+	}{
+		{"intents published", none, publishAll},
+		{"evaluated (jit-evaluator alone)", []bus.Identity{bus.Evaluator}, untilStored(accessEvaluated)},
+		{"put to the customer (lockbox-orchestrator alone)", []bus.Identity{bus.Orchestrator}, untilStored(customerNotified)},
+		{"approved and granted (lockbox-orchestrator alone)", []bus.Identity{bus.Orchestrator}, approveAll},
+	}
+	for _, step := range steps {
+		b.say("%d requests: %s", len(ids), step.name)
+		took, err := runStage(ctx, s, step.runs, ids, step.stage)
+		if err != nil {
+			return fmt.Errorf("%s: %w", step.name, err)
+		}
+		b.report.Stages = append(b.report.Stages, Stage{step.name, len(ids), perSecond(len(ids), took)})
+	}
+	return nil
+}
+
+func runStage(ctx context.Context, s *site, runs []bus.Identity, ids []string, stage func(context.Context, *site, *stack.Stack, []string) (time.Duration, error)) (took time.Duration, err error) {
+	err = s.with(ctx, runs, func(running *stack.Stack) error {
+		if took, err = stage(ctx, s, running, ids); err != nil {
+			return err
+		}
+		// The next stage begins when this one has nothing left to do.
+		for _, id := range runs {
+			if err := awaitIdle(ctx, running, id); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return took, err
+}
+
+func publishAll(ctx context.Context, s *site, running *stack.Stack, ids []string) (time.Duration, error) {
+	return forAll(ctx, s, running, ids, (*client).submit)
+}
+
+func approveAll(ctx context.Context, s *site, running *stack.Stack, ids []string) (time.Duration, error) {
+	return forAll(ctx, s, running, ids, func(c *client, ctx context.Context, id string) error {
+		stored := c.expect(id)
+		if err := c.approve(ctx, id); err != nil {
+			return err
+		}
+		return await(ctx, stored.granted)
+	})
+}
+
+// forAll does something to each request, many at once, and returns how long that took.
+func forAll(ctx context.Context, s *site, running *stack.Stack, ids []string, do func(*client, context.Context, string) error) (time.Duration, error) {
+	c, err := newClient(ctx, s, running)
+	if err != nil {
+		return 0, err
+	}
+	defer c.Close()
+	begun := time.Now()
+	err = eachAtOnce(ctx, stageAtOnce, ids, func(ctx context.Context, id string) error { return do(c, ctx, id) })
+	return time.Since(begun), err
+}
+
+// untilStored waits until there is an event of a type for each request, and returns the time between the first and the
+// last of them.
+func untilStored(typ string) func(context.Context, *site, *stack.Stack, []string) (time.Duration, error) {
+	return func(ctx context.Context, _ *site, running *stack.Stack, ids []string) (time.Duration, error) {
+		p, err := connect(ctx, running, bus.Compliance)
+		if err != nil {
+			return 0, err
+		}
+		defer p.Close()
+		filter, err := bus.ReplayFilter("", bus.KindRequest, "", typ)
+		if err != nil {
+			return 0, err
+		}
+		consumer, err := p.js.OrderedConsumer(ctx, bus.StreamEvents, jetstream.OrderedConsumerConfig{FilterSubjects: []string{filter}, HeadersOnly: true})
+		if err != nil {
+			return 0, err
+		}
+		all := make(chan time.Duration, 1)
+		var first time.Time
+		count := 0
+		consuming, err := consumer.Consume(func(m jetstream.Msg) {
+			meta, err := m.Metadata()
+			if err != nil {
+				return // Then the count is not reached, and the measurement fails.
+			}
+			if count++; count == 1 {
+				first = meta.Timestamp
+			}
+			if count == len(ids) {
+				all <- meta.Timestamp.Sub(first)
+			}
+		}, jetstream.PullMaxMessages(4096))
+		if err != nil {
+			return 0, err
+		}
+		defer consuming.Stop()
+		select {
+		case took := <-all:
+			return took, nil
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		case <-time.After(10 * patience):
+			return 0, errLost
+		}
+	}
+}

@@ -1,0 +1,183 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/catalogue"
+	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/fold"
+	"github.com/openlockbox/lockbox/pkg/identity"
+	"github.com/openlockbox/lockbox/pkg/identity/devissuer"
+	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/policy"
+	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/pkg/ticket"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	evaluator "github.com/openlockbox/lockbox/services/jit-evaluator"
+	orchestrator "github.com/openlockbox/lockbox/services/lockbox-orchestrator"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/demo"
+)
+
+// The demo's people that play the story, and its customer.
+const (
+	engineer      = "erin"
+	approver      = "otto"
+	administrator = "grace"
+	customer      = devissuer.TenantBank
+)
+
+// story tells requests: the very events that the services would write, decided by the same rules, without any bus.
+type story struct {
+	terms     request.Terms
+	catalogue *catalogue.Catalogue
+	world     request.World
+	ticket    ticket.State
+	token     string
+	requester *lockboxv1.Actor
+	approver  *lockboxv1.Actor
+}
+
+// life is one request from intent to grant, or to the end of the grant.
+type life struct {
+	intent *lockboxv1.AccessIntent
+	events []*lockboxv1.Event
+	// timers are what is set after CustomerNotified, and after AccessGranted.
+	timers []time.Time
+}
+
+func newStory(ctx context.Context, s *site, j *journal.Journal) (*story, error) {
+	read := fold.Reader{Journal: j}
+	world, err := read.World(ctx, customer, demo.BankProduction)
+	if err != nil {
+		return nil, err
+	}
+	t, err := read.Ticket(ctx, customer, demo.BankTicket)
+	if err != nil {
+		return nil, err
+	}
+	st := &story{terms: request.DefaultTerms(), catalogue: catalogue.Default(), world: world, ticket: t}
+	verifier, err := identity.NewVerifier([]identity.Issuer{s.issuer.ProviderIssuer()})
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	if st.token, err = s.issuer.Token(engineer, now); err != nil {
+		return nil, err
+	}
+	if st.requester, err = verifier.Verify(st.token, nil, now); err != nil {
+		return nil, err
+	}
+	token, err := s.issuer.Token(approver, now)
+	if err != nil {
+		return nil, err
+	}
+	st.approver, err = verifier.Verify(token, world.Tenant.Issuer, now)
+	return st, err
+}
+
+// newIntent is an intent of ordinary size.
+func newIntent(id, token string) *lockboxv1.AccessIntent {
+	return &lockboxv1.AccessIntent{
+		Id: id, Tenant: customer, Token: token, SubscriptionId: demo.BankProduction,
+		ResourceType: "compute/virtual-machines", Scenario: "memory-dump",
+		ResourceIds: []string{"/subscriptions/" + demo.BankProduction + "/virtualMachines/payments-1"},
+		ReasonType:  lockboxv1.ReasonType_REASON_TYPE_CUSTOMER_INITIATED_SUPPORT, TicketId: demo.BankTicket,
+		Justification: "The machine hangs a few minutes after each start; a memory dump will show where.",
+	}
+}
+
+// newApproval is what the approver says to it.
+func newApproval(id, request, token string) *lockboxv1.Command {
+	return &lockboxv1.Command{
+		Id: id, Tenant: customer, AggregateId: request, Token: token,
+		Action: &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{Reason: "Go ahead."}},
+	}
+}
+
+// telling is a life while it is told.
+type telling struct {
+	life
+	state request.State
+}
+
+// tell makes up a request submitted at a given time and granted at once; ended, if its grant is to be over.
+func (s *story) tell(at time.Time, ended bool) (life, error) {
+	id, err := newID()
+	if err != nil {
+		return life{}, err
+	}
+	commandID, err := newID()
+	if err != nil {
+		return life{}, err
+	}
+	t := &telling{life: life{intent: newIntent(id, s.token)}}
+	steps := []func() ([]*lockboxv1.Event, error){
+		func() ([]*lockboxv1.Event, error) {
+			return request.Submit(t.state, request.Submission{Intent: t.intent, Tool: tool, Sequence: 1, By: s.requester}, s.terms, at)
+		},
+		func() ([]*lockboxv1.Event, error) {
+			facts := policy.Facts{Intent: t.state.Intent, By: s.requester, Tenant: s.world.Tenant, Subscription: s.world.Subscription, Ticket: &s.ticket}
+			return request.RecordEvaluation(t.state, policy.Evaluate(facts, s.catalogue, s.terms, at), service(evaluator.Name), at)
+		},
+		func() ([]*lockboxv1.Event, error) { return s.perform(t, request.Notify, at) },
+		func() ([]*lockboxv1.Event, error) {
+			return request.Decide(t.state, event.Command{Command: newApproval(commandID, id, ""), By: s.approver}, s.world, at)
+		},
+		func() ([]*lockboxv1.Event, error) { return s.perform(t, request.Grant, at) },
+	}
+	if ended {
+		steps = append(steps, func() ([]*lockboxv1.Event, error) {
+			return s.perform(t, request.Complete, t.state.Grant.GetEndsAt().AsTime())
+		})
+	}
+	for _, step := range steps {
+		events, err := step()
+		if err != nil {
+			return life{}, err
+		}
+		if err := t.add(events); err != nil {
+			return life{}, err
+		}
+	}
+	return t.life, nil
+}
+
+func (s *story) perform(t *telling, duty request.Duty, at time.Time) ([]*lockboxv1.Event, error) {
+	cause := t.events[len(t.events)-1].GetId()
+	return request.Perform(t.state, duty, s.world, s.terms, service(orchestrator.Name), cause, at)
+}
+
+// add goes on by the one event that a step came to.
+func (t *telling) add(events []*lockboxv1.Event) error {
+	if len(events) != 1 {
+		return fmt.Errorf("a request does not go on after %d events: %s", len(t.events), request.Outcome(t.state))
+	}
+	e := events[0]
+	var err error
+	if e.Id, err = newID(); err != nil {
+		return err
+	}
+	t.events = append(t.events, e)
+	t.state = request.Evolve(t.state, t.state.Sequence+1, e)
+	if t.state.Status == request.CustomerNotified || t.state.Status == request.Active {
+		due, _ := request.NextDue(t.state)
+		t.timers = append(t.timers, due)
+	}
+	return nil
+}
+
+func service(name string) *lockboxv1.Actor {
+	return &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: name}
+}
+
+// writer is who writes an event of a request.
+func writer(e *lockboxv1.Event) bus.Identity {
+	switch e.GetFact().(type) {
+	case *lockboxv1.Event_AccessRequested, *lockboxv1.Event_AccessEvaluated:
+		return bus.Evaluator
+	}
+	return bus.Orchestrator
+}

@@ -1,0 +1,112 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// usage is what this process has used up so far.
+type usage struct {
+	cpu time.Duration
+	// written are the bytes that went to the disk, as the kernel counts pages; stored is the size of the store's files.
+	written, stored int64
+}
+
+// cpuTime is what this process has had of the processors, in itself and in the kernel.
+func cpuTime() (time.Duration, error) {
+	var self syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &self); err != nil {
+		return 0, fmt.Errorf("getrusage: %w", err)
+	}
+	return time.Duration(self.Utime.Nano() + self.Stime.Nano()), nil
+}
+
+func readUsage(store string) (u usage, err error) {
+	if u.cpu, err = cpuTime(); err != nil {
+		return u, err
+	}
+	if u.written, err = procField("/proc/self/io", "write_bytes"); err != nil {
+		return u, err
+	}
+	u.stored, err = dirSize(store)
+	return u, err
+}
+
+func (u usage) since(before usage) usage {
+	return usage{u.cpu - before.cpu, u.written - before.written, u.stored - before.stored}
+}
+
+// memory returns what the process holds in memory now, in bytes.
+func memory() (int64, error) {
+	resident, err := procField("/proc/self/status", "VmRSS")
+	return resident << 10, err
+}
+
+// procField reads a number from a file of "name: number [unit]" lines.
+func procField(file, name string) (int64, error) {
+	text, err := os.ReadFile(file) // #nosec G304 -- one of the kernel's
+	if err != nil {
+		return 0, err
+	}
+	return field(string(text), name)
+}
+
+func field(text, name string) (int64, error) {
+	for line := range strings.Lines(text) {
+		if rest, found := strings.CutPrefix(line, name+":"); found {
+			number, _, _ := strings.Cut(strings.TrimSpace(rest), " ")
+			return strconv.ParseInt(number, 10, 64)
+		}
+	}
+	return 0, fmt.Errorf("there is no %s", name)
+}
+
+// dirSize sums the sizes of all files. Files that go away meanwhile count nothing.
+func dirSize(dir string) (int64, error) {
+	var size int64
+	err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			var info fs.FileInfo
+			if info, err = d.Info(); err == nil {
+				size += info.Size()
+			}
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	})
+	return size, err
+}
+
+// tmpfs is the type of a file system in memory (statfs(2)).
+const tmpfs = 0x01021994
+
+// checkDisk refuses a directory in memory.
+func checkDisk(dir string) error {
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(dir, &fs); err != nil {
+		return fmt.Errorf("%s: %w", dir, err)
+	}
+	if fs.Type == tmpfs {
+		return fmt.Errorf("%s is in memory (tmpfs), where a sync costs nothing: name a directory on a disk with --dir", dir)
+	}
+	return nil
+}
+
+// load is the machine's load average over the last minute.
+func load() (float64, error) {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return 0, err
+	}
+	first, _, _ := strings.Cut(string(text), " ")
+	return strconv.ParseFloat(first, 64)
+}

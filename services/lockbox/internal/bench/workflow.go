@@ -1,0 +1,197 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime/pprof"
+	"sync"
+	"time"
+
+	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
+)
+
+// Workflow is one run of whole requests, each begun when the one before it ended, many side by side.
+type Workflow struct {
+	AtOnce int     `json:"at_once"`
+	Rate   float64 `json:"requests_per_s"`
+	Latency
+	// CPU is of the whole process, server, services and clients, in milliseconds per request.
+	CPU float64 `json:"cpu_ms_per_request"`
+	// Written is what went to the disk, Stored by how much the store grew; in bytes per request.
+	Written float64 `json:"written_bytes_per_request"`
+	Stored  float64 `json:"stored_bytes_per_request"`
+	// RateToFloor and P50ToFloor compare with the mean of the floors right before and after.
+	RateToFloor float64 `json:"rate_to_floor"`
+	P50ToFloor  float64 `json:"p50_to_floor"`
+}
+
+func (b *bench) workflow(ctx context.Context) error {
+	s, err := newSite(ctx, filepath.Join(b.dir, "workflow"))
+	if err != nil {
+		return err
+	}
+	if err := b.floor(ctx, "before"); err != nil {
+		return err
+	}
+	for _, n := range b.scale.atOnce {
+		b.say("the whole workflow, %d at once", n)
+		var row Workflow
+		err := s.with(ctx, workflowServices, func(running *stack.Stack) error {
+			row, err = b.workflowRun(ctx, s, running, n)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("%d at once: %w", n, err)
+		}
+		if err := b.floor(ctx, fmt.Sprintf("after %d at once", n)); err != nil {
+			return err
+		}
+		floors := b.report.Floor
+		row.compare(floors[len(floors)-2], floors[len(floors)-1])
+		b.report.Workflow = append(b.report.Workflow, row)
+	}
+	return nil
+}
+
+// floor measures the floor beside the runs: the disk of a busy machine is fast now and slow then.
+func (b *bench) floor(ctx context.Context, when string) error {
+	b.say("the bare floor, %s", when)
+	s, err := newSite(ctx, filepath.Join(b.dir, fmt.Sprintf("floor-%d", len(b.report.Floor))))
+	if err != nil {
+		return err
+	}
+	floor, err := measureFloor(ctx, s, when, b.scale.floor)
+	b.report.Floor = append(b.report.Floor, floor)
+	return err
+}
+
+// compare puts the run beside the mean of the floors before and after it.
+func (w *Workflow) compare(before, after Floor) {
+	rate, p50 := (before.Rate+after.Rate)/2, (before.P50+after.P50)/2
+	if rate > 0 && p50 > 0 {
+		w.RateToFloor, w.P50ToFloor = w.Rate/rate, w.P50/p50
+	}
+}
+
+func (b *bench) workflowRun(ctx context.Context, s *site, running *stack.Stack, n int) (Workflow, error) {
+	c, err := newClient(ctx, s, running)
+	if err != nil {
+		return Workflow{}, err
+	}
+	defer c.Close()
+	crowd := startCrowd(ctx, n, c.carry)
+	if err := crowd.during(b.scale.warmUp); err != nil {
+		return Workflow{}, err
+	}
+	stopProfile, err := b.profile(fmt.Sprintf("workflow-%d", n))
+	if err != nil {
+		return Workflow{}, errors.Join(err, crowd.stop())
+	}
+	before, err := readUsage(s.dir)
+	if err != nil {
+		return Workflow{}, errors.Join(err, crowd.stop())
+	}
+	crowd.count()
+	begun := time.Now()
+	if err := crowd.during(b.scale.workflow); err != nil {
+		return Workflow{}, err
+	}
+	took := crowd.count()
+	window := time.Since(begun)
+	after, err := readUsage(s.dir)
+	if err := errors.Join(err, stopProfile(), crowd.stop()); err != nil {
+		return Workflow{}, err
+	}
+	used, each := after.since(before), float64(max(1, len(took)))
+	return Workflow{
+		AtOnce: n, Rate: perSecond(len(took), window), Latency: latency(took), CPU: millis(used.cpu) / each,
+		Written: float64(used.written) / each, Stored: float64(used.stored) / each,
+	}, nil
+}
+
+// profile writes a CPU profile if one was asked for, until the returned function is called.
+func (b *bench) profile(name string) (stop func() error, err error) {
+	if b.options.Profiles == "" {
+		return func() error { return nil }, nil
+	}
+	file, err := os.Create(filepath.Join(b.options.Profiles, name+".pprof")) // #nosec G304 -- the user names the directory
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(file); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return func() error {
+		pprof.StopCPUProfile()
+		return file.Close()
+	}, nil
+}
+
+// crowd does one thing over and over, many side by side.
+type crowd struct {
+	cancel context.CancelFunc
+	all    sync.WaitGroup
+	failed chan error
+
+	mu   sync.Mutex
+	took []time.Duration
+}
+
+func startCrowd(ctx context.Context, n int, do func(context.Context) error) *crowd {
+	ctx, cancel := context.WithCancel(ctx)
+	c := &crowd{cancel: cancel, failed: make(chan error, n)}
+	for range n {
+		c.all.Go(func() {
+			for ctx.Err() == nil {
+				begun := time.Now()
+				// What was begun is ended, so that nothing is left half done for the next run.
+				if err := do(context.WithoutCancel(ctx)); err != nil {
+					c.failed <- err
+					return
+				}
+				c.add(time.Since(begun))
+			}
+		})
+	}
+	return c
+}
+
+func (c *crowd) add(took time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.took = append(c.took, took)
+}
+
+// count returns how long each took that ended since it was last called.
+func (c *crowd) count() []time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	took := c.took
+	c.took = nil
+	return took
+}
+
+// during lets them go on for a time, or until one of them fails.
+func (c *crowd) during(d time.Duration) error {
+	select {
+	case err := <-c.failed:
+		return errors.Join(err, c.stop())
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// stop waits until all have ended what they had begun.
+func (c *crowd) stop() error {
+	c.cancel()
+	c.all.Wait()
+	select {
+	case err := <-c.failed:
+		return err
+	default:
+		return nil
+	}
+}

@@ -1,0 +1,196 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// moments are the spellings of a point in time besides RFC 3339, in the reader's zone.
+var moments = []string{"2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02"}
+
+// parseTime reads a point in time: RFC 3339, "2026-05-12 14:03" in the reader's zone, a day, a time of today, "now", or how
+// long ago as in "2h" or "3d" (with a plus sign: in how long).
+func (a *app) parseTime(s string) (time.Time, error) {
+	now := a.Now()
+	if s == "now" {
+		return now, nil
+	}
+	if t, err := time.Parse(time.RFC3339Nano, s); err == nil {
+		return t, nil
+	}
+	for _, layout := range moments {
+		if t, err := time.ParseInLocation(layout, s, a.Zone); err == nil {
+			return t, nil
+		}
+	}
+	for _, layout := range []string{"15:04:05", "15:04"} {
+		if t, err := time.Parse(layout, s); err == nil {
+			today := now.In(a.Zone)
+			return time.Date(today.Year(), today.Month(), today.Day(), t.Hour(), t.Minute(), t.Second(), 0, a.Zone), nil
+		}
+	}
+	if ahead, is := strings.CutPrefix(s, "+"); is {
+		if d, err := parseDuration(ahead); err == nil {
+			return now.Add(d), nil
+		}
+	} else if d, err := parseDuration(strings.TrimSuffix(s, " ago")); err == nil {
+		return now.Add(-d), nil
+	}
+	return time.Time{}, fmt.Errorf("%q is no time; write 2026-05-12T14:03:00Z, \"2026-05-12 14:03\", 14:03, or 2h for two hours ago", s)
+}
+
+// parseDuration reads 90m, 2h, 1h30m, 1d12h.
+func parseDuration(s string) (time.Duration, error) {
+	days, rest, hasDays := strings.Cut(s, "d")
+	if !hasDays {
+		days, rest = "0", s
+	}
+	n, err := strconv.ParseUint(days, 10, 16)
+	if err != nil {
+		return 0, errDuration(s)
+	}
+	total := time.Duration(n) * 24 * time.Hour // #nosec G115 -- at most 65535
+	if rest != "" {
+		d, err := time.ParseDuration(rest)
+		if err != nil || d < 0 {
+			return 0, errDuration(s)
+		}
+		total += d
+	}
+	if total <= 0 {
+		return 0, errDuration(s)
+	}
+	return total, nil
+}
+
+func errDuration(s string) error {
+	return fmt.Errorf("%q is no length of time; write 90m, 2h or 1d12h", s)
+}
+
+// timeFlag is a flag with a point in time.
+type timeFlag struct {
+	time.Time
+	app *app
+}
+
+func (f *timeFlag) Set(s string) (err error) {
+	f.Time, err = f.app.parseTime(s)
+	return err
+}
+
+func (f *timeFlag) String() string {
+	if f.IsZero() {
+		return ""
+	}
+	return f.Format(time.RFC3339)
+}
+
+func (*timeFlag) Type() string { return "time" }
+
+// lengthFlag is a flag with a length of time.
+type lengthFlag struct{ time.Duration }
+
+func (f *lengthFlag) Set(s string) (err error) {
+	f.Duration, err = parseDuration(s)
+	return err
+}
+
+func (f *lengthFlag) String() string {
+	if f.Duration == 0 {
+		return ""
+	}
+	return f.Duration.String()
+}
+
+func (*lengthFlag) Type() string { return "duration" }
+
+// enum is a protobuf enum.
+type enum interface {
+	~int32
+	protoreflect.Enum
+}
+
+// spellings lists an enum's values as people type them: customer-notified. Unspecified is not one of them.
+func spellings[E enum]() []string {
+	var e E
+	values, prefix := e.Descriptor().Values(), enumPrefix(e.Descriptor())
+	var names []string
+	for i := 1; i < values.Len(); i++ {
+		name := strings.TrimPrefix(string(values.Get(i).Name()), prefix)
+		names = append(names, strings.ToLower(strings.ReplaceAll(name, "_", "-")))
+	}
+	return names
+}
+
+// enumPrefix is what the names of an enum's values begin with: REQUEST_STATUS_.
+func enumPrefix(d protoreflect.EnumDescriptor) string {
+	return strings.TrimSuffix(string(d.Values().Get(0).Name()), "UNSPECIFIED")
+}
+
+// parseEnum reads a value in any of its spellings: customer-notified, CUSTOMER_NOTIFIED, REQUEST_STATUS_CUSTOMER_NOTIFIED.
+func parseEnum[E enum](s string) (E, error) {
+	var e E
+	prefix := enumPrefix(e.Descriptor())
+	name := strings.NewReplacer("-", "_", " ", "_").Replace(strings.ToUpper(s))
+	v := e.Descriptor().Values().ByName(protoreflect.Name(prefix + strings.TrimPrefix(name, prefix)))
+	if v == nil || v.Number() == 0 {
+		return 0, fmt.Errorf("%q is none of %s", s, strings.Join(spellings[E](), ", "))
+	}
+	return E(v.Number()), nil
+}
+
+// enumFlag is a flag with an enum's value.
+type enumFlag[E enum] struct {
+	value E
+	as    string
+}
+
+func (f *enumFlag[E]) Set(s string) (err error) {
+	f.value, err = parseEnum[E](s)
+	return err
+}
+
+func (f *enumFlag[E]) String() string {
+	if f.value == 0 {
+		return ""
+	}
+	return string(f.value.Descriptor().Values().ByNumber(protoreflect.EnumNumber(f.value)).Name())
+}
+
+func (f *enumFlag[E]) Type() string { return f.as }
+
+// enumList is a flag with several of an enum's values, repeated or separated by commas, and names for sets of them.
+type enumList[E enum] struct {
+	values []E
+	sets   map[string][]E
+}
+
+func (f *enumList[E]) Set(s string) error {
+	if s == "" {
+		return errors.New("is empty")
+	}
+	for part := range strings.SplitSeq(s, ",") {
+		if set, known := f.sets[part]; known {
+			f.values = append(f.values, set...)
+			continue
+		}
+		v, err := parseEnum[E](part)
+		if err != nil {
+			return err
+		}
+		if !slices.Contains(f.values, v) {
+			f.values = append(f.values, v)
+		}
+	}
+	return nil
+}
+
+func (*enumList[E]) String() string { return "" }
+
+func (*enumList[E]) Type() string { return "list" }

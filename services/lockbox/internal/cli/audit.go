@@ -1,0 +1,325 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/activity"
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/request"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/render"
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+func (a *app) auditCommand() *cobra.Command {
+	return group("audit", "Read the activity log, replay the stream, see any past state", `Every step is an event in one stream that is never rewritten (R38). audit list is the customer's view of it (R39); audit replay
+and audit state-at read the stream itself and need the compliance team's bus key (R40).`, "",
+		a.auditListCommand(), a.auditReplayCommand(), a.auditStateAtCommand())
+}
+
+func (a *app) auditListCommand() *cobra.Command {
+	q := &lockboxv1.ListActivity{}
+	since, until := &timeFlag{app: a}, &timeFlag{app: a}
+	var all bool
+	c := &cobra.Command{
+		Use: "list", Short: "List the activity log, newest first (R39)", Args: exactly(), ValidArgsFunction: nothing,
+		Example: `  lockbox audit list --since 7d --action "Approve Lockbox Request" --action "Deny Lockbox Request"
+  lockbox audit list --request 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b
+  lockbox audit list --person otto@meadowbank.example --resource /subscriptions/meadow-production/
+  lockbox audit list --all -o json | jq -c '.activities[]'`,
+	}
+	f := c.Flags()
+	f.StringArrayVar(&q.Actions, "action", nil, "only this `action` or fact (repeat for several)")
+	f.Var(since, "since", "from this time on (lockbox help times)")
+	f.Var(until, "until", "before this time")
+	f.StringVar(&q.Person, "person", "", "`address`, name or subject of somebody")
+	f.StringVar(&q.Resource, "resource", "", "a `resource`, or the beginning of its id")
+	f.StringVar(&q.SubscriptionId, "subscription", "", "a `subscription`")
+	f.StringVar(&q.RequestId, "request", "", "a `request`")
+	f.Uint32Var(&q.Limit, "limit", 0, "at most this `many` (default 100)")
+	f.StringVar(&q.PageToken, "page", "", "go on from the `page` where a list ended")
+	f.BoolVar(&all, "all", false, "all of it, page after page")
+	watch := watchable(c)
+	complete(c, "action", fixed(activity.Actions()...))
+	complete(c, "subscription", a.subscriptions)
+	complete(c, "request", func(c *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+		return a.requests()(c, nil, typed)
+	})
+	c.RunE = a.with(func(ctx context.Context, s *session, _ []string) error {
+		for _, action := range q.GetActions() {
+			if len(activity.Types(action)) == 0 {
+				return usage(c, "there is no action %q; there are: %s", action, strings.Join(activity.Actions(), ", "))
+			}
+		}
+		if !since.IsZero() {
+			q.Since = timestamppb.New(since.Time)
+		}
+		if !until.IsZero() {
+			q.Until = timestamppb.New(until.Time)
+		}
+		if q.GetRequestId() != "" {
+			v, err := s.find(ctx, q.GetRequestId())
+			if err != nil {
+				return err
+			}
+			q.RequestId = v.GetRequestId()
+		}
+		return a.list(ctx, *watch, func() (page, error) {
+			list, err := s.activities(ctx, q, all)
+			return answer(list, func(l render.Look) string { return activityTable(l, list) }), err
+		})
+	})
+	return c
+}
+
+// activities reads a page of the activity log, or all pages.
+func (s *session) activities(ctx context.Context, q *lockboxv1.ListActivity, all bool) (*lockboxv1.ActivityList, error) {
+	tenant, err := s.tenant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	whole, token := &lockboxv1.ActivityList{}, q.GetPageToken()
+	for {
+		ask := &lockboxv1.ListActivity{
+			Actions: q.GetActions(), Since: q.GetSince(), Until: q.GetUntil(), Person: q.GetPerson(), Resource: q.GetResource(),
+			SubscriptionId: q.GetSubscriptionId(), RequestId: q.GetRequestId(), Limit: q.GetLimit(), PageToken: token,
+		}
+		reply, err := s.ask(ctx, tenant, 0, &lockboxv1.Query{Ask: &lockboxv1.Query_ListActivity{ListActivity: ask}})
+		if err != nil {
+			return nil, err
+		}
+		list := reply.GetActivity()
+		whole.Activities = append(whole.Activities, list.GetActivities()...)
+		whole.NextPageToken, token = list.GetNextPageToken(), list.GetNextPageToken()
+		if !all || token == "" {
+			return whole, nil
+		}
+	}
+}
+
+func activityTable(l render.Look, list *lockboxv1.ActivityList) string {
+	if len(list.GetActivities()) == 0 {
+		return "Nothing that matches.\n"
+	}
+	text := render.Activities(l, list.GetActivities())
+	if next := list.GetNextPageToken(); next != "" {
+		text += "\nThere are more: --all, or --page " + render.Clean(next) + "\n"
+	}
+	return text
+}
+
+func (a *app) auditReplayCommand() *cobra.Command {
+	var r journal.Replay
+	since, until := &timeFlag{app: a}, &timeFlag{app: a}
+	var typ string
+	c := &cobra.Command{
+		Use: "replay", Short: "Replay the stream from any point (R40)", Args: exactly(), ValidArgsFunction: nothing,
+		Long: `Writes stored events in the order of the stream, with the compliance team's key. Times are when the bus stored an event. A
+replay without --tenant, --kind, --id, --type and --since also proves that no sequence is missing.`,
+		Example: `  lockbox audit replay --from 1200
+  lockbox audit replay --tenant meadowbank --kind request --since "2026-05-12 08:00" -o json > events.jsonl
+  lockbox audit replay --id 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b
+  lockbox audit replay --type CustomerApproved --follow`,
+	}
+	f := c.Flags()
+	f.Uint64Var(&r.From, "from", 0, "from this `sequence` of the stream on")
+	f.Var(since, "since", "stored from this time on (lockbox help times)")
+	f.Var(until, "until", "stored before this time")
+	f.StringVar(&r.Kind, "kind", "", "only events of this `kind`: request, tenant, subscription, ticket or delivery")
+	f.StringVar(&r.ID, "id", "", "only events about the one with this `id`")
+	f.StringVar(&typ, "type", "", "only this `fact`, or the activity log's name of it")
+	f.BoolVarP(&r.Follow, "follow", "f", false, "go on with what is stored from now on; Ctrl-C ends")
+	complete(c, "kind", fixed(bus.KindRequest, bus.KindTenant, bus.KindSubscription, bus.KindTicket, bus.KindDelivery))
+	complete(c, "type", fixed(factTypes()...))
+	c.RunE = a.with(func(ctx context.Context, s *session, _ []string) error {
+		// Compliance reads across customers unless it names one; a persona's own tenant has no say here.
+		r.Tenant, r.Since, r.Until = first(a.tenant, a.Getenv("LOCKBOX_TENANT")), since.Time, until.Time
+		if typ != "" {
+			types := activity.Types(typ)
+			if len(types) != 1 {
+				return usage(c, "--type %q means %d facts; name one of %s", typ, len(types), strings.Join(factTypes(), ", "))
+			}
+			r.Type = types[0]
+		}
+		return s.replay(ctx, r)
+	})
+	return c
+}
+
+func factTypes() []string {
+	var types []string
+	for _, action := range activity.Actions() {
+		types = append(types, activity.Types(action)...)
+	}
+	return types
+}
+
+// stored is an event with its place in the stream, as programs read it.
+type stored struct {
+	Sequence uint64          `json:"sequence,string"`
+	Stored   time.Time       `json:"stored"`
+	Subject  string          `json:"subject"`
+	Event    json.RawMessage `json:"event"`
+}
+
+func (s *session) replay(ctx context.Context, r journal.Replay) error {
+	j, err := s.Journal(ctx)
+	if err != nil {
+		return err
+	}
+	defer j.Close()
+	a := s.app
+	bar := a.progress(r.Follow)
+	out, look := newBuffered(a.Out), a.look()
+	err = j.Replay(ctx, r, func(e journal.Entry) error {
+		bar.step(e)
+		if err := a.entry(out, look, e); err != nil {
+			return err
+		}
+		if e.Pending == 0 || a.OutTerminal {
+			return out.Flush()
+		}
+		return nil
+	})
+	bar.end()
+	if flushed := out.Flush(); err == nil {
+		err = flushed
+	}
+	return err
+}
+
+func (a *app) entry(out io.Writer, look render.Look, e journal.Entry) error {
+	var text string
+	if a.output == formatTable {
+		text = render.Event(look, e.Seq, e.Event)
+	} else {
+		event, err := render.RecordJSON(e.Event)
+		if err != nil {
+			return err
+		}
+		value, err := render.Line(stored{e.Seq, e.Stored.UTC(), e.Subject, event})
+		if err != nil {
+			return err
+		}
+		if text = value; a.output == formatYAML {
+			if text, err = render.YAML(value); err != nil {
+				return err
+			}
+			text = "---\n" + text
+		}
+	}
+	_, err := io.WriteString(out, text)
+	return err
+}
+
+func (a *app) auditStateAtCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "state-at TIME REQUEST", Short: "Rebuild a request as it stood at any time (R40)", Args: exactly("TIME", "REQUEST"),
+		ValidArgsFunction: func(c *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+			if len(args) != 1 {
+				return []string{"now"}, cobra.ShellCompDirectiveNoFileComp
+			}
+			return a.requests()(c, nil, typed)
+		},
+		Long: `Folds the request's events that were stored up to that time, with the same code that decides, and shows the state that comes
+out. It needs the compliance team's key and asks no projection. lockbox help times says how to write a time.`,
+		Example: `  lockbox audit state-at "2026-05-12 14:03" 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b
+  lockbox audit state-at 2h 0c1d2e3f4a5b -o json`,
+		RunE: a.with(func(ctx context.Context, s *session, args []string) error {
+			at, err := a.parseTime(args[0])
+			if err != nil {
+				return usage(s.command, "%w", err)
+			}
+			v, err := s.stateAt(ctx, at, strings.ToLower(args[1]))
+			if err != nil {
+				return err
+			}
+			return a.show(v, func(l render.Look) string {
+				l.Now = at
+				return fmt.Sprintf("As it stood at %s, after %d of its events.\n\n", l.Stamp(timestamppb.New(at)), v.GetVersion()) + render.Request(l, v)
+			})
+		}),
+	}
+}
+
+// stateAt folds what the stream held of a request at that time.
+func (s *session) stateAt(ctx context.Context, at time.Time, id string) (*lockboxv1.RequestView, error) {
+	j, err := s.Journal(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer j.Close()
+	if input.UUIDv7("request", id) != nil {
+		if id, err = s.expandInStream(ctx, j, id); err != nil {
+			return nil, err
+		}
+	}
+	var state request.State
+	var timeline []*lockboxv1.TimelineEntry
+	later := 0
+	filter := journal.Replay{Tenant: first(s.app.tenant, s.app.Getenv("LOCKBOX_TENANT")), Kind: bus.KindRequest, ID: id}
+	err = j.Replay(ctx, filter, func(e journal.Entry) error {
+		if e.Stored.After(at) {
+			later++
+			return nil
+		}
+		state = request.Evolve(state, e.Seq, e.Event)
+		timeline = append(timeline, activity.Entry(e.Seq, e.Event))
+		return nil
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case len(timeline) == 0 && later > 0:
+		return nil, refusal.NotFound("time", "R40", "there was no such request yet at that time")
+	case len(timeline) == 0:
+		return nil, refusal.NotFound("request", "R40", "there is no such request")
+	}
+	return viewOf(state, timeline), nil
+}
+
+// expandInStream is expand for those who ask no projection.
+func (s *session) expandInStream(ctx context.Context, j *journal.Journal, part string) (string, error) {
+	if err := s.checkPart(part); err != nil {
+		return "", err
+	}
+	found := map[string]string{}
+	err := j.Replay(ctx, journal.Replay{Kind: bus.KindRequest, Type: "AccessRequested"}, func(e journal.Entry) error {
+		if isPart(part, e.Event.GetAggregateId()) {
+			found[e.Event.GetAggregateId()] = e.Event.GetTenant()
+		}
+		return nil
+	})
+	if err != nil {
+		return "", err
+	}
+	return s.only(part, found)
+}
+
+// viewOf shows a folded state as the projection would.
+func viewOf(s request.State, timeline []*lockboxv1.TimelineEntry) *lockboxv1.RequestView {
+	v := &lockboxv1.RequestView{
+		RequestId: s.ID, Tenant: s.Tenant, TenantName: s.Notified.GetTenantName(), Status: s.Status, Version: s.Version,
+		Intent: s.Intent, Requester: s.Requester, CreatedAt: timestamppb.New(s.RequestedAt), Evaluation: s.Evaluation, Lockbox: s.Notified,
+		InternalDecisions: s.InternalDecisions, CustomerDecisions: s.CustomerDecisions, Questions: s.Questions, Grant: s.Grant,
+		EndReason: s.EndReason, Timeline: slices.Clip(timeline), ServiceName: s.Evaluation.GetFacts().GetServiceName(),
+		ScenarioName: s.Evaluation.GetFacts().GetScenarioName(), SubscriptionName: s.Notified.GetSubscriptionName(),
+	}
+	if !s.EndedAt.IsZero() {
+		v.EndedAt = timestamppb.New(s.EndedAt)
+	}
+	if s.Fault != nil {
+		v.Fault = fmt.Sprintf("at sequence %d: %s", s.Fault.Sequence, s.Fault.Rule)
+	}
+	return v
+}

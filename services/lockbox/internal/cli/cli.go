@@ -1,0 +1,227 @@
+// Package cli is the command line: what people type, what they are told, and the exit code. It asks the services over the
+// bus, shows what they answer, and decides nothing: no check here stands in for one of theirs. It reads and writes only
+// through its Environment, and ends no process.
+package cli
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/openlockbox/lockbox/services/lockbox/internal/client"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/runinfo"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+// Environment is where a command runs: its streams, its terminal, its clock.
+type Environment struct {
+	In       io.Reader
+	Out, Err io.Writer
+	// InTerminal, OutTerminal and ErrTerminal tell which of them a person sits at.
+	InTerminal, OutTerminal, ErrTerminal bool
+	// Width of that terminal in columns; 0 if there is none.
+	Width  func() int
+	Getenv func(string) string
+	Now    func() time.Time
+	// Zone in which times are shown.
+	Zone *time.Location
+	// Program is what people type to run this, in commands to copy; empty: lockbox.
+	Program string
+}
+
+// System is the process's own environment.
+func System() Environment {
+	return Environment{
+		In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
+		InTerminal: isTerminal(os.Stdin), OutTerminal: isTerminal(os.Stdout), ErrTerminal: isTerminal(os.Stderr),
+		Width: func() int {
+			columns, _, err := term.GetSize(fd(os.Stdout))
+			if err != nil {
+				return 0
+			}
+			return columns
+		},
+		Getenv: os.Getenv, Now: time.Now, Zone: time.Local, Program: os.Args[0],
+	}
+}
+
+func isTerminal(f *os.File) bool { return term.IsTerminal(fd(f)) }
+
+func fd(f *os.File) int { return int(f.Fd()) } // #nosec G115 -- a file descriptor is a small number
+
+// app is one run of the command line: the environment and the flags that every command has.
+type app struct {
+	Environment
+	data, url, keys, tokenFile, as, tenant string
+	output                                 format
+	color                                  when
+	timeout                                time.Duration
+}
+
+// Run runs one command line to its end and returns the exit code. Extra commands are added to the tree.
+func Run(ctx context.Context, args []string, env Environment, extra ...*cobra.Command) int {
+	a := &app{Environment: env}
+	root := a.root(extra)
+	a.output = wantedFormat(args) // for errors in what stands before the flag
+	root.SetArgs(args)
+	root.SetIn(env.In)
+	root.SetOut(env.Out)
+	root.SetErr(env.Err)
+	err := root.ExecuteContext(ctx)
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		err = errInterrupted
+	}
+	if err != nil {
+		a.complain(err)
+	}
+	return ExitCode(err)
+}
+
+// wantedFormat finds the output format in a command line that may be wrong.
+func wantedFormat(args []string) format {
+	var f format
+	for i, arg := range args {
+		for _, flag := range []string{"--output", "-o"} {
+			value, joined := strings.CutPrefix(arg, flag)
+			if joined && value == "" && i+1 < len(args) {
+				value = args[i+1]
+			}
+			if joined {
+				_ = f.Set(strings.TrimPrefix(value, "=")) // one that does not exist is an error of its own
+			}
+		}
+	}
+	return f
+}
+
+// New builds the command tree, with extra commands in it.
+func New(env Environment, extra ...*cobra.Command) *cobra.Command {
+	return (&app{Environment: env}).root(extra)
+}
+
+// DataDir is the data directory that a command was told, by --data, LOCKBOX_DATA or default.
+func DataDir(c *cobra.Command) (string, error) {
+	return dataDir(c.Flag("data").Value.String(), os.Getenv)
+}
+
+func dataDir(flag string, getenv func(string) string) (string, error) {
+	for _, dir := range []string{flag, getenv("LOCKBOX_DATA")} {
+		if dir != "" {
+			return dir, nil
+		}
+	}
+	return runinfo.DefaultDir(getenv)
+}
+
+// The parts of the help.
+const (
+	groupRequests = "requests"
+	groupCustomer = "customer"
+	groupAudit    = "audit"
+	groupRun      = "run"
+)
+
+func (a *app) root(extra []*cobra.Command) *cobra.Command {
+	root := group("lockbox", "Ask for, decide and audit access to customers' data", `Lockbox stands between a provider's engineers and a customer's data: the customer sees each request, understands why, and
+approves or denies it before any access exists. Everything that happens is an event that is never rewritten.`,
+		`  lockbox up --demo                         run everything here, with two customers to try it on
+  lockbox intent submit --as erin -f dump.yaml
+  lockbox approval list --as otto
+  lockbox approval approve --as otto REQUEST --for 2h
+  lockbox request show --as erin REQUEST
+  lockbox audit list --as audrey`)
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return &usageError{c, err} })
+	root.AddGroup(
+		&cobra.Group{ID: groupRequests, Title: "Requests:"},
+		&cobra.Group{ID: groupCustomer, Title: "Customers:"},
+		&cobra.Group{ID: groupAudit, Title: "Audit:"},
+		&cobra.Group{ID: groupRun, Title: "Running Lockbox:"},
+	)
+	f := root.PersistentFlags()
+	f.StringVar(&a.data, "data", "", "data `directory` of a Lockbox on this machine (LOCKBOX_DATA)")
+	f.StringVar(&a.url, "url", "", "`address` of the bus, instead of the one that runs here (LOCKBOX_URL)")
+	f.StringVar(&a.keys, "keys", "", "`directory` of the bus keys (LOCKBOX_KEYS)")
+	f.StringVar(&a.tokenFile, "token-file", "", "`file` that holds your token (LOCKBOX_TOKEN_FILE)")
+	f.StringVar(&a.as, "as", "", "be this `persona` of the demo (LOCKBOX_AS)")
+	f.StringVar(&a.tenant, "tenant", "", "the `customer` (LOCKBOX_TENANT; the customers' own people need none)")
+	f.VarP(&a.output, "output", "o", "table, json or yaml")
+	f.Var(&a.color, "color", "auto, always or never")
+	f.DurationVar(&a.timeout, "timeout", client.DefaultTimeout, "how `long` to wait for an answer")
+	complete(root, "output", fixed(formats...))
+	complete(root, "color", fixed(whens...))
+	complete(root, "as", a.personas)
+	complete(root, "tenant", a.tenants)
+	for g, commands := range map[string][]*cobra.Command{
+		groupRequests: {a.intentCommand(), a.requestCommand(), a.internalCommand(), a.approvalCommand()},
+		groupCustomer: {a.tenantCommand(), a.roleCommand(), a.ticketCommand()},
+		groupAudit:    {a.auditCommand(), a.mailCommand()},
+		groupRun:      append([]*cobra.Command{a.whoamiCommand(), a.versionCommand()}, extra...),
+	} {
+		for _, c := range commands {
+			c.GroupID = g
+			root.AddCommand(c)
+		}
+	}
+	root.SetHelpCommandGroupID(groupRun)
+	root.SetCompletionCommandGroupID(groupRun)
+	root.AddCommand(topics()...)
+	wrongArguments(root)
+	return root
+}
+
+// wrongArguments makes every complaint about arguments an error of the command line, also in commands from elsewhere.
+func wrongArguments(c *cobra.Command) {
+	if check := c.Args; check != nil {
+		c.Args = func(c *cobra.Command, args []string) error {
+			err := check(c, args)
+			var wrong *usageError
+			if err == nil || errors.As(err, &wrong) {
+				return err
+			}
+			return &usageError{c, err}
+		}
+	}
+	for _, below := range c.Commands() {
+		wrongArguments(below)
+	}
+}
+
+// group makes a command that only has commands below it.
+func group(use, short, long, example string, below ...*cobra.Command) *cobra.Command {
+	c := &cobra.Command{
+		Use: use, Short: short, Long: long, Example: example, DisableFlagsInUseLine: true,
+		Args:                       cobra.ArbitraryArgs,
+		SuggestionsMinimumDistance: 2,
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return c.Help()
+			}
+			message := "there is no command " + strconv.Quote(strings.TrimSpace(c.CommandPath()+" "+args[0]))
+			if like := c.SuggestionsFor(args[0]); len(like) > 0 {
+				message += "; did you mean " + strings.Join(like, " or ") + "?"
+			}
+			return &usageError{c, errors.New(message)}
+		},
+	}
+	c.AddCommand(below...)
+	return c
+}
+
+// exactly demands arguments by name, as the usage line shows them.
+func exactly(names ...string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		switch {
+		case len(args) < len(names):
+			return &usageError{c, errors.New("it needs " + strings.Join(names[len(args):], " and "))}
+		case len(args) > len(names):
+			return &usageError{c, errors.New("unexpected: " + strings.Join(args[len(names):], " "))}
+		}
+		return nil
+	}
+}

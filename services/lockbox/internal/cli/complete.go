@@ -1,0 +1,209 @@
+package cli
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/catalogue"
+	"github.com/openlockbox/lockbox/pkg/identity/devissuer"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/render"
+	"github.com/spf13/cobra"
+)
+
+// completionTime is how long a shell waits for suggestions at most.
+const completionTime = 1500 * time.Millisecond
+
+type completer = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective)
+
+// complete suggests values for a flag of the command.
+func complete(c *cobra.Command, flag string, with completer) {
+	if err := c.RegisterFlagCompletionFunc(flag, with); err != nil {
+		panic(err) // the flag does not exist, or has suggestions already: a test builds the whole tree
+	}
+}
+
+// fixed suggests from a list that is always the same.
+func fixed(values ...string) completer {
+	return cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)
+}
+
+// nothing suggests nothing, not even files.
+func nothing(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return nil, cobra.ShellCompDirectiveNoFileComp
+}
+
+// firstArgument suggests for the first argument only.
+func firstArgument(with completer) completer {
+	return func(c *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nothing(c, args, typed)
+		}
+		return with(c, args, typed)
+	}
+}
+
+// asking suggests what a quick query answers; an error suggests nothing.
+func (a *app) asking(get func(ctx context.Context, s *session) []string) completer {
+	return func(c *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+		a.timeout = completionTime
+		s, err := a.open(c)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		defer s.Close()
+		ctx, cancel := context.WithTimeout(context.Background(), completionTime)
+		defer cancel()
+		values := slices.DeleteFunc(get(ctx, s), func(v string) bool { return !strings.HasPrefix(v, typed) })
+		return values, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
+	}
+}
+
+// personas are the demo's people.
+func (a *app) personas(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	info, err := a.running()
+	if err != nil || info.Demo == nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var names []string
+	for _, p := range devissuer.Personas() {
+		names = append(names, cobra.CompletionWithDesc(p.Name, p.About))
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
+}
+
+// tenants are those of the requests that one can see, and the demo's.
+func (a *app) tenants(c *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+	return a.asking(func(ctx context.Context, s *session) []string {
+		var ids []string
+		if s.demo != nil {
+			ids = devissuer.Tenants()
+		}
+		for _, v := range s.newest(ctx, nil) {
+			if !slices.Contains(ids, v.GetTenant()) {
+				ids = append(ids, v.GetTenant())
+			}
+		}
+		return ids
+	})(c, args, typed)
+}
+
+// newest are the newest requests that one can see, in one of these states if any are named.
+func (s *session) newest(ctx context.Context, in []lockboxv1.RequestStatus) []*lockboxv1.RequestView {
+	tenant, err := s.tenant(ctx)
+	if err != nil {
+		return nil
+	}
+	reply, err := s.ask(ctx, tenant, 0, &lockboxv1.Query{Ask: &lockboxv1.Query_ListRequests{ListRequests: &lockboxv1.ListRequests{Statuses: in, Limit: 50}}})
+	if err != nil {
+		return nil
+	}
+	return reply.GetRequests().GetRequests()
+}
+
+// requests suggests the ids of requests in these states, the newest first.
+func (a *app) requests(in ...lockboxv1.RequestStatus) completer {
+	return firstArgument(a.asking(func(ctx context.Context, s *session) []string {
+		var ids []string
+		for _, v := range s.newest(ctx, in) {
+			ids = append(ids, cobra.CompletionWithDesc(render.Clean(v.GetRequestId()),
+				render.StatusName(v.GetStatus())+", "+render.Clean(v.GetScenarioName())+", "+render.ActorName(v.GetRequester())))
+		}
+		return ids
+	}))
+}
+
+// view reads the tenant for completion; nil if it cannot.
+func (s *session) view(ctx context.Context) *lockboxv1.TenantView {
+	tenant, err := s.tenant(ctx)
+	if err != nil || tenant == "" {
+		return nil
+	}
+	reply, err := s.ask(ctx, tenant, 0, &lockboxv1.Query{Ask: &lockboxv1.Query_GetTenant_{GetTenant_: &lockboxv1.GetTenant{}}})
+	if err != nil {
+		return nil
+	}
+	return reply.GetTenant()
+}
+
+// subscriptions suggests the tenant's subscriptions.
+func (a *app) subscriptions(c *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+	return a.asking(func(ctx context.Context, s *session) []string {
+		var ids []string
+		for _, sub := range s.view(ctx).GetSubscriptions() {
+			ids = append(ids, cobra.CompletionWithDesc(render.Clean(sub.GetSubscriptionId()), render.Clean(sub.GetDisplayName())))
+		}
+		return ids
+	})(c, args, typed)
+}
+
+// assignments suggests the tenant's role assignments.
+func (a *app) assignments(c *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+	return firstArgument(a.asking(func(ctx context.Context, s *session) []string {
+		v := s.view(ctx)
+		all := v.GetAssignments()
+		for _, sub := range v.GetSubscriptions() {
+			all = append(all, sub.GetAssignments()...)
+		}
+		var ids []string
+		for _, as := range all {
+			ids = append(ids, cobra.CompletionWithDesc(render.Clean(as.GetAssignment().GetId()), render.PersonName(as.GetAssignment().GetPerson())))
+		}
+		return ids
+	}))(c, args, typed)
+}
+
+// ticketIDs suggests tickets.
+func (a *app) ticketIDs(c *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+	return a.asking(func(ctx context.Context, s *session) []string {
+		tenant, err := s.tenant(ctx)
+		if err != nil {
+			return nil
+		}
+		reply, err := s.ask(ctx, tenant, 0, &lockboxv1.Query{Ask: &lockboxv1.Query_ListTickets{ListTickets: &lockboxv1.ListTickets{}}})
+		if err != nil {
+			return nil
+		}
+		var ids []string
+		for _, t := range reply.GetTickets().GetTickets() {
+			ids = append(ids, cobra.CompletionWithDesc(render.Clean(t.GetTicketId()), render.Clean(t.GetTitle())))
+		}
+		return ids
+	})(c, args, typed)
+}
+
+// resourceTypes suggests the catalogue's types.
+func resourceTypes(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	var types []string
+	for _, s := range catalogue.Default().Services() {
+		types = append(types, cobra.CompletionWithDesc(s.Type, s.Name))
+	}
+	return types, cobra.ShellCompDirectiveNoFileComp
+}
+
+// previewTypes suggests what is in preview.
+func previewTypes(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	var types []string
+	for _, s := range catalogue.Default().Services() {
+		if s.Stage == lockboxv1.ServiceStage_SERVICE_STAGE_PREVIEW {
+			types = append(types, cobra.CompletionWithDesc(s.Type, s.Name))
+		}
+	}
+	return types, cobra.ShellCompDirectiveNoFileComp
+}
+
+// scenarios suggests those of the type that was given with --type.
+func scenarios(c *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	var ids []string
+	for _, s := range catalogue.Default().Services() {
+		if flag := c.Flag("type"); flag != nil && flag.Value.String() != s.Type {
+			continue
+		}
+		for _, sc := range s.Scenarios {
+			ids = append(ids, cobra.CompletionWithDesc(sc.ID, sc.Name))
+		}
+	}
+	return ids, cobra.ShellCompDirectiveNoFileComp
+}

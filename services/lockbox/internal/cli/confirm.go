@@ -1,0 +1,67 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/openlockbox/lockbox/services/lockbox/internal/render"
+)
+
+var errNotConfirmed = errors.New("nothing was done")
+
+// interactive tells whether a person can be asked something.
+func (a *app) interactive() bool { return a.InTerminal && a.ErrTerminal && a.output == formatTable }
+
+// confirm repeats what is about to happen and waits for a yes. Where nobody can be asked, the command line is the yes.
+func (a *app) confirm(ctx context.Context, yes bool, sentence, question string) error {
+	if yes || !a.interactive() {
+		return nil
+	}
+	answer, err := a.prompt(ctx, fmt.Sprintf("%s%s [y/N] ", render.Paragraphs(a.lookAt(a.ErrTerminal), sentence), question))
+	if err != nil {
+		return err
+	}
+	switch strings.ToLower(answer) {
+	case "y", "yes":
+		return nil
+	}
+	return errNotConfirmed
+}
+
+// reason is what was given with a flag, or what a person types when asked.
+func (a *app) reason(ctx context.Context, given, question string) (string, error) {
+	if given != "" || !a.interactive() {
+		return given, nil
+	}
+	return a.prompt(ctx, question+" ")
+}
+
+// prompt writes a question and waits for a line, or until ctx ends: the terminal itself would go on waiting.
+func (a *app) prompt(ctx context.Context, text string) (string, error) {
+	if _, err := io.WriteString(a.Err, text); err != nil {
+		return "", err
+	}
+	type typed struct {
+		line string
+		err  error
+	}
+	answer := make(chan typed, 1)
+	go func() {
+		line, err := bufio.NewReader(a.In).ReadString('\n')
+		answer <- typed{line, err}
+	}()
+	select {
+	case <-ctx.Done():
+		_, _ = fmt.Fprintln(a.Err)
+		return "", ctx.Err()
+	case t := <-answer:
+		if t.err != nil && (!errors.Is(t.err, io.EOF) || t.line == "") {
+			return "", errNotConfirmed
+		}
+		return strings.TrimSpace(t.line), nil
+	}
+}

@@ -1,0 +1,198 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/client"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/render"
+	"github.com/spf13/cobra"
+)
+
+// The exit codes. They are part of what scripts rely on and never change their meaning.
+const (
+	exitOK = iota
+	exitOther
+	exitUsage
+	exitInvalid
+	exitUnauthenticated
+	exitForbidden
+	exitNotFound
+	exitConflict
+	exitPrecondition
+	exitUnavailable
+
+	exitInterrupted = 130
+)
+
+// usageError says that the command line itself is wrong: nothing was asked of anybody.
+type usageError struct {
+	command *cobra.Command
+	err     error
+}
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+func usage(c *cobra.Command, format string, args ...any) error {
+	return &usageError{c, fmt.Errorf(format, args...)}
+}
+
+var (
+	errNothingRuns = errors.New("no Lockbox is running here")
+	errInterrupted = errors.New("interrupted")
+)
+
+// ExitCode is the one mapping from errors to exit codes; `lockbox help exit-codes` explains it.
+func ExitCode(err error) int {
+	var wrong *usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &wrong):
+		return exitUsage
+	case errors.Is(err, errInterrupted):
+		return exitInterrupted
+	case errors.Is(err, errNothingRuns), errors.Is(err, client.ErrNotRunning), errors.Is(err, journal.ErrUnknown):
+		return exitUnavailable
+	}
+	r, refused := refusal.As(err)
+	if !refused {
+		return exitOther
+	}
+	switch r.GetCode() {
+	case lockboxv1.RefusalCode_REFUSAL_CODE_INVALID:
+		return exitInvalid
+	case lockboxv1.RefusalCode_REFUSAL_CODE_UNAUTHENTICATED:
+		return exitUnauthenticated
+	case lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN:
+		return exitForbidden
+	case lockboxv1.RefusalCode_REFUSAL_CODE_NOT_FOUND:
+		return exitNotFound
+	case lockboxv1.RefusalCode_REFUSAL_CODE_CONFLICT:
+		return exitConflict
+	case lockboxv1.RefusalCode_REFUSAL_CODE_PRECONDITION:
+		return exitPrecondition
+	case lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE:
+		return exitUnavailable
+	default:
+		return exitOther
+	}
+}
+
+// problem is an error as programs read it, on stderr with -o json.
+type problem struct {
+	ExitCode int    `json:"exit_code"`
+	Code     string `json:"code"`
+	Field    string `json:"field"`
+	Rule     string `json:"rule"`
+	Message  string `json:"message"`
+	Hint     string `json:"hint"`
+}
+
+// complain tells the person or program at the other end what went wrong.
+func (a *app) complain(err error) {
+	p := problem{ExitCode: ExitCode(err), Code: "ERROR", Message: err.Error(), Hint: a.hint(err)}
+	r, refused := refusal.As(err)
+	if refused {
+		p.Code, p.Field, p.Rule, p.Message = render.RefusalCode(r.GetCode()), r.GetField(), r.GetRule(), r.GetMessage()
+	} else if p.ExitCode == exitUsage {
+		p.Code = "USAGE"
+	}
+	var out string
+	switch {
+	case a.output != formatTable:
+		text, err := render.ValueJSON(struct {
+			Error problem `json:"error"`
+		}{p})
+		if err == nil && a.output == formatYAML {
+			text, err = render.YAML(text)
+		}
+		if err != nil {
+			text = err.Error() + "\n"
+		}
+		out = text
+	case errors.Is(err, errInterrupted):
+		return
+	case refused:
+		out = render.Refusal(a.lookAt(a.ErrTerminal), r, p.Hint)
+	default:
+		out = render.Failure(a.lookAt(a.ErrTerminal), p.Message, p.Hint)
+	}
+	_, _ = fmt.Fprint(a.Err, out) // there is nobody left to tell
+}
+
+// hint says what the caller can do about an error; empty if there is nothing to add.
+func (a *app) hint(err error) string {
+	var wrong *usageError
+	var corrupt *journal.CorruptError
+	switch {
+	case errors.As(err, &wrong):
+		return fmt.Sprintf("%s --help shows how it is used", wrong.command.CommandPath())
+	case errors.Is(err, errNothingRuns):
+		return "start one with `lockbox up --demo`, or name another with --url, --keys and --token-file"
+	case errors.Is(err, client.ErrNotRunning):
+		return "it may have ended without saying so: start it with `lockbox up`, or check --url"
+	case errors.As(err, &corrupt), errors.Is(err, input.ErrUnknownFact):
+		return "stop here and tell the security officer: either this program is too old, or the stream was tampered with"
+	}
+	r, refused := refusal.As(err)
+	if !refused {
+		return ""
+	}
+	if hint, known := ruleHints[r.GetRule()]; known && hint.code == r.GetCode() {
+		return hint.text
+	}
+	switch r.GetCode() {
+	case lockboxv1.RefusalCode_REFUSAL_CODE_UNAUTHENTICATED:
+		return a.signInHint()
+	case lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN:
+		return "`lockbox whoami` shows who you are and what you hold"
+	case lockboxv1.RefusalCode_REFUSAL_CODE_NOT_FOUND:
+		return "check the id and --tenant; what is not yours to see reads the same as what is not there"
+	case lockboxv1.RefusalCode_REFUSAL_CODE_CONFLICT:
+		if r.GetField() == "seen_version" {
+			return "look at it again, then decide"
+		}
+		return "`lockbox request show` tells what happened"
+	case lockboxv1.RefusalCode_REFUSAL_CODE_PRECONDITION:
+		return "its state does not allow this; `lockbox request show` or `lockbox tenant show` tells how it stands"
+	case lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE:
+		return "try again in a moment; see whether all services run"
+	default:
+		return ""
+	}
+}
+
+type ruleHint struct {
+	code lockboxv1.RefusalCode
+	text string
+}
+
+// ruleHints say more than a code can.
+var ruleHints = map[string]ruleHint{
+	"R1":  {lockboxv1.RefusalCode_REFUSAL_CODE_PRECONDITION, "the provider's onboarding changes the plan: lockbox tenant plan TENANT developer"},
+	"R2":  {lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN, "a Global Administrator does this: lockbox role list shows who that is"},
+	"R9":  {lockboxv1.RefusalCode_REFUSAL_CODE_INVALID, "ask again with the new resource type"},
+	"R10": {lockboxv1.RefusalCode_REFUSAL_CODE_INVALID, "completion knows the catalogue: lockbox intent submit --type <Tab>"},
+	"R13": {lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN, "sign in again with a second factor, or with an isolated identity"},
+	"R20": {lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN, "lockbox request show lists who was asked; an eligible role counts once activated: lockbox role activate"},
+	"R26": {lockboxv1.RefusalCode_REFUSAL_CODE_PRECONDITION, "the requester can submit a new intent"},
+	"R27": {lockboxv1.RefusalCode_REFUSAL_CODE_INVALID, "shorten with --for, narrow with --only; lockbox request show lists what was asked for"},
+	"R28": {lockboxv1.RefusalCode_REFUSAL_CODE_INVALID, "say why with --reason"},
+	"R30": {lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN, "a Global Administrator changes settings: lockbox role list shows who that is"},
+	"I9":  {lockboxv1.RefusalCode_REFUSAL_CODE_INVALID, "name the customer with --tenant or LOCKBOX_TENANT"},
+	"I10": {lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN, "somebody else must decide this one"},
+	"bus": {lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN, "name the directory of your keys with --keys; only the compliance team holds the key for replays"},
+}
+
+func (a *app) signInHint() string {
+	if info, err := a.running(); err == nil && info.Demo != nil {
+		return "this is a demo: say who you are with --as, for example --as erin (an engineer) or --as otto (a customer)"
+	}
+	return "sign in with your organisation and name the token with --token-file or LOCKBOX_TOKEN_FILE"
+}

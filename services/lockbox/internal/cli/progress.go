@@ -1,0 +1,67 @@
+package cli
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/render"
+)
+
+func newBuffered(w io.Writer) *bufio.Writer { return bufio.NewWriterSize(w, 64<<10) }
+
+const (
+	// patience is how long work may take before a person is told how far it has come; redrawPause is between two tellings.
+	patience    = time.Second
+	redrawPause = 200 * time.Millisecond
+	barWidth    = 30
+)
+
+// progress tells on stderr how far a replay has come, if a person sits there and the events go elsewhere.
+type progress struct {
+	app            *app
+	wanted         bool
+	shown          bool
+	begun, redrawn time.Time
+	count          uint64
+}
+
+func (a *app) progress(endless bool) *progress {
+	return &progress{app: a, wanted: a.ErrTerminal && !a.OutTerminal && !endless, begun: a.Now()}
+}
+
+func (p *progress) step(e journal.Entry) {
+	p.count++
+	if !p.wanted || p.count%1000 != 0 {
+		return
+	}
+	now := p.app.Now()
+	if now.Sub(p.begun) < patience || now.Sub(p.redrawn) < redrawPause {
+		return
+	}
+	p.redrawn, p.shown = now, true
+	_, _ = fmt.Fprint(p.app.Err, "\r\x1b[K"+p.line(p.count, e.Pending, now.Sub(p.begun)))
+}
+
+// line is the bar, the part done, the speed and the time that is left.
+func (p *progress) line(done, left uint64, took time.Duration) string {
+	total := done + left
+	filled := int(barWidth * done / total) // #nosec G115 -- at most barWidth
+	full, empty := "#", "."
+	if l := p.app.lookAt(p.app.ErrTerminal); l.Unicode {
+		full, empty = "━", "─"
+	}
+	rate := float64(done) / took.Seconds()
+	return fmt.Sprintf("%s%s %3d%%  %d of %d events, %.0f/s, %s left", strings.Repeat(full, filled), strings.Repeat(empty, barWidth-filled),
+		100*done/total, done, total, rate, render.Countdown(time.Duration(float64(left)/rate*float64(time.Second))))
+}
+
+// end clears the line.
+func (p *progress) end() {
+	if p.shown {
+		_, _ = fmt.Fprint(p.app.Err, "\r\x1b[K")
+	}
+}

@@ -1,0 +1,214 @@
+package cli
+
+import (
+	"context"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/openlockbox/lockbox/pkg/identity/devissuer"
+	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/tenant"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/render"
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+func (a *app) roleCommand() *cobra.Command {
+	return group("role", "Assign roles, and activate eligible ones", `Roles say who decides: Owners and Lockbox Approvers of a subscription (R18), Global Administrators and Lockbox Approvers of
+the tenant (R19). An eligible assignment counts only while its holder has activated it (R21).`, "",
+		a.roleListCommand(), a.roleAssignCommand(),
+		a.roleCommandAbout("remove", "Take an assignment away", "Removed.", nil, func(id string, _ *timestamppb.Timestamp) *lockboxv1.Command {
+			return &lockboxv1.Command{Action: &lockboxv1.Command_RemoveRole{RemoveRole: &lockboxv1.RemoveRole{AssignmentId: id}}}
+		}),
+		a.roleCommandAbout("activate", "Activate your own eligible assignment (R21)", "Activated.", new(lengthFlag), func(id string, until *timestamppb.Timestamp) *lockboxv1.Command {
+			return &lockboxv1.Command{Action: &lockboxv1.Command_ActivateRole{ActivateRole: &lockboxv1.ActivateRole{AssignmentId: id, Until: until}}}
+		}),
+		a.roleCommandAbout("deactivate", "End the activation of your own assignment", "Deactivated.", nil, func(id string, _ *timestamppb.Timestamp) *lockboxv1.Command {
+			return &lockboxv1.Command{Action: &lockboxv1.Command_DeactivateRole{DeactivateRole: &lockboxv1.DeactivateRole{AssignmentId: id}}}
+		}))
+}
+
+func (a *app) roleListCommand() *cobra.Command {
+	var subscription string
+	c := &cobra.Command{
+		Use: "list", Short: "List who holds which role, and whether it counts now", Args: exactly(), ValidArgsFunction: nothing,
+		Example: "  lockbox role list\n  lockbox role list --subscription meadow-production",
+	}
+	c.Flags().StringVar(&subscription, "subscription", "", "only of this `subscription`")
+	complete(c, "subscription", a.subscriptions)
+	watch := watchable(c)
+	c.RunE = a.with(func(ctx context.Context, s *session, _ []string) error {
+		id, err := s.oneTenant(ctx)
+		if err != nil {
+			return err
+		}
+		return a.list(ctx, *watch, func() (page, error) {
+			v, err := s.tenantView(ctx, id, 0)
+			return answer(v, func(l render.Look) string { return render.Roles(l, v, subscription) }), err
+		})
+	})
+	return c
+}
+
+func (a *app) roleAssignCommand() *cobra.Command {
+	as := &lockboxv1.RoleAssignment{Person: &lockboxv1.Person{}}
+	role := &enumFlag[lockboxv1.Role]{as: "role"}
+	expires := &timeFlag{app: a}
+	var subscription string
+	var inherited bool
+	c := &cobra.Command{
+		Use: "assign", Short: "Assign a role (Global Administrators)", Args: exactly(), ValidArgsFunction: nothing,
+		Long: `Assigns a role to a person of the tenant's own issuer, on the tenant or with --subscription on a subscription. The person is
+known by --person, what the issuer's tokens call them (sub); name and address are only for addressing them.`,
+		Example: `  lockbox role assign --role owner --subscription meadow-production \
+      --person otto --name "Otto Owens" --email otto@meadowbank.example
+  lockbox role assign --role lockbox-approver --person fleur --eligible
+  lockbox role assign --role auditor --person audrey --expires +30d`,
+	}
+	f := c.Flags()
+	f.Var(role, "role", strings.Join(spellings[lockboxv1.Role](), ", "))
+	f.StringVar(&subscription, "subscription", "", "on this `subscription`; none: on the tenant")
+	f.StringVar(&as.Person.Subject, "person", "", "who: their `subject` at the tenant's issuer")
+	f.StringVar(&as.Person.DisplayName, "name", "", "their `name`")
+	f.StringVar(&as.Person.Email, "email", "", "their `address`")
+	f.StringVar(&as.Person.Language, "language", "", "their `language`; none: the tenant's")
+	f.BoolVar(&as.EligibleOnly, "eligible", false, "counts only while activated (R21)")
+	f.Var(expires, "expires", "when it ends, such as +30d; none: when it is removed")
+	f.StringVar(&as.Id, "id", "", "the assignment's own `id`; none: made of role and person")
+	f.BoolVar(&inherited, "management-group", false, "inherited from a management group: recorded, but not counted (R22)")
+	complete(c, "role", fixed(spellings[lockboxv1.Role]()...))
+	complete(c, "subscription", a.subscriptions)
+	complete(c, "person", a.personas)
+	complete(c, "language", fixed(tenant.Languages...))
+	c.RunE = a.with(func(ctx context.Context, s *session, _ []string) error {
+		if role.value == 0 || as.GetPerson().GetSubject() == "" {
+			return usage(c, "--role and --person are needed")
+		}
+		id, err := s.oneTenant(ctx)
+		if err != nil {
+			return err
+		}
+		v, err := s.tenantView(ctx, id, 0)
+		if err != nil {
+			return err
+		}
+		as.Role, as.Person.Issuer = role.value, v.GetIssuer()
+		s.introduce(as.GetPerson())
+		as.Scope = lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_TENANT
+		if subscription != "" {
+			as.Scope = lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_SUBSCRIPTION
+		}
+		if inherited {
+			as.Scope = lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_MANAGEMENT_GROUP
+		}
+		if !expires.IsZero() {
+			as.ExpiresAt = timestamppb.New(expires.Time)
+		}
+		if as.GetId() == "" {
+			if as.Id, err = assignmentID(as); err != nil {
+				return err
+			}
+		}
+		reply, err := s.do(ctx, id, subscription, &lockboxv1.Command{Action: &lockboxv1.Command_AssignRole{AssignRole: &lockboxv1.AssignRole{Assignment: as}}})
+		if err != nil {
+			return err
+		}
+		if a.output != formatTable {
+			return a.show(as, nil)
+		}
+		return a.done(reply, "%s is %s of %s from now on (assignment %s).", render.PersonName(as.GetPerson()), tenant.RoleName(as.GetRole()), render.Clean(first(subscription, id)), render.Clean(as.GetId()))
+	})
+	return c
+}
+
+// introduce fills in what is known of a persona of the demo.
+func (s *session) introduce(p *lockboxv1.Person) {
+	persona, known := devissuer.Find(p.GetSubject())
+	if s.demo == nil || !known {
+		return
+	}
+	p.DisplayName = first(p.GetDisplayName(), persona.DisplayName)
+	p.Email = first(p.GetEmail(), persona.Email)
+	p.Language = first(p.GetLanguage(), persona.Language)
+}
+
+// assignmentID is the same for the same role of the same person, so that assigning twice is assigning once.
+func assignmentID(as *lockboxv1.RoleAssignment) (string, error) {
+	role := strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(as.GetRole().String(), "ROLE_"), "_", "-"))
+	if id := as.GetPerson().GetSubject() + "-" + role; input.Token("id", id) == nil {
+		return id, nil
+	}
+	id, err := uuid.NewV7()
+	return id.String(), err
+}
+
+// roleCommandAbout is a command about an existing assignment; with length it takes --for.
+func (a *app) roleCommandAbout(verb, short, sentence string, length *lengthFlag, command func(id string, until *timestamppb.Timestamp) *lockboxv1.Command) *cobra.Command {
+	var subscription string
+	c := &cobra.Command{
+		Use: verb + " ASSIGNMENT", Short: short, Args: exactly("ASSIGNMENT"), ValidArgsFunction: a.assignments,
+		Example: "  lockbox role " + verb + " eli-eligible --subscription meadow-production",
+	}
+	c.Flags().StringVar(&subscription, "subscription", "", "the `subscription` it was assigned on; none: found by its id")
+	complete(c, "subscription", a.subscriptions)
+	if length != nil {
+		c.Flags().Var(length, "for", "for how `long`; none: eight hours")
+	}
+	c.RunE = a.with(func(ctx context.Context, s *session, args []string) error {
+		id, err := s.oneTenant(ctx)
+		if err != nil {
+			return err
+		}
+		where, err := s.assignedOn(ctx, id, args[0], subscription)
+		if err != nil {
+			return err
+		}
+		var until *timestamppb.Timestamp
+		if length != nil && length.Duration > 0 {
+			until = timestamppb.New(a.Now().Add(length.Duration))
+		}
+		reply, err := s.do(ctx, id, where, command(args[0], until))
+		if err != nil {
+			return err
+		}
+		return a.done(reply, "%s", sentence)
+	})
+	return c
+}
+
+// assignedOn is the subscription that holds an assignment; empty: the tenant, or nothing that can be seen. Ids are unique
+// within a subscription only, so the same id in two places must be told apart by name.
+func (s *session) assignedOn(ctx context.Context, id, assignment, named string) (string, error) {
+	if named != "" {
+		return named, nil
+	}
+	v, err := s.tenantView(ctx, id, 0)
+	if err != nil {
+		return "", err
+	}
+	holds := func(list []*lockboxv1.AssignmentView) bool {
+		for _, a := range list {
+			if a.GetAssignment().GetId() == assignment {
+				return true
+			}
+		}
+		return false
+	}
+	var places []string
+	if holds(v.GetAssignments()) {
+		places = append(places, "")
+	}
+	for _, sub := range v.GetSubscriptions() {
+		if holds(sub.GetAssignments()) {
+			places = append(places, sub.GetSubscriptionId())
+		}
+	}
+	switch {
+	case len(places) == 0:
+		return "", nil // The receiver says so, and in what words.
+	case len(places) > 1:
+		return "", usage(s.command, "%s exists in %d places; name the subscription with --subscription", assignment, len(places))
+	}
+	return places[0], nil
+}

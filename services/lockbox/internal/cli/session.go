@@ -1,0 +1,293 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/identity/devissuer"
+	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/client"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/render"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/runinfo"
+	"github.com/spf13/cobra"
+)
+
+// session is one person's conversation with one Lockbox.
+type session struct {
+	*client.Client
+	app     *app
+	command *cobra.Command
+	// demo is nil unless a demo runs on this machine.
+	demo *runinfo.Demo
+}
+
+// with wraps what a command does in a session.
+func (a *app) with(do func(ctx context.Context, s *session, args []string) error) func(*cobra.Command, []string) error {
+	return func(c *cobra.Command, args []string) error {
+		s, err := a.open(c)
+		if err != nil {
+			return err
+		}
+		defer s.Close()
+		return do(c.Context(), s, args)
+	}
+}
+
+// running reads the note of the Lockbox on this machine. Whoever names a bus means that one and no other.
+func (a *app) running() (runinfo.Info, error) {
+	if url := first(a.url, a.Getenv("LOCKBOX_URL")); url != "" {
+		info := runinfo.Info{NATSURL: url, KeysDir: first(a.keys, a.Getenv("LOCKBOX_KEYS"))}
+		var err error
+		if demo := a.Getenv("LOCKBOX_DEMO"); demo != "" {
+			info.Demo, err = runinfo.DemoIn(demo)
+		}
+		return info, err
+	}
+	dir, err := dataDir(a.data, a.Getenv)
+	if err != nil {
+		return runinfo.Info{}, err
+	}
+	info, err := runinfo.Read(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return info, fmt.Errorf("%w (looked in %s)", errNothingRuns, dir)
+	}
+	if keys := first(a.keys, a.Getenv("LOCKBOX_KEYS")); keys != "" {
+		info.KeysDir = keys
+	}
+	return info, err
+}
+
+func (a *app) open(c *cobra.Command) (*session, error) {
+	info, err := a.running()
+	if err != nil {
+		return nil, err
+	}
+	if info.KeysDir == "" {
+		return nil, usage(c, "--url needs --keys, the directory of your bus keys")
+	}
+	tokens, err := a.tokens(c, info)
+	if err != nil {
+		return nil, err
+	}
+	return &session{
+		Client: client.New(client.Config{URL: info.NATSURL, KeysDir: info.KeysDir, Tokens: tokens, Timeout: a.timeout}),
+		app:    a, command: c, demo: info.Demo,
+	}, nil
+}
+
+// tokens finds out who is asking: a flag before the environment.
+func (a *app) tokens(c *cobra.Command, info runinfo.Info) (client.TokenSource, error) {
+	as, file := a.as, a.tokenFile
+	if as == "" && file == "" {
+		as, file = a.Getenv("LOCKBOX_AS"), a.Getenv("LOCKBOX_TOKEN_FILE")
+	}
+	switch {
+	case as != "" && file != "":
+		return nil, usage(c, "say who you are once: with --as (LOCKBOX_AS) or with --token-file (LOCKBOX_TOKEN_FILE)")
+	case file != "":
+		return client.TokenFile(file), nil
+	case as != "" && info.Demo == nil:
+		return nil, refusal.Unauthenticated("as", "demo", "--as is for the demo only, and this is none")
+	case as != "":
+		return client.Persona{Dir: info.Demo.Dir, IssuerURL: info.Demo.IssuerURL, SecretFile: info.Demo.SecretFile, Name: as}, nil
+	}
+	return nil, nil
+}
+
+// claims are what the caller's token says of them, unverified.
+func (s *session) claims(ctx context.Context) (client.Claims, error) {
+	token, err := s.Token(ctx)
+	if err != nil {
+		return client.Claims{}, err
+	}
+	return client.ReadClaims(token)
+}
+
+// me is the caller as events know them; nil if nobody is signed in.
+func (s *session) me(ctx context.Context) *lockboxv1.Person {
+	c, err := s.claims(ctx)
+	if err != nil {
+		return nil
+	}
+	return &lockboxv1.Person{Issuer: c.Issuer, Subject: c.Subject}
+}
+
+// tenant is the customer meant: the one that was named, or in the demo the persona's own. Empty: across customers, which
+// only the provider's people may ask about.
+func (s *session) tenant(ctx context.Context) (string, error) {
+	if named := first(s.app.tenant, s.app.Getenv("LOCKBOX_TENANT")); named != "" {
+		return named, input.Tenant("tenant", named)
+	}
+	if s.demo == nil {
+		return "", nil
+	}
+	claims, err := s.claims(ctx)
+	if err != nil {
+		return "", err
+	}
+	own, _ := strings.CutPrefix(claims.Issuer, s.demo.IssuerURL+"/t/")
+	if own == claims.Issuer {
+		return "", nil
+	}
+	return own, nil
+}
+
+// oneTenant is tenant where it must be one.
+func (s *session) oneTenant(ctx context.Context) (string, error) {
+	t, err := s.tenant(ctx)
+	if err == nil && t == "" {
+		err = usage(s.command, "name the customer with --tenant (or LOCKBOX_TENANT)")
+	}
+	return t, err
+}
+
+// ask sends a query about the tenant.
+func (s *session) ask(ctx context.Context, tenant string, minSequence uint64, q *lockboxv1.Query) (*lockboxv1.QueryReply, error) {
+	q.Tenant, q.MinSequence = tenant, minSequence
+	return s.Ask(ctx, q)
+}
+
+// request reads one request.
+func (s *session) request(ctx context.Context, tenant, id string, minSequence uint64) (*lockboxv1.RequestView, error) {
+	reply, err := s.ask(ctx, tenant, minSequence, &lockboxv1.Query{Ask: &lockboxv1.Query_GetRequest{GetRequest: &lockboxv1.GetRequest{RequestId: id}}})
+	return reply.GetRequest(), err
+}
+
+// find reads the request that an argument means: its id, or the end or beginning of it as lists show it.
+func (s *session) find(ctx context.Context, arg string) (*lockboxv1.RequestView, error) {
+	tenant, err := s.tenant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	id := strings.ToLower(arg)
+	if input.UUIDv7("request", id) != nil {
+		if id, tenant, err = s.expand(ctx, id); err != nil {
+			return nil, err
+		}
+	}
+	return s.request(ctx, tenant, id, 0)
+}
+
+const (
+	// shortest is how many characters of an id must be given.
+	shortest = 4
+	// searched is how many of the newest requests are looked through for one.
+	searched = 1000
+)
+
+// expand finds the one request whose id begins or ends like this.
+func (s *session) expand(ctx context.Context, part string) (id, of string, err error) {
+	if err := s.checkPart(part); err != nil {
+		return "", "", err
+	}
+	newest, err := s.requests(ctx, &lockboxv1.ListRequests{Limit: searched}, searched)
+	if err != nil {
+		return "", "", err
+	}
+	found := map[string]string{}
+	for _, v := range newest.GetRequests() {
+		if isPart(part, v.GetRequestId()) {
+			found[v.GetRequestId()] = v.GetTenant()
+		}
+	}
+	id, err = s.only(part, found)
+	return id, found[id], err
+}
+
+func (s *session) checkPart(part string) error {
+	if len(part) < shortest || strings.Trim(part, "0123456789abcdef-") != "" {
+		return usage(s.command, "%q is not a request's id, nor %d or more characters from either end of one", part, shortest)
+	}
+	return nil
+}
+
+func isPart(part, id string) bool { return strings.HasPrefix(id, part) || strings.HasSuffix(id, part) }
+
+// only is the one id that was found.
+func (s *session) only(part string, found map[string]string) (string, error) {
+	if len(found) > 1 {
+		return "", usage(s.command, "%d requests have an id that begins or ends with %s; give more of it", len(found), part)
+	}
+	for id := range found {
+		return id, nil
+	}
+	return "", refusal.NotFound("request", "I9", "no request of yours has an id that begins or ends with %s", part)
+}
+
+// cast is who of the demo's people would act on a request next; outside of the demo nobody is named.
+func (s *session) cast(v *lockboxv1.RequestView) render.Cast {
+	if s.demo == nil {
+		return render.Cast{Program: s.app.Program}
+	}
+	c := render.Cast{Program: s.app.Program, Requester: v.GetRequester().GetPerson().GetSubject()}
+	var owners []string
+	if list := v.GetLockbox().GetApprovers(); len(list) > 0 {
+		c.Approver = list[0].GetPerson().GetSubject()
+	}
+	for _, p := range devissuer.Personas() {
+		// Who was asked is not the provider's to see; but in the demo a tenant's first is its Global Administrator, and the
+		// second owns its subscriptions.
+		if p.Tenant != "" && p.Tenant == v.GetTenant() && len(owners) < 2 {
+			owners = append(owners, p.Name)
+		}
+		if c.Internal == "" && slices.Contains(p.Groups, render.WaitingGroup(v)) && p.Name != c.Requester {
+			c.Internal = p.Name
+		}
+	}
+	if c.Approver == "" && len(owners) == 2 {
+		c.Approver = owners[0]
+		if v.GetIntent().GetSubscriptionId() != "" {
+			c.Approver = owners[1]
+		}
+	}
+	return c
+}
+
+const (
+	settleTime  = 3 * time.Second
+	settlePause = 50 * time.Millisecond
+)
+
+// settled reads a request until it stands somewhere it can stay, or a few seconds have passed: a state in which only
+// Lockbox itself acts is gone in a moment.
+func (s *session) settled(ctx context.Context, tenant, id string, minSequence uint64) (*lockboxv1.RequestView, error) {
+	deadline := s.app.Now().Add(settleTime)
+	for {
+		v, err := s.request(ctx, tenant, id, minSequence)
+		passing := v.GetStatus() == lockboxv1.RequestStatus_REQUEST_STATUS_SUBMITTED || v.GetStatus() == lockboxv1.RequestStatus_REQUEST_STATUS_APPROVED
+		if err != nil || !passing || s.app.Now().After(deadline) {
+			return v, err
+		}
+		if err := sleep(ctx, settlePause); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// first is the first text that is not empty.
+func first(texts ...string) string {
+	for _, t := range texts {
+		if t != "" {
+			return t
+		}
+	}
+	return ""
+}

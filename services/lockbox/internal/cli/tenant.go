@@ -1,0 +1,348 @@
+package cli
+
+import (
+	"context"
+	"net/mail"
+	"slices"
+	"strings"
+
+	"github.com/openlockbox/lockbox/pkg/tenant"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/render"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"google.golang.org/protobuf/proto"
+)
+
+func (a *app) tenantCommand() *cobra.Command {
+	return group("tenant", "Create customers, switch Lockbox on and off, change settings", `A tenant is a customer. The provider's onboarding creates it once, with its identity issuer and first Global Administrator;
+from then on only its own Global Administrators change it.`, "",
+		a.tenantShowCommand(), a.tenantCreateCommand(),
+		a.tenantSwitch("enable", "Switch Lockbox on (R1, R2)", "Lockbox is on: from now on the customer decides.", "", func(string) *lockboxv1.Command {
+			return &lockboxv1.Command{Action: &lockboxv1.Command_EnableLockbox{EnableLockbox: &lockboxv1.EnableLockbox{}}}
+		}),
+		a.tenantSwitch("disable", "Switch Lockbox off (R2)", "Lockbox is off: access is now decided by the provider alone.",
+			"This switches Lockbox off: from then on the provider alone decides about access to your data.", func(reason string) *lockboxv1.Command {
+				return &lockboxv1.Command{Action: &lockboxv1.Command_DisableLockbox{DisableLockbox: &lockboxv1.DisableLockbox{Reason: reason}}}
+			}),
+		a.tenantPlanCommand(), a.tenantPreviewCommand(), a.tenantSettingsCommand(), a.tenantApproversCommand(),
+		group("subscription", "Register subscriptions", "A subscription is what most requests are about; its owners decide (R18).", "", a.subscriptionAddCommand()))
+}
+
+// tenantView reads the tenant that is meant.
+func (s *session) tenantView(ctx context.Context, tenant string, minSequence uint64) (*lockboxv1.TenantView, error) {
+	reply, err := s.ask(ctx, tenant, minSequence, &lockboxv1.Query{Ask: &lockboxv1.Query_GetTenant_{GetTenant_: &lockboxv1.GetTenant{}}})
+	return reply.GetTenant(), err
+}
+
+// do sends a command about the tenant, or about something of it.
+func (s *session) do(ctx context.Context, tenant, about string, c *lockboxv1.Command) (*lockboxv1.CommandReply, error) {
+	c.Tenant, c.AggregateId = tenant, about
+	return s.Do(ctx, c)
+}
+
+func (a *app) tenantShowCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "show [TENANT]", Short: "Show a tenant with its settings, subscriptions and roles", Args: atMost("TENANT"), ValidArgsFunction: firstArgument(a.tenants),
+		Example: "  lockbox tenant show\n  lockbox tenant show meadowbank -o json | jq .lockbox_enabled",
+		RunE: a.with(func(ctx context.Context, s *session, args []string) error {
+			id, err := s.named(ctx, args)
+			if err != nil {
+				return err
+			}
+			v, err := s.tenantView(ctx, id, 0)
+			if err != nil {
+				return err
+			}
+			return a.show(v, func(l render.Look) string { return render.Tenant(l, v) })
+		}),
+	}
+}
+
+// named is the tenant given as an argument, or the one that is meant anyway.
+func (s *session) named(ctx context.Context, args []string) (string, error) {
+	if len(args) > 0 {
+		return args[0], nil
+	}
+	return s.oneTenant(ctx)
+}
+
+// atMost allows arguments up to these.
+func atMost(names ...string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) > len(names) {
+			return usage(c, "unexpected: %s", strings.Join(args[len(names):], " "))
+		}
+		return nil
+	}
+}
+
+func (a *app) tenantCreateCommand() *cobra.Command {
+	t := &lockboxv1.CreateTenant{Issuer: &lockboxv1.TenantIssuer{}, Administrator: &lockboxv1.Person{}}
+	plan := &enumFlag[lockboxv1.SupportPlan]{value: lockboxv1.SupportPlan_SUPPORT_PLAN_DEVELOPER, as: "plan"}
+	var jwks string
+	c := &cobra.Command{
+		Use: "create TENANT", Short: "Create a tenant (onboarding)", Args: exactly("TENANT"), ValidArgsFunction: nothing,
+		Long: `Creates a tenant with the issuer at which its people sign in and its first Global Administrator, a person of that issuer. The
+issuer's public keys are given as a file (a JSON Web Key Set); nothing is fetched.`,
+		Example: `  lockbox tenant create meadowbank --name "Meadow Bank" --plan standard \
+      --issuer https://login.meadowbank.example --audience lockbox --jwks meadowbank-jwks.json \
+      --admin-subject 8f3a… --admin-name "Grace Green" --admin-email grace@meadowbank.example`,
+	}
+	f := c.Flags()
+	f.StringVar(&t.DisplayName, "name", "", "the customer's `name`")
+	f.Var(plan, "plan", "support plan: "+strings.Join(spellings[lockboxv1.SupportPlan](), ", "))
+	f.StringVar(&t.Issuer.Url, "issuer", "", "`URL` of the issuer, as its tokens name it")
+	f.StringVar(&t.Issuer.Audience, "audience", "lockbox", "`what` its tokens for Lockbox are made out to")
+	f.StringVar(&jwks, "jwks", "", "`file` with the issuer's public keys")
+	f.StringVar(&t.Administrator.Subject, "admin-subject", "", "the first Global Administrator, by `subject` as the issuer's tokens name them (sub)")
+	f.StringVar(&t.Administrator.DisplayName, "admin-name", "", "their `name`")
+	f.StringVar(&t.Administrator.Email, "admin-email", "", "their `address`")
+	f.StringVar(&t.Administrator.Language, "admin-language", "", "their `language`; none: the tenant's")
+	f.StringVar(&t.DefaultLanguage, "language", "en", "`language` of mails: "+strings.Join(tenant.Languages, ", "))
+	complete(c, "plan", fixed(spellings[lockboxv1.SupportPlan]()...))
+	complete(c, "language", fixed(tenant.Languages...))
+	complete(c, "admin-language", fixed(tenant.Languages...))
+	c.RunE = a.with(func(ctx context.Context, s *session, args []string) error {
+		if jwks == "" {
+			return usage(c, "--jwks names the file with the issuer's public keys")
+		}
+		keys, err := a.read(jwks)
+		if err != nil {
+			return err
+		}
+		t.Plan, t.Issuer.Jwks, t.Administrator.Issuer = plan.value, keys, t.GetIssuer().GetUrl()
+		reply, err := s.do(ctx, args[0], "", &lockboxv1.Command{Action: &lockboxv1.Command_CreateTenant{CreateTenant: t}})
+		if err != nil {
+			return err
+		}
+		return a.done(reply, "Tenant %s is created. Its Global Administrator %s switches Lockbox on.", render.Clean(args[0]), render.PersonName(t.GetAdministrator()))
+	})
+	return c
+}
+
+// tenantSwitch is enable or disable.
+func (a *app) tenantSwitch(verb, short, sentence, warning string, command func(reason string) *lockboxv1.Command) *cobra.Command {
+	var reason string
+	var yes bool
+	c := &cobra.Command{Use: verb, Short: short, Args: exactly(), ValidArgsFunction: nothing, Example: "  lockbox tenant " + verb}
+	if warning != "" {
+		c.Flags().StringVar(&reason, "reason", "", "`why`")
+		c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	}
+	c.RunE = a.with(func(ctx context.Context, s *session, _ []string) error {
+		id, err := s.oneTenant(ctx)
+		if err != nil {
+			return err
+		}
+		if err := a.confirm(ctx, yes || warning == "", warning, "Go on?"); err != nil {
+			return err
+		}
+		reply, err := s.do(ctx, id, "", command(reason))
+		if err != nil {
+			return err
+		}
+		return a.done(reply, "%s", sentence)
+	})
+	return c
+}
+
+func (a *app) tenantPlanCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "plan TENANT PLAN", Short: "Change a tenant's support plan (onboarding; R1)", Args: exactly("TENANT", "PLAN"),
+		Example: "  lockbox tenant plan meadowbank premier",
+		ValidArgsFunction: func(c *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+			switch len(args) {
+			case 0:
+				return a.tenants(c, args, typed)
+			case 1:
+				return spellings[lockboxv1.SupportPlan](), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
+			}
+			return nothing(c, args, typed)
+		},
+		RunE: a.with(func(ctx context.Context, s *session, args []string) error {
+			plan, err := parseEnum[lockboxv1.SupportPlan](args[1])
+			if err != nil {
+				return usage(s.command, "%w", err)
+			}
+			reply, err := s.do(ctx, args[0], "", &lockboxv1.Command{Action: &lockboxv1.Command_ChangeSupportPlan{ChangeSupportPlan: &lockboxv1.ChangeSupportPlan{Plan: plan}}})
+			if err != nil {
+				return err
+			}
+			return a.done(reply, "%s has the support plan %s.", render.Clean(args[0]), tenant.PlanName(plan))
+		}),
+	}
+}
+
+func (a *app) tenantPreviewCommand() *cobra.Command {
+	return group("preview", "Take part in previews of services (R8)", `Lockbox starts for a service in preview only if the tenant has signed up for it; otherwise access to it is decided by the
+provider alone, and flagged as such.`, "",
+		a.previewSwitch("sign-up", "Begin to decide about a service in preview", "Signed up: from now on you decide about %s.", func(resourceType string) *lockboxv1.Command {
+			return &lockboxv1.Command{Action: &lockboxv1.Command_SignUpPreview{SignUpPreview: &lockboxv1.SignUpPreview{ResourceType: resourceType}}}
+		}),
+		a.previewSwitch("sign-off", "Leave a preview", "Signed off: access to %s is now decided by the provider alone.", func(resourceType string) *lockboxv1.Command {
+			return &lockboxv1.Command{Action: &lockboxv1.Command_SignOffPreview{SignOffPreview: &lockboxv1.SignOffPreview{ResourceType: resourceType}}}
+		}))
+}
+
+func (a *app) previewSwitch(verb, short, sentence string, command func(string) *lockboxv1.Command) *cobra.Command {
+	return &cobra.Command{
+		Use: verb + " TYPE", Short: short, Args: exactly("TYPE"), ValidArgsFunction: firstArgument(previewTypes),
+		Example: "  lockbox tenant preview " + verb + " machine-learning/workspaces",
+		RunE: a.with(func(ctx context.Context, s *session, args []string) error {
+			id, err := s.oneTenant(ctx)
+			if err != nil {
+				return err
+			}
+			reply, err := s.do(ctx, id, "", command(args[0]))
+			if err != nil {
+				return err
+			}
+			return a.done(reply, sentence, render.Clean(args[0]))
+		}),
+	}
+}
+
+// settingsFlags are a tenant's settings as flags; only those that are given change.
+type settingsFlags struct {
+	language      string
+	approvals     uint32
+	fallback      enumFlag[lockboxv1.Fallback]
+	also, notAlso []string
+	signedOnly    bool
+}
+
+func (a *app) tenantSettingsCommand() *cobra.Command {
+	in := &settingsFlags{fallback: enumFlag[lockboxv1.Fallback]{as: "role"}}
+	c := &cobra.Command{
+		Use: "settings", Short: "Show or change a tenant's settings", Args: exactly(), ValidArgsFunction: nothing,
+		Long: "Without flags, shows the settings. With flags, changes those and leaves the others as they are.",
+		Example: `  lockbox tenant settings
+  lockbox tenant settings --approvals 2 --also-tell security@meadowbank.example:fr
+  lockbox tenant settings --fallback tenant-lockbox-approvers`,
+	}
+	f := c.Flags()
+	f.StringVar(&in.language, "language", "", "`language` of mails: "+strings.Join(tenant.Languages, ", "))
+	f.Uint32Var(&in.approvals, "approvals", 0, "how `many` different people must approve (R30)")
+	f.Var(&in.fallback, "fallback", "who is asked when too few approvers resolve (R23): "+strings.Join(spellings[lockboxv1.Fallback](), ", "))
+	f.StringArrayVar(&in.also, "also-tell", nil, "`address[:language]` that is told of every request (repeat for several)")
+	f.StringArrayVar(&in.notAlso, "stop-telling", nil, "`address` that is not told any more (repeat for several)")
+	f.BoolVar(&in.signedOnly, "signed-approvals-only", false, "only signed approvals count (R42)")
+	complete(c, "language", fixed(tenant.Languages...))
+	complete(c, "fallback", fixed(spellings[lockboxv1.Fallback]()...))
+	c.RunE = a.with(func(ctx context.Context, s *session, _ []string) error {
+		id, err := s.oneTenant(ctx)
+		if err != nil {
+			return err
+		}
+		before, err := s.tenantView(ctx, id, 0)
+		if err != nil {
+			return err
+		}
+		changes := false
+		c.LocalFlags().VisitAll(func(f *pflag.Flag) { changes = changes || f.Changed })
+		if !changes {
+			return a.show(before.GetSettings(), func(l render.Look) string { return render.Settings(l, before.GetSettings()) })
+		}
+		next, err := in.apply(c, before.GetSettings())
+		if err != nil {
+			return err
+		}
+		reply, err := s.do(ctx, id, "", &lockboxv1.Command{
+			SeenVersion: before.GetVersion(), Action: &lockboxv1.Command_ChangeSettings{ChangeSettings: &lockboxv1.ChangeSettings{Settings: next}},
+		})
+		if err != nil {
+			return err
+		}
+		if reply.GetEventId() == "" || a.output != formatTable {
+			return a.done(reply, "")
+		}
+		after, err := s.tenantView(ctx, id, reply.GetSequence())
+		if err != nil {
+			return a.done(reply, "Changed.")
+		}
+		return a.done(reply, "Changed. The settings are now:\n%s", strings.TrimSuffix(render.Settings(a.look(), after.GetSettings()), "\n"))
+	})
+	return c
+}
+
+// apply changes what was given. Settings are always sent whole.
+func (in *settingsFlags) apply(c *cobra.Command, settings *lockboxv1.TenantSettings) (*lockboxv1.TenantSettings, error) {
+	next := proto.CloneOf(settings)
+	given := func(flag string) bool { return c.Flags().Changed(flag) }
+	if given("language") {
+		next.DefaultLanguage = in.language
+	}
+	if given("approvals") {
+		next.RequiredApprovals = in.approvals
+	}
+	if given("fallback") {
+		next.Fallback = in.fallback.value
+	}
+	if given("signed-approvals-only") {
+		next.SignedApprovalsOnly = in.signedOnly
+	}
+	for _, address := range in.notAlso {
+		i := slices.IndexFunc(next.GetAlternates(), func(a *lockboxv1.AlternateAddress) bool { return strings.EqualFold(a.GetEmail(), address) })
+		if i < 0 {
+			return nil, usage(c, "%s is not told anyway", address)
+		}
+		next.Alternates = slices.Delete(next.GetAlternates(), i, i+1)
+	}
+	for _, entry := range in.also {
+		address, language, _ := strings.Cut(entry, ":")
+		if _, err := mail.ParseAddress(address); err != nil {
+			return nil, usage(c, "%q is no address", address)
+		}
+		next.Alternates = slices.DeleteFunc(next.GetAlternates(), func(a *lockboxv1.AlternateAddress) bool { return strings.EqualFold(a.GetEmail(), address) })
+		next.Alternates = append(next.Alternates, &lockboxv1.AlternateAddress{Email: address, Language: language})
+	}
+	return next, nil
+}
+
+func (a *app) tenantApproversCommand() *cobra.Command {
+	var subscription string
+	c := &cobra.Command{
+		Use: "approvers", Short: "Show who would be asked if a request came now (R23)", Args: exactly(), ValidArgsFunction: nothing,
+		Long:    "Shows who would be asked, and which assignments do not count and why. Without --subscription: about the tenant itself.",
+		Example: "  lockbox tenant approvers --subscription meadow-production",
+	}
+	c.Flags().StringVar(&subscription, "subscription", "", "about this `subscription`")
+	complete(c, "subscription", a.subscriptions)
+	watch := watchable(c)
+	c.RunE = a.with(func(ctx context.Context, s *session, _ []string) error {
+		id, err := s.oneTenant(ctx)
+		if err != nil {
+			return err
+		}
+		return a.list(ctx, *watch, func() (page, error) {
+			reply, err := s.ask(ctx, id, 0, &lockboxv1.Query{Ask: &lockboxv1.Query_PreviewApprovers{PreviewApprovers: &lockboxv1.PreviewApprovers{SubscriptionId: subscription}}})
+			v := reply.GetApprovers()
+			return answer(v, func(l render.Look) string { return render.Approvers(l, v) }), err
+		})
+	})
+	return c
+}
+
+func (a *app) subscriptionAddCommand() *cobra.Command {
+	var name string
+	c := &cobra.Command{
+		Use: "add SUBSCRIPTION", Short: "Register a subscription", Args: exactly("SUBSCRIPTION"), ValidArgsFunction: nothing,
+		Example: `  lockbox tenant subscription add meadow-production --name Production`,
+	}
+	c.Flags().StringVar(&name, "name", "", "the `name` that people call it by; none: its id")
+	c.RunE = a.with(func(ctx context.Context, s *session, args []string) error {
+		id, err := s.oneTenant(ctx)
+		if err != nil {
+			return err
+		}
+		reply, err := s.do(ctx, id, args[0], &lockboxv1.Command{Action: &lockboxv1.Command_RegisterSubscription{
+			RegisterSubscription: &lockboxv1.RegisterSubscription{DisplayName: first(name, args[0])},
+		}})
+		if err != nil {
+			return err
+		}
+		return a.done(reply, "Subscription %s is registered. Say who decides about it with `lockbox role assign`.", render.Clean(args[0]))
+	})
+	return c
+}

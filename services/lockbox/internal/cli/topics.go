@@ -1,0 +1,66 @@
+package cli
+
+import "github.com/spf13/cobra"
+
+// topics are the help texts that belong to no command.
+func topics() []*cobra.Command {
+	return []*cobra.Command{
+		{Use: "exit-codes", Short: "The exit codes, for scripts", Long: `Exit codes never change their meaning.
+
+    0  done, or it was so already ("already approved by … at …")
+    1  an error that is none of these
+    2  the command line is wrong; nothing was asked of anybody
+    3  refused: the message itself is wrong (INVALID)
+    4  refused: not signed in, or the token is not trusted (UNAUTHENTICATED)
+    5  refused: known, but not allowed (FORBIDDEN)
+    6  refused: not there, or not yours to see (NOT_FOUND)
+    7  refused: something else was decided first, or it has changed since you saw it (CONFLICT)
+    8  refused: its state does not allow it any more, or not yet (PRECONDITION)
+    9  not available: nothing runs, or something that must be asked does not answer (UNAVAILABLE); never a yes
+  130  interrupted
+
+A refusal changes nothing. With -o json or -o yaml, errors are written to stderr in that form:
+
+  {"error": {"exit_code": 7, "code": "CONFLICT", "field": "…", "rule": "R29", "message": "…", "hint": "…"}}`},
+
+		{Use: "output", Short: "Tables, JSON and YAML", Long: `-o table is for people. On a terminal it has colours and fits the width; elsewhere, or with NO_COLOR, it is plain text whose
+ornaments are ASCII, and nothing is cut off. Times are in your own zone (TZ). Text from others can never steer your
+terminal: control characters are written out, such as <U+001B>.
+
+-o json and -o yaml are the messages of proto/lockbox/v1 as protobuf's JSON, with the field names of the .proto files and
+times in UTC (RFC 3339); 64-bit numbers, such as version and sequence, are strings. Fields that are empty are there; messages
+that are absent are not. Lists are in a field of the reply: .requests, .activities, .tickets. Names and meanings stay as they
+are from version to version; new fields may come.
+
+  lockbox request list -o json | jq -r '.requests[] | select(.status == "REQUEST_STATUS_ACTIVE") | .request_id'
+
+Commands that change something answer with a CommandReply (sequence, version, event_id, message), except that intent submit
+answers with the request, ticket open with the ticket, and role assign with the assignment. audit replay and request watch
+write one JSON value per line; with --watch, lists write one each time that something changes.`},
+
+		{Use: "environment", Short: "Environment variables, and where Lockbox is looked for", Long: `A Lockbox that runs on this machine (lockbox up) leaves a note, run.json, in its data directory; without --url, the command
+line finds it there.
+
+  LOCKBOX_DATA        --data        the data directory; else $XDG_DATA_HOME/lockbox, else ~/.local/share/lockbox
+  LOCKBOX_URL         --url         address of the bus, if it is not on this machine
+  LOCKBOX_KEYS        --keys        directory of the bus keys: client.nk, tool-console.nk, compliance.nk
+  LOCKBOX_TOKEN_FILE  --token-file  file with your own token (a JWT), read anew for every message
+  LOCKBOX_AS          --as          persona of the demo
+  LOCKBOX_DEMO                      directory of a demo's issuer, where --url is another demo than lockbox up's own
+  LOCKBOX_TENANT      --tenant      the customer
+  NO_COLOR            --color never no colours, ASCII ornaments
+  TZ                                the zone in which times are shown and read
+
+A flag beats its variable. Secrets are never given by flag or variable, only the files that hold them.`},
+
+		{Use: "times", Short: "How to write times and lengths of time", Long: `Points in time (--since, --until, state-at …):
+  2026-05-12T14:03:00Z    RFC 3339
+  "2026-05-12 14:03"      in your own zone; with or without seconds
+  2026-05-12              the beginning of that day
+  14:03                   today
+  2h, 3d, 1d12h           so long ago; with a plus sign, +2h, so far ahead
+  now
+
+Lengths of time (--for, --duration): 90m, 2h, 1h30m, 1d12h.`},
+	}
+}

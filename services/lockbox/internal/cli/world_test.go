@@ -1,0 +1,221 @@
+package cli_test
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/identity/devissuer"
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/client"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+const (
+	bank         = devissuer.TenantBank
+	subscription = "meadow-production"
+	vm           = "/subscriptions/meadow-production/virtualMachines/payments-"
+)
+
+// world is one customer with a few requests, as the stub's projection shows them.
+type world struct {
+	issuer   *devissuer.Issuer
+	sequence uint64
+	requests []*lockboxv1.RequestView // oldest first
+	tickets  []*lockboxv1.TicketView
+	tenant   *lockboxv1.TenantView
+	events   []*lockboxv1.Event
+}
+
+func newWorld(issuer *devissuer.Issuer) *world {
+	w := &world{issuer: issuer, sequence: 100}
+	w.tenant = &lockboxv1.TenantView{
+		Tenant: bank, DisplayName: "Meadow Bank", Plan: lockboxv1.SupportPlan_SUPPORT_PLAN_STANDARD, LockboxEnabled: true, Version: 4,
+		Issuer: issuer.TenantIssuer(bank).GetUrl(),
+		Settings: &lockboxv1.TenantSettings{
+			DefaultLanguage: "en", RequiredApprovals: 1, Fallback: lockboxv1.Fallback_FALLBACK_GLOBAL_ADMINISTRATORS,
+			Alternates: []*lockboxv1.AlternateAddress{{Email: "desk@meadowbank.example", Language: "en"}},
+		},
+		Assignments: []*lockboxv1.AssignmentView{w.assignment("grace", "grace-admin", lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR, true, "")},
+		Subscriptions: []*lockboxv1.SubscriptionView{{SubscriptionId: subscription, DisplayName: "Production", Version: 3, Assignments: []*lockboxv1.AssignmentView{
+			w.assignment("otto", "otto-owner", lockboxv1.Role_ROLE_OWNER, true, ""),
+			w.assignment("eli", "eli-eligible", lockboxv1.Role_ROLE_OWNER, false, "eligible, but not activated (R21)"),
+		}}},
+	}
+	w.tickets = []*lockboxv1.TicketView{{
+		TicketId: "SR-2026-0001", Tenant: bank, Title: "The payment service does not answer", Description: "It hangs.", SubscriptionId: subscription,
+		OpenedAt: timestamppb.New(time.Now().Add(-3 * time.Hour)), OpenedBy: w.actor("otto"), Engineer: issuer.Person("erin"), Team: "Compute support", Version: 2,
+	}}
+	w.requests = []*lockboxv1.RequestView{
+		w.request(1, "memory-dump", lockboxv1.RequestStatus_REQUEST_STATUS_CUSTOMER_NOTIFIED),
+		w.request(2, "remote-desktop", lockboxv1.RequestStatus_REQUEST_STATUS_AWAITING_INTERNAL_APPROVAL),
+		w.request(3, "memory-dump", lockboxv1.RequestStatus_REQUEST_STATUS_ACTIVE),
+	}
+	w.events = w.history(w.requests[0])
+	return w
+}
+
+func (w *world) assignment(persona, id string, role lockboxv1.Role, active bool, reason string) *lockboxv1.AssignmentView {
+	return &lockboxv1.AssignmentView{Assignment: &lockboxv1.RoleAssignment{Id: id, Person: w.issuer.Person(persona), Role: role}, Active: active, Reason: reason}
+}
+
+func (w *world) actor(persona string) *lockboxv1.Actor {
+	p, _ := devissuer.Find(persona)
+	a := &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_TENANT, Person: w.issuer.Person(persona), MultiFactor: true}
+	if p.Tenant == "" {
+		a.Side, a.Employer, a.Groups = lockboxv1.Side_SIDE_PROVIDER, p.Employer, p.Groups
+	}
+	return a
+}
+
+func (w *world) request(n int, scenario string, status lockboxv1.RequestStatus) *lockboxv1.RequestView {
+	begun := time.Now().Add(-time.Duration(n) * time.Hour).Truncate(time.Second)
+	return w.view(&lockboxv1.AccessIntent{
+		Id: uuid(n), Tenant: bank, SubscriptionId: subscription, ResourceType: "compute/virtual-machines", Scenario: scenario,
+		ResourceIds: []string{vm + "1", vm + "2"}, ReasonType: lockboxv1.ReasonType_REASON_TYPE_CUSTOMER_INITIATED_SUPPORT,
+		Justification: "The machine hangs; a dump will show where.", TicketId: "SR-2026-0001",
+	}, "erin", status, begun)
+}
+
+func (w *world) view(in *lockboxv1.AccessIntent, by string, status lockboxv1.RequestStatus, begun time.Time) *lockboxv1.RequestView {
+	v := &lockboxv1.RequestView{
+		RequestId: in.GetId(), Tenant: bank, TenantName: "Meadow Bank", Status: status, Version: 3, Intent: in, Requester: w.actor(by),
+		CreatedAt: timestamppb.New(begun), ServiceName: "Virtual machines", ScenarioName: strings.ReplaceAll(in.GetScenario(), "-", " "),
+		SubscriptionName: "Production",
+		Evaluation: &lockboxv1.AccessEvaluated{
+			Outcome: lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_DECIDES, Duration: durationpb.New(8 * time.Hour),
+			Reasons: []string{"This operation reaches customer data, so the customer decides (R17)."},
+		},
+		Timeline: []*lockboxv1.TimelineEntry{{
+			Sequence: w.next(), Time: timestamppb.New(begun), Type: "AccessRequested", Action: "Submit Access Intent", Actor: w.actor(by), Summary: "Erin Ellis asked for access.",
+		}},
+	}
+	if in.GetDuration() != nil {
+		v.Evaluation.Duration = in.GetDuration()
+	}
+	switch status {
+	case lockboxv1.RequestStatus_REQUEST_STATUS_AWAITING_INTERNAL_APPROVAL:
+		v.Evaluation.InternalStages = []*lockboxv1.InternalStage{{Group: "devops-managers", Count: 1}}
+		v.Evaluation.InternalExpiresAt = timestamppb.New(begun.Add(24 * time.Hour))
+	case lockboxv1.RequestStatus_REQUEST_STATUS_ACTIVE:
+		v.Grant = w.grant(v, in.GetResourceIds())
+		fallthrough
+	case lockboxv1.RequestStatus_REQUEST_STATUS_CUSTOMER_NOTIFIED:
+		w.notified(v, begun)
+	default:
+	}
+	return v
+}
+
+func (w *world) notified(v *lockboxv1.RequestView, at time.Time) {
+	v.Lockbox = &lockboxv1.CustomerNotified{
+		Scope: lockboxv1.Scope_SCOPE_SUBSCRIPTION, Basis: lockboxv1.ApproverBasis_APPROVER_BASIS_SUBSCRIPTION, RequiredApprovals: 1,
+		ExpiresAt: timestamppb.New(at.Add(96 * time.Hour)), TenantName: "Meadow Bank", SubscriptionName: "Production",
+		Approvers: []*lockboxv1.Approver{
+			{Person: w.issuer.Person("otto"), Roles: []lockboxv1.Role{lockboxv1.Role_ROLE_OWNER}},
+			{Person: w.issuer.Person("fleur"), Roles: []lockboxv1.Role{lockboxv1.Role_ROLE_LOCKBOX_APPROVER}},
+		},
+	}
+}
+
+func (w *world) grant(v *lockboxv1.RequestView, resources []string) *lockboxv1.AccessGranted {
+	now := time.Now()
+	return &lockboxv1.AccessGranted{StartsAt: timestamppb.New(now), EndsAt: timestamppb.New(now.Add(v.GetEvaluation().GetDuration().AsDuration())), ResourceIds: resources}
+}
+
+func (w *world) next() uint64 {
+	w.sequence++
+	return w.sequence
+}
+
+// submitted is the outcome of an intent: it waits for the customer, unless the catalogue does not know its type.
+func (w *world) submitted(in *lockboxv1.AccessIntent) *lockboxv1.IntentOutcome {
+	o := &lockboxv1.IntentOutcome{IntentId: in.GetId(), Tenant: in.GetTenant()}
+	if there, err := named(w.requests, in.GetId(), (*lockboxv1.RequestView).GetRequestId); err == nil {
+		o.Duplicate, o.Sequence = true, there.GetTimeline()[0].GetSequence()
+		return o
+	}
+	if in.GetResourceType() != "compute/virtual-machines" {
+		o.Refusal = refusal.Of(refusal.Invalid("resource_type", "R10", "the catalogue has no such resource type"))
+		return o
+	}
+	who, err := client.ReadClaims(in.GetToken())
+	if err != nil {
+		o.Refusal = refusal.Of(err)
+		return o
+	}
+	in.Token = ""
+	w.requests = append(w.requests, w.view(in, who.Subject, lockboxv1.RequestStatus_REQUEST_STATUS_CUSTOMER_NOTIFIED, time.Now()))
+	o.Sequence = w.sequence
+	return o
+}
+
+// answer answers a query. Customers of other tenants see nothing.
+func (w *world) answer(q *lockboxv1.Query, who client.Claims) (*lockboxv1.QueryReply, error) {
+	reply := &lockboxv1.QueryReply{Sequence: w.sequence}
+	if q.GetMinSequence() > w.sequence {
+		return nil, refusal.Unavailable("min_sequence", "I11", "the projection has not come to sequence %d yet", q.GetMinSequence())
+	}
+	if q.GetTenant() != "" && q.GetTenant() != bank {
+		return nil, refusal.NotFound("", "I9", "there is nothing of that name that you may see")
+	}
+	var err error
+	switch ask := q.GetAsk().(type) {
+	case *lockboxv1.Query_ListRequests:
+		reply.Answer = &lockboxv1.QueryReply_Requests{Requests: w.list(ask.ListRequests, who)}
+	case *lockboxv1.Query_GetRequest:
+		answer := &lockboxv1.QueryReply_Request{}
+		answer.Request, err = named(w.requests, ask.GetRequest.GetRequestId(), (*lockboxv1.RequestView).GetRequestId)
+		answer.Request = proto.CloneOf(answer.Request)
+		reply.Answer = answer
+	case *lockboxv1.Query_ListActivity:
+		list := &lockboxv1.ActivityList{}
+		for _, v := range w.requests {
+			list.Activities = append(list.Activities, &lockboxv1.Activity{Entry: v.GetTimeline()[0], Tenant: bank, Kind: "request", AggregateId: v.GetRequestId()})
+		}
+		reply.Answer = &lockboxv1.QueryReply_Activity{Activity: list}
+	case *lockboxv1.Query_GetTenant_:
+		if who.Employer != "" {
+			return nil, refusal.NotFound("", "I9", "there is nothing of that name that you may see")
+		}
+		reply.Answer = &lockboxv1.QueryReply_Tenant{Tenant: proto.CloneOf(w.tenant)}
+	case *lockboxv1.Query_GetTicket:
+		answer := &lockboxv1.QueryReply_Ticket{}
+		answer.Ticket, err = named(w.tickets, ask.GetTicket.GetTicketId(), (*lockboxv1.TicketView).GetTicketId)
+		reply.Answer = answer
+	case *lockboxv1.Query_ListTickets:
+		reply.Answer = &lockboxv1.QueryReply_Tickets{Tickets: &lockboxv1.TicketList{Tickets: w.tickets}}
+	case *lockboxv1.Query_PreviewApprovers:
+		v := &lockboxv1.RequestView{}
+		w.notified(v, time.Now())
+		reply.Answer = &lockboxv1.QueryReply_Approvers{Approvers: &lockboxv1.ApproversPreview{
+			Basis: v.GetLockbox().GetBasis(), Approvers: v.GetLockbox().GetApprovers(), RequiredApprovals: 1,
+			Excluded: []*lockboxv1.ExcludedAssignment{{Person: w.issuer.Person("eli"), Role: lockboxv1.Role_ROLE_OWNER, Reason: "eligible, but not activated (R21)"}},
+		}}
+	}
+	return reply, err
+}
+
+// list is a page of two requests, the newest first.
+func (w *world) list(q *lockboxv1.ListRequests, who client.Claims) *lockboxv1.RequestList {
+	list := &lockboxv1.RequestList{}
+	for _, v := range slices.Backward(w.requests) {
+		waits := v.GetStatus() == lockboxv1.RequestStatus_REQUEST_STATUS_CUSTOMER_NOTIFIED && slices.Contains([]string{"otto", "fleur"}, who.Subject) ||
+			v.GetStatus() == lockboxv1.RequestStatus_REQUEST_STATUS_AWAITING_INTERNAL_APPROVAL && who.Subject == "derek"
+		if len(q.GetStatuses()) > 0 && !slices.Contains(q.GetStatuses(), v.GetStatus()) || q.GetAwaitingMe() && !waits ||
+			q.GetPageToken() != "" && v.GetRequestId() >= q.GetPageToken() {
+			continue
+		}
+		if len(list.GetRequests()) == 2 {
+			list.NextPageToken = list.GetRequests()[1].GetRequestId()
+			break
+		}
+		shown := proto.CloneOf(v)
+		shown.Timeline = nil
+		list.Requests = append(list.Requests, shown)
+	}
+	return list
+}

@@ -1,0 +1,36 @@
+package demo
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/openlockbox/lockbox/pkg/identity/devissuer"
+)
+
+// Guide prints who is there and what to type next. Program is how the command line was called.
+func Guide(w io.Writer, program string) error {
+	_, err := fmt.Fprintf(w, `
+People to be, with --as:
+%s
+Try this, in another terminal:
+  %[2]s intent submit --as erin --tenant %[3]s --subscription %[4]s \
+      --type compute/virtual-machines --scenario memory-dump \
+      --resource /subscriptions/%[4]s/virtualMachines/payments-1 \
+      --reason-type CUSTOMER_INITIATED_SUPPORT --ticket %[5]s \
+      --justification "The machine hangs; a memory dump will show where."
+  %[2]s approval list --as otto
+  %[2]s approval approve --as otto REQUEST-ID --for 2h --reason "Go ahead."
+  %[2]s request show --as erin REQUEST-ID
+  %[2]s audit list --as audrey
+
+`, people(), program, devissuer.TenantBank, BankProduction, BankTicket)
+	return err
+}
+
+func people() string {
+	text := ""
+	for _, p := range devissuer.Personas() {
+		text += fmt.Sprintf("  %-11s %s\n", p.Name, p.About)
+	}
+	return text
+}

@@ -1,0 +1,100 @@
+package ops
+
+import (
+	"os"
+
+	"github.com/openlockbox/lockbox/pkg/config"
+	"github.com/openlockbox/lockbox/pkg/identity/devissuer"
+	"github.com/openlockbox/lockbox/pkg/observe"
+	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/pkg/service"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/cli"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/client"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/up"
+	"github.com/openlockbox/lockbox/services/notifier"
+	"github.com/spf13/cobra"
+)
+
+// upFile is the configuration file of `lockbox up`.
+type upFile struct {
+	// Issuers are where the provider's people sign in.
+	Issuers []service.Issuer `yaml:"issuers"`
+	// Terms are the provider's times.
+	Terms request.Terms `yaml:"terms"`
+	// Tools are the engineering tools that get a key, besides this command line's own.
+	Tools    []string        `yaml:"tools"`
+	Notifier notifier.Config `yaml:"notifier"`
+	Observe  struct {
+		// Listen serves /metrics and /healthz; empty: not at all.
+		Listen string `yaml:"listen"`
+		// Log is debug, info, warn or error.
+		Log string `yaml:"log"`
+	} `yaml:"observe"`
+}
+
+func upCommand() *cobra.Command {
+	var file, listen, mailHTTP, issuer string
+	var demo bool
+	c := &cobra.Command{
+		Use:   "up",
+		Short: "Run everything in one process, with a data directory",
+		Long: "Runs an embedded NATS server and every service in this process. Everything that must outlive it lies in the data directory\n" +
+			"(--data). Without a mail server in the configuration, mails go to a development mailbox that you can read in a browser.\n\n" +
+			"--demo adds two invented customers, and a sign-in that lets you be any of the demo's people with --as.",
+		Example: "  lockbox up --demo\n  lockbox up --config lockbox.yaml --data /var/lib/lockbox",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			stack.LimitMemory()
+			dir, err := cli.DataDir(c)
+			if err != nil {
+				return err
+			}
+			f := upFile{Terms: request.DefaultTerms()}
+			if demo {
+				f.Notifier = demoNotifier()
+			}
+			f.Observe.Log = "warn"
+			if err := config.Load(file, nil, &f); err != nil {
+				return err
+			}
+			host, port, err := hostPort(listen)
+			if err != nil {
+				return err
+			}
+			issuers, err := service.ReadIssuers(f.Issuers)
+			if err != nil {
+				return err
+			}
+			log, err := observe.NewLogger(observe.LogOptions{Level: f.Observe.Log, NoColor: os.Getenv("NO_COLOR") != ""})
+			if err != nil {
+				return err
+			}
+			return up.Run(c.Context(), up.Options{
+				Dir: dir, Demo: demo, IssuerAddr: issuer, Out: c.OutOrStdout(), Program: os.Args[0],
+				Stack: stack.Config{
+					Host: host, Port: port, Tools: append([]string{client.Tool}, f.Tools...), Issuers: issuers, Terms: f.Terms,
+					Notifier: f.Notifier, MailboxHTTP: mailHTTP, Log: log, Metrics: observe.NewMetrics(),
+					MetricsAddr: f.Observe.Listen,
+				},
+			})
+		},
+	}
+	c.Flags().BoolVar(&demo, "demo", false, "add two customers to try it on, and let anybody on this account be anybody")
+	c.Flags().StringVar(&file, "config", "", "configuration file (YAML)")
+	c.Flags().StringVar(&listen, "listen", "127.0.0.1:4222", "address of the bus for tools and clients; port 0 takes a free one")
+	c.Flags().StringVar(&mailHTTP, "mailbox", "127.0.0.1:8025", "address of the development mailbox's page; port 0 takes a free one")
+	c.Flags().StringVar(&issuer, "issuer", "127.0.0.1:7070", "address of the demo's sign-in the first time; it stays there")
+	return c
+}
+
+// demoNotifier is who the provider of the demo is.
+func demoNotifier() notifier.Config {
+	return notifier.Config{
+		Provider: devissuer.Provider,
+		SMTP:     notifier.SMTP{From: "lockbox@nimbus.example"},
+		Groups: map[string][]string{
+			"customer-support-leads": {"lena@nimbus.example"}, "devops-managers": {"derek@nimbus.example"},
+		},
+	}
+}

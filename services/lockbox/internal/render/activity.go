@@ -1,0 +1,57 @@
+package render
+
+import (
+	"strings"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/activity"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+)
+
+// Activities is the activity log (R39), newest first.
+func Activities(l Look, list []*lockboxv1.Activity) string {
+	columns := []column{
+		{title: "TIME"}, {title: "ACTION", min: 28}, {title: "WHO", min: 14, drop: 3}, {title: "TENANT", drop: 1}, {title: "ABOUT", drop: 2}, {title: "SUMMARY", min: 30},
+	}
+	var rows [][]cell
+	for _, a := range list {
+		e := a.GetEntry()
+		rows = append(rows, []cell{
+			{l.minute(e.GetTime()), dim}, {Clean(e.GetAction()), entryPaint(e.GetType())}, {ActorName(e.GetActor()), plain}, text(a.GetTenant()),
+			{l.aggregate(a.GetKind(), a.GetAggregateId()), plain}, text(e.GetSummary()),
+		})
+	}
+	return l.table(columns, rows)
+}
+
+func (l Look) aggregate(kind, id string) string {
+	if l.Width > 0 {
+		return Clean(kind) + " " + ShortID(id)
+	}
+	return Clean(kind) + " " + Clean(id)
+}
+
+// Event is a stored event in a replay: sequence, time, tenant, aggregate and version, action, summary; on one line, or on a
+// terminal with the summary below. Events are written as they come, so their columns have fixed widths.
+func Event(l Look, sequence uint64, e *lockboxv1.Event) string {
+	entry := activity.Entry(sequence, e)
+	about := l.aggregate(e.GetKind(), e.GetAggregateId())
+	if e.GetVersion() > 0 {
+		about += " #" + uintText(e.GetVersion())
+	}
+	p := &page{Look: l}
+	where := strings.Join([]string{
+		l.paint(dim, padLeft(uintText(sequence), sequenceWidth)), l.local(e.GetTime().AsTime()).Format(time.DateTime),
+		pad(Clean(e.GetTenant()), 12), l.paint(accent, about) + strings.Repeat(" ", max(0, 24-width(about))),
+	}, gap)
+	action := l.paint(entryPaint(entry.GetType()), Clean(entry.GetAction()))
+	if l.Width == 0 {
+		p.line(where + gap + pad(action, 28) + gap + Clean(entry.GetSummary()))
+		return p.String()
+	}
+	p.line(l.truncate(strings.TrimRight(where, " "), l.Width))
+	p.hang(strings.Repeat(" ", sequenceWidth)+gap, plain, action+gap+Clean(entry.GetSummary()))
+	return p.String()
+}
+
+const sequenceWidth = 8

@@ -1,0 +1,402 @@
+package render
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/tenant"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+// Requests is a list of requests. The viewer's column says what they have to do with each; nil leaves it out.
+func Requests(l Look, list []*lockboxv1.RequestView, viewer *lockboxv1.Person) string {
+	columns := []column{
+		{title: "REQUEST"}, {title: "STATUS"}, {title: "YOU"}, {title: "TENANT", drop: 3}, {title: "WHAT", min: 24},
+		{title: "REQUESTER", min: 22, drop: 4}, {title: "WHEN", min: 22}, {title: "RESOURCES", min: 40, drop: 2}, {title: "TICKET", drop: 1},
+	}
+	var rows [][]cell
+	you := false
+	for _, v := range list {
+		id := Clean(v.GetRequestId())
+		if l.Width > 0 && l.Width < 132 {
+			id = ShortID(id)
+		}
+		mine := part(v, viewer)
+		you = you || mine != ""
+		rows = append(rows, []cell{
+			{id, accent}, {StatusName(v.GetStatus()), statusPaint(v.GetStatus())}, {mine, bold}, text(v.GetTenant()),
+			text(scenario(v)), {ActorName(v.GetRequester()), plain}, {l.when(v), whenPaint(l, v)}, text(resources(v)), text(v.GetIntent().GetTicketId()),
+		})
+	}
+	if !you {
+		columns = slices.Delete(columns, 2, 3)
+		for i := range rows {
+			rows[i] = slices.Delete(rows[i], 2, 3)
+		}
+	}
+	return l.table(columns, rows)
+}
+
+// part says what the viewer has to do with a request.
+func part(v *lockboxv1.RequestView, viewer *lockboxv1.Person) string {
+	if viewer == nil {
+		return ""
+	}
+	if tenant.SamePerson(v.GetRequester().GetPerson(), viewer) {
+		return "asked for it"
+	}
+	for _, d := range slices.Concat(v.GetInternalDecisions(), v.GetCustomerDecisions()) {
+		if tenant.SamePerson(d.GetActor().GetPerson(), viewer) {
+			return decided(d)
+		}
+	}
+	frozen := slices.ContainsFunc(v.GetLockbox().GetApprovers(), func(a *lockboxv1.Approver) bool { return tenant.SamePerson(a.GetPerson(), viewer) })
+	if frozen && v.GetStatus() == lockboxv1.RequestStatus_REQUEST_STATUS_CUSTOMER_NOTIFIED {
+		return "decide"
+	}
+	return ""
+}
+
+func decided(d *lockboxv1.Decision) string {
+	if d.GetApproved() {
+		return "approved"
+	}
+	return "denied"
+}
+
+// what is asked for, in the catalogue's words or the intent's.
+func what(v *lockboxv1.RequestView) string {
+	if v.GetServiceName() == "" {
+		return v.GetIntent().GetResourceType() + ": " + scenario(v)
+	}
+	return v.GetServiceName() + ": " + scenario(v)
+}
+
+func scenario(v *lockboxv1.RequestView) string {
+	if v.GetScenarioName() == "" {
+		return v.GetIntent().GetScenario()
+	}
+	return v.GetScenarioName()
+}
+
+func resources(v *lockboxv1.RequestView) string {
+	ids := allowedResources(v)
+	switch len(ids) {
+	case 0:
+		return "-"
+	case 1:
+		return ids[0]
+	}
+	return fmt.Sprintf("%s and %d more", ids[0], len(ids)-1)
+}
+
+func allowedResources(v *lockboxv1.RequestView) []string {
+	if g := v.GetGrant(); g != nil {
+		return g.GetResourceIds()
+	}
+	return v.GetIntent().GetResourceIds()
+}
+
+// moment is the time that matters most about a request now, and what happens then.
+func moment(v *lockboxv1.RequestView) (at *timestamppb.Timestamp, coming, past string) {
+	switch v.GetStatus() {
+	case lockboxv1.RequestStatus_REQUEST_STATUS_AWAITING_INTERNAL_APPROVAL:
+		return v.GetEvaluation().GetInternalExpiresAt(), "expires", "time ran out"
+	case lockboxv1.RequestStatus_REQUEST_STATUS_CUSTOMER_NOTIFIED:
+		return v.GetLockbox().GetExpiresAt(), "expires", "time ran out"
+	case lockboxv1.RequestStatus_REQUEST_STATUS_ACTIVE:
+		return v.GetGrant().GetEndsAt(), "ends", "ended"
+	default:
+		if v.GetEndedAt() != nil {
+			return v.GetEndedAt(), "ends", "ended"
+		}
+		return v.GetCreatedAt(), "begins", "began"
+	}
+}
+
+// when says it with a countdown: "expires in 3d 4h".
+func (l Look) when(v *lockboxv1.RequestView) string {
+	at, coming, past := moment(v)
+	if at == nil {
+		return "-"
+	}
+	if at.AsTime().After(l.Now) {
+		return coming + " " + l.In(at.AsTime())
+	}
+	return past + " " + l.In(at.AsTime())
+}
+
+// whenPaint warns of a deadline that is near.
+func whenPaint(l Look, v *lockboxv1.RequestView) paint {
+	at, coming, _ := moment(v)
+	switch left := at.AsTime().Sub(l.Now); {
+	case coming != "expires" || at == nil:
+		return plain
+	case left <= 4*time.Hour:
+		return bad
+	case left <= day:
+		return warn
+	}
+	return plain
+}
+
+// Request is a request with everything that is known of it, oldest first at the end.
+func Request(l Look, v *lockboxv1.RequestView) string {
+	p := &page{Look: l}
+	p.title("Request " + Clean(v.GetRequestId()))
+	p.painted("Status", statusPaint(v.GetStatus()), StatusName(v.GetStatus())+": "+l.standing(v))
+	if v.GetFault() != "" {
+		p.painted("FAULT", bad, "its history contradicts itself ("+Clean(v.GetFault())+"); nothing more is decided for it")
+	}
+	p.about(v)
+	p.evaluation(v)
+	p.approvers(v)
+	p.grant(v)
+	p.questions(v)
+	p.timeline(v)
+	return p.String()
+}
+
+// standing says in one line where it stands and what comes next.
+func (l Look) standing(v *lockboxv1.RequestView) string {
+	when := l.when(v)
+	if at, _, _ := moment(v); at != nil {
+		when += " (" + l.Stamp(at) + ")"
+	}
+	switch v.GetStatus() {
+	case lockboxv1.RequestStatus_REQUEST_STATUS_SUBMITTED:
+		return "being evaluated"
+	case lockboxv1.RequestStatus_REQUEST_STATUS_AWAITING_INTERNAL_APPROVAL:
+		return "waits for the provider's own " + waitingFor(v) + ", " + when
+	case lockboxv1.RequestStatus_REQUEST_STATUS_CUSTOMER_NOTIFIED:
+		return fmt.Sprintf("waits for the customer (%d of %s), %s", approvals(v), plural(required(v), "approval", "approvals"), when)
+	case lockboxv1.RequestStatus_REQUEST_STATUS_APPROVED:
+		return "decided; access is about to begin"
+	case lockboxv1.RequestStatus_REQUEST_STATUS_ACTIVE:
+		return "access exists and " + when
+	default:
+		if reason := Clean(v.GetEndReason()); reason != "" {
+			return when + ": " + reason
+		}
+		return when
+	}
+}
+
+// waitingFor names the group of the internal stage that is not complete.
+func waitingFor(v *lockboxv1.RequestView) string {
+	given := len(v.GetInternalDecisions())
+	for _, s := range v.GetEvaluation().GetInternalStages() {
+		if given < int(s.GetCount()) {
+			return fmt.Sprintf("%s (%d of %d)", Clean(s.GetGroup()), given, s.GetCount())
+		}
+		given -= int(s.GetCount())
+	}
+	return "internal approval"
+}
+
+func approvals(v *lockboxv1.RequestView) int {
+	n := 0
+	for _, d := range v.GetCustomerDecisions() {
+		if d.GetApproved() {
+			n++
+		}
+	}
+	return n
+}
+
+func required(v *lockboxv1.RequestView) int {
+	return max(1, int(v.GetLockbox().GetRequiredApprovals()))
+}
+
+func (p *page) about(v *lockboxv1.RequestView) {
+	in := v.GetIntent()
+	p.field("Tenant", named(v.GetTenantName(), v.GetTenant()))
+	p.field("Subscription", named(v.GetSubscriptionName(), in.GetSubscriptionId()))
+	p.field("What", Clean(what(v)))
+	ids := make([]string, len(in.GetResourceIds()))
+	for i, id := range in.GetResourceIds() {
+		ids[i] = Clean(id)
+	}
+	p.field("Resources", ids...)
+	p.field("Requester", address(v.GetRequester().GetPerson())+employed(v.GetRequester()), signIn(v.GetRequester()))
+	p.field("Reason", ReasonName(in.GetReasonType()))
+	p.field("Ticket", Clean(in.GetTicketId()))
+	p.field("Justification", CleanText(in.GetJustification()))
+	if d := v.GetEvaluation().GetDuration(); d != nil {
+		p.field("Access for", Duration(d.AsDuration()))
+	}
+	p.field("Submitted", p.Stamp(v.GetCreatedAt()))
+}
+
+func employed(a *lockboxv1.Actor) string {
+	if a.GetEmployer() == "" {
+		return ""
+	}
+	return ", " + Clean(a.GetEmployer())
+}
+
+func named(name, id string) string {
+	switch {
+	case id == "":
+		return ""
+	case name == "" || name == id:
+		return Clean(id)
+	}
+	return fmt.Sprintf("%s (%s)", Clean(name), Clean(id))
+}
+
+func (p *page) evaluation(v *lockboxv1.RequestView) {
+	e := v.GetEvaluation()
+	if e == nil {
+		return
+	}
+	p.heading("Evaluation")
+	for _, reason := range e.GetReasons() {
+		p.hang("  "+p.glyph("•", "-")+" ", plain, Clean(reason))
+	}
+	if r := e.GetRefusal(); r != nil {
+		p.hang("  "+p.glyph("✗", "x")+" ", bad, refusalLine(r))
+	}
+	for _, d := range v.GetInternalDecisions() {
+		p.decision(d, Clean(d.GetGroup()))
+	}
+}
+
+// decision is one line about who decided, when and what they wrote.
+func (p *page) decision(d *lockboxv1.Decision, as string) {
+	mark, color := p.glyph("✓", "+"), good
+	if !d.GetApproved() {
+		mark, color = p.glyph("✗", "x"), bad
+	}
+	line := fmt.Sprintf("%s %s %s", ActorName(d.GetActor()), decided(d), p.In(d.GetTime().AsTime()))
+	if as != "" {
+		line += " as " + as
+	}
+	if reason := Clean(d.GetReason()); reason != "" {
+		line += ": " + reason
+	}
+	p.hang("  "+p.paint(color, mark)+" ", plain, line)
+}
+
+func (p *page) approvers(v *lockboxv1.RequestView) {
+	n := v.GetLockbox()
+	if n == nil {
+		return
+	}
+	p.heading(fmt.Sprintf("Asked: %s", basisName(n.GetBasis())))
+	var rows [][]cell
+	for _, a := range n.GetApprovers() {
+		answer := cell{"no answer", dim}
+		for _, d := range v.GetCustomerDecisions() {
+			if tenant.SamePerson(d.GetActor().GetPerson(), a.GetPerson()) {
+				answer = cell{decided(d) + " " + p.In(d.GetTime().AsTime()), bad}
+				if d.GetApproved() {
+					answer.paint = good
+				}
+				if reason := Clean(d.GetReason()); reason != "" {
+					answer.text += ": " + reason
+				}
+			}
+		}
+		rows = append(rows, []cell{{PersonName(a.GetPerson()), plain}, text(a.GetPerson().GetEmail()), text(roleNames(a.GetRoles())), answer})
+	}
+	switch {
+	case len(rows) == 0 && n.GetBasis() != lockboxv1.ApproverBasis_APPROVER_BASIS_NOBODY:
+		p.line(p.paint(dim, "  Who they are is the customer's affair."))
+	case len(rows) > 0:
+		p.indented([]column{{title: "APPROVER", min: 12}, {title: "ADDRESS", drop: 1}, {title: "ROLE", min: 16, drop: 2}, {title: "ANSWER", min: 20}}, rows)
+	}
+	if r := required(v); r > 1 {
+		p.line(fmt.Sprintf("  %d different people must approve (R30); so far %d.", r, approvals(v)))
+	}
+	for _, a := range n.GetAlternates() {
+		p.field("Also told", Clean(a.GetEmail()))
+	}
+	if len(rows) == 0 {
+		for _, d := range v.GetCustomerDecisions() {
+			p.decision(d, "")
+		}
+	}
+	p.excluded(n.GetExcluded())
+}
+
+func (p *page) excluded(list []*lockboxv1.ExcludedAssignment) {
+	if len(list) == 0 {
+		return
+	}
+	p.heading("Not counted")
+	for _, e := range list {
+		p.hang("  "+p.glyph("•", "-")+" ", dim, fmt.Sprintf("%s, %s: %s", PersonName(e.GetPerson()), tenant.RoleName(e.GetRole()), Clean(e.GetReason())))
+	}
+}
+
+func (p *page) grant(v *lockboxv1.RequestView) {
+	g := v.GetGrant()
+	if g == nil {
+		return
+	}
+	p.heading("Access")
+	p.field("From", p.Stamp(g.GetStartsAt()))
+	p.field("Until", p.Stamp(g.GetEndsAt()))
+	ids := make([]string, len(g.GetResourceIds()))
+	for i, id := range g.GetResourceIds() {
+		ids[i] = Clean(id)
+	}
+	p.field("To", ids...)
+	if w := g.GetWaiver(); w != lockboxv1.Waiver_WAIVER_UNSPECIFIED {
+		p.field("Basis", "the customer was not asked: "+strings.ToLower(sentence(w.String(), "WAIVER_")))
+	} else {
+		p.field("Basis", "the customer approved")
+	}
+}
+
+func (p *page) questions(v *lockboxv1.RequestView) {
+	if len(v.GetQuestions()) == 0 {
+		return
+	}
+	p.heading("Questions")
+	for _, q := range v.GetQuestions() {
+		p.hang("  Q  ", plain, fmt.Sprintf("%s, %s: %s", ActorName(q.GetAsker()), p.In(q.GetAskedAt().AsTime()), CleanText(q.GetText())))
+		if q.GetAnswerer() == nil {
+			p.hang("     ", warn, "not answered yet (question "+Clean(q.GetQuestionId())+")")
+			continue
+		}
+		p.hang("  A  ", plain, fmt.Sprintf("%s, %s: %s", ActorName(q.GetAnswerer()), p.In(q.GetAnsweredAt().AsTime()), CleanText(q.GetAnswer())))
+	}
+}
+
+// Headline names a request on one line.
+func Headline(l Look, v *lockboxv1.RequestView) string {
+	line := l.paint(bold, "Request "+Clean(v.GetRequestId())) + "  " + Clean(what(v)) + ", " + ActorName(v.GetRequester())
+	if l.Width > 0 {
+		line = l.truncate(line, l.Width)
+	}
+	return line
+}
+
+// Standing says on one line where a request stands, for a live view.
+func Standing(l Look, v *lockboxv1.RequestView) string {
+	line := l.paint(statusPaint(v.GetStatus()), StatusName(v.GetStatus())) + ": " + l.standing(v)
+	if l.Width > 0 {
+		line = l.truncate(line, l.Width-1)
+	}
+	return line
+}
+
+// Submitted tells the engineer what became of their intent: where it stands, why, and who was asked.
+func Submitted(l Look, v *lockboxv1.RequestView, again bool) string {
+	p := &page{Look: l}
+	if again {
+		p.title("Request " + Clean(v.GetRequestId()) + " was submitted before; nothing new was recorded.")
+	} else {
+		p.title("Request " + Clean(v.GetRequestId()))
+	}
+	p.painted("Status", statusPaint(v.GetStatus()), StatusName(v.GetStatus())+": "+l.standing(v))
+	p.field("What", Clean(what(v)))
+	p.evaluation(v)
+	p.approvers(v)
+	return p.String()
+}

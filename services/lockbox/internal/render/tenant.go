@@ -1,0 +1,186 @@
+package render
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/openlockbox/lockbox/pkg/tenant"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+)
+
+// Tenant is a tenant with its settings, subscriptions and roles.
+func Tenant(l Look, v *lockboxv1.TenantView) string {
+	p := &page{Look: l}
+	p.title("Tenant " + named(v.GetDisplayName(), v.GetTenant()))
+	if v.GetLockboxEnabled() {
+		p.painted("Lockbox", good, "on")
+	} else {
+		p.painted("Lockbox", warn, "off: access to customer data is decided by the provider alone (R2)")
+	}
+	p.field("Support plan", tenant.PlanName(v.GetPlan()))
+	p.field("Signs in at", Clean(v.GetIssuer()))
+	for i, resourceType := range v.GetPreviews() {
+		label := "Previews"
+		if i > 0 {
+			label = ""
+		}
+		p.field(label, Clean(resourceType))
+	}
+	p.settings(v.GetSettings())
+	p.heading("Roles of the tenant")
+	p.assignments(v.GetAssignments())
+	for _, s := range v.GetSubscriptions() {
+		p.heading("Subscription " + named(s.GetDisplayName(), s.GetSubscriptionId()))
+		p.assignments(s.GetAssignments())
+	}
+	return p.String()
+}
+
+// Settings are a tenant's settings alone.
+func Settings(l Look, s *lockboxv1.TenantSettings) string {
+	p := &page{Look: l}
+	p.settings(s)
+	return p.String()
+}
+
+func (p *page) settings(s *lockboxv1.TenantSettings) {
+	p.field("Language", Clean(s.GetDefaultLanguage()))
+	p.field("Approvals", fmt.Sprintf("%d needed (R30)", max(1, s.GetRequiredApprovals())))
+	p.field("Fallback", FallbackName(s.GetFallback())+" (R23)")
+	if s.GetSignedApprovalsOnly() {
+		p.field("Signatures", "only signed approvals count (R42)")
+	}
+	var told []string
+	for _, a := range s.GetAlternates() {
+		entry := Clean(a.GetEmail())
+		if a.GetLanguage() != "" {
+			entry += ", " + Clean(a.GetLanguage())
+		}
+		told = append(told, entry)
+	}
+	p.field("Also told", told...)
+}
+
+// FallbackName is who is asked when too few approvers resolve.
+func FallbackName(f lockboxv1.Fallback) string {
+	if f == lockboxv1.Fallback_FALLBACK_TENANT_LOCKBOX_APPROVERS {
+		return "Lockbox Approvers of the tenant"
+	}
+	return "Global Administrators"
+}
+
+// Roles lists the assignments of a tenant and of its subscriptions; where is a subscription's id, or empty for all.
+func Roles(l Look, v *lockboxv1.TenantView, where string) string {
+	columns := []column{
+		{title: "SCOPE", min: 10}, {title: "ROLE", min: 16}, {title: "PERSON", min: 10}, {title: "ADDRESS", drop: 1}, {title: "COUNTS", min: 38}, {title: "ASSIGNMENT", min: 10},
+	}
+	var rows [][]cell
+	add := func(scope string, list []*lockboxv1.AssignmentView) {
+		for _, a := range list {
+			rows = append(rows, append([]cell{text(scope)}, l.assignment(a)...))
+		}
+	}
+	if where == "" {
+		add("tenant", v.GetAssignments())
+	}
+	for _, s := range v.GetSubscriptions() {
+		if where == "" || where == s.GetSubscriptionId() {
+			add(s.GetSubscriptionId(), s.GetAssignments())
+		}
+	}
+	return l.table(columns, rows)
+}
+
+func (p *page) assignments(list []*lockboxv1.AssignmentView) {
+	if len(list) == 0 {
+		p.line(p.paint(dim, "  nobody"))
+		return
+	}
+	var rows [][]cell
+	for _, a := range list {
+		rows = append(rows, p.assignment(a))
+	}
+	p.indented([]column{{title: "ROLE", min: 16}, {title: "PERSON", min: 10}, {title: "ADDRESS", drop: 1}, {title: "COUNTS", min: 38}, {title: "ASSIGNMENT", min: 10}}, rows)
+}
+
+func (l Look) assignment(a *lockboxv1.AssignmentView) []cell {
+	counts := cell{"yes", good}
+	switch until := a.GetActiveUntil(); {
+	case !a.GetActive():
+		counts = cell{"no: " + Clean(a.GetReason()), dim}
+	case until != nil:
+		counts.text = "ends " + l.In(until.AsTime())
+	}
+	as := a.GetAssignment()
+	return []cell{{tenant.RoleName(as.GetRole()), plain}, {PersonName(as.GetPerson()), plain}, text(as.GetPerson().GetEmail()), counts, text(as.GetId())}
+}
+
+// Approvers is who would be asked if a request came now (R23).
+func Approvers(l Look, v *lockboxv1.ApproversPreview) string {
+	p := &page{Look: l}
+	p.title("Would be asked: " + basisName(v.GetBasis()))
+	if n := v.GetRequiredApprovals(); n > 1 {
+		p.line(fmt.Sprintf("  %d different people must approve (R30).", n))
+	}
+	var rows [][]cell
+	for _, a := range v.GetApprovers() {
+		language := a.GetPerson().GetLanguage()
+		if language == "" {
+			language = "-"
+		}
+		rows = append(rows, []cell{{PersonName(a.GetPerson()), plain}, text(a.GetPerson().GetEmail()), text(roleNames(a.GetRoles())), text(language)})
+	}
+	if len(rows) > 0 {
+		p.indented([]column{{title: "APPROVER", min: 12}, {title: "ADDRESS", drop: 2}, {title: "ROLE", min: 16}, {title: "LANGUAGE", drop: 1}}, rows)
+	}
+	p.excluded(v.GetExcluded())
+	return p.String()
+}
+
+// Tickets is a list of support tickets.
+func Tickets(l Look, list []*lockboxv1.TicketView) string {
+	columns := []column{
+		{title: "TICKET"}, {title: "TENANT", drop: 2}, {title: "TITLE", min: 24}, {title: "ENGINEER", min: 10}, {title: "TEAM", min: 10, drop: 1}, {title: "OPENED", min: 9},
+	}
+	var rows [][]cell
+	for _, t := range list {
+		engineer := cell{"nobody yet", warn}
+		if t.GetEngineer() != nil {
+			engineer = cell{PersonName(t.GetEngineer()), plain}
+		}
+		rows = append(rows, []cell{
+			{Clean(t.GetTicketId()), accent}, text(t.GetTenant()), text(t.GetTitle()), engineer, text(t.GetTeam()), {l.In(t.GetOpenedAt().AsTime()), plain},
+		})
+	}
+	return l.table(columns, rows)
+}
+
+// Ticket is a support ticket with its history (R11).
+func Ticket(l Look, t *lockboxv1.TicketView) string {
+	p := &page{Look: l}
+	p.ticket(t)
+	return p.String()
+}
+
+func (p *page) ticket(t *lockboxv1.TicketView) {
+	p.title("Ticket " + Clean(t.GetTicketId()) + ": " + Clean(t.GetTitle()))
+	p.field("Tenant", Clean(t.GetTenant()))
+	p.field("Subscription", Clean(t.GetSubscriptionId()))
+	p.field("Opened", p.Stamp(t.GetOpenedAt())+" by "+ActorName(t.GetOpenedBy()))
+	if t.GetEngineer() == nil {
+		p.painted("Engineer", warn, "nobody yet")
+	} else {
+		p.field("Engineer", strings.TrimSuffix(address(t.GetEngineer())+", "+Clean(t.GetTeam()), ", "))
+	}
+	p.field("Description", CleanText(t.GetDescription()))
+	if len(t.GetHistory()) == 0 {
+		return
+	}
+	zone, _ := p.local(p.Now).Zone()
+	p.heading("History (" + zone + ")")
+	date := ""
+	for _, e := range t.GetHistory() {
+		date = p.date(date, e.GetTime())
+		p.entry(e)
+	}
+}

@@ -1,0 +1,279 @@
+package stack_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/fold"
+	"github.com/openlockbox/lockbox/pkg/identity"
+	"github.com/openlockbox/lockbox/pkg/identity/devissuer"
+	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/observe"
+	"github.com/openlockbox/lockbox/pkg/request"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/demo"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
+	"github.com/openlockbox/lockbox/services/notifier"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest"
+	"google.golang.org/protobuf/proto"
+)
+
+const (
+	bank   = devissuer.TenantBank
+	health = devissuer.TenantHealth
+	tool   = "console"
+	// patience is how long a test waits for what must come; failing takes this long, passing does not.
+	patience = 20 * time.Second
+)
+
+// lockbox is a whole Lockbox with the demo's customers, and the means to use and observe it.
+type lockbox struct {
+	*testing.T
+	config stack.Config
+	issuer *devissuer.Issuer
+	stack  *stack.Stack
+	client *nats.Conn
+	tools  *journal.Journal
+	// watch has the compliance team's rights.
+	watch *journal.Journal
+	conns []*nats.Conn
+}
+
+func start(t *testing.T, terms request.Terms) *lockbox {
+	t.Helper()
+	issuer, err := devissuer.New(devissuer.Config{Demo: true, Dir: t.TempDir()})
+	must(t, err)
+	l := &lockbox{T: t, issuer: issuer, config: stack.Config{
+		Dir: t.TempDir(), Tools: []string{tool}, Issuers: []identity.Issuer{issuer.ProviderIssuer()}, Terms: terms,
+		Notifier: notifier.Config{Provider: devissuer.Provider, SMTP: notifier.SMTP{From: "lockbox@nimbus.example"}},
+		Log:      zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel)), Metrics: observe.NewMetrics(),
+	}}
+	l.open()
+	t.Cleanup(func() { l.close() })
+	must(t, demo.Seed(t.Context(), l.client, issuer, time.Now))
+	return l
+}
+
+func (l *lockbox) open() {
+	l.Helper()
+	var err error
+	l.stack, err = stack.Start(context.Background(), l.config)
+	must(l, err)
+	l.client = l.connect(bus.Client)
+	l.tools = l.journal(bus.Tool(tool))
+	l.watch = l.journal(bus.Compliance)
+}
+
+func (l *lockbox) close() {
+	for _, nc := range l.conns {
+		nc.Close()
+	}
+	l.conns = nil
+	if err := errors.Join(l.stack.Err(), l.stack.Close()); err != nil {
+		l.Error(err)
+	}
+}
+
+// restart stops everything and starts it again on the same data.
+func (l *lockbox) restart(downtime time.Duration) {
+	l.Helper()
+	l.close()
+	time.Sleep(downtime)
+	l.open()
+}
+
+func (l *lockbox) connect(id bus.Identity) *nats.Conn {
+	l.Helper()
+	nc, err := l.stack.Connect(id)
+	must(l, err)
+	l.conns = append(l.conns, nc)
+	return nc
+}
+
+func (l *lockbox) journal(id bus.Identity) *journal.Journal {
+	l.Helper()
+	j, err := journal.Open(l.Context(), l.connect(id))
+	must(l, err)
+	return j
+}
+
+func (l *lockbox) token(persona string) string {
+	l.Helper()
+	token, err := l.issuer.Token(persona, time.Now())
+	must(l, err)
+	return token
+}
+
+// command sends a command as a persona; id, token and a missing tenant are filled in.
+func (l *lockbox) command(as string, c *lockboxv1.Command) *lockboxv1.CommandReply {
+	l.Helper()
+	if c.GetId() == "" {
+		c.Id = newID(l)
+	}
+	if c.GetTenant() == "" {
+		c.Tenant = bank
+	}
+	if c.GetToken() == "" {
+		c.Token = l.token(as)
+	}
+	data, err := proto.Marshal(c)
+	must(l, err)
+	return l.send(bus.CommandSubject(bus.Verb(c)), data)
+}
+
+func (l *lockbox) send(subject string, data []byte) *lockboxv1.CommandReply {
+	l.Helper()
+	message, err := l.client.Request(subject, data, patience)
+	must(l, err)
+	reply := new(lockboxv1.CommandReply)
+	must(l, proto.Unmarshal(message.Data, reply))
+	return reply
+}
+
+// does expects that a command is accepted.
+func (l *lockbox) does(as string, c *lockboxv1.Command) *lockboxv1.CommandReply {
+	l.Helper()
+	reply := l.command(as, c)
+	if reply.GetRefusal() != nil {
+		l.Fatalf("%s: %s is refused: %v", as, bus.Verb(c), reply.GetRefusal())
+	}
+	return reply
+}
+
+// mayNot expects a refusal with this code and rule, and that it changed nothing.
+func (l *lockbox) mayNot(as string, c *lockboxv1.Command, code lockboxv1.RefusalCode, rule string) *lockboxv1.Refusal {
+	l.Helper()
+	before := l.decided()
+	r := l.command(as, c).GetRefusal()
+	if r.GetCode() != code || r.GetRule() != rule || r.GetMessage() == "" {
+		l.Errorf("%s: %s: want %v by %s, got %v", as, bus.Verb(c), code, rule, r)
+	}
+	if after := l.decided(); after != before {
+		l.Errorf("%s: %s was refused and yet something was decided after %d, at %d", as, bus.Verb(c), before, after)
+	}
+	return r
+}
+
+// intent is a plausible intent: customer data, no internal approval.
+func (l *lockbox) intent(as string) *lockboxv1.AccessIntent {
+	l.Helper()
+	return &lockboxv1.AccessIntent{
+		Id: newID(l), Tenant: bank, Token: l.token(as), SubscriptionId: demo.BankProduction,
+		ResourceType: "compute/virtual-machines", Scenario: "memory-dump",
+		ResourceIds:   []string{"/subscriptions/" + demo.BankProduction + "/vm/payments-1", "/subscriptions/" + demo.BankProduction + "/vm/payments-2"},
+		ReasonType:    lockboxv1.ReasonType_REASON_TYPE_CUSTOMER_INITIATED_SUPPORT,
+		Justification: "The machine hangs; a memory dump will show where.", TicketId: demo.BankTicket,
+	}
+}
+
+// submit publishes an intent and returns its outcome.
+func (l *lockbox) submit(in *lockboxv1.AccessIntent) *lockboxv1.IntentOutcome {
+	l.Helper()
+	nc := l.conns[1]
+	subject, err := bus.OutcomeSubject(tool, in.GetId())
+	must(l, err)
+	sub, err := nc.SubscribeSync(subject)
+	must(l, err)
+	must(l, nc.Flush())
+	defer func() { _ = sub.Unsubscribe() }()
+	_, err = l.tools.SubmitIntent(l.Context(), tool, in)
+	must(l, err)
+	message, err := sub.NextMsg(patience)
+	must(l, err)
+	outcome := new(lockboxv1.IntentOutcome)
+	must(l, proto.Unmarshal(message.Data, outcome))
+	return outcome
+}
+
+// requested submits an intent and waits for where it should get to.
+func (l *lockbox) requested(in *lockboxv1.AccessIntent, want request.Status) string {
+	l.Helper()
+	if o := l.submit(in); o.GetRefusal() != nil && want != request.Refused {
+		l.Fatalf("the intent is refused: %v", o.GetRefusal())
+	}
+	l.reaches(in.GetId(), want)
+	return in.GetId()
+}
+
+// reaches waits until a request of the bank has a status, and returns its state.
+func (l *lockbox) reaches(id string, want request.Status) request.State {
+	l.Helper()
+	return l.until(id, want.String(), func(s request.State) bool { return s.Status == want })
+}
+
+func (l *lockbox) until(id, what string, done func(request.State) bool) request.State {
+	l.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		s := l.state(id)
+		if done(s) {
+			return s
+		}
+		if time.Now().After(deadline) || s.Fault != nil {
+			l.Fatalf("%s: not %s but %v (fault %v, evaluation %v)", id, what, s.Status, s.Fault, s.Evaluation)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+func (l *lockbox) state(id string) request.State {
+	l.Helper()
+	s, err := fold.Reader{Journal: l.watch}.Request(l.Context(), bank, id)
+	must(l, err)
+	return s
+}
+
+// history replays events.
+func (l *lockbox) history(r journal.Replay) []journal.Entry {
+	l.Helper()
+	var all []journal.Entry
+	must(l, l.watch.Replay(l.Context(), r, func(e journal.Entry) error {
+		all = append(all, e)
+		return nil
+	}))
+	return all
+}
+
+// decided is the sequence of the last event that somebody decided; mails about earlier ones may be reported at any time.
+func (l *lockbox) decided() uint64 {
+	l.Helper()
+	last := uint64(0)
+	for _, e := range l.history(journal.Replay{}) {
+		if !bus.Reported(e.Event.GetKind()) {
+			last = e.Seq
+		}
+	}
+	return last
+}
+
+func approve(id string) *lockboxv1.Command {
+	return &lockboxv1.Command{AggregateId: id, Action: &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{}}}
+}
+
+func deny(id, reason string) *lockboxv1.Command {
+	return &lockboxv1.Command{AggregateId: id, Action: &lockboxv1.Command_Deny{Deny: &lockboxv1.Deny{Reason: reason}}}
+}
+
+func revoke(id, reason string) *lockboxv1.Command {
+	return &lockboxv1.Command{AggregateId: id, Action: &lockboxv1.Command_Revoke{Revoke: &lockboxv1.Revoke{Reason: reason}}}
+}
+
+func newID(t testing.TB) string {
+	t.Helper()
+	id, err := uuid.NewV7()
+	must(t, err)
+	return id.String()
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

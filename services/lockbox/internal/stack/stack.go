@@ -1,0 +1,216 @@
+// Package stack runs all of Lockbox in one process: a NATS server under the generated rights, the streams, and every
+// service, each over a connection of its own identity, exactly as they would run apart.
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/bus/embedded"
+	"github.com/openlockbox/lockbox/pkg/identity"
+	"github.com/openlockbox/lockbox/pkg/observe"
+	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/pkg/service"
+	projector "github.com/openlockbox/lockbox/services/audit-projector"
+	evaluator "github.com/openlockbox/lockbox/services/jit-evaluator"
+	orchestrator "github.com/openlockbox/lockbox/services/lockbox-orchestrator"
+	"github.com/openlockbox/lockbox/services/notifier"
+	"github.com/openlockbox/lockbox/services/notifier/mailbox"
+	"go.uber.org/zap"
+)
+
+// Config says what to run and where.
+type Config struct {
+	// Dir holds everything that outlives the process: nats/, keys/ and the projection.
+	Dir string
+	// Host to listen on for tools and clients; empty: none. Port -1 takes a free one.
+	Host string
+	Port int
+	// Tools are the engineering tools that get a key.
+	Tools []string
+	// Issuers are the provider's.
+	Issuers []identity.Issuer
+	Terms   request.Terms
+	// Only names the services to run; nil: all of them.
+	Only []bus.Identity
+	// Notifier without an SMTP host sends to a development mailbox in Dir, whose page is served on MailboxHTTP.
+	Notifier    notifier.Config
+	MailboxHTTP string
+	// MetricsAddr serves /metrics; empty: not at all.
+	MetricsAddr string
+	Log         *zap.Logger
+	Metrics     *observe.Metrics
+}
+
+// Stack is a running Lockbox.
+type Stack struct {
+	config  Config
+	keys    bus.Keys
+	server  *embedded.Server
+	mailbox *mailbox.Mailbox
+	cancel  context.CancelCauseFunc
+	ctx     context.Context
+	running sync.WaitGroup
+}
+
+// Start starts everything and returns when it is ready. It runs until Close, or until one service fails, which stops all.
+func Start(ctx context.Context, c Config) (_ *Stack, err error) {
+	s := &Stack{config: c}
+	if s.keys, err = bus.LoadOrCreateKeys(filepath.Join(c.Dir, "keys"), c.Tools); err != nil {
+		return nil, err
+	}
+	public, err := s.keys.Public()
+	if err != nil {
+		return nil, err
+	}
+	s.server, err = embedded.Start(ctx, bus.ServerOptions{
+		StoreDir: filepath.Join(c.Dir, "nats"), PublicKeys: public, Host: c.Host, Port: c.Port,
+	}, c.Log.Named("nats"))
+	if err != nil {
+		return nil, err
+	}
+	s.ctx, s.cancel = context.WithCancelCause(ctx)
+	if err := s.begin(); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func (s *Stack) begin() error {
+	if err := s.provision(); err != nil {
+		return err
+	}
+	if s.config.Notifier.SMTP.Host == "" {
+		if err := s.openMailbox(); err != nil {
+			return err
+		}
+	}
+	if addr := s.config.MetricsAddr; addr != "" {
+		s.run("metrics", func(ctx context.Context) error { return s.config.Metrics.Serve(ctx, addr, nil) })
+	}
+	for _, part := range s.parts() {
+		if s.config.Only != nil && !slices.Contains(s.config.Only, part.id) {
+			continue
+		}
+		rt, err := service.Open(s.ctx, s.connection(part.id), s.config.Issuers, s.config.Metrics.For(string(part.id)))
+		if err != nil {
+			return err
+		}
+		s.run(string(part.id), func(ctx context.Context) error {
+			defer rt.Close()
+			return part.run(ctx, rt)
+		})
+	}
+	return nil
+}
+
+// run runs one part. If it fails, everything stops.
+func (s *Stack) run(name string, part func(context.Context) error) {
+	s.running.Go(func() {
+		if err := part(s.ctx); err != nil && s.ctx.Err() == nil {
+			s.config.Log.Error("stopped", zap.String("part", name), zap.Error(err))
+			s.cancel(err)
+		}
+	})
+}
+
+// openMailbox takes the mails that no mail server gets.
+func (s *Stack) openMailbox() (err error) {
+	s.mailbox, err = mailbox.New(mailbox.Config{Dir: s.MailboxDir(), SMTPListen: "127.0.0.1:0", HTTPListen: s.config.MailboxHTTP})
+	if err != nil {
+		return err
+	}
+	host, port, err := net.SplitHostPort(s.mailbox.SMTPAddr())
+	if err != nil {
+		return err
+	}
+	smtp := &s.config.Notifier.SMTP
+	smtp.Host, smtp.TLS = host, "none"
+	if smtp.Port, err = strconv.Atoi(port); err != nil {
+		return err
+	}
+	s.run("mailbox", s.mailbox.Run)
+	return nil
+}
+
+type part struct {
+	id  bus.Identity
+	run func(context.Context, *service.Runtime) error
+}
+
+func (s *Stack) parts() []part {
+	return []part{
+		{bus.Evaluator, func(ctx context.Context, rt *service.Runtime) error {
+			return evaluator.Run(ctx, rt, evaluator.Config{Terms: s.config.Terms})
+		}},
+		{bus.Orchestrator, func(ctx context.Context, rt *service.Runtime) error {
+			return orchestrator.Run(ctx, rt, orchestrator.Config{Terms: s.config.Terms})
+		}},
+		{bus.Projector, func(ctx context.Context, rt *service.Runtime) error {
+			return projector.Run(ctx, rt, projector.Config{Dir: filepath.Join(s.config.Dir, "projection")})
+		}},
+		{bus.Notifier, func(ctx context.Context, rt *service.Runtime) error { return notifier.Run(ctx, rt, s.config.Notifier) }},
+	}
+}
+
+func (s *Stack) provision() error {
+	nc, err := s.Connect(bus.Provisioner)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	return bus.Provision(s.ctx, nc, 1)
+}
+
+func (s *Stack) connection(id bus.Identity) bus.Connection {
+	return bus.Connection{InProcess: s.server, Identity: id, Seed: s.keys[id], Log: s.config.Log.Named(string(id))}
+}
+
+// Connect opens a connection with the rights of an identity, to be closed by the caller.
+func (s *Stack) Connect(id bus.Identity) (*nats.Conn, error) { return bus.Connect(s.connection(id)) }
+
+// URL is where tools and clients connect; empty if nothing listens.
+func (s *Stack) URL() string { return s.server.ClientURL() }
+
+// MailboxDir holds the development mailbox's mails; empty if a mail server is configured.
+func (s *Stack) MailboxDir() string {
+	if s.mailbox == nil && s.config.Notifier.SMTP.Host != "" {
+		return ""
+	}
+	return filepath.Join(s.config.Dir, "mailbox")
+}
+
+// MailboxURL is where they can be read; empty if nowhere.
+func (s *Stack) MailboxURL() string {
+	if s.mailbox == nil || s.mailbox.HTTPAddr() == "" {
+		return ""
+	}
+	return "http://" + s.mailbox.HTTPAddr()
+}
+
+// Done is closed when a service has failed or Close was called; Err then says why.
+func (s *Stack) Done() <-chan struct{} { return s.ctx.Done() }
+
+// Err is the failure that stopped everything; nil if none did.
+func (s *Stack) Err() error {
+	if err := context.Cause(s.ctx); err != nil && !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("stopped: %w", err)
+	}
+	return nil
+}
+
+// Close stops the services, then the server, and returns when everything is on disk.
+func (s *Stack) Close() error {
+	s.cancel(nil)
+	s.running.Wait()
+	s.server.Shutdown()
+	return nil
+}

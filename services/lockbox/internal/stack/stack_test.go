@@ -1,0 +1,268 @@
+package stack_test
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/request"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/demo"
+	"google.golang.org/protobuf/types/known/durationpb"
+)
+
+const (
+	invalid         = lockboxv1.RefusalCode_REFUSAL_CODE_INVALID
+	unauthenticated = lockboxv1.RefusalCode_REFUSAL_CODE_UNAUTHENTICATED
+	forbidden       = lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN
+	notFound        = lockboxv1.RefusalCode_REFUSAL_CODE_NOT_FOUND
+	conflict        = lockboxv1.RefusalCode_REFUSAL_CODE_CONFLICT
+	precondition    = lockboxv1.RefusalCode_REFUSAL_CODE_PRECONDITION
+)
+
+// day is a day of the tests' terms.
+const day = time.Second
+
+// shortTerms let four days pass in four seconds.
+func shortTerms() request.Terms {
+	return request.Terms{
+		InternalApproval: 2 * day, CustomerApproval: 4 * day, Grant: 2 * day, RemindBefore: []time.Duration{2 * day, day},
+	}
+}
+
+func TestAnIntentBecomesAGrantAndEndsByItself(t *testing.T) {
+	t.Parallel()
+	l := start(t, shortTerms())
+	id := l.requested(l.intent("erin"), request.CustomerNotified)
+	l.does("otto", &lockboxv1.Command{AggregateId: id, Action: &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{
+		Reason: "Go ahead.", Duration: durationpb.New(day), ResourceIds: []string{"/subscriptions/" + demo.BankProduction + "/vm/payments-1"},
+	}}})
+	s := l.reaches(id, request.Active)
+	if d := s.Grant.GetEndsAt().AsTime().Sub(s.Grant.GetStartsAt().AsTime()); d != day || len(s.Grant.GetResourceIds()) != 1 {
+		t.Errorf("the approver allowed one day and one machine, granted were %v and %v (R27)", d, s.Grant.GetResourceIds())
+	}
+	s = l.reaches(id, request.Completed)
+	if late := s.EndedAt.Sub(s.Grant.GetEndsAt().AsTime()); late < 0 || late > 5*time.Second {
+		t.Errorf("the grant completed %v after its end", late)
+	}
+}
+
+func TestNobodyAnswersForFourDays(t *testing.T) {
+	t.Parallel()
+	l := start(t, shortTerms())
+	id := l.requested(l.intent("erin"), request.CustomerNotified)
+	s := l.reaches(id, request.Expired)
+	if late := s.EndedAt.Sub(s.ExpiresAt()); late < 0 || late > 5*time.Second {
+		t.Errorf("expired %v after the deadline (R26, I3)", late)
+	}
+	if s.Reminders != 2 {
+		t.Errorf("approvers were reminded %d times of 2 (R33)", s.Reminders)
+	}
+	l.mayNot("otto", approve(id), precondition, "R26")
+}
+
+func TestExpiryComesAfterADowntimeThatItFellInto(t *testing.T) {
+	t.Parallel()
+	l := start(t, shortTerms())
+	id := l.requested(l.intent("erin"), request.CustomerNotified)
+	l.restart(5 * day)
+	if s := l.reaches(id, request.Expired); s.EndedAt.Before(s.ExpiresAt()) {
+		t.Errorf("expired before its time: %v", s.EndedAt)
+	}
+}
+
+func TestInternalApprovalComesFirst(t *testing.T) {
+	t.Parallel()
+	l := start(t, shortTerms())
+	elevated := func() *lockboxv1.AccessIntent {
+		in := l.intent("erin")
+		in.Scenario = "managed-disk"
+		return in
+	}
+	yes := func(id string) *lockboxv1.Command {
+		return &lockboxv1.Command{AggregateId: id, Action: &lockboxv1.Command_InternalApprove{InternalApprove: &lockboxv1.InternalApprove{}}}
+	}
+	t.Run("given", func(*testing.T) {
+		id := l.requested(elevated(), request.AwaitingInternalApproval)
+		l.mayNot("erin", yes(id), forbidden, "I10")
+		l.mayNot("lena", yes(id), forbidden, "R15")
+		l.mayNot("otto", approve(id), notFound, "I9")
+		l.does("derek", yes(id))
+		l.reaches(id, request.CustomerNotified)
+	})
+	t.Run("refused", func(*testing.T) {
+		id := l.requested(elevated(), request.AwaitingInternalApproval)
+		l.does("derek", &lockboxv1.Command{AggregateId: id, Action: &lockboxv1.Command_InternalRefuse{InternalRefuse: &lockboxv1.InternalRefuse{Reason: "Use the logs."}}})
+		l.reaches(id, request.InternallyDenied)
+	})
+	t.Run("unanswered", func(*testing.T) {
+		l.reaches(l.requested(elevated(), request.AwaitingInternalApproval), request.InternalExpired)
+	})
+}
+
+func TestWhatNeedsNoCustomerIsGrantedOnItsBasis(t *testing.T) {
+	t.Parallel()
+	l := start(t, shortTerms())
+	in := l.intent("erin")
+	in.Scenario = "platform-health"
+	id := l.requested(in, request.Active)
+	if w := l.state(id).Grant.GetWaiver(); w != lockboxv1.Waiver_WAIVER_NO_CUSTOMER_DATA {
+		t.Errorf("the basis is %v (R3)", w)
+	}
+	l.does("grace", revoke(id, "Not now."))
+	l.reaches(id, request.Revoked)
+}
+
+func TestEvaluationRefuses(t *testing.T) {
+	t.Parallel()
+	l := start(t, shortTerms())
+	for name, c := range map[string]struct {
+		as     string
+		change func(*lockboxv1.AccessIntent)
+		rule   string
+	}{
+		"an engineer without a second factor": {"sam", func(*lockboxv1.AccessIntent) {}, "R13"},
+		"a type that is not in the catalogue": {"erin", func(in *lockboxv1.AccessIntent) { in.ResourceType = "compute/mainframes" }, "R10"},
+		"a subscription that does not exist": {"erin", func(in *lockboxv1.AccessIntent) {
+			in.SubscriptionId, in.ResourceIds = "nowhere", []string{"/subscriptions/nowhere/vm/x"}
+		}, "R18"},
+		"a ticket that does not exist": {"erin", func(in *lockboxv1.AccessIntent) { in.TicketId = "SR-1" }, "R11"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := l.intent(c.as)
+			c.change(in)
+			id := l.requested(in, request.Refused)
+			if r := l.state(id).Evaluation.GetRefusal(); r.GetRule() != c.rule || r.GetField() == "" {
+				t.Errorf("want a refusal by %s, got %v", c.rule, r)
+			}
+		})
+	}
+	id := l.requested(l.intent("ivan"), request.CustomerNotified) // an isolated identity needs no second factor
+	if !l.state(id).Evaluation.GetFacts().GetIsolatedIdentity() {
+		t.Error("the fact that it weighed is not recorded (R14)")
+	}
+}
+
+func TestOnlyTheFrozenApproversWhoStillHoldARoleDecide(t *testing.T) {
+	t.Parallel()
+	l := start(t, request.DefaultTerms())
+	id := l.requested(l.intent("erin"), request.CustomerNotified)
+	l.mayNot("erin", approve(id), forbidden, "I10")
+	l.mayNot("olga", approve(id), forbidden, "I10")
+	l.mayNot("audrey", approve(id), forbidden, "R20")
+	l.mayNot("grace", approve(id), forbidden, "R20") // an administrator, but not of the list
+	l.does("eli", &lockboxv1.Command{AggregateId: demo.BankProduction, Action: &lockboxv1.Command_ActivateRole{ActivateRole: &lockboxv1.ActivateRole{AssignmentId: "eli-eligible"}}})
+	l.mayNot("eli", approve(id), forbidden, "R20") // activated too late
+	l.does("grace", &lockboxv1.Command{AggregateId: demo.BankProduction, Action: &lockboxv1.Command_RemoveRole{RemoveRole: &lockboxv1.RemoveRole{AssignmentId: "otto-owner"}}})
+	l.mayNot("otto", approve(id), forbidden, "R20")
+	l.mayNot("kenji", approve(id), unauthenticated, "R13")
+	foreign := approve(id)
+	foreign.Tenant = health
+	l.mayNot("kenji", foreign, notFound, "I9")
+	l.does("fleur", approve(id))
+	l.reaches(id, request.Active)
+}
+
+func TestEverybodyIsRemovedWhileItWaits(t *testing.T) {
+	t.Parallel()
+	l := start(t, request.DefaultTerms())
+	id := l.requested(l.intent("erin"), request.CustomerNotified)
+	for _, assignment := range []string{"otto-owner", "fleur-approver"} {
+		l.does("grace", &lockboxv1.Command{AggregateId: demo.BankProduction, Action: &lockboxv1.Command_RemoveRole{RemoveRole: &lockboxv1.RemoveRole{AssignmentId: assignment}}})
+	}
+	if s := l.until(id, "abandoned (R23)", func(s request.State) bool { return s.Abandoned }); s.Status != request.CustomerNotified {
+		t.Errorf("it must wait until it expires, and is %v", s.Status)
+	}
+}
+
+func TestTwoContraryDecisionsAtOnce(t *testing.T) {
+	t.Parallel()
+	l := start(t, request.DefaultTerms())
+	for range 20 {
+		id := l.requested(l.intent("erin"), request.CustomerNotified)
+		var both sync.WaitGroup
+		replies := make([]*lockboxv1.CommandReply, 2)
+		both.Go(func() { replies[0] = l.command("otto", approve(id)) })
+		both.Go(func() { replies[1] = l.command("fleur", deny(id, "Not on a payment system.")) })
+		both.Wait()
+		won, lost := replies[0], replies[1]
+		if won.GetRefusal() != nil {
+			won, lost = lost, won
+		}
+		if won.GetRefusal() != nil || lost.GetRefusal().GetCode() != conflict || lost.GetRefusal().GetRule() != "R29" {
+			t.Fatalf("want one winner and one who is told so: %v, %v", replies[0], replies[1])
+		}
+		decisions := l.history(journal.Replay{Tenant: bank, Kind: "request", ID: id, Type: "CustomerApproved"})
+		decisions = append(decisions, l.history(journal.Replay{Tenant: bank, Kind: "request", ID: id, Type: "CustomerDenied"})...)
+		if len(decisions) != 1 {
+			t.Fatalf("%d decisions are stored (I2)", len(decisions))
+		}
+	}
+}
+
+func TestTheSameDecisionAgainIsNoDecision(t *testing.T) {
+	t.Parallel()
+	l := start(t, request.DefaultTerms())
+	id := l.requested(l.intent("erin"), request.CustomerNotified)
+	c := approve(id)
+	first := l.does("otto", c)
+	for _, again := range []*lockboxv1.Command{c, approve(id)} {
+		if r := l.does("otto", again); r.GetEventId() != "" || r.GetMessage() == "" || r.GetSequence() < first.GetSequence() {
+			t.Errorf("want nothing new and a sentence that says so, got %v", r)
+		}
+	}
+	l.mayNot("fleur", deny(id, "No."), conflict, "R29")
+}
+
+func TestQuestionsAndAnswersAndTheWaysOut(t *testing.T) {
+	t.Parallel()
+	l := start(t, request.DefaultTerms())
+	id := l.requested(l.intent("erin"), request.CustomerNotified)
+	seen := l.state(id).Version
+	l.does("fleur", &lockboxv1.Command{AggregateId: id, Action: &lockboxv1.Command_Ask{Ask: &lockboxv1.Ask{Text: "Does the dump leave the country?"}}})
+	q := l.state(id).Questions[0]
+	answer := func() *lockboxv1.Command {
+		return &lockboxv1.Command{AggregateId: id, Action: &lockboxv1.Command_Answer{Answer: &lockboxv1.Answer{QuestionId: q.GetQuestionId(), Text: "No."}}}
+	}
+	l.mayNot("bob", answer(), forbidden, "R32")
+	l.does("erin", answer())
+	stale := approve(id)
+	stale.SeenVersion = seen
+	l.mayNot("otto", stale, conflict, "R29")
+	l.does("otto", approve(id))
+	l.reaches(id, request.Active)
+	l.mayNot("bob", &lockboxv1.Command{AggregateId: id, Action: &lockboxv1.Command_Release{Release: &lockboxv1.Release{}}}, forbidden, "R32")
+	l.does("erin", &lockboxv1.Command{AggregateId: id, Action: &lockboxv1.Command_Release{Release: &lockboxv1.Release{}}})
+	l.reaches(id, request.Released)
+
+	id = l.requested(l.intent("erin"), request.CustomerNotified)
+	l.does("otto", approve(id))
+	l.reaches(id, request.Active)
+	l.does("olga", revoke(id, "A key was lost."))
+	l.reaches(id, request.Revoked)
+
+	id = l.requested(l.intent("erin"), request.CustomerNotified)
+	l.does("erin", &lockboxv1.Command{AggregateId: id, Action: &lockboxv1.Command_Withdraw{Withdraw: &lockboxv1.Withdraw{}}})
+	l.reaches(id, request.Withdrawn)
+	l.mayNot("otto", approve(id), conflict, "R29")
+}
+
+func TestStoppingAndStartingLosesNothing(t *testing.T) {
+	t.Parallel()
+	l := start(t, request.DefaultTerms())
+	id := l.requested(l.intent("erin"), request.CustomerNotified)
+	before := l.history(journal.Replay{})
+	l.restart(0)
+	after := l.history(journal.Replay{})
+	if len(after) < len(before) {
+		t.Fatalf("%d events before, %d after", len(before), len(after))
+	}
+	for i := range before {
+		if string(before[i].Data) != string(after[i].Data) || before[i].Seq != after[i].Seq {
+			t.Fatalf("event %d has changed", before[i].Seq)
+		}
+	}
+	l.does("otto", approve(id))
+	l.reaches(id, request.Active)
+}

@@ -1,0 +1,130 @@
+// Package up is `lockbox up`: everything in one process, with a data directory that outlives it.
+package up
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/identity/devissuer"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/demo"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/runinfo"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
+)
+
+// Options is what one run is told.
+type Options struct {
+	// Dir is the data directory.
+	Dir string
+	// Demo adds the demo issuer and two customers.
+	Demo bool
+	// IssuerAddr is where the demo issuer listens the first time; later it stays where it was.
+	IssuerAddr string
+	Stack      stack.Config
+	// Out gets what a person wants to know; Program is how they called us.
+	Out     io.Writer
+	Program string
+}
+
+// Run runs until ctx ends or something fails.
+func Run(ctx context.Context, o Options) (err error) {
+	started := time.Now()
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return err
+	}
+	o.Stack.Dir = o.Dir
+	info := runinfo.Info{KeysDir: filepath.Join(o.Dir, "keys")}
+	var issuer *devissuer.Issuer
+	if o.Demo {
+		dir := filepath.Join(o.Dir, "demo")
+		var stop func() error
+		if issuer, stop, err = serveIssuer(dir, o.IssuerAddr); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, stop()) }()
+		o.Stack.Issuers = append(o.Stack.Issuers, issuer.ProviderIssuer())
+		info.Demo = &runinfo.Demo{IssuerURL: issuer.URL(), SecretFile: filepath.Join(dir, "secret")}
+	}
+	if len(o.Stack.Issuers) == 0 {
+		return errors.New("nobody could sign in: configure the provider's issuers with --config, or try it out with --demo")
+	}
+	s, err := stack.Start(ctx, o.Stack)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	if issuer != nil {
+		if err := seed(ctx, s, issuer); err != nil {
+			return err
+		}
+	}
+	info.NATSURL, info.MailboxDir, info.MailboxURL = s.URL(), s.MailboxDir(), s.MailboxURL()
+	if err := runinfo.Write(o.Dir, info); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, runinfo.Remove(o.Dir)) }()
+	if err := o.greet(info, time.Since(started)); err != nil {
+		return err
+	}
+	<-s.Done()
+	return s.Err()
+}
+
+func (o Options) greet(info runinfo.Info, took time.Duration) error {
+	mail := info.MailboxURL
+	if mail == "" {
+		mail = "through the configured mail server"
+	}
+	if _, err := fmt.Fprintf(o.Out, "Lockbox is up after %s. Stop it with Ctrl-C; nothing is lost.\n\n  data     %s\n  bus      %s\n  mail     %s\n",
+		took.Round(time.Millisecond), o.Dir, info.NATSURL, mail); err != nil {
+		return err
+	}
+	if !o.Demo {
+		return nil
+	}
+	return demo.Guide(o.Out, o.Program)
+}
+
+// serveIssuer serves the demo issuer where its tokens say that it is: at addr the first time, there for ever after.
+func serveIssuer(dir, addr string) (_ *devissuer.Issuer, stop func() error, err error) {
+	if kept, err := os.ReadFile(filepath.Join(dir, "url")); err == nil { // #nosec G304 -- the user names the directory
+		addr = strings.TrimPrefix(strings.TrimSpace(string(kept)), "http://")
+	}
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", addr)
+	if err != nil {
+		return nil, nil, fmt.Errorf("the demo issuer cannot listen on %s: %w; stop what is there, or begin with an empty --data directory and another --issuer", addr, err)
+	}
+	issuer, err := devissuer.New(devissuer.Config{Demo: true, Dir: dir, URL: "http://" + listener.Addr().String()})
+	if err != nil {
+		return nil, nil, errors.Join(err, listener.Close())
+	}
+	server := &http.Server{Handler: issuer.Handler(), ReadHeaderTimeout: 5 * time.Second}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(listener) }()
+	return issuer, func() error {
+		err := server.Close()
+		if served := <-ended; !errors.Is(served, http.ErrServerClosed) {
+			err = errors.Join(err, served)
+		}
+		return err
+	}, nil
+}
+
+func seed(ctx context.Context, s *stack.Stack, issuer *devissuer.Issuer) error {
+	nc, err := s.Connect(bus.Client)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	return demo.Seed(ctx, nc, issuer, time.Now)
+}

@@ -1,0 +1,12 @@
+// The notifier as a process of its own.
+package main
+
+import (
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/service"
+	"github.com/openlockbox/lockbox/services/notifier"
+)
+
+func main() {
+	service.Main(bus.Notifier, notifier.Config{}, notifier.Run)
+}

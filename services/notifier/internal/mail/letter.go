@@ -1,0 +1,225 @@
+package mail
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/openlockbox/lockbox/pkg/tenant"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/notifier/internal/plan"
+)
+
+// letter is a mail in its language before it becomes text and HTML, both from the same parts.
+type letter struct {
+	Language, Subject, Title, Greeting string
+	Sender                             string
+	Paragraphs                         []string
+	Rows                               []row
+	Quotes                             []quote
+	Notes                              []string
+	Action                             *action
+	CommandsLabel                      string
+	Commands                           []string
+	Footer                             []string
+	// Colon is how the language separates a label from its value.
+	Colon, ColonAtEnd string
+}
+
+type row struct {
+	Label  string
+	Values []string
+}
+
+// quote is what somebody wrote, kept apart from what Lockbox says.
+type quote struct {
+	Label string
+	Lines []string
+}
+
+// action is a link, with what a reader should know before following it.
+type action struct{ Label, URL, Note string }
+
+// writer puts one letter together. The first error of the words sticks: a test renders every template in every
+// language, so there is none.
+type writer struct {
+	words
+	n   plan.Notification
+	v   values
+	out letter
+	err error
+}
+
+func (w *writer) text(block string) string { return w.with(block, w.v) }
+
+func (w *writer) with(block string, v values) string {
+	s, err := w.say(block, v)
+	if err != nil && w.err == nil {
+		w.err = err
+	}
+	return s
+}
+
+// compose writes the letter for a notification.
+func compose(w words, n plan.Notification) (letter, error) {
+	shape, known := shapes[n.Template]
+	if !known {
+		return letter{}, fmt.Errorf("mail: there is no template %q", n.Template)
+	}
+	c := &writer{words: w, n: n}
+	c.v = c.placeholders()
+	d := n.Data
+	c.out = letter{
+		Language: w.language, Sender: line(d.Provider) + " Lockbox", Title: c.text("title/" + string(n.Template)), Colon: c.text("colon"),
+		Greeting: c.text("greeting/anonymous"), Footer: []string{c.text("standing/" + string(n.Standing)), c.text("footer")},
+	}
+	if n.Thread == "" {
+		c.out.Footer[0] = c.text("standing/changed")
+	}
+	if n.Name != "" {
+		c.out.Greeting = c.text("greeting")
+	}
+	c.out.ColonAtEnd = strings.TrimRightFunc(c.out.Colon, unicode.IsSpace)
+	c.out.Subject = c.subject()
+	c.out.Paragraphs = strings.Split(c.text("text/"+string(n.Template)), "\n\n")
+	for _, label := range shape.rows {
+		c.row(label)
+	}
+	for _, q := range shape.quotes {
+		c.quote(q)
+	}
+	c.notes()
+	c.actions()
+	return c.out, c.err
+}
+
+// subject says what happened, and about which service or customer. Nothing in it was chosen by the requester.
+func (w *writer) subject() string {
+	about := w.v["Tenant"]
+	if w.n.Thread != "" {
+		about = w.v["Service"]
+		if id := line(w.n.Data.TicketID); id != "" {
+			about += " [" + id + "]"
+		}
+	}
+	return w.text("title/"+string(w.n.Template)) + " – " + about
+}
+
+// placeholders are all that texts can speak of, in the letter's language and harmless.
+func (w *writer) placeholders() values {
+	d := w.n.Data
+	at := func(t time.Time) string { return instant(w.language, t) }
+	// Blocks without placeholders can be said before there are any.
+	w.v = values{}
+	return values{
+		"Name": line(w.n.Name), "Provider": line(d.Provider), "Tenant": line(d.Tenant),
+		"Requester": line(d.Requester), "Employer": line(d.Employer), "Service": line(d.Service), "Subscription": line(d.Subscription),
+		"By": orLockbox(line(d.By)), "Organisation": orLockbox(line(d.Organisation)), "Group": line(d.Group),
+		"RespondBy": at(d.RespondBy), "At": at(d.At), "Starts": at(d.Starts), "Ends": at(d.Ends), "Until": at(d.Until),
+		"Required": strconv.Itoa(d.Required), "Given": strconv.Itoa(d.Given),
+		"PlanFrom": tenant.PlanName(d.PlanFrom), "PlanTo": tenant.PlanName(d.PlanTo), "ResourceType": line(d.ResourceType),
+		"Person": line(d.Person), "Role": w.enum("role", d.Role.String(), "ROLE_"), "Waiver": w.enum("waiver", d.Waiver.String(), "WAIVER_"),
+	}
+}
+
+// enum says a value of a protobuf enum; empty if it is unspecified.
+func (w *writer) enum(kind, name, prefix string) string {
+	key := strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(name, prefix)), "_", "-")
+	if key == "unspecified" {
+		return ""
+	}
+	if w.blocks.Lookup(kind+"/"+key) == nil {
+		return line(name) // of a later version; better its name than no mail
+	}
+	return w.text(kind + "/" + key)
+}
+
+func orLockbox(s string) string {
+	if s == "" {
+		return "Lockbox"
+	}
+	return s
+}
+
+func (w *writer) quote(label string) {
+	d := w.n.Data
+	foreign := d.Text
+	switch label {
+	case "quote/justification":
+		foreign = d.Justification
+	case "quote/question":
+		foreign = d.Question
+	}
+	if t := text(foreign); t != "" {
+		w.out.Quotes = append(w.out.Quotes, quote{w.text(label), strings.Split(t, "\n")})
+	}
+}
+
+// notes are said where they apply, whatever the template.
+func (w *writer) notes() {
+	d, t := w.n.Data, w.n.Template
+	pending := t == plan.ApprovalRequested || t == plan.ApprovalRequestedAlternate || t == plan.CustomerAsked || t == plan.ApprovalReminder
+	told := w.n.Standing == plan.Approver || w.n.Standing == plan.Administrator
+	for _, note := range []struct {
+		name    string
+		applies bool
+	}{
+		{"fallback", pending && d.Basis == lockboxv1.ApproverBasis_APPROVER_BASIS_FALLBACK},
+		{"nobody", t == plan.CustomerAsked && d.Basis == lockboxv1.ApproverBasis_APPROVER_BASIS_NOBODY},
+		{"several", (t == plan.ApprovalRequested || t == plan.ApprovalReminder || t == plan.ApprovalRecorded) && d.Required > 1},
+		{"waived", t == plan.AccessGranted && d.Waiver != lockboxv1.Waiver_WAIVER_UNSPECIFIED},
+		{"shortened", t == plan.AccessGranted && d.Shortened},
+		{"narrowed", t == plan.AccessGranted && d.Narrowed},
+		{"never-began", t == plan.AccessRevoked && d.Starts.IsZero()},
+		{"unexpected", t == plan.AccessGranted && told},
+		{"eligible", t == plan.RoleAssigned && d.EligibleOnly},
+		{"unexpected-change", w.n.Thread == ""},
+	} {
+		if note.applies {
+			w.out.Notes = append(w.out.Notes, w.text("note/"+note.name))
+		}
+	}
+}
+
+// actions say where to look and what to type. Alternates get neither: there is nothing that they may do.
+func (w *writer) actions() {
+	d := w.n.Data
+	portal := strings.TrimSuffix(d.PortalURL, "/")
+	id := line(d.RequestID)
+	switch {
+	case w.n.Standing == plan.Requester:
+		w.out.Commands = []string{"lockbox request show " + id}
+		if w.n.Template == plan.QuestionAsked {
+			w.out.Commands = append(w.out.Commands, "lockbox approval answer "+id+` "…"`)
+		}
+	case w.n.Standing == plan.InternalApprover && w.n.Template == plan.InternalApprovalRequested:
+		w.out.Commands = []string{"lockbox request show " + id, "lockbox internal approve " + id, "lockbox internal refuse " + id + ` --reason "…"`}
+	case w.n.Standing == plan.InternalApprover:
+		w.out.Commands = []string{"lockbox request show " + id}
+	case w.n.Standing == plan.Administrator && w.n.Thread == "":
+		w.out.Commands = []string{"lockbox tenant show"}
+		if portal != "" {
+			w.out.Action = &action{w.text("action/tenant"), portal + "/", w.text("note/link")}
+		}
+	case w.n.Standing == plan.Approver, w.n.Standing == plan.Administrator:
+		w.out.Commands = []string{"lockbox approval show " + id}
+		switch {
+		case w.n.Standing == plan.Approver && decides(w.n.Template):
+			w.out.Commands = append(w.out.Commands, "lockbox approval approve "+id, "lockbox approval deny "+id+` --reason "…"`)
+		case w.n.Template == plan.AccessGranted:
+			w.out.Commands = append(w.out.Commands, "lockbox approval revoke "+id+` --reason "…"`)
+		}
+		if portal != "" {
+			w.out.Action = &action{w.text("action/request"), portal + "/requests/" + id, w.text("note/link")}
+		}
+	}
+	if len(w.out.Commands) > 0 {
+		w.out.CommandsLabel = w.text("commands")
+	}
+}
+
+func decides(t plan.Template) bool {
+	return t == plan.ApprovalRequested || t == plan.ApprovalReminder || t == plan.QuestionAnswered || t == plan.ApprovalRecorded
+}

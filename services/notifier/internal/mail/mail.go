@@ -1,0 +1,146 @@
+// Package mail words and renders notifications: what is said in which language, as text and as HTML, in one message with
+// headers that are the same whenever it is sent again. It sends nothing, and treats everything that people wrote as
+// foreign: nothing of it reaches a header or markup unescaped.
+package mail
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"fmt"
+	htmltemplate "html/template"
+	netmail "net/mail"
+	"strings"
+	"text/template"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/services/notifier/internal/plan"
+	gomail "github.com/wneessen/go-mail"
+)
+
+//go:embed layout/*.tmpl
+var layoutFiles embed.FS
+
+// Renderer turns notifications into messages.
+type Renderer struct {
+	from     string
+	domain   string
+	words    map[string]words
+	textual  *template.Template
+	markedUp *htmltemplate.Template
+}
+
+// Message is a mail as it goes to the mail server.
+type Message struct {
+	// ID is the Message-ID with its angle brackets.
+	ID       string
+	From, To string
+	// Bytes are headers and body with CRLF line ends.
+	Bytes []byte
+}
+
+// New makes a renderer. From is the sender's address; domain, a host name, stands in Message-IDs. Both are INVALID if
+// they could mean more than one thing in a header.
+func New(from, domain string) (*Renderer, error) {
+	if err := input.Email("smtp.from", from); err != nil {
+		return nil, err
+	}
+	if err := input.Email("message_id_domain", "id@"+domain); err != nil {
+		return nil, err
+	}
+	r := &Renderer{from: from, domain: domain}
+	var err error
+	if r.words, err = loadWords(); err != nil {
+		return nil, err
+	}
+	if r.textual, err = template.ParseFS(layoutFiles, "layout/letter.txt.tmpl"); err != nil {
+		return nil, fmt.Errorf("mail: layout: %w", err)
+	}
+	r.markedUp, err = htmltemplate.New("letter.html.tmpl").Funcs(htmltemplate.FuncMap{"segments": segments}).ParseFS(layoutFiles, "layout/letter.html.tmpl")
+	if err != nil {
+		return nil, fmt.Errorf("mail: layout: %w", err)
+	}
+	return r, nil
+}
+
+// MessageID is the Message-ID of a notification: the same on a repeat (I7).
+func (r *Renderer) MessageID(notificationID string) string {
+	return "<" + notificationID + "@" + r.domain + ">"
+}
+
+// Render makes the message, dated now. A recipient that is not one plain address is refused as INVALID.
+func (r *Renderer) Render(n plan.Notification, now time.Time) (Message, error) {
+	if err := input.Email("recipient", n.Recipient); err != nil {
+		return Message{}, err
+	}
+	spoken, known := r.words[n.Language]
+	if !known {
+		return Message{}, fmt.Errorf("mail: no words in language %q", n.Language)
+	}
+	l, err := compose(spoken, n)
+	if err != nil {
+		return Message{}, err
+	}
+	plain, html, err := r.bodies(l)
+	if err != nil {
+		return Message{}, err
+	}
+	out := Message{ID: r.MessageID(n.ID), From: r.from, To: n.Recipient}
+	m := gomail.NewMsg(gomail.WithNoDefaultUserAgent(), gomail.WithEncoding(gomail.EncodingQP), gomail.WithBoundary(boundary(plain, html)))
+	m.FromMailAddress(&netmail.Address{Name: l.Sender, Address: r.from})
+	m.ToMailAddress(&netmail.Address{Name: line(n.Name), Address: n.Recipient})
+	m.Subject(l.Subject)
+	m.SetDateWithValue(now.UTC())
+	m.SetMessageIDWithValue(strings.Trim(out.ID, "<>"))
+	r.thread(m, n)
+	m.SetGenHeader(gomail.HeaderContentLang, n.Language)
+	// RFC 3834: nobody's absence note answers this.
+	m.SetGenHeader("Auto-Submitted", "auto-generated")
+	m.SetGenHeader(gomail.HeaderXAutoResponseSuppress, "All")
+	m.SetBodyString(gomail.TypeTextPlain, plain)
+	m.AddAlternativeString(gomail.TypeTextHTML, html)
+	var buffer bytes.Buffer
+	if _, err := m.WriteTo(&buffer); err != nil {
+		return Message{}, fmt.Errorf("mail: %w", err)
+	}
+	out.Bytes = buffer.Bytes()
+	return out, nil
+}
+
+// boundary separates the parts. It is made of what they say, so that nobody can write text that holds it.
+func boundary(plain, html string) string {
+	sum := sha256.Sum256([]byte(plain + "\x00" + html))
+	return "lockbox-" + hex.EncodeToString(sum[:20])
+}
+
+// thread names a common ancestor for all mails about one request, so that mail programs show them together. No mail has
+// that Message-ID, because no recipient is sure to have had a first one.
+func (r *Renderer) thread(m *gomail.Msg, n plan.Notification) {
+	if input.Token("thread", n.Thread) != nil {
+		return
+	}
+	root := "<request." + n.Thread + "@" + r.domain + ">"
+	m.SetGenHeader(gomail.HeaderInReplyTo, root)
+	m.SetGenHeader(gomail.HeaderReferences, root)
+}
+
+func (r *Renderer) bodies(l letter) (plain, html string, err error) {
+	var p, h strings.Builder
+	if err := r.textual.Execute(&p, l); err != nil {
+		return "", "", fmt.Errorf("mail: text: %w", err)
+	}
+	if err := r.markedUp.Execute(&h, l); err != nil {
+		return "", "", fmt.Errorf("mail: HTML: %w", err)
+	}
+	return p.String(), h.String(), nil
+}
+
+// segments cuts a path after each slash, where a narrow column may break it. Anything else stays whole.
+func segments(s string) []string {
+	if !strings.HasPrefix(s, "/") {
+		return []string{s}
+	}
+	return strings.SplitAfter(s, "/")
+}

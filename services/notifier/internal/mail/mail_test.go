@@ -1,0 +1,288 @@
+package mail
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"html"
+	"io"
+	"mime"
+	"mime/multipart"
+	"mime/quotedprintable"
+	netmail "net/mail"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/openlockbox/lockbox/pkg/tenant"
+	"github.com/openlockbox/lockbox/services/notifier/internal/plan"
+)
+
+var update = flag.Bool("update", false, "write the golden mails anew")
+
+var newRenderer = sync.OnceValues(func() (*Renderer, error) {
+	return New("lockbox@northwind.example", "lockbox.northwind.example")
+})
+
+func renderer(t *testing.T) *Renderer {
+	t.Helper()
+	r, err := newRenderer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// opened is a mail as a mail program reads it.
+type opened struct {
+	header      netmail.Header
+	plain, html string
+}
+
+func open(t *testing.T, message Message) opened {
+	t.Helper()
+	m, err := netmail.ReadMessage(bytes.NewReader(message.Bytes))
+	if err != nil {
+		t.Fatalf("a mail program cannot read it: %v", err)
+	}
+	media, parameters, err := mime.ParseMediaType(m.Header.Get("Content-Type"))
+	if err != nil || media != "multipart/alternative" {
+		t.Fatalf("it is %q (%v)", media, err)
+	}
+	out := opened{header: m.Header}
+	parts := multipart.NewReader(m.Body, parameters["boundary"])
+	for _, part := range []struct {
+		media string
+		into  *string
+	}{{"text/plain; charset=UTF-8", &out.plain}, {"text/html; charset=UTF-8", &out.html}} {
+		p, err := parts.NextRawPart()
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(quotedprintable.NewReader(p))
+		if err != nil || p.Header.Get("Content-Type") != part.media {
+			t.Fatalf("part %q: %v", p.Header.Get("Content-Type"), err)
+		}
+		*part.into = strings.ReplaceAll(string(body), "\r\n", "\n")
+	}
+	if _, err := parts.NextRawPart(); err != io.EOF {
+		t.Fatalf("there is more in it than text and HTML: %v", err)
+	}
+	return out
+}
+
+func render(t *testing.T, n plan.Notification) opened {
+	t.Helper()
+	m, err := renderer(t).Render(n, noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return open(t, m)
+}
+
+func each(t *testing.T, check func(t *testing.T, n plan.Notification)) {
+	t.Helper()
+	for _, template := range plan.Templates() {
+		for _, language := range tenant.Languages {
+			t.Run(string(template)+"/"+language, func(t *testing.T) { check(t, sample(template, language)) })
+		}
+	}
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.MkdirAll("testdata", 0o750); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(got), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got; if it is better so: go test ./internal/mail -update):\n%s", name, diff)
+	}
+}
+
+// The golden files hold headers and text, decoded. What the HTML says is compared with the text, not stored again.
+func TestEveryMailReadsAsAgreed(t *testing.T) {
+	decoder := new(mime.WordDecoder)
+	each(t, func(t *testing.T, n plan.Notification) {
+		mail := render(t, n)
+		var out strings.Builder
+		var names []string
+		for name := range mail.header {
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		for _, name := range names {
+			if name == "Content-Type" {
+				continue // its boundary is a hash of what follows
+			}
+			value, err := decoder.DecodeHeader(mail.header.Get(name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			fmt.Fprintf(&out, "%s: %s\n", name, value)
+		}
+		golden(t, string(n.Template)+"."+n.Language+".txt", out.String()+"\n"+mail.plain)
+	})
+}
+
+func TestTheMarkupIsAsAgreed(t *testing.T) {
+	for _, language := range tenant.Languages {
+		golden(t, "approval-requested."+language+".html", render(t, sample(plan.ApprovalRequested, language)).html)
+	}
+}
+
+// apart separates a page's tags, its style sheet among them, from what a browser shows.
+func apart(markup string) (tags, shown string) {
+	var t, s strings.Builder
+	for markup != "" {
+		before, rest, found := strings.Cut(markup, "<")
+		s.WriteString(before + " ")
+		if !found {
+			break
+		}
+		tag, after, _ := strings.Cut(rest, ">")
+		switch tag {
+		case "title":
+			_, after, _ = strings.Cut(after, "</title>")
+		case "style":
+			tag, after, _ = strings.Cut(rest, "</style>")
+		}
+		t.WriteString("<" + strings.ToLower(tag) + ">\n")
+		markup = after
+	}
+	return t.String(), html.UnescapeString(s.String())
+}
+
+func withoutSpace(s string) string { return strings.Join(strings.Fields(s), "") }
+
+func TestTheHTMLSaysWhatTheTextSays(t *testing.T) {
+	each(t, func(t *testing.T, n plan.Notification) {
+		mail := render(t, n)
+		_, shown := apart(mail.html)
+		shown = withoutSpace(shown)
+		for l := range strings.Lines(mail.plain) {
+			l = strings.TrimPrefix(strings.TrimSpace(l), "> ")
+			for _, part := range strings.SplitN(l, ": ", 2) {
+				for _, half := range strings.SplitN(part, "：", 2) {
+					if want := withoutSpace(half); want != "--" && want != ">" && !strings.Contains(shown, strings.TrimSuffix(want, ":")) {
+						t.Errorf("the HTML does not say %q", half)
+					}
+				}
+			}
+		}
+	})
+}
+
+var (
+	handler = regexp.MustCompile(`\son[a-z]+\s*=`)
+	links   = regexp.MustCompile(`(?:href|src)="([^"]*)"`)
+)
+
+func TestTheHTMLLoadsNothingAndRunsNothing(t *testing.T) {
+	each(t, func(t *testing.T, n plan.Notification) {
+		inert(t, render(t, n).html)
+	})
+}
+
+func inert(t *testing.T, markup string) {
+	t.Helper()
+	tags, _ := apart(markup)
+	for _, active := range []string{
+		"<script", "<img", "<link", "<iframe", "<form", "<object", "<embed", "<svg", "<base", "@import", "url(", "javascript:", "http-equiv",
+	} {
+		if strings.Contains(tags, active) {
+			t.Errorf("the markup has %q", active)
+		}
+	}
+	if strings.Contains(tags, " on") && handler.MatchString(tags) {
+		t.Error("the markup has an event handler")
+	}
+	for _, link := range links.FindAllStringSubmatch(tags, -1) {
+		if !strings.HasPrefix(link[1], "https://lockbox.northwind.example/") {
+			t.Errorf("it links to %s", link[1])
+		}
+	}
+}
+
+func TestTheHeadersGroupAndIdentifyMails(t *testing.T) {
+	n := sample(plan.ApprovalRequested, "ja")
+	r := renderer(t)
+	first, err := r.Render(n, noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := r.Render(n, noon)
+	if err != nil || !bytes.Equal(first.Bytes, again.Bytes) {
+		t.Errorf("a repeat differs (%v)", err)
+	}
+	mail := open(t, first)
+	for name, want := range map[string]string{
+		"Message-ID":     "<" + n.ID + "@lockbox.northwind.example>",
+		"References":     "<request." + requestID + "@lockbox.northwind.example>",
+		"In-Reply-To":    "<request." + requestID + "@lockbox.northwind.example>",
+		"Auto-Submitted": "auto-generated",
+		"Date":           "Wed, 10 Jun 2026 12:00:00 +0000",
+		"From":           `"Northwind Cloud Lockbox" <lockbox@northwind.example>`,
+		"To":             `"Otto Brandt" <otto.brandt@meadowbank.example>`,
+	} {
+		if got := mail.header.Get(name); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
+	if first.ID != mail.header.Get("Message-ID") {
+		t.Errorf("the message says that its id is %s", first.ID)
+	}
+	outcome := open(t, must(r.Render(sample(plan.RequestDenied, "ja"), noon)))
+	if outcome.header.Get("References") != mail.header.Get("References") || outcome.header.Get("Message-ID") == mail.header.Get("Message-ID") {
+		t.Error("mails about one request are not one thread of different mails")
+	}
+	if change := open(t, must(r.Render(sample(plan.RoleRemoved, "en"), noon))); change.header.Get("References") != "" {
+		t.Error("a tenant's change is in a thread")
+	}
+}
+
+func must(m Message, err error) Message {
+	if err != nil {
+		panic(err)
+	}
+	return m
+}
+
+func TestWithoutAPortalTheCommandLineIsTheWay(t *testing.T) {
+	n := sample(plan.ApprovalRequested, "en")
+	n.Data.PortalURL = ""
+	mail := render(t, n)
+	if strings.Contains(mail.plain, "https://") || strings.Contains(mail.html, "href") || !strings.Contains(mail.plain, "lockbox approval approve "+requestID) {
+		t.Errorf("without a portal:\n%s", mail.plain)
+	}
+}
+
+func TestAlternatesAreGivenNothingToDecideWith(t *testing.T) {
+	for _, language := range tenant.Languages {
+		mail := render(t, sample(plan.ApprovalRequestedAlternate, language))
+		if strings.Contains(mail.plain, "lockbox ") || strings.Contains(mail.plain, "https://") {
+			t.Errorf("an alternate can do something:\n%s", mail.plain)
+		}
+	}
+}
+
+func TestNobodyReadsACustomersNamesInARequestersMail(t *testing.T) {
+	mail := render(t, sample(plan.CustomerAsked, "en"))
+	if strings.Contains(mail.plain, "Kenji") || strings.Contains(mail.html, "Kenji") {
+		t.Error("the requester learns who the approvers are")
+	}
+}

@@ -1,0 +1,260 @@
+package mail
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/notifier/internal/plan"
+)
+
+// shape says which facts a mail lists and whose words it quotes, in this order. Facts that do not apply are left out.
+type shape struct {
+	rows   []string
+	quotes []string
+}
+
+var (
+	request = []string{
+		"label/request", "label/ticket", "label/tenant", "label/service", "label/subscription", "label/scope", "label/resources",
+		"label/reason-type", "label/requester", "label/duration",
+	}
+	pending  = append(request[:len(request):len(request)], "label/respond-by", "label/asked", "label/others", "label/approvals")
+	outcome  = []string{"label/request", "label/ticket", "label/tenant", "label/service", "label/subscription", "label/scope", "label/resources", "label/requester"}
+	ended    = append(outcome[:len(outcome):len(outcome)], "label/by", "label/at")
+	granted  = append(outcome[:len(outcome):len(outcome)], "label/approved-by", "label/starts", "label/ends", "label/duration")
+	finished = append(outcome[:len(outcome):len(outcome)], "label/approved-by", "label/starts", "label/planned-end", "label/by", "label/at")
+	change   = []string{"label/organisation", "label/subscription", "label/person", "label/role", "label/until", "label/plan"}
+	changed  = append(change, "label/default-language", "label/required-approvals", "label/fallback", "label/alternates", "label/signed-approvals", "label/by", "label/at")
+)
+
+var shapes = map[plan.Template]shape{
+	plan.ApprovalRequested:          {pending, []string{"quote/justification"}},
+	plan.ApprovalRequestedAlternate: {pending, []string{"quote/justification"}},
+	plan.NobodyToAsk:                {pending, []string{"quote/justification"}},
+	plan.ApproversUnavailable:       {pending, []string{"quote/justification"}},
+	plan.CustomerAsked:              {pending, nil},
+	plan.InternalApprovalRequested:  {pending, []string{"quote/justification"}},
+	plan.RequestRefused:             {outcome, []string{"quote/recorded"}},
+	plan.InternallyRefused:          {ended, []string{"quote/reason"}},
+	plan.InternalExpired:            {outcome, nil},
+	plan.ApprovalReminder:           {pending, []string{"quote/justification"}},
+	plan.QuestionAsked:              {pending, []string{"quote/question"}},
+	plan.QuestionAnswered:           {pending, []string{"quote/question", "quote/answer"}},
+	plan.ApprovalRecorded:           {pending, []string{"quote/justification", "quote/reason"}},
+	plan.AccessGranted:              {granted, nil},
+	plan.RequestDenied:              {ended, []string{"quote/reason"}},
+	plan.RequestExpired:             {outcome, nil},
+	plan.RequestWithdrawn:           {ended, []string{"quote/reason"}},
+	plan.AccessLapsed:               {outcome, []string{"quote/recorded"}},
+	plan.AccessRevoked:              {finished, []string{"quote/reason"}},
+	plan.AccessReleased:             {finished, []string{"quote/reason"}},
+	plan.AccessCompleted:            {granted, nil},
+
+	plan.TenantCreated:          {changed, nil},
+	plan.PlanChanged:            {changed, nil},
+	plan.PlanLowered:            {changed, nil},
+	plan.LockboxEnabled:         {changed, nil},
+	plan.LockboxDisabled:        {changed, []string{"quote/reason"}},
+	plan.PreviewSignedUp:        {changed, nil},
+	plan.PreviewSignedOff:       {changed, nil},
+	plan.SettingsChanged:        {changed, nil},
+	plan.SubscriptionRegistered: {changed, nil},
+	plan.RoleAssigned:           {changed, nil},
+	plan.RoleRemoved:            {changed, nil},
+	plan.RoleActivated:          {changed, nil},
+	plan.RoleDeactivated:        {changed, nil},
+}
+
+// The most that a mail lists; the request itself shows all.
+const (
+	mostResources = 12
+	mostPeople    = 12
+)
+
+// row adds a fact under its label, if there is anything to say.
+func (w *writer) row(label string) {
+	if values := w.facts(label); len(values) > 0 {
+		w.out.Rows = append(w.out.Rows, row{w.text(label), values})
+	}
+}
+
+func (w *writer) facts(label string) []string {
+	d := w.n.Data
+	ofCustomer := w.n.Standing != plan.Requester && w.n.Standing != plan.InternalApprover
+	at := func(t time.Time) string { return instant(w.language, t) }
+	switch label {
+	case "label/request":
+		return some(line(d.RequestID))
+	case "label/ticket":
+		if title := line(d.TicketTitle); title != "" {
+			return some(line(d.TicketID), title)
+		}
+		return some(line(d.TicketID))
+	case "label/tenant":
+		// The provider's people work for many customers; a customer's people know who they are.
+		if !ofCustomer {
+			return some(line(d.Tenant))
+		}
+	case "label/organisation":
+		return some(line(d.Tenant))
+	case "label/service":
+		return some(line(d.Service), line(d.Scenario))
+	case "label/subscription":
+		return some(line(d.Subscription))
+	case "label/scope":
+		if d.TenantScope {
+			return some(w.text("value/whole-tenant"))
+		}
+	case "label/resources":
+		return w.most(d.Resources, mostResources)
+	case "label/reason-type":
+		return some(w.enum("reason", d.Reason.String(), "REASON_TYPE_"))
+	case "label/requester":
+		return some(w.person(d.Requester, d.Employer))
+	case "label/duration":
+		return some(w.duration(d.Duration))
+	case "label/respond-by":
+		return some(at(d.RespondBy))
+	case "label/asked", "label/others":
+		// An approver reads who was asked besides; others read who was asked.
+		if ofCustomer && (label == "label/others") == (w.n.Standing == plan.Approver) {
+			if label == "label/asked" && len(d.Others) == 0 && d.Basis == lockboxv1.ApproverBasis_APPROVER_BASIS_NOBODY {
+				return some(w.text("value/nobody"))
+			}
+			return w.most(d.Others, mostPeople)
+		}
+	case "label/approvals":
+		if d.Required > 1 {
+			return some(w.text("value/of"))
+		}
+	case "label/approved-by":
+		return w.approvals()
+	case "label/starts":
+		return some(at(d.Starts))
+	case "label/ends", "label/planned-end":
+		return some(at(d.Ends))
+	case "label/by":
+		if d.By != "" {
+			return some(w.person(d.By, d.Organisation))
+		}
+	case "label/at":
+		return some(at(d.At))
+	case "label/person":
+		return some(line(d.Person), line(d.PersonEmail))
+	case "label/role":
+		return some(w.v["Role"])
+	case "label/until":
+		return some(at(d.Until))
+	case "label/plan":
+		return w.plans()
+	default:
+		return w.settings(label)
+	}
+	return nil
+}
+
+func (w *writer) plans() []string {
+	d := w.n.Data
+	switch {
+	case d.PlanTo == lockboxv1.SupportPlan_SUPPORT_PLAN_UNSPECIFIED:
+		return nil
+	case d.PlanFrom == lockboxv1.SupportPlan_SUPPORT_PLAN_UNSPECIFIED:
+		return some(w.v["PlanTo"])
+	}
+	return some(w.was(w.v["PlanTo"], w.v["PlanFrom"]))
+}
+
+// settings lists the tenant's settings as they are now, each with what it was if it was something else.
+func (w *writer) settings(label string) []string {
+	now, before := w.n.Data.Settings, w.n.Data.SettingsWere
+	if now == nil {
+		return nil
+	}
+	var say func(*lockboxv1.TenantSettings) string
+	switch label {
+	case "label/default-language":
+		say = func(s *lockboxv1.TenantSettings) string { return w.enum("language", s.GetDefaultLanguage(), "") }
+	case "label/required-approvals":
+		say = func(s *lockboxv1.TenantSettings) string {
+			return strconv.FormatUint(uint64(max(1, s.GetRequiredApprovals())), 10)
+		}
+	case "label/fallback":
+		say = func(s *lockboxv1.TenantSettings) string {
+			return w.enum("fallback", s.GetFallback().String(), "FALLBACK_")
+		}
+	case "label/signed-approvals":
+		say = func(s *lockboxv1.TenantSettings) string {
+			if s.GetSignedApprovalsOnly() {
+				return w.text("value/yes")
+			}
+			return w.text("value/no")
+		}
+	case "label/alternates":
+		say = func(s *lockboxv1.TenantSettings) string {
+			var addresses []string
+			for _, a := range s.GetAlternates() {
+				addresses = append(addresses, line(a.GetEmail()))
+			}
+			if len(addresses) == 0 {
+				return w.text("value/none")
+			}
+			return strings.Join(addresses, ", ")
+		}
+	}
+	if is, was := say(now), say(before); was != is && was != "" {
+		return some(w.was(is, was))
+	}
+	return some(say(now))
+}
+
+func (w *writer) was(now, before string) string {
+	return w.with("value/was", values{"Now": now, "Before": before})
+}
+
+func (w *writer) person(name, organisation string) string {
+	if line(name) == "" {
+		return ""
+	}
+	return w.with("value/person", values{"Person": line(name), "Organisation": line(organisation)})
+}
+
+func (w *writer) approvals() []string {
+	var list []string
+	for _, a := range w.n.Data.Approvals {
+		list = append(list, w.with("value/approval", values{"Person": line(a.By), "When": instant(w.language, a.At)}))
+	}
+	return list
+}
+
+func (w *writer) duration(d time.Duration) string {
+	s, err := w.words.duration(d)
+	if err != nil && w.err == nil {
+		w.err = err
+	}
+	return s
+}
+
+// most lists as many as a mail has room for, and how many more there are.
+func (w *writer) most(list []string, most int) []string {
+	var shown []string
+	for _, s := range list[:min(len(list), most)] {
+		shown = append(shown, line(s))
+	}
+	if more := len(list) - most; more > 0 {
+		shown = append(shown, w.with("list/more", values{"Count": strconv.Itoa(more)}))
+	}
+	return shown
+}
+
+// some are the values that say anything.
+func some(list ...string) []string {
+	var said []string
+	for _, s := range list {
+		if s != "" {
+			said = append(said, s)
+		}
+	}
+	return said
+}

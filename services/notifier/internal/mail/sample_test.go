@@ -1,0 +1,145 @@
+package mail
+
+import (
+	"time"
+
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/notifier/internal/plan"
+)
+
+var (
+	noon     = time.Date(2026, 6, 10, 12, 0, 0, 0, time.UTC)
+	deadline = noon.Add(96 * time.Hour)
+)
+
+const requestID = "01975a2c-7b3c-7e4a-9d8e-0123456789ab"
+
+// sample is a notification of the template with everything said that it can say, for its first kind of recipient.
+func sample(t plan.Template, language string) plan.Notification {
+	n := plan.Notification{
+		ID: plan.ID("event", t, "otto.brandt@meadowbank.example"), Template: t, Language: language,
+		Recipient: "otto.brandt@meadowbank.example", Name: "Otto Brandt", Standing: plan.Approver, Thread: requestID,
+		Data: plan.Data{
+			Provider: "Northwind Cloud", PortalURL: "https://lockbox.northwind.example", TenantID: "meadowbank", Tenant: "Meadow Bank",
+			At: noon, By: "Otto Brandt", Organisation: "Meadow Bank",
+			RequestID: requestID, TicketID: "SR-2026-0610-17", TicketTitle: "Payments server does not boot after the June update",
+			Service: "Virtual Machines", Scenario: "Memory dump", Subscription: "Payments production (pay-prod)",
+			Resources: []string{
+				"/subscriptions/pay-prod/resourceGroups/payments/providers/compute/virtualMachines/pay-db-01",
+				"/subscriptions/pay-prod/resourceGroups/payments/providers/compute/virtualMachines/pay-db-02",
+			},
+			Reason:        lockboxv1.ReasonType_REASON_TYPE_CUSTOMER_INITIATED_SUPPORT,
+			Justification: "pay-db-01 stops with a kernel panic 40 seconds after it starts.\n\nWe need a memory dump of both machines to find the driver at fault. <b>Nothing</b> is changed on them.",
+			Requester:     "Rina Sato", Employer: "Fabrikam Field Services",
+			Duration: 8 * time.Hour, RespondBy: deadline, Others: []string{"Claire Dubois", "Kenji Watanabe"}, Asked: 3,
+			Basis: lockboxv1.ApproverBasis_APPROVER_BASIS_SUBSCRIPTION, Required: 2,
+		},
+	}
+	d := &n.Data
+	requester := func() { n.Standing, n.Name, n.Recipient = plan.Requester, "Rina Sato", "rina.sato@fabrikam.example" }
+	grant := func() {
+		d.Starts, d.Ends, d.Duration, d.Shortened, d.Narrowed = noon, noon.Add(4*time.Hour+30*time.Minute), 4*time.Hour+30*time.Minute, true, true
+		d.Resources = d.Resources[:1]
+		d.Approvals = []plan.Approval{{By: "Claire Dubois", At: noon.Add(-50 * time.Minute)}, {By: "Otto Brandt", At: noon.Add(-2 * time.Minute)}}
+		d.Given = 2
+	}
+	change := func() {
+		n.Standing, n.Thread = plan.Administrator, ""
+		*d = plan.Data{Provider: d.Provider, PortalURL: d.PortalURL, TenantID: d.TenantID, Tenant: d.Tenant, At: d.At, By: "Claire Dubois", Organisation: d.Tenant}
+	}
+	role := func() {
+		change()
+		d.Person, d.PersonEmail, d.Role = "Kenji Watanabe", "kenji.watanabe@meadowbank.example", lockboxv1.Role_ROLE_LOCKBOX_APPROVER
+		d.Subscription = "Payments production (pay-prod)"
+	}
+	switch t {
+	case plan.ApprovalRequested, plan.ApprovalReminder:
+	case plan.ApprovalRequestedAlternate:
+		n.Standing, n.Name, n.Recipient = plan.Alternate, "", "security@meadowbank.example"
+		d.Basis = lockboxv1.ApproverBasis_APPROVER_BASIS_FALLBACK
+		d.Others = []string{"Claire Dubois", "Otto Brandt", "Kenji Watanabe"}
+	case plan.NobodyToAsk:
+		n.Standing, d.Basis, d.Others, d.Required = plan.Administrator, lockboxv1.ApproverBasis_APPROVER_BASIS_NOBODY, nil, 1
+		d.Subscription, d.TenantScope, d.Resources = "", true, []string{"/tenants/meadowbank/directory/users"}
+	case plan.ApproversUnavailable:
+		n.Standing, d.Others = plan.Administrator, []string{"Otto Brandt"}
+	case plan.CustomerAsked:
+		requester()
+		d.Basis = lockboxv1.ApproverBasis_APPROVER_BASIS_NOBODY
+	case plan.InternalApprovalRequested:
+		n.Standing, n.Name, n.Recipient, d.Group = plan.InternalApprover, "", "oncall@northwind.example", "devops-managers"
+	case plan.RequestRefused:
+		requester()
+		d.Text = "the token does not say that more than one factor was used"
+	case plan.InternallyRefused, plan.InternalExpired:
+		requester()
+		d.By, d.Organisation, d.Group, d.Text = "Ada Miller", "Northwind Cloud", "devops-managers", "The crash is already understood; no dump is needed."
+	case plan.QuestionAsked:
+		requester()
+		d.Question = "Does the dump leave our region?"
+	case plan.QuestionAnswered:
+		d.By, d.Organisation = "Rina Sato", "Fabrikam Field Services"
+		d.Question, d.Text = "Does the dump leave our region?", "No. It is analysed on a host in the same region and deleted afterwards."
+	case plan.ApprovalRecorded:
+		d.By, d.Given, d.Text = "Claire Dubois", 1, "Agreed with the platform team."
+	case plan.AccessGranted:
+		grant()
+	case plan.RequestDenied:
+		d.Text = "The machine is being replaced tonight."
+	case plan.RequestExpired:
+		d.At = deadline
+	case plan.RequestWithdrawn:
+		d.By, d.Organisation, d.Text = "Rina Sato", "Fabrikam Field Services", "The problem is solved."
+	case plan.AccessLapsed:
+		d.Text = "an approver lost the role before access began (R20)"
+	case plan.AccessRevoked:
+		grant()
+		d.At, d.Text = noon.Add(time.Hour), "The dump is complete."
+	case plan.AccessReleased:
+		grant()
+		d.At, d.By, d.Organisation = noon.Add(time.Hour), "Rina Sato", "Fabrikam Field Services"
+	case plan.AccessCompleted:
+		grant()
+		d.At = d.Ends
+	case plan.TenantCreated:
+		role()
+		d.By, d.Organisation, d.Subscription = "Ida Berg", "Northwind Cloud", ""
+		d.PlanTo, d.Role = lockboxv1.SupportPlan_SUPPORT_PLAN_STANDARD, lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR
+	case plan.PlanChanged, plan.PlanLowered:
+		change()
+		d.By, d.Organisation = "Ida Berg", "Northwind Cloud"
+		d.PlanFrom, d.PlanTo = lockboxv1.SupportPlan_SUPPORT_PLAN_DEVELOPER, lockboxv1.SupportPlan_SUPPORT_PLAN_PROFESSIONAL_DIRECT
+		if t == plan.PlanLowered {
+			d.PlanFrom, d.PlanTo = d.PlanTo, lockboxv1.SupportPlan_SUPPORT_PLAN_BASIC
+		}
+	case plan.LockboxEnabled:
+		change()
+	case plan.LockboxDisabled:
+		change()
+		d.Text = "Migration weekend."
+	case plan.PreviewSignedUp, plan.PreviewSignedOff:
+		change()
+		d.ResourceType = "compute/confidential-ledger"
+	case plan.SettingsChanged:
+		change()
+		d.SettingsWere = &lockboxv1.TenantSettings{DefaultLanguage: "en", RequiredApprovals: 1, Fallback: lockboxv1.Fallback_FALLBACK_GLOBAL_ADMINISTRATORS}
+		d.Settings = &lockboxv1.TenantSettings{
+			DefaultLanguage: "en", RequiredApprovals: 2, Fallback: lockboxv1.Fallback_FALLBACK_TENANT_LOCKBOX_APPROVERS,
+			Alternates: []*lockboxv1.AlternateAddress{{Email: "security@meadowbank.example"}, {Email: "audit@meadowbank.example", Language: "fr"}},
+		}
+	case plan.SubscriptionRegistered:
+		change()
+		d.Subscription = "Payments production (pay-prod)"
+	case plan.RoleAssigned:
+		role()
+		d.EligibleOnly, d.Until = true, noon.Add(90*24*time.Hour)
+	case plan.RoleActivated:
+		role()
+		d.By, d.Until = "Kenji Watanabe", noon.Add(8*time.Hour)
+	case plan.RoleRemoved, plan.RoleDeactivated:
+		role()
+	default:
+		panic("no sample of " + string(t))
+	}
+	return n
+}

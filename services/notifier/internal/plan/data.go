@@ -1,0 +1,142 @@
+package plan
+
+import (
+	"time"
+
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+)
+
+// Data is what a mail can speak of, in no language. What does not apply is zero. Texts are as they were recorded:
+// whoever renders them must treat them as foreign.
+type Data struct {
+	Provider  string
+	PortalURL string
+	TenantID  string
+	// Tenant is the customer's display name.
+	Tenant string
+	// At is when the event happened, By who made it happen and of which organisation. By is empty: Lockbox itself.
+	At               time.Time
+	By, Organisation string
+	// Text is what that person wrote: a reason, an answer.
+	Text string
+
+	// About a request.
+	RequestID           string
+	TicketID            string
+	TicketTitle         string
+	Service, Scenario   string
+	Subscription        string
+	TenantScope         bool
+	Resources           []string
+	Reason              lockboxv1.ReasonType
+	Justification       string
+	Requester, Employer string
+	// Duration is how long access would last, or lasts.
+	Duration  time.Duration
+	RespondBy time.Time
+	// Others are the approvers who were asked, besides the recipient.
+	Others   []string
+	Asked    int
+	Basis    lockboxv1.ApproverBasis
+	Required int
+	Given    int
+	// Approvals are the people who approved.
+	Approvals []Approval
+	// Group is the internal group that is asked (R15).
+	Group    string
+	Question string
+
+	// About a grant. Zero times: it never began.
+	Starts, Ends time.Time
+	// Shortened and Narrowed: less was granted than was asked for (R27).
+	Shortened, Narrowed bool
+	Waiver              lockboxv1.Waiver
+
+	// About a tenant.
+	PlanFrom, PlanTo lockboxv1.SupportPlan
+	ResourceType     string
+	Person           string
+	PersonEmail      string
+	Role             lockboxv1.Role
+	EligibleOnly     bool
+	// Until is when an assignment or activation ends; zero: it does not end by itself.
+	Until                  time.Time
+	Settings, SettingsWere *lockboxv1.TenantSettings
+}
+
+// Approval is one person's yes.
+type Approval struct {
+	By string
+	At time.Time
+}
+
+// data is what every mail about the event has in common.
+func (p *planner) data() Data {
+	e := p.Event
+	d := Data{
+		Provider: p.settings.Provider, PortalURL: p.settings.PortalURL, TenantID: e.GetTenant(), Tenant: p.Tenant.Name, At: e.GetTime().AsTime(),
+	}
+	if d.Tenant == "" {
+		d.Tenant = e.GetTenant()
+	}
+	if person := e.GetActor().GetPerson(); person != nil {
+		d.By = Name(person)
+		d.Organisation = d.Tenant
+		if e.GetActor().GetSide() == lockboxv1.Side_SIDE_PROVIDER {
+			d.Organisation = p.employer(e.GetActor())
+		}
+	}
+	return d
+}
+
+// employer is who employs one of the provider's people (R5).
+func (p *planner) employer(a *lockboxv1.Actor) string {
+	if a.GetEmployer() == "" {
+		return p.settings.Provider
+	}
+	return a.GetEmployer()
+}
+
+func (p *planner) requestData() Data {
+	s, d := p.Request, p.data()
+	n := s.Notified
+	d.RequestID, d.TicketID, d.TicketTitle = s.ID, s.Intent.GetTicketId(), p.Ticket.Title
+	d.Service, d.Scenario = s.Evaluation.GetFacts().GetServiceName(), s.Evaluation.GetFacts().GetScenarioName()
+	if d.Service == "" {
+		d.Service, d.Scenario = s.Intent.GetResourceType(), s.Intent.GetScenario()
+	}
+	d.TenantScope = s.Intent.GetSubscriptionId() == ""
+	if !d.TenantScope {
+		d.Subscription = s.Intent.GetSubscriptionId()
+		if name := n.GetSubscriptionName(); name != "" {
+			d.Subscription = name + " (" + s.Intent.GetSubscriptionId() + ")"
+		}
+	}
+	if n.GetTenantName() != "" {
+		d.Tenant = n.GetTenantName()
+	}
+	d.Resources, d.Reason, d.Justification = s.Intent.GetResourceIds(), s.Intent.GetReasonType(), s.Intent.GetJustification()
+	d.Requester, d.Employer = Name(s.Requester.GetPerson()), p.employer(s.Requester)
+	d.Duration, d.RespondBy = s.Evaluation.GetDuration().AsDuration(), s.ExpiresAt()
+	d.Basis, d.Required, d.Asked = n.GetBasis(), int(n.GetRequiredApprovals()), len(n.GetApprovers())
+	d.Waiver = s.Waiver()
+	for _, a := range s.Approvals() {
+		d.Approvals = append(d.Approvals, Approval{Name(a.GetActor().GetPerson()), a.GetTime().AsTime()})
+	}
+	d.Given = len(d.Approvals)
+	if g := s.Grant; g != nil {
+		d.Starts, d.Ends = g.GetStartsAt().AsTime(), g.GetEndsAt().AsTime()
+		d.Shortened = d.Ends.Sub(d.Starts) < d.Duration
+		d.Narrowed = len(g.GetResourceIds()) < len(d.Resources)
+		d.Resources, d.Duration = g.GetResourceIds(), d.Ends.Sub(d.Starts)
+	}
+	return d
+}
+
+// internalData is requestData as the internal approvers of a stage see it: their own deadline and their own count (R15).
+func (p *planner) internalData(stage *lockboxv1.InternalStage) Data {
+	d := p.requestData()
+	d.RespondBy = p.Request.Evaluation.GetInternalExpiresAt().AsTime()
+	d.Group, d.Required = stage.GetGroup(), int(stage.GetCount())
+	return d
+}

@@ -1,0 +1,107 @@
+package plan
+
+import (
+	"slices"
+
+	"github.com/openlockbox/lockbox/pkg/request"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+)
+
+// requestEvent says who is told what about an event of a request.
+func (p *planner) requestEvent() {
+	s, d := p.Request, p.requestData()
+	switch f := p.Event.GetFact().(type) {
+	case *lockboxv1.Event_AccessEvaluated:
+		if s.Status == request.Refused {
+			d.Text = s.EndReason
+			p.tell(RequestRefused, d, p.requester())
+		}
+		p.askInternally(-1)
+	case *lockboxv1.Event_InternalApprovalGiven:
+		p.askInternally(int(f.InternalApprovalGiven.GetStage()))
+	case *lockboxv1.Event_InternalApprovalRefused:
+		d.Text = f.InternalApprovalRefused.GetReason()
+		p.tell(InternallyRefused, d, p.requester(), p.askedGroups(int(f.InternalApprovalRefused.GetStage())))
+	case *lockboxv1.Event_InternalApprovalExpired:
+		stage, _ := s.Stage()
+		p.tell(InternalExpired, p.internalData(stage), p.requester(), p.waitingGroups())
+
+	case *lockboxv1.Event_CustomerNotified:
+		if f.CustomerNotified.GetBasis() == lockboxv1.ApproverBasis_APPROVER_BASIS_NOBODY {
+			p.tell(NobodyToAsk, d, p.administrators(), p.alternates())
+		} else {
+			p.tell(ApprovalRequested, d, p.approvers(everybody))
+			p.tell(ApprovalRequestedAlternate, d, p.alternates())
+		}
+		p.tell(CustomerAsked, d, p.requester())
+	case *lockboxv1.Event_ApprovalReminderDue:
+		p.tell(ApprovalReminder, d, p.approvers(p.undecided))
+	case *lockboxv1.Event_ApproversUnavailable:
+		p.tell(ApproversUnavailable, d, p.administrators(), p.alternates())
+	case *lockboxv1.Event_QuestionAsked:
+		d.Question = f.QuestionAsked.GetText()
+		p.tell(QuestionAsked, d, p.requester())
+	case *lockboxv1.Event_QuestionAnswered:
+		p.answered(f.QuestionAnswered, d)
+	case *lockboxv1.Event_CustomerApproved:
+		// The last approval is told of together with the access that follows from it.
+		if s.Status == request.CustomerNotified {
+			d.Text = f.CustomerApproved.GetReason()
+			p.tell(ApprovalRecorded, d, p.approvers(except(p.Event.GetActor())))
+		}
+	default:
+		p.outcome(d)
+	}
+}
+
+// outcome tells everyone concerned how it ended, or that access began (R33). The customer hears nothing of a request on
+// which they were waived; nor of one that never came to them, of which the internal approvers do.
+func (p *planner) outcome(d Data) {
+	var t Template
+	switch f := p.Event.GetFact().(type) {
+	case *lockboxv1.Event_CustomerDenied:
+		t, d.Text = RequestDenied, f.CustomerDenied.GetReason()
+	case *lockboxv1.Event_RequestExpired:
+		t = RequestExpired
+	case *lockboxv1.Event_RequestWithdrawn:
+		t, d.Text = RequestWithdrawn, f.RequestWithdrawn.GetReason()
+	case *lockboxv1.Event_AccessGranted:
+		t = AccessGranted
+	case *lockboxv1.Event_AccessLapsed:
+		t, d.Text = AccessLapsed, f.AccessLapsed.GetReason()
+	case *lockboxv1.Event_AccessRevoked:
+		t, d.Text = AccessRevoked, f.AccessRevoked.GetReason()
+	case *lockboxv1.Event_AccessReleased:
+		t, d.Text = AccessReleased, f.AccessReleased.GetReason()
+	case *lockboxv1.Event_AccessCompleted:
+		t = AccessCompleted
+	default:
+		return
+	}
+	switch {
+	case p.Request.Notified != nil:
+		p.tell(t, d, p.everyone())
+	case t == RequestWithdrawn:
+		p.tell(t, d, p.requester(), p.waitingGroups())
+	default:
+		p.tell(t, d, p.requester())
+	}
+}
+
+// askInternally tells the group of the stage that waits now, unless it is the stage that was waiting before.
+func (p *planner) askInternally(before int) {
+	stage, i := p.Request.Stage()
+	if p.Request.Status == request.AwaitingInternalApproval && i != before {
+		p.tell(InternalApprovalRequested, p.internalData(stage), p.group(stage.GetGroup()))
+	}
+}
+
+// answered tells all approvers, the asker among them (R31).
+func (p *planner) answered(f *lockboxv1.QuestionAnswered, d Data) {
+	i := slices.IndexFunc(p.Request.Questions, func(q *lockboxv1.Question) bool { return q.GetQuestionId() == f.GetQuestionId() })
+	if i < 0 {
+		return
+	}
+	d.Question, d.Text = p.Request.Questions[i].GetText(), f.GetText()
+	p.tell(QuestionAnswered, d, p.approvers(everybody))
+}

@@ -1,0 +1,69 @@
+package plan
+
+import (
+	"github.com/openlockbox/lockbox/pkg/tenant"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+)
+
+// tenantChange tells all administrators of every change to their tenant and its subscriptions. Whoever made it cannot
+// keep it quiet, the provider's onboarding least of all.
+func (p *planner) tenantChange() {
+	d := p.data()
+	roles, rolesBefore := p.Tenant.Roles, p.TenantBefore.Roles
+	if p.Subscription.Exists() {
+		roles, rolesBefore = p.Subscription.Roles, p.SubscriptionBefore.Roles
+		d.Subscription = p.Subscription.Name + " (" + p.Subscription.ID + ")"
+	}
+	var t Template
+	switch f := p.Event.GetFact().(type) {
+	case *lockboxv1.Event_TenantCreated:
+		t, d.PlanTo = TenantCreated, f.TenantCreated.GetPlan()
+		d.assignment(f.TenantCreated.GetAdministrator())
+	case *lockboxv1.Event_SupportPlanChanged:
+		t, d.PlanFrom, d.PlanTo = PlanChanged, f.SupportPlanChanged.GetFrom(), f.SupportPlanChanged.GetTo()
+		if d.PlanTo < d.PlanFrom {
+			t = PlanLowered
+		}
+	case *lockboxv1.Event_LockboxEnabled:
+		t = LockboxEnabled
+	case *lockboxv1.Event_LockboxDisabled:
+		t, d.Text = LockboxDisabled, f.LockboxDisabled.GetReason()
+	case *lockboxv1.Event_PreviewSignedUp:
+		t, d.ResourceType = PreviewSignedUp, f.PreviewSignedUp.GetResourceType()
+	case *lockboxv1.Event_PreviewSignedOff:
+		t, d.ResourceType = PreviewSignedOff, f.PreviewSignedOff.GetResourceType()
+	case *lockboxv1.Event_SettingsChanged:
+		t, d.Settings, d.SettingsWere = SettingsChanged, f.SettingsChanged.GetSettings(), p.TenantBefore.Settings
+	case *lockboxv1.Event_SubscriptionRegistered:
+		t = SubscriptionRegistered
+	case *lockboxv1.Event_RoleAssigned:
+		t = RoleAssigned
+		d.assignment(f.RoleAssigned.GetAssignment())
+	case *lockboxv1.Event_RoleRemoved:
+		t = RoleRemoved
+		d.held(rolesBefore, f.RoleRemoved.GetAssignmentId())
+	case *lockboxv1.Event_RoleActivated:
+		t = RoleActivated
+		d.held(roles, f.RoleActivated.GetAssignmentId())
+		d.Until = f.RoleActivated.GetUntil().AsTime()
+	case *lockboxv1.Event_RoleDeactivated:
+		t = RoleDeactivated
+		d.held(roles, f.RoleDeactivated.GetAssignmentId())
+	default:
+		return
+	}
+	p.tell(t, d, p.administrators())
+}
+
+func (d *Data) held(roles tenant.Roles, id string) {
+	if a, ok := roles.Get(id); ok {
+		d.assignment(a.RoleAssignment)
+	}
+}
+
+func (d *Data) assignment(a *lockboxv1.RoleAssignment) {
+	d.Person, d.PersonEmail, d.Role, d.EligibleOnly = Name(a.GetPerson()), a.GetPerson().GetEmail(), a.GetRole(), a.GetEligibleOnly()
+	if a.GetExpiresAt() != nil {
+		d.Until = a.GetExpiresAt().AsTime()
+	}
+}

@@ -1,0 +1,85 @@
+package notifier
+
+import (
+	"context"
+
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/pkg/tenant"
+	"github.com/openlockbox/lockbox/pkg/ticket"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/notifier/internal/plan"
+)
+
+// read folds what the event's mails speak of, no further than the event, so that an event that comes again says the
+// same again.
+func (n *notifier) read(ctx context.Context, e journal.Entry) (in plan.Input, err error) {
+	in.Event = e.Event
+	own, err := n.until(ctx, bus.AggregateOf(e.Event), e.Seq, e.Seq)
+	if err != nil {
+		return in, err
+	}
+	before := own[:len(own)-1]
+	of := func(kind, id string) bus.Aggregate {
+		return bus.Aggregate{Tenant: e.Event.GetTenant(), Kind: kind, ID: id}
+	}
+	var tenantSequence uint64
+	switch e.Event.GetKind() {
+	case bus.KindTenant:
+		in.TenantBefore, in.Tenant = fold(before, tenant.Evolve), fold(own, tenant.Evolve)
+		return in, nil
+	case bus.KindSubscription:
+		in.SubscriptionBefore, in.Subscription = fold(before, tenant.EvolveSubscription), fold(own, tenant.EvolveSubscription)
+	case bus.KindRequest:
+		in.Request = fold(own, request.Evolve)
+		tenantSequence = max(in.Request.Evaluation.GetFacts().GetTenantSequence(), in.Request.Notified.GetTenantSequence())
+		if id := in.Request.Intent.GetTicketId(); id != "" {
+			entries, err := n.until(ctx, of(bus.KindTicket, id), e.Seq, 0)
+			if err != nil {
+				return in, err
+			}
+			in.Ticket = fold(entries, ticket.Evolve)
+		}
+	}
+	entries, err := n.until(ctx, of(bus.KindTenant, e.Event.GetTenant()), e.Seq, tenantSequence)
+	in.Tenant = fold(entries, tenant.Evolve)
+	return in, err
+}
+
+// until loads an aggregate's events up to and including a sequence. Those at least are there already: a replica that is
+// behind is not believed.
+func (n *notifier) until(ctx context.Context, a bus.Aggregate, last, least uint64) ([]journal.Entry, error) {
+	entries, err := n.Journal.Load(ctx, a)
+	if err == nil && newest(entries) < least {
+		entries, err = n.Journal.LoadAtLeader(ctx, a)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if newest(entries) < least {
+		return nil, refusal.Unavailable("", "I11", "%s does not show event %d yet", a, least)
+	}
+	for i, e := range entries {
+		if e.Seq > last {
+			return entries[:i], nil
+		}
+	}
+	return entries, nil
+}
+
+func newest(entries []journal.Entry) uint64 {
+	if len(entries) == 0 {
+		return 0
+	}
+	return entries[len(entries)-1].Seq
+}
+
+func fold[S any](entries []journal.Entry, evolve func(S, uint64, *lockboxv1.Event) S) S {
+	var s S
+	for _, e := range entries {
+		s = evolve(s, e.Seq, e.Event)
+	}
+	return s
+}

@@ -1,0 +1,254 @@
+// Package notifier tells people by e-mail what happened to requests and tenants. It follows EVENTS, decides nothing, and
+// writes delivery reports, nothing else. Who is told what is planned in internal/plan, worded in internal/mail and handed
+// to a mail server by internal/smtp.
+package notifier
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/pkg/service"
+	"github.com/openlockbox/lockbox/pkg/tenant"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/notifier/internal/mail"
+	"github.com/openlockbox/lockbox/services/notifier/internal/plan"
+	"github.com/openlockbox/lockbox/services/notifier/internal/smtp"
+	"go.uber.org/zap"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+// Name is the service's name on the bus, in events and in metrics.
+const Name = "notifier"
+
+// SMTP says where the mail server is and how to speak to it.
+type SMTP = smtp.Config
+
+// Config is what the service needs to know besides how to reach the bus.
+type Config struct {
+	SMTP SMTP `yaml:"smtp"`
+	// Provider is the name under which customers know the provider. Required.
+	Provider string `yaml:"provider"`
+	// PortalURL is where the customer's people sign in, https unless it is on this machine; empty: mails name commands only.
+	PortalURL string `yaml:"portal_url"`
+	// Groups are the addresses that are told when a group of the provider has to approve (R15).
+	Groups map[string][]string `yaml:"groups"`
+	// MessageIDDomain stands behind the @ of Message-IDs; empty: the domain of smtp.from. A change while a mail is being
+	// repeated gives that mail a second id.
+	MessageIDDomain string `yaml:"message_id_domain"`
+	// DefaultLanguage is en, fr or ja, for the provider's people and where a tenant has none; empty: en.
+	DefaultLanguage string `yaml:"default_language"`
+	// GiveUpAfter is how long after the event a mail that the mail server keeps putting off is tried again. After that it
+	// is reported as failed. 0 means 4 days (RFC 5321 §4.5.4.1).
+	GiveUpAfter time.Duration `yaml:"give_up_after"`
+	// Concurrency is how many events are worked on at once. 0 means 32.
+	Concurrency int `yaml:"concurrency"`
+}
+
+const rule = "configuration"
+
+// Check refuses a configuration that cannot work, naming the field.
+func (c Config) Check() error {
+	if err := c.SMTP.Check(); err != nil {
+		return err
+	}
+	if err := input.Line("provider", c.Provider, 1, 120); err != nil {
+		return err
+	}
+	if c.DefaultLanguage != "" && !slices.Contains(tenant.Languages, c.DefaultLanguage) {
+		return refusal.Invalid("default_language", rule, "must be one of %s", strings.Join(tenant.Languages, ", "))
+	}
+	if c.GiveUpAfter < 0 || c.Concurrency < 0 {
+		return refusal.Invalid("give_up_after", rule, "give_up_after and concurrency are not negative")
+	}
+	for group, addresses := range c.Groups {
+		for _, address := range addresses {
+			if err := input.Email("groups."+group, address); err != nil {
+				return err
+			}
+		}
+	}
+	return checkPortal(c.PortalURL)
+}
+
+func checkPortal(address string) error {
+	if address == "" {
+		return nil
+	}
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return refusal.Invalid("portal_url", rule, "must be a plain address such as https://lockbox.example.org")
+	}
+	ip := net.ParseIP(u.Hostname())
+	if local := u.Hostname() == "localhost" || ip != nil && ip.IsLoopback(); u.Scheme != "https" && !(u.Scheme == "http" && local) {
+		return refusal.Invalid("portal_url", rule, "must be https")
+	}
+	return nil
+}
+
+// Run tells people what happens until ctx ends or something happens that must not be passed over.
+func Run(ctx context.Context, rt *service.Runtime, c Config) error {
+	n, err := newNotifier(rt, c)
+	if err != nil {
+		return fmt.Errorf("%s: %w", Name, err)
+	}
+	defer n.sender.Close()
+	if c.SMTP.Development {
+		rt.Log.Warn("mails may cross the network unencrypted: smtp.development is set")
+	}
+	concurrency := c.Concurrency
+	if concurrency == 0 {
+		concurrency = 32
+	}
+	following := journal.Following{Stream: bus.StreamEvents, Durable: bus.DurableNotifier, Concurrency: concurrency}
+	err = rt.Journal.Follow(ctx, following, n.handle)
+	if err != nil && !(ctx.Err() != nil && errors.Is(err, ctx.Err())) {
+		return fmt.Errorf("%s: %w", Name, err)
+	}
+	return nil
+}
+
+type notifier struct {
+	*service.Runtime
+	settings plan.Settings
+	mails    *mail.Renderer
+	sender   *smtp.Sender
+	giveUp   time.Duration
+	actor    *lockboxv1.Actor
+}
+
+func newNotifier(rt *service.Runtime, c Config) (*notifier, error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	domain := c.MessageIDDomain
+	if domain == "" {
+		_, domain, _ = strings.Cut(c.SMTP.From, "@")
+	}
+	mails, err := mail.New(c.SMTP.From, domain)
+	if err != nil {
+		return nil, err
+	}
+	sender, err := smtp.New(c.SMTP)
+	if err != nil {
+		return nil, err
+	}
+	n := &notifier{
+		Runtime: rt, mails: mails, sender: sender, giveUp: c.GiveUpAfter,
+		settings: plan.Settings{Provider: c.Provider, PortalURL: c.PortalURL, Groups: c.Groups, DefaultLanguage: c.DefaultLanguage},
+		actor:    &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: Name},
+	}
+	if n.giveUp == 0 {
+		n.giveUp = 4 * 24 * time.Hour
+	}
+	return n, nil
+}
+
+// handle tells everyone concerned of one event. An error has it delivered again; who was told by then is not told twice.
+func (n *notifier) handle(ctx context.Context, e journal.Entry) error {
+	if !plan.Tells(e.Event) {
+		return nil
+	}
+	in, err := n.read(ctx, e)
+	if err != nil {
+		return err
+	}
+	if fault := in.Fault(); fault != nil {
+		n.Log.Error("an event that cannot be true is told to nobody", zap.String("subject", e.Subject),
+			zap.Uint64("sequence", e.Seq), zap.Uint64("fault", fault.Sequence), zap.String("rule", fault.Rule))
+		return nil
+	}
+	n.missingGroup(in)
+	notifications := plan.Plan(in, n.settings)
+	if len(notifications) == 0 {
+		return nil
+	}
+	before, err := n.Journal.Reported(ctx, bus.AggregateOf(n.report(e.Event, notifications[0])).Filter())
+	if err != nil {
+		return err
+	}
+	failed := make([]error, len(notifications))
+	var telling sync.WaitGroup
+	for i, notification := range notifications {
+		telling.Go(func() { failed[i] = n.tell(ctx, e.Event, notification, before) })
+	}
+	telling.Wait()
+	return errors.Join(failed...)
+}
+
+// missingGroup warns of internal approvers that nobody can tell, for their silence lets the request expire.
+func (n *notifier) missingGroup(in plan.Input) {
+	stage, _ := in.Request.Stage()
+	if in.Request.Status == request.AwaitingInternalApproval && len(n.settings.Groups[stage.GetGroup()]) == 0 {
+		n.Log.Warn("no address is configured for the group that has to approve", zap.String("group", stage.GetGroup()),
+			zap.String("request", in.Request.ID))
+	}
+}
+
+// tell sends one mail and reports it. Before says that some of the event's mails were reported earlier.
+func (n *notifier) tell(ctx context.Context, e *lockboxv1.Event, to plan.Notification, before bool) error {
+	report := n.report(e, to)
+	if before {
+		done, err := n.alreadyReported(ctx, report)
+		if done || err != nil {
+			return err
+		}
+	}
+	failure, err := n.send(ctx, e, to)
+	if err != nil {
+		return err
+	}
+	if failure != "" {
+		report.Fact = &lockboxv1.Event_NotificationFailed{NotificationFailed: &lockboxv1.NotificationFailed{
+			Notification: report.GetNotificationSent().GetNotification(), Error: failure,
+		}}
+		n.Log.Warn("a notification was refused for good", zap.String("notification", to.ID), zap.String("event", e.GetId()), zap.String("answer", failure))
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return err
+	}
+	report.Id, report.Time = id.String(), timestamppb.New(n.Now())
+	// The mail is out: say so even if the service is being stopped, or it goes out again.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	_, stored, err := n.Journal.Report(ctx, report)
+	if stored {
+		n.Counters.Event(bus.TypeOf(report))
+	}
+	return err
+}
+
+// send hands the mail over. A failure is for good; an error may pass.
+func (n *notifier) send(ctx context.Context, e *lockboxv1.Event, to plan.Notification) (failure string, err error) {
+	m, err := n.mails.Render(to, n.Now())
+	if r, refused := refusal.As(err); refused {
+		return r.GetField() + " " + r.GetMessage(), nil // a person without an address, say
+	}
+	if err != nil {
+		return "", err
+	}
+	err = n.sender.Send(ctx, m.From, m.To, m.Bytes)
+	var permanent *smtp.PermanentError
+	switch {
+	case err == nil:
+		return "", nil
+	case errors.As(err, &permanent):
+		return fmt.Sprintf("%d %s", permanent.Code, permanent.Answer), nil
+	case ctx.Err() == nil && n.Now().Sub(e.GetTime().AsTime()) > n.giveUp:
+		return fmt.Sprintf("given up after %s: %s", n.giveUp, smtp.OneLine(err.Error())), nil
+	}
+	return "", fmt.Errorf("notification %s: %w", to.ID, err)
+}

@@ -1,0 +1,329 @@
+package notifier
+
+import (
+	"context"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/notifier/internal/plan"
+	"github.com/openlockbox/lockbox/services/notifier/internal/smtptest"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+// serve runs a mail server that answers as it is told to.
+func serve(t *testing.T, o smtptest.Options) *smtptest.Server {
+	t.Helper()
+	s, err := smtptest.Start(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+func TestEventsBecomeMailsAndEachIsReportedOnce(t *testing.T) {
+	w := newWorld(t)
+	c, mails := w.mailbox()
+	stop := w.run(c)
+	w.tenant()
+	w.write(bus.KindTicket, "SR-1", grace, &lockboxv1.Event{Fact: &lockboxv1.Event_TicketOpened{TicketOpened: &lockboxv1.TicketOpened{Title: "It is broken"}}})
+	id, notified := w.asked(erin)
+	w.denied(id)
+	reports := w.reports(1 + 4 + 4)
+	once(t, mails(), reports)
+
+	byRecipient := map[string]string{}
+	for _, m := range mails() {
+		if m.Header.Get("References") != "" && strings.Contains(m.Text, "SR-1") && strings.Contains(m.Text, "It is broken") {
+			byRecipient[m.To[0]] += m.Subject + "\n"
+		}
+	}
+	for recipient, want := range map[string]string{
+		"otto@meadowbank.example":     "承認のお願い – Directory [SR-1]\n要求は拒否されました – Directory [SR-1]\n",
+		"grace@meadowbank.example":    "Your approval is needed – Directory [SR-1]\nThe request was denied – Directory [SR-1]\n",
+		"security@meadowbank.example": "Pour information\u00a0: une approbation est en attente – Directory [SR-1]\nLa demande a été refusée – Directory [SR-1]\n",
+		"erin@northwind.example":      "The customer has been asked – Directory [SR-1]\nThe request was denied – Directory [SR-1]\n",
+	} {
+		if byRecipient[recipient] != want {
+			t.Errorf("%s reads\n%s", recipient, byRecipient[recipient])
+		}
+	}
+	for messageID, e := range reports {
+		n := notification(e)
+		if e.GetNotificationSent() == nil || e.GetReportKey() != n.GetId() || e.GetVersion() != 0 || e.GetActor().GetService() != Name || n.GetMessageId() != messageID ||
+			e.GetCausationId() != n.GetEventId() || e.GetAggregateId() != n.GetEventId() || (n.GetEventId() == notified.GetId() && e.GetCorrelationId() != id) {
+			t.Errorf("the report %v", e)
+		}
+	}
+
+	// Nothing is told again after a restart, nor if the bus has forgotten every acknowledgement.
+	stop()
+	w.run(c)()
+	w.tellAllAgain(c)
+	reports = w.reports(9)
+	once(t, mails(), reports)
+}
+
+// tellAllAgain hands every event to a new notifier, as after a crash that lost all acknowledgements.
+func (w *world) tellAllAgain(c Config) {
+	w.Helper()
+	n, err := newNotifier(w.runtime(), c)
+	if err != nil {
+		w.Fatal(err)
+	}
+	defer n.sender.Close()
+	err = w.compliance.Replay(w.Context(), journal.Replay{}, func(e journal.Entry) error {
+		if e.Event.GetKind() == bus.KindDelivery || e.Event.GetKind() == bus.KindTicket {
+			return nil
+		}
+		return n.handle(w.Context(), e)
+	})
+	if err != nil {
+		w.Fatal(err)
+	}
+}
+
+func TestAPassingFailureIsTriedAgainWithTheSameMessageIDAndHoldsUpNobody(t *testing.T) {
+	w := newWorld(t)
+	release := make(chan struct{})
+	s := serve(t, smtptest.Options{Answer: func(to string, _ int) error {
+		if to == "otto@meadowbank.example" {
+			select {
+			case <-release:
+			default:
+				return smtptest.Refuse(450, "greylisted")
+			}
+		}
+		return nil
+	}})
+	w.run(config(s.Port))
+	w.tenant()
+	_, notified := w.asked(erin)
+	others := w.reports(1 + 3) // everyone but Otto
+	for _, e := range others {
+		if notification(e).GetRecipient() == "otto@meadowbank.example" {
+			t.Error("a mail is reported that did not go out")
+		}
+	}
+	close(release)
+	all := w.reports(1 + 4)
+	count := map[string]int{}
+	for _, m := range s.Taken() {
+		count[messageID(string(m.Data))]++
+	}
+	for id := range all {
+		if count[id] != 1 {
+			t.Errorf("%s went out %d times", id, count[id])
+		}
+	}
+	if len(count) != len(all) {
+		t.Errorf("%d mails, %d reports about %s", len(count), len(all), notified.GetId())
+	}
+}
+
+func messageID(mail string) string {
+	_, rest, _ := strings.Cut(mail, "Message-ID: ")
+	id, _, _ := strings.Cut(rest, "\r\n")
+	return id
+}
+
+func TestAMailThatWasTakenUnheardGoesOutAgainWithTheSameMessageID(t *testing.T) {
+	w := newWorld(t)
+	var lost atomic.Bool
+	var s *smtptest.Server
+	s = serve(t, smtptest.Options{AnswerData: func(string, int) error {
+		if lost.CompareAndSwap(false, true) {
+			go s.HangUp() // The mail is taken, and the answer lost.
+		}
+		return nil
+	}})
+	w.run(config(s.Port))
+	w.tenant()
+	reports := w.reports(1)
+	for _, m := range s.Taken() {
+		if reports[messageID(string(m.Data))] == nil {
+			t.Errorf("another Message-ID on a repeat: %s", messageID(string(m.Data)))
+		}
+	}
+}
+
+func TestACrashBetweenSendingAndReportingRepeatsTheSameMail(t *testing.T) {
+	w := newWorld(t)
+	s := serve(t, smtptest.Options{})
+	w.tenant()
+	n, err := newNotifier(w.runtime(), config(s.Port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.sender.Close()
+	entries, err := w.evaluator.Load(t.Context(), bus.Aggregate{Tenant: "meadowbank", Kind: bus.KindTenant, ID: "meadowbank"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := *n.Runtime
+	gone.Journal = w.bus.Journal(t, bus.Notifier)
+	gone.Journal.Close()
+	dead := *n
+	dead.Runtime = &gone
+	in, err := n.read(t.Context(), entries[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	notes := plan.Plan(in, n.settings)
+	if err := dead.tell(ctx, entries[0].Event, notes[0], false); err == nil {
+		t.Fatal("the report went through")
+	}
+	if err := n.handle(ctx, entries[0]); err != nil {
+		t.Fatal(err)
+	}
+	taken := s.Taken()
+	if len(taken) != 2 || messageID(string(taken[0].Data)) != messageID(string(taken[1].Data)) {
+		t.Errorf("%d mails, not the same one twice", len(taken))
+	}
+	w.reports(1)
+}
+
+func TestARefusalForGoodIsReportedAndTheOthersAreTold(t *testing.T) {
+	w := newWorld(t)
+	s := serve(t, smtptest.Options{Answer: func(to string, _ int) error {
+		if to == "otto@meadowbank.example" {
+			return smtptest.Refuse(550, "no such user here")
+		}
+		return nil
+	}})
+	c := config(s.Port)
+	stop := w.run(c)
+	w.tenant()
+	w.asked(erin)
+	failed := 0
+	for _, e := range w.reports(1 + 4) {
+		if f := e.GetNotificationFailed(); f != nil {
+			failed++
+			if f.GetNotification().GetRecipient() != "otto@meadowbank.example" || !strings.Contains(f.GetError(), "550 ") || !strings.Contains(f.GetError(), "no such user here") {
+				t.Errorf("the report %v", f)
+			}
+		}
+	}
+	if failed != 1 || len(s.Taken()) != 4 {
+		t.Errorf("%d failed, %d mails", failed, len(s.Taken()))
+	}
+	stop()
+	w.tellAllAgain(c)
+	if len(s.Taken()) != 4 {
+		t.Errorf("%d mails after all was told again", len(s.Taken()))
+	}
+}
+
+func TestAPersonWithoutAnAddressIsReportedAsNotTold(t *testing.T) {
+	w := newWorld(t)
+	s := serve(t, smtptest.Options{})
+	w.run(config(s.Port))
+	w.tenant()
+	nameless := &lockboxv1.Actor{Side: erin.GetSide(), Person: &lockboxv1.Person{Issuer: northwind, Subject: "erin"}, Employer: erin.GetEmployer()}
+	w.asked(nameless)
+	for _, e := range w.reports(1 + 4) {
+		if f := e.GetNotificationFailed(); (f != nil) != (notification(e).GetRecipient() == "") {
+			t.Errorf("the report %v", e)
+		}
+	}
+}
+
+func TestAMailServerThatIsAwayIsWaitedFor(t *testing.T) {
+	w := newWorld(t)
+	port, err := smtptest.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := w.run(config(port))
+	w.tenant()
+	w.asked(erin)
+	stop() // while it tries
+	c, mails := w.mailbox()
+	w.run(c)
+	reports := w.reports(1 + 4)
+	once(t, mails(), reports)
+}
+
+func TestAMailIsGivenUpInTheEnd(t *testing.T) {
+	w := newWorld(t)
+	s := serve(t, smtptest.Options{Answer: func(string, int) error { return smtptest.Refuse(452, "mailbox full") }})
+	c := config(s.Port)
+	c.GiveUpAfter = 10 * time.Second // and the story began a minute ago
+	w.run(c)
+	w.tenant()
+	for _, e := range w.reports(1) {
+		if f := e.GetNotificationFailed(); !strings.Contains(f.GetError(), "given up after 10s") || !strings.Contains(f.GetError(), "mailbox full") {
+			t.Errorf("the report %v", e)
+		}
+	}
+}
+
+func TestInternalApproversAreTold(t *testing.T) {
+	w := newWorld(t)
+	c, mails := w.mailbox()
+	w.run(c)
+	w.tenant()
+	id := "01975a2c-7b3c-7e4a-9d8e-0123456789ab"
+	w.write(bus.KindRequest, id, erin, &lockboxv1.Event{Fact: &lockboxv1.Event_AccessRequested{AccessRequested: &lockboxv1.AccessRequested{
+		Intent: &lockboxv1.AccessIntent{Id: id, Tenant: "meadowbank", ResourceIds: []string{"/tenants/meadowbank/x"}},
+	}}})
+	w.write(bus.KindRequest, id, clock, &lockboxv1.Event{Fact: &lockboxv1.Event_AccessEvaluated{AccessEvaluated: &lockboxv1.AccessEvaluated{
+		Outcome: lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_DECIDES, Duration: durationpb.New(time.Hour),
+		InternalStages: []*lockboxv1.InternalStage{{Group: "devops-managers", Count: 1}}, InternalExpiresAt: timestamppb.New(time.Now().Add(time.Hour)),
+	}}})
+	reports := w.reports(1 + 1)
+	once(t, mails(), reports)
+	for _, m := range mails() {
+		if m.Header.Get("References") != "" && (m.To[0] != "devops@northwind.example" || !strings.Contains(m.Text, "lockbox internal approve "+id)) {
+			t.Errorf("%s", m.Text)
+		}
+	}
+}
+
+func TestAConfigurationThatCannotWorkIsRefused(t *testing.T) {
+	if err := config(25).Check(); err != nil {
+		t.Fatal(err)
+	}
+	for field, change := range map[string]func(*Config){
+		"smtp.host":              func(c *Config) { c.SMTP.Host = "" },
+		"provider":               func(c *Config) { c.Provider = "" },
+		"default_language":       func(c *Config) { c.DefaultLanguage = "de" },
+		"groups.devops-managers": func(c *Config) { c.Groups["devops-managers"] = []string{"everyone"} },
+		"give_up_after":          func(c *Config) { c.Concurrency = -1 },
+		"portal_url":             func(c *Config) { c.PortalURL = "http://lockbox.example.org" },
+	} {
+		c := config(25)
+		change(&c)
+		if r, ok := refusal.As(c.Check()); !ok || r.GetField() != field {
+			t.Errorf("%s: %v", field, c.Check())
+		}
+	}
+	for _, address := range []string{"javascript:alert(1)", "https://", "https://user:secret@lockbox.example.org", "https://lockbox.example.org/?x", "://"} {
+		c := config(25)
+		c.PortalURL = address
+		if c.Check() == nil {
+			t.Errorf("%s is let through", address)
+		}
+	}
+	for _, address := range []string{"", "https://lockbox.example.org", "https://example.org/lockbox/", "http://localhost:8080", "http://127.0.0.1:8080"} {
+		c := config(25)
+		c.PortalURL = address
+		if err := c.Check(); err != nil {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+	bad := config(25)
+	bad.MessageIDDomain = "not a host"
+	if _, err := newNotifier(newWorld(t).runtime(), bad); err == nil {
+		t.Error("a Message-ID domain that is no host name is let through")
+	}
+}
