@@ -43,7 +43,7 @@ func (j *Journal) Append(ctx context.Context, after uint64, ev *lockboxv1.Event)
 	msg.Header[jetstream.ExpectedLastSubjSeqHeader] = []string{strconv.FormatUint(after, 10)}
 	msg.Header[jetstream.ExpectedLastSubjSeqSubjHeader] = []string{filter}
 	for range attempts {
-		r := j.events.store(ctx, filter, msg)
+		r := j.events.persist(ctx, filter, msg)
 		if r.err == nil && !r.duplicate {
 			return r.seq, nil
 		}
@@ -98,7 +98,7 @@ func (j *Journal) Report(ctx context.Context, ev *lockboxv1.Event) (seq uint64, 
 	}
 	msg.Header[jetstream.ExpectedLastSubjSeqHeader] = []string{"0"}
 	for range attempts {
-		r := j.events.store(ctx, msg.Subject, msg)
+		r := j.events.persist(ctx, msg.Subject, msg)
 		if r.err == nil && !r.duplicate {
 			return r.seq, true, nil
 		}

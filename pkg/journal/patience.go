@@ -8,12 +8,28 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
+// errUntaken says that nobody took a message, so nothing was stored: the stream has no leader, or there is no such stream.
+var errUntaken = errors.New("journal: no stream takes the message")
+
 // patiently asks again while the bus does not answer, for as long as a connection or a cluster takes to recover.
 func patiently[T any](ctx context.Context, patience time.Duration, ask func() (T, error)) (T, error) {
+	return again(ctx, patience, ask, func(err error) bool { return !fatal(err) && !errors.Is(err, nats.ErrPermissionViolation) })
+}
+
+// persist is store, repeated while the stream changes its leader.
+func (w *writer) persist(ctx context.Context, key string, msg *nats.Msg) result {
+	r, _ := again(ctx, w.timeout, func() (result, error) {
+		r := w.store(ctx, key, msg)
+		return r, r.err
+	}, func(err error) bool { return errors.Is(err, errUntaken) })
+	return r
+}
+
+func again[T any](ctx context.Context, patience time.Duration, ask func() (T, error), may func(error) bool) (T, error) {
 	end := time.Now().Add(patience)
 	for wait := 10 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		answer, err := ask()
-		if err == nil || fatal(err) || errors.Is(err, nats.ErrPermissionViolation) || time.Now().After(end) || sleep(ctx, wait) != nil {
+		if err == nil || !may(err) || time.Now().After(end) || sleep(ctx, wait) != nil {
 			return answer, err
 		}
 	}

@@ -36,7 +36,7 @@ func (j *Journal) timer(ctx context.Context, agg bus.Aggregate, header nats.Head
 	if err != nil {
 		return err
 	}
-	r := j.timers.store(ctx, subject, &nats.Msg{Subject: subject, Header: header})
+	r := j.timers.persist(ctx, subject, &nats.Msg{Subject: subject, Header: header})
 	if r.err != nil {
 		return fmt.Errorf("journal: timer of %s: %w", agg, j.complaint(r.err))
 	}

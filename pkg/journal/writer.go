@@ -301,8 +301,7 @@ func (w *writer) close() {
 
 func parseAck(m *nats.Msg, count int) result {
 	if m.Header.Get("Status") != "" {
-		// Nobody listens on the subject: there is no such stream, so nothing was stored.
-		return result{err: refusal.Unavailable("", "I11", "no stream takes %s", m.Header.Get("Status"))}
+		return result{err: fmt.Errorf("%w: %w", refusal.Unavailable("", "I11", "no stream takes the message"), errUntaken)}
 	}
 	var ack struct {
 		Error     *jetstream.APIError `json:"error"`

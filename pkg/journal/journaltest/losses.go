@@ -3,6 +3,7 @@ package journaltest
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -116,6 +117,9 @@ func (c *contract) appendUntil(t *testing.T, j *journal.Journal, tenant string, 
 				seq, err := j.Append(context.Background(), 0, e)
 				if errors.Is(err, journal.ErrConflict) {
 					t.Errorf("a conflict with oneself: %v", err)
+				}
+				if err != nil && strings.Contains(err.Error(), "no stream takes") {
+					t.Errorf("gave up before there was a new leader: %v", err)
 				}
 				if err == nil {
 					mu.Lock()
