@@ -1,5 +1,6 @@
 // Package fold reads aggregates from the journal as states. It is where the pure domain meets the stream. Every decision
-// reads what it rests on; what is remembered of requests are hints, used where a stale one is found out.
+// rests on what the leader has; what is remembered only saves reading again what cannot have changed, for an aggregate's
+// events are never rewritten and its versions have no gaps: if there is no next version, what is remembered is all.
 package fold
 
 import (
@@ -16,64 +17,106 @@ import (
 )
 
 // Reader reads states. The aggregate that a command is about is read fast, for the append will catch it if that was
-// stale; aggregates that a decision merely rests on are read at the leader, for nothing else would.
+// stale; aggregates that a decision merely rests on are confirmed at the leader, for nothing else would.
 type Reader struct {
 	Journal *journal.Journal
-	hints   *recent[bus.Aggregate, request.State] // nil: none
+	// nil: nothing is remembered.
+	requests      *recent[bus.Aggregate, request.State]
+	tenants       *recent[bus.Aggregate, tenant.State]
+	subscriptions *recent[bus.Aggregate, tenant.Subscription]
 }
 
-// remembered is how many requests a Reader remembers, about 8 KiB each; at most twice as many.
+// remembered is how many requests, tenants and subscriptions a Reader remembers, about 8 KiB each; at most twice as many.
 const remembered = 1024
 
-// NewReader returns a Reader that remembers requests.
+// NewReader returns a Reader that remembers.
 func NewReader(j *journal.Journal) Reader {
-	return Reader{Journal: j, hints: newRecent[bus.Aggregate, request.State](remembered)}
+	return Reader{
+		Journal: j, requests: newRecent[bus.Aggregate, request.State](remembered),
+		tenants: newRecent[bus.Aggregate, tenant.State](remembered), subscriptions: newRecent[bus.Aggregate, tenant.Subscription](remembered),
+	}
 }
 
-type load func(context.Context, bus.Aggregate) ([]journal.Entry, error)
+// kind is how aggregates of one kind become states.
+type kind[S any] struct {
+	evolve  func(S, uint64, *lockboxv1.Event) S
+	history func(*S) *event.History
+}
 
-// states folds entries. A history that the journal finds corrupt becomes a state at fault.
-func states[S any](ctx context.Context, from load, a bus.Aggregate, evolve func(S, uint64, *lockboxv1.Event) S, history func(*S) *event.History) (S, error) {
+var (
+	requests      = kind[request.State]{request.Evolve, func(s *request.State) *event.History { return &s.History }}
+	tenants       = kind[tenant.State]{tenant.Evolve, func(s *tenant.State) *event.History { return &s.History }}
+	subscriptions = kind[tenant.Subscription]{tenant.EvolveSubscription, func(s *tenant.Subscription) *event.History { return &s.History }}
+	tickets       = kind[ticket.State]{ticket.Evolve, func(s *ticket.State) *event.History { return &s.History }}
+)
+
+// read folds what is stored. A history that the journal finds corrupt becomes a state at fault.
+func (k kind[S]) read(ctx context.Context, load func(context.Context, bus.Aggregate) ([]journal.Entry, error), a bus.Aggregate) (S, error) {
 	var s S
-	entries, err := from(ctx, a)
+	entries, err := load(ctx, a)
 	var corrupt *journal.CorruptError
 	if errors.As(err, &corrupt) {
-		history(&s).Tenant, history(&s).Kind, history(&s).ID = a.Tenant, a.Kind, a.ID
-		history(&s).Fail(corrupt.Seq, corrupt.Rule)
+		h := k.history(&s)
+		h.Tenant, h.Kind, h.ID = a.Tenant, a.Kind, a.ID
+		h.Fail(corrupt.Seq, corrupt.Rule)
 		return s, nil
 	}
 	if err != nil {
 		return s, err
 	}
 	for _, e := range entries {
-		s = evolve(s, e.Seq, e.Event)
+		s = k.evolve(s, e.Seq, e.Event)
 	}
 	return s, nil
 }
 
+// confirmed returns a state as fresh as the leader has it: what is remembered if nothing came after it, else all of it.
+func (k kind[S]) confirmed(ctx context.Context, j *journal.Journal, known *recent[bus.Aggregate, S], a bus.Aggregate) (S, error) {
+	if s, ok := known.get(a); ok {
+		if same, err := j.Unchanged(ctx, journal.Version{Aggregate: a, Version: k.history(&s).Version}); err != nil || same {
+			return s, err
+		}
+	}
+	s, err := k.read(ctx, j.LoadAtLeader, a)
+	if err == nil {
+		k.remember(known, a, s)
+	}
+	return s, err
+}
+
+// remember keeps a state unless it is at fault, empty, or older than what is known.
+func (k kind[S]) remember(known *recent[bus.Aggregate, S], a bus.Aggregate, s S) {
+	h := k.history(&s)
+	if h.Fault != nil || h.Version == 0 {
+		return
+	}
+	known.update(a, func(before S) (S, bool) { return s, h.Version > k.history(&before).Version })
+}
+
 // Request reads a request.
 func (r Reader) Request(ctx context.Context, tenantID, id string) (request.State, error) {
-	return r.request(ctx, r.Journal.Load, tenantID, id)
+	return requests.read(ctx, r.Journal.Load, requestKey(tenantID, id))
 }
 
 // ConfirmedRequest reads a request as fresh as the leader has it; for saying no.
 func (r Reader) ConfirmedRequest(ctx context.Context, tenantID, id string) (request.State, error) {
-	return r.request(ctx, r.Journal.LoadAtLeader, tenantID, id)
+	return requests.confirmed(ctx, r.Journal, r.requests, requestKey(tenantID, id))
 }
 
 // RequestAt reads a request that includes its event at a sequence; 0: any. If what is remembered is that new it reads
 // nothing, and another copy of the service may have gone on since: an append finds that out, everything else needs
 // ConfirmedRequest.
 func (r Reader) RequestAt(ctx context.Context, tenantID, id string, sequence uint64) (request.State, error) {
-	if s, known := r.hints.get(requestKey(tenantID, id)); known && s.Sequence >= sequence {
+	a := requestKey(tenantID, id)
+	if s, known := r.requests.get(a); known && s.Sequence >= sequence {
 		return s, nil
 	}
 	s, err := r.Request(ctx, tenantID, id)
 	if err == nil && s.Sequence < sequence {
-		s, err = r.ConfirmedRequest(ctx, tenantID, id)
+		return r.ConfirmedRequest(ctx, tenantID, id)
 	}
-	if err == nil && s.Fault == nil && s.Version > 0 {
-		r.hints.update(requestKey(tenantID, id), func(before request.State) (request.State, bool) { return s, s.Version > before.Version })
+	if err == nil {
+		requests.remember(r.requests, a, s)
 	}
 	return s, err
 }
@@ -83,7 +126,7 @@ func (r Reader) Saw(sequence uint64, e *lockboxv1.Event) {
 	if e.GetKind() != bus.KindRequest {
 		return
 	}
-	r.hints.update(bus.AggregateOf(e), func(before request.State) (request.State, bool) {
+	r.requests.update(bus.AggregateOf(e), func(before request.State) (request.State, bool) {
 		if e.GetVersion() != before.Version+1 {
 			return before, false
 		}
@@ -93,42 +136,55 @@ func (r Reader) Saw(sequence uint64, e *lockboxv1.Event) {
 }
 
 // Forget drops what is remembered of a request, after an append that was refused.
-func (r Reader) Forget(tenantID, id string) { r.hints.drop(requestKey(tenantID, id)) }
+func (r Reader) Forget(tenantID, id string) { r.requests.drop(requestKey(tenantID, id)) }
 
 func requestKey(tenantID, id string) bus.Aggregate {
 	return bus.Aggregate{Tenant: tenantID, Kind: bus.KindRequest, ID: id}
 }
 
-func (r Reader) request(ctx context.Context, from load, tenantID, id string) (request.State, error) {
-	return states(ctx, from, requestKey(tenantID, id), request.Evolve,
-		func(s *request.State) *event.History { return &s.History })
+func tenantKey(id string) bus.Aggregate {
+	return bus.Aggregate{Tenant: id, Kind: bus.KindTenant, ID: id}
 }
 
-// Tenant reads a tenant at the leader.
+func subscriptionKey(tenantID, id string) bus.Aggregate {
+	return bus.Aggregate{Tenant: tenantID, Kind: bus.KindSubscription, ID: id}
+}
+
+// Tenant reads a tenant, confirmed at the leader.
 func (r Reader) Tenant(ctx context.Context, id string) (tenant.State, error) {
-	return states(ctx, r.Journal.LoadAtLeader, bus.Aggregate{Tenant: id, Kind: bus.KindTenant, ID: id}, tenant.Evolve,
-		func(s *tenant.State) *event.History { return &s.History })
+	return tenants.confirmed(ctx, r.Journal, r.tenants, tenantKey(id))
 }
 
-// Subscription reads one of a tenant's subscriptions at the leader.
+// Subscription reads one of a tenant's subscriptions, confirmed at the leader.
 func (r Reader) Subscription(ctx context.Context, tenantID, id string) (tenant.Subscription, error) {
-	return states(ctx, r.Journal.LoadAtLeader, bus.Aggregate{Tenant: tenantID, Kind: bus.KindSubscription, ID: id}, tenant.EvolveSubscription,
-		func(s *tenant.Subscription) *event.History { return &s.History })
+	return subscriptions.confirmed(ctx, r.Journal, r.subscriptions, subscriptionKey(tenantID, id))
 }
 
-// Ticket reads a tenant's ticket.
+// Ticket reads a tenant's ticket at the leader.
 func (r Reader) Ticket(ctx context.Context, tenantID, id string) (ticket.State, error) {
-	return states(ctx, r.Journal.LoadAtLeader, bus.Aggregate{Tenant: tenantID, Kind: bus.KindTicket, ID: id}, ticket.Evolve,
-		func(s *ticket.State) *event.History { return &s.History })
+	return tickets.read(ctx, r.Journal.LoadAtLeader, bus.Aggregate{Tenant: tenantID, Kind: bus.KindTicket, ID: id})
 }
 
-// World reads what a decision about a request rests on: the tenant, and the subscription unless the request is
-// tenant-scoped (an empty subscription id).
+// World reads what a decision about a request rests on, confirmed at the leader: the tenant, and the subscription unless
+// the request is tenant-scoped (an empty subscription id). What is remembered of both is confirmed at once.
 func (r Reader) World(ctx context.Context, tenantID, subscriptionID string) (request.World, error) {
-	t, err := r.Tenant(ctx, tenantID)
-	if err != nil || subscriptionID == "" {
+	if subscriptionID == "" {
+		t, err := r.Tenant(ctx, tenantID)
 		return request.World{Tenant: t}, err
 	}
-	s, err := r.Subscription(ctx, tenantID, subscriptionID)
+	tk, sk := tenantKey(tenantID), subscriptionKey(tenantID, subscriptionID)
+	t, tenantKnown := r.tenants.get(tk)
+	s, subscriptionKnown := r.subscriptions.get(sk)
+	if tenantKnown && subscriptionKnown {
+		same, err := r.Journal.Unchanged(ctx, journal.Version{Aggregate: tk, Version: t.Version}, journal.Version{Aggregate: sk, Version: s.Version})
+		if err != nil || same {
+			return request.World{Tenant: t, Subscription: &s}, err
+		}
+	}
+	t, err := r.Tenant(ctx, tenantID)
+	if err != nil {
+		return request.World{}, err
+	}
+	s, err = r.Subscription(ctx, tenantID, subscriptionID)
 	return request.World{Tenant: t, Subscription: &s}, err
 }

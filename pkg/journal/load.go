@@ -77,6 +77,38 @@ func (j *Journal) LoadAtLeader(ctx context.Context, agg bus.Aggregate) ([]Entry,
 	}
 }
 
+// Version is an aggregate as somebody knows it.
+type Version struct {
+	bus.Aggregate
+	Version uint64
+}
+
+// Unchanged tells whether none of the aggregates has an event after the version that is known, as the leader has it. It
+// reads no event that is known already.
+func (j *Journal) Unchanged(ctx context.Context, known ...Version) (bool, error) {
+	next := make([]string, len(known))
+	for i, k := range known {
+		if err := checkDecided(k.Aggregate); err != nil {
+			return false, err
+		}
+		next[i] = k.VersionFilter(k.Version + 1)
+	}
+	alone, err := j.standsAlone(ctx)
+	if err != nil {
+		return false, err
+	}
+	if alone {
+		later, err := j.lastOf(ctx, next)
+		return err == nil && len(later) == 0, err
+	}
+	for _, filter := range next {
+		if later, err := j.lastAtLeader(ctx, filter); err != nil || later.Seq > 0 {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
 func checkDecided(agg bus.Aggregate) error {
 	if bus.Reported(agg.Kind) {
 		return refusal.Invalid("kind", rule, "a %s is reported, never loaded to decide", agg.Kind)

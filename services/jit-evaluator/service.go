@@ -34,7 +34,7 @@ type Config struct {
 // Run evaluates intents until ctx ends or something happens that must not be passed over.
 func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 	e := &evaluator{
-		Runtime: rt, read: fold.Reader{Journal: rt.Journal}, catalogue: catalogue.Default(), terms: c.Terms,
+		Runtime: rt, read: fold.NewReader(rt.Journal), catalogue: catalogue.Default(), terms: c.Terms,
 		actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: Name},
 	}
 	return rt.Journal.FollowIntents(ctx, e.handle)
