@@ -18,12 +18,15 @@ import (
 )
 
 const (
-	// window is how many single publishes are on their way at once. With more than that waiting, an atomic batch is
-	// cheaper: the server syncs it once, though staging it costs as much as about fifteen singles.
-	window = 16
-	// linger is how long after a batch the next commit waits for the callers that were just answered: most of them write
-	// again at once, and two half batches cost nearly twice as much as a whole one.
-	linger = time.Millisecond
+	// pipeline is how many single publishes are on their way at once: enough that the server never waits for the next one,
+	// and few enough that what comes meanwhile gathers here.
+	pipeline = 4
+	// batchAbove is how much must wait for an atomic batch to be cheaper: the server syncs it once, though staging it costs
+	// as much as several singles.
+	batchAbove = 10
+	// linger is how long after a batch the next commit waits, at most, for the callers that were just answered: most of them
+	// write again soon, and two half batches cost nearly twice as much as a whole one.
+	linger = 15 * time.Millisecond
 	// maxBatch and maxBatchBytes bound one commit. The server takes 1000 messages.
 	maxBatch      = 256
 	maxBatchBytes = 1 << 20
@@ -120,17 +123,17 @@ func (w *writer) pump() {
 	}
 	w.expected = 0
 	limit := maxBatch
-	if len(w.queue) <= window {
-		limit = window - w.singles
+	if len(w.queue) <= batchAbove {
+		limit = pipeline - w.singles
 	}
 	ready := w.take(limit)
-	if len(ready) > window {
+	if len(ready) > batchAbove {
 		w.batching = true
 		w.send(ready)
 		return
 	}
 	for i, one := range ready {
-		if w.singles >= window {
+		if w.singles >= pipeline {
 			w.queue = append(ready[i:len(ready):len(ready)], w.queue...)
 			return
 		}
