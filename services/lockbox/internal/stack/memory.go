@@ -7,9 +7,9 @@ import (
 
 // memoryLimit is what everything in one process is asked to stay below, in bytes. The NATS server keeps blocks that were
 // read in caches that grow until the collector is told that memory matters.
-const memoryLimit = 400 << 20
+const memoryLimit = 450 << 20
 
-// LimitMemory asks the runtime to stay below 400 MiB, unless GOMEMLIMIT says something else. It is for a process that runs
+// LimitMemory asks the runtime to stay below 450 MiB, unless GOMEMLIMIT says something else. It is for a process that runs
 // a Stack and nothing besides.
 func LimitMemory() {
 	if os.Getenv("GOMEMLIMIT") == "" {
