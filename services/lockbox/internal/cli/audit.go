@@ -23,8 +23,8 @@ import (
 
 func (a *app) auditCommand() *cobra.Command {
 	return group("audit", "Read the activity log, replay the stream, see any past state", `Every step is an event in one stream that is never rewritten (R38). audit list is the customer's view of it (R39); audit replay
-and audit state-at read the stream itself and need the compliance team's bus key (R40).`, "",
-		a.auditListCommand(), a.auditReplayCommand(), a.auditStateAtCommand())
+and audit state-at read the stream itself and need the compliance team's bus key (R40), as does audit dead-letters.`, "",
+		a.auditListCommand(), a.auditReplayCommand(), a.auditStateAtCommand(), a.auditDeadLettersCommand())
 }
 
 func (a *app) auditListCommand() *cobra.Command {
@@ -183,7 +183,10 @@ func (s *session) replay(ctx context.Context, r journal.Replay) error {
 	out, look := newBuffered(a.Out), a.look()
 	err = j.Replay(ctx, r, func(e journal.Entry) error {
 		bar.step(e)
-		if err := a.entry(out, look, e); err != nil {
+		err := a.record(out, func() string { return render.Event(look, e.Seq, e.Event) }, e.Event, func(event json.RawMessage) any {
+			return stored{e.Seq, e.Stored.UTC(), e.Subject, event}
+		})
+		if err != nil {
 			return err
 		}
 		if e.Pending == 0 || a.OutTerminal {
@@ -198,28 +201,42 @@ func (s *session) replay(ctx context.Context, r journal.Replay) error {
 	return err
 }
 
-func (a *app) entry(out io.Writer, look render.Look, e journal.Entry) error {
-	var text string
-	if a.output == formatTable {
-		text = render.Event(look, e.Seq, e.Event)
-	} else {
-		event, err := render.RecordJSON(e.Event)
-		if err != nil {
-			return err
-		}
-		value, err := render.Line(stored{e.Seq, e.Stored.UTC(), e.Subject, event})
-		if err != nil {
-			return err
-		}
-		if text = value; a.output == formatYAML {
-			if text, err = render.YAML(value); err != nil {
-				return err
-			}
-			text = "---\n" + text
-		}
+func (a *app) auditDeadLettersCommand() *cobra.Command {
+	var from uint64
+	c := &cobra.Command{
+		Use: "dead-letters", Short: "List the messages that were refused and set aside, with their bytes", Args: exactly(), ValidArgsFunction: nothing,
+		Long: `Intents and commands that cannot be understood are never dropped and never tried for ever: they are set aside with their
+bytes and the reason. It needs the compliance team's key. The bytes are in the JSON output, in base64.`,
+		Example: `  lockbox audit dead-letters
+  lockbox audit dead-letters -o json | jq -r 'select(.sequence == "7") | .letter.data' | base64 -d > message`,
 	}
-	_, err := io.WriteString(out, text)
-	return err
+	c.Flags().Uint64Var(&from, "from", 0, "from this `sequence` on")
+	c.RunE = a.with(func(ctx context.Context, s *session, _ []string) error {
+		j, err := s.Journal(ctx)
+		if err != nil {
+			return err
+		}
+		defer j.Close()
+		look, none := a.look(), true
+		err = j.DeadLetters(ctx, from, func(d journal.SetAside) error {
+			none = false
+			return a.record(a.Out, func() string { return render.DeadLetter(look, d.Seq, d.Stored, d.Letter) }, d.Letter, func(letter json.RawMessage) any {
+				return deadLetter{d.Seq, d.Stored.UTC(), letter}
+			})
+		})
+		if err == nil && none && a.output == formatTable {
+			_, err = io.WriteString(a.Out, "Nothing was set aside.\n")
+		}
+		return err
+	})
+	return c
+}
+
+// deadLetter is a message that was set aside, as programs read it.
+type deadLetter struct {
+	Sequence uint64          `json:"sequence,string"`
+	Stored   time.Time       `json:"stored"`
+	Letter   json.RawMessage `json:"letter"`
 }
 
 func (a *app) auditStateAtCommand() *cobra.Command {

@@ -229,15 +229,27 @@ func (a *app) redraw(text string) error {
 	return err
 }
 
-// record writes one value of a stream of values: JSON on a line of its own, or a YAML document.
-func (a *app) record(value json.RawMessage) error {
-	text, err := render.Line(value)
-	if err == nil && a.output == formatYAML {
-		text, err = render.YAML(text)
-		text = "---\n" + text
+// record writes one of a stream of things: as text for people, or for programs as JSON on a line of its own or as a YAML
+// document, made of the message's JSON.
+func (a *app) record(out io.Writer, text func() string, m proto.Message, value func(json.RawMessage) any) error {
+	written := ""
+	if a.output == formatTable {
+		written = text()
+	} else {
+		raw, err := render.RecordJSON(m)
+		if err != nil {
+			return err
+		}
+		if written, err = render.Line(value(raw)); err != nil {
+			return err
+		}
+		if a.output == formatYAML {
+			if written, err = render.YAML(written); err != nil {
+				return err
+			}
+			written = "---\n" + written
+		}
 	}
-	if err == nil {
-		_, err = io.WriteString(a.Out, text)
-	}
+	_, err := io.WriteString(out, written)
 	return err
 }

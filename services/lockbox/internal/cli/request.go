@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"math"
@@ -279,18 +280,13 @@ func (s *session) watchFor(ctx context.Context, v *lockboxv1.RequestView, live b
 
 // news writes what happened, and returns the day of it.
 func (a *app) news(day string, e *lockboxv1.TimelineEntry, live bool) (today string, err error) {
-	if a.output != formatTable {
-		record, err := render.RecordJSON(e)
-		if err != nil {
-			return "", err
+	err = a.record(a.Out, func() string {
+		var text string
+		if text, today = render.News(a.look(), day, e); live {
+			text = "\r\x1b[K" + text
 		}
-		return "", a.record(record)
-	}
-	text, today := render.News(a.look(), day, e)
-	if live {
-		text = "\r\x1b[K" + text
-	}
-	_, err = io.WriteString(a.Out, text)
+		return text
+	}, e, func(raw json.RawMessage) any { return raw })
 	return today, err
 }
 

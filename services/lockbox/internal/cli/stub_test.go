@@ -210,6 +210,13 @@ func (s *stub) story(t testing.TB, orchestrator, evaluator *nats.Conn) {
 		after[e.GetAggregateId()] = seq
 		j.Close()
 	}
+	j, err := journal.Open(t.Context(), evaluator)
+	must(t, err)
+	defer j.Close()
+	must(t, j.PublishDeadLetter(t.Context(), &lockboxv1.DeadLetter{
+		Service: "jit-evaluator", Subject: "lockbox.intent.console.meadowbank", Sequence: 9, Data: []byte("garbage"),
+		Refusal: refusal.Of(refusal.Invalid("intent", "bad input", "cannot be read")),
+	}))
 }
 
 // text is a message as compact JSON, always the same for the same message.

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -55,3 +56,15 @@ func Event(l Look, sequence uint64, e *lockboxv1.Event) string {
 }
 
 const sequenceWidth = 8
+
+// DeadLetter is a message that was set aside: where it was found, and why it was refused.
+func DeadLetter(l Look, sequence uint64, stored time.Time, d *lockboxv1.DeadLetter) string {
+	p := &page{Look: l}
+	p.line(strings.Join([]string{
+		l.paint(dim, padLeft(uintText(sequence), sequenceWidth)), l.local(stored).Format(time.DateTime), Clean(d.GetService()),
+		l.paint(accent, Clean(d.GetSubject())), fmt.Sprintf("%d bytes", len(d.GetData())),
+	}, gap))
+	why := d.GetRefusal()
+	p.hang(strings.Repeat(" ", sequenceWidth)+gap, plain, fmt.Sprintf("%s (%s): %s", Clean(why.GetField()), Clean(why.GetRule()), Clean(why.GetMessage())))
+	return p.String()
+}
