@@ -3,17 +3,23 @@ package demo
 import (
 	"fmt"
 	"io"
+	"strconv"
 
 	"github.com/openlockbox/lockbox/pkg/identity/devissuer"
 )
 
-// Guide prints who is there and what to type next. Program is how the command line was called.
-func Guide(w io.Writer, program string) error {
+// Guide prints who is there and what to type next. Program is how the command line was called; dir is the data directory
+// where it has to be named, else empty.
+func Guide(w io.Writer, program, dir string) error {
+	data := ""
+	if dir != "" {
+		data = "  export LOCKBOX_DATA=" + strconv.Quote(dir) + "\n"
+	}
 	_, err := fmt.Fprintf(w, `
 People to be, with --as:
 %s
 Try this, in another terminal:
-  %[2]s intent submit --as erin --tenant %[3]s --subscription %[4]s \
+%[6]s  %[2]s intent submit --as erin --tenant %[3]s --subscription %[4]s \
       --type compute/virtual-machines --scenario memory-dump \
       --resource /subscriptions/%[4]s/virtualMachines/payments-1 \
       --reason-type CUSTOMER_INITIATED_SUPPORT --ticket %[5]s \
@@ -23,7 +29,7 @@ Try this, in another terminal:
   %[2]s request show --as erin REQUEST-ID
   %[2]s audit list --as audrey
 
-`, people(), program, devissuer.TenantBank, BankProduction, BankTicket)
+`, people(), program, devissuer.TenantBank, BankProduction, BankTicket, data)
 	return err
 }
 

@@ -90,7 +90,11 @@ func (o Options) greet(info runinfo.Info, took time.Duration) error {
 	if !o.Demo {
 		return nil
 	}
-	return demo.Guide(o.Out, o.Program)
+	named, err := filepath.Abs(o.Dir)
+	if usual, none := runinfo.DefaultDir(os.Getenv); err != nil || none == nil && usual == named {
+		named = ""
+	}
+	return demo.Guide(o.Out, o.Program, named)
 }
 
 // serveIssuer serves the demo issuer where its tokens say that it is: at addr the first time, there for ever after.
