@@ -8,6 +8,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"time"
 
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
@@ -15,7 +16,9 @@ import (
 // Recorded is an event with its place in the stream.
 type Recorded struct {
 	Sequence uint64
-	Event    *lockboxv1.Event
+	// Stored is when the bus stored it; zero: not known.
+	Stored time.Time
+	Event  *lockboxv1.Event
 }
 
 // Violation is an event that cannot be true where it stands, and the invariant of DESIGN.md that it breaks.
@@ -34,7 +37,7 @@ func (v Violation) String() string {
 func Check(history []Recorded) []Violation {
 	b := read(history)
 	found := b.oneTenant()
-	for _, c := range []check{grantHasOneBasis, basisHeld, oneDecision, nothingPastDeadline, grantWithinPolicy, nobodyForThemselves} {
+	for _, c := range []check{grantHasOneBasis, basisHeld, oneDecision, nothingPastDeadline, timely, grantWithinPolicy, nobodyForThemselves} {
 		found = append(found, b.each(c)...)
 	}
 	slices.SortStableFunc(found, func(a, b Violation) int { return cmp.Compare(a.Sequence, b.Sequence) })
@@ -56,6 +59,10 @@ func OneDecision(history []Recorded) []Violation { return read(history).each(one
 func NothingPastDeadline(history []Recorded) []Violation {
 	return read(history).each(nothingPastDeadline)
 }
+
+// Timely holds each event's own time, by which deadlines are judged (I3), against the moment at which the bus stored it, as
+// far as that is known: an event that was made out for another time than it was written at is noticed.
+func Timely(history []Recorded) []Violation { return read(history).each(timely) }
 
 // GrantWithinPolicy is I4: a grant is no longer and no wider than was asked, evaluated and approved (R27).
 func GrantWithinPolicy(history []Recorded) []Violation { return read(history).each(grantWithinPolicy) }

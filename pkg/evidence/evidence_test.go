@@ -343,3 +343,22 @@ func TestI3LateExpiry(t *testing.T) {
 		}
 	}
 }
+
+func TestI3EventTimeAgainstStoredTime(t *testing.T) {
+	for apart, honest := range map[time.Duration]bool{
+		0: true, -2 * time.Second: true, -2*time.Second - 1: false, 2 * time.Minute: true, 2*time.Minute + 1: false,
+	} {
+		history := told()
+		for i, r := range history {
+			history[i].Stored = r.Event.GetTime().AsTime()
+		}
+		history[3].Stored = history[3].Stored.Add(apart)
+		found := evidence.Check(history)
+		if honest != (len(found) == 0) || !honest && (len(found) != 1 || found[0].Invariant != "I3" || found[0].Sequence != history[3].Sequence) {
+			t.Errorf("%s: %v", apart, found)
+		}
+		if !slices.Equal(found, evidence.Timely(history)) {
+			t.Errorf("%s: by itself it finds %v", apart, evidence.Timely(history))
+		}
+	}
+}

@@ -177,3 +177,24 @@ func nobodyForThemselves(b *book, of aggregate, events []Recorded, broken say) {
 		}
 	}
 }
+
+// How far an event's time may be from when it was stored: clocks that are further ahead refuse to decide, and an append is
+// given up long before it is that late.
+const (
+	maxAhead = 2 * time.Second
+	maxLate  = 2 * time.Minute
+)
+
+func timely(_ *book, _ aggregate, events []Recorded, broken say) {
+	for _, r := range events {
+		if r.Stored.IsZero() {
+			continue
+		}
+		switch late := r.Stored.Sub(r.Event.GetTime().AsTime()); {
+		case late < -maxAhead:
+			broken("I3", r, "it is made out for a time %s after it was stored", -late)
+		case late > maxLate:
+			broken("I3", r, "it is made out for a time %s before it was stored", late)
+		}
+	}
+}

@@ -25,6 +25,7 @@ const (
 	exitConflict
 	exitPrecondition
 	exitUnavailable
+	exitNotTrue
 
 	exitInterrupted = 130
 )
@@ -45,6 +46,7 @@ func usage(c *cobra.Command, format string, args ...any) error {
 var (
 	errNothingRuns = errors.New("no Lockbox is running here")
 	errInterrupted = errors.New("interrupted")
+	errNotTrue     = errors.New("the stream is not true")
 )
 
 // ExitCode is the one mapping from errors to exit codes; `lockbox help exit-codes` explains it.
@@ -57,6 +59,8 @@ func ExitCode(err error) int {
 		return exitUsage
 	case errors.Is(err, errInterrupted):
 		return exitInterrupted
+	case errors.Is(err, errNotTrue):
+		return exitNotTrue
 	case errors.Is(err, errNothingRuns), errors.Is(err, client.ErrNotRunning), errors.Is(err, journal.ErrUnknown):
 		return exitUnavailable
 	}

@@ -17,6 +17,7 @@ func topics() []*cobra.Command {
     7  refused: something else was decided first, or it has changed since you saw it (CONFLICT)
     8  refused: its state does not allow it any more, or not yet (PRECONDITION)
     9  not available: nothing runs, or something that must be asked does not answer (UNAVAILABLE); never a yes
+   10  what was verified is not true (audit verify)
   130  interrupted
 
 A refusal changes nothing. With -o json or -o yaml, errors are written to stderr in that form:
