@@ -95,8 +95,15 @@ func (c *Clock) healthy(now time.Time) error {
 		return refusal.Unavailable("", "I11", "the clock could not be compared with the bus: %v", c.err)
 	case now.Sub(c.checked) > clockStale:
 		return refusal.Unavailable("", "I11", "the clock has not been compared with the bus for long")
+	case jumped(c.checked, now).Abs() > maxSkew:
+		return refusal.Unavailable("", "I11", "the clock was set since it was compared with the bus")
 	case c.skew.Abs() > maxSkew:
 		return refusal.Unavailable("", "I11", "the clock and the bus are %v apart; at most %v is allowed", c.skew, maxSkew)
 	}
 	return nil
+}
+
+// jumped is how far the wall clock was set between two readings of this process, which also know how much time passed.
+func jumped(before, now time.Time) time.Duration {
+	return now.Round(0).Sub(before.Round(0)) - now.Sub(before)
 }

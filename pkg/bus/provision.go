@@ -73,6 +73,36 @@ type durable struct {
 	config jetstream.ConsumerConfig
 }
 
+// CheckConsumer returns a *DriftError if a durable consumer does not hand out what it was made for. Whoever may make
+// consumers on a stream can also change one that exists, and a follower would never hear of what it is not told.
+func CheckConsumer(stream string, have jetstream.ConsumerConfig) error {
+	for _, d := range durables() {
+		if d.stream != stream || d.config.Durable != have.Durable {
+			continue
+		}
+		// What the server fills in or reports of itself, and what does no harm.
+		want := d.config
+		want.Name, want.Replicas, want.Metadata, want.Description = have.Name, have.Replicas, have.Metadata, have.Description
+		want.MaxWaiting, want.PriorityPolicy = have.MaxWaiting, have.PriorityPolicy
+		if setting, a, b := differs(have, want); setting != "" {
+			return &DriftError{stream + "/" + have.Durable, setting, a, b}
+		}
+		return nil
+	}
+	return fmt.Errorf("bus: %s has no durable consumer %q", stream, have.Durable)
+}
+
+// differs names the first field in which two configurations differ, with its values; an empty name if there is none.
+func differs[C any](have, want C) (field string, h, w any) {
+	a, b := reflect.ValueOf(have), reflect.ValueOf(want)
+	for i := range a.NumField() {
+		if h, w := a.Field(i).Interface(), b.Field(i).Interface(); !reflect.DeepEqual(h, w) {
+			return a.Type().Field(i).Name, h, w
+		}
+	}
+	return "", nil, nil
+}
+
 func durables() []durable {
 	work := func(stream, name string, filters ...string) durable {
 		config := jetstream.ConsumerConfig{
@@ -93,7 +123,7 @@ func durables() []durable {
 	}
 }
 
-// DriftError says that a stream exists with another setting than ours. Nobody updates it silently: a shorter MaxAge on
+// DriftError says that a stream or consumer exists with another setting than ours. Nobody updates it silently: a shorter MaxAge on
 // EVENTS would empty it. The operator decides.
 type DriftError struct {
 	Stream, Setting string
@@ -101,7 +131,7 @@ type DriftError struct {
 }
 
 func (e *DriftError) Error() string {
-	return fmt.Sprintf("bus: stream %s exists with %s = %v; it must be %v", e.Stream, e.Setting, e.Have, e.Want)
+	return fmt.Sprintf("bus: %s exists with %s = %v; it must be %v", e.Stream, e.Setting, e.Have, e.Want)
 }
 
 // Provision makes the streams, of that many replicas, and the durable consumers where they are missing. It changes no
@@ -175,16 +205,12 @@ func drift(have, want jetstream.StreamConfig) error {
 		want.Replicas = have.Replicas
 	}
 	have.Description, have.Metadata, have.Placement = "", nil, nil
-	have.ConsumerLimits, have.AllowDirect = want.ConsumerLimits, have.AllowDirect || !want.AllowDirect
-	h, w := reflect.ValueOf(have), reflect.ValueOf(want)
-	for i := range h.NumField() {
-		name := h.Type().Field(i).Name
-		if name == "AllowDirect" && !want.AllowDirect {
-			continue
-		}
-		if a, b := h.Field(i).Interface(), w.Field(i).Interface(); !reflect.DeepEqual(a, b) {
-			return &DriftError{have.Name, name, a, b}
-		}
+	have.ConsumerLimits = want.ConsumerLimits
+	if !want.AllowDirect {
+		have.AllowDirect = false
+	}
+	if setting, a, b := differs(have, want); setting != "" {
+		return &DriftError{have.Name, setting, a, b}
 	}
 	return nil
 }

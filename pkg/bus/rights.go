@@ -123,7 +123,8 @@ func consumes(stream, durable string) []string {
 }
 
 // replays reads EVENTS through ordered consumers, which it makes and drops. Their names are random, so whoever has this
-// right could also drop a service's durable consumer: that stops the service, and makes nothing true.
+// right could also drop or change a service's durable consumer: the service notices and stops (CheckConsumer), and nothing
+// becomes true by it.
 func replays() []string {
 	return []string{
 		"$JS.API.CONSUMER.CREATE." + StreamEvents + ".>",

@@ -98,7 +98,7 @@ func waived() []evidence.Recorded {
 }
 
 func submit(s *story.Story, v *lockboxv1.AccessEvaluated) {
-	events, err := request.Submit(s.Request, request.Submission{By: eve, Tool: "console", Intent: &lockboxv1.AccessIntent{
+	events, err := request.Submit(s.Request, request.Submission{By: eve, Tool: "console", Stored: start, Intent: &lockboxv1.AccessIntent{
 		Id: requestID, Tenant: story.Tenant, SubscriptionId: story.Subscription, ResourceType: "compute/disks", Scenario: "read-disk",
 		ResourceIds: []string{"/subscriptions/sub-1/disks/a", "/subscriptions/sub-1/disks/b"}, TicketId: "T-1",
 		ReasonType: lockboxv1.ReasonType_REASON_TYPE_CUSTOMER_INITIATED_SUPPORT, Justification: "the machine does not boot",

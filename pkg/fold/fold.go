@@ -1,6 +1,6 @@
 // Package fold reads aggregates from the journal as states. It is where the pure domain meets the stream. Every decision
 // rests on what the leader has; what is remembered only saves reading again what cannot have changed, for an aggregate's
-// events are never rewritten and its versions have no gaps: if there is no next version, what is remembered is all.
+// events are never rewritten and its versions have no gaps: if the last that is known still is the last, the rest is known too.
 package fold
 
 import (
@@ -50,19 +50,24 @@ var (
 	tickets       = kind[ticket.State]{ticket.Evolve, func(s *ticket.State) *event.History { return &s.History }}
 )
 
-// read folds what is stored. A history that the journal finds corrupt becomes a state at fault.
+// read folds what is stored. A history that contradicts itself becomes a state at fault.
 func (k kind[S]) read(ctx context.Context, load func(context.Context, bus.Aggregate) ([]journal.Entry, error), a bus.Aggregate) (S, error) {
 	var s S
 	entries, err := load(ctx, a)
+	var contradiction *journal.HistoryError
 	var corrupt *journal.CorruptError
-	if errors.As(err, &corrupt) {
-		h := k.history(&s)
-		h.Tenant, h.Kind, h.ID = a.Tenant, a.Kind, a.ID
+	h := k.history(&s)
+	switch {
+	case errors.As(err, &contradiction):
+		h.Fail(contradiction.Seq, contradiction.Rule)
+	case errors.As(err, &corrupt):
 		h.Fail(corrupt.Seq, corrupt.Rule)
-		return s, nil
-	}
-	if err != nil {
+	case err != nil:
 		return s, err
+	}
+	if h.Fault != nil {
+		h.Tenant, h.Kind, h.ID = a.Tenant, a.Kind, a.ID
+		return s, nil
 	}
 	for _, e := range entries {
 		s = k.evolve(s, e.Seq, e.Event)
@@ -73,7 +78,7 @@ func (k kind[S]) read(ctx context.Context, load func(context.Context, bus.Aggreg
 // confirmed returns a state as fresh as the leader has it: what is remembered if nothing came after it, else all of it.
 func (k kind[S]) confirmed(ctx context.Context, j *journal.Journal, known *recent[bus.Aggregate, S], a bus.Aggregate) (S, error) {
 	if s, ok := known.get(a); ok {
-		if same, err := j.Unchanged(ctx, journal.Version{Aggregate: a, Version: k.history(&s).Version}); err != nil || same {
+		if same, err := j.Unchanged(ctx, k.version(a, s)); err != nil || same {
 			return s, err
 		}
 	}
@@ -82,6 +87,11 @@ func (k kind[S]) confirmed(ctx context.Context, j *journal.Journal, known *recen
 		k.remember(known, a, s)
 	}
 	return s, err
+}
+
+func (k kind[S]) version(a bus.Aggregate, s S) journal.Version {
+	h := k.history(&s)
+	return journal.Version{Aggregate: a, Version: h.Version, Sequence: h.Sequence}
 }
 
 // remember keeps a state unless it is at fault, empty, or older than what is known.
@@ -176,7 +186,7 @@ func (r Reader) World(ctx context.Context, tenantID, subscriptionID string) (req
 	t, tenantKnown := r.tenants.get(tk)
 	s, subscriptionKnown := r.subscriptions.get(sk)
 	if tenantKnown && subscriptionKnown {
-		same, err := r.Journal.Unchanged(ctx, journal.Version{Aggregate: tk, Version: t.Version}, journal.Version{Aggregate: sk, Version: s.Version})
+		same, err := r.Journal.Unchanged(ctx, tenants.version(tk, t), subscriptions.version(sk, s))
 		if err != nil || same {
 			return request.World{Tenant: t, Subscription: &s}, err
 		}

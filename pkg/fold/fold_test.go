@@ -28,7 +28,7 @@ func newID(t *testing.T) string {
 func requested(t *testing.T) *lockboxv1.Event {
 	id := newID(t)
 	engineer := &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_PROVIDER, Person: &lockboxv1.Person{Issuer: "https://login.example.org", Subject: "erin"}}
-	events, err := request.Submit(request.State{}, request.Submission{By: engineer, Tool: journaltest.Tool, Sequence: 1, Intent: &lockboxv1.AccessIntent{
+	events, err := request.Submit(request.State{}, request.Submission{By: engineer, Stored: time.Now(), Tool: journaltest.Tool, Sequence: 1, Intent: &lockboxv1.AccessIntent{
 		Id: id, Tenant: tenantID, SubscriptionId: "prod", ResourceType: "compute/virtual-machines", Scenario: "memory-dump",
 		ResourceIds: []string{"/subscriptions/prod/vm1"}, ReasonType: lockboxv1.ReasonType_REASON_TYPE_PROVIDER_INITIATED_SERVICE,
 		Justification: "the machine hangs",

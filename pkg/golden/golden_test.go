@@ -228,7 +228,7 @@ func TestEveryHistoryFolds(t *testing.T) {
 func TestTheSameIntentIsStillTheSame(t *testing.T) {
 	e := texts(t)["AccessRequested"]
 	s := request.Evolve(request.State{}, 1, e)
-	again := request.Submission{Intent: e.GetAccessRequested().GetIntent(), By: e.GetActor()}
+	again := request.Submission{Intent: e.GetAccessRequested().GetIntent(), By: e.GetActor(), Stored: e.GetTime().AsTime()}
 	if events, err := request.Submit(s, again, request.DefaultTerms(), e.GetTime().AsTime()); len(events) > 0 || err != nil {
 		t.Errorf("%v, %v", events, err)
 	}

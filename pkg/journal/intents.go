@@ -1,8 +1,11 @@
 package journal
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
+	"regexp"
 	"strconv"
 	"time"
 
@@ -53,17 +56,32 @@ func (j *Journal) SubmitIntent(ctx context.Context, tool string, intent *lockbox
 // maxParked is how much of a message DEADLETTER keeps, in bytes; no intent is larger.
 const maxParked = bus.MaxPayload - 16<<10
 
-// PublishDeadLetter parks what could not be understood. Of a command larger than 240 KiB only the beginning is kept.
+// PublishDeadLetter parks what could not be understood, with its hash. Of a command larger than 240 KiB only the beginning
+// is kept, and of a token not its signature.
 func (j *Journal) PublishDeadLetter(ctx context.Context, letter *lockboxv1.DeadLetter) error {
 	if err := input.Token("service", letter.GetService()); err != nil {
 		return err
 	}
-	if len(letter.GetData()) > maxParked {
-		letter = proto.CloneOf(letter)
-		letter.Data = letter.GetData()[:maxParked]
-	}
+	letter = proto.CloneOf(letter)
+	sum := sha256.Sum256(letter.GetData())
+	letter.DataSha256 = sum[:]
+	letter.Data = blunt(letter.GetData()[:min(len(letter.GetData()), maxParked)])
 	_, err := j.put(ctx, bus.DeadLetterSubject(letter.GetService()), letter)
 	return err
+}
+
+// tokenForm is what a signed token looks like (RFC 7519), wherever it stands in a message.
+var tokenForm = regexp.MustCompile(`eyJ[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*\.([A-Za-z0-9_-]+)`)
+
+// blunt overwrites the signatures of tokens, so that nobody who reads what was set aside can act as its sender.
+func blunt(data []byte) []byte {
+	data = bytes.Clone(data)
+	for _, at := range tokenForm.FindAllSubmatchIndex(data, -1) {
+		for i := at[2]; i < at[3]; i++ {
+			data[i] = '*'
+		}
+	}
+	return data
 }
 
 // put stores one message by a publish of its own.

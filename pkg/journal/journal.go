@@ -52,6 +52,18 @@ func (e *CorruptError) Error() string {
 	return fmt.Sprintf("journal: event %d contradicts the stream: %s", e.Seq, e.Rule)
 }
 
+// HistoryError says that an aggregate's events contradict each other. Nothing may be decided on that aggregate, and an
+// operator must look; all others go on.
+type HistoryError struct {
+	// Seq is the stream sequence of the first event that cannot stand where it does.
+	Seq  uint64
+	Rule string
+}
+
+func (e *HistoryError) Error() string {
+	return fmt.Sprintf("journal: event %d contradicts its aggregate's history: %s", e.Seq, e.Rule)
+}
+
 // Entry is a stored event.
 type Entry struct {
 	Seq     uint64
@@ -75,6 +87,8 @@ type Journal struct {
 	log     *zap.Logger
 	// replicas of EVENTS, 0 until it was asked for.
 	replicas atomic.Int64
+	// replicasAsked is when, in nanoseconds since 1970.
+	replicasAsked atomic.Int64
 	// connected hears when the connection is restored.
 	connected chan nats.Status
 }

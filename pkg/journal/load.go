@@ -21,7 +21,7 @@ const chunk = 1000
 var errTooLong = errors.New("journal: too many events for one answer")
 
 // Load returns all events of an aggregate in version order; none if there is no such aggregate. It asks any replica, so on
-// a cluster it may be behind: an append then says so. What contradicts itself is a *CorruptError.
+// a cluster it may be behind: an append then says so. What contradicts itself is a *HistoryError.
 func (j *Journal) Load(ctx context.Context, agg bus.Aggregate) ([]Entry, error) {
 	if err := checkDecided(agg); err != nil {
 		return nil, err
@@ -77,36 +77,49 @@ func (j *Journal) LoadAtLeader(ctx context.Context, agg bus.Aggregate) ([]Entry,
 	}
 }
 
-// Version is an aggregate as somebody knows it.
+// Version is an aggregate as somebody knows it: its last event's version and stream sequence.
 type Version struct {
 	bus.Aggregate
-	Version uint64
+	Version, Sequence uint64
 }
 
-// Unchanged tells whether none of the aggregates has an event after the version that is known, as the leader has it. It
-// reads no event that is known already.
+// Unchanged tells whether the last event that is known of each aggregate still is its last, as the leader has it: there at
+// that version and that sequence, and none after it.
 func (j *Journal) Unchanged(ctx context.Context, known ...Version) (bool, error) {
-	next := make([]string, len(known))
-	for i, k := range known {
+	var filters []string
+	last := map[uint64]bool{}
+	for _, k := range known {
 		if err := checkDecided(k.Aggregate); err != nil {
 			return false, err
 		}
-		next[i] = k.VersionFilter(k.Version + 1)
+		filters = append(filters, k.VersionFilter(k.Version), k.VersionFilter(k.Version+1))
+		last[k.Sequence] = true
 	}
 	alone, err := j.standsAlone(ctx)
 	if err != nil {
 		return false, err
 	}
+	var entries []Entry
 	if alone {
-		later, err := j.lastOf(ctx, next)
-		return err == nil && len(later) == 0, err
-	}
-	for _, filter := range next {
-		if later, err := j.lastAtLeader(ctx, filter); err != nil || later.Seq > 0 {
+		if entries, err = j.lastOf(ctx, filters); err != nil {
 			return false, err
 		}
+	} else {
+		for _, filter := range filters {
+			switch e, err := j.lastAtLeader(ctx, filter); {
+			case err != nil:
+				return false, err
+			case e.Seq > 0:
+				entries = append(entries, e)
+			}
+		}
 	}
-	return true, nil
+	for _, e := range entries {
+		if !last[e.Seq] {
+			return false, nil
+		}
+	}
+	return len(entries) == len(known), nil
 }
 
 func checkDecided(agg bus.Aggregate) error {
@@ -121,10 +134,10 @@ func checkHistory(entries []Entry) error {
 	last := uint64(0)
 	for i, e := range entries {
 		if e.Event.GetVersion() != uint64(i+1) {
-			return &CorruptError{e.Seq, "versions count 1, 2, 3 …"}
+			return &HistoryError{e.Seq, "versions count 1, 2, 3 …"}
 		}
 		if e.Seq <= last {
-			return &CorruptError{e.Seq, "sequences rise with versions"}
+			return &HistoryError{e.Seq, "sequences rise with versions"}
 		}
 		last = e.Seq
 	}
@@ -246,9 +259,12 @@ func (j *Journal) stored(ctx context.Context, stream string, w wanted) (storedMs
 	return answer.Message, nil
 }
 
+// replicasStale is how long one replica is taken for granted: a stream may be given more while a service runs.
+const replicasStale = 10 * time.Second
+
 // standsAlone tells whether EVENTS has one replica, so that every read is the leader's.
 func (j *Journal) standsAlone(ctx context.Context) (bool, error) {
-	if n := j.replicas.Load(); n > 0 {
+	if n, asked := j.replicas.Load(), j.replicasAsked.Load(); n > 1 || n == 1 && time.Since(time.Unix(0, asked)) < replicasStale {
 		return n == 1, nil
 	}
 	var info struct {
@@ -264,6 +280,7 @@ func (j *Journal) standsAlone(ctx context.Context) (bool, error) {
 		return false, info.Error
 	}
 	j.replicas.Store(info.Config.Replicas)
+	j.replicasAsked.Store(time.Now().UnixNano())
 	return info.Config.Replicas == 1, nil
 }
 

@@ -20,8 +20,8 @@ func (j *Journal) SetTimer(ctx context.Context, agg bus.Aggregate, at time.Time)
 		// By hand: nats.go cuts the time to whole seconds, which fires early.
 		"Nats-Schedule":        {"@at " + at.UTC().Format(time.RFC3339Nano)},
 		"Nats-Schedule-Target": {target},
-		// What fired is only a wake-up call, and goes after an hour.
-		"Nats-Schedule-TTL": {"1h"},
+		// What fired waits for the orchestrator, however long that is away; one message to an aggregate.
+		"Nats-Schedule-TTL": {"720h"},
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/openlockbox/lockbox/pkg/bus"
 	"go.uber.org/zap"
 )
 
@@ -73,6 +74,7 @@ func (j *Journal) work(ctx context.Context, job job) error {
 	if err != nil {
 		return consumerError(job.stream, job.durable, err)
 	}
+	w.lines.Go(func() { w.watch(consumer, j.timeout) })
 	w.keepAlive(consumer.CachedInfo().Config.AckWait / 3)
 	// What was fetched and not begun goes back at once, for another copy or the next start.
 	consuming.Drain()
@@ -92,6 +94,30 @@ func (j *Journal) consumer(ctx context.Context, job job) (jetstream.Consumer, er
 		consumer, err := j.js.Consumer(asking, job.stream, job.durable)
 		return consumer, j.complaint(err)
 	})
+}
+
+// watchInterval is how often a follower looks whether its consumer still is what it was made to be.
+const watchInterval = 10 * time.Second
+
+// watch stops the job when its consumer was changed. That it cannot be asked is no reason to stop: then nothing comes
+// either, and the connection says so.
+func (w *worker) watch(consumer jetstream.Consumer, timeout time.Duration) {
+	for {
+		if err := bus.CheckConsumer(w.stream, consumer.CachedInfo().Config); err != nil {
+			w.log.Error("ALARM: the consumer was changed", zap.Error(err))
+			w.stop(consumerError(w.stream, w.durable, err))
+			return
+		}
+		if sleep(w.ctx, watchInterval) != nil {
+			return
+		}
+		asking, cancel := context.WithTimeout(w.ctx, timeout)
+		_, err := consumer.Info(asking)
+		cancel()
+		if err != nil && w.ctx.Err() == nil {
+			w.log.Warn("the consumer could not be looked at", zap.Error(err))
+		}
+	}
 }
 
 // accept puts a message in its line, at once: what waited in the client's buffer would not be kept alive, and come twice.

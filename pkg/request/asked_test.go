@@ -21,6 +21,17 @@ func TestR12TheRequesterMayBeAnotherEngineerThanTheTickets(t *testing.T) {
 	)
 }
 
+func TestAnIntentThatWaitedTooLongIsPublishedAnew(t *testing.T) {
+	stored := func(age time.Duration) deed {
+		return func(s *story.Story, by *lockboxv1.Actor, _ string, now time.Time) ([]*lockboxv1.Event, error) {
+			return request.Submit(s.Request, request.Submission{Intent: diskIntent(), Tool: "console", Sequence: 1, Stored: now.Add(-age), By: by}, s.Terms, now)
+		}
+	}
+	play(t, contoso(owner(otto)), row{0, eve, stored(24*time.Hour + 1), no(precondition, "id", "R13")})
+	play(t, contoso(owner(otto)), row{0, eve, stored(24 * time.Hour), is(request.Submitted)},
+		row{30 * time.Hour, eve, stored(30 * time.Hour), already(request.Submitted)}) // it was recorded in time
+}
+
 func TestR17TheCustomerIsNotifiedBeforeThereIsAnyAccess(t *testing.T) {
 	play(t, contoso(owner(otto)),
 		row{0, otto, does(approve()), no(notFound, "aggregate_id", "I9")},

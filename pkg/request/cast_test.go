@@ -108,7 +108,7 @@ func owed(d request.Duty) deed {
 
 func submits(in *lockboxv1.AccessIntent) deed {
 	return func(s *story.Story, by *lockboxv1.Actor, _ string, now time.Time) ([]*lockboxv1.Event, error) {
-		return request.Submit(s.Request, request.Submission{Intent: in, Tool: "console", Sequence: 1, By: by}, s.Terms, now)
+		return request.Submit(s.Request, request.Submission{Intent: in, Tool: "console", Sequence: 1, Stored: now, By: by}, s.Terms, now)
 	}
 }
 

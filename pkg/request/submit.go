@@ -14,7 +14,12 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-const maxResources = 50
+const (
+	maxResources = 50
+	// maxIntentAge is how long an intent may wait for its evaluation: what its token says is true of the moment at which the
+	// bus stored it.
+	maxIntentAge = 24 * time.Hour
+)
 
 // Terms are the provider's times. They are configuration, and every deadline that follows from them is a fact in an
 // event, so a change of terms never touches what runs.
@@ -40,9 +45,10 @@ func DefaultTerms() Terms {
 // Submission is an intent with what the bus vouches for.
 type Submission struct {
 	Intent *lockboxv1.AccessIntent
-	// Tool published it; Sequence is its place in INTENTS.
+	// Tool published it; Sequence is its place in INTENTS, and Stored when it got there.
 	Tool     string
 	Sequence uint64
+	Stored   time.Time
 	// By is the engineer, from the intent's verified token.
 	By *lockboxv1.Actor
 }
@@ -67,6 +73,9 @@ func Submit(s State, in Submission, terms Terms, now time.Time) ([]*lockboxv1.Ev
 			return nil, nil
 		}
 		return nil, refusal.Conflict("id", "bad input", "this id was used for another intent")
+	}
+	if age := now.Sub(in.Stored); age > maxIntentAge {
+		return nil, refusal.Precondition("id", "R13", "was published %s ago, and whoever it is from was verified as of then; publish it anew", age.Round(time.Minute))
 	}
 	h := event.History{Tenant: content.GetTenant(), Kind: "request", ID: content.GetId()}
 	e := h.Follow(in.By, content.GetId(), now)

@@ -71,6 +71,9 @@ func (s *State) apply(e *lockboxv1.Event) (broken string) {
 	return ""
 }
 
+// maxEntries bounds a ticket: all of it is read for each request that names it.
+const maxEntries = 500
+
 // Decide says what a command makes true of the ticket. The customer's people open and comment; the provider's support
 // assigns, escalates and comments. No events and no error: it is so already.
 func Decide(s State, t tenant.State, c event.Command, now time.Time) ([]*lockboxv1.Event, error) {
@@ -96,6 +99,9 @@ func Decide(s State, t tenant.State, c event.Command, now time.Time) ([]*lockbox
 	}
 	if !s.Exists() {
 		return nil, refusal.NotFound("aggregate_id", "R11", "there is no such ticket")
+	}
+	if s.Version >= maxEntries {
+		return nil, refusal.Precondition("aggregate_id", "R11", "the ticket has %d entries, and that is all it can have; open another", maxEntries)
 	}
 	switch a := c.GetAction().(type) {
 	case *lockboxv1.Command_AssignTicket:

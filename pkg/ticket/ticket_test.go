@@ -106,6 +106,14 @@ func TestR11ATicketIsOpenedAssignedAndHandedOn(t *testing.T) {
 	}
 }
 
+func TestATicketHasAnEnd(t *testing.T) {
+	rows := []row{{cora, open("It does not boot", "", ""), "TicketOpened"}}
+	for range 499 {
+		rows = append(rows, row{cora, comment("please"), "TicketCommented"})
+	}
+	play(t, append(rows, row{cora, comment("please"), no(precondition, "aggregate_id", "R11")})...)
+}
+
 func TestR11WhoMayDoWhatToATicket(t *testing.T) {
 	play(t,
 		row{eve, open("It does not boot", "", ""), no(forbidden, "token", "R11")},

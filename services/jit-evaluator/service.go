@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/catalogue"
@@ -63,7 +62,7 @@ func (e *evaluator) handle(ctx context.Context, in journal.Intent) error {
 	err = input.Decode(in.Data, message)
 	if err == nil {
 		outcome.IntentId = message.GetId()
-		err = e.evaluate(ctx, tenantID, request.Submission{Intent: message, Tool: tool, Sequence: in.Seq}, in.Stored, outcome)
+		err = e.evaluate(ctx, tenantID, request.Submission{Intent: message, Tool: tool, Sequence: in.Seq, Stored: in.Stored}, outcome)
 	}
 	if r, refused := refusal.As(err); refused && r.GetCode() != lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE {
 		outcome.Refusal = r
@@ -78,7 +77,7 @@ func (e *evaluator) handle(ctx context.Context, in journal.Intent) error {
 }
 
 // evaluate carries one intent as far as it goes, from wherever an earlier attempt left it.
-func (e *evaluator) evaluate(ctx context.Context, tenantID string, sub request.Submission, stored time.Time, outcome *lockboxv1.IntentOutcome) error {
+func (e *evaluator) evaluate(ctx context.Context, tenantID string, sub request.Submission, outcome *lockboxv1.IntentOutcome) error {
 	in := sub.Intent
 	if in.GetTenant() != tenantID {
 		return refusal.Invalid("tenant", "I9", "the intent names another tenant than its subject")
@@ -88,7 +87,7 @@ func (e *evaluator) evaluate(ctx context.Context, tenantID string, sub request.S
 	}
 	// As of the moment the bus stored it: an engineer does not lose an intent because the evaluator was down.
 	var err error
-	if sub.By, err = e.Verifier.Verify(in.GetToken(), nil, stored); err != nil {
+	if sub.By, err = e.Verifier.Verify(in.GetToken(), nil, sub.Stored); err != nil {
 		return err
 	}
 	world, err := e.read.World(ctx, tenantID, in.GetSubscriptionId())

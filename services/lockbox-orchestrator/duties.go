@@ -32,15 +32,16 @@ func (o *orchestrator) react(ctx context.Context, e journal.Entry) error {
 	switch e.Event.GetFact().(type) {
 	case *lockboxv1.Event_RoleRemoved, *lockboxv1.Event_RoleDeactivated:
 		return o.checkApprovers(ctx, a, e.Event.GetId())
-	case *lockboxv1.Event_CustomerNotified:
+	case *lockboxv1.Event_CustomerNotified, *lockboxv1.Event_ApprovalReminderDue:
 		// The timer first, so that whoever loses a role from now on finds this request by it; then a look at who lost one
-		// before (R23).
+		// before, or while there was no timer (R23).
 		s, err := o.settleAt(ctx, a, e)
 		if err != nil || s.Status != request.CustomerNotified {
 			return err
 		}
-		return o.fulfil(ctx, s, request.CheckApprovers, e.Event.GetId())
-	case *lockboxv1.Event_AccessEvaluated, *lockboxv1.Event_InternalApprovalGiven, *lockboxv1.Event_ApprovalReminderDue,
+		_, err = o.fulfil(ctx, s, request.CheckApprovers, e.Event.GetId())
+		return err
+	case *lockboxv1.Event_AccessEvaluated, *lockboxv1.Event_InternalApprovalGiven,
 		*lockboxv1.Event_CustomerApproved, *lockboxv1.Event_AccessGranted:
 		_, err := o.settleAt(ctx, a, e)
 		return err
@@ -80,13 +81,15 @@ func (o *orchestrator) settle(ctx context.Context, a bus.Aggregate, s request.St
 		o.Log.Error("a request's history contradicts itself", zap.Stringer("request", a), zap.Uint64("sequence", s.Fault.Sequence), zap.String("rule", s.Fault.Rule))
 		return s, nil
 	}
-	duties := request.Owed(s, o.Now())
-	for _, duty := range duties {
-		if err := o.fulfil(ctx, s, duty, causationID); err != nil {
+	written := 0
+	for _, duty := range request.Owed(s, o.Now()) {
+		n, err := o.fulfil(ctx, s, duty, causationID)
+		if err != nil {
 			return s, err
 		}
+		written += n
 	}
-	if len(duties) > 0 {
+	if written > 0 {
 		return s, nil // What was written comes back here as an event, and sets the next timer.
 	}
 	return o.setTimer(ctx, a, s)
@@ -131,28 +134,30 @@ func (o *orchestrator) perform(ctx context.Context, a bus.Aggregate, duty reques
 	if err != nil || s.Status != request.CustomerNotified {
 		return err
 	}
-	return o.fulfil(ctx, s, duty, causationID)
+	_, err = o.fulfil(ctx, s, duty, causationID)
+	return err
 }
 
-// fulfil performs one duty on a state that was read. If another copy was faster, the error brings the event back.
-func (o *orchestrator) fulfil(ctx context.Context, s request.State, duty request.Duty, causationID string) error {
+// fulfil performs one duty on a state that was read, and returns how many events that took: none if it is not owed any
+// more. If another copy was faster, the error brings the event back.
+func (o *orchestrator) fulfil(ctx context.Context, s request.State, duty request.Duty, causationID string) (written int, err error) {
 	w, err := o.read.World(ctx, s.Tenant, s.Intent.GetSubscriptionId())
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if w.Tenant.Fault != nil || w.Subscription != nil && w.Subscription.Fault != nil {
-		return fmt.Errorf("%s/%s: tenant or subscription at fault: nothing is decided", s.Tenant, s.ID)
+		return 0, fmt.Errorf("%s/%s: tenant or subscription at fault: nothing is decided", s.Tenant, s.ID)
 	}
 	events, err := request.Perform(s, duty, w, o.terms, o.actor, causationID, o.Now())
 	if err != nil {
-		return err
+		return 0, err
 	}
 	for _, e := range events {
 		if _, err := o.write(ctx, s.Sequence, e); err != nil {
-			return err
+			return 0, err
 		}
 	}
-	return nil
+	return len(events), nil
 }
 
 // write appends an event, and remembers it.

@@ -17,15 +17,17 @@ import (
 // same again.
 func (n *notifier) read(ctx context.Context, e journal.Entry) (in plan.Input, err error) {
 	in.Event = e.Event
-	own, err := n.until(ctx, bus.AggregateOf(e.Event), e.Seq, e.Seq)
+	own, err := n.until(ctx, bus.AggregateOf(e.Event), e.Seq)
 	if err != nil {
 		return in, err
+	}
+	if len(own) == 0 || own[len(own)-1].Seq != e.Seq {
+		return in, refusal.Unavailable("", "I11", "%s does not show event %d yet", e.Subject, e.Seq)
 	}
 	before := own[:len(own)-1]
 	of := func(kind, id string) bus.Aggregate {
 		return bus.Aggregate{Tenant: e.Event.GetTenant(), Kind: kind, ID: id}
 	}
-	var tenantSequence uint64
 	switch e.Event.GetKind() {
 	case bus.KindTenant:
 		in.TenantBefore, in.Tenant = fold(before, tenant.Evolve), fold(own, tenant.Evolve)
@@ -34,32 +36,25 @@ func (n *notifier) read(ctx context.Context, e journal.Entry) (in plan.Input, er
 		in.SubscriptionBefore, in.Subscription = fold(before, tenant.EvolveSubscription), fold(own, tenant.EvolveSubscription)
 	case bus.KindRequest:
 		in.Request = fold(own, request.Evolve)
-		tenantSequence = max(in.Request.Evaluation.GetFacts().GetTenantSequence(), in.Request.Notified.GetTenantSequence())
 		if id := in.Request.Intent.GetTicketId(); id != "" {
-			entries, err := n.until(ctx, of(bus.KindTicket, id), e.Seq, 0)
+			entries, err := n.until(ctx, of(bus.KindTicket, id), e.Seq)
 			if err != nil {
 				return in, err
 			}
 			in.Ticket = fold(entries, ticket.Evolve)
 		}
 	}
-	entries, err := n.until(ctx, of(bus.KindTenant, e.Event.GetTenant()), e.Seq, tenantSequence)
+	entries, err := n.until(ctx, of(bus.KindTenant, e.Event.GetTenant()), e.Seq)
 	in.Tenant = fold(entries, tenant.Evolve)
 	return in, err
 }
 
-// until loads an aggregate's events up to and including a sequence. Those at least are there already: a replica that is
-// behind is not believed.
-func (n *notifier) until(ctx context.Context, a bus.Aggregate, last, least uint64) ([]journal.Entry, error) {
-	entries, err := n.Journal.Load(ctx, a)
-	if err == nil && newest(entries) < least {
-		entries, err = n.Journal.LoadAtLeader(ctx, a)
-	}
+// until loads an aggregate's events up to and including a sequence, at the leader: a replica that is behind would leave
+// out somebody who has to be told.
+func (n *notifier) until(ctx context.Context, a bus.Aggregate, last uint64) ([]journal.Entry, error) {
+	entries, err := n.Journal.LoadAtLeader(ctx, a)
 	if err != nil {
 		return nil, err
-	}
-	if newest(entries) < least {
-		return nil, refusal.Unavailable("", "I11", "%s does not show event %d yet", a, least)
 	}
 	for i, e := range entries {
 		if e.Seq > last {
@@ -67,13 +62,6 @@ func (n *notifier) until(ctx context.Context, a bus.Aggregate, last, least uint6
 		}
 	}
 	return entries, nil
-}
-
-func newest(entries []journal.Entry) uint64 {
-	if len(entries) == 0 {
-		return 0
-	}
-	return entries[len(entries)-1].Seq
 }
 
 func fold[S any](entries []journal.Entry, evolve func(S, uint64, *lockboxv1.Event) S) S {

@@ -162,6 +162,12 @@ func (n *notifier) handle(ctx context.Context, e journal.Entry) error {
 		return nil
 	}
 	in, err := n.read(ctx, e)
+	var contradiction *journal.HistoryError
+	if errors.As(err, &contradiction) {
+		n.Log.Error("what contradicts itself is told to nobody", zap.String("subject", e.Subject), zap.Uint64("sequence", e.Seq),
+			zap.Uint64("fault", contradiction.Seq), zap.String("rule", contradiction.Rule))
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -29,6 +29,7 @@ func Run(t *testing.T, start func(testing.TB) *Bus) {
 		}
 	}
 	t.Run("an event of a future version stops those who follow", func(t *testing.T) { unknownFact(t, start(t)) })
+	t.Run("a consumer that was changed stops its follower", func(t *testing.T) { changedConsumer(t, start(t)) })
 	t.Run("an event that contradicts its subject is corrupt", func(t *testing.T) { corrupt(t, start(t)) })
 }
 
@@ -49,6 +50,7 @@ func (c *contract) appends() map[string]func(*testing.T) {
 		"of two contrary appends in one group commit one wins": c.contraryInGroups,
 		"an event's subject is written once":                   c.subjectOnce,
 		"an aggregate may have more than 1024 events":          c.longAggregate,
+		"whether anything changed since":                       c.unchanged,
 		"every acknowledged event is in the stream once":       c.manyWriters,
 		"a right that is missing is an error":                  c.deniedRight,
 	}
@@ -90,6 +92,28 @@ func (c *contract) eventually(n int) func(context.Context, bus.Aggregate) ([]jou
 			time.Sleep(10 * time.Millisecond)
 		}
 		return entries, err
+	}
+}
+
+func (c *contract) unchanged(t *testing.T) {
+	one, two := newAggregate(newTenant(), bus.KindTicket), newAggregate(newTenant(), bus.KindTicket)
+	_, seqs := mustAppend(t, c.writer, one, 3)
+	_, others := mustAppend(t, c.writer, two, 1)
+	last, other := journal.Version{Aggregate: one, Version: 3, Sequence: seqs[2]}, journal.Version{Aggregate: two, Version: 1, Sequence: others[0]}
+	for name, known := range map[string]struct {
+		of   []journal.Version
+		same bool
+	}{
+		"the last":                        {[]journal.Version{last}, true},
+		"the last of both":                {[]journal.Version{last, other}, true},
+		"not the last":                    {[]journal.Version{{Aggregate: one, Version: 2, Sequence: seqs[1]}, other}, false},
+		"another in its place":            {[]journal.Version{{Aggregate: one, Version: 3, Sequence: seqs[2] + 1}}, false},
+		"more than there is":              {[]journal.Version{{Aggregate: one, Version: 4, Sequence: seqs[2] + 1}}, false},
+		"as if a stream had lost its end": {[]journal.Version{last, {Aggregate: two, Version: 2, Sequence: others[0] + 1}}, false},
+	} {
+		if same, err := c.reader.Unchanged(t.Context(), known.of...); err != nil || same != known.same {
+			t.Errorf("%s: unchanged %v, %v", name, same, err)
+		}
 	}
 }
 

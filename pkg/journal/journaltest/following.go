@@ -407,8 +407,33 @@ func corrupt(t *testing.T, b *Bus) {
 		t.Fatal(err)
 	}
 	publishRaw(t, b, subject, data)
-	var found *journal.CorruptError
+	var found *journal.HistoryError
 	if _, err := j.Load(t.Context(), gap); !errors.As(err, &found) {
 		t.Errorf("a history that begins with version 2: %v", err)
+	}
+}
+
+// changedConsumer is what somebody does who may make consumers for replays and uses that to change a service's own.
+func changedConsumer(t *testing.T, b *Bus) {
+	js, err := jetstream.New(b.Connect(t, bus.Compliance))
+	if err != nil {
+		t.Fatal(err)
+	}
+	consumer, err := js.Consumer(t.Context(), bus.StreamEvents, bus.DurableNotifier)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := consumer.CachedInfo().Config
+	if err := bus.CheckConsumer(bus.StreamEvents, config); err != nil {
+		t.Fatalf("as it was made: %v", err)
+	}
+	config.FilterSubject, config.FilterSubjects = bus.DeadLetters, nil
+	if _, err := js.UpdateConsumer(t.Context(), bus.StreamEvents, config); err != nil {
+		t.Fatal(err)
+	}
+	var drift *bus.DriftError
+	err = b.Journal(t, bus.Notifier).Follow(t.Context(), journal.Following{Stream: bus.StreamEvents, Durable: bus.DurableNotifier}, func(context.Context, journal.Entry) error { return nil })
+	if !errors.As(err, &drift) {
+		t.Errorf("a follower whose consumer tells it nothing: %v", err)
 	}
 }

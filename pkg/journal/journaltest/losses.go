@@ -1,7 +1,9 @@
 package journaltest
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"strings"
 	"sync"
@@ -264,9 +266,25 @@ func (c *contract) reports() map[string]func(*testing.T) {
 		},
 		"what was not understood is set aside with its bytes": func(t *testing.T) {
 			evaluator := c.bus.Journal(t, bus.Evaluator)
-			letter := &lockboxv1.DeadLetter{Service: string(bus.Evaluator), Subject: "what it came on", Sequence: 7, Data: []byte{0xff}}
+			data := []byte("\xff eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJ4In0.c2lnbmF0dXJl \x00")
+			subject := "what it came on, " + newTenant()
+			letter := &lockboxv1.DeadLetter{Service: string(bus.Evaluator), Subject: subject, Sequence: 7, Data: data}
 			if err := evaluator.PublishDeadLetter(t.Context(), letter); err != nil {
 				t.Fatal(err)
+			}
+			sum, found := sha256.Sum256(data), false
+			err := c.bus.Journal(t, bus.Compliance).DeadLetters(t.Context(), 1, func(s journal.SetAside) error {
+				if s.Letter.GetSubject() == subject {
+					found = true
+					// Nobody who reads it can act as its sender.
+					if want := "\xff eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJ4In0.************ \x00"; string(s.Letter.GetData()) != want || !bytes.Equal(s.Letter.GetDataSha256(), sum[:]) {
+						t.Errorf("%q, %x", s.Letter.GetData(), s.Letter.GetDataSha256())
+					}
+				}
+				return nil
+			})
+			if err != nil || !found {
+				t.Errorf("found %v, %v", found, err)
 			}
 			letter.Data = make([]byte, bus.MaxPayload)
 			if err := evaluator.PublishDeadLetter(t.Context(), letter); err != nil {

@@ -258,9 +258,13 @@ type DeadLetter struct {
 	// The subject it arrived on.
 	Subject string `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
 	// Its sequence in the stream it came from; 0 for a command.
-	Sequence      uint64   `protobuf:"varint,3,opt,name=sequence,proto3" json:"sequence,omitempty"`
-	Data          []byte   `protobuf:"bytes,4,opt,name=data,proto3" json:"data,omitempty"`
-	Refusal       *Refusal `protobuf:"bytes,5,opt,name=refusal,proto3" json:"refusal,omitempty"`
+	Sequence uint64 `protobuf:"varint,3,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// As they came, but for the signatures of tokens, which are overwritten: what is set aside must not let anybody act as
+	// its sender.
+	Data    []byte   `protobuf:"bytes,4,opt,name=data,proto3" json:"data,omitempty"`
+	Refusal *Refusal `protobuf:"bytes,5,opt,name=refusal,proto3" json:"refusal,omitempty"`
+	// SHA-256 of the bytes as they came.
+	DataSha256    []byte `protobuf:"bytes,6,opt,name=data_sha256,json=dataSha256,proto3" json:"data_sha256,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -330,6 +334,13 @@ func (x *DeadLetter) GetRefusal() *Refusal {
 	return nil
 }
 
+func (x *DeadLetter) GetDataSha256() []byte {
+	if x != nil {
+		return x.DataSha256
+	}
+	return nil
+}
+
 var File_lockbox_v1_intent_proto protoreflect.FileDescriptor
 
 const file_lockbox_v1_intent_proto_rawDesc = "" +
@@ -356,14 +367,16 @@ const file_lockbox_v1_intent_proto_rawDesc = "" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x1a\n" +
 	"\bsequence\x18\x03 \x01(\x04R\bsequence\x12\x1c\n" +
 	"\tduplicate\x18\x04 \x01(\bR\tduplicate\x12-\n" +
-	"\arefusal\x18\x05 \x01(\v2\x13.lockbox.v1.RefusalR\arefusal\"\x9f\x01\n" +
+	"\arefusal\x18\x05 \x01(\v2\x13.lockbox.v1.RefusalR\arefusal\"\xc0\x01\n" +
 	"\n" +
 	"DeadLetter\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x18\n" +
 	"\asubject\x18\x02 \x01(\tR\asubject\x12\x1a\n" +
 	"\bsequence\x18\x03 \x01(\x04R\bsequence\x12\x12\n" +
 	"\x04data\x18\x04 \x01(\fR\x04data\x12-\n" +
-	"\arefusal\x18\x05 \x01(\v2\x13.lockbox.v1.RefusalR\arefusalB;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
+	"\arefusal\x18\x05 \x01(\v2\x13.lockbox.v1.RefusalR\arefusal\x12\x1f\n" +
+	"\vdata_sha256\x18\x06 \x01(\fR\n" +
+	"dataSha256B;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
 
 var (
 	file_lockbox_v1_intent_proto_rawDescOnce sync.Once

@@ -113,7 +113,7 @@ func (s *Story) Submit(by *lockboxv1.Actor, intent *lockboxv1.AccessIntent) stri
 	intent = proto.CloneOf(intent)
 	intent.Id = s.ID()
 	about := bus.Aggregate{Tenant: intent.GetTenant(), Kind: bus.KindRequest, ID: intent.GetId()}
-	submitted, err := request.Submit(s.requests[about], request.Submission{Intent: intent, Tool: "console", Sequence: s.ids, By: by}, s.Terms, s.Now)
+	submitted, err := request.Submit(s.requests[about], request.Submission{Intent: intent, Tool: "console", Sequence: s.ids, Stored: s.Now, By: by}, s.Terms, s.Now)
 	if err != nil {
 		panic(fmt.Sprintf("story: intent of %s: %v", by.GetPerson().GetSubject(), err))
 	}

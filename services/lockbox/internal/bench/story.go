@@ -116,7 +116,7 @@ func (s *story) tell(at time.Time, ended bool) (life, error) {
 	t := &telling{life: life{intent: newIntent(id, s.token)}}
 	steps := []func() ([]*lockboxv1.Event, error){
 		func() ([]*lockboxv1.Event, error) {
-			return request.Submit(t.state, request.Submission{Intent: t.intent, Tool: tool, Sequence: 1, By: s.requester}, s.terms, at)
+			return request.Submit(t.state, request.Submission{Intent: t.intent, Tool: tool, Sequence: 1, Stored: at, By: s.requester}, s.terms, at)
 		},
 		func() ([]*lockboxv1.Event, error) {
 			facts := policy.Facts{Intent: t.state.Intent, By: s.requester, Tenant: s.world.Tenant, Subscription: s.world.Subscription, Ticket: &s.ticket}

@@ -164,7 +164,7 @@ func (c *customer) audit() {
 	c.eventually("every notification is reported", func() error {
 		history, told = nil, map[string]map[string]string{}
 		err := c.watch.Replay(c.Context(), journal.Replay{}, func(e journal.Entry) error {
-			history = append(history, evidence.Recorded{Sequence: e.Seq, Event: e.Event})
+			history = append(history, evidence.Recorded{Sequence: e.Seq, Stored: e.Stored, Event: e.Event})
 			if n := e.Event.GetNotificationSent().GetNotification(); n != nil {
 				if told[n.GetEventId()] == nil {
 					told[n.GetEventId()] = map[string]string{}
