@@ -25,7 +25,7 @@ func (d *Issuer) asked(w http.ResponseWriter, r *http.Request, iss *issuer) *ser
 	case q.Get("client_id") != ClientID:
 		d.wrong(w, iss, "The program that asked for this sign-in is not known here.")
 		return nil
-	case checkRedirect(q.Get("redirect_uri")) != nil:
+	case !goodRedirect(q.Get("redirect_uri")):
 		d.wrong(w, iss, "The program that asked for this sign-in wants the answer sent to an address that is not on this machine.")
 		return nil
 	}
@@ -50,7 +50,7 @@ func (d *Issuer) asked(w http.ResponseWriter, r *http.Request, iss *issuer) *ser
 	return nil
 }
 
-// goBack sends the browser back to the client, which checkRedirect has accepted; with our own name, so that a client of
+// goBack sends the browser back to the client, which is goodRedirect; with our own name, so that a client of
 // several issuers knows whose answer it is (RFC 9207).
 func (d *Issuer) goBack(w http.ResponseWriter, r *http.Request, iss *issuer, req *server.AuthorizeRequest, answer map[string]any) {
 	answer["iss"] = iss.url
@@ -70,7 +70,7 @@ func (d *Issuer) askWho(iss *issuer) http.HandlerFunc {
 		if req == nil {
 			return
 		}
-		to, _ := url.Parse(req.RedirectURI) // checkRedirect has
+		to, _ := url.Parse(req.RedirectURI) // goodRedirect has
 		d.show(w, http.StatusOK, "chooser", to, chooser{
 			heading: heading{Title: "Who would you like to be?", Organisation: iss.name},
 			Groups:  people(iss.tenant), Action: r.URL.RequestURI(), Proof: d.proof(w, r), Client: to.Host,

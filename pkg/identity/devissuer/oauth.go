@@ -51,7 +51,12 @@ func (d *Issuer) newMachinery(iss *issuer) machinery {
 	m.MapAccessGenerate(tokenMaker{d, iss})
 	m.MapClientStorage(onlyClient{})
 	m.MapTokenStorage(&codes{now: d.now, kept: map[string]keptCode{}})
-	m.SetValidateURIHandler(func(_, redirect string) error { return checkRedirect(redirect) })
+	m.SetValidateURIHandler(func(_, redirect string) error {
+		if !goodRedirect(redirect) {
+			return oautherrors.ErrInvalidGrant
+		}
+		return nil
+	})
 	m.SetAuthorizeCodeExp(codeLifetime)
 	m.SetAuthorizeCodeTokenCfg(&manage.Config{AccessTokenExp: Lifetime})
 	m.SetExtractExtensionHandler(func(asked *oauth2.TokenGenerateRequest, info oauth2.ExtendableTokenInfo) {
@@ -82,8 +87,7 @@ func standard(re *oautherrors.Response) {
 		re.StatusCode = http.StatusUnauthorized
 	case errors.Is(re.Error, oautherrors.ErrUnsupportedGrantType), errors.Is(re.Error, oautherrors.ErrUnauthorizedClient):
 		re.Error, re.StatusCode = oautherrors.ErrUnsupportedGrantType, http.StatusBadRequest
-	case errors.Is(re.Error, oautherrors.ErrInvalidGrant), errors.Is(re.Error, oautherrors.ErrInvalidRedirectURI),
-		errors.Is(re.Error, oautherrors.ErrMissingCodeVerifier):
+	case errors.Is(re.Error, oautherrors.ErrInvalidGrant), errors.Is(re.Error, oautherrors.ErrMissingCodeVerifier):
 		re.Error, re.StatusCode = oautherrors.ErrInvalidGrant, http.StatusBadRequest
 	case errors.Is(re.Error, oautherrors.ErrServerError):
 		re.StatusCode = http.StatusInternalServerError
@@ -100,15 +104,15 @@ func extension(info oauth2.TokenInfo, name string) string {
 	return ""
 }
 
-// checkRedirect accepts http on a loopback address, any port, and exactly our path: RFC 8252 §7.3 and §8.3, where a name
-// such as localhost is not good enough.
-func checkRedirect(redirect string) error {
-	if u, err := url.Parse(redirect); err == nil && u.Scheme == "http" && u.Port() != "" && redirect == "http://"+u.Host+CallbackPath {
-		if addr, err := netip.ParseAddr(u.Hostname()); err == nil && addr.IsLoopback() {
-			return nil
-		}
+// goodRedirect reports whether an address is http on a loopback address, any port, and exactly our path: RFC 8252 §7.3 and
+// §8.3, where a name such as localhost is not good enough.
+func goodRedirect(redirect string) bool {
+	u, err := url.Parse(redirect)
+	if err != nil || u.Scheme != "http" || u.Port() == "" || redirect != "http://"+u.Host+CallbackPath {
+		return false
 	}
-	return oautherrors.ErrInvalidRedirectURI
+	addr, err := netip.ParseAddr(u.Hostname())
+	return err == nil && addr.IsLoopback()
 }
 
 // onlyClient knows ClientID and nobody else.
