@@ -60,7 +60,7 @@ func (d *Issuer) goBack(w http.ResponseWriter, r *http.Request, iss *issuer, req
 		return
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	http.Redirect(w, r, to, http.StatusSeeOther)
+	http.Redirect(w, r, to, http.StatusSeeOther) // #nosec G710 -- to goodRedirect only
 }
 
 // askWho shows the issuer's people.

@@ -415,7 +415,7 @@ func TestThePagesRunNothingAndLoadNothingFromElsewhere(t *testing.T) {
 			t.Errorf("%s does not say that it is a demo", name)
 		}
 	}
-	if response, css := newBrowser(t).get(t, s.URL()+"/style.css"); response.StatusCode != 200 || !strings.HasPrefix(response.Header.Get("Content-Type"), "text/css") || strings.Contains(css, "url(") {
+	if response, css := newBrowser(t).get(t, s.URL()+"/style.css"); response.StatusCode != http.StatusOK || !strings.HasPrefix(response.Header.Get("Content-Type"), "text/css") || strings.Contains(css, "url(") {
 		t.Errorf("%s: %v", response.Status, response.Header)
 	}
 }

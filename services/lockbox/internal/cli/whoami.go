@@ -25,7 +25,9 @@ type whoami struct {
 	MultiFactor      bool       `json:"multi_factor"`
 	IsolatedIdentity bool       `json:"isolated_identity"`
 	ExpiresAt        *time.Time `json:"expires_at"`
-	Tenant           string     `json:"tenant"`
+	// TokenFrom is how the person said who they are: a persona, a file, a sign-in.
+	TokenFrom string `json:"token_from"`
+	Tenant    string `json:"tenant"`
 	// Roles are those that count now, as the services see them.
 	Roles []string `json:"roles"`
 }
@@ -33,9 +35,9 @@ type whoami struct {
 func (a *app) whoamiCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "whoami", Short: "Show who you are, as your token says", Args: exactly(), ValidArgsFunction: nothing,
-		Long: `Shows what your token says of you. Nothing of it is verified here: whoever receives your messages does that. The roles that you
+		Long: `Shows what your token says of you, how long it is good for, and where it comes from. Nothing of it is verified here: whoever receives your messages does that. The roles that you
 hold are asked for, so they are shown only if your token is good.`,
-		Example: "  lockbox whoami --as otto",
+		Example: "  lockbox whoami\n  lockbox whoami --as otto",
 		RunE: a.with(func(ctx context.Context, s *session, _ []string) error {
 			w, err := s.whoami(ctx)
 			if err != nil {
@@ -67,7 +69,7 @@ func (s *session) whoami(ctx context.Context) (*whoami, error) {
 	}
 	w := &whoami{
 		Name: c.Name, Email: c.Email, Issuer: c.Issuer, Subject: c.Subject, Employer: c.Employer, Groups: append([]string{}, c.Groups...),
-		MultiFactor: c.MultiFactor, IsolatedIdentity: c.IsolatedIdentity, Roles: []string{},
+		MultiFactor: c.MultiFactor, IsolatedIdentity: c.IsolatedIdentity, TokenFrom: s.from, Roles: []string{},
 	}
 	if !c.ExpiresAt.IsZero() {
 		expires := c.ExpiresAt.UTC()
@@ -119,7 +121,7 @@ func (w *whoami) fields(l render.Look) [][2]string {
 	}
 	return [][2]string{
 		{"Name", w.Name}, {"Address", w.Email}, {"Employer", w.Employer}, {"Groups", strings.Join(w.Groups, ", ")}, {"Tenant", w.Tenant},
-		{"Roles", strings.Join(w.Roles, ", ")}, {"Signed in", signedIn}, {"Issuer", w.Issuer}, {"Subject", w.Subject}, {"Token expires", expires},
+		{"Roles", strings.Join(w.Roles, ", ")}, {"Signed in", signedIn}, {"Issuer", w.Issuer}, {"Subject", w.Subject}, {"Token expires", expires}, {"Token from", w.TokenFrom},
 	}
 }
 
