@@ -63,7 +63,7 @@ type message struct {
 
 // people are those of one issuer, as the page groups them.
 func people(tenant string) []group {
-	titles := []string{"Support engineers", "Deciding and watching", "Onboarding", ""}
+	titles := []string{"Support engineers", "Everybody else at " + organisation(tenant), ""}
 	groups := make([]group, len(titles))
 	for i, title := range titles {
 		groups[i].Title = title
@@ -75,11 +75,9 @@ func people(tenant string) []group {
 		at := 1
 		switch {
 		case p.Tenant != "":
-			at = 3
+			at = 2
 		case slices.Contains(p.Groups, event.SupportEngineers):
 			at = 0
-		case slices.Contains(p.Groups, event.Onboarding):
-			at = 2
 		}
 		groups[at].People = append(groups[at].People, view(p))
 	}
@@ -94,6 +92,9 @@ func view(p Persona) person {
 		}
 	}
 	v.About = strings.ToUpper(p.About[:1]) + p.About[1:] + "."
+	if p.Tenant != "" {
+		return v // how a customer's people signed in makes no difference to the demo
+	}
 	if slices.Contains(p.Methods, "mfa") {
 		v.Marks = append(v.Marks, mark{Text: "second factor"})
 	} else if !p.Isolated {
@@ -102,7 +103,7 @@ func view(p Persona) person {
 	if p.Isolated {
 		v.Marks = append(v.Marks, mark{Text: "isolated"})
 	}
-	if p.Employer != "" && p.Employer != Provider {
+	if p.Employer != Provider {
 		v.Marks = append(v.Marks, mark{Text: p.Employer})
 	}
 	return v

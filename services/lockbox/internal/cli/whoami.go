@@ -35,8 +35,8 @@ type whoami struct {
 func (a *app) whoamiCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "whoami", Short: "Show who you are, as your token says", Args: exactly(), ValidArgsFunction: nothing,
-		Long: `Shows what your token says of you, how long it is good for, and where it comes from. Nothing of it is verified here: whoever receives your messages does that. The roles that you
-hold are asked for, so they are shown only if your token is good.`,
+		Long: `Shows what your token says of you, how long it is good for, and where it comes from. Nothing of it is verified here: whoever
+receives your messages does that. The roles that you hold are asked for, so they are shown only if your token is good.`,
 		Example: "  lockbox whoami\n  lockbox whoami --as otto",
 		RunE: a.with(func(ctx context.Context, s *session, _ []string) error {
 			w, err := s.whoami(ctx)
