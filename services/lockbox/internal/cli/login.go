@@ -76,7 +76,7 @@ lockbox help sign-in says more.`,
 	}
 	c.Flags().StringVar(&issuer, "issuer", "", "`URL` of your organisation's issuer (LOCKBOX_ISSUER); in the demo it is known")
 	c.Flags().StringVar(&id, "client-id", "", "`id` of Lockbox at that issuer (LOCKBOX_CLIENT_ID; else "+devissuer.ClientID+")")
-	c.Flags().BoolVar(&device, "device", false, "show a code to type in a browser on any device")
+	c.Flags().BoolVar(&device, "device", false, "show a code to type in a browser, here or elsewhere")
 	c.Flags().BoolVar(&noBrowser, "no-browser", false, "only print where to sign in")
 	complete(c, "issuer", nothing)
 	complete(c, "client-id", nothing)
@@ -168,7 +168,7 @@ func (a *app) showAddress(ctx context.Context, address string, open bool) error 
 
 // showCode tells a person which code to type where.
 func (a *app) showCode(code signin.Code) error {
-	text := fmt.Sprintf("On any device, open\n\n  %s\n\nand type the code\n\n  %s\n\n", render.Clean(code.Page), render.Clean(code.Text))
+	text := fmt.Sprintf("In a browser, open\n\n  %s\n\nand type the code\n\n  %s\n\n", render.Clean(code.Page), render.Clean(code.Text))
 	if code.Complete != "" {
 		text += fmt.Sprintf("or open this, and compare the code:\n\n  %s\n\n", render.Clean(code.Complete))
 	}

@@ -10,8 +10,8 @@ import (
 // Guide prints who is there and what to type next. Program is how the command line was called.
 func Guide(w io.Writer, program string) error {
 	_, err := fmt.Fprintf(w, `
-People to be, with --as:
-%s
+People to be, with --as, or in a browser with lockbox login (a customer's with --tenant %[3]s or %[6]s):
+%[1]s
 Try this, in another terminal:
   %[2]s intent submit --as erin --tenant %[3]s --subscription %[4]s \
       --type compute/virtual-machines --scenario memory-dump \
@@ -23,7 +23,7 @@ Try this, in another terminal:
   %[2]s request show --as erin REQUEST-ID
   %[2]s audit list --as audrey
 
-`, people(), program, devissuer.TenantBank, BankProduction, BankTicket)
+`, people(), program, devissuer.TenantBank, BankProduction, BankTicket, devissuer.TenantHealth)
 	return err
 }
 

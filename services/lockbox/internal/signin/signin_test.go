@@ -58,7 +58,7 @@ func play(t *testing.T) *played {
 	var err error
 	p.Issuer, err = devissuer.New(devissuer.Config{Demo: true, Dir: t.TempDir(), URL: "http://" + server.Listener.Addr().String()})
 	must(t, err)
-	real := p.Handler()
+	genuine := p.Handler()
 	server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/token") {
 			body, _ := io.ReadAll(r.Body)
@@ -70,7 +70,7 @@ func play(t *testing.T) *played {
 			instead(w, r)
 			return
 		}
-		real.ServeHTTP(w, r)
+		genuine.ServeHTTP(w, r)
 	})
 	server.Start()
 	t.Cleanup(server.Close)

@@ -87,8 +87,11 @@ func (o Options) greet(info runinfo.Info, took time.Duration) error {
 		took.Round(time.Millisecond), o.Dir, info.NATSURL, mail); err != nil {
 		return err
 	}
-	if !o.Demo {
+	if info.Demo == nil {
 		return nil
+	}
+	if _, err := fmt.Fprintf(o.Out, "  sign-in  %s\n", info.Demo.IssuerURL); err != nil {
+		return err
 	}
 	return demo.Guide(o.Out, o.Program)
 }
