@@ -30,6 +30,8 @@ type session struct {
 	demo *runinfo.Demo
 	// from is where the caller's token comes from; empty if nobody is signed in.
 	from string
+	// alone: no Lockbox runs, so that nothing can be asked.
+	alone bool
 }
 
 // with wraps what a command does in a session.

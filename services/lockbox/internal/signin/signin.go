@@ -232,7 +232,10 @@ func (c Client) Device(ctx context.Context, show func(Code) error) (string, erro
 		return "", err
 	}
 	answer, err := s.DeviceAccessToken(ctx, d)
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() == nil && !d.Expiry.IsZero() && !time.Now().Before(d.Expiry): // by the clock that it waits with
+		return "", s.refused("expired_token", "")
+	case err != nil:
 		return "", s.failed(ctx, err)
 	}
 	token, _, err := s.identify(ctx, answer, "")
@@ -247,8 +250,6 @@ func (s *session) failed(ctx context.Context, err error) error {
 		return s.refused(answered.ErrorCode, answered.ErrorDescription)
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case errors.Is(err, context.DeadlineExceeded): // the code's own time
-		return s.refused("expired_token", "")
 	}
 	return s.unavailable(ctx, err)
 }

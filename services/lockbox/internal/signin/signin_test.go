@@ -252,6 +252,18 @@ func TestIssuersThatNobodySignsInAt(t *testing.T) {
 	wants(t, "nobody there", err, unavailable, "does not answer")
 }
 
+func TestACodeThatNobodyUsesExpires(t *testing.T) {
+	p := play(t)
+	p.change["/provider/device_authorization"] = respond(map[string]any{
+		"device_code": "x", "user_code": "BCDF-GHJK", "verification_uri": p.url + "/device", "expires_in": 1, "interval": 5,
+	})
+	_, err := p.client().Device(t.Context(), func(Code) error { return nil })
+	wants(t, "after a second", err, unauthenticated, "in time")
+	p.change["/provider/device_authorization"] = respond(map[string]any{"device_code": "x", "user_code": "B", "verification_uri": "http://other.example/device"})
+	_, err = p.client().Device(t.Context(), func(Code) error { t.Error("it was shown"); return nil })
+	wants(t, "a page over http", err, unauthenticated, "neither https")
+}
+
 func TestWhoIsInterruptedStopsWaiting(t *testing.T) {
 	p := play(t)
 	ctx, cancel := context.WithCancel(t.Context())
