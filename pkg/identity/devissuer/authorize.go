@@ -73,7 +73,7 @@ func (d *Issuer) askWho(iss *issuer) http.HandlerFunc {
 		to, _ := url.Parse(req.RedirectURI) // goodRedirect has
 		d.show(w, http.StatusOK, "chooser", to, chooser{
 			heading: heading{Title: "Who would you like to be?", Organisation: iss.name},
-			Groups:  people(iss.tenant), Action: r.URL.RequestURI(), Proof: d.proof(w, r), Client: to.Host,
+			Groups:  people(iss.tenant), Proof: d.proof(w, r), Client: to.Host,
 		})
 	}
 }

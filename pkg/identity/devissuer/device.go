@@ -235,7 +235,7 @@ func (d *Issuer) askDevice(iss *issuer) http.HandlerFunc {
 		}
 		d.show(w, http.StatusOK, "chooser", nil, chooser{
 			heading: heading{Title: "Who would you like to be?", Organisation: iss.name},
-			Groups:  people(iss.tenant), Action: r.URL.RequestURI(), Proof: d.proof(w, r), Code: code,
+			Groups:  people(iss.tenant), Proof: d.proof(w, r), Code: code,
 		})
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"html"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
@@ -121,7 +120,7 @@ func (b *browser) do(t *testing.T, r *http.Request) (*http.Response, string) {
 }
 
 var (
-	formAction = regexp.MustCompile(`<form method="post" action="([^"]*)">`)
+	formOfPage = regexp.MustCompile(`<form method="post">`) // to the page's own address
 	formProof  = regexp.MustCompile(`name="proof" value="([^"]*)"`)
 )
 
@@ -129,13 +128,11 @@ var (
 func (b *browser) choose(t *testing.T, at, persona string) (*http.Response, string) {
 	t.Helper()
 	response, page := b.get(t, at)
-	action, proof := formAction.FindStringSubmatch(page), formProof.FindStringSubmatch(page)
-	if action == nil || proof == nil || !strings.Contains(page, fmt.Sprintf(`name="persona" value=%q`, persona)) {
+	proof := formProof.FindStringSubmatch(page)
+	if !formOfPage.MatchString(page) || proof == nil || !strings.Contains(page, fmt.Sprintf(`name="persona" value=%q`, persona)) {
 		t.Fatalf("%s: no button for %q: %s", response.Status, persona, page)
 	}
-	to, err := response.Request.URL.Parse(html.UnescapeString(action[1]))
-	must(t, err)
-	return b.post(t, to.String(), url.Values{"persona": {persona}, "proof": {proof[1]}}, nil)
+	return b.post(t, response.Request.URL.String(), url.Values{"persona": {persona}, "proof": {proof[1]}}, nil)
 }
 
 // answer is what a client is told at its address.
@@ -374,6 +371,17 @@ func TestOnlyThePageItselfCanChoose(t *testing.T) {
 	response, _ := b.post(t, at, form, nil)
 	if got := answer(t, response); got.Get("state") != "state" {
 		t.Errorf("the form changed the request: %v", got)
+	}
+}
+
+func TestAnAddressMayBeWrittenInAnyWay(t *testing.T) {
+	s := serve(t)
+	c := newClient(t, s, s.ProviderIssuer().URL)
+	at := strings.Replace(request(c, func(url.Values) {}), "state=state", "state='(%7e)*;,", 1)
+	at = strings.Replace(at, ";", "%3b", 1)
+	response, _ := newBrowser(t).choose(t, at, "erin")
+	if got := answer(t, response); got.Get("state") != "'(~)*;," || !got.Has("code") {
+		t.Errorf("got %v", got)
 	}
 }
 

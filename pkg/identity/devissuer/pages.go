@@ -25,8 +25,8 @@ type heading struct{ Title, Organisation string }
 type chooser struct {
 	heading
 	Groups []group
-	// Where the form goes, and the proof that it is ours.
-	Action, Proof string
+	// Proof that a form is from this page. It goes to the page's own address.
+	Proof string
 	// The address on this machine of who asked, or the code that it shows.
 	Client, Code string
 }

@@ -13,7 +13,7 @@ import (
 )
 
 var (
-	choiceForm  = regexp.MustCompile(`<form method="post" action="([^"]*)">`)
+	choiceForm  = regexp.MustCompile(`<form method="post">`) // to the page's own address
 	hiddenField = regexp.MustCompile(`<input type="hidden" name="([^"]*)" value="([^"]*)">`)
 )
 
@@ -33,19 +33,14 @@ func clickPersona(address, persona string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	action := choiceForm.FindStringSubmatch(page)
-	if action == nil || !regexp.MustCompile(fmt.Sprintf(`<button[^>]* name="persona" value=%q>`, persona)).MatchString(page) {
+	if !choiceForm.MatchString(page) || !regexp.MustCompile(fmt.Sprintf(`<button[^>]* name="persona" value=%q>`, persona)).MatchString(page) {
 		return "", fmt.Errorf("no button for %q: %s", persona, page)
-	}
-	to, err := response.Request.URL.Parse(html.UnescapeString(action[1]))
-	if err != nil {
-		return "", err
 	}
 	form := url.Values{"persona": {persona}}
 	for _, field := range hiddenField.FindAllStringSubmatch(page, -1) {
 		form.Set(field[1], html.UnescapeString(field[2]))
 	}
-	if response, err = browser.PostForm(to.String(), form); err != nil {
+	if response, err = browser.PostForm(response.Request.URL.String(), form); err != nil {
 		return "", err
 	}
 	return pageOf(response)
