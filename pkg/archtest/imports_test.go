@@ -112,6 +112,11 @@ var borders = append(betweenServices(), []border{
 		never: []string{"./pkg/identity/devissuer/..."},
 	},
 	{
+		why: "Lockbox signs nobody in: only the development issuer makes tokens, with OAuth's machinery",
+		of:  []string{"./..."}, except: []string{"./pkg/identity/devissuer"},
+		never: []string{"github.com/go-oauth2/..."},
+	},
+	{
 		why: "the projection's database is the projector's affair", of: []string{"./..."}, except: []string{"./services/audit-projector/..."},
 		never: []string{"modernc.org/sqlite/...", "database/sql"},
 	},

@@ -1,6 +1,9 @@
 // Package devissuer is the identity provider of `lockbox up --demo`: one issuer for the provider's people and one for
-// each demo tenant's, all of them invented. It lets whoever can read its directory be anybody, so it is only made when
-// told that this is a demo, and nobody trusts it who is not configured to.
+// each demo tenant's, all of them invented. It lets whoever can read its directory, or use a browser on its machine, be
+// anybody, so it is only made when told that this is a demo, and nobody trusts it who is not configured to.
+//
+// Each issuer is an OpenID Connect provider: authorization code with PKCE (S256 only) on loopback addresses (RFC 8252),
+// and the device authorization grant (RFC 8628). Where another provider asks for a password, this one asks who to be.
 package devissuer
 
 import (
@@ -56,11 +59,15 @@ type Issuer struct {
 	side   map[string]*issuer // by tenant; "" is the provider's
 }
 
-// issuer is one of its issuers.
+// issuer is one of its issuers: the provider's, or a tenant's.
 type issuer struct {
-	url    string
-	signer jose.Signer
-	jwks   []byte
+	url     string
+	tenant  string // empty: the provider
+	name    string // what people call the organisation
+	signer  jose.Signer
+	jwks    []byte
+	oauth   machinery
+	devices *devices
 }
 
 // New opens the demo issuer in c.Dir, or makes it.
@@ -92,9 +99,13 @@ func New(c Config) (*Issuer, error) {
 		if err != nil {
 			return nil, err
 		}
-		if d.side[tenant], err = newIssuer(base+path, key); err != nil {
+		iss, err := newIssuer(base+path, key)
+		if err != nil {
 			return nil, err
 		}
+		iss.tenant, iss.name = tenant, organisation(tenant)
+		iss.oauth, iss.devices = d.newMachinery(iss), &devices{now: d.now, all: map[string]*device{}}
+		d.side[tenant] = iss
 	}
 	return d, nil
 }
@@ -129,7 +140,12 @@ func (d *Issuer) Token(persona string, now time.Time) (string, error) {
 		}
 		return "", refusal.NotFound("persona", "demo", "the demo has nobody of that name%s", strict.DidYouMean(persona, names))
 	}
-	iss := d.side[p.Tenant]
+	return d.side[p.Tenant].sign(p, now, "")
+}
+
+// sign makes a token for one of the issuer's people; the nonce, if there is one, is the client's own (OpenID Connect Core
+// 1.0 §2).
+func (iss *issuer) sign(p Persona, now time.Time, nonce string) (string, error) {
 	claims := map[string]any{
 		"iss": iss.url, "aud": Audience, "sub": p.Name, "iat": now.Unix(), "exp": now.Add(Lifetime).Unix(),
 		"name": p.DisplayName, "email": p.Email, "locale": p.Language, "amr": p.Methods,
@@ -139,6 +155,9 @@ func (d *Issuer) Token(persona string, now time.Time) (string, error) {
 	}
 	if p.Isolated {
 		claims["isolated_identity"] = true
+	}
+	if nonce != "" {
+		claims["nonce"] = nonce
 	}
 	token, err := jwt.Signed(iss.signer).Claims(claims).Serialize()
 	if err != nil {

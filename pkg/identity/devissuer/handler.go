@@ -10,9 +10,9 @@ import (
 	"github.com/openlockbox/lockbox/pkg/refusal"
 )
 
-// Handler serves discovery documents and key sets (`/provider/…`, `/t/<tenant>/…`) and `POST /token?persona=NAME`, which
-// demands the secret as bearer token, so that other users of the machine cannot be anybody they like. It answers only
-// what comes from this machine and is addressed to it, so that no web page can ask either.
+// Handler serves, below `/provider` and `/t/<tenant>`, an OpenID Connect provider each; and `POST /token?persona=NAME`, which
+// demands the secret as bearer token, so that a program that may not be anybody it likes has to ask a person at a browser.
+// It answers only what comes from this machine and is addressed to it, so that no web page can ask either.
 func (d *Issuer) Handler() http.Handler {
 	mux := http.NewServeMux()
 	for _, iss := range d.side {
@@ -21,30 +21,61 @@ func (d *Issuer) Handler() http.Handler {
 			reply(w, http.StatusOK, json.RawMessage(iss.jwks))
 		})
 		mux.HandleFunc("GET "+path+"/.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
-			reply(w, http.StatusOK, discovery{
-				Issuer: iss.url, JWKS: iss.url + "/jwks", Token: d.url + "/token", ResponseTypes: []string{"id_token"},
-				SubjectTypes: []string{"public"}, Algorithms: []string{"ES256"},
-			})
+			reply(w, http.StatusOK, discover(iss.url))
 		})
+		mux.HandleFunc("GET "+path+"/authorize", d.askWho(iss))
+		mux.HandleFunc("POST "+path+"/authorize", d.chosen(iss))
+		mux.HandleFunc("POST "+path+"/token", d.tokenEndpoint(iss))
+		mux.HandleFunc("POST "+path+"/device_authorization", d.deviceAuthorization(iss))
+		mux.HandleFunc("GET "+path+"/device", d.askDevice(iss))
+		mux.HandleFunc("POST "+path+"/device", d.deviceChosen(iss))
 	}
 	mux.HandleFunc("POST /token", d.token)
+	mux.HandleFunc("GET /{$}", d.home)
+	mux.HandleFunc("GET /style.css", style)
+	sameOrigin := http.NewCrossOriginProtection()
+	sameOrigin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		problem(w, http.StatusForbidden, "another page asked for this")
+	}))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !local(r) {
 			problem(w, http.StatusForbidden, "the demo issuer answers on this machine only")
 			return
 		}
-		mux.ServeHTTP(w, r)
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header().Set("Referrer-Policy", "same-origin")
+		sameOrigin.Handler(mux).ServeHTTP(w, r)
 	})
 }
 
-// discovery is what OpenID Connect Discovery 1.0 §3 demands, as far as this issuer has it.
+// discovery is what OpenID Connect Discovery 1.0 §3, RFC 8628 §4 and RFC 9207 §3 demand, as far as this issuer has it.
 type discovery struct {
-	Issuer        string   `json:"issuer"`
-	JWKS          string   `json:"jwks_uri"`
-	Token         string   `json:"token_endpoint"`
-	ResponseTypes []string `json:"response_types_supported"`
-	SubjectTypes  []string `json:"subject_types_supported"`
-	Algorithms    []string `json:"id_token_signing_alg_values_supported"`
+	Issuer         string   `json:"issuer"`
+	Authorization  string   `json:"authorization_endpoint"`
+	Token          string   `json:"token_endpoint"`
+	Device         string   `json:"device_authorization_endpoint"`
+	JWKS           string   `json:"jwks_uri"`
+	Scopes         []string `json:"scopes_supported"`
+	ResponseTypes  []string `json:"response_types_supported"`
+	ResponseModes  []string `json:"response_modes_supported"`
+	GrantTypes     []string `json:"grant_types_supported"`
+	SubjectTypes   []string `json:"subject_types_supported"`
+	Algorithms     []string `json:"id_token_signing_alg_values_supported"`
+	ClientSecrets  []string `json:"token_endpoint_auth_methods_supported"`
+	Challenges     []string `json:"code_challenge_methods_supported"`
+	Claims         []string `json:"claims_supported"`
+	NamesItself    bool     `json:"authorization_response_iss_parameter_supported"`
+	RequestsByLink bool     `json:"request_uri_parameter_supported"`
+}
+
+func discover(url string) discovery {
+	return discovery{
+		Issuer: url, Authorization: url + "/authorize", Token: url + "/token", Device: url + "/device_authorization", JWKS: url + "/jwks",
+		Scopes: []string{"openid"}, ResponseTypes: []string{"code"}, ResponseModes: []string{"query"},
+		GrantTypes: []string{"authorization_code", deviceGrant}, SubjectTypes: []string{"public"}, Algorithms: []string{"ES256"},
+		ClientSecrets: []string{"none"}, Challenges: []string{"S256"}, NamesItself: true,
+		Claims: []string{"sub", "name", "email", "locale", "amr", "employer", "groups", "isolated_identity"},
+	}
 }
 
 type tokenReply struct {

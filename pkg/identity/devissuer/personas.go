@@ -88,5 +88,10 @@ func Find(name string) (Persona, bool) {
 	return all[i], true
 }
 
+// organisation is what people call a tenant, or with no tenant the provider.
+func organisation(tenant string) string {
+	return map[string]string{"": Provider, TenantBank: TenantBankName, TenantHealth: TenantHealthName}[tenant]
+}
+
 // Tenants are the demo's tenants.
 func Tenants() []string { return []string{TenantBank, TenantHealth} }

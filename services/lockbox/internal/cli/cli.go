@@ -32,6 +32,8 @@ type Environment struct {
 	Zone *time.Location
 	// Program is what people type to run this, in commands to copy; empty: lockbox.
 	Program string
+	// Browse opens a page in the person's browser and does not wait for it; nil: there is none.
+	Browse func(ctx context.Context, address string) error
 }
 
 // System is the process's own environment.
@@ -46,7 +48,7 @@ func System() Environment {
 			}
 			return columns
 		},
-		Getenv: os.Getenv, Now: time.Now, Zone: time.Local, Program: os.Args[0],
+		Getenv: os.Getenv, Now: time.Now, Zone: time.Local, Program: os.Args[0], Browse: browse(os.Getenv),
 	}
 }
 
@@ -57,10 +59,11 @@ func fd(f *os.File) int { return int(f.Fd()) } // #nosec G115 -- a file descript
 // app is one run of the command line: the environment and the flags that every command has.
 type app struct {
 	Environment
-	data, url, keys, tokenFile, as, tenant string
-	output                                 format
-	color                                  when
-	timeout                                time.Duration
+	data, url, keys, tokenFile, as, profile, tenant string
+
+	output  format
+	color   when
+	timeout time.Duration
 }
 
 // Run runs one command line to its end and returns the exit code. Extra commands are added to the tree.
@@ -120,6 +123,7 @@ func dataDir(flag string, getenv func(string) string) (string, error) {
 
 // The parts of the help.
 const (
+	groupSignIn   = "signin"
 	groupRequests = "requests"
 	groupCustomer = "customer"
 	groupAudit    = "audit"
@@ -138,6 +142,7 @@ approves or denies it before any access exists. Everything that happens is an ev
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return &usageError{c, err} })
 	root.AddGroup(
+		&cobra.Group{ID: groupSignIn, Title: "Signing in:"},
 		&cobra.Group{ID: groupRequests, Title: "Requests:"},
 		&cobra.Group{ID: groupCustomer, Title: "Customers:"},
 		&cobra.Group{ID: groupAudit, Title: "Audit:"},
@@ -149,6 +154,7 @@ approves or denies it before any access exists. Everything that happens is an ev
 	f.StringVar(&a.keys, "keys", "", "`directory` of the bus keys (LOCKBOX_KEYS)")
 	f.StringVar(&a.tokenFile, "token-file", "", "`file` that holds your token (LOCKBOX_TOKEN_FILE)")
 	f.StringVar(&a.as, "as", "", "be this `persona` of the demo (LOCKBOX_AS)")
+	f.StringVar(&a.profile, "profile", "", "the `sign-in` of lockbox login to use (LOCKBOX_PROFILE; else default)")
 	f.StringVar(&a.tenant, "tenant", "", "the `customer` (LOCKBOX_TENANT; the customers' own people need none)")
 	f.VarP(&a.output, "output", "o", "table, json or yaml")
 	f.Var(&a.color, "color", "auto, always or never")
@@ -156,12 +162,14 @@ approves or denies it before any access exists. Everything that happens is an ev
 	complete(root, "output", fixed(formats...))
 	complete(root, "color", fixed(whens...))
 	complete(root, "as", a.personas)
+	complete(root, "profile", a.profiles)
 	complete(root, "tenant", a.tenants)
 	for g, commands := range map[string][]*cobra.Command{
+		groupSignIn:   {a.loginCommand(), a.logoutCommand(), a.whoamiCommand()},
 		groupRequests: {a.intentCommand(), a.requestCommand(), a.internalCommand(), a.approvalCommand()},
 		groupCustomer: {a.tenantCommand(), a.roleCommand(), a.ticketCommand()},
 		groupAudit:    {a.auditCommand(), a.mailCommand()},
-		groupRun:      append([]*cobra.Command{a.whoamiCommand(), a.versionCommand()}, extra...),
+		groupRun:      append([]*cobra.Command{a.versionCommand()}, extra...),
 	} {
 		for _, c := range commands {
 			c.GroupID = g

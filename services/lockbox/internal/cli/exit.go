@@ -3,13 +3,16 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"strings"
 
+	"github.com/openlockbox/lockbox/pkg/identity/devissuer"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/client"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/render"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/signin"
 	"github.com/spf13/cobra"
 )
 
@@ -195,8 +198,32 @@ var ruleHints = map[string]ruleHint{
 }
 
 func (a *app) signInHint() string {
-	if info, err := a.running(); err == nil && info.Demo != nil {
-		return "this is a demo: say who you are with --as, for example --as erin (an engineer) or --as otto (a customer)"
+	if store, profile, err := a.profileNamed(); err == nil && first(a.as, a.tokenFile, a.Getenv("LOCKBOX_AS"), a.Getenv("LOCKBOX_TOKEN_FILE")) == "" {
+		if v, err := store.Load(profile); err == nil {
+			return a.loginAgain(v, profile)
+		}
 	}
-	return "sign in with your organisation and name the token with --token-file or LOCKBOX_TOKEN_FILE"
+	if info, err := a.running(); err == nil && info.Demo != nil {
+		return "this is a demo: say who you are with --as, for example --as erin (an engineer) or --as otto (a customer), or with `lockbox login`"
+	}
+	return "sign in with your organisation: `lockbox login --issuer URL`; or name a token with --token-file or LOCKBOX_TOKEN_FILE"
+}
+
+// loginAgain is the command that signs somebody in where they were.
+func (a *app) loginAgain(v signin.Saved, profile string) string {
+	command := "lockbox login"
+	if info, err := a.running(); err == nil && info.Demo != nil && strings.HasPrefix(v.Issuer, info.Demo.IssuerURL+"/") {
+		if tenant, is := strings.CutPrefix(v.Issuer, info.Demo.IssuerURL+"/t/"); is {
+			command += " --tenant " + tenant
+		}
+	} else {
+		command += " --issuer " + v.Issuer
+		if v.ClientID != devissuer.ClientID {
+			command += " --client-id " + v.ClientID
+		}
+	}
+	if profile != signin.DefaultProfile {
+		command += " --profile " + profile
+	}
+	return "sign in again: `" + render.Clean(command) + "`"
 }

@@ -232,7 +232,7 @@ func (a *app) redraw(text string) error {
 // record writes one of a stream of things: as text for people, or for programs as JSON on a line of its own or as a YAML
 // document, made of the message's JSON.
 func (a *app) record(out io.Writer, text func() string, m proto.Message, value func(json.RawMessage) any) error {
-	written := ""
+	var written string
 	if a.output == formatTable {
 		written = text()
 	} else {

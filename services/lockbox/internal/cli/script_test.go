@@ -21,6 +21,10 @@ func TestMain(m *testing.M) {
 		code := cli.Run(ctx, os.Args[1:], cli.System())
 		stop()
 		os.Exit(code)
+	}, "click-persona": func() {
+		if _, err := clickPersona(os.Args[1], os.Getenv("PERSONA")); err != nil {
+			panic(err)
+		}
 	}})
 }
 

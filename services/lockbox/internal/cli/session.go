@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/openlockbox/lockbox/services/lockbox/internal/client"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/render"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/runinfo"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/signin"
 	"github.com/spf13/cobra"
 )
 
@@ -26,6 +28,10 @@ type session struct {
 	command *cobra.Command
 	// demo is nil unless a demo runs on this machine.
 	demo *runinfo.Demo
+	// from is where the caller's token comes from; empty if nobody is signed in.
+	from string
+	// alone: no Lockbox runs, so that nothing can be asked.
+	alone bool
 }
 
 // with wraps what a command does in a session.
@@ -72,33 +78,59 @@ func (a *app) open(c *cobra.Command) (*session, error) {
 	if info.KeysDir == "" {
 		return nil, usage(c, "--url needs --keys, the directory of your bus keys")
 	}
-	tokens, err := a.tokens(c, info)
+	tokens, from, err := a.tokens(c, info)
 	if err != nil {
 		return nil, err
 	}
 	return &session{
 		Client: client.New(client.Config{URL: info.NATSURL, KeysDir: info.KeysDir, Tokens: tokens, Timeout: a.timeout}),
-		app:    a, command: c, demo: info.Demo,
+		app:    a, command: c, demo: info.Demo, from: from,
 	}, nil
 }
 
-// tokens finds out who is asking: a flag before the environment.
-func (a *app) tokens(c *cobra.Command, info runinfo.Info) (client.TokenSource, error) {
-	as, file := a.as, a.tokenFile
-	if as == "" && file == "" {
-		as, file = a.Getenv("LOCKBOX_AS"), a.Getenv("LOCKBOX_TOKEN_FILE")
+// tokens finds out who is asking, and how they said so: a flag before the environment, and that before lockbox login.
+func (a *app) tokens(c *cobra.Command, info runinfo.Info) (source client.TokenSource, from string, err error) {
+	as, file, profile := a.as, a.tokenFile, a.profile
+	if as == "" && file == "" && profile == "" {
+		as, file, profile = a.Getenv("LOCKBOX_AS"), a.Getenv("LOCKBOX_TOKEN_FILE"), a.Getenv("LOCKBOX_PROFILE")
+	}
+	said := 0
+	for _, who := range []string{as, file, profile} {
+		if who != "" {
+			said++
+		}
 	}
 	switch {
-	case as != "" && file != "":
-		return nil, usage(c, "say who you are once: with --as (LOCKBOX_AS) or with --token-file (LOCKBOX_TOKEN_FILE)")
+	case said > 1:
+		return nil, "", usage(c, "say who you are once: with --as (LOCKBOX_AS), with --token-file (LOCKBOX_TOKEN_FILE) or with --profile (LOCKBOX_PROFILE)")
 	case file != "":
-		return client.TokenFile(file), nil
+		return client.TokenFile(file), "file " + file, nil
 	case as != "" && info.Demo == nil:
-		return nil, refusal.Unauthenticated("as", "demo", "--as is for the demo only, and this is none")
+		return nil, "", refusal.Unauthenticated("as", "demo", "--as is for the demo only, and this is none")
 	case as != "":
-		return client.Persona{Dir: info.Demo.Dir, IssuerURL: info.Demo.IssuerURL, SecretFile: info.Demo.SecretFile, Name: as}, nil
+		p := client.Persona{Dir: info.Demo.Dir, IssuerURL: info.Demo.IssuerURL, SecretFile: info.Demo.SecretFile, Name: as}
+		return p, "persona " + as + " of the demo", nil
 	}
-	return nil, nil
+	return a.saved(profile)
+}
+
+// saved is a sign-in of lockbox login. Whoever names no profile need not have one.
+func (a *app) saved(profile string) (source client.TokenSource, from string, err error) {
+	store, err := signin.DefaultStore(a.Getenv)
+	if err != nil {
+		if profile == "" {
+			err = nil
+		}
+		return nil, "", err
+	}
+	name := first(profile, signin.DefaultProfile)
+	if err := signin.CheckProfile(name); err != nil {
+		return nil, "", err
+	}
+	if _, err := os.Stat(store.Path(name)); profile == "" && errors.Is(err, fs.ErrNotExist) {
+		return nil, "", nil
+	}
+	return signin.Profile{Store: store, Name: name, Now: a.Now}, "login, profile " + name + ", " + store.Path(name), nil
 }
 
 // claims are what the caller's token says of them, unverified.

@@ -47,12 +47,31 @@ line finds it there.
   LOCKBOX_KEYS        --keys        directory of the bus keys: client.nk, tool-console.nk, compliance.nk
   LOCKBOX_TOKEN_FILE  --token-file  file with your own token (a JWT), read anew for every message
   LOCKBOX_AS          --as          persona of the demo
+  LOCKBOX_PROFILE     --profile     which sign-in of lockbox login to use; else default
+  LOCKBOX_ISSUER      --issuer      where lockbox login signs in; LOCKBOX_CLIENT_ID, --client-id is Lockbox's name there
+  XDG_STATE_HOME                    lockbox/tokens in it keeps sign-ins; else ~/.local/state/lockbox/tokens
+  BROWSER                           program that lockbox login opens pages with; else the desktop's browser
   LOCKBOX_DEMO                      directory of a demo's issuer, where --url is another demo than lockbox up's own
   LOCKBOX_TENANT      --tenant      the customer
   NO_COLOR            --color never no colours, ASCII ornaments
   TZ                                the zone in which times are shown and read
 
 A flag beats its variable. Secrets are never given by flag or variable, only the files that hold them.`},
+
+		{Use: "sign-in", Short: "Signing in, and where your token is kept", Long: `Every command carries your own token, a JWT of your organisation's issuer, and whoever receives the command verifies it. Say who
+you are in one of these ways; flags go before the environment, and both before lockbox login:
+
+  lockbox login       your organisation's own sign-in, in a browser or with a code (--device)
+  --token-file FILE   a token that something else keeps fresh
+  --as PERSONA        in the demo only
+
+lockbox login asks the issuer that --issuer names, as the client that --client-id names (else lockbox), which must be known there
+as a public client that may use http://127.0.0.1 with any port and the path /callback. In the demo the issuer is known. It
+keeps the ID token, whose audience is the client id: services are configured to trust just that (issuers[].audience).
+
+Sign-ins lie in $XDG_STATE_HOME/lockbox/tokens, else ~/.local/state/lockbox/tokens, one file for each --profile, which nobody else
+can read (mode 0600 in a directory of mode 0700). One that others can read is refused. When one has expired, commands end with
+exit code 4 and say how to sign in again; lockbox logout removes it, and lockbox whoami shows what it says.`},
 
 		{Use: "times", Short: "How to write times and lengths of time", Long: `Points in time (--since, --until, state-at …):
   2026-05-12T14:03:00Z    RFC 3339

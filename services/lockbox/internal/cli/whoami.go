@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"slices"
@@ -10,7 +11,9 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/client"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/render"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/runinfo"
 	"github.com/spf13/cobra"
 )
 
@@ -25,7 +28,9 @@ type whoami struct {
 	MultiFactor      bool       `json:"multi_factor"`
 	IsolatedIdentity bool       `json:"isolated_identity"`
 	ExpiresAt        *time.Time `json:"expires_at"`
-	Tenant           string     `json:"tenant"`
+	// TokenFrom is how the person said who they are: a persona, a file, a sign-in.
+	TokenFrom string `json:"token_from"`
+	Tenant    string `json:"tenant"`
 	// Roles are those that count now, as the services see them.
 	Roles []string `json:"roles"`
 }
@@ -33,11 +38,20 @@ type whoami struct {
 func (a *app) whoamiCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "whoami", Short: "Show who you are, as your token says", Args: exactly(), ValidArgsFunction: nothing,
-		Long: `Shows what your token says of you. Nothing of it is verified here: whoever receives your messages does that. The roles that you
-hold are asked for, so they are shown only if your token is good.`,
-		Example: "  lockbox whoami --as otto",
-		RunE: a.with(func(ctx context.Context, s *session, _ []string) error {
-			w, err := s.whoami(ctx)
+		Long: `Shows what your token says of you, how long it is good for, and where it comes from. Nothing of it is verified here: whoever
+receives your messages does that. The roles that you hold are asked for, so they are shown only if your token is good, and if a
+Lockbox runs.`,
+		Example: "  lockbox whoami\n  lockbox whoami --as otto",
+		RunE: func(c *cobra.Command, _ []string) error {
+			s, err := a.open(c)
+			if errors.Is(err, errNothingRuns) {
+				s, err = a.alone(c, err)
+			}
+			if err != nil {
+				return err
+			}
+			defer s.Close()
+			w, err := s.whoami(c.Context())
 			if err != nil {
 				return err
 			}
@@ -56,8 +70,20 @@ hold are asked for, so they are shown only if your token is good.`,
 			}
 			_, err = fmt.Fprint(a.Out, text)
 			return err
-		}),
+		},
 	}
+}
+
+// alone is the session of somebody who has a token, where no Lockbox runs; without a token there is nothing to say.
+func (a *app) alone(c *cobra.Command, nothingRuns error) (*session, error) {
+	tokens, from, err := a.tokens(c, runinfo.Info{})
+	if err == nil && tokens == nil {
+		err = nothingRuns
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &session{Client: client.New(client.Config{Tokens: tokens}), app: a, command: c, from: from, alone: true}, nil
 }
 
 func (s *session) whoami(ctx context.Context) (*whoami, error) {
@@ -67,13 +93,13 @@ func (s *session) whoami(ctx context.Context) (*whoami, error) {
 	}
 	w := &whoami{
 		Name: c.Name, Email: c.Email, Issuer: c.Issuer, Subject: c.Subject, Employer: c.Employer, Groups: append([]string{}, c.Groups...),
-		MultiFactor: c.MultiFactor, IsolatedIdentity: c.IsolatedIdentity, Roles: []string{},
+		MultiFactor: c.MultiFactor, IsolatedIdentity: c.IsolatedIdentity, TokenFrom: s.from, Roles: []string{},
 	}
 	if !c.ExpiresAt.IsZero() {
 		expires := c.ExpiresAt.UTC()
 		w.ExpiresAt = &expires
 	}
-	if w.Tenant, err = s.tenant(ctx); err != nil || w.Tenant == "" {
+	if w.Tenant, err = s.tenant(ctx); err != nil || w.Tenant == "" || s.alone {
 		return w, err
 	}
 	v, err := s.tenantView(ctx, w.Tenant, 0)
@@ -119,7 +145,7 @@ func (w *whoami) fields(l render.Look) [][2]string {
 	}
 	return [][2]string{
 		{"Name", w.Name}, {"Address", w.Email}, {"Employer", w.Employer}, {"Groups", strings.Join(w.Groups, ", ")}, {"Tenant", w.Tenant},
-		{"Roles", strings.Join(w.Roles, ", ")}, {"Signed in", signedIn}, {"Issuer", w.Issuer}, {"Subject", w.Subject}, {"Token expires", expires},
+		{"Roles", strings.Join(w.Roles, ", ")}, {"Signed in", signedIn}, {"Issuer", w.Issuer}, {"Subject", w.Subject}, {"Token expires", expires}, {"Token from", w.TokenFrom},
 	}
 }
 

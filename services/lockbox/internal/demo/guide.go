@@ -16,10 +16,10 @@ func Guide(w io.Writer, program, dir string) error {
 		data = "  export LOCKBOX_DATA=" + strconv.Quote(dir) + "\n"
 	}
 	_, err := fmt.Fprintf(w, `
-People to be, with --as:
-%s
+People to be, with --as, or in a browser with lockbox login (a customer's with --tenant %[3]s or %[6]s):
+%[1]s
 Try this, in another terminal:
-%[6]s  %[2]s intent submit --as erin --tenant %[3]s --subscription %[4]s \
+%[7]s  %[2]s intent submit --as erin --tenant %[3]s --subscription %[4]s \
       --type compute/virtual-machines --scenario memory-dump \
       --resource /subscriptions/%[4]s/virtualMachines/payments-1 \
       --reason-type CUSTOMER_INITIATED_SUPPORT --ticket %[5]s \
@@ -29,7 +29,7 @@ Try this, in another terminal:
   %[2]s request show --as erin REQUEST-ID
   %[2]s audit list --as audrey
 
-`, people(), program, devissuer.TenantBank, BankProduction, BankTicket, data)
+`, people(), program, devissuer.TenantBank, BankProduction, BankTicket, devissuer.TenantHealth, data)
 	return err
 }
 

@@ -41,7 +41,8 @@ func upCommand() *cobra.Command {
 		Short: "Run everything in one process, with a data directory",
 		Long: "Runs an embedded NATS server and every service in this process. Everything that must outlive it lies in the data directory\n" +
 			"(--data). Without a mail server in the configuration, mails go to a development mailbox that you can read in a browser.\n\n" +
-			"--demo adds two invented customers, and a sign-in that lets you be any of the demo's people with --as.",
+			"--demo adds two invented customers, and a sign-in that lets you be any of the demo's people: with --as, or in a browser with\n" +
+			"lockbox login.",
 		Example: "  lockbox up --demo\n  lockbox up --config lockbox.yaml --data /var/lib/lockbox",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -80,7 +81,7 @@ func upCommand() *cobra.Command {
 			})
 		},
 	}
-	c.Flags().BoolVar(&demo, "demo", false, "add two customers to try it on, and let anybody on this account be anybody")
+	c.Flags().BoolVar(&demo, "demo", false, "add two customers to try it on, and let anybody on this machine be anybody")
 	c.Flags().StringVar(&file, "config", "", "configuration file (YAML)")
 	c.Flags().StringVar(&listen, "listen", "127.0.0.1:4222", "address of the bus for tools and clients; port 0 takes a free one")
 	c.Flags().StringVar(&mailHTTP, "mailbox", "127.0.0.1:8025", "address of the development mailbox's page; port 0 takes a free one")

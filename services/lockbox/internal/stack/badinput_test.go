@@ -2,10 +2,10 @@ package stack_test
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"strings"
 	"testing"
 	"time"

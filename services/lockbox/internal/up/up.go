@@ -87,8 +87,11 @@ func (o Options) greet(info runinfo.Info, took time.Duration) error {
 		took.Round(time.Millisecond), o.Dir, info.NATSURL, mail); err != nil {
 		return err
 	}
-	if !o.Demo {
+	if info.Demo == nil {
 		return nil
+	}
+	if _, err := fmt.Fprintf(o.Out, "  sign-in  %s\n", info.Demo.IssuerURL); err != nil {
+		return err
 	}
 	named, err := filepath.Abs(o.Dir)
 	if usual, none := runinfo.DefaultDir(os.Getenv); err != nil || none == nil && usual == named {

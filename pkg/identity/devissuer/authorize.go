@@ -1,0 +1,145 @@
+package devissuer
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"net/url"
+
+	oautherrors "github.com/go-oauth2/oauth2/v4/errors"
+	"github.com/go-oauth2/oauth2/v4/server"
+)
+
+// asked reads an authorization request from its address alone: whatever a form holds besides cannot change it. A request
+// whose client or redirect address is not right gets a page and is never redirected; any other that is wrong goes back to
+// its client (RFC 6749 §4.1.2.1). It is nil if that was the answer.
+func (d *Issuer) asked(w http.ResponseWriter, r *http.Request, iss *issuer) *server.AuthorizeRequest {
+	q := r.URL.Query()
+	switch {
+	case repeated(q):
+		d.wrong(w, iss, "The address of this page names something twice.")
+		return nil
+	case q.Get("client_id") != ClientID:
+		d.wrong(w, iss, "The program that asked for this sign-in is not known here.")
+		return nil
+	case !goodRedirect(q.Get("redirect_uri")):
+		d.wrong(w, iss, "The program that asked for this sign-in wants the answer sent to an address that is not on this machine.")
+		return nil
+	}
+	req, err := iss.oauth.server.ValidationAuthorizeRequest(&http.Request{Method: http.MethodGet, URL: r.URL, Form: q})
+	back := &server.AuthorizeRequest{RedirectURI: q.Get("redirect_uri"), ResponseType: "code", State: q.Get("state")}
+	switch {
+	case errors.Is(err, oautherrors.ErrUnsupportedResponseType), errors.Is(err, oautherrors.ErrUnauthorizedClient):
+		d.goBack(w, r, iss, back, map[string]any{"error": "unsupported_response_type", "error_description": "the response type must be code"})
+	case err != nil:
+		d.goBack(w, r, iss, back, map[string]any{"error": "invalid_request", "error_description": err.Error() + "; PKCE with S256 is required"})
+	case q.Has("request"):
+		d.goBack(w, r, iss, back, map[string]any{"error": "request_not_supported"})
+	case q.Has("request_uri"):
+		d.goBack(w, r, iss, back, map[string]any{"error": "request_uri_not_supported"})
+	case !wantsOpenID(req.Scope):
+		d.goBack(w, r, iss, back, map[string]any{"error": "invalid_scope", "error_description": "the scope must have openid in it"})
+	case q.Get("prompt") == "none":
+		d.goBack(w, r, iss, back, map[string]any{"error": "login_required", "error_description": "somebody has to say who to be"})
+	default:
+		return req
+	}
+	return nil
+}
+
+// goBack sends the browser back to the client, which is goodRedirect; with our own name, so that a client of
+// several issuers knows whose answer it is (RFC 9207).
+func (d *Issuer) goBack(w http.ResponseWriter, r *http.Request, iss *issuer, req *server.AuthorizeRequest, answer map[string]any) {
+	answer["iss"] = iss.url
+	to, err := iss.oauth.server.GetRedirectURI(req, answer)
+	if err != nil {
+		d.wrong(w, iss, "The program that asked for this sign-in cannot be answered.")
+		return
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	http.Redirect(w, r, to, http.StatusSeeOther) // #nosec G710 -- to goodRedirect only
+}
+
+// askWho shows the issuer's people.
+func (d *Issuer) askWho(iss *issuer) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		req := d.asked(w, r, iss)
+		if req == nil {
+			return
+		}
+		to, _ := url.Parse(req.RedirectURI) // goodRedirect has
+		d.show(w, http.StatusOK, "chooser", to, chooser{
+			heading: heading{Title: "Who would you like to be?", Organisation: iss.name},
+			Groups:  people(iss.tenant), Proof: d.proof(w, r), Client: to.Host,
+		})
+	}
+}
+
+// chosen answers the client with a code for who was chosen.
+func (d *Issuer) chosen(iss *issuer) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if !d.proven(w, r) {
+			d.wrong(w, iss, "This page was open for too long, or your browser keeps no cookies for it.")
+			return
+		}
+		req := d.asked(w, r, iss)
+		if req == nil {
+			return
+		}
+		name := r.PostForm.Get("persona")
+		if name == "" {
+			d.goBack(w, r, iss, req, map[string]any{"error": "access_denied", "error_description": "nobody was chosen"})
+			return
+		}
+		if p, known := Find(name); !known || p.Tenant != iss.tenant {
+			d.wrong(w, iss, iss.name+" has nobody of that name.")
+			return
+		}
+		req.UserID = name
+		info, err := iss.oauth.server.GetAuthorizeToken(r.Context(), req)
+		if err != nil {
+			d.goBack(w, r, iss, req, map[string]any{"error": "server_error"})
+			return
+		}
+		d.goBack(w, r, iss, req, map[string]any{"code": info.GetCode()})
+	}
+}
+
+const (
+	cookieName = "lockbox-demo"
+	proofField = "proof"
+)
+
+// proof gives the browser a cookie, unless it has one, and returns what a form of this very address must hold to be from a
+// page that this browser was shown (CSRF): other pages can make the browser send the form, but cannot read the page; other
+// programs on this machine can set the cookie, but not make the proof for it.
+func (d *Issuer) proof(w http.ResponseWriter, r *http.Request) string {
+	value := rand.Text()
+	if c, err := r.Cookie(cookieName); err == nil && len(c.Value) == len(value) {
+		value = c.Value
+	} else {
+		http.SetCookie(w, &http.Cookie{ // #nosec G124 -- http on loopback, where browsers keep no Secure cookies
+			Name: cookieName, Value: value, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode,
+		})
+	}
+	return d.proofFor(value, r.URL.RequestURI())
+}
+
+func (d *Issuer) proofFor(cookie, address string) string {
+	m := hmac.New(sha256.New, []byte(d.secret))
+	_, _ = m.Write([]byte("a form of the chooser\x00" + cookie + "\x00" + address)) // a hash never fails to write
+	return base64.RawURLEncoding.EncodeToString(m.Sum(nil))
+}
+
+// proven reads a form and reports whether it holds the proof of its address.
+func (d *Issuer) proven(w http.ResponseWriter, r *http.Request) bool {
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	if err := r.ParseForm(); err != nil {
+		return false
+	}
+	c, err := r.Cookie(cookieName)
+	return err == nil && hmac.Equal([]byte(r.PostForm.Get(proofField)), []byte(d.proofFor(c.Value, r.URL.RequestURI())))
+}

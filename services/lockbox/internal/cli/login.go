@@ -1,0 +1,249 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/identity/devissuer"
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/client"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/render"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/runinfo"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/signin"
+	"github.com/spf13/cobra"
+)
+
+// login is what a sign-in came to, as programs read it.
+type login struct {
+	Profile   string     `json:"profile"`
+	File      string     `json:"file"`
+	Issuer    string     `json:"issuer"`
+	Subject   string     `json:"subject"`
+	Name      string     `json:"name"`
+	Email     string     `json:"email"`
+	ExpiresAt *time.Time `json:"expires_at"`
+}
+
+func (a *app) loginCommand() *cobra.Command {
+	var issuer, id string
+	var device, noBrowser bool
+	c := &cobra.Command{
+		Use: "login", Short: "Sign in with your organisation, in a browser", Args: exactly(), ValidArgsFunction: nothing,
+		Long: `Opens your organisation's sign-in in a browser and waits until you come back from it (OpenID Connect, authorization code with
+PKCE). On a machine without a browser, --device shows a code to type in one elsewhere. The ID token is kept in a file that only
+you can read, and every command without --as and --token-file uses it until it expires.
+
+In the demo, the running Lockbox says where to sign in: its provider's people without --tenant, a customer's with it. Otherwise
+name your organisation's issuer, and the client id that Lockbox has there. With --profile you can be several people.
+
+lockbox help sign-in says more.`,
+		Example: `  lockbox login
+  lockbox login --tenant meadowbank --profile otto
+  lockbox login --issuer https://login.example.com --client-id lockbox
+  lockbox login --device`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if device && noBrowser {
+				return usage(c, "--no-browser says nothing that --device does not say already")
+			}
+			at, err := a.signInAt(c, first(issuer, a.Getenv("LOCKBOX_ISSUER")), first(id, a.Getenv("LOCKBOX_CLIENT_ID")))
+			if err != nil {
+				return err
+			}
+			store, profile, err := a.profileNamed()
+			if err != nil {
+				return err
+			}
+			var token string
+			if device {
+				token, err = at.Device(c.Context(), a.showCode)
+			} else {
+				token, err = at.Browser(c.Context(), func(address string) error { return a.showAddress(c.Context(), address, !noBrowser) })
+			}
+			if err != nil {
+				return err
+			}
+			if err := store.Save(profile, signin.Saved{Issuer: at.Issuer, ClientID: at.ID, Token: token}); err != nil {
+				return err
+			}
+			return a.signedIn(store, profile, token)
+		},
+	}
+	c.Flags().StringVar(&issuer, "issuer", "", "`URL` of your organisation's issuer (LOCKBOX_ISSUER); in the demo it is known")
+	c.Flags().StringVar(&id, "client-id", "", "`id` of Lockbox at that issuer (LOCKBOX_CLIENT_ID; else "+devissuer.ClientID+")")
+	c.Flags().BoolVar(&device, "device", false, "show a code to type in a browser, here or elsewhere")
+	c.Flags().BoolVar(&noBrowser, "no-browser", false, "only print where to sign in")
+	complete(c, "issuer", nothing)
+	complete(c, "client-id", nothing)
+	return c
+}
+
+func (a *app) logoutCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "logout", Short: "Forget your sign-in", Args: exactly(), ValidArgsFunction: nothing,
+		Long: `Removes the token that lockbox login has kept. Your organisation is not told: a copy of the token would be good until it expires.`,
+		Example: `  lockbox logout
+  lockbox logout --profile otto`,
+		RunE: func(*cobra.Command, []string) error {
+			store, profile, err := a.profileNamed()
+			if err != nil {
+				return err
+			}
+			was, err := store.Remove(profile)
+			if err != nil {
+				return err
+			}
+			return a.write(page{
+				json: func() (string, error) {
+					return render.ValueJSON(struct {
+						Profile string `json:"profile"`
+						Removed bool   `json:"removed"`
+					}{profile, was})
+				},
+				human: func(l render.Look) string {
+					if !was {
+						return render.Sentence(l, "Nothing to do: nobody is signed in under the profile "+profile+".")
+					}
+					return render.Sentence(l, "Signed out of the profile "+profile+".")
+				},
+			})
+		},
+	}
+}
+
+// signInAt is where to sign in: the issuer that was named, or that of the demo that runs here. Only the flag names a customer
+// here, for LOCKBOX_TENANT is whom an engineer works for.
+func (a *app) signInAt(c *cobra.Command, issuer, id string) (signin.Client, error) {
+	at := signin.Client{Issuer: issuer, ID: first(id, devissuer.ClientID), Now: a.Now}
+	if issuer != "" {
+		return at, nil
+	}
+	info, err := a.running()
+	switch {
+	case err != nil:
+		return at, err
+	case info.Demo == nil:
+		return at, usage(c, "name your organisation's issuer with --issuer (or LOCKBOX_ISSUER)")
+	case info.Demo.Dir != "":
+		return at, refusal.Unavailable("issuer", "demo", "this demo's sign-in is not served; say who you are with --as")
+	}
+	at.Issuer, err = demoIssuer(info.Demo, a.tenant)
+	return at, err
+}
+
+func demoIssuer(d *runinfo.Demo, tenant string) (string, error) {
+	switch {
+	case tenant == "":
+		return d.IssuerURL + "/provider", nil
+	case slices.Contains(devissuer.Tenants(), tenant):
+		return d.IssuerURL + "/t/" + tenant, nil
+	}
+	return "", refusal.NotFound("tenant", "demo", "the demo's customers are %s", strings.Join(devissuer.Tenants(), " and "))
+}
+
+// profileNamed is the profile that was named, or the default one.
+func (a *app) profileNamed() (signin.Store, string, error) {
+	store, err := signin.DefaultStore(a.Getenv)
+	if err != nil {
+		return store, "", err
+	}
+	profile := first(a.profile, a.Getenv("LOCKBOX_PROFILE"), signin.DefaultProfile)
+	return store, profile, signin.CheckProfile(profile)
+}
+
+// showAddress tells a person where to sign in, on stderr, for stdout is the answer's.
+func (a *app) showAddress(ctx context.Context, address string, open bool) error {
+	text := "Sign in on this page:\n\n  " + render.Clean(address) + "\n\n"
+	if open && a.Browse != nil && a.Browse(ctx, address) == nil {
+		text = "Your browser opens this page; sign in there:\n\n  " + render.Clean(address) + "\n\n"
+	}
+	_, err := fmt.Fprint(a.Err, text+"Waiting; Ctrl-C ends.\n")
+	return err
+}
+
+// showCode tells a person which code to type where.
+func (a *app) showCode(code signin.Code) error {
+	text := fmt.Sprintf("In a browser, open\n\n  %s\n\nand type the code\n\n  %s\n\n", render.Clean(code.Page), render.Clean(code.Text))
+	if code.Complete != "" {
+		text += fmt.Sprintf("or open this, and compare the code:\n\n  %s\n\n", render.Clean(code.Complete))
+	}
+	_, err := fmt.Fprint(a.Err, text+"Waiting; Ctrl-C ends.\n")
+	return err
+}
+
+// signedIn says who somebody is now.
+func (a *app) signedIn(store signin.Store, profile, token string) error {
+	c, err := client.ReadClaims(token)
+	if err != nil {
+		return err
+	}
+	v := login{Profile: profile, File: store.Path(profile), Issuer: c.Issuer, Subject: c.Subject, Name: first(c.Name, c.Subject), Email: c.Email}
+	if !c.ExpiresAt.IsZero() {
+		at := c.ExpiresAt.UTC()
+		v.ExpiresAt = &at
+	}
+	return a.write(page{
+		json: func() (string, error) { return render.ValueJSON(v) },
+		human: func(l render.Look) string {
+			text := "You are " + render.Clean(v.Name)
+			if v.ExpiresAt != nil {
+				text += "; your sign-in expires " + l.In(*v.ExpiresAt)
+			}
+			text += ". It is kept in " + render.Clean(v.File) + "."
+			if as := first(a.Getenv("LOCKBOX_AS"), a.Getenv("LOCKBOX_TOKEN_FILE")); as != "" {
+				text += " LOCKBOX_AS or LOCKBOX_TOKEN_FILE is set, though, and goes before it."
+			}
+			return render.Sentence(l, text)
+		},
+	})
+}
+
+// profiles suggests those that somebody is signed in under.
+func (a *app) profiles(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	store, err := signin.DefaultStore(a.Getenv)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return store.Profiles(), cobra.ShellCompDirectiveNoFileComp
+}
+
+// browse opens an address in the person's browser: the one that BROWSER names, or the desktop's. It does not wait for it.
+func browse(getenv func(string) string) func(context.Context, string) error {
+	return func(ctx context.Context, address string) error {
+		if u, err := url.Parse(address); err != nil || u.Scheme != "https" && u.Scheme != "http" {
+			return fmt.Errorf("%q is not the address of a page", address)
+		}
+		name, args := opener(runtime.GOOS, getenv)
+		path, err := exec.LookPath(name)
+		if err != nil {
+			return err
+		}
+		c := exec.CommandContext(context.WithoutCancel(ctx), path, append(args, address)...) // #nosec G204 -- what the user calls their browser
+		if err := c.Start(); err != nil {
+			return err
+		}
+		go func() { _ = c.Wait() }() // a browser's exit code says nothing
+		return nil
+	}
+}
+
+// opener is the program that opens a page; none where there is no desktop, for a browser in this terminal would take it over.
+func opener(system string, getenv func(string) string) (name string, args []string) {
+	if chosen, _, _ := strings.Cut(getenv("BROWSER"), ":"); chosen != "" && !strings.Contains(chosen, "%") {
+		return chosen, nil
+	}
+	switch {
+	case system == "darwin":
+		return "open", nil
+	case system == "windows":
+		return "rundll32", []string{"url.dll,FileProtocolHandler"}
+	case getenv("DISPLAY") != "" || getenv("WAYLAND_DISPLAY") != "":
+		return "xdg-open", nil
+	}
+	return "", nil
+}
