@@ -189,6 +189,13 @@ var histories = map[request.Status][]string{
 	request.InternallyDenied: slices.Concat(customer, []string{"AccessRequested", "AccessEvaluated", "InternalApprovalGiven", "InternalApprovalRefused"}),
 	request.InternalExpired:  slices.Concat(customer, []string{"AccessRequested", "AccessEvaluated", "InternalApprovalGiven", "InternalApprovalExpired"}),
 	request.CustomerNotified: asked,
+
+	request.AwaitingInternalApproval: slices.Concat(customer, []string{"AccessRequested", "AccessEvaluated-ruled"}),
+}
+
+// variants are further ways to the same ends.
+var variants = map[request.Status][]string{
+	request.Refused: slices.Concat(customer, []string{"AccessRequested", "AccessEvaluated-missing"}),
 }
 
 func TestEveryHistoryFolds(t *testing.T) {
@@ -202,7 +209,7 @@ func TestEveryHistoryFolds(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for end, files := range histories {
+	check := func(end request.Status, files []string) {
 		var history []evidence.Recorded
 		for i, name := range files {
 			if told[name] = true; events[name] == nil {
@@ -215,6 +222,11 @@ func TestEveryHistoryFolds(t *testing.T) {
 		}
 		if broken := evidence.Check(history); len(broken) > 0 {
 			t.Errorf("%v: %v", files[len(customer):], broken)
+		}
+	}
+	for _, all := range []map[request.Status][]string{histories, variants} {
+		for end, files := range all {
+			check(end, files)
 		}
 	}
 	for name := range events {
