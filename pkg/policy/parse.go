@@ -29,7 +29,7 @@ type Problem struct {
 }
 
 // Problems are all that is wrong with a file, in its order.
-type Problems []Problem
+type Problems []Problem //nolint:errname // a list of problems; the word says it
 
 func (p Problems) Error() string {
 	lines := make([]string, len(p))

@@ -51,7 +51,7 @@ const (
 func (a *app) policyCheckCommand() *cobra.Command {
 	var cases string
 	c := &cobra.Command{
-		Use: "check [FILE]", Short: "Compile a rule set and run the cases written beside it", Args: cobra.MaximumNArgs(1),
+		Use: "check [FILE]", Short: "Compile a rule set and run the cases written beside it", Args: cobra.MaximumNArgs(1), ValidArgsFunction: ruleFiles,
 		Long: `Says everything that is wrong with a rule set, each with file, line and column, and runs its cases: rules_test.yaml for
 rules.yaml, unless --cases names another file. Without FILE it checks the rules that ship with Lockbox. It asks nobody. The
 exit code is 3 if there is any problem.`,
