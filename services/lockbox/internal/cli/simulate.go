@@ -3,7 +3,9 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/bus"
@@ -46,47 +48,45 @@ stored the request.`,
 	return c
 }
 
-// simulate evaluates the intents of a period by the rules. It reads two types of event and no others: the requests, and
-// then their evaluations.
+// simulate evaluates the intents of a period by the rules. It reads two types of event and no others, the requests and
+// their evaluations, both at once: finding them among all the others is most of the work, and is the server's.
 func (s *session) simulate(ctx context.Context, rules *policy.Rules, tenant string, since, until time.Time) (render.Simulation, error) {
 	j, err := s.Journal(ctx)
 	if err != nil {
 		return render.Simulation{}, err
 	}
 	defer j.Close()
-	states := map[bus.Aggregate]request.State{}
-	err = s.each(ctx, j, journal.Replay{Tenant: tenant, Kind: bus.KindRequest, Type: "AccessRequested", Since: since, Until: until}, func(e journal.Entry) {
-		states[bus.AggregateOf(e.Event)] = request.Evolve(request.State{}, e.Seq, e.Event)
-	})
-	if err != nil {
-		return render.Simulation{}, err
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	found := &simulation{
+		rules: rules, catalogue: catalogue.Default(), terms: request.DefaultTerms(), counts: map[[2]string]int{},
+		requested: map[bus.Aggregate]journal.Entry{}, evaluated: map[bus.Aggregate]journal.Entry{},
 	}
-	found := simulation{rules: rules, catalogue: catalogue.Default(), terms: request.DefaultTerms(), counts: map[[2]string]int{}}
-	err = s.each(ctx, j, journal.Replay{Tenant: tenant, Kind: bus.KindRequest, Type: "AccessEvaluated", Since: since}, func(e journal.Entry) {
-		of := bus.AggregateOf(e.Event)
-		state, known := states[of]
-		if !known {
-			return
+	requests := make(chan error, 1)
+	go func() {
+		all := journal.Replay{Tenant: tenant, Kind: bus.KindRequest, Type: "AccessRequested", Since: since, Until: until}
+		err := j.Replay(ctx, all, found.request)
+		if err != nil {
+			cancel()
 		}
-		delete(states, of)
-		state = request.Evolve(state, e.Seq, e.Event)
-		if state.Evaluation != nil {
-			found.add(state)
-		}
-	})
-	return found.summary(len(states)), err
-}
-
-// each replays a part of the stream with the bar that tells how far it is.
-func (s *session) each(ctx context.Context, j *journal.Journal, r journal.Replay, handle func(journal.Entry)) error {
+		requests <- err
+	}()
 	bar := s.app.progress(false)
 	bar.wanted = s.app.ErrTerminal // what comes out comes at the end
-	defer bar.end()
-	return j.Replay(ctx, r, func(e journal.Entry) error {
+	all := journal.Replay{Tenant: tenant, Kind: bus.KindRequest, Type: "AccessEvaluated", Since: since}
+	err = j.Replay(ctx, all, func(e journal.Entry) error {
 		bar.step(e)
-		handle(e)
-		return nil
+		return found.evaluation(e)
 	})
+	bar.end()
+	if err != nil {
+		cancel()
+	}
+	// Of the two, the one that was not merely told to stop says what went wrong.
+	if failed := <-requests; failed != nil && (err == nil || errors.Is(err, context.Canceled)) {
+		err = failed
+	}
+	return found.summary(), err
 }
 
 // simulation is what another rule set makes of recorded evaluations.
@@ -94,12 +94,50 @@ type simulation struct {
 	rules     *policy.Rules
 	catalogue *catalogue.Catalogue
 	// terms are the usual ones: how long something lasts is not what rules are compared by.
-	terms  request.Terms
-	counts map[[2]string]int
-	result render.Simulation
+	terms request.Terms
+
+	mu sync.Mutex
+	// What waits for its other half.
+	requested, evaluated map[bus.Aggregate]journal.Entry
+	counts               map[[2]string]int
+	result               render.Simulation
+	changes              []change
 }
 
-func (s *simulation) add(state request.State) {
+// change is a change at the place of its evaluation in the stream.
+type change struct {
+	sequence uint64
+	render.Change
+}
+
+func (s *simulation) request(e journal.Entry) error {
+	return s.half(e, s.requested, s.evaluated, func(other journal.Entry) error { return s.both(e, other) })
+}
+
+func (s *simulation) evaluation(e journal.Entry) error {
+	return s.half(e, s.evaluated, s.requested, func(other journal.Entry) error { return s.both(other, e) })
+}
+
+// half keeps one of the two, unless the other is there.
+func (s *simulation) half(e journal.Entry, mine, others map[bus.Aggregate]journal.Entry, both func(journal.Entry) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	of := bus.AggregateOf(e.Event)
+	if other, there := others[of]; there {
+		delete(others, of)
+		return both(other)
+	}
+	mine[of] = e
+	return nil
+}
+
+// both evaluates once more, and notes a decision that would change. What cannot follow its request is no evaluation: the
+// fold says so, as it does everywhere.
+func (s *simulation) both(requested, evaluated journal.Entry) error {
+	state := request.Evolve(request.State{}, requested.Seq, requested.Event)
+	if state = request.Evolve(state, evaluated.Seq, evaluated.Event); state.Fault != nil {
+		return &journal.CorruptError{Seq: state.Fault.Sequence, Rule: state.Fault.Rule}
+	}
 	s.result.Intents++
 	if state.Evaluation.GetCatalogueVersion() != s.catalogue.Version() {
 		s.result.OtherCatalogue++
@@ -107,21 +145,24 @@ func (s *simulation) add(state request.State) {
 	again := policy.Again(state, s.rules, s.catalogue, s.terms)
 	was, becomes := policy.Verdict(state.Evaluation), policy.Verdict(again)
 	if was == becomes {
-		return
+		return nil
 	}
 	ids := []string{}
 	for _, m := range again.GetRules() {
 		ids = append(ids, m.GetId())
 	}
 	s.counts[[2]string{was, becomes}]++
-	s.result.Changes = append(s.result.Changes, render.Change{Request: state.ID, Tenant: state.Tenant, Was: was, Becomes: becomes, Rules: ids})
+	s.changes = append(s.changes, change{evaluated.Seq, render.Change{Request: state.ID, Tenant: state.Tenant, Was: was, Becomes: becomes, Rules: ids}})
+	return nil
 }
 
-func (s *simulation) summary(waiting int) render.Simulation {
+func (s *simulation) summary() render.Simulation {
 	r := s.result
-	r.PolicyVersion, r.Changed, r.Waiting = s.rules.Version(), len(r.Changes), waiting
-	if r.Changes == nil {
-		r.Changes = []render.Change{}
+	r.PolicyVersion, r.Changed, r.Waiting = s.rules.Version(), len(s.changes), len(s.requested)
+	slices.SortFunc(s.changes, func(a, b change) int { return cmp.Compare(a.sequence, b.sequence) })
+	r.Changes = make([]render.Change, len(s.changes))
+	for i, c := range s.changes {
+		r.Changes[i] = c.Change
 	}
 	r.Transitions = []render.Transition{}
 	for pair, n := range s.counts {
