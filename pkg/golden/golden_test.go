@@ -15,6 +15,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/event"
 	"github.com/openlockbox/lockbox/pkg/evidence"
 	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	"github.com/openlockbox/lockbox/pkg/ticket"
@@ -195,7 +196,7 @@ var histories = map[request.Status][]string{
 
 // variants are further ways to the same ends.
 var variants = map[request.Status][]string{
-	request.Refused: slices.Concat(customer, []string{"AccessRequested", "AccessEvaluated-missing"}),
+	request.Refused: slices.Concat(customer, []string{"RulesPublished", "AccessRequested", "AccessEvaluated-missing"}),
 }
 
 func TestEveryHistoryFolds(t *testing.T) {
@@ -254,6 +255,7 @@ func folded(t *testing.T, history []evidence.Recorded) request.Status {
 		c tenant.State
 		s tenant.Subscription
 		k ticket.State
+		p policy.Published
 	)
 	for _, e := range history {
 		switch e.Event.GetKind() {
@@ -265,9 +267,11 @@ func folded(t *testing.T, history []evidence.Recorded) request.Status {
 			s = tenant.EvolveSubscription(s, e.Sequence, e.Event)
 		case bus.KindTicket:
 			k = ticket.Evolve(k, e.Sequence, e.Event)
+		case bus.KindPolicy:
+			p = policy.Evolve(p, e.Sequence, e.Event)
 		}
 	}
-	for _, fault := range []*event.Fault{r.Fault, c.Fault, s.Fault, k.Fault} {
+	for _, fault := range []*event.Fault{r.Fault, c.Fault, s.Fault, k.Fault, p.Fault} {
 		if fault != nil {
 			t.Errorf("%+v", *fault)
 		}

@@ -143,6 +143,71 @@ func (x *MatchedRule) GetReason() string {
 	return ""
 }
 
+// The provider's rules from here on: every intent that is evaluated later is evaluated by them. Published by a security
+// officer, about the provider's own aggregate `rules` of kind `policy`, under the tenant token `_`.
+type RulesPublished struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The rule set as it was written, which compiled.
+	Text string `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
+	// Its name and the first 16 hexadecimal digits of its SHA-256, as evaluations record it.
+	Version string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	// SHA-256 of the text.
+	Sha256        []byte `protobuf:"bytes,3,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RulesPublished) Reset() {
+	*x = RulesPublished{}
+	mi := &file_lockbox_v1_policy_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RulesPublished) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RulesPublished) ProtoMessage() {}
+
+func (x *RulesPublished) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_policy_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RulesPublished.ProtoReflect.Descriptor instead.
+func (*RulesPublished) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_policy_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *RulesPublished) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *RulesPublished) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *RulesPublished) GetSha256() []byte {
+	if x != nil {
+		return x.Sha256
+	}
+	return nil
+}
+
 var File_lockbox_v1_policy_proto protoreflect.FileDescriptor
 
 const file_lockbox_v1_policy_proto_rawDesc = "" +
@@ -152,7 +217,11 @@ const file_lockbox_v1_policy_proto_rawDesc = "" +
 	"\vMatchedRule\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12.\n" +
 	"\x06effect\x18\x02 \x01(\x0e2\x16.lockbox.v1.RuleEffectR\x06effect\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason*\x9b\x01\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"V\n" +
+	"\x0eRulesPublished\x12\x12\n" +
+	"\x04text\x18\x01 \x01(\tR\x04text\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\x12\x16\n" +
+	"\x06sha256\x18\x03 \x01(\fR\x06sha256*\x9b\x01\n" +
 	"\n" +
 	"RuleEffect\x12\x1b\n" +
 	"\x17RULE_EFFECT_UNSPECIFIED\x10\x00\x12\x16\n" +
@@ -174,10 +243,11 @@ func file_lockbox_v1_policy_proto_rawDescGZIP() []byte {
 }
 
 var file_lockbox_v1_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_lockbox_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
+var file_lockbox_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
 var file_lockbox_v1_policy_proto_goTypes = []any{
-	(RuleEffect)(0),     // 0: lockbox.v1.RuleEffect
-	(*MatchedRule)(nil), // 1: lockbox.v1.MatchedRule
+	(RuleEffect)(0),        // 0: lockbox.v1.RuleEffect
+	(*MatchedRule)(nil),    // 1: lockbox.v1.MatchedRule
+	(*RulesPublished)(nil), // 2: lockbox.v1.RulesPublished
 }
 var file_lockbox_v1_policy_proto_depIdxs = []int32{
 	0, // 0: lockbox.v1.MatchedRule.effect:type_name -> lockbox.v1.RuleEffect
@@ -199,7 +269,7 @@ func file_lockbox_v1_policy_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lockbox_v1_policy_proto_rawDesc), len(file_lockbox_v1_policy_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   1,
+			NumMessages:   2,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -20,9 +20,9 @@ import (
 )
 
 func (a *app) policyCommand() *cobra.Command {
-	return group("policy", "Check JIT rules, explain decisions by them, simulate others", `JIT rules are YAML with conditions in CEL. They refuse, allow or demand internal approvals; none can decide that a customer
+	return group("policy", "Check, simulate and publish JIT rules, explain decisions by them", `JIT rules are YAML with conditions in CEL. They refuse, allow or demand internal approvals; none can decide that a customer
 is not asked (R13-R15). policy check and policy simulate try out a rule set before it is used (R16).`, "",
-		a.policyCheckCommand(), a.policyExplainCommand(), a.policySimulateCommand())
+		a.policyCheckCommand(), a.policyExplainCommand(), a.policySimulateCommand(), a.policyPublishCommand(), a.policyShowCommand())
 }
 
 // fileProblem is a problem with a file as programs read it.
