@@ -116,7 +116,7 @@ func (p *page) facts(v *lockboxv1.RequestView) {
 	if f.GetTime() != nil {
 		p.field("At", p.Stamp(f.GetTime()))
 	}
-	p.field("Tenant read at", fmt.Sprintf("sequence %d", f.GetTenantSequence()))
+	p.field("Tenant as of", fmt.Sprintf("sequence %d", f.GetTenantSequence()))
 }
 
 func yesNo(b bool) string {
