@@ -148,6 +148,9 @@ var table = []row{
 	fact("Comment on Support Ticket", (*lockboxv1.Event).GetTicketCommented, func(who string, e *lockboxv1.Event, f *lockboxv1.TicketCommented) string {
 		return fmt.Sprintf("%s commented on ticket %s: %s.", who, e.GetAggregateId(), quote(f.GetText()))
 	}),
+	fact("Publish JIT Rules", (*lockboxv1.Event).GetRulesPublished, func(who string, _ *lockboxv1.Event, f *lockboxv1.RulesPublished) string {
+		return fmt.Sprintf("%s put the JIT rules %s in force.", who, f.GetVersion())
+	}),
 
 	fact("Send Notification", (*lockboxv1.Event).GetNotificationSent, func(_ string, _ *lockboxv1.Event, f *lockboxv1.NotificationSent) string {
 		return fmt.Sprintf("The mail %q to %s was taken by the mail server.", f.GetNotification().GetTemplate(), f.GetNotification().GetRecipient())

@@ -16,6 +16,9 @@ import (
 // ProviderTenant stands in the tenant's place for aggregates of the provider itself. No tenant can have that name.
 const ProviderTenant = "_"
 
+// Rules is the provider's rule set, of which each version is an event.
+var Rules = Aggregate{Tenant: ProviderTenant, Kind: KindPolicy, ID: "rules"}
+
 const (
 	eventPrefix      = "lockbox.event."
 	intentPrefix     = "lockbox.intent."

@@ -1,6 +1,7 @@
 package event_test
 
 import (
+	"crypto/sha256"
 	"flag"
 	"fmt"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	"github.com/openlockbox/lockbox/pkg/ticket"
@@ -42,6 +44,10 @@ func TestSubscriptionFoldIsTotal(t *testing.T) {
 
 func TestTicketFoldIsTotal(t *testing.T) {
 	total(t, "ticket", ticket.Evolve, func(s *ticket.State) *event.History { return &s.History })
+}
+
+func TestPublishedRulesFoldIsTotal(t *testing.T) {
+	total(t, "policy", policy.Evolve, func(s *policy.Published) *event.History { return &s.History })
 }
 
 func total[S any](t *testing.T, kind string, evolve func(S, uint64, *lockboxv1.Event) S, history func(*S) *event.History) {
@@ -92,6 +98,7 @@ func anyEvent(t *rapid.T, kind string, h *event.History) (uint64, *lockboxv1.Eve
 	if h.Version == 0 && rapid.IntRange(0, 3).Draw(t, "begins") > 0 {
 		fact = facts.ByName(map[string]protoreflect.Name{
 			"request": "access_requested", "tenant": "tenant_created", "subscription": "subscription_registered", "ticket": "ticket_opened",
+			"policy": "rules_published",
 		}[kind])
 	}
 	fill(t, e.ProtoReflect().Mutable(fact).Message(), 4)
@@ -101,6 +108,11 @@ func anyEvent(t *rapid.T, kind string, h *event.History) (uint64, *lockboxv1.Eve
 	e.Time = timestamppb.New(instant(t))
 	if in := e.GetAccessRequested().GetIntent(); in != nil {
 		in.Id, in.Tenant, e.Actor.Side = e.GetAggregateId(), e.GetTenant(), lockboxv1.Side_SIDE_PROVIDER
+	}
+	if p := e.GetRulesPublished(); p != nil && kind == "policy" {
+		sum := sha256.Sum256([]byte(p.GetText()))
+		p.Sha256, e.AggregateId = sum[:], "rules"
+		e.Actor.Side, e.Actor.Groups, e.Actor.Person = lockboxv1.Side_SIDE_PROVIDER, []string{event.SecurityOfficers}, &lockboxv1.Person{Subject: "olga"}
 	}
 	if rapid.IntRange(0, 9).Draw(t, "odd") == 0 {
 		fill(t, e.ProtoReflect(), 0)

@@ -10,6 +10,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/event"
 	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	"github.com/openlockbox/lockbox/pkg/ticket"
@@ -24,6 +25,7 @@ type Reader struct {
 	requests      *recent[bus.Aggregate, request.State]
 	tenants       *recent[bus.Aggregate, tenant.State]
 	subscriptions *recent[bus.Aggregate, tenant.Subscription]
+	rules         *recent[bus.Aggregate, policy.Published]
 }
 
 // remembered is how many requests, tenants and subscriptions a Reader remembers, about 8 KiB each; at most twice as many.
@@ -34,6 +36,7 @@ func NewReader(j *journal.Journal) Reader {
 	return Reader{
 		Journal: j, requests: newRecent[bus.Aggregate, request.State](remembered),
 		tenants: newRecent[bus.Aggregate, tenant.State](remembered), subscriptions: newRecent[bus.Aggregate, tenant.Subscription](remembered),
+		rules: newRecent[bus.Aggregate, policy.Published](1),
 	}
 }
 
@@ -48,6 +51,7 @@ var (
 	tenants       = kind[tenant.State]{tenant.Evolve, func(s *tenant.State) *event.History { return &s.History }}
 	subscriptions = kind[tenant.Subscription]{tenant.EvolveSubscription, func(s *tenant.Subscription) *event.History { return &s.History }}
 	tickets       = kind[ticket.State]{ticket.Evolve, func(s *ticket.State) *event.History { return &s.History }}
+	rules         = kind[policy.Published]{policy.Evolve, func(s *policy.Published) *event.History { return &s.History }}
 )
 
 // read folds what is stored. A history that contradicts itself becomes a state at fault.
@@ -173,6 +177,11 @@ func (r Reader) Subscription(ctx context.Context, tenantID, id string) (tenant.S
 // Ticket reads a tenant's ticket at the leader.
 func (r Reader) Ticket(ctx context.Context, tenantID, id string) (ticket.State, error) {
 	return tickets.read(ctx, r.Journal.LoadAtLeader, bus.Aggregate{Tenant: tenantID, Kind: bus.KindTicket, ID: id})
+}
+
+// Rules reads the rule set that was published last, confirmed at the leader.
+func (r Reader) Rules(ctx context.Context) (policy.Published, error) {
+	return rules.confirmed(ctx, r.Journal, r.rules, bus.Rules)
 }
 
 // World reads what a decision about a request rests on, confirmed at the leader: the tenant, and the subscription unless

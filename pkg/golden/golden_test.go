@@ -15,6 +15,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/event"
 	"github.com/openlockbox/lockbox/pkg/evidence"
 	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	"github.com/openlockbox/lockbox/pkg/ticket"
@@ -189,6 +190,13 @@ var histories = map[request.Status][]string{
 	request.InternallyDenied: slices.Concat(customer, []string{"AccessRequested", "AccessEvaluated", "InternalApprovalGiven", "InternalApprovalRefused"}),
 	request.InternalExpired:  slices.Concat(customer, []string{"AccessRequested", "AccessEvaluated", "InternalApprovalGiven", "InternalApprovalExpired"}),
 	request.CustomerNotified: asked,
+
+	request.AwaitingInternalApproval: slices.Concat(customer, []string{"AccessRequested", "AccessEvaluated-ruled"}),
+}
+
+// variants are further ways to the same ends.
+var variants = map[request.Status][]string{
+	request.Refused: slices.Concat(customer, []string{"RulesPublished", "AccessRequested", "AccessEvaluated-missing"}),
 }
 
 func TestEveryHistoryFolds(t *testing.T) {
@@ -202,7 +210,7 @@ func TestEveryHistoryFolds(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for end, files := range histories {
+	check := func(end request.Status, files []string) {
 		var history []evidence.Recorded
 		for i, name := range files {
 			if told[name] = true; events[name] == nil {
@@ -215,6 +223,11 @@ func TestEveryHistoryFolds(t *testing.T) {
 		}
 		if broken := evidence.Check(history); len(broken) > 0 {
 			t.Errorf("%v: %v", files[len(customer):], broken)
+		}
+	}
+	for _, all := range []map[request.Status][]string{histories, variants} {
+		for end, files := range all {
+			check(end, files)
 		}
 	}
 	for name := range events {
@@ -242,6 +255,7 @@ func folded(t *testing.T, history []evidence.Recorded) request.Status {
 		c tenant.State
 		s tenant.Subscription
 		k ticket.State
+		p policy.Published
 	)
 	for _, e := range history {
 		switch e.Event.GetKind() {
@@ -253,9 +267,11 @@ func folded(t *testing.T, history []evidence.Recorded) request.Status {
 			s = tenant.EvolveSubscription(s, e.Sequence, e.Event)
 		case bus.KindTicket:
 			k = ticket.Evolve(k, e.Sequence, e.Event)
+		case bus.KindPolicy:
+			p = policy.Evolve(p, e.Sequence, e.Event)
 		}
 	}
-	for _, fault := range []*event.Fault{r.Fault, c.Fault, s.Fault, k.Fault} {
+	for _, fault := range []*event.Fault{r.Fault, c.Fault, s.Fault, k.Fault, p.Fault} {
 		if fault != nil {
 			t.Errorf("%+v", *fault)
 		}

@@ -1,8 +1,10 @@
 // Package policy is just-in-time evaluation: verified facts in, a reproducible decision out (R13, R14). It is pure. Its
-// rules are few and fixed; publishing rules as configuration comes later, and Version will tell the sets apart.
+// rules are configuration, written in YAML with conditions in CEL and known by their version. They can refuse, allow or
+// demand internal approvals; whether the customer is asked is not theirs to say.
 package policy
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/catalogue"
@@ -12,12 +14,10 @@ import (
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	"github.com/openlockbox/lockbox/pkg/ticket"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
-
-// Version names this rule set in every evaluation.
-const Version = "builtin-1"
 
 // Facts are what an evaluation may weigh. None of them is the intent's word about the engineer.
 type Facts struct {
@@ -32,49 +32,161 @@ type Facts struct {
 }
 
 // Evaluate decides what becomes of an intent at now. It refuses, or names the one basis on which the customer is not
-// asked, or lets the customer decide; and says which internal approvals come first (R15).
-func Evaluate(f Facts, c *catalogue.Catalogue, terms request.Terms, now time.Time) *lockboxv1.AccessEvaluated {
+// asked, or lets the customer decide; and says which internal approvals come first (R15). Whether the customer is asked
+// is decided here and nowhere in the rules.
+func Evaluate(f Facts, r *Rules, c *catalogue.Catalogue, terms request.Terms, now time.Time) *lockboxv1.AccessEvaluated {
+	s := subject{
+		intent: f.Intent, by: f.By, tenantSequence: f.Tenant.Sequence,
+		tenant: &lockboxv1.TenantFacts{
+			Id: f.Intent.GetTenant(), LockboxEnabled: f.Tenant.Enabled, SupportPlan: f.Tenant.Plan, PreviewSignedUp: f.Tenant.SignedUp(f.Intent.GetResourceType()),
+		},
+		subscriptionMissing: f.Subscription != nil && !f.Subscription.Exists(),
+		subscriptionFaulty:  f.Subscription != nil && f.Subscription.Fault != nil,
+		ticketMissing:       f.Ticket != nil && !f.Ticket.Exists(),
+	}
+	if s.intent.GetToken() != "" {
+		s.intent = proto.CloneOf(s.intent)
+		s.intent.Token = ""
+	}
+	return s.evaluate(r, c, terms, now)
+}
+
+// Again evaluates once more what was recorded of a request's evaluation. With the rules, the catalogue and the terms that
+// were used then it comes to the same, byte for byte (R14, I8); with other rules, to what they would have said (R16).
+func Again(state request.State, r *Rules, c *catalogue.Catalogue, terms request.Terms) *lockboxv1.AccessEvaluated {
+	was := state.Evaluation.GetFacts()
+	now := state.RequestedAt
+	if was.GetTime() != nil {
+		now = was.GetTime().AsTime()
+	}
+	s := subject{
+		intent: state.Intent, by: state.Requester, tenantSequence: was.GetTenantSequence(),
+		tenant: &lockboxv1.TenantFacts{
+			Id: state.Intent.GetTenant(), LockboxEnabled: was.GetLockboxEnabled(), SupportPlan: was.GetSupportPlan(), PreviewSignedUp: was.GetPreviewSignedUp(),
+		},
+		subscriptionMissing: was.GetSubscriptionMissing(), subscriptionFaulty: was.GetSubscriptionFaulty(), ticketMissing: was.GetTicketMissing(),
+	}
+	return s.evaluate(r, c, terms, now)
+}
+
+// subject is what an evaluation is about, as it is recorded: whatever else is known has no say in it.
+type subject struct {
+	intent         *lockboxv1.AccessIntent
+	by             *lockboxv1.Actor
+	tenant         *lockboxv1.TenantFacts
+	tenantSequence uint64
+
+	subscriptionMissing, subscriptionFaulty, ticketMissing bool
+}
+
+func (s subject) evaluate(r *Rules, c *catalogue.Catalogue, terms request.Terms, now time.Time) *lockboxv1.AccessEvaluated {
 	v := &lockboxv1.AccessEvaluated{
-		PolicyVersion: Version, CatalogueVersion: c.Version(), Duration: durationpb.New(terms.Grant),
+		PolicyVersion: r.Version(), CatalogueVersion: c.Version(), Duration: durationpb.New(terms.Grant),
 		Facts: &lockboxv1.EvaluationFacts{
-			Scope: scope(f.Intent), MultiFactor: f.By.GetMultiFactor(), IsolatedIdentity: f.By.GetIsolatedIdentity(),
-			LockboxEnabled: f.Tenant.Enabled, TenantSequence: f.Tenant.Sequence,
+			Scope: scope(s.intent), MultiFactor: s.by.GetMultiFactor(), IsolatedIdentity: s.by.GetIsolatedIdentity(),
+			LockboxEnabled: s.tenant.GetLockboxEnabled(), SupportPlan: s.tenant.GetSupportPlan(), PreviewSignedUp: s.tenant.GetPreviewSignedUp(),
+			TenantSequence: s.tenantSequence, Time: timestamppb.New(now),
+			SubscriptionMissing: s.subscriptionMissing, SubscriptionFaulty: s.subscriptionFaulty, TicketMissing: s.ticketMissing,
 		},
 	}
-	if d := f.Intent.GetDuration(); d != nil {
+	if d := s.intent.GetDuration(); d != nil {
 		v.Duration = d
 	}
-	service, scenario, err := c.Lookup(f.Intent.GetResourceType(), f.Intent.GetScenario())
+	service, scenario, err := c.Lookup(s.intent.GetResourceType(), s.intent.GetScenario())
 	if err != nil {
 		return refuse(v, err)
 	}
-	v.Facts.ServiceName, v.Facts.Stage, v.Facts.PreviewSignedUp = service.Name, service.Stage, f.Tenant.SignedUp(service.Type)
+	v.Facts.ServiceName, v.Facts.Stage = service.Name, service.Stage
 	v.Facts.ScenarioName, v.Facts.CustomerData, v.Facts.Elevated = scenario.Name, scenario.CustomerData, scenario.Elevated
-	if err := plausible(f, scenario); err != nil {
+	if err := s.plausible(scenario); err != nil {
 		return refuse(v, err)
 	}
-	if !f.By.GetMultiFactor() && !f.By.GetIsolatedIdentity() {
-		return refuse(v, refusal.Forbidden("token", "R13", "sign in with multi-factor authentication or an isolated identity"))
+	ruled := r.apply(v, r.weigh(s, resourceFacts(v.GetFacts()), now))
+	if ruled.refusal != nil {
+		v.Reasons = ruled.reasons
+		v.Outcome, v.Refusal = lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_REFUSED, ruled.refusal
+		return v
 	}
 	waive(v)
-	demandInternal(v, terms, now)
+	v.Reasons = append(v.Reasons, ruled.reasons...)
+	demand(v, ruled.stages, terms, now)
 	return v
 }
 
-// plausible refuses an intent that contradicts what is known of the customer.
-func plausible(f Facts, scenario catalogue.Scenario) error {
+func resourceFacts(f *lockboxv1.EvaluationFacts) *lockboxv1.ResourceFacts {
+	return &lockboxv1.ResourceFacts{
+		ServiceName: f.GetServiceName(), ScenarioName: f.GetScenarioName(), Stage: f.GetStage(),
+		CustomerData: f.GetCustomerData(), Elevated: f.GetElevated(), Scope: f.GetScope(),
+	}
+}
+
+// ruling is what all matching rules come to.
+type ruling struct {
+	// refusal is nil if the intent may go on.
+	refusal *lockboxv1.Refusal
+	reasons []string
+	stages  []*lockboxv1.InternalStage
+}
+
+// apply asks every rule, in order, and records those that matched. The first that refuses gives the refusal; one that
+// cannot be evaluated refuses (I11); if none says anything, that refuses too (R15).
+func (r *Rules) apply(v *lockboxv1.AccessEvaluated, w *weighed) ruling {
+	var through, against ruling
+	for i := range r.list {
+		rule := &r.list[i]
+		yes, err := rule.holds(w)
+		if err == nil && !yes {
+			continue
+		}
+		matched := &lockboxv1.MatchedRule{Id: rule.ID, Effect: rule.Effect, Reason: rule.Reason}
+		if err != nil {
+			// What CEL says of it is for those who write rules; see Check.
+			matched.Effect = lockboxv1.RuleEffect_RULE_EFFECT_FAILED
+			matched.Reason = fmt.Sprintf("The rule %s could not be evaluated, and what is not known is refused (I11).", rule.ID)
+		}
+		v.Rules = append(v.Rules, matched)
+		switch matched.GetEffect() {
+		case lockboxv1.RuleEffect_RULE_EFFECT_ALLOW, lockboxv1.RuleEffect_RULE_EFFECT_REQUIRE_INTERNAL_APPROVAL:
+			through.reasons = append(through.reasons, rule.Reason)
+			through.stages = append(through.stages, rule.Stages...)
+		default:
+			against.reasons = append(against.reasons, matched.GetReason())
+			if against.refusal == nil {
+				against.refusal = refusalOf(rule, err)
+			}
+		}
+	}
 	switch {
-	case scenario.Scope != scope(f.Intent):
+	case against.refusal != nil:
+		return against
+	case len(v.GetRules()) == 0:
+		none := refusal.Of(refusal.Forbidden("", "R15", "no rule lets this through"))
+		return ruling{refusal: none, reasons: []string{"No rule of the provider lets this through (R15)."}}
+	}
+	return through
+}
+
+func refusalOf(rule *Rule, failed error) *lockboxv1.Refusal {
+	if failed != nil {
+		return refusal.Of(refusal.Unavailable("", "I11", "the rule %s could not be evaluated", rule.ID))
+	}
+	return refusal.Of(refusal.Forbidden(rule.Field, "R13", "%s", rule.Message))
+}
+
+// plausible refuses an intent that contradicts what is known of the customer.
+func (s subject) plausible(scenario catalogue.Scenario) error {
+	switch {
+	case scenario.Scope != scope(s.intent):
 		return refusal.Invalid("subscription_id", "R18", "%q is done to %s", scenario.Name, reach(scenario.Scope))
-	case f.Subscription != nil && !f.Subscription.Exists():
+	case s.subscriptionMissing:
 		return refusal.NotFound("subscription_id", "R18", "the tenant has no such subscription")
-	case f.Subscription != nil && f.Subscription.Fault != nil:
+	case s.subscriptionFaulty:
 		return refusal.Unavailable("subscription_id", "I6", "the subscription's history contradicts itself")
-	case f.Ticket != nil && !f.Ticket.Exists():
+	case s.ticketMissing:
 		return refusal.NotFound("ticket_id", "R11", "the tenant has no such ticket")
-	case f.By.GetEmployer() == "":
+	case s.by.GetEmployer() == "":
 		return refusal.Forbidden("token", "R5", "the token does not say who employs the engineer")
-	case !event.Provider(f.By, event.SupportEngineers, event.DevOpsManagers, event.SupportLeads):
+	case !event.Provider(s.by, event.SupportEngineers, event.DevOpsManagers, event.SupportLeads):
 		return refusal.Forbidden("token", "R13", "access is requested by the provider's engineers")
 	}
 	return nil
@@ -99,21 +211,23 @@ func waive(v *lockboxv1.AccessEvaluated) {
 	}
 }
 
-// demandInternal asks for one internal approval where permission is elevated or the whole tenant is reached.
-func demandInternal(v *lockboxv1.AccessEvaluated, terms request.Terms, now time.Time) {
-	var group string
-	switch f := v.GetFacts(); {
-	case f.GetElevated():
-		group = event.DevOpsManagers
-		v.Reasons = append(v.Reasons, "Elevated permission needs a DevOps manager's approval first (R15).")
-	case f.GetScope() == lockboxv1.Scope_SCOPE_TENANT:
-		group = event.SupportLeads
-		v.Reasons = append(v.Reasons, "Reaching the whole tenant needs a customer support lead's approval first (R15).")
-	default:
+// demand records the internal stages and until when they have: each its own time, one after the other.
+func demand(v *lockboxv1.AccessEvaluated, stages []*lockboxv1.InternalStage, terms request.Terms, now time.Time) {
+	if len(stages) == 0 {
 		return
 	}
-	v.InternalStages = []*lockboxv1.InternalStage{{Group: group, Count: 1}}
-	v.InternalExpiresAt = timestamppb.New(now.Add(terms.InternalApproval))
+	until := now
+	for _, stage := range stages {
+		within := terms.InternalApproval
+		if stage.GetAnswerWithin() != nil {
+			within = stage.GetAnswerWithin().AsDuration()
+		}
+		until = until.Add(within)
+		v.InternalStages = append(v.InternalStages, &lockboxv1.InternalStage{
+			Group: stage.GetGroup(), Count: stage.GetCount(), AnswerWithin: durationpb.New(within),
+		})
+	}
+	v.InternalExpiresAt = timestamppb.New(until)
 }
 
 func refuse(v *lockboxv1.AccessEvaluated, err error) *lockboxv1.AccessEvaluated {

@@ -19,6 +19,7 @@ import (
 var (
 	now   = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	terms = request.DefaultTerms()
+	rules = policy.Default()
 )
 
 // facts are those of an engineer with a second factor, a tenant that has Lockbox, and a machine whose memory is wanted.
@@ -126,7 +127,7 @@ func TestWhatAnEvaluationComesTo(t *testing.T) {
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			v := policy.Evaluate(facts(c.change), catalogue.Default(), terms, now)
+			v := policy.Evaluate(facts(c.change), rules, catalogue.Default(), terms, now)
 			group := ""
 			for _, s := range v.GetInternalStages() {
 				group = s.GetGroup()
@@ -140,7 +141,7 @@ func TestWhatAnEvaluationComesTo(t *testing.T) {
 			if len(v.GetReasons()) == 0 || v.GetPolicyVersion() == "" || v.GetCatalogueVersion() == "" || v.GetFacts().GetTenantSequence() < 17 {
 				t.Errorf("an evaluation records reasons, versions and facts (R6, R14): %v", v)
 			}
-			if again := policy.Evaluate(facts(c.change), catalogue.Default(), terms, now); !proto.Equal(v, again) {
+			if again := policy.Evaluate(facts(c.change), rules, catalogue.Default(), terms, now); !proto.Equal(v, again) {
 				t.Error("the same facts give the same answer (R14)")
 			}
 		})
@@ -148,11 +149,11 @@ func TestWhatAnEvaluationComesTo(t *testing.T) {
 }
 
 func TestTheGrantIsAsLongAsAskedForOrEightHours(t *testing.T) {
-	if d := policy.Evaluate(facts(func(*policy.Facts) {}), catalogue.Default(), terms, now).GetDuration().AsDuration(); d != 8*time.Hour {
+	if d := policy.Evaluate(facts(func(*policy.Facts) {}), rules, catalogue.Default(), terms, now).GetDuration().AsDuration(); d != 8*time.Hour {
 		t.Errorf("by default %v (R27)", d)
 	}
 	less := facts(func(f *policy.Facts) { f.Intent.Duration = durationpb.New(time.Hour) })
-	if d := policy.Evaluate(less, catalogue.Default(), terms, now).GetDuration().AsDuration(); d != time.Hour {
+	if d := policy.Evaluate(less, rules, catalogue.Default(), terms, now).GetDuration().AsDuration(); d != time.Hour {
 		t.Errorf("an hour was asked for, and is %v (R27)", d)
 	}
 }

@@ -33,7 +33,7 @@ type Config struct {
 // Run evaluates intents until ctx ends or something happens that must not be passed over.
 func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 	e := &evaluator{
-		Runtime: rt, read: fold.NewReader(rt.Journal), catalogue: catalogue.Default(), terms: c.Terms,
+		Runtime: rt, read: fold.NewReader(rt.Journal), rules: rules{builtin: policy.Default()}, catalogue: catalogue.Default(), terms: c.Terms,
 		actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: Name},
 	}
 	return rt.Journal.FollowIntents(ctx, e.handle)
@@ -42,6 +42,7 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 type evaluator struct {
 	*service.Runtime
 	read      fold.Reader
+	rules     rules
 	catalogue *catalogue.Catalogue
 	terms     request.Terms
 	actor     *lockboxv1.Actor
@@ -113,8 +114,12 @@ func (e *evaluator) evaluate(ctx context.Context, tenantID string, sub request.S
 	if err != nil {
 		return err
 	}
+	inForce, err := e.rules.inForce(ctx, e.read)
+	if err != nil {
+		return err
+	}
 	now := e.Now()
-	evaluated, err := request.RecordEvaluation(state, policy.Evaluate(facts, e.catalogue, e.terms, now), e.actor, now)
+	evaluated, err := request.RecordEvaluation(state, policy.Evaluate(facts, inForce, e.catalogue, e.terms, now), e.actor, now)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/identity"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/tenant"
@@ -86,7 +87,7 @@ func (o *orchestrator) command(ctx context.Context, subject string, c *lockboxv1
 	if err != nil {
 		return nil, err
 	}
-	t, err := o.read.Tenant(ctx, c.GetTenant())
+	t, err := o.customer(ctx, about)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +106,7 @@ func (o *orchestrator) command(ctx context.Context, subject string, c *lockboxv1
 		reply, err := o.decide(ctx, about, command, t, attempt > 1)
 		switch {
 		case errors.Is(err, journal.ErrConflict) && attempt < attempts:
-			if t, err = o.read.Tenant(ctx, c.GetTenant()); err != nil {
+			if t, err = o.customer(ctx, about); err != nil {
 				return nil, err
 			}
 		case attempt == 1 && mayBeStale(reply, err):
@@ -115,6 +116,15 @@ func (o *orchestrator) command(ctx context.Context, subject string, c *lockboxv1
 			return reply, err
 		}
 	}
+}
+
+// customer reads the tenant that a command is about; none for the provider's own affairs, so that only tokens of the
+// provider's issuers are trusted there.
+func (o *orchestrator) customer(ctx context.Context, about bus.Aggregate) (tenant.State, error) {
+	if about.Kind == bus.KindPolicy {
+		return tenant.State{}, nil
+	}
+	return o.read.Tenant(ctx, about.Tenant)
 }
 
 // mayBeStale reports whether an answer that changes nothing could be due to knowing less than the leader.
@@ -132,16 +142,16 @@ func check(subject string, c *lockboxv1.Command) (bus.Aggregate, error) {
 	if verb := bus.Verb(c); verb == "" || subject != bus.CommandSubject(verb) {
 		return about, refusal.Invalid("action", "bad input", "the action is not the one that the subject names")
 	}
+	about.Kind = kind(c)
 	for _, err := range []error{
 		input.UUIDv7("id", c.GetId()),
-		input.Tenant("tenant", c.GetTenant()),
+		checkTenant(about),
 		input.Line("trace_parent", c.GetTraceParent(), 0, 128),
 	} {
 		if err != nil {
 			return about, err
 		}
 	}
-	about.Kind = kind(c)
 	if about.Kind == bus.KindTenant {
 		if c.GetAggregateId() != "" {
 			return about, refusal.Invalid("aggregate_id", "bad input", "a command about the tenant names no other aggregate")
@@ -152,6 +162,17 @@ func check(subject string, c *lockboxv1.Command) (bus.Aggregate, error) {
 		return about, input.UUIDv7("aggregate_id", about.ID)
 	}
 	return about, input.Token("aggregate_id", about.ID)
+}
+
+// checkTenant holds that commands about the provider's own affairs name the provider, and all others a customer.
+func checkTenant(about bus.Aggregate) error {
+	if about.Kind != bus.KindPolicy {
+		return input.Tenant("tenant", about.Tenant)
+	}
+	if about != bus.Rules {
+		return refusal.Invalid("tenant", "bad input", "the rules are %s", bus.Rules)
+	}
+	return nil
 }
 
 // kind says what a command is about.
@@ -169,6 +190,8 @@ func kind(c *lockboxv1.Command) string {
 		return bus.KindSubscription
 	case *lockboxv1.Command_OpenTicket, *lockboxv1.Command_AssignTicket, *lockboxv1.Command_CommentTicket:
 		return bus.KindTicket
+	case *lockboxv1.Command_PublishRules:
+		return bus.KindPolicy
 	}
 	return bus.KindRequest
 }
@@ -198,6 +221,13 @@ func (o *orchestrator) decide(ctx context.Context, about bus.Aggregate, c event.
 		}
 		history = s.History
 		events, err = ticket.Decide(s, t, c, now)
+	case bus.KindPolicy:
+		s, loadErr := o.read.Rules(ctx)
+		if loadErr != nil {
+			return nil, loadErr
+		}
+		history = s.History
+		events, err = policy.Decide(s, c, now)
 	case bus.KindRequest:
 		var s request.State
 		var loadErr error

@@ -64,6 +64,7 @@ type Command struct {
 	//	*Command_OpenTicket
 	//	*Command_AssignTicket
 	//	*Command_CommentTicket
+	//	*Command_PublishRules
 	Action        isCommand_Action `protobuf_oneof:"action"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -364,6 +365,15 @@ func (x *Command) GetCommentTicket() *CommentTicket {
 	return nil
 }
 
+func (x *Command) GetPublishRules() *PublishRules {
+	if x != nil {
+		if x, ok := x.Action.(*Command_PublishRules); ok {
+			return x.PublishRules
+		}
+	}
+	return nil
+}
+
 type isCommand_Action interface {
 	isCommand_Action()
 }
@@ -469,6 +479,11 @@ type Command_CommentTicket struct {
 	CommentTicket *CommentTicket `protobuf:"bytes,82,opt,name=comment_ticket,json=commentTicket,proto3,oneof"`
 }
 
+type Command_PublishRules struct {
+	// About the provider itself: the tenant is `_`, the aggregate `rules`.
+	PublishRules *PublishRules `protobuf:"bytes,90,opt,name=publish_rules,json=publishRules,proto3,oneof"`
+}
+
 func (*Command_Withdraw) isCommand_Action() {}
 
 func (*Command_Release) isCommand_Action() {}
@@ -516,6 +531,8 @@ func (*Command_OpenTicket) isCommand_Action() {}
 func (*Command_AssignTicket) isCommand_Action() {}
 
 func (*Command_CommentTicket) isCommand_Action() {}
+
+func (*Command_PublishRules) isCommand_Action() {}
 
 // What a command came to.
 type CommandReply struct {
@@ -1753,12 +1770,59 @@ func (x *CommentTicket) GetText() string {
 	return ""
 }
 
+// A security officer of the provider puts a rule set in force (R14). One that does not compile is refused, with line and
+// column, and what was in force stays.
+type PublishRules struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the form of pkg/policy/rules.yaml, at most 48 KiB.
+	Text          string `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PublishRules) Reset() {
+	*x = PublishRules{}
+	mi := &file_lockbox_v1_command_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PublishRules) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PublishRules) ProtoMessage() {}
+
+func (x *PublishRules) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_command_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PublishRules.ProtoReflect.Descriptor instead.
+func (*PublishRules) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *PublishRules) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
 var File_lockbox_v1_command_proto protoreflect.FileDescriptor
 
 const file_lockbox_v1_command_proto_rawDesc = "" +
 	"\n" +
 	"\x18lockbox/v1/command.proto\x12\n" +
-	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x17lockbox/v1/tenant.proto\"\x92\r\n" +
+	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x17lockbox/v1/tenant.proto\"\xd3\r\n" +
 	"\aCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x14\n" +
@@ -1792,7 +1856,8 @@ const file_lockbox_v1_command_proto_rawDesc = "" +
 	"\vopen_ticket\x18P \x01(\v2\x16.lockbox.v1.OpenTicketH\x00R\n" +
 	"openTicket\x12?\n" +
 	"\rassign_ticket\x18Q \x01(\v2\x18.lockbox.v1.AssignTicketH\x00R\fassignTicket\x12B\n" +
-	"\x0ecomment_ticket\x18R \x01(\v2\x19.lockbox.v1.CommentTicketH\x00R\rcommentTicketB\b\n" +
+	"\x0ecomment_ticket\x18R \x01(\v2\x19.lockbox.v1.CommentTicketH\x00R\rcommentTicket\x12?\n" +
+	"\rpublish_rules\x18Z \x01(\v2\x18.lockbox.v1.PublishRulesH\x00R\fpublishRulesB\b\n" +
 	"\x06action\"\xa8\x01\n" +
 	"\fCommandReply\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x18\n" +
@@ -1864,6 +1929,8 @@ const file_lockbox_v1_command_proto_rawDesc = "" +
 	"\x04team\x18\x02 \x01(\tR\x04team\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\"#\n" +
 	"\rCommentTicket\x12\x12\n" +
+	"\x04text\x18\x01 \x01(\tR\x04text\"\"\n" +
+	"\fPublishRules\x12\x12\n" +
 	"\x04text\x18\x01 \x01(\tR\x04textB;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
 
 var (
@@ -1878,7 +1945,7 @@ func file_lockbox_v1_command_proto_rawDescGZIP() []byte {
 	return file_lockbox_v1_command_proto_rawDescData
 }
 
-var file_lockbox_v1_command_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_lockbox_v1_command_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_lockbox_v1_command_proto_goTypes = []any{
 	(*Command)(nil),               // 0: lockbox.v1.Command
 	(*CommandReply)(nil),          // 1: lockbox.v1.CommandReply
@@ -1906,14 +1973,15 @@ var file_lockbox_v1_command_proto_goTypes = []any{
 	(*OpenTicket)(nil),            // 23: lockbox.v1.OpenTicket
 	(*AssignTicket)(nil),          // 24: lockbox.v1.AssignTicket
 	(*CommentTicket)(nil),         // 25: lockbox.v1.CommentTicket
-	(*Refusal)(nil),               // 26: lockbox.v1.Refusal
-	(*durationpb.Duration)(nil),   // 27: google.protobuf.Duration
-	(SupportPlan)(0),              // 28: lockbox.v1.SupportPlan
-	(*TenantIssuer)(nil),          // 29: lockbox.v1.TenantIssuer
-	(*Person)(nil),                // 30: lockbox.v1.Person
-	(*TenantSettings)(nil),        // 31: lockbox.v1.TenantSettings
-	(*RoleAssignment)(nil),        // 32: lockbox.v1.RoleAssignment
-	(*timestamppb.Timestamp)(nil), // 33: google.protobuf.Timestamp
+	(*PublishRules)(nil),          // 26: lockbox.v1.PublishRules
+	(*Refusal)(nil),               // 27: lockbox.v1.Refusal
+	(*durationpb.Duration)(nil),   // 28: google.protobuf.Duration
+	(SupportPlan)(0),              // 29: lockbox.v1.SupportPlan
+	(*TenantIssuer)(nil),          // 30: lockbox.v1.TenantIssuer
+	(*Person)(nil),                // 31: lockbox.v1.Person
+	(*TenantSettings)(nil),        // 32: lockbox.v1.TenantSettings
+	(*RoleAssignment)(nil),        // 33: lockbox.v1.RoleAssignment
+	(*timestamppb.Timestamp)(nil), // 34: google.protobuf.Timestamp
 }
 var file_lockbox_v1_command_proto_depIdxs = []int32{
 	2,  // 0: lockbox.v1.Command.withdraw:type_name -> lockbox.v1.Withdraw
@@ -1940,21 +2008,22 @@ var file_lockbox_v1_command_proto_depIdxs = []int32{
 	23, // 21: lockbox.v1.Command.open_ticket:type_name -> lockbox.v1.OpenTicket
 	24, // 22: lockbox.v1.Command.assign_ticket:type_name -> lockbox.v1.AssignTicket
 	25, // 23: lockbox.v1.Command.comment_ticket:type_name -> lockbox.v1.CommentTicket
-	26, // 24: lockbox.v1.CommandReply.refusal:type_name -> lockbox.v1.Refusal
-	27, // 25: lockbox.v1.Approve.duration:type_name -> google.protobuf.Duration
-	28, // 26: lockbox.v1.CreateTenant.plan:type_name -> lockbox.v1.SupportPlan
-	29, // 27: lockbox.v1.CreateTenant.issuer:type_name -> lockbox.v1.TenantIssuer
-	30, // 28: lockbox.v1.CreateTenant.administrator:type_name -> lockbox.v1.Person
-	28, // 29: lockbox.v1.ChangeSupportPlan.plan:type_name -> lockbox.v1.SupportPlan
-	31, // 30: lockbox.v1.ChangeSettings.settings:type_name -> lockbox.v1.TenantSettings
-	32, // 31: lockbox.v1.AssignRole.assignment:type_name -> lockbox.v1.RoleAssignment
-	33, // 32: lockbox.v1.ActivateRole.until:type_name -> google.protobuf.Timestamp
-	30, // 33: lockbox.v1.AssignTicket.engineer:type_name -> lockbox.v1.Person
-	34, // [34:34] is the sub-list for method output_type
-	34, // [34:34] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	26, // 24: lockbox.v1.Command.publish_rules:type_name -> lockbox.v1.PublishRules
+	27, // 25: lockbox.v1.CommandReply.refusal:type_name -> lockbox.v1.Refusal
+	28, // 26: lockbox.v1.Approve.duration:type_name -> google.protobuf.Duration
+	29, // 27: lockbox.v1.CreateTenant.plan:type_name -> lockbox.v1.SupportPlan
+	30, // 28: lockbox.v1.CreateTenant.issuer:type_name -> lockbox.v1.TenantIssuer
+	31, // 29: lockbox.v1.CreateTenant.administrator:type_name -> lockbox.v1.Person
+	29, // 30: lockbox.v1.ChangeSupportPlan.plan:type_name -> lockbox.v1.SupportPlan
+	32, // 31: lockbox.v1.ChangeSettings.settings:type_name -> lockbox.v1.TenantSettings
+	33, // 32: lockbox.v1.AssignRole.assignment:type_name -> lockbox.v1.RoleAssignment
+	34, // 33: lockbox.v1.ActivateRole.until:type_name -> google.protobuf.Timestamp
+	31, // 34: lockbox.v1.AssignTicket.engineer:type_name -> lockbox.v1.Person
+	35, // [35:35] is the sub-list for method output_type
+	35, // [35:35] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_command_proto_init() }
@@ -1989,6 +2058,7 @@ func file_lockbox_v1_command_proto_init() {
 		(*Command_OpenTicket)(nil),
 		(*Command_AssignTicket)(nil),
 		(*Command_CommentTicket)(nil),
+		(*Command_PublishRules)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1996,7 +2066,7 @@ func file_lockbox_v1_command_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lockbox_v1_command_proto_rawDesc), len(file_lockbox_v1_command_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   26,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

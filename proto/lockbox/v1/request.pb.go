@@ -325,8 +325,10 @@ func (x *AccessRequested) GetIntentSequence() uint64 {
 type InternalStage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The group as the provider's issuer names it: `customer-support-leads`.
-	Group         string `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
-	Count         uint32 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	Group string `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	Count uint32 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	// How long this stage has. All stages together have until AccessEvaluated.internal_expires_at.
+	AnswerWithin  *durationpb.Duration `protobuf:"bytes,3,opt,name=answer_within,json=answerWithin,proto3" json:"answer_within,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -375,6 +377,13 @@ func (x *InternalStage) GetCount() uint32 {
 	return 0
 }
 
+func (x *InternalStage) GetAnswerWithin() *durationpb.Duration {
+	if x != nil {
+		return x.AnswerWithin
+	}
+	return nil
+}
+
 type AccessEvaluated struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Outcome EvaluationOutcome      `protobuf:"varint,1,opt,name=outcome,proto3,enum=lockbox.v1.EvaluationOutcome" json:"outcome,omitempty"`
@@ -393,7 +402,9 @@ type AccessEvaluated struct {
 	PolicyVersion    string `protobuf:"bytes,8,opt,name=policy_version,json=policyVersion,proto3" json:"policy_version,omitempty"`
 	CatalogueVersion string `protobuf:"bytes,9,opt,name=catalogue_version,json=catalogueVersion,proto3" json:"catalogue_version,omitempty"`
 	// How long the grant will be unless an approver shortens it.
-	Duration      *durationpb.Duration `protobuf:"bytes,10,opt,name=duration,proto3" json:"duration,omitempty"`
+	Duration *durationpb.Duration `protobuf:"bytes,10,opt,name=duration,proto3" json:"duration,omitempty"`
+	// Every rule that matched, in the rule set's order (R14). Empty if the intent was refused before any was asked.
+	Rules         []*MatchedRule `protobuf:"bytes,11,rep,name=rules,proto3" json:"rules,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -498,6 +509,13 @@ func (x *AccessEvaluated) GetDuration() *durationpb.Duration {
 	return nil
 }
 
+func (x *AccessEvaluated) GetRules() []*MatchedRule {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
+}
+
 // What the evaluation weighed (R13): from the verified token, the catalogue and the tenant's own stream.
 type EvaluationFacts struct {
 	state        protoimpl.MessageState `protogen:"open.v1"`
@@ -513,9 +531,16 @@ type EvaluationFacts struct {
 	LockboxEnabled   bool  `protobuf:"varint,9,opt,name=lockbox_enabled,json=lockboxEnabled,proto3" json:"lockbox_enabled,omitempty"`
 	PreviewSignedUp  bool  `protobuf:"varint,10,opt,name=preview_signed_up,json=previewSignedUp,proto3" json:"preview_signed_up,omitempty"`
 	// The EVENTS sequence of the tenant's last event that was read.
-	TenantSequence uint64 `protobuf:"varint,11,opt,name=tenant_sequence,json=tenantSequence,proto3" json:"tenant_sequence,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	TenantSequence uint64      `protobuf:"varint,11,opt,name=tenant_sequence,json=tenantSequence,proto3" json:"tenant_sequence,omitempty"`
+	SupportPlan    SupportPlan `protobuf:"varint,12,opt,name=support_plan,json=supportPlan,proto3,enum=lockbox.v1.SupportPlan" json:"support_plan,omitempty"`
+	// The moment of the evaluation, which rules may weigh.
+	Time *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=time,proto3" json:"time,omitempty"`
+	// What the intent names and the customer does not have, or whose history contradicts itself.
+	SubscriptionMissing bool `protobuf:"varint,16,opt,name=subscription_missing,json=subscriptionMissing,proto3" json:"subscription_missing,omitempty"`
+	SubscriptionFaulty  bool `protobuf:"varint,17,opt,name=subscription_faulty,json=subscriptionFaulty,proto3" json:"subscription_faulty,omitempty"`
+	TicketMissing       bool `protobuf:"varint,18,opt,name=ticket_missing,json=ticketMissing,proto3" json:"ticket_missing,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *EvaluationFacts) Reset() {
@@ -623,6 +648,41 @@ func (x *EvaluationFacts) GetTenantSequence() uint64 {
 		return x.TenantSequence
 	}
 	return 0
+}
+
+func (x *EvaluationFacts) GetSupportPlan() SupportPlan {
+	if x != nil {
+		return x.SupportPlan
+	}
+	return SupportPlan_SUPPORT_PLAN_UNSPECIFIED
+}
+
+func (x *EvaluationFacts) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *EvaluationFacts) GetSubscriptionMissing() bool {
+	if x != nil {
+		return x.SubscriptionMissing
+	}
+	return false
+}
+
+func (x *EvaluationFacts) GetSubscriptionFaulty() bool {
+	if x != nil {
+		return x.SubscriptionFaulty
+	}
+	return false
+}
+
+func (x *EvaluationFacts) GetTicketMissing() bool {
+	if x != nil {
+		return x.TicketMissing
+	}
+	return false
 }
 
 // Somebody of the group (the event's actor) approved internally.
@@ -1738,15 +1798,16 @@ var File_lockbox_v1_request_proto protoreflect.FileDescriptor
 const file_lockbox_v1_request_proto_rawDesc = "" +
 	"\n" +
 	"\x18lockbox/v1/request.proto\x12\n" +
-	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x17lockbox/v1/intent.proto\x1a\x17lockbox/v1/tenant.proto\"\xa5\x01\n" +
+	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x17lockbox/v1/intent.proto\x1a\x17lockbox/v1/policy.proto\x1a\x17lockbox/v1/tenant.proto\"\xa5\x01\n" +
 	"\x0fAccessRequested\x120\n" +
 	"\x06intent\x18\x01 \x01(\v2\x18.lockbox.v1.AccessIntentR\x06intent\x12#\n" +
 	"\rintent_sha256\x18\x02 \x01(\fR\fintentSha256\x12\x12\n" +
 	"\x04tool\x18\x03 \x01(\tR\x04tool\x12'\n" +
-	"\x0fintent_sequence\x18\x04 \x01(\x04R\x0eintentSequence\";\n" +
+	"\x0fintent_sequence\x18\x04 \x01(\x04R\x0eintentSequence\"{\n" +
 	"\rInternalStage\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x14\n" +
-	"\x05count\x18\x02 \x01(\rR\x05count\"\x8d\x04\n" +
+	"\x05count\x18\x02 \x01(\rR\x05count\x12>\n" +
+	"\ranswer_within\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\fanswerWithin\"\xbc\x04\n" +
 	"\x0fAccessEvaluated\x127\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x1d.lockbox.v1.EvaluationOutcomeR\aoutcome\x12-\n" +
 	"\arefusal\x18\x02 \x01(\v2\x13.lockbox.v1.RefusalR\arefusal\x12*\n" +
@@ -1758,7 +1819,8 @@ const file_lockbox_v1_request_proto_rawDesc = "" +
 	"\x0epolicy_version\x18\b \x01(\tR\rpolicyVersion\x12+\n" +
 	"\x11catalogue_version\x18\t \x01(\tR\x10catalogueVersion\x125\n" +
 	"\bduration\x18\n" +
-	" \x01(\v2\x19.google.protobuf.DurationR\bduration\"\xc1\x03\n" +
+	" \x01(\v2\x19.google.protobuf.DurationR\bduration\x12-\n" +
+	"\x05rules\x18\v \x03(\v2\x17.lockbox.v1.MatchedRuleR\x05rules\"\xb8\x05\n" +
 	"\x0fEvaluationFacts\x12!\n" +
 	"\fservice_name\x18\x01 \x01(\tR\vserviceName\x12#\n" +
 	"\rscenario_name\x18\x02 \x01(\tR\fscenarioName\x12.\n" +
@@ -1771,7 +1833,12 @@ const file_lockbox_v1_request_proto_rawDesc = "" +
 	"\x0flockbox_enabled\x18\t \x01(\bR\x0elockboxEnabled\x12*\n" +
 	"\x11preview_signed_up\x18\n" +
 	" \x01(\bR\x0fpreviewSignedUp\x12'\n" +
-	"\x0ftenant_sequence\x18\v \x01(\x04R\x0etenantSequence\"G\n" +
+	"\x0ftenant_sequence\x18\v \x01(\x04R\x0etenantSequence\x12:\n" +
+	"\fsupport_plan\x18\f \x01(\x0e2\x17.lockbox.v1.SupportPlanR\vsupportPlan\x12.\n" +
+	"\x04time\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x121\n" +
+	"\x14subscription_missing\x18\x10 \x01(\bR\x13subscriptionMissing\x12/\n" +
+	"\x13subscription_faulty\x18\x11 \x01(\bR\x12subscriptionFaulty\x12%\n" +
+	"\x0eticket_missing\x18\x12 \x01(\bR\rticketMissing\"G\n" +
 	"\x15InternalApprovalGiven\x12\x14\n" +
 	"\x05stage\x18\x01 \x01(\rR\x05stage\x12\x18\n" +
 	"\acomment\x18\x02 \x01(\tR\acomment\"G\n" +
@@ -1913,47 +1980,53 @@ var file_lockbox_v1_request_proto_goTypes = []any{
 	(*AccessReleased)(nil),          // 25: lockbox.v1.AccessReleased
 	(*AccessCompleted)(nil),         // 26: lockbox.v1.AccessCompleted
 	(*AccessIntent)(nil),            // 27: lockbox.v1.AccessIntent
-	(*Refusal)(nil),                 // 28: lockbox.v1.Refusal
-	(*timestamppb.Timestamp)(nil),   // 29: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),     // 30: google.protobuf.Duration
-	(Scope)(0),                      // 31: lockbox.v1.Scope
-	(*Person)(nil),                  // 32: lockbox.v1.Person
-	(Role)(0),                       // 33: lockbox.v1.Role
-	(*AlternateAddress)(nil),        // 34: lockbox.v1.AlternateAddress
+	(*durationpb.Duration)(nil),     // 28: google.protobuf.Duration
+	(*Refusal)(nil),                 // 29: lockbox.v1.Refusal
+	(*timestamppb.Timestamp)(nil),   // 30: google.protobuf.Timestamp
+	(*MatchedRule)(nil),             // 31: lockbox.v1.MatchedRule
+	(Scope)(0),                      // 32: lockbox.v1.Scope
+	(SupportPlan)(0),                // 33: lockbox.v1.SupportPlan
+	(*Person)(nil),                  // 34: lockbox.v1.Person
+	(Role)(0),                       // 35: lockbox.v1.Role
+	(*AlternateAddress)(nil),        // 36: lockbox.v1.AlternateAddress
 }
 var file_lockbox_v1_request_proto_depIdxs = []int32{
 	27, // 0: lockbox.v1.AccessRequested.intent:type_name -> lockbox.v1.AccessIntent
-	0,  // 1: lockbox.v1.AccessEvaluated.outcome:type_name -> lockbox.v1.EvaluationOutcome
-	28, // 2: lockbox.v1.AccessEvaluated.refusal:type_name -> lockbox.v1.Refusal
-	1,  // 3: lockbox.v1.AccessEvaluated.waiver:type_name -> lockbox.v1.Waiver
-	5,  // 4: lockbox.v1.AccessEvaluated.internal_stages:type_name -> lockbox.v1.InternalStage
-	29, // 5: lockbox.v1.AccessEvaluated.internal_expires_at:type_name -> google.protobuf.Timestamp
-	7,  // 6: lockbox.v1.AccessEvaluated.facts:type_name -> lockbox.v1.EvaluationFacts
-	30, // 7: lockbox.v1.AccessEvaluated.duration:type_name -> google.protobuf.Duration
-	2,  // 8: lockbox.v1.EvaluationFacts.stage:type_name -> lockbox.v1.ServiceStage
-	31, // 9: lockbox.v1.EvaluationFacts.scope:type_name -> lockbox.v1.Scope
-	32, // 10: lockbox.v1.Approver.person:type_name -> lockbox.v1.Person
-	33, // 11: lockbox.v1.Approver.roles:type_name -> lockbox.v1.Role
-	32, // 12: lockbox.v1.ExcludedAssignment.person:type_name -> lockbox.v1.Person
-	33, // 13: lockbox.v1.ExcludedAssignment.role:type_name -> lockbox.v1.Role
-	31, // 14: lockbox.v1.CustomerNotified.scope:type_name -> lockbox.v1.Scope
-	3,  // 15: lockbox.v1.CustomerNotified.basis:type_name -> lockbox.v1.ApproverBasis
-	11, // 16: lockbox.v1.CustomerNotified.approvers:type_name -> lockbox.v1.Approver
-	12, // 17: lockbox.v1.CustomerNotified.excluded:type_name -> lockbox.v1.ExcludedAssignment
-	34, // 18: lockbox.v1.CustomerNotified.alternates:type_name -> lockbox.v1.AlternateAddress
-	29, // 19: lockbox.v1.CustomerNotified.expires_at:type_name -> google.protobuf.Timestamp
-	29, // 20: lockbox.v1.CustomerNotified.remind_at:type_name -> google.protobuf.Timestamp
-	30, // 21: lockbox.v1.CustomerApproved.duration:type_name -> google.protobuf.Duration
-	33, // 22: lockbox.v1.CustomerApproved.roles:type_name -> lockbox.v1.Role
-	33, // 23: lockbox.v1.CustomerDenied.roles:type_name -> lockbox.v1.Role
-	29, // 24: lockbox.v1.AccessGranted.starts_at:type_name -> google.protobuf.Timestamp
-	29, // 25: lockbox.v1.AccessGranted.ends_at:type_name -> google.protobuf.Timestamp
-	1,  // 26: lockbox.v1.AccessGranted.waiver:type_name -> lockbox.v1.Waiver
-	27, // [27:27] is the sub-list for method output_type
-	27, // [27:27] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	28, // 1: lockbox.v1.InternalStage.answer_within:type_name -> google.protobuf.Duration
+	0,  // 2: lockbox.v1.AccessEvaluated.outcome:type_name -> lockbox.v1.EvaluationOutcome
+	29, // 3: lockbox.v1.AccessEvaluated.refusal:type_name -> lockbox.v1.Refusal
+	1,  // 4: lockbox.v1.AccessEvaluated.waiver:type_name -> lockbox.v1.Waiver
+	5,  // 5: lockbox.v1.AccessEvaluated.internal_stages:type_name -> lockbox.v1.InternalStage
+	30, // 6: lockbox.v1.AccessEvaluated.internal_expires_at:type_name -> google.protobuf.Timestamp
+	7,  // 7: lockbox.v1.AccessEvaluated.facts:type_name -> lockbox.v1.EvaluationFacts
+	28, // 8: lockbox.v1.AccessEvaluated.duration:type_name -> google.protobuf.Duration
+	31, // 9: lockbox.v1.AccessEvaluated.rules:type_name -> lockbox.v1.MatchedRule
+	2,  // 10: lockbox.v1.EvaluationFacts.stage:type_name -> lockbox.v1.ServiceStage
+	32, // 11: lockbox.v1.EvaluationFacts.scope:type_name -> lockbox.v1.Scope
+	33, // 12: lockbox.v1.EvaluationFacts.support_plan:type_name -> lockbox.v1.SupportPlan
+	30, // 13: lockbox.v1.EvaluationFacts.time:type_name -> google.protobuf.Timestamp
+	34, // 14: lockbox.v1.Approver.person:type_name -> lockbox.v1.Person
+	35, // 15: lockbox.v1.Approver.roles:type_name -> lockbox.v1.Role
+	34, // 16: lockbox.v1.ExcludedAssignment.person:type_name -> lockbox.v1.Person
+	35, // 17: lockbox.v1.ExcludedAssignment.role:type_name -> lockbox.v1.Role
+	32, // 18: lockbox.v1.CustomerNotified.scope:type_name -> lockbox.v1.Scope
+	3,  // 19: lockbox.v1.CustomerNotified.basis:type_name -> lockbox.v1.ApproverBasis
+	11, // 20: lockbox.v1.CustomerNotified.approvers:type_name -> lockbox.v1.Approver
+	12, // 21: lockbox.v1.CustomerNotified.excluded:type_name -> lockbox.v1.ExcludedAssignment
+	36, // 22: lockbox.v1.CustomerNotified.alternates:type_name -> lockbox.v1.AlternateAddress
+	30, // 23: lockbox.v1.CustomerNotified.expires_at:type_name -> google.protobuf.Timestamp
+	30, // 24: lockbox.v1.CustomerNotified.remind_at:type_name -> google.protobuf.Timestamp
+	28, // 25: lockbox.v1.CustomerApproved.duration:type_name -> google.protobuf.Duration
+	35, // 26: lockbox.v1.CustomerApproved.roles:type_name -> lockbox.v1.Role
+	35, // 27: lockbox.v1.CustomerDenied.roles:type_name -> lockbox.v1.Role
+	30, // 28: lockbox.v1.AccessGranted.starts_at:type_name -> google.protobuf.Timestamp
+	30, // 29: lockbox.v1.AccessGranted.ends_at:type_name -> google.protobuf.Timestamp
+	1,  // 30: lockbox.v1.AccessGranted.waiver:type_name -> lockbox.v1.Waiver
+	31, // [31:31] is the sub-list for method output_type
+	31, // [31:31] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_request_proto_init() }
@@ -1963,6 +2036,7 @@ func file_lockbox_v1_request_proto_init() {
 	}
 	file_lockbox_v1_common_proto_init()
 	file_lockbox_v1_intent_proto_init()
+	file_lockbox_v1_policy_proto_init()
 	file_lockbox_v1_tenant_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{

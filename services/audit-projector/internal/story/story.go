@@ -30,6 +30,7 @@ type Story struct {
 	Terms   request.Terms
 	Entries []journal.Entry
 
+	rules         *policy.Rules
 	catalogue     *catalogue.Catalogue
 	system        *lockboxv1.Actor
 	tenants       map[string]tenant.State
@@ -42,7 +43,7 @@ type Story struct {
 // New begins a story.
 func New(now time.Time) *Story {
 	return &Story{
-		Now: now, Terms: request.DefaultTerms(), catalogue: catalogue.Default(),
+		Now: now, Terms: request.DefaultTerms(), rules: policy.Default(), catalogue: catalogue.Default(),
 		system:  &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: "lockbox-orchestrator"},
 		tenants: map[string]tenant.State{}, subscriptions: map[bus.Aggregate]tenant.Subscription{},
 		tickets: map[bus.Aggregate]ticket.State{}, requests: map[bus.Aggregate]request.State{},
@@ -126,7 +127,7 @@ func (s *Story) Submit(by *lockboxv1.Actor, intent *lockboxv1.AccessIntent) stri
 		facts.Ticket = &t
 	}
 	evaluator := &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: "jit-evaluator"}
-	evaluated, err := request.RecordEvaluation(r, policy.Evaluate(facts, s.catalogue, s.Terms, s.Now), evaluator, s.Now)
+	evaluated, err := request.RecordEvaluation(r, policy.Evaluate(facts, s.rules, s.catalogue, s.Terms, s.Now), evaluator, s.Now)
 	if err != nil {
 		panic(fmt.Sprintf("story: evaluation: %v", err))
 	}

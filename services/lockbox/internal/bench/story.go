@@ -32,6 +32,7 @@ const (
 // story tells requests: the very events that the services would write, decided by the same rules, without any bus.
 type story struct {
 	terms     request.Terms
+	rules     *policy.Rules
 	catalogue *catalogue.Catalogue
 	world     request.World
 	ticket    ticket.State
@@ -58,7 +59,7 @@ func newStory(ctx context.Context, s *site, j *journal.Journal) (*story, error) 
 	if err != nil {
 		return nil, err
 	}
-	st := &story{terms: request.DefaultTerms(), catalogue: catalogue.Default(), world: world, ticket: t}
+	st := &story{terms: request.DefaultTerms(), rules: policy.Default(), catalogue: catalogue.Default(), world: world, ticket: t}
 	verifier, err := identity.NewVerifier([]identity.Issuer{s.issuer.ProviderIssuer()})
 	if err != nil {
 		return nil, err
@@ -120,7 +121,7 @@ func (s *story) tell(at time.Time, ended bool) (life, error) {
 		},
 		func() ([]*lockboxv1.Event, error) {
 			facts := policy.Facts{Intent: t.state.Intent, By: s.requester, Tenant: s.world.Tenant, Subscription: s.world.Subscription, Ticket: &s.ticket}
-			return request.RecordEvaluation(t.state, policy.Evaluate(facts, s.catalogue, s.terms, at), service(evaluator.Name), at)
+			return request.RecordEvaluation(t.state, policy.Evaluate(facts, s.rules, s.catalogue, s.terms, at), service(evaluator.Name), at)
 		},
 		func() ([]*lockboxv1.Event, error) { return s.perform(t, request.Notify, at) },
 		func() ([]*lockboxv1.Event, error) {

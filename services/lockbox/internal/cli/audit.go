@@ -138,11 +138,11 @@ replay without --tenant, --kind, --id, --type and --since also proves that no se
 	f.Uint64Var(&r.From, "from", 0, "from this `sequence` of the stream on")
 	f.Var(since, "since", "stored from this time on (lockbox help times)")
 	f.Var(until, "until", "stored before this time")
-	f.StringVar(&r.Kind, "kind", "", "only events of this `kind`: request, tenant, subscription, ticket or delivery")
+	f.StringVar(&r.Kind, "kind", "", "only events of this `kind`: request, tenant, subscription, ticket, policy or delivery")
 	f.StringVar(&r.ID, "id", "", "only events about the one with this `id`")
 	f.StringVar(&typ, "type", "", "only this `fact`, or the activity log's name of it")
 	f.BoolVarP(&r.Follow, "follow", "f", false, "go on with what is stored from now on; Ctrl-C ends")
-	complete(c, "kind", fixed(bus.KindRequest, bus.KindTenant, bus.KindSubscription, bus.KindTicket, bus.KindDelivery))
+	complete(c, "kind", fixed(bus.KindRequest, bus.KindTenant, bus.KindSubscription, bus.KindTicket, bus.KindPolicy, bus.KindDelivery))
 	complete(c, "type", fixed(factTypes()...))
 	c.RunE = a.with(func(ctx context.Context, s *session, _ []string) error {
 		// Compliance reads across customers unless it names one; a persona's own tenant has no say here.

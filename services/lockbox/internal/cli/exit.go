@@ -186,7 +186,7 @@ var ruleHints = map[string]ruleHint{
 	"R2":  {lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN, "a Global Administrator does this: lockbox role list shows who that is"},
 	"R9":  {lockboxv1.RefusalCode_REFUSAL_CODE_INVALID, "ask again with the new resource type"},
 	"R10": {lockboxv1.RefusalCode_REFUSAL_CODE_INVALID, "completion knows the catalogue: lockbox intent submit --type <Tab>"},
-	"R13": {lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN, "sign in again with a second factor, or with an isolated identity"},
+	"R13": {lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN, "lockbox policy explain REQUEST says which rule refused it, and why"},
 	"R20": {lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN, "lockbox request show lists who was asked; an eligible role counts once activated: lockbox role activate"},
 	"R26": {lockboxv1.RefusalCode_REFUSAL_CODE_PRECONDITION, "the requester can submit a new intent"},
 	"R27": {lockboxv1.RefusalCode_REFUSAL_CODE_INVALID, "shorten with --for, narrow with --only; lockbox request show lists what was asked for"},

@@ -5,7 +5,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/catalogue"
 	"github.com/openlockbox/lockbox/pkg/identity/devissuer"
+	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/client"
@@ -87,7 +89,15 @@ func (w *world) view(in *lockboxv1.AccessIntent, by string, status lockboxv1.Req
 		SubscriptionName: "Production",
 		Evaluation: &lockboxv1.AccessEvaluated{
 			Outcome: lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_DECIDES, Duration: durationpb.New(8 * time.Hour),
-			Reasons: []string{"This operation reaches customer data, so the customer decides (R17)."},
+			Reasons:       []string{"This operation reaches customer data, so the customer decides (R17)."},
+			PolicyVersion: policy.Default().Version(), CatalogueVersion: catalogue.Default().Version(),
+			Rules: []*lockboxv1.MatchedRule{{
+				Id: "ordinary-permission", Effect: lockboxv1.RuleEffect_RULE_EFFECT_ALLOW, Reason: "Ordinary permission needs no internal approval.",
+			}},
+			Facts: &lockboxv1.EvaluationFacts{
+				ServiceName: "Virtual machines", CustomerData: true, MultiFactor: true, LockboxEnabled: true, Scope: lockboxv1.Scope_SCOPE_SUBSCRIPTION,
+				Stage: lockboxv1.ServiceStage_SERVICE_STAGE_GENERALLY_AVAILABLE, SupportPlan: lockboxv1.SupportPlan_SUPPORT_PLAN_STANDARD, Time: timestamppb.New(begun),
+			},
 		},
 		Timeline: []*lockboxv1.TimelineEntry{{
 			Sequence: w.next(), Time: timestamppb.New(begun), Type: "AccessRequested", Action: "Submit Access Intent", Actor: w.actor(by), Summary: "Erin Ellis asked for access.",

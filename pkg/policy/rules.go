@@ -1,0 +1,136 @@
+package policy
+
+import (
+	_ "embed"
+	"fmt"
+	"slices"
+	"time"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"google.golang.org/protobuf/proto"
+)
+
+//go:embed rules.yaml
+var builtin []byte
+
+//go:embed rules_test.yaml
+var builtinCases []byte
+
+// Rules is one version of the rule set, compiled. It never changes.
+type Rules struct {
+	version string
+	list    []Rule
+	adapter types.Adapter
+}
+
+// Rule is one rule as it was written.
+type Rule struct {
+	ID string
+	// When is its condition, in CEL.
+	When   string
+	Effect lockboxv1.RuleEffect
+	// Reason is one plain sentence, shown to requester and customer.
+	Reason string
+	// Field and Message are what a refusal says to the requester.
+	Field, Message string
+	// Stages are what a demand for internal approval asks for, in order. One without answer_within has the provider's usual
+	// time.
+	Stages []*lockboxv1.InternalStage
+
+	program cel.Program
+}
+
+// Default is the rule set that ships with Lockbox.
+func Default() *Rules {
+	r, err := Parse(builtin)
+	if err != nil {
+		panic(fmt.Sprintf("the built-in rules are broken: %v", err)) // a test holds that they are not
+	}
+	return r
+}
+
+// DefaultText and DefaultCases are the default rule set as it is written, and the cases written beside it.
+func DefaultText() []byte { return slices.Clone(builtin) }
+
+// DefaultCases are the cases of the default rule set.
+func DefaultCases() []byte { return slices.Clone(builtinCases) }
+
+// Version is the set's name, a plus sign, and the first 16 hexadecimal digits of the SHA-256 of its text: two texts never
+// go by one version.
+func (r *Rules) Version() string { return r.version }
+
+// List is every rule in order.
+func (r *Rules) List() []Rule { return slices.Clone(r.list) }
+
+const (
+	// costLimit is what one condition may cost, in CEL's own units: a comparison costs one or two. It is far more than a rule
+	// needs, and far less than can be felt.
+	costLimit = 10_000
+	// maxRules times costLimit is what a whole evaluation may cost.
+	maxRules = 200
+	// maxCondition is the length of a condition, in characters.
+	maxCondition = 4000
+)
+
+// newEnvironment declares what conditions can speak of. There is no clock and no chance in it.
+func newEnvironment() (*cel.Env, error) {
+	object := func(name string, m proto.Message) cel.EnvOption {
+		return cel.Variable(name, cel.ObjectType(string(m.ProtoReflect().Descriptor().FullName())))
+	}
+	return cel.NewEnv(
+		cel.Container("lockbox.v1"),
+		cel.Types(&lockboxv1.AccessIntent{}, &lockboxv1.Actor{}, &lockboxv1.ResourceFacts{}, &lockboxv1.TenantFacts{}),
+		object("intent", &lockboxv1.AccessIntent{}),
+		object("identity", &lockboxv1.Actor{}),
+		object("resource", &lockboxv1.ResourceFacts{}),
+		object("tenant", &lockboxv1.TenantFacts{}),
+		cel.Variable("now", cel.TimestampType),
+		cel.ParserExpressionSizeLimit(maxCondition),
+		cel.ParserRecursionLimit(50),
+		cel.ExtendedValidations(),
+	)
+}
+
+// weighed is what the conditions of one evaluation see: each fact is made a CEL value once, for all rules.
+type weighed struct{ intent, identity, resource, tenant, now ref.Val }
+
+// ResolveName and Parent make it a CEL activation.
+func (w *weighed) ResolveName(name string) (any, bool) {
+	switch name {
+	case "intent":
+		return w.intent, true
+	case "identity":
+		return w.identity, true
+	case "resource":
+		return w.resource, true
+	case "tenant":
+		return w.tenant, true
+	case "now":
+		return w.now, true
+	}
+	return nil, false
+}
+
+// Parent is nil: there are no other names.
+func (*weighed) Parent() cel.Activation { return nil }
+
+func (r *Rules) weigh(s subject, resource *lockboxv1.ResourceFacts, now time.Time) *weighed {
+	value := func(m proto.Message) ref.Val { return r.adapter.NativeToValue(m) }
+	return &weighed{value(s.intent), value(s.by), value(resource), value(s.tenant), types.Timestamp{Time: now.UTC()}}
+}
+
+// holds evaluates a rule's condition. An error is never a "no" (I11).
+func (r *Rule) holds(w *weighed) (bool, error) {
+	out, _, err := r.program.Eval(w)
+	if err != nil {
+		return false, err
+	}
+	yes, ok := out.Value().(bool)
+	if !ok {
+		return false, fmt.Errorf("comes to %v", out.Type())
+	}
+	return yes, nil
+}

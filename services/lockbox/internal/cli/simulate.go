@@ -1,0 +1,175 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/catalogue"
+	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/policy"
+	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/render"
+	"github.com/spf13/cobra"
+)
+
+func (a *app) policySimulateCommand() *cobra.Command {
+	since, until := &timeFlag{app: a}, &timeFlag{app: a}
+	c := &cobra.Command{
+		Use: "simulate FILE", Short: "Replay past intents by another rule set and show what would change (R16)", Args: exactly("FILE"), ValidArgsFunction: ruleFiles,
+		Long: `Reads the intents of a period from the stream, with what was weighed then, evaluates each by the rules in FILE, and prints the
+decisions that would have come out otherwise. Nothing is changed. It needs the compliance team's key. Times are when the bus
+stored the request.`,
+		Example: `  lockbox policy simulate rules.yaml --since 30d
+  lockbox policy simulate rules.yaml --tenant meadowbank --since 2026-04-01 --until 2026-05-01 -o json | jq '.transitions'`,
+	}
+	f := c.Flags()
+	f.Var(since, "since", "stored from this time on (lockbox help times)")
+	f.Var(until, "until", "stored before this time")
+	c.RunE = a.with(func(ctx context.Context, s *session, args []string) error {
+		rules, err := a.parseRules(s.command, args[0])
+		if err != nil {
+			return err
+		}
+		// Compliance reads across customers unless it names one; a persona's own tenant has no say here.
+		simulation, err := s.simulate(ctx, rules, first(a.tenant, a.Getenv("LOCKBOX_TENANT")), since.Time, until.Time)
+		if err != nil {
+			return err
+		}
+		return a.write(page{
+			func() (string, error) { return render.ValueJSON(simulation) },
+			func(l render.Look) string { return render.Simulated(l, simulation) },
+		})
+	})
+	return c
+}
+
+// simulate evaluates the intents of a period by the rules. It reads two types of event and no others, the requests and
+// their evaluations, both at once: finding them among all the others is most of the work, and is the server's.
+func (s *session) simulate(ctx context.Context, rules *policy.Rules, tenant string, since, until time.Time) (render.Simulation, error) {
+	j, err := s.Journal(ctx)
+	if err != nil {
+		return render.Simulation{}, err
+	}
+	defer j.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	found := &simulation{
+		rules: rules, catalogue: catalogue.Default(), terms: request.DefaultTerms(), counts: map[[2]string]int{},
+		requested: map[bus.Aggregate]journal.Entry{}, evaluated: map[bus.Aggregate]journal.Entry{},
+	}
+	requests := make(chan error, 1)
+	go func() {
+		all := journal.Replay{Tenant: tenant, Kind: bus.KindRequest, Type: "AccessRequested", Since: since, Until: until}
+		err := j.Replay(ctx, all, found.request)
+		if err != nil {
+			cancel()
+		}
+		requests <- err
+	}()
+	bar := s.app.progress(false)
+	bar.wanted = s.app.ErrTerminal // what comes out comes at the end
+	all := journal.Replay{Tenant: tenant, Kind: bus.KindRequest, Type: "AccessEvaluated", Since: since}
+	err = j.Replay(ctx, all, func(e journal.Entry) error {
+		bar.step(e)
+		return found.evaluation(e)
+	})
+	bar.end()
+	if err != nil {
+		cancel()
+	}
+	// Of the two, the one that was not merely told to stop says what went wrong.
+	if failed := <-requests; failed != nil && (err == nil || errors.Is(err, context.Canceled)) {
+		err = failed
+	}
+	return found.summary(), err
+}
+
+// simulation is what another rule set makes of recorded evaluations.
+type simulation struct {
+	rules     *policy.Rules
+	catalogue *catalogue.Catalogue
+	// terms are the usual ones: how long something lasts is not what rules are compared by.
+	terms request.Terms
+
+	mu sync.Mutex
+	// What waits for its other half.
+	requested, evaluated map[bus.Aggregate]journal.Entry
+	counts               map[[2]string]int
+	result               render.Simulation
+	changes              []change
+}
+
+// change is a change at the place of its evaluation in the stream.
+type change struct {
+	sequence uint64
+	render.Change
+}
+
+func (s *simulation) request(e journal.Entry) error {
+	return s.half(e, s.requested, s.evaluated, func(other journal.Entry) error { return s.both(e, other) })
+}
+
+func (s *simulation) evaluation(e journal.Entry) error {
+	return s.half(e, s.evaluated, s.requested, func(other journal.Entry) error { return s.both(other, e) })
+}
+
+// half keeps one of the two, unless the other is there.
+func (s *simulation) half(e journal.Entry, mine, others map[bus.Aggregate]journal.Entry, both func(journal.Entry) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	of := bus.AggregateOf(e.Event)
+	if other, there := others[of]; there {
+		delete(others, of)
+		return both(other)
+	}
+	mine[of] = e
+	return nil
+}
+
+// both evaluates once more, and notes a decision that would change. What cannot follow its request is no evaluation: the
+// fold says so, as it does everywhere.
+func (s *simulation) both(requested, evaluated journal.Entry) error {
+	state := request.Evolve(request.State{}, requested.Seq, requested.Event)
+	if state = request.Evolve(state, evaluated.Seq, evaluated.Event); state.Fault != nil {
+		return &journal.CorruptError{Seq: state.Fault.Sequence, Rule: state.Fault.Rule}
+	}
+	s.result.Intents++
+	if state.Evaluation.GetCatalogueVersion() != s.catalogue.Version() {
+		s.result.OtherCatalogue++
+	}
+	again := policy.Again(state, s.rules, s.catalogue, s.terms)
+	was, becomes := policy.Verdict(state.Evaluation), policy.Verdict(again)
+	if was == becomes {
+		return nil
+	}
+	ids := []string{}
+	for _, m := range again.GetRules() {
+		ids = append(ids, m.GetId())
+	}
+	s.counts[[2]string{was, becomes}]++
+	s.changes = append(s.changes, change{evaluated.Seq, render.Change{Request: state.ID, Tenant: state.Tenant, Was: was, Becomes: becomes, Rules: ids}})
+	return nil
+}
+
+func (s *simulation) summary() render.Simulation {
+	r := s.result
+	r.PolicyVersion, r.Changed, r.Waiting = s.rules.Version(), len(s.changes), len(s.requested)
+	slices.SortFunc(s.changes, func(a, b change) int { return cmp.Compare(a.sequence, b.sequence) })
+	r.Changes = make([]render.Change, len(s.changes))
+	for i, c := range s.changes {
+		r.Changes[i] = c.Change
+	}
+	r.Transitions = []render.Transition{}
+	for pair, n := range s.counts {
+		r.Transitions = append(r.Transitions, render.Transition{Was: pair[0], Becomes: pair[1], Count: n})
+	}
+	slices.SortFunc(r.Transitions, func(a, b render.Transition) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Was, b.Was), cmp.Compare(a.Becomes, b.Becomes))
+	})
+	return r
+}

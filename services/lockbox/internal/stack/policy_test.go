@@ -1,0 +1,119 @@
+package stack_test
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/openlockbox/lockbox/pkg/catalogue"
+	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/policy"
+	"github.com/openlockbox/lockbox/pkg/request"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"google.golang.org/protobuf/proto"
+)
+
+// Whatever was evaluated comes to the same bytes when it is evaluated again from the stream (R14, I8).
+func TestReplayingTheStreamEvaluatesTheSame(t *testing.T) {
+	t.Parallel()
+	l := start(t, request.DefaultTerms())
+	for _, c := range []struct {
+		as     string
+		change func(*lockboxv1.AccessIntent)
+		ends   request.Status
+	}{
+		{"erin", func(*lockboxv1.AccessIntent) {}, request.CustomerNotified},
+		{"ivan", func(*lockboxv1.AccessIntent) {}, request.CustomerNotified},
+		{"sam", func(*lockboxv1.AccessIntent) {}, request.Refused},
+		{"erin", func(in *lockboxv1.AccessIntent) { in.Scenario = "platform-health" }, request.Active},
+		{"erin", func(in *lockboxv1.AccessIntent) { in.Scenario = "managed-disk" }, request.AwaitingInternalApproval},
+		{"erin", func(in *lockboxv1.AccessIntent) { in.ResourceType = "compute/mainframes" }, request.Refused},
+		{"erin", func(in *lockboxv1.AccessIntent) { in.TicketId = "SR-1" }, request.Refused},
+		{"erin", func(in *lockboxv1.AccessIntent) {
+			in.SubscriptionId, in.ResourceIds = "nowhere", []string{"/subscriptions/nowhere/vm/x"}
+		}, request.Refused},
+		{"erin", func(in *lockboxv1.AccessIntent) {
+			in.SubscriptionId, in.ResourceType, in.Scenario = "", "directory/tenants", "directory-content"
+			in.ResourceIds = []string{"/tenants/" + bank + "/directory"}
+		}, request.AwaitingInternalApproval},
+	} {
+		in := l.intent(c.as)
+		c.change(in)
+		l.requested(in, c.ends)
+	}
+	rules, services := policy.Default(), catalogue.Default()
+	states, again := map[string]request.State{}, 0
+	for _, e := range l.history(journal.Replay{Kind: "request"}) {
+		id := e.Event.GetAggregateId()
+		states[id] = request.Evolve(states[id], e.Seq, e.Event)
+		stored := e.Event.GetAccessEvaluated()
+		if stored == nil {
+			continue
+		}
+		again++
+		was, becomes := canonical(t, stored), canonical(t, policy.Again(states[id], rules, services, request.DefaultTerms()))
+		if !bytes.Equal(was, becomes) {
+			t.Errorf("recorded\n%v\nagain\n%v", stored, policy.Again(states[id], rules, services, request.DefaultTerms()))
+		}
+	}
+	if again != 9 {
+		t.Errorf("%d evaluations were recorded", again)
+	}
+}
+
+func canonical(t *testing.T, m proto.Message) []byte {
+	t.Helper()
+	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	must(t, err)
+	return data
+}
+
+// What the security officer publishes decides on the next intent; what does not compile changes nothing (R14).
+func TestPublishedRulesDecide(t *testing.T) {
+	t.Parallel()
+	l := start(t, request.DefaultTerms())
+	publish := func(text string) *lockboxv1.Command {
+		return &lockboxv1.Command{Tenant: "_", AggregateId: "rules", Action: &lockboxv1.Command_PublishRules{PublishRules: &lockboxv1.PublishRules{Text: text}}}
+	}
+	version := func(id string) string { return l.state(id).Evaluation.GetPolicyVersion() }
+	if v := version(l.requested(l.intent("erin"), request.CustomerNotified)); v != policy.Default().Version() {
+		t.Errorf("before anything is published it is %s that decides", v)
+	}
+	const strict = `name: strict
+rules:
+  - {id: no-dumps, when: intent.scenario == "memory-dump", effect: refuse, message: not these days, reason: Memory dumps are refused.}
+  - {id: rest, when: "true", effect: allow, reason: Everything else goes on.}
+`
+	l.mayNot("erin", publish(strict), forbidden, "R14")
+	l.mayNot("derek", publish(strict), forbidden, "R14")
+	l.mayNot("grace", publish(strict), unauthenticated, "R13") // a customer's people have no say in the provider's rules
+	elsewhere := publish(strict)
+	elsewhere.Tenant = bank
+	l.mayNot("olga", elsewhere, lockboxv1.RefusalCode_REFUSAL_CODE_INVALID, "bad input")
+
+	if reply := l.does("olga", publish(strict)); reply.GetVersion() != 1 || reply.GetEventId() == "" {
+		t.Errorf("%v", reply)
+	}
+	if reply := l.does("olga", publish(strict)); reply.GetEventId() != "" {
+		t.Errorf("what is in force is not published again: %v", reply)
+	}
+	refused := l.requested(l.intent("erin"), request.Refused)
+	if e := l.state(refused).Evaluation; e.GetRefusal().GetMessage() != "not these days" || e.GetRules()[0].GetId() != "no-dumps" {
+		t.Errorf("%v", e)
+	}
+	r := l.mayNot("olga", publish("name: bad\nrules:\n  - {id: a, when: intent.nothing, effect: allow, reason: A.}\n"), lockboxv1.RefusalCode_REFUSAL_CODE_INVALID, "R14")
+	if !strings.Contains(r.GetMessage(), "3:25: undefined field 'nothing'") {
+		t.Errorf("a bad rule is refused at its place: %s", r.GetMessage())
+	}
+	if v := version(l.requested(l.intent("erin"), request.Refused)); v != version(refused) {
+		t.Errorf("after a bad rule set it is %s that decides", v)
+	}
+	l.restart(0)
+	if v := version(l.requested(l.intent("erin"), request.Refused)); v != version(refused) {
+		t.Errorf("after a restart it is %s that decides", v)
+	}
+	l.does("olga", publish(string(policy.DefaultText())))
+	if v := version(l.requested(l.intent("erin"), request.CustomerNotified)); v != policy.Default().Version() {
+		t.Errorf("after going back it is %s that decides", v)
+	}
+}
