@@ -49,6 +49,9 @@ var table = []row{
 	fact("Internal Approval Expiry", (*lockboxv1.Event).GetInternalApprovalExpired, func(string, *lockboxv1.Event, *lockboxv1.InternalApprovalExpired) string {
 		return "No internal approver answered in time; no access was given."
 	}),
+	fact("Remind Internal Approvers", (*lockboxv1.Event).GetInternalReminderDue, func(string, *lockboxv1.Event, *lockboxv1.InternalReminderDue) string {
+		return "The internal approvers were reminded that the request waits for them."
+	}),
 	fact("Create Lockbox Request", (*lockboxv1.Event).GetCustomerNotified, func(_ string, _ *lockboxv1.Event, f *lockboxv1.CustomerNotified) string {
 		return notified(f)
 	}),

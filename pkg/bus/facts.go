@@ -27,7 +27,7 @@ type fact struct {
 var facts = []fact{
 	{Evaluator, KindRequest, []string{"AccessRequested", "AccessEvaluated"}},
 	{Orchestrator, KindRequest, []string{
-		"InternalApprovalGiven", "InternalApprovalRefused", "InternalApprovalExpired",
+		"InternalApprovalGiven", "InternalApprovalRefused", "InternalApprovalExpired", "InternalReminderDue",
 		"CustomerNotified", "ApprovalReminderDue", "ApproversUnavailable", "QuestionAsked", "QuestionAnswered",
 		"CustomerApproved", "CustomerDenied", "RequestExpired", "RequestWithdrawn",
 		"AccessGranted", "AccessLapsed", "AccessRevoked", "AccessReleased", "AccessCompleted",

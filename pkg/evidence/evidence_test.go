@@ -97,6 +97,24 @@ func waived() []evidence.Recorded {
 	return s.History
 }
 
+// reminded is a request of which leo is reminded, in time; nobody answers the second stage within its own hour.
+func reminded() []evidence.Recorded {
+	s := story.New(gina, start)
+	submit(s, &lockboxv1.AccessEvaluated{
+		Outcome: lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_DECIDES, Duration: durationpb.New(8 * time.Hour),
+		Facts: &lockboxv1.EvaluationFacts{CustomerData: true, LockboxEnabled: true},
+		InternalStages: []*lockboxv1.InternalStage{
+			{Group: event.SupportLeads, Count: 1, AnswerWithin: durationpb.New(4 * time.Hour)},
+			{Group: event.DevOpsManagers, Count: 1, AnswerWithin: durationpb.New(time.Hour)},
+		},
+		InternalExpiresAt: timestamppb.New(start.Add(24 * time.Hour)), InternalRemindBefore: []*durationpb.Duration{durationpb.New(2 * time.Hour)},
+	})
+	perform(s, request.Remind, start.Add(2*time.Hour))
+	s.Must(leo, &lockboxv1.Command{Action: &lockboxv1.Command_InternalApprove{InternalApprove: &lockboxv1.InternalApprove{}}}, start.Add(3*time.Hour))
+	perform(s, request.Expire, start.Add(4*time.Hour))
+	return s.History
+}
+
 func submit(s *story.Story, v *lockboxv1.AccessEvaluated) {
 	events, err := request.Submit(s.Request, request.Submission{By: eve, Tool: "console", Intent: &lockboxv1.AccessIntent{
 		Id: requestID, Tenant: story.Tenant, SubscriptionId: story.Subscription, ResourceType: "compute/disks", Scenario: "read-disk",
@@ -123,7 +141,7 @@ func must(err error) {
 }
 
 func TestAnHonestStoryBreaksNothing(t *testing.T) {
-	for _, history := range [][]evidence.Recorded{told(), waived(), denied(), expired(), released()} {
+	for _, history := range [][]evidence.Recorded{told(), waived(), denied(), expired(), released(), reminded()} {
 		for n := range history {
 			if broken := evidence.Check(history[:n+1]); len(broken) > 0 {
 				t.Errorf("after %d events: %v", n+1, broken)
@@ -206,6 +224,10 @@ func TestAForgeryBreaksItsInvariant(t *testing.T) {
 		"asked after the deadline":         {told(), "CustomerNotified", nil, at(97, otto, &lockboxv1.Event{Fact: &lockboxv1.Event_QuestionAsked{}}), "I3"},
 		"withdrawn after the deadline":     {told(), "CustomerNotified", nil, at(97, eve, &lockboxv1.Event{Fact: &lockboxv1.Event_RequestWithdrawn{}}), "I3"},
 		"abandoned after the deadline":     {told(), "CustomerNotified", nil, at(97, story.Lockbox(), &lockboxv1.Event{Fact: &lockboxv1.Event_ApproversUnavailable{}}), "I3"},
+		"reminded internally too early":    {reminded(), "InternalReminderDue", func(e *lockboxv1.Event) { e.Time = timestamppb.New(start.Add(2*time.Hour - 1)) }, nil, "I3"},
+		"reminded of what nobody recorded": {reminded(), "InternalReminderDue", func(e *lockboxv1.Event) { e.GetInternalReminderDue().Index = 1 }, nil, "I3"},
+		"after the first stage's own time": {reminded(), "InternalApprovalGiven", func(e *lockboxv1.Event) { e.Time = timestamppb.New(start.Add(4 * time.Hour)) }, nil, "I3"},
+		"before the second's own time":     {reminded(), "InternalApprovalExpired", func(e *lockboxv1.Event) { e.Time = timestamppb.New(start.Add(4*time.Hour - 1)) }, nil, "I3"},
 		"internally expired before it was": {told(), "AccessEvaluated", nil, at(1, story.Lockbox(), &lockboxv1.Event{Fact: &lockboxv1.Event_InternalApprovalExpired{}}), "I3"},
 		// I4
 		"a longer grant":                 {told(), "AccessGranted", func(e *lockboxv1.Event) { e.GetAccessGranted().EndsAt = timestamppb.New(start.Add(12*time.Hour + 1)) }, nil, "I4"},

@@ -21,7 +21,7 @@ import (
 // then takes for true must be in order for the oracle as well. (What only the tenant's own events can show is left to
 // BasisHeld.)
 func TestTheFoldIsNoEasierToDeceiveThanTheOracle(t *testing.T) {
-	stories := map[string][]evidence.Recorded{"told": told(), "waived": waived(), "denied": denied(), "expired": expired(), "released": released()}
+	stories := map[string][]evidence.Recorded{"told": told(), "waived": waived(), "denied": denied(), "expired": expired(), "released": released(), "reminded": reminded()}
 	tried, accepted := 0, 0
 	attempt := func(name string, history []evidence.Recorded) {
 		tried++

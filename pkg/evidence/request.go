@@ -85,6 +85,34 @@ func (q request) cleared() bool {
 	return !slices.ContainsFunc(missing, func(n int) bool { return n > 0 })
 }
 
+// answerBy is until when the internal stage that waits after event number i can be answered (R15): its own time counts from
+// the event that let it begin, and no stage outlasts all of them.
+func (q request) answerBy(i int) time.Time {
+	v := q.evaluation()
+	end := v.GetInternalExpiresAt().AsTime()
+	var since time.Time
+	waiting, missing := -1, 0
+	for _, r := range q.events[:min(i+1, len(q.events))] {
+		if r.Event.GetAccessEvaluated() == nil && r.Event.GetInternalApprovalGiven() == nil {
+			continue
+		}
+		if r.Event.GetInternalApprovalGiven() != nil {
+			missing--
+		}
+		for missing <= 0 && waiting+1 < len(v.GetInternalStages()) {
+			waiting++
+			missing, since = int(v.GetInternalStages()[waiting].GetCount()), instant(r)
+		}
+	}
+	if waiting < 0 {
+		return end
+	}
+	if own := v.GetInternalStages()[waiting].GetAnswerWithin(); own != nil && since.Add(own.AsDuration()).Before(end) {
+		return since.Add(own.AsDuration())
+	}
+	return end
+}
+
 func frozen(n *lockboxv1.CustomerNotified, p *lockboxv1.Person) *lockboxv1.Approver {
 	for _, a := range n.GetApprovers() {
 		if same(a.GetPerson(), p) {

@@ -189,6 +189,9 @@ var histories = map[request.Status][]string{
 	request.InternallyDenied: slices.Concat(customer, []string{"AccessRequested", "AccessEvaluated", "InternalApprovalGiven", "InternalApprovalRefused"}),
 	request.InternalExpired:  slices.Concat(customer, []string{"AccessRequested", "AccessEvaluated", "InternalApprovalGiven", "InternalApprovalExpired"}),
 	request.CustomerNotified: asked,
+	request.AwaitingInternalApproval: slices.Concat(customer, []string{
+		"AccessRequested", "AccessEvaluated-timed", "InternalReminderDue", "InternalApprovalGiven-reminded", "InternalReminderDue-second",
+	}),
 }
 
 func TestEveryHistoryFolds(t *testing.T) {

@@ -113,7 +113,7 @@ func demandInternal(v *lockboxv1.AccessEvaluated, terms request.Terms, now time.
 		return
 	}
 	v.InternalStages = []*lockboxv1.InternalStage{{Group: group, Count: 1}}
-	v.InternalExpiresAt = timestamppb.New(now.Add(terms.InternalApproval))
+	v.InternalExpiresAt, v.InternalRemindBefore = timestamppb.New(now.Add(terms.InternalApproval)), terms.InternalReminders()
 }
 
 func refuse(v *lockboxv1.AccessEvaluated, err error) *lockboxv1.AccessEvaluated {

@@ -180,6 +180,9 @@ func (m *machine) evaluate(t *rapid.T) {
 	for _, group := range []string{event.SupportLeads, event.DevOpsManagers} {
 		if n := rapid.IntRange(-4, 2).Draw(t, group); n > 0 {
 			stages = append(stages, stage(group, uint32(n)))
+			if rapid.Bool().Draw(t, "own time") {
+				within(pick(t, []time.Duration{1, time.Hour, 4 * time.Hour, 2 * day}, "within"), stages[len(stages)-1])
+			}
 		}
 	}
 	v := customerDecides(stages...)
@@ -191,6 +194,7 @@ func (m *machine) evaluate(t *rapid.T) {
 	}
 	if len(stages) > 0 {
 		v.InternalExpiresAt = timestamppb.New(m.now.Add(day))
+		reminding(v, pick(t, [][]time.Duration{nil, {4 * time.Hour, time.Hour}, {2 * day, 1}}, "reminders")...)
 	}
 	if in := m.Request.Intent; in.GetDuration() != nil {
 		v.Duration = in.GetDuration()
@@ -409,5 +413,5 @@ func looks(s request.State) string {
 	if err != nil {
 		panic(err)
 	}
-	return fmt.Sprint(string(data), s.Sequence, s.Kind, s.Reminders, s.Abandoned, s.RequestedAt, s.NotifiedAt, s.GrantedAt, s.EndedAt, s.EndedBy.GetPerson().GetSubject())
+	return fmt.Sprint(string(data), s.Sequence, s.Kind, s.Reminders, s.StageSince, s.Abandoned, s.RequestedAt, s.NotifiedAt, s.GrantedAt, s.EndedAt, s.EndedBy.GetPerson().GetSubject())
 }

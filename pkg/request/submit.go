@@ -12,6 +12,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 )
 
 const maxResources = 50
@@ -35,6 +36,19 @@ func DefaultTerms() Terms {
 		InternalApproval: 24 * time.Hour, CustomerApproval: 96 * time.Hour, Grant: 8 * time.Hour,
 		RemindBefore: []time.Duration{24 * time.Hour, 4 * time.Hour},
 	}
+}
+
+// InternalReminders are RemindBefore as an evaluation records them for internal approvers: each once, the longest first.
+func (t Terms) InternalReminders() []*durationpb.Duration {
+	before := slices.Clone(t.RemindBefore)
+	slices.Sort(before)
+	var list []*durationpb.Duration
+	for _, d := range slices.Backward(slices.Compact(before)) {
+		if d > 0 {
+			list = append(list, durationpb.New(d))
+		}
+	}
+	return list
 }
 
 // Submission is an intent with what the bus vouches for.

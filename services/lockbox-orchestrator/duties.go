@@ -40,7 +40,7 @@ func (o *orchestrator) react(ctx context.Context, e journal.Entry) error {
 			return err
 		}
 		return o.fulfil(ctx, s, request.CheckApprovers, e.Event.GetId())
-	case *lockboxv1.Event_AccessEvaluated, *lockboxv1.Event_InternalApprovalGiven, *lockboxv1.Event_ApprovalReminderDue,
+	case *lockboxv1.Event_AccessEvaluated, *lockboxv1.Event_InternalApprovalGiven, *lockboxv1.Event_InternalReminderDue, *lockboxv1.Event_ApprovalReminderDue,
 		*lockboxv1.Event_CustomerApproved, *lockboxv1.Event_AccessGranted:
 		_, err := o.settleAt(ctx, a, e)
 		return err

@@ -68,6 +68,7 @@ type Event struct {
 	//	*Event_AccessRevoked
 	//	*Event_AccessReleased
 	//	*Event_AccessCompleted
+	//	*Event_InternalReminderDue
 	//	*Event_TenantCreated
 	//	*Event_SupportPlanChanged
 	//	*Event_LockboxEnabled
@@ -376,6 +377,15 @@ func (x *Event) GetAccessCompleted() *AccessCompleted {
 	return nil
 }
 
+func (x *Event) GetInternalReminderDue() *InternalReminderDue {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_InternalReminderDue); ok {
+			return x.InternalReminderDue
+		}
+	}
+	return nil
+}
+
 func (x *Event) GetTenantCreated() *TenantCreated {
 	if x != nil {
 		if x, ok := x.Fact.(*Event_TenantCreated); ok {
@@ -618,6 +628,10 @@ type Event_AccessCompleted struct {
 	AccessCompleted *AccessCompleted `protobuf:"bytes,38,opt,name=access_completed,json=accessCompleted,proto3,oneof"`
 }
 
+type Event_InternalReminderDue struct {
+	InternalReminderDue *InternalReminderDue `protobuf:"bytes,39,opt,name=internal_reminder_due,json=internalReminderDue,proto3,oneof"`
+}
+
 type Event_TenantCreated struct {
 	TenantCreated *TenantCreated `protobuf:"bytes,50,opt,name=tenant_created,json=tenantCreated,proto3,oneof"`
 }
@@ -728,6 +742,8 @@ func (*Event_AccessReleased) isEvent_Fact() {}
 
 func (*Event_AccessCompleted) isEvent_Fact() {}
 
+func (*Event_InternalReminderDue) isEvent_Fact() {}
+
 func (*Event_TenantCreated) isEvent_Fact() {}
 
 func (*Event_SupportPlanChanged) isEvent_Fact() {}
@@ -769,7 +785,7 @@ var File_lockbox_v1_event_proto protoreflect.FileDescriptor
 const file_lockbox_v1_event_proto_rawDesc = "" +
 	"\n" +
 	"\x16lockbox/v1/event.proto\x12\n" +
-	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x19lockbox/v1/delivery.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x17lockbox/v1/ticket.proto\"\xeb\x18\n" +
+	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x19lockbox/v1/delivery.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x17lockbox/v1/ticket.proto\"\xc2\x19\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x12\n" +
@@ -802,7 +818,8 @@ const file_lockbox_v1_event_proto_rawDesc = "" +
 	"\raccess_lapsed\x18# \x01(\v2\x18.lockbox.v1.AccessLapsedH\x00R\faccessLapsed\x12B\n" +
 	"\x0eaccess_revoked\x18$ \x01(\v2\x19.lockbox.v1.AccessRevokedH\x00R\raccessRevoked\x12E\n" +
 	"\x0faccess_released\x18% \x01(\v2\x1a.lockbox.v1.AccessReleasedH\x00R\x0eaccessReleased\x12H\n" +
-	"\x10access_completed\x18& \x01(\v2\x1b.lockbox.v1.AccessCompletedH\x00R\x0faccessCompleted\x12B\n" +
+	"\x10access_completed\x18& \x01(\v2\x1b.lockbox.v1.AccessCompletedH\x00R\x0faccessCompleted\x12U\n" +
+	"\x15internal_reminder_due\x18' \x01(\v2\x1f.lockbox.v1.InternalReminderDueH\x00R\x13internalReminderDue\x12B\n" +
 	"\x0etenant_created\x182 \x01(\v2\x19.lockbox.v1.TenantCreatedH\x00R\rtenantCreated\x12R\n" +
 	"\x14support_plan_changed\x183 \x01(\v2\x1e.lockbox.v1.SupportPlanChangedH\x00R\x12supportPlanChanged\x12E\n" +
 	"\x0flockbox_enabled\x184 \x01(\v2\x1a.lockbox.v1.LockboxEnabledH\x00R\x0elockboxEnabled\x12H\n" +
@@ -859,24 +876,25 @@ var file_lockbox_v1_event_proto_goTypes = []any{
 	(*AccessRevoked)(nil),           // 19: lockbox.v1.AccessRevoked
 	(*AccessReleased)(nil),          // 20: lockbox.v1.AccessReleased
 	(*AccessCompleted)(nil),         // 21: lockbox.v1.AccessCompleted
-	(*TenantCreated)(nil),           // 22: lockbox.v1.TenantCreated
-	(*SupportPlanChanged)(nil),      // 23: lockbox.v1.SupportPlanChanged
-	(*LockboxEnabled)(nil),          // 24: lockbox.v1.LockboxEnabled
-	(*LockboxDisabled)(nil),         // 25: lockbox.v1.LockboxDisabled
-	(*PreviewSignedUp)(nil),         // 26: lockbox.v1.PreviewSignedUp
-	(*PreviewSignedOff)(nil),        // 27: lockbox.v1.PreviewSignedOff
-	(*SettingsChanged)(nil),         // 28: lockbox.v1.SettingsChanged
-	(*SubscriptionRegistered)(nil),  // 29: lockbox.v1.SubscriptionRegistered
-	(*RoleAssigned)(nil),            // 30: lockbox.v1.RoleAssigned
-	(*RoleRemoved)(nil),             // 31: lockbox.v1.RoleRemoved
-	(*RoleActivated)(nil),           // 32: lockbox.v1.RoleActivated
-	(*RoleDeactivated)(nil),         // 33: lockbox.v1.RoleDeactivated
-	(*TicketOpened)(nil),            // 34: lockbox.v1.TicketOpened
-	(*TicketAssigned)(nil),          // 35: lockbox.v1.TicketAssigned
-	(*TicketReassigned)(nil),        // 36: lockbox.v1.TicketReassigned
-	(*TicketCommented)(nil),         // 37: lockbox.v1.TicketCommented
-	(*NotificationSent)(nil),        // 38: lockbox.v1.NotificationSent
-	(*NotificationFailed)(nil),      // 39: lockbox.v1.NotificationFailed
+	(*InternalReminderDue)(nil),     // 22: lockbox.v1.InternalReminderDue
+	(*TenantCreated)(nil),           // 23: lockbox.v1.TenantCreated
+	(*SupportPlanChanged)(nil),      // 24: lockbox.v1.SupportPlanChanged
+	(*LockboxEnabled)(nil),          // 25: lockbox.v1.LockboxEnabled
+	(*LockboxDisabled)(nil),         // 26: lockbox.v1.LockboxDisabled
+	(*PreviewSignedUp)(nil),         // 27: lockbox.v1.PreviewSignedUp
+	(*PreviewSignedOff)(nil),        // 28: lockbox.v1.PreviewSignedOff
+	(*SettingsChanged)(nil),         // 29: lockbox.v1.SettingsChanged
+	(*SubscriptionRegistered)(nil),  // 30: lockbox.v1.SubscriptionRegistered
+	(*RoleAssigned)(nil),            // 31: lockbox.v1.RoleAssigned
+	(*RoleRemoved)(nil),             // 32: lockbox.v1.RoleRemoved
+	(*RoleActivated)(nil),           // 33: lockbox.v1.RoleActivated
+	(*RoleDeactivated)(nil),         // 34: lockbox.v1.RoleDeactivated
+	(*TicketOpened)(nil),            // 35: lockbox.v1.TicketOpened
+	(*TicketAssigned)(nil),          // 36: lockbox.v1.TicketAssigned
+	(*TicketReassigned)(nil),        // 37: lockbox.v1.TicketReassigned
+	(*TicketCommented)(nil),         // 38: lockbox.v1.TicketCommented
+	(*NotificationSent)(nil),        // 39: lockbox.v1.NotificationSent
+	(*NotificationFailed)(nil),      // 40: lockbox.v1.NotificationFailed
 }
 var file_lockbox_v1_event_proto_depIdxs = []int32{
 	1,  // 0: lockbox.v1.Event.time:type_name -> google.protobuf.Timestamp
@@ -900,29 +918,30 @@ var file_lockbox_v1_event_proto_depIdxs = []int32{
 	19, // 18: lockbox.v1.Event.access_revoked:type_name -> lockbox.v1.AccessRevoked
 	20, // 19: lockbox.v1.Event.access_released:type_name -> lockbox.v1.AccessReleased
 	21, // 20: lockbox.v1.Event.access_completed:type_name -> lockbox.v1.AccessCompleted
-	22, // 21: lockbox.v1.Event.tenant_created:type_name -> lockbox.v1.TenantCreated
-	23, // 22: lockbox.v1.Event.support_plan_changed:type_name -> lockbox.v1.SupportPlanChanged
-	24, // 23: lockbox.v1.Event.lockbox_enabled:type_name -> lockbox.v1.LockboxEnabled
-	25, // 24: lockbox.v1.Event.lockbox_disabled:type_name -> lockbox.v1.LockboxDisabled
-	26, // 25: lockbox.v1.Event.preview_signed_up:type_name -> lockbox.v1.PreviewSignedUp
-	27, // 26: lockbox.v1.Event.preview_signed_off:type_name -> lockbox.v1.PreviewSignedOff
-	28, // 27: lockbox.v1.Event.settings_changed:type_name -> lockbox.v1.SettingsChanged
-	29, // 28: lockbox.v1.Event.subscription_registered:type_name -> lockbox.v1.SubscriptionRegistered
-	30, // 29: lockbox.v1.Event.role_assigned:type_name -> lockbox.v1.RoleAssigned
-	31, // 30: lockbox.v1.Event.role_removed:type_name -> lockbox.v1.RoleRemoved
-	32, // 31: lockbox.v1.Event.role_activated:type_name -> lockbox.v1.RoleActivated
-	33, // 32: lockbox.v1.Event.role_deactivated:type_name -> lockbox.v1.RoleDeactivated
-	34, // 33: lockbox.v1.Event.ticket_opened:type_name -> lockbox.v1.TicketOpened
-	35, // 34: lockbox.v1.Event.ticket_assigned:type_name -> lockbox.v1.TicketAssigned
-	36, // 35: lockbox.v1.Event.ticket_reassigned:type_name -> lockbox.v1.TicketReassigned
-	37, // 36: lockbox.v1.Event.ticket_commented:type_name -> lockbox.v1.TicketCommented
-	38, // 37: lockbox.v1.Event.notification_sent:type_name -> lockbox.v1.NotificationSent
-	39, // 38: lockbox.v1.Event.notification_failed:type_name -> lockbox.v1.NotificationFailed
-	39, // [39:39] is the sub-list for method output_type
-	39, // [39:39] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	22, // 21: lockbox.v1.Event.internal_reminder_due:type_name -> lockbox.v1.InternalReminderDue
+	23, // 22: lockbox.v1.Event.tenant_created:type_name -> lockbox.v1.TenantCreated
+	24, // 23: lockbox.v1.Event.support_plan_changed:type_name -> lockbox.v1.SupportPlanChanged
+	25, // 24: lockbox.v1.Event.lockbox_enabled:type_name -> lockbox.v1.LockboxEnabled
+	26, // 25: lockbox.v1.Event.lockbox_disabled:type_name -> lockbox.v1.LockboxDisabled
+	27, // 26: lockbox.v1.Event.preview_signed_up:type_name -> lockbox.v1.PreviewSignedUp
+	28, // 27: lockbox.v1.Event.preview_signed_off:type_name -> lockbox.v1.PreviewSignedOff
+	29, // 28: lockbox.v1.Event.settings_changed:type_name -> lockbox.v1.SettingsChanged
+	30, // 29: lockbox.v1.Event.subscription_registered:type_name -> lockbox.v1.SubscriptionRegistered
+	31, // 30: lockbox.v1.Event.role_assigned:type_name -> lockbox.v1.RoleAssigned
+	32, // 31: lockbox.v1.Event.role_removed:type_name -> lockbox.v1.RoleRemoved
+	33, // 32: lockbox.v1.Event.role_activated:type_name -> lockbox.v1.RoleActivated
+	34, // 33: lockbox.v1.Event.role_deactivated:type_name -> lockbox.v1.RoleDeactivated
+	35, // 34: lockbox.v1.Event.ticket_opened:type_name -> lockbox.v1.TicketOpened
+	36, // 35: lockbox.v1.Event.ticket_assigned:type_name -> lockbox.v1.TicketAssigned
+	37, // 36: lockbox.v1.Event.ticket_reassigned:type_name -> lockbox.v1.TicketReassigned
+	38, // 37: lockbox.v1.Event.ticket_commented:type_name -> lockbox.v1.TicketCommented
+	39, // 38: lockbox.v1.Event.notification_sent:type_name -> lockbox.v1.NotificationSent
+	40, // 39: lockbox.v1.Event.notification_failed:type_name -> lockbox.v1.NotificationFailed
+	40, // [40:40] is the sub-list for method output_type
+	40, // [40:40] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_event_proto_init() }
@@ -955,6 +974,7 @@ func file_lockbox_v1_event_proto_init() {
 		(*Event_AccessRevoked)(nil),
 		(*Event_AccessReleased)(nil),
 		(*Event_AccessCompleted)(nil),
+		(*Event_InternalReminderDue)(nil),
 		(*Event_TenantCreated)(nil),
 		(*Event_SupportPlanChanged)(nil),
 		(*Event_LockboxEnabled)(nil),

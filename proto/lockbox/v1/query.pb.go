@@ -690,6 +690,8 @@ type RequestView struct {
 	ServiceName      string `protobuf:"bytes,19,opt,name=service_name,json=serviceName,proto3" json:"service_name,omitempty"`
 	ScenarioName     string `protobuf:"bytes,20,opt,name=scenario_name,json=scenarioName,proto3" json:"scenario_name,omitempty"`
 	SubscriptionName string `protobuf:"bytes,21,opt,name=subscription_name,json=subscriptionName,proto3" json:"subscription_name,omitempty"`
+	// Until when the internal stage that waits can be answered; absent if none does.
+	InternalAnswerBy *timestamppb.Timestamp `protobuf:"bytes,22,opt,name=internal_answer_by,json=internalAnswerBy,proto3" json:"internal_answer_by,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -869,6 +871,13 @@ func (x *RequestView) GetSubscriptionName() string {
 		return x.SubscriptionName
 	}
 	return ""
+}
+
+func (x *RequestView) GetInternalAnswerBy() *timestamppb.Timestamp {
+	if x != nil {
+		return x.InternalAnswerBy
+	}
+	return nil
 }
 
 type Decision struct {
@@ -2119,7 +2128,7 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"GetRequest\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x01 \x01(\tR\trequestId\"\xcc\a\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\"\x96\b\n" +
 	"\vRequestView\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x16\n" +
@@ -2148,7 +2157,8 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x05fault\x18\x12 \x01(\tR\x05fault\x12!\n" +
 	"\fservice_name\x18\x13 \x01(\tR\vserviceName\x12#\n" +
 	"\rscenario_name\x18\x14 \x01(\tR\fscenarioName\x12+\n" +
-	"\x11subscription_name\x18\x15 \x01(\tR\x10subscriptionName\"\x87\x02\n" +
+	"\x11subscription_name\x18\x15 \x01(\tR\x10subscriptionName\x12H\n" +
+	"\x12internal_answer_by\x18\x16 \x01(\v2\x1a.google.protobuf.TimestampR\x10internalAnswerBy\"\x87\x02\n" +
 	"\bDecision\x12'\n" +
 	"\x05actor\x18\x01 \x01(\v2\x11.lockbox.v1.ActorR\x05actor\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1a\n" +
@@ -2359,40 +2369,41 @@ var file_lockbox_v1_query_proto_depIdxs = []int32{
 	29, // 26: lockbox.v1.RequestView.grant:type_name -> lockbox.v1.AccessGranted
 	26, // 27: lockbox.v1.RequestView.ended_at:type_name -> google.protobuf.Timestamp
 	9,  // 28: lockbox.v1.RequestView.timeline:type_name -> lockbox.v1.TimelineEntry
-	25, // 29: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
-	26, // 30: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
-	30, // 31: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
-	25, // 32: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
-	26, // 33: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
-	25, // 34: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
-	26, // 35: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
-	26, // 36: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
-	25, // 37: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
-	26, // 38: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
-	26, // 39: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
-	12, // 40: lockbox.v1.ActivityList.activities:type_name -> lockbox.v1.Activity
-	9,  // 41: lockbox.v1.Activity.entry:type_name -> lockbox.v1.TimelineEntry
-	31, // 42: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
-	32, // 43: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
-	33, // 44: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
-	16, // 45: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
-	15, // 46: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
-	16, // 47: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
-	34, // 48: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
-	26, // 49: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
-	20, // 50: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
-	35, // 51: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
-	26, // 52: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
-	25, // 53: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
-	9,  // 54: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
-	36, // 55: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
-	37, // 56: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
-	38, // 57: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
-	58, // [58:58] is the sub-list for method output_type
-	58, // [58:58] is the sub-list for method input_type
-	58, // [58:58] is the sub-list for extension type_name
-	58, // [58:58] is the sub-list for extension extendee
-	0,  // [0:58] is the sub-list for field type_name
+	26, // 29: lockbox.v1.RequestView.internal_answer_by:type_name -> google.protobuf.Timestamp
+	25, // 30: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
+	26, // 31: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
+	30, // 32: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
+	25, // 33: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
+	26, // 34: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
+	25, // 35: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
+	26, // 36: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
+	26, // 37: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
+	25, // 38: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
+	26, // 39: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
+	26, // 40: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
+	12, // 41: lockbox.v1.ActivityList.activities:type_name -> lockbox.v1.Activity
+	9,  // 42: lockbox.v1.Activity.entry:type_name -> lockbox.v1.TimelineEntry
+	31, // 43: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
+	32, // 44: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
+	33, // 45: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
+	16, // 46: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
+	15, // 47: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
+	16, // 48: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
+	34, // 49: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
+	26, // 50: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
+	20, // 51: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
+	35, // 52: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
+	26, // 53: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
+	25, // 54: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
+	9,  // 55: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
+	36, // 56: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
+	37, // 57: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
+	38, // 58: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
+	59, // [59:59] is the sub-list for method output_type
+	59, // [59:59] is the sub-list for method input_type
+	59, // [59:59] is the sub-list for extension type_name
+	59, // [59:59] is the sub-list for extension extendee
+	0,  // [0:59] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_query_proto_init() }

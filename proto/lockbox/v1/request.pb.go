@@ -325,8 +325,10 @@ func (x *AccessRequested) GetIntentSequence() uint64 {
 type InternalStage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The group as the provider's issuer names it: `customer-support-leads`.
-	Group         string `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
-	Count         uint32 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	Group string `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	Count uint32 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	// How long this stage has from when it begins, though never beyond internal_expires_at. Absent: until then.
+	AnswerWithin  *durationpb.Duration `protobuf:"bytes,3,opt,name=answer_within,json=answerWithin,proto3" json:"answer_within,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -375,6 +377,13 @@ func (x *InternalStage) GetCount() uint32 {
 	return 0
 }
 
+func (x *InternalStage) GetAnswerWithin() *durationpb.Duration {
+	if x != nil {
+		return x.AnswerWithin
+	}
+	return nil
+}
+
 type AccessEvaluated struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Outcome EvaluationOutcome      `protobuf:"varint,1,opt,name=outcome,proto3,enum=lockbox.v1.EvaluationOutcome" json:"outcome,omitempty"`
@@ -384,7 +393,7 @@ type AccessEvaluated struct {
 	Waiver Waiver `protobuf:"varint,3,opt,name=waiver,proto3,enum=lockbox.v1.Waiver" json:"waiver,omitempty"`
 	// In order; empty if no internal approval is needed.
 	InternalStages []*InternalStage `protobuf:"bytes,4,rep,name=internal_stages,json=internalStages,proto3" json:"internal_stages,omitempty"`
-	// When an unanswered internal approval expires (R15).
+	// When an unanswered internal approval expires (R15), whatever stage it has come to.
 	InternalExpiresAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=internal_expires_at,json=internalExpiresAt,proto3" json:"internal_expires_at,omitempty"`
 	// Plain sentences, shown to requester and customer.
 	Reasons []string         `protobuf:"bytes,6,rep,name=reasons,proto3" json:"reasons,omitempty"`
@@ -393,9 +402,12 @@ type AccessEvaluated struct {
 	PolicyVersion    string `protobuf:"bytes,8,opt,name=policy_version,json=policyVersion,proto3" json:"policy_version,omitempty"`
 	CatalogueVersion string `protobuf:"bytes,9,opt,name=catalogue_version,json=catalogueVersion,proto3" json:"catalogue_version,omitempty"`
 	// How long the grant will be unless an approver shortens it.
-	Duration      *durationpb.Duration `protobuf:"bytes,10,opt,name=duration,proto3" json:"duration,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Duration *durationpb.Duration `protobuf:"bytes,10,opt,name=duration,proto3" json:"duration,omitempty"`
+	// How long before each stage's deadline those asked are reminded, the longest first. What would come before the stage
+	// begins is left out.
+	InternalRemindBefore []*durationpb.Duration `protobuf:"bytes,12,rep,name=internal_remind_before,json=internalRemindBefore,proto3" json:"internal_remind_before,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *AccessEvaluated) Reset() {
@@ -494,6 +506,13 @@ func (x *AccessEvaluated) GetCatalogueVersion() string {
 func (x *AccessEvaluated) GetDuration() *durationpb.Duration {
 	if x != nil {
 		return x.Duration
+	}
+	return nil
+}
+
+func (x *AccessEvaluated) GetInternalRemindBefore() []*durationpb.Duration {
+	if x != nil {
+		return x.InternalRemindBefore
 	}
 	return nil
 }
@@ -767,6 +786,61 @@ func (*InternalApprovalExpired) Descriptor() ([]byte, []int) {
 	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{6}
 }
 
+// It is time to remind the group that an internal stage waits for.
+type InternalReminderDue struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Index into AccessEvaluated.internal_stages.
+	Stage uint32 `protobuf:"varint,1,opt,name=stage,proto3" json:"stage,omitempty"`
+	// Index into AccessEvaluated.internal_remind_before.
+	Index         uint32 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InternalReminderDue) Reset() {
+	*x = InternalReminderDue{}
+	mi := &file_lockbox_v1_request_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InternalReminderDue) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InternalReminderDue) ProtoMessage() {}
+
+func (x *InternalReminderDue) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_request_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InternalReminderDue.ProtoReflect.Descriptor instead.
+func (*InternalReminderDue) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *InternalReminderDue) GetStage() uint32 {
+	if x != nil {
+		return x.Stage
+	}
+	return 0
+}
+
+func (x *InternalReminderDue) GetIndex() uint32 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
 // Somebody who may decide this request, for as long as they also hold one of these roles.
 type Approver struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -778,7 +852,7 @@ type Approver struct {
 
 func (x *Approver) Reset() {
 	*x = Approver{}
-	mi := &file_lockbox_v1_request_proto_msgTypes[7]
+	mi := &file_lockbox_v1_request_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -790,7 +864,7 @@ func (x *Approver) String() string {
 func (*Approver) ProtoMessage() {}
 
 func (x *Approver) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_request_proto_msgTypes[7]
+	mi := &file_lockbox_v1_request_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -803,7 +877,7 @@ func (x *Approver) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Approver.ProtoReflect.Descriptor instead.
 func (*Approver) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{7}
+	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Approver) GetPerson() *Person {
@@ -832,7 +906,7 @@ type ExcludedAssignment struct {
 
 func (x *ExcludedAssignment) Reset() {
 	*x = ExcludedAssignment{}
-	mi := &file_lockbox_v1_request_proto_msgTypes[8]
+	mi := &file_lockbox_v1_request_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -844,7 +918,7 @@ func (x *ExcludedAssignment) String() string {
 func (*ExcludedAssignment) ProtoMessage() {}
 
 func (x *ExcludedAssignment) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_request_proto_msgTypes[8]
+	mi := &file_lockbox_v1_request_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -857,7 +931,7 @@ func (x *ExcludedAssignment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExcludedAssignment.ProtoReflect.Descriptor instead.
 func (*ExcludedAssignment) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{8}
+	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ExcludedAssignment) GetPerson() *Person {
@@ -908,7 +982,7 @@ type CustomerNotified struct {
 
 func (x *CustomerNotified) Reset() {
 	*x = CustomerNotified{}
-	mi := &file_lockbox_v1_request_proto_msgTypes[9]
+	mi := &file_lockbox_v1_request_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -920,7 +994,7 @@ func (x *CustomerNotified) String() string {
 func (*CustomerNotified) ProtoMessage() {}
 
 func (x *CustomerNotified) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_request_proto_msgTypes[9]
+	mi := &file_lockbox_v1_request_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -933,7 +1007,7 @@ func (x *CustomerNotified) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CustomerNotified.ProtoReflect.Descriptor instead.
 func (*CustomerNotified) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{9}
+	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *CustomerNotified) GetScope() Scope {
@@ -1031,7 +1105,7 @@ type ApprovalReminderDue struct {
 
 func (x *ApprovalReminderDue) Reset() {
 	*x = ApprovalReminderDue{}
-	mi := &file_lockbox_v1_request_proto_msgTypes[10]
+	mi := &file_lockbox_v1_request_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1043,7 +1117,7 @@ func (x *ApprovalReminderDue) String() string {
 func (*ApprovalReminderDue) ProtoMessage() {}
 
 func (x *ApprovalReminderDue) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_request_proto_msgTypes[10]
+	mi := &file_lockbox_v1_request_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1056,7 +1130,7 @@ func (x *ApprovalReminderDue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApprovalReminderDue.ProtoReflect.Descriptor instead.
 func (*ApprovalReminderDue) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{10}
+	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ApprovalReminderDue) GetIndex() uint32 {
@@ -1077,7 +1151,7 @@ type ApproversUnavailable struct {
 
 func (x *ApproversUnavailable) Reset() {
 	*x = ApproversUnavailable{}
-	mi := &file_lockbox_v1_request_proto_msgTypes[11]
+	mi := &file_lockbox_v1_request_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1089,7 +1163,7 @@ func (x *ApproversUnavailable) String() string {
 func (*ApproversUnavailable) ProtoMessage() {}
 
 func (x *ApproversUnavailable) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_request_proto_msgTypes[11]
+	mi := &file_lockbox_v1_request_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1102,7 +1176,7 @@ func (x *ApproversUnavailable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproversUnavailable.ProtoReflect.Descriptor instead.
 func (*ApproversUnavailable) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{11}
+	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ApproversUnavailable) GetTenantSequence() uint64 {
@@ -1131,7 +1205,7 @@ type QuestionAsked struct {
 
 func (x *QuestionAsked) Reset() {
 	*x = QuestionAsked{}
-	mi := &file_lockbox_v1_request_proto_msgTypes[12]
+	mi := &file_lockbox_v1_request_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1143,7 +1217,7 @@ func (x *QuestionAsked) String() string {
 func (*QuestionAsked) ProtoMessage() {}
 
 func (x *QuestionAsked) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_request_proto_msgTypes[12]
+	mi := &file_lockbox_v1_request_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1156,7 +1230,7 @@ func (x *QuestionAsked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuestionAsked.ProtoReflect.Descriptor instead.
 func (*QuestionAsked) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{12}
+	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *QuestionAsked) GetQuestionId() string {
@@ -1183,7 +1257,7 @@ type QuestionAnswered struct {
 
 func (x *QuestionAnswered) Reset() {
 	*x = QuestionAnswered{}
-	mi := &file_lockbox_v1_request_proto_msgTypes[13]
+	mi := &file_lockbox_v1_request_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1195,7 +1269,7 @@ func (x *QuestionAnswered) String() string {
 func (*QuestionAnswered) ProtoMessage() {}
 
 func (x *QuestionAnswered) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_request_proto_msgTypes[13]
+	mi := &file_lockbox_v1_request_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1208,7 +1282,7 @@ func (x *QuestionAnswered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuestionAnswered.ProtoReflect.Descriptor instead.
 func (*QuestionAnswered) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{13}
+	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *QuestionAnswered) GetQuestionId() string {
@@ -1241,7 +1315,7 @@ type CustomerApproved struct {
 
 func (x *CustomerApproved) Reset() {
 	*x = CustomerApproved{}
-	mi := &file_lockbox_v1_request_proto_msgTypes[14]
+	mi := &file_lockbox_v1_request_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1253,7 +1327,7 @@ func (x *CustomerApproved) String() string {
 func (*CustomerApproved) ProtoMessage() {}
 
 func (x *CustomerApproved) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_request_proto_msgTypes[14]
+	mi := &file_lockbox_v1_request_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1266,7 +1340,7 @@ func (x *CustomerApproved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CustomerApproved.ProtoReflect.Descriptor instead.
 func (*CustomerApproved) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{14}
+	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CustomerApproved) GetReason() string {
@@ -1324,7 +1398,7 @@ type CustomerDenied struct {
 
 func (x *CustomerDenied) Reset() {
 	*x = CustomerDenied{}
-	mi := &file_lockbox_v1_request_proto_msgTypes[15]
+	mi := &file_lockbox_v1_request_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1336,7 +1410,7 @@ func (x *CustomerDenied) String() string {
 func (*CustomerDenied) ProtoMessage() {}
 
 func (x *CustomerDenied) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_request_proto_msgTypes[15]
+	mi := &file_lockbox_v1_request_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1349,7 +1423,7 @@ func (x *CustomerDenied) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CustomerDenied.ProtoReflect.Descriptor instead.
 func (*CustomerDenied) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{15}
+	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CustomerDenied) GetReason() string {
@@ -1388,7 +1462,7 @@ type RequestExpired struct {
 
 func (x *RequestExpired) Reset() {
 	*x = RequestExpired{}
-	mi := &file_lockbox_v1_request_proto_msgTypes[16]
+	mi := &file_lockbox_v1_request_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1400,7 +1474,7 @@ func (x *RequestExpired) String() string {
 func (*RequestExpired) ProtoMessage() {}
 
 func (x *RequestExpired) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_request_proto_msgTypes[16]
+	mi := &file_lockbox_v1_request_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1413,7 +1487,7 @@ func (x *RequestExpired) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestExpired.ProtoReflect.Descriptor instead.
 func (*RequestExpired) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{16}
+	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{17}
 }
 
 type RequestWithdrawn struct {
@@ -1425,7 +1499,7 @@ type RequestWithdrawn struct {
 
 func (x *RequestWithdrawn) Reset() {
 	*x = RequestWithdrawn{}
-	mi := &file_lockbox_v1_request_proto_msgTypes[17]
+	mi := &file_lockbox_v1_request_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1437,7 +1511,7 @@ func (x *RequestWithdrawn) String() string {
 func (*RequestWithdrawn) ProtoMessage() {}
 
 func (x *RequestWithdrawn) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_request_proto_msgTypes[17]
+	mi := &file_lockbox_v1_request_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1450,7 +1524,7 @@ func (x *RequestWithdrawn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestWithdrawn.ProtoReflect.Descriptor instead.
 func (*RequestWithdrawn) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{17}
+	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RequestWithdrawn) GetReason() string {
@@ -1477,7 +1551,7 @@ type AccessGranted struct {
 
 func (x *AccessGranted) Reset() {
 	*x = AccessGranted{}
-	mi := &file_lockbox_v1_request_proto_msgTypes[18]
+	mi := &file_lockbox_v1_request_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1489,7 +1563,7 @@ func (x *AccessGranted) String() string {
 func (*AccessGranted) ProtoMessage() {}
 
 func (x *AccessGranted) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_request_proto_msgTypes[18]
+	mi := &file_lockbox_v1_request_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1502,7 +1576,7 @@ func (x *AccessGranted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccessGranted.ProtoReflect.Descriptor instead.
 func (*AccessGranted) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{18}
+	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *AccessGranted) GetStartsAt() *timestamppb.Timestamp {
@@ -1559,7 +1633,7 @@ type AccessLapsed struct {
 
 func (x *AccessLapsed) Reset() {
 	*x = AccessLapsed{}
-	mi := &file_lockbox_v1_request_proto_msgTypes[19]
+	mi := &file_lockbox_v1_request_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1571,7 +1645,7 @@ func (x *AccessLapsed) String() string {
 func (*AccessLapsed) ProtoMessage() {}
 
 func (x *AccessLapsed) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_request_proto_msgTypes[19]
+	mi := &file_lockbox_v1_request_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1584,7 +1658,7 @@ func (x *AccessLapsed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccessLapsed.ProtoReflect.Descriptor instead.
 func (*AccessLapsed) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{19}
+	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *AccessLapsed) GetReason() string {
@@ -1617,7 +1691,7 @@ type AccessRevoked struct {
 
 func (x *AccessRevoked) Reset() {
 	*x = AccessRevoked{}
-	mi := &file_lockbox_v1_request_proto_msgTypes[20]
+	mi := &file_lockbox_v1_request_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1629,7 +1703,7 @@ func (x *AccessRevoked) String() string {
 func (*AccessRevoked) ProtoMessage() {}
 
 func (x *AccessRevoked) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_request_proto_msgTypes[20]
+	mi := &file_lockbox_v1_request_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1642,7 +1716,7 @@ func (x *AccessRevoked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccessRevoked.ProtoReflect.Descriptor instead.
 func (*AccessRevoked) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{20}
+	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *AccessRevoked) GetReason() string {
@@ -1662,7 +1736,7 @@ type AccessReleased struct {
 
 func (x *AccessReleased) Reset() {
 	*x = AccessReleased{}
-	mi := &file_lockbox_v1_request_proto_msgTypes[21]
+	mi := &file_lockbox_v1_request_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1674,7 +1748,7 @@ func (x *AccessReleased) String() string {
 func (*AccessReleased) ProtoMessage() {}
 
 func (x *AccessReleased) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_request_proto_msgTypes[21]
+	mi := &file_lockbox_v1_request_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1687,7 +1761,7 @@ func (x *AccessReleased) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccessReleased.ProtoReflect.Descriptor instead.
 func (*AccessReleased) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{21}
+	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *AccessReleased) GetReason() string {
@@ -1705,7 +1779,7 @@ type AccessCompleted struct {
 
 func (x *AccessCompleted) Reset() {
 	*x = AccessCompleted{}
-	mi := &file_lockbox_v1_request_proto_msgTypes[22]
+	mi := &file_lockbox_v1_request_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1717,7 +1791,7 @@ func (x *AccessCompleted) String() string {
 func (*AccessCompleted) ProtoMessage() {}
 
 func (x *AccessCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_request_proto_msgTypes[22]
+	mi := &file_lockbox_v1_request_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1730,7 +1804,7 @@ func (x *AccessCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccessCompleted.ProtoReflect.Descriptor instead.
 func (*AccessCompleted) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{22}
+	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{23}
 }
 
 var File_lockbox_v1_request_proto protoreflect.FileDescriptor
@@ -1743,10 +1817,11 @@ const file_lockbox_v1_request_proto_rawDesc = "" +
 	"\x06intent\x18\x01 \x01(\v2\x18.lockbox.v1.AccessIntentR\x06intent\x12#\n" +
 	"\rintent_sha256\x18\x02 \x01(\fR\fintentSha256\x12\x12\n" +
 	"\x04tool\x18\x03 \x01(\tR\x04tool\x12'\n" +
-	"\x0fintent_sequence\x18\x04 \x01(\x04R\x0eintentSequence\";\n" +
+	"\x0fintent_sequence\x18\x04 \x01(\x04R\x0eintentSequence\"{\n" +
 	"\rInternalStage\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x14\n" +
-	"\x05count\x18\x02 \x01(\rR\x05count\"\x8d\x04\n" +
+	"\x05count\x18\x02 \x01(\rR\x05count\x12>\n" +
+	"\ranswer_within\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\fanswerWithin\"\xde\x04\n" +
 	"\x0fAccessEvaluated\x127\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x1d.lockbox.v1.EvaluationOutcomeR\aoutcome\x12-\n" +
 	"\arefusal\x18\x02 \x01(\v2\x13.lockbox.v1.RefusalR\arefusal\x12*\n" +
@@ -1758,7 +1833,8 @@ const file_lockbox_v1_request_proto_rawDesc = "" +
 	"\x0epolicy_version\x18\b \x01(\tR\rpolicyVersion\x12+\n" +
 	"\x11catalogue_version\x18\t \x01(\tR\x10catalogueVersion\x125\n" +
 	"\bduration\x18\n" +
-	" \x01(\v2\x19.google.protobuf.DurationR\bduration\"\xc1\x03\n" +
+	" \x01(\v2\x19.google.protobuf.DurationR\bduration\x12O\n" +
+	"\x16internal_remind_before\x18\f \x03(\v2\x19.google.protobuf.DurationR\x14internalRemindBefore\"\xc1\x03\n" +
 	"\x0fEvaluationFacts\x12!\n" +
 	"\fservice_name\x18\x01 \x01(\tR\vserviceName\x12#\n" +
 	"\rscenario_name\x18\x02 \x01(\tR\fscenarioName\x12.\n" +
@@ -1778,7 +1854,10 @@ const file_lockbox_v1_request_proto_rawDesc = "" +
 	"\x17InternalApprovalRefused\x12\x14\n" +
 	"\x05stage\x18\x01 \x01(\rR\x05stage\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x19\n" +
-	"\x17InternalApprovalExpired\"^\n" +
+	"\x17InternalApprovalExpired\"A\n" +
+	"\x13InternalReminderDue\x12\x14\n" +
+	"\x05stage\x18\x01 \x01(\rR\x05stage\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\rR\x05index\"^\n" +
 	"\bApprover\x12*\n" +
 	"\x06person\x18\x01 \x01(\v2\x12.lockbox.v1.PersonR\x06person\x12&\n" +
 	"\x05roles\x18\x02 \x03(\x0e2\x10.lockbox.v1.RoleR\x05roles\"~\n" +
@@ -1883,7 +1962,7 @@ func file_lockbox_v1_request_proto_rawDescGZIP() []byte {
 }
 
 var file_lockbox_v1_request_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_lockbox_v1_request_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_lockbox_v1_request_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_lockbox_v1_request_proto_goTypes = []any{
 	(EvaluationOutcome)(0),          // 0: lockbox.v1.EvaluationOutcome
 	(Waiver)(0),                     // 1: lockbox.v1.Waiver
@@ -1896,64 +1975,67 @@ var file_lockbox_v1_request_proto_goTypes = []any{
 	(*InternalApprovalGiven)(nil),   // 8: lockbox.v1.InternalApprovalGiven
 	(*InternalApprovalRefused)(nil), // 9: lockbox.v1.InternalApprovalRefused
 	(*InternalApprovalExpired)(nil), // 10: lockbox.v1.InternalApprovalExpired
-	(*Approver)(nil),                // 11: lockbox.v1.Approver
-	(*ExcludedAssignment)(nil),      // 12: lockbox.v1.ExcludedAssignment
-	(*CustomerNotified)(nil),        // 13: lockbox.v1.CustomerNotified
-	(*ApprovalReminderDue)(nil),     // 14: lockbox.v1.ApprovalReminderDue
-	(*ApproversUnavailable)(nil),    // 15: lockbox.v1.ApproversUnavailable
-	(*QuestionAsked)(nil),           // 16: lockbox.v1.QuestionAsked
-	(*QuestionAnswered)(nil),        // 17: lockbox.v1.QuestionAnswered
-	(*CustomerApproved)(nil),        // 18: lockbox.v1.CustomerApproved
-	(*CustomerDenied)(nil),          // 19: lockbox.v1.CustomerDenied
-	(*RequestExpired)(nil),          // 20: lockbox.v1.RequestExpired
-	(*RequestWithdrawn)(nil),        // 21: lockbox.v1.RequestWithdrawn
-	(*AccessGranted)(nil),           // 22: lockbox.v1.AccessGranted
-	(*AccessLapsed)(nil),            // 23: lockbox.v1.AccessLapsed
-	(*AccessRevoked)(nil),           // 24: lockbox.v1.AccessRevoked
-	(*AccessReleased)(nil),          // 25: lockbox.v1.AccessReleased
-	(*AccessCompleted)(nil),         // 26: lockbox.v1.AccessCompleted
-	(*AccessIntent)(nil),            // 27: lockbox.v1.AccessIntent
-	(*Refusal)(nil),                 // 28: lockbox.v1.Refusal
-	(*timestamppb.Timestamp)(nil),   // 29: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),     // 30: google.protobuf.Duration
-	(Scope)(0),                      // 31: lockbox.v1.Scope
-	(*Person)(nil),                  // 32: lockbox.v1.Person
-	(Role)(0),                       // 33: lockbox.v1.Role
-	(*AlternateAddress)(nil),        // 34: lockbox.v1.AlternateAddress
+	(*InternalReminderDue)(nil),     // 11: lockbox.v1.InternalReminderDue
+	(*Approver)(nil),                // 12: lockbox.v1.Approver
+	(*ExcludedAssignment)(nil),      // 13: lockbox.v1.ExcludedAssignment
+	(*CustomerNotified)(nil),        // 14: lockbox.v1.CustomerNotified
+	(*ApprovalReminderDue)(nil),     // 15: lockbox.v1.ApprovalReminderDue
+	(*ApproversUnavailable)(nil),    // 16: lockbox.v1.ApproversUnavailable
+	(*QuestionAsked)(nil),           // 17: lockbox.v1.QuestionAsked
+	(*QuestionAnswered)(nil),        // 18: lockbox.v1.QuestionAnswered
+	(*CustomerApproved)(nil),        // 19: lockbox.v1.CustomerApproved
+	(*CustomerDenied)(nil),          // 20: lockbox.v1.CustomerDenied
+	(*RequestExpired)(nil),          // 21: lockbox.v1.RequestExpired
+	(*RequestWithdrawn)(nil),        // 22: lockbox.v1.RequestWithdrawn
+	(*AccessGranted)(nil),           // 23: lockbox.v1.AccessGranted
+	(*AccessLapsed)(nil),            // 24: lockbox.v1.AccessLapsed
+	(*AccessRevoked)(nil),           // 25: lockbox.v1.AccessRevoked
+	(*AccessReleased)(nil),          // 26: lockbox.v1.AccessReleased
+	(*AccessCompleted)(nil),         // 27: lockbox.v1.AccessCompleted
+	(*AccessIntent)(nil),            // 28: lockbox.v1.AccessIntent
+	(*durationpb.Duration)(nil),     // 29: google.protobuf.Duration
+	(*Refusal)(nil),                 // 30: lockbox.v1.Refusal
+	(*timestamppb.Timestamp)(nil),   // 31: google.protobuf.Timestamp
+	(Scope)(0),                      // 32: lockbox.v1.Scope
+	(*Person)(nil),                  // 33: lockbox.v1.Person
+	(Role)(0),                       // 34: lockbox.v1.Role
+	(*AlternateAddress)(nil),        // 35: lockbox.v1.AlternateAddress
 }
 var file_lockbox_v1_request_proto_depIdxs = []int32{
-	27, // 0: lockbox.v1.AccessRequested.intent:type_name -> lockbox.v1.AccessIntent
-	0,  // 1: lockbox.v1.AccessEvaluated.outcome:type_name -> lockbox.v1.EvaluationOutcome
-	28, // 2: lockbox.v1.AccessEvaluated.refusal:type_name -> lockbox.v1.Refusal
-	1,  // 3: lockbox.v1.AccessEvaluated.waiver:type_name -> lockbox.v1.Waiver
-	5,  // 4: lockbox.v1.AccessEvaluated.internal_stages:type_name -> lockbox.v1.InternalStage
-	29, // 5: lockbox.v1.AccessEvaluated.internal_expires_at:type_name -> google.protobuf.Timestamp
-	7,  // 6: lockbox.v1.AccessEvaluated.facts:type_name -> lockbox.v1.EvaluationFacts
-	30, // 7: lockbox.v1.AccessEvaluated.duration:type_name -> google.protobuf.Duration
-	2,  // 8: lockbox.v1.EvaluationFacts.stage:type_name -> lockbox.v1.ServiceStage
-	31, // 9: lockbox.v1.EvaluationFacts.scope:type_name -> lockbox.v1.Scope
-	32, // 10: lockbox.v1.Approver.person:type_name -> lockbox.v1.Person
-	33, // 11: lockbox.v1.Approver.roles:type_name -> lockbox.v1.Role
-	32, // 12: lockbox.v1.ExcludedAssignment.person:type_name -> lockbox.v1.Person
-	33, // 13: lockbox.v1.ExcludedAssignment.role:type_name -> lockbox.v1.Role
-	31, // 14: lockbox.v1.CustomerNotified.scope:type_name -> lockbox.v1.Scope
-	3,  // 15: lockbox.v1.CustomerNotified.basis:type_name -> lockbox.v1.ApproverBasis
-	11, // 16: lockbox.v1.CustomerNotified.approvers:type_name -> lockbox.v1.Approver
-	12, // 17: lockbox.v1.CustomerNotified.excluded:type_name -> lockbox.v1.ExcludedAssignment
-	34, // 18: lockbox.v1.CustomerNotified.alternates:type_name -> lockbox.v1.AlternateAddress
-	29, // 19: lockbox.v1.CustomerNotified.expires_at:type_name -> google.protobuf.Timestamp
-	29, // 20: lockbox.v1.CustomerNotified.remind_at:type_name -> google.protobuf.Timestamp
-	30, // 21: lockbox.v1.CustomerApproved.duration:type_name -> google.protobuf.Duration
-	33, // 22: lockbox.v1.CustomerApproved.roles:type_name -> lockbox.v1.Role
-	33, // 23: lockbox.v1.CustomerDenied.roles:type_name -> lockbox.v1.Role
-	29, // 24: lockbox.v1.AccessGranted.starts_at:type_name -> google.protobuf.Timestamp
-	29, // 25: lockbox.v1.AccessGranted.ends_at:type_name -> google.protobuf.Timestamp
-	1,  // 26: lockbox.v1.AccessGranted.waiver:type_name -> lockbox.v1.Waiver
-	27, // [27:27] is the sub-list for method output_type
-	27, // [27:27] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	28, // 0: lockbox.v1.AccessRequested.intent:type_name -> lockbox.v1.AccessIntent
+	29, // 1: lockbox.v1.InternalStage.answer_within:type_name -> google.protobuf.Duration
+	0,  // 2: lockbox.v1.AccessEvaluated.outcome:type_name -> lockbox.v1.EvaluationOutcome
+	30, // 3: lockbox.v1.AccessEvaluated.refusal:type_name -> lockbox.v1.Refusal
+	1,  // 4: lockbox.v1.AccessEvaluated.waiver:type_name -> lockbox.v1.Waiver
+	5,  // 5: lockbox.v1.AccessEvaluated.internal_stages:type_name -> lockbox.v1.InternalStage
+	31, // 6: lockbox.v1.AccessEvaluated.internal_expires_at:type_name -> google.protobuf.Timestamp
+	7,  // 7: lockbox.v1.AccessEvaluated.facts:type_name -> lockbox.v1.EvaluationFacts
+	29, // 8: lockbox.v1.AccessEvaluated.duration:type_name -> google.protobuf.Duration
+	29, // 9: lockbox.v1.AccessEvaluated.internal_remind_before:type_name -> google.protobuf.Duration
+	2,  // 10: lockbox.v1.EvaluationFacts.stage:type_name -> lockbox.v1.ServiceStage
+	32, // 11: lockbox.v1.EvaluationFacts.scope:type_name -> lockbox.v1.Scope
+	33, // 12: lockbox.v1.Approver.person:type_name -> lockbox.v1.Person
+	34, // 13: lockbox.v1.Approver.roles:type_name -> lockbox.v1.Role
+	33, // 14: lockbox.v1.ExcludedAssignment.person:type_name -> lockbox.v1.Person
+	34, // 15: lockbox.v1.ExcludedAssignment.role:type_name -> lockbox.v1.Role
+	32, // 16: lockbox.v1.CustomerNotified.scope:type_name -> lockbox.v1.Scope
+	3,  // 17: lockbox.v1.CustomerNotified.basis:type_name -> lockbox.v1.ApproverBasis
+	12, // 18: lockbox.v1.CustomerNotified.approvers:type_name -> lockbox.v1.Approver
+	13, // 19: lockbox.v1.CustomerNotified.excluded:type_name -> lockbox.v1.ExcludedAssignment
+	35, // 20: lockbox.v1.CustomerNotified.alternates:type_name -> lockbox.v1.AlternateAddress
+	31, // 21: lockbox.v1.CustomerNotified.expires_at:type_name -> google.protobuf.Timestamp
+	31, // 22: lockbox.v1.CustomerNotified.remind_at:type_name -> google.protobuf.Timestamp
+	29, // 23: lockbox.v1.CustomerApproved.duration:type_name -> google.protobuf.Duration
+	34, // 24: lockbox.v1.CustomerApproved.roles:type_name -> lockbox.v1.Role
+	34, // 25: lockbox.v1.CustomerDenied.roles:type_name -> lockbox.v1.Role
+	31, // 26: lockbox.v1.AccessGranted.starts_at:type_name -> google.protobuf.Timestamp
+	31, // 27: lockbox.v1.AccessGranted.ends_at:type_name -> google.protobuf.Timestamp
+	1,  // 28: lockbox.v1.AccessGranted.waiver:type_name -> lockbox.v1.Waiver
+	29, // [29:29] is the sub-list for method output_type
+	29, // [29:29] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_request_proto_init() }
@@ -1970,7 +2052,7 @@ func file_lockbox_v1_request_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lockbox_v1_request_proto_rawDesc), len(file_lockbox_v1_request_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   23,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

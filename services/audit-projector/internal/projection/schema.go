@@ -7,7 +7,7 @@ import (
 
 // meaning is raised whenever the same events would be written differently while the tables stay as they are, for example
 // because the fold of requests has changed.
-const meaning = 1
+const meaning = 2
 
 // applicationID marks the file as ours ("LkBx").
 const applicationID = 0x4c6b4278

@@ -97,7 +97,14 @@ func TestInternalApprovalComesFirst(t *testing.T) {
 		l.reaches(id, request.InternallyDenied)
 	})
 	t.Run("unanswered", func(*testing.T) {
-		l.reaches(l.requested(elevated(), request.AwaitingInternalApproval), request.InternalExpired)
+		// Of the reminders one and two days before, the earlier would come as the stage begins, and is left out.
+		id := l.requested(elevated(), request.AwaitingInternalApproval)
+		if s := l.state(id); s.Reminders != 1 {
+			t.Errorf("%d reminders passed over at the beginning", s.Reminders)
+		}
+		if s := l.reaches(id, request.InternalExpired); s.Reminders != 2 || s.EndedAt.Before(s.InternalDeadline()) {
+			t.Errorf("reminded %d times of 2, ended %v of %v (R15)", s.Reminders, s.EndedAt, s.InternalDeadline())
+		}
 	})
 }
 

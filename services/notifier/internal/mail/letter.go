@@ -194,7 +194,7 @@ func (w *writer) actions() {
 		if w.n.Template == plan.QuestionAsked {
 			w.out.Commands = append(w.out.Commands, "lockbox approval answer "+id+` "…"`)
 		}
-	case w.n.Standing == plan.InternalApprover && w.n.Template == plan.InternalApprovalRequested:
+	case w.n.Standing == plan.InternalApprover && (w.n.Template == plan.InternalApprovalRequested || w.n.Template == plan.InternalApprovalReminder):
 		w.out.Commands = []string{"lockbox request show " + id, "lockbox internal approve " + id, "lockbox internal refuse " + id + ` --reason "…"`}
 	case w.n.Standing == plan.InternalApprover:
 		w.out.Commands = []string{"lockbox request show " + id}

@@ -36,6 +36,7 @@ var shapes = map[plan.Template]shape{
 	plan.ApproversUnavailable:       {pending, []string{"quote/justification"}},
 	plan.CustomerAsked:              {pending, nil},
 	plan.InternalApprovalRequested:  {pending, []string{"quote/justification"}},
+	plan.InternalApprovalReminder:   {pending, []string{"quote/justification"}},
 	plan.RequestRefused:             {outcome, []string{"quote/recorded"}},
 	plan.InternallyRefused:          {ended, []string{"quote/reason"}},
 	plan.InternalExpired:            {outcome, nil},

@@ -66,7 +66,7 @@ func sample(t plan.Template, language string) plan.Notification {
 	case plan.CustomerAsked:
 		requester()
 		d.Basis = lockboxv1.ApproverBasis_APPROVER_BASIS_NOBODY
-	case plan.InternalApprovalRequested:
+	case plan.InternalApprovalRequested, plan.InternalApprovalReminder:
 		n.Standing, n.Name, n.Recipient, d.Group = plan.InternalApprover, "", "oncall@northwind.example", "devops-managers"
 	case plan.RequestRefused:
 		requester()

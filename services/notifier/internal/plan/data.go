@@ -136,7 +136,7 @@ func (p *planner) requestData() Data {
 // internalData is requestData as the internal approvers of a stage see it: their own deadline and their own count (R15).
 func (p *planner) internalData(stage *lockboxv1.InternalStage) Data {
 	d := p.requestData()
-	d.RespondBy = p.Request.Evaluation.GetInternalExpiresAt().AsTime()
+	d.RespondBy = p.Request.InternalDeadline()
 	d.Group, d.Required = stage.GetGroup(), int(stage.GetCount())
 	return d
 }

@@ -50,6 +50,7 @@ const (
 	ApproversUnavailable       Template = "approvers-unavailable"        // alternates, administrators
 	CustomerAsked              Template = "customer-asked"               // requester
 	InternalApprovalRequested  Template = "internal-approval-requested"  // internal approvers
+	InternalApprovalReminder   Template = "internal-approval-reminder"   // internal approvers
 	RequestRefused             Template = "request-refused"              // requester
 	InternallyRefused          Template = "internally-refused"           // requester, internal approvers
 	InternalExpired            Template = "internal-expired"             // requester, internal approvers
@@ -88,7 +89,7 @@ const (
 func Templates() []Template {
 	return []Template{
 		ApprovalRequested, ApprovalRequestedAlternate, NobodyToAsk, ApproversUnavailable, CustomerAsked,
-		InternalApprovalRequested, RequestRefused, InternallyRefused, InternalExpired, ApprovalReminder, QuestionAsked,
+		InternalApprovalRequested, InternalApprovalReminder, RequestRefused, InternallyRefused, InternalExpired, ApprovalReminder, QuestionAsked,
 		QuestionAnswered, ApprovalRecorded, AccessGranted, RequestDenied, RequestExpired, RequestWithdrawn, AccessLapsed,
 		AccessRevoked, AccessReleased, AccessCompleted,
 		TenantCreated, PlanChanged, PlanLowered, LockboxEnabled, LockboxDisabled, PreviewSignedUp, PreviewSignedOff,

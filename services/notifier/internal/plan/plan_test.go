@@ -9,6 +9,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/notifier/internal/plan"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
@@ -139,13 +140,23 @@ func TestInternalApproversAreToldStageByStage(t *testing.T) {
 	lead := employee("lea", "Lea Novak", "Northwind Cloud")
 	nadia, orla := inGroup(nadia, "devops-managers"), inGroup(orla, "devops-managers")
 	lead = inGroup(lead, "customer-support-leads")
-	s := tell(t).requested().evaluated(customerDecides, stage("devops-managers", 2), stage("customer-support-leads", 1)).
+	hasty := stage("customer-support-leads", 1)
+	hasty.AnswerWithin = durationpb.New(time.Hour)
+	s := tell(t).requested().evaluated(customerDecides, stage("devops-managers", 2), hasty).
 		told("internal-approval-requested: devops/en oncall/en")
 	if d := s.data("devops"); d.Group != "devops-managers" || d.Required != 2 || !d.RespondBy.Equal(start.Add(24*time.Hour)) {
 		t.Errorf("%+v", d)
 	}
+	remind := func(stage, index uint32) *lockboxv1.Event_InternalReminderDue {
+		return &lockboxv1.Event_InternalReminderDue{InternalReminderDue: &lockboxv1.InternalReminderDue{Stage: stage, Index: index}}
+	}
 	s.then(nadia, given(0)).told().
-		then(orla, given(0)).told("internal-approval-requested: leads/en").
+		at(start.Add(20*time.Hour)).then(clock, remind(0, 0)).told("internal-approval-reminder: devops/en oncall/en").
+		then(orla, given(0)).told("internal-approval-requested: leads/en")
+	if d := s.data("leads"); d.Group != "customer-support-leads" || !d.RespondBy.Equal(s.now.Add(time.Hour)) {
+		t.Errorf("the stage's own time is not said: %+v", d)
+	}
+	s.
 		then(lead, given(1)).told().
 		asked().told("approval-requested: otto/en fleur/fr", "approval-requested-alternate: security/fr audit/ja", "customer-asked: erin/en")
 }

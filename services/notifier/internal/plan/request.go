@@ -22,6 +22,9 @@ func (p *planner) requestEvent() {
 	case *lockboxv1.Event_InternalApprovalRefused:
 		d.Text = f.InternalApprovalRefused.GetReason()
 		p.tell(InternallyRefused, d, p.requester(), p.askedGroups(int(f.InternalApprovalRefused.GetStage())))
+	case *lockboxv1.Event_InternalReminderDue:
+		stage, _ := s.Stage()
+		p.tell(InternalApprovalReminder, p.internalData(stage), p.group(stage.GetGroup()))
 	case *lockboxv1.Event_InternalApprovalExpired:
 		stage, _ := s.Stage()
 		p.tell(InternalExpired, p.internalData(stage), p.requester(), p.waitingGroups())

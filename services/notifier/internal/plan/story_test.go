@@ -205,6 +205,7 @@ func (s *story) evaluated(outcome lockboxv1.EvaluationOutcome, stages ...*lockbo
 	}
 	if len(stages) > 0 {
 		v.InternalExpiresAt = timestamppb.New(start.Add(24 * time.Hour))
+		v.InternalRemindBefore = []*durationpb.Duration{durationpb.New(4 * time.Hour)}
 	}
 	if outcome == lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_WAIVED {
 		v.Waiver = lockboxv1.Waiver_WAIVER_NO_CUSTOMER_DATA
