@@ -34,8 +34,11 @@ var byType = func() map[string]row {
 // own names (R39), those of role assignments too; the others follow them.
 var table = []row{
 	fact("Submit Access Intent", (*lockboxv1.Event).GetAccessRequested, func(who string, _ *lockboxv1.Event, f *lockboxv1.AccessRequested) string {
-		in := f.GetIntent()
-		return fmt.Sprintf("%s asked for access (%s, %s) to %s.", who, in.GetResourceType(), in.GetScenario(), count(len(in.GetResourceIds()), "resource"))
+		in, access := f.GetIntent(), "access"
+		if in.GetEmergency() {
+			access = "emergency access"
+		}
+		return fmt.Sprintf("%s asked for %s (%s, %s) to %s.", who, access, in.GetResourceType(), in.GetScenario(), count(len(in.GetResourceIds()), "resource"))
 	}),
 	fact("Evaluate Access Intent", (*lockboxv1.Event).GetAccessEvaluated, func(_ string, _ *lockboxv1.Event, f *lockboxv1.AccessEvaluated) string {
 		return evaluation(f)

@@ -18,7 +18,8 @@ import (
 var (
 	start = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
 
-	eve  = story.Provider("eve", event.SupportEngineers)
+	eve  = story.Provider("eve", event.SupportEngineers, event.EmergencyResponders)
+	sven = story.Provider("sven", event.SecurityOfficers)
 	leo  = story.Provider("leo", event.SupportLeads)
 	gina = story.Customer("gina")
 	otto = story.Customer("otto")
@@ -115,11 +116,31 @@ func reminded() []evidence.Recorded {
 	return s.History
 }
 
-func submit(s *story.Story, v *lockboxv1.AccessEvaluated) {
+// hurried is an emergency that sven let through.
+func hurried() []evidence.Recorded {
+	s := story.New(gina, start)
+	submitAs(s, &lockboxv1.AccessEvaluated{
+		Outcome: lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_WAIVED, Duration: durationpb.New(time.Hour),
+		Waiver: lockboxv1.Waiver_WAIVER_EMERGENCY, Facts: &lockboxv1.EvaluationFacts{CustomerData: true, LockboxEnabled: true, Emergency: true},
+		InternalStages: []*lockboxv1.InternalStage{{Group: event.SecurityOfficers, Count: 1}}, InternalExpiresAt: timestamppb.New(start.Add(24 * time.Hour)),
+	}, true)
+	s.Must(sven, &lockboxv1.Command{Action: &lockboxv1.Command_InternalApprove{InternalApprove: &lockboxv1.InternalApprove{}}}, start.Add(time.Minute))
+	perform(s, request.Grant, start.Add(time.Minute))
+	return s.History
+}
+
+func submit(s *story.Story, v *lockboxv1.AccessEvaluated) { submitAs(s, v, false) }
+
+func submitAs(s *story.Story, v *lockboxv1.AccessEvaluated, emergency bool) {
+	reason := lockboxv1.ReasonType_REASON_TYPE_CUSTOMER_INITIATED_SUPPORT
+	if emergency {
+		reason = lockboxv1.ReasonType_REASON_TYPE_RESPONSE_TO_PRODUCTION_ALERT
+	}
 	events, err := request.Submit(s.Request, request.Submission{By: eve, Tool: "console", Intent: &lockboxv1.AccessIntent{
-		Id: requestID, Tenant: story.Tenant, SubscriptionId: story.Subscription, ResourceType: "compute/disks", Scenario: "read-disk",
+		Emergency: emergency,
+		Id:        requestID, Tenant: story.Tenant, SubscriptionId: story.Subscription, ResourceType: "compute/disks", Scenario: "read-disk",
 		ResourceIds: []string{"/subscriptions/sub-1/disks/a", "/subscriptions/sub-1/disks/b"}, TicketId: "T-1",
-		ReasonType: lockboxv1.ReasonType_REASON_TYPE_CUSTOMER_INITIATED_SUPPORT, Justification: "the machine does not boot",
+		ReasonType: reason, Justification: "the machine does not boot",
 	}}, s.Terms, start)
 	must(err)
 	s.Record(events...)
@@ -141,7 +162,7 @@ func must(err error) {
 }
 
 func TestAnHonestStoryBreaksNothing(t *testing.T) {
-	for _, history := range [][]evidence.Recorded{told(), waived(), denied(), expired(), released(), reminded()} {
+	for _, history := range [][]evidence.Recorded{told(), waived(), denied(), expired(), released(), reminded(), hurried()} {
 		for n := range history {
 			if broken := evidence.Check(history[:n+1]); len(broken) > 0 {
 				t.Errorf("after %d events: %v", n+1, broken)
@@ -199,6 +220,16 @@ func TestAForgeryBreaksItsInvariant(t *testing.T) {
 		"a waiver against the facts":        {waived(), "AccessEvaluated", func(e *lockboxv1.Event) { e.GetAccessEvaluated().Facts.LockboxEnabled = true }, nil, "I1"},
 		"a waiver against the tenant":       {waived(), "AccessGranted", func(e *lockboxv1.Event) { e.GetAccessGranted().TenantSequence = 3 }, nil, "I1"},
 		"a waiver nobody knows":             {waived(), "AccessEvaluated", func(e *lockboxv1.Event) { e.GetAccessEvaluated().Waiver = 99 }, nil, "I1"},
+		"an emergency of no responder":      {hurried(), "AccessRequested", func(e *lockboxv1.Event) { e.Actor.Groups = []string{event.SupportEngineers} }, nil, "I1"},
+		"an emergency that nobody declared": {hurried(), "AccessRequested", func(e *lockboxv1.Event) { e.GetAccessRequested().Intent.Emergency = false }, nil, "I1"},
+		"an emergency that was not weighed": {hurried(), "AccessEvaluated", func(e *lockboxv1.Event) { e.GetAccessEvaluated().Facts.Emergency = false }, nil, "I1"},
+		"an emergency without an officer": {hurried(), "InternalApprovalGiven", func(e *lockboxv1.Event) {
+			e.Actor.Groups = []string{event.SupportLeads}
+		}, nil, "I1"},
+		"an emergency that asked no officer": {hurried(), "AccessEvaluated", func(e *lockboxv1.Event) {
+			e.GetAccessEvaluated().InternalStages[0].Group = event.SupportLeads
+		}, nil, "I1"},
+		"an emergency that asked nobody":    {hurried(), "AccessEvaluated", func(e *lockboxv1.Event) { e.GetAccessEvaluated().Waiver = 3 }, nil, "I1"},
 		"no internal approval":              {told(), "InternalApprovalGiven", func(e *lockboxv1.Event) { e.GetInternalApprovalGiven().Stage = 1 }, nil, "I1"},
 		"an internal approval of the wrong": {told(), "InternalApprovalGiven", func(e *lockboxv1.Event) { e.Actor.Groups = []string{event.DevOpsManagers} }, nil, "I1"},
 		// I2

@@ -189,6 +189,7 @@ var histories = map[request.Status][]string{
 	request.InternallyDenied: slices.Concat(customer, []string{"AccessRequested", "AccessEvaluated", "InternalApprovalGiven", "InternalApprovalRefused"}),
 	request.InternalExpired:  slices.Concat(customer, []string{"AccessRequested", "AccessEvaluated", "InternalApprovalGiven", "InternalApprovalExpired"}),
 	request.CustomerNotified: asked,
+	request.Approved:         slices.Concat(customer, []string{"AccessRequested-emergency", "AccessEvaluated-emergency", "InternalApprovalGiven-emergency"}),
 	request.AwaitingInternalApproval: slices.Concat(customer, []string{
 		"AccessRequested", "AccessEvaluated-timed", "InternalReminderDue", "InternalApprovalGiven-reminded", "InternalReminderDue-second",
 	}),

@@ -35,10 +35,10 @@ type Facts struct {
 // asked, or lets the customer decide; and says which internal approvals come first (R15).
 func Evaluate(f Facts, c *catalogue.Catalogue, terms request.Terms, now time.Time) *lockboxv1.AccessEvaluated {
 	v := &lockboxv1.AccessEvaluated{
-		PolicyVersion: Version, CatalogueVersion: c.Version(), Duration: durationpb.New(terms.Grant),
+		PolicyVersion: Version, CatalogueVersion: c.Version(), Duration: durationpb.New(terms.Longest(f.Intent)),
 		Facts: &lockboxv1.EvaluationFacts{
 			Scope: scope(f.Intent), MultiFactor: f.By.GetMultiFactor(), IsolatedIdentity: f.By.GetIsolatedIdentity(),
-			LockboxEnabled: f.Tenant.Enabled, TenantSequence: f.Tenant.Sequence,
+			LockboxEnabled: f.Tenant.Enabled, TenantSequence: f.Tenant.Sequence, Emergency: f.Intent.GetEmergency(),
 		},
 	}
 	if d := f.Intent.GetDuration(); d != nil {
@@ -56,8 +56,12 @@ func Evaluate(f Facts, c *catalogue.Catalogue, terms request.Terms, now time.Tim
 	if !f.By.GetMultiFactor() && !f.By.GetIsolatedIdentity() {
 		return refuse(v, refusal.Forbidden("token", "R13", "sign in with multi-factor authentication or an isolated identity"))
 	}
+	if err := mayHurry(f); err != nil {
+		return refuse(v, err)
+	}
 	waive(v)
 	demandInternal(v, terms, now)
+	hurry(v, terms, now)
 	return v
 }
 
@@ -93,6 +97,9 @@ func waive(v *lockboxv1.AccessEvaluated) {
 	case f.GetStage() == lockboxv1.ServiceStage_SERVICE_STAGE_PREVIEW && !f.GetPreviewSignedUp():
 		v.Waiver = lockboxv1.Waiver_WAIVER_PREVIEW_NOT_SIGNED_UP
 		v.Reasons = append(v.Reasons, "The service is in preview and the customer has not signed up for it (R8).")
+	case f.GetEmergency():
+		v.Waiver = lockboxv1.Waiver_WAIVER_EMERGENCY
+		v.Reasons = append(v.Reasons, "An emergency cannot wait for the customer, who is told as soon as access begins (R43).")
 	default:
 		v.Outcome = lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_DECIDES
 		v.Reasons = append(v.Reasons, "This operation reaches customer data, so the customer decides (R17).")

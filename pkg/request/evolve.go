@@ -184,8 +184,8 @@ func (s *State) evaluated(v *lockboxv1.AccessEvaluated, e *lockboxv1.Event, at t
 			return "the customer is waived on exactly one recorded basis (I1)"
 		}
 	case lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_WAIVED:
-		if !waivable(v.GetWaiver(), v.GetFacts()) {
-			return "a waiver rests on the facts that were weighed (I1, R3, R8)"
+		if !s.waivable(v) {
+			return "a waiver rests on the facts that were weighed (I1, R3, R8, R43)"
 		}
 	default:
 		return "an evaluation has an outcome"
@@ -225,16 +225,26 @@ func descending(list []*durationpb.Duration) bool {
 }
 
 // waivable reports whether the facts bear the waiver out. One that this version does not know never is.
-func waivable(w lockboxv1.Waiver, f *lockboxv1.EvaluationFacts) bool {
-	switch w {
+func (s *State) waivable(v *lockboxv1.AccessEvaluated) bool {
+	f := v.GetFacts()
+	switch v.GetWaiver() {
 	case lockboxv1.Waiver_WAIVER_NO_CUSTOMER_DATA:
 		return !f.GetCustomerData()
 	case lockboxv1.Waiver_WAIVER_PREVIEW_NOT_SIGNED_UP:
 		return f.GetStage() == lockboxv1.ServiceStage_SERVICE_STAGE_PREVIEW && !f.GetPreviewSignedUp()
 	case lockboxv1.Waiver_WAIVER_LOCKBOX_NOT_ENABLED:
 		return !f.GetLockboxEnabled()
+	case lockboxv1.Waiver_WAIVER_EMERGENCY:
+		return f.GetEmergency() && s.mayHurry() && slices.ContainsFunc(v.GetInternalStages(), func(st *lockboxv1.InternalStage) bool {
+			return st.GetGroup() == event.SecurityOfficers && st.GetCount() > 0
+		})
 	}
 	return false
+}
+
+// mayHurry reports whether it was submitted as an emergency by somebody who may (R43).
+func (s *State) mayHurry() bool {
+	return s.Intent.GetEmergency() && event.Provider(s.Requester, event.EmergencyResponders)
 }
 
 // cleared moves on once no internal stage waits any more. A stage that begins has its own time and its own reminders;

@@ -42,6 +42,15 @@ func (n *notifier) read(ctx context.Context, e journal.Entry) (in plan.Input, er
 			}
 			in.Ticket = fold(entries, ticket.Evolve)
 		}
+		grant := in.Request.Grant
+		tenantSequence = max(tenantSequence, grant.GetTenantSequence())
+		if id := in.Request.Intent.GetSubscriptionId(); id != "" && grant.GetWaiver() == lockboxv1.Waiver_WAIVER_EMERGENCY {
+			entries, err := n.until(ctx, of(bus.KindSubscription, id), e.Seq, grant.GetSubscriptionSequence())
+			if err != nil {
+				return in, err
+			}
+			in.Subscription = fold(entries, tenant.EvolveSubscription)
+		}
 	}
 	entries, err := n.until(ctx, of(bus.KindTenant, e.Event.GetTenant()), e.Seq, tenantSequence)
 	in.Tenant = fold(entries, tenant.Evolve)

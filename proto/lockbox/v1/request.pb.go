@@ -90,6 +90,8 @@ const (
 	Waiver_WAIVER_PREVIEW_NOT_SIGNED_UP Waiver = 2
 	// The tenant has not switched Lockbox on (R2).
 	Waiver_WAIVER_LOCKBOX_NOT_ENABLED Waiver = 3
+	// An emergency that could not wait; the customer is told as soon as access begins (R43).
+	Waiver_WAIVER_EMERGENCY Waiver = 4
 )
 
 // Enum value maps for Waiver.
@@ -99,12 +101,14 @@ var (
 		1: "WAIVER_NO_CUSTOMER_DATA",
 		2: "WAIVER_PREVIEW_NOT_SIGNED_UP",
 		3: "WAIVER_LOCKBOX_NOT_ENABLED",
+		4: "WAIVER_EMERGENCY",
 	}
 	Waiver_value = map[string]int32{
 		"WAIVER_UNSPECIFIED":           0,
 		"WAIVER_NO_CUSTOMER_DATA":      1,
 		"WAIVER_PREVIEW_NOT_SIGNED_UP": 2,
 		"WAIVER_LOCKBOX_NOT_ENABLED":   3,
+		"WAIVER_EMERGENCY":             4,
 	}
 )
 
@@ -533,8 +537,10 @@ type EvaluationFacts struct {
 	PreviewSignedUp  bool  `protobuf:"varint,10,opt,name=preview_signed_up,json=previewSignedUp,proto3" json:"preview_signed_up,omitempty"`
 	// The EVENTS sequence of the tenant's last event that was read.
 	TenantSequence uint64 `protobuf:"varint,11,opt,name=tenant_sequence,json=tenantSequence,proto3" json:"tenant_sequence,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// The intent says that it is an emergency (R43).
+	Emergency     bool `protobuf:"varint,15,opt,name=emergency,proto3" json:"emergency,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *EvaluationFacts) Reset() {
@@ -642,6 +648,13 @@ func (x *EvaluationFacts) GetTenantSequence() uint64 {
 		return x.TenantSequence
 	}
 	return 0
+}
+
+func (x *EvaluationFacts) GetEmergency() bool {
+	if x != nil {
+		return x.Emergency
+	}
+	return false
 }
 
 // Somebody of the group (the event's actor) approved internally.
@@ -1834,7 +1847,7 @@ const file_lockbox_v1_request_proto_rawDesc = "" +
 	"\x11catalogue_version\x18\t \x01(\tR\x10catalogueVersion\x125\n" +
 	"\bduration\x18\n" +
 	" \x01(\v2\x19.google.protobuf.DurationR\bduration\x12O\n" +
-	"\x16internal_remind_before\x18\f \x03(\v2\x19.google.protobuf.DurationR\x14internalRemindBefore\"\xc1\x03\n" +
+	"\x16internal_remind_before\x18\f \x03(\v2\x19.google.protobuf.DurationR\x14internalRemindBefore\"\xdf\x03\n" +
 	"\x0fEvaluationFacts\x12!\n" +
 	"\fservice_name\x18\x01 \x01(\tR\vserviceName\x12#\n" +
 	"\rscenario_name\x18\x02 \x01(\tR\fscenarioName\x12.\n" +
@@ -1847,7 +1860,8 @@ const file_lockbox_v1_request_proto_rawDesc = "" +
 	"\x0flockbox_enabled\x18\t \x01(\bR\x0elockboxEnabled\x12*\n" +
 	"\x11preview_signed_up\x18\n" +
 	" \x01(\bR\x0fpreviewSignedUp\x12'\n" +
-	"\x0ftenant_sequence\x18\v \x01(\x04R\x0etenantSequence\"G\n" +
+	"\x0ftenant_sequence\x18\v \x01(\x04R\x0etenantSequence\x12\x1c\n" +
+	"\temergency\x18\x0f \x01(\bR\temergency\"G\n" +
 	"\x15InternalApprovalGiven\x12\x14\n" +
 	"\x05stage\x18\x01 \x01(\rR\x05stage\x12\x18\n" +
 	"\acomment\x18\x02 \x01(\tR\acomment\"G\n" +
@@ -1931,12 +1945,13 @@ const file_lockbox_v1_request_proto_rawDesc = "" +
 	"\x1eEVALUATION_OUTCOME_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aEVALUATION_OUTCOME_REFUSED\x10\x01\x12'\n" +
 	"#EVALUATION_OUTCOME_CUSTOMER_DECIDES\x10\x02\x12&\n" +
-	"\"EVALUATION_OUTCOME_CUSTOMER_WAIVED\x10\x03*\x7f\n" +
+	"\"EVALUATION_OUTCOME_CUSTOMER_WAIVED\x10\x03*\x95\x01\n" +
 	"\x06Waiver\x12\x16\n" +
 	"\x12WAIVER_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17WAIVER_NO_CUSTOMER_DATA\x10\x01\x12 \n" +
 	"\x1cWAIVER_PREVIEW_NOT_SIGNED_UP\x10\x02\x12\x1e\n" +
-	"\x1aWAIVER_LOCKBOX_NOT_ENABLED\x10\x03*\x8e\x01\n" +
+	"\x1aWAIVER_LOCKBOX_NOT_ENABLED\x10\x03\x12\x14\n" +
+	"\x10WAIVER_EMERGENCY\x10\x04*\x8e\x01\n" +
 	"\fServiceStage\x12\x1d\n" +
 	"\x19SERVICE_STAGE_UNSPECIFIED\x10\x00\x12%\n" +
 	"!SERVICE_STAGE_GENERALLY_AVAILABLE\x10\x01\x12\x19\n" +

@@ -231,6 +231,9 @@ func (p *page) about(v *lockboxv1.RequestView) {
 	p.field("Resources", ids...)
 	p.field("Requester", address(v.GetRequester().GetPerson())+employed(v.GetRequester()), signIn(v.GetRequester()))
 	p.field("Reason", ReasonName(in.GetReasonType()))
+	if in.GetEmergency() {
+		p.field("Emergency", "yes: it cannot wait for the customer, who is told")
+	}
 	p.field("Ticket", Clean(in.GetTicketId()))
 	p.field("Justification", CleanText(in.GetJustification()))
 	if d := v.GetEvaluation().GetDuration(); d != nil {

@@ -1,6 +1,7 @@
 package stack_test
 
 import (
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -27,7 +28,7 @@ const day = time.Second
 // shortTerms let four days pass in four seconds.
 func shortTerms() request.Terms {
 	return request.Terms{
-		InternalApproval: 2 * day, CustomerApproval: 4 * day, Grant: 2 * day, RemindBefore: []time.Duration{2 * day, day},
+		InternalApproval: 2 * day, CustomerApproval: 4 * day, Grant: 2 * day, EmergencyGrant: day, RemindBefore: []time.Duration{2 * day, day},
 	}
 }
 
@@ -119,6 +120,48 @@ func TestWhatNeedsNoCustomerIsGrantedOnItsBasis(t *testing.T) {
 	}
 	l.does("grace", revoke(id, "Not now."))
 	l.reaches(id, request.Revoked)
+}
+
+func TestAnEmergencyIsLetThroughInsideAndToldToTheCustomer(t *testing.T) {
+	t.Parallel()
+	l := start(t, shortTerms())
+	hurry := func(as string) *lockboxv1.AccessIntent {
+		in := l.intent(as)
+		in.Emergency, in.ReasonType, in.TicketId = true, lockboxv1.ReasonType_REASON_TYPE_RESPONSE_TO_PRODUCTION_ALERT, ""
+		return in
+	}
+	refused := l.requested(hurry("erin"), request.Refused)
+	if r := l.state(refused).Evaluation.GetRefusal(); r.GetRule() != "R43" || r.GetCode() != forbidden {
+		t.Errorf("without the permission: %v", r)
+	}
+	id := l.requested(hurry("rosa"), request.AwaitingInternalApproval)
+	yes := &lockboxv1.Command{AggregateId: id, Action: &lockboxv1.Command_InternalApprove{InternalApprove: &lockboxv1.InternalApprove{}}}
+	l.mayNot("rosa", yes, forbidden, "I10")
+	yes.Id, yes.Token = "", ""
+	l.does("olga", yes)
+	s := l.reaches(id, request.Completed)
+	if g := s.Grant; g.GetWaiver() != lockboxv1.Waiver_WAIVER_EMERGENCY || g.GetEndsAt().AsTime().Sub(g.GetStartsAt().AsTime()) != day || s.Notified != nil {
+		t.Errorf("the grant %v", g)
+	}
+	for _, template := range []string{"emergency-access", "access-completed"} {
+		for _, who := range []string{"otto@", "fleur@", "grace@", "security-desk@"} {
+			l.mailed(id, template, who)
+		}
+	}
+}
+
+// mailed waits until a mail about a request is reported.
+func (l *lockbox) mailed(id, template, recipient string) {
+	l.Helper()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		for _, e := range l.history(journal.Replay{}) {
+			n := e.Event.GetNotificationSent().GetNotification()
+			if e.Event.GetCorrelationId() == id && n.GetTemplate() == template && strings.HasPrefix(n.GetRecipient(), recipient) {
+				return
+			}
+		}
+	}
+	l.Errorf("%s was not sent %s", recipient, template)
 }
 
 func TestEvaluationRefuses(t *testing.T) {

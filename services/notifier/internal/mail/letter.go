@@ -169,11 +169,12 @@ func (w *writer) notes() {
 		{"fallback", pending && d.Basis == lockboxv1.ApproverBasis_APPROVER_BASIS_FALLBACK},
 		{"nobody", t == plan.CustomerAsked && d.Basis == lockboxv1.ApproverBasis_APPROVER_BASIS_NOBODY},
 		{"several", (t == plan.ApprovalRequested || t == plan.ApprovalReminder || t == plan.ApprovalRecorded) && d.Required > 1},
-		{"waived", t == plan.AccessGranted && d.Waiver != lockboxv1.Waiver_WAIVER_UNSPECIFIED},
+		{"waived", (t == plan.AccessGranted || d.Emergency && t != plan.EmergencyAccess && !d.Starts.IsZero()) && d.Waiver != lockboxv1.Waiver_WAIVER_UNSPECIFIED},
 		{"shortened", t == plan.AccessGranted && d.Shortened},
 		{"narrowed", t == plan.AccessGranted && d.Narrowed},
 		{"never-began", t == plan.AccessRevoked && d.Starts.IsZero()},
 		{"unexpected", t == plan.AccessGranted && told},
+		{"revocable", t == plan.EmergencyAccess && w.n.Standing != plan.Alternate},
 		{"eligible", t == plan.RoleAssigned && d.EligibleOnly},
 		{"unexpected-change", w.n.Thread == ""},
 	} {
@@ -203,12 +204,12 @@ func (w *writer) actions() {
 		if portal != "" {
 			w.out.Action = &action{w.text("action/tenant"), portal + "/", w.text("note/link")}
 		}
-	case w.n.Standing == plan.Approver, w.n.Standing == plan.Administrator:
+	case w.n.Standing == plan.Approver, w.n.Standing == plan.Administrator, w.n.Standing == plan.Affected:
 		w.out.Commands = []string{"lockbox approval show " + id}
 		switch {
 		case w.n.Standing == plan.Approver && decides(w.n.Template):
 			w.out.Commands = append(w.out.Commands, "lockbox approval approve "+id, "lockbox approval deny "+id+` --reason "…"`)
-		case w.n.Template == plan.AccessGranted:
+		case w.n.Template == plan.AccessGranted, w.n.Template == plan.EmergencyAccess:
 			w.out.Commands = append(w.out.Commands, "lockbox approval revoke "+id+` --reason "…"`)
 		}
 		if portal != "" {

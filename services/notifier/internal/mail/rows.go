@@ -44,6 +44,7 @@ var shapes = map[plan.Template]shape{
 	plan.QuestionAsked:              {pending, []string{"quote/question"}},
 	plan.QuestionAnswered:           {pending, []string{"quote/question", "quote/answer"}},
 	plan.ApprovalRecorded:           {pending, []string{"quote/justification", "quote/reason"}},
+	plan.EmergencyAccess:            {append(granted[:len(granted):len(granted)], "label/reason-type"), []string{"quote/justification"}},
 	plan.AccessGranted:              {granted, nil},
 	plan.RequestDenied:              {ended, []string{"quote/reason"}},
 	plan.RequestExpired:             {outcome, nil},

@@ -84,6 +84,11 @@ func sample(t plan.Template, language string) plan.Notification {
 		d.By, d.Given, d.Text = "Claire Dubois", 1, "Agreed with the platform team."
 	case plan.AccessGranted:
 		grant()
+	case plan.EmergencyAccess:
+		grant()
+		n.Standing, d.Others, d.TicketID, d.TicketTitle = plan.Affected, nil, "", ""
+		d.Shortened, d.Narrowed, d.Waiver, d.Emergency = false, false, lockboxv1.Waiver_WAIVER_EMERGENCY, true
+		d.Reason, d.Approvals = lockboxv1.ReasonType_REASON_TYPE_RESPONSE_TO_PRODUCTION_ALERT, []plan.Approval{{By: "Ada Miller", At: noon.Add(-time.Minute)}}
 	case plan.RequestDenied:
 		d.Text = "The machine is being replaced tonight."
 	case plan.RequestExpired:

@@ -35,7 +35,8 @@ type Input struct {
 	Ticket ticket.State
 	// Tenant as of the event; for events of the tenant itself with the event folded, and TenantBefore without it.
 	Tenant, TenantBefore tenant.State
-	// Subscription with the event folded, and without it; for events of subscriptions.
+	// Subscription with the event folded, and without it; for events of subscriptions. For those of an emergency the one that
+	// it reaches, as of the event.
 	Subscription, SubscriptionBefore tenant.Subscription
 }
 
@@ -58,6 +59,7 @@ const (
 	QuestionAsked              Template = "question-asked"               // requester
 	QuestionAnswered           Template = "question-answered"            // approvers
 	ApprovalRecorded           Template = "approval-recorded"            // the other approvers
+	EmergencyAccess            Template = "emergency-access"             // the customer, who was not asked (R43)
 	AccessGranted              Template = "access-granted"               // everyone concerned, as all below
 	RequestDenied              Template = "request-denied"
 	RequestExpired             Template = "request-expired"
@@ -90,7 +92,7 @@ func Templates() []Template {
 	return []Template{
 		ApprovalRequested, ApprovalRequestedAlternate, NobodyToAsk, ApproversUnavailable, CustomerAsked,
 		InternalApprovalRequested, InternalApprovalReminder, RequestRefused, InternallyRefused, InternalExpired, ApprovalReminder, QuestionAsked,
-		QuestionAnswered, ApprovalRecorded, AccessGranted, RequestDenied, RequestExpired, RequestWithdrawn, AccessLapsed,
+		QuestionAnswered, ApprovalRecorded, EmergencyAccess, AccessGranted, RequestDenied, RequestExpired, RequestWithdrawn, AccessLapsed,
 		AccessRevoked, AccessReleased, AccessCompleted,
 		TenantCreated, PlanChanged, PlanLowered, LockboxEnabled, LockboxDisabled, PreviewSignedUp, PreviewSignedOff,
 		SettingsChanged, SubscriptionRegistered, RoleAssigned, RoleRemoved, RoleActivated, RoleDeactivated,
@@ -107,11 +109,13 @@ const (
 	Requester        Standing = "requester"
 	InternalApprover Standing = "internal-approver"
 	Administrator    Standing = "administrator"
+	// Affected may decide about such access, and was not asked (R43).
+	Affected Standing = "affected"
 )
 
 // Standings lists them all.
 func Standings() []Standing {
-	return []Standing{Approver, Alternate, Requester, InternalApprover, Administrator}
+	return []Standing{Approver, Alternate, Requester, InternalApprover, Administrator, Affected}
 }
 
 // Notification is one mail to one recipient about one event.

@@ -200,6 +200,38 @@ func TestAWaivedGrantIsToldToTheRequesterOnly(t *testing.T) {
 	s.at(s.data("erin").Ends).then(clock, &lockboxv1.Event_AccessCompleted{AccessCompleted: &lockboxv1.AccessCompleted{}}).told("access-completed: erin/en")
 }
 
+func TestR43TheCustomerLearnsOfAnEmergencyAsItBeginsAndEnds(t *testing.T) {
+	rosa, olga := inGroup(erin, "support-engineers", "emergency-responders"), inGroup(orla, "security-officers")
+	hurried := func(t *testing.T, sub string) *story {
+		owner := role("otto-owner", otto, lockboxv1.Role_ROLE_OWNER)
+		s := tell(t).tenant(grace, &lockboxv1.Event_SettingsChanged{SettingsChanged: &lockboxv1.SettingsChanged{Settings: &lockboxv1.TenantSettings{
+			DefaultLanguage: "fr", RequiredApprovals: 1, Alternates: []*lockboxv1.AlternateAddress{{Email: "audit@meadowbank.example", Language: "ja"}, {Email: "OTTO@meadowbank.example"}},
+		}}}).
+			subscription(orla, &lockboxv1.Event_SubscriptionRegistered{SubscriptionRegistered: &lockboxv1.SubscriptionRegistered{DisplayName: "Payments"}}).
+			subscription(grace, assigned(owner))
+		s.then(rosa, &lockboxv1.Event_AccessRequested{AccessRequested: &lockboxv1.AccessRequested{Intent: &lockboxv1.AccessIntent{
+			Id: requestID, Tenant: "meadowbank", SubscriptionId: sub, ResourceIds: []string{"/x/y"}, Emergency: true,
+			ReasonType: lockboxv1.ReasonType_REASON_TYPE_RESPONSE_TO_PRODUCTION_ALERT,
+		}}}).told()
+		return s.then(clock, &lockboxv1.Event_AccessEvaluated{AccessEvaluated: &lockboxv1.AccessEvaluated{
+			Outcome: lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_WAIVED, Waiver: lockboxv1.Waiver_WAIVER_EMERGENCY,
+			Duration: durationpb.New(time.Hour), Facts: &lockboxv1.EvaluationFacts{Emergency: true, CustomerData: true},
+			InternalStages: []*lockboxv1.InternalStage{stage("security-officers", 1)}, InternalExpiresAt: timestamppb.New(start.Add(24 * time.Hour)),
+		}}).told("internal-approval-requested: officers/en").
+			then(olga, &lockboxv1.Event_InternalApprovalGiven{InternalApprovalGiven: &lockboxv1.InternalApprovalGiven{}}).told()
+	}
+	s := hurried(t, "pay-prod").granted().told("access-granted: erin/en", "emergency-access: otto/en grace/fr audit/ja")
+	if d := s.data("otto"); !d.Emergency || d.Waiver != lockboxv1.Waiver_WAIVER_EMERGENCY || len(d.Approvals) != 1 || d.Approvals[0].By != "Orla Byrne" || d.Ends.Sub(d.Starts) != time.Hour {
+		t.Errorf("%+v", d)
+	}
+	s.at(s.data("otto").Ends).then(clock, &lockboxv1.Event_AccessCompleted{AccessCompleted: &lockboxv1.AccessCompleted{}}).told("access-completed: erin/en otto/en grace/fr audit/ja")
+	hurried(t, "pay-prod").granted().then(otto, &lockboxv1.Event_AccessRevoked{AccessRevoked: &lockboxv1.AccessRevoked{Reason: "No."}}).told("access-revoked: erin/en otto/en grace/fr audit/ja")
+	hurried(t, "pay-prod").granted().then(rosa, &lockboxv1.Event_AccessReleased{AccessReleased: &lockboxv1.AccessReleased{}}).told("access-released: erin/en otto/en grace/fr audit/ja")
+	// Of the tenant itself, its administrators; and of what never began, nobody at the customer.
+	hurried(t, "").granted().told("access-granted: erin/en", "emergency-access: grace/fr audit/ja OTTO/fr")
+	hurried(t, "pay-prod").then(clock, &lockboxv1.Event_AccessLapsed{AccessLapsed: &lockboxv1.AccessLapsed{Reason: "x"}}).told("access-lapsed: erin/en")
+}
+
 func TestAllAdministratorsHearOfEveryChangeToTheirTenant(t *testing.T) {
 	graceAndOtto := "grace/fr otto/en"
 	s := tell(t).told("tenant-created: grace/fr").

@@ -58,7 +58,8 @@ func (p *planner) requestEvent() {
 }
 
 // outcome tells everyone concerned how it ended, or that access began (R33). The customer hears nothing of a request on
-// which they were waived; nor of one that never came to them, of which the internal approvers do.
+// which they were waived, unless it was an emergency (R43); nor of one that never came to them, of which the internal
+// approvers do.
 func (p *planner) outcome(d Data) {
 	var t Template
 	switch f := p.Event.GetFact().(type) {
@@ -84,6 +85,13 @@ func (p *planner) outcome(d Data) {
 	switch {
 	case p.Request.Notified != nil:
 		p.tell(t, d, p.everyone())
+	case t == AccessGranted && d.Waiver == lockboxv1.Waiver_WAIVER_EMERGENCY:
+		d.approvedInternally(p.Request.InternalDecisions)
+		p.tell(AccessGranted, d, p.requester())
+		p.tell(EmergencyAccess, d, p.unasked())
+	case p.Request.Grant != nil && d.Waiver == lockboxv1.Waiver_WAIVER_EMERGENCY:
+		d.approvedInternally(p.Request.InternalDecisions)
+		p.tell(t, d, p.requester(), p.unasked())
 	case t == RequestWithdrawn:
 		p.tell(t, d, p.requester(), p.waitingGroups())
 	default:

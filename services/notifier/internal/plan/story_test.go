@@ -58,6 +58,7 @@ var settings = plan.Settings{
 	Groups: map[string][]string{
 		"devops-managers":        {"devops@northwind.example", "oncall@northwind.example"},
 		"customer-support-leads": {"leads@northwind.example"},
+		"security-officers":      {"officers@northwind.example"},
 	},
 }
 
@@ -128,7 +129,7 @@ func (s *story) then(by *lockboxv1.Actor, fact any) *story {
 	if s.request.Fault != nil {
 		s.Fatalf("this cannot happen: %+v", *s.request.Fault)
 	}
-	in := plan.Input{Event: e, Request: s.request, Ticket: s.ticket, Tenant: s.bank}
+	in := plan.Input{Event: e, Request: s.request, Ticket: s.ticket, Tenant: s.bank, Subscription: s.sub}
 	s.last = plan.Plan(in, settings)
 	if again := plan.Plan(in, settings); !cmp.Equal(ids(s.last), ids(again)) {
 		s.Errorf("the same event gives other notifications: %v, then %v", ids(s.last), ids(again))
