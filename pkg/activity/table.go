@@ -155,6 +155,16 @@ var table = []row{
 		return fmt.Sprintf("%s commented on ticket %s: %s.", who, e.GetAggregateId(), quote(f.GetText()))
 	}),
 
+	fact("Disclose Exposure", (*lockboxv1.Event).GetExposureDisclosed, func(who string, _ *lockboxv1.Event, f *lockboxv1.ExposureDisclosed) string {
+		return who + " disclosed an inadvertent exposure: " + quote(f.GetOccurrence().GetWhat()) + "."
+	}),
+	fact("Disclose Legal Demand", (*lockboxv1.Event).GetLegalDemandDisclosed, func(who string, _ *lockboxv1.Event, f *lockboxv1.LegalDemandDisclosed) string {
+		return fmt.Sprintf("%s disclosed a legal demand of %s: %s.", who, quote(f.GetAuthority()), quote(f.GetOccurrence().GetWhat()))
+	}),
+	fact("Tell of Disclosure", (*lockboxv1.Event).GetDisclosureTold, func(string, *lockboxv1.Event, *lockboxv1.DisclosureTold) string {
+		return "The customer is told of what was disclosed."
+	}),
+
 	fact("Send Notification", (*lockboxv1.Event).GetNotificationSent, func(_ string, _ *lockboxv1.Event, f *lockboxv1.NotificationSent) string {
 		return fmt.Sprintf("The mail %q to %s was taken by the mail server.", f.GetNotification().GetTemplate(), f.GetNotification().GetRecipient())
 	}),

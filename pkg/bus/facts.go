@@ -13,6 +13,7 @@ const (
 	KindTenant       = "tenant"
 	KindSubscription = "subscription"
 	KindTicket       = "ticket"
+	KindDisclosure   = "disclosure"
 	KindDelivery     = "delivery"
 )
 
@@ -40,11 +41,12 @@ var facts = []fact{
 		"SubscriptionRegistered", "RoleAssigned", "RoleRemoved", "RoleActivated", "RoleDeactivated",
 	}},
 	{Orchestrator, KindTicket, []string{"TicketOpened", "TicketAssigned", "TicketReassigned", "TicketCommented"}},
+	{Orchestrator, KindDisclosure, []string{"ExposureDisclosed", "LegalDemandDisclosed", "DisclosureTold"}},
 	{Notifier, KindDelivery, []string{"NotificationSent", "NotificationFailed"}},
 }
 
 // decidedKinds are those whose aggregates are folded to decide; in this step without policy.
-var decidedKinds = []string{KindRequest, KindTenant, KindSubscription, KindTicket}
+var decidedKinds = []string{KindRequest, KindTenant, KindSubscription, KindTicket, KindDisclosure}
 
 // Reported tells whether events of this kind are reports: written once under a key of their own, never loaded to decide.
 func Reported(kind string) bool { return kind == KindDelivery }

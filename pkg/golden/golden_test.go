@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/disclosure"
 	"github.com/openlockbox/lockbox/pkg/event"
 	"github.com/openlockbox/lockbox/pkg/evidence"
 	"github.com/openlockbox/lockbox/pkg/input"
@@ -189,6 +190,7 @@ var histories = map[request.Status][]string{
 	request.InternallyDenied: slices.Concat(customer, []string{"AccessRequested", "AccessEvaluated", "InternalApprovalGiven", "InternalApprovalRefused"}),
 	request.InternalExpired:  slices.Concat(customer, []string{"AccessRequested", "AccessEvaluated", "InternalApprovalGiven", "InternalApprovalExpired"}),
 	request.CustomerNotified: asked,
+	request.None:             slices.Concat(customer, []string{"ExposureDisclosed", "DisclosureTold", "LegalDemandDisclosed", "DisclosureTold-embargo"}),
 	request.Approved:         slices.Concat(customer, []string{"AccessRequested-emergency", "AccessEvaluated-emergency", "InternalApprovalGiven-emergency"}),
 	request.AwaitingInternalApproval: slices.Concat(customer, []string{
 		"AccessRequested", "AccessEvaluated-timed", "InternalReminderDue", "InternalApprovalGiven-reminded", "InternalReminderDue-second",
@@ -246,6 +248,7 @@ func folded(t *testing.T, history []evidence.Recorded) request.Status {
 		c tenant.State
 		s tenant.Subscription
 		k ticket.State
+		d = map[string]disclosure.State{}
 	)
 	for _, e := range history {
 		switch e.Event.GetKind() {
@@ -257,9 +260,16 @@ func folded(t *testing.T, history []evidence.Recorded) request.Status {
 			s = tenant.EvolveSubscription(s, e.Sequence, e.Event)
 		case bus.KindTicket:
 			k = ticket.Evolve(k, e.Sequence, e.Event)
+		case bus.KindDisclosure:
+			id := e.Event.GetAggregateId()
+			d[id] = disclosure.Evolve(d[id], e.Sequence, e.Event)
 		}
 	}
-	for _, fault := range []*event.Fault{r.Fault, c.Fault, s.Fault, k.Fault} {
+	faults := []*event.Fault{r.Fault, c.Fault, s.Fault, k.Fault}
+	for _, of := range d {
+		faults = append(faults, of.Fault)
+	}
+	for _, fault := range faults {
 		if fault != nil {
 			t.Errorf("%+v", *fault)
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go/micro"
 	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/disclosure"
 	"github.com/openlockbox/lockbox/pkg/event"
 	"github.com/openlockbox/lockbox/pkg/identity"
 	"github.com/openlockbox/lockbox/pkg/input"
@@ -148,7 +149,7 @@ func check(subject string, c *lockboxv1.Command) (bus.Aggregate, error) {
 		}
 		about.ID = c.GetTenant()
 	}
-	if about.Kind == bus.KindRequest {
+	if about.Kind == bus.KindRequest || about.Kind == bus.KindDisclosure {
 		return about, input.UUIDv7("aggregate_id", about.ID)
 	}
 	return about, input.Token("aggregate_id", about.ID)
@@ -169,6 +170,8 @@ func kind(c *lockboxv1.Command) string {
 		return bus.KindSubscription
 	case *lockboxv1.Command_OpenTicket, *lockboxv1.Command_AssignTicket, *lockboxv1.Command_CommentTicket:
 		return bus.KindTicket
+	case *lockboxv1.Command_DiscloseExposure, *lockboxv1.Command_DiscloseLegalDemand:
+		return bus.KindDisclosure
 	}
 	return bus.KindRequest
 }
@@ -198,6 +201,13 @@ func (o *orchestrator) decide(ctx context.Context, about bus.Aggregate, c event.
 		}
 		history = s.History
 		events, err = ticket.Decide(s, t, c, now)
+	case bus.KindDisclosure:
+		s, loadErr := o.read.Disclosure(ctx, about.Tenant, about.ID)
+		if loadErr != nil {
+			return nil, loadErr
+		}
+		history = s.History
+		events, err = disclosure.Decide(s, t, c, now)
 	case bus.KindRequest:
 		var s request.State
 		var loadErr error

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/disclosure"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/request"
@@ -32,6 +33,8 @@ func (n *notifier) read(ctx context.Context, e journal.Entry) (in plan.Input, er
 		return in, nil
 	case bus.KindSubscription:
 		in.SubscriptionBefore, in.Subscription = fold(before, tenant.EvolveSubscription), fold(own, tenant.EvolveSubscription)
+	case bus.KindDisclosure:
+		in.Disclosure = fold(own, disclosure.Evolve)
 	case bus.KindRequest:
 		in.Request = fold(own, request.Evolve)
 		tenantSequence = max(in.Request.Evaluation.GetFacts().GetTenantSequence(), in.Request.Notified.GetTenantSequence())

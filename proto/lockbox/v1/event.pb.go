@@ -29,7 +29,7 @@ type Event struct {
 	// UUIDv7, also the message id on the bus.
 	Id     string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	Tenant string `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	// What it is about: request, tenant, subscription, ticket; or what is reported: delivery.
+	// What it is about: request, tenant, subscription, ticket, disclosure; or what is reported: delivery.
 	Kind        string `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
 	AggregateId string `protobuf:"bytes,4,opt,name=aggregate_id,json=aggregateId,proto3" json:"aggregate_id,omitempty"`
 	// 1, 2, 3 … inside one aggregate. 0 for a report.
@@ -85,6 +85,9 @@ type Event struct {
 	//	*Event_TicketAssigned
 	//	*Event_TicketReassigned
 	//	*Event_TicketCommented
+	//	*Event_ExposureDisclosed
+	//	*Event_LegalDemandDisclosed
+	//	*Event_DisclosureTold
 	//	*Event_NotificationSent
 	//	*Event_NotificationFailed
 	Fact          isEvent_Fact `protobuf_oneof:"fact"`
@@ -530,6 +533,33 @@ func (x *Event) GetTicketCommented() *TicketCommented {
 	return nil
 }
 
+func (x *Event) GetExposureDisclosed() *ExposureDisclosed {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_ExposureDisclosed); ok {
+			return x.ExposureDisclosed
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetLegalDemandDisclosed() *LegalDemandDisclosed {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_LegalDemandDisclosed); ok {
+			return x.LegalDemandDisclosed
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetDisclosureTold() *DisclosureTold {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_DisclosureTold); ok {
+			return x.DisclosureTold
+		}
+	}
+	return nil
+}
+
 func (x *Event) GetNotificationSent() *NotificationSent {
 	if x != nil {
 		if x, ok := x.Fact.(*Event_NotificationSent); ok {
@@ -696,6 +726,18 @@ type Event_TicketCommented struct {
 	TicketCommented *TicketCommented `protobuf:"bytes,83,opt,name=ticket_commented,json=ticketCommented,proto3,oneof"`
 }
 
+type Event_ExposureDisclosed struct {
+	ExposureDisclosed *ExposureDisclosed `protobuf:"bytes,95,opt,name=exposure_disclosed,json=exposureDisclosed,proto3,oneof"`
+}
+
+type Event_LegalDemandDisclosed struct {
+	LegalDemandDisclosed *LegalDemandDisclosed `protobuf:"bytes,96,opt,name=legal_demand_disclosed,json=legalDemandDisclosed,proto3,oneof"`
+}
+
+type Event_DisclosureTold struct {
+	DisclosureTold *DisclosureTold `protobuf:"bytes,97,opt,name=disclosure_told,json=disclosureTold,proto3,oneof"`
+}
+
 type Event_NotificationSent struct {
 	NotificationSent *NotificationSent `protobuf:"bytes,100,opt,name=notification_sent,json=notificationSent,proto3,oneof"`
 }
@@ -776,6 +818,12 @@ func (*Event_TicketReassigned) isEvent_Fact() {}
 
 func (*Event_TicketCommented) isEvent_Fact() {}
 
+func (*Event_ExposureDisclosed) isEvent_Fact() {}
+
+func (*Event_LegalDemandDisclosed) isEvent_Fact() {}
+
+func (*Event_DisclosureTold) isEvent_Fact() {}
+
 func (*Event_NotificationSent) isEvent_Fact() {}
 
 func (*Event_NotificationFailed) isEvent_Fact() {}
@@ -785,7 +833,7 @@ var File_lockbox_v1_event_proto protoreflect.FileDescriptor
 const file_lockbox_v1_event_proto_rawDesc = "" +
 	"\n" +
 	"\x16lockbox/v1/event.proto\x12\n" +
-	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x19lockbox/v1/delivery.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x17lockbox/v1/ticket.proto\"\xc2\x19\n" +
+	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x19lockbox/v1/delivery.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x17lockbox/v1/ticket.proto\"\xb3\x1b\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x12\n" +
@@ -835,7 +883,10 @@ const file_lockbox_v1_event_proto_rawDesc = "" +
 	"\rticket_opened\x18P \x01(\v2\x18.lockbox.v1.TicketOpenedH\x00R\fticketOpened\x12E\n" +
 	"\x0fticket_assigned\x18Q \x01(\v2\x1a.lockbox.v1.TicketAssignedH\x00R\x0eticketAssigned\x12K\n" +
 	"\x11ticket_reassigned\x18R \x01(\v2\x1c.lockbox.v1.TicketReassignedH\x00R\x10ticketReassigned\x12H\n" +
-	"\x10ticket_commented\x18S \x01(\v2\x1b.lockbox.v1.TicketCommentedH\x00R\x0fticketCommented\x12K\n" +
+	"\x10ticket_commented\x18S \x01(\v2\x1b.lockbox.v1.TicketCommentedH\x00R\x0fticketCommented\x12N\n" +
+	"\x12exposure_disclosed\x18_ \x01(\v2\x1d.lockbox.v1.ExposureDisclosedH\x00R\x11exposureDisclosed\x12X\n" +
+	"\x16legal_demand_disclosed\x18` \x01(\v2 .lockbox.v1.LegalDemandDisclosedH\x00R\x14legalDemandDisclosed\x12E\n" +
+	"\x0fdisclosure_told\x18a \x01(\v2\x1a.lockbox.v1.DisclosureToldH\x00R\x0edisclosureTold\x12K\n" +
 	"\x11notification_sent\x18d \x01(\v2\x1c.lockbox.v1.NotificationSentH\x00R\x10notificationSent\x12Q\n" +
 	"\x13notification_failed\x18e \x01(\v2\x1e.lockbox.v1.NotificationFailedH\x00R\x12notificationFailedB\x06\n" +
 	"\x04factB;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
@@ -893,8 +944,11 @@ var file_lockbox_v1_event_proto_goTypes = []any{
 	(*TicketAssigned)(nil),          // 36: lockbox.v1.TicketAssigned
 	(*TicketReassigned)(nil),        // 37: lockbox.v1.TicketReassigned
 	(*TicketCommented)(nil),         // 38: lockbox.v1.TicketCommented
-	(*NotificationSent)(nil),        // 39: lockbox.v1.NotificationSent
-	(*NotificationFailed)(nil),      // 40: lockbox.v1.NotificationFailed
+	(*ExposureDisclosed)(nil),       // 39: lockbox.v1.ExposureDisclosed
+	(*LegalDemandDisclosed)(nil),    // 40: lockbox.v1.LegalDemandDisclosed
+	(*DisclosureTold)(nil),          // 41: lockbox.v1.DisclosureTold
+	(*NotificationSent)(nil),        // 42: lockbox.v1.NotificationSent
+	(*NotificationFailed)(nil),      // 43: lockbox.v1.NotificationFailed
 }
 var file_lockbox_v1_event_proto_depIdxs = []int32{
 	1,  // 0: lockbox.v1.Event.time:type_name -> google.protobuf.Timestamp
@@ -935,13 +989,16 @@ var file_lockbox_v1_event_proto_depIdxs = []int32{
 	36, // 35: lockbox.v1.Event.ticket_assigned:type_name -> lockbox.v1.TicketAssigned
 	37, // 36: lockbox.v1.Event.ticket_reassigned:type_name -> lockbox.v1.TicketReassigned
 	38, // 37: lockbox.v1.Event.ticket_commented:type_name -> lockbox.v1.TicketCommented
-	39, // 38: lockbox.v1.Event.notification_sent:type_name -> lockbox.v1.NotificationSent
-	40, // 39: lockbox.v1.Event.notification_failed:type_name -> lockbox.v1.NotificationFailed
-	40, // [40:40] is the sub-list for method output_type
-	40, // [40:40] is the sub-list for method input_type
-	40, // [40:40] is the sub-list for extension type_name
-	40, // [40:40] is the sub-list for extension extendee
-	0,  // [0:40] is the sub-list for field type_name
+	39, // 38: lockbox.v1.Event.exposure_disclosed:type_name -> lockbox.v1.ExposureDisclosed
+	40, // 39: lockbox.v1.Event.legal_demand_disclosed:type_name -> lockbox.v1.LegalDemandDisclosed
+	41, // 40: lockbox.v1.Event.disclosure_told:type_name -> lockbox.v1.DisclosureTold
+	42, // 41: lockbox.v1.Event.notification_sent:type_name -> lockbox.v1.NotificationSent
+	43, // 42: lockbox.v1.Event.notification_failed:type_name -> lockbox.v1.NotificationFailed
+	43, // [43:43] is the sub-list for method output_type
+	43, // [43:43] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_event_proto_init() }
@@ -951,6 +1008,7 @@ func file_lockbox_v1_event_proto_init() {
 	}
 	file_lockbox_v1_common_proto_init()
 	file_lockbox_v1_delivery_proto_init()
+	file_lockbox_v1_disclosure_proto_init()
 	file_lockbox_v1_request_proto_init()
 	file_lockbox_v1_tenant_proto_init()
 	file_lockbox_v1_ticket_proto_init()
@@ -991,6 +1049,9 @@ func file_lockbox_v1_event_proto_init() {
 		(*Event_TicketAssigned)(nil),
 		(*Event_TicketReassigned)(nil),
 		(*Event_TicketCommented)(nil),
+		(*Event_ExposureDisclosed)(nil),
+		(*Event_LegalDemandDisclosed)(nil),
+		(*Event_DisclosureTold)(nil),
 		(*Event_NotificationSent)(nil),
 		(*Event_NotificationFailed)(nil),
 	}

@@ -160,7 +160,7 @@ approves or denies it before any access exists. Everything that happens is an ev
 	for g, commands := range map[string][]*cobra.Command{
 		groupRequests: {a.intentCommand(), a.requestCommand(), a.internalCommand(), a.approvalCommand()},
 		groupCustomer: {a.tenantCommand(), a.roleCommand(), a.ticketCommand()},
-		groupAudit:    {a.auditCommand(), a.mailCommand()},
+		groupAudit:    {a.auditCommand(), a.discloseCommand(), a.mailCommand()},
 		groupRun:      append([]*cobra.Command{a.whoamiCommand(), a.versionCommand()}, extra...),
 	} {
 		for _, c := range commands {

@@ -6,11 +6,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/demo"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 const (
@@ -150,11 +152,43 @@ func TestAnEmergencyIsLetThroughInsideAndToldToTheCustomer(t *testing.T) {
 	}
 }
 
+func TestADisclosureIsToldWhenItsTimeHasCome(t *testing.T) {
+	t.Parallel()
+	l := start(t, shortTerms())
+	what := func() *lockboxv1.Occurrence {
+		return &lockboxv1.Occurrence{What: "Account records", HappenedAt: timestamppb.Now(), Description: "Two accounts.", Reason: "The order binds us."}
+	}
+	exposure, demand := newID(l), newID(l)
+	disclose := &lockboxv1.Command{AggregateId: exposure, Action: &lockboxv1.Command_DiscloseExposure{DiscloseExposure: &lockboxv1.DiscloseExposure{Occurrence: what()}}}
+	l.mayNot("erin", disclose, forbidden, "R46")
+	disclose.Id, disclose.Token = "", ""
+	l.mayNot("grace", disclose, forbidden, "R46")
+	disclose.Id, disclose.Token = "", ""
+	l.does("olga", disclose)
+	end := time.Now().Add(2 * day)
+	l.does("olga", &lockboxv1.Command{AggregateId: demand, Action: &lockboxv1.Command_DiscloseLegalDemand{DiscloseLegalDemand: &lockboxv1.DiscloseLegalDemand{
+		Occurrence: what(), Authority: "A court", Reference: "12/34", EmbargoUntil: timestamppb.New(end),
+	}}})
+	for _, who := range []string{"grace@", "security-desk@"} {
+		l.mailed("", "exposure-disclosed", who)
+		l.mailed("", "legal-demand-disclosed", who)
+	}
+	for id, earliest := range map[string]time.Time{exposure: {}, demand: end} {
+		told := l.history(journal.Replay{Tenant: bank, Kind: bus.KindDisclosure, ID: id, Type: "DisclosureTold"})
+		if len(told) != 1 || told[0].Event.GetTime().AsTime().Before(earliest) || time.Since(told[0].Event.GetTime().AsTime()) > patience {
+			t.Errorf("told: %v, not before %v", told, earliest)
+		}
+	}
+	for _, e := range l.history(journal.Replay{Kind: bus.KindRequest}) {
+		t.Errorf("a disclosure triggers no request, and yet: %v", e.Event)
+	}
+}
+
 // mailed waits until a mail about a request is reported.
 func (l *lockbox) mailed(id, template, recipient string) {
 	l.Helper()
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		for _, e := range l.history(journal.Replay{}) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
+		for _, e := range l.history(journal.Replay{Kind: bus.KindDelivery}) {
 			n := e.Event.GetNotificationSent().GetNotification()
 			if e.Event.GetCorrelationId() == id && n.GetTemplate() == template && strings.HasPrefix(n.GetRecipient(), recipient) {
 				return

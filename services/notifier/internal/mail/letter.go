@@ -75,7 +75,7 @@ func compose(w words, n plan.Notification) (letter, error) {
 		Language: w.language, Sender: line(d.Provider) + " Lockbox", Title: c.text("title/" + string(n.Template)), Colon: c.text("colon"),
 		Greeting: c.text("greeting/anonymous"), Footer: []string{c.text("standing/" + string(n.Standing)), c.text("footer")},
 	}
-	if n.Thread == "" {
+	if changes(n) {
 		c.out.Footer[0] = c.text("standing/changed")
 	}
 	if n.Name != "" {
@@ -151,6 +151,8 @@ func (w *writer) quote(label string) {
 		foreign = d.Justification
 	case "quote/question":
 		foreign = d.Question
+	case "quote/description":
+		foreign = d.Description
 	}
 	if t := text(foreign); t != "" {
 		w.out.Quotes = append(w.out.Quotes, quote{w.text(label), strings.Split(t, "\n")})
@@ -176,7 +178,7 @@ func (w *writer) notes() {
 		{"unexpected", t == plan.AccessGranted && told},
 		{"revocable", t == plan.EmergencyAccess && w.n.Standing != plan.Alternate},
 		{"eligible", t == plan.RoleAssigned && d.EligibleOnly},
-		{"unexpected-change", w.n.Thread == ""},
+		{"unexpected-change", changes(w.n)},
 	} {
 		if note.applies {
 			w.out.Notes = append(w.out.Notes, w.text("note/"+note.name))
@@ -199,6 +201,8 @@ func (w *writer) actions() {
 		w.out.Commands = []string{"lockbox request show " + id, "lockbox internal approve " + id, "lockbox internal refuse " + id + ` --reason "…"`}
 	case w.n.Standing == plan.InternalApprover:
 		w.out.Commands = []string{"lockbox request show " + id}
+	case w.n.Standing == plan.Administrator && discloses(w.n.Template):
+		w.out.Commands = []string{"lockbox disclose list"}
 	case w.n.Standing == plan.Administrator && w.n.Thread == "":
 		w.out.Commands = []string{"lockbox tenant show"}
 		if portal != "" {
@@ -220,6 +224,13 @@ func (w *writer) actions() {
 		w.out.CommandsLabel = w.text("commands")
 	}
 }
+
+// discloses reports whether a mail tells of what happened outside of any request; changes, whether of a change to a tenant.
+func discloses(t plan.Template) bool {
+	return t == plan.ExposureDisclosed || t == plan.LegalDemandDisclosed
+}
+
+func changes(n plan.Notification) bool { return n.Thread == "" && !discloses(n.Template) }
 
 func decides(t plan.Template) bool {
 	return t == plan.ApprovalRequested || t == plan.ApprovalReminder || t == plan.QuestionAnswered || t == plan.ApprovalRecorded

@@ -141,6 +141,17 @@ func sample(t plan.Template, language string) plan.Notification {
 	case plan.RoleActivated:
 		role()
 		d.By, d.Until = "Kenji Watanabe", noon.Add(8*time.Hour)
+	case plan.ExposureDisclosed, plan.LegalDemandDisclosed:
+		resources := d.Resources[:1]
+		change()
+		d.By, d.Organisation, d.DisclosureID, d.HappenedAt = "Ada Miller", "Northwind Cloud", requestID, noon.Add(-26*time.Hour)
+		d.What, d.Resources = "A packet capture on a router held traffic of pay-db-01", resources
+		d.Description, d.Text = "About 40 seconds of unencrypted health checks.", "The capture was taken to find a faulty line card; it has been deleted."
+		if t == plan.LegalDemandDisclosed {
+			d.Authority, d.Reference = "Amtsgericht Musterstadt", "12 Gs 345/26"
+			d.What, d.Text = "Account records were demanded and handed over", "The order binds us, and forbade us to tell you before today."
+			d.Description, d.Resources = "Names and sign-in times of two accounts.", nil
+		}
 	case plan.RoleRemoved, plan.RoleDeactivated:
 		role()
 	default:

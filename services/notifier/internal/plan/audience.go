@@ -59,7 +59,12 @@ func (p *planner) unasked() []recipient {
 	for _, a := range tenant.Resolve(p.Tenant, sub, p.Request.Requester.GetPerson(), p.Event.GetTime().AsTime()).People {
 		list = append(list, p.tenantPerson(a.GetPerson(), Affected))
 	}
-	list = append(list, p.administrators()...)
+	return append(append(list, p.administrators()...), p.alternatesNow()...)
+}
+
+// alternatesNow are the alternate addresses as they are when there is no Lockbox request that froze them.
+func (p *planner) alternatesNow() []recipient {
+	var list []recipient
 	for _, a := range p.Tenant.Settings.GetAlternates() {
 		list = append(list, recipient{email: a.GetEmail(), language: p.customer(a.GetLanguage()), standing: Alternate})
 	}

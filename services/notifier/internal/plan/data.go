@@ -54,6 +54,12 @@ type Data struct {
 	// Emergency: the customer was not asked because it could not wait, and is told (R43).
 	Emergency bool
 
+	// About a disclosure.
+	DisclosureID         string
+	What, Description    string
+	HappenedAt           time.Time
+	Authority, Reference string
+
 	// About a tenant.
 	PlanFrom, PlanTo lockboxv1.SupportPlan
 	ResourceType     string

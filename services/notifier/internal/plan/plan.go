@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+	"github.com/openlockbox/lockbox/pkg/disclosure"
 	"github.com/openlockbox/lockbox/pkg/event"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/tenant"
@@ -31,6 +32,8 @@ type Input struct {
 	Event *lockboxv1.Event
 	// Request, with the event folded; for events of requests.
 	Request request.State
+	// Disclosure, with the event folded; for events of disclosures.
+	Disclosure disclosure.State
 	// Ticket of the request; zero: it has none.
 	Ticket ticket.State
 	// Tenant as of the event; for events of the tenant itself with the event folded, and TenantBefore without it.
@@ -87,6 +90,12 @@ const (
 	RoleDeactivated        Template = "role-deactivated"
 )
 
+// What administrators and alternates are told of that happened outside of any request.
+const (
+	ExposureDisclosed    Template = "exposure-disclosed"
+	LegalDemandDisclosed Template = "legal-demand-disclosed"
+)
+
 // Templates lists them all.
 func Templates() []Template {
 	return []Template{
@@ -96,6 +105,7 @@ func Templates() []Template {
 		AccessRevoked, AccessReleased, AccessCompleted,
 		TenantCreated, PlanChanged, PlanLowered, LockboxEnabled, LockboxDisabled, PreviewSignedUp, PreviewSignedOff,
 		SettingsChanged, SubscriptionRegistered, RoleAssigned, RoleRemoved, RoleActivated, RoleDeactivated,
+		ExposureDisclosed, LegalDemandDisclosed,
 	}
 }
 
@@ -148,6 +158,8 @@ func (in Input) Fault() *event.Fault {
 	switch {
 	case in.Request.Version > 0 || in.Request.Fault != nil:
 		return in.Request.Fault
+	case in.Disclosure.Version > 0 || in.Disclosure.Fault != nil:
+		return in.Disclosure.Fault
 	case in.Subscription.Version > 0 || in.Subscription.Fault != nil:
 		return in.Subscription.Fault
 	}
@@ -161,10 +173,13 @@ func Plan(in Input, s Settings) []Notification {
 		return nil
 	}
 	p := &planner{Input: in, settings: s}
-	if in.Request.Status == request.None {
-		p.tenantChange()
-	} else {
+	switch {
+	case in.Request.Status != request.None:
 		p.requestEvent()
+	case in.Disclosure.Exists():
+		p.disclosed()
+	default:
+		p.tenantChange()
 	}
 	return p.notifications
 }
@@ -251,5 +266,5 @@ func Tells(e *lockboxv1.Event) bool {
 	if v := e.GetAccessEvaluated(); v != nil {
 		return v.GetOutcome() == lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_REFUSED || len(v.GetInternalStages()) > 0
 	}
-	return e.GetAccessRequested() == nil
+	return e.GetAccessRequested() == nil && e.GetExposureDisclosed() == nil && e.GetLegalDemandDisclosed() == nil
 }

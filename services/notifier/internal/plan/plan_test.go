@@ -232,6 +232,31 @@ func TestR43TheCustomerLearnsOfAnEmergencyAsItBeginsAndEnds(t *testing.T) {
 	hurried(t, "pay-prod").then(clock, &lockboxv1.Event_AccessLapsed{AccessLapsed: &lockboxv1.AccessLapsed{Reason: "x"}}).told("access-lapsed: erin/en")
 }
 
+func TestR46TheCustomerIsToldOfADisclosureOnceTheTimeHasCome(t *testing.T) {
+	olga := inGroup(orla, "security-officers")
+	what := &lockboxv1.Occurrence{
+		What: "A capture", HappenedAt: timestamppb.New(start), ResourceIds: []string{"/x"}, Description: "Health checks.", Reason: "A faulty line card.",
+	}
+	begun := func(t *testing.T) *story {
+		return tell(t).tenant(grace, &lockboxv1.Event_SettingsChanged{SettingsChanged: &lockboxv1.SettingsChanged{Settings: &lockboxv1.TenantSettings{
+			DefaultLanguage: "fr", RequiredApprovals: 1, Alternates: []*lockboxv1.AlternateAddress{{Email: "audit@meadowbank.example", Language: "ja"}},
+		}}})
+	}
+	told := &lockboxv1.Event_DisclosureTold{DisclosureTold: &lockboxv1.DisclosureTold{}}
+	s := begun(t).disclosure(olga, &lockboxv1.Event_ExposureDisclosed{ExposureDisclosed: &lockboxv1.ExposureDisclosed{Occurrence: what}}).told().
+		disclosure(clock, told).told("exposure-disclosed: grace/fr audit/ja")
+	if d := s.data("grace"); d.What != "A capture" || d.Text != "A faulty line card." || d.Description == "" || d.By != "Orla Byrne" || d.DisclosureID == "" || len(d.Resources) != 1 || !d.HappenedAt.Equal(start) {
+		t.Errorf("%+v", d)
+	}
+	end := start.Add(90 * 24 * time.Hour)
+	s = begun(t).disclosure(olga, &lockboxv1.Event_LegalDemandDisclosed{LegalDemandDisclosed: &lockboxv1.LegalDemandDisclosed{
+		Occurrence: what, Authority: "A court", Reference: "12/34", EmbargoUntil: timestamppb.New(end),
+	}}).told().at(end).disclosure(clock, told).told("legal-demand-disclosed: grace/fr audit/ja")
+	if d := s.data("grace"); d.Authority != "A court" || d.Reference != "12/34" || !d.At.Equal(end) {
+		t.Errorf("%+v", d)
+	}
+}
+
 func TestAllAdministratorsHearOfEveryChangeToTheirTenant(t *testing.T) {
 	graceAndOtto := "grace/fr otto/en"
 	s := tell(t).told("tenant-created: grace/fr").

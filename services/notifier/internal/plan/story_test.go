@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/openlockbox/lockbox/pkg/disclosure"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	"github.com/openlockbox/lockbox/pkg/ticket"
@@ -71,6 +72,7 @@ type story struct {
 	sub, subWas  tenant.Subscription
 	request      request.State
 	ticket       ticket.State
+	disclosed    disclosure.State
 	last         []plan.Notification
 }
 
@@ -134,6 +136,21 @@ func (s *story) then(by *lockboxv1.Actor, fact any) *story {
 	if again := plan.Plan(in, settings); !cmp.Equal(ids(s.last), ids(again)) {
 		s.Errorf("the same event gives other notifications: %v, then %v", ids(s.last), ids(again))
 	}
+	if len(s.last) > 0 && !plan.Tells(e) {
+		s.Error("Tells says that nobody is told")
+	}
+	return s
+}
+
+func (s *story) disclosure(by *lockboxv1.Actor, fact any) *story {
+	s.Helper()
+	e := s.event("disclosure", requestID, s.disclosed.Version+1, by)
+	set(s.T, e, fact)
+	s.disclosed = disclosure.Evolve(s.disclosed, s.sequence, e)
+	if s.disclosed.Fault != nil {
+		s.Fatalf("this cannot happen: %+v", *s.disclosed.Fault)
+	}
+	s.last = plan.Plan(plan.Input{Event: e, Disclosure: s.disclosed, Tenant: s.bank}, settings)
 	if len(s.last) > 0 && !plan.Tells(e) {
 		s.Error("Tells says that nobody is told")
 	}
