@@ -84,6 +84,10 @@ func Concerned(e *lockboxv1.Event) Concern {
 		c.ResourceIDs = f.CustomerApproved.GetResourceIds()
 	case *lockboxv1.Event_AccessGranted:
 		c.ResourceIDs = f.AccessGranted.GetResourceIds()
+	case *lockboxv1.Event_ExposureDisclosed:
+		c.ResourceIDs = f.ExposureDisclosed.GetOccurrence().GetResourceIds()
+	case *lockboxv1.Event_LegalDemandDisclosed:
+		c.ResourceIDs = f.LegalDemandDisclosed.GetOccurrence().GetResourceIds()
 	case *lockboxv1.Event_TicketOpened:
 		c.SubscriptionID = f.TicketOpened.GetSubscriptionId()
 	}

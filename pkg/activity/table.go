@@ -34,8 +34,11 @@ var byType = func() map[string]row {
 // own names (R39), those of role assignments too; the others follow them.
 var table = []row{
 	fact("Submit Access Intent", (*lockboxv1.Event).GetAccessRequested, func(who string, _ *lockboxv1.Event, f *lockboxv1.AccessRequested) string {
-		in := f.GetIntent()
-		return fmt.Sprintf("%s asked for access (%s, %s) to %s.", who, in.GetResourceType(), in.GetScenario(), count(len(in.GetResourceIds()), "resource"))
+		in, access := f.GetIntent(), "access"
+		if in.GetEmergency() {
+			access = "emergency access"
+		}
+		return fmt.Sprintf("%s asked for %s (%s, %s) to %s.", who, access, in.GetResourceType(), in.GetScenario(), count(len(in.GetResourceIds()), "resource"))
 	}),
 	fact("Evaluate Access Intent", (*lockboxv1.Event).GetAccessEvaluated, func(_ string, _ *lockboxv1.Event, f *lockboxv1.AccessEvaluated) string {
 		return evaluation(f)
@@ -48,6 +51,9 @@ var table = []row{
 	}),
 	fact("Internal Approval Expiry", (*lockboxv1.Event).GetInternalApprovalExpired, func(string, *lockboxv1.Event, *lockboxv1.InternalApprovalExpired) string {
 		return "No internal approver answered in time; no access was given."
+	}),
+	fact("Remind Internal Approvers", (*lockboxv1.Event).GetInternalReminderDue, func(string, *lockboxv1.Event, *lockboxv1.InternalReminderDue) string {
+		return "The internal approvers were reminded that the request waits for them."
 	}),
 	fact("Create Lockbox Request", (*lockboxv1.Event).GetCustomerNotified, func(_ string, _ *lockboxv1.Event, f *lockboxv1.CustomerNotified) string {
 		return notified(f)
@@ -150,6 +156,16 @@ var table = []row{
 	}),
 	fact("Publish JIT Rules", (*lockboxv1.Event).GetRulesPublished, func(who string, _ *lockboxv1.Event, f *lockboxv1.RulesPublished) string {
 		return fmt.Sprintf("%s put the JIT rules %s in force.", who, f.GetVersion())
+	}),
+
+	fact("Disclose Exposure", (*lockboxv1.Event).GetExposureDisclosed, func(who string, _ *lockboxv1.Event, f *lockboxv1.ExposureDisclosed) string {
+		return who + " disclosed an inadvertent exposure: " + quote(f.GetOccurrence().GetWhat()) + "."
+	}),
+	fact("Disclose Legal Demand", (*lockboxv1.Event).GetLegalDemandDisclosed, func(who string, _ *lockboxv1.Event, f *lockboxv1.LegalDemandDisclosed) string {
+		return fmt.Sprintf("%s disclosed a legal demand of %s: %s.", who, quote(f.GetAuthority()), quote(f.GetOccurrence().GetWhat()))
+	}),
+	fact("Tell of Disclosure", (*lockboxv1.Event).GetDisclosureTold, func(string, *lockboxv1.Event, *lockboxv1.DisclosureTold) string {
+		return "The customer is told of what was disclosed."
 	}),
 
 	fact("Send Notification", (*lockboxv1.Event).GetNotificationSent, func(_ string, _ *lockboxv1.Event, f *lockboxv1.NotificationSent) string {

@@ -130,6 +130,8 @@ func waiver(w lockboxv1.Waiver) string {
 		return "the tenant has not signed up for the preview of this service"
 	case lockboxv1.Waiver_WAIVER_LOCKBOX_NOT_ENABLED:
 		return "the tenant has not switched Lockbox on"
+	case lockboxv1.Waiver_WAIVER_EMERGENCY:
+		return "an emergency could not wait"
 	case lockboxv1.Waiver_WAIVER_UNSPECIFIED:
 	}
 	return "of a reason that this version does not know"

@@ -14,6 +14,7 @@ const (
 	KindSubscription = "subscription"
 	KindTicket       = "ticket"
 	KindPolicy       = "policy"
+	KindDisclosure   = "disclosure"
 	KindDelivery     = "delivery"
 )
 
@@ -28,7 +29,7 @@ type fact struct {
 var facts = []fact{
 	{Evaluator, KindRequest, []string{"AccessRequested", "AccessEvaluated"}},
 	{Orchestrator, KindRequest, []string{
-		"InternalApprovalGiven", "InternalApprovalRefused", "InternalApprovalExpired",
+		"InternalApprovalGiven", "InternalApprovalRefused", "InternalApprovalExpired", "InternalReminderDue",
 		"CustomerNotified", "ApprovalReminderDue", "ApproversUnavailable", "QuestionAsked", "QuestionAnswered",
 		"CustomerApproved", "CustomerDenied", "RequestExpired", "RequestWithdrawn",
 		"AccessGranted", "AccessLapsed", "AccessRevoked", "AccessReleased", "AccessCompleted",
@@ -42,11 +43,12 @@ var facts = []fact{
 	}},
 	{Orchestrator, KindTicket, []string{"TicketOpened", "TicketAssigned", "TicketReassigned", "TicketCommented"}},
 	{Orchestrator, KindPolicy, []string{"RulesPublished"}},
+	{Orchestrator, KindDisclosure, []string{"ExposureDisclosed", "LegalDemandDisclosed", "DisclosureTold"}},
 	{Notifier, KindDelivery, []string{"NotificationSent", "NotificationFailed"}},
 }
 
 // decidedKinds are those whose aggregates are folded to decide.
-var decidedKinds = []string{KindRequest, KindTenant, KindSubscription, KindTicket, KindPolicy}
+var decidedKinds = []string{KindRequest, KindTenant, KindSubscription, KindTicket, KindPolicy, KindDisclosure}
 
 // Reported tells whether events of this kind are reports: written once under a key of their own, never loaded to decide.
 func Reported(kind string) bool { return kind == KindDelivery }

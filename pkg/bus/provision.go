@@ -114,7 +114,10 @@ func durables() []durable {
 		}
 		return durable{stream, config}
 	}
-	decided := []string{eventPrefix + "*." + KindRequest + ".>", eventPrefix + "*." + KindTenant + ".>", eventPrefix + "*." + KindSubscription + ".>"}
+	var decided []string // tickets and reports owe nobody anything
+	for _, kind := range []string{KindRequest, KindTenant, KindSubscription, KindDisclosure} {
+		decided = append(decided, eventPrefix+"*."+kind+".>")
+	}
 	return []durable{
 		work(StreamIntents, DurableEvaluator),
 		work(StreamEvents, DurableOrchestrator, decided...),

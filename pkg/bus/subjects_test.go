@@ -113,7 +113,7 @@ func anyEvent(t *rapid.T) *lockboxv1.Event {
 	odd := rapid.SampledFrom([]string{"", "*", ">", ".", "a.b", " ", "_", "-a", "é", "\u200b", "a\n"})
 	e := &lockboxv1.Event{
 		Tenant:      rapid.OneOf(rapid.StringMatching(`[a-z0-9][a-z0-9-]{1,38}[a-z0-9]`), odd).Draw(t, "tenant"),
-		Kind:        rapid.SampledFrom([]string{bus.KindRequest, bus.KindTenant, bus.KindSubscription, bus.KindTicket, bus.KindDelivery, "", "other"}).Draw(t, "kind"),
+		Kind:        rapid.SampledFrom([]string{bus.KindRequest, bus.KindTenant, bus.KindSubscription, bus.KindTicket, bus.KindDisclosure, bus.KindDelivery, "", "other"}).Draw(t, "kind"),
 		AggregateId: rapid.OneOf(token, odd).Draw(t, "id"),
 		Version:     rapid.OneOf(rapid.Just(uint64(0)), rapid.Uint64()).Draw(t, "version"),
 		ReportKey:   rapid.OneOf(rapid.Just(""), token, odd).Draw(t, "key"),
@@ -267,7 +267,7 @@ func check(t *testing.T, subject string, err error, back func() bool) {
 func factOf(kind string) protoreflect.FieldDescriptor {
 	name := map[string]protoreflect.Name{
 		bus.KindRequest: "customer_denied", bus.KindTenant: "lockbox_enabled",
-		bus.KindSubscription: "subscription_registered", bus.KindTicket: "ticket_opened",
+		bus.KindSubscription: "subscription_registered", bus.KindTicket: "ticket_opened", bus.KindDisclosure: "disclosure_told",
 	}[kind]
 	return (*lockboxv1.Event)(nil).ProtoReflect().Descriptor().Fields().ByName(name)
 }

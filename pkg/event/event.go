@@ -106,4 +106,6 @@ const (
 	DevOpsManagers   = "devops-managers"
 	SecurityOfficers = "security-officers"
 	Onboarding       = "onboarding"
+	// EmergencyResponders are engineers who may, besides, ask for emergency access (R43).
+	EmergencyResponders = "emergency-responders"
 )

@@ -18,7 +18,8 @@ import (
 var (
 	start = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
 
-	eve  = story.Provider("eve", event.SupportEngineers)
+	eve  = story.Provider("eve", event.SupportEngineers, event.EmergencyResponders)
+	sven = story.Provider("sven", event.SecurityOfficers)
 	leo  = story.Provider("leo", event.SupportLeads)
 	gina = story.Customer("gina")
 	otto = story.Customer("otto")
@@ -97,11 +98,49 @@ func waived() []evidence.Recorded {
 	return s.History
 }
 
-func submit(s *story.Story, v *lockboxv1.AccessEvaluated) {
+// reminded is a request of which leo is reminded, in time; nobody answers the second stage within its own hour.
+func reminded() []evidence.Recorded {
+	s := story.New(gina, start)
+	submit(s, &lockboxv1.AccessEvaluated{
+		Outcome: lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_DECIDES, Duration: durationpb.New(8 * time.Hour),
+		Facts: &lockboxv1.EvaluationFacts{CustomerData: true, LockboxEnabled: true},
+		InternalStages: []*lockboxv1.InternalStage{
+			{Group: event.SupportLeads, Count: 1, AnswerWithin: durationpb.New(4 * time.Hour)},
+			{Group: event.DevOpsManagers, Count: 1, AnswerWithin: durationpb.New(time.Hour)},
+		},
+		InternalExpiresAt: timestamppb.New(start.Add(24 * time.Hour)), InternalRemindBefore: []*durationpb.Duration{durationpb.New(2 * time.Hour)},
+	})
+	perform(s, request.Remind, start.Add(2*time.Hour))
+	s.Must(leo, &lockboxv1.Command{Action: &lockboxv1.Command_InternalApprove{InternalApprove: &lockboxv1.InternalApprove{}}}, start.Add(3*time.Hour))
+	perform(s, request.Expire, start.Add(4*time.Hour))
+	return s.History
+}
+
+// hurried is an emergency that sven let through.
+func hurried() []evidence.Recorded {
+	s := story.New(gina, start)
+	submitAs(s, &lockboxv1.AccessEvaluated{
+		Outcome: lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_WAIVED, Duration: durationpb.New(time.Hour),
+		Waiver: lockboxv1.Waiver_WAIVER_EMERGENCY, Facts: &lockboxv1.EvaluationFacts{CustomerData: true, LockboxEnabled: true, Emergency: true},
+		InternalStages: []*lockboxv1.InternalStage{{Group: event.SecurityOfficers, Count: 1}}, InternalExpiresAt: timestamppb.New(start.Add(24 * time.Hour)),
+	}, true)
+	s.Must(sven, &lockboxv1.Command{Action: &lockboxv1.Command_InternalApprove{InternalApprove: &lockboxv1.InternalApprove{}}}, start.Add(time.Minute))
+	perform(s, request.Grant, start.Add(time.Minute))
+	return s.History
+}
+
+func submit(s *story.Story, v *lockboxv1.AccessEvaluated) { submitAs(s, v, false) }
+
+func submitAs(s *story.Story, v *lockboxv1.AccessEvaluated, emergency bool) {
+	reason := lockboxv1.ReasonType_REASON_TYPE_CUSTOMER_INITIATED_SUPPORT
+	if emergency {
+		reason = lockboxv1.ReasonType_REASON_TYPE_RESPONSE_TO_PRODUCTION_ALERT
+	}
 	events, err := request.Submit(s.Request, request.Submission{By: eve, Tool: "console", Stored: start, Intent: &lockboxv1.AccessIntent{
-		Id: requestID, Tenant: story.Tenant, SubscriptionId: story.Subscription, ResourceType: "compute/disks", Scenario: "read-disk",
+		Emergency: emergency,
+		Id:        requestID, Tenant: story.Tenant, SubscriptionId: story.Subscription, ResourceType: "compute/disks", Scenario: "read-disk",
 		ResourceIds: []string{"/subscriptions/sub-1/disks/a", "/subscriptions/sub-1/disks/b"}, TicketId: "T-1",
-		ReasonType: lockboxv1.ReasonType_REASON_TYPE_CUSTOMER_INITIATED_SUPPORT, Justification: "the machine does not boot",
+		ReasonType: reason, Justification: "the machine does not boot",
 	}}, s.Terms, start)
 	must(err)
 	s.Record(events...)
@@ -123,7 +162,7 @@ func must(err error) {
 }
 
 func TestAnHonestStoryBreaksNothing(t *testing.T) {
-	for _, history := range [][]evidence.Recorded{told(), waived(), denied(), expired(), released()} {
+	for _, history := range [][]evidence.Recorded{told(), waived(), denied(), expired(), released(), reminded(), hurried()} {
 		for n := range history {
 			if broken := evidence.Check(history[:n+1]); len(broken) > 0 {
 				t.Errorf("after %d events: %v", n+1, broken)
@@ -181,6 +220,16 @@ func TestAForgeryBreaksItsInvariant(t *testing.T) {
 		"a waiver against the facts":        {waived(), "AccessEvaluated", func(e *lockboxv1.Event) { e.GetAccessEvaluated().Facts.LockboxEnabled = true }, nil, "I1"},
 		"a waiver against the tenant":       {waived(), "AccessGranted", func(e *lockboxv1.Event) { e.GetAccessGranted().TenantSequence = 3 }, nil, "I1"},
 		"a waiver nobody knows":             {waived(), "AccessEvaluated", func(e *lockboxv1.Event) { e.GetAccessEvaluated().Waiver = 99 }, nil, "I1"},
+		"an emergency of no responder":      {hurried(), "AccessRequested", func(e *lockboxv1.Event) { e.Actor.Groups = []string{event.SupportEngineers} }, nil, "I1"},
+		"an emergency that nobody declared": {hurried(), "AccessRequested", func(e *lockboxv1.Event) { e.GetAccessRequested().Intent.Emergency = false }, nil, "I1"},
+		"an emergency that was not weighed": {hurried(), "AccessEvaluated", func(e *lockboxv1.Event) { e.GetAccessEvaluated().Facts.Emergency = false }, nil, "I1"},
+		"an emergency without an officer": {hurried(), "InternalApprovalGiven", func(e *lockboxv1.Event) {
+			e.Actor.Groups = []string{event.SupportLeads}
+		}, nil, "I1"},
+		"an emergency that asked no officer": {hurried(), "AccessEvaluated", func(e *lockboxv1.Event) {
+			e.GetAccessEvaluated().InternalStages[0].Group = event.SupportLeads
+		}, nil, "I1"},
+		"an emergency that asked nobody":    {hurried(), "AccessEvaluated", func(e *lockboxv1.Event) { e.GetAccessEvaluated().Waiver = 3 }, nil, "I1"},
 		"no internal approval":              {told(), "InternalApprovalGiven", func(e *lockboxv1.Event) { e.GetInternalApprovalGiven().Stage = 1 }, nil, "I1"},
 		"an internal approval of the wrong": {told(), "InternalApprovalGiven", func(e *lockboxv1.Event) { e.Actor.Groups = []string{event.DevOpsManagers} }, nil, "I1"},
 		// I2
@@ -206,6 +255,10 @@ func TestAForgeryBreaksItsInvariant(t *testing.T) {
 		"asked after the deadline":         {told(), "CustomerNotified", nil, at(97, otto, &lockboxv1.Event{Fact: &lockboxv1.Event_QuestionAsked{}}), "I3"},
 		"withdrawn after the deadline":     {told(), "CustomerNotified", nil, at(97, eve, &lockboxv1.Event{Fact: &lockboxv1.Event_RequestWithdrawn{}}), "I3"},
 		"abandoned after the deadline":     {told(), "CustomerNotified", nil, at(97, story.Lockbox(), &lockboxv1.Event{Fact: &lockboxv1.Event_ApproversUnavailable{}}), "I3"},
+		"reminded internally too early":    {reminded(), "InternalReminderDue", func(e *lockboxv1.Event) { e.Time = timestamppb.New(start.Add(2*time.Hour - 1)) }, nil, "I3"},
+		"reminded of what nobody recorded": {reminded(), "InternalReminderDue", func(e *lockboxv1.Event) { e.GetInternalReminderDue().Index = 1 }, nil, "I3"},
+		"after the first stage's own time": {reminded(), "InternalApprovalGiven", func(e *lockboxv1.Event) { e.Time = timestamppb.New(start.Add(4 * time.Hour)) }, nil, "I3"},
+		"before the second's own time":     {reminded(), "InternalApprovalExpired", func(e *lockboxv1.Event) { e.Time = timestamppb.New(start.Add(4*time.Hour - 1)) }, nil, "I3"},
 		"internally expired before it was": {told(), "AccessEvaluated", nil, at(1, story.Lockbox(), &lockboxv1.Event{Fact: &lockboxv1.Event_InternalApprovalExpired{}}), "I3"},
 		// I4
 		"a longer grant":                 {told(), "AccessGranted", func(e *lockboxv1.Event) { e.GetAccessGranted().EndsAt = timestamppb.New(start.Add(12*time.Hour + 1)) }, nil, "I4"},

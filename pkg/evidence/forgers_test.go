@@ -21,7 +21,7 @@ import (
 // then takes for true must be in order for the oracle as well. (What only the tenant's own events can show is left to
 // BasisHeld.)
 func TestTheFoldIsNoEasierToDeceiveThanTheOracle(t *testing.T) {
-	stories := map[string][]evidence.Recorded{"told": told(), "waived": waived(), "denied": denied(), "expired": expired(), "released": released()}
+	stories := map[string][]evidence.Recorded{"told": told(), "waived": waived(), "denied": denied(), "expired": expired(), "released": released(), "reminded": reminded(), "hurried": hurried()}
 	tried, accepted := 0, 0
 	attempt := func(name string, history []evidence.Recorded) {
 		tried++
@@ -164,7 +164,7 @@ func scalars(fd protoreflect.FieldDescriptor) []protoreflect.Value {
 	case protoreflect.StringKind:
 		for _, s := range []string{
 			"", "eve", "leo", "otto", "olga", "lena", "sven", story.ProviderIssuer, story.TenantIssuer, story.Tenant, "fabrikam", story.Subscription,
-			"customer-support-leads", "/subscriptions/sub-1/disks/a", "/subscriptions/sub-1/disks/b", "/subscriptions/sub-2/disks/a", requestID, "request", "ticket",
+			"customer-support-leads", "security-officers", "/subscriptions/sub-1/disks/a", "/subscriptions/sub-1/disks/b", "/subscriptions/sub-2/disks/a", requestID, "request", "ticket",
 		} {
 			add(s)
 		}

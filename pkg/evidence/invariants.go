@@ -56,16 +56,16 @@ type wait struct {
 func (q request) next(i int, now wait) wait {
 	switch f := q.events[i].Event.GetFact().(type) {
 	case *lockboxv1.Event_AccessEvaluated:
-		return wait{f.AccessEvaluated.GetInternalExpiresAt().AsTime(), len(f.AccessEvaluated.GetInternalStages()) > 0}
+		return wait{q.answerBy(i), len(f.AccessEvaluated.GetInternalStages()) > 0}
 	case *lockboxv1.Event_InternalApprovalGiven:
-		now.open = !q.before(i + 1).cleared()
+		return wait{q.before(i + 1).answerBy(i), !q.before(i + 1).cleared()}
 	case *lockboxv1.Event_CustomerNotified:
 		return wait{f.CustomerNotified.GetExpiresAt().AsTime(), true}
 	case *lockboxv1.Event_CustomerApproved:
 		now.open = !q.before(i + 1).quorum()
 	case *lockboxv1.Event_AccessGranted:
 		return wait{f.AccessGranted.GetEndsAt().AsTime(), true}
-	case *lockboxv1.Event_ApprovalReminderDue, *lockboxv1.Event_ApproversUnavailable, *lockboxv1.Event_QuestionAsked, *lockboxv1.Event_QuestionAnswered:
+	case *lockboxv1.Event_InternalReminderDue, *lockboxv1.Event_ApprovalReminderDue, *lockboxv1.Event_ApproversUnavailable, *lockboxv1.Event_QuestionAsked, *lockboxv1.Event_QuestionAnswered:
 	default:
 		now.open = false
 	}
@@ -89,6 +89,12 @@ func nothingPastDeadline(_ *book, of aggregate, events []Recorded, broken say) {
 		}
 		if due := r.Event.GetApprovalReminderDue(); due != nil {
 			if at := q.before(i).notified().GetRemindAt(); int(due.GetIndex()) >= len(at) || instant(r).Before(at[due.GetIndex()].AsTime()) {
+				broken("I3", r, "reminds before the time")
+			}
+		}
+		if due := r.Event.GetInternalReminderDue(); due != nil {
+			before := q.evaluation().GetInternalRemindBefore()
+			if !waits.open || int(due.GetIndex()) >= len(before) || instant(r).Before(waits.until.Add(-before[due.GetIndex()].AsDuration())) {
 				broken("I3", r, "reminds before the time")
 			}
 		}

@@ -85,6 +85,34 @@ func (q request) cleared() bool {
 	return !slices.ContainsFunc(missing, func(n int) bool { return n > 0 })
 }
 
+// answerBy is until when the internal stage that waits after event number i can be answered (R15): its own time counts from
+// the event that let it begin, and no stage outlasts all of them.
+func (q request) answerBy(i int) time.Time {
+	v := q.evaluation()
+	end := v.GetInternalExpiresAt().AsTime()
+	var since time.Time
+	waiting, missing := -1, 0
+	for _, r := range q.events[:min(i+1, len(q.events))] {
+		if r.Event.GetAccessEvaluated() == nil && r.Event.GetInternalApprovalGiven() == nil {
+			continue
+		}
+		if r.Event.GetInternalApprovalGiven() != nil {
+			missing--
+		}
+		for missing <= 0 && waiting+1 < len(v.GetInternalStages()) {
+			waiting++
+			missing, since = int(v.GetInternalStages()[waiting].GetCount()), instant(r)
+		}
+	}
+	if waiting < 0 {
+		return end
+	}
+	if own := v.GetInternalStages()[waiting].GetAnswerWithin(); own != nil && since.Add(own.AsDuration()).Before(end) {
+		return since.Add(own.AsDuration())
+	}
+	return end
+}
+
 func frozen(n *lockboxv1.CustomerNotified, p *lockboxv1.Person) *lockboxv1.Approver {
 	for _, a := range n.GetApprovers() {
 		if same(a.GetPerson(), p) {
@@ -114,7 +142,7 @@ func grantHasOneBasis(_ *book, of aggregate, events []Recorded, broken say) {
 			broken("I1", r, "the grant's basis %s is not what was evaluated, %s", g.GetWaiver(), v.GetWaiver())
 		case waived && q.notified() != nil:
 			broken("I1", r, "the customer was asked and waived at once")
-		case waived && !agrees(g.GetWaiver(), v.GetFacts()):
+		case waived && !q.agrees(g.GetWaiver(), v.GetFacts()):
 			broken("I1", r, "the facts that were weighed are against %s", g.GetWaiver())
 		case !waived && !q.quorum():
 			broken("I1", r, "%d of the frozen approvers agreed in time; %d had to", len(q.approvals()), q.notified().GetRequiredApprovals())
@@ -122,11 +150,24 @@ func grantHasOneBasis(_ *book, of aggregate, events []Recorded, broken say) {
 	}
 }
 
-// agrees reports whether what was weighed is what the waiver says (R2, R3, R8).
-func agrees(w lockboxv1.Waiver, f *lockboxv1.EvaluationFacts) bool {
+// agrees reports whether what was weighed is what the waiver says (R2, R3, R8, R43).
+func (q request) agrees(w lockboxv1.Waiver, f *lockboxv1.EvaluationFacts) bool {
 	return w == lockboxv1.Waiver_WAIVER_NO_CUSTOMER_DATA && !f.GetCustomerData() ||
 		w == lockboxv1.Waiver_WAIVER_LOCKBOX_NOT_ENABLED && !f.GetLockboxEnabled() ||
-		w == lockboxv1.Waiver_WAIVER_PREVIEW_NOT_SIGNED_UP && !f.GetPreviewSignedUp() && f.GetStage() == lockboxv1.ServiceStage_SERVICE_STAGE_PREVIEW
+		w == lockboxv1.Waiver_WAIVER_PREVIEW_NOT_SIGNED_UP && !f.GetPreviewSignedUp() && f.GetStage() == lockboxv1.ServiceStage_SERVICE_STAGE_PREVIEW ||
+		w == lockboxv1.Waiver_WAIVER_EMERGENCY && f.GetEmergency() && q.emergency()
+}
+
+// emergency reports whether somebody with that permission submitted one, and another person, a security officer, let it
+// through (R43).
+func (q request) emergency() bool {
+	submitted := q.events[0].Event.GetActor()
+	return q.intent().GetEmergency() && submitted.GetSide() == lockboxv1.Side_SIDE_PROVIDER && slices.Contains(submitted.GetGroups(), "emergency-responders") &&
+		slices.ContainsFunc(q.events, func(r Recorded) bool {
+			by := r.Event.GetActor()
+			return r.Event.GetInternalApprovalGiven() != nil && by.GetSide() == lockboxv1.Side_SIDE_PROVIDER &&
+				slices.Contains(by.GetGroups(), "security-officers") && !same(by.GetPerson(), submitted.GetPerson())
+		})
 }
 
 func basisHeld(b *book, of aggregate, events []Recorded, broken say) {

@@ -8,6 +8,7 @@ import (
 	"errors"
 
 	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/disclosure"
 	"github.com/openlockbox/lockbox/pkg/event"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/policy"
@@ -50,6 +51,7 @@ var (
 	requests      = kind[request.State]{request.Evolve, func(s *request.State) *event.History { return &s.History }}
 	tenants       = kind[tenant.State]{tenant.Evolve, func(s *tenant.State) *event.History { return &s.History }}
 	subscriptions = kind[tenant.Subscription]{tenant.EvolveSubscription, func(s *tenant.Subscription) *event.History { return &s.History }}
+	disclosures   = kind[disclosure.State]{disclosure.Evolve, func(s *disclosure.State) *event.History { return &s.History }}
 	tickets       = kind[ticket.State]{ticket.Evolve, func(s *ticket.State) *event.History { return &s.History }}
 	rules         = kind[policy.Published]{policy.Evolve, func(s *policy.Published) *event.History { return &s.History }}
 )
@@ -182,6 +184,11 @@ func (r Reader) Ticket(ctx context.Context, tenantID, id string) (ticket.State, 
 // Rules reads the rule set that was published last, confirmed at the leader.
 func (r Reader) Rules(ctx context.Context) (policy.Published, error) {
 	return rules.confirmed(ctx, r.Journal, r.rules, bus.Rules)
+}
+
+// Disclosure reads a disclosure at the leader.
+func (r Reader) Disclosure(ctx context.Context, tenantID, id string) (disclosure.State, error) {
+	return disclosures.read(ctx, r.Journal.LoadAtLeader, bus.Aggregate{Tenant: tenantID, Kind: bus.KindDisclosure, ID: id})
 }
 
 // World reads what a decision about a request rests on, confirmed at the leader: the tenant, and the subscription unless

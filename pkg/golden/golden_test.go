@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/disclosure"
 	"github.com/openlockbox/lockbox/pkg/event"
 	"github.com/openlockbox/lockbox/pkg/evidence"
 	"github.com/openlockbox/lockbox/pkg/input"
@@ -190,13 +191,17 @@ var histories = map[request.Status][]string{
 	request.InternallyDenied: slices.Concat(customer, []string{"AccessRequested", "AccessEvaluated", "InternalApprovalGiven", "InternalApprovalRefused"}),
 	request.InternalExpired:  slices.Concat(customer, []string{"AccessRequested", "AccessEvaluated", "InternalApprovalGiven", "InternalApprovalExpired"}),
 	request.CustomerNotified: asked,
-
-	request.AwaitingInternalApproval: slices.Concat(customer, []string{"AccessRequested", "AccessEvaluated-ruled"}),
+	request.None:             slices.Concat(customer, []string{"ExposureDisclosed", "DisclosureTold", "LegalDemandDisclosed", "DisclosureTold-embargo"}),
+	request.Approved:         slices.Concat(customer, []string{"AccessRequested-emergency", "AccessEvaluated-emergency", "InternalApprovalGiven-emergency"}),
+	request.AwaitingInternalApproval: slices.Concat(customer, []string{
+		"AccessRequested", "AccessEvaluated-timed", "InternalReminderDue", "InternalApprovalGiven-reminded", "InternalReminderDue-second",
+	}),
 }
 
 // variants are further ways to the same ends.
 var variants = map[request.Status][]string{
-	request.Refused: slices.Concat(customer, []string{"RulesPublished", "AccessRequested", "AccessEvaluated-missing"}),
+	request.Refused:                  slices.Concat(customer, []string{"RulesPublished", "AccessRequested", "AccessEvaluated-missing"}),
+	request.AwaitingInternalApproval: slices.Concat(customer, []string{"AccessRequested", "AccessEvaluated-ruled"}),
 }
 
 func TestEveryHistoryFolds(t *testing.T) {
@@ -256,6 +261,7 @@ func folded(t *testing.T, history []evidence.Recorded) request.Status {
 		s tenant.Subscription
 		k ticket.State
 		p policy.Published
+		d = map[string]disclosure.State{}
 	)
 	for _, e := range history {
 		switch e.Event.GetKind() {
@@ -269,9 +275,16 @@ func folded(t *testing.T, history []evidence.Recorded) request.Status {
 			k = ticket.Evolve(k, e.Sequence, e.Event)
 		case bus.KindPolicy:
 			p = policy.Evolve(p, e.Sequence, e.Event)
+		case bus.KindDisclosure:
+			id := e.Event.GetAggregateId()
+			d[id] = disclosure.Evolve(d[id], e.Sequence, e.Event)
 		}
 	}
-	for _, fault := range []*event.Fault{r.Fault, c.Fault, s.Fault, k.Fault, p.Fault} {
+	faults := []*event.Fault{r.Fault, c.Fault, s.Fault, k.Fault, p.Fault}
+	for _, of := range d {
+		faults = append(faults, of.Fault)
+	}
+	for _, fault := range faults {
 		if fault != nil {
 			t.Errorf("%+v", *fault)
 		}

@@ -226,7 +226,7 @@ func trust(iss Issuer) (*trusted, error) {
 	if iss.Side == lockboxv1.Side_SIDE_PROVIDER {
 		names := iss.Groups
 		if len(names) == 0 {
-			names = []string{event.SupportEngineers, event.SupportLeads, event.DevOpsManagers, event.SecurityOfficers, event.Onboarding}
+			names = []string{event.SupportEngineers, event.SupportLeads, event.DevOpsManagers, event.SecurityOfficers, event.Onboarding, event.EmergencyResponders}
 		}
 		for _, g := range names {
 			t.groups[g] = true

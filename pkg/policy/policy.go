@@ -81,11 +81,11 @@ type subject struct {
 
 func (s subject) evaluate(r *Rules, c *catalogue.Catalogue, terms request.Terms, now time.Time) *lockboxv1.AccessEvaluated {
 	v := &lockboxv1.AccessEvaluated{
-		PolicyVersion: r.Version(), CatalogueVersion: c.Version(), Duration: durationpb.New(terms.Grant),
+		PolicyVersion: r.Version(), CatalogueVersion: c.Version(), Duration: durationpb.New(terms.Longest(s.intent)),
 		Facts: &lockboxv1.EvaluationFacts{
 			Scope: scope(s.intent), MultiFactor: s.by.GetMultiFactor(), IsolatedIdentity: s.by.GetIsolatedIdentity(),
 			LockboxEnabled: s.tenant.GetLockboxEnabled(), SupportPlan: s.tenant.GetSupportPlan(), PreviewSignedUp: s.tenant.GetPreviewSignedUp(),
-			TenantSequence: s.tenantSequence, Time: timestamppb.New(now),
+			TenantSequence: s.tenantSequence, Time: timestamppb.New(now), Emergency: s.intent.GetEmergency(),
 			SubscriptionMissing: s.subscriptionMissing, SubscriptionFaulty: s.subscriptionFaulty, TicketMissing: s.ticketMissing,
 		},
 	}
@@ -107,9 +107,12 @@ func (s subject) evaluate(r *Rules, c *catalogue.Catalogue, terms request.Terms,
 		v.Outcome, v.Refusal = lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_REFUSED, ruled.refusal
 		return v
 	}
+	if err := s.mayHurry(); err != nil {
+		return refuse(v, err)
+	}
 	waive(v)
 	v.Reasons = append(v.Reasons, ruled.reasons...)
-	demand(v, ruled.stages, terms, now)
+	demand(v, s.hurry(v, ruled.stages), terms, now)
 	return v
 }
 
@@ -205,6 +208,9 @@ func waive(v *lockboxv1.AccessEvaluated) {
 	case f.GetStage() == lockboxv1.ServiceStage_SERVICE_STAGE_PREVIEW && !f.GetPreviewSignedUp():
 		v.Waiver = lockboxv1.Waiver_WAIVER_PREVIEW_NOT_SIGNED_UP
 		v.Reasons = append(v.Reasons, "The service is in preview and the customer has not signed up for it (R8).")
+	case f.GetEmergency():
+		v.Waiver = lockboxv1.Waiver_WAIVER_EMERGENCY
+		v.Reasons = append(v.Reasons, "An emergency cannot wait for the customer, who is told as soon as access begins (R43).")
 	default:
 		v.Outcome = lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_DECIDES
 		v.Reasons = append(v.Reasons, "This operation reaches customer data, so the customer decides (R17).")
@@ -227,7 +233,7 @@ func demand(v *lockboxv1.AccessEvaluated, stages []*lockboxv1.InternalStage, ter
 			Group: stage.GetGroup(), Count: stage.GetCount(), AnswerWithin: durationpb.New(within),
 		})
 	}
-	v.InternalExpiresAt = timestamppb.New(until)
+	v.InternalExpiresAt, v.InternalRemindBefore = timestamppb.New(until), terms.InternalReminders()
 }
 
 func refuse(v *lockboxv1.AccessEvaluated, err error) *lockboxv1.AccessEvaluated {

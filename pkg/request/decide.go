@@ -357,6 +357,9 @@ func Perform(s State, duty Duty, w World, terms Terms, by *lockboxv1.Actor, caus
 		// After a pause, one reminder stands for all that were due in it.
 		last := uint32(s.remindersBy(now) - 1) // #nosec G115 -- an index into a short list
 		e.Fact = &lockboxv1.Event_ApprovalReminderDue{ApprovalReminderDue: &lockboxv1.ApprovalReminderDue{Index: last}}
+		if _, i := s.Stage(); s.Status == AwaitingInternalApproval {
+			e.Fact = &lockboxv1.Event_InternalReminderDue{InternalReminderDue: &lockboxv1.InternalReminderDue{Stage: uint32(i), Index: last}} // #nosec G115 -- an index into a short list
+		}
 	case Expire:
 		e.Fact = &lockboxv1.Event_RequestExpired{RequestExpired: &lockboxv1.RequestExpired{}}
 		if s.Status == AwaitingInternalApproval {

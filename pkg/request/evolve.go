@@ -7,6 +7,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/event"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"google.golang.org/protobuf/types/known/durationpb"
 )
 
 // Evolve folds one stored event. An event that cannot be true where it stands changes nothing but Fault: the fold checks
@@ -59,7 +60,7 @@ func (s *State) apply(e *lockboxv1.Event) (broken string) {
 		s.InternalDecisions = add(s.InternalDecisions, &lockboxv1.Decision{
 			Actor: e.GetActor(), Time: e.GetTime(), Approved: true, Reason: f.InternalApprovalGiven.GetComment(), Group: stage.GetGroup(),
 		})
-		s.cleared()
+		s.cleared(at)
 	case *lockboxv1.Event_InternalApprovalRefused:
 		if rule := s.internalDecision(e.GetActor(), f.InternalApprovalRefused.GetStage()); rule != "" {
 			return rule
@@ -71,14 +72,16 @@ func (s *State) apply(e *lockboxv1.Event) (broken string) {
 		s.end(InternallyDenied, e, f.InternalApprovalRefused.GetReason())
 	case *lockboxv1.Event_InternalApprovalExpired:
 		s.end(InternalExpired, e, "")
+	case *lockboxv1.Event_InternalReminderDue:
+		r := f.InternalReminderDue
+		if _, stage := s.Stage(); int(r.GetStage()) != stage {
+			return "those are reminded whose stage it is (R15)"
+		}
+		return s.reminded(r.GetIndex(), at)
 	case *lockboxv1.Event_CustomerNotified:
 		return s.notified(f.CustomerNotified, e, at)
 	case *lockboxv1.Event_ApprovalReminderDue:
-		i := int(f.ApprovalReminderDue.GetIndex())
-		if i < s.Reminders || i >= s.remindersBy(at) {
-			return "each reminder is given once, not before its time (R33)"
-		}
-		s.Reminders = i + 1
+		return s.reminded(f.ApprovalReminderDue.GetIndex(), at)
 	case *lockboxv1.Event_ApproversUnavailable:
 		if s.Abandoned {
 			return "it is recorded once that nobody can decide (R23)"
@@ -145,7 +148,8 @@ func follows(e *lockboxv1.Event) []Status {
 		return afterNone
 	case *lockboxv1.Event_AccessEvaluated, *lockboxv1.Event_CustomerNotified:
 		return afterSubmitted
-	case *lockboxv1.Event_InternalApprovalGiven, *lockboxv1.Event_InternalApprovalRefused, *lockboxv1.Event_InternalApprovalExpired:
+	case *lockboxv1.Event_InternalApprovalGiven, *lockboxv1.Event_InternalApprovalRefused, *lockboxv1.Event_InternalApprovalExpired,
+		*lockboxv1.Event_InternalReminderDue:
 		return whileInternal
 	case *lockboxv1.Event_ApprovalReminderDue, *lockboxv1.Event_ApproversUnavailable, *lockboxv1.Event_QuestionAsked, *lockboxv1.Event_QuestionAnswered,
 		*lockboxv1.Event_CustomerApproved, *lockboxv1.Event_CustomerDenied, *lockboxv1.Event_RequestExpired:
@@ -180,8 +184,8 @@ func (s *State) evaluated(v *lockboxv1.AccessEvaluated, e *lockboxv1.Event, at t
 			return "the customer is waived on exactly one recorded basis (I1)"
 		}
 	case lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_WAIVED:
-		if !waivable(v.GetWaiver(), v.GetFacts()) {
-			return "a waiver rests on the facts that were weighed (I1, R3, R8)"
+		if !s.waivable(v) {
+			return "a waiver rests on the facts that were weighed (I1, R3, R8, R43)"
 		}
 	default:
 		return "an evaluation has an outcome"
@@ -199,27 +203,58 @@ func (s *State) evaluated(v *lockboxv1.AccessEvaluated, e *lockboxv1.Event, at t
 		return "an internal stage asks for somebody (R15)"
 	case len(v.GetInternalStages()) > 0 && !v.GetInternalExpiresAt().AsTime().After(at):
 		return "an internal approval has a deadline (R15)"
+	case slices.ContainsFunc(v.GetInternalStages(), func(st *lockboxv1.InternalStage) bool {
+		return st.GetAnswerWithin() != nil && st.GetAnswerWithin().AsDuration() <= 0
+	}):
+		return "an internal stage has time to answer (R15)"
+	case !descending(v.GetInternalRemindBefore()):
+		return "reminders come before the deadline, the earliest first (R15)"
 	}
-	s.cleared()
+	s.cleared(at)
 	return ""
 }
 
+// descending holds that each duration is shorter than the one before it, and longer than none.
+func descending(list []*durationpb.Duration) bool {
+	for i, d := range list {
+		if d.AsDuration() <= 0 || i > 0 && d.AsDuration() >= list[i-1].AsDuration() {
+			return false
+		}
+	}
+	return true
+}
+
 // waivable reports whether the facts bear the waiver out. One that this version does not know never is.
-func waivable(w lockboxv1.Waiver, f *lockboxv1.EvaluationFacts) bool {
-	switch w {
+func (s *State) waivable(v *lockboxv1.AccessEvaluated) bool {
+	f := v.GetFacts()
+	switch v.GetWaiver() {
 	case lockboxv1.Waiver_WAIVER_NO_CUSTOMER_DATA:
 		return !f.GetCustomerData()
 	case lockboxv1.Waiver_WAIVER_PREVIEW_NOT_SIGNED_UP:
 		return f.GetStage() == lockboxv1.ServiceStage_SERVICE_STAGE_PREVIEW && !f.GetPreviewSignedUp()
 	case lockboxv1.Waiver_WAIVER_LOCKBOX_NOT_ENABLED:
 		return !f.GetLockboxEnabled()
+	case lockboxv1.Waiver_WAIVER_EMERGENCY:
+		return f.GetEmergency() && s.mayHurry() && slices.ContainsFunc(v.GetInternalStages(), func(st *lockboxv1.InternalStage) bool {
+			return st.GetGroup() == event.SecurityOfficers && st.GetCount() > 0
+		})
 	}
 	return false
 }
 
-// cleared moves on once no internal stage waits any more.
-func (s *State) cleared() {
-	switch stage, _ := s.Stage(); {
+// mayHurry reports whether it was submitted as an emergency by somebody who may (R43).
+func (s *State) mayHurry() bool {
+	return s.Intent.GetEmergency() && event.Provider(s.Requester, event.EmergencyResponders)
+}
+
+// cleared moves on once no internal stage waits any more. A stage that begins has its own time and its own reminders;
+// those whose time had come before are passed over.
+func (s *State) cleared(at time.Time) {
+	stage, i := s.Stage()
+	switch {
+	case stage != nil && len(s.InternalDecisions) == people(s.Evaluation.GetInternalStages()[:i]):
+		s.Status, s.StageSince = AwaitingInternalApproval, at
+		s.Reminders = s.remindersBy(at)
 	case stage != nil:
 		s.Status = AwaitingInternalApproval
 	case s.Waiver() != lockboxv1.Waiver_WAIVER_UNSPECIFIED:
@@ -227,6 +262,25 @@ func (s *State) cleared() {
 	default:
 		s.Status = Submitted
 	}
+}
+
+// people is how many the stages ask for together.
+func people(stages []*lockboxv1.InternalStage) int {
+	n := 0
+	for _, st := range stages {
+		n += int(st.GetCount())
+	}
+	return n
+}
+
+// reminded passes over all reminders up to one.
+func (s *State) reminded(index uint32, at time.Time) (broken string) {
+	i := int(index)
+	if i < s.Reminders || i >= s.remindersBy(at) {
+		return "each reminder is given once, not before its time (R33)"
+	}
+	s.Reminders = i + 1
+	return ""
 }
 
 func (s *State) notified(n *lockboxv1.CustomerNotified, e *lockboxv1.Event, at time.Time) (broken string) {
@@ -244,7 +298,7 @@ func (s *State) notified(n *lockboxv1.CustomerNotified, e *lockboxv1.Event, at t
 	case n.GetRequiredApprovals() == 0:
 		return "somebody has to approve (R30)"
 	}
-	s.Status, s.Notified, s.NotifiedAt, s.material = CustomerNotified, n, at, e.GetVersion()
+	s.Status, s.Notified, s.NotifiedAt, s.Reminders, s.material = CustomerNotified, n, at, 0, e.GetVersion()
 	return ""
 }
 

@@ -206,6 +206,118 @@ func TestR15AStageAsksForSomebodyUntilATime(t *testing.T) {
 	)
 }
 
+// within gives a stage its own time to answer.
+func within(d time.Duration, s *lockboxv1.InternalStage) *lockboxv1.InternalStage {
+	s.AnswerWithin = durationpb.New(d)
+	return s
+}
+
+// reminding has those asked reminded so long before each deadline.
+func reminding(v *lockboxv1.AccessEvaluated, before ...time.Duration) *lockboxv1.AccessEvaluated {
+	for _, d := range before {
+		v.InternalRemindBefore = append(v.InternalRemindBefore, durationpb.New(d))
+	}
+	return v
+}
+
+func TestR15EachStageHasItsOwnTimeFromWhenItBegins(t *testing.T) {
+	const four, six = 4 * time.Hour, 6 * time.Hour
+	waits := func() *story.Story {
+		return staged(t, customerDecides(within(six, stage(event.SupportLeads, 2)), within(four, stage(event.DevOpsManagers, 1))))
+	}
+	due(t, waits(), six)
+	play(t, waits(), row{six - 1, leo, does(internalApprove()), is(request.AwaitingInternalApproval)})
+	play(t, waits(), row{six, leo, does(internalApprove()), no(precondition, "aggregate_id", "R15", "expired at")})
+	play(t, waits(), row{six + 1, leo, does(internalApprove()), no(precondition, "aggregate_id", "R15", "expired at")})
+	play(t, waits(),
+		row{six - 1, box, owed(request.Expire), already(request.AwaitingInternalApproval)},
+		row{six, box, owed(request.Expire), is(request.InternalExpired)},
+	)
+	// The first of two approvals begins nothing; the second does.
+	second := func() *story.Story {
+		s := waits()
+		play(t, s, row{time.Hour, leo, does(internalApprove()), is(request.AwaitingInternalApproval)})
+		due(t, s, six)
+		play(t, s, row{2 * time.Hour, lisa, does(internalApprove()), is(request.AwaitingInternalApproval)})
+		due(t, s, 2*time.Hour+four)
+		return s
+	}
+	end := 2*time.Hour + four
+	play(t, second(), row{end - 1, dana, does(internalApprove()), is(request.Submitted)})
+	play(t, second(), row{end, dana, does(internalApprove()), no(precondition, "aggregate_id", "R15", "expired at")})
+	play(t, second(), row{end + 1, dana, does(internalRefuse("no")), no(precondition, "aggregate_id", "R15", "expired at")})
+	play(t, second(),
+		row{end - 1, box, owed(request.Expire), already(request.AwaitingInternalApproval)},
+		row{end, box, owed(request.Expire), is(request.InternalExpired)},
+	)
+}
+
+func TestR15NoStageOutlastsAllOfThem(t *testing.T) {
+	s := staged(t, customerDecides(stage(event.SupportLeads, 1), within(4*time.Hour, stage(event.DevOpsManagers, 1))))
+	due(t, s, day)
+	play(t, s, row{23 * time.Hour, leo, does(internalApprove()), is(request.AwaitingInternalApproval)})
+	due(t, s, day)
+	play(t, s,
+		row{day - 1, box, owed(request.Expire), already(request.AwaitingInternalApproval)},
+		row{day, box, owed(request.Expire), is(request.InternalExpired)},
+	)
+}
+
+func TestR15ThoseAskedAreRemindedBeforeTheirStagesDeadline(t *testing.T) {
+	const four = 4 * time.Hour
+	s := staged(t, reminding(customerDecides(stage(event.SupportLeads, 1), within(6*time.Hour, stage(event.DevOpsManagers, 1))), 2*day, four, time.Hour))
+	due(t, s, day-four) // two days before would be before the stage began
+	play(t, s,
+		row{day - four - 1, box, owed(request.Remind), already(request.AwaitingInternalApproval)},
+		row{day - four, box, owed(request.Remind), is(request.AwaitingInternalApproval)},
+		row{day - four + 1, box, owed(request.Remind), already(request.AwaitingInternalApproval)},
+	)
+	due(t, s, day-time.Hour)
+	play(t, s, row{day - 3*time.Hour, leo, does(internalApprove()), is(request.AwaitingInternalApproval)})
+	// The next stage has three hours left, and so one reminder.
+	due(t, s, day-time.Hour)
+	play(t, s,
+		row{day - time.Hour, box, owed(request.Remind), is(request.AwaitingInternalApproval)},
+		row{day - time.Hour, dana, does(internalApprove()), is(request.Submitted)},
+		row{day - 1, box, owed(request.Remind), already(request.Submitted)},
+		// The customer's reminders are counted anew.
+		row{day - 1, box, owed(request.Notify), is(request.CustomerNotified)},
+	)
+	due(t, s, 4*day-1)
+	play(t, s, row{4*day - 1, box, owed(request.Remind), is(request.CustomerNotified)})
+}
+
+func TestR15AfterAPauseThereIsOneInternalReminder(t *testing.T) {
+	s := staged(t, reminding(customerDecides(stage(event.SupportLeads, 1)), 4*time.Hour, time.Hour))
+	play(t, s,
+		row{day - 1, box, owed(request.Remind), is(request.AwaitingInternalApproval)},
+		row{day - 1, box, owed(request.Remind), already(request.AwaitingInternalApproval)},
+	)
+	due(t, s, day)
+}
+
+func TestR15AnEvaluationGivesTimeAndRemindsInOrder(t *testing.T) {
+	bad := no(precondition, "aggregate_id", "I6", "R15")
+	play(t, contoso(owner(otto)),
+		row{0, eve, submits(diskIntent()), is(request.Submitted)},
+		row{0, box, evaluates(customerDecides(within(0, stage(event.SupportLeads, 1)))), bad},
+		row{0, box, evaluates(customerDecides(within(-1, stage(event.SupportLeads, 1)))), bad},
+		row{0, box, evaluates(reminding(customerDecides(stage(event.SupportLeads, 1)), time.Hour, 2*time.Hour)), bad},
+		row{0, box, evaluates(reminding(customerDecides(stage(event.SupportLeads, 1)), time.Hour, time.Hour)), bad},
+		row{0, box, evaluates(reminding(customerDecides(stage(event.SupportLeads, 1)), 0)), bad},
+		row{0, box, evaluates(reminding(customerDecides(within(1, stage(event.SupportLeads, 1))), time.Hour, 1)), is(request.AwaitingInternalApproval)},
+		row{1, box, owed(request.Expire), is(request.InternalExpired)},
+	)
+}
+
+func TestR15TermsRemindInternalApproversEachOnce(t *testing.T) {
+	terms := request.Terms{RemindBefore: []time.Duration{0, time.Hour, 4 * time.Hour, time.Hour, -1}}
+	got := terms.InternalReminders()
+	if len(got) != 2 || got[0].AsDuration() != 4*time.Hour || got[1].AsDuration() != time.Hour {
+		t.Errorf("%v", got)
+	}
+}
+
 func TestR15InternalApprovalComesBeforeAWaivedGrantToo(t *testing.T) {
 	play(t, staged(t, waived(noCustomerData, stage(event.DevOpsManagers, 1))),
 		row{1, box, owed(request.Grant), already(request.AwaitingInternalApproval)},

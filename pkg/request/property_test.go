@@ -73,7 +73,7 @@ type memory struct {
 }
 
 var (
-	providers = []*lockboxv1.Actor{eve, eve, eve, fred, leo, leo, lisa, dana, sven}
+	providers = []*lockboxv1.Actor{eve, eve, eve, fred, leo, leo, lisa, dana, sven, rosa, ray}
 	customers = []*lockboxv1.Actor{otto, otto, olga, olga, lena, gina, mole}
 	anybody   = slices.Concat(providers, customers, []*lockboxv1.Actor{box})
 )
@@ -168,10 +168,15 @@ func (m *machine) submit(t *rapid.T) {
 	if rapid.IntRange(0, 3).Draw(t, "reach") == 0 {
 		in = tenantIntent()
 	}
+	by := pick(t, providers, "who")
+	if rapid.IntRange(0, 5).Draw(t, "hurry") == 0 {
+		hurry := emergencyIntent()
+		in.Emergency, in.ReasonType, in.TicketId = true, hurry.GetReasonType(), ""
+		by = pick(t, []*lockboxv1.Actor{rosa, rosa, ray, eve}, "responder")
+	}
 	if rapid.Bool().Draw(t, "short") {
 		in.Duration = durationpb.New(time.Hour)
 	}
-	by := pick(t, providers, "who")
 	m.record(t, func() ([]*lockboxv1.Event, error) { return submits(in)(m.Story, by, "", m.now) })
 }
 
@@ -180,6 +185,9 @@ func (m *machine) evaluate(t *rapid.T) {
 	for _, group := range []string{event.SupportLeads, event.DevOpsManagers} {
 		if n := rapid.IntRange(-4, 2).Draw(t, group); n > 0 {
 			stages = append(stages, stage(group, uint32(n)))
+			if rapid.Bool().Draw(t, "own time") {
+				within(pick(t, []time.Duration{1, time.Hour, 4 * time.Hour, 2 * day}, "within"), stages[len(stages)-1])
+			}
 		}
 	}
 	v := customerDecides(stages...)
@@ -187,10 +195,18 @@ func (m *machine) evaluate(t *rapid.T) {
 	case 19:
 		v = &lockboxv1.AccessEvaluated{Outcome: lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_REFUSED}
 	case 17, 18:
-		v = waived(pick(t, []lockboxv1.Waiver{noCustomerData, preview, notEnabled, 99}, "waiver"), stages...)
+		v = waived(pick(t, []lockboxv1.Waiver{noCustomerData, preview, notEnabled, emergency, 99}, "waiver"), stages...)
+	}
+	if m.Request.Intent.GetEmergency() && rapid.IntRange(0, 3).Draw(t, "as asked") > 0 {
+		stages = append(stages, stage(event.SecurityOfficers, 1))
+		v = hurried(stages[:len(stages)-1]...)
+	}
+	if v.Facts != nil && rapid.IntRange(0, 3).Draw(t, "weighed") == 0 {
+		v.Facts.Emergency = !v.Facts.GetEmergency()
 	}
 	if len(stages) > 0 {
 		v.InternalExpiresAt = timestamppb.New(m.now.Add(day))
+		reminding(v, pick(t, [][]time.Duration{nil, {4 * time.Hour, time.Hour}, {2 * day, 1}}, "reminders")...)
 	}
 	if in := m.Request.Intent; in.GetDuration() != nil {
 		v.Duration = in.GetDuration()
@@ -228,13 +244,13 @@ type move struct {
 
 // fitting are the moves that can change something where the request stands.
 var fitting = map[request.Status][]move{
-	request.AwaitingInternalApproval: {{"iiiiir", []*lockboxv1.Actor{leo, lisa, dana, dana, eve}}},
+	request.AwaitingInternalApproval: {{"iiiiir", []*lockboxv1.Actor{leo, lisa, dana, dana, eve, sven, ray}}},
 	request.CustomerNotified: {
 		{"aaaaand?", []*lockboxv1.Actor{otto, otto, olga, olga, lena, gina}},
 		{"aaaaand?", []*lockboxv1.Actor{otto, otto, olga, olga, lena, gina}},
 		{"kkkw", []*lockboxv1.Actor{eve}},
 	},
-	request.Active: {{"l", []*lockboxv1.Actor{eve}}, {"v", []*lockboxv1.Actor{otto, olga, gina, sven}}},
+	request.Active: {{"l", []*lockboxv1.Actor{eve, rosa}}, {"v", []*lockboxv1.Actor{otto, olga, gina, sven}}},
 }
 
 // command is anything from anybody, but more often than not something that can change where the request stands.
@@ -409,5 +425,5 @@ func looks(s request.State) string {
 	if err != nil {
 		panic(err)
 	}
-	return fmt.Sprint(string(data), s.Sequence, s.Kind, s.Reminders, s.Abandoned, s.RequestedAt, s.NotifiedAt, s.GrantedAt, s.EndedAt, s.EndedBy.GetPerson().GetSubject())
+	return fmt.Sprint(string(data), s.Sequence, s.Kind, s.Reminders, s.StageSince, s.Abandoned, s.RequestedAt, s.NotifiedAt, s.GrantedAt, s.EndedAt, s.EndedBy.GetPerson().GetSubject())
 }

@@ -64,11 +64,13 @@ type State struct {
 
 	Evaluation        *lockboxv1.AccessEvaluated
 	InternalDecisions []*lockboxv1.Decision
+	// StageSince is when the internal stage that waits began.
+	StageSince time.Time
 
 	// Notified is the Lockbox request itself, with its frozen approvers; nil before it exists.
 	Notified   *lockboxv1.CustomerNotified
 	NotifiedAt time.Time
-	// Reminders is how many have been given or passed over.
+	// Reminders is how many have been given or passed over of what waits now: the internal stage, or the customer.
 	Reminders int
 	// Abandoned: nobody of the frozen list can decide any more (R23).
 	Abandoned         bool
@@ -109,6 +111,20 @@ func (s State) Stage() (*lockboxv1.InternalStage, int) {
 	return nil, 0
 }
 
+// InternalDeadline is the instant at which the time of the internal stage that waits is over: its own, and at the latest
+// that of all stages together (R15). Zero: none waits.
+func (s State) InternalDeadline() time.Time {
+	stage, _ := s.Stage()
+	if stage == nil {
+		return time.Time{}
+	}
+	end := s.Evaluation.GetInternalExpiresAt().AsTime()
+	if own := stage.GetAnswerWithin(); own != nil && s.StageSince.Add(own.AsDuration()).Before(end) {
+		end = s.StageSince.Add(own.AsDuration())
+	}
+	return end
+}
+
 // Approvals are the customer's approvals so far.
 func (s State) Approvals() []*lockboxv1.Decision {
 	var yes []*lockboxv1.Decision
@@ -138,7 +154,7 @@ func allowed(duration time.Duration, resources []string, approvals []*lockboxv1.
 func (s State) deadline() (time.Time, bool) {
 	switch s.Status {
 	case AwaitingInternalApproval:
-		return s.Evaluation.GetInternalExpiresAt().AsTime(), true
+		return s.InternalDeadline(), true
 	case CustomerNotified:
 		return s.ExpiresAt(), true
 	case Active:
@@ -147,11 +163,27 @@ func (s State) deadline() (time.Time, bool) {
 	return time.Time{}, false
 }
 
+// remindAt lists when those are reminded whom the request waits for, in time's order.
+func (s State) remindAt() []time.Time {
+	var list []time.Time
+	switch s.Status {
+	case AwaitingInternalApproval:
+		for _, before := range s.Evaluation.GetInternalRemindBefore() {
+			list = append(list, s.InternalDeadline().Add(-before.AsDuration()))
+		}
+	case CustomerNotified:
+		for _, at := range s.Notified.GetRemindAt() {
+			list = append(list, at.AsTime())
+		}
+	}
+	return list
+}
+
 // remindersBy counts the reminders whose time has come at now.
 func (s State) remindersBy(now time.Time) int {
 	n := 0
-	for _, at := range s.Notified.GetRemindAt() {
-		if !now.Before(at.AsTime()) {
+	for _, at := range s.remindAt() {
+		if !now.Before(at) {
 			n++
 		}
 	}
@@ -164,10 +196,8 @@ func NextDue(s State) (time.Time, bool) {
 	if s.Fault != nil || !waits {
 		return time.Time{}, false
 	}
-	if s.Status == CustomerNotified && s.Reminders < len(s.Notified.GetRemindAt()) {
-		if remind := s.Notified.GetRemindAt()[s.Reminders].AsTime(); remind.Before(due) {
-			return remind, true
-		}
+	if at := s.remindAt(); s.Reminders < len(at) && at[s.Reminders].Before(due) {
+		return at[s.Reminders], true
 	}
 	return due, true
 }
@@ -179,7 +209,7 @@ type Duty int
 const (
 	// Notify the customer: create the Lockbox request.
 	Notify Duty = iota + 1
-	// Remind the approvers.
+	// Remind those whom the request waits for, at the provider or at the customer.
 	Remind
 	// Expire what nobody answered in time, internally or at the customer.
 	Expire

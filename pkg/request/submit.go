@@ -12,6 +12,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 )
 
 const (
@@ -30,6 +31,8 @@ type Terms struct {
 	CustomerApproval time.Duration `yaml:"customer_approval"`
 	// Grant is how long access lasts at most, and if nobody asks for less (R27).
 	Grant time.Duration `yaml:"grant"`
+	// EmergencyGrant is the same for emergency access; 0: there is none (R43).
+	EmergencyGrant time.Duration `yaml:"emergency_grant"`
 	// RemindBefore is how long before their deadline approvers are reminded (R33).
 	RemindBefore []time.Duration `yaml:"remind_before"`
 }
@@ -37,9 +40,30 @@ type Terms struct {
 // DefaultTerms are those of the requirements: four days to answer, eight hours of access.
 func DefaultTerms() Terms {
 	return Terms{
-		InternalApproval: 24 * time.Hour, CustomerApproval: 96 * time.Hour, Grant: 8 * time.Hour,
+		InternalApproval: 24 * time.Hour, CustomerApproval: 96 * time.Hour, Grant: 8 * time.Hour, EmergencyGrant: time.Hour,
 		RemindBefore: []time.Duration{24 * time.Hour, 4 * time.Hour},
 	}
+}
+
+// Longest is how long the access that an intent asks for may last (R27, R43).
+func (t Terms) Longest(in *lockboxv1.AccessIntent) time.Duration {
+	if in.GetEmergency() {
+		return min(t.Grant, t.EmergencyGrant)
+	}
+	return t.Grant
+}
+
+// InternalReminders are RemindBefore as an evaluation records them for internal approvers: each once, the longest first.
+func (t Terms) InternalReminders() []*durationpb.Duration {
+	before := slices.Clone(t.RemindBefore)
+	slices.Sort(before)
+	var list []*durationpb.Duration
+	for _, d := range slices.Backward(slices.Compact(before)) {
+		if d > 0 {
+			list = append(list, durationpb.New(d))
+		}
+	}
+	return list
 }
 
 // Submission is an intent with what the bus vouches for.
@@ -106,6 +130,7 @@ func CheckIntent(in *lockboxv1.AccessIntent, terms Terms) error {
 		input.Text("justification", in.GetJustification(), 10, 4000),
 		input.Line("trace_parent", in.GetTraceParent(), 0, 128),
 		checkReason(in),
+		checkEmergency(in, terms),
 		checkResources(in),
 	} {
 		if err != nil {
@@ -115,8 +140,25 @@ func CheckIntent(in *lockboxv1.AccessIntent, terms Terms) error {
 	if in.GetDuration() == nil {
 		return nil
 	}
-	if d := in.GetDuration().AsDuration(); !in.GetDuration().IsValid() || d < time.Second || d > terms.Grant {
-		return refusal.Invalid("duration", "R27", "must be between one second and %s", terms.Grant)
+	rule := "R27"
+	if in.GetEmergency() {
+		rule = "R43"
+	}
+	if d := in.GetDuration().AsDuration(); !in.GetDuration().IsValid() || d < time.Second || d > terms.Longest(in) {
+		return refusal.Invalid("duration", rule, "must be between one second and %s", terms.Longest(in))
+	}
+	return nil
+}
+
+// checkEmergency refuses an emergency that can be none: of the customer's own making, or a matter of routine.
+func checkEmergency(in *lockboxv1.AccessIntent, terms Terms) error {
+	switch r := in.GetReasonType(); {
+	case !in.GetEmergency():
+		return nil
+	case r != lockboxv1.ReasonType_REASON_TYPE_RESPONSE_TO_PRODUCTION_ALERT && r != lockboxv1.ReasonType_REASON_TYPE_PROVIDER_INITIATED_SERVICE:
+		return refusal.Invalid("reason_type", "R43", "an emergency is a response to a production alert, or service that the provider initiates")
+	case terms.Longest(in) < time.Second:
+		return refusal.Precondition("emergency", "R43", "this provider grants no emergency access")
 	}
 	return nil
 }

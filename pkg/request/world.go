@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/event"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -63,6 +64,14 @@ func (w World) basisGone(s State, now time.Time) string {
 	case lockboxv1.Waiver_WAIVER_LOCKBOX_NOT_ENABLED:
 		if w.Tenant.Enabled {
 			return "the tenant has switched Lockbox on since (R2)"
+		}
+		return ""
+	case lockboxv1.Waiver_WAIVER_EMERGENCY:
+		officer := slices.ContainsFunc(s.InternalDecisions, func(d *lockboxv1.Decision) bool {
+			return d.GetApproved() && d.GetGroup() == event.SecurityOfficers && event.Provider(d.GetActor(), event.SecurityOfficers) && !same(d.GetActor(), s.Requester)
+		})
+		if !s.mayHurry() || !officer {
+			return "an emergency needs its own permission and a security officer's approval (R43)"
 		}
 		return ""
 	case lockboxv1.Waiver_WAIVER_UNSPECIFIED:

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go/micro"
 	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/disclosure"
 	"github.com/openlockbox/lockbox/pkg/event"
 	"github.com/openlockbox/lockbox/pkg/identity"
 	"github.com/openlockbox/lockbox/pkg/input"
@@ -158,7 +159,7 @@ func check(subject string, c *lockboxv1.Command) (bus.Aggregate, error) {
 		}
 		about.ID = c.GetTenant()
 	}
-	if about.Kind == bus.KindRequest {
+	if about.Kind == bus.KindRequest || about.Kind == bus.KindDisclosure {
 		return about, input.UUIDv7("aggregate_id", about.ID)
 	}
 	return about, input.Token("aggregate_id", about.ID)
@@ -192,6 +193,8 @@ func kind(c *lockboxv1.Command) string {
 		return bus.KindTicket
 	case *lockboxv1.Command_PublishRules:
 		return bus.KindPolicy
+	case *lockboxv1.Command_DiscloseExposure, *lockboxv1.Command_DiscloseLegalDemand:
+		return bus.KindDisclosure
 	}
 	return bus.KindRequest
 }
@@ -228,6 +231,13 @@ func (o *orchestrator) decide(ctx context.Context, about bus.Aggregate, c event.
 		}
 		history = s.History
 		events, err = policy.Decide(s, c, now)
+	case bus.KindDisclosure:
+		s, loadErr := o.read.Disclosure(ctx, about.Tenant, about.ID)
+		if loadErr != nil {
+			return nil, loadErr
+		}
+		history = s.History
+		events, err = disclosure.Decide(s, t, c, now)
 	case bus.KindRequest:
 		var s request.State
 		var loadErr error

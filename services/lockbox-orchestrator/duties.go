@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/disclosure"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -41,17 +42,23 @@ func (o *orchestrator) react(ctx context.Context, e journal.Entry) error {
 		}
 		_, err = o.fulfil(ctx, s, request.CheckApprovers, e.Event.GetId())
 		return err
-	case *lockboxv1.Event_AccessEvaluated, *lockboxv1.Event_InternalApprovalGiven,
+	case *lockboxv1.Event_AccessEvaluated, *lockboxv1.Event_InternalApprovalGiven, *lockboxv1.Event_InternalReminderDue,
 		*lockboxv1.Event_CustomerApproved, *lockboxv1.Event_AccessGranted:
 		_, err := o.settleAt(ctx, a, e)
 		return err
+	case *lockboxv1.Event_ExposureDisclosed, *lockboxv1.Event_LegalDemandDisclosed:
+		return o.tell(ctx, a, e.Event.GetId())
 	}
 	return nil // Everything else owes nothing.
 }
 
-// due settles a request whose timer fired.
+// due settles a request whose timer fired, or tells of a disclosure whose embargo is over.
 func (o *orchestrator) due(ctx context.Context, a bus.Aggregate) error {
-	if a.Kind != bus.KindRequest {
+	switch a.Kind {
+	case bus.KindDisclosure:
+		return o.tell(ctx, a, "")
+	case bus.KindRequest:
+	default:
 		return nil
 	}
 	s, err := o.read.ConfirmedRequest(ctx, a.Tenant, a.ID)
@@ -60,6 +67,35 @@ func (o *orchestrator) due(ctx context.Context, a bus.Aggregate) error {
 	}
 	_, err = o.settle(ctx, a, s, "")
 	return err
+}
+
+// tell tells the customer of a disclosure, or sets the timer for when they may be told (R46).
+func (o *orchestrator) tell(ctx context.Context, a bus.Aggregate, causationID string) error {
+	if err := o.Clock.Healthy(); err != nil {
+		return err
+	}
+	s, err := o.read.Disclosure(ctx, a.Tenant, a.ID)
+	if err != nil {
+		return err
+	}
+	if s.Fault != nil {
+		o.Log.Error("a disclosure's history contradicts itself", zap.Stringer("disclosure", a), zap.Uint64("sequence", s.Fault.Sequence), zap.String("rule", s.Fault.Rule))
+		return nil
+	}
+	now := o.Now()
+	if at, waits := disclosure.NextDue(s); waits && now.Before(at) {
+		return o.Journal.SetTimer(ctx, a, at)
+	}
+	events, err := disclosure.Tell(s, o.actor, causationID, now)
+	if err != nil {
+		return err
+	}
+	for _, e := range events {
+		if _, err := o.write(ctx, s.Sequence, e); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // settleAt settles a request after one of its events.

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/disclosure"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/request"
@@ -34,6 +35,8 @@ func (n *notifier) read(ctx context.Context, e journal.Entry) (in plan.Input, er
 		return in, nil
 	case bus.KindSubscription:
 		in.SubscriptionBefore, in.Subscription = fold(before, tenant.EvolveSubscription), fold(own, tenant.EvolveSubscription)
+	case bus.KindDisclosure:
+		in.Disclosure = fold(own, disclosure.Evolve)
 	case bus.KindRequest:
 		in.Request = fold(own, request.Evolve)
 		if id := in.Request.Intent.GetTicketId(); id != "" {
@@ -42,6 +45,13 @@ func (n *notifier) read(ctx context.Context, e journal.Entry) (in plan.Input, er
 				return in, err
 			}
 			in.Ticket = fold(entries, ticket.Evolve)
+		}
+		if id := in.Request.Intent.GetSubscriptionId(); id != "" && in.Request.Grant.GetWaiver() == lockboxv1.Waiver_WAIVER_EMERGENCY {
+			entries, err := n.until(ctx, of(bus.KindSubscription, id), e.Seq)
+			if err != nil {
+				return in, err
+			}
+			in.Subscription = fold(entries, tenant.EvolveSubscription)
 		}
 	}
 	entries, err := n.until(ctx, of(bus.KindTenant, e.Event.GetTenant()), e.Seq)

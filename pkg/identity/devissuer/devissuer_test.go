@@ -90,7 +90,7 @@ func TestEveryPersonaSignsIn(t *testing.T) {
 			t.Errorf("%s's token is good for more than %v", p.Name, devissuer.Lifetime)
 		}
 	}
-	want := strings.Fields("erin sam ivan bob lena derek olga onboarding grace otto fleur eli audrey hana kenji")
+	want := strings.Fields("erin sam ivan bob rosa lena derek olga onboarding grace otto fleur eli audrey hana kenji")
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Error(diff)
 	}

@@ -57,11 +57,14 @@ func Personas() []Persona {
 	ivan.Methods, ivan.Isolated = password, true
 	bob := nimbus("bob", "Bob Baker", event.SupportEngineers, "subcontractor's engineer")
 	bob.Employer, bob.Email = Subcontractor, "bob@brightline.example"
+	rosa := nimbus("rosa", "Rosa Reyes", event.SupportEngineers, "support engineer on call, may ask for emergency access")
+	rosa.Groups = append(rosa.Groups, event.EmergencyResponders)
 	return []Persona{
 		nimbus("erin", "Erin Ellis", event.SupportEngineers, "support engineer with a second factor"),
 		sam,
 		ivan,
 		bob,
+		rosa,
 		nimbus("lena", "Lena Lang", event.SupportLeads, "customer support lead, approves internally"),
 		nimbus("derek", "Derek Dunn", event.DevOpsManagers, "DevOps manager, approves internally"),
 		nimbus("olga", "Olga Orlova", event.SecurityOfficers, "security officer, replays and revokes"),

@@ -65,6 +65,8 @@ type Command struct {
 	//	*Command_AssignTicket
 	//	*Command_CommentTicket
 	//	*Command_PublishRules
+	//	*Command_DiscloseExposure
+	//	*Command_DiscloseLegalDemand
 	Action        isCommand_Action `protobuf_oneof:"action"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -374,6 +376,24 @@ func (x *Command) GetPublishRules() *PublishRules {
 	return nil
 }
 
+func (x *Command) GetDiscloseExposure() *DiscloseExposure {
+	if x != nil {
+		if x, ok := x.Action.(*Command_DiscloseExposure); ok {
+			return x.DiscloseExposure
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetDiscloseLegalDemand() *DiscloseLegalDemand {
+	if x != nil {
+		if x, ok := x.Action.(*Command_DiscloseLegalDemand); ok {
+			return x.DiscloseLegalDemand
+		}
+	}
+	return nil
+}
+
 type isCommand_Action interface {
 	isCommand_Action()
 }
@@ -484,6 +504,15 @@ type Command_PublishRules struct {
 	PublishRules *PublishRules `protobuf:"bytes,90,opt,name=publish_rules,json=publishRules,proto3,oneof"`
 }
 
+type Command_DiscloseExposure struct {
+	// About a disclosure, by the provider's security officer. Its id is a UUIDv7 made by the sender.
+	DiscloseExposure *DiscloseExposure `protobuf:"bytes,95,opt,name=disclose_exposure,json=discloseExposure,proto3,oneof"`
+}
+
+type Command_DiscloseLegalDemand struct {
+	DiscloseLegalDemand *DiscloseLegalDemand `protobuf:"bytes,96,opt,name=disclose_legal_demand,json=discloseLegalDemand,proto3,oneof"`
+}
+
 func (*Command_Withdraw) isCommand_Action() {}
 
 func (*Command_Release) isCommand_Action() {}
@@ -533,6 +562,10 @@ func (*Command_AssignTicket) isCommand_Action() {}
 func (*Command_CommentTicket) isCommand_Action() {}
 
 func (*Command_PublishRules) isCommand_Action() {}
+
+func (*Command_DiscloseExposure) isCommand_Action() {}
+
+func (*Command_DiscloseLegalDemand) isCommand_Action() {}
 
 // What a command came to.
 type CommandReply struct {
@@ -1817,12 +1850,125 @@ func (x *PublishRules) GetText() string {
 	return ""
 }
 
+type DiscloseExposure struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Occurrence    *Occurrence            `protobuf:"bytes,1,opt,name=occurrence,proto3" json:"occurrence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DiscloseExposure) Reset() {
+	*x = DiscloseExposure{}
+	mi := &file_lockbox_v1_command_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DiscloseExposure) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DiscloseExposure) ProtoMessage() {}
+
+func (x *DiscloseExposure) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_command_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DiscloseExposure.ProtoReflect.Descriptor instead.
+func (*DiscloseExposure) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *DiscloseExposure) GetOccurrence() *Occurrence {
+	if x != nil {
+		return x.Occurrence
+	}
+	return nil
+}
+
+type DiscloseLegalDemand struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Occurrence *Occurrence            `protobuf:"bytes,1,opt,name=occurrence,proto3" json:"occurrence,omitempty"`
+	Authority  string                 `protobuf:"bytes,2,opt,name=authority,proto3" json:"authority,omitempty"`
+	Reference  string                 `protobuf:"bytes,3,opt,name=reference,proto3" json:"reference,omitempty"`
+	// Absent: the customer is told at once.
+	EmbargoUntil  *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=embargo_until,json=embargoUntil,proto3" json:"embargo_until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DiscloseLegalDemand) Reset() {
+	*x = DiscloseLegalDemand{}
+	mi := &file_lockbox_v1_command_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DiscloseLegalDemand) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DiscloseLegalDemand) ProtoMessage() {}
+
+func (x *DiscloseLegalDemand) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_command_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DiscloseLegalDemand.ProtoReflect.Descriptor instead.
+func (*DiscloseLegalDemand) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *DiscloseLegalDemand) GetOccurrence() *Occurrence {
+	if x != nil {
+		return x.Occurrence
+	}
+	return nil
+}
+
+func (x *DiscloseLegalDemand) GetAuthority() string {
+	if x != nil {
+		return x.Authority
+	}
+	return ""
+}
+
+func (x *DiscloseLegalDemand) GetReference() string {
+	if x != nil {
+		return x.Reference
+	}
+	return ""
+}
+
+func (x *DiscloseLegalDemand) GetEmbargoUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EmbargoUntil
+	}
+	return nil
+}
+
 var File_lockbox_v1_command_proto protoreflect.FileDescriptor
 
 const file_lockbox_v1_command_proto_rawDesc = "" +
 	"\n" +
 	"\x18lockbox/v1/command.proto\x12\n" +
-	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x17lockbox/v1/tenant.proto\"\xd3\r\n" +
+	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x17lockbox/v1/tenant.proto\"\xf7\x0e\n" +
 	"\aCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x14\n" +
@@ -1857,7 +2003,9 @@ const file_lockbox_v1_command_proto_rawDesc = "" +
 	"openTicket\x12?\n" +
 	"\rassign_ticket\x18Q \x01(\v2\x18.lockbox.v1.AssignTicketH\x00R\fassignTicket\x12B\n" +
 	"\x0ecomment_ticket\x18R \x01(\v2\x19.lockbox.v1.CommentTicketH\x00R\rcommentTicket\x12?\n" +
-	"\rpublish_rules\x18Z \x01(\v2\x18.lockbox.v1.PublishRulesH\x00R\fpublishRulesB\b\n" +
+	"\rpublish_rules\x18Z \x01(\v2\x18.lockbox.v1.PublishRulesH\x00R\fpublishRules\x12K\n" +
+	"\x11disclose_exposure\x18_ \x01(\v2\x1c.lockbox.v1.DiscloseExposureH\x00R\x10discloseExposure\x12U\n" +
+	"\x15disclose_legal_demand\x18` \x01(\v2\x1f.lockbox.v1.DiscloseLegalDemandH\x00R\x13discloseLegalDemandB\b\n" +
 	"\x06action\"\xa8\x01\n" +
 	"\fCommandReply\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x18\n" +
@@ -1931,7 +2079,18 @@ const file_lockbox_v1_command_proto_rawDesc = "" +
 	"\rCommentTicket\x12\x12\n" +
 	"\x04text\x18\x01 \x01(\tR\x04text\"\"\n" +
 	"\fPublishRules\x12\x12\n" +
-	"\x04text\x18\x01 \x01(\tR\x04textB;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
+	"\x04text\x18\x01 \x01(\tR\x04text\"J\n" +
+	"\x10DiscloseExposure\x126\n" +
+	"\n" +
+	"occurrence\x18\x01 \x01(\v2\x16.lockbox.v1.OccurrenceR\n" +
+	"occurrence\"\xca\x01\n" +
+	"\x13DiscloseLegalDemand\x126\n" +
+	"\n" +
+	"occurrence\x18\x01 \x01(\v2\x16.lockbox.v1.OccurrenceR\n" +
+	"occurrence\x12\x1c\n" +
+	"\tauthority\x18\x02 \x01(\tR\tauthority\x12\x1c\n" +
+	"\treference\x18\x03 \x01(\tR\treference\x12?\n" +
+	"\rembargo_until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\fembargoUntilB;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
 
 var (
 	file_lockbox_v1_command_proto_rawDescOnce sync.Once
@@ -1945,7 +2104,7 @@ func file_lockbox_v1_command_proto_rawDescGZIP() []byte {
 	return file_lockbox_v1_command_proto_rawDescData
 }
 
-var file_lockbox_v1_command_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_lockbox_v1_command_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_lockbox_v1_command_proto_goTypes = []any{
 	(*Command)(nil),               // 0: lockbox.v1.Command
 	(*CommandReply)(nil),          // 1: lockbox.v1.CommandReply
@@ -1974,14 +2133,17 @@ var file_lockbox_v1_command_proto_goTypes = []any{
 	(*AssignTicket)(nil),          // 24: lockbox.v1.AssignTicket
 	(*CommentTicket)(nil),         // 25: lockbox.v1.CommentTicket
 	(*PublishRules)(nil),          // 26: lockbox.v1.PublishRules
-	(*Refusal)(nil),               // 27: lockbox.v1.Refusal
-	(*durationpb.Duration)(nil),   // 28: google.protobuf.Duration
-	(SupportPlan)(0),              // 29: lockbox.v1.SupportPlan
-	(*TenantIssuer)(nil),          // 30: lockbox.v1.TenantIssuer
-	(*Person)(nil),                // 31: lockbox.v1.Person
-	(*TenantSettings)(nil),        // 32: lockbox.v1.TenantSettings
-	(*RoleAssignment)(nil),        // 33: lockbox.v1.RoleAssignment
-	(*timestamppb.Timestamp)(nil), // 34: google.protobuf.Timestamp
+	(*DiscloseExposure)(nil),      // 27: lockbox.v1.DiscloseExposure
+	(*DiscloseLegalDemand)(nil),   // 28: lockbox.v1.DiscloseLegalDemand
+	(*Refusal)(nil),               // 29: lockbox.v1.Refusal
+	(*durationpb.Duration)(nil),   // 30: google.protobuf.Duration
+	(SupportPlan)(0),              // 31: lockbox.v1.SupportPlan
+	(*TenantIssuer)(nil),          // 32: lockbox.v1.TenantIssuer
+	(*Person)(nil),                // 33: lockbox.v1.Person
+	(*TenantSettings)(nil),        // 34: lockbox.v1.TenantSettings
+	(*RoleAssignment)(nil),        // 35: lockbox.v1.RoleAssignment
+	(*timestamppb.Timestamp)(nil), // 36: google.protobuf.Timestamp
+	(*Occurrence)(nil),            // 37: lockbox.v1.Occurrence
 }
 var file_lockbox_v1_command_proto_depIdxs = []int32{
 	2,  // 0: lockbox.v1.Command.withdraw:type_name -> lockbox.v1.Withdraw
@@ -2009,21 +2171,26 @@ var file_lockbox_v1_command_proto_depIdxs = []int32{
 	24, // 22: lockbox.v1.Command.assign_ticket:type_name -> lockbox.v1.AssignTicket
 	25, // 23: lockbox.v1.Command.comment_ticket:type_name -> lockbox.v1.CommentTicket
 	26, // 24: lockbox.v1.Command.publish_rules:type_name -> lockbox.v1.PublishRules
-	27, // 25: lockbox.v1.CommandReply.refusal:type_name -> lockbox.v1.Refusal
-	28, // 26: lockbox.v1.Approve.duration:type_name -> google.protobuf.Duration
-	29, // 27: lockbox.v1.CreateTenant.plan:type_name -> lockbox.v1.SupportPlan
-	30, // 28: lockbox.v1.CreateTenant.issuer:type_name -> lockbox.v1.TenantIssuer
-	31, // 29: lockbox.v1.CreateTenant.administrator:type_name -> lockbox.v1.Person
-	29, // 30: lockbox.v1.ChangeSupportPlan.plan:type_name -> lockbox.v1.SupportPlan
-	32, // 31: lockbox.v1.ChangeSettings.settings:type_name -> lockbox.v1.TenantSettings
-	33, // 32: lockbox.v1.AssignRole.assignment:type_name -> lockbox.v1.RoleAssignment
-	34, // 33: lockbox.v1.ActivateRole.until:type_name -> google.protobuf.Timestamp
-	31, // 34: lockbox.v1.AssignTicket.engineer:type_name -> lockbox.v1.Person
-	35, // [35:35] is the sub-list for method output_type
-	35, // [35:35] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	27, // 25: lockbox.v1.Command.disclose_exposure:type_name -> lockbox.v1.DiscloseExposure
+	28, // 26: lockbox.v1.Command.disclose_legal_demand:type_name -> lockbox.v1.DiscloseLegalDemand
+	29, // 27: lockbox.v1.CommandReply.refusal:type_name -> lockbox.v1.Refusal
+	30, // 28: lockbox.v1.Approve.duration:type_name -> google.protobuf.Duration
+	31, // 29: lockbox.v1.CreateTenant.plan:type_name -> lockbox.v1.SupportPlan
+	32, // 30: lockbox.v1.CreateTenant.issuer:type_name -> lockbox.v1.TenantIssuer
+	33, // 31: lockbox.v1.CreateTenant.administrator:type_name -> lockbox.v1.Person
+	31, // 32: lockbox.v1.ChangeSupportPlan.plan:type_name -> lockbox.v1.SupportPlan
+	34, // 33: lockbox.v1.ChangeSettings.settings:type_name -> lockbox.v1.TenantSettings
+	35, // 34: lockbox.v1.AssignRole.assignment:type_name -> lockbox.v1.RoleAssignment
+	36, // 35: lockbox.v1.ActivateRole.until:type_name -> google.protobuf.Timestamp
+	33, // 36: lockbox.v1.AssignTicket.engineer:type_name -> lockbox.v1.Person
+	37, // 37: lockbox.v1.DiscloseExposure.occurrence:type_name -> lockbox.v1.Occurrence
+	37, // 38: lockbox.v1.DiscloseLegalDemand.occurrence:type_name -> lockbox.v1.Occurrence
+	36, // 39: lockbox.v1.DiscloseLegalDemand.embargo_until:type_name -> google.protobuf.Timestamp
+	40, // [40:40] is the sub-list for method output_type
+	40, // [40:40] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_command_proto_init() }
@@ -2032,6 +2199,7 @@ func file_lockbox_v1_command_proto_init() {
 		return
 	}
 	file_lockbox_v1_common_proto_init()
+	file_lockbox_v1_disclosure_proto_init()
 	file_lockbox_v1_tenant_proto_init()
 	file_lockbox_v1_command_proto_msgTypes[0].OneofWrappers = []any{
 		(*Command_Withdraw)(nil),
@@ -2059,6 +2227,8 @@ func file_lockbox_v1_command_proto_init() {
 		(*Command_AssignTicket)(nil),
 		(*Command_CommentTicket)(nil),
 		(*Command_PublishRules)(nil),
+		(*Command_DiscloseExposure)(nil),
+		(*Command_DiscloseLegalDemand)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2066,7 +2236,7 @@ func file_lockbox_v1_command_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lockbox_v1_command_proto_rawDesc), len(file_lockbox_v1_command_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   27,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

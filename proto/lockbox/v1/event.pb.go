@@ -29,7 +29,7 @@ type Event struct {
 	// UUIDv7, also the message id on the bus.
 	Id     string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	Tenant string `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	// What it is about: request, tenant, subscription, ticket, policy; or what is reported: delivery.
+	// What it is about: request, tenant, subscription, ticket, disclosure, policy; or what is reported: delivery.
 	Kind        string `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
 	AggregateId string `protobuf:"bytes,4,opt,name=aggregate_id,json=aggregateId,proto3" json:"aggregate_id,omitempty"`
 	// 1, 2, 3 … inside one aggregate. 0 for a report.
@@ -68,6 +68,7 @@ type Event struct {
 	//	*Event_AccessRevoked
 	//	*Event_AccessReleased
 	//	*Event_AccessCompleted
+	//	*Event_InternalReminderDue
 	//	*Event_TenantCreated
 	//	*Event_SupportPlanChanged
 	//	*Event_LockboxEnabled
@@ -85,6 +86,9 @@ type Event struct {
 	//	*Event_TicketReassigned
 	//	*Event_TicketCommented
 	//	*Event_RulesPublished
+	//	*Event_ExposureDisclosed
+	//	*Event_LegalDemandDisclosed
+	//	*Event_DisclosureTold
 	//	*Event_NotificationSent
 	//	*Event_NotificationFailed
 	Fact          isEvent_Fact `protobuf_oneof:"fact"`
@@ -377,6 +381,15 @@ func (x *Event) GetAccessCompleted() *AccessCompleted {
 	return nil
 }
 
+func (x *Event) GetInternalReminderDue() *InternalReminderDue {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_InternalReminderDue); ok {
+			return x.InternalReminderDue
+		}
+	}
+	return nil
+}
+
 func (x *Event) GetTenantCreated() *TenantCreated {
 	if x != nil {
 		if x, ok := x.Fact.(*Event_TenantCreated); ok {
@@ -530,6 +543,33 @@ func (x *Event) GetRulesPublished() *RulesPublished {
 	return nil
 }
 
+func (x *Event) GetExposureDisclosed() *ExposureDisclosed {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_ExposureDisclosed); ok {
+			return x.ExposureDisclosed
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetLegalDemandDisclosed() *LegalDemandDisclosed {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_LegalDemandDisclosed); ok {
+			return x.LegalDemandDisclosed
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetDisclosureTold() *DisclosureTold {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_DisclosureTold); ok {
+			return x.DisclosureTold
+		}
+	}
+	return nil
+}
+
 func (x *Event) GetNotificationSent() *NotificationSent {
 	if x != nil {
 		if x, ok := x.Fact.(*Event_NotificationSent); ok {
@@ -628,6 +668,10 @@ type Event_AccessCompleted struct {
 	AccessCompleted *AccessCompleted `protobuf:"bytes,38,opt,name=access_completed,json=accessCompleted,proto3,oneof"`
 }
 
+type Event_InternalReminderDue struct {
+	InternalReminderDue *InternalReminderDue `protobuf:"bytes,39,opt,name=internal_reminder_due,json=internalReminderDue,proto3,oneof"`
+}
+
 type Event_TenantCreated struct {
 	TenantCreated *TenantCreated `protobuf:"bytes,50,opt,name=tenant_created,json=tenantCreated,proto3,oneof"`
 }
@@ -696,6 +740,18 @@ type Event_RulesPublished struct {
 	RulesPublished *RulesPublished `protobuf:"bytes,90,opt,name=rules_published,json=rulesPublished,proto3,oneof"`
 }
 
+type Event_ExposureDisclosed struct {
+	ExposureDisclosed *ExposureDisclosed `protobuf:"bytes,95,opt,name=exposure_disclosed,json=exposureDisclosed,proto3,oneof"`
+}
+
+type Event_LegalDemandDisclosed struct {
+	LegalDemandDisclosed *LegalDemandDisclosed `protobuf:"bytes,96,opt,name=legal_demand_disclosed,json=legalDemandDisclosed,proto3,oneof"`
+}
+
+type Event_DisclosureTold struct {
+	DisclosureTold *DisclosureTold `protobuf:"bytes,97,opt,name=disclosure_told,json=disclosureTold,proto3,oneof"`
+}
+
 type Event_NotificationSent struct {
 	NotificationSent *NotificationSent `protobuf:"bytes,100,opt,name=notification_sent,json=notificationSent,proto3,oneof"`
 }
@@ -742,6 +798,8 @@ func (*Event_AccessReleased) isEvent_Fact() {}
 
 func (*Event_AccessCompleted) isEvent_Fact() {}
 
+func (*Event_InternalReminderDue) isEvent_Fact() {}
+
 func (*Event_TenantCreated) isEvent_Fact() {}
 
 func (*Event_SupportPlanChanged) isEvent_Fact() {}
@@ -776,6 +834,12 @@ func (*Event_TicketCommented) isEvent_Fact() {}
 
 func (*Event_RulesPublished) isEvent_Fact() {}
 
+func (*Event_ExposureDisclosed) isEvent_Fact() {}
+
+func (*Event_LegalDemandDisclosed) isEvent_Fact() {}
+
+func (*Event_DisclosureTold) isEvent_Fact() {}
+
 func (*Event_NotificationSent) isEvent_Fact() {}
 
 func (*Event_NotificationFailed) isEvent_Fact() {}
@@ -785,7 +849,7 @@ var File_lockbox_v1_event_proto protoreflect.FileDescriptor
 const file_lockbox_v1_event_proto_rawDesc = "" +
 	"\n" +
 	"\x16lockbox/v1/event.proto\x12\n" +
-	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x19lockbox/v1/delivery.proto\x1a\x17lockbox/v1/policy.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x17lockbox/v1/ticket.proto\"\xb2\x19\n" +
+	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x19lockbox/v1/delivery.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x17lockbox/v1/policy.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x17lockbox/v1/ticket.proto\"\xfa\x1b\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x12\n" +
@@ -818,7 +882,8 @@ const file_lockbox_v1_event_proto_rawDesc = "" +
 	"\raccess_lapsed\x18# \x01(\v2\x18.lockbox.v1.AccessLapsedH\x00R\faccessLapsed\x12B\n" +
 	"\x0eaccess_revoked\x18$ \x01(\v2\x19.lockbox.v1.AccessRevokedH\x00R\raccessRevoked\x12E\n" +
 	"\x0faccess_released\x18% \x01(\v2\x1a.lockbox.v1.AccessReleasedH\x00R\x0eaccessReleased\x12H\n" +
-	"\x10access_completed\x18& \x01(\v2\x1b.lockbox.v1.AccessCompletedH\x00R\x0faccessCompleted\x12B\n" +
+	"\x10access_completed\x18& \x01(\v2\x1b.lockbox.v1.AccessCompletedH\x00R\x0faccessCompleted\x12U\n" +
+	"\x15internal_reminder_due\x18' \x01(\v2\x1f.lockbox.v1.InternalReminderDueH\x00R\x13internalReminderDue\x12B\n" +
 	"\x0etenant_created\x182 \x01(\v2\x19.lockbox.v1.TenantCreatedH\x00R\rtenantCreated\x12R\n" +
 	"\x14support_plan_changed\x183 \x01(\v2\x1e.lockbox.v1.SupportPlanChangedH\x00R\x12supportPlanChanged\x12E\n" +
 	"\x0flockbox_enabled\x184 \x01(\v2\x1a.lockbox.v1.LockboxEnabledH\x00R\x0elockboxEnabled\x12H\n" +
@@ -835,7 +900,10 @@ const file_lockbox_v1_event_proto_rawDesc = "" +
 	"\x0fticket_assigned\x18Q \x01(\v2\x1a.lockbox.v1.TicketAssignedH\x00R\x0eticketAssigned\x12K\n" +
 	"\x11ticket_reassigned\x18R \x01(\v2\x1c.lockbox.v1.TicketReassignedH\x00R\x10ticketReassigned\x12H\n" +
 	"\x10ticket_commented\x18S \x01(\v2\x1b.lockbox.v1.TicketCommentedH\x00R\x0fticketCommented\x12E\n" +
-	"\x0frules_published\x18Z \x01(\v2\x1a.lockbox.v1.RulesPublishedH\x00R\x0erulesPublished\x12K\n" +
+	"\x0frules_published\x18Z \x01(\v2\x1a.lockbox.v1.RulesPublishedH\x00R\x0erulesPublished\x12N\n" +
+	"\x12exposure_disclosed\x18_ \x01(\v2\x1d.lockbox.v1.ExposureDisclosedH\x00R\x11exposureDisclosed\x12X\n" +
+	"\x16legal_demand_disclosed\x18` \x01(\v2 .lockbox.v1.LegalDemandDisclosedH\x00R\x14legalDemandDisclosed\x12E\n" +
+	"\x0fdisclosure_told\x18a \x01(\v2\x1a.lockbox.v1.DisclosureToldH\x00R\x0edisclosureTold\x12K\n" +
 	"\x11notification_sent\x18d \x01(\v2\x1c.lockbox.v1.NotificationSentH\x00R\x10notificationSent\x12Q\n" +
 	"\x13notification_failed\x18e \x01(\v2\x1e.lockbox.v1.NotificationFailedH\x00R\x12notificationFailedB\x06\n" +
 	"\x04factB;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
@@ -876,25 +944,29 @@ var file_lockbox_v1_event_proto_goTypes = []any{
 	(*AccessRevoked)(nil),           // 19: lockbox.v1.AccessRevoked
 	(*AccessReleased)(nil),          // 20: lockbox.v1.AccessReleased
 	(*AccessCompleted)(nil),         // 21: lockbox.v1.AccessCompleted
-	(*TenantCreated)(nil),           // 22: lockbox.v1.TenantCreated
-	(*SupportPlanChanged)(nil),      // 23: lockbox.v1.SupportPlanChanged
-	(*LockboxEnabled)(nil),          // 24: lockbox.v1.LockboxEnabled
-	(*LockboxDisabled)(nil),         // 25: lockbox.v1.LockboxDisabled
-	(*PreviewSignedUp)(nil),         // 26: lockbox.v1.PreviewSignedUp
-	(*PreviewSignedOff)(nil),        // 27: lockbox.v1.PreviewSignedOff
-	(*SettingsChanged)(nil),         // 28: lockbox.v1.SettingsChanged
-	(*SubscriptionRegistered)(nil),  // 29: lockbox.v1.SubscriptionRegistered
-	(*RoleAssigned)(nil),            // 30: lockbox.v1.RoleAssigned
-	(*RoleRemoved)(nil),             // 31: lockbox.v1.RoleRemoved
-	(*RoleActivated)(nil),           // 32: lockbox.v1.RoleActivated
-	(*RoleDeactivated)(nil),         // 33: lockbox.v1.RoleDeactivated
-	(*TicketOpened)(nil),            // 34: lockbox.v1.TicketOpened
-	(*TicketAssigned)(nil),          // 35: lockbox.v1.TicketAssigned
-	(*TicketReassigned)(nil),        // 36: lockbox.v1.TicketReassigned
-	(*TicketCommented)(nil),         // 37: lockbox.v1.TicketCommented
-	(*RulesPublished)(nil),          // 38: lockbox.v1.RulesPublished
-	(*NotificationSent)(nil),        // 39: lockbox.v1.NotificationSent
-	(*NotificationFailed)(nil),      // 40: lockbox.v1.NotificationFailed
+	(*InternalReminderDue)(nil),     // 22: lockbox.v1.InternalReminderDue
+	(*TenantCreated)(nil),           // 23: lockbox.v1.TenantCreated
+	(*SupportPlanChanged)(nil),      // 24: lockbox.v1.SupportPlanChanged
+	(*LockboxEnabled)(nil),          // 25: lockbox.v1.LockboxEnabled
+	(*LockboxDisabled)(nil),         // 26: lockbox.v1.LockboxDisabled
+	(*PreviewSignedUp)(nil),         // 27: lockbox.v1.PreviewSignedUp
+	(*PreviewSignedOff)(nil),        // 28: lockbox.v1.PreviewSignedOff
+	(*SettingsChanged)(nil),         // 29: lockbox.v1.SettingsChanged
+	(*SubscriptionRegistered)(nil),  // 30: lockbox.v1.SubscriptionRegistered
+	(*RoleAssigned)(nil),            // 31: lockbox.v1.RoleAssigned
+	(*RoleRemoved)(nil),             // 32: lockbox.v1.RoleRemoved
+	(*RoleActivated)(nil),           // 33: lockbox.v1.RoleActivated
+	(*RoleDeactivated)(nil),         // 34: lockbox.v1.RoleDeactivated
+	(*TicketOpened)(nil),            // 35: lockbox.v1.TicketOpened
+	(*TicketAssigned)(nil),          // 36: lockbox.v1.TicketAssigned
+	(*TicketReassigned)(nil),        // 37: lockbox.v1.TicketReassigned
+	(*TicketCommented)(nil),         // 38: lockbox.v1.TicketCommented
+	(*RulesPublished)(nil),          // 39: lockbox.v1.RulesPublished
+	(*ExposureDisclosed)(nil),       // 40: lockbox.v1.ExposureDisclosed
+	(*LegalDemandDisclosed)(nil),    // 41: lockbox.v1.LegalDemandDisclosed
+	(*DisclosureTold)(nil),          // 42: lockbox.v1.DisclosureTold
+	(*NotificationSent)(nil),        // 43: lockbox.v1.NotificationSent
+	(*NotificationFailed)(nil),      // 44: lockbox.v1.NotificationFailed
 }
 var file_lockbox_v1_event_proto_depIdxs = []int32{
 	1,  // 0: lockbox.v1.Event.time:type_name -> google.protobuf.Timestamp
@@ -918,30 +990,34 @@ var file_lockbox_v1_event_proto_depIdxs = []int32{
 	19, // 18: lockbox.v1.Event.access_revoked:type_name -> lockbox.v1.AccessRevoked
 	20, // 19: lockbox.v1.Event.access_released:type_name -> lockbox.v1.AccessReleased
 	21, // 20: lockbox.v1.Event.access_completed:type_name -> lockbox.v1.AccessCompleted
-	22, // 21: lockbox.v1.Event.tenant_created:type_name -> lockbox.v1.TenantCreated
-	23, // 22: lockbox.v1.Event.support_plan_changed:type_name -> lockbox.v1.SupportPlanChanged
-	24, // 23: lockbox.v1.Event.lockbox_enabled:type_name -> lockbox.v1.LockboxEnabled
-	25, // 24: lockbox.v1.Event.lockbox_disabled:type_name -> lockbox.v1.LockboxDisabled
-	26, // 25: lockbox.v1.Event.preview_signed_up:type_name -> lockbox.v1.PreviewSignedUp
-	27, // 26: lockbox.v1.Event.preview_signed_off:type_name -> lockbox.v1.PreviewSignedOff
-	28, // 27: lockbox.v1.Event.settings_changed:type_name -> lockbox.v1.SettingsChanged
-	29, // 28: lockbox.v1.Event.subscription_registered:type_name -> lockbox.v1.SubscriptionRegistered
-	30, // 29: lockbox.v1.Event.role_assigned:type_name -> lockbox.v1.RoleAssigned
-	31, // 30: lockbox.v1.Event.role_removed:type_name -> lockbox.v1.RoleRemoved
-	32, // 31: lockbox.v1.Event.role_activated:type_name -> lockbox.v1.RoleActivated
-	33, // 32: lockbox.v1.Event.role_deactivated:type_name -> lockbox.v1.RoleDeactivated
-	34, // 33: lockbox.v1.Event.ticket_opened:type_name -> lockbox.v1.TicketOpened
-	35, // 34: lockbox.v1.Event.ticket_assigned:type_name -> lockbox.v1.TicketAssigned
-	36, // 35: lockbox.v1.Event.ticket_reassigned:type_name -> lockbox.v1.TicketReassigned
-	37, // 36: lockbox.v1.Event.ticket_commented:type_name -> lockbox.v1.TicketCommented
-	38, // 37: lockbox.v1.Event.rules_published:type_name -> lockbox.v1.RulesPublished
-	39, // 38: lockbox.v1.Event.notification_sent:type_name -> lockbox.v1.NotificationSent
-	40, // 39: lockbox.v1.Event.notification_failed:type_name -> lockbox.v1.NotificationFailed
-	40, // [40:40] is the sub-list for method output_type
-	40, // [40:40] is the sub-list for method input_type
-	40, // [40:40] is the sub-list for extension type_name
-	40, // [40:40] is the sub-list for extension extendee
-	0,  // [0:40] is the sub-list for field type_name
+	22, // 21: lockbox.v1.Event.internal_reminder_due:type_name -> lockbox.v1.InternalReminderDue
+	23, // 22: lockbox.v1.Event.tenant_created:type_name -> lockbox.v1.TenantCreated
+	24, // 23: lockbox.v1.Event.support_plan_changed:type_name -> lockbox.v1.SupportPlanChanged
+	25, // 24: lockbox.v1.Event.lockbox_enabled:type_name -> lockbox.v1.LockboxEnabled
+	26, // 25: lockbox.v1.Event.lockbox_disabled:type_name -> lockbox.v1.LockboxDisabled
+	27, // 26: lockbox.v1.Event.preview_signed_up:type_name -> lockbox.v1.PreviewSignedUp
+	28, // 27: lockbox.v1.Event.preview_signed_off:type_name -> lockbox.v1.PreviewSignedOff
+	29, // 28: lockbox.v1.Event.settings_changed:type_name -> lockbox.v1.SettingsChanged
+	30, // 29: lockbox.v1.Event.subscription_registered:type_name -> lockbox.v1.SubscriptionRegistered
+	31, // 30: lockbox.v1.Event.role_assigned:type_name -> lockbox.v1.RoleAssigned
+	32, // 31: lockbox.v1.Event.role_removed:type_name -> lockbox.v1.RoleRemoved
+	33, // 32: lockbox.v1.Event.role_activated:type_name -> lockbox.v1.RoleActivated
+	34, // 33: lockbox.v1.Event.role_deactivated:type_name -> lockbox.v1.RoleDeactivated
+	35, // 34: lockbox.v1.Event.ticket_opened:type_name -> lockbox.v1.TicketOpened
+	36, // 35: lockbox.v1.Event.ticket_assigned:type_name -> lockbox.v1.TicketAssigned
+	37, // 36: lockbox.v1.Event.ticket_reassigned:type_name -> lockbox.v1.TicketReassigned
+	38, // 37: lockbox.v1.Event.ticket_commented:type_name -> lockbox.v1.TicketCommented
+	39, // 38: lockbox.v1.Event.rules_published:type_name -> lockbox.v1.RulesPublished
+	40, // 39: lockbox.v1.Event.exposure_disclosed:type_name -> lockbox.v1.ExposureDisclosed
+	41, // 40: lockbox.v1.Event.legal_demand_disclosed:type_name -> lockbox.v1.LegalDemandDisclosed
+	42, // 41: lockbox.v1.Event.disclosure_told:type_name -> lockbox.v1.DisclosureTold
+	43, // 42: lockbox.v1.Event.notification_sent:type_name -> lockbox.v1.NotificationSent
+	44, // 43: lockbox.v1.Event.notification_failed:type_name -> lockbox.v1.NotificationFailed
+	44, // [44:44] is the sub-list for method output_type
+	44, // [44:44] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_event_proto_init() }
@@ -951,6 +1027,7 @@ func file_lockbox_v1_event_proto_init() {
 	}
 	file_lockbox_v1_common_proto_init()
 	file_lockbox_v1_delivery_proto_init()
+	file_lockbox_v1_disclosure_proto_init()
 	file_lockbox_v1_policy_proto_init()
 	file_lockbox_v1_request_proto_init()
 	file_lockbox_v1_tenant_proto_init()
@@ -975,6 +1052,7 @@ func file_lockbox_v1_event_proto_init() {
 		(*Event_AccessRevoked)(nil),
 		(*Event_AccessReleased)(nil),
 		(*Event_AccessCompleted)(nil),
+		(*Event_InternalReminderDue)(nil),
 		(*Event_TenantCreated)(nil),
 		(*Event_SupportPlanChanged)(nil),
 		(*Event_LockboxEnabled)(nil),
@@ -992,6 +1070,9 @@ func file_lockbox_v1_event_proto_init() {
 		(*Event_TicketReassigned)(nil),
 		(*Event_TicketCommented)(nil),
 		(*Event_RulesPublished)(nil),
+		(*Event_ExposureDisclosed)(nil),
+		(*Event_LegalDemandDisclosed)(nil),
+		(*Event_DisclosureTold)(nil),
 		(*Event_NotificationSent)(nil),
 		(*Event_NotificationFailed)(nil),
 	}

@@ -51,7 +51,10 @@ type AccessIntent struct {
 	// How long access is wanted. Absent: the provider's default, eight hours (R27). It may be less, never more.
 	Duration *durationpb.Duration `protobuf:"bytes,11,opt,name=duration,proto3" json:"duration,omitempty"`
 	// W3C `traceparent` of the tool's own work, if it has one.
-	TraceParent   string `protobuf:"bytes,12,opt,name=trace_parent,json=traceParent,proto3" json:"trace_parent,omitempty"`
+	TraceParent string `protobuf:"bytes,12,opt,name=trace_parent,json=traceParent,proto3" json:"trace_parent,omitempty"`
+	// An emergency outside standard operating procedure that cannot wait for the customer (R43). It needs a permission of
+	// its own, a security officer's approval and one of two reason types; access is short and the customer is told.
+	Emergency     bool `protobuf:"varint,13,opt,name=emergency,proto3" json:"emergency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -168,6 +171,13 @@ func (x *AccessIntent) GetTraceParent() string {
 		return x.TraceParent
 	}
 	return ""
+}
+
+func (x *AccessIntent) GetEmergency() bool {
+	if x != nil {
+		return x.Emergency
+	}
+	return false
 }
 
 // What became of an intent, published once on `lockbox.outcome.<tool>.<intent id>` and not stored: the events are the
@@ -346,7 +356,7 @@ var File_lockbox_v1_intent_proto protoreflect.FileDescriptor
 const file_lockbox_v1_intent_proto_rawDesc = "" +
 	"\n" +
 	"\x17lockbox/v1/intent.proto\x12\n" +
-	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17lockbox/v1/common.proto\"\xaf\x03\n" +
+	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17lockbox/v1/common.proto\"\xcd\x03\n" +
 	"\fAccessIntent\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x14\n" +
@@ -361,7 +371,8 @@ const file_lockbox_v1_intent_proto_rawDesc = "" +
 	"\tticket_id\x18\n" +
 	" \x01(\tR\bticketId\x125\n" +
 	"\bduration\x18\v \x01(\v2\x19.google.protobuf.DurationR\bduration\x12!\n" +
-	"\ftrace_parent\x18\f \x01(\tR\vtraceParent\"\xad\x01\n" +
+	"\ftrace_parent\x18\f \x01(\tR\vtraceParent\x12\x1c\n" +
+	"\temergency\x18\r \x01(\bR\temergency\"\xad\x01\n" +
 	"\rIntentOutcome\x12\x1b\n" +
 	"\tintent_id\x18\x01 \x01(\tR\bintentId\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x1a\n" +

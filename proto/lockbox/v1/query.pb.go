@@ -130,6 +130,7 @@ type Query struct {
 	//	*Query_GetTicket
 	//	*Query_ListTickets
 	//	*Query_PreviewApprovers
+	//	*Query_ListDisclosures
 	Ask           isQuery_Ask `protobuf_oneof:"ask"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -256,6 +257,15 @@ func (x *Query) GetPreviewApprovers() *PreviewApprovers {
 	return nil
 }
 
+func (x *Query) GetListDisclosures() *ListDisclosures {
+	if x != nil {
+		if x, ok := x.Ask.(*Query_ListDisclosures); ok {
+			return x.ListDisclosures
+		}
+	}
+	return nil
+}
+
 type isQuery_Ask interface {
 	isQuery_Ask()
 }
@@ -288,6 +298,10 @@ type Query_PreviewApprovers struct {
 	PreviewApprovers *PreviewApprovers `protobuf:"bytes,26,opt,name=preview_approvers,json=previewApprovers,proto3,oneof"`
 }
 
+type Query_ListDisclosures struct {
+	ListDisclosures *ListDisclosures `protobuf:"bytes,34,opt,name=list_disclosures,json=listDisclosures,proto3,oneof"`
+}
+
 func (*Query_ListRequests) isQuery_Ask() {}
 
 func (*Query_GetRequest) isQuery_Ask() {}
@@ -301,6 +315,8 @@ func (*Query_GetTicket) isQuery_Ask() {}
 func (*Query_ListTickets) isQuery_Ask() {}
 
 func (*Query_PreviewApprovers) isQuery_Ask() {}
+
+func (*Query_ListDisclosures) isQuery_Ask() {}
 
 type QueryReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -316,6 +332,7 @@ type QueryReply struct {
 	//	*QueryReply_Ticket
 	//	*QueryReply_Tickets
 	//	*QueryReply_Approvers
+	//	*QueryReply_Disclosures
 	Answer        isQueryReply_Answer `protobuf_oneof:"answer"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -435,6 +452,15 @@ func (x *QueryReply) GetApprovers() *ApproversPreview {
 	return nil
 }
 
+func (x *QueryReply) GetDisclosures() *DisclosureList {
+	if x != nil {
+		if x, ok := x.Answer.(*QueryReply_Disclosures); ok {
+			return x.Disclosures
+		}
+	}
+	return nil
+}
+
 type isQueryReply_Answer interface {
 	isQueryReply_Answer()
 }
@@ -467,6 +493,10 @@ type QueryReply_Approvers struct {
 	Approvers *ApproversPreview `protobuf:"bytes,26,opt,name=approvers,proto3,oneof"`
 }
 
+type QueryReply_Disclosures struct {
+	Disclosures *DisclosureList `protobuf:"bytes,34,opt,name=disclosures,proto3,oneof"`
+}
+
 func (*QueryReply_Requests) isQueryReply_Answer() {}
 
 func (*QueryReply_Request) isQueryReply_Answer() {}
@@ -480,6 +510,8 @@ func (*QueryReply_Ticket) isQueryReply_Answer() {}
 func (*QueryReply_Tickets) isQueryReply_Answer() {}
 
 func (*QueryReply_Approvers) isQueryReply_Answer() {}
+
+func (*QueryReply_Disclosures) isQueryReply_Answer() {}
 
 type ListRequests struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -690,6 +722,8 @@ type RequestView struct {
 	ServiceName      string `protobuf:"bytes,19,opt,name=service_name,json=serviceName,proto3" json:"service_name,omitempty"`
 	ScenarioName     string `protobuf:"bytes,20,opt,name=scenario_name,json=scenarioName,proto3" json:"scenario_name,omitempty"`
 	SubscriptionName string `protobuf:"bytes,21,opt,name=subscription_name,json=subscriptionName,proto3" json:"subscription_name,omitempty"`
+	// Until when the internal stage that waits can be answered; absent if none does.
+	InternalAnswerBy *timestamppb.Timestamp `protobuf:"bytes,22,opt,name=internal_answer_by,json=internalAnswerBy,proto3" json:"internal_answer_by,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -869,6 +903,13 @@ func (x *RequestView) GetSubscriptionName() string {
 		return x.SubscriptionName
 	}
 	return ""
+}
+
+func (x *RequestView) GetInternalAnswerBy() *timestamppb.Timestamp {
+	if x != nil {
+		return x.InternalAnswerBy
+	}
+	return nil
 }
 
 type Decision struct {
@@ -2072,12 +2113,214 @@ func (x *ApproversPreview) GetRequiredApprovals() uint32 {
 	return 0
 }
 
+// What happened to customers' data outside of any request (R44, R45). The customer's own people see what they were told.
+type ListDisclosures struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most this many, 1 to 1000; 0 means 100.
+	Limit         uint32 `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDisclosures) Reset() {
+	*x = ListDisclosures{}
+	mi := &file_lockbox_v1_query_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDisclosures) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDisclosures) ProtoMessage() {}
+
+func (x *ListDisclosures) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_query_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDisclosures.ProtoReflect.Descriptor instead.
+func (*ListDisclosures) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *ListDisclosures) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type DisclosureList struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Newest first.
+	Disclosures   []*DisclosureView `protobuf:"bytes,1,rep,name=disclosures,proto3" json:"disclosures,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DisclosureList) Reset() {
+	*x = DisclosureList{}
+	mi := &file_lockbox_v1_query_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DisclosureList) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DisclosureList) ProtoMessage() {}
+
+func (x *DisclosureList) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_query_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DisclosureList.ProtoReflect.Descriptor instead.
+func (*DisclosureList) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *DisclosureList) GetDisclosures() []*DisclosureView {
+	if x != nil {
+		return x.Disclosures
+	}
+	return nil
+}
+
+type DisclosureView struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	DisclosureId string                 `protobuf:"bytes,1,opt,name=disclosure_id,json=disclosureId,proto3" json:"disclosure_id,omitempty"`
+	Tenant       string                 `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Occurrence   *Occurrence            `protobuf:"bytes,3,opt,name=occurrence,proto3" json:"occurrence,omitempty"`
+	// Present for a legal demand.
+	Authority    string                 `protobuf:"bytes,4,opt,name=authority,proto3" json:"authority,omitempty"`
+	Reference    string                 `protobuf:"bytes,5,opt,name=reference,proto3" json:"reference,omitempty"`
+	EmbargoUntil *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=embargo_until,json=embargoUntil,proto3" json:"embargo_until,omitempty"`
+	// When it was recorded, and by whom.
+	DisclosedAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=disclosed_at,json=disclosedAt,proto3" json:"disclosed_at,omitempty"`
+	DisclosedBy *Actor                 `protobuf:"bytes,8,opt,name=disclosed_by,json=disclosedBy,proto3" json:"disclosed_by,omitempty"`
+	// Absent: the customer has not been told yet.
+	ToldAt        *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=told_at,json=toldAt,proto3" json:"told_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DisclosureView) Reset() {
+	*x = DisclosureView{}
+	mi := &file_lockbox_v1_query_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DisclosureView) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DisclosureView) ProtoMessage() {}
+
+func (x *DisclosureView) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_query_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DisclosureView.ProtoReflect.Descriptor instead.
+func (*DisclosureView) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *DisclosureView) GetDisclosureId() string {
+	if x != nil {
+		return x.DisclosureId
+	}
+	return ""
+}
+
+func (x *DisclosureView) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *DisclosureView) GetOccurrence() *Occurrence {
+	if x != nil {
+		return x.Occurrence
+	}
+	return nil
+}
+
+func (x *DisclosureView) GetAuthority() string {
+	if x != nil {
+		return x.Authority
+	}
+	return ""
+}
+
+func (x *DisclosureView) GetReference() string {
+	if x != nil {
+		return x.Reference
+	}
+	return ""
+}
+
+func (x *DisclosureView) GetEmbargoUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EmbargoUntil
+	}
+	return nil
+}
+
+func (x *DisclosureView) GetDisclosedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DisclosedAt
+	}
+	return nil
+}
+
+func (x *DisclosureView) GetDisclosedBy() *Actor {
+	if x != nil {
+		return x.DisclosedBy
+	}
+	return nil
+}
+
+func (x *DisclosureView) GetToldAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ToldAt
+	}
+	return nil
+}
+
 var File_lockbox_v1_query_proto protoreflect.FileDescriptor
 
 const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"\x16lockbox/v1/query.proto\x12\n" +
-	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x16lockbox/v1/event.proto\x1a\x17lockbox/v1/intent.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\"\x97\x04\n" +
+	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x16lockbox/v1/event.proto\x1a\x17lockbox/v1/intent.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\"\xe1\x04\n" +
 	"\x05Query\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\tR\x05token\x12!\n" +
@@ -2091,8 +2334,9 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"get_ticket\x18\x18 \x01(\v2\x15.lockbox.v1.GetTicketH\x00R\tgetTicket\x12<\n" +
 	"\flist_tickets\x18\x19 \x01(\v2\x17.lockbox.v1.ListTicketsH\x00R\vlistTickets\x12K\n" +
-	"\x11preview_approvers\x18\x1a \x01(\v2\x1c.lockbox.v1.PreviewApproversH\x00R\x10previewApproversB\x05\n" +
-	"\x03ask\"\xdb\x03\n" +
+	"\x11preview_approvers\x18\x1a \x01(\v2\x1c.lockbox.v1.PreviewApproversH\x00R\x10previewApprovers\x12H\n" +
+	"\x10list_disclosures\x18\" \x01(\v2\x1b.lockbox.v1.ListDisclosuresH\x00R\x0flistDisclosuresB\x05\n" +
+	"\x03ask\"\x9b\x04\n" +
 	"\n" +
 	"QueryReply\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12-\n" +
@@ -2103,7 +2347,8 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x06tenant\x18\x17 \x01(\v2\x16.lockbox.v1.TenantViewH\x00R\x06tenant\x120\n" +
 	"\x06ticket\x18\x18 \x01(\v2\x16.lockbox.v1.TicketViewH\x00R\x06ticket\x122\n" +
 	"\atickets\x18\x19 \x01(\v2\x16.lockbox.v1.TicketListH\x00R\atickets\x12<\n" +
-	"\tapprovers\x18\x1a \x01(\v2\x1c.lockbox.v1.ApproversPreviewH\x00R\tapproversB\b\n" +
+	"\tapprovers\x18\x1a \x01(\v2\x1c.lockbox.v1.ApproversPreviewH\x00R\tapprovers\x12>\n" +
+	"\vdisclosures\x18\" \x01(\v2\x1a.lockbox.v1.DisclosureListH\x00R\vdisclosuresB\b\n" +
 	"\x06answer\"\xc4\x01\n" +
 	"\fListRequests\x125\n" +
 	"\bstatuses\x18\x01 \x03(\x0e2\x19.lockbox.v1.RequestStatusR\bstatuses\x12'\n" +
@@ -2119,7 +2364,7 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"GetRequest\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x01 \x01(\tR\trequestId\"\xcc\a\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\"\x96\b\n" +
 	"\vRequestView\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x16\n" +
@@ -2148,7 +2393,8 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x05fault\x18\x12 \x01(\tR\x05fault\x12!\n" +
 	"\fservice_name\x18\x13 \x01(\tR\vserviceName\x12#\n" +
 	"\rscenario_name\x18\x14 \x01(\tR\fscenarioName\x12+\n" +
-	"\x11subscription_name\x18\x15 \x01(\tR\x10subscriptionName\"\x87\x02\n" +
+	"\x11subscription_name\x18\x15 \x01(\tR\x10subscriptionName\x12H\n" +
+	"\x12internal_answer_by\x18\x16 \x01(\v2\x1a.google.protobuf.TimestampR\x10internalAnswerBy\"\x87\x02\n" +
 	"\bDecision\x12'\n" +
 	"\x05actor\x18\x01 \x01(\v2\x11.lockbox.v1.ActorR\x05actor\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1a\n" +
@@ -2254,7 +2500,23 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x05basis\x18\x01 \x01(\x0e2\x19.lockbox.v1.ApproverBasisR\x05basis\x122\n" +
 	"\tapprovers\x18\x02 \x03(\v2\x14.lockbox.v1.ApproverR\tapprovers\x12:\n" +
 	"\bexcluded\x18\x03 \x03(\v2\x1e.lockbox.v1.ExcludedAssignmentR\bexcluded\x12-\n" +
-	"\x12required_approvals\x18\x04 \x01(\rR\x11requiredApprovals*\x88\x04\n" +
+	"\x12required_approvals\x18\x04 \x01(\rR\x11requiredApprovals\"'\n" +
+	"\x0fListDisclosures\x12\x14\n" +
+	"\x05limit\x18\x01 \x01(\rR\x05limit\"N\n" +
+	"\x0eDisclosureList\x12<\n" +
+	"\vdisclosures\x18\x01 \x03(\v2\x1a.lockbox.v1.DisclosureViewR\vdisclosures\"\xac\x03\n" +
+	"\x0eDisclosureView\x12#\n" +
+	"\rdisclosure_id\x18\x01 \x01(\tR\fdisclosureId\x12\x16\n" +
+	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x126\n" +
+	"\n" +
+	"occurrence\x18\x03 \x01(\v2\x16.lockbox.v1.OccurrenceR\n" +
+	"occurrence\x12\x1c\n" +
+	"\tauthority\x18\x04 \x01(\tR\tauthority\x12\x1c\n" +
+	"\treference\x18\x05 \x01(\tR\treference\x12?\n" +
+	"\rembargo_until\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\fembargoUntil\x12=\n" +
+	"\fdisclosed_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\vdisclosedAt\x124\n" +
+	"\fdisclosed_by\x18\b \x01(\v2\x11.lockbox.v1.ActorR\vdisclosedBy\x123\n" +
+	"\atold_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x06toldAt*\x88\x04\n" +
 	"\rRequestStatus\x12\x1e\n" +
 	"\x1aREQUEST_STATUS_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18REQUEST_STATUS_SUBMITTED\x10\x01\x12-\n" +
@@ -2287,7 +2549,7 @@ func file_lockbox_v1_query_proto_rawDescGZIP() []byte {
 }
 
 var file_lockbox_v1_query_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_lockbox_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_lockbox_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_lockbox_v1_query_proto_goTypes = []any{
 	(RequestStatus)(0),            // 0: lockbox.v1.RequestStatus
 	(*Query)(nil),                 // 1: lockbox.v1.Query
@@ -2312,22 +2574,26 @@ var file_lockbox_v1_query_proto_goTypes = []any{
 	(*TicketView)(nil),            // 20: lockbox.v1.TicketView
 	(*PreviewApprovers)(nil),      // 21: lockbox.v1.PreviewApprovers
 	(*ApproversPreview)(nil),      // 22: lockbox.v1.ApproversPreview
-	(*Refusal)(nil),               // 23: lockbox.v1.Refusal
-	(*AccessIntent)(nil),          // 24: lockbox.v1.AccessIntent
-	(*Actor)(nil),                 // 25: lockbox.v1.Actor
-	(*timestamppb.Timestamp)(nil), // 26: google.protobuf.Timestamp
-	(*AccessEvaluated)(nil),       // 27: lockbox.v1.AccessEvaluated
-	(*CustomerNotified)(nil),      // 28: lockbox.v1.CustomerNotified
-	(*AccessGranted)(nil),         // 29: lockbox.v1.AccessGranted
-	(*durationpb.Duration)(nil),   // 30: google.protobuf.Duration
-	(*Event)(nil),                 // 31: lockbox.v1.Event
-	(SupportPlan)(0),              // 32: lockbox.v1.SupportPlan
-	(*TenantSettings)(nil),        // 33: lockbox.v1.TenantSettings
-	(*RoleAssignment)(nil),        // 34: lockbox.v1.RoleAssignment
-	(*Person)(nil),                // 35: lockbox.v1.Person
-	(ApproverBasis)(0),            // 36: lockbox.v1.ApproverBasis
-	(*Approver)(nil),              // 37: lockbox.v1.Approver
-	(*ExcludedAssignment)(nil),    // 38: lockbox.v1.ExcludedAssignment
+	(*ListDisclosures)(nil),       // 23: lockbox.v1.ListDisclosures
+	(*DisclosureList)(nil),        // 24: lockbox.v1.DisclosureList
+	(*DisclosureView)(nil),        // 25: lockbox.v1.DisclosureView
+	(*Refusal)(nil),               // 26: lockbox.v1.Refusal
+	(*AccessIntent)(nil),          // 27: lockbox.v1.AccessIntent
+	(*Actor)(nil),                 // 28: lockbox.v1.Actor
+	(*timestamppb.Timestamp)(nil), // 29: google.protobuf.Timestamp
+	(*AccessEvaluated)(nil),       // 30: lockbox.v1.AccessEvaluated
+	(*CustomerNotified)(nil),      // 31: lockbox.v1.CustomerNotified
+	(*AccessGranted)(nil),         // 32: lockbox.v1.AccessGranted
+	(*durationpb.Duration)(nil),   // 33: google.protobuf.Duration
+	(*Event)(nil),                 // 34: lockbox.v1.Event
+	(SupportPlan)(0),              // 35: lockbox.v1.SupportPlan
+	(*TenantSettings)(nil),        // 36: lockbox.v1.TenantSettings
+	(*RoleAssignment)(nil),        // 37: lockbox.v1.RoleAssignment
+	(*Person)(nil),                // 38: lockbox.v1.Person
+	(ApproverBasis)(0),            // 39: lockbox.v1.ApproverBasis
+	(*Approver)(nil),              // 40: lockbox.v1.Approver
+	(*ExcludedAssignment)(nil),    // 41: lockbox.v1.ExcludedAssignment
+	(*Occurrence)(nil),            // 42: lockbox.v1.Occurrence
 }
 var file_lockbox_v1_query_proto_depIdxs = []int32{
 	3,  // 0: lockbox.v1.Query.list_requests:type_name -> lockbox.v1.ListRequests
@@ -2337,62 +2603,71 @@ var file_lockbox_v1_query_proto_depIdxs = []int32{
 	17, // 4: lockbox.v1.Query.get_ticket:type_name -> lockbox.v1.GetTicket
 	18, // 5: lockbox.v1.Query.list_tickets:type_name -> lockbox.v1.ListTickets
 	21, // 6: lockbox.v1.Query.preview_approvers:type_name -> lockbox.v1.PreviewApprovers
-	23, // 7: lockbox.v1.QueryReply.refusal:type_name -> lockbox.v1.Refusal
-	4,  // 8: lockbox.v1.QueryReply.requests:type_name -> lockbox.v1.RequestList
-	6,  // 9: lockbox.v1.QueryReply.request:type_name -> lockbox.v1.RequestView
-	11, // 10: lockbox.v1.QueryReply.activity:type_name -> lockbox.v1.ActivityList
-	14, // 11: lockbox.v1.QueryReply.tenant:type_name -> lockbox.v1.TenantView
-	20, // 12: lockbox.v1.QueryReply.ticket:type_name -> lockbox.v1.TicketView
-	19, // 13: lockbox.v1.QueryReply.tickets:type_name -> lockbox.v1.TicketList
-	22, // 14: lockbox.v1.QueryReply.approvers:type_name -> lockbox.v1.ApproversPreview
-	0,  // 15: lockbox.v1.ListRequests.statuses:type_name -> lockbox.v1.RequestStatus
-	6,  // 16: lockbox.v1.RequestList.requests:type_name -> lockbox.v1.RequestView
-	0,  // 17: lockbox.v1.RequestView.status:type_name -> lockbox.v1.RequestStatus
-	24, // 18: lockbox.v1.RequestView.intent:type_name -> lockbox.v1.AccessIntent
-	25, // 19: lockbox.v1.RequestView.requester:type_name -> lockbox.v1.Actor
-	26, // 20: lockbox.v1.RequestView.created_at:type_name -> google.protobuf.Timestamp
-	27, // 21: lockbox.v1.RequestView.evaluation:type_name -> lockbox.v1.AccessEvaluated
-	28, // 22: lockbox.v1.RequestView.lockbox:type_name -> lockbox.v1.CustomerNotified
-	7,  // 23: lockbox.v1.RequestView.internal_decisions:type_name -> lockbox.v1.Decision
-	7,  // 24: lockbox.v1.RequestView.customer_decisions:type_name -> lockbox.v1.Decision
-	8,  // 25: lockbox.v1.RequestView.questions:type_name -> lockbox.v1.Question
-	29, // 26: lockbox.v1.RequestView.grant:type_name -> lockbox.v1.AccessGranted
-	26, // 27: lockbox.v1.RequestView.ended_at:type_name -> google.protobuf.Timestamp
-	9,  // 28: lockbox.v1.RequestView.timeline:type_name -> lockbox.v1.TimelineEntry
-	25, // 29: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
-	26, // 30: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
-	30, // 31: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
-	25, // 32: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
-	26, // 33: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
-	25, // 34: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
-	26, // 35: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
-	26, // 36: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
-	25, // 37: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
-	26, // 38: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
-	26, // 39: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
-	12, // 40: lockbox.v1.ActivityList.activities:type_name -> lockbox.v1.Activity
-	9,  // 41: lockbox.v1.Activity.entry:type_name -> lockbox.v1.TimelineEntry
-	31, // 42: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
-	32, // 43: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
-	33, // 44: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
-	16, // 45: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
-	15, // 46: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
-	16, // 47: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
-	34, // 48: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
-	26, // 49: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
-	20, // 50: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
-	35, // 51: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
-	26, // 52: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
-	25, // 53: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
-	9,  // 54: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
-	36, // 55: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
-	37, // 56: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
-	38, // 57: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
-	58, // [58:58] is the sub-list for method output_type
-	58, // [58:58] is the sub-list for method input_type
-	58, // [58:58] is the sub-list for extension type_name
-	58, // [58:58] is the sub-list for extension extendee
-	0,  // [0:58] is the sub-list for field type_name
+	23, // 7: lockbox.v1.Query.list_disclosures:type_name -> lockbox.v1.ListDisclosures
+	26, // 8: lockbox.v1.QueryReply.refusal:type_name -> lockbox.v1.Refusal
+	4,  // 9: lockbox.v1.QueryReply.requests:type_name -> lockbox.v1.RequestList
+	6,  // 10: lockbox.v1.QueryReply.request:type_name -> lockbox.v1.RequestView
+	11, // 11: lockbox.v1.QueryReply.activity:type_name -> lockbox.v1.ActivityList
+	14, // 12: lockbox.v1.QueryReply.tenant:type_name -> lockbox.v1.TenantView
+	20, // 13: lockbox.v1.QueryReply.ticket:type_name -> lockbox.v1.TicketView
+	19, // 14: lockbox.v1.QueryReply.tickets:type_name -> lockbox.v1.TicketList
+	22, // 15: lockbox.v1.QueryReply.approvers:type_name -> lockbox.v1.ApproversPreview
+	24, // 16: lockbox.v1.QueryReply.disclosures:type_name -> lockbox.v1.DisclosureList
+	0,  // 17: lockbox.v1.ListRequests.statuses:type_name -> lockbox.v1.RequestStatus
+	6,  // 18: lockbox.v1.RequestList.requests:type_name -> lockbox.v1.RequestView
+	0,  // 19: lockbox.v1.RequestView.status:type_name -> lockbox.v1.RequestStatus
+	27, // 20: lockbox.v1.RequestView.intent:type_name -> lockbox.v1.AccessIntent
+	28, // 21: lockbox.v1.RequestView.requester:type_name -> lockbox.v1.Actor
+	29, // 22: lockbox.v1.RequestView.created_at:type_name -> google.protobuf.Timestamp
+	30, // 23: lockbox.v1.RequestView.evaluation:type_name -> lockbox.v1.AccessEvaluated
+	31, // 24: lockbox.v1.RequestView.lockbox:type_name -> lockbox.v1.CustomerNotified
+	7,  // 25: lockbox.v1.RequestView.internal_decisions:type_name -> lockbox.v1.Decision
+	7,  // 26: lockbox.v1.RequestView.customer_decisions:type_name -> lockbox.v1.Decision
+	8,  // 27: lockbox.v1.RequestView.questions:type_name -> lockbox.v1.Question
+	32, // 28: lockbox.v1.RequestView.grant:type_name -> lockbox.v1.AccessGranted
+	29, // 29: lockbox.v1.RequestView.ended_at:type_name -> google.protobuf.Timestamp
+	9,  // 30: lockbox.v1.RequestView.timeline:type_name -> lockbox.v1.TimelineEntry
+	29, // 31: lockbox.v1.RequestView.internal_answer_by:type_name -> google.protobuf.Timestamp
+	28, // 32: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
+	29, // 33: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
+	33, // 34: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
+	28, // 35: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
+	29, // 36: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
+	28, // 37: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
+	29, // 38: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
+	29, // 39: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
+	28, // 40: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
+	29, // 41: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
+	29, // 42: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
+	12, // 43: lockbox.v1.ActivityList.activities:type_name -> lockbox.v1.Activity
+	9,  // 44: lockbox.v1.Activity.entry:type_name -> lockbox.v1.TimelineEntry
+	34, // 45: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
+	35, // 46: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
+	36, // 47: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
+	16, // 48: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
+	15, // 49: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
+	16, // 50: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
+	37, // 51: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
+	29, // 52: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
+	20, // 53: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
+	38, // 54: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
+	29, // 55: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
+	28, // 56: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
+	9,  // 57: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
+	39, // 58: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
+	40, // 59: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
+	41, // 60: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
+	25, // 61: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
+	42, // 62: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
+	29, // 63: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
+	29, // 64: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
+	28, // 65: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
+	29, // 66: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
+	67, // [67:67] is the sub-list for method output_type
+	67, // [67:67] is the sub-list for method input_type
+	67, // [67:67] is the sub-list for extension type_name
+	67, // [67:67] is the sub-list for extension extendee
+	0,  // [0:67] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_query_proto_init() }
@@ -2401,6 +2676,7 @@ func file_lockbox_v1_query_proto_init() {
 		return
 	}
 	file_lockbox_v1_common_proto_init()
+	file_lockbox_v1_disclosure_proto_init()
 	file_lockbox_v1_event_proto_init()
 	file_lockbox_v1_intent_proto_init()
 	file_lockbox_v1_request_proto_init()
@@ -2413,6 +2689,7 @@ func file_lockbox_v1_query_proto_init() {
 		(*Query_GetTicket)(nil),
 		(*Query_ListTickets)(nil),
 		(*Query_PreviewApprovers)(nil),
+		(*Query_ListDisclosures)(nil),
 	}
 	file_lockbox_v1_query_proto_msgTypes[1].OneofWrappers = []any{
 		(*QueryReply_Requests)(nil),
@@ -2422,6 +2699,7 @@ func file_lockbox_v1_query_proto_init() {
 		(*QueryReply_Ticket)(nil),
 		(*QueryReply_Tickets)(nil),
 		(*QueryReply_Approvers)(nil),
+		(*QueryReply_Disclosures)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2429,7 +2707,7 @@ func file_lockbox_v1_query_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lockbox_v1_query_proto_rawDesc), len(file_lockbox_v1_query_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   22,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

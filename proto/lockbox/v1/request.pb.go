@@ -90,6 +90,8 @@ const (
 	Waiver_WAIVER_PREVIEW_NOT_SIGNED_UP Waiver = 2
 	// The tenant has not switched Lockbox on (R2).
 	Waiver_WAIVER_LOCKBOX_NOT_ENABLED Waiver = 3
+	// An emergency that could not wait; the customer is told as soon as access begins (R43).
+	Waiver_WAIVER_EMERGENCY Waiver = 4
 )
 
 // Enum value maps for Waiver.
@@ -99,12 +101,14 @@ var (
 		1: "WAIVER_NO_CUSTOMER_DATA",
 		2: "WAIVER_PREVIEW_NOT_SIGNED_UP",
 		3: "WAIVER_LOCKBOX_NOT_ENABLED",
+		4: "WAIVER_EMERGENCY",
 	}
 	Waiver_value = map[string]int32{
 		"WAIVER_UNSPECIFIED":           0,
 		"WAIVER_NO_CUSTOMER_DATA":      1,
 		"WAIVER_PREVIEW_NOT_SIGNED_UP": 2,
 		"WAIVER_LOCKBOX_NOT_ENABLED":   3,
+		"WAIVER_EMERGENCY":             4,
 	}
 )
 
@@ -327,7 +331,7 @@ type InternalStage struct {
 	// The group as the provider's issuer names it: `customer-support-leads`.
 	Group string `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
 	Count uint32 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
-	// How long this stage has. All stages together have until AccessEvaluated.internal_expires_at.
+	// How long this stage has from when it begins, though never beyond internal_expires_at. Absent: until then.
 	AnswerWithin  *durationpb.Duration `protobuf:"bytes,3,opt,name=answer_within,json=answerWithin,proto3" json:"answer_within,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -393,7 +397,7 @@ type AccessEvaluated struct {
 	Waiver Waiver `protobuf:"varint,3,opt,name=waiver,proto3,enum=lockbox.v1.Waiver" json:"waiver,omitempty"`
 	// In order; empty if no internal approval is needed.
 	InternalStages []*InternalStage `protobuf:"bytes,4,rep,name=internal_stages,json=internalStages,proto3" json:"internal_stages,omitempty"`
-	// When an unanswered internal approval expires (R15).
+	// When an unanswered internal approval expires (R15), whatever stage it has come to.
 	InternalExpiresAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=internal_expires_at,json=internalExpiresAt,proto3" json:"internal_expires_at,omitempty"`
 	// Plain sentences, shown to requester and customer.
 	Reasons []string         `protobuf:"bytes,6,rep,name=reasons,proto3" json:"reasons,omitempty"`
@@ -404,9 +408,12 @@ type AccessEvaluated struct {
 	// How long the grant will be unless an approver shortens it.
 	Duration *durationpb.Duration `protobuf:"bytes,10,opt,name=duration,proto3" json:"duration,omitempty"`
 	// Every rule that matched, in the rule set's order (R14). Empty if the intent was refused before any was asked.
-	Rules         []*MatchedRule `protobuf:"bytes,11,rep,name=rules,proto3" json:"rules,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Rules []*MatchedRule `protobuf:"bytes,11,rep,name=rules,proto3" json:"rules,omitempty"`
+	// How long before each stage's deadline those asked are reminded, the longest first. What would come before the stage
+	// begins is left out.
+	InternalRemindBefore []*durationpb.Duration `protobuf:"bytes,12,rep,name=internal_remind_before,json=internalRemindBefore,proto3" json:"internal_remind_before,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *AccessEvaluated) Reset() {
@@ -516,6 +523,13 @@ func (x *AccessEvaluated) GetRules() []*MatchedRule {
 	return nil
 }
 
+func (x *AccessEvaluated) GetInternalRemindBefore() []*durationpb.Duration {
+	if x != nil {
+		return x.InternalRemindBefore
+	}
+	return nil
+}
+
 // What the evaluation weighed (R13): from the verified token, the catalogue and the tenant's own stream.
 type EvaluationFacts struct {
 	state        protoimpl.MessageState `protogen:"open.v1"`
@@ -535,6 +549,8 @@ type EvaluationFacts struct {
 	SupportPlan    SupportPlan `protobuf:"varint,12,opt,name=support_plan,json=supportPlan,proto3,enum=lockbox.v1.SupportPlan" json:"support_plan,omitempty"`
 	// The moment of the evaluation, which rules may weigh.
 	Time *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=time,proto3" json:"time,omitempty"`
+	// The intent says that it is an emergency (R43).
+	Emergency bool `protobuf:"varint,15,opt,name=emergency,proto3" json:"emergency,omitempty"`
 	// What the intent names and the customer does not have, or whose history contradicts itself.
 	SubscriptionMissing bool `protobuf:"varint,16,opt,name=subscription_missing,json=subscriptionMissing,proto3" json:"subscription_missing,omitempty"`
 	SubscriptionFaulty  bool `protobuf:"varint,17,opt,name=subscription_faulty,json=subscriptionFaulty,proto3" json:"subscription_faulty,omitempty"`
@@ -662,6 +678,13 @@ func (x *EvaluationFacts) GetTime() *timestamppb.Timestamp {
 		return x.Time
 	}
 	return nil
+}
+
+func (x *EvaluationFacts) GetEmergency() bool {
+	if x != nil {
+		return x.Emergency
+	}
+	return false
 }
 
 func (x *EvaluationFacts) GetSubscriptionMissing() bool {
@@ -827,6 +850,61 @@ func (*InternalApprovalExpired) Descriptor() ([]byte, []int) {
 	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{6}
 }
 
+// It is time to remind the group that an internal stage waits for.
+type InternalReminderDue struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Index into AccessEvaluated.internal_stages.
+	Stage uint32 `protobuf:"varint,1,opt,name=stage,proto3" json:"stage,omitempty"`
+	// Index into AccessEvaluated.internal_remind_before.
+	Index         uint32 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InternalReminderDue) Reset() {
+	*x = InternalReminderDue{}
+	mi := &file_lockbox_v1_request_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InternalReminderDue) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InternalReminderDue) ProtoMessage() {}
+
+func (x *InternalReminderDue) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_request_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InternalReminderDue.ProtoReflect.Descriptor instead.
+func (*InternalReminderDue) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *InternalReminderDue) GetStage() uint32 {
+	if x != nil {
+		return x.Stage
+	}
+	return 0
+}
+
+func (x *InternalReminderDue) GetIndex() uint32 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
 // Somebody who may decide this request, for as long as they also hold one of these roles.
 type Approver struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -838,7 +916,7 @@ type Approver struct {
 
 func (x *Approver) Reset() {
 	*x = Approver{}
-	mi := &file_lockbox_v1_request_proto_msgTypes[7]
+	mi := &file_lockbox_v1_request_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -850,7 +928,7 @@ func (x *Approver) String() string {
 func (*Approver) ProtoMessage() {}
 
 func (x *Approver) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_request_proto_msgTypes[7]
+	mi := &file_lockbox_v1_request_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -863,7 +941,7 @@ func (x *Approver) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Approver.ProtoReflect.Descriptor instead.
 func (*Approver) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{7}
+	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Approver) GetPerson() *Person {
@@ -892,7 +970,7 @@ type ExcludedAssignment struct {
 
 func (x *ExcludedAssignment) Reset() {
 	*x = ExcludedAssignment{}
-	mi := &file_lockbox_v1_request_proto_msgTypes[8]
+	mi := &file_lockbox_v1_request_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -904,7 +982,7 @@ func (x *ExcludedAssignment) String() string {
 func (*ExcludedAssignment) ProtoMessage() {}
 
 func (x *ExcludedAssignment) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_request_proto_msgTypes[8]
+	mi := &file_lockbox_v1_request_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -917,7 +995,7 @@ func (x *ExcludedAssignment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExcludedAssignment.ProtoReflect.Descriptor instead.
 func (*ExcludedAssignment) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{8}
+	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ExcludedAssignment) GetPerson() *Person {
@@ -968,7 +1046,7 @@ type CustomerNotified struct {
 
 func (x *CustomerNotified) Reset() {
 	*x = CustomerNotified{}
-	mi := &file_lockbox_v1_request_proto_msgTypes[9]
+	mi := &file_lockbox_v1_request_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -980,7 +1058,7 @@ func (x *CustomerNotified) String() string {
 func (*CustomerNotified) ProtoMessage() {}
 
 func (x *CustomerNotified) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_request_proto_msgTypes[9]
+	mi := &file_lockbox_v1_request_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -993,7 +1071,7 @@ func (x *CustomerNotified) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CustomerNotified.ProtoReflect.Descriptor instead.
 func (*CustomerNotified) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{9}
+	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *CustomerNotified) GetScope() Scope {
@@ -1091,7 +1169,7 @@ type ApprovalReminderDue struct {
 
 func (x *ApprovalReminderDue) Reset() {
 	*x = ApprovalReminderDue{}
-	mi := &file_lockbox_v1_request_proto_msgTypes[10]
+	mi := &file_lockbox_v1_request_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1103,7 +1181,7 @@ func (x *ApprovalReminderDue) String() string {
 func (*ApprovalReminderDue) ProtoMessage() {}
 
 func (x *ApprovalReminderDue) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_request_proto_msgTypes[10]
+	mi := &file_lockbox_v1_request_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1116,7 +1194,7 @@ func (x *ApprovalReminderDue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApprovalReminderDue.ProtoReflect.Descriptor instead.
 func (*ApprovalReminderDue) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{10}
+	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ApprovalReminderDue) GetIndex() uint32 {
@@ -1137,7 +1215,7 @@ type ApproversUnavailable struct {
 
 func (x *ApproversUnavailable) Reset() {
 	*x = ApproversUnavailable{}
-	mi := &file_lockbox_v1_request_proto_msgTypes[11]
+	mi := &file_lockbox_v1_request_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1149,7 +1227,7 @@ func (x *ApproversUnavailable) String() string {
 func (*ApproversUnavailable) ProtoMessage() {}
 
 func (x *ApproversUnavailable) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_request_proto_msgTypes[11]
+	mi := &file_lockbox_v1_request_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1162,7 +1240,7 @@ func (x *ApproversUnavailable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproversUnavailable.ProtoReflect.Descriptor instead.
 func (*ApproversUnavailable) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{11}
+	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ApproversUnavailable) GetTenantSequence() uint64 {
@@ -1191,7 +1269,7 @@ type QuestionAsked struct {
 
 func (x *QuestionAsked) Reset() {
 	*x = QuestionAsked{}
-	mi := &file_lockbox_v1_request_proto_msgTypes[12]
+	mi := &file_lockbox_v1_request_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1203,7 +1281,7 @@ func (x *QuestionAsked) String() string {
 func (*QuestionAsked) ProtoMessage() {}
 
 func (x *QuestionAsked) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_request_proto_msgTypes[12]
+	mi := &file_lockbox_v1_request_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1216,7 +1294,7 @@ func (x *QuestionAsked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuestionAsked.ProtoReflect.Descriptor instead.
 func (*QuestionAsked) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{12}
+	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *QuestionAsked) GetQuestionId() string {
@@ -1243,7 +1321,7 @@ type QuestionAnswered struct {
 
 func (x *QuestionAnswered) Reset() {
 	*x = QuestionAnswered{}
-	mi := &file_lockbox_v1_request_proto_msgTypes[13]
+	mi := &file_lockbox_v1_request_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1255,7 +1333,7 @@ func (x *QuestionAnswered) String() string {
 func (*QuestionAnswered) ProtoMessage() {}
 
 func (x *QuestionAnswered) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_request_proto_msgTypes[13]
+	mi := &file_lockbox_v1_request_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1268,7 +1346,7 @@ func (x *QuestionAnswered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuestionAnswered.ProtoReflect.Descriptor instead.
 func (*QuestionAnswered) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{13}
+	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *QuestionAnswered) GetQuestionId() string {
@@ -1301,7 +1379,7 @@ type CustomerApproved struct {
 
 func (x *CustomerApproved) Reset() {
 	*x = CustomerApproved{}
-	mi := &file_lockbox_v1_request_proto_msgTypes[14]
+	mi := &file_lockbox_v1_request_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1313,7 +1391,7 @@ func (x *CustomerApproved) String() string {
 func (*CustomerApproved) ProtoMessage() {}
 
 func (x *CustomerApproved) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_request_proto_msgTypes[14]
+	mi := &file_lockbox_v1_request_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1326,7 +1404,7 @@ func (x *CustomerApproved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CustomerApproved.ProtoReflect.Descriptor instead.
 func (*CustomerApproved) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{14}
+	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CustomerApproved) GetReason() string {
@@ -1384,7 +1462,7 @@ type CustomerDenied struct {
 
 func (x *CustomerDenied) Reset() {
 	*x = CustomerDenied{}
-	mi := &file_lockbox_v1_request_proto_msgTypes[15]
+	mi := &file_lockbox_v1_request_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1396,7 +1474,7 @@ func (x *CustomerDenied) String() string {
 func (*CustomerDenied) ProtoMessage() {}
 
 func (x *CustomerDenied) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_request_proto_msgTypes[15]
+	mi := &file_lockbox_v1_request_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1409,7 +1487,7 @@ func (x *CustomerDenied) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CustomerDenied.ProtoReflect.Descriptor instead.
 func (*CustomerDenied) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{15}
+	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CustomerDenied) GetReason() string {
@@ -1448,7 +1526,7 @@ type RequestExpired struct {
 
 func (x *RequestExpired) Reset() {
 	*x = RequestExpired{}
-	mi := &file_lockbox_v1_request_proto_msgTypes[16]
+	mi := &file_lockbox_v1_request_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1460,7 +1538,7 @@ func (x *RequestExpired) String() string {
 func (*RequestExpired) ProtoMessage() {}
 
 func (x *RequestExpired) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_request_proto_msgTypes[16]
+	mi := &file_lockbox_v1_request_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1473,7 +1551,7 @@ func (x *RequestExpired) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestExpired.ProtoReflect.Descriptor instead.
 func (*RequestExpired) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{16}
+	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{17}
 }
 
 type RequestWithdrawn struct {
@@ -1485,7 +1563,7 @@ type RequestWithdrawn struct {
 
 func (x *RequestWithdrawn) Reset() {
 	*x = RequestWithdrawn{}
-	mi := &file_lockbox_v1_request_proto_msgTypes[17]
+	mi := &file_lockbox_v1_request_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1497,7 +1575,7 @@ func (x *RequestWithdrawn) String() string {
 func (*RequestWithdrawn) ProtoMessage() {}
 
 func (x *RequestWithdrawn) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_request_proto_msgTypes[17]
+	mi := &file_lockbox_v1_request_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1510,7 +1588,7 @@ func (x *RequestWithdrawn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestWithdrawn.ProtoReflect.Descriptor instead.
 func (*RequestWithdrawn) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{17}
+	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RequestWithdrawn) GetReason() string {
@@ -1537,7 +1615,7 @@ type AccessGranted struct {
 
 func (x *AccessGranted) Reset() {
 	*x = AccessGranted{}
-	mi := &file_lockbox_v1_request_proto_msgTypes[18]
+	mi := &file_lockbox_v1_request_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1549,7 +1627,7 @@ func (x *AccessGranted) String() string {
 func (*AccessGranted) ProtoMessage() {}
 
 func (x *AccessGranted) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_request_proto_msgTypes[18]
+	mi := &file_lockbox_v1_request_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1562,7 +1640,7 @@ func (x *AccessGranted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccessGranted.ProtoReflect.Descriptor instead.
 func (*AccessGranted) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{18}
+	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *AccessGranted) GetStartsAt() *timestamppb.Timestamp {
@@ -1619,7 +1697,7 @@ type AccessLapsed struct {
 
 func (x *AccessLapsed) Reset() {
 	*x = AccessLapsed{}
-	mi := &file_lockbox_v1_request_proto_msgTypes[19]
+	mi := &file_lockbox_v1_request_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1631,7 +1709,7 @@ func (x *AccessLapsed) String() string {
 func (*AccessLapsed) ProtoMessage() {}
 
 func (x *AccessLapsed) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_request_proto_msgTypes[19]
+	mi := &file_lockbox_v1_request_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1644,7 +1722,7 @@ func (x *AccessLapsed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccessLapsed.ProtoReflect.Descriptor instead.
 func (*AccessLapsed) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{19}
+	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *AccessLapsed) GetReason() string {
@@ -1677,7 +1755,7 @@ type AccessRevoked struct {
 
 func (x *AccessRevoked) Reset() {
 	*x = AccessRevoked{}
-	mi := &file_lockbox_v1_request_proto_msgTypes[20]
+	mi := &file_lockbox_v1_request_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1689,7 +1767,7 @@ func (x *AccessRevoked) String() string {
 func (*AccessRevoked) ProtoMessage() {}
 
 func (x *AccessRevoked) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_request_proto_msgTypes[20]
+	mi := &file_lockbox_v1_request_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1702,7 +1780,7 @@ func (x *AccessRevoked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccessRevoked.ProtoReflect.Descriptor instead.
 func (*AccessRevoked) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{20}
+	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *AccessRevoked) GetReason() string {
@@ -1722,7 +1800,7 @@ type AccessReleased struct {
 
 func (x *AccessReleased) Reset() {
 	*x = AccessReleased{}
-	mi := &file_lockbox_v1_request_proto_msgTypes[21]
+	mi := &file_lockbox_v1_request_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1734,7 +1812,7 @@ func (x *AccessReleased) String() string {
 func (*AccessReleased) ProtoMessage() {}
 
 func (x *AccessReleased) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_request_proto_msgTypes[21]
+	mi := &file_lockbox_v1_request_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1747,7 +1825,7 @@ func (x *AccessReleased) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccessReleased.ProtoReflect.Descriptor instead.
 func (*AccessReleased) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{21}
+	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *AccessReleased) GetReason() string {
@@ -1765,7 +1843,7 @@ type AccessCompleted struct {
 
 func (x *AccessCompleted) Reset() {
 	*x = AccessCompleted{}
-	mi := &file_lockbox_v1_request_proto_msgTypes[22]
+	mi := &file_lockbox_v1_request_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1777,7 +1855,7 @@ func (x *AccessCompleted) String() string {
 func (*AccessCompleted) ProtoMessage() {}
 
 func (x *AccessCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_request_proto_msgTypes[22]
+	mi := &file_lockbox_v1_request_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1790,7 +1868,7 @@ func (x *AccessCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccessCompleted.ProtoReflect.Descriptor instead.
 func (*AccessCompleted) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{22}
+	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{23}
 }
 
 var File_lockbox_v1_request_proto protoreflect.FileDescriptor
@@ -1807,7 +1885,7 @@ const file_lockbox_v1_request_proto_rawDesc = "" +
 	"\rInternalStage\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x14\n" +
 	"\x05count\x18\x02 \x01(\rR\x05count\x12>\n" +
-	"\ranswer_within\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\fanswerWithin\"\xbc\x04\n" +
+	"\ranswer_within\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\fanswerWithin\"\x8d\x05\n" +
 	"\x0fAccessEvaluated\x127\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x1d.lockbox.v1.EvaluationOutcomeR\aoutcome\x12-\n" +
 	"\arefusal\x18\x02 \x01(\v2\x13.lockbox.v1.RefusalR\arefusal\x12*\n" +
@@ -1820,7 +1898,8 @@ const file_lockbox_v1_request_proto_rawDesc = "" +
 	"\x11catalogue_version\x18\t \x01(\tR\x10catalogueVersion\x125\n" +
 	"\bduration\x18\n" +
 	" \x01(\v2\x19.google.protobuf.DurationR\bduration\x12-\n" +
-	"\x05rules\x18\v \x03(\v2\x17.lockbox.v1.MatchedRuleR\x05rules\"\xb8\x05\n" +
+	"\x05rules\x18\v \x03(\v2\x17.lockbox.v1.MatchedRuleR\x05rules\x12O\n" +
+	"\x16internal_remind_before\x18\f \x03(\v2\x19.google.protobuf.DurationR\x14internalRemindBefore\"\xd6\x05\n" +
 	"\x0fEvaluationFacts\x12!\n" +
 	"\fservice_name\x18\x01 \x01(\tR\vserviceName\x12#\n" +
 	"\rscenario_name\x18\x02 \x01(\tR\fscenarioName\x12.\n" +
@@ -1835,7 +1914,8 @@ const file_lockbox_v1_request_proto_rawDesc = "" +
 	" \x01(\bR\x0fpreviewSignedUp\x12'\n" +
 	"\x0ftenant_sequence\x18\v \x01(\x04R\x0etenantSequence\x12:\n" +
 	"\fsupport_plan\x18\f \x01(\x0e2\x17.lockbox.v1.SupportPlanR\vsupportPlan\x12.\n" +
-	"\x04time\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x121\n" +
+	"\x04time\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1c\n" +
+	"\temergency\x18\x0f \x01(\bR\temergency\x121\n" +
 	"\x14subscription_missing\x18\x10 \x01(\bR\x13subscriptionMissing\x12/\n" +
 	"\x13subscription_faulty\x18\x11 \x01(\bR\x12subscriptionFaulty\x12%\n" +
 	"\x0eticket_missing\x18\x12 \x01(\bR\rticketMissing\"G\n" +
@@ -1845,7 +1925,10 @@ const file_lockbox_v1_request_proto_rawDesc = "" +
 	"\x17InternalApprovalRefused\x12\x14\n" +
 	"\x05stage\x18\x01 \x01(\rR\x05stage\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x19\n" +
-	"\x17InternalApprovalExpired\"^\n" +
+	"\x17InternalApprovalExpired\"A\n" +
+	"\x13InternalReminderDue\x12\x14\n" +
+	"\x05stage\x18\x01 \x01(\rR\x05stage\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\rR\x05index\"^\n" +
 	"\bApprover\x12*\n" +
 	"\x06person\x18\x01 \x01(\v2\x12.lockbox.v1.PersonR\x06person\x12&\n" +
 	"\x05roles\x18\x02 \x03(\x0e2\x10.lockbox.v1.RoleR\x05roles\"~\n" +
@@ -1919,12 +2002,13 @@ const file_lockbox_v1_request_proto_rawDesc = "" +
 	"\x1eEVALUATION_OUTCOME_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aEVALUATION_OUTCOME_REFUSED\x10\x01\x12'\n" +
 	"#EVALUATION_OUTCOME_CUSTOMER_DECIDES\x10\x02\x12&\n" +
-	"\"EVALUATION_OUTCOME_CUSTOMER_WAIVED\x10\x03*\x7f\n" +
+	"\"EVALUATION_OUTCOME_CUSTOMER_WAIVED\x10\x03*\x95\x01\n" +
 	"\x06Waiver\x12\x16\n" +
 	"\x12WAIVER_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17WAIVER_NO_CUSTOMER_DATA\x10\x01\x12 \n" +
 	"\x1cWAIVER_PREVIEW_NOT_SIGNED_UP\x10\x02\x12\x1e\n" +
-	"\x1aWAIVER_LOCKBOX_NOT_ENABLED\x10\x03*\x8e\x01\n" +
+	"\x1aWAIVER_LOCKBOX_NOT_ENABLED\x10\x03\x12\x14\n" +
+	"\x10WAIVER_EMERGENCY\x10\x04*\x8e\x01\n" +
 	"\fServiceStage\x12\x1d\n" +
 	"\x19SERVICE_STAGE_UNSPECIFIED\x10\x00\x12%\n" +
 	"!SERVICE_STAGE_GENERALLY_AVAILABLE\x10\x01\x12\x19\n" +
@@ -1950,7 +2034,7 @@ func file_lockbox_v1_request_proto_rawDescGZIP() []byte {
 }
 
 var file_lockbox_v1_request_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_lockbox_v1_request_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_lockbox_v1_request_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_lockbox_v1_request_proto_goTypes = []any{
 	(EvaluationOutcome)(0),          // 0: lockbox.v1.EvaluationOutcome
 	(Waiver)(0),                     // 1: lockbox.v1.Waiver
@@ -1963,70 +2047,72 @@ var file_lockbox_v1_request_proto_goTypes = []any{
 	(*InternalApprovalGiven)(nil),   // 8: lockbox.v1.InternalApprovalGiven
 	(*InternalApprovalRefused)(nil), // 9: lockbox.v1.InternalApprovalRefused
 	(*InternalApprovalExpired)(nil), // 10: lockbox.v1.InternalApprovalExpired
-	(*Approver)(nil),                // 11: lockbox.v1.Approver
-	(*ExcludedAssignment)(nil),      // 12: lockbox.v1.ExcludedAssignment
-	(*CustomerNotified)(nil),        // 13: lockbox.v1.CustomerNotified
-	(*ApprovalReminderDue)(nil),     // 14: lockbox.v1.ApprovalReminderDue
-	(*ApproversUnavailable)(nil),    // 15: lockbox.v1.ApproversUnavailable
-	(*QuestionAsked)(nil),           // 16: lockbox.v1.QuestionAsked
-	(*QuestionAnswered)(nil),        // 17: lockbox.v1.QuestionAnswered
-	(*CustomerApproved)(nil),        // 18: lockbox.v1.CustomerApproved
-	(*CustomerDenied)(nil),          // 19: lockbox.v1.CustomerDenied
-	(*RequestExpired)(nil),          // 20: lockbox.v1.RequestExpired
-	(*RequestWithdrawn)(nil),        // 21: lockbox.v1.RequestWithdrawn
-	(*AccessGranted)(nil),           // 22: lockbox.v1.AccessGranted
-	(*AccessLapsed)(nil),            // 23: lockbox.v1.AccessLapsed
-	(*AccessRevoked)(nil),           // 24: lockbox.v1.AccessRevoked
-	(*AccessReleased)(nil),          // 25: lockbox.v1.AccessReleased
-	(*AccessCompleted)(nil),         // 26: lockbox.v1.AccessCompleted
-	(*AccessIntent)(nil),            // 27: lockbox.v1.AccessIntent
-	(*durationpb.Duration)(nil),     // 28: google.protobuf.Duration
-	(*Refusal)(nil),                 // 29: lockbox.v1.Refusal
-	(*timestamppb.Timestamp)(nil),   // 30: google.protobuf.Timestamp
-	(*MatchedRule)(nil),             // 31: lockbox.v1.MatchedRule
-	(Scope)(0),                      // 32: lockbox.v1.Scope
-	(SupportPlan)(0),                // 33: lockbox.v1.SupportPlan
-	(*Person)(nil),                  // 34: lockbox.v1.Person
-	(Role)(0),                       // 35: lockbox.v1.Role
-	(*AlternateAddress)(nil),        // 36: lockbox.v1.AlternateAddress
+	(*InternalReminderDue)(nil),     // 11: lockbox.v1.InternalReminderDue
+	(*Approver)(nil),                // 12: lockbox.v1.Approver
+	(*ExcludedAssignment)(nil),      // 13: lockbox.v1.ExcludedAssignment
+	(*CustomerNotified)(nil),        // 14: lockbox.v1.CustomerNotified
+	(*ApprovalReminderDue)(nil),     // 15: lockbox.v1.ApprovalReminderDue
+	(*ApproversUnavailable)(nil),    // 16: lockbox.v1.ApproversUnavailable
+	(*QuestionAsked)(nil),           // 17: lockbox.v1.QuestionAsked
+	(*QuestionAnswered)(nil),        // 18: lockbox.v1.QuestionAnswered
+	(*CustomerApproved)(nil),        // 19: lockbox.v1.CustomerApproved
+	(*CustomerDenied)(nil),          // 20: lockbox.v1.CustomerDenied
+	(*RequestExpired)(nil),          // 21: lockbox.v1.RequestExpired
+	(*RequestWithdrawn)(nil),        // 22: lockbox.v1.RequestWithdrawn
+	(*AccessGranted)(nil),           // 23: lockbox.v1.AccessGranted
+	(*AccessLapsed)(nil),            // 24: lockbox.v1.AccessLapsed
+	(*AccessRevoked)(nil),           // 25: lockbox.v1.AccessRevoked
+	(*AccessReleased)(nil),          // 26: lockbox.v1.AccessReleased
+	(*AccessCompleted)(nil),         // 27: lockbox.v1.AccessCompleted
+	(*AccessIntent)(nil),            // 28: lockbox.v1.AccessIntent
+	(*durationpb.Duration)(nil),     // 29: google.protobuf.Duration
+	(*Refusal)(nil),                 // 30: lockbox.v1.Refusal
+	(*timestamppb.Timestamp)(nil),   // 31: google.protobuf.Timestamp
+	(*MatchedRule)(nil),             // 32: lockbox.v1.MatchedRule
+	(Scope)(0),                      // 33: lockbox.v1.Scope
+	(SupportPlan)(0),                // 34: lockbox.v1.SupportPlan
+	(*Person)(nil),                  // 35: lockbox.v1.Person
+	(Role)(0),                       // 36: lockbox.v1.Role
+	(*AlternateAddress)(nil),        // 37: lockbox.v1.AlternateAddress
 }
 var file_lockbox_v1_request_proto_depIdxs = []int32{
-	27, // 0: lockbox.v1.AccessRequested.intent:type_name -> lockbox.v1.AccessIntent
-	28, // 1: lockbox.v1.InternalStage.answer_within:type_name -> google.protobuf.Duration
+	28, // 0: lockbox.v1.AccessRequested.intent:type_name -> lockbox.v1.AccessIntent
+	29, // 1: lockbox.v1.InternalStage.answer_within:type_name -> google.protobuf.Duration
 	0,  // 2: lockbox.v1.AccessEvaluated.outcome:type_name -> lockbox.v1.EvaluationOutcome
-	29, // 3: lockbox.v1.AccessEvaluated.refusal:type_name -> lockbox.v1.Refusal
+	30, // 3: lockbox.v1.AccessEvaluated.refusal:type_name -> lockbox.v1.Refusal
 	1,  // 4: lockbox.v1.AccessEvaluated.waiver:type_name -> lockbox.v1.Waiver
 	5,  // 5: lockbox.v1.AccessEvaluated.internal_stages:type_name -> lockbox.v1.InternalStage
-	30, // 6: lockbox.v1.AccessEvaluated.internal_expires_at:type_name -> google.protobuf.Timestamp
+	31, // 6: lockbox.v1.AccessEvaluated.internal_expires_at:type_name -> google.protobuf.Timestamp
 	7,  // 7: lockbox.v1.AccessEvaluated.facts:type_name -> lockbox.v1.EvaluationFacts
-	28, // 8: lockbox.v1.AccessEvaluated.duration:type_name -> google.protobuf.Duration
-	31, // 9: lockbox.v1.AccessEvaluated.rules:type_name -> lockbox.v1.MatchedRule
-	2,  // 10: lockbox.v1.EvaluationFacts.stage:type_name -> lockbox.v1.ServiceStage
-	32, // 11: lockbox.v1.EvaluationFacts.scope:type_name -> lockbox.v1.Scope
-	33, // 12: lockbox.v1.EvaluationFacts.support_plan:type_name -> lockbox.v1.SupportPlan
-	30, // 13: lockbox.v1.EvaluationFacts.time:type_name -> google.protobuf.Timestamp
-	34, // 14: lockbox.v1.Approver.person:type_name -> lockbox.v1.Person
-	35, // 15: lockbox.v1.Approver.roles:type_name -> lockbox.v1.Role
-	34, // 16: lockbox.v1.ExcludedAssignment.person:type_name -> lockbox.v1.Person
-	35, // 17: lockbox.v1.ExcludedAssignment.role:type_name -> lockbox.v1.Role
-	32, // 18: lockbox.v1.CustomerNotified.scope:type_name -> lockbox.v1.Scope
-	3,  // 19: lockbox.v1.CustomerNotified.basis:type_name -> lockbox.v1.ApproverBasis
-	11, // 20: lockbox.v1.CustomerNotified.approvers:type_name -> lockbox.v1.Approver
-	12, // 21: lockbox.v1.CustomerNotified.excluded:type_name -> lockbox.v1.ExcludedAssignment
-	36, // 22: lockbox.v1.CustomerNotified.alternates:type_name -> lockbox.v1.AlternateAddress
-	30, // 23: lockbox.v1.CustomerNotified.expires_at:type_name -> google.protobuf.Timestamp
-	30, // 24: lockbox.v1.CustomerNotified.remind_at:type_name -> google.protobuf.Timestamp
-	28, // 25: lockbox.v1.CustomerApproved.duration:type_name -> google.protobuf.Duration
-	35, // 26: lockbox.v1.CustomerApproved.roles:type_name -> lockbox.v1.Role
-	35, // 27: lockbox.v1.CustomerDenied.roles:type_name -> lockbox.v1.Role
-	30, // 28: lockbox.v1.AccessGranted.starts_at:type_name -> google.protobuf.Timestamp
-	30, // 29: lockbox.v1.AccessGranted.ends_at:type_name -> google.protobuf.Timestamp
-	1,  // 30: lockbox.v1.AccessGranted.waiver:type_name -> lockbox.v1.Waiver
-	31, // [31:31] is the sub-list for method output_type
-	31, // [31:31] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	29, // 8: lockbox.v1.AccessEvaluated.duration:type_name -> google.protobuf.Duration
+	32, // 9: lockbox.v1.AccessEvaluated.rules:type_name -> lockbox.v1.MatchedRule
+	29, // 10: lockbox.v1.AccessEvaluated.internal_remind_before:type_name -> google.protobuf.Duration
+	2,  // 11: lockbox.v1.EvaluationFacts.stage:type_name -> lockbox.v1.ServiceStage
+	33, // 12: lockbox.v1.EvaluationFacts.scope:type_name -> lockbox.v1.Scope
+	34, // 13: lockbox.v1.EvaluationFacts.support_plan:type_name -> lockbox.v1.SupportPlan
+	31, // 14: lockbox.v1.EvaluationFacts.time:type_name -> google.protobuf.Timestamp
+	35, // 15: lockbox.v1.Approver.person:type_name -> lockbox.v1.Person
+	36, // 16: lockbox.v1.Approver.roles:type_name -> lockbox.v1.Role
+	35, // 17: lockbox.v1.ExcludedAssignment.person:type_name -> lockbox.v1.Person
+	36, // 18: lockbox.v1.ExcludedAssignment.role:type_name -> lockbox.v1.Role
+	33, // 19: lockbox.v1.CustomerNotified.scope:type_name -> lockbox.v1.Scope
+	3,  // 20: lockbox.v1.CustomerNotified.basis:type_name -> lockbox.v1.ApproverBasis
+	12, // 21: lockbox.v1.CustomerNotified.approvers:type_name -> lockbox.v1.Approver
+	13, // 22: lockbox.v1.CustomerNotified.excluded:type_name -> lockbox.v1.ExcludedAssignment
+	37, // 23: lockbox.v1.CustomerNotified.alternates:type_name -> lockbox.v1.AlternateAddress
+	31, // 24: lockbox.v1.CustomerNotified.expires_at:type_name -> google.protobuf.Timestamp
+	31, // 25: lockbox.v1.CustomerNotified.remind_at:type_name -> google.protobuf.Timestamp
+	29, // 26: lockbox.v1.CustomerApproved.duration:type_name -> google.protobuf.Duration
+	36, // 27: lockbox.v1.CustomerApproved.roles:type_name -> lockbox.v1.Role
+	36, // 28: lockbox.v1.CustomerDenied.roles:type_name -> lockbox.v1.Role
+	31, // 29: lockbox.v1.AccessGranted.starts_at:type_name -> google.protobuf.Timestamp
+	31, // 30: lockbox.v1.AccessGranted.ends_at:type_name -> google.protobuf.Timestamp
+	1,  // 31: lockbox.v1.AccessGranted.waiver:type_name -> lockbox.v1.Waiver
+	32, // [32:32] is the sub-list for method output_type
+	32, // [32:32] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_request_proto_init() }
@@ -2044,7 +2130,7 @@ func file_lockbox_v1_request_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lockbox_v1_request_proto_rawDesc), len(file_lockbox_v1_request_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   23,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -122,6 +122,10 @@ func (v *viewer) ask(ctx context.Context, q *lockboxv1.Query, reply *lockboxv1.Q
 		p, err := v.previewApprovers(ask.PreviewApprovers.GetSubscriptionId())
 		reply.Answer = &lockboxv1.QueryReply_Approvers{Approvers: p}
 		return err
+	case *lockboxv1.Query_ListDisclosures:
+		list, err := v.listDisclosures(ctx, ask.ListDisclosures.GetLimit())
+		reply.Answer = &lockboxv1.QueryReply_Disclosures{Disclosures: list}
+		return err
 	}
 	return refusal.Invalid("ask", "bad input", "this version knows no such query")
 }

@@ -58,13 +58,14 @@ func (p *place) questions(tenant string) map[string]*lockboxv1.Query {
 		"activity": listActivity(tenant, &lockboxv1.ListActivity{}), "activity of a request": listActivity(tenant, &lockboxv1.ListActivity{RequestId: p.prod[of]}),
 		"tenant":      getTenant(tenant),
 		"ticket prod": getTicket(tenant, "T-prod"), "ticket test": getTicket(tenant, "T-test"), "ticket own": getTicket(tenant, "T-own"), "tickets": listTickets(tenant),
+		"disclosures":  listDisclosures(tenant),
 		"preview prod": preview(tenant, "prod"), "preview test": preview(tenant, "test"), "preview tenant": preview(tenant, ""),
 	}
 }
 
 var everything = []string{
 	"requests", "awaiting me", "request prod", "request test", "activity", "activity of a request", "tenant", "ticket prod", "ticket test",
-	"ticket own", "tickets", "preview prod", "preview test", "preview tenant",
+	"ticket own", "tickets", "disclosures", "preview prod", "preview test", "preview tenant",
 }
 
 // What Otto of the bank may ask with each role that he could hold.

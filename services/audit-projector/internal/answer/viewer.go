@@ -102,7 +102,7 @@ func claimedIssuer(token string) string {
 func (v *viewer) provider() {
 	v.tickets = event.Provider(v.by, event.SupportEngineers, event.SupportLeads, event.DevOpsManagers, event.SecurityOfficers)
 	if event.Provider(v.by, event.SecurityOfficers) {
-		v.scope.All = true
+		v.scope.All, v.scope.Untold = true, true
 		return
 	}
 	v.reduced = true

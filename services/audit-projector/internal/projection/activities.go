@@ -61,6 +61,9 @@ func (v *Snapshot) conditions(ctx context.Context, q *query, of Scope, f Activit
 		index = "INDEXED BY events_by_tenant"
 		q.tenant("e.tenant", of.Tenant)
 	}
+	if !of.Untold {
+		q.and("(e.kind <> 'disclosure' OR e.about NOT IN " + untold + ")")
+	}
 	if f.Before > 0 {
 		q.and("e.seq < ?", f.Before)
 	}

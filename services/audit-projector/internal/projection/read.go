@@ -82,6 +82,8 @@ type Scope struct {
 	Tenant string
 	// All of them.
 	All bool
+	// Untold: also disclosures of which the customer has not been told (R46).
+	Untold bool
 	// Subscriptions of the tenant: what belongs to them.
 	Subscriptions []string
 	// Principals: the requests whose audience they are.
@@ -236,7 +238,7 @@ func (v *Snapshot) History(ctx context.Context, rows []Row, reports bool) (map[u
 	}
 	text := "SELECT about, seq, bytes FROM events JOIN stored USING (seq) WHERE about > 0 AND about IN (" + marks(len(args)) + ")"
 	if !reports {
-		text += " AND kind IN ('request', 'ticket')"
+		text += " AND kind IN ('request', 'ticket', 'disclosure')"
 	}
 	found, err := v.tx.QueryContext(ctx, text+" ORDER BY seq", args...)
 	if err != nil {

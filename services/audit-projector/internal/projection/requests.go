@@ -199,7 +199,7 @@ func deadline(s request.State) int64 {
 func Deadline(s request.State) *timestamppb.Timestamp {
 	switch s.Status {
 	case request.AwaitingInternalApproval:
-		return s.Evaluation.GetInternalExpiresAt()
+		return timestamppb.New(s.InternalDeadline())
 	case request.CustomerNotified:
 		return s.Notified.GetExpiresAt()
 	case request.Active:

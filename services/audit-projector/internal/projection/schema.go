@@ -7,7 +7,7 @@ import (
 
 // meaning is raised whenever the same events would be written differently while the tables stay as they are, for example
 // because the fold of requests has changed.
-const meaning = 1
+const meaning = 2
 
 // applicationID marks the file as ours ("LkBx").
 const applicationID = 0x4c6b4278
@@ -74,6 +74,15 @@ CREATE TABLE tickets (
 	opener TEXT NOT NULL, -- a principal
 	UNIQUE (id, tenant)
 );
+
+-- What happened outside of any request. Until the customer is told they are shown nothing of it (R46).
+CREATE TABLE disclosures (
+	seq INTEGER PRIMARY KEY, -- of its first event
+	tenant INTEGER NOT NULL,
+	id TEXT NOT NULL,
+	told INTEGER NOT NULL, -- the event by which the customer was told; 0: not yet
+	UNIQUE (id, tenant)
+);
 `
 
 // indexes are those that only questions and restarts need. They are made once everything is there, which is several times
@@ -93,6 +102,7 @@ CREATE INDEX requests_open ON requests (status, tenant) WHERE status <= 5;
 CREATE INDEX resources_by_name ON resources (resource, tenant, request);
 CREATE INDEX audience_by_principal ON audience (principal, request);
 CREATE INDEX tickets_by_tenant ON tickets (tenant);
+CREATE INDEX disclosures_untold ON disclosures (told) WHERE told = 0;
 `
 
 // schemaVersion is in the file; another one means another schema or another meaning, and the file is thrown away.

@@ -301,6 +301,8 @@ func (w *writer) place(ctx context.Context, e Event, tenantID int64) (place, err
 		return w.request(ctx, e, tenantID)
 	case bus.KindTicket:
 		return w.ticket(ctx, e, tenantID, concern)
+	case bus.KindDisclosure:
+		return w.disclosure(ctx, e, tenantID)
 	case bus.KindTenant, bus.KindSubscription:
 		w.customer(e.Sequence, e.Event)
 		id, err := w.subscription(ctx, tenantID, concern.SubscriptionID)

@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/catalogue"
+	"github.com/openlockbox/lockbox/pkg/disclosure"
 	"github.com/openlockbox/lockbox/pkg/event"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/policy"
@@ -37,6 +38,7 @@ type Story struct {
 	subscriptions map[bus.Aggregate]tenant.Subscription
 	tickets       map[bus.Aggregate]ticket.State
 	requests      map[bus.Aggregate]request.State
+	disclosures   map[bus.Aggregate]disclosure.State
 	ids           uint64
 }
 
@@ -47,6 +49,7 @@ func New(now time.Time) *Story {
 		system:  &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: "lockbox-orchestrator"},
 		tenants: map[string]tenant.State{}, subscriptions: map[bus.Aggregate]tenant.Subscription{},
 		tickets: map[bus.Aggregate]ticket.State{}, requests: map[bus.Aggregate]request.State{},
+		disclosures: map[bus.Aggregate]disclosure.State{},
 	}
 }
 
@@ -89,6 +92,9 @@ func (s *Story) Try(by *lockboxv1.Actor, c *lockboxv1.Command) error {
 		about.Kind = bus.KindRequest
 		r := s.requests[about]
 		events, err = request.Decide(r, command, s.world(r), s.Now)
+	case *lockboxv1.Command_DiscloseExposure, *lockboxv1.Command_DiscloseLegalDemand:
+		about.Kind = bus.KindDisclosure
+		events, err = disclosure.Decide(s.disclosures[about], t, command, s.Now)
 	default:
 		if about.ID != "" {
 			about.Kind = bus.KindSubscription
@@ -155,6 +161,30 @@ func (s *Story) Owed(tenantID, id string) {
 	}
 }
 
+// Disclose discloses a legal demand with an embargo, or without one an exposure. It returns the disclosure's id.
+func (s *Story) Disclose(by *lockboxv1.Actor, tenantID, what string, embargo time.Duration) string {
+	o := &lockboxv1.Occurrence{What: what, HappenedAt: timestamp(s.Now), Description: what, Reason: "found while working"}
+	c := &lockboxv1.Command{Tenant: tenantID, AggregateId: s.ID(), Action: &lockboxv1.Command_DiscloseExposure{
+		DiscloseExposure: &lockboxv1.DiscloseExposure{Occurrence: o},
+	}}
+	if embargo > 0 {
+		c.Action = &lockboxv1.Command_DiscloseLegalDemand{DiscloseLegalDemand: &lockboxv1.DiscloseLegalDemand{
+			Occurrence: o, Authority: "A court", Reference: "12/34", EmbargoUntil: timestamp(s.Now.Add(embargo)),
+		}}
+	}
+	s.Command(by, c)
+	return c.GetAggregateId()
+}
+
+// TellDisclosure tells the customer of a disclosure, if it is time.
+func (s *Story) TellDisclosure(tenantID, id string) {
+	events, err := disclosure.Tell(s.disclosures[bus.Aggregate{Tenant: tenantID, Kind: bus.KindDisclosure, ID: id}], s.system, "", s.Now)
+	if err != nil {
+		panic(fmt.Sprintf("story: disclosure: %v", err))
+	}
+	s.tell(events...)
+}
+
 // Mail tells that a mail about a request was sent.
 func (s *Story) Mail(tenantID, requestID, recipient string) {
 	id := s.ID()
@@ -204,6 +234,9 @@ func (s *Story) tell(events ...*lockboxv1.Event) {
 		case bus.KindTicket:
 			t := ticket.Evolve(s.tickets[about], seq, e)
 			s.tickets[about], fault = t, t.Fault
+		case bus.KindDisclosure:
+			d := disclosure.Evolve(s.disclosures[about], seq, e)
+			s.disclosures[about], fault = d, d.Fault
 		}
 		if fault != nil {
 			panic(fmt.Sprintf("story: %s: %s", bus.TypeOf(e), fault.Rule))

@@ -22,6 +22,9 @@ func Request(s request.State, c *projection.Customer, now time.Time) *lockboxv1.
 		ServiceName: s.Evaluation.GetFacts().GetServiceName(), ScenarioName: s.Evaluation.GetFacts().GetScenarioName(),
 		TenantName: s.Notified.GetTenantName(), SubscriptionName: s.Notified.GetSubscriptionName(),
 	}
+	if s.Status == request.AwaitingInternalApproval {
+		v.InternalAnswerBy = stamp(s.InternalDeadline())
+	}
 	if c != nil {
 		v.TenantName = c.Tenant.Name
 		if sub := c.Subscriptions[s.Intent.GetSubscriptionId()]; sub.Exists() {

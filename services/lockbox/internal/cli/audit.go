@@ -142,7 +142,7 @@ replay without --tenant, --kind, --id, --type and --since also proves that no se
 	f.StringVar(&r.ID, "id", "", "only events about the one with this `id`")
 	f.StringVar(&typ, "type", "", "only this `fact`, or the activity log's name of it")
 	f.BoolVarP(&r.Follow, "follow", "f", false, "go on with what is stored from now on; Ctrl-C ends")
-	complete(c, "kind", fixed(bus.KindRequest, bus.KindTenant, bus.KindSubscription, bus.KindTicket, bus.KindPolicy, bus.KindDelivery))
+	complete(c, "kind", fixed(bus.KindRequest, bus.KindTenant, bus.KindSubscription, bus.KindTicket, bus.KindPolicy, bus.KindDisclosure, bus.KindDelivery))
 	complete(c, "type", fixed(factTypes()...))
 	c.RunE = a.with(func(ctx context.Context, s *session, _ []string) error {
 		// Compliance reads across customers unless it names one; a persona's own tenant has no say here.
@@ -416,6 +416,9 @@ func viewOf(s request.State, timeline []*lockboxv1.TimelineEntry) *lockboxv1.Req
 		InternalDecisions: s.InternalDecisions, CustomerDecisions: s.CustomerDecisions, Questions: s.Questions, Grant: s.Grant,
 		EndReason: s.EndReason, Timeline: slices.Clip(timeline), ServiceName: s.Evaluation.GetFacts().GetServiceName(),
 		ScenarioName: s.Evaluation.GetFacts().GetScenarioName(), SubscriptionName: s.Notified.GetSubscriptionName(),
+	}
+	if at := s.InternalDeadline(); s.Status == request.AwaitingInternalApproval {
+		v.InternalAnswerBy = timestamppb.New(at)
 	}
 	if !s.EndedAt.IsZero() {
 		v.EndedAt = timestamppb.New(s.EndedAt)

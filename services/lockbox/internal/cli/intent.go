@@ -82,6 +82,7 @@ func (in *intentFlags) register(f *pflag.FlagSet) {
 	f.Var(&in.reason, "reason-type", "why: "+strings.Join(spellings[lockboxv1.ReasonType](), ", "))
 	f.StringVar(&in.fields.Justification, "justification", "", "what for, in `words` that the customer reads")
 	f.StringVar(&in.fields.TicketId, "ticket", "", "the customer's support `ticket`")
+	f.BoolVar(&in.fields.Emergency, "emergency", false, "it cannot wait for the customer, who is told instead; for emergency responders, after a security officer's approval")
 	f.Var(&in.duration, "duration", "how `long` access is wanted, such as 4h; none: the provider's default")
 }
 
@@ -117,6 +118,9 @@ func (s *session) intent(ctx context.Context, in *intentFlags) (*lockboxv1.Acces
 	}
 	if in.duration.Duration > 0 {
 		intent.Duration = durationpb.New(in.duration.Duration)
+	}
+	if in.fields.GetEmergency() {
+		intent.Emergency = true
 	}
 	if intent.GetTenant() == "" {
 		var err error

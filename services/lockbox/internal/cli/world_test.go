@@ -198,6 +198,11 @@ func (w *world) answer(q *lockboxv1.Query, who client.Claims) (*lockboxv1.QueryR
 		reply.Answer = answer
 	case *lockboxv1.Query_ListTickets:
 		reply.Answer = &lockboxv1.QueryReply_Tickets{Tickets: &lockboxv1.TicketList{Tickets: w.tickets}}
+	case *lockboxv1.Query_ListDisclosures:
+		reply.Answer = &lockboxv1.QueryReply_Disclosures{Disclosures: &lockboxv1.DisclosureList{Disclosures: []*lockboxv1.DisclosureView{{
+			DisclosureId: "019b0000-0000-7000-8000-0000000000bb", Tenant: bank, Authority: "A court", Reference: "12/34",
+			Occurrence: &lockboxv1.Occurrence{What: "Account records"}, EmbargoUntil: timestamppb.New(time.Now().Add(48 * time.Hour)),
+		}}}}
 	case *lockboxv1.Query_PreviewApprovers:
 		v := &lockboxv1.RequestView{}
 		w.notified(v, time.Now())

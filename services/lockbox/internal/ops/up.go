@@ -96,6 +96,7 @@ func demoNotifier() notifier.Config {
 		SMTP:     notifier.SMTP{From: "lockbox@nimbus.example"},
 		Groups: map[string][]string{
 			"customer-support-leads": {"lena@nimbus.example"}, "devops-managers": {"derek@nimbus.example"},
+			"security-officers": {"olga@nimbus.example"},
 		},
 	}
 }

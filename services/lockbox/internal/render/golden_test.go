@@ -81,7 +81,15 @@ func views() map[string]func(Look) string {
 		"tickets": func(l Look) string {
 			return Tickets(l, []*lockboxv1.TicketView{ticket(), {TicketId: "SR-2", Tenant: "meadowbank", Title: "Nobody has it", OpenedAt: ago(time.Minute)}})
 		},
-		"ticket":     func(l Look) string { return Ticket(l, ticket()) },
+		"ticket": func(l Look) string { return Ticket(l, ticket()) },
+		"disclosures": func(l Look) string {
+			what := &lockboxv1.Occurrence{What: "A packet capture held traffic of payments-1", HappenedAt: ago(26 * time.Hour)}
+			return Disclosures(l, []*lockboxv1.DisclosureView{
+				{DisclosureId: "019b0000-0000-7000-8000-0000000000ba", Tenant: "meadowbank", Occurrence: what},
+				{DisclosureId: "019b0000-0000-7000-8000-0000000000bb", Tenant: "meadowbank", Occurrence: what, ToldAt: ago(time.Minute)},
+				{DisclosureId: "019b0000-0000-7000-8000-0000000000bc", Tenant: "sakura", Occurrence: what, Authority: "Amtsgericht Musterstadt", Reference: "12 Gs 345/26", EmbargoUntil: ago(-90 * 24 * time.Hour)},
+			})
+		},
 		"activities": func(l Look) string { return Activities(l, activities()) },
 		"events":     func(l Look) string { return Event(l, 7, events()[0]) + Event(l, 123456, events()[1]) },
 		"refusal": func(l Look) string {
@@ -188,8 +196,10 @@ func TestHostileTextSteersNoTerminal(t *testing.T) {
 			"page": Request(l, v), "list": Requests(l, []*lockboxv1.RequestView{v}, nil), "submitted": Submitted(l, v, true), "live": watched(l, v),
 			"next": Commands(l, Next(v, Cast{evil, evil, evil, evil})), "allowance": Allowance(v, time.Hour, []string{evil}),
 			"refusal": Refusal(l, &lockboxv1.Refusal{Message: evil, Field: evil, Rule: evil}, ""), "failure": Failure(l, evil, ""),
-			"fields": Fields(l, [][2]string{{"a", evil}}), "mails": Mails(l, []Mail{{evil, now, evil, evil}}), "ticket": Ticket(l, &lockboxv1.TicketView{TicketId: evil, Title: evil, Description: evil}),
-			"activities": Activities(l, []*lockboxv1.Activity{{Kind: evil, AggregateId: evil, Tenant: evil, Entry: v.GetTimeline()[0]}}),
+			"fields": Fields(l, [][2]string{{"a", evil}}), "mails": Mails(l, []Mail{{evil, now, evil, evil}}),
+			"disclosures": Disclosures(l, []*lockboxv1.DisclosureView{{DisclosureId: evil, Tenant: evil, Authority: evil, Reference: evil, Occurrence: &lockboxv1.Occurrence{What: evil}}}),
+			"ticket":      Ticket(l, &lockboxv1.TicketView{TicketId: evil, Title: evil, Description: evil}),
+			"activities":  Activities(l, []*lockboxv1.Activity{{Kind: evil, AggregateId: evil, Tenant: evil, Entry: v.GetTimeline()[0]}}),
 		} {
 			if i := strings.IndexFunc(text, func(r rune) bool { return r != '\n' && !harmless(r) }); i >= 0 {
 				t.Errorf("%s lets %q through", name, text[i:min(len(text), i+8)])

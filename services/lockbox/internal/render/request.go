@@ -104,7 +104,7 @@ func allowedResources(v *lockboxv1.RequestView) []string {
 func moment(v *lockboxv1.RequestView) (at *timestamppb.Timestamp, coming, past string) {
 	switch v.GetStatus() {
 	case lockboxv1.RequestStatus_REQUEST_STATUS_AWAITING_INTERNAL_APPROVAL:
-		return v.GetEvaluation().GetInternalExpiresAt(), "expires", "time ran out"
+		return internalDeadline(v), "expires", "time ran out"
 	case lockboxv1.RequestStatus_REQUEST_STATUS_CUSTOMER_NOTIFIED:
 		return v.GetLockbox().GetExpiresAt(), "expires", "time ran out"
 	case lockboxv1.RequestStatus_REQUEST_STATUS_ACTIVE:
@@ -115,6 +115,14 @@ func moment(v *lockboxv1.RequestView) (at *timestamppb.Timestamp, coming, past s
 		}
 		return v.GetCreatedAt(), "begins", "began"
 	}
+}
+
+// internalDeadline is that of the stage that waits; a service of an earlier version says only when all stages expire.
+func internalDeadline(v *lockboxv1.RequestView) *timestamppb.Timestamp {
+	if v.GetInternalAnswerBy() != nil {
+		return v.GetInternalAnswerBy()
+	}
+	return v.GetEvaluation().GetInternalExpiresAt()
 }
 
 // when says it with a countdown: "expires in 3d 4h".
@@ -223,6 +231,9 @@ func (p *page) about(v *lockboxv1.RequestView) {
 	p.field("Resources", ids...)
 	p.field("Requester", address(v.GetRequester().GetPerson())+employed(v.GetRequester()), signIn(v.GetRequester()))
 	p.field("Reason", ReasonName(in.GetReasonType()))
+	if in.GetEmergency() {
+		p.field("Emergency", "yes: it cannot wait for the customer, who is told")
+	}
 	p.field("Ticket", Clean(in.GetTicketId()))
 	p.field("Justification", CleanText(in.GetJustification()))
 	if d := v.GetEvaluation().GetDuration(); d != nil {
@@ -260,8 +271,27 @@ func (p *page) evaluation(v *lockboxv1.RequestView) {
 	if r := e.GetRefusal(); r != nil {
 		p.hang("  "+p.glyph("✗", "x")+" ", bad, refusalLine(r))
 	}
+	p.stages(v)
 	for _, d := range v.GetInternalDecisions() {
 		p.decision(d, Clean(d.GetGroup()))
+	}
+}
+
+// stages lists the internal stages in their order, if there are several.
+func (p *page) stages(v *lockboxv1.RequestView) {
+	stages := v.GetEvaluation().GetInternalStages()
+	if len(stages) < 2 {
+		return
+	}
+	decided := len(v.GetInternalDecisions())
+	for i, s := range stages {
+		here := min(decided, int(s.GetCount()))
+		decided -= here
+		line := fmt.Sprintf("Internal stage %d: %s (%d of %d)", i+1, Clean(s.GetGroup()), here, s.GetCount())
+		if d := s.GetAnswerWithin(); d != nil {
+			line += ", " + Duration(d.AsDuration()) + " to answer"
+		}
+		p.hang("  "+p.glyph("•", "-")+" ", plain, line)
 	}
 }
 

@@ -73,7 +73,7 @@ func entryPaint(typ string) paint {
 		return good
 	case "InternalApprovalRefused", "InternalApprovalExpired", "CustomerDenied", "RequestExpired", "AccessLapsed", "AccessRevoked":
 		return bad
-	case "ApprovalReminderDue", "ApproversUnavailable", "QuestionAsked":
+	case "ApprovalReminderDue", "InternalReminderDue", "ApproversUnavailable", "QuestionAsked":
 		return warn
 	case "CustomerNotified":
 		return accent

@@ -1,15 +1,18 @@
 package stack_test
 
 import (
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/demo"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 const (
@@ -27,7 +30,7 @@ const day = time.Second
 // shortTerms let four days pass in four seconds.
 func shortTerms() request.Terms {
 	return request.Terms{
-		InternalApproval: 2 * day, CustomerApproval: 4 * day, Grant: 2 * day, RemindBefore: []time.Duration{2 * day, day},
+		InternalApproval: 2 * day, CustomerApproval: 4 * day, Grant: 2 * day, EmergencyGrant: day, RemindBefore: []time.Duration{2 * day, day},
 	}
 }
 
@@ -97,7 +100,14 @@ func TestInternalApprovalComesFirst(t *testing.T) {
 		l.reaches(id, request.InternallyDenied)
 	})
 	t.Run("unanswered", func(*testing.T) {
-		l.reaches(l.requested(elevated(), request.AwaitingInternalApproval), request.InternalExpired)
+		// Of the reminders one and two days before, the earlier would come as the stage begins, and is left out.
+		id := l.requested(elevated(), request.AwaitingInternalApproval)
+		if s := l.state(id); s.Reminders != 1 {
+			t.Errorf("%d reminders passed over at the beginning", s.Reminders)
+		}
+		if s := l.reaches(id, request.InternalExpired); s.Reminders != 2 || s.EndedAt.Before(s.InternalDeadline()) {
+			t.Errorf("reminded %d times of 2, ended %v of %v (R15)", s.Reminders, s.EndedAt, s.InternalDeadline())
+		}
 	})
 }
 
@@ -112,6 +122,80 @@ func TestWhatNeedsNoCustomerIsGrantedOnItsBasis(t *testing.T) {
 	}
 	l.does("grace", revoke(id, "Not now."))
 	l.reaches(id, request.Revoked)
+}
+
+func TestAnEmergencyIsLetThroughInsideAndToldToTheCustomer(t *testing.T) {
+	t.Parallel()
+	l := start(t, shortTerms())
+	hurry := func(as string) *lockboxv1.AccessIntent {
+		in := l.intent(as)
+		in.Emergency, in.ReasonType, in.TicketId = true, lockboxv1.ReasonType_REASON_TYPE_RESPONSE_TO_PRODUCTION_ALERT, ""
+		return in
+	}
+	refused := l.requested(hurry("erin"), request.Refused)
+	if r := l.state(refused).Evaluation.GetRefusal(); r.GetRule() != "R43" || r.GetCode() != forbidden {
+		t.Errorf("without the permission: %v", r)
+	}
+	id := l.requested(hurry("rosa"), request.AwaitingInternalApproval)
+	yes := &lockboxv1.Command{AggregateId: id, Action: &lockboxv1.Command_InternalApprove{InternalApprove: &lockboxv1.InternalApprove{}}}
+	l.mayNot("rosa", yes, forbidden, "I10")
+	yes.Id, yes.Token = "", ""
+	l.does("olga", yes)
+	s := l.reaches(id, request.Completed)
+	if g := s.Grant; g.GetWaiver() != lockboxv1.Waiver_WAIVER_EMERGENCY || g.GetEndsAt().AsTime().Sub(g.GetStartsAt().AsTime()) != day || s.Notified != nil {
+		t.Errorf("the grant %v", g)
+	}
+	for _, template := range []string{"emergency-access", "access-completed"} {
+		for _, who := range []string{"otto@", "fleur@", "grace@", "security-desk@"} {
+			l.mailed(id, template, who)
+		}
+	}
+}
+
+func TestADisclosureIsToldWhenItsTimeHasCome(t *testing.T) {
+	t.Parallel()
+	l := start(t, shortTerms())
+	what := func() *lockboxv1.Occurrence {
+		return &lockboxv1.Occurrence{What: "Account records", HappenedAt: timestamppb.Now(), Description: "Two accounts.", Reason: "The order binds us."}
+	}
+	exposure, demand := newID(l), newID(l)
+	disclose := &lockboxv1.Command{AggregateId: exposure, Action: &lockboxv1.Command_DiscloseExposure{DiscloseExposure: &lockboxv1.DiscloseExposure{Occurrence: what()}}}
+	l.mayNot("erin", disclose, forbidden, "R46")
+	disclose.Id, disclose.Token = "", ""
+	l.mayNot("grace", disclose, forbidden, "R46")
+	disclose.Id, disclose.Token = "", ""
+	l.does("olga", disclose)
+	end := time.Now().Add(2 * day)
+	l.does("olga", &lockboxv1.Command{AggregateId: demand, Action: &lockboxv1.Command_DiscloseLegalDemand{DiscloseLegalDemand: &lockboxv1.DiscloseLegalDemand{
+		Occurrence: what(), Authority: "A court", Reference: "12/34", EmbargoUntil: timestamppb.New(end),
+	}}})
+	for _, who := range []string{"grace@", "security-desk@"} {
+		l.mailed("", "exposure-disclosed", who)
+		l.mailed("", "legal-demand-disclosed", who)
+	}
+	for id, earliest := range map[string]time.Time{exposure: {}, demand: end} {
+		told := l.history(journal.Replay{Tenant: bank, Kind: bus.KindDisclosure, ID: id, Type: "DisclosureTold"})
+		if len(told) != 1 || told[0].Event.GetTime().AsTime().Before(earliest) || time.Since(told[0].Event.GetTime().AsTime()) > patience {
+			t.Errorf("told: %v, not before %v", told, earliest)
+		}
+	}
+	for _, e := range l.history(journal.Replay{Kind: bus.KindRequest}) {
+		t.Errorf("a disclosure triggers no request, and yet: %v", e.Event)
+	}
+}
+
+// mailed waits until a mail about a request is reported.
+func (l *lockbox) mailed(id, template, recipient string) {
+	l.Helper()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
+		for _, e := range l.history(journal.Replay{Kind: bus.KindDelivery}) {
+			n := e.Event.GetNotificationSent().GetNotification()
+			if e.Event.GetCorrelationId() == id && n.GetTemplate() == template && strings.HasPrefix(n.GetRecipient(), recipient) {
+				return
+			}
+		}
+	}
+	l.Errorf("%s was not sent %s", recipient, template)
 }
 
 func TestEvaluationRefuses(t *testing.T) {

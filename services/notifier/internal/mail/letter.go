@@ -75,7 +75,7 @@ func compose(w words, n plan.Notification) (letter, error) {
 		Language: w.language, Sender: line(d.Provider) + " Lockbox", Title: c.text("title/" + string(n.Template)), Colon: c.text("colon"),
 		Greeting: c.text("greeting/anonymous"), Footer: []string{c.text("standing/" + string(n.Standing)), c.text("footer")},
 	}
-	if n.Thread == "" {
+	if changes(n) {
 		c.out.Footer[0] = c.text("standing/changed")
 	}
 	if n.Name != "" {
@@ -151,6 +151,8 @@ func (w *writer) quote(label string) {
 		foreign = d.Justification
 	case "quote/question":
 		foreign = d.Question
+	case "quote/description":
+		foreign = d.Description
 	}
 	if t := text(foreign); t != "" {
 		w.out.Quotes = append(w.out.Quotes, quote{w.text(label), strings.Split(t, "\n")})
@@ -169,13 +171,14 @@ func (w *writer) notes() {
 		{"fallback", pending && d.Basis == lockboxv1.ApproverBasis_APPROVER_BASIS_FALLBACK},
 		{"nobody", t == plan.CustomerAsked && d.Basis == lockboxv1.ApproverBasis_APPROVER_BASIS_NOBODY},
 		{"several", (t == plan.ApprovalRequested || t == plan.ApprovalReminder || t == plan.ApprovalRecorded) && d.Required > 1},
-		{"waived", t == plan.AccessGranted && d.Waiver != lockboxv1.Waiver_WAIVER_UNSPECIFIED},
+		{"waived", (t == plan.AccessGranted || d.Emergency && t != plan.EmergencyAccess && !d.Starts.IsZero()) && d.Waiver != lockboxv1.Waiver_WAIVER_UNSPECIFIED},
 		{"shortened", t == plan.AccessGranted && d.Shortened},
 		{"narrowed", t == plan.AccessGranted && d.Narrowed},
 		{"never-began", t == plan.AccessRevoked && d.Starts.IsZero()},
 		{"unexpected", t == plan.AccessGranted && told},
+		{"revocable", t == plan.EmergencyAccess && w.n.Standing != plan.Alternate},
 		{"eligible", t == plan.RoleAssigned && d.EligibleOnly},
-		{"unexpected-change", w.n.Thread == ""},
+		{"unexpected-change", changes(w.n)},
 	} {
 		if note.applies {
 			w.out.Notes = append(w.out.Notes, w.text("note/"+note.name))
@@ -194,21 +197,23 @@ func (w *writer) actions() {
 		if w.n.Template == plan.QuestionAsked {
 			w.out.Commands = append(w.out.Commands, "lockbox approval answer "+id+` "…"`)
 		}
-	case w.n.Standing == plan.InternalApprover && w.n.Template == plan.InternalApprovalRequested:
+	case w.n.Standing == plan.InternalApprover && (w.n.Template == plan.InternalApprovalRequested || w.n.Template == plan.InternalApprovalReminder):
 		w.out.Commands = []string{"lockbox request show " + id, "lockbox internal approve " + id, "lockbox internal refuse " + id + ` --reason "…"`}
 	case w.n.Standing == plan.InternalApprover:
 		w.out.Commands = []string{"lockbox request show " + id}
+	case w.n.Standing == plan.Administrator && discloses(w.n.Template):
+		w.out.Commands = []string{"lockbox disclose list"}
 	case w.n.Standing == plan.Administrator && w.n.Thread == "":
 		w.out.Commands = []string{"lockbox tenant show"}
 		if portal != "" {
 			w.out.Action = &action{w.text("action/tenant"), portal + "/", w.text("note/link")}
 		}
-	case w.n.Standing == plan.Approver, w.n.Standing == plan.Administrator:
+	case w.n.Standing == plan.Approver, w.n.Standing == plan.Administrator, w.n.Standing == plan.Affected:
 		w.out.Commands = []string{"lockbox approval show " + id}
 		switch {
 		case w.n.Standing == plan.Approver && decides(w.n.Template):
 			w.out.Commands = append(w.out.Commands, "lockbox approval approve "+id, "lockbox approval deny "+id+` --reason "…"`)
-		case w.n.Template == plan.AccessGranted:
+		case w.n.Template == plan.AccessGranted, w.n.Template == plan.EmergencyAccess:
 			w.out.Commands = append(w.out.Commands, "lockbox approval revoke "+id+` --reason "…"`)
 		}
 		if portal != "" {
@@ -219,6 +224,13 @@ func (w *writer) actions() {
 		w.out.CommandsLabel = w.text("commands")
 	}
 }
+
+// discloses reports whether a mail tells of what happened outside of any request; changes, whether of a change to a tenant.
+func discloses(t plan.Template) bool {
+	return t == plan.ExposureDisclosed || t == plan.LegalDemandDisclosed
+}
+
+func changes(n plan.Notification) bool { return n.Thread == "" && !discloses(n.Template) }
 
 func decides(t plan.Template) bool {
 	return t == plan.ApprovalRequested || t == plan.ApprovalReminder || t == plan.QuestionAnswered || t == plan.ApprovalRecorded

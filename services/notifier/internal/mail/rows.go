@@ -20,13 +20,16 @@ var (
 		"label/request", "label/ticket", "label/tenant", "label/service", "label/subscription", "label/scope", "label/resources",
 		"label/reason-type", "label/requester", "label/duration",
 	}
-	pending  = append(request[:len(request):len(request)], "label/respond-by", "label/asked", "label/others", "label/approvals")
-	outcome  = []string{"label/request", "label/ticket", "label/tenant", "label/service", "label/subscription", "label/scope", "label/resources", "label/requester"}
-	ended    = append(outcome[:len(outcome):len(outcome)], "label/by", "label/at")
-	granted  = append(outcome[:len(outcome):len(outcome)], "label/approved-by", "label/starts", "label/ends", "label/duration")
-	finished = append(outcome[:len(outcome):len(outcome)], "label/approved-by", "label/starts", "label/planned-end", "label/by", "label/at")
-	change   = []string{"label/organisation", "label/subscription", "label/person", "label/role", "label/until", "label/plan"}
-	changed  = append(change, "label/default-language", "label/required-approvals", "label/fallback", "label/alternates", "label/signed-approvals", "label/by", "label/at")
+	pending   = append(request[:len(request):len(request)], "label/respond-by", "label/asked", "label/others", "label/approvals")
+	outcome   = []string{"label/request", "label/ticket", "label/tenant", "label/service", "label/subscription", "label/scope", "label/resources", "label/requester"}
+	ended     = append(outcome[:len(outcome):len(outcome)], "label/by", "label/at")
+	granted   = append(outcome[:len(outcome):len(outcome)], "label/approved-by", "label/starts", "label/ends", "label/duration")
+	finished  = append(outcome[:len(outcome):len(outcome)], "label/approved-by", "label/starts", "label/planned-end", "label/by", "label/at")
+	disclosed = []string{
+		"label/disclosure", "label/organisation", "label/what", "label/happened-at", "label/authority", "label/reference", "label/resources", "label/by", "label/at",
+	}
+	change  = []string{"label/organisation", "label/subscription", "label/person", "label/role", "label/until", "label/plan"}
+	changed = append(change, "label/default-language", "label/required-approvals", "label/fallback", "label/alternates", "label/signed-approvals", "label/by", "label/at")
 )
 
 var shapes = map[plan.Template]shape{
@@ -36,6 +39,7 @@ var shapes = map[plan.Template]shape{
 	plan.ApproversUnavailable:       {pending, []string{"quote/justification"}},
 	plan.CustomerAsked:              {pending, nil},
 	plan.InternalApprovalRequested:  {pending, []string{"quote/justification"}},
+	plan.InternalApprovalReminder:   {pending, []string{"quote/justification"}},
 	plan.RequestRefused:             {outcome, []string{"quote/recorded"}},
 	plan.InternallyRefused:          {ended, []string{"quote/reason"}},
 	plan.InternalExpired:            {outcome, nil},
@@ -43,6 +47,7 @@ var shapes = map[plan.Template]shape{
 	plan.QuestionAsked:              {pending, []string{"quote/question"}},
 	plan.QuestionAnswered:           {pending, []string{"quote/question", "quote/answer"}},
 	plan.ApprovalRecorded:           {pending, []string{"quote/justification", "quote/reason"}},
+	plan.EmergencyAccess:            {append(granted[:len(granted):len(granted)], "label/reason-type"), []string{"quote/justification"}},
 	plan.AccessGranted:              {granted, nil},
 	plan.RequestDenied:              {ended, []string{"quote/reason"}},
 	plan.RequestExpired:             {outcome, nil},
@@ -65,6 +70,9 @@ var shapes = map[plan.Template]shape{
 	plan.RoleRemoved:            {changed, nil},
 	plan.RoleActivated:          {changed, nil},
 	plan.RoleDeactivated:        {changed, nil},
+
+	plan.ExposureDisclosed:    {disclosed, []string{"quote/description", "quote/reason"}},
+	plan.LegalDemandDisclosed: {disclosed, []string{"quote/description", "quote/reason"}},
 }
 
 // The most that a mail lists; the request itself shows all.
@@ -87,6 +95,16 @@ func (w *writer) facts(label string) []string {
 	switch label {
 	case "label/request":
 		return some(line(d.RequestID))
+	case "label/disclosure":
+		return some(line(d.DisclosureID))
+	case "label/what":
+		return some(line(d.What))
+	case "label/happened-at":
+		return some(at(d.HappenedAt))
+	case "label/authority":
+		return some(line(d.Authority))
+	case "label/reference":
+		return some(line(d.Reference))
 	case "label/ticket":
 		if title := line(d.TicketTitle); title != "" {
 			return some(line(d.TicketID), title)

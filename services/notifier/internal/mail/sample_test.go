@@ -66,7 +66,7 @@ func sample(t plan.Template, language string) plan.Notification {
 	case plan.CustomerAsked:
 		requester()
 		d.Basis = lockboxv1.ApproverBasis_APPROVER_BASIS_NOBODY
-	case plan.InternalApprovalRequested:
+	case plan.InternalApprovalRequested, plan.InternalApprovalReminder:
 		n.Standing, n.Name, n.Recipient, d.Group = plan.InternalApprover, "", "oncall@northwind.example", "devops-managers"
 	case plan.RequestRefused:
 		requester()
@@ -84,6 +84,11 @@ func sample(t plan.Template, language string) plan.Notification {
 		d.By, d.Given, d.Text = "Claire Dubois", 1, "Agreed with the platform team."
 	case plan.AccessGranted:
 		grant()
+	case plan.EmergencyAccess:
+		grant()
+		n.Standing, d.Others, d.TicketID, d.TicketTitle = plan.Affected, nil, "", ""
+		d.Shortened, d.Narrowed, d.Waiver, d.Emergency = false, false, lockboxv1.Waiver_WAIVER_EMERGENCY, true
+		d.Reason, d.Approvals = lockboxv1.ReasonType_REASON_TYPE_RESPONSE_TO_PRODUCTION_ALERT, []plan.Approval{{By: "Ada Miller", At: noon.Add(-time.Minute)}}
 	case plan.RequestDenied:
 		d.Text = "The machine is being replaced tonight."
 	case plan.RequestExpired:
@@ -136,6 +141,17 @@ func sample(t plan.Template, language string) plan.Notification {
 	case plan.RoleActivated:
 		role()
 		d.By, d.Until = "Kenji Watanabe", noon.Add(8*time.Hour)
+	case plan.ExposureDisclosed, plan.LegalDemandDisclosed:
+		resources := d.Resources[:1]
+		change()
+		d.By, d.Organisation, d.DisclosureID, d.HappenedAt = "Ada Miller", "Northwind Cloud", requestID, noon.Add(-26*time.Hour)
+		d.What, d.Resources = "A packet capture on a router held traffic of pay-db-01", resources
+		d.Description, d.Text = "About 40 seconds of unencrypted health checks.", "The capture was taken to find a faulty line card; it has been deleted."
+		if t == plan.LegalDemandDisclosed {
+			d.Authority, d.Reference = "Amtsgericht Musterstadt", "12 Gs 345/26"
+			d.What, d.Text = "Account records were demanded and handed over", "The order binds us, and forbade us to tell you before today."
+			d.Description, d.Resources = "Names and sign-in times of two accounts.", nil
+		}
 	case plan.RoleRemoved, plan.RoleDeactivated:
 		role()
 	default:

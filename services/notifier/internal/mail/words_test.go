@@ -74,7 +74,7 @@ func asked() []string {
 	all := []string{
 		"greeting", "greeting/anonymous", "colon", "list/more", "action/request", "action/tenant", "commands", "standing/changed", "footer",
 		"note/fallback", "note/nobody", "note/several", "note/waived", "note/shortened", "note/narrowed", "note/never-began", "note/unexpected",
-		"note/eligible", "note/unexpected-change", "note/link",
+		"note/eligible", "note/unexpected-change", "note/revocable", "note/link",
 		"value/whole-tenant", "value/nobody", "value/none", "value/yes", "value/no", "value/person", "value/approval", "value/of", "value/was", "unit/joint",
 	}
 	for _, unit := range []string{"day", "hour", "minute", "second"} {

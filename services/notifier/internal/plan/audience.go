@@ -48,6 +48,29 @@ func (p *planner) alternates() []recipient {
 	return list
 }
 
+// unasked are the customer's people who learn of an emergency (R43): those who would have been asked, all administrators,
+// and the alternate addresses.
+func (p *planner) unasked() []recipient {
+	var sub *tenant.Subscription
+	if p.Request.Intent.GetSubscriptionId() != "" {
+		sub = &p.Subscription
+	}
+	var list []recipient
+	for _, a := range tenant.Resolve(p.Tenant, sub, p.Request.Requester.GetPerson(), p.Event.GetTime().AsTime()).People {
+		list = append(list, p.tenantPerson(a.GetPerson(), Affected))
+	}
+	return append(append(list, p.administrators()...), p.alternatesNow()...)
+}
+
+// alternatesNow are the alternate addresses as they are when there is no Lockbox request that froze them.
+func (p *planner) alternatesNow() []recipient {
+	var list []recipient
+	for _, a := range p.Tenant.Settings.GetAlternates() {
+		list = append(list, recipient{email: a.GetEmail(), language: p.customer(a.GetLanguage()), standing: Alternate})
+	}
+	return list
+}
+
 func (p *planner) requester() []recipient {
 	person := p.Request.Requester.GetPerson()
 	return []recipient{{

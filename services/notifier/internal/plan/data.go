@@ -51,6 +51,14 @@ type Data struct {
 	// Shortened and Narrowed: less was granted than was asked for (R27).
 	Shortened, Narrowed bool
 	Waiver              lockboxv1.Waiver
+	// Emergency: the customer was not asked because it could not wait, and is told (R43).
+	Emergency bool
+
+	// About a disclosure.
+	DisclosureID         string
+	What, Description    string
+	HappenedAt           time.Time
+	Authority, Reference string
 
 	// About a tenant.
 	PlanFrom, PlanTo lockboxv1.SupportPlan
@@ -119,7 +127,7 @@ func (p *planner) requestData() Data {
 	d.Requester, d.Employer = Name(s.Requester.GetPerson()), p.employer(s.Requester)
 	d.Duration, d.RespondBy = s.Evaluation.GetDuration().AsDuration(), s.ExpiresAt()
 	d.Basis, d.Required, d.Asked = n.GetBasis(), int(n.GetRequiredApprovals()), len(n.GetApprovers())
-	d.Waiver = s.Waiver()
+	d.Waiver, d.Emergency = s.Waiver(), s.Waiver() == lockboxv1.Waiver_WAIVER_EMERGENCY
 	for _, a := range s.Approvals() {
 		d.Approvals = append(d.Approvals, Approval{Name(a.GetActor().GetPerson()), a.GetTime().AsTime()})
 	}
@@ -133,10 +141,17 @@ func (p *planner) requestData() Data {
 	return d
 }
 
+// approvedInternally says who of the provider let an emergency through, where else it says which customers approved.
+func (d *Data) approvedInternally(decisions []*lockboxv1.Decision) {
+	for _, i := range decisions {
+		d.Approvals = append(d.Approvals, Approval{Name(i.GetActor().GetPerson()), i.GetTime().AsTime()})
+	}
+}
+
 // internalData is requestData as the internal approvers of a stage see it: their own deadline and their own count (R15).
 func (p *planner) internalData(stage *lockboxv1.InternalStage) Data {
 	d := p.requestData()
-	d.RespondBy = p.Request.Evaluation.GetInternalExpiresAt().AsTime()
+	d.RespondBy = p.Request.InternalDeadline()
 	d.Group, d.Required = stage.GetGroup(), int(stage.GetCount())
 	return d
 }

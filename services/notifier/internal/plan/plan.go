@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+	"github.com/openlockbox/lockbox/pkg/disclosure"
 	"github.com/openlockbox/lockbox/pkg/event"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/tenant"
@@ -31,11 +32,14 @@ type Input struct {
 	Event *lockboxv1.Event
 	// Request, with the event folded; for events of requests.
 	Request request.State
+	// Disclosure, with the event folded; for events of disclosures.
+	Disclosure disclosure.State
 	// Ticket of the request; zero: it has none.
 	Ticket ticket.State
 	// Tenant as of the event; for events of the tenant itself with the event folded, and TenantBefore without it.
 	Tenant, TenantBefore tenant.State
-	// Subscription with the event folded, and without it; for events of subscriptions.
+	// Subscription with the event folded, and without it; for events of subscriptions. For those of an emergency the one that
+	// it reaches, as of the event.
 	Subscription, SubscriptionBefore tenant.Subscription
 }
 
@@ -50,6 +54,7 @@ const (
 	ApproversUnavailable       Template = "approvers-unavailable"        // alternates, administrators
 	CustomerAsked              Template = "customer-asked"               // requester
 	InternalApprovalRequested  Template = "internal-approval-requested"  // internal approvers
+	InternalApprovalReminder   Template = "internal-approval-reminder"   // internal approvers
 	RequestRefused             Template = "request-refused"              // requester
 	InternallyRefused          Template = "internally-refused"           // requester, internal approvers
 	InternalExpired            Template = "internal-expired"             // requester, internal approvers
@@ -57,6 +62,7 @@ const (
 	QuestionAsked              Template = "question-asked"               // requester
 	QuestionAnswered           Template = "question-answered"            // approvers
 	ApprovalRecorded           Template = "approval-recorded"            // the other approvers
+	EmergencyAccess            Template = "emergency-access"             // the customer, who was not asked (R43)
 	AccessGranted              Template = "access-granted"               // everyone concerned, as all below
 	RequestDenied              Template = "request-denied"
 	RequestExpired             Template = "request-expired"
@@ -84,15 +90,22 @@ const (
 	RoleDeactivated        Template = "role-deactivated"
 )
 
+// What administrators and alternates are told of that happened outside of any request.
+const (
+	ExposureDisclosed    Template = "exposure-disclosed"
+	LegalDemandDisclosed Template = "legal-demand-disclosed"
+)
+
 // Templates lists them all.
 func Templates() []Template {
 	return []Template{
 		ApprovalRequested, ApprovalRequestedAlternate, NobodyToAsk, ApproversUnavailable, CustomerAsked,
-		InternalApprovalRequested, RequestRefused, InternallyRefused, InternalExpired, ApprovalReminder, QuestionAsked,
-		QuestionAnswered, ApprovalRecorded, AccessGranted, RequestDenied, RequestExpired, RequestWithdrawn, AccessLapsed,
+		InternalApprovalRequested, InternalApprovalReminder, RequestRefused, InternallyRefused, InternalExpired, ApprovalReminder, QuestionAsked,
+		QuestionAnswered, ApprovalRecorded, EmergencyAccess, AccessGranted, RequestDenied, RequestExpired, RequestWithdrawn, AccessLapsed,
 		AccessRevoked, AccessReleased, AccessCompleted,
 		TenantCreated, PlanChanged, PlanLowered, LockboxEnabled, LockboxDisabled, PreviewSignedUp, PreviewSignedOff,
 		SettingsChanged, SubscriptionRegistered, RoleAssigned, RoleRemoved, RoleActivated, RoleDeactivated,
+		ExposureDisclosed, LegalDemandDisclosed,
 	}
 }
 
@@ -106,11 +119,13 @@ const (
 	Requester        Standing = "requester"
 	InternalApprover Standing = "internal-approver"
 	Administrator    Standing = "administrator"
+	// Affected may decide about such access, and was not asked (R43).
+	Affected Standing = "affected"
 )
 
 // Standings lists them all.
 func Standings() []Standing {
-	return []Standing{Approver, Alternate, Requester, InternalApprover, Administrator}
+	return []Standing{Approver, Alternate, Requester, InternalApprover, Administrator, Affected}
 }
 
 // Notification is one mail to one recipient about one event.
@@ -143,6 +158,8 @@ func (in Input) Fault() *event.Fault {
 	switch {
 	case in.Request.Version > 0 || in.Request.Fault != nil:
 		return in.Request.Fault
+	case in.Disclosure.Version > 0 || in.Disclosure.Fault != nil:
+		return in.Disclosure.Fault
 	case in.Subscription.Version > 0 || in.Subscription.Fault != nil:
 		return in.Subscription.Fault
 	}
@@ -156,10 +173,13 @@ func Plan(in Input, s Settings) []Notification {
 		return nil
 	}
 	p := &planner{Input: in, settings: s}
-	if in.Request.Status == request.None {
-		p.tenantChange()
-	} else {
+	switch {
+	case in.Request.Status != request.None:
 		p.requestEvent()
+	case in.Disclosure.Exists():
+		p.disclosed()
+	default:
+		p.tenantChange()
 	}
 	return p.notifications
 }
@@ -246,5 +266,5 @@ func Tells(e *lockboxv1.Event) bool {
 	if v := e.GetAccessEvaluated(); v != nil {
 		return v.GetOutcome() == lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_REFUSED || len(v.GetInternalStages()) > 0
 	}
-	return e.GetAccessRequested() == nil
+	return e.GetAccessRequested() == nil && e.GetExposureDisclosed() == nil && e.GetLegalDemandDisclosed() == nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/notifier/internal/plan"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
@@ -139,13 +140,23 @@ func TestInternalApproversAreToldStageByStage(t *testing.T) {
 	lead := employee("lea", "Lea Novak", "Northwind Cloud")
 	nadia, orla := inGroup(nadia, "devops-managers"), inGroup(orla, "devops-managers")
 	lead = inGroup(lead, "customer-support-leads")
-	s := tell(t).requested().evaluated(customerDecides, stage("devops-managers", 2), stage("customer-support-leads", 1)).
+	hasty := stage("customer-support-leads", 1)
+	hasty.AnswerWithin = durationpb.New(time.Hour)
+	s := tell(t).requested().evaluated(customerDecides, stage("devops-managers", 2), hasty).
 		told("internal-approval-requested: devops/en oncall/en")
 	if d := s.data("devops"); d.Group != "devops-managers" || d.Required != 2 || !d.RespondBy.Equal(start.Add(24*time.Hour)) {
 		t.Errorf("%+v", d)
 	}
+	remind := func(stage, index uint32) *lockboxv1.Event_InternalReminderDue {
+		return &lockboxv1.Event_InternalReminderDue{InternalReminderDue: &lockboxv1.InternalReminderDue{Stage: stage, Index: index}}
+	}
 	s.then(nadia, given(0)).told().
-		then(orla, given(0)).told("internal-approval-requested: leads/en").
+		at(start.Add(20*time.Hour)).then(clock, remind(0, 0)).told("internal-approval-reminder: devops/en oncall/en").
+		then(orla, given(0)).told("internal-approval-requested: leads/en")
+	if d := s.data("leads"); d.Group != "customer-support-leads" || !d.RespondBy.Equal(s.now.Add(time.Hour)) {
+		t.Errorf("the stage's own time is not said: %+v", d)
+	}
+	s.
 		then(lead, given(1)).told().
 		asked().told("approval-requested: otto/en fleur/fr", "approval-requested-alternate: security/fr audit/ja", "customer-asked: erin/en")
 }
@@ -187,6 +198,63 @@ func TestAWaivedGrantIsToldToTheRequesterOnly(t *testing.T) {
 		t.Error("the waiver is not said")
 	}
 	s.at(s.data("erin").Ends).then(clock, &lockboxv1.Event_AccessCompleted{AccessCompleted: &lockboxv1.AccessCompleted{}}).told("access-completed: erin/en")
+}
+
+func TestR43TheCustomerLearnsOfAnEmergencyAsItBeginsAndEnds(t *testing.T) {
+	rosa, olga := inGroup(erin, "support-engineers", "emergency-responders"), inGroup(orla, "security-officers")
+	hurried := func(t *testing.T, sub string) *story {
+		owner := role("otto-owner", otto, lockboxv1.Role_ROLE_OWNER)
+		s := tell(t).tenant(grace, &lockboxv1.Event_SettingsChanged{SettingsChanged: &lockboxv1.SettingsChanged{Settings: &lockboxv1.TenantSettings{
+			DefaultLanguage: "fr", RequiredApprovals: 1, Alternates: []*lockboxv1.AlternateAddress{{Email: "audit@meadowbank.example", Language: "ja"}, {Email: "OTTO@meadowbank.example"}},
+		}}}).
+			subscription(orla, &lockboxv1.Event_SubscriptionRegistered{SubscriptionRegistered: &lockboxv1.SubscriptionRegistered{DisplayName: "Payments"}}).
+			subscription(grace, assigned(owner))
+		s.then(rosa, &lockboxv1.Event_AccessRequested{AccessRequested: &lockboxv1.AccessRequested{Intent: &lockboxv1.AccessIntent{
+			Id: requestID, Tenant: "meadowbank", SubscriptionId: sub, ResourceIds: []string{"/x/y"}, Emergency: true,
+			ReasonType: lockboxv1.ReasonType_REASON_TYPE_RESPONSE_TO_PRODUCTION_ALERT,
+		}}}).told()
+		return s.then(clock, &lockboxv1.Event_AccessEvaluated{AccessEvaluated: &lockboxv1.AccessEvaluated{
+			Outcome: lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_WAIVED, Waiver: lockboxv1.Waiver_WAIVER_EMERGENCY,
+			Duration: durationpb.New(time.Hour), Facts: &lockboxv1.EvaluationFacts{Emergency: true, CustomerData: true},
+			InternalStages: []*lockboxv1.InternalStage{stage("security-officers", 1)}, InternalExpiresAt: timestamppb.New(start.Add(24 * time.Hour)),
+		}}).told("internal-approval-requested: officers/en").
+			then(olga, &lockboxv1.Event_InternalApprovalGiven{InternalApprovalGiven: &lockboxv1.InternalApprovalGiven{}}).told()
+	}
+	s := hurried(t, "pay-prod").granted().told("access-granted: erin/en", "emergency-access: otto/en grace/fr audit/ja")
+	if d := s.data("otto"); !d.Emergency || d.Waiver != lockboxv1.Waiver_WAIVER_EMERGENCY || len(d.Approvals) != 1 || d.Approvals[0].By != "Orla Byrne" || d.Ends.Sub(d.Starts) != time.Hour {
+		t.Errorf("%+v", d)
+	}
+	s.at(s.data("otto").Ends).then(clock, &lockboxv1.Event_AccessCompleted{AccessCompleted: &lockboxv1.AccessCompleted{}}).told("access-completed: erin/en otto/en grace/fr audit/ja")
+	hurried(t, "pay-prod").granted().then(otto, &lockboxv1.Event_AccessRevoked{AccessRevoked: &lockboxv1.AccessRevoked{Reason: "No."}}).told("access-revoked: erin/en otto/en grace/fr audit/ja")
+	hurried(t, "pay-prod").granted().then(rosa, &lockboxv1.Event_AccessReleased{AccessReleased: &lockboxv1.AccessReleased{}}).told("access-released: erin/en otto/en grace/fr audit/ja")
+	// Of the tenant itself, its administrators; and of what never began, nobody at the customer.
+	hurried(t, "").granted().told("access-granted: erin/en", "emergency-access: grace/fr audit/ja OTTO/fr")
+	hurried(t, "pay-prod").then(clock, &lockboxv1.Event_AccessLapsed{AccessLapsed: &lockboxv1.AccessLapsed{Reason: "x"}}).told("access-lapsed: erin/en")
+}
+
+func TestR46TheCustomerIsToldOfADisclosureOnceTheTimeHasCome(t *testing.T) {
+	olga := inGroup(orla, "security-officers")
+	what := &lockboxv1.Occurrence{
+		What: "A capture", HappenedAt: timestamppb.New(start), ResourceIds: []string{"/x"}, Description: "Health checks.", Reason: "A faulty line card.",
+	}
+	begun := func(t *testing.T) *story {
+		return tell(t).tenant(grace, &lockboxv1.Event_SettingsChanged{SettingsChanged: &lockboxv1.SettingsChanged{Settings: &lockboxv1.TenantSettings{
+			DefaultLanguage: "fr", RequiredApprovals: 1, Alternates: []*lockboxv1.AlternateAddress{{Email: "audit@meadowbank.example", Language: "ja"}},
+		}}})
+	}
+	told := &lockboxv1.Event_DisclosureTold{DisclosureTold: &lockboxv1.DisclosureTold{}}
+	s := begun(t).disclosure(olga, &lockboxv1.Event_ExposureDisclosed{ExposureDisclosed: &lockboxv1.ExposureDisclosed{Occurrence: what}}).told().
+		disclosure(clock, told).told("exposure-disclosed: grace/fr audit/ja")
+	if d := s.data("grace"); d.What != "A capture" || d.Text != "A faulty line card." || d.Description == "" || d.By != "Orla Byrne" || d.DisclosureID == "" || len(d.Resources) != 1 || !d.HappenedAt.Equal(start) {
+		t.Errorf("%+v", d)
+	}
+	end := start.Add(90 * 24 * time.Hour)
+	s = begun(t).disclosure(olga, &lockboxv1.Event_LegalDemandDisclosed{LegalDemandDisclosed: &lockboxv1.LegalDemandDisclosed{
+		Occurrence: what, Authority: "A court", Reference: "12/34", EmbargoUntil: timestamppb.New(end),
+	}}).told().at(end).disclosure(clock, told).told("legal-demand-disclosed: grace/fr audit/ja")
+	if d := s.data("grace"); d.Authority != "A court" || d.Reference != "12/34" || !d.At.Equal(end) {
+		t.Errorf("%+v", d)
+	}
 }
 
 func TestAllAdministratorsHearOfEveryChangeToTheirTenant(t *testing.T) {

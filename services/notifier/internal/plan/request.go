@@ -22,6 +22,9 @@ func (p *planner) requestEvent() {
 	case *lockboxv1.Event_InternalApprovalRefused:
 		d.Text = f.InternalApprovalRefused.GetReason()
 		p.tell(InternallyRefused, d, p.requester(), p.askedGroups(int(f.InternalApprovalRefused.GetStage())))
+	case *lockboxv1.Event_InternalReminderDue:
+		stage, _ := s.Stage()
+		p.tell(InternalApprovalReminder, p.internalData(stage), p.group(stage.GetGroup()))
 	case *lockboxv1.Event_InternalApprovalExpired:
 		stage, _ := s.Stage()
 		p.tell(InternalExpired, p.internalData(stage), p.requester(), p.waitingGroups())
@@ -55,7 +58,8 @@ func (p *planner) requestEvent() {
 }
 
 // outcome tells everyone concerned how it ended, or that access began (R33). The customer hears nothing of a request on
-// which they were waived; nor of one that never came to them, of which the internal approvers do.
+// which they were waived, unless it was an emergency (R43); nor of one that never came to them, of which the internal
+// approvers do.
 func (p *planner) outcome(d Data) {
 	var t Template
 	switch f := p.Event.GetFact().(type) {
@@ -81,6 +85,13 @@ func (p *planner) outcome(d Data) {
 	switch {
 	case p.Request.Notified != nil:
 		p.tell(t, d, p.everyone())
+	case t == AccessGranted && d.Waiver == lockboxv1.Waiver_WAIVER_EMERGENCY:
+		d.approvedInternally(p.Request.InternalDecisions)
+		p.tell(AccessGranted, d, p.requester())
+		p.tell(EmergencyAccess, d, p.unasked())
+	case p.Request.Grant != nil && d.Waiver == lockboxv1.Waiver_WAIVER_EMERGENCY:
+		d.approvedInternally(p.Request.InternalDecisions)
+		p.tell(t, d, p.requester(), p.unasked())
 	case t == RequestWithdrawn:
 		p.tell(t, d, p.requester(), p.waitingGroups())
 	default:

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/openlockbox/lockbox/pkg/disclosure"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	"github.com/openlockbox/lockbox/pkg/ticket"
@@ -58,6 +59,7 @@ var settings = plan.Settings{
 	Groups: map[string][]string{
 		"devops-managers":        {"devops@northwind.example", "oncall@northwind.example"},
 		"customer-support-leads": {"leads@northwind.example"},
+		"security-officers":      {"officers@northwind.example"},
 	},
 }
 
@@ -70,6 +72,7 @@ type story struct {
 	sub, subWas  tenant.Subscription
 	request      request.State
 	ticket       ticket.State
+	disclosed    disclosure.State
 	last         []plan.Notification
 }
 
@@ -128,11 +131,26 @@ func (s *story) then(by *lockboxv1.Actor, fact any) *story {
 	if s.request.Fault != nil {
 		s.Fatalf("this cannot happen: %+v", *s.request.Fault)
 	}
-	in := plan.Input{Event: e, Request: s.request, Ticket: s.ticket, Tenant: s.bank}
+	in := plan.Input{Event: e, Request: s.request, Ticket: s.ticket, Tenant: s.bank, Subscription: s.sub}
 	s.last = plan.Plan(in, settings)
 	if again := plan.Plan(in, settings); !cmp.Equal(ids(s.last), ids(again)) {
 		s.Errorf("the same event gives other notifications: %v, then %v", ids(s.last), ids(again))
 	}
+	if len(s.last) > 0 && !plan.Tells(e) {
+		s.Error("Tells says that nobody is told")
+	}
+	return s
+}
+
+func (s *story) disclosure(by *lockboxv1.Actor, fact any) *story {
+	s.Helper()
+	e := s.event("disclosure", requestID, s.disclosed.Version+1, by)
+	set(s.T, e, fact)
+	s.disclosed = disclosure.Evolve(s.disclosed, s.sequence, e)
+	if s.disclosed.Fault != nil {
+		s.Fatalf("this cannot happen: %+v", *s.disclosed.Fault)
+	}
+	s.last = plan.Plan(plan.Input{Event: e, Disclosure: s.disclosed, Tenant: s.bank}, settings)
 	if len(s.last) > 0 && !plan.Tells(e) {
 		s.Error("Tells says that nobody is told")
 	}
@@ -205,6 +223,7 @@ func (s *story) evaluated(outcome lockboxv1.EvaluationOutcome, stages ...*lockbo
 	}
 	if len(stages) > 0 {
 		v.InternalExpiresAt = timestamppb.New(start.Add(24 * time.Hour))
+		v.InternalRemindBefore = []*durationpb.Duration{durationpb.New(4 * time.Hour)}
 	}
 	if outcome == lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_WAIVED {
 		v.Waiver = lockboxv1.Waiver_WAIVER_NO_CUSTOMER_DATA

@@ -1,0 +1,210 @@
+// Package disclosure is what happened to a customer's data outside of any request: an inadvertent exposure (R44), or an
+// external legal demand (R45). The provider's security officer records it, and the customer is told, of a legal demand at
+// the end of its embargo (R46). No request is triggered. It is pure.
+package disclosure
+
+import (
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/tenant"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+const (
+	maxResources = 50
+	// longestEmbargo bounds what would otherwise be a way never to tell.
+	longestEmbargo = 10 * 366 * 24 * time.Hour
+)
+
+// State is a disclosure, folded from its events.
+type State struct {
+	event.History
+	Occurrence *lockboxv1.Occurrence
+	// Demand is nil unless it is a legal demand.
+	Demand *lockboxv1.LegalDemandDisclosed
+	By     *lockboxv1.Actor
+	At     time.Time
+	// ToldAt is zero until the customer is told.
+	ToldAt time.Time
+}
+
+// Exists reports whether anything was disclosed.
+func (s State) Exists() bool { return s.Version > 0 }
+
+// Evolve folds one stored event. An event that cannot be true where it stands changes nothing but Fault.
+func Evolve(s State, sequence uint64, e *lockboxv1.Event) State {
+	before := s
+	if !s.Next(sequence, e) {
+		before.Fault = s.Fault
+		return before
+	}
+	if rule := s.apply(e); rule != "" {
+		before.Fail(sequence, rule)
+		return before
+	}
+	return s
+}
+
+func (s *State) apply(e *lockboxv1.Event) (broken string) {
+	at := e.GetTime().AsTime()
+	switch f := e.GetFact().(type) {
+	case *lockboxv1.Event_ExposureDisclosed:
+		s.Occurrence = f.ExposureDisclosed.GetOccurrence()
+	case *lockboxv1.Event_LegalDemandDisclosed:
+		s.Occurrence, s.Demand = f.LegalDemandDisclosed.GetOccurrence(), f.LegalDemandDisclosed
+	case *lockboxv1.Event_DisclosureTold:
+		switch {
+		case e.GetVersion() == 1:
+			return "a disclosure begins with what is disclosed"
+		case !s.ToldAt.IsZero():
+			return "the customer is told once"
+		case at.Before(s.tellAt()):
+			return "the customer is not told before the embargo ends (R46)"
+		}
+		s.ToldAt = at
+		return ""
+	default:
+		return "the fact belongs to another kind of aggregate"
+	}
+	switch {
+	case e.GetVersion() != 1:
+		return "a disclosure is made once"
+	case e.GetKind() != "disclosure":
+		return "a disclosure's events are about a disclosure"
+	case !event.Provider(e.GetActor(), event.SecurityOfficers):
+		return "a security officer discloses (R46)"
+	}
+	s.By, s.At = e.GetActor(), at
+	return ""
+}
+
+// tellAt is the instant from which the customer is told.
+func (s State) tellAt() time.Time {
+	if end := s.Demand.GetEmbargoUntil(); end != nil && end.AsTime().After(s.At) {
+		return end.AsTime()
+	}
+	return s.At
+}
+
+// NextDue is when the customer is to be told; false: never, or they were.
+func NextDue(s State) (time.Time, bool) {
+	if s.Fault != nil || !s.Exists() || !s.ToldAt.IsZero() {
+		return time.Time{}, false
+	}
+	return s.tellAt(), true
+}
+
+// Owed reports whether the customer is to be told at now: at the instant of the embargo's end they are.
+func Owed(s State, now time.Time) bool {
+	due, waits := NextDue(s)
+	return waits && !now.Before(due)
+}
+
+// Tell tells the customer. No events and no error: it is not owed.
+func Tell(s State, by *lockboxv1.Actor, causationID string, now time.Time) ([]*lockboxv1.Event, error) {
+	if !Owed(s, now) {
+		return nil, nil
+	}
+	e := s.Follow(by, causationID, now)
+	e.Fact = &lockboxv1.Event_DisclosureTold{DisclosureTold: &lockboxv1.DisclosureTold{}}
+	return checked(s, e)
+}
+
+// Decide says what a command makes true. No events and no error: it is so already.
+func Decide(s State, t tenant.State, c event.Command, now time.Time) ([]*lockboxv1.Event, error) {
+	if !event.Provider(c.By, event.SecurityOfficers) {
+		return nil, refusal.Forbidden("token", "R46", "the provider's security officer discloses")
+	}
+	switch _, seen := s.Caused(c.GetId()); {
+	case s.Fault != nil:
+		return nil, refusal.Precondition("aggregate_id", "I6", "the disclosure's history contradicts itself at sequence %d (%s)", s.Fault.Sequence, s.Fault.Rule)
+	case !t.Exists():
+		return nil, refusal.NotFound("tenant", "I9", "there is no such tenant")
+	case seen:
+		return nil, nil
+	case s.Exists():
+		return nil, refusal.Conflict("aggregate_id", "R46", "another disclosure has this id")
+	}
+	e := s.Follow(c.By, c.GetId(), now)
+	e.Tenant, e.Kind, e.AggregateId = c.GetTenant(), "disclosure", c.GetAggregateId()
+	var err error
+	switch a := c.GetAction().(type) {
+	case *lockboxv1.Command_DiscloseExposure:
+		o := a.DiscloseExposure.GetOccurrence()
+		e.Fact = &lockboxv1.Event_ExposureDisclosed{ExposureDisclosed: &lockboxv1.ExposureDisclosed{Occurrence: o}}
+		err = check("disclose_exposure", o, now)
+	case *lockboxv1.Command_DiscloseLegalDemand:
+		d := a.DiscloseLegalDemand
+		e.Fact = &lockboxv1.Event_LegalDemandDisclosed{LegalDemandDisclosed: &lockboxv1.LegalDemandDisclosed{
+			Occurrence: d.GetOccurrence(), Authority: d.GetAuthority(), Reference: d.GetReference(), EmbargoUntil: d.GetEmbargoUntil(),
+		}}
+		err = checkDemand(d, now)
+	default:
+		err = refusal.Invalid("action", "bad input", "this command is not about a disclosure")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return checked(s, e)
+}
+
+func checkDemand(d *lockboxv1.DiscloseLegalDemand, now time.Time) error {
+	for _, err := range []error{
+		check("disclose_legal_demand", d.GetOccurrence(), now),
+		input.Line("disclose_legal_demand.authority", d.GetAuthority(), 1, 200),
+		input.Line("disclose_legal_demand.reference", d.GetReference(), 1, 200),
+	} {
+		if err != nil {
+			return err
+		}
+	}
+	if end := d.GetEmbargoUntil(); end != nil && (!end.IsValid() || end.AsTime().Sub(now) > longestEmbargo) {
+		return refusal.Invalid("disclose_legal_demand.embargo_until", "R46", "must be a time within ten years")
+	}
+	return nil
+}
+
+func check(in string, o *lockboxv1.Occurrence, now time.Time) error {
+	field := func(name string) string { return in + ".occurrence." + name }
+	for _, err := range []error{
+		input.Line(field("what"), o.GetWhat(), 3, 200),
+		past(field("happened_at"), o.GetHappenedAt(), now),
+		input.Text(field("description"), o.GetDescription(), 0, 4000),
+		input.Text(field("reason"), o.GetReason(), 10, 4000),
+	} {
+		if err != nil {
+			return err
+		}
+	}
+	switch n := len(o.GetResourceIds()); {
+	case n > maxResources:
+		return refusal.Invalid(field("resource_ids"), "R46", "at most %d resources are named", maxResources)
+	case n == 0 && o.GetDescription() == "":
+		return refusal.Invalid(field("description"), "R46", "name the resources, or describe what was reached")
+	}
+	for _, id := range o.GetResourceIds() {
+		if err := input.Line(field("resource_ids"), id, 1, 512); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func past(field string, t *timestamppb.Timestamp, now time.Time) error {
+	if !t.IsValid() || t.AsTime().After(now) {
+		return refusal.Invalid(field, "R46", "must be a time in the past")
+	}
+	return nil
+}
+
+// checked folds the event that is about to be written, so that a decision and the fold cannot drift apart.
+func checked(s State, e *lockboxv1.Event) ([]*lockboxv1.Event, error) {
+	if next := Evolve(s, s.Sequence+1, e); next.Fault != nil {
+		return nil, refusal.Precondition("aggregate_id", "I6", "this cannot follow what has happened so far: %s", next.Fault.Rule)
+	}
+	return []*lockboxv1.Event{e}, nil
+}

@@ -1,0 +1,32 @@
+package policy
+
+import (
+	"slices"
+
+	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+)
+
+// mayHurry refuses an emergency from whoever has no permission of their own for it (R43). No rule can give it.
+func (s subject) mayHurry() error {
+	if s.intent.GetEmergency() && !event.Provider(s.by, event.EmergencyResponders) {
+		return refusal.Forbidden("token", "R43", "emergency access is for the group %s", event.EmergencyResponders)
+	}
+	return nil
+}
+
+// hurry demands a security officer's approval of every emergency, whatever the rules demand besides (R43).
+func (s subject) hurry(v *lockboxv1.AccessEvaluated, stages []*lockboxv1.InternalStage) []*lockboxv1.InternalStage {
+	if !s.intent.GetEmergency() {
+		return stages
+	}
+	v.Reasons = append(v.Reasons, "An emergency needs a security officer's approval first, and gives short access (R43).")
+	officers := func(s *lockboxv1.InternalStage) bool {
+		return s.GetGroup() == event.SecurityOfficers && s.GetCount() > 0
+	}
+	if slices.ContainsFunc(stages, officers) {
+		return stages
+	}
+	return append(slices.Clip(stages), &lockboxv1.InternalStage{Group: event.SecurityOfficers, Count: 1})
+}
