@@ -1,6 +1,6 @@
 // Package identity turns a token (a JWT) into the Actor that an event records: who is asking, for which side, and how
-// they signed in (R13). It trusts only the issuers it is given, with the keys it is given; it fetches nothing, keeps no
-// token, and knows the time only from its callers.
+// they signed in (R13). It trusts only the issuers it is given, with the keys it is given; it fetches nothing itself
+// (package jwks does), keeps no token, and knows the time only from its callers.
 //
 // What a token must be:
 //   - a compact JWS of at most 16 KB, signed with ES256, EdDSA, RS256 or PS256 by a key of the issuer's own set that its
@@ -52,13 +52,27 @@ type Issuer struct {
 	Audience string
 	// A JSON Web Key Set (RFC 7517) of public keys.
 	JWKS []byte
-	Side lockboxv1.Side
+	// Source has the keys instead of JWKS if they change by themselves.
+	Source Source
+	Side   lockboxv1.Side
 	// The groups kept in the actor of a provider's token; all others matter to nobody. Empty: the Group constants.
 	Groups []string
+	// Claims says how this issuer words what Lockbox asks; the zero value is the usual way.
+	Claims Claims
 }
 
-// Verify checks one token of one issuer as of now. Every error is a refusal UNAUTHENTICATED that repeats nothing from
-// the token. A Verifier does the same faster.
+// Source holds an issuer's keys when they change by themselves; see package jwks.
+type Source interface {
+	// Keys returns those that are trusted now; nil: none could be had yet, or not for too long. As long as they are the
+	// same keys, it is the same set.
+	Keys() *KeySet
+	// Renew looks for newer keys, unless that was tried a moment ago, and returns those that are trusted then. It may take
+	// some seconds.
+	Renew() *KeySet
+}
+
+// Verify checks one token of one issuer as of now, with the keys that are there. Every error is a refusal UNAUTHENTICATED,
+// or UNAVAILABLE if there are no keys at all, that repeats nothing from the token. A Verifier does the same faster.
 func Verify(token string, iss Issuer, now time.Time) (*lockboxv1.Actor, error) {
 	t, err := trust(iss)
 	if err != nil {
@@ -71,7 +85,7 @@ func Verify(token string, iss Issuer, now time.Time) (*lockboxv1.Actor, error) {
 	if p.issuer != t.URL {
 		return nil, errForeign()
 	}
-	r, err := p.verify(t)
+	r, err := p.verify(t, t.current())
 	if err != nil {
 		return nil, err
 	}
@@ -81,8 +95,8 @@ func Verify(token string, iss Issuer, now time.Time) (*lockboxv1.Actor, error) {
 	return r.actor, nil
 }
 
-// Verifier verifies tokens of the provider and of tenants, and remembers signatures that it has checked. Times are
-// checked anew on every call. It is safe for concurrent use.
+// Verifier verifies tokens of the provider and of tenants, and remembers signatures that it has checked, for as long as
+// the issuer's key set stays the same. Times are checked anew on every call. It is safe for concurrent use.
 type Verifier struct {
 	provider map[string]*trusted
 
@@ -116,15 +130,17 @@ func NewVerifier(provider []Issuer) (*Verifier, error) {
 }
 
 // Verify checks a token from the provider or, unless tenant is nil, from that tenant's issuer, as of now. An issuer of
-// the provider always speaks for the provider: a tenant that names the same URL gains and takes away nothing. Every
-// error is a refusal UNAUTHENTICATED that repeats nothing from the token. The actor is the caller's own copy.
+// the provider always speaks for the provider: a tenant that names the same URL gains and takes away nothing. A `kid` that
+// the issuer's keys do not hold makes it look for newer ones, if they have a Source. Every error is a refusal
+// UNAUTHENTICATED, or UNAVAILABLE if the issuer's keys cannot be had, that repeats nothing from the token. The actor is
+// the caller's own copy.
 func (v *Verifier) Verify(token string, tenant *lockboxv1.TenantIssuer, now time.Time) (*lockboxv1.Actor, error) {
 	if len(token) > MaxToken {
 		return nil, errTooLong()
 	}
 	sum := sha256.Sum256([]byte(token))
 	r, known := v.remembered(sum)
-	if !known || !v.stillTrusts(r.by, tenant) {
+	if !known || !v.stillTrusts(r, tenant) {
 		var err error
 		if r, err = v.verify(token, tenant); err != nil {
 			return nil, err
@@ -143,7 +159,11 @@ func (v *Verifier) verify(token string, tenant *lockboxv1.TenantIssuer) (*result
 		return nil, err
 	}
 	if t, ok := v.provider[p.issuer]; ok {
-		return p.verify(t)
+		keys := t.current()
+		if _, known := keys.find(p.kid()); !known && t.Source != nil {
+			keys = t.Source.Renew()
+		}
+		return p.verify(t, keys)
 	}
 	if tenant == nil || p.issuer != tenant.GetUrl() {
 		return nil, errForeign()
@@ -152,13 +172,15 @@ func (v *Verifier) verify(token string, tenant *lockboxv1.TenantIssuer) (*result
 	if err != nil {
 		return nil, refusal.Unauthenticated(field, rule, "the tenant's issuer is registered wrongly: %v", err)
 	}
-	return p.verify(t)
+	return p.verify(t, t.current())
 }
 
-// stillTrusts reports whether a remembered result would be reached again for this tenant.
-func (v *Verifier) stillTrusts(by *trusted, tenant *lockboxv1.TenantIssuer) bool {
+// stillTrusts reports whether a remembered result would be reached again for this tenant: a key that its issuer has
+// withdrawn vouches for nothing any more, whatever was verified with it.
+func (v *Verifier) stillTrusts(r *result, tenant *lockboxv1.TenantIssuer) bool {
+	by := r.by
 	if t, ok := v.provider[by.URL]; ok {
-		return t == by
+		return t == by && t.current() == r.keys
 	}
 	return tenant != nil && by.URL == tenant.GetUrl() && by.Audience == tenant.GetAudience() && bytes.Equal(by.JWKS, tenant.GetJwks())
 }
@@ -205,8 +227,15 @@ func (v *Verifier) trustTenant(tenant *lockboxv1.TenantIssuer) (*trusted, error)
 // trusted is an issuer ready for use.
 type trusted struct {
 	Issuer
-	keys   keySet
+	fixed  *KeySet
 	groups map[string]bool
+}
+
+func (t *trusted) current() *KeySet {
+	if t.Source != nil {
+		return t.Source.Keys()
+	}
+	return t.fixed
 }
 
 func trust(iss Issuer) (*trusted, error) {
@@ -217,12 +246,19 @@ func trust(iss Issuer) (*trusted, error) {
 		return nil, errors.New("it has no audience")
 	case iss.Side != lockboxv1.Side_SIDE_PROVIDER && iss.Side != lockboxv1.Side_SIDE_TENANT:
 		return nil, errors.New("it is of no side")
+	case iss.Source != nil && iss.JWKS != nil:
+		return nil, errors.New("it has fixed keys and a source of others")
 	}
-	keys, err := parseKeys(iss.JWKS)
-	if err != nil {
+	t := &trusted{Issuer: iss, groups: make(map[string]bool)}
+	var err error
+	if t.Claims, err = iss.Claims.complete(); err != nil {
 		return nil, err
 	}
-	t := &trusted{Issuer: iss, keys: keys, groups: make(map[string]bool)}
+	if t.Source == nil {
+		if t.fixed, err = ParseKeys(iss.JWKS); err != nil {
+			return nil, err
+		}
+	}
 	if iss.Side == lockboxv1.Side_SIDE_PROVIDER {
 		names := iss.Groups
 		if len(names) == 0 {

@@ -37,7 +37,7 @@ func CheckTenantIssuer(ti *lockboxv1.TenantIssuer, provider []Issuer) error {
 	if !printableASCII(ti.GetAudience(), maxAudience) {
 		return refusal.Invalid(at+".audience", rule, "must be 1 to %d printable ASCII characters", maxAudience)
 	}
-	if _, err := parseKeys(ti.GetJwks()); err != nil {
+	if _, err := ParseKeys(ti.GetJwks()); err != nil {
 		return refusal.Invalid(at+".jwks", rule, "%v", err)
 	}
 	return nil

@@ -62,11 +62,11 @@ func upCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			issuers, err := service.ReadIssuers(f.Issuers)
+			log, err := observe.NewLogger(observe.LogOptions{Level: f.Observe.Log, NoColor: os.Getenv("NO_COLOR") != ""})
 			if err != nil {
 				return err
 			}
-			log, err := observe.NewLogger(observe.LogOptions{Level: f.Observe.Log, NoColor: os.Getenv("NO_COLOR") != ""})
+			issuers, err := service.OpenIssuers(c.Context(), f.Issuers, log)
 			if err != nil {
 				return err
 			}
