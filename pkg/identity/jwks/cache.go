@@ -37,8 +37,9 @@ func (s *Source) load() error {
 		return err
 	}
 	var c cached
-	switch err := json.Unmarshal(data, &c); {
-	case err != nil || c.Issuer != s.config.Issuer || c.URL != s.config.URL:
+	damaged := json.Unmarshal(data, &c) != nil
+	switch {
+	case damaged || c.Issuer != s.config.Issuer || c.URL != s.config.URL:
 		s.config.Log.Warn("the cache file holds no keys of this issuer", zap.String("file", s.config.CacheFile))
 		return nil
 	case c.Fetched.After(s.config.Now()):

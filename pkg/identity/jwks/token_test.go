@@ -49,9 +49,9 @@ func TestForgedAndForeignTokens(t *testing.T) {
 		"issued in the future":           {claim("iat", now.Add(3*time.Second).Unix()), "in the future"},
 		"64 KB":                          {claim("padding", strings.Repeat("x", 64<<10)), "longer than"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			w.refuses(c.token, unauthenticated, c.why)
-		})
+		if !w.refuses(c.token, unauthenticated, c.why) {
+			t.Error(name)
+		}
 	}
 	w.accepts(claim("exp", now.Add(time.Second).Unix()))
 	w.accepts(claim("nbf", now.Add(2*time.Second).Unix()))

@@ -175,7 +175,7 @@ func newWorld(t *testing.T, public ...key) *world {
 
 // restart is a new process with the same configuration.
 func (w *world) restart() {
-	w.T.Helper()
+	w.Helper()
 	var err error
 	w.source, err = jwks.New(w.config)
 	must(w.T, err)
@@ -198,27 +198,29 @@ func (w *world) pass(d time.Duration) {
 }
 
 func (w *world) token(k key) string {
-	w.T.Helper()
+	w.Helper()
 	return k.token(w.T, w.url(), w.time(), object{"exp": w.time().Add(30 * 24 * time.Hour).Unix()}, nil)
 }
 
 func (w *world) accepts(token string) {
-	w.T.Helper()
+	w.Helper()
 	a, err := w.verifier.Verify(token, nil, w.time())
 	if err != nil {
-		w.T.Errorf("refused: %v", err)
+		w.Errorf("refused: %v", err)
 	} else if a.GetPerson().GetSubject() != "erin" || !a.GetMultiFactor() {
-		w.T.Errorf("became %v", a)
+		w.Errorf("became %v", a)
 	}
 }
 
-func (w *world) refuses(token string, code lockboxv1.RefusalCode, why string) {
-	w.T.Helper()
+func (w *world) refuses(token string, code lockboxv1.RefusalCode, why string) bool {
+	w.Helper()
 	a, err := w.verifier.Verify(token, nil, w.time())
 	r, ok := refusal.As(err)
-	if !ok || a != nil || r.GetCode() != code || r.GetField() != "token" || !strings.Contains(r.GetMessage(), why) {
-		w.T.Errorf("want %v because %q, got %v, %v", code, why, a, err)
+	ok = ok && a == nil && r.GetCode() == code && r.GetField() == "token" && strings.Contains(r.GetMessage(), why)
+	if !ok {
+		w.Errorf("want %v because %q, got %v, %v", code, why, a, err)
 	}
+	return ok
 }
 
 func must(t testing.TB, err error) {
