@@ -188,7 +188,7 @@ var histories = map[request.Status][]string{
 	request.Active:           slices.Concat(customer, []string{"AccessRequested", "AccessEvaluated-waived", "AccessGranted-waived"}),
 	request.InternallyDenied: slices.Concat(customer, []string{"AccessRequested", "AccessEvaluated", "InternalApprovalGiven", "InternalApprovalRefused"}),
 	request.InternalExpired:  slices.Concat(customer, []string{"AccessRequested", "AccessEvaluated", "InternalApprovalGiven", "InternalApprovalExpired"}),
-	request.CustomerNotified: asked,
+	request.CustomerNotified: slices.Concat([]string{"TenantCreated-jwks-url"}, asked[1:]),
 }
 
 func TestEveryHistoryFolds(t *testing.T) {

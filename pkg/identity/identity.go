@@ -71,6 +71,9 @@ type Source interface {
 	Renew() *KeySet
 }
 
+// TenantKeys opens the source of a tenant's keys that are at an address. It is asked for the same ones again and again.
+type TenantKeys func(issuer, jwksURL string) (Source, error)
+
 // Verify checks one token of one issuer as of now, with the keys that are there. Every error is a refusal UNAUTHENTICATED,
 // or UNAVAILABLE if there are no keys at all, that repeats nothing from the token. A Verifier does the same faster.
 func Verify(token string, iss Issuer, now time.Time) (*lockboxv1.Actor, error) {
@@ -99,6 +102,7 @@ func Verify(token string, iss Issuer, now time.Time) (*lockboxv1.Actor, error) {
 // the issuer's key set stays the same. Times are checked anew on every call. It is safe for concurrent use.
 type Verifier struct {
 	provider map[string]*trusted
+	fetched  TenantKeys
 
 	mu      sync.Mutex
 	tenants *recent[[sha256.Size]byte, *trusted]
@@ -128,6 +132,10 @@ func NewVerifier(provider []Issuer) (*Verifier, error) {
 	}
 	return v, nil
 }
+
+// FetchTenantKeys is called before the first Verify. Without it, nobody is recognised whose tenant's issuer is registered
+// with the address of its keys.
+func (v *Verifier) FetchTenantKeys(open TenantKeys) { v.fetched = open }
 
 // Verify checks a token from the provider or, unless tenant is nil, from that tenant's issuer, as of now. An issuer of
 // the provider always speaks for the provider: a tenant that names the same URL gains and takes away nothing. A `kid` that
@@ -159,11 +167,7 @@ func (v *Verifier) verify(token string, tenant *lockboxv1.TenantIssuer) (*result
 		return nil, err
 	}
 	if t, ok := v.provider[p.issuer]; ok {
-		keys := t.current()
-		if _, known := keys.find(p.kid()); !known && t.Source != nil {
-			keys = t.Source.Renew()
-		}
-		return p.verify(t, keys)
+		return p.verify(t, t.holding(p.kid()))
 	}
 	if tenant == nil || p.issuer != tenant.GetUrl() {
 		return nil, errForeign()
@@ -172,7 +176,7 @@ func (v *Verifier) verify(token string, tenant *lockboxv1.TenantIssuer) (*result
 	if err != nil {
 		return nil, refusal.Unauthenticated(field, rule, "the tenant's issuer is registered wrongly: %v", err)
 	}
-	return p.verify(t, t.current())
+	return p.verify(t, t.holding(p.kid()))
 }
 
 // stillTrusts reports whether a remembered result would be reached again for this tenant: a key that its issuer has
@@ -182,7 +186,8 @@ func (v *Verifier) stillTrusts(r *result, tenant *lockboxv1.TenantIssuer) bool {
 	if t, ok := v.provider[by.URL]; ok {
 		return t == by && t.current() == r.keys
 	}
-	return tenant != nil && by.URL == tenant.GetUrl() && by.Audience == tenant.GetAudience() && bytes.Equal(by.JWKS, tenant.GetJwks())
+	return tenant != nil && by.URL == tenant.GetUrl() && by.Audience == tenant.GetAudience() &&
+		by.jwksURL == tenant.GetJwksUrl() && bytes.Equal(by.JWKS, tenant.GetJwks()) && by.current() == r.keys
 }
 
 func (v *Verifier) remembered(sum [sha256.Size]byte) (*result, bool) {
@@ -200,7 +205,7 @@ func (v *Verifier) remember(sum [sha256.Size]byte, r *result) {
 // trustTenant parses a tenant's issuer once for as long as it stays the same.
 func (v *Verifier) trustTenant(tenant *lockboxv1.TenantIssuer) (*trusted, error) {
 	h := sha256.New()
-	for _, part := range [][]byte{[]byte(tenant.GetUrl()), []byte(tenant.GetAudience()), tenant.GetJwks()} {
+	for _, part := range [][]byte{[]byte(tenant.GetUrl()), []byte(tenant.GetAudience()), []byte(tenant.GetJwksUrl()), tenant.GetJwks()} {
 		_, _ = fmt.Fprintf(h, "%d:", len(part)) // a hash never fails to write
 		_, _ = h.Write(part)
 	}
@@ -211,13 +216,22 @@ func (v *Verifier) trustTenant(tenant *lockboxv1.TenantIssuer) (*trusted, error)
 	if known {
 		return t, nil
 	}
-	t, err := trust(Issuer{
-		URL: tenant.GetUrl(), Audience: tenant.GetAudience(), JWKS: bytes.Clone(tenant.GetJwks()),
-		Side: lockboxv1.Side_SIDE_TENANT,
-	})
-	if err != nil {
+	iss := Issuer{
+		URL: tenant.GetUrl(), Audience: tenant.GetAudience(), JWKS: bytes.Clone(tenant.GetJwks()), Side: lockboxv1.Side_SIDE_TENANT,
+	}
+	var err error
+	if at := tenant.GetJwksUrl(); at != "" {
+		if v.fetched == nil {
+			return nil, errors.New("tenants' keys are not fetched here")
+		}
+		if iss.Source, err = v.fetched(iss.URL, at); err != nil {
+			return nil, err
+		}
+	}
+	if t, err = trust(iss); err != nil {
 		return nil, err
 	}
+	t.jwksURL = tenant.GetJwksUrl()
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.tenants.put(key, t)
@@ -229,6 +243,17 @@ type trusted struct {
 	Issuer
 	fixed  *KeySet
 	groups map[string]bool
+	// Where a tenant's Source has the keys from.
+	jwksURL string
+}
+
+// holding returns the keys after looking for newer ones if there is none of that name.
+func (t *trusted) holding(kid string) *KeySet {
+	keys := t.current()
+	if _, known := keys.find(kid); !known && t.Source != nil {
+		return t.Source.Renew()
+	}
+	return keys
 }
 
 func (t *trusted) current() *KeySet {
@@ -246,7 +271,7 @@ func trust(iss Issuer) (*trusted, error) {
 		return nil, errors.New("it has no audience")
 	case iss.Side != lockboxv1.Side_SIDE_PROVIDER && iss.Side != lockboxv1.Side_SIDE_TENANT:
 		return nil, errors.New("it is of no side")
-	case iss.Source != nil && iss.JWKS != nil:
+	case iss.Source != nil && len(iss.JWKS) > 0:
 		return nil, errors.New("it has fixed keys and a source of others")
 	}
 	t := &trusted{Issuer: iss, groups: make(map[string]bool)}

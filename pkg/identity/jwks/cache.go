@@ -23,33 +23,36 @@ type cached struct {
 	Keys    json.RawMessage `json:"jwks"`
 }
 
-// load takes the keys from the cache file. One that cannot be read, is damaged, or is about another issuer is as good as
-// none; one that others can write is an error.
+// load takes the keys from the cache file. One that is damaged or about another issuer is as good as none; one that cannot be
+// read, or that others can write, is an error.
 func (s *Source) load() error {
 	if s.config.CacheFile == "" {
 		return nil
 	}
 	data, err := read(s.config.CacheFile)
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil
-	}
-	if err != nil {
+	case err != nil:
 		return err
 	}
+	s.remember(data)
+	return nil
+}
+
+func (s *Source) remember(data []byte) {
 	var c cached
-	damaged := json.Unmarshal(data, &c) != nil
-	switch {
-	case damaged || c.Issuer != s.config.Issuer || c.URL != s.config.URL:
+	switch err := json.Unmarshal(data, &c); {
+	case err != nil || c.Issuer != s.config.Issuer || c.URL != s.config.URL:
 		s.config.Log.Warn("the cache file holds no keys of this issuer", zap.String("file", s.config.CacheFile))
-		return nil
+		return
 	case c.Fetched.After(s.config.Now()):
 		s.config.Log.Warn("the cache file is from the future, so nobody knows how old its keys are", zap.Time("from", c.Fetched))
-		return nil
+		return
 	}
 	if err := s.take(c.Keys, c.Fetched); err != nil {
 		s.config.Log.Warn("the cache file holds no key set", zap.String("file", s.config.CacheFile), zap.Error(err))
 	}
-	return nil
 }
 
 func read(path string) (data []byte, err error) {

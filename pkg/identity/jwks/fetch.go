@@ -19,10 +19,14 @@ import (
 const maxDiscovery = 64 << 10 // bytes of a discovery document
 
 func newClient(roots *x509.CertPool) *http.Client {
+	return clientThrough(&net.Dialer{Timeout: fetchTimeout}, http.ProxyFromEnvironment, roots)
+}
+
+func clientThrough(dialer *net.Dialer, proxy func(*http.Request) (*url.URL, error), roots *x509.CertPool) *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
-			Proxy:                  http.ProxyFromEnvironment,
-			DialContext:            (&net.Dialer{Timeout: fetchTimeout}).DialContext,
+			Proxy:                  proxy,
+			DialContext:            dialer.DialContext,
 			TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 			TLSHandshakeTimeout:    fetchTimeout,
 			MaxResponseHeaderBytes: 64 << 10,

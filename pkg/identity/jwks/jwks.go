@@ -31,6 +31,10 @@ const (
 	// DefaultMaxAge is how long keys are trusted after the issuer was last heard.
 	DefaultMaxAge = 7 * 24 * time.Hour
 
+	// maxWaiting is how many callers wait for a fetch; more are answered with what there is, so that an issuer that hangs
+	// cannot hold up everything.
+	maxWaiting = 32
+
 	retryAfter   = 30 * time.Second // when the issuer does not answer
 	fetchTimeout = 5 * time.Second  // for discovery and key set together
 )
@@ -59,6 +63,7 @@ type Source struct {
 	client *http.Client
 	held   atomic.Pointer[keys]
 
+	waiting atomic.Int32
 	mu      sync.Mutex // one fetch at a time
 	tried   time.Time
 	failing bool
@@ -75,7 +80,9 @@ type keys struct {
 
 // New reads the cache and fetches nothing yet. It fails on an address that keys must not come from, and on a cache file
 // that others can write.
-func New(c Config) (*Source, error) {
+func New(c Config) (*Source, error) { return open(c, newClient(c.RootCAs)) }
+
+func open(c Config, client *http.Client) (*Source, error) {
 	if c.Refresh == 0 {
 		c.Refresh = DefaultRefresh
 	}
@@ -97,7 +104,7 @@ func New(c Config) (*Source, error) {
 	case c.URL != "" && !allowed(c.URL):
 		return nil, fmt.Errorf("keys of %s: %q must be an https URL (or http on a loopback address) without user or fragment", c.Issuer, c.URL)
 	}
-	s := &Source{config: c, client: newClient(c.RootCAs)}
+	s := &Source{config: c, client: client}
 	if err := s.load(); err != nil {
 		return nil, fmt.Errorf("keys of %s: %w", c.Issuer, err)
 	}
@@ -116,6 +123,10 @@ func (s *Source) Keys() *identity.KeySet {
 // Renew fetches the keys, unless that was tried less than RenewInterval ago, and returns those that are trusted then.
 // Whoever comes while they are being fetched waits for them, for some seconds at most.
 func (s *Source) Renew() *identity.KeySet {
+	defer s.waiting.Add(-1)
+	if s.waiting.Add(1) > maxWaiting {
+		return s.Keys()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.tried.IsZero() || s.config.Now().Sub(s.tried) >= RenewInterval {
