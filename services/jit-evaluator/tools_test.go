@@ -4,7 +4,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/openlockbox/lockbox/pkg/config"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/service"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
@@ -46,6 +48,19 @@ func TestAToolSubmitsWhatItIsFor(t *testing.T) {
 		if !ok || r.GetCode() != lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN || r.GetField() != c.field || r.GetRule() != "R13" {
 			t.Errorf("%v: %v", c, err)
 		}
+	}
+}
+
+func TestTheShippedConfigurationIsGood(t *testing.T) {
+	var file service.File[Config]
+	if err := config.Load("../../deploy/config/jit-evaluator.yaml", nil, &file); err != nil {
+		t.Fatal(err)
+	}
+	if err := CheckTools(file.Service.Tools); err != nil {
+		t.Error(err)
+	}
+	if err := permit(file.Service.Tools, "console", "meadowbank", "compute/virtual-machines"); err != nil {
+		t.Errorf("the command line's own tool: %v", err)
 	}
 }
 

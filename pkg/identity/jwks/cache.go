@@ -71,12 +71,18 @@ func read(path string) (data []byte, err error) {
 	return io.ReadAll(io.LimitReader(file, maxCache))
 }
 
-// save makes the file appear whole or not at all.
-func (s *Source) save() (err error) {
+// save keeps the keys over a restart, if it can; without, they are still good until then.
+func (s *Source) save() {
 	if s.config.CacheFile == "" {
-		return nil
+		return
 	}
-	k := s.held.Load()
+	if err := s.write(s.held.Load()); err != nil {
+		s.config.Log.Warn("the issuer's keys are not kept over a restart", zap.Error(err))
+	}
+}
+
+// write makes the file appear whole or not at all.
+func (s *Source) write(k *keys) error {
 	data, err := json.Marshal(cached{s.config.Issuer, s.config.URL, k.fetched, k.raw})
 	if err != nil {
 		return err

@@ -163,6 +163,9 @@ func (s *Source) refresh(ctx context.Context) error {
 	if err == nil {
 		err = s.take(raw, s.tried)
 	}
+	if err == nil {
+		s.save()
+	}
 	switch {
 	case err == nil && s.failing:
 		s.config.Log.Info("the issuer's keys can be fetched again")
@@ -196,8 +199,5 @@ func (s *Source) take(raw []byte, fetched time.Time) error {
 		s.config.Log.Info("the issuer has other keys than before", zap.Int("bytes", len(raw)))
 	}
 	s.held.Store(&keys{set, raw, fetched})
-	if err := s.save(); err != nil {
-		s.config.Log.Warn("the issuer's keys are not kept over a restart", zap.Error(err))
-	}
 	return nil
 }
