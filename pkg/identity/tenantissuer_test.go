@@ -134,12 +134,13 @@ func TestATenantsKeysAreFetchedFromItsAddressOnly(t *testing.T) {
 	_, err := w.verifier.Verify(token, registered, now)
 	refused(t, err, "not fetched here") // nobody said how
 
-	published := &source{}
+	const elsewhere = "https://keys.example/meadowbank"
+	published, others := &source{}, &source{next: jwks(t, newSigner(t, "b3", jose.ES256).public())}
 	w.verifier.FetchTenantKeys(func(issuer, from string) (identity.Source, error) {
-		if issuer != bankURL || from != at {
-			t.Errorf("asked for the keys of %s at %s", issuer, from)
+		if issuer != bankURL {
+			t.Errorf("asked for the keys of %s", issuer)
 		}
-		return published, nil
+		return map[string]identity.Source{at: published, elsewhere: others}[from], nil
 	})
 	_, err = w.verifier.Verify(token, registered, now)
 	if !refusal.Is(err, lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE) {
@@ -154,8 +155,13 @@ func TestATenantsKeysAreFetchedFromItsAddressOnly(t *testing.T) {
 	if published.renewed != 2 {
 		t.Errorf("its keys were looked for %d times", published.renewed)
 	}
-	// The same issuer with a key set, or with keys elsewhere, is another that must vouch anew.
+	// The same issuer with a key set, or with keys elsewhere, must vouch anew.
 	_, err = w.verifier.Verify(token, &lockboxv1.TenantIssuer{Url: bankURL, Audience: audience, Jwks: jwks(t, newSigner(t, "b2", jose.ES256).public())}, now)
+	refused(t, err, "`kid`")
+	if _, err := w.verifier.Verify(token, registered, now); err != nil {
+		t.Error(err)
+	}
+	_, err = w.verifier.Verify(token, &lockboxv1.TenantIssuer{Url: bankURL, Audience: audience, JwksUrl: elsewhere}, now)
 	refused(t, err, "`kid`")
 	// Its key is withdrawn: what was verified with it counts no more.
 	next := newSigner(t, "b2", jose.ES256)

@@ -227,9 +227,28 @@ func TestAnIssuerThatHangsIsGivenUpOn(t *testing.T) {
 	go func() { ended <- w.source.Refresh(ctx) }()
 	<-held
 	w.accepts(w.token(k)) // meanwhile
+	const callers, mayWait = 100, 32
+	forged := newKey(t, "m", jose.ES256).token(t, w.url(), w.time(), nil, nil)
+	answered := make(chan error, callers)
+	for range callers {
+		go func() {
+			_, err := w.verifier.Verify(forged, nil, w.time())
+			answered <- err
+		}()
+	}
+	for range callers - mayWait { // the others are not held up
+		if err := <-answered; err == nil {
+			t.Error("a forged token was taken")
+		}
+	}
 	cancel()
 	if err := <-ended; err == nil {
 		t.Error("half an answer was taken")
+	}
+	for range mayWait {
+		if err := <-answered; err == nil {
+			t.Error("a forged token was taken")
+		}
 	}
 	w.accepts(w.token(k))
 }
