@@ -241,6 +241,12 @@ func TestAnIssuerThatHangsIsGivenUpOn(t *testing.T) {
 			t.Error("a forged token was taken")
 		}
 	}
+	select {
+	case <-ended:
+		t.Error("all of them were held up until the issuer was given up on")
+		ended <- nil
+	default:
+	}
 	cancel()
 	if err := <-ended; err == nil {
 		t.Error("half an answer was taken")
