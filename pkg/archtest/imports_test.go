@@ -90,6 +90,10 @@ var borders = append(betweenServices(), []border{
 		never: []string{"./pkg/bus/...", "./pkg/journal/...", "github.com/nats-io/..."},
 	},
 	{
+		why: "a token is verified with what is there; pkg/identity/jwks fetches keys", of: []string{"./pkg/identity"},
+		never: append([]string{"context", "./pkg/identity/jwks"}, inputOutput...),
+	},
+	{
 		why: "everything may stand on configuration and observation, so they stand on nothing",
 		of:  []string{"./pkg/config/...", "./pkg/observe/..."}, deep: true,
 		never: []string{"./pkg/bus/...", "./pkg/journal/...", "./pkg/identity/...", "github.com/nats-io/..."},

@@ -22,6 +22,8 @@ type ServerOptions struct {
 	StoreDir string
 	// PublicKeys are the only users there are.
 	PublicKeys map[Identity]string
+	// ToolTenants limits engineering tools, by name, to the tenants listed; the others may publish for every tenant.
+	ToolTenants map[string][]string
 	// Host to listen on for clients. Empty: no listener, connections come from the same process.
 	Host string
 	// Port to listen on; -1 takes a free one, 0 is 4222.
@@ -49,6 +51,11 @@ func ServerConfig(o ServerOptions) (string, error) {
 	if len(o.PublicKeys) == 0 {
 		return "", errors.New("bus: a server without public keys would let nobody in")
 	}
+	for tool := range o.ToolTenants {
+		if _, has := o.PublicKeys[Tool(tool)]; !has {
+			return "", fmt.Errorf("bus: the engineering tool %q is limited, and has no key", tool) // a slip in its name?
+		}
+	}
 	if o.Name == "" {
 		o.Name = "lockbox"
 	}
@@ -69,7 +76,7 @@ func ServerConfig(o ServerOptions) (string, error) {
 	}
 	line("accounts {\n  LOCKBOX {\n    jetstream: enabled\n    users: [")
 	for _, id := range slices.Sorted(maps.Keys(o.PublicKeys)) {
-		rights := Rights(id)
+		rights := Rights(id, o.ToolTenants[strings.TrimPrefix(string(id), toolPrefix)]...)
 		if len(rights.Publish) == 0 || len(rights.Subscribe) == 0 {
 			// To NATS an empty list means everything.
 			return "", fmt.Errorf("bus: %q has a key but no rights", id)

@@ -41,21 +41,18 @@ type Permissions struct {
 }
 
 // Rights is the one table of who may do what on the bus; the server's configuration is generated from it. An identity
-// that is not known has none.
-func Rights(id Identity) Permissions {
-	p := permissions(id)
+// that is not known has none. With tenants, an engineering tool may publish intents for these only.
+func Rights(id Identity, tenants ...string) Permissions {
+	p := permissions(id, tenants)
 	if len(p.Publish) > 0 {
 		p.Subscribe = append(p.Subscribe, "_INBOX."+string(id)+".>")
 	}
 	return p
 }
 
-func permissions(id Identity) Permissions {
+func permissions(id Identity, tenants []string) Permissions {
 	if tool, is := strings.CutPrefix(string(id), toolPrefix); is {
-		if input.Token("tool", tool) != nil {
-			return Permissions{} // its name would be read as a wildcard
-		}
-		return Permissions{Publish: []string{intentPrefix + tool + ".*"}, Subscribe: []string{outcomePrefix + tool + ".>"}}
+		return toolPermissions(tool, tenants)
 	}
 	switch id {
 	case Evaluator:
@@ -88,6 +85,23 @@ func permissions(id Identity) Permissions {
 		return Permissions{Publish: provisions()}
 	}
 	return Permissions{}
+}
+
+func toolPermissions(tool string, tenants []string) Permissions {
+	if input.Token("tool", tool) != nil {
+		return Permissions{} // its name would be read as a wildcard
+	}
+	intents := []string{intentPrefix + tool + ".*"}
+	if len(tenants) > 0 {
+		intents = nil
+	}
+	for _, tenant := range tenants {
+		if input.Tenant("tenant", tenant) != nil {
+			return Permissions{} // so would this
+		}
+		intents = append(intents, intentPrefix+tool+"."+tenant)
+	}
+	return Permissions{Publish: intents, Subscribe: []string{outcomePrefix + tool + ".>"}}
 }
 
 // writes lists the identity's own event types, one by one.

@@ -166,6 +166,22 @@ func TestRightsAreAllowListsWithoutSurprises(t *testing.T) {
 	}
 }
 
+// A tool that is for some customers publishes nothing about the others; nobody else's rights are limited by that.
+func TestRightsOfALimitedTool(t *testing.T) {
+	rights := bus.Rights(bus.Tool(console), "acme", "meadowbank")
+	if want := []string{"lockbox.intent.console.acme", "lockbox.intent.console.meadowbank"}; !slices.Equal(rights.Publish, want) {
+		t.Errorf("publishes %v", rights.Publish)
+	}
+	for _, tenant := range []string{"*", ">", "acme.>", "", "Acme"} {
+		if rights := bus.Rights(bus.Tool(console), "acme", tenant); len(rights.Publish)+len(rights.Subscribe) > 0 {
+			t.Errorf("%q: %+v", tenant, rights)
+		}
+	}
+	if got, want := bus.Rights(bus.Client, "acme"), bus.Rights(bus.Client); !slices.Equal(got.Publish, want.Publish) {
+		t.Errorf("the client publishes %v", got.Publish)
+	}
+}
+
 // A service answers the requests that it received, and nothing else.
 func TestServicesAnswer(t *testing.T) {
 	b := journaltest.New(t, 1)

@@ -190,7 +190,7 @@ var histories = map[request.Status][]string{
 	request.Active:           slices.Concat(customer, []string{"AccessRequested", "AccessEvaluated-waived", "AccessGranted-waived"}),
 	request.InternallyDenied: slices.Concat(customer, []string{"AccessRequested", "AccessEvaluated", "InternalApprovalGiven", "InternalApprovalRefused"}),
 	request.InternalExpired:  slices.Concat(customer, []string{"AccessRequested", "AccessEvaluated", "InternalApprovalGiven", "InternalApprovalExpired"}),
-	request.CustomerNotified: asked,
+	request.CustomerNotified: slices.Concat([]string{"TenantCreated-jwks-url"}, asked[1:]),
 	request.None:             slices.Concat(customer, []string{"ExposureDisclosed", "DisclosureTold", "LegalDemandDisclosed", "DisclosureTold-embargo"}),
 	request.Approved:         slices.Concat(customer, []string{"AccessRequested-emergency", "AccessEvaluated-emergency", "InternalApprovalGiven-emergency"}),
 	request.AwaitingInternalApproval: slices.Concat(customer, []string{

@@ -1,6 +1,6 @@
 // Package identity turns a token (a JWT) into the Actor that an event records: who is asking, for which side, and how
-// they signed in (R13). It trusts only the issuers it is given, with the keys it is given; it fetches nothing, keeps no
-// token, and knows the time only from its callers.
+// they signed in (R13). It trusts only the issuers it is given, with the keys it is given; it fetches nothing itself
+// (package jwks does), keeps no token, and knows the time only from its callers.
 //
 // What a token must be:
 //   - a compact JWS of at most 16 KB, signed with ES256, EdDSA, RS256 or PS256 by a key of the issuer's own set that its
@@ -52,13 +52,30 @@ type Issuer struct {
 	Audience string
 	// A JSON Web Key Set (RFC 7517) of public keys.
 	JWKS []byte
-	Side lockboxv1.Side
+	// Source has the keys instead of JWKS if they change by themselves.
+	Source Source
+	Side   lockboxv1.Side
 	// The groups kept in the actor of a provider's token; all others matter to nobody. Empty: the Group constants.
 	Groups []string
+	// Claims says how this issuer words what Lockbox asks; the zero value is the usual way.
+	Claims Claims
 }
 
-// Verify checks one token of one issuer as of now. Every error is a refusal UNAUTHENTICATED that repeats nothing from
-// the token. A Verifier does the same faster.
+// Source holds an issuer's keys when they change by themselves; see package jwks.
+type Source interface {
+	// Keys returns those that are trusted now; nil: none could be had yet, or not for too long. As long as they are the
+	// same keys, it is the same set.
+	Keys() *KeySet
+	// Renew looks for newer keys, unless that was tried a moment ago, and returns those that are trusted then. It may take
+	// some seconds.
+	Renew() *KeySet
+}
+
+// TenantKeys opens the source of a tenant's keys that are at an address. It is asked for the same ones again and again.
+type TenantKeys func(issuer, jwksURL string) (Source, error)
+
+// Verify checks one token of one issuer as of now, with the keys that are there. Every error is a refusal UNAUTHENTICATED,
+// or UNAVAILABLE if there are no keys at all, that repeats nothing from the token. A Verifier does the same faster.
 func Verify(token string, iss Issuer, now time.Time) (*lockboxv1.Actor, error) {
 	t, err := trust(iss)
 	if err != nil {
@@ -71,7 +88,7 @@ func Verify(token string, iss Issuer, now time.Time) (*lockboxv1.Actor, error) {
 	if p.issuer != t.URL {
 		return nil, errForeign()
 	}
-	r, err := p.verify(t)
+	r, err := p.verify(t, t.current())
 	if err != nil {
 		return nil, err
 	}
@@ -81,10 +98,11 @@ func Verify(token string, iss Issuer, now time.Time) (*lockboxv1.Actor, error) {
 	return r.actor, nil
 }
 
-// Verifier verifies tokens of the provider and of tenants, and remembers signatures that it has checked. Times are
-// checked anew on every call. It is safe for concurrent use.
+// Verifier verifies tokens of the provider and of tenants, and remembers signatures that it has checked, for as long as
+// the issuer's key set stays the same. Times are checked anew on every call. It is safe for concurrent use.
 type Verifier struct {
 	provider map[string]*trusted
+	fetched  TenantKeys
 
 	mu      sync.Mutex
 	tenants *recent[[sha256.Size]byte, *trusted]
@@ -115,16 +133,22 @@ func NewVerifier(provider []Issuer) (*Verifier, error) {
 	return v, nil
 }
 
+// FetchTenantKeys is called before the first Verify. Without it, nobody is recognised whose tenant's issuer is registered
+// with the address of its keys.
+func (v *Verifier) FetchTenantKeys(open TenantKeys) { v.fetched = open }
+
 // Verify checks a token from the provider or, unless tenant is nil, from that tenant's issuer, as of now. An issuer of
-// the provider always speaks for the provider: a tenant that names the same URL gains and takes away nothing. Every
-// error is a refusal UNAUTHENTICATED that repeats nothing from the token. The actor is the caller's own copy.
+// the provider always speaks for the provider: a tenant that names the same URL gains and takes away nothing. A `kid` that
+// the issuer's keys do not hold makes it look for newer ones, if they have a Source. Every error is a refusal
+// UNAUTHENTICATED, or UNAVAILABLE if the issuer's keys cannot be had, that repeats nothing from the token. The actor is
+// the caller's own copy.
 func (v *Verifier) Verify(token string, tenant *lockboxv1.TenantIssuer, now time.Time) (*lockboxv1.Actor, error) {
 	if len(token) > MaxToken {
 		return nil, errTooLong()
 	}
 	sum := sha256.Sum256([]byte(token))
 	r, known := v.remembered(sum)
-	if !known || !v.stillTrusts(r.by, tenant) {
+	if !known || !v.stillTrusts(r, tenant) {
 		var err error
 		if r, err = v.verify(token, tenant); err != nil {
 			return nil, err
@@ -143,7 +167,7 @@ func (v *Verifier) verify(token string, tenant *lockboxv1.TenantIssuer) (*result
 		return nil, err
 	}
 	if t, ok := v.provider[p.issuer]; ok {
-		return p.verify(t)
+		return p.verify(t, t.holding(p.kid()))
 	}
 	if tenant == nil || p.issuer != tenant.GetUrl() {
 		return nil, errForeign()
@@ -152,15 +176,18 @@ func (v *Verifier) verify(token string, tenant *lockboxv1.TenantIssuer) (*result
 	if err != nil {
 		return nil, refusal.Unauthenticated(field, rule, "the tenant's issuer is registered wrongly: %v", err)
 	}
-	return p.verify(t)
+	return p.verify(t, t.holding(p.kid()))
 }
 
-// stillTrusts reports whether a remembered result would be reached again for this tenant.
-func (v *Verifier) stillTrusts(by *trusted, tenant *lockboxv1.TenantIssuer) bool {
+// stillTrusts reports whether a remembered result would be reached again for this tenant: a key that its issuer has
+// withdrawn vouches for nothing any more, whatever was verified with it.
+func (v *Verifier) stillTrusts(r *result, tenant *lockboxv1.TenantIssuer) bool {
+	by := r.by
 	if t, ok := v.provider[by.URL]; ok {
-		return t == by
+		return t == by && t.current() == r.keys
 	}
-	return tenant != nil && by.URL == tenant.GetUrl() && by.Audience == tenant.GetAudience() && bytes.Equal(by.JWKS, tenant.GetJwks())
+	return tenant != nil && by.URL == tenant.GetUrl() && by.Audience == tenant.GetAudience() &&
+		by.jwksURL == tenant.GetJwksUrl() && bytes.Equal(by.JWKS, tenant.GetJwks()) && by.current() == r.keys
 }
 
 func (v *Verifier) remembered(sum [sha256.Size]byte) (*result, bool) {
@@ -178,7 +205,7 @@ func (v *Verifier) remember(sum [sha256.Size]byte, r *result) {
 // trustTenant parses a tenant's issuer once for as long as it stays the same.
 func (v *Verifier) trustTenant(tenant *lockboxv1.TenantIssuer) (*trusted, error) {
 	h := sha256.New()
-	for _, part := range [][]byte{[]byte(tenant.GetUrl()), []byte(tenant.GetAudience()), tenant.GetJwks()} {
+	for _, part := range [][]byte{[]byte(tenant.GetUrl()), []byte(tenant.GetAudience()), []byte(tenant.GetJwksUrl()), tenant.GetJwks()} {
 		_, _ = fmt.Fprintf(h, "%d:", len(part)) // a hash never fails to write
 		_, _ = h.Write(part)
 	}
@@ -189,13 +216,22 @@ func (v *Verifier) trustTenant(tenant *lockboxv1.TenantIssuer) (*trusted, error)
 	if known {
 		return t, nil
 	}
-	t, err := trust(Issuer{
-		URL: tenant.GetUrl(), Audience: tenant.GetAudience(), JWKS: bytes.Clone(tenant.GetJwks()),
-		Side: lockboxv1.Side_SIDE_TENANT,
-	})
-	if err != nil {
+	iss := Issuer{
+		URL: tenant.GetUrl(), Audience: tenant.GetAudience(), JWKS: bytes.Clone(tenant.GetJwks()), Side: lockboxv1.Side_SIDE_TENANT,
+	}
+	var err error
+	if at := tenant.GetJwksUrl(); at != "" {
+		if v.fetched == nil {
+			return nil, errors.New("tenants' keys are not fetched here")
+		}
+		if iss.Source, err = v.fetched(iss.URL, at); err != nil {
+			return nil, err
+		}
+	}
+	if t, err = trust(iss); err != nil {
 		return nil, err
 	}
+	t.jwksURL = tenant.GetJwksUrl()
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.tenants.put(key, t)
@@ -205,8 +241,26 @@ func (v *Verifier) trustTenant(tenant *lockboxv1.TenantIssuer) (*trusted, error)
 // trusted is an issuer ready for use.
 type trusted struct {
 	Issuer
-	keys   keySet
+	fixed  *KeySet
 	groups map[string]bool
+	// Where a tenant's Source has the keys from.
+	jwksURL string
+}
+
+// holding returns the keys after looking for newer ones if there is none of that name.
+func (t *trusted) holding(kid string) *KeySet {
+	keys := t.current()
+	if _, known := keys.find(kid); !known && t.Source != nil {
+		return t.Source.Renew()
+	}
+	return keys
+}
+
+func (t *trusted) current() *KeySet {
+	if t.Source != nil {
+		return t.Source.Keys()
+	}
+	return t.fixed
 }
 
 func trust(iss Issuer) (*trusted, error) {
@@ -217,12 +271,19 @@ func trust(iss Issuer) (*trusted, error) {
 		return nil, errors.New("it has no audience")
 	case iss.Side != lockboxv1.Side_SIDE_PROVIDER && iss.Side != lockboxv1.Side_SIDE_TENANT:
 		return nil, errors.New("it is of no side")
+	case iss.Source != nil && len(iss.JWKS) > 0:
+		return nil, errors.New("it has fixed keys and a source of others")
 	}
-	keys, err := parseKeys(iss.JWKS)
-	if err != nil {
+	t := &trusted{Issuer: iss, groups: make(map[string]bool)}
+	var err error
+	if t.Claims, err = iss.Claims.complete(); err != nil {
 		return nil, err
 	}
-	t := &trusted{Issuer: iss, keys: keys, groups: make(map[string]bool)}
+	if t.Source == nil {
+		if t.fixed, err = ParseKeys(iss.JWKS); err != nil {
+			return nil, err
+		}
+	}
 	if iss.Side == lockboxv1.Side_SIDE_PROVIDER {
 		names := iss.Groups
 		if len(names) == 0 {

@@ -16,14 +16,27 @@ import (
 var algorithms = []jose.SignatureAlgorithm{jose.ES256, jose.EdDSA, jose.RS256, jose.PS256}
 
 const (
-	maxJWKS    = 32 << 10
+	// MaxJWKS is the size above which no key set is looked at, in bytes.
+	MaxJWKS    = 32 << 10
 	maxKeys    = 64
 	minRSABits = 2048
 	maxRSABits = 8192 // a larger key costs more to verify with than a token is worth
 )
 
-// keySet holds public keys by `kid`.
-type keySet map[string]publicKey
+// ErrNotKeySet says that something is no JSON Web Key Set at all, or too long to look at. Other errors of ParseKeys mean
+// that it is one, and that none of its keys may be trusted.
+var ErrNotKeySet = errors.New("is not a JSON Web Key Set")
+
+// KeySet holds an issuer's public keys by `kid`. It never changes. The empty one, and nil, verify nothing.
+type KeySet struct{ keys map[string]publicKey }
+
+func (s *KeySet) find(kid string) (publicKey, bool) {
+	if s == nil {
+		return publicKey{}, false
+	}
+	k, known := s.keys[kid]
+	return k, known
+}
 
 type publicKey struct {
 	key any // *ecdsa.PublicKey on P-256, ed25519.PublicKey or *rsa.PublicKey
@@ -47,23 +60,23 @@ func (k publicKey) fits(alg jose.SignatureAlgorithm) bool {
 	return false
 }
 
-// parseKeys reads a key set. A private or symmetric key in it is an error, because then it is no secret any more; keys
+// ParseKeys reads a key set (RFC 7517 §5). A private or symmetric key in it is an error, because then it is no secret any more; keys
 // for other purposes or of kinds that no token here is signed with are passed over; at least one must remain.
-func parseKeys(jwks []byte) (keySet, error) {
-	if len(jwks) > maxJWKS {
-		return nil, fmt.Errorf("its key set is %d bytes long; at most %d are read", len(jwks), maxJWKS)
+func ParseKeys(jwks []byte) (*KeySet, error) {
+	if len(jwks) > MaxJWKS {
+		return nil, fmt.Errorf("its key set %w: it is %d bytes long, and at most %d are read", ErrNotKeySet, len(jwks), MaxJWKS)
 	}
 	var set struct {
-		Keys []json.RawMessage `json:"keys"`
+		Keys *[]json.RawMessage `json:"keys"`
 	}
-	if err := json.Unmarshal(jwks, &set); err != nil {
-		return nil, errors.New("its key set is not a JSON Web Key Set")
+	if err := json.Unmarshal(jwks, &set); err != nil || set.Keys == nil {
+		return nil, fmt.Errorf("its key set %w", ErrNotKeySet)
 	}
-	if len(set.Keys) > maxKeys {
-		return nil, fmt.Errorf("its key set holds %d keys; at most %d are read", len(set.Keys), maxKeys)
+	if len(*set.Keys) > maxKeys {
+		return nil, fmt.Errorf("its key set holds %d keys; at most %d are read", len(*set.Keys), maxKeys)
 	}
-	keys := make(keySet)
-	for i, raw := range set.Keys {
+	keys := make(map[string]publicKey)
+	for i, raw := range *set.Keys {
 		if secret(raw) {
 			return nil, fmt.Errorf("key %d of its key set holds private or symmetric key material; replace that key, for it is no secret any more", i+1)
 		}
@@ -84,7 +97,7 @@ func parseKeys(jwks []byte) (keySet, error) {
 	if len(keys) == 0 {
 		return nil, errors.New("its key set holds no public key with a kid that fits ES256, EdDSA, RS256 or PS256")
 	}
-	return keys, nil
+	return &KeySet{keys}, nil
 }
 
 // secret looks at the members themselves: a key of a kind that is not supported can be private too.

@@ -12,13 +12,14 @@ import (
 const (
 	maxURL      = 255
 	maxAudience = 255
+
+	at = "create_tenant.issuer"
 )
 
 // CheckTenantIssuer refuses (INVALID) an issuer that a new tenant must not have: one whose URL is not plain https (or
-// http on this machine), whose keys are unusable or not public only, or that is one of the provider's own, however it is
+// http on this machine), whose keys are unusable or not public only or in a place where none are fetched from, or that is one of the provider's own, however it is
 // spelt, for then the provider's people could decide for the customer (I10).
 func CheckTenantIssuer(ti *lockboxv1.TenantIssuer, provider []Issuer) error {
-	const at = "create_tenant.issuer"
 	if ti == nil {
 		return refusal.Invalid(at, rule, "is required")
 	}
@@ -37,8 +38,23 @@ func CheckTenantIssuer(ti *lockboxv1.TenantIssuer, provider []Issuer) error {
 	if !printableASCII(ti.GetAudience(), maxAudience) {
 		return refusal.Invalid(at+".audience", rule, "must be 1 to %d printable ASCII characters", maxAudience)
 	}
-	if _, err := parseKeys(ti.GetJwks()); err != nil {
-		return refusal.Invalid(at+".jwks", rule, "%v", err)
+	return checkTenantKeys(ti, u)
+}
+
+// checkTenantKeys wants a key set, or an address of one. Only an issuer on this machine may have its keys there.
+func checkTenantKeys(ti *lockboxv1.TenantIssuer, issuer *url.URL) error {
+	switch {
+	case ti.GetJwksUrl() == "":
+		if _, err := ParseKeys(ti.GetJwks()); err != nil {
+			return refusal.Invalid(at+".jwks", rule, "%v", err)
+		}
+		return nil
+	case len(ti.GetJwks()) > 0:
+		return refusal.Invalid(at+".jwks_url", rule, "must not be given together with a key set")
+	}
+	u, ok := issuerURL(ti.GetJwksUrl())
+	if !ok || u.Scheme == "http" && !loopback(issuer.Hostname()) {
+		return refusal.Invalid(at+".jwks_url", rule, "must be an https URL of at most %d characters (or http on a loopback address, as the issuer itself) without user, query or fragment", maxURL)
 	}
 	return nil
 }

@@ -81,6 +81,105 @@ func TestIssuersThatATenantMustNotHave(t *testing.T) {
 	}
 }
 
+func TestWhereATenantsKeysMayBe(t *testing.T) {
+	w := newWorld(t)
+	keys := w.bankIssuer.GetJwks()
+	for _, c := range []struct {
+		url, at string
+		jwks    []byte
+		ok      bool
+	}{
+		{bankURL, bankURL + "/keys", nil, true},
+		{bankURL, "https://keys.example/meadowbank", nil, true},
+		{"http://127.0.0.1:7070/t/bank", "http://127.0.0.1:7070/t/bank/jwks", nil, true},
+		{bankURL, bankURL + "/keys", keys, false},
+		{bankURL, "http://login.meadowbank.example/keys", nil, false},
+		{bankURL, "http://127.0.0.1:8080/keys", nil, false},
+		{bankURL, "file:///etc/passwd", nil, false},
+		{bankURL, "https://user@keys.example", nil, false},
+		{bankURL, "keys.example", nil, false},
+	} {
+		err := identity.CheckTenantIssuer(&lockboxv1.TenantIssuer{Url: c.url, Audience: audience, Jwks: c.jwks, JwksUrl: c.at}, []identity.Issuer{w.issuer})
+		if c.ok && err != nil {
+			t.Errorf("%s: %v", c.at, err)
+		}
+		if r, _ := refusal.As(err); !c.ok && (r.GetField() != "create_tenant.issuer.jwks_url" || r.GetRule() != "R13") {
+			t.Errorf("%s: %v", c.at, err)
+		}
+	}
+}
+
+// source is a key set that changes when it is told to.
+type source struct {
+	keys    *identity.KeySet
+	next    []byte
+	renewed int
+}
+
+func (s *source) Keys() *identity.KeySet { return s.keys }
+
+func (s *source) Renew() *identity.KeySet {
+	s.renewed++
+	if set, err := identity.ParseKeys(s.next); err == nil {
+		s.keys = set
+	}
+	return s.keys
+}
+
+func TestATenantsKeysAreFetchedFromItsAddressOnly(t *testing.T) {
+	w := newWorld(t)
+	const at = bankURL + "/keys"
+	registered := &lockboxv1.TenantIssuer{Url: bankURL, Audience: audience, JwksUrl: at}
+	token := w.bank.sign(t, grace())
+	_, err := w.verifier.Verify(token, registered, now)
+	refused(t, err, "not fetched here") // nobody said how
+
+	const elsewhere = "https://keys.example/meadowbank"
+	published, others := &source{}, &source{next: jwks(t, newSigner(t, "b3", jose.ES256).public())}
+	w.verifier.FetchTenantKeys(func(issuer, from string) (identity.Source, error) {
+		if issuer != bankURL {
+			t.Errorf("asked for the keys of %s", issuer)
+		}
+		return map[string]identity.Source{at: published, elsewhere: others}[from], nil
+	})
+	_, err = w.verifier.Verify(token, registered, now)
+	if !refusal.Is(err, lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE) {
+		t.Errorf("its keys cannot be had: %v", err)
+	}
+	published.next = w.bankIssuer.GetJwks()
+	for range 2 {
+		if got, err := w.verifier.Verify(token, registered, now); err != nil || got.GetSide() != lockboxv1.Side_SIDE_TENANT {
+			t.Errorf("%v, %v", got, err)
+		}
+	}
+	if published.renewed != 2 {
+		t.Errorf("its keys were looked for %d times", published.renewed)
+	}
+	// The same issuer with a key set, or with keys elsewhere, must vouch anew.
+	_, err = w.verifier.Verify(token, &lockboxv1.TenantIssuer{Url: bankURL, Audience: audience, Jwks: jwks(t, newSigner(t, "b2", jose.ES256).public())}, now)
+	refused(t, err, "`kid`")
+	if _, err := w.verifier.Verify(token, registered, now); err != nil {
+		t.Error(err)
+	}
+	_, err = w.verifier.Verify(token, &lockboxv1.TenantIssuer{Url: bankURL, Audience: audience, JwksUrl: elsewhere}, now)
+	refused(t, err, "`kid`")
+	// Its key is withdrawn: what was verified with it counts no more.
+	next := newSigner(t, "b2", jose.ES256)
+	published.next = jwks(t, next.public())
+	published.Renew()
+	_, err = w.verifier.Verify(token, registered, now)
+	refused(t, err, "`kid`")
+	if _, err := w.verifier.Verify(next.sign(t, grace()), registered, now); err != nil {
+		t.Error(err)
+	}
+	// Provider's tokens and other tenants' are what they were.
+	if _, err := w.verifier.Verify(w.provider.sign(t, erin()), registered, now); err != nil {
+		t.Error(err)
+	}
+	_, err = w.verifier.Verify(w.clinic.sign(t, grace().with(object{"iss": clinicURL})), registered, now)
+	refused(t, err, "not trusted here")
+}
+
 // Real issuers publish keys for other purposes beside the ones that sign; those are passed over.
 func TestKeysForOtherPurposesAreNoHindrance(t *testing.T) {
 	w := newWorld(t)

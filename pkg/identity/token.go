@@ -21,8 +21,8 @@ const (
 	maxName    = 200
 )
 
-// claims are what is read from a token. go-jose's JSON takes names as they are written and refuses one given twice, so
-// there is no second reading of a token.
+// claims are what is read from a token under one name everywhere; Claims has the others. go-jose's JSON takes names as
+// they are written and refuses one given twice, so there is no second reading of a token.
 type claims struct {
 	Issuer   string   `json:"iss"`
 	Subject  string   `json:"sub"`
@@ -32,11 +32,6 @@ type claims struct {
 	Issued   *seconds `json:"iat"`
 	Name     string   `json:"name"`
 	Email    string   `json:"email"`
-	Locale   string   `json:"locale"`
-	Employer string   `json:"employer"`
-	Groups   strs     `json:"groups"`
-	Methods  strs     `json:"amr"`
-	Isolated bool     `json:"isolated_identity"`
 }
 
 // strs is a list, or one string in place of a list of one (RFC 7519 §4.1.3).
@@ -84,6 +79,7 @@ type parsed struct {
 type result struct {
 	actor                    *lockboxv1.Actor
 	by                       *trusted
+	keys                     *KeySet   // that verified it
 	expires, notBefore, made time.Time // the last two are zero if the token does not say
 }
 
@@ -106,6 +102,10 @@ func errTooLong() error {
 
 func errForeign() error {
 	return refusal.Unauthenticated(field, rule, "is from an issuer that is not trusted here; sign in with the organisation this is about")
+}
+
+func errClaims() error {
+	return refusal.Unauthenticated(field, rule, "its claims are malformed")
 }
 
 func errMalformed() error {
@@ -162,10 +162,15 @@ func plainJWT(header jose.Header) bool {
 	return ok && (strings.EqualFold(s, "JWT") || strings.EqualFold(s, "at+jwt"))
 }
 
-// verify checks signature and claims against one issuer, but no times.
-func (p *parsed) verify(by *trusted) (*result, error) {
+func (p *parsed) kid() string { return p.jws.Signatures[0].Protected.KeyID }
+
+// verify checks signature and claims against one issuer and its keys, but no times.
+func (p *parsed) verify(by *trusted, keys *KeySet) (*result, error) {
+	if keys == nil {
+		return nil, refusal.Unavailable(field, "I11", "the keys of its issuer cannot be had just now, so nobody can be recognised by it; try again later")
+	}
 	header := p.jws.Signatures[0].Protected
-	key, known := by.keys[header.KeyID]
+	key, known := keys.find(header.KeyID)
 	if !known {
 		return nil, refusal.Unauthenticated(field, rule, "is signed with a key that its issuer's key set here does not hold (`kid`)")
 	}
@@ -178,7 +183,7 @@ func (p *parsed) verify(by *trusted) (*result, error) {
 	}
 	var c claims
 	if err := json.Unmarshal(payload, &c); err != nil {
-		return nil, refusal.Unauthenticated(field, rule, "its claims are malformed")
+		return nil, errClaims()
 	}
 	switch {
 	case c.Issuer != by.URL:
@@ -188,13 +193,17 @@ func (p *parsed) verify(by *trusted) (*result, error) {
 	case c.Expires == nil:
 		return nil, refusal.Unauthenticated(field, rule, "does not say when it expires (`exp`)")
 	}
-	actor, err := c.actor(by)
+	said, err := by.Claims.read(payload, by.Side)
+	if err != nil {
+		return nil, errClaims()
+	}
+	actor, err := c.actor(by, said)
 	if err != nil {
 		return nil, err
 	}
 	sum := sha256.Sum256([]byte(p.token))
 	actor.TokenSha256 = sum[:]
-	r := &result{actor: actor, by: by, expires: time.Time(*c.Expires)}
+	r := &result{actor: actor, by: by, keys: keys, expires: time.Time(*c.Expires)}
 	if c.Not != nil {
 		r.notBefore = time.Time(*c.Not)
 	}
@@ -206,7 +215,7 @@ func (p *parsed) verify(by *trusted) (*result, error) {
 
 // actor is what an event keeps. Employer and groups count on the provider's side only: a tenant's roles are in its own
 // stream.
-func (c *claims) actor(by *trusted) (*lockboxv1.Actor, error) {
+func (c *claims) actor(by *trusted, said statements) (*lockboxv1.Actor, error) {
 	if !printableASCII(c.Subject, maxSubject) {
 		return nil, refusal.Unauthenticated(field, rule, "its subject (`sub`) is not 1 to %d printable ASCII characters", maxSubject)
 	}
@@ -223,19 +232,19 @@ func (c *claims) actor(by *trusted) (*lockboxv1.Actor, error) {
 	a := &lockboxv1.Actor{
 		Side: by.Side,
 		Person: &lockboxv1.Person{
-			Issuer: by.URL, Subject: c.Subject, DisplayName: name, Email: c.Email, Language: language(c.Locale),
+			Issuer: by.URL, Subject: c.Subject, DisplayName: name, Email: c.Email, Language: language(said.locale),
 		},
-		MultiFactor:      slices.Contains(c.Methods, "mfa"), // RFC 8176 §2
-		IsolatedIdentity: c.Isolated,
+		MultiFactor:      said.multiFactor,
+		IsolatedIdentity: said.isolated,
 	}
 	if by.Side != lockboxv1.Side_SIDE_PROVIDER {
 		return a, nil
 	}
-	if c.Employer != "" && input.Line(field, c.Employer, 1, maxName) != nil {
-		return nil, refusal.Unauthenticated(field, rule, "its `employer` is longer than %d characters, or holds some that are not shown", maxName)
+	if said.employer != "" && input.Line(field, said.employer, 1, maxName) != nil {
+		return nil, refusal.Unauthenticated(field, rule, "its `%s` is longer than %d characters, or holds some that are not shown", by.Claims.Employer, maxName)
 	}
-	a.Employer = c.Employer
-	for _, g := range c.Groups {
+	a.Employer = said.employer
+	for _, g := range said.groups {
 		if by.groups[g] && !slices.Contains(a.Groups, g) {
 			a.Groups = append(a.Groups, g)
 		}

@@ -11,9 +11,7 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/config"
-	"github.com/openlockbox/lockbox/pkg/identity"
 	"github.com/openlockbox/lockbox/pkg/observe"
-	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
 // File is a service's configuration file: what all of them need, and under `service` what is its own.
@@ -33,28 +31,6 @@ type File[C any] struct {
 		Log string `yaml:"log"`
 	} `yaml:"observe"`
 	Service C `yaml:"service"`
-}
-
-// Issuer is one of the provider's issuers, as a file names it.
-type Issuer struct {
-	// URL is compared with a token's `iss`, Audience must be among its `aud`.
-	URL      string `yaml:"url"`
-	Audience string `yaml:"audience"`
-	// JWKSFile holds its public keys (RFC 7517).
-	JWKSFile string `yaml:"jwks_file"`
-}
-
-// ReadIssuers reads the issuers' keys.
-func ReadIssuers(list []Issuer) ([]identity.Issuer, error) {
-	issuers := make([]identity.Issuer, len(list))
-	for i, iss := range list {
-		keys, err := os.ReadFile(iss.JWKSFile) // #nosec G304 -- the operator names the file
-		if err != nil {
-			return nil, fmt.Errorf("keys of issuer %s: %w", iss.URL, err)
-		}
-		issuers[i] = identity.Issuer{URL: iss.URL, Audience: iss.Audience, JWKS: keys, Side: lockboxv1.Side_SIDE_PROVIDER}
-	}
-	return issuers, nil
 }
 
 // Main is a service as a process of its own: `--config FILE`, LOCKBOX_ variables over it, SIGTERM to stop. It exits 1 if
@@ -77,12 +53,12 @@ func runMain[C any](id bus.Identity, defaults C, run func(context.Context, *Runt
 	if err != nil {
 		return err
 	}
-	issuers, err := ReadIssuers(file.Issuers)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	issuers, err := OpenIssuers(ctx, file.Issuers, log)
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	metrics := observe.NewMetrics()
 	rt, err := Open(ctx, bus.Connection{URL: file.NATS.URL, Identity: id, SeedFile: string(file.NATS.SeedFile), Log: log}, issuers, metrics.For(string(id)))
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/identity"
+	"github.com/openlockbox/lockbox/pkg/identity/jwks"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/observe"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -32,12 +33,14 @@ type Runtime struct {
 	Now func() time.Time
 }
 
-// Open connects and waits until the bus and its streams are there, or ctx ends. The clock is watched until ctx ends.
+// Open connects and waits until the bus and its streams are there, or ctx ends. The clock is watched, and the keys of tenants'
+// issuers are fetched, until ctx ends.
 func Open(ctx context.Context, c bus.Connection, issuers []identity.Issuer, counters *observe.Counters) (*Runtime, error) {
 	verifier, err := identity.NewVerifier(issuers)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.Identity, err)
 	}
+	verifier.FetchTenantKeys(jwks.ForTenants(ctx, c.Log))
 	rt := &Runtime{Identity: c.Identity, Clock: new(bus.Clock), Issuers: issuers, Verifier: verifier, Log: c.Log, Counters: counters, Now: time.Now}
 	for attempt := 0; ; attempt++ {
 		if err = rt.open(ctx, c); err == nil {

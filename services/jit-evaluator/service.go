@@ -28,12 +28,17 @@ const Name = "jit-evaluator"
 type Config struct {
 	// Terms are the provider's times.
 	Terms request.Terms `yaml:"terms"`
+	// Tools are the engineering tools that may submit intents, and for what.
+	Tools []Tool `yaml:"tools"`
 }
 
 // Run evaluates intents until ctx ends or something happens that must not be passed over.
 func Run(ctx context.Context, rt *service.Runtime, c Config) error {
+	if err := CheckTools(c.Tools); err != nil {
+		return fmt.Errorf("%s: %w", Name, err)
+	}
 	e := &evaluator{
-		Runtime: rt, read: fold.NewReader(rt.Journal), rules: rules{builtin: policy.Default()}, catalogue: catalogue.Default(), terms: c.Terms,
+		Runtime: rt, read: fold.NewReader(rt.Journal), rules: rules{builtin: policy.Default()}, catalogue: catalogue.Default(), terms: c.Terms, tools: c.Tools,
 		actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: Name},
 	}
 	return rt.Journal.FollowIntents(ctx, e.handle)
@@ -45,6 +50,7 @@ type evaluator struct {
 	rules     rules
 	catalogue *catalogue.Catalogue
 	terms     request.Terms
+	tools     []Tool
 	actor     *lockboxv1.Actor
 }
 
@@ -84,6 +90,9 @@ func (e *evaluator) evaluate(ctx context.Context, tenantID string, sub request.S
 		return refusal.Invalid("tenant", "I9", "the intent names another tenant than its subject")
 	}
 	if err := request.CheckIntent(in, e.terms); err != nil {
+		return err
+	}
+	if err := permit(e.tools, sub.Tool, tenantID, in.GetResourceType()); err != nil {
 		return err
 	}
 	// As of the moment the bus stored it: an engineer does not lose an intent because the evaluator was down.

@@ -193,8 +193,11 @@ type TenantIssuer struct {
 	Url string `protobuf:"bytes,1,opt,name=url,proto3" json:"url,omitempty"`
 	// Must be among the token's `aud`.
 	Audience string `protobuf:"bytes,2,opt,name=audience,proto3" json:"audience,omitempty"`
-	// The issuer's public keys, a JSON Web Key Set (RFC 7517).
-	Jwks          []byte `protobuf:"bytes,3,opt,name=jwks,proto3" json:"jwks,omitempty"`
+	// The issuer's public keys, a JSON Web Key Set (RFC 7517): fixed, and part of the record.
+	Jwks []byte `protobuf:"bytes,3,opt,name=jwks,proto3" json:"jwks,omitempty"`
+	// Instead of `jwks`: where the issuer publishes its keys (https). They may change at any time without an event, so
+	// the tenant trusts whoever answers there under a certificate that the public authorities vouch for.
+	JwksUrl       string `protobuf:"bytes,4,opt,name=jwks_url,json=jwksUrl,proto3" json:"jwks_url,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -248,6 +251,13 @@ func (x *TenantIssuer) GetJwks() []byte {
 		return x.Jwks
 	}
 	return nil
+}
+
+func (x *TenantIssuer) GetJwksUrl() string {
+	if x != nil {
+		return x.JwksUrl
+	}
+	return ""
 }
 
 // A customer came on board (once, by onboarding).
@@ -1052,11 +1062,12 @@ var File_lockbox_v1_tenant_proto protoreflect.FileDescriptor
 const file_lockbox_v1_tenant_proto_rawDesc = "" +
 	"\n" +
 	"\x17lockbox/v1/tenant.proto\x12\n" +
-	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\"P\n" +
+	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\"k\n" +
 	"\fTenantIssuer\x12\x10\n" +
 	"\x03url\x18\x01 \x01(\tR\x03url\x12\x1a\n" +
 	"\baudience\x18\x02 \x01(\tR\baudience\x12\x12\n" +
-	"\x04jwks\x18\x03 \x01(\fR\x04jwks\"\xfe\x01\n" +
+	"\x04jwks\x18\x03 \x01(\fR\x04jwks\x12\x19\n" +
+	"\bjwks_url\x18\x04 \x01(\tR\ajwksUrl\"\xfe\x01\n" +
 	"\rTenantCreated\x12!\n" +
 	"\fdisplay_name\x18\x01 \x01(\tR\vdisplayName\x12+\n" +
 	"\x04plan\x18\x02 \x01(\x0e2\x17.lockbox.v1.SupportPlanR\x04plan\x120\n" +

@@ -15,6 +15,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/pkg/request"
+	evaluator "github.com/openlockbox/lockbox/services/jit-evaluator"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/demo"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
 	"github.com/openlockbox/lockbox/services/notifier"
@@ -73,7 +74,7 @@ func (s *site) seed(ctx context.Context, nc *nats.Conn) error {
 // start runs some of the services; nil: all, and none if the list is empty.
 func (s *site) start(ctx context.Context, only []bus.Identity) (*stack.Stack, error) {
 	return stack.Start(ctx, stack.Config{
-		Dir: s.dir, Tools: []string{tool}, Issuers: []identity.Issuer{s.issuer.ProviderIssuer()}, Terms: request.DefaultTerms(),
+		Dir: s.dir, Tools: []evaluator.Tool{evaluator.Unlimited(tool)}, Issuers: []identity.Issuer{s.issuer.ProviderIssuer()}, Terms: request.DefaultTerms(),
 		Only: only, Notifier: notifier.Config{Provider: devissuer.Provider, SMTP: notifier.SMTP{From: "lockbox@nimbus.example"}},
 		Log: zap.NewNop(), Metrics: observe.NewMetrics(),
 	})

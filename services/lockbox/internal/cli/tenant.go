@@ -84,7 +84,8 @@ func (a *app) tenantCreateCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "create TENANT", Short: "Create a tenant (onboarding)", Args: exactly("TENANT"), ValidArgsFunction: nothing,
 		Long: `Creates a tenant with the issuer at which its people sign in and its first Global Administrator, a person of that issuer. The
-issuer's public keys are given as a file (a JSON Web Key Set); nothing is fetched.`,
+issuer's public keys are given as a file (a JSON Web Key Set), which is recorded, or as the address where it publishes them,
+from which they are fetched again and again.`,
 		Example: `  lockbox tenant create meadowbank --name "Meadow Bank" --plan standard \
       --issuer https://login.meadowbank.example --audience lockbox --jwks meadowbank-jwks.json \
       --admin-subject 8f3a… --admin-name "Grace Green" --admin-email grace@meadowbank.example`,
@@ -95,6 +96,7 @@ issuer's public keys are given as a file (a JSON Web Key Set); nothing is fetche
 	f.StringVar(&t.Issuer.Url, "issuer", "", "`URL` of the issuer, as its tokens name it")
 	f.StringVar(&t.Issuer.Audience, "audience", "lockbox", "`what` its tokens for Lockbox are made out to")
 	f.StringVar(&jwks, "jwks", "", "`file` with the issuer's public keys")
+	f.StringVar(&t.Issuer.JwksUrl, "jwks-url", "", "`URL` at which the issuer publishes its keys")
 	f.StringVar(&t.Administrator.Subject, "admin-subject", "", "the first Global Administrator, by `subject` as the issuer's tokens name them (sub)")
 	f.StringVar(&t.Administrator.DisplayName, "admin-name", "", "their `name`")
 	f.StringVar(&t.Administrator.Email, "admin-email", "", "their `address`")
@@ -104,14 +106,17 @@ issuer's public keys are given as a file (a JSON Web Key Set); nothing is fetche
 	complete(c, "language", fixed(tenant.Languages...))
 	complete(c, "admin-language", fixed(tenant.Languages...))
 	c.RunE = a.with(func(ctx context.Context, s *session, args []string) error {
-		if jwks == "" {
-			return usage(c, "--jwks names the file with the issuer's public keys")
+		if (jwks == "") == (t.GetIssuer().GetJwksUrl() == "") {
+			return usage(c, "either --jwks names the file with the issuer's public keys, or --jwks-url where they are")
 		}
-		keys, err := a.read(jwks)
-		if err != nil {
-			return err
+		if jwks != "" {
+			keys, err := a.read(jwks)
+			if err != nil {
+				return err
+			}
+			t.Issuer.Jwks = keys
 		}
-		t.Plan, t.Issuer.Jwks, t.Administrator.Issuer = plan.value, keys, t.GetIssuer().GetUrl()
+		t.Plan, t.Administrator.Issuer = plan.value, t.GetIssuer().GetUrl()
 		reply, err := s.do(ctx, args[0], "", &lockboxv1.Command{Action: &lockboxv1.Command_CreateTenant{CreateTenant: t}})
 		if err != nil {
 			return err

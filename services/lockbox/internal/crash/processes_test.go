@@ -98,7 +98,7 @@ func boot(t *testing.T) *machine {
 	must(t, os.WriteFile(m.path("provider.jwks"), provider.JWKS, 0o600))
 	smtp := m.serveMailbox()
 	for name, own := range map[string]string{
-		"jit-evaluator":        terms,
+		"jit-evaluator":        terms + "  tools: [{name: " + tool + ", tenants: ['*'], services: ['*']}]\n",
 		"lockbox-orchestrator": terms,
 		"notifier":             notifierConfig(smtp),
 		"audit-projector":      fmt.Sprintf("  dir: %s\n", m.path("projection")),

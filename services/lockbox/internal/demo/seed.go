@@ -5,6 +5,7 @@ package demo
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"time"
 
@@ -121,7 +122,7 @@ func send(ctx context.Context, nc *nats.Conn, c *lockboxv1.Command) error {
 	if err != nil {
 		return err
 	}
-	message, err := nc.RequestWithContext(ctx, bus.CommandSubject(bus.Verb(c)), data)
+	message, err := answered(ctx, nc, bus.CommandSubject(bus.Verb(c)), data)
 	if err != nil {
 		return err
 	}
@@ -133,6 +134,23 @@ func send(ctx context.Context, nc *nats.Conn, c *lockboxv1.Command) error {
 		return &refusal.Error{Refusal: reply.GetRefusal()}
 	}
 	return nil
+}
+
+// answered waits for the service that answers, which may still be starting.
+func answered(ctx context.Context, nc *nats.Conn, subject string, data []byte) (*nats.Msg, error) {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	for {
+		message, err := nc.RequestWithContext(ctx, subject, data)
+		if !errors.Is(err, nats.ErrNoResponders) {
+			return message, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
 }
 
 // stepID is a UUID of version 7 (RFC 9562) whose random part is derived from the step, so that it is the same each time.

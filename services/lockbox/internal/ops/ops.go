@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -73,6 +74,7 @@ func distribute(keys bus.Keys, dir string) error {
 
 func natsCommand() *cobra.Command {
 	var keys, data, listen string
+	var limit []string
 	c := &cobra.Command{
 		Use:   "nats",
 		Short: "Run one NATS node under the generated configuration",
@@ -80,6 +82,10 @@ func natsCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			host, port, err := hostPort(listen)
+			if err != nil {
+				return err
+			}
+			limits, err := toolTenants(limit)
 			if err != nil {
 				return err
 			}
@@ -91,7 +97,9 @@ func natsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s, err := embedded.Start(c.Context(), bus.ServerOptions{StoreDir: data, PublicKeys: public, Host: host, Port: port}, log)
+			s, err := embedded.Start(c.Context(), bus.ServerOptions{
+				StoreDir: data, PublicKeys: public, ToolTenants: limits, Host: host, Port: port,
+			}, log)
 			if err != nil {
 				return err
 			}
@@ -104,7 +112,20 @@ func natsCommand() *cobra.Command {
 	c.Flags().StringVar(&keys, "keys", "keys", "directory of the public keys")
 	c.Flags().StringVar(&data, "data", "data", "directory of the streams")
 	c.Flags().StringVar(&listen, "listen", "127.0.0.1:4222", "address for clients")
+	c.Flags().StringArrayVar(&limit, "limit-tool", nil, "`NAME=TENANT,TENANT`: the tool may publish intents for these customers only (repeat for several tools)")
 	return c
+}
+
+func toolTenants(limits []string) (map[string][]string, error) {
+	all := map[string][]string{}
+	for _, text := range limits {
+		name, tenants, found := strings.Cut(text, "=")
+		if _, twice := all[name]; !found || twice || name == "" || tenants == "" {
+			return nil, fmt.Errorf("--limit-tool %q: want NAME=TENANT,TENANT, each tool once", text)
+		}
+		all[name] = strings.Split(tenants, ",")
+	}
+	return all, nil
 }
 
 func provisionCommand() *cobra.Command {

@@ -2,12 +2,14 @@ package ops
 
 import (
 	"os"
+	"slices"
 
 	"github.com/openlockbox/lockbox/pkg/config"
 	"github.com/openlockbox/lockbox/pkg/identity/devissuer"
 	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/service"
+	evaluator "github.com/openlockbox/lockbox/services/jit-evaluator"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/client"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
@@ -22,9 +24,10 @@ type upFile struct {
 	Issuers []service.Issuer `yaml:"issuers"`
 	// Terms are the provider's times.
 	Terms request.Terms `yaml:"terms"`
-	// Tools are the engineering tools that get a key, besides this command line's own.
-	Tools    []string        `yaml:"tools"`
-	Notifier notifier.Config `yaml:"notifier"`
+	// Tools are the engineering tools that get a key, besides this command line's own, which is for everything unless it is
+	// among them.
+	Tools    []evaluator.Tool `yaml:"tools"`
+	Notifier notifier.Config  `yaml:"notifier"`
 	Observe  struct {
 		// Listen serves /metrics and /healthz; empty: not at all.
 		Listen string `yaml:"listen"`
@@ -63,18 +66,18 @@ func upCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			issuers, err := service.ReadIssuers(f.Issuers)
+			log, err := observe.NewLogger(observe.LogOptions{Level: f.Observe.Log, NoColor: os.Getenv("NO_COLOR") != ""})
 			if err != nil {
 				return err
 			}
-			log, err := observe.NewLogger(observe.LogOptions{Level: f.Observe.Log, NoColor: os.Getenv("NO_COLOR") != ""})
+			issuers, err := service.OpenIssuers(c.Context(), f.Issuers, log)
 			if err != nil {
 				return err
 			}
 			return up.Run(c.Context(), up.Options{
 				Dir: dir, Demo: demo, IssuerAddr: issuer, Out: c.OutOrStdout(), Program: os.Args[0],
 				Stack: stack.Config{
-					Host: host, Port: port, Tools: append([]string{client.Tool}, f.Tools...), Issuers: issuers, Terms: f.Terms,
+					Host: host, Port: port, Tools: tools(f.Tools), Issuers: issuers, Terms: f.Terms,
 					Notifier: f.Notifier, MailboxHTTP: mailHTTP, Log: log, Metrics: observe.NewMetrics(),
 					MetricsAddr: f.Observe.Listen,
 				},
@@ -87,6 +90,14 @@ func upCommand() *cobra.Command {
 	c.Flags().StringVar(&mailHTTP, "mailbox", "127.0.0.1:8025", "address of the development mailbox's page; port 0 takes a free one")
 	c.Flags().StringVar(&issuer, "issuer", "127.0.0.1:7070", "address of the demo's sign-in the first time; it stays there")
 	return c
+}
+
+// tools adds this command line, unless its limits are configured.
+func tools(configured []evaluator.Tool) []evaluator.Tool {
+	if slices.ContainsFunc(configured, func(t evaluator.Tool) bool { return t.Name == client.Tool }) {
+		return configured
+	}
+	return append([]evaluator.Tool{evaluator.Unlimited(client.Tool)}, configured...)
 }
 
 // demoNotifier is who the provider of the demo is.

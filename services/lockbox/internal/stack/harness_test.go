@@ -16,6 +16,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	evaluator "github.com/openlockbox/lockbox/services/jit-evaluator"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/demo"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
 	"github.com/openlockbox/lockbox/services/notifier"
@@ -50,7 +51,7 @@ func start(t *testing.T, terms request.Terms) *lockbox {
 	issuer, err := devissuer.New(devissuer.Config{Demo: true, Dir: t.TempDir()})
 	must(t, err)
 	l := &lockbox{T: t, issuer: issuer, config: stack.Config{
-		Dir: t.TempDir(), Tools: []string{tool}, Issuers: []identity.Issuer{issuer.ProviderIssuer()}, Terms: terms,
+		Dir: t.TempDir(), Tools: []evaluator.Tool{evaluator.Unlimited(tool)}, Issuers: []identity.Issuer{issuer.ProviderIssuer()}, Terms: terms,
 		Notifier: notifier.Config{Provider: devissuer.Provider, SMTP: notifier.SMTP{From: "lockbox@nimbus.example"}},
 		Log:      zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel)), Metrics: observe.NewMetrics(),
 	}}

@@ -34,8 +34,8 @@ type Config struct {
 	// Host to listen on for tools and clients; empty: none. Port -1 takes a free one.
 	Host string
 	Port int
-	// Tools are the engineering tools that get a key.
-	Tools []string
+	// Tools are the engineering tools: each gets a key, with which it may submit what it is for.
+	Tools []evaluator.Tool
 	// Issuers are the provider's.
 	Issuers []identity.Issuer
 	Terms   request.Terms
@@ -64,7 +64,16 @@ type Stack struct {
 // Start starts everything and returns when it is ready. It runs until Close, or until one service fails, which stops all.
 func Start(ctx context.Context, c Config) (_ *Stack, err error) {
 	s := &Stack{config: c}
-	if s.keys, err = bus.LoadOrCreateKeys(filepath.Join(c.Dir, "keys"), c.Tools); err != nil {
+	if err := evaluator.CheckTools(c.Tools); err != nil {
+		return nil, err
+	}
+	var tools []string
+	limits := map[string][]string{}
+	for _, t := range c.Tools {
+		tools = append(tools, t.Name)
+		limits[t.Name] = t.OnlyTenants()
+	}
+	if s.keys, err = bus.LoadOrCreateKeys(filepath.Join(c.Dir, "keys"), tools); err != nil {
 		return nil, err
 	}
 	public, err := s.keys.Public()
@@ -72,7 +81,7 @@ func Start(ctx context.Context, c Config) (_ *Stack, err error) {
 		return nil, err
 	}
 	s.server, err = embedded.Start(ctx, bus.ServerOptions{
-		StoreDir: filepath.Join(c.Dir, "nats"), PublicKeys: public, Host: c.Host, Port: c.Port,
+		StoreDir: filepath.Join(c.Dir, "nats"), PublicKeys: public, ToolTenants: limits, Host: c.Host, Port: c.Port,
 	}, c.Log.Named("nats"))
 	if err != nil {
 		return nil, err
@@ -149,7 +158,7 @@ type part struct {
 func (s *Stack) parts() []part {
 	return []part{
 		{bus.Evaluator, func(ctx context.Context, rt *service.Runtime) error {
-			return evaluator.Run(ctx, rt, evaluator.Config{Terms: s.config.Terms})
+			return evaluator.Run(ctx, rt, evaluator.Config{Terms: s.config.Terms, Tools: s.config.Tools})
 		}},
 		{bus.Orchestrator, func(ctx context.Context, rt *service.Runtime) error {
 			return orchestrator.Run(ctx, rt, orchestrator.Config{Terms: s.config.Terms})

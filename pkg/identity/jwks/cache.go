@@ -1,0 +1,102 @@
+package jwks
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+const maxCache = 128 << 10 // bytes
+
+// cached is what the cache file holds: the keys, whose they are, where they came from, and when.
+type cached struct {
+	Issuer  string          `json:"issuer"`
+	URL     string          `json:"jwks_url,omitempty"`
+	Fetched time.Time       `json:"fetched"`
+	Keys    json.RawMessage `json:"jwks"`
+}
+
+// load takes the keys from the cache file. One that is damaged or about another issuer is as good as none; one that cannot be
+// read, or that others can write, is an error.
+func (s *Source) load() error {
+	if s.config.CacheFile == "" {
+		return nil
+	}
+	data, err := read(s.config.CacheFile)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	}
+	s.remember(data)
+	return nil
+}
+
+func (s *Source) remember(data []byte) {
+	var c cached
+	switch err := json.Unmarshal(data, &c); {
+	case err != nil || c.Issuer != s.config.Issuer || c.URL != s.config.URL:
+		s.config.Log.Warn("the cache file holds no keys of this issuer", zap.String("file", s.config.CacheFile))
+		return
+	case c.Fetched.After(s.config.Now()):
+		s.config.Log.Warn("the cache file is from the future, so nobody knows how old its keys are", zap.Time("from", c.Fetched))
+		return
+	}
+	if err := s.take(c.Keys, c.Fetched); err != nil {
+		s.config.Log.Warn("the cache file holds no key set", zap.String("file", s.config.CacheFile), zap.Error(err))
+	}
+}
+
+func read(path string) (data []byte, err error) {
+	file, err := os.Open(path) // #nosec G304 -- the operator names the file
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if mode := info.Mode(); !mode.IsRegular() || mode.Perm()&0o022 != 0 {
+		return nil, fmt.Errorf("the cache file %s can be written by others than its owner (mode %v); whoever writes it can be anybody", path, mode)
+	}
+	return io.ReadAll(io.LimitReader(file, maxCache))
+}
+
+// save keeps the keys over a restart, if it can; without, they are still good until then.
+func (s *Source) save() {
+	if s.config.CacheFile == "" {
+		return
+	}
+	if err := s.write(s.held.Load()); err != nil {
+		s.config.Log.Warn("the issuer's keys are not kept over a restart", zap.Error(err))
+	}
+}
+
+// write makes the file appear whole or not at all.
+func (s *Source) write(k *keys) error {
+	data, err := json.Marshal(cached{s.config.Issuer, s.config.URL, k.fetched, k.raw})
+	if err != nil {
+		return err
+	}
+	temp, err := os.CreateTemp(filepath.Dir(s.config.CacheFile), ".jwks-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	_, err = temp.Write(data)
+	if err = errors.Join(err, temp.Sync(), temp.Close()); err == nil {
+		err = os.Rename(temp.Name(), s.config.CacheFile)
+	}
+	if err != nil {
+		err = errors.Join(err, os.Remove(temp.Name()))
+	}
+	return err
+}

@@ -1,0 +1,98 @@
+package jwks
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"sync"
+	"syscall"
+
+	"github.com/openlockbox/lockbox/pkg/identity"
+	"go.uber.org/zap"
+)
+
+// ForTenants fetches the keys of tenants' issuers, from the addresses that they are registered with, until ctx ends.
+//
+// A tenant chooses the address, so it must not lead into the provider's own network: what is dialled is looked at after
+// names are resolved, and only public addresses are; for an issuer on this machine, only this machine. No proxy is used,
+// because it would dial in our place.
+func ForTenants(ctx context.Context, log *zap.Logger) identity.TenantKeys {
+	var mu sync.Mutex
+	sources := map[[2]string]*Source{}
+	return func(issuer, jwksURL string) (identity.Source, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		key := [2]string{issuer, jwksURL}
+		if s, known := sources[key]; known {
+			return s, nil
+		}
+		s, err := forTenant(issuer, jwksURL, log)
+		if err != nil {
+			return nil, err
+		}
+		sources[key] = s
+		go s.Run(ctx)
+		return s, nil
+	}
+}
+
+func forTenant(issuer, jwksURL string, log *zap.Logger) (*Source, error) {
+	home, err := url.Parse(issuer)
+	if err != nil {
+		return nil, fmt.Errorf("issuer %q is no URL", issuer)
+	}
+	addr, err := netip.ParseAddr(home.Hostname())
+	may := public
+	if home.Hostname() == "localhost" || err == nil && addr.IsLoopback() {
+		may = netip.Addr.IsLoopback
+	}
+	dialer := &net.Dialer{Timeout: fetchTimeout, Control: func(_, address string, _ syscall.RawConn) error {
+		to, err := netip.ParseAddrPort(address)
+		if err != nil {
+			return err
+		}
+		if !may(to.Addr().Unmap()) {
+			return fmt.Errorf("a tenant's keys are not fetched from %v", to.Addr())
+		}
+		return nil
+	}}
+	return open(Config{Issuer: issuer, URL: jwksURL, Log: log}, clientThrough(dialer, nil, nil))
+}
+
+// reserved are blocks of unicast addresses that are not the public internet's, or that carry other addresses inside (the
+// IANA special-purpose registries, RFC 6890), beyond those that net/netip knows.
+var reserved = []netip.Prefix{
+	netip.MustParsePrefix("0.0.0.0/8"),
+	netip.MustParsePrefix("100.64.0.0/10"), // carriers' own
+	netip.MustParsePrefix("192.0.0.0/24"),
+	netip.MustParsePrefix("192.0.2.0/24"),
+	netip.MustParsePrefix("192.88.99.0/24"),
+	netip.MustParsePrefix("198.18.0.0/15"),
+	netip.MustParsePrefix("198.51.100.0/24"),
+	netip.MustParsePrefix("203.0.113.0/24"),
+	netip.MustParsePrefix("240.0.0.0/4"),
+	netip.MustParsePrefix("::/96"),
+	netip.MustParsePrefix("64:ff9b::/96"),   // IPv4 inside
+	netip.MustParsePrefix("64:ff9b:1::/48"), // IPv4 inside
+	netip.MustParsePrefix("100::/64"),
+	netip.MustParsePrefix("2001::/23"), // Teredo and others: IPv4 inside
+	netip.MustParsePrefix("2001:db8::/32"),
+	netip.MustParsePrefix("2002::/16"), // 6to4: IPv4 inside
+	netip.MustParsePrefix("3fff::/20"),
+	netip.MustParsePrefix("5f00::/16"),
+	netip.MustParsePrefix("fec0::/10"),
+}
+
+func public(addr netip.Addr) bool {
+	if !addr.IsGlobalUnicast() || addr.IsPrivate() || addr.Zone() != "" {
+		return false
+	}
+	for _, block := range reserved {
+		if block.Contains(addr) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,113 @@
+package service
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/identity"
+	"github.com/openlockbox/lockbox/pkg/identity/jwks"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"go.uber.org/zap"
+)
+
+// shortestRefresh keeps a slip of the pen from hammering the issuer.
+const shortestRefresh = 30 * time.Second
+
+// Issuer is one of the provider's issuers, as a file names it. Its keys are in a file, at an address, or where its
+// discovery document says: exactly one of the three.
+type Issuer struct {
+	// URL is compared with a token's `iss`, Audience must be among its `aud`.
+	URL      string `yaml:"url"`
+	Audience string `yaml:"audience"`
+	// JWKSFile holds its public keys (RFC 7517).
+	JWKSFile string `yaml:"jwks_file"`
+	// JWKSURL is where it publishes them.
+	JWKSURL string `yaml:"jwks_url"`
+	// Discovery finds them through URL/.well-known/openid-configuration.
+	Discovery bool `yaml:"discovery"`
+	// JWKSCache is a file for the keys that were fetched, so that the service also starts while the issuer is down.
+	JWKSCache string `yaml:"jwks_cache"`
+	// JWKSRefresh is how often they are fetched, JWKSMaxAge how long they are trusted while the issuer does not answer.
+	JWKSRefresh time.Duration `yaml:"jwks_refresh"`
+	JWKSMaxAge  time.Duration `yaml:"jwks_max_age"`
+	// CAFile holds the authorities of its certificate (PEM); empty: the system's.
+	CAFile string `yaml:"ca_file"`
+	// KeepGroups are the groups that matter; the others of a token are not kept. Empty: those that Lockbox has names for.
+	KeepGroups []string        `yaml:"keep_groups"`
+	Claims     identity.Claims `yaml:"claims"`
+}
+
+// OpenIssuers reads the issuers' keys, or begins to fetch them, which goes on until ctx ends. It does not wait for an issuer
+// that does not answer: until its keys are there, nobody who signs in there is recognised (I11).
+func OpenIssuers(ctx context.Context, list []Issuer, log *zap.Logger) ([]identity.Issuer, error) {
+	issuers := make([]identity.Issuer, len(list))
+	var sources []*jwks.Source
+	for i, iss := range list {
+		issuers[i] = identity.Issuer{
+			URL: iss.URL, Audience: iss.Audience, Side: lockboxv1.Side_SIDE_PROVIDER, Groups: iss.KeepGroups, Claims: iss.Claims,
+		}
+		if err := iss.check(); err != nil {
+			return nil, fmt.Errorf("issuer %q: %w", iss.URL, err)
+		}
+		if iss.JWKSFile != "" {
+			keys, err := os.ReadFile(iss.JWKSFile)
+			if err != nil {
+				return nil, fmt.Errorf("keys of issuer %s: %w", iss.URL, err)
+			}
+			issuers[i].JWKS = keys
+			continue
+		}
+		source, err := iss.source(log)
+		if err != nil {
+			return nil, err
+		}
+		issuers[i].Source = source
+		sources = append(sources, source)
+	}
+	if _, err := identity.NewVerifier(issuers); err != nil {
+		return nil, err
+	}
+	for _, s := range sources {
+		go s.Run(ctx)
+	}
+	return issuers, nil
+}
+
+func (iss Issuer) check() error {
+	ways := 0
+	for _, has := range []bool{iss.JWKSFile != "", iss.JWKSURL != "", iss.Discovery} {
+		if has {
+			ways++
+		}
+	}
+	switch {
+	case ways != 1:
+		return errors.New("its keys come from exactly one of jwks_file, jwks_url and discovery: true")
+	case iss.JWKSFile != "" && (iss.JWKSCache != "" || iss.JWKSRefresh != 0 || iss.JWKSMaxAge != 0 || iss.CAFile != ""):
+		return errors.New("jwks_cache, jwks_refresh, jwks_max_age and ca_file are for keys that are fetched, and jwks_file is read once")
+	case iss.JWKSRefresh != 0 && iss.JWKSRefresh < shortestRefresh:
+		return fmt.Errorf("jwks_refresh is less than %v", shortestRefresh)
+	}
+	return nil
+}
+
+func (iss Issuer) source(log *zap.Logger) (*jwks.Source, error) {
+	c := jwks.Config{
+		Issuer: iss.URL, URL: iss.JWKSURL, CacheFile: iss.JWKSCache, Refresh: iss.JWKSRefresh, MaxAge: iss.JWKSMaxAge, Log: log,
+	}
+	if iss.CAFile != "" {
+		pem, err := os.ReadFile(iss.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("authorities of issuer %s: %w", iss.URL, err)
+		}
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("authorities of issuer %s: there is no certificate in %s", iss.URL, iss.CAFile)
+		}
+	}
+	return jwks.New(c)
+}
