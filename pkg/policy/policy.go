@@ -195,6 +195,15 @@ func (s subject) plausible(scenario catalogue.Scenario) error {
 	return nil
 }
 
+// Resource is what the catalogue says of what an intent is for; nil if it does not know it.
+func Resource(in *lockboxv1.AccessIntent, c *catalogue.Catalogue) *request.Resource {
+	service, scenario, err := c.Lookup(in.GetResourceType(), in.GetScenario())
+	if err != nil {
+		return nil
+	}
+	return &request.Resource{CustomerData: scenario.CustomerData, Preview: service.Stage == lockboxv1.ServiceStage_SERVICE_STAGE_PREVIEW}
+}
+
 // waive finds the basis on which the customer is not asked, if there is one.
 func waive(v *lockboxv1.AccessEvaluated) {
 	v.Outcome = lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_WAIVED

@@ -366,7 +366,7 @@ func Perform(s State, duty Duty, w World, terms Terms, by *lockboxv1.Actor, caus
 			e.Fact = &lockboxv1.Event_InternalApprovalExpired{InternalApprovalExpired: &lockboxv1.InternalApprovalExpired{}}
 		}
 	case Grant:
-		grant(s, w, e, now)
+		grant(s, w, terms, e, now)
 	case Complete:
 		e.Fact = &lockboxv1.Event_AccessCompleted{AccessCompleted: &lockboxv1.AccessCompleted{}}
 	case CheckApprovers:
@@ -401,14 +401,18 @@ func notify(s State, w World, terms Terms, now time.Time) *lockboxv1.Event_Custo
 }
 
 // grant gives access if its basis still holds at now, and otherwise lets the request lapse, saying why.
-func grant(s State, w World, e *lockboxv1.Event, now time.Time) {
-	if reason := w.basisGone(s, now); reason != "" {
+func grant(s State, w World, terms Terms, e *lockboxv1.Event, now time.Time) {
+	duration, resources := s.Allowed()
+	reason := w.basisGone(s, now)
+	if reason == "" && s.Waiver() != lockboxv1.Waiver_WAIVER_UNSPECIFIED && duration > terms.Longest(s.Intent) {
+		reason = "without the customer, access is never longer than the provider's terms (R27)"
+	}
+	if reason != "" {
 		e.Fact = &lockboxv1.Event_AccessLapsed{AccessLapsed: &lockboxv1.AccessLapsed{
 			Reason: reason, TenantSequence: w.Tenant.Sequence, SubscriptionSequence: w.subscriptionSequence(),
 		}}
 		return
 	}
-	duration, resources := s.Allowed()
 	e.Fact = &lockboxv1.Event_AccessGranted{AccessGranted: &lockboxv1.AccessGranted{
 		StartsAt: timestamp(now), EndsAt: timestamp(now.Add(duration)), ResourceIds: resources, Waiver: s.Waiver(),
 		TenantSequence: w.Tenant.Sequence, SubscriptionSequence: w.subscriptionSequence(),

@@ -51,6 +51,37 @@ func TestR3WithoutCustomerDataTheCustomerIsNotAsked(t *testing.T) {
 	}
 }
 
+// Whoever holds the evaluator's key can write that a customer need not be asked; access does not begin by that.
+func TestI1NobodyIsTakenAtTheWordOfTheEvaluationThatWaivedTheCustomer(t *testing.T) {
+	data, public := &request.Resource{CustomerData: true}, &request.Resource{Preview: true}
+	long := func(w lockboxv1.Waiver) deed {
+		v := waived(w)
+		v.Duration = durationpb.New(10_000 * time.Hour)
+		return evaluates(v)
+	}
+	for name, c := range map[string]struct {
+		says   *request.Resource
+		forged deed
+		ends   request.Status
+	}{
+		"no customer data, says the evaluation":  {data, evaluates(waived(noCustomerData)), request.Lapsed},
+		"and the catalogue says so too":          {public, evaluates(waived(noCustomerData)), request.Active},
+		"a preview, says the evaluation":         {data, evaluates(waived(preview)), request.Lapsed},
+		"and the catalogue says so as well":      {public, evaluates(waived(preview)), request.Active},
+		"for longer than the terms allow anyone": {public, long(noCustomerData), request.Lapsed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := contoso(owner(otto))
+			s.Resource = c.says
+			play(t, s,
+				row{0, eve, submits(diskIntent()), is(request.Submitted)},
+				row{0, box, c.forged, is(request.Approved)},
+				row{1, box, owed(request.Grant), is(c.ends)},
+			)
+		})
+	}
+}
+
 func TestR8APreviewThatNobodySignedUpForIsWaivedUntilTheyDo(t *testing.T) {
 	play(t, contoso(owner(otto)),
 		row{0, eve, submits(diskIntent()), is(request.Submitted)},

@@ -16,7 +16,13 @@ type World struct {
 	Tenant tenant.State
 	// Subscription is nil for a tenant-scoped request.
 	Subscription *tenant.Subscription
+	// Resource is what the provider's catalogue says of what the intent is for; nil: it knows no such thing.
+	Resource *Resource
 }
+
+// Resource is what decides whether the customer has to be asked at all, looked up anew by whoever gives access: nobody is
+// taken at the word of the evaluation that waived the customer (R3, R8).
+type Resource struct{ CustomerData, Preview bool }
 
 // of refuses a world that is not the request's own, or at fault: without knowing who holds which role, the answer is
 // no (I9, I11).
@@ -55,8 +61,14 @@ func (w World) deciding(n *lockboxv1.CustomerNotified, p *lockboxv1.Person, now 
 func (w World) basisGone(s State, now time.Time) string {
 	switch s.Waiver() {
 	case lockboxv1.Waiver_WAIVER_NO_CUSTOMER_DATA:
+		if w.Resource == nil || w.Resource.CustomerData {
+			return "the catalogue does not say that this reaches no customer data (R3)"
+		}
 		return ""
 	case lockboxv1.Waiver_WAIVER_PREVIEW_NOT_SIGNED_UP:
+		if w.Resource == nil || !w.Resource.Preview {
+			return "the catalogue does not say that this service is in preview (R8)"
+		}
 		if w.Tenant.SignedUp(s.Intent.GetResourceType()) {
 			return "the tenant has signed up for the preview since (R8)"
 		}

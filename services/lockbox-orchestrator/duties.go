@@ -7,6 +7,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/disclosure"
 	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"go.uber.org/zap"
@@ -184,6 +185,7 @@ func (o *orchestrator) fulfil(ctx context.Context, s request.State, duty request
 	if w.Tenant.Fault != nil || w.Subscription != nil && w.Subscription.Fault != nil {
 		return 0, fmt.Errorf("%s/%s: tenant or subscription at fault: nothing is decided", s.Tenant, s.ID)
 	}
+	w.Resource = policy.Resource(s.Intent, o.catalogue)
 	events, err := request.Perform(s, duty, w, o.terms, o.actor, causationID, o.Now())
 	if err != nil {
 		return 0, err

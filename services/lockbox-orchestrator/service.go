@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/openlockbox/lockbox/pkg/catalogue"
 	"github.com/openlockbox/lockbox/pkg/fold"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/service"
@@ -25,7 +26,7 @@ type Config struct {
 // Run answers commands and does what is owed, until ctx ends or something happens that must not be passed over.
 func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 	o := &orchestrator{
-		Runtime: rt, read: fold.NewReader(rt.Journal), terms: c.Terms,
+		Runtime: rt, read: fold.NewReader(rt.Journal), catalogue: catalogue.Default(), terms: c.Terms,
 		actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: Name},
 	}
 	ctx, stop := context.WithCancelCause(ctx)
@@ -52,7 +53,8 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 
 type orchestrator struct {
 	*service.Runtime
-	read  fold.Reader
-	terms request.Terms
-	actor *lockboxv1.Actor
+	read      fold.Reader
+	catalogue *catalogue.Catalogue
+	terms     request.Terms
+	actor     *lockboxv1.Actor
 }

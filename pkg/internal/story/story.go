@@ -20,6 +20,8 @@ type Story struct {
 	Subscription tenant.Subscription
 	Request      request.State
 	Terms        request.Terms
+	// Resource is what the catalogue says; nil: what was evaluated.
+	Resource *request.Resource
 	// History is the stream: everything that was recorded, in order.
 	History []evidence.Recorded
 	ids     int
@@ -33,7 +35,10 @@ func (s *Story) ID() string {
 
 // World is what a decision about the request reads of the rest.
 func (s *Story) World() request.World {
-	w := request.World{Tenant: s.Tenant}
+	w := request.World{Tenant: s.Tenant, Resource: s.Resource}
+	if f := s.Request.Evaluation.GetFacts(); w.Resource == nil && f != nil {
+		w.Resource = &request.Resource{CustomerData: f.GetCustomerData(), Preview: f.GetStage() == lockboxv1.ServiceStage_SERVICE_STAGE_PREVIEW}
+	}
 	if s.Request.Intent.GetSubscriptionId() != "" {
 		sub := s.Subscription
 		w.Subscription = &sub

@@ -203,7 +203,7 @@ func (s *Story) Request(tenantID, id string) request.State {
 }
 
 func (s *Story) world(r request.State) request.World {
-	w := request.World{Tenant: s.tenants[r.Intent.GetTenant()]}
+	w := request.World{Tenant: s.tenants[r.Intent.GetTenant()], Resource: policy.Resource(r.Intent, s.catalogue)}
 	if id := r.Intent.GetSubscriptionId(); id != "" {
 		sub := s.subscriptions[bus.Aggregate{Tenant: r.Intent.GetTenant(), Kind: bus.KindSubscription, ID: id}]
 		w.Subscription = &sub
