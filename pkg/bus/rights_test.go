@@ -203,6 +203,9 @@ func TestServicesAnswer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if err := nc.Flush(); err != nil { // the server knows who listens
+			t.Fatal(err)
+		}
 		client := b.Connect(t, bus.Client)
 		if m, err := client.Request(service.subject, nil, 5*time.Second); err != nil || string(m.Data) != "done" {
 			t.Errorf("%s: %v, %v", service.id, m, err)

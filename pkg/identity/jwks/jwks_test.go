@@ -242,8 +242,8 @@ func TestAnIssuerThatHangsIsGivenUpOn(t *testing.T) {
 		}
 	}
 	select {
-	case <-ended:
-		t.Error("all of them were held up until the issuer was given up on")
+	case err := <-ended:
+		t.Errorf("all of them were held up until the issuer was given up on: %v", err)
 		ended <- nil
 	default:
 	}
