@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/runinfo"
 )
 
@@ -65,6 +66,63 @@ func TestEveryCommandOfTheREADME(t *testing.T) {
 	}
 	if ran < 10 || len(elsewhere) > 0 {
 		t.Errorf("%d commands were typed; the README has none of %v", ran, elsewhere)
+	}
+}
+
+// promises are how the table "What else to try" says what comes of an intent, and the status that this is.
+var promises = []struct{ says, status string }{
+	{"refused", "REQUEST_STATUS_REFUSED"},
+	{"goes on to the customer", "REQUEST_STATUS_CUSTOMER_NOTIFIED"},
+	{"waits for", "REQUEST_STATUS_AWAITING_INTERNAL_APPROVAL"},
+	{"access at once", "REQUEST_STATUS_ACTIVE"},
+}
+
+var persona = regexp.MustCompile("^`(--as [a-z]+[^`]*)`|^the same `(--as [a-z]+)`")
+
+func TestEachPersonaGetsWhatTheREADMEPromises(t *testing.T) {
+	readme, err := os.ReadFile(root + "/README.md")
+	must(t, err)
+	home := t.TempDir()
+	start(t, home, filepath.Join(home, ".local", "share", "lockbox"))
+	base, before, seen := "", "", map[string]int{}
+	for _, command := range commands(string(readme)) {
+		if base == "" && strings.Contains(command, "intent submit") {
+			base = command
+		}
+	}
+	for line := range strings.Lines(string(readme)) {
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), " | ")
+		if len(cells) != 3 || !persona.MatchString(strings.TrimSpace(cells[0])) {
+			continue
+		}
+		flags := persona.FindStringSubmatch(strings.TrimSpace(cells[0]))
+		change := flags[1]
+		if flags[2] != "" {
+			change = before + " " + flags[2]
+		}
+		if strings.Contains(cells[0], "without `--ticket`") {
+			change += ` --ticket ""`
+		}
+		before = change
+		id, err := uuid.NewV7()
+		must(t, err)
+		// What is refused also exits so; what counts is what was recorded.
+		run(t, home, base+" "+change+" --id "+id.String()+" || true")
+		who := regexp.MustCompile("--as [a-z]+").FindAllString(change, -1)
+		shown := run(t, home, "bin/lockbox request show -o json "+who[len(who)-1]+" "+id.String())
+		for _, p := range promises {
+			if strings.HasPrefix(cells[1], p.says) {
+				seen[p.says]++
+				if !strings.Contains(shown, `"`+p.status+`"`) {
+					t.Errorf("%s: the README promises %q", change, cells[1])
+				}
+			}
+		}
+	}
+	for _, p := range promises {
+		if seen[p.says] == 0 {
+			t.Errorf("nobody in the README gets %q", p.says)
+		}
 	}
 }
 
