@@ -213,6 +213,7 @@ func TestAForgeryBreaksItsInvariant(t *testing.T) {
 		"a grant from before the role":      {told(), "AccessGranted", func(e *lockboxv1.Event) { e.GetAccessGranted().SubscriptionSequence = 4 }, nil, "I1"},
 		"a tenant that was not read":        {told(), "AccessGranted", func(e *lockboxv1.Event) { e.GetAccessGranted().TenantSequence = 0 }, nil, "I1"},
 		"a tenant read in the future":       {told(), "CustomerApproved", func(e *lockboxv1.Event) { e.GetCustomerApproved().TenantSequence = 99 }, nil, "I1"},
+		"a tenant as it no longer was":      {told(), "AccessGranted", func(e *lockboxv1.Event) { e.GetAccessGranted().TenantSequence = 1 }, nil, "I1"},
 		"a request's sequence as a tenant":  {told(), "AccessGranted", func(e *lockboxv1.Event) { e.GetAccessGranted().TenantSequence = 7 }, nil, "I1"},
 		"a grant that claims a waiver":      {told(), "AccessGranted", func(e *lockboxv1.Event) { e.GetAccessGranted().Waiver = 1 }, nil, "I1"},
 		"a waiver that was not granted on":  {waived(), "AccessGranted", func(e *lockboxv1.Event) { e.GetAccessGranted().Waiver = 0 }, nil, "I1"},

@@ -193,12 +193,21 @@ func basisHeld(b *book, of aggregate, events []Recorded, broken say) {
 	}
 }
 
-// readOwn holds that the sequences that an event recorded are earlier ones of its own tenant and subscription (I9). No
-// subscription, or one that is not registered, has sequence 0: nobody holds a role in it.
+// maxStale is how long before a decision something may have been stored that it does not know of: reading, deciding and
+// writing take a moment.
+const maxStale = 30 * time.Second
+
+// readOwn holds that the sequences that an event recorded are earlier ones of its own tenant and subscription (I9), and the
+// last there were when it was decided: whoever rests on older ones may count a role that was taken away. No subscription,
+// or one that is not registered, has sequence 0: nobody holds a role in it.
 func (b *book) readOwn(q request, r Recorded, on reading, broken say) {
 	own := func(in aggregate, sequence uint64) {
 		if sequence >= r.Sequence || !slices.ContainsFunc(b.about[in], func(e Recorded) bool { return e.Sequence == sequence }) {
 			broken("I1", r, "rests on sequence %d, which is no earlier event of %s %s", sequence, in.kind, in.id)
+		}
+		missed := slices.IndexFunc(b.about[in], func(e Recorded) bool { return e.Sequence > sequence && e.Sequence < r.Sequence })
+		if missed >= 0 && instant(r).Sub(instant(b.about[in][missed])) > maxStale {
+			broken("I1", r, "does not know of event %d of %s %s, which was there before", b.about[in][missed].Sequence, in.kind, in.id)
 		}
 	}
 	own(q.tenant(), on.GetTenantSequence())
