@@ -157,6 +157,9 @@ var table = []row{
 	fact("Publish JIT Rules", (*lockboxv1.Event).GetRulesPublished, func(who string, _ *lockboxv1.Event, f *lockboxv1.RulesPublished) string {
 		return fmt.Sprintf("%s put the JIT rules %s in force.", who, f.GetVersion())
 	}),
+	fact("Publish Service Catalogue", (*lockboxv1.Event).GetCataloguePublished, func(who string, _ *lockboxv1.Event, f *lockboxv1.CataloguePublished) string {
+		return fmt.Sprintf("%s put the service catalogue %s in force.", who, f.GetVersion())
+	}),
 
 	fact("Disclose Exposure", (*lockboxv1.Event).GetExposureDisclosed, func(who string, _ *lockboxv1.Event, f *lockboxv1.ExposureDisclosed) string {
 		return who + " disclosed an inadvertent exposure: " + quote(f.GetOccurrence().GetWhat()) + "."

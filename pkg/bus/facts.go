@@ -42,7 +42,7 @@ var facts = []fact{
 		"SubscriptionRegistered", "RoleAssigned", "RoleRemoved", "RoleActivated", "RoleDeactivated",
 	}},
 	{Orchestrator, KindTicket, []string{"TicketOpened", "TicketAssigned", "TicketReassigned", "TicketCommented"}},
-	{Orchestrator, KindPolicy, []string{"RulesPublished"}},
+	{Orchestrator, KindPolicy, []string{"RulesPublished", "CataloguePublished"}},
 	{Orchestrator, KindDisclosure, []string{"ExposureDisclosed", "LegalDemandDisclosed", "DisclosureTold"}},
 	{Notifier, KindDelivery, []string{"NotificationSent", "NotificationFailed"}},
 }

@@ -16,8 +16,11 @@ import (
 // ProviderTenant stands in the tenant's place for aggregates of the provider itself. No tenant can have that name.
 const ProviderTenant = "_"
 
-// Rules is the provider's rule set, of which each version is an event.
-var Rules = Aggregate{Tenant: ProviderTenant, Kind: KindPolicy, ID: "rules"}
+// Rules and Catalogue are the provider's rule set and service catalogue, of which each version is an event.
+var (
+	Rules     = Aggregate{Tenant: ProviderTenant, Kind: KindPolicy, ID: "rules"}
+	Catalogue = Aggregate{Tenant: ProviderTenant, Kind: KindPolicy, ID: "catalogue"}
+)
 
 const (
 	eventPrefix      = "lockbox.event."

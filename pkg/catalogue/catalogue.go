@@ -62,6 +62,9 @@ func Default() *Catalogue {
 	return c
 }
 
+// DefaultText is the default catalogue as it is written.
+func DefaultText() []byte { return slices.Clone(builtin) }
+
 // Version is the catalogue's own version, a plus sign, and the first 16 hexadecimal digits of the SHA-256 of its text:
 // two texts never go by one version.
 func (c *Catalogue) Version() string { return c.version }

@@ -35,13 +35,16 @@ const maxName = 200
 
 // Parse reads a catalogue in the form of services.yaml. Anything unknown, missing, twice or of the wrong kind is an
 // error that names the line.
-func Parse(data []byte) (*Catalogue, error) {
-	f, err := strict.Parse(fileName, data)
+func Parse(data []byte) (*Catalogue, error) { return ParseFile(fileName, data) }
+
+// ParseFile is Parse with errors that name a file.
+func ParseFile(name string, data []byte) (*Catalogue, error) {
+	f, err := strict.Parse(name, data)
 	if err != nil {
 		return nil, err
 	}
 	if f.Root() == nil {
-		return nil, fmt.Errorf("%s: is empty", fileName)
+		return nil, fmt.Errorf("%s: is empty", name)
 	}
 	p := parser{f}
 	top, err := p.object(f.Root(), []string{"version", "services"}, nil)

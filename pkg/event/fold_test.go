@@ -109,9 +109,15 @@ func anyEvent(t *rapid.T, kind string, h *event.History) (uint64, *lockboxv1.Eve
 	if in := e.GetAccessRequested().GetIntent(); in != nil {
 		in.Id, in.Tenant, e.Actor.Side = e.GetAggregateId(), e.GetTenant(), lockboxv1.Side_SIDE_PROVIDER
 	}
-	if p := e.GetRulesPublished(); p != nil && kind == "policy" {
-		sum := sha256.Sum256([]byte(p.GetText()))
-		p.Sha256, e.AggregateId = sum[:], "rules"
+	if published := e.GetRulesPublished() != nil || e.GetCataloguePublished() != nil; published && kind == "policy" {
+		if p := e.GetCataloguePublished(); p != nil {
+			sum := sha256.Sum256([]byte(p.GetText()))
+			p.Sha256, e.AggregateId = sum[:], "catalogue"
+		} else {
+			p := e.GetRulesPublished()
+			sum := sha256.Sum256([]byte(p.GetText()))
+			p.Sha256, e.AggregateId = sum[:], "rules"
+		}
 		e.Actor.Side, e.Actor.Groups, e.Actor.Person = lockboxv1.Side_SIDE_PROVIDER, []string{event.SecurityOfficers}, &lockboxv1.Person{Subject: "olga"}
 	}
 	if rapid.IntRange(0, 9).Draw(t, "odd") == 0 {

@@ -26,7 +26,7 @@ type Reader struct {
 	requests      *recent[bus.Aggregate, request.State]
 	tenants       *recent[bus.Aggregate, tenant.State]
 	subscriptions *recent[bus.Aggregate, tenant.Subscription]
-	rules         *recent[bus.Aggregate, policy.Published]
+	policies      *recent[bus.Aggregate, policy.Published]
 }
 
 // remembered is how many requests, tenants and subscriptions a Reader remembers, about 8 KiB each; at most twice as many.
@@ -37,7 +37,7 @@ func NewReader(j *journal.Journal) Reader {
 	return Reader{
 		Journal: j, requests: newRecent[bus.Aggregate, request.State](remembered),
 		tenants: newRecent[bus.Aggregate, tenant.State](remembered), subscriptions: newRecent[bus.Aggregate, tenant.Subscription](remembered),
-		rules: newRecent[bus.Aggregate, policy.Published](1),
+		policies: newRecent[bus.Aggregate, policy.Published](2),
 	}
 }
 
@@ -53,7 +53,7 @@ var (
 	subscriptions = kind[tenant.Subscription]{tenant.EvolveSubscription, func(s *tenant.Subscription) *event.History { return &s.History }}
 	disclosures   = kind[disclosure.State]{disclosure.Evolve, func(s *disclosure.State) *event.History { return &s.History }}
 	tickets       = kind[ticket.State]{ticket.Evolve, func(s *ticket.State) *event.History { return &s.History }}
-	rules         = kind[policy.Published]{policy.Evolve, func(s *policy.Published) *event.History { return &s.History }}
+	policies      = kind[policy.Published]{policy.Evolve, func(s *policy.Published) *event.History { return &s.History }}
 )
 
 // read folds what is stored. A history that contradicts itself becomes a state at fault.
@@ -181,9 +181,9 @@ func (r Reader) Ticket(ctx context.Context, tenantID, id string) (ticket.State, 
 	return tickets.read(ctx, r.Journal.LoadAtLeader, bus.Aggregate{Tenant: tenantID, Kind: bus.KindTicket, ID: id})
 }
 
-// Rules reads the rule set that was published last, confirmed at the leader.
-func (r Reader) Rules(ctx context.Context) (policy.Published, error) {
-	return rules.confirmed(ctx, r.Journal, r.rules, bus.Rules)
+// Published reads what the provider published last as its bus.Rules or bus.Catalogue, confirmed at the leader.
+func (r Reader) Published(ctx context.Context, a bus.Aggregate) (policy.Published, error) {
+	return policies.confirmed(ctx, r.Journal, r.policies, a)
 }
 
 // Disclosure reads a disclosure at the leader.

@@ -200,7 +200,7 @@ var histories = map[request.Status][]string{
 
 // variants are further ways to the same ends.
 var variants = map[request.Status][]string{
-	request.Refused:                  slices.Concat(customer, []string{"RulesPublished", "AccessRequested", "AccessEvaluated-missing"}),
+	request.Refused:                  slices.Concat(customer, []string{"RulesPublished", "CataloguePublished", "AccessRequested", "AccessEvaluated-missing"}),
 	request.AwaitingInternalApproval: slices.Concat(customer, []string{"AccessRequested", "AccessEvaluated-ruled"}),
 }
 
@@ -260,7 +260,7 @@ func folded(t *testing.T, history []evidence.Recorded) request.Status {
 		c tenant.State
 		s tenant.Subscription
 		k ticket.State
-		p policy.Published
+		p = map[string]policy.Published{}
 		d = map[string]disclosure.State{}
 	)
 	for _, e := range history {
@@ -274,13 +274,17 @@ func folded(t *testing.T, history []evidence.Recorded) request.Status {
 		case bus.KindTicket:
 			k = ticket.Evolve(k, e.Sequence, e.Event)
 		case bus.KindPolicy:
-			p = policy.Evolve(p, e.Sequence, e.Event)
+			id := e.Event.GetAggregateId()
+			p[id] = policy.Evolve(p[id], e.Sequence, e.Event)
 		case bus.KindDisclosure:
 			id := e.Event.GetAggregateId()
 			d[id] = disclosure.Evolve(d[id], e.Sequence, e.Event)
 		}
 	}
-	faults := []*event.Fault{r.Fault, c.Fault, s.Fault, k.Fault, p.Fault}
+	faults := []*event.Fault{r.Fault, c.Fault, s.Fault, k.Fault}
+	for _, of := range p {
+		faults = append(faults, of.Fault)
+	}
 	for _, of := range d {
 		faults = append(faults, of.Fault)
 	}

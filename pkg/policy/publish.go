@@ -4,33 +4,70 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/catalogue"
 	"github.com/openlockbox/lockbox/pkg/event"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// Published is the rule set that the provider put in force last, folded from its events. The text is not compiled here:
-// only whoever evaluates needs that, and only the last one's.
+// Published is the text that the provider put in force last: its rule set, or its service catalogue, folded from that
+// aggregate's events. The text is not compiled here: only whoever evaluates needs that, and only the last one's.
 type Published struct {
 	event.History
-	Text, PolicyVersion string
-	By                  *lockboxv1.Actor
-	At                  time.Time
+	// TextVersion is the version of the text itself, as evaluations record it.
+	Text, TextVersion string
+	By                *lockboxv1.Actor
+	At                time.Time
 }
 
-// Exists reports whether any was ever published; until then Default is in force.
+// Exists reports whether any was ever published; until then the one that ships is in force.
 func (s Published) Exists() bool { return s.Version > 0 }
 
 const (
-	// maxPublished is the size of a rule set that fits into a command with its token, in bytes.
+	// maxPublished is the size of a text that fits into a command with its token, in bytes.
 	maxPublished = 48 << 10
-	// told is how many of its problems a refusal names.
-	told = 10
+	// told is how many of its problems a refusal names, in at most maxTold bytes.
+	told    = 10
+	maxTold = 2000
 )
+
+// document is what is published as one text.
+type document struct {
+	// id is the aggregate's, name is for people, field is where a command has the text, rule is what it is published by.
+	id, name, field, rule string
+	version               func(text []byte) (string, error)
+}
+
+var (
+	rulesDocument     = document{"rules", "rules", "publish_rules.text", "R14", rulesVersion}
+	catalogueDocument = document{"catalogue", "catalogue", "publish_catalogue.text", "R6", catalogueVersion}
+)
+
+func rulesVersion(text []byte) (string, error) {
+	rules, err := Parse(text)
+	var problems Problems
+	if errors.As(err, &problems) {
+		first := strings.ReplaceAll(problems[:min(told, len(problems))].Error(), "\n", "; ")
+		err = fmt.Errorf("%d to be put right (line:column): %s", len(problems), first)
+	}
+	if err != nil {
+		return "", err
+	}
+	return rules.Version(), nil
+}
+
+func catalogueVersion(text []byte) (string, error) {
+	c, err := catalogue.Parse(text)
+	if err != nil {
+		return "", err
+	}
+	return c.Version(), nil
+}
 
 // Evolve folds one stored event. An event that cannot be true where it stands changes nothing but Fault.
 func Evolve(s Published, sequence uint64, e *lockboxv1.Event) Published {
@@ -39,57 +76,82 @@ func Evolve(s Published, sequence uint64, e *lockboxv1.Event) Published {
 		before.Fault = s.Fault
 		return before
 	}
-	p := e.GetRulesPublished()
-	sum := sha256.Sum256([]byte(p.GetText()))
-	switch {
-	case p == nil || e.GetKind() != "policy" || e.GetAggregateId() != "rules":
+	var d document
+	var p interface {
+		GetText() string
+		GetVersion() string
+		GetSha256() []byte
+	}
+	switch fact := e.GetFact().(type) {
+	case *lockboxv1.Event_RulesPublished:
+		d, p = rulesDocument, fact.RulesPublished
+	case *lockboxv1.Event_CataloguePublished:
+		d, p = catalogueDocument, fact.CataloguePublished
+	}
+	if p == nil || e.GetKind() != "policy" || e.GetAggregateId() != d.id {
 		before.Fail(sequence, "the fact belongs to another kind of aggregate")
 		return before
+	}
+	sum := sha256.Sum256([]byte(p.GetText()))
+	switch {
 	case !event.Provider(e.GetActor(), event.SecurityOfficers):
-		before.Fail(sequence, "rules are published by the provider's security officer (R14)")
+		before.Fail(sequence, "what is in force is published by the provider's security officer ("+d.rule+")")
 		return before
 	case !bytes.Equal(sum[:], p.GetSha256()):
-		before.Fail(sequence, "rules are known by their hash (R14)")
+		before.Fail(sequence, "what is published is known by its hash ("+d.rule+")")
 		return before
 	}
-	s.Text, s.PolicyVersion, s.By, s.At = p.GetText(), p.GetVersion(), e.GetActor(), e.GetTime().AsTime()
+	s.Text, s.TextVersion, s.By, s.At = p.GetText(), p.GetVersion(), e.GetActor(), e.GetTime().AsTime()
 	return s
 }
 
-// Decide says what a command makes true of the provider's rules. No events and no error: that very set is in force.
+// Decide says what a command makes true of the provider's rules, or of its catalogue. No events and no error: that very
+// text is in force.
 func Decide(s Published, c event.Command, now time.Time) ([]*lockboxv1.Event, error) {
-	publish := c.GetPublishRules()
+	var d document
+	var text string
+	switch action := c.GetAction().(type) {
+	case *lockboxv1.Command_PublishRules:
+		d, text = rulesDocument, action.PublishRules.GetText()
+	case *lockboxv1.Command_PublishCatalogue:
+		d, text = catalogueDocument, action.PublishCatalogue.GetText()
+	default:
+		return nil, refusal.Invalid("action", "bad input", "this command publishes nothing")
+	}
 	switch _, seen := s.Caused(c.GetId()); {
 	case s.Fault != nil:
-		return nil, refusal.Precondition("aggregate_id", "I6", "the history of the rules contradicts itself at sequence %d (%s)", s.Fault.Sequence, s.Fault.Rule)
-	case publish == nil:
-		return nil, refusal.Invalid("action", "bad input", "this command is not about the rules")
+		return nil, refusal.Precondition("aggregate_id", "I6", "the history of the %s contradicts itself at sequence %d (%s)", d.name, s.Fault.Sequence, s.Fault.Rule)
 	case !event.Provider(c.By, event.SecurityOfficers):
-		return nil, refusal.Forbidden("token", "R14", "rules are published by the provider's security officer")
+		return nil, refusal.Forbidden("token", d.rule, "publishing the %s is for the provider's security officer", d.name)
 	case seen:
 		return nil, nil
 	case c.GetSeenVersion() != 0 && c.GetSeenVersion() != s.Version:
-		return nil, refusal.Conflict("seen_version", "R14", "other rules were published since: version %d then, %d now", c.GetSeenVersion(), s.Version)
-	case len(publish.GetText()) > maxPublished:
-		return nil, refusal.Invalid("publish_rules.text", "R14", "is %d bytes long; at most %d are published", len(publish.GetText()), maxPublished)
+		return nil, refusal.Conflict("seen_version", d.rule, "another version was published since: %d then, %d now", c.GetSeenVersion(), s.Version)
+	case len(text) > maxPublished:
+		return nil, refusal.Invalid(d.field, d.rule, "is %d bytes long; at most %d are published", len(text), maxPublished)
 	}
-	rules, err := Parse([]byte(publish.GetText()))
-	var problems Problems
-	if errors.As(err, &problems) {
-		first := strings.ReplaceAll(problems[:min(told, len(problems))].Error(), "\n", "; ")
-		return nil, refusal.Invalid("publish_rules.text", "R14", "%d to be put right (line:column): %s", len(problems), first)
-	}
+	version, err := d.version([]byte(text))
 	if err != nil {
-		return nil, err
+		return nil, refusal.Invalid(d.field, d.rule, "%s", beginning(clean(err.Error())))
 	}
-	if s.Exists() && s.PolicyVersion == rules.Version() {
+	if s.Exists() && s.TextVersion == version {
 		return nil, nil
 	}
-	sum := sha256.Sum256([]byte(publish.GetText()))
+	sum := sha256.Sum256([]byte(text))
 	e := s.Follow(c.By, c.GetId(), now)
-	e.Tenant, e.Kind, e.AggregateId = c.GetTenant(), "policy", "rules"
-	e.Fact = &lockboxv1.Event_RulesPublished{RulesPublished: &lockboxv1.RulesPublished{
-		Text: publish.GetText(), Version: rules.Version(), Sha256: slices.Clone(sum[:]),
-	}}
+	e.Tenant, e.Kind, e.AggregateId = c.GetTenant(), "policy", d.id
+	if d.id == catalogueDocument.id {
+		e.Fact = &lockboxv1.Event_CataloguePublished{CataloguePublished: &lockboxv1.CataloguePublished{Text: text, Version: version, Sha256: slices.Clone(sum[:])}}
+	} else {
+		e.Fact = &lockboxv1.Event_RulesPublished{RulesPublished: &lockboxv1.RulesPublished{Text: text, Version: version, Sha256: slices.Clone(sum[:])}}
+	}
 	return []*lockboxv1.Event{e}, nil
+}
+
+// beginning cuts a message that quotes too much of a text.
+func beginning(s string) string {
+	if len(s) <= maxTold {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxTold], "") + "…"
 }

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/openlockbox/lockbox/pkg/catalogue"
 	"github.com/openlockbox/lockbox/pkg/event"
 	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/refusal"
@@ -53,7 +54,7 @@ func TestRulesArePublishedByTheSecurityOfficer(t *testing.T) {
 		t.Fatal("a refusal changes nothing")
 	}
 	does(publish("2", small, officer))
-	if s.Text != small || s.PolicyVersion != parse(t, small).Version() || !s.At.Equal(now) || s.By.GetPerson().GetSubject() != "olga" {
+	if s.Text != small || s.TextVersion != parse(t, small).Version() || !s.At.Equal(now) || s.By.GetPerson().GetSubject() != "olga" {
 		t.Errorf("%+v", s)
 	}
 	if events, err := policy.Decide(s, publish("3", small, officer), now); len(events) > 0 || err != nil {
@@ -61,7 +62,7 @@ func TestRulesArePublishedByTheSecurityOfficer(t *testing.T) {
 	}
 	late := publish("4", string(policy.DefaultText()), officer)
 	late.SeenVersion = 7
-	mayNot(late, conflict, "other rules were published since")
+	mayNot(late, conflict, "another version was published since")
 	does(publish("5", string(policy.DefaultText()), officer))
 	does(publish("6", small, officer)) // and back again
 	if s.Version != 3 {
@@ -81,6 +82,102 @@ func TestPublishedRulesThatCannotBeTrueAreAFault(t *testing.T) {
 		"a fact of something else":    func(e *lockboxv1.Event) { e.Fact = &lockboxv1.Event_LockboxEnabled{} },
 		"a version that is not next":  func(e *lockboxv1.Event) { e.Version = 2 },
 		"a kind that is another kind": func(e *lockboxv1.Event) { e.Kind = "tenant" },
+	} {
+		e := proto.CloneOf(events[0])
+		change(e)
+		if s := policy.Evolve(policy.Published{}, 1, e); s.Fault == nil || s.Exists() {
+			t.Errorf("%s: %+v", name, s)
+		}
+	}
+}
+
+func publishCatalogue(id, text string, by *lockboxv1.Actor) event.Command {
+	return event.Command{By: by, Command: &lockboxv1.Command{
+		Id: id, Tenant: "_", AggregateId: "catalogue", Action: &lockboxv1.Command_PublishCatalogue{PublishCatalogue: &lockboxv1.PublishCatalogue{Text: text}},
+	}}
+}
+
+const tiny = `version: "1"
+services:
+  - type: compute/virtual-machines
+    name: Virtual machines
+    stage: generally available
+    scenarios:
+      - {id: memory-dump, name: Memory dump, customer_data: true, elevated: false, scope: subscription}
+`
+
+func TestTheCatalogueIsPublishedByTheSecurityOfficer(t *testing.T) {
+	officer := provider(event.SecurityOfficers)
+	var s policy.Published
+	does := func(c event.Command) {
+		t.Helper()
+		events, err := policy.Decide(s, c, now)
+		if err != nil || len(events) != 1 || events[0].GetAggregateId() != "catalogue" || events[0].GetCataloguePublished() == nil {
+			t.Fatalf("%v, %v", events, err)
+		}
+		if s = policy.Evolve(s, s.Sequence+1, events[0]); s.Fault != nil {
+			t.Fatalf("%+v", s.Fault)
+		}
+		if again, err := policy.Decide(s, c, now); len(again) > 0 || err != nil {
+			t.Errorf("the same command again: %d events, %v", len(again), err)
+		}
+	}
+	mayNot := func(c event.Command, code lockboxv1.RefusalCode, says string) {
+		t.Helper()
+		events, err := policy.Decide(s, c, now)
+		r, _ := refusal.As(err)
+		if len(events) > 0 || r.GetCode() != code || r.GetRule() != "R6" || !strings.Contains(r.GetMessage(), says) {
+			t.Errorf("%d events, %v", len(events), err)
+		}
+		if len(r.GetMessage()) > 2_100 {
+			t.Errorf("the refusal has %d bytes", len(r.GetMessage()))
+		}
+	}
+	const invalid, forbidden, conflict = lockboxv1.RefusalCode_REFUSAL_CODE_INVALID, lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN, lockboxv1.RefusalCode_REFUSAL_CODE_CONFLICT
+	mayNot(publishCatalogue("1", tiny, provider(event.DevOpsManagers)), forbidden, "security officer")
+	mayNot(publishCatalogue("1", tiny, &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_TENANT, Groups: []string{event.SecurityOfficers}, Person: officer.GetPerson()}), forbidden, "security officer")
+	mayNot(publishCatalogue("1", strings.Replace(tiny, "true", "perhaps", 1), officer), invalid, "services.yaml:7: want true or false")
+	mayNot(publishCatalogue("1", small, officer), invalid, "services.yaml:1: unknown key")
+	mayNot(publishCatalogue("1", "", officer), invalid, "is empty")
+	mayNot(publishCatalogue("1", strings.Replace(tiny, "memory-dump", strings.Repeat("\u00e9", 20_000), 1), officer), invalid, "services.yaml:7: want an id")
+	mayNot(publishCatalogue("1", tiny+strings.Repeat("# \n", 20_000), officer), invalid, "bytes long")
+	if s.Exists() {
+		t.Fatal("a refusal changes nothing")
+	}
+	does(publishCatalogue("2", tiny, officer))
+	if s.Text != tiny || !strings.HasPrefix(s.TextVersion, "1+") || !s.At.Equal(now) || s.By.GetPerson().GetSubject() != "olga" {
+		t.Errorf("%+v", s)
+	}
+	if events, err := policy.Decide(s, publishCatalogue("3", tiny, officer), now); len(events) > 0 || err != nil {
+		t.Errorf("what is in force is not published again: %d events, %v", len(events), err)
+	}
+	late := publishCatalogue("4", string(catalogue.DefaultText()), officer)
+	late.SeenVersion = 7
+	mayNot(late, conflict, "another version was published since")
+	does(publishCatalogue("5", string(catalogue.DefaultText()), officer)) // what ships is small enough
+	if s.TextVersion != catalogue.Default().Version() {
+		t.Errorf("%s", s.TextVersion)
+	}
+	does(publishCatalogue("6", tiny, officer)) // and back again
+	if s.Version != 3 {
+		t.Errorf("version %d", s.Version)
+	}
+}
+
+func TestAPublishedCatalogueThatCannotBeTrueIsAFault(t *testing.T) {
+	events, err := policy.Decide(policy.Published{}, publishCatalogue("1", tiny, provider(event.SecurityOfficers)), now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(*lockboxv1.Event){
+		"another text than its hash": func(e *lockboxv1.Event) { e.GetCataloguePublished().Text += " " },
+		"by somebody else":           func(e *lockboxv1.Event) { e.Actor = provider(event.DevOpsManagers) },
+		"about the rules":            func(e *lockboxv1.Event) { e.AggregateId = "rules" },
+		"of another kind":            func(e *lockboxv1.Event) { e.Kind = "tenant" },
+		"rules as a catalogue": func(e *lockboxv1.Event) {
+			p := e.GetCataloguePublished()
+			e.Fact = &lockboxv1.Event_RulesPublished{RulesPublished: &lockboxv1.RulesPublished{Text: p.GetText(), Version: p.GetVersion(), Sha256: p.GetSha256()}}
+		},
 	} {
 		e := proto.CloneOf(events[0])
 		change(e)

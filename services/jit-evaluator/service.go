@@ -38,7 +38,8 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 		return fmt.Errorf("%s: %w", Name, err)
 	}
 	e := &evaluator{
-		Runtime: rt, read: fold.NewReader(rt.Journal), rules: rules{builtin: policy.Default()}, catalogue: catalogue.Default(), terms: c.Terms, tools: c.Tools,
+		Runtime: rt, read: fold.NewReader(rt.Journal), terms: c.Terms, tools: c.Tools,
+		rules: fold.RulesInForce(), catalogue: fold.CatalogueInForce(),
 		actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: Name},
 	}
 	return rt.Journal.FollowIntents(ctx, e.handle)
@@ -47,8 +48,8 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 type evaluator struct {
 	*service.Runtime
 	read      fold.Reader
-	rules     rules
-	catalogue *catalogue.Catalogue
+	rules     *fold.InForce[*policy.Rules]
+	catalogue *fold.InForce[*catalogue.Catalogue]
 	terms     request.Terms
 	tools     []Tool
 	actor     *lockboxv1.Actor
@@ -123,12 +124,16 @@ func (e *evaluator) evaluate(ctx context.Context, tenantID string, sub request.S
 	if err != nil {
 		return err
 	}
-	inForce, err := e.rules.inForce(ctx, e.read)
+	rules, err := e.rules.Read(ctx, e.read)
+	if err != nil {
+		return err
+	}
+	services, err := e.catalogue.Read(ctx, e.read)
 	if err != nil {
 		return err
 	}
 	now := e.Now()
-	evaluated, err := request.RecordEvaluation(state, policy.Evaluate(facts, inForce, e.catalogue, e.terms, now), e.actor, now)
+	evaluated, err := request.RecordEvaluation(state, policy.Evaluate(facts, rules, services, e.terms, now), e.actor, now)
 	if err != nil {
 		return err
 	}

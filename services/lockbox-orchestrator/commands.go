@@ -146,7 +146,7 @@ func check(subject string, c *lockboxv1.Command) (bus.Aggregate, error) {
 	about.Kind = kind(c)
 	for _, err := range []error{
 		input.UUIDv7("id", c.GetId()),
-		checkTenant(about),
+		checkTenant(about, c),
 		input.Line("trace_parent", c.GetTraceParent(), 0, 128),
 	} {
 		if err != nil {
@@ -166,12 +166,16 @@ func check(subject string, c *lockboxv1.Command) (bus.Aggregate, error) {
 }
 
 // checkTenant holds that commands about the provider's own affairs name the provider, and all others a customer.
-func checkTenant(about bus.Aggregate) error {
+func checkTenant(about bus.Aggregate, c *lockboxv1.Command) error {
 	if about.Kind != bus.KindPolicy {
 		return input.Tenant("tenant", about.Tenant)
 	}
-	if about != bus.Rules {
-		return refusal.Invalid("tenant", "bad input", "the rules are %s", bus.Rules)
+	published := bus.Rules
+	if c.GetPublishCatalogue() != nil {
+		published = bus.Catalogue
+	}
+	if about != published {
+		return refusal.Invalid("tenant", "bad input", "what is published here is %s", published)
 	}
 	return nil
 }
@@ -191,7 +195,7 @@ func kind(c *lockboxv1.Command) string {
 		return bus.KindSubscription
 	case *lockboxv1.Command_OpenTicket, *lockboxv1.Command_AssignTicket, *lockboxv1.Command_CommentTicket:
 		return bus.KindTicket
-	case *lockboxv1.Command_PublishRules:
+	case *lockboxv1.Command_PublishRules, *lockboxv1.Command_PublishCatalogue:
 		return bus.KindPolicy
 	case *lockboxv1.Command_DiscloseExposure, *lockboxv1.Command_DiscloseLegalDemand:
 		return bus.KindDisclosure
@@ -225,7 +229,7 @@ func (o *orchestrator) decide(ctx context.Context, about bus.Aggregate, c event.
 		history = s.History
 		events, err = ticket.Decide(s, t, c, now)
 	case bus.KindPolicy:
-		s, loadErr := o.read.Rules(ctx)
+		s, loadErr := o.read.Published(ctx, about)
 		if loadErr != nil {
 			return nil, loadErr
 		}

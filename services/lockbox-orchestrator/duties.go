@@ -185,7 +185,13 @@ func (o *orchestrator) fulfil(ctx context.Context, s request.State, duty request
 	if w.Tenant.Fault != nil || w.Subscription != nil && w.Subscription.Fault != nil {
 		return 0, fmt.Errorf("%s/%s: tenant or subscription at fault: nothing is decided", s.Tenant, s.ID)
 	}
-	w.Resource = policy.Resource(s.Intent, o.catalogue)
+	if duty == request.Grant { // only whoever gives access looks at it
+		services, err := o.catalogue.Read(ctx, o.read)
+		if err != nil {
+			return 0, err
+		}
+		w.Resource = policy.Resource(s.Intent, services)
+	}
 	events, err := request.Perform(s, duty, w, o.terms, o.actor, causationID, o.Now())
 	if err != nil {
 		return 0, err

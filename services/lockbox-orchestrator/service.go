@@ -26,7 +26,7 @@ type Config struct {
 // Run answers commands and does what is owed, until ctx ends or something happens that must not be passed over.
 func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 	o := &orchestrator{
-		Runtime: rt, read: fold.NewReader(rt.Journal), catalogue: catalogue.Default(), terms: c.Terms,
+		Runtime: rt, read: fold.NewReader(rt.Journal), catalogue: fold.CatalogueInForce(), terms: c.Terms,
 		actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: Name},
 	}
 	ctx, stop := context.WithCancelCause(ctx)
@@ -54,7 +54,7 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 type orchestrator struct {
 	*service.Runtime
 	read      fold.Reader
-	catalogue *catalogue.Catalogue
+	catalogue *fold.InForce[*catalogue.Catalogue]
 	terms     request.Terms
 	actor     *lockboxv1.Actor
 }

@@ -65,6 +65,7 @@ type Command struct {
 	//	*Command_AssignTicket
 	//	*Command_CommentTicket
 	//	*Command_PublishRules
+	//	*Command_PublishCatalogue
 	//	*Command_DiscloseExposure
 	//	*Command_DiscloseLegalDemand
 	Action        isCommand_Action `protobuf_oneof:"action"`
@@ -376,6 +377,15 @@ func (x *Command) GetPublishRules() *PublishRules {
 	return nil
 }
 
+func (x *Command) GetPublishCatalogue() *PublishCatalogue {
+	if x != nil {
+		if x, ok := x.Action.(*Command_PublishCatalogue); ok {
+			return x.PublishCatalogue
+		}
+	}
+	return nil
+}
+
 func (x *Command) GetDiscloseExposure() *DiscloseExposure {
 	if x != nil {
 		if x, ok := x.Action.(*Command_DiscloseExposure); ok {
@@ -500,8 +510,12 @@ type Command_CommentTicket struct {
 }
 
 type Command_PublishRules struct {
-	// About the provider itself: the tenant is `_`, the aggregate `rules`.
+	// About the provider itself: the tenant is `_`, the aggregate `rules`, or `catalogue`.
 	PublishRules *PublishRules `protobuf:"bytes,90,opt,name=publish_rules,json=publishRules,proto3,oneof"`
+}
+
+type Command_PublishCatalogue struct {
+	PublishCatalogue *PublishCatalogue `protobuf:"bytes,91,opt,name=publish_catalogue,json=publishCatalogue,proto3,oneof"`
 }
 
 type Command_DiscloseExposure struct {
@@ -562,6 +576,8 @@ func (*Command_AssignTicket) isCommand_Action() {}
 func (*Command_CommentTicket) isCommand_Action() {}
 
 func (*Command_PublishRules) isCommand_Action() {}
+
+func (*Command_PublishCatalogue) isCommand_Action() {}
 
 func (*Command_DiscloseExposure) isCommand_Action() {}
 
@@ -1850,6 +1866,53 @@ func (x *PublishRules) GetText() string {
 	return ""
 }
 
+// A security officer of the provider puts a service catalogue in force (R6). One that cannot be read is refused, with the
+// line, and what was in force stays.
+type PublishCatalogue struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the form of pkg/catalogue/services.yaml, at most 48 KiB.
+	Text          string `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PublishCatalogue) Reset() {
+	*x = PublishCatalogue{}
+	mi := &file_lockbox_v1_command_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PublishCatalogue) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PublishCatalogue) ProtoMessage() {}
+
+func (x *PublishCatalogue) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_command_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PublishCatalogue.ProtoReflect.Descriptor instead.
+func (*PublishCatalogue) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *PublishCatalogue) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
 type DiscloseExposure struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Occurrence    *Occurrence            `protobuf:"bytes,1,opt,name=occurrence,proto3" json:"occurrence,omitempty"`
@@ -1859,7 +1922,7 @@ type DiscloseExposure struct {
 
 func (x *DiscloseExposure) Reset() {
 	*x = DiscloseExposure{}
-	mi := &file_lockbox_v1_command_proto_msgTypes[27]
+	mi := &file_lockbox_v1_command_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1871,7 +1934,7 @@ func (x *DiscloseExposure) String() string {
 func (*DiscloseExposure) ProtoMessage() {}
 
 func (x *DiscloseExposure) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_command_proto_msgTypes[27]
+	mi := &file_lockbox_v1_command_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1884,7 +1947,7 @@ func (x *DiscloseExposure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscloseExposure.ProtoReflect.Descriptor instead.
 func (*DiscloseExposure) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{27}
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *DiscloseExposure) GetOccurrence() *Occurrence {
@@ -1907,7 +1970,7 @@ type DiscloseLegalDemand struct {
 
 func (x *DiscloseLegalDemand) Reset() {
 	*x = DiscloseLegalDemand{}
-	mi := &file_lockbox_v1_command_proto_msgTypes[28]
+	mi := &file_lockbox_v1_command_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1919,7 +1982,7 @@ func (x *DiscloseLegalDemand) String() string {
 func (*DiscloseLegalDemand) ProtoMessage() {}
 
 func (x *DiscloseLegalDemand) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_command_proto_msgTypes[28]
+	mi := &file_lockbox_v1_command_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1932,7 +1995,7 @@ func (x *DiscloseLegalDemand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscloseLegalDemand.ProtoReflect.Descriptor instead.
 func (*DiscloseLegalDemand) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{28}
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *DiscloseLegalDemand) GetOccurrence() *Occurrence {
@@ -1968,7 +2031,7 @@ var File_lockbox_v1_command_proto protoreflect.FileDescriptor
 const file_lockbox_v1_command_proto_rawDesc = "" +
 	"\n" +
 	"\x18lockbox/v1/command.proto\x12\n" +
-	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x17lockbox/v1/tenant.proto\"\xf7\x0e\n" +
+	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x17lockbox/v1/tenant.proto\"\xc4\x0f\n" +
 	"\aCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x14\n" +
@@ -2004,6 +2067,7 @@ const file_lockbox_v1_command_proto_rawDesc = "" +
 	"\rassign_ticket\x18Q \x01(\v2\x18.lockbox.v1.AssignTicketH\x00R\fassignTicket\x12B\n" +
 	"\x0ecomment_ticket\x18R \x01(\v2\x19.lockbox.v1.CommentTicketH\x00R\rcommentTicket\x12?\n" +
 	"\rpublish_rules\x18Z \x01(\v2\x18.lockbox.v1.PublishRulesH\x00R\fpublishRules\x12K\n" +
+	"\x11publish_catalogue\x18[ \x01(\v2\x1c.lockbox.v1.PublishCatalogueH\x00R\x10publishCatalogue\x12K\n" +
 	"\x11disclose_exposure\x18_ \x01(\v2\x1c.lockbox.v1.DiscloseExposureH\x00R\x10discloseExposure\x12U\n" +
 	"\x15disclose_legal_demand\x18` \x01(\v2\x1f.lockbox.v1.DiscloseLegalDemandH\x00R\x13discloseLegalDemandB\b\n" +
 	"\x06action\"\xa8\x01\n" +
@@ -2079,6 +2143,8 @@ const file_lockbox_v1_command_proto_rawDesc = "" +
 	"\rCommentTicket\x12\x12\n" +
 	"\x04text\x18\x01 \x01(\tR\x04text\"\"\n" +
 	"\fPublishRules\x12\x12\n" +
+	"\x04text\x18\x01 \x01(\tR\x04text\"&\n" +
+	"\x10PublishCatalogue\x12\x12\n" +
 	"\x04text\x18\x01 \x01(\tR\x04text\"J\n" +
 	"\x10DiscloseExposure\x126\n" +
 	"\n" +
@@ -2104,7 +2170,7 @@ func file_lockbox_v1_command_proto_rawDescGZIP() []byte {
 	return file_lockbox_v1_command_proto_rawDescData
 }
 
-var file_lockbox_v1_command_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_lockbox_v1_command_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_lockbox_v1_command_proto_goTypes = []any{
 	(*Command)(nil),               // 0: lockbox.v1.Command
 	(*CommandReply)(nil),          // 1: lockbox.v1.CommandReply
@@ -2133,17 +2199,18 @@ var file_lockbox_v1_command_proto_goTypes = []any{
 	(*AssignTicket)(nil),          // 24: lockbox.v1.AssignTicket
 	(*CommentTicket)(nil),         // 25: lockbox.v1.CommentTicket
 	(*PublishRules)(nil),          // 26: lockbox.v1.PublishRules
-	(*DiscloseExposure)(nil),      // 27: lockbox.v1.DiscloseExposure
-	(*DiscloseLegalDemand)(nil),   // 28: lockbox.v1.DiscloseLegalDemand
-	(*Refusal)(nil),               // 29: lockbox.v1.Refusal
-	(*durationpb.Duration)(nil),   // 30: google.protobuf.Duration
-	(SupportPlan)(0),              // 31: lockbox.v1.SupportPlan
-	(*TenantIssuer)(nil),          // 32: lockbox.v1.TenantIssuer
-	(*Person)(nil),                // 33: lockbox.v1.Person
-	(*TenantSettings)(nil),        // 34: lockbox.v1.TenantSettings
-	(*RoleAssignment)(nil),        // 35: lockbox.v1.RoleAssignment
-	(*timestamppb.Timestamp)(nil), // 36: google.protobuf.Timestamp
-	(*Occurrence)(nil),            // 37: lockbox.v1.Occurrence
+	(*PublishCatalogue)(nil),      // 27: lockbox.v1.PublishCatalogue
+	(*DiscloseExposure)(nil),      // 28: lockbox.v1.DiscloseExposure
+	(*DiscloseLegalDemand)(nil),   // 29: lockbox.v1.DiscloseLegalDemand
+	(*Refusal)(nil),               // 30: lockbox.v1.Refusal
+	(*durationpb.Duration)(nil),   // 31: google.protobuf.Duration
+	(SupportPlan)(0),              // 32: lockbox.v1.SupportPlan
+	(*TenantIssuer)(nil),          // 33: lockbox.v1.TenantIssuer
+	(*Person)(nil),                // 34: lockbox.v1.Person
+	(*TenantSettings)(nil),        // 35: lockbox.v1.TenantSettings
+	(*RoleAssignment)(nil),        // 36: lockbox.v1.RoleAssignment
+	(*timestamppb.Timestamp)(nil), // 37: google.protobuf.Timestamp
+	(*Occurrence)(nil),            // 38: lockbox.v1.Occurrence
 }
 var file_lockbox_v1_command_proto_depIdxs = []int32{
 	2,  // 0: lockbox.v1.Command.withdraw:type_name -> lockbox.v1.Withdraw
@@ -2171,26 +2238,27 @@ var file_lockbox_v1_command_proto_depIdxs = []int32{
 	24, // 22: lockbox.v1.Command.assign_ticket:type_name -> lockbox.v1.AssignTicket
 	25, // 23: lockbox.v1.Command.comment_ticket:type_name -> lockbox.v1.CommentTicket
 	26, // 24: lockbox.v1.Command.publish_rules:type_name -> lockbox.v1.PublishRules
-	27, // 25: lockbox.v1.Command.disclose_exposure:type_name -> lockbox.v1.DiscloseExposure
-	28, // 26: lockbox.v1.Command.disclose_legal_demand:type_name -> lockbox.v1.DiscloseLegalDemand
-	29, // 27: lockbox.v1.CommandReply.refusal:type_name -> lockbox.v1.Refusal
-	30, // 28: lockbox.v1.Approve.duration:type_name -> google.protobuf.Duration
-	31, // 29: lockbox.v1.CreateTenant.plan:type_name -> lockbox.v1.SupportPlan
-	32, // 30: lockbox.v1.CreateTenant.issuer:type_name -> lockbox.v1.TenantIssuer
-	33, // 31: lockbox.v1.CreateTenant.administrator:type_name -> lockbox.v1.Person
-	31, // 32: lockbox.v1.ChangeSupportPlan.plan:type_name -> lockbox.v1.SupportPlan
-	34, // 33: lockbox.v1.ChangeSettings.settings:type_name -> lockbox.v1.TenantSettings
-	35, // 34: lockbox.v1.AssignRole.assignment:type_name -> lockbox.v1.RoleAssignment
-	36, // 35: lockbox.v1.ActivateRole.until:type_name -> google.protobuf.Timestamp
-	33, // 36: lockbox.v1.AssignTicket.engineer:type_name -> lockbox.v1.Person
-	37, // 37: lockbox.v1.DiscloseExposure.occurrence:type_name -> lockbox.v1.Occurrence
-	37, // 38: lockbox.v1.DiscloseLegalDemand.occurrence:type_name -> lockbox.v1.Occurrence
-	36, // 39: lockbox.v1.DiscloseLegalDemand.embargo_until:type_name -> google.protobuf.Timestamp
-	40, // [40:40] is the sub-list for method output_type
-	40, // [40:40] is the sub-list for method input_type
-	40, // [40:40] is the sub-list for extension type_name
-	40, // [40:40] is the sub-list for extension extendee
-	0,  // [0:40] is the sub-list for field type_name
+	27, // 25: lockbox.v1.Command.publish_catalogue:type_name -> lockbox.v1.PublishCatalogue
+	28, // 26: lockbox.v1.Command.disclose_exposure:type_name -> lockbox.v1.DiscloseExposure
+	29, // 27: lockbox.v1.Command.disclose_legal_demand:type_name -> lockbox.v1.DiscloseLegalDemand
+	30, // 28: lockbox.v1.CommandReply.refusal:type_name -> lockbox.v1.Refusal
+	31, // 29: lockbox.v1.Approve.duration:type_name -> google.protobuf.Duration
+	32, // 30: lockbox.v1.CreateTenant.plan:type_name -> lockbox.v1.SupportPlan
+	33, // 31: lockbox.v1.CreateTenant.issuer:type_name -> lockbox.v1.TenantIssuer
+	34, // 32: lockbox.v1.CreateTenant.administrator:type_name -> lockbox.v1.Person
+	32, // 33: lockbox.v1.ChangeSupportPlan.plan:type_name -> lockbox.v1.SupportPlan
+	35, // 34: lockbox.v1.ChangeSettings.settings:type_name -> lockbox.v1.TenantSettings
+	36, // 35: lockbox.v1.AssignRole.assignment:type_name -> lockbox.v1.RoleAssignment
+	37, // 36: lockbox.v1.ActivateRole.until:type_name -> google.protobuf.Timestamp
+	34, // 37: lockbox.v1.AssignTicket.engineer:type_name -> lockbox.v1.Person
+	38, // 38: lockbox.v1.DiscloseExposure.occurrence:type_name -> lockbox.v1.Occurrence
+	38, // 39: lockbox.v1.DiscloseLegalDemand.occurrence:type_name -> lockbox.v1.Occurrence
+	37, // 40: lockbox.v1.DiscloseLegalDemand.embargo_until:type_name -> google.protobuf.Timestamp
+	41, // [41:41] is the sub-list for method output_type
+	41, // [41:41] is the sub-list for method input_type
+	41, // [41:41] is the sub-list for extension type_name
+	41, // [41:41] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_command_proto_init() }
@@ -2227,6 +2295,7 @@ func file_lockbox_v1_command_proto_init() {
 		(*Command_AssignTicket)(nil),
 		(*Command_CommentTicket)(nil),
 		(*Command_PublishRules)(nil),
+		(*Command_PublishCatalogue)(nil),
 		(*Command_DiscloseExposure)(nil),
 		(*Command_DiscloseLegalDemand)(nil),
 	}
@@ -2236,7 +2305,7 @@ func file_lockbox_v1_command_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lockbox_v1_command_proto_rawDesc), len(file_lockbox_v1_command_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   29,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

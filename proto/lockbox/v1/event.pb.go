@@ -86,6 +86,7 @@ type Event struct {
 	//	*Event_TicketReassigned
 	//	*Event_TicketCommented
 	//	*Event_RulesPublished
+	//	*Event_CataloguePublished
 	//	*Event_ExposureDisclosed
 	//	*Event_LegalDemandDisclosed
 	//	*Event_DisclosureTold
@@ -543,6 +544,15 @@ func (x *Event) GetRulesPublished() *RulesPublished {
 	return nil
 }
 
+func (x *Event) GetCataloguePublished() *CataloguePublished {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_CataloguePublished); ok {
+			return x.CataloguePublished
+		}
+	}
+	return nil
+}
+
 func (x *Event) GetExposureDisclosed() *ExposureDisclosed {
 	if x != nil {
 		if x, ok := x.Fact.(*Event_ExposureDisclosed); ok {
@@ -740,6 +750,10 @@ type Event_RulesPublished struct {
 	RulesPublished *RulesPublished `protobuf:"bytes,90,opt,name=rules_published,json=rulesPublished,proto3,oneof"`
 }
 
+type Event_CataloguePublished struct {
+	CataloguePublished *CataloguePublished `protobuf:"bytes,91,opt,name=catalogue_published,json=cataloguePublished,proto3,oneof"`
+}
+
 type Event_ExposureDisclosed struct {
 	ExposureDisclosed *ExposureDisclosed `protobuf:"bytes,95,opt,name=exposure_disclosed,json=exposureDisclosed,proto3,oneof"`
 }
@@ -834,6 +848,8 @@ func (*Event_TicketCommented) isEvent_Fact() {}
 
 func (*Event_RulesPublished) isEvent_Fact() {}
 
+func (*Event_CataloguePublished) isEvent_Fact() {}
+
 func (*Event_ExposureDisclosed) isEvent_Fact() {}
 
 func (*Event_LegalDemandDisclosed) isEvent_Fact() {}
@@ -849,7 +865,7 @@ var File_lockbox_v1_event_proto protoreflect.FileDescriptor
 const file_lockbox_v1_event_proto_rawDesc = "" +
 	"\n" +
 	"\x16lockbox/v1/event.proto\x12\n" +
-	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x19lockbox/v1/delivery.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x17lockbox/v1/policy.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x17lockbox/v1/ticket.proto\"\xfa\x1b\n" +
+	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x19lockbox/v1/delivery.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x17lockbox/v1/policy.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x17lockbox/v1/ticket.proto\"\xcd\x1c\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x12\n" +
@@ -900,7 +916,8 @@ const file_lockbox_v1_event_proto_rawDesc = "" +
 	"\x0fticket_assigned\x18Q \x01(\v2\x1a.lockbox.v1.TicketAssignedH\x00R\x0eticketAssigned\x12K\n" +
 	"\x11ticket_reassigned\x18R \x01(\v2\x1c.lockbox.v1.TicketReassignedH\x00R\x10ticketReassigned\x12H\n" +
 	"\x10ticket_commented\x18S \x01(\v2\x1b.lockbox.v1.TicketCommentedH\x00R\x0fticketCommented\x12E\n" +
-	"\x0frules_published\x18Z \x01(\v2\x1a.lockbox.v1.RulesPublishedH\x00R\x0erulesPublished\x12N\n" +
+	"\x0frules_published\x18Z \x01(\v2\x1a.lockbox.v1.RulesPublishedH\x00R\x0erulesPublished\x12Q\n" +
+	"\x13catalogue_published\x18[ \x01(\v2\x1e.lockbox.v1.CataloguePublishedH\x00R\x12cataloguePublished\x12N\n" +
 	"\x12exposure_disclosed\x18_ \x01(\v2\x1d.lockbox.v1.ExposureDisclosedH\x00R\x11exposureDisclosed\x12X\n" +
 	"\x16legal_demand_disclosed\x18` \x01(\v2 .lockbox.v1.LegalDemandDisclosedH\x00R\x14legalDemandDisclosed\x12E\n" +
 	"\x0fdisclosure_told\x18a \x01(\v2\x1a.lockbox.v1.DisclosureToldH\x00R\x0edisclosureTold\x12K\n" +
@@ -962,11 +979,12 @@ var file_lockbox_v1_event_proto_goTypes = []any{
 	(*TicketReassigned)(nil),        // 37: lockbox.v1.TicketReassigned
 	(*TicketCommented)(nil),         // 38: lockbox.v1.TicketCommented
 	(*RulesPublished)(nil),          // 39: lockbox.v1.RulesPublished
-	(*ExposureDisclosed)(nil),       // 40: lockbox.v1.ExposureDisclosed
-	(*LegalDemandDisclosed)(nil),    // 41: lockbox.v1.LegalDemandDisclosed
-	(*DisclosureTold)(nil),          // 42: lockbox.v1.DisclosureTold
-	(*NotificationSent)(nil),        // 43: lockbox.v1.NotificationSent
-	(*NotificationFailed)(nil),      // 44: lockbox.v1.NotificationFailed
+	(*CataloguePublished)(nil),      // 40: lockbox.v1.CataloguePublished
+	(*ExposureDisclosed)(nil),       // 41: lockbox.v1.ExposureDisclosed
+	(*LegalDemandDisclosed)(nil),    // 42: lockbox.v1.LegalDemandDisclosed
+	(*DisclosureTold)(nil),          // 43: lockbox.v1.DisclosureTold
+	(*NotificationSent)(nil),        // 44: lockbox.v1.NotificationSent
+	(*NotificationFailed)(nil),      // 45: lockbox.v1.NotificationFailed
 }
 var file_lockbox_v1_event_proto_depIdxs = []int32{
 	1,  // 0: lockbox.v1.Event.time:type_name -> google.protobuf.Timestamp
@@ -1008,16 +1026,17 @@ var file_lockbox_v1_event_proto_depIdxs = []int32{
 	37, // 36: lockbox.v1.Event.ticket_reassigned:type_name -> lockbox.v1.TicketReassigned
 	38, // 37: lockbox.v1.Event.ticket_commented:type_name -> lockbox.v1.TicketCommented
 	39, // 38: lockbox.v1.Event.rules_published:type_name -> lockbox.v1.RulesPublished
-	40, // 39: lockbox.v1.Event.exposure_disclosed:type_name -> lockbox.v1.ExposureDisclosed
-	41, // 40: lockbox.v1.Event.legal_demand_disclosed:type_name -> lockbox.v1.LegalDemandDisclosed
-	42, // 41: lockbox.v1.Event.disclosure_told:type_name -> lockbox.v1.DisclosureTold
-	43, // 42: lockbox.v1.Event.notification_sent:type_name -> lockbox.v1.NotificationSent
-	44, // 43: lockbox.v1.Event.notification_failed:type_name -> lockbox.v1.NotificationFailed
-	44, // [44:44] is the sub-list for method output_type
-	44, // [44:44] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	40, // 39: lockbox.v1.Event.catalogue_published:type_name -> lockbox.v1.CataloguePublished
+	41, // 40: lockbox.v1.Event.exposure_disclosed:type_name -> lockbox.v1.ExposureDisclosed
+	42, // 41: lockbox.v1.Event.legal_demand_disclosed:type_name -> lockbox.v1.LegalDemandDisclosed
+	43, // 42: lockbox.v1.Event.disclosure_told:type_name -> lockbox.v1.DisclosureTold
+	44, // 43: lockbox.v1.Event.notification_sent:type_name -> lockbox.v1.NotificationSent
+	45, // 44: lockbox.v1.Event.notification_failed:type_name -> lockbox.v1.NotificationFailed
+	45, // [45:45] is the sub-list for method output_type
+	45, // [45:45] is the sub-list for method input_type
+	45, // [45:45] is the sub-list for extension type_name
+	45, // [45:45] is the sub-list for extension extendee
+	0,  // [0:45] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_event_proto_init() }
@@ -1070,6 +1089,7 @@ func file_lockbox_v1_event_proto_init() {
 		(*Event_TicketReassigned)(nil),
 		(*Event_TicketCommented)(nil),
 		(*Event_RulesPublished)(nil),
+		(*Event_CataloguePublished)(nil),
 		(*Event_ExposureDisclosed)(nil),
 		(*Event_LegalDemandDisclosed)(nil),
 		(*Event_DisclosureTold)(nil),

@@ -208,6 +208,71 @@ func (x *RulesPublished) GetSha256() []byte {
 	return nil
 }
 
+// The provider's service catalogue from here on: every intent that is evaluated later is looked up in it. Published by a
+// security officer, about the provider's own aggregate `catalogue` of kind `policy`, under the tenant token `_`.
+type CataloguePublished struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The catalogue as it was written.
+	Text string `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
+	// Its version and the first 16 hexadecimal digits of its SHA-256, as evaluations record it.
+	Version string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	// SHA-256 of the text.
+	Sha256        []byte `protobuf:"bytes,3,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CataloguePublished) Reset() {
+	*x = CataloguePublished{}
+	mi := &file_lockbox_v1_policy_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CataloguePublished) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CataloguePublished) ProtoMessage() {}
+
+func (x *CataloguePublished) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_policy_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CataloguePublished.ProtoReflect.Descriptor instead.
+func (*CataloguePublished) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_policy_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *CataloguePublished) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *CataloguePublished) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *CataloguePublished) GetSha256() []byte {
+	if x != nil {
+		return x.Sha256
+	}
+	return nil
+}
+
 var File_lockbox_v1_policy_proto protoreflect.FileDescriptor
 
 const file_lockbox_v1_policy_proto_rawDesc = "" +
@@ -219,6 +284,10 @@ const file_lockbox_v1_policy_proto_rawDesc = "" +
 	"\x06effect\x18\x02 \x01(\x0e2\x16.lockbox.v1.RuleEffectR\x06effect\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\"V\n" +
 	"\x0eRulesPublished\x12\x12\n" +
+	"\x04text\x18\x01 \x01(\tR\x04text\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\x12\x16\n" +
+	"\x06sha256\x18\x03 \x01(\fR\x06sha256\"Z\n" +
+	"\x12CataloguePublished\x12\x12\n" +
 	"\x04text\x18\x01 \x01(\tR\x04text\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x16\n" +
 	"\x06sha256\x18\x03 \x01(\fR\x06sha256*\x9b\x01\n" +
@@ -243,11 +312,12 @@ func file_lockbox_v1_policy_proto_rawDescGZIP() []byte {
 }
 
 var file_lockbox_v1_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_lockbox_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_lockbox_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_lockbox_v1_policy_proto_goTypes = []any{
-	(RuleEffect)(0),        // 0: lockbox.v1.RuleEffect
-	(*MatchedRule)(nil),    // 1: lockbox.v1.MatchedRule
-	(*RulesPublished)(nil), // 2: lockbox.v1.RulesPublished
+	(RuleEffect)(0),            // 0: lockbox.v1.RuleEffect
+	(*MatchedRule)(nil),        // 1: lockbox.v1.MatchedRule
+	(*RulesPublished)(nil),     // 2: lockbox.v1.RulesPublished
+	(*CataloguePublished)(nil), // 3: lockbox.v1.CataloguePublished
 }
 var file_lockbox_v1_policy_proto_depIdxs = []int32{
 	0, // 0: lockbox.v1.MatchedRule.effect:type_name -> lockbox.v1.RuleEffect
@@ -269,7 +339,7 @@ func file_lockbox_v1_policy_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lockbox_v1_policy_proto_rawDesc), len(file_lockbox_v1_policy_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   2,
+			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -168,7 +168,7 @@ approves or denies it before any access exists. Everything that happens is an ev
 		groupSignIn:   {a.loginCommand(), a.logoutCommand(), a.whoamiCommand()},
 		groupRequests: {a.intentCommand(), a.requestCommand(), a.internalCommand(), a.approvalCommand()},
 		groupCustomer: {a.tenantCommand(), a.roleCommand(), a.ticketCommand()},
-		groupAudit:    {a.auditCommand(), a.policyCommand(), a.discloseCommand(), a.mailCommand()},
+		groupAudit:    {a.auditCommand(), a.policyCommand(), a.catalogueCommand(), a.discloseCommand(), a.mailCommand()},
 		groupRun:      append([]*cobra.Command{a.versionCommand()}, extra...),
 	} {
 		for _, c := range commands {

@@ -77,14 +77,14 @@ the stream and needs the compliance team's key.`,
 				return err
 			}
 			defer j.Close()
-			last, err := fold.Reader{Journal: j}.Rules(ctx)
+			last, err := fold.Reader{Journal: j}.Published(ctx, bus.Rules)
 			if err != nil {
 				return err
 			}
 			shown := inForce{PolicyVersion: policy.Default().Version(), Text: string(policy.DefaultText())}
 			if last.Exists() {
 				at := last.At.UTC()
-				shown = inForce{last.PolicyVersion, true, &at, render.ActorName(last.By), last.Text}
+				shown = inForce{last.TextVersion, true, &at, render.ActorName(last.By), last.Text}
 			}
 			return a.write(page{
 				func() (string, error) { return render.ValueJSON(shown) },

@@ -2,6 +2,7 @@ package stack_test
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -116,4 +117,102 @@ rules:
 	if v := version(l.requested(l.intent("erin"), request.CustomerNotified)); v != policy.Default().Version() {
 		t.Errorf("after going back it is %s that decides", v)
 	}
+}
+
+// What the security officer publishes as the catalogue says what the next intent may be for; what cannot be used changes
+// nothing, and what was evaluated before stays what it was (R6, R10, I8).
+func TestThePublishedCatalogueSaysWhatMayBeAskedFor(t *testing.T) {
+	t.Parallel()
+	l := start(t, request.DefaultTerms())
+	publish := func(text string) *lockboxv1.Command {
+		return &lockboxv1.Command{
+			Tenant: "_", AggregateId: "catalogue", Action: &lockboxv1.Command_PublishCatalogue{PublishCatalogue: &lockboxv1.PublishCatalogue{Text: text}},
+		}
+	}
+	const invalid = lockboxv1.RefusalCode_REFUSAL_CODE_INVALID
+	// In the first, a memory dump reaches no customer data any more, which is a thing of tests; the second has no machines.
+	machines, quantum := catalogueOf("compute/virtual-machines", "memory-dump", false), catalogueOf("quantum/computers", "entanglement", true)
+	first := l.requested(l.intent("erin"), request.CustomerNotified)
+	if v := l.state(first).Evaluation.GetCatalogueVersion(); v != catalogue.Default().Version() {
+		t.Errorf("before anything is published it is %s that says", v)
+	}
+	l.mayNot("erin", publish(machines), forbidden, "R6")
+	l.mayNot("grace", publish(machines), unauthenticated, "R13") // a customer's people have no say in the provider's catalogue
+	for _, change := range []func(*lockboxv1.Command){
+		func(c *lockboxv1.Command) { c.Tenant = bank },
+		func(c *lockboxv1.Command) { c.AggregateId = "rules" },
+	} {
+		elsewhere := publish(machines)
+		change(elsewhere)
+		l.mayNot("olga", elsewhere, invalid, "bad input")
+	}
+	if reply := l.does("olga", publish(machines)); reply.GetVersion() != 1 || reply.GetEventId() == "" {
+		t.Errorf("%v", reply)
+	}
+	if reply := l.does("olga", publish(machines)); reply.GetEventId() != "" {
+		t.Errorf("what is in force is not published again: %v", reply)
+	}
+	second := l.requested(l.intent("erin"), request.Active)
+	if e := l.state(second).Evaluation; e.GetWaiver() != lockboxv1.Waiver_WAIVER_NO_CUSTOMER_DATA || e.GetCatalogueVersion() != version(t, machines) {
+		t.Errorf("%v", e)
+	}
+	r := l.mayNot("olga", publish(strings.Replace(machines, "generally", "generaly", 1)), invalid, "R6")
+	if !strings.Contains(r.GetMessage(), `services.yaml:5: want one of`) {
+		t.Errorf("a bad catalogue is refused at its line: %s", r.GetMessage())
+	}
+
+	l.does("olga", publish(quantum))
+	third := l.requested(l.intent("erin"), request.Refused)
+	if e := l.state(third).Evaluation; e.GetRefusal().GetRule() != "R10" || e.GetCatalogueVersion() != version(t, quantum) {
+		t.Errorf("%v", e)
+	}
+	l.restart(0)
+	fourth := l.requested(l.intent("erin"), request.Refused)
+	l.does("olga", publish(string(catalogue.DefaultText())))
+	fifth := l.requested(l.intent("erin"), request.CustomerNotified)
+
+	for id, text := range map[string]string{
+		first: string(catalogue.DefaultText()), second: machines, third: quantum, fourth: quantum, fifth: string(catalogue.DefaultText()),
+	} {
+		s := l.state(id)
+		c, err := catalogue.Parse([]byte(text))
+		must(t, err)
+		again := policy.Again(s, policy.Default(), c, request.DefaultTerms())
+		if !bytes.Equal(canonical(t, s.Evaluation), canonical(t, again)) {
+			t.Errorf("recorded\n%v\nagain\n%v", s.Evaluation, again)
+		}
+	}
+}
+
+// Access without the customer needs a catalogue that says so when it begins, not only when it was evaluated (I3).
+func TestACatalogueThatIsPublishedMeanwhileEndsAWaiver(t *testing.T) {
+	t.Parallel()
+	l := start(t, request.DefaultTerms())
+	in := l.intent("erin")
+	in.Scenario = "restart" // elevated, and reaches no customer data
+	id := l.requested(in, request.AwaitingInternalApproval)
+	l.does("olga", &lockboxv1.Command{Tenant: "_", AggregateId: "catalogue", Action: &lockboxv1.Command_PublishCatalogue{
+		PublishCatalogue: &lockboxv1.PublishCatalogue{Text: catalogueOf("compute/virtual-machines", "restart", true)},
+	}})
+	l.does("derek", &lockboxv1.Command{AggregateId: id, Action: &lockboxv1.Command_InternalApprove{InternalApprove: &lockboxv1.InternalApprove{}}})
+	l.reaches(id, request.Lapsed)
+}
+
+// catalogueOf has one type, with one scenario.
+func catalogueOf(resourceType, scenario string, customerData bool) string {
+	return fmt.Sprintf(`version: "2030.1"
+services:
+  - type: %s
+    name: Machines
+    stage: generally available
+    scenarios:
+      - {id: %s, name: Something, customer_data: %t, elevated: false, scope: subscription}
+`, resourceType, scenario, customerData)
+}
+
+func version(t *testing.T, text string) string {
+	t.Helper()
+	c, err := catalogue.Parse([]byte(text))
+	must(t, err)
+	return c.Version()
 }
