@@ -129,7 +129,7 @@ func checkCatalogue(c *cobra.Command, file string) (text []byte, result checkedC
 	}
 	parsed, err := catalogue.ParseFile(file, text)
 	if err != nil {
-		result.Problem = err.Error()
+		result.Problem = fmt.Sprint(err)
 		return text, result, nil
 	}
 	result.CatalogueVersion = parsed.Version()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/catalogue"
+	"github.com/openlockbox/lockbox/pkg/fold"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/request"
@@ -56,10 +57,14 @@ func (s *session) simulate(ctx context.Context, rules *policy.Rules, tenant stri
 		return render.Simulation{}, err
 	}
 	defer j.Close()
+	services, err := fold.CatalogueInForce().Read(ctx, fold.Reader{Journal: j})
+	if err != nil {
+		return render.Simulation{}, err
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	found := &simulation{
-		rules: rules, catalogue: catalogue.Default(), terms: request.DefaultTerms(), counts: map[[2]string]int{},
+		rules: rules, catalogue: services, terms: request.DefaultTerms(), counts: map[[2]string]int{},
 		requested: map[bus.Aggregate]journal.Entry{}, evaluated: map[bus.Aggregate]journal.Entry{},
 	}
 	requests := make(chan error, 1)

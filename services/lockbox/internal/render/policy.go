@@ -176,7 +176,7 @@ func Simulated(l Look, s Simulation) string {
 		p.hang("  ", plain, fmt.Sprintf("%6d  %s %s %s", t.Count, Clean(t.Was), p.glyph("→", "->"), Clean(t.Becomes)))
 	}
 	if s.OtherCatalogue > 0 {
-		p.hang("  ", dim, fmt.Sprintf("%d were evaluated with another version of the catalogue; it is this program's that was used here.", s.OtherCatalogue))
+		p.hang("  ", dim, fmt.Sprintf("%d were evaluated with another version of the catalogue; it is the one in force that was used here.", s.OtherCatalogue))
 	}
 	if s.Waiting > 0 {
 		p.hang("  ", dim, fmt.Sprintf("%d had no evaluation yet and were left out.", s.Waiting))

@@ -130,7 +130,7 @@ func TestThePublishedCatalogueSaysWhatMayBeAskedFor(t *testing.T) {
 		}
 	}
 	const invalid = lockboxv1.RefusalCode_REFUSAL_CODE_INVALID
-	// In the first, a memory dump reaches no customer data any more, which is a thing of tests; the second has no machines.
+	// By the first a memory dump reaches no customer data, so nobody is asked; the second has no machines.
 	machines, quantum := catalogueOf("compute/virtual-machines", "memory-dump", false), catalogueOf("quantum/computers", "entanglement", true)
 	first := l.requested(l.intent("erin"), request.CustomerNotified)
 	if v := l.state(first).Evaluation.GetCatalogueVersion(); v != catalogue.Default().Version() {
@@ -156,7 +156,7 @@ func TestThePublishedCatalogueSaysWhatMayBeAskedFor(t *testing.T) {
 	if e := l.state(second).Evaluation; e.GetWaiver() != lockboxv1.Waiver_WAIVER_NO_CUSTOMER_DATA || e.GetCatalogueVersion() != version(t, machines) {
 		t.Errorf("%v", e)
 	}
-	r := l.mayNot("olga", publish(strings.Replace(machines, "generally", "generaly", 1)), invalid, "R6")
+	r := l.mayNot("olga", publish(strings.Replace(machines, "generally available", "someday", 1)), invalid, "R6")
 	if !strings.Contains(r.GetMessage(), `services.yaml:5: want one of`) {
 		t.Errorf("a bad catalogue is refused at its line: %s", r.GetMessage())
 	}
