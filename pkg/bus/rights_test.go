@@ -275,3 +275,30 @@ func TestProvisionRefusesWeakerStreams(t *testing.T) {
 		})
 	}
 }
+
+// The evaluator may read requests through consumers that it makes, and the server holds them to that.
+func TestTheEvaluatorReplaysRequestsAndNothingElse(t *testing.T) {
+	const requests = "lockbox.event.*.request.*.*.*"
+	b := journaltest.New(t, 1)
+	if err := bus.Provision(t.Context(), b.Connect(t, bus.Provisioner), 1); err != nil {
+		t.Fatal(err)
+	}
+	nc := b.Connect(t, bus.Evaluator)
+	for filter, made := range map[string]bool{
+		`"filter_subject":"` + requests + `"`:                      true,
+		`"filter_subject":"lockbox.event.*.tenant.*.*.*"`:          false,
+		`"filter_subject":"lockbox.event.>"`:                       false,
+		`"filter_subjects":["lockbox.event.>"]`:                    false,
+		`"filter_subjects":["` + requests + `","lockbox.event.>"]`: false,
+		`"description":"no filter"`:                                false,
+	} {
+		config := `{"stream_name":"EVENTS","config":{"name":"x","deliver_policy":"all","ack_policy":"none","replay_policy":"instant","mem_storage":true,"inactive_threshold":1000000000,` + filter + `}}`
+		reply, err := nc.Request("$JS.API.CONSUMER.CREATE.EVENTS.x."+requests, []byte(config), 5*time.Second)
+		if err != nil {
+			t.Fatalf("%s: %v", filter, err)
+		}
+		if refused := strings.Contains(string(reply.Data), `"error"`); refused == made {
+			t.Errorf("%s: %s", filter, reply.Data)
+		}
+	}
+}

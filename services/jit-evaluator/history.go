@@ -60,24 +60,27 @@ func (h *histories) rest(now time.Time) journal.Replay {
 }
 
 func (h *histories) count(ctx context.Context, r journal.Replay) error {
+	err := h.journal.Replay(ctx, r, func(e journal.Entry) error { return h.add(ctx, e) })
+	if err != nil {
+		return fmt.Errorf("%s: counting histories: %w", Name, err)
+	}
+	return nil
+}
+
+// add counts one event and tells who waits for it.
+func (h *histories) add(ctx context.Context, e journal.Entry) error {
 	asked := func(tenant, id string) (*lockboxv1.Person, error) {
 		s, err := h.read.Request(ctx, tenant, id)
 		return s.Requester.GetPerson(), err
 	}
-	err := h.journal.Replay(ctx, r, func(e journal.Entry) error {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		if err := h.counted.Add(e.Seq, e.Stored, e.Event, asked); err != nil {
-			return err
-		}
-		if done, waited := h.awaited[e.Seq]; waited {
-			close(done)
-			delete(h.awaited, e.Seq)
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("%s: counting histories: %w", Name, err)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err := h.counted.Add(e.Seq, e.Stored, e.Event, asked); err != nil {
+		return err
+	}
+	if done, waited := h.awaited[e.Seq]; waited {
+		close(done)
+		delete(h.awaited, e.Seq)
 	}
 	return nil
 }

@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/catalogue"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -159,5 +162,34 @@ rules:
 			t.Errorf("the denial is not ivan's: %v", h)
 		}
 		l.restart(0)
+	}
+}
+
+// An evaluator that cannot go on counting ends, and so it does when it starts again: what is not known of an engineer is
+// never taken for nothing (I11).
+func TestAnEvaluatorThatCannotCountEnds(t *testing.T) {
+	t.Parallel()
+	l := start(t, request.DefaultTerms())
+	config := l.config
+	config.Dir, config.Only = t.TempDir(), []bus.Identity{bus.Evaluator}
+	for _, first := range []bool{true, false} {
+		s, err := stack.Start(t.Context(), config)
+		must(t, err)
+		if first {
+			nc, err := s.Connect(bus.Evaluator)
+			must(t, err)
+			_, err = nc.Request("lockbox.event."+bank+".request."+newID(l)+".1.AccessRequested", []byte("nonsense"), patience)
+			must(t, err)
+			nc.Close()
+		}
+		select {
+		case <-s.Done():
+		case <-time.After(patience):
+			t.Error("it still runs")
+		}
+		if err := s.Err(); err == nil || !strings.Contains(err.Error(), "counting histories") {
+			t.Errorf("first %t: %v", first, err)
+		}
+		must(t, s.Close())
 	}
 }
