@@ -57,7 +57,7 @@ func permissions(id Identity, tenants []string) Permissions {
 	switch id {
 	case Evaluator:
 		return Permissions{Publish: join(
-			writes(id), consumes(StreamIntents, DurableEvaluator), loads(),
+			writes(id), consumes(StreamIntents, DurableEvaluator), loads(), replays(eventPrefix+"*."+KindRequest+".*.*.*"),
 			[]string{outcomePrefix + "*.*", DeadLetterSubject(string(id))},
 		)}
 	case Orchestrator:
@@ -73,14 +73,14 @@ func permissions(id Identity, tenants []string) Permissions {
 		return Permissions{Publish: join(writes(id), consumes(StreamEvents, DurableNotifier), loads())}
 	case Projector:
 		return Permissions{
-			Publish:        join(replays(), loads()),
+			Publish:        join(replays(">"), loads()),
 			Subscribe:      []string{queryPrefix + "*", "$SRV.>"},
 			AllowResponses: true,
 		}
 	case Client:
 		return Permissions{Publish: []string{commandPrefix + "*", queryPrefix + "*"}}
 	case Compliance:
-		return Permissions{Publish: join(replays(), loads(), []string{"$JS.API.STREAM.MSG.GET." + StreamDeadLetter})}
+		return Permissions{Publish: join(replays(">"), loads(), []string{"$JS.API.STREAM.MSG.GET." + StreamDeadLetter})}
 	case Provisioner:
 		return Permissions{Publish: provisions()}
 	}
@@ -136,12 +136,17 @@ func consumes(stream, durable string) []string {
 	}
 }
 
-// replays reads EVENTS through ordered consumers, which it makes and drops. Their names are random, so whoever has this
-// right could also drop or change a service's durable consumer: the service notices and stops (CheckConsumer), and nothing
-// becomes true by it.
-func replays() []string {
+// replays reads what a filter matches of EVENTS through ordered consumers, which it makes and drops. The evaluator needs it to
+// count an engineer's history, which lies in requests of all customers, and is given no other kind than these. The server holds
+// a consumer to the filter in the subject that makes it. Names are random, so whoever has this right could also drop or change
+// a service's durable consumer: the service notices and stops (CheckConsumer), and nothing becomes true by it.
+func replays(filter string) []string {
+	create := "$JS.API.CONSUMER.CREATE." + StreamEvents + "."
+	if filter != ">" {
+		create += "*."
+	}
 	return []string{
-		"$JS.API.CONSUMER.CREATE." + StreamEvents + ".>",
+		create + filter,
 		"$JS.API.CONSUMER.DELETE." + StreamEvents + ".*",
 		"$JS.API.CONSUMER.INFO." + StreamEvents + ".*",
 		"$JS.API.CONSUMER.MSG.NEXT." + StreamEvents + ".*",

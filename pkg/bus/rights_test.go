@@ -45,40 +45,43 @@ var publish = map[string][]bus.Identity{
 	"lockbox.due.acme.request.r":                         nil,
 	"lockbox.deadletter.jit-evaluator":                   {bus.Evaluator},
 	"lockbox.deadletter.lockbox-orchestrator":            {bus.Orchestrator},
-	"lockbox.other":                                    nil,
-	"$JS.API.DIRECT.GET.EVENTS":                        {bus.Evaluator, bus.Orchestrator, bus.Notifier, bus.Projector, bus.Compliance},
-	"$JS.API.STREAM.MSG.GET.EVENTS":                    {bus.Evaluator, bus.Orchestrator, bus.Notifier, bus.Projector, bus.Compliance},
-	"$JS.API.STREAM.MSG.GET.INTENTS":                   nil,
-	"$JS.API.STREAM.MSG.GET.DEADLETTER":                {bus.Compliance},
-	"$JS.API.STREAM.INFO.EVENTS":                       {bus.Evaluator, bus.Orchestrator, bus.Notifier, bus.Projector, bus.Compliance, bus.Provisioner},
-	"$JS.API.STREAM.INFO.TIMERS":                       {bus.Orchestrator, bus.Provisioner},
-	"$JS.API.STREAM.CREATE.EVENTS":                     {bus.Provisioner},
-	"$JS.API.STREAM.CREATE.OTHER":                      nil,
-	"$JS.API.STREAM.UPDATE.EVENTS":                     nil,
-	"$JS.API.STREAM.DELETE.EVENTS":                     nil,
-	"$JS.API.STREAM.PURGE.EVENTS":                      nil,
-	"$JS.API.STREAM.MSG.DELETE.EVENTS":                 nil,
-	"$JS.API.STREAM.SNAPSHOT.EVENTS":                   nil,
-	"$JS.API.STREAM.RESTORE.EVENTS":                    nil,
-	"$JS.API.STREAM.LEADER.STEPDOWN.EVENTS":            nil,
-	"$JS.API.STREAM.PEER.REMOVE.EVENTS":                nil,
-	"$JS.API.ACCOUNT.PURGE.LOCKBOX":                    nil,
-	"$JS.API.INFO":                                     nil,
-	"$JS.API.STREAM.LIST":                              nil,
-	"$JS.API.CONSUMER.CREATE.EVENTS.x.lockbox.event.>": {bus.Projector, bus.Compliance, bus.Provisioner},
-	"$JS.API.CONSUMER.CREATE.INTENTS.x":                {bus.Provisioner},
-	"$JS.API.CONSUMER.CREATE.TIMERS.x":                 {bus.Provisioner},
-	"$JS.API.CONSUMER.DURABLE.CREATE.EVENTS.x":         nil,
-	"$JS.API.CONSUMER.DELETE.EVENTS.notifier":          {bus.Projector, bus.Compliance},
-	"$JS.API.CONSUMER.DELETE.INTENTS.jit-evaluator":    nil,
-	"$JS.API.CONSUMER.MSG.NEXT.INTENTS.jit-evaluator":  {bus.Evaluator},
-	"$JS.API.CONSUMER.MSG.NEXT.TIMERS.lockbox-due":     {bus.Orchestrator},
-	"$JS.ACK.INTENTS.jit-evaluator.1.1.1.1.1":          {bus.Evaluator},
-	"$JS.ACK.EVENTS.notifier.1.1.1.1.1":                {bus.Notifier},
-	"$JS.ACK.EVENTS.lockbox-orchestrator.1.1.1.1.1":    {bus.Orchestrator},
-	"_INBOX.client.x":                                  nil,
-	"$SYS.REQ.SERVER.PING":                             nil,
-	"$SRV.PING":                                        nil,
+	"lockbox.other":                                                  nil,
+	"$JS.API.DIRECT.GET.EVENTS":                                      {bus.Evaluator, bus.Orchestrator, bus.Notifier, bus.Projector, bus.Compliance},
+	"$JS.API.STREAM.MSG.GET.EVENTS":                                  {bus.Evaluator, bus.Orchestrator, bus.Notifier, bus.Projector, bus.Compliance},
+	"$JS.API.STREAM.MSG.GET.INTENTS":                                 nil,
+	"$JS.API.STREAM.MSG.GET.DEADLETTER":                              {bus.Compliance},
+	"$JS.API.STREAM.INFO.EVENTS":                                     {bus.Evaluator, bus.Orchestrator, bus.Notifier, bus.Projector, bus.Compliance, bus.Provisioner},
+	"$JS.API.STREAM.INFO.TIMERS":                                     {bus.Orchestrator, bus.Provisioner},
+	"$JS.API.STREAM.CREATE.EVENTS":                                   {bus.Provisioner},
+	"$JS.API.STREAM.CREATE.OTHER":                                    nil,
+	"$JS.API.STREAM.UPDATE.EVENTS":                                   nil,
+	"$JS.API.STREAM.DELETE.EVENTS":                                   nil,
+	"$JS.API.STREAM.PURGE.EVENTS":                                    nil,
+	"$JS.API.STREAM.MSG.DELETE.EVENTS":                               nil,
+	"$JS.API.STREAM.SNAPSHOT.EVENTS":                                 nil,
+	"$JS.API.STREAM.RESTORE.EVENTS":                                  nil,
+	"$JS.API.STREAM.LEADER.STEPDOWN.EVENTS":                          nil,
+	"$JS.API.STREAM.PEER.REMOVE.EVENTS":                              nil,
+	"$JS.API.ACCOUNT.PURGE.LOCKBOX":                                  nil,
+	"$JS.API.INFO":                                                   nil,
+	"$JS.API.STREAM.LIST":                                            nil,
+	"$JS.API.CONSUMER.CREATE.EVENTS.x.lockbox.event.>":               {bus.Projector, bus.Compliance, bus.Provisioner},
+	"$JS.API.CONSUMER.CREATE.EVENTS.x":                               {bus.Projector, bus.Compliance, bus.Provisioner},
+	"$JS.API.CONSUMER.CREATE.INTENTS.x":                              {bus.Provisioner},
+	"$JS.API.CONSUMER.CREATE.TIMERS.x":                               {bus.Provisioner},
+	"$JS.API.CONSUMER.CREATE.EVENTS.x.lockbox.event.*.request.*.*.*": {bus.Evaluator, bus.Projector, bus.Compliance, bus.Provisioner},
+	"$JS.API.CONSUMER.CREATE.EVENTS.x.lockbox.event.*.tenant.*.*.*":  {bus.Projector, bus.Compliance, bus.Provisioner},
+	"$JS.API.CONSUMER.DURABLE.CREATE.EVENTS.x":                       nil,
+	"$JS.API.CONSUMER.DELETE.EVENTS.notifier":                        {bus.Evaluator, bus.Projector, bus.Compliance},
+	"$JS.API.CONSUMER.DELETE.INTENTS.jit-evaluator":                  nil,
+	"$JS.API.CONSUMER.MSG.NEXT.INTENTS.jit-evaluator":                {bus.Evaluator},
+	"$JS.API.CONSUMER.MSG.NEXT.TIMERS.lockbox-due":                   {bus.Orchestrator},
+	"$JS.ACK.INTENTS.jit-evaluator.1.1.1.1.1":                        {bus.Evaluator},
+	"$JS.ACK.EVENTS.notifier.1.1.1.1.1":                              {bus.Notifier},
+	"$JS.ACK.EVENTS.lockbox-orchestrator.1.1.1.1.1":                  {bus.Orchestrator},
+	"_INBOX.client.x":                                                nil,
+	"$SYS.REQ.SERVER.PING":                                           nil,
+	"$SRV.PING":                                                      nil,
 }
 
 // Who may listen where.
@@ -270,5 +273,32 @@ func TestProvisionRefusesWeakerStreams(t *testing.T) {
 				t.Errorf("%v", err)
 			}
 		})
+	}
+}
+
+// The evaluator may read requests through consumers that it makes, and the server holds them to that.
+func TestTheEvaluatorReplaysRequestsAndNothingElse(t *testing.T) {
+	const requests = "lockbox.event.*.request.*.*.*"
+	b := journaltest.New(t, 1)
+	if err := bus.Provision(t.Context(), b.Connect(t, bus.Provisioner), 1); err != nil {
+		t.Fatal(err)
+	}
+	nc := b.Connect(t, bus.Evaluator)
+	for filter, made := range map[string]bool{
+		`"filter_subject":"` + requests + `"`:                      true,
+		`"filter_subject":"lockbox.event.*.tenant.*.*.*"`:          false,
+		`"filter_subject":"lockbox.event.>"`:                       false,
+		`"filter_subjects":["lockbox.event.>"]`:                    false,
+		`"filter_subjects":["` + requests + `","lockbox.event.>"]`: false,
+		`"description":"no filter"`:                                false,
+	} {
+		config := `{"stream_name":"EVENTS","config":{"name":"x","deliver_policy":"all","ack_policy":"none","replay_policy":"instant","mem_storage":true,"inactive_threshold":1000000000,` + filter + `}}`
+		reply, err := nc.Request("$JS.API.CONSUMER.CREATE.EVENTS.x."+requests, []byte(config), 5*time.Second)
+		if err != nil {
+			t.Fatalf("%s: %v", filter, err)
+		}
+		if refused := strings.Contains(string(reply.Data), `"error"`); refused == made {
+			t.Errorf("%s: %s", filter, reply.Data)
+		}
 	}
 }

@@ -17,7 +17,7 @@ import (
 )
 
 // The facts of a case that does not say otherwise: an engineer with a second factor wants a memory dump of a customer that
-// has Lockbox. A case's own keys take the place of these, one by one.
+// has Lockbox, and asked for nothing lately. A case's own keys take the place of these, one by one.
 var ordinary = map[string]map[string]any{
 	"intent": {
 		"tenant": "contoso", "subscription_id": "production", "resource_type": "compute/virtual-machines", "scenario": "memory-dump",
@@ -28,7 +28,8 @@ var ordinary = map[string]map[string]any{
 		"side": "SIDE_PROVIDER", "employer": "Nimbus Cloud", "groups": []any{"support-engineers"}, "multi_factor": true,
 		"person": map[string]any{"issuer": "https://login.nimbus.example", "subject": "erin"},
 	},
-	"tenant": {"lockbox_enabled": true, "support_plan": "SUPPORT_PLAN_STANDARD"},
+	"tenant":  {"lockbox_enabled": true, "support_plan": "SUPPORT_PLAN_STANDARD"},
+	"history": {},
 }
 
 var ordinaryTime = time.Date(2026, 5, 12, 10, 0, 0, 0, time.UTC)
@@ -64,9 +65,9 @@ func (f *file) check(n *yaml.Node, r *Rules, c *catalogue.Catalogue) (name strin
 	before := len(f.problems)
 	m := f.object(n, []string{"name", "expect"}, []string{"facts"})
 	name = f.line(m["name"])
-	facts := f.object(m["facts"], nil, []string{"intent", "identity", "tenant", "now"})
-	s := subject{intent: &lockboxv1.AccessIntent{}, by: &lockboxv1.Actor{}, tenant: &lockboxv1.TenantFacts{}}
-	for key, fact := range map[string]proto.Message{"intent": s.intent, "identity": s.by, "tenant": s.tenant} {
+	facts := f.object(m["facts"], nil, []string{"intent", "identity", "tenant", "history", "now"})
+	s := subject{intent: &lockboxv1.AccessIntent{}, by: &lockboxv1.Actor{}, tenant: &lockboxv1.TenantFacts{}, history: &lockboxv1.EngineerHistory{}}
+	for key, fact := range map[string]proto.Message{"intent": s.intent, "identity": s.by, "tenant": s.tenant, "history": s.history} {
 		f.fact(facts[key], n, ordinary[key], fact)
 	}
 	s.tenant.Id = s.intent.GetTenant()

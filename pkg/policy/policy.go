@@ -29,6 +29,9 @@ type Facts struct {
 	Subscription *tenant.Subscription
 	// Ticket is nil if the intent names none.
 	Ticket *ticket.State
+	// History is what became of the engineer's requests lately, see Histories. Nil: it is not known, and a rule that weighs it
+	// refuses (I11).
+	History *lockboxv1.EngineerHistory
 }
 
 // Evaluate decides what becomes of an intent at now. It refuses, or names the one basis on which the customer is not
@@ -43,6 +46,7 @@ func Evaluate(f Facts, r *Rules, c *catalogue.Catalogue, terms request.Terms, no
 		subscriptionMissing: f.Subscription != nil && !f.Subscription.Exists(),
 		subscriptionFaulty:  f.Subscription != nil && f.Subscription.Fault != nil,
 		ticketMissing:       f.Ticket != nil && !f.Ticket.Exists(),
+		history:             f.History,
 	}
 	if s.intent.GetToken() != "" {
 		s.intent = proto.CloneOf(s.intent)
@@ -65,6 +69,7 @@ func Again(state request.State, r *Rules, c *catalogue.Catalogue, terms request.
 			Id: state.Intent.GetTenant(), LockboxEnabled: was.GetLockboxEnabled(), SupportPlan: was.GetSupportPlan(), PreviewSignedUp: was.GetPreviewSignedUp(),
 		},
 		subscriptionMissing: was.GetSubscriptionMissing(), subscriptionFaulty: was.GetSubscriptionFaulty(), ticketMissing: was.GetTicketMissing(),
+		history: was.GetHistory(),
 	}
 	return s.evaluate(r, c, terms, now)
 }
@@ -75,6 +80,8 @@ type subject struct {
 	by             *lockboxv1.Actor
 	tenant         *lockboxv1.TenantFacts
 	tenantSequence uint64
+	// history is nil if it is not known.
+	history *lockboxv1.EngineerHistory
 
 	subscriptionMissing, subscriptionFaulty, ticketMissing bool
 }
@@ -87,6 +94,7 @@ func (s subject) evaluate(r *Rules, c *catalogue.Catalogue, terms request.Terms,
 			LockboxEnabled: s.tenant.GetLockboxEnabled(), SupportPlan: s.tenant.GetSupportPlan(), PreviewSignedUp: s.tenant.GetPreviewSignedUp(),
 			TenantSequence: s.tenantSequence, Time: timestamppb.New(now), Emergency: s.intent.GetEmergency(),
 			SubscriptionMissing: s.subscriptionMissing, SubscriptionFaulty: s.subscriptionFaulty, TicketMissing: s.ticketMissing,
+			History: s.history,
 		},
 	}
 	if d := s.intent.GetDuration(); d != nil {

@@ -82,11 +82,12 @@ func newEnvironment() (*cel.Env, error) {
 	}
 	return cel.NewEnv(
 		cel.Container("lockbox.v1"),
-		cel.Types(&lockboxv1.AccessIntent{}, &lockboxv1.Actor{}, &lockboxv1.ResourceFacts{}, &lockboxv1.TenantFacts{}),
+		cel.Types(&lockboxv1.AccessIntent{}, &lockboxv1.Actor{}, &lockboxv1.ResourceFacts{}, &lockboxv1.TenantFacts{}, &lockboxv1.EngineerHistory{}),
 		object("intent", &lockboxv1.AccessIntent{}),
 		object("identity", &lockboxv1.Actor{}),
 		object("resource", &lockboxv1.ResourceFacts{}),
 		object("tenant", &lockboxv1.TenantFacts{}),
+		object("history", &lockboxv1.EngineerHistory{}),
 		cel.Variable("now", cel.TimestampType),
 		cel.ParserExpressionSizeLimit(maxCondition),
 		cel.ParserRecursionLimit(50),
@@ -95,7 +96,11 @@ func newEnvironment() (*cel.Env, error) {
 }
 
 // weighed is what the conditions of one evaluation see: each fact is made a CEL value once, for all rules.
-type weighed struct{ intent, identity, resource, tenant, now ref.Val }
+type weighed struct {
+	intent, identity, resource, tenant, now ref.Val
+	// history is nil if it is not known.
+	history ref.Val
+}
 
 // ResolveName and Parent make it a CEL activation.
 func (w *weighed) ResolveName(name string) (any, bool) {
@@ -108,6 +113,8 @@ func (w *weighed) ResolveName(name string) (any, bool) {
 		return w.resource, true
 	case "tenant":
 		return w.tenant, true
+	case "history":
+		return w.history, w.history != nil // What is not known is an error for whoever asks for it.
 	case "now":
 		return w.now, true
 	}
@@ -119,7 +126,13 @@ func (*weighed) Parent() cel.Activation { return nil }
 
 func (r *Rules) weigh(s subject, resource *lockboxv1.ResourceFacts, now time.Time) *weighed {
 	value := func(m proto.Message) ref.Val { return r.adapter.NativeToValue(m) }
-	return &weighed{value(s.intent), value(s.by), value(resource), value(s.tenant), types.Timestamp{Time: now.UTC()}}
+	w := &weighed{
+		intent: value(s.intent), identity: value(s.by), resource: value(resource), tenant: value(s.tenant), now: types.Timestamp{Time: now.UTC()},
+	}
+	if s.history != nil {
+		w.history = value(s.history)
+	}
+	return w
 }
 
 // holds evaluates a rule's condition. An error is never a "no" (I11).

@@ -247,7 +247,7 @@ func TestABadRuleIsRefusedAtItsPlace(t *testing.T) {
 		{"no condition", `intent.justification == "never"`, ``, `4:10: want a condition in CEL`},
 		{"a duration that is none", `duration("1h") &&`, `duration("one hour") &&`, `10:39: invalid duration argument`},
 		{"a pattern that is none", `intent.justification == "never"`, `intent.justification.matches("(")`, `4:40: invalid matches argument`},
-		{"what only history knows", `intent.justification == "never"`, `history.requests > 7`, `4:11: undeclared reference to 'history'`},
+		{"what history does not know", `intent.justification == "never"`, `history.visits > 7`, `4:18: undefined field 'visits'`},
 		{"rules missing", small[strings.Index(small, "rules:"):], "", `1:1: key "rules" is missing`},
 		{"no rules", small[strings.Index(small, "rules:"):], "rules: []\n", `2:8: there is no rule, so nothing would ever be let through`},
 		{"an alias", "reason: A premier customer's lead is asked.", "reason: &x A.\n  - id: b\n    when: 'true'\n    effect: allow\n    reason: *x", `27:13: want a text`},
@@ -323,7 +323,7 @@ func TestACaseThatComesOutOtherwiseIsAProblemAtItsPlace(t *testing.T) {
 
 // What was recorded is enough to come to the same again, byte for byte, whatever was weighed (R14, I8).
 func TestTheSameFactsComeToTheSameBytes(t *testing.T) {
-	sets := []*policy.Rules{rules, parse(t, small)}
+	sets := []*policy.Rules{rules, parse(t, small), parse(t, denials)}
 	services := catalogue.Default().Services()
 	rapid.Check(t, func(t *rapid.T) {
 		service := rapid.SampledFrom(services).Draw(t, "service")
@@ -365,6 +365,14 @@ func TestTheSameFactsComeToTheSameBytes(t *testing.T) {
 			f.Ticket = &ticket.State{}
 			if yes("opened") {
 				f.Ticket.Version = 1
+			}
+		}
+		if yes("history") {
+			count := rapid.Int32Range(0, 4)
+			f.History = &lockboxv1.EngineerHistory{
+				Requests: count.Draw(t, "requests"), Granted: count.Draw(t, "granted"), Refused: count.Draw(t, "refused"),
+				Denied: count.Draw(t, "denied"), Revoked: count.Draw(t, "revoked"), Emergencies: count.Draw(t, "emergencies"),
+				AsOfSequence: rapid.Uint64().Draw(t, "as of"),
 			}
 		}
 		if yes("duration") {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/catalogue"
@@ -37,17 +38,33 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 	if err := CheckTools(c.Tools); err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
 	}
+	read := fold.NewReader(rt.Journal)
 	e := &evaluator{
-		Runtime: rt, read: fold.NewReader(rt.Journal), terms: c.Terms, tools: c.Tools,
+		Runtime: rt, read: read, histories: newHistories(rt.Journal, read), terms: c.Terms, tools: c.Tools,
 		rules: fold.RulesInForce(), catalogue: fold.CatalogueInForce(),
 		actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: Name},
 	}
-	return rt.Journal.FollowIntents(ctx, e.handle)
+	// Until the past is counted intents wait in their stream.
+	begun := time.Now()
+	if err := e.histories.catchUp(ctx, e.Now()); err != nil {
+		return err
+	}
+	rt.Log.Info("histories counted", zap.Uint64("sequence", e.histories.counted.Sequence()), zap.Duration("after", time.Since(begun)))
+	ctx, stop := context.WithCancel(ctx)
+	followed := make(chan error, 1)
+	go func() {
+		defer stop() // Without it nothing is evaluated any more.
+		followed <- e.histories.follow(ctx, e.Now())
+	}()
+	err := rt.Journal.FollowIntents(ctx, e.handle)
+	stop()
+	return errors.Join(err, <-followed)
 }
 
 type evaluator struct {
 	*service.Runtime
 	read      fold.Reader
+	histories *histories
 	rules     *fold.InForce[*policy.Rules]
 	catalogue *fold.InForce[*catalogue.Catalogue]
 	terms     request.Terms
@@ -156,7 +173,12 @@ func (e *evaluator) facts(ctx context.Context, s request.State, w request.World)
 		}
 		f.Ticket = &t
 	}
-	return f, nil
+	if s.Evaluation != nil {
+		return f, nil // An earlier attempt evaluated it; that stands.
+	}
+	var err error
+	f.History, err = e.histories.of(ctx, s, e.Now())
+	return f, err
 }
 
 // earlier reads the request of that id from an earlier attempt at this intent, and refuses the id if it stands for a

@@ -273,6 +273,107 @@ func (x *CataloguePublished) GetSha256() []byte {
 	return nil
 }
 
+// `history`: what became of an engineer's requests lately (R13). The engineer is issuer and subject, whatever the customer.
+// Counted are the day of the evaluation and the 30 days before it, in UTC, by when the bus stored each event; so never less
+// than 30 times 24 hours. The request that is being evaluated does not count.
+type EngineerHistory struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Requests int32                  `protobuf:"varint,1,opt,name=requests,proto3" json:"requests,omitempty"`
+	// Access began, with or without the customer's approval.
+	Granted int32 `protobuf:"varint,2,opt,name=granted,proto3" json:"granted,omitempty"`
+	// By evaluation, or by an internal approver.
+	Refused int32 `protobuf:"varint,3,opt,name=refused,proto3" json:"refused,omitempty"`
+	// By a customer.
+	Denied int32 `protobuf:"varint,4,opt,name=denied,proto3" json:"denied,omitempty"`
+	// Access was taken away.
+	Revoked int32 `protobuf:"varint,5,opt,name=revoked,proto3" json:"revoked,omitempty"`
+	// Requests that said they were an emergency (R43).
+	Emergencies int32 `protobuf:"varint,6,opt,name=emergencies,proto3" json:"emergencies,omitempty"`
+	// The EVENTS sequence of the last event about any request that was looked at.
+	AsOfSequence  uint64 `protobuf:"varint,7,opt,name=as_of_sequence,json=asOfSequence,proto3" json:"as_of_sequence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EngineerHistory) Reset() {
+	*x = EngineerHistory{}
+	mi := &file_lockbox_v1_policy_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EngineerHistory) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EngineerHistory) ProtoMessage() {}
+
+func (x *EngineerHistory) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_policy_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EngineerHistory.ProtoReflect.Descriptor instead.
+func (*EngineerHistory) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_policy_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *EngineerHistory) GetRequests() int32 {
+	if x != nil {
+		return x.Requests
+	}
+	return 0
+}
+
+func (x *EngineerHistory) GetGranted() int32 {
+	if x != nil {
+		return x.Granted
+	}
+	return 0
+}
+
+func (x *EngineerHistory) GetRefused() int32 {
+	if x != nil {
+		return x.Refused
+	}
+	return 0
+}
+
+func (x *EngineerHistory) GetDenied() int32 {
+	if x != nil {
+		return x.Denied
+	}
+	return 0
+}
+
+func (x *EngineerHistory) GetRevoked() int32 {
+	if x != nil {
+		return x.Revoked
+	}
+	return 0
+}
+
+func (x *EngineerHistory) GetEmergencies() int32 {
+	if x != nil {
+		return x.Emergencies
+	}
+	return 0
+}
+
+func (x *EngineerHistory) GetAsOfSequence() uint64 {
+	if x != nil {
+		return x.AsOfSequence
+	}
+	return 0
+}
+
 var File_lockbox_v1_policy_proto protoreflect.FileDescriptor
 
 const file_lockbox_v1_policy_proto_rawDesc = "" +
@@ -290,7 +391,15 @@ const file_lockbox_v1_policy_proto_rawDesc = "" +
 	"\x12CataloguePublished\x12\x12\n" +
 	"\x04text\x18\x01 \x01(\tR\x04text\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x16\n" +
-	"\x06sha256\x18\x03 \x01(\fR\x06sha256*\x9b\x01\n" +
+	"\x06sha256\x18\x03 \x01(\fR\x06sha256\"\xdb\x01\n" +
+	"\x0fEngineerHistory\x12\x1a\n" +
+	"\brequests\x18\x01 \x01(\x05R\brequests\x12\x18\n" +
+	"\agranted\x18\x02 \x01(\x05R\agranted\x12\x18\n" +
+	"\arefused\x18\x03 \x01(\x05R\arefused\x12\x16\n" +
+	"\x06denied\x18\x04 \x01(\x05R\x06denied\x12\x18\n" +
+	"\arevoked\x18\x05 \x01(\x05R\arevoked\x12 \n" +
+	"\vemergencies\x18\x06 \x01(\x05R\vemergencies\x12$\n" +
+	"\x0eas_of_sequence\x18\a \x01(\x04R\fasOfSequence*\x9b\x01\n" +
 	"\n" +
 	"RuleEffect\x12\x1b\n" +
 	"\x17RULE_EFFECT_UNSPECIFIED\x10\x00\x12\x16\n" +
@@ -312,12 +421,13 @@ func file_lockbox_v1_policy_proto_rawDescGZIP() []byte {
 }
 
 var file_lockbox_v1_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_lockbox_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_lockbox_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_lockbox_v1_policy_proto_goTypes = []any{
 	(RuleEffect)(0),            // 0: lockbox.v1.RuleEffect
 	(*MatchedRule)(nil),        // 1: lockbox.v1.MatchedRule
 	(*RulesPublished)(nil),     // 2: lockbox.v1.RulesPublished
 	(*CataloguePublished)(nil), // 3: lockbox.v1.CataloguePublished
+	(*EngineerHistory)(nil),    // 4: lockbox.v1.EngineerHistory
 }
 var file_lockbox_v1_policy_proto_depIdxs = []int32{
 	0, // 0: lockbox.v1.MatchedRule.effect:type_name -> lockbox.v1.RuleEffect
@@ -339,7 +449,7 @@ func file_lockbox_v1_policy_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lockbox_v1_policy_proto_rawDesc), len(file_lockbox_v1_policy_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   3,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

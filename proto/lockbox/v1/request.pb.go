@@ -547,6 +547,8 @@ type EvaluationFacts struct {
 	// The EVENTS sequence of the tenant's last event that was read.
 	TenantSequence uint64      `protobuf:"varint,11,opt,name=tenant_sequence,json=tenantSequence,proto3" json:"tenant_sequence,omitempty"`
 	SupportPlan    SupportPlan `protobuf:"varint,12,opt,name=support_plan,json=supportPlan,proto3,enum=lockbox.v1.SupportPlan" json:"support_plan,omitempty"`
+	// Absent in what was evaluated before there was any: it is then not known.
+	History *EngineerHistory `protobuf:"bytes,13,opt,name=history,proto3" json:"history,omitempty"`
 	// The moment of the evaluation, which rules may weigh.
 	Time *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=time,proto3" json:"time,omitempty"`
 	// The intent says that it is an emergency (R43).
@@ -671,6 +673,13 @@ func (x *EvaluationFacts) GetSupportPlan() SupportPlan {
 		return x.SupportPlan
 	}
 	return SupportPlan_SUPPORT_PLAN_UNSPECIFIED
+}
+
+func (x *EvaluationFacts) GetHistory() *EngineerHistory {
+	if x != nil {
+		return x.History
+	}
+	return nil
 }
 
 func (x *EvaluationFacts) GetTime() *timestamppb.Timestamp {
@@ -1899,7 +1908,7 @@ const file_lockbox_v1_request_proto_rawDesc = "" +
 	"\bduration\x18\n" +
 	" \x01(\v2\x19.google.protobuf.DurationR\bduration\x12-\n" +
 	"\x05rules\x18\v \x03(\v2\x17.lockbox.v1.MatchedRuleR\x05rules\x12O\n" +
-	"\x16internal_remind_before\x18\f \x03(\v2\x19.google.protobuf.DurationR\x14internalRemindBefore\"\xd6\x05\n" +
+	"\x16internal_remind_before\x18\f \x03(\v2\x19.google.protobuf.DurationR\x14internalRemindBefore\"\x8d\x06\n" +
 	"\x0fEvaluationFacts\x12!\n" +
 	"\fservice_name\x18\x01 \x01(\tR\vserviceName\x12#\n" +
 	"\rscenario_name\x18\x02 \x01(\tR\fscenarioName\x12.\n" +
@@ -1913,7 +1922,8 @@ const file_lockbox_v1_request_proto_rawDesc = "" +
 	"\x11preview_signed_up\x18\n" +
 	" \x01(\bR\x0fpreviewSignedUp\x12'\n" +
 	"\x0ftenant_sequence\x18\v \x01(\x04R\x0etenantSequence\x12:\n" +
-	"\fsupport_plan\x18\f \x01(\x0e2\x17.lockbox.v1.SupportPlanR\vsupportPlan\x12.\n" +
+	"\fsupport_plan\x18\f \x01(\x0e2\x17.lockbox.v1.SupportPlanR\vsupportPlan\x125\n" +
+	"\ahistory\x18\r \x01(\v2\x1b.lockbox.v1.EngineerHistoryR\ahistory\x12.\n" +
 	"\x04time\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1c\n" +
 	"\temergency\x18\x0f \x01(\bR\temergency\x121\n" +
 	"\x14subscription_missing\x18\x10 \x01(\bR\x13subscriptionMissing\x12/\n" +
@@ -2071,9 +2081,10 @@ var file_lockbox_v1_request_proto_goTypes = []any{
 	(*MatchedRule)(nil),             // 32: lockbox.v1.MatchedRule
 	(Scope)(0),                      // 33: lockbox.v1.Scope
 	(SupportPlan)(0),                // 34: lockbox.v1.SupportPlan
-	(*Person)(nil),                  // 35: lockbox.v1.Person
-	(Role)(0),                       // 36: lockbox.v1.Role
-	(*AlternateAddress)(nil),        // 37: lockbox.v1.AlternateAddress
+	(*EngineerHistory)(nil),         // 35: lockbox.v1.EngineerHistory
+	(*Person)(nil),                  // 36: lockbox.v1.Person
+	(Role)(0),                       // 37: lockbox.v1.Role
+	(*AlternateAddress)(nil),        // 38: lockbox.v1.AlternateAddress
 }
 var file_lockbox_v1_request_proto_depIdxs = []int32{
 	28, // 0: lockbox.v1.AccessRequested.intent:type_name -> lockbox.v1.AccessIntent
@@ -2090,29 +2101,30 @@ var file_lockbox_v1_request_proto_depIdxs = []int32{
 	2,  // 11: lockbox.v1.EvaluationFacts.stage:type_name -> lockbox.v1.ServiceStage
 	33, // 12: lockbox.v1.EvaluationFacts.scope:type_name -> lockbox.v1.Scope
 	34, // 13: lockbox.v1.EvaluationFacts.support_plan:type_name -> lockbox.v1.SupportPlan
-	31, // 14: lockbox.v1.EvaluationFacts.time:type_name -> google.protobuf.Timestamp
-	35, // 15: lockbox.v1.Approver.person:type_name -> lockbox.v1.Person
-	36, // 16: lockbox.v1.Approver.roles:type_name -> lockbox.v1.Role
-	35, // 17: lockbox.v1.ExcludedAssignment.person:type_name -> lockbox.v1.Person
-	36, // 18: lockbox.v1.ExcludedAssignment.role:type_name -> lockbox.v1.Role
-	33, // 19: lockbox.v1.CustomerNotified.scope:type_name -> lockbox.v1.Scope
-	3,  // 20: lockbox.v1.CustomerNotified.basis:type_name -> lockbox.v1.ApproverBasis
-	12, // 21: lockbox.v1.CustomerNotified.approvers:type_name -> lockbox.v1.Approver
-	13, // 22: lockbox.v1.CustomerNotified.excluded:type_name -> lockbox.v1.ExcludedAssignment
-	37, // 23: lockbox.v1.CustomerNotified.alternates:type_name -> lockbox.v1.AlternateAddress
-	31, // 24: lockbox.v1.CustomerNotified.expires_at:type_name -> google.protobuf.Timestamp
-	31, // 25: lockbox.v1.CustomerNotified.remind_at:type_name -> google.protobuf.Timestamp
-	29, // 26: lockbox.v1.CustomerApproved.duration:type_name -> google.protobuf.Duration
-	36, // 27: lockbox.v1.CustomerApproved.roles:type_name -> lockbox.v1.Role
-	36, // 28: lockbox.v1.CustomerDenied.roles:type_name -> lockbox.v1.Role
-	31, // 29: lockbox.v1.AccessGranted.starts_at:type_name -> google.protobuf.Timestamp
-	31, // 30: lockbox.v1.AccessGranted.ends_at:type_name -> google.protobuf.Timestamp
-	1,  // 31: lockbox.v1.AccessGranted.waiver:type_name -> lockbox.v1.Waiver
-	32, // [32:32] is the sub-list for method output_type
-	32, // [32:32] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	35, // 14: lockbox.v1.EvaluationFacts.history:type_name -> lockbox.v1.EngineerHistory
+	31, // 15: lockbox.v1.EvaluationFacts.time:type_name -> google.protobuf.Timestamp
+	36, // 16: lockbox.v1.Approver.person:type_name -> lockbox.v1.Person
+	37, // 17: lockbox.v1.Approver.roles:type_name -> lockbox.v1.Role
+	36, // 18: lockbox.v1.ExcludedAssignment.person:type_name -> lockbox.v1.Person
+	37, // 19: lockbox.v1.ExcludedAssignment.role:type_name -> lockbox.v1.Role
+	33, // 20: lockbox.v1.CustomerNotified.scope:type_name -> lockbox.v1.Scope
+	3,  // 21: lockbox.v1.CustomerNotified.basis:type_name -> lockbox.v1.ApproverBasis
+	12, // 22: lockbox.v1.CustomerNotified.approvers:type_name -> lockbox.v1.Approver
+	13, // 23: lockbox.v1.CustomerNotified.excluded:type_name -> lockbox.v1.ExcludedAssignment
+	38, // 24: lockbox.v1.CustomerNotified.alternates:type_name -> lockbox.v1.AlternateAddress
+	31, // 25: lockbox.v1.CustomerNotified.expires_at:type_name -> google.protobuf.Timestamp
+	31, // 26: lockbox.v1.CustomerNotified.remind_at:type_name -> google.protobuf.Timestamp
+	29, // 27: lockbox.v1.CustomerApproved.duration:type_name -> google.protobuf.Duration
+	37, // 28: lockbox.v1.CustomerApproved.roles:type_name -> lockbox.v1.Role
+	37, // 29: lockbox.v1.CustomerDenied.roles:type_name -> lockbox.v1.Role
+	31, // 30: lockbox.v1.AccessGranted.starts_at:type_name -> google.protobuf.Timestamp
+	31, // 31: lockbox.v1.AccessGranted.ends_at:type_name -> google.protobuf.Timestamp
+	1,  // 32: lockbox.v1.AccessGranted.waiver:type_name -> lockbox.v1.Waiver
+	33, // [33:33] is the sub-list for method output_type
+	33, // [33:33] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_request_proto_init() }

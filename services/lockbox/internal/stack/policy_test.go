@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/catalogue"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -215,4 +218,77 @@ func version(t *testing.T, text string) string {
 	c, err := catalogue.Parse([]byte(text))
 	must(t, err)
 	return c.Version()
+}
+
+// A published rule weighs what customers said to the engineer before, whichever customer it was, and no other engineer pays
+// for it (R13).
+func TestARuleWeighsTheEngineersHistory(t *testing.T) {
+	t.Parallel()
+	l := start(t, request.DefaultTerms())
+	const text = `name: denials
+rules:
+  - id: denied-before
+    when: history.denied >= 1
+    effect: require_internal_approval
+    stages: [{group: customer-support-leads}]
+    reason: A customer denied this engineer access in the last 30 days.
+  - {id: rest, when: history.denied == 0, effect: allow, reason: Nobody denied this engineer anything lately.}
+`
+	l.does("olga", &lockboxv1.Command{Tenant: "_", AggregateId: "rules", Action: &lockboxv1.Command_PublishRules{PublishRules: &lockboxv1.PublishRules{Text: text}}})
+	weighed := func(id string) *lockboxv1.EngineerHistory { return l.state(id).Evaluation.GetFacts().GetHistory() }
+
+	first := l.requested(l.intent("erin"), request.CustomerNotified)
+	if h := weighed(first); h.GetRequests() != 0 || h.GetDenied() != 0 || h.GetAsOfSequence() == 0 {
+		t.Errorf("her first request has nothing before it: %v", h)
+	}
+	l.does("fleur", deny(first, "Not in this window."))
+	for range 2 { // The second time after a restart: what is in memory is counted again from the stream.
+		id := l.requested(l.intent("erin"), request.AwaitingInternalApproval)
+		s := l.state(id)
+		h, asked := weighed(id), s.Evaluation.GetInternalStages()
+		if h.GetDenied() != 1 || h.GetGranted() != 0 || len(asked) != 1 || asked[0].GetGroup() != "customer-support-leads" {
+			t.Errorf("after a denial a support lead is asked: %v", s.Evaluation)
+		}
+		if h.GetAsOfSequence() <= l.state(first).Sequence {
+			t.Errorf("it was counted up to %d, and the denial is at %d", h.GetAsOfSequence(), l.state(first).Sequence)
+		}
+		rules, err := policy.Parse([]byte(text))
+		must(t, err)
+		if again := policy.Again(s, rules, catalogue.Default(), request.DefaultTerms()); !bytes.Equal(canonical(t, s.Evaluation), canonical(t, again)) {
+			t.Errorf("recorded\n%v\nagain\n%v", s.Evaluation, again)
+		}
+		if h := weighed(l.requested(l.intent("ivan"), request.CustomerNotified)); h.GetDenied() != 0 {
+			t.Errorf("the denial is not ivan's: %v", h)
+		}
+		l.restart(0)
+	}
+}
+
+// An evaluator that cannot go on counting ends, and so it does when it starts again: what is not known of an engineer is
+// never taken for nothing (I11).
+func TestAnEvaluatorThatCannotCountEnds(t *testing.T) {
+	t.Parallel()
+	l := start(t, request.DefaultTerms())
+	config := l.config
+	config.Dir, config.Only = t.TempDir(), []bus.Identity{bus.Evaluator}
+	for _, first := range []bool{true, false} {
+		s, err := stack.Start(t.Context(), config)
+		must(t, err)
+		if first {
+			nc, err := s.Connect(bus.Evaluator)
+			must(t, err)
+			_, err = nc.Request("lockbox.event."+bank+".request."+newID(l)+".1.AccessRequested", []byte("nonsense"), patience)
+			must(t, err)
+			nc.Close()
+		}
+		select {
+		case <-s.Done():
+		case <-time.After(patience):
+			t.Error("it still runs")
+		}
+		if err := s.Err(); err == nil || !strings.Contains(err.Error(), "counting histories") {
+			t.Errorf("first %t: %v", first, err)
+		}
+		must(t, s.Close())
+	}
 }

@@ -1,0 +1,117 @@
+package evaluator
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/fold"
+	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/policy"
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/request"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+)
+
+// behind is how long an evaluation waits for the count to come to its own request.
+const behind = 5 * time.Second
+
+// histories are the engineers', counted from EVENTS while the service runs. Two copies of it may know a different part of
+// what is under way; each evaluation records what it weighed.
+type histories struct {
+	journal *journal.Journal
+	read    fold.Reader
+
+	mu      sync.Mutex
+	counted *policy.Histories
+	// awaited is closed when the event at that sequence has been counted.
+	awaited map[uint64]chan struct{}
+}
+
+func newHistories(j *journal.Journal, read fold.Reader) *histories {
+	return &histories{journal: j, read: read, counted: policy.NewHistories(), awaited: map[uint64]chan struct{}{}}
+}
+
+// catchUp counts what was stored until it began.
+func (h *histories) catchUp(ctx context.Context, now time.Time) error {
+	return h.count(ctx, h.rest(now))
+}
+
+// follow goes on counting until ctx ends.
+func (h *histories) follow(ctx context.Context, now time.Time) error {
+	rest := h.rest(now)
+	rest.Follow = true
+	return h.count(ctx, rest)
+}
+
+// rest is what has not been counted and can matter at now or later. It begins a day early, for clocks that differ.
+func (h *histories) rest(now time.Time) journal.Replay {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r := journal.Replay{Kind: bus.KindRequest}
+	if done := h.counted.Sequence(); done > 0 {
+		r.From = done + 1
+	} else {
+		r.Since = now.AddDate(0, 0, -policy.Window-2)
+	}
+	return r
+}
+
+func (h *histories) count(ctx context.Context, r journal.Replay) error {
+	err := h.journal.Replay(ctx, r, func(e journal.Entry) error { return h.add(ctx, e) })
+	if err != nil {
+		return fmt.Errorf("%s: counting histories: %w", Name, err)
+	}
+	return nil
+}
+
+// add counts one event and tells who waits for it.
+func (h *histories) add(ctx context.Context, e journal.Entry) error {
+	asked := func(tenant, id string) (*lockboxv1.Person, error) {
+		s, err := h.read.Request(ctx, tenant, id)
+		return s.Requester.GetPerson(), err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err := h.counted.Add(e.Seq, e.Stored, e.Event, asked); err != nil {
+		return err
+	}
+	if done, waited := h.awaited[e.Seq]; waited {
+		close(done)
+		delete(h.awaited, e.Seq)
+	}
+	return nil
+}
+
+// of is the requester's history, once everything that was stored before the request is counted. Until then it is not known,
+// and the intent comes again (I11).
+func (h *histories) of(ctx context.Context, s request.State, now time.Time) (*lockboxv1.EngineerHistory, error) {
+	ctx, cancel := context.WithTimeout(ctx, behind)
+	defer cancel()
+	select {
+	case <-h.reached(s.Sequence):
+	case <-ctx.Done():
+		return nil, refusal.Unavailable("", "I11", "the engineers' histories are not counted up to sequence %d", s.Sequence)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.counted.Of(s.Requester.GetPerson(), now, s.Tenant, s.ID), nil
+}
+
+// reached is closed when the event about a request at a sequence has been counted.
+func (h *histories) reached(sequence uint64) <-chan struct{} {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	done, waited := h.awaited[sequence]
+	if !waited {
+		done = make(chan struct{})
+		if h.counted.Sequence() >= sequence {
+			close(done)
+		} else {
+			h.awaited[sequence] = done
+		}
+	}
+	return done
+}
