@@ -31,7 +31,22 @@ type Runtime struct {
 	Counters *observe.Counters
 	// Now is the time by which the service decides.
 	Now func() time.Time
+	// listening is closed when the bus knows that the service answers.
+	listening chan struct{}
 }
+
+// Listen tells whoever waits for Listening that the service answers, once the bus knows of its subscriptions. A service
+// that answers calls it once.
+func (rt *Runtime) Listen() error {
+	if err := rt.Conn.Flush(); err != nil {
+		return fmt.Errorf("%s: %w", rt.Identity, err)
+	}
+	close(rt.listening)
+	return nil
+}
+
+// Listening is closed when the service answers.
+func (rt *Runtime) Listening() <-chan struct{} { return rt.listening }
 
 // Open connects and waits until the bus and its streams are there, or ctx ends. The clock is watched, and the keys of tenants'
 // issuers are fetched, until ctx ends.
@@ -41,7 +56,7 @@ func Open(ctx context.Context, c bus.Connection, issuers []identity.Issuer, coun
 		return nil, fmt.Errorf("%s: %w", c.Identity, err)
 	}
 	verifier.FetchTenantKeys(jwks.ForTenants(ctx, c.Log))
-	rt := &Runtime{Identity: c.Identity, Clock: new(bus.Clock), Issuers: issuers, Verifier: verifier, Log: c.Log, Counters: counters, Now: time.Now}
+	rt := &Runtime{Identity: c.Identity, Clock: new(bus.Clock), Issuers: issuers, Verifier: verifier, Log: c.Log, Counters: counters, Now: time.Now, listening: make(chan struct{})}
 	for attempt := 0; ; attempt++ {
 		if err = rt.open(ctx, c); err == nil {
 			return rt, nil

@@ -35,6 +35,9 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
 	}
+	if err := o.Listen(); err != nil {
+		return errors.Join(err, commands())
+	}
 	parts := []func(context.Context) error{o.followEvents, o.followTimers}
 	ended := make(chan error, len(parts))
 	for _, part := range parts {

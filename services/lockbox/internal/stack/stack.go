@@ -117,6 +117,14 @@ func (s *Stack) begin() error {
 			defer rt.Close()
 			return part.run(ctx, rt)
 		})
+		if part.id != bus.Orchestrator {
+			continue // Nobody is turned away by those that do not listen yet; the projector says itself how far it is.
+		}
+		select {
+		case <-rt.Listening():
+		case <-s.ctx.Done():
+			return context.Cause(s.ctx)
+		}
 	}
 	return nil
 }
