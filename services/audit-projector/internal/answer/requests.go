@@ -135,6 +135,9 @@ func (v *viewer) request(s request.State) *lockboxv1.RequestView {
 	if v.reduced {
 		view.RequestForProvider(shown)
 	}
+	if v.by.GetSide() != lockboxv1.Side_SIDE_PROVIDER {
+		view.RequestForCustomer(shown)
+	}
 	return shown
 }
 

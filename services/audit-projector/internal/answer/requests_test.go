@@ -105,6 +105,13 @@ func TestARequestAsItIsShown(t *testing.T) {
 	c.story.Command(c.actor("otto"), yes)
 
 	v := c.query("otto", getRequest(bank, id)).GetRequest()
+	// What erin's requests came to elsewhere is other customers' (I9); the provider's people see what was weighed.
+	if h := v.GetEvaluation().GetFacts().GetHistory(); h != nil || !v.GetEvaluation().GetFacts().GetCustomerData() {
+		t.Errorf("the customer is shown %v", h)
+	}
+	if h := c.query("erin", getRequest(bank, id)).GetRequest().GetEvaluation().GetFacts().GetHistory(); h.GetDenied() != 1 {
+		t.Errorf("the engineer is shown %v", h)
+	}
 	if v.GetStatus() != request.Active || v.GetTenantName() != "The "+bank || v.GetSubscriptionName() != "The prod of "+bank ||
 		v.GetServiceName() == "" || v.GetScenarioName() == "" || v.GetIntent().GetTicketId() != "T-1" || v.GetIntent().GetToken() != "" ||
 		v.GetRequester().GetEmployer() == "" || v.GetCreatedAt() == nil || v.GetVersion() != 7 || v.GetEndedAt() != nil || v.GetFault() != "" {

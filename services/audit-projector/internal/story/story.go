@@ -127,7 +127,7 @@ func (s *Story) Submit(by *lockboxv1.Actor, intent *lockboxv1.AccessIntent) stri
 	s.tell(submitted...)
 	r := s.requests[about]
 	w := s.world(r)
-	facts := policy.Facts{Intent: r.Intent, By: by, Tenant: w.Tenant, Subscription: w.Subscription}
+	facts := policy.Facts{Intent: r.Intent, By: by, Tenant: w.Tenant, Subscription: w.Subscription, History: &lockboxv1.EngineerHistory{Requests: 7, Denied: 1}}
 	if id := intent.GetTicketId(); id != "" {
 		t := s.tickets[bus.Aggregate{Tenant: about.Tenant, Kind: bus.KindTicket, ID: id}]
 		facts.Ticket = &t
