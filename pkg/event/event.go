@@ -27,6 +27,28 @@ type History struct {
 	causes *cause
 }
 
+// Folded is the history itself, for whoever has a state that embeds one.
+func (h *History) Folded() *History { return h }
+
+// Fold folds one stored event onto a state that embeds a History: the history moves on, and apply changes the rest or names
+// the rule that the event breaks. An event that cannot be true where it stands changes nothing but Fault.
+func Fold[S any, P interface {
+	*S
+	Folded() *History
+}](before S, sequence uint64, e *lockboxv1.Event, apply func(P, *lockboxv1.Event) (broken string)) S {
+	after := before
+	if history := P(&after).Folded(); history.Next(sequence, e) {
+		broken := apply(&after, e)
+		if broken == "" {
+			return after
+		}
+		P(&before).Folded().Fail(sequence, broken)
+	} else {
+		P(&before).Folded().Fault = history.Fault
+	}
+	return before
+}
+
 // cause is a list, the latest first: a fold adds to it at no cost, and folds of one state share what they have in common.
 type cause struct {
 	id       string

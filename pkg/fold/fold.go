@@ -48,12 +48,12 @@ type kind[S any] struct {
 }
 
 var (
-	requests      = kind[request.State]{request.Evolve, func(s *request.State) *event.History { return &s.History }}
-	tenants       = kind[tenant.State]{tenant.Evolve, func(s *tenant.State) *event.History { return &s.History }}
-	subscriptions = kind[tenant.Subscription]{tenant.EvolveSubscription, func(s *tenant.Subscription) *event.History { return &s.History }}
-	disclosures   = kind[disclosure.State]{disclosure.Evolve, func(s *disclosure.State) *event.History { return &s.History }}
-	tickets       = kind[ticket.State]{ticket.Evolve, func(s *ticket.State) *event.History { return &s.History }}
-	policies      = kind[policy.Published]{policy.Evolve, func(s *policy.Published) *event.History { return &s.History }}
+	requests      = kind[request.State]{request.Evolve, (*request.State).Folded}
+	tenants       = kind[tenant.State]{tenant.Evolve, (*tenant.State).Folded}
+	subscriptions = kind[tenant.Subscription]{tenant.EvolveSubscription, (*tenant.Subscription).Folded}
+	disclosures   = kind[disclosure.State]{disclosure.Evolve, (*disclosure.State).Folded}
+	tickets       = kind[ticket.State]{ticket.Evolve, (*ticket.State).Folded}
+	policies      = kind[policy.Published]{policy.Evolve, (*policy.Published).Folded}
 )
 
 // read folds what is stored. A history that contradicts itself becomes a state at fault.

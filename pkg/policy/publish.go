@@ -71,11 +71,10 @@ func catalogueVersion(text []byte) (string, error) {
 
 // Evolve folds one stored event. An event that cannot be true where it stands changes nothing but Fault.
 func Evolve(s Published, sequence uint64, e *lockboxv1.Event) Published {
-	before := s
-	if !s.Next(sequence, e) {
-		before.Fault = s.Fault
-		return before
-	}
+	return event.Fold(s, sequence, e, (*Published).apply)
+}
+
+func (s *Published) apply(e *lockboxv1.Event) (broken string) {
 	var d document
 	var p interface {
 		GetText() string
@@ -89,20 +88,17 @@ func Evolve(s Published, sequence uint64, e *lockboxv1.Event) Published {
 		d, p = catalogueDocument, fact.CataloguePublished
 	}
 	if p == nil || e.GetKind() != "policy" || e.GetAggregateId() != d.id {
-		before.Fail(sequence, "the fact belongs to another kind of aggregate")
-		return before
+		return "the fact belongs to another kind of aggregate"
 	}
 	sum := sha256.Sum256([]byte(p.GetText()))
 	switch {
 	case !event.Provider(e.GetActor(), event.SecurityOfficers):
-		before.Fail(sequence, "what is in force is published by the provider's security officer ("+d.rule+")")
-		return before
+		return "what is in force is published by the provider's security officer (" + d.rule + ")"
 	case !bytes.Equal(sum[:], p.GetSha256()):
-		before.Fail(sequence, "what is published is known by its hash ("+d.rule+")")
-		return before
+		return "what is published is known by its hash (" + d.rule + ")"
 	}
 	s.Text, s.TextVersion, s.By, s.At = p.GetText(), p.GetVersion(), e.GetActor(), e.GetTime().AsTime()
-	return s
+	return ""
 }
 
 // Decide says what a command makes true of the provider's rules, or of its catalogue. No events and no error: that very

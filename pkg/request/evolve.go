@@ -13,16 +13,7 @@ import (
 // Evolve folds one stored event. An event that cannot be true where it stands changes nothing but Fault: the fold checks
 // whoever wrote it, so that a stolen key of one service does not become a grant unseen.
 func Evolve(s State, sequence uint64, e *lockboxv1.Event) State {
-	before := s
-	if !s.Next(sequence, e) {
-		before.Fault = s.Fault
-		return before
-	}
-	if rule := s.apply(e); rule != "" {
-		before.Fail(sequence, rule)
-		return before
-	}
-	return s
+	return event.Fold(s, sequence, e, (*State).apply)
 }
 
 // apply returns the rule that the event breaks, or "".

@@ -37,16 +37,7 @@ func (s State) RequiredApprovals() int { return max(1, int(s.Settings.GetRequire
 
 // Evolve folds one stored event. An event that cannot be true where it stands changes nothing but Fault.
 func Evolve(s State, sequence uint64, e *lockboxv1.Event) State {
-	before := s
-	if !s.Next(sequence, e) {
-		before.Fault = s.Fault
-		return before
-	}
-	if rule := s.apply(e); rule != "" {
-		before.Fail(sequence, rule)
-		return before
-	}
-	return s
+	return event.Fold(s, sequence, e, (*State).apply)
 }
 
 func (s *State) apply(e *lockboxv1.Event) (broken string) {
@@ -95,16 +86,7 @@ func (s Subscription) Exists() bool { return s.Version > 0 }
 
 // EvolveSubscription folds one stored event of a subscription, as Evolve does for a tenant.
 func EvolveSubscription(s Subscription, sequence uint64, e *lockboxv1.Event) Subscription {
-	before := s
-	if !s.Next(sequence, e) {
-		before.Fault = s.Fault
-		return before
-	}
-	if rule := s.apply(e); rule != "" {
-		before.Fail(sequence, rule)
-		return before
-	}
-	return s
+	return event.Fold(s, sequence, e, (*Subscription).apply)
 }
 
 func (s *Subscription) apply(e *lockboxv1.Event) (broken string) {
