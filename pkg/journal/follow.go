@@ -22,8 +22,9 @@ type Following struct {
 // in hand may come late.
 //
 // An event whose handler returns an error is handled again, after a longer wait each time; what follows it in its aggregate
-// waits too, and everything else goes on. An event that this version does not know (input.ErrUnknownFact) or a *CorruptError, found here or returned by handle, ends
-// Follow with that error: skipping it would be believing in another past.
+// waits too, and everything else goes on. An event that this version does not know (input.ErrUnknownFact) or a
+// *CorruptError, found here or returned by handle, ends Follow with that error: skipping it would be believing in another
+// past. So does a *bus.DriftError: the consumer was changed, and would not tell of everything.
 func (j *Journal) Follow(ctx context.Context, f Following, handle func(context.Context, Entry) error) error {
 	return j.work(ctx, job{
 		stream: f.Stream, durable: f.Durable, concurrency: f.Concurrency,
