@@ -26,7 +26,7 @@ var (
 	}
 	outside = []string{
 		"./pkg/journal/...", "./pkg/bus/...", "./pkg/identity/...", "./pkg/config/...", "./pkg/observe/...",
-		"./pkg/fold/...", "./pkg/service/...",
+		"./pkg/fold/...", "./pkg/service/...", "./pkg/caller/...",
 	}
 	inputOutput = []string{
 		"net", "net/http/...", "net/smtp", "net/rpc/...", "net/textproto", "os/...", "io/ioutil", "syscall",

@@ -19,6 +19,16 @@ const (
 	StreamDeadLetter = "DEADLETTER"
 )
 
+// SessionBucket is the key-value bucket in which the portal's copies share web sessions, each encrypted under a key that only
+// its browser holds. SessionLifetime is how long one lasts at most.
+const (
+	SessionBucket   = "SESSIONS"
+	SessionLifetime = 12 * time.Hour
+
+	streamSessions = "KV_" + SessionBucket
+	maxSessions    = 256 << 20 // bytes
+)
+
 // The durable consumers. The copies of a service share one.
 const (
 	DurableEvaluator    = "jit-evaluator"
@@ -65,7 +75,14 @@ func streams(replicas int) []jetstream.StreamConfig {
 
 	deadLetter.Name, deadLetter.Subjects = StreamDeadLetter, []string{deadLetterPrefix + ">"}
 
-	return []jetstream.StreamConfig{events, intents, timers, deadLetter}
+	sessions := base
+	// What nats.go makes of a bucket, which its client asks for.
+	sessions.Name, sessions.Subjects = streamSessions, []string{sessionPrefix + ">"}
+	sessions.MaxMsgsPerSubject, sessions.Discard, sessions.DenyDelete = 1, jetstream.DiscardNew, true
+	sessions.AllowRollup, sessions.AllowDirect = true, true
+	sessions.MaxAge, sessions.MaxBytes = SessionLifetime, maxSessions
+
+	return []jetstream.StreamConfig{events, intents, timers, deadLetter, sessions}
 }
 
 type durable struct {

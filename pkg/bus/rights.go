@@ -15,8 +15,10 @@ const (
 	Orchestrator Identity = "lockbox-orchestrator"
 	Notifier     Identity = "notifier"
 	Projector    Identity = "audit-projector"
-	// Client sends commands and queries on behalf of people: the command line, the portal.
+	// Client sends commands and queries on behalf of people: the command line.
 	Client Identity = "client"
+	// Portal does the same for browsers and REST clients, keeps web sessions, and hears that something has changed.
+	Portal Identity = "portal"
 	// Compliance replays EVENTS, looks at what was set aside, and does nothing else.
 	Compliance Identity = "compliance"
 	// Provisioner makes streams and consumers, in one short job.
@@ -30,7 +32,7 @@ func Tool(name string) Identity { return Identity(toolPrefix + name) }
 
 // Identities are all but the tools.
 func Identities() []Identity {
-	return []Identity{Evaluator, Orchestrator, Notifier, Projector, Client, Compliance, Provisioner}
+	return []Identity{Evaluator, Orchestrator, Notifier, Projector, Client, Portal, Compliance, Provisioner}
 }
 
 // Permissions are what an identity may do; everything else is denied. There are no deny rules.
@@ -73,12 +75,17 @@ func permissions(id Identity, tenants []string) Permissions {
 		return Permissions{Publish: join(writes(id), consumes(StreamEvents, DurableNotifier), loads())}
 	case Projector:
 		return Permissions{
-			Publish:        join(replays(">"), loads()),
+			Publish:        join(replays(">"), loads(), []string{changedPrefix + "*"}),
 			Subscribe:      []string{queryPrefix + "*", "$SRV.>"},
 			AllowResponses: true,
 		}
 	case Client:
 		return Permissions{Publish: []string{commandPrefix + "*", queryPrefix + "*"}}
+	case Portal:
+		return Permissions{
+			Publish:   join([]string{commandPrefix + "*", queryPrefix + "*"}, keepsSessions()),
+			Subscribe: []string{changedPrefix + "*"},
+		}
 	case Compliance:
 		return Permissions{Publish: join(replays(">"), loads(), []string{"$JS.API.STREAM.MSG.GET." + StreamDeadLetter})}
 	case Provisioner:
@@ -153,10 +160,19 @@ func replays(filter string) []string {
 	}
 }
 
+// keepsSessions reads and writes the keys of one bucket, of which the server keeps each one's last value.
+func keepsSessions() []string {
+	return []string{
+		"$JS.API.STREAM.INFO." + streamSessions,
+		"$JS.API.DIRECT.GET." + streamSessions + "." + sessionPrefix + "*",
+		sessionPrefix + "*",
+	}
+}
+
 // provisions makes what is missing. Not even the provisioner may update, purge or delete a stream.
 func provisions() []string {
 	var subjects []string
-	for _, s := range []string{StreamEvents, StreamIntents, StreamTimers, StreamDeadLetter} {
+	for _, s := range []string{StreamEvents, StreamIntents, StreamTimers, StreamDeadLetter, streamSessions} {
 		subjects = append(subjects,
 			"$JS.API.STREAM.CREATE."+s, "$JS.API.STREAM.INFO."+s,
 			"$JS.API.CONSUMER.CREATE."+s+".>", "$JS.API.CONSUMER.INFO."+s+".*")

@@ -31,6 +31,8 @@ const (
 	outcomePrefix    = "lockbox.outcome."
 	commandPrefix    = "lockbox.command."
 	queryPrefix      = "lockbox.query."
+	changedPrefix    = "lockbox.changed."
+	sessionPrefix    = "$KV." + SessionBucket + "."
 
 	rule = "subject"
 )
@@ -307,6 +309,27 @@ func chosen(m protoreflect.Message, oneof protoreflect.Name) string {
 		return string(field.Name())
 	}
 	return ""
+}
+
+// ChangedSubject is where the projector says that it has projected something about a tenant. The message is empty and proves
+// nothing: whoever hears it asks again.
+func ChangedSubject(tenant string) (string, error) {
+	if err := checkTenant(tenant); err != nil {
+		return "", err
+	}
+	return changedPrefix + tenant, nil
+}
+
+// AnyChanged matches all of them; ParseChangedSubject reads the tenant.
+const AnyChanged = changedPrefix + "*"
+
+// ParseChangedSubject is the inverse of ChangedSubject.
+func ParseChangedSubject(subject string) (tenant string, err error) {
+	t, err := tokens(subject, changedPrefix, 1)
+	if err != nil {
+		return "", err
+	}
+	return t[0], checkTenant(t[0])
 }
 
 // DeadLetters matches what any service has set aside.

@@ -9,6 +9,7 @@ package lockboxv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -416,9 +417,11 @@ type Actor struct {
 	// SHA-256 of the token, so that the sign-in can be found in the issuer's own log.
 	TokenSha256 []byte `protobuf:"bytes,7,opt,name=token_sha256,json=tokenSha256,proto3" json:"token_sha256,omitempty"`
 	// The service that acted, when side is SYSTEM.
-	Service       string `protobuf:"bytes,8,opt,name=service,proto3" json:"service,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Service string `protobuf:"bytes,8,opt,name=service,proto3" json:"service,omitempty"`
+	// When the person last proved who they are, if the token says so (`auth_time`, OpenID Connect Core 1.0 §2).
+	AuthenticatedAt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=authenticated_at,json=authenticatedAt,proto3" json:"authenticated_at,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Actor) Reset() {
@@ -507,6 +510,13 @@ func (x *Actor) GetService() string {
 	return ""
 }
 
+func (x *Actor) GetAuthenticatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AuthenticatedAt
+	}
+	return nil
+}
+
 // Why something was not done. A refusal changes nothing.
 type Refusal struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -584,13 +594,13 @@ var File_lockbox_v1_common_proto protoreflect.FileDescriptor
 const file_lockbox_v1_common_proto_rawDesc = "" +
 	"\n" +
 	"\x17lockbox/v1/common.proto\x12\n" +
-	"lockbox.v1\"\x8f\x01\n" +
+	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8f\x01\n" +
 	"\x06Person\x12\x16\n" +
 	"\x06issuer\x18\x01 \x01(\tR\x06issuer\x12\x18\n" +
 	"\asubject\x18\x02 \x01(\tR\asubject\x12!\n" +
 	"\fdisplay_name\x18\x03 \x01(\tR\vdisplayName\x12\x14\n" +
 	"\x05email\x18\x04 \x01(\tR\x05email\x12\x1a\n" +
-	"\blanguage\x18\x05 \x01(\tR\blanguage\"\x9a\x02\n" +
+	"\blanguage\x18\x05 \x01(\tR\blanguage\"\xe1\x02\n" +
 	"\x05Actor\x12$\n" +
 	"\x04side\x18\x01 \x01(\x0e2\x10.lockbox.v1.SideR\x04side\x12*\n" +
 	"\x06person\x18\x02 \x01(\v2\x12.lockbox.v1.PersonR\x06person\x12\x1a\n" +
@@ -599,7 +609,8 @@ const file_lockbox_v1_common_proto_rawDesc = "" +
 	"\fmulti_factor\x18\x05 \x01(\bR\vmultiFactor\x12+\n" +
 	"\x11isolated_identity\x18\x06 \x01(\bR\x10isolatedIdentity\x12!\n" +
 	"\ftoken_sha256\x18\a \x01(\fR\vtokenSha256\x12\x18\n" +
-	"\aservice\x18\b \x01(\tR\aservice\"z\n" +
+	"\aservice\x18\b \x01(\tR\aservice\x12E\n" +
+	"\x10authenticated_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x0fauthenticatedAt\"z\n" +
 	"\aRefusal\x12+\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x17.lockbox.v1.RefusalCodeR\x04code\x12\x14\n" +
 	"\x05field\x18\x02 \x01(\tR\x05field\x12\x12\n" +
@@ -654,24 +665,26 @@ func file_lockbox_v1_common_proto_rawDescGZIP() []byte {
 var file_lockbox_v1_common_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
 var file_lockbox_v1_common_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_lockbox_v1_common_proto_goTypes = []any{
-	(Side)(0),        // 0: lockbox.v1.Side
-	(RefusalCode)(0), // 1: lockbox.v1.RefusalCode
-	(SupportPlan)(0), // 2: lockbox.v1.SupportPlan
-	(ReasonType)(0),  // 3: lockbox.v1.ReasonType
-	(Scope)(0),       // 4: lockbox.v1.Scope
-	(*Person)(nil),   // 5: lockbox.v1.Person
-	(*Actor)(nil),    // 6: lockbox.v1.Actor
-	(*Refusal)(nil),  // 7: lockbox.v1.Refusal
+	(Side)(0),                     // 0: lockbox.v1.Side
+	(RefusalCode)(0),              // 1: lockbox.v1.RefusalCode
+	(SupportPlan)(0),              // 2: lockbox.v1.SupportPlan
+	(ReasonType)(0),               // 3: lockbox.v1.ReasonType
+	(Scope)(0),                    // 4: lockbox.v1.Scope
+	(*Person)(nil),                // 5: lockbox.v1.Person
+	(*Actor)(nil),                 // 6: lockbox.v1.Actor
+	(*Refusal)(nil),               // 7: lockbox.v1.Refusal
+	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
 }
 var file_lockbox_v1_common_proto_depIdxs = []int32{
 	0, // 0: lockbox.v1.Actor.side:type_name -> lockbox.v1.Side
 	5, // 1: lockbox.v1.Actor.person:type_name -> lockbox.v1.Person
-	1, // 2: lockbox.v1.Refusal.code:type_name -> lockbox.v1.RefusalCode
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	8, // 2: lockbox.v1.Actor.authenticated_at:type_name -> google.protobuf.Timestamp
+	1, // 3: lockbox.v1.Refusal.code:type_name -> lockbox.v1.RefusalCode
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_common_proto_init() }

@@ -121,6 +121,9 @@ type Query struct {
 	Token  string `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
 	// Answer only once the projection has come this far; so people read their own writes.
 	MinSequence uint64 `protobuf:"varint,3,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
+	// BCP 47 tag of the language that the answer's sentences are to be in: en, fr or ja. Empty: en. What people wrote stays as
+	// it is.
+	Language string `protobuf:"bytes,4,opt,name=language,proto3" json:"language,omitempty"`
 	// Types that are valid to be assigned to Ask:
 	//
 	//	*Query_ListRequests
@@ -130,6 +133,8 @@ type Query struct {
 	//	*Query_GetTicket
 	//	*Query_ListTickets
 	//	*Query_PreviewApprovers
+	//	*Query_GetSelf
+	//	*Query_ListServices
 	//	*Query_ListDisclosures
 	Ask           isQuery_Ask `protobuf_oneof:"ask"`
 	unknownFields protoimpl.UnknownFields
@@ -185,6 +190,13 @@ func (x *Query) GetMinSequence() uint64 {
 		return x.MinSequence
 	}
 	return 0
+}
+
+func (x *Query) GetLanguage() string {
+	if x != nil {
+		return x.Language
+	}
+	return ""
 }
 
 func (x *Query) GetAsk() isQuery_Ask {
@@ -257,6 +269,24 @@ func (x *Query) GetPreviewApprovers() *PreviewApprovers {
 	return nil
 }
 
+func (x *Query) GetGetSelf() *GetSelf {
+	if x != nil {
+		if x, ok := x.Ask.(*Query_GetSelf); ok {
+			return x.GetSelf
+		}
+	}
+	return nil
+}
+
+func (x *Query) GetListServices() *ListServices {
+	if x != nil {
+		if x, ok := x.Ask.(*Query_ListServices); ok {
+			return x.ListServices
+		}
+	}
+	return nil
+}
+
 func (x *Query) GetListDisclosures() *ListDisclosures {
 	if x != nil {
 		if x, ok := x.Ask.(*Query_ListDisclosures); ok {
@@ -298,6 +328,14 @@ type Query_PreviewApprovers struct {
 	PreviewApprovers *PreviewApprovers `protobuf:"bytes,26,opt,name=preview_approvers,json=previewApprovers,proto3,oneof"`
 }
 
+type Query_GetSelf struct {
+	GetSelf *GetSelf `protobuf:"bytes,27,opt,name=get_self,json=getSelf,proto3,oneof"`
+}
+
+type Query_ListServices struct {
+	ListServices *ListServices `protobuf:"bytes,28,opt,name=list_services,json=listServices,proto3,oneof"`
+}
+
 type Query_ListDisclosures struct {
 	ListDisclosures *ListDisclosures `protobuf:"bytes,34,opt,name=list_disclosures,json=listDisclosures,proto3,oneof"`
 }
@@ -316,6 +354,10 @@ func (*Query_ListTickets) isQuery_Ask() {}
 
 func (*Query_PreviewApprovers) isQuery_Ask() {}
 
+func (*Query_GetSelf) isQuery_Ask() {}
+
+func (*Query_ListServices) isQuery_Ask() {}
+
 func (*Query_ListDisclosures) isQuery_Ask() {}
 
 type QueryReply struct {
@@ -332,6 +374,8 @@ type QueryReply struct {
 	//	*QueryReply_Ticket
 	//	*QueryReply_Tickets
 	//	*QueryReply_Approvers
+	//	*QueryReply_Self
+	//	*QueryReply_Services
 	//	*QueryReply_Disclosures
 	Answer        isQueryReply_Answer `protobuf_oneof:"answer"`
 	unknownFields protoimpl.UnknownFields
@@ -452,6 +496,24 @@ func (x *QueryReply) GetApprovers() *ApproversPreview {
 	return nil
 }
 
+func (x *QueryReply) GetSelf() *SelfView {
+	if x != nil {
+		if x, ok := x.Answer.(*QueryReply_Self); ok {
+			return x.Self
+		}
+	}
+	return nil
+}
+
+func (x *QueryReply) GetServices() *ServiceList {
+	if x != nil {
+		if x, ok := x.Answer.(*QueryReply_Services); ok {
+			return x.Services
+		}
+	}
+	return nil
+}
+
 func (x *QueryReply) GetDisclosures() *DisclosureList {
 	if x != nil {
 		if x, ok := x.Answer.(*QueryReply_Disclosures); ok {
@@ -493,6 +555,14 @@ type QueryReply_Approvers struct {
 	Approvers *ApproversPreview `protobuf:"bytes,26,opt,name=approvers,proto3,oneof"`
 }
 
+type QueryReply_Self struct {
+	Self *SelfView `protobuf:"bytes,27,opt,name=self,proto3,oneof"`
+}
+
+type QueryReply_Services struct {
+	Services *ServiceList `protobuf:"bytes,28,opt,name=services,proto3,oneof"`
+}
+
 type QueryReply_Disclosures struct {
 	Disclosures *DisclosureList `protobuf:"bytes,34,opt,name=disclosures,proto3,oneof"`
 }
@@ -511,6 +581,10 @@ func (*QueryReply_Tickets) isQueryReply_Answer() {}
 
 func (*QueryReply_Approvers) isQueryReply_Answer() {}
 
+func (*QueryReply_Self) isQueryReply_Answer() {}
+
+func (*QueryReply_Services) isQueryReply_Answer() {}
+
 func (*QueryReply_Disclosures) isQueryReply_Answer() {}
 
 type ListRequests struct {
@@ -523,7 +597,11 @@ type ListRequests struct {
 	// At most this many, 1 to 1000; 0 means 100.
 	Limit uint32 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
 	// `next_page_token` of the list before.
-	PageToken     string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	PageToken string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Count all that match, not only those of this page.
+	Count bool `protobuf:"varint,6,opt,name=count,proto3" json:"count,omitempty"`
+	// Only those of this ticket.
+	TicketId      string `protobuf:"bytes,7,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -593,11 +671,27 @@ func (x *ListRequests) GetPageToken() string {
 	return ""
 }
 
+func (x *ListRequests) GetCount() bool {
+	if x != nil {
+		return x.Count
+	}
+	return false
+}
+
+func (x *ListRequests) GetTicketId() string {
+	if x != nil {
+		return x.TicketId
+	}
+	return ""
+}
+
 type RequestList struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Newest first, without timelines.
 	Requests      []*RequestView `protobuf:"bytes,1,rep,name=requests,proto3" json:"requests,omitempty"`
 	NextPageToken string         `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// How many match, wherever this page begins; only if that was asked for.
+	Total         uint64 `protobuf:"varint,3,opt,name=total,proto3" json:"total,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -644,6 +738,13 @@ func (x *RequestList) GetNextPageToken() string {
 		return x.NextPageToken
 	}
 	return ""
+}
+
+func (x *RequestList) GetTotal() uint64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
 }
 
 type GetRequest struct {
@@ -724,8 +825,14 @@ type RequestView struct {
 	SubscriptionName string `protobuf:"bytes,21,opt,name=subscription_name,json=subscriptionName,proto3" json:"subscription_name,omitempty"`
 	// Until when the internal stage that waits can be answered; absent if none does.
 	InternalAnswerBy *timestamppb.Timestamp `protobuf:"bytes,22,opt,name=internal_answer_by,json=internalAnswerBy,proto3" json:"internal_answer_by,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// Which mails about it went out, and which could not, oldest first; only in a GetRequest answer, and for the customer's
+	// people and the provider's security officers.
+	Deliveries []*DeliveryView `protobuf:"bytes,23,rep,name=deliveries,proto3" json:"deliveries,omitempty"`
+	// The verbs of the commands that the caller could give now, as the rules themselves say: `approve`; only in a GetRequest
+	// answer.
+	Allowed       []string `protobuf:"bytes,24,rep,name=allowed,proto3" json:"allowed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RequestView) Reset() {
@@ -908,6 +1015,20 @@ func (x *RequestView) GetSubscriptionName() string {
 func (x *RequestView) GetInternalAnswerBy() *timestamppb.Timestamp {
 	if x != nil {
 		return x.InternalAnswerBy
+	}
+	return nil
+}
+
+func (x *RequestView) GetDeliveries() []*DeliveryView {
+	if x != nil {
+		return x.Deliveries
+	}
+	return nil
+}
+
+func (x *RequestView) GetAllowed() []string {
+	if x != nil {
+		return x.Allowed
 	}
 	return nil
 }
@@ -1107,8 +1228,12 @@ type TimelineEntry struct {
 	// The activity log's name of it: `Approve Lockbox Request`.
 	Action string `protobuf:"bytes,4,opt,name=action,proto3" json:"action,omitempty"`
 	Actor  *Actor `protobuf:"bytes,5,opt,name=actor,proto3" json:"actor,omitempty"`
-	// One sentence.
-	Summary       string `protobuf:"bytes,6,opt,name=summary,proto3" json:"summary,omitempty"`
+	// One sentence, in the query's language.
+	Summary string `protobuf:"bytes,6,opt,name=summary,proto3" json:"summary,omitempty"`
+	// The aggregate's version that this event made; 0 for a report.
+	Version uint64 `protobuf:"varint,7,opt,name=version,proto3" json:"version,omitempty"`
+	// The action's name in the query's language.
+	Title         string `protobuf:"bytes,8,opt,name=title,proto3" json:"title,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1181,6 +1306,20 @@ func (x *TimelineEntry) GetActor() *Actor {
 func (x *TimelineEntry) GetSummary() string {
 	if x != nil {
 		return x.Summary
+	}
+	return ""
+}
+
+func (x *TimelineEntry) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *TimelineEntry) GetTitle() string {
+	if x != nil {
+		return x.Title
 	}
 	return ""
 }
@@ -2315,16 +2454,427 @@ func (x *DisclosureView) GetToldAt() *timestamppb.Timestamp {
 	return nil
 }
 
+// What became of one mail.
+type DeliveryView struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The address that it went to.
+	Recipient string `protobuf:"bytes,1,opt,name=recipient,proto3" json:"recipient,omitempty"`
+	Language  string `protobuf:"bytes,2,opt,name=language,proto3" json:"language,omitempty"`
+	// What it said: `approval-requested`.
+	Template string `protobuf:"bytes,3,opt,name=template,proto3" json:"template,omitempty"`
+	// When the mail server took it, or refused it.
+	Time *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=time,proto3" json:"time,omitempty"`
+	// Why it could not be delivered; empty if it was.
+	Failure       string `protobuf:"bytes,5,opt,name=failure,proto3" json:"failure,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeliveryView) Reset() {
+	*x = DeliveryView{}
+	mi := &file_lockbox_v1_query_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeliveryView) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeliveryView) ProtoMessage() {}
+
+func (x *DeliveryView) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_query_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeliveryView.ProtoReflect.Descriptor instead.
+func (*DeliveryView) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *DeliveryView) GetRecipient() string {
+	if x != nil {
+		return x.Recipient
+	}
+	return ""
+}
+
+func (x *DeliveryView) GetLanguage() string {
+	if x != nil {
+		return x.Language
+	}
+	return ""
+}
+
+func (x *DeliveryView) GetTemplate() string {
+	if x != nil {
+		return x.Template
+	}
+	return ""
+}
+
+func (x *DeliveryView) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *DeliveryView) GetFailure() string {
+	if x != nil {
+		return x.Failure
+	}
+	return ""
+}
+
+// Who am I, and what may I do?
+type GetSelf struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetSelf) Reset() {
+	*x = GetSelf{}
+	mi := &file_lockbox_v1_query_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetSelf) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetSelf) ProtoMessage() {}
+
+func (x *GetSelf) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_query_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetSelf.ProtoReflect.Descriptor instead.
+func (*GetSelf) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{26}
+}
+
+type SelfView struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As the token says.
+	Actor *Actor `protobuf:"bytes,1,opt,name=actor,proto3" json:"actor,omitempty"`
+	// The caller's roles that count now. Empty for the provider's people, whose groups the actor names.
+	Roles []*HeldRole `protobuf:"bytes,2,rep,name=roles,proto3" json:"roles,omitempty"`
+	// The caller's tenant; empty for the provider's people.
+	Tenant     string `protobuf:"bytes,3,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	TenantName string `protobuf:"bytes,4,opt,name=tenant_name,json=tenantName,proto3" json:"tenant_name,omitempty"`
+	// The language of whoever has none of their own.
+	DefaultLanguage string `protobuf:"bytes,5,opt,name=default_language,json=defaultLanguage,proto3" json:"default_language,omitempty"`
+	// How fresh a sign-in must be to decide; absent if the tenant does not demand any.
+	MaxAuthenticationAge *durationpb.Duration `protobuf:"bytes,6,opt,name=max_authentication_age,json=maxAuthenticationAge,proto3" json:"max_authentication_age,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *SelfView) Reset() {
+	*x = SelfView{}
+	mi := &file_lockbox_v1_query_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SelfView) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SelfView) ProtoMessage() {}
+
+func (x *SelfView) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_query_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SelfView.ProtoReflect.Descriptor instead.
+func (*SelfView) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *SelfView) GetActor() *Actor {
+	if x != nil {
+		return x.Actor
+	}
+	return nil
+}
+
+func (x *SelfView) GetRoles() []*HeldRole {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
+func (x *SelfView) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *SelfView) GetTenantName() string {
+	if x != nil {
+		return x.TenantName
+	}
+	return ""
+}
+
+func (x *SelfView) GetDefaultLanguage() string {
+	if x != nil {
+		return x.DefaultLanguage
+	}
+	return ""
+}
+
+func (x *SelfView) GetMaxAuthenticationAge() *durationpb.Duration {
+	if x != nil {
+		return x.MaxAuthenticationAge
+	}
+	return nil
+}
+
+type HeldRole struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Role  Role                   `protobuf:"varint,1,opt,name=role,proto3,enum=lockbox.v1.Role" json:"role,omitempty"`
+	// Empty: of the tenant.
+	SubscriptionId string `protobuf:"bytes,2,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *HeldRole) Reset() {
+	*x = HeldRole{}
+	mi := &file_lockbox_v1_query_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HeldRole) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HeldRole) ProtoMessage() {}
+
+func (x *HeldRole) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_query_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HeldRole.ProtoReflect.Descriptor instead.
+func (*HeldRole) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *HeldRole) GetRole() Role {
+	if x != nil {
+		return x.Role
+	}
+	return Role_ROLE_UNSPECIFIED
+}
+
+func (x *HeldRole) GetSubscriptionId() string {
+	if x != nil {
+		return x.SubscriptionId
+	}
+	return ""
+}
+
+// What the service catalogue in force knows (R6).
+type ListServices struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListServices) Reset() {
+	*x = ListServices{}
+	mi := &file_lockbox_v1_query_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListServices) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListServices) ProtoMessage() {}
+
+func (x *ListServices) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_query_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListServices.ProtoReflect.Descriptor instead.
+func (*ListServices) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{29}
+}
+
+type ServiceList struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Version string                 `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
+	// In the catalogue's order.
+	Services      []*ServiceView `protobuf:"bytes,2,rep,name=services,proto3" json:"services,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ServiceList) Reset() {
+	*x = ServiceList{}
+	mi := &file_lockbox_v1_query_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ServiceList) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ServiceList) ProtoMessage() {}
+
+func (x *ServiceList) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_query_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ServiceList.ProtoReflect.Descriptor instead.
+func (*ServiceList) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *ServiceList) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *ServiceList) GetServices() []*ServiceView {
+	if x != nil {
+		return x.Services
+	}
+	return nil
+}
+
+type ServiceView struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ResourceType  string                 `protobuf:"bytes,1,opt,name=resource_type,json=resourceType,proto3" json:"resource_type,omitempty"`
+	DisplayName   string                 `protobuf:"bytes,2,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
+	Stage         ServiceStage           `protobuf:"varint,3,opt,name=stage,proto3,enum=lockbox.v1.ServiceStage" json:"stage,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ServiceView) Reset() {
+	*x = ServiceView{}
+	mi := &file_lockbox_v1_query_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ServiceView) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ServiceView) ProtoMessage() {}
+
+func (x *ServiceView) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_query_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ServiceView.ProtoReflect.Descriptor instead.
+func (*ServiceView) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *ServiceView) GetResourceType() string {
+	if x != nil {
+		return x.ResourceType
+	}
+	return ""
+}
+
+func (x *ServiceView) GetDisplayName() string {
+	if x != nil {
+		return x.DisplayName
+	}
+	return ""
+}
+
+func (x *ServiceView) GetStage() ServiceStage {
+	if x != nil {
+		return x.Stage
+	}
+	return ServiceStage_SERVICE_STAGE_UNSPECIFIED
+}
+
 var File_lockbox_v1_query_proto protoreflect.FileDescriptor
 
 const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"\x16lockbox/v1/query.proto\x12\n" +
-	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x16lockbox/v1/event.proto\x1a\x17lockbox/v1/intent.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\"\xe1\x04\n" +
+	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x16lockbox/v1/event.proto\x1a\x17lockbox/v1/intent.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\"\xf0\x05\n" +
 	"\x05Query\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\tR\x05token\x12!\n" +
-	"\fmin_sequence\x18\x03 \x01(\x04R\vminSequence\x12?\n" +
+	"\fmin_sequence\x18\x03 \x01(\x04R\vminSequence\x12\x1a\n" +
+	"\blanguage\x18\x04 \x01(\tR\blanguage\x12?\n" +
 	"\rlist_requests\x18\x14 \x01(\v2\x18.lockbox.v1.ListRequestsH\x00R\flistRequests\x129\n" +
 	"\vget_request\x18\x15 \x01(\v2\x16.lockbox.v1.GetRequestH\x00R\n" +
 	"getRequest\x12?\n" +
@@ -2334,9 +2884,11 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"get_ticket\x18\x18 \x01(\v2\x15.lockbox.v1.GetTicketH\x00R\tgetTicket\x12<\n" +
 	"\flist_tickets\x18\x19 \x01(\v2\x17.lockbox.v1.ListTicketsH\x00R\vlistTickets\x12K\n" +
-	"\x11preview_approvers\x18\x1a \x01(\v2\x1c.lockbox.v1.PreviewApproversH\x00R\x10previewApprovers\x12H\n" +
+	"\x11preview_approvers\x18\x1a \x01(\v2\x1c.lockbox.v1.PreviewApproversH\x00R\x10previewApprovers\x120\n" +
+	"\bget_self\x18\x1b \x01(\v2\x13.lockbox.v1.GetSelfH\x00R\agetSelf\x12?\n" +
+	"\rlist_services\x18\x1c \x01(\v2\x18.lockbox.v1.ListServicesH\x00R\flistServices\x12H\n" +
 	"\x10list_disclosures\x18\" \x01(\v2\x1b.lockbox.v1.ListDisclosuresH\x00R\x0flistDisclosuresB\x05\n" +
-	"\x03ask\"\x9b\x04\n" +
+	"\x03ask\"\xfe\x04\n" +
 	"\n" +
 	"QueryReply\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12-\n" +
@@ -2347,9 +2899,11 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x06tenant\x18\x17 \x01(\v2\x16.lockbox.v1.TenantViewH\x00R\x06tenant\x120\n" +
 	"\x06ticket\x18\x18 \x01(\v2\x16.lockbox.v1.TicketViewH\x00R\x06ticket\x122\n" +
 	"\atickets\x18\x19 \x01(\v2\x16.lockbox.v1.TicketListH\x00R\atickets\x12<\n" +
-	"\tapprovers\x18\x1a \x01(\v2\x1c.lockbox.v1.ApproversPreviewH\x00R\tapprovers\x12>\n" +
+	"\tapprovers\x18\x1a \x01(\v2\x1c.lockbox.v1.ApproversPreviewH\x00R\tapprovers\x12*\n" +
+	"\x04self\x18\x1b \x01(\v2\x14.lockbox.v1.SelfViewH\x00R\x04self\x125\n" +
+	"\bservices\x18\x1c \x01(\v2\x17.lockbox.v1.ServiceListH\x00R\bservices\x12>\n" +
 	"\vdisclosures\x18\" \x01(\v2\x1a.lockbox.v1.DisclosureListH\x00R\vdisclosuresB\b\n" +
-	"\x06answer\"\xc4\x01\n" +
+	"\x06answer\"\xf7\x01\n" +
 	"\fListRequests\x125\n" +
 	"\bstatuses\x18\x01 \x03(\x0e2\x19.lockbox.v1.RequestStatusR\bstatuses\x12'\n" +
 	"\x0fsubscription_id\x18\x02 \x01(\tR\x0esubscriptionId\x12\x1f\n" +
@@ -2357,14 +2911,17 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"awaitingMe\x12\x14\n" +
 	"\x05limit\x18\x04 \x01(\rR\x05limit\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x05 \x01(\tR\tpageToken\"j\n" +
+	"page_token\x18\x05 \x01(\tR\tpageToken\x12\x14\n" +
+	"\x05count\x18\x06 \x01(\bR\x05count\x12\x1b\n" +
+	"\tticket_id\x18\a \x01(\tR\bticketId\"\x80\x01\n" +
 	"\vRequestList\x123\n" +
 	"\brequests\x18\x01 \x03(\v2\x17.lockbox.v1.RequestViewR\brequests\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"+\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x14\n" +
+	"\x05total\x18\x03 \x01(\x04R\x05total\"+\n" +
 	"\n" +
 	"GetRequest\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x01 \x01(\tR\trequestId\"\x96\b\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\"\xea\b\n" +
 	"\vRequestView\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x16\n" +
@@ -2394,7 +2951,11 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\fservice_name\x18\x13 \x01(\tR\vserviceName\x12#\n" +
 	"\rscenario_name\x18\x14 \x01(\tR\fscenarioName\x12+\n" +
 	"\x11subscription_name\x18\x15 \x01(\tR\x10subscriptionName\x12H\n" +
-	"\x12internal_answer_by\x18\x16 \x01(\v2\x1a.google.protobuf.TimestampR\x10internalAnswerBy\"\x87\x02\n" +
+	"\x12internal_answer_by\x18\x16 \x01(\v2\x1a.google.protobuf.TimestampR\x10internalAnswerBy\x128\n" +
+	"\n" +
+	"deliveries\x18\x17 \x03(\v2\x18.lockbox.v1.DeliveryViewR\n" +
+	"deliveries\x12\x18\n" +
+	"\aallowed\x18\x18 \x03(\tR\aallowed\"\x87\x02\n" +
 	"\bDecision\x12'\n" +
 	"\x05actor\x18\x01 \x01(\v2\x11.lockbox.v1.ActorR\x05actor\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1a\n" +
@@ -2412,14 +2973,16 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\banswerer\x18\x05 \x01(\v2\x11.lockbox.v1.ActorR\banswerer\x12;\n" +
 	"\vanswered_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"answeredAt\x12\x16\n" +
-	"\x06answer\x18\a \x01(\tR\x06answer\"\xca\x01\n" +
+	"\x06answer\x18\a \x01(\tR\x06answer\"\xfa\x01\n" +
 	"\rTimelineEntry\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x12\n" +
 	"\x04type\x18\x03 \x01(\tR\x04type\x12\x16\n" +
 	"\x06action\x18\x04 \x01(\tR\x06action\x12'\n" +
 	"\x05actor\x18\x05 \x01(\v2\x11.lockbox.v1.ActorR\x05actor\x12\x18\n" +
-	"\asummary\x18\x06 \x01(\tR\asummary\"\xbd\x02\n" +
+	"\asummary\x18\x06 \x01(\tR\asummary\x12\x18\n" +
+	"\aversion\x18\a \x01(\x04R\aversion\x12\x14\n" +
+	"\x05title\x18\b \x01(\tR\x05title\"\xbd\x02\n" +
 	"\fListActivity\x12\x18\n" +
 	"\aactions\x18\x01 \x03(\tR\aactions\x120\n" +
 	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
@@ -2516,7 +3079,33 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\rembargo_until\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\fembargoUntil\x12=\n" +
 	"\fdisclosed_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\vdisclosedAt\x124\n" +
 	"\fdisclosed_by\x18\b \x01(\v2\x11.lockbox.v1.ActorR\vdisclosedBy\x123\n" +
-	"\atold_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x06toldAt*\x88\x04\n" +
+	"\atold_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x06toldAt\"\xae\x01\n" +
+	"\fDeliveryView\x12\x1c\n" +
+	"\trecipient\x18\x01 \x01(\tR\trecipient\x12\x1a\n" +
+	"\blanguage\x18\x02 \x01(\tR\blanguage\x12\x1a\n" +
+	"\btemplate\x18\x03 \x01(\tR\btemplate\x12.\n" +
+	"\x04time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x18\n" +
+	"\afailure\x18\x05 \x01(\tR\afailure\"\t\n" +
+	"\aGetSelf\"\x94\x02\n" +
+	"\bSelfView\x12'\n" +
+	"\x05actor\x18\x01 \x01(\v2\x11.lockbox.v1.ActorR\x05actor\x12*\n" +
+	"\x05roles\x18\x02 \x03(\v2\x14.lockbox.v1.HeldRoleR\x05roles\x12\x16\n" +
+	"\x06tenant\x18\x03 \x01(\tR\x06tenant\x12\x1f\n" +
+	"\vtenant_name\x18\x04 \x01(\tR\n" +
+	"tenantName\x12)\n" +
+	"\x10default_language\x18\x05 \x01(\tR\x0fdefaultLanguage\x12O\n" +
+	"\x16max_authentication_age\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x14maxAuthenticationAge\"Y\n" +
+	"\bHeldRole\x12$\n" +
+	"\x04role\x18\x01 \x01(\x0e2\x10.lockbox.v1.RoleR\x04role\x12'\n" +
+	"\x0fsubscription_id\x18\x02 \x01(\tR\x0esubscriptionId\"\x0e\n" +
+	"\fListServices\"\\\n" +
+	"\vServiceList\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\tR\aversion\x123\n" +
+	"\bservices\x18\x02 \x03(\v2\x17.lockbox.v1.ServiceViewR\bservices\"\x85\x01\n" +
+	"\vServiceView\x12#\n" +
+	"\rresource_type\x18\x01 \x01(\tR\fresourceType\x12!\n" +
+	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x12.\n" +
+	"\x05stage\x18\x03 \x01(\x0e2\x18.lockbox.v1.ServiceStageR\x05stage*\x88\x04\n" +
 	"\rRequestStatus\x12\x1e\n" +
 	"\x1aREQUEST_STATUS_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18REQUEST_STATUS_SUBMITTED\x10\x01\x12-\n" +
@@ -2549,7 +3138,7 @@ func file_lockbox_v1_query_proto_rawDescGZIP() []byte {
 }
 
 var file_lockbox_v1_query_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_lockbox_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_lockbox_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_lockbox_v1_query_proto_goTypes = []any{
 	(RequestStatus)(0),            // 0: lockbox.v1.RequestStatus
 	(*Query)(nil),                 // 1: lockbox.v1.Query
@@ -2577,23 +3166,32 @@ var file_lockbox_v1_query_proto_goTypes = []any{
 	(*ListDisclosures)(nil),       // 23: lockbox.v1.ListDisclosures
 	(*DisclosureList)(nil),        // 24: lockbox.v1.DisclosureList
 	(*DisclosureView)(nil),        // 25: lockbox.v1.DisclosureView
-	(*Refusal)(nil),               // 26: lockbox.v1.Refusal
-	(*AccessIntent)(nil),          // 27: lockbox.v1.AccessIntent
-	(*Actor)(nil),                 // 28: lockbox.v1.Actor
-	(*timestamppb.Timestamp)(nil), // 29: google.protobuf.Timestamp
-	(*AccessEvaluated)(nil),       // 30: lockbox.v1.AccessEvaluated
-	(*CustomerNotified)(nil),      // 31: lockbox.v1.CustomerNotified
-	(*AccessGranted)(nil),         // 32: lockbox.v1.AccessGranted
-	(*durationpb.Duration)(nil),   // 33: google.protobuf.Duration
-	(*Event)(nil),                 // 34: lockbox.v1.Event
-	(SupportPlan)(0),              // 35: lockbox.v1.SupportPlan
-	(*TenantSettings)(nil),        // 36: lockbox.v1.TenantSettings
-	(*RoleAssignment)(nil),        // 37: lockbox.v1.RoleAssignment
-	(*Person)(nil),                // 38: lockbox.v1.Person
-	(ApproverBasis)(0),            // 39: lockbox.v1.ApproverBasis
-	(*Approver)(nil),              // 40: lockbox.v1.Approver
-	(*ExcludedAssignment)(nil),    // 41: lockbox.v1.ExcludedAssignment
-	(*Occurrence)(nil),            // 42: lockbox.v1.Occurrence
+	(*DeliveryView)(nil),          // 26: lockbox.v1.DeliveryView
+	(*GetSelf)(nil),               // 27: lockbox.v1.GetSelf
+	(*SelfView)(nil),              // 28: lockbox.v1.SelfView
+	(*HeldRole)(nil),              // 29: lockbox.v1.HeldRole
+	(*ListServices)(nil),          // 30: lockbox.v1.ListServices
+	(*ServiceList)(nil),           // 31: lockbox.v1.ServiceList
+	(*ServiceView)(nil),           // 32: lockbox.v1.ServiceView
+	(*Refusal)(nil),               // 33: lockbox.v1.Refusal
+	(*AccessIntent)(nil),          // 34: lockbox.v1.AccessIntent
+	(*Actor)(nil),                 // 35: lockbox.v1.Actor
+	(*timestamppb.Timestamp)(nil), // 36: google.protobuf.Timestamp
+	(*AccessEvaluated)(nil),       // 37: lockbox.v1.AccessEvaluated
+	(*CustomerNotified)(nil),      // 38: lockbox.v1.CustomerNotified
+	(*AccessGranted)(nil),         // 39: lockbox.v1.AccessGranted
+	(*durationpb.Duration)(nil),   // 40: google.protobuf.Duration
+	(*Event)(nil),                 // 41: lockbox.v1.Event
+	(SupportPlan)(0),              // 42: lockbox.v1.SupportPlan
+	(*TenantSettings)(nil),        // 43: lockbox.v1.TenantSettings
+	(*RoleAssignment)(nil),        // 44: lockbox.v1.RoleAssignment
+	(*Person)(nil),                // 45: lockbox.v1.Person
+	(ApproverBasis)(0),            // 46: lockbox.v1.ApproverBasis
+	(*Approver)(nil),              // 47: lockbox.v1.Approver
+	(*ExcludedAssignment)(nil),    // 48: lockbox.v1.ExcludedAssignment
+	(*Occurrence)(nil),            // 49: lockbox.v1.Occurrence
+	(Role)(0),                     // 50: lockbox.v1.Role
+	(ServiceStage)(0),             // 51: lockbox.v1.ServiceStage
 }
 var file_lockbox_v1_query_proto_depIdxs = []int32{
 	3,  // 0: lockbox.v1.Query.list_requests:type_name -> lockbox.v1.ListRequests
@@ -2603,71 +3201,83 @@ var file_lockbox_v1_query_proto_depIdxs = []int32{
 	17, // 4: lockbox.v1.Query.get_ticket:type_name -> lockbox.v1.GetTicket
 	18, // 5: lockbox.v1.Query.list_tickets:type_name -> lockbox.v1.ListTickets
 	21, // 6: lockbox.v1.Query.preview_approvers:type_name -> lockbox.v1.PreviewApprovers
-	23, // 7: lockbox.v1.Query.list_disclosures:type_name -> lockbox.v1.ListDisclosures
-	26, // 8: lockbox.v1.QueryReply.refusal:type_name -> lockbox.v1.Refusal
-	4,  // 9: lockbox.v1.QueryReply.requests:type_name -> lockbox.v1.RequestList
-	6,  // 10: lockbox.v1.QueryReply.request:type_name -> lockbox.v1.RequestView
-	11, // 11: lockbox.v1.QueryReply.activity:type_name -> lockbox.v1.ActivityList
-	14, // 12: lockbox.v1.QueryReply.tenant:type_name -> lockbox.v1.TenantView
-	20, // 13: lockbox.v1.QueryReply.ticket:type_name -> lockbox.v1.TicketView
-	19, // 14: lockbox.v1.QueryReply.tickets:type_name -> lockbox.v1.TicketList
-	22, // 15: lockbox.v1.QueryReply.approvers:type_name -> lockbox.v1.ApproversPreview
-	24, // 16: lockbox.v1.QueryReply.disclosures:type_name -> lockbox.v1.DisclosureList
-	0,  // 17: lockbox.v1.ListRequests.statuses:type_name -> lockbox.v1.RequestStatus
-	6,  // 18: lockbox.v1.RequestList.requests:type_name -> lockbox.v1.RequestView
-	0,  // 19: lockbox.v1.RequestView.status:type_name -> lockbox.v1.RequestStatus
-	27, // 20: lockbox.v1.RequestView.intent:type_name -> lockbox.v1.AccessIntent
-	28, // 21: lockbox.v1.RequestView.requester:type_name -> lockbox.v1.Actor
-	29, // 22: lockbox.v1.RequestView.created_at:type_name -> google.protobuf.Timestamp
-	30, // 23: lockbox.v1.RequestView.evaluation:type_name -> lockbox.v1.AccessEvaluated
-	31, // 24: lockbox.v1.RequestView.lockbox:type_name -> lockbox.v1.CustomerNotified
-	7,  // 25: lockbox.v1.RequestView.internal_decisions:type_name -> lockbox.v1.Decision
-	7,  // 26: lockbox.v1.RequestView.customer_decisions:type_name -> lockbox.v1.Decision
-	8,  // 27: lockbox.v1.RequestView.questions:type_name -> lockbox.v1.Question
-	32, // 28: lockbox.v1.RequestView.grant:type_name -> lockbox.v1.AccessGranted
-	29, // 29: lockbox.v1.RequestView.ended_at:type_name -> google.protobuf.Timestamp
-	9,  // 30: lockbox.v1.RequestView.timeline:type_name -> lockbox.v1.TimelineEntry
-	29, // 31: lockbox.v1.RequestView.internal_answer_by:type_name -> google.protobuf.Timestamp
-	28, // 32: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
-	29, // 33: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
-	33, // 34: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
-	28, // 35: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
-	29, // 36: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
-	28, // 37: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
-	29, // 38: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
-	29, // 39: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
-	28, // 40: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
-	29, // 41: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
-	29, // 42: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
-	12, // 43: lockbox.v1.ActivityList.activities:type_name -> lockbox.v1.Activity
-	9,  // 44: lockbox.v1.Activity.entry:type_name -> lockbox.v1.TimelineEntry
-	34, // 45: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
-	35, // 46: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
-	36, // 47: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
-	16, // 48: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
-	15, // 49: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
-	16, // 50: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
-	37, // 51: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
-	29, // 52: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
-	20, // 53: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
-	38, // 54: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
-	29, // 55: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
-	28, // 56: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
-	9,  // 57: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
-	39, // 58: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
-	40, // 59: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
-	41, // 60: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
-	25, // 61: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
-	42, // 62: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
-	29, // 63: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
-	29, // 64: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
-	28, // 65: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
-	29, // 66: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
-	67, // [67:67] is the sub-list for method output_type
-	67, // [67:67] is the sub-list for method input_type
-	67, // [67:67] is the sub-list for extension type_name
-	67, // [67:67] is the sub-list for extension extendee
-	0,  // [0:67] is the sub-list for field type_name
+	27, // 7: lockbox.v1.Query.get_self:type_name -> lockbox.v1.GetSelf
+	30, // 8: lockbox.v1.Query.list_services:type_name -> lockbox.v1.ListServices
+	23, // 9: lockbox.v1.Query.list_disclosures:type_name -> lockbox.v1.ListDisclosures
+	33, // 10: lockbox.v1.QueryReply.refusal:type_name -> lockbox.v1.Refusal
+	4,  // 11: lockbox.v1.QueryReply.requests:type_name -> lockbox.v1.RequestList
+	6,  // 12: lockbox.v1.QueryReply.request:type_name -> lockbox.v1.RequestView
+	11, // 13: lockbox.v1.QueryReply.activity:type_name -> lockbox.v1.ActivityList
+	14, // 14: lockbox.v1.QueryReply.tenant:type_name -> lockbox.v1.TenantView
+	20, // 15: lockbox.v1.QueryReply.ticket:type_name -> lockbox.v1.TicketView
+	19, // 16: lockbox.v1.QueryReply.tickets:type_name -> lockbox.v1.TicketList
+	22, // 17: lockbox.v1.QueryReply.approvers:type_name -> lockbox.v1.ApproversPreview
+	28, // 18: lockbox.v1.QueryReply.self:type_name -> lockbox.v1.SelfView
+	31, // 19: lockbox.v1.QueryReply.services:type_name -> lockbox.v1.ServiceList
+	24, // 20: lockbox.v1.QueryReply.disclosures:type_name -> lockbox.v1.DisclosureList
+	0,  // 21: lockbox.v1.ListRequests.statuses:type_name -> lockbox.v1.RequestStatus
+	6,  // 22: lockbox.v1.RequestList.requests:type_name -> lockbox.v1.RequestView
+	0,  // 23: lockbox.v1.RequestView.status:type_name -> lockbox.v1.RequestStatus
+	34, // 24: lockbox.v1.RequestView.intent:type_name -> lockbox.v1.AccessIntent
+	35, // 25: lockbox.v1.RequestView.requester:type_name -> lockbox.v1.Actor
+	36, // 26: lockbox.v1.RequestView.created_at:type_name -> google.protobuf.Timestamp
+	37, // 27: lockbox.v1.RequestView.evaluation:type_name -> lockbox.v1.AccessEvaluated
+	38, // 28: lockbox.v1.RequestView.lockbox:type_name -> lockbox.v1.CustomerNotified
+	7,  // 29: lockbox.v1.RequestView.internal_decisions:type_name -> lockbox.v1.Decision
+	7,  // 30: lockbox.v1.RequestView.customer_decisions:type_name -> lockbox.v1.Decision
+	8,  // 31: lockbox.v1.RequestView.questions:type_name -> lockbox.v1.Question
+	39, // 32: lockbox.v1.RequestView.grant:type_name -> lockbox.v1.AccessGranted
+	36, // 33: lockbox.v1.RequestView.ended_at:type_name -> google.protobuf.Timestamp
+	9,  // 34: lockbox.v1.RequestView.timeline:type_name -> lockbox.v1.TimelineEntry
+	36, // 35: lockbox.v1.RequestView.internal_answer_by:type_name -> google.protobuf.Timestamp
+	26, // 36: lockbox.v1.RequestView.deliveries:type_name -> lockbox.v1.DeliveryView
+	35, // 37: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
+	36, // 38: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
+	40, // 39: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
+	35, // 40: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
+	36, // 41: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
+	35, // 42: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
+	36, // 43: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
+	36, // 44: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
+	35, // 45: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
+	36, // 46: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
+	36, // 47: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
+	12, // 48: lockbox.v1.ActivityList.activities:type_name -> lockbox.v1.Activity
+	9,  // 49: lockbox.v1.Activity.entry:type_name -> lockbox.v1.TimelineEntry
+	41, // 50: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
+	42, // 51: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
+	43, // 52: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
+	16, // 53: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
+	15, // 54: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
+	16, // 55: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
+	44, // 56: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
+	36, // 57: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
+	20, // 58: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
+	45, // 59: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
+	36, // 60: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
+	35, // 61: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
+	9,  // 62: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
+	46, // 63: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
+	47, // 64: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
+	48, // 65: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
+	25, // 66: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
+	49, // 67: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
+	36, // 68: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
+	36, // 69: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
+	35, // 70: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
+	36, // 71: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
+	36, // 72: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
+	35, // 73: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
+	29, // 74: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
+	40, // 75: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
+	50, // 76: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
+	32, // 77: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
+	51, // 78: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
+	79, // [79:79] is the sub-list for method output_type
+	79, // [79:79] is the sub-list for method input_type
+	79, // [79:79] is the sub-list for extension type_name
+	79, // [79:79] is the sub-list for extension extendee
+	0,  // [0:79] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_query_proto_init() }
@@ -2689,6 +3299,8 @@ func file_lockbox_v1_query_proto_init() {
 		(*Query_GetTicket)(nil),
 		(*Query_ListTickets)(nil),
 		(*Query_PreviewApprovers)(nil),
+		(*Query_GetSelf)(nil),
+		(*Query_ListServices)(nil),
 		(*Query_ListDisclosures)(nil),
 	}
 	file_lockbox_v1_query_proto_msgTypes[1].OneofWrappers = []any{
@@ -2699,6 +3311,8 @@ func file_lockbox_v1_query_proto_init() {
 		(*QueryReply_Ticket)(nil),
 		(*QueryReply_Tickets)(nil),
 		(*QueryReply_Approvers)(nil),
+		(*QueryReply_Self)(nil),
+		(*QueryReply_Services)(nil),
 		(*QueryReply_Disclosures)(nil),
 	}
 	type x struct{}
@@ -2707,7 +3321,7 @@ func file_lockbox_v1_query_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lockbox_v1_query_proto_rawDesc), len(file_lockbox_v1_query_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   25,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -9,6 +9,7 @@ package lockboxv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -626,8 +627,11 @@ type TenantSettings struct {
 	Fallback          Fallback `protobuf:"varint,4,opt,name=fallback,proto3,enum=lockbox.v1.Fallback" json:"fallback,omitempty"`
 	// Only approvals signed with the approver's own key count (R42).
 	SignedApprovalsOnly bool `protobuf:"varint,5,opt,name=signed_approvals_only,json=signedApprovalsOnly,proto3" json:"signed_approvals_only,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	// A customer's decision counts only if its maker signed in (`auth_time`) at most this long before; else they are asked to
+	// sign in again. Absent: any sign-in that is still good will do. Between one minute and twelve hours.
+	MaxAuthenticationAge *durationpb.Duration `protobuf:"bytes,6,opt,name=max_authentication_age,json=maxAuthenticationAge,proto3" json:"max_authentication_age,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *TenantSettings) Reset() {
@@ -693,6 +697,13 @@ func (x *TenantSettings) GetSignedApprovalsOnly() bool {
 		return x.SignedApprovalsOnly
 	}
 	return false
+}
+
+func (x *TenantSettings) GetMaxAuthenticationAge() *durationpb.Duration {
+	if x != nil {
+		return x.MaxAuthenticationAge
+	}
+	return nil
 }
 
 // The settings as they are from now on, whole.
@@ -1062,7 +1073,7 @@ var File_lockbox_v1_tenant_proto protoreflect.FileDescriptor
 const file_lockbox_v1_tenant_proto_rawDesc = "" +
 	"\n" +
 	"\x17lockbox/v1/tenant.proto\x12\n" +
-	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\"k\n" +
+	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\"k\n" +
 	"\fTenantIssuer\x12\x10\n" +
 	"\x03url\x18\x01 \x01(\tR\x03url\x12\x1a\n" +
 	"\baudience\x18\x02 \x01(\tR\baudience\x12\x12\n" +
@@ -1086,7 +1097,7 @@ const file_lockbox_v1_tenant_proto_rawDesc = "" +
 	"\rresource_type\x18\x01 \x01(\tR\fresourceType\"D\n" +
 	"\x10AlternateAddress\x12\x14\n" +
 	"\x05email\x18\x01 \x01(\tR\x05email\x12\x1a\n" +
-	"\blanguage\x18\x02 \x01(\tR\blanguage\"\x8e\x02\n" +
+	"\blanguage\x18\x02 \x01(\tR\blanguage\"\xdf\x02\n" +
 	"\x0eTenantSettings\x12)\n" +
 	"\x10default_language\x18\x01 \x01(\tR\x0fdefaultLanguage\x12<\n" +
 	"\n" +
@@ -1094,7 +1105,8 @@ const file_lockbox_v1_tenant_proto_rawDesc = "" +
 	"alternates\x12-\n" +
 	"\x12required_approvals\x18\x03 \x01(\rR\x11requiredApprovals\x120\n" +
 	"\bfallback\x18\x04 \x01(\x0e2\x14.lockbox.v1.FallbackR\bfallback\x122\n" +
-	"\x15signed_approvals_only\x18\x05 \x01(\bR\x13signedApprovalsOnly\"I\n" +
+	"\x15signed_approvals_only\x18\x05 \x01(\bR\x13signedApprovalsOnly\x12O\n" +
+	"\x16max_authentication_age\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x14maxAuthenticationAge\"I\n" +
 	"\x0fSettingsChanged\x126\n" +
 	"\bsettings\x18\x01 \x01(\v2\x1a.lockbox.v1.TenantSettingsR\bsettings\";\n" +
 	"\x16SubscriptionRegistered\x12!\n" +
@@ -1170,8 +1182,9 @@ var file_lockbox_v1_tenant_proto_goTypes = []any{
 	(*RoleActivated)(nil),          // 17: lockbox.v1.RoleActivated
 	(*RoleDeactivated)(nil),        // 18: lockbox.v1.RoleDeactivated
 	(SupportPlan)(0),               // 19: lockbox.v1.SupportPlan
-	(*Person)(nil),                 // 20: lockbox.v1.Person
-	(*timestamppb.Timestamp)(nil),  // 21: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),    // 20: google.protobuf.Duration
+	(*Person)(nil),                 // 21: lockbox.v1.Person
+	(*timestamppb.Timestamp)(nil),  // 22: google.protobuf.Timestamp
 }
 var file_lockbox_v1_tenant_proto_depIdxs = []int32{
 	19, // 0: lockbox.v1.TenantCreated.plan:type_name -> lockbox.v1.SupportPlan
@@ -1181,18 +1194,19 @@ var file_lockbox_v1_tenant_proto_depIdxs = []int32{
 	19, // 4: lockbox.v1.SupportPlanChanged.to:type_name -> lockbox.v1.SupportPlan
 	10, // 5: lockbox.v1.TenantSettings.alternates:type_name -> lockbox.v1.AlternateAddress
 	0,  // 6: lockbox.v1.TenantSettings.fallback:type_name -> lockbox.v1.Fallback
-	11, // 7: lockbox.v1.SettingsChanged.settings:type_name -> lockbox.v1.TenantSettings
-	20, // 8: lockbox.v1.RoleAssignment.person:type_name -> lockbox.v1.Person
-	1,  // 9: lockbox.v1.RoleAssignment.role:type_name -> lockbox.v1.Role
-	2,  // 10: lockbox.v1.RoleAssignment.scope:type_name -> lockbox.v1.AssignmentScope
-	21, // 11: lockbox.v1.RoleAssignment.expires_at:type_name -> google.protobuf.Timestamp
-	14, // 12: lockbox.v1.RoleAssigned.assignment:type_name -> lockbox.v1.RoleAssignment
-	21, // 13: lockbox.v1.RoleActivated.until:type_name -> google.protobuf.Timestamp
-	14, // [14:14] is the sub-list for method output_type
-	14, // [14:14] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	20, // 7: lockbox.v1.TenantSettings.max_authentication_age:type_name -> google.protobuf.Duration
+	11, // 8: lockbox.v1.SettingsChanged.settings:type_name -> lockbox.v1.TenantSettings
+	21, // 9: lockbox.v1.RoleAssignment.person:type_name -> lockbox.v1.Person
+	1,  // 10: lockbox.v1.RoleAssignment.role:type_name -> lockbox.v1.Role
+	2,  // 11: lockbox.v1.RoleAssignment.scope:type_name -> lockbox.v1.AssignmentScope
+	22, // 12: lockbox.v1.RoleAssignment.expires_at:type_name -> google.protobuf.Timestamp
+	14, // 13: lockbox.v1.RoleAssigned.assignment:type_name -> lockbox.v1.RoleAssignment
+	22, // 14: lockbox.v1.RoleActivated.until:type_name -> google.protobuf.Timestamp
+	15, // [15:15] is the sub-list for method output_type
+	15, // [15:15] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_tenant_proto_init() }

@@ -12,10 +12,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/micro"
 	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/caller"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -26,12 +25,9 @@ import (
 const Tool = "console"
 
 // DefaultTimeout is how long to wait for an answer.
-const DefaultTimeout = 10 * time.Second
+const DefaultTimeout = caller.DefaultTimeout
 
-const (
-	rule       = "I11"
-	retryPause = 200 * time.Millisecond
-)
+const rule = "I11"
 
 // ErrNotRunning says that nothing answers at the address of the bus.
 var ErrNotRunning = errors.New("no Lockbox answers there")
@@ -108,102 +104,30 @@ func (c *Client) Token(ctx context.Context) (string, error) {
 	return c.config.Tokens.Token(ctx)
 }
 
-// Do sends a command and returns what it came to. The command gets an id and the caller's token here. Without an answer
-// it is sent once more under the same id, which the receiver recognises; a refusal is a refusal.Error.
+// Do sends a command with the caller's token and returns what it came to; see caller.Do.
 func (c *Client) Do(ctx context.Context, command *lockboxv1.Command) (*lockboxv1.CommandReply, error) {
-	token, err := c.Token(ctx)
+	token, by, err := c.caller(ctx)
 	if err != nil {
 		return nil, err
 	}
-	id, err := uuid.NewV7()
-	if err != nil {
-		return nil, err
-	}
-	command = proto.CloneOf(command)
-	command.Id, command.Token = id.String(), token
-	reply := new(lockboxv1.CommandReply)
-	if err := c.call(ctx, bus.CommandSubject(bus.Verb(command)), command, reply); err != nil {
-		return nil, err
-	}
-	return reply, refused(reply.GetRefusal())
+	return by.Do(ctx, token, command)
 }
 
-// Ask sends a query with the caller's token and returns the answer. A refusal is a refusal.Error.
+// Ask sends a query with the caller's token and returns the answer; see caller.Ask.
 func (c *Client) Ask(ctx context.Context, query *lockboxv1.Query) (*lockboxv1.QueryReply, error) {
-	token, err := c.Token(ctx)
+	token, by, err := c.caller(ctx)
 	if err != nil {
 		return nil, err
 	}
-	query = proto.CloneOf(query)
-	query.Token = token
-	reply := new(lockboxv1.QueryReply)
-	if err := c.call(ctx, bus.QuerySubject(bus.QueryName(query)), query, reply); err != nil {
-		return nil, err
-	}
-	return reply, refused(reply.GetRefusal())
+	return by.Ask(ctx, token, query)
 }
 
-func refused(r *lockboxv1.Refusal) error {
-	if r == nil {
-		return nil
+func (c *Client) caller(ctx context.Context) (token string, by caller.Caller, err error) {
+	if token, err = c.Token(ctx); err != nil {
+		return "", by, err
 	}
-	return &refusal.Error{Refusal: r}
-}
-
-// call asks until there is an answer: as long as nobody listens, for a service may be about to start, and once more after
-// a silence.
-func (c *Client) call(ctx context.Context, subject string, request, reply proto.Message) error {
 	nc, err := c.connect(bus.Client)
-	if err != nil {
-		return err
-	}
-	data, err := proto.Marshal(request)
-	if err != nil {
-		return refusal.Invalid("message", "bad input", "cannot be sent: %v", err)
-	}
-	giveUp := time.Now().Add(c.config.Timeout)
-	for silences := 0; ; {
-		msg, err := c.request(ctx, nc, subject, data)
-		switch {
-		case err == nil:
-			return decode(msg, reply)
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case errors.Is(err, nats.ErrNoResponders) && time.Now().Before(giveUp):
-			pause(ctx)
-		case errors.Is(err, nats.ErrNoResponders):
-			return refusal.Unavailable("", rule, "nobody answers on %s: the service is not running", subject)
-		case errors.Is(err, context.DeadlineExceeded) && silences == 0:
-			silences++
-		case errors.Is(err, context.DeadlineExceeded):
-			return refusal.Unavailable("", rule, "no answer on %s within %v, twice; whether it was done is not known", subject, c.config.Timeout)
-		default:
-			return fmt.Errorf("%w: %w", refusal.Unavailable("", rule, "the bus does not take the message"), err)
-		}
-	}
-}
-
-func pause(ctx context.Context) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(retryPause):
-	}
-}
-
-func (c *Client) request(ctx context.Context, nc *nats.Conn, subject string, data []byte) (*nats.Msg, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.config.Timeout)
-	defer cancel()
-	return nc.RequestWithContext(ctx, subject, data)
-}
-
-func decode(msg *nats.Msg, reply proto.Message) error {
-	if why := msg.Header.Get(micro.ErrorHeader); why != "" {
-		return refusal.Unavailable("", rule, "the service failed: %s", why)
-	}
-	if err := proto.Unmarshal(msg.Data, reply); err != nil {
-		return refusal.Unavailable("", rule, "the answer is not a %s", reply.ProtoReflect().Descriptor().Name())
-	}
-	return nil
+	return token, caller.Caller{Conn: nc, Timeout: c.config.Timeout}, err
 }
 
 // Submit publishes an intent with the caller's token and waits for what becomes of it. The outcome is nil if none came
@@ -244,7 +168,10 @@ func (c *Client) Submit(ctx context.Context, intent *lockboxv1.AccessIntent, wai
 		return nil, err
 	}
 	outcome := new(lockboxv1.IntentOutcome)
-	return outcome, decode(msg, outcome)
+	if err := proto.Unmarshal(msg.Data, outcome); err != nil {
+		return nil, refusal.Unavailable("", rule, "the answer is not an outcome")
+	}
+	return outcome, nil
 }
 
 // publish stores the intent. The same one may be stored twice: it is one request.
