@@ -5,11 +5,9 @@ import (
 	"net/mail"
 	"strings"
 	"testing"
-	"time"
 	"unicode/utf8"
 
 	"github.com/openlockbox/lockbox/pkg/refusal"
-	"github.com/openlockbox/lockbox/pkg/tenant"
 	"github.com/openlockbox/lockbox/services/notifier/internal/plan"
 )
 
@@ -154,40 +152,6 @@ func TestAThreadIsNamedOnlyByAnID(t *testing.T) {
 	n.Thread = "x> <y"
 	if got := render(t, n).header.Get("References"); got != "" {
 		t.Errorf("References: %s", got)
-	}
-}
-
-func TestDatesAreWrittenAsPeopleOfTheLanguageWriteThem(t *testing.T) {
-	first := time.Date(2026, 8, 1, 9, 5, 59, 999, time.FixedZone("elsewhere", 2*3600))
-	for language, want := range map[string]string{
-		"en": "Saturday, 1 August 2026, 07:05 UTC", "fr": "samedi 1er août 2026 à 07 h 05 UTC", "ja": "2026年8月1日（土）07:05 UTC",
-	} {
-		if got := strings.ReplaceAll(instant(language, first), "\u00a0", " "); got != want {
-			t.Errorf("%s: %s, want %s", language, got, want)
-		}
-	}
-	if instant("en", time.Time{}) != "" {
-		t.Error("no time is a time")
-	}
-}
-
-func TestDurationsAreInWords(t *testing.T) {
-	all, err := loadWords()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for d, want := range map[time.Duration][3]string{
-		8 * time.Hour:                {"8 hours", "8 heures", "8 時間"},
-		time.Hour + 30*time.Minute:   {"1 hour 30 minutes", "1 heure 30 minutes", "1 時間 30 分"},
-		4 * time.Second:              {"4 seconds", "4 secondes", "4 秒"},
-		96*time.Hour + 1*time.Minute: {"4 days 1 minute", "4 jours 1 minute", "4 日 1 分"},
-		0:                            {"", "", ""},
-	} {
-		for i, language := range tenant.Languages {
-			if got, err := all[language].duration(d); err != nil || strings.ReplaceAll(got, "\u00a0", " ") != want[i] {
-				t.Errorf("%s in %s: %q (%v), want %q", d, language, got, err, want[i])
-			}
-		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/openlockbox/lockbox/pkg/language"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/notifier/internal/plan"
@@ -110,7 +111,7 @@ func (w *writer) subject() string {
 // placeholders are all that texts can speak of, in the letter's language and harmless.
 func (w *writer) placeholders() values {
 	d := w.n.Data
-	at := func(t time.Time) string { return instant(w.language, t) }
+	at := func(t time.Time) string { return language.Instant(w.language, t) }
 	// Blocks without placeholders can be said before there are any.
 	w.v = values{}
 	return values{

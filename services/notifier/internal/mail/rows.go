@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/language"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/notifier/internal/plan"
 )
@@ -91,7 +92,7 @@ func (w *writer) row(label string) {
 func (w *writer) facts(label string) []string {
 	d := w.n.Data
 	ofCustomer := w.n.Standing != plan.Requester && w.n.Standing != plan.InternalApprover
-	at := func(t time.Time) string { return instant(w.language, t) }
+	at := func(t time.Time) string { return language.Instant(w.language, t) }
 	switch label {
 	case "label/request":
 		return some(line(d.RequestID))
@@ -132,7 +133,7 @@ func (w *writer) facts(label string) []string {
 	case "label/requester":
 		return some(w.person(d.Requester, d.Employer))
 	case "label/duration":
-		return some(w.duration(d.Duration))
+		return some(language.Duration(w.language, d.Duration))
 	case "label/respond-by":
 		return some(at(d.RespondBy))
 	case "label/asked", "label/others":
@@ -241,17 +242,9 @@ func (w *writer) person(name, organisation string) string {
 func (w *writer) approvals() []string {
 	var list []string
 	for _, a := range w.n.Data.Approvals {
-		list = append(list, w.with("value/approval", values{"Person": line(a.By), "When": instant(w.language, a.At)}))
+		list = append(list, w.with("value/approval", values{"Person": line(a.By), "When": language.Instant(w.language, a.At)}))
 	}
 	return list
-}
-
-func (w *writer) duration(d time.Duration) string {
-	s, err := w.words.duration(d)
-	if err != nil && w.err == nil {
-		w.err = err
-	}
-	return s
 }
 
 // most lists as many as a mail has room for, and how many more there are.

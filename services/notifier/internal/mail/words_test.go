@@ -75,10 +75,7 @@ func asked() []string {
 		"greeting", "greeting/anonymous", "colon", "list/more", "action/request", "action/tenant", "commands", "standing/changed", "footer",
 		"note/fallback", "note/nobody", "note/several", "note/waived", "note/shortened", "note/narrowed", "note/never-began", "note/unexpected",
 		"note/eligible", "note/unexpected-change", "note/revocable", "note/link",
-		"value/whole-tenant", "value/nobody", "value/none", "value/yes", "value/no", "value/person", "value/approval", "value/of", "value/was", "unit/joint",
-	}
-	for _, unit := range []string{"day", "hour", "minute", "second"} {
-		all = append(all, "unit/"+unit, "unit/"+unit+"s")
+		"value/whole-tenant", "value/nobody", "value/none", "value/yes", "value/no", "value/person", "value/approval", "value/of", "value/was",
 	}
 	for _, t := range plan.Templates() {
 		all = append(all, "title/"+string(t), "text/"+string(t))
