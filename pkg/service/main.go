@@ -12,6 +12,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/config"
 	"github.com/openlockbox/lockbox/pkg/observe"
+	"github.com/openlockbox/lockbox/pkg/refusal"
 )
 
 // File is a service's configuration file: what all of them need, and under `service` what is its own.
@@ -36,13 +37,36 @@ type File[C any] struct {
 // Main is a service as a process of its own: `--config FILE`, LOCKBOX_ variables over it, SIGTERM to stop. It exits 1 if
 // run fails.
 func Main[C any](id bus.Identity, defaults C, run func(context.Context, *Runtime, C) error) {
-	if err := runMain(id, defaults, run); err != nil {
+	exit(id, runMain(id, defaults, run, func(ctx context.Context, f File[C], c bus.Connection, counters *observe.Counters) (*Runtime, error) {
+		issuers, err := OpenIssuers(ctx, f.Issuers, c.Log)
+		if err != nil {
+			return nil, err
+		}
+		return Open(ctx, c, issuers, counters)
+	}))
+}
+
+// MainEdge is Main for a service that verifies nobody, see OpenEdge.
+func MainEdge[C any](id bus.Identity, defaults C, run func(context.Context, *Runtime, C) error) {
+	exit(id, runMain(id, defaults, run, func(ctx context.Context, f File[C], c bus.Connection, counters *observe.Counters) (*Runtime, error) {
+		if len(f.Issuers) > 0 {
+			return nil, refusal.Invalid("issuers", "configuration", "have no use here: %s verifies nobody", id)
+		}
+		return OpenEdge(ctx, c, counters)
+	}))
+}
+
+func exit(id bus.Identity, err error) {
+	if err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", id, err)
 		os.Exit(1)
 	}
 }
 
-func runMain[C any](id bus.Identity, defaults C, run func(context.Context, *Runtime, C) error) error {
+func runMain[C any](
+	id bus.Identity, defaults C, run func(context.Context, *Runtime, C) error,
+	open func(context.Context, File[C], bus.Connection, *observe.Counters) (*Runtime, error),
+) error {
 	path := flag.String("config", "", "configuration `file` (YAML)")
 	flag.Parse()
 	file := File[C]{Service: defaults}
@@ -55,22 +79,19 @@ func runMain[C any](id bus.Identity, defaults C, run func(context.Context, *Runt
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	issuers, err := OpenIssuers(ctx, file.Issuers, log)
-	if err != nil {
-		return err
-	}
 	metrics := observe.NewMetrics()
-	rt, err := Open(ctx, bus.Connection{URL: file.NATS.URL, Identity: id, SeedFile: string(file.NATS.SeedFile), Log: log}, issuers, metrics.For(string(id)))
+	connection := bus.Connection{URL: file.NATS.URL, Identity: id, SeedFile: string(file.NATS.SeedFile), Log: log}
+	rt, err := open(ctx, file, connection, metrics.For(string(id)))
 	if err != nil {
 		return err
 	}
 	defer rt.Close()
+	checks := map[string]observe.Check{}
+	if rt.Clock != nil {
+		checks["clock"] = func(context.Context) error { return rt.Clock.Healthy() }
+	}
 	watching := make(chan error, 1)
-	go func() {
-		watching <- metrics.Serve(ctx, file.Observe.Listen, map[string]observe.Check{
-			"clock": func(context.Context) error { return rt.Clock.Healthy() },
-		})
-	}()
+	go func() { watching <- metrics.Serve(ctx, file.Observe.Listen, checks) }()
 	log.Info("ready")
 	err = run(ctx, rt, file.Service)
 	stop()

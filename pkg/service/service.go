@@ -56,17 +56,38 @@ func Open(ctx context.Context, c bus.Connection, issuers []identity.Issuer, coun
 		return nil, fmt.Errorf("%s: %w", c.Identity, err)
 	}
 	verifier.FetchTenantKeys(jwks.ForTenants(ctx, c.Log))
-	rt := &Runtime{Identity: c.Identity, Clock: new(bus.Clock), Issuers: issuers, Verifier: verifier, Log: c.Log, Counters: counters, Now: time.Now, listening: make(chan struct{})}
+	rt := newRuntime(c, counters)
+	rt.Clock, rt.Issuers, rt.Verifier = new(bus.Clock), issuers, verifier
+	return rt, rt.await(ctx, c, rt.open)
+}
+
+// OpenEdge connects for a service that holds no rights on streams, decides nothing and verifies nobody, but passes on what
+// people want: its Runtime has no journal, clock, issuers or verifier.
+func OpenEdge(ctx context.Context, c bus.Connection, counters *observe.Counters) (*Runtime, error) {
+	rt := newRuntime(c, counters)
+	return rt, rt.await(ctx, c, func(_ context.Context, c bus.Connection) (err error) {
+		rt.Conn, err = bus.Connect(c)
+		return err
+	})
+}
+
+func newRuntime(c bus.Connection, counters *observe.Counters) *Runtime {
+	return &Runtime{Identity: c.Identity, Log: c.Log, Counters: counters, Now: time.Now, listening: make(chan struct{})}
+}
+
+// await opens until that succeeds or ctx ends.
+func (rt *Runtime) await(ctx context.Context, c bus.Connection, open func(context.Context, bus.Connection) error) error {
 	for attempt := 0; ; attempt++ {
-		if err = rt.open(ctx, c); err == nil {
-			return rt, nil
+		err := open(ctx, c)
+		if err == nil {
+			return nil
 		}
 		if attempt == 0 {
 			c.Log.Info("waiting for the bus", zap.Error(err))
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("%s: %w", c.Identity, err)
+			return fmt.Errorf("%s: %w", c.Identity, err)
 		case <-time.After(250 * time.Millisecond):
 		}
 	}
@@ -88,7 +109,9 @@ func (rt *Runtime) open(ctx context.Context, c bus.Connection) (err error) {
 
 // Close lets go of the journal and the connection.
 func (rt *Runtime) Close() {
-	rt.Journal.Close()
+	if rt.Journal != nil {
+		rt.Journal.Close()
+	}
 	rt.Conn.Close()
 }
 

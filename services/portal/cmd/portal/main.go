@@ -1,0 +1,12 @@
+// The portal as a process of its own.
+package main
+
+import (
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/service"
+	"github.com/openlockbox/lockbox/services/portal"
+)
+
+func main() {
+	service.MainEdge(bus.Portal, portal.Config{Listen: "127.0.0.1:8080"}, portal.Run)
+}

@@ -1,0 +1,62 @@
+package site
+
+import (
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"io/fs"
+	"mime"
+	"net/http"
+	"path"
+	"strings"
+)
+
+const assetPrefix = "/assets/"
+
+//go:embed assets
+var assetFiles embed.FS
+
+//go:embed all:templates
+var layoutFiles embed.FS
+
+// problemFiles are the site's own pages, below problem/templates.
+var problemFiles = func() fs.FS {
+	sub, err := fs.Sub(ownFiles, "problem")
+	if err != nil {
+		panic(err) // the name is valid
+	}
+	return sub
+}()
+
+//go:embed all:problem
+var ownFiles embed.FS
+
+// assetHash is part of every asset's address, so that browsers may keep them for ever.
+var assetHash = func() string {
+	sum := sha256.New()
+	_ = fs.WalkDir(assetFiles, "assets", func(name string, entry fs.DirEntry, err error) error { // they are embedded: reading cannot fail
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		data, err := assetFiles.ReadFile(name)
+		_, _ = sum.Write(data)
+		return err
+	})
+	return hex.EncodeToString(sum.Sum(nil))[:12]
+}()
+
+// assetPath is an asset's address.
+func assetPath(name string) string { return assetPrefix + assetHash + "/" + name }
+
+// Assets serves them. An old address gets nothing, rather than something that does not fit.
+func (s *Site) Assets(w http.ResponseWriter, r *http.Request) {
+	name, found := strings.CutPrefix(r.URL.Path, assetPrefix+assetHash+"/")
+	data, err := assetFiles.ReadFile("assets/" + name)
+	if !found || err != nil {
+		http.NotFound(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", mime.TypeByExtension(path.Ext(name)))
+	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+	_, _ = w.Write(data) // #nosec G705 -- an embedded file; whoever asked may have gone away
+}

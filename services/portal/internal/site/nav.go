@@ -1,0 +1,45 @@
+package site
+
+import (
+	"strings"
+
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+)
+
+// NavItem is one way to go.
+type NavItem struct {
+	Label, Path string
+	Here        bool
+	// Count is how much waits there for the visitor; zero is not shown.
+	Count uint64
+}
+
+// nav lists the ways that the visitor's side has. What waits for their own decision is counted.
+func (v *Visit) nav() ([]NavItem, error) {
+	reply, err := v.Ask(&lockboxv1.Query{Ask: &lockboxv1.Query_ListRequests{ListRequests: &lockboxv1.ListRequests{
+		AwaitingMe: true, Count: true, Limit: 1,
+	}}})
+	waiting := reply.GetRequests().GetTotal()
+	if err != nil && !NotFound(err) { // somebody without any role: nothing waits for them
+		return nil, err
+	}
+	items := []NavItem{
+		{Label: "nav.pending", Path: v.Path(), Count: waiting},
+		{Label: "nav.requests", Path: v.Path("requests")},
+		{Label: "nav.activity", Path: v.Path("activity")},
+		{Label: "nav.tickets", Path: v.Path("tickets")},
+	}
+	if v.Session.Tenant == "" {
+		items[0].Label = "nav.internal"
+	} else {
+		items = append(items, NavItem{Label: "nav.administration", Path: v.Path("administration")})
+	}
+	for i, item := range items {
+		items[i].Here = v.R.URL.Path == item.Path || i > 0 && strings.HasPrefix(v.R.URL.Path, item.Path+"/")
+		items[i].Label, err = v.Say.Say(item.Label)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return items, nil
+}

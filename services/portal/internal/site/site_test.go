@@ -1,0 +1,46 @@
+package site_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/services/portal/internal/site"
+	"github.com/openlockbox/lockbox/services/portal/internal/site/sitetest"
+)
+
+func TestWhoIsSignedInElsewhereFindsNothing(t *testing.T) {
+	s := sitetest.New(t, &sitetest.Backend{}, sitetest.Otto())
+	served := 0
+	h := sitetest.Server(s, []site.Route{{Method: "GET", Path: "/x", Side: site.Both, Serve: func(*site.Visit) error { served++; return nil }}})
+	for address, want := range map[string]int{"/t/meadowbank/x": 200, "/t/sakura/x": 404, "/t/meadowbank-2/x": 404, "/provider/x": 404} {
+		if got := sitetest.Get(h, address).Code; got != want {
+			t.Errorf("%s: %d, want %d", address, got, want)
+		}
+	}
+	if served != 1 {
+		t.Errorf("served %d times", served)
+	}
+}
+
+func TestWhoIsNotSignedInIsSentToSignInAndBack(t *testing.T) {
+	h := sitetest.Server(sitetest.New(t, &sitetest.Backend{}, nil), []site.Route{{Method: "GET", Path: "/x", Side: site.Both}})
+	w := sitetest.Get(h, "/t/meadowbank/x?lang=fr")
+	if to := w.Header().Get("Location"); w.Code != http.StatusSeeOther || to != "/signin?to=%2Ft%2Fmeadowbank%2Fx%3Flang%3Dfr" {
+		t.Errorf("%d %s", w.Code, to)
+	}
+}
+
+func TestARefusalIsAPageInTheVisitorsLanguage(t *testing.T) {
+	for lang, want := range map[string]string{"en": "There is nothing here", "fr": "Il n’y a rien ici", "ja": "ここには何もありません"} {
+		h := sitetest.Server(sitetest.New(t, &sitetest.Backend{}, sitetest.Otto()), []site.Route{{Method: "GET", Path: "/x", Side: site.Both, Serve: func(*site.Visit) error {
+			return refusal.NotFound("x", "I9", "the name of a secret")
+		}}})
+		w := sitetest.Get(h, "/t/meadowbank/x?lang="+lang)
+		if w.Code != http.StatusNotFound || !strings.Contains(w.Body.String(), `<html lang="`+lang+`">`) ||
+			!strings.Contains(w.Body.String(), want) || strings.Contains(w.Body.String(), "secret") {
+			t.Errorf("%s: %d %s", lang, w.Code, w.Body)
+		}
+	}
+}

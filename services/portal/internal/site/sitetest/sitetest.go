@@ -1,0 +1,120 @@
+// Package sitetest is a site for tests of pages: somebody is signed in, and the test answers what the pages ask. What a
+// page looks like can be tried on it; whether the services would answer so is for the tests of the whole stack.
+package sitetest
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/portal/internal/organisation"
+	"github.com/openlockbox/lockbox/services/portal/internal/session"
+	"github.com/openlockbox/lockbox/services/portal/internal/site"
+	"github.com/openlockbox/lockbox/services/portal/internal/words"
+	"go.uber.org/zap"
+)
+
+// Now is the time of every test.
+var Now = time.Date(2026, 8, 3, 9, 30, 0, 0, time.UTC)
+
+// Backend answers what pages ask, by the query's name, and what they do, by the command's verb. What it has no answer to is
+// NOT_FOUND, except get_self and the count of what waits, which are empty.
+type Backend struct {
+	Queries  map[string]func(*lockboxv1.Query) (*lockboxv1.QueryReply, error)
+	Commands map[string]func(*lockboxv1.Command) (*lockboxv1.CommandReply, error)
+	// Asked and Done are what came, in order.
+	Asked []*lockboxv1.Query
+	Done  []*lockboxv1.Command
+}
+
+// Ask implements site.Caller.
+func (b *Backend) Ask(_ context.Context, _ string, q *lockboxv1.Query) (*lockboxv1.QueryReply, error) {
+	b.Asked = append(b.Asked, q)
+	name := bus.QueryName(q)
+	if answer, known := b.Queries[name]; known {
+		return answer(q)
+	}
+	if name == "get_self" || q.GetListRequests().GetCount() && q.GetListRequests().GetLimit() == 1 {
+		return &lockboxv1.QueryReply{}, nil
+	}
+	return nil, refusal.NotFound("ask", "I9", "there is nothing")
+}
+
+// Do implements site.Caller.
+func (b *Backend) Do(_ context.Context, _ string, c *lockboxv1.Command) (*lockboxv1.CommandReply, error) {
+	b.Done = append(b.Done, c)
+	if answer, known := b.Commands[bus.Verb(c)]; known {
+		return answer(c)
+	}
+	return nil, refusal.NotFound("action", "I9", "there is nothing")
+}
+
+type always struct{ *session.Session }
+
+// Current implements site.Sessions.
+func (a always) Current(*http.Request) (*session.Session, error) { return a.Session, nil }
+
+// End implements site.Sessions.
+func (always) End(http.ResponseWriter, *http.Request) error { return nil }
+
+// New makes a site on which that person is signed in; nil: nobody.
+func New(t testing.TB, b *Backend, who *session.Session) *site.Site {
+	t.Helper()
+	say, err := words.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &site.Site{
+		Caller: b, Sessions: always{who}, Words: say, Provider: "Nimbus Cloud", Now: func() time.Time { return Now }, Log: zap.NewNop(),
+		Organisations: organisation.List{
+			{Tenant: "meadowbank", Name: "Meadow Bank", Issuer: "https://login.meadowbank.example", ClientID: "lockbox", Domains: []string{"meadowbank.example"}},
+			{Name: "Nimbus Cloud", Issuer: "https://login.nimbus.example", ClientID: "lockbox", Domains: []string{"nimbus.example"}},
+		},
+	}
+	if err := s.Prepare(); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// Otto is signed in for the bank, Lena for the provider.
+func Otto() *session.Session {
+	return &session.Session{Tenant: "meadowbank", Token: "token", Name: "Otto Owens", Language: "en", Expires: Now.Add(time.Hour)}
+}
+
+// Lena is one of the provider's people.
+func Lena() *session.Session {
+	return &session.Session{Token: "token", Name: "Lena Lang", Language: "en", Expires: Now.Add(time.Hour)}
+}
+
+// Server serves routes of a site as the portal does.
+func Server(s *site.Site, routes []site.Route) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /assets/", s.Assets)
+	s.Mount(mux, routes)
+	return s.Secured(mux)
+}
+
+// Get visits an address.
+func Get(h http.Handler, address string) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, address, nil)) //nolint:noctx // the test's server has no other
+	return w
+}
+
+// Post sends a form as a page of the same site does.
+func Post(h http.Handler, address string, form url.Values) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(http.MethodPost, address, strings.NewReader(form.Encode())) //nolint:noctx // the test's server has no other
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}

@@ -1,0 +1,110 @@
+// Package portal is where people decide: pages for browsers, and REST for programs. It holds no rights on streams: it
+// passes on queries and commands, each with the signed-in person's own token, which the receiver verifies.
+package portal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/caller"
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/service"
+	"github.com/openlockbox/lockbox/services/portal/internal/organisation"
+	"github.com/openlockbox/lockbox/services/portal/internal/site"
+	"github.com/openlockbox/lockbox/services/portal/internal/words"
+)
+
+// Name is the service's name on the bus and in metrics.
+const Name = "portal"
+
+// Config is what the service needs to know besides how to reach the bus.
+type Config struct {
+	// Listen is the address to listen on. TLS ends in front of it.
+	Listen string `yaml:"listen"`
+	// URL is how browsers reach it: https, or http on this machine. No path.
+	URL string `yaml:"url"`
+	// Provider is the provider's name.
+	Provider      string            `yaml:"provider"`
+	Organisations organisation.List `yaml:"organisations"`
+}
+
+// Check refuses a configuration that cannot work, naming the field.
+func (c Config) Check() error {
+	u, err := url.Parse(c.URL)
+	switch {
+	case c.Listen == "":
+		return refusal.Invalid("listen", "configuration", "is required: the address to listen on")
+	case err != nil || !organisation.Trustworthy(c.URL) || c.URL != u.Scheme+"://"+u.Host:
+		return refusal.Invalid("url", "configuration", "%q must be https, or http on this machine, without a path", c.URL)
+	case c.Provider == "":
+		return refusal.Invalid("provider", "configuration", "is required: the provider's name")
+	}
+	return c.Organisations.Check()
+}
+
+const (
+	headerTimeout = 5 * time.Second
+	bodyTimeout   = 30 * time.Second
+	idleTimeout   = 2 * time.Minute
+	maxHeader     = 32 << 10 // bytes
+	goodbye       = 5 * time.Second
+)
+
+// Run serves until ctx ends.
+func Run(ctx context.Context, rt *service.Runtime, c Config) error {
+	if err := c.Check(); err != nil {
+		return fmt.Errorf("%s: %w", Name, err)
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Listen)
+	if err != nil {
+		return fmt.Errorf("%s: %w", Name, err)
+	}
+	return Serve(ctx, rt, c, listener)
+}
+
+// Serve is Run on a listener, which it closes.
+func Serve(ctx context.Context, rt *service.Runtime, c Config, listener net.Listener) error {
+	handler, err := newHandler(rt, c)
+	if err != nil {
+		return errors.Join(fmt.Errorf("%s: %w", Name, err), listener.Close())
+	}
+	server := &http.Server{
+		Handler: handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: bodyTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		BaseContext: func(net.Listener) context.Context { return ctx },
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(listener) }()
+	select {
+	case err = <-ended:
+	case <-ctx.Done():
+		bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), goodbye)
+		defer cancel()
+		err = errors.Join(server.Shutdown(bye), <-ended)
+	}
+	if err = errors.Join(err, server.Close()); err != nil && !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("%s: %w", Name, err)
+	}
+	return nil
+}
+
+func newHandler(rt *service.Runtime, c Config) (http.Handler, error) {
+	say, err := words.Load()
+	if err != nil {
+		return nil, err
+	}
+	s := &site.Site{
+		Caller: caller.Caller{Conn: rt.Conn}, Organisations: c.Organisations, Words: say, Provider: c.Provider,
+		Secure: c.URL[:5] == "https", Now: rt.Now, Log: rt.Log, Counters: rt.Counters,
+	}
+	if err := s.Prepare(); err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /assets/", s.Assets)
+	return s.Secured(mux), nil
+}
