@@ -22,6 +22,9 @@ import (
 // Name is the service's name on the bus and in metrics.
 const Name = "portal"
 
+// Organisation is who may sign in.
+type Organisation = organisation.Organisation
+
 // Config is what the service needs to know besides how to reach the bus.
 type Config struct {
 	// Listen is the address to listen on. TLS ends in front of it.
