@@ -22,6 +22,10 @@ replace github.com/openlockbox/lockbox/services/notifier => ../notifier
 
 require github.com/openlockbox/lockbox/services/notifier v0.0.0
 
+replace github.com/openlockbox/lockbox/services/portal => ../portal
+
+require github.com/openlockbox/lockbox/services/portal v0.0.0
+
 replace github.com/openlockbox/lockbox/services/audit-projector => ../audit-projector
 
 require (
@@ -78,6 +82,7 @@ require (
 	github.com/nats-io/nkeys v0.4.17 // indirect
 	github.com/nats-io/nuid v1.0.1 // indirect
 	github.com/ncruces/go-strftime v1.1.0 // indirect
+	github.com/nicksnyder/go-i18n/v2 v2.7.0 // indirect
 	github.com/prometheus/client_golang v1.25.0 // indirect
 	github.com/prometheus/client_model v0.6.3 // indirect
 	github.com/prometheus/common v0.72.0 // indirect

@@ -2,6 +2,7 @@ package ops
 
 import (
 	"os"
+	"reflect"
 	"slices"
 
 	"github.com/openlockbox/lockbox/pkg/config"
@@ -15,6 +16,7 @@ import (
 	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/up"
 	"github.com/openlockbox/lockbox/services/notifier"
+	"github.com/openlockbox/lockbox/services/portal"
 	"github.com/spf13/cobra"
 )
 
@@ -28,7 +30,9 @@ type upFile struct {
 	// among them.
 	Tools    []evaluator.Tool `yaml:"tools"`
 	Notifier notifier.Config  `yaml:"notifier"`
-	Observe  struct {
+	// Portal is not served unless something is said of it.
+	Portal  portal.Config `yaml:"portal"`
+	Observe struct {
 		// Listen serves /metrics and /healthz; empty: not at all.
 		Listen string `yaml:"listen"`
 		// Log is debug, info, warn or error.
@@ -37,15 +41,15 @@ type upFile struct {
 }
 
 func upCommand() *cobra.Command {
-	var file, listen, mailHTTP, issuer string
+	var file, listen, mailHTTP, issuer, portalAddr string
 	var demo bool
 	c := &cobra.Command{
 		Use:   "up",
 		Short: "Run everything in one process, with a data directory",
 		Long: "Runs an embedded NATS server and every service in this process. Everything that must outlive it lies in the data directory\n" +
 			"(--data). Without a mail server in the configuration, mails go to a development mailbox that you can read in a browser.\n\n" +
-			"--demo adds two invented customers, and a sign-in that lets you be any of the demo's people: with --as, or in a browser with\n" +
-			"lockbox login.",
+			"--demo adds two invented customers, a portal in which they decide, and a sign-in that lets you be any of the demo's people: in\n" +
+			"the portal, with --as, or with lockbox login. Elsewhere the portal is served if the configuration has a section of that name.",
 		Example: "  lockbox up --demo\n  lockbox up --config lockbox.yaml --data /var/lib/lockbox",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -79,7 +83,7 @@ func upCommand() *cobra.Command {
 				Stack: stack.Config{
 					Host: host, Port: port, Tools: tools(f.Tools), Issuers: issuers, Terms: f.Terms,
 					Notifier: f.Notifier, MailboxHTTP: mailHTTP, Log: log, Metrics: observe.NewMetrics(),
-					MetricsAddr: f.Observe.Listen,
+					MetricsAddr: f.Observe.Listen, Portal: portalOf(f.Portal, portalAddr, demo),
 				},
 			})
 		},
@@ -88,6 +92,7 @@ func upCommand() *cobra.Command {
 	c.Flags().StringVar(&file, "config", "", "configuration file (YAML)")
 	c.Flags().StringVar(&listen, "listen", "127.0.0.1:4222", "address of the bus for tools and clients; port 0 takes a free one")
 	c.Flags().StringVar(&mailHTTP, "mailbox", "127.0.0.1:8025", "address of the development mailbox's page; port 0 takes a free one")
+	c.Flags().StringVar(&portalAddr, "portal", "127.0.0.1:8080", "address of the portal, unless the configuration names one; port 0 takes a free one")
 	c.Flags().StringVar(&issuer, "issuer", "127.0.0.1:7070", "address of the demo's sign-in the first time; it stays there")
 	return c
 }
@@ -98,6 +103,17 @@ func tools(configured []evaluator.Tool) []evaluator.Tool {
 		return configured
 	}
 	return append([]evaluator.Tool{evaluator.Unlimited(client.Tool)}, configured...)
+}
+
+// portalOf is the portal that is served: the file's, or the demo's; nil: none.
+func portalOf(configured portal.Config, addr string, demo bool) *portal.Config {
+	if !demo && reflect.ValueOf(configured).IsZero() {
+		return nil
+	}
+	if configured.Listen == "" {
+		configured.Listen = addr
+	}
+	return &configured
 }
 
 // demoNotifier is who the provider of the demo is.
