@@ -4,9 +4,22 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/openlockbox/lockbox/pkg/event"
 	"github.com/openlockbox/lockbox/pkg/identity/devissuer"
+	"github.com/openlockbox/lockbox/services/notifier"
 	"github.com/openlockbox/lockbox/services/portal"
 )
+
+// Notifier is how the demo's provider sends mail: to the development mailbox, and to its own approvers by group.
+func Notifier() notifier.Config {
+	return notifier.Config{
+		Provider: devissuer.Provider,
+		SMTP:     notifier.SMTP{From: "lockbox@nimbus.example"},
+		Groups: map[string][]string{
+			event.SupportLeads: {"lena@nimbus.example"}, event.DevOpsManagers: {"derek@nimbus.example"}, event.SecurityOfficers: {"olga@nimbus.example"},
+		},
+	}
+}
 
 // Organisations are the demo's, as its portal knows them: each one's people sign in at the demo issuer, and are known by
 // their addresses' domains.

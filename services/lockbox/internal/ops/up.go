@@ -6,13 +6,13 @@ import (
 	"slices"
 
 	"github.com/openlockbox/lockbox/pkg/config"
-	"github.com/openlockbox/lockbox/pkg/identity/devissuer"
 	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/service"
 	evaluator "github.com/openlockbox/lockbox/services/jit-evaluator"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/client"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/demo"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/up"
 	"github.com/openlockbox/lockbox/services/notifier"
@@ -42,7 +42,7 @@ type upFile struct {
 
 func upCommand() *cobra.Command {
 	var file, listen, mailHTTP, issuer, portalAddr string
-	var demo bool
+	var withDemo bool
 	c := &cobra.Command{
 		Use:   "up",
 		Short: "Run everything in one process, with a data directory",
@@ -59,8 +59,8 @@ func upCommand() *cobra.Command {
 				return err
 			}
 			f := upFile{Terms: request.DefaultTerms()}
-			if demo {
-				f.Notifier = demoNotifier()
+			if withDemo {
+				f.Notifier = demo.Notifier()
 			}
 			f.Observe.Log = "warn"
 			if err := config.Load(file, nil, &f); err != nil {
@@ -79,16 +79,16 @@ func upCommand() *cobra.Command {
 				return err
 			}
 			return up.Run(c.Context(), up.Options{
-				Dir: dir, Demo: demo, IssuerAddr: issuer, Out: c.OutOrStdout(), Program: os.Args[0],
+				Dir: dir, Demo: withDemo, IssuerAddr: issuer, Out: c.OutOrStdout(), Program: os.Args[0],
 				Stack: stack.Config{
 					Host: host, Port: port, Tools: tools(f.Tools), Issuers: issuers, Terms: f.Terms,
 					Notifier: f.Notifier, MailboxHTTP: mailHTTP, Log: log, Metrics: observe.NewMetrics(),
-					MetricsAddr: f.Observe.Listen, Portal: portalOf(f.Portal, portalAddr, demo),
+					MetricsAddr: f.Observe.Listen, Portal: portalOf(f.Portal, portalAddr, withDemo),
 				},
 			})
 		},
 	}
-	c.Flags().BoolVar(&demo, "demo", false, "add two customers to try it on, and let anybody on this machine be anybody")
+	c.Flags().BoolVar(&withDemo, "demo", false, "add two customers to try it on, and let anybody on this machine be anybody")
 	c.Flags().StringVar(&file, "config", "", "configuration file (YAML)")
 	c.Flags().StringVar(&listen, "listen", "127.0.0.1:4222", "address of the bus for tools and clients; port 0 takes a free one")
 	c.Flags().StringVar(&mailHTTP, "mailbox", "127.0.0.1:8025", "address of the development mailbox's page; port 0 takes a free one")
@@ -114,16 +114,4 @@ func portalOf(configured portal.Config, addr string, demo bool) *portal.Config {
 		configured.Listen = addr
 	}
 	return &configured
-}
-
-// demoNotifier is who the provider of the demo is.
-func demoNotifier() notifier.Config {
-	return notifier.Config{
-		Provider: devissuer.Provider,
-		SMTP:     notifier.SMTP{From: "lockbox@nimbus.example"},
-		Groups: map[string][]string{
-			"customer-support-leads": {"lena@nimbus.example"}, "devops-managers": {"derek@nimbus.example"},
-			"security-officers": {"olga@nimbus.example"},
-		},
-	}
 }

@@ -23,7 +23,7 @@ func TestThePortalIsServedAndMailsLinkToIt(t *testing.T) {
 	l.config.Portal = &portal.Config{Listen: "127.0.0.1:0", Organisations: demo.Organisations(l.issuer)}
 	l.restart(0)
 	url := l.stack.PortalURL()
-	r, err := http.Get(url + "/") //nolint:noctx // the test ends it
+	r, err := http.Get(url + "/")
 	must(t, err)
 	must(t, r.Body.Close())
 	if r.Header.Get("Content-Security-Policy") == "" {
