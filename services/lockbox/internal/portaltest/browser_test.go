@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -18,9 +19,6 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
-
-// patience is how long a page may take to show what it must; failing takes this long, passing does not.
-const patience = 30 * time.Second
 
 //go:embed testdata/audit.js
 var audit string
@@ -67,9 +65,10 @@ var chromium = sync.OnceValues(func() (context.Context, error) {
 	return ctx, chromedp.Do(ctx)
 })
 
-// open opens a browser in which nobody has been anywhere.
-func open(t *testing.T, d device) *tab {
-	t.Helper()
+// browser opens a browser in which nobody has been anywhere.
+func (w *world) browser(d device) *tab {
+	w.Helper()
+	t := w.T
 	parent, err := chromium()
 	if err != nil {
 		t.Fatalf("chromium does not start; scripts/install-test-deps.sh installs it: %v", err)
@@ -199,7 +198,7 @@ func (b *tab) text(selector string) string {
 // has reports whether there is such an element.
 func (b *tab) has(selector string) bool {
 	b.Helper()
-	return run(b, chromedp.Evaluate[bool]("document.querySelector("+quote(selector)+") !== null"))
+	return run(b, chromedp.Evaluate[bool]("document.querySelector("+strconv.Quote(selector)+") !== null"))
 }
 
 // reads waits until the page says something.
