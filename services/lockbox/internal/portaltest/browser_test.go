@@ -18,6 +18,7 @@ import (
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 )
 
 //go:embed testdata/audit.js
@@ -167,9 +168,15 @@ func (b *tab) visit(address string) {
 func (b *tab) press(selector string) {
 	b.Helper()
 	b.do(chromedp.WaitVisible(chromedp.CSS(selector)))
+	b.leads(selector, chromedp.Click(chromedp.CSS(selector)))
+}
+
+// leads does something that opens another page, and waits until that is there.
+func (b *tab) leads(what string, by chromedp.Action[chromedp.Void]) {
+	b.Helper()
 	run(b, chromedp.Evaluate[bool]("window.staysTheSame = true"))
-	b.do(chromedp.Click(chromedp.CSS(selector)))
-	b.eventually("another page after "+selector, func() bool {
+	b.do(by)
+	b.eventually("another page after "+what, func() bool {
 		ctx, cancel := context.WithTimeout(b.ctx, time.Second)
 		defer cancel()
 		same, err := chromedp.Run(ctx, chromedp.Evaluate[bool]("window.staysTheSame === true || document.readyState !== 'complete'"))
@@ -187,6 +194,53 @@ func (b *tab) fill(selector, text string) {
 func (b *tab) tick(selector string) {
 	b.Helper()
 	b.do(chromedp.Click(chromedp.CSS(selector)))
+}
+
+// choose takes an option of a list.
+func (b *tab) choose(selector, value string) {
+	b.Helper()
+	b.do(chromedp.SetValue(chromedp.CSS(selector), value))
+	if got := run(b, chromedp.Value(chromedp.CSS(selector))); got != value {
+		b.Fatalf("at %s: %s has no option %s", b.at(), selector, value)
+	}
+}
+
+// attribute is an element's.
+func (b *tab) attribute(selector, name string) string {
+	b.Helper()
+	return run(b, chromedp.AttributeValue(chromedp.CSS(selector), name)).Value
+}
+
+// withoutScripts is a browser in which somebody has switched them off.
+func (b *tab) withoutScripts() {
+	b.Helper()
+	b.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+		return err
+	}))
+}
+
+// tabTo presses the key until that element has the focus, and fails if that cannot be seen.
+func (b *tab) tabTo(selector string) {
+	b.Helper()
+	b.do(chromedp.WaitVisible(chromedp.CSS(selector)))
+	const most = 120
+	for range most {
+		b.do(chromedp.KeyEvent(kb.Tab))
+		if run(b, chromedp.Evaluate[bool]("document.activeElement.matches("+strconv.Quote(selector)+")")) {
+			if !run(b, chromedp.Evaluate[bool]("parseFloat(getComputedStyle(document.activeElement).outlineWidth) >= 2")) {
+				b.Errorf("at %s: nobody sees that %s has the focus", b.at(), selector)
+			}
+			return
+		}
+	}
+	b.Fatalf("at %s: %d times Tab do not lead to %s", b.at(), most, selector)
+}
+
+// enter presses the key and waits for the page that comes.
+func (b *tab) enter() {
+	b.Helper()
+	b.leads("Enter", chromedp.KeyEvent(kb.Enter))
 }
 
 // text is what stands there.
