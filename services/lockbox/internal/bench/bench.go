@@ -38,12 +38,16 @@ type scale struct {
 	atOnce []int
 	// stage, mails and history are numbers of requests.
 	stage, mails, history, loads int
+	// readers read each page for reading, while pending of the history's requests wait for the customer.
+	readers, pending int
+	reading          time.Duration
 }
 
 func full() scale {
 	return scale{
 		floor: 5 * time.Second, warmUp: 2 * time.Second, workflow: 10 * time.Second, atOnce: []int{1, 16, 64, 256},
 		stage: 5000, mails: 500, history: 100_000, loads: 10_000,
+		readers: 50, pending: 10_000, reading: 5 * time.Second,
 	}
 }
 
@@ -51,6 +55,7 @@ func quick() scale {
 	s := full()
 	s.floor, s.warmUp, s.workflow = time.Second, 300*time.Millisecond, 2*time.Second
 	s.stage, s.mails, s.history, s.loads = 500, 50, 2000, 500
+	s.pending, s.reading = 200, 500*time.Millisecond
 	return s
 }
 
@@ -71,6 +76,7 @@ type section struct {
 func sections() []section {
 	return []section{
 		{"workflow", (*bench).workflow}, {"stages", (*bench).stages}, {"mail", (*bench).mail}, {"history", (*bench).history},
+		{"portal", (*bench).portal},
 	}
 }
 

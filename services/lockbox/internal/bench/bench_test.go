@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 func TestEverySectionMeasuresSomething(t *testing.T) {
 	tiny := scale{
 		floor: 50 * time.Millisecond, warmUp: 20 * time.Millisecond, workflow: 300 * time.Millisecond, atOnce: []int{1, 4},
-		stage: 20, mails: 2, history: 50, loads: 10,
+		stage: 20, mails: 2, history: 50, loads: 10, readers: 2, pending: 5, reading: 50 * time.Millisecond,
 	}
 	profiles := t.TempDir()
 	r, err := run(t.Context(), Options{Dir: t.TempDir(), Profiles: profiles}, tiny)
@@ -50,6 +50,9 @@ func TestEverySectionMeasuresSomething(t *testing.T) {
 	// 49 ended with their grant, which is a sixth event.
 	if h := r.History; h == nil || h.Requests != 50 || h.Events < 50*5 || h.Load.P50 <= 0 || h.Recent.P50 <= 0 || h.Replay <= 0 || h.Projection <= 0 || h.Ready <= 0 || h.MemoryReady <= 0 {
 		t.Errorf("history: %+v", h)
+	}
+	if p := r.Portal; p == nil || len(p.Pages) != 8 || slices.ContainsFunc(p.Pages, func(p Page) bool { return p.Rate <= 0 || p.FirstByte.P99 <= 0 }) {
+		t.Errorf("portal: %+v", p)
 	}
 	if written, err := os.ReadDir(profiles); err != nil || len(written) != len(tiny.atOnce) {
 		t.Errorf("profiles: %v, %v", written, err)

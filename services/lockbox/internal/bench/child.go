@@ -22,7 +22,7 @@ func child(ctx context.Context, in io.Reader, out io.Writer) error {
 	if err := json.NewDecoder(in).Decode(&t); err != nil {
 		return err
 	}
-	s, err := openSite(t.Dir)
+	s, err := openSite(t.Dir, "")
 	if err != nil {
 		return err
 	}

@@ -52,11 +52,16 @@ const (
 )
 
 func (b *bench) history(ctx context.Context) error {
-	s, err := newSite(ctx, filepath.Join(b.dir, "history"))
+	s, err := newSite(ctx, filepath.Join(b.dir, "history"), "")
 	if err != nil {
 		return err
 	}
-	lives, err := b.populate(ctx, s, b.scale.history, func(i int) bool { return i%100 >= stillActive })
+	lives, err := b.populate(ctx, s, b.scale.history, func(i int) fate {
+		if i%100 < stillActive {
+			return active
+		}
+		return over
+	})
 	if err != nil {
 		return err
 	}
@@ -93,9 +98,8 @@ func sample(all []string, n int) []string {
 	return some
 }
 
-// populate writes n requests as the services would have, those that ended with the end of their grant, and returns their
-// ids.
-func (b *bench) populate(ctx context.Context, s *site, n int, ended func(i int) bool) ([]string, error) {
+// populate writes n requests as the services would have, each as far as its fate, and returns their ids.
+func (b *bench) populate(ctx context.Context, s *site, n int, fates func(i int) fate) ([]string, error) {
 	ids, numbers := make([]string, n), make([]int, n)
 	for i := range numbers {
 		numbers[i] = i
@@ -113,10 +117,10 @@ func (b *bench) populate(ctx context.Context, s *site, n int, ended func(i int) 
 		var done atomic.Int64
 		return eachAtOnce(ctx, populateAtOnce, numbers, func(ctx context.Context, i int) error {
 			at := time.Now()
-			if ended(i) {
+			if fates(i) == over {
 				at = at.Add(-24 * time.Hour)
 			}
-			l, err := st.tell(at, ended(i))
+			l, err := st.tell(at, fates(i))
 			if err != nil {
 				return err
 			}
@@ -124,7 +128,7 @@ func (b *bench) populate(ctx context.Context, s *site, n int, ended func(i int) 
 			if d := done.Add(1); d%int64(max(1, n/5)) == 0 {
 				b.say("writing requests: %d of %d", d, n)
 			}
-			return record(ctx, p, l, !ended(i))
+			return record(ctx, p, l, fates(i) != over)
 		})
 	})
 	return ids, err

@@ -23,11 +23,11 @@ type Mail struct {
 var notificationSent = bus.TypeOf(&lockboxv1.Event{Fact: &lockboxv1.Event_NotificationSent{}})
 
 func (b *bench) mail(ctx context.Context) error {
-	s, err := newSite(ctx, filepath.Join(b.dir, "mail"))
+	s, err := newSite(ctx, filepath.Join(b.dir, "mail"), "")
 	if err != nil {
 		return err
 	}
-	lives, err := b.populate(ctx, s, b.scale.mails, func(int) bool { return false })
+	lives, err := b.populate(ctx, s, b.scale.mails, func(int) fate { return active })
 	if err != nil {
 		return err
 	}

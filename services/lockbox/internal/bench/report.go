@@ -18,6 +18,7 @@ type Report struct {
 	Stages     []Stage    `json:"stages,omitempty"`
 	Mail       *Mail      `json:"mail,omitempty"`
 	History    *History   `json:"history,omitempty"`
+	Portal     *Portal    `json:"portal,omitempty"`
 }
 
 // Aim is a figure that Lockbox means to reach, and what it came to.
@@ -60,6 +61,15 @@ func (r *Report) Aims() []Aim {
 			Aim{"memory", 500, float64(h.MemoryLoaded) / mib, "MiB", true, 0},
 		)
 	}
+	if p := r.Portal; p != nil {
+		slowest := Page{}
+		for _, page := range p.Pages[1:] {
+			if page.FirstByte.P99 > slowest.FirstByte.P99 {
+				slowest = page
+			}
+		}
+		aims = append(aims, Aim{"portal, the slowest page (" + slowest.Name + "): first byte p99", 50, slowest.FirstByte.P99, "ms", true, 1})
+	}
 	return aims
 }
 
@@ -96,11 +106,25 @@ func (r *Report) Text() string {
 		line("\nWith a history of %d requests, %d events, %.0f MiB (a process of its own)", h.Requests, h.Events, float64(h.Stored)/mib)
 		b.WriteString(historyTable(h))
 	}
+	if p := r.Portal; p != nil {
+		line("\nThe portal's pages, %d readers at once, %d requests in the projection, of which %d wait (first byte; server and readers in one process)", p.Readers, p.Requests, p.Pending)
+		b.WriteString(pageTable(p.Pages))
+	}
 	if aims := r.Aims(); len(aims) > 0 {
 		line("\nAims")
 		b.WriteString(aimTable(aims))
 	}
 	return b.String()
+}
+
+func pageTable(pages []Page) string {
+	rows := [][]string{{"", "pages/s", "p50 ms", "p99 ms", "p99 × floor", "alone p50 ms"}}
+	for _, p := range pages {
+		rows = append(rows, []string{
+			p.Name, number(p.Rate, 0), number(p.FirstByte.P50, 1), number(p.FirstByte.P99, 1), number(p.P99ToFloor, 1), number(p.Alone.P50, 1),
+		})
+	}
+	return table(rows)
 }
 
 func floorTable(floors []Floor) string {

@@ -19,6 +19,7 @@ import (
 	"github.com/openlockbox/lockbox/services/lockbox/internal/demo"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
 	"github.com/openlockbox/lockbox/services/notifier"
+	"github.com/openlockbox/lockbox/services/portal"
 	"go.uber.org/zap"
 )
 
@@ -32,10 +33,13 @@ var workflowServices = []bus.Identity{bus.Evaluator, bus.Orchestrator}
 type site struct {
 	dir    string
 	issuer *devissuer.Issuer
+	// portal is served if there is one.
+	portal *portal.Config
 }
 
-func openSite(dir string) (*site, error) {
-	issuer, err := devissuer.New(devissuer.Config{Demo: true, Dir: filepath.Join(dir, "issuer")})
+// openSite opens the Lockbox in that directory. Its issuer says that it is there; empty: where it always was.
+func openSite(dir, issuerURL string) (*site, error) {
+	issuer, err := devissuer.New(devissuer.Config{Demo: true, Dir: filepath.Join(dir, "issuer"), URL: issuerURL})
 	if err != nil {
 		return nil, err
 	}
@@ -43,8 +47,8 @@ func openSite(dir string) (*site, error) {
 }
 
 // newSite makes a Lockbox with the demo's customers.
-func newSite(ctx context.Context, dir string) (*site, error) {
-	s, err := openSite(dir)
+func newSite(ctx context.Context, dir, issuerURL string) (*site, error) {
+	s, err := openSite(dir, issuerURL)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +80,7 @@ func (s *site) start(ctx context.Context, only []bus.Identity) (*stack.Stack, er
 	return stack.Start(ctx, stack.Config{
 		Dir: s.dir, Tools: []evaluator.Tool{evaluator.Unlimited(tool)}, Issuers: []identity.Issuer{s.issuer.ProviderIssuer()}, Terms: request.DefaultTerms(),
 		Only: only, Notifier: notifier.Config{Provider: devissuer.Provider, SMTP: notifier.SMTP{From: "lockbox@nimbus.example"}},
-		Log: zap.NewNop(), Metrics: observe.NewMetrics(),
+		Portal: s.portal, Log: zap.NewNop(), Metrics: observe.NewMetrics(),
 	})
 }
 

@@ -27,7 +27,7 @@ var accessEvaluated = bus.TypeOf(&lockboxv1.Event{Fact: &lockboxv1.Event_AccessE
 // stages takes as many requests as the scale says through the workflow, all of them through each stage before any enters
 // the next.
 func (b *bench) stages(ctx context.Context) error {
-	s, err := newSite(ctx, filepath.Join(b.dir, "stages"))
+	s, err := newSite(ctx, filepath.Join(b.dir, "stages"), "")
 	if err != nil {
 		return err
 	}

@@ -104,8 +104,17 @@ type telling struct {
 	state request.State
 }
 
-// tell makes up a request submitted at a given time and granted at once; ended, if its grant is to be over.
-func (s *story) tell(at time.Time, ended bool) (life, error) {
+// fate is how far a request has come.
+type fate int
+
+const (
+	pending fate = iota // it waits for the customer
+	active              // it was granted at once
+	over                // so is its grant
+)
+
+// tell makes up a request submitted at a given time.
+func (s *story) tell(at time.Time, until fate) (life, error) {
 	id, err := newID()
 	if err != nil {
 		return life{}, err
@@ -128,13 +137,11 @@ func (s *story) tell(at time.Time, ended bool) (life, error) {
 			return request.Decide(t.state, event.Command{Command: newApproval(commandID, id, ""), By: s.approver}, s.world, at)
 		},
 		func() ([]*lockboxv1.Event, error) { return s.perform(t, request.Grant, at) },
-	}
-	if ended {
-		steps = append(steps, func() ([]*lockboxv1.Event, error) {
+		func() ([]*lockboxv1.Event, error) {
 			return s.perform(t, request.Complete, t.state.Grant.GetEndsAt().AsTime())
-		})
+		},
 	}
-	for _, step := range steps {
+	for _, step := range steps[:map[fate]int{pending: 3, active: 5, over: 6}[until]] {
 		events, err := step()
 		if err != nil {
 			return life{}, err

@@ -29,7 +29,7 @@ type Workflow struct {
 }
 
 func (b *bench) workflow(ctx context.Context) error {
-	s, err := newSite(ctx, filepath.Join(b.dir, "workflow"))
+	s, err := newSite(ctx, filepath.Join(b.dir, "workflow"), "")
 	if err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func (b *bench) workflow(ctx context.Context) error {
 // floor measures the floor beside the runs: the disk of a busy machine is fast now and slow then.
 func (b *bench) floor(ctx context.Context, when string) error {
 	b.say("the bare floor, %s", when)
-	s, err := newSite(ctx, filepath.Join(b.dir, fmt.Sprintf("floor-%d", len(b.report.Floor))))
+	s, err := newSite(ctx, filepath.Join(b.dir, fmt.Sprintf("floor-%d", len(b.report.Floor))), "")
 	if err != nil {
 		return err
 	}

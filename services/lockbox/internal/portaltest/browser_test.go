@@ -288,4 +288,3 @@ func (b *tab) picture(name string) {
 	png := run(b, chromedp.FullScreenshot(100))
 	must(b.T, os.WriteFile(filepath.Join(dir, unfit.ReplaceAllString(strings.ToLower(name), "-")+".png"), png, 0o600))
 }
-

@@ -1,0 +1,171 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/demo"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/visitor"
+	"github.com/openlockbox/lockbox/services/portal"
+)
+
+// Portal is what its pages cost while many people read them, with a long history in the projection and many requests that
+// wait for the same people.
+type Portal struct {
+	Requests int    `json:"requests"`
+	Pending  int    `json:"pending"`
+	Readers  int    `json:"readers"`
+	Pages    []Page `json:"pages"`
+}
+
+// Page is one page, read by all readers at once. The first row is the floor: a file that the portal holds in memory.
+type Page struct {
+	Name string `json:"name"`
+	// FirstByte is the time from asking to the first byte of the answer.
+	FirstByte Latency `json:"first_byte"`
+	Rate      float64 `json:"pages_per_s"`
+	// P99ToFloor is how many times the floor's p99 it takes.
+	P99ToFloor float64 `json:"p99_to_floor"`
+	// Alone is the same for one reader.
+	Alone Latency `json:"first_byte_alone"`
+}
+
+func (b *bench) portal(ctx context.Context) (err error) {
+	s, stop, err := serveSite(ctx, filepath.Join(b.dir, "portal"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+	n, waiting := b.scale.history, b.scale.pending
+	ids, err := b.populate(ctx, s, n, func(i int) fate {
+		if i < n-waiting {
+			return over
+		}
+		return pending
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.with(ctx, none, func(running *stack.Stack) error { return skipAll(ctx, running) }); err != nil {
+		return err
+	}
+	s.portal = &portal.Config{Listen: "127.0.0.1:0", Organisations: demo.Organisations(s.issuer)}
+	b.report.Portal = &Portal{Requests: n, Pending: waiting, Readers: b.scale.readers}
+	b.say("portal: the projection")
+	return s.with(ctx, []bus.Identity{bus.Projector, bus.Portal}, func(running *stack.Stack) error {
+		if err := s.answered(ctx, running); err != nil {
+			return err
+		}
+		return b.readPages(ctx, running.PortalURL(), ids[len(ids)-1])
+	})
+}
+
+func (b *bench) readPages(ctx context.Context, portalURL, pendingID string) error {
+	home := portalURL + "/t/" + customer
+	client, err := visitor.SignIn(ctx, home, approver)
+	if err != nil {
+		return err
+	}
+	client.Transport = &http.Transport{MaxIdleConnsPerHost: b.scale.readers}
+	for _, page := range []struct{ name, address string }{
+		{"the floor: a file in memory", portalURL + "/assets/"},
+		{"what waits for me", home},
+		{"all requests", home + "/requests"},
+		{"one request", home + "/requests/" + pendingID},
+		{"approve", home + "/requests/" + pendingID + "/approve"},
+		{"activity log, three filters", home + "/activity?action=Create+Lockbox+Request&person=otto&subscription=" + demo.BankProduction},
+		{"tickets", home + "/tickets"},
+		{"administration", home + "/administration"},
+	} {
+		b.say("portal: %s", page.name)
+		r := Page{Name: page.name}
+		if _, r.Alone, err = read(ctx, client, page.address, 1, b.scale.reading); err != nil {
+			return fmt.Errorf("%s: %w", page.name, err)
+		}
+		if r.Rate, r.FirstByte, err = read(ctx, client, page.address, b.scale.readers, b.scale.reading); err != nil {
+			return fmt.Errorf("%s: %w", page.name, err)
+		}
+		pages := &b.report.Portal.Pages
+		floor := r.FirstByte.P99
+		if len(*pages) > 0 {
+			floor = (*pages)[0].FirstByte.P99
+		}
+		r.P99ToFloor = r.FirstByte.P99 / floor
+		*pages = append(*pages, r)
+	}
+	return nil
+}
+
+// read has so many readers read a page again and again, for a while.
+func read(ctx context.Context, client *http.Client, address string, readers int, long time.Duration) (rate float64, first Latency, err error) {
+	var all sync.Mutex
+	var took []time.Duration
+	var failed atomic.Pointer[error]
+	var running sync.WaitGroup
+	begun := time.Now()
+	end := begun.Add(long)
+	for range readers {
+		running.Go(func() {
+			var mine []time.Duration
+			for time.Now().Before(end) && failed.Load() == nil {
+				d, err := firstByte(ctx, client, address)
+				if err != nil {
+					failed.Store(&err)
+					return
+				}
+				mine = append(mine, d)
+			}
+			all.Lock()
+			defer all.Unlock()
+			took = append(took, mine...)
+		})
+	}
+	running.Wait()
+	if err := failed.Load(); err != nil {
+		return 0, Latency{}, *err
+	}
+	return perSecond(len(took), time.Since(begun)), latency(took), nil
+}
+
+func firstByte(ctx context.Context, client *http.Client, address string) (time.Duration, error) {
+	begun := time.Now()
+	var first time.Duration
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotFirstResponseByte: func() { first = time.Since(begun) }})
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return 0, err
+	}
+	answer, _, err := visitor.Read(client, r)
+	if err != nil {
+		return 0, err
+	}
+	// The floor's address is a directory, which is refused as quickly as a file would be sent.
+	if answer.StatusCode != http.StatusOK && answer.Request.URL.Path != "/assets/" {
+		return 0, fmt.Errorf("%s: status %d", address, answer.StatusCode)
+	}
+	return first, nil
+}
+
+// serveSite makes a Lockbox whose people can sign in with a browser, until stop.
+func serveSite(ctx context.Context, dir string) (s *site, stop func() error, err error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, nil, err
+	}
+	if s, err = newSite(ctx, dir, "http://"+listener.Addr().String()); err != nil {
+		return nil, nil, errors.Join(err, listener.Close())
+	}
+	server := &http.Server{Handler: s.issuer.Handler(), ReadHeaderTimeout: patience}
+	go func() { _ = server.Serve(listener) }() // ends with the server
+	return s, server.Close, nil
+}

@@ -1,0 +1,89 @@
+// Package visitor signs one of the demo's people in to a portal as a browser would, for what reads its pages many times: a
+// benchmark, and tests of every page there is.
+package visitor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"html"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+)
+
+const (
+	timeout  = 30 * time.Second
+	maxPage  = 4 << 20
+	maxSteps = 6
+)
+
+var (
+	proof   = regexp.MustCompile(`name="proof" value="([^"]+)"`)
+	refresh = regexp.MustCompile(`http-equiv="refresh" content="0; url=([^"]+)"`)
+)
+
+// SignIn opens a page of the portal that wants to know who is there, chooses that persona where the issuer asks, and returns
+// a client that holds the session.
+func SignIn(ctx context.Context, page, persona string) (*http.Client, error) {
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		return nil, err
+	}
+	c := &http.Client{Jar: jar, Timeout: timeout}
+	at, err := http.NewRequestWithContext(ctx, http.MethodGet, page, nil)
+	if err != nil {
+		return nil, err
+	}
+	chosen := false
+	for range maxSteps {
+		answer, body, err := Read(c, at)
+		if err != nil {
+			return nil, err
+		}
+		here := answer.Request.URL
+		switch {
+		case proof.MatchString(body) && !chosen:
+			chosen = true
+			at, err = choose(ctx, here, proof.FindStringSubmatch(body)[1], persona)
+		case refresh.MatchString(body):
+			var to *url.URL
+			if to, err = here.Parse(html.UnescapeString(refresh.FindStringSubmatch(body)[1])); err == nil {
+				at, err = http.NewRequestWithContext(ctx, http.MethodGet, to.String(), nil)
+			}
+		case chosen:
+			return c, nil
+		default:
+			err = fmt.Errorf("%s asks for no sign-in: status %d", here, answer.StatusCode)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return nil, errors.New("the sign-in does not come to an end")
+}
+
+func choose(ctx context.Context, here *url.URL, proof, persona string) (*http.Request, error) {
+	form := url.Values{"proof": {html.UnescapeString(proof)}, "persona": {persona}}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, here.String(), strings.NewReader(form.Encode()))
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Origin", here.Scheme+"://"+here.Host)
+	return r, nil
+}
+
+// Read sends a request and reads all of the answer.
+func Read(c *http.Client, r *http.Request) (*http.Response, string, error) {
+	answer, err := c.Do(r) // #nosec G704 -- whoever calls names the portal
+	if err != nil {
+		return nil, "", err
+	}
+	body, err := io.ReadAll(io.LimitReader(answer.Body, maxPage))
+	return answer, string(body), errors.Join(err, answer.Body.Close())
+}
