@@ -226,7 +226,7 @@ func TestAnotherTenantIsNotThere(t *testing.T) {
 			continue
 		}
 		body := ""
-		if route.Method == "POST" {
+		if route.Method == http.MethodPost {
 			body = "{}"
 		}
 		if got := wrong(t, call(t, b, route.Method, address, bearertest.Otto, body)); got != "Not Found: NOT_FOUND" {

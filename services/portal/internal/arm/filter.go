@@ -41,9 +41,9 @@ func parseFilter(s string) ([][]term, error) {
 		if words = words[3:]; len(words) == 0 {
 			return alternatives, nil
 		}
-		switch {
-		case words[0] == word{text: "and"}:
-		case words[0] == word{text: "or"}:
+		switch words[0] {
+		case word{text: "and"}:
+		case word{text: "or"}:
 			alternatives = append(alternatives, nil)
 		default:
 			return nil, invalidFilter("between two comparisons stands `and` or `or`, in lower case; parentheses, functions and `not` are not understood")

@@ -174,7 +174,7 @@ func TestABodyIsUnderstoodOrRefused(t *testing.T) {
 	}
 	h := serve(t, &sitetest.Backend{}, bearer.Fields{})
 	for _, media := range []string{"text/plain", "application/x-www-form-urlencoded", "application/json; charset"} {
-		r := httptest.NewRequest("POST", "/things/x", strings.NewReader("{}"))
+		r := httptest.NewRequest(http.MethodPost, "/things/x", strings.NewReader("{}"))
 		r.Header.Set("Authorization", "Bearer "+bearertest.Otto)
 		r.Header.Set("Content-Type", media)
 		w := httptest.NewRecorder()

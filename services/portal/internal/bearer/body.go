@@ -22,13 +22,13 @@ type Fields map[string]any
 func (c *Call) Body(fields Fields) error {
 	data, err := io.ReadAll(http.MaxBytesReader(c.W, c.R.Body, input.MaxMessage))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		return &Unfit{Status: http.StatusRequestEntityTooLarge, Message: "a body is at most " + strconv.Itoa(input.MaxMessage) + " bytes long"}
+		return &UnfitError{Status: http.StatusRequestEntityTooLarge, Message: "a body is at most " + strconv.Itoa(input.MaxMessage) + " bytes long"}
 	}
 	if err != nil {
 		return refusal.Invalid("body", rule, "cannot be read")
 	}
 	if media, _, err := mime.ParseMediaType(c.R.Header.Get("Content-Type")); err != nil || media != "application/json" {
-		return &Unfit{Status: http.StatusUnsupportedMediaType, Message: "a body is JSON, and says so: Content-Type: application/json"}
+		return &UnfitError{Status: http.StatusUnsupportedMediaType, Message: "a body is JSON, and says so: Content-Type: application/json"}
 	}
 	members := map[string]josejson.RawMessage{}
 	if !utf8.Valid(data) || josejson.Unmarshal(data, &members) != nil || members == nil {

@@ -35,13 +35,13 @@ type API struct {
 	Problem func(c *Call, status int, r *lockboxv1.Refusal)
 }
 
-// Unfit is a request that HTTP itself has a status for, before anything is asked or done.
-type Unfit struct {
+// UnfitError is a request that HTTP itself has a status for, before anything is asked or done.
+type UnfitError struct {
 	Status  int
 	Message string
 }
 
-func (u *Unfit) Error() string { return u.Message }
+func (u *UnfitError) Error() string { return u.Message }
 
 // Beside serves the APIs at their own paths and the pages everywhere else. The pages' guard against forged requests does not
 // stand before the APIs, whose callers are no browsers; nothing that a browser adds by itself counts there.
@@ -106,7 +106,7 @@ func (a *API) serve(c *Call) error {
 			c.W.WriteHeader(http.StatusNoContent)
 			return nil
 		}
-		return &Unfit{Status: http.StatusMethodNotAllowed, Message: "this path does not take " + method}
+		return &UnfitError{Status: http.StatusMethodNotAllowed, Message: "this path does not take " + method}
 	}
 	if !route.Open {
 		if err := c.authenticate(); err != nil {
@@ -162,7 +162,7 @@ func (a *API) fail(c *Call, err error) {
 		return // nobody is there to hear it
 	}
 	status := site.Status(err)
-	if unfit := (*Unfit)(nil); errors.As(err, &unfit) {
+	if unfit := (*UnfitError)(nil); errors.As(err, &unfit) {
 		status, err = unfit.Status, refusal.Invalid("", rule, "%s", unfit.Message)
 	}
 	r, refused := refusal.As(err)
