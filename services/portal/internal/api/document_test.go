@@ -1,17 +1,18 @@
 package api
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
 	"github.com/getkin/kin-openapi/routers/gorillamux"
 	"github.com/google/go-cmp/cmp"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -25,13 +26,22 @@ func load(t testing.TB) *openapi3.T {
 	t.Helper()
 	doc, err := openapi3.NewLoader().LoadFromData(document)
 	if err == nil {
-		err = doc.Validate(context.Background())
+		err = doc.Validate(t.Context())
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	return doc
 }
+
+// router finds what the document says of a request. Making it takes long, so all tests share one.
+var router = sync.OnceValues(func() (routers.Router, error) {
+	doc, err := openapi3.NewLoader().LoadFromData(document)
+	if err != nil {
+		return nil, err
+	}
+	return gorillamux.NewRouter(doc)
+})
 
 func serve(t testing.TB, b *sitetest.Backend) *bearer.API {
 	t.Helper()
@@ -180,11 +190,11 @@ func documentedKind(p *openapi3.SchemaRef) string {
 // for it has been read.
 func documented(t *testing.T, r *http.Request, sent string, w *httptest.ResponseRecorder) {
 	t.Helper()
-	router, err := gorillamux.NewRouter(load(t))
+	finder, err := router()
 	if err != nil {
 		t.Fatal(err)
 	}
-	route, params, err := router.FindRoute(r)
+	route, params, err := finder.FindRoute(r)
 	if err != nil {
 		t.Fatalf("%s %s: %v", r.Method, r.URL, err)
 	}

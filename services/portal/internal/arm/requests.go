@@ -147,7 +147,7 @@ func describe(c *bearer.Call, r *lockboxv1.RequestView) requestBody {
 	p := requestProperties{
 		RequestID: r.GetRequestId(), Justification: in.GetJustification(), Status: azureStatus(r.GetStatus()),
 		CreatedDateTime: r.GetCreatedAt().AsTime(), ExpirationDateTime: moment(r.GetLockbox().GetExpiresAt()),
-		ResourceIDs: strings.Join(in.GetResourceIds(), ","), RequestedResourceIDs: in.GetResourceIds(), ResourceType: in.GetResourceType(),
+		ResourceIDs: strings.Join(in.GetResourceIds(), ","), RequestedResourceIDs: append([]string{}, in.GetResourceIds()...), ResourceType: in.GetResourceType(),
 		SupportRequest: in.GetTicketId(), WorkItemSource: "Other", SubscriptionID: in.GetSubscriptionId(), LockboxStatus: statusName(r.GetStatus()),
 	}
 	if in.GetTicketId() != "" {
