@@ -14,6 +14,9 @@ import (
 	"github.com/openlockbox/lockbox/pkg/caller"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/service"
+	"github.com/openlockbox/lockbox/services/portal/internal/api"
+	"github.com/openlockbox/lockbox/services/portal/internal/arm"
+	"github.com/openlockbox/lockbox/services/portal/internal/bearer"
 	"github.com/openlockbox/lockbox/services/portal/internal/organisation"
 	"github.com/openlockbox/lockbox/services/portal/internal/site"
 	"github.com/openlockbox/lockbox/services/portal/internal/words"
@@ -109,5 +112,10 @@ func newHandler(rt *service.Runtime, c Config) (http.Handler, error) {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /assets/", s.Assets)
-	return s.Secured(mux), nil
+	desk := bearer.NewDesk(s, c.URL)
+	own, err := api.New(desk)
+	if err != nil {
+		return nil, err
+	}
+	return bearer.Beside(s.Secured(mux), arm.New(desk), own), nil
 }
