@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/caller"
+	"github.com/openlockbox/lockbox/pkg/identity/oidcclient"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/service"
 	"github.com/openlockbox/lockbox/services/portal/internal/organisation"
@@ -39,7 +40,7 @@ func (c Config) Check() error {
 	switch {
 	case c.Listen == "":
 		return refusal.Invalid("listen", "configuration", "is required: the address to listen on")
-	case err != nil || !organisation.Trustworthy(c.URL) || c.URL != u.Scheme+"://"+u.Host:
+	case err != nil || !oidcclient.Trustworthy(c.URL) || c.URL != u.Scheme+"://"+u.Host:
 		return refusal.Invalid("url", "configuration", "%q must be https, or http on this machine, without a path", c.URL)
 	case c.Provider == "":
 		return refusal.Invalid("provider", "configuration", "is required: the provider's name")
