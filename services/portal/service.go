@@ -16,6 +16,8 @@ import (
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/service"
 	"github.com/openlockbox/lockbox/services/portal/internal/organisation"
+	"github.com/openlockbox/lockbox/services/portal/internal/session"
+	"github.com/openlockbox/lockbox/services/portal/internal/signin"
 	"github.com/openlockbox/lockbox/services/portal/internal/site"
 	"github.com/openlockbox/lockbox/services/portal/internal/words"
 )
@@ -105,7 +107,15 @@ func newHandler(rt *service.Runtime, c Config) (http.Handler, error) {
 	if err := s.Prepare(); err != nil {
 		return nil, err
 	}
+	sessions, err := session.New(rt.Conn, s.Secure, rt.Now)
+	if err != nil {
+		return nil, err
+	}
+	s.Sessions = sessions
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /assets/", s.Assets)
+	if err := signin.Mount(mux, s, sessions, c.URL); err != nil {
+		return nil, err
+	}
 	return s.Secured(mux), nil
 }
