@@ -135,7 +135,7 @@ func (codec) Encode(_ time.Time, values map[string]any) ([]byte, error) {
 func (codec) Decode(data []byte) (time.Time, map[string]any, error) {
 	var s Session
 	if json.Unmarshal(data, &s) != nil || s.Token == "" {
-		return time.Time{}, map[string]any{}, nil
+		return time.Time{}, map[string]any{}, nil //nolint:nilerr // no session is no error
 	}
 	return s.Expires, map[string]any{sessionValue: s}, nil
 }

@@ -83,8 +83,8 @@ type wrong struct {
 	Organisation string // empty: of none
 	// Code is OAuth's name for why the issuer refuses; empty: it says none, or one that cannot be one.
 	Code string
-	// Retry is the way to try once more.
-	Retry string
+	// Retry is the way to try once more; Back, to where they came from, is for who is signed in as before.
+	Retry, Back string
 }
 
 var oauthCode = regexp.MustCompile(`^[a-z_]{1,40}$`)
@@ -97,6 +97,12 @@ func (in *signin) failed(v *site.Visit, a attempt, err error) error {
 	page := wrong{Kind: "wrong", Retry: a.retry()}
 	if whose := in.Organisations.OfTenant(a.Tenant); whose != nil && a.To != "" {
 		page.Organisation = whose.Name
+	}
+	if v.Session != nil {
+		page.Back = v.Path()
+		if a.Tenant == v.Session.Tenant && a.To != "" {
+			page.Back = a.To
+		}
 	}
 	status := http.StatusForbidden
 	var refused *oidcclient.RefusedError

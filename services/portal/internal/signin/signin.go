@@ -24,8 +24,11 @@ import (
 //go:embed all:templates
 var files embed.FS
 
-// callbackPath is where issuers send people back to.
-const callbackPath = "/callback"
+const (
+	// callbackPath is where issuers send people back to.
+	callbackPath = "/callback"
+	signOutPath  = "/signout"
+)
 
 // farewellTimeout is how long somebody who has signed out waits to hear where else they may want to.
 const farewellTimeout = time.Second
@@ -64,7 +67,8 @@ func Mount(mux *http.ServeMux, s *site.Site, keeper Keeper, url string) error {
 	mux.HandleFunc("GET "+site.SignInPath, s.Open(in.ask))
 	mux.HandleFunc("POST "+site.SignInPath, s.Open(in.asked))
 	mux.HandleFunc("GET "+callbackPath, s.Open(in.back))
-	mux.HandleFunc("POST /signout", s.Open(in.out))
+	mux.HandleFunc("GET "+signOutPath, s.Open(in.gone))
+	mux.HandleFunc("POST "+signOutPath, s.Open(in.out))
 	return nil
 }
 
@@ -172,6 +176,14 @@ func (in *signin) out(v *site.Visit) error {
 		}
 	}
 	return in.show(v, "out", http.StatusOK, "signin.out.title", "", left)
+}
+
+// gone is the same page in another language, or reloaded. It signs nobody out.
+func (in *signin) gone(v *site.Visit) error {
+	if v.Session != nil {
+		return in.home(v)
+	}
+	return in.show(v, "out", http.StatusOK, "signin.out.title", "", farewell{})
 }
 
 // farewell is for who has signed out of an organisation, nil: of none; There is where they sign out at its issuer, if anywhere.

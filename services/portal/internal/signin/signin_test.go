@@ -219,9 +219,9 @@ func TestSigningOutIsForEveryCopy(t *testing.T) {
 		}
 	}
 	shows(t, "out again", b.post("/signout", nil, ""), http.StatusOK, "You are signed out")
-	if p := b.get("/signout"); p.status != http.StatusMethodNotAllowed {
-		t.Errorf("a link signs out: %d", p.status)
-	}
+	shows(t, "out, in French", b.get("/signout?lang=fr"), http.StatusOK, "Déconnexion effectuée")
+	b.signIn("otto", "/t/meadowbank")
+	shows(t, "a link does not sign out", b.follow(b.get("/signout")), http.StatusOK, "Otto")
 }
 
 func TestTabsDoNotDisturbEachOther(t *testing.T) {
