@@ -20,7 +20,7 @@ else
 fi
 make images
 compose+=(--project-name "lockbox-test-$$")
-export LOCKBOX_NATS_PORT=0 LOCKBOX_MAIL_PORT=0 # any free port
+export LOCKBOX_NATS_PORT=0 LOCKBOX_MAIL_PORT=0 LOCKBOX_PORTAL_PORT=0 # any free port
 
 take_down() {
 	status=$?
@@ -57,15 +57,24 @@ cli() { "${compose[@]}" run --rm -T cli "$@" </dev/null; }
 start=$SECONDS
 "${compose[@]}" up --detach
 eventually 60 is '{{.State.Status}} {{.State.ExitCode}}' provision 'exited 0'
-for part in nats mailbox jit-evaluator lockbox-orchestrator notifier audit-projector; do
+for part in nats mailbox jit-evaluator lockbox-orchestrator notifier audit-projector portal; do
 	eventually 20 running_since_its_start "$part"
 done
 echo "compose: up after $((SECONDS - start)) s"
 
 # None runs as root or can write outside its volumes.
-for part in nats mailbox jit-evaluator lockbox-orchestrator notifier audit-projector; do
+for part in nats mailbox jit-evaluator lockbox-orchestrator notifier audit-projector portal; do
 	is '{{.Config.User}} {{.HostConfig.ReadonlyRootfs}}' "$part" '65532:65532 true' || { echo "compose: $part runs with more rights than it needs" >&2 && exit 1; }
 done
+
+# The portal answers, and what answers is the portal.
+portal_answers() (
+	address=$("${compose[@]}" port portal 8080)
+	exec 3<>"/dev/tcp/${address%:*}/${address##*:}"
+	printf 'GET / HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n' "$address" >&3
+	grep -q '^Content-Security-Policy: ' <&3
+)
+eventually 20 portal_answers
 
 eventually 60 is '{{.State.Status}} {{.State.ExitCode}}' demo-customers 'exited 0'
 

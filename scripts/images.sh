@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 tag=${LOCKBOX_TAG:-dev}
 context=.cache/images
 # Who gets a key volume of its own, see docker-compose.yml.
-identities=(nats jit-evaluator lockbox-orchestrator notifier audit-projector client compliance provisioner tool-console)
+identities=(nats jit-evaluator lockbox-orchestrator notifier audit-projector portal client compliance provisioner tool-console)
 
 if ! docker version >/dev/null 2>&1; then
 	echo "images: no Docker engine answers" >&2

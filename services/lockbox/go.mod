@@ -22,6 +22,10 @@ replace github.com/openlockbox/lockbox/services/notifier => ../notifier
 
 require github.com/openlockbox/lockbox/services/notifier v0.0.0
 
+replace github.com/openlockbox/lockbox/services/portal => ../portal
+
+require github.com/openlockbox/lockbox/services/portal v0.0.0
+
 replace github.com/openlockbox/lockbox/services/audit-projector => ../audit-projector
 
 require (
@@ -47,6 +51,7 @@ require (
 require (
 	cel.dev/cel-go v0.33.2 // indirect
 	cel.dev/expr v0.25.1 // indirect
+	github.com/alexedwards/scs/v2 v2.9.0 // indirect
 	github.com/antithesishq/antithesis-sdk-go v0.8.0-default-no-op // indirect
 	github.com/antlr4-go/antlr/v4 v4.13.1 // indirect
 	github.com/beorn7/perks v1.0.1 // indirect
@@ -78,6 +83,7 @@ require (
 	github.com/nats-io/nkeys v0.4.17 // indirect
 	github.com/nats-io/nuid v1.0.1 // indirect
 	github.com/ncruces/go-strftime v1.1.0 // indirect
+	github.com/nicksnyder/go-i18n/v2 v2.7.0 // indirect
 	github.com/prometheus/client_golang v1.25.0 // indirect
 	github.com/prometheus/client_model v0.6.3 // indirect
 	github.com/prometheus/common v0.72.0 // indirect

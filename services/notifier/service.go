@@ -41,7 +41,7 @@ type Config struct {
 	SMTP SMTP `yaml:"smtp"`
 	// Provider is the name under which customers know the provider. Required.
 	Provider string `yaml:"provider"`
-	// PortalURL is where the customer's people sign in, https unless it is on this machine; empty: mails name commands only.
+	// PortalURL is where people sign in, https unless it is on this machine; empty: mails name commands only.
 	PortalURL string `yaml:"portal_url"`
 	// Groups are the addresses that are told when a group of the provider has to approve (R15).
 	Groups map[string][]string `yaml:"groups"`

@@ -8,8 +8,10 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/bus"
+	conf "github.com/openlockbox/lockbox/pkg/config"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/service"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/notifier/internal/plan"
 	"github.com/openlockbox/lockbox/services/notifier/internal/smtptest"
@@ -325,5 +327,15 @@ func TestAConfigurationThatCannotWorkIsRefused(t *testing.T) {
 	bad.MessageIDDomain = "not a host"
 	if _, err := newNotifier(newWorld(t).runtime(), bad); err == nil {
 		t.Error("a Message-ID domain that is no host name is let through")
+	}
+}
+
+func TestTheShippedConfigurationIsGood(t *testing.T) {
+	var file service.File[Config]
+	if err := conf.Load("../../deploy/config/notifier.yaml", nil, &file); err != nil {
+		t.Fatal(err)
+	}
+	if err := file.Service.Check(); err != nil {
+		t.Error(err)
 	}
 }

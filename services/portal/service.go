@@ -15,6 +15,9 @@ import (
 	"github.com/openlockbox/lockbox/pkg/identity/oidcclient"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/service"
+	"github.com/openlockbox/lockbox/services/portal/internal/api"
+	"github.com/openlockbox/lockbox/services/portal/internal/arm"
+	"github.com/openlockbox/lockbox/services/portal/internal/bearer"
 	"github.com/openlockbox/lockbox/services/portal/internal/organisation"
 	"github.com/openlockbox/lockbox/services/portal/internal/session"
 	"github.com/openlockbox/lockbox/services/portal/internal/signin"
@@ -24,6 +27,9 @@ import (
 
 // Name is the service's name on the bus and in metrics.
 const Name = "portal"
+
+// Organisation is who may sign in.
+type Organisation = organisation.Organisation
 
 // Config is what the service needs to know besides how to reach the bus.
 type Config struct {
@@ -117,5 +123,10 @@ func newHandler(rt *service.Runtime, c Config) (http.Handler, error) {
 	if err := signin.Mount(mux, s, sessions, c.URL); err != nil {
 		return nil, err
 	}
-	return s.Secured(mux), nil
+	desk := bearer.NewDesk(s, c.URL)
+	own, err := api.New(desk)
+	if err != nil {
+		return nil, err
+	}
+	return bearer.Beside(s.Secured(mux), arm.New(desk), own), nil
 }

@@ -132,11 +132,11 @@ func TestThePagesShowMailsAndRunNothingOfThem(t *testing.T) {
 		}
 	}
 	_, _, page := get(t, base+"/mails/"+all[0].ID, host)
-	if !strings.Contains(page, " sandbox ") || strings.Contains(page, "allow-scripts") || strings.Contains(page, "alert(1)") {
+	if !strings.Contains(page, ` sandbox="allow-popups allow-popups-to-escape-sandbox" `) || strings.Contains(page, "alert(1)") {
 		t.Errorf("the HTML is not in a frame of its own:\n%s", page)
 	}
 	_, header, markup := get(t, base+"/mails/"+all[0].ID+"/html", host)
-	if !strings.HasPrefix(header.Get("Content-Security-Policy"), "sandbox; default-src 'none'") || !strings.Contains(markup, "<b>Hi</b>") {
+	if !strings.HasPrefix(header.Get("Content-Security-Policy"), "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'") || !strings.Contains(markup, "<b>Hi</b>") {
 		t.Errorf("%v\n%s", header, markup)
 	}
 	_, header, raw := get(t, base+"/mails/"+all[0].ID+"/raw", host)

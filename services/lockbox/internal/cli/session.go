@@ -28,6 +28,8 @@ type session struct {
 	command *cobra.Command
 	// demo is nil unless a demo runs on this machine.
 	demo *runinfo.Demo
+	// portal is where people can do the same in a browser; empty: nowhere that is known.
+	portal string
 	// from is where the caller's token comes from; empty if nobody is signed in.
 	from string
 	// alone: no Lockbox runs, so that nothing can be asked.
@@ -84,7 +86,7 @@ func (a *app) open(c *cobra.Command) (*session, error) {
 	}
 	return &session{
 		Client: client.New(client.Config{URL: info.NATSURL, KeysDir: info.KeysDir, Tokens: tokens, Timeout: a.timeout}),
-		app:    a, command: c, demo: info.Demo, from: from,
+		app:    a, command: c, demo: info.Demo, portal: info.PortalURL, from: from,
 	}, nil
 }
 
@@ -256,9 +258,9 @@ func (s *session) only(part string, found map[string]string) (string, error) {
 // cast is who of the demo's people would act on a request next; outside of the demo nobody is named.
 func (s *session) cast(v *lockboxv1.RequestView) render.Cast {
 	if s.demo == nil {
-		return render.Cast{Program: s.app.Program}
+		return render.Cast{Program: s.app.Program, Portal: s.portal}
 	}
-	c := render.Cast{Program: s.app.Program, Requester: v.GetRequester().GetPerson().GetSubject()}
+	c := render.Cast{Program: s.app.Program, Portal: s.portal, Requester: v.GetRequester().GetPerson().GetSubject()}
 	var owners []string
 	if list := v.GetLockbox().GetApprovers(); len(list) > 0 {
 		c.Approver = list[0].GetPerson().GetSubject()

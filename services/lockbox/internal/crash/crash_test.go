@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"testing"
 	"time"
 
@@ -72,6 +73,13 @@ func TestKilledAtAnyPoint(t *testing.T) {
 	for id, want := range c.want {
 		c.reaches(id, want)
 	}
+	c.eventually("the portal answers", func() error {
+		answer, err := http.Get("http://" + c.portal + "/")
+		if err != nil {
+			return err
+		}
+		return answer.Body.Close()
+	})
 	c.audit()
 }
 

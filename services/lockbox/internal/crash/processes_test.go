@@ -66,6 +66,8 @@ type machine struct {
 	nats     *process
 	services []*process
 	mailDir  string
+	// portal is its address, host and port.
+	portal string
 }
 
 const terms = `  terms: {internal_approval: 10s, customer_approval: 25s, grant: 2s, remind_before: [5s]}
@@ -82,7 +84,8 @@ func boot(t *testing.T) *machine {
 		"github.com/openlockbox/lockbox/services/jit-evaluator/cmd/jit-evaluator",
 		"github.com/openlockbox/lockbox/services/lockbox-orchestrator/cmd/lockbox-orchestrator",
 		"github.com/openlockbox/lockbox/services/notifier/cmd/notifier",
-		"github.com/openlockbox/lockbox/services/audit-projector/cmd/audit-projector")
+		"github.com/openlockbox/lockbox/services/audit-projector/cmd/audit-projector",
+		"github.com/openlockbox/lockbox/services/portal/cmd/portal")
 	lockbox := filepath.Join(bin, "lockbox")
 	m.run(lockbox, "keys", "--dir", m.path("keys"), "--tool", tool)
 	address := fmt.Sprintf("127.0.0.1:%d", journaltest.FreePort(t))
@@ -96,14 +99,17 @@ func boot(t *testing.T) *machine {
 	must(t, err)
 	provider := m.issuer.ProviderIssuer()
 	must(t, os.WriteFile(m.path("provider.jwks"), provider.JWKS, 0o600))
+	issuers := fmt.Sprintf("issuers:\n  - {url: %q, audience: %s, jwks_file: %s}\n", provider.URL, provider.Audience, m.path("provider.jwks"))
 	smtp := m.serveMailbox()
+	m.portal = fmt.Sprintf("127.0.0.1:%d", journaltest.FreePort(t))
 	for name, own := range map[string]string{
-		"jit-evaluator":        terms + "  tools: [{name: " + tool + ", tenants: ['*'], services: ['*']}]\n",
-		"lockbox-orchestrator": terms,
-		"notifier":             notifierConfig(smtp),
-		"audit-projector":      fmt.Sprintf("  dir: %s\n", m.path("projection")),
+		"jit-evaluator":        issuers + "service:\n" + terms + "  tools: [{name: " + tool + ", tenants: ['*'], services: ['*']}]\n",
+		"lockbox-orchestrator": issuers + "service:\n" + terms,
+		"notifier":             issuers + "service:\n" + notifierConfig(smtp),
+		"audit-projector":      issuers + fmt.Sprintf("service:\n  dir: %s\n", m.path("projection")),
+		"portal":               portalConfig(m.portal, provider),
 	} {
-		must(t, os.WriteFile(m.path(name+".yaml"), []byte(config(m, provider, name, own)), 0o600))
+		must(t, os.WriteFile(m.path(name+".yaml"), []byte(config(m, name)+own), 0o600))
 		p := m.process(name, filepath.Join(bin, name), "--config", m.path(name+".yaml"))
 		p.start()
 		m.services = append(m.services, p)
@@ -111,13 +117,18 @@ func boot(t *testing.T) *machine {
 	return m
 }
 
-func config(m *machine, provider identity.Issuer, name, own string) string {
-	return fmt.Sprintf(`nats: {url: %q, seed_file: %s}
-issuers:
-  - {url: %q, audience: %s, jwks_file: %s}
-observe: {log: warn}
-service:
-%s`, m.url, m.path("keys", name+".nk"), provider.URL, provider.Audience, m.path("provider.jwks"), own)
+func config(m *machine, name string) string {
+	return fmt.Sprintf("nats: {url: %q, seed_file: %s}\nobserve: {log: warn}\n", m.url, m.path("keys", name+".nk"))
+}
+
+func portalConfig(address string, provider identity.Issuer) string {
+	return fmt.Sprintf(`service:
+  listen: %s
+  url: http://%[1]s
+  provider: Nimbus Cloud
+  organisations:
+    - {name: Nimbus Cloud, issuer: %q, client_id: %s}
+`, address, provider.URL, provider.Audience)
 }
 
 // serveMailbox runs the development mailbox inside the test: it is never killed, as a customer's mail server is not ours.

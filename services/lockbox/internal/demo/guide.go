@@ -8,15 +8,18 @@ import (
 	"github.com/openlockbox/lockbox/pkg/identity/devissuer"
 )
 
-// Guide prints who is there and what to type next. Program is how the command line was called; dir is the data directory
-// where it has to be named, else empty.
-func Guide(w io.Writer, program, dir string) error {
-	data := ""
+// Guide prints who is there and what to do next. Program is how the command line was called; dir is the data directory
+// where it has to be named, else empty; portal is where the portal is, empty if nowhere.
+func Guide(w io.Writer, program, dir, portal string) error {
+	data, browser := "", ""
+	if portal != "" {
+		browser = "\nOr decide in a browser: open the link in the mail to Otto, and choose to be Otto Owens.\n"
+	}
 	if dir != "" {
 		data = "  export LOCKBOX_DATA=" + strconv.Quote(dir) + "\n"
 	}
 	_, err := fmt.Fprintf(w, `
-People to be, with --as, or in a browser with lockbox login (a customer's with --tenant %[3]s or %[6]s):
+People to be, in the portal, with --as, or with lockbox login (a customer's with --tenant %[3]s or %[6]s):
 %[1]s
 Try this, in another terminal:
 %[7]s  %[2]s intent submit --as erin --tenant %[3]s --subscription %[4]s \
@@ -28,8 +31,8 @@ Try this, in another terminal:
   %[2]s approval approve --as otto REQUEST-ID --for 2h --reason "Go ahead."
   %[2]s request show --as erin REQUEST-ID
   %[2]s audit list --as audrey
-
-`, people(), program, devissuer.TenantBank, BankProduction, BankTicket, devissuer.TenantHealth, data)
+%[8]s
+`, people(), program, devissuer.TenantBank, BankProduction, BankTicket, devissuer.TenantHealth, data, browser)
 	return err
 }
 

@@ -2,19 +2,21 @@ package ops
 
 import (
 	"os"
+	"reflect"
 	"slices"
 
 	"github.com/openlockbox/lockbox/pkg/config"
-	"github.com/openlockbox/lockbox/pkg/identity/devissuer"
 	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/service"
 	evaluator "github.com/openlockbox/lockbox/services/jit-evaluator"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/client"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/demo"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/up"
 	"github.com/openlockbox/lockbox/services/notifier"
+	"github.com/openlockbox/lockbox/services/portal"
 	"github.com/spf13/cobra"
 )
 
@@ -28,7 +30,9 @@ type upFile struct {
 	// among them.
 	Tools    []evaluator.Tool `yaml:"tools"`
 	Notifier notifier.Config  `yaml:"notifier"`
-	Observe  struct {
+	// Portal is not served unless something is said of it.
+	Portal  portal.Config `yaml:"portal"`
+	Observe struct {
 		// Listen serves /metrics and /healthz; empty: not at all.
 		Listen string `yaml:"listen"`
 		// Log is debug, info, warn or error.
@@ -37,15 +41,15 @@ type upFile struct {
 }
 
 func upCommand() *cobra.Command {
-	var file, listen, mailHTTP, issuer string
-	var demo bool
+	var file, listen, mailHTTP, issuer, portalAddr string
+	var withDemo bool
 	c := &cobra.Command{
 		Use:   "up",
 		Short: "Run everything in one process, with a data directory",
 		Long: "Runs an embedded NATS server and every service in this process. Everything that must outlive it lies in the data directory\n" +
 			"(--data). Without a mail server in the configuration, mails go to a development mailbox that you can read in a browser.\n\n" +
-			"--demo adds two invented customers, and a sign-in that lets you be any of the demo's people: with --as, or in a browser with\n" +
-			"lockbox login.",
+			"--demo adds two invented customers, a portal in which they decide, and a sign-in that lets you be any of the demo's people: in\n" +
+			"the portal, with --as, or with lockbox login. Elsewhere the portal is served if the configuration has a section of that name.",
 		Example: "  lockbox up --demo\n  lockbox up --config lockbox.yaml --data /var/lib/lockbox",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -55,8 +59,8 @@ func upCommand() *cobra.Command {
 				return err
 			}
 			f := upFile{Terms: request.DefaultTerms()}
-			if demo {
-				f.Notifier = demoNotifier()
+			if withDemo {
+				f.Notifier = demo.Notifier()
 			}
 			f.Observe.Log = "warn"
 			if err := config.Load(file, nil, &f); err != nil {
@@ -75,19 +79,20 @@ func upCommand() *cobra.Command {
 				return err
 			}
 			return up.Run(c.Context(), up.Options{
-				Dir: dir, Demo: demo, IssuerAddr: issuer, Out: c.OutOrStdout(), Program: os.Args[0],
+				Dir: dir, Demo: withDemo, IssuerAddr: issuer, Out: c.OutOrStdout(), Program: os.Args[0],
 				Stack: stack.Config{
 					Host: host, Port: port, Tools: tools(f.Tools), Issuers: issuers, Terms: f.Terms,
 					Notifier: f.Notifier, MailboxHTTP: mailHTTP, Log: log, Metrics: observe.NewMetrics(),
-					MetricsAddr: f.Observe.Listen,
+					MetricsAddr: f.Observe.Listen, Portal: portalOf(f.Portal, portalAddr, withDemo),
 				},
 			})
 		},
 	}
-	c.Flags().BoolVar(&demo, "demo", false, "add two customers to try it on, and let anybody on this machine be anybody")
+	c.Flags().BoolVar(&withDemo, "demo", false, "add two customers to try it on, and let anybody on this machine be anybody")
 	c.Flags().StringVar(&file, "config", "", "configuration file (YAML)")
 	c.Flags().StringVar(&listen, "listen", "127.0.0.1:4222", "address of the bus for tools and clients; port 0 takes a free one")
 	c.Flags().StringVar(&mailHTTP, "mailbox", "127.0.0.1:8025", "address of the development mailbox's page; port 0 takes a free one")
+	c.Flags().StringVar(&portalAddr, "portal", "127.0.0.1:8080", "address of the portal, unless the configuration names one; port 0 takes a free one")
 	c.Flags().StringVar(&issuer, "issuer", "127.0.0.1:7070", "address of the demo's sign-in the first time; it stays there")
 	return c
 }
@@ -100,14 +105,13 @@ func tools(configured []evaluator.Tool) []evaluator.Tool {
 	return append([]evaluator.Tool{evaluator.Unlimited(client.Tool)}, configured...)
 }
 
-// demoNotifier is who the provider of the demo is.
-func demoNotifier() notifier.Config {
-	return notifier.Config{
-		Provider: devissuer.Provider,
-		SMTP:     notifier.SMTP{From: "lockbox@nimbus.example"},
-		Groups: map[string][]string{
-			"customer-support-leads": {"lena@nimbus.example"}, "devops-managers": {"derek@nimbus.example"},
-			"security-officers": {"olga@nimbus.example"},
-		},
+// portalOf is the portal that is served: the file's, or the demo's; nil: none.
+func portalOf(configured portal.Config, addr string, demo bool) *portal.Config {
+	if !demo && reflect.ValueOf(configured).IsZero() {
+		return nil
 	}
+	if configured.Listen == "" {
+		configured.Listen = addr
+	}
+	return &configured
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/config"
 	evaluator "github.com/openlockbox/lockbox/services/jit-evaluator"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/client"
+	"github.com/openlockbox/lockbox/services/portal"
 )
 
 func TestToolsOfTheFile(t *testing.T) {
@@ -54,5 +55,34 @@ func TestLimitsOfToolsOnTheBus(t *testing.T) {
 		if _, err := toolTenants(list); err == nil {
 			t.Errorf("%q: accepted", list)
 		}
+	}
+}
+
+func TestThePortalOfTheFile(t *testing.T) {
+	load := func(yaml string) portal.Config {
+		path := filepath.Join(t.TempDir(), "lockbox.yaml")
+		if err := os.WriteFile(path, []byte(yaml), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var f upFile
+		if err := config.Load(path, nil, &f); err != nil {
+			t.Fatal(err)
+		}
+		return f.Portal
+	}
+	const flag = "127.0.0.1:8080"
+	silent := load("observe: {log: warn}")
+	if got := portalOf(silent, flag, false); got != nil {
+		t.Errorf("a file that says nothing of a portal: %+v", got)
+	}
+	if got := portalOf(silent, flag, true); got == nil || got.Listen != flag {
+		t.Errorf("the demo: %+v", got)
+	}
+	said := load("portal:\n  url: https://lockbox.example.org\n  organisations:\n    - {name: Nimbus Cloud, issuer: https://login.nimbus.example, client_id: lockbox}\n")
+	if got := portalOf(said, flag, false); got == nil || got.Listen != flag || got.URL != "https://lockbox.example.org" || len(got.Organisations) != 1 {
+		t.Errorf("one that does: %+v", got)
+	}
+	if got := portalOf(load("portal: {listen: '127.0.0.1:9'}"), flag, true); got == nil || got.Listen != "127.0.0.1:9" {
+		t.Errorf("one that says where: %+v", got)
 	}
 }

@@ -69,7 +69,7 @@ func views() map[string]func(Look) string {
 		"requests":      func(l Look) string { return Requests(l, list, nil) },
 		"requests-mine": func(l Look) string { return Requests(l, list, person("otto", "Otto Owens", "en")) },
 		"request-notified": func(l Look) string {
-			return Request(l, notified) + Commands(l, Next(notified, Cast{Requester: "erin", Approver: "otto"}))
+			return Request(l, notified) + Commands(l, Next(notified, Cast{Requester: "erin", Approver: "otto", Portal: "http://127.0.0.1:8080"}))
 		},
 		"request-internal": func(l Look) string { return Submitted(l, internal, false) + Commands(l, Next(internal, Cast{})) },
 		"request-active":   func(l Look) string { return Request(l, active) + Commands(l, Next(active, Cast{})) },
@@ -145,8 +145,8 @@ func TestNothingIsWiderThanTheTerminal(t *testing.T) {
 			for _, rich := range []bool{true, false} {
 				look := Look{Color: rich, Unicode: rich, Width: columns, Zone: berlin(t), Now: now}
 				for n, line := range strings.Split(view(look), "\n") {
-					// Commands are to be copied, and never broken.
-					if w := ansi.StringWidth(line); w > columns && !strings.Contains(line, "lockbox ") {
+					// Commands and links are to be copied, and never broken.
+					if w := ansi.StringWidth(line); w > columns && !strings.Contains(line, "lockbox ") && !strings.Contains(line, "http://") {
 						t.Errorf("%s at %d columns: line %d takes %d: %s", name, columns, n+1, w, ansi.Strip(line))
 					}
 				}
@@ -194,7 +194,7 @@ func TestHostileTextSteersNoTerminal(t *testing.T) {
 		l := Look{Width: columns, Now: now}
 		for name, text := range map[string]string{
 			"page": Request(l, v), "list": Requests(l, []*lockboxv1.RequestView{v}, nil), "submitted": Submitted(l, v, true), "live": watched(l, v),
-			"next": Commands(l, Next(v, Cast{evil, evil, evil, evil})), "allowance": Allowance(v, time.Hour, []string{evil}),
+			"next": Commands(l, Next(v, Cast{evil, evil, evil, evil, evil})), "allowance": Allowance(v, time.Hour, []string{evil}),
 			"refusal": Refusal(l, &lockboxv1.Refusal{Message: evil, Field: evil, Rule: evil}, ""), "failure": Failure(l, evil, ""),
 			"fields": Fields(l, [][2]string{{"a", evil}}), "mails": Mails(l, []Mail{{evil, now, evil, evil}}),
 			"disclosures": Disclosures(l, []*lockboxv1.DisclosureView{{DisclosureId: evil, Tenant: evil, Authority: evil, Reference: evil, Occurrence: &lockboxv1.Occurrence{What: evil}}}),

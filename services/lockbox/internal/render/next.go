@@ -6,10 +6,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/link"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// Command is something to type next, and what it is for.
+// Command is something to type next, or a page to open, and what it is for.
 type Command struct {
 	Line, For string
 }
@@ -19,6 +20,8 @@ type Cast struct {
 	// Program is "lockbox" if empty.
 	Program                       string
 	Requester, Internal, Approver string
+	// Portal is where people can do it in a browser; empty: nowhere that is known.
+	Portal string
 }
 
 func (c Cast) command(as string) string {
@@ -32,6 +35,15 @@ func (c Cast) command(as string) string {
 	return program + "--as " + Clean(as) + " "
 }
 
+// browse is a request's page in the portal, for one of a tenant's people or, with an empty tenant, of the provider's; none if
+// there is no portal.
+func (c Cast) browse(v *lockboxv1.RequestView, tenant, what string) []Command {
+	if c.Portal == "" {
+		return nil
+	}
+	return []Command{{Clean(link.To(c.Portal, tenant, "requests", v.GetRequestId())), what}}
+}
+
 // Next says what people can do about a request as it stands.
 func Next(v *lockboxv1.RequestView, cast Cast) []Command {
 	id := ShortID(v.GetRequestId()) // short, so that a command fits on a line
@@ -39,21 +51,22 @@ func Next(v *lockboxv1.RequestView, cast Cast) []Command {
 	withdraw := Command{requester + "request withdraw " + id, "the requester takes it back"}
 	switch v.GetStatus() {
 	case lockboxv1.RequestStatus_REQUEST_STATUS_AWAITING_INTERNAL_APPROVAL:
-		return []Command{{cast.command(cast.Internal) + "internal approve " + id, "an internal approver lets it go on"}, withdraw}
+		return append(cast.browse(v, "", "an internal approver decides in a browser"),
+			Command{cast.command(cast.Internal) + "internal approve " + id, "an internal approver lets it go on"}, withdraw)
 	case lockboxv1.RequestStatus_REQUEST_STATUS_CUSTOMER_NOTIFIED:
-		commands := []Command{
-			{approver + "approval approve " + id, "the customer allows it"},
-			{approver + "approval deny " + id + ` --reason WHY`, "the customer refuses"},
-		}
+		commands := append(cast.browse(v, v.GetTenant(), "the customer decides in a browser"),
+			Command{approver + "approval approve " + id, "the customer allows it"},
+			Command{approver + "approval deny " + id + ` --reason WHY`, "the customer refuses"},
+		)
 		if slices.ContainsFunc(v.GetQuestions(), func(q *lockboxv1.Question) bool { return q.GetAnswerer() == nil }) {
 			commands = append(commands, Command{requester + "approval answer " + id + " ANSWER", "the requester answers the question"})
 		}
 		return append(commands, withdraw)
 	case lockboxv1.RequestStatus_REQUEST_STATUS_ACTIVE:
-		return []Command{
-			{requester + "request release " + id, "the requester gives access back early"},
-			{approver + "approval revoke " + id + " --reason WHY", "the customer takes access away"},
-		}
+		return append(cast.browse(v, v.GetTenant(), "the customer looks at it in a browser"),
+			Command{requester + "request release " + id, "the requester gives access back early"},
+			Command{approver + "approval revoke " + id + " --reason WHY", "the customer takes access away"},
+		)
 	default:
 		return nil
 	}

@@ -23,6 +23,8 @@ type Info struct {
 	// MailboxDir and MailboxURL are where mail can be read; empty when a real mail server is configured.
 	MailboxDir string `json:"mailbox_dir,omitempty"`
 	MailboxURL string `json:"mailbox_url,omitempty"`
+	// PortalURL is where browsers reach the portal; empty: there is none.
+	PortalURL string `json:"portal_url,omitempty"`
 	// Demo is nil unless the demo runs.
 	Demo *Demo `json:"demo,omitempty"`
 }

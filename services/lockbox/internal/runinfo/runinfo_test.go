@@ -14,7 +14,7 @@ func TestANoteIsReadAsItWasWritten(t *testing.T) {
 	dir := t.TempDir()
 	want := Info{
 		NATSURL: "nats://127.0.0.1:4222", KeysDir: filepath.Join(dir, "keys"), MailboxDir: filepath.Join(dir, "mail"),
-		MailboxURL: "http://127.0.0.1:8025", Demo: &Demo{IssuerURL: "http://127.0.0.1:7070", SecretFile: filepath.Join(dir, "demo", "secret")},
+		MailboxURL: "http://127.0.0.1:8025", PortalURL: "http://127.0.0.1:8080", Demo: &Demo{IssuerURL: "http://127.0.0.1:7070", SecretFile: filepath.Join(dir, "demo", "secret")},
 	}
 	if err := Write(dir, want); err != nil {
 		t.Fatal(err)

@@ -24,6 +24,7 @@ import (
 	orchestrator "github.com/openlockbox/lockbox/services/lockbox-orchestrator"
 	"github.com/openlockbox/lockbox/services/notifier"
 	"github.com/openlockbox/lockbox/services/notifier/mailbox"
+	"github.com/openlockbox/lockbox/services/portal"
 	"go.uber.org/zap"
 )
 
@@ -44,6 +45,9 @@ type Config struct {
 	// Notifier without an SMTP host sends to a development mailbox in Dir, whose page is served on MailboxHTTP.
 	Notifier    notifier.Config
 	MailboxHTTP string
+	// Portal is served if there is one. Its listener's address is its URL, and the notifier's provider is its provider, unless
+	// it says something else; and mails link to it, unless the notifier says something else.
+	Portal *portal.Config
 	// MetricsAddr serves /metrics; empty: not at all.
 	MetricsAddr string
 	Log         *zap.Logger
@@ -56,6 +60,7 @@ type Stack struct {
 	keys    bus.Keys
 	server  *embedded.Server
 	mailbox *mailbox.Mailbox
+	portal  string // its URL
 	cancel  context.CancelCauseFunc
 	ctx     context.Context
 	running sync.WaitGroup
@@ -102,11 +107,16 @@ func (s *Stack) begin() error {
 			return err
 		}
 	}
+	if s.config.Portal != nil && s.runs(bus.Portal) {
+		if err := s.openPortal(*s.config.Portal); err != nil {
+			return err
+		}
+	}
 	if addr := s.config.MetricsAddr; addr != "" {
 		s.run("metrics", func(ctx context.Context) error { return s.config.Metrics.Serve(ctx, addr, nil) })
 	}
 	for _, part := range s.parts() {
-		if s.config.Only != nil && !slices.Contains(s.config.Only, part.id) {
+		if !s.runs(part.id) {
 			continue
 		}
 		rt, err := service.Open(s.ctx, s.connection(part.id), s.config.Issuers, s.config.Metrics.For(string(part.id)))
@@ -127,6 +137,10 @@ func (s *Stack) begin() error {
 		}
 	}
 	return nil
+}
+
+func (s *Stack) runs(id bus.Identity) bool {
+	return s.config.Only == nil || slices.Contains(s.config.Only, id)
 }
 
 // run runs one part. If it fails, everything stops.
@@ -155,6 +169,36 @@ func (s *Stack) openMailbox() (err error) {
 		return err
 	}
 	s.run("mailbox", s.mailbox.Run)
+	return nil
+}
+
+// openPortal serves the portal. It is there before the services that answer what it asks: until they do, it says so.
+func (s *Stack) openPortal(c portal.Config) error {
+	listener, err := new(net.ListenConfig).Listen(s.ctx, "tcp", c.Listen)
+	if err != nil {
+		return fmt.Errorf("%s: %w", portal.Name, err)
+	}
+	if c.URL == "" {
+		c.URL = "http://" + listener.Addr().String()
+	}
+	if c.Provider == "" {
+		c.Provider = s.config.Notifier.Provider
+	}
+	if s.config.Notifier.PortalURL == "" {
+		s.config.Notifier.PortalURL = c.URL
+	}
+	if err := c.Check(); err != nil {
+		return errors.Join(fmt.Errorf("%s: %w", portal.Name, err), listener.Close())
+	}
+	rt, err := service.OpenEdge(s.ctx, s.connection(bus.Portal), s.config.Metrics.For(portal.Name))
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	s.portal = c.URL
+	s.run(portal.Name, func(ctx context.Context) error {
+		defer rt.Close()
+		return portal.Serve(ctx, rt, c, listener)
+	})
 	return nil
 }
 
@@ -212,6 +256,9 @@ func (s *Stack) MailboxURL() string {
 	}
 	return "http://" + s.mailbox.HTTPAddr()
 }
+
+// PortalURL is where browsers reach the portal; empty: there is none.
+func (s *Stack) PortalURL() string { return s.portal }
 
 // Done is closed when a service has failed or Close was called; Err then says why.
 func (s *Stack) Done() <-chan struct{} { return s.ctx.Done() }

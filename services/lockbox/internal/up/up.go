@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,7 +25,7 @@ import (
 type Options struct {
 	// Dir is the data directory.
 	Dir string
-	// Demo adds the demo issuer and two customers.
+	// Demo adds the demo issuer and two customers, whose people may sign in to the portal if there is one.
 	Demo bool
 	// IssuerAddr is where the demo issuer listens the first time; later it stays where it was.
 	IssuerAddr string
@@ -51,6 +52,11 @@ func Run(ctx context.Context, o Options) (err error) {
 		}
 		defer func() { err = errors.Join(err, stop()) }()
 		o.Stack.Issuers = append(o.Stack.Issuers, issuer.ProviderIssuer())
+		if o.Stack.Portal != nil {
+			with := *o.Stack.Portal
+			with.Organisations = slices.Concat(with.Organisations, demo.Organisations(issuer))
+			o.Stack.Portal = &with
+		}
 		info.Demo = &runinfo.Demo{IssuerURL: issuer.URL(), SecretFile: filepath.Join(dir, "secret")}
 	}
 	if len(o.Stack.Issuers) == 0 {
@@ -66,7 +72,7 @@ func Run(ctx context.Context, o Options) (err error) {
 			return err
 		}
 	}
-	info.NATSURL, info.MailboxDir, info.MailboxURL = s.URL(), s.MailboxDir(), s.MailboxURL()
+	info.NATSURL, info.MailboxDir, info.MailboxURL, info.PortalURL = s.URL(), s.MailboxDir(), s.MailboxURL(), s.PortalURL()
 	if err := runinfo.Write(o.Dir, info); err != nil {
 		return err
 	}
@@ -87,6 +93,11 @@ func (o Options) greet(info runinfo.Info, took time.Duration) error {
 		took.Round(time.Millisecond), o.Dir, info.NATSURL, mail); err != nil {
 		return err
 	}
+	if info.PortalURL != "" {
+		if _, err := fmt.Fprintf(o.Out, "  portal   %s\n", info.PortalURL); err != nil {
+			return err
+		}
+	}
 	if info.Demo == nil {
 		return nil
 	}
@@ -97,7 +108,7 @@ func (o Options) greet(info runinfo.Info, took time.Duration) error {
 	if usual, none := runinfo.DefaultDir(os.Getenv); err != nil || none == nil && usual == named {
 		named = ""
 	}
-	return demo.Guide(o.Out, o.Program, named)
+	return demo.Guide(o.Out, o.Program, named, info.PortalURL)
 }
 
 // serveIssuer serves the demo issuer where its tokens say that it is: at addr the first time, there for ever after.

@@ -7,7 +7,9 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/language"
+	"github.com/openlockbox/lockbox/pkg/link"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/notifier/internal/plan"
@@ -189,40 +191,53 @@ func (w *writer) notes() {
 
 // actions say where to look and what to type. Alternates get neither: there is nothing that they may do.
 func (w *writer) actions() {
-	d := w.n.Data
-	portal := strings.TrimSuffix(d.PortalURL, "/")
+	d, t := w.n.Data, w.n.Template
 	id := line(d.RequestID)
 	switch {
 	case w.n.Standing == plan.Requester:
 		w.out.Commands = []string{"lockbox request show " + id}
-		if w.n.Template == plan.QuestionAsked {
+		if t == plan.QuestionAsked {
 			w.out.Commands = append(w.out.Commands, "lockbox approval answer "+id+` "…"`)
 		}
-	case w.n.Standing == plan.InternalApprover && (w.n.Template == plan.InternalApprovalRequested || w.n.Template == plan.InternalApprovalReminder):
-		w.out.Commands = []string{"lockbox request show " + id, "lockbox internal approve " + id, "lockbox internal refuse " + id + ` --reason "…"`}
+		w.open("action/request", "", "requests", d.RequestID)
 	case w.n.Standing == plan.InternalApprover:
 		w.out.Commands = []string{"lockbox request show " + id}
-	case w.n.Standing == plan.Administrator && discloses(w.n.Template):
+		if t == plan.InternalApprovalRequested || t == plan.InternalApprovalReminder {
+			w.out.Commands = append(w.out.Commands, "lockbox internal approve "+id, "lockbox internal refuse "+id+` --reason "…"`)
+		}
+		w.open("action/request", "", "requests", d.RequestID)
+	case w.n.Standing == plan.Administrator && discloses(t):
 		w.out.Commands = []string{"lockbox disclose list"}
+		w.open("action/disclosures", d.TenantID, "disclosures")
 	case w.n.Standing == plan.Administrator && w.n.Thread == "":
 		w.out.Commands = []string{"lockbox tenant show"}
-		if portal != "" {
-			w.out.Action = &action{w.text("action/tenant"), portal + "/", w.text("note/link")}
-		}
+		w.open("action/tenant", d.TenantID, "administration")
 	case w.n.Standing == plan.Approver, w.n.Standing == plan.Administrator, w.n.Standing == plan.Affected:
 		w.out.Commands = []string{"lockbox approval show " + id}
 		switch {
-		case w.n.Standing == plan.Approver && decides(w.n.Template):
+		case w.n.Standing == plan.Approver && decides(t):
 			w.out.Commands = append(w.out.Commands, "lockbox approval approve "+id, "lockbox approval deny "+id+` --reason "…"`)
-		case w.n.Template == plan.AccessGranted, w.n.Template == plan.EmergencyAccess:
+		case t == plan.AccessGranted, t == plan.EmergencyAccess:
 			w.out.Commands = append(w.out.Commands, "lockbox approval revoke "+id+` --reason "…"`)
 		}
-		if portal != "" {
-			w.out.Action = &action{w.text("action/request"), portal + "/requests/" + id, w.text("note/link")}
-		}
+		w.open("action/request", d.TenantID, "requests", d.RequestID)
 	}
 	if len(w.out.Commands) > 0 {
 		w.out.CommandsLabel = w.text("commands")
+	}
+}
+
+// open links to a page of the portal, a tenant's or with an empty name the provider's, in the letter's language. There
+// people sign in; whoever else has the link can do nothing with it (R24). Only ids stand in a link: nothing that somebody
+// wrote.
+func (w *writer) open(label, tenant string, path ...string) {
+	for _, id := range append(path, tenant) {
+		if id != "" && input.Token("link", id) != nil {
+			return
+		}
+	}
+	if portal := w.n.Data.PortalURL; portal != "" {
+		w.out.Action = &action{w.text(label), link.To(portal, tenant, path...) + "?lang=" + w.language, w.text("note/link")}
 	}
 }
 

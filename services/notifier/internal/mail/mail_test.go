@@ -271,6 +271,39 @@ func TestWithoutAPortalTheCommandLineIsTheWay(t *testing.T) {
 	}
 }
 
+// Whoever is mailed finds the page that they may open, in their language; an alternate finds none (R24).
+func TestALinkLeadsToTheReadersOwnPage(t *testing.T) {
+	const portal = "https://lockbox.northwind.example"
+	each(t, func(t *testing.T, n plan.Notification) {
+		for _, n.Standing = range plan.Standings() {
+			want := portal + "/t/meadowbank/requests/" + requestID
+			switch {
+			case n.Standing == plan.Alternate:
+				want = ""
+			case n.Standing == plan.Requester || n.Standing == plan.InternalApprover:
+				want = portal + "/provider/requests/" + requestID
+			case n.Standing == plan.Administrator && discloses(n.Template):
+				want = portal + "/t/meadowbank/disclosures"
+			case n.Standing == plan.Administrator && n.Thread == "":
+				want = portal + "/t/meadowbank/administration"
+			}
+			n.Data.RequestID = requestID
+			if want != "" {
+				want += "?lang=" + n.Language
+			}
+			mail := render(t, n)
+			for _, link := range links.FindAllStringSubmatch(mail.html, -1) {
+				if link[1] != want {
+					t.Errorf("%s: the markup leads to %s, want %q", n.Standing, link[1], want)
+				}
+			}
+			if want == "" && strings.Contains(mail.plain, portal) || want != "" && !strings.Contains(mail.plain, "\n    "+want+"\n") {
+				t.Errorf("%s: want a link to %q:\n%s", n.Standing, want, mail.plain)
+			}
+		}
+	})
+}
+
 func TestAlternatesAreGivenNothingToDecideWith(t *testing.T) {
 	for _, language := range tenant.Languages {
 		mail := render(t, sample(plan.ApprovalRequestedAlternate, language))

@@ -18,7 +18,7 @@ import (
 type Settings struct {
 	// Provider is the name under which customers know the provider.
 	Provider string
-	// PortalURL is where the customer's people sign in; empty: there is no portal, and mails name commands only.
+	// PortalURL is where people sign in; empty: there is no portal, and mails name commands only.
 	PortalURL string
 	// Groups are the addresses of the provider's internal approvers, whom Lockbox knows by group only (R15).
 	Groups map[string][]string
