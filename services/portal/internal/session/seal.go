@@ -48,8 +48,8 @@ func seal(token string, r record) ([]byte, error) {
 		return nil, err
 	}
 	plain := make([]byte, 0, headerSize+len(r.data))
-	plain = binary.BigEndian.AppendUint64(plain, uint64(r.used.UnixNano())) // #nosec G115 -- the same bits come back
-	plain = binary.BigEndian.AppendUint64(plain, uint64(r.end.UnixNano()))  // #nosec G115
+	plain = binary.BigEndian.AppendUint64(plain, uint64(r.used.UnixNano()))         // #nosec G115 -- the same bits come back
+	plain = binary.BigEndian.AppendUint64(plain, uint64(r.end.UnixNano()))          // #nosec G115
 	return aead.Seal(nil, nil, append(plain, r.data...), []byte(keyOf(token))), nil // #nosec G407 -- it makes a nonce of its own
 }
 
