@@ -76,10 +76,11 @@ func streams(replicas int) []jetstream.StreamConfig {
 	deadLetter.Name, deadLetter.Subjects = StreamDeadLetter, []string{deadLetterPrefix + ">"}
 
 	sessions := base
-	// What nats.go makes of a bucket, which its client asks for.
+	// What nats.go makes of a bucket, except that only the leader answers: a replica that is behind would still know a
+	// session that has been ended.
 	sessions.Name, sessions.Subjects = streamSessions, []string{sessionPrefix + ">"}
 	sessions.MaxMsgsPerSubject, sessions.Discard, sessions.DenyDelete = 1, jetstream.DiscardNew, true
-	sessions.AllowRollup, sessions.AllowDirect = true, true
+	sessions.AllowRollup = true
 	sessions.MaxAge, sessions.MaxBytes = SessionLifetime, maxSessions
 
 	return []jetstream.StreamConfig{events, intents, timers, deadLetter, sessions}

@@ -164,7 +164,7 @@ func replays(filter string) []string {
 func keepsSessions() []string {
 	return []string{
 		"$JS.API.STREAM.INFO." + streamSessions,
-		"$JS.API.DIRECT.GET." + streamSessions + "." + sessionPrefix + "*",
+		"$JS.API.STREAM.MSG.GET." + streamSessions,
 		sessionPrefix + "*",
 	}
 }

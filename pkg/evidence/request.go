@@ -186,6 +186,7 @@ func basisHeld(b *book, of aggregate, events []Recorded, broken say) {
 			if p := r.Event.GetActor().GetPerson(); !b.decides(q, n, on, p, instant(r)) {
 				broken("I1", r, "%s held no role to decide by", p.GetSubject())
 			}
+			b.signedInRecently(q, on, r, broken)
 		}
 		if g := r.Event.GetAccessGranted(); g != nil {
 			b.grantedRightly(q, n, g, r, broken)
@@ -217,7 +218,7 @@ func (b *book) readOwn(q request, r Recorded, on reading, broken say) {
 }
 
 func (b *book) askedRightly(q request, n *lockboxv1.CustomerNotified, r Recorded, broken say) {
-	if _, _, required := b.tenantAt(q.of.tenant, n.GetTenantSequence()); n.GetRequiredApprovals() < required {
+	if _, _, required, _ := b.tenantAt(q.of.tenant, n.GetTenantSequence()); n.GetRequiredApprovals() < required {
 		broken("I1", r, "asks for %d approvals where the tenant demands %d", n.GetRequiredApprovals(), required)
 	}
 	for _, a := range n.GetApprovers() {
@@ -230,8 +231,16 @@ func (b *book) askedRightly(q request, n *lockboxv1.CustomerNotified, r Recorded
 	}
 }
 
+// signedInRecently holds that whoever decides had signed in as short a time before as the tenant demanded (R25).
+func (b *book) signedInRecently(q request, on reading, r Recorded, broken say) {
+	_, _, _, longest := b.tenantAt(q.of.tenant, on.GetTenantSequence())
+	if at := r.Event.GetActor().GetAuthenticatedAt(); longest > 0 && (at == nil || instant(r).After(at.AsTime().Add(longest))) {
+		broken("I1", r, "%s had not signed in within %v before", r.Event.GetActor().GetPerson().GetSubject(), longest)
+	}
+}
+
 func (b *book) grantedRightly(q request, n *lockboxv1.CustomerNotified, g *lockboxv1.AccessGranted, r Recorded, broken say) {
-	enabled, previews, _ := b.tenantAt(q.of.tenant, g.GetTenantSequence())
+	enabled, previews, _, _ := b.tenantAt(q.of.tenant, g.GetTenantSequence())
 	switch g.GetWaiver() {
 	case lockboxv1.Waiver_WAIVER_UNSPECIFIED:
 		still := 0

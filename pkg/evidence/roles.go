@@ -64,8 +64,8 @@ func (b *book) upTo(in aggregate, sequence uint64) []*lockboxv1.Event {
 }
 
 // tenantAt says whether a tenant had Lockbox on after the event at a sequence (R2), which previews it had signed up for
-// (R8), and how many approvals it demanded (R30).
-func (b *book) tenantAt(id string, sequence uint64) (enabled bool, previews map[string]bool, required uint32) {
+// (R8), how many approvals it demanded (R30), and how fresh a sign-in (R25; 0: none).
+func (b *book) tenantAt(id string, sequence uint64) (enabled bool, previews map[string]bool, required uint32, freshness time.Duration) {
 	previews, required = map[string]bool{}, 1
 	for _, e := range b.upTo(aggregate{id, "tenant", id}, sequence) {
 		switch f := e.GetFact().(type) {
@@ -79,9 +79,10 @@ func (b *book) tenantAt(id string, sequence uint64) (enabled bool, previews map[
 			delete(previews, f.PreviewSignedOff.GetResourceType())
 		case *lockboxv1.Event_SettingsChanged:
 			required = max(1, f.SettingsChanged.GetSettings().GetRequiredApprovals())
+			freshness = f.SettingsChanged.GetSettings().GetMaxAuthenticationAge().AsDuration()
 		}
 	}
-	return enabled, previews, required
+	return enabled, previews, required, freshness
 }
 
 // reading is what a decision recorded of where it read the roles.

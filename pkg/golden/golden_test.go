@@ -202,7 +202,7 @@ var histories = map[request.Status][]string{
 var variants = map[request.Status][]string{
 	request.Refused:                  slices.Concat(customer, []string{"RulesPublished", "CataloguePublished", "AccessRequested", "AccessEvaluated-missing"}),
 	request.AwaitingInternalApproval: slices.Concat(customer, []string{"AccessRequested", "AccessEvaluated-ruled"}),
-	request.Submitted:                slices.Concat(customer, []string{"AccessRequested", "AccessEvaluated-history"}),
+	request.Submitted:                slices.Concat(customer, []string{"AccessRequested", "AccessEvaluated-history", "SettingsChanged-fresh"}),
 }
 
 func TestEveryHistoryFolds(t *testing.T) {

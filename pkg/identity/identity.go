@@ -7,7 +7,7 @@
 //     `kid` names. Keys and addresses of keys inside the token (jwk, jku, x5c, x5u) are never used.
 //   - of type JWT, at+jwt or none named.
 //   - from a trusted `iss` (compared byte for byte) and made out to that issuer's audience.
-//   - in its time: at the instant of `exp` it has expired; `nbf` and `iat` may lie up to Leeway in the future.
+//   - in its time: at the instant of `exp` it has expired; `nbf`, `iat` and `auth_time` may lie up to Leeway in the future.
 package identity
 
 import (
@@ -27,7 +27,7 @@ import (
 const (
 	// MaxToken is the size above which no token is looked at, in bytes.
 	MaxToken = 16 << 10
-	// Leeway is how far an issuer's clock may be ahead in `nbf` and `iat`. There is none for `exp`: a token too old by a
+	// Leeway is how far an issuer's clock may be ahead in `nbf`, `iat` and `auth_time`. There is none for `exp`: a token too old by a
 	// nanosecond is too old.
 	Leeway = 2 * time.Second
 )

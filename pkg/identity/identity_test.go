@@ -16,7 +16,9 @@ import (
 	"github.com/openlockbox/lockbox/pkg/identity"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // refused checks that err is a refusal of the token that says why, and repeats none of the token's content.
@@ -125,6 +127,8 @@ func TestTimesAreCheckedToTheNanosecond(t *testing.T) {
 		{"nbf", now, ""},
 		{"iat", now.Add(-identity.Leeway - 1), "issued in the future"},
 		{"iat", now.Add(-identity.Leeway), ""},
+		{"auth_time", now.Add(-identity.Leeway - 1), "sign-in in the future"},
+		{"auth_time", now.Add(-identity.Leeway), ""},
 	}
 	for _, tt := range tests {
 		tok := token(tt.claim)
@@ -138,6 +142,25 @@ func TestTimesAreCheckedToTheNanosecond(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestAnActorSaysWhenTheyProvedWhoTheyAre(t *testing.T) {
+	w := newWorld(t)
+	for _, c := range []struct {
+		says any
+		want *timestamppb.Timestamp
+	}{
+		{nil, nil}, // when the token was issued says nothing about the sign-in
+		{now.Add(-time.Hour).Unix(), timestamppb.New(now.Add(-time.Hour))},
+		{float64(now.Unix()) - 0.5, timestamppb.New(now.Add(-time.Second))},
+	} {
+		a, err := w.verifier.Verify(w.provider.sign(t, erin().with(object{"auth_time": c.says})), nil, now)
+		if err != nil || !proto.Equal(a.GetAuthenticatedAt(), c.want) {
+			t.Errorf("auth_time %v: %v, %v", c.says, a.GetAuthenticatedAt(), err)
+		}
+	}
+	_, err := w.verifier.Verify(w.provider.sign(t, erin().with(object{"auth_time": "yesterday"})), nil, now)
+	refused(t, err, "claims are malformed")
 }
 
 func TestARememberedTokenStillExpires(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 const (
@@ -30,6 +31,7 @@ type claims struct {
 	Expires  *seconds `json:"exp"`
 	Not      *seconds `json:"nbf"`
 	Issued   *seconds `json:"iat"`
+	SignedIn *seconds `json:"auth_time"`
 	Name     string   `json:"name"`
 	Email    string   `json:"email"`
 }
@@ -77,10 +79,11 @@ type parsed struct {
 
 // result is a token whose signature and claims are right, with the time it is good for.
 type result struct {
-	actor                    *lockboxv1.Actor
-	by                       *trusted
-	keys                     *KeySet   // that verified it
-	expires, notBefore, made time.Time // the last two are zero if the token does not say
+	actor *lockboxv1.Actor
+	by    *trusted
+	keys  *KeySet // that verified it
+	// All but the first are zero if the token does not say.
+	expires, notBefore, made, signedIn time.Time
 }
 
 // check says whether now lies in the token's time.
@@ -92,6 +95,8 @@ func (r *result) check(now time.Time) error {
 		return refusal.Unauthenticated(field, rule, "is not valid yet (`nbf`); is a clock wrong?")
 	case r.made.After(now.Add(Leeway)):
 		return refusal.Unauthenticated(field, rule, "was issued in the future (`iat`); is a clock wrong?")
+	case r.signedIn.After(now.Add(Leeway)):
+		return refusal.Unauthenticated(field, rule, "is about a sign-in in the future (`auth_time`); is a clock wrong?")
 	}
 	return nil
 }
@@ -209,6 +214,10 @@ func (p *parsed) verify(by *trusted, keys *KeySet) (*result, error) {
 	}
 	if c.Issued != nil {
 		r.made = time.Time(*c.Issued)
+	}
+	if c.SignedIn != nil {
+		r.signedIn = time.Time(*c.SignedIn)
+		actor.AuthenticatedAt = timestamppb.New(r.signedIn)
 	}
 	return r, nil
 }

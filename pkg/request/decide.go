@@ -83,7 +83,12 @@ func concerns(s State, c event.Command, w World, now time.Time) error {
 		if !slices.ContainsFunc(s.Evaluation.GetInternalStages(), func(st *lockboxv1.InternalStage) bool { return event.Provider(c.By, st.GetGroup()) }) {
 			return refusal.Forbidden("token", "R15", "you are in none of the groups that are asked")
 		}
-	case *lockboxv1.Command_Approve, *lockboxv1.Command_Deny, *lockboxv1.Command_Ask:
+	case *lockboxv1.Command_Approve, *lockboxv1.Command_Deny:
+		if err := mayDecide(s, c.By, w, now); err != nil {
+			return err
+		}
+		return w.Tenant.Fresh(c.By, now)
+	case *lockboxv1.Command_Ask:
 		return mayDecide(s, c.By, w, now)
 	case *lockboxv1.Command_Revoke:
 		return mayRevoke(s, c.By, w, now)
@@ -127,7 +132,7 @@ func mayRevoke(s State, by *lockboxv1.Actor, w World, now time.Time) error {
 		}
 		anyRole := lockboxv1.ApproverBasis_APPROVER_BASIS_FALLBACK
 		if len(tenant.Deciding(w.Tenant, w.Subscription, anyRole, by.GetPerson(), now)) > 0 {
-			return nil
+			return w.Tenant.Fresh(by, now)
 		}
 	}
 	return refusal.Forbidden("token", "R32", "access is revoked by the customer's approvers and administrators or the provider's security officer")

@@ -59,7 +59,7 @@ func Decide(s State, c event.Command, now time.Time) ([]*lockboxv1.Event, error)
 		}
 		e.Fact = &lockboxv1.Event_LockboxEnabled{LockboxEnabled: &lockboxv1.LockboxEnabled{}}
 	case *lockboxv1.Command_DisableLockbox:
-		if err := s.administrator(c.By, "R2", now); err != nil || !s.Enabled {
+		if err := s.freshAdministrator(c.By, "R2", now); err != nil || !s.Enabled {
 			return nil, err
 		}
 		if err := input.Text("disable_lockbox.reason", a.DisableLockbox.GetReason(), 0, 1000); err != nil {
@@ -79,7 +79,7 @@ func Decide(s State, c event.Command, now time.Time) ([]*lockboxv1.Event, error)
 		}
 		e.Fact = &lockboxv1.Event_PreviewSignedOff{PreviewSignedOff: &lockboxv1.PreviewSignedOff{ResourceType: t}}
 	case *lockboxv1.Command_ChangeSettings:
-		if err := s.administrator(c.By, "R30", now); err != nil {
+		if err := s.freshAdministrator(c.By, "R30", now); err != nil {
 			return nil, err
 		}
 		next, err := settings(a.ChangeSettings.GetSettings())
@@ -136,7 +136,7 @@ func decideRole(t State, roles Roles, ofTenant bool, c event.Command, e *lockbox
 	switch a := c.GetAction().(type) {
 	case *lockboxv1.Command_AssignRole:
 		as := a.AssignRole.GetAssignment()
-		if err := t.administrator(c.By, "R20", now); err != nil {
+		if err := t.freshAdministrator(c.By, "R20", now); err != nil {
 			return nil, err
 		}
 		if err := t.checkAssignment(as, ofTenant, now); err != nil {
@@ -150,7 +150,7 @@ func decideRole(t State, roles Roles, ofTenant bool, c event.Command, e *lockbox
 		}
 		e.Fact = &lockboxv1.Event_RoleAssigned{RoleAssigned: &lockboxv1.RoleAssigned{Assignment: as}}
 	case *lockboxv1.Command_RemoveRole:
-		if err := t.administrator(c.By, "R20", now); err != nil {
+		if err := t.freshAdministrator(c.By, "R20", now); err != nil {
 			return nil, err
 		}
 		as, exists := roles.Get(a.RemoveRole.GetAssignmentId())
@@ -243,6 +243,15 @@ func (s State) administrator(by *lockboxv1.Actor, rule string, now time.Time) er
 	return nil
 }
 
+// freshAdministrator holds for what would let a stolen session get around the demand for a fresh sign-in: switching Lockbox
+// off, other settings, other approvers.
+func (s State) freshAdministrator(by *lockboxv1.Actor, rule string, now time.Time) error {
+	if err := s.administrator(by, rule, now); err != nil {
+		return err
+	}
+	return s.Fresh(by, now)
+}
+
 // lastAdministrator reports whether as is the only Global Administrator who stays one without anybody's doing. Those who
 // have to activate the role, or hold it for a time, do not count: the tenant would be without any one day.
 func (s State) lastAdministrator(as Assignment) bool {
@@ -311,6 +320,9 @@ func settings(in *lockboxv1.TenantSettings) (*lockboxv1.TenantSettings, error) {
 		return nil, refusal.Precondition(field+".signed_approvals_only", "R42", "signed approvals are not available yet, so they cannot be demanded")
 	}
 	if err := language(field+".default_language", in.GetDefaultLanguage(), false); err != nil {
+		return nil, err
+	}
+	if err := authenticationAge(field+".max_authentication_age", in.GetMaxAuthenticationAge()); err != nil {
 		return nil, err
 	}
 	if in.GetRequiredApprovals() > maxApprovals {

@@ -12,9 +12,15 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/caller"
+	"github.com/openlockbox/lockbox/pkg/identity/oidcclient"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/service"
+	"github.com/openlockbox/lockbox/services/portal/internal/api"
+	"github.com/openlockbox/lockbox/services/portal/internal/arm"
+	"github.com/openlockbox/lockbox/services/portal/internal/bearer"
 	"github.com/openlockbox/lockbox/services/portal/internal/organisation"
+	"github.com/openlockbox/lockbox/services/portal/internal/session"
+	"github.com/openlockbox/lockbox/services/portal/internal/signin"
 	"github.com/openlockbox/lockbox/services/portal/internal/site"
 	"github.com/openlockbox/lockbox/services/portal/internal/words"
 )
@@ -42,7 +48,7 @@ func (c Config) Check() error {
 	switch {
 	case c.Listen == "":
 		return refusal.Invalid("listen", "configuration", "is required: the address to listen on")
-	case err != nil || !organisation.Trustworthy(c.URL) || c.URL != u.Scheme+"://"+u.Host:
+	case err != nil || !oidcclient.Trustworthy(c.URL) || c.URL != u.Scheme+"://"+u.Host:
 		return refusal.Invalid("url", "configuration", "%q must be https, or http on this machine, without a path", c.URL)
 	case c.Provider == "":
 		return refusal.Invalid("provider", "configuration", "is required: the provider's name")
@@ -107,7 +113,20 @@ func newHandler(rt *service.Runtime, c Config) (http.Handler, error) {
 	if err := s.Prepare(); err != nil {
 		return nil, err
 	}
+	sessions, err := session.New(rt.Conn, s.Secure, rt.Now)
+	if err != nil {
+		return nil, err
+	}
+	s.Sessions = sessions
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /assets/", s.Assets)
-	return s.Secured(mux), nil
+	if err := signin.Mount(mux, s, sessions, c.URL); err != nil {
+		return nil, err
+	}
+	desk := bearer.NewDesk(s, c.URL)
+	own, err := api.New(desk)
+	if err != nil {
+		return nil, err
+	}
+	return bearer.Beside(s.Secured(mux), arm.New(desk), own), nil
 }

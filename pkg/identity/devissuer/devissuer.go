@@ -149,6 +149,7 @@ func (iss *issuer) sign(p Persona, now time.Time, nonce string) (string, error) 
 	claims := map[string]any{
 		"iss": iss.url, "aud": Audience, "sub": p.Name, "iat": now.Unix(), "exp": now.Add(Lifetime).Unix(),
 		"name": p.DisplayName, "email": p.Email, "locale": p.Language, "amr": p.Methods,
+		"auth_time": now.Unix(), // it asks every time
 	}
 	if p.Tenant == "" {
 		claims["employer"], claims["groups"] = p.Employer, p.Groups

@@ -74,7 +74,7 @@ func discover(url string) discovery {
 		Scopes: []string{"openid"}, ResponseTypes: []string{"code"}, ResponseModes: []string{"query"},
 		GrantTypes: []string{"authorization_code", deviceGrant}, SubjectTypes: []string{"public"}, Algorithms: []string{"ES256"},
 		ClientSecrets: []string{"none"}, Challenges: []string{"S256"}, NamesItself: true,
-		Claims: []string{"sub", "name", "email", "locale", "amr", "employer", "groups", "isolated_identity"},
+		Claims: []string{"sub", "auth_time", "name", "email", "locale", "amr", "employer", "groups", "isolated_identity"},
 	}
 }
 

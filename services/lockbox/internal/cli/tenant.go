@@ -5,6 +5,7 @@ import (
 	"net/mail"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -12,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 )
 
 func (a *app) tenantCommand() *cobra.Command {
@@ -215,6 +217,7 @@ type settingsFlags struct {
 	fallback      enumFlag[lockboxv1.Fallback]
 	also, notAlso []string
 	signedOnly    bool
+	freshness     time.Duration
 }
 
 func (a *app) tenantSettingsCommand() *cobra.Command {
@@ -233,6 +236,7 @@ func (a *app) tenantSettingsCommand() *cobra.Command {
 	f.StringArrayVar(&in.also, "also-tell", nil, "`address[:language]` that is told of every request (repeat for several)")
 	f.StringArrayVar(&in.notAlso, "stop-telling", nil, "`address` that is not told any more (repeat for several)")
 	f.BoolVar(&in.signedOnly, "signed-approvals-only", false, "only signed approvals count (R42)")
+	f.DurationVar(&in.freshness, "sign-in-within", 0, "whoever decides must have signed in at most this `long` before, 1m to 12h; 0: any sign-in will do (R25)")
 	complete(c, "language", fixed(tenant.Languages...))
 	complete(c, "fallback", fixed(spellings[lockboxv1.Fallback]()...))
 	c.RunE = a.with(func(ctx context.Context, s *session, _ []string) error {
@@ -286,6 +290,11 @@ func (in *settingsFlags) apply(c *cobra.Command, settings *lockboxv1.TenantSetti
 	}
 	if given("signed-approvals-only") {
 		next.SignedApprovalsOnly = in.signedOnly
+	}
+	if given("sign-in-within") {
+		if next.MaxAuthenticationAge = nil; in.freshness != 0 {
+			next.MaxAuthenticationAge = durationpb.New(in.freshness)
+		}
 	}
 	for _, address := range in.notAlso {
 		i := slices.IndexFunc(next.GetAlternates(), func(a *lockboxv1.AlternateAddress) bool { return strings.EqualFold(a.GetEmail(), address) })

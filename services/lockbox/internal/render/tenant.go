@@ -50,6 +50,9 @@ func (p *page) settings(s *lockboxv1.TenantSettings) {
 	if s.GetSignedApprovalsOnly() {
 		p.field("Signatures", "only signed approvals count (R42)")
 	}
+	if longest := s.GetMaxAuthenticationAge(); longest != nil {
+		p.field("Sign-in", "whoever decides signed in at most "+Duration(longest.AsDuration())+" before (R25)")
+	}
 	var told []string
 	for _, a := range s.GetAlternates() {
 		entry := Clean(a.GetEmail())

@@ -89,7 +89,8 @@ func comeBack(t *testing.T, address string, answer func(url.Values)) *http.Respo
 	must(t, err)
 	back, err := url.Parse(to.Query().Get("redirect_uri"))
 	must(t, err)
-	q := url.Values{"state": {to.Query().Get("state")}, "code": {"code"}}
+	issuer := strings.TrimSuffix(to.Scheme+"://"+to.Host+to.Path, "/authorize")
+	q := url.Values{"state": {to.Query().Get("state")}, "code": {"code"}, "iss": {issuer}}
 	answer(q)
 	back.RawQuery = q.Encode()
 	return get(t, back.String())
@@ -119,6 +120,7 @@ func TestTheAnswerMustBeToOurQuestion(t *testing.T) {
 		"declined":               {func(q url.Values) { q.Set("error", "access_denied") }, "declined"},
 		"an error of its own":    {func(q url.Values) { q.Set("error", "server_error"); q.Set("error_description", "out of order") }, "out of order"},
 		"from another issuer":    {func(q url.Values) { q.Set("iss", "https://other.example") }, "another issuer"},
+		"from nobody named":      {func(q url.Values) { q.Del("iss") }, "another issuer"},
 		"a code that is unknown": {func(url.Values) {}, "invalid_grant"},
 	} {
 		_, err := p.client().Browser(t.Context(), func(address string) error {

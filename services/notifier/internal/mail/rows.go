@@ -30,7 +30,7 @@ var (
 		"label/disclosure", "label/organisation", "label/what", "label/happened-at", "label/authority", "label/reference", "label/resources", "label/by", "label/at",
 	}
 	change  = []string{"label/organisation", "label/subscription", "label/person", "label/role", "label/until", "label/plan"}
-	changed = append(change, "label/default-language", "label/required-approvals", "label/fallback", "label/alternates", "label/signed-approvals", "label/by", "label/at")
+	changed = append(change, "label/default-language", "label/required-approvals", "label/fallback", "label/alternates", "label/signed-approvals", "label/sign-in-within", "label/by", "label/at")
 )
 
 var shapes = map[plan.Template]shape{
@@ -209,6 +209,16 @@ func (w *writer) settings(label string) []string {
 				return w.text("value/yes")
 			}
 			return w.text("value/no")
+		}
+	case "label/sign-in-within":
+		if now.GetMaxAuthenticationAge() == nil && before.GetMaxAuthenticationAge() == nil {
+			return nil
+		}
+		say = func(s *lockboxv1.TenantSettings) string {
+			if s.GetMaxAuthenticationAge() == nil {
+				return w.text("value/no")
+			}
+			return language.Duration(w.language, s.GetMaxAuthenticationAge().AsDuration())
 		}
 	case "label/alternates":
 		say = func(s *lockboxv1.TenantSettings) string {

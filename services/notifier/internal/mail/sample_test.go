@@ -5,6 +5,7 @@ import (
 
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/notifier/internal/plan"
+	"google.golang.org/protobuf/types/known/durationpb"
 )
 
 var (
@@ -130,7 +131,8 @@ func sample(t plan.Template, language string) plan.Notification {
 		d.SettingsWere = &lockboxv1.TenantSettings{DefaultLanguage: "en", RequiredApprovals: 1, Fallback: lockboxv1.Fallback_FALLBACK_GLOBAL_ADMINISTRATORS}
 		d.Settings = &lockboxv1.TenantSettings{
 			DefaultLanguage: "en", RequiredApprovals: 2, Fallback: lockboxv1.Fallback_FALLBACK_TENANT_LOCKBOX_APPROVERS,
-			Alternates: []*lockboxv1.AlternateAddress{{Email: "security@meadowbank.example"}, {Email: "audit@meadowbank.example", Language: "fr"}},
+			MaxAuthenticationAge: durationpb.New(15 * time.Minute),
+			Alternates:           []*lockboxv1.AlternateAddress{{Email: "security@meadowbank.example"}, {Email: "audit@meadowbank.example", Language: "fr"}},
 		}
 	case plan.SubscriptionRegistered:
 		change()

@@ -3,12 +3,11 @@
 package organisation
 
 import (
-	"net/netip"
-	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/openlockbox/lockbox/pkg/config"
+	"github.com/openlockbox/lockbox/pkg/identity/oidcclient"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/link"
 	"github.com/openlockbox/lockbox/pkg/refusal"
@@ -53,7 +52,7 @@ func (l List) Check() error {
 			return refusal.Invalid("organisations.tenant", "configuration", "%q is there twice", o.Tenant)
 		case o.Name == "" || o.ClientID == "":
 			return refusal.Invalid("organisations", "configuration", "%q needs a name and a client_id", o.Tenant)
-		case !Trustworthy(o.Issuer):
+		case !oidcclient.Trustworthy(o.Issuer):
 			return refusal.Invalid("organisations.issuer", "configuration", "%q must be an https URL, or http on this machine", o.Issuer)
 		case clients[client]:
 			return refusal.Invalid("organisations.client_id", "I9", "%q at %s is another organisation's too: nobody could tell their people apart", o.ClientID, o.Issuer)
@@ -94,14 +93,4 @@ func (l List) find(is func(Organisation) bool) *Organisation {
 		return &l[i]
 	}
 	return nil
-}
-
-// Trustworthy reports whether what an address says can be believed to come from it: https, or this machine.
-func Trustworthy(address string) bool {
-	u, err := url.Parse(address)
-	if err != nil || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return false
-	}
-	addr, err := netip.ParseAddr(u.Hostname())
-	return u.Scheme == "https" || u.Scheme == "http" && (u.Hostname() == "localhost" || err == nil && addr.IsLoopback())
 }

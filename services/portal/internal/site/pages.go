@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"path"
 	"strings"
 	"time"
@@ -125,6 +126,13 @@ type Page struct {
 
 // Languages are offered at the foot of every page.
 func (p Page) Languages() []string { return tenant.Languages }
+
+// Kept is what else the page's address says, besides the language: it is said in the next language too.
+func (p Page) Kept() url.Values {
+	q := p.Visit.R.URL.Query()
+	q.Del("lang")
+	return q
+}
 
 // Render answers with a page. Nothing is sent before all of it is there.
 func (v *Visit) Render(pages *Pages, name string, status int, p Page) error {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/url"
 
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -56,6 +55,8 @@ type problem struct {
 	Kind string
 	// Message is the refusal's own sentence, in English; empty where it would tell too much or nothing.
 	Message string
+	// SignIn is the way to sign in and back; empty: that would not help.
+	SignIn string
 }
 
 // fail answers with what went wrong. Who is not signed in any more, and only looks, is sent to sign in and comes back.
@@ -67,11 +68,16 @@ func (v *Visit) fail(err error) {
 	if errors.Is(err, errSignIn) {
 		status = http.StatusUnauthorized
 	}
-	if status == http.StatusUnauthorized && (v.R.Method == http.MethodGet || v.R.Method == http.MethodHead) {
-		http.Redirect(v.W, v.R, SignInPath+"?to="+url.QueryEscape(v.R.URL.RequestURI()), http.StatusSeeOther)
-		return
+	looks := v.R.Method == http.MethodGet || v.R.Method == http.MethodHead
+	switch back := (backError{to: v.cameFrom()}); {
+	case tooLongAgo(err):
+		_ = errors.As(err, &back) // else where they came from
+		v.again(back.to)
+	case status == http.StatusUnauthorized && looks && !v.signedInJustNow():
+		http.Redirect(v.W, v.R, signInPath(v.R.URL.RequestURI()), http.StatusSeeOther)
+	default:
+		v.Problem(status, err)
 	}
-	v.Problem(status, err)
 }
 
 // Problem answers with the page of a problem.
@@ -83,8 +89,16 @@ func (v *Visit) Problem(status int, err error) {
 		if status == http.StatusBadRequest || status == http.StatusForbidden || status == http.StatusConflict {
 			p.Message = r.GetMessage()
 		}
-	} else if !errors.Is(err, errSignIn) {
+	}
+	if !errors.Is(err, errSignIn) && status >= http.StatusInternalServerError {
 		v.Log.Error("page failed", zap.String("pattern", v.R.Pattern), zap.Error(err))
+	}
+	switch {
+	case status != http.StatusUnauthorized:
+	case v.signedInJustNow(): // their organisation's sign-ins are not what the services expect
+		p.Kind, p.Message = "unaccepted", r.GetMessage()
+	default:
+		p.SignIn = signInPath(v.cameFrom())
 	}
 	if p.Kind == "" {
 		p.Kind = "unavailable"

@@ -44,3 +44,18 @@ func TestARefusalIsAPageInTheVisitorsLanguage(t *testing.T) {
 		}
 	}
 }
+
+func TestAnotherLanguageIsForTheSamePage(t *testing.T) {
+	h := sitetest.Server(sitetest.New(t, &sitetest.Backend{}, sitetest.Otto()), []site.Route{{Method: "GET", Path: "/x", Side: site.Both, Serve: func(*site.Visit) error {
+		return refusal.NotFound("x", "I9", "nothing")
+	}}})
+	body := sitetest.Get(h, `/t/meadowbank/x?lang=fr&person=o%22tto&person=b`).Body.String()
+	for _, want := range []string{`<input type="hidden" name="person" value="o&#34;tto"><input type="hidden" name="person" value="b">`, `action="/t/meadowbank/x"`} {
+		if !strings.Contains(body, want) {
+			t.Errorf("no %s in %s", want, body)
+		}
+	}
+	if strings.Contains(body, `type="hidden" name="lang"`) {
+		t.Error("two languages")
+	}
+}

@@ -1,0 +1,81 @@
+// Package api is /lockbox/v1, Lockbox's own REST API: what Azure's lacks. What it takes and answers is in openapi.yaml, which
+// a test compares with the routes, with what is answered, and with the messages that answers are made of.
+package api
+
+import (
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/portal/internal/bearer"
+	"go.yaml.in/yaml/v3"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+)
+
+const (
+	rule   = "bad input"
+	prefix = "/lockbox/v1"
+)
+
+//go:embed openapi.yaml
+var document []byte
+
+// New serves the API.
+func New(desk *bearer.Desk) (*bearer.API, error) {
+	var openapi any
+	if err := yaml.Unmarshal(document, &openapi); err != nil {
+		return nil, fmt.Errorf("openapi.yaml: %w", err)
+	}
+	published, err := json.Marshal(openapi)
+	if err != nil {
+		return nil, fmt.Errorf("openapi.yaml: %w", err)
+	}
+	routes := []bearer.Route{
+		{Method: http.MethodGet, Path: prefix + "/openapi.json", Open: true, Serve: func(c *bearer.Call) error {
+			c.Write(http.StatusOK, "application/json; charset=utf-8", published)
+			return nil
+		}},
+		{Method: http.MethodGet, Path: prefix + "/self", Serve: getSelf},
+		{Method: http.MethodGet, Path: prefix + "/requests", Serve: listRequests},
+		{Method: http.MethodGet, Path: prefix + "/requests/{requestId}", Serve: getRequest},
+		{Method: http.MethodGet, Path: prefix + "/activity", Serve: listActivity},
+		{Method: http.MethodGet, Path: prefix + "/approvers", Serve: previewApprovers},
+	}
+	for verb, a := range actions {
+		routes = append(routes, bearer.Route{Method: http.MethodPost, Path: prefix + "/requests/{requestId}/" + verb, Serve: a.serve})
+	}
+	return &bearer.API{Desk: desk, Problem: problem, Routes: routes}, nil
+}
+
+// answer answers with a message as protobuf's JSON has it (camelCase, 64-bit numbers as text), and with how far what was read
+// had come.
+func answer(c *bearer.Call, m proto.Message) error {
+	data, err := protojson.Marshal(m)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, json.RawMessage(data)) // which also takes out the blanks that protojson puts in at random
+}
+
+// details is a problem as in RFC 9457; its type is about:blank.
+type details struct {
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail"`
+	// Code, Field and Rule are those of the refusal.
+	Code  string `json:"code"`
+	Field string `json:"field,omitempty"`
+	Rule  string `json:"rule,omitempty"`
+}
+
+func problem(c *bearer.Call, status int, r *lockboxv1.Refusal) {
+	data, err := json.Marshal(details{http.StatusText(status), status, r.GetMessage(), r.GetCode().String(), r.GetField(), r.GetRule()})
+	if err != nil {
+		http.Error(c.W, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
+		return
+	}
+	c.Write(status, "application/problem+json", data)
+}

@@ -1,0 +1,163 @@
+package api
+
+import (
+	"net/url"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/portal/internal/bearer"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+func getSelf(c *bearer.Call) error {
+	reply, err := ask(c, nil, &lockboxv1.Query{Ask: &lockboxv1.Query_GetSelf{GetSelf: &lockboxv1.GetSelf{}}})
+	if err != nil {
+		return err
+	}
+	return answer(c, reply.GetSelf())
+}
+
+func listRequests(c *bearer.Call) error {
+	q := new(lockboxv1.ListRequests)
+	reply, err := ask(c, parameters{
+		"status": many(status(&q.Statuses)), "subscriptionId": one(text(&q.SubscriptionId)), "ticketId": one(text(&q.TicketId)),
+		"awaitingMe": one(flag(&q.AwaitingMe)), "count": one(flag(&q.Count)), "limit": one(number(&q.Limit)), "pageToken": one(text(&q.PageToken)),
+	}, &lockboxv1.Query{Ask: &lockboxv1.Query_ListRequests{ListRequests: q}})
+	if err != nil {
+		return err
+	}
+	return answer(c, reply.GetRequests())
+}
+
+func getRequest(c *bearer.Call) error {
+	reply, err := ask(c, nil, &lockboxv1.Query{Ask: &lockboxv1.Query_GetRequest{GetRequest: &lockboxv1.GetRequest{RequestId: c.Param("requestId")}}})
+	if err != nil {
+		return err
+	}
+	return answer(c, reply.GetRequest())
+}
+
+func listActivity(c *bearer.Call) error {
+	q := new(lockboxv1.ListActivity)
+	reply, err := ask(c, parameters{
+		"action": many(func(s string) bool { q.Actions = append(q.Actions, s); return true }), "since": one(instant(&q.Since)), "until": one(instant(&q.Until)),
+		"person": one(text(&q.Person)), "resource": one(text(&q.Resource)), "subscriptionId": one(text(&q.SubscriptionId)),
+		"requestId": one(text(&q.RequestId)), "limit": one(number(&q.Limit)), "pageToken": one(text(&q.PageToken)),
+	}, &lockboxv1.Query{Ask: &lockboxv1.Query_ListActivity{ListActivity: q}})
+	if err != nil {
+		return err
+	}
+	return answer(c, reply.GetActivity())
+}
+
+func previewApprovers(c *bearer.Call) error {
+	q := new(lockboxv1.PreviewApprovers)
+	reply, err := ask(c, parameters{"subscriptionId": one(text(&q.SubscriptionId))}, &lockboxv1.Query{Ask: &lockboxv1.Query_PreviewApprovers{PreviewApprovers: q}})
+	if err != nil {
+		return err
+	}
+	return answer(c, reply.GetApprovers())
+}
+
+// ask reads the parameters into the query, and asks. Every question may say how far the answer must have come, and about
+// which tenant it is.
+func ask(c *bearer.Call, p parameters, q *lockboxv1.Query) (*lockboxv1.QueryReply, error) {
+	all := parameters{"after": one(sequence(&q.MinSequence)), "tenant": one(text(&q.Tenant))}
+	for name, read := range p {
+		all[name] = read
+	}
+	if err := all.read(c); err != nil {
+		return nil, err
+	}
+	if err := ownTenant(c, q.GetTenant()); err != nil {
+		return nil, err
+	}
+	reply, err := c.Ask(q)
+	if err == nil {
+		c.W.Header().Set("Lockbox-Sequence", strconv.FormatUint(reply.GetSequence(), 10))
+	}
+	return reply, err
+}
+
+// ownTenant refuses another tenant's name to a customer's people, as if there were none of it (I9).
+func ownTenant(c *bearer.Call, named string) error {
+	if c.Customer() && named != "" && named != c.Organisation.Tenant {
+		return refusal.NotFound("tenant", "I9", "there is nothing of that name that you may see")
+	}
+	return nil
+}
+
+// parameters are what a path's query may hold, each with how it is read.
+type parameters map[string]parameter
+
+type parameter struct {
+	read func(string) bool
+	many bool
+}
+
+func one(read func(string) bool) parameter  { return parameter{read: read} }
+func many(read func(string) bool) parameter { return parameter{read: read, many: true} }
+
+// read refuses what is not known, given twice, or not of the right kind.
+func (p parameters) read(c *bearer.Call) error {
+	query, err := url.ParseQuery(c.R.URL.RawQuery)
+	if err != nil {
+		return refusal.Invalid("query", rule, "cannot be read")
+	}
+	for name, values := range query {
+		known, is := p[name]
+		if !is {
+			return refusal.Invalid(name, rule, "is not a parameter of this path")
+		}
+		if len(values) > 1 && !known.many {
+			return refusal.Invalid(name, rule, "is given more than once")
+		}
+		if slices.ContainsFunc(values, func(v string) bool { return !known.read(v) }) {
+			return refusal.Invalid(name, rule, "is not of the right kind")
+		}
+	}
+	return nil
+}
+
+func text(into *string) func(string) bool {
+	return func(s string) bool { *into = s; return s != "" }
+}
+
+func flag(into *bool) func(string) bool {
+	return func(s string) bool { *into = s == "true"; return s == "true" || s == "false" }
+}
+
+func number(into *uint32) func(string) bool {
+	return func(s string) bool {
+		n, err := strconv.ParseUint(s, 10, 32)
+		*into = uint32(n)
+		return err == nil && n > 0
+	}
+}
+
+func sequence(into *uint64) func(string) bool {
+	return func(s string) (ok bool) {
+		n, err := strconv.ParseUint(s, 10, 64)
+		*into = n
+		return err == nil
+	}
+}
+
+func instant(into **timestamppb.Timestamp) func(string) bool {
+	return func(s string) bool {
+		t, err := time.Parse(time.RFC3339Nano, s)
+		*into = timestamppb.New(t)
+		return err == nil
+	}
+}
+
+func status(into *[]lockboxv1.RequestStatus) func(string) bool {
+	return func(s string) bool {
+		n, known := lockboxv1.RequestStatus_value[s]
+		*into = append(*into, lockboxv1.RequestStatus(n))
+		return known && n != 0
+	}
+}

@@ -1,0 +1,257 @@
+package arm
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/portal/internal/bearer"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+// providerName is what people call this provider of resources.
+const providerName = "Customer Lockbox"
+
+// logged are the facts that Azure's activity log has, each with Azure's name of the operation and what it is called in English.
+var logged = []struct{ fact, name, english string }{
+	{"CustomerNotified", "CreateLockboxRequest", "Create Lockbox Request"},
+	{"CustomerApproved", "ApproveLockboxRequest", "Approve Lockbox Request"},
+	{"CustomerDenied", "DenyLockboxRequest", "Deny Lockbox Request"},
+	{"RequestExpired", "ExpireLockboxRequest", "Lockbox Request Expiry"},
+	{"RequestWithdrawn", "CancelLockboxRequest", "Cancel Lockbox Request"},
+}
+
+// names is a name that does not change, and what people read.
+type names struct {
+	Value          string `json:"value"`
+	LocalizedValue string `json:"localizedValue"`
+}
+
+func listActivity(c *bearer.Call) error {
+	id, err := subscription(c)
+	if err != nil {
+		return err
+	}
+	selected, err := selection(c)
+	if err != nil {
+		return err
+	}
+	text, err := param(c, "$filter")
+	if err != nil {
+		return err
+	}
+	filter, err := readActivityFilter(id, text)
+	if err != nil {
+		return err
+	}
+	if filter.ask.PageToken, filter.ask.Limit, err = page(c); err != nil {
+		return err
+	}
+	reply := new(lockboxv1.QueryReply)
+	if !filter.nothing {
+		if reply, err = c.Ask(&lockboxv1.Query{Ask: &lockboxv1.Query_ListActivity{ListActivity: filter.ask}}); err != nil {
+			return err
+		}
+	}
+	var values []map[string]any
+	for _, a := range reply.GetActivity().GetActivities() {
+		entry := activityEntry(id, a)
+		maps.DeleteFunc(entry, func(name string, _ any) bool {
+			return selected != nil && !slices.Contains(selected, strings.ToLower(name))
+		})
+		values = append(values, entry)
+	}
+	if len(values) == 0 {
+		if err := mayKnow(c, id); err != nil {
+			return err
+		}
+	}
+	return answerPage(c, values, reply.GetActivity().GetNextPageToken())
+}
+
+// selection reads $select, in lower case; nil: everything.
+func selection(c *bearer.Call) ([]string, error) {
+	text, err := param(c, "$select")
+	if err != nil || text == "" {
+		return nil, err
+	}
+	known := activityEntry("", new(lockboxv1.Activity))
+	var selected []string
+	for name := range strings.SplitSeq(text, ",") {
+		name = strings.TrimSpace(name)
+		is := func(other string) bool { return strings.EqualFold(name, other) }
+		if !slices.ContainsFunc(slices.Collect(maps.Keys(known)), is) {
+			return nil, refusal.Invalid("$select", rule, "there is no property %q; those that there are: %s", name, strings.Join(slices.Sorted(maps.Keys(known)), ", "))
+		}
+		selected = append(selected, strings.ToLower(name))
+	}
+	return selected, nil
+}
+
+// activityEntry shows an event as Azure Monitor does.
+func activityEntry(subscription string, a *lockboxv1.Activity) map[string]any {
+	entry, event := a.GetEntry(), a.GetEvent()
+	operation, title := "", entry.GetAction()
+	for _, l := range logged {
+		if l.fact == entry.GetType() {
+			operation, title = provider+"/requests/activitylog/"+l.name+"/action", l.english
+		}
+	}
+	if entry.GetTitle() != "" {
+		title = entry.GetTitle()
+	}
+	resource, at := requestURI(subscription, a.GetRequestId()), entry.GetTime().AsTime()
+	return map[string]any{
+		"id":                   resource + "/events/" + event.GetId() + "/ticks/" + strconv.FormatInt(ticks(at), 10),
+		"authorization":        map[string]string{"action": operation, "scope": resource},
+		"caller":               caller(entry.GetActor()),
+		"claims":               claims(entry.GetActor()),
+		"category":             names{"Administrative", "Administrative"},
+		"correlationId":        a.GetRequestId(),
+		"description":          entry.GetSummary(),
+		"eventDataId":          event.GetId(),
+		"eventName":            names{entry.GetType(), title},
+		"eventTimestamp":       at,
+		"submissionTimestamp":  at,
+		"level":                "Informational",
+		"operationId":          event.GetCausationId(),
+		"operationName":        names{operation, title},
+		"properties":           map[string]string{"requestId": a.GetRequestId(), "sequence": strconv.FormatUint(entry.GetSequence(), 10)},
+		"resourceId":           resource,
+		"resourceProviderName": names{provider, providerName},
+		"resourceType":         names{provider + "/requests", provider + "/requests"},
+		"status":               names{succeeded, succeeded},
+		"subscriptionId":       subscription,
+		"tenantId":             a.GetTenant(),
+	}
+}
+
+// succeeded is every entry's status: what was refused is no event.
+const succeeded = "Succeeded"
+
+// caller is who did it: their address, or whatever else they are called by. It is no proof of who they are.
+func caller(a *lockboxv1.Actor) string {
+	for _, s := range []string{a.GetPerson().GetEmail(), a.GetPerson().GetDisplayName(), a.GetPerson().GetSubject()} {
+		if s != "" {
+			return s
+		}
+	}
+	return providerName
+}
+
+// claims are those by which a person is known, and their name.
+func claims(a *lockboxv1.Actor) map[string]string {
+	said := map[string]string{}
+	for name, value := range map[string]string{
+		"iss": a.GetPerson().GetIssuer(), "sub": a.GetPerson().GetSubject(), "name": a.GetPerson().GetDisplayName(),
+	} {
+		if value != "" {
+			said[name] = value
+		}
+	}
+	return said
+}
+
+// ticks counts tenths of microseconds since the year 1, as the ids of Azure's entries do.
+func ticks(t time.Time) int64 {
+	const untilUnix = 62_135_596_800 // seconds
+	return (t.Unix()+untilUnix)*10_000_000 + int64(t.Nanosecond())/100
+}
+
+const understoodActivity = "understood is: eventTimestamp ge '2026-08-03T00:00:00Z', which is required; and with `and`, each at most once: " +
+	"eventTimestamp le, resourceProvider eq, resourceUri eq or resourceId eq, correlationId eq, caller eq, status eq"
+
+// activityFilter is what a $filter asks for; nothing: no entry can match.
+type activityFilter struct {
+	ask     *lockboxv1.ListActivity
+	nothing bool
+}
+
+func readActivityFilter(subscription, text string) (activityFilter, error) {
+	f := activityFilter{ask: &lockboxv1.ListActivity{SubscriptionId: subscription}}
+	for _, l := range logged {
+		f.ask.Actions = append(f.ask.Actions, l.fact)
+	}
+	alternatives, err := parseFilter(text)
+	if err != nil {
+		return f, err
+	}
+	if len(alternatives) > 1 {
+		return f, invalidFilter(understoodActivity)
+	}
+	seen := map[string]bool{}
+	for _, t := range alternatives[0] {
+		key := strings.ToLower(t.field) + " " + t.operator
+		if key == "resourceuri eq" {
+			key = "resourceid eq"
+		}
+		if seen[key] {
+			return f, invalidFilter(understoodActivity)
+		}
+		seen[key] = true
+		if err := f.add(key, t.value); err != nil {
+			return f, err
+		}
+	}
+	if f.ask.GetSince() == nil {
+		return f, invalidFilter(understoodActivity)
+	}
+	return f, nil
+}
+
+func (f *activityFilter) add(key, value string) error {
+	switch key {
+	case "eventtimestamp ge", "eventtimestamp le":
+		at, err := readTime(value)
+		if err != nil {
+			return err
+		}
+		if key == "eventtimestamp ge" {
+			f.ask.Since = timestamppb.New(at)
+		} else { // inclusive, where ours is not
+			f.ask.Until = timestamppb.New(at.Add(1))
+		}
+	case "resourceprovider eq":
+		f.nothing = f.nothing || !strings.EqualFold(value, provider)
+	case "status eq":
+		f.nothing = f.nothing || !strings.EqualFold(value, succeeded)
+	case "caller eq":
+		f.ask.Person = value
+	case "correlationid eq":
+		f.about(value)
+	case "resourceid eq":
+		lockbox := strings.ToLower(requestURI(f.ask.GetSubscriptionId(), ""))
+		if id, is := strings.CutPrefix(strings.ToLower(value), lockbox); is {
+			f.about(id)
+		} else {
+			f.ask.Resource = value
+		}
+	default:
+		return invalidFilter(understoodActivity)
+	}
+	if value == "" {
+		return invalidFilter(understoodActivity)
+	}
+	return nil
+}
+
+// about keeps to one request. Two of them at once are none.
+func (f *activityFilter) about(request string) {
+	request = strings.TrimPrefix(strings.ToLower(request), strings.ToLower(requestPrefix))
+	f.nothing = f.nothing || f.ask.GetRequestId() != "" && f.ask.GetRequestId() != request
+	f.ask.RequestId = request
+}
+
+// readTime reads a time (RFC 3339); clients also leave out the zone, and mean UTC.
+func readTime(s string) (time.Time, error) {
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999"} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, invalidFilter("%q is not a time as in 2026-08-03T09:30:00Z", s)
+}

@@ -1,0 +1,181 @@
+// Package arm is Lockbox for programs that were written for Azure Customer Lockbox: its REST API as its public
+// specification and the official SDK have it, and the activity log as Azure Monitor shows it. Its README says what is mapped
+// to what, and what differs.
+package arm
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/portal/internal/bearer"
+)
+
+const (
+	rule = "bad input"
+
+	provider        = "Microsoft.CustomerLockbox"
+	providerPath    = "/providers/" + provider
+	lockboxVersion  = "2018-02-28-preview"
+	activityVersion = "2015-04-01"
+	requestPrefix   = "LockboxRequest_"
+	mostListed      = 1000
+)
+
+// New serves the API.
+func New(desk *bearer.Desk) *bearer.API {
+	subscription := "/subscriptions/{subscriptionId}"
+	requests := subscription + providerPath + "/requests"
+	return &bearer.API{Desk: desk, Fold: true, Begin: begin, Problem: problem, Routes: []bearer.Route{
+		{Method: http.MethodGet, Path: providerPath + "/operations", Open: true, Serve: version(lockboxVersion, operations)},
+		{Method: http.MethodGet, Path: providerPath + "/tenantOptedIn/{tenantId}", Serve: customers(lockboxVersion, optedIn)},
+		{Method: http.MethodPost, Path: providerPath + "/enableLockbox", Serve: customers(lockboxVersion, enable)},
+		{Method: http.MethodPost, Path: providerPath + "/disableLockbox", Serve: customers(lockboxVersion, disable)},
+		{Method: http.MethodGet, Path: requests, Serve: customers("", listRequests)},
+		{Method: http.MethodGet, Path: requests + "/{requestId}", Serve: customers(lockboxVersion, getRequest)},
+		{Method: http.MethodPost, Path: requests + "/{requestId}/updateApproval", Serve: customers(lockboxVersion, updateApproval)},
+		{
+			Method: http.MethodGet, Path: subscription + "/providers/Microsoft.Insights/eventtypes/management/values",
+			Serve: customers(activityVersion, listActivity),
+		},
+	}}
+}
+
+// begin gives the request its ids, and those of the client back.
+func begin(c *bearer.Call) {
+	h, id := c.W.Header(), uuid.NewString()
+	h.Set("x-ms-request-id", id)
+	if theirs := c.R.Header.Get("x-ms-correlation-request-id"); uuid.Validate(theirs) == nil {
+		id = theirs
+	}
+	h.Set("x-ms-correlation-request-id", id)
+	theirs := c.R.Header.Get("x-ms-client-request-id")
+	if strings.EqualFold(c.R.Header.Get("x-ms-return-client-request-id"), "true") && uuid.Validate(theirs) == nil {
+		h.Set("x-ms-client-request-id", theirs)
+	}
+}
+
+// customers lets in a customer's people: a token of the provider's says no tenant, and Azure's paths neither.
+func customers(wanted string, serve func(*bearer.Call) error) func(*bearer.Call) error {
+	return version(wanted, func(c *bearer.Call) error {
+		if !c.Customer() {
+			return refusal.Forbidden("Authorization", "I10", "this API is for the customers' people; the provider's use /lockbox/v1")
+		}
+		return serve(c)
+	})
+}
+
+// version checks the api-version. An empty one: the list of requests, for which neither the specification nor the SDK sends
+// any; if there is one, it is checked.
+func version(wanted string, serve func(*bearer.Call) error) func(*bearer.Call) error {
+	return func(c *bearer.Call) error {
+		got, err := param(c, "api-version")
+		supported := wanted
+		if supported == "" {
+			supported = lockboxVersion
+		}
+		switch {
+		case err != nil:
+			return err
+		case got == "" && wanted != "":
+			return refusal.Invalid("api-version", rule, "the query parameter ?api-version=%s is required", supported)
+		case got != "" && !strings.EqualFold(got, supported):
+			return refusal.Invalid("api-version", rule, "%q is not supported; %s is", got, supported)
+		}
+		return serve(c)
+	}
+}
+
+// param is a parameter of the query, whose name is the same in upper and lower case. Two of them could be read in two ways.
+func param(c *bearer.Call, name string) (string, error) {
+	query, err := url.ParseQuery(c.R.URL.RawQuery)
+	if err != nil {
+		return "", refusal.Invalid("query", rule, "cannot be read")
+	}
+	var found []string
+	for key, values := range query {
+		if strings.EqualFold(key, name) {
+			found = append(found, values...)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return "", nil
+	case 1:
+		return found[0], nil
+	}
+	return "", refusal.Invalid(name, rule, "is given more than once")
+}
+
+// page is which part of a list is wanted.
+func page(c *bearer.Call) (token string, limit uint32, err error) {
+	if token, err = param(c, "$skipToken"); err != nil {
+		return "", 0, err
+	}
+	top, err := param(c, "$top")
+	if top == "" || err != nil {
+		return token, 0, err
+	}
+	n, err := strconv.ParseUint(top, 10, 32)
+	if err != nil || n < 1 || n > mostListed {
+		return "", 0, refusal.Invalid("$top", rule, "is a number from 1 to %d", mostListed)
+	}
+	return token, uint32(n), nil
+}
+
+// list is how a page of anything is answered.
+type list struct {
+	Value    any    `json:"value"`
+	NextLink string `json:"nextLink,omitempty"`
+}
+
+// answerPage answers with a page of a list. The next one is the same question, further on.
+func answerPage[T any](c *bearer.Call, values []T, next string) error {
+	if values == nil {
+		values = []T{} // a list without anything in it is a list
+	}
+	l := list{Value: values}
+	if next != "" {
+		query := c.R.URL.Query()
+		for key := range query {
+			if strings.EqualFold(key, "$skipToken") {
+				query.Del(key)
+			}
+		}
+		query.Set("$skipToken", next)
+		l.NextLink = c.URL + c.R.URL.EscapedPath() + "?" + query.Encode()
+	}
+	return c.JSON(http.StatusOK, l)
+}
+
+// subscription is the one in the path.
+func subscription(c *bearer.Call) (string, error) {
+	id := c.Param("subscriptionId")
+	if input.Token("subscriptionId", id) != nil {
+		return "", notFound()
+	}
+	return id, nil
+}
+
+// mayKnow refuses a subscription that the caller has nothing to do with, or that is not there. It is asked only when a list
+// is empty, because what is in one says that its subscription is there.
+func mayKnow(c *bearer.Call, subscription string) error {
+	reply, err := c.Ask(&lockboxv1.Query{Ask: &lockboxv1.Query_GetTenant_{GetTenant_: &lockboxv1.GetTenant{}}})
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(reply.GetTenant().GetSubscriptions(), func(s *lockboxv1.SubscriptionView) bool { return s.GetSubscriptionId() == subscription }) {
+		return notFound()
+	}
+	return nil
+}
+
+func notFound() error {
+	return refusal.NotFound("", "I9", "there is nothing of that name that you may see")
+}

@@ -1,0 +1,124 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/refusal"
+)
+
+const (
+	// idleTimeout ends a session that nobody uses. That it is used is noted at most every noteEvery, so that a page costs a
+	// read of the bus and no write; it can end that much too early.
+	idleTimeout = time.Hour
+	noteEvery   = 5 * time.Minute
+
+	storeTimeout = 3 * time.Second
+)
+
+// store is scs's store in the bucket. scs prefers the methods that take a context, so it has no others.
+type store struct {
+	scs.Store
+	js  jetstream.JetStream
+	now func() time.Time
+
+	mu sync.Mutex
+	kv jetstream.KeyValue // nil until the bucket was found
+}
+
+// FindCtx returns a session that is neither over nor idle. UNAVAILABLE if the bus does not say.
+func (s *store) FindCtx(ctx context.Context, token string) (data []byte, found bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	kv, err := s.bucket(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	for range 2 {
+		entry, err := kv.Get(ctx, keyOf(token))
+		if errors.Is(err, jetstream.ErrKeyNotFound) {
+			return nil, false, nil
+		}
+		if err != nil {
+			return nil, false, unavailable(err)
+		}
+		r, readable := unseal(token, entry.Value())
+		now := s.now()
+		if !readable || !now.Before(r.end) || !now.Before(r.used.Add(idleTimeout)) {
+			return nil, false, nil
+		}
+		if now.Before(r.used.Add(noteEvery)) {
+			return r.data, true, nil
+		}
+		r.used = now
+		sealed, err := seal(token, r)
+		if err != nil {
+			return nil, false, err
+		}
+		// Only over what was read: else a session that has just been ended elsewhere would come back.
+		if _, err := kv.Update(ctx, keyOf(token), sealed, entry.Revision()); !errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
+			return r.data, true, nil // if it could not be noted, the session is no longer for it, and no shorter
+		}
+	}
+	return nil, false, unavailable(jetstream.ErrKeyRevisionMismatch)
+}
+
+// CommitCtx keeps a session whose token is new.
+func (s *store) CommitCtx(ctx context.Context, token string, data []byte, end time.Time) error {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	kv, err := s.bucket(ctx)
+	if err != nil {
+		return err
+	}
+	sealed, err := seal(token, record{used: s.now(), end: end, data: data})
+	if err != nil {
+		return err
+	}
+	if _, err := kv.Create(ctx, keyOf(token), sealed); err != nil {
+		return unavailable(err)
+	}
+	return nil
+}
+
+// DeleteCtx ends a session for every copy of the portal.
+func (s *store) DeleteCtx(ctx context.Context, token string) error {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	kv, err := s.bucket(ctx)
+	if err != nil {
+		return err
+	}
+	if err := kv.Delete(ctx, keyOf(token)); err != nil {
+		return unavailable(err)
+	}
+	return nil
+}
+
+// bucket looks for it until it is there: the portal may start before it is made.
+func (s *store) bucket(ctx context.Context) (jetstream.KeyValue, error) {
+	s.mu.Lock()
+	kv := s.kv
+	s.mu.Unlock()
+	if kv != nil {
+		return kv, nil
+	}
+	kv, err := s.js.KeyValue(ctx, bus.SessionBucket)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.kv = kv
+	return kv, nil
+}
+
+func unavailable(err error) error {
+	return fmt.Errorf("%w: %w", refusal.Unavailable("session", "I11", "who is signed in cannot be known just now"), err)
+}

@@ -1,0 +1,131 @@
+package signin
+
+import (
+	"errors"
+	"net/http"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/identity/oidcclient"
+	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/portal/internal/organisation"
+	"github.com/openlockbox/lockbox/services/portal/internal/session"
+	"github.com/openlockbox/lockbox/services/portal/internal/site"
+	"go.uber.org/zap"
+)
+
+const (
+	// maxSkew is how far behind an issuer's clock may be when it says when somebody signed in.
+	maxSkew = time.Minute
+	maxName = 200
+)
+
+// What else can go wrong than at the issuer. Each is a page.
+var (
+	errUnknown = errors.New("this browser has not begun this sign-in, or too long ago")
+	errStale   = errors.New("the sign-in that came back is not a fresh one")
+	errAnother = errors.New("somebody else came back from the sign-in")
+)
+
+// back takes an issuer's answer, with which the browser comes back.
+func (in *signin) back(v *site.Visit) error {
+	answer := v.R.URL.Query()
+	a, known := in.take(v, answer.Get("state"))
+	whose := in.Organisations.OfTenant(a.Tenant)
+	if !known || whose == nil || owner(in.Organisations, a.To) != whose {
+		return in.failed(v, attempt{}, errUnknown)
+	}
+	at, err := in.issuers[whose.Tenant].open(v.R.Context())
+	if err != nil {
+		return in.failed(v, a, err)
+	}
+	who, err := at.Finish(v.R.Context(), in.callback, a.Attempt, answer)
+	if err == nil && a.Subject != "" {
+		err = same(a, who)
+	}
+	if err != nil {
+		return in.failed(v, a, err)
+	}
+	if err := in.keeper.Begin(v.W, v.R, of(whose, who)); err != nil {
+		return err
+	}
+	http.Redirect(v.W, v.R, a.To, http.StatusSeeOther)
+	return nil
+}
+
+// same holds a fresh sign-in to what was asked for: that person, just now (OpenID Connect Core 1.0 §3.1.2.1, `max_age`).
+func same(a attempt, who oidcclient.Person) error {
+	switch {
+	case who.Subject != a.Subject:
+		return errAnother
+	case who.Authenticated.Before(a.Begun.Add(-maxSkew)):
+		return errStale
+	}
+	return nil
+}
+
+func of(whose *organisation.Organisation, who oidcclient.Person) session.Session {
+	s := session.Session{Tenant: whose.Tenant, Token: who.Token, Subject: who.Subject, Name: who.Name, Expires: who.Expires}
+	if input.Line("name", s.Name, 1, maxName) != nil {
+		s.Name = s.Subject
+	}
+	language, _, _ := strings.Cut(strings.ReplaceAll(who.Locale, "_", "-"), "-")
+	s.Language = strings.ToLower(language) // one that is not spoken here changes nothing
+	return s
+}
+
+// wrong tells why nobody was signed in.
+type wrong struct {
+	Kind         string
+	Organisation string // empty: of none
+	// Code is OAuth's name for why the issuer refuses; empty: it says none, or one that cannot be one.
+	Code string
+	// Retry is the way to try once more; Back, to where they came from, is for who is signed in as before.
+	Retry, Back string
+}
+
+var oauthCode = regexp.MustCompile(`^[a-z_]{1,40}$`)
+
+// failed answers with why nobody was signed in. It is known here only by its kind; the log has more.
+func (in *signin) failed(v *site.Visit, a attempt, err error) error {
+	if v.R.Context().Err() != nil {
+		return v.R.Context().Err() // nobody is there to hear it
+	}
+	page := wrong{Kind: "wrong", Retry: a.retry()}
+	if whose := in.Organisations.OfTenant(a.Tenant); whose != nil && a.To != "" {
+		page.Organisation = whose.Name
+	}
+	if v.Session != nil {
+		page.Back = v.Path()
+		if a.Tenant == v.Session.Tenant && a.To != "" {
+			page.Back = a.To
+		}
+	}
+	status := http.StatusForbidden
+	var refused *oidcclient.RefusedError
+	switch {
+	case errors.Is(err, errUnknown):
+		page.Kind, status = "unknown", http.StatusBadRequest
+	case errors.Is(err, errAnother):
+		page.Kind = "another"
+	case errors.Is(err, errStale):
+		page.Kind = "stale"
+	case errors.As(err, &refused) && refused.Code == "access_denied":
+		page.Kind = "declined"
+	case errors.As(err, &refused):
+		page.Kind = "refused"
+		if oauthCode.MatchString(refused.Code) {
+			page.Code = refused.Code
+		}
+	case refusal.Is(err, lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE):
+		page.Kind, status = "unavailable", http.StatusServiceUnavailable
+	}
+	if r, ok := refusal.As(err); ok {
+		v.Counters.Refused(r)
+	}
+	v.Log.Warn("nobody was signed in", zap.String("organisation", page.Organisation), zap.String("kind", page.Kind), zap.Error(err))
+	return in.show(v, "wrong", status, "signin.wrong."+page.Kind+".title", "", page)
+}
