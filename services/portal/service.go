@@ -14,7 +14,9 @@ import (
 	"github.com/openlockbox/lockbox/pkg/caller"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/service"
+	"github.com/openlockbox/lockbox/services/portal/internal/live"
 	"github.com/openlockbox/lockbox/services/portal/internal/organisation"
+	"github.com/openlockbox/lockbox/services/portal/internal/requests"
 	"github.com/openlockbox/lockbox/services/portal/internal/site"
 	"github.com/openlockbox/lockbox/services/portal/internal/words"
 )
@@ -104,7 +106,17 @@ func newHandler(rt *service.Runtime, c Config) (http.Handler, error) {
 	if err := s.Prepare(); err != nil {
 		return nil, err
 	}
+	about, err := requests.Routes(s)
+	if err != nil {
+		return nil, err
+	}
+	hub := live.NewHub()
+	if err := hub.Listen(rt.Conn); err != nil {
+		return nil, err
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /assets/", s.Assets)
+	s.Mount(mux, about)
+	s.Mount(mux, hub.Routes(requests.Live()...))
 	return s.Secured(mux), nil
 }
