@@ -20,7 +20,8 @@ type note struct {
 type shownRequest struct {
 	one
 	Note note
-	// Verbs have buttons: what may be done now.
+	// May says what may be done now, by name. Verbs are those of it that have buttons; the others have their forms here.
+	May   map[string]bool
 	Verbs []verb
 	// Hrefs are their forms' addresses, by name.
 	Hrefs map[string]string
@@ -53,12 +54,15 @@ func (p *pages) detail(v *site.Visit) error {
 }
 
 func (p *pages) show(v *site.Visit, r one, status int, n note) error {
-	d := shownRequest{one: r, Note: n, Hrefs: map[string]string{}, Phases: r.Phases(), Picture: shown.PictureWidth, NewID: commandID}
+	d := shownRequest{one: r, Note: n, May: map[string]bool{}, Hrefs: map[string]string{}, Phases: r.Phases(), Picture: shown.PictureWidth, NewID: commandID}
 	d.LastPhase, d.Page = d.Phases[len(d.Phases)-1], v.Path("requests", r.GetRequestId())
 	d.After = v.R.Method == http.MethodGet && v.R.URL.Query().Has("after")
 	for _, b := range verbs {
 		d.Hrefs[b.Name] = b.Href(v, r.GetRequestId())
-		if r.Allows(b.Name) && b.side&side(v) != 0 && !b.long {
+		if !r.Allows(b.Name) || b.side&side(v) == 0 {
+			continue
+		}
+		if d.May[b.Name] = true; !b.long {
 			d.Verbs = append(d.Verbs, b)
 		}
 	}

@@ -11,7 +11,6 @@ import (
 	"github.com/openlockbox/lockbox/services/portal/internal/live"
 	"github.com/openlockbox/lockbox/services/portal/internal/shown"
 	"github.com/openlockbox/lockbox/services/portal/internal/site"
-	"google.golang.org/protobuf/proto"
 )
 
 const (
@@ -81,11 +80,14 @@ func search(v *site.Visit, by *lockboxv1.ListRequests) (*lockboxv1.RequestList, 
 type waiting struct {
 	mine, others *lockboxv1.RequestList
 	sequence     uint64
+	// reader is known where others are the visitor's own.
+	reader *lockboxv1.Person
 }
 
 func (w waiting) digest() (string, error) { return shown.Digest(w.mine, w.others) }
 
-// waits asks for it. What waits for others is listed besides the first page only.
+// waits asks for it: as others, a customer's people are shown what is at their organisation besides, the provider's people
+// their own open requests. Later pages go without.
 func waits(v *site.Visit) (w waiting, err error) {
 	page := v.R.URL.Query().Get("page")
 	if w.mine, w.sequence, err = search(v, &lockboxv1.ListRequests{AwaitingMe: true, Count: true, Limit: perPage, PageToken: page}); err != nil {
@@ -95,15 +97,16 @@ func waits(v *site.Visit) (w waiting, err error) {
 		w.others = &lockboxv1.RequestList{}
 		return w, nil
 	}
-	ask, keep := &lockboxv1.ListRequests{Statuses: []lockboxv1.RequestStatus{lockboxv1.RequestStatus_REQUEST_STATUS_CUSTOMER_NOTIFIED}, Count: true, Limit: perPage}, w.notMine
+	ask, keep := &lockboxv1.ListRequests{Statuses: groups[0].statuses[2:], Count: true, Limit: perPage}, w.notMine
 	if v.Session.Tenant == "" {
 		self, err := v.Self()
 		if err != nil {
 			return w, err
 		}
+		w.reader = self.GetActor().GetPerson()
 		ask = &lockboxv1.ListRequests{Statuses: append(groups[0].statuses[:3:3], groups[1].statuses...), Limit: ownAmong}
 		keep = func(r *lockboxv1.RequestView) bool {
-			return tenant.SamePerson(r.GetRequester().GetPerson(), self.GetActor().GetPerson())
+			return tenant.SamePerson(r.GetRequester().GetPerson(), w.reader)
 		}
 	}
 	found, _, err := search(v, ask)
@@ -123,7 +126,7 @@ func waits(v *site.Visit) (w waiting, err error) {
 // among the newest that are pending is among the newest that wait for them.
 func (w waiting) notMine(r *lockboxv1.RequestView) bool {
 	for _, mine := range w.mine.GetRequests() {
-		if proto.Equal(mine, r) {
+		if mine.GetRequestId() == r.GetRequestId() {
 			return false
 		}
 	}
@@ -151,6 +154,9 @@ func (p *pages) home(v *site.Visit) error {
 		More           int
 		Next, FirstWay string
 	}{Mine: rows(v, w.mine.GetRequests()), Others: tabled(v, w.others.GetRequests()), Total: count(w.mine.GetTotal())}
+	for i := range data.Others.Rows {
+		data.Others.Rows[i].Reader = w.reader
+	}
 	data.More = max(0, count(w.others.GetTotal())-len(data.Mine)-len(data.Others.Rows))
 	data.Next, data.FirstWay = turn(v, w.mine.GetNextPageToken())
 	title := "requests.home"
