@@ -96,8 +96,6 @@ func (r *reader) Write(p []byte) (int, error) {
 
 func (*reader) Flush() {}
 
-func (*reader) SetReadDeadline(time.Time) error { return nil }
-
 func (*reader) SetWriteDeadline(time.Time) error { return nil }
 
 // got is what came, without heartbeats, and how many of these did.

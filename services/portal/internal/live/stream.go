@@ -61,9 +61,6 @@ func (h *Hub) serve(v *site.Visit, p Page) error {
 	v.W.Header().Set("Content-Type", "text/event-stream")
 	v.W.Header().Set("X-Accel-Buffering", "no") // proxies pass it on as it comes
 	out := http.NewResponseController(v.W)
-	if err := out.SetReadDeadline(time.Time{}); err != nil { // the server's own is for reading a request, and would end this
-		return err
-	}
 	if v.R.Method == http.MethodHead {
 		return nil
 	}

@@ -23,8 +23,8 @@ const (
 )
 
 var (
-	now      = sitetest.Now
-	notThere = refusal.NotFound("aggregate_id", "I9", "there is no such request")
+	now         = sitetest.Now
+	errNotThere = refusal.NotFound("aggregate_id", "I9", "there is no such request")
 )
 
 func person(subject, name, language string) *lockboxv1.Person {
@@ -190,7 +190,7 @@ func newWorld(reader *lockboxv1.Actor, list ...*lockboxv1.RequestView) *world {
 					return &lockboxv1.QueryReply{Sequence: w.sequence, Answer: &lockboxv1.QueryReply_Request{Request: proto.CloneOf(v)}}, nil
 				}
 			}
-			return nil, notThere
+			return nil, errNotThere
 		},
 		"list_requests": func(q *lockboxv1.Query) (*lockboxv1.QueryReply, error) {
 			return &lockboxv1.QueryReply{Sequence: w.sequence, Answer: &lockboxv1.QueryReply_Requests{Requests: w.list(q.GetListRequests())}}, nil

@@ -162,7 +162,7 @@ func TestTheFirstPageSaysWhatWaitsForTheVisitor(t *testing.T) {
 
 func TestSomebodyWithoutARoleIsToldThatNothingWaits(t *testing.T) {
 	w := newWorld(otto)
-	w.Queries["list_requests"] = func(*lockboxv1.Query) (*lockboxv1.QueryReply, error) { return nil, notThere }
+	w.Queries["list_requests"] = func(*lockboxv1.Query) (*lockboxv1.QueryReply, error) { return nil, errNotThere }
 	h := w.portal(t, sitetest.Otto())
 	has(t, get(t, h, bank, http.StatusOK), "Nothing waits for your decision.")
 	has(t, get(t, h, bank+"/requests", http.StatusOK), "No request matches.")

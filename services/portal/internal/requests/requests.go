@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/live"
 	"github.com/openlockbox/lockbox/services/portal/internal/shown"
@@ -147,10 +146,4 @@ func empty(err error) error {
 		return nil
 	}
 	return err
-}
-
-// message is a refusal's own sentence, in English.
-func message(err error) string {
-	r, _ := refusal.As(err)
-	return r.GetMessage()
 }

@@ -11,6 +11,12 @@
   voice.setAttribute("aria-live", "polite");
   let source;
 
+  const speak = (text) => { // a new element is read out even if it says the same again
+    const line = document.createElement("p");
+    line.textContent = text;
+    voice.replaceChildren(line);
+  };
+
   const touched = (e) => {
     if (e.type === "hidden") return false;
     if (e.type === "checkbox" || e.type === "radio") return e.checked !== e.defaultChecked;
@@ -33,7 +39,7 @@
       b.disabled = true;
       b.setAttribute("aria-describedby", "stale");
     });
-    voice.textContent = shown.querySelector("p").textContent;
+    speak(shown.querySelector("p").textContent);
   };
 
   const replace = async (sequence) => {
@@ -52,7 +58,7 @@
     if (ways) document.querySelector("nav.ways")?.replaceWith(document.adoptNode(ways));
     document.title = page.title;
     if (focus) document.getElementById(focus)?.focus();
-    voice.textContent = bar()?.dataset.said || "";
+    speak(bar()?.dataset.said || "");
     tick();
     listen();
   };
