@@ -63,6 +63,12 @@ func (d *desk) set(change func(*desk)) {
 	change(d)
 }
 
+func (d *desk) times() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.asked
+}
+
 func (d *desk) hint(t *testing.T, tenant string) {
 	t.Helper()
 	subject, err := bus.ChangedSubject(tenant)
@@ -170,7 +176,7 @@ func TestAHintOfTheOwnTenantIsLookedAtOnceAndSoon(t *testing.T) {
 		d.set(func(d *desk) { d.digest, d.asked = "two", 0 })
 		d.hint(t, "sakura")
 		time.Sleep(time.Second)
-		if r.expect(t, "after another tenant's hint"); d.asked != 0 {
+		if r.expect(t, "after another tenant's hint"); d.times() != 0 {
 			t.Error("another tenant's hint woke it")
 		}
 		for range 10 {
@@ -179,16 +185,16 @@ func TestAHintOfTheOwnTenantIsLookedAtOnceAndSoon(t *testing.T) {
 		r.expect(t, "before what comes together has come")
 		time.Sleep(300 * time.Millisecond)
 		r.expect(t, "soon", changed("two"))
-		if d.asked != 1 {
-			t.Errorf("asked %d times", d.asked)
+		if d.times() != 1 {
+			t.Errorf("asked %d times", d.times())
 		}
 		d.hint(t, "meadowbank")
 		time.Sleep(300 * time.Millisecond)
-		if d.asked != 1 {
+		if d.times() != 1 {
 			t.Error("two looks follow each other at once")
 		}
 		time.Sleep(time.Second)
-		if d.asked != 2 {
+		if d.times() != 2 {
 			t.Error("the second hint is forgotten")
 		}
 	})

@@ -53,7 +53,11 @@ func (p *pages) confirm(v *site.Visit, b verb) error {
 	if !r.Allows(b.Name) {
 		return p.show(v, r, http.StatusConflict, note{NotNow: true})
 	}
-	f := filled(b, r, v.R.URL.Query())
+	q := v.R.URL.Query()
+	if !q.Has("seen") { // nothing was filled in, or it got lost when the language was changed
+		return p.again(v, blank(b, r), http.StatusOK)
+	}
+	f := filled(b, r, q)
 	if err := f.check(); err != nil {
 		return err
 	}
@@ -176,16 +180,18 @@ func (p *pages) refused(v *site.Visit, f form, err error) error {
 	if !is {
 		return err
 	}
-	v.Counters.Refused(r)
 	switch r.GetCode() {
 	case lockboxv1.RefusalCode_REFUSAL_CODE_INVALID:
 		if field := fields[r.GetField()[strings.LastIndex(r.GetField(), ".")+1:]]; field != "" {
+			v.Counters.Refused(r)
 			f.Wrong[field] = &wrong{r.GetMessage(), true}
 			return p.again(v, f, http.StatusBadRequest)
 		}
 	case lockboxv1.RefusalCode_REFUSAL_CODE_CONFLICT, lockboxv1.RefusalCode_REFUSAL_CODE_PRECONDITION:
+		v.Counters.Refused(r)
 		return p.changed(v, f, r)
 	case lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE:
+		v.Counters.Refused(r)
 		return p.unsure(v, f)
 	case lockboxv1.RefusalCode_REFUSAL_CODE_UNAUTHENTICATED:
 		return signInAgain(v, err, f.address(v))

@@ -85,9 +85,16 @@ func TestTheConfirmationSpeaksTheReadersLanguage(t *testing.T) {
 	h := newWorld(otto, alone()).portal(t, sitetest.Otto())
 	for language, want := range map[string]string{
 		"fr": "Vous accordez à Erin Ellis (Nimbus Cloud) l’autorisation suivante : un vidage de la mémoire de payments-1 et payments-2, pendant 8 heures à compter de votre approbation, et vous pouvez la révoquer à tout moment.",
-		"ja": "Erin Ellis（Nimbus Cloud） に、payments-1、payments-2 のメモリ ダンプの取得を、あなたが承認した時点から 8 時間 許可します（いつでも取り消せます）。",
+		"ja": "Erin Ellis（Nimbus Cloud）に、payments-1、payments-2 のメモリ ダンプの取得を、あなたが承認した時点から 8 時間許可します（いつでも取り消せます）。",
 	} {
 		has(t, get(t, h, bank+"/requests/"+memoryDump+"/approve/confirm?seen=3&duration=8h&resource=1&resource=2&lang="+language, http.StatusOK), want)
+	}
+}
+
+func TestAConfirmationOfNothingIsTheForm(t *testing.T) {
+	page := get(t, newWorld(otto, alone()).portal(t, sitetest.Otto()), bank+"/requests/"+memoryDump+"/approve/confirm?lang=fr", http.StatusOK)
+	if has(t, page, "Approuver cette demande", "Continuer"); strings.Count(page, " checked") != 2 {
+		t.Error("it is not as it was asked for")
 	}
 }
 

@@ -14,7 +14,7 @@ func TestScenariosWithWordsOfTheirOwnAreTheCatalogues(t *testing.T) {
 			known = append(known, each.ID)
 		}
 	}
-	for _, id := range scenarios {
+	for id := range scenarios {
 		if !slices.Contains(known, id) {
 			t.Errorf("the catalogue has no scenario %s", id)
 		}

@@ -135,6 +135,7 @@ func TestEverythingHasWordsInEveryLanguage(t *testing.T) {
 		for _, scenario := range []string{"memory-dump", "process-dump", "remote-desktop", "secure-shell", "node-access", "managed-disk", "snapshot", "query", "restart", "transfer", "server-log", "record-content", "object-content", "volume-content", "cluster-access", "tenant-configuration", "platform-health", "other"} {
 			v.Intent.Scenario = scenario
 			say(r.What())
+			say(r.Means())
 		}
 		for _, group := range []string{"customer-support-leads", "devops-managers", "security-officers"} {
 			if say(r.Group(group)) == group {

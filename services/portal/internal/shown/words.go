@@ -11,10 +11,12 @@ import (
 // named is how many things a sentence names before it counts the rest.
 const named = 3
 
-// scenarios of the catalogue that have words of their own in every language. All others are quoted by their name.
-var scenarios = []string{
-	"memory-dump", "process-dump", "remote-desktop", "secure-shell", "node-access", "managed-disk", "snapshot", "query", "restart",
-	"transfer", "server-log", "record-content", "object-content", "volume-content", "cluster-access", "tenant-configuration", "platform-health",
+// scenarios of the catalogue that have words of their own in every language, with what each means for data. All others are
+// quoted by their name.
+var scenarios = map[string]string{
+	"memory-dump": "dump", "process-dump": "dump", "remote-desktop": "session", "secure-shell": "session", "node-access": "session", "cluster-access": "session",
+	"managed-disk": "storage", "snapshot": "storage", "volume-content": "storage", "query": "query", "record-content": "content", "object-content": "content",
+	"server-log": "log", "transfer": "transfer", "tenant-configuration": "configuration", "restart": "", "platform-health": "",
 }
 
 // Resource is what a request reaches.
@@ -119,10 +121,18 @@ func (r Request) on(resources []Resource) (string, error) {
 		return "", err
 	}
 	id := "other"
-	if slices.Contains(scenarios, r.GetIntent().GetScenario()) {
+	if _, known := scenarios[r.GetIntent().GetScenario()]; known {
 		id = r.GetIntent().GetScenario()
 	}
 	return r.Say.Say("status.scenario."+id, "Resources", names, "Scenario", r.Scenario())
+}
+
+// Means is what that means for data; empty: only the catalogue's name says it.
+func (r Request) Means() (string, error) {
+	if id := scenarios[r.GetIntent().GetScenario()]; id != "" {
+		return r.Say.Say("status.means." + id)
+	}
+	return "", nil
 }
 
 // list names things in one phrase.
