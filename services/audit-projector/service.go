@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/openlockbox/lockbox/pkg/fold"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/service"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/answer"
@@ -40,7 +41,9 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 	f := &follower{
 		dir: c.Dir, source: rt.Journal, log: rt.Log, alarm: func(what string) { rt.Counters.Refused(alarm(what)) },
 		serve: func(ctx context.Context, store *projection.Store) (stop func() error, err error) {
-			return serve(ctx, rt, &answer.Answerer{Store: store, Verifier: rt.Verifier, Now: rt.Now, Healthy: rt.Clock.Healthy})
+			return serve(ctx, rt, &answer.Answerer{
+				Store: store, Verifier: rt.Verifier, Catalogue: fold.CatalogueInForce(), Now: rt.Now, Healthy: rt.Clock.Healthy,
+			})
 		},
 	}
 	if err := f.run(ctx); err != nil {

@@ -44,8 +44,8 @@ func pageLimit(field string, limit uint32) (int, error) {
 	return int(limit), nil
 }
 
-// fit makes a request small enough for the bus: first texts are shortened, visibly, then the middle of the timeline is
-// left out, then who was looked at and does not count.
+// fit makes a request small enough for the bus: first texts are shortened, visibly, then the middle of the timeline and of
+// the deliveries is left out, then who was looked at and does not count.
 func fit(v *lockboxv1.RequestView) {
 	if proto.Size(v) <= largest {
 		return
@@ -61,7 +61,7 @@ func fit(v *lockboxv1.RequestView) {
 		}
 	}
 	if proto.Size(v) > largest {
-		v.Timeline = lastOf(v.GetTimeline())
+		v.Timeline, v.Deliveries = lastOf(v.GetTimeline()), lastOf(v.GetDeliveries())
 	}
 	if proto.Size(v) > largest && v.GetLockbox() != nil {
 		v.Lockbox = proto.CloneOf(v.GetLockbox())
@@ -76,11 +76,11 @@ func fitTicket(v *lockboxv1.TicketView) {
 }
 
 // lastOf keeps the beginning and the newest entries.
-func lastOf(entries []*lockboxv1.TimelineEntry) []*lockboxv1.TimelineEntry {
+func lastOf[E any](entries []E) []E {
 	if len(entries) <= shortTimeline {
 		return entries
 	}
-	return append([]*lockboxv1.TimelineEntry{entries[0]}, entries[len(entries)-shortTimeline+1:]...)
+	return append([]E{entries[0]}, entries[len(entries)-shortTimeline+1:]...)
 }
 
 func shorten(s string) string {

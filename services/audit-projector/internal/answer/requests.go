@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 
-	"github.com/openlockbox/lockbox/pkg/event"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/request"
@@ -26,6 +25,11 @@ func (v *viewer) listRequests(ctx context.Context, ask *lockboxv1.ListRequests) 
 		return nil, notFound()
 	}
 	list, size, atOnce := new(lockboxv1.RequestList), 0, min(chunk, limit+1)
+	if ask.GetCount() {
+		if list.Total, err = v.CountRequests(ctx, v.scope, f, v.now); err != nil {
+			return nil, err
+		}
+	}
 	for {
 		rows, err := v.Requests(ctx, v.scope, f, v.now, atOnce)
 		if err != nil {
@@ -74,6 +78,11 @@ func (v *viewer) requestFilter(ask *lockboxv1.ListRequests) (f projection.Reques
 	if ask.GetAwaitingMe() {
 		f.Waiting = append(groups(v.by), projection.Person(v.by.GetPerson()))
 	}
+	if f.TicketID = ask.GetTicketId(); f.TicketID != "" {
+		if err := input.Token("list_requests.ticket_id", f.TicketID); err != nil {
+			return f, 0, err
+		}
+	}
 	if f.Before, err = pageBefore("list_requests.page_token", ask.GetPageToken()); err != nil {
 		return f, 0, err
 	}
@@ -109,7 +118,9 @@ func (v *viewer) getRequest(ctx context.Context, id string) (*lockboxv1.RequestV
 		timeline = view.EventsForProvider(timeline)
 	}
 	shown := v.request(states[0])
-	shown.Timeline = view.Timeline(timeline)
+	shown.Timeline = view.Timeline(timeline, v.language)
+	shown.Deliveries = view.Deliveries(timeline)
+	shown.Allowed = v.allowed(states[0])
 	fit(shown)
 	return shown, nil
 }
@@ -131,7 +142,7 @@ func (v *viewer) fold(ctx context.Context, rows []projection.Row) ([]request.Sta
 
 // request shows a request as this viewer may see it.
 func (v *viewer) request(s request.State) *lockboxv1.RequestView {
-	shown := view.Request(s, v.Customer(s.Tenant), v.now)
+	shown := view.Request(s, v.Customer(s.Tenant), v.now, v.language)
 	if v.reduced {
 		view.RequestForProvider(shown)
 	}
@@ -139,26 +150,4 @@ func (v *viewer) request(s request.State) *lockboxv1.RequestView {
 		view.RequestForCustomer(shown)
 	}
 	return shown
-}
-
-// awaited reports whether a request waits for the viewer's own decision: whether their approval would count now. The
-// rules themselves say so (R15, R20, R30, I10).
-func (v *viewer) awaited(s request.State) bool {
-	c := event.Command{Command: &lockboxv1.Command{Tenant: s.Tenant, AggregateId: s.ID}, By: v.by}
-	if v.by.GetSide() == lockboxv1.Side_SIDE_PROVIDER {
-		c.Action = &lockboxv1.Command_InternalApprove{InternalApprove: &lockboxv1.InternalApprove{}}
-	} else {
-		c.Action = &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{}}
-	}
-	customer := v.Customer(s.Tenant)
-	if customer == nil {
-		return false
-	}
-	w := request.World{Tenant: customer.Tenant}
-	if id := s.Intent.GetSubscriptionId(); id != "" {
-		sub := customer.Subscriptions[id]
-		w.Subscription = &sub
-	}
-	events, err := request.Decide(s, c, w, v.now)
-	return err == nil && len(events) > 0
 }

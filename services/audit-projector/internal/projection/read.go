@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -15,12 +16,10 @@ import (
 
 // Snapshot is the projection as of one event. Close it.
 type Snapshot struct {
-	// Sequence is that event's.
-	Sequence  uint64
-	customers map[string]*Customer
-	store     *Store
-	conn      *sql.Conn
-	tx        *sql.Tx
+	known
+	store *Store
+	conn  *sql.Conn
+	tx    *sql.Tx
 }
 
 // Snapshot begins to read. It waits while too many others do.
@@ -49,7 +48,7 @@ func (s *Store) Snapshot(ctx context.Context) (_ *Snapshot, err error) {
 	if err := tx.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) FROM events").Scan(&seq); err != nil {
 		return nil, errors.Join(err, tx.Rollback())
 	}
-	return &Snapshot{Sequence: s.sequence, customers: s.customers, store: s, conn: conn, tx: tx}, nil
+	return &Snapshot{known: s.known, store: s, conn: conn, tx: tx}, nil
 }
 
 func (s *Store) readers() (*sql.DB, error) {
@@ -69,6 +68,12 @@ func (v *Snapshot) Close() error {
 	}
 	return errors.Join(err, v.conn.Close())
 }
+
+// Sequence is that of the last event in it.
+func (v *Snapshot) Sequence() uint64 { return v.sequence }
+
+// Catalogue is the service catalogue that was published last.
+func (v *Snapshot) Catalogue() policy.Published { return v.catalogue }
 
 // Customer returns a tenant by its name; nil: there is none.
 func (v *Snapshot) Customer(name string) *Customer { return v.customers[name] }
@@ -113,10 +118,31 @@ type RequestFilter struct {
 // Requests lists requests, newest first. A status is what it is at now: what is overdue has expired, recorded or not.
 func (v *Snapshot) Requests(ctx context.Context, of Scope, f RequestFilter, now time.Time, limit int) ([]Row, error) {
 	q := newSelect("SELECT r.seq, t.name, r.id FROM requests r JOIN tenants t ON t.id = r.tenant")
+	if err := v.requestTerms(ctx, q, of, f, now); err != nil {
+		return nil, err
+	}
+	if f.Before > 0 {
+		q.and("r.seq < ?", f.Before)
+	}
+	return v.rows(ctx, q, "r.seq", limit)
+}
+
+// CountRequests counts those that Requests lists, on all pages together.
+func (v *Snapshot) CountRequests(ctx context.Context, of Scope, f RequestFilter, now time.Time) (n uint64, err error) {
+	q := newSelect("SELECT count(*) FROM requests r")
+	if err := v.requestTerms(ctx, q, of, f, now); err != nil || q.empty {
+		return 0, err
+	}
+	err = v.tx.QueryRowContext(ctx, q.text(), q.args...).Scan(&n)
+	return n, v.store.checked(err)
+}
+
+// requestTerms turns scope and filter into terms about requests r; the page is left out.
+func (v *Snapshot) requestTerms(ctx context.Context, q *query, of Scope, f RequestFilter, now time.Time) error {
 	q.tenant("r.tenant", of.Tenant)
 	if !of.All {
 		if err := v.scope(ctx, q, of, "r.subscription", "r.seq"); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if f.ID != "" {
@@ -128,18 +154,15 @@ func (v *Snapshot) Requests(ctx context.Context, of Scope, f RequestFilter, now 
 	if f.SubscriptionID != "" {
 		ids, err := v.subscriptionIDs(ctx, of.Tenant, []string{f.SubscriptionID})
 		if err != nil {
-			return nil, err
+			return err
 		}
 		q.in("r.subscription", ids)
 	}
 	if len(f.Waiting) > 0 {
 		q.and("r.seq IN (SELECT request FROM waiting WHERE principal IN ("+marks(len(f.Waiting))+"))", texts(f.Waiting)...)
 	}
-	if f.Before > 0 {
-		q.and("r.seq < ?", f.Before)
-	}
 	statuses(q, f.Statuses, now)
-	return v.rows(ctx, q, "r.seq", limit)
+	return nil
 }
 
 // statuses filters by what the statuses are at now, recorded or not.

@@ -90,7 +90,7 @@ CREATE TABLE disclosures (
 const indexes = `
 CREATE INDEX people_by_name ON people (name);
 CREATE INDEX people_by_email ON people (email);
-CREATE INDEX events_of_roles ON events (seq) WHERE kind IN ('tenant', 'subscription');
+CREATE INDEX events_remembered ON events (seq) WHERE kind IN ('tenant', 'subscription', 'policy');
 CREATE INDEX events_by_tenant ON events (tenant);
 CREATE INDEX events_by_type ON events (type, tenant);
 CREATE INDEX events_by_person ON events (person, tenant, seq, type, subscription) WHERE person > 0;
