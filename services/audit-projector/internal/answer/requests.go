@@ -4,13 +4,13 @@ import (
 	"context"
 	"slices"
 
+	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/projection"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/view"
-	"google.golang.org/protobuf/proto"
 )
 
 // chunk is how many requests are read and folded at once.
@@ -35,7 +35,7 @@ func (v *viewer) listRequests(ctx context.Context, ask *lockboxv1.ListRequests) 
 		if err != nil {
 			return nil, err
 		}
-		states, err := v.fold(ctx, rows)
+		states, err := v.States(ctx, rows)
 		if err != nil {
 			return nil, err
 		}
@@ -44,8 +44,7 @@ func (v *viewer) listRequests(ctx context.Context, ask *lockboxv1.ListRequests) 
 				continue
 			}
 			shown := v.request(s)
-			fit(shown)
-			size += proto.Size(shown) + 8
+			size += fit(shown) + 8
 			if full := len(list.GetRequests()); full == limit || full > 0 && size > largest {
 				// What was looked at last is on this page; the next begins after it.
 				list.NextPageToken = pageToken(f.Before)
@@ -104,40 +103,31 @@ func (v *viewer) getRequest(ctx context.Context, id string) (*lockboxv1.RequestV
 	case len(rows) > 1:
 		return nil, refusal.Invalid("tenant", "I9", "is required: several tenants have a request of that id")
 	}
-	states, err := v.fold(ctx, rows)
-	if err != nil {
-		return nil, err
-	}
 	// The reports tell whose addresses the customer's mail went to.
 	events, err := v.History(ctx, rows, !v.reduced)
 	if err != nil {
 		return nil, err
 	}
 	timeline := events[rows[0].Sequence]
+	state := foldRequest(timeline)
 	if v.reduced {
 		timeline = view.EventsForProvider(timeline)
 	}
-	shown := v.request(states[0])
+	shown := v.request(state)
 	shown.Timeline = view.Timeline(timeline, v.language)
 	shown.Deliveries = view.Deliveries(timeline)
-	shown.Allowed = v.allowed(states[0])
+	shown.Allowed = v.allowed(state)
 	fit(shown)
 	return shown, nil
 }
 
-// fold reads the requests of these rows.
-func (v *viewer) fold(ctx context.Context, rows []projection.Row) ([]request.State, error) {
-	history, err := v.History(ctx, rows, false)
-	if err != nil {
-		return nil, err
-	}
-	states := make([]request.State, len(rows))
-	for i, r := range rows {
-		for _, e := range history[r.Sequence] {
-			states[i] = request.Evolve(states[i], e.Sequence, e.Event)
+func foldRequest(events []projection.Event) (s request.State) {
+	for _, e := range events {
+		if e.Event.GetKind() == bus.KindRequest {
+			s = request.Evolve(s, e.Sequence, e.Event)
 		}
 	}
-	return states, nil
+	return s
 }
 
 // request shows a request as this viewer may see it.

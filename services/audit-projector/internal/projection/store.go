@@ -19,6 +19,7 @@ import (
 	"syscall"
 
 	"github.com/openlockbox/lockbox/pkg/policy"
+	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	"go.uber.org/zap"
 	"modernc.org/sqlite"
@@ -55,6 +56,8 @@ type Store struct {
 	known
 	moved chan struct{}
 
+	folds   folds
+	turns   chan struct{} // as many as read at once
 	damaged chan error
 }
 
@@ -84,6 +87,8 @@ func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 	}
 	s := &Store{
 		path: filepath.Join(dir, fileName), log: o.Log, moved: make(chan struct{}), damaged: make(chan error, 1),
+		turns: make(chan struct{}, readersAtOnce),
+		folds: folds{known: newRecent[uint64, request.State](rememberedFolds)},
 	}
 	var err error
 	if s.lock, err = lockDir(dir); err != nil {

@@ -41,6 +41,7 @@ type Story struct {
 	requests      map[bus.Aggregate]request.State
 	disclosures   map[bus.Aggregate]disclosure.State
 	published     policy.Published
+	last          uint64 // sequence of what was told last
 	ids           uint64
 }
 
@@ -246,7 +247,7 @@ func (s *Story) tell(events ...*lockboxv1.Event) {
 			e.Time = timestamp(s.Now)
 		}
 		s.Write(e)
-		seq, about := uint64(len(s.Entries)), bus.AggregateOf(e)
+		seq, about := s.last, bus.AggregateOf(e)
 		var fault *event.Fault
 		switch about.Kind {
 		case bus.KindRequest:
@@ -284,7 +285,8 @@ func (s *Story) Write(e *lockboxv1.Event) {
 	if err != nil {
 		panic(fmt.Sprintf("story: %v", err))
 	}
-	s.Entries = append(s.Entries, journal.Entry{Seq: uint64(len(s.Entries)) + 1, Stored: s.Now, Subject: subject, Data: data, Event: e})
+	s.last++
+	s.Entries = append(s.Entries, journal.Entry{Seq: s.last, Stored: s.Now, Subject: subject, Data: data, Event: e})
 }
 
 // Stream serves entries as the journal does.
