@@ -7,11 +7,13 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/fold"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/service"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/answer"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/projection"
+	"go.uber.org/zap"
 )
 
 // Name is the service's name on the bus and in metrics.
@@ -45,9 +47,23 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 				Store: store, Verifier: rt.Verifier, Catalogue: fold.CatalogueInForce(), Now: rt.Now, Healthy: rt.Clock.Healthy,
 			})
 		},
+		changed: func(tenants []string) { hint(rt, tenants) },
 	}
 	if err := f.run(ctx); err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
 	}
 	return nil
+}
+
+// hint says that there is something new about tenants, to whoever shows them. One that is lost is made up for by the next.
+func hint(rt *service.Runtime, tenants []string) {
+	for _, tenant := range tenants {
+		subject, err := bus.ChangedSubject(tenant)
+		if err == nil {
+			err = rt.Conn.Publish(subject, nil)
+		}
+		if err != nil {
+			rt.Log.Debug("no hint of a change", zap.String("tenant", tenant), zap.Error(err))
+		}
+	}
 }
