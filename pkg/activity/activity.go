@@ -1,5 +1,8 @@
 // Package activity is how the audit log reads: for each kind of event the name under which the activity log lists it
-// (R39), a sentence in plain English, and what it concerns. It is pure.
+// (R39), a plain sentence in each of Lockbox's languages, and what it concerns. It is pure.
+//
+// What is said in a language is in that language's file, as a table; table.go says which fact is told by which sentence, and
+// what fills its placeholders.
 package activity
 
 import (
@@ -20,22 +23,16 @@ func Type(e *lockboxv1.Event) string {
 
 var factOneof = (*lockboxv1.Event)(nil).ProtoReflect().Descriptor().Oneofs().ByName("fact")
 
-// Describe returns the activity log's name of what happened, and one sentence about it. Both are empty if the event
-// holds no fact that is known.
-func Describe(e *lockboxv1.Event) (action, summary string) {
-	row, known := byType[Type(e)]
-	if !known {
-		return "", ""
-	}
-	return row.action, row.say(e)
-}
+// Describe returns the activity log's name of what happened, and one sentence about it in English. Both are empty if the
+// event holds no fact that is known.
+func Describe(e *lockboxv1.Event) (action, summary string) { return english.Describe(e) }
 
 // Types lists the facts that a filter by action means: a fact's own name, or the activity log's name of it in upper or
 // lower case. None: there is no such action.
 func Types(filter string) []string {
 	var types []string
 	for _, row := range table {
-		if row.typ == filter || strings.EqualFold(row.action, filter) {
+		if row.typ == filter || strings.EqualFold(row.action(), filter) {
 			types = append(types, row.typ)
 		}
 	}
@@ -46,17 +43,14 @@ func Types(filter string) []string {
 func Actions() []string {
 	actions := make([]string, len(table))
 	for i, row := range table {
-		actions[i] = row.action
+		actions[i] = row.action()
 	}
 	return slices.Compact(actions)
 }
 
-// Entry is the event, stored at this sequence, as a timeline shows it.
+// Entry is the event, stored at this sequence, as a timeline shows it in English.
 func Entry(sequence uint64, e *lockboxv1.Event) *lockboxv1.TimelineEntry {
-	action, summary := Describe(e)
-	return &lockboxv1.TimelineEntry{
-		Sequence: sequence, Time: e.GetTime(), Type: Type(e), Action: action, Actor: e.GetActor(), Summary: summary,
-	}
+	return english.Entry(sequence, e)
 }
 
 // Concern is what an event is about, as far as the event itself says. What it leaves out, such as the subscription of a

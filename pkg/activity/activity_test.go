@@ -148,6 +148,66 @@ func TestSentences(t *testing.T) {
 	}
 }
 
+// Each in its own order, with its own marks, numbers and moments.
+func TestSentencesInOtherLanguages(t *testing.T) {
+	approvers := func(n int) (list []*lockboxv1.Approver) {
+		for _, name := range []string{"a", "b", "c", "d", "e", "f", "g"}[:n] {
+			list = append(list, &lockboxv1.Approver{Person: &lockboxv1.Person{DisplayName: name}})
+		}
+		return list
+	}
+	for _, row := range []struct {
+		french, japanese string
+		event            *lockboxv1.Event
+	}{
+		{
+			"Erin Ellis (Nimbus Cloud) a demandé un accès (compute/virtual-machines, memory-dump) à 2 ressources.",
+			"Nimbus Cloud の Erin Ellis が、リソース 2 件へのアクセス（compute/virtual-machines、memory-dump）を要求しました。",
+			&lockboxv1.Event{Actor: erin, Fact: &lockboxv1.Event_AccessRequested{AccessRequested: &lockboxv1.AccessRequested{Intent: &lockboxv1.AccessIntent{
+				ResourceType: "compute/virtual-machines", Scenario: "memory-dump", ResourceIds: []string{"a", "b"},
+			}}}},
+		},
+		{
+			"Otto Owens a approuvé l’accès à 1 ressource pour une durée de 1 heure 30 minutes : « Go ahead. ».",
+			"Otto Owens が、リソース 1 件への 1 時間 30 分のアクセスを承認しました（理由：「Go ahead.」）。",
+			&lockboxv1.Event{Actor: otto, Fact: &lockboxv1.Event_CustomerApproved{CustomerApproved: &lockboxv1.CustomerApproved{
+				Duration: durationpb.New(90 * time.Minute), ResourceIds: []string{"a"}, Reason: "Go\nahead.",
+			}}},
+		},
+		{
+			"Le client a été informé : la décision revient à a, b et c, jusqu’au lundi 2 mars 2026 à 12 h 00 UTC, et 2 approbations sont nécessaires.",
+			"お客様に通知しました。a、b、c が 2026年3月2日（月）12:00 UTC まで判断でき、うち 2 名の承認が必要です。",
+			&lockboxv1.Event{Fact: &lockboxv1.Event_CustomerNotified{CustomerNotified: &lockboxv1.CustomerNotified{
+				Approvers: approvers(3), RequiredApprovals: 2, ExpiresAt: noon,
+			}}},
+		},
+		{
+			"Le client a été informé : la décision revient à a, b, c, d, e et 2 autres personnes, jusqu’au lundi 2 mars 2026 à 12 h 00 UTC.",
+			"お客様に通知しました。a、b、c、d、e、ほか 2 名 が 2026年3月2日（月）12:00 UTC まで判断できます。",
+			&lockboxv1.Event{Fact: &lockboxv1.Event_CustomerNotified{CustomerNotified: &lockboxv1.CustomerNotified{Approvers: approvers(7), ExpiresAt: noon}}},
+		},
+		{
+			"Otto Owens a rendu Erin Ellis éligible au rôle « Propriétaire » de l’abonnement prod, jusqu’au lundi 2 mars 2026 à 12 h 00 UTC.",
+			"Otto Owens が、サブスクリプション prod のロール「所有者」をアクティブ化する資格を Erin Ellis に与えました（期限：2026年3月2日（月）12:00 UTC）。",
+			&lockboxv1.Event{Actor: otto, Kind: "subscription", AggregateId: "prod", Fact: &lockboxv1.Event_RoleAssigned{RoleAssigned: &lockboxv1.RoleAssigned{
+				Assignment: &lockboxv1.RoleAssignment{Person: erin.GetPerson(), Role: lockboxv1.Role_ROLE_OWNER, EligibleOnly: true, ExpiresAt: noon},
+			}}},
+		},
+		{
+			"Lockbox a modifié les paramètres : 1 approbation nécessaire, 0 contact secondaire averti.",
+			"Lockbox が設定を変更しました（必要な承認 1 件、通知する副連絡先 0 件）。",
+			&lockboxv1.Event{Fact: &lockboxv1.Event_SettingsChanged{SettingsChanged: &lockboxv1.SettingsChanged{}}},
+		},
+	} {
+		for tag, want := range map[string]string{"fr": row.french, "ja": row.japanese} {
+			_, got := activity.In(tag).Describe(row.event)
+			if got = strings.ReplaceAll(got, "\u00a0", " "); got != want {
+				t.Errorf("%s: got  %s\nwant %s", tag, got, want)
+			}
+		}
+	}
+}
+
 func TestASentenceRepeatsOnlyTheBeginningOfALongText(t *testing.T) {
 	e := &lockboxv1.Event{Actor: otto, Fact: &lockboxv1.Event_QuestionAsked{QuestionAsked: &lockboxv1.QuestionAsked{Text: strings.Repeat("花", 4000)}}}
 	_, summary := activity.Describe(e)
@@ -201,10 +261,16 @@ func TestConcerned(t *testing.T) {
 func TestAnEntryIsTheEventAtItsPlace(t *testing.T) {
 	e := everyFact()["CustomerDenied"]
 	e.Actor = otto
+	e.Version = 4
 	want := &lockboxv1.TimelineEntry{
 		Sequence: 7, Time: noon, Type: "CustomerDenied", Action: "Deny Lockbox Request", Actor: otto, Summary: "Otto Owens denied access.",
+		Version: 4, Title: "Deny Lockbox Request",
 	}
 	if got := activity.Entry(7, e); !proto.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	want.Title, want.Summary = "Lockbox 要求の拒否", "Otto Owens がアクセスを拒否しました。"
+	if got := activity.In("ja").Entry(7, e); !proto.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }

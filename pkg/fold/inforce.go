@@ -32,14 +32,21 @@ func CatalogueInForce() *InForce[*catalogue.Catalogue] {
 	return &InForce[*catalogue.Catalogue]{about: bus.Catalogue, builtin: catalogue.Default(), compile: catalogue.Parse}
 }
 
-// Read returns what is in force as the leader has it. What this program cannot compile lets nothing through: whoever needs
-// it waits for a program that can (I11).
+// Read returns what is in force as the leader has it.
 func (f *InForce[T]) Read(ctx context.Context, r Reader) (T, error) {
-	var none T
 	published, err := r.Published(ctx, f.about)
-	switch {
-	case err != nil:
+	if err != nil {
+		var none T
 		return none, err
+	}
+	return f.After(published)
+}
+
+// After returns what is in force after what was published. What this program cannot compile lets nothing through: whoever
+// needs it waits for a program that can (I11).
+func (f *InForce[T]) After(published policy.Published) (T, error) {
+	var none T
+	switch {
 	case published.Fault != nil:
 		return none, refusal.Unavailable("", "I6", "the history of %s contradicts itself at sequence %d (%s)", f.about, published.Fault.Sequence, published.Fault.Rule)
 	case !published.Exists():

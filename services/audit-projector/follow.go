@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -51,6 +53,8 @@ type follower struct {
 	alarm  func(what string)
 	// serve begins to answer from a projection that is complete.
 	serve func(ctx context.Context, store *projection.Store) (stop func() error, err error)
+	// changed hears which tenants' events are in the answers from now on. It must not wait for anything.
+	changed func(tenants []string)
 }
 
 // run follows until ctx ends or the stream cannot be followed. A projection that is found to be damaged is built anew;
@@ -113,7 +117,24 @@ func (f *follower) follow(ctx context.Context) (complete bool, err error) {
 		if err := store.Apply(ctx, batch); err != nil {
 			return complete, errors.Join(context.Cause(ctx), err)
 		}
+		if complete {
+			f.changed(touched(batch))
+		}
 	}
+}
+
+// touched lists the tenants of whom something has become visible, each once. Of a disclosure that is the telling: that there
+// is one at all must not show before (R46).
+func touched(batch []projection.Event) (tenants []string) {
+	for _, e := range batch {
+		if e.Event.GetKind() == bus.KindDisclosure && e.Event.GetDisclosureTold() == nil {
+			continue
+		}
+		if !slices.Contains(tenants, e.Event.GetTenant()) {
+			tenants = append(tenants, e.Event.GetTenant())
+		}
+	}
+	return tenants
 }
 
 // close closes the projection, and removes it if it is damaged.

@@ -33,6 +33,7 @@ type run struct {
 
 	mu     sync.Mutex
 	alarms []string
+	hints  [][]string
 }
 
 func start(t *testing.T, dir string, source Source) *run {
@@ -51,6 +52,11 @@ func start(t *testing.T, dir string, source Source) *run {
 		serve: func(_ context.Context, store *projection.Store) (func() error, error) {
 			r.served <- store
 			return func() error { return nil }, nil
+		},
+		changed: func(tenants []string) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.hints = append(r.hints, tenants)
 		},
 	}
 	go func() { r.ended <- f.run(ctx) }()
@@ -248,6 +254,75 @@ func TestAContradictionIsAnAlarm(t *testing.T) {
 	r.end()
 	if !slices.Equal(r.alarms, []string{alarmContradiction}) {
 		t.Errorf("alarms: %v", r.alarms)
+	}
+}
+
+// Nothing is hinted at before it is in the answers, each tenant once, and an untold disclosure not at all (R46).
+func TestWhatIsHintedAt(t *testing.T) {
+	st := story.Crowd(2)
+	told := len(st.Entries)
+	stream := &story.Stream{Entries: slices.Clone(st.Entries), More: make(chan journal.Entry)}
+	r := start(t, t.TempDir(), stream)
+	s := r.store()
+	officer, admin := story.Provider("olga", "Olga Ostrova", "security-officers"), story.Customer("sakura", "admin", "Ada Admin")
+	var exposure, demand string
+	for _, row := range []struct {
+		what string
+		tell func()
+		want []string
+	}{
+		{"a request of the bank's", func() {
+			st.Submit(story.Provider("erin", "Erin Ellis", "support-engineers"), story.Dump("meadowbank", "sub-01", "a"))
+		}, []string{"meadowbank"}},
+		{"a setting of the other's", func() { st.Subscription(admin, "sakura", "new", "New") }, []string{"sakura"}},
+		{"a mail about a request", func() { st.Mail("meadowbank", st.ID(), "owner@meadowbank.example") }, []string{"meadowbank"}},
+		{"an exposure", func() { exposure = st.Disclose(officer, "meadowbank", "a capture", 0) }, nil},
+		{"a legal demand", func() { demand = st.Disclose(officer, "meadowbank", "mails", time.Hour) }, nil},
+		{"the telling of the exposure", func() { st.TellDisclosure("meadowbank", exposure) }, []string{"meadowbank"}},
+		{"before the end of the embargo", func() { st.TellDisclosure("meadowbank", demand) }, nil},
+		{"the telling of the demand", func() {
+			st.Now = st.Now.Add(time.Hour)
+			st.TellDisclosure("meadowbank", demand)
+		}, []string{"meadowbank"}},
+	} {
+		row.tell()
+		for _, e := range st.Entries[told:] {
+			stream.More <- e
+		}
+		told = len(st.Entries)
+		must(t, s.Wait(t.Context(), uint64(told)))
+		r.expectHints(row.what, row.want)
+	}
+	r.end()
+	batch := []projection.Event{
+		{Event: &lockboxv1.Event{Tenant: "a", Kind: "request"}}, {Event: &lockboxv1.Event{Tenant: "_", Kind: "policy"}}, {Event: &lockboxv1.Event{Tenant: "a", Kind: "delivery"}},
+		{Event: &lockboxv1.Event{Tenant: "b", Kind: "disclosure", Fact: &lockboxv1.Event_ExposureDisclosed{}}},
+		{Event: &lockboxv1.Event{Tenant: "c", Kind: "disclosure", Fact: &lockboxv1.Event_LegalDemandDisclosed{}}},
+	}
+	if got := touched(batch); !slices.Equal(got, []string{"a", "_"}) {
+		t.Errorf("of one batch: %v", got)
+	}
+}
+
+// expectHints takes the hints that were given since.
+func (r *run) expectHints(what string, want []string) {
+	r.t.Helper()
+	for giveUp := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		r.mu.Lock()
+		got := slices.Concat(r.hints...)
+		r.mu.Unlock()
+		slices.Sort(got)
+		switch got = slices.Compact(got); {
+		case slices.Equal(got, want) && len(want) > 0, len(want) == 0 && len(got) == 0:
+		case len(got) < len(want) && time.Now().Before(giveUp):
+			continue // it is given after the commit
+		default:
+			r.t.Errorf("%s: hints at %v, want %v", what, got, want)
+		}
+		r.mu.Lock()
+		r.hints = nil
+		r.mu.Unlock()
+		return
 	}
 }
 

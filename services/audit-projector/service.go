@@ -7,10 +7,13 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/fold"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/service"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/answer"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/projection"
+	"go.uber.org/zap"
 )
 
 // Name is the service's name on the bus and in metrics.
@@ -40,11 +43,27 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 	f := &follower{
 		dir: c.Dir, source: rt.Journal, log: rt.Log, alarm: func(what string) { rt.Counters.Refused(alarm(what)) },
 		serve: func(ctx context.Context, store *projection.Store) (stop func() error, err error) {
-			return serve(ctx, rt, &answer.Answerer{Store: store, Verifier: rt.Verifier, Now: rt.Now, Healthy: rt.Clock.Healthy})
+			return serve(ctx, rt, &answer.Answerer{
+				Store: store, Verifier: rt.Verifier, Catalogue: fold.CatalogueInForce(), Now: rt.Now, Healthy: rt.Clock.Healthy,
+			})
 		},
+		changed: func(tenants []string) { hint(rt, tenants) },
 	}
 	if err := f.run(ctx); err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
 	}
 	return nil
+}
+
+// hint says that there is something new about tenants, to whoever shows them. One that is lost is made up for by the next.
+func hint(rt *service.Runtime, tenants []string) {
+	for _, tenant := range tenants {
+		subject, err := bus.ChangedSubject(tenant)
+		if err == nil {
+			err = rt.Conn.Publish(subject, nil)
+		}
+		if err != nil {
+			rt.Log.Debug("no hint of a change", zap.String("tenant", tenant), zap.Error(err))
+		}
+	}
 }

@@ -135,11 +135,22 @@ func TestOnTheBus(t *testing.T) {
 	if got := w.ask("grace", get).GetRequest(); got.GetStatus() != lockboxv1.RequestStatus_REQUEST_STATUS_CUSTOMER_NOTIFIED || len(got.GetTimeline()) != 4 {
 		t.Fatalf("at first: %v", got)
 	}
+	// Whoever shows it hears that there is something new, and nothing more.
+	portal := w.bus.Connect(t, bus.Portal)
+	hints, err := portal.SubscribeSync(bus.AnyChanged)
+	must(t, err)
+	must(t, portal.Flush())
+
 	// People read their own writes.
 	w.story.Command(w.actor("grace"), story.Approve(bank, id))
 	get.MinSequence = w.store()
 	if got := w.ask("grace", get); got.GetRequest().GetStatus() != lockboxv1.RequestStatus_REQUEST_STATUS_ACTIVE || got.GetSequence() < get.GetMinSequence() {
 		t.Fatalf("after the approval: %v", got)
+	}
+	hint, err := hints.NextMsg(10 * time.Second)
+	must(t, err)
+	if tenant, err := bus.ParseChangedSubject(hint.Subject); err != nil || tenant != bank || len(hint.Data) != 0 {
+		t.Errorf("hint %s %q, %v", hint.Subject, hint.Data, err)
 	}
 	if got := w.ask("hana", get).GetRefusal().GetCode(); got != lockboxv1.RefusalCode_REFUSAL_CODE_UNAUTHENTICATED {
 		t.Errorf("a token of a tenant that does not exist: %v", got)

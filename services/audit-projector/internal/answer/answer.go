@@ -6,14 +6,20 @@
 package answer
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"strings"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/activity"
 	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/catalogue"
+	"github.com/openlockbox/lockbox/pkg/fold"
 	"github.com/openlockbox/lockbox/pkg/identity"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/projection"
 	"google.golang.org/protobuf/proto"
@@ -32,6 +38,8 @@ type Answerer struct {
 	Store *projection.Store
 	// Verifier trusts the provider's issuers; a tenant's comes from the projection.
 	Verifier *identity.Verifier
+	// Catalogue makes the service catalogue of what was published.
+	Catalogue *fold.InForce[*catalogue.Catalogue]
 	// Now is the time by which roles and deadlines are judged; Healthy refuses while it cannot be trusted.
 	Now     func() time.Time
 	Healthy func() error
@@ -65,6 +73,10 @@ func (a *Answerer) answer(ctx context.Context, subject string, data []byte) (rep
 			return nil, err
 		}
 	}
+	language := activity.In(cmp.Or(q.GetLanguage(), "en"))
+	if language == nil {
+		return nil, refusal.Invalid("language", "R24", "must be one of %s", strings.Join(tenant.Languages, ", "))
+	}
 	if err := a.wait(ctx, q.GetMinSequence()); err != nil {
 		return nil, err
 	}
@@ -77,7 +89,8 @@ func (a *Answerer) answer(ctx context.Context, subject string, data []byte) (rep
 	if err != nil {
 		return nil, err
 	}
-	reply = &lockboxv1.QueryReply{Sequence: snapshot.Sequence}
+	v.language, v.catalogue = language, a.Catalogue
+	reply = &lockboxv1.QueryReply{Sequence: snapshot.Sequence()}
 	return reply, v.ask(ctx, q, reply)
 }
 
@@ -121,6 +134,13 @@ func (v *viewer) ask(ctx context.Context, q *lockboxv1.Query, reply *lockboxv1.Q
 	case *lockboxv1.Query_PreviewApprovers:
 		p, err := v.previewApprovers(ask.PreviewApprovers.GetSubscriptionId())
 		reply.Answer = &lockboxv1.QueryReply_Approvers{Approvers: p}
+		return err
+	case *lockboxv1.Query_GetSelf:
+		reply.Answer = &lockboxv1.QueryReply_Self{Self: v.getSelf()}
+		return nil
+	case *lockboxv1.Query_ListServices:
+		list, err := v.listServices()
+		reply.Answer = &lockboxv1.QueryReply_Services{Services: list}
 		return err
 	case *lockboxv1.Query_ListDisclosures:
 		list, err := v.listDisclosures(ctx, ask.ListDisclosures.GetLimit())

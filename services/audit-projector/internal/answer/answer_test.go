@@ -80,6 +80,7 @@ func TestQueriesThatAreWrong(t *testing.T) {
 		"a made-up page":          {requests, signed(listRequests(bank, &lockboxv1.ListRequests{PageToken: "next"})), "list_requests.page_token"},
 		"a page below zero":       {requests, signed(listRequests(bank, &lockboxv1.ListRequests{PageToken: "Af__________"})), "list_requests.page_token"},
 		"a subscription of stars": {requests, signed(listRequests(bank, &lockboxv1.ListRequests{SubscriptionId: "*"})), "list_requests.subscription_id"},
+		"a ticket of stars":       {requests, signed(listRequests(bank, &lockboxv1.ListRequests{TicketId: "*"})), "list_requests.ticket_id"},
 		"a request of quotes":     {bus.QuerySubject("get_request"), signed(getRequest(bank, "' OR 1=1")), "get_request.request_id"},
 		"a ticket of nothing":     {bus.QuerySubject("get_ticket"), signed(getTicket(bank, "")), "get_ticket.ticket_id"},
 		"no such action":          {bus.QuerySubject("list_activity"), signed(listActivity(bank, &lockboxv1.ListActivity{Actions: []string{"Approve Everything"}})), "list_activity.actions"},

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/fold"
 	"github.com/openlockbox/lockbox/pkg/identity"
 	"github.com/openlockbox/lockbox/pkg/identity/devissuer"
 	"github.com/openlockbox/lockbox/pkg/refusal"
@@ -48,21 +49,27 @@ func newCast(t *testing.T) *cast {
 	must(t, err)
 	verifier, err := identity.NewVerifier([]identity.Issuer{issuer.ProviderIssuer()})
 	must(t, err)
-	c := &cast{t: t, issuer: issuer, story: story.New(time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC))}
+	c := &cast{t: t, issuer: issuer}
+	c.begin()
 	c.store, err = projection.Open(t.Context(), t.TempDir(), projection.Options{Log: zaptest.NewLogger(t)})
 	must(t, err)
 	must(t, c.store.Complete(t.Context()))
 	t.Cleanup(func() { must(t, c.store.Close()) })
 	c.answerer = &answer.Answerer{
-		Store: c.store, Verifier: verifier, Now: func() time.Time { return c.story.Now }, Healthy: func() error { return nil },
+		Store: c.store, Verifier: verifier, Catalogue: fold.CatalogueInForce(), Now: func() time.Time { return c.story.Now }, Healthy: func() error { return nil },
 	}
+	return c
+}
+
+// begin begins the story.
+func (c *cast) begin() {
+	c.story = story.New(time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC))
 	for tenant, who := range map[string]string{bank: "grace", health: "hana"} {
-		c.story.Create(tenant, "The "+tenant, issuer.TenantIssuer(tenant), c.actor(who))
+		c.story.Create(tenant, "The "+tenant, c.issuer.TenantIssuer(tenant), c.actor(who))
 		for _, sub := range []string{"prod", "test"} {
 			c.story.Subscription(c.actor(who), tenant, sub, "The "+sub+" of "+tenant)
 		}
 	}
-	return c
 }
 
 func must(t *testing.T, err error) {
@@ -152,6 +159,14 @@ func listTickets(tenant string) *lockboxv1.Query {
 
 func preview(tenant, subscription string) *lockboxv1.Query {
 	return &lockboxv1.Query{Tenant: tenant, Ask: &lockboxv1.Query_PreviewApprovers{PreviewApprovers: &lockboxv1.PreviewApprovers{SubscriptionId: subscription}}}
+}
+
+func getSelf(tenant string) *lockboxv1.Query {
+	return &lockboxv1.Query{Tenant: tenant, Ask: &lockboxv1.Query_GetSelf{GetSelf: &lockboxv1.GetSelf{}}}
+}
+
+func listServices(tenant string) *lockboxv1.Query {
+	return &lockboxv1.Query{Tenant: tenant, Ask: &lockboxv1.Query_ListServices{ListServices: &lockboxv1.ListServices{}}}
 }
 
 func ids(list *lockboxv1.RequestList) []string {

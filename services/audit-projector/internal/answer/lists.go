@@ -33,7 +33,7 @@ func (v *viewer) listActivity(ctx context.Context, ask *lockboxv1.ListActivity) 
 		found = view.EventsForProvider(found)
 	}
 	for _, e := range found {
-		shown := view.Activity(e)
+		shown := view.Activity(e, v.language)
 		size += proto.Size(shown) + 8
 		if full := len(list.GetActivities()); full == limit || full > 0 && size > largest {
 			list.NextPageToken = pageToken(f.Before)
@@ -142,7 +142,7 @@ func (v *viewer) getTicket(ctx context.Context, id string) (*lockboxv1.TicketVie
 	}
 	events := history[rows[0].Sequence]
 	shown := view.Ticket(foldTicket(events))
-	shown.History = view.Timeline(events)
+	shown.History = view.Timeline(events, v.language)
 	fitTicket(shown)
 	return shown, nil
 }

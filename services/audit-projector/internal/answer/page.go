@@ -3,6 +3,7 @@ package answer
 import (
 	"encoding/base64"
 	"encoding/binary"
+	"slices"
 
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -44,16 +45,19 @@ func pageLimit(field string, limit uint32) (int, error) {
 	return int(limit), nil
 }
 
-// fit makes a request small enough for the bus: first texts are shortened, visibly, then the middle of the timeline is
-// left out, then who was looked at and does not count.
-func fit(v *lockboxv1.RequestView) {
-	if proto.Size(v) <= largest {
-		return
+// fit makes a request small enough for the bus: first texts are shortened, visibly, then the middle of the timeline and of
+// the deliveries is left out, then who was looked at and does not count. It returns the size.
+func fit(v *lockboxv1.RequestView) int {
+	if size := proto.Size(v); size <= largest {
+		return size
 	}
+	// What is in it may be shared; it is copied before it is changed.
+	v.Questions = slices.Clone(v.GetQuestions())
 	for i, q := range v.GetQuestions() {
 		v.Questions[i] = proto.CloneOf(q)
 		v.Questions[i].Text, v.Questions[i].Answer = shorten(q.GetText()), shorten(q.GetAnswer())
 	}
+	v.InternalDecisions, v.CustomerDecisions = slices.Clone(v.GetInternalDecisions()), slices.Clone(v.GetCustomerDecisions())
 	for _, decisions := range [][]*lockboxv1.Decision{v.GetInternalDecisions(), v.GetCustomerDecisions()} {
 		for i, d := range decisions {
 			decisions[i] = proto.CloneOf(d)
@@ -61,12 +65,13 @@ func fit(v *lockboxv1.RequestView) {
 		}
 	}
 	if proto.Size(v) > largest {
-		v.Timeline = lastOf(v.GetTimeline())
+		v.Timeline, v.Deliveries = lastOf(v.GetTimeline()), lastOf(v.GetDeliveries())
 	}
 	if proto.Size(v) > largest && v.GetLockbox() != nil {
 		v.Lockbox = proto.CloneOf(v.GetLockbox())
 		v.Lockbox.Excluded = nil
 	}
+	return proto.Size(v)
 }
 
 func fitTicket(v *lockboxv1.TicketView) {
@@ -76,11 +81,11 @@ func fitTicket(v *lockboxv1.TicketView) {
 }
 
 // lastOf keeps the beginning and the newest entries.
-func lastOf(entries []*lockboxv1.TimelineEntry) []*lockboxv1.TimelineEntry {
+func lastOf[E any](entries []E) []E {
 	if len(entries) <= shortTimeline {
 		return entries
 	}
-	return append([]*lockboxv1.TimelineEntry{entries[0]}, entries[len(entries)-shortTimeline+1:]...)
+	return append([]E{entries[0]}, entries[len(entries)-shortTimeline+1:]...)
 }
 
 func shorten(s string) string {

@@ -4,14 +4,13 @@ import (
 	"context"
 	"slices"
 
-	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/projection"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/view"
-	"google.golang.org/protobuf/proto"
 )
 
 // chunk is how many requests are read and folded at once.
@@ -26,12 +25,17 @@ func (v *viewer) listRequests(ctx context.Context, ask *lockboxv1.ListRequests) 
 		return nil, notFound()
 	}
 	list, size, atOnce := new(lockboxv1.RequestList), 0, min(chunk, limit+1)
+	if ask.GetCount() {
+		if list.Total, err = v.CountRequests(ctx, v.scope, f, v.now); err != nil {
+			return nil, err
+		}
+	}
 	for {
 		rows, err := v.Requests(ctx, v.scope, f, v.now, atOnce)
 		if err != nil {
 			return nil, err
 		}
-		states, err := v.fold(ctx, rows)
+		states, err := v.States(ctx, rows)
 		if err != nil {
 			return nil, err
 		}
@@ -40,8 +44,7 @@ func (v *viewer) listRequests(ctx context.Context, ask *lockboxv1.ListRequests) 
 				continue
 			}
 			shown := v.request(s)
-			fit(shown)
-			size += proto.Size(shown) + 8
+			size += fit(shown) + 8
 			if full := len(list.GetRequests()); full == limit || full > 0 && size > largest {
 				// What was looked at last is on this page; the next begins after it.
 				list.NextPageToken = pageToken(f.Before)
@@ -74,6 +77,11 @@ func (v *viewer) requestFilter(ask *lockboxv1.ListRequests) (f projection.Reques
 	if ask.GetAwaitingMe() {
 		f.Waiting = append(groups(v.by), projection.Person(v.by.GetPerson()))
 	}
+	if f.TicketID = ask.GetTicketId(); f.TicketID != "" {
+		if err := input.Token("list_requests.ticket_id", f.TicketID); err != nil {
+			return f, 0, err
+		}
+	}
 	if f.Before, err = pageBefore("list_requests.page_token", ask.GetPageToken()); err != nil {
 		return f, 0, err
 	}
@@ -95,43 +103,36 @@ func (v *viewer) getRequest(ctx context.Context, id string) (*lockboxv1.RequestV
 	case len(rows) > 1:
 		return nil, refusal.Invalid("tenant", "I9", "is required: several tenants have a request of that id")
 	}
-	states, err := v.fold(ctx, rows)
-	if err != nil {
-		return nil, err
-	}
 	// The reports tell whose addresses the customer's mail went to.
 	events, err := v.History(ctx, rows, !v.reduced)
 	if err != nil {
 		return nil, err
 	}
 	timeline := events[rows[0].Sequence]
+	state := foldRequest(timeline)
 	if v.reduced {
 		timeline = view.EventsForProvider(timeline)
 	}
-	shown := v.request(states[0])
-	shown.Timeline = view.Timeline(timeline)
+	shown := v.request(state)
+	shown.Timeline = view.Timeline(timeline, v.language)
+	shown.Deliveries = view.Deliveries(timeline)
+	shown.Allowed = v.allowed(state)
 	fit(shown)
 	return shown, nil
 }
 
-// fold reads the requests of these rows.
-func (v *viewer) fold(ctx context.Context, rows []projection.Row) ([]request.State, error) {
-	history, err := v.History(ctx, rows, false)
-	if err != nil {
-		return nil, err
-	}
-	states := make([]request.State, len(rows))
-	for i, r := range rows {
-		for _, e := range history[r.Sequence] {
-			states[i] = request.Evolve(states[i], e.Sequence, e.Event)
+func foldRequest(events []projection.Event) (s request.State) {
+	for _, e := range events {
+		if e.Event.GetKind() == bus.KindRequest {
+			s = request.Evolve(s, e.Sequence, e.Event)
 		}
 	}
-	return states, nil
+	return s
 }
 
 // request shows a request as this viewer may see it.
 func (v *viewer) request(s request.State) *lockboxv1.RequestView {
-	shown := view.Request(s, v.Customer(s.Tenant), v.now)
+	shown := view.Request(s, v.Customer(s.Tenant), v.now, v.language)
 	if v.reduced {
 		view.RequestForProvider(shown)
 	}
@@ -139,26 +140,4 @@ func (v *viewer) request(s request.State) *lockboxv1.RequestView {
 		view.RequestForCustomer(shown)
 	}
 	return shown
-}
-
-// awaited reports whether a request waits for the viewer's own decision: whether their approval would count now. The
-// rules themselves say so (R15, R20, R30, I10).
-func (v *viewer) awaited(s request.State) bool {
-	c := event.Command{Command: &lockboxv1.Command{Tenant: s.Tenant, AggregateId: s.ID}, By: v.by}
-	if v.by.GetSide() == lockboxv1.Side_SIDE_PROVIDER {
-		c.Action = &lockboxv1.Command_InternalApprove{InternalApprove: &lockboxv1.InternalApprove{}}
-	} else {
-		c.Action = &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{}}
-	}
-	customer := v.Customer(s.Tenant)
-	if customer == nil {
-		return false
-	}
-	w := request.World{Tenant: customer.Tenant}
-	if id := s.Intent.GetSubscriptionId(); id != "" {
-		sub := customer.Subscriptions[id]
-		w.Subscription = &sub
-	}
-	events, err := request.Decide(s, c, w, v.now)
-	return err == nil && len(events) > 0
 }

@@ -58,15 +58,22 @@ func (p *place) questions(tenant string) map[string]*lockboxv1.Query {
 		"activity": listActivity(tenant, &lockboxv1.ListActivity{}), "activity of a request": listActivity(tenant, &lockboxv1.ListActivity{RequestId: p.prod[of]}),
 		"tenant":      getTenant(tenant),
 		"ticket prod": getTicket(tenant, "T-prod"), "ticket test": getTicket(tenant, "T-test"), "ticket own": getTicket(tenant, "T-own"), "tickets": listTickets(tenant),
-		"disclosures":  listDisclosures(tenant),
+		"disclosures": listDisclosures(tenant),
+		"self":        getSelf(tenant), "services": listServices(tenant),
 		"preview prod": preview(tenant, "prod"), "preview test": preview(tenant, "test"), "preview tenant": preview(tenant, ""),
 	}
 }
 
 var everything = []string{
 	"requests", "awaiting me", "request prod", "request test", "activity", "activity of a request", "tenant", "ticket prod", "ticket test",
-	"ticket own", "tickets", "disclosures", "preview prod", "preview test", "preview tenant",
+	"ticket own", "tickets", "disclosures", "preview prod", "preview test", "preview tenant", "self", "services",
 }
+
+// What whoever is of the tenant may ask, and whoever may activate a role.
+var (
+	ofAnybody  = []string{"ticket own", "tickets", "self", "services"}
+	ofEligible = append([]string{"tenant"}, ofAnybody...)
+)
 
 // What Otto of the bank may ask with each role that he could hold.
 var rolesOfTheCustomer = map[string]struct {
@@ -78,8 +85,8 @@ var rolesOfTheCustomer = map[string]struct {
 	"Auditor":                       {func(p *place) { p.assign("otto", tenantRole, auditor, false) }, everything},
 	"Owner of prod":                 {func(p *place) { p.assign("otto", "prod", owner, false) }, ofProd},
 	"Lockbox Approver of prod":      {func(p *place) { p.assign("otto", "prod", lockboxApprover, false) }, ofProd},
-	"eligible Owner of prod":        {func(p *place) { p.assign("otto", "prod", owner, true) }, []string{"tenant", "ticket own", "tickets"}},
-	"eligible Global Administrator": {func(p *place) { p.assign("otto", tenantRole, globalAdmin, true) }, []string{"tenant", "ticket own", "tickets"}},
+	"eligible Owner of prod":        {func(p *place) { p.assign("otto", "prod", owner, true) }, ofEligible},
+	"eligible Global Administrator": {func(p *place) { p.assign("otto", tenantRole, globalAdmin, true) }, ofEligible},
 	"eligible Owner who activated": {func(p *place) {
 		p.assign("otto", "prod", owner, true)
 		p.story.Command(p.actor("otto"), &lockboxv1.Command{Tenant: bank, AggregateId: "prod", Action: &lockboxv1.Command_ActivateRole{
@@ -92,22 +99,22 @@ var rolesOfTheCustomer = map[string]struct {
 			ActivateRole: &lockboxv1.ActivateRole{AssignmentId: "of-otto", Until: timestamppb.New(p.story.Now.Add(time.Hour))},
 		}})
 		p.story.Now = p.story.Now.Add(time.Hour)
-	}, []string{"tenant", "ticket own", "tickets"}},
+	}, ofEligible},
 	"Owner through a management group": {func(p *place) {
 		p.story.Command(p.actor("grace"), &lockboxv1.Command{Tenant: bank, AggregateId: "prod", Action: &lockboxv1.Command_AssignRole{AssignRole: &lockboxv1.AssignRole{
 			Assignment: &lockboxv1.RoleAssignment{Id: "of-otto", Person: p.actor("otto").GetPerson(), Role: owner, Scope: lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_MANAGEMENT_GROUP},
 		}}})
-	}, []string{"tenant", "ticket own", "tickets"}},
+	}, ofEligible},
 	"Owner whose role was removed": {func(p *place) {
 		p.assign("otto", "prod", owner, false)
 		p.story.Command(p.actor("grace"), &lockboxv1.Command{Tenant: bank, AggregateId: "prod", Action: &lockboxv1.Command_RemoveRole{
 			RemoveRole: &lockboxv1.RemoveRole{AssignmentId: "of-otto"},
 		}})
-	}, []string{"ticket own", "tickets"}},
-	"none": {func(*place) {}, []string{"ticket own", "tickets"}},
+	}, ofAnybody},
+	"none": {func(*place) {}, ofAnybody},
 }
 
-var ofProd = []string{"requests", "awaiting me", "request prod", "activity", "activity of a request", "tenant", "ticket prod", "ticket own", "tickets", "preview prod"}
+var ofProd = []string{"requests", "awaiting me", "request prod", "activity", "activity of a request", "tenant", "ticket prod", "ticket own", "tickets", "preview prod", "self", "services"}
 
 // I9: a role reaches so far and no further, and nothing of another tenant is there.
 func TestWhatEachRoleOfTheCustomerSees(t *testing.T) {
@@ -164,11 +171,11 @@ func noneOf(t *testing.T, name string, reply *lockboxv1.QueryReply, words ...str
 }
 
 func TestWhatTheProvidersPeopleSee(t *testing.T) {
-	asRequester := []string{"requests", "awaiting me", "request prod", "request test", "activity", "activity of a request", "ticket prod", "ticket test", "ticket own", "tickets"}
-	asColleague := []string{"requests", "awaiting me", "activity", "activity of a request", "ticket prod", "ticket test", "ticket own", "tickets"}
+	asRequester := []string{"requests", "awaiting me", "request prod", "request test", "activity", "activity of a request", "ticket prod", "ticket test", "ticket own", "tickets", "self", "services"}
+	asColleague := []string{"requests", "awaiting me", "activity", "activity of a request", "ticket prod", "ticket test", "ticket own", "tickets", "self", "services"}
 	for who, granted := range map[string][]string{
 		"erin": asRequester, "sam": asColleague, "lena": asColleague, "derek": asColleague, "olga": everything,
-		"onboarding": {"requests", "awaiting me", "activity", "activity of a request", "tickets"},
+		"onboarding": {"requests", "awaiting me", "activity", "activity of a request", "tickets", "self", "services"},
 	} {
 		t.Run(who, func(t *testing.T) {
 			p := newPlace(t)
@@ -193,7 +200,8 @@ func TestWhatTheProvidersPeopleSee(t *testing.T) {
 				return
 			}
 			for name, q := range p.questions("nowhere") {
-				if reply := p.query(who, q); !strings.HasPrefix(name, "ticket") && reply.GetRefusal().GetCode() != notFound {
+				aboutTheTenant := !strings.HasPrefix(name, "ticket") && name != "self" && name != "services"
+				if reply := p.query(who, q); aboutTheTenant && reply.GetRefusal().GetCode() != notFound {
 					t.Errorf("%s of nowhere: %v", name, reply)
 				}
 			}

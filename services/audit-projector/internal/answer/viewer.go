@@ -8,10 +8,15 @@ import (
 	"strings"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/activity"
+	"github.com/openlockbox/lockbox/pkg/catalogue"
 	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/fold"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/projection"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // viewer is somebody who looks at one snapshot at one moment.
@@ -19,6 +24,12 @@ type viewer struct {
 	*projection.Snapshot
 	by  *lockboxv1.Actor
 	now time.Time
+	// anew is the viewer as they would be if they signed in now, which a tenant may demand of whoever decides. They are shown
+	// what they could do then, for otherwise nothing would tell them to.
+	anew *lockboxv1.Actor
+	// language is what Lockbox says in the answer.
+	language  *activity.Language
+	catalogue *fold.InForce[*catalogue.Catalogue]
 	// customer is the tenant that the query names; nil: none, or none of that name.
 	customer *projection.Customer
 	// scope is what they may see of requests and of the activity log.
@@ -46,7 +57,8 @@ func (a *Answerer) viewer(s *projection.Snapshot, q *lockboxv1.Query) (*viewer, 
 	if err != nil {
 		return nil, a.elsewhere(s, q, err, now)
 	}
-	v := &viewer{Snapshot: s, by: by, now: now, customer: customer, scope: projection.Scope{Tenant: q.GetTenant()}}
+	v := &viewer{Snapshot: s, by: by, now: now, anew: proto.CloneOf(by), customer: customer, scope: projection.Scope{Tenant: q.GetTenant()}}
+	v.anew.AuthenticatedAt = timestamppb.New(now)
 	if by.GetSide() == lockboxv1.Side_SIDE_PROVIDER {
 		v.provider()
 		return v, nil

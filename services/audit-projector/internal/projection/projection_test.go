@@ -305,8 +305,8 @@ func TestASnapshotStaysAsItIs(t *testing.T) {
 	all := projection.Scope{All: true}
 	rows, err := before.Requests(t.Context(), all, projection.RequestFilter{}, time.Now(), 10)
 	must(t, err)
-	if len(rows) != 0 || before.Sequence != uint64(cut) {
-		t.Errorf("%d requests at %d", len(rows), before.Sequence)
+	if len(rows) != 0 || before.Sequence() != uint64(cut) {
+		t.Errorf("%d requests at %d", len(rows), before.Sequence())
 	}
 	rows, err = snapshot(t, s).Requests(t.Context(), all, projection.RequestFilter{}, time.Now(), 1000)
 	must(t, err)

@@ -6,36 +6,41 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"time"
 
+	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/refusal"
-	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
 // Snapshot is the projection as of one event. Close it.
 type Snapshot struct {
-	// Sequence is that event's.
-	Sequence  uint64
-	customers map[string]*Customer
-	store     *Store
-	conn      *sql.Conn
-	tx        *sql.Tx
+	known
+	store *Store
+	conn  *sql.Conn
+	tx    *sql.Tx
 }
 
-// Snapshot begins to read. It waits while too many others do.
+// Snapshot begins to read. It waits while too many others do, and whoever came first is first.
 func (s *Store) Snapshot(ctx context.Context) (_ *Snapshot, err error) {
 	pool, err := s.readers()
 	if err != nil {
 		return nil, err
 	}
-	conn, err := pool.Conn(ctx) // before the lock, so that waiting for it keeps nobody from writing
+	// Before the lock, so that waiting keeps nobody from writing. The pool by itself lets anybody in who waits.
+	select {
+	case s.turns <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	conn, err := pool.Conn(ctx)
 	if err != nil {
+		<-s.turns
 		return nil, s.checked(err)
 	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(s.checked(err), conn.Close())
+			<-s.turns
 		}
 	}()
 	s.mu.RLock()
@@ -49,7 +54,7 @@ func (s *Store) Snapshot(ctx context.Context) (_ *Snapshot, err error) {
 	if err := tx.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) FROM events").Scan(&seq); err != nil {
 		return nil, errors.Join(err, tx.Rollback())
 	}
-	return &Snapshot{Sequence: s.sequence, customers: s.customers, store: s, conn: conn, tx: tx}, nil
+	return &Snapshot{known: s.known, store: s, conn: conn, tx: tx}, nil
 }
 
 func (s *Store) readers() (*sql.DB, error) {
@@ -61,14 +66,22 @@ func (s *Store) readers() (*sql.DB, error) {
 	return s.reading, nil
 }
 
-// Close ends reading. It has ended already if the context has.
+// Close ends reading, once. It has ended already if the context has.
 func (v *Snapshot) Close() error {
 	err := v.tx.Rollback()
 	if errors.Is(err, sql.ErrTxDone) {
 		err = nil
 	}
-	return errors.Join(err, v.conn.Close())
+	err = errors.Join(err, v.conn.Close())
+	<-v.store.turns
+	return err
 }
+
+// Sequence is that of the last event in it.
+func (v *Snapshot) Sequence() uint64 { return v.sequence }
+
+// Catalogue is the service catalogue that was published last.
+func (v *Snapshot) Catalogue() policy.Published { return v.catalogue }
 
 // Customer returns a tenant by its name; nil: there is none.
 func (v *Snapshot) Customer(name string) *Customer { return v.customers[name] }
@@ -96,80 +109,14 @@ type Row struct {
 	Sequence uint64
 	Tenant   string
 	ID       string
-}
-
-// RequestFilter says which requests. Empty fields mean any.
-type RequestFilter struct {
-	ID             string
-	Statuses       []request.Status
-	SubscriptionID string
-	TicketID       string
-	// Waiting: those that wait for one of these principals.
-	Waiting []string
-	// Before: those whose first event is older than this one; 0: the newest.
-	Before uint64
-}
-
-// Requests lists requests, newest first. A status is what it is at now: what is overdue has expired, recorded or not.
-func (v *Snapshot) Requests(ctx context.Context, of Scope, f RequestFilter, now time.Time, limit int) ([]Row, error) {
-	q := newSelect("SELECT r.seq, t.name, r.id FROM requests r JOIN tenants t ON t.id = r.tenant")
-	q.tenant("r.tenant", of.Tenant)
-	if !of.All {
-		if err := v.scope(ctx, q, of, "r.subscription", "r.seq"); err != nil {
-			return nil, err
-		}
-	}
-	if f.ID != "" {
-		q.and("r.id = ?", f.ID)
-	}
-	if f.TicketID != "" {
-		q.and("r.ticket = ?", f.TicketID)
-	}
-	if f.SubscriptionID != "" {
-		ids, err := v.subscriptionIDs(ctx, of.Tenant, []string{f.SubscriptionID})
-		if err != nil {
-			return nil, err
-		}
-		q.in("r.subscription", ids)
-	}
-	if len(f.Waiting) > 0 {
-		q.and("r.seq IN (SELECT request FROM waiting WHERE principal IN ("+marks(len(f.Waiting))+"))", texts(f.Waiting)...)
-	}
-	if f.Before > 0 {
-		q.and("r.seq < ?", f.Before)
-	}
-	statuses(q, f.Statuses, now)
-	return v.rows(ctx, q, "r.seq", limit)
-}
-
-// statuses filters by what the statuses are at now, recorded or not.
-func statuses(q *query, wanted []request.Status, now time.Time) {
-	if len(wanted) == 0 {
-		return
-	}
-	recorded := slices.Clone(wanted)
-	for s := request.Submitted; s < request.Completed; s++ {
-		if over := Overdue(s); over != s && slices.Contains(wanted, over) {
-			recorded = append(recorded, s)
-		}
-	}
-	q.in("r.status", numbers(recorded))
-	if slices.Max(recorded) < request.Completed {
-		q.and("r.status <= 5") // so that the index of open requests is used
-	}
-	args := []any{now.UnixNano()}
-	over := "CASE WHEN r.due = 0 OR r.due > ? THEN r.status"
-	for s := request.Submitted; s < request.Completed; s++ {
-		over += " WHEN r.status = ? THEN ?"
-		args = append(args, int64(s), int64(Overdue(s)))
-	}
-	q.and(over+" ELSE r.status END IN ("+marks(len(wanted))+")", append(args, numbers(wanted)...)...)
+	// Last is the sequence of a request's last event.
+	Last uint64
 }
 
 // Tickets lists tickets, newest first. With an id: only that one. Somebody sees those that they opened, and those of the
 // requests and subscriptions that they see.
 func (v *Snapshot) Tickets(ctx context.Context, of Scope, opener *lockboxv1.Person, id string, limit int) ([]Row, error) {
-	q := newSelect("SELECT k.seq, t.name, k.id FROM tickets k JOIN tenants t ON t.id = k.tenant")
+	q := newSelect("SELECT k.seq, t.name, k.id, 0 FROM tickets k JOIN tenants t ON t.id = k.tenant")
 	q.tenant("k.tenant", of.Tenant)
 	if id != "" {
 		q.and("k.id = ?", id)
@@ -187,38 +134,23 @@ func (v *Snapshot) Tickets(ctx context.Context, of Scope, opener *lockboxv1.Pers
 	return v.rows(ctx, q, "k.seq", limit)
 }
 
-// scope keeps a query to what somebody may see.
-func (v *Snapshot) scope(ctx context.Context, q *query, of Scope, subscription, about string) error {
-	either := []string{"FALSE"}
-	var args []any
-	if len(of.Subscriptions) > 0 {
-		ids, err := v.subscriptionIDs(ctx, of.Tenant, of.Subscriptions)
-		if err != nil {
-			return err
-		}
-		either = append(either, subscription+" IN ("+marks(len(ids))+")")
-		args = append(args, ids...)
-	}
-	if len(of.Principals) > 0 {
-		either = append(either, about+" IN (SELECT request FROM audience WHERE principal IN ("+marks(len(of.Principals))+"))")
-		args = append(args, texts(of.Principals)...)
-	}
-	q.and("("+strings.Join(either, " OR ")+")", args...)
-	return nil
-}
-
-func (v *Snapshot) rows(ctx context.Context, q *query, key string, limit int) (list []Row, err error) {
+func (v *Snapshot) rows(ctx context.Context, q *query, key string, limit int) ([]Row, error) {
 	if q.empty {
 		return nil, nil
 	}
-	rows, err := v.tx.QueryContext(ctx, q.text()+" ORDER BY "+key+" DESC LIMIT ?", append(q.args, limit)...)
+	return v.places(ctx, q.text()+" ORDER BY "+key+" DESC LIMIT ?", append(q.args, limit)...)
+}
+
+// places reads rows of a sequence, a tenant's name, an id and the last event's sequence.
+func (v *Snapshot) places(ctx context.Context, text string, args ...any) (list []Row, err error) {
+	rows, err := v.tx.QueryContext(ctx, text, args...)
 	if err != nil {
 		return nil, v.store.checked(err)
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		var r Row
-		if err := rows.Scan(&r.Sequence, &r.Tenant, &r.ID); err != nil {
+		if err := rows.Scan(&r.Sequence, &r.Tenant, &r.ID, &r.Last); err != nil {
 			return nil, v.store.checked(err)
 		}
 		list = append(list, r)
@@ -285,6 +217,10 @@ type query struct {
 }
 
 func newSelect(head string) *query { return &query{head: head} }
+
+func (q *query) clone() *query {
+	return &query{head: q.head, terms: slices.Clone(q.terms), args: slices.Clone(q.args), empty: q.empty}
+}
 
 func (q *query) and(term string, args ...any) {
 	q.terms = append(q.terms, term)

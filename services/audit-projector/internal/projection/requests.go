@@ -25,11 +25,28 @@ type folded struct {
 	place
 	state request.State
 	// asked are the groups of the internal stages that it has reached; they may always see it.
-	asked []string
+	asked  []string
+	tenant int64
+	// last is the sequence of its last event.
+	last uint64
 	// What its row and whom it waits for were when they were written last.
-	status  request.Status
-	due     int64
+	written row
 	waiting []string
+}
+
+// row is what changes in a request's row.
+type row struct {
+	status request.Status
+	due    int64
+	last   uint64
+}
+
+func (r *folded) row() row { return row{r.state.Status, deadline(r.state), r.last} }
+
+// tallied names a number in the tally.
+type tallied struct {
+	tenant, subscription int64
+	status               request.Status
 }
 
 // request folds an event of a request. What changed is written at the end of the batch, once.
@@ -57,7 +74,7 @@ func (w *writer) request(ctx context.Context, e Event, tenantID int64) (place, e
 }
 
 func (r *folded) evolve(seq uint64, e *lockboxv1.Event) {
-	r.state = request.Evolve(r.state, seq, e)
+	r.state, r.last = request.Evolve(r.state, seq, e), seq
 	if r.state.Status != request.AwaitingInternalApproval {
 		return
 	}
@@ -79,7 +96,7 @@ func (w *writer) load(ctx context.Context, which key) (*folded, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &folded{place: at}
+	r := &folded{place: at, tenant: which.tenant}
 	if found {
 		if err := w.flush(ctx); err != nil {
 			return nil, err
@@ -95,7 +112,7 @@ func (w *writer) load(ctx context.Context, which key) (*folded, error) {
 		if err := eachEvent(rows, r.evolve); err != nil {
 			return nil, err
 		}
-		r.status, r.due, r.waiting = r.state.Status, deadline(r.state), waitingFor(r.state)
+		r.written, r.waiting = r.row(), waitingFor(r.state)
 	}
 	w.states.put(which, r)
 	return r, nil
@@ -108,9 +125,10 @@ func (w *writer) insertRequest(ctx context.Context, e Event, which key, r *folde
 	}
 	r.about = int64(e.Sequence) // #nosec G115 -- a stream never holds as many events
 	w.places.put(which, r.place)
-	r.status, r.due = r.state.Status, deadline(r.state)
+	r.written = r.row()
+	w.tally[tallied{r.tenant, r.subscription, r.written.status}]++
 	if err := w.insert(ctx, "requests",
-		r.about, which.tenant, which.id, r.subscription, intent.GetTicketId(), int64(r.status), r.due); err != nil {
+		r.about, r.tenant, which.id, r.subscription, intent.GetTicketId(), int64(r.written.status), r.written.due, r.written.last); err != nil {
 		return err
 	}
 	for _, resource := range intent.GetResourceIds() {
@@ -129,16 +147,35 @@ func (w *writer) writeRequests(ctx context.Context) error {
 	changed := slices.SortedFunc(maps.Values(w.dirty), func(a, b *folded) int { return cmp.Compare(a.about, b.about) })
 	clear(w.dirty)
 	for _, r := range changed {
-		if due := deadline(r.state); r.status != r.state.Status || r.due != due {
-			r.status, r.due = r.state.Status, due
-			if err := w.exec(ctx, "UPDATE requests SET status = ?, due = ? WHERE seq = ?", int64(r.status), due, r.about); err != nil {
+		if now := r.row(); now != r.written {
+			w.tally[tallied{r.tenant, r.subscription, r.written.status}]--
+			w.tally[tallied{r.tenant, r.subscription, now.status}]++
+			if err := w.exec(ctx, "UPDATE requests SET status = ?, due = ?, last = ? WHERE seq = ?", int64(now.status), now.due, now.last, r.about); err != nil {
 				return err
 			}
+			r.written = now
 		}
 		if err := w.wait(ctx, r); err != nil {
 			return err
 		}
 	}
+	return w.writeTally(ctx)
+}
+
+func (w *writer) writeTally(ctx context.Context) error {
+	for of, more := range w.tally {
+		at := []any{of.tenant, of.subscription, int64(of.status)}
+		if err := w.exec(ctx, "INSERT INTO tally VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n", append(at, more)...); err != nil {
+			return err
+		}
+		if more > 0 {
+			continue
+		}
+		if err := w.exec(ctx, "DELETE FROM tally WHERE tenant = ? AND subscription = ? AND status = ? AND n = 0", at...); err != nil {
+			return err
+		}
+	}
+	clear(w.tally)
 	return nil
 }
 
@@ -155,7 +192,7 @@ func (w *writer) wait(ctx context.Context, r *folded) error {
 	}
 	r.waiting = wanted
 	for _, principal := range wanted {
-		if err := w.exec(ctx, "INSERT OR IGNORE INTO waiting VALUES (?, ?)", principal, r.about); err != nil {
+		if err := w.exec(ctx, "INSERT OR IGNORE INTO waiting VALUES (?, ?, ?, ?)", principal, r.about, r.tenant, r.subscription); err != nil {
 			return err
 		}
 	}

@@ -53,8 +53,15 @@ CREATE TABLE requests (
 	ticket TEXT NOT NULL,
 	status INTEGER NOT NULL, -- as recorded
 	due INTEGER NOT NULL,    -- when that status ends by the passing of time; 0: never
+	last INTEGER NOT NULL,   -- of its last event
 	UNIQUE (id, tenant)
 );
+
+-- How many requests there are, for counting many without looking at each.
+CREATE TABLE tally (
+	tenant INTEGER NOT NULL, subscription INTEGER NOT NULL, status INTEGER NOT NULL, n INTEGER NOT NULL,
+	PRIMARY KEY (tenant, subscription, status)
+) WITHOUT ROWID;
 
 -- The resources that a request asks for.
 CREATE TABLE resources (resource TEXT NOT NULL, tenant INTEGER NOT NULL, request INTEGER NOT NULL);
@@ -63,7 +70,10 @@ CREATE TABLE resources (resource TEXT NOT NULL, tenant INTEGER NOT NULL, request
 CREATE TABLE audience (principal TEXT NOT NULL, request INTEGER NOT NULL);
 
 -- Whose decision a request waits for: frozen approvers who have not decided, or the group of an internal stage.
-CREATE TABLE waiting (principal TEXT NOT NULL, request INTEGER NOT NULL, PRIMARY KEY (principal, request)) WITHOUT ROWID;
+CREATE TABLE waiting (
+	principal TEXT NOT NULL, request INTEGER NOT NULL, tenant INTEGER NOT NULL, subscription INTEGER NOT NULL,
+	PRIMARY KEY (principal, request)
+) WITHOUT ROWID;
 CREATE INDEX waiting_by_request ON waiting (request);
 
 CREATE TABLE tickets (
@@ -90,7 +100,7 @@ CREATE TABLE disclosures (
 const indexes = `
 CREATE INDEX people_by_name ON people (name);
 CREATE INDEX people_by_email ON people (email);
-CREATE INDEX events_of_roles ON events (seq) WHERE kind IN ('tenant', 'subscription');
+CREATE INDEX events_remembered ON events (seq) WHERE kind IN ('tenant', 'subscription', 'policy');
 CREATE INDEX events_by_tenant ON events (tenant);
 CREATE INDEX events_by_type ON events (type, tenant);
 CREATE INDEX events_by_person ON events (person, tenant, seq, type, subscription) WHERE person > 0;
@@ -98,7 +108,9 @@ CREATE INDEX events_by_subscription ON events (subscription, seq, type) WHERE su
 CREATE INDEX requests_by_tenant ON requests (tenant);
 CREATE INDEX requests_by_subscription ON requests (subscription) WHERE subscription > 0;
 CREATE INDEX requests_by_ticket ON requests (ticket, tenant) WHERE ticket <> '';
-CREATE INDEX requests_open ON requests (status, tenant) WHERE status <= 5;
+CREATE INDEX requests_by_status ON requests (status, tenant);
+CREATE INDEX requests_by_subscription_status ON requests (subscription, status) WHERE subscription > 0;
+CREATE INDEX requests_due ON requests (due) WHERE due > 0;
 CREATE INDEX resources_by_name ON resources (resource, tenant, request);
 CREATE INDEX audience_by_principal ON audience (principal, request);
 CREATE INDEX tickets_by_tenant ON tickets (tenant);

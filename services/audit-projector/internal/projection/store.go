@@ -18,6 +18,8 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/openlockbox/lockbox/pkg/policy"
+	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	"go.uber.org/zap"
 	"modernc.org/sqlite"
@@ -50,12 +52,21 @@ type Store struct {
 	writer           *writer
 
 	// mu makes a commit and the news of it one step for readers.
-	mu        sync.RWMutex
+	mu sync.RWMutex
+	known
+	moved chan struct{}
+
+	folds   folds
+	turns   chan struct{} // as many as read at once
+	damaged chan error
+}
+
+// known is what readers share of the writer's: how far it has come, and what is small enough to be held in memory. What is
+// here never changes; a commit puts another one in its place.
+type known struct {
 	sequence  uint64
 	customers map[string]*Customer
-	moved     chan struct{}
-
-	damaged chan error
+	catalogue policy.Published
 }
 
 // Customer is a tenant with its subscriptions by id. What a snapshot holds never changes.
@@ -75,8 +86,9 @@ func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 		return nil, fmt.Errorf("projection: %w", err)
 	}
 	s := &Store{
-		path: filepath.Join(dir, fileName), log: o.Log, customers: map[string]*Customer{},
-		moved: make(chan struct{}), damaged: make(chan error, 1),
+		path: filepath.Join(dir, fileName), log: o.Log, moved: make(chan struct{}), damaged: make(chan error, 1),
+		turns: make(chan struct{}, readersAtOnce),
+		folds: folds{known: newRecent[uint64, request.State](rememberedFolds)},
 	}
 	var err error
 	if s.lock, err = lockDir(dir); err != nil {
@@ -143,7 +155,7 @@ func (s *Store) open(ctx context.Context, contradiction func()) (err error) {
 	if s.writer, err = newWriter(ctx, s.writing, building, s.log, contradiction); err != nil {
 		return err
 	}
-	s.sequence, s.customers = s.writer.sequence, s.writer.publish()
+	s.known = s.writer.publish()
 	if building {
 		return nil
 	}
@@ -253,7 +265,7 @@ func (s *Store) Apply(ctx context.Context, batch []Event) error {
 	if err := s.writer.commit(ctx); err != nil {
 		return s.checked(err)
 	}
-	s.sequence, s.customers = s.writer.sequence, s.writer.publish()
+	s.known = s.writer.publish()
 	close(s.moved)
 	s.moved = make(chan struct{})
 	return nil

@@ -14,6 +14,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/activity"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"go.uber.org/zap"
@@ -45,7 +46,7 @@ type writer struct {
 	contradiction func()
 	statements    map[string]*statement
 
-	sequence uint64
+	known
 	// building: the projection is new and nobody reads it yet.
 	building bool
 	buffers  map[string]*buffer // rows not yet inserted, by table
@@ -54,9 +55,9 @@ type writer struct {
 	places                         *recent[key, place]
 	states                         *recent[key, *folded]
 	dirty                          map[key]*folded // requests whose rows are behind
+	tally                          map[tallied]int // what has to be added to the tally
 	hours                          map[int64]hour  // touched by this batch
 
-	customers map[string]*Customer
 	// published customers are shared with readers; owned ones were copied since, and so may be changed.
 	published bool
 	owned     map[string]bool
@@ -81,8 +82,8 @@ func newWriter(ctx context.Context, db *sql.DB, building bool, log *zap.Logger, 
 	}
 	w := &writer{
 		conn: conn, building: building, log: log, contradiction: contradiction, statements: map[string]*statement{},
-		places: newRecent[key, place](rememberedPlaces), states: newRecent[key, *folded](rememberedStates), dirty: map[key]*folded{},
-		hours: map[int64]hour{}, buffers: map[string]*buffer{}, customers: map[string]*Customer{}, owned: map[string]bool{},
+		places: newRecent[key, place](rememberedPlaces), states: newRecent[key, *folded](rememberedStates), dirty: map[key]*folded{}, tally: map[tallied]int{},
+		hours: map[int64]hour{}, buffers: map[string]*buffer{}, known: known{customers: map[string]*Customer{}}, owned: map[string]bool{},
 	}
 	if contradiction == nil {
 		w.contradiction = func() {}
@@ -134,16 +135,16 @@ func (w *writer) release(ctx context.Context) error {
 	return w.exec(ctx, "PRAGMA user_version = "+strconv.FormatInt(schemaVersion(), 10))
 }
 
-// resume reads the cursor and folds the customers again.
+// resume reads the cursor and folds again what is held in memory.
 func (w *writer) resume(ctx context.Context) error {
 	if err := w.conn.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) FROM events").Scan(&w.sequence); err != nil {
 		return err
 	}
-	rows, err := w.conn.QueryContext(ctx, "SELECT seq, bytes FROM events JOIN stored USING (seq) WHERE kind IN ('tenant', 'subscription') ORDER BY seq")
+	rows, err := w.conn.QueryContext(ctx, "SELECT seq, bytes FROM events JOIN stored USING (seq) WHERE kind IN ('tenant', 'subscription', 'policy') ORDER BY seq")
 	if err != nil {
 		return err
 	}
-	return eachEvent(rows, w.customer)
+	return eachEvent(rows, w.remember)
 }
 
 func (w *writer) close() error {
@@ -218,11 +219,11 @@ func (w *writer) apply(ctx context.Context, batch []Event) error {
 
 func (w *writer) commit(ctx context.Context) error { return w.exec(ctx, "COMMIT") }
 
-// publish gives readers the customers as they are now; what is given is not changed any more.
-func (w *writer) publish() map[string]*Customer {
+// publish gives readers what is known now; what is given is not changed any more.
+func (w *writer) publish() known {
 	clear(w.owned)
 	w.published = true
-	return w.customers
+	return w.known
 }
 
 // one writes one event and what follows from it.
@@ -303,8 +304,11 @@ func (w *writer) place(ctx context.Context, e Event, tenantID int64) (place, err
 		return w.ticket(ctx, e, tenantID, concern)
 	case bus.KindDisclosure:
 		return w.disclosure(ctx, e, tenantID)
+	case bus.KindPolicy:
+		w.remember(e.Sequence, e.Event)
+		return place{}, nil
 	case bus.KindTenant, bus.KindSubscription:
-		w.customer(e.Sequence, e.Event)
+		w.remember(e.Sequence, e.Event)
 		id, err := w.subscription(ctx, tenantID, concern.SubscriptionID)
 		return place{0, id}, err
 	}
@@ -340,6 +344,18 @@ func (w *writer) ticket(ctx context.Context, e Event, tenantID int64, concern ac
 	at.about = int64(e.Sequence) // #nosec G115 -- a stream never holds as many events
 	w.places.put(key{"tickets", tenantID, id}, at)
 	return at, w.insert(ctx, "tickets", at.about, tenantID, id, at.subscription, Person(e.Event.GetActor().GetPerson()))
+}
+
+// remember folds an event of what is held in memory.
+func (w *writer) remember(seq uint64, e *lockboxv1.Event) {
+	switch {
+	case e.GetKind() != bus.KindPolicy:
+		w.customer(seq, e)
+	case bus.AggregateOf(e) == bus.Catalogue:
+		before := w.catalogue
+		w.catalogue = policy.Evolve(before, seq, e)
+		w.checkFault(before.Fault == nil && w.catalogue.Fault != nil, seq, e)
+	}
 }
 
 // customer folds an event of a tenant or subscription.

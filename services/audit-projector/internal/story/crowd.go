@@ -4,66 +4,147 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/journal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// Crowd tells of many requests: two tenants with ten subscriptions each, forty engineers, twenty owners, and requests a
-// minute apart, of which every one is mailed and most are decided. Eight in ten are the first tenant's.
-func Crowd(requests int) *Story {
-	s := New(time.Date(2026, 1, 5, 8, 0, 0, 0, time.UTC))
-	tenants := []string{"meadowbank", "sakura"}
-	owners := map[string][]*lockboxv1.Actor{}
-	for _, t := range tenants {
-		admin := Customer(t, "admin", "Ada Admin")
-		s.Create(t, "The "+t, nil, admin)
-		for i := range 10 {
-			sub := fmt.Sprintf("sub-%02d", i)
-			s.Subscription(admin, t, sub, "Subscription "+sub)
-			for j := range 2 {
-				owner := Customer(t, fmt.Sprintf("owner-%02d-%d", i, j), fmt.Sprintf("Owner %d of %s", j, sub))
-				s.Assign(admin, t, sub, fmt.Sprintf("a-%d", j), owner, lockboxv1.Role_ROLE_OWNER, false)
-				owners[t+sub] = append(owners[t+sub], owner)
-			}
-		}
+// Telling says how a crowd is told of.
+type Telling struct {
+	// Requests come a minute apart, and most are decided.
+	Requests int
+	// Undecided come after them, a second apart, and wait for the customer.
+	Undecided int
+	// Issuer is where a tenant's people sign in; nil: an issuer without keys.
+	Issuer func(tenantID string) *lockboxv1.TenantIssuer
+	// Take gets the entries as they are told, and the story forgets them and the requests that are over; nil: it keeps all.
+	Take func([]journal.Entry)
+}
+
+// chief may decide requests for every subscription of their tenant.
+const chief = "chief"
+
+// Crowd tells of many requests, and keeps all.
+func Crowd(requests int) *Story { return Telling{Requests: requests}.Tell() }
+
+// Tell tells of many requests: two tenants with ten subscriptions each, forty engineers, twenty owners and a chief approver a
+// tenant, and requests of which every one is mailed. Eight in ten are the first tenant's; in each ten, one is denied and one
+// expires.
+func (t Telling) Tell() *Story {
+	c := crowd{Telling: t, Story: New(time.Date(2026, 1, 5, 8, 0, 0, 0, time.UTC)), owners: map[string][]*lockboxv1.Actor{}}
+	c.customers()
+	for i := range 40 {
+		c.engineers = append(c.engineers, Provider(fmt.Sprintf("engineer-%02d", i), fmt.Sprintf("Engineer %d", i), "support-engineers"))
 	}
-	engineers := make([]*lockboxv1.Actor, 40)
-	for i := range engineers {
-		engineers[i] = Provider(fmt.Sprintf("engineer-%02d", i), fmt.Sprintf("Engineer %d", i), "support-engineers")
-	}
-	manager := Provider("derek", "Derek Dunn", "devops-managers")
-	var waiting []func()
-	for i := range requests {
-		s.Now = s.Now.Add(time.Minute)
-		t := tenants[0]
-		if i%5 == 4 {
-			t = tenants[1]
-		}
-		sub := fmt.Sprintf("sub-%02d", i*7%10)
-		machines := []string{fmt.Sprintf("vm-%05d", i%3000), fmt.Sprintf("vm-%05d", i%3000+1)}
-		intent := Dump(t, sub, machines...)
-		if i%4 == 0 {
-			intent = Disk(t, sub, machines...)
-		}
-		id := s.Submit(engineers[i%len(engineers)], intent)
-		if i%4 == 0 {
-			s.Command(manager, InternalApprove(t, id))
-		}
-		for _, o := range owners[t+sub] {
-			s.Mail(t, id, o.GetPerson().GetEmail())
-		}
-		owner := owners[t+sub][i%2]
+	for i := range t.Requests {
+		c.Now = c.Now.Add(time.Minute)
+		c.catchUp()
+		about, owner := c.ask(i)
 		switch i % 10 {
 		case 0:
-			s.Command(owner, Deny(t, id))
+			c.Command(owner, Deny(about.Tenant, about.ID))
+			c.over(about)
 		case 1: // nobody answers
+			c.later = append(c.later, duty{c.Now.Add(c.Terms.CustomerApproval), about})
 		default:
-			s.Command(owner, Approve(t, id))
-			waiting = append(waiting, func() { s.Owed(t, id) })
+			c.Command(owner, Approve(about.Tenant, about.ID))
+			c.soon = append(c.soon, duty{c.Now.Add(c.Terms.Grant), about})
 		}
-		if len(waiting) > 500 { // the grants of eight hours ago are over
-			waiting[0]()
-			waiting = waiting[1:]
+		c.give(i%500 == 499)
+	}
+	for i := range t.Undecided {
+		c.Now = c.Now.Add(time.Second)
+		c.catchUp()
+		c.ask(i)
+		c.give(i%500 == 499)
+	}
+	c.give(true)
+	return c.Story
+}
+
+type crowd struct {
+	Telling
+	*Story
+	owners    map[string][]*lockboxv1.Actor // of a tenant's subscription
+	engineers []*lockboxv1.Actor
+	// What is owed to requests when a grant is over, and when nobody has answered.
+	soon, later []duty
+}
+
+type duty struct {
+	at    time.Time
+	about bus.Aggregate
+}
+
+var crowdsTenants = []string{"meadowbank", "sakura"}
+
+func (c *crowd) customers() {
+	for _, t := range crowdsTenants {
+		admin, all := Customer(t, "admin", "Ada Admin"), Customer(t, chief, "Carol Chief")
+		var issuer *lockboxv1.TenantIssuer
+		if c.Issuer != nil {
+			issuer = c.Issuer(t)
+		}
+		c.Create(t, "The "+t, issuer, admin)
+		for i := range 10 {
+			sub := fmt.Sprintf("sub-%02d", i)
+			c.Subscription(admin, t, sub, "Subscription "+sub)
+			for j := range 2 {
+				owner := Customer(t, fmt.Sprintf("owner-%02d-%d", i, j), fmt.Sprintf("Owner %d of %s", j, sub))
+				c.Assign(admin, t, sub, fmt.Sprintf("a-%d", j), owner, lockboxv1.Role_ROLE_OWNER, false)
+				c.owners[t+sub] = append(c.owners[t+sub], owner)
+			}
+			c.Assign(admin, t, sub, "all", all, lockboxv1.Role_ROLE_LOCKBOX_APPROVER, false)
 		}
 	}
-	return s
+}
+
+// ask submits the next request and brings it before the customer.
+func (c *crowd) ask(i int) (about bus.Aggregate, owner *lockboxv1.Actor) {
+	t := crowdsTenants[0]
+	if i%5 == 4 {
+		t = crowdsTenants[1]
+	}
+	sub := fmt.Sprintf("sub-%02d", i*7%10)
+	machines := []string{fmt.Sprintf("vm-%05d", i%3000), fmt.Sprintf("vm-%05d", i%3000+1)}
+	intent := Dump(t, sub, machines...)
+	if i%4 == 0 {
+		intent = Disk(t, sub, machines...)
+	}
+	id := c.Submit(c.engineers[i%len(c.engineers)], intent)
+	if i%4 == 0 {
+		c.Command(Provider("derek", "Derek Dunn", "devops-managers"), InternalApprove(t, id))
+	}
+	owners := c.owners[t+sub]
+	for _, o := range owners {
+		c.Mail(t, id, o.GetPerson().GetEmail())
+	}
+	return bus.Aggregate{Tenant: t, Kind: bus.KindRequest, ID: id}, owners[i%2]
+}
+
+// catchUp does what has become owed by the passing of time.
+func (c *crowd) catchUp() {
+	for _, list := range []*[]duty{&c.soon, &c.later} {
+		for len(*list) > 0 && !c.Now.Before((*list)[0].at) {
+			about := (*list)[0].about
+			c.Owed(about.Tenant, about.ID)
+			c.over(about)
+			*list = (*list)[1:]
+		}
+	}
+}
+
+// over forgets a request to which nothing happens any more.
+func (c *crowd) over(about bus.Aggregate) {
+	if c.Take != nil {
+		delete(c.requests, about)
+	}
+}
+
+// give hands the entries over that were told since.
+func (c *crowd) give(now bool) {
+	if now && c.Take != nil {
+		c.Take(c.Entries)
+		c.Entries = nil
+	}
 }

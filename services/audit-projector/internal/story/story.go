@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -39,13 +40,18 @@ type Story struct {
 	tickets       map[bus.Aggregate]ticket.State
 	requests      map[bus.Aggregate]request.State
 	disclosures   map[bus.Aggregate]disclosure.State
+	published     policy.Published
+	last          uint64 // sequence of what was told last
 	ids           uint64
 }
+
+// Compiling what ships takes longer than telling a short story.
+var rules, services = sync.OnceValue(policy.Default), sync.OnceValue(catalogue.Default)
 
 // New begins a story.
 func New(now time.Time) *Story {
 	return &Story{
-		Now: now, Terms: request.DefaultTerms(), rules: policy.Default(), catalogue: catalogue.Default(),
+		Now: now, Terms: request.DefaultTerms(), rules: rules(), catalogue: services(),
 		system:  &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: "lockbox-orchestrator"},
 		tenants: map[string]tenant.State{}, subscriptions: map[bus.Aggregate]tenant.Subscription{},
 		tickets: map[bus.Aggregate]ticket.State{}, requests: map[bus.Aggregate]request.State{},
@@ -92,6 +98,9 @@ func (s *Story) Try(by *lockboxv1.Actor, c *lockboxv1.Command) error {
 		about.Kind = bus.KindRequest
 		r := s.requests[about]
 		events, err = request.Decide(r, command, s.world(r), s.Now)
+	case *lockboxv1.Command_PublishCatalogue:
+		about.Kind = bus.KindPolicy
+		events, err = policy.Decide(s.published, command, s.Now)
 	case *lockboxv1.Command_DiscloseExposure, *lockboxv1.Command_DiscloseLegalDemand:
 		about.Kind = bus.KindDisclosure
 		events, err = disclosure.Decide(s.disclosures[about], t, command, s.Now)
@@ -185,16 +194,35 @@ func (s *Story) TellDisclosure(tenantID, id string) {
 	s.tell(events...)
 }
 
+// Publish puts a service catalogue in force, for whoever looks; the story goes on by the one that ships.
+func (s *Story) Publish(by *lockboxv1.Actor, text string) {
+	s.Command(by, &lockboxv1.Command{Tenant: bus.ProviderTenant, AggregateId: bus.Catalogue.ID, Action: &lockboxv1.Command_PublishCatalogue{
+		PublishCatalogue: &lockboxv1.PublishCatalogue{Text: text},
+	}})
+}
+
 // Mail tells that a mail about a request was sent.
 func (s *Story) Mail(tenantID, requestID, recipient string) {
+	e, n := s.delivery(tenantID, requestID, recipient)
+	e.Fact = &lockboxv1.Event_NotificationSent{NotificationSent: &lockboxv1.NotificationSent{Notification: n}}
+	s.tell(e)
+}
+
+// Undelivered tells that a mail about a request was refused for good.
+func (s *Story) Undelivered(tenantID, requestID, recipient, why string) {
+	e, n := s.delivery(tenantID, requestID, recipient)
+	e.Fact = &lockboxv1.Event_NotificationFailed{NotificationFailed: &lockboxv1.NotificationFailed{Notification: n, Error: why}}
+	s.tell(e)
+}
+
+func (s *Story) delivery(tenantID, requestID, recipient string) (*lockboxv1.Event, *lockboxv1.Notification) {
 	id := s.ID()
-	s.tell(&lockboxv1.Event{
-		Tenant: tenantID, Kind: bus.KindDelivery, AggregateId: requestID, ReportKey: id, CorrelationId: requestID,
-		Actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: "notifier"},
-		Fact: &lockboxv1.Event_NotificationSent{NotificationSent: &lockboxv1.NotificationSent{Notification: &lockboxv1.Notification{
+	return &lockboxv1.Event{
+			Tenant: tenantID, Kind: bus.KindDelivery, AggregateId: requestID, ReportKey: id, CorrelationId: requestID,
+			Actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: "notifier"},
+		}, &lockboxv1.Notification{
 			Id: id, Template: "approval-requested", Recipient: recipient, Language: "en", MessageId: "<" + id + "@lockbox.example>",
-		}}},
-	})
+		}
 }
 
 // Request is a request as it is now.
@@ -219,7 +247,7 @@ func (s *Story) tell(events ...*lockboxv1.Event) {
 			e.Time = timestamp(s.Now)
 		}
 		s.Write(e)
-		seq, about := uint64(len(s.Entries)), bus.AggregateOf(e)
+		seq, about := s.last, bus.AggregateOf(e)
 		var fault *event.Fault
 		switch about.Kind {
 		case bus.KindRequest:
@@ -234,6 +262,9 @@ func (s *Story) tell(events ...*lockboxv1.Event) {
 		case bus.KindTicket:
 			t := ticket.Evolve(s.tickets[about], seq, e)
 			s.tickets[about], fault = t, t.Fault
+		case bus.KindPolicy:
+			s.published = policy.Evolve(s.published, seq, e)
+			fault = s.published.Fault
 		case bus.KindDisclosure:
 			d := disclosure.Evolve(s.disclosures[about], seq, e)
 			s.disclosures[about], fault = d, d.Fault
@@ -254,7 +285,8 @@ func (s *Story) Write(e *lockboxv1.Event) {
 	if err != nil {
 		panic(fmt.Sprintf("story: %v", err))
 	}
-	s.Entries = append(s.Entries, journal.Entry{Seq: uint64(len(s.Entries)) + 1, Stored: s.Now, Subject: subject, Data: data, Event: e})
+	s.last++
+	s.Entries = append(s.Entries, journal.Entry{Seq: s.last, Stored: s.Now, Subject: subject, Data: data, Event: e})
 }
 
 // Stream serves entries as the journal does.

@@ -3,6 +3,7 @@
 package view
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/activity"
@@ -13,8 +14,8 @@ import (
 )
 
 // Request is a request at now. One that is past its deadline is shown as what it has become, though nobody has recorded
-// that yet. The customer may be nil.
-func Request(s request.State, c *projection.Customer, now time.Time) *lockboxv1.RequestView {
+// that yet; the language is for the reason then. The customer may be nil.
+func Request(s request.State, c *projection.Customer, now time.Time, l *activity.Language) *lockboxv1.RequestView {
 	v := &lockboxv1.RequestView{
 		RequestId: s.ID, Tenant: s.Tenant, Status: s.Status, Version: s.Version, Intent: s.Intent, Requester: s.Requester,
 		CreatedAt: stamp(s.RequestedAt), Evaluation: s.Evaluation, Lockbox: s.Notified, InternalDecisions: s.InternalDecisions,
@@ -36,25 +37,45 @@ func Request(s request.State, c *projection.Customer, now time.Time) *lockboxv1.
 		return v
 	}
 	if due := projection.Deadline(s); due != nil && !now.Before(due.AsTime()) {
-		v.Status, v.EndedAt, v.EndReason = projection.Overdue(s.Status), due, "the time was over; this has not been recorded yet"
+		v.Status, v.EndedAt, v.EndReason = projection.Overdue(s.Status), due, l.Overdue()
 	}
 	return v
 }
 
 // Timeline is what happened, in the order of the stream.
-func Timeline(events []projection.Event) []*lockboxv1.TimelineEntry {
+func Timeline(events []projection.Event, l *activity.Language) []*lockboxv1.TimelineEntry {
 	entries := make([]*lockboxv1.TimelineEntry, len(events))
 	for i, e := range events {
-		entries[i] = activity.Entry(e.Sequence, e.Event)
+		entries[i] = l.Entry(e.Sequence, e.Event)
 	}
 	return entries
 }
 
+// Deliveries is what became of the mails, in the order of the stream.
+func Deliveries(events []projection.Event) (list []*lockboxv1.DeliveryView) {
+	for _, e := range events {
+		var n *lockboxv1.Notification
+		failure := ""
+		switch f := e.Event.GetFact().(type) {
+		case *lockboxv1.Event_NotificationSent:
+			n = f.NotificationSent.GetNotification()
+		case *lockboxv1.Event_NotificationFailed:
+			n, failure = f.NotificationFailed.GetNotification(), cmp.Or(f.NotificationFailed.GetError(), "?")
+		default:
+			continue
+		}
+		list = append(list, &lockboxv1.DeliveryView{
+			Recipient: n.GetRecipient(), Language: n.GetLanguage(), Template: n.GetTemplate(), Time: e.Event.GetTime(), Failure: failure,
+		})
+	}
+	return list
+}
+
 // Activity is an event in the activity log.
-func Activity(e projection.Event) *lockboxv1.Activity {
+func Activity(e projection.Event, l *activity.Language) *lockboxv1.Activity {
 	concern := activity.Concerned(e.Event)
 	return &lockboxv1.Activity{
-		Entry: activity.Entry(e.Sequence, e.Event), Tenant: e.Event.GetTenant(), Kind: e.Event.GetKind(), AggregateId: e.Event.GetAggregateId(),
+		Entry: l.Entry(e.Sequence, e.Event), Tenant: e.Event.GetTenant(), Kind: e.Event.GetKind(), AggregateId: e.Event.GetAggregateId(),
 		RequestId: concern.RequestID, SubscriptionId: concern.SubscriptionID, ResourceIds: concern.ResourceIDs, Event: e.Event,
 	}
 }

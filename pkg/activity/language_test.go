@@ -1,0 +1,279 @@
+package activity
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+
+	"github.com/openlockbox/lockbox/pkg/tenant"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+var (
+	placeholder = regexp.MustCompile(`\{[^{}]*\}`)
+	word        = regexp.MustCompile(`\pL+`)
+)
+
+func placeholders(sentence string) []string {
+	found := placeholder.FindAllString(sentence, -1)
+	slices.Sort(found)
+	return slices.Compact(found)
+}
+
+func TestTheLogIsToldInEveryLanguageOfLockbox(t *testing.T) {
+	for _, tag := range tenant.Languages {
+		if In(tag) == nil {
+			t.Errorf("not in %s", tag)
+		}
+	}
+	if len(languages) != len(tenant.Languages) || In("") != nil || In("EN") != nil || In("de") != nil {
+		t.Error("it is told in languages that Lockbox does not have")
+	}
+}
+
+func TestEveryLanguageSaysTheSameThings(t *testing.T) {
+	for tag, l := range languages {
+		if d := missing(english.titles, l.titles); d != "" || len(l.titles) != len(table) {
+			t.Errorf("%s: %d titles for %d facts%s", tag, len(l.titles), len(table), d)
+		}
+		if d := missing(english.sentences, l.sentences) + missing(l.sentences, english.sentences); d != "" {
+			t.Errorf("%s: sentences%s", tag, d)
+		}
+		for key, sentence := range l.sentences {
+			if want := placeholders(english.sentences[key]); !slices.Equal(placeholders(sentence), want) {
+				t.Errorf("%s: %q speaks of %v, not of %v", tag, key, placeholders(sentence), want)
+			}
+			if strings.ContainsAny(placeholder.ReplaceAllString(sentence, ""), "{}") {
+				t.Errorf("%s: %q has half a placeholder", tag, key)
+			}
+		}
+	}
+}
+
+func missing(want, have map[string]string) string {
+	list := ""
+	for _, key := range slices.Sorted(maps.Keys(want)) {
+		if _, there := have[key]; !there {
+			list += ", without " + key
+		}
+	}
+	return list
+}
+
+// shared are words of English that are also French, or a name: of the product, of a support plan.
+var shared = []string{
+	"Lockbox", "Customer", "JIT", "ticket", "support", "plan", "service", "catalogue", "change", "notification", "UTC",
+	"Basic", "Developer", "Standard", "Professional", "Direct", "Premier",
+}
+
+// vocabulary are the English words that no other language may use.
+func vocabulary() map[string]bool {
+	words := map[string]bool{}
+	for _, texts := range []map[string]string{english.titles, english.sentences} {
+		for _, text := range texts {
+			for _, w := range word.FindAllString(placeholder.ReplaceAllString(text, " "), -1) {
+				words[strings.ToLower(w)] = len(w) > 1 // “à” and “a” are French
+			}
+		}
+	}
+	for _, w := range shared {
+		delete(words, strings.ToLower(w))
+	}
+	return words
+}
+
+// foreign says which words of a text are not of the language.
+func foreign(tag, text string, english map[string]bool) (found []string) {
+	for _, w := range word.FindAllString(text, -1) {
+		latin := strings.ContainsFunc(w, func(r rune) bool { return r <= unicode.MaxASCII })
+		switch {
+		case slices.Contains(shared, w): // as a name is written
+		case tag == "ja" && latin, tag == "fr" && english[strings.ToLower(w)], tag == "fr" && strings.ContainsFunc(w, japaneseLetter):
+			found = append(found, w)
+		}
+	}
+	return found
+}
+
+func japaneseLetter(r rune) bool {
+	return unicode.In(r, unicode.Hiragana, unicode.Katakana, unicode.Han)
+}
+
+// wrote stands for whatever people wrote, in letters that none of the languages has.
+const wrote = "ξδψ"
+
+// fill sets every field below a message: whatever people write to wrote, lists to that many, enumerations to one of their
+// known values, flags to every other one.
+func fill(m protoreflect.Message, n int) {
+	switch at := m.Interface().(type) {
+	case *timestamppb.Timestamp:
+		at.Seconds = 1_772_442_000
+		return
+	case *durationpb.Duration:
+		at.Seconds = int64(n) * 1800
+		return
+	}
+	fields := m.Descriptor().Fields()
+	for i := range fields.Len() {
+		field := fields.Get(i)
+		value := func() protoreflect.Value {
+			switch field.Kind() {
+			case protoreflect.StringKind:
+				return protoreflect.ValueOf(wrote)
+			case protoreflect.EnumKind:
+				return protoreflect.ValueOf(protoreflect.EnumNumber(1 + n%(field.Enum().Values().Len()-1)))
+			case protoreflect.BoolKind:
+				return protoreflect.ValueOf(n%2 == 1)
+			default:
+				return protoreflect.Value{}
+			}
+		}
+		switch {
+		case field.ContainingOneof() != nil && field.ContainingOneof().Name() == "fact":
+		case field.IsList() && field.Message() != nil:
+			for range n {
+				fill(m.Mutable(field).List().AppendMutable().Message(), n)
+			}
+		case field.IsList():
+			for range n {
+				if v := value(); v.IsValid() {
+					m.Mutable(field).List().Append(v)
+				}
+			}
+		case field.Message() != nil:
+			fill(m.Mutable(field).Message(), n)
+		case field.Kind() == protoreflect.Uint32Kind:
+			m.Set(field, protoreflect.ValueOf(uint32(n))) // #nosec G115 -- a small number
+		default:
+			if v := value(); v.IsValid() {
+				m.Set(field, v)
+			}
+		}
+	}
+}
+
+// facts are events of every kind, each filled in several ways.
+func facts() (events []*lockboxv1.Event) {
+	fields := new(lockboxv1.Event).ProtoReflect().Descriptor().Oneofs().ByName("fact").Fields()
+	for i := range fields.Len() {
+		for n := 1; n <= 8; n++ {
+			e := new(lockboxv1.Event)
+			fill(e.ProtoReflect(), n)
+			fill(e.ProtoReflect().Mutable(fields.Get(i)).Message(), n)
+			if e.Kind = "tenant"; n%2 == 0 {
+				e.Kind, e.Actor = "subscription", &lockboxv1.Actor{Person: &lockboxv1.Person{}}
+			}
+			events = append(events, e)
+		}
+	}
+	return events
+}
+
+func TestNothingEnglishIsLeftInAnotherLanguage(t *testing.T) {
+	vocabulary, said := vocabulary(), map[string]string{}
+	for _, e := range facts() {
+		for tag, l := range languages {
+			title, summary := l.Describe(e)
+			ends := "."
+			if tag == "ja" {
+				ends = "。"
+			}
+			if title == "" || !strings.HasSuffix(summary, ends) || strings.ContainsAny(summary, "{}") {
+				t.Errorf("%s: %s is told as %q, %q", tag, Type(e), title, summary)
+			}
+			if tag == "en" {
+				continue
+			}
+			if words := foreign(tag, title+" "+summary, vocabulary); len(words) > 0 {
+				t.Errorf("%s: %s is told with %v: %q, %q", tag, Type(e), words, title, summary)
+			}
+			if other, twice := said[tag+title]; twice && other != Type(e) {
+				t.Errorf("%s: %s and %s have one title: %s", tag, other, Type(e), title)
+			}
+			said[tag+title] = Type(e)
+		}
+	}
+	for tag, l := range languages {
+		if tag != "en" && len(foreign(tag, l.Overdue(), vocabulary)) > 0 {
+			t.Errorf("%s: %s", tag, l.Overdue())
+		}
+	}
+}
+
+// The same holds of every event type that was ever shipped, but for what people wrote in it.
+func TestWhatWasStoredIsToldInEveryLanguage(t *testing.T) {
+	files, err := filepath.Glob("../../proto/testdata/golden/*.bin")
+	if err != nil || len(files) < len(table) {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := new(lockboxv1.Event)
+		if err := proto.Unmarshal(data, e); err != nil {
+			t.Fatal(err)
+		}
+		said := map[string]bool{}
+		for tag, l := range languages {
+			entry := l.Entry(7, e)
+			if entry.GetTitle() == "" || entry.GetSummary() == "" || entry.GetAction() != english.titles[Type(e)] || entry.GetVersion() != e.GetVersion() {
+				t.Errorf("%s: %s: %v", tag, filepath.Base(file), entry)
+			}
+			said[entry.GetTitle()], said[entry.GetSummary()] = true, true
+		}
+		if len(said) != 2*len(languages) {
+			t.Errorf("%s is told alike in two languages: %v", filepath.Base(file), slices.Collect(maps.Keys(said)))
+		}
+	}
+}
+
+func TestFrenchPunctuationIsNotTornOff(t *testing.T) {
+	torn := regexp.MustCompile(`[ \pL\pN}][:;!?»]|«[^\x{a0}]`)
+	for _, texts := range []map[string]string{french.titles, french.sentences} {
+		for key, text := range texts {
+			if torn.MatchString(text) {
+				t.Errorf("%s: an ordinary space, or none, in %q", key, text)
+			}
+			if strings.ContainsAny(text, `'"“”`) {
+				t.Errorf("%s: quotation marks of another language in %q", key, text)
+			}
+		}
+	}
+}
+
+func TestJapanesePunctuationIsItsOwn(t *testing.T) {
+	for _, texts := range []map[string]string{japanese.titles, japanese.sentences} {
+		for key, text := range texts {
+			if strings.ContainsAny(text, `.,:;()"“”'`) {
+				t.Errorf("%s: punctuation of another language in %q", key, text)
+			}
+		}
+	}
+	for key, text := range japanese.sentences {
+		if strings.HasSuffix(english.sentences[key], ".") != strings.HasSuffix(text, "。") {
+			t.Errorf("%s: a sentence or none? %q", key, text)
+		}
+	}
+}
+
+// What somebody wrote is never read as a placeholder.
+func TestWhatIsFilledInIsNotLookedAt(t *testing.T) {
+	e := &lockboxv1.Event{
+		Actor: &lockboxv1.Actor{Person: &lockboxv1.Person{DisplayName: "{because}{who}"}},
+		Fact:  &lockboxv1.Event_CustomerDenied{CustomerDenied: &lockboxv1.CustomerDenied{Reason: "{who}"}},
+	}
+	if _, got := Describe(e); got != "{because}{who} denied access: “{who}”." {
+		t.Error(got)
+	}
+}

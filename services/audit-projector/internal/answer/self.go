@@ -1,0 +1,23 @@
+package answer
+
+import (
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/audit-projector/internal/view"
+)
+
+// getSelf tells anybody who they are. Whose tenant the query names matters to the customer's people only.
+func (v *viewer) getSelf() *lockboxv1.SelfView {
+	if v.by.GetSide() == lockboxv1.Side_SIDE_PROVIDER {
+		return &lockboxv1.SelfView{Actor: v.by}
+	}
+	return view.Self(v.customer, v.by, v.now)
+}
+
+// listServices tells anybody what the catalogue in force knows: it is the provider's own, and the same for all.
+func (v *viewer) listServices() (*lockboxv1.ServiceList, error) {
+	c, err := v.catalogue.After(v.Catalogue())
+	if err != nil {
+		return nil, err
+	}
+	return view.Services(c), nil
+}

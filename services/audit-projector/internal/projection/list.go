@@ -1,0 +1,226 @@
+package projection
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/request"
+)
+
+// RequestFilter says which requests. Empty fields mean any.
+type RequestFilter struct {
+	ID             string
+	Statuses       []request.Status
+	SubscriptionID string
+	TicketID       string
+	// Waiting: those that wait for one of these principals.
+	Waiting []string
+	// Before: those whose first event is older than this one; 0: the newest.
+	Before uint64
+}
+
+// mostRuns is how many runs are merged at most. It bounds the text of a query, not what is found.
+const mostRuns = 64
+
+// Requests lists requests, newest first. A status is what it is at now: what is overdue has expired, recorded or not, and
+// waits for nobody.
+//
+// A list is merged from runs, each of which an index gives in the list's order. So the beginning of a list is found as fast
+// among many requests as among few; left to itself, SQLite would look at all of them and sort.
+func (v *Snapshot) Requests(ctx context.Context, of Scope, f RequestFilter, now time.Time, limit int) ([]Row, error) {
+	in, empty, err := v.reach(ctx, of, f)
+	if err != nil || empty {
+		return nil, err
+	}
+	var texts []string
+	var args []any
+	for _, run := range runs(in, of, f, now) {
+		if f.Before > 0 {
+			run.and(run.key+" < ?", f.Before)
+		}
+		texts = append(texts, "SELECT * FROM (SELECT "+run.key+" AS seq "+run.text()+" ORDER BY "+run.key+" DESC LIMIT ?)")
+		args = append(append(args, run.args...), limit)
+	}
+	return v.places(ctx, `SELECT r.seq, t.name, r.id, r.last FROM (`+strings.Join(texts, " UNION ALL ")+`) AS found
+		CROSS JOIN requests r ON r.seq = found.seq CROSS JOIN tenants t ON t.id = r.tenant ORDER BY r.seq DESC LIMIT ?`, append(args, limit)...)
+}
+
+// run is a selection of requests r, without its columns, whose order is that of the key. No request is in two runs.
+type run struct {
+	*query
+	key string
+}
+
+// runs are those of a scope and a filter.
+func runs(in reach, of Scope, f RequestFilter, now time.Time) []run {
+	common, standing := newSelect("FROM requests r"), standings(f.Statuses)
+	narrow := f.ID != "" || f.TicketID != ""
+	if len(f.Waiting) == 0 && len(of.Principals) == 0 && !narrow {
+		return in.runs(common, standing, now)
+	}
+	in.keep(common, "r")
+	common.anyOf(standing, now)
+	if f.ID != "" {
+		common.and("r.id = ?", f.ID)
+	}
+	if f.TicketID != "" {
+		common.and("r.ticket = ?", f.TicketID)
+	}
+	switch {
+	case len(f.Waiting) > 0: // whoever a request waits for is of its audience
+		common.and("(r.due = 0 OR r.due > ?)", now.UnixNano())
+		return common.each("waiting", f.Waiting, narrow)
+	case len(of.Principals) > 0:
+		return common.each("audience", of.Principals, narrow)
+	}
+	return []run{{common, "r.seq"}}
+}
+
+// each makes a run for each principal in a table, without what is in the run of another already. Narrow: there are few
+// requests; else the table's own order is followed.
+func (q *query) each(table string, principals []string, narrow bool) []run {
+	runs := make([]run, len(principals))
+	for i, p := range principals {
+		runs[i] = run{q.clone(), "p.request"}
+		switch {
+		case narrow:
+			runs[i].head = "FROM requests r CROSS JOIN " + table + " p ON p.request = r.seq"
+		case len(q.terms) == 0:
+			runs[i].head = "FROM " + table + " p"
+		default:
+			runs[i].head = "FROM " + table + " p CROSS JOIN requests r ON r.seq = p.request"
+		}
+		runs[i].and("p.principal = ?", p)
+		if i > 0 {
+			runs[i].and("NOT EXISTS (SELECT 1 FROM "+table+" e WHERE e.request = p.request AND e.principal IN ("+marks(i)+"))", texts(principals[:i])...)
+		}
+	}
+	return runs
+}
+
+// reach is how far scope and filter together reach: into one tenant or all, and there into everything or some subscriptions.
+type reach struct {
+	tenant        string
+	all           bool
+	subscriptions []any
+}
+
+// reach finds that out. It is empty if nothing can be found.
+func (v *Snapshot) reach(ctx context.Context, of Scope, f RequestFilter) (in reach, empty bool, err error) {
+	names := of.Subscriptions
+	if f.SubscriptionID != "" {
+		if len(names) > 0 && !slices.Contains(names, f.SubscriptionID) {
+			return in, true, nil
+		}
+		names = []string{f.SubscriptionID}
+	}
+	in = reach{tenant: of.Tenant, all: len(names) == 0}
+	in.subscriptions, err = v.subscriptionIDs(ctx, of.Tenant, names)
+	nothing := !of.All && len(of.Subscriptions) == 0 && len(of.Principals) == 0
+	return in, nothing || !in.all && len(in.subscriptions) == 0, err
+}
+
+// keep keeps a query to what is reached, in a table that names tenants and subscriptions.
+func (in reach) keep(q *query, table string) {
+	q.tenant(table+".tenant", in.tenant)
+	if !in.all {
+		q.in(table+".subscription", in.subscriptions)
+	}
+}
+
+// runs makes one for each subscription, or for all, and there one for each status.
+func (in reach) runs(common *query, standing []standing, now time.Time) (list []run) {
+	common.tenant("r.tenant", in.tenant)
+	switch {
+	case in.all && in.tenant == "":
+		return common.along("", "INDEXED BY requests_by_status", standing, now)
+	case in.all:
+		return common.along("INDEXED BY requests_by_tenant", "INDEXED BY requests_by_status", standing, now)
+	case len(in.subscriptions)*max(1, len(standing)) > mostRuns: // through all, as many are wanted
+		common.and("r.subscription IN ("+marks(len(in.subscriptions))+")", in.subscriptions...)
+		return common.along("INDEXED BY requests_by_tenant", "INDEXED BY requests_by_status", standing, now)
+	}
+	for _, id := range in.subscriptions {
+		place := common.clone()
+		place.and("r.subscription > 0 AND r.subscription = ?", id)
+		list = append(list, place.along("INDEXED BY requests_by_subscription", "INDEXED BY requests_by_subscription_status", standing, now)...)
+	}
+	return list
+}
+
+// along makes a run for each status, or one for all, each along an index.
+func (q *query) along(index, byStatus string, standing []standing, now time.Time) []run {
+	if len(standing) == 0 {
+		q.head += " " + index
+		return []run{{q, "r.seq"}}
+	}
+	runs := make([]run, len(standing))
+	for i, s := range standing {
+		runs[i] = run{q.clone(), "r.seq"}
+		if s.when == overdue {
+			runs[i].head += " INDEXED BY requests_due"
+		} else {
+			runs[i].head += " " + byStatus
+		}
+		term, args := s.term(now)
+		runs[i].and(term, args...)
+	}
+	return runs
+}
+
+// standing is a recorded status that counts as one of those wanted.
+type standing struct {
+	status request.Status
+	when   when
+}
+
+// when a recorded status counts as one of those wanted.
+type when int
+
+const (
+	whenever when = iota
+	untilDue      // then it becomes one that is not wanted
+	overdue       // then it becomes one that is, though nobody has recorded that
+)
+
+// standings lists the recorded statuses that count among those wanted.
+func standings(wanted []request.Status) (list []standing) {
+	for _, s := range wanted {
+		if slices.Contains(wanted, Overdue(s)) {
+			list = append(list, standing{s, whenever})
+		} else {
+			list = append(list, standing{s, untilDue})
+		}
+	}
+	for s := request.Submitted; s < request.Completed; s++ {
+		if !slices.Contains(wanted, s) && slices.Contains(wanted, Overdue(s)) {
+			list = append(list, standing{s, overdue})
+		}
+	}
+	return list
+}
+
+func (s standing) term(now time.Time) (string, []any) {
+	switch s.when {
+	case untilDue:
+		return "r.status = ? AND (r.due = 0 OR r.due > ?)", []any{int64(s.status), now.UnixNano()}
+	case overdue:
+		return "r.status = ? AND r.due > 0 AND r.due <= ?", []any{int64(s.status), now.UnixNano()}
+	}
+	return "r.status = ?", []any{int64(s.status)}
+}
+
+// anyOf demands one of these, if any are named.
+func (q *query) anyOf(standing []standing, now time.Time) {
+	if len(standing) == 0 {
+		return
+	}
+	terms, all := make([]string, len(standing)), []any{}
+	for i, s := range standing {
+		term, args := s.term(now)
+		terms[i], all = "("+term+")", append(all, args...)
+	}
+	q.and("("+strings.Join(terms, " OR ")+")", all...)
+}

@@ -1,0 +1,59 @@
+package projection
+
+import (
+	"context"
+	"sync"
+
+	"github.com/openlockbox/lockbox/pkg/request"
+)
+
+// rememberedFolds is how many folded requests readers share, about 8 KiB each; at most twice as many.
+const rememberedFolds = 2048
+
+// folds are requests as somebody has folded them. A request whose last event is the same is the same.
+type folds struct {
+	mu    sync.Mutex
+	known *recent[uint64, request.State]
+}
+
+func (f *folds) get(r Row) (request.State, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s, known := f.known.get(r.Sequence)
+	return s, known && s.Sequence == r.Last
+}
+
+func (f *folds) put(r Row, s request.State) {
+	if s.Sequence != r.Last {
+		return // its history contradicts itself
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.known.put(r.Sequence, s)
+}
+
+// States folds the requests of rows, in their order. What is in a state is shared: leave it as it is.
+func (v *Snapshot) States(ctx context.Context, rows []Row) ([]request.State, error) {
+	states, missing := make([]request.State, len(rows)), []Row{}
+	for i, r := range rows {
+		var known bool
+		if states[i], known = v.store.folds.get(r); !known {
+			states[i], missing = request.State{}, append(missing, r)
+		}
+	}
+	history, err := v.History(ctx, missing, false)
+	if err != nil {
+		return nil, err
+	}
+	for i, r := range rows {
+		events, missed := history[r.Sequence]
+		if !missed {
+			continue
+		}
+		for _, e := range events {
+			states[i] = request.Evolve(states[i], e.Sequence, e.Event)
+		}
+		v.store.folds.put(r, states[i])
+	}
+	return states, nil
+}

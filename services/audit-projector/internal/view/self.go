@@ -1,0 +1,42 @@
+package view
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/catalogue"
+	"github.com/openlockbox/lockbox/pkg/tenant"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/audit-projector/internal/projection"
+)
+
+// Self is one of a tenant's people with the roles that count at now.
+func Self(c *projection.Customer, by *lockboxv1.Actor, now time.Time) *lockboxv1.SelfView {
+	v := &lockboxv1.SelfView{
+		Actor: by, Roles: held(c.Tenant.Roles, "", by.GetPerson(), now), Tenant: c.Tenant.ID, TenantName: c.Tenant.Name,
+		DefaultLanguage: c.Tenant.Settings.GetDefaultLanguage(), MaxAuthenticationAge: c.Tenant.Settings.GetMaxAuthenticationAge(),
+	}
+	for _, id := range slices.Sorted(maps.Keys(c.Subscriptions)) {
+		if s := c.Subscriptions[id]; s.Fault == nil {
+			v.Roles = append(v.Roles, held(s.Roles, id, by.GetPerson(), now)...)
+		}
+	}
+	return v
+}
+
+func held(roles tenant.Roles, subscription string, p *lockboxv1.Person, now time.Time) (list []*lockboxv1.HeldRole) {
+	for _, r := range roles.Held(p, now) {
+		list = append(list, &lockboxv1.HeldRole{Role: r, SubscriptionId: subscription})
+	}
+	return list
+}
+
+// Services is what a catalogue knows, without its scenarios.
+func Services(c *catalogue.Catalogue) *lockboxv1.ServiceList {
+	list := &lockboxv1.ServiceList{Version: c.Version()}
+	for _, s := range c.Services() {
+		list.Services = append(list.Services, &lockboxv1.ServiceView{ResourceType: s.Type, DisplayName: s.Name, Stage: s.Stage})
+	}
+	return list
+}

@@ -1,0 +1,237 @@
+package requests
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/portal/internal/shown"
+	"github.com/openlockbox/lockbox/services/portal/internal/site"
+)
+
+// deciding is what the pages of a form show.
+type deciding struct {
+	one
+	Form form
+	// Back is the request, To where the form is sent, Here this page and Change the form: both take what was filled in.
+	Back, To, Here, Change string
+	// Changed is what happened since the person last looked.
+	Changed []*lockboxv1.TimelineEntry
+	// Stale: the services refused because something had changed.
+	Stale bool
+	// Says is the sentence that says what will be true. Allowed and LeftOut are the resources that it speaks of.
+	Says             string
+	Allowed, LeftOut []shown.Resource
+	// Less: others have allowed less than this form does.
+	Less bool
+}
+
+// form shows the form of something that may be done, empty or as the address fills it.
+func (p *pages) form(v *site.Visit, b verb) error {
+	r, err := own(v)
+	if err != nil {
+		return err
+	}
+	if !r.Allows(b.Name) {
+		return p.show(v, r, http.StatusConflict, note{NotNow: true})
+	}
+	f, q := blank(b, r), v.R.URL.Query()
+	if f.Question = q.Get("question"); q.Has("seen") {
+		f = filled(b, r, q)
+	}
+	return p.again(v, f, http.StatusOK)
+}
+
+// confirm repeats in one sentence what will be allowed, before it is.
+func (p *pages) confirm(v *site.Visit, b verb) error {
+	r, err := own(v)
+	if err != nil {
+		return err
+	}
+	if !r.Allows(b.Name) {
+		return p.show(v, r, http.StatusConflict, note{NotNow: true})
+	}
+	q := v.R.URL.Query()
+	if !q.Has("seen") { // nothing was filled in, or it got lost when the language was changed
+		return p.again(v, blank(b, r), http.StatusOK)
+	}
+	f := filled(b, r, q)
+	if err := f.check(); err != nil {
+		return err
+	}
+	if len(f.Wrong) > 0 {
+		return p.again(v, f, http.StatusBadRequest)
+	}
+	return p.page(v, "confirm", f, http.StatusOK, false)
+}
+
+// again shows the form.
+func (p *pages) again(v *site.Visit, f form, status int) error {
+	return p.page(v, "decide", f, status, false)
+}
+
+// page shows a form or its confirmation. The person then sees the request as it is now, and what changed before.
+func (p *pages) page(v *site.Visit, name string, f form, status int, stale bool) error {
+	r := f.of
+	d := deciding{one: r, Changed: r.Since(f.Seen), Stale: stale, Back: v.Path("requests", r.GetRequestId())}
+	if err := f.renew(r); err != nil {
+		return err
+	}
+	d.Form, d.Change, d.Here, d.To = f, f.Href(v, r.GetRequestId()), f.Href(v, r.GetRequestId()), f.Href(v, r.GetRequestId())
+	switch {
+	case name == "confirm":
+		d.Here += "/confirm"
+	case f.confirms:
+		d.To += "/confirm"
+	}
+	if err := d.say(); err != nil {
+		return err
+	}
+	listen, err := r.listen(v)
+	if err != nil {
+		return err
+	}
+	return p.render(v, name, f.ID("title"), status, listen, d)
+}
+
+// say words what will be true.
+func (d *deciding) say() error {
+	requester, err := d.Requester()
+	if err != nil {
+		return err
+	}
+	ids, id, pairs := d.GetIntent().GetResourceIds(), d.Form.ID("says"), []any{"Requester", requester, "Tenant", d.GetTenantName()}
+	switch {
+	case d.Form.narrows && len(d.Form.Wrong) == 0:
+		t, allowed := d.Form.allowed()
+		ids, d.Less = allowed, t < d.Form.duration().AsDuration() || len(allowed) < len(d.Form.Chosen)
+		pairs = append(pairs, "Duration", d.Say.Duration(t))
+		if more := d.Missing() - 1; more > 0 {
+			id, pairs = d.Form.ID("says-more"), append(pairs, "Count", more)
+		}
+	case d.Form.narrows:
+		return nil // there is nothing to say of a form that is not right
+	case d.Form.Name == "internal_approve" && d.GetEvaluation().GetWaiver() != lockboxv1.Waiver_WAIVER_UNSPECIFIED:
+		id = d.Form.ID("says-waived")
+	}
+	what, err := d.WhatOf(ids)
+	if err != nil {
+		return err
+	}
+	d.Allowed = shown.Resources(ids)
+	for _, r := range d.Resources() {
+		if !contains(d.Allowed, r) {
+			d.LeftOut = append(d.LeftOut, r)
+		}
+	}
+	d.Says, err = d.Say.Say(id, append(pairs, "What", what)...)
+	return err
+}
+
+func contains(list []shown.Resource, r shown.Resource) bool {
+	for _, each := range list {
+		if each == r {
+			return true
+		}
+	}
+	return false
+}
+
+// address is where this form can be had again, with everything that was filled in.
+func (f form) address(v *site.Visit) string {
+	path := f.Href(v, f.of.GetRequestId())
+	if f.confirms {
+		path += "/confirm"
+	}
+	return path + "?" + f.values().Encode()
+}
+
+// decide gives the command.
+func (p *pages) decide(v *site.Visit, b verb) error {
+	r, err := own(v)
+	if err != nil {
+		return err
+	}
+	f := filled(b, r, v.R.PostForm)
+	if err := input.UUIDv7("command", f.Command); err != nil {
+		return err
+	}
+	if f.Seen == 0 {
+		return refusal.Invalid("seen", "R29", "is required: the version of the request that was seen")
+	}
+	if err := f.check(); err != nil {
+		return err
+	}
+	if len(f.Wrong) > 0 {
+		return p.again(v, f, http.StatusBadRequest)
+	}
+	reply, err := v.Do(f.command())
+	if err != nil {
+		return p.refused(v, f, err)
+	}
+	return v.Redirect(v.Path("requests", r.GetRequestId()), reply.GetSequence())
+}
+
+// refused says what a refusal means for the person, and how they can go on.
+func (p *pages) refused(v *site.Visit, f form, err error) error {
+	r, is := refusal.As(err)
+	if !is {
+		return err
+	}
+	switch r.GetCode() {
+	case lockboxv1.RefusalCode_REFUSAL_CODE_INVALID:
+		if field := fields[r.GetField()[strings.LastIndex(r.GetField(), ".")+1:]]; field != "" {
+			v.Counters.Refused(r)
+			f.Wrong[field] = &wrong{r.GetMessage(), true}
+			return p.again(v, f, http.StatusBadRequest)
+		}
+	case lockboxv1.RefusalCode_REFUSAL_CODE_CONFLICT, lockboxv1.RefusalCode_REFUSAL_CODE_PRECONDITION:
+		v.Counters.Refused(r)
+		return p.changed(v, f, r)
+	case lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE:
+		v.Counters.Refused(r)
+		return p.unsure(v, f)
+	case lockboxv1.RefusalCode_REFUSAL_CODE_UNAUTHENTICATED:
+		return v.SignInAgain(err, f.address(v))
+	}
+	return err
+}
+
+// fields of the forms by those of the commands.
+var fields = map[string]string{"duration": "duration", "resource_ids": "resource", "reason": "reason", "comment": "reason", "text": "reason"}
+
+// changed shows what happened since the person looked. If they may still decide, they go on from there.
+func (p *pages) changed(v *site.Visit, f form, why *lockboxv1.Refusal) error {
+	stale := why.GetField() == "seen_version"
+	r, err := settled(v, f.of, func(r one) bool { return len(r.Since(f.Seen)) > 0 || !r.Allows(f.Name) })
+	if err != nil {
+		return err
+	}
+	if !r.Allows(f.Name) || !stale {
+		return p.show(v, r, http.StatusConflict, note{Refused: why.GetMessage()})
+	}
+	name := "decide"
+	if f.of = r; f.confirms {
+		name = "confirm"
+	}
+	return p.page(v, name, f, http.StatusConflict, true)
+}
+
+// unsure is shown when nobody knows whether the command was done: sent again it is the same command. It asks for nothing,
+// because it may be that nothing answers.
+func (p *pages) unsure(v *site.Visit, f form) error {
+	title, err := v.Say.Say("decision.unsure.title")
+	if err != nil {
+		return err
+	}
+	values := f.values()
+	values.Set("command", f.Command)
+	return v.Render(p.templates, "unsure", http.StatusServiceUnavailable, site.Page{
+		Title: title, Nav: []site.NavItem{}, Data: struct {
+			To, Back string
+			Values   map[string][]string
+		}{f.Href(v, f.of.GetRequestId()), v.Path("requests", f.of.GetRequestId()), values},
+	})
+}

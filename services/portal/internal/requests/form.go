@@ -1,0 +1,210 @@
+package requests
+
+import (
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/openlockbox/lockbox/pkg/input"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/portal/internal/shown"
+	"google.golang.org/protobuf/types/known/durationpb"
+)
+
+// form is what somebody filled in to do something to a request. Everything in it fits into an address too, so that a page
+// can be made again after a detour.
+type form struct {
+	verb
+	of one
+	// Text is the reason, the question or the answer.
+	Text string
+	// Duration as it was chosen, in Go's notation; Chosen are places in the intent's list of resources, which never changes.
+	Duration string
+	Chosen   []int
+	// Question is which one is answered.
+	Question string
+	// Seen is the version of the request that the person had before their eyes.
+	Seen uint64
+	// Command is the id of the command that the form becomes, however often it is sent.
+	Command string
+	// Wrong says by field what is not right.
+	Wrong map[string]*wrong
+}
+
+// wrong is one mistake: a sentence in the reader's language, or a service's in English.
+type wrong struct {
+	Text    string
+	English bool
+}
+
+// blank is the form before anybody filled it in: everything as it was asked for.
+func blank(b verb, r one) form {
+	f := form{verb: b, of: r, Seen: r.GetVersion(), Duration: r.Asked().String(), Wrong: map[string]*wrong{}}
+	for i := range r.GetIntent().GetResourceIds() {
+		f.Chosen = append(f.Chosen, i)
+	}
+	return f
+}
+
+// filled reads a form that was sent, or an address that holds one. Every form says what was seen.
+func filled(b verb, r one, values url.Values) form {
+	f := form{
+		verb: b, of: r, Duration: values.Get("duration"), Question: values.Get("question"), Command: values.Get("command"), Wrong: map[string]*wrong{},
+		Text: strings.TrimSpace(strings.ReplaceAll(values.Get("reason"), "\r\n", "\n")), // as browsers send lines
+	}
+	f.Seen, _ = strconv.ParseUint(values.Get("seen"), 10, 64) // what is no number was not seen
+	for _, each := range values["resource"] {
+		i, err := strconv.Atoi(each)
+		if err != nil {
+			i = 0
+		}
+		f.Chosen = append(f.Chosen, i-1)
+	}
+	return f
+}
+
+// renew makes it a new command about the request as it is now.
+func (f *form) renew(r one) (err error) {
+	f.of, f.Seen = r, r.GetVersion()
+	f.Command, err = commandID()
+	return err
+}
+
+// values are the form as part of an address.
+func (f form) values() url.Values {
+	q := url.Values{"seen": {strconv.FormatUint(f.Seen, 10)}}
+	if f.Text != "" {
+		q.Set("reason", f.Text)
+	}
+	if f.Question != "" {
+		q.Set("question", f.Question)
+	}
+	if f.narrows {
+		q.Set("duration", f.Duration)
+		for _, i := range f.Chosen {
+			q.Add("resource", strconv.Itoa(i+1))
+		}
+	}
+	return q
+}
+
+// check finds what is not right before anything is sent. The services look again.
+func (f form) check() error {
+	if err := f.checkText(); err != nil || !f.narrows {
+		return err
+	}
+	if t, err := time.ParseDuration(f.Duration); err != nil || t <= 0 || t > f.of.Asked() {
+		if err := f.mistake("duration", "decision.wrong.duration", "Duration", f.of.Say.Duration(f.of.Asked())); err != nil {
+			return err
+		}
+	}
+	asked := f.of.GetIntent().GetResourceIds()
+	sorted := slices.Compact(slices.Sorted(slices.Values(f.Chosen)))
+	if len(sorted) == 0 || len(sorted) != len(f.Chosen) || sorted[0] < 0 || sorted[len(sorted)-1] >= len(asked) {
+		return f.mistake("resource", "decision.wrong.resource")
+	}
+	if _, both := f.allowed(); len(both) == 0 {
+		return f.mistake("resource", "decision.wrong.common")
+	}
+	return nil
+}
+
+func (f form) checkText() error {
+	switch {
+	case f.Text == "" && f.text == required:
+		return f.mistake("reason", "decision.wrong.required")
+	case utf8.RuneCountInString(f.Text) > f.Most():
+		return f.mistake("reason", "decision.wrong.long", "Count", f.Most())
+	case input.Text("reason", f.Text, 0, f.Most()) != nil:
+		return f.mistake("reason", "decision.wrong.characters")
+	}
+	return nil
+}
+
+func (f form) mistake(field, id string, pairs ...any) error {
+	text, err := f.of.Say.Say(id, pairs...)
+	f.Wrong[field] = &wrong{Text: text}
+	return err
+}
+
+// duration that was chosen; a form that was checked has one.
+func (f form) duration() *durationpb.Duration {
+	t, _ := time.ParseDuration(f.Duration)
+	return durationpb.New(t)
+}
+
+// ids of the resources that were chosen, in the order in which they were asked for.
+func (f form) ids() []string {
+	var ids []string
+	for i, id := range f.of.GetIntent().GetResourceIds() {
+		if slices.Contains(f.Chosen, i) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// allowed is what will be allowed: the least of this and all approvals so far (R27, R30).
+func (f form) allowed() (time.Duration, []string) {
+	t, ids := f.duration().AsDuration(), f.ids()
+	for _, d := range f.of.Approvals() {
+		if d.GetDuration() != nil {
+			t = min(t, d.GetDuration().AsDuration())
+		}
+		if len(d.GetResourceIds()) > 0 {
+			ids = slices.DeleteFunc(ids, func(id string) bool { return !slices.Contains(d.GetResourceIds(), id) })
+		}
+	}
+	return t, ids
+}
+
+// command is what the form becomes.
+func (f form) command() *lockboxv1.Command {
+	c := &lockboxv1.Command{Id: f.Command, Tenant: f.of.GetTenant(), AggregateId: f.of.GetRequestId()}
+	if f.settles {
+		c.SeenVersion = f.Seen
+	}
+	f.do(c, f)
+	return c
+}
+
+// choice of a duration.
+type choice struct {
+	Value, Text   string
+	Chosen, Asked bool
+}
+
+var shorter = []time.Duration{15 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour, 4 * time.Hour, 8 * time.Hour, 12 * time.Hour, 24 * time.Hour, 48 * time.Hour}
+
+// Durations are those that may be chosen, the longest first: as long as was asked for, or shorter.
+func (f form) Durations() []choice {
+	list := []choice{{Value: f.of.Asked().String(), Text: f.of.Say.Duration(f.of.Asked()), Asked: true}}
+	for _, t := range slices.Backward(shorter) {
+		if t < f.of.Asked() {
+			list = append(list, choice{Value: t.String(), Text: f.of.Say.Duration(t)})
+		}
+	}
+	for i, c := range list {
+		list[i].Chosen = c.Value == f.Duration
+	}
+	return list
+}
+
+// box is a resource that may be left out.
+type box struct {
+	shown.Resource
+	Number int
+	Chosen bool
+}
+
+// Boxes are the resources that were asked for.
+func (f form) Boxes() []box {
+	var list []box
+	for i, r := range f.of.Resources() {
+		list = append(list, box{r, i + 1, slices.Contains(f.Chosen, i)})
+	}
+	return list
+}

@@ -1,0 +1,232 @@
+package requests
+
+import (
+	"math"
+	"net/http"
+	"net/url"
+
+	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/tenant"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/portal/internal/live"
+	"github.com/openlockbox/lockbox/services/portal/internal/shown"
+	"github.com/openlockbox/lockbox/services/portal/internal/site"
+)
+
+const (
+	perPage = 20
+	// ownAmong is among how many open requests one of the provider's people's own are looked for.
+	ownAmong = 200
+)
+
+// Groups of states that people filter by.
+var groups = []struct {
+	Name     string
+	statuses []lockboxv1.RequestStatus
+}{
+	{"pending", []lockboxv1.RequestStatus{
+		lockboxv1.RequestStatus_REQUEST_STATUS_SUBMITTED, lockboxv1.RequestStatus_REQUEST_STATUS_AWAITING_INTERNAL_APPROVAL,
+		lockboxv1.RequestStatus_REQUEST_STATUS_CUSTOMER_NOTIFIED,
+	}},
+	{"active", []lockboxv1.RequestStatus{lockboxv1.RequestStatus_REQUEST_STATUS_APPROVED, lockboxv1.RequestStatus_REQUEST_STATUS_ACTIVE}},
+	{"past", []lockboxv1.RequestStatus{
+		lockboxv1.RequestStatus_REQUEST_STATUS_COMPLETED, lockboxv1.RequestStatus_REQUEST_STATUS_RELEASED, lockboxv1.RequestStatus_REQUEST_STATUS_REVOKED,
+	}},
+	{"none", []lockboxv1.RequestStatus{
+		lockboxv1.RequestStatus_REQUEST_STATUS_REFUSED, lockboxv1.RequestStatus_REQUEST_STATUS_INTERNALLY_DENIED,
+		lockboxv1.RequestStatus_REQUEST_STATUS_INTERNAL_EXPIRED, lockboxv1.RequestStatus_REQUEST_STATUS_DENIED,
+		lockboxv1.RequestStatus_REQUEST_STATUS_EXPIRED, lockboxv1.RequestStatus_REQUEST_STATUS_WITHDRAWN, lockboxv1.RequestStatus_REQUEST_STATUS_LAPSED,
+	}},
+}
+
+// table is a list of requests; the provider's people see whose each is.
+type table struct {
+	Rows     []row
+	Provider bool
+}
+
+func tabled(v *site.Visit, list []*lockboxv1.RequestView) table {
+	return table{rows(v, list), v.Session.Tenant == ""}
+}
+
+// row is a request in a list.
+type row struct {
+	shown.Request
+	Href string
+}
+
+func rows(v *site.Visit, list []*lockboxv1.RequestView) []row {
+	all := make([]row, len(list))
+	for i, r := range list {
+		all[i] = row{read(v, r), v.Path("requests", r.GetRequestId())}
+	}
+	return all
+}
+
+// search asks for a list of requests. Who may see none hears of none.
+func search(v *site.Visit, by *lockboxv1.ListRequests) (*lockboxv1.RequestList, uint64, error) {
+	reply, err := v.Ask(&lockboxv1.Query{Ask: &lockboxv1.Query_ListRequests{ListRequests: by}})
+	if err = empty(err); err != nil {
+		return nil, 0, err
+	}
+	list := reply.GetRequests()
+	if list == nil {
+		list = &lockboxv1.RequestList{}
+	}
+	return list, reply.GetSequence(), nil
+}
+
+// waiting is what the first page shows: what waits for the visitor's own decision, and what else is open.
+type waiting struct {
+	mine, others *lockboxv1.RequestList
+	sequence     uint64
+	// reader is known where others are the visitor's own.
+	reader *lockboxv1.Person
+}
+
+func (w waiting) digest() (string, error) { return shown.Digest(w.mine, w.others) }
+
+// waits asks for it: as others, a customer's people are shown what is at their organisation besides, the provider's people
+// their own open requests. Later pages go without.
+func waits(v *site.Visit) (w waiting, err error) {
+	page := v.R.URL.Query().Get("page")
+	if w.mine, w.sequence, err = search(v, &lockboxv1.ListRequests{AwaitingMe: true, Count: true, Limit: perPage, PageToken: page}); err != nil {
+		return w, err
+	}
+	if page != "" {
+		w.others = &lockboxv1.RequestList{}
+		return w, nil
+	}
+	ask, keep := &lockboxv1.ListRequests{Statuses: groups[0].statuses[2:], Count: true, Limit: perPage}, w.notMine
+	if v.Session.Tenant == "" {
+		self, err := v.Self()
+		if err != nil {
+			return w, err
+		}
+		w.reader = self.GetActor().GetPerson()
+		ask = &lockboxv1.ListRequests{Statuses: append(groups[0].statuses[:3:3], groups[1].statuses...), Limit: ownAmong}
+		keep = func(r *lockboxv1.RequestView) bool {
+			return tenant.SamePerson(r.GetRequester().GetPerson(), w.reader)
+		}
+	}
+	found, _, err := search(v, ask)
+	if err != nil {
+		return w, err
+	}
+	w.others = &lockboxv1.RequestList{Total: found.GetTotal()}
+	for _, r := range found.GetRequests() {
+		if keep(r) {
+			w.others.Requests = append(w.others.Requests, r)
+		}
+	}
+	return w, nil
+}
+
+// notMine holds for what is not listed already: both lists are newest first and equally long, so what waits for the visitor
+// among the newest that are pending is among the newest that wait for them.
+func (w waiting) notMine(r *lockboxv1.RequestView) bool {
+	for _, mine := range w.mine.GetRequests() {
+		if mine.GetRequestId() == r.GetRequestId() {
+			return false
+		}
+	}
+	return true
+}
+
+func (p *pages) home(v *site.Visit) error {
+	w, err := waits(v)
+	if err != nil {
+		return err
+	}
+	digest, err := w.digest()
+	if err != nil {
+		return err
+	}
+	address := live.Address(v.Path("live", "home"), digest, w.sequence)
+	if page := v.R.URL.Query().Get("page"); page != "" {
+		address += "&page=" + url.QueryEscape(page)
+	}
+	data := struct {
+		Mine   []row
+		Others table
+		Total  int
+		// More is how many there are besides those that are listed.
+		More           int
+		Next, FirstWay string
+	}{Mine: rows(v, w.mine.GetRequests()), Others: tabled(v, w.others.GetRequests()), Total: count(w.mine.GetTotal())}
+	for i := range data.Others.Rows {
+		data.Others.Rows[i].Reader = w.reader
+	}
+	data.More = max(0, count(w.others.GetTotal())-len(data.Mine)-len(data.Others.Rows))
+	data.Next, data.FirstWay = turn(v, w.mine.GetNextPageToken())
+	title := "requests.home"
+	if v.Session.Tenant == "" {
+		title = "requests.home-provider"
+	}
+	return p.render(v, "home", title, http.StatusOK, address, data)
+}
+
+// count is a number of things, of which messages take plurals.
+func count(n uint64) int { return int(min(n, math.MaxInt32)) }
+
+// turn is where the next page of a list is, and from a later page the first; empty: there is none.
+func turn(v *site.Visit, token string) (next, first string) {
+	q := v.R.URL.Query()
+	q.Del("lang")
+	q.Del("after")
+	if q.Has("page") {
+		q.Del("page")
+		if first = v.R.URL.Path; len(q) > 0 {
+			first += "?" + q.Encode()
+		}
+	}
+	if token != "" {
+		q.Set("page", token)
+		next = v.R.URL.Path + "?" + q.Encode()
+	}
+	return next, first
+}
+
+// render answers with a page whose title is a message.
+func (p *pages) render(v *site.Visit, name, title string, status int, live string, data any) error {
+	text, err := v.Say.Say(title)
+	if err != nil {
+		return err
+	}
+	return v.Render(p.templates, name, status, site.Page{Title: text, Live: live, Data: data})
+}
+
+func (p *pages) list(v *site.Visit) error {
+	q := v.R.URL.Query()
+	data := struct {
+		Table                        table
+		Total                        int
+		Next, FirstWay               string
+		Status, Subscription, Ticket string
+		Groups                       []string
+		// Wrong are the fields that are no ids.
+		Wrong map[string]bool
+	}{Status: q.Get("status"), Subscription: q.Get("subscription"), Ticket: q.Get("ticket"), Wrong: map[string]bool{}}
+	by := &lockboxv1.ListRequests{SubscriptionId: data.Subscription, TicketId: data.Ticket, Count: true, Limit: perPage, PageToken: q.Get("page")}
+	for _, g := range groups {
+		data.Groups = append(data.Groups, g.Name)
+		if g.Name == data.Status {
+			by.Statuses = g.statuses
+		}
+	}
+	for field, id := range map[string]string{"subscription": data.Subscription, "ticket": data.Ticket} {
+		if id != "" && input.Token(field, id) != nil {
+			data.Wrong[field] = true
+		}
+	}
+	status := http.StatusBadRequest
+	if len(data.Wrong) == 0 {
+		found, _, err := search(v, by)
+		if err != nil {
+			return err
+		}
+		status, data.Table, data.Total = http.StatusOK, tabled(v, found.GetRequests()), count(found.GetTotal())
+		data.Next, data.FirstWay = turn(v, found.GetNextPageToken())
+	}
+	return p.render(v, "list", "requests.all", status, "", data)
+}

@@ -1,0 +1,327 @@
+package requests_test
+
+import (
+	"html"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/tenant"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/portal/internal/session"
+	"github.com/openlockbox/lockbox/services/portal/internal/site/sitetest"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+var (
+	anID    = regexp.MustCompile(` id="([^"]+)"`)
+	aRef    = regexp.MustCompile(` (?:for|aria-labelledby|aria-describedby|href)="#?([^"/]+)"`)
+	aTag    = regexp.MustCompile(`<[^>]*>`)
+	spaces  = regexp.MustCompile(`\s+`)
+	control = regexp.MustCompile(`<(?:input|select|textarea)[^>]*>`)
+)
+
+// get visits a page of the customer's, which must be there and right.
+func get(t *testing.T, h http.Handler, path string, status int) string {
+	t.Helper()
+	w := sitetest.Get(h, path)
+	if w.Code != status {
+		t.Fatalf("%s: %d, want %d\n%s", path, w.Code, status, plain(w.Body.String()))
+	}
+	wellMade(t, path, w.Body.String())
+	return w.Body.String()
+}
+
+// plain is the text of a page as people read it.
+func plain(page string) string {
+	text := strings.ReplaceAll(html.UnescapeString(aTag.ReplaceAllString(page, " ")), "\u00a0", " ")
+	return spaces.ReplaceAllString(text, " ")
+}
+
+// wellMade looks for what makes a page hard to use without eyes: ids that are there twice or not at all, controls without a
+// label, and messages that lack a value.
+func wellMade(t *testing.T, path, page string) {
+	t.Helper()
+	ids := map[string]bool{}
+	for _, m := range anID.FindAllStringSubmatch(page, -1) {
+		if ids[m[1]] {
+			t.Errorf("%s: the id %s is there twice", path, m[1])
+		}
+		ids[m[1]] = true
+	}
+	for _, m := range aRef.FindAllStringSubmatch(page, -1) {
+		if strings.Contains(m[0], "href=") && !strings.Contains(m[0], `"#`) {
+			continue
+		}
+		for _, id := range strings.Fields(m[1]) {
+			if !ids[id] {
+				t.Errorf("%s: %s leads nowhere", path, m[0])
+			}
+		}
+	}
+	for _, c := range control.FindAllString(page, -1) {
+		id := anID.FindStringSubmatch(c)
+		labelled := strings.Contains(c, `type="hidden"`) || strings.Contains(c, `type="checkbox"`) || id != nil && strings.Contains(page, `for="`+id[1]+`"`)
+		if !labelled {
+			t.Errorf("%s: %s has no label", path, c)
+		}
+	}
+	if strings.Contains(page, "<no value>") || strings.Contains(page, "%!") || strings.Contains(page, "ZgotmplZ") {
+		t.Errorf("%s: something is missing in %s", path, plain(page))
+	}
+}
+
+func has(t *testing.T, page string, wanted ...string) {
+	t.Helper()
+	text := plain(page)
+	for _, w := range wanted {
+		if !strings.Contains(text, w) {
+			t.Errorf("%q is not said in: %.1500s", w, text)
+		}
+	}
+}
+
+func hasNot(t *testing.T, page string, unwanted ...string) {
+	t.Helper()
+	text := plain(page)
+	for _, w := range unwanted {
+		if strings.Contains(text, w) {
+			t.Errorf("%q is said in: %.1500s", w, text)
+		}
+	}
+}
+
+const bank = "/t/meadowbank"
+
+func TestEveryPageInEveryLanguage(t *testing.T) {
+	list := []*lockboxv1.RequestView{pending(), internal()}
+	ends := map[lockboxv1.RequestStatus]string{
+		lockboxv1.RequestStatus_REQUEST_STATUS_DENIED: "CustomerDenied", lockboxv1.RequestStatus_REQUEST_STATUS_EXPIRED: "RequestExpired",
+		lockboxv1.RequestStatus_REQUEST_STATUS_WITHDRAWN: "RequestWithdrawn", lockboxv1.RequestStatus_REQUEST_STATUS_LAPSED: "AccessLapsed",
+		lockboxv1.RequestStatus_REQUEST_STATUS_REVOKED: "AccessRevoked", lockboxv1.RequestStatus_REQUEST_STATUS_COMPLETED: "AccessCompleted",
+	}
+	for status, typ := range ends {
+		v := ended(status, typ, "Not during the audit.")
+		v.RequestId = "ended-" + typ
+		list = append(list, v)
+	}
+	running := active()
+	running.RequestId = "running"
+	submitted := base("submitted", lockboxv1.RequestStatus_REQUEST_STATUS_SUBMITTED, time.Second)
+	submitted.Evaluation, submitted.Timeline = nil, submitted.GetTimeline()[:1]
+	list = append(list, running, submitted)
+
+	for _, who := range []*session.Session{sitetest.Otto(), sitetest.Lena()} {
+		reader, root := otto, bank
+		paths := []string{"/requests/" + memoryDump + "/approve", "/requests/" + memoryDump + "/deny", "/requests/" + memoryDump + "/ask", "/requests/running/revoke"}
+		if who.Tenant == "" {
+			reader, root = erin, "/provider"
+			paths = []string{"/requests/" + internally + "/internal/approve", "/requests/" + internally + "/internal/refuse"}
+		}
+		h := newWorld(reader, list...).portal(t, who)
+		paths = append(paths, "", "/requests", "/requests?status=past&ticket=SR-2026-0001", "/tickets", "/tickets/SR-2026-0001")
+		for _, v := range list {
+			paths = append(paths, "/requests/"+v.GetRequestId())
+		}
+		for _, language := range tenant.Languages {
+			for _, path := range paths {
+				join := "?"
+				if strings.Contains(path, "?") {
+					join = "&"
+				}
+				page := get(t, h, root+path+join+"lang="+language, http.StatusOK)
+				if !strings.Contains(page, `<html lang="`+language+`">`) {
+					t.Errorf("%s is not in %s", path, language)
+				}
+			}
+		}
+	}
+}
+
+func TestTheFirstPageSaysWhatWaitsForTheVisitor(t *testing.T) {
+	others := pending()
+	others.RequestId, others.Allowed = "of-others", nil
+	w := newWorld(otto, alone(), others, active())
+	for language, want := range map[string][]string{
+		"en": {"1 request waits for your decision.", "Erin Ellis of Nimbus Cloud asks for a memory dump of payments-1 and payments-2", "Time left: 3 days 4 hours", "Also pending in your organisation"},
+		"fr": {"1 demande attend votre décision.", "Erin Ellis (Nimbus Cloud) demande un vidage de la mémoire de payments-1 et payments-2", "Temps restant : 3 jours 4 heures", "Également en attente"},
+		"ja": {"1 件の要求があなたの判断を待っています。", "payments-1、payments-2 のメモリ ダンプの取得", "残り時間： 3 日 4 時間", "組織内のその他"},
+	} {
+		page := get(t, w.portal(t, sitetest.Otto()), bank+"?lang="+language, http.StatusOK)
+		has(t, page, want...)
+		if strings.Count(page, memoryDump) != 2 || !strings.Contains(page, "/requests/of-others") {
+			t.Errorf("it lists something else: %s", plain(page))
+		}
+		if !strings.Contains(page, `data-live="/t/meadowbank/live/home?shown=`) {
+			t.Error("it does not hear of changes")
+		}
+	}
+}
+
+func TestSomebodyWithoutARoleIsToldThatNothingWaits(t *testing.T) {
+	w := newWorld(otto)
+	w.Queries["list_requests"] = func(*lockboxv1.Query) (*lockboxv1.QueryReply, error) { return nil, errNotThere }
+	h := w.portal(t, sitetest.Otto())
+	has(t, get(t, h, bank, http.StatusOK), "Nothing waits for your decision.")
+	has(t, get(t, h, bank+"/requests", http.StatusOK), "No request matches.")
+}
+
+func TestTheProvidersFirstPageListsInternalApprovalsAndOnesOwnRequests(t *testing.T) {
+	asked, foreign := pending(), alone()
+	asked.Allowed, foreign.Allowed, foreign.RequestId, foreign.Requester = []string{"answer"}, nil, "of-others", lena
+	page := get(t, newWorld(erin, internal(), asked, foreign).portal(t, sitetest.Lena()), "/provider", http.StatusOK)
+	has(t, page, "Internal approvals", "1 request waits for your decision.", "Your open requests", "1 question for you", "Meadow Bank")
+	if strings.Contains(page, "of-others") {
+		t.Error("somebody else's request is called theirs")
+	}
+}
+
+func TestARequestIsToldInFull(t *testing.T) {
+	h := newWorld(otto, pending()).portal(t, sitetest.Otto())
+	page := get(t, h, bank+"/requests/"+memoryDump, http.StatusOK)
+	has(t, page,
+		"Erin Ellis of Nimbus Cloud asks for a memory dump of payments-1 and payments-2", "Nobody has access. Without a decision by Thursday, 6 August 2026, 13:50 UTC",
+		"Memory dump of a running machine", "Virtual machines", "This operation reaches customer data.", payments+"2", "Production", "8 hours",
+		"The payment service hangs", "Support that the customer asked for", "SR-2026-0001", "With a second factor", "Approvals so far: 1 of 2.",
+		"Otto Owens (you)", "Has not decided", "Fleur Lefèvre Lockbox Approver Approved", "Allez-y.", "No delivery of an e-mail is known",
+		"security-desk@meadowbank.example E-mail could not be delivered: 550 5.1.1 no such mailbox", "Eli Edwards Owner Eligible for the role, but it was not activated",
+		"Do you need both machines at the same time?", "No, one after the other is fine.", "Not answered yet", "ordinary-permission", "standard-1+5c1a0d2e4f6b8a90",
+		"Fleur Lefèvre approved access to 2 resources for 2 hours")
+	for _, part := range []string{`<svg class="phases"`, `role="img" aria-labelledby="phases-title phases-text"`, `<a class="mono" href="/t/meadowbank/tickets/SR-2026-0001">`} {
+		if !strings.Contains(page, part) {
+			t.Errorf("%s is not there", part)
+		}
+	}
+	has(t, get(t, h, bank+"/requests/"+memoryDump+"?lang=fr", http.StatusOK), "Éligible au rôle, mais celui-ci n’était pas activé", "Données Cette opération atteint des données du client.")
+	has(t, get(t, h, bank+"/requests/"+memoryDump+"?lang=ja", http.StatusOK), "ロールの対象ですが", "お客様のデータに触れる操作です。")
+}
+
+func TestWhoWorksForTheProviderAsASubcontractorIsSaidToBe(t *testing.T) {
+	page := get(t, newWorld(otto, internal()).portal(t, sitetest.Otto()), bank+"/requests/"+internally, http.StatusOK)
+	has(t, page, "Brightline Contractors works for Nimbus Cloud as a subcontractor", "With an isolated identity", "It gives elevated permission.", "DevOps managers 0 of 1", "platform-review 0 of 2")
+}
+
+func TestAfterADecisionThePageSaysWhatIsNowTrue(t *testing.T) {
+	asked, w := 0, newWorld(otto)
+	w.Queries["get_request"] = func(q *lockboxv1.Query) (*lockboxv1.QueryReply, error) {
+		if q.GetMinSequence() != 77 {
+			t.Errorf("sequence %d is waited for", q.GetMinSequence())
+		}
+		v := active()
+		if asked++; asked < 3 { // access begins a moment later
+			v.Status, v.Grant = lockboxv1.RequestStatus_REQUEST_STATUS_APPROVED, nil
+		}
+		return &lockboxv1.QueryReply{Sequence: 80, Answer: &lockboxv1.QueryReply_Request{Request: v}}, nil
+	}
+	page := get(t, w.portal(t, sitetest.Otto()), bank+"/requests/"+memoryDump+"?after=77", http.StatusOK)
+	has(t, page, "Access is active until Monday, 3 August 2026, 11:20 UTC.", "You approved on Monday, 3 August 2026, 09:20 UTC, for 2 hours.", "Only to payments-1")
+}
+
+func TestHowARequestEndedIsSaidWithWhoEndedIt(t *testing.T) {
+	for _, row := range []struct {
+		status    lockboxv1.RequestStatus
+		typ, want string
+	}{
+		{lockboxv1.RequestStatus_REQUEST_STATUS_DENIED, "CustomerDenied", "Fleur Lefèvre denied the request on Monday, 3 August 2026, 08:30 UTC. No access was given. Not during the audit."},
+		{lockboxv1.RequestStatus_REQUEST_STATUS_REVOKED, "AccessRevoked", "Fleur Lefèvre revoked access on Monday, 3 August 2026, 08:30 UTC. Nobody has access. Not during the audit."},
+		{lockboxv1.RequestStatus_REQUEST_STATUS_EXPIRED, "RequestExpired", "The request expired and no access was given."},
+	} {
+		page := get(t, newWorld(otto, ended(row.status, row.typ, "Not during the audit.")).portal(t, sitetest.Otto()), bank+"/requests/"+memoryDump, http.StatusOK)
+		has(t, page, row.want)
+		if row.typ == "RequestExpired" {
+			hasNot(t, page, "Not during the audit.")
+		}
+	}
+}
+
+func TestOnlyWhatIsAllowedHasAButton(t *testing.T) {
+	for _, row := range []struct {
+		who     *session.Session
+		allowed []string
+		want    []string
+	}{
+		{sitetest.Otto(), nil, nil},
+		{sitetest.Otto(), []string{"approve", "deny", "ask"}, []string{"approve", "deny", "ask"}},
+		{sitetest.Otto(), []string{"revoke"}, []string{"revoke"}},
+		{sitetest.Otto(), []string{"withdraw", "internal_approve", "answer"}, nil}, // not the customer's to do, whatever is said
+		{sitetest.Lena(), []string{"internal_approve", "internal_refuse", "revoke"}, []string{"internal/approve", "internal/refuse", "revoke"}},
+		{sitetest.Lena(), []string{"withdraw", "answer"}, []string{"withdraw", "answer"}},
+		{sitetest.Lena(), []string{"release"}, []string{"release"}},
+		{sitetest.Lena(), []string{"approve", "deny"}, nil},
+	} {
+		v := pending()
+		v.Allowed = row.allowed
+		root := bank
+		if row.who.Tenant == "" {
+			root = "/provider"
+		}
+		page := get(t, newWorld(otto, v).portal(t, row.who), root+"/requests/"+memoryDump, http.StatusOK)
+		for _, path := range []string{"approve", "deny", "ask", "revoke", "internal/approve", "internal/refuse", "withdraw", "release", "answer"} {
+			got, want := strings.Contains(page, `"`+root+"/requests/"+memoryDump+"/"+path+`"`), false
+			for _, w := range row.want {
+				want = want || w == path
+			}
+			if got != want {
+				t.Errorf("%v for %q: %s is offered: %v", row.allowed, row.who.Tenant, path, got)
+			}
+		}
+	}
+}
+
+func TestTheListIsFilteredAndHasPages(t *testing.T) {
+	w := newWorld(otto)
+	w.Queries["list_requests"] = func(*lockboxv1.Query) (*lockboxv1.QueryReply, error) {
+		return &lockboxv1.QueryReply{Answer: &lockboxv1.QueryReply_Requests{Requests: &lockboxv1.RequestList{Requests: []*lockboxv1.RequestView{active()}, Total: 41, NextPageToken: "n/x+t"}}}, nil
+	}
+	page := get(t, w.portal(t, sitetest.Otto()), bank+"/requests?status=active&subscription=prod&ticket=SR-1&page=tok", http.StatusOK)
+	has(t, page, "41 requests")
+	for _, link := range []string{`/t/meadowbank/requests?page=n%2Fx%2Bt&amp;status=active&amp;subscription=prod&amp;ticket=SR-1`, `href="/t/meadowbank/requests?status=active&amp;subscription=prod&amp;ticket=SR-1"`} {
+		if !strings.Contains(page, link) {
+			t.Errorf("%s is not there", link)
+		}
+	}
+	var by *lockboxv1.ListRequests
+	for _, q := range w.Asked {
+		if l := q.GetListRequests(); l.GetTicketId() != "" {
+			by = l
+		}
+	}
+	if by.GetSubscriptionId() != "prod" || by.GetTicketId() != "SR-1" || by.GetPageToken() != "tok" || !by.GetCount() || len(by.GetStatuses()) != 2 {
+		t.Errorf("asked %v", by)
+	}
+	wrong := get(t, newWorld(otto, active()).portal(t, sitetest.Otto()), bank+"/requests?subscription=a/b", http.StatusBadRequest)
+	has(t, wrong, "This is not an id.")
+}
+
+func TestATicketTellsItsHistoryAndItsRequests(t *testing.T) {
+	foreign := alone()
+	foreign.Tenant, foreign.RequestId = "sakura", "of-another-customer"
+	h := newWorld(otto, pending(), foreign).portal(t, sitetest.Otto())
+	page := get(t, h, bank+"/tickets/SR-2026-0001", http.StatusOK)
+	has(t, page, "The payment service does not answer", "SERVICE REQUEST ID SR-2026-0001", "It needs a restart each time.", "Compute support",
+		"Lena Lang (Nimbus Cloud) gave it to Erin Ellis", "A memory dump of payments-1 and payments-2"[2:])
+	if strings.Contains(page, "of-another-customer") {
+		t.Error("a ticket of the same id at another customer has requests here")
+	}
+	has(t, get(t, h, bank+"/tickets", http.StatusOK), "The payment service does not answer", "Erin Ellis")
+}
+
+func TestWhatIsNotThereIsNotFound(t *testing.T) {
+	h := newWorld(otto, pending()).portal(t, sitetest.Otto())
+	for _, path := range []string{"/requests/other", "/requests/other/approve", "/requests/other/approve/confirm", "/t/sakura/requests/" + memoryDump, "/requests/" + memoryDump + "/internal/approve"} {
+		if w := sitetest.Get(h, bank+path); w.Code != http.StatusNotFound {
+			t.Errorf("%s: %d", path, w.Code)
+		}
+	}
+}
+
+func TestADeadlineThatIsNearIsShownSo(t *testing.T) {
+	v := alone()
+	v.Lockbox.ExpiresAt = timestamppb.New(now.Add(90 * time.Minute))
+	page := get(t, newWorld(otto, v).portal(t, sitetest.Otto()), bank+"/requests/"+memoryDump, http.StatusOK)
+	if has(t, page, "Time left: 1 hour 30 minutes"); !strings.Contains(page, `class="left hurry"`) {
+		t.Error("it looks like any other")
+	}
+}

@@ -1,0 +1,73 @@
+package requests
+
+import (
+	"net/http"
+	"slices"
+
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/portal/internal/shown"
+	"github.com/openlockbox/lockbox/services/portal/internal/site"
+)
+
+// mostTickets is how many are listed. The list has no pages.
+const mostTickets = 200
+
+// ticketRow is a ticket in a list, or its page.
+type ticketRow struct {
+	*lockboxv1.TicketView
+	Href string
+}
+
+// Engineer is who has it; empty: nobody yet.
+func (t ticketRow) Engineer() string {
+	if t.GetEngineer() == nil {
+		return ""
+	}
+	return shown.Name(t.GetEngineer())
+}
+
+// Opener is who opened it.
+func (t ticketRow) Opener() string { return shown.Name(t.GetOpenedBy().GetPerson()) }
+
+func (p *pages) tickets(v *site.Visit) error {
+	reply, err := v.Ask(&lockboxv1.Query{Ask: &lockboxv1.Query_ListTickets{ListTickets: &lockboxv1.ListTickets{Limit: mostTickets}}})
+	if err = empty(err); err != nil {
+		return err
+	}
+	data := struct {
+		Tickets  []ticketRow
+		Most     int
+		Full     bool
+		Provider bool
+	}{Most: mostTickets, Provider: v.Session.Tenant == ""}
+	for _, t := range reply.GetTickets().GetTickets() {
+		data.Tickets = append(data.Tickets, ticketRow{t, v.Path("tickets", t.GetTicketId())})
+	}
+	data.Full = len(data.Tickets) == mostTickets
+	return p.render(v, "tickets", "ticket.all", http.StatusOK, "", data)
+}
+
+func (p *pages) ticket(v *site.Visit) error {
+	id := v.R.PathValue("id")
+	reply, err := v.Ask(&lockboxv1.Query{Ask: &lockboxv1.Query_GetTicket{GetTicket: &lockboxv1.GetTicket{TicketId: id}}})
+	if err != nil {
+		return err
+	}
+	found, _, err := search(v, &lockboxv1.ListRequests{TicketId: id, Limit: perPage})
+	if err != nil {
+		return err
+	}
+	// Two customers may have a ticket of the same id, and the provider's people see requests of both.
+	own := slices.DeleteFunc(found.GetRequests(), func(r *lockboxv1.RequestView) bool { return r.GetTenant() != reply.GetTicket().GetTenant() })
+	data := struct {
+		ticketRow
+		Table table
+		// All is where the others are; empty: these are all.
+		All      string
+		Provider bool
+	}{ticketRow: ticketRow{TicketView: reply.GetTicket()}, Table: tabled(v, own), Provider: v.Session.Tenant == ""}
+	if found.GetNextPageToken() != "" {
+		data.All = v.Path("requests") + "?ticket=" + id
+	}
+	return v.Render(p.templates, "ticket", http.StatusOK, site.Page{Title: reply.GetTicket().GetTitle(), Data: data})
+}

@@ -1,0 +1,237 @@
+package shown_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/tenant"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/portal/internal/shown"
+	"github.com/openlockbox/lockbox/services/portal/internal/words"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+var now = time.Date(2026, 8, 3, 9, 30, 0, 0, time.UTC)
+
+func at(d time.Duration) *timestamppb.Timestamp { return timestamppb.New(now.Add(d)) }
+
+func speaker(t *testing.T, language string) *words.Speaker {
+	t.Helper()
+	all, err := words.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all.In(language)
+}
+
+func request(t *testing.T, language string, v *lockboxv1.RequestView) shown.Request {
+	t.Helper()
+	return shown.Request{RequestView: v, Say: speaker(t, language), Now: now, Provider: "Nimbus Cloud"}
+}
+
+// said fails the test if something could not be said.
+func said(t *testing.T) func(string, error) string {
+	return func(text string, err error) string {
+		t.Helper()
+		if err != nil || strings.Contains(text, "<no value>") {
+			t.Errorf("%q: %v", text, err)
+		}
+		return strings.ReplaceAll(text, "\u00a0", " ")
+	}
+}
+
+func intent(scenario string, names ...string) *lockboxv1.RequestView {
+	v := &lockboxv1.RequestView{
+		ScenarioName: "Reading of something", Intent: &lockboxv1.AccessIntent{Scenario: scenario},
+		Requester: &lockboxv1.Actor{Employer: "Nimbus Cloud", Person: &lockboxv1.Person{DisplayName: "Erin Ellis"}},
+	}
+	for _, n := range names {
+		v.Intent.ResourceIds = append(v.Intent.ResourceIds, "/subscriptions/prod/vm/"+n)
+	}
+	return v
+}
+
+func TestATitleSaysWhoWantsWhat(t *testing.T) {
+	for _, row := range []struct {
+		language string
+		view     *lockboxv1.RequestView
+		want     string
+	}{
+		{"en", intent("memory-dump", "payments-1"), "Erin Ellis of Nimbus Cloud asks for a memory dump of payments-1"},
+		{"en", intent("query", "a", "b", "c", "d"), "Erin Ellis of Nimbus Cloud asks for queries on a, b, c and d"},
+		{"en", intent("query", "a", "b", "c", "d", "e"), "Erin Ellis of Nimbus Cloud asks for queries on a, b, c and 2 more"},
+		{"en", intent("index-content", "a"), "Erin Ellis of Nimbus Cloud asks for access to a (“Reading of something”)"},
+		{"fr", intent("memory-dump", "a", "b"), "Erin Ellis (Nimbus Cloud) demande un vidage de la mémoire de a et b"},
+		{"ja", intent("memory-dump", "a", "b"), "Nimbus Cloud の Erin Ellis が a、b のメモリ ダンプの取得を求めています"},
+	} {
+		if got := said(t)(request(t, row.language, row.view).Title()); got != row.want {
+			t.Errorf("got  %s\nwant %s", got, row.want)
+		}
+	}
+}
+
+func TestAResourceIsCalledByTheLastPartOfItsID(t *testing.T) {
+	got := shown.Resources([]string{"/subscriptions/prod/vm/web-1", "plain", "/ends/with/"})
+	want := []shown.Resource{{Name: "web-1", ID: "/subscriptions/prod/vm/web-1"}, {Name: "plain", ID: "plain"}, {Name: "/ends/with/", ID: "/ends/with/"}}
+	if !slices.Equal(got, want) {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestWhatIsLeftIsNeverMoreThanThereIs(t *testing.T) {
+	for left, want := range map[time.Duration]string{
+		76*time.Hour + 59*time.Minute: "3 days 4 hours", 24 * time.Hour: "1 day", 90*time.Minute + 59*time.Second: "1 hour 30 minutes",
+		time.Minute: "1 minute", 59 * time.Second: "less than a minute", -time.Second: "less than a minute",
+	} {
+		v := &lockboxv1.RequestView{Status: lockboxv1.RequestStatus_REQUEST_STATUS_CUSTOMER_NOTIFIED, Lockbox: &lockboxv1.CustomerNotified{ExpiresAt: at(left)}}
+		if got := said(t)(request(t, "en", v).Left()); got != want {
+			t.Errorf("%v: %q, want %q", left, got, want)
+		}
+	}
+}
+
+// everyValue calls a function with each value of an enum that is known.
+func everyValue(e protoreflect.EnumDescriptor, do func(protoreflect.EnumNumber)) {
+	for i := range e.Values().Len() {
+		do(e.Values().Get(i).Number())
+	}
+}
+
+func TestEverythingHasWordsInEveryLanguage(t *testing.T) {
+	for _, language := range tenant.Languages {
+		v := intent("memory-dump", "a")
+		v.EndedAt, v.Grant, v.Evaluation = at(0), &lockboxv1.AccessGranted{EndsAt: at(time.Hour)}, &lockboxv1.AccessEvaluated{}
+		v.Lockbox, v.InternalAnswerBy = &lockboxv1.CustomerNotified{ExpiresAt: at(time.Hour)}, at(time.Hour)
+		r, say := request(t, language, v), said(t)
+		everyValue(lockboxv1.RequestStatus(0).Descriptor(), func(n protoreflect.EnumNumber) {
+			if v.Status = lockboxv1.RequestStatus(n); n == 0 {
+				return // there is no such request
+			}
+			say(r.Say.Say(r.StatusID()))
+			say(r.Standing())
+		})
+		everyValue(lockboxv1.ReasonType(0).Descriptor(), func(n protoreflect.EnumNumber) {
+			v.Intent.ReasonType = lockboxv1.ReasonType(n)
+			say(r.Reason())
+		})
+		everyValue(lockboxv1.Role(0).Descriptor(), func(n protoreflect.EnumNumber) {
+			if n != 0 {
+				say(r.Role(lockboxv1.Role(n)))
+			}
+		})
+		everyValue(lockboxv1.Waiver(0).Descriptor(), func(n protoreflect.EnumNumber) {
+			v.Evaluation.Waiver = lockboxv1.Waiver(n)
+			say(r.Waiver())
+		})
+		everyValue(lockboxv1.ApproverBasis(0).Descriptor(), func(n protoreflect.EnumNumber) {
+			v.Lockbox.Basis = lockboxv1.ApproverBasis(n)
+			say(r.Basis())
+		})
+		everyValue(lockboxv1.RuleEffect(0).Descriptor(), func(n protoreflect.EnumNumber) { say(r.Effect(lockboxv1.RuleEffect(n))) })
+		for _, scenario := range []string{"memory-dump", "process-dump", "remote-desktop", "secure-shell", "node-access", "managed-disk", "snapshot", "query", "restart", "transfer", "server-log", "record-content", "object-content", "volume-content", "cluster-access", "tenant-configuration", "platform-health", "other"} {
+			v.Intent.Scenario = scenario
+			say(r.What())
+			say(r.Means())
+		}
+		for _, group := range []string{"customer-support-leads", "devops-managers", "security-officers"} {
+			if say(r.Group(group)) == group {
+				t.Errorf("%s has no name in %s", group, language)
+			}
+		}
+		for _, rule := range []string{"R20", "R21", "R22", "I10"} {
+			if say(r.NotCounted(&lockboxv1.ExcludedAssignment{Reason: "for a reason (" + rule + ")"})) == "" {
+				t.Errorf("%s has no words in %s", rule, language)
+			}
+		}
+	}
+}
+
+func TestAnOverdueRequestGivesNoReasonOfItsOwn(t *testing.T) {
+	v := &lockboxv1.RequestView{Status: lockboxv1.RequestStatus_REQUEST_STATUS_EXPIRED, EndedAt: at(-time.Hour), EndReason: "the time was over; this has not been recorded yet"}
+	if r := request(t, "en", v); !r.Overdue() || r.Wrote() || r.Tone() != "" {
+		t.Error("its reason is shown as somebody's")
+	}
+}
+
+func TestWhatHappenedSinceIsWhatHasAGreaterVersion(t *testing.T) {
+	v := &lockboxv1.RequestView{Timeline: []*lockboxv1.TimelineEntry{{Version: 1}, {Version: 2}, {Version: 0, Type: "NotificationSent"}, {Version: 3}}}
+	r := request(t, "en", v)
+	if since := r.Since(1); len(since) != 2 || since[0].GetVersion() != 2 || since[1].GetVersion() != 3 {
+		t.Errorf("%v", since)
+	}
+	if len(r.Since(3)) != 0 || len(r.Since(0)) != 0 {
+		t.Error("nothing has happened since")
+	}
+}
+
+func TestADigestTellsAnswersApart(t *testing.T) {
+	v := intent("memory-dump", "a")
+	first, err := shown.Digest(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, _ := shown.Digest(intent("memory-dump", "a")); again != first {
+		t.Error("the same answer is told apart")
+	}
+	v.Allowed = []string{"approve"}
+	if other, _ := shown.Digest(v); other == first {
+		t.Error("another answer is not")
+	}
+}
+
+func TestPhasesFollowEachOtherAndFillWithTime(t *testing.T) {
+	v := intent("memory-dump", "a")
+	v.Status, v.CreatedAt = lockboxv1.RequestStatus_REQUEST_STATUS_CUSTOMER_NOTIFIED, at(-25*time.Hour)
+	v.Evaluation = &lockboxv1.AccessEvaluated{InternalStages: []*lockboxv1.InternalStage{{Group: "devops-managers", Count: 1}}, Duration: durationpb.New(time.Hour)}
+	v.Lockbox = &lockboxv1.CustomerNotified{ExpiresAt: at(72 * time.Hour)}
+	v.Timeline = []*lockboxv1.TimelineEntry{
+		{Type: "AccessRequested", Time: at(-25 * time.Hour)}, {Type: "AccessEvaluated", Time: at(-25 * time.Hour)},
+		{Type: "InternalApprovalGiven", Time: at(-24 * time.Hour)}, {Type: "CustomerNotified", Time: at(-24 * time.Hour)},
+		{Type: "QuestionAsked", Time: at(-12 * time.Hour)},
+	}
+	phases := request(t, "en", v).Phases()
+	var ids []string
+	for _, p := range phases {
+		ids = append(ids, p.ID)
+	}
+	if want := []string{"status.phase.evaluation", "status.phase.internal", "status.phase.decision"}; !slices.Equal(ids, want) {
+		t.Fatalf("%v", ids)
+	}
+	internal, decision := phases[1], phases[2]
+	if internal.Running || internal.Filled != internal.Width || len(internal.Marks) != 1 {
+		t.Errorf("internal: %+v", internal)
+	}
+	if !decision.Running || decision.Filled != decision.Width/4 || len(decision.Marks) != 1 || decision.Marks[0].X != decision.X+decision.Width/8 {
+		t.Errorf("decision: %+v", decision)
+	}
+	if end := decision.X + decision.Width; end > shown.PictureWidth {
+		t.Errorf("it ends at %d", end)
+	}
+}
+
+func TestARequestOfWhichLittleIsKnownHasAPictureToo(t *testing.T) {
+	for status := range lockboxv1.RequestStatus_name {
+		v := intent("memory-dump", "a")
+		v.Status = lockboxv1.RequestStatus(status)
+		if phases := request(t, "en", v).Phases(); len(phases) == 0 {
+			t.Errorf("%v has none", v.GetStatus())
+		}
+	}
+}
+
+func TestMailIsTheLastThatAskedForADecision(t *testing.T) {
+	v := intent("memory-dump", "a")
+	v.Lockbox = &lockboxv1.CustomerNotified{Approvers: []*lockboxv1.Approver{{Person: &lockboxv1.Person{Email: "Otto@meadowbank.example"}}, {Person: &lockboxv1.Person{Email: "fleur@meadowbank.example"}}}}
+	v.Deliveries = []*lockboxv1.DeliveryView{
+		{Recipient: "otto@meadowbank.example", Template: "approval-requested", Failure: "mailbox full"},
+		{Recipient: "otto@meadowbank.example", Template: "approval-reminder"}, {Recipient: "otto@meadowbank.example", Template: "access-granted"},
+	}
+	people := request(t, "en", v).AskedPeople()
+	if people[0].Mail.GetTemplate() != "approval-reminder" || people[1].Mail != nil {
+		t.Errorf("%v, %v", people[0].Mail, people[1].Mail)
+	}
+}
