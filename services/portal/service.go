@@ -14,6 +14,8 @@ import (
 	"github.com/openlockbox/lockbox/pkg/caller"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/service"
+	"github.com/openlockbox/lockbox/services/portal/internal/activitylog"
+	"github.com/openlockbox/lockbox/services/portal/internal/administration"
 	"github.com/openlockbox/lockbox/services/portal/internal/organisation"
 	"github.com/openlockbox/lockbox/services/portal/internal/site"
 	"github.com/openlockbox/lockbox/services/portal/internal/words"
@@ -106,5 +108,12 @@ func newHandler(rt *service.Runtime, c Config) (http.Handler, error) {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /assets/", s.Assets)
+	for _, part := range []func(*site.Site) ([]site.Route, error){activitylog.Routes, administration.Routes} {
+		routes, err := part(s)
+		if err != nil {
+			return nil, err
+		}
+		s.Mount(mux, routes)
+	}
 	return s.Secured(mux), nil
 }
