@@ -39,7 +39,7 @@ func entry(sequence uint64, before time.Duration, typ, action string, by *lockbo
 }
 
 // titles and sentences are as the projector answers, by language.
-var said = map[string][6]string{
+var said = map[string][]string{
 	"en": {
 		"Approve Lockbox Request", "Fleur Lefèvre approved access to 1 resource for 2 hours: “Allez-y.”.",
 		"Create Lockbox Request", "The customer was notified: Otto Owens and Fleur Lefèvre can decide until 2026-08-06 14:00:00 UTC.",
