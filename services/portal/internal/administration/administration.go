@@ -6,7 +6,6 @@ package administration
 import (
 	"embed"
 	"net/http"
-	"net/url"
 
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -35,30 +34,27 @@ func Routes(s *site.Site) ([]site.Route, error) {
 	shown := func(show func(*site.Visit, *form.Form) error) func(*site.Visit) error {
 		return func(v *site.Visit) error { return show(v, form.Sent(v.R)) }
 	}
+	// What is done on a page is sent to its own address: refused, it is that page, in every language.
 	add(http.MethodGet, "", shown(p.overview))
 	add(http.MethodGet, "/lockbox", shown(p.lockbox))
-	add(http.MethodPost, "/lockbox/on", p.switchOn)
-	add(http.MethodPost, "/lockbox/off", p.switchOff)
+	add(http.MethodPost, "/lockbox", p.switchLockbox)
 	add(http.MethodGet, "/settings/{setting}", shown(p.setting))
 	add(http.MethodGet, "/settings/{setting}/review", shown(p.review))
 	add(http.MethodPost, "/settings/{setting}", p.changeSetting)
 	add(http.MethodGet, "/alternates", shown(p.alternates))
-	add(http.MethodPost, "/alternates/add", p.addAlternate)
-	add(http.MethodPost, "/alternates/remove", p.removeAlternate)
+	add(http.MethodPost, "/alternates", p.changeAlternates)
 	add(http.MethodGet, "/previews", shown(p.previews))
-	add(http.MethodPost, "/previews/join", p.joinPreview)
 	add(http.MethodGet, "/previews/leave", shown(p.leaving))
-	add(http.MethodPost, "/previews/leave", p.leavePreview)
+	add(http.MethodPost, "/previews", p.changePreviews)
 	add(http.MethodGet, "/register", shown(p.registration))
 	add(http.MethodPost, "/register", p.register)
-	add(http.MethodGet, "/roles", shown(p.scope))
-	add(http.MethodGet, "/subscriptions/{subscription}", shown(p.scope))
-	add(http.MethodGet, "/assign", shown(p.assignment))
-	add(http.MethodPost, "/assign", p.assign)
-	add(http.MethodGet, "/remove", shown(p.removal))
-	add(http.MethodPost, "/remove", p.remove)
-	add(http.MethodPost, "/activate", p.activate)
-	add(http.MethodPost, "/deactivate", p.deactivate)
+	for _, scope := range []string{"/roles", "/subscriptions/{subscription}"} {
+		add(http.MethodGet, scope, shown(p.scope))
+		add(http.MethodPost, scope, p.changeRole)
+		add(http.MethodGet, scope+"/assign", shown(p.assignment))
+		add(http.MethodPost, scope+"/assign", p.assign)
+		add(http.MethodGet, scope+"/remove/{assignment}", shown(p.removal))
+	}
 	return routes, nil
 }
 
@@ -104,13 +100,9 @@ func (l looking) To(parts ...string) string {
 	return l.Path(append([]string{root}, parts...)...)
 }
 
-// with is an address with a query of pairs of names and values.
-func with(path string, pairs ...string) string {
-	query := url.Values{}
-	for i := 0; i+1 < len(pairs); i += 2 {
-		query.Set(pairs[i], pairs[i+1])
-	}
-	return path + "?" + query.Encode()
+// unknown refuses a form that asks for what its page does not offer.
+func unknown() error {
+	return refusal.Invalid("do", "bad input", "is not what the page's own form says")
 }
 
 // show answers with a page, whose status says whether what was filled in was accepted.

@@ -19,18 +19,19 @@ func (p pages) lockbox(v *site.Visit, f *form.Form) error {
 	return p.show(l, "lockbox", title, l)
 }
 
-func (p pages) switchOn(v *site.Visit) error {
-	return change{
-		Visit: v, form: form.Sent(v.R), then: v.Path(root), again: p.lockbox,
-		command: &lockboxv1.Command{Action: &lockboxv1.Command_EnableLockbox{EnableLockbox: &lockboxv1.EnableLockbox{}}},
-	}.onWhatWasSeen()
-}
-
-func (p pages) switchOff(v *site.Visit) error {
+func (p pages) switchLockbox(v *site.Visit) error {
 	f := form.Sent(v.R)
-	return change{
+	c := change{
 		Visit: v, form: f, then: v.Path(root), again: p.lockbox,
-		command: &lockboxv1.Command{Action: &lockboxv1.Command_DisableLockbox{DisableLockbox: &lockboxv1.DisableLockbox{Reason: f.Value("reason")}}},
-		fields:  map[string]form.Field{"disable_lockbox.reason": {Name: "reason", Label: "administration.reason"}},
-	}.onWhatWasSeen()
+		fields: map[string]form.Field{"disable_lockbox.reason": {Name: "reason", Label: "administration.reason"}},
+	}
+	switch f.Value("do") {
+	case "on":
+		c.command = &lockboxv1.Command{Action: &lockboxv1.Command_EnableLockbox{EnableLockbox: &lockboxv1.EnableLockbox{}}}
+	case "off":
+		c.command = &lockboxv1.Command{Action: &lockboxv1.Command_DisableLockbox{DisableLockbox: &lockboxv1.DisableLockbox{Reason: f.Value("reason")}}}
+	default:
+		return unknown()
+	}
+	return c.onWhatWasSeen()
 }

@@ -1,6 +1,7 @@
 package administration
 
 import (
+	"net/url"
 	"slices"
 
 	"github.com/openlockbox/lockbox/pkg/refusal"
@@ -69,19 +70,19 @@ func (p pages) leaving(v *site.Visit, f *form.Form) error {
 
 // LeavePath is where a preview is left.
 func (l previewing) LeavePath(resourceType string) string {
-	return with(l.To("previews", "leave"), "type", resourceType)
+	return l.To("previews", "leave") + "?" + url.Values{"type": {resourceType}}.Encode()
 }
 
-func (p pages) joinPreview(v *site.Visit) error {
+func (p pages) changePreviews(v *site.Visit) error {
 	f := form.Sent(v.R)
-	return p.changePreview(v, f, &lockboxv1.Command{Action: &lockboxv1.Command_SignUpPreview{SignUpPreview: &lockboxv1.SignUpPreview{ResourceType: f.Value("type")}}})
-}
-
-func (p pages) leavePreview(v *site.Visit) error {
-	f := form.Sent(v.R)
-	return p.changePreview(v, f, &lockboxv1.Command{Action: &lockboxv1.Command_SignOffPreview{SignOffPreview: &lockboxv1.SignOffPreview{ResourceType: f.Value("type")}}})
-}
-
-func (p pages) changePreview(v *site.Visit, f *form.Form, c *lockboxv1.Command) error {
-	return change{Visit: v, form: f, command: c, then: v.Path(root, "previews"), again: p.previews}.onWhatWasSeen()
+	c := change{Visit: v, form: f, then: v.Path(root, "previews"), again: p.previews}
+	switch f.Value("do") {
+	case "join":
+		c.command = &lockboxv1.Command{Action: &lockboxv1.Command_SignUpPreview{SignUpPreview: &lockboxv1.SignUpPreview{ResourceType: f.Value("type")}}}
+	case "leave":
+		c.command = &lockboxv1.Command{Action: &lockboxv1.Command_SignOffPreview{SignOffPreview: &lockboxv1.SignOffPreview{ResourceType: f.Value("type")}}}
+	default:
+		return unknown()
+	}
+	return c.onWhatWasSeen()
 }

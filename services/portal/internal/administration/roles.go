@@ -1,7 +1,6 @@
 package administration
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -26,11 +25,12 @@ type scoped struct {
 	About *lockboxv1.AssignmentView
 }
 
-func lookAt(v *site.Visit, f *form.Form, subscription string) (scoped, error) {
+func lookAt(v *site.Visit, f *form.Form) (scoped, error) {
 	l, err := look(v, f)
 	if err != nil {
 		return scoped{}, err
 	}
+	subscription := v.R.PathValue("subscription")
 	if subscription == "" {
 		t := l.Tenant
 		return scoped{looking: l, Name: t.GetDisplayName(), Version: t.GetVersion(), Assignments: t.GetAssignments()}, nil
@@ -45,7 +45,7 @@ func lookAt(v *site.Visit, f *form.Form, subscription string) (scoped, error) {
 
 // scope is the page of a scope: who would be asked (R23), and who holds which role, and whether it counts.
 func (p pages) scope(v *site.Visit, f *form.Form) error {
-	s, err := lookAt(v, f, cmp.Or(v.R.PathValue("subscription"), f.Value("subscription"))) // the second if a form of it was refused
+	s, err := lookAt(v, f)
 	if err != nil {
 		return err
 	}
@@ -61,24 +61,17 @@ func (p pages) scope(v *site.Visit, f *form.Form) error {
 	return p.show(s.looking, "scope", title, s)
 }
 
-// path is the address of a scope's page.
-func path(v *site.Visit, subscription string) string {
-	if subscription == "" {
-		return v.Path(root, "roles")
+// path is the address of a page of the scope that the visitor looks at; without parts, of its own.
+func path(v *site.Visit, parts ...string) string {
+	scope := []string{root, "roles"}
+	if subscription := v.R.PathValue("subscription"); subscription != "" {
+		scope = []string{root, "subscriptions", subscription}
 	}
-	return v.Path(root, "subscriptions", subscription)
+	return v.Path(append(scope, parts...)...)
 }
 
-// Back is the address of the scope's page.
-func (s scoped) Back() string { return path(s.Visit, s.ID) }
-
-// AssignPath is where a role of the scope is assigned.
-func (s scoped) AssignPath() string { return with(s.To("assign"), "subscription", s.ID) }
-
-// RemovePath is where an assignment is taken away.
-func (s scoped) RemovePath(id string) string {
-	return with(s.To("remove"), "subscription", s.ID, "assignment", id)
-}
+// Of is the address of a page of the scope.
+func (s scoped) Of(parts ...string) string { return path(s.Visit, parts...) }
 
 // Basis is by which rule those would be asked.
 func (s scoped) Basis() (string, error) {
@@ -116,7 +109,7 @@ func (scoped) Activations() []time.Duration {
 func (scoped) DefaultActivation() time.Duration { return tenant.DefaultActivation }
 
 func (p pages) assignment(v *site.Visit, f *form.Form) error {
-	s, err := lookAt(v, f, f.Value("subscription"))
+	s, err := lookAt(v, f)
 	if err != nil {
 		return err
 	}
@@ -138,7 +131,7 @@ var (
 // assign gives somebody of the tenant's own issuer a role. The assignment has its command's id: sent twice, it is one.
 func (p pages) assign(v *site.Visit) error {
 	f := form.Sent(v.R)
-	s, err := lookAt(v, f, f.Value("subscription"))
+	s, err := lookAt(v, f)
 	if err != nil {
 		return err
 	}
@@ -163,18 +156,20 @@ func (p pages) assign(v *site.Visit) error {
 		return p.assignment(v, f)
 	}
 	return change{
-		Visit: v, form: f, then: s.Back(), again: p.assignment, fields: assignFields,
+		Visit: v, form: f, then: s.Of(), again: p.assignment, fields: assignFields,
 		command: &lockboxv1.Command{AggregateId: s.ID, Action: &lockboxv1.Command_AssignRole{AssignRole: &lockboxv1.AssignRole{Assignment: as}}},
 	}.onWhatWasSeen()
 }
 
 // removal says what it means to take an assignment away, before it is done.
 func (p pages) removal(v *site.Visit, f *form.Form) error {
-	s, err := lookAt(v, f, f.Value("subscription"))
+	s, err := lookAt(v, f)
 	if err != nil {
 		return err
 	}
-	i := slices.IndexFunc(s.Assignments, func(a *lockboxv1.AssignmentView) bool { return a.GetAssignment().GetId() == f.Value("assignment") })
+	i := slices.IndexFunc(s.Assignments, func(a *lockboxv1.AssignmentView) bool {
+		return a.GetAssignment().GetId() == v.R.PathValue("assignment")
+	})
 	if i < 0 {
 		return refusal.NotFound("assignment", "R20", "there is no such assignment")
 	}
@@ -182,30 +177,26 @@ func (p pages) removal(v *site.Visit, f *form.Form) error {
 	return p.show(s.looking, "remove", "administration.remove", s)
 }
 
-func (p pages) remove(v *site.Visit) error {
+// changeRole takes an assignment away, or activates the reader's own, or ends that.
+func (p pages) changeRole(v *site.Visit) error {
 	f := form.Sent(v.R)
-	return p.changeAssignment(v, f, &lockboxv1.Command{Action: &lockboxv1.Command_RemoveRole{RemoveRole: &lockboxv1.RemoveRole{AssignmentId: f.Value("assignment")}}})
-}
-
-func (p pages) activate(v *site.Visit) error {
-	f := form.Sent(v.R)
-	long, err := time.ParseDuration(f.Value("for"))
-	if err != nil {
-		return refusal.Invalid("for", "R21", "is no length of time")
+	id := f.Value("assignment")
+	c := &lockboxv1.Command{AggregateId: v.R.PathValue("subscription")}
+	switch f.Value("do") {
+	case "remove":
+		c.Action = &lockboxv1.Command_RemoveRole{RemoveRole: &lockboxv1.RemoveRole{AssignmentId: id}}
+	case "activate":
+		long, err := time.ParseDuration(f.Value("for"))
+		if err != nil {
+			return refusal.Invalid("for", "R21", "is no length of time")
+		}
+		c.Action = &lockboxv1.Command_ActivateRole{ActivateRole: &lockboxv1.ActivateRole{AssignmentId: id, Until: timestamppb.New(v.Now().Add(long))}}
+	case "deactivate":
+		c.Action = &lockboxv1.Command_DeactivateRole{DeactivateRole: &lockboxv1.DeactivateRole{AssignmentId: id}}
+	default:
+		return unknown()
 	}
-	return p.changeAssignment(v, f, &lockboxv1.Command{Action: &lockboxv1.Command_ActivateRole{ActivateRole: &lockboxv1.ActivateRole{
-		AssignmentId: f.Value("assignment"), Until: timestamppb.New(v.Now().Add(long)),
-	}}})
-}
-
-func (p pages) deactivate(v *site.Visit) error {
-	f := form.Sent(v.R)
-	return p.changeAssignment(v, f, &lockboxv1.Command{Action: &lockboxv1.Command_DeactivateRole{DeactivateRole: &lockboxv1.DeactivateRole{AssignmentId: f.Value("assignment")}}})
-}
-
-func (p pages) changeAssignment(v *site.Visit, f *form.Form, c *lockboxv1.Command) error {
-	c.AggregateId = f.Value("subscription")
-	return change{Visit: v, form: f, command: c, then: path(v, c.GetAggregateId()), again: p.scope}.onWhatWasSeen()
+	return change{Visit: v, form: f, command: c, then: path(v), again: p.scope}.onWhatWasSeen()
 }
 
 func (p pages) registration(v *site.Visit, f *form.Form) error {

@@ -200,27 +200,21 @@ func (p pages) alternates(v *site.Visit, f *form.Form) error {
 	return p.show(l, "alternates", "administration.alternates", l)
 }
 
-func (p pages) addAlternate(v *site.Visit) error {
+func (p pages) changeAlternates(v *site.Visit) error {
 	f := form.Sent(v.R)
-	return p.changeAlternates(v, f, func(list []*lockboxv1.AlternateAddress) []*lockboxv1.AlternateAddress {
-		return append(list, &lockboxv1.AlternateAddress{Email: f.Value("email"), Language: f.Value("language")})
-	})
-}
-
-func (p pages) removeAlternate(v *site.Visit) error {
-	f := form.Sent(v.R)
-	return p.changeAlternates(v, f, func(list []*lockboxv1.AlternateAddress) []*lockboxv1.AlternateAddress {
-		return slices.DeleteFunc(list, func(a *lockboxv1.AlternateAddress) bool { return a.GetEmail() == f.Value("email") })
-	})
-}
-
-func (p pages) changeAlternates(v *site.Visit, f *form.Form, to func([]*lockboxv1.AlternateAddress) []*lockboxv1.AlternateAddress) error {
 	l, err := whole(v, f)
 	if err != nil {
 		return err
 	}
 	next := proto.CloneOf(l.Tenant.GetSettings())
-	next.Alternates = to(next.GetAlternates())
+	switch f.Value("do") {
+	case "add":
+		next.Alternates = append(next.Alternates, &lockboxv1.AlternateAddress{Email: f.Value("email"), Language: f.Value("language")})
+	case "remove":
+		next.Alternates = slices.DeleteFunc(next.Alternates, func(a *lockboxv1.AlternateAddress) bool { return a.GetEmail() == f.Value("email") })
+	default:
+		return unknown()
+	}
 	email := form.Field{Name: "email", Label: "administration.email"}
 	return p.changeSettings(l, next, l.To("alternates"), p.alternates, map[string]form.Field{
 		"change_settings.settings.alternates": email, "change_settings.settings.alternates.email": email,

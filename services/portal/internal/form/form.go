@@ -160,8 +160,8 @@ func (f *Form) CommandID() (string, error) {
 	}
 	sum := sha256.Sum256([]byte(f.values.Encode()))
 	const version, variant = 6, 8 // the bytes that also say that it is a UUID of version 7
-	high, clear := id[version]&0xf0, id[variant]&0xc0
+	upper, lead := id[version]&0xf0, id[variant]&0xc0
 	copy(id[version:], sum[:])
-	id[version], id[variant] = id[version]&0x0f|high, id[variant]&0x3f|clear
+	id[version], id[variant] = id[version]&0x0f|upper, id[variant]&0x3f|lead
 	return id.String(), nil
 }

@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"path"
 	"strings"
 	"time"
@@ -125,6 +126,14 @@ type Page struct {
 
 // Languages are offered at the foot of every page.
 func (p Page) Languages() []string { return tenant.Languages }
+
+// Kept is what the address asks for besides a language: the page in another one is of the same.
+func (p Page) Kept() url.Values {
+	query := p.Visit.R.URL.Query()
+	query.Del("lang")
+	query.Del("after")
+	return query
+}
 
 // Render answers with a page. Nothing is sent before all of it is there.
 func (v *Visit) Render(pages *Pages, name string, status int, p Page) error {

@@ -44,3 +44,14 @@ func TestARefusalIsAPageInTheVisitorsLanguage(t *testing.T) {
 		}
 	}
 }
+
+func TestAnotherLanguageIsOfTheSamePage(t *testing.T) {
+	s := sitetest.New(t, &sitetest.Backend{}, sitetest.Otto())
+	h := sitetest.Server(s, []site.Route{{Method: "GET", Path: "/x", Side: site.Both, Serve: func(*site.Visit) error {
+		return refusal.NotFound("x", "I9", "nothing")
+	}}})
+	page := sitetest.Get(h, "/t/meadowbank/x?lang=fr&after=7&q=%22%3E%3Cb%3E&q=2").Body.String()
+	if !strings.Contains(page, `<input type="hidden" name="q" value="&#34;&gt;&lt;b&gt;"><input type="hidden" name="q" value="2">`) || strings.Contains(page, `name="after"`) {
+		t.Error(page)
+	}
+}
