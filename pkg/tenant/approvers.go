@@ -55,7 +55,7 @@ func (a *Approvers) add(roles Roles, deciders []lockboxv1.Role, requester *lockb
 		}
 		reason := as.Inactive(now)
 		if SamePerson(as.GetPerson(), requester) {
-			reason = "nobody decides their own request (I10)"
+			reason = ownRequest
 		}
 		if reason != "" {
 			a.Excluded = append(a.Excluded, &lockboxv1.ExcludedAssignment{Person: as.GetPerson(), Role: as.GetRole(), Reason: reason})

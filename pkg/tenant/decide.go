@@ -54,7 +54,7 @@ func Decide(s State, c event.Command, now time.Time) ([]*lockboxv1.Event, error)
 		if err := s.administrator(c.By, "R2", now); err != nil || s.Enabled {
 			return nil, err
 		}
-		if s.Plan < lockboxv1.SupportPlan_SUPPORT_PLAN_DEVELOPER {
+		if !PlanSuffices(s.Plan) {
 			return nil, refusal.Precondition("enable_lockbox", "R1", "Lockbox needs a support plan of at least level Developer; this tenant has %s", PlanName(s.Plan))
 		}
 		e.Fact = &lockboxv1.Event_LockboxEnabled{LockboxEnabled: &lockboxv1.LockboxEnabled{}}

@@ -13,6 +13,11 @@ import (
 // PlanName is a support plan as people say it.
 func PlanName(p lockboxv1.SupportPlan) string { return spoken(p.String(), "SUPPORT_PLAN_") }
 
+// PlanSuffices reports whether Lockbox can be switched on with a support plan (R1).
+func PlanSuffices(p lockboxv1.SupportPlan) bool {
+	return p >= lockboxv1.SupportPlan_SUPPORT_PLAN_DEVELOPER
+}
+
 // RoleName is a role as people say it.
 func RoleName(r lockboxv1.Role) string { return spoken(r.String(), "ROLE_") }
 

@@ -18,17 +18,29 @@ type Assignment struct {
 	ActivatedUntil time.Time
 }
 
+// Why an assignment does not count. Events record the sentence as it is, so these do not change.
+const (
+	atManagementGroup = "assigned at management-group scope, which is not supported (R22)"
+	ended             = "the assignment has ended (R20)"
+	notActivated      = "eligible, but not activated (R21)"
+	activationEnded   = "the activation has ended (R21)"
+	ownRequest        = "nobody decides their own request (I10)"
+)
+
+// Reasons lists every sentence that says why an assignment does not count, for whoever says it in another language.
+var Reasons = []string{atManagementGroup, ended, notActivated, activationEnded, ownRequest}
+
 // Inactive says why the assignment does not count at now, or "" if it does. At the instant of its end it has ended.
 func (a Assignment) Inactive(now time.Time) string {
 	switch {
 	case a.GetScope() == lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_MANAGEMENT_GROUP:
-		return "assigned at management-group scope, which is not supported (R22)"
+		return atManagementGroup
 	case a.GetExpiresAt() != nil && !now.Before(a.GetExpiresAt().AsTime()):
-		return "the assignment has ended (R20)"
+		return ended
 	case a.GetEligibleOnly() && a.ActivatedUntil.IsZero():
-		return "eligible, but not activated (R21)"
+		return notActivated
 	case a.GetEligibleOnly() && !now.Before(a.ActivatedUntil):
-		return "the activation has ended (R21)"
+		return activationEnded
 	}
 	return ""
 }

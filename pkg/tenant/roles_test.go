@@ -132,6 +132,8 @@ func TestR20R21R22WhenAnAssignmentCounts(t *testing.T) {
 		as, _ := s.subscription.Roles.Get(id)
 		if why := as.Inactive(start.Add(at)); want == "" && why != "" || !strings.Contains(why, want) {
 			t.Errorf("%s at %s: %q, want %q", id, at, why, want)
+		} else if why != "" && !slices.Contains(tenant.Reasons, why) {
+			t.Errorf("%q is not among the reasons", why)
 		}
 	}
 	counts("plain", end-1, "")
@@ -208,6 +210,9 @@ func TestR18R19R23R30WhoWouldBeAsked(t *testing.T) {
 			}
 			for _, x := range a.Excluded {
 				excluded = append(excluded, x.GetPerson().GetSubject())
+				if !slices.Contains(tenant.Reasons, x.GetReason()) {
+					t.Errorf("%q is not among the reasons", x.GetReason())
+				}
 			}
 			if a.Basis != c.basis || !slices.Equal(got, c.want) || !slices.Equal(excluded, c.excluded) {
 				t.Errorf("%v by %s without %v, want %v by %s without %v", got, a.Basis, excluded, c.want, c.basis, c.excluded)

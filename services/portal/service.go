@@ -20,7 +20,6 @@ import (
 	"github.com/openlockbox/lockbox/services/portal/internal/bearer"
 	"github.com/openlockbox/lockbox/services/portal/internal/live"
 	"github.com/openlockbox/lockbox/services/portal/internal/organisation"
-	"github.com/openlockbox/lockbox/services/portal/internal/requests"
 	"github.com/openlockbox/lockbox/services/portal/internal/session"
 	"github.com/openlockbox/lockbox/services/portal/internal/signin"
 	"github.com/openlockbox/lockbox/services/portal/internal/site"
@@ -124,17 +123,16 @@ func newHandler(rt *service.Runtime, c Config) (http.Handler, error) {
 	if err := hub.Listen(rt.Conn); err != nil {
 		return nil, err
 	}
-	about, err := requests.Routes(s)
-	if err != nil {
-		return nil, err
-	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /assets/", s.Assets)
 	if err := signin.Mount(mux, s, sessions, c.URL); err != nil {
 		return nil, err
 	}
-	s.Mount(mux, about)
-	s.Mount(mux, hub.Routes(requests.Live()...))
+	all, err := routes(s, hub)
+	if err != nil {
+		return nil, err
+	}
+	s.Mount(mux, all)
 	desk := bearer.NewDesk(s, c.URL)
 	own, err := api.New(desk)
 	if err != nil {

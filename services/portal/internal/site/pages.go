@@ -127,11 +127,12 @@ type Page struct {
 // Languages are offered at the foot of every page.
 func (p Page) Languages() []string { return tenant.Languages }
 
-// Kept is what else the page's address says, besides the language: it is said in the next language too.
+// Kept is what the address asks for besides a language: the page in another one is of the same.
 func (p Page) Kept() url.Values {
-	q := p.Visit.R.URL.Query()
-	q.Del("lang")
-	return q
+	query := p.Visit.R.URL.Query()
+	query.Del("lang")
+	query.Del("after")
+	return query
 }
 
 // Render answers with a page. Nothing is sent before all of it is there.

@@ -1,0 +1,291 @@
+package administration_test
+
+import (
+	"html"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/portal/internal/form"
+	"github.com/openlockbox/lockbox/services/portal/internal/site/sitetest"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+)
+
+func newID(t *testing.T) string {
+	t.Helper()
+	id, err := form.NewID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+var hiddenInput = regexp.MustCompile(`<input type="hidden" name="([^"]*)" value="([^"]*)">`)
+
+// filled is the form of a page that goes to that address, with what else is filled in by pairs; which one, if there are
+// several, is said by a part of it.
+func filled(t *testing.T, page, action, part string, pairs ...string) url.Values {
+	t.Helper()
+	forms := regexp.MustCompile(`(?s)<form method="post" action="`+regexp.QuoteMeta(base+action)+`".*?</form>`).FindAllString(page, -1)
+	for _, f := range forms {
+		if !strings.Contains(f, part) {
+			continue
+		}
+		values := url.Values{}
+		for _, m := range hiddenInput.FindAllStringSubmatch(f, -1) {
+			values.Set(m[1], html.UnescapeString(m[2]))
+		}
+		for i := 0; i < len(pairs); i += 2 {
+			if !strings.Contains(f, `name="`+pairs[i]+`"`) {
+				t.Errorf("the form has no field %q", pairs[i])
+			}
+			values.Set(pairs[i], pairs[i+1])
+		}
+		return values
+	}
+	t.Fatalf("no form goes to %s: %s", action, page)
+	return nil
+}
+
+// done answers every command with this sequence.
+func (b *bank) does(sequence uint64) {
+	for _, verb := range []string{
+		"enable_lockbox", "disable_lockbox", "change_settings", "sign_up_preview", "sign_off_preview", "register_subscription", "assign_role", "remove_role", "activate_role", "deactivate_role",
+	} {
+		b.Commands[verb] = func(*lockboxv1.Command) (*lockboxv1.CommandReply, error) {
+			return &lockboxv1.CommandReply{Sequence: sequence}, nil
+		}
+	}
+}
+
+func TestEveryFormIsExactlyOneCommand(t *testing.T) {
+	settings := func(change func(*lockboxv1.TenantSettings)) *lockboxv1.Command {
+		s := proto.CloneOf(meadowbank().GetSettings())
+		change(s)
+		return &lockboxv1.Command{SeenVersion: 7, Action: &lockboxv1.Command_ChangeSettings{ChangeSettings: &lockboxv1.ChangeSettings{Settings: s}}}
+	}
+	assigned := func(id, about string, as *lockboxv1.RoleAssignment) *lockboxv1.Command {
+		as.Id = id
+		seen := uint64(7)
+		if about != "" {
+			seen = 5
+		}
+		return &lockboxv1.Command{AggregateId: about, SeenVersion: seen, Action: &lockboxv1.Command_AssignRole{AssignRole: &lockboxv1.AssignRole{Assignment: as}}}
+	}
+	const id = "the command's own"
+	for name, c := range map[string]struct {
+		me                 *bank
+		page, action, part string
+		pairs              []string
+		want               *lockboxv1.Command
+		then               string
+	}{
+		"off": {administrator(), "/lockbox", "/lockbox", `value="off"`, []string{"reason", " For the audit.\r\nUntil Monday. "},
+			&lockboxv1.Command{SeenVersion: 7, Action: &lockboxv1.Command_DisableLockbox{DisableLockbox: &lockboxv1.DisableLockbox{Reason: "For the audit.\nUntil Monday."}}}, ""},
+		"approvals": {administrator(), "/settings/approvals/review?value=3", "/settings/approvals", "", nil, settings(func(s *lockboxv1.TenantSettings) { s.RequiredApprovals = 3 }), ""},
+		"fallback": {administrator(), "/settings/fallback/review?value=FALLBACK_GLOBAL_ADMINISTRATORS", "/settings/fallback", "", nil,
+			settings(func(s *lockboxv1.TenantSettings) { s.Fallback = lockboxv1.Fallback_FALLBACK_GLOBAL_ADMINISTRATORS }), ""},
+		"freshness":   {administrator(), "/settings/freshness/review?value=1h0m0s", "/settings/freshness", "", nil, settings(func(s *lockboxv1.TenantSettings) { s.MaxAuthenticationAge = durationpb.New(time.Hour) }), ""},
+		"any sign-in": {administrator(), "/settings/freshness/review?value=any", "/settings/freshness", "", nil, settings(func(s *lockboxv1.TenantSettings) { s.MaxAuthenticationAge = nil }), ""},
+		"language":    {administrator(), "/settings/language/review?value=ja", "/settings/language", "", nil, settings(func(s *lockboxv1.TenantSettings) { s.DefaultLanguage = "ja" }), ""},
+		"an address more": {administrator(), "/alternates", "/alternates", `value="add"`, []string{"email", "desk@meadowbank.example", "language", "ja"},
+			settings(func(s *lockboxv1.TenantSettings) {
+				s.Alternates = append(s.Alternates, &lockboxv1.AlternateAddress{Email: "desk@meadowbank.example", Language: "ja"})
+			}), "/alternates"},
+		"an address less": {administrator(), "/alternates", "/alternates", "night@", nil, settings(func(s *lockboxv1.TenantSettings) { s.Alternates = s.Alternates[:1] }), "/alternates"},
+		"a preview": {administrator(), "/previews", "/previews", "batch/accounts", nil,
+			&lockboxv1.Command{SeenVersion: 7, Action: &lockboxv1.Command_SignUpPreview{SignUpPreview: &lockboxv1.SignUpPreview{ResourceType: "batch/accounts"}}}, "/previews"},
+		"no preview": {administrator(), "/previews/leave?type=machine-learning/workspaces", "/previews", "", nil,
+			&lockboxv1.Command{SeenVersion: 7, Action: &lockboxv1.Command_SignOffPreview{SignOffPreview: &lockboxv1.SignOffPreview{ResourceType: "machine-learning/workspaces"}}}, "/previews"},
+		"a subscription": {administrator(), "/register", "/register", "", []string{"id", "meadow-test", "name", "Test"},
+			&lockboxv1.Command{AggregateId: "meadow-test", Action: &lockboxv1.Command_RegisterSubscription{RegisterSubscription: &lockboxv1.RegisterSubscription{DisplayName: "Test"}}}, ""},
+		"a role on a subscription": {administrator(), "/subscriptions/meadow-production/assign", "/subscriptions/meadow-production/assign", "",
+			[]string{"role", "ROLE_LOCKBOX_APPROVER", "subject", "fleur", "name", "Fleur Lefèvre", "email", "fleur@meadowbank.example", "language", "fr", "expires", "2026-12-31T18:00", "eligible", "yes"},
+			assigned(id, "meadow-production", &lockboxv1.RoleAssignment{
+				Person: fleur, Role: lockboxv1.Role_ROLE_LOCKBOX_APPROVER, Scope: lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_SUBSCRIPTION, EligibleOnly: true,
+				ExpiresAt: ahead(time.Date(2026, 12, 31, 18, 0, 0, 0, time.UTC).Sub(sitetest.Now)),
+			}), "/subscriptions/meadow-production"},
+		"a role of the tenant": {administrator(), "/roles/assign", "/roles/assign", "", []string{"role", "ROLE_AUDITOR", "subject", "eli", "name", "Eli Edwards", "email", "eli@meadowbank.example", "language", ""},
+			assigned(id, "", &lockboxv1.RoleAssignment{Person: eli, Role: lockboxv1.Role_ROLE_AUDITOR, Scope: lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_TENANT}), "/roles"},
+		"no role on a subscription": {administrator(), "/subscriptions/meadow-production/remove/otto-owner", "/subscriptions/meadow-production", "", nil,
+			&lockboxv1.Command{AggregateId: "meadow-production", SeenVersion: 5, Action: &lockboxv1.Command_RemoveRole{RemoveRole: &lockboxv1.RemoveRole{AssignmentId: "otto-owner"}}}, "/subscriptions/meadow-production"},
+		"no role of the tenant": {administrator(), "/roles/remove/audrey-auditor", "/roles", "", nil,
+			&lockboxv1.Command{SeenVersion: 7, Action: &lockboxv1.Command_RemoveRole{RemoveRole: &lockboxv1.RemoveRole{AssignmentId: "audrey-auditor"}}}, "/roles"},
+		"activated": {newBank(eli), "/subscriptions/meadow-production", "/subscriptions/meadow-production", "", []string{"for", "4h0m0s"},
+			&lockboxv1.Command{AggregateId: "meadow-production", SeenVersion: 5, Action: &lockboxv1.Command_ActivateRole{ActivateRole: &lockboxv1.ActivateRole{AssignmentId: "eli-owner", Until: ahead(4 * time.Hour)}}}, "/subscriptions/meadow-production"},
+		"not activated any more": {newBank(fleur), "/subscriptions/meadow-production", "/subscriptions/meadow-production", "", nil,
+			&lockboxv1.Command{AggregateId: "meadow-production", SeenVersion: 5, Action: &lockboxv1.Command_DeactivateRole{DeactivateRole: &lockboxv1.DeactivateRole{AssignmentId: "fleur-eligible"}}}, "/subscriptions/meadow-production"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.me.does(99)
+			h := served(t, c.me)
+			values := filled(t, get(t, h, c.page, http.StatusOK), c.action, c.part, c.pairs...)
+			w := sitetest.Post(h, base+c.action, values)
+			if to := w.Header().Get("Location"); w.Code != http.StatusSeeOther || to != base+c.then+"?after=99" {
+				t.Errorf("%d to %q: %s", w.Code, to, w.Body)
+			}
+			if len(c.me.Done) != 1 {
+				t.Fatalf("did %v", c.me.Done)
+			}
+			got := c.me.Done[0]
+			if as := c.want.GetAssignRole().GetAssignment(); as != nil {
+				as.Id = got.GetId()
+			}
+			if !same(got, c.want) || input.UUIDv7("id", got.GetId()) != nil {
+				t.Errorf("did %v, want %v", got, c.want)
+			}
+			// Sent twice, as by a double click, it is one command; one that was gone back to and changed is another.
+			sitetest.Post(h, base+c.action, values)
+			values.Set("reason", "another")
+			sitetest.Post(h, base+c.action, values)
+			if c.me.Done[1].GetId() != got.GetId() || c.me.Done[2].GetId() == got.GetId() {
+				t.Errorf("ids %s, %s, %s", got.GetId(), c.me.Done[1].GetId(), c.me.Done[2].GetId())
+			}
+			holds(t, get(t, h, c.then+"?after=99", http.StatusOK), "Done. This is how it is now.")
+			if last := c.me.Asked[len(c.me.Asked)-1]; last.GetMinSequence() != 99 {
+				t.Error("people may not see what they did")
+			}
+		})
+	}
+}
+
+func TestSwitchingOn(t *testing.T) {
+	b := administrator()
+	b.tenant.LockboxEnabled = false
+	b.does(8)
+	h := served(t, b)
+	sitetest.Post(h, base+"/lockbox", filled(t, get(t, h, "/lockbox", http.StatusOK), "/lockbox", `value="on"`))
+	if want := (&lockboxv1.Command{SeenVersion: 7, Action: &lockboxv1.Command_EnableLockbox{EnableLockbox: &lockboxv1.EnableLockbox{}}}); len(b.Done) != 1 || !same(b.Done[0], want) {
+		t.Errorf("did %v", b.Done)
+	}
+}
+
+func TestSwitchingOffSaysWhatItMeans(t *testing.T) {
+	h := served(t, administrator())
+	holds(t, get(t, h, "/lockbox", http.StatusOK), "Nimbus Cloud decides alone", "Requests that already wait for you stay as they are", "Access that is running goes on", `name="reason" maxlength="1000" required`)
+}
+
+func TestASettingChangedInTheMeantimeIsNotOverwritten(t *testing.T) {
+	b := administrator()
+	b.does(99)
+	h := served(t, b)
+	values := filled(t, get(t, h, "/settings/approvals/review?value=3", http.StatusOK), "/settings/approvals", "")
+	alternate := filled(t, get(t, h, "/alternates", http.StatusOK), "/alternates", `value="add"`, "email", "desk@meadowbank.example")
+	// Somebody else demands a fresh sign-in, and five approvals.
+	b.tenant = proto.CloneOf(b.tenant)
+	b.tenant.Version, b.tenant.Settings.RequiredApprovals, b.tenant.Settings.MaxAuthenticationAge = 8, 5, durationpb.New(5*time.Minute)
+	w := sitetest.Post(h, base+"/settings/approvals", values)
+	if w.Code != http.StatusConflict || len(b.Done) != 0 {
+		t.Fatalf("%d, did %v", w.Code, b.Done)
+	}
+	holds(t, w.Body.String(), "Somebody has changed something here since you opened this page.", "<dd>5 different people</dd>", "<strong>3 different people</strong>")
+	if w = sitetest.Post(h, base+"/alternates", alternate); w.Code != http.StatusConflict || len(b.Done) != 0 {
+		t.Errorf("%d, did %v", w.Code, b.Done)
+	}
+	holds(t, w.Body.String(), `value="desk@meadowbank.example"`)
+	// Seen, they do it all the same: on what is there now.
+	again := filled(t, sitetest.Post(h, base+"/settings/approvals", values).Body.String(), "/settings/approvals", "")
+	sitetest.Post(h, base+"/settings/approvals", again)
+	if len(b.Done) != 1 || b.Done[0].GetSeenVersion() != 8 || b.Done[0].GetChangeSettings().GetSettings().GetMaxAuthenticationAge().AsDuration() != 5*time.Minute {
+		t.Errorf("did %v", b.Done)
+	}
+	if again.Get("command") == values.Get("command") {
+		t.Error("it would be taken for the command that was refused")
+	}
+}
+
+func TestWhatTheServiceFindsChangedIsShown(t *testing.T) {
+	b := administrator()
+	b.Commands["remove_role"] = func(*lockboxv1.Command) (*lockboxv1.CommandReply, error) {
+		return nil, refusal.Conflict("seen_version", "R29", "it has changed since you saw it: version 5 then, 6 now")
+	}
+	h := served(t, b)
+	values := filled(t, get(t, h, "/subscriptions/meadow-production/remove/otto-owner", http.StatusOK), "/subscriptions/meadow-production", "")
+	w := sitetest.Post(h, base+"/subscriptions/meadow-production", values)
+	if w.Code != http.StatusConflict {
+		t.Errorf("%d", w.Code)
+	}
+	holds(t, w.Body.String(), "Somebody has changed something here", "Who would be asked if a request came now?")
+	b.Commands["remove_role"] = func(*lockboxv1.Command) (*lockboxv1.CommandReply, error) {
+		return nil, refusal.Precondition("remove_role.assignment_id", "R2", "this is the last Global Administrator who always is one; assign another first")
+	}
+	values = filled(t, get(t, h, "/roles/remove/first-administrator", http.StatusOK), "/roles", "")
+	w = sitetest.Post(h, base+"/roles?lang=ja", values)
+	if w.Code != http.StatusConflict {
+		t.Errorf("%d", w.Code)
+	}
+	holds(t, w.Body.String(), `<span lang="en">this is the last Global Administrator`, "何も変更されていません。", "組織全体")
+}
+
+func TestWhatIsWrongStandsBesideItsField(t *testing.T) {
+	b := administrator()
+	h := served(t, b)
+	for field, name := range map[string]string{"person.subject": "subject", "person.display_name": "name", "person.email": "email", "person.language": "language", "expires_at": "expires", "role": "role"} {
+		b.Commands["assign_role"] = func(*lockboxv1.Command) (*lockboxv1.CommandReply, error) {
+			return nil, refusal.Invalid("assign_role.assignment."+field, "bad input", "is not right")
+		}
+		values := filled(t, get(t, h, "/roles/assign", http.StatusOK), "/roles/assign", "", "role", "ROLE_AUDITOR", "subject", "x-1", "name", "X", "email", "x@meadowbank.example", "eligible", "yes")
+		w := sitetest.Post(h, base+"/roles/assign", values)
+		if w.Code != http.StatusBadRequest {
+			t.Errorf("%s: %d", field, w.Code)
+		}
+		holds(t, w.Body.String(), `<a href="#`+name+`">`, `id="`+name+`-wrong"`, `<span lang="en">is not right</span>`, `id="`+name+`"`, `value="x-1"`, `value="x@meadowbank.example"`,
+			`value="ROLE_AUDITOR" required checked`, `value="yes" checked`)
+	}
+	sent := len(b.Done)
+	values := filled(t, get(t, h, "/roles/assign", http.StatusOK), "/roles/assign", "", "expires", "next year")
+	if w := sitetest.Post(h, base+"/roles/assign?lang=fr", values); w.Code != http.StatusBadRequest || len(b.Done) != sent {
+		t.Errorf("%d", w.Code)
+	} else {
+		holds(t, w.Body.String(), `<a href="#expires">Prend fin le (UTC)</a>`)
+	}
+	b.Commands["register_subscription"] = func(*lockboxv1.Command) (*lockboxv1.CommandReply, error) {
+		return nil, refusal.Invalid("aggregate_id", "bad input", "an id is 1 to 64 letters")
+	}
+	values = filled(t, get(t, h, "/register", http.StatusOK), "/register", "", "id", "no id", "name", "Test")
+	holds(t, sitetest.Post(h, base+"/register", values).Body.String(), `<a href="#id">Subscription ID</a>`, `value="no id"`)
+}
+
+func TestAFormThatIsNotThePagesOwnDoesNothing(t *testing.T) {
+	b := administrator()
+	b.does(1)
+	h := served(t, b)
+	good := func(do string) url.Values {
+		return url.Values{"do": {do}, "command": {newID(t)}, "seen": {"7"}, "value": {"3"}, "for": {"1h"}}
+	}
+	for _, form := range everyForm {
+		for field, wrong := range map[string]string{"command": "x", "seen": "0", "do": "x"} {
+			values := good(form.do)
+			if values.Get(field) == "" || form.path == "/register" && field == "seen" {
+				continue
+			}
+			values.Set(field, wrong)
+			if w := sitetest.Post(h, base+form.path, values); w.Code != http.StatusBadRequest {
+				t.Errorf("%s with %s %q: %d", form.path, field, wrong, w.Code)
+			}
+		}
+	}
+	for path, values := range map[string]url.Values{"/settings/approvals": good(""), "/roles": good("activate")} {
+		values.Set("value", "99")
+		values.Set("for", "ever")
+		if w := sitetest.Post(h, base+path, values); w.Code != http.StatusBadRequest {
+			t.Errorf("%s: %d", path, w.Code)
+		}
+	}
+	if len(b.Done) != 0 {
+		t.Errorf("did %v", b.Done)
+	}
+}
+
+// everyForm is what can be done.
+var everyForm = []struct{ path, do string }{
+	{"/lockbox", "on"}, {"/lockbox", "off"}, {"/settings/approvals", ""}, {"/alternates", "add"}, {"/alternates", "remove"}, {"/previews", "join"}, {"/previews", "leave"},
+	{"/register", ""}, {"/roles/assign", ""}, {"/subscriptions/meadow-production/assign", ""}, {"/roles", "remove"}, {"/roles", "activate"}, {"/roles", "deactivate"},
+}

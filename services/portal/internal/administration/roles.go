@@ -1,0 +1,223 @@
+package administration
+
+import (
+	"slices"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/tenant"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/portal/internal/form"
+	"github.com/openlockbox/lockbox/services/portal/internal/site"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+// scoped is somebody who looks at the roles of the tenant, or of one of its subscriptions.
+type scoped struct {
+	looking
+	// ID is the subscription's; empty: the tenant's own roles.
+	ID, Name    string
+	Version     uint64
+	Assignments []*lockboxv1.AssignmentView
+	// Asked is who would be asked now; nil: the reader may not see it.
+	Asked *lockboxv1.ApproversPreview
+	// About is the assignment that a page is about; nil: none.
+	About *lockboxv1.AssignmentView
+}
+
+func lookAt(v *site.Visit, f *form.Form) (scoped, error) {
+	l, err := look(v, f)
+	if err != nil {
+		return scoped{}, err
+	}
+	subscription := v.R.PathValue("subscription")
+	if subscription == "" {
+		t := l.Tenant
+		return scoped{looking: l, Name: t.GetDisplayName(), Version: t.GetVersion(), Assignments: t.GetAssignments()}, nil
+	}
+	for _, s := range l.Tenant.GetSubscriptions() {
+		if s.GetSubscriptionId() == subscription {
+			return scoped{looking: l, ID: subscription, Name: s.GetDisplayName(), Version: s.GetVersion(), Assignments: s.GetAssignments()}, nil
+		}
+	}
+	return scoped{}, refusal.NotFound("subscription", "I9", "there is no such subscription")
+}
+
+// scope is the page of a scope: who would be asked (R23), and who holds which role, and whether it counts.
+func (p pages) scope(v *site.Visit, f *form.Form) error {
+	s, err := lookAt(v, f)
+	if err != nil {
+		return err
+	}
+	reply, err := v.Ask(&lockboxv1.Query{Ask: &lockboxv1.Query_PreviewApprovers{PreviewApprovers: &lockboxv1.PreviewApprovers{SubscriptionId: s.ID}}})
+	if err != nil && !site.NotFound(err) {
+		return err
+	}
+	s.Asked = reply.GetApprovers()
+	title := "administration.roles-tenant"
+	if s.ID != "" {
+		title = "administration.roles-subscription"
+	}
+	return p.show(s.looking, "scope", title, s)
+}
+
+// path is the address of a page of the scope that the visitor looks at; without parts, of its own.
+func path(v *site.Visit, parts ...string) string {
+	scope := []string{root, "roles"}
+	if subscription := v.R.PathValue("subscription"); subscription != "" {
+		scope = []string{root, "subscriptions", subscription}
+	}
+	return v.Path(append(scope, parts...)...)
+}
+
+// Of is the address of a page of the scope.
+func (s scoped) Of(parts ...string) string { return path(s.Visit, parts...) }
+
+// Basis is by which rule those would be asked.
+func (s scoped) Basis() (string, error) {
+	return s.Say.Say(message("basis", s.Asked.GetBasis().String(), "APPROVER_BASIS_"))
+}
+
+// Short reports whether fewer would be asked than have to approve: nothing could be approved.
+func (s scoped) Short() bool {
+	return len(s.Asked.GetApprovers()) < s.Required()
+}
+
+// Required is how many different people must approve (R30).
+func (s scoped) Required() int { return int(s.Asked.GetRequiredApprovals()) }
+
+// Choices are the roles that are assigned there.
+func (s scoped) Choices() []lockboxv1.Role {
+	if s.ID != "" {
+		return []lockboxv1.Role{lockboxv1.Role_ROLE_OWNER, lockboxv1.Role_ROLE_LOCKBOX_APPROVER}
+	}
+	return []lockboxv1.Role{lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR, lockboxv1.Role_ROLE_LOCKBOX_APPROVER, lockboxv1.Role_ROLE_AUDITOR}
+}
+
+// Own reports whether it is the reader who may activate the assignment (R21).
+func (s scoped) Own(a *lockboxv1.RoleAssignment) bool {
+	return a.GetEligibleOnly() && tenant.SamePerson(a.GetPerson(), s.me.GetActor().GetPerson())
+}
+
+// Activations are how long an activation can be chosen to last; the longest allowed is not among them, because the clocks of
+// two services are never the same.
+func (scoped) Activations() []time.Duration {
+	return []time.Duration{time.Hour, 4 * time.Hour, tenant.DefaultActivation, tenant.MaxActivation / 2}
+}
+
+// DefaultActivation is the one chosen if nobody chooses.
+func (scoped) DefaultActivation() time.Duration { return tenant.DefaultActivation }
+
+func (p pages) assignment(v *site.Visit, f *form.Form) error {
+	s, err := lookAt(v, f)
+	if err != nil {
+		return err
+	}
+	return p.show(s.looking, "assign", "administration.assign", s)
+}
+
+var (
+	expires      = form.Field{Name: "expires", Label: "administration.expires"}
+	assignFields = map[string]form.Field{
+		"assign_role.assignment.role":                {Name: "role", Label: "administration.role"},
+		"assign_role.assignment.expires_at":          expires,
+		"assign_role.assignment.person.subject":      {Name: "subject", Label: "administration.subject"},
+		"assign_role.assignment.person.display_name": {Name: "name", Label: "administration.name"},
+		"assign_role.assignment.person.email":        {Name: "email", Label: "administration.email"},
+		"assign_role.assignment.person.language":     {Name: "language", Label: "administration.language"},
+	}
+)
+
+// assign gives somebody of the tenant's own issuer a role. The assignment has its command's id: sent twice, it is one.
+func (p pages) assign(v *site.Visit) error {
+	f := form.Sent(v.R)
+	s, err := lookAt(v, f)
+	if err != nil {
+		return err
+	}
+	id, err := f.CommandID()
+	if err != nil {
+		return err
+	}
+	as := &lockboxv1.RoleAssignment{
+		Id: id, Role: lockboxv1.Role(lockboxv1.Role_value[f.Value("role")]), Scope: lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_TENANT,
+		EligibleOnly: f.Has("eligible", "yes"),
+		Person: &lockboxv1.Person{
+			Issuer: s.Tenant.GetIssuer(), Subject: f.Value("subject"), DisplayName: f.Value("name"), Email: f.Value("email"), Language: f.Value("language"),
+		},
+	}
+	if s.ID != "" {
+		as.Scope = lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_SUBSCRIPTION
+	}
+	if t := f.Moment(expires); !t.IsZero() {
+		as.ExpiresAt = timestamppb.New(t)
+	}
+	if len(f.Problems) > 0 {
+		return p.assignment(v, f)
+	}
+	return change{
+		Visit: v, form: f, then: s.Of(), again: p.assignment, fields: assignFields,
+		command: &lockboxv1.Command{AggregateId: s.ID, Action: &lockboxv1.Command_AssignRole{AssignRole: &lockboxv1.AssignRole{Assignment: as}}},
+	}.onWhatWasSeen()
+}
+
+// removal says what it means to take an assignment away, before it is done.
+func (p pages) removal(v *site.Visit, f *form.Form) error {
+	s, err := lookAt(v, f)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(s.Assignments, func(a *lockboxv1.AssignmentView) bool {
+		return a.GetAssignment().GetId() == v.R.PathValue("assignment")
+	})
+	if i < 0 {
+		return refusal.NotFound("assignment", "R20", "there is no such assignment")
+	}
+	s.About = s.Assignments[i]
+	return p.show(s.looking, "remove", "administration.remove", s)
+}
+
+// changeRole takes an assignment away, or activates the reader's own, or ends that.
+func (p pages) changeRole(v *site.Visit) error {
+	f := form.Sent(v.R)
+	id := f.Value("assignment")
+	c := &lockboxv1.Command{AggregateId: v.R.PathValue("subscription")}
+	switch f.Value("do") {
+	case "remove":
+		c.Action = &lockboxv1.Command_RemoveRole{RemoveRole: &lockboxv1.RemoveRole{AssignmentId: id}}
+	case "activate":
+		long, err := time.ParseDuration(f.Value("for"))
+		if err != nil {
+			return refusal.Invalid("for", "R21", "is no length of time")
+		}
+		c.Action = &lockboxv1.Command_ActivateRole{ActivateRole: &lockboxv1.ActivateRole{AssignmentId: id, Until: timestamppb.New(v.Now().Add(long))}}
+	case "deactivate":
+		c.Action = &lockboxv1.Command_DeactivateRole{DeactivateRole: &lockboxv1.DeactivateRole{AssignmentId: id}}
+	default:
+		return unknown()
+	}
+	return change{Visit: v, form: f, command: c, then: path(v), again: p.scope}.onWhatWasSeen()
+}
+
+func (p pages) registration(v *site.Visit, f *form.Form) error {
+	l, err := look(v, f)
+	if err != nil {
+		return err
+	}
+	return p.show(l, "register", "administration.register", l)
+}
+
+// register makes a subscription known. It has no version that could have been seen.
+func (p pages) register(v *site.Visit) error {
+	f := form.Sent(v.R)
+	return change{
+		Visit: v, form: f, then: v.Path(root), again: p.registration,
+		command: &lockboxv1.Command{AggregateId: f.Value("id"), Action: &lockboxv1.Command_RegisterSubscription{
+			RegisterSubscription: &lockboxv1.RegisterSubscription{DisplayName: f.Value("name")},
+		}},
+		fields: map[string]form.Field{
+			"aggregate_id":                       {Name: "id", Label: "administration.subscription-id"},
+			"register_subscription.display_name": {Name: "name", Label: "administration.subscription-name"},
+		},
+	}.send()
+}

@@ -1,0 +1,223 @@
+package administration
+
+import (
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/tenant"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/portal/internal/form"
+	"github.com/openlockbox/lockbox/services/portal/internal/site"
+	"github.com/openlockbox/lockbox/services/portal/internal/words"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+)
+
+// setting is one that is chosen among values. Each has a page of its own, because a change sends all settings: who changes
+// one must not change another that they did not look at.
+type setting struct {
+	// service is the service's name for it, in refusals.
+	service string
+	choices []string
+	value   func(*lockboxv1.TenantSettings) string
+	set     func(*lockboxv1.TenantSettings, string) error
+	say     func(say *words.Speaker, value string) (string, error)
+}
+
+var settings = map[string]setting{
+	"language": {
+		service: "default_language", choices: tenant.Languages, value: (*lockboxv1.TenantSettings).GetDefaultLanguage,
+		set: func(s *lockboxv1.TenantSettings, value string) error { s.DefaultLanguage = value; return nil },
+		say: func(say *words.Speaker, value string) (string, error) {
+			return say.Say("administration.language." + value)
+		},
+	},
+	"approvals": {
+		service: "required_approvals", choices: []string{"1", "2", "3", "4", "5"},
+		value: func(s *lockboxv1.TenantSettings) string {
+			return strconv.FormatUint(uint64(max(1, s.GetRequiredApprovals())), 10)
+		},
+		set: func(s *lockboxv1.TenantSettings, value string) error {
+			n, err := strconv.ParseUint(value, 10, 32)
+			s.RequiredApprovals = uint32(n) // #nosec G115 -- read as 32 bits
+			return err
+		},
+		say: func(say *words.Speaker, value string) (string, error) {
+			return say.Say("administration.approvals", "Count", value)
+		},
+	},
+	"fallback": {
+		service: "fallback", choices: []string{lockboxv1.Fallback_FALLBACK_GLOBAL_ADMINISTRATORS.String(), lockboxv1.Fallback_FALLBACK_TENANT_LOCKBOX_APPROVERS.String()},
+		value: func(s *lockboxv1.TenantSettings) string {
+			return max(s.GetFallback(), lockboxv1.Fallback_FALLBACK_GLOBAL_ADMINISTRATORS).String()
+		},
+		set: func(s *lockboxv1.TenantSettings, value string) error {
+			s.Fallback = lockboxv1.Fallback(lockboxv1.Fallback_value[value])
+			return nil
+		},
+		say: func(say *words.Speaker, value string) (string, error) {
+			return say.Say(message("fallback", value, "FALLBACK_"))
+		},
+	},
+	"freshness": {
+		service: "max_authentication_age", choices: []string{anySignIn, "5m0s", "15m0s", "1h0m0s", "4h0m0s", "12h0m0s"},
+		value: func(s *lockboxv1.TenantSettings) string {
+			if s.GetMaxAuthenticationAge() == nil {
+				return anySignIn
+			}
+			return s.GetMaxAuthenticationAge().AsDuration().String()
+		},
+		set: func(s *lockboxv1.TenantSettings, value string) error {
+			if s.MaxAuthenticationAge = nil; value == anySignIn {
+				return nil
+			}
+			age, err := time.ParseDuration(value)
+			s.MaxAuthenticationAge = durationpb.New(age)
+			return err
+		},
+		say: func(say *words.Speaker, value string) (string, error) {
+			age, err := time.ParseDuration(value)
+			if err != nil {
+				return say.Say("administration.freshness.any")
+			}
+			return say.Say("administration.freshness.age", "Age", say.Duration(age))
+		},
+	},
+}
+
+// anySignIn is the freshness that is demanded of nobody.
+const anySignIn = "any"
+
+// Shown are the settings that are chosen, in the order in which they are listed.
+func (looking) Shown() []string { return []string{"approvals", "fallback", "freshness", "language"} }
+
+// Setting is what one of the settings is now.
+func (l looking) Setting(id string) (string, error) {
+	return settings[id].say(l.Say, settings[id].value(l.Tenant.GetSettings()))
+}
+
+// choosing is somebody who chooses one of a setting's values.
+type choosing struct {
+	looking
+	ID string
+	setting
+	// Now is the value in force.
+	Now string
+}
+
+func choose(v *site.Visit, f *form.Form) (choosing, error) {
+	id := v.R.PathValue("setting")
+	s, known := settings[id]
+	if !known {
+		return choosing{}, refusal.NotFound("setting", "I9", "there is no such setting")
+	}
+	l, err := whole(v, f)
+	return choosing{looking: l, ID: id, setting: s, Now: s.value(l.Tenant.GetSettings())}, err
+}
+
+// Choices are the values to choose from, among them the one in force.
+func (c choosing) Choices() []string {
+	if slices.Contains(c.choices, c.Now) {
+		return c.choices
+	}
+	return append(slices.Clone(c.choices), c.Now)
+}
+
+// Spoken is a value in words.
+func (c choosing) Spoken(value string) (string, error) { return c.say(c.Say, value) }
+
+// Chosen is the value that was chosen.
+func (c choosing) Chosen() string { return c.Form.Value("value") }
+
+// Text is one of the setting's messages.
+func (c choosing) Text(which string) (string, error) {
+	return c.Say.Say("administration.setting." + c.ID + "." + which)
+}
+
+func (c choosing) titled() string { return "administration.setting." + c.ID + ".title" }
+
+func (p pages) setting(v *site.Visit, f *form.Form) error {
+	c, err := choose(v, f)
+	if err != nil {
+		return err
+	}
+	return p.show(c.looking, "setting", c.titled(), c)
+}
+
+// review shows what is there now beside what was chosen, and what it means, before anything is changed.
+func (p pages) review(v *site.Visit, f *form.Form) error {
+	c, err := choose(v, f)
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(c.Choices(), c.Chosen()) {
+		return refusal.Invalid("value", "bad input", "is not one of those to choose from")
+	}
+	return p.show(c.looking, "review", c.titled(), c)
+}
+
+func (p pages) changeSetting(v *site.Visit) error {
+	f := form.Sent(v.R)
+	c, err := choose(v, f)
+	if err != nil {
+		return err
+	}
+	next := proto.CloneOf(c.Tenant.GetSettings())
+	if !slices.Contains(c.Choices(), c.Chosen()) || c.set(next, c.Chosen()) != nil {
+		return refusal.Invalid("value", "bad input", "is not one of those to choose from")
+	}
+	return p.changeSettings(c.looking, next, v.Path(root), p.review, map[string]form.Field{
+		"change_settings.settings." + c.service: {Name: "value", Label: c.titled()},
+	})
+}
+
+// changeSettings sends settings that were made from those that the tenant has. They are sent only if these are the ones that
+// the reader saw: what lies between would be lost.
+func (p pages) changeSettings(l looking, next *lockboxv1.TenantSettings, then string, again func(*site.Visit, *form.Form) error, fields map[string]form.Field) error {
+	c := change{
+		Visit: l.Visit, form: l.Form, then: then, again: again, fields: fields,
+		command: &lockboxv1.Command{Action: &lockboxv1.Command_ChangeSettings{ChangeSettings: &lockboxv1.ChangeSettings{Settings: next}}},
+	}
+	seen, err := l.Form.Number("seen")
+	if err != nil {
+		return err
+	}
+	if seen != l.Tenant.GetVersion() {
+		return c.refused(refusal.Conflict("seen_version", "R29", "it has changed since you saw it: version %d then, %d now", seen, l.Tenant.GetVersion()))
+	}
+	return c.onWhatWasSeen()
+}
+
+// The addresses that are told and may decide nothing (R24).
+
+func (p pages) alternates(v *site.Visit, f *form.Form) error {
+	l, err := whole(v, f)
+	if err != nil {
+		return err
+	}
+	return p.show(l, "alternates", "administration.alternates", l)
+}
+
+func (p pages) changeAlternates(v *site.Visit) error {
+	f := form.Sent(v.R)
+	l, err := whole(v, f)
+	if err != nil {
+		return err
+	}
+	next := proto.CloneOf(l.Tenant.GetSettings())
+	switch f.Value("do") {
+	case "add":
+		next.Alternates = append(next.Alternates, &lockboxv1.AlternateAddress{Email: f.Value("email"), Language: f.Value("language")})
+	case "remove":
+		next.Alternates = slices.DeleteFunc(next.Alternates, func(a *lockboxv1.AlternateAddress) bool { return a.GetEmail() == f.Value("email") })
+	default:
+		return unknown()
+	}
+	email := form.Field{Name: "email", Label: "administration.email"}
+	return p.changeSettings(l, next, l.To("alternates"), p.alternates, map[string]form.Field{
+		"change_settings.settings.alternates": email, "change_settings.settings.alternates.email": email,
+		"change_settings.settings.alternates.language": {Name: "language", Label: "administration.language"},
+	})
+}

@@ -1,0 +1,48 @@
+package portal
+
+import (
+	"github.com/openlockbox/lockbox/services/portal/internal/activitylog"
+	"github.com/openlockbox/lockbox/services/portal/internal/administration"
+	"github.com/openlockbox/lockbox/services/portal/internal/live"
+	"github.com/openlockbox/lockbox/services/portal/internal/requests"
+	"github.com/openlockbox/lockbox/services/portal/internal/site"
+	"github.com/openlockbox/lockbox/services/portal/internal/words"
+)
+
+// routes are all pages that lie below an organisation. There are no others: what is said of every page is tried on these.
+func routes(s *site.Site, hub *live.Hub) ([]site.Route, error) {
+	all := hub.Routes(requests.Live()...)
+	for _, part := range []func(*site.Site) ([]site.Route, error){requests.Routes, activitylog.Routes, administration.Routes} {
+		of, err := part(s)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, of...)
+	}
+	return all, nil
+}
+
+// Page is one of them.
+type Page struct {
+	// Method and Path below an organisation's base: GET, /requests/{id}.
+	Method, Path string
+	// Whose organisations have it.
+	Customers, Provider bool
+}
+
+// Pages lists all pages that lie below an organisation.
+func Pages() ([]Page, error) {
+	say, err := words.Load()
+	if err != nil {
+		return nil, err
+	}
+	all, err := routes(&site.Site{Words: say}, live.NewHub())
+	if err != nil {
+		return nil, err
+	}
+	pages := make([]Page, len(all))
+	for i, r := range all {
+		pages[i] = Page{r.Method, r.Path, r.Side&site.Customer != 0, r.Side&site.Provider != 0}
+	}
+	return pages, nil
+}
