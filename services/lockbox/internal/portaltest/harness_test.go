@@ -179,3 +179,10 @@ func must(t testing.TB, err error) {
 		t.Fatal(err)
 	}
 }
+
+func newID(t *testing.T) string {
+	t.Helper()
+	id, err := uuid.NewV7()
+	must(t, err)
+	return id.String()
+}

@@ -29,8 +29,8 @@ func TestFromTheMailToApprovedToRevoked(t *testing.T) {
 		// What they read before, on the page that asks once more, and after.
 		waits, promise, active, over string
 	}{
-		{"en", "otto", "otto@meadowbank.example", "erin", intent(), phone, "Pending", "2 hours", "Access is active until", "Revoked"},
-		{"fr", "fleur", "fleur@meadowbank.example", "erin", intent(), desktopDark, "En attente", "2 heures", "L’accès est ouvert jusqu’au", "Révoqué"},
+		{"en", "otto", "otto@meadowbank.example", "erin", intent(), phone, "Pending", "2 hours", "Access is active until", "Access revoked"},
+		{"fr", "fleur", "fleur@meadowbank.example", "erin", intent(), desktopDark, "En attente", "2 heures", "L’accès est ouvert jusqu’au", "Accès révoqué"},
 		{"ja", "kenji", "kenji@sakura.example", "bob", abroad, phoneDark, "保留中", "2 時間", "有効", "取り消し"},
 	} {
 		t.Run(c.language, func(t *testing.T) {
