@@ -83,3 +83,20 @@ func BenchmarkVerifyReceipt(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkCompare is the guard's rescan: each event of the stream against the leaves of its tree.
+func BenchmarkCompare(b *testing.B) {
+	s := newSample(b)
+	stored := make([]byte, 300)
+	for i := range 10000 {
+		s.event("bank", "r1", i+1, stored)
+	}
+	s.checkpoint()
+	b.ResetTimer()
+	for range b.N {
+		if found := s.compare(s.stream); len(found) > 0 {
+			b.Fatal(found)
+		}
+	}
+	b.ReportMetric(10000*float64(b.N)/b.Elapsed().Seconds(), "events/s")
+}

@@ -213,6 +213,26 @@ func (p *Policy) Open(signed []byte) (Signed, error) {
 	return s, nil
 }
 
+// Add adds a cosignature, a line as a tlog-witness answers it, to a signed note. It takes only a right one, by a witness of the
+// policy that has not cosigned yet.
+func (p *Policy) Add(signed, line []byte) ([]byte, error) {
+	anybody := *p
+	anybody.quorum = 0
+	before, err := anybody.Open(signed)
+	if err != nil {
+		return nil, err
+	}
+	cosigned := slices.Concat(signed, line)
+	after, err := anybody.Open(cosigned)
+	if err != nil {
+		return nil, err
+	}
+	if after.Checkpoint != before.Checkpoint || len(after.Cosigned) != len(before.Cosigned)+1 || len(after.Unknown) != len(before.Unknown) {
+		return nil, broken(Cosignatures, "not the cosignature of one more witness of the policy")
+	}
+	return cosigned, nil
+}
+
 func (p *Policy) nameOf(s note.Signature) string {
 	for _, w := range p.witnesses {
 		if w.key.Name() == s.Name && w.key.KeyHash() == s.Hash {

@@ -68,6 +68,38 @@ func TestACosignatureIsThatOfTheStandard(t *testing.T) {
 	}
 }
 
+func TestCosignaturesAreCollected(t *testing.T) {
+	c := Checkpoint{origin, tlog.Tree{N: 3, Hash: tlog.Hash{1}}}
+	two := policy(t, "2")
+	line := func(signed []byte, name string) []byte {
+		l, err := cosigner(t, name).Line(signed, noon)
+		must(t, err)
+		return l
+	}
+	signed := signedBy(t, c)
+	other := signedBy(t, Checkpoint{origin, tlog.Tree{N: 4, Hash: tlog.Hash{1}}})
+	for _, name := range []string{"alpha", "beta"} {
+		more, err := two.Add(signed, line(signed, name))
+		must(t, err)
+		signed = more
+	}
+	if got, err := two.Open(signed); err != nil || len(got.Cosigned) != 2 {
+		t.Errorf("%+v (%v)", got, err)
+	}
+	for name, line := range map[string][]byte{
+		"a stranger's":     line(signed, "delta"),
+		"for another tree": line(other, "gamma"),
+		"a second one":     line(signed, "alpha"),
+		"two at once":      append(line(signed, "gamma"), line(signed, "delta")...),
+		"none":             nil,
+		"another note":     append([]byte("\n"), line(signed, "gamma")...),
+	} {
+		if more, err := two.Add(signed, line); err == nil {
+			t.Errorf("%s is taken:\n%s", name, more)
+		}
+	}
+}
+
 func TestSigningRefuses(t *testing.T) {
 	if _, err := Sign(Checkpoint{"other.example/log", emptyTree()}, logSigner(t, origin)); err == nil {
 		t.Error("signed for another log")

@@ -113,29 +113,47 @@ func readWhole(from Reader, tree tlog.Tree, n int64) ([]Whole, error) {
 	if err != nil {
 		return nil, err
 	}
-	first := n / tileWidth * tileWidth
-	indexes := make([]int64, len(entries))
-	for i := range indexes {
-		indexes[i] = tlog.StoredHashIndex(0, first+int64(i))
-	}
-	hashes, err := Hashes(from, tree).ReadHashes(indexes)
+	leaves, err := readLeaves(from, tree, n)
 	if err != nil {
-		return nil, broken(Tiles, "the hashes of event %d and what follows: %v", n+1, err)
+		return nil, err
 	}
 	whole := make([]Whole, len(entries))
 	for i, entry := range entries {
-		sequence := uint64(first+int64(i)) + 1 //nolint:gosec // G115: counts leaves
-		if tlog.RecordHash(entry) != hashes[i] {
-			return nil, brokenAt(Tiles, sequence, "its statement is not the leaf of the tree")
-		}
-		s, err := ParseStatement(entry)
-		if err != nil || s.TenantSequence != sequence {
-			return nil, brokenAt(Tiles, sequence, "its leaf is no statement about it")
+		s, err := statementAt(entry, leaves[i], n/tileWidth*tileWidth+int64(i))
+		if err != nil {
+			return nil, err
 		}
 		if Commit(records[i].Salt, records[i].Bytes) != s.Commitment {
-			return nil, brokenAt(Tiles, sequence, "the second copy is not what was recorded")
+			return nil, brokenAt(Tiles, s.TenantSequence, "the second copy is not what was recorded")
 		}
 		whole[i] = Whole{s, records[i]}
 	}
 	return whole, nil
+}
+
+// readLeaves reads the hashes of the leaves that stand in one tile with leaf n, each compared with the root.
+func readLeaves(from Reader, tree tlog.Tree, n int64) ([]tlog.Hash, error) {
+	t := tileAt(0, n, tree.N)
+	indexes := make([]int64, t.W)
+	for i := range indexes {
+		indexes[i] = tlog.StoredHashIndex(0, t.N*tileWidth+int64(i))
+	}
+	leaves, err := Hashes(from, tree).ReadHashes(indexes)
+	if err != nil {
+		return nil, broken(Tiles, "%s: %v", Path(t), err)
+	}
+	return leaves, nil
+}
+
+// statementAt reads the entry of leaf n, which has this hash.
+func statementAt(entry []byte, leaf tlog.Hash, n int64) (Statement, error) {
+	sequence := uint64(n) + 1 //nolint:gosec // G115: a number of leaves
+	if tlog.RecordHash(entry) != leaf {
+		return Statement{}, brokenAt(Tiles, sequence, "its statement is not the leaf of the tree")
+	}
+	s, err := ParseStatement(entry)
+	if err != nil || s.TenantSequence != sequence {
+		return Statement{}, brokenAt(Tiles, sequence, "its leaf is no statement about it")
+	}
+	return s, nil
 }

@@ -88,7 +88,7 @@ func Records(bundle []byte) ([]Record, error) {
 	const head = saltSize + 4
 	var records []Record
 	for len(bundle) > 0 {
-		if len(bundle) < head || uint64(len(bundle)-head) < uint64(binary.BigEndian.Uint32(bundle[saltSize:])) {
+		if len(bundle) < head || int64(len(bundle)-head) < int64(binary.BigEndian.Uint32(bundle[saltSize:])) {
 			return nil, broken(Format, "the events end inside one")
 		}
 		end := head + int(binary.BigEndian.Uint32(bundle[saltSize:]))
