@@ -141,6 +141,29 @@ func TestTreesThatLostEvents(t *testing.T) {
 	}
 }
 
+// TestADamagedTreeIsNoDifference: what the stream would be blamed for is in the tiles.
+func TestADamagedTreeIsNoDifference(t *testing.T) {
+	s := busy(t)
+	for path, needed := range map[string]bool{"tile/0/000": true, "tile/entries/000": false} {
+		damaged := maps.Clone(s.stores["bank"])
+		damaged[path] = bytes.Clone(damaged[path])
+		damaged[path][40] ^= 1
+		for _, e := range []Stored{s.stream[0], {1, s.stream[0].Subject, []byte("changed")}} {
+			c := Compare(s.salts, 700)
+			must(t, c.Add("bank", damaged, s.trees["bank"]))
+			found, err := c.Next("bank", e)
+			if changed := string(e.Bytes) == "changed"; len(found) > 0 || (err != nil) != (needed || changed) {
+				t.Errorf("%s: %v, %v", path, found, err)
+			}
+		}
+		c := Compare(s.salts, 700)
+		must(t, c.Add("bank", damaged, s.trees["bank"]))
+		if _, err := c.End(); err == nil {
+			t.Errorf("%s: no error at the end", path)
+		}
+	}
+}
+
 func TestTheSecondCopyIsReadAndProven(t *testing.T) {
 	s := busy(t)
 	var want, got []Stored

@@ -30,8 +30,7 @@ func ProveGrowth(from Reader, olderSize int64, newer tlog.Tree) ([]tlog.Hash, er
 	if olderSize == 0 || olderSize == newer.N {
 		return []tlog.Hash{}, nil
 	}
-	proof, err := tlog.ProveTree(newer.N, olderSize, Hashes(from, newer))
-	return nonNil(proof), err
+	return tlog.ProveTree(newer.N, olderSize, Hashes(from, newer))
 }
 
 // Sighting is what a tenant is shown of the log at a global checkpoint, with the proofs that it grew since an earlier one.

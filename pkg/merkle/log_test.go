@@ -174,8 +174,40 @@ func TestDamagedTilesAreNotContinued(t *testing.T) {
 			t.Errorf("without %s it was taken", path)
 		}
 	}
-	if _, err := OpenTenantLog(clean, s.salts, "bank", tlog.Tree{N: 520, Hash: tlog.Hash{1}}); err == nil {
-		t.Error("another root was taken")
+	for _, other := range []tlog.Tree{{N: 520, Hash: tlog.Hash{1}}, {N: 519, Hash: tree.Hash}, {N: -1}, {N: 1<<63 - 1}} {
+		if _, err := OpenTenantLog(clean, s.salts, "bank", other); err == nil {
+			t.Errorf("%v was taken", other)
+		}
+	}
+}
+
+func TestPartialTilesMayGoWhenTheFullOnesAreThere(t *testing.T) {
+	s := newSample(t)
+	store := memory{}
+	log, err := NewTenantLog(store, s.salts, "bank")
+	must(t, err)
+	build := func(from, to int) tlog.Tree {
+		for i := from; i <= to; i++ {
+			must(t, log.Append(Stored{uint64(i), "test.bank.request.r1.1.Happened", nil}))
+		}
+		tree, err := log.Flush()
+		must(t, err)
+		return tree
+	}
+	older := build(1, 300)
+	newer := build(301, 600)
+	for path := range store {
+		if strings.Contains(path, "001.p/") {
+			delete(store, path)
+		}
+	}
+	for _, tree := range []tlog.Tree{older, newer} {
+		if _, err := ProveEvents(store, tree, shown(1, 299)); err != nil {
+			t.Errorf("in the tree of %d: %v", tree.N, err)
+		}
+	}
+	if _, err := OpenTenantLog(store, s.salts, "bank", older); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -196,3 +196,16 @@ func renamed(t *testing.T, name, of string) string {
 	must(t, err)
 	return c.VerifierKey()
 }
+
+// TestASignatureHasOneSpelling: base64 may have bits left over at its end, which mean nothing and which many readers ignore.
+func TestASignatureHasOneSpelling(t *testing.T) {
+	signed := string(signedBy(t, Checkpoint{origin, emptyTree()}, "alpha"))
+	for _, prefix := range []string{"— " + origin, "— alpha"} {
+		line := signatureOf(signed, prefix)
+		text := strings.TrimRight(line, "=")
+		last := text[len(text)-1]
+		odd := text[:len(text)-1] + string(last+1) + line[len(text):] // A, Q, g or w, so a letter follows
+		_, err := policy(t, "1").Open([]byte(strings.Replace(signed, line, odd, 1)))
+		wantBroken(t, err, Format)
+	}
+}

@@ -75,7 +75,7 @@ func ProveEvents(from Reader, tree tlog.Tree, wanted []Wanted) ([]ReceiptEvent, 
 		is := whole[n%tileWidth]
 		e := ReceiptEvent{
 			StreamSequence: is.StreamSequence, TenantSequence: is.TenantSequence, Subject: is.Subject,
-			Commitment: is.Commitment, Withheld: w.Withhold, Proof: nonNil(proof),
+			Commitment: is.Commitment, Withheld: w.Withhold, Proof: proof,
 		}
 		if !w.Withhold {
 			salt := tlog.Hash(is.Salt)
@@ -91,8 +91,7 @@ func ProveLast(from Reader, global tlog.Tree) ([]tlog.Hash, error) {
 	if global.N < 1 {
 		return nil, errors.New("the global tree is empty")
 	}
-	proof, err := tlog.ProveRecord(global.N, global.N-1, Hashes(from, global))
-	return nonNil(proof), err
+	return tlog.ProveRecord(global.N, global.N-1, Hashes(from, global))
 }
 
 // Encode writes a receipt as a file.

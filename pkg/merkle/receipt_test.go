@@ -173,8 +173,8 @@ func TestOneSpelling(t *testing.T) {
 	}
 }
 
-// TestEverySingleChangeIsRefused makes 10,000 changes of one byte, of one line and of one field, each in a receipt that
-// demands all its cosignatures.
+// TestEverySingleChangeIsRefused makes 10,000 changes of a bit, a byte, a line, or of a bit of what a text of the receipt stands
+// for, under a policy that demands all its cosignatures.
 func TestEverySingleChangeIsRefused(t *testing.T) {
 	s := story(t)
 	file := encoded(t, storyReceipt(s))
@@ -204,7 +204,7 @@ func TestEverySingleChangeIsRefused(t *testing.T) {
 				changed = changeBehindBase64(rt, changed)
 			}
 			if bytes.Equal(changed, file) {
-				continue
+				changed[at] ^= 0x20
 			}
 			if _, err := VerifyReceipt(changed, all); err == nil {
 				rt.Fatalf("taken:\n%s", changed)
