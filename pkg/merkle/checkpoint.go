@@ -30,8 +30,8 @@ func (c Checkpoint) Text() string {
 // ParseCheckpoint reads the text of a checkpoint's note, in the one spelling that Text has.
 func ParseCheckpoint(text string) (Checkpoint, error) {
 	var parsed log.Checkpoint
-	rest, err := parsed.Unmarshal([]byte(text))
-	if err != nil || len(rest) > 0 || parsed.Size > maxTreeSize || len(parsed.Hash) != tlog.HashSize {
+	_, err := parsed.Unmarshal([]byte(text)) // what it leaves, Text does not have
+	if err != nil || parsed.Size > maxTreeSize || len(parsed.Hash) != tlog.HashSize {
 		return Checkpoint{}, broken(Format, "not the three lines of a checkpoint")
 	}
 	c := Checkpoint{parsed.Origin, tlog.Tree{N: int64(parsed.Size), Hash: tlog.Hash(parsed.Hash)}}

@@ -174,6 +174,14 @@ func TestDamagedTilesAreNotContinued(t *testing.T) {
 			t.Errorf("without %s it was taken", path)
 		}
 	}
+	for _, path := range []string{"tile/0/002.p/8", "tile/1/000.p/2", "tile/entries/002.p/8"} {
+		store := maps.Clone(clean)
+		store[path] = bytes.Clone(store[path])
+		store[path][30] ^= 1
+		if _, err := OpenLog(store, tree); err == nil {
+			t.Errorf("%s with a bit flipped was taken for any tree's", path)
+		}
+	}
 	for _, other := range []tlog.Tree{{N: 520, Hash: tlog.Hash{1}}, {N: 519, Hash: tree.Hash}, {N: -1}, {N: 1<<63 - 1}} {
 		if _, err := OpenTenantLog(clean, s.salts, "bank", other); err == nil {
 			t.Errorf("%v was taken", other)

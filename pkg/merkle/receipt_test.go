@@ -256,6 +256,16 @@ func TestWhatIsWithheldCannotBeGuessedOrReplaced(t *testing.T) {
 	}
 }
 
+// TestHistoryToldBackwards: the tree holds the versions, but not in their order.
+func TestHistoryToldBackwards(t *testing.T) {
+	s := newSample(t)
+	s.event("bank", "r1", 2, nil)
+	s.event("bank", "r1", 1, nil)
+	s.checkpoint()
+	_, err := VerifyReceipt(encoded(t, s.receipt("bank", "r1", shown(2, 1)...)), policy(t, "2"))
+	wantBroken(t, err, Order)
+}
+
 func TestProvingNamesWhatIsNotThere(t *testing.T) {
 	s := story(t)
 	for _, sequence := range []uint64{0, 9, 1 << 63} {
