@@ -1,0 +1,258 @@
+package merkle
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	cosignature "github.com/transparency-dev/formats/note"
+	"golang.org/x/mod/sumdb/note"
+)
+
+// Policy is whose signatures make a checkpoint trusted: the log's, and those of so many named witnesses.
+type Policy struct {
+	log       note.Verifier
+	witnesses []witness
+	quorum    int
+}
+
+type witness struct {
+	name string
+	key  note.Verifier
+}
+
+// Cosigned is a witness's word that it saw the log grow up to this checkpoint and no other.
+type Cosigned struct {
+	Name string
+	At   time.Time
+}
+
+// Signed is a checkpoint whose signatures satisfied a policy.
+type Signed struct {
+	Checkpoint
+	// Cosigned is whose cosignatures counted.
+	Cosigned []Cosigned
+	// Unknown names the keys whose signatures nobody looked at.
+	Unknown []string
+}
+
+// ParsePolicy reads a policy in the format that C2SP tlog-policy and Sigsum have in common, of which it knows one level of
+// groups:
+//
+//	log <verifier key>
+//	witness <name> <verifier key> [<url>]
+//	group <name> <number|any|all> <witness>...
+//	quorum <group|witness|none>
+//
+// A # begins a comment. There is one log, and one quorum, last.
+func ParsePolicy(text []byte) (*Policy, error) {
+	b := policyBuilder{groups: map[string]group{}}
+	for number, line := range strings.Split(string(text), "\n") {
+		line, _, _ = strings.Cut(line, "#")
+		if fields := strings.Fields(line); len(fields) > 0 {
+			if err := b.add(fields[0], fields[1:]); err != nil {
+				return nil, fmt.Errorf("line %d of the policy: %w", number+1, err)
+			}
+		}
+	}
+	if b.policy == nil {
+		return nil, errors.New("the policy says no quorum")
+	}
+	return b.policy, nil
+}
+
+type group struct {
+	members []string
+	quorum  int
+}
+
+type policyBuilder struct {
+	log       note.Verifier
+	witnesses []witness
+	keys      []string
+	groups    map[string]group
+	policy    *Policy
+}
+
+func (b *policyBuilder) add(keyword string, args []string) error {
+	if b.policy != nil {
+		return errors.New("the quorum is the last line")
+	}
+	switch {
+	case keyword == "log" && len(args) == 1 && b.log == nil:
+		var err error
+		b.log, err = note.NewVerifier(args[0])
+		return err
+	case keyword == "witness" && (len(args) == 2 || len(args) == 3):
+		return b.addWitness(args[0], args[1])
+	case keyword == "group" && len(args) >= 3:
+		return b.addGroup(args[0], args[1], args[2:])
+	case keyword == "quorum" && len(args) == 1 && b.log != nil:
+		return b.finish(args[0])
+	}
+	return fmt.Errorf("%q cannot stand here like this", keyword)
+}
+
+func (b *policyBuilder) addWitness(name, vkey string) error {
+	key, err := witnessKey(vkey)
+	if err != nil {
+		return err
+	}
+	// A key that counted twice, under two names, would be a quorum by itself.
+	raw := vkey[strings.LastIndexByte(vkey, '+')+1:]
+	if slices.Contains(b.keys, raw) {
+		return fmt.Errorf("witness %q has another's key", name)
+	}
+	b.keys = append(b.keys, raw)
+	b.witnesses = append(b.witnesses, witness{name, key})
+	return b.define(name, group{[]string{name}, 1})
+}
+
+func (b *policyBuilder) addGroup(name, number string, members []string) error {
+	g := group{members: members}
+	for i, member := range members {
+		if of, ok := b.groups[member]; !ok || !slices.Equal(of.members, []string{member}) || slices.Contains(members[:i], member) {
+			return fmt.Errorf("%q is no witness, or there twice", member)
+		}
+	}
+	switch number {
+	case "any":
+		g.quorum = 1
+	case "all":
+		g.quorum = len(members)
+	default:
+		var err error
+		if g.quorum, err = strconv.Atoi(number); err != nil || g.quorum < 1 || g.quorum > len(members) {
+			return fmt.Errorf("%s of %d witnesses", number, len(members))
+		}
+	}
+	return b.define(name, g)
+}
+
+func (b *policyBuilder) define(name string, g group) error {
+	if _, ok := b.groups[name]; ok || name == "none" {
+		return fmt.Errorf("there is a %q already", name)
+	}
+	b.groups[name] = g
+	return nil
+}
+
+func (b *policyBuilder) finish(name string) error {
+	g, ok := b.groups[name]
+	if !ok && name != "none" {
+		return fmt.Errorf("there is no witness or group %q", name)
+	}
+	b.policy = &Policy{log: b.log, quorum: g.quorum}
+	for _, w := range b.witnesses {
+		if slices.Contains(g.members, w.name) {
+			b.policy.witnesses = append(b.policy.witnesses, w)
+		}
+	}
+	return nil
+}
+
+// Origin is the name of the log.
+func (p *Policy) Origin() string { return p.log.Name() }
+
+// Open verifies a checkpoint's signed note. Every signature by a key of the policy has to be right, also those that were not
+// needed.
+func (p *Policy) Open(signed []byte) (Signed, error) {
+	verifiers := []note.Verifier{p.log}
+	for _, w := range p.witnesses {
+		verifiers = append(verifiers, w.key)
+	}
+	n, err := note.Open(signed, note.VerifierList(verifiers...))
+	if wrong := (*note.InvalidSignatureError)(nil); errors.As(err, &wrong) {
+		part := Cosignatures
+		if wrong.Name == p.log.Name() && wrong.Hash == p.log.KeyHash() {
+			part = LogSignature
+		}
+		return Signed{}, broken(part, "the signature of %s is not over these bytes", wrong.Name)
+	}
+	if unsigned := (*note.UnverifiedNoteError)(nil); errors.As(err, &unsigned) {
+		return Signed{}, broken(LogSignature, "nobody of the policy signed it")
+	}
+	if err != nil {
+		return Signed{}, broken(Format, "the signed note: %v", err)
+	}
+	if err := checkSpelling(signed, n); err != nil {
+		return Signed{}, err
+	}
+	s := Signed{}
+	byLog := false
+	for _, signature := range n.Sigs {
+		if signature.Name == p.log.Name() && signature.Hash == p.log.KeyHash() {
+			byLog = true
+			continue
+		}
+		at, err := cosignature.CoSigV1Timestamp(signature)
+		if err != nil {
+			return Signed{}, broken(Cosignatures, "%v", err)
+		}
+		s.Cosigned = append(s.Cosigned, Cosigned{p.nameOf(signature), at.UTC()})
+	}
+	for _, signature := range n.UnverifiedSigs {
+		s.Unknown = append(s.Unknown, fmt.Sprintf("%s+%08x", signature.Name, signature.Hash))
+	}
+	if !byLog {
+		return Signed{}, broken(LogSignature, "the log %s did not sign it", p.Origin())
+	}
+	if len(s.Cosigned) < p.quorum {
+		return Signed{}, broken(Cosignatures, "%d of %d that the policy demands", len(s.Cosigned), p.quorum)
+	}
+	if s.Checkpoint, err = ParseCheckpoint(n.Text); err != nil {
+		return Signed{}, err
+	}
+	if s.Origin != p.Origin() {
+		return Signed{}, broken(LogSignature, "the checkpoint is of %s, not of %s", s.Origin, p.Origin())
+	}
+	return s, nil
+}
+
+// Add adds a cosignature, a line as a tlog-witness answers it, to a signed note. It takes only a right one, by a witness of the
+// policy that has not cosigned yet.
+func (p *Policy) Add(signed, line []byte) ([]byte, error) {
+	anybody := *p
+	anybody.quorum = 0
+	before, err := anybody.Open(signed)
+	if err != nil {
+		return nil, err
+	}
+	cosigned := slices.Concat(signed, line)
+	after, err := anybody.Open(cosigned)
+	if err != nil {
+		return nil, err
+	}
+	if after.Checkpoint != before.Checkpoint || len(after.Cosigned) != len(before.Cosigned)+1 || len(after.Unknown) != len(before.Unknown) {
+		return nil, broken(Cosignatures, "not the cosignature of one more witness of the policy")
+	}
+	return cosigned, nil
+}
+
+func (p *Policy) nameOf(s note.Signature) string {
+	for _, w := range p.witnesses {
+		if w.key.Name() == s.Name && w.key.KeyHash() == s.Hash {
+			return w.name
+		}
+	}
+	return s.Name
+}
+
+// checkSpelling refuses what note.Open lets pass: a signature twice, and base64 with bits left over.
+func checkSpelling(signed []byte, n *note.Note) error {
+	all := slices.Concat(n.Sigs, n.UnverifiedSigs)
+	lines := strings.Count(string(signed[len(n.Text)+1:]), "\n")
+	if lines != len(all) {
+		return broken(Format, "a signature stands there twice")
+	}
+	for _, s := range all {
+		if _, err := base64.StdEncoding.Strict().DecodeString(s.Base64); err != nil {
+			return broken(Format, "the signature of %s in another spelling", s.Name)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,199 @@
+package merkle
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+const (
+	receiptFormat = "lockbox-receipt/v1"
+	maxReceipt    = 64 << 20 // bytes
+	maxProof      = 64       // hashes: a tree has no more levels
+)
+
+// Receipt is the events of one aggregate with all that proves them: a file to keep.
+type Receipt struct {
+	// Format is lockbox-receipt/v1.
+	Format string `json:"format"`
+	// Tenant is whose tree the events are in.
+	Tenant string `json:"tenant"`
+	// About is what the subjects of all the events begin with. A version and a type follow, each after a dot.
+	About string `json:"about"`
+	// Count is how many events there are. They are versions 1 to Count, in this order.
+	Count  int            `json:"count"`
+	Events []ReceiptEvent `json:"events"`
+	// Opening is the tenant's checkpoint, in its slot of the last directory of the global tree.
+	Opening Opening `json:"tenantCheckpoint"`
+	// Directory leads from that directory, the last leaf of the global tree, to its root.
+	Directory []tlog.Hash `json:"directoryProof"`
+	// Checkpoint is the signed note of the global tree.
+	Checkpoint string `json:"checkpoint"`
+}
+
+// ReceiptEvent is one event. Salt and Bytes are what was recorded; of a withheld event only the commitment to them is there.
+type ReceiptEvent struct {
+	StreamSequence uint64     `json:"streamSequence"`
+	TenantSequence uint64     `json:"tenantSequence"`
+	Subject        string     `json:"subject"`
+	Commitment     tlog.Hash  `json:"commitment"`
+	Withheld       bool       `json:"withheld,omitempty"`
+	Salt           *tlog.Hash `json:"salt,omitempty"`
+	Bytes          []byte     `json:"bytes,omitempty"`
+	// Proof leads from the event to the root of the tenant's tree.
+	Proof []tlog.Hash `json:"proof"`
+}
+
+// Wanted is an event for a receipt.
+type Wanted struct {
+	TenantSequence uint64
+	// Withhold its bytes, which are not for whoever gets the receipt.
+	Withhold bool
+}
+
+// ProveEvents reads events from a tenant's tiles, in that order, and proves that they are in its tree.
+func ProveEvents(from Reader, tree tlog.Tree, wanted []Wanted) ([]ReceiptEvent, error) {
+	events := make([]ReceiptEvent, 0, len(wanted))
+	for _, w := range wanted {
+		if tree.N < 1 || w.TenantSequence == 0 || w.TenantSequence > uint64(tree.N) {
+			return nil, fmt.Errorf("the tree has %d events, none of them %d", tree.N, w.TenantSequence)
+		}
+		n := int64(w.TenantSequence - 1) //nolint:gosec // G115: less than a size
+		whole, err := readWhole(from, tree, n)
+		if err != nil {
+			return nil, err
+		}
+		proof, err := tlog.ProveRecord(tree.N, n, Hashes(from, tree))
+		if err != nil {
+			return nil, err
+		}
+		is := whole[n%tileWidth]
+		e := ReceiptEvent{
+			StreamSequence: is.StreamSequence, TenantSequence: is.TenantSequence, Subject: is.Subject,
+			Commitment: is.Commitment, Withheld: w.Withhold, Proof: proof,
+		}
+		if !w.Withhold {
+			salt := tlog.Hash(is.Salt)
+			e.Salt, e.Bytes = &salt, is.Bytes
+		}
+		events = append(events, e)
+	}
+	return events, nil
+}
+
+// ProveLast proves that the last leaf of the global tree is in it.
+func ProveLast(from Reader, global tlog.Tree) ([]tlog.Hash, error) {
+	if global.N < 1 {
+		return nil, errors.New("the global tree is empty")
+	}
+	return tlog.ProveRecord(global.N, global.N-1, Hashes(from, global))
+}
+
+// Encode writes a receipt as a file.
+func (r Receipt) Encode() ([]byte, error) {
+	r.Format, r.Count = receiptFormat, len(r.Events)
+	return encode(r)
+}
+
+func encode(v any) ([]byte, error) {
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(v); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
+}
+
+// decode reads what encode writes, and nothing else: no other field, order, spacing or spelling.
+func decode[T any](file []byte) (T, error) {
+	var v T
+	decoder := json.NewDecoder(bytes.NewReader(file))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&v); err != nil {
+		return v, broken(Format, "%v", err)
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return v, broken(Format, "something follows the end")
+	}
+	if again, err := encode(v); err != nil || !bytes.Equal(again, file) {
+		return v, broken(Format, "not in the one spelling that it has")
+	}
+	return v, nil
+}
+
+// ParseReceipt reads a receipt's file. It verifies nothing: VerifyReceipt does.
+func ParseReceipt(file []byte) (Receipt, error) {
+	if len(file) > maxReceipt {
+		return Receipt{}, broken(Format, "longer than %d bytes", maxReceipt)
+	}
+	r, err := decode[Receipt](file)
+	switch {
+	case err != nil:
+		return Receipt{}, err
+	case r.Format != receiptFormat:
+		return Receipt{}, broken(Format, "it is %q, not %s", r.Format, receiptFormat)
+	case r.Count != len(r.Events) || r.Count == 0:
+		return Receipt{}, broken(Order, "%d events are announced and %d are there", r.Count, len(r.Events))
+	}
+	for _, proof := range append([][]tlog.Hash{r.Opening.Proof, r.Directory}, proofs(r.Events)...) {
+		if proof == nil || len(proof) > maxProof {
+			return Receipt{}, broken(Format, "a proof is a list of at most %d hashes", maxProof)
+		}
+	}
+	for _, e := range r.Events {
+		if e.Withheld != (e.Salt == nil) || e.Withheld && e.Bytes != nil {
+			return Receipt{}, brokenAt(Format, e.TenantSequence, "it is either shown or withheld")
+		}
+	}
+	return r, nil
+}
+
+func proofs(events []ReceiptEvent) [][]tlog.Hash {
+	all := make([][]tlog.Hash, len(events))
+	for i, e := range events {
+		all[i] = e.Proof
+	}
+	return all
+}
+
+// Report is what a receipt proves.
+type Report struct {
+	Tenant string
+	// About is what the events' subjects have in common; they are its versions 1 to the last, none left out. That nothing
+	// came after the last is not proven.
+	About  string
+	Events []Proven
+	// Slot is the tenant's. It never changes: another slot on another receipt of the same log is a fork.
+	Slot int64
+	// Tree is the tenant's tree that the events are in.
+	Tree tlog.Tree
+	// Signed is the global checkpoint.
+	Signed Signed
+}
+
+// Proven is an event that is in the tenant's tree.
+type Proven struct {
+	StreamSequence, TenantSequence uint64
+	Subject                        string
+	// Withheld: the bytes are not shown, only where they are and that no others can be shown later in their place.
+	Withheld bool
+	Bytes    []byte
+}
+
+// Withheld are the tenant sequences of the events whose bytes the receipt does not show.
+func (r Report) Withheld() []uint64 {
+	var all []uint64
+	for _, e := range r.Events {
+		if e.Withheld {
+			all = append(all, e.TenantSequence)
+		}
+	}
+	return slices.Clip(all)
+}

@@ -1,0 +1,205 @@
+package merkle
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strings"
+
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+const (
+	tileHeight = 8
+	tileWidth  = 1 << tileHeight
+
+	entriesLevel = -1 // as tlog numbers them
+	maxTreeSize  = 1 << 62
+)
+
+// Reader reads tiles by path. The bytes need no trust: all that is read is compared with a tree.
+type Reader interface {
+	// Read returns the whole file, or an error: it is asked only for what must be there.
+	Read(path string) ([]byte, error)
+}
+
+// Store holds the tiles of one tree.
+type Store interface {
+	Reader
+	// Write replaces a file so that it is there whole or not at all. It need not be on disk before the next Write, but it
+	// has to be before a checkpoint over it is signed. It must not keep data.
+	Write(path string, data []byte) error
+}
+
+// Path is where C2SP tlog-tiles puts a tile of height 8, its entries if the level is -1.
+func Path(t tlog.Tile) string {
+	path := strings.TrimPrefix(t.Path(), "tile/8/")
+	if rest, ok := strings.CutPrefix(path, "data/"); ok {
+		path = "entries/" + rest
+	}
+	return "tile/" + path
+}
+
+// ParsePath reads a path as Path writes it, and no other spelling.
+func ParsePath(path string) (tlog.Tile, error) {
+	rest, ok := strings.CutPrefix(path, "tile/")
+	if entries, found := strings.CutPrefix(rest, "entries/"); found {
+		rest = "data/" + entries
+	}
+	t, err := tlog.ParseTilePath("tile/8/" + rest)
+	if !ok || err != nil || Path(t) != path || t.L > 63/tileHeight || t.N < 0 {
+		return tlog.Tile{}, broken(Format, "%q is no path of a tile", path)
+	}
+	return t, nil
+}
+
+// EventsPath is where the second copy of the events lies whose statements are in the entries of the same number.
+func EventsPath(t tlog.Tile) string {
+	t.L = entriesLevel
+	return "events/" + strings.TrimPrefix(Path(t), "tile/entries/")
+}
+
+// Entries splits an entry bundle of C2SP tlog-tiles. What it returns shares memory with the bundle.
+func Entries(bundle []byte) ([][]byte, error) {
+	var entries [][]byte
+	for len(bundle) > 0 {
+		if len(bundle) < 2 || len(bundle)-2 < int(binary.BigEndian.Uint16(bundle)) {
+			return nil, broken(Format, "the entries end inside one")
+		}
+		end := 2 + int(binary.BigEndian.Uint16(bundle))
+		entries = append(entries, bundle[2:end:end])
+		bundle = bundle[end:]
+	}
+	return entries, checkCount(len(entries))
+}
+
+func appendEntry(bundle, entry []byte) []byte {
+	bundle = binary.BigEndian.AppendUint16(bundle, uint16(len(entry))) //nolint:gosec // G115: Log.Append refuses longer ones
+	return append(bundle, entry...)
+}
+
+// A Record is what a commitment is about.
+type Record struct {
+	Salt  Salt
+	Bytes []byte
+}
+
+// Records splits a bundle of the second copy. What it returns shares memory with the bundle.
+func Records(bundle []byte) ([]Record, error) {
+	const head = saltSize + 4
+	var records []Record
+	for len(bundle) > 0 {
+		if len(bundle) < head || int64(len(bundle)-head) < int64(binary.BigEndian.Uint32(bundle[saltSize:])) {
+			return nil, broken(Format, "the events end inside one")
+		}
+		end := head + int(binary.BigEndian.Uint32(bundle[saltSize:]))
+		records = append(records, Record{Salt(bundle[:saltSize]), bundle[head:end:end]})
+		bundle = bundle[end:]
+	}
+	return records, checkCount(len(records))
+}
+
+func appendRecord(bundle []byte, r Record) []byte {
+	bundle = append(bundle, r.Salt[:]...)
+	bundle = binary.BigEndian.AppendUint32(bundle, uint32(len(r.Bytes))) //nolint:gosec // G115: TenantLog.Append refuses longer ones
+	return append(bundle, r.Bytes...)
+}
+
+func checkCount(n int) error {
+	if n == 0 || n > tileWidth {
+		return broken(Format, "%d in a bundle of 1 to 256", n)
+	}
+	return nil
+}
+
+// tileAt is the tile of a level that holds number n of it, as wide as it is in a tree of that size.
+func tileAt(level int, n, size int64) tlog.Tile {
+	t := tlog.Tile{H: tileHeight, L: level, N: n / tileWidth, W: tileWidth}
+	if level > 0 {
+		size >>= tileHeight * level
+	}
+	if left := size - t.N*tileWidth; left < tileWidth {
+		t.W = int(left)
+	}
+	return t
+}
+
+// read reads a tile, or the full one that has taken the place of a partial one. It reports the width of what it read.
+func read(from Reader, t tlog.Tile, path func(tlog.Tile) string) ([]byte, error) {
+	data, err := from.Read(path(t))
+	if err == nil || t.W == tileWidth {
+		return data, err
+	}
+	full := t
+	full.W = tileWidth
+	if data, fullErr := from.Read(path(full)); fullErr == nil {
+		return data, nil
+	}
+	return nil, err
+}
+
+// tiles lets tlog read hashes. It compares every tile with the tree before it uses it.
+type tiles struct{ Reader }
+
+func (tiles) Height() int                     { return tileHeight }
+func (tiles) SaveTiles([]tlog.Tile, [][]byte) {}
+
+func (r tiles) ReadTiles(wanted []tlog.Tile) ([][]byte, error) {
+	found := make([][]byte, len(wanted))
+	for i, t := range wanted {
+		data, err := read(r.Reader, t, Path)
+		if err != nil {
+			return nil, err
+		}
+		if len(data) != t.W*tlog.HashSize && len(data) != tileWidth*tlog.HashSize {
+			return nil, broken(Tiles, "%s has %d bytes", Path(t), len(data))
+		}
+		found[i] = data[:t.W*tlog.HashSize]
+	}
+	return found, nil
+}
+
+// Hashes reads the hashes of a tree from its tiles, each compared with the tree's root.
+func Hashes(from Reader, tree tlog.Tree) tlog.HashReader {
+	return tlog.TileHashReader(tree, tiles{from})
+}
+
+// readEntries reads the entries that stand in one tile with leaf n, of a tree of that size.
+func readEntries(from Reader, n, size int64) ([][]byte, error) {
+	t := tileAt(entriesLevel, n, size)
+	data, err := read(from, t, Path)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := Entries(data)
+	if err != nil {
+		return nil, broken(Tiles, "%s: %v", Path(t), err)
+	}
+	if len(entries) != t.W && len(entries) != tileWidth {
+		return nil, broken(Tiles, "%s has %d entries", Path(t), len(entries))
+	}
+	return entries[:t.W], nil
+}
+
+// readRecords reads the events that stand in one bundle with leaf n, of a tree of that size.
+func readRecords(from Reader, n, size int64) ([]Record, error) {
+	t := tileAt(entriesLevel, n, size)
+	data, err := read(from, t, EventsPath)
+	if err != nil {
+		return nil, err
+	}
+	records, err := Records(data)
+	if err != nil {
+		return nil, broken(Tiles, "%s: %v", EventsPath(t), err)
+	}
+	if len(records) != t.W && len(records) != tileWidth {
+		return nil, broken(Tiles, "%s has %d events", EventsPath(t), len(records))
+	}
+	return records[:t.W], nil
+}
+
+func checkTree(tree tlog.Tree) error {
+	if tree.N < 0 || tree.N > maxTreeSize {
+		return fmt.Errorf("no tree has %d leaves", tree.N)
+	}
+	return nil
+}
