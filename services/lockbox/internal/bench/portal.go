@@ -70,13 +70,18 @@ func (b *bench) portal(ctx context.Context) (err error) {
 	})
 }
 
-func (b *bench) readPages(ctx context.Context, portalURL, pendingID string) error {
+func (b *bench) readPages(ctx context.Context, portalURL, pendingID string) (err error) {
 	home := portalURL + "/t/" + customer
 	client, err := visitor.SignIn(ctx, home, approver)
 	if err != nil {
 		return err
 	}
 	client.Transport = &http.Transport{MaxIdleConnsPerHost: b.scale.readers}
+	stop, err := b.profile("portal")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
 	for _, page := range []struct{ name, address string }{
 		{"the floor: a file in memory", portalURL + "/assets/"},
 		{"what waits for me", home},
