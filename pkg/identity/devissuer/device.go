@@ -1,6 +1,7 @@
 package devissuer
 
 import (
+	"context"
 	"crypto/rand"
 	"fmt"
 	"math/big"
@@ -35,6 +36,7 @@ type device struct {
 	asked          time.Time // when it asked last
 	persona        string
 	decided        bool // without a persona: denied
+	chosen         time.Time
 }
 
 // devices are those that wait at one issuer, by device code. What is over stays for as long again, so that it can be told.
@@ -116,34 +118,35 @@ func (ds *devices) decide(userCode, persona string) bool {
 	if v == nil {
 		return false
 	}
-	v.persona, v.decided = persona, true
+	v.persona, v.decided, v.chosen = persona, true, ds.now()
 	return true
 }
 
-// poll is a device asking. It gets the persona once; before that, and without one, a reason of RFC 8628 §3.5.
-func (ds *devices) poll(code string) (persona, reason string) {
+// poll is a device asking. It gets the persona once, and when that was chosen; before that, and without one, a reason of
+// RFC 8628 §3.5.
+func (ds *devices) poll(code string) (persona string, chosen time.Time, reason string) {
 	ds.mu.Lock()
 	defer ds.mu.Unlock()
 	v, known := ds.all[code]
 	if !known {
-		return "", "invalid_grant"
+		return "", time.Time{}, "invalid_grant"
 	}
 	now := ds.now()
 	early := !v.asked.IsZero() && now.Before(v.asked.Add(v.every-pollSlack))
 	v.asked = now
 	switch {
 	case !now.Before(v.until):
-		return "", "expired_token"
+		return "", time.Time{}, "expired_token"
 	case v.decided && v.persona == "":
-		return "", "access_denied"
+		return "", time.Time{}, "access_denied"
 	case v.decided:
 		delete(ds.all, code)
-		return v.persona, ""
+		return v.persona, v.chosen, ""
 	case early:
 		v.every += slower
-		return "", "slow_down"
+		return "", time.Time{}, "slow_down"
 	}
-	return "", "authorization_pending"
+	return "", time.Time{}, "authorization_pending"
 }
 
 var pollReasons = map[string]string{
@@ -203,12 +206,12 @@ func (*Issuer) deviceToken(w http.ResponseWriter, r *http.Request, iss *issuer) 
 		oauthProblem(w, http.StatusUnauthorized, "invalid_client", "the client is not known here")
 		return
 	}
-	persona, reason := iss.devices.poll(r.PostForm.Get("device_code"))
+	persona, chosen, reason := iss.devices.poll(r.PostForm.Get("device_code"))
 	if reason != "" {
 		oauthProblem(w, http.StatusBadRequest, reason, pollReasons[reason])
 		return
 	}
-	info, err := iss.oauth.manager.GenerateAccessToken(r.Context(), deviceGrant, &oauth2.TokenGenerateRequest{
+	info, err := iss.oauth.manager.GenerateAccessToken(context.WithValue(r.Context(), chosenKey{}, chosen), deviceGrant, &oauth2.TokenGenerateRequest{
 		ClientID: ClientID, UserID: persona, AccessTokenExp: Lifetime,
 	})
 	if err != nil {

@@ -140,16 +140,16 @@ func (d *Issuer) Token(persona string, now time.Time) (string, error) {
 		}
 		return "", refusal.NotFound("persona", "demo", "the demo has nobody of that name%s", strict.DidYouMean(persona, names))
 	}
-	return d.side[p.Tenant].sign(p, now, "")
+	return d.side[p.Tenant].sign(p, now, now, "")
 }
 
-// sign makes a token for one of the issuer's people; the nonce, if there is one, is the client's own (OpenID Connect Core
-// 1.0 §2).
-func (iss *issuer) sign(p Persona, now time.Time, nonce string) (string, error) {
+// sign makes a token for one of the issuer's people, who said who to be at some time before; the nonce, if there is one, is
+// the client's own (OpenID Connect Core 1.0 §2).
+func (iss *issuer) sign(p Persona, chosen, now time.Time, nonce string) (string, error) {
 	claims := map[string]any{
 		"iss": iss.url, "aud": Audience, "sub": p.Name, "iat": now.Unix(), "exp": now.Add(Lifetime).Unix(),
 		"name": p.DisplayName, "email": p.Email, "locale": p.Language, "amr": p.Methods,
-		"auth_time": now.Unix(), // it asks every time
+		"auth_time": chosen.Unix(),
 	}
 	if p.Tenant == "" {
 		claims["employer"], claims["groups"] = p.Employer, p.Groups

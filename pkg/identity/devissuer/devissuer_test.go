@@ -22,6 +22,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/testing/protocmp"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 var now = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
@@ -76,6 +77,7 @@ func TestEveryPersonaSignsIn(t *testing.T) {
 		want := &lockboxv1.Actor{
 			Side: side, Person: d.Person(p.Name), Employer: p.Employer, Groups: p.Groups,
 			MultiFactor: slices.Contains(p.Methods, "mfa"), IsolatedIdentity: p.Isolated, TokenSha256: a.GetTokenSha256(),
+			AuthenticatedAt: timestamppb.New(now),
 		}
 		if diff := cmp.Diff(want, a, protocmp.Transform()); diff != "" {
 			t.Errorf("%s: %s", p.Name, diff)

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -35,8 +36,12 @@ const (
 // The names of what go-oauth2 carries for us from a code to its tokens.
 const (
 	extNonce   = "nonce"
+	extChosen  = "chosen" // when somebody said who to be, in seconds since 1970
 	extIDToken = "id_token"
 )
+
+// chosenKey is where a context has that moment for a device, which has no code that could carry it.
+type chosenKey struct{}
 
 // machinery is OAuth 2.0 for one issuer, as go-oauth2 does it: codes bound to a client, an address and a PKCE challenge,
 // and the answers of the token endpoint. Tokens are ours.
@@ -61,9 +66,11 @@ func (d *Issuer) newMachinery(iss *issuer) machinery {
 	m.SetAuthorizeCodeTokenCfg(&manage.Config{AccessTokenExp: Lifetime})
 	m.SetExtractExtensionHandler(func(asked *oauth2.TokenGenerateRequest, info oauth2.ExtendableTokenInfo) {
 		if asked.Request == nil || asked.Code != "" {
-			return // a device, which has no nonce; or a code, whose nonce is carried on
+			return // a device, which has no code; or a code that is redeemed, which carries all this on
 		}
-		info.SetExtension(url.Values{extNonce: {asked.Request.URL.Query().Get(extNonce)}})
+		info.SetExtension(url.Values{
+			extNonce: {asked.Request.URL.Query().Get(extNonce)}, extChosen: {strconv.FormatInt(d.now().Unix(), 10)},
+		})
 	})
 	s := server.NewServer(&server.Config{
 		TokenType:                   "Bearer",
@@ -132,26 +139,38 @@ func (codeMaker) Token(context.Context, *oauth2.GenerateBasic) (string, error) {
 }
 
 // tokenMaker makes the tokens of one issuer: the access token as Token makes it, and the ID token, which is the same with
-// the nonce that was asked for (OpenID Connect Core 1.0 §2).
+// the nonce that was asked for (OpenID Connect Core 1.0 §2). Both say when somebody chose, however late they are fetched.
 type tokenMaker struct {
 	d   *Issuer
 	iss *issuer
 }
 
-func (t tokenMaker) Token(_ context.Context, asked *oauth2.GenerateBasic, _ bool) (access, refresh string, err error) {
+func (t tokenMaker) Token(ctx context.Context, asked *oauth2.GenerateBasic, _ bool) (access, refresh string, err error) {
 	p, known := Find(asked.UserID)
 	if !known || p.Tenant != t.iss.tenant {
 		return "", "", oautherrors.ErrInvalidGrant
 	}
-	now := t.d.now()
-	if access, err = t.iss.sign(p, now, ""); err != nil {
+	chosen, now := chosenAt(ctx, asked.TokenInfo), t.d.now()
+	if access, err = t.iss.sign(p, chosen, now, ""); err != nil {
 		return "", "", err
 	}
-	id, err := t.iss.sign(p, now, extension(asked.TokenInfo, extNonce))
+	id, err := t.iss.sign(p, chosen, now, extension(asked.TokenInfo, extNonce))
 	if e, ok := asked.TokenInfo.(oauth2.ExtendableTokenInfo); ok {
 		e.SetExtension(url.Values{extIDToken: {id}})
 	}
 	return access, "", err
+}
+
+// chosenAt is when somebody said who to be. Of what does not say, it is so long ago that nobody takes it for fresh.
+func chosenAt(ctx context.Context, info oauth2.TokenInfo) time.Time {
+	if at, ok := ctx.Value(chosenKey{}).(time.Time); ok {
+		return at
+	}
+	seconds, err := strconv.ParseInt(extension(info, extChosen), 10, 64)
+	if err != nil {
+		return time.Unix(0, 0)
+	}
+	return time.Unix(seconds, 0)
 }
 
 // codes keeps authorization codes, each until somebody asks for it, right or wrong, or its time is up: a code that was
