@@ -74,7 +74,11 @@ func Decide(s State, c event.Command, now time.Time) ([]*lockboxv1.Event, error)
 		e.Fact = &lockboxv1.Event_PreviewSignedUp{PreviewSignedUp: &lockboxv1.PreviewSignedUp{ResourceType: t}}
 	case *lockboxv1.Command_SignOffPreview:
 		t := a.SignOffPreview.GetResourceType()
-		if err := s.preview(c.By, "sign_off_preview.resource_type", t, now); err != nil || !s.SignedUp(t) {
+		err := s.preview(c.By, "sign_off_preview.resource_type", t, now)
+		if err == nil {
+			err = s.Fresh(c.By, now) // as for switching Lockbox off: nobody there is asked any more
+		}
+		if err != nil || !s.SignedUp(t) {
 			return nil, err
 		}
 		e.Fact = &lockboxv1.Event_PreviewSignedOff{PreviewSignedOff: &lockboxv1.PreviewSignedOff{ResourceType: t}}
