@@ -37,8 +37,15 @@ func TestR25ATenantMayDemandAFreshSignIn(t *testing.T) {
 		row{time.Hour, otto, does(ask("why?")), is(request.CustomerNotified)},
 		row{time.Hour, signedIn(otto, time.Hour), does(approve()), is(request.Approved)},
 		row{time.Hour, box, owed(request.Grant), is(request.Active)},
-		row{2 * time.Hour, signedIn(otto, time.Hour), does(revoke("enough")), stale},
+		row{2 * time.Hour, otto, does(revoke("enough")), stale},
+		row{2 * time.Hour, signedIn(otto, 2*time.Hour-5*time.Minute-1), does(revoke("enough")), stale},
+		row{2 * time.Hour, lena, does(revoke("enough")), no(forbidden, "token", "R32")},
 		row{2 * time.Hour, sven, does(revoke("enough")), is(request.Revoked)},
+	)
+	play(t, pending(),
+		row{time.Hour, signedIn(otto, time.Hour), does(approve()), is(request.Approved)},
+		row{time.Hour, box, owed(request.Grant), is(request.Active)},
+		row{2 * time.Hour, signedIn(otto, 2*time.Hour-5*time.Minute), does(revoke("enough")), is(request.Revoked)},
 	)
 	// What is on nobody's record before the demand is as it was.
 	play(t, asked(t, contoso(owner(otto)), diskIntent()), row{time.Hour, otto, does(approve()), is(request.Approved)})
