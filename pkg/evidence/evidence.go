@@ -49,7 +49,8 @@ func Check(history []Recorded) []Violation {
 func GrantHasOneBasis(history []Recorded) []Violation { return read(history).each(grantHasOneBasis) }
 
 // BasisHeld is I1 against the tenant and subscription as they stood at the sequences that each event recorded: whoever
-// was asked, decided or was counted held a role (R18-R22), and what waived the customer was so (R2, R8).
+// was asked, decided or was counted held a role (R18-R22), what waived the customer was so (R2, R8), and whoever decided, or
+// changed who is asked, had signed in as recently as the tenant demanded (R25).
 func BasisHeld(history []Recorded) []Violation { return read(history).each(basisHeld) }
 
 // OneDecision is I2: a request is decided at most once, and ends at most once.

@@ -374,29 +374,6 @@ func TestEachInvariantIsAFunctionOfItsOwn(t *testing.T) {
 	}
 }
 
-func TestR25ADecisionAfterAnOldSignInIsFound(t *testing.T) {
-	history := told()
-	demand := func(e *lockboxv1.Event) {
-		e.GetSettingsChanged().GetSettings().MaxAuthenticationAge = durationpb.New(time.Hour)
-	}
-	demanded := forgery{history, "SettingsChanged", demand, nil, ""}.forged(t)
-	for name, c := range map[string]struct {
-		signedIn time.Duration // before the decision; 0: the token did not say
-		found    bool
-	}{"no word of it": {0, true}, "in time": {time.Hour, false}, "too long before": {time.Hour + 1, true}} {
-		told := slices.Clone(demanded)
-		for i, r := range told {
-			if e := proto.CloneOf(r.Event); e.GetCustomerApproved() != nil && c.signedIn > 0 {
-				e.Actor.AuthenticatedAt = timestamppb.New(e.GetTime().AsTime().Add(-c.signedIn))
-				told[i].Event = e
-			}
-		}
-		if broken := evidence.BasisHeld(told); len(broken) > 0 != c.found {
-			t.Errorf("%s: %v", name, broken)
-		}
-	}
-}
-
 func TestI3LateExpiry(t *testing.T) {
 	history, within := told(), 5*time.Second
 	ended := func(after time.Duration) []evidence.Recorded {

@@ -171,6 +171,9 @@ func (q request) emergency() bool {
 }
 
 func basisHeld(b *book, of aggregate, events []Recorded, broken say) {
+	if of.kind == "tenant" {
+		administeredFreshly(events, broken)
+	}
 	for i, r := range events {
 		on := readingOf(r.Event)
 		if on == nil {
@@ -186,7 +189,8 @@ func basisHeld(b *book, of aggregate, events []Recorded, broken say) {
 			if p := r.Event.GetActor().GetPerson(); !b.decides(q, n, on, p, instant(r)) {
 				broken("I1", r, "%s held no role to decide by", p.GetSubject())
 			}
-			b.signedInRecently(q, on, r, broken)
+			_, _, _, longest := b.tenantAt(of.tenant, on.GetTenantSequence())
+			signedInRecently(r, longest, broken)
 		}
 		if g := r.Event.GetAccessGranted(); g != nil {
 			b.grantedRightly(q, n, g, r, broken)
@@ -228,14 +232,6 @@ func (b *book) askedRightly(q request, n *lockboxv1.CustomerNotified, r Recorded
 				broken("I1", r, "%s was not %s when the approvers were frozen", a.GetPerson().GetSubject(), role)
 			}
 		}
-	}
-}
-
-// signedInRecently holds that whoever decides had signed in as short a time before as the tenant demanded (R25).
-func (b *book) signedInRecently(q request, on reading, r Recorded, broken say) {
-	_, _, _, longest := b.tenantAt(q.of.tenant, on.GetTenantSequence())
-	if at := r.Event.GetActor().GetAuthenticatedAt(); longest > 0 && (at == nil || instant(r).After(at.AsTime().Add(longest))) {
-		broken("I1", r, "%s had not signed in within %v before", r.Event.GetActor().GetPerson().GetSubject(), longest)
 	}
 }
 
