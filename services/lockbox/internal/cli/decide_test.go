@@ -6,6 +6,7 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/client"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -63,6 +64,9 @@ func (w *world) decideRequest(c *lockboxv1.Command, v *lockboxv1.RequestView, wh
 		}
 		if !approver {
 			return nil, refusal.Forbidden("token", "R20", "you were not an approver when this request was created")
+		}
+		if err := (tenant.State{Settings: w.tenant.GetSettings()}).Fresh(by, time.Now()); err != nil {
+			return nil, err // as nobody's token says here when they signed in
 		}
 		if a.Approve.GetDuration().AsDuration() > v.GetEvaluation().GetDuration().AsDuration() {
 			return nil, refusal.Invalid("approve", "R27", "an approval may shorten the time, never lengthen it (R27); asked for were 8h0m0s")

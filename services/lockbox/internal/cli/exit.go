@@ -9,6 +9,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/client"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/render"
@@ -156,7 +157,7 @@ func (a *app) hint(err error) string {
 	}
 	switch r.GetCode() {
 	case lockboxv1.RefusalCode_REFUSAL_CODE_UNAUTHENTICATED:
-		return a.signInHint()
+		return a.signInHint(r.GetField() == tenant.StaleField)
 	case lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN:
 		return "`lockbox whoami` shows who you are and what you hold"
 	case lockboxv1.RefusalCode_REFUSAL_CODE_NOT_FOUND:
@@ -197,16 +198,22 @@ var ruleHints = map[string]ruleHint{
 	"bus": {lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN, "name the directory of your keys with --keys; only the compliance team holds the key for replays"},
 }
 
-func (a *app) signInHint() string {
+// signInHint says how to sign in; anew, if it is an old sign-in that was refused: the issuer may still know the person, and
+// not ask again by itself.
+func (a *app) signInHint(anew bool) string {
+	flags := ""
+	if anew {
+		flags = " --max-age 0"
+	}
 	if store, profile, err := a.profileNamed(); err == nil && first(a.as, a.tokenFile, a.Getenv("LOCKBOX_AS"), a.Getenv("LOCKBOX_TOKEN_FILE")) == "" {
 		if v, err := store.Load(profile); err == nil {
-			return a.loginAgain(v, profile)
+			return "sign in again: `" + a.loginAgain(v, profile) + flags + "`"
 		}
 	}
 	if info, err := a.running(); err == nil && info.Demo != nil {
 		return "this is a demo: say who you are with --as, for example --as erin (an engineer) or --as otto (a customer), or with `lockbox login`"
 	}
-	return "sign in with your organisation: `lockbox login --issuer URL`; or name a token with --token-file or LOCKBOX_TOKEN_FILE"
+	return "sign in with your organisation: `lockbox login --issuer URL" + flags + "`; or name a token with --token-file or LOCKBOX_TOKEN_FILE"
 }
 
 // loginAgain is the command that signs somebody in where they were.
@@ -225,5 +232,5 @@ func (a *app) loginAgain(v signin.Saved, profile string) string {
 	if profile != signin.DefaultProfile {
 		command += " --profile " + profile
 	}
-	return "sign in again: `" + render.Clean(command) + "`"
+	return render.Clean(command)
 }

@@ -33,6 +33,7 @@ type login struct {
 func (a *app) loginCommand() *cobra.Command {
 	var issuer, id string
 	var device, noBrowser bool
+	var maxAge time.Duration
 	c := &cobra.Command{
 		Use: "login", Short: "Sign in with your organisation, in a browser", Args: exactly(), ValidArgsFunction: nothing,
 		Long: `Opens your organisation's sign-in in a browser and waits until you come back from it (OpenID Connect, authorization code with
@@ -42,18 +43,32 @@ you can read, and every command without --as and --token-file uses it until it e
 In the demo, the running Lockbox says where to sign in: its provider's people without --tenant, a customer's with it. Otherwise
 name your organisation's issuer, and the client id that Lockbox has there. With --profile you can be several people.
 
+Where your organisation still knows you, it may not ask you again. --max-age 0 has it ask, for a command that was refused
+because you signed in too long ago (R25).
+
 lockbox help sign-in says more.`,
 		Example: `  lockbox login
   lockbox login --tenant meadowbank --profile otto
   lockbox login --issuer https://login.example.com --client-id lockbox
+  lockbox login --max-age 0
   lockbox login --device`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if device && noBrowser {
 				return usage(c, "--no-browser says nothing that --device does not say already")
 			}
+			anew := c.Flags().Changed("max-age")
+			if device && anew {
+				return usage(c, "--max-age cannot be asked for with --device: RFC 8628 has no such demand")
+			}
+			if maxAge < 0 {
+				return usage(c, "--max-age is 0 or more")
+			}
 			at, err := a.signInAt(c, first(issuer, a.Getenv("LOCKBOX_ISSUER")), first(id, a.Getenv("LOCKBOX_CLIENT_ID")))
 			if err != nil {
 				return err
+			}
+			if anew {
+				at.MaxAge = &maxAge
 			}
 			store, profile, err := a.profileNamed()
 			if err != nil {
@@ -78,7 +93,9 @@ lockbox help sign-in says more.`,
 	c.Flags().StringVar(&id, "client-id", "", "`id` of Lockbox at that issuer (LOCKBOX_CLIENT_ID; else "+devissuer.ClientID+")")
 	c.Flags().BoolVar(&device, "device", false, "show a code to type in a browser, here or elsewhere")
 	c.Flags().BoolVar(&noBrowser, "no-browser", false, "only print where to sign in")
+	c.Flags().DurationVar(&maxAge, "max-age", 0, "sign in again if you last did `longer` ago than this; 0: in any case")
 	complete(c, "issuer", nothing)
+	complete(c, "max-age", nothing)
 	complete(c, "client-id", nothing)
 	return c
 }

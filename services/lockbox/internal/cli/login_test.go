@@ -134,6 +134,29 @@ func TestASignInThatHasExpiredSaysHowToGetAnother(t *testing.T) {
 	}
 }
 
+func TestASignInThatIsNotAsRecentAsWasAskedForIsNotKept(t *testing.T) {
+	p := newPerson(t)
+	p.now = func() time.Time { return time.Now().Add(30 * time.Minute) } // so that what the issuer says is half an hour ago
+	for age, row := range map[string]struct {
+		code      int
+		text, saw string
+	}{
+		"0":   {4, "let a sign-in of", "You are not signed in."},
+		"20m": {4, "though one of the last 20m0s was asked for", "You are not signed in."},
+		"31m": {0, "", "You are signed in as Otto Owens."},
+	} {
+		told, saw := clicks(t, "otto", regexp.MustCompile(`http://\S+/authorize\S+`))
+		p.told = told
+		code, out, errs := p.types(t, "login --no-browser --tenant meadowbank --profile p"+age+" --max-age "+age)
+		if page := <-saw; code != row.code || !strings.Contains(errs, row.text) || !strings.Contains(page, row.saw) {
+			t.Errorf("%s: exit code %d, %s%s\nthe browser shows %s", age, code, out, errs, page)
+		}
+		if _, err := os.Stat(filepath.Join(p.dir, "state", "lockbox", "tokens", "p"+age+".json")); (err == nil) != (row.code == 0) {
+			t.Errorf("%s: the sign-in is kept: %v", age, err == nil)
+		}
+	}
+}
+
 func TestASignInThatOthersCanReadIsNotUsed(t *testing.T) {
 	p := newPerson(t)
 	p.browse = func(_ context.Context, address string) error {

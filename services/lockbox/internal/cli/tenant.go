@@ -227,7 +227,8 @@ func (a *app) tenantSettingsCommand() *cobra.Command {
 		Long: "Without flags, shows the settings. With flags, changes those and leaves the others as they are.",
 		Example: `  lockbox tenant settings
   lockbox tenant settings --approvals 2 --also-tell security@meadowbank.example:fr
-  lockbox tenant settings --fallback tenant-lockbox-approvers`,
+  lockbox tenant settings --fallback tenant-lockbox-approvers
+  lockbox tenant settings --sign-in-within 15m`,
 	}
 	f := c.Flags()
 	f.StringVar(&in.language, "language", "", "`language` of mails: "+strings.Join(tenant.Languages, ", "))

@@ -11,7 +11,7 @@ func topics() []*cobra.Command {
     1  an error that is none of these
     2  the command line is wrong; nothing was asked of anybody
     3  refused: the message itself is wrong (INVALID)
-    4  refused: not signed in, or the token is not trusted (UNAUTHENTICATED)
+    4  refused: not signed in, or too long ago, or the token is not trusted (UNAUTHENTICATED)
     5  refused: known, but not allowed (FORBIDDEN)
     6  refused: not there, or not yours to see (NOT_FOUND)
     7  refused: something else was decided first, or it has changed since you saw it (CONFLICT)
@@ -71,7 +71,11 @@ keeps the ID token, whose audience is the client id: services are configured to 
 
 Sign-ins lie in $XDG_STATE_HOME/lockbox/tokens, else ~/.local/state/lockbox/tokens, one file for each --profile, which nobody else
 can read (mode 0600 in a directory of mode 0700). One that others can read is refused. When one has expired, commands end with
-exit code 4 and say how to sign in again; lockbox logout removes it, and lockbox whoami shows what it says.`},
+exit code 4 and say how to sign in again; lockbox logout removes it, and lockbox whoami shows what it says.
+
+A customer may demand that whoever decides, or changes who decides, has signed in recently (lockbox tenant settings
+--sign-in-within). With an older sign-in those commands end with exit code 4, and lockbox login --max-age 0 has your organisation
+ask you again. Its tokens must say when you signed in (auth_time), which an issuer has to tell only whoever asks with --max-age.`},
 
 		{Use: "times", Short: "How to write times and lengths of time", Long: `Points in time (--since, --until, state-at …):
   2026-05-12T14:03:00Z    RFC 3339

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
+	"strconv"
 	"sync"
 	"time"
 
@@ -24,6 +26,8 @@ const (
 	callbackPath  = "/callback"
 	answerTimeout = 10 * time.Second
 	rule          = "R13"
+	// maxSkew is how far behind an issuer's clock may be when it says when somebody signed in.
+	maxSkew = time.Minute
 )
 
 // Client is this program as one issuer knows it. It has no secret.
@@ -31,6 +35,9 @@ type Client struct {
 	Issuer string
 	ID     string
 	Now    func() time.Time
+	// MaxAge is how long ago somebody may have proved to the issuer who they are for Browser to do without their proving it
+	// again, in whole seconds; nil: that is for the issuer to say.
+	MaxAge *time.Duration
 }
 
 // open asks the issuer where it does what.
@@ -51,8 +58,12 @@ func (c Client) Browser(ctx context.Context, show func(address string) error) (s
 		return "", fmt.Errorf("listening for the browser to come back: %w", err)
 	}
 	redirect := "http://" + listener.Addr().String() + callbackPath
-	address, attempt := issuer.Begin(redirect, nil)
-	w := &waiting{issuer: issuer, ctx: ctx, host: listener.Addr().String(), redirect: redirect, attempt: attempt, done: make(chan outcome, 1)}
+	begun := c.Now()
+	address, attempt := issuer.Begin(redirect, c.demand())
+	w := &waiting{
+		issuer: issuer, ctx: ctx, host: listener.Addr().String(), redirect: redirect, attempt: attempt, done: make(chan outcome, 1),
+		recent: func(who oidcclient.Person) error { return c.recent(who, begun) },
+	}
 	server := &http.Server{Handler: w, ReadHeaderTimeout: answerTimeout}
 	go func() { _ = server.Serve(listener) }() // ends with the server
 	defer func() {
@@ -73,6 +84,34 @@ func (c Client) Browser(ctx context.Context, show func(address string) error) (s
 	}
 }
 
+// demand is what an issuer is asked so that it keeps to MaxAge (OpenID Connect Core 1.0 §3.1.2.1). Then it has to say in the
+// token when somebody signed in, too, which it otherwise need not (§2, `auth_time`).
+func (c Client) demand() url.Values {
+	if c.MaxAge == nil {
+		return nil
+	}
+	seconds := int64(*c.MaxAge / time.Second)
+	q := url.Values{"max_age": {strconv.FormatInt(seconds, 10)}}
+	if seconds == 0 {
+		q.Set("prompt", "login") // the same, for issuers that take 0 for no demand
+	}
+	return q
+}
+
+// recent holds an issuer to what it was asked (§3.1.3.7): a token that is not kept to it would only be refused later.
+func (c Client) recent(who oidcclient.Person, begun time.Time) error {
+	switch {
+	case c.MaxAge == nil:
+		return nil
+	case who.Authenticated.IsZero():
+		return refusal.Unauthenticated("login", "R25", "%s does not say when you signed in (`auth_time`)", c.Issuer)
+	case who.Authenticated.Before(begun.Add(-*c.MaxAge - maxSkew)):
+		return refusal.Unauthenticated("login", "R25", "%s let a sign-in of %s do, though one of the last %v was asked for",
+			c.Issuer, who.Authenticated.UTC().Format(time.RFC3339), *c.MaxAge)
+	}
+	return nil
+}
+
 func errTooLate() error {
 	return refusal.Unauthenticated("login", rule, "nobody signed in within %v", Patience)
 }
@@ -83,6 +122,7 @@ type waiting struct {
 	ctx            context.Context
 	host, redirect string
 	attempt        oidcclient.Attempt
+	recent         func(oidcclient.Person) error
 	once           sync.Once
 	done           chan outcome
 }
@@ -105,6 +145,9 @@ func (w *waiting) ServeHTTP(out http.ResponseWriter, r *http.Request) {
 	w.once.Do(func() {
 		first = true
 		who, err := w.issuer.Finish(w.ctx, w.redirect, w.attempt, q)
+		if err == nil {
+			err = w.recent(who)
+		}
 		if err != nil {
 			page(out, http.StatusForbidden, "You are not signed in.", "Your terminal says why. You can close this page.")
 		} else {

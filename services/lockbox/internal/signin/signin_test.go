@@ -18,6 +18,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/openlockbox/lockbox/pkg/identity/devissuer"
+	"github.com/openlockbox/lockbox/pkg/identity/oidcclient"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"golang.org/x/oauth2"
@@ -130,6 +131,35 @@ func TestTheAnswerMustBeToOurQuestion(t *testing.T) {
 			return nil
 		})
 		wants(t, name, err, unauthenticated, row.text)
+	}
+}
+
+// An issuer that goes on with an old session, or does not say when somebody signed in, is found out at once.
+func TestAnIssuerIsHeldToHowRecentASignInHasToBe(t *testing.T) {
+	begun := time.Now()
+	for name, row := range map[string]struct {
+		maxAge time.Duration
+		at     time.Time // zero: it does not say
+		text   string
+	}{
+		"just now":                        {0, begun, ""},
+		"a clock that is behind":          {0, begun.Add(-maxSkew), ""},
+		"too long ago":                    {0, begun.Add(-maxSkew - 1), "let a sign-in of"},
+		"as long ago as was allowed":      {time.Hour, begun.Add(-time.Hour - maxSkew), ""},
+		"longer ago than was allowed":     {time.Hour, begun.Add(-time.Hour - maxSkew - 1), "of the last 1h0m0s was asked for"},
+		"it does not say when that was":   {time.Hour, time.Time{}, "`auth_time`"},
+		"and as nobody asked it need not": {-1, time.Time{}, ""},
+	} {
+		c := Client{Issuer: "https://login.example"}
+		if row.maxAge >= 0 {
+			c.MaxAge = &row.maxAge
+		}
+		switch err := c.recent(oidcclient.Person{Authenticated: row.at}, begun); {
+		case row.text != "":
+			wants(t, name, err, unauthenticated, row.text)
+		case err != nil:
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
