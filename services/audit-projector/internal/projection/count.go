@@ -75,6 +75,6 @@ func (v *Snapshot) countTally(ctx context.Context, in reach, f RequestFilter, no
 }
 
 func (v *Snapshot) number(ctx context.Context, text string, args ...any) (n uint64, err error) {
-	err = v.tx.QueryRowContext(ctx, text, args...).Scan(&n)
+	err = v.one(ctx, text, args, &n)
 	return n, v.store.checked(err)
 }
