@@ -43,7 +43,7 @@ func (s *Store) Snapshot(ctx context.Context) (*Snapshot, error) {
 		err = r.one(ctx, "SELECT coalesce(max(seq), 0) FROM events", nil, &seq)
 	}
 	if err != nil {
-		err = errors.Join(s.checked(err), r.close())
+		err = errors.Join(s.checked(err), r.drop())
 		all <- r
 		return nil, err
 	}
@@ -63,7 +63,7 @@ func (s *Store) readers() (readers, error) {
 func (v *Snapshot) Close() error {
 	err := v.exec(context.Background(), "ROLLBACK") // whatever has become of the context of what was read
 	if err != nil {
-		err = errors.Join(v.store.checked(err), v.reader.close())
+		err = errors.Join(v.store.checked(err), v.drop())
 	}
 	v.all <- v.reader
 	return err

@@ -18,7 +18,7 @@ const (
 type reader struct {
 	db         *sql.DB
 	conn       *sql.Conn
-	statements map[string]*sql.Stmt
+	statements map[string]*statement
 }
 
 // readers are taken in turn, and whoever came first is first. The pool of connections by itself would let in anybody who
@@ -48,13 +48,14 @@ func (all readers) take(ctx context.Context) (*reader, error) {
 func (all readers) close() error {
 	var errs []error
 	for range readersAtOnce {
-		errs = append(errs, (<-all).close())
+		errs = append(errs, (<-all).drop())
 	}
 	close(all)
 	return errors.Join(errs...)
 }
 
-func (r *reader) close() error {
+// drop closes the connection; who needs one next opens another.
+func (r *reader) drop() error {
 	if r.conn == nil {
 		return nil
 	}
@@ -66,13 +67,13 @@ func (r *reader) close() error {
 func (r *reader) forget() error {
 	var errs []error
 	for _, s := range r.statements {
-		errs = append(errs, s.Close())
+		errs = append(errs, s.prepared.Close())
 	}
-	r.statements = map[string]*sql.Stmt{}
+	r.statements = map[string]*statement{}
 	return errors.Join(errs...)
 }
 
-func (r *reader) statement(ctx context.Context, text string) (*sql.Stmt, error) {
+func (r *reader) statement(ctx context.Context, text string) (*statement, error) {
 	if s, known := r.statements[text]; known {
 		return s, nil
 	}
@@ -88,17 +89,18 @@ func (r *reader) statement(ctx context.Context, text string) (*sql.Stmt, error) 
 			return nil, err
 		}
 	}
-	s, err := r.conn.PrepareContext(ctx, text)
-	if err == nil {
-		r.statements[text] = s
+	prepared, err := r.conn.PrepareContext(ctx, text)
+	if err != nil {
+		return nil, err
 	}
-	return s, err
+	r.statements[text] = &statement{prepared}
+	return r.statements[text], nil
 }
 
 func (r *reader) exec(ctx context.Context, text string) error {
 	s, err := r.statement(ctx, text)
 	if err == nil {
-		_, err = s.ExecContext(ctx)
+		_, err = s.prepared.ExecContext(ctx)
 	}
 	return err
 }
@@ -108,7 +110,7 @@ func (r *reader) query(ctx context.Context, text string, args ...any) (*sql.Rows
 	if err != nil {
 		return nil, err
 	}
-	return s.QueryContext(ctx, args...)
+	return s.prepared.QueryContext(ctx, args...)
 }
 
 // one reads the one value that there is.
@@ -117,5 +119,5 @@ func (r *reader) one(ctx context.Context, text string, args []any, into any) err
 	if err != nil {
 		return err
 	}
-	return s.QueryRowContext(ctx, args...).Scan(into)
+	return s.prepared.QueryRowContext(ctx, args...).Scan(into)
 }
