@@ -25,7 +25,7 @@ type Options struct {
 	Quick bool
 	// Only names the sections; empty: all.
 	Only []string
-	// Profiles is a directory for CPU profiles of the workflow; empty: none are taken.
+	// Profiles is a directory for CPU profiles of the workflow and the portal; empty: none are taken.
 	Profiles string
 	// Progress hears what is being done; its errors are ignored.
 	Progress io.Writer
@@ -144,7 +144,7 @@ func Main(ctx context.Context, args []string, in io.Reader, out, progress io.Wri
 	flags.StringVar(&o.Dir, "dir", "", "`directory` on the disk to measure; default: the system's temporary directory")
 	flags.BoolVar(&o.Quick, "quick", false, "measure little, to see that everything works")
 	only := flags.String("only", "", "`sections` to measure, separated by commas: "+sectionNames())
-	flags.StringVar(&o.Profiles, "profiles", "", "`directory` for CPU profiles of the workflow")
+	flags.StringVar(&o.Profiles, "profiles", "", "`directory` for CPU profiles of the workflow and the portal")
 	format := flags.String("o", "text", "output `format`: text or json")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):

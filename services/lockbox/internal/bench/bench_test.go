@@ -51,10 +51,10 @@ func TestEverySectionMeasuresSomething(t *testing.T) {
 	if h := r.History; h == nil || h.Requests != 50 || h.Events < 50*5 || h.Load.P50 <= 0 || h.Recent.P50 <= 0 || h.Replay <= 0 || h.Projection <= 0 || h.Ready <= 0 || h.MemoryReady <= 0 {
 		t.Errorf("history: %+v", h)
 	}
-	if p := r.Portal; p == nil || len(p.Pages) != 8 || slices.ContainsFunc(p.Pages, func(p Page) bool { return p.Rate <= 0 || p.FirstByte.P99 <= 0 }) {
+	if p := r.Portal; p == nil || len(p.Pages) != 8 || slices.ContainsFunc(p.Pages, func(p Page) bool { return p.Most <= 0 || p.FirstByte.P99 <= 0 || p.Pressed.P99 <= 0 }) {
 		t.Errorf("portal: %+v", p)
 	}
-	if written, err := os.ReadDir(profiles); err != nil || len(written) != len(tiny.atOnce) {
+	if written, err := os.ReadDir(profiles); err != nil || len(written) != len(tiny.atOnce)+1 {
 		t.Errorf("profiles: %v, %v", written, err)
 	}
 }

@@ -107,7 +107,7 @@ func (r *Report) Text() string {
 		b.WriteString(historyTable(h))
 	}
 	if p := r.Portal; p != nil {
-		line("\nThe portal's pages, %d readers at once, %d requests in the projection, of which %d wait (first byte; server and readers in one process)", p.Readers, p.Requests, p.Pending)
+		line("\nThe portal's pages, %d readers, %d requests in the projection, of which %d wait (first byte; server and readers in one process)", p.Readers, p.Requests, p.Pending)
 		b.WriteString(pageTable(p.Pages))
 	}
 	if aims := r.Aims(); len(aims) > 0 {
@@ -118,10 +118,11 @@ func (r *Report) Text() string {
 }
 
 func pageTable(pages []Page) string {
-	rows := [][]string{{"", "pages/s", "p50 ms", "p99 ms", "p99 × floor", "alone p50 ms"}}
+	rows := [][]string{{"", "a page a second each: p50 ms", "p99 ms", "p99 × floor", "without a pause: pages/s", "p50 ms", "p99 ms"}}
 	for _, p := range pages {
 		rows = append(rows, []string{
-			p.Name, number(p.Rate, 0), number(p.FirstByte.P50, 1), number(p.FirstByte.P99, 1), number(p.P99ToFloor, 1), number(p.Alone.P50, 1),
+			p.Name, number(p.FirstByte.P50, 1), number(p.FirstByte.P99, 1), number(p.P99ToFloor, 1),
+			number(p.Most, 0), number(p.Pressed.P50, 0), number(p.Pressed.P99, 0),
 		})
 	}
 	return table(rows)
