@@ -2,6 +2,7 @@ package portaltest
 
 import (
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -59,7 +60,7 @@ func TestEveryPageInEveryLanguage(t *testing.T) {
 				b.signIn(side.who)
 				shown := 0
 				for _, p := range pages {
-					if p.Method != "GET" || !side.is(p) || strings.HasPrefix(p.Path, "/live") || strings.HasSuffix(p.Path, "/export") {
+					if p.Method != http.MethodGet || !side.is(p) || strings.HasPrefix(p.Path, "/live") || strings.HasSuffix(p.Path, "/export") {
 						continue
 					}
 					b.visit(w.info.PortalURL + side.base + side.place.in(p.Path))
