@@ -52,6 +52,16 @@ func (l *Language) Entry(sequence uint64, e *lockboxv1.Event) *lockboxv1.Timelin
 	}
 }
 
+// Title is what an action, one of Actions, is called; empty: there is no such action.
+func (l *Language) Title(action string) string {
+	for _, row := range table {
+		if row.action() == action {
+			return l.titles[row.typ]
+		}
+	}
+	return ""
+}
+
 // Overdue is why a request has ended whose time was over when nobody had recorded that yet.
 func (l *Language) Overdue() string { return l.sentences["overdue"] }
 

@@ -40,6 +40,22 @@ func TestTheLogIsToldInEveryLanguageOfLockbox(t *testing.T) {
 	}
 }
 
+func TestEveryActionHasATitleOfItsOwnInEveryLanguage(t *testing.T) {
+	for _, tag := range tenant.Languages {
+		seen := map[string]string{}
+		for _, action := range Actions() {
+			title := In(tag).Title(action)
+			if title == "" || seen[title] != "" || tag == "en" && title != action {
+				t.Errorf("%s: %q is called %q, as is %q", tag, action, title, seen[title])
+			}
+			seen[title] = action
+		}
+		if In(tag).Title("No such action") != "" {
+			t.Errorf("%s: what is no action has a title", tag)
+		}
+	}
+}
+
 func TestEveryLanguageSaysTheSameThings(t *testing.T) {
 	for tag, l := range languages {
 		if d := missing(english.titles, l.titles); d != "" || len(l.titles) != len(table) {

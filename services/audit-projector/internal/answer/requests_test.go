@@ -9,6 +9,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/audit-projector/internal/projection"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/story"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -270,5 +271,18 @@ func TestTheLargestRequestFitsTheBus(t *testing.T) {
 	v := c.query("otto", getRequest(bank, id)).GetRequest()
 	if len(v.GetQuestions()) != 20 || !strings.HasSuffix(v.GetQuestions()[0].GetText(), " […]") || len(v.GetTimeline()) != 43 {
 		t.Errorf("%d questions, %d entries", len(v.GetQuestions()), len(v.GetTimeline()))
+	}
+	// What was shortened for a list is whole in the fold that all lists share.
+	s, err := c.store.Snapshot(t.Context())
+	must(t, err)
+	defer func() { must(t, s.Close()) }()
+	rows, err := s.Requests(t.Context(), projection.Scope{All: true}, projection.RequestFilter{ID: id}, c.story.Now, 1)
+	must(t, err)
+	states, err := s.States(t.Context(), rows)
+	must(t, err)
+	for _, q := range states[0].Questions {
+		if q.GetText() != long || q.GetAnswer() != long {
+			t.Fatalf("a question of %d bytes with an answer of %d is left", len(q.GetText()), len(q.GetAnswer()))
+		}
 	}
 }

@@ -45,7 +45,7 @@ func (v *Snapshot) Activities(ctx context.Context, of Scope, f ActivityFilter, l
 	}
 	page := newSelect("SELECT 0, seq, bytes FROM stored")
 	page.in("seq", seqs)
-	rows, err := v.tx.QueryContext(ctx, page.text()+" ORDER BY seq DESC", page.args...)
+	rows, err := v.query(ctx, page.text()+" ORDER BY seq DESC", page.args...)
 	if err != nil {
 		return nil, v.store.checked(err)
 	}
@@ -105,7 +105,7 @@ func (v *Snapshot) conditions(ctx context.Context, q *query, of Scope, f Activit
 func (v *Snapshot) times(ctx context.Context, q *query, f ActivityFilter) error {
 	bound := func(text string, hour int64, term string) error {
 		var seq sql.NullInt64
-		if err := v.tx.QueryRowContext(ctx, text, hour).Scan(&seq); err != nil {
+		if err := v.one(ctx, text, []any{hour}, &seq); err != nil {
 			return v.store.checked(err)
 		}
 		q.empty = q.empty || !seq.Valid

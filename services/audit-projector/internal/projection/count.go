@@ -14,7 +14,7 @@ func (v *Snapshot) CountRequests(ctx context.Context, of Scope, f RequestFilter,
 	case f.ID != "" || f.TicketID != "":
 	case len(f.Waiting) == 0 && len(of.Principals) == 0:
 		return v.countTally(ctx, in, f, now)
-	case len(f.Waiting) > 0 && len(f.Statuses) == 0:
+	case len(f.Waiting) > 0 && len(f.Statuses) == 0 && of.covers(f.Waiting):
 		return v.countWaiting(ctx, in, f, now)
 	}
 	var total uint64
@@ -75,6 +75,6 @@ func (v *Snapshot) countTally(ctx context.Context, in reach, f RequestFilter, no
 }
 
 func (v *Snapshot) number(ctx context.Context, text string, args ...any) (n uint64, err error) {
-	err = v.tx.QueryRowContext(ctx, text, args...).Scan(&n)
+	err = v.one(ctx, text, args, &n)
 	return n, v.store.checked(err)
 }

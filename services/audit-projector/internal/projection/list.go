@@ -69,13 +69,22 @@ func runs(in reach, of Scope, f RequestFilter, now time.Time) []run {
 		common.and("r.ticket = ?", f.TicketID)
 	}
 	switch {
-	case len(f.Waiting) > 0: // whoever a request waits for is of its audience
+	case len(f.Waiting) > 0:
 		common.and("(r.due = 0 OR r.due > ?)", now.UnixNano())
+		if !of.covers(f.Waiting) {
+			common.and("EXISTS (SELECT 1 FROM audience a WHERE a.request = r.seq AND a.principal IN ("+marks(len(of.Principals))+"))", texts(of.Principals)...)
+		}
 		return common.each("waiting", f.Waiting, narrow)
 	case len(of.Principals) > 0:
 		return common.each("audience", of.Principals, narrow)
 	}
 	return []run{{common, "r.seq"}}
+}
+
+// covers reports whether the scope, as far as it is one of audiences, holds whatever waits for these: those of the provider
+// for whom a request waits are of its audience.
+func (of Scope) covers(waiting []string) bool {
+	return len(of.Principals) == 0 || !slices.ContainsFunc(waiting, func(p string) bool { return !slices.Contains(of.Principals, p) })
 }
 
 // each makes a run for each principal in a table, without what is in the run of another already. Narrow: there are few

@@ -296,7 +296,7 @@ func TestNobodyReadsAProjectionThatIsBeingBuilt(t *testing.T) {
 func TestASnapshotStaysAsItIs(t *testing.T) {
 	events := some()
 	s := open(t, t.TempDir())
-	defer func() { must(t, s.Close()) }()
+	t.Cleanup(func() { must(t, s.Close()) }) // after the snapshots
 	must(t, s.Complete(t.Context()))
 	cut := slices.IndexFunc(events, func(e projection.Event) bool { return e.Event.GetAccessRequested() != nil })
 	must(t, s.Apply(t.Context(), events[:cut]))
@@ -387,7 +387,7 @@ func TestAContradictionIsToldOnceAndShown(t *testing.T) {
 	told := 0
 	s, err := projection.Open(t.Context(), t.TempDir(), projection.Options{Log: zaptest.NewLogger(t), Contradiction: func() { told++ }})
 	must(t, err)
-	defer func() { must(t, s.Close()) }()
+	t.Cleanup(func() { must(t, s.Close()) }) // after the snapshot
 	must(t, s.Apply(t.Context(), asEvents(st.Entries)))
 	must(t, s.Complete(t.Context()))
 	if told != 1 {

@@ -2,7 +2,6 @@ package projection
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"slices"
 	"strings"
@@ -16,64 +15,57 @@ import (
 type Snapshot struct {
 	known
 	store *Store
-	conn  *sql.Conn
-	tx    *sql.Tx
+	all   readers
+	*reader
 }
 
-// Snapshot begins to read. It waits while too many others do, and whoever came first is first.
-func (s *Store) Snapshot(ctx context.Context) (_ *Snapshot, err error) {
-	pool, err := s.readers()
+// Snapshot begins to read. It waits while too many others do.
+func (s *Store) Snapshot(ctx context.Context) (*Snapshot, error) {
+	all, err := s.readers()
 	if err != nil {
 		return nil, err
 	}
-	// Before the lock, so that waiting keeps nobody from writing. The pool by itself lets anybody in who waits.
-	select {
-	case s.turns <- struct{}{}:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	conn, err := pool.Conn(ctx)
-	if err != nil {
-		<-s.turns
-		return nil, s.checked(err)
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(s.checked(err), conn.Close())
-			<-s.turns
-		}
-	}()
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	tx, err := conn.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	r, err := all.take(ctx) // before the lock, so that waiting keeps nobody from writing
 	if err != nil {
 		return nil, err
 	}
-	// SQLite takes its snapshot with the first read, which must be before the next commit.
-	var seq uint64
-	if err := tx.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) FROM events").Scan(&seq); err != nil {
-		return nil, errors.Join(err, tx.Rollback())
+	if r == nil {
+		return nil, refusal.Unavailable("", "I11", "the projection was closed")
 	}
-	return &Snapshot{known: s.known, store: s, conn: conn, tx: tx}, nil
-}
-
-func (s *Store) readers() (*sql.DB, error) {
+	v := &Snapshot{store: s, all: all, reader: r}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if s.reading == nil {
+	v.known = s.known
+	err = r.exec(ctx, "BEGIN")
+	if err == nil {
+		// SQLite takes its snapshot with the first read, which must be before the next commit.
+		var seq uint64
+		err = r.one(ctx, "SELECT coalesce(max(seq), 0) FROM events", nil, &seq)
+	}
+	if err != nil {
+		err = errors.Join(s.checked(err), r.drop())
+		all <- r
+		return nil, err
+	}
+	return v, nil
+}
+
+func (s *Store) readers() (readers, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.all == nil {
 		return nil, refusal.Unavailable("", "I11", "the projection is being built; it is at sequence %d", s.sequence)
 	}
-	return s.reading, nil
+	return s.all, nil
 }
 
-// Close ends reading, once. It has ended already if the context has.
+// Close ends reading, once.
 func (v *Snapshot) Close() error {
-	err := v.tx.Rollback()
-	if errors.Is(err, sql.ErrTxDone) {
-		err = nil
+	err := v.exec(context.Background(), "ROLLBACK") // whatever has become of the context of what was read
+	if err != nil {
+		err = errors.Join(v.store.checked(err), v.drop())
 	}
-	err = errors.Join(err, v.conn.Close())
-	<-v.store.turns
+	v.all <- v.reader
 	return err
 }
 
@@ -143,7 +135,7 @@ func (v *Snapshot) rows(ctx context.Context, q *query, key string, limit int) ([
 
 // places reads rows of a sequence, a tenant's name, an id and the last event's sequence.
 func (v *Snapshot) places(ctx context.Context, text string, args ...any) (list []Row, err error) {
-	rows, err := v.tx.QueryContext(ctx, text, args...)
+	rows, err := v.query(ctx, text, args...)
 	if err != nil {
 		return nil, v.store.checked(err)
 	}
@@ -172,7 +164,7 @@ func (v *Snapshot) History(ctx context.Context, rows []Row, reports bool) (map[u
 	if !reports {
 		text += " AND kind IN ('request', 'ticket', 'disclosure')"
 	}
-	found, err := v.tx.QueryContext(ctx, text+" ORDER BY seq", args...)
+	found, err := v.query(ctx, text+" ORDER BY seq", args...)
 	if err != nil {
 		return nil, v.store.checked(err)
 	}
@@ -193,7 +185,7 @@ func (v *Snapshot) subscriptionIDs(ctx context.Context, tenant string, names []s
 }
 
 func (v *Snapshot) ids(ctx context.Context, text string, args ...any) (list []any, err error) {
-	rows, err := v.tx.QueryContext(ctx, text, args...)
+	rows, err := v.query(ctx, text, args...)
 	if err != nil {
 		return nil, v.store.checked(err)
 	}

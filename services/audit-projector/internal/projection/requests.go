@@ -164,14 +164,17 @@ func (w *writer) writeRequests(ctx context.Context) error {
 
 func (w *writer) writeTally(ctx context.Context) error {
 	for of, more := range w.tally {
-		at := []any{of.tenant, of.subscription, int64(of.status)}
-		if err := w.exec(ctx, "INSERT INTO tally VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n", append(at, more)...); err != nil {
-			return err
-		}
-		if more > 0 {
+		if more == 0 {
 			continue
 		}
-		if err := w.exec(ctx, "DELETE FROM tally WHERE tenant = ? AND subscription = ? AND status = ? AND n = 0", at...); err != nil {
+		at, n := []any{of.tenant, of.subscription, int64(of.status)}, 0
+		if _, err := w.first(ctx, "INSERT INTO tally VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n RETURNING n", append(at, more), &n); err != nil {
+			return err
+		}
+		if n != 0 {
+			continue
+		}
+		if err := w.exec(ctx, "DELETE FROM tally WHERE tenant = ? AND subscription = ? AND status = ?", at...); err != nil {
 			return err
 		}
 	}

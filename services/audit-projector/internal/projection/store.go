@@ -26,11 +26,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-const (
-	fileName = "projection.db"
-	// readersAtOnce is how many questions SQLite answers at once.
-	readersAtOnce = 8
-)
+const fileName = "projection.db"
 
 // ErrUnusable says that the file cannot be used: it is damaged, of another schema, or of another stream.
 var ErrUnusable = errors.New("the projection cannot be used")
@@ -49,6 +45,7 @@ type Store struct {
 	lock *os.File
 
 	writing, reading *sql.DB
+	all              readers // nil while nobody can read
 	writer           *writer
 
 	// mu makes a commit and the news of it one step for readers.
@@ -57,7 +54,6 @@ type Store struct {
 	moved chan struct{}
 
 	folds   folds
-	turns   chan struct{} // as many as read at once
 	damaged chan error
 }
 
@@ -87,7 +83,6 @@ func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 	}
 	s := &Store{
 		path: filepath.Join(dir, fileName), log: o.Log, moved: make(chan struct{}), damaged: make(chan error, 1),
-		turns: make(chan struct{}, readersAtOnce),
 		folds: folds{known: newRecent[uint64, request.State](rememberedFolds)},
 	}
 	var err error
@@ -113,7 +108,7 @@ func (s *Store) Discard() error {
 	return errors.Join(err, s.lock.Close())
 }
 
-// Close closes the file.
+// Close closes the file, once whoever still reads has ended.
 func (s *Store) Close() error {
 	return errors.Join(s.closeFiles(), s.lock.Close())
 }
@@ -164,8 +159,7 @@ func (s *Store) open(ctx context.Context, contradiction func()) (err error) {
 
 func (s *Store) openForReading() (err error) {
 	if s.reading, err = s.database("query_only(1)", "busy_timeout(5000)"); err == nil {
-		s.reading.SetMaxOpenConns(readersAtOnce)
-		s.reading.SetMaxIdleConns(readersAtOnce)
+		s.all = newReaders(s.reading)
 	}
 	return err
 }
@@ -200,9 +194,12 @@ func begin(ctx context.Context, db *sql.DB) (building bool, err error) {
 }
 
 func (s *Store) closeFiles() error {
+	var errs []error
+	if all, err := s.readers(); err == nil {
+		errs = append(errs, all.close())
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var errs []error
 	if s.writer != nil {
 		errs = append(errs, s.writer.close())
 	}
@@ -211,7 +208,7 @@ func (s *Store) closeFiles() error {
 			errs = append(errs, db.Close())
 		}
 	}
-	s.writer, s.reading, s.writing = nil, nil, nil
+	s.writer, s.reading, s.writing, s.all = nil, nil, nil, nil
 	return errors.Join(errs...)
 }
 
@@ -313,7 +310,7 @@ func (s *Store) Event(ctx context.Context, sequence uint64) (data []byte, err er
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, v.Close()) }()
-	err = v.tx.QueryRowContext(ctx, "SELECT bytes FROM stored WHERE seq = ?", sequence).Scan(&data)
+	err = v.one(ctx, "SELECT bytes FROM stored WHERE seq = ?", []any{sequence}, &data)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}

@@ -155,7 +155,7 @@ func (w *writer) close() error {
 	return errors.Join(append(errs, w.conn.Close())...)
 }
 
-// statement is prepared once and closed with the writer.
+// statement is prepared once and closed with whoever keeps it.
 type statement struct{ prepared *sql.Stmt }
 
 func (w *writer) statement(ctx context.Context, text string) (*statement, error) {

@@ -156,13 +156,13 @@ func firstByte(ctx context.Context, client *http.Client, address string) (time.D
 	if err != nil {
 		return 0, err
 	}
-	answer, _, err := visitor.Read(client, r)
+	answer, err := visitor.Read(client, r)
 	if err != nil {
 		return 0, err
 	}
 	// The floor's address is a directory, which is refused as quickly as a file would be sent.
-	if answer.StatusCode != http.StatusOK && answer.Request.URL.Path != "/assets/" {
-		return 0, fmt.Errorf("%s: status %d", address, answer.StatusCode)
+	if answer.Status != http.StatusOK && answer.At.Path != "/assets/" {
+		return 0, fmt.Errorf("%s: status %d", address, answer.Status)
 	}
 	return first, nil
 }

@@ -32,11 +32,10 @@ type device struct {
 }
 
 var (
-	desktop      = device{name: "desktop-light", width: 1280, height: 900}
-	desktopDark  = device{name: "desktop-dark", width: 1280, height: 900, dark: true}
-	phone        = device{name: "phone-light", width: 390, height: 844, phone: true}
-	phoneDark    = device{name: "phone-dark", width: 390, height: 844, phone: true, dark: true}
-	everyDevices = []device{desktop, desktopDark, phone, phoneDark}
+	desktop     = device{name: "desktop-light", width: 1280, height: 900}
+	desktopDark = device{name: "desktop-dark", width: 1280, height: 900, dark: true}
+	phone       = device{name: "phone-light", width: 390, height: 844, phone: true}
+	phoneDark   = device{name: "phone-dark", width: 390, height: 844, phone: true, dark: true}
 )
 
 // tab is one person's browser: cookies of its own, and a note of everything that the browser complained about.
@@ -188,12 +187,6 @@ func (b *tab) leads(what string, by chromedp.Action[chromedp.Void]) {
 func (b *tab) fill(selector, text string) {
 	b.Helper()
 	b.do(chromedp.WaitVisible(chromedp.CSS(selector)), chromedp.SetValue(chromedp.CSS(selector), text))
-}
-
-// tick clicks something that opens no page.
-func (b *tab) tick(selector string) {
-	b.Helper()
-	b.do(chromedp.Click(chromedp.CSS(selector)))
 }
 
 // choose takes an option of a list.

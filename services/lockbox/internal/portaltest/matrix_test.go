@@ -117,9 +117,9 @@ func (w *world) sees(t *testing.T, client *http.Client, path string) (status int
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.info.PortalURL+path, nil)
 	must(t, err)
-	answer, body, err := visitor.Read(client, r)
+	answer, err := visitor.Read(client, r)
 	must(t, err)
-	return answer.StatusCode, body
+	return answer.Status, answer.Body
 }
 
 // forged sends a form as pages of other sites would have a browser send it: all are refused.
@@ -133,10 +133,10 @@ func (w *world) forged(t *testing.T, client *http.Client, path string) {
 		must(t, err)
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		r.Header.Set(header[0], header[1])
-		answer, _, err := visitor.Read(client, r)
+		answer, err := visitor.Read(client, r)
 		must(t, err)
-		if answer.StatusCode != http.StatusForbidden {
-			t.Errorf("%s sends a form to %s: %d", name, path, answer.StatusCode)
+		if answer.Status != http.StatusForbidden {
+			t.Errorf("%s sends a form to %s: %d", name, path, answer.Status)
 		}
 	}
 }
@@ -170,7 +170,7 @@ func TestWhatBrowsersAreToldWithEveryPage(t *testing.T) {
 	for _, path := range []string{"/", "/signin", "/t/" + bank, "/t/" + bank + "/requests", "/t/" + health, "/nothing", "/assets/nothing"} {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.info.PortalURL+path, nil)
 		must(t, err)
-		answer, _, err := visitor.Read(client, r)
+		answer, err := visitor.Read(client, r)
 		must(t, err)
 		policy := answer.Header.Get("Content-Security-Policy")
 		for _, want := range []string{"default-src 'none'", "script-src 'self'", "frame-ancestors 'none'", "form-action 'self'", "base-uri 'none'"} {

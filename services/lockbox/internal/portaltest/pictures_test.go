@@ -2,6 +2,7 @@ package portaltest
 
 import (
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -44,7 +45,9 @@ func TestEveryPageInEveryLanguage(t *testing.T) {
 		{"grace", "/t/" + bank, func(p portal.Page) bool { return p.Customers }, place{pending, demo.BankTicket, demo.BankProduction, "otto-owner"}},
 		{"otto", "/t/" + bank, func(p portal.Page) bool { return p.Customers && strings.HasPrefix(p.Path, "/requests") }, place{done, demo.BankTicket, demo.BankProduction, "otto-owner"}},
 		{"olga", "/provider", func(p portal.Page) bool { return p.Provider }, place{done, demo.BankTicket, demo.BankProduction, "otto-owner"}},
-		{"derek", "/provider", func(p portal.Page) bool { return p.Provider && (p.Path == "" || strings.HasPrefix(p.Path, "/requests/{id}")) }, place{inside, demo.BankTicket, demo.BankProduction, ""}},
+		{"derek", "/provider", func(p portal.Page) bool {
+			return p.Provider && (p.Path == "" || strings.HasPrefix(p.Path, "/requests/{id}"))
+		}, place{inside, demo.BankTicket, demo.BankProduction, ""}},
 	} {
 		for i, language := range []string{"en", "fr", "ja"} {
 			t.Run(side.who+"/"+language, func(t *testing.T) {
@@ -57,7 +60,7 @@ func TestEveryPageInEveryLanguage(t *testing.T) {
 				b.signIn(side.who)
 				shown := 0
 				for _, p := range pages {
-					if p.Method != "GET" || !side.is(p) || strings.HasPrefix(p.Path, "/live") || strings.HasSuffix(p.Path, "/export") {
+					if p.Method != http.MethodGet || !side.is(p) || strings.HasPrefix(p.Path, "/live") || strings.HasSuffix(p.Path, "/export") {
 						continue
 					}
 					b.visit(w.info.PortalURL + side.base + side.place.in(p.Path))

@@ -1,12 +1,16 @@
 package portaltest
 
 import (
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/demo"
+	"google.golang.org/protobuf/types/known/durationpb"
 )
 
 // signIn chooses who to be, where the issuer asks.
@@ -143,4 +147,52 @@ func TestTheKeyboardAloneIsEnough(t *testing.T) {
 	}
 	b.enter()
 	w.reaches(bank, id, request.Active)
+}
+
+// Where the tenant demands a fresh sign-in, an old one leads to signing in again and back to the very same page, with
+// what was chosen; somebody else who comes back decides nothing (R25).
+func TestAnOldSignInLeadsToAFreshOneAndBack(t *testing.T) {
+	t.Parallel()
+	w := start(t, request.DefaultTerms())
+	id := w.requested("erin", intent(), request.CustomerNotified)
+	settings := w.tenant("grace").GetSettings()
+	settings.MaxAuthenticationAge = durationpb.New(tenant.MinAuthenticationAge)
+	w.does("grace", &lockboxv1.Command{Tenant: bank, Action: &lockboxv1.Command_ChangeSettings{ChangeSettings: &lockboxv1.ChangeSettings{Settings: settings}}})
+
+	b := w.browser(desktop)
+	b.visit(w.link(w.mail("otto@meadowbank.example", id)))
+	b.signIn("otto")
+	signedIn := time.Now()
+	b.press(`a.button[href$="/approve"]`)
+	b.choose("#duration", "2h0m0s")
+	b.press("#decision button.main")
+	time.Sleep(time.Until(signedIn.Add(tenant.MinAuthenticationAge + time.Second)))
+	for _, who := range []string{"fleur", "otto"} {
+		b.press("#decision button.main")
+		b.press("main a.button.main") // the page that says why
+		b.signIn(who)
+		if who == "fleur" {
+			b.picture("en-7-somebody-else-came-back-desktop-light")
+			if got := w.reaches(bank, id, request.CustomerNotified); len(got.GetCustomerDecisions()) > 0 {
+				t.Fatalf("%s decided with somebody else's page", who)
+			}
+			b.visit(w.info.PortalURL + "/t/" + bank + "/requests/" + id + "/approve/confirm?duration=2h0m0s&resource=1&resource=2&seen=" + strconv.FormatUint(w.reaches(bank, id, request.CustomerNotified).GetVersion(), 10))
+		}
+	}
+	b.reads("2 hours")
+	if got := w.reaches(bank, id, request.CustomerNotified); len(got.GetCustomerDecisions()) > 0 {
+		t.Fatal("signing in again decided something")
+	}
+	b.press("#decision button.main")
+	granted := w.reaches(bank, id, request.Active).GetGrant()
+	if hours := granted.GetEndsAt().AsTime().Sub(granted.GetStartsAt().AsTime()).Hours(); hours != 2 {
+		t.Errorf("access lasts %v hours", hours)
+	}
+}
+
+func (w *world) tenant(as string) *lockboxv1.TenantView {
+	w.Helper()
+	reply, err := w.person(as).Ask(w.Context(), &lockboxv1.Query{Tenant: bank, Ask: &lockboxv1.Query_GetTenant_{GetTenant_: &lockboxv1.GetTenant{}}})
+	must(w, err)
+	return reply.GetTenant()
 }

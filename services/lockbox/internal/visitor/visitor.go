@@ -41,11 +41,11 @@ func SignIn(ctx context.Context, page, persona string) (*http.Client, error) {
 	}
 	chosen := false
 	for range maxSteps {
-		answer, body, err := Read(c, at)
+		answer, err := Read(c, at)
 		if err != nil {
 			return nil, err
 		}
-		here := answer.Request.URL
+		here, body := answer.At, answer.Body
 		switch {
 		case proof.MatchString(body) && !chosen:
 			chosen = true
@@ -58,7 +58,7 @@ func SignIn(ctx context.Context, page, persona string) (*http.Client, error) {
 		case chosen:
 			return c, nil
 		default:
-			err = fmt.Errorf("%s asks for no sign-in: status %d", here, answer.StatusCode)
+			err = fmt.Errorf("%s asks for no sign-in: status %d", here, answer.Status)
 		}
 		if err != nil {
 			return nil, err
@@ -78,12 +78,21 @@ func choose(ctx context.Context, here *url.URL, proof, persona string) (*http.Re
 	return r, nil
 }
 
+// Answer is what came of a request, read to its end.
+type Answer struct {
+	Status int
+	Header http.Header
+	// At is where it came from, after any redirects.
+	At   *url.URL
+	Body string
+}
+
 // Read sends a request and reads all of the answer.
-func Read(c *http.Client, r *http.Request) (*http.Response, string, error) {
+func Read(c *http.Client, r *http.Request) (Answer, error) {
 	answer, err := c.Do(r) // #nosec G704 -- whoever calls names the portal
 	if err != nil {
-		return nil, "", err
+		return Answer{}, err
 	}
 	body, err := io.ReadAll(io.LimitReader(answer.Body, maxPage))
-	return answer, string(body), errors.Join(err, answer.Body.Close())
+	return Answer{answer.StatusCode, answer.Header, answer.Request.URL, string(body)}, errors.Join(err, answer.Body.Close())
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/activity"
 	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/form"
 	"github.com/openlockbox/lockbox/services/portal/internal/site"
@@ -89,6 +90,8 @@ func (p pages) log(v *site.Visit) error {
 		reply, err := v.Ask(&lockboxv1.Query{Ask: &lockboxv1.Query_ListActivity{ListActivity: ask}})
 		if err != nil && !l.Form.Refused(err, fields) {
 			return err
+		} else if err != nil {
+			v.Counters.Refused(refusal.Of(err))
 		}
 		l.Entries, l.Next = reply.GetActivity().GetActivities(), reply.GetActivity().GetNextPageToken()
 	}
@@ -136,8 +139,11 @@ func seesAll(self *lockboxv1.SelfView) bool {
 // Customer reports whether the reader is one of the customer's people; else the log is that of all customers.
 func (l log) Customer() bool { return l.Visit.Session.Tenant != "" }
 
-// Actions are the names under which the log lists what happens.
+// Actions are the names under which the log lists what happens, the same in every language.
 func (log) Actions() []string { return activity.Actions() }
+
+// Title is what an action is called in the reader's language.
+func (l log) Title(action string) string { return activity.In(l.Visit.Say.Language).Title(action) }
 
 // filters are the names of the filter's fields.
 var filters = []string{"action", "from", "until", "person", "resource", "subscription", "request"}

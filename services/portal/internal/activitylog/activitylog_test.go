@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/activity"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/activitylog"
@@ -67,7 +68,7 @@ func TestTheLogReadsInEachLanguage(t *testing.T) {
 			holds(t, page, words...)
 			holds(t, page, said[lang]...)
 			holds(t, page, `<html lang="`+lang+`">`, "Fleur Lefèvre", "Erin Ellis", "Brightline Contractors", `href="/t/meadowbank/requests/`+requestID+`"`,
-				`href="/t/meadowbank/tickets/SR-2026-0001"`, `datetime="2026-08-03T07:30:00Z"`, `<option lang="en">Approve Lockbox Request</option>`)
+				`href="/t/meadowbank/tickets/SR-2026-0001"`, `datetime="2026-08-03T07:30:00Z"`, `<option value="Approve Lockbox Request">`+activity.In(lang).Title("Approve Lockbox Request")+"</option>")
 			for _, q := range b.Asked {
 				if q.GetListActivity() != nil && (q.GetLanguage() != lang || q.GetTenant() != "meadowbank") {
 					t.Errorf("asked for %s in %s", q.GetTenant(), q.GetLanguage())
@@ -104,7 +105,7 @@ func TestR39EveryFilterIsAsked(t *testing.T) {
 	if got := asked(b); len(got) != 1 || !proto.Equal(got[0], want) {
 		t.Errorf("asked %v, want %v", got, want)
 	}
-	holds(t, page, `selected>Approve Lockbox Request<`, `value="2026-08-01T00:00"`, `value="Otto Owens"`, `<details class="card filter" open>`,
+	holds(t, page, `<option value="Approve Lockbox Request" selected>Approve Lockbox Request<`, `value="2026-08-01T00:00"`, `value="Otto Owens"`, `<details class="card filter" open>`,
 		`<option value="meadow-production">Production</option>`)
 	const action, rest = "action=Approve+Lockbox+Request&", "person=Otto+Owens&request=" + requestID + "&"
 	for _, link := range []string{

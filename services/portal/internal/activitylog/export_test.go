@@ -183,12 +183,12 @@ func TestAnExportIsNotHeldBack(t *testing.T) {
 	answer := b.Queries["list_activity"]
 	b.Queries["list_activity"] = func(q *lockboxv1.Query) (*lockboxv1.QueryReply, error) {
 		if q.GetListActivity().GetPageToken() == "page-1" {
-			<-read
+			<-read // until the first page has arrived
 		}
 		return answer(q)
 	}
 	url, logs := server(t, b)
-	r, err := http.Get(url + "/t/meadowbank/activity/export?format=jsonl")
+	r, err := (&http.Client{Timeout: 30 * time.Second}).Get(url + "/t/meadowbank/activity/export?format=jsonl")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,6 +196,7 @@ func TestAnExportIsNotHeldBack(t *testing.T) {
 	lines := bufio.NewScanner(r.Body)
 	for range all[0] {
 		if !lines.Scan() {
+			close(read)
 			t.Fatal("the first page was not sent before the second was asked for")
 		}
 	}

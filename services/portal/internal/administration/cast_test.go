@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/observe"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/administration"
 	"github.com/openlockbox/lockbox/services/portal/internal/site/sitetest"
@@ -82,10 +83,11 @@ type bank struct {
 	tenant  *lockboxv1.TenantView
 	preview *lockboxv1.ApproversPreview
 	me      *lockboxv1.SelfView
+	metrics *observe.Metrics
 }
 
 func newBank(me *lockboxv1.Person, roles ...lockboxv1.Role) *bank {
-	b := &bank{tenant: meadowbank(), preview: preview()}
+	b := &bank{tenant: meadowbank(), preview: preview(), metrics: observe.NewMetrics()}
 	b.me = &lockboxv1.SelfView{Tenant: "meadowbank", Actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_TENANT, Person: me}}
 	for _, r := range roles {
 		b.me.Roles = append(b.me.Roles, &lockboxv1.HeldRole{Role: r})
@@ -119,6 +121,7 @@ func auditor() *bank       { return newBank(audrey, lockboxv1.Role_ROLE_AUDITOR)
 func served(t *testing.T, b *bank) http.Handler {
 	t.Helper()
 	s := sitetest.New(t, &b.Backend, sitetest.Otto())
+	s.Counters = b.metrics.For("portal")
 	routes, err := administration.Routes(s)
 	if err != nil {
 		t.Fatal(err)

@@ -213,6 +213,7 @@ func TestWhatTheServiceFindsChangedIsShown(t *testing.T) {
 		t.Errorf("%d", w.Code)
 	}
 	holds(t, w.Body.String(), "Somebody has changed something here", "Who would be asked if a request came now?")
+	holds(t, sitetest.Get(b.metrics.Handler(nil), "/metrics").Body.String(), `code="conflict",rule="R29"`)
 	b.Commands["remove_role"] = func(*lockboxv1.Command) (*lockboxv1.CommandReply, error) {
 		return nil, refusal.Precondition("remove_role.assignment_id", "R2", "this is the last Global Administrator who always is one; assign another first")
 	}

@@ -1,0 +1,243 @@
+package projection_test
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/request"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/audit-projector/internal/projection"
+	"github.com/openlockbox/lockbox/services/audit-projector/internal/story"
+	"google.golang.org/protobuf/proto"
+	"pgregory.net/rapid"
+)
+
+// listed is what a list is made of, found without an index.
+type listed struct {
+	seq                      uint64
+	tenant, id, subscription string
+	state                    request.State
+}
+
+// all tells of requests at every step of their lives, at two tenants whose subscriptions have the same names, and returns them
+// newest first.
+func all(t *testing.T) (st *story.Story, list []listed) {
+	t.Helper()
+	st = story.New(time.Date(2026, 1, 5, 8, 0, 0, 0, time.UTC))
+	erin, derek := story.Provider("erin", "Erin", "support-engineers"), story.Provider("derek", "Derek", "devops-managers")
+	tenants := []string{"meadowbank", "sakura"}
+	for _, tenant := range tenants {
+		admin := story.Customer(tenant, "admin", "Ada")
+		st.Create(tenant, tenant, nil, admin)
+		for i := range subscriptions {
+			st.Subscription(admin, tenant, subscription(i), "Subscription")
+		}
+		st.Ticket(admin, tenant, "T-1", "slow", "")
+	}
+	for i := range 120 {
+		tenant, by := tenants[i%3%2], erin
+		if i%7 == 0 {
+			by = derek
+		}
+		intent := story.Dump(tenant, subscription(i%9*11%subscriptions), "a")
+		if i%4 == 0 {
+			intent = story.Disk(tenant, subscription(i%5), "a")
+		}
+		if i%10 == 3 {
+			intent.TicketId = "T-1"
+		}
+		id := st.Submit(by, intent)
+		admin := story.Customer(tenant, "admin", "Ada")
+		if by == erin && i%8 == 0 {
+			st.Command(derek, story.InternalApprove(tenant, id))
+		}
+		if r := st.Request(tenant, id); r.Status == request.CustomerNotified {
+			switch i % 5 {
+			case 0:
+				st.Command(admin, story.Deny(tenant, id))
+			case 1, 2:
+				st.Command(admin, story.Approve(tenant, id))
+			}
+		}
+		st.Now = st.Now.Add(time.Hour)
+		list = append(list, listed{tenant: tenant, id: id, subscription: intent.GetSubscriptionId()})
+	}
+	for i, l := range list {
+		list[i].state = st.Request(l.tenant, l.id)
+		list[i].seq = uint64(slices.IndexFunc(entries(st), func(e *lockboxv1.Event) bool { return e.GetAggregateId() == l.id })) + 1
+	}
+	slices.SortFunc(list, func(a, b listed) int { return cmp.Compare(b.seq, a.seq) })
+	return st, list
+}
+
+// subscriptions are more than are looked at one by one.
+const subscriptions = 70
+
+func subscription(i int) string { return fmt.Sprintf("sub-%02d", i) }
+
+func entries(st *story.Story) []*lockboxv1.Event {
+	events := make([]*lockboxv1.Event, len(st.Entries))
+	for i, e := range st.Entries {
+		events[i] = e.Event
+	}
+	return events
+}
+
+// shows says whether scope and filter let a request through at now, by their words alone.
+func (l listed) shows(of projection.Scope, f projection.RequestFilter, now time.Time) bool {
+	status := l.state.Status
+	due := projection.Deadline(l.state)
+	overdue := due != nil && !now.Before(due.AsTime())
+	if overdue {
+		status = projection.Overdue(status)
+	}
+	audience := []string{projection.Person(l.state.Requester.GetPerson())}
+	for _, stage := range l.state.Evaluation.GetInternalStages() {
+		audience = append(audience, projection.Group(stage.GetGroup()))
+	}
+	var waits []string
+	switch stage, _ := l.state.Stage(); l.state.Status {
+	case request.AwaitingInternalApproval:
+		waits = []string{projection.Group(stage.GetGroup())}
+	case request.CustomerNotified:
+		for _, a := range l.state.Notified.GetApprovers() {
+			waits = append(waits, projection.Person(a.GetPerson()))
+		}
+	}
+	either := func(a, b []string) bool {
+		return slices.ContainsFunc(a, func(s string) bool { return slices.Contains(b, s) })
+	}
+	return (of.Tenant == "" || of.Tenant == l.tenant) &&
+		(of.All || slices.Contains(of.Subscriptions, l.subscription) || either(of.Principals, audience)) &&
+		(f.ID == "" || f.ID == l.id) && (f.TicketID == "" || f.TicketID == l.state.Intent.GetTicketId()) &&
+		(f.SubscriptionID == "" || f.SubscriptionID == l.subscription) && (f.Before == 0 || l.seq < f.Before) &&
+		(len(f.Statuses) == 0 || slices.Contains(f.Statuses, status)) &&
+		(len(f.Waiting) == 0 || !overdue && either(f.Waiting, waits))
+}
+
+// Whatever index a list goes by, and however it is counted, it is what scope and filter say.
+func TestListsAreWhatScopeAndFilterSay(t *testing.T) {
+	st, list := all(t)
+	v := snapshot(t, built(t, asEvents(st.Entries)))
+	var names []string
+	for i := range subscriptions {
+		names = append(names, subscription(i))
+	}
+	people := []string{
+		projection.Group("devops-managers"), projection.Group("customer-support-leads"),
+		projection.Person(story.Provider("erin", "", "").GetPerson()), projection.Person(story.Provider("derek", "", "").GetPerson()),
+		projection.Person(story.Customer("meadowbank", "admin", "").GetPerson()),
+	}
+	some := func(t *rapid.T, what string, from []string) []string {
+		return rapid.SliceOfNDistinct(rapid.SampledFrom(from), 1, len(from), rapid.ID[string]).Draw(t, what)
+	}
+	found := 0
+	rapid.Check(t, func(t *rapid.T) {
+		var of projection.Scope
+		switch rapid.IntRange(0, 3).Draw(t, "scope") {
+		case 0:
+			of = projection.Scope{All: true}
+		case 1:
+			of = projection.Scope{Tenant: "meadowbank", All: true}
+		case 2:
+			of = projection.Scope{Tenant: "meadowbank", Subscriptions: some(t, "subscriptions", names[:rapid.SampledFrom([]int{2, 9, subscriptions}).Draw(t, "of")])}
+		default:
+			of = projection.Scope{Tenant: rapid.SampledFrom([]string{"", "sakura"}).Draw(t, "tenant"), Principals: some(t, "principals", people[:4])}
+		}
+		f := projection.RequestFilter{
+			SubscriptionID: rapid.SampledFrom([]string{"", "", "", names[0], names[11], "none"}).Draw(t, "subscription"),
+			TicketID:       rapid.SampledFrom([]string{"", "", "", "T-1", "T-2"}).Draw(t, "ticket"),
+		}
+		for _, s := range rapid.SliceOfNDistinct(rapid.IntRange(1, 15), 0, 6, rapid.ID[int]).Draw(t, "statuses") {
+			f.Statuses = append(f.Statuses, request.Status(s)) // #nosec G115 -- a status
+		}
+		if rapid.IntRange(0, 2).Draw(t, "waits") == 0 {
+			f.Waiting = some(t, "waiting", people)
+		}
+		if rapid.IntRange(0, 5).Draw(t, "named") == 0 {
+			f.ID = rapid.SampledFrom(list).Draw(t, "request").id
+		}
+		now := st.Now.Add(time.Duration(rapid.IntRange(-50, 150).Draw(t, "hours")) * time.Hour)
+		count, err := v.CountRequests(t.Context(), of, f, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want []string
+		for _, l := range list {
+			if l.shows(of, f, now) {
+				want = append(want, l.id)
+			}
+		}
+		if count != uint64(len(want)) {
+			t.Fatalf("counted %d, want %d", count, len(want))
+		}
+		var got []string
+		for page := rapid.IntRange(1, 50).Draw(t, "page"); ; {
+			rows, err := v.Requests(t.Context(), of, f, now, page)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range rows {
+				got, f.Before = append(got, r.ID), r.Sequence
+			}
+			if len(rows) < page {
+				break
+			}
+		}
+		if found += len(got); !slices.Equal(got, want) {
+			t.Fatalf("listed %v, want %v", got, want)
+		}
+	})
+	if found == 0 {
+		t.Error("nothing was ever found")
+	}
+}
+
+// A fold that is remembered is that of the snapshot that asks, and what contradicts itself is folded anew each time.
+func TestSharedFoldsAreOfTheirMoment(t *testing.T) {
+	st := story.New(time.Date(2026, 1, 5, 8, 0, 0, 0, time.UTC))
+	grace := story.Customer("meadowbank", "grace", "Grace")
+	st.Create("meadowbank", "Meadow Bank", nil, grace)
+	st.Subscription(grace, "meadowbank", "prod", "Production")
+	id := st.Submit(story.Provider("erin", "Erin", "support-engineers"), story.Dump("meadowbank", "prod", "a"))
+	s := built(t, asEvents(st.Entries))
+	told := len(st.Entries)
+	look := func(v *projection.Snapshot) request.State {
+		t.Helper()
+		rows, err := v.Requests(t.Context(), projection.Scope{All: true}, projection.RequestFilter{ID: id}, st.Now, 1)
+		must(t, err)
+		states, err := v.States(t.Context(), rows)
+		must(t, err)
+		return states[0]
+	}
+	before := snapshot(t, s)
+	first := look(before)
+	st.Command(grace, story.Deny("meadowbank", id))
+	must(t, s.Apply(t.Context(), asEvents(st.Entries[told:])))
+	told = len(st.Entries)
+	after := snapshot(t, s)
+	for range 2 {
+		if got := look(before); got.Status != request.CustomerNotified || got.Sequence != first.Sequence {
+			t.Errorf("before: %v at %d", got.Status, got.Sequence)
+		}
+		if got := look(after); got.Status != request.Denied || got.EndReason != "not this week" {
+			t.Errorf("after: %v", got.Status)
+		}
+	}
+	e := proto.CloneOf(st.Entries[told-1].Event)
+	e.Version++
+	st.Write(e)
+	must(t, s.Apply(t.Context(), asEvents(st.Entries[told:])))
+	faulty := snapshot(t, s)
+	for range 2 {
+		if got := look(faulty); got.Fault == nil || got.Status != request.Denied {
+			t.Errorf("faulty: %v, %v", got.Status, got.Fault)
+		}
+		if got := look(after); got.Fault != nil {
+			t.Errorf("after, with a fault: %v", got.Fault)
+		}
+	}
+}
