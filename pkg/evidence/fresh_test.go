@@ -38,7 +38,7 @@ func signedIn(a *lockboxv1.Actor, after time.Duration) *lockboxv1.Actor {
 func fresh(olgas *lockboxv1.Command) []evidence.Recorded {
 	s := asked()
 	s.Must(otto, &lockboxv1.Command{Action: &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{}}}, start.Add(2*time.Hour))
-	s.Must(gina, demand(longest), start.Add(2*time.Hour))
+	s.Must(signedIn(gina, 0), demand(longest), start.Add(2*time.Hour))
 	s.Must(signedIn(olga, 3*time.Hour-longest), olgas, start.Add(3*time.Hour))
 	if olgas.GetApprove() != nil {
 		perform(s, request.Grant, start.Add(4*time.Hour))
@@ -51,8 +51,8 @@ func fresh(olgas *lockboxv1.Command) []evidence.Recorded {
 func administered() []evidence.Recorded {
 	s := story.New(gina, start)
 	s.Must(gina, &lockboxv1.Command{Action: &lockboxv1.Command_SignUpPreview{SignUpPreview: &lockboxv1.SignUpPreview{ResourceType: "compute/disks"}}}, start)
-	s.Must(gina, demand(longest), start)
 	recent := signedIn(gina, 0)
+	s.Must(recent, demand(longest), start)
 	for _, c := range []*lockboxv1.Command{
 		story.Assign("lena", lena, lockboxv1.Role_ROLE_AUDITOR, lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_TENANT),
 		{Action: &lockboxv1.Command_RemoveRole{RemoveRole: &lockboxv1.RemoveRole{AssignmentId: "lena"}}},
@@ -63,7 +63,7 @@ func administered() []evidence.Recorded {
 		s.Must(recent, c, start.Add(longest))
 	}
 	s.Must(gina, &lockboxv1.Command{Action: &lockboxv1.Command_EnableLockbox{EnableLockbox: &lockboxv1.EnableLockbox{}}}, start.Add(2*longest))
-	s.Must(gina, demand(2*longest), start.Add(2*longest))
+	s.Must(recent, demand(2*longest), start.Add(2*longest))
 	return s.History
 }
 

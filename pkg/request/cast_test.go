@@ -175,7 +175,7 @@ func stage(group string, count uint32) *lockboxv1.InternalStage {
 func contoso(gave ...*lockboxv1.Command) *story.Story {
 	s := story.New(gina, start.Add(-day))
 	for _, c := range gave {
-		s.Must(gina, c, start.Add(-day))
+		s.Must(signedIn(gina, -day), c, start.Add(-day))
 	}
 	return s
 }

@@ -86,7 +86,7 @@ func Decide(s State, c event.Command, now time.Time) ([]*lockboxv1.Event, error)
 		if err := s.freshAdministrator(c.By, "R30", now); err != nil {
 			return nil, err
 		}
-		next, err := settings(a.ChangeSettings.GetSettings())
+		next, err := settings(a.ChangeSettings.GetSettings(), c.By)
 		if err != nil || proto.Equal(next, s.Settings) {
 			return nil, err
 		}
@@ -318,7 +318,7 @@ func checkPerson(field string, p *lockboxv1.Person, issuer string) error {
 	return nil
 }
 
-func settings(in *lockboxv1.TenantSettings) (*lockboxv1.TenantSettings, error) {
+func settings(in *lockboxv1.TenantSettings, by *lockboxv1.Actor) (*lockboxv1.TenantSettings, error) {
 	const field = "change_settings.settings"
 	if in.GetSignedApprovalsOnly() {
 		return nil, refusal.Precondition(field+".signed_approvals_only", "R42", "signed approvals are not available yet, so they cannot be demanded")
@@ -326,7 +326,7 @@ func settings(in *lockboxv1.TenantSettings) (*lockboxv1.TenantSettings, error) {
 	if err := language(field+".default_language", in.GetDefaultLanguage(), false); err != nil {
 		return nil, err
 	}
-	if err := authenticationAge(field+".max_authentication_age", in.GetMaxAuthenticationAge()); err != nil {
+	if err := authenticationAge(field+".max_authentication_age", in.GetMaxAuthenticationAge(), by); err != nil {
 		return nil, err
 	}
 	if in.GetRequiredApprovals() > maxApprovals {

@@ -30,7 +30,12 @@ func (s State) Fresh(by *lockboxv1.Actor, now time.Time) error {
 	return nil
 }
 
-func authenticationAge(field string, d *durationpb.Duration) error {
+// authenticationAge refuses a demand out of bounds, and one that whoever makes it could never meet: nobody could take it
+// back.
+func authenticationAge(field string, d *durationpb.Duration, by *lockboxv1.Actor) error {
+	if d != nil && by.GetAuthenticatedAt() == nil {
+		return refusal.Precondition(field, "R25", "your own token does not say when you signed in (`auth_time`), so nobody could meet this demand or take it back; let your issuer say it")
+	}
 	if d == nil || d.IsValid() && d.AsDuration() >= MinAuthenticationAge && d.AsDuration() <= MaxAuthenticationAge {
 		return nil
 	}

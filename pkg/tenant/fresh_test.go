@@ -32,12 +32,13 @@ func signedIn(a *lockboxv1.Actor, after time.Duration) *lockboxv1.Actor {
 func TestR25ADemandForAFreshSignInHasBounds(t *testing.T) {
 	const field = "change_settings.settings.max_authentication_age"
 	contoso(t, premier).play(t,
-		row{1, gina, within(tenant.MinAuthenticationAge - 1), no(invalid, field, "R25")},
-		row{1, gina, within(tenant.MaxAuthenticationAge + 1), no(invalid, field, "R25")},
-		row{1, gina, within(-time.Minute), no(invalid, field, "R25")},
-		row{1, gina, within(tenant.MinAuthenticationAge), yes},
+		row{1, gina, within(time.Hour), no(precondition, field, "R25")}, // she could never take it back
+		row{1, signedIn(gina, 0), within(tenant.MinAuthenticationAge - 1), no(invalid, field, "R25")},
+		row{1, signedIn(gina, 0), within(tenant.MaxAuthenticationAge + 1), no(invalid, field, "R25")},
+		row{1, signedIn(gina, 0), within(-time.Minute), no(invalid, field, "R25")},
+		row{1, signedIn(gina, 0), within(tenant.MinAuthenticationAge), yes},
 	)
-	contoso(t, premier).play(t, row{1, gina, within(tenant.MaxAuthenticationAge), yes})
+	contoso(t, premier).play(t, row{1, signedIn(gina, 0), within(tenant.MaxAuthenticationAge), yes})
 }
 
 // Whoever stole a session cannot first take away what stands in their way.
@@ -58,14 +59,14 @@ func TestR25NobodyGetsAroundTheDemandWithAnOldSignIn(t *testing.T) {
 			row{1, gina, enable(), yes},
 			row{1, gina, signUp("compute/disks"), yes},
 			row{1, gina, owner(otto), yes},
-			row{2, gina, within(15 * time.Minute), yes},
+			row{2, signedIn(gina, 0), within(15 * time.Minute), yes},
 			row{3, gina, way.does, no(unauthenticated, tenant.StaleField, "R25")},
 			row{3, otto, way.does, no(forbidden, "token", way.rule)}, // nobody else hears what this tenant demands
 		)
 	}
 	contoso(t, premier).play(t,
 		row{1, gina, enable(), yes},
-		row{2, gina, within(15 * time.Minute), yes},
+		row{2, signedIn(gina, 0), within(15 * time.Minute), yes},
 		row{15*time.Minute + 1, signedIn(gina, 0), within(0), no(unauthenticated, tenant.StaleField, "R25")},
 		row{15 * time.Minute, signedIn(gina, 0), within(0), yes},
 		row{16 * time.Minute, gina, disable("quiet"), yes},

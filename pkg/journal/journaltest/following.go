@@ -392,8 +392,12 @@ func corrupt(t *testing.T, b *Bus) {
 		}
 		publishRaw(t, b, subject, data)
 		var found *journal.CorruptError
-		if _, err := j.Load(t.Context(), agg); !errors.As(err, &found) || found.Seq == 0 || found.Rule == "" {
-			t.Errorf("%s: %v", name, err)
+		waitFor(t, name+" to be found", func() bool { // by a replica that may lag
+			_, err := j.Load(t.Context(), agg)
+			return errors.As(err, &found)
+		})
+		if found.Seq == 0 || found.Rule == "" {
+			t.Errorf("%s: %v", name, found)
 		}
 	}
 	gap := newAggregate(tenant, bus.KindTicket)
@@ -407,10 +411,11 @@ func corrupt(t *testing.T, b *Bus) {
 		t.Fatal(err)
 	}
 	publishRaw(t, b, subject, data)
-	var found *journal.HistoryError
-	if _, err := j.Load(t.Context(), gap); !errors.As(err, &found) {
-		t.Errorf("a history that begins with version 2: %v", err)
-	}
+	waitFor(t, "a history that begins with version 2 to be found", func() bool {
+		var found *journal.HistoryError
+		_, err := j.Load(t.Context(), gap)
+		return errors.As(err, &found)
+	})
 }
 
 // changedConsumer is what somebody does who may make consumers for replays and uses that to change a service's own.

@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"fmt"
 	"io/fs"
+	"maps"
 	"strings"
 	"testing"
 
@@ -84,9 +85,11 @@ func check(t *testing.T, s site, tree tlog.Tree) error {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s[layout.CheckpointPath] = signed
-	// Two workers, because one that finds a fault ends, and fsck goes on to hand out work.
-	return fsck.New(origin, verifier, s, leafHashes, fsck.Opts{N: 2}).Check(t.Context())
+	// A copy of its own: workers of an fsck that has found a fault may go on reading when it has ended. Two of them, because
+	// one that finds a fault ends, and fsck goes on to hand out work.
+	served := maps.Clone(s)
+	served[layout.CheckpointPath] = signed
+	return fsck.New(origin, verifier, served, leafHashes, fsck.Opts{N: 2}).Check(t.Context())
 }
 
 // tenantTree builds a tenant's tree of n events, flushed now and then.
