@@ -29,6 +29,8 @@ type Visit struct {
 	// Organisation and Session are nil for whoever is not signed in.
 	Organisation *organisation.Organisation
 	Session      *session.Session
+	// Under is the page of the navigation that this one belongs to; empty: its address says it.
+	Under string
 
 	self *lockboxv1.SelfView
 }
