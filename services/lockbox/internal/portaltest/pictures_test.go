@@ -44,7 +44,9 @@ func TestEveryPageInEveryLanguage(t *testing.T) {
 		{"grace", "/t/" + bank, func(p portal.Page) bool { return p.Customers }, place{pending, demo.BankTicket, demo.BankProduction, "otto-owner"}},
 		{"otto", "/t/" + bank, func(p portal.Page) bool { return p.Customers && strings.HasPrefix(p.Path, "/requests") }, place{done, demo.BankTicket, demo.BankProduction, "otto-owner"}},
 		{"olga", "/provider", func(p portal.Page) bool { return p.Provider }, place{done, demo.BankTicket, demo.BankProduction, "otto-owner"}},
-		{"derek", "/provider", func(p portal.Page) bool { return p.Provider && (p.Path == "" || strings.HasPrefix(p.Path, "/requests/{id}")) }, place{inside, demo.BankTicket, demo.BankProduction, ""}},
+		{"derek", "/provider", func(p portal.Page) bool {
+			return p.Provider && (p.Path == "" || strings.HasPrefix(p.Path, "/requests/{id}"))
+		}, place{inside, demo.BankTicket, demo.BankProduction, ""}},
 	} {
 		for i, language := range []string{"en", "fr", "ja"} {
 			t.Run(side.who+"/"+language, func(t *testing.T) {

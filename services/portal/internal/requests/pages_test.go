@@ -236,6 +236,17 @@ func TestHowARequestEndedIsSaidWithWhoEndedIt(t *testing.T) {
 	}
 }
 
+func TestARequestBelongsToThePageWhereItIsListed(t *testing.T) {
+	for id, want := range map[string]string{memoryDump: `<a href="/t/meadowbank" aria-current="true">`, "running": `<a href="/t/meadowbank/requests" aria-current="true">`} {
+		running := active()
+		running.RequestId = "running"
+		page := get(t, newWorld(otto, alone(), running).portal(t, sitetest.Otto()), bank+"/requests/"+id, http.StatusOK)
+		if !strings.Contains(page, want) || strings.Count(page, "aria-current") != 1 {
+			t.Errorf("%s is marked elsewhere", id)
+		}
+	}
+}
+
 func TestOnlyWhatIsAllowedHasAButton(t *testing.T) {
 	for _, row := range []struct {
 		who     *session.Session

@@ -159,6 +159,14 @@ func (v *Visit) Path(parts ...string) string {
 	return path
 }
 
+// TenantName is what a customer is called here; one that is not configured is called by its id.
+func (v *Visit) TenantName(tenant string) string {
+	if o := v.Organisations.OfTenant(tenant); o != nil {
+		return o.Name
+	}
+	return tenant
+}
+
 // Redirect sends the browser to a page of the visitor's organisation after a command that caused this sequence.
 func (v *Visit) Redirect(path string, sequence uint64) error {
 	if sequence > 0 {
