@@ -148,6 +148,7 @@ var english = Language{
 		"other/one":      "{n} other",
 		"other/many":     "{n} others",
 	},
+	mails: englishMails,
 	comma: ", ", and: " and ",
 	one:    func(n int) bool { return n == 1 },
 	role:   tenant.RoleName,

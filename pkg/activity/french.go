@@ -147,6 +147,7 @@ var french = Language{
 		"other/one":      "{n} autre personne",
 		"other/many":     "{n} autres personnes",
 	},
+	mails: frenchMails,
 	comma: ", ", and: " et ",
 	one: func(n int) bool { return n < 2 },
 	role: spoken(map[lockboxv1.Role]string{

@@ -147,6 +147,7 @@ var japanese = Language{
 		"other/one":      "ほか {n} 名",
 		"other/many":     "ほか {n} 名",
 	},
+	mails: japaneseMails,
 	comma: "、", and: "、",
 	one: func(n int) bool { return n == 1 },
 	role: spoken(map[lockboxv1.Role]string{

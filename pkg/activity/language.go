@@ -17,6 +17,7 @@ type Language struct {
 	titles map[string]string
 	// sentences, and parts of them, have placeholders in braces: the same ones in every language.
 	sentences map[string]string
+	mails     map[string]string
 	// comma stands between the names in a list, and before the last of them.
 	comma, and string
 	// one reports whether so many are spoken of in the singular.

@@ -157,9 +157,9 @@ var table = []row{
 	plain((*lockboxv1.Event).GetDisclosureTold),
 
 	fact((*lockboxv1.Event).GetNotificationSent, func(l speaker, _ string, _ *lockboxv1.Event, f *lockboxv1.NotificationSent) string {
-		return l.say("NotificationSent", "template", l.label(f.GetNotification().GetTemplate()), "recipient", f.GetNotification().GetRecipient())
+		return l.say("NotificationSent", "template", l.mail(f.GetNotification().GetTemplate()), "recipient", f.GetNotification().GetRecipient())
 	}),
 	fact((*lockboxv1.Event).GetNotificationFailed, func(l speaker, _ string, _ *lockboxv1.Event, f *lockboxv1.NotificationFailed) string {
-		return l.say("NotificationFailed", "template", l.label(f.GetNotification().GetTemplate()), "recipient", f.GetNotification().GetRecipient(), "error", l.quote(f.GetError()))
+		return l.say("NotificationFailed", "template", l.mail(f.GetNotification().GetTemplate()), "recipient", f.GetNotification().GetRecipient(), "error", l.quote(f.GetError()))
 	}),
 }

@@ -50,14 +50,17 @@ func TestFromTheMailToApprovedToRevoked(t *testing.T) {
 			b.accessible()
 			b.picture(c.language + "-1-request-" + c.device.name)
 
-			b.press(`a.button[href$="/approve"]`)
+			b.press(`a.button[href*="/approve/confirm"]`)
 			b.accessible()
-			b.picture(c.language + "-2-approve-" + c.device.name)
+			b.picture(c.language + "-2-confirm-" + c.device.name)
+			b.press("#decision button[formmethod]")
+			b.accessible()
+			b.picture(c.language + "-3-less-" + c.device.name)
 			b.choose("#duration", "2h0m0s")
 			b.press("#decision button.main")
 			b.reads(c.promise)
 			b.accessible()
-			b.picture(c.language + "-3-confirm-" + c.device.name)
+			b.picture(c.language + "-4-confirm-" + c.device.name)
 			if got := w.reaches(c.intent.GetTenant(), id, request.CustomerNotified); got.GetCustomerDecisions() != nil {
 				t.Fatal("something was decided before the last page")
 			}
@@ -68,7 +71,7 @@ func TestFromTheMailToApprovedToRevoked(t *testing.T) {
 			}
 			b.reads(c.active)
 			b.accessible()
-			b.picture(c.language + "-4-active-" + c.device.name)
+			b.picture(c.language + "-5-active-" + c.device.name)
 
 			b.press(`a.button[href$="/revoke"]`)
 			b.fill("#reason", "We have seen enough.")
@@ -76,7 +79,7 @@ func TestFromTheMailToApprovedToRevoked(t *testing.T) {
 			b.press("#decision button:not([formmethod])")
 			w.reaches(c.intent.GetTenant(), id, request.Revoked)
 			b.reads(c.over)
-			b.picture(c.language + "-5-revoked-" + c.device.name)
+			b.picture(c.language + "-6-revoked-" + c.device.name)
 			b.quiet()
 		})
 	}
@@ -92,13 +95,12 @@ func TestADecisionElsewhereReachesOpenPages(t *testing.T) {
 	otto.signIn("otto")
 	fleur.visit(w.link(w.mail("fleur@meadowbank.example", id)))
 	fleur.signIn("fleur")
-	fleur.press(`a.button[href$="/approve"]`)
-	fleur.press("#decision button.main")
+	fleur.press(`a.button[href*="/approve/confirm"]`)
 
 	w.does("otto", &lockboxv1.Command{Tenant: bank, AggregateId: id, Action: &lockboxv1.Command_Ask{Ask: &lockboxv1.Ask{Text: "How large will the dump be?"}}})
 	otto.reads("How large will the dump be?")
 	fleur.eventually("the button does nothing any more", func() bool { return fleur.has("[data-decides][disabled]") })
-	fleur.picture("fr-6-changed-meanwhile-phone")
+	fleur.picture("fr-7-changed-meanwhile-phone")
 
 	w.does("otto", &lockboxv1.Command{Tenant: bank, AggregateId: id, Action: &lockboxv1.Command_Deny{Deny: &lockboxv1.Deny{Reason: "Not now."}}})
 	otto.reads("Denied")
@@ -137,9 +139,7 @@ func TestTheKeyboardAloneIsEnough(t *testing.T) {
 	b.visit(w.link(w.mail("otto@meadowbank.example", id)))
 	b.tabTo(`button[value=otto]`)
 	b.enter()
-	b.tabTo(`a.button[href$="/approve"]`)
-	b.enter()
-	b.tabTo("#decision button.main")
+	b.tabTo(`a.button[href*="/approve/confirm"]`)
 	b.enter()
 	b.tabTo("#decision button.main")
 	if !strings.Contains(b.text(".promise"), "Erin Ellis") {

@@ -187,14 +187,14 @@ func TestSecurityOfficersSeeTheLogOfAllCustomers(t *testing.T) {
 	b := backend(sam())
 	h := served(t, b, sam())
 	page := get(t, h, "/provider/activity", http.StatusOK)
-	holds(t, page, "Everything that happened at all customers", `data-label="Customer">meadowbank<`, `href="/provider/requests/`+requestID+`"`)
+	holds(t, page, "Everything that happened at all customers", `data-label="Customer">Meadow Bank<`, `href="/provider/requests/`+requestID+`"`)
 	hidden := told()
 	hidden[0].ToldAt, hidden[0].EmbargoUntil = nil, timestamppb.New(sitetest.Now.Add(time.Hour))
 	hidden[1].ToldAt = nil
 	b.Queries["list_disclosures"] = func(*lockboxv1.Query) (*lockboxv1.QueryReply, error) {
 		return &lockboxv1.QueryReply{Answer: &lockboxv1.QueryReply_Disclosures{Disclosures: &lockboxv1.DisclosureList{Disclosures: append(hidden, told()[0])}}}, nil
 	}
-	holds(t, get(t, h, "/provider/disclosures", http.StatusOK), "Under embargo", "Customer is being told", "Customer told", "meadowbank")
+	holds(t, get(t, h, "/provider/disclosures", http.StatusOK), "Under embargo", "Customer is being told", "Customer told", "Meadow Bank")
 	for _, q := range b.Asked {
 		if q.GetTenant() != "" || q.GetGetTenant_() != nil {
 			t.Errorf("asked %v", q)

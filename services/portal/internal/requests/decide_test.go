@@ -58,7 +58,24 @@ func same(t *testing.T, got, want *lockboxv1.Command) {
 	}
 }
 
-func TestFromTheRequestToAnApprovalInThreeSteps(t *testing.T) {
+func TestFromTheRequestToAnApprovalAsAskedForInTwoSteps(t *testing.T) {
+	w := newWorld(otto, alone()).answers("approve", done, nil)
+	h, at := w.portal(t, sitetest.Otto()), bank+"/requests/"+memoryDump
+	link := regexp.MustCompile(`href="(` + at + `/approve/confirm\?[^"]+)"`).FindStringSubmatch(get(t, h, at, http.StatusOK))
+	if link == nil {
+		t.Fatal("the request does not lead to its confirmation")
+	}
+	confirm := get(t, h, html.UnescapeString(link[1]), http.StatusOK)
+	has(t, confirm, "permission for a memory dump of payments-1 and payments-2: for 8 hours, from the moment you approve", "Allow less, or add a reason")
+	if sent := sitetest.Post(h, at+"/approve", carried(t, confirm, at+"/approve")); sent.Code != http.StatusSeeOther {
+		t.Errorf("%d", sent.Code)
+	}
+	same(t, w.only(t), &lockboxv1.Command{Tenant: "meadowbank", AggregateId: memoryDump, SeenVersion: 3, Action: &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{
+		Duration: durationpb.New(8 * time.Hour), ResourceIds: []string{payments + "1", payments + "2"},
+	}}})
+}
+
+func TestAnApprovalMayAllowLess(t *testing.T) {
 	w := newWorld(otto, alone()).answers("approve", done, nil)
 	h, at := w.portal(t, sitetest.Otto()), bank+"/requests/"+memoryDump
 	form := get(t, h, at+"/approve", http.StatusOK)
@@ -271,7 +288,7 @@ func TestWhoComesTooLateHearsWhoDecidedAndWhen(t *testing.T) {
 func TestWhatCannotBeDoneAnyMoreShowsWhereTheRequestStands(t *testing.T) {
 	h := newWorld(otto, active()).portal(t, sitetest.Otto())
 	for _, path := range []string{"/approve", "/approve/confirm?seen=3", "/deny", "/ask"} {
-		has(t, get(t, h, bank+"/requests/"+memoryDump+path, http.StatusConflict), "You cannot do that, or not any more.", "Access is active until")
+		has(t, get(t, h, bank+"/requests/"+memoryDump+path, http.StatusConflict), "You may not do that, or not any more.", "Access is active until")
 	}
 }
 

@@ -59,6 +59,9 @@ func (p *pages) show(v *site.Visit, r one, status int, n note) error {
 	d.After = v.R.Method == http.MethodGet && v.R.URL.Query().Has("after")
 	for _, b := range verbs {
 		d.Hrefs[b.Name] = b.Href(v, r.GetRequestId())
+		if b.confirms { // as it was asked for, which the confirmation lets them change
+			d.Hrefs[b.Name] = blank(b, r).address(v)
+		}
 		if !r.Allows(b.Name) || b.side&side(v) == 0 {
 			continue
 		}

@@ -183,9 +183,9 @@ func TestARequestIsToldInFull(t *testing.T) {
 	page := get(t, h, bank+"/requests/"+memoryDump, http.StatusOK)
 	has(t, page,
 		"Erin Ellis of Nimbus Cloud asks for a memory dump of payments-1 and payments-2", "Nobody has access. Without a decision by Thursday, 6 August 2026, 13:50 UTC",
-		"Memory dump of a running machine", "Virtual machines", "This operation reaches customer data.", payments+"2", "Production", "8 hours",
+		"Memory dump of a running machine", "Virtual machines", "This operation reaches your data.", payments+"2", "Production", "8 hours",
 		"The payment service hangs", "Support that the customer asked for", "SR-2026-0001", "With a second factor", "Approvals so far: 1 of 2.",
-		"Otto Owens (you)", "Has not decided", "Fleur Lefèvre Lockbox Approver Approved", "Allez-y.", "No delivery of an e-mail is known",
+		"Otto Owens (you)", "Has not decided", "Fleur Lefèvre Lockbox Approver Approved", "Allez-y.", "Delivery of the e-mail not confirmed",
 		"security-desk@meadowbank.example E-mail could not be delivered: 550 5.1.1 no such mailbox", "Eli Edwards Owner Eligible for the role, but it was not activated",
 		"Do you need both machines at the same time?", "No, one after the other is fine.", "Not answered yet", "ordinary-permission", "standard-1+5c1a0d2e4f6b8a90",
 		"Fleur Lefèvre approved access to 2 resources for 2 hours")
@@ -194,7 +194,7 @@ func TestARequestIsToldInFull(t *testing.T) {
 			t.Errorf("%s is not there", part)
 		}
 	}
-	has(t, get(t, h, bank+"/requests/"+memoryDump+"?lang=fr", http.StatusOK), "Éligible au rôle, mais celui-ci n’était pas activé", "Données Cette opération atteint des données du client.")
+	has(t, get(t, h, bank+"/requests/"+memoryDump+"?lang=fr", http.StatusOK), "Éligible au rôle, mais celui-ci n’était pas activé", "Données Cette opération atteint vos données.")
 	has(t, get(t, h, bank+"/requests/"+memoryDump+"?lang=ja", http.StatusOK), "ロールの対象ですが", "お客様のデータに触れる操作です。")
 }
 
@@ -236,6 +236,17 @@ func TestHowARequestEndedIsSaidWithWhoEndedIt(t *testing.T) {
 	}
 }
 
+func TestARequestBelongsToThePageWhereItIsListed(t *testing.T) {
+	for id, want := range map[string]string{memoryDump: `<a href="/t/meadowbank" aria-current="true">`, "running": `<a href="/t/meadowbank/requests" aria-current="true">`} {
+		running := active()
+		running.RequestId = "running"
+		page := get(t, newWorld(otto, alone(), running).portal(t, sitetest.Otto()), bank+"/requests/"+id, http.StatusOK)
+		if !strings.Contains(page, want) || strings.Count(page, "aria-current") != 1 {
+			t.Errorf("%s is marked elsewhere", id)
+		}
+	}
+}
+
 func TestOnlyWhatIsAllowedHasAButton(t *testing.T) {
 	for _, row := range []struct {
 		who     *session.Session
@@ -259,7 +270,11 @@ func TestOnlyWhatIsAllowedHasAButton(t *testing.T) {
 		}
 		page := get(t, newWorld(otto, v).portal(t, row.who), root+"/requests/"+memoryDump, http.StatusOK)
 		for _, path := range []string{"approve", "deny", "ask", "revoke", "internal/approve", "internal/refuse", "withdraw", "release", "answer"} {
-			got, want := strings.Contains(page, `"`+root+"/requests/"+memoryDump+"/"+path+`"`), false
+			to := path + `"`
+			if path == "approve" { // as asked for, which is confirmed
+				to = "approve/confirm?duration="
+			}
+			got, want := strings.Contains(page, `"`+root+"/requests/"+memoryDump+"/"+to), false
 			for _, w := range row.want {
 				want = want || w == path
 			}
@@ -292,7 +307,7 @@ func TestTheListIsFilteredAndHasPages(t *testing.T) {
 		t.Errorf("asked %v", by)
 	}
 	wrong := get(t, newWorld(otto, active()).portal(t, sitetest.Otto()), bank+"/requests?subscription=a/b", http.StatusBadRequest)
-	has(t, wrong, "This is not an id.")
+	has(t, wrong, "This is not an ID.")
 }
 
 func TestATicketTellsItsHistoryAndItsRequests(t *testing.T) {

@@ -93,8 +93,14 @@ func own(v *site.Visit) (one, error) {
 		return one{}, err
 	}
 	r, err := ask(v)
-	r.Reader = self.GetActor().GetPerson()
-	return r, err
+	if err != nil {
+		return one{}, err
+	}
+	r.Reader, v.Under = self.GetActor().GetPerson(), v.Path("requests")
+	if r.Waits() {
+		v.Under = v.Path()
+	}
+	return r, nil
 }
 
 func read(v *site.Visit, r *lockboxv1.RequestView) shown.Request {

@@ -87,6 +87,39 @@ func (r Request) Effect(e lockboxv1.RuleEffect) (string, error) {
 // recordedRule is the rule at the end of a recorded sentence: "eligible, but not activated (R21)".
 var recordedRule = regexp.MustCompile(`\(([RI]\d+)\)$`)
 
+// ruled are the sentences of an evaluation that are Lockbox's own, not a rule's of the provider: they are said in the reader's
+// words.
+var ruled = map[string]string{
+	"This operation reaches customer data, so the customer decides (R17).":                   "status.ruled.customer-decides",
+	"This operation reaches no customer data, so the customer is not asked (R3).":            "status.ruled.no-customer-data",
+	"The customer has not switched Lockbox on (R2).":                                         "status.ruled.lockbox-not-enabled",
+	"The service is in preview and the customer has not signed up for it (R8).":              "status.ruled.preview-not-signed-up",
+	"An emergency cannot wait for the customer, who is told as soon as access begins (R43).": "status.ruled.emergency",
+}
+
+// Reasons are those of the evaluation. One that only the recorded sentence says is in English.
+func (r Request) Reasons() ([]Reason, error) {
+	var list []Reason
+	for _, recorded := range r.GetEvaluation().GetReasons() {
+		reason := Reason{Text: recorded, English: true}
+		if id, own := ruled[recorded]; own {
+			text, err := r.Say.Say(id)
+			if err != nil {
+				return nil, err
+			}
+			reason = Reason{Text: text}
+		}
+		list = append(list, reason)
+	}
+	return list, nil
+}
+
+// Reason is why an evaluation came out as it did.
+type Reason struct {
+	Text    string
+	English bool
+}
+
 // excluded are the rules by which an assignment does not count that have words of their own in every language.
 var excluded = []string{"R20", "R21", "R22", "I10"}
 

@@ -65,6 +65,11 @@ func (r Request) Pending() bool {
 	return r.GetStatus() == lockboxv1.RequestStatus_REQUEST_STATUS_CUSTOMER_NOTIFIED
 }
 
+// Waits reports whether somebody on the reader's side is to decide: the customer's people, or the provider's internally.
+func (r Request) Waits() bool {
+	return r.Pending() || r.ToProvider && r.GetStatus() == lockboxv1.RequestStatus_REQUEST_STATUS_AWAITING_INTERNAL_APPROVAL
+}
+
 // Over reports whether nothing can happen any more.
 func (r Request) Over() bool {
 	return r.GetStatus() >= lockboxv1.RequestStatus_REQUEST_STATUS_COMPLETED
@@ -160,6 +165,16 @@ func (r Request) Since(seen uint64) []*lockboxv1.TimelineEntry {
 		}
 	}
 	return after
+}
+
+// Sent are the timeline's mails that arrived, Happened is everything else.
+func (r Request) Sent() []*lockboxv1.TimelineEntry { return r.told(true) }
+
+// Happened is the timeline without the mails that arrived: there are many, and they change nothing.
+func (r Request) Happened() []*lockboxv1.TimelineEntry { return r.told(false) }
+
+func (r Request) told(sent bool) []*lockboxv1.TimelineEntry {
+	return slices.DeleteFunc(slices.Clone(r.GetTimeline()), func(e *lockboxv1.TimelineEntry) bool { return (e.GetType() == "NotificationSent") != sent })
 }
 
 // last is the newest entry of a type; nil: there is none.

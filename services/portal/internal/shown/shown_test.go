@@ -235,3 +235,24 @@ func TestMailIsTheLastThatAskedForADecision(t *testing.T) {
 		t.Errorf("%v, %v", people[0].Mail, people[1].Mail)
 	}
 }
+
+func TestOnlyTheProvidersReasonsStayAsTheyWereWritten(t *testing.T) {
+	v := intent("memory-dump", "a")
+	v.Evaluation = &lockboxv1.AccessEvaluated{Reasons: []string{"This operation reaches customer data, so the customer decides (R17).", "Two of us look at dumps (R15)."}}
+	got, err := request(t, "fr", v).Reasons()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []shown.Reason{{Text: "L’opération atteint des données du client\u00a0: la décision lui revient."}, {Text: "Two of us look at dumps (R15).", English: true}}
+	if !slices.Equal(got, want) {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestMailsThatArrivedAreKeptApartFromWhatHappened(t *testing.T) {
+	v := &lockboxv1.RequestView{Timeline: []*lockboxv1.TimelineEntry{{Type: "CustomerNotified"}, {Type: "NotificationSent"}, {Type: "NotificationFailed"}}}
+	r := request(t, "en", v)
+	if happened, sent := r.Happened(), r.Sent(); len(happened) != 2 || happened[1].GetType() != "NotificationFailed" || len(sent) != 1 || len(v.GetTimeline()) != 3 {
+		t.Errorf("%v, %v", happened, sent)
+	}
+}

@@ -9,7 +9,8 @@ import (
 // NavItem is one way to go.
 type NavItem struct {
 	Label, Path string
-	Here        bool
+	// Here is the value of aria-current: it is this page, or one above it; empty: neither.
+	Here string
 	// Count is how much waits there for the visitor; zero is not shown.
 	Count uint64
 }
@@ -35,7 +36,12 @@ func (v *Visit) nav() ([]NavItem, error) {
 		items = append(items, NavItem{Label: "nav.administration", Path: v.Path("administration")})
 	}
 	for i, item := range items {
-		items[i].Here = v.R.URL.Path == item.Path || i > 0 && strings.HasPrefix(v.R.URL.Path, item.Path+"/")
+		switch {
+		case v.R.URL.Path == item.Path:
+			items[i].Here = "page"
+		case v.Under == item.Path, v.Under == "" && i > 0 && strings.HasPrefix(v.R.URL.Path, item.Path+"/"):
+			items[i].Here = "true"
+		}
 		items[i].Label, err = v.Say.Say(item.Label)
 		if err != nil {
 			return nil, err

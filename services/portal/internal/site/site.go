@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/observe"
+	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/organisation"
 	"github.com/openlockbox/lockbox/services/portal/internal/session"
@@ -69,7 +70,8 @@ type Route struct {
 	Serve        func(*Visit) error
 }
 
-// Mount serves the routes to whoever is signed in with the organisation that they lie below.
+// Mount serves the routes to whoever is signed in with the organisation that they lie below. Everywhere else there is a page
+// that says that there is nothing, in the reader's language.
 func (s *Site) Mount(mux *http.ServeMux, routes []Route) {
 	for _, r := range routes {
 		if r.Side&Customer != 0 {
@@ -79,6 +81,7 @@ func (s *Site) Mount(mux *http.ServeMux, routes []Route) {
 			mux.HandleFunc(r.Method+" /provider"+r.Path, s.visited(r))
 		}
 	}
+	mux.HandleFunc("/", s.Open(func(*Visit) error { return refusal.NotFound("path", "I9", "there is nothing here") }))
 }
 
 // visited lets in who is signed in with that organisation. Who is not signed in is sent to do so; who is signed in elsewhere

@@ -55,3 +55,24 @@ func TestAnotherLanguageIsOfTheSamePage(t *testing.T) {
 		t.Error(page)
 	}
 }
+
+func TestAnAddressOfNothingIsAPageToo(t *testing.T) {
+	h := sitetest.Server(sitetest.New(t, &sitetest.Backend{}, sitetest.Otto()), []site.Route{{Method: "GET", Path: "/x", Side: site.Provider}})
+	for _, address := range []string{"/nothing", "/t/meadowbank/x", "/t/meadowbank/"} {
+		w := sitetest.Get(h, address+"?lang=fr")
+		if w.Code != http.StatusNotFound || !strings.Contains(w.Body.String(), "Il n’y a rien ici") {
+			t.Errorf("%s: %d %s", address, w.Code, w.Body)
+		}
+	}
+}
+
+func TestARefusalSaysWhatToDoBeforeItsOwnSentence(t *testing.T) {
+	h := sitetest.Server(sitetest.New(t, &sitetest.Backend{}, sitetest.Otto()), []site.Route{{Method: "GET", Path: "/x", Side: site.Both, Serve: func(*site.Visit) error {
+		return refusal.Forbidden("x", "R18", "only auditors <read> this")
+	}}})
+	page := sitetest.Get(h, "/t/meadowbank/x?lang=fr").Body.String()
+	own, theirs := strings.Index(page, "adressez-vous à votre administrateur"), strings.Index(page, `<span lang="en">only auditors &lt;read&gt; this</span>`)
+	if own < 0 || theirs < own {
+		t.Error(page)
+	}
+}

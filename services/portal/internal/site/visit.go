@@ -29,6 +29,8 @@ type Visit struct {
 	// Organisation and Session are nil for whoever is not signed in.
 	Organisation *organisation.Organisation
 	Session      *session.Session
+	// Under is the page of the navigation that this one belongs to; empty: its address says it.
+	Under string
 
 	self *lockboxv1.SelfView
 }
@@ -155,6 +157,14 @@ func (v *Visit) Path(parts ...string) string {
 		path += "/" + url.PathEscape(p)
 	}
 	return path
+}
+
+// TenantName is what a customer is called here; one that is not configured is called by its id.
+func (v *Visit) TenantName(tenant string) string {
+	if o := v.Organisations.OfTenant(tenant); o != nil {
+		return o.Name
+	}
+	return tenant
 }
 
 // Redirect sends the browser to a page of the visitor's organisation after a command that caused this sequence.
