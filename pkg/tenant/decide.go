@@ -74,7 +74,10 @@ func Decide(s State, c event.Command, now time.Time) ([]*lockboxv1.Event, error)
 		e.Fact = &lockboxv1.Event_PreviewSignedUp{PreviewSignedUp: &lockboxv1.PreviewSignedUp{ResourceType: t}}
 	case *lockboxv1.Command_SignOffPreview:
 		t := a.SignOffPreview.GetResourceType()
-		if err := s.preview(c.By, "sign_off_preview.resource_type", t, now); err != nil || !s.SignedUp(t) {
+		if err := s.preview(c.By, "sign_off_preview.resource_type", t, now); err != nil {
+			return nil, err
+		}
+		if err := s.Fresh(c.By, now); err != nil || !s.SignedUp(t) {
 			return nil, err
 		}
 		e.Fact = &lockboxv1.Event_PreviewSignedOff{PreviewSignedOff: &lockboxv1.PreviewSignedOff{ResourceType: t}}
@@ -244,7 +247,7 @@ func (s State) administrator(by *lockboxv1.Actor, rule string, now time.Time) er
 }
 
 // freshAdministrator holds for what would let a stolen session get around the demand for a fresh sign-in: switching Lockbox
-// off, other settings, other approvers.
+// off, other settings, other approvers. Signing off a preview is held to the same.
 func (s State) freshAdministrator(by *lockboxv1.Actor, rule string, now time.Time) error {
 	if err := s.administrator(by, rule, now); err != nil {
 		return err

@@ -50,9 +50,11 @@ func TestR25NobodyGetsAroundTheDemandWithAnOldSignIn(t *testing.T) {
 		{disable("quiet"), "R2"},
 		{assign(assignment("lena", lena, approver, ofTenant)), "R20"},
 		{remove(ofTenant, "first-administrator"), "R20"},
+		{signOff("compute/disks"), "R8"}, // access to these would need nobody's approval any more
 	} {
 		contoso(t, premier).play(t,
 			row{1, gina, enable(), yes},
+			row{1, gina, signUp("compute/disks"), yes},
 			row{2, gina, within(15 * time.Minute), yes},
 			row{3, gina, way.does, no(unauthenticated, tenant.StaleField, "R25")},
 			row{3, otto, way.does, no(forbidden, "token", way.rule)}, // nobody else hears what this tenant demands
