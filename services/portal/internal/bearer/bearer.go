@@ -116,7 +116,7 @@ func (c *Call) authenticate() error {
 	}
 	issuer, subject, audiences := claimed(token)
 	if c.Organisation = c.Organisations.OfToken(issuer, audiences); c.Organisation == nil {
-		return refusal.Unauthenticated("Authorization", rule, "the token is of no issuer and audience that are known here")
+		return refusal.Unauthenticated("Authorization", rule, "the token is not of one issuer and audience that are known here")
 	}
 	c.token, c.Subject = token, subject
 	return nil
