@@ -77,7 +77,7 @@ func TestWhatPeopleWriteIsOnlyRead(t *testing.T) {
 				}
 			}
 			for _, p := range pages {
-				if p.Method != "GET" || !side.is(p) || strings.HasPrefix(p.Path, "/live") || strings.HasSuffix(p.Path, "/export") {
+				if p.Method != http.MethodGet || !side.is(p) || strings.HasPrefix(p.Path, "/live") || strings.HasSuffix(p.Path, "/export") {
 					continue
 				}
 				for _, id := range []string{pending, denied} {
@@ -97,7 +97,7 @@ func TestWhatPeopleWriteIsOnlyRead(t *testing.T) {
 	must(t, err)
 	for format, media := range map[string]string{"jsonl": "application/x-ndjson", "csv": "text/csv; charset=utf-8; header=present"} {
 		answer, body := w.asks(t, client, http.MethodGet, fmt.Sprintf("/t/%s/activity/export?format=%s&after=%d", bank, format, after), "")
-		if answer.StatusCode != 200 || answer.Header.Get("Content-Type") != media || answer.Header.Get("X-Content-Type-Options") != "nosniff" ||
+		if answer.StatusCode != http.StatusOK || answer.Header.Get("Content-Type") != media || answer.Header.Get("X-Content-Type-Options") != "nosniff" ||
 			!strings.HasPrefix(answer.Header.Get("Content-Disposition"), "attachment") || !strings.Contains(body, "pwned") {
 			t.Errorf("%s: %d %v", format, answer.StatusCode, answer.Header)
 		}
