@@ -60,6 +60,8 @@ func (c Config) Check() error {
 const (
 	headerTimeout = 5 * time.Second
 	bodyTimeout   = 30 * time.Second
+	// answerTimeout is how long a page may take to be made and received. Streams and exports give themselves their time.
+	answerTimeout = 2 * time.Minute
 	idleTimeout   = 2 * time.Minute
 	maxHeader     = 32 << 10 // bytes
 	goodbye       = 5 * time.Second
@@ -84,7 +86,8 @@ func Serve(ctx context.Context, rt *service.Runtime, c Config, listener net.List
 		return errors.Join(fmt.Errorf("%s: %w", Name, err), listener.Close())
 	}
 	server := &http.Server{
-		Handler: handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: bodyTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		Handler: handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: bodyTimeout, WriteTimeout: answerTimeout,
+		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		BaseContext: func(net.Listener) context.Context { return ctx },
 	}
 	ended := make(chan error, 1)

@@ -27,7 +27,7 @@ func TestThePortalSignsInAtEachOrganisationsIssuer(t *testing.T) {
 	defer issuer.Close()
 	b := journaltest.Start(t, 1)
 	connection := bus.Connection{Identity: bus.Portal, Seed: b.Keys[bus.Portal], InProcess: b, Log: zap.NewNop()}
-	rt, err := service.OpenEdge(t.Context(), connection, new(observe.Counters))
+	rt, err := service.OpenEdge(t.Context(), connection, observe.NewMetrics().For(Name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,6 +56,24 @@ func TestThePortalSignsInAtEachOrganisationsIssuer(t *testing.T) {
 		}
 		if got := cookies[0]; !strings.HasPrefix(got.Name, "__Host-") || !got.Secure || !got.HttpOnly || got.SameSite != http.SameSiteLaxMode || got.Path != "/" || got.MaxAge != 600 {
 			t.Errorf("%s: %v", to, got)
+		}
+	}
+	// Whatever is answered, a refusal too, is for https only, kept nowhere, framed nowhere, and for no other site.
+	for _, path := range []string{
+		"/", "/signin", "/nothing", "/t/meadowbank", "/t/meadowbank/live/home", "/assets/nothing", "/lockbox/v1/openapi.json", "/lockbox/v1/self", "/lockbox/nothing",
+		"/providers/Microsoft.CustomerLockbox/operations", "/subscriptions/x/nothing",
+	} {
+		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPost, "PROPFIND"} {
+			r := httptest.NewRequest(method, path, nil)
+			r.Header.Set("Origin", "https://evil.example")
+			w := httptest.NewRecorder()
+			handler.ServeHTTP(w, r)
+			h := w.Result().Header
+			if w.Code >= http.StatusInternalServerError || !strings.HasPrefix(h.Get("Strict-Transport-Security"), "max-age=") || h.Get("X-Content-Type-Options") != "nosniff" ||
+				!strings.Contains(h.Get("Content-Security-Policy"), "frame-ancestors 'none'") || h.Get("Server") != "" || h.Get("Access-Control-Allow-Origin") != "" ||
+				h.Get("Cache-Control") != "no-store" && path != "/assets/nothing" {
+				t.Errorf("%s %s: %d %v", method, path, w.Code, h)
+			}
 		}
 	}
 	c.Organisations[0].ClientSecretFile = "nowhere"

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/activity"
@@ -31,6 +32,9 @@ const (
 	// largest is the size of an answer, in bytes: below what the bus carries, with room for what goes around it. Lists
 	// end early and go on on the next page.
 	largest = bus.MaxPayload * 3 / 4
+	// mostWaiting wait at once for a sequence, and mostStrangers of those who are not recognised: a part of what the
+	// service answers at once.
+	mostWaiting, mostStrangers = 128, 8
 )
 
 // Answerer answers queries from a projection. It is safe for concurrent use.
@@ -43,6 +47,8 @@ type Answerer struct {
 	// Now is the time by which roles and deadlines are judged; Healthy refuses while it cannot be trusted.
 	Now     func() time.Time
 	Healthy func() error
+
+	waiting, strangers atomic.Int64
 }
 
 // Answer answers one message that arrived on a subject. There is always a reply; the error is why it holds a refusal.
@@ -77,8 +83,10 @@ func (a *Answerer) answer(ctx context.Context, subject string, data []byte) (rep
 	if language == nil {
 		return nil, refusal.Invalid("language", "R24", "must be one of %s", strings.Join(tenant.Languages, ", "))
 	}
-	if err := a.wait(ctx, q.GetMinSequence()); err != nil {
-		return nil, err
+	if q.GetMinSequence() > a.Store.Sequence() {
+		if err := a.wait(ctx, q); err != nil {
+			return nil, err
+		}
 	}
 	snapshot, err := a.Store.Snapshot(ctx)
 	if err != nil {
@@ -94,14 +102,37 @@ func (a *Answerer) answer(ctx context.Context, subject string, data []byte) (rep
 	return reply, v.ask(ctx, q, reply)
 }
 
-// wait lets people read their own writes.
-func (a *Answerer) wait(ctx context.Context, sequence uint64) error {
+// wait lets people read their own writes. Whoever waits keeps others from being answered, so no more than a few do at once,
+// and of those whose token is not good, as far as is known yet, next to none.
+func (a *Answerer) wait(ctx context.Context, q *lockboxv1.Query) error {
+	known, err := a.knows(ctx, q)
+	if err != nil {
+		return err
+	}
+	waiting, most := &a.strangers, int64(mostStrangers)
+	if known {
+		waiting, most = &a.waiting, mostWaiting
+	}
+	defer waiting.Add(-1)
+	if waiting.Add(1) > most {
+		return refusal.Unavailable("min_sequence", "I11", "too many wait for what is not there yet; ask again, or without it")
+	}
 	ctx, cancel := context.WithTimeout(ctx, Patience)
 	defer cancel()
-	if err := a.Store.Wait(ctx, sequence); err != nil {
-		return refusal.Unavailable("min_sequence", "I11", "the projection has not come to sequence %d yet; it is at %d", sequence, a.Store.Sequence())
+	if err := a.Store.Wait(ctx, q.GetMinSequence()); err != nil {
+		return refusal.Unavailable("min_sequence", "I11", "the projection has not come to sequence %d yet; it is at %d", q.GetMinSequence(), a.Store.Sequence())
 	}
 	return nil
+}
+
+// knows reports whether the caller's token is good by what is known now. A tenant may just have been created.
+func (a *Answerer) knows(ctx context.Context, q *lockboxv1.Query) (bool, error) {
+	snapshot, err := a.Store.Snapshot(ctx)
+	if err != nil {
+		return false, err
+	}
+	_, refused := a.viewer(snapshot, q)
+	return refused == nil, snapshot.Close()
 }
 
 // ask is the one list of what can be asked.

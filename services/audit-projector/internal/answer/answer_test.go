@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -120,6 +121,50 @@ func TestActionsByEitherName(t *testing.T) {
 			t.Errorf("%s: %v", action, list)
 		}
 	}
+}
+
+// Whoever waits for what will never come takes the place of somebody who could be answered. Without a good token next to
+// nobody does.
+func TestStrangersDoNotKeepOthersFromBeingAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCast(t)
+		c.project()
+		good, err := c.issuer.Token("grace", c.story.Now)
+		must(t, err)
+		waits := func(token string, n int) (atOnce int) {
+			begun := time.Now()
+			var mu sync.Mutex
+			var all sync.WaitGroup
+			for range n {
+				all.Go(func() {
+					q := getSelf(bank)
+					q.Token, q.MinSequence = token, 1<<40
+					data, err := proto.Marshal(q)
+					must(t, err)
+					reply, _ := c.answerer.Answer(t.Context(), bus.QuerySubject("get_self"), data)
+					if reply.GetRefusal().GetCode() != unavailable {
+						t.Errorf("%v", reply)
+					}
+					mu.Lock()
+					defer mu.Unlock()
+					if time.Since(begun) < answer.Patience {
+						atOnce++
+					}
+				})
+			}
+			all.Wait()
+			return n - atOnce
+		}
+		if got := waits(good[:len(good)-8]+"AAAAAAAA", 300); got > 8 {
+			t.Errorf("%d wait whom nobody knows", got)
+		}
+		if got := waits(good, 300); got < 100 || got > 128 {
+			t.Errorf("%d wait at once", got)
+		}
+		if got := waits(good, 5); got != 5 {
+			t.Errorf("only %d of 5 wait after that", got)
+		}
+	})
 }
 
 func TestPeopleReadTheirOwnWrites(t *testing.T) {

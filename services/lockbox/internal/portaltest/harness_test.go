@@ -44,6 +44,11 @@ type world struct {
 // start is `lockbox up --demo` on free ports, with these times. It ends with the test.
 func start(t *testing.T, terms request.Terms) *world {
 	t.Helper()
+	return startLogging(t, terms, zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel)))
+}
+
+func startLogging(t *testing.T, terms request.Terms, log *zap.Logger) *world {
+	t.Helper()
 	dir := t.TempDir()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -53,7 +58,7 @@ func start(t *testing.T, terms request.Terms) *world {
 			Stack: stack.Config{
 				Host: "127.0.0.1", Port: -1, Tools: []evaluator.Tool{evaluator.Unlimited(client.Tool)}, Terms: terms,
 				Notifier: demo.Notifier(), MailboxHTTP: "127.0.0.1:0", Portal: &portal.Config{Listen: "127.0.0.1:0"},
-				Log: zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel)), Metrics: observe.NewMetrics(),
+				Log: log, Metrics: observe.NewMetrics(),
 			},
 		})
 	}()

@@ -87,7 +87,7 @@ func stream(v *site.Visit, ask *lockboxv1.ListActivity, page *lockboxv1.Activity
 			return err
 		}
 		if ask.PageToken = page.GetNextPageToken(); ask.GetPageToken() == "" {
-			return supported(http.NewResponseController(v.W).SetWriteDeadline(time.Time{}))
+			return nil
 		}
 		var err error
 		if page, err = next(v, ask); err != nil {

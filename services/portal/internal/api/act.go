@@ -1,11 +1,14 @@
 package api
 
 import (
-	"github.com/openlockbox/lockbox/pkg/input"
+	"fmt"
+
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/bearer"
+	"github.com/openlockbox/lockbox/services/portal/internal/commandid"
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
@@ -67,22 +70,35 @@ func (a action) serve(c *bearer.Call) error {
 	if err := ownTenant(c, command.GetTenant()); err != nil {
 		return err
 	}
-	switch keys := c.R.Header.Values("Idempotency-Key"); len(keys) {
-	case 0:
-	case 1:
-		if err := input.UUIDv7("Idempotency-Key", keys[0]); err != nil {
-			return err
-		}
-		command.Id = keys[0]
-	default:
-		return refusal.Invalid("Idempotency-Key", rule, "is given more than once")
-	}
 	command.AggregateId, command.SeenVersion = c.Param("requestId"), uint64(seen)
+	if err := identify(c, command); err != nil {
+		return err
+	}
 	reply, err := c.Do(command)
 	if err != nil {
 		return err
 	}
 	return answer(c, reply)
+}
+
+// identify gives the command the id that the caller's key makes: of the same caller, doing the same. Under a key alone, a
+// revocation could be taken for the approval that was sent before, and nobody would hear that it was not carried out.
+func identify(c *bearer.Call, command *lockboxv1.Command) error {
+	const key = "Idempotency-Key"
+	keys := c.R.Header.Values(key)
+	switch len(keys) {
+	case 0:
+		return nil
+	case 1:
+	default:
+		return refusal.Invalid(key, rule, "is given more than once")
+	}
+	meaning, err := proto.MarshalOptions{Deterministic: true}.Marshal(command)
+	if err != nil {
+		return err
+	}
+	command.Id, err = commandid.Of(key, keys[0], fmt.Appendf(meaning, "%q %q", c.Organisation.Tenant, c.Subject))
+	return err
 }
 
 // duration is read in the notation of protobuf's JSON: "3600s".

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/bearer/bearertest"
@@ -167,7 +168,7 @@ func TestWhatIsDone(t *testing.T) {
 			if w.Code != 200 || len(b.Done) != 1 {
 				t.Fatalf("%d %s", w.Code, w.Body)
 			}
-			c.want.Id, c.want.Tenant, c.want.AggregateId = other, "meadowbank", id
+			c.want.Id, c.want.Tenant, c.want.AggregateId = b.Done[0].GetId(), "meadowbank", id
 			if diff := cmp.Diff(c.want, b.Done[0], protocmp.Transform()); diff != "" {
 				t.Error(diff)
 			}
@@ -215,6 +216,40 @@ func TestWhatIsNotUnderstoodIsRefused(t *testing.T) {
 		if got := wrong(t, call(t, b, "POST", "/requests/"+id+"/approve", bearertest.Otto, "{}", keys...)); got != "Bad Request: INVALID Idempotency-Key" || len(b.Done) > 0 {
 			t.Errorf("%v: %s", keys, got)
 		}
+	}
+}
+
+// A key stands for one call of one caller. The services take a command whose id they know for one that is carried out, so what
+// is sent under a key that stands for something else must not get the same id: nobody would hear that it was not done.
+func TestAKeyStandsForOneCallOfOneCaller(t *testing.T) {
+	from := func(subject string) string {
+		return bearertest.TokenOf(subject, "https://login.meadowbank.example", "lockbox")
+	}
+	seen := map[string]string{}
+	for _, c := range []struct{ what, key, token, request, verb, body string }{
+		{"a call", other, from("otto"), id, "approve", `{"reason": "x"}`},
+		{"another key", id, from("otto"), id, "approve", `{"reason": "x"}`},
+		{"another verb", other, from("otto"), id, "revoke", `{"reason": "x"}`},
+		{"another one that takes the same", other, from("otto"), id, "deny", `{"reason": "x"}`},
+		{"other words", other, from("otto"), id, "approve", `{"reason": "y"}`},
+		{"another request", other, from("otto"), other, "approve", `{"reason": "x"}`},
+		{"another version", other, from("otto"), id, "approve", `{"reason": "x", "seenVersion": 3}`},
+		{"somebody else", other, from("fleur"), id, "approve", `{"reason": "x"}`},
+	} {
+		b := bank()
+		for range 2 {
+			if w := call(t, b, "POST", "/requests/"+c.request+"/"+c.verb, c.token, c.body, "Idempotency-Key", c.key); w.Code != 200 {
+				t.Fatalf("%s: %d %s", c.what, w.Code, w.Body)
+			}
+		}
+		first := b.Done[0].GetId()
+		if b.Done[1].GetId() != first || input.UUIDv7("id", first) != nil {
+			t.Errorf("%s: sent twice it is %s and %s", c.what, first, b.Done[1].GetId())
+		}
+		if as, taken := seen[first]; taken {
+			t.Errorf("%s is the same as %s", c.what, as)
+		}
+		seen[first] = c.what
 	}
 }
 

@@ -50,6 +50,8 @@ type Call struct {
 	R *http.Request
 	// Organisation is the caller's, as their token says; nil on an open route.
 	Organisation *organisation.Organisation
+	// Subject is who the caller's token says they are there: it tells callers apart, and proves nothing.
+	Subject string
 	// Language is the one of ours that fits the caller's Accept-Language best.
 	Language string
 
@@ -112,38 +114,39 @@ func (c *Call) authenticate() error {
 	if len(headers) > 1 || !strings.EqualFold(scheme, "Bearer") || token == "" || len(token) > identity.MaxToken {
 		return refusal.Unauthenticated("Authorization", rule, "must hold one bearer token of at most %d bytes", identity.MaxToken)
 	}
-	issuer, audiences := claimed(token)
+	issuer, subject, audiences := claimed(token)
 	if c.Organisation = c.Organisations.OfToken(issuer, audiences); c.Organisation == nil {
-		return refusal.Unauthenticated("Authorization", rule, "the token is of no issuer and audience that are known here")
+		return refusal.Unauthenticated("Authorization", rule, "the token is not of one issuer and audience that are known here")
 	}
-	c.token = token
+	c.token, c.Subject = token, subject
 	return nil
 }
 
-// claimed reads where a token says it comes from, and for whom it says it is.
-func claimed(token string) (issuer string, audiences []string) {
+// claimed reads where a token says it comes from, of whom, and for whom it says it is.
+func claimed(token string) (issuer, subject string, audiences []string) {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
-		return "", nil
+		return "", "", nil
 	}
 	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
 	if err != nil {
-		return "", nil
+		return "", "", nil
 	}
 	var claims struct {
 		Issuer   string              `json:"iss"`
+		Subject  string              `json:"sub"`
 		Audience josejson.RawMessage `json:"aud"`
 	}
 	// The receivers read it with the same package: names as they are written, none twice.
 	if josejson.Unmarshal(payload, &claims) != nil {
-		return "", nil
+		return "", "", nil
 	}
 	var one string
 	if josejson.Unmarshal(claims.Audience, &one) == nil {
-		return claims.Issuer, []string{one}
+		return claims.Issuer, claims.Subject, []string{one}
 	}
 	if josejson.Unmarshal(claims.Audience, &audiences) != nil {
-		return "", nil
+		return "", "", nil
 	}
-	return claims.Issuer, audiences
+	return claims.Issuer, claims.Subject, audiences
 }

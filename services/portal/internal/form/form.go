@@ -3,7 +3,6 @@
 package form
 
 import (
-	"crypto/sha256"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -11,9 +10,9 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/portal/internal/commandid"
 )
 
 // Field is one of a form's: its control's name, which is the control's id too, and the message that labels it.
@@ -150,18 +149,5 @@ func NewID() (string, error) {
 // CommandID is the id of the command that a form asks for. It is made of the id that the page gave it and of what was filled
 // in: a form sent twice is one command, and one to which somebody went back and wrote something else is another.
 func (f *Form) CommandID() (string, error) {
-	given := f.values.Get(commandField)
-	if err := input.UUIDv7(commandField, given); err != nil {
-		return "", err
-	}
-	id, err := uuid.Parse(given)
-	if err != nil {
-		return "", err
-	}
-	sum := sha256.Sum256([]byte(f.values.Encode()))
-	const version, variant = 6, 8 // the bytes that also say that it is a UUID of version 7
-	upper, lead := id[version]&0xf0, id[variant]&0xc0
-	copy(id[version:], sum[:])
-	id[version], id[variant] = id[version]&0x0f|upper, id[variant]&0x3f|lead
-	return id.String(), nil
+	return commandid.Of(commandField, f.values.Get(commandField), []byte(f.values.Encode()))
 }

@@ -318,11 +318,13 @@ func TestWhoMayNotSeeThePageHearsNothingOfIt(t *testing.T) {
 	}
 }
 
-// The server gives up on requests that are read slowly. That must not end what is read no more.
+// The server gives up on requests that are read slowly, and on answers. That must not end what is read no more, and written
+// for as long as the page is open.
 func TestAStreamOutlivesTheTimeToReadARequest(t *testing.T) {
 	d := newDesk(t, sitetest.Otto())
 	server := httptest.NewUnstartedServer(d.server)
 	server.Config.ReadTimeout = 100 * time.Millisecond
+	server.Config.WriteTimeout = server.Config.ReadTimeout
 	server.Start()
 	defer server.Close()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/t/meadowbank/live/page?shown=one", nil)

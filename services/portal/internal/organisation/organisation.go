@@ -82,10 +82,15 @@ func (l List) OfEmail(address string) *Organisation {
 	return l.find(func(o Organisation) bool { return slices.Contains(o.Domains, domain) })
 }
 
-// OfToken finds the organisation whose token says that it is from this issuer, for one of these audiences; nil: none.
-// Nothing is believed by it: it only says whom to ask.
+// OfToken finds the organisation whose token says that it is from this issuer, for one of these audiences; nil: none, or
+// several, for whoever would be asked then is a matter of their order. Nothing is believed by it: it only says whom to ask.
 func (l List) OfToken(issuer string, audiences []string) *Organisation {
-	return l.find(func(o Organisation) bool { return o.Issuer == issuer && slices.Contains(audiences, o.ClientID) })
+	is := func(o Organisation) bool { return o.Issuer == issuer && slices.Contains(audiences, o.ClientID) }
+	first := slices.IndexFunc(l, is)
+	if first < 0 || slices.ContainsFunc(l[first+1:], is) {
+		return nil
+	}
+	return &l[first]
 }
 
 func (l List) find(is func(Organisation) bool) *Organisation {

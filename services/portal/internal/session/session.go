@@ -6,6 +6,7 @@
 package session
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"time"
@@ -64,7 +65,7 @@ func (s *Sessions) Current(r *http.Request) (*Session, error) {
 	if token == "" {
 		return nil, nil //nolint:nilnil // nobody
 	}
-	ctx, err := s.scs.Load(r.Context(), token)
+	ctx, err := s.scs.Load(looking(r), token)
 	if err != nil {
 		return nil, err
 	}
@@ -72,6 +73,15 @@ func (s *Sessions) Current(r *http.Request) (*Session, error) {
 		return &found, nil
 	}
 	return nil, nil //nolint:nilnil // nobody
+}
+
+// looking is the request's context, which says whether only a page of ours asks, by a script: nobody need sit in front of it,
+// so the session is not used by that (Fetch Metadata §2.1: what a script fetches and hears is for no destination).
+func looking(r *http.Request) context.Context {
+	if r.Header.Get("Sec-Fetch-Dest") == "empty" {
+		return context.WithValue(r.Context(), unattended{}, true)
+	}
+	return r.Context()
 }
 
 // Begin signs somebody in, in place of whoever was, under a token that nobody knew before (session fixation). It lasts as

@@ -16,7 +16,10 @@ var (
 )
 
 // Token says that it is from an issuer, for an audience; one text or a list. Nobody signed it, and here nobody looks.
-func Token(issuer string, audience any) string {
+func Token(issuer string, audience any) string { return TokenOf("somebody", issuer, audience) }
+
+// TokenOf says the same of somebody in particular.
+func TokenOf(subject, issuer string, audience any) string {
 	part := func(claims map[string]any) string {
 		data, err := json.Marshal(claims)
 		if err != nil {
@@ -24,7 +27,7 @@ func Token(issuer string, audience any) string {
 		}
 		return base64.RawURLEncoding.EncodeToString(data)
 	}
-	return part(map[string]any{"alg": "ES256", "kid": "1"}) + "." + part(map[string]any{"iss": issuer, "aud": audience, "sub": "somebody"}) + ".c2lnbmF0dXJl"
+	return part(map[string]any{"alg": "ES256", "kid": "1"}) + "." + part(map[string]any{"iss": issuer, "aud": audience, "sub": subject}) + ".c2lnbmF0dXJl"
 }
 
 // Call sends a request with a token and, if there is one, a JSON body. Headers are pairs of names and values.

@@ -1,0 +1,26 @@
+package session_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/journal/journaltest"
+)
+
+// A page that is left open hears of changes and loads them. Nobody sits there for all that, so the session ends.
+func TestAnOpenPageDoesNotKeepASessionAlive(t *testing.T) {
+	b, c := journaltest.Start(t, 1), newClock()
+	must(t, bus.Provision(t.Context(), b.Connect(t, bus.Provisioner), 1))
+	s := open(t, b, c)
+	cookie := begin(t, s, otto(c))
+	for range 11 {
+		c.after(6 * time.Minute)
+		r := request(cookie)
+		r.Header.Set("Sec-Fetch-Dest", "empty")
+		got, err := s.Current(r)
+		if over := c.time().Sub(newClock().time()) >= time.Hour; err != nil || (got == nil) != over {
+			t.Errorf("after %v: %v, %v", c.time().Sub(newClock().time()), got, err)
+		}
+	}
+}
