@@ -93,7 +93,7 @@ func (a *app) auditExportCommand() *cobra.Command {
 cannot go on, the last row says that it is incomplete, and the error names the page from which --page goes on. A file is never
 written over. For the events of the stream itself, with the compliance team's key, there is audit replay --format.`,
 		Example: `  lockbox audit export --format csv --since 30d --file activity.csv
-  lockbox audit export --format ocsf --action "Approve Lockbox Request" | curl --data-binary @- https://siem.example/ingest
+  lockbox audit export --format ocsf --action "Approve Lockbox Request" --file approvals.jsonl
   lockbox audit export --format cloudevents --request 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b`,
 	}
 	filter := a.activityFilter(c)
