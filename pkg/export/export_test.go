@@ -65,6 +65,8 @@ func write(t testing.TB, f export.Format, entries ...*lockboxv1.Activity) []byte
 }
 
 // Other systems read these, so they never change for an event that was exported before: a new event adds lines.
+//
+// control: nist:AU-6, soc2:CC7.2, iso:8.15
 func TestEveryEventInEveryFormat(t *testing.T) {
 	for _, f := range export.Formats() {
 		golden := filepath.Join("testdata", f.Name+".golden")
@@ -191,6 +193,7 @@ func hostile() *rapid.Generator[string] {
 	return rapid.Map(rapid.SliceOfN(piece, 0, 6), func(pieces []string) string { return strings.ToValidUTF8(strings.Join(pieces, ""), "?") })
 }
 
+// control: nist:AU-6
 func TestHostileTextStaysOneRowAndHarmless(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := func(what string) string { return hostile().Draw(t, what) }

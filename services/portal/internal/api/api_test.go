@@ -218,6 +218,7 @@ func TestWhatIsNotUnderstoodIsRefused(t *testing.T) {
 	}
 }
 
+// control: soc2:CC6.1
 func TestAnotherTenantIsNotThere(t *testing.T) {
 	b := bank()
 	for _, route := range serve(t, b).Routes {
