@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"flag"
 	"maps"
 	"os"
@@ -145,7 +146,12 @@ func TestOCSFHasWhatItsClassesDemand(t *testing.T) {
 	seen := map[string]bool{}
 	for _, a := range everything(t) {
 		e := map[string]any{}
-		if err := json.Unmarshal(write(t, f, a), &e); err != nil {
+		var ids struct {
+			Type     int `json:"type_uid"`
+			Class    int `json:"class_uid"`
+			Activity int `json:"activity_id"`
+		}
+		if err := errors.Join(json.Unmarshal(write(t, f, a), &e), json.Unmarshal(write(t, f, a), &ids)); err != nil {
 			t.Fatal(err)
 		}
 		typ := a.GetEntry().GetType()
@@ -164,7 +170,7 @@ func TestOCSFHasWhatItsClassesDemand(t *testing.T) {
 				t.Errorf("%s has no %s", typ, name)
 			}
 		}
-		if e["type_uid"] != e["class_uid"].(float64)*100+e["activity_id"].(float64) || e["severity"] == "" {
+		if ids.Type != ids.Class*100+ids.Activity || e["severity"] == "" {
 			t.Errorf("%s: %v", typ, e)
 		}
 	}
