@@ -183,7 +183,7 @@ func (s *session) replayAs(ctx context.Context, r journal.Replay, format export.
 		return out.write(format.Row(export.Entry(e.Seq, e.Event)))
 	})
 	if err != nil && !r.Follow { // which never has everything
-		return out.ended(err)
+		return out.ended(err, "")
 	}
 	return errors.Join(err, out.Flush())
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/openlockbox/lockbox/pkg/activity"
 	"github.com/openlockbox/lockbox/pkg/export"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
-	"github.com/openlockbox/lockbox/services/lockbox/internal/render"
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
@@ -90,8 +89,7 @@ func (a *app) auditExportCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "export", Short: "Export the activity log for other systems (R39)", Args: exactly(), ValidArgsFunction: nothing,
 		Long: `Writes everything that the filters find, newest first, as JSON Lines, CSV, CloudEvents 1.0, OCSF or Azure's activity log. If it
-cannot go on, the last row says that it is incomplete, and the error names the page from which --page goes on. A file is never
-written over. For the events of the stream itself, with the compliance team's key, there is audit replay --format.`,
+cannot go on, the last row says that it is incomplete, and from which page --page goes on. A file is never written over. For the events of the stream itself, with the compliance team's key, there is audit replay --format.`,
 		Example: `  lockbox audit export --format csv --since 30d --file activity.csv
   lockbox audit export --format ocsf --action "Approve Lockbox Request" --file approvals.jsonl
   lockbox audit export --format cloudevents --request 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b`,
@@ -142,7 +140,7 @@ func (s *session) export(ctx context.Context, q *lockboxv1.ListActivity, format 
 	for {
 		for _, a := range list.GetActivities() {
 			if err := out.write(format.Row(a)); err != nil {
-				return out.ended(err)
+				return out.ended(err, "")
 			}
 		}
 		if q.PageToken = list.GetNextPageToken(); q.GetPageToken() == "" {
@@ -150,7 +148,7 @@ func (s *session) export(ctx context.Context, q *lockboxv1.ListActivity, format 
 		}
 		bar.counted(len(list.GetActivities()))
 		if list, err = s.activities(ctx, q, false); err != nil {
-			return out.ended(fmt.Errorf("the export is incomplete; --page %s goes on: %w", render.Clean(q.GetPageToken()), err))
+			return out.ended(err, " --page "+q.GetPageToken()+" goes on.")
 		}
 	}
 }

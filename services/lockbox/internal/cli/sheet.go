@@ -23,7 +23,7 @@ func (s sheet) write(row []byte, err error) error {
 	return err
 }
 
-// ended says in the last row that not everything is there.
-func (s sheet) ended(err error) error {
-	return errors.Join(err, s.write(s.format.Incomplete("The export ended early: not everything is here.")), s.Flush())
+// ended says in the last row that not everything is there, and what else there is to say.
+func (s sheet) ended(err error, more string) error {
+	return errors.Join(err, s.write(s.format.Incomplete("The export ended early: not everything is here."+more)), s.Flush())
 }
