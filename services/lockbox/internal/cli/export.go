@@ -89,7 +89,8 @@ func (a *app) auditExportCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "export", Short: "Export the activity log for other systems (R39)", Args: exactly(), ValidArgsFunction: nothing,
 		Long: `Writes everything that the filters find, newest first, as JSON Lines, CSV, CloudEvents 1.0, OCSF or Azure's activity log. If it
-cannot go on, the last row says that it is incomplete, and from which page --page goes on. A file is never written over. For the events of the stream itself, with the compliance team's key, there is audit replay --format.`,
+cannot go on, the last row says that it is incomplete, and from which page --page goes on. A file is never written over.
+For the events of the stream itself, with the compliance team's key, there is audit replay --format.`,
 		Example: `  lockbox audit export --format csv --since 30d --file activity.csv
   lockbox audit export --format ocsf --action "Approve Lockbox Request" --file approvals.jsonl
   lockbox audit export --format cloudevents --request 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b`,
