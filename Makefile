@@ -86,9 +86,12 @@ go-test:
 	@go test -race -shuffle=on -timeout 30m $(TEST_FLAGS) $(PACKAGES)
 
 ##@ Change it
-.PHONY: generate clean
+.PHONY: generate controls clean
 generate: tools ## generate the Go code of proto/
 	@scripts/generate.sh
+
+controls: ## write the control mapping, deploy/compliance/README.md, from the tests' tags
+	@go test -count=1 -run TestTheControlMappingIsWhatTheTestsSay ./pkg/archtest -update
 
 clean: ## remove what was built (tools stay in the user's cache, data in .lockbox)
 	rm -rf bin .cache artefacts

@@ -34,6 +34,7 @@ func everyFact() map[string]*lockboxv1.Event {
 	return events
 }
 
+// control: nist:AU-2
 func TestEveryFactHasANameAndASentence(t *testing.T) {
 	seen := map[string]string{}
 	for typ, e := range everyFact() {

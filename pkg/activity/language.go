@@ -63,6 +63,15 @@ func (l *Language) Title(action string) string {
 	return ""
 }
 
+// Activity is the event, stored at this sequence, in the activity log.
+func (l *Language) Activity(sequence uint64, e *lockboxv1.Event) *lockboxv1.Activity {
+	concern := Concerned(e)
+	return &lockboxv1.Activity{
+		Entry: l.Entry(sequence, e), Tenant: e.GetTenant(), Kind: e.GetKind(), AggregateId: e.GetAggregateId(),
+		RequestId: concern.RequestID, SubscriptionId: concern.SubscriptionID, ResourceIds: concern.ResourceIDs, Event: e,
+	}
+}
+
 // Overdue is why a request has ended whose time was over when nobody had recorded that yet.
 func (l *Language) Overdue() string { return l.sentences["overdue"] }
 

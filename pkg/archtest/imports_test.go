@@ -22,7 +22,7 @@ const prefix = "github.com/openlockbox/lockbox/"
 var (
 	domain = []string{
 		"./pkg/refusal", "./pkg/input", "./pkg/tenant", "./pkg/ticket", "./pkg/catalogue", "./pkg/policy",
-		"./pkg/request", "./pkg/disclosure", "./pkg/event", "./pkg/activity", "./pkg/evidence", "./pkg/merkle", "./pkg/language",
+		"./pkg/request", "./pkg/disclosure", "./pkg/event", "./pkg/activity", "./pkg/export", "./pkg/evidence", "./pkg/merkle", "./pkg/language",
 	}
 	outside = []string{
 		"./pkg/journal/...", "./pkg/bus/...", "./pkg/identity/...", "./pkg/config/...", "./pkg/observe/...",

@@ -9,6 +9,7 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
+// control: nist:AU-8
 func TestClockRefusesToDecide(t *testing.T) {
 	now := time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
 	lost := errors.New("no answer")

@@ -125,6 +125,7 @@ var subscribe = map[string][]bus.Identity{
 	"$SRV.PING":                  {bus.Orchestrator, bus.Projector},
 }
 
+// control: nist:AC-6, nist:AU-9, iso:8.15
 func TestRights(t *testing.T) {
 	b := journaltest.New(t, 1)
 	for _, id := range append(bus.Identities(), bus.Tool(console)) {
@@ -247,6 +248,7 @@ func TestProvision(t *testing.T) {
 	}
 }
 
+// control: nist:AU-9, iso:8.15
 func TestProvisionRefusesWeakerStreams(t *testing.T) {
 	for setting, weaken := range map[string]func(*jetstream.StreamConfig){
 		"DenyPurge":            func(c *jetstream.StreamConfig) { c.DenyPurge = false },

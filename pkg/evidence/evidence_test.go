@@ -191,6 +191,7 @@ type forgery struct {
 	breaks string
 }
 
+// control: nist:AU-6, nist:AU-9, soc2:CC7.2, iso:8.16
 func TestAForgeryBreaksItsInvariant(t *testing.T) {
 	at := func(hours int, by *lockboxv1.Actor, e *lockboxv1.Event) *lockboxv1.Event {
 		e.Time, e.Actor = timestamppb.New(start.Add(time.Duration(hours)*time.Hour)), by
@@ -398,6 +399,7 @@ func TestI3LateExpiry(t *testing.T) {
 	}
 }
 
+// control: nist:AU-8
 func TestI3EventTimeAgainstStoredTime(t *testing.T) {
 	for apart, honest := range map[time.Duration]bool{
 		0: true, -2 * time.Second: true, -2*time.Second - 1: false, 2 * time.Minute: true, 2*time.Minute + 1: false,

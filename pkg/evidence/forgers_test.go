@@ -20,6 +20,8 @@ import (
 // honest story, one at a time, to every value at hand; or puts an event of one story into another. Whatever the fold
 // then takes for true must be in order for the oracle as well. (What only the tenant's own events can show is left to
 // BasisHeld.)
+//
+// control: iso:8.16
 func TestTheFoldIsNoEasierToDeceiveThanTheOracle(t *testing.T) {
 	stories := map[string][]evidence.Recorded{"told": told(), "waived": waived(), "denied": denied(), "expired": expired(), "released": released(), "reminded": reminded(), "hurried": hurried()}
 	tried, accepted := 0, 0

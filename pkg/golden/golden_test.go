@@ -67,6 +67,7 @@ func TestEveryFileIsReadAsItSays(t *testing.T) {
 	}
 }
 
+// control: nist:AU-2, nist:AU-3
 func TestEveryEventTypeIsThereWithEveryField(t *testing.T) {
 	set := map[string]bool{} // paths from the event
 	for _, e := range texts(t) {

@@ -41,6 +41,7 @@ func refused(t *testing.T, err error, why string) {
 	}
 }
 
+// control: nist:AU-3, nist:PS-7
 func TestAProviderTokenBecomesAnActor(t *testing.T) {
 	w := newWorld(t)
 	token := w.provider.sign(t, erin().with(object{"isolated_identity": true}))
@@ -111,6 +112,7 @@ func TestTypesOfToken(t *testing.T) {
 	}
 }
 
+// control: nist:IA-2
 func TestTimesAreCheckedToTheNanosecond(t *testing.T) {
 	w := newWorld(t)
 	token := func(claim string) string { return w.provider.sign(t, erin().with(object{claim: now.Unix()})) }
@@ -217,6 +219,7 @@ func TestClaimsThatAreRefused(t *testing.T) {
 	}
 }
 
+// control: nist:IA-2
 func TestMultiFactorIsReadFromAmrOnly(t *testing.T) {
 	w := newWorld(t)
 	for _, c := range []object{{"amr": nil}, {"amr": []string{"pwd"}}, {"amr": []string{"MFA"}}, {"amr": nil, "multi_factor": true}} {
@@ -254,6 +257,7 @@ func TestGroupsThatMatterAreConfigurable(t *testing.T) {
 	}
 }
 
+// control: nist:IA-2, soc2:CC6.1
 func TestForgeriesAreRefused(t *testing.T) {
 	w := newWorld(t)
 	good := w.provider.sign(t, erin())
@@ -326,6 +330,7 @@ func TestAClaimInOtherCaseIsAnotherClaim(t *testing.T) {
 	refused(t, err, "`sub`")
 }
 
+// control: nist:IA-2, soc2:CC6.1
 func TestTokensOfTwoTenantsCannotBeSwapped(t *testing.T) {
 	w := newWorld(t)
 	gracesToken := w.bank.sign(t, grace())

@@ -37,6 +37,7 @@ func facts(change func(*policy.Facts)) policy.Facts {
 	return f
 }
 
+// control: nist:IA-2, iso:8.2
 func TestWhatAnEvaluationComesTo(t *testing.T) {
 	const (
 		refused  = lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_REFUSED

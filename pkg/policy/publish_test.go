@@ -22,6 +22,7 @@ func publish(id, text string, by *lockboxv1.Actor) event.Command {
 	}}
 }
 
+// control: iso:5.15
 func TestRulesArePublishedByTheSecurityOfficer(t *testing.T) {
 	officer := provider(event.SecurityOfficers)
 	var s policy.Published

@@ -152,6 +152,7 @@ func TestWhatEachEffectDoes(t *testing.T) {
 	}
 }
 
+// control: mcsb:PA-8, iso:5.15
 func TestNoRuleWaivesTheCustomer(t *testing.T) {
 	r := parse(t, "name: all\nrules:\n  - {id: all, when: 'true', effect: allow, reason: Everything.}\n")
 	v := policy.Evaluate(facts(func(*policy.Facts) {}), r, catalogue.Default(), terms, now)
@@ -168,6 +169,7 @@ func TestARuleSeesNoToken(t *testing.T) {
 	}
 }
 
+// control: iso:5.15
 func TestAConditionThatCannotBeEvaluatedRefuses(t *testing.T) {
 	const all = "  - {id: all, when: 'true', effect: allow, reason: Everything.}\n"
 	for name, condition := range map[string]string{

@@ -32,6 +32,7 @@ func TestAnIntentThatWaitedTooLongIsPublishedAnew(t *testing.T) {
 		row{30 * time.Hour, eve, stored(30 * time.Hour), already(request.Submitted)}) // it was recorded in time
 }
 
+// control: mcsb:PA-8, nist:MA-4, iso:5.23
 func TestR17TheCustomerIsNotifiedBeforeThereIsAnyAccess(t *testing.T) {
 	play(t, contoso(owner(otto)),
 		row{0, otto, does(approve()), no(notFound, "aggregate_id", "I9")},
@@ -49,6 +50,7 @@ func TestR17TheCustomerIsNotifiedBeforeThereIsAnyAccess(t *testing.T) {
 	)
 }
 
+// control: mcsb:PA-8, nist:AC-3, soc2:CC6.3
 func TestR18OwnersAndLockboxApproversOfTheSubscriptionDecide(t *testing.T) {
 	s := asked(t, contoso(
 		owner(otto), assign(lena, approverRole, ofSubscription), assign(olga, approverRole, ofTenant),
@@ -89,6 +91,7 @@ func TestR20ApproversAreFrozenWhenTheRequestIsCreated(t *testing.T) {
 	)
 }
 
+// control: nist:AC-3, soc2:CC6.2
 func TestR20WhoeverDecidesHoldsTheRoleThen(t *testing.T) {
 	play(t, asked(t, contoso(owner(otto), owner(olga)), diskIntent()),
 		row{1, gina, does(remove("otto", ofSubscription)), is(request.CustomerNotified)},
@@ -230,6 +233,7 @@ func TestR23NobodyIsMissedOnceItIsOver(t *testing.T) {
 	)
 }
 
+// control: mcsb:PA-8, nist:AC-3, nist:AC-5, soc2:CC6.3, iso:5.23
 func TestI10NobodyDecidesForTheCustomerButTheCustomer(t *testing.T) {
 	play(t, asked(t, contoso(owner(otto)), diskIntent()),
 		row{1, eve, does(approve()), no(forbidden, "token", "I10")},
@@ -243,6 +247,7 @@ func TestI10NobodyDecidesForTheCustomerButTheCustomer(t *testing.T) {
 	play(t, asked(t, contoso(owner(otto)), diskIntent()), row{1, both, does(approve()), no(forbidden, "token", "I10")})
 }
 
+// control: nist:AC-3, soc2:CC6.1
 func TestI9AnotherTenantsPersonSeesNothing(t *testing.T) {
 	s := asked(t, contoso(owner(otto)), diskIntent())
 	play(t, s,

@@ -53,6 +53,7 @@ func TestAnIntentIsRefusedByFieldAndRule(t *testing.T) {
 	}
 }
 
+// control: nist:AC-6
 func TestR18AResourceIsAPathBelowItsSubscription(t *testing.T) {
 	for _, id := range []string{
 		"/", "/subscriptions/", "/subscriptions/sub-1", "/subscriptions/sub-1/", "/subscriptions/sub-1/disks/", "/subscriptions/sub-1//disks",
@@ -120,6 +121,8 @@ func TestACommandAboutSomethingElse(t *testing.T) {
 }
 
 // The aggregates that a decision rests on are not always there to be read, and never another tenant's (I9, I11).
+//
+// control: iso:5.15
 func TestI11WithoutTheTenantAndItsSubscriptionTheAnswerIsNo(t *testing.T) {
 	other := story.New(gina, start)
 	other.Tenant.ID, other.Subscription.Tenant = "fabrikam", "fabrikam"

@@ -12,6 +12,7 @@ import (
 
 // How the customer decides: R26-R31.
 
+// control: mcsb:PA-8
 func TestR26AtTheInstantOfTheDeadlineItIsExpired(t *testing.T) {
 	pending := func() *story.Story { return asked(t, contoso(owner(otto)), diskIntent()) }
 	for _, does := range []deed{does(approve()), does(deny("no")), does(ask("why?"))} {
@@ -47,6 +48,7 @@ func TestR26ItExpiresByItselfAndOnlyThen(t *testing.T) {
 	)
 }
 
+// control: nist:AC-6, iso:8.2
 func TestR27AccessIsForEightHoursUnlessLessWasAskedOrAllowed(t *testing.T) {
 	short := diskIntent()
 	short.Duration = seconds(2 * time.Hour)
@@ -82,6 +84,7 @@ func TestR27AccessIsForEightHoursUnlessLessWasAskedOrAllowed(t *testing.T) {
 	}
 }
 
+// control: nist:AC-6, iso:8.2
 func TestR27AnApproverNeverWidens(t *testing.T) {
 	play(t, asked(t, contoso(owner(otto)), diskIntent()),
 		row{1, otto, does(approveFor(8*time.Hour + 1)), no(invalid, "approve.duration", "R27", "8h0m0s")},
@@ -104,6 +107,7 @@ func TestR27AShorterRequestIsNotLengthened(t *testing.T) {
 	)
 }
 
+// control: mcsb:PA-8, iso:5.23
 func TestR28DenyNeedsAReasonAndEndsIt(t *testing.T) {
 	play(t, asked(t, contoso(owner(otto)), diskIntent()),
 		row{1, otto, does(deny("")), no(invalid, "deny.reason", "R28", "required")},

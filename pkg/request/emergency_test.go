@@ -44,6 +44,7 @@ func emergencyWaits(t *testing.T, by *lockboxv1.Actor, v *lockboxv1.AccessEvalua
 	return s
 }
 
+// control: mcsb:PA-8, iso:8.2
 func TestR43AnEmergencyWaitsForASecurityOfficerAndNotForTheCustomer(t *testing.T) {
 	s := emergencyWaits(t, rosa, hurried())
 	play(t, s,

@@ -20,6 +20,7 @@ func signedIn(a *lockboxv1.Actor, at time.Duration) *lockboxv1.Actor {
 	return a
 }
 
+// control: nist:IA-2
 func TestR25ATenantMayDemandAFreshSignIn(t *testing.T) {
 	fresh := set(&lockboxv1.TenantSettings{MaxAuthenticationAge: durationpb.New(5 * time.Minute)})
 	stale := no(lockboxv1.RefusalCode_REFUSAL_CODE_UNAUTHENTICATED, tenant.StaleField, "R25", "at most 5m0s before")

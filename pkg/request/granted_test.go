@@ -124,6 +124,7 @@ func TestR2WithoutLockboxTheCustomerIsWaivedUntilTheySwitchItOn(t *testing.T) {
 	)
 }
 
+// control: soc2:CC6.2, iso:5.15
 func TestI1AWaiverRestsOnItsFacts(t *testing.T) {
 	against := func(w lockboxv1.Waiver, change func(*lockboxv1.AccessEvaluated)) deed {
 		v := waived(w)
@@ -176,6 +177,7 @@ func staged(t *testing.T, v *lockboxv1.AccessEvaluated) *story.Story {
 	return s
 }
 
+// control: nist:AC-5, soc2:CC6.3, iso:8.2
 func TestR15InternalStagesComeInOrderEachWithDifferentPeople(t *testing.T) {
 	both := story.Provider("bo", event.SupportLeads, event.DevOpsManagers)
 	lead := story.Provider("eve", event.SupportLeads) // the requester, who happens to be a lead
@@ -368,6 +370,7 @@ func active(t *testing.T) *story.Story {
 	return s
 }
 
+// control: nist:AC-6, nist:MA-4, soc2:CC6.3, iso:8.2
 func TestR27AGrantEndsAtItsInstant(t *testing.T) {
 	end := 8 * time.Hour
 	due(t, active(t), end)
@@ -383,6 +386,7 @@ func TestR27AGrantEndsAtItsInstant(t *testing.T) {
 	play(t, active(t), row{end + 1, sven, does(revoke("no")), no(precondition, "aggregate_id", "R32", "ended by itself")})
 }
 
+// control: mcsb:PA-8, nist:MA-4, soc2:CC6.3
 func TestR32TheCustomerOrTheSecurityOfficerRevokes(t *testing.T) {
 	for _, who := range []*lockboxv1.Actor{otto, olga, gina, sven} {
 		play(t, active(t),
@@ -414,6 +418,7 @@ func TestR32AccessThatIsAboutToBeginIsRevokedToo(t *testing.T) {
 	)
 }
 
+// control: nist:MA-4
 func TestR32TheRequesterWithdrawsOrGivesBack(t *testing.T) {
 	play(t, active(t),
 		row{1, fred, does(release()), no(forbidden, "token", "R32")},
@@ -440,6 +445,7 @@ func TestR32TheRequesterWithdrawsOrGivesBack(t *testing.T) {
 	)
 }
 
+// control: nist:AC-3, soc2:CC6.2
 func TestI1AccessLapsesIfAnApproverLostTheRole(t *testing.T) {
 	s := asked(t, contoso(owner(otto), owner(olga)), diskIntent())
 	play(t, s,

@@ -33,6 +33,8 @@ func TestMain(m *testing.M) {
 
 // Random commands by a random cast at random times, deadlines included: whatever happens, the invariants hold, a command
 // repeated gives nothing, and no state that was ever read changes.
+//
+// control: nist:AC-3, soc2:CC6.2
 func TestInvariantsHoldWhateverHappens(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

@@ -10,6 +10,7 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
+// control: nist:AC-2, soc2:CC6.3, iso:5.18
 func TestRolesAreTheGlobalAdministratorsAffair(t *testing.T) {
 	s := contoso(t, premier)
 	s.play(t,
@@ -87,6 +88,7 @@ func TestR2TheLastGlobalAdministratorStays(t *testing.T) {
 	)
 }
 
+// control: nist:AC-2, iso:5.18
 func TestR21AnEligibleRoleIsActivatedByItsHolderForATime(t *testing.T) {
 	posing := actor(lockboxv1.Side_SIDE_PROVIDER, home, "otto")
 	s := contoso(t, premier)
@@ -117,6 +119,7 @@ func TestR21AnEligibleRoleIsActivatedByItsHolderForATime(t *testing.T) {
 	)
 }
 
+// control: nist:AC-2, iso:5.18
 func TestR20R21R22WhenAnAssignmentCounts(t *testing.T) {
 	s := contoso(t, premier)
 	end := 2 * time.Hour

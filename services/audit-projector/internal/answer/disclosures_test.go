@@ -89,6 +89,7 @@ func TestR46AForgedTellingShowsNothing(t *testing.T) {
 	noneOf(t, "activity", p.query("grace", listActivity(bank, &lockboxv1.ListActivity{})), "account records", id)
 }
 
+// control: nist:SA-9, iso:5.23
 func TestR44AnExposureIsSeenOnceItIsTold(t *testing.T) {
 	p := newPlace(t)
 	id := p.story.Disclose(p.actor("olga"), bank, "a packet capture", 0)

@@ -117,6 +117,8 @@ var rolesOfTheCustomer = map[string]struct {
 var ofProd = []string{"requests", "awaiting me", "request prod", "activity", "activity of a request", "tenant", "ticket prod", "ticket own", "tickets", "preview prod", "self", "services"}
 
 // I9: a role reaches so far and no further, and nothing of another tenant is there.
+//
+// control: soc2:CC6.1
 func TestWhatEachRoleOfTheCustomerSees(t *testing.T) {
 	for role, row := range rolesOfTheCustomer {
 		t.Run(role, func(t *testing.T) {
@@ -286,6 +288,7 @@ func TestWhoMayActivateSeesTheirOwnAssignmentOnly(t *testing.T) {
 	}
 }
 
+// control: iso:5.18
 func TestAdministratorsSeeAllAssignmentsAndWhetherTheyCount(t *testing.T) {
 	p := newPlace(t)
 	p.assign("eli", "prod", owner, true)

@@ -108,6 +108,8 @@ type fataler interface {
 }
 
 // R39: each filter alone.
+//
+// control: nist:AU-6
 func TestEachFilterOfTheActivityLog(t *testing.T) {
 	events := some()
 	o, v := newOracle(events), snapshot(t, built(t, events))

@@ -73,11 +73,7 @@ func Deliveries(events []projection.Event) (list []*lockboxv1.DeliveryView) {
 
 // Activity is an event in the activity log.
 func Activity(e projection.Event, l *activity.Language) *lockboxv1.Activity {
-	concern := activity.Concerned(e.Event)
-	return &lockboxv1.Activity{
-		Entry: l.Entry(e.Sequence, e.Event), Tenant: e.Event.GetTenant(), Kind: e.Event.GetKind(), AggregateId: e.Event.GetAggregateId(),
-		RequestId: concern.RequestID, SubscriptionId: concern.SubscriptionID, ResourceIds: concern.ResourceIDs, Event: e.Event,
-	}
+	return l.Activity(e.Sequence, e.Event)
 }
 
 func stamp(t time.Time) *timestamppb.Timestamp {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/activity"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/evidence"
+	"github.com/openlockbox/lockbox/pkg/export"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/refusal"
@@ -24,16 +26,17 @@ import (
 )
 
 func (a *app) auditCommand() *cobra.Command {
-	return group("audit", "Read the activity log, replay the stream, see any past state", `Every step is an event in one stream that is never rewritten (R38). audit list is the customer's view of it (R39); audit replay
-and audit state-at read the stream itself and need the compliance team's bus key (R40), as do audit verify and
-audit dead-letters.`, "",
-		a.auditListCommand(), a.auditReplayCommand(), a.auditStateAtCommand(), a.auditVerifyCommand(), a.auditDeadLettersCommand())
+	return group("audit", "Read the activity log, replay the stream, see any past state", `Every step is an event in one stream that is never rewritten (R38). audit list and audit export are the customer's view of
+it (R39); audit replay and audit state-at read the stream itself and need the compliance team's bus key (R40), as do audit
+verify and audit dead-letters.`, "",
+		a.auditListCommand(), a.auditExportCommand(), a.auditReplayCommand(), a.auditStateAtCommand(), a.auditVerifyCommand(), a.auditDeadLettersCommand())
 }
 
 func (a *app) auditListCommand() *cobra.Command {
-	q := &lockboxv1.ListActivity{}
-	since, until := &timeFlag{app: a}, &timeFlag{app: a}
-	var all bool
+	var (
+		limit uint32
+		all   bool
+	)
 	c := &cobra.Command{
 		Use: "list", Short: "List the activity log, newest first (R39)", Args: exactly(), ValidArgsFunction: nothing,
 		Example: `  lockbox audit list --since 7d --action "Approve Lockbox Request" --action "Deny Lockbox Request"
@@ -41,42 +44,16 @@ func (a *app) auditListCommand() *cobra.Command {
   lockbox audit list --person otto@meadowbank.example --resource /subscriptions/meadow-production/
   lockbox audit list --all -o json | jq -c '.activities[]'`,
 	}
-	f := c.Flags()
-	f.StringArrayVar(&q.Actions, "action", nil, "only this `action` or fact (repeat for several)")
-	f.Var(since, "since", "from this time on (lockbox help times)")
-	f.Var(until, "until", "before this time")
-	f.StringVar(&q.Person, "person", "", "`address`, name or subject of somebody")
-	f.StringVar(&q.Resource, "resource", "", "a `resource`, or the beginning of its id")
-	f.StringVar(&q.SubscriptionId, "subscription", "", "a `subscription`")
-	f.StringVar(&q.RequestId, "request", "", "a `request`")
-	f.Uint32Var(&q.Limit, "limit", 0, "at most this `many` (default 100)")
-	f.StringVar(&q.PageToken, "page", "", "go on from the `page` where a list ended")
-	f.BoolVar(&all, "all", false, "all of it, page after page")
+	filter := a.activityFilter(c)
+	c.Flags().Uint32Var(&limit, "limit", 0, "at most this `many` (default 100)")
+	c.Flags().BoolVar(&all, "all", false, "all of it, page after page")
 	watch := watchable(c)
-	complete(c, "action", fixed(activity.Actions()...))
-	complete(c, "subscription", a.subscriptions)
-	complete(c, "request", func(c *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
-		return a.requests()(c, nil, typed)
-	})
 	c.RunE = a.with(func(ctx context.Context, s *session, _ []string) error {
-		for _, action := range q.GetActions() {
-			if len(activity.Types(action)) == 0 {
-				return usage(c, "there is no action %q; there are: %s", action, strings.Join(activity.Actions(), ", "))
-			}
+		q, err := filter(ctx, s)
+		if err != nil {
+			return err
 		}
-		if !since.IsZero() {
-			q.Since = timestamppb.New(since.Time)
-		}
-		if !until.IsZero() {
-			q.Until = timestamppb.New(until.Time)
-		}
-		if q.GetRequestId() != "" {
-			v, err := s.find(ctx, q.GetRequestId())
-			if err != nil {
-				return err
-			}
-			q.RequestId = v.GetRequestId()
-		}
+		q.Limit = limit
 		return a.list(ctx, *watch, func() (page, error) {
 			list, err := s.activities(ctx, q, all)
 			return answer(list, func(l render.Look) string { return activityTable(l, list) }), err
@@ -124,15 +101,21 @@ func activityTable(l render.Look, list *lockboxv1.ActivityList) string {
 func (a *app) auditReplayCommand() *cobra.Command {
 	var r journal.Replay
 	since, until := &timeFlag{app: a}, &timeFlag{app: a}
-	var typ string
+	var (
+		typ    string
+		format exportFormat
+	)
 	c := &cobra.Command{
 		Use: "replay", Short: "Replay the stream from any point (R40)", Args: exactly(), ValidArgsFunction: nothing,
 		Long: `Writes stored events in the order of the stream, with the compliance team's key. Times are when the bus stored an event. A
-replay without --tenant, --kind, --id, --type and --since also proves that no sequence is missing.`,
+replay without --tenant, --kind, --id, --type and --since also proves that no sequence is missing. With --format it writes what
+audit export writes, in English, and of each event only what the event itself says: in the middle of a request, for example, no
+subscription. --from goes on after the last sequence of a file.`,
 		Example: `  lockbox audit replay --from 1200
   lockbox audit replay --tenant meadowbank --kind request --since "2026-05-12 08:00" -o json > events.jsonl
   lockbox audit replay --id 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b
-  lockbox audit replay --type CustomerApproved --follow`,
+  lockbox audit replay --type CustomerApproved --follow
+  lockbox audit replay --from 1200 --format cloudevents > from-1200.jsonl`,
 	}
 	f := c.Flags()
 	f.Uint64Var(&r.From, "from", 0, "from this `sequence` of the stream on")
@@ -142,6 +125,7 @@ replay without --tenant, --kind, --id, --type and --since also proves that no se
 	f.StringVar(&r.ID, "id", "", "only events about the one with this `id`")
 	f.StringVar(&typ, "type", "", "only this `fact`, or the activity log's name of it")
 	f.BoolVarP(&r.Follow, "follow", "f", false, "go on with what is stored from now on; Ctrl-C ends")
+	format.flag(c, "write it for other systems")
 	complete(c, "kind", fixed(bus.KindRequest, bus.KindTenant, bus.KindSubscription, bus.KindTicket, bus.KindPolicy, bus.KindDisclosure, bus.KindDelivery))
 	complete(c, "type", fixed(factTypes()...))
 	c.RunE = a.with(func(ctx context.Context, s *session, _ []string) error {
@@ -153,6 +137,9 @@ replay without --tenant, --kind, --id, --type and --since also proves that no se
 				return usage(c, "--type %q means %d facts; name one of %s", typ, len(types), strings.Join(factTypes(), ", "))
 			}
 			r.Type = types[0]
+		}
+		if format.Name != "" {
+			return s.replayAs(ctx, r, format.Format)
 		}
 		return s.replay(ctx, r)
 	})
@@ -176,32 +163,50 @@ type stored struct {
 }
 
 func (s *session) replay(ctx context.Context, r journal.Replay) error {
+	a := s.app
+	out, look := newBuffered(a.Out), a.look()
+	err := s.each(ctx, r, out, func(e journal.Entry) error {
+		return a.record(out, func() string { return render.Event(look, e.Seq, e.Event) }, e.Event, func(event json.RawMessage) any {
+			return stored{e.Seq, e.Stored.UTC(), e.Subject, event}
+		})
+	})
+	return errors.Join(err, out.Flush())
+}
+
+// replayAs writes the events in a format for other systems.
+func (s *session) replayAs(ctx context.Context, r journal.Replay, format export.Format) error {
+	out := newSheet(format, s.app.Out)
+	if err := out.write(format.Head()); err != nil {
+		return err
+	}
+	err := s.each(ctx, r, out.Writer, func(e journal.Entry) error {
+		return out.write(format.Row(export.Entry(e.Seq, e.Event)))
+	})
+	if err != nil && !r.Follow { // which never has everything
+		return out.ended(err, "")
+	}
+	return errors.Join(err, out.Flush())
+}
+
+// each replays, and holds nothing back from somebody who waits for it.
+func (s *session) each(ctx context.Context, r journal.Replay, out *bufio.Writer, write func(journal.Entry) error) error {
 	j, err := s.Journal(ctx)
 	if err != nil {
 		return err
 	}
 	defer j.Close()
-	a := s.app
-	bar := a.progress(r.Follow)
-	out, look := newBuffered(a.Out), a.look()
-	err = j.Replay(ctx, r, func(e journal.Entry) error {
+	bar := s.app.progress(r.Follow)
+	defer bar.end()
+	return j.Replay(ctx, r, func(e journal.Entry) error {
 		bar.step(e)
-		err := a.record(out, func() string { return render.Event(look, e.Seq, e.Event) }, e.Event, func(event json.RawMessage) any {
-			return stored{e.Seq, e.Stored.UTC(), e.Subject, event}
-		})
-		if err != nil {
+		if err := write(e); err != nil {
 			return err
 		}
-		if e.Pending == 0 || a.OutTerminal {
+		if e.Pending == 0 || s.app.OutTerminal {
 			return out.Flush()
 		}
 		return nil
 	})
-	bar.end()
-	if flushed := out.Flush(); err == nil {
-		err = flushed
-	}
-	return err
 }
 
 func (a *app) auditVerifyCommand() *cobra.Command {

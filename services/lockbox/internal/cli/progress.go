@@ -38,12 +38,26 @@ func (p *progress) step(e journal.Entry) {
 	if !p.wanted || p.count%1000 != 0 {
 		return
 	}
+	p.tell(func(took time.Duration) string { return p.line(p.count, e.Pending, took) })
+}
+
+// counted is so many more of nobody knows how many.
+func (p *progress) counted(n int) {
+	p.count += uint64(max(0, n)) // #nosec G115 -- not negative
+	if p.wanted {
+		p.tell(func(took time.Duration) string {
+			return fmt.Sprintf("%d entries, %.0f/s", p.count, float64(p.count)/took.Seconds())
+		})
+	}
+}
+
+func (p *progress) tell(line func(took time.Duration) string) {
 	now := p.app.Now()
 	if now.Sub(p.begun) < patience || now.Sub(p.redrawn) < redrawPause {
 		return
 	}
 	p.redrawn, p.shown = now, true
-	_, _ = fmt.Fprint(p.app.Err, "\r\x1b[K"+p.line(p.count, e.Pending, now.Sub(p.begun)))
+	_, _ = fmt.Fprint(p.app.Err, "\r\x1b[K"+line(now.Sub(p.begun)))
 }
 
 // line is the bar, the part done, the speed and the time that is left.

@@ -38,6 +38,25 @@ func TestProgressIsShownOnlyWhenItTakesLong(t *testing.T) {
 	}
 }
 
+func TestProgressOfNobodyKnowsHowMuch(t *testing.T) {
+	env, _, errs := nobody(t)
+	now := env.Now()
+	env.Now = func() time.Time { return now }
+	for _, terminal := range []bool{false, true} {
+		env.ErrTerminal = terminal
+		p := (&app{Environment: env, color: colorNever}).progress(false)
+		p.counted(1000)
+		now = now.Add(2 * time.Second)
+		if errs.Len() > 0 {
+			t.Errorf("it says %q", errs)
+		}
+		p.counted(1000)
+	}
+	if got := errs.String(); got != "\r\x1b[K2000 entries, 1000/s" {
+		t.Errorf("it says %q", got)
+	}
+}
+
 func TestProgressStaysOutOfTheWay(t *testing.T) {
 	for name, change := range map[string]func(*Environment){
 		"events on the terminal": func(e *Environment) { e.OutTerminal = true },

@@ -183,6 +183,13 @@ func (w *world) answer(q *lockboxv1.Query, who client.Claims) (*lockboxv1.QueryR
 		reply.Answer = answer
 	case *lockboxv1.Query_ListActivity:
 		list := &lockboxv1.ActivityList{}
+		if ask.ListActivity.GetPageToken() == "gone" {
+			reply.Refusal = refusal.Of(refusal.NotFound("list_activity.page_token", "R39", "there is no such page"))
+			break
+		}
+		if ask.ListActivity.GetPerson() == "cut" { // a log whose next page is not there
+			list.NextPageToken = "gone"
+		}
 		for _, v := range w.requests {
 			list.Activities = append(list.Activities, &lockboxv1.Activity{Entry: v.GetTimeline()[0], Tenant: bank, Kind: "request", AggregateId: v.GetRequestId()})
 		}

@@ -44,6 +44,7 @@ type customer struct {
 	want         map[string]request.Status
 }
 
+// control: nist:AU-12
 func TestKilledAtAnyPoint(t *testing.T) {
 	m := boot(t)
 	c := &customer{machine: m, client: m.connect(bus.Client), acknowledged: map[uint64]string{}, want: map[string]request.Status{}}

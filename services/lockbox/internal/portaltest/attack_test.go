@@ -43,7 +43,7 @@ func (w *world) issuer(tenant string) string {
 }
 
 // asks sends one request; a body is JSON. It follows nothing.
-func (w *world) asks(t *testing.T, client *http.Client, method, path, token string, body ...string) (*http.Response, string) {
+func (w *world) asks(t *testing.T, client *http.Client, method, path, token string, body ...string) (visitor.Answer, string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, w.info.PortalURL+path, strings.NewReader(strings.Join(body, "")))
 	must(t, err)
@@ -55,9 +55,9 @@ func (w *world) asks(t *testing.T, client *http.Client, method, path, token stri
 	}
 	follow := *client
 	follow.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	answer, text, err := visitor.Read(&follow, r)
+	answer, err := visitor.Read(&follow, r)
 	must(t, err)
-	return answer, text
+	return answer, answer.Body
 }
 
 // calls are all that programs can look at and do about a place in a tenant; those of Azure name no tenant.
@@ -113,10 +113,10 @@ func TestEveryCallForEveryRole(t *testing.T) {
 					for _, method := range []string{http.MethodGet, http.MethodHead} {
 						answer, body := w.asks(t, http.DefaultClient, method, path, token)
 						switch {
-						case answer.StatusCode >= 500 || answer.StatusCode == http.StatusUnauthorized:
-							t.Errorf("%s %s: %d %s", method, path, answer.StatusCode, body)
-						case !provider && tenant == health && answer.StatusCode != http.StatusNotFound:
-							t.Errorf("foreign %s %s: %d", method, path, answer.StatusCode)
+						case answer.Status >= 500 || answer.Status == http.StatusUnauthorized:
+							t.Errorf("%s %s: %d %s", method, path, answer.Status, body)
+						case !provider && tenant == health && answer.Status != http.StatusNotFound:
+							t.Errorf("foreign %s %s: %d", method, path, answer.Status)
 						}
 						if r.persona != "olga" {
 							clean(t, path, body, foreignBytes)
@@ -127,27 +127,27 @@ func TestEveryCallForEveryRole(t *testing.T) {
 						}
 					}
 					for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodDelete, "PROPFIND"} {
-						if answer, _ := w.asks(t, http.DefaultClient, method, path, token, "{}"); answer.StatusCode != http.StatusMethodNotAllowed {
-							t.Errorf("%s %s: %d", method, path, answer.StatusCode)
+						if answer, _ := w.asks(t, http.DefaultClient, method, path, token, "{}"); answer.Status != http.StatusMethodNotAllowed {
+							t.Errorf("%s %s: %d", method, path, answer.Status)
 						}
 					}
 				}
 				for _, path := range acts {
 					if tenant == health && !provider {
 						answer, body := w.asks(t, http.DefaultClient, http.MethodPost, path, token, bodyOf(path))
-						if answer.StatusCode != http.StatusNotFound {
-							t.Errorf("foreign %s: %d", path, answer.StatusCode)
+						if answer.Status != http.StatusNotFound {
+							t.Errorf("foreign %s: %d", path, answer.Status)
 						}
 						clean(t, path, body, foreignBytes)
 						// The same under the own tenant's name.
 						answer, body = w.asks(t, http.DefaultClient, http.MethodPost, strings.Replace(path, "tenant="+health, "tenant="+bank, 1), token, bodyOf(path))
-						if answer.StatusCode != http.StatusNotFound {
-							t.Errorf("foreign %s as if of the own tenant: %d", path, answer.StatusCode)
+						if answer.Status != http.StatusNotFound {
+							t.Errorf("foreign %s as if of the own tenant: %d", path, answer.Status)
 						}
 						clean(t, path, body, foreignBytes)
 					}
-					if answer, _ := w.asks(t, http.DefaultClient, http.MethodGet, path, token); answer.StatusCode != http.StatusMethodNotAllowed {
-						t.Errorf("GET %s: %d", path, answer.StatusCode)
+					if answer, _ := w.asks(t, http.DefaultClient, http.MethodGet, path, token); answer.Status != http.StatusMethodNotAllowed {
+						t.Errorf("GET %s: %d", path, answer.Status)
 					}
 				}
 			}
@@ -155,15 +155,15 @@ func TestEveryCallForEveryRole(t *testing.T) {
 	}
 	hana := w.token("hana")
 	sub := "/subscriptions/" + demo.BankProduction + "/providers/Microsoft.CustomerLockbox/requests"
-	if answer, body := w.asks(t, http.DefaultClient, http.MethodGet, sub, hana); answer.StatusCode != http.StatusOK || strings.TrimSpace(body) != `{"value":[]}` {
-		t.Errorf("a subscription of the same id: %d %s", answer.StatusCode, body)
+	if answer, body := w.asks(t, http.DefaultClient, http.MethodGet, sub, hana); answer.Status != http.StatusOK || strings.TrimSpace(body) != `{"value":[]}` {
+		t.Errorf("a subscription of the same id: %d %s", answer.Status, body)
 	}
 	for _, id := range []string{of[bank].request, "LockboxRequest_" + of[bank].request, "lockboxrequest_" + strings.ToUpper(of[bank].request), "LockboxRequest_LockboxRequest_" + of[health].request, "LockboxRequest_", "%2e%2e"} {
-		if answer, body := w.asks(t, http.DefaultClient, http.MethodGet, sub+"/"+id+"?api-version=2018-02-28-preview", hana); answer.StatusCode != http.StatusNotFound {
-			t.Errorf("%s in a subscription of the same id: %d %s", id, answer.StatusCode, body)
+		if answer, body := w.asks(t, http.DefaultClient, http.MethodGet, sub+"/"+id+"?api-version=2018-02-28-preview", hana); answer.Status != http.StatusNotFound {
+			t.Errorf("%s in a subscription of the same id: %d %s", id, answer.Status, body)
 		}
-		if answer, body := w.asks(t, http.DefaultClient, http.MethodPost, sub+"/"+id+"/updateApproval?api-version=2018-02-28-preview", hana, `{"status": "Approve"}`); answer.StatusCode != http.StatusNotFound {
-			t.Errorf("%s approved in a subscription of the same id: %d %s", id, answer.StatusCode, body)
+		if answer, body := w.asks(t, http.DefaultClient, http.MethodPost, sub+"/"+id+"/updateApproval?api-version=2018-02-28-preview", hana, `{"status": "Approve"}`); answer.Status != http.StatusNotFound {
+			t.Errorf("%s approved in a subscription of the same id: %d %s", id, answer.Status, body)
 		}
 	}
 	if after := w.settled(); after != before {
@@ -206,20 +206,20 @@ func TestTokensThatAreNearlyGood(t *testing.T) {
 	} {
 		for _, path := range []string{"/lockbox/v1/self", "/lockbox/v1/self?after=99999999", "/subscriptions/" + demo.BankProduction + "/providers/Microsoft.CustomerLockbox/requests"} {
 			answer, body := w.asks(t, http.DefaultClient, http.MethodGet, path, token)
-			waits := strings.Contains(path, "after") && answer.StatusCode == http.StatusServiceUnavailable // before anybody has looked at it
-			if answer.StatusCode != http.StatusUnauthorized && !waits || strings.Contains(body, "Otto") {
-				t.Errorf("%s at %s: %d %s", name, path, answer.StatusCode, body)
+			waits := strings.Contains(path, "after") && answer.Status == http.StatusServiceUnavailable // before anybody has looked at it
+			if answer.Status != http.StatusUnauthorized && !waits || strings.Contains(body, "Otto") {
+				t.Errorf("%s at %s: %d %s", name, path, answer.Status, body)
 			}
 		}
 	}
 	// Who is signed in with a browser is nobody to programs' calls.
 	client, err := visitor.SignIn(t.Context(), w.info.PortalURL+"/t/"+bank, "otto")
 	must(t, err)
-	if answer, _ := w.asks(t, client, http.MethodGet, "/lockbox/v1/self", ""); answer.StatusCode != http.StatusUnauthorized {
-		t.Errorf("a cookie: %d", answer.StatusCode)
+	if answer, _ := w.asks(t, client, http.MethodGet, "/lockbox/v1/self", ""); answer.Status != http.StatusUnauthorized {
+		t.Errorf("a cookie: %d", answer.Status)
 	}
-	if answer, _ := w.asks(t, http.DefaultClient, http.MethodGet, "/t/"+bank, good); answer.StatusCode != http.StatusSeeOther {
-		t.Errorf("a token to a page: %d", answer.StatusCode)
+	if answer, _ := w.asks(t, http.DefaultClient, http.MethodGet, "/t/"+bank, good); answer.Status != http.StatusSeeOther {
+		t.Errorf("a token to a page: %d", answer.Status)
 	}
 }
 
@@ -250,7 +250,7 @@ func TestNothingLeadsAway(t *testing.T) {
 		for _, client := range []*http.Client{http.DefaultClient, otto} {
 			for _, path := range []string{"/signin?to=", "/signin?again=1&to=", "/callback?state=x&to=", "/signout?to=", "/?to=", "/t/" + bank + "?to=", "/t/" + bank + "/requests?page="} {
 				answer, body := w.asks(t, client, http.MethodGet, path+url.QueryEscape(to), "")
-				leads(path+to, answer, body)
+				leads(path+to, answer, answer.Body)
 			}
 		}
 		if path, err := url.Parse(to); err == nil && path.Host == "" || strings.HasPrefix(to, "//") {
@@ -265,9 +265,9 @@ func TestNothingLeadsAway(t *testing.T) {
 				}
 				conn.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 				r.Header.Set("Sec-Fetch-Site", "cross-site")
-				answer, body, err := visitor.Read(conn, r)
+				answer, err := visitor.Read(conn, r)
 				must(t, err)
-				leads(method+" "+to, answer, body)
+				leads(method+" "+to, answer, answer.Body)
 			}
 		}
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.info.PortalURL+"/t/"+bank+"/requests/x/deny", strings.NewReader(""))
@@ -275,9 +275,9 @@ func TestNothingLeadsAway(t *testing.T) {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		r.Header.Set("Sec-Fetch-Site", "same-origin")
 		r.Header.Set("Referer", w.info.PortalURL+strings.NewReplacer("\t", "", "\r\n", "", "\x00", "").Replace(to))
-		answer, body, err := visitor.Read(http.DefaultClient, r)
+		answer, err := visitor.Read(http.DefaultClient, r)
 		must(t, err)
-		leads("from "+to, answer, body)
+		leads("from "+to, answer, answer.Body)
 	}
 }
 
@@ -304,9 +304,9 @@ func TestAStolenCookieEndsWithTheSession(t *testing.T) {
 		must(t, err)
 		r.AddCookie(&http.Cookie{Name: "lockbox-session", Value: value})
 		thief := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-		answer, _, err := visitor.Read(thief, r)
+		answer, err := visitor.Read(thief, r)
 		must(t, err)
-		return answer.StatusCode
+		return answer.Status
 	}
 	first := session()
 	if first == "" || stolen(first) != http.StatusOK {
@@ -318,7 +318,7 @@ func TestAStolenCookieEndsWithTheSession(t *testing.T) {
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.info.PortalURL+"/signout", strings.NewReader(""))
 	must(t, err)
 	r.Header.Set("Sec-Fetch-Site", "same-origin")
-	_, _, err = visitor.Read(otto, r)
+	_, err = visitor.Read(otto, r)
 	must(t, err)
 	if got := stolen(first); got != http.StatusSeeOther {
 		t.Errorf("after signing out: %d", got)

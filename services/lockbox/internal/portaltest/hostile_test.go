@@ -97,9 +97,9 @@ func TestWhatPeopleWriteIsOnlyRead(t *testing.T) {
 	must(t, err)
 	for format, media := range map[string]string{"jsonl": "application/x-ndjson", "csv": "text/csv; charset=utf-8; header=present"} {
 		answer, body := w.asks(t, client, http.MethodGet, fmt.Sprintf("/t/%s/activity/export?format=%s&after=%d", bank, format, after), "")
-		if answer.StatusCode != http.StatusOK || answer.Header.Get("Content-Type") != media || answer.Header.Get("X-Content-Type-Options") != "nosniff" ||
+		if answer.Status != http.StatusOK || answer.Header.Get("Content-Type") != media || answer.Header.Get("X-Content-Type-Options") != "nosniff" ||
 			!strings.HasPrefix(answer.Header.Get("Content-Disposition"), "attachment") || !strings.Contains(body, "pwned") {
-			t.Errorf("%s: %d %v", format, answer.StatusCode, answer.Header)
+			t.Errorf("%s: %d %v", format, answer.Status, answer.Header)
 		}
 		if format == "csv" {
 			rows, err := csv.NewReader(strings.NewReader(body)).ReadAll()

@@ -50,13 +50,13 @@ func TestAnOldSignInGetsNowhere(t *testing.T) {
 		"/lockbox/v1/requests/" + id + "/approve": "{}", "/lockbox/v1/requests/" + id + "/deny": `{"reason": "x"}`, azure: `{"status": "Approve"}`,
 	} {
 		for who, token := range map[string]string{"of long ago": otto, "of tomorrow": signed("otto", -time.Hour)} {
-			if answer, text := w.asks(t, http.DefaultClient, http.MethodPost, path, token, body); answer.StatusCode != http.StatusUnauthorized {
-				t.Errorf("%s, a sign-in %s: %d %s", path, who, answer.StatusCode, text)
+			if answer, text := w.asks(t, http.DefaultClient, http.MethodPost, path, token, body); answer.Status != http.StatusUnauthorized {
+				t.Errorf("%s, a sign-in %s: %d %s", path, who, answer.Status, text)
 			}
 		}
 	}
-	if answer, text := w.asks(t, http.DefaultClient, http.MethodPost, "/providers/Microsoft.CustomerLockbox/disableLockbox?api-version=2018-02-28-preview", grace); answer.StatusCode != http.StatusUnauthorized {
-		t.Errorf("switched off: %d %s", answer.StatusCode, text)
+	if answer, text := w.asks(t, http.DefaultClient, http.MethodPost, "/providers/Microsoft.CustomerLockbox/disableLockbox?api-version=2018-02-28-preview", grace); answer.Status != http.StatusUnauthorized {
+		t.Errorf("switched off: %d %s", answer.Status, text)
 	}
 	for _, c := range []*lockboxv1.Command{
 		{Action: &lockboxv1.Command_ChangeSettings{ChangeSettings: &lockboxv1.ChangeSettings{Settings: &lockboxv1.TenantSettings{DefaultLanguage: "en"}}}},
@@ -81,8 +81,8 @@ func TestAnOldSignInGetsNowhere(t *testing.T) {
 	if got := w.reaches(bank, id, request.CustomerNotified); len(got.GetCustomerDecisions()) > 0 {
 		t.Errorf("decided: %v", got.GetCustomerDecisions())
 	}
-	if answer, text := w.asks(t, http.DefaultClient, http.MethodPost, azure, signed("otto", 0), `{"status": "Approve"}`); answer.StatusCode != http.StatusOK {
-		t.Errorf("a fresh one: %d %s", answer.StatusCode, text)
+	if answer, text := w.asks(t, http.DefaultClient, http.MethodPost, azure, signed("otto", 0), `{"status": "Approve"}`); answer.Status != http.StatusOK {
+		t.Errorf("a fresh one: %d %s", answer.Status, text)
 	}
 	w.reaches(bank, id, request.Active)
 }

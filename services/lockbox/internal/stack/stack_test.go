@@ -34,6 +34,7 @@ func shortTerms() request.Terms {
 	}
 }
 
+// control: mcsb:PA-8, nist:MA-4, nist:SA-9, iso:8.15
 func TestAnIntentBecomesAGrantAndEndsByItself(t *testing.T) {
 	t.Parallel()
 	l := start(t, shortTerms())
@@ -75,6 +76,7 @@ func TestExpiryComesAfterADowntimeThatItFellInto(t *testing.T) {
 	}
 }
 
+// control: iso:8.2
 func TestInternalApprovalComesFirst(t *testing.T) {
 	t.Parallel()
 	l := start(t, shortTerms())
@@ -198,6 +200,7 @@ func (l *lockbox) mailed(id, template, recipient string) {
 	l.Errorf("%s was not sent %s", recipient, template)
 }
 
+// control: nist:IA-2
 func TestEvaluationRefuses(t *testing.T) {
 	t.Parallel()
 	l := start(t, shortTerms())
@@ -260,6 +263,7 @@ func TestEverybodyIsRemovedWhileItWaits(t *testing.T) {
 	}
 }
 
+// control: nist:AU-12
 func TestTwoContraryDecisionsAtOnce(t *testing.T) {
 	t.Parallel()
 	l := start(t, request.DefaultTerms())

@@ -46,6 +46,7 @@ func TestAnApprovalStory(t *testing.T) {
 	s.at(d.Ends).then(clock, &lockboxv1.Event_AccessCompleted{AccessCompleted: &lockboxv1.AccessCompleted{}}).told("access-completed: " + everyone)
 }
 
+// control: nist:SA-9, iso:5.22
 func TestEveryOutcomeReachesEveryoneConcerned(t *testing.T) {
 	for _, row := range []struct {
 		name string
@@ -200,6 +201,7 @@ func TestAWaivedGrantIsToldToTheRequesterOnly(t *testing.T) {
 	s.at(s.data("erin").Ends).then(clock, &lockboxv1.Event_AccessCompleted{AccessCompleted: &lockboxv1.AccessCompleted{}}).told("access-completed: erin/en")
 }
 
+// control: nist:SA-9, iso:5.22
 func TestR43TheCustomerLearnsOfAnEmergencyAsItBeginsAndEnds(t *testing.T) {
 	rosa, olga := inGroup(erin, "support-engineers", "emergency-responders"), inGroup(orla, "security-officers")
 	hurried := func(t *testing.T, sub string) *story {
@@ -232,6 +234,7 @@ func TestR43TheCustomerLearnsOfAnEmergencyAsItBeginsAndEnds(t *testing.T) {
 	hurried(t, "pay-prod").then(clock, &lockboxv1.Event_AccessLapsed{AccessLapsed: &lockboxv1.AccessLapsed{Reason: "x"}}).told("access-lapsed: erin/en")
 }
 
+// control: nist:SA-9, iso:5.23
 func TestR46TheCustomerIsToldOfADisclosureOnceTheTimeHasCome(t *testing.T) {
 	olga := inGroup(orla, "security-officers")
 	what := &lockboxv1.Occurrence{
@@ -257,6 +260,7 @@ func TestR46TheCustomerIsToldOfADisclosureOnceTheTimeHasCome(t *testing.T) {
 	}
 }
 
+// control: iso:5.22
 func TestAllAdministratorsHearOfEveryChangeToTheirTenant(t *testing.T) {
 	graceAndOtto := "grace/fr otto/en"
 	s := tell(t).told("tenant-created: grace/fr").

@@ -11,6 +11,7 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/activity"
 	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/export"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/form"
@@ -35,7 +36,7 @@ func Routes(s *site.Site) ([]site.Route, error) {
 	p := pages{parsed}
 	return []site.Route{
 		{Method: http.MethodGet, Path: "/activity", Side: site.Both, Serve: p.log},
-		{Method: http.MethodGet, Path: "/activity/export", Side: site.Both, Serve: export},
+		{Method: http.MethodGet, Path: "/activity/export", Side: site.Both, Serve: exported},
 		{Method: http.MethodGet, Path: "/disclosures", Side: site.Both, Serve: p.disclosures},
 	}, nil
 }
@@ -185,6 +186,9 @@ func (l log) Export(format string) string {
 	query.Set("format", format)
 	return l.Visit.Path("activity", "export") + "?" + query.Encode()
 }
+
+// Formats are what it can be exported in.
+func (log) Formats() []export.Format { return export.Formats() }
 
 // Request is the address of the request that an entry is about.
 func (l log) Request(id string) string { return l.Visit.Path("requests", id) }

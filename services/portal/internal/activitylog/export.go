@@ -1,13 +1,15 @@
 package activitylog
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
+	"strings"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/export"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/form"
@@ -22,17 +24,17 @@ const (
 	patience = time.Minute
 )
 
-// export answers with everything that the filter finds, as a file, page by page. What begins as a file must not end as a
+// exported answers with everything that the filter finds, as a file, page by page. What begins as a file must not end as a
 // shorter one: if it cannot go on, its last line says so, and the connection breaks.
-func export(v *site.Visit) error {
+func exported(v *site.Visit) error {
 	f := form.Sent(v.R)
 	ask := wanted(f)
 	if err := unreadable(f); err != nil {
 		return err
 	}
-	format, known := formats[f.Value("format")]
+	format, known := export.Named(f.Value("format"))
 	if !known {
-		return refusal.Invalid("format", "R39", "must be jsonl or csv")
+		return refusal.Invalid("format", "R39", "must be one of %s", strings.Join(export.Names(), ", "))
 	}
 	ask.Limit = exportedAtOnce
 	page, err := next(v, ask)
@@ -40,12 +42,12 @@ func export(v *site.Visit) error {
 		return err
 	}
 	h := v.W.Header()
-	h.Set("Content-Type", format.mediaType)
-	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": fileName(v, f.Value("format"))}))
+	h.Set("Content-Type", format.MediaType)
+	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": fileName(v, format.Extension)}))
 	if v.R.Method == http.MethodHead {
 		return nil
 	}
-	out := format.file(v.W)
+	out := file{format, bufio.NewWriter(v.W)}
 	if err := stream(v, ask, page, out); err != nil {
 		err = errors.Join(err, incomplete(v, out))
 		if v.R.Context().Err() == nil { // else whoever asked has gone away
@@ -69,17 +71,21 @@ func next(v *site.Visit, ask *lockboxv1.ListActivity) (*lockboxv1.ActivityList, 
 	return reply.GetActivity(), err
 }
 
-// file is what the entries are written to. Nothing of it is kept once flush has returned.
-type file interface {
-	// head begins it, and last is its last line if not everything is in it.
-	head() error
-	add(*lockboxv1.Activity) error
-	last(sentence string) error
-	flush() error
+// file is what the entries are written to. Nothing of it is kept once it was flushed.
+type file struct {
+	format export.Format
+	*bufio.Writer
+}
+
+func (f file) write(row []byte, err error) error {
+	if err == nil {
+		_, err = f.Write(row)
+	}
+	return err
 }
 
 func stream(v *site.Visit, ask *lockboxv1.ListActivity, page *lockboxv1.ActivityList, out file) error {
-	if err := out.head(); err != nil {
+	if err := out.write(out.format.Head()); err != nil {
 		return err
 	}
 	for {
@@ -99,7 +105,7 @@ func stream(v *site.Visit, ask *lockboxv1.ListActivity, page *lockboxv1.Activity
 // write sends a page, for which the browser has its time.
 func write(v *site.Visit, page *lockboxv1.ActivityList, out file) error {
 	for _, a := range page.GetActivities() {
-		if err := out.add(a); err != nil {
+		if err := out.write(out.format.Row(a)); err != nil {
 			return err
 		}
 	}
@@ -108,12 +114,12 @@ func write(v *site.Visit, page *lockboxv1.ActivityList, out file) error {
 
 func send(v *site.Visit, out file) error {
 	to := http.NewResponseController(v.W)
-	return errors.Join(supported(to.SetWriteDeadline(time.Now().Add(patience))), out.flush(), supported(to.Flush()))
+	return errors.Join(supported(to.SetWriteDeadline(time.Now().Add(patience))), out.Flush(), supported(to.Flush()))
 }
 
 func incomplete(v *site.Visit, out file) error {
 	sentence, err := v.Say.Say("activity.incomplete")
-	return errors.Join(err, out.last(sentence), send(v, out))
+	return errors.Join(err, out.write(out.format.Incomplete(sentence)), send(v, out))
 }
 
 // supported forgives writers that have no deadlines: those of tests.
@@ -130,13 +136,4 @@ func unreadable(f *form.Form) error {
 		return refusal.Invalid(p.Name, "R39", "is no date and time such as 2026-08-31 17:00")
 	}
 	return nil
-}
-
-// formats are those that the log can be exported in.
-var formats = map[string]struct {
-	mediaType string
-	file      func(io.Writer) file
-}{
-	"jsonl": {"application/x-ndjson", newLines},
-	"csv":   {"text/csv; charset=utf-8; header=present", newSheet},
 }

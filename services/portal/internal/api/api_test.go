@@ -253,6 +253,7 @@ func TestAKeyStandsForOneCallOfOneCaller(t *testing.T) {
 	}
 }
 
+// control: soc2:CC6.1
 func TestAnotherTenantIsNotThere(t *testing.T) {
 	b := bank()
 	for _, route := range serve(t, b).Routes {

@@ -3,33 +3,15 @@ package arm
 import (
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/export"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/bearer"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
-
-// providerName is what people call this provider of resources.
-const providerName = "Customer Lockbox"
-
-// logged are the facts that Azure's activity log has, each with Azure's name of the operation and what it is called in English.
-var logged = []struct{ fact, name, english string }{
-	{"CustomerNotified", "CreateLockboxRequest", "Create Lockbox Request"},
-	{"CustomerApproved", "ApproveLockboxRequest", "Approve Lockbox Request"},
-	{"CustomerDenied", "DenyLockboxRequest", "Deny Lockbox Request"},
-	{"RequestExpired", "ExpireLockboxRequest", "Lockbox Request Expiry"},
-	{"RequestWithdrawn", "CancelLockboxRequest", "Cancel Lockbox Request"},
-}
-
-// names is a name that does not change, and what people read.
-type names struct {
-	Value          string `json:"value"`
-	LocalizedValue string `json:"localizedValue"`
-}
 
 func listActivity(c *bearer.Call) error {
 	id, err := subscription(c)
@@ -59,7 +41,7 @@ func listActivity(c *bearer.Call) error {
 	}
 	var values []map[string]any
 	for _, a := range reply.GetActivity().GetActivities() {
-		entry := activityEntry(id, a)
+		entry := export.AzureEntry(id, a)
 		maps.DeleteFunc(entry, func(name string, _ any) bool {
 			return selected != nil && !slices.Contains(selected, strings.ToLower(name))
 		})
@@ -79,7 +61,7 @@ func selection(c *bearer.Call) ([]string, error) {
 	if err != nil || text == "" {
 		return nil, err
 	}
-	known := activityEntry("", new(lockboxv1.Activity))
+	known := export.AzureEntry("", new(lockboxv1.Activity))
 	var selected []string
 	for name := range strings.SplitSeq(text, ",") {
 		name = strings.TrimSpace(name)
@@ -90,76 +72,6 @@ func selection(c *bearer.Call) ([]string, error) {
 		selected = append(selected, strings.ToLower(name))
 	}
 	return selected, nil
-}
-
-// activityEntry shows an event as Azure Monitor does.
-func activityEntry(subscription string, a *lockboxv1.Activity) map[string]any {
-	entry, event := a.GetEntry(), a.GetEvent()
-	operation, title := "", entry.GetAction()
-	for _, l := range logged {
-		if l.fact == entry.GetType() {
-			operation, title = provider+"/requests/activitylog/"+l.name+"/action", l.english
-		}
-	}
-	if entry.GetTitle() != "" {
-		title = entry.GetTitle()
-	}
-	resource, at := requestURI(subscription, a.GetRequestId()), entry.GetTime().AsTime()
-	return map[string]any{
-		"id":                   resource + "/events/" + event.GetId() + "/ticks/" + strconv.FormatInt(ticks(at), 10),
-		"authorization":        map[string]string{"action": operation, "scope": resource},
-		"caller":               caller(entry.GetActor()),
-		"claims":               claims(entry.GetActor()),
-		"category":             names{"Administrative", "Administrative"},
-		"correlationId":        a.GetRequestId(),
-		"description":          entry.GetSummary(),
-		"eventDataId":          event.GetId(),
-		"eventName":            names{entry.GetType(), title},
-		"eventTimestamp":       at,
-		"submissionTimestamp":  at,
-		"level":                "Informational",
-		"operationId":          event.GetCausationId(),
-		"operationName":        names{operation, title},
-		"properties":           map[string]string{"requestId": a.GetRequestId(), "sequence": strconv.FormatUint(entry.GetSequence(), 10)},
-		"resourceId":           resource,
-		"resourceProviderName": names{provider, providerName},
-		"resourceType":         names{provider + "/requests", provider + "/requests"},
-		"status":               names{succeeded, succeeded},
-		"subscriptionId":       subscription,
-		"tenantId":             a.GetTenant(),
-	}
-}
-
-// succeeded is every entry's status: what was refused is no event.
-const succeeded = "Succeeded"
-
-// caller is who did it: their address, or whatever else they are called by. It is no proof of who they are.
-func caller(a *lockboxv1.Actor) string {
-	for _, s := range []string{a.GetPerson().GetEmail(), a.GetPerson().GetDisplayName(), a.GetPerson().GetSubject()} {
-		if s != "" {
-			return s
-		}
-	}
-	return providerName
-}
-
-// claims are those by which a person is known, and their name.
-func claims(a *lockboxv1.Actor) map[string]string {
-	said := map[string]string{}
-	for name, value := range map[string]string{
-		"iss": a.GetPerson().GetIssuer(), "sub": a.GetPerson().GetSubject(), "name": a.GetPerson().GetDisplayName(),
-	} {
-		if value != "" {
-			said[name] = value
-		}
-	}
-	return said
-}
-
-// ticks counts tenths of microseconds since the year 1, as the ids of Azure's entries do.
-func ticks(t time.Time) int64 {
-	const untilUnix = 62_135_596_800 // seconds
-	return (t.Unix()+untilUnix)*10_000_000 + int64(t.Nanosecond())/100
 }
 
 const understoodActivity = "understood is: eventTimestamp ge '2026-08-03T00:00:00Z', which is required; and with `and`, each at most once: " +
@@ -173,8 +85,8 @@ type activityFilter struct {
 
 func readActivityFilter(subscription, text string) (activityFilter, error) {
 	f := activityFilter{ask: &lockboxv1.ListActivity{SubscriptionId: subscription}}
-	for _, l := range logged {
-		f.ask.Actions = append(f.ask.Actions, l.fact)
+	for _, l := range export.AzureOperations {
+		f.ask.Actions = append(f.ask.Actions, l.Fact)
 	}
 	alternatives, err := parseFilter(text)
 	if err != nil {
@@ -218,13 +130,13 @@ func (f *activityFilter) add(key, value string) error {
 	case "resourceprovider eq":
 		f.nothing = f.nothing || !strings.EqualFold(value, provider)
 	case "status eq":
-		f.nothing = f.nothing || !strings.EqualFold(value, succeeded)
+		f.nothing = f.nothing || !strings.EqualFold(value, export.AzureSucceeded)
 	case "caller eq":
 		f.ask.Person = value
 	case "correlationid eq":
 		f.about(value)
 	case "resourceid eq":
-		lockbox := strings.ToLower(requestURI(f.ask.GetSubscriptionId(), ""))
+		lockbox := strings.ToLower(export.AzureRequestID(f.ask.GetSubscriptionId(), ""))
 		if id, is := strings.CutPrefix(strings.ToLower(value), lockbox); is {
 			f.about(id)
 		} else {

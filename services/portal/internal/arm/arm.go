@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+	"github.com/openlockbox/lockbox/pkg/export"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -20,7 +21,7 @@ import (
 const (
 	rule = "bad input"
 
-	provider        = "Microsoft.CustomerLockbox"
+	provider        = export.AzureProvider
 	providerPath    = "/providers/" + provider
 	lockboxVersion  = "2018-02-28-preview"
 	activityVersion = "2015-04-01"

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/export"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -161,11 +162,7 @@ func describe(c *bearer.Call, r *lockboxv1.RequestView) requestBody {
 	if d := asked.AsDuration(); d > 0 {
 		p.Duration = hours(d, olderModel(c.R))
 	}
-	return requestBody{ID: requestURI(in.GetSubscriptionId(), r.GetRequestId()), Name: requestPrefix + r.GetRequestId(), Type: "requests", Properties: p}
-}
-
-func requestURI(subscription, id string) string {
-	return "/subscriptions/" + subscription + providerPath + "/requests/" + id
+	return requestBody{ID: export.AzureRequestID(in.GetSubscriptionId(), r.GetRequestId()), Name: requestPrefix + r.GetRequestId(), Type: "requests", Properties: p}
 }
 
 // olderModel reports whether the client is of the older of two models that go by the same api-version: the official SDK for

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/openlockbox/lockbox/pkg/export"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/bearer"
 	"go.uber.org/zap"
@@ -75,8 +76,8 @@ func operations(c *bearer.Call) error {
 		newOperation("enableLockbox/action", "Customer Lockbox", "Enable Customer Lockbox"),
 		newOperation("disableLockbox/action", "Customer Lockbox", "Disable Customer Lockbox"),
 	}
-	for _, e := range logged {
-		values = append(values, newOperation("requests/activitylog/"+e.name+"/action", "Customer Lockbox Request", e.english))
+	for _, e := range export.AzureOperations {
+		values = append(values, newOperation("requests/activitylog/"+e.Name+"/action", "Customer Lockbox Request", e.English))
 	}
 	return answerPage(c, values, "")
 }
@@ -84,6 +85,6 @@ func operations(c *bearer.Call) error {
 func newOperation(name, resource, does string) operation {
 	return operation{
 		Name: provider + "/" + name, IsDataAction: "false", Origin: "user,system",
-		Display: operationDisplay{Provider: providerName, Resource: resource, Operation: does, Description: does},
+		Display: operationDisplay{Provider: export.AzureProviderName, Resource: resource, Operation: does, Description: does},
 	}
 }

@@ -198,6 +198,7 @@ func TestARequestIsToldInFull(t *testing.T) {
 	has(t, get(t, h, bank+"/requests/"+memoryDump+"?lang=ja", http.StatusOK), "ロールの対象ですが", "お客様のデータに触れる操作です。")
 }
 
+// control: nist:PS-7
 func TestWhoWorksForTheProviderAsASubcontractorIsSaidToBe(t *testing.T) {
 	page := get(t, newWorld(otto, internal()).portal(t, sitetest.Otto()), bank+"/requests/"+internally, http.StatusOK)
 	has(t, page, "Brightline Contractors works for Nimbus Cloud as a subcontractor", "With an isolated identity", "It gives elevated permission.", "DevOps managers 0 of 1", "platform-review 0 of 2")

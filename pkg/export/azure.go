@@ -1,0 +1,141 @@
+package export
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+)
+
+// AzureProvider is the provider of resources under whose name Azure Customer Lockbox stands in Azure, AzureProviderName
+// what people call it, and AzureSucceeded every entry's status: what was refused is no event.
+const (
+	AzureProvider     = "Microsoft.CustomerLockbox"
+	AzureProviderName = "Customer Lockbox"
+	AzureSucceeded    = "Succeeded"
+
+	// ownProvider stands for what Azure Customer Lockbox has no name for.
+	ownProvider = "OpenLockbox.Lockbox"
+)
+
+// AzureOperation is a fact that Azure's activity log has, with Azure's name of the operation and what it is called in English.
+type AzureOperation struct{ Fact, Name, English string }
+
+// AzureOperations are all of them.
+var AzureOperations = []AzureOperation{
+	{"CustomerNotified", "CreateLockboxRequest", "Create Lockbox Request"},
+	{"CustomerApproved", "ApproveLockboxRequest", "Approve Lockbox Request"},
+	{"CustomerDenied", "DenyLockboxRequest", "Deny Lockbox Request"},
+	{"RequestExpired", "ExpireLockboxRequest", "Lockbox Request Expiry"},
+	{"RequestWithdrawn", "CancelLockboxRequest", "Cancel Lockbox Request"},
+}
+
+// AzureRequestID is a request's id in Azure.
+func AzureRequestID(subscription, request string) string {
+	return "/subscriptions/" + subscription + "/providers/" + AzureProvider + "/requests/" + request
+}
+
+// AzureName is a name that does not change, and what people read.
+type AzureName struct {
+	Value          string `json:"value"`
+	LocalizedValue string `json:"localizedValue"`
+}
+
+// AzureEntry shows an event of a subscription as Azure Monitor does, by the names of its properties.
+func AzureEntry(subscription string, a *lockboxv1.Activity) map[string]any {
+	entry := a.GetEntry()
+	operation, title := "", entry.GetAction()
+	for _, o := range AzureOperations {
+		if o.Fact == entry.GetType() {
+			operation, title = AzureProvider+"/requests/activitylog/"+o.Name+"/action", o.English
+		}
+	}
+	return azureEntry(subscription, a, AzureProvider, operation, title, AzureRequestID(subscription, a.GetRequestId()), "requests")
+}
+
+// azure is any entry of the log. What Azure Customer Lockbox does not log stands there under a provider's name of our own,
+// so that nobody takes it for Microsoft's.
+func azure(a *lockboxv1.Activity) (map[string]any, error) {
+	typ, subscription := a.GetEntry().GetType(), a.GetSubscriptionId()
+	for _, o := range AzureOperations {
+		if o.Fact == typ && subscription != "" {
+			return AzureEntry(subscription, a), nil
+		}
+	}
+	kinds := plural(a.GetKind())
+	scope := "/tenants/" + a.GetTenant()
+	if subscription != "" {
+		scope = "/subscriptions/" + subscription
+	}
+	return azureEntry(subscription, a, ownProvider, ownProvider+"/"+kinds+"/activitylog/"+typ+"/action", a.GetEntry().GetAction(),
+		scope+"/providers/"+ownProvider+"/"+kinds+"/"+a.GetAggregateId(), kinds), nil
+}
+
+func azureEntry(subscription string, a *lockboxv1.Activity, provider, operation, title, resource, kinds string) map[string]any {
+	entry, event := a.GetEntry(), a.GetEvent()
+	if entry.GetTitle() != "" {
+		title = entry.GetTitle()
+	}
+	at := entry.GetTime().AsTime()
+	return map[string]any{
+		"id":                   resource + "/events/" + event.GetId() + "/ticks/" + strconv.FormatInt(ticks(at), 10),
+		"authorization":        map[string]string{"action": operation, "scope": resource},
+		"caller":               caller(entry.GetActor()),
+		"claims":               claims(entry.GetActor()),
+		"category":             AzureName{"Administrative", "Administrative"},
+		"correlationId":        a.GetRequestId(),
+		"description":          entry.GetSummary(),
+		"eventDataId":          event.GetId(),
+		"eventName":            AzureName{entry.GetType(), title},
+		"eventTimestamp":       at,
+		"submissionTimestamp":  at,
+		"level":                "Informational",
+		"operationId":          event.GetCausationId(),
+		"operationName":        AzureName{operation, title},
+		"properties":           map[string]string{"requestId": a.GetRequestId(), "sequence": strconv.FormatUint(entry.GetSequence(), 10)},
+		"resourceId":           resource,
+		"resourceProviderName": AzureName{provider, AzureProviderName},
+		"resourceType":         AzureName{provider + "/" + kinds, provider + "/" + kinds},
+		"status":               AzureName{AzureSucceeded, AzureSucceeded},
+		"subscriptionId":       subscription,
+		"tenantId":             a.GetTenant(),
+	}
+}
+
+// caller is who did it: their address, or whatever else they are called by. It is no proof of who they are.
+func caller(a *lockboxv1.Actor) string {
+	for _, s := range []string{a.GetPerson().GetEmail(), a.GetPerson().GetDisplayName(), a.GetPerson().GetSubject()} {
+		if s != "" {
+			return s
+		}
+	}
+	return AzureProviderName
+}
+
+// claims are those by which a person is known, and their name.
+func claims(a *lockboxv1.Actor) map[string]string {
+	said := map[string]string{}
+	for name, value := range map[string]string{
+		"iss": a.GetPerson().GetIssuer(), "sub": a.GetPerson().GetSubject(), "name": a.GetPerson().GetDisplayName(),
+	} {
+		if value != "" {
+			said[name] = value
+		}
+	}
+	return said
+}
+
+// ticks counts tenths of microseconds since the year 1, as the ids of Azure's entries do.
+func ticks(t time.Time) int64 {
+	const untilUnix = 62_135_596_800 // seconds
+	return (t.Unix()+untilUnix)*10_000_000 + int64(t.Nanosecond())/100
+}
+
+// plural names many of a kind, as the paths of Azure's resource types do.
+func plural(kind string) string {
+	if stem, found := strings.CutSuffix(kind, "y"); found {
+		return stem + "ies"
+	}
+	return kind + "s"
+}
