@@ -123,7 +123,9 @@ func TestWhatIsAllowedIsWhatTheRulesTake(t *testing.T) {
 func TestWhoMustSignInAgainIsShownWhatTheyCouldDo(t *testing.T) {
 	c := newCast(t)
 	c.assign("otto", "prod", owner, false)
-	c.story.Command(c.actor("grace"), &lockboxv1.Command{Tenant: bank, Action: &lockboxv1.Command_ChangeSettings{ChangeSettings: &lockboxv1.ChangeSettings{
+	grace := c.actor("grace")
+	grace.AuthenticatedAt = timestamppb.New(c.story.Now)
+	c.story.Command(grace, &lockboxv1.Command{Tenant: bank, Action: &lockboxv1.Command_ChangeSettings{ChangeSettings: &lockboxv1.ChangeSettings{
 		Settings: &lockboxv1.TenantSettings{
 			DefaultLanguage: "en", Fallback: lockboxv1.Fallback_FALLBACK_GLOBAL_ADMINISTRATORS, MaxAuthenticationAge: durationpb.New(time.Minute),
 		},

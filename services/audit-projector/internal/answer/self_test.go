@@ -10,6 +10,7 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 func roles(v *lockboxv1.SelfView) string {
@@ -22,7 +23,9 @@ func roles(v *lockboxv1.SelfView) string {
 
 func TestPeopleLearnWhoTheyAre(t *testing.T) {
 	p := newPlace(t)
-	p.story.Command(p.actor("grace"), &lockboxv1.Command{Tenant: bank, Action: &lockboxv1.Command_ChangeSettings{ChangeSettings: &lockboxv1.ChangeSettings{
+	grace := p.actor("grace")
+	grace.AuthenticatedAt = timestamppb.New(p.story.Now)
+	p.story.Command(grace, &lockboxv1.Command{Tenant: bank, Action: &lockboxv1.Command_ChangeSettings{ChangeSettings: &lockboxv1.ChangeSettings{
 		Settings: &lockboxv1.TenantSettings{
 			DefaultLanguage: "fr", Fallback: lockboxv1.Fallback_FALLBACK_GLOBAL_ADMINISTRATORS, MaxAuthenticationAge: durationpb.New(10 * time.Minute),
 		},
