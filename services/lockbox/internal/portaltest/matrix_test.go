@@ -34,7 +34,7 @@ var roles = []role{
 type place struct{ request, ticket, subscription, assignment string }
 
 func (p place) in(path string) string {
-	return strings.NewReplacer("{id}", p.request, "{request}", p.request, "{subscription}", p.subscription, "{assignment}", p.assignment).
+	return strings.NewReplacer("{id}", p.request, "{subscription}", p.subscription, "{assignment}", p.assignment, "{setting}", "freshness").
 		Replace(strings.Replace(path, "/tickets/{id}", "/tickets/"+p.ticket, 1))
 }
 
@@ -55,6 +55,11 @@ func TestEveryPageForEveryRole(t *testing.T) {
 	must(t, err)
 	if len(pages) < 30 {
 		t.Fatalf("only %d pages", len(pages))
+	}
+	for _, p := range pages {
+		if at := bankPlace.in(p.Path); strings.Contains(at, "{") {
+			t.Fatalf("nobody knows where %s is", p.Path)
+		}
 	}
 	before := w.settled()
 	for _, r := range roles {
