@@ -21,6 +21,9 @@ import (
 	"golang.org/x/oauth2"
 )
 
+// MaxSkew is how far behind an issuer's clock may be when it says when somebody signed in.
+const MaxSkew = time.Minute
+
 const (
 	answerTimeout = 10 * time.Second
 	maxAnswer     = 1 << 20 // bytes

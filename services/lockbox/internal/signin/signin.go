@@ -26,8 +26,6 @@ const (
 	callbackPath  = "/callback"
 	answerTimeout = 10 * time.Second
 	rule          = "R13"
-	// maxSkew is how far behind an issuer's clock may be when it says when somebody signed in.
-	maxSkew = time.Minute
 )
 
 // Client is this program as one issuer knows it. It has no secret.
@@ -105,7 +103,7 @@ func (c Client) recent(who oidcclient.Person, begun time.Time) error {
 		return nil
 	case who.Authenticated.IsZero():
 		return refusal.Unauthenticated("login", "R25", "%s does not say when you signed in (`auth_time`)", c.Issuer)
-	case who.Authenticated.Before(begun.Add(-*c.MaxAge - maxSkew)):
+	case who.Authenticated.Before(begun.Add(-*c.MaxAge - oidcclient.MaxSkew)):
 		return refusal.Unauthenticated("login", "R25", "%s let a sign-in of %s do, though one of the last %v was asked for",
 			c.Issuer, who.Authenticated.UTC().Format(time.RFC3339), *c.MaxAge)
 	}

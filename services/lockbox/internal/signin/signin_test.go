@@ -143,10 +143,10 @@ func TestAnIssuerIsHeldToHowRecentASignInHasToBe(t *testing.T) {
 		text   string
 	}{
 		"just now":                        {0, begun, ""},
-		"a clock that is behind":          {0, begun.Add(-maxSkew), ""},
-		"too long ago":                    {0, begun.Add(-maxSkew - 1), "let a sign-in of"},
-		"as long ago as was allowed":      {time.Hour, begun.Add(-time.Hour - maxSkew), ""},
-		"longer ago than was allowed":     {time.Hour, begun.Add(-time.Hour - maxSkew - 1), "of the last 1h0m0s was asked for"},
+		"a clock that is behind":          {0, begun.Add(-oidcclient.MaxSkew), ""},
+		"too long ago":                    {0, begun.Add(-oidcclient.MaxSkew - 1), "let a sign-in of"},
+		"as long ago as was allowed":      {time.Hour, begun.Add(-time.Hour - oidcclient.MaxSkew), ""},
+		"longer ago than was allowed":     {time.Hour, begun.Add(-time.Hour - oidcclient.MaxSkew - 1), "of the last 1h0m0s was asked for"},
 		"it does not say when that was":   {time.Hour, time.Time{}, "`auth_time`"},
 		"and as nobody asked it need not": {-1, time.Time{}, ""},
 	} {

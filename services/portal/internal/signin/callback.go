@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
-	"time"
 
 	"github.com/openlockbox/lockbox/pkg/identity/oidcclient"
 	"github.com/openlockbox/lockbox/pkg/input"
@@ -17,11 +16,7 @@ import (
 	"go.uber.org/zap"
 )
 
-const (
-	// maxSkew is how far behind an issuer's clock may be when it says when somebody signed in.
-	maxSkew = time.Minute
-	maxName = 200
-)
+const maxName = 200
 
 // What else can go wrong than at the issuer. Each is a page.
 var (
@@ -61,7 +56,7 @@ func same(a attempt, who oidcclient.Person) error {
 	switch {
 	case who.Subject != a.Subject:
 		return errAnother
-	case who.Authenticated.Before(a.Begun.Add(-maxSkew)):
+	case who.Authenticated.Before(a.Begun.Add(-oidcclient.MaxSkew)):
 		return errStale
 	}
 	return nil

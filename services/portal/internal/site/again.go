@@ -6,13 +6,11 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
 const (
-	// authTime is the field of the refusal that says that a decision's maker must have signed in more recently (R25).
-	authTime = "token.auth_time"
-
 	// AgainParameter marks the address of a sign-in that has to be a fresh one of the same person.
 	AgainParameter = "again"
 
@@ -40,7 +38,7 @@ func (v *Visit) SignInAgain(err error, back string) error {
 
 func tooLongAgo(err error) bool {
 	r, refused := refusal.As(err)
-	return refused && r.GetCode() == lockboxv1.RefusalCode_REFUSAL_CODE_UNAUTHENTICATED && r.GetField() == authTime
+	return refused && r.GetCode() == lockboxv1.RefusalCode_REFUSAL_CODE_UNAUTHENTICATED && r.GetField() == tenant.StaleField
 }
 
 // signInPath is the way to sign in and back to a page; SignInPath says what it makes of a page that is not ours.
