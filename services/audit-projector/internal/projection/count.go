@@ -2,8 +2,41 @@ package projection
 
 import (
 	"context"
+	"fmt"
+	"sync"
 	"time"
 )
+
+// rememberedCounts is how many numbers of waiting requests readers share; at most twice as many.
+const rememberedCounts = 1024
+
+// counts are what somebody has counted at a sequence: every page of a reader shows how much waits for them, and to count is to
+// look at all of it.
+type counts struct {
+	mu       sync.Mutex
+	sequence uint64
+	known    *recent[string, uint64]
+}
+
+func (c *counts) get(sequence uint64, what string) (n uint64, known bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if sequence != c.sequence || c.known == nil {
+		return 0, false
+	}
+	return c.known.get(what)
+}
+
+func (c *counts) put(sequence uint64, what string, n uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if sequence > c.sequence || c.known == nil {
+		c.sequence, c.known = sequence, newRecent[string, uint64](rememberedCounts)
+	}
+	if sequence == c.sequence {
+		c.known.put(what, n)
+	}
+}
 
 // CountRequests counts those that Requests lists, on all pages together.
 func (v *Snapshot) CountRequests(ctx context.Context, of Scope, f RequestFilter, now time.Time) (uint64, error) {
@@ -28,14 +61,22 @@ func (v *Snapshot) CountRequests(ctx context.Context, of Scope, f RequestFilter,
 	return total, nil
 }
 
-// countWaiting looks only at those requests that are overdue, which wait for nobody.
+// countWaiting looks only at those requests that are overdue, which wait for nobody, once the others have been counted.
 func (v *Snapshot) countWaiting(ctx context.Context, in reach, f RequestFilter, now time.Time) (uint64, error) {
 	q := newSelect("SELECT count(*) FROM waiting w")
 	q.and("w.principal IN ("+marks(len(f.Waiting))+")", texts(f.Waiting)...)
 	in.keep(q, "w")
-	waiting, err := v.number(ctx, q.text(), q.args...)
-	if err != nil || waiting == 0 {
-		return 0, err
+	what := fmt.Sprintf("%s %#v", q.text(), q.args)
+	waiting, known := v.store.counts.get(v.sequence, what)
+	if !known {
+		var err error
+		if waiting, err = v.number(ctx, q.text(), q.args...); err != nil {
+			return 0, err
+		}
+		v.store.counts.put(v.sequence, what, waiting)
+	}
+	if waiting == 0 {
+		return 0, nil
 	}
 	q.head = "SELECT count(*) FROM requests r INDEXED BY requests_due CROSS JOIN waiting w ON w.request = r.seq"
 	q.and("r.due > 0 AND r.due <= ?", now.UnixNano())

@@ -54,6 +54,7 @@ type Store struct {
 	moved chan struct{}
 
 	folds   folds
+	counts  counts
 	damaged chan error
 }
 

@@ -47,7 +47,7 @@ func full() scale {
 	return scale{
 		floor: 5 * time.Second, warmUp: 2 * time.Second, workflow: 10 * time.Second, atOnce: []int{1, 16, 64, 256},
 		stage: 5000, mails: 500, history: 100_000, loads: 10_000,
-		readers: 50, pending: 10_000, reading: 5 * time.Second,
+		readers: 50, pending: 10_000, reading: 10 * time.Second,
 	}
 }
 

@@ -22,11 +22,14 @@ func child(ctx context.Context, in io.Reader, out io.Writer) error {
 	if err := json.NewDecoder(in).Decode(&t); err != nil {
 		return err
 	}
-	s, err := openSite(t.Dir, "")
+	s, err := openSite(t.Dir, t.Serve)
 	if err != nil {
 		return err
 	}
 	stack.LimitMemory() // as `lockbox up` does
+	if t.Serve != "" {
+		return serve(ctx, s, t.Profile, in, out)
+	}
 	var f findings
 	begun := time.Now()
 	return s.with(ctx, nil, func(running *stack.Stack) error {

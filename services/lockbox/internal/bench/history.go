@@ -167,6 +167,10 @@ type task struct {
 	// Anywhere and Recent are the requests to load.
 	Anywhere []string `json:"anywhere"`
 	Recent   []string `json:"recent"`
+	// Serve is the address of the issuer that people sign in with: serve the portal to them instead of measuring, until there is no
+	// more input. Profile is a file for the CPU profile of that; empty: none.
+	Serve   string `json:"serve"`
+	Profile string `json:"profile"`
 }
 
 // findings is its answer, on its standard output.

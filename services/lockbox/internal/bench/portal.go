@@ -1,18 +1,23 @@
 package bench
 
 import (
+	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/demo"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/visitor"
@@ -20,7 +25,8 @@ import (
 )
 
 // Portal is what its pages cost while many people read them, with a long history in the projection and many requests that
-// wait for the same people.
+// wait for the same people. The readers are a process of their own, and what serves them is one: all of Lockbox on a store that
+// was written before it started, as `lockbox up` would find it.
 type Portal struct {
 	Requests int    `json:"requests"`
 	Pending  int    `json:"pending"`
@@ -62,29 +68,75 @@ func (b *bench) portal(ctx context.Context) (err error) {
 	if err := s.with(ctx, none, func(running *stack.Stack) error { return skipAll(ctx, running) }); err != nil {
 		return err
 	}
-	s.portal = &portal.Config{Listen: "127.0.0.1:0", Organisations: demo.Organisations(s.issuer)}
 	b.report.Portal = &Portal{Requests: n, Pending: waiting, Readers: b.scale.readers}
-	b.say("portal: the projection")
-	return s.with(ctx, []bus.Identity{bus.Projector, bus.Portal}, func(running *stack.Stack) error {
+	b.say("portal: the projection, in a process of its own")
+	portalURL, ended, err := serveInChild(ctx, task{Dir: s.dir, Serve: s.issuer.URL(), Profile: b.profile("portal")})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, ended()) }()
+	return b.readPages(ctx, portalURL, ids[len(ids)-1])
+}
+
+// serve runs everything, says where the portal is, and goes on until there is no more input.
+func serve(ctx context.Context, s *site, profile string, in io.Reader, out io.Writer) (err error) {
+	s.portal = &portal.Config{Listen: "127.0.0.1:0", Organisations: demo.Organisations(s.issuer)}
+	return s.with(ctx, nil, func(running *stack.Stack) error {
 		if err := s.answered(ctx, running); err != nil {
 			return err
 		}
-		return b.readPages(ctx, running.PortalURL(), ids[len(ids)-1])
+		if err := rest(ctx); err != nil {
+			return err
+		}
+		stop, err := profileInto(profile)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(out, running.PortalURL())
+		if err == nil {
+			_, err = io.Copy(io.Discard, in)
+		}
+		return errors.Join(err, stop())
 	})
 }
 
-func (b *bench) readPages(ctx context.Context, portalURL, pendingID string) (err error) {
+// serveInChild has another process serve the portal until ended: what its visitors meet is neither slowed by what wrote the
+// history nor by the visitors themselves.
+func serveInChild(ctx context.Context, t task) (portalURL string, ended func() error, err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", nil, err
+	}
+	cmd := exec.CommandContext(ctx, self) // #nosec G204 -- this very program
+	cmd.Env, cmd.Stderr = append(os.Environ(), childVariable+"=1"), os.Stderr
+	input, err := cmd.StdinPipe()
+	if err != nil {
+		return "", nil, err
+	}
+	output, err := cmd.StdoutPipe()
+	if err != nil {
+		return "", nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return "", nil, err
+	}
+	ended = func() error { return errors.Join(input.Close(), cmd.Wait()) }
+	if err := json.NewEncoder(input).Encode(t); err != nil {
+		return "", nil, errors.Join(err, ended())
+	}
+	if portalURL, err = bufio.NewReader(output).ReadString('\n'); err != nil {
+		return "", nil, errors.Join(fmt.Errorf("the process with the portal: %w", err), ended())
+	}
+	return strings.TrimSpace(portalURL), ended, nil
+}
+
+func (b *bench) readPages(ctx context.Context, portalURL, pendingID string) error {
 	home := portalURL + "/t/" + customer
 	client, err := visitor.SignIn(ctx, home, approver)
 	if err != nil {
 		return err
 	}
 	client.Transport = &http.Transport{MaxIdleConnsPerHost: b.scale.readers}
-	stop, err := b.profile("portal")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, stop()) }()
 	for _, page := range []struct{ name, address string }{
 		{"the floor: a file in memory", portalURL + "/assets/"},
 		{"what waits for me", home},

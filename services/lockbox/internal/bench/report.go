@@ -107,7 +107,7 @@ func (r *Report) Text() string {
 		b.WriteString(historyTable(h))
 	}
 	if p := r.Portal; p != nil {
-		line("\nThe portal's pages, %d readers, %d requests in the projection, of which %d wait (first byte; server and readers in one process)", p.Readers, p.Requests, p.Pending)
+		line("\nThe portal's pages, %d readers, %d requests in the projection, of which %d wait (first byte; the readers are a process of their own)", p.Readers, p.Requests, p.Pending)
 		b.WriteString(pageTable(p.Pages))
 	}
 	if aims := r.Aims(); len(aims) > 0 {

@@ -86,7 +86,7 @@ func (b *bench) workflowRun(ctx context.Context, s *site, running *stack.Stack, 
 	if err := crowd.during(b.scale.warmUp); err != nil {
 		return Workflow{}, err
 	}
-	stopProfile, err := b.profile(fmt.Sprintf("workflow-%d", n))
+	stopProfile, err := profileInto(b.profile(fmt.Sprintf("workflow-%d", n)))
 	if err != nil {
 		return Workflow{}, errors.Join(err, crowd.stop())
 	}
@@ -112,12 +112,20 @@ func (b *bench) workflowRun(ctx context.Context, s *site, running *stack.Stack, 
 	}, nil
 }
 
-// profile writes a CPU profile if one was asked for, until the returned function is called.
-func (b *bench) profile(name string) (stop func() error, err error) {
+// profile is where a CPU profile goes; empty: none was asked for.
+func (b *bench) profile(name string) string {
 	if b.options.Profiles == "" {
+		return ""
+	}
+	return filepath.Join(b.options.Profiles, name+".pprof")
+}
+
+// profileInto writes a CPU profile until the returned function is called; none without a path.
+func profileInto(path string) (stop func() error, err error) {
+	if path == "" {
 		return func() error { return nil }, nil
 	}
-	file, err := os.Create(filepath.Join(b.options.Profiles, name+".pprof")) // #nosec G304 -- the user names the directory
+	file, err := os.Create(path) // #nosec G304 -- the user names the directory
 	if err != nil {
 		return nil, err
 	}
