@@ -59,6 +59,9 @@ var english = Language{
 
 		"NotificationSent":   "Send Notification",
 		"NotificationFailed": "Notification Failure",
+
+		"CheckpointSigned": "Sign Log Checkpoint",
+		"DifferenceFound":  "Log Integrity Alarm",
 	},
 	sentences: map[string]string{
 		"AccessRequested":           "{who} asked for access ({type}, {scenario}) to {resources}.",
@@ -128,6 +131,18 @@ var english = Language{
 		"NotificationSent":   "The mail {template} to {recipient} was taken by the mail server.",
 		"NotificationFailed": "The mail {template} to {recipient} was refused for good: {error}.",
 
+		"CheckpointSigned": "The log was signed at size {size}; it covers all events up to {sequence}.",
+		"DifferenceFound":  "ALARM: {difference} ({where}: {count} from {first} to {last}). Nothing new is granted until it is mended.",
+
+		"difference":            "what is stored differs from what was recorded",
+		"difference/gap":        "recorded events are missing",
+		"difference/regression": "the last recorded events are missing",
+		"difference/changed":    "events are not what was recorded",
+		"difference/unrecorded": "there are events that were never recorded",
+		"difference/missing":    "a copy of the log cannot be read",
+		"difference/tiles":      "the second copy is damaged",
+		"difference/checkpoint": "a checkpoint is not what was signed",
+
 		"waiver":                  "of a reason that this version does not know",
 		"waiver/no customer data": "the operation reaches no customer data",
 		"waiver/preview":          "the tenant has not signed up for the preview of this service",
@@ -139,6 +154,8 @@ var english = Language{
 		"because":        ": {text}",
 		"quote":          "“{text}”",
 		"label":          "\"{text}\"",
+		"event/one":      "{n} event",
+		"event/many":     "{n} events",
 		"resource/one":   "{n} resource",
 		"resource/many":  "{n} resources",
 		"approval/one":   "{n} approval",

@@ -58,6 +58,9 @@ var french = Language{
 
 		"NotificationSent":   "Envoyer une notification",
 		"NotificationFailed": "Échec d’une notification",
+
+		"CheckpointSigned": "Signer un point de contrôle du journal",
+		"DifferenceFound":  "Alerte d’intégrité du journal",
 	},
 	sentences: map[string]string{
 		"AccessRequested":           "{who} a demandé un accès ({type}, {scenario}) à {resources}.",
@@ -127,6 +130,18 @@ var french = Language{
 		"NotificationSent":   "Le serveur de messagerie a accepté le message {template} destiné à {recipient}.",
 		"NotificationFailed": "Le serveur de messagerie a définitivement refusé le message {template} destiné à {recipient}\u00a0: {error}.",
 
+		"CheckpointSigned": "Le journal a été signé à la taille {size}\u00a0; il couvre tous les événements jusqu’au {sequence}.",
+		"DifferenceFound":  "ALERTE\u00a0: {difference} ({where}\u00a0: {count}, de {first} à {last}). Aucun accès n’est plus accordé avant réparation.",
+
+		"difference":            "ce qui est stocké diffère de ce qui a été enregistré",
+		"difference/gap":        "des événements enregistrés manquent",
+		"difference/regression": "les derniers événements enregistrés manquent",
+		"difference/changed":    "des événements ne sont pas ceux qui ont été enregistrés",
+		"difference/unrecorded": "il y a des événements qui n’ont jamais été enregistrés",
+		"difference/missing":    "une copie du journal est illisible",
+		"difference/tiles":      "la seconde copie est endommagée",
+		"difference/checkpoint": "un point de contrôle n’est pas celui qui a été signé",
+
 		"waiver":                  "le motif est inconnu de cette version",
 		"waiver/no customer data": "l’opération n’atteint aucune donnée du client",
 		"waiver/preview":          "l’organisation ne s’est pas inscrite à la préversion de ce service",
@@ -138,6 +153,8 @@ var french = Language{
 		"because":        "\u00a0: {text}",
 		"quote":          "«\u00a0{text}\u00a0»",
 		"label":          "«\u00a0{text}\u00a0»",
+		"event/one":      "{n} événement",
+		"event/many":     "{n} événements",
 		"resource/one":   "{n} ressource",
 		"resource/many":  "{n} ressources",
 		"approval/one":   "{n} approbation nécessaire",

@@ -58,6 +58,9 @@ var japanese = Language{
 
 		"NotificationSent":   "通知の送信",
 		"NotificationFailed": "通知の失敗",
+
+		"CheckpointSigned": "ログのチェックポイントへの署名",
+		"DifferenceFound":  "ログの整合性に関する警報",
 	},
 	sentences: map[string]string{
 		"AccessRequested":           "{who} が、{resources}へのアクセス（{type}、{scenario}）を要求しました。",
@@ -127,6 +130,18 @@ var japanese = Language{
 		"NotificationSent":   "メール サーバーが、{recipient} 宛てのメール{template}を受け付けました。",
 		"NotificationFailed": "メール サーバーが {recipient} 宛てのメール{template}を拒否し、配信できませんでした：{error}。",
 
+		"CheckpointSigned": "サイズ {size} のログに署名しました。イベント {sequence} までのすべてを含みます。",
+		"DifferenceFound":  "警報：{difference}（{where}、{first} から {last} まで、{count}）。修復されるまで、新しいアクセスは許可されません。",
+
+		"difference":            "保存されている内容が記録と異なります",
+		"difference/gap":        "記録されたイベントが欠けています",
+		"difference/regression": "記録された最後のイベントが欠けています",
+		"difference/changed":    "イベントが記録された内容と異なります",
+		"difference/unrecorded": "記録されていないイベントがあります",
+		"difference/missing":    "ログの複製を読み取れません",
+		"difference/tiles":      "第二の写しが破損しています",
+		"difference/checkpoint": "チェックポイントが署名されたものと異なります",
+
 		"waiver":                  "このバージョンでは不明な理由により",
 		"waiver/no customer data": "お客様のデータに触れない操作であるため",
 		"waiver/preview":          "組織がこのサービスのプレビューに参加していないため",
@@ -138,6 +153,8 @@ var japanese = Language{
 		"because":        "（理由：{text}）",
 		"quote":          "「{text}」",
 		"label":          "「{text}」",
+		"event/one":      "{n} 件のイベント",
+		"event/many":     "{n} 件のイベント",
 		"resource/one":   "リソース {n} 件",
 		"resource/many":  "リソース {n} 件",
 		"approval/one":   "必要な承認 {n} 件",

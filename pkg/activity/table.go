@@ -162,4 +162,12 @@ var table = []row{
 	fact((*lockboxv1.Event).GetNotificationFailed, func(l speaker, _ string, _ *lockboxv1.Event, f *lockboxv1.NotificationFailed) string {
 		return l.say("NotificationFailed", "template", l.mail(f.GetNotification().GetTemplate()), "recipient", f.GetNotification().GetRecipient(), "error", l.quote(f.GetError()))
 	}),
+
+	fact((*lockboxv1.Event).GetCheckpointSigned, func(l speaker, _ string, e *lockboxv1.Event, f *lockboxv1.CheckpointSigned) string {
+		return l.say("CheckpointSigned", "size", e.GetReportKey(), "sequence", decimal(f.GetCoveredSequence()))
+	}),
+	fact((*lockboxv1.Event).GetDifferenceFound, func(l speaker, _ string, _ *lockboxv1.Event, f *lockboxv1.DifferenceFound) string {
+		return l.say("DifferenceFound", "difference", l.difference(f.GetKind()), "where", f.GetWhere(), "count", l.count("event", int(f.GetCount())), //nolint:gosec // G115: a number of events
+			"first", decimal(f.GetFirstSequence()), "last", decimal(f.GetLastSequence()))
+	}),
 }

@@ -87,3 +87,26 @@ func (l speaker) assigned(who string, e *lockboxv1.Event, a *lockboxv1.RoleAssig
 	}
 	return l.say(key, "who", who, "person", l.person(a.GetPerson()), "role", l.role(a.GetRole()), "where", l.where(e), "inherited", inherited, "until", until)
 }
+
+func (l speaker) difference(k lockboxv1.DifferenceKind) string {
+	switch k {
+	case lockboxv1.DifferenceKind_DIFFERENCE_KIND_GAP:
+		return l.say("difference/gap")
+	case lockboxv1.DifferenceKind_DIFFERENCE_KIND_REGRESSION:
+		return l.say("difference/regression")
+	case lockboxv1.DifferenceKind_DIFFERENCE_KIND_CHANGED:
+		return l.say("difference/changed")
+	case lockboxv1.DifferenceKind_DIFFERENCE_KIND_UNRECORDED:
+		return l.say("difference/unrecorded")
+	case lockboxv1.DifferenceKind_DIFFERENCE_KIND_MISSING:
+		return l.say("difference/missing")
+	case lockboxv1.DifferenceKind_DIFFERENCE_KIND_TILES:
+		return l.say("difference/tiles")
+	case lockboxv1.DifferenceKind_DIFFERENCE_KIND_CHECKPOINT:
+		return l.say("difference/checkpoint")
+	case lockboxv1.DifferenceKind_DIFFERENCE_KIND_UNSPECIFIED:
+	}
+	return l.say("difference")
+}
+
+func decimal(n uint64) string { return strconv.FormatUint(n, 10) }

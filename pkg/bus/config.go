@@ -14,6 +14,9 @@ import (
 // MaxPayload is the largest message on the bus, in bytes: more than the 64 KiB that anything reads, room for headers.
 const MaxPayload = 256 << 10
 
+// answerTime is how long after its delivery a request can be answered.
+const answerTime = "15s"
+
 // ServerOptions is what differs from one NATS server to another.
 type ServerOptions struct {
 	// Name must be unique within a cluster. Default "lockbox".
@@ -89,7 +92,9 @@ func ServerConfig(o ServerOptions) (string, error) {
 		line("        publish: {allow: %s}", quoted(rights.Publish))
 		line("        subscribe: {allow: %s}", quoted(rights.Subscribe))
 		if rights.AllowResponses {
-			line("        allow_responses: true")
+			// The server remembers for as long whatever it delivers that could be answered, and every event that is replayed
+			// could, 160 bytes each. Nobody waits longer than this for an answer.
+			line("        allow_responses: {max: 1, expires: %q}", answerTime)
 		}
 		line("      }}")
 	}

@@ -16,6 +16,8 @@ const (
 	KindPolicy       = "policy"
 	KindDisclosure   = "disclosure"
 	KindDelivery     = "delivery"
+	KindCheckpoint   = "checkpoint"
+	KindAlarm        = "alarm"
 )
 
 // fact says who may write which facts of one kind. Every event type has one writer.
@@ -45,13 +47,17 @@ var facts = []fact{
 	{Orchestrator, KindPolicy, []string{"RulesPublished", "CataloguePublished"}},
 	{Orchestrator, KindDisclosure, []string{"ExposureDisclosed", "LegalDemandDisclosed", "DisclosureTold"}},
 	{Notifier, KindDelivery, []string{"NotificationSent", "NotificationFailed"}},
+	{Projector, KindCheckpoint, []string{"CheckpointSigned"}},
+	{Projector, KindAlarm, []string{"DifferenceFound"}},
 }
 
 // decidedKinds are those whose aggregates are folded to decide.
 var decidedKinds = []string{KindRequest, KindTenant, KindSubscription, KindTicket, KindPolicy, KindDisclosure}
 
+var reportedKinds = []string{KindDelivery, KindCheckpoint, KindAlarm}
+
 // Reported tells whether events of this kind are reports: written once under a key of their own, never loaded to decide.
-func Reported(kind string) bool { return kind == KindDelivery }
+func Reported(kind string) bool { return slices.Contains(reportedKinds, kind) }
 
 func knownKind(kind string) bool { return Reported(kind) || slices.Contains(decidedKinds, kind) }
 

@@ -75,7 +75,7 @@ func permissions(id Identity, tenants []string) Permissions {
 		return Permissions{Publish: join(writes(id), consumes(StreamEvents, DurableNotifier), loads())}
 	case Projector:
 		return Permissions{
-			Publish:        join(replays(">"), loads(), []string{changedPrefix + "*"}),
+			Publish:        join(writes(id), replays(">"), loads(), []string{changedPrefix + "*"}),
 			Subscribe:      []string{queryPrefix + "*", "$SRV.>"},
 			AllowResponses: true,
 		}

@@ -22,6 +22,12 @@ var (
 	Catalogue = Aggregate{Tenant: ProviderTenant, Kind: KindPolicy, ID: "catalogue"}
 )
 
+// MerkleLog is the log over all events, whose checkpoints are reported; Guard is who compares the stream with it.
+var (
+	MerkleLog = Aggregate{Tenant: ProviderTenant, Kind: KindCheckpoint, ID: "log"}
+	Guard     = Aggregate{Tenant: ProviderTenant, Kind: KindAlarm, ID: "guard"}
+)
+
 const (
 	eventPrefix      = "lockbox.event."
 	intentPrefix     = "lockbox.intent."
@@ -153,6 +159,15 @@ func ParseEventSubject(subject string) (EventAddress, error) {
 		return EventAddress{}, refusal.Invalid("version", rule, "%q is no version", t[3])
 	}
 	return at, nil
+}
+
+// TreeOf names the tenant in whose Merkle tree an event stands. A legal demand stands in the provider's: a customer's tree must
+// not even grow while it must not know of it (R46).
+func TreeOf(at EventAddress) string {
+	if at.Type == "LegalDemandDisclosed" {
+		return ProviderTenant
+	}
+	return at.Tenant
 }
 
 // ReplayFilter matches the events of a tenant, kind, aggregate and type; empty means any. Anything else that is not a

@@ -41,6 +41,29 @@ func TestEventSubject(t *testing.T) {
 	}
 }
 
+// R46: that there is a demand may not be told yet, and the size of a customer's tree would tell it.
+func TestALegalDemandStandsInTheProvidersTree(t *testing.T) {
+	at := func(subject string) bus.EventAddress {
+		t.Helper()
+		a, err := bus.ParseEventSubject(subject)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	for subject, want := range map[string]string{
+		"lockbox.event.acme.disclosure.d.1.LegalDemandDisclosed": bus.ProviderTenant,
+		"lockbox.event.acme.disclosure.d.2.DisclosureTold":       "acme",
+		"lockbox.event.acme.disclosure.d.1.ExposureDisclosed":    "acme",
+		"lockbox.event.acme.request.r.1.AccessRequested":         "acme",
+		"lockbox.event._.policy.rules.1.RulesPublished":          bus.ProviderTenant,
+	} {
+		if got := bus.TreeOf(at(subject)); got != want {
+			t.Errorf("%s: %s, not %s", subject, got, want)
+		}
+	}
+}
+
 func TestEventSubjectRefuses(t *testing.T) {
 	for name, bad := range map[string]struct {
 		field string

@@ -105,6 +105,9 @@ var ocsfTable = map[string]struct {
 
 	"NotificationSent":   {creates, informational},
 	"NotificationFailed": {creates, medium},
+
+	"CheckpointSigned": {creates, informational},
+	"DifferenceFound":  {creates, high},
 }
 
 type (

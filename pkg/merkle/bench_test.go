@@ -62,7 +62,7 @@ func BenchmarkDirectory(b *testing.B) {
 	const tenants = 1000
 	var all []TenantTree
 	for i := range tenants {
-		all = append(all, TenantTree{fmt.Sprintf("tenant-%d", i), emptyTree()})
+		all = append(all, TenantTree{fmt.Sprintf("tenant-%d", i), EmptyTree()})
 		all[i].Tree.N = 1
 	}
 	for i := range b.N {

@@ -14,7 +14,7 @@ func CheckGrowth(older, newer tlog.Tree, proof []tlog.Hash) error {
 	case newer.N == older.N && newer.Hash != older.Hash:
 		return broken(Growth, "there are two different trees of %d leaves: a fork", newer.N)
 	case newer.N == older.N || older.N == 0:
-		if len(proof) > 0 || older.N == 0 && older != emptyTree() {
+		if len(proof) > 0 || older.N == 0 && older != EmptyTree() {
 			return broken(Growth, "there is nothing to prove here")
 		}
 		return nil
@@ -66,7 +66,7 @@ func Follow(before Seen, next Sighting, policy *Policy) (Seen, error) {
 	if err := next.Opening.verify(before.Tenant, signed.Tree, next.Directory); err != nil {
 		return before, err
 	}
-	global, tenant := emptyTree(), emptyTree()
+	global, tenant := EmptyTree(), EmptyTree()
 	if before.Checkpoint != "" {
 		// It was verified when it was seen, perhaps under an older policy.
 		earlier, _, err := unverified([]byte(before.Checkpoint))

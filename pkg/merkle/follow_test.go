@@ -95,7 +95,7 @@ func TestWhatAFollowerNotices(t *testing.T) {
 		"an inserted event": {next(inserted), Growth},
 		"a second slot":     {next(moved), Slot},
 		"an earlier checkpoint": {tweak(before.sighting("bank", tlog.Tree{}, tlog.Tree{}), func(s *Sighting) {
-			s.Checkpoint = string(signedBy(t, Checkpoint{origin, emptyTree()}, "alpha", "beta"))
+			s.Checkpoint = string(signedBy(t, Checkpoint{origin, EmptyTree()}, "alpha", "beta"))
 		}), Global},
 		"another tenant's":       {next(honest).of(honest, "clinic"), Slot},
 		"no global growth":       {tweak(next(honest), func(s *Sighting) { s.GlobalGrowth = nil }), Growth},
@@ -163,7 +163,7 @@ func otherPolicy(t *testing.T, name string) *Policy {
 func TestGrowth(t *testing.T) {
 	store := memory{}
 	log := NewLog(store)
-	trees := []tlog.Tree{emptyTree()}
+	trees := []tlog.Tree{EmptyTree()}
 	for _, e := range numbered(40) {
 		must(t, log.Append(e))
 		tree, err := log.Flush()

@@ -57,7 +57,7 @@ func FuzzPath(f *testing.F) {
 }
 
 func FuzzCheckpoint(f *testing.F) {
-	f.Add(Checkpoint{origin, emptyTree()}.Text())
+	f.Add(Checkpoint{origin, EmptyTree()}.Text())
 	f.Fuzz(func(t *testing.T, text string) {
 		if c, err := ParseCheckpoint(text); err == nil && c.Text() != text {
 			t.Errorf("%+v", c)
@@ -66,12 +66,12 @@ func FuzzCheckpoint(f *testing.F) {
 }
 
 func FuzzOpen(f *testing.F) {
-	signed := signedBy(f, Checkpoint{origin, emptyTree()}, "alpha", "beta", "gamma")
+	signed := signedBy(f, Checkpoint{origin, EmptyTree()}, "alpha", "beta", "gamma")
 	f.Add(signed)
 	all := policy(f, "all")
 	f.Fuzz(func(t *testing.T, other []byte) {
 		// Only the order of the signatures, and signatures of strangers, are free.
-		if s, err := all.Open(other); err == nil && s.Tree != emptyTree() {
+		if s, err := all.Open(other); err == nil && s.Tree != EmptyTree() {
 			t.Errorf("%+v", s)
 		}
 	})

@@ -125,13 +125,13 @@ func (l *Log) Tree() tlog.Tree {
 		}
 	}
 	if right == nil {
-		return emptyTree()
+		return EmptyTree()
 	}
 	return tlog.Tree{N: l.size, Hash: right[0]}
 }
 
-// emptyTree has the hash of no bytes for its root (RFC 6962 §2.1).
-func emptyTree() tlog.Tree {
+// EmptyTree has the hash of no bytes for its root (RFC 6962 §2.1).
+func EmptyTree() tlog.Tree {
 	root, _ := tlog.TreeHash(0, nil) // reads nothing, so it cannot fail
 	return tlog.Tree{Hash: root}
 }

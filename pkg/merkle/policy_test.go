@@ -101,7 +101,7 @@ func TestCosignaturesAreCollected(t *testing.T) {
 }
 
 func TestSigningRefuses(t *testing.T) {
-	if _, err := Sign(Checkpoint{"other.example/log", emptyTree()}, logSigner(t, origin)); err == nil {
+	if _, err := Sign(Checkpoint{"other.example/log", EmptyTree()}, logSigner(t, origin)); err == nil {
 		t.Error("signed for another log")
 	}
 	if _, err := Sign(Checkpoint{origin, tlog.Tree{N: -1}}, logSigner(t, origin)); err == nil {
@@ -199,7 +199,7 @@ func renamed(t *testing.T, name, of string) string {
 
 // TestASignatureHasOneSpelling: base64 may have bits left over at its end, which mean nothing and which many readers ignore.
 func TestASignatureHasOneSpelling(t *testing.T) {
-	signed := string(signedBy(t, Checkpoint{origin, emptyTree()}, "alpha"))
+	signed := string(signedBy(t, Checkpoint{origin, EmptyTree()}, "alpha"))
 	for _, prefix := range []string{"— " + origin, "— alpha"} {
 		line := signatureOf(signed, prefix)
 		text := strings.TrimRight(line, "=")

@@ -197,3 +197,37 @@ func (r Report) Withheld() []uint64 {
 	}
 	return slices.Clip(all)
 }
+
+// Find is the tenant sequence of an event of the stream; 0: it is not in the tree.
+func Find(from Reader, tree tlog.Tree, streamSequence uint64) (uint64, error) {
+	low, high := int64(0), tree.N // it is leaf n, low <= n < high, if it is there
+	for low < high {
+		middle := low + (high-low)/2
+		first := middle / tileWidth * tileWidth
+		entries, err := readEntries(from, middle, tree.N)
+		if err != nil {
+			return 0, err
+		}
+		leaves, err := readLeaves(from, tree, middle)
+		if err != nil {
+			return 0, err
+		}
+		for i, entry := range entries {
+			s, err := statementAt(entry, leaves[i], first+int64(i))
+			switch {
+			case err != nil:
+				return 0, err
+			case s.StreamSequence == streamSequence:
+				return s.TenantSequence, nil
+			case s.StreamSequence > streamSequence && i == 0:
+				high = first
+			case s.StreamSequence < streamSequence:
+				low = first + int64(i) + 1
+			}
+		}
+		if high > first && low < first+int64(len(entries)) {
+			return 0, nil // between two of these
+		}
+	}
+	return 0, nil
+}

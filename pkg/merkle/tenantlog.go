@@ -27,7 +27,7 @@ func NewTenantLog(store Store, salts *Salts, tenant string) (*TenantLog, error) 
 // OpenTenantLog continues a tenant's tree from its tiles, as OpenLog does.
 func OpenTenantLog(store Store, salts *Salts, tenant string, tree tlog.Tree) (*TenantLog, error) {
 	t, err := NewTenantLog(store, salts, tenant)
-	if err != nil || tree == emptyTree() {
+	if err != nil || tree == EmptyTree() {
 		return t, err
 	}
 	if t.log, err = OpenLog(store, tree); err != nil {

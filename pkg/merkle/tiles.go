@@ -26,7 +26,7 @@ type Reader interface {
 type Store interface {
 	Reader
 	// Write replaces a file so that it is there whole or not at all. It need not be on disk before the next Write, but it
-	// has to be before a checkpoint over it is signed. It must not keep data.
+	// has to be before anybody is shown a checkpoint over it. It must not keep data.
 	Write(path string, data []byte) error
 }
 
@@ -202,4 +202,18 @@ func checkTree(tree tlog.Tree) error {
 		return fmt.Errorf("no tree has %d leaves", tree.N)
 	}
 	return nil
+}
+
+// Partials are the tiles that are not full in a tree of that size, its entries first. A larger tree needs none of them.
+func Partials(size int64) []tlog.Tile {
+	var found []tlog.Tile
+	if size%tileWidth != 0 {
+		found = append(found, tileAt(entriesLevel, size-1, size))
+	}
+	for level := 0; size>>(tileHeight*level) > 0; level++ {
+		if n := size >> (tileHeight * level); n%tileWidth != 0 {
+			found = append(found, tileAt(level, n-1, size))
+		}
+	}
+	return found
 }

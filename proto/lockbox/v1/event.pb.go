@@ -92,6 +92,8 @@ type Event struct {
 	//	*Event_DisclosureTold
 	//	*Event_NotificationSent
 	//	*Event_NotificationFailed
+	//	*Event_CheckpointSigned
+	//	*Event_DifferenceFound
 	Fact          isEvent_Fact `protobuf_oneof:"fact"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -598,6 +600,24 @@ func (x *Event) GetNotificationFailed() *NotificationFailed {
 	return nil
 }
 
+func (x *Event) GetCheckpointSigned() *CheckpointSigned {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_CheckpointSigned); ok {
+			return x.CheckpointSigned
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetDifferenceFound() *DifferenceFound {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_DifferenceFound); ok {
+			return x.DifferenceFound
+		}
+	}
+	return nil
+}
+
 type isEvent_Fact interface {
 	isEvent_Fact()
 }
@@ -774,6 +794,14 @@ type Event_NotificationFailed struct {
 	NotificationFailed *NotificationFailed `protobuf:"bytes,101,opt,name=notification_failed,json=notificationFailed,proto3,oneof"`
 }
 
+type Event_CheckpointSigned struct {
+	CheckpointSigned *CheckpointSigned `protobuf:"bytes,110,opt,name=checkpoint_signed,json=checkpointSigned,proto3,oneof"`
+}
+
+type Event_DifferenceFound struct {
+	DifferenceFound *DifferenceFound `protobuf:"bytes,111,opt,name=difference_found,json=differenceFound,proto3,oneof"`
+}
+
 func (*Event_AccessRequested) isEvent_Fact() {}
 
 func (*Event_AccessEvaluated) isEvent_Fact() {}
@@ -860,12 +888,16 @@ func (*Event_NotificationSent) isEvent_Fact() {}
 
 func (*Event_NotificationFailed) isEvent_Fact() {}
 
+func (*Event_CheckpointSigned) isEvent_Fact() {}
+
+func (*Event_DifferenceFound) isEvent_Fact() {}
+
 var File_lockbox_v1_event_proto protoreflect.FileDescriptor
 
 const file_lockbox_v1_event_proto_rawDesc = "" +
 	"\n" +
 	"\x16lockbox/v1/event.proto\x12\n" +
-	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x19lockbox/v1/delivery.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x17lockbox/v1/policy.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x17lockbox/v1/ticket.proto\"\xcd\x1c\n" +
+	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x19lockbox/v1/delivery.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x1alockbox/v1/integrity.proto\x1a\x17lockbox/v1/policy.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x17lockbox/v1/ticket.proto\"\xe4\x1d\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x12\n" +
@@ -922,7 +954,9 @@ const file_lockbox_v1_event_proto_rawDesc = "" +
 	"\x16legal_demand_disclosed\x18` \x01(\v2 .lockbox.v1.LegalDemandDisclosedH\x00R\x14legalDemandDisclosed\x12E\n" +
 	"\x0fdisclosure_told\x18a \x01(\v2\x1a.lockbox.v1.DisclosureToldH\x00R\x0edisclosureTold\x12K\n" +
 	"\x11notification_sent\x18d \x01(\v2\x1c.lockbox.v1.NotificationSentH\x00R\x10notificationSent\x12Q\n" +
-	"\x13notification_failed\x18e \x01(\v2\x1e.lockbox.v1.NotificationFailedH\x00R\x12notificationFailedB\x06\n" +
+	"\x13notification_failed\x18e \x01(\v2\x1e.lockbox.v1.NotificationFailedH\x00R\x12notificationFailed\x12K\n" +
+	"\x11checkpoint_signed\x18n \x01(\v2\x1c.lockbox.v1.CheckpointSignedH\x00R\x10checkpointSigned\x12H\n" +
+	"\x10difference_found\x18o \x01(\v2\x1b.lockbox.v1.DifferenceFoundH\x00R\x0fdifferenceFoundB\x06\n" +
 	"\x04factB;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
 
 var (
@@ -985,6 +1019,8 @@ var file_lockbox_v1_event_proto_goTypes = []any{
 	(*DisclosureTold)(nil),          // 43: lockbox.v1.DisclosureTold
 	(*NotificationSent)(nil),        // 44: lockbox.v1.NotificationSent
 	(*NotificationFailed)(nil),      // 45: lockbox.v1.NotificationFailed
+	(*CheckpointSigned)(nil),        // 46: lockbox.v1.CheckpointSigned
+	(*DifferenceFound)(nil),         // 47: lockbox.v1.DifferenceFound
 }
 var file_lockbox_v1_event_proto_depIdxs = []int32{
 	1,  // 0: lockbox.v1.Event.time:type_name -> google.protobuf.Timestamp
@@ -1032,11 +1068,13 @@ var file_lockbox_v1_event_proto_depIdxs = []int32{
 	43, // 42: lockbox.v1.Event.disclosure_told:type_name -> lockbox.v1.DisclosureTold
 	44, // 43: lockbox.v1.Event.notification_sent:type_name -> lockbox.v1.NotificationSent
 	45, // 44: lockbox.v1.Event.notification_failed:type_name -> lockbox.v1.NotificationFailed
-	45, // [45:45] is the sub-list for method output_type
-	45, // [45:45] is the sub-list for method input_type
-	45, // [45:45] is the sub-list for extension type_name
-	45, // [45:45] is the sub-list for extension extendee
-	0,  // [0:45] is the sub-list for field type_name
+	46, // 45: lockbox.v1.Event.checkpoint_signed:type_name -> lockbox.v1.CheckpointSigned
+	47, // 46: lockbox.v1.Event.difference_found:type_name -> lockbox.v1.DifferenceFound
+	47, // [47:47] is the sub-list for method output_type
+	47, // [47:47] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_event_proto_init() }
@@ -1047,6 +1085,7 @@ func file_lockbox_v1_event_proto_init() {
 	file_lockbox_v1_common_proto_init()
 	file_lockbox_v1_delivery_proto_init()
 	file_lockbox_v1_disclosure_proto_init()
+	file_lockbox_v1_integrity_proto_init()
 	file_lockbox_v1_policy_proto_init()
 	file_lockbox_v1_request_proto_init()
 	file_lockbox_v1_tenant_proto_init()
@@ -1095,6 +1134,8 @@ func file_lockbox_v1_event_proto_init() {
 		(*Event_DisclosureTold)(nil),
 		(*Event_NotificationSent)(nil),
 		(*Event_NotificationFailed)(nil),
+		(*Event_CheckpointSigned)(nil),
+		(*Event_DifferenceFound)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

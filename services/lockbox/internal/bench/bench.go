@@ -25,7 +25,7 @@ type Options struct {
 	Quick bool
 	// Only names the sections; empty: all.
 	Only []string
-	// Profiles is a directory for CPU profiles of the workflow and the portal; empty: none are taken.
+	// Profiles is a directory for profiles of the workflow and the portal, made if it is not there; empty: none are taken.
 	Profiles string
 	// Progress hears what is being done; its errors are ignored.
 	Progress io.Writer
@@ -104,6 +104,11 @@ func run(ctx context.Context, o Options, s scale) (_ *Report, err error) {
 	if b.report.LoadBefore, err = load(); err != nil {
 		return nil, err
 	}
+	if o.Profiles != "" {
+		if err := os.MkdirAll(o.Profiles, 0o750); err != nil {
+			return nil, err
+		}
+	}
 	if b.dir, err = os.MkdirTemp(o.Dir, "lockbox-bench-"); err != nil {
 		return nil, err
 	}
@@ -144,7 +149,7 @@ func Main(ctx context.Context, args []string, in io.Reader, out, progress io.Wri
 	flags.StringVar(&o.Dir, "dir", "", "`directory` on the disk to measure; default: the system's temporary directory")
 	flags.BoolVar(&o.Quick, "quick", false, "measure little, to see that everything works")
 	only := flags.String("only", "", "`sections` to measure, separated by commas: "+sectionNames())
-	flags.StringVar(&o.Profiles, "profiles", "", "`directory` for CPU profiles of the workflow and the portal")
+	flags.StringVar(&o.Profiles, "profiles", "", "`directory` for profiles of the workflow and the portal")
 	format := flags.String("o", "text", "output `format`: text or json")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):

@@ -54,7 +54,7 @@ func TestEverySectionMeasuresSomething(t *testing.T) {
 	if p := r.Portal; p == nil || len(p.Pages) != 8 || slices.ContainsFunc(p.Pages, func(p Page) bool { return p.Most <= 0 || p.FirstByte.P99 <= 0 || p.Pressed.P99 <= 0 }) {
 		t.Errorf("portal: %+v", p)
 	}
-	if written, err := os.ReadDir(profiles); err != nil || len(written) != len(tiny.atOnce)+1 {
+	if written, err := os.ReadDir(profiles); err != nil || len(written) != len(tiny.atOnce)+2 {
 		t.Errorf("profiles: %v, %v", written, err)
 	}
 }

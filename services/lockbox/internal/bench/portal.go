@@ -96,7 +96,7 @@ func serve(ctx context.Context, s *site, profile string, in io.Reader, out io.Wr
 		if err == nil {
 			_, err = io.Copy(io.Discard, in)
 		}
-		return errors.Join(err, stop())
+		return errors.Join(err, stop(), allocationsInto(profile))
 	})
 }
 

@@ -138,6 +138,18 @@ func profileInto(path string) (stop func() error, err error) {
 	}, nil
 }
 
+// allocationsInto writes beside a CPU profile what was allocated, and what of it is still held; nothing without a path.
+func allocationsInto(path string) error {
+	if path == "" {
+		return nil
+	}
+	file, err := os.Create(path + ".allocs") // #nosec G304 -- the user names the directory
+	if err != nil {
+		return err
+	}
+	return errors.Join(pprof.Lookup("allocs").WriteTo(file, 0), file.Close())
+}
+
 // crowd does one thing over and over, many side by side.
 type crowd struct {
 	cancel context.CancelFunc

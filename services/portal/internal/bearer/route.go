@@ -46,9 +46,14 @@ func (u *UnfitError) Error() string { return u.Message }
 // Beside serves the APIs at their own paths and the pages everywhere else. The pages' guard against forged requests does not
 // stand before the APIs, whose callers are no browsers; nothing that a browser adds by itself counts there.
 func Beside(pages http.Handler, apis ...*API) http.Handler {
+	owned := make([][]string, len(apis))
+	for i, a := range apis {
+		owned[i] = a.firsts()
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		for _, a := range apis {
-			if a.owns(r) {
+		first := segments(r.URL)[0]
+		for i, a := range apis {
+			if slices.ContainsFunc(owned[i], func(own string) bool { return a.same(own, first) }) {
 				a.ServeHTTP(w, r)
 				return
 			}
@@ -57,9 +62,14 @@ func Beside(pages http.Handler, apis ...*API) http.Handler {
 	})
 }
 
-func (a *API) owns(r *http.Request) bool {
-	first := segments(r.URL)[0]
-	return slices.ContainsFunc(a.Routes, func(route Route) bool { return a.same(pattern(route.Path)[0], first) })
+// firsts are the first segments of the routes, each once.
+func (a *API) firsts() (all []string) {
+	for _, route := range a.Routes {
+		if first := pattern(route.Path)[0]; !slices.Contains(all, first) {
+			all = append(all, first)
+		}
+	}
+	return all
 }
 
 // ServeHTTP finds the route and the caller, and answers.

@@ -1,0 +1,295 @@
+// Package ledger builds the Merkle trees over EVENTS (pkg/merkle), signs their checkpoints and reports each into the stream
+// before anybody is shown it. Every copy of the projector has the trees in a directory of its own, and all have the same: where
+// a copy of them cuts is what the reports in the stream say.
+//
+// The directory holds state.json (the last checkpoint that is whole on disk), global/ and tenants/<tenant>/, as C2SP tlog-tiles.
+// It is made again from the stream, byte for byte, if it is removed; one that is damaged is never thrown away by itself, for it
+// may be the stream that is wrong.
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/merkle"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/audit-projector/logkeys"
+	"go.uber.org/zap"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+// ErrDiffers says that trees and stream contradict each other, or that the trees are damaged. Nothing is signed after it.
+var ErrDiffers = errors.New("the log is not what was recorded")
+
+// errOther says that another copy of the projector has signed where this one had gone on: the trees are opened again.
+var errOther = errors.New("another copy has signed")
+
+// Journal is the stream: *journal.Journal.
+type Journal interface {
+	Replay(ctx context.Context, r journal.Replay, handle func(journal.Entry) error) error
+	Report(ctx context.Context, ev *lockboxv1.Event) (seq uint64, stored bool, err error)
+}
+
+// Options are what a Ledger needs.
+type Options struct {
+	// Dir is its own; it is made if it is not there.
+	Dir     string
+	Journal Journal
+	Keys    logkeys.Keys
+	// Interval is the time between two checkpoints of a stream that grows.
+	Interval time.Duration
+	Now      func() time.Time
+	Log      *zap.Logger
+	// Alarm is told when the log is not what was recorded.
+	Alarm func()
+}
+
+const (
+	// keepEvery is after how many events of a long rebuild the trees are kept at the next checkpoint.
+	keepEvery = 50_000
+	// tellEvery is how often a long rebuild says how far it is.
+	tellEvery = 5 * time.Second
+)
+
+// Ledger is the trees and the last checkpoint.
+type Ledger struct {
+	Options
+	policy *merkle.Policy
+	trees  *trees // nil: to be opened
+	last   state  // the last checkpoint in memory: of the trees, or after them
+
+	mu    sync.RWMutex
+	shown shown
+}
+
+// Open reads what is in the directory. What is shown until the first pass is what was signed before.
+func Open(o Options) (*Ledger, error) {
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("ledger: %w", err)
+	}
+	policy, err := o.Keys.Policy()
+	if err != nil {
+		return nil, fmt.Errorf("ledger: %w", err)
+	}
+	return &Ledger{Options: o, policy: policy}, nil
+}
+
+// Run follows the stream until ctx ends. It goes on trying while the bus is not available. After ErrDiffers it ends: it raises
+// the alarm and returns the error.
+func (l *Ledger) Run(ctx context.Context) error {
+	for {
+		began := time.Now()
+		err := l.pass(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil //nolint:nilerr // asked to stop; what was not kept is made again
+		case errors.Is(err, ErrDiffers):
+			l.Log.Error("ALARM: the log is not what was recorded; nothing is signed any more", zap.Error(err))
+			l.Alarm()
+			return err
+		case errors.Is(err, errOther):
+			l.trees = nil
+			continue
+		case err != nil:
+			l.Log.Warn("no checkpoint", zap.Error(err))
+			l.trees = nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(l.Interval - time.Since(began)):
+		}
+	}
+}
+
+// pass takes the trees to the end of the stream, over the checkpoints that were reported, and signs another one if there is
+// anything new.
+func (l *Ledger) pass(ctx context.Context) error {
+	if err := l.open(); err != nil {
+		return err
+	}
+	reported, err := l.reported(ctx)
+	if err != nil {
+		return err
+	}
+	grown, told := false, time.Now()
+	err = l.Journal.Replay(ctx, journal.Replay{From: l.trees.appended + 1}, func(e journal.Entry) error {
+		for len(reported) > 0 && reported[0].covered < e.Seq {
+			if err := l.adopt(reported[0], len(reported) == 1); err != nil {
+				return err
+			}
+			reported, grown = reported[1:], false
+		}
+		if c := e.Event.GetCheckpointSigned(); c == nil {
+			grown = true
+		} else if c.GetCoveredSequence() > l.last.Covered && len(reported) == 0 {
+			return errOther
+		}
+		if time.Since(told) > tellEvery {
+			told = time.Now()
+			l.Log.Info("building the log", zap.Uint64("sequence", e.Seq), zap.Uint64("of", e.Seq+e.Pending))
+		}
+		return l.trees.append(e)
+	})
+	if err != nil {
+		return err
+	}
+	for _, r := range reported {
+		if err := l.adopt(r, true); err != nil {
+			return err
+		}
+		grown = false
+	}
+	if !grown {
+		return nil
+	}
+	return l.sign(ctx)
+}
+
+// open opens the trees, if they are not open.
+func (l *Ledger) open() error {
+	if l.trees != nil {
+		return nil
+	}
+	t, err := openTrees(l.Dir, l.Keys.Salts())
+	if err != nil {
+		return err
+	}
+	if t.disk.Covered > 0 {
+		if err := l.check(t.disk.Checkpoint, t.disk); err != nil {
+			return err
+		}
+		if err := l.show(t.disk); err != nil {
+			return err
+		}
+	}
+	l.trees, l.last = t, t.disk
+	return nil
+}
+
+// checkpoint is a report of the stream.
+type checkpoint struct {
+	covered uint64
+	note    string
+}
+
+// reported reads the checkpoints in the stream that came after the last one adopted.
+func (l *Ledger) reported(ctx context.Context) ([]checkpoint, error) {
+	var found []checkpoint
+	err := l.Journal.Replay(ctx, journal.Replay{From: l.last.Covered + 1, Kind: bus.KindCheckpoint}, func(e journal.Entry) error {
+		c := e.Event.GetCheckpointSigned()
+		switch covered := c.GetCoveredSequence(); {
+		case covered <= l.last.Covered:
+			return nil // the last one itself
+		case covered >= e.Seq:
+			return fmt.Errorf("%w: the checkpoint of event %d covers %d", ErrDiffers, e.Seq, covered)
+		case covered < l.trees.appended:
+			return errOther
+		case len(found) > 0 && covered <= found[len(found)-1].covered:
+			return fmt.Errorf("%w: the checkpoint of event %d does not go on", ErrDiffers, e.Seq)
+		}
+		found = append(found, checkpoint{c.GetCoveredSequence(), c.GetNote()})
+		return nil
+	})
+	return found, err
+}
+
+// adopt takes a checkpoint from the stream. What it says has to be what the trees say.
+func (l *Ledger) adopt(c checkpoint, keep bool) error {
+	if l.trees.appended != c.covered {
+		return fmt.Errorf("%w: a checkpoint covers event %d, and the stream ends with %d", ErrDiffers, c.covered, l.trees.appended)
+	}
+	s, err := l.trees.cut()
+	if err != nil {
+		return err
+	}
+	if err := l.check(c.note, s); err != nil {
+		return err
+	}
+	s.Checkpoint = c.note
+	l.last = s
+	if keep || s.Covered-l.trees.disk.Covered >= keepEvery {
+		return l.keep(s)
+	}
+	return nil
+}
+
+// check compares a signed note with the tree that it should be about.
+func (l *Ledger) check(signed string, s state) error {
+	said, err := l.policy.Open([]byte(signed))
+	if err != nil {
+		return fmt.Errorf("%w: the checkpoint that covers event %d: %w", ErrDiffers, s.Covered, err)
+	}
+	if said.Tree != s.Global {
+		return fmt.Errorf("%w: the checkpoint that covers event %d says %d %v, the trees %d %v",
+			ErrDiffers, s.Covered, said.Tree.N, said.Tree.Hash, s.Global.N, s.Global.Hash)
+	}
+	return nil
+}
+
+// sign makes a checkpoint of all that was appended. Its note is nobody's before the stream has it; of one size the stream has
+// one report, so if another copy was faster, its checkpoint is taken instead.
+func (l *Ledger) sign(ctx context.Context) error {
+	s, err := l.trees.cut()
+	if err != nil {
+		return err
+	}
+	signed, err := merkle.Sign(merkle.Checkpoint{Origin: l.policy.Origin(), Tree: s.Global}, l.Keys.Signer)
+	if err != nil {
+		return err
+	}
+	s.Checkpoint = string(signed)
+	_, stored, err := l.Journal.Report(ctx, l.report(s))
+	if err != nil {
+		return err
+	}
+	if !stored {
+		return errOther
+	}
+	l.last = s
+	return l.keep(s)
+}
+
+func (l *Ledger) report(s state) *lockboxv1.Event {
+	log := bus.MerkleLog
+	return &lockboxv1.Event{
+		Id: uuid.Must(uuid.NewV7()).String(), Tenant: log.Tenant, Kind: log.Kind, AggregateId: log.ID,
+		ReportKey: strconv.FormatInt(s.Global.N, 10), Time: timestamppb.New(l.Now()),
+		Actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: string(bus.Projector)},
+		Fact:  &lockboxv1.Event_CheckpointSigned{CheckpointSigned: &lockboxv1.CheckpointSigned{Note: s.Checkpoint, CoveredSequence: s.Covered}},
+	}
+}
+
+// keep puts the trees of a checkpoint on disk, and then shows it.
+func (l *Ledger) keep(s state) error {
+	if err := l.trees.keep(s); err != nil {
+		return err
+	}
+	directory, err := s.directory(l.Keys.Salts())
+	if err != nil {
+		return err
+	}
+	l.mu.Lock() // whoever reads the older trees reads their files
+	defer l.mu.Unlock()
+	l.shown = shown{s, directory}
+	return l.trees.settle(s)
+}
+
+func (l *Ledger) show(s state) error {
+	directory, err := s.directory(l.Keys.Salts())
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.shown = shown{s, directory}
+	return nil
+}

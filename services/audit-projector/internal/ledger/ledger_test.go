@@ -1,0 +1,506 @@
+package ledger
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/merkle"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/audit-projector/logkeys"
+	"go.uber.org/zap/zaptest"
+	"golang.org/x/mod/sumdb/tlog"
+	"google.golang.org/protobuf/proto"
+)
+
+// stream is a stream in memory, which can fail where a real one cannot be made to.
+type stream struct {
+	t       testing.TB
+	entries []journal.Entry
+	// reports decides what becomes of the next reports; empty: they are stored.
+	reports []fate
+}
+
+type fate int
+
+const (
+	stored  fate = iota
+	lost         // not stored, and an error says so
+	unheard      // stored, and an error says that nobody knows
+)
+
+func (s *stream) Replay(_ context.Context, r journal.Replay, handle func(journal.Entry) error) error {
+	end := len(s.entries) // what comes meanwhile is for the next replay
+	for i := max(1, int(r.From)) - 1; i < end; i++ {
+		e := s.entries[i]
+		e.Pending = uint64(end - i - 1)
+		if r.Kind != "" && e.Event.GetKind() != r.Kind {
+			continue
+		}
+		if err := handle(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *stream) Report(_ context.Context, ev *lockboxv1.Event) (uint64, bool, error) {
+	fate := stored
+	if len(s.reports) > 0 {
+		fate, s.reports = s.reports[0], s.reports[1:]
+	}
+	if fate == lost {
+		return 0, false, errors.New("the bus is away")
+	}
+	subject, err := bus.EventSubject(ev)
+	must(s.t, err)
+	for _, e := range s.entries {
+		if e.Subject == subject {
+			return e.Seq, false, nil
+		}
+	}
+	seq := s.add(ev)
+	if fate == unheard {
+		return 0, false, journal.ErrUnknown
+	}
+	return seq, true, nil
+}
+
+func (s *stream) add(ev *lockboxv1.Event) uint64 {
+	s.t.Helper()
+	subject, err := bus.EventSubject(ev)
+	must(s.t, err)
+	data, err := proto.Marshal(ev)
+	must(s.t, err)
+	seq := uint64(len(s.entries)) + 1
+	s.entries = append(s.entries, journal.Entry{Seq: seq, Subject: subject, Data: data, Event: ev})
+	return seq
+}
+
+// comments adds so many events of tenants, chosen by chance.
+func (s *stream) comments(random *rand.Rand, n int) {
+	s.t.Helper()
+	for range n {
+		id := uuid.UUID{}
+		for i := range id {
+			id[i] = byte(random.Uint32())
+		}
+		s.add(&lockboxv1.Event{
+			Id: id.String(), Tenant: fmt.Sprintf("tenant-%d", random.IntN(5)), Kind: bus.KindTicket, AggregateId: id.String(), Version: 1,
+			Fact: &lockboxv1.Event_TicketCommented{TicketCommented: &lockboxv1.TicketCommented{Text: strings.Repeat("x", random.IntN(300))}},
+		})
+	}
+}
+
+func (s *stream) checkpoints() (found []journal.Entry) {
+	for _, e := range s.entries {
+		if e.Event.GetCheckpointSigned() != nil {
+			found = append(found, e)
+		}
+	}
+	return found
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+const origin = "log.example/lockbox"
+
+func keys(t testing.TB) logkeys.Keys {
+	t.Helper()
+	k, err := logkeys.LoadOrCreate(t.TempDir(), origin)
+	must(t, err)
+	return k
+}
+
+func begin(t testing.TB, s Journal, dir string, k logkeys.Keys) *Ledger {
+	t.Helper()
+	l, err := Open(Options{Dir: dir, Journal: s, Keys: k, Interval: time.Hour, Now: time.Now, Log: zaptest.NewLogger(t), Alarm: func() {}})
+	must(t, err)
+	return l
+}
+
+// passes goes on until nobody else is in the way, as Run does.
+func passes(t testing.TB, l *Ledger) {
+	t.Helper()
+	for {
+		err := l.pass(t.Context())
+		if errors.Is(err, errOther) {
+			l.trees = nil
+			continue
+		}
+		must(t, err)
+		return
+	}
+}
+
+// contents are all files below a directory.
+func contents(t testing.TB, dir string) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	must(t, filepath.WalkDir(dir, func(name string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(name)
+		found[strings.TrimPrefix(name, dir)] = string(data)
+		return err
+	}))
+	return found
+}
+
+func same(t testing.TB, a, b string) {
+	t.Helper()
+	one, other := contents(t, a), contents(t, b)
+	for name, data := range one {
+		if there, ok := other[name]; !ok || there != data {
+			t.Errorf("%s: there %t, equal %t", name, ok, there == data)
+		}
+	}
+	for name := range other {
+		if _, ok := one[name]; !ok {
+			t.Errorf("%s is only in the other", name)
+		}
+	}
+}
+
+func chance() *rand.Rand { return rand.New(rand.NewPCG(1, 2)) } // #nosec G404 -- the same in each run
+
+func TestACheckpointForWhatIsNewAndForNothingElse(t *testing.T) {
+	s, random := &stream{t: t}, chance()
+	l := begin(t, s, t.TempDir(), keys(t))
+	if passes(t, l); len(s.entries) != 0 {
+		t.Fatal("an empty stream was signed")
+	}
+	if _, err := l.Checkpoint(); !errors.Is(err, ErrNone) {
+		t.Errorf("it shows a checkpoint: %v", err)
+	}
+	for round := 1; round <= 5; round++ {
+		s.comments(random, 7)
+		passes(t, l)
+		passes(t, l) // nothing came but the checkpoint itself
+		passes(t, l)
+		if n := len(s.checkpoints()); n != round {
+			t.Fatalf("%d checkpoints after %d rounds", n, round)
+		}
+		last := s.checkpoints()[round-1].Event
+		if shown, err := l.Checkpoint(); err != nil || string(shown) != last.GetCheckpointSigned().GetNote() {
+			t.Errorf("it shows another checkpoint than the stream has: %v", err)
+		}
+		if covered := last.GetCheckpointSigned().GetCoveredSequence(); covered != uint64(round*8-1) || l.Covered() != covered {
+			t.Errorf("round %d covers %d, and shows %d", round, covered, l.Covered())
+		}
+	}
+}
+
+// control: nist:AU-10, nist:AU-9(3)
+func TestWhateverHappensToACopyAllHaveTheSameTrees(t *testing.T) {
+	s, random, k := &stream{t: t}, chance(), keys(t)
+	dirs := []string{t.TempDir(), t.TempDir(), t.TempDir()}
+	copies := make([]*Ledger, len(dirs))
+	for round := range 150 {
+		s.comments(random, random.IntN(40))
+		i := random.IntN(len(copies))
+		if copies[i] == nil || random.IntN(10) == 0 { // killed and started again
+			copies[i] = begin(t, s, dirs[i], k)
+		}
+		s.reports = []fate{fate(random.IntN(3))}
+		if err := copies[i].pass(t.Context()); errors.Is(err, ErrDiffers) {
+			t.Fatalf("round %d: %v", round, err)
+		} else if err != nil {
+			copies[i].trees = nil // as Run does
+		}
+	}
+	s.reports = nil
+	for i := range copies {
+		if copies[i] == nil {
+			copies[i] = begin(t, s, dirs[i], k)
+		}
+		passes(t, copies[i])
+	}
+	for i := range copies { // the last to sign may have been the last of them
+		passes(t, copies[i])
+	}
+	fresh := t.TempDir()
+	passes(t, begin(t, s, fresh, k))
+	for i := range copies {
+		same(t, fresh, dirs[i])
+	}
+	sizes := map[string]bool{}
+	for _, e := range s.checkpoints() {
+		if key := e.Event.GetReportKey(); sizes[key] {
+			t.Errorf("two checkpoints of size %s", key)
+		} else {
+			sizes[key] = true
+		}
+	}
+	if len(sizes) < 20 {
+		t.Errorf("only %d checkpoints", len(sizes))
+	}
+}
+
+// A process may end after any of its writes. What it leaves is never taken for more than it is.
+func TestCutOffAfterAnyWrite(t *testing.T) {
+	s, random, k := &stream{t: t}, chance(), keys(t)
+	dir := t.TempDir()
+	l := begin(t, s, dir, k)
+	for range 20 {
+		s.comments(random, 30)
+		before := t.TempDir()
+		must(t, os.CopyFS(before, os.DirFS(dir)))
+		passes(t, l)
+		// Everything that the pass wrote or removed, done by half: the new files are there, the state is the old one, and the
+		// other way round for those that it removed.
+		half := t.TempDir()
+		must(t, os.CopyFS(half, os.DirFS(before)))
+		for name, data := range contents(t, dir) {
+			if strings.HasSuffix(name, stateFile) || random.IntN(2) == 0 {
+				continue
+			}
+			must(t, os.MkdirAll(filepath.Dir(half+name), 0o700))
+			must(t, os.WriteFile(half+name, []byte(data), 0o600))
+		}
+		again := begin(t, s, half, k)
+		passes(t, again)
+		same(t, dir, half)
+	}
+}
+
+// A rebuild that was cut off leaves files of a checkpoint at which the next one may not stop.
+func TestWhatIsOfNoCheckpointIsRemoved(t *testing.T) {
+	s, random, k := &stream{t: t}, chance(), keys(t)
+	dir := t.TempDir()
+	l := begin(t, s, dir, k)
+	s.comments(random, 2000)
+	passes(t, l)
+	whole := t.TempDir()
+	must(t, os.CopyFS(whole, os.DirFS(dir)))
+	for _, stray := range []string{
+		"global/tile/0/000.p/7", "global/tile/1/000.p/1", "tenants/tenant-0/tile/0/000.p/255", "tenants/tenant-0/tile/0/004",
+		"tenants/tenant-0/events/000.p/12", "tenants/tenant-0/events/007", "tenants/tenant-0/tile/0/000.next", "tenants/stranger/tile/0/000.p/3",
+	} {
+		name := filepath.Join(dir, stray)
+		must(t, os.MkdirAll(filepath.Dir(name), 0o700))
+		must(t, os.WriteFile(name, []byte("of a run that was cut off"), 0o600))
+	}
+	passes(t, begin(t, s, dir, k))
+	same(t, whole, dir)
+}
+
+func TestDamageIsAnAlarmAndNothingIsThrownAway(t *testing.T) {
+	s, random, k := &stream{t: t}, chance(), keys(t)
+	whole := t.TempDir()
+	l := begin(t, s, whole, k)
+	for range 3 {
+		s.comments(random, 100)
+		passes(t, l)
+	}
+	s.comments(random, 20)
+	for name := range contents(t, whole) {
+		dir := t.TempDir()
+		must(t, os.CopyFS(dir, os.DirFS(whole)))
+		data, err := os.ReadFile(dir + name)
+		must(t, err)
+		data[len(data)/2] ^= 4
+		must(t, os.WriteFile(dir+name, data, 0o600))
+		before := contents(t, dir)
+		if err := begin(t, s, dir, k).pass(t.Context()); !errors.Is(err, ErrDiffers) {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		for name, data := range before {
+			if contents(t, dir)[name] != data {
+				t.Errorf("%s was changed", name)
+			}
+		}
+	}
+	if len(s.checkpoints()) != 3 {
+		t.Error("something was signed over damaged trees")
+	}
+}
+
+func TestAStreamThatContradictsItsCheckpoints(t *testing.T) {
+	made := func() *stream {
+		s, random := &stream{t: t}, chance()
+		l := begin(t, s, t.TempDir(), keys(t))
+		for range 3 {
+			s.comments(random, 10)
+			passes(t, l)
+		}
+		return s
+	}
+	k := keys(t)
+	base := func() (*stream, string) {
+		s, random := &stream{t: t}, chance()
+		dir := t.TempDir()
+		l := begin(t, s, dir, k)
+		for range 3 {
+			s.comments(random, 10)
+			passes(t, l)
+		}
+		return s, dir
+	}
+	for name, spoil := range map[string]func(s *stream){
+		"a changed byte":             func(s *stream) { s.entries[4].Data = append(bytes.Clone(s.entries[4].Data), 0) },
+		"two in another order":       func(s *stream) { s.entries[4].Data, s.entries[5].Data = s.entries[5].Data, s.entries[4].Data },
+		"a checkpoint of other keys": func(s *stream) { s.entries[10] = made().entries[10] },
+		"a note that was cut short": func(s *stream) {
+			c := s.entries[10].Event.GetCheckpointSigned()
+			c.Note = c.GetNote()[:len(c.GetNote())-10] + "\n"
+		},
+		"a checkpoint that covers itself":   func(s *stream) { s.entries[10].Event.GetCheckpointSigned().CoveredSequence = 11 },
+		"a checkpoint that does not go on":  func(s *stream) { s.entries[21].Event.GetCheckpointSigned().CoveredSequence = 10 },
+		"a checkpoint of an earlier moment": func(s *stream) { s.entries[21].Event.GetCheckpointSigned().CoveredSequence = 20 },
+	} {
+		s, _ := base()
+		n := len(s.entries)
+		spoil(s)
+		if err := begin(t, s, t.TempDir(), k).pass(t.Context()); !errors.Is(err, ErrDiffers) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if len(s.entries) != n {
+			t.Errorf("%s: something was signed", name)
+		}
+	}
+}
+
+func TestReceiptsAndSightingsHold(t *testing.T) {
+	s, random, k := &stream{t: t}, chance(), keys(t)
+	l := begin(t, s, t.TempDir(), k)
+	policy, err := k.Policy()
+	must(t, err)
+	seen := map[string]merkle.Seen{}
+	for range 12 {
+		s.comments(random, 80)
+		passes(t, l)
+		for i := range 5 {
+			tenant := fmt.Sprintf("tenant-%d", i)
+			before, known := seen[tenant]
+			if !known {
+				before = merkle.Seen{Tenant: tenant}
+			}
+			next, err := l.Sighting(tenant, globalSize(t, policy, before), before.Opening.Size)
+			must(t, err)
+			if seen[tenant], err = merkle.Follow(before, next, policy); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for range 50 {
+		e := s.entries[random.IntN(len(s.entries)-2)]
+		if e.Event.GetTicketCommented() == nil {
+			continue
+		}
+		about := strings.TrimSuffix(e.Subject, ".1.TicketCommented")
+		file, err := l.Receipt(e.Event.GetTenant(), about, []Wanted{{Sequence: e.Seq, Withhold: random.IntN(2) == 0}})
+		must(t, err)
+		report, err := merkle.VerifyReceipt(file, policy)
+		must(t, err)
+		if p := report.Events[0]; p.StreamSequence != e.Seq || !p.Withheld && !bytes.Equal(p.Bytes, e.Data) {
+			t.Fatalf("the receipt of event %d is about %d", e.Seq, p.StreamSequence)
+		}
+	}
+	last := s.entries[len(s.entries)-1]
+	if _, err := l.Receipt(bus.ProviderTenant, "x", []Wanted{{Sequence: last.Seq}}); !errors.Is(err, ErrNotCovered) {
+		t.Errorf("the last checkpoint itself: %v", err)
+	}
+	if _, err := l.Sighting("nobody", 0, 0); !errors.Is(err, ErrNoTree) {
+		t.Errorf("a tenant that is not: %v", err)
+	}
+	for size := int64(1); size <= 12; size++ {
+		g, err := l.Growth(size)
+		must(t, err)
+		now, err := policy.Open([]byte(g.Checkpoint))
+		must(t, err)
+		then, err := policy.Open([]byte(s.checkpoints()[size-1].Event.GetCheckpointSigned().GetNote()))
+		must(t, err)
+		if g.Root != then.Tree.Hash {
+			t.Errorf("another root of size %d", size)
+		}
+		must(t, merkle.CheckGrowth(then.Tree, now.Tree, g.Growth))
+	}
+}
+
+func globalSize(t *testing.T, policy *merkle.Policy, seen merkle.Seen) int64 {
+	t.Helper()
+	if seen.Checkpoint == "" {
+		return 0
+	}
+	signed, err := policy.Open([]byte(seen.Checkpoint))
+	must(t, err)
+	return signed.Tree.N
+}
+
+// Whoever saw a tree earlier asks for tiles of that width.
+func TestTilesOfEveryEarlierSize(t *testing.T) {
+	s, random, k := &stream{t: t}, chance(), keys(t)
+	l := begin(t, s, t.TempDir(), k)
+	type sized struct {
+		tenant  string
+		opening merkle.Opening
+	}
+	var earlier []sized
+	for range 15 {
+		s.comments(random, 120)
+		passes(t, l)
+		for i := range 5 {
+			tenant := fmt.Sprintf("tenant-%d", i)
+			is, err := l.Sighting(tenant, 0, 0)
+			must(t, err)
+			earlier = append(earlier, sized{tenant, is.Opening})
+		}
+	}
+	for _, then := range earlier {
+		var leaves []int64
+		for n := range then.opening.Size {
+			leaves = append(leaves, tlog.StoredHashIndex(0, n))
+		}
+		hashes, err := merkle.Hashes(served{l, then.tenant}, then.opening.Tree()).ReadHashes(leaves)
+		must(t, err)
+		for _, tile := range merkle.Partials(then.opening.Size) {
+			data, err := l.Tile(then.tenant, merkle.Path(tile))
+			must(t, err)
+			if tile.L >= 0 {
+				if len(data) != tile.W*tlog.HashSize {
+					t.Errorf("%s has %d bytes", merkle.Path(tile), len(data))
+				}
+				continue
+			}
+			entries, err := merkle.Entries(data)
+			must(t, err)
+			for i, entry := range entries {
+				if len(entries) != tile.W || tlog.RecordHash(entry) != hashes[tile.N<<tile.H+int64(i)] {
+					t.Fatalf("entry %d of %s of %s is another one", i, merkle.Path(tile), then.tenant)
+				}
+			}
+		}
+	}
+	for _, path := range []string{"tile/0/000.p/255", "tile/0/x", "events/000", "../state.json", "tile/entries/999"} {
+		if data, err := l.Tile("tenant-0", path); err == nil && len(data) > 0 && path != "tile/0/000.p/255" {
+			t.Errorf("%s was served", path)
+		}
+	}
+}
+
+// served reads a tenant's tiles as HTTP would.
+type served struct {
+	l      *Ledger
+	tenant string
+}
+
+func (s served) Read(path string) ([]byte, error) { return s.l.Tile(s.tenant, path) }

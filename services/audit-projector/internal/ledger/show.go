@@ -1,0 +1,181 @@
+package ledger
+
+import (
+	"errors"
+	"io/fs"
+	"path/filepath"
+
+	"github.com/openlockbox/lockbox/pkg/merkle"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// shown is a checkpoint that is in the stream and whose trees are on disk: what others may see.
+type shown struct {
+	state
+	directory *merkle.Directory
+}
+
+var (
+	// ErrNone says that nothing was signed yet.
+	ErrNone = errors.New("nothing was signed yet")
+	// ErrNoTree says that a tenant has no tree, or that a tree was never that large.
+	ErrNoTree = errors.New("there is no such tree")
+)
+
+// slot is the tenant's place in the directory, and its tree.
+func (s shown) slot(tenant string) (int, tlog.Tree, error) {
+	for i, is := range s.Tenants {
+		if is.Tenant == tenant {
+			return i, is.Tree, nil
+		}
+	}
+	return 0, tlog.Tree{}, ErrNoTree
+}
+
+// view calls see while what it is given cannot change.
+func (l *Ledger) view(see func(shown) error) error {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if l.shown.Covered == 0 {
+		return ErrNone
+	}
+	return see(l.shown)
+}
+
+func (l *Ledger) globalFiles() *files { return newFiles(filepath.Join(l.Dir, "global")) }
+func (l *Ledger) tenantFiles(tenant string) *files {
+	return newFiles(filepath.Join(l.Dir, "tenants", tenant))
+}
+
+// Checkpoint is the last signed note.
+func (l *Ledger) Checkpoint() (signed []byte, err error) {
+	err = l.view(func(s shown) error {
+		signed = []byte(s.state.Checkpoint)
+		return nil
+	})
+	return signed, err
+}
+
+// Covered is the last event of the stream that the last checkpoint covers; 0: there is none.
+func (l *Ledger) Covered() uint64 {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.shown.Covered
+}
+
+// Growth is the proof that the global tree grew from one of that size, whose root it tells too.
+func (l *Ledger) Growth(size int64) (g Growth, err error) {
+	err = l.view(func(s shown) error {
+		if size < 1 || size > s.Global.N {
+			return ErrNoTree
+		}
+		hashes := merkle.Hashes(l.globalFiles(), s.Global)
+		if g.Root, err = tlog.TreeHash(size, hashes); err != nil {
+			return err
+		}
+		g.Checkpoint = s.state.Checkpoint
+		g.Growth, err = merkle.ProveGrowth(l.globalFiles(), size, s.Global)
+		return err
+	})
+	return g, err
+}
+
+// Growth is what the log says of an earlier size of the global tree.
+type Growth struct {
+	// Checkpoint is the last signed note.
+	Checkpoint string `json:"checkpoint"`
+	// Root is that of the earlier tree, and Growth the proof from it to the checkpoint's.
+	Root   tlog.Hash   `json:"root"`
+	Growth []tlog.Hash `json:"growth"`
+}
+
+// Sighting is what a tenant is shown, who saw the log when its trees had these sizes; 0: never.
+func (l *Ledger) Sighting(tenant string, global, size int64) (seen merkle.Sighting, err error) {
+	err = l.view(func(s shown) error {
+		slot, tree, err := s.slot(tenant)
+		if err != nil {
+			return err
+		}
+		if global < 0 || global > s.Global.N || size < 0 || size > tree.N {
+			return ErrNoTree
+		}
+		seen.Checkpoint = s.state.Checkpoint
+		if seen.Opening, err = s.directory.Open(slot); err != nil {
+			return err
+		}
+		if seen.Directory, err = merkle.ProveLast(l.globalFiles(), s.Global); err != nil {
+			return err
+		}
+		if seen.GlobalGrowth, err = merkle.ProveGrowth(l.globalFiles(), global, s.Global); err != nil {
+			return err
+		}
+		seen.TenantGrowth, err = merkle.ProveGrowth(l.tenantFiles(tenant), size, tree)
+		return err
+	})
+	return seen, err
+}
+
+// Tile is a tile of a tenant's tree, hashes or entries, by its path. The second copy has no path here: it holds what is withheld.
+func (l *Ledger) Tile(tenant, path string) (data []byte, err error) {
+	t, err := merkle.ParsePath(path)
+	if err != nil {
+		return nil, err
+	}
+	err = l.view(func(s shown) error {
+		_, tree, err := s.slot(tenant)
+		if err != nil {
+			return err
+		}
+		data, err = narrow(l.tenantFiles(tenant), t, tree.N)
+		if errors.Is(err, fs.ErrNotExist) {
+			return ErrNoTree
+		}
+		return err
+	})
+	return data, err
+}
+
+// Wanted is an event that a receipt shows.
+type Wanted struct {
+	Sequence uint64 // in the stream
+	// Withhold its bytes.
+	Withhold bool
+}
+
+// Receipt proves the events of one aggregate, all of them, in their order. About is what their subjects begin with.
+// ErrNotCovered: the last checkpoint does not cover the last of them yet.
+func (l *Ledger) Receipt(tenant, about string, wanted []Wanted) (file []byte, err error) {
+	err = l.view(func(s shown) error {
+		slot, tree, err := s.slot(tenant)
+		if err != nil {
+			return err
+		}
+		if len(wanted) == 0 || wanted[len(wanted)-1].Sequence > s.Covered {
+			return ErrNotCovered
+		}
+		r := merkle.Receipt{Tenant: tenant, About: about, Checkpoint: s.state.Checkpoint}
+		events := make([]merkle.Wanted, len(wanted))
+		for i, w := range wanted {
+			n, err := merkle.Find(l.tenantFiles(tenant), tree, w.Sequence)
+			if err != nil {
+				return err
+			}
+			events[i] = merkle.Wanted{TenantSequence: n, Withhold: w.Withhold}
+		}
+		if r.Events, err = merkle.ProveEvents(l.tenantFiles(tenant), tree, events); err != nil {
+			return err
+		}
+		if r.Opening, err = s.directory.Open(slot); err != nil {
+			return err
+		}
+		if r.Directory, err = merkle.ProveLast(l.globalFiles(), s.Global); err != nil {
+			return err
+		}
+		file, err = r.Encode()
+		return err
+	})
+	return file, err
+}
+
+// ErrNotCovered says that an event is too new to be in a signed tree.
+var ErrNotCovered = errors.New("the event is not in a signed tree yet")

@@ -1,0 +1,174 @@
+package ledger
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/openlockbox/lockbox/pkg/merkle"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// files holds the tiles of one tree in a directory. What was written is on disk after sync.
+type files struct {
+	dir     string
+	written map[string]bool // since the last sync
+}
+
+func newFiles(dir string) *files { return &files{dir: dir, written: map[string]bool{}} }
+
+func (f *files) Read(path string) ([]byte, error) {
+	return os.ReadFile(filepath.Join(f.dir, filepath.FromSlash(path))) // #nosec G304 -- paths are made by merkle
+}
+
+func (f *files) Write(path string, data []byte) error {
+	name := filepath.Join(f.dir, filepath.FromSlash(path))
+	if there, err := os.ReadFile(name); err == nil && bytes.Equal(there, data) { // #nosec G304 -- as above
+		f.written[name] = true // by a run that may have ended before it was on disk
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+		return err
+	}
+	if err := replace(name, data); err != nil {
+		return err
+	}
+	f.written[name] = true
+	return nil
+}
+
+// sync returns when everything written is on disk, with the names under which it is.
+func (f *files) sync() error {
+	dirs := map[string]bool{}
+	for name := range f.written {
+		if err := syncPath(name); err != nil {
+			return err
+		}
+		for dir := filepath.Dir(name); !dirs[dir]; dir = filepath.Dir(dir) {
+			dirs[dir] = true
+			if dir == f.dir {
+				break
+			}
+		}
+	}
+	for dir := range dirs {
+		if err := syncPath(dir); err != nil {
+			return err
+		}
+	}
+	clear(f.written)
+	return nil
+}
+
+// replace puts a file in the place of another, so that it is there whole or not at all.
+func replace(name string, data []byte) error {
+	next := name + ".next"
+	if err := os.WriteFile(next, data, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(next, name)
+}
+
+func syncPath(name string) error {
+	file, err := os.Open(name) // #nosec G304 -- as above
+	if err != nil {
+		return err
+	}
+	return errors.Join(file.Sync(), file.Close())
+}
+
+// partials are the paths of what is not full in a tree of that size, with the second copy's if it has one.
+func partials(size int64, events bool) map[string]bool {
+	paths := map[string]bool{}
+	for _, t := range merkle.Partials(size) {
+		paths[merkle.Path(t)] = true
+		if events && t.L < 0 {
+			paths[merkle.EventsPath(t)] = true
+		}
+	}
+	return paths
+}
+
+// outgrown removes what was partial in the older tree and is not in the newer one: of partial files the newest are kept alone.
+func (f *files) outgrown(older, newer int64) error {
+	keep := partials(newer, true)
+	for path := range partials(older, true) {
+		if keep[path] {
+			continue
+		}
+		name := filepath.Join(f.dir, filepath.FromSlash(path))
+		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		_ = os.Remove(filepath.Dir(name)) // <N>.p, if it is empty now
+	}
+	return nil
+}
+
+// sweep removes what a run that ended too early has left: files that are not of a tree of that size.
+func (f *files) sweep(size int64) error {
+	keep := partials(size, true)
+	return filepath.WalkDir(f.dir, func(name string, at fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) && name == f.dir {
+			return filepath.SkipAll
+		}
+		if err != nil || at.IsDir() {
+			return err
+		}
+		path, err := filepath.Rel(f.dir, name)
+		if err != nil {
+			return err
+		}
+		path = filepath.ToSlash(path)
+		if keep[path] || full(path, size) {
+			return nil
+		}
+		if err := os.Remove(name); err != nil {
+			return err
+		}
+		_ = os.Remove(filepath.Dir(name))
+		return nil
+	})
+}
+
+// full tells whether a path is of a full tile of a tree of that size.
+func full(path string, size int64) bool {
+	if rest, ok := strings.CutPrefix(path, "events/"); ok {
+		path = "tile/entries/" + rest
+	}
+	t, err := merkle.ParsePath(path)
+	return err == nil && t.W == 1<<t.H && t.N < size>>(t.H*(max(t.L, 0)+1))
+}
+
+// narrow serves a tile of another width than there is a file for: the beginning of a wider one, for whoever asks about an
+// earlier tree.
+func narrow(from merkle.Reader, t tlog.Tile, size int64) ([]byte, error) {
+	there := t
+	level := max(t.L, 0)
+	there.W = int(min(1<<t.H, size>>(t.H*level)-t.N<<t.H))
+	if there.W < t.W {
+		return nil, fs.ErrNotExist
+	}
+	data, err := from.Read(merkle.Path(there))
+	switch {
+	case err != nil || there.W == t.W:
+		return data, err
+	case t.L >= 0 && len(data) >= t.W*tlog.HashSize:
+		return data[:t.W*tlog.HashSize], nil
+	case t.L >= 0:
+		return nil, fmt.Errorf("%s is too short", merkle.Path(there))
+	}
+	entries, err := merkle.Entries(data)
+	if err != nil || len(entries) < t.W {
+		return nil, errors.Join(fmt.Errorf("%s is too short", merkle.Path(there)), err)
+	}
+	length := 0
+	for _, e := range entries[:t.W] {
+		length += 2 + len(e)
+	}
+	return data[:length], nil
+}

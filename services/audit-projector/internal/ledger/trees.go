@@ -1,0 +1,177 @@
+package ledger
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/merkle"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// trees are those on disk and, in memory, what came after them.
+type trees struct {
+	dir   string
+	salts *merkle.Salts
+	disk  state
+	// appended is the last event of the stream that is in the trees in memory.
+	appended    uint64
+	global      *merkle.Log
+	globalFiles *files
+	// tenants are in the order of their slots.
+	tenants []*tenantTree
+	named   map[string]*tenantTree
+}
+
+// tenantTree is one tenant's. Its log is open while it grows.
+type tenantTree struct {
+	name  string
+	disk  tlog.Tree
+	files *files
+	log   *merkle.TenantLog
+}
+
+func (t *tenantTree) tree() tlog.Tree {
+	if t.log == nil {
+		return t.disk
+	}
+	return t.log.Tree()
+}
+
+// openTrees opens the trees of the last checkpoint that is on disk. What lies there beyond it is removed.
+func openTrees(dir string, salts *merkle.Salts) (*trees, error) {
+	disk, err := readState(dir)
+	if err != nil {
+		return nil, err
+	}
+	t := &trees{
+		dir: dir, salts: salts, disk: disk, appended: disk.Covered, globalFiles: newFiles(filepath.Join(dir, "global")),
+		named: map[string]*tenantTree{},
+	}
+	if disk.Covered == 0 {
+		t.global = merkle.NewLog(t.globalFiles)
+		return t, t.sweepUnknown()
+	}
+	if t.global, err = merkle.OpenLog(t.globalFiles, disk.Global); err != nil {
+		return nil, fmt.Errorf("%w: the global tree: %w", ErrDiffers, err)
+	}
+	if err := t.globalFiles.sweep(disk.Global.N); err != nil {
+		return nil, err
+	}
+	for _, is := range disk.Tenants {
+		if err := t.add(is.Tenant, is.Tree).files.sweep(is.Tree.N); err != nil {
+			return nil, err
+		}
+	}
+	return t, t.sweepUnknown()
+}
+
+// sweepUnknown removes the trees of tenants that were in no checkpoint yet.
+func (t *trees) sweepUnknown() error {
+	entries, err := os.ReadDir(filepath.Join(t.dir, "tenants"))
+	if err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	for _, e := range entries {
+		if t.named[e.Name()] == nil {
+			if err := os.RemoveAll(filepath.Join(t.dir, "tenants", e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (t *trees) add(name string, disk tlog.Tree) *tenantTree {
+	is := &tenantTree{name: name, disk: disk, files: newFiles(filepath.Join(t.dir, "tenants", name))}
+	t.tenants, t.named[name] = append(t.tenants, is), is
+	return is
+}
+
+// append adds the next event of the stream.
+func (t *trees) append(e journal.Entry) error {
+	if e.Seq != t.appended+1 {
+		return fmt.Errorf("%w: event %d of the stream comes after %d", ErrDiffers, e.Seq, t.appended)
+	}
+	at, err := bus.ParseEventSubject(e.Subject)
+	if err != nil {
+		return err
+	}
+	name := bus.TreeOf(at)
+	of := t.named[name]
+	if of == nil {
+		of = t.add(name, merkle.EmptyTree())
+	}
+	if of.log == nil {
+		if of.log, err = merkle.OpenTenantLog(of.files, t.salts, name, of.disk); err != nil {
+			return fmt.Errorf("%w: the tree of %s: %w", ErrDiffers, name, err)
+		}
+	}
+	if err := of.log.Append(merkle.Stored{Sequence: e.Seq, Subject: e.Subject, Bytes: e.Data}); err != nil {
+		return err
+	}
+	t.appended = e.Seq
+	return nil
+}
+
+// cut adds the directory of all that was appended to the global tree.
+func (t *trees) cut() (state, error) {
+	s := state{Covered: t.appended, Tenants: make([]merkle.TenantTree, len(t.tenants))}
+	for i, of := range t.tenants {
+		s.Tenants[i] = merkle.TenantTree{Tenant: of.name, Tree: of.tree()}
+	}
+	directory, err := merkle.NewDirectory(t.salts, t.global.Tree().N, s.Tenants)
+	if err != nil {
+		return state{}, err
+	}
+	if err := t.global.Append(directory.Entry()); err != nil {
+		return state{}, err
+	}
+	s.Global = t.global.Tree()
+	return s, nil
+}
+
+// keep writes what the checkpoint is about, and then that it is there. Nothing was appended since the cut.
+func (t *trees) keep(s state) error {
+	if t.appended != s.Covered {
+		return errors.New("the trees have gone on")
+	}
+	if _, err := t.global.Flush(); err != nil {
+		return err
+	}
+	all := []*files{t.globalFiles}
+	for _, of := range t.tenants {
+		if of.log == nil {
+			continue
+		}
+		if _, err := of.log.Flush(); err != nil {
+			return err
+		}
+		all = append(all, of.files)
+	}
+	for _, f := range all {
+		if err := f.sync(); err != nil {
+			return err
+		}
+	}
+	return s.write(t.dir)
+}
+
+// settle forgets what is only of the trees before: their partial files, and the open logs of tenants that rest.
+func (t *trees) settle(s state) error {
+	errs := []error{t.globalFiles.outgrown(t.disk.Global.N, s.Global.N)}
+	for i, of := range t.tenants {
+		grown := s.Tenants[i].Tree
+		if of.disk == grown {
+			of.log = nil
+			continue
+		}
+		errs = append(errs, of.files.outgrown(of.disk.N, grown.N))
+		of.disk = grown
+	}
+	t.disk = s
+	return errors.Join(errs...)
+}
