@@ -81,7 +81,8 @@ check-shape:
 	@echo "==> where code lives"
 	@go test -count=1 ./pkg/archtest
 
-go-test:
+# Programs first: tests that start them as processes of their own then find everything compiled.
+go-test: build
 	@echo "==> tests"
 	@go test -race -shuffle=on -timeout 30m $(TEST_FLAGS) $(PACKAGES)
 

@@ -20,7 +20,7 @@ else
 fi
 make images
 compose+=(--project-name "lockbox-test-$$")
-export LOCKBOX_NATS_PORT=0 LOCKBOX_MAIL_PORT=0 LOCKBOX_PORTAL_PORT=0 # any free port
+export LOCKBOX_NATS_PORT=0 LOCKBOX_MAIL_PORT=0 LOCKBOX_PORTAL_PORT=0 LOCKBOX_LOG_PORT=0 # any free port
 
 take_down() {
 	status=$?

@@ -33,6 +33,7 @@ const (
 	alarmCorruptStream = "I6"
 	alarmContradiction = "contradiction"
 	alarmDamage        = "projection damaged"
+	alarmLog           = "log differs"
 )
 
 // alarm is counted among the refusals, as the reason why something is not available.

@@ -1,18 +1,30 @@
 // Package projector answers what people ask about requests, tickets, tenants and what happened to them. It follows the
 // whole of EVENTS into a disposable SQLite projection (internal/projection) and answers queries from it, to each as much
-// as they may see (internal/answer). It writes no events and decides nothing.
+// as they may see (internal/answer). Beside it, it builds the Merkle log over the stream (internal/ledger), whose checkpoints are
+// the only events that it writes, and serves it over HTTP (internal/logserver). It decides nothing.
 package projector
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"net"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/config"
 	"github.com/openlockbox/lockbox/pkg/fold"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/service"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/answer"
+	"github.com/openlockbox/lockbox/services/audit-projector/internal/ledger"
+	"github.com/openlockbox/lockbox/services/audit-projector/internal/logserver"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/projection"
+	"github.com/openlockbox/lockbox/services/audit-projector/logkeys"
 	"go.uber.org/zap"
 )
 
@@ -21,31 +33,86 @@ const Name = "audit-projector"
 
 // Config is what the service needs to know besides how to reach the bus.
 type Config struct {
-	// Dir holds the projection: every copy of the service has its own. It may be emptied whenever the service is down.
-	Dir string `yaml:"dir"`
+	// Dir holds the projection and the trees: every copy of the service has its own. It may be emptied whenever the service is
+	// down, and is made again from the stream.
+	Dir string    `yaml:"dir"`
+	Log LogConfig `yaml:"log"`
 }
+
+// LogConfig is about the Merkle log. All copies of the service have the same keys.
+type LogConfig struct {
+	// SigningKeyFile holds the key that signs checkpoints, and the log's name; SaltsFile the secret of its salts, which never
+	// changes. `lockbox keys` makes both.
+	SigningKeyFile config.SecretFile `yaml:"signing_key_file"`
+	SaltsFile      config.SecretFile `yaml:"salts_file"`
+	// Interval is the time between two checkpoints while the stream grows; 0: 8 s, so that one is there within ten.
+	Interval time.Duration `yaml:"interval"`
+	// Listen is where the log is served over HTTP, host:port; empty: nowhere. TLS ends in front of it.
+	Listen string `yaml:"listen"`
+	// Listener is taken instead, if there is one.
+	Listener net.Listener `yaml:"-"`
+}
+
+// defaultInterval leaves room to build, sign and store a checkpoint within 10 s (I5).
+const defaultInterval = 8 * time.Second
 
 // Check refuses a configuration that cannot work, naming the field.
 func (c Config) Check() error {
 	if c.Dir == "" {
-		return refusal.Invalid("dir", "configuration", "is required: the directory that holds the projection")
+		return refusal.Invalid("dir", rule, "is required: the directory that holds the projection")
+	}
+	if c.Log.SigningKeyFile == "" {
+		return refusal.Invalid("log.signing_key_file", rule, "is required: `lockbox keys` makes it")
+	}
+	if c.Log.SaltsFile == "" {
+		return refusal.Invalid("log.salts_file", rule, "is required: `lockbox keys` makes it")
+	}
+	if c.Log.Interval < 0 || c.Log.Interval > defaultInterval {
+		return refusal.Invalid("log.interval", rule, "is at most %v, so that a checkpoint is there within ten seconds (I5)", defaultInterval)
 	}
 	return nil
 }
 
+const rule = "configuration"
+
 // Run follows the stream and answers queries until ctx ends or something happens that must not be passed over, such as an
 // event of a type that this version does not know. Queries are answered once everything is there that was in the stream
 // at the start.
-func Run(ctx context.Context, rt *service.Runtime, c Config) error {
+func Run(ctx context.Context, rt *service.Runtime, c Config) (err error) {
 	if err := c.Check(); err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
 	}
+	log, err := openLog(rt, c)
+	if err != nil {
+		return fmt.Errorf("%s: %w", Name, err)
+	}
+	var answering atomic.Pointer[answer.Answerer]
+	stopServing, err := serveLog(ctx, rt, c.Log, log, &answering)
+	if err != nil {
+		return fmt.Errorf("%s: %w", Name, err)
+	}
+	defer func() { err = errors.Join(err, stopServing()) }()
+	building, stop := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer stop()
+	running.Go(func() { _ = log.Run(building) }) // it has said why it ended; what is there is answered all the same
 	f := &follower{
 		dir: c.Dir, source: rt.Journal, log: rt.Log, alarm: func(what string) { rt.Counters.Refused(alarm(what)) },
 		serve: func(ctx context.Context, store *projection.Store) (stop func() error, err error) {
-			return serve(ctx, rt, &answer.Answerer{
+			a := &answer.Answerer{
 				Store: store, Verifier: rt.Verifier, Catalogue: fold.CatalogueInForce(), Now: rt.Now, Healthy: rt.Clock.Healthy,
-			})
+				Receipts: log,
+			}
+			stopAnswers, err := serve(ctx, rt, a)
+			if err != nil {
+				return nil, err
+			}
+			answering.Store(a)
+			return func() error {
+				answering.Store(nil)
+				return stopAnswers()
+			}, nil
 		},
 		changed: func(tenants []string) { hint(rt, tenants) },
 	}
@@ -53,6 +120,37 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 		return fmt.Errorf("%s: %w", Name, err)
 	}
 	return nil
+}
+
+func openLog(rt *service.Runtime, c Config) (*ledger.Ledger, error) {
+	keys, err := logkeys.Read(string(c.Log.SigningKeyFile), string(c.Log.SaltsFile))
+	if err != nil {
+		return nil, err
+	}
+	return ledger.Open(ledger.Options{
+		Dir: filepath.Join(c.Dir, "trees"), Journal: rt.Journal, Keys: keys, Interval: cmp.Or(c.Log.Interval, defaultInterval),
+		Now: rt.Now, Log: rt.Log, Alarm: func() { rt.Counters.Refused(alarm(alarmLog)) },
+	})
+}
+
+// serveLog serves the log, if it is to be served. Who may see what of it, the projection knows.
+func serveLog(ctx context.Context, rt *service.Runtime, c LogConfig, log *ledger.Ledger, answering *atomic.Pointer[answer.Answerer]) (stop func() error, err error) {
+	listener := c.Listener
+	if listener == nil && c.Listen == "" {
+		return func() error { return nil }, nil
+	}
+	if listener == nil {
+		if listener, err = new(net.ListenConfig).Listen(ctx, "tcp", c.Listen); err != nil {
+			return nil, err
+		}
+	}
+	allow := func(ctx context.Context, tenant, token string) error {
+		if a := answering.Load(); a != nil {
+			return a.WholeLog(ctx, tenant, token)
+		}
+		return refusal.Unavailable("", "I11", "the projection is being built")
+	}
+	return (&logserver.Server{Log: log, Allow: allow, Logger: rt.Log}).Start(listener), nil
 }
 
 // hint says that there is something new about tenants, to whoever shows them. One that is lost is made up for by the next.

@@ -2,19 +2,29 @@ package projector_test
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/config"
 	"github.com/openlockbox/lockbox/pkg/identity"
 	"github.com/openlockbox/lockbox/pkg/identity/devissuer"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/journal/journaltest"
+	"github.com/openlockbox/lockbox/pkg/merkle"
+	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/service"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	projector "github.com/openlockbox/lockbox/services/audit-projector"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/story"
+	"github.com/openlockbox/lockbox/services/audit-projector/logkeys"
 	"go.uber.org/zap/zaptest"
 	"google.golang.org/protobuf/proto"
 )
@@ -27,6 +37,11 @@ type world struct {
 	story  *story.Story
 	client *nats.Conn
 	stored int
+	// after is the last event of each aggregate in the stream, in which the projector's reports stand as well.
+	after map[bus.Aggregate]uint64
+	log   string // where the log is served
+	keys  string // the directory of its keys
+	vkey  string
 	// Each event type has one writer.
 	writers map[string]*journal.Journal
 }
@@ -34,7 +49,10 @@ type world struct {
 func newWorld(t testing.TB) *world {
 	issuer, err := devissuer.New(devissuer.Config{Demo: true, Dir: t.TempDir()})
 	must(t, err)
-	w := &world{t: t, bus: journaltest.Start(t, 1), issuer: issuer, story: story.New(time.Now().UTC())}
+	w := &world{t: t, bus: journaltest.Start(t, 1), issuer: issuer, story: story.New(time.Now().UTC()), after: map[bus.Aggregate]uint64{}, keys: t.TempDir()}
+	keys, err := logkeys.LoadOrCreate(w.keys, "log.example/lockbox")
+	must(t, err)
+	w.vkey = keys.Verifier
 	w.client = w.bus.Connect(t, bus.Client)
 	w.writers = map[string]*journal.Journal{
 		"jit-evaluator": w.bus.Journal(t, bus.Evaluator), "lockbox-orchestrator": w.bus.Journal(t, bus.Orchestrator), "notifier": w.bus.Journal(t, bus.Notifier),
@@ -61,10 +79,6 @@ func (w *world) actor(name string) *lockboxv1.Actor {
 // store appends what the story has told since, and returns the last sequence.
 func (w *world) store() (last uint64) {
 	w.t.Helper()
-	after := map[bus.Aggregate]uint64{}
-	for _, e := range w.story.Entries[:w.stored] {
-		after[bus.AggregateOf(e.Event)] = e.Seq
-	}
 	for _, e := range w.story.Entries[w.stored:] {
 		var err error
 		about := bus.AggregateOf(e.Event)
@@ -72,12 +86,12 @@ func (w *world) store() (last uint64) {
 		case about.Kind == bus.KindDelivery:
 			last, _, err = w.writers["notifier"].Report(w.t.Context(), e.Event)
 		case e.Event.GetAccessRequested() != nil || e.Event.GetAccessEvaluated() != nil:
-			last, err = w.writers["jit-evaluator"].Append(w.t.Context(), after[about], e.Event)
+			last, err = w.writers["jit-evaluator"].Append(w.t.Context(), w.after[about], e.Event)
 		default:
-			last, err = w.writers["lockbox-orchestrator"].Append(w.t.Context(), after[about], e.Event)
+			last, err = w.writers["lockbox-orchestrator"].Append(w.t.Context(), w.after[about], e.Event)
 		}
 		must(w.t, err)
-		after[about] = last
+		w.after[about] = last
 	}
 	w.stored = len(w.story.Entries)
 	return last
@@ -92,7 +106,14 @@ func (w *world) run(dir string) (stop func()) {
 	}, []identity.Issuer{w.issuer.ProviderIssuer()}, nil)
 	must(w.t, err)
 	ended := make(chan error, 1)
-	go func() { ended <- projector.Run(ctx, rt, projector.Config{Dir: dir}) }()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must(w.t, err)
+	w.log = "http://" + listener.Addr().String()
+	c := projector.Config{Dir: dir, Log: projector.LogConfig{
+		SigningKeyFile: config.SecretFile(filepath.Join(w.keys, logkeys.SigningKeyFile)), SaltsFile: config.SecretFile(filepath.Join(w.keys, logkeys.SaltsFile)),
+		Interval: 100 * time.Millisecond, Listener: listener,
+	}}
+	go func() { ended <- projector.Run(ctx, rt, c) }()
 	return func() {
 		w.t.Helper()
 		cancel()
@@ -159,21 +180,146 @@ func TestOnTheBus(t *testing.T) {
 
 	// What was stored while it was down is there when it answers again, from the old file or from a new one.
 	other := w.story.Submit(w.actor("erin"), story.Dump(bank, "prod", "vm2"))
-	w.store()
+	last := w.store()
 	for _, d := range []string{dir, t.TempDir()} {
 		stop := w.run(d)
 		list := &lockboxv1.Query{Tenant: bank, Ask: &lockboxv1.Query_ListRequests{ListRequests: &lockboxv1.ListRequests{}}}
 		got := w.ask("grace", list)
-		if rs := got.GetRequests().GetRequests(); len(rs) != 2 || rs[0].GetRequestId() != other || rs[1].GetRequestId() != id || got.GetSequence() != uint64(w.stored) {
+		if rs := got.GetRequests().GetRequests(); len(rs) != 2 || rs[0].GetRequestId() != other || rs[1].GetRequestId() != id || got.GetSequence() < last {
 			t.Errorf("after a restart: %v", got)
 		}
 		stop()
 	}
 }
 
-func TestAConfigurationWithoutADirectory(t *testing.T) {
-	if err := projector.Run(t.Context(), &service.Runtime{}, projector.Config{}); err == nil {
-		t.Error("it runs")
+// control: nist:AU-9
+func TestTheLogToWhomItConcerns(t *testing.T) {
+	w := newWorld(t)
+	const bank = devissuer.TenantBank
+	w.story.Create(bank, "Meadow Bank", w.issuer.TenantIssuer(bank), w.actor("grace"))
+	w.story.Subscription(w.actor("grace"), bank, "prod", "Production")
+	w.story.Assign(w.actor("grace"), bank, "prod", "a1", w.actor("otto"), lockboxv1.Role_ROLE_OWNER, false)
+	w.story.Create(devissuer.TenantHealth, devissuer.TenantHealthName, w.issuer.TenantIssuer(devissuer.TenantHealth), w.actor("hana"))
+	id := w.story.Submit(w.actor("erin"), story.Dump(bank, "prod", "vm1"))
+	w.story.Command(w.actor("otto"), story.Approve(bank, id))
+	w.store()
+	defer w.run(t.TempDir())()
+
+	get := &lockboxv1.Query{Tenant: bank, Ask: &lockboxv1.Query_GetReceipt{GetReceipt: &lockboxv1.GetReceipt{RequestId: id}}}
+	receipt := w.ask("grace", get)
+	for giveUp := time.Now().Add(20 * time.Second); receipt.GetRefusal().GetCode() == lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE && time.Now().Before(giveUp); {
+		time.Sleep(50 * time.Millisecond)
+		receipt = w.ask("grace", get)
+	}
+	policy, err := merkle.ParsePolicy([]byte("log " + w.vkey + "\nquorum none\n"))
+	must(t, err)
+	report, err := merkle.VerifyReceipt(receipt.GetReceipt().GetFile(), policy)
+	if err != nil {
+		t.Fatalf("%v: %v", receipt.GetRefusal(), err)
+	}
+	var told []*lockboxv1.Event
+	for _, e := range w.story.Entries {
+		if e.Event.GetAggregateId() == id {
+			told = append(told, e.Event)
+		}
+	}
+	if len(report.Events) != len(told) {
+		t.Fatalf("the receipt has %d events of %d", len(report.Events), len(told))
+	}
+	for i, e := range report.Events {
+		counted := told[i].GetAccessEvaluated().GetFacts().GetHistory() != nil
+		shown := new(lockboxv1.Event)
+		must(t, proto.Unmarshal(e.Bytes, shown))
+		if e.Withheld != counted || !e.Withheld && (!proto.Equal(shown, told[i]) || !bus.Agrees(e.Subject, shown)) {
+			t.Errorf("event %d, %s: withheld %t, %v", i, e.Subject, e.Withheld, shown)
+		}
+	}
+	for who, want := range map[string]lockboxv1.RefusalCode{
+		"olga": lockboxv1.RefusalCode_REFUSAL_CODE_UNSPECIFIED, "otto": lockboxv1.RefusalCode_REFUSAL_CODE_UNSPECIFIED,
+		"erin": lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN, "hana": lockboxv1.RefusalCode_REFUSAL_CODE_NOT_FOUND,
+	} {
+		if got := w.ask(who, get).GetRefusal().GetCode(); got != want {
+			t.Errorf("%s asks for the receipt: %v", who, got)
+		}
+	}
+
+	foreign := w.get("hana", "/tenants/"+bank+"/tile/entries/000.p/1")
+	for _, c := range []struct {
+		who, path string
+		want      int
+	}{
+		{"", "/checkpoint", http.StatusOK},
+		{"", "/growth?size=1", http.StatusOK},
+		{"", "/growth?size=999", http.StatusNotFound},
+		{"", "/growth?size=x", http.StatusBadRequest},
+		{"grace", "/tenants/" + bank + "/sighting", http.StatusOK},
+		{"grace", "/tenants/" + bank + "/tile/0/000.p/1", http.StatusOK},
+		{"grace", "/tenants/" + bank + "/tile/entries/000.p/1", http.StatusOK},
+		{"grace", "/tenants/" + bank + "/events/000.p/1", http.StatusNotFound},
+		{"grace", "/tenants/" + bank + "/tile/%2e%2e/events/000.p/1", http.StatusNotFound},
+		{"grace", "/tenants/" + devissuer.TenantHealth + "/sighting", http.StatusNotFound},
+		{"grace", "/tenants/nobody/sighting", http.StatusNotFound},
+		{"grace", "/tenants/_/sighting", http.StatusNotFound},
+		{"olga", "/tenants/" + bank + "/sighting", http.StatusOK},
+		{"otto", "/tenants/" + bank + "/sighting", http.StatusNotFound}, // owns a subscription, and sees no more than that
+		{"erin", "/tenants/" + bank + "/sighting", http.StatusNotFound},
+		{"hana", "/tenants/" + bank + "/sighting", http.StatusNotFound},
+		{"", "/tenants/" + bank + "/sighting", http.StatusUnauthorized},
+		{"", "/tenants/nobody/sighting", http.StatusUnauthorized},
+	} {
+		got := w.get(c.who, c.path)
+		if got.status != c.want {
+			t.Errorf("%q gets %s: %d %q", c.who, c.path, got.status, got.body)
+		}
+		if c.want == http.StatusNotFound && got.body != foreign.body {
+			t.Errorf("%q gets %s: %q", c.who, c.path, got.body)
+		}
+	}
+	var next merkle.Sighting
+	must(t, json.Unmarshal([]byte(w.get("grace", "/tenants/"+bank+"/sighting").body), &next))
+	seen, err := merkle.Follow(merkle.Seen{Tenant: bank}, next, policy)
+	must(t, err)
+	if uint64(seen.Opening.Size) < uint64(len(told)) {
+		t.Errorf("the tenant's tree has %d events", seen.Opening.Size)
+	}
+}
+
+type got struct {
+	status int
+	body   string
+}
+
+func (w *world) get(who, path string) got {
+	w.t.Helper()
+	r, err := http.NewRequestWithContext(w.t.Context(), http.MethodGet, w.log+path, nil)
+	must(w.t, err)
+	if who != "" {
+		token, err := w.issuer.Token(who, time.Now())
+		must(w.t, err)
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	answer, err := client.Do(r)
+	must(w.t, err)
+	body, err := io.ReadAll(answer.Body)
+	must(w.t, errors.Join(err, answer.Body.Close()))
+	return got{answer.StatusCode, string(body)}
+}
+
+func TestAConfigurationThatCannotWork(t *testing.T) {
+	whole := projector.Config{Dir: "d", Log: projector.LogConfig{SigningKeyFile: "k", SaltsFile: "s"}}
+	must(t, whole.Check())
+	for field, spoil := range map[string]func(*projector.Config){
+		"dir":                  func(c *projector.Config) { c.Dir = "" },
+		"log.signing_key_file": func(c *projector.Config) { c.Log.SigningKeyFile = "" },
+		"log.salts_file":       func(c *projector.Config) { c.Log.SaltsFile = "" },
+		"log.interval":         func(c *projector.Config) { c.Log.Interval = time.Minute },
+	} {
+		c := whole
+		spoil(&c)
+		if r, is := refusal.As(projector.Run(t.Context(), &service.Runtime{}, c)); !is || r.GetField() != field {
+			t.Errorf("%s: %v", field, r)
+		}
 	}
 }
 

@@ -136,6 +136,7 @@ type Query struct {
 	//	*Query_GetSelf
 	//	*Query_ListServices
 	//	*Query_ListDisclosures
+	//	*Query_GetReceipt
 	Ask           isQuery_Ask `protobuf_oneof:"ask"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -296,6 +297,15 @@ func (x *Query) GetListDisclosures() *ListDisclosures {
 	return nil
 }
 
+func (x *Query) GetGetReceipt() *GetReceipt {
+	if x != nil {
+		if x, ok := x.Ask.(*Query_GetReceipt); ok {
+			return x.GetReceipt
+		}
+	}
+	return nil
+}
+
 type isQuery_Ask interface {
 	isQuery_Ask()
 }
@@ -340,6 +350,10 @@ type Query_ListDisclosures struct {
 	ListDisclosures *ListDisclosures `protobuf:"bytes,34,opt,name=list_disclosures,json=listDisclosures,proto3,oneof"`
 }
 
+type Query_GetReceipt struct {
+	GetReceipt *GetReceipt `protobuf:"bytes,35,opt,name=get_receipt,json=getReceipt,proto3,oneof"`
+}
+
 func (*Query_ListRequests) isQuery_Ask() {}
 
 func (*Query_GetRequest) isQuery_Ask() {}
@@ -360,6 +374,8 @@ func (*Query_ListServices) isQuery_Ask() {}
 
 func (*Query_ListDisclosures) isQuery_Ask() {}
 
+func (*Query_GetReceipt) isQuery_Ask() {}
+
 type QueryReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How far the projection had come: everything up to this EVENTS sequence is in the answer.
@@ -377,6 +393,7 @@ type QueryReply struct {
 	//	*QueryReply_Self
 	//	*QueryReply_Services
 	//	*QueryReply_Disclosures
+	//	*QueryReply_Receipt
 	Answer        isQueryReply_Answer `protobuf_oneof:"answer"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -523,6 +540,15 @@ func (x *QueryReply) GetDisclosures() *DisclosureList {
 	return nil
 }
 
+func (x *QueryReply) GetReceipt() *Receipt {
+	if x != nil {
+		if x, ok := x.Answer.(*QueryReply_Receipt); ok {
+			return x.Receipt
+		}
+	}
+	return nil
+}
+
 type isQueryReply_Answer interface {
 	isQueryReply_Answer()
 }
@@ -567,6 +593,10 @@ type QueryReply_Disclosures struct {
 	Disclosures *DisclosureList `protobuf:"bytes,34,opt,name=disclosures,proto3,oneof"`
 }
 
+type QueryReply_Receipt struct {
+	Receipt *Receipt `protobuf:"bytes,35,opt,name=receipt,proto3,oneof"`
+}
+
 func (*QueryReply_Requests) isQueryReply_Answer() {}
 
 func (*QueryReply_Request) isQueryReply_Answer() {}
@@ -586,6 +616,8 @@ func (*QueryReply_Self) isQueryReply_Answer() {}
 func (*QueryReply_Services) isQueryReply_Answer() {}
 
 func (*QueryReply_Disclosures) isQueryReply_Answer() {}
+
+func (*QueryReply_Receipt) isQueryReply_Answer() {}
 
 type ListRequests struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2864,12 +2896,112 @@ func (x *ServiceView) GetStage() ServiceStage {
 	return ServiceStage_SERVICE_STAGE_UNSPECIFIED
 }
 
+// Everything that happened to a request, with the proof that it stands in the log (R41). UNAVAILABLE until the last event is in a
+// signed checkpoint, which takes seconds. For the customer's people and the provider's security officers.
+type GetReceipt struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	RequestId     string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetReceipt) Reset() {
+	*x = GetReceipt{}
+	mi := &file_lockbox_v1_query_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetReceipt) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetReceipt) ProtoMessage() {}
+
+func (x *GetReceipt) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_query_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetReceipt.ProtoReflect.Descriptor instead.
+func (*GetReceipt) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *GetReceipt) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+type Receipt struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A name for the file.
+	FileName string `protobuf:"bytes,1,opt,name=file_name,json=fileName,proto3" json:"file_name,omitempty"`
+	// The file: JSON, as pkg/merkle describes it. What the caller may not see is withheld in it.
+	File          []byte `protobuf:"bytes,2,opt,name=file,proto3" json:"file,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Receipt) Reset() {
+	*x = Receipt{}
+	mi := &file_lockbox_v1_query_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Receipt) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Receipt) ProtoMessage() {}
+
+func (x *Receipt) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_query_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Receipt.ProtoReflect.Descriptor instead.
+func (*Receipt) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *Receipt) GetFileName() string {
+	if x != nil {
+		return x.FileName
+	}
+	return ""
+}
+
+func (x *Receipt) GetFile() []byte {
+	if x != nil {
+		return x.File
+	}
+	return nil
+}
+
 var File_lockbox_v1_query_proto protoreflect.FileDescriptor
 
 const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"\x16lockbox/v1/query.proto\x12\n" +
-	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x16lockbox/v1/event.proto\x1a\x17lockbox/v1/intent.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\"\xf0\x05\n" +
+	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x16lockbox/v1/event.proto\x1a\x17lockbox/v1/intent.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\"\xab\x06\n" +
 	"\x05Query\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\tR\x05token\x12!\n" +
@@ -2887,8 +3019,10 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x11preview_approvers\x18\x1a \x01(\v2\x1c.lockbox.v1.PreviewApproversH\x00R\x10previewApprovers\x120\n" +
 	"\bget_self\x18\x1b \x01(\v2\x13.lockbox.v1.GetSelfH\x00R\agetSelf\x12?\n" +
 	"\rlist_services\x18\x1c \x01(\v2\x18.lockbox.v1.ListServicesH\x00R\flistServices\x12H\n" +
-	"\x10list_disclosures\x18\" \x01(\v2\x1b.lockbox.v1.ListDisclosuresH\x00R\x0flistDisclosuresB\x05\n" +
-	"\x03ask\"\xfe\x04\n" +
+	"\x10list_disclosures\x18\" \x01(\v2\x1b.lockbox.v1.ListDisclosuresH\x00R\x0flistDisclosures\x129\n" +
+	"\vget_receipt\x18# \x01(\v2\x16.lockbox.v1.GetReceiptH\x00R\n" +
+	"getReceiptB\x05\n" +
+	"\x03ask\"\xaf\x05\n" +
 	"\n" +
 	"QueryReply\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12-\n" +
@@ -2902,7 +3036,8 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\tapprovers\x18\x1a \x01(\v2\x1c.lockbox.v1.ApproversPreviewH\x00R\tapprovers\x12*\n" +
 	"\x04self\x18\x1b \x01(\v2\x14.lockbox.v1.SelfViewH\x00R\x04self\x125\n" +
 	"\bservices\x18\x1c \x01(\v2\x17.lockbox.v1.ServiceListH\x00R\bservices\x12>\n" +
-	"\vdisclosures\x18\" \x01(\v2\x1a.lockbox.v1.DisclosureListH\x00R\vdisclosuresB\b\n" +
+	"\vdisclosures\x18\" \x01(\v2\x1a.lockbox.v1.DisclosureListH\x00R\vdisclosures\x12/\n" +
+	"\areceipt\x18# \x01(\v2\x13.lockbox.v1.ReceiptH\x00R\areceiptB\b\n" +
 	"\x06answer\"\xf7\x01\n" +
 	"\fListRequests\x125\n" +
 	"\bstatuses\x18\x01 \x03(\x0e2\x19.lockbox.v1.RequestStatusR\bstatuses\x12'\n" +
@@ -3105,7 +3240,14 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\vServiceView\x12#\n" +
 	"\rresource_type\x18\x01 \x01(\tR\fresourceType\x12!\n" +
 	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x12.\n" +
-	"\x05stage\x18\x03 \x01(\x0e2\x18.lockbox.v1.ServiceStageR\x05stage*\x88\x04\n" +
+	"\x05stage\x18\x03 \x01(\x0e2\x18.lockbox.v1.ServiceStageR\x05stage\"+\n" +
+	"\n" +
+	"GetReceipt\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\":\n" +
+	"\aReceipt\x12\x1b\n" +
+	"\tfile_name\x18\x01 \x01(\tR\bfileName\x12\x12\n" +
+	"\x04file\x18\x02 \x01(\fR\x04file*\x88\x04\n" +
 	"\rRequestStatus\x12\x1e\n" +
 	"\x1aREQUEST_STATUS_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18REQUEST_STATUS_SUBMITTED\x10\x01\x12-\n" +
@@ -3138,7 +3280,7 @@ func file_lockbox_v1_query_proto_rawDescGZIP() []byte {
 }
 
 var file_lockbox_v1_query_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_lockbox_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_lockbox_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_lockbox_v1_query_proto_goTypes = []any{
 	(RequestStatus)(0),            // 0: lockbox.v1.RequestStatus
 	(*Query)(nil),                 // 1: lockbox.v1.Query
@@ -3173,25 +3315,27 @@ var file_lockbox_v1_query_proto_goTypes = []any{
 	(*ListServices)(nil),          // 30: lockbox.v1.ListServices
 	(*ServiceList)(nil),           // 31: lockbox.v1.ServiceList
 	(*ServiceView)(nil),           // 32: lockbox.v1.ServiceView
-	(*Refusal)(nil),               // 33: lockbox.v1.Refusal
-	(*AccessIntent)(nil),          // 34: lockbox.v1.AccessIntent
-	(*Actor)(nil),                 // 35: lockbox.v1.Actor
-	(*timestamppb.Timestamp)(nil), // 36: google.protobuf.Timestamp
-	(*AccessEvaluated)(nil),       // 37: lockbox.v1.AccessEvaluated
-	(*CustomerNotified)(nil),      // 38: lockbox.v1.CustomerNotified
-	(*AccessGranted)(nil),         // 39: lockbox.v1.AccessGranted
-	(*durationpb.Duration)(nil),   // 40: google.protobuf.Duration
-	(*Event)(nil),                 // 41: lockbox.v1.Event
-	(SupportPlan)(0),              // 42: lockbox.v1.SupportPlan
-	(*TenantSettings)(nil),        // 43: lockbox.v1.TenantSettings
-	(*RoleAssignment)(nil),        // 44: lockbox.v1.RoleAssignment
-	(*Person)(nil),                // 45: lockbox.v1.Person
-	(ApproverBasis)(0),            // 46: lockbox.v1.ApproverBasis
-	(*Approver)(nil),              // 47: lockbox.v1.Approver
-	(*ExcludedAssignment)(nil),    // 48: lockbox.v1.ExcludedAssignment
-	(*Occurrence)(nil),            // 49: lockbox.v1.Occurrence
-	(Role)(0),                     // 50: lockbox.v1.Role
-	(ServiceStage)(0),             // 51: lockbox.v1.ServiceStage
+	(*GetReceipt)(nil),            // 33: lockbox.v1.GetReceipt
+	(*Receipt)(nil),               // 34: lockbox.v1.Receipt
+	(*Refusal)(nil),               // 35: lockbox.v1.Refusal
+	(*AccessIntent)(nil),          // 36: lockbox.v1.AccessIntent
+	(*Actor)(nil),                 // 37: lockbox.v1.Actor
+	(*timestamppb.Timestamp)(nil), // 38: google.protobuf.Timestamp
+	(*AccessEvaluated)(nil),       // 39: lockbox.v1.AccessEvaluated
+	(*CustomerNotified)(nil),      // 40: lockbox.v1.CustomerNotified
+	(*AccessGranted)(nil),         // 41: lockbox.v1.AccessGranted
+	(*durationpb.Duration)(nil),   // 42: google.protobuf.Duration
+	(*Event)(nil),                 // 43: lockbox.v1.Event
+	(SupportPlan)(0),              // 44: lockbox.v1.SupportPlan
+	(*TenantSettings)(nil),        // 45: lockbox.v1.TenantSettings
+	(*RoleAssignment)(nil),        // 46: lockbox.v1.RoleAssignment
+	(*Person)(nil),                // 47: lockbox.v1.Person
+	(ApproverBasis)(0),            // 48: lockbox.v1.ApproverBasis
+	(*Approver)(nil),              // 49: lockbox.v1.Approver
+	(*ExcludedAssignment)(nil),    // 50: lockbox.v1.ExcludedAssignment
+	(*Occurrence)(nil),            // 51: lockbox.v1.Occurrence
+	(Role)(0),                     // 52: lockbox.v1.Role
+	(ServiceStage)(0),             // 53: lockbox.v1.ServiceStage
 }
 var file_lockbox_v1_query_proto_depIdxs = []int32{
 	3,  // 0: lockbox.v1.Query.list_requests:type_name -> lockbox.v1.ListRequests
@@ -3204,80 +3348,82 @@ var file_lockbox_v1_query_proto_depIdxs = []int32{
 	27, // 7: lockbox.v1.Query.get_self:type_name -> lockbox.v1.GetSelf
 	30, // 8: lockbox.v1.Query.list_services:type_name -> lockbox.v1.ListServices
 	23, // 9: lockbox.v1.Query.list_disclosures:type_name -> lockbox.v1.ListDisclosures
-	33, // 10: lockbox.v1.QueryReply.refusal:type_name -> lockbox.v1.Refusal
-	4,  // 11: lockbox.v1.QueryReply.requests:type_name -> lockbox.v1.RequestList
-	6,  // 12: lockbox.v1.QueryReply.request:type_name -> lockbox.v1.RequestView
-	11, // 13: lockbox.v1.QueryReply.activity:type_name -> lockbox.v1.ActivityList
-	14, // 14: lockbox.v1.QueryReply.tenant:type_name -> lockbox.v1.TenantView
-	20, // 15: lockbox.v1.QueryReply.ticket:type_name -> lockbox.v1.TicketView
-	19, // 16: lockbox.v1.QueryReply.tickets:type_name -> lockbox.v1.TicketList
-	22, // 17: lockbox.v1.QueryReply.approvers:type_name -> lockbox.v1.ApproversPreview
-	28, // 18: lockbox.v1.QueryReply.self:type_name -> lockbox.v1.SelfView
-	31, // 19: lockbox.v1.QueryReply.services:type_name -> lockbox.v1.ServiceList
-	24, // 20: lockbox.v1.QueryReply.disclosures:type_name -> lockbox.v1.DisclosureList
-	0,  // 21: lockbox.v1.ListRequests.statuses:type_name -> lockbox.v1.RequestStatus
-	6,  // 22: lockbox.v1.RequestList.requests:type_name -> lockbox.v1.RequestView
-	0,  // 23: lockbox.v1.RequestView.status:type_name -> lockbox.v1.RequestStatus
-	34, // 24: lockbox.v1.RequestView.intent:type_name -> lockbox.v1.AccessIntent
-	35, // 25: lockbox.v1.RequestView.requester:type_name -> lockbox.v1.Actor
-	36, // 26: lockbox.v1.RequestView.created_at:type_name -> google.protobuf.Timestamp
-	37, // 27: lockbox.v1.RequestView.evaluation:type_name -> lockbox.v1.AccessEvaluated
-	38, // 28: lockbox.v1.RequestView.lockbox:type_name -> lockbox.v1.CustomerNotified
-	7,  // 29: lockbox.v1.RequestView.internal_decisions:type_name -> lockbox.v1.Decision
-	7,  // 30: lockbox.v1.RequestView.customer_decisions:type_name -> lockbox.v1.Decision
-	8,  // 31: lockbox.v1.RequestView.questions:type_name -> lockbox.v1.Question
-	39, // 32: lockbox.v1.RequestView.grant:type_name -> lockbox.v1.AccessGranted
-	36, // 33: lockbox.v1.RequestView.ended_at:type_name -> google.protobuf.Timestamp
-	9,  // 34: lockbox.v1.RequestView.timeline:type_name -> lockbox.v1.TimelineEntry
-	36, // 35: lockbox.v1.RequestView.internal_answer_by:type_name -> google.protobuf.Timestamp
-	26, // 36: lockbox.v1.RequestView.deliveries:type_name -> lockbox.v1.DeliveryView
-	35, // 37: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
-	36, // 38: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
-	40, // 39: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
-	35, // 40: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
-	36, // 41: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
-	35, // 42: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
-	36, // 43: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
-	36, // 44: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
-	35, // 45: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
-	36, // 46: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
-	36, // 47: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
-	12, // 48: lockbox.v1.ActivityList.activities:type_name -> lockbox.v1.Activity
-	9,  // 49: lockbox.v1.Activity.entry:type_name -> lockbox.v1.TimelineEntry
-	41, // 50: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
-	42, // 51: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
-	43, // 52: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
-	16, // 53: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
-	15, // 54: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
-	16, // 55: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
-	44, // 56: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
-	36, // 57: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
-	20, // 58: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
-	45, // 59: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
-	36, // 60: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
-	35, // 61: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
-	9,  // 62: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
-	46, // 63: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
-	47, // 64: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
-	48, // 65: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
-	25, // 66: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
-	49, // 67: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
-	36, // 68: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
-	36, // 69: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
-	35, // 70: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
-	36, // 71: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
-	36, // 72: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
-	35, // 73: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
-	29, // 74: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
-	40, // 75: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
-	50, // 76: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
-	32, // 77: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
-	51, // 78: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
-	79, // [79:79] is the sub-list for method output_type
-	79, // [79:79] is the sub-list for method input_type
-	79, // [79:79] is the sub-list for extension type_name
-	79, // [79:79] is the sub-list for extension extendee
-	0,  // [0:79] is the sub-list for field type_name
+	33, // 10: lockbox.v1.Query.get_receipt:type_name -> lockbox.v1.GetReceipt
+	35, // 11: lockbox.v1.QueryReply.refusal:type_name -> lockbox.v1.Refusal
+	4,  // 12: lockbox.v1.QueryReply.requests:type_name -> lockbox.v1.RequestList
+	6,  // 13: lockbox.v1.QueryReply.request:type_name -> lockbox.v1.RequestView
+	11, // 14: lockbox.v1.QueryReply.activity:type_name -> lockbox.v1.ActivityList
+	14, // 15: lockbox.v1.QueryReply.tenant:type_name -> lockbox.v1.TenantView
+	20, // 16: lockbox.v1.QueryReply.ticket:type_name -> lockbox.v1.TicketView
+	19, // 17: lockbox.v1.QueryReply.tickets:type_name -> lockbox.v1.TicketList
+	22, // 18: lockbox.v1.QueryReply.approvers:type_name -> lockbox.v1.ApproversPreview
+	28, // 19: lockbox.v1.QueryReply.self:type_name -> lockbox.v1.SelfView
+	31, // 20: lockbox.v1.QueryReply.services:type_name -> lockbox.v1.ServiceList
+	24, // 21: lockbox.v1.QueryReply.disclosures:type_name -> lockbox.v1.DisclosureList
+	34, // 22: lockbox.v1.QueryReply.receipt:type_name -> lockbox.v1.Receipt
+	0,  // 23: lockbox.v1.ListRequests.statuses:type_name -> lockbox.v1.RequestStatus
+	6,  // 24: lockbox.v1.RequestList.requests:type_name -> lockbox.v1.RequestView
+	0,  // 25: lockbox.v1.RequestView.status:type_name -> lockbox.v1.RequestStatus
+	36, // 26: lockbox.v1.RequestView.intent:type_name -> lockbox.v1.AccessIntent
+	37, // 27: lockbox.v1.RequestView.requester:type_name -> lockbox.v1.Actor
+	38, // 28: lockbox.v1.RequestView.created_at:type_name -> google.protobuf.Timestamp
+	39, // 29: lockbox.v1.RequestView.evaluation:type_name -> lockbox.v1.AccessEvaluated
+	40, // 30: lockbox.v1.RequestView.lockbox:type_name -> lockbox.v1.CustomerNotified
+	7,  // 31: lockbox.v1.RequestView.internal_decisions:type_name -> lockbox.v1.Decision
+	7,  // 32: lockbox.v1.RequestView.customer_decisions:type_name -> lockbox.v1.Decision
+	8,  // 33: lockbox.v1.RequestView.questions:type_name -> lockbox.v1.Question
+	41, // 34: lockbox.v1.RequestView.grant:type_name -> lockbox.v1.AccessGranted
+	38, // 35: lockbox.v1.RequestView.ended_at:type_name -> google.protobuf.Timestamp
+	9,  // 36: lockbox.v1.RequestView.timeline:type_name -> lockbox.v1.TimelineEntry
+	38, // 37: lockbox.v1.RequestView.internal_answer_by:type_name -> google.protobuf.Timestamp
+	26, // 38: lockbox.v1.RequestView.deliveries:type_name -> lockbox.v1.DeliveryView
+	37, // 39: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
+	38, // 40: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
+	42, // 41: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
+	37, // 42: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
+	38, // 43: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
+	37, // 44: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
+	38, // 45: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
+	38, // 46: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
+	37, // 47: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
+	38, // 48: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
+	38, // 49: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
+	12, // 50: lockbox.v1.ActivityList.activities:type_name -> lockbox.v1.Activity
+	9,  // 51: lockbox.v1.Activity.entry:type_name -> lockbox.v1.TimelineEntry
+	43, // 52: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
+	44, // 53: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
+	45, // 54: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
+	16, // 55: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
+	15, // 56: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
+	16, // 57: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
+	46, // 58: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
+	38, // 59: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
+	20, // 60: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
+	47, // 61: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
+	38, // 62: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
+	37, // 63: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
+	9,  // 64: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
+	48, // 65: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
+	49, // 66: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
+	50, // 67: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
+	25, // 68: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
+	51, // 69: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
+	38, // 70: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
+	38, // 71: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
+	37, // 72: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
+	38, // 73: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
+	38, // 74: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
+	37, // 75: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
+	29, // 76: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
+	42, // 77: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
+	52, // 78: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
+	32, // 79: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
+	53, // 80: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
+	81, // [81:81] is the sub-list for method output_type
+	81, // [81:81] is the sub-list for method input_type
+	81, // [81:81] is the sub-list for extension type_name
+	81, // [81:81] is the sub-list for extension extendee
+	0,  // [0:81] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_query_proto_init() }
@@ -3302,6 +3448,7 @@ func file_lockbox_v1_query_proto_init() {
 		(*Query_GetSelf)(nil),
 		(*Query_ListServices)(nil),
 		(*Query_ListDisclosures)(nil),
+		(*Query_GetReceipt)(nil),
 	}
 	file_lockbox_v1_query_proto_msgTypes[1].OneofWrappers = []any{
 		(*QueryReply_Requests)(nil),
@@ -3314,6 +3461,7 @@ func file_lockbox_v1_query_proto_init() {
 		(*QueryReply_Self)(nil),
 		(*QueryReply_Services)(nil),
 		(*QueryReply_Disclosures)(nil),
+		(*QueryReply_Receipt)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -3321,7 +3469,7 @@ func file_lockbox_v1_query_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lockbox_v1_query_proto_rawDesc), len(file_lockbox_v1_query_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   32,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

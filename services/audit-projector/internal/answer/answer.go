@@ -47,6 +47,8 @@ type Answerer struct {
 	// Now is the time by which roles and deadlines are judged; Healthy refuses while it cannot be trusted.
 	Now     func() time.Time
 	Healthy func() error
+	// Receipts proves events of the log.
+	Receipts Receipts
 
 	waiting, strangers atomic.Int64
 }
@@ -97,7 +99,7 @@ func (a *Answerer) answer(ctx context.Context, subject string, data []byte) (rep
 	if err != nil {
 		return nil, err
 	}
-	v.language, v.catalogue = language, a.Catalogue
+	v.language, v.catalogue, v.receipts = language, a.Catalogue, a.Receipts
 	reply = &lockboxv1.QueryReply{Sequence: snapshot.Sequence()}
 	return reply, v.ask(ctx, q, reply)
 }
@@ -172,6 +174,10 @@ func (v *viewer) ask(ctx context.Context, q *lockboxv1.Query, reply *lockboxv1.Q
 	case *lockboxv1.Query_ListServices:
 		list, err := v.listServices()
 		reply.Answer = &lockboxv1.QueryReply_Services{Services: list}
+		return err
+	case *lockboxv1.Query_GetReceipt:
+		r, err := v.getReceipt(ctx, ask.GetReceipt.GetRequestId())
+		reply.Answer = &lockboxv1.QueryReply_Receipt{Receipt: r}
 		return err
 	case *lockboxv1.Query_ListDisclosures:
 		list, err := v.listDisclosures(ctx, ask.ListDisclosures.GetLimit())

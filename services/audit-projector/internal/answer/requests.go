@@ -90,25 +90,11 @@ func (v *viewer) requestFilter(ask *lockboxv1.ListRequests) (f projection.Reques
 }
 
 func (v *viewer) getRequest(ctx context.Context, id string) (*lockboxv1.RequestView, error) {
-	if err := input.Token("get_request.request_id", id); err != nil {
-		return nil, err
-	}
-	rows, err := v.Requests(ctx, v.scope, projection.RequestFilter{ID: id}, v.now, 2)
-	if err != nil {
-		return nil, err
-	}
-	switch {
-	case !v.sees() || len(rows) == 0:
-		return nil, notFound()
-	case len(rows) > 1:
-		return nil, refusal.Invalid("tenant", "I9", "is required: several tenants have a request of that id")
-	}
 	// The reports tell whose addresses the customer's mail went to.
-	events, err := v.History(ctx, rows, !v.reduced)
+	_, timeline, err := v.history(ctx, "get_request.request_id", id, !v.reduced)
 	if err != nil {
 		return nil, err
 	}
-	timeline := events[rows[0].Sequence]
 	state := foldRequest(timeline)
 	if v.reduced {
 		timeline = view.EventsForProvider(timeline)
@@ -119,6 +105,25 @@ func (v *viewer) getRequest(ctx context.Context, id string) (*lockboxv1.RequestV
 	shown.Allowed = v.allowed(state)
 	fit(shown)
 	return shown, nil
+}
+
+// history finds the request that a field of the query names, and reads what happened to it.
+func (v *viewer) history(ctx context.Context, field, id string, reports bool) (projection.Row, []projection.Event, error) {
+	if err := input.Token(field, id); err != nil {
+		return projection.Row{}, nil, err
+	}
+	rows, err := v.Requests(ctx, v.scope, projection.RequestFilter{ID: id}, v.now, 2)
+	if err != nil {
+		return projection.Row{}, nil, err
+	}
+	switch {
+	case !v.sees() || len(rows) == 0:
+		return projection.Row{}, nil, notFound()
+	case len(rows) > 1:
+		return projection.Row{}, nil, refusal.Invalid("tenant", "I9", "is required: several tenants have a request of that id")
+	}
+	events, err := v.History(ctx, rows, reports)
+	return rows[0], events[rows[0].Sequence], err
 }
 
 func foldRequest(events []projection.Event) (s request.State) {

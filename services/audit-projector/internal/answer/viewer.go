@@ -30,6 +30,7 @@ type viewer struct {
 	// language is what Lockbox says in the answer.
 	language  *activity.Language
 	catalogue *fold.InForce[*catalogue.Catalogue]
+	receipts  Receipts
 	// customer is the tenant that the query names; nil: none, or none of that name.
 	customer *projection.Customer
 	// scope is what they may see of requests and of the activity log.

@@ -106,8 +106,9 @@ func boot(t *testing.T) *machine {
 		"jit-evaluator":        issuers + "service:\n" + terms + "  tools: [{name: " + tool + ", tenants: ['*'], services: ['*']}]\n",
 		"lockbox-orchestrator": issuers + "service:\n" + terms,
 		"notifier":             issuers + "service:\n" + notifierConfig(smtp),
-		"audit-projector":      issuers + fmt.Sprintf("service:\n  dir: %s\n", m.path("projection")),
-		"portal":               portalConfig(m.portal, provider),
+		"audit-projector": issuers + fmt.Sprintf("service:\n  dir: %s\n  log: {signing_key_file: %s, salts_file: %s}\n",
+			m.path("projection"), m.path("keys", "log.key"), m.path("keys", "log.salts")),
+		"portal": portalConfig(m.portal, provider),
 	} {
 		must(t, os.WriteFile(m.path(name+".yaml"), []byte(config(m, name)+own), 0o600))
 		p := m.process(name, filepath.Join(bin, name), "--config", m.path(name+".yaml"))

@@ -17,6 +17,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/bus/embedded"
 	"github.com/openlockbox/lockbox/pkg/observe"
+	"github.com/openlockbox/lockbox/services/audit-projector/logkeys"
 	"github.com/openlockbox/lockbox/services/notifier/mailbox"
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
@@ -28,30 +29,35 @@ func Commands() []*cobra.Command {
 }
 
 func keysCommand() *cobra.Command {
-	var dir, handOut string
+	var dir, handOut, logName string
 	var tools []string
 	c := &cobra.Command{
 		Use:   "keys",
-		Short: "Make the bus keys that are missing, and hand each one out",
-		Long: "Makes an nkey for every service and tool in --dir, unless it is there already; none is ever replaced. With --hand-out,\n" +
-			"each identity finds its own key in a directory of its own, DIR/<identity>/, and DIR/nats/ gets the public halves only.",
+		Short: "Make the keys that are missing, and hand each one out",
+		Long: "Makes an nkey for every service and tool in --dir, the key that signs the Merkle log (log.key) and the secret of its salts\n" +
+			"(log.salts), unless they are there already; none is ever replaced. Publish log.vkey: with it anybody verifies receipts. With\n" +
+			"--hand-out, each identity finds its own keys in a directory of its own, DIR/<identity>/, and DIR/nats/ gets the public halves only.",
 		Example: "  lockbox keys --dir keys --tool console --tool ticketing --hand-out /run/lockbox",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			keys, err := bus.LoadOrCreateKeys(dir, tools)
+			if err == nil {
+				_, err = logkeys.LoadOrCreate(dir, logName)
+			}
 			if err != nil || handOut == "" {
 				return err
 			}
-			return distribute(keys, handOut)
+			return distribute(keys, dir, handOut)
 		},
 	}
 	c.Flags().StringVar(&dir, "dir", "keys", "directory of all keys")
+	c.Flags().StringVar(&logName, "log-name", "lockbox.localhost/log", "the Merkle log's name in its signatures; it never changes, and is best an address of yours")
 	c.Flags().StringSliceVar(&tools, "tool", nil, "an engineering tool that gets a key (repeat for several)")
 	c.Flags().StringVar(&handOut, "hand-out", "", "directory with one directory for each identity")
 	return c
 }
 
-func distribute(keys bus.Keys, dir string) error {
+func distribute(keys bus.Keys, from, dir string) error {
 	public, err := keys.Public()
 	if err != nil {
 		return err
@@ -68,6 +74,10 @@ func distribute(keys bus.Keys, dir string) error {
 	}
 	for id, seed := range keys {
 		err = errors.Join(err, put(string(id), string(id)+".nk", seed, 0o600), put("nats", string(id)+".pub", []byte(public[id]+"\n"), 0o644))
+	}
+	for _, name := range []string{logkeys.SigningKeyFile, logkeys.SaltsFile} {
+		data, failed := os.ReadFile(filepath.Join(from, name)) // #nosec G304 -- the operator names the directory
+		err = errors.Join(err, failed, put(string(bus.Projector), name, data, 0o600))
 	}
 	return err
 }

@@ -41,7 +41,7 @@ type upFile struct {
 }
 
 func upCommand() *cobra.Command {
-	var file, listen, mailHTTP, issuer, portalAddr string
+	var file, listen, mailHTTP, issuer, portalAddr, logAddr string
 	var withDemo bool
 	c := &cobra.Command{
 		Use:   "up",
@@ -83,7 +83,7 @@ func upCommand() *cobra.Command {
 				Stack: stack.Config{
 					Host: host, Port: port, Tools: tools(f.Tools), Issuers: issuers, Terms: f.Terms,
 					Notifier: f.Notifier, MailboxHTTP: mailHTTP, Log: log, Metrics: observe.NewMetrics(),
-					MetricsAddr: f.Observe.Listen, Portal: portalOf(f.Portal, portalAddr, withDemo),
+					MetricsAddr: f.Observe.Listen, LogAddr: logAddr, Portal: portalOf(f.Portal, portalAddr, withDemo),
 				},
 			})
 		},
@@ -93,6 +93,7 @@ func upCommand() *cobra.Command {
 	c.Flags().StringVar(&listen, "listen", "127.0.0.1:4222", "address of the bus for tools and clients; port 0 takes a free one")
 	c.Flags().StringVar(&mailHTTP, "mailbox", "127.0.0.1:8025", "address of the development mailbox's page; port 0 takes a free one")
 	c.Flags().StringVar(&portalAddr, "portal", "127.0.0.1:8080", "address of the portal, unless the configuration names one; port 0 takes a free one")
+	c.Flags().StringVar(&logAddr, "log-server", "127.0.0.1:8026", "address of the Merkle log, for those who verify it; port 0 takes a free one")
 	c.Flags().StringVar(&issuer, "issuer", "127.0.0.1:7070", "address of the demo's sign-in the first time; it stays there")
 	return c
 }

@@ -129,7 +129,7 @@ func TestEachPersonaGetsWhatTheREADMEPromises(t *testing.T) {
 // start is `make run`, with free ports and an empty data directory.
 func start(t *testing.T, home, data string) (bus string) {
 	t.Helper()
-	c := shell(context.Background(), home, `make run ARGS="--listen 127.0.0.1:0 --mailbox 127.0.0.1:0 --portal 127.0.0.1:0 --issuer 127.0.0.1:0"`)
+	c := shell(context.Background(), home, `make run ARGS="--listen 127.0.0.1:0 --mailbox 127.0.0.1:0 --portal 127.0.0.1:0 --log-server 127.0.0.1:0 --issuer 127.0.0.1:0"`)
 	var out bytes.Buffer
 	c.Stdout, c.Stderr = &out, &out
 	must(t, c.Start())

@@ -25,6 +25,9 @@ type Info struct {
 	MailboxURL string `json:"mailbox_url,omitempty"`
 	// PortalURL is where browsers reach the portal; empty: there is none.
 	PortalURL string `json:"portal_url,omitempty"`
+	// LogURL is where the Merkle log is served; empty: nowhere. LogKey is the file of its public key.
+	LogURL string `json:"log_url,omitempty"`
+	LogKey string `json:"log_key,omitempty"`
 	// Demo is nil unless the demo runs.
 	Demo *Demo `json:"demo,omitempty"`
 }

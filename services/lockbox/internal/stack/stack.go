@@ -11,15 +11,18 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/bus/embedded"
+	"github.com/openlockbox/lockbox/pkg/config"
 	"github.com/openlockbox/lockbox/pkg/identity"
 	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/service"
 	projector "github.com/openlockbox/lockbox/services/audit-projector"
+	"github.com/openlockbox/lockbox/services/audit-projector/logkeys"
 	evaluator "github.com/openlockbox/lockbox/services/jit-evaluator"
 	orchestrator "github.com/openlockbox/lockbox/services/lockbox-orchestrator"
 	"github.com/openlockbox/lockbox/services/notifier"
@@ -45,6 +48,10 @@ type Config struct {
 	// Notifier without an SMTP host sends to a development mailbox in Dir, whose page is served on MailboxHTTP.
 	Notifier    notifier.Config
 	MailboxHTTP string
+	// LogAddr is where the Merkle log is served over HTTP; empty: nowhere. Port 0 takes a free one.
+	LogAddr string
+	// LogInterval is the time between two checkpoints; 0: the service's own.
+	LogInterval time.Duration
 	// Portal is served if there is one. Its listener's address is its URL, and the notifier's provider is its provider, unless
 	// it says something else; and mails link to it, unless the notifier says something else.
 	Portal *portal.Config
@@ -61,6 +68,7 @@ type Stack struct {
 	server  *embedded.Server
 	mailbox *mailbox.Mailbox
 	portal  string // its URL
+	log     net.Listener
 	cancel  context.CancelCauseFunc
 	ctx     context.Context
 	running sync.WaitGroup
@@ -78,7 +86,7 @@ func Start(ctx context.Context, c Config) (_ *Stack, err error) {
 		tools = append(tools, t.Name)
 		limits[t.Name] = t.OnlyTenants()
 	}
-	if s.keys, err = bus.LoadOrCreateKeys(filepath.Join(c.Dir, "keys"), tools); err != nil {
+	if s.keys, err = bus.LoadOrCreateKeys(s.keysDir(), tools); err != nil {
 		return nil, err
 	}
 	public, err := s.keys.Public()
@@ -114,6 +122,11 @@ func (s *Stack) begin() error {
 	}
 	if addr := s.config.MetricsAddr; addr != "" {
 		s.run("metrics", func(ctx context.Context) error { return s.config.Metrics.Serve(ctx, addr, nil) })
+	}
+	if s.runs(bus.Projector) {
+		if err := s.openLog(); err != nil {
+			return err
+		}
 	}
 	for _, part := range s.parts() {
 		if !s.runs(part.id) {
@@ -172,6 +185,30 @@ func (s *Stack) openMailbox() (err error) {
 	return nil
 }
 
+// logName is what the log is called in its signatures. Nobody else's witnesses follow it.
+const logName = "lockbox.localhost/log"
+
+// openLog makes the log's keys, if they are not there, and listens where it is to be served.
+func (s *Stack) openLog() (err error) {
+	if _, err := logkeys.LoadOrCreate(s.keysDir(), logName); err != nil {
+		return err
+	}
+	if s.config.LogAddr != "" {
+		s.log, err = new(net.ListenConfig).Listen(s.ctx, "tcp", s.config.LogAddr)
+	}
+	return err
+}
+
+func (s *Stack) keysDir() string { return filepath.Join(s.config.Dir, "keys") }
+
+// LogURL is where the Merkle log is served; empty: nowhere.
+func (s *Stack) LogURL() string {
+	if s.log == nil {
+		return ""
+	}
+	return "http://" + s.log.Addr().String()
+}
+
 // openPortal serves the portal. It is there before the services that answer what it asks: until they do, it says so.
 func (s *Stack) openPortal(c portal.Config) error {
 	listener, err := new(net.ListenConfig).Listen(s.ctx, "tcp", c.Listen)
@@ -216,7 +253,11 @@ func (s *Stack) parts() []part {
 			return orchestrator.Run(ctx, rt, orchestrator.Config{Terms: s.config.Terms})
 		}},
 		{bus.Projector, func(ctx context.Context, rt *service.Runtime) error {
-			return projector.Run(ctx, rt, projector.Config{Dir: filepath.Join(s.config.Dir, "projection")})
+			return projector.Run(ctx, rt, projector.Config{Dir: filepath.Join(s.config.Dir, "projection"), Log: projector.LogConfig{
+				SigningKeyFile: config.SecretFile(filepath.Join(s.keysDir(), logkeys.SigningKeyFile)),
+				SaltsFile:      config.SecretFile(filepath.Join(s.keysDir(), logkeys.SaltsFile)),
+				Interval:       s.config.LogInterval, Listener: s.log,
+			}})
 		}},
 		{bus.Notifier, func(ctx context.Context, rt *service.Runtime) error { return notifier.Run(ctx, rt, s.config.Notifier) }},
 	}

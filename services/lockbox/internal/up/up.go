@@ -16,6 +16,7 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/identity/devissuer"
+	"github.com/openlockbox/lockbox/services/audit-projector/logkeys"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/demo"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/runinfo"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
@@ -73,6 +74,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		}
 	}
 	info.NATSURL, info.MailboxDir, info.MailboxURL, info.PortalURL = s.URL(), s.MailboxDir(), s.MailboxURL(), s.PortalURL()
+	info.LogURL, info.LogKey = s.LogURL(), filepath.Join(info.KeysDir, logkeys.PublicKeyFile)
 	if err := runinfo.Write(o.Dir, info); err != nil {
 		return err
 	}
@@ -95,6 +97,11 @@ func (o Options) greet(info runinfo.Info, took time.Duration) error {
 	}
 	if info.PortalURL != "" {
 		if _, err := fmt.Fprintf(o.Out, "  portal   %s\n", info.PortalURL); err != nil {
+			return err
+		}
+	}
+	if info.LogURL != "" {
+		if _, err := fmt.Fprintf(o.Out, "  log      %s\n", info.LogURL); err != nil {
 			return err
 		}
 	}

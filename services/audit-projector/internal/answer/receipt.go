@@ -1,0 +1,68 @@
+package answer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/audit-projector/internal/ledger"
+)
+
+// Receipts proves events of the log: *ledger.Ledger.
+type Receipts interface {
+	Receipt(tenant, about string, wanted []ledger.Wanted) (file []byte, err error)
+}
+
+// getReceipt proves what happened to a request. Stored bytes are shown whole or not at all: an evaluation that counts over all
+// customers is withheld from the customer, and whoever is not shown who holds which role gets no receipt.
+func (v *viewer) getReceipt(ctx context.Context, id string) (*lockboxv1.Receipt, error) {
+	const rule = "R41"
+	row, events, err := v.history(ctx, "get_receipt.request_id", id, false)
+	if err != nil {
+		return nil, err
+	}
+	if v.reduced {
+		return nil, refusal.Forbidden("", rule, "receipts are for the customer's people and the provider's security officers")
+	}
+	customer := v.by.GetSide() != lockboxv1.Side_SIDE_PROVIDER
+	var wanted []ledger.Wanted
+	for _, e := range events {
+		if e.Event.GetKind() == bus.KindRequest {
+			counted := e.Event.GetAccessEvaluated().GetFacts().GetHistory() != nil
+			wanted = append(wanted, ledger.Wanted{Sequence: e.Sequence, Withhold: customer && counted})
+		}
+	}
+	about := strings.TrimSuffix(bus.Aggregate{Tenant: row.Tenant, Kind: bus.KindRequest, ID: row.ID}.Filter(), ".>")
+	file, err := v.receipts.Receipt(row.Tenant, about, wanted)
+	switch {
+	case errors.Is(err, ledger.ErrNotCovered), errors.Is(err, ledger.ErrNone), errors.Is(err, ledger.ErrNoTree):
+		return nil, refusal.Unavailable("", rule, "the last event is in no signed checkpoint yet; ask again in a few seconds")
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", refusal.Unavailable("", rule, "the log cannot prove it; its operator can see why"), err)
+	}
+	return &lockboxv1.Receipt{FileName: "lockbox-receipt-" + row.ID + ".json", File: file}, nil
+}
+
+// WholeLog refuses whoever may not see everything that happened at a tenant: its log's tiles tell all of it.
+func (a *Answerer) WholeLog(ctx context.Context, tenant, token string) (err error) {
+	if err := a.Healthy(); err != nil {
+		return err
+	}
+	snapshot, err := a.Store.Snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, snapshot.Close()) }()
+	v, err := a.viewer(snapshot, &lockboxv1.Query{Tenant: tenant, Token: token})
+	if err != nil {
+		return err
+	}
+	if !v.scope.All || v.customer == nil {
+		return notFound()
+	}
+	return nil
+}

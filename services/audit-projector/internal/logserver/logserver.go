@@ -1,0 +1,185 @@
+// Package logserver serves the Merkle log over HTTP: its checkpoint to everybody, a tenant's part to whoever holds a token with
+// which they see everything that happened at that tenant. The formats are pkg/merkle's.
+//
+//	GET /checkpoint                                   the last signed note, with cosignatures
+//	GET /growth?size=N                                the root of the first N checkpoints, and the proof from it to the last
+//	GET /tenants/{tenant}/sighting?global=N&size=M    what a follower is shown who last saw these sizes
+//	GET /tenants/{tenant}/tile/…                      hashes and entries, as C2SP tlog-tiles lays them out
+//
+// The second copy, events/…, has no address: it holds what receipts withhold.
+package logserver
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/merkle"
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/audit-projector/internal/ledger"
+	"go.uber.org/zap"
+)
+
+// Log is *ledger.Ledger.
+type Log interface {
+	Checkpoint() ([]byte, error)
+	Growth(size int64) (ledger.Growth, error)
+	Sighting(tenant string, global, size int64) (merkle.Sighting, error)
+	Tile(tenant, path string) ([]byte, error)
+}
+
+// Server is the handler.
+type Server struct {
+	Log Log
+	// Allow refuses whose token does not let them see everything of the tenant.
+	Allow  func(ctx context.Context, tenant, token string) error
+	Logger *zap.Logger
+}
+
+const (
+	slowest    = 10 * time.Second
+	headerSize = 64 << 10 // bytes; a token fits
+)
+
+// Start serves until the returned function is called, which closes the listener.
+func (s *Server) Start(listener net.Listener) (stop func() error) {
+	server := &http.Server{
+		Handler: s.Handler(), ReadHeaderTimeout: slowest, ReadTimeout: slowest, WriteTimeout: slowest, IdleTimeout: time.Minute,
+		MaxHeaderBytes: headerSize, ErrorLog: zap.NewStdLog(s.Logger),
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(listener) }()
+	s.Logger.Info("serving the log", zap.Stringer("at", listener.Addr()))
+	return func() error {
+		closed := server.Close()
+		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+			return errors.Join(closed, err)
+		}
+		return closed
+	}
+}
+
+// Handler is all addresses.
+func (s *Server) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /checkpoint", s.answer(func(*http.Request) (answer, error) {
+		signed, err := s.Log.Checkpoint()
+		return answer{"text/plain; charset=utf-8", signed}, err
+	}))
+	mux.HandleFunc("GET /growth", s.answer(func(r *http.Request) (answer, error) {
+		size, err := number(r, "size")
+		if err != nil {
+			return answer{}, err
+		}
+		return document(s.Log.Growth(size))
+	}))
+	mux.HandleFunc("GET /tenants/{tenant}/sighting", s.allowed(func(r *http.Request) (answer, error) {
+		global, err := number(r, "global")
+		if err != nil {
+			return answer{}, err
+		}
+		size, err := number(r, "size")
+		if err != nil {
+			return answer{}, err
+		}
+		return document(s.Log.Sighting(r.PathValue("tenant"), global, size))
+	}))
+	mux.HandleFunc("GET /tenants/{tenant}/tile/{path...}", s.allowed(func(r *http.Request) (answer, error) {
+		data, err := s.Log.Tile(r.PathValue("tenant"), "tile/"+r.PathValue("path"))
+		return answer{"application/octet-stream", data}, err
+	}))
+	mux.HandleFunc("/", s.answer(func(*http.Request) (answer, error) { return answer{}, ledger.ErrNoTree }))
+	return mux
+}
+
+type answer struct {
+	kind string
+	body []byte
+}
+
+func document[T any](v T, err error) (answer, error) {
+	if err != nil {
+		return answer{}, err
+	}
+	body, err := json.Marshal(v)
+	return answer{"application/json", body}, err
+}
+
+// number reads a parameter; 0 if it is not there.
+func number(r *http.Request, name string) (int64, error) {
+	text := r.URL.Query().Get(name)
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 0 {
+		return 0, refusal.Invalid(name, "bad input", "is a size: a number from 0")
+	}
+	return n, nil
+}
+
+// allowed answers whoever may see all of the tenant. What they may not see and what is not there read the same (I9).
+func (s *Server) allowed(get func(*http.Request) (answer, error)) http.HandlerFunc {
+	return s.answer(func(r *http.Request) (answer, error) {
+		token, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		if !bearer {
+			return answer{}, refusal.Unauthenticated("Authorization", "I9", "a bearer token of the tenant's issuer is required")
+		}
+		if err := s.Allow(r.Context(), r.PathValue("tenant"), token); err != nil {
+			return answer{}, err
+		}
+		return get(r)
+	})
+}
+
+func (s *Server) answer(get func(*http.Request) (answer, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Cache-Control", "no-store")
+		h.Set("X-Content-Type-Options", "nosniff")
+		a, err := get(r)
+		if err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		h.Set("Content-Type", a.kind)
+		_, _ = w.Write(a.body) // #nosec G705 -- never HTML; whoever asked may have gone away
+	}
+}
+
+// statuses of refusals; of all others: 503, for nothing that is unavailable is ever a no or a yes.
+var statuses = map[lockboxv1.RefusalCode]int{
+	lockboxv1.RefusalCode_REFUSAL_CODE_INVALID:         http.StatusBadRequest,
+	lockboxv1.RefusalCode_REFUSAL_CODE_UNAUTHENTICATED: http.StatusUnauthorized,
+	lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN:       http.StatusNotFound,
+	lockboxv1.RefusalCode_REFUSAL_CODE_NOT_FOUND:       http.StatusNotFound,
+}
+
+func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	message, status := "not available now", http.StatusServiceUnavailable
+	var proof *merkle.ProofError
+	refused, is := refusal.As(err)
+	switch {
+	case errors.Is(err, ledger.ErrNoTree), errors.As(err, &proof) && proof.Part == merkle.Format:
+		message, status = "not found", http.StatusNotFound
+	case errors.Is(err, ledger.ErrNone):
+		message = "nothing was signed yet"
+	case is && statuses[refused.GetCode()] == http.StatusNotFound:
+		message, status = "not found", http.StatusNotFound
+	case is && statuses[refused.GetCode()] != 0:
+		message, status = refused.GetMessage(), statuses[refused.GetCode()]
+	}
+	if status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	}
+	if status == http.StatusServiceUnavailable {
+		s.Logger.Warn("the log was not served", zap.String("pattern", r.Pattern), zap.Error(err))
+	}
+	http.Error(w, message, status)
+}
