@@ -130,6 +130,14 @@ func (j *Journal) Reported(ctx context.Context, filter string) (bool, error) {
 	return m.Seq > 0, err
 }
 
+// Latest is the aggregate's last event, as the stream's leader knows it; a zero Entry: there is none.
+func (j *Journal) Latest(ctx context.Context, agg bus.Aggregate) (Entry, error) {
+	if err := agg.Check(); err != nil {
+		return Entry{}, err
+	}
+	return j.lastAtLeader(ctx, agg.Filter())
+}
+
 const rule = "journal"
 
 // message marshals the event, once.

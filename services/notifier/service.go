@@ -127,6 +127,7 @@ type notifier struct {
 	sender   *smtp.Sender
 	giveUp   time.Duration
 	actor    *lockboxv1.Actor
+	newest   *checkpoint
 }
 
 func newNotifier(rt *service.Runtime, c Config) (*notifier, error) {
@@ -146,7 +147,7 @@ func newNotifier(rt *service.Runtime, c Config) (*notifier, error) {
 		return nil, err
 	}
 	n := &notifier{
-		Runtime: rt, mails: mails, sender: sender, giveUp: c.GiveUpAfter,
+		Runtime: rt, mails: mails, sender: sender, giveUp: c.GiveUpAfter, newest: new(checkpoint),
 		settings: plan.Settings{Provider: c.Provider, PortalURL: c.PortalURL, Groups: c.Groups, DefaultLanguage: c.DefaultLanguage},
 		actor:    &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: Name},
 	}
@@ -239,6 +240,7 @@ func (n *notifier) tell(ctx context.Context, e *lockboxv1.Event, to plan.Notific
 
 // send hands the mail over. A failure is for good; an error may pass.
 func (n *notifier) send(ctx context.Context, e *lockboxv1.Event, to plan.Notification) (failure string, err error) {
+	to.Data.LogSize, to.Data.LogRoot = n.checkpoint(ctx)
 	m, err := n.mails.Render(to, n.Now())
 	if r, refused := refusal.As(err); refused {
 		return r.GetField() + " " + r.GetMessage(), nil // a person without an address, say

@@ -29,7 +29,7 @@ func (a *app) auditCommand() *cobra.Command {
 	return group("audit", "Read the activity log, replay the stream, see any past state", `Every step is an event in one stream that is never rewritten (R38). audit list and audit export are the customer's view of
 it (R39); audit replay and audit state-at read the stream itself and need the compliance team's bus key (R40), as do audit
 verify and audit dead-letters.`, "",
-		a.auditListCommand(), a.auditExportCommand(), a.auditReplayCommand(), a.auditStateAtCommand(), a.auditVerifyCommand(), a.auditDeadLettersCommand())
+		a.auditListCommand(), a.auditExportCommand(), a.auditReplayCommand(), a.auditStateAtCommand(), a.auditVerifyCommand(), a.auditReceiptCommand(), a.auditDeadLettersCommand())
 }
 
 func (a *app) auditListCommand() *cobra.Command {
@@ -121,12 +121,12 @@ subscription. --from goes on after the last sequence of a file.`,
 	f.Uint64Var(&r.From, "from", 0, "from this `sequence` of the stream on")
 	f.Var(since, "since", "stored from this time on (lockbox help times)")
 	f.Var(until, "until", "stored before this time")
-	f.StringVar(&r.Kind, "kind", "", "only events of this `kind`: request, tenant, subscription, ticket, policy or delivery")
+	f.StringVar(&r.Kind, "kind", "", "only events of this `kind`: request, tenant, subscription, ticket, policy, disclosure, delivery, checkpoint or alarm")
 	f.StringVar(&r.ID, "id", "", "only events about the one with this `id`")
 	f.StringVar(&typ, "type", "", "only this `fact`, or the activity log's name of it")
 	f.BoolVarP(&r.Follow, "follow", "f", false, "go on with what is stored from now on; Ctrl-C ends")
 	format.flag(c, "write it for other systems")
-	complete(c, "kind", fixed(bus.KindRequest, bus.KindTenant, bus.KindSubscription, bus.KindTicket, bus.KindPolicy, bus.KindDisclosure, bus.KindDelivery))
+	complete(c, "kind", fixed(bus.KindRequest, bus.KindTenant, bus.KindSubscription, bus.KindTicket, bus.KindPolicy, bus.KindDisclosure, bus.KindDelivery, bus.KindCheckpoint, bus.KindAlarm))
 	complete(c, "type", fixed(factTypes()...))
 	c.RunE = a.with(func(ctx context.Context, s *session, _ []string) error {
 		// Compliance reads across customers unless it names one; a persona's own tenant has no say here.

@@ -78,6 +78,9 @@ func compose(w words, n plan.Notification) (letter, error) {
 		Language: w.language, Sender: line(d.Provider) + " Lockbox", Title: c.text("title/" + string(n.Template)), Colon: c.text("colon"),
 		Greeting: c.text("greeting/anonymous"), Footer: []string{c.text("standing/" + string(n.Standing)), c.text("footer")},
 	}
+	if d.LogSize > 0 {
+		c.out.Footer = append(c.out.Footer, c.text("log"))
+	}
 	if changes(n) {
 		c.out.Footer[0] = c.text("standing/changed")
 	}
@@ -122,6 +125,7 @@ func (w *writer) placeholders() values {
 		"By": orLockbox(line(d.By)), "Organisation": orLockbox(line(d.Organisation)), "Group": line(d.Group),
 		"RespondBy": at(d.RespondBy), "At": at(d.At), "Starts": at(d.Starts), "Ends": at(d.Ends), "Until": at(d.Until),
 		"Required": strconv.Itoa(d.Required), "Given": strconv.Itoa(d.Given),
+		"LogSize": strconv.FormatInt(d.LogSize, 10), "LogRoot": line(d.LogRoot),
 		"PlanFrom": tenant.PlanName(d.PlanFrom), "PlanTo": tenant.PlanName(d.PlanTo), "ResourceType": line(d.ResourceType),
 		"Person": line(d.Person), "Role": w.enum("role", d.Role.String(), "ROLE_"), "Waiver": w.enum("waiver", d.Waiver.String(), "WAIVER_"),
 	}

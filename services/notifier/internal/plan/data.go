@@ -70,6 +70,11 @@ type Data struct {
 	// Until is when an assignment or activation ends; zero: it does not end by itself.
 	Until                  time.Time
 	Settings, SettingsWere *lockboxv1.TenantSettings
+
+	// LogSize and LogRoot are those of the log's newest checkpoint when the mail is sent, the root's beginning in hexadecimal:
+	// whoever keeps the mail can hold any later log against it (R41). 0: nothing was signed yet.
+	LogSize int64
+	LogRoot string
 }
 
 // Approval is one person's yes.

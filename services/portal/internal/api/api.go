@@ -41,6 +41,7 @@ func New(desk *bearer.Desk) (*bearer.API, error) {
 		{Method: http.MethodGet, Path: prefix + "/self", Serve: getSelf},
 		{Method: http.MethodGet, Path: prefix + "/requests", Serve: listRequests},
 		{Method: http.MethodGet, Path: prefix + "/requests/{requestId}", Serve: getRequest},
+		{Method: http.MethodGet, Path: prefix + "/requests/{requestId}/receipt", Serve: getReceipt},
 		{Method: http.MethodGet, Path: prefix + "/activity", Serve: listActivity},
 		{Method: http.MethodGet, Path: prefix + "/approvers", Serve: previewApprovers},
 	}

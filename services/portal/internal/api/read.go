@@ -1,6 +1,8 @@
 package api
 
 import (
+	"mime"
+	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -38,6 +40,17 @@ func getRequest(c *bearer.Call) error {
 		return err
 	}
 	return answer(c, reply.GetRequest())
+}
+
+// getReceipt answers with the file itself, of which not a byte may change.
+func getReceipt(c *bearer.Call) error {
+	reply, err := ask(c, nil, &lockboxv1.Query{Ask: &lockboxv1.Query_GetReceipt{GetReceipt: &lockboxv1.GetReceipt{RequestId: c.Param("requestId")}}})
+	if err != nil {
+		return err
+	}
+	c.W.Header().Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": reply.GetReceipt().GetFileName()}))
+	c.Write(http.StatusOK, "application/json", reply.GetReceipt().GetFile())
+	return nil
 }
 
 func listActivity(c *bearer.Call) error {

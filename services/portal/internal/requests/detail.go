@@ -32,8 +32,8 @@ type shownRequest struct {
 	Phases    []shown.Phase
 	LastPhase shown.Phase
 	Picture   int
-	// Page is its own address.
-	Page string
+	// Page is its own address, and Receipt that of the file that proves it; empty: not for them.
+	Page, Receipt string
 	// NewID makes a command's id for each of the forms on the page.
 	NewID func() (string, error)
 }
@@ -68,6 +68,9 @@ func (p *pages) show(v *site.Visit, r one, status int, n note) error {
 		if d.May[b.Name] = true; !b.long {
 			d.Verbs = append(d.Verbs, b)
 		}
+	}
+	if v.Session.Tenant != "" {
+		d.Receipt = v.Path("requests", r.GetRequestId(), "receipt")
 	}
 	if id := r.GetIntent().GetTicketId(); id != "" {
 		d.Ticket = v.Path("tickets", id)

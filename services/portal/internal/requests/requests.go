@@ -31,6 +31,7 @@ func Routes(s *site.Site) ([]site.Route, error) {
 		{Method: http.MethodGet, Path: "", Side: site.Both, Serve: p.home},
 		{Method: http.MethodGet, Path: "/requests", Side: site.Both, Serve: p.list},
 		{Method: http.MethodGet, Path: "/requests/{id}", Side: site.Both, Serve: p.detail},
+		{Method: http.MethodGet, Path: "/requests/{id}/receipt", Side: site.Both, Serve: receipt},
 		{Method: http.MethodGet, Path: "/tickets", Side: site.Both, Serve: p.tickets},
 		{Method: http.MethodGet, Path: "/tickets/{id}", Side: site.Both, Serve: p.ticket},
 	}

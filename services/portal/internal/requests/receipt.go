@@ -1,0 +1,38 @@
+package requests
+
+import (
+	"mime"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/portal/internal/site"
+)
+
+const (
+	// What has just happened is in a signed checkpoint within ten seconds (I5); who asks for its receipt waits as long.
+	receiptPatience = 12 * time.Second
+	receiptBetween  = 500 * time.Millisecond
+)
+
+// receipt answers with the file that proves what happened to a request (R41).
+func receipt(v *site.Visit) error {
+	ask := &lockboxv1.Query{Ask: &lockboxv1.Query_GetReceipt{GetReceipt: &lockboxv1.GetReceipt{RequestId: v.R.PathValue("id")}}}
+	reply, err := v.Ask(ask)
+	for end := v.Now().Add(receiptPatience); refusal.Is(err, lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE) && v.Now().Before(end); {
+		select {
+		case <-v.R.Context().Done():
+			return v.R.Context().Err()
+		case <-time.After(receiptBetween):
+		}
+		reply, err = v.Ask(ask)
+	}
+	if err != nil {
+		return err
+	}
+	h := v.W.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": reply.GetReceipt().GetFileName()}))
+	_, _ = v.W.Write(reply.GetReceipt().GetFile()) // #nosec G705 -- a download that says it is JSON; whoever asked may have gone away
+	return nil
+}
