@@ -68,14 +68,14 @@ func permissions(id Identity, tenants []string) Permissions {
 				writes(id), consumes(StreamEvents, DurableOrchestrator), consumes(StreamTimers, DurableDue), loads(),
 				[]string{timerPrefix + "*.*.*", "$JS.API.STREAM.INFO." + StreamTimers, DeadLetterSubject(string(id))},
 			),
-			Subscribe:      []string{commandPrefix + "*", "$SRV.>"},
+			Subscribe:      []string{commandPrefix + "*", "$SRV.>", LeaseSubject},
 			AllowResponses: true,
 		}
 	case Notifier:
 		return Permissions{Publish: join(writes(id), consumes(StreamEvents, DurableNotifier), loads())}
 	case Projector:
 		return Permissions{
-			Publish:        join(writes(id), replays(">"), loads(), []string{changedPrefix + "*"}),
+			Publish:        join(writes(id), replays(">"), loads(), []string{changedPrefix + "*", LeaseSubject}),
 			Subscribe:      []string{queryPrefix + "*", "$SRV.>"},
 			AllowResponses: true,
 		}

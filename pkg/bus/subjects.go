@@ -335,6 +335,9 @@ func ChangedSubject(tenant string) (string, error) {
 	return changedPrefix + tenant, nil
 }
 
+// LeaseSubject is where the guard says that all is well (pkg/lease).
+const LeaseSubject = "lockbox.lease"
+
 // AnyChanged matches all of them; ParseChangedSubject reads the tenant.
 const AnyChanged = changedPrefix + "*"
 

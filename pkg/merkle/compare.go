@@ -181,3 +181,23 @@ func Events(from Reader, tree tlog.Tree, sequence uint64) iter.Seq2[Whole, error
 		}
 	}
 }
+
+// Scrub reads all entries of a tree, each compared with the tree.
+func Scrub(from Reader, tree tlog.Tree) error {
+	for n := int64(0); n < tree.N; n = (n/tileWidth + 1) * tileWidth {
+		entries, err := readEntries(from, n, tree.N)
+		if err != nil {
+			return err
+		}
+		leaves, err := readLeaves(from, tree, n)
+		if err != nil {
+			return err
+		}
+		for i, entry := range entries {
+			if tlog.RecordHash(entry) != leaves[i] {
+				return brokenAt(Tiles, uint64(n)+uint64(i)+1, "the entry is not the leaf of the tree") //nolint:gosec // G115: not negative
+			}
+		}
+	}
+	return nil
+}

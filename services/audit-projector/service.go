@@ -18,9 +18,11 @@ import (
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/config"
 	"github.com/openlockbox/lockbox/pkg/fold"
+	"github.com/openlockbox/lockbox/pkg/lease"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/service"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/answer"
+	"github.com/openlockbox/lockbox/services/audit-projector/internal/guard"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/ledger"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/logserver"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/projection"
@@ -47,6 +49,8 @@ type LogConfig struct {
 	SaltsFile      config.SecretFile `yaml:"salts_file"`
 	// Interval is the time between two checkpoints while the stream grows; 0: 8 s, so that one is there within ten.
 	Interval time.Duration `yaml:"interval"`
+	// RescanEvery is the time from one comparison of everything with the trees to the next; 0: 30 s.
+	RescanEvery time.Duration `yaml:"rescan_every"`
 	// Listen is where the log is served over HTTP, host:port; empty: nowhere. TLS ends in front of it.
 	Listen string `yaml:"listen"`
 	// Listener is taken instead, if there is one.
@@ -55,6 +59,9 @@ type LogConfig struct {
 
 // defaultInterval leaves room to build, sign and store a checkpoint within 10 s (I5).
 const defaultInterval = 8 * time.Second
+
+// mostRescan leaves a quarter of a minute for the comparison itself.
+const mostRescan = 45 * time.Second
 
 // Check refuses a configuration that cannot work, naming the field.
 func (c Config) Check() error {
@@ -69,6 +76,9 @@ func (c Config) Check() error {
 	}
 	if c.Log.Interval < 0 || c.Log.Interval > defaultInterval {
 		return refusal.Invalid("log.interval", rule, "is at most %v, so that a checkpoint is there within ten seconds (I5)", defaultInterval)
+	}
+	if c.Log.RescanEvery < 0 || c.Log.RescanEvery > mostRescan {
+		return refusal.Invalid("log.rescan_every", rule, "is at most %v, so that a difference is found within a minute", mostRescan)
 	}
 	return nil
 }
@@ -97,6 +107,12 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) (err error) {
 	defer running.Wait()
 	defer stop()
 	running.Go(func() { _ = log.Run(building) }) // it has said why it ended; what is there is answered all the same
+	watching := &guard.Guard{
+		Stream: rt.Journal, Ledger: log, Every: c.Log.RescanEvery, Now: rt.Now, Log: rt.Log,
+		Renew: func(verified uint64) error { return lease.Renew(rt.Conn, verified, rt.Now()) },
+		Alarm: func() { rt.Counters.Refused(alarm(alarmLog)) },
+	}
+	running.Go(func() { watching.Run(building) })
 	f := &follower{
 		dir: c.Dir, source: rt.Journal, log: rt.Log, alarm: func(what string) { rt.Counters.Refused(alarm(what)) },
 		serve: func(ctx context.Context, store *projection.Store) (stop func() error, err error) {

@@ -197,6 +197,11 @@ func (o *orchestrator) fulfil(ctx context.Context, s request.State, duty request
 		return 0, err
 	}
 	for _, e := range events {
+		if e.GetAccessGranted() != nil {
+			if err := o.lease.Check(); err != nil {
+				return 0, err // the event comes again, until the guard says that all is well
+			}
+		}
 		if _, err := o.write(ctx, s.Sequence, e); err != nil {
 			return 0, err
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/catalogue"
 	"github.com/openlockbox/lockbox/pkg/fold"
+	"github.com/openlockbox/lockbox/pkg/lease"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/service"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -28,6 +29,10 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 	o := &orchestrator{
 		Runtime: rt, read: fold.NewReader(rt.Journal), catalogue: fold.CatalogueInForce(), terms: c.Terms,
 		actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: Name},
+	}
+	var err error
+	if o.lease, err = lease.Listen(rt.Conn, rt.Now); err != nil {
+		return fmt.Errorf("%s: %w", Name, err)
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -60,4 +65,6 @@ type orchestrator struct {
 	catalogue *fold.InForce[*catalogue.Catalogue]
 	terms     request.Terms
 	actor     *lockboxv1.Actor
+	// lease is the guard's word, without which nothing is granted.
+	lease *lease.Holder
 }

@@ -9,6 +9,7 @@ package lockboxv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -246,12 +247,67 @@ func (x *DifferenceFound) GetDetail() string {
 	return ""
 }
 
+// The guard's word that the stream, every replica of it and the trees agree. It is a message on `lockbox.lease`, not an event:
+// whoever grants needs one that is fresh.
+type Lease struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Everything up to this sequence was compared.
+	VerifiedSequence uint64                 `protobuf:"varint,1,opt,name=verified_sequence,json=verifiedSequence,proto3" json:"verified_sequence,omitempty"`
+	IssuedAt         *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=issued_at,json=issuedAt,proto3" json:"issued_at,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *Lease) Reset() {
+	*x = Lease{}
+	mi := &file_lockbox_v1_integrity_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Lease) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Lease) ProtoMessage() {}
+
+func (x *Lease) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_integrity_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Lease.ProtoReflect.Descriptor instead.
+func (*Lease) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_integrity_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Lease) GetVerifiedSequence() uint64 {
+	if x != nil {
+		return x.VerifiedSequence
+	}
+	return 0
+}
+
+func (x *Lease) GetIssuedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.IssuedAt
+	}
+	return nil
+}
+
 var File_lockbox_v1_integrity_proto protoreflect.FileDescriptor
 
 const file_lockbox_v1_integrity_proto_rawDesc = "" +
 	"\n" +
 	"\x1alockbox/v1/integrity.proto\x12\n" +
-	"lockbox.v1\"Q\n" +
+	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"Q\n" +
 	"\x10CheckpointSigned\x12\x12\n" +
 	"\x04note\x18\x01 \x01(\tR\x04note\x12)\n" +
 	"\x10covered_sequence\x18\x02 \x01(\x04R\x0fcoveredSequence\"\xed\x01\n" +
@@ -262,7 +318,10 @@ const file_lockbox_v1_integrity_proto_rawDesc = "" +
 	"\rlast_sequence\x18\x04 \x01(\x04R\flastSequence\x12\x14\n" +
 	"\x05count\x18\x05 \x01(\x04R\x05count\x12\x1a\n" +
 	"\bsubjects\x18\x06 \x03(\tR\bsubjects\x12\x16\n" +
-	"\x06detail\x18\a \x01(\tR\x06detail*\xff\x01\n" +
+	"\x06detail\x18\a \x01(\tR\x06detail\"m\n" +
+	"\x05Lease\x12+\n" +
+	"\x11verified_sequence\x18\x01 \x01(\x04R\x10verifiedSequence\x127\n" +
+	"\tissued_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\bissuedAt*\xff\x01\n" +
 	"\x0eDifferenceKind\x12\x1f\n" +
 	"\x1bDIFFERENCE_KIND_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13DIFFERENCE_KIND_GAP\x10\x01\x12\x1e\n" +
@@ -286,19 +345,22 @@ func file_lockbox_v1_integrity_proto_rawDescGZIP() []byte {
 }
 
 var file_lockbox_v1_integrity_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_lockbox_v1_integrity_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_lockbox_v1_integrity_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_lockbox_v1_integrity_proto_goTypes = []any{
-	(DifferenceKind)(0),      // 0: lockbox.v1.DifferenceKind
-	(*CheckpointSigned)(nil), // 1: lockbox.v1.CheckpointSigned
-	(*DifferenceFound)(nil),  // 2: lockbox.v1.DifferenceFound
+	(DifferenceKind)(0),           // 0: lockbox.v1.DifferenceKind
+	(*CheckpointSigned)(nil),      // 1: lockbox.v1.CheckpointSigned
+	(*DifferenceFound)(nil),       // 2: lockbox.v1.DifferenceFound
+	(*Lease)(nil),                 // 3: lockbox.v1.Lease
+	(*timestamppb.Timestamp)(nil), // 4: google.protobuf.Timestamp
 }
 var file_lockbox_v1_integrity_proto_depIdxs = []int32{
 	0, // 0: lockbox.v1.DifferenceFound.kind:type_name -> lockbox.v1.DifferenceKind
-	1, // [1:1] is the sub-list for method output_type
-	1, // [1:1] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	4, // 1: lockbox.v1.Lease.issued_at:type_name -> google.protobuf.Timestamp
+	2, // [2:2] is the sub-list for method output_type
+	2, // [2:2] is the sub-list for method input_type
+	2, // [2:2] is the sub-list for extension type_name
+	2, // [2:2] is the sub-list for extension extendee
+	0, // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_integrity_proto_init() }
@@ -312,7 +374,7 @@ func file_lockbox_v1_integrity_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lockbox_v1_integrity_proto_rawDesc), len(file_lockbox_v1_integrity_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   2,
+			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

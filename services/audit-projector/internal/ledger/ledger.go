@@ -52,6 +52,9 @@ type Options struct {
 	Alarm func()
 }
 
+// FirstInterval is how often an empty log looks for a first event.
+const FirstInterval = 200 * time.Millisecond
+
 const (
 	// keepEvery is after how many events of a long rebuild the trees are kept at the next checkpoint.
 	keepEvery = 50_000
@@ -66,8 +69,10 @@ type Ledger struct {
 	trees  *trees // nil: to be opened
 	last   state  // the last checkpoint in memory: of the trees, or after them
 
-	mu    sync.RWMutex
-	shown shown
+	mu     sync.RWMutex
+	shown  shown
+	failed error
+	passed time.Time
 }
 
 // Open reads what is in the directory. What is shown until the first pass is what was signed before.
@@ -94,6 +99,9 @@ func (l *Ledger) Run(ctx context.Context) error {
 		case errors.Is(err, ErrDiffers):
 			l.Log.Error("ALARM: the log is not what was recorded; nothing is signed any more", zap.Error(err))
 			l.Alarm()
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.failed = err
 			return err
 		case errors.Is(err, errOther):
 			l.trees = nil
@@ -101,13 +109,39 @@ func (l *Ledger) Run(ctx context.Context) error {
 		case err != nil:
 			l.Log.Warn("no checkpoint", zap.Error(err))
 			l.trees = nil
+		default:
+			l.mu.Lock()
+			l.passed = time.Now()
+			l.mu.Unlock()
 		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(l.Interval - time.Since(began)):
+		case <-time.After(l.interval() - time.Since(began)):
 		}
 	}
+}
+
+// interval is short until there is a first checkpoint: before that, nobody can say that all is well.
+func (l *Ledger) interval() time.Duration {
+	if l.Covered() == 0 {
+		return min(l.Interval, FirstInterval)
+	}
+	return l.Interval
+}
+
+// Failed is why nothing is signed any more; nil: all is well.
+func (l *Ledger) Failed() error {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.failed
+}
+
+// Passed is when the trees had last come to the end of the stream.
+func (l *Ledger) Passed() time.Time {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.passed
 }
 
 // pass takes the trees to the end of the stream, over the checkpoints that were reported, and signs another one if there is
@@ -279,8 +313,11 @@ func (l *Ledger) keep(s state) error {
 	}
 	l.mu.Lock() // whoever reads the older trees reads their files
 	defer l.mu.Unlock()
+	if err := l.trees.settle(s); err != nil {
+		return err
+	}
 	l.shown = shown{s, directory}
-	return l.trees.settle(s)
+	return nil
 }
 
 func (l *Ledger) show(s state) error {

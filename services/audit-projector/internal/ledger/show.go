@@ -117,19 +117,23 @@ func (l *Ledger) Sighting(tenant string, global, size int64) (seen merkle.Sighti
 
 // Tile is a tile of a tenant's tree, hashes or entries, by its path. The second copy has no path here: it holds what is withheld.
 func (l *Ledger) Tile(tenant, path string) (data []byte, err error) {
-	t, err := merkle.ParsePath(path)
-	if err != nil {
+	if _, err := merkle.ParsePath(path); err != nil {
 		return nil, err
 	}
+	data, err = l.read(tenant, path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ErrNoTree
+	}
+	return data, err
+}
+
+func (l *Ledger) read(tenant, path string) (data []byte, err error) {
 	err = l.view(func(s shown) error {
 		_, tree, err := s.slot(tenant)
 		if err != nil {
 			return err
 		}
-		data, err = narrow(l.tenantFiles(tenant), t, tree.N)
-		if errors.Is(err, fs.ErrNotExist) {
-			return ErrNoTree
-		}
+		data, err = narrow(l.tenantFiles(tenant), path, tree.N)
 		return err
 	})
 	return data, err

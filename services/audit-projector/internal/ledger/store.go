@@ -13,6 +13,8 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
+const eventsPrefix = "events/"
+
 // files holds the tiles of one tree in a directory. What was written is on disk after sync.
 type files struct {
 	dir     string
@@ -137,38 +139,54 @@ func (f *files) sweep(size int64) error {
 
 // full tells whether a path is of a full tile of a tree of that size.
 func full(path string, size int64) bool {
-	if rest, ok := strings.CutPrefix(path, "events/"); ok {
-		path = "tile/entries/" + rest
-	}
-	t, err := merkle.ParsePath(path)
+	t, err := merkle.ParsePath(strings.Replace(path, eventsPrefix, "tile/entries/", 1))
 	return err == nil && t.W == 1<<t.H && t.N < size>>(t.H*(max(t.L, 0)+1))
 }
 
-// narrow serves a tile of another width than there is a file for: the beginning of a wider one, for whoever asks about an
-// earlier tree.
-func narrow(from merkle.Reader, t tlog.Tile, size int64) ([]byte, error) {
+// narrow reads a file of another width than there is one for: the beginning of a wider one, for whoever asks about an earlier
+// tree of which only the newest partial files are kept.
+func narrow(from merkle.Reader, path string, size int64) ([]byte, error) {
+	events := strings.HasPrefix(path, eventsPrefix)
+	t, err := merkle.ParsePath(strings.Replace(path, eventsPrefix, "tile/entries/", 1))
+	if err != nil {
+		return nil, err
+	}
+	name := merkle.Path
+	if events {
+		name = merkle.EventsPath
+	}
 	there := t
 	level := max(t.L, 0)
 	there.W = int(min(1<<t.H, size>>(t.H*level)-t.N<<t.H))
 	if there.W < t.W {
 		return nil, fs.ErrNotExist
 	}
-	data, err := from.Read(merkle.Path(there))
-	switch {
-	case err != nil || there.W == t.W:
+	data, err := from.Read(name(there))
+	if err != nil || there.W == t.W {
 		return data, err
-	case t.L >= 0 && len(data) >= t.W*tlog.HashSize:
-		return data[:t.W*tlog.HashSize], nil
-	case t.L >= 0:
-		return nil, fmt.Errorf("%s is too short", merkle.Path(there))
 	}
-	entries, err := merkle.Entries(data)
-	if err != nil || len(entries) < t.W {
-		return nil, errors.Join(fmt.Errorf("%s is too short", merkle.Path(there)), err)
+	length := t.W * tlog.HashSize
+	switch {
+	case events:
+		length, err = lengthOf(merkle.Records(data))(t.W, func(r merkle.Record) int { return len(r.Salt) + 4 + len(r.Bytes) })
+	case t.L < 0:
+		length, err = lengthOf(merkle.Entries(data))(t.W, func(e []byte) int { return 2 + len(e) })
 	}
-	length := 0
-	for _, e := range entries[:t.W] {
-		length += 2 + len(e)
+	if err != nil || length > len(data) {
+		return nil, errors.Join(fmt.Errorf("%s is too short", name(there)), err)
 	}
 	return data[:length], nil
+}
+
+// lengthOf tells how long the first of some parts are.
+func lengthOf[P any](parts []P, err error) func(first int, length func(P) int) (int, error) {
+	return func(first int, length func(P) int) (n int, _ error) {
+		if err != nil || first > len(parts) {
+			return 0, errors.Join(errors.New("it has fewer parts"), err)
+		}
+		for _, p := range parts[:first] {
+			n += length(p)
+		}
+		return n, nil
+	}
 }

@@ -134,7 +134,7 @@ func (t *trees) cut() (state, error) {
 	return s, nil
 }
 
-// keep writes what the checkpoint is about, and then that it is there. Nothing was appended since the cut.
+// keep writes what the checkpoint is about. Nothing was appended since the cut.
 func (t *trees) keep(s state) error {
 	if t.appended != s.Covered {
 		return errors.New("the trees have gone on")
@@ -157,11 +157,15 @@ func (t *trees) keep(s state) error {
 			return err
 		}
 	}
-	return s.write(t.dir)
+	return nil
 }
 
-// settle forgets what is only of the trees before: their partial files, and the open logs of tenants that rest.
+// settle makes the kept trees those that are on disk, and forgets what is only of the ones before: their partial files, and the
+// open logs of tenants that rest.
 func (t *trees) settle(s state) error {
+	if err := s.write(t.dir); err != nil {
+		return err
+	}
 	errs := []error{t.globalFiles.outgrown(t.disk.Global.N, s.Global.N)}
 	for i, of := range t.tenants {
 		grown := s.Tenants[i].Tree

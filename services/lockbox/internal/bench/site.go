@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -13,6 +14,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/identity"
 	"github.com/openlockbox/lockbox/pkg/identity/devissuer"
 	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/lease/leasetest"
 	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/pkg/request"
 	evaluator "github.com/openlockbox/lockbox/services/jit-evaluator"
@@ -90,7 +92,30 @@ func (s *site) with(ctx context.Context, only []bus.Identity, do func(*stack.Sta
 	if err != nil {
 		return err
 	}
-	return errors.Join(do(running), running.Err(), running.Close())
+	stop, err := keepLease(ctx, running, only)
+	if err != nil {
+		return errors.Join(err, running.Close())
+	}
+	return errors.Join(do(running), stop(), running.Err(), running.Close())
+}
+
+// keepLease says that all is well if there is somebody who grants and nobody who looks.
+func keepLease(ctx context.Context, running *stack.Stack, only []bus.Identity) (stop func() error, err error) {
+	if !slices.Contains(only, bus.Orchestrator) || slices.Contains(only, bus.Projector) {
+		return func() error { return nil }, nil
+	}
+	nc, err := running.Connect(bus.Projector)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	ended := leasetest.Keep(ctx, nc)
+	return func() error {
+		cancel()
+		<-ended
+		nc.Close()
+		return nil
+	}, nil
 }
 
 // none of the services: the bus alone.

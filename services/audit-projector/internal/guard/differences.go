@@ -1,0 +1,118 @@
+package guard
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/merkle"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"go.uber.org/zap"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+// subjectsNamed is how many of the events concerned an alarm names.
+const subjectsNamed = 10
+
+// where is what a difference is of.
+type where struct {
+	name string
+	kind lockboxv1.DifferenceKind
+}
+
+// differences are those of one look, one for each place and kind.
+type differences map[where]*lockboxv1.DifferenceFound
+
+var kinds = map[merkle.Kind]lockboxv1.DifferenceKind{
+	merkle.Gap: lockboxv1.DifferenceKind_DIFFERENCE_KIND_GAP, merkle.Regression: lockboxv1.DifferenceKind_DIFFERENCE_KIND_REGRESSION,
+	merkle.Changed: lockboxv1.DifferenceKind_DIFFERENCE_KIND_CHANGED, merkle.Unrecorded: lockboxv1.DifferenceKind_DIFFERENCE_KIND_UNRECORDED,
+}
+
+func (d *differences) add(at where, sequence uint64, subject, detail string) {
+	if *d == nil {
+		*d = differences{}
+	}
+	f := (*d)[at]
+	if f == nil {
+		f = &lockboxv1.DifferenceFound{Where: at.name, Kind: at.kind, FirstSequence: sequence, Detail: detail}
+		(*d)[at] = f
+	}
+	f.FirstSequence, f.LastSequence = min(f.GetFirstSequence(), sequence), max(f.GetLastSequence(), sequence)
+	if sequence > 0 {
+		f.Count++
+	}
+	if subject != "" && len(f.GetSubjects()) < subjectsNamed {
+		f.Subjects = append(f.Subjects, subject)
+	}
+}
+
+func (d *differences) differ(name string, found []merkle.Difference) {
+	for _, one := range found {
+		d.add(where{name, kinds[one.Kind]}, one.Sequence, one.Recorded.Subject, "")
+	}
+}
+
+func (d *differences) missing(servers []string) {
+	for _, s := range servers {
+		d.add(where{"replica " + s, lockboxv1.DifferenceKind_DIFFERENCE_KIND_MISSING}, 0, "", "it is offline, or not up to date")
+	}
+}
+
+// tiles takes an error of reading trees for a difference if it is one, and returns it if it is not.
+func (d *differences) tiles(err error) error {
+	if err == nil || !damaged(err) {
+		return err
+	}
+	d.add(where{"tiles", lockboxv1.DifferenceKind_DIFFERENCE_KIND_TILES}, 0, "", err.Error())
+	return nil
+}
+
+func (d *differences) all() []*lockboxv1.DifferenceFound {
+	var list []*lockboxv1.DifferenceFound
+	for _, f := range *d {
+		list = append(list, f)
+	}
+	slices.SortFunc(list, func(a, b *lockboxv1.DifferenceFound) int {
+		return cmp.Or(strings.Compare(a.GetWhere(), b.GetWhere()), cmp.Compare(a.GetKind(), b.GetKind()))
+	})
+	return list
+}
+
+// raise raises the alarm: in the log each time, for the metric and in the stream once. The report is what the security officer
+// gets as a mail; a stream that takes nothing any more has the log and the metric alone.
+func (g *Guard) raise(ctx context.Context, d *lockboxv1.DifferenceFound) {
+	g.Log.Error("ALARM: what is stored is not what was recorded; nothing is granted until it is mended", zap.String("where", d.GetWhere()),
+		zap.Stringer("kind", d.GetKind()), zap.Uint64("first", d.GetFirstSequence()), zap.Uint64("last", d.GetLastSequence()),
+		zap.Uint64("count", d.GetCount()), zap.Strings("subjects", d.GetSubjects()), zap.String("detail", d.GetDetail()))
+	key := keyOf(d)
+	if g.told[key] {
+		return
+	}
+	g.Alarm()
+	at := bus.Guard
+	_, _, err := g.Stream.Report(ctx, &lockboxv1.Event{
+		Id: uuid.Must(uuid.NewV7()).String(), Tenant: at.Tenant, Kind: at.Kind, AggregateId: at.ID, ReportKey: key, Time: timestamppb.New(g.Now()),
+		Actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: string(bus.Projector)},
+		Fact:  &lockboxv1.Event_DifferenceFound{DifferenceFound: d},
+	})
+	if err != nil {
+		g.Log.Error("the alarm is not in the stream yet", zap.Error(err))
+		return
+	}
+	if g.told == nil {
+		g.told = map[string]bool{}
+	}
+	g.told[key] = true
+}
+
+// keyOf is the same for the same difference, whoever finds it and however often.
+func keyOf(d *lockboxv1.DifferenceFound) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%d\n%d\n%d\n%d\n%s", d.GetWhere(), d.GetKind(), d.GetFirstSequence(), d.GetLastSequence(), d.GetCount(), d.GetDetail()))
+	return hex.EncodeToString(sum[:16])
+}

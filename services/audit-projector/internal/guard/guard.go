@@ -1,0 +1,271 @@
+// Package guard compares the stream, every copy of it that a server keeps, and the second copy with the signed trees, over and
+// over, and says that all is well only while they agree (DESIGN.md, "The guard"; I5, I6). It raises the alarm about what it
+// finds, and mends nothing.
+package guard
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/lease"
+	"github.com/openlockbox/lockbox/pkg/merkle"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/audit-projector/internal/ledger"
+	"go.uber.org/zap"
+)
+
+// Stream is *journal.Journal.
+type Stream interface {
+	Copies(ctx context.Context) (journal.Copies, error)
+	Scan(ctx context.Context, server string, last uint64, handle func(journal.Stored) error) error
+	Report(ctx context.Context, ev *lockboxv1.Event) (seq uint64, stored bool, err error)
+}
+
+// Guard is what it looks at and whom it tells.
+type Guard struct {
+	Stream Stream
+	Ledger *ledger.Ledger
+	// Every is the time from one look at everything to the next; 0: 30 s, so that with the look itself a difference is found
+	// within a minute.
+	Every time.Duration
+	// Renew says that all is well up to a sequence.
+	Renew func(verified uint64) error
+	// Alarm is told of each difference, once.
+	Alarm func()
+	Now   func() time.Time
+	Log   *zap.Logger
+
+	mu      sync.Mutex
+	verdict verdict
+	told    map[string]bool
+	away    int // looks in which a copy could not be read, one after the other
+}
+
+// verdict is what the last look at everything came to.
+type verdict struct {
+	well    bool
+	covered uint64
+	begun   time.Time
+	// length is how many messages the stream had.
+	length uint64
+}
+
+const (
+	defaultEvery = 30 * time.Second
+	// trusted is how old a look may be. One takes less than a minute, and the next begins before.
+	trusted = 2 * time.Minute
+	// behindAtMost is how long the trees may not have followed the stream (I5).
+	behindAtMost = 30 * time.Second
+	// awayAtMost is in how many looks a copy may be away before that is an alarm: a server that is started again is.
+	awayAtMost = 2
+)
+
+// Run looks until ctx ends.
+func (g *Guard) Run(ctx context.Context) {
+	var running sync.WaitGroup
+	running.Go(func() { g.renew(ctx) })
+	defer running.Wait()
+	for {
+		begun := time.Now()
+		g.look(ctx)
+		every := cmp.Or(g.Every, defaultEvery)
+		if g.Ledger.Covered() == 0 {
+			every = min(every, ledger.FirstInterval) // nothing is signed yet; a first lease waits for it
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(every - time.Since(begun)):
+		}
+	}
+}
+
+// renew renews the lease while the last look is good and the stream has not become shorter since.
+func (g *Guard) renew(ctx context.Context) {
+	tick := time.NewTicker(lease.RenewEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			g.glance(ctx)
+		}
+	}
+}
+
+// glance asks the leader whether anything is gone, and renews the lease if nothing is.
+func (g *Guard) glance(ctx context.Context) {
+	g.mu.Lock()
+	v := g.verdict
+	g.mu.Unlock()
+	if !v.well || time.Since(v.begun) > trusted {
+		return
+	}
+	if behind := time.Since(g.Ledger.Passed()); behind > behindAtMost {
+		g.Log.Error("ALARM: events are not signed any more (I5); the lease is not renewed", zap.Duration("for", behind))
+		g.Alarm()
+		return
+	}
+	c, err := g.Stream.Copies(ctx)
+	switch {
+	case err != nil:
+		g.Log.Warn("the guard cannot ask for the stream; the lease is not renewed", zap.Error(err))
+	case whole(c) && c.Last >= v.length:
+		if err := g.Renew(v.covered); err != nil {
+			g.Log.Warn("the lease cannot be renewed", zap.Error(err))
+		}
+	default:
+		g.conclude(verdict{}) // until everything was looked at again
+		g.Log.Error("the stream has lost messages; the lease is not renewed", zap.Uint64("first", c.First), zap.Uint64("last", c.Last),
+			zap.Uint64("was", v.length), zap.Uint64("missing", c.Missing))
+	}
+}
+
+func whole(c journal.Copies) bool { return c.Missing == 0 && (c.First == 1 || c.Last == 0) }
+
+func (g *Guard) conclude(v verdict) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.verdict = v
+}
+
+// look compares everything, and renews the lease if all is well.
+func (g *Guard) look(ctx context.Context) {
+	begun := time.Now()
+	found, v, err := g.compare(ctx)
+	switch {
+	case ctx.Err() != nil:
+		return
+	case err != nil:
+		g.conclude(verdict{})
+		g.Log.Warn("the guard could not compare; the lease is not renewed", zap.Error(err))
+		return
+	case len(found) > 0:
+		g.conclude(verdict{})
+		for _, d := range found {
+			g.raise(ctx, d)
+		}
+		return
+	}
+	v.well, v.begun = true, begun
+	g.conclude(v)
+	g.Log.Debug("all is well", zap.Uint64("covered", v.covered), zap.Duration("took", time.Since(begun)))
+	g.glance(ctx)
+}
+
+// compare reads every copy of the stream, and the second copy. The error says that not everything could be read.
+func (g *Guard) compare(ctx context.Context) ([]*lockboxv1.DifferenceFound, verdict, error) {
+	copies, err := g.Stream.Copies(ctx)
+	if err != nil {
+		return nil, verdict{}, err
+	}
+	if failed := g.Ledger.Failed(); failed != nil {
+		return checkpoint(failed), verdict{}, nil
+	}
+	is, err := g.Ledger.Inspect()
+	if errors.Is(err, ledger.ErrNone) {
+		if copies.Last > 0 {
+			return nil, verdict{}, err // there will be a checkpoint in a moment
+		}
+		return nil, verdict{}, nil
+	}
+	if errors.Is(err, ledger.ErrDiffers) {
+		return checkpoint(err), verdict{}, nil
+	}
+	if err != nil {
+		return nil, verdict{}, err
+	}
+	var found differences
+	for _, server := range copies.Servers {
+		if err := g.copy(ctx, is, server, &found); err != nil {
+			return nil, verdict{}, err
+		}
+	}
+	found.missing(g.awayFor(copies.Away))
+	if err := scrub(is, &found); err != nil {
+		return nil, verdict{}, err
+	}
+	return found.all(), verdict{covered: is.Covered, length: copies.Last}, nil
+}
+
+func checkpoint(err error) []*lockboxv1.DifferenceFound {
+	return []*lockboxv1.DifferenceFound{{Where: "checkpoint", Kind: lockboxv1.DifferenceKind_DIFFERENCE_KIND_CHECKPOINT, Detail: err.Error()}}
+}
+
+// awayFor counts how long copies are away already. It returns them once it is too long.
+func (g *Guard) awayFor(servers []string) []string {
+	if len(servers) == 0 {
+		g.away = 0
+		return nil
+	}
+	if g.away++; g.away < awayAtMost {
+		g.Log.Warn("a copy of the stream cannot be read", zap.Strings("servers", servers))
+		return nil
+	}
+	return servers
+}
+
+// copy compares one server's copy with the trees.
+func (g *Guard) copy(ctx context.Context, is ledger.Inspected, server string, found *differences) error {
+	name := "stream"
+	if server != "" {
+		name = "replica " + server
+	}
+	c := merkle.Compare(is.Salts, is.Covered)
+	for _, t := range is.Tenants {
+		if err := c.Add(t.Tenant, is.Tree(t.Tenant), t.Tree); err != nil {
+			return err
+		}
+	}
+	err := g.Stream.Scan(ctx, server, is.Covered, func(m journal.Stored) error {
+		tenant := ""
+		if at, err := bus.ParseEventSubject(m.Subject); err == nil {
+			tenant = bus.TreeOf(at)
+		}
+		differ, err := c.Next(tenant, merkle.Stored{Sequence: m.Sequence, Subject: m.Subject, Bytes: m.Data})
+		found.differ(name, differ)
+		return err
+	})
+	if err == nil {
+		var differ []merkle.Difference
+		differ, err = c.End()
+		found.differ(name, differ)
+	}
+	return found.tiles(err)
+}
+
+// scrub reads all of the second copy and the global tree.
+func scrub(is ledger.Inspected, found *differences) error {
+	for _, t := range is.Tenants {
+		for _, err := range merkle.Events(is.Tree(t.Tenant), t.Tree, 1) {
+			if err := found.tiles(inTreeOf(t.Tenant, err)); err != nil {
+				return err
+			}
+		}
+	}
+	return found.tiles(inTreeOf("", merkle.Scrub(is.GlobalTree(), is.Global)))
+}
+
+func inTreeOf(tenant string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case tenant == "":
+		return fmt.Errorf("the global tree: %w", err)
+	}
+	return fmt.Errorf("the tree of %s: %w", tenant, err)
+}
+
+// damaged tells whether an error of reading says that files are not what they were, not that they cannot be read now.
+func damaged(err error) bool {
+	var proof *merkle.ProofError
+	return errors.As(err, &proof) || errors.Is(err, fs.ErrNotExist)
+}

@@ -1,0 +1,60 @@
+package ledger
+
+import (
+	"fmt"
+	"reflect"
+
+	"github.com/openlockbox/lockbox/pkg/merkle"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// Inspected is a checkpoint with all its trees, for whoever compares them with the stream. They can be read for as long as the
+// ledger lives, also while it goes on.
+type Inspected struct {
+	// Covered is the last event of the stream that is in the trees.
+	Covered uint64
+	Global  tlog.Tree
+	Tenants []merkle.TenantTree
+	Salts   *merkle.Salts
+
+	ledger *Ledger
+}
+
+// Inspect gives the last checkpoint's trees. It returns ErrDiffers if the state on disk is not what was signed.
+func (l *Ledger) Inspect() (is Inspected, err error) {
+	err = l.view(func(s shown) error {
+		disk, err := readState(l.Dir)
+		if err != nil {
+			return err
+		}
+		if !reflect.DeepEqual(disk, s.state) {
+			return fmt.Errorf("%w: %s is not what was written", ErrDiffers, stateFile)
+		}
+		is = Inspected{s.Covered, s.Global, s.Tenants, l.Keys.Salts(), l}
+		return nil
+	})
+	return is, err
+}
+
+// Tree reads a tenant's files, the second copy among them.
+func (i Inspected) Tree(tenant string) merkle.Reader { return tenantReader{i.ledger, tenant} }
+
+type tenantReader struct {
+	ledger *Ledger
+	tenant string
+}
+
+func (r tenantReader) Read(path string) ([]byte, error) { return r.ledger.read(r.tenant, path) }
+
+// GlobalTree reads the files of the global tree.
+func (i Inspected) GlobalTree() merkle.Reader { return globalReader{i.ledger} }
+
+type globalReader struct{ ledger *Ledger }
+
+func (r globalReader) Read(path string) (data []byte, err error) {
+	err = r.ledger.view(func(s shown) error {
+		data, err = narrow(r.ledger.globalFiles(), path, s.Global.N)
+		return err
+	})
+	return data, err
+}
