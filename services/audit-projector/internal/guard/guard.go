@@ -76,8 +76,8 @@ func (g *Guard) Run(ctx context.Context) {
 		begun := time.Now()
 		g.look(ctx)
 		every := cmp.Or(g.Every, defaultEvery)
-		if g.Ledger.Covered() == 0 {
-			every = min(every, ledger.FirstInterval) // nothing is signed yet; a first lease waits for it
+		if g.Ledger.Covered() == 0 || g.Ledger.Passed().IsZero() {
+			every = min(every, ledger.FirstInterval) // a first lease waits for it
 		}
 		select {
 		case <-ctx.Done():
@@ -146,7 +146,7 @@ func (g *Guard) look(ctx context.Context) {
 		return
 	case err != nil:
 		g.conclude(verdict{})
-		g.Log.Warn("the guard could not compare; the lease is not renewed", zap.Error(err))
+		g.Log.Info("the guard could not compare; the lease is not renewed", zap.Error(err))
 		return
 	case len(found) > 0:
 		g.conclude(verdict{})
@@ -163,12 +163,15 @@ func (g *Guard) look(ctx context.Context) {
 
 // compare reads every copy of the stream, and the second copy. The error says that not everything could be read.
 func (g *Guard) compare(ctx context.Context) ([]*lockboxv1.DifferenceFound, verdict, error) {
+	if failed := g.Ledger.Failed(); failed != nil {
+		return checkpoint(failed), verdict{}, nil
+	}
+	if g.Ledger.Passed().IsZero() {
+		return nil, verdict{}, errors.New("the trees have not come to the end of the stream yet")
+	}
 	copies, err := g.Stream.Copies(ctx)
 	if err != nil {
 		return nil, verdict{}, err
-	}
-	if failed := g.Ledger.Failed(); failed != nil {
-		return checkpoint(failed), verdict{}, nil
 	}
 	is, err := g.Ledger.Inspect()
 	if errors.Is(err, ledger.ErrNone) {

@@ -1,0 +1,261 @@
+package stack_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"google.golang.org/protobuf/proto"
+)
+
+// written is a Lockbox that was stopped after it had done something, and a request that waits in it for an approval.
+type written struct {
+	*lockbox
+	waiting string
+	last    uint64 // event of the stream
+	// yesterday is a copy of the server's store from before the request.
+	yesterday string
+}
+
+func write(t *testing.T) *written {
+	t.Helper()
+	w := &written{lockbox: start(t, request.DefaultTerms()), yesterday: t.TempDir()}
+	for range 3 {
+		id := w.requested(w.intent("erin"), request.CustomerNotified)
+		w.does("otto", approve(id))
+		w.reaches(id, request.Active)
+	}
+	w.signed()
+	w.close()
+	must(t, os.CopyFS(w.yesterday, os.DirFS(filepath.Join(w.config.Dir, "nats"))))
+	w.open()
+	w.waiting = w.requested(w.intent("erin"), request.CustomerNotified)
+	w.signed()
+	w.close()
+	return w
+}
+
+// signed waits until a checkpoint covers everything that was there.
+func (w *written) signed() {
+	w.Helper()
+	all := w.history(journal.Replay{})
+	w.last = all[len(all)-1].Seq
+	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+		e, err := w.watch.Latest(w.Context(), bus.MerkleLog)
+		must(w, err)
+		if e.Event.GetCheckpointSigned().GetCoveredSequence() >= w.last {
+			return
+		}
+		if time.Now().After(end) {
+			w.Fatal("nothing is signed")
+		}
+	}
+}
+
+// alarms hears what the services say.
+type alarms struct {
+	zapcore.Core
+	mu   *sync.Mutex
+	said *bytes.Buffer
+}
+
+func (a alarms) With([]zapcore.Field) zapcore.Core { return a }
+func (a alarms) Enabled(zapcore.Level) bool        { return true }
+func (a alarms) Check(e zapcore.Entry, c *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	return c.AddCore(e, a)
+}
+func (a alarms) Write(e zapcore.Entry, fields []zapcore.Field) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	m := zapcore.NewMapObjectEncoder()
+	for _, f := range fields {
+		f.AddTo(m)
+	}
+	_, err := fmt.Fprintf(a.said, "%s %v\n", e.Message, m.Fields)
+	return err
+}
+
+func (a alarms) heard(what string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return strings.Contains(a.said.String(), what)
+}
+
+// file finds the one file below dir that a pattern of its path matches.
+func file(t *testing.T, dir, pattern string) string {
+	t.Helper()
+	var found []string
+	must(t, filepath.WalkDir(dir, func(name string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		if ok, err := filepath.Match(pattern, filepath.Base(name)); err != nil || ok && strings.Contains(name, "EVENTS") {
+			found = append(found, name)
+			return err
+		}
+		return nil
+	}))
+	if len(found) != 1 {
+		t.Fatalf("%s: %v", pattern, found)
+	}
+	return found[0]
+}
+
+func flip(t *testing.T, name string, share float64) {
+	t.Helper()
+	data, err := os.ReadFile(name)
+	must(t, err)
+	data[int(float64(len(data))*share)] ^= 0x10
+	must(t, os.WriteFile(name, data, 0o600))
+}
+
+// spoil overwrites the beginning of a file, if it is still there.
+func spoil(name string) {
+	if f, err := os.OpenFile(name, os.O_WRONLY, 0); err == nil {
+		_, _ = f.WriteAt([]byte("spoilt"), 40)
+		_ = f.Close()
+	}
+}
+
+func within(t *testing.T, limit time.Duration, what string, done func() bool) {
+	t.Helper()
+	for end := time.Now().Add(limit); !done(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not within %v: %s", limit, what)
+		}
+	}
+}
+
+// Each is noticed at the next start, and nobody gets access meanwhile.
+//
+// control: nist:SI-7
+func TestDamageIsAnAlarmAndNothingIsGranted(t *testing.T) {
+	t.Parallel()
+	w := write(t)
+	block := func(dir string) string { return file(t, filepath.Join(dir, "nats"), "1.blk") }
+	index := func(dir string) string { return file(t, filepath.Join(dir, "nats"), "index.db") }
+	trees := func(dir string, path ...string) string {
+		return filepath.Join(append([]string{dir, "projection", "trees"}, path...)...)
+	}
+	partial := func(dir string, path ...string) string {
+		entries, err := os.ReadDir(trees(dir, path...))
+		must(t, err)
+		return trees(dir, append(path, entries[0].Name())...)
+	}
+	bankTile := []string{"tenants", bank, "tile"}
+	for name, c := range map[string]struct {
+		damage func(dir string)
+		says   string
+	}{
+		"nothing":                       {func(string) {}, ""},
+		"the server's index":            {func(dir string) { flip(t, index(dir), 0.5) }, ""}, // it is made again, from whole blocks
+		"a bit of an event":             {func(dir string) { flip(t, block(dir), 0.4) }, "DIFFERENCE_KIND_GAP"},
+		"a bit of an event, index lost": {func(dir string) { flip(t, block(dir), 0.4); must(t, os.Remove(index(dir))) }, "ALARM"},
+		"a bit of the last event":       {func(dir string) { flip(t, block(dir), 0.995) }, "ALARM"},
+		"a block cut off":               {func(dir string) { must(t, os.Truncate(block(dir), 20_000)) }, "ALARM"},
+		"a block cut off, index lost":   {func(dir string) { must(t, os.Truncate(block(dir), 20_000)); must(t, os.Remove(index(dir))) }, "ALARM"},
+		"a block deleted":               {func(dir string) { must(t, os.Remove(block(dir))) }, "ALARM"},
+		"yesterday's copy of the stream": {func(dir string) {
+			must(t, os.RemoveAll(filepath.Join(dir, "nats")))
+			must(t, os.CopyFS(filepath.Join(dir, "nats"), os.DirFS(w.yesterday)))
+		}, "ALARM"},
+		"a tile of hashes":                     {func(dir string) { flip(t, partial(dir, append(bankTile, "0", "000.p")...), 0.5) }, "ALARM"},
+		"a tile of entries":                    {func(dir string) { flip(t, partial(dir, append(bankTile, "entries", "000.p")...), 0.5) }, "ALARM"},
+		"the second copy of the events":        {func(dir string) { flip(t, partial(dir, "tenants", bank, "events", "000.p"), 0.5) }, "ALARM"},
+		"a tile that is gone":                  {func(dir string) { must(t, os.Remove(partial(dir, append(bankTile, "0", "000.p")...))) }, "ALARM"},
+		"a tile of the global tree":            {func(dir string) { flip(t, partial(dir, "global", "tile", "0", "000.p"), 0.5) }, "ALARM"},
+		"the checkpoint that the trees are of": {func(dir string) { flip(t, trees(dir, "state.json"), 0.3) }, "ALARM"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := &lockbox{T: t, issuer: w.issuer, config: w.config}
+			l.config.Dir = t.TempDir()
+			must(t, os.CopyFS(l.config.Dir, os.DirFS(w.config.Dir)))
+			c.damage(l.config.Dir)
+			heard := alarms{zapcore.NewNopCore(), new(sync.Mutex), new(bytes.Buffer)}
+			l.config.Log = zap.New(heard)
+			var err error
+			if l.stack, err = stack.Start(context.Background(), l.config); err != nil {
+				t.Logf("nothing starts at all: %v", err)
+				if c.says == "" {
+					t.Error(err)
+				}
+				return
+			}
+			defer func() {
+				for _, nc := range l.conns {
+					nc.Close()
+				}
+				_ = l.stack.Close()
+			}()
+			l.client, l.watch = l.connect(bus.Client), l.journal(bus.Compliance)
+			if c.says == "" {
+				l.does("otto", approve(w.waiting))
+				l.reaches(w.waiting, request.Active)
+				return
+			}
+			data := l.approval(w.waiting)
+			m, err := l.client.Request(bus.CommandSubject("approve"), data, patience)
+			t.Logf("the approval: %v, %v", m != nil, err)
+			within(t, time.Minute, c.says, func() bool { return heard.heard("ALARM") && heard.heard(c.says) })
+			time.Sleep(time.Second) // a grant would have come by now
+			err = l.watch.Replay(t.Context(), journal.Replay{ID: w.waiting}, func(e journal.Entry) error {
+				if e.Event.GetAccessGranted() != nil {
+					t.Errorf("access was granted at %d", e.Seq)
+				}
+				return nil
+			})
+			if corrupt := new(journal.CorruptError); err != nil && !errors.As(err, &corrupt) {
+				t.Logf("the request cannot be read: %v", err)
+			}
+			t.Log(heard.said.String())
+		})
+	}
+}
+
+func (l *lockbox) approval(id string) []byte {
+	l.Helper()
+	c := approve(id)
+	c.Id, c.Tenant, c.Token = newID(l), bank, l.token("otto")
+	data, err := proto.Marshal(c)
+	must(l, err)
+	return data
+}
+
+// While it runs, what is damaged is what the trees hold; the stream's own blocks lie in the server's memory for a while.
+func TestDamageOfTheSecondCopyIsNoticedWhileItRuns(t *testing.T) {
+	t.Parallel()
+	l := start(t, request.DefaultTerms())
+	l.close()
+	heard := alarms{zapcore.NewNopCore(), new(sync.Mutex), new(bytes.Buffer)}
+	l.config.Log, l.config.RescanEvery = zap.New(heard), 200*time.Millisecond
+	l.open()
+	id := l.requested(l.intent("erin"), request.CustomerNotified)
+	l.does("otto", approve(id))
+	l.reaches(id, request.Active)
+	(&written{lockbox: l}).signed()
+	events := filepath.Join(l.config.Dir, "projection", "trees", "tenants", bank, "events", "000.p")
+	within(t, time.Minute, "an alarm in the stream", func() bool {
+		// What was damaged is replaced when the tree grows, for example by a mail that was sent.
+		if entries, err := os.ReadDir(events); err == nil && len(entries) > 0 {
+			spoil(filepath.Join(events, entries[len(entries)-1].Name()))
+		}
+		time.Sleep(time.Second)
+		e, err := l.watch.Latest(t.Context(), bus.Guard)
+		must(t, err)
+		return e.Event.GetDifferenceFound() != nil
+	})
+}
