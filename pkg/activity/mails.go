@@ -17,6 +17,7 @@ var (
 		"preview-signed-off": "Preview left", "settings-changed": "Settings changed", "subscription-registered": "Subscription registered",
 		"role-assigned": "Role assigned", "role-removed": "Role removed", "role-activated": "Role activated", "role-deactivated": "Role deactivated",
 		"exposure-disclosed": "Exposure of data", "legal-demand-disclosed": "Legal demand for data",
+		"integrity-alarm": "Log integrity alarm",
 	}
 	frenchMails = map[string]string{
 		"approval-requested": "Décision attendue", "approval-requested-alternate": "Avis de demande", "approval-reminder": "Rappel\u00a0: décision attendue",
@@ -32,6 +33,7 @@ var (
 		"preview-signed-off": "Sortie d’une préversion", "settings-changed": "Paramètres modifiés", "subscription-registered": "Abonnement enregistré",
 		"role-assigned": "Rôle attribué", "role-removed": "Rôle retiré", "role-activated": "Rôle activé", "role-deactivated": "Rôle désactivé",
 		"exposure-disclosed": "Exposition de données", "legal-demand-disclosed": "Demande légale de données",
+		"integrity-alarm": "Alerte d’intégrité du journal",
 	}
 	japaneseMails = map[string]string{
 		"approval-requested": "ご判断のお願い", "approval-requested-alternate": "要求のお知らせ", "approval-reminder": "ご判断のお願い（再通知）",
@@ -47,6 +49,7 @@ var (
 		"preview-signed-off": "プレビューへの参加の終了", "settings-changed": "設定の変更", "subscription-registered": "サブスクリプションの登録",
 		"role-assigned": "ロールの割り当て", "role-removed": "ロールの解除", "role-activated": "ロールのアクティブ化", "role-deactivated": "ロールの非アクティブ化",
 		"exposure-disclosed": "意図しない開示", "legal-demand-disclosed": "法的な開示請求",
+		"integrity-alarm": "ログの整合性に関する警報",
 	}
 )
 

@@ -35,6 +35,7 @@ const (
 	DurableOrchestrator = "lockbox-orchestrator"
 	DurableDue          = "lockbox-due"
 	DurableNotifier     = "notifier"
+	DurableAlarms       = "notifier-alarms"
 )
 
 // AckWait is how long a consumer waits for word of a message before it delivers it again. Whoever works on one longer
@@ -140,6 +141,7 @@ func durables() []durable {
 		work(StreamIntents, DurableEvaluator),
 		work(StreamEvents, DurableOrchestrator, decided...),
 		work(StreamEvents, DurableNotifier, decided...),
+		work(StreamEvents, DurableAlarms, eventPrefix+"*."+KindAlarm+".>"),
 		work(StreamTimers, DurableDue, duePrefix+">"),
 	}
 }

@@ -72,7 +72,7 @@ func permissions(id Identity, tenants []string) Permissions {
 			AllowResponses: true,
 		}
 	case Notifier:
-		return Permissions{Publish: join(writes(id), consumes(StreamEvents, DurableNotifier), loads())}
+		return Permissions{Publish: join(writes(id), consumes(StreamEvents, DurableNotifier), consumes(StreamEvents, DurableAlarms), loads())}
 	case Projector:
 		return Permissions{
 			Publish:        join(writes(id), replays(">"), loads(), []string{changedPrefix + "*", LeaseSubject}),

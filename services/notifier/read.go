@@ -18,6 +18,9 @@ import (
 // same again.
 func (n *notifier) read(ctx context.Context, e journal.Entry) (in plan.Input, err error) {
 	in.Event = e.Event
+	if e.Event.GetKind() == bus.KindAlarm {
+		return in, nil // it says all itself
+	}
 	own, err := n.until(ctx, bus.AggregateOf(e.Event), e.Seq)
 	if err != nil {
 		return in, err

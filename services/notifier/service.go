@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/event"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/refusal"
@@ -112,12 +113,26 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 	if concurrency == 0 {
 		concurrency = 32
 	}
-	following := journal.Following{Stream: bus.StreamEvents, Durable: bus.DurableNotifier, Concurrency: concurrency}
-	err = rt.Journal.Follow(ctx, following, n.handle)
-	if err != nil && !(ctx.Err() != nil && errors.Is(err, ctx.Err())) {
-		return fmt.Errorf("%s: %w", Name, err)
+	if len(c.Groups[event.SecurityOfficers]) == 0 {
+		rt.Log.Warn("nobody is mailed an alarm about the log: groups." + event.SecurityOfficers + " names no address")
 	}
-	return nil
+	following, stop := context.WithCancel(ctx)
+	defer stop()
+	// Alarms have a consumer of their own: what waits for a mail server or is many does not hold them up.
+	durables := []string{bus.DurableNotifier, bus.DurableAlarms}
+	ended := make(chan error, len(durables))
+	for _, durable := range durables {
+		go func() {
+			ended <- rt.Journal.Follow(following, journal.Following{Stream: bus.StreamEvents, Durable: durable, Concurrency: concurrency}, n.handle)
+			stop()
+		}()
+	}
+	for range durables {
+		if failed := <-ended; failed != nil && !(following.Err() != nil && errors.Is(failed, following.Err())) {
+			err = errors.Join(err, fmt.Errorf("%s: %w", Name, failed))
+		}
+	}
+	return err
 }
 
 type notifier struct {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/event"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
@@ -241,6 +242,7 @@ func TestDamageOfTheSecondCopyIsNoticedWhileItRuns(t *testing.T) {
 	l := start(t, request.DefaultTerms())
 	l.close()
 	heard := alarms{zapcore.NewNopCore(), new(sync.Mutex), new(bytes.Buffer)}
+	l.config.Notifier.Groups = map[string][]string{event.SecurityOfficers: {"security@nimbus.example"}}
 	l.config.Log, l.config.RescanEvery = zap.New(heard), 200*time.Millisecond
 	l.open()
 	id := l.requested(l.intent("erin"), request.CustomerNotified)
@@ -257,5 +259,15 @@ func TestDamageOfTheSecondCopyIsNoticedWhileItRuns(t *testing.T) {
 		e, err := l.watch.Latest(t.Context(), bus.Guard)
 		must(t, err)
 		return e.Event.GetDifferenceFound() != nil
+	})
+	within(t, time.Minute, "a mail to the security officer", func() bool {
+		mails, err := filepath.Glob(filepath.Join(l.stack.MailboxDir(), "*"))
+		must(t, err)
+		for _, name := range mails {
+			if text, err := os.ReadFile(name); err == nil && bytes.Contains(text, []byte("security@nimbus.example")) && bytes.Contains(text, []byte("ALARM")) {
+				return true
+			}
+		}
+		return false
 	})
 }

@@ -1,6 +1,7 @@
 package mail
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -103,7 +104,7 @@ func compose(w words, n plan.Notification) (letter, error) {
 
 // subject says what happened, and about which service or customer. Nothing in it was chosen by the requester.
 func (w *writer) subject() string {
-	about := w.v["Tenant"]
+	about := cmp.Or(w.v["Tenant"], w.v["Provider"])
 	if w.n.Thread != "" {
 		about = w.v["Service"]
 		if id := line(w.n.Data.TicketID); id != "" {
@@ -198,6 +199,8 @@ func (w *writer) actions() {
 	d, t := w.n.Data, w.n.Template
 	id := line(d.RequestID)
 	switch {
+	case w.n.Standing == plan.SecurityOfficer: // the portal has no page about an alarm
+		w.out.Commands = []string{"lockbox audit verify", "lockbox audit repair"}
 	case w.n.Standing == plan.Requester:
 		w.out.Commands = []string{"lockbox request show " + id}
 		if t == plan.QuestionAsked {
@@ -250,7 +253,10 @@ func discloses(t plan.Template) bool {
 	return t == plan.ExposureDisclosed || t == plan.LegalDemandDisclosed
 }
 
-func changes(n plan.Notification) bool { return n.Thread == "" && !discloses(n.Template) }
+// outside tells whether a mail is about no request and no change to a tenant.
+func outside(t plan.Template) bool { return discloses(t) || t == plan.IntegrityAlarm }
+
+func changes(n plan.Notification) bool { return n.Thread == "" && !outside(n.Template) }
 
 func decides(t plan.Template) bool {
 	return t == plan.ApprovalRequested || t == plan.ApprovalReminder || t == plan.QuestionAnswered || t == plan.ApprovalRecorded

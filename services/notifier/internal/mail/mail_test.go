@@ -278,7 +278,7 @@ func TestALinkLeadsToTheReadersOwnPage(t *testing.T) {
 		for _, n.Standing = range plan.Standings() {
 			want := portal + "/t/meadowbank/requests/" + requestID
 			switch {
-			case n.Standing == plan.Alternate:
+			case n.Standing == plan.Alternate, n.Standing == plan.SecurityOfficer:
 				want = ""
 			case n.Standing == plan.Requester || n.Standing == plan.InternalApprover:
 				want = portal + "/provider/requests/" + requestID

@@ -74,6 +74,8 @@ var shapes = map[plan.Template]shape{
 
 	plan.ExposureDisclosed:    {disclosed, []string{"quote/description", "quote/reason"}},
 	plan.LegalDemandDisclosed: {disclosed, []string{"quote/description", "quote/reason"}},
+
+	plan.IntegrityAlarm: {[]string{"label/what", "label/at", "label/events"}, []string{"quote/description"}},
 }
 
 // The most that a mail lists; the request itself shows all.
@@ -100,6 +102,8 @@ func (w *writer) facts(label string) []string {
 		return some(line(d.DisclosureID))
 	case "label/what":
 		return some(line(d.What))
+	case "label/events":
+		return w.most(d.Resources, mostResources)
 	case "label/happened-at":
 		return some(at(d.HappenedAt))
 	case "label/authority":

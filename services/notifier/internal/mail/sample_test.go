@@ -154,6 +154,12 @@ func sample(t plan.Template, language string) plan.Notification {
 			d.What, d.Text = "Account records were demanded and handed over", "The order binds us, and forbade us to tell you before today."
 			d.Description, d.Resources = "Names and sign-in times of two accounts.", nil
 		}
+	case plan.IntegrityAlarm:
+		n.Standing, n.Name, n.Recipient, n.Thread = plan.SecurityOfficer, "", "security@northwind.example", ""
+		*d = plan.Data{
+			Provider: d.Provider, PortalURL: d.PortalURL, TenantID: d.TenantID, At: d.At, What: "ALARM: recorded events are missing (stream: 3 events from 4000 to 4002).", Description: "block 2 ends early",
+			Resources: []string{"lockbox.event.meadowbank.request." + requestID + ".3.CustomerNotified", "lockbox.event.meadowbank.request." + requestID + ".4.CustomerApproved"},
+		}
 	case plan.RoleRemoved, plan.RoleDeactivated:
 		role()
 	default:

@@ -96,6 +96,9 @@ const (
 	LegalDemandDisclosed Template = "legal-demand-disclosed"
 )
 
+// IntegrityAlarm tells the provider's security officers that what is stored is not what was recorded.
+const IntegrityAlarm Template = "integrity-alarm"
+
 // Templates lists them all.
 func Templates() []Template {
 	return []Template{
@@ -105,7 +108,7 @@ func Templates() []Template {
 		AccessRevoked, AccessReleased, AccessCompleted,
 		TenantCreated, PlanChanged, PlanLowered, LockboxEnabled, LockboxDisabled, PreviewSignedUp, PreviewSignedOff,
 		SettingsChanged, SubscriptionRegistered, RoleAssigned, RoleRemoved, RoleActivated, RoleDeactivated,
-		ExposureDisclosed, LegalDemandDisclosed,
+		ExposureDisclosed, LegalDemandDisclosed, IntegrityAlarm,
 	}
 }
 
@@ -121,11 +124,13 @@ const (
 	Administrator    Standing = "administrator"
 	// Affected may decide about such access, and was not asked (R43).
 	Affected Standing = "affected"
+	// SecurityOfficer is the provider's.
+	SecurityOfficer Standing = "security-officer"
 )
 
 // Standings lists them all.
 func Standings() []Standing {
-	return []Standing{Approver, Alternate, Requester, InternalApprover, Administrator, Affected}
+	return []Standing{Approver, Alternate, Requester, InternalApprover, Administrator, Affected, SecurityOfficer}
 }
 
 // Notification is one mail to one recipient about one event.
@@ -174,6 +179,8 @@ func Plan(in Input, s Settings) []Notification {
 	}
 	p := &planner{Input: in, settings: s}
 	switch {
+	case in.Event.GetDifferenceFound() != nil:
+		p.alarm(in.Event.GetDifferenceFound())
 	case in.Request.Status != request.None:
 		p.requestEvent()
 	case in.Disclosure.Exists():

@@ -2,10 +2,12 @@ package plan_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/openlockbox/lockbox/pkg/event"
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/notifier/internal/plan"
@@ -373,4 +375,19 @@ func TestTheLanguageIsThePersonsOwnElseTheTenantsElseTheProviders(t *testing.T) 
 		n.Approvers = []*lockboxv1.Approver{{Person: kenji.GetPerson()}, {Person: foreign.GetPerson()}, {Person: regional.GetPerson()}}
 		n.Alternates = nil
 	}).told("approval-requested: kenji/ja ines/fr rene/fr", "customer-asked: erin/en")
+}
+
+func TestAnAlarmGoesToEverySecurityOfficer(t *testing.T) {
+	found := &lockboxv1.DifferenceFound{Where: "stream", Kind: lockboxv1.DifferenceKind_DIFFERENCE_KIND_GAP, FirstSequence: 4, LastSequence: 6, Count: 3, Subjects: []string{"lockbox.event.x"}}
+	in := plan.Input{Event: &lockboxv1.Event{Id: "e", Tenant: "_", Kind: "alarm", Fact: &lockboxv1.Event_DifferenceFound{DifferenceFound: found}}}
+	s := plan.Settings{DefaultLanguage: "fr", Groups: map[string][]string{event.SecurityOfficers: {"one@nimbus.example", "two@nimbus.example"}, event.SupportLeads: {"lead@nimbus.example"}}}
+	told := plan.Plan(in, s)
+	if len(told) != 2 || told[0].Recipient != "one@nimbus.example" || told[1].Recipient != "two@nimbus.example" {
+		t.Fatalf("told: %v", told)
+	}
+	for _, n := range told {
+		if n.Template != plan.IntegrityAlarm || n.Language != "fr" || n.Standing != plan.SecurityOfficer || !strings.Contains(n.Data.What, "ALERTE") || !slices.Equal(n.Data.Resources, found.GetSubjects()) {
+			t.Errorf("%+v", n)
+		}
+	}
 }
