@@ -167,7 +167,7 @@ var table = []row{
 		return l.say("CheckpointSigned", "size", e.GetReportKey(), "sequence", decimal(f.GetCoveredSequence()))
 	}),
 	fact((*lockboxv1.Event).GetDifferenceFound, func(l speaker, _ string, _ *lockboxv1.Event, f *lockboxv1.DifferenceFound) string {
-		return l.say("DifferenceFound", "difference", l.difference(f.GetKind()), "where", f.GetWhere(), "count", l.count("event", int(f.GetCount())), //nolint:gosec // G115: a number of events
+		return l.say("DifferenceFound", "difference", l.difference(f.GetKind()), "where", f.GetWhere(), "count", l.count("event", int(f.GetCount())),
 			"first", decimal(f.GetFirstSequence()), "last", decimal(f.GetLastSequence()))
 	}),
 }

@@ -195,7 +195,7 @@ func Scrub(from Reader, tree tlog.Tree) error {
 		}
 		for i, entry := range entries {
 			if tlog.RecordHash(entry) != leaves[i] {
-				return brokenAt(Tiles, uint64(n)+uint64(i)+1, "the entry is not the leaf of the tree") //nolint:gosec // G115: not negative
+				return brokenAt(Tiles, uint64(n)+uint64(i)+1, "the entry is not the leaf of the tree")
 			}
 		}
 	}

@@ -95,7 +95,7 @@ func (l *Ledger) Run(ctx context.Context) error {
 		err := l.pass(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return nil //nolint:nilerr // asked to stop; what was not kept is made again
+			return nil // asked to stop; what was not kept is made again
 		case errors.Is(err, ErrDiffers):
 			l.Log.Error("ALARM: the log is not what was recorded; nothing is signed any more", zap.Error(err))
 			l.Alarm()

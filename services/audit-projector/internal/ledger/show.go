@@ -50,7 +50,7 @@ func (l *Ledger) tenantFiles(tenant string) *files {
 // Checkpoint is the last signed note.
 func (l *Ledger) Checkpoint() (signed []byte, err error) {
 	err = l.view(func(s shown) error {
-		signed = []byte(s.state.Checkpoint)
+		signed = []byte(s.Checkpoint)
 		return nil
 	})
 	return signed, err
@@ -73,7 +73,7 @@ func (l *Ledger) Growth(size int64) (g Growth, err error) {
 		if g.Root, err = tlog.TreeHash(size, hashes); err != nil {
 			return err
 		}
-		g.Checkpoint = s.state.Checkpoint
+		g.Checkpoint = s.Checkpoint
 		g.Growth, err = merkle.ProveGrowth(l.globalFiles(), size, s.Global)
 		return err
 	})
@@ -99,7 +99,7 @@ func (l *Ledger) Sighting(tenant string, global, size int64) (seen merkle.Sighti
 		if global < 0 || global > s.Global.N || size < 0 || size > tree.N {
 			return ErrNoTree
 		}
-		seen.Checkpoint = s.state.Checkpoint
+		seen.Checkpoint = s.Checkpoint
 		if seen.Opening, err = s.directory.Open(slot); err != nil {
 			return err
 		}
@@ -157,7 +157,7 @@ func (l *Ledger) Receipt(tenant, about string, wanted []Wanted) (file []byte, er
 		if len(wanted) == 0 || wanted[len(wanted)-1].Sequence > s.Covered {
 			return ErrNotCovered
 		}
-		r := merkle.Receipt{Tenant: tenant, About: about, Checkpoint: s.state.Checkpoint}
+		r := merkle.Receipt{Tenant: tenant, About: about, Checkpoint: s.Checkpoint}
 		events := make([]merkle.Wanted, len(wanted))
 		for i, w := range wanted {
 			n, err := merkle.Find(l.tenantFiles(tenant), tree, w.Sequence)

@@ -114,7 +114,8 @@ func (f *files) outgrown(older, newer int64) error {
 // sweep removes what a run that ended too early has left: files that are not of a tree of that size.
 func (f *files) sweep(size int64) error {
 	keep := partials(size, true)
-	return filepath.WalkDir(f.dir, func(name string, at fs.DirEntry, err error) error {
+	var stray []string
+	err := filepath.WalkDir(f.dir, func(name string, at fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) && name == f.dir {
 			return filepath.SkipAll
 		}
@@ -122,19 +123,16 @@ func (f *files) sweep(size int64) error {
 			return err
 		}
 		path, err := filepath.Rel(f.dir, name)
-		if err != nil {
-			return err
+		if path = filepath.ToSlash(path); err == nil && !keep[path] && !full(path, size) {
+			stray = append(stray, name)
 		}
-		path = filepath.ToSlash(path)
-		if keep[path] || full(path, size) {
-			return nil
-		}
-		if err := os.Remove(name); err != nil {
-			return err
-		}
-		_ = os.Remove(filepath.Dir(name))
-		return nil
+		return err
 	})
+	for _, name := range stray {
+		err = errors.Join(err, os.Remove(name))
+		_ = os.Remove(filepath.Dir(name)) // if it is empty now
+	}
+	return err
 }
 
 // full tells whether a path is of a full tile of a tree of that size.

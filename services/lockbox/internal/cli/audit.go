@@ -29,7 +29,7 @@ func (a *app) auditCommand() *cobra.Command {
 	return group("audit", "Read the activity log, replay the stream, see any past state", `Every step is an event in one stream that is never rewritten (R38). audit list and audit export are the customer's view of
 it (R39); audit replay and audit state-at read the stream itself and need the compliance team's bus key (R40), as do audit
 verify and audit dead-letters.`, "",
-		a.auditListCommand(), a.auditExportCommand(), a.auditReplayCommand(), a.auditStateAtCommand(), a.auditVerifyCommand(), a.auditReceiptCommand(), a.auditDeadLettersCommand())
+		a.auditListCommand(), a.auditExportCommand(), a.auditReplayCommand(), a.auditStateAtCommand(), a.auditVerifyCommand(), a.auditReceiptCommand(), a.auditWatchCommand(), a.auditDeadLettersCommand())
 }
 
 func (a *app) auditListCommand() *cobra.Command {
@@ -210,27 +210,49 @@ func (s *session) each(ctx context.Context, r journal.Replay, out *bufio.Writer,
 }
 
 func (a *app) auditVerifyCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "verify", Short: "Check every invariant over the whole stream", Args: exactly(), ValidArgsFunction: nothing,
-		Long: `Reads the whole stream with the compliance team's key and checks that no sequence is missing, that every event is what its
+	var stream bool
+	t := &trust{}
+	c := &cobra.Command{
+		Use: "verify [FILE]", Short: "Check a receipt offline, or every invariant over the whole stream", Args: cobra.MaximumNArgs(1),
+		Long: `With a FILE of audit receipt: checks it, offline, with nothing but public keys: that its events stood in the log with these
+bytes, in this order, none left out, under a checkpoint that the log and as many witnesses as the policy demands have signed.
+
+Without: reads the whole stream with the compliance team's key and checks that no sequence is missing, that every event is what its
 subject says, and every invariant that events can show: each grant has its basis (I1), one decision (I2), nothing past a
 deadline and every event's time as the bus has it (I3), no grant beyond its policy (I4), one tenant each (I9), nobody for
-themselves (I10). It shares no rule with the code that decided. What breaks one is listed, and the exit code is 10.`,
-		Example: "  lockbox audit verify\n  lockbox audit verify -o json | jq .violations",
-		RunE: a.with(func(ctx context.Context, s *session, _ []string) error {
-			v, err := s.verify(ctx)
-			if err != nil {
-				return err
-			}
-			if err := a.write(page{func() (string, error) { return render.ValueJSON(v) }, func(render.Look) string { return v.text() }}); err != nil {
-				return err
-			}
-			if len(v.Violations) > 0 {
-				return fmt.Errorf("%w: %d violations", errNotTrue, len(v.Violations))
-			}
-			return nil
-		}),
+themselves (I10). It shares no rule with the code that decided. What breaks one is listed.
+
+Whatever does not hold, the exit code is 10.`,
+		Example: `  lockbox audit verify lockbox-receipt-019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b.json --policy policy.txt
+  lockbox audit verify receipt.json --log-key log.vkey
+  lockbox audit verify --stream
+  lockbox audit verify --stream -o json | jq .violations`,
 	}
+	c.Flags().BoolVar(&stream, "stream", false, "check the whole stream (as without a FILE)")
+	t.flags(c)
+	overStream := a.with(func(ctx context.Context, s *session, _ []string) error {
+		v, err := s.verify(ctx)
+		if err != nil {
+			return err
+		}
+		if err := a.write(page{func() (string, error) { return render.ValueJSON(v) }, func(render.Look) string { return v.text() }}); err != nil {
+			return err
+		}
+		if len(v.Violations) > 0 {
+			return fmt.Errorf("%w: %d violations", errNotTrue, len(v.Violations))
+		}
+		return nil
+	})
+	c.RunE = func(c *cobra.Command, args []string) error {
+		switch {
+		case len(args) == 1 && stream:
+			return usage(c, "either a FILE or --stream")
+		case len(args) == 1:
+			return a.verifyFile(c, t, args[0])
+		}
+		return overStream(c, args)
+	}
+	return c
 }
 
 // verified is what a look at the whole stream came to, as programs read it.

@@ -63,7 +63,7 @@ func ExitCode(err error) int {
 		return exitUsage
 	case errors.Is(err, errInterrupted):
 		return exitInterrupted
-	case errors.Is(err, errNotTrue):
+	case errors.Is(err, errNotTrue), errors.Is(err, errNotProven):
 		return exitNotTrue
 	case errors.Is(err, errNothingRuns), errors.Is(err, client.ErrNotRunning), errors.Is(err, journal.ErrUnknown):
 		return exitUnavailable
