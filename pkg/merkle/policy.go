@@ -21,8 +21,8 @@ type Policy struct {
 }
 
 type witness struct {
-	name string
-	key  note.Verifier
+	name, url string
+	key       note.Verifier
 }
 
 // Cosigned is a witness's word that it saw the log grow up to this checkpoint and no other.
@@ -88,7 +88,7 @@ func (b *policyBuilder) add(keyword string, args []string) error {
 		b.log, err = note.NewVerifier(args[0])
 		return err
 	case keyword == "witness" && (len(args) == 2 || len(args) == 3):
-		return b.addWitness(args[0], args[1])
+		return b.addWitness(args[0], args[1], strings.Join(args[2:], ""))
 	case keyword == "group" && len(args) >= 3:
 		return b.addGroup(args[0], args[1], args[2:])
 	case keyword == "quorum" && len(args) == 1 && b.log != nil:
@@ -97,7 +97,7 @@ func (b *policyBuilder) add(keyword string, args []string) error {
 	return fmt.Errorf("%q cannot stand here like this", keyword)
 }
 
-func (b *policyBuilder) addWitness(name, vkey string) error {
+func (b *policyBuilder) addWitness(name, vkey, url string) error {
 	key, err := witnessKey(vkey)
 	if err != nil {
 		return err
@@ -108,7 +108,7 @@ func (b *policyBuilder) addWitness(name, vkey string) error {
 		return fmt.Errorf("witness %q has another's key", name)
 	}
 	b.keys = append(b.keys, raw)
-	b.witnesses = append(b.witnesses, witness{name, key})
+	b.witnesses = append(b.witnesses, witness{name, url, key})
 	return b.define(name, group{[]string{name}, 1})
 }
 
@@ -157,6 +157,17 @@ func (b *policyBuilder) finish(name string) error {
 
 // Origin is the name of the log.
 func (p *Policy) Origin() string { return p.log.Name() }
+
+// Witnesses are where those of the policy are asked that have an address, by name.
+func (p *Policy) Witnesses() map[string]string {
+	urls := map[string]string{}
+	for _, w := range p.witnesses {
+		if w.url != "" {
+			urls[w.name] = w.url
+		}
+	}
+	return urls
+}
 
 // Open verifies a checkpoint's signed note. Every signature by a key of the policy has to be right, also those that were not
 // needed.

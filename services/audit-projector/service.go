@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -19,9 +20,11 @@ import (
 	"github.com/openlockbox/lockbox/pkg/config"
 	"github.com/openlockbox/lockbox/pkg/fold"
 	"github.com/openlockbox/lockbox/pkg/lease"
+	"github.com/openlockbox/lockbox/pkg/merkle"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/service"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/answer"
+	"github.com/openlockbox/lockbox/services/audit-projector/internal/cosign"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/guard"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/ledger"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/logserver"
@@ -51,6 +54,8 @@ type LogConfig struct {
 	Interval time.Duration `yaml:"interval"`
 	// RescanEvery is the time from one comparison of everything with the trees to the next; 0: 30 s.
 	RescanEvery time.Duration `yaml:"rescan_every"`
+	// PolicyFile names the witnesses that are asked to cosign, with their addresses (C2SP tlog-policy); empty: nobody is.
+	PolicyFile string `yaml:"policy_file"`
 	// Listen is where the log is served over HTTP, host:port; empty: nowhere. TLS ends in front of it.
 	Listen string `yaml:"listen"`
 	// Listener is taken instead, if there is one.
@@ -107,6 +112,13 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) (err error) {
 	defer running.Wait()
 	defer stop()
 	running.Go(func() { _ = log.Run(building) }) // it has said why it ended; what is there is answered all the same
+	if c.Log.PolicyFile != "" {
+		policy, err := readPolicy(c.Log.PolicyFile)
+		if err != nil {
+			return fmt.Errorf("%s: %w", Name, err)
+		}
+		running.Go(func() { cosign.Run(building, log, policy, rt.Log) })
+	}
 	watching := &guard.Guard{
 		Stream: rt.Journal, Ledger: log, Every: c.Log.RescanEvery, Now: rt.Now, Log: rt.Log,
 		Renew: func(verified uint64) error { return lease.Renew(rt.Conn, verified, rt.Now()) },
@@ -136,6 +148,14 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) (err error) {
 		return fmt.Errorf("%s: %w", Name, err)
 	}
 	return nil
+}
+
+func readPolicy(file string) (*merkle.Policy, error) {
+	text, err := os.ReadFile(file) // #nosec G304 -- the operator names the file
+	if err != nil {
+		return nil, err
+	}
+	return merkle.ParsePolicy(text)
 }
 
 func openLog(rt *service.Runtime, c Config) (*ledger.Ledger, error) {

@@ -316,7 +316,7 @@ func (l *Ledger) keep(s state) error {
 	if err := l.trees.settle(s); err != nil {
 		return err
 	}
-	l.shown = shown{s, directory}
+	l.shown = shown{s, directory, s.Checkpoint}
 	return nil
 }
 
@@ -327,6 +327,6 @@ func (l *Ledger) show(s state) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.shown = shown{s, directory}
+	l.shown = shown{s, directory, s.Checkpoint}
 	return nil
 }

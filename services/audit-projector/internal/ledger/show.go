@@ -13,6 +13,8 @@ import (
 type shown struct {
 	state
 	directory *merkle.Directory
+	// note is the signed one with the cosignatures that have come.
+	note string
 }
 
 var (
@@ -50,10 +52,21 @@ func (l *Ledger) tenantFiles(tenant string) *files {
 // Checkpoint is the last signed note.
 func (l *Ledger) Checkpoint() (signed []byte, err error) {
 	err = l.view(func(s shown) error {
-		signed = []byte(s.Checkpoint)
+		signed = []byte(s.note)
 		return nil
 	})
 	return signed, err
+}
+
+// Cosign adds a cosignature, by a witness of the policy, to the last checkpoint. One of an earlier checkpoint is of no use.
+func (l *Ledger) Cosign(policy *merkle.Policy, line []byte) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	cosigned, err := policy.Add([]byte(l.shown.note), line)
+	if err == nil {
+		l.shown.note = string(cosigned)
+	}
+	return err
 }
 
 // Covered is the last event of the stream that the last checkpoint covers; 0: there is none.
@@ -66,14 +79,13 @@ func (l *Ledger) Covered() uint64 {
 // Growth is the proof that the global tree grew from one of that size, whose root it tells too.
 func (l *Ledger) Growth(size int64) (g Growth, err error) {
 	err = l.view(func(s shown) error {
-		if size < 1 || size > s.Global.N {
+		if size < 0 || size > s.Global.N {
 			return ErrNoTree
 		}
-		hashes := merkle.Hashes(l.globalFiles(), s.Global)
-		if g.Root, err = tlog.TreeHash(size, hashes); err != nil {
+		if g.Root, err = tlog.TreeHash(size, merkle.Hashes(l.globalFiles(), s.Global)); err != nil {
 			return err
 		}
-		g.Checkpoint = s.Checkpoint
+		g.Checkpoint = s.note
 		g.Growth, err = merkle.ProveGrowth(l.globalFiles(), size, s.Global)
 		return err
 	})
@@ -99,7 +111,7 @@ func (l *Ledger) Sighting(tenant string, global, size int64) (seen merkle.Sighti
 		if global < 0 || global > s.Global.N || size < 0 || size > tree.N {
 			return ErrNoTree
 		}
-		seen.Checkpoint = s.Checkpoint
+		seen.Checkpoint = s.note
 		if seen.Opening, err = s.directory.Open(slot); err != nil {
 			return err
 		}
@@ -157,7 +169,7 @@ func (l *Ledger) Receipt(tenant, about string, wanted []Wanted) (file []byte, er
 		if len(wanted) == 0 || wanted[len(wanted)-1].Sequence > s.Covered {
 			return ErrNotCovered
 		}
-		r := merkle.Receipt{Tenant: tenant, About: about, Checkpoint: s.Checkpoint}
+		r := merkle.Receipt{Tenant: tenant, About: about, Checkpoint: s.note}
 		events := make([]merkle.Wanted, len(wanted))
 		for i, w := range wanted {
 			n, err := merkle.Find(l.tenantFiles(tenant), tree, w.Sequence)

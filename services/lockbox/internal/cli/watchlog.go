@@ -143,10 +143,10 @@ func (w *watcher) look(ctx context.Context) error {
 		return err
 	}
 	what := "the log grew"
-	switch {
-	case before.Checkpoint == "":
+	switch before.Checkpoint {
+	case "":
 		what = "first seen; its slot, " + strconv.FormatInt(after.Opening.Slot, 10) + ", is taken on trust"
-	case before.Checkpoint == after.Checkpoint:
+	case after.Checkpoint:
 		what = "nothing new"
 	}
 	_, err = fmt.Fprintf(w.app.Out, "%s  %s: %d events, log size %d: %s\n", w.app.Now().In(w.app.Zone).Format(time.DateTime), w.tenant, after.Opening.Size, size, what)

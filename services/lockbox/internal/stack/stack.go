@@ -52,6 +52,8 @@ type Config struct {
 	LogAddr string
 	// LogInterval is the time between two checkpoints; 0: the service's own.
 	LogInterval time.Duration
+	// LogPolicy is the file that names the log's witnesses; empty: it has none.
+	LogPolicy string
 	// RescanEvery is the time between two comparisons of everything with the trees; 0: the service's own.
 	RescanEvery time.Duration
 	// Portal is served if there is one. Its listener's address is its URL, and the notifier's provider is its provider, unless
@@ -258,7 +260,7 @@ func (s *Stack) parts() []part {
 			return projector.Run(ctx, rt, projector.Config{Dir: filepath.Join(s.config.Dir, "projection"), Log: projector.LogConfig{
 				SigningKeyFile: config.SecretFile(filepath.Join(s.keysDir(), logkeys.SigningKeyFile)),
 				SaltsFile:      config.SecretFile(filepath.Join(s.keysDir(), logkeys.SaltsFile)),
-				Interval:       s.config.LogInterval, RescanEvery: s.config.RescanEvery, Listener: s.log,
+				Interval:       s.config.LogInterval, RescanEvery: s.config.RescanEvery, PolicyFile: s.config.LogPolicy, Listener: s.log,
 			}})
 		}},
 		{bus.Notifier, func(ctx context.Context, rt *service.Runtime) error { return notifier.Run(ctx, rt, s.config.Notifier) }},

@@ -1,0 +1,139 @@
+// Package cosign asks witnesses (C2SP tlog-witness) to cosign each checkpoint of the log. They get checkpoints and proofs of growth,
+// and nothing else. One that is away is asked again; a checkpoint without it is shown all the same, and whoever demands its
+// cosignature does not take it.
+package cosign
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/merkle"
+	"github.com/openlockbox/lockbox/services/audit-projector/internal/ledger"
+	"go.uber.org/zap"
+)
+
+const (
+	lookEvery  = 500 * time.Millisecond
+	againAfter = 5 * time.Second
+	slowest    = 10 * time.Second
+	mostAnswer = 16 << 10 // bytes
+)
+
+// Log is *ledger.Ledger.
+type Log interface {
+	Checkpoint() ([]byte, error)
+	Growth(size int64) (ledger.Growth, error)
+	Cosign(policy *merkle.Policy, line []byte) error
+}
+
+// Run asks the policy's witnesses until ctx ends.
+func Run(ctx context.Context, log Log, policy *merkle.Policy, logger *zap.Logger) {
+	var running sync.WaitGroup
+	for name, url := range policy.Witnesses() {
+		w := &witness{name: name, url: strings.TrimSuffix(url, "/") + "/add-checkpoint", log: log, policy: policy, logger: logger}
+		running.Go(func() { w.run(ctx) })
+	}
+	running.Wait()
+}
+
+type witness struct {
+	name, url string
+	log       Log
+	policy    *merkle.Policy
+	logger    *zap.Logger
+	// size is of the last checkpoint that it cosigned, as far as is known.
+	size int64
+	// done is the text of that checkpoint.
+	done string
+}
+
+func (w *witness) run(ctx context.Context) {
+	wait := time.Duration(0)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		wait = lookEvery
+		signed, err := w.log.Checkpoint()
+		if err != nil || text(string(signed)) == w.done {
+			continue
+		}
+		if err := w.ask(ctx); err != nil && ctx.Err() == nil {
+			w.logger.Warn("a witness has not cosigned", zap.String("witness", w.name), zap.Error(err))
+			wait = againAfter
+		}
+	}
+}
+
+// text is what a note's signatures are over.
+func text(signed string) string {
+	t, _, _ := strings.Cut(signed, "\n\n")
+	return t
+}
+
+// ask sends the last checkpoint, again if the witness has another size in mind than we have.
+func (w *witness) ask(ctx context.Context) error {
+	for again := false; ; again = true {
+		g, err := w.log.Growth(w.size)
+		if err != nil {
+			return err
+		}
+		status, answer, err := w.post(ctx, body(w.size, g))
+		switch {
+		case err != nil:
+			return err
+		case status == http.StatusConflict && !again:
+			size, err := strconv.ParseInt(strings.TrimSpace(string(answer)), 10, 64)
+			if err != nil {
+				return fmt.Errorf("it answers a conflict without a size: %q", answer)
+			}
+			w.size = size
+			continue
+		case status != http.StatusOK:
+			return fmt.Errorf("it answers %d: %q", status, answer)
+		}
+		if err := w.log.Cosign(w.policy, answer); err != nil {
+			return err
+		}
+		w.done = text(g.Checkpoint)
+		lines := strings.SplitN(w.done, "\n", 3)
+		w.size, err = strconv.ParseInt(lines[1], 10, 64)
+		return err
+	}
+}
+
+func body(old int64, g ledger.Growth) []byte {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "old %d\n", old)
+	for _, hash := range g.Growth {
+		b.WriteString(base64.StdEncoding.EncodeToString(hash[:]) + "\n")
+	}
+	b.WriteString("\n" + g.Checkpoint)
+	return b.Bytes()
+}
+
+func (w *witness) post(ctx context.Context, body []byte) (status int, answer []byte, err error) {
+	ctx, cancel := context.WithTimeout(ctx, slowest)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, w.url, bytes.NewReader(body))
+	if err != nil {
+		return 0, nil, err
+	}
+	got, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer func() { _ = got.Body.Close() }()
+	answer, err = io.ReadAll(io.LimitReader(got.Body, mostAnswer))
+	return got.StatusCode, answer, err
+}

@@ -1,0 +1,231 @@
+// Package witness is a small C2SP tlog-witness: it cosigns a log's checkpoint if the log signed it and grew from the last one
+// that it cosigned, and never two histories. A customer or a third party runs it; it learns sizes and roots, and nothing else.
+package witness
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/merkle"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+const (
+	mostBody  = 64 << 10 // bytes
+	mostProof = 63       // hashes, as the protocol has it
+)
+
+// Witness is one key, and what it has cosigned.
+type Witness struct {
+	key  *merkle.Cosigner
+	logs map[string]*merkle.Policy // by origin
+	dir  string
+	lock *os.File
+	now  func() time.Time
+
+	mu sync.Mutex // one checkpoint at a time
+}
+
+// Open holds the state in dir, which no other process may. It cosigns for the logs with these public keys.
+func Open(dir string, key *merkle.Cosigner, logKeys []string, now func() time.Time) (*Witness, error) {
+	w := &Witness{key: key, logs: map[string]*merkle.Policy{}, dir: dir, now: now}
+	for _, k := range logKeys {
+		p, err := merkle.ParsePolicy([]byte("log " + k + "\nquorum none\n"))
+		if err != nil {
+			return nil, fmt.Errorf("witness: the log's key %q: %w", k, err)
+		}
+		if w.logs[p.Origin()] != nil {
+			return nil, fmt.Errorf("witness: two keys for the log %s", p.Origin())
+		}
+		w.logs[p.Origin()] = p
+	}
+	if len(w.logs) == 0 {
+		return nil, errors.New("witness: no log's key is named")
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("witness: %w", err)
+	}
+	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600) // #nosec G304 -- the operator names the directory
+	if err != nil {
+		return nil, fmt.Errorf("witness: %w", err)
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil { // #nosec G115 -- a file descriptor
+		return nil, errors.Join(fmt.Errorf("witness: %s is in use by another process: %w", dir, err), lock.Close())
+	}
+	w.lock = lock
+	return w, nil
+}
+
+// Close lets another process have the state.
+func (w *Witness) Close() error { return w.lock.Close() }
+
+// Handler serves POST /add-checkpoint.
+func (w *Witness) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /add-checkpoint", func(out http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(http.MaxBytesReader(out, r.Body, mostBody))
+		if err != nil {
+			http.Error(out, "the request is too long or ended early", http.StatusBadRequest)
+			return
+		}
+		line, err := w.add(body)
+		var no *refused
+		switch {
+		case errors.As(err, &no) && no.status == http.StatusConflict:
+			out.Header().Set("Content-Type", "text/x.tlog.size")
+			out.WriteHeader(http.StatusConflict)
+			_, _ = fmt.Fprintf(out, "%d\n", no.size)
+		case errors.As(err, &no):
+			http.Error(out, no.why, no.status)
+		case err != nil:
+			http.Error(out, "not available now", http.StatusServiceUnavailable)
+		default:
+			out.Header().Set("Content-Type", "text/plain; charset=utf-8")
+			_, _ = out.Write(line) // #nosec G705 -- a signature; whoever asked may have gone away
+		}
+	})
+	return mux
+}
+
+// refused is an answer of the protocol.
+type refused struct {
+	status int
+	why    string
+	size   int64 // of the last checkpoint, with a conflict
+}
+
+func (r *refused) Error() string { return r.why }
+
+func no(status int, format string, args ...any) error {
+	return &refused{status: status, why: fmt.Sprintf(format, args...)}
+}
+
+// add cosigns, or says why not.
+func (w *Witness) add(body []byte) (line []byte, err error) {
+	old, proof, signed, err := parse(body)
+	if err != nil {
+		return nil, err
+	}
+	origin, _, _ := strings.Cut(string(signed), "\n")
+	policy := w.logs[origin]
+	if policy == nil {
+		return nil, no(http.StatusNotFound, "there is no log of that name here")
+	}
+	c, err := policy.Open(signed)
+	var wrong *merkle.ProofError
+	switch {
+	case errors.As(err, &wrong) && wrong.Part == merkle.Format:
+		return nil, no(http.StatusBadRequest, "not a checkpoint: %s", wrong.Reason)
+	case err != nil:
+		return nil, no(http.StatusForbidden, "the log did not sign it")
+	}
+	if old > c.Tree.N {
+		return nil, no(http.StatusBadRequest, "the checkpoint is older than the old size")
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	last, err := w.last(origin)
+	if err != nil {
+		return nil, err
+	}
+	if old != last.N || old == c.Tree.N && last != c.Tree {
+		return nil, &refused{status: http.StatusConflict, why: "not the last size", size: last.N}
+	}
+	if err := merkle.CheckGrowth(last, c.Tree, proof); err != nil {
+		return nil, no(http.StatusUnprocessableEntity, "it does not follow: %v", err)
+	}
+	// What was cosigned is kept before anybody has the cosignature.
+	if err := w.keep(origin, c.Tree); err != nil {
+		return nil, err
+	}
+	return w.key.Line(signed, w.now())
+}
+
+// parse reads `old <size>`, a proof, an empty line and a checkpoint.
+func parse(body []byte) (old int64, proof []tlog.Hash, signed []byte, err error) {
+	bad := no(http.StatusBadRequest, "want old <size>, a proof, an empty line and a checkpoint")
+	head, signed, found := bytes.Cut(body, []byte("\n\n"))
+	lines := strings.Split(string(head), "\n")
+	size, is := strings.CutPrefix(lines[0], "old ")
+	old, wrong := strconv.ParseInt(size, 10, 64)
+	if !found || !is || wrong != nil || old < 0 || strconv.FormatInt(old, 10) != size || len(lines)-1 > mostProof {
+		return 0, nil, nil, bad
+	}
+	proof = []tlog.Hash{}
+	for _, line := range lines[1:] {
+		hash, err := base64.StdEncoding.Strict().DecodeString(line)
+		if err != nil || len(hash) != tlog.HashSize {
+			return 0, nil, nil, bad
+		}
+		proof = append(proof, tlog.Hash(hash))
+	}
+	return old, proof, signed, nil
+}
+
+// state is the last tree that was cosigned.
+type state struct {
+	Origin string    `json:"origin"`
+	Tree   tlog.Tree `json:"tree"`
+}
+
+func (w *Witness) file(origin string) string {
+	sum := sha256.Sum256([]byte(origin))
+	return filepath.Join(w.dir, hex.EncodeToString(sum[:16])+".json")
+}
+
+func (w *Witness) last(origin string) (tlog.Tree, error) {
+	data, err := os.ReadFile(w.file(origin))
+	if errors.Is(err, fs.ErrNotExist) {
+		return merkle.EmptyTree(), nil
+	}
+	var s state
+	if err == nil {
+		err = json.Unmarshal(data, &s)
+	}
+	if err == nil && s.Origin != origin {
+		err = fmt.Errorf("it is of %s", s.Origin)
+	}
+	if err != nil {
+		return tlog.Tree{}, fmt.Errorf("witness: the state of %s: %w", origin, err) // and nothing is cosigned without it
+	}
+	return s.Tree, nil
+}
+
+func (w *Witness) keep(origin string, tree tlog.Tree) error {
+	data, err := json.Marshal(state{origin, tree})
+	if err != nil {
+		return err
+	}
+	name := w.file(origin)
+	f, err := os.OpenFile(name+".new", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600) // #nosec G304 -- in the witness's directory
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(name+".new", name); err != nil {
+		return err
+	}
+	dir, err := os.Open(w.dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
