@@ -62,6 +62,7 @@ var english = Language{
 
 		"CheckpointSigned": "Sign Log Checkpoint",
 		"DifferenceFound":  "Log Integrity Alarm",
+		"StreamRestored":   "Restore Log",
 	},
 	sentences: map[string]string{
 		"AccessRequested":           "{who} asked for access ({type}, {scenario}) to {resources}.",
@@ -133,6 +134,8 @@ var english = Language{
 
 		"CheckpointSigned": "The log was signed at size {size}; it covers all events up to {sequence}.",
 		"DifferenceFound":  "ALARM: {difference} ({where}: {count} from {first} to {last}). Nothing new is granted until it is mended.",
+
+		"StreamRestored": "The stream was written anew up to {sequence}, {count} of it from the second copy; {conflicts} in conflict were set aside.",
 
 		"difference":            "what is stored differs from what was recorded",
 		"difference/gap":        "recorded events are missing",

@@ -61,6 +61,7 @@ var japanese = Language{
 
 		"CheckpointSigned": "ログのチェックポイントへの署名",
 		"DifferenceFound":  "ログの整合性に関する警報",
+		"StreamRestored":   "ログの復元",
 	},
 	sentences: map[string]string{
 		"AccessRequested":           "{who} が、{resources}へのアクセス（{type}、{scenario}）を要求しました。",
@@ -132,6 +133,8 @@ var japanese = Language{
 
 		"CheckpointSigned": "サイズ {size} のログに署名しました。イベント {sequence} までのすべてを含みます。",
 		"DifferenceFound":  "警報：{difference}（{where}、{first} から {last} まで、{count}）。修復されるまで、新しいアクセスは許可されません。",
+
+		"StreamRestored": "ストリームを {sequence} まで書き直しました。うち{count}は第二の写しからです。競合する{conflicts}は別に保管しました。",
 
 		"difference":            "保存されている内容が記録と異なります",
 		"difference/gap":        "記録されたイベントが欠けています",

@@ -170,4 +170,7 @@ var table = []row{
 		return l.say("DifferenceFound", "difference", l.difference(f.GetKind()), "where", f.GetWhere(), "count", l.count("event", int(f.GetCount())),
 			"first", decimal(f.GetFirstSequence()), "last", decimal(f.GetLastSequence()))
 	}),
+	fact((*lockboxv1.Event).GetStreamRestored, func(l speaker, _ string, _ *lockboxv1.Event, f *lockboxv1.StreamRestored) string {
+		return l.say("StreamRestored", "sequence", decimal(f.GetThroughSequence()), "count", l.count("event", int(f.GetRestored())), "conflicts", l.count("event", int(f.GetConflicts())))
+	}),
 }

@@ -49,6 +49,7 @@ var facts = []fact{
 	{Notifier, KindDelivery, []string{"NotificationSent", "NotificationFailed"}},
 	{Projector, KindCheckpoint, []string{"CheckpointSigned"}},
 	{Projector, KindAlarm, []string{"DifferenceFound"}},
+	{Repairer, KindAlarm, []string{"StreamRestored"}},
 }
 
 // decidedKinds are those whose aggregates are folded to decide.

@@ -134,6 +134,9 @@ func writeOnce(path string, data []byte, mode fs.FileMode) error {
 	return os.Link(temp.Name(), path)
 }
 
+// NewSeed makes a key for one run, which nobody keeps.
+func NewSeed() ([]byte, error) { return newSeed() }
+
 func newSeed() ([]byte, error) {
 	pair, err := nkeys.CreateUser()
 	if err != nil {

@@ -21,6 +21,9 @@ const (
 	Portal Identity = "portal"
 	// Compliance replays EVENTS, looks at what was set aside, and does nothing else.
 	Compliance Identity = "compliance"
+	// Repairer writes the stream anew from its second copy. No key of it is kept: only the server of lockbox audit repair, which
+	// nobody else can reach, knows one.
+	Repairer Identity = "repairer"
 	// Provisioner makes streams and consumers, in one short job.
 	Provisioner Identity = "provisioner"
 )
@@ -90,6 +93,8 @@ func permissions(id Identity, tenants []string) Permissions {
 		return Permissions{Publish: join(replays(">"), loads(), []string{"$JS.API.STREAM.MSG.GET." + StreamDeadLetter})}
 	case Provisioner:
 		return Permissions{Publish: provisions()}
+	case Repairer:
+		return Permissions{Publish: join([]string{eventPrefix + ">"}, provisions(), replays(">"), loads())}
 	}
 	return Permissions{}
 }

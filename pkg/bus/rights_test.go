@@ -33,6 +33,7 @@ var publish = map[string][]bus.Identity{
 	"lockbox.event._.checkpoint.log.17.CheckpointSigned":             {bus.Projector},
 	"lockbox.event._.alarm.guard.k.DifferenceFound":                  {bus.Projector},
 	"lockbox.event._.alarm.guard.k.CheckpointSigned":                 nil,
+	"lockbox.event._.alarm.guard.k.StreamRestored":                   nil, // but in a repair, on a server that nobody else reaches
 	"lockbox.event.acme.delivery.r.1.CustomerApproved":               nil,
 	"lockbox.event.acme.request.r.1.NotificationSent":                nil,
 	"lockbox.event.acme.request.r.1.SomethingElse":                   nil,

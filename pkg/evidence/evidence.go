@@ -86,6 +86,8 @@ type book struct {
 	about map[aggregate][]Recorded
 	// holders remembers who held what at which sequence of an aggregate, for many requests rest on the same one.
 	holders map[place][]assignment
+	// restored is up to where the stream was written anew, so that its messages were stored later than they happened.
+	restored uint64
 }
 
 type place struct {
@@ -101,6 +103,7 @@ func read(history []Recorded) *book {
 			b.order = append(b.order, a)
 		}
 		b.about[a] = append(b.about[a], r)
+		b.restored = max(b.restored, min(r.Event.GetStreamRestored().GetThroughSequence(), r.Sequence))
 	}
 	return b
 }

@@ -191,9 +191,9 @@ const (
 	maxLate  = 2 * time.Minute
 )
 
-func timely(_ *book, _ aggregate, events []Recorded, broken say) {
+func timely(b *book, _ aggregate, events []Recorded, broken say) {
 	for _, r := range events {
-		if r.Stored.IsZero() {
+		if r.Stored.IsZero() || r.Sequence <= b.restored {
 			continue
 		}
 		switch late := r.Stored.Sub(r.Event.GetTime().AsTime()); {

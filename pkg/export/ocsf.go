@@ -108,6 +108,7 @@ var ocsfTable = map[string]struct {
 
 	"CheckpointSigned": {creates, informational},
 	"DifferenceFound":  {creates, high},
+	"StreamRestored":   {updates, high},
 }
 
 type (

@@ -201,3 +201,18 @@ func Scrub(from Reader, tree tlog.Tree) error {
 	}
 	return nil
 }
+
+// Ends checks that an entry is the last of a tree.
+func Ends(from Reader, tree tlog.Tree, entry []byte) error {
+	if tree.N < 1 {
+		return errors.New("the tree is empty")
+	}
+	leaves, err := readLeaves(from, tree, tree.N-1)
+	if err != nil {
+		return err
+	}
+	if leaves[len(leaves)-1] != tlog.RecordHash(entry) {
+		return broken(Tiles, "the last entry is another one")
+	}
+	return nil
+}

@@ -164,7 +164,7 @@ func openLog(rt *service.Runtime, c Config) (*ledger.Ledger, error) {
 		return nil, err
 	}
 	return ledger.Open(ledger.Options{
-		Dir: filepath.Join(c.Dir, "trees"), Journal: rt.Journal, Keys: keys, Interval: cmp.Or(c.Log.Interval, defaultInterval),
+		Dir: filepath.Join(c.Dir, ledger.DirName), Journal: rt.Journal, Keys: keys, Interval: cmp.Or(c.Log.Interval, defaultInterval),
 		Now: rt.Now, Log: rt.Log, Alarm: func() { rt.Counters.Refused(alarm(alarmLog)) },
 	})
 }

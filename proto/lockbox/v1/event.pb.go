@@ -94,6 +94,7 @@ type Event struct {
 	//	*Event_NotificationFailed
 	//	*Event_CheckpointSigned
 	//	*Event_DifferenceFound
+	//	*Event_StreamRestored
 	Fact          isEvent_Fact `protobuf_oneof:"fact"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -618,6 +619,15 @@ func (x *Event) GetDifferenceFound() *DifferenceFound {
 	return nil
 }
 
+func (x *Event) GetStreamRestored() *StreamRestored {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_StreamRestored); ok {
+			return x.StreamRestored
+		}
+	}
+	return nil
+}
+
 type isEvent_Fact interface {
 	isEvent_Fact()
 }
@@ -802,6 +812,10 @@ type Event_DifferenceFound struct {
 	DifferenceFound *DifferenceFound `protobuf:"bytes,111,opt,name=difference_found,json=differenceFound,proto3,oneof"`
 }
 
+type Event_StreamRestored struct {
+	StreamRestored *StreamRestored `protobuf:"bytes,112,opt,name=stream_restored,json=streamRestored,proto3,oneof"`
+}
+
 func (*Event_AccessRequested) isEvent_Fact() {}
 
 func (*Event_AccessEvaluated) isEvent_Fact() {}
@@ -892,12 +906,14 @@ func (*Event_CheckpointSigned) isEvent_Fact() {}
 
 func (*Event_DifferenceFound) isEvent_Fact() {}
 
+func (*Event_StreamRestored) isEvent_Fact() {}
+
 var File_lockbox_v1_event_proto protoreflect.FileDescriptor
 
 const file_lockbox_v1_event_proto_rawDesc = "" +
 	"\n" +
 	"\x16lockbox/v1/event.proto\x12\n" +
-	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x19lockbox/v1/delivery.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x1alockbox/v1/integrity.proto\x1a\x17lockbox/v1/policy.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x17lockbox/v1/ticket.proto\"\xe4\x1d\n" +
+	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x19lockbox/v1/delivery.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x1alockbox/v1/integrity.proto\x1a\x17lockbox/v1/policy.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x17lockbox/v1/ticket.proto\"\xab\x1e\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x12\n" +
@@ -956,7 +972,8 @@ const file_lockbox_v1_event_proto_rawDesc = "" +
 	"\x11notification_sent\x18d \x01(\v2\x1c.lockbox.v1.NotificationSentH\x00R\x10notificationSent\x12Q\n" +
 	"\x13notification_failed\x18e \x01(\v2\x1e.lockbox.v1.NotificationFailedH\x00R\x12notificationFailed\x12K\n" +
 	"\x11checkpoint_signed\x18n \x01(\v2\x1c.lockbox.v1.CheckpointSignedH\x00R\x10checkpointSigned\x12H\n" +
-	"\x10difference_found\x18o \x01(\v2\x1b.lockbox.v1.DifferenceFoundH\x00R\x0fdifferenceFoundB\x06\n" +
+	"\x10difference_found\x18o \x01(\v2\x1b.lockbox.v1.DifferenceFoundH\x00R\x0fdifferenceFound\x12E\n" +
+	"\x0fstream_restored\x18p \x01(\v2\x1a.lockbox.v1.StreamRestoredH\x00R\x0estreamRestoredB\x06\n" +
 	"\x04factB;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
 
 var (
@@ -1021,6 +1038,7 @@ var file_lockbox_v1_event_proto_goTypes = []any{
 	(*NotificationFailed)(nil),      // 45: lockbox.v1.NotificationFailed
 	(*CheckpointSigned)(nil),        // 46: lockbox.v1.CheckpointSigned
 	(*DifferenceFound)(nil),         // 47: lockbox.v1.DifferenceFound
+	(*StreamRestored)(nil),          // 48: lockbox.v1.StreamRestored
 }
 var file_lockbox_v1_event_proto_depIdxs = []int32{
 	1,  // 0: lockbox.v1.Event.time:type_name -> google.protobuf.Timestamp
@@ -1070,11 +1088,12 @@ var file_lockbox_v1_event_proto_depIdxs = []int32{
 	45, // 44: lockbox.v1.Event.notification_failed:type_name -> lockbox.v1.NotificationFailed
 	46, // 45: lockbox.v1.Event.checkpoint_signed:type_name -> lockbox.v1.CheckpointSigned
 	47, // 46: lockbox.v1.Event.difference_found:type_name -> lockbox.v1.DifferenceFound
-	47, // [47:47] is the sub-list for method output_type
-	47, // [47:47] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	48, // 47: lockbox.v1.Event.stream_restored:type_name -> lockbox.v1.StreamRestored
+	48, // [48:48] is the sub-list for method output_type
+	48, // [48:48] is the sub-list for method input_type
+	48, // [48:48] is the sub-list for extension type_name
+	48, // [48:48] is the sub-list for extension extendee
+	0,  // [0:48] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_event_proto_init() }
@@ -1136,6 +1155,7 @@ func file_lockbox_v1_event_proto_init() {
 		(*Event_NotificationFailed)(nil),
 		(*Event_CheckpointSigned)(nil),
 		(*Event_DifferenceFound)(nil),
+		(*Event_StreamRestored)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

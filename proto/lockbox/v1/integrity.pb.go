@@ -247,6 +247,80 @@ func (x *DifferenceFound) GetDetail() string {
 	return ""
 }
 
+// The stream was written anew from the second copy. Its messages were stored then, not when they happened.
+type StreamRestored struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The last event that was written anew.
+	ThroughSequence uint64 `protobuf:"varint,1,opt,name=through_sequence,json=throughSequence,proto3" json:"through_sequence,omitempty"`
+	// How many events came from the second copy.
+	Restored uint64 `protobuf:"varint,2,opt,name=restored,proto3" json:"restored,omitempty"`
+	// How many acknowledged events of another history could not stand in the stream. They are kept in files, for the security
+	// officer to decide about.
+	Conflicts uint64 `protobuf:"varint,3,opt,name=conflicts,proto3" json:"conflicts,omitempty"`
+	// The directory that holds everything as it was, and the conflicts.
+	SetAside      string `protobuf:"bytes,4,opt,name=set_aside,json=setAside,proto3" json:"set_aside,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamRestored) Reset() {
+	*x = StreamRestored{}
+	mi := &file_lockbox_v1_integrity_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamRestored) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamRestored) ProtoMessage() {}
+
+func (x *StreamRestored) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_integrity_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamRestored.ProtoReflect.Descriptor instead.
+func (*StreamRestored) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_integrity_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamRestored) GetThroughSequence() uint64 {
+	if x != nil {
+		return x.ThroughSequence
+	}
+	return 0
+}
+
+func (x *StreamRestored) GetRestored() uint64 {
+	if x != nil {
+		return x.Restored
+	}
+	return 0
+}
+
+func (x *StreamRestored) GetConflicts() uint64 {
+	if x != nil {
+		return x.Conflicts
+	}
+	return 0
+}
+
+func (x *StreamRestored) GetSetAside() string {
+	if x != nil {
+		return x.SetAside
+	}
+	return ""
+}
+
 // The guard's word that the stream, every replica of it and the trees agree. It is a message on `lockbox.lease`, not an event:
 // whoever grants needs one that is fresh.
 type Lease struct {
@@ -260,7 +334,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_lockbox_v1_integrity_proto_msgTypes[2]
+	mi := &file_lockbox_v1_integrity_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -272,7 +346,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_integrity_proto_msgTypes[2]
+	mi := &file_lockbox_v1_integrity_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -285,7 +359,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_integrity_proto_rawDescGZIP(), []int{2}
+	return file_lockbox_v1_integrity_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Lease) GetVerifiedSequence() uint64 {
@@ -318,7 +392,12 @@ const file_lockbox_v1_integrity_proto_rawDesc = "" +
 	"\rlast_sequence\x18\x04 \x01(\x04R\flastSequence\x12\x14\n" +
 	"\x05count\x18\x05 \x01(\x04R\x05count\x12\x1a\n" +
 	"\bsubjects\x18\x06 \x03(\tR\bsubjects\x12\x16\n" +
-	"\x06detail\x18\a \x01(\tR\x06detail\"m\n" +
+	"\x06detail\x18\a \x01(\tR\x06detail\"\x92\x01\n" +
+	"\x0eStreamRestored\x12)\n" +
+	"\x10through_sequence\x18\x01 \x01(\x04R\x0fthroughSequence\x12\x1a\n" +
+	"\brestored\x18\x02 \x01(\x04R\brestored\x12\x1c\n" +
+	"\tconflicts\x18\x03 \x01(\x04R\tconflicts\x12\x1b\n" +
+	"\tset_aside\x18\x04 \x01(\tR\bsetAside\"m\n" +
 	"\x05Lease\x12+\n" +
 	"\x11verified_sequence\x18\x01 \x01(\x04R\x10verifiedSequence\x127\n" +
 	"\tissued_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\bissuedAt*\xff\x01\n" +
@@ -345,17 +424,18 @@ func file_lockbox_v1_integrity_proto_rawDescGZIP() []byte {
 }
 
 var file_lockbox_v1_integrity_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_lockbox_v1_integrity_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_lockbox_v1_integrity_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_lockbox_v1_integrity_proto_goTypes = []any{
 	(DifferenceKind)(0),           // 0: lockbox.v1.DifferenceKind
 	(*CheckpointSigned)(nil),      // 1: lockbox.v1.CheckpointSigned
 	(*DifferenceFound)(nil),       // 2: lockbox.v1.DifferenceFound
-	(*Lease)(nil),                 // 3: lockbox.v1.Lease
-	(*timestamppb.Timestamp)(nil), // 4: google.protobuf.Timestamp
+	(*StreamRestored)(nil),        // 3: lockbox.v1.StreamRestored
+	(*Lease)(nil),                 // 4: lockbox.v1.Lease
+	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
 }
 var file_lockbox_v1_integrity_proto_depIdxs = []int32{
 	0, // 0: lockbox.v1.DifferenceFound.kind:type_name -> lockbox.v1.DifferenceKind
-	4, // 1: lockbox.v1.Lease.issued_at:type_name -> google.protobuf.Timestamp
+	5, // 1: lockbox.v1.Lease.issued_at:type_name -> google.protobuf.Timestamp
 	2, // [2:2] is the sub-list for method output_type
 	2, // [2:2] is the sub-list for method input_type
 	2, // [2:2] is the sub-list for extension type_name
@@ -374,7 +454,7 @@ func file_lockbox_v1_integrity_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lockbox_v1_integrity_proto_rawDesc), len(file_lockbox_v1_integrity_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   3,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -30,6 +30,9 @@ func (s state) directory(salts *merkle.Salts) (*merkle.Directory, error) {
 
 const stateFile = "state.json"
 
+// DirName is what the directory is called in that of the projector.
+const DirName = "trees"
+
 func readState(dir string) (s state, err error) {
 	data, err := os.ReadFile(filepath.Join(dir, stateFile)) // #nosec G304 -- the operator names the directory
 	if errors.Is(err, fs.ErrNotExist) {

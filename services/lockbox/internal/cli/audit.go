@@ -239,7 +239,7 @@ Whatever does not hold, the exit code is 10.`,
 			return err
 		}
 		if len(v.Violations) > 0 {
-			return fmt.Errorf("%w: %d violations", errNotTrue, len(v.Violations))
+			return fmt.Errorf("%w: %d violations", ErrNotTrue, len(v.Violations))
 		}
 		return nil
 	})

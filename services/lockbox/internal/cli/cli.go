@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -130,6 +131,9 @@ const (
 	groupRun      = "run"
 )
 
+// Under is the annotation of a command from elsewhere that stands below one of ours.
+const Under = "under"
+
 func (a *app) root(extra []*cobra.Command) *cobra.Command {
 	root := group("lockbox", "Ask for, decide and audit access to customers' data", `Lockbox stands between a provider's engineers and a customer's data: the customer sees each request, understands why, and
 approves or denies it before any access exists. Everything that happens is an event that is never rewritten.`,
@@ -164,11 +168,19 @@ approves or denies it before any access exists. Everything that happens is an ev
 	complete(root, "as", a.personas)
 	complete(root, "profile", a.profiles)
 	complete(root, "tenant", a.tenants)
+	audit, extra := a.auditCommand(), slices.Clone(extra)
+	extra = slices.DeleteFunc(extra, func(c *cobra.Command) bool {
+		below := c.Annotations[Under] == audit.Name()
+		if below {
+			audit.AddCommand(c)
+		}
+		return below
+	})
 	for g, commands := range map[string][]*cobra.Command{
 		groupSignIn:   {a.loginCommand(), a.logoutCommand(), a.whoamiCommand()},
 		groupRequests: {a.intentCommand(), a.requestCommand(), a.internalCommand(), a.approvalCommand()},
 		groupCustomer: {a.tenantCommand(), a.roleCommand(), a.ticketCommand()},
-		groupAudit:    {a.auditCommand(), a.policyCommand(), a.catalogueCommand(), a.discloseCommand(), a.mailCommand()},
+		groupAudit:    {audit, a.policyCommand(), a.catalogueCommand(), a.discloseCommand(), a.mailCommand()},
 		groupRun:      append([]*cobra.Command{a.versionCommand()}, extra...),
 	} {
 		for _, c := range commands {

@@ -50,7 +50,8 @@ func usage(c *cobra.Command, format string, args ...any) error {
 var (
 	errNothingRuns = errors.New("no Lockbox is running here")
 	errInterrupted = errors.New("interrupted")
-	errNotTrue     = errors.New("the stream is not true")
+	// ErrNotTrue says that what is stored is not what it has to be.
+	ErrNotTrue = errors.New("the stream is not true")
 )
 
 // ExitCode is the one mapping from errors to exit codes; `lockbox help exit-codes` explains it.
@@ -63,7 +64,7 @@ func ExitCode(err error) int {
 		return exitUsage
 	case errors.Is(err, errInterrupted):
 		return exitInterrupted
-	case errors.Is(err, errNotTrue), errors.Is(err, errNotProven):
+	case errors.Is(err, ErrNotTrue), errors.Is(err, errNotProven):
 		return exitNotTrue
 	case errors.Is(err, errNothingRuns), errors.Is(err, client.ErrNotRunning), errors.Is(err, journal.ErrUnknown):
 		return exitUnavailable

@@ -25,7 +25,7 @@ import (
 
 // Commands are added to the command line.
 func Commands() []*cobra.Command {
-	return []*cobra.Command{upCommand(), keysCommand(), natsCommand(), provisionCommand(), witnessCommand(), mailboxCommand(), demoCommand()}
+	return []*cobra.Command{upCommand(), keysCommand(), natsCommand(), provisionCommand(), witnessCommand(), repairCommand(), mailboxCommand(), demoCommand()}
 }
 
 func keysCommand() *cobra.Command {

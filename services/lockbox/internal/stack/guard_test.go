@@ -15,11 +15,14 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/evidence"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/repair"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -27,7 +30,8 @@ import (
 type written struct {
 	*lockbox
 	waiting string
-	last    uint64 // event of the stream
+	// recorded is what a checkpoint covers.
+	recorded []journal.Entry
 	// yesterday is a copy of the server's store from before the request.
 	yesterday string
 }
@@ -53,12 +57,12 @@ func write(t *testing.T) *written {
 // signed waits until a checkpoint covers everything that was there.
 func (w *written) signed() {
 	w.Helper()
-	all := w.history(journal.Replay{})
-	w.last = all[len(all)-1].Seq
+	w.recorded = w.history(journal.Replay{})
+	last := w.recorded[len(w.recorded)-1].Seq
 	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
 		e, err := w.watch.Latest(w.Context(), bus.MerkleLog)
 		must(w, err)
-		if e.Event.GetCheckpointSigned().GetCoveredSequence() >= w.last {
+		if e.Event.GetCheckpointSigned().GetCoveredSequence() >= last {
 			return
 		}
 		if time.Now().After(end) {
@@ -196,12 +200,17 @@ func TestDamageIsAnAlarmAndNothingIsGranted(t *testing.T) {
 				}
 				return
 			}
-			defer func() {
+			stopped := false
+			stop := func() {
 				for _, nc := range l.conns {
 					nc.Close()
 				}
-				_ = l.stack.Close()
-			}()
+				if l.conns = nil; !stopped {
+					_ = l.stack.Close()
+				}
+				stopped = true
+			}
+			defer stop()
 			l.client, l.watch = l.connect(bus.Client), l.journal(bus.Compliance)
 			if c.says == "" {
 				l.does("otto", approve(w.waiting))
@@ -223,6 +232,8 @@ func TestDamageIsAnAlarmAndNothingIsGranted(t *testing.T) {
 				t.Logf("the request cannot be read: %v", err)
 			}
 			t.Log(heard.said.String())
+			stop()
+			w.repaired(l)
 		})
 	}
 }
@@ -234,6 +245,40 @@ func (l *lockbox) approval(id string) []byte {
 	data, err := proto.Marshal(c)
 	must(l, err)
 	return data
+}
+
+// repaired mends a stopped Lockbox, and goes on with it: everything that was recorded is there, the alarm is over, and the request
+// that waits is granted.
+func (w *written) repaired(l *lockbox) {
+	l.Helper()
+	before := l.Context()
+	job := &repair.Job{Dir: l.config.Dir, Out: l.Output(), Now: time.Now, Log: zap.NewNop()}
+	if err := job.Run(before); !errors.Is(err, repair.ErrDamaged) {
+		l.Fatalf("shown first: %v", err)
+	}
+	job.Do, job.Now = true, func() time.Time { return time.Now().Add(time.Second) }
+	must(l, job.Run(before))
+	l.config.Log = zaptest.NewLogger(l, zaptest.Level(zap.WarnLevel))
+	l.open()
+	defer l.close()
+	entries := l.history(journal.Replay{})
+	for i, e := range w.recorded {
+		if i >= len(entries) || entries[i].Subject != e.Subject || !bytes.Equal(entries[i].Data, e.Data) {
+			l.Fatalf("event %d is not what was recorded", e.Seq)
+		}
+	}
+	l.does("otto", approve(w.waiting)) // again, or for the first time
+	l.reaches(w.waiting, request.Active)
+	var history []evidence.Recorded
+	for _, e := range l.history(journal.Replay{}) {
+		history = append(history, evidence.Recorded{Sequence: e.Seq, Stored: e.Stored, Event: e.Event})
+	}
+	if broken := evidence.Check(history); len(broken) > 0 {
+		l.Errorf("audit verify finds %v", broken)
+	}
+	if err := (&repair.Job{Dir: l.config.Dir, Out: l.Output(), Now: time.Now, Log: zap.NewNop()}).Run(before); err == nil {
+		l.Error("it repairs while Lockbox runs")
+	}
 }
 
 // While it runs, what is damaged is what the trees hold; the stream's own blocks lie in the server's memory for a while.

@@ -1,0 +1,306 @@
+// Package repair mends the data directory of `lockbox up` while nothing runs: a damaged stream is written anew from its second
+// copy, damaged trees are set aside and made again. It first shows exactly what it will do, on a copy, and discards nothing.
+package repair
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/services/audit-projector/logkeys"
+	secondcopy "github.com/openlockbox/lockbox/services/audit-projector/repair"
+	"go.uber.org/zap"
+)
+
+// ErrDamaged says that there is something to repair, and that nothing was changed.
+var ErrDamaged = errors.New("what is stored is not what was recorded")
+
+// Job is one repair.
+type Job struct {
+	// Dir is the data directory.
+	Dir string
+	// Do it; else it is only shown.
+	Do  bool
+	Out io.Writer
+	Now func() time.Time
+	Log *zap.Logger
+}
+
+// Plan is what would be done.
+type Plan struct {
+	// Kept, Restored, Tail and Conflicts are how many events stay, come from the second copy, follow it, or are kept in a file.
+	Kept, Restored, Tail, Conflicts uint64
+	// Subjects are the first of those that are restored.
+	Subjects []string
+	// Trees says what is wrong with the second copy; nil: nothing is.
+	Trees error
+	last  uint64
+}
+
+const subjectsShown = 10
+
+func (j *Job) path(elem ...string) string { return filepath.Join(append([]string{j.Dir}, elem...)...) }
+
+// Run shows what is wrong and what is to be done about it, and does it if it was asked to.
+func (j *Job) Run(ctx context.Context) (err error) {
+	unlock, err := j.lock()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	aside := j.path("repair-" + j.Now().UTC().Format("20060102T150405Z"))
+	defer func() {
+		if !j.Do || err != nil {
+			_ = os.RemoveAll(filepath.Join(aside, "work"))
+			_ = os.RemoveAll(filepath.Join(aside, "new"))
+			_ = os.Remove(aside) // if nothing was set aside
+		}
+	}()
+	// A server that is started on a damaged store mends it in its own way, so it gets a copy.
+	j.say("Looking at a copy of the stream …")
+	if err := os.CopyFS(filepath.Join(aside, "work"), os.DirFS(j.path("nats"))); err != nil {
+		return err
+	}
+	damaged, err := openStore(ctx, filepath.Join(aside, "work"), j.Log)
+	if err != nil {
+		return fmt.Errorf("the damaged stream: %w", err)
+	}
+	defer damaged.close()
+	p, err := j.plan(ctx, damaged)
+	if err != nil {
+		return err
+	}
+	if done, err := j.show(p, aside); done || err != nil {
+		return err
+	}
+	if p.Trees != nil {
+		return j.setTreesAside(aside)
+	}
+	return j.restore(ctx, damaged, p, aside)
+}
+
+// lock keeps a projector, and so a Lockbox, from starting meanwhile.
+func (j *Job) lock() (unlock func() error, err error) {
+	f, err := os.OpenFile(j.path("projection", "lock"), os.O_RDWR, 0) // #nosec G304 -- the operator names the directory
+	if err != nil {
+		return nil, fmt.Errorf("%s is not the data directory of a Lockbox: %w", j.Dir, err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil { // #nosec G115 -- a file descriptor
+		return nil, errors.Join(fmt.Errorf("a Lockbox runs in %s; stop it first: %w", j.Dir, err), f.Close())
+	}
+	return f.Close, nil
+}
+
+func (j *Job) keys() (logkeys.Keys, error) {
+	return logkeys.Read(j.path("keys", logkeys.SigningKeyFile), j.path("keys", logkeys.SaltsFile))
+}
+
+// plan counts what would become of each event.
+func (j *Job) plan(ctx context.Context, s *store) (p Plan, err error) {
+	keys, err := j.keys()
+	if err != nil {
+		return p, err
+	}
+	second, err := secondcopy.Open(j.path("projection"), keys)
+	if err != nil {
+		p.Trees = err
+		return p, j.contiguous(ctx, s, &p)
+	}
+	for step, err := range j.steps(ctx, s, second) {
+		if err != nil {
+			p = Plan{Trees: err}
+			return p, j.contiguous(ctx, s, &p)
+		}
+		switch step.Source {
+		case secondcopy.Kept:
+			p.Kept++
+		case secondcopy.Tail:
+			p.Tail++
+		case secondcopy.Restored:
+			p.Restored++
+			if len(p.Subjects) < subjectsShown {
+				p.Subjects = append(p.Subjects, fmt.Sprintf("%d %s", step.Sequence, step.Subject))
+			}
+		case secondcopy.Conflict:
+			p.Conflicts++
+			continue
+		}
+		p.last = max(p.last, step.Sequence)
+	}
+	return p, nil
+}
+
+func (j *Job) steps(ctx context.Context, s *store, second *secondcopy.Copy) iter.Seq2[secondcopy.Step, error] {
+	return secondcopy.Steps(second.Covered, s.messages(ctx), second.Events())
+}
+
+// contiguous checks that trees can be made again from the stream alone.
+func (j *Job) contiguous(ctx context.Context, s *store, p *Plan) error {
+	for m, err := range s.messages(ctx) {
+		if err != nil {
+			return err
+		}
+		if m.Sequence != p.Kept+1 {
+			return fmt.Errorf("both copies are damaged: the second one (%w), and the stream, which lacks event %d. Restore a backup of one of them", p.Trees, p.Kept+1)
+		}
+		p.Kept++
+	}
+	return nil
+}
+
+func (j *Job) say(format string, args ...any) { _, _ = fmt.Fprintf(j.Out, format+"\n", args...) }
+
+// show tells what would be done. It is done when there is nothing to do, or it was not asked for.
+func (j *Job) show(p Plan, aside string) (done bool, err error) {
+	switch {
+	case p.Trees != nil:
+		j.say("The second copy is damaged: %v", p.Trees)
+		j.say("The stream has all of its %d events. The trees will be set aside, and the projector makes them again from the stream when it starts;", p.Kept)
+		j.say("each of them is then compared with every checkpoint that was signed.")
+	case p.Restored == 0 && p.Conflicts == 0:
+		j.say("Nothing to repair: %d events are as they were recorded, and %d follow that are too new to be.", p.Kept, p.Tail)
+		return true, nil
+	default:
+		j.say("Of the stream, %d events are as they were recorded, and %d follow.", p.Kept, p.Tail)
+		j.say("%d will be restored from the second copy:", p.Restored)
+		for _, s := range p.Subjects {
+			j.say("  %s", s)
+		}
+		if more := p.Restored - uint64(len(p.Subjects)); more > 0 {
+			j.say("  … and %d more", more)
+		}
+		if p.Conflicts > 0 {
+			j.say("%d events of the stream contradict what was recorded. They will be kept in %s for the security officer.", p.Conflicts, filepath.Join(aside, conflictsFile))
+		}
+	}
+	j.say("Everything as it is now will be kept in %s.", aside)
+	if !j.Do {
+		j.say("\nNothing was changed. To do it: --yes")
+		return true, ErrDamaged
+	}
+	return false, nil
+}
+
+func (j *Job) setTreesAside(aside string) error {
+	if err := os.Rename(secondcopy.TreesDir(j.path("projection")), filepath.Join(aside, "trees")); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(filepath.Join(aside, "work")); err != nil {
+		return err
+	}
+	j.say("Done. Start Lockbox.")
+	return nil
+}
+
+const (
+	conflictsFile = "conflicts.jsonl"
+	tellEvery     = 50_000
+)
+
+// restore writes the stream anew beside the old one, and then puts it in its place.
+func (j *Job) restore(ctx context.Context, damaged *store, p Plan, aside string) (err error) {
+	keys, err := j.keys()
+	if err != nil {
+		return err
+	}
+	second, err := secondcopy.Open(j.path("projection"), keys)
+	if err != nil {
+		return err
+	}
+	next := filepath.Join(aside, "new")
+	if err := copyWithoutEvents(next, j.path("nats")); err != nil {
+		return err
+	}
+	fresh, err := openStore(ctx, next, j.Log)
+	if err != nil {
+		return err
+	}
+	defer fresh.close()
+	if err := fresh.provision(ctx); err != nil {
+		return err
+	}
+	conflicts, err := os.OpenFile(filepath.Join(aside, conflictsFile), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	out := bufio.NewWriter(conflicts)
+	err = j.write(fresh, j.steps(ctx, damaged, second), out)
+	if err = errors.Join(err, out.Flush(), conflicts.Sync(), conflicts.Close()); err != nil {
+		return err
+	}
+	if err := fresh.restored(ctx, p, filepath.Base(aside), j.Now()); err != nil {
+		return err
+	}
+	fresh.close()
+	damaged.close()
+	return errors.Join(
+		os.Rename(j.path("nats"), filepath.Join(aside, "nats")), os.Rename(next, j.path("nats")), os.RemoveAll(filepath.Join(aside, "work")),
+		syncDir(j.Dir), j.done(p, aside),
+	)
+}
+
+func (j *Job) done(p Plan, aside string) error {
+	j.say("Done: %d events, of which %d were restored. Start Lockbox; everything as it was is in %s.", p.last, p.Restored, aside)
+	return nil
+}
+
+func (j *Job) write(fresh *store, steps iter.Seq2[secondcopy.Step, error], conflicts io.Writer) error {
+	for step, err := range steps {
+		if err != nil {
+			return err
+		}
+		if step.Source == secondcopy.Conflict {
+			if err := json.NewEncoder(conflicts).Encode(step.Stored); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := fresh.publish(step.Stored); err != nil {
+			return err
+		}
+		if step.Sequence%tellEvery == 0 {
+			j.say("  %d events written", step.Sequence)
+		}
+	}
+	return fresh.settle()
+}
+
+// copyWithoutEvents copies a server's store but for the stream that is written anew.
+func copyWithoutEvents(to, from string) error {
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		return err
+	}
+	var events []string
+	err := filepath.WalkDir(to, func(name string, e fs.DirEntry, err error) error {
+		if err == nil && e.IsDir() && e.Name() == streamDir {
+			events = append(events, name)
+			return filepath.SkipDir
+		}
+		return err
+	})
+	for _, dir := range events {
+		err = errors.Join(err, os.RemoveAll(dir))
+	}
+	return err
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir) // #nosec G304 -- the operator names it
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// message is what the store gives.
+type message = journal.Stored
