@@ -134,7 +134,7 @@ var french = Language{
 		"CheckpointSigned": "Le journal a été signé à la taille {size}\u00a0; il couvre tous les événements jusqu’au {sequence}.",
 		"DifferenceFound":  "ALERTE\u00a0: {difference} ({where}\u00a0: {count}, de {first} à {last}). Aucun accès n’est plus accordé avant réparation.",
 
-		"StreamRestored": "Le journal a été réécrit jusqu’au {sequence}, dont {count} depuis la seconde copie\u00a0; {conflicts} en conflit ont été mis de côté.",
+		"StreamRestored": "Le journal a été réécrit jusqu’au {sequence}, dont {count} depuis la seconde copie\u00a0; {conflicts} contradictoires ont été mis de côté.",
 
 		"difference":            "ce qui est stocké diffère de ce qui a été enregistré",
 		"difference/gap":        "des événements enregistrés manquent",

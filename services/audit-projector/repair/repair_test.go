@@ -79,7 +79,9 @@ func TestWhatBecomesOfEachEvent(t *testing.T) {
 func TestWhatCannotBeReadEndsIt(t *testing.T) {
 	broken := errors.New("broken")
 	stream, second := history("1a 2b 3c")
-	fails := func(yield func(merkle.Stored, error) bool) { _ = yield(second[0], nil) && yield(merkle.Stored{}, broken) }
+	fails := func(yield func(merkle.Stored, error) bool) {
+		_ = yield(second[0], nil) && yield(merkle.Stored{}, broken)
+	}
 	steps := slices.Collect(errorsOf(repair.Steps(3, all(stream), fails)))
 	if len(steps) != 1 || !errors.Is(steps[0], broken) {
 		t.Errorf("errors: %v", steps)

@@ -172,7 +172,9 @@ func (j *Job) show(p Plan, aside string) (done bool, err error) {
 		return true, nil
 	default:
 		j.say("Of the stream, %d events are as they were recorded, and %d follow.", p.Kept, p.Tail)
-		j.say("%d will be restored from the second copy:", p.Restored)
+		if p.Restored > 0 {
+			j.say("%d will be restored from the second copy:", p.Restored)
+		}
 		for _, s := range p.Subjects {
 			j.say("  %s", s)
 		}
@@ -243,15 +245,15 @@ func (j *Job) restore(ctx context.Context, damaged *store, p Plan, aside string)
 	}
 	fresh.close()
 	damaged.close()
+	defer func() {
+		if err == nil {
+			j.say("Done: %d events, of which %d were restored. Start Lockbox; everything as it was is in %s.", p.last, p.Restored, aside)
+		}
+	}()
 	return errors.Join(
 		os.Rename(j.path("nats"), filepath.Join(aside, "nats")), os.Rename(next, j.path("nats")), os.RemoveAll(filepath.Join(aside, "work")),
-		syncDir(j.Dir), j.done(p, aside),
+		syncDir(j.Dir),
 	)
-}
-
-func (j *Job) done(p Plan, aside string) error {
-	j.say("Done: %d events, of which %d were restored. Start Lockbox; everything as it was is in %s.", p.last, p.Restored, aside)
-	return nil
 }
 
 func (j *Job) write(fresh *store, steps iter.Seq2[secondcopy.Step, error], conflicts io.Writer) error {
