@@ -5,9 +5,9 @@ import (
 	"database/sql"
 	"errors"
 	"slices"
-	"strings"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/activity"
 	"github.com/openlockbox/lockbox/pkg/input"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
@@ -90,7 +90,7 @@ func (v *Snapshot) conditions(ctx context.Context, q *query, of Scope, f Activit
 	}
 	if f.Person != "" {
 		index = "INDEXED BY events_by_person"
-		name := strings.ToLower(f.Person)
+		name := activity.Name(f.Person)
 		ids, err := v.ids(ctx, "SELECT id FROM people WHERE subject = ? UNION SELECT id FROM people WHERE name = ? UNION SELECT id FROM people WHERE email = ?", name, name, name)
 		if err != nil {
 			return "", err

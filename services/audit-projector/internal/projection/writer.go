@@ -405,7 +405,8 @@ func (w *writer) person(ctx context.Context, p *lockboxv1.Person) (int64, error)
 	if p == nil {
 		return 0, nil
 	}
-	return w.people.id(ctx, p.GetIssuer(), strings.ToLower(p.GetSubject()), strings.ToLower(p.GetDisplayName()), strings.ToLower(p.GetEmail()))
+	names := activity.Names(p)
+	return w.people.id(ctx, p.GetIssuer(), names[0], names[1], names[2])
 }
 
 var factOneof = (*lockboxv1.Event)(nil).ProtoReflect().Descriptor().Oneofs().ByName("fact")

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,7 +13,6 @@ import (
 	"github.com/openlockbox/lockbox/pkg/activity"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/evidence"
-	"github.com/openlockbox/lockbox/pkg/export"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/refusal"
@@ -98,128 +96,20 @@ func activityTable(l render.Look, list *lockboxv1.ActivityList) string {
 	return text
 }
 
-func (a *app) auditReplayCommand() *cobra.Command {
-	var r journal.Replay
-	since, until := &timeFlag{app: a}, &timeFlag{app: a}
-	var (
-		typ    string
-		format exportFormat
-	)
-	c := &cobra.Command{
-		Use: "replay", Short: "Replay the stream from any point (R40)", Args: exactly(), ValidArgsFunction: nothing,
-		Long: `Writes stored events in the order of the stream, with the compliance team's key. Times are when the bus stored an event. A
-replay without --tenant, --kind, --id, --type and --since also proves that no sequence is missing. With --format it writes what
-audit export writes, in English, and of each event only what the event itself says: in the middle of a request, for example, no
-subscription. --from goes on after the last sequence of a file.`,
-		Example: `  lockbox audit replay --from 1200
-  lockbox audit replay --tenant meadowbank --kind request --since "2026-05-12 08:00" -o json > events.jsonl
-  lockbox audit replay --id 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b
-  lockbox audit replay --type CustomerApproved --follow
-  lockbox audit replay --from 1200 --format cloudevents > from-1200.jsonl`,
-	}
-	f := c.Flags()
-	f.Uint64Var(&r.From, "from", 0, "from this `sequence` of the stream on")
-	f.Var(since, "since", "stored from this time on (lockbox help times)")
-	f.Var(until, "until", "stored before this time")
-	f.StringVar(&r.Kind, "kind", "", "only events of this `kind`: request, tenant, subscription, ticket, policy, disclosure, delivery, checkpoint or alarm")
-	f.StringVar(&r.ID, "id", "", "only events about the one with this `id`")
-	f.StringVar(&typ, "type", "", "only this `fact`, or the activity log's name of it")
-	f.BoolVarP(&r.Follow, "follow", "f", false, "go on with what is stored from now on; Ctrl-C ends")
-	format.flag(c, "write it for other systems")
-	complete(c, "kind", fixed(bus.KindRequest, bus.KindTenant, bus.KindSubscription, bus.KindTicket, bus.KindPolicy, bus.KindDisclosure, bus.KindDelivery, bus.KindCheckpoint, bus.KindAlarm))
-	complete(c, "type", fixed(factTypes()...))
-	c.RunE = a.with(func(ctx context.Context, s *session, _ []string) error {
-		// Compliance reads across customers unless it names one; a persona's own tenant has no say here.
-		r.Tenant, r.Since, r.Until = first(a.tenant, a.Getenv("LOCKBOX_TENANT")), since.Time, until.Time
-		if typ != "" {
-			types := activity.Types(typ)
-			if len(types) != 1 {
-				return usage(c, "--type %q means %d facts; name one of %s", typ, len(types), strings.Join(factTypes(), ", "))
-			}
-			r.Type = types[0]
-		}
-		if format.Name != "" {
-			return s.replayAs(ctx, r, format.Format)
-		}
-		return s.replay(ctx, r)
-	})
-	return c
-}
-
-func factTypes() []string {
-	var types []string
-	for _, action := range activity.Actions() {
-		types = append(types, activity.Types(action)...)
-	}
-	return types
-}
-
-// stored is an event with its place in the stream, as programs read it.
-type stored struct {
-	Sequence uint64          `json:"sequence,string"`
-	Stored   time.Time       `json:"stored"`
-	Subject  string          `json:"subject"`
-	Event    json.RawMessage `json:"event"`
-}
-
-func (s *session) replay(ctx context.Context, r journal.Replay) error {
-	a := s.app
-	out, look := newBuffered(a.Out), a.look()
-	err := s.each(ctx, r, out, func(e journal.Entry) error {
-		return a.record(out, func() string { return render.Event(look, e.Seq, e.Event) }, e.Event, func(event json.RawMessage) any {
-			return stored{e.Seq, e.Stored.UTC(), e.Subject, event}
-		})
-	})
-	return errors.Join(err, out.Flush())
-}
-
-// replayAs writes the events in a format for other systems.
-func (s *session) replayAs(ctx context.Context, r journal.Replay, format export.Format) error {
-	out := newSheet(format, s.app.Out)
-	if err := out.write(format.Head()); err != nil {
-		return err
-	}
-	err := s.each(ctx, r, out.Writer, func(e journal.Entry) error {
-		return out.write(format.Row(export.Entry(e.Seq, e.Event)))
-	})
-	if err != nil && !r.Follow { // which never has everything
-		return out.ended(err, "")
-	}
-	return errors.Join(err, out.Flush())
-}
-
-// each replays, and holds nothing back from somebody who waits for it.
-func (s *session) each(ctx context.Context, r journal.Replay, out *bufio.Writer, write func(journal.Entry) error) error {
-	j, err := s.Journal(ctx)
-	if err != nil {
-		return err
-	}
-	defer j.Close()
-	bar := s.app.progress(r.Follow)
-	defer bar.end()
-	return j.Replay(ctx, r, func(e journal.Entry) error {
-		bar.step(e)
-		if err := write(e); err != nil {
-			return err
-		}
-		if e.Pending == 0 || s.app.OutTerminal {
-			return out.Flush()
-		}
-		return nil
-	})
-}
-
 func (a *app) auditVerifyCommand() *cobra.Command {
 	var stream bool
 	t := &trust{}
 	c := &cobra.Command{
 		Use: "verify [FILE]", Short: "Check a receipt offline, or every invariant over the whole stream", Args: cobra.MaximumNArgs(1),
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return []string{"json"}, cobra.ShellCompDirectiveFilterFileExt
+		},
 		Long: `With a FILE of audit receipt: checks it, offline, with nothing but public keys: that its events stood in the log with these
 bytes, in this order, none left out, under a checkpoint that the log and as many witnesses as the policy demands have signed.
 
-Without: reads the whole stream with the compliance team's key and checks that no sequence is missing, that every event is what its
-subject says, and every invariant that events can show: each grant has its basis (I1), one decision (I2), nothing past a
-deadline and every event's time as the bus has it (I3), no grant beyond its policy (I4), one tenant each (I9), nobody for
+Without: reads the whole stream with the compliance team's key and checks that no sequence is missing, that every event is
+what its subject says, and every invariant that events can show: each grant has its basis (I1), one decision (I2), nothing past
+a deadline and every event's time as the bus has it (I3), no grant beyond its policy (I4), one tenant each (I9), nobody for
 themselves (I10). It shares no rule with the code that decided. What breaks one is listed.
 
 Whatever does not hold, the exit code is 10.`,

@@ -155,7 +155,7 @@ func TestErrorsOfTheCommandLineNameTheCommand(t *testing.T) {
 		"tenant show a b":                "unexpected: b",
 		"request list --limit many":      "invalid argument",
 		"request list --color pink":      "want one of auto, always, never",
-		"audit replay --type Everything": "means 0 facts",
+		"audit replay --type Everything": `there is no fact or action "Everything"`,
 	} {
 		env, _, errs := nobody(t)
 		code := Run(context.Background(), strings.Fields(line+" --url nats://127.0.0.1:1 --keys /nowhere"), env)

@@ -27,18 +27,25 @@ type progress struct {
 	shown          bool
 	begun, redrawn time.Time
 	count          uint64
+	// bounded: what is still to come will all be read.
+	bounded bool
 }
 
 func (a *app) progress(endless bool) *progress {
-	return &progress{app: a, wanted: a.ErrTerminal && !a.OutTerminal && !endless, begun: a.Now()}
+	return &progress{app: a, wanted: a.ErrTerminal && !a.OutTerminal && !endless, begun: a.Now(), bounded: true}
 }
 
 func (p *progress) step(e journal.Entry) {
 	p.count++
-	if !p.wanted || p.count%1000 != 0 {
+	if !p.wanted {
 		return
 	}
-	p.tell(func(took time.Duration) string { return p.line(p.count, e.Pending, took) })
+	p.tell(func(took time.Duration) string {
+		if !p.bounded {
+			return fmt.Sprintf("%d events, %.0f/s", p.count, float64(p.count)/took.Seconds())
+		}
+		return p.line(p.count, e.Pending, took)
+	})
 }
 
 // counted is so many more of nobody knows how many.

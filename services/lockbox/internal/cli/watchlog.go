@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -135,7 +134,7 @@ func (w *watcher) look(ctx context.Context) error {
 	if err != nil {
 		return w.contradiction(before, next, err)
 	}
-	if err := w.keep(w.file, after); err != nil {
+	if err := keepFile(w.file, after); err != nil {
 		return err
 	}
 	size, err := sizeOf(after.Checkpoint)
@@ -165,7 +164,7 @@ func (w *watcher) contradiction(before merkle.Seen, next merkle.Sighting, broken
 		return fmt.Errorf("%w: %w", errNotProven, broken)
 	}
 	name := fmt.Sprintf("%s.contradiction-%s.json", strings.TrimSuffix(w.file, ".json"), w.app.Now().UTC().Format("20060102T150405Z"))
-	err := w.keep(name, struct {
+	err := keepFile(name, struct {
 		Part  merkle.Part     `json:"part"`
 		What  string          `json:"what"`
 		Seen  merkle.Seen     `json:"seen"`
@@ -219,26 +218,6 @@ func (w *watcher) seen() (merkle.Seen, error) {
 		return seen, refusal.Invalid("state", "R41", "%s is about %s, not %s", w.file, seen.Tenant, w.tenant)
 	}
 	return seen, nil
-}
-
-// keep puts a file in place whole or not at all.
-func (w *watcher) keep(name string, v any) error {
-	data, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
-		return err
-	}
-	next, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*")
-	if err != nil {
-		return err
-	}
-	_, err = next.Write(append(data, '\n'))
-	if err = errors.Join(err, next.Sync(), next.Close()); err == nil {
-		err = os.Rename(next.Name(), name)
-	}
-	if err != nil {
-		err = errors.Join(err, os.Remove(next.Name()))
-	}
-	return err
 }
 
 // get asks the log, in the caller's name if it is about a tenant.
