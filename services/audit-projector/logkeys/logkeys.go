@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/openlockbox/lockbox/pkg/config"
 	"github.com/openlockbox/lockbox/pkg/merkle"
 	"golang.org/x/mod/sumdb/note"
 )
@@ -38,22 +39,22 @@ const (
 
 // Read reads a signing key and a secret for salts.
 func Read(signingKeyFile, saltsFile string) (Keys, error) {
-	key, err := os.ReadFile(signingKeyFile) // #nosec G304 -- the operator names the files
+	key, err := config.SecretFile(signingKeyFile).Read()
 	if err != nil {
 		return Keys{}, err
 	}
-	secret, err := os.ReadFile(saltsFile) // #nosec G304 -- as above
+	secret, err := config.SecretFile(saltsFile).Read()
 	if err != nil {
 		return Keys{}, err
 	}
 	var k Keys
-	if k.Signer, err = note.NewSigner(strings.TrimSpace(string(key))); err != nil {
+	if k.Signer, err = note.NewSigner(strings.TrimSpace(key)); err != nil {
 		return Keys{}, fmt.Errorf("%s: %w", signingKeyFile, err)
 	}
-	if k.Verifier, err = publicKey(strings.TrimSpace(string(key))); err != nil {
+	if k.Verifier, err = publicKey(strings.TrimSpace(key)); err != nil {
 		return Keys{}, fmt.Errorf("%s: %w", signingKeyFile, err)
 	}
-	if k.secret, err = hex.DecodeString(strings.TrimSpace(string(secret))); err != nil || len(k.secret) < saltsSize {
+	if k.secret, err = hex.DecodeString(strings.TrimSpace(secret)); err != nil || len(k.secret) < saltsSize {
 		return Keys{}, fmt.Errorf("%s: not the hexadecimal form of 32 bytes or more", saltsFile)
 	}
 	return k, nil

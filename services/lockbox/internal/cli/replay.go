@@ -181,7 +181,7 @@ func (s *session) each(ctx context.Context, r *replaying, out *bufio.Writer, wri
 	}
 	defer j.Close()
 	if r.cursor != nil {
-		if err := r.cursor.check(ctx, j); err != nil {
+		if err := r.cursor.at.Check(ctx, j, r.cursor.name); err != nil {
 			return err
 		}
 	}

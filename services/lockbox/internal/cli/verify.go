@@ -99,6 +99,15 @@ func prove(file []byte, policy *merkle.Policy) (*proven, error) {
 	return p, nil
 }
 
+// subject is what the receipt is about, as people say it.
+func (p *proven) subject() string {
+	at, err := bus.ParseEventSubject(p.Events[0].Subject)
+	if err != nil {
+		return render.Clean(p.About)
+	}
+	return at.Kind + " " + at.ID
+}
+
 func (p *proven) text(l render.Look) string {
 	var b strings.Builder
 	withheld := 0
@@ -108,7 +117,7 @@ func (p *proven) text(l render.Look) string {
 		}
 	}
 	fmt.Fprintf(&b, "The receipt holds. It proves of %s at %s: these %d events stood in the log in this order, with none left out between them.\n\n",
-		strings.TrimPrefix(p.About, "lockbox.event."+p.Tenant+"."), p.Tenant, len(p.Events))
+		p.subject(), p.Tenant, len(p.Events))
 	for _, e := range p.Events {
 		if e.Withheld {
 			fmt.Fprintf(&b, "%-8d %s (withheld; its place is proven)\n", e.Sequence, render.Clean(e.Subject[strings.LastIndexByte(e.Subject, '.')+1:]))

@@ -18,6 +18,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/merkle"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/bookmark"
 	"github.com/spf13/cobra"
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -134,7 +135,7 @@ func (w *watcher) look(ctx context.Context) error {
 	if err != nil {
 		return w.contradiction(before, next, err)
 	}
-	if err := keepFile(w.file, after); err != nil {
+	if err := bookmark.Keep(w.file, after); err != nil {
 		return err
 	}
 	size, err := sizeOf(after.Checkpoint)
@@ -164,7 +165,7 @@ func (w *watcher) contradiction(before merkle.Seen, next merkle.Sighting, broken
 		return fmt.Errorf("%w: %w", errNotProven, broken)
 	}
 	name := fmt.Sprintf("%s.contradiction-%s.json", strings.TrimSuffix(w.file, ".json"), w.app.Now().UTC().Format("20060102T150405Z"))
-	err := keepFile(name, struct {
+	err := bookmark.Keep(name, struct {
 		Part  merkle.Part     `json:"part"`
 		What  string          `json:"what"`
 		Seen  merkle.Seen     `json:"seen"`
