@@ -55,6 +55,9 @@ type Stored struct {
 const (
 	// consumersTried is how many consumers are made until one is where it should be: where is the cluster's choice.
 	consumersTried = 64
+	// silent is after how long without a message a server that still answers is taken to have no more: what it has lost at the
+	// end never comes.
+	silent = 10 * time.Second
 	// idle is after how long the server drops a consumer that nobody reads.
 	idle = 30 * time.Second
 )
@@ -79,7 +82,7 @@ func (j *Journal) Scan(ctx context.Context, server string, last uint64, handle f
 	if consumer.CachedInfo().NumPending == 0 || last == 0 {
 		return nil
 	}
-	r := &reading{end: last, over: make(chan error, 1)}
+	r := &reading{over: make(chan error, 1)}
 	consuming, err := consumer.Consume(func(m jetstream.Msg) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -109,7 +112,24 @@ func (j *Journal) Scan(ctx context.Context, server string, last uint64, handle f
 	}
 	defer consuming.Stop()
 	defer r.stop()
-	return r.wait(ctx)
+	tick := time.NewTicker(silent)
+	defer tick.Stop()
+	seen := uint64(0)
+	for {
+		select {
+		case err := <-r.over:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+			n := r.count.Load()
+			if n == seen {
+				_, err := consumer.Info(ctx)
+				return err
+			}
+			seen = n
+		}
+	}
 }
 
 // consumerOn makes a consumer that a server leads, and which therefore reads that server's copy.

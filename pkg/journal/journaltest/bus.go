@@ -120,6 +120,9 @@ func (b *Bus) StopServer(i int) {
 	}
 }
 
+// StoreDir is where one of the servers keeps its store.
+func (b *Bus) StoreDir(i int) string { return b.options[i].StoreDir }
+
 func (b *Bus) server(i int) *embedded.Server {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -27,7 +27,7 @@ func (a *app) auditCommand() *cobra.Command {
 	return group("audit", "Read the activity log, replay the stream, see any past state", `Every step is an event in one stream that is never rewritten (R38). audit list and audit export are the customer's view of
 it (R39); audit replay and audit state-at read the stream itself and need the compliance team's bus key (R40), as do audit
 verify and audit dead-letters.`, "",
-		a.auditListCommand(), a.auditExportCommand(), a.auditReplayCommand(), a.auditStateAtCommand(), a.auditVerifyCommand(), a.auditReceiptCommand(), a.auditWatchCommand(), a.auditDeadLettersCommand())
+		a.auditListCommand(), a.auditExportCommand(), a.auditReplayCommand(), a.auditStateAtCommand(), a.auditVerifyCommand(), a.auditReceiptCommand(), a.auditWatchCommand(), a.auditForwardCommand(), a.auditDeadLettersCommand())
 }
 
 func (a *app) auditListCommand() *cobra.Command {
