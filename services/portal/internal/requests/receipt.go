@@ -18,11 +18,15 @@ const (
 // receipt answers with the file that proves what happened to a request (R41).
 func receipt(v *site.Visit) error {
 	ask := &lockboxv1.Query{Ask: &lockboxv1.Query_GetReceipt{GetReceipt: &lockboxv1.GetReceipt{RequestId: v.R.PathValue("id")}}}
+	deadline := time.NewTimer(receiptPatience)
+	defer deadline.Stop()
 	reply, err := v.Ask(ask)
-	for end := v.Now().Add(receiptPatience); refusal.Is(err, lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE) && v.Now().Before(end); {
+	for refusal.Is(err, lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE) {
 		select {
 		case <-v.R.Context().Done():
 			return v.R.Context().Err()
+		case <-deadline.C:
+			return err
 		case <-time.After(receiptBetween):
 		}
 		reply, err = v.Ask(ask)
