@@ -11,17 +11,25 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/merkle"
 	"golang.org/x/mod/sumdb/tlog"
+	"golang.org/x/sync/errgroup"
 )
 
-const eventsPrefix = "events/"
+const (
+	eventsPrefix = "events/"
+	// syncsAtOnce is how many files are put on disk at the same time, which the disk does together.
+	syncsAtOnce = 16
+)
 
 // files holds the tiles of one tree in a directory. What was written is on disk after sync.
 type files struct {
 	dir     string
 	written map[string]bool // since the last sync
+	made    map[string]bool // directories
 }
 
-func newFiles(dir string) *files { return &files{dir: dir, written: map[string]bool{}} }
+func newFiles(dir string) *files {
+	return &files{dir: dir, written: map[string]bool{}, made: map[string]bool{}}
+}
 
 func (f *files) Read(path string) ([]byte, error) {
 	return os.ReadFile(filepath.Join(f.dir, filepath.FromSlash(path))) // #nosec G304 -- paths are made by merkle
@@ -33,10 +41,14 @@ func (f *files) Write(path string, data []byte) error {
 		f.written[name] = true // by a run that may have ended before it was on disk
 		return nil
 	}
-	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
-		return err
+	if dir := filepath.Dir(name); !f.made[dir] {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+		f.made[dir] = true
 	}
-	if err := replace(name, data); err != nil {
+	// Nobody looks for it before the state names its tree; what a run that ended here left half written is written again.
+	if err := os.WriteFile(name, data, 0o600); err != nil {
 		return err
 	}
 	f.written[name] = true
@@ -46,10 +58,10 @@ func (f *files) Write(path string, data []byte) error {
 // sync returns when everything written is on disk, with the names under which it is.
 func (f *files) sync() error {
 	dirs := map[string]bool{}
+	var all errgroup.Group
+	all.SetLimit(syncsAtOnce)
 	for name := range f.written {
-		if err := syncPath(name); err != nil {
-			return err
-		}
+		all.Go(func() error { return syncPath(name) })
 		for dir := filepath.Dir(name); !dirs[dir]; dir = filepath.Dir(dir) {
 			dirs[dir] = true
 			if dir == f.dir {
@@ -58,21 +70,13 @@ func (f *files) sync() error {
 		}
 	}
 	for dir := range dirs {
-		if err := syncPath(dir); err != nil {
-			return err
-		}
+		all.Go(func() error { return syncPath(dir) })
+	}
+	if err := all.Wait(); err != nil {
+		return err
 	}
 	clear(f.written)
 	return nil
-}
-
-// replace puts a file in the place of another, so that it is there whole or not at all.
-func replace(name string, data []byte) error {
-	next := name + ".next"
-	if err := os.WriteFile(next, data, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(next, name)
 }
 
 func syncPath(name string) error {
