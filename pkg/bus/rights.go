@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/openlockbox/lockbox/pkg/input"
@@ -94,7 +95,7 @@ func permissions(id Identity, tenants []string) Permissions {
 	case Provisioner:
 		return Permissions{Publish: provisions()}
 	case Repairer:
-		return Permissions{Publish: join([]string{eventPrefix + ">"}, provisions(), replays(">"), loads())}
+		return Permissions{Publish: join(restores(), provisions(), replays(">"), loads())}
 	}
 	return Permissions{}
 }
@@ -128,6 +129,16 @@ func writes(id Identity) []string {
 		}
 	}
 	return subjects
+}
+
+// restores lists every event type.
+func restores() []string {
+	var all []string
+	for _, f := range facts {
+		all = append(all, writes(f.writer)...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // loads reads EVENTS one aggregate at a time, confirms at the leader, and reads the bus's clock.

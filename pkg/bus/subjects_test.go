@@ -97,7 +97,7 @@ func TestEventSubjectRefuses(t *testing.T) {
 // Every fact has a writer, and only facts have.
 func TestFactsHaveWriters(t *testing.T) {
 	var written []string
-	for _, id := range bus.Identities() {
+	for _, id := range append(bus.Identities(), bus.Repairer) {
 		for _, subject := range bus.Rights(id).Publish {
 			if rest, is := strings.CutPrefix(subject, "lockbox.event."); is {
 				written = append(written, rest[strings.LastIndex(rest, ".")+1:])
@@ -136,7 +136,7 @@ func anyEvent(t *rapid.T) *lockboxv1.Event {
 	odd := rapid.SampledFrom([]string{"", "*", ">", ".", "a.b", " ", "_", "-a", "é", "\u200b", "a\n"})
 	e := &lockboxv1.Event{
 		Tenant:      rapid.OneOf(rapid.StringMatching(`[a-z0-9][a-z0-9-]{1,38}[a-z0-9]`), odd).Draw(t, "tenant"),
-		Kind:        rapid.SampledFrom([]string{bus.KindRequest, bus.KindTenant, bus.KindSubscription, bus.KindTicket, bus.KindDisclosure, bus.KindDelivery, "", "other"}).Draw(t, "kind"),
+		Kind:        rapid.SampledFrom([]string{bus.KindRequest, bus.KindTenant, bus.KindSubscription, bus.KindTicket, bus.KindDisclosure, bus.KindDelivery, bus.KindCheckpoint, bus.KindAlarm, "", "other"}).Draw(t, "kind"),
 		AggregateId: rapid.OneOf(token, odd).Draw(t, "id"),
 		Version:     rapid.OneOf(rapid.Just(uint64(0)), rapid.Uint64()).Draw(t, "version"),
 		ReportKey:   rapid.OneOf(rapid.Just(""), token, odd).Draw(t, "key"),

@@ -185,6 +185,9 @@ func (j *Journal) lastOf(ctx context.Context, filters []string) ([]Entry, error)
 
 // requestMany collects answers up to and including the first with a status.
 func (j *Journal) requestMany(ctx context.Context, subject string, data []byte) ([]*nats.Msg, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err // else the answer might be there before anybody looks at ctx
+	}
 	ctx, cancel := context.WithTimeout(ctx, j.timeout)
 	defer cancel()
 	var replies []*nats.Msg

@@ -215,7 +215,7 @@ func TestACodeIsGoodForItsClientOnceAndForAMinute(t *testing.T) {
 		"no redirect address":   {func(x *try) { x.RedirectURL = "" }, "invalid_request"},
 		"an address elsewhere":  {func(x *try) { x.RedirectURL = "https://evil.example/callback" }, "invalid_grant"},
 		"another client":        {func(x *try) { x.ClientID = "other" }, "invalid_client"},
-		"another code":          {func(x *try) { x.code = "X" + x.code[1:] }, "invalid_grant"},
+		"another code":          {func(x *try) { x.code = x.code[1:] + "X" }, "invalid_grant"},
 		"another issuer":        {func(x *try) { x.client = newClient(t, s, s.TenantIssuer("sakura").GetUrl()) }, "invalid_grant"},
 		"a nanosecond too late": {func(*try) { s.after(time.Minute) }, "invalid_grant"},
 		"just in time":          {func(*try) { s.after(time.Minute - 1) }, ""},
