@@ -23,6 +23,8 @@ const (
 	// several times as much.
 	batchSize = 2000
 	batchTime = 20 * time.Millisecond
+	// examineEvery is how long the projection rests between two examinations.
+	examineEvery = 40 * time.Second
 	// waitingEvents is how many are read ahead of a commit.
 	waitingEvents = 2 * batchSize
 )
@@ -212,10 +214,18 @@ func collect(events <-chan received) []projection.Event {
 	return batch
 }
 
-// examine looks for damage that no question has met yet.
+// examine looks for damage that no question has met yet, again and again, and spends no more than a tenth of the time on it.
 func (f *follower) examine(ctx context.Context, store *projection.Store) {
-	if err := store.Examine(ctx); err != nil && ctx.Err() == nil {
-		f.log.Warn("the projection could not be examined", zap.Error(err))
+	for {
+		begun := time.Now()
+		if err := store.Examine(ctx); err != nil && ctx.Err() == nil {
+			f.log.Warn("the projection could not be examined", zap.Error(err))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(max(examineEvery, 10*time.Since(begun))):
+		}
 	}
 }
 

@@ -123,6 +123,14 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) (err error) {
 		Stream: rt.Journal, Ledger: log, Every: c.Log.RescanEvery, Now: rt.Now, Log: rt.Log,
 		Renew: func(verified uint64) error { return lease.Renew(rt.Conn, verified, rt.Now()) },
 		Alarm: func() { rt.Counters.Refused(alarm(alarmLog)) },
+		Projection: func(ctx context.Context) guard.Projection {
+			if a := answering.Load(); a != nil {
+				if c, err := a.Store.Compare(ctx); err == nil {
+					return c
+				}
+			}
+			return nil
+		},
 	}
 	running.Go(func() { watching.Run(building) })
 	f := &follower{

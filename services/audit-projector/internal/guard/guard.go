@@ -35,6 +35,9 @@ type Guard struct {
 	// Every is the time from one look at everything to the next; 0: 30 s, so that with the look itself a difference is found
 	// within a minute.
 	Every time.Duration
+	// Projection compares what the projection holds with the stream, message by message; nil: it is not there yet. What it finds
+	// is the projection's affair, from which nothing is decided.
+	Projection func(ctx context.Context) Projection
 	// Renew says that all is well up to a sequence.
 	Renew func(verified uint64) error
 	// Alarm is told of each difference, once.
@@ -55,6 +58,12 @@ type verdict struct {
 	begun   time.Time
 	// length is how many messages the stream had.
 	length uint64
+}
+
+// Projection is *projection.Comparison.
+type Projection interface {
+	Next(sequence uint64, data []byte) error
+	Close() error
 }
 
 const (
@@ -187,8 +196,12 @@ func (g *Guard) compare(ctx context.Context) ([]*lockboxv1.DifferenceFound, verd
 		return nil, verdict{}, err
 	}
 	var found differences
-	for _, server := range copies.Servers {
-		if err := g.copy(ctx, is, server, &found); err != nil {
+	for i, server := range copies.Servers {
+		var beside Projection
+		if i == 0 && g.Projection != nil {
+			beside = g.Projection(ctx)
+		}
+		if err := g.copy(ctx, is, server, beside, &found); err != nil {
 			return nil, verdict{}, err
 		}
 	}
@@ -217,7 +230,11 @@ func (g *Guard) awayFor(servers []string) []string {
 }
 
 // copy compares one server's copy with the trees.
-func (g *Guard) copy(ctx context.Context, is ledger.Inspected, server string, found *differences) error {
+func (g *Guard) copy(ctx context.Context, is ledger.Inspected, server string, beside Projection, found *differences) error {
+	compared := beside != nil // until it is found to differ
+	if compared {
+		defer func() { _ = beside.Close() }() // it has been read
+	}
 	name := "stream"
 	if server != "" {
 		name = "replica " + server
@@ -235,6 +252,12 @@ func (g *Guard) copy(ctx context.Context, is ledger.Inspected, server string, fo
 		}
 		differ, err := c.Next(tenant, merkle.Stored{Sequence: m.Sequence, Subject: m.Subject, Bytes: m.Data})
 		found.differ(name, differ)
+		if compared && len(differ) == 0 && err == nil {
+			if broken := beside.Next(m.Sequence, m.Data); broken != nil {
+				g.Log.Error("the projection is not what the stream has", zap.Error(broken))
+				compared = false
+			}
+		}
 		return err
 	})
 	if err == nil {

@@ -247,6 +247,39 @@ func TestDamageIsFoundByExaminingOrByAsking(t *testing.T) {
 	}
 }
 
+func TestWhatIsStoredIsHeldAgainstTheStream(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func([]projection.Event) []projection.Event
+		broken bool
+	}{
+		"the same": {func(l []projection.Event) []projection.Event { return l }, false},
+		"more in the stream": {func(l []projection.Event) []projection.Event {
+			return append(l, projection.Event{Sequence: l[len(l)-1].Sequence + 1, Bytes: []byte("new")})
+		}, false},
+		"other bytes": {func(l []projection.Event) []projection.Event {
+			l[1].Bytes = append(bytes.Clone(l[1].Bytes), 0)
+			return l
+		}, true},
+	} {
+		s := open(t, t.TempDir())
+		must(t, s.Apply(t.Context(), some()))
+		must(t, s.Complete(t.Context()))
+		compared, err := s.Compare(t.Context())
+		must(t, err)
+		var found error
+		for _, e := range c.change(some()) {
+			if found = compared.Next(e.Sequence, e.Bytes); found != nil {
+				break
+			}
+		}
+		must(t, compared.Close())
+		if errors.Is(found, projection.ErrUnusable) != c.broken {
+			t.Errorf("%s: %v", name, found)
+		}
+		must(t, s.Close())
+	}
+}
+
 func TestTheFilesAreTheirOwnersOnly(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	s := open(t, dir)

@@ -5,6 +5,7 @@
 package projection
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -318,10 +319,10 @@ func (s *Store) Event(ctx context.Context, sequence uint64) (data []byte, err er
 	return data, s.checked(err)
 }
 
-// Examine reads the whole file and reports damage to Damaged.
+// Examine reads the whole file, holds its indexes against its tables, and reports damage to Damaged.
 func (s *Store) Examine(ctx context.Context) error {
 	var verdict string
-	if err := s.reading.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&verdict); err != nil {
+	if err := s.reading.QueryRowContext(ctx, "PRAGMA integrity_check(1)").Scan(&verdict); err != nil {
 		return s.checked(err)
 	}
 	if verdict != "ok" {
@@ -331,6 +332,52 @@ func (s *Store) Examine(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Comparison holds the stored events against those of the stream, in its order.
+type Comparison struct {
+	store *Store
+	view  *Snapshot
+	rows  *sql.Rows
+}
+
+// Compare begins a comparison, which Close ends.
+func (s *Store) Compare(ctx context.Context) (*Comparison, error) {
+	v, err := s.Snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := v.query(ctx, "SELECT seq, bytes FROM stored ORDER BY seq")
+	if err != nil {
+		return nil, errors.Join(s.checked(err), v.Close())
+	}
+	return &Comparison{s, v, rows}, nil
+}
+
+// Next compares the next event of the stream, as far as the projection had come. A difference is reported to Damaged.
+func (c *Comparison) Next(sequence uint64, data []byte) error {
+	if sequence > c.view.Sequence() {
+		return nil
+	}
+	var own uint64
+	var stored []byte
+	for own < sequence && c.rows.Next() {
+		if err := c.rows.Scan(&own, &stored); err != nil {
+			return c.store.checked(err)
+		}
+	}
+	if err := c.rows.Err(); err != nil {
+		return c.store.checked(err)
+	}
+	if own != sequence || !bytes.Equal(stored, data) {
+		err := fmt.Errorf("%w: event %d is not what the stream has", ErrUnusable, sequence)
+		c.store.report(err)
+		return err
+	}
+	return nil
+}
+
+// Close ends the comparison.
+func (c *Comparison) Close() error { return errors.Join(c.rows.Close(), c.view.Close()) }
 
 // Damaged tells, once, that the file was found to be damaged.
 func (s *Store) Damaged() <-chan error { return s.damaged }

@@ -128,6 +128,30 @@ func flip(t *testing.T, name string, share float64) {
 	must(t, os.WriteFile(name, data, 0o600))
 }
 
+// The projection is disposable: what is damaged is found and made again, and whoever asks gets what the stream says.
+func TestADamagedProjectionIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	l := start(t, request.DefaultTerms())
+	id := l.requested(l.intent("erin"), request.CustomerNotified)
+	(&written{lockbox: l}).signed()
+	l.close()
+	name := filepath.Join(l.config.Dir, "projection", "projection.db")
+	data, err := os.ReadFile(name)
+	must(t, err)
+	at := bytes.LastIndex(data, []byte("a memory dump will show"))
+	if at < 0 {
+		t.Fatal("the projection does not hold the request")
+	}
+	data[at] ^= 2
+	must(t, os.WriteFile(name, data, 0o600))
+	heard := alarms{zapcore.NewNopCore(), new(sync.Mutex), new(bytes.Buffer)}
+	l.config.Log = zap.New(heard)
+	l.open()
+	within(t, time.Minute, "the projection is made again", func() bool { return heard.heard("the projection is damaged; it is built anew") })
+	l.does("otto", approve(id))
+	l.reaches(id, request.Active)
+}
+
 // spoil overwrites the beginning of a file, if it is still there.
 func spoil(name string) {
 	if f, err := os.OpenFile(name, os.O_WRONLY, 0); err == nil {
