@@ -346,7 +346,7 @@ func (s *Store) Compare(ctx context.Context) (*Comparison, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows, err := v.query(ctx, "SELECT seq, bytes FROM stored ORDER BY seq")
+	rows, err := v.query(ctx, "SELECT seq, bytes FROM stored ORDER BY seq") //nolint:rowserrcheck // Next looks at it
 	if err != nil {
 		return nil, errors.Join(s.checked(err), v.Close())
 	}

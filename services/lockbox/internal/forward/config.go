@@ -87,7 +87,7 @@ func (t *Target) validate() error {
 	if t.Format == "" {
 		t.Format = "cloudevents"
 	}
-	known := false
+	var known bool
 	if t.format, known = export.Named(t.Format); !known || t.Format == "csv" {
 		return refusal.Invalid("targets.format", rule, "%s: must be jsonl, cloudevents, ocsf or azure", t.Name)
 	}

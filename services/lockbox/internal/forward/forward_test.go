@@ -176,10 +176,10 @@ func TestAWebhookGetsEverythingInOrderWhateverItAnswers(t *testing.T) {
 	w.happen(5)
 	key, public := w.key()
 	hook := w.hook(public, func(n int) int {
-		switch { // it fails now and then
-		case n == 2, n == 7:
+		switch n { // it fails now and then
+		case 2, 7:
 			return http.StatusInternalServerError
-		case n == 4:
+		case 4:
 			return http.StatusFound
 		}
 		return http.StatusOK
