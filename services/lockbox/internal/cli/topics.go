@@ -17,7 +17,7 @@ func topics() []*cobra.Command {
     7  refused: something else was decided first, or it has changed since you saw it (CONFLICT)
     8  refused: its state does not allow it any more, or not yet (PRECONDITION)
     9  not available: nothing runs, or something that must be asked does not answer (UNAVAILABLE); never a yes
-   10  what was verified is not true (audit verify)
+   10  what was verified is not true (audit verify, watch, repair)
   130  interrupted
 
 A refusal changes nothing. With -o json or -o yaml, errors are written to stderr in that form:
@@ -49,6 +49,8 @@ line finds it there.
   LOCKBOX_AS          --as          persona of the demo
   LOCKBOX_PROFILE     --profile     which sign-in of lockbox login to use; else default
   LOCKBOX_ISSUER      --issuer      where lockbox login signs in; LOCKBOX_CLIENT_ID, --client-id is Lockbox's name there
+  LOCKBOX_LOG         --log         address of the Merkle log that audit watch follows
+  LOCKBOX_LOG_KEY     --log-key     the log's public key, or a file with it, for audit verify and audit watch
   XDG_STATE_HOME                    lockbox/tokens in it keeps sign-ins; else ~/.local/state/lockbox/tokens
   BROWSER                           program that lockbox login opens pages with; else the desktop's browser
   LOCKBOX_DEMO                      directory of a demo's issuer, where --url is another demo than lockbox up's own
