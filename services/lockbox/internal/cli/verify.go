@@ -120,7 +120,7 @@ func (p *proven) text(l render.Look) string {
 		p.subject(), p.Tenant, len(p.Events))
 	for _, e := range p.Events {
 		if e.Withheld {
-			fmt.Fprintf(&b, "%-8d %s (withheld; its place is proven)\n", e.Sequence, render.Clean(e.Subject[strings.LastIndexByte(e.Subject, '.')+1:]))
+			fmt.Fprintf(&b, "%8d  %s (withheld; its place is proven)\n", e.Sequence, render.Clean(e.Subject[strings.LastIndexByte(e.Subject, '.')+1:]))
 			continue
 		}
 		b.WriteString(strings.TrimRight(render.Event(l, e.Sequence, e.decoded), "\n") + "\n")

@@ -240,6 +240,11 @@ func (j *Job) restore(ctx context.Context, damaged *store, p Plan, aside string)
 	if err = errors.Join(err, out.Flush(), conflicts.Sync(), conflicts.Close()); err != nil {
 		return err
 	}
+	if p.Conflicts == 0 {
+		if err := os.Remove(filepath.Join(aside, conflictsFile)); err != nil {
+			return err
+		}
+	}
 	if err := fresh.restored(ctx, p, filepath.Base(aside), j.Now()); err != nil {
 		return err
 	}
