@@ -69,7 +69,7 @@ type Projection interface {
 const (
 	defaultEvery = 30 * time.Second
 	// trusted is how old a look may be. One takes less than a minute, and the next begins before.
-	trusted = 2 * time.Minute
+	trusted = 90 * time.Second
 	// behindAtMost is how long the trees may not have followed the stream (I5).
 	behindAtMost = 30 * time.Second
 	// awayAtMost is in how many looks a copy may be away before that is an alarm: a server that is started again is.

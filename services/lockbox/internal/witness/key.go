@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/openlockbox/lockbox/pkg/config"
 	"github.com/openlockbox/lockbox/pkg/merkle"
 )
 
@@ -34,11 +35,11 @@ func CreateKey(file, name string) (*merkle.Cosigner, error) {
 
 // ReadKey reads what CreateKey has made.
 func ReadKey(file string) (*merkle.Cosigner, error) {
-	data, err := os.ReadFile(file) // #nosec G304 -- the operator names the file
+	text, err := config.SecretFile(file).Read()
 	if err != nil {
 		return nil, err
 	}
-	lines := strings.Split(strings.TrimSpace(string(data)), "\n")
+	lines := strings.Split(strings.TrimSpace(text), "\n")
 	if len(lines) != 3 || lines[0] != keyFormat {
 		return nil, fmt.Errorf("%s is not a witness's key", file)
 	}
