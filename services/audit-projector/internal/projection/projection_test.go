@@ -257,6 +257,7 @@ func TestWhatIsStoredIsHeldAgainstTheStream(t *testing.T) {
 			return append(l, projection.Event{Sequence: l[len(l)-1].Sequence + 1, Bytes: []byte("new")})
 		}, false},
 		"other bytes": {func(l []projection.Event) []projection.Event {
+			l = slices.Clone(l) // other tests have the same events
 			l[1].Bytes = append(bytes.Clone(l[1].Bytes), 0)
 			return l
 		}, true},

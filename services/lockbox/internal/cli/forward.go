@@ -14,11 +14,11 @@ func (a *app) auditForwardCommand() *cobra.Command {
 	var file string
 	c := &cobra.Command{
 		Use: "forward", Short: "Send every event on to webhooks and syslog servers, for as long as it runs", Args: exactly(), ValidArgsFunction: nothing,
-		Long: `Follows the stream with the compliance team's key and sends each event to every target of the configuration, in order and at least
-once: to a webhook as Standard Webhooks has it, signed with ed25519, or to syslog as RFC 5424 has it, over TLS. How far each target
-has come is remembered in a directory, so it goes on there after whatever ends it. A target that fails is tried again, and holds
-up no other; a webhook that answers 410 Gone gets nothing more. It is the provider's own view: what a customer is not shown, or
-not yet, is in it.
+		Long: `Follows the stream with the compliance team's key and sends each event to every target of the configuration, in order and
+at least once: to a webhook as Standard Webhooks has it, signed with ed25519, or to syslog as RFC 5424 has it, over TLS. How
+far each target has come is remembered in a directory, so it goes on there after whatever ends it. A target that fails is
+tried again, and holds up no other; a webhook that answers 410 Gone gets nothing more. It is the provider's own view: what a
+customer is not shown, or not yet, is in it.
 
   cursors: /var/lib/lockbox/forward
   targets:

@@ -94,11 +94,13 @@ func (a alarms) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	return err
 }
 
-func (a alarms) heard(what string) bool {
+func (a alarms) all() string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return strings.Contains(a.said.String(), what)
+	return a.said.String()
 }
+
+func (a alarms) heard(what string) bool { return strings.Contains(a.all(), what) }
 
 // file finds the one file below dir that a pattern of its path matches.
 func file(t *testing.T, dir, pattern string) string {
@@ -255,7 +257,7 @@ func TestDamageIsAnAlarmAndNothingIsGranted(t *testing.T) {
 			if corrupt := new(journal.CorruptError); err != nil && !errors.As(err, &corrupt) {
 				t.Logf("the request cannot be read: %v", err)
 			}
-			t.Log(heard.said.String())
+			t.Log(heard.all())
 			stop()
 			w.repaired(l)
 		})
