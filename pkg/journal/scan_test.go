@@ -26,19 +26,25 @@ func TestEveryServersOwnCopyIsRead(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// A server that was started a moment ago may not answer yet: whoever scans tries again.
 	read := func(server string) (found map[uint64][]byte) {
 		t.Helper()
-		found = map[uint64][]byte{}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		err := b.Journal(t, bus.Projector).Scan(ctx, server, after, func(m journal.Stored) error {
-			found[m.Sequence] = m.Data
-			return nil
-		})
-		if err != nil {
-			t.Fatal(err)
+		for {
+			found = map[uint64][]byte{}
+			err := b.Journal(t, bus.Projector).Scan(ctx, server, after, func(m journal.Stored) error {
+				found[m.Sequence] = m.Data
+				return nil
+			})
+			if err == nil {
+				return found
+			}
+			if t.Log(err); ctx.Err() != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(100 * time.Millisecond)
 		}
-		return found
 	}
 	copies := func() (c journal.Copies) {
 		t.Helper()

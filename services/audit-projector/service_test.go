@@ -31,12 +31,13 @@ import (
 
 // world is the service on a bus of its own, under the real rights.
 type world struct {
-	t      testing.TB
-	bus    *journaltest.Bus
-	issuer *devissuer.Issuer
-	story  *story.Story
-	client *nats.Conn
-	stored int
+	t       testing.TB
+	bus     *journaltest.Bus
+	servers int
+	issuer  *devissuer.Issuer
+	story   *story.Story
+	client  *nats.Conn
+	stored  int
 	// after is the last event of each aggregate in the stream, in which the projector's reports stand as well.
 	after map[bus.Aggregate]uint64
 	log   string // where the log is served
@@ -46,10 +47,13 @@ type world struct {
 	writers map[string]*journal.Journal
 }
 
-func newWorld(t testing.TB) *world {
+func newWorld(t testing.TB) *world { return newWorldOf(t, 1) }
+
+// newWorldOf has a bus of so many servers.
+func newWorldOf(t testing.TB, servers int) *world {
 	issuer, err := devissuer.New(devissuer.Config{Demo: true, Dir: t.TempDir()})
 	must(t, err)
-	w := &world{t: t, bus: journaltest.Start(t, 1), issuer: issuer, story: story.New(time.Now().UTC()), after: map[bus.Aggregate]uint64{}, keys: t.TempDir()}
+	w := &world{t: t, bus: journaltest.Start(t, servers), servers: servers, issuer: issuer, story: story.New(time.Now().UTC()), after: map[bus.Aggregate]uint64{}, keys: t.TempDir()}
 	keys, err := logkeys.LoadOrCreate(w.keys, "log.example/lockbox")
 	must(t, err)
 	w.vkey = keys.Verifier
@@ -101,9 +105,13 @@ func (w *world) store() (last uint64) {
 func (w *world) run(dir string) (stop func()) {
 	w.t.Helper()
 	ctx, cancel := context.WithCancel(w.t.Context())
-	rt, err := service.Open(ctx, bus.Connection{
-		InProcess: w.bus, Identity: bus.Projector, Seed: w.bus.Keys[bus.Projector], Log: zaptest.NewLogger(w.t),
-	}, []identity.Issuer{w.issuer.ProviderIssuer()}, nil)
+	to := bus.Connection{Identity: bus.Projector, Seed: w.bus.Keys[bus.Projector], Log: zaptest.NewLogger(w.t)}
+	if w.servers == 1 {
+		to.InProcess = w.bus
+	} else {
+		to.URL = w.bus.URL()
+	}
+	rt, err := service.Open(ctx, to, []identity.Issuer{w.issuer.ProviderIssuer()}, nil)
 	must(w.t, err)
 	ended := make(chan error, 1)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -111,7 +119,7 @@ func (w *world) run(dir string) (stop func()) {
 	w.log = "http://" + listener.Addr().String()
 	c := projector.Config{Dir: dir, Log: projector.LogConfig{
 		SigningKeyFile: config.SecretFile(filepath.Join(w.keys, logkeys.SigningKeyFile)), SaltsFile: config.SecretFile(filepath.Join(w.keys, logkeys.SaltsFile)),
-		Interval: 100 * time.Millisecond, Listener: listener,
+		Interval: 100 * time.Millisecond, RescanEvery: time.Second, Listener: listener,
 	}}
 	go func() { ended <- projector.Run(ctx, rt, c) }()
 	return func() {

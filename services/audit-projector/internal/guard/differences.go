@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -50,6 +51,14 @@ func (d *differences) add(at where, sequence uint64, subject, detail string) {
 	if subject != "" && len(f.GetSubjects()) < subjectsNamed {
 		f.Subjects = append(f.Subjects, subject)
 	}
+}
+
+// join adds those of another copy.
+func (d *differences) join(other differences) {
+	if *d == nil {
+		*d = differences{}
+	}
+	maps.Copy(*d, other)
 }
 
 func (d *differences) differ(name string, found []merkle.Difference) {

@@ -49,6 +49,8 @@ type Guard struct {
 	verdict verdict
 	told    map[string]bool
 	away    int // looks in which a copy could not be read, one after the other
+	// differed are the servers whose copies were not well when they were read last.
+	differed map[string]bool
 }
 
 // verdict is what the last look at everything came to.
@@ -72,6 +74,8 @@ const (
 	trusted = 90 * time.Second
 	// behindAtMost is how long the trees may not have followed the stream (I5).
 	behindAtMost = 30 * time.Second
+	// settle is how long a copy that differs gets before it is looked at again.
+	settle = 2 * time.Second
 	// awayAtMost is in how many looks a copy may be away before that is an alarm: a server that is started again is.
 	awayAtMost = 2
 )
@@ -201,13 +205,32 @@ func (g *Guard) compare(ctx context.Context) ([]*lockboxv1.DifferenceFound, verd
 		if i == 0 && g.Projection != nil {
 			beside = g.Projection(ctx)
 		}
-		if err := g.copy(ctx, is, server, beside, &found); err != nil {
+		differ, err := g.copy(ctx, is, server, beside)
+		if err == nil && len(differ) > 0 && server != "" {
+			// One that was only a little behind the others has caught up by now.
+			select {
+			case <-ctx.Done():
+			case <-time.After(settle):
+			}
+			differ, err = g.copy(ctx, is, server, nil)
+		}
+		if err != nil {
 			return nil, verdict{}, err
 		}
+		found.join(differ)
+		if g.differed == nil {
+			g.differed = map[string]bool{}
+		}
+		g.differed[server] = len(differ) > 0
 	}
 	found.missing(g.awayFor(copies.Away))
 	if err := scrub(is, &found); err != nil {
 		return nil, verdict{}, err
+	}
+	for _, server := range copies.Away {
+		if len(found) == 0 && g.differed[server] {
+			return nil, verdict{}, fmt.Errorf("the copy of %s, which was not well, cannot be read", server)
+		}
 	}
 	return found.all(), verdict{covered: is.Covered, length: copies.Last}, nil
 }
@@ -230,7 +253,7 @@ func (g *Guard) awayFor(servers []string) []string {
 }
 
 // copy compares one server's copy with the trees.
-func (g *Guard) copy(ctx context.Context, is ledger.Inspected, server string, beside Projection, found *differences) error {
+func (g *Guard) copy(ctx context.Context, is ledger.Inspected, server string, beside Projection) (found differences, err error) {
 	compared := beside != nil // until it is found to differ
 	if compared {
 		defer func() { _ = beside.Close() }() // it has been read
@@ -242,10 +265,10 @@ func (g *Guard) copy(ctx context.Context, is ledger.Inspected, server string, be
 	c := merkle.Compare(is.Salts, is.Covered)
 	for _, t := range is.Tenants {
 		if err := c.Add(t.Tenant, is.Tree(t.Tenant), t.Tree); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	err := g.Stream.Scan(ctx, server, is.Covered, func(m journal.Stored) error {
+	err = g.Stream.Scan(ctx, server, is.Covered, func(m journal.Stored) error {
 		tenant := ""
 		if at, err := bus.ParseEventSubject(m.Subject); err == nil {
 			tenant = bus.TreeOf(at)
@@ -265,7 +288,8 @@ func (g *Guard) copy(ctx context.Context, is ledger.Inspected, server string, be
 		differ, err = c.End()
 		found.differ(name, differ)
 	}
-	return found.tiles(err)
+	err = found.tiles(err)
+	return found, err
 }
 
 // scrub reads all of the second copy and the global tree.

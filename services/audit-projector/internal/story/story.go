@@ -298,10 +298,14 @@ type Stream struct {
 	Failure error
 }
 
-// Replay reads from a sequence on. With Follow it goes on with More until ctx ends.
+// Replay reads from a sequence on, of one tenant, kind or aggregate if r says so. With Follow it goes on with More until ctx ends.
 func (s *Stream) Replay(ctx context.Context, r journal.Replay, handle func(journal.Entry) error) error {
 	for i := max(r.From, 1) - 1; i < uint64(len(s.Entries)); i++ {
 		e := s.Entries[i]
+		about := bus.AggregateOf(e.Event)
+		if r.Tenant != "" && r.Tenant != about.Tenant || r.Kind != "" && r.Kind != about.Kind || r.ID != "" && r.ID != about.ID {
+			continue
+		}
 		e.Pending = uint64(len(s.Entries)) - i - 1
 		if err := errors.Join(ctx.Err(), handle(e)); err != nil {
 			return err

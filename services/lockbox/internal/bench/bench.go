@@ -41,6 +41,10 @@ type scale struct {
 	// readers read each page for reading, while pending of the history's requests wait for the customer.
 	readers, pending int
 	reading          time.Duration
+	// logged is the number of requests in the audit log, about a million events; questions are asked of it, and the guard looks
+	// at it for a while.
+	logged, questions int
+	looking           time.Duration
 }
 
 func full() scale {
@@ -48,6 +52,7 @@ func full() scale {
 		floor: 5 * time.Second, warmUp: 2 * time.Second, workflow: 10 * time.Second, atOnce: []int{1, 16, 64, 256},
 		stage: 5000, mails: 500, history: 100_000, loads: 10_000,
 		readers: 50, pending: 10_000, reading: 10 * time.Second,
+		logged: 167_000, questions: 1000, looking: time.Minute,
 	}
 }
 
@@ -56,6 +61,7 @@ func quick() scale {
 	s.floor, s.warmUp, s.workflow = time.Second, 300*time.Millisecond, 2*time.Second
 	s.stage, s.mails, s.history, s.loads = 500, 50, 2000, 500
 	s.pending, s.reading = 200, 500*time.Millisecond
+	s.logged, s.questions, s.looking = 2000, 100, time.Second
 	return s
 }
 
@@ -76,7 +82,7 @@ type section struct {
 func sections() []section {
 	return []section{
 		{"workflow", (*bench).workflow}, {"stages", (*bench).stages}, {"mail", (*bench).mail}, {"history", (*bench).history},
-		{"portal", (*bench).portal},
+		{"portal", (*bench).portal}, {"log", (*bench).log},
 	}
 }
 

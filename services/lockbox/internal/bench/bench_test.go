@@ -27,6 +27,7 @@ func TestEverySectionMeasuresSomething(t *testing.T) {
 	tiny := scale{
 		floor: 50 * time.Millisecond, warmUp: 20 * time.Millisecond, workflow: 300 * time.Millisecond, atOnce: []int{1, 4},
 		stage: 20, mails: 2, history: 50, loads: 10, readers: 2, pending: 5, reading: 50 * time.Millisecond,
+		logged: 20, questions: 5, looking: time.Millisecond,
 	}
 	profiles := t.TempDir()
 	r, err := run(t.Context(), Options{Dir: t.TempDir(), Profiles: profiles}, tiny)
@@ -53,6 +54,10 @@ func TestEverySectionMeasuresSomething(t *testing.T) {
 	}
 	if p := r.Portal; p == nil || len(p.Pages) != 8 || slices.ContainsFunc(p.Pages, func(p Page) bool { return p.Most <= 0 || p.FirstByte.P99 <= 0 || p.Pressed.P99 <= 0 }) {
 		t.Errorf("portal: %+v", p)
+	}
+	if l := r.Log; l == nil || l.Events < 20*5 || l.Read <= 0 || l.Answered <= 0 || l.Signed <= 0 || l.Vouched <= 0 || l.Look <= 0 || l.Verify <= 0 || l.Query.P50 <= 0 ||
+		l.MemoryMaking <= 0 || l.MemoryAfter <= 0 || l.MemoryRestart <= 0 {
+		t.Errorf("log: %+v", l)
 	}
 	if written, err := os.ReadDir(profiles); err != nil || len(written) != len(tiny.atOnce)+2 {
 		t.Errorf("profiles: %v, %v", written, err)

@@ -26,6 +26,9 @@ func child(ctx context.Context, in io.Reader, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if t.Follow != "" {
+		return followInChild(ctx, s, t.Follow, in, out)
+	}
 	stack.LimitMemory() // as `lockbox up` does
 	if t.Serve != "" {
 		return serve(ctx, s, t.Profile, in, out)

@@ -147,33 +147,37 @@ func (s *site) answered(ctx context.Context, running *stack.Stack) error {
 		return err
 	}
 	query := &lockboxv1.Query{Tenant: customer, Token: token, Ask: &lockboxv1.Query_ListTickets{ListTickets: &lockboxv1.ListTickets{}}}
-	data, err := proto.Marshal(query)
-	if err != nil {
-		return err
-	}
 	nc, err := running.Connect(bus.Client)
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
 	for {
-		answer, err := nc.RequestWithContext(ctx, bus.QuerySubject(bus.QueryName(query)), data)
-		if errors.Is(err, nats.ErrNoResponders) {
-			time.Sleep(pollEvery)
-			continue
-		}
-		if err != nil {
+		if _, err = ask(ctx, nc, query); !errors.Is(err, nats.ErrNoResponders) {
 			return err
 		}
-		reply := new(lockboxv1.QueryReply)
-		if err := proto.Unmarshal(answer.Data, reply); err != nil {
-			return err
-		}
-		if r := reply.GetRefusal(); r != nil {
-			return &refusal.Error{Refusal: r}
-		}
-		return nil
+		time.Sleep(pollEvery)
 	}
+}
+
+// ask returns the answer to a query.
+func ask(ctx context.Context, nc *nats.Conn, query *lockboxv1.Query) (*lockboxv1.QueryReply, error) {
+	data, err := proto.Marshal(query)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := nc.RequestWithContext(ctx, bus.QuerySubject(bus.QueryName(query)), data)
+	if err != nil {
+		return nil, err
+	}
+	reply := new(lockboxv1.QueryReply)
+	if err := proto.Unmarshal(answer.Data, reply); err != nil {
+		return nil, err
+	}
+	if r := reply.GetRefusal(); r != nil {
+		return nil, &refusal.Error{Refusal: r}
+	}
+	return reply, nil
 }
 
 var errLost = errors.New("the request does not go on")

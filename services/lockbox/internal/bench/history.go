@@ -1,14 +1,17 @@
 package bench
 
 import (
-	"bytes"
+	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -171,6 +174,8 @@ type task struct {
 	// more input. Profile is a file for the CPU profile of that; empty: none.
 	Serve   string `json:"serve"`
 	Profile string `json:"profile"`
+	// Follow is the address of a server: be the projector there, until there is no more input.
+	Follow string `json:"follow"`
 }
 
 // findings is its answer, on its standard output.
@@ -183,24 +188,49 @@ type findings struct {
 const childVariable = "LOCKBOX_BENCH_CHILD"
 
 func runChild(ctx context.Context, t task) (Child, int, error) {
-	self, err := os.Executable()
+	o, err := startChild(ctx, t)
 	if err != nil {
 		return Child{}, 0, err
-	}
-	input, err := json.Marshal(t)
-	if err != nil {
-		return Child{}, 0, err
-	}
-	cmd := exec.CommandContext(ctx, self) // #nosec G204 -- this very program
-	cmd.Env = append(os.Environ(), childVariable+"=1")
-	cmd.Stdin, cmd.Stderr = bytes.NewReader(input), os.Stderr
-	output, err := cmd.Output()
-	if err != nil {
-		return Child{}, 0, fmt.Errorf("the process with the history: %w", err)
 	}
 	var f findings
-	if err := json.Unmarshal(output, &f); err != nil {
-		return Child{}, 0, fmt.Errorf("the process with the history: %w", err)
+	err = errors.Join(json.Unmarshal([]byte(o.said), &f), o.end())
+	return f.Child, f.Events, err
+}
+
+// other is another process of this program.
+type other struct {
+	// said is its first line.
+	said    string
+	process *os.Process
+	end     func() error
+}
+
+// startChild starts the other process, and returns when it has said something.
+func startChild(ctx context.Context, t task) (o *other, err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
 	}
-	return f.Child, f.Events, nil
+	cmd := exec.CommandContext(ctx, self) // #nosec G204 -- this very program
+	cmd.Env, cmd.Stderr = append(os.Environ(), childVariable+"=1"), os.Stderr
+	input, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	output, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	o = &other{process: cmd.Process, end: sync.OnceValue(func() error { return errors.Join(input.Close(), cmd.Wait()) })}
+	if err := json.NewEncoder(input).Encode(t); err != nil {
+		return nil, errors.Join(err, o.end())
+	}
+	if o.said, err = bufio.NewReader(output).ReadString('\n'); err != nil {
+		return nil, errors.Join(fmt.Errorf("the other process: %w", err), o.end())
+	}
+	o.said = strings.TrimSpace(o.said)
+	return o, nil
 }

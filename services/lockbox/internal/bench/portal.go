@@ -1,19 +1,14 @@
 package bench
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
-	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -70,12 +65,13 @@ func (b *bench) portal(ctx context.Context) (err error) {
 	}
 	b.report.Portal = &Portal{Requests: n, Pending: waiting, Readers: b.scale.readers}
 	b.say("portal: the projection, in a process of its own")
-	portalURL, ended, err := serveInChild(ctx, task{Dir: s.dir, Serve: s.issuer.URL(), Profile: b.profile("portal")})
+	// What its visitors meet is neither slowed by what wrote the history nor by the visitors themselves.
+	serving, err := startChild(ctx, task{Dir: s.dir, Serve: s.issuer.URL(), Profile: b.profile("portal")})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, ended()) }()
-	return b.readPages(ctx, portalURL, ids[len(ids)-1])
+	defer func() { err = errors.Join(err, serving.end()) }()
+	return b.readPages(ctx, serving.said, ids[len(ids)-1])
 }
 
 // serve runs everything, says where the portal is, and goes on until there is no more input.
@@ -98,36 +94,6 @@ func serve(ctx context.Context, s *site, profile string, in io.Reader, out io.Wr
 		}
 		return errors.Join(err, stop(), allocationsInto(profile))
 	})
-}
-
-// serveInChild has another process serve the portal until ended: what its visitors meet is neither slowed by what wrote the
-// history nor by the visitors themselves.
-func serveInChild(ctx context.Context, t task) (portalURL string, ended func() error, err error) {
-	self, err := os.Executable()
-	if err != nil {
-		return "", nil, err
-	}
-	cmd := exec.CommandContext(ctx, self) // #nosec G204 -- this very program
-	cmd.Env, cmd.Stderr = append(os.Environ(), childVariable+"=1"), os.Stderr
-	input, err := cmd.StdinPipe()
-	if err != nil {
-		return "", nil, err
-	}
-	output, err := cmd.StdoutPipe()
-	if err != nil {
-		return "", nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return "", nil, err
-	}
-	ended = func() error { return errors.Join(input.Close(), cmd.Wait()) }
-	if err := json.NewEncoder(input).Encode(t); err != nil {
-		return "", nil, errors.Join(err, ended())
-	}
-	if portalURL, err = bufio.NewReader(output).ReadString('\n'); err != nil {
-		return "", nil, errors.Join(fmt.Errorf("the process with the portal: %w", err), ended())
-	}
-	return strings.TrimSpace(portalURL), ended, nil
 }
 
 func (b *bench) readPages(ctx context.Context, portalURL, pendingID string) error {

@@ -19,6 +19,7 @@ type Report struct {
 	Mail       *Mail      `json:"mail,omitempty"`
 	History    *History   `json:"history,omitempty"`
 	Portal     *Portal    `json:"portal,omitempty"`
+	Log        *Log       `json:"log,omitempty"`
 }
 
 // Aim is a figure that Lockbox means to reach, and what it came to.
@@ -70,6 +71,15 @@ func (r *Report) Aims() []Aim {
 		}
 		aims = append(aims, Aim{"portal, the slowest page (" + slowest.Name + "): first byte p99", 50, slowest.FirstByte.P99, "ms", true, 1})
 	}
+	if l := r.Log; l != nil {
+		aims = append(aims,
+			Aim{"log: projection and trees from nothing", 50_000, min(l.Answered, l.Signed), "events/s", false, 0},
+			Aim{"log: everything compared, from a restart", 60_000, l.Look, "ms", true, 0},
+			Aim{"log: every invariant over everything", 15_000, l.Verify, "ms", true, 0},
+			Aim{"log: activity log with three filters: p99", 50, l.Query.P99, "ms", true, 1},
+			Aim{"log: memory of the projector", 300, float64(max(l.MemoryMaking, l.MemoryAfter, l.MemoryRestart)) / mib, "MiB", true, 0},
+		)
+	}
 	return aims
 }
 
@@ -109,6 +119,10 @@ func (r *Report) Text() string {
 	if p := r.Portal; p != nil {
 		line("\nThe portal's pages, %d readers, %d requests in the projection, of which %d wait (first byte; the readers are a process of their own)", p.Readers, p.Requests, p.Pending)
 		b.WriteString(pageTable(p.Pages))
+	}
+	if l := r.Log; l != nil {
+		line("\nThe audit log of %d requests, %d events (the projector is a process of its own, over a socket)", l.Requests, l.Events)
+		b.WriteString(logTable(l))
 	}
 	if aims := r.Aims(); len(aims) > 0 {
 		line("\nAims")
@@ -167,6 +181,22 @@ func historyTable(h *History) string {
 		{"memory when ready", number(float64(h.MemoryReady)/mib, 0), "MiB"},
 		{"memory after the loads", number(float64(h.MemoryLoaded)/mib, 0), "MiB"},
 		{"memory after the replay", number(float64(h.MemoryReplay)/mib, 0), "MiB"},
+	})
+}
+
+func logTable(l *Log) string {
+	return table([][]string{
+		{"the floor: read, and nothing done with it", number(l.Read, 0), "events/s"},
+		{"from nothing until questions are answered", number(l.Answered, 0), "events/s"},
+		{"at the same time, until a checkpoint covers everything", number(l.Signed, 0), "events/s"},
+		{"until the guard says that all is well", number(l.Vouched, 0), "ms"},
+		{"from a restart until the guard says so", number(l.Look, 0), "ms"},
+		{"every invariant over everything", number(l.Verify, 0), "ms"},
+		{"activity log, three filters, p50", number(l.Query.P50, 2), "ms"},
+		{"activity log, three filters, p99", number(l.Query.P99, 2), "ms"},
+		{"memory of the projector, at most, from nothing", number(float64(l.MemoryMaking)/mib, 0), "MiB"},
+		{"memory after that", number(float64(l.MemoryAfter)/mib, 0), "MiB"},
+		{"memory at most, from a restart", number(float64(l.MemoryRestart)/mib, 0), "MiB"},
 	})
 }
 

@@ -37,7 +37,11 @@ type site struct {
 	issuer *devissuer.Issuer
 	// portal is served if there is one.
 	portal *portal.Config
+	// host is where the server listens, on a free port; empty: nowhere.
+	host string
 }
+
+func (s *site) keysDir() string { return filepath.Join(s.dir, "keys") }
 
 // openSite opens the Lockbox in that directory. Its issuer says that it is there; empty: where it always was.
 func openSite(dir, issuerURL string) (*site, error) {
@@ -82,7 +86,7 @@ func (s *site) start(ctx context.Context, only []bus.Identity) (*stack.Stack, er
 	return stack.Start(ctx, stack.Config{
 		Dir: s.dir, Tools: []evaluator.Tool{evaluator.Unlimited(tool)}, Issuers: []identity.Issuer{s.issuer.ProviderIssuer()}, Terms: request.DefaultTerms(),
 		Only: only, Notifier: notifier.Config{Provider: devissuer.Provider, SMTP: notifier.SMTP{From: "lockbox@nimbus.example"}},
-		Portal: s.portal, Log: zap.NewNop(), Metrics: observe.NewMetrics(),
+		Host: s.host, Port: -1, Portal: s.portal, Log: zap.NewNop(), Metrics: observe.NewMetrics(),
 	})
 }
 

@@ -130,7 +130,7 @@ func (s *story) tell(at time.Time, until fate) (life, error) {
 		},
 		func() ([]*lockboxv1.Event, error) {
 			facts := policy.Facts{Intent: t.state.Intent, By: s.requester, Tenant: s.world.Tenant, Subscription: s.world.Subscription, Ticket: &s.ticket}
-			return request.RecordEvaluation(t.state, policy.Evaluate(facts, s.rules, s.catalogue, s.terms, at), service(evaluator.Name), at)
+			return request.RecordEvaluation(t.state, policy.Evaluate(facts, s.rules, s.catalogue, s.terms, at), actor(evaluator.Name), at)
 		},
 		func() ([]*lockboxv1.Event, error) { return s.perform(t, request.Notify, at) },
 		func() ([]*lockboxv1.Event, error) {
@@ -155,7 +155,7 @@ func (s *story) tell(at time.Time, until fate) (life, error) {
 
 func (s *story) perform(t *telling, duty request.Duty, at time.Time) ([]*lockboxv1.Event, error) {
 	cause := t.events[len(t.events)-1].GetId()
-	return request.Perform(t.state, duty, s.world, s.terms, service(orchestrator.Name), cause, at)
+	return request.Perform(t.state, duty, s.world, s.terms, actor(orchestrator.Name), cause, at)
 }
 
 // add goes on by the one event that a step came to.
@@ -177,7 +177,7 @@ func (t *telling) add(events []*lockboxv1.Event) error {
 	return nil
 }
 
-func service(name string) *lockboxv1.Actor {
+func actor(name string) *lockboxv1.Actor {
 	return &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: name}
 }
 

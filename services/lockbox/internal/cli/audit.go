@@ -6,20 +6,21 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/activity"
 	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/catalogue"
 	"github.com/openlockbox/lockbox/pkg/evidence"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/refusal"
-	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/audit-projector/past"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/render"
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
@@ -243,68 +244,105 @@ type deadLetter struct {
 
 func (a *app) auditStateAtCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "state-at TIME REQUEST", Short: "Rebuild a request as it stood at any time (R40)", Args: exactly("TIME", "REQUEST"),
+		Use: "state-at TIME WHAT", Short: "Rebuild a request, ticket, tenant or rule set as it stood at any time (R40)", Args: exactly("TIME", "WHAT"),
 		ValidArgsFunction: func(c *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
 			if len(args) != 1 {
 				return []string{"now"}, cobra.ShellCompDirectiveNoFileComp
 			}
-			return a.requests()(c, nil, typed)
+			ids, directive := a.requests()(c, nil, typed)
+			for _, k := range pastKinds {
+				ids = append(ids, k.name+"/")
+			}
+			return ids, directive | cobra.ShellCompDirectiveNoSpace
 		},
-		Long: `Folds the request's events that were stored up to that time, with the same code that decides, and shows the state that comes
-out. It needs the compliance team's key and asks no projection. lockbox help times says how to write a time.`,
+		Long: `Folds the events up to that time, with the same code that decides, and shows the state that comes out. WHAT is a request's
+id, or the end of one; or ticket/ID, tenant/NAME (with its settings, subscriptions and roles), disclosure/ID, policy/rules or
+policy/catalogue. It needs the compliance team's key and asks no projection. lockbox help times says how to write a time.`,
 		Example: `  lockbox audit state-at "2026-05-12 14:03" 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b
-  lockbox audit state-at 2h 0c1d2e3f4a5b -o json`,
+  lockbox audit state-at 2h 0c1d2e3f4a5b -o json
+  lockbox audit state-at 2026-05-12 tenant/meadowbank
+  lockbox audit state-at 30d policy/rules > rules.yaml`,
 		RunE: a.with(func(ctx context.Context, s *session, args []string) error {
 			at, err := a.parseTime(args[0])
 			if err != nil {
 				return usage(s.command, "%w", err)
 			}
-			v, err := s.stateAt(ctx, at, strings.ToLower(args[1]))
+			j, err := s.Journal(ctx)
 			if err != nil {
 				return err
 			}
-			return a.show(v, func(l render.Look) string {
-				l.Now = at
-				return fmt.Sprintf("As it stood at %s, after %d of its events.\n\n", l.Stamp(timestamppb.New(at)), v.GetVersion()) + render.Request(l, v)
-			})
+			defer j.Close()
+			return s.stateAt(ctx, j, past.At{Stream: j, Time: at, Tenant: first(a.tenant, a.Getenv("LOCKBOX_TENANT"))}, args[1])
 		}),
 	}
 }
 
-// stateAt folds what the stream held of a request at that time.
-func (s *session) stateAt(ctx context.Context, at time.Time, id string) (*lockboxv1.RequestView, error) {
-	j, err := s.Journal(ctx)
-	if err != nil {
-		return nil, err
+// pastKinds are what can be shown besides requests.
+var pastKinds = []struct {
+	name string
+	show func(ctx context.Context, a *app, at past.At, id string) error
+}{
+	{bus.KindTicket, func(ctx context.Context, a *app, at past.At, id string) error {
+		v, err := at.Ticket(ctx, id)
+		return a.showPast(at, v, v.GetVersion(), func(l render.Look) string { return render.Ticket(l, v) }, err)
+	}},
+	{bus.KindTenant, func(ctx context.Context, a *app, at past.At, id string) error {
+		v, err := at.TenantView(ctx, id)
+		return a.showPast(at, v, v.GetVersion(), func(l render.Look) string { return render.Tenant(l, v) }, err)
+	}},
+	{bus.KindDisclosure, func(ctx context.Context, a *app, at past.At, id string) error {
+		v, err := at.Disclosure(ctx, id)
+		return a.showPast(at, v, 0, func(l render.Look) string { return render.Disclosures(l, []*lockboxv1.DisclosureView{v}) }, err)
+	}},
+	{bus.KindPolicy, func(ctx context.Context, a *app, at past.At, id string) error {
+		about, version, text := bus.Rules, policy.Default().Version(), policy.DefaultText()
+		switch id {
+		case bus.Rules.ID:
+		case bus.Catalogue.ID:
+			about, version, text = bus.Catalogue, catalogue.Default().Version(), catalogue.DefaultText()
+		default:
+			return refusal.NotFound("policy", "R40", "there is no policy %q: rules or catalogue", id)
+		}
+		last, err := at.Published(ctx, about)
+		if err != nil {
+			return err
+		}
+		return a.showInForce(shippedOr(last, version, text))
+	}},
+}
+
+func (s *session) stateAt(ctx context.Context, j *journal.Journal, at past.At, what string) (err error) {
+	if kind, id, found := strings.Cut(what, "/"); found {
+		for _, k := range pastKinds {
+			if k.name == kind {
+				return k.show(ctx, s.app, at, id)
+			}
+		}
+		return usage(s.command, "there is no kind %q: ticket, tenant, disclosure or policy, and a request by its id alone", kind)
 	}
-	defer j.Close()
+	id := strings.ToLower(what)
 	if input.UUIDv7("request", id) != nil {
 		if id, err = s.expandInStream(ctx, j, id); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	var state request.State
-	var timeline []*lockboxv1.TimelineEntry
-	later := 0
-	filter := journal.Replay{Tenant: first(s.app.tenant, s.app.Getenv("LOCKBOX_TENANT")), Kind: bus.KindRequest, ID: id}
-	err = j.Replay(ctx, filter, func(e journal.Entry) error {
-		if e.Stored.After(at) {
-			later++
-			return nil
+	v, err := at.Request(ctx, id)
+	return s.app.showPast(at, v, v.GetVersion(), func(l render.Look) string { return render.Request(l, v) }, err)
+}
+
+// showPast shows what was, or says why it cannot.
+func (a *app) showPast(at past.At, v proto.Message, version uint64, text func(render.Look) string, err error) error {
+	if err != nil {
+		return err
+	}
+	return a.show(v, func(l render.Look) string {
+		l.Now = at.Time
+		after := ""
+		if version > 0 {
+			after = fmt.Sprintf(", after %d of its events", version)
 		}
-		state = request.Evolve(state, e.Seq, e.Event)
-		timeline = append(timeline, activity.Entry(e.Seq, e.Event))
-		return nil
+		return fmt.Sprintf("As it stood at %s%s.\n\n", l.Stamp(timestamppb.New(at.Time)), after) + text(l)
 	})
-	switch {
-	case err != nil:
-		return nil, err
-	case len(timeline) == 0 && later > 0:
-		return nil, refusal.NotFound("time", "R40", "there was no such request yet at that time")
-	case len(timeline) == 0:
-		return nil, refusal.NotFound("request", "R40", "there is no such request")
-	}
-	return viewOf(state, timeline), nil
 }
 
 // expandInStream is expand for those who ask no projection.
@@ -325,23 +363,3 @@ func (s *session) expandInStream(ctx context.Context, j *journal.Journal, part s
 	return s.only(part, found)
 }
 
-// viewOf shows a folded state as the projection would.
-func viewOf(s request.State, timeline []*lockboxv1.TimelineEntry) *lockboxv1.RequestView {
-	v := &lockboxv1.RequestView{
-		RequestId: s.ID, Tenant: s.Tenant, TenantName: s.Notified.GetTenantName(), Status: s.Status, Version: s.Version,
-		Intent: s.Intent, Requester: s.Requester, CreatedAt: timestamppb.New(s.RequestedAt), Evaluation: s.Evaluation, Lockbox: s.Notified,
-		InternalDecisions: s.InternalDecisions, CustomerDecisions: s.CustomerDecisions, Questions: s.Questions, Grant: s.Grant,
-		EndReason: s.EndReason, Timeline: slices.Clip(timeline), ServiceName: s.Evaluation.GetFacts().GetServiceName(),
-		ScenarioName: s.Evaluation.GetFacts().GetScenarioName(), SubscriptionName: s.Notified.GetSubscriptionName(),
-	}
-	if at := s.InternalDeadline(); s.Status == request.AwaitingInternalApproval {
-		v.InternalAnswerBy = timestamppb.New(at)
-	}
-	if !s.EndedAt.IsZero() {
-		v.EndedAt = timestamppb.New(s.EndedAt)
-	}
-	if s.Fault != nil {
-		v.Fault = fmt.Sprintf("at sequence %d: %s", s.Fault.Sequence, s.Fault.Rule)
-	}
-	return v
-}

@@ -81,17 +81,25 @@ the stream and needs the compliance team's key.`,
 			if err != nil {
 				return err
 			}
-			shown := inForce{PolicyVersion: policy.Default().Version(), Text: string(policy.DefaultText())}
-			if last.Exists() {
-				at := last.At.UTC()
-				shown = inForce{last.TextVersion, true, &at, render.ActorName(last.By), last.Text}
-			}
-			return a.write(page{
-				func() (string, error) { return render.ValueJSON(shown) },
-				func(render.Look) string { return plainText(shown.Text) },
-			})
+			return a.showInForce(shippedOr(last, policy.Default().Version(), policy.DefaultText()))
 		}),
 	}
+}
+
+// shippedOr is what was published, or as long as nothing was, what ships with Lockbox.
+func shippedOr(last policy.Published, version string, text []byte) inForce {
+	if !last.Exists() {
+		return inForce{PolicyVersion: version, Text: string(text)}
+	}
+	at := last.At.UTC()
+	return inForce{last.TextVersion, true, &at, render.ActorName(last.By), last.Text}
+}
+
+func (a *app) showInForce(shown inForce) error {
+	return a.write(page{
+		func() (string, error) { return render.ValueJSON(shown) },
+		func(render.Look) string { return plainText(shown.Text) },
+	})
 }
 
 // plainText is a text that goes to a file, as it is, unless it could steer a terminal.

@@ -1,0 +1,159 @@
+package projector_test
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/identity/devissuer"
+	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/lease"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/audit-projector/internal/story"
+)
+
+// Each of three servers keeps a copy of its own, and most readers get another server's. What one of them has lost is named, and
+// nothing is granted until that server has copied it from the others again.
+//
+// control: nist:SI-7
+func TestADamagedCopyOfOneServerStopsTheLease(t *testing.T) {
+	w := newWorldOf(t, 3)
+	const bank = devissuer.TenantBank
+	w.story.Create(bank, "Meadow Bank", w.issuer.TenantIssuer(bank), w.actor("grace"))
+	w.story.Subscription(w.actor("grace"), bank, "prod", "Production")
+	for range 5 {
+		id := w.story.Submit(w.actor("erin"), story.Dump(bank, "prod", "vm1"))
+		w.story.Command(w.actor("grace"), story.Approve(bank, id))
+	}
+	last := w.store()
+	leases, err := w.bus.Connect(t, bus.Orchestrator).SubscribeSync(bus.LeaseSubject)
+	must(t, err)
+	watch := w.bus.Journal(t, bus.Compliance)
+	stop := w.run(t.TempDir())
+	defer stop()
+	renewed(t, leases)
+
+	const victim = 1
+	w.damage(victim, func(dir string) { flipIn(t, streamDir(t, dir)) })
+	found := w.alarm(watch)
+	if found.GetWhere() != "replica n1" || found.GetKind() != lockboxv1.DifferenceKind_DIFFERENCE_KIND_GAP || found.GetFirstSequence() == 0 || found.GetLastSequence() > last ||
+		len(found.GetSubjects()) == 0 {
+		t.Errorf("the alarm says %v", found)
+	}
+	forget(leases)
+	if m, err := leases.NextMsg(lease.Lifetime); err == nil {
+		t.Fatalf("the lease is renewed: %q", m.Data)
+	}
+
+	// The way in the README: what the server has is set aside, and it copies everything from the others.
+	w.damage(victim, func(dir string) { must(t, os.RemoveAll(streamDir(t, dir))) })
+	renewed(t, leases)
+
+	// What a server has of the agreement between the three, it makes good itself.
+	w.damage(2, func(dir string) {
+		for _, group := range raftLogs(t, dir) {
+			flipIn(t, group)
+		}
+	})
+	forget(leases)
+	renewed(t, leases)
+	for _, server := range []string{"n0", "n1", "n2"} {
+		n := uint64(0)
+		must(t, w.bus.Journal(t, bus.Projector).Scan(t.Context(), server, last, func(m journal.Stored) error {
+			n++
+			return nil
+		}))
+		if n != last {
+			t.Errorf("%s has %d of %d messages", server, n, last)
+		}
+	}
+}
+
+// damage changes what a stopped server has, and starts it.
+func (w *world) damage(server int, change func(dir string)) {
+	w.t.Helper()
+	w.bus.StopServer(server)
+	change(w.bus.StoreDir(server))
+	w.bus.Resume(w.t)
+}
+
+// alarm waits for the guard's report.
+func (w *world) alarm(watch *journal.Journal) *lockboxv1.DifferenceFound {
+	w.t.Helper()
+	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		e, err := watch.Latest(w.t.Context(), bus.Guard)
+		if found := e.Event.GetDifferenceFound(); err == nil && found != nil {
+			return found
+		}
+		if time.Now().After(end) {
+			w.t.Fatalf("no alarm: %v", err)
+		}
+	}
+}
+
+// renewed waits for a lease.
+func renewed(t *testing.T, leases *nats.Subscription) {
+	t.Helper()
+	if _, err := leases.NextMsg(time.Minute); err != nil {
+		t.Fatalf("the lease is not renewed: %v", err)
+	}
+}
+
+func forget(leases *nats.Subscription) {
+	for {
+		if _, err := leases.NextMsg(time.Millisecond); err != nil {
+			return
+		}
+	}
+}
+
+// streamDir is where a server keeps the messages of the events.
+func streamDir(t *testing.T, dir string) string {
+	t.Helper()
+	return only(t, dir, func(path string) bool { return filepath.Base(path) == bus.StreamEvents })[0]
+}
+
+// raftLogs are where it keeps what the servers have agreed on about streams.
+func raftLogs(t *testing.T, dir string) []string {
+	t.Helper()
+	return only(t, dir, func(path string) bool { return strings.HasPrefix(filepath.Base(path), "S-R3F-") })
+}
+
+// only returns the directories that are meant, of which there is one at least.
+func only(t *testing.T, dir string, meant func(path string) bool) (found []string) {
+	t.Helper()
+	must(t, filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err == nil && e.IsDir() && meant(path) {
+			found = append(found, path)
+			return fs.SkipDir
+		}
+		return err
+	}))
+	if len(found) == 0 {
+		t.Fatal("the server keeps it elsewhere")
+	}
+	return found
+}
+
+// flipIn changes a bit in the middle of the first block of messages in a directory.
+func flipIn(t *testing.T, dir string) {
+	t.Helper()
+	blocks, err := filepath.Glob(filepath.Join(dir, "msgs", "*.blk"))
+	must(t, err)
+	for _, path := range blocks {
+		data, err := os.ReadFile(path)
+		must(t, err)
+		if len(data) == 0 {
+			continue
+		}
+		data[len(data)/2] ^= 0x10
+		must(t, os.WriteFile(path, data, 0o600))
+		return
+	}
+	t.Logf("%s holds nothing", dir)
+}

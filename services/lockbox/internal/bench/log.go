@@ -1,0 +1,255 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/config"
+	"github.com/openlockbox/lockbox/pkg/evidence"
+	"github.com/openlockbox/lockbox/pkg/identity"
+	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/observe"
+	"github.com/openlockbox/lockbox/pkg/service"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	projector "github.com/openlockbox/lockbox/services/audit-projector"
+	"github.com/openlockbox/lockbox/services/audit-projector/logkeys"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/demo"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
+	"go.uber.org/zap"
+)
+
+// Log is what the audit log costs with a long history. The projector is a process of its own, which reads over a socket; the
+// server, and whoever verifies, are another.
+type Log struct {
+	Requests int `json:"requests"`
+	Events   int `json:"events"`
+	// Read is the floor: a reader that does nothing with the events, in events per second.
+	Read float64 `json:"read_events_per_s"`
+	// Answered is from an empty directory until questions are answered, Signed until a checkpoint covers every event, both in
+	// events per second, while both are made at the same time.
+	Answered float64 `json:"projection_events_per_s"`
+	Signed   float64 `json:"trees_events_per_s"`
+	// Vouched is from the same moment until the guard says that all is well, in milliseconds.
+	Vouched float64 `json:"vouched_ms"`
+	// Look is from a restart, with everything there, until the guard has compared everything and says so, in milliseconds.
+	Look float64 `json:"restart_to_vouched_ms"`
+	// Verify is how long the whole stream takes to be read and held against every invariant, in milliseconds.
+	Verify float64 `json:"verify_ms"`
+	// Query is the activity log with three filters, one question after the other.
+	Query Latency `json:"query"`
+	// Memory of the projector in bytes: the most there was while everything was made, and after that with questions answered and
+	// everything compared twice; and the most there was after a restart.
+	MemoryMaking  int64 `json:"memory_making_bytes"`
+	MemoryAfter   int64 `json:"memory_after_bytes"`
+	MemoryRestart int64 `json:"memory_restart_bytes"`
+}
+
+func (b *bench) log(ctx context.Context) error {
+	s, err := newSite(ctx, filepath.Join(b.dir, "log"), "")
+	if err != nil {
+		return err
+	}
+	s.host = "127.0.0.1"
+	if _, err := b.populate(ctx, s, b.scale.logged, func(int) fate { return over }); err != nil {
+		return err
+	}
+	if _, err := logkeys.LoadOrCreate(s.keysDir(), "lockbox.bench/log"); err != nil {
+		return err
+	}
+	return s.with(ctx, none, func(running *stack.Stack) error {
+		p, err := connectAll(ctx, running, bus.Compliance, bus.Orchestrator, bus.Client)
+		if err != nil {
+			return err
+		}
+		defer p.Close()
+		l := &Log{Requests: b.scale.logged}
+		if err := l.measure(ctx, b, s, running, p); err != nil {
+			return err
+		}
+		b.report.Log = l
+		return nil
+	})
+}
+
+func (l *Log) measure(ctx context.Context, b *bench, s *site, running *stack.Stack, p peers) error {
+	b.say("log: the floor")
+	begun := time.Now()
+	var last uint64
+	err := p[bus.Compliance].Replay(ctx, journal.Replay{}, func(e journal.Entry) error {
+		l.Events++
+		last = e.Seq
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	l.Read = perSecond(l.Events, time.Since(begun))
+
+	b.say("log: projection and trees from nothing, in a process of their own")
+	leases, err := p[bus.Orchestrator].SubscribeSync(bus.LeaseSubject)
+	if err != nil {
+		return err
+	}
+	begun = time.Now()
+	made, err := startChild(ctx, task{Dir: s.dir, Follow: running.URL()})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = made.end() }() // again, if it has ended
+	signed := make(chan error, 1)
+	go func() {
+		err := covered(ctx, p[bus.Compliance].Journal, last)
+		l.Signed = perSecond(l.Events, time.Since(begun))
+		signed <- err
+	}()
+	if err := s.answered(ctx, running); err != nil {
+		return err
+	}
+	l.Answered = perSecond(l.Events, time.Since(begun))
+	if err := <-signed; err != nil {
+		return err
+	}
+	if _, err := leases.NextMsgWithContext(ctx); err != nil {
+		return err
+	}
+	l.Vouched = millis(time.Since(begun))
+	if l.MemoryMaking, err = made.memory("VmHWM"); err != nil {
+		return err
+	}
+
+	b.say("log: questions")
+	if l.Query, err = s.threeFilters(ctx, p[bus.Client], b.scale.questions); err != nil {
+		return err
+	}
+	b.say("log: the guard looks again")
+	time.Sleep(b.scale.looking)
+	if l.MemoryAfter, err = made.memory("VmRSS"); err != nil {
+		return err
+	}
+
+	b.say("log: a restart")
+	if err := made.end(); err != nil {
+		return err
+	}
+	for { // what it said before it ended
+		if _, err := leases.NextMsg(time.Millisecond); err != nil {
+			break
+		}
+	}
+	begun = time.Now()
+	again, err := startChild(ctx, task{Dir: s.dir, Follow: running.URL()})
+	if err != nil {
+		return err
+	}
+	if _, err := leases.NextMsgWithContext(ctx); err != nil {
+		return errors.Join(err, again.end())
+	}
+	l.Look = millis(time.Since(begun))
+	l.MemoryRestart, err = again.memory("VmHWM")
+	if err := errors.Join(err, again.end()); err != nil {
+		return err
+	}
+
+	b.say("log: every invariant over everything")
+	begun = time.Now()
+	if err := verify(ctx, p[bus.Compliance].Journal); err != nil {
+		return err
+	}
+	l.Verify = millis(time.Since(begun))
+	return nil
+}
+
+// covered waits until a checkpoint covers the stream up to a sequence.
+func covered(ctx context.Context, j *journal.Journal, last uint64) error {
+	for {
+		newest, err := j.Latest(ctx, bus.MerkleLog)
+		if err != nil {
+			return err
+		}
+		if newest.Event.GetCheckpointSigned().GetCoveredSequence() >= last {
+			return nil
+		}
+		time.Sleep(pollEvery)
+	}
+}
+
+// verify is what `lockbox audit verify --stream` does.
+func verify(ctx context.Context, j *journal.Journal) error {
+	var history []evidence.Recorded
+	err := j.Replay(ctx, journal.Replay{}, func(e journal.Entry) error {
+		history = append(history, evidence.Recorded{Sequence: e.Seq, Event: e.Event}) // not Stored: they were written as if a day old
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if broken := evidence.Check(history); len(broken) > 0 {
+		return errors.New(broken[0].String())
+	}
+	return nil
+}
+
+// threeFilters asks for the activity log by action, person and subscription.
+func (s *site) threeFilters(ctx context.Context, client peer, n int) (Latency, error) {
+	token, err := s.issuer.Token(administrator, time.Now())
+	if err != nil {
+		return Latency{}, err
+	}
+	query := &lockboxv1.Query{Tenant: customer, Token: token, Ask: &lockboxv1.Query_ListActivity{ListActivity: &lockboxv1.ListActivity{
+		Actions: []string{"CustomerApproved"}, Person: approver, SubscriptionId: demo.BankProduction, Limit: 50,
+	}}}
+	took := make([]time.Duration, n)
+	for i := range took {
+		begun := time.Now()
+		reply, err := ask(ctx, client.Conn, query)
+		if err != nil {
+			return Latency{}, err
+		}
+		took[i] = time.Since(begun)
+		list := reply.GetActivity()
+		if len(list.GetActivities()) == 0 {
+			return Latency{}, errors.New("the activity log shows no approval")
+		}
+		query.GetListActivity().PageToken = list.GetNextPageToken() // after the last page the first one again
+	}
+	return latency(took), nil
+}
+
+// followInChild is the projector as a process of its own, until there is no more input.
+func followInChild(ctx context.Context, s *site, url string, in io.Reader, out io.Writer) error {
+	keys, err := bus.LoadOrCreateKeys(s.keysDir(), []string{tool})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		_, _ = io.Copy(io.Discard, in) // either way there is no more
+		cancel()
+	}()
+	rt, err := service.Open(ctx, bus.Connection{URL: url, Identity: bus.Projector, Seed: keys[bus.Projector], Log: zap.NewNop()},
+		[]identity.Issuer{s.issuer.ProviderIssuer()}, observe.NewMetrics().For(string(bus.Projector)))
+	if err != nil {
+		return err
+	}
+	defer rt.Close()
+	if _, err := fmt.Fprintln(out, "following"); err != nil {
+		return err
+	}
+	return projector.Run(ctx, rt, projector.Config{Dir: filepath.Join(s.dir, "projection"), Log: projector.LogConfig{
+		SigningKeyFile: config.SecretFile(filepath.Join(s.keysDir(), logkeys.SigningKeyFile)),
+		SaltsFile:      config.SecretFile(filepath.Join(s.keysDir(), logkeys.SaltsFile)),
+	}})
+}
+
+// memory of the other process, in bytes, as the kernel calls it.
+func (o *other) memory(name string) (int64, error) {
+	kib, err := procField("/proc/"+strconv.Itoa(o.process.Pid)+"/status", name)
+	return kib << 10, err
+}
