@@ -89,7 +89,11 @@ func ServerConfig(o ServerOptions) (string, error) {
 		}
 		line("      # %s", id)
 		line("      {nkey: %s, permissions: {", o.PublicKeys[id])
-		line("        publish: {allow: %s}", quoted(rights.Publish))
+		not := ""
+		if len(rights.NotPublish) > 0 {
+			not = ", deny: " + quoted(rights.NotPublish)
+		}
+		line("        publish: {allow: %s%s}", quoted(rights.Publish), not)
 		line("        subscribe: {allow: %s}", quoted(rights.Subscribe))
 		if rights.AllowResponses {
 			// The server remembers for as long whatever it delivers that could be answered, and every event that is replayed

@@ -39,9 +39,11 @@ func Identities() []Identity {
 	return []Identity{Evaluator, Orchestrator, Notifier, Projector, Client, Portal, Compliance, Provisioner}
 }
 
-// Permissions are what an identity may do; everything else is denied. There are no deny rules.
+// Permissions are what an identity may do; everything else is denied.
 type Permissions struct {
 	Publish, Subscribe []string
+	// NotPublish takes away from Publish what a wildcard cannot leave out.
+	NotPublish []string
 	// AllowResponses lets a service answer each request that it has received.
 	AllowResponses bool
 }
@@ -79,7 +81,8 @@ func permissions(id Identity, tenants []string) Permissions {
 		return Permissions{Publish: join(writes(id), consumes(StreamEvents, DurableNotifier), consumes(StreamEvents, DurableAlarms), loads())}
 	case Projector:
 		return Permissions{
-			Publish:        join(writes(id), replays(">"), loads(), []string{changedPrefix + "*", LeaseSubject}),
+			Publish:        join(writes(id), replays(">"), loads(), []string{changedPrefix + "*", LeaseSubject, acknowledges("")}),
+			NotPublish:     durablesOf(StreamEvents, acknowledges),
 			Subscribe:      []string{queryPrefix + "*", "$SRV.>"},
 			AllowResponses: true,
 		}
@@ -157,6 +160,27 @@ func consumes(stream, durable string) []string {
 		"$JS.API.CONSUMER.MSG.NEXT." + stream + "." + durable,
 		"$JS.ACK." + stream + "." + durable + ".>",
 	}
+}
+
+// acknowledges is where what one consumer of EVENTS delivers is acknowledged; an empty name: any consumer. Messages of an ordered
+// consumer need no acknowledgement. But of whoever may answer requests (AllowResponses) the server remembers each message that
+// could be answered, replayed events among them, and searches all of them again and again, unless its subject is allowed anyway:
+// that took more than half of the time of a replay.
+func acknowledges(consumer string) string {
+	if consumer == "" {
+		return "$JS.ACK." + StreamEvents + ".>"
+	}
+	return "$JS.ACK." + StreamEvents + "." + consumer + ".>"
+}
+
+// durablesOf is a subject for each durable consumer of a stream.
+func durablesOf(stream string, subject func(consumer string) string) (all []string) {
+	for _, d := range durables() {
+		if d.stream == stream {
+			all = append(all, subject(d.config.Durable))
+		}
+	}
+	return all
 }
 
 // replays reads what a filter matches of EVENTS through ordered consumers, which it makes and drops. The evaluator needs it to

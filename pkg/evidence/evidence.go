@@ -8,6 +8,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -32,14 +33,21 @@ func (v Violation) String() string {
 	return fmt.Sprintf("%s is broken at sequence %d: %s", v.Invariant, v.Sequence, v.What)
 }
 
+// every check that the events alone can answer.
+var every = []check{oneTenant, grantHasOneBasis, basisHeld, oneDecision, nothingPastDeadline, timely, grantWithinPolicy, nobodyForThemselves}
+
 // Check holds every invariant that the events alone can show, over a history of one tenant or of all, in stream order
 // and from the beginning.
 func Check(history []Recorded) []Violation {
 	b := read(history)
-	found := b.oneTenant()
-	for _, c := range []check{grantHasOneBasis, basisHeld, oneDecision, nothingPastDeadline, timely, grantWithinPolicy, nobodyForThemselves} {
+	var found []Violation
+	for _, c := range every {
 		found = append(found, b.each(c)...)
 	}
+	return inOrder(found)
+}
+
+func inOrder(found []Violation) []Violation {
 	slices.SortStableFunc(found, func(a, b Violation) int { return cmp.Compare(a.Sequence, b.Sequence) })
 	return found
 }
@@ -69,7 +77,7 @@ func Timely(history []Recorded) []Violation { return read(history).each(timely) 
 func GrantWithinPolicy(history []Recorded) []Violation { return read(history).each(grantWithinPolicy) }
 
 // OneTenant is I9: each aggregate's events are its own tenant's, one after the other, and a request's id is one tenant's.
-func OneTenant(history []Recorded) []Violation { return read(history).oneTenant() }
+func OneTenant(history []Recorded) []Violation { return read(history).each(oneTenant) }
 
 // NobodyForThemselves is I10: nobody decides their own request, internally or for the customer, and nobody of the
 // provider decides for the customer or holds a role there.
@@ -84,8 +92,12 @@ type aggregate struct{ tenant, kind, id string }
 type book struct {
 	order []aggregate // as they first appear
 	about map[aggregate][]Recorded
-	// holders remembers who held what at which sequence of an aggregate, for many requests rest on the same one.
-	holders map[place][]assignment
+	// homes are the tenants in which each request's id came first, and elsewhere where it came again.
+	homes     map[string]string
+	elsewhere map[aggregate]string
+	// holders remembers who held what at which sequence of an aggregate, for many requests rest on the same one: []assignment by
+	// place.
+	holders sync.Map
 	// restored is up to where the stream was written anew, so that its messages were stored later than they happened.
 	restored uint64
 }
@@ -95,17 +107,37 @@ type place struct {
 	sequence uint64
 }
 
+func newBook() *book {
+	return &book{about: map[aggregate][]Recorded{}, homes: map[string]string{}, elsewhere: map[aggregate]string{}}
+}
+
 func read(history []Recorded) *book {
-	b := &book{about: map[aggregate][]Recorded{}, holders: map[place][]assignment{}}
+	b := newBook()
 	for _, r := range history {
 		a := aggregate{r.Event.GetTenant(), r.Event.GetKind(), r.Event.GetAggregateId()}
 		if b.about[a] == nil {
-			b.order = append(b.order, a)
+			b.begin(a)
 		}
-		b.about[a] = append(b.about[a], r)
-		b.restored = max(b.restored, min(r.Event.GetStreamRestored().GetThroughSequence(), r.Sequence))
+		b.add(a, r)
 	}
 	return b
+}
+
+// begin notes an aggregate that was not there before.
+func (b *book) begin(a aggregate) {
+	b.order = append(b.order, a)
+	if a.kind != "request" {
+		return
+	}
+	if home, known := b.homes[a.id]; known {
+		b.elsewhere[a] = home
+	}
+	b.homes[a.id] = a.tenant
+}
+
+func (b *book) add(a aggregate, r Recorded) {
+	b.about[a] = append(b.about[a], r)
+	b.restored = max(b.restored, min(r.Event.GetStreamRestored().GetThroughSequence(), r.Sequence))
 }
 
 // say reports that an event breaks the invariant.
@@ -114,38 +146,37 @@ type say func(invariant string, at Recorded, format string, args ...any)
 // check looks at the events of one aggregate.
 type check func(b *book, of aggregate, events []Recorded, broken say)
 
-func (b *book) each(c check) []Violation {
-	var found []Violation
+func (b *book) each(c check) (found []Violation) {
 	for _, a := range b.order {
-		c(b, a, b.about[a], func(invariant string, at Recorded, format string, args ...any) {
-			found = append(found, Violation{invariant, at.Sequence, fmt.Sprintf(format, args...)})
-		})
+		found = append(found, b.look(c, a, b.about[a])...)
 	}
 	return found
 }
 
-func (b *book) oneTenant() []Violation {
-	home := map[string]string{} // of each request
-	return b.each(func(_ *book, of aggregate, events []Recorded, broken say) {
-		if events[0].Event.GetReportKey() != "" {
-			return // Reports count nothing, each has a key of its own.
-		}
-		if of.kind == "request" {
-			if other, known := home[of.id]; known && other != of.tenant {
-				broken("I9", events[0], "this request is also %s's", other)
-			}
-			home[of.id] = of.tenant
-		}
-		for i, r := range events {
-			if r.Event.GetVersion() != uint64(i)+1 {
-				broken("I9", r, "version %d is the aggregate's event number %d", r.Event.GetVersion(), i+1)
-			}
-			if i > 0 && r.Sequence <= events[i-1].Sequence {
-				broken("I9", r, "stands before the event that it follows")
-			}
-			if in := r.Event.GetAccessRequested().GetIntent(); of.kind == "request" && i == 0 && (in.GetTenant() != of.tenant || in.GetId() != of.id) {
-				broken("I9", r, "begins with the intent %q of %q", in.GetId(), in.GetTenant())
-			}
-		}
+// look asks one question about one aggregate.
+func (b *book) look(c check, of aggregate, events []Recorded) (found []Violation) {
+	c(b, of, events, func(invariant string, at Recorded, format string, args ...any) {
+		found = append(found, Violation{invariant, at.Sequence, fmt.Sprintf(format, args...)})
 	})
+	return found
+}
+
+func oneTenant(b *book, of aggregate, events []Recorded, broken say) {
+	if events[0].Event.GetReportKey() != "" {
+		return // Reports count nothing, each has a key of its own.
+	}
+	if other, is := b.elsewhere[of]; is {
+		broken("I9", events[0], "this request is also %s's", other)
+	}
+	for i, r := range events {
+		if r.Event.GetVersion() != uint64(i)+1 {
+			broken("I9", r, "version %d is the aggregate's event number %d", r.Event.GetVersion(), i+1)
+		}
+		if i > 0 && r.Sequence <= events[i-1].Sequence {
+			broken("I9", r, "stands before the event that it follows")
+		}
+		if in := r.Event.GetAccessRequested().GetIntent(); of.kind == "request" && i == 0 && (in.GetTenant() != of.tenant || in.GetId() != of.id) {
+			broken("I9", r, "begins with the intent %q of %q", in.GetId(), in.GetTenant())
+		}
+	}
 }

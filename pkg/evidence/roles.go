@@ -23,8 +23,8 @@ func (a assignment) counts(at time.Time) bool {
 
 // assignments are those of a tenant or subscription after the event at a sequence.
 func (b *book) assignments(in aggregate, sequence uint64) []assignment {
-	if known, ok := b.holders[place{in, sequence}]; ok {
-		return known
+	if known, ok := b.holders.Load(place{in, sequence}); ok {
+		return known.([]assignment) //nolint:forcetypeassert // nothing else is in it
 	}
 	var list []assignment
 	find := func(id string) *assignment {
@@ -48,7 +48,7 @@ func (b *book) assignments(in aggregate, sequence uint64) []assignment {
 			find(f.RoleDeactivated.GetAssignmentId()).activated = false
 		}
 	}
-	b.holders[place{in, sequence}] = list
+	b.holders.Store(place{in, sequence}, list)
 	return list
 }
 

@@ -24,6 +24,8 @@ type Replay struct {
 	Tenant, Kind, ID, Type string
 	// Follow goes on with what is stored later, until ctx ends.
 	Follow bool
+	// Undecoded leaves Event out of the entries, and so says nothing about whether their bytes are one.
+	Undecoded bool
 }
 
 const (
@@ -170,9 +172,11 @@ func (r *reading) one(m jetstream.Msg) error {
 		r.next++
 	}
 	if r.Since.IsZero() || !meta.Timestamp.Before(r.Since) {
-		entry, err := newEntry(seq, meta.Timestamp, m.Subject(), m.Data())
-		if err != nil {
-			return err
+		entry := Entry{Seq: seq, Stored: meta.Timestamp, Subject: m.Subject(), Data: m.Data()}
+		if !r.Undecoded {
+			if entry, err = newEntry(seq, meta.Timestamp, m.Subject(), m.Data()); err != nil {
+				return err
+			}
 		}
 		entry.Pending = meta.NumPending
 		if err := r.handle(entry); err != nil {

@@ -58,6 +58,9 @@ const (
 	// silent is after how long without a message a server that still answers is taken to have no more: what it has lost at the
 	// end never comes.
 	silent = 10 * time.Second
+	// scanMessages and scanBytes are what one pull asks for: little, because whatever else comes over the connection waits behind it.
+	scanMessages = 2000
+	scanBytes    = 1 << 20
 	// idle is after how long the server drops a consumer that nobody reads.
 	idle = 30 * time.Second
 )
@@ -102,7 +105,7 @@ func (j *Journal) Scan(ctx context.Context, server string, last uint64, handle f
 			r.ended = true
 			r.finish(err)
 		}
-	}, jetstream.PullMaxMessagesWithBytesLimit(pullMessages, pullBytes), jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
+	}, jetstream.PullMaxMessagesWithBytesLimit(scanMessages, scanBytes), jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
 		if !errors.Is(err, jetstream.ErrNoHeartbeat) {
 			r.finish(fmt.Errorf("journal: scan: %w", err))
 		}

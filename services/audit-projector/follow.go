@@ -58,6 +58,8 @@ type follower struct {
 	serve func(ctx context.Context, store *projection.Store) (stop func() error, err error)
 	// changed hears which tenants' events are in the answers from now on. It must not wait for anything.
 	changed func(tenants []string)
+	// building hears how far a new projection has come; nil: nobody does.
+	building func(done, of uint64)
 }
 
 // run follows until ctx ends or the stream cannot be followed. A projection that is found to be damaged is built anew;
@@ -89,6 +91,7 @@ func (f *follower) follow(ctx context.Context) (complete bool, err error) {
 		stop(nil)
 		examining.Wait() // it reads the projection that is about to be closed
 	}()
+	built := store.Building()
 	events, ended := f.read(ctx, store.Sequence()+1)
 	go func() {
 		select {
@@ -111,7 +114,7 @@ func (f *follower) follow(ctx context.Context) (complete bool, err error) {
 			}
 			complete = true
 			f.log.Info("answering", zap.Uint64("sequence", store.Sequence()), zap.Duration("after", time.Since(begun)))
-			examining.Go(func() { f.examine(ctx, store) })
+			examining.Go(func() { f.examine(ctx, store, built) })
 		}
 		batch := collect(events)
 		if len(batch) == 0 {
@@ -122,6 +125,8 @@ func (f *follower) follow(ctx context.Context) (complete bool, err error) {
 		}
 		if complete {
 			f.changed(touched(batch))
+		} else if f.building != nil {
+			f.building(min(store.Sequence(), target), target)
 		}
 	}
 }
@@ -214,18 +219,24 @@ func collect(events <-chan received) []projection.Event {
 	return batch
 }
 
-// examine looks for damage that no question has met yet, again and again, and spends no more than a tenth of the time on it.
-func (f *follower) examine(ctx context.Context, store *projection.Store) {
+// examine looks for damage that no question has met yet, again and again, and spends no more than a tenth of the time on it. One
+// that was built a moment ago can wait.
+func (f *follower) examine(ctx context.Context, store *projection.Store, built bool) {
+	wait := time.Duration(0)
+	if built {
+		wait = examineEvery
+	}
 	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
 		begun := time.Now()
 		if err := store.Examine(ctx); err != nil && ctx.Err() == nil {
 			f.log.Warn("the projection could not be examined", zap.Error(err))
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(max(examineEvery, 10*time.Since(begun))):
-		}
+		wait = max(examineEvery, 10*time.Since(begun))
 	}
 }
 

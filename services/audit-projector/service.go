@@ -42,6 +42,8 @@ type Config struct {
 	// down, and is made again from the stream.
 	Dir string    `yaml:"dir"`
 	Log LogConfig `yaml:"log"`
+	// Building is told how far a new projection has come, until questions are answered; nil: nobody is.
+	Building func(done, of uint64) `yaml:"-"`
 }
 
 // LogConfig is about the Merkle log. All copies of the service have the same keys.
@@ -150,7 +152,7 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) (err error) {
 				return stopAnswers()
 			}, nil
 		},
-		changed: func(tenants []string) { hint(rt, tenants) },
+		changed: func(tenants []string) { hint(rt, tenants) }, building: c.Building,
 	}
 	if err := f.run(ctx); err != nil {
 		return fmt.Errorf("%s: %w", Name, err)

@@ -8,6 +8,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/merkle"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -90,6 +92,7 @@ func Open(o Options) (*Ledger, error) {
 // Run follows the stream until ctx ends. It goes on trying while the bus is not available. After ErrDiffers it ends: it raises
 // the alarm and returns the error.
 func (l *Ledger) Run(ctx context.Context) error {
+	defer l.close()
 	for {
 		began := time.Now()
 		err := l.pass(ctx)
@@ -104,11 +107,11 @@ func (l *Ledger) Run(ctx context.Context) error {
 			l.failed = err
 			return err
 		case errors.Is(err, errOther):
-			l.trees = nil
+			l.close()
 			continue
 		case err != nil:
 			l.Log.Warn("no checkpoint", zap.Error(err))
-			l.trees = nil
+			l.close()
 		default:
 			l.mu.Lock()
 			l.passed = time.Now()
@@ -155,23 +158,28 @@ func (l *Ledger) pass(ctx context.Context) error {
 		return err
 	}
 	grown, told := false, time.Now()
-	err = l.Journal.Replay(ctx, journal.Replay{From: l.trees.appended + 1}, func(e journal.Entry) error {
+	// The log is of bytes: who reads what they mean does so for themselves.
+	err = l.Journal.Replay(ctx, journal.Replay{From: l.trees.appended + 1, Undecoded: true}, func(e journal.Entry) error {
 		for len(reported) > 0 && reported[0].covered < e.Seq {
 			if err := l.adopt(reported[0], len(reported) == 1); err != nil {
 				return err
 			}
 			reported, grown = reported[1:], false
 		}
-		if c := e.Event.GetCheckpointSigned(); c == nil {
+		at, err := bus.ParseEventSubject(e.Subject)
+		if err != nil {
+			return err
+		}
+		if at.Kind != bus.KindCheckpoint {
 			grown = true
-		} else if c.GetCoveredSequence() > l.last.Covered && len(reported) == 0 {
-			return errOther
+		} else if another, err := l.another(e); err != nil || another && len(reported) == 0 {
+			return cmp.Or(err, errOther)
 		}
 		if time.Since(told) > tellEvery {
 			told = time.Now()
 			l.Log.Info("building the log", zap.Uint64("sequence", e.Seq), zap.Uint64("of", e.Seq+e.Pending))
 		}
-		return l.trees.append(e)
+		return l.trees.append(at, e)
 	})
 	if err != nil {
 		return err
@@ -186,6 +194,15 @@ func (l *Ledger) pass(ctx context.Context) error {
 		return nil
 	}
 	return l.sign(ctx)
+}
+
+// another tells whether a stored checkpoint goes further than the last one adopted.
+func (l *Ledger) another(e journal.Entry) (bool, error) {
+	report, err := input.DecodeEvent(e.Data)
+	if err != nil {
+		return false, fmt.Errorf("%w: the checkpoint of event %d cannot be read: %w", ErrDiffers, e.Seq, err)
+	}
+	return report.GetCheckpointSigned().GetCoveredSequence() > l.last.Covered, nil
 }
 
 // open opens the trees, if they are not open.
@@ -207,6 +224,13 @@ func (l *Ledger) open() error {
 	}
 	l.trees, l.last = t, t.disk
 	return nil
+}
+
+func (l *Ledger) close() {
+	if l.trees != nil {
+		l.trees.abandon()
+		l.trees = nil
+	}
 }
 
 // checkpoint is a report of the stream.

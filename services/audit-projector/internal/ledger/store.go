@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/openlockbox/lockbox/pkg/merkle"
 	"golang.org/x/mod/sumdb/tlog"
@@ -18,45 +19,78 @@ const (
 	eventsPrefix = "events/"
 	// syncsAtOnce is how many files are put on disk at the same time, which the disk does together.
 	syncsAtOnce = 16
+	// writesAtOnce is how many files of a tree are written at the same time: to make one takes as long as to hash its leaves.
+	writesAtOnce = 4
 )
 
-// files holds the tiles of one tree in a directory. What was written is on disk after sync.
+// files holds the tiles of one tree in a directory. What was written can be read at once, and is on disk after sync.
 type files struct {
 	dir     string
 	written map[string]bool // since the last sync
 	made    map[string]bool // directories
+	// What is written takes its time, in which the tree goes on.
+	writing *errgroup.Group
+	mu      sync.Mutex
+	waiting map[string][]byte // by the names of the files
 }
 
 func newFiles(dir string) *files {
-	return &files{dir: dir, written: map[string]bool{}, made: map[string]bool{}}
+	f := &files{dir: dir, written: map[string]bool{}, made: map[string]bool{}, writing: new(errgroup.Group), waiting: map[string][]byte{}}
+	f.writing.SetLimit(writesAtOnce)
+	return f
 }
 
 func (f *files) Read(path string) ([]byte, error) {
-	return os.ReadFile(filepath.Join(f.dir, filepath.FromSlash(path))) // #nosec G304 -- paths are made by merkle
+	name := f.name(path)
+	f.mu.Lock()
+	data, waits := f.waiting[name]
+	f.mu.Unlock()
+	if waits {
+		return data, nil
+	}
+	return os.ReadFile(name) // #nosec G304 -- paths are made by merkle
 }
 
+func (f *files) name(path string) string { return filepath.Join(f.dir, filepath.FromSlash(path)) }
+
+// Write returns before the file is written. What goes wrong then is said by sync.
 func (f *files) Write(path string, data []byte) error {
-	name := filepath.Join(f.dir, filepath.FromSlash(path))
-	if there, err := os.ReadFile(name); err == nil && bytes.Equal(there, data) { // #nosec G304 -- as above
-		f.written[name] = true // by a run that may have ended before it was on disk
-		return nil
-	}
+	name := f.name(path)
 	if dir := filepath.Dir(name); !f.made[dir] {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return err
 		}
 		f.made[dir] = true
 	}
-	// Nobody looks for it before the state names its tree; what a run that ended here left half written is written again.
-	if err := os.WriteFile(name, data, 0o600); err != nil {
-		return err
-	}
 	f.written[name] = true
+	data = bytes.Clone(data) // it is the caller's
+	f.mu.Lock()
+	f.waiting[name] = data
+	f.mu.Unlock()
+	f.writing.Go(func() error {
+		err := write(name, data)
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		delete(f.waiting, name)
+		return err
+	})
 	return nil
+}
+
+// write leaves alone what a run that ended before it was on disk has written already.
+func write(name string, data []byte) error {
+	if there, err := os.ReadFile(name); err == nil && bytes.Equal(there, data) { // #nosec G304 -- paths are made by merkle
+		return nil
+	}
+	// Nobody looks for it before the state names its tree; what a run that ended here left half written is written again.
+	return os.WriteFile(name, data, 0o600)
 }
 
 // sync returns when everything written is on disk, with the names under which it is.
 func (f *files) sync() error {
+	if err := f.writing.Wait(); err != nil {
+		return err
+	}
 	dirs := map[string]bool{}
 	var all errgroup.Group
 	all.SetLimit(syncsAtOnce)

@@ -85,6 +85,14 @@ func (t *trees) sweepUnknown() error {
 	return nil
 }
 
+// abandon returns when nothing is written any more: the same files are about to be opened again.
+func (t *trees) abandon() {
+	_ = t.globalFiles.writing.Wait() // what failed is why, or made anew
+	for _, of := range t.tenants {
+		_ = of.files.writing.Wait()
+	}
+}
+
 func (t *trees) add(name string, disk tlog.Tree) *tenantTree {
 	is := &tenantTree{name: name, disk: disk, files: newFiles(filepath.Join(t.dir, "tenants", name))}
 	t.tenants, t.named[name] = append(t.tenants, is), is
@@ -92,13 +100,9 @@ func (t *trees) add(name string, disk tlog.Tree) *tenantTree {
 }
 
 // append adds the next event of the stream.
-func (t *trees) append(e journal.Entry) error {
+func (t *trees) append(at bus.EventAddress, e journal.Entry) error {
 	if e.Seq != t.appended+1 {
 		return fmt.Errorf("%w: event %d of the stream comes after %d", ErrDiffers, e.Seq, t.appended)
-	}
-	at, err := bus.ParseEventSubject(e.Subject)
-	if err != nil {
-		return err
 	}
 	name := bus.TreeOf(at)
 	of := t.named[name]
@@ -106,9 +110,11 @@ func (t *trees) append(e journal.Entry) error {
 		of = t.add(name, merkle.EmptyTree())
 	}
 	if of.log == nil {
-		if of.log, err = merkle.OpenTenantLog(of.files, t.salts, name, of.disk); err != nil {
+		log, err := merkle.OpenTenantLog(of.files, t.salts, name, of.disk)
+		if err != nil {
 			return fmt.Errorf("%w: the tree of %s: %w", ErrDiffers, name, err)
 		}
+		of.log = log
 	}
 	if err := of.log.Append(merkle.Stored{Sequence: e.Seq, Subject: e.Subject, Bytes: e.Data}); err != nil {
 		return err

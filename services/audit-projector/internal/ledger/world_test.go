@@ -138,7 +138,7 @@ func passes(t testing.TB, l *Ledger) {
 	for {
 		err := l.pass(t.Context())
 		if errors.Is(err, errOther) {
-			l.trees = nil
+			l.close()
 			continue
 		}
 		must(t, err)

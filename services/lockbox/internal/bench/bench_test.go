@@ -59,7 +59,7 @@ func TestEverySectionMeasuresSomething(t *testing.T) {
 		l.MemoryMaking <= 0 || l.MemoryAfter <= 0 || l.MemoryRestart <= 0 {
 		t.Errorf("log: %+v", l)
 	}
-	if written, err := os.ReadDir(profiles); err != nil || len(written) != len(tiny.atOnce)+2 {
+	if written, err := os.ReadDir(profiles); err != nil || len(written) != len(tiny.atOnce)+5 {
 		t.Errorf("profiles: %v, %v", written, err)
 	}
 }

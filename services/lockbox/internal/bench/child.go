@@ -27,7 +27,10 @@ func child(ctx context.Context, in io.Reader, out io.Writer) error {
 		return err
 	}
 	if t.Follow != "" {
-		return followInChild(ctx, s, t.Follow, in, out)
+		return followInChild(ctx, s, t, in, out)
+	}
+	if t.Verify != "" {
+		return verifyInChild(ctx, s, t, out)
 	}
 	stack.LimitMemory() // as `lockbox up` does
 	if t.Serve != "" {

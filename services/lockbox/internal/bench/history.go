@@ -131,7 +131,7 @@ func (b *bench) populate(ctx context.Context, s *site, n int, fates func(i int) 
 			if d := done.Add(1); d%int64(max(1, n/5)) == 0 {
 				b.say("writing requests: %d of %d", d, n)
 			}
-			return record(ctx, p, l, fates(i) != over)
+			return record(ctx, p, l, fates(i) == pending || fates(i) == active)
 		})
 	})
 	return ids, err
@@ -171,11 +171,13 @@ type task struct {
 	Anywhere []string `json:"anywhere"`
 	Recent   []string `json:"recent"`
 	// Serve is the address of the issuer that people sign in with: serve the portal to them instead of measuring, until there is no
-	// more input. Profile is a file for the CPU profile of that; empty: none.
+	// more input. Profile is a file for the CPU profile of what it does; empty: none.
 	Serve   string `json:"serve"`
 	Profile string `json:"profile"`
 	// Follow is the address of a server: be the projector there, until there is no more input.
 	Follow string `json:"follow"`
+	// Verify is the address of a server: verify the stream there.
+	Verify string `json:"verify"`
 }
 
 // findings is its answer, on its standard output.

@@ -11,7 +11,6 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/config"
-	"github.com/openlockbox/lockbox/pkg/evidence"
 	"github.com/openlockbox/lockbox/pkg/identity"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/observe"
@@ -21,6 +20,7 @@ import (
 	"github.com/openlockbox/lockbox/services/audit-projector/logkeys"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/demo"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/verify"
 	"go.uber.org/zap"
 )
 
@@ -41,7 +41,7 @@ type Log struct {
 	Look float64 `json:"restart_to_vouched_ms"`
 	// Verify is how long the whole stream takes to be read and held against every invariant, in milliseconds.
 	Verify float64 `json:"verify_ms"`
-	// Query is the activity log with three filters, one question after the other.
+	// Query is the activity log with three filters, some ten questions a second, while the guard compares everything again.
 	Query Latency `json:"query"`
 	// Memory of the projector in bytes: the most there was while everything was made, and after that with questions answered and
 	// everything compared twice; and the most there was after a restart.
@@ -56,7 +56,7 @@ func (b *bench) log(ctx context.Context) error {
 		return err
 	}
 	s.host = "127.0.0.1"
-	if _, err := b.populate(ctx, s, b.scale.logged, func(int) fate { return over }); err != nil {
+	if _, err := b.populate(ctx, s, b.scale.logged, func(int) fate { return granted }); err != nil {
 		return err
 	}
 	if _, err := logkeys.LoadOrCreate(s.keysDir(), "lockbox.bench/log"); err != nil {
@@ -97,7 +97,7 @@ func (l *Log) measure(ctx context.Context, b *bench, s *site, running *stack.Sta
 		return err
 	}
 	begun = time.Now()
-	made, err := startChild(ctx, task{Dir: s.dir, Follow: running.URL()})
+	made, err := startChild(ctx, task{Dir: s.dir, Follow: running.URL(), Profile: b.profile("log-made")})
 	if err != nil {
 		return err
 	}
@@ -123,12 +123,10 @@ func (l *Log) measure(ctx context.Context, b *bench, s *site, running *stack.Sta
 		return err
 	}
 
-	b.say("log: questions")
-	if l.Query, err = s.threeFilters(ctx, p[bus.Client], b.scale.questions); err != nil {
+	b.say("log: questions, while the guard looks again")
+	if l.Query, err = s.threeFilters(ctx, p[bus.Client], b.scale.questions, b.scale.looking); err != nil {
 		return err
 	}
-	b.say("log: the guard looks again")
-	time.Sleep(b.scale.looking)
 	if l.MemoryAfter, err = made.memory("VmRSS"); err != nil {
 		return err
 	}
@@ -143,7 +141,7 @@ func (l *Log) measure(ctx context.Context, b *bench, s *site, running *stack.Sta
 		}
 	}
 	begun = time.Now()
-	again, err := startChild(ctx, task{Dir: s.dir, Follow: running.URL()})
+	again, err := startChild(ctx, task{Dir: s.dir, Follow: running.URL(), Profile: b.profile("log-restart")})
 	if err != nil {
 		return err
 	}
@@ -158,11 +156,12 @@ func (l *Log) measure(ctx context.Context, b *bench, s *site, running *stack.Sta
 
 	b.say("log: every invariant over everything")
 	begun = time.Now()
-	if err := verify(ctx, p[bus.Compliance].Journal); err != nil {
+	verified, err := startChild(ctx, task{Dir: s.dir, Verify: running.URL(), Profile: b.profile("log-verify")})
+	if err != nil {
 		return err
 	}
 	l.Verify = millis(time.Since(begun))
-	return nil
+	return verified.end()
 }
 
 // covered waits until a checkpoint covers the stream up to a sequence.
@@ -179,24 +178,39 @@ func covered(ctx context.Context, j *journal.Journal, last uint64) error {
 	}
 }
 
-// verify is what `lockbox audit verify --stream` does.
-func verify(ctx context.Context, j *journal.Journal) error {
-	var history []evidence.Recorded
-	err := j.Replay(ctx, journal.Replay{}, func(e journal.Entry) error {
-		history = append(history, evidence.Recorded{Sequence: e.Seq, Event: e.Event}) // not Stored: they were written as if a day old
-		return nil
-	})
+// verifyInChild is `lockbox audit verify --stream`, which says when it has come to the end.
+func verifyInChild(ctx context.Context, s *site, t task, out io.Writer) error {
+	stop, err := profileInto(t.Profile)
 	if err != nil {
 		return err
 	}
-	if broken := evidence.Check(history); len(broken) > 0 {
-		return errors.New(broken[0].String())
+	keys, err := bus.LoadOrCreateKeys(s.keysDir(), []string{tool})
+	if err != nil {
+		return err
 	}
-	return nil
+	nc, err := bus.Connect(bus.Connection{URL: t.Verify, Identity: bus.Compliance, Seed: keys[bus.Compliance]})
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	j, err := journal.Open(ctx, nc)
+	if err != nil {
+		return err
+	}
+	defer j.Close()
+	v, err := verify.Stream(ctx, j, func(journal.Entry) {})
+	if err := errors.Join(err, stop()); err != nil {
+		return err
+	}
+	if len(v.Violations) > 0 {
+		return fmt.Errorf("what the benchmark has written breaks %v", v.Violations[0])
+	}
+	_, err = fmt.Fprintln(out, v.Events)
+	return err
 }
 
-// threeFilters asks for the activity log by action, person and subscription.
-func (s *site) threeFilters(ctx context.Context, client peer, n int) (Latency, error) {
+// threeFilters asks for the activity log by action, person and subscription, so many times spread over a while.
+func (s *site) threeFilters(ctx context.Context, client peer, n int, long time.Duration) (Latency, error) {
 	token, err := s.issuer.Token(administrator, time.Now())
 	if err != nil {
 		return Latency{}, err
@@ -205,7 +219,9 @@ func (s *site) threeFilters(ctx context.Context, client peer, n int) (Latency, e
 		Actions: []string{"CustomerApproved"}, Person: approver, SubscriptionId: demo.BankProduction, Limit: 50,
 	}}}
 	took := make([]time.Duration, n)
+	first := time.Now()
 	for i := range took {
+		time.Sleep(time.Until(first.Add(long * time.Duration(i) / time.Duration(n))))
 		begun := time.Now()
 		reply, err := ask(ctx, client.Conn, query)
 		if err != nil {
@@ -222,7 +238,12 @@ func (s *site) threeFilters(ctx context.Context, client peer, n int) (Latency, e
 }
 
 // followInChild is the projector as a process of its own, until there is no more input.
-func followInChild(ctx context.Context, s *site, url string, in io.Reader, out io.Writer) error {
+func followInChild(ctx context.Context, s *site, t task, in io.Reader, out io.Writer) (err error) {
+	stop, err := profileInto(t.Profile)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
 	keys, err := bus.LoadOrCreateKeys(s.keysDir(), []string{tool})
 	if err != nil {
 		return err
@@ -233,7 +254,7 @@ func followInChild(ctx context.Context, s *site, url string, in io.Reader, out i
 		_, _ = io.Copy(io.Discard, in) // either way there is no more
 		cancel()
 	}()
-	rt, err := service.Open(ctx, bus.Connection{URL: url, Identity: bus.Projector, Seed: keys[bus.Projector], Log: zap.NewNop()},
+	rt, err := service.Open(ctx, bus.Connection{URL: t.Follow, Identity: bus.Projector, Seed: keys[bus.Projector], Log: zap.NewNop()},
 		[]identity.Issuer{s.issuer.ProviderIssuer()}, observe.NewMetrics().For(string(bus.Projector)))
 	if err != nil {
 		return err

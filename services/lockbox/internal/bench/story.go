@@ -111,6 +111,7 @@ const (
 	pending fate = iota // it waits for the customer
 	active              // it was granted at once
 	over                // so is its grant
+	granted             // as active, and nobody waits for its end
 )
 
 // tell makes up a request submitted at a given time.
@@ -141,7 +142,7 @@ func (s *story) tell(at time.Time, until fate) (life, error) {
 			return s.perform(t, request.Complete, t.state.Grant.GetEndsAt().AsTime())
 		},
 	}
-	for _, step := range steps[:map[fate]int{pending: 3, active: 5, over: 6}[until]] {
+	for _, step := range steps[:map[fate]int{pending: 3, active: 5, over: 6, granted: 5}[until]] {
 		events, err := step()
 		if err != nil {
 			return life{}, err

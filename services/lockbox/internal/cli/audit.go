@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/catalogue"
-	"github.com/openlockbox/lockbox/pkg/evidence"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/policy"
@@ -19,6 +17,7 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/audit-projector/past"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/render"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/verify"
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -126,7 +125,7 @@ Whatever does not hold, the exit code is 10.`,
 		if err != nil {
 			return err
 		}
-		if err := a.write(page{func() (string, error) { return render.ValueJSON(v) }, func(render.Look) string { return v.text() }}); err != nil {
+		if err := a.write(page{func() (string, error) { return render.ValueJSON(v) }, func(render.Look) string { return verifiedText(v) }}); err != nil {
 			return err
 		}
 		if len(v.Violations) > 0 {
@@ -146,21 +145,7 @@ Whatever does not hold, the exit code is 10.`,
 	return c
 }
 
-// verified is what a look at the whole stream came to, as programs read it.
-type verified struct {
-	Events       int         `json:"events"`
-	LastSequence uint64      `json:"last_sequence,string"`
-	Requests     int         `json:"requests"`
-	Violations   []violation `json:"violations"`
-}
-
-type violation struct {
-	Invariant string `json:"invariant"`
-	Sequence  uint64 `json:"sequence,string"`
-	What      string `json:"what"`
-}
-
-func (v verified) text() string {
+func verifiedText(v verify.Verified) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d events of %d requests, up to sequence %d.\n", v.Events, v.Requests, v.LastSequence)
 	if len(v.Violations) == 0 {
@@ -172,36 +157,15 @@ func (v verified) text() string {
 	return b.String()
 }
 
-func (s *session) verify(ctx context.Context) (v verified, err error) {
+func (s *session) verify(ctx context.Context) (verify.Verified, error) {
 	j, err := s.Journal(ctx)
 	if err != nil {
-		return v, err
+		return verify.Verified{}, err
 	}
 	defer j.Close()
 	bar := s.app.progress(false)
-	var history []evidence.Recorded
-	err = j.Replay(ctx, journal.Replay{}, func(e journal.Entry) error {
-		bar.step(e)
-		if e.Event.GetAccessRequested() != nil {
-			v.Requests++
-		}
-		history = append(history, evidence.Recorded{Sequence: e.Seq, Stored: e.Stored, Event: e.Event})
-		v.LastSequence = e.Seq
-		return nil
-	})
-	bar.end()
-	v.Events, v.Violations = len(history), []violation{}
-	var corrupt *journal.CorruptError
-	if errors.As(err, &corrupt) {
-		// What comes after it is not looked at: it would only be found to contradict what is missing.
-		v.Violations = append(v.Violations, violation{"I6", corrupt.Seq, corrupt.Rule})
-	} else if err != nil {
-		return v, err
-	}
-	for _, broken := range evidence.Check(history) {
-		v.Violations = append(v.Violations, violation{broken.Invariant, broken.Sequence, broken.What})
-	}
-	return v, nil
+	defer bar.end()
+	return verify.Stream(ctx, j, bar.step)
 }
 
 func (a *app) auditDeadLettersCommand() *cobra.Command {
@@ -362,4 +326,3 @@ func (s *session) expandInStream(ctx context.Context, j *journal.Journal, part s
 	}
 	return s.only(part, found)
 }
-

@@ -35,6 +35,25 @@ func (a *app) progress(endless bool) *progress {
 	return &progress{app: a, wanted: a.ErrTerminal && !a.OutTerminal && !endless, begun: a.Now(), bounded: true}
 }
 
+// Progress tells on a terminal how far something has come that others wait for. With done equal to of it is over.
+func Progress(env Environment) func(done, of uint64) {
+	var p *progress
+	return func(done, of uint64) {
+		if p == nil {
+			p = &progress{app: &app{Environment: env}, wanted: env.ErrTerminal, begun: env.Now()}
+		}
+		if done < of && p.wanted {
+			p.tell(func(took time.Duration) string { return p.line(done, of-done, took) })
+			return
+		}
+		p.end()
+		if p.shown {
+			_, _ = fmt.Fprintf(env.Err, "%d events in %s.\n", of, render.Countdown(env.Now().Sub(p.begun)))
+		}
+		p = nil
+	}
+}
+
 func (p *progress) step(e journal.Entry) {
 	p.count++
 	if !p.wanted {

@@ -70,3 +70,22 @@ func TestProgressStaysOutOfTheWay(t *testing.T) {
 		}
 	}
 }
+
+func TestProgressOfWhatOthersWaitFor(t *testing.T) {
+	env, _, errs := nobody(t)
+	env.ErrTerminal, env.Getenv = true, func(string) string { return "" }
+	now := env.Now()
+	env.Now = func() time.Time { return now }
+	tell := Progress(env)
+	tell(10, 10)
+	tell(10, 100)
+	if errs.Len() > 0 {
+		t.Errorf("of what takes no time it says %q", errs)
+	}
+	now = now.Add(4 * time.Second)
+	tell(50, 100)
+	tell(100, 100)
+	if got := errs.String(); !strings.Contains(got, " 50%  50 of 100 events, 12/s, 4s left") || !strings.HasSuffix(got, "\r\x1b[K100 events in 4s.\n") {
+		t.Errorf("it says %q", got)
+	}
+}

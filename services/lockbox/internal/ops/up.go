@@ -83,7 +83,7 @@ func upCommand() *cobra.Command {
 				Stack: stack.Config{
 					Host: host, Port: port, Tools: tools(f.Tools), Issuers: issuers, Terms: f.Terms,
 					Notifier: f.Notifier, MailboxHTTP: mailHTTP, Log: log, Metrics: observe.NewMetrics(),
-					MetricsAddr: f.Observe.Listen, LogAddr: logAddr, Portal: portalOf(f.Portal, portalAddr, withDemo),
+					Building: cli.Progress(cli.System()), MetricsAddr: f.Observe.Listen, LogAddr: logAddr, Portal: portalOf(f.Portal, portalAddr, withDemo),
 				},
 			})
 		},

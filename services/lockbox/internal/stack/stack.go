@@ -59,6 +59,8 @@ type Config struct {
 	// Portal is served if there is one. Its listener's address is its URL, and the notifier's provider is its provider, unless
 	// it says something else; and mails link to it, unless the notifier says something else.
 	Portal *portal.Config
+	// Building is told how far a new projection has come, until questions are answered; nil: nobody is.
+	Building func(done, of uint64)
 	// MetricsAddr serves /metrics; empty: not at all.
 	MetricsAddr string
 	Log         *zap.Logger
@@ -257,7 +259,7 @@ func (s *Stack) parts() []part {
 			return orchestrator.Run(ctx, rt, orchestrator.Config{Terms: s.config.Terms})
 		}},
 		{bus.Projector, func(ctx context.Context, rt *service.Runtime) error {
-			return projector.Run(ctx, rt, projector.Config{Dir: filepath.Join(s.config.Dir, "projection"), Log: projector.LogConfig{
+			return projector.Run(ctx, rt, projector.Config{Dir: filepath.Join(s.config.Dir, "projection"), Building: s.config.Building, Log: projector.LogConfig{
 				SigningKeyFile: config.SecretFile(filepath.Join(s.keysDir(), logkeys.SigningKeyFile)),
 				SaltsFile:      config.SecretFile(filepath.Join(s.keysDir(), logkeys.SaltsFile)),
 				Interval:       s.config.LogInterval, RescanEvery: s.config.RescanEvery, PolicyFile: s.config.LogPolicy, Listener: s.log,

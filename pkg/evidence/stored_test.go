@@ -1,0 +1,117 @@
+package evidence_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/evidence"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"google.golang.org/protobuf/proto"
+)
+
+// inStream is a history as a stream has it, each event stored when it happened.
+func inStream(t *testing.T, history []evidence.Recorded) []evidence.Stored {
+	t.Helper()
+	list := make([]evidence.Stored, len(history))
+	for i, r := range history {
+		subject, err := bus.EventSubject(r.Event)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := proto.Marshal(r.Event)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list[i] = evidence.Stored{Sequence: r.Sequence, At: r.Event.GetTime().AsTime(), Subject: subject, Bytes: data}
+	}
+	return list
+}
+
+func booked(t *testing.T, list []evidence.Stored) ([]evidence.Violation, error) {
+	t.Helper()
+	b := evidence.NewBook()
+	var found []evidence.Violation
+	for _, s := range list {
+		if broken := b.Add(s); broken != nil {
+			found = append(found, *broken)
+		}
+	}
+	more, err := b.Check()
+	return append(found, more...), err
+}
+
+// A book decodes one aggregate after the other, and must not find anything else by it.
+func TestABookSaysTheSameOfEveryForgery(t *testing.T) {
+	compared, broken, tried := 0, 0, 0
+	for name, history := range map[string][]evidence.Recorded{
+		"told": told(), "waived": waived(), "denied": denied(), "expired": expired(), "released": released(), "reminded": reminded(), "hurried": hurried(),
+	} {
+		compare := func(what string, forged []evidence.Recorded) {
+			for i := range forged {
+				forged[i].Stored = forged[i].Event.GetTime().AsTime()
+			}
+			want := evidence.Check(forged)
+			got, err := booked(t, inStream(t, forged))
+			if err != nil || !slices.Equal(got, want) {
+				t.Errorf("%s: %s: it finds %v, %v; Check finds %v", name, what, got, err, want)
+			}
+			compared++
+			if len(want) > 0 {
+				broken++
+			}
+		}
+		compare("as it was", slices.Clone(history))
+		for i, r := range history {
+			compare(fmt.Sprint(i+1, " left out"), slices.Delete(slices.Clone(history), i, i+1))
+			for what, e := range variants(r.Event) {
+				if tried++; tried%20 > 0 {
+					continue // all of them take too long
+				}
+				if _, err := bus.EventSubject(e); err == nil && e.GetFact() != nil {
+					compare(fmt.Sprint(i+1, " ", what), spliced(history, i, e, i+1))
+				}
+			}
+		}
+	}
+	if t.Logf("%d compared, %d of them broken", compared, broken); broken < 100 || compared < 2*broken {
+		t.Error("the forgeries are no good")
+	}
+}
+
+func TestABookOfWhatIsNoEvent(t *testing.T) {
+	honest := inStream(t, told())
+	last := len(honest) - 1
+	for name, c := range map[string]struct {
+		change func(*evidence.Stored)
+		what   string
+	}{
+		"bytes":           {func(s *evidence.Stored) { s.Bytes = []byte("?") }, "its bytes are no event"},
+		"a subject":       {func(s *evidence.Stored) { s.Subject = "lockbox.intent.x" }, "its subject is not one of an event"},
+		"another type":    {func(s *evidence.Stored) { s.Subject += "X" }, "its subject does not say what it says itself"},
+		"another's event": {func(s *evidence.Stored) { s.Bytes = honest[0].Bytes }, "its subject does not say what it says itself"},
+	} {
+		list := slices.Clone(honest)
+		c.change(&list[last])
+		found, err := booked(t, list)
+		if err != nil || len(found) != 1 || found[0].Invariant != "I6" || found[0].Sequence != list[last].Sequence || found[0].What != c.what {
+			t.Errorf("%s: %v, %v", name, found, err)
+		}
+	}
+	e := new(lockboxv1.Event)
+	if err := proto.Unmarshal(honest[last].Bytes, e); err != nil {
+		t.Fatal(err)
+	}
+	e.Fact = nil
+	data, err := proto.Marshal(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	honest[last].Bytes = data
+	_, err = booked(t, honest)
+	if unknown := new(evidence.UnknownFactError); !errors.As(err, &unknown) || unknown.Sequence != honest[last].Sequence {
+		t.Errorf("a type of the future: %v", err)
+	}
+}

@@ -1,0 +1,63 @@
+// Package verify holds the whole stream against every invariant that events can show (pkg/evidence).
+package verify
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/evidence"
+	"github.com/openlockbox/lockbox/pkg/journal"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+)
+
+// Verified is what a look at the whole stream came to, as programs read it.
+type Verified struct {
+	Events       int         `json:"events"`
+	LastSequence uint64      `json:"last_sequence,string"`
+	Requests     int         `json:"requests"`
+	Violations   []Violation `json:"violations"`
+}
+
+// Violation is an event that cannot be true where it stands.
+type Violation struct {
+	Invariant string `json:"invariant"`
+	Sequence  uint64 `json:"sequence,string"`
+	What      string `json:"what"`
+}
+
+// Stream reads everything, and tells saw of each event. Of what comes after a sequence that is missing nothing is said: it would
+// only be found to contradict what is not there.
+func Stream(ctx context.Context, j *journal.Journal, saw func(journal.Entry)) (Verified, error) {
+	v := Verified{Violations: []Violation{}}
+	book := evidence.NewBook()
+	err := j.Replay(ctx, journal.Replay{Undecoded: true}, func(e journal.Entry) error {
+		saw(e)
+		v.Events, v.LastSequence = v.Events+1, e.Seq
+		if strings.HasSuffix(e.Subject, "."+requested) {
+			v.Requests++
+		}
+		if broken := book.Add(evidence.Stored{Sequence: e.Seq, At: e.Stored, Subject: e.Subject, Bytes: e.Data}); broken != nil {
+			v.add(*broken)
+		}
+		return nil
+	})
+	var corrupt *journal.CorruptError
+	if errors.As(err, &corrupt) {
+		v.add(evidence.Violation{Invariant: "I6", Sequence: corrupt.Seq, What: corrupt.Rule})
+	} else if err != nil {
+		return v, err
+	}
+	found, err := book.Check()
+	for _, broken := range found {
+		v.add(broken)
+	}
+	return v, err
+}
+
+var requested = bus.TypeOf(&lockboxv1.Event{Fact: &lockboxv1.Event_AccessRequested{}})
+
+func (v *Verified) add(broken evidence.Violation) {
+	v.Violations = append(v.Violations, Violation{broken.Invariant, broken.Sequence, broken.What})
+}
