@@ -24,7 +24,7 @@ func (a assignment) counts(at time.Time) bool {
 // assignments are those of a tenant or subscription after the event at a sequence.
 func (b *book) assignments(in aggregate, sequence uint64) []assignment {
 	if known, ok := b.holders.Load(place{in, sequence}); ok {
-		return known.([]assignment) //nolint:forcetypeassert // nothing else is in it
+		return known.([]assignment) //nolint:errcheck,forcetypeassert // nothing else is in it
 	}
 	var list []assignment
 	find := func(id string) *assignment {

@@ -154,8 +154,8 @@ func (b *Book) decode(a aggregate) (events []Recorded, broken *Violation, err er
 	events = make([]Recorded, len(b.lines[a]))
 	for i, l := range b.lines[a] {
 		e := new(lockboxv1.Event)
-		if proto.Unmarshal(l.bytes, e) != nil {
-			return nil, &Violation{"I6", l.sequence, "its bytes are no event"}, nil
+		if unreadable := proto.Unmarshal(l.bytes, e); unreadable != nil {
+			return nil, &Violation{"I6", l.sequence, "its bytes are no event"}, nil //nolint:nilerr // that is what was found
 		}
 		fact := e.ProtoReflect().WhichOneof(factOneof)
 		if fact == nil {

@@ -64,7 +64,7 @@ func TestADamagedCopyOfOneServerStopsTheLease(t *testing.T) {
 	renewed(t, leases)
 	for _, server := range []string{"n0", "n1", "n2"} {
 		n := uint64(0)
-		must(t, w.bus.Journal(t, bus.Projector).Scan(t.Context(), server, last, func(m journal.Stored) error {
+		must(t, w.bus.Journal(t, bus.Projector).Scan(t.Context(), server, last, func(journal.Stored) error {
 			n++
 			return nil
 		}))

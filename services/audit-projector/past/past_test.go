@@ -14,7 +14,7 @@ import (
 
 // A day in the life of a customer, and what stood at each hour of it.
 //
-// control: nist:AU-10
+// control: nist:AU-6
 func TestWhatStoodAtEachHour(t *testing.T) {
 	begun := time.Date(2026, 5, 12, 8, 0, 0, 0, time.UTC)
 	s := story.New(begun)
