@@ -2,6 +2,7 @@ package projector
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +35,7 @@ type run struct {
 	mu     sync.Mutex
 	alarms []string
 	hints  [][]string
+	built  [][2]uint64 // how far, of how many
 }
 
 func start(t *testing.T, dir string, source Source) *run {
@@ -57,6 +59,11 @@ func start(t *testing.T, dir string, source Source) *run {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			r.hints = append(r.hints, tenants)
+		},
+		building: func(done, of uint64) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.built = append(r.built, [2]uint64{done, of})
 		},
 	}
 	go func() { r.ended <- f.run(ctx) }()
@@ -115,6 +122,21 @@ func holds(t *testing.T, s *projection.Store, entries []journal.Entry) {
 		if !bytes.Equal(got[len(entries)-1-i], e.Data) {
 			t.Fatalf("event %d is another one", i+1)
 		}
+	}
+}
+
+// Whoever waits for a new projection hears how far it is, and that it is complete; of what comes later nobody hears so.
+func TestItSaysHowFarABuildingIs(t *testing.T) {
+	entries := story.Crowd(400).Entries
+	n := uint64(len(entries) - 1)
+	stream := &story.Stream{Entries: entries[:n], More: make(chan journal.Entry)}
+	r := start(t, t.TempDir(), stream)
+	s := r.store()
+	stream.More <- entries[n]
+	holds(t, s, entries)
+	r.end()
+	if len(r.built) < 2 || r.built[len(r.built)-1] != [2]uint64{n, n} || !slices.IsSortedFunc(r.built, func(a, b [2]uint64) int { return cmp.Compare(a[0], b[0]) }) {
+		t.Errorf("it says %v of %d", r.built, n)
 	}
 }
 
