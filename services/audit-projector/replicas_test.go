@@ -63,13 +63,25 @@ func TestADamagedCopyOfOneServerStopsTheLease(t *testing.T) {
 	forget(leases)
 	renewed(t, leases)
 	for _, server := range []string{"n0", "n1", "n2"} {
+		w.has(server, last)
+	}
+}
+
+// has waits until a server, which may have been started a moment ago, has every message up to one.
+func (w *world) has(server string, last uint64) {
+	w.t.Helper()
+	reader := w.bus.Journal(w.t, bus.Projector)
+	for end := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
 		n := uint64(0)
-		must(t, w.bus.Journal(t, bus.Projector).Scan(t.Context(), server, last, func(journal.Stored) error {
+		err := reader.Scan(w.t.Context(), server, last, func(journal.Stored) error {
 			n++
 			return nil
-		}))
-		if n != last {
-			t.Errorf("%s has %d of %d messages", server, n, last)
+		})
+		if err == nil && n == last {
+			return
+		}
+		if time.Now().After(end) {
+			w.t.Fatalf("%s has %d of %d messages: %v", server, n, last, err)
 		}
 	}
 }

@@ -28,10 +28,18 @@ type Stream interface {
 	Report(ctx context.Context, ev *lockboxv1.Event) (seq uint64, stored bool, err error)
 }
 
+// Ledger is *ledger.Ledger.
+type Ledger interface {
+	Covered() uint64
+	Passed() time.Time
+	Failed() error
+	Inspect() (ledger.Inspected, error)
+}
+
 // Guard is what it looks at and whom it tells.
 type Guard struct {
 	Stream Stream
-	Ledger *ledger.Ledger
+	Ledger Ledger
 	// Every is the time from one look at everything to the next; 0: 30 s, so that with the look itself a difference is found
 	// within a minute.
 	Every time.Duration
@@ -116,10 +124,7 @@ func (g *Guard) renew(ctx context.Context) {
 
 // glance asks the leader whether anything is gone, and renews the lease if nothing is.
 func (g *Guard) glance(ctx context.Context) {
-	g.mu.Lock()
-	v := g.verdict
-	g.mu.Unlock()
-	if !v.well || time.Since(v.begun) > trusted {
+	if _, vouched := g.vouches(); !vouched {
 		return
 	}
 	if behind := time.Since(g.Ledger.Passed()); behind > behindAtMost {
@@ -127,10 +132,14 @@ func (g *Guard) glance(ctx context.Context) {
 		g.Alarm()
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, lease.RenewEvery)
+	defer cancel()
 	c, err := g.Stream.Copies(ctx)
+	v, vouched := g.vouches() // the answer may have taken its time, and a look has found something meanwhile
 	switch {
 	case err != nil:
 		g.Log.Warn("the guard cannot ask for the stream; the lease is not renewed", zap.Error(err))
+	case !vouched:
 	case whole(c) && c.Last >= v.length:
 		if err := g.Renew(v.covered); err != nil {
 			g.Log.Warn("the lease cannot be renewed", zap.Error(err))
@@ -140,6 +149,13 @@ func (g *Guard) glance(ctx context.Context) {
 		g.Log.Error("the stream has lost messages; the lease is not renewed", zap.Uint64("first", c.First), zap.Uint64("last", c.Last),
 			zap.Uint64("was", v.length), zap.Uint64("missing", c.Missing))
 	}
+}
+
+// vouches is what the last look came to, if that is good and not too long ago.
+func (g *Guard) vouches() (verdict, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.verdict, g.verdict.well && time.Since(g.verdict.begun) <= trusted
 }
 
 func whole(c journal.Copies) bool { return c.Missing == 0 && (c.First == 1 || c.Last == 0) }

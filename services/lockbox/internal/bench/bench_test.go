@@ -42,6 +42,9 @@ func TestEverySectionMeasuresSomething(t *testing.T) {
 			t.Errorf("workflow: %+v", w)
 		}
 	}
+	if f := r.Followed; f == nil || f.AtOnce != 4 || f.Rate <= 0 || f.Answered <= 0 || f.Signed < f.Answered {
+		t.Errorf("followed: %+v", f)
+	}
 	if len(r.Stages) != 4 || slices.ContainsFunc(r.Stages, func(s Stage) bool { return s.Requests != 20 || s.Rate <= 0 }) {
 		t.Errorf("stages: %+v", r.Stages)
 	}
@@ -59,7 +62,7 @@ func TestEverySectionMeasuresSomething(t *testing.T) {
 		l.MemoryMaking <= 0 || l.MemoryAfter <= 0 || l.MemoryRestart <= 0 {
 		t.Errorf("log: %+v", l)
 	}
-	if written, err := os.ReadDir(profiles); err != nil || len(written) != len(tiny.atOnce)+5 {
+	if written, err := os.ReadDir(profiles); err != nil || len(written) != len(tiny.atOnce)+6 {
 		t.Errorf("profiles: %v, %v", written, err)
 	}
 }

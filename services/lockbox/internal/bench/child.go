@@ -39,7 +39,7 @@ func child(ctx context.Context, in io.Reader, out io.Writer) error {
 	var f findings
 	begun := time.Now()
 	return s.with(ctx, nil, func(running *stack.Stack) error {
-		if err := s.answered(ctx, running); err != nil {
+		if err := s.answered(ctx, running, 0); err != nil {
 			return err
 		}
 		f.Ready = millis(time.Since(begun))

@@ -140,20 +140,22 @@ func (c *client) approve(ctx context.Context, id string) error {
 	return nil
 }
 
-// answered waits until queries are answered, which is when the projection holds everything that was there at the start.
-func (s *site) answered(ctx context.Context, running *stack.Stack) error {
+// answered waits until queries are answered, which is when the projection holds everything that was there at the start, with
+// everything up to a sequence.
+func (s *site) answered(ctx context.Context, running *stack.Stack, sequence uint64) error {
 	token, err := s.issuer.Token(administrator, time.Now())
 	if err != nil {
 		return err
 	}
-	query := &lockboxv1.Query{Tenant: customer, Token: token, Ask: &lockboxv1.Query_ListTickets{ListTickets: &lockboxv1.ListTickets{}}}
+	query := &lockboxv1.Query{Tenant: customer, Token: token, MinSequence: sequence, Ask: &lockboxv1.Query_ListTickets{ListTickets: &lockboxv1.ListTickets{}}}
 	nc, err := running.Connect(bus.Client)
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
 	for {
-		if _, err = ask(ctx, nc, query); !errors.Is(err, nats.ErrNoResponders) {
+		_, err = ask(ctx, nc, query)
+		if !errors.Is(err, nats.ErrNoResponders) && !refusal.Is(err, lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE) {
 			return err
 		}
 		time.Sleep(pollEvery)

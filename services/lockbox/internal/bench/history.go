@@ -79,7 +79,7 @@ func (b *bench) history(ctx context.Context) error {
 	}
 	b.say("history: the projection")
 	begun := time.Now()
-	if err := s.with(ctx, []bus.Identity{bus.Projector}, func(running *stack.Stack) error { return s.answered(ctx, running) }); err != nil {
+	if err := s.with(ctx, []bus.Identity{bus.Projector}, func(running *stack.Stack) error { return s.answered(ctx, running, 0) }); err != nil {
 		return err
 	}
 	projected := time.Since(begun)

@@ -108,7 +108,7 @@ func (l *Log) measure(ctx context.Context, b *bench, s *site, running *stack.Sta
 		l.Signed = perSecond(l.Events, time.Since(begun))
 		signed <- err
 	}()
-	if err := s.answered(ctx, running); err != nil {
+	if err := s.answered(ctx, running, 0); err != nil {
 		return err
 	}
 	l.Answered = perSecond(l.Events, time.Since(begun))

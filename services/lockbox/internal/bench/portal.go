@@ -78,7 +78,7 @@ func (b *bench) portal(ctx context.Context) (err error) {
 func serve(ctx context.Context, s *site, profile string, in io.Reader, out io.Writer) (err error) {
 	s.portal = &portal.Config{Listen: "127.0.0.1:0", Organisations: demo.Organisations(s.issuer)}
 	return s.with(ctx, nil, func(running *stack.Stack) error {
-		if err := s.answered(ctx, running); err != nil {
+		if err := s.answered(ctx, running, 0); err != nil {
 			return err
 		}
 		if err := rest(ctx); err != nil {

@@ -15,6 +15,7 @@ type Report struct {
 	Quick      bool       `json:"quick"`
 	Floor      []Floor    `json:"floor,omitempty"`
 	Workflow   []Workflow `json:"workflow,omitempty"`
+	Followed   *Followed  `json:"followed,omitempty"`
 	Stages     []Stage    `json:"stages,omitempty"`
 	Mail       *Mail      `json:"mail,omitempty"`
 	History    *History   `json:"history,omitempty"`
@@ -99,6 +100,10 @@ func (r *Report) Text() string {
 	if len(r.Workflow) > 0 {
 		line("\nThe whole workflow: submitted, evaluated, customer notified, approved, access granted (mail and projection apart)")
 		b.WriteString(workflowTable(r.Workflow))
+	}
+	if f := r.Followed; f != nil {
+		line("\nThe same with a projector beside it, %d at once: %.0f requests/s; after the last one everything was answered in %.0f ms, and signed in %.0f ms",
+			f.AtOnce, f.Rate, f.Answered, f.Signed)
 	}
 	if len(r.Stages) > 0 {
 		line("\nEach stage by itself, with all requests waiting for it (publishing and approving %d at once)", stageAtOnce)

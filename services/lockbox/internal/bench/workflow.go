@@ -7,9 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/pprof"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
 )
 
@@ -40,7 +42,7 @@ func (b *bench) workflow(ctx context.Context) error {
 		b.say("the whole workflow, %d at once", n)
 		var row Workflow
 		err := s.with(ctx, workflowServices, func(running *stack.Stack) error {
-			row, err = b.workflowRun(ctx, s, running, n)
+			row, err = b.workflowRun(ctx, s, running, n, fmt.Sprintf("workflow-%d", n))
 			return err
 		})
 		if err != nil {
@@ -53,7 +55,52 @@ func (b *bench) workflow(ctx context.Context) error {
 		row.compare(floors[len(floors)-2], floors[len(floors)-1])
 		b.report.Workflow = append(b.report.Workflow, row)
 	}
-	return nil
+	return b.followed(ctx, s)
+}
+
+// Followed is the workflow once more, with a projector beside it, and how far that was behind when the last request had ended.
+type Followed struct {
+	AtOnce int     `json:"at_once"`
+	Rate   float64 `json:"requests_per_s"`
+	// Answered is until questions were answered with everything in it, Signed until a checkpoint covered it; in milliseconds.
+	Answered float64 `json:"answered_after_ms"`
+	Signed   float64 `json:"signed_after_ms"`
+}
+
+func (b *bench) followed(ctx context.Context, s *site) error {
+	n := b.scale.atOnce[len(b.scale.atOnce)-1]
+	b.say("the same with a projector, %d at once", n)
+	return s.with(ctx, append(slices.Clone(workflowServices), bus.Projector), func(running *stack.Stack) error {
+		if err := s.answered(ctx, running, 0); err != nil {
+			return err
+		}
+		p, err := connect(ctx, running, bus.Compliance)
+		if err != nil {
+			return err
+		}
+		defer p.Close()
+		if err := covered(ctx, p.Journal, 1); err != nil { // before, nobody is granted anything
+			return err
+		}
+		row, err := b.workflowRun(ctx, s, running, n, "workflow-followed")
+		if err != nil {
+			return err
+		}
+		begun := time.Now()
+		copies, err := p.Copies(ctx)
+		if err != nil {
+			return err
+		}
+		f := &Followed{AtOnce: n, Rate: row.Rate}
+		if err := s.answered(ctx, running, copies.Last); err != nil {
+			return err
+		}
+		f.Answered = millis(time.Since(begun))
+		err = covered(ctx, p.Journal, copies.Last)
+		f.Signed = millis(time.Since(begun))
+		b.report.Followed = f
+		return err
+	})
 }
 
 // floor measures the floor beside the runs: the disk of a busy machine is fast now and slow then.
@@ -76,7 +123,7 @@ func (w *Workflow) compare(before, after Floor) {
 	}
 }
 
-func (b *bench) workflowRun(ctx context.Context, s *site, running *stack.Stack, n int) (Workflow, error) {
+func (b *bench) workflowRun(ctx context.Context, s *site, running *stack.Stack, n int, profile string) (Workflow, error) {
 	c, err := newClient(ctx, s, running)
 	if err != nil {
 		return Workflow{}, err
@@ -86,7 +133,7 @@ func (b *bench) workflowRun(ctx context.Context, s *site, running *stack.Stack, 
 	if err := crowd.during(b.scale.warmUp); err != nil {
 		return Workflow{}, err
 	}
-	stopProfile, err := profileInto(b.profile(fmt.Sprintf("workflow-%d", n)))
+	stopProfile, err := profileInto(b.profile(profile))
 	if err != nil {
 		return Workflow{}, errors.Join(err, crowd.stop())
 	}
