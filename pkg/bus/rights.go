@@ -81,8 +81,8 @@ func permissions(id Identity, tenants []string) Permissions {
 		return Permissions{Publish: join(writes(id), consumes(StreamEvents, DurableNotifier), consumes(StreamEvents, DurableAlarms), loads())}
 	case Projector:
 		return Permissions{
-			Publish:        join(writes(id), replays(">"), loads(), []string{changedPrefix + "*", LeaseSubject, acknowledges("")}),
-			NotPublish:     durablesOf(StreamEvents, acknowledges),
+			Publish:        join(writes(id), replays(">"), loads(), []string{changedPrefix + "*", LeaseSubject, acknowledges(StreamEvents, "*")}),
+			NotPublish:     acknowledgesDurables(StreamEvents),
 			Subscribe:      []string{queryPrefix + "*", "$SRV.>"},
 			AllowResponses: true,
 		}
@@ -158,26 +158,21 @@ func consumes(stream, durable string) []string {
 	return []string{
 		"$JS.API.CONSUMER.INFO." + stream + "." + durable,
 		"$JS.API.CONSUMER.MSG.NEXT." + stream + "." + durable,
-		"$JS.ACK." + stream + "." + durable + ".>",
+		acknowledges(stream, durable),
 	}
 }
 
-// acknowledges is where what one consumer of EVENTS delivers is acknowledged; an empty name: any consumer. Messages of an ordered
-// consumer need no acknowledgement. But of whoever may answer requests (AllowResponses) the server remembers each message that
-// could be answered, replayed events among them, and searches all of them again and again, unless its subject is allowed anyway:
-// that took more than half of the time of a replay.
-func acknowledges(consumer string) string {
-	if consumer == "" {
-		return "$JS.ACK." + StreamEvents + ".>"
-	}
-	return "$JS.ACK." + StreamEvents + "." + consumer + ".>"
-}
+// acknowledges is where what a consumer delivers is acknowledged. Messages of an ordered consumer need no acknowledgement. But of
+// whoever may answer requests (AllowResponses) the server remembers each message that could be answered, replayed events among
+// them, and searches all of them again and again, unless its subject is allowed anyway: that took more than half of the time of a
+// replay.
+func acknowledges(stream, consumer string) string { return "$JS.ACK." + stream + "." + consumer + ".>" }
 
-// durablesOf is a subject for each durable consumer of a stream.
-func durablesOf(stream string, subject func(consumer string) string) (all []string) {
+// acknowledgesDurables is that for each durable consumer of a stream.
+func acknowledgesDurables(stream string) (all []string) {
 	for _, d := range durables() {
 		if d.stream == stream {
-			all = append(all, subject(d.config.Durable))
+			all = append(all, acknowledges(stream, d.config.Durable))
 		}
 	}
 	return all

@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 	"strconv"
@@ -9,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/input"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/proto"
 )
@@ -31,7 +33,7 @@ type Book struct {
 	chunk []byte
 }
 
-// line is an event without its bytes' first tokens of the subject, which its aggregate says.
+// line is an event of an aggregate, which says the first tokens of its subject; tail is the others.
 type line struct {
 	sequence uint64
 	at       int64 // nanoseconds since 1970
@@ -70,15 +72,9 @@ func (b *Book) keep(data []byte) []byte {
 	return b.chunk[from:len(b.chunk):len(b.chunk)]
 }
 
-// UnknownFactError says that an event is of a type that this version does not know, so that nothing can be said about it.
-type UnknownFactError struct{ Sequence uint64 }
-
-func (e *UnknownFactError) Error() string {
-	return fmt.Sprintf("event %d is of a type that this version does not know; a newer one must look", e.Sequence)
-}
-
 // Check is the function Check over everything that was added. Bytes that are no event, or another one than their subject says, are
-// a Violation of I6, and nothing else is said about their aggregate. The error is an *UnknownFactError.
+// a Violation of I6, and nothing else is said about their aggregate. The error is input.ErrUnknownFact, with the
+// event's sequence: of what this version does not know nothing can be said.
 func (b *Book) Check() ([]Violation, error) {
 	var found []Violation
 	for _, a := range b.order {
@@ -108,7 +104,7 @@ func (b *Book) Check() ([]Violation, error) {
 					continue
 				}
 				all.Lock()
-				found, failed = append(found, one...), firstOf(failed, err)
+				found, failed = append(found, one...), cmp.Or(failed, err)
 				all.Unlock()
 			}
 		})
@@ -118,13 +114,6 @@ func (b *Book) Check() ([]Violation, error) {
 		return nil, failed
 	}
 	return inOrder(found), nil
-}
-
-func firstOf(a, b error) error {
-	if a != nil {
-		return a
-	}
-	return b
 }
 
 // restedOn tells which events decisions about others rest on, or say how to read the others.
@@ -159,7 +148,7 @@ func (b *Book) decode(a aggregate) (events []Recorded, broken *Violation, err er
 		}
 		fact := e.ProtoReflect().WhichOneof(factOneof)
 		if fact == nil {
-			return nil, nil, &UnknownFactError{l.sequence}
+			return nil, nil, fmt.Errorf("event %d: %w", l.sequence, input.ErrUnknownFact)
 		}
 		tail := e.GetReportKey()
 		if tail == "" {

@@ -221,23 +221,11 @@ func (g *Guard) compare(ctx context.Context) ([]*lockboxv1.DifferenceFound, verd
 		if i == 0 && g.Projection != nil {
 			beside = g.Projection(ctx)
 		}
-		differ, err := g.copy(ctx, is, server, beside)
-		if err == nil && len(differ) > 0 && server != "" {
-			// One that was only a little behind the others has caught up by now.
-			select {
-			case <-ctx.Done():
-			case <-time.After(settle):
-			}
-			differ, err = g.copy(ctx, is, server, nil)
-		}
+		differ, err := g.copyTwice(ctx, is, server, beside)
 		if err != nil {
 			return nil, verdict{}, err
 		}
 		found.join(differ)
-		if g.differed == nil {
-			g.differed = map[string]bool{}
-		}
-		g.differed[server] = len(differ) > 0
 	}
 	found.missing(g.awayFor(copies.Away))
 	if err := scrub(is, &found); err != nil {
@@ -266,6 +254,30 @@ func (g *Guard) awayFor(servers []string) []string {
 		return nil
 	}
 	return servers
+}
+
+// copyTwice compares one server's copy with the trees, and if it differs once more: one that was only a little behind the others has
+// caught up by then.
+func (g *Guard) copyTwice(ctx context.Context, is ledger.Inspected, server string, beside Projection) (found differences, err error) {
+	if g.differed == nil {
+		g.differed = map[string]bool{}
+	}
+	if found, err = g.copy(ctx, is, server, beside); err != nil {
+		return nil, err
+	}
+	g.differed[server] = len(found) > 0
+	if len(found) == 0 || server == "" {
+		return found, nil
+	}
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-time.After(settle):
+	}
+	if found, err = g.copy(ctx, is, server, nil); err == nil {
+		g.differed[server] = len(found) > 0
+	}
+	return found, err
 }
 
 // copy compares one server's copy with the trees.
