@@ -6,7 +6,7 @@ package disclosure
 import (
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/tenant"
@@ -22,7 +22,7 @@ const (
 
 // State is a disclosure, folded from its events.
 type State struct {
-	event.History
+	aggregate.History
 	Occurrence *lockboxv1.Occurrence
 	// Demand is nil unless it is a legal demand.
 	Demand *lockboxv1.LegalDemandDisclosed
@@ -37,7 +37,7 @@ func (s State) Exists() bool { return s.Version > 0 }
 
 // Evolve folds one stored event. An event that cannot be true where it stands changes nothing but Fault.
 func Evolve(s State, sequence uint64, e *lockboxv1.Event) State {
-	return event.Fold(s, sequence, e, (*State).apply)
+	return aggregate.Fold(s, sequence, e, (*State).apply)
 }
 
 func (s *State) apply(e *lockboxv1.Event) (broken string) {
@@ -66,7 +66,7 @@ func (s *State) apply(e *lockboxv1.Event) (broken string) {
 		return "a disclosure is made once"
 	case e.GetKind() != "disclosure":
 		return "a disclosure's events are about a disclosure"
-	case !event.Provider(e.GetActor(), event.SecurityOfficers):
+	case !aggregate.Provider(e.GetActor(), aggregate.SecurityOfficers):
 		return "a security officer discloses (R46)"
 	}
 	s.By, s.At = e.GetActor(), at
@@ -106,8 +106,8 @@ func Tell(s State, by *lockboxv1.Actor, causationID string, now time.Time) ([]*l
 }
 
 // Decide says what a command makes true. No events and no error: it is so already.
-func Decide(s State, t tenant.State, c event.Command, now time.Time) ([]*lockboxv1.Event, error) {
-	if !event.Provider(c.By, event.SecurityOfficers) {
+func Decide(s State, t tenant.State, c aggregate.Command, now time.Time) ([]*lockboxv1.Event, error) {
+	if !aggregate.Provider(c.By, aggregate.SecurityOfficers) {
 		return nil, refusal.Forbidden("token", "R46", "the provider's security officer discloses")
 	}
 	switch _, seen := s.Caused(c.GetId()); {

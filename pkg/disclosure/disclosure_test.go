@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/disclosure"
-	"github.com/openlockbox/lockbox/pkg/event"
 	"github.com/openlockbox/lockbox/pkg/internal/story"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -16,8 +16,8 @@ import (
 
 var (
 	start = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
-	sven  = story.Provider("sven", event.SecurityOfficers)
-	eve   = story.Provider("eve", event.SupportEngineers, event.DevOpsManagers, event.EmergencyResponders)
+	sven  = story.Provider("sven", aggregate.SecurityOfficers)
+	eve   = story.Provider("eve", aggregate.SupportEngineers, aggregate.DevOpsManagers, aggregate.EmergencyResponders)
 	gina  = story.Customer("gina")
 )
 
@@ -52,7 +52,7 @@ func decide(s disclosure.State, by *lockboxv1.Actor, c *lockboxv1.Command, now t
 		c.Id = command
 	}
 	c.Tenant, c.AggregateId = story.Tenant, id
-	return disclosure.Decide(s, story.New(gina, start.Add(-day)).Tenant, event.Command{Command: c, By: by}, now)
+	return disclosure.Decide(s, story.New(gina, start.Add(-day)).Tenant, aggregate.Command{Command: c, By: by}, now)
 }
 
 // disclosed is what a command made true at the start.
@@ -139,7 +139,7 @@ func TestTheSameCommandIsOneDisclosureAndAnotherIsRefused(t *testing.T) {
 	if _, err := decide(s, sven, other, start); err == nil {
 		t.Error("another disclosure under the same id")
 	}
-	if events, err := disclosure.Decide(disclosure.State{}, story.New(gina, start).Tenant, event.Command{
+	if events, err := disclosure.Decide(disclosure.State{}, story.New(gina, start).Tenant, aggregate.Command{
 		Command: &lockboxv1.Command{Id: command, Tenant: story.Tenant, AggregateId: id, Action: &lockboxv1.Command_OpenTicket{}}, By: sven,
 	}, start); err == nil {
 		t.Errorf("another kind of command: %v", events)

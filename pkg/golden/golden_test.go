@@ -11,11 +11,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/disclosure"
-	"github.com/openlockbox/lockbox/pkg/event"
-	"github.com/openlockbox/lockbox/pkg/evidence"
 	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/invariant"
 	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/tenant"
@@ -220,17 +220,17 @@ func TestEveryHistoryFolds(t *testing.T) {
 		}
 	}
 	check := func(end request.Status, files []string) {
-		var history []evidence.Recorded
+		var history []invariant.Recorded
 		for i, name := range files {
 			if told[name] = true; events[name] == nil {
 				t.Fatalf("there is no %s", name)
 			}
-			history = append(history, evidence.Recorded{Sequence: uint64(i) + 1, Event: events[name]})
+			history = append(history, invariant.Recorded{Sequence: uint64(i) + 1, Event: events[name]})
 		}
 		if got := folded(t, history); got != end {
 			t.Errorf("%v ends at %s, want %s", files[len(customer):], got, end)
 		}
-		if broken := evidence.Check(history); len(broken) > 0 {
+		if broken := invariant.Check(history); len(broken) > 0 {
 			t.Errorf("%v: %v", files[len(customer):], broken)
 		}
 	}
@@ -257,7 +257,7 @@ func TestTheSameIntentIsStillTheSame(t *testing.T) {
 }
 
 // folded says where the request of a history stands, and fails if anything in it finds a fault.
-func folded(t *testing.T, history []evidence.Recorded) request.Status {
+func folded(t *testing.T, history []invariant.Recorded) request.Status {
 	t.Helper()
 	var (
 		r request.State
@@ -285,7 +285,7 @@ func folded(t *testing.T, history []evidence.Recorded) request.Status {
 			d[id] = disclosure.Evolve(d[id], e.Sequence, e.Event)
 		}
 	}
-	faults := []*event.Fault{r.Fault, c.Fault, s.Fault, k.Fault}
+	faults := []*aggregate.Fault{r.Fault, c.Fault, s.Fault, k.Fault}
 	for _, of := range p {
 		faults = append(faults, of.Fault)
 	}

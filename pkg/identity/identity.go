@@ -18,7 +18,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/proto"
@@ -287,7 +287,7 @@ func trust(iss Issuer) (*trusted, error) {
 	if iss.Side == lockboxv1.Side_SIDE_PROVIDER {
 		names := iss.Groups
 		if len(names) == 0 {
-			names = []string{event.SupportEngineers, event.SupportLeads, event.DevOpsManagers, event.SecurityOfficers, event.Onboarding, event.EmergencyResponders}
+			names = []string{aggregate.SupportEngineers, aggregate.SupportLeads, aggregate.DevOpsManagers, aggregate.SecurityOfficers, aggregate.Onboarding, aggregate.EmergencyResponders}
 		}
 		for _, g := range names {
 			t.groups[g] = true

@@ -4,8 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/catalogue"
-	"github.com/openlockbox/lockbox/pkg/event"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -20,11 +20,11 @@ func BenchmarkEvaluate(b *testing.B) {
 			ResourceIds: []string{"/subscriptions/production/virtualMachines/web-1"}, Justification: "The machine hangs; a copy of the disk will show why.",
 		},
 		By: &lockboxv1.Actor{
-			Side: lockboxv1.Side_SIDE_PROVIDER, Employer: "Nimbus Cloud", Groups: []string{event.SupportEngineers}, MultiFactor: true,
+			Side: lockboxv1.Side_SIDE_PROVIDER, Employer: "Nimbus Cloud", Groups: []string{aggregate.SupportEngineers}, MultiFactor: true,
 			Person: &lockboxv1.Person{Issuer: "https://nimbus.example", Subject: "erin"},
 		},
-		Tenant:       tenant.State{History: event.History{Version: 2, Sequence: 17}, Enabled: true},
-		Subscription: &tenant.Subscription{History: event.History{Version: 1}},
+		Tenant:       tenant.State{History: aggregate.History{Version: 2, Sequence: 17}, Enabled: true},
+		Subscription: &tenant.Subscription{History: aggregate.History{Version: 1}},
 	}, time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	rules, c, terms := Default(), catalogue.Default(), request.DefaultTerms()
 

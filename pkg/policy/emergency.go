@@ -3,15 +3,15 @@ package policy
 import (
 	"slices"
 
-	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
 // mayHurry refuses an emergency from whoever has no permission of their own for it (R43). No rule can give it.
 func (s subject) mayHurry() error {
-	if s.intent.GetEmergency() && !event.Provider(s.by, event.EmergencyResponders) {
-		return refusal.Forbidden("token", "R43", "emergency access is for the group %s", event.EmergencyResponders)
+	if s.intent.GetEmergency() && !aggregate.Provider(s.by, aggregate.EmergencyResponders) {
+		return refusal.Forbidden("token", "R43", "emergency access is for the group %s", aggregate.EmergencyResponders)
 	}
 	return nil
 }
@@ -23,10 +23,10 @@ func (s subject) hurry(v *lockboxv1.AccessEvaluated, stages []*lockboxv1.Interna
 	}
 	v.Reasons = append(v.Reasons, "An emergency needs a security officer's approval first, and gives short access (R43).")
 	officers := func(s *lockboxv1.InternalStage) bool {
-		return s.GetGroup() == event.SecurityOfficers && s.GetCount() > 0
+		return s.GetGroup() == aggregate.SecurityOfficers && s.GetCount() > 0
 	}
 	if slices.ContainsFunc(stages, officers) {
 		return stages
 	}
-	return append(slices.Clip(stages), &lockboxv1.InternalStage{Group: event.SecurityOfficers, Count: 1})
+	return append(slices.Clip(stages), &lockboxv1.InternalStage{Group: aggregate.SecurityOfficers, Count: 1})
 }

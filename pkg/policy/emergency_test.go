@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/catalogue"
-	"github.com/openlockbox/lockbox/pkg/event"
 	"github.com/openlockbox/lockbox/pkg/policy"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -16,7 +16,7 @@ import (
 func hurry(change func(*policy.Facts)) policy.Facts {
 	return facts(func(f *policy.Facts) {
 		f.Intent.Emergency = true
-		f.By.Groups = append(f.By.Groups, event.EmergencyResponders)
+		f.By.Groups = append(f.By.Groups, aggregate.EmergencyResponders)
 		change(f)
 	})
 }
@@ -30,14 +30,14 @@ func groups(v *lockboxv1.AccessEvaluated) []string {
 }
 
 func TestR43AnEmergencyNeedsItsOwnPermission(t *testing.T) {
-	v := policy.Evaluate(hurry(func(f *policy.Facts) { f.By.Groups = []string{event.SupportEngineers} }), rules, catalogue.Default(), terms, now)
+	v := policy.Evaluate(hurry(func(f *policy.Facts) { f.By.Groups = []string{aggregate.SupportEngineers} }), rules, catalogue.Default(), terms, now)
 	if r := v.GetRefusal(); r.GetCode() != lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN || r.GetRule() != "R43" || v.GetWaiver() != 0 || len(v.GetInternalStages()) > 0 {
 		t.Errorf("%v", v)
 	}
 	// And nothing else is spared: the permission is no means of authentication, and makes nobody an engineer.
 	for _, change := range []func(*policy.Facts){
 		func(f *policy.Facts) { f.By.MultiFactor = false },
-		func(f *policy.Facts) { f.By.Groups = []string{event.EmergencyResponders} },
+		func(f *policy.Facts) { f.By.Groups = []string{aggregate.EmergencyResponders} },
 	} {
 		if v := policy.Evaluate(hurry(change), rules, catalogue.Default(), terms, now); v.GetRefusal().GetRule() != "R13" {
 			t.Errorf("%v", v)
@@ -51,10 +51,10 @@ func TestR43AlwaysASecurityOfficerAndAShortGrant(t *testing.T) {
 		waiver lockboxv1.Waiver
 		groups []string
 	}{
-		"customer data":       {func(*policy.Facts) {}, lockboxv1.Waiver_WAIVER_EMERGENCY, []string{event.SecurityOfficers}},
-		"elevated besides":    {func(f *policy.Facts) { f.Intent.Scenario = "managed-disk" }, lockboxv1.Waiver_WAIVER_EMERGENCY, []string{event.DevOpsManagers, event.SecurityOfficers}},
-		"no customer data":    {func(f *policy.Facts) { f.Intent.Scenario = "platform-health" }, lockboxv1.Waiver_WAIVER_NO_CUSTOMER_DATA, []string{event.SecurityOfficers}},
-		"Lockbox not enabled": {func(f *policy.Facts) { f.Tenant.Enabled = false }, lockboxv1.Waiver_WAIVER_LOCKBOX_NOT_ENABLED, []string{event.SecurityOfficers}},
+		"customer data":       {func(*policy.Facts) {}, lockboxv1.Waiver_WAIVER_EMERGENCY, []string{aggregate.SecurityOfficers}},
+		"elevated besides":    {func(f *policy.Facts) { f.Intent.Scenario = "managed-disk" }, lockboxv1.Waiver_WAIVER_EMERGENCY, []string{aggregate.DevOpsManagers, aggregate.SecurityOfficers}},
+		"no customer data":    {func(f *policy.Facts) { f.Intent.Scenario = "platform-health" }, lockboxv1.Waiver_WAIVER_NO_CUSTOMER_DATA, []string{aggregate.SecurityOfficers}},
+		"Lockbox not enabled": {func(f *policy.Facts) { f.Tenant.Enabled = false }, lockboxv1.Waiver_WAIVER_LOCKBOX_NOT_ENABLED, []string{aggregate.SecurityOfficers}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := policy.Evaluate(hurry(c.change), rules, catalogue.Default(), terms, now)

@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/catalogue"
-	"github.com/openlockbox/lockbox/pkg/event"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/tenant"
@@ -197,7 +197,7 @@ func (s subject) plausible(scenario catalogue.Scenario) error {
 		return refusal.NotFound("ticket_id", "R11", "the tenant has no such ticket")
 	case s.by.GetEmployer() == "":
 		return refusal.Forbidden("token", "R5", "the token does not say who employs the engineer")
-	case !event.Provider(s.by, event.SupportEngineers, event.DevOpsManagers, event.SupportLeads):
+	case !aggregate.Provider(s.by, aggregate.SupportEngineers, aggregate.DevOpsManagers, aggregate.SupportLeads):
 		return refusal.Forbidden("token", "R13", "access is requested by the provider's engineers")
 	}
 	return nil

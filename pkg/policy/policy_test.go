@@ -4,8 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/catalogue"
-	"github.com/openlockbox/lockbox/pkg/event"
 	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/tenant"
@@ -27,11 +27,11 @@ func facts(change func(*policy.Facts)) policy.Facts {
 	f := policy.Facts{
 		Intent: &lockboxv1.AccessIntent{SubscriptionId: "production", ResourceType: "compute/virtual-machines", Scenario: "memory-dump"},
 		By: &lockboxv1.Actor{
-			Side: lockboxv1.Side_SIDE_PROVIDER, Employer: "Nimbus Cloud", Groups: []string{event.SupportEngineers}, MultiFactor: true,
+			Side: lockboxv1.Side_SIDE_PROVIDER, Employer: "Nimbus Cloud", Groups: []string{aggregate.SupportEngineers}, MultiFactor: true,
 			Person: &lockboxv1.Person{Issuer: "https://nimbus.example", Subject: "erin"},
 		},
-		Tenant:       tenant.State{History: event.History{Version: 2, Sequence: 17}, Enabled: true},
-		Subscription: &tenant.Subscription{History: event.History{Version: 1}},
+		Tenant:       tenant.State{History: aggregate.History{Version: 2, Sequence: 17}, Enabled: true},
+		Subscription: &tenant.Subscription{History: aggregate.History{Version: 1}},
 	}
 	change(&f)
 	return f
@@ -62,11 +62,11 @@ func TestWhatAnEvaluationComesTo(t *testing.T) {
 			change: func(f *policy.Facts) { f.Tenant.Enabled = false },
 		},
 		{
-			name: "a preview that the tenant has not signed up for (R8)", outcome: waived, waiver: lockboxv1.Waiver_WAIVER_PREVIEW_NOT_SIGNED_UP, group: event.DevOpsManagers,
+			name: "a preview that the tenant has not signed up for (R8)", outcome: waived, waiver: lockboxv1.Waiver_WAIVER_PREVIEW_NOT_SIGNED_UP, group: aggregate.DevOpsManagers,
 			change: func(f *policy.Facts) { f.Intent.ResourceType, f.Intent.Scenario = "batch/accounts", "node-access" },
 		},
 		{
-			name: "a preview that the tenant has signed up for (R8)", outcome: customer, group: event.DevOpsManagers,
+			name: "a preview that the tenant has signed up for (R8)", outcome: customer, group: aggregate.DevOpsManagers,
 			change: func(f *policy.Facts) {
 				f.Intent.ResourceType, f.Intent.Scenario = "batch/accounts", "node-access"
 				f.Tenant = signedUp(f.Tenant, "batch/accounts")
@@ -94,22 +94,22 @@ func TestWhatAnEvaluationComesTo(t *testing.T) {
 		},
 		{
 			name: "somebody of the provider who is no engineer (R13)", outcome: refused, rule: "R13",
-			change: func(f *policy.Facts) { f.By.Groups = []string{event.SecurityOfficers} },
+			change: func(f *policy.Facts) { f.By.Groups = []string{aggregate.SecurityOfficers} },
 		},
 		{
 			name: "an engineer of whom nobody knows the employer (R5)", outcome: refused, rule: "R5",
 			change: func(f *policy.Facts) { f.By.Employer = "" },
 		},
 		{
-			name: "elevated permission (R15)", outcome: customer, group: event.DevOpsManagers,
+			name: "elevated permission (R15)", outcome: customer, group: aggregate.DevOpsManagers,
 			change: func(f *policy.Facts) { f.Intent.Scenario = "managed-disk" },
 		},
 		{
-			name: "the whole tenant, elevated (R15, R19)", outcome: customer, group: event.DevOpsManagers,
+			name: "the whole tenant, elevated (R15, R19)", outcome: customer, group: aggregate.DevOpsManagers,
 			change: tenantScoped("tenant-configuration"),
 		},
 		{
-			name: "the whole tenant (R15, R19)", outcome: customer, group: event.SupportLeads,
+			name: "the whole tenant (R15, R19)", outcome: customer, group: aggregate.SupportLeads,
 			change: tenantScoped("directory-content"),
 		},
 		{

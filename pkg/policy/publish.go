@@ -9,8 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/catalogue"
-	"github.com/openlockbox/lockbox/pkg/event"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
@@ -18,7 +18,7 @@ import (
 // Published is the text that the provider put in force last: its rule set, or its service catalogue, folded from that
 // aggregate's events. The text is not compiled here: only whoever evaluates needs that, and only the last one's.
 type Published struct {
-	event.History
+	aggregate.History
 	// TextVersion is the version of the text itself, as evaluations record it.
 	Text, TextVersion string
 	By                *lockboxv1.Actor
@@ -71,7 +71,7 @@ func catalogueVersion(text []byte) (string, error) {
 
 // Evolve folds one stored event. An event that cannot be true where it stands changes nothing but Fault.
 func Evolve(s Published, sequence uint64, e *lockboxv1.Event) Published {
-	return event.Fold(s, sequence, e, (*Published).apply)
+	return aggregate.Fold(s, sequence, e, (*Published).apply)
 }
 
 func (s *Published) apply(e *lockboxv1.Event) (broken string) {
@@ -92,7 +92,7 @@ func (s *Published) apply(e *lockboxv1.Event) (broken string) {
 	}
 	sum := sha256.Sum256([]byte(p.GetText()))
 	switch {
-	case !event.Provider(e.GetActor(), event.SecurityOfficers):
+	case !aggregate.Provider(e.GetActor(), aggregate.SecurityOfficers):
 		return "what is in force is published by the provider's security officer (" + d.rule + ")"
 	case !bytes.Equal(sum[:], p.GetSha256()):
 		return "what is published is known by its hash (" + d.rule + ")"
@@ -103,7 +103,7 @@ func (s *Published) apply(e *lockboxv1.Event) (broken string) {
 
 // Decide says what a command makes true of the provider's rules, or of its catalogue. No events and no error: that very
 // text is in force.
-func Decide(s Published, c event.Command, now time.Time) ([]*lockboxv1.Event, error) {
+func Decide(s Published, c aggregate.Command, now time.Time) ([]*lockboxv1.Event, error) {
 	var d document
 	var text string
 	switch action := c.GetAction().(type) {
@@ -117,7 +117,7 @@ func Decide(s Published, c event.Command, now time.Time) ([]*lockboxv1.Event, er
 	switch _, seen := s.Caused(c.GetId()); {
 	case s.Fault != nil:
 		return nil, refusal.Precondition("aggregate_id", "I6", "the history of the %s contradicts itself at sequence %d (%s)", d.name, s.Fault.Sequence, s.Fault.Rule)
-	case !event.Provider(c.By, event.SecurityOfficers):
+	case !aggregate.Provider(c.By, aggregate.SecurityOfficers):
 		return nil, refusal.Forbidden("token", d.rule, "publishing the %s is for the provider's security officer", d.name)
 	case seen:
 		return nil, nil

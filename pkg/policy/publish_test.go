@@ -4,8 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/catalogue"
-	"github.com/openlockbox/lockbox/pkg/event"
 	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -16,17 +16,17 @@ func provider(group string) *lockboxv1.Actor {
 	return &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_PROVIDER, Groups: []string{group}, Person: &lockboxv1.Person{Issuer: "https://nimbus.example", Subject: "olga"}}
 }
 
-func publish(id, text string, by *lockboxv1.Actor) event.Command {
-	return event.Command{By: by, Command: &lockboxv1.Command{
+func publish(id, text string, by *lockboxv1.Actor) aggregate.Command {
+	return aggregate.Command{By: by, Command: &lockboxv1.Command{
 		Id: id, Tenant: "_", AggregateId: "rules", Action: &lockboxv1.Command_PublishRules{PublishRules: &lockboxv1.PublishRules{Text: text}},
 	}}
 }
 
 // control: iso:5.15
 func TestRulesArePublishedByTheSecurityOfficer(t *testing.T) {
-	officer := provider(event.SecurityOfficers)
+	officer := provider(aggregate.SecurityOfficers)
 	var s policy.Published
-	does := func(c event.Command) {
+	does := func(c aggregate.Command) {
 		t.Helper()
 		events, err := policy.Decide(s, c, now)
 		if err != nil || len(events) != 1 {
@@ -39,7 +39,7 @@ func TestRulesArePublishedByTheSecurityOfficer(t *testing.T) {
 			t.Errorf("the same command again: %d events, %v", len(again), err)
 		}
 	}
-	mayNot := func(c event.Command, code lockboxv1.RefusalCode, says string) {
+	mayNot := func(c aggregate.Command, code lockboxv1.RefusalCode, says string) {
 		t.Helper()
 		events, err := policy.Decide(s, c, now)
 		if r, _ := refusal.As(err); len(events) > 0 || r.GetCode() != code || r.GetRule() != "R14" || !strings.Contains(r.GetMessage(), says) {
@@ -47,8 +47,8 @@ func TestRulesArePublishedByTheSecurityOfficer(t *testing.T) {
 		}
 	}
 	const invalid, forbidden, conflict = lockboxv1.RefusalCode_REFUSAL_CODE_INVALID, lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN, lockboxv1.RefusalCode_REFUSAL_CODE_CONFLICT
-	mayNot(publish("1", small, provider(event.DevOpsManagers)), forbidden, "security officer")
-	mayNot(publish("1", small, &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_TENANT, Groups: []string{event.SecurityOfficers}, Person: officer.GetPerson()}), forbidden, "security officer")
+	mayNot(publish("1", small, provider(aggregate.DevOpsManagers)), forbidden, "security officer")
+	mayNot(publish("1", small, &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_TENANT, Groups: []string{aggregate.SecurityOfficers}, Person: officer.GetPerson()}), forbidden, "security officer")
 	mayNot(publish("1", strings.Replace(small, "effect: allow", "effect: alow", 1), officer), invalid, "28:13: want one of allow")
 	mayNot(publish("1", small+strings.Repeat("# \n", 20_000), officer), invalid, "bytes long")
 	if s.Exists() {
@@ -72,13 +72,13 @@ func TestRulesArePublishedByTheSecurityOfficer(t *testing.T) {
 }
 
 func TestPublishedRulesThatCannotBeTrueAreAFault(t *testing.T) {
-	events, err := policy.Decide(policy.Published{}, publish("1", small, provider(event.SecurityOfficers)), now)
+	events, err := policy.Decide(policy.Published{}, publish("1", small, provider(aggregate.SecurityOfficers)), now)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, change := range map[string]func(*lockboxv1.Event){
 		"another text than its hash":  func(e *lockboxv1.Event) { e.GetRulesPublished().Text += " " },
-		"by somebody else":            func(e *lockboxv1.Event) { e.Actor = provider(event.DevOpsManagers) },
+		"by somebody else":            func(e *lockboxv1.Event) { e.Actor = provider(aggregate.DevOpsManagers) },
 		"about something else":        func(e *lockboxv1.Event) { e.AggregateId = "catalogue" },
 		"a fact of something else":    func(e *lockboxv1.Event) { e.Fact = &lockboxv1.Event_LockboxEnabled{} },
 		"a version that is not next":  func(e *lockboxv1.Event) { e.Version = 2 },
@@ -92,8 +92,8 @@ func TestPublishedRulesThatCannotBeTrueAreAFault(t *testing.T) {
 	}
 }
 
-func publishCatalogue(id, text string, by *lockboxv1.Actor) event.Command {
-	return event.Command{By: by, Command: &lockboxv1.Command{
+func publishCatalogue(id, text string, by *lockboxv1.Actor) aggregate.Command {
+	return aggregate.Command{By: by, Command: &lockboxv1.Command{
 		Id: id, Tenant: "_", AggregateId: "catalogue", Action: &lockboxv1.Command_PublishCatalogue{PublishCatalogue: &lockboxv1.PublishCatalogue{Text: text}},
 	}}
 }
@@ -108,9 +108,9 @@ services:
 `
 
 func TestTheCatalogueIsPublishedByTheSecurityOfficer(t *testing.T) {
-	officer := provider(event.SecurityOfficers)
+	officer := provider(aggregate.SecurityOfficers)
 	var s policy.Published
-	does := func(c event.Command) {
+	does := func(c aggregate.Command) {
 		t.Helper()
 		events, err := policy.Decide(s, c, now)
 		if err != nil || len(events) != 1 || events[0].GetAggregateId() != "catalogue" || events[0].GetCataloguePublished() == nil {
@@ -123,7 +123,7 @@ func TestTheCatalogueIsPublishedByTheSecurityOfficer(t *testing.T) {
 			t.Errorf("the same command again: %d events, %v", len(again), err)
 		}
 	}
-	mayNot := func(c event.Command, code lockboxv1.RefusalCode, says string) {
+	mayNot := func(c aggregate.Command, code lockboxv1.RefusalCode, says string) {
 		t.Helper()
 		events, err := policy.Decide(s, c, now)
 		r, _ := refusal.As(err)
@@ -135,8 +135,8 @@ func TestTheCatalogueIsPublishedByTheSecurityOfficer(t *testing.T) {
 		}
 	}
 	const invalid, forbidden, conflict = lockboxv1.RefusalCode_REFUSAL_CODE_INVALID, lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN, lockboxv1.RefusalCode_REFUSAL_CODE_CONFLICT
-	mayNot(publishCatalogue("1", tiny, provider(event.DevOpsManagers)), forbidden, "security officer")
-	mayNot(publishCatalogue("1", tiny, &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_TENANT, Groups: []string{event.SecurityOfficers}, Person: officer.GetPerson()}), forbidden, "security officer")
+	mayNot(publishCatalogue("1", tiny, provider(aggregate.DevOpsManagers)), forbidden, "security officer")
+	mayNot(publishCatalogue("1", tiny, &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_TENANT, Groups: []string{aggregate.SecurityOfficers}, Person: officer.GetPerson()}), forbidden, "security officer")
 	mayNot(publishCatalogue("1", strings.Replace(tiny, "true", "perhaps", 1), officer), invalid, "services.yaml:7: want true or false")
 	mayNot(publishCatalogue("1", small, officer), invalid, "services.yaml:1: unknown key")
 	mayNot(publishCatalogue("1", "", officer), invalid, "is empty")
@@ -166,13 +166,13 @@ func TestTheCatalogueIsPublishedByTheSecurityOfficer(t *testing.T) {
 }
 
 func TestAPublishedCatalogueThatCannotBeTrueIsAFault(t *testing.T) {
-	events, err := policy.Decide(policy.Published{}, publishCatalogue("1", tiny, provider(event.SecurityOfficers)), now)
+	events, err := policy.Decide(policy.Published{}, publishCatalogue("1", tiny, provider(aggregate.SecurityOfficers)), now)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, change := range map[string]func(*lockboxv1.Event){
 		"another text than its hash": func(e *lockboxv1.Event) { e.GetCataloguePublished().Text += " " },
-		"by somebody else":           func(e *lockboxv1.Event) { e.Actor = provider(event.DevOpsManagers) },
+		"by somebody else":           func(e *lockboxv1.Event) { e.Actor = provider(aggregate.DevOpsManagers) },
 		"about the rules":            func(e *lockboxv1.Event) { e.AggregateId = "rules" },
 		"of another kind":            func(e *lockboxv1.Event) { e.Kind = "tenant" },
 		"rules as a catalogue": func(e *lockboxv1.Event) {

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/catalogue"
-	"github.com/openlockbox/lockbox/pkg/event"
 	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/tenant"
@@ -342,11 +342,11 @@ func TestTheSameFactsComeToTheSameBytes(t *testing.T) {
 			By: &lockboxv1.Actor{
 				Side: lockboxv1.Side_SIDE_PROVIDER, MultiFactor: yes("factors"), IsolatedIdentity: yes("isolated"),
 				Employer: rapid.SampledFrom([]string{"", "Nimbus Cloud"}).Draw(t, "employer"),
-				Groups:   []string{rapid.SampledFrom([]string{event.SupportEngineers, event.SecurityOfficers}).Draw(t, "group")},
+				Groups:   []string{rapid.SampledFrom([]string{aggregate.SupportEngineers, aggregate.SecurityOfficers}).Draw(t, "group")},
 				Person:   &lockboxv1.Person{Issuer: "https://nimbus.example", Subject: "erin"},
 			},
 			Tenant: tenant.State{
-				History: event.History{Version: 2, Sequence: 17}, Enabled: yes("enabled"),
+				History: aggregate.History{Version: 2, Sequence: 17}, Enabled: yes("enabled"),
 				Plan: lockboxv1.SupportPlan(rapid.Int32Range(1, 5).Draw(t, "plan")),
 			},
 		}
@@ -360,7 +360,7 @@ func TestTheSameFactsComeToTheSameBytes(t *testing.T) {
 				f.Subscription.Version = 1
 			}
 			if yes("faulty") {
-				f.Subscription.Fault = &event.Fault{Sequence: 1, Rule: "none"}
+				f.Subscription.Fault = &aggregate.Fault{Sequence: 1, Rule: "none"}
 			}
 		}
 		if yes("ticket") {

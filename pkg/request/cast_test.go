@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/internal/story"
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -19,12 +19,12 @@ var start = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
 
 // The cast. Engineers and leads are the provider's; gina, otto, olga and lena are Contoso's.
 var (
-	eve  = story.Provider("eve", event.SupportEngineers)
-	fred = story.Provider("fred", event.SupportEngineers)
-	leo  = story.Provider("leo", event.SupportLeads)
-	lisa = story.Provider("lisa", event.SupportLeads)
-	dana = story.Provider("dana", event.DevOpsManagers)
-	sven = story.Provider("sven", event.SecurityOfficers)
+	eve  = story.Provider("eve", aggregate.SupportEngineers)
+	fred = story.Provider("fred", aggregate.SupportEngineers)
+	leo  = story.Provider("leo", aggregate.SupportLeads)
+	lisa = story.Provider("lisa", aggregate.SupportLeads)
+	dana = story.Provider("dana", aggregate.DevOpsManagers)
+	sven = story.Provider("sven", aggregate.SecurityOfficers)
 	box  = story.Lockbox()
 
 	gina = story.Customer("gina") // the first Global Administrator

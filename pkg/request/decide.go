@@ -4,7 +4,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/tenant"
@@ -14,7 +14,7 @@ import (
 const maxQuestions = 20
 
 // Decide says what somebody's command makes true of the request. No events and no error: it is so already.
-func Decide(s State, c event.Command, w World, now time.Time) ([]*lockboxv1.Event, error) {
+func Decide(s State, c aggregate.Command, w World, now time.Time) ([]*lockboxv1.Event, error) {
 	if s.Fault != nil {
 		return nil, refusal.Precondition("aggregate_id", "I6", "the request's history contradicts itself at sequence %d (%s)", s.Fault.Sequence, s.Fault.Rule)
 	}
@@ -67,20 +67,20 @@ func NotFound() error {
 }
 
 // concerns refuses whoever may not give this command at all, before anything is said about the request's state.
-func concerns(s State, c event.Command, w World, now time.Time) error {
+func concerns(s State, c aggregate.Command, w World, now time.Time) error {
 	switch c.GetAction().(type) {
 	case *lockboxv1.Command_Withdraw, *lockboxv1.Command_Release, *lockboxv1.Command_Answer:
-		if !event.Provider(c.By) || !same(c.By, s.Requester) {
+		if !aggregate.Provider(c.By) || !same(c.By, s.Requester) {
 			return refusal.Forbidden("token", "R32", "only the requester may do this")
 		}
 	case *lockboxv1.Command_InternalApprove, *lockboxv1.Command_InternalRefuse:
-		if !event.Provider(c.By) {
+		if !aggregate.Provider(c.By) {
 			return refusal.Forbidden("token", "R15", "internal approval is given by the provider's people")
 		}
 		if same(c.By, s.Requester) {
 			return refusal.Forbidden("token", "I10", "nobody decides their own request")
 		}
-		if !slices.ContainsFunc(s.Evaluation.GetInternalStages(), func(st *lockboxv1.InternalStage) bool { return event.Provider(c.By, st.GetGroup()) }) {
+		if !slices.ContainsFunc(s.Evaluation.GetInternalStages(), func(st *lockboxv1.InternalStage) bool { return aggregate.Provider(c.By, st.GetGroup()) }) {
 			return refusal.Forbidden("token", "R15", "you are in none of the groups that are asked")
 		}
 	case *lockboxv1.Command_Approve, *lockboxv1.Command_Deny:
@@ -120,7 +120,7 @@ func mayDecide(s State, by *lockboxv1.Actor, w World, now time.Time) error {
 
 // mayRevoke lets the customer's deciders of today take access away, frozen or not, and the security officer (R32).
 func mayRevoke(s State, by *lockboxv1.Actor, w World, now time.Time) error {
-	if event.Provider(by, event.SecurityOfficers) {
+	if aggregate.Provider(by, aggregate.SecurityOfficers) {
 		return nil
 	}
 	if by.GetSide() == lockboxv1.Side_SIDE_TENANT {
@@ -139,7 +139,7 @@ func mayRevoke(s State, by *lockboxv1.Actor, w World, now time.Time) error {
 }
 
 func mayDecideInternally(s State, stage *lockboxv1.InternalStage, by *lockboxv1.Actor) bool {
-	return stage != nil && event.Provider(by, stage.GetGroup()) && !same(by, s.Requester) && decision(s.InternalDecisions, by) == nil
+	return stage != nil && aggregate.Provider(by, stage.GetGroup()) && !same(by, s.Requester) && decision(s.InternalDecisions, by) == nil
 }
 
 // pending refuses what comes too late or too early for the customer's decision.
@@ -303,7 +303,7 @@ func internalStage(s State, by *lockboxv1.Actor, now time.Time) (uint32, error) 
 	return uint32(i), nil // #nosec G115 -- an index into a short list
 }
 
-func ask(s State, c event.Command, a *lockboxv1.Ask, e *lockboxv1.Event, now time.Time) error {
+func ask(s State, c aggregate.Command, a *lockboxv1.Ask, e *lockboxv1.Event, now time.Time) error {
 	if err := pending(s, now); err != nil {
 		return err
 	}

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/internal/story"
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -17,8 +17,8 @@ const emergency = lockboxv1.Waiver_WAIVER_EMERGENCY
 
 // rosa may ask for emergency access; ray may too, and is a security officer besides.
 var (
-	rosa = story.Provider("rosa", event.SupportEngineers, event.EmergencyResponders)
-	ray  = story.Provider("ray", event.SupportEngineers, event.EmergencyResponders, event.SecurityOfficers)
+	rosa = story.Provider("rosa", aggregate.SupportEngineers, aggregate.EmergencyResponders)
+	ray  = story.Provider("ray", aggregate.SupportEngineers, aggregate.EmergencyResponders, aggregate.SecurityOfficers)
 )
 
 func emergencyIntent() *lockboxv1.AccessIntent {
@@ -29,7 +29,7 @@ func emergencyIntent() *lockboxv1.AccessIntent {
 
 // hurried is the evaluation of an emergency, after the security officers and whoever else is asked before them.
 func hurried(before ...*lockboxv1.InternalStage) *lockboxv1.AccessEvaluated {
-	v := waived(emergency, append(before, stage(event.SecurityOfficers, 1))...)
+	v := waived(emergency, append(before, stage(aggregate.SecurityOfficers, 1))...)
 	v.Facts.Emergency, v.Duration = true, durationpb.New(time.Hour)
 	return v
 }
@@ -72,7 +72,7 @@ func TestR43AnEmergencyWaitsForASecurityOfficerAndNotForTheCustomer(t *testing.T
 }
 
 func TestR43WhatTheRulesDemandComesBesides(t *testing.T) {
-	s := emergencyWaits(t, rosa, hurried(stage(event.DevOpsManagers, 1)))
+	s := emergencyWaits(t, rosa, hurried(stage(aggregate.DevOpsManagers, 1)))
 	play(t, s,
 		row{1, sven, does(internalApprove()), no(forbidden, "token", "R15", "devops-managers")},
 		row{1, dana, does(internalApprove()), is(request.AwaitingInternalApproval)},
@@ -94,7 +94,7 @@ func TestI1AnEmergencyRestsOnPermissionAndOfficer(t *testing.T) {
 		"no emergency":         {rosa, diskIntent, func(*lockboxv1.AccessEvaluated) {}},
 		"not weighed":          {rosa, emergencyIntent, func(v *lockboxv1.AccessEvaluated) { v.Facts.Emergency = false }},
 		"nobody inside":        {rosa, emergencyIntent, func(v *lockboxv1.AccessEvaluated) { v.InternalStages = nil }},
-		"no officer":           {rosa, emergencyIntent, func(v *lockboxv1.AccessEvaluated) { v.InternalStages[0].Group = event.SupportLeads }},
+		"no officer":           {rosa, emergencyIntent, func(v *lockboxv1.AccessEvaluated) { v.InternalStages[0].Group = aggregate.SupportLeads }},
 		"none of the officers": {rosa, emergencyIntent, func(v *lockboxv1.AccessEvaluated) { v.InternalStages[0].Count = 0 }},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -113,7 +113,7 @@ func TestI1TheBasisOfAnEmergencyIsLookedAtAgain(t *testing.T) {
 		"the permission": func(s *request.State) { s.Requester = eve },
 		"the flag":       func(s *request.State) { s.Intent = diskIntent() },
 		"the officer": func(s *request.State) {
-			s.InternalDecisions = []*lockboxv1.Decision{{Actor: leo, Approved: true, Group: event.SupportLeads}}
+			s.InternalDecisions = []*lockboxv1.Decision{{Actor: leo, Approved: true, Group: aggregate.SupportLeads}}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

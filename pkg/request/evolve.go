@@ -4,7 +4,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -13,7 +13,7 @@ import (
 // Evolve folds one stored event. An event that cannot be true where it stands changes nothing but Fault: the fold checks
 // whoever wrote it, so that a stolen key of one service does not become a grant unseen.
 func Evolve(s State, sequence uint64, e *lockboxv1.Event) State {
-	return event.Fold(s, sequence, e, (*State).apply)
+	return aggregate.Fold(s, sequence, e, (*State).apply)
 }
 
 // apply returns the rule that the event breaks, or "".
@@ -33,7 +33,7 @@ func (s *State) apply(e *lockboxv1.Event) (broken string) {
 		if e.GetKind() != "request" || r.GetIntent().GetId() != e.GetAggregateId() || r.GetIntent().GetTenant() != e.GetTenant() {
 			return "a request begins with its own intent"
 		}
-		if !event.Provider(e.GetActor()) {
+		if !aggregate.Provider(e.GetActor()) {
 			return "access is requested by one of the provider's people (R5)"
 		}
 		s.Status, s.Intent, s.IntentSHA256, s.Tool = Submitted, r.GetIntent(), r.GetIntentSha256(), r.GetTool()
@@ -108,7 +108,7 @@ func (s *State) apply(e *lockboxv1.Event) (broken string) {
 	case *lockboxv1.Event_AccessLapsed:
 		s.end(Lapsed, e, f.AccessLapsed.GetReason())
 	case *lockboxv1.Event_AccessRevoked:
-		if by := e.GetActor(); by.GetSide() != lockboxv1.Side_SIDE_TENANT && !event.Provider(by, event.SecurityOfficers) {
+		if by := e.GetActor(); by.GetSide() != lockboxv1.Side_SIDE_TENANT && !aggregate.Provider(by, aggregate.SecurityOfficers) {
 			return "the customer or the security officer revokes (R32)"
 		}
 		s.end(Revoked, e, f.AccessRevoked.GetReason())
@@ -227,7 +227,7 @@ func (s *State) waivable(v *lockboxv1.AccessEvaluated) bool {
 		return !f.GetLockboxEnabled()
 	case lockboxv1.Waiver_WAIVER_EMERGENCY:
 		return f.GetEmergency() && s.mayHurry() && slices.ContainsFunc(v.GetInternalStages(), func(st *lockboxv1.InternalStage) bool {
-			return st.GetGroup() == event.SecurityOfficers && st.GetCount() > 0
+			return st.GetGroup() == aggregate.SecurityOfficers && st.GetCount() > 0
 		})
 	}
 	return false
@@ -235,7 +235,7 @@ func (s *State) waivable(v *lockboxv1.AccessEvaluated) bool {
 
 // mayHurry reports whether it was submitted as an emergency by somebody who may (R43).
 func (s *State) mayHurry() bool {
-	return s.Intent.GetEmergency() && event.Provider(s.Requester, event.EmergencyResponders)
+	return s.Intent.GetEmergency() && aggregate.Provider(s.Requester, aggregate.EmergencyResponders)
 }
 
 // cleared moves on once no internal stage waits any more. A stage that begins has its own time and its own reminders;

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/internal/story"
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -21,7 +21,7 @@ func TestTheFoldRefusesWhatNobodyDecided(t *testing.T) {
 		return s
 	}
 	pending := func() *story.Story { return asked(t, contoso(owner(otto), owner(olga)), diskIntent()) }
-	inside := func() *story.Story { return staged(t, customerDecides(stage(event.SupportLeads, 1))) }
+	inside := func() *story.Story { return staged(t, customerDecides(stage(aggregate.SupportLeads, 1))) }
 	running := func() *story.Story { return active(t) }
 	const soon = time.Minute
 
@@ -60,7 +60,7 @@ func TestTheFoldRefusesWhatNobodyDecided(t *testing.T) {
 		}, soon, box, fact(&lockboxv1.Event{Fact: &lockboxv1.Event_CustomerNotified{}}), "R17"},
 		"another stage approved":       {inside, soon, leo, internally(1), "order"},
 		"approved by another group":    {inside, soon, dana, internally(0), "R15"},
-		"approved by the requester":    {inside, soon, story.Provider("eve", event.SupportLeads), internally(0), "R15"},
+		"approved by the requester":    {inside, soon, story.Provider("eve", aggregate.SupportLeads), internally(0), "R15"},
 		"approved when time was over":  {inside, day, leo, internally(0), "R15"},
 		"refused by another group":     {inside, soon, dana, fact(&lockboxv1.Event{Fact: &lockboxv1.Event_InternalApprovalRefused{}}), "R15"},
 		"internally expired too early": {inside, day - 1, box, fact(&lockboxv1.Event{Fact: &lockboxv1.Event_InternalApprovalExpired{}}), "R15"},

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/internal/story"
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -179,9 +179,9 @@ func staged(t *testing.T, v *lockboxv1.AccessEvaluated) *story.Story {
 
 // control: nist:AC-5, soc2:CC6.3, iso:8.2
 func TestR15InternalStagesComeInOrderEachWithDifferentPeople(t *testing.T) {
-	both := story.Provider("bo", event.SupportLeads, event.DevOpsManagers)
-	lead := story.Provider("eve", event.SupportLeads) // the requester, who happens to be a lead
-	s := staged(t, customerDecides(stage(event.SupportLeads, 2), stage(event.DevOpsManagers, 1)))
+	both := story.Provider("bo", aggregate.SupportLeads, aggregate.DevOpsManagers)
+	lead := story.Provider("eve", aggregate.SupportLeads) // the requester, who happens to be a lead
+	s := staged(t, customerDecides(stage(aggregate.SupportLeads, 2), stage(aggregate.DevOpsManagers, 1)))
 	play(t, s,
 		row{1, box, owed(request.Notify), already(request.AwaitingInternalApproval)},
 		row{1, otto, does(internalApprove()), no(forbidden, "token", "R15")},
@@ -204,7 +204,7 @@ func TestR15InternalStagesComeInOrderEachWithDifferentPeople(t *testing.T) {
 }
 
 func TestR15ARefusalInsideEndsIt(t *testing.T) {
-	play(t, staged(t, customerDecides(stage(event.SupportLeads, 1))),
+	play(t, staged(t, customerDecides(stage(aggregate.SupportLeads, 1))),
 		row{1, leo, does(internalRefuse("")), no(invalid, "internal_refuse.reason", "R15")},
 		row{2, leo, does(internalRefuse("ask the customer by phone")), is(request.InternallyDenied)},
 		row{3, leo, does(internalRefuse("again")), already(request.InternallyDenied)},
@@ -214,7 +214,7 @@ func TestR15ARefusalInsideEndsIt(t *testing.T) {
 }
 
 func TestR15AnUnansweredInternalApprovalExpiresAtItsInstant(t *testing.T) {
-	waits := func() *story.Story { return staged(t, customerDecides(stage(event.SupportLeads, 1))) }
+	waits := func() *story.Story { return staged(t, customerDecides(stage(aggregate.SupportLeads, 1))) }
 	due(t, waits(), day)
 	play(t, waits(), row{day - 1, leo, does(internalApprove()), is(request.Submitted)})
 	play(t, waits(), row{day, leo, does(internalApprove()), no(precondition, "aggregate_id", "R15", "expired at")})
@@ -230,12 +230,12 @@ func TestR15AnUnansweredInternalApprovalExpiresAtItsInstant(t *testing.T) {
 }
 
 func TestR15AStageAsksForSomebodyUntilATime(t *testing.T) {
-	noTime := customerDecides(stage(event.SupportLeads, 1))
+	noTime := customerDecides(stage(aggregate.SupportLeads, 1))
 	noTime.InternalExpiresAt = nil
 	play(t, contoso(owner(otto)),
 		row{0, eve, submits(diskIntent()), is(request.Submitted)},
 		row{0, box, evaluates(noTime), no(precondition, "aggregate_id", "I6", "R15")},
-		row{0, box, evaluates(customerDecides(stage(event.SupportLeads, 0))), no(precondition, "aggregate_id", "I6", "R15")},
+		row{0, box, evaluates(customerDecides(stage(aggregate.SupportLeads, 0))), no(precondition, "aggregate_id", "I6", "R15")},
 	)
 }
 
@@ -256,7 +256,7 @@ func reminding(v *lockboxv1.AccessEvaluated, before ...time.Duration) *lockboxv1
 func TestR15EachStageHasItsOwnTimeFromWhenItBegins(t *testing.T) {
 	const four, six = 4 * time.Hour, 6 * time.Hour
 	waits := func() *story.Story {
-		return staged(t, customerDecides(within(six, stage(event.SupportLeads, 2)), within(four, stage(event.DevOpsManagers, 1))))
+		return staged(t, customerDecides(within(six, stage(aggregate.SupportLeads, 2)), within(four, stage(aggregate.DevOpsManagers, 1))))
 	}
 	due(t, waits(), six)
 	play(t, waits(), row{six - 1, leo, does(internalApprove()), is(request.AwaitingInternalApproval)})
@@ -286,7 +286,7 @@ func TestR15EachStageHasItsOwnTimeFromWhenItBegins(t *testing.T) {
 }
 
 func TestR15NoStageOutlastsAllOfThem(t *testing.T) {
-	s := staged(t, customerDecides(stage(event.SupportLeads, 1), within(4*time.Hour, stage(event.DevOpsManagers, 1))))
+	s := staged(t, customerDecides(stage(aggregate.SupportLeads, 1), within(4*time.Hour, stage(aggregate.DevOpsManagers, 1))))
 	due(t, s, day)
 	play(t, s, row{23 * time.Hour, leo, does(internalApprove()), is(request.AwaitingInternalApproval)})
 	due(t, s, day)
@@ -298,7 +298,7 @@ func TestR15NoStageOutlastsAllOfThem(t *testing.T) {
 
 func TestR15ThoseAskedAreRemindedBeforeTheirStagesDeadline(t *testing.T) {
 	const four = 4 * time.Hour
-	s := staged(t, reminding(customerDecides(stage(event.SupportLeads, 1), within(6*time.Hour, stage(event.DevOpsManagers, 1))), 2*day, four, time.Hour))
+	s := staged(t, reminding(customerDecides(stage(aggregate.SupportLeads, 1), within(6*time.Hour, stage(aggregate.DevOpsManagers, 1))), 2*day, four, time.Hour))
 	due(t, s, day-four) // two days before would be before the stage began
 	play(t, s,
 		row{day - four - 1, box, owed(request.Remind), already(request.AwaitingInternalApproval)},
@@ -321,7 +321,7 @@ func TestR15ThoseAskedAreRemindedBeforeTheirStagesDeadline(t *testing.T) {
 }
 
 func TestR15AfterAPauseThereIsOneInternalReminder(t *testing.T) {
-	s := staged(t, reminding(customerDecides(stage(event.SupportLeads, 1)), 4*time.Hour, time.Hour))
+	s := staged(t, reminding(customerDecides(stage(aggregate.SupportLeads, 1)), 4*time.Hour, time.Hour))
 	play(t, s,
 		row{day - 1, box, owed(request.Remind), is(request.AwaitingInternalApproval)},
 		row{day - 1, box, owed(request.Remind), already(request.AwaitingInternalApproval)},
@@ -333,12 +333,12 @@ func TestR15AnEvaluationGivesTimeAndRemindsInOrder(t *testing.T) {
 	bad := no(precondition, "aggregate_id", "I6", "R15")
 	play(t, contoso(owner(otto)),
 		row{0, eve, submits(diskIntent()), is(request.Submitted)},
-		row{0, box, evaluates(customerDecides(within(0, stage(event.SupportLeads, 1)))), bad},
-		row{0, box, evaluates(customerDecides(within(-1, stage(event.SupportLeads, 1)))), bad},
-		row{0, box, evaluates(reminding(customerDecides(stage(event.SupportLeads, 1)), time.Hour, 2*time.Hour)), bad},
-		row{0, box, evaluates(reminding(customerDecides(stage(event.SupportLeads, 1)), time.Hour, time.Hour)), bad},
-		row{0, box, evaluates(reminding(customerDecides(stage(event.SupportLeads, 1)), 0)), bad},
-		row{0, box, evaluates(reminding(customerDecides(within(1, stage(event.SupportLeads, 1))), time.Hour, 1)), is(request.AwaitingInternalApproval)},
+		row{0, box, evaluates(customerDecides(within(0, stage(aggregate.SupportLeads, 1)))), bad},
+		row{0, box, evaluates(customerDecides(within(-1, stage(aggregate.SupportLeads, 1)))), bad},
+		row{0, box, evaluates(reminding(customerDecides(stage(aggregate.SupportLeads, 1)), time.Hour, 2*time.Hour)), bad},
+		row{0, box, evaluates(reminding(customerDecides(stage(aggregate.SupportLeads, 1)), time.Hour, time.Hour)), bad},
+		row{0, box, evaluates(reminding(customerDecides(stage(aggregate.SupportLeads, 1)), 0)), bad},
+		row{0, box, evaluates(reminding(customerDecides(within(1, stage(aggregate.SupportLeads, 1))), time.Hour, 1)), is(request.AwaitingInternalApproval)},
 		row{1, box, owed(request.Expire), is(request.InternalExpired)},
 	)
 }
@@ -352,7 +352,7 @@ func TestR15TermsRemindInternalApproversEachOnce(t *testing.T) {
 }
 
 func TestR15InternalApprovalComesBeforeAWaivedGrantToo(t *testing.T) {
-	play(t, staged(t, waived(noCustomerData, stage(event.DevOpsManagers, 1))),
+	play(t, staged(t, waived(noCustomerData, stage(aggregate.DevOpsManagers, 1))),
 		row{1, box, owed(request.Grant), already(request.AwaitingInternalApproval)},
 		row{1, dana, does(internalApprove()), is(request.Approved)},
 		row{1, box, owed(request.Grant), is(request.Active)},

@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/event"
-	"github.com/openlockbox/lockbox/pkg/evidence"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/internal/story"
+	"github.com/openlockbox/lockbox/pkg/invariant"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -114,7 +114,7 @@ func (m *machine) invariants(t *rapid.T) {
 		return
 	}
 	m.checked = len(m.History)
-	if broken := evidence.Check(m.History); len(broken) > 0 {
+	if broken := invariant.Check(m.History); len(broken) > 0 {
 		t.Fatalf("%v", broken)
 	}
 }
@@ -187,7 +187,7 @@ func (m *machine) submit(t *rapid.T) {
 
 func (m *machine) evaluate(t *rapid.T) {
 	var stages []*lockboxv1.InternalStage
-	for _, group := range []string{event.SupportLeads, event.DevOpsManagers} {
+	for _, group := range []string{aggregate.SupportLeads, aggregate.DevOpsManagers} {
 		if n := rapid.IntRange(-4, 2).Draw(t, group); n > 0 {
 			stages = append(stages, stage(group, uint32(n)))
 			if rapid.Bool().Draw(t, "own time") {
@@ -203,7 +203,7 @@ func (m *machine) evaluate(t *rapid.T) {
 		v = waived(pick(t, []lockboxv1.Waiver{noCustomerData, preview, notEnabled, emergency, 99}, "waiver"), stages...)
 	}
 	if m.Request.Intent.GetEmergency() && rapid.IntRange(0, 3).Draw(t, "as asked") > 0 {
-		stages = append(stages, stage(event.SecurityOfficers, 1))
+		stages = append(stages, stage(aggregate.SecurityOfficers, 1))
 		v = hurried(stages[:len(stages)-1]...)
 	}
 	if v.Facts != nil && rapid.IntRange(0, 3).Draw(t, "weighed") == 0 {

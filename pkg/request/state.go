@@ -5,7 +5,7 @@ package request
 import (
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
@@ -53,7 +53,7 @@ func Ended(s Status) bool { return s >= Completed }
 
 // State is a request, folded from its events.
 type State struct {
-	event.History
+	aggregate.History
 	Status Status
 
 	Intent       *lockboxv1.AccessIntent

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -83,7 +83,7 @@ func Submit(s State, in Submission, terms Terms, now time.Time) ([]*lockboxv1.Ev
 	if err := CheckIntent(in.Intent, terms); err != nil {
 		return nil, err
 	}
-	if !event.Provider(in.By) {
+	if !aggregate.Provider(in.By) {
 		return nil, refusal.Forbidden("token", "R5", "access is requested by one of the provider's people")
 	}
 	content := proto.CloneOf(in.Intent)
@@ -101,7 +101,7 @@ func Submit(s State, in Submission, terms Terms, now time.Time) ([]*lockboxv1.Ev
 	if age := now.Sub(in.Stored); age > maxIntentAge {
 		return nil, refusal.Precondition("id", "R13", "was published %s ago, and whoever it is from was verified as of then; publish it anew", age.Round(time.Minute))
 	}
-	h := event.History{Tenant: content.GetTenant(), Kind: "request", ID: content.GetId()}
+	h := aggregate.History{Tenant: content.GetTenant(), Kind: "request", ID: content.GetId()}
 	e := h.Follow(in.By, content.GetId(), now)
 	e.CorrelationId, e.TraceParent = content.GetId(), content.GetTraceParent()
 	e.Fact = &lockboxv1.Event_AccessRequested{AccessRequested: &lockboxv1.AccessRequested{

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/openlockbox/lockbox/pkg/evidence"
 	"github.com/openlockbox/lockbox/pkg/internal/story"
+	"github.com/openlockbox/lockbox/pkg/invariant"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -71,7 +71,7 @@ func play(t *testing.T, s *story.Story, rows ...row) {
 		if again, err := r.does(s, r.who, id, now); r.then.refusal == nil && (err != nil || len(again) > 0) {
 			t.Errorf("row %d, at %s: the same command again gives %v, %v", i+1, r.at, again, err)
 		}
-		if broken := evidence.Check(s.History); len(broken) > 0 {
+		if broken := invariant.Check(s.History); len(broken) > 0 {
 			t.Fatalf("row %d, at %s: %v", i+1, r.at, broken)
 		}
 		if r.then.refusal != nil && len(s.History) != before {

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -80,7 +80,7 @@ func (w World) basisGone(s State, now time.Time) string {
 		return ""
 	case lockboxv1.Waiver_WAIVER_EMERGENCY:
 		officer := slices.ContainsFunc(s.InternalDecisions, func(d *lockboxv1.Decision) bool {
-			return d.GetApproved() && d.GetGroup() == event.SecurityOfficers && event.Provider(d.GetActor(), event.SecurityOfficers) && !same(d.GetActor(), s.Requester)
+			return d.GetApproved() && d.GetGroup() == aggregate.SecurityOfficers && aggregate.Provider(d.GetActor(), aggregate.SecurityOfficers) && !same(d.GetActor(), s.Requester)
 		})
 		if !s.mayHurry() || !officer {
 			return "an emergency needs its own permission and a security officer's approval (R43)"

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -26,7 +26,7 @@ const (
 var Languages = []string{"en", "fr", "ja"}
 
 // Decide says what a command makes true of the tenant. No events and no error: it is so already.
-func Decide(s State, c event.Command, now time.Time) ([]*lockboxv1.Event, error) {
+func Decide(s State, c aggregate.Command, now time.Time) ([]*lockboxv1.Event, error) {
 	if err := ready(s.History, c); err != nil {
 		return nil, err
 	}
@@ -42,7 +42,7 @@ func Decide(s State, c event.Command, now time.Time) ([]*lockboxv1.Event, error)
 	}
 	switch a := c.GetAction().(type) {
 	case *lockboxv1.Command_ChangeSupportPlan:
-		if !event.Provider(c.By, event.Onboarding) {
+		if !aggregate.Provider(c.By, aggregate.Onboarding) {
 			return nil, refusal.Forbidden("token", "R1", "a support plan is changed by the provider's onboarding")
 		}
 		to := a.ChangeSupportPlan.GetPlan()
@@ -98,7 +98,7 @@ func Decide(s State, c event.Command, now time.Time) ([]*lockboxv1.Event, error)
 }
 
 // DecideSubscription says what a command makes true of one of the tenant's subscriptions.
-func DecideSubscription(t State, s Subscription, c event.Command, now time.Time) ([]*lockboxv1.Event, error) {
+func DecideSubscription(t State, s Subscription, c aggregate.Command, now time.Time) ([]*lockboxv1.Event, error) {
 	if err := ready(s.History, c); err != nil {
 		return nil, err
 	}
@@ -110,7 +110,7 @@ func DecideSubscription(t State, s Subscription, c event.Command, now time.Time)
 	}
 	e := s.Follow(c.By, c.GetId(), now)
 	if r, ok := c.GetAction().(*lockboxv1.Command_RegisterSubscription); ok {
-		if !event.Provider(c.By, event.Onboarding) && t.administrator(c.By, "R18", now) != nil {
+		if !aggregate.Provider(c.By, aggregate.Onboarding) && t.administrator(c.By, "R18", now) != nil {
 			return nil, refusal.Forbidden("token", "R18", "a subscription is registered by a Global Administrator or the provider's onboarding")
 		}
 		if err := input.Token("aggregate_id", c.GetAggregateId()); err != nil {
@@ -136,7 +136,7 @@ func DecideSubscription(t State, s Subscription, c event.Command, now time.Time)
 	return decideRole(t, s.Roles, false, c, e, now)
 }
 
-func decideRole(t State, roles Roles, ofTenant bool, c event.Command, e *lockboxv1.Event, now time.Time) ([]*lockboxv1.Event, error) {
+func decideRole(t State, roles Roles, ofTenant bool, c aggregate.Command, e *lockboxv1.Event, now time.Time) ([]*lockboxv1.Event, error) {
 	switch a := c.GetAction().(type) {
 	case *lockboxv1.Command_AssignRole:
 		as := a.AssignRole.GetAssignment()
@@ -197,7 +197,7 @@ func decideRole(t State, roles Roles, ofTenant bool, c event.Command, e *lockbox
 }
 
 // ready holds for every command: no fault, and nothing newer than what the caller saw.
-func ready(h event.History, c event.Command) error {
+func ready(h aggregate.History, c aggregate.Command) error {
 	if h.Fault != nil {
 		return refusal.Precondition("aggregate_id", "I6", "its history contradicts itself at sequence %d (%s); the security officer must look at it", h.Fault.Sequence, h.Fault.Rule)
 	}
@@ -207,8 +207,8 @@ func ready(h event.History, c event.Command) error {
 	return nil
 }
 
-func (s State) create(c event.Command, t *lockboxv1.CreateTenant, e *lockboxv1.Event) ([]*lockboxv1.Event, error) {
-	if !event.Provider(c.By, event.Onboarding) {
+func (s State) create(c aggregate.Command, t *lockboxv1.CreateTenant, e *lockboxv1.Event) ([]*lockboxv1.Event, error) {
+	if !aggregate.Provider(c.By, aggregate.Onboarding) {
 		return nil, refusal.Forbidden("token", "R2", "a tenant is created by the provider's onboarding")
 	}
 	if s.Exists() {

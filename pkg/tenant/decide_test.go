@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -45,7 +45,7 @@ func TestATenantIsNotMadeOfNonsense(t *testing.T) {
 	for _, name := range []string{"", "co", "Contoso", "con.toso", "*", ">", "c\u043entoso", "con\u200btoso"} {
 		c := create(premier)
 		c.Id, c.Tenant = "command", name
-		if _, err := tenant.Decide(tenant.State{}, event.Command{Command: c, By: ona}, start); !refusal.Is(err, invalid) || refusal.Of(err).GetField() != "tenant" {
+		if _, err := tenant.Decide(tenant.State{}, aggregate.Command{Command: c, By: ona}, start); !refusal.Is(err, invalid) || refusal.Of(err).GetField() != "tenant" {
 			t.Errorf("a tenant called %q: %v", name, err)
 		}
 	}
@@ -208,9 +208,9 @@ func TestAFaultyHistoryDecidesNothing(t *testing.T) {
 	s := contoso(t, premier)
 	faulty := s.tenant
 	faulty.Fail(9, "somebody wrote nonsense")
-	c := func(c *lockboxv1.Command) event.Command {
+	c := func(c *lockboxv1.Command) aggregate.Command {
 		c.Id, c.Tenant = "another", id
-		return event.Command{Command: c, By: gina}
+		return aggregate.Command{Command: c, By: gina}
 	}
 	if _, err := tenant.Decide(faulty, c(enable()), start); !refusal.Is(err, precondition) {
 		t.Errorf("%v", err)

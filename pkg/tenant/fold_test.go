@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
@@ -17,13 +17,13 @@ type forgery struct {
 	rule            string
 }
 
-func (f forgery) event(h event.History) *lockboxv1.Event {
+func (f forgery) event(h aggregate.History) *lockboxv1.Event {
 	e := h.Follow(ona, "", start)
 	e.Tenant, e.Kind, e.AggregateId, e.Fact = id, f.kind, f.aggregate, f.says.GetFact()
 	return e
 }
 
-func (f forgery) refused(t *testing.T, fault *event.Fault) {
+func (f forgery) refused(t *testing.T, fault *aggregate.Fault) {
 	t.Helper()
 	if fault == nil || !strings.Contains(fault.Rule, f.rule) || fault.Sequence != 100 {
 		t.Errorf("fault %v, want %q", fault, f.rule)

@@ -6,13 +6,13 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
 // State is a tenant, folded from its events.
 type State struct {
-	event.History
+	aggregate.History
 	Name     string
 	Plan     lockboxv1.SupportPlan
 	Issuer   *lockboxv1.TenantIssuer
@@ -37,7 +37,7 @@ func (s State) RequiredApprovals() int { return max(1, int(s.Settings.GetRequire
 
 // Evolve folds one stored event. An event that cannot be true where it stands changes nothing but Fault.
 func Evolve(s State, sequence uint64, e *lockboxv1.Event) State {
-	return event.Fold(s, sequence, e, (*State).apply)
+	return aggregate.Fold(s, sequence, e, (*State).apply)
 }
 
 func (s *State) apply(e *lockboxv1.Event) (broken string) {
@@ -76,7 +76,7 @@ func (s *State) apply(e *lockboxv1.Event) (broken string) {
 
 // Subscription is one of a tenant's subscriptions, folded from its events.
 type Subscription struct {
-	event.History
+	aggregate.History
 	Name  string
 	Roles Roles
 }
@@ -86,7 +86,7 @@ func (s Subscription) Exists() bool { return s.Version > 0 }
 
 // EvolveSubscription folds one stored event of a subscription, as Evolve does for a tenant.
 func EvolveSubscription(s Subscription, sequence uint64, e *lockboxv1.Event) Subscription {
-	return event.Fold(s, sequence, e, (*Subscription).apply)
+	return aggregate.Fold(s, sequence, e, (*Subscription).apply)
 }
 
 func (s *Subscription) apply(e *lockboxv1.Event) (broken string) {

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -42,8 +42,8 @@ const (
 var (
 	start = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
 
-	ona  = actor(lockboxv1.Side_SIDE_PROVIDER, provider, "ona", event.Onboarding)
-	eve  = actor(lockboxv1.Side_SIDE_PROVIDER, provider, "eve", event.SupportEngineers)
+	ona  = actor(lockboxv1.Side_SIDE_PROVIDER, provider, "ona", aggregate.Onboarding)
+	eve  = actor(lockboxv1.Side_SIDE_PROVIDER, provider, "eve", aggregate.SupportEngineers)
 	gina = customer("gina") // the first Global Administrator
 	otto = customer("otto")
 	lena = customer("lena")
@@ -87,7 +87,7 @@ type customerStory struct {
 	sequence     uint64
 }
 
-func (s *customerStory) decide(c event.Command, now time.Time) ([]*lockboxv1.Event, error) {
+func (s *customerStory) decide(c aggregate.Command, now time.Time) ([]*lockboxv1.Event, error) {
 	if c.GetAggregateId() != "" {
 		return tenant.DecideSubscription(s.tenant, s.subscription, c, now)
 	}
@@ -101,7 +101,7 @@ func (s *customerStory) play(t *testing.T, rows ...row) {
 		now, before := start.Add(r.at), *s
 		s.sequence++
 		r.does.Id, r.does.Tenant = fmt.Sprint("command ", s.sequence), id
-		c := event.Command{Command: r.does, By: r.who}
+		c := aggregate.Command{Command: r.does, By: r.who}
 		events, err := s.decide(c, now)
 		for _, e := range events {
 			if e.GetKind() == "tenant" {

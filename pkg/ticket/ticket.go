@@ -4,7 +4,7 @@ package ticket
 import (
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/tenant"
@@ -14,7 +14,7 @@ import (
 
 // State is a ticket, folded from its events.
 type State struct {
-	event.History
+	aggregate.History
 	Title, Description, SubscriptionID string
 	OpenedBy                           *lockboxv1.Actor
 	OpenedAt                           time.Time
@@ -28,7 +28,7 @@ func (s State) Exists() bool { return s.Version > 0 }
 
 // Evolve folds one stored event. An event that cannot be true where it stands changes nothing but Fault.
 func Evolve(s State, sequence uint64, e *lockboxv1.Event) State {
-	return event.Fold(s, sequence, e, (*State).apply)
+	return aggregate.Fold(s, sequence, e, (*State).apply)
 }
 
 func (s *State) apply(e *lockboxv1.Event) (broken string) {
@@ -67,7 +67,7 @@ const maxEntries = 500
 
 // Decide says what a command makes true of the ticket. The customer's people open and comment; the provider's support
 // assigns, escalates and comments. No events and no error: it is so already.
-func Decide(s State, t tenant.State, c event.Command, now time.Time) ([]*lockboxv1.Event, error) {
+func Decide(s State, t tenant.State, c aggregate.Command, now time.Time) ([]*lockboxv1.Event, error) {
 	if s.Fault != nil {
 		return nil, refusal.Precondition("aggregate_id", "I6", "the ticket's history contradicts itself at sequence %d (%s)", s.Fault.Sequence, s.Fault.Rule)
 	}
@@ -98,7 +98,7 @@ func Decide(s State, t tenant.State, c event.Command, now time.Time) ([]*lockbox
 	case *lockboxv1.Command_AssignTicket:
 		return assign(s, c.By, a.AssignTicket, e)
 	case *lockboxv1.Command_CommentTicket:
-		if c.By.GetSide() != lockboxv1.Side_SIDE_TENANT && !event.Provider(c.By, event.SupportEngineers, event.SupportLeads, event.DevOpsManagers) {
+		if c.By.GetSide() != lockboxv1.Side_SIDE_TENANT && !aggregate.Provider(c.By, aggregate.SupportEngineers, aggregate.SupportLeads, aggregate.DevOpsManagers) {
 			return nil, refusal.Forbidden("token", "R11", "only the customer's people and the provider's support comment on a ticket")
 		}
 		if err := input.Text("comment_ticket.text", a.CommentTicket.GetText(), 1, 4000); err != nil {
@@ -110,7 +110,7 @@ func Decide(s State, t tenant.State, c event.Command, now time.Time) ([]*lockbox
 	return nil, refusal.Invalid("action", "bad input", "this command is not about a ticket")
 }
 
-func mayOpen(s State, c event.Command, o *lockboxv1.OpenTicket) error {
+func mayOpen(s State, c aggregate.Command, o *lockboxv1.OpenTicket) error {
 	if c.By.GetSide() != lockboxv1.Side_SIDE_TENANT {
 		return refusal.Forbidden("token", "R11", "a ticket is opened by somebody at the customer")
 	}
@@ -132,7 +132,7 @@ func mayOpen(s State, c event.Command, o *lockboxv1.OpenTicket) error {
 }
 
 func assign(s State, by *lockboxv1.Actor, a *lockboxv1.AssignTicket, e *lockboxv1.Event) ([]*lockboxv1.Event, error) {
-	if !event.Provider(by, event.SupportEngineers, event.SupportLeads, event.DevOpsManagers) {
+	if !aggregate.Provider(by, aggregate.SupportEngineers, aggregate.SupportLeads, aggregate.DevOpsManagers) {
 		return nil, refusal.Forbidden("token", "R11", "a ticket is assigned by the provider's support")
 	}
 	p := a.GetEngineer()

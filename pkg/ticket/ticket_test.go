@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/internal/story"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/tenant"
@@ -27,10 +27,10 @@ var (
 	start = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
 
 	cora = story.Customer("cora") // of the customer, with no role at all
-	eve  = story.Provider("eve", event.SupportEngineers)
-	fred = story.Provider("fred", event.SupportEngineers)
-	leo  = story.Provider("leo", event.SupportLeads)
-	sven = story.Provider("sven", event.SecurityOfficers)
+	eve  = story.Provider("eve", aggregate.SupportEngineers)
+	fred = story.Provider("fred", aggregate.SupportEngineers)
+	leo  = story.Provider("leo", aggregate.SupportLeads)
+	sven = story.Provider("sven", aggregate.SecurityOfficers)
 )
 
 func open(title, description, subscription string) *lockboxv1.Command {
@@ -66,7 +66,7 @@ func play(t *testing.T, rows ...row) ticket.State {
 			r.does.AggregateId = "T-1"
 		}
 		r.does.Id, r.does.Tenant = fmt.Sprint("command ", i), story.Tenant
-		c := event.Command{Command: r.does, By: r.who}
+		c := aggregate.Command{Command: r.does, By: r.who}
 		events, err := ticket.Decide(s, of, c, start)
 		got := "already"
 		if err != nil {
@@ -153,7 +153,7 @@ func TestWhatATicketMaySay(t *testing.T) {
 }
 
 func TestATicketOfNoTenantOrAFaultyOneIsNotDecided(t *testing.T) {
-	c := event.Command{Command: open("It does not boot", "", ""), By: cora}
+	c := aggregate.Command{Command: open("It does not boot", "", ""), By: cora}
 	if _, err := ticket.Decide(ticket.State{}, tenant.State{}, c, start); !refusal.Is(err, notFound) {
 		t.Errorf("no tenant: %v", err)
 	}

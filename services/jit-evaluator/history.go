@@ -7,10 +7,10 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/bus"
-	"github.com/openlockbox/lockbox/pkg/fold"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/repository"
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
@@ -22,7 +22,7 @@ const behind = 5 * time.Second
 // what is under way; each evaluation records what it weighed.
 type histories struct {
 	journal *journal.Journal
-	read    fold.Reader
+	read    repository.Reader
 
 	mu      sync.Mutex
 	counted *policy.Histories
@@ -30,7 +30,7 @@ type histories struct {
 	awaited map[uint64]chan struct{}
 }
 
-func newHistories(j *journal.Journal, read fold.Reader) *histories {
+func newHistories(j *journal.Journal, read repository.Reader) *histories {
 	return &histories{journal: j, read: read, counted: policy.NewHistories(), awaited: map[uint64]chan struct{}{}}
 }
 

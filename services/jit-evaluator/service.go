@@ -10,11 +10,11 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/catalogue"
-	"github.com/openlockbox/lockbox/pkg/fold"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/repository"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/service"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -38,10 +38,10 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 	if err := CheckTools(c.Tools); err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
 	}
-	read := fold.NewReader(rt.Journal)
+	read := repository.NewReader(rt.Journal)
 	e := &evaluator{
 		Runtime: rt, read: read, histories: newHistories(rt.Journal, read), terms: c.Terms, tools: c.Tools,
-		rules: fold.RulesInForce(), catalogue: fold.CatalogueInForce(),
+		rules: repository.RulesInForce(), catalogue: repository.CatalogueInForce(),
 		actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: Name},
 	}
 	// Until the past is counted intents wait in their stream.
@@ -63,10 +63,10 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 
 type evaluator struct {
 	*service.Runtime
-	read      fold.Reader
+	read      repository.Reader
 	histories *histories
-	rules     *fold.InForce[*policy.Rules]
-	catalogue *fold.InForce[*catalogue.Catalogue]
+	rules     *repository.InForce[*policy.Rules]
+	catalogue *repository.InForce[*catalogue.Catalogue]
 	terms     request.Terms
 	tools     []Tool
 	actor     *lockboxv1.Actor

@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/micro"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/disclosure"
-	"github.com/openlockbox/lockbox/pkg/event"
 	"github.com/openlockbox/lockbox/pkg/identity"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/journal"
@@ -102,7 +102,7 @@ func (o *orchestrator) command(ctx context.Context, subject string, c *lockboxv1
 			return nil, err
 		}
 	}
-	command := event.Command{Command: c, By: by}
+	command := aggregate.Command{Command: c, By: by}
 	for attempt := 1; ; attempt++ {
 		reply, err := o.decide(ctx, about, command, t, attempt > 1)
 		switch {
@@ -204,9 +204,9 @@ func kind(c *lockboxv1.Command) string {
 }
 
 // decide makes one attempt. With confirm, the aggregate is read at the leader.
-func (o *orchestrator) decide(ctx context.Context, about bus.Aggregate, c event.Command, t tenant.State, confirm bool) (*lockboxv1.CommandReply, error) {
+func (o *orchestrator) decide(ctx context.Context, about bus.Aggregate, c aggregate.Command, t tenant.State, confirm bool) (*lockboxv1.CommandReply, error) {
 	now := o.Now()
-	var history event.History
+	var history aggregate.History
 	var events []*lockboxv1.Event
 	var err error
 	already := "nothing to do: it is so already"

@@ -8,8 +8,8 @@ import (
 	"fmt"
 
 	"github.com/openlockbox/lockbox/pkg/catalogue"
-	"github.com/openlockbox/lockbox/pkg/fold"
 	"github.com/openlockbox/lockbox/pkg/lease"
+	"github.com/openlockbox/lockbox/pkg/repository"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/service"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -27,7 +27,7 @@ type Config struct {
 // Run answers commands and does what is owed, until ctx ends or something happens that must not be passed over.
 func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 	o := &orchestrator{
-		Runtime: rt, read: fold.NewReader(rt.Journal), catalogue: fold.CatalogueInForce(), terms: c.Terms,
+		Runtime: rt, read: repository.NewReader(rt.Journal), catalogue: repository.CatalogueInForce(), terms: c.Terms,
 		actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: Name},
 	}
 	var err error
@@ -61,8 +61,8 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 
 type orchestrator struct {
 	*service.Runtime
-	read      fold.Reader
-	catalogue *fold.InForce[*catalogue.Catalogue]
+	read      repository.Reader
+	catalogue *repository.InForce[*catalogue.Catalogue]
 	terms     request.Terms
 	actor     *lockboxv1.Actor
 	// lease is the guard's word, without which nothing is granted.

@@ -15,8 +15,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
-	"github.com/openlockbox/lockbox/pkg/event"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/refusal"
@@ -113,8 +113,8 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 	if concurrency == 0 {
 		concurrency = 32
 	}
-	if len(c.Groups[event.SecurityOfficers]) == 0 {
-		rt.Log.Warn("nobody is mailed an alarm about the log: groups." + event.SecurityOfficers + " names no address")
+	if len(c.Groups[aggregate.SecurityOfficers]) == 0 {
+		rt.Log.Warn("nobody is mailed an alarm about the log: groups." + aggregate.SecurityOfficers + " names no address")
 	}
 	following, stop := context.WithCancel(ctx)
 	defer stop()

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/identity"
 	"github.com/openlockbox/lockbox/pkg/identity/devissuer"
 	"github.com/openlockbox/lockbox/pkg/input"
@@ -108,7 +108,7 @@ func TestWhatTheDemoNeedsOfItsEngineers(t *testing.T) {
 	} {
 		p, ok := devissuer.Find(name)
 		if !ok || slices.Contains(p.Methods, "mfa") != want.mfa || p.Isolated != want.isolated || p.Employer != want.employer ||
-			!slices.Contains(p.Groups, event.SupportEngineers) {
+			!slices.Contains(p.Groups, aggregate.SupportEngineers) {
 			t.Errorf("%s: %+v", name, p)
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 )
 
 //go:embed pages/*.tmpl pages/style.css
@@ -76,7 +76,7 @@ func people(tenant string) []group {
 		switch {
 		case p.Tenant != "":
 			at = 2
-		case slices.Contains(p.Groups, event.SupportEngineers):
+		case slices.Contains(p.Groups, aggregate.SupportEngineers):
 			at = 0
 		}
 		groups[at].People = append(groups[at].People, view(p))

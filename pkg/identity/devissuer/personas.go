@@ -3,7 +3,7 @@ package devissuer
 import (
 	"slices"
 
-	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 )
 
 // The demo's companies. Every address is in a domain that is reserved for examples (RFC 2606).
@@ -51,24 +51,24 @@ func Personas() []Persona {
 			Methods: withMFA, Language: language, About: about,
 		}
 	}
-	sam := nimbus("sam", "Sam Sharma", event.SupportEngineers, "support engineer who signed in with a password only")
+	sam := nimbus("sam", "Sam Sharma", aggregate.SupportEngineers, "support engineer who signed in with a password only")
 	sam.Methods = password
-	ivan := nimbus("ivan", "Ivan Ivers (isolated)", event.SupportEngineers, "support engineer with an isolated identity instead of a second factor")
+	ivan := nimbus("ivan", "Ivan Ivers (isolated)", aggregate.SupportEngineers, "support engineer with an isolated identity instead of a second factor")
 	ivan.Methods, ivan.Isolated = password, true
-	bob := nimbus("bob", "Bob Baker", event.SupportEngineers, "subcontractor's engineer")
+	bob := nimbus("bob", "Bob Baker", aggregate.SupportEngineers, "subcontractor's engineer")
 	bob.Employer, bob.Email = Subcontractor, "bob@brightline.example"
-	rosa := nimbus("rosa", "Rosa Reyes", event.SupportEngineers, "support engineer on call, may ask for emergency access")
-	rosa.Groups = append(rosa.Groups, event.EmergencyResponders)
+	rosa := nimbus("rosa", "Rosa Reyes", aggregate.SupportEngineers, "support engineer on call, may ask for emergency access")
+	rosa.Groups = append(rosa.Groups, aggregate.EmergencyResponders)
 	return []Persona{
-		nimbus("erin", "Erin Ellis", event.SupportEngineers, "support engineer with a second factor"),
+		nimbus("erin", "Erin Ellis", aggregate.SupportEngineers, "support engineer with a second factor"),
 		sam,
 		ivan,
 		bob,
 		rosa,
-		nimbus("lena", "Lena Lang", event.SupportLeads, "customer support lead, approves internally"),
-		nimbus("derek", "Derek Dunn", event.DevOpsManagers, "DevOps manager, approves internally"),
-		nimbus("olga", "Olga Orlova", event.SecurityOfficers, "security officer, replays and revokes"),
-		nimbus("onboarding", "Nimbus Onboarding", event.Onboarding, "creates tenants"),
+		nimbus("lena", "Lena Lang", aggregate.SupportLeads, "customer support lead, approves internally"),
+		nimbus("derek", "Derek Dunn", aggregate.DevOpsManagers, "DevOps manager, approves internally"),
+		nimbus("olga", "Olga Orlova", aggregate.SecurityOfficers, "security officer, replays and revokes"),
+		nimbus("onboarding", "Nimbus Onboarding", aggregate.Onboarding, "creates tenants"),
 
 		customer(TenantBank, "grace", "Grace Green", "en", "Global Administrator of "+TenantBankName),
 		customer(TenantBank, "otto", "Otto Owens", "en", "owner of a subscription of "+TenantBankName),

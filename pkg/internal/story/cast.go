@@ -3,7 +3,7 @@ package story
 import (
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
@@ -55,7 +55,7 @@ func Assign(id string, to *lockboxv1.Actor, role lockboxv1.Role, scope lockboxv1
 // New is a customer with Lockbox on, one subscription and one Global Administrator.
 func New(administrator *lockboxv1.Actor, now time.Time) *Story {
 	s := &Story{Terms: request.DefaultTerms()}
-	onboarding := Provider("ona", event.Onboarding)
+	onboarding := Provider("ona", aggregate.Onboarding)
 	s.Must(onboarding, &lockboxv1.Command{Action: &lockboxv1.Command_CreateTenant{CreateTenant: &lockboxv1.CreateTenant{
 		DisplayName: "Contoso", Plan: lockboxv1.SupportPlan_SUPPORT_PLAN_PREMIER, DefaultLanguage: "en",
 		Issuer:        &lockboxv1.TenantIssuer{Url: TenantIssuer, Audience: "lockbox", Jwks: []byte("{}")},

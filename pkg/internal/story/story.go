@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/event"
-	"github.com/openlockbox/lockbox/pkg/evidence"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/invariant"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -23,7 +23,7 @@ type Story struct {
 	// Resource is what the catalogue says; nil: what was evaluated.
 	Resource *request.Resource
 	// History is the stream: everything that was recorded, in order.
-	History []evidence.Recorded
+	History []invariant.Recorded
 	ids     int
 }
 
@@ -47,7 +47,7 @@ func (s *Story) World() request.World {
 }
 
 // Decide asks the aggregate that a command is about. Nothing is recorded.
-func (s *Story) Decide(c event.Command, now time.Time) ([]*lockboxv1.Event, error) {
+func (s *Story) Decide(c aggregate.Command, now time.Time) ([]*lockboxv1.Event, error) {
 	switch c.GetAction().(type) {
 	case *lockboxv1.Command_CreateTenant, *lockboxv1.Command_ChangeSupportPlan, *lockboxv1.Command_EnableLockbox, *lockboxv1.Command_DisableLockbox,
 		*lockboxv1.Command_SignUpPreview, *lockboxv1.Command_SignOffPreview, *lockboxv1.Command_ChangeSettings:
@@ -64,10 +64,10 @@ func (s *Story) Decide(c event.Command, now time.Time) ([]*lockboxv1.Event, erro
 }
 
 // Command wraps an action of somebody's about the tenant (empty id), the subscription or the request.
-func (s *Story) Command(by *lockboxv1.Actor, id string, c *lockboxv1.Command) event.Command {
+func (s *Story) Command(by *lockboxv1.Actor, id string, c *lockboxv1.Command) aggregate.Command {
 	c = proto.CloneOf(c)
 	c.Id, c.Tenant = id, Tenant
-	return event.Command{Command: c, By: by}
+	return aggregate.Command{Command: c, By: by}
 }
 
 // Perform asks what a duty comes to. Nothing is recorded.
@@ -80,7 +80,7 @@ func (s *Story) Record(events ...*lockboxv1.Event) {
 	for _, e := range events {
 		e.Id = s.ID()
 		sequence := uint64(len(s.History)) + 1
-		s.History = append(s.History, evidence.Recorded{Sequence: sequence, Event: e})
+		s.History = append(s.History, invariant.Recorded{Sequence: sequence, Event: e})
 		switch e.GetKind() {
 		case "tenant":
 			s.Tenant = tenant.Evolve(s.Tenant, sequence, e)

@@ -1,8 +1,8 @@
 package answer
 
 import (
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
-	"github.com/openlockbox/lockbox/pkg/event"
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
@@ -64,6 +64,6 @@ func (v *viewer) could(s request.State, c *lockboxv1.Command) bool {
 		w.Subscription = &sub
 	}
 	c.Tenant, c.AggregateId = s.Tenant, s.ID
-	events, err := request.Decide(s, event.Command{Command: c, By: v.anew}, w, v.now)
+	events, err := request.Decide(s, aggregate.Command{Command: c, By: v.anew}, w, v.now)
 	return err == nil && len(events) > 0
 }

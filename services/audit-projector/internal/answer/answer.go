@@ -16,10 +16,10 @@ import (
 	"github.com/openlockbox/lockbox/pkg/activity"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/catalogue"
-	"github.com/openlockbox/lockbox/pkg/fold"
 	"github.com/openlockbox/lockbox/pkg/identity"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/repository"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/projection"
@@ -43,7 +43,7 @@ type Answerer struct {
 	// Verifier trusts the provider's issuers; a tenant's comes from the projection.
 	Verifier *identity.Verifier
 	// Catalogue makes the service catalogue of what was published.
-	Catalogue *fold.InForce[*catalogue.Catalogue]
+	Catalogue *repository.InForce[*catalogue.Catalogue]
 	// Now is the time by which roles and deadlines are judged; Healthy refuses while it cannot be trusted.
 	Now     func() time.Time
 	Healthy func() error

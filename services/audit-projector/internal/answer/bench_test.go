@@ -18,9 +18,9 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/bus"
-	"github.com/openlockbox/lockbox/pkg/fold"
 	"github.com/openlockbox/lockbox/pkg/identity"
 	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/repository"
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/answer"
@@ -70,7 +70,7 @@ func newCrowded(b *testing.B) *crowded {
 	c.must(err)
 	c.now = s.Now
 	c.answerer = &answer.Answerer{
-		Store: c.store, Verifier: verifier, Catalogue: fold.CatalogueInForce(), Now: func() time.Time { return c.now }, Healthy: func() error { return nil },
+		Store: c.store, Verifier: verifier, Catalogue: repository.CatalogueInForce(), Now: func() time.Time { return c.now }, Healthy: func() error { return nil },
 	}
 	return c
 }

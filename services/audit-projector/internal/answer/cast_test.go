@@ -5,10 +5,10 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/bus"
-	"github.com/openlockbox/lockbox/pkg/fold"
 	"github.com/openlockbox/lockbox/pkg/identity"
 	"github.com/openlockbox/lockbox/pkg/identity/devissuer"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/repository"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/answer"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/projection"
@@ -56,7 +56,7 @@ func newCast(t *testing.T) *cast {
 	must(t, c.store.Complete(t.Context()))
 	t.Cleanup(func() { must(t, c.store.Close()) })
 	c.answerer = &answer.Answerer{
-		Store: c.store, Verifier: verifier, Catalogue: fold.CatalogueInForce(), Now: func() time.Time { return c.story.Now }, Healthy: func() error { return nil },
+		Store: c.store, Verifier: verifier, Catalogue: repository.CatalogueInForce(), Now: func() time.Time { return c.story.Now }, Healthy: func() error { return nil },
 	}
 	return c
 }

@@ -9,10 +9,10 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/activity"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/catalogue"
-	"github.com/openlockbox/lockbox/pkg/event"
-	"github.com/openlockbox/lockbox/pkg/fold"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/repository"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/projection"
 	"google.golang.org/protobuf/proto"
@@ -29,7 +29,7 @@ type viewer struct {
 	anew *lockboxv1.Actor
 	// language is what Lockbox says in the answer.
 	language  *activity.Language
-	catalogue *fold.InForce[*catalogue.Catalogue]
+	catalogue *repository.InForce[*catalogue.Catalogue]
 	receipts  Receipts
 	// customer is the tenant that the query names; nil: none, or none of that name.
 	customer *projection.Customer
@@ -113,8 +113,8 @@ func claimedIssuer(token string) string {
 // provider: requesters see their own requests, internal approvers those that have waited for their group, security
 // officers everything.
 func (v *viewer) provider() {
-	v.tickets = event.Provider(v.by, event.SupportEngineers, event.SupportLeads, event.DevOpsManagers, event.SecurityOfficers)
-	if event.Provider(v.by, event.SecurityOfficers) {
+	v.tickets = aggregate.Provider(v.by, aggregate.SupportEngineers, aggregate.SupportLeads, aggregate.DevOpsManagers, aggregate.SecurityOfficers)
+	if aggregate.Provider(v.by, aggregate.SecurityOfficers) {
 		v.scope.All, v.scope.Untold = true, true
 		return
 	}

@@ -13,10 +13,10 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/catalogue"
 	"github.com/openlockbox/lockbox/pkg/disclosure"
-	"github.com/openlockbox/lockbox/pkg/event"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/request"
@@ -85,7 +85,7 @@ func (s *Story) Try(by *lockboxv1.Actor, c *lockboxv1.Command) error {
 	c = proto.CloneOf(c)
 	c.Id = s.ID()
 	about := bus.Aggregate{Tenant: c.GetTenant(), ID: c.GetAggregateId()}
-	command := event.Command{Command: c, By: by}
+	command := aggregate.Command{Command: c, By: by}
 	t := s.tenants[about.Tenant]
 	var events []*lockboxv1.Event
 	var err error
@@ -248,7 +248,7 @@ func (s *Story) tell(events ...*lockboxv1.Event) {
 		}
 		s.Write(e)
 		seq, about := s.last, bus.AggregateOf(e)
-		var fault *event.Fault
+		var fault *aggregate.Fault
 		switch about.Kind {
 		case bus.KindRequest:
 			r := request.Evolve(s.requests[about], seq, e)

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/bus"
-	"github.com/openlockbox/lockbox/pkg/fold"
 	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/repository"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	"github.com/openlockbox/lockbox/pkg/ticket"
@@ -107,7 +107,7 @@ func rest(ctx context.Context) error {
 
 // loads reads and folds one request after the other.
 func loads(ctx context.Context, j *journal.Journal, ids []string) (Latency, error) {
-	read := fold.Reader{Journal: j}
+	read := repository.Reader{Journal: j}
 	took := make([]time.Duration, len(ids))
 	for i, id := range ids {
 		begun := time.Now()

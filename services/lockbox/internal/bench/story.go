@@ -5,14 +5,14 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/catalogue"
-	"github.com/openlockbox/lockbox/pkg/event"
-	"github.com/openlockbox/lockbox/pkg/fold"
 	"github.com/openlockbox/lockbox/pkg/identity"
 	"github.com/openlockbox/lockbox/pkg/identity/devissuer"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/policy"
+	"github.com/openlockbox/lockbox/pkg/repository"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/ticket"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -50,7 +50,7 @@ type life struct {
 }
 
 func newStory(ctx context.Context, s *site, j *journal.Journal) (*story, error) {
-	read := fold.Reader{Journal: j}
+	read := repository.Reader{Journal: j}
 	world, err := read.World(ctx, customer, demo.BankProduction)
 	if err != nil {
 		return nil, err
@@ -135,7 +135,7 @@ func (s *story) tell(at time.Time, until fate) (life, error) {
 		},
 		func() ([]*lockboxv1.Event, error) { return s.perform(t, request.Notify, at) },
 		func() ([]*lockboxv1.Event, error) {
-			return request.Decide(t.state, event.Command{Command: newApproval(commandID, id, ""), By: s.approver}, s.world, at)
+			return request.Decide(t.state, aggregate.Command{Command: newApproval(commandID, id, ""), By: s.approver}, s.world, at)
 		},
 		func() ([]*lockboxv1.Event, error) { return s.perform(t, request.Grant, at) },
 		func() ([]*lockboxv1.Event, error) {

@@ -8,8 +8,8 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/catalogue"
-	"github.com/openlockbox/lockbox/pkg/fold"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/repository"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/render"
 	"github.com/spf13/cobra"
@@ -40,7 +40,7 @@ func (s *session) catalogue(ctx context.Context) (catalogueInForce, []catalogue.
 		return catalogueInForce{}, nil, err
 	}
 	defer j.Close()
-	last, err := fold.Reader{Journal: j}.Published(ctx, bus.Catalogue)
+	last, err := repository.Reader{Journal: j}.Published(ctx, bus.Catalogue)
 	if err != nil {
 		return catalogueInForce{}, nil, err
 	}

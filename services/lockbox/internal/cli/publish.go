@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/bus"
-	"github.com/openlockbox/lockbox/pkg/fold"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/policy"
+	"github.com/openlockbox/lockbox/pkg/repository"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/render"
 	"github.com/spf13/cobra"
@@ -77,7 +77,7 @@ the stream and needs the compliance team's key.`,
 				return err
 			}
 			defer j.Close()
-			last, err := fold.Reader{Journal: j}.Published(ctx, bus.Rules)
+			last, err := repository.Reader{Journal: j}.Published(ctx, bus.Rules)
 			if err != nil {
 				return err
 			}

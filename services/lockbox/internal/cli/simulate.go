@@ -10,9 +10,9 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/catalogue"
-	"github.com/openlockbox/lockbox/pkg/fold"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/policy"
+	"github.com/openlockbox/lockbox/pkg/repository"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/render"
 	"github.com/spf13/cobra"
@@ -57,7 +57,7 @@ func (s *session) simulate(ctx context.Context, rules *policy.Rules, tenant stri
 		return render.Simulation{}, err
 	}
 	defer j.Close()
-	services, err := fold.CatalogueInForce().Read(ctx, fold.Reader{Journal: j})
+	services, err := repository.CatalogueInForce().Read(ctx, repository.Reader{Journal: j})
 	if err != nil {
 		return render.Simulation{}, err
 	}

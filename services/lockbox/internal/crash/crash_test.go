@@ -13,11 +13,11 @@ import (
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 	"github.com/openlockbox/lockbox/pkg/bus"
-	"github.com/openlockbox/lockbox/pkg/evidence"
-	"github.com/openlockbox/lockbox/pkg/fold"
 	"github.com/openlockbox/lockbox/pkg/identity/devissuer"
+	"github.com/openlockbox/lockbox/pkg/invariant"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/repository"
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/demo"
@@ -152,7 +152,7 @@ func (c *customer) does(as, about string, command *lockboxv1.Command) {
 func (c *customer) reaches(id string, want request.Status) {
 	c.Helper()
 	c.eventually(id+" is "+want.String(), func() error {
-		s, err := fold.Reader{Journal: c.watch}.Request(c.Context(), bank, id)
+		s, err := repository.Reader{Journal: c.watch}.Request(c.Context(), bank, id)
 		switch {
 		case err != nil:
 			return err
@@ -168,12 +168,12 @@ func (c *customer) reaches(id string, want request.Status) {
 // audit replays everything, holds the invariants against it, and looks for what was acknowledged and for every mail.
 func (c *customer) audit() {
 	c.Helper()
-	var history []evidence.Recorded
+	var history []invariant.Recorded
 	told := map[string]map[string]string{} // event → recipient → Message-ID
 	c.eventually("every notification is reported", func() error {
 		history, told = nil, map[string]map[string]string{}
 		err := c.watch.Replay(c.Context(), journal.Replay{}, func(e journal.Entry) error {
-			history = append(history, evidence.Recorded{Sequence: e.Seq, Stored: e.Stored, Event: e.Event})
+			history = append(history, invariant.Recorded{Sequence: e.Seq, Stored: e.Stored, Event: e.Event})
 			if n := e.Event.GetNotificationSent().GetNotification(); n != nil {
 				if told[n.GetEventId()] == nil {
 					told[n.GetEventId()] = map[string]string{}
@@ -209,7 +209,7 @@ func (c *customer) audit() {
 	if len(c.acknowledged) > 0 {
 		c.Errorf("acknowledged and gone (I5): %v", c.acknowledged)
 	}
-	for _, broken := range evidence.Check(history) {
+	for _, broken := range invariant.Check(history) {
 		c.Error(broken)
 	}
 	c.mailsArrived(told)
@@ -225,7 +225,7 @@ func concerned(e *lockboxv1.Event) []string {
 	return nil
 }
 
-func lateness(e *lockboxv1.Event, history []evidence.Recorded) time.Duration {
+func lateness(e *lockboxv1.Event, history []invariant.Recorded) time.Duration {
 	if e.GetRequestExpired() == nil {
 		return 0
 	}

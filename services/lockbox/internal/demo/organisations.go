@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/identity/devissuer"
 	"github.com/openlockbox/lockbox/services/notifier"
 	"github.com/openlockbox/lockbox/services/portal"
@@ -16,7 +16,7 @@ func Notifier() notifier.Config {
 		Provider: devissuer.Provider,
 		SMTP:     notifier.SMTP{From: "lockbox@nimbus.example"},
 		Groups: map[string][]string{
-			event.SupportLeads: {"lena@nimbus.example"}, event.DevOpsManagers: {"derek@nimbus.example"}, event.SecurityOfficers: {"olga@nimbus.example"},
+			aggregate.SupportLeads: {"lena@nimbus.example"}, aggregate.DevOpsManagers: {"derek@nimbus.example"}, aggregate.SecurityOfficers: {"olga@nimbus.example"},
 		},
 	}
 }

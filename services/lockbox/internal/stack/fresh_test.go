@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/evidence"
+	"github.com/openlockbox/lockbox/pkg/invariant"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/tenant"
@@ -47,11 +47,11 @@ func TestR25ATenantsDemandForAFreshSignInHoldsOnTheBus(t *testing.T) {
 	l.mayNot("otto", old("otto", revoke(id, "Enough.")), unauthenticated, "R25")
 	l.does("olga", old("olga", revoke(id, "Enough."))) // the provider's security officer
 
-	var history []evidence.Recorded
+	var history []invariant.Recorded
 	for _, e := range l.history(journal.Replay{}) {
-		history = append(history, evidence.Recorded{Sequence: e.Seq, Stored: e.Stored, Event: e.Event})
+		history = append(history, invariant.Recorded{Sequence: e.Seq, Stored: e.Stored, Event: e.Event})
 	}
-	if broken := evidence.Check(history); len(broken) > 0 {
+	if broken := invariant.Check(history); len(broken) > 0 {
 		t.Errorf("audit verify finds %v", broken)
 	}
 }

@@ -13,9 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
-	"github.com/openlockbox/lockbox/pkg/event"
-	"github.com/openlockbox/lockbox/pkg/evidence"
+	"github.com/openlockbox/lockbox/pkg/invariant"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/repair"
@@ -302,11 +302,11 @@ func (w *written) repaired(l *lockbox) {
 	}
 	l.does("otto", approve(w.waiting)) // again, or for the first time
 	l.reaches(w.waiting, request.Active)
-	var history []evidence.Recorded
+	var history []invariant.Recorded
 	for _, e := range l.history(journal.Replay{}) {
-		history = append(history, evidence.Recorded{Sequence: e.Seq, Stored: e.Stored, Event: e.Event})
+		history = append(history, invariant.Recorded{Sequence: e.Seq, Stored: e.Stored, Event: e.Event})
 	}
-	if broken := evidence.Check(history); len(broken) > 0 {
+	if broken := invariant.Check(history); len(broken) > 0 {
 		l.Errorf("audit verify finds %v", broken)
 	}
 	if err := (&repair.Job{Dir: l.config.Dir, Out: l.Output(), Now: time.Now, Log: zap.NewNop()}).Run(before); err == nil {
@@ -320,7 +320,7 @@ func TestDamageOfTheSecondCopyIsNoticedWhileItRuns(t *testing.T) {
 	l := start(t, request.DefaultTerms())
 	l.close()
 	heard := alarms{zapcore.NewNopCore(), new(sync.Mutex), new(bytes.Buffer)}
-	l.config.Notifier.Groups = map[string][]string{event.SecurityOfficers: {"security@nimbus.example"}}
+	l.config.Notifier.Groups = map[string][]string{aggregate.SecurityOfficers: {"security@nimbus.example"}}
 	l.config.Log, l.config.RescanEvery = zap.New(heard), 200*time.Millisecond
 	l.open()
 	id := l.requested(l.intent("erin"), request.CustomerNotified)

@@ -9,11 +9,11 @@ import (
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 	"github.com/openlockbox/lockbox/pkg/bus"
-	"github.com/openlockbox/lockbox/pkg/fold"
 	"github.com/openlockbox/lockbox/pkg/identity"
 	"github.com/openlockbox/lockbox/pkg/identity/devissuer"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/observe"
+	"github.com/openlockbox/lockbox/pkg/repository"
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	evaluator "github.com/openlockbox/lockbox/services/jit-evaluator"
@@ -225,7 +225,7 @@ func (l *lockbox) until(id, what string, done func(request.State) bool) request.
 
 func (l *lockbox) state(id string) request.State {
 	l.Helper()
-	s, err := fold.Reader{Journal: l.watch}.Request(l.Context(), bank, id)
+	s, err := repository.Reader{Journal: l.watch}.Request(l.Context(), bank, id)
 	must(l, err)
 	return s
 }

@@ -1,4 +1,4 @@
-// Package verify holds the whole stream against every invariant that events can show (pkg/evidence).
+// Package verify holds the whole stream against every invariant that events can show (pkg/invariant).
 package verify
 
 import (
@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/openlockbox/lockbox/pkg/bus"
-	"github.com/openlockbox/lockbox/pkg/evidence"
+	"github.com/openlockbox/lockbox/pkg/invariant"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
@@ -31,21 +31,21 @@ type Violation struct {
 // only be found to contradict what is not there.
 func Stream(ctx context.Context, j *journal.Journal, saw func(journal.Entry)) (Verified, error) {
 	v := Verified{Violations: []Violation{}}
-	book := evidence.NewBook()
+	book := invariant.NewBook()
 	err := j.Replay(ctx, journal.Replay{Undecoded: true}, func(e journal.Entry) error {
 		saw(e)
 		v.Events, v.LastSequence = v.Events+1, e.Seq
 		if strings.HasSuffix(e.Subject, "."+requested) {
 			v.Requests++
 		}
-		if broken := book.Add(evidence.Stored{Sequence: e.Seq, At: e.Stored, Subject: e.Subject, Bytes: e.Data}); broken != nil {
+		if broken := book.Add(invariant.Stored{Sequence: e.Seq, At: e.Stored, Subject: e.Subject, Bytes: e.Data}); broken != nil {
 			v.add(*broken)
 		}
 		return nil
 	})
 	var corrupt *journal.CorruptError
 	if errors.As(err, &corrupt) {
-		v.add(evidence.Violation{Invariant: "I6", Sequence: corrupt.Seq, What: corrupt.Rule})
+		v.add(invariant.Violation{Invariant: "I6", Sequence: corrupt.Seq, What: corrupt.Rule})
 	} else if err != nil {
 		return v, err
 	}
@@ -58,6 +58,6 @@ func Stream(ctx context.Context, j *journal.Journal, saw func(journal.Entry)) (V
 
 var requested = bus.TypeOf(&lockboxv1.Event{Fact: &lockboxv1.Event_AccessRequested{}})
 
-func (v *Verified) add(broken evidence.Violation) {
+func (v *Verified) add(broken invariant.Violation) {
 	v.Violations = append(v.Violations, Violation{broken.Invariant, broken.Sequence, broken.What})
 }

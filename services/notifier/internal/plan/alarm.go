@@ -2,14 +2,14 @@ package plan
 
 import (
 	"github.com/openlockbox/lockbox/pkg/activity"
-	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
 // alarm tells the security officers of a difference between the log and its trees, naming the events concerned.
 func (p *planner) alarm(f *lockboxv1.DifferenceFound) {
 	var to []recipient
-	for _, r := range p.group(event.SecurityOfficers) {
+	for _, r := range p.group(aggregate.SecurityOfficers) {
 		r.standing = SecurityOfficer
 		to = append(to, r)
 	}

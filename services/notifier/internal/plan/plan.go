@@ -6,8 +6,8 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/disclosure"
-	"github.com/openlockbox/lockbox/pkg/event"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	"github.com/openlockbox/lockbox/pkg/ticket"
@@ -159,7 +159,7 @@ func ID(eventID string, t Template, recipient string) string {
 }
 
 // Fault is the contradiction in the event's own aggregate, if there is one.
-func (in Input) Fault() *event.Fault {
+func (in Input) Fault() *aggregate.Fault {
 	switch {
 	case in.Request.Version > 0 || in.Request.Fault != nil:
 		return in.Request.Fault

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/notifier/internal/plan"
@@ -380,7 +380,7 @@ func TestTheLanguageIsThePersonsOwnElseTheTenantsElseTheProviders(t *testing.T) 
 func TestAnAlarmGoesToEverySecurityOfficer(t *testing.T) {
 	found := &lockboxv1.DifferenceFound{Where: "stream", Kind: lockboxv1.DifferenceKind_DIFFERENCE_KIND_GAP, FirstSequence: 4, LastSequence: 6, Count: 3, Subjects: []string{"lockbox.event.x"}}
 	in := plan.Input{Event: &lockboxv1.Event{Id: "e", Tenant: "_", Kind: "alarm", Fact: &lockboxv1.Event_DifferenceFound{DifferenceFound: found}}}
-	s := plan.Settings{DefaultLanguage: "fr", Groups: map[string][]string{event.SecurityOfficers: {"one@nimbus.example", "two@nimbus.example"}, event.SupportLeads: {"lead@nimbus.example"}}}
+	s := plan.Settings{DefaultLanguage: "fr", Groups: map[string][]string{aggregate.SecurityOfficers: {"one@nimbus.example", "two@nimbus.example"}, aggregate.SupportLeads: {"lead@nimbus.example"}}}
 	told := plan.Plan(in, s)
 	if len(told) != 2 || told[0].Recipient != "one@nimbus.example" || told[1].Recipient != "two@nimbus.example" {
 		t.Fatalf("told: %v", told)

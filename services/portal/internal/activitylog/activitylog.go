@@ -10,7 +10,7 @@ import (
 	"slices"
 
 	"github.com/openlockbox/lockbox/pkg/activity"
-	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/export"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -132,7 +132,7 @@ func (l *log) surroundings() error {
 func seesAll(self *lockboxv1.SelfView) bool {
 	a := self.GetActor()
 	if a.GetSide() == lockboxv1.Side_SIDE_PROVIDER {
-		return event.Provider(a, event.SecurityOfficers)
+		return aggregate.Provider(a, aggregate.SecurityOfficers)
 	}
 	return slices.ContainsFunc(self.GetRoles(), func(held *lockboxv1.HeldRole) bool { return held.GetSubscriptionId() == "" })
 }

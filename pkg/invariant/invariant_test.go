@@ -1,13 +1,13 @@
-package evidence_test
+package invariant_test
 
 import (
 	"slices"
 	"testing"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/event"
-	"github.com/openlockbox/lockbox/pkg/evidence"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/internal/story"
+	"github.com/openlockbox/lockbox/pkg/invariant"
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/proto"
@@ -18,9 +18,9 @@ import (
 var (
 	start = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
 
-	eve  = story.Provider("eve", event.SupportEngineers, event.EmergencyResponders)
-	sven = story.Provider("sven", event.SecurityOfficers)
-	leo  = story.Provider("leo", event.SupportLeads)
+	eve  = story.Provider("eve", aggregate.SupportEngineers, aggregate.EmergencyResponders)
+	sven = story.Provider("sven", aggregate.SecurityOfficers)
+	leo  = story.Provider("leo", aggregate.SupportLeads)
 	gina = story.Customer("gina")
 	otto = story.Customer("otto")
 	olga = story.Customer("olga")
@@ -30,7 +30,7 @@ var (
 const requestID = "018f3a00-aaaa-7000-8000-000000000001"
 
 // told is an honest story: eve asks for two disks, leo agrees, otto and olga of Contoso agree, the grant runs out.
-func told() []evidence.Recorded {
+func told() []invariant.Recorded {
 	s := asked()
 	for i, owner := range []*lockboxv1.Actor{otto, olga} {
 		s.Must(owner, &lockboxv1.Command{Action: &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{}}}, start.Add(time.Duration(2+i)*time.Hour))
@@ -41,20 +41,20 @@ func told() []evidence.Recorded {
 }
 
 // denied, expired and released end as they say, the last after a question and an answer.
-func denied() []evidence.Recorded {
+func denied() []invariant.Recorded {
 	s := asked()
 	s.Must(otto, &lockboxv1.Command{Action: &lockboxv1.Command_Deny{Deny: &lockboxv1.Deny{Reason: "no"}}}, start.Add(2*time.Hour))
 	return s.History
 }
 
-func expired() []evidence.Recorded {
+func expired() []invariant.Recorded {
 	s := asked()
 	perform(s, request.Remind, start.Add(73*time.Hour))
 	perform(s, request.Expire, start.Add(97*time.Hour))
 	return s.History
 }
 
-func released() []evidence.Recorded {
+func released() []invariant.Recorded {
 	s := asked()
 	s.Must(otto, &lockboxv1.Command{Action: &lockboxv1.Command_Ask{Ask: &lockboxv1.Ask{Text: "why?"}}}, start.Add(time.Hour))
 	s.Must(eve, &lockboxv1.Command{Action: &lockboxv1.Command_Answer{Answer: &lockboxv1.Answer{QuestionId: s.Request.Questions[0].GetQuestionId(), Text: "because"}}}, start.Add(time.Hour))
@@ -78,7 +78,7 @@ func asked() *story.Story {
 	submit(s, &lockboxv1.AccessEvaluated{
 		Outcome: lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_DECIDES, Duration: durationpb.New(8 * time.Hour),
 		Facts:             &lockboxv1.EvaluationFacts{CustomerData: true, LockboxEnabled: true},
-		InternalStages:    []*lockboxv1.InternalStage{{Group: event.SupportLeads, Count: 1}},
+		InternalStages:    []*lockboxv1.InternalStage{{Group: aggregate.SupportLeads, Count: 1}},
 		InternalExpiresAt: timestamppb.New(start.Add(24 * time.Hour)),
 	})
 	s.Must(leo, &lockboxv1.Command{Action: &lockboxv1.Command_InternalApprove{InternalApprove: &lockboxv1.InternalApprove{}}}, start.Add(time.Minute))
@@ -87,7 +87,7 @@ func asked() *story.Story {
 }
 
 // waived is an honest story of a tenant that has Lockbox off.
-func waived() []evidence.Recorded {
+func waived() []invariant.Recorded {
 	s := story.New(gina, start)
 	s.Must(gina, &lockboxv1.Command{Action: &lockboxv1.Command_DisableLockbox{DisableLockbox: &lockboxv1.DisableLockbox{}}}, start)
 	submit(s, &lockboxv1.AccessEvaluated{
@@ -99,14 +99,14 @@ func waived() []evidence.Recorded {
 }
 
 // reminded is a request of which leo is reminded, in time; nobody answers the second stage within its own hour.
-func reminded() []evidence.Recorded {
+func reminded() []invariant.Recorded {
 	s := story.New(gina, start)
 	submit(s, &lockboxv1.AccessEvaluated{
 		Outcome: lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_DECIDES, Duration: durationpb.New(8 * time.Hour),
 		Facts: &lockboxv1.EvaluationFacts{CustomerData: true, LockboxEnabled: true},
 		InternalStages: []*lockboxv1.InternalStage{
-			{Group: event.SupportLeads, Count: 1, AnswerWithin: durationpb.New(4 * time.Hour)},
-			{Group: event.DevOpsManagers, Count: 1, AnswerWithin: durationpb.New(time.Hour)},
+			{Group: aggregate.SupportLeads, Count: 1, AnswerWithin: durationpb.New(4 * time.Hour)},
+			{Group: aggregate.DevOpsManagers, Count: 1, AnswerWithin: durationpb.New(time.Hour)},
 		},
 		InternalExpiresAt: timestamppb.New(start.Add(24 * time.Hour)), InternalRemindBefore: []*durationpb.Duration{durationpb.New(2 * time.Hour)},
 	})
@@ -117,12 +117,12 @@ func reminded() []evidence.Recorded {
 }
 
 // hurried is an emergency that sven let through.
-func hurried() []evidence.Recorded {
+func hurried() []invariant.Recorded {
 	s := story.New(gina, start)
 	submitAs(s, &lockboxv1.AccessEvaluated{
 		Outcome: lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_WAIVED, Duration: durationpb.New(time.Hour),
 		Waiver: lockboxv1.Waiver_WAIVER_EMERGENCY, Facts: &lockboxv1.EvaluationFacts{CustomerData: true, LockboxEnabled: true, Emergency: true},
-		InternalStages: []*lockboxv1.InternalStage{{Group: event.SecurityOfficers, Count: 1}}, InternalExpiresAt: timestamppb.New(start.Add(24 * time.Hour)),
+		InternalStages: []*lockboxv1.InternalStage{{Group: aggregate.SecurityOfficers, Count: 1}}, InternalExpiresAt: timestamppb.New(start.Add(24 * time.Hour)),
 	}, true)
 	s.Must(sven, &lockboxv1.Command{Action: &lockboxv1.Command_InternalApprove{InternalApprove: &lockboxv1.InternalApprove{}}}, start.Add(time.Minute))
 	perform(s, request.Grant, start.Add(time.Minute))
@@ -162,9 +162,9 @@ func must(err error) {
 }
 
 func TestAnHonestStoryBreaksNothing(t *testing.T) {
-	for _, history := range [][]evidence.Recorded{told(), waived(), denied(), expired(), released(), reminded(), hurried()} {
+	for _, history := range [][]invariant.Recorded{told(), waived(), denied(), expired(), released(), reminded(), hurried()} {
 		for n := range history {
-			if broken := evidence.Check(history[:n+1]); len(broken) > 0 {
+			if broken := invariant.Check(history[:n+1]); len(broken) > 0 {
 				t.Errorf("after %d events: %v", n+1, broken)
 			}
 		}
@@ -173,18 +173,18 @@ func TestAnHonestStoryBreaksNothing(t *testing.T) {
 
 func TestReportsAreNoPartOfAHistory(t *testing.T) {
 	history := told()
-	history = append(history, evidence.Recorded{Sequence: uint64(len(history)) + 1, Event: &lockboxv1.Event{
+	history = append(history, invariant.Recorded{Sequence: uint64(len(history)) + 1, Event: &lockboxv1.Event{
 		Tenant: story.Tenant, Kind: "delivery", AggregateId: history[0].Event.GetId(), ReportKey: "mail-1",
 		Fact: &lockboxv1.Event_NotificationSent{NotificationSent: &lockboxv1.NotificationSent{}},
 	}})
-	if broken := evidence.Check(history); len(broken) > 0 {
+	if broken := invariant.Check(history); len(broken) > 0 {
 		t.Errorf("%v", broken)
 	}
 }
 
 // A forgery changes one stored event of a story, or writes one more.
 type forgery struct {
-	of     []evidence.Recorded
+	of     []invariant.Recorded
 	event  string // the first event of this type …
 	change func(e *lockboxv1.Event)
 	after  *lockboxv1.Event // … or the event that is written after it
@@ -222,18 +222,18 @@ func TestAForgeryBreaksItsInvariant(t *testing.T) {
 		"a waiver against the facts":        {waived(), "AccessEvaluated", func(e *lockboxv1.Event) { e.GetAccessEvaluated().Facts.LockboxEnabled = true }, nil, "I1"},
 		"a waiver against the tenant":       {waived(), "AccessGranted", func(e *lockboxv1.Event) { e.GetAccessGranted().TenantSequence = 3 }, nil, "I1"},
 		"a waiver nobody knows":             {waived(), "AccessEvaluated", func(e *lockboxv1.Event) { e.GetAccessEvaluated().Waiver = 99 }, nil, "I1"},
-		"an emergency of no responder":      {hurried(), "AccessRequested", func(e *lockboxv1.Event) { e.Actor.Groups = []string{event.SupportEngineers} }, nil, "I1"},
+		"an emergency of no responder":      {hurried(), "AccessRequested", func(e *lockboxv1.Event) { e.Actor.Groups = []string{aggregate.SupportEngineers} }, nil, "I1"},
 		"an emergency that nobody declared": {hurried(), "AccessRequested", func(e *lockboxv1.Event) { e.GetAccessRequested().Intent.Emergency = false }, nil, "I1"},
 		"an emergency that was not weighed": {hurried(), "AccessEvaluated", func(e *lockboxv1.Event) { e.GetAccessEvaluated().Facts.Emergency = false }, nil, "I1"},
 		"an emergency without an officer": {hurried(), "InternalApprovalGiven", func(e *lockboxv1.Event) {
-			e.Actor.Groups = []string{event.SupportLeads}
+			e.Actor.Groups = []string{aggregate.SupportLeads}
 		}, nil, "I1"},
 		"an emergency that asked no officer": {hurried(), "AccessEvaluated", func(e *lockboxv1.Event) {
-			e.GetAccessEvaluated().InternalStages[0].Group = event.SupportLeads
+			e.GetAccessEvaluated().InternalStages[0].Group = aggregate.SupportLeads
 		}, nil, "I1"},
 		"an emergency that asked nobody":    {hurried(), "AccessEvaluated", func(e *lockboxv1.Event) { e.GetAccessEvaluated().Waiver = 3 }, nil, "I1"},
 		"no internal approval":              {told(), "InternalApprovalGiven", func(e *lockboxv1.Event) { e.GetInternalApprovalGiven().Stage = 1 }, nil, "I1"},
-		"an internal approval of the wrong": {told(), "InternalApprovalGiven", func(e *lockboxv1.Event) { e.Actor.Groups = []string{event.DevOpsManagers} }, nil, "I1"},
+		"an internal approval of the wrong": {told(), "InternalApprovalGiven", func(e *lockboxv1.Event) { e.Actor.Groups = []string{aggregate.DevOpsManagers} }, nil, "I1"},
 		// I2
 		"denied after it was approved":  {told(), "AccessGranted", nil, at(5, otto, &lockboxv1.Event{Fact: &lockboxv1.Event_CustomerDenied{}}), "I2"},
 		"approved after it was":         {told(), "AccessGranted", nil, approved(otto), "I2"},
@@ -295,8 +295,8 @@ func TestAForgeryBreaksItsInvariant(t *testing.T) {
 		"an administrator of the provider":     {told(), "TenantCreated", func(e *lockboxv1.Event) { e.GetTenantCreated().Administrator.Person = leo.GetPerson() }, nil, "I10"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			broken := evidence.Check(f.forged(t))
-			if !slices.ContainsFunc(broken, func(v evidence.Violation) bool { return v.Invariant == f.breaks }) {
+			broken := invariant.Check(f.forged(t))
+			if !slices.ContainsFunc(broken, func(v invariant.Violation) bool { return v.Invariant == f.breaks }) {
 				t.Errorf("%s is not broken: %v", f.breaks, broken)
 			}
 		})
@@ -304,13 +304,13 @@ func TestAForgeryBreaksItsInvariant(t *testing.T) {
 }
 
 // forged is the story with the forgery in it; what was stored after it is renumbered, as a forger would.
-func (f forgery) forged(t *testing.T) []evidence.Recorded {
+func (f forgery) forged(t *testing.T) []invariant.Recorded {
 	t.Helper()
-	history := make([]evidence.Recorded, len(f.of))
+	history := make([]invariant.Recorded, len(f.of))
 	for i, r := range f.of {
-		history[i] = evidence.Recorded{Sequence: r.Sequence, Event: stored(t, r.Event)}
+		history[i] = invariant.Recorded{Sequence: r.Sequence, Event: stored(t, r.Event)}
 	}
-	i := slices.IndexFunc(history, func(r evidence.Recorded) bool { return factName(r.Event) == f.event })
+	i := slices.IndexFunc(history, func(r invariant.Recorded) bool { return factName(r.Event) == f.event })
 	if i < 0 {
 		t.Fatalf("no %s in the story", f.event)
 	}
@@ -321,7 +321,7 @@ func (f forgery) forged(t *testing.T) []evidence.Recorded {
 	before := history[i].Event
 	f.after = stored(t, f.after)
 	f.after.Tenant, f.after.Kind, f.after.AggregateId = before.GetTenant(), before.GetKind(), before.GetAggregateId()
-	history = slices.Insert(history, i+1, evidence.Recorded{Event: f.after})
+	history = slices.Insert(history, i+1, invariant.Recorded{Event: f.after})
 	for j := i + 1; j < len(history); j++ {
 		history[j].Sequence = uint64(j) + 1
 		history[j].Event.Version = history[j-1].Event.GetVersion() + 1
@@ -349,7 +349,7 @@ func factName(e *lockboxv1.Event) string {
 }
 
 func TestEachInvariantIsAFunctionOfItsOwn(t *testing.T) {
-	for invariant, f := range map[string]forgery{
+	for name, f := range map[string]forgery{
 		"I1":  {told(), "InternalApprovalGiven", func(e *lockboxv1.Event) { e.GetInternalApprovalGiven().Stage = 1 }, nil, ""},
 		"I2":  {told(), "CustomerApproved", nil, &lockboxv1.Event{Time: timestamppb.New(start.Add(3 * time.Hour)), Actor: eve, Fact: &lockboxv1.Event_RequestWithdrawn{}}, ""},
 		"I3":  {told(), "AccessCompleted", func(e *lockboxv1.Event) { e.Time = timestamppb.New(start) }, nil, ""},
@@ -357,33 +357,33 @@ func TestEachInvariantIsAFunctionOfItsOwn(t *testing.T) {
 		"I9":  {told(), "CustomerApproved", func(e *lockboxv1.Event) { e.Version++ }, nil, ""},
 		"I10": {told(), "InternalApprovalGiven", func(e *lockboxv1.Event) { e.Actor = otto }, nil, ""},
 	} {
-		check := map[string]func([]evidence.Recorded) []evidence.Violation{
-			"I1": evidence.GrantHasOneBasis, "I2": evidence.OneDecision, "I3": evidence.NothingPastDeadline,
-			"I4": evidence.GrantWithinPolicy, "I9": evidence.OneTenant, "I10": evidence.NobodyForThemselves,
-		}[invariant]
+		check := map[string]func([]invariant.Recorded) []invariant.Violation{
+			"I1": invariant.GrantHasOneBasis, "I2": invariant.OneDecision, "I3": invariant.NothingPastDeadline,
+			"I4": invariant.GrantWithinPolicy, "I9": invariant.OneTenant, "I10": invariant.NobodyForThemselves,
+		}[name]
 		broken := check(f.forged(t))
-		if len(broken) == 0 || slices.ContainsFunc(broken, func(v evidence.Violation) bool { return v.Invariant != invariant }) {
-			t.Errorf("%s finds %v", invariant, broken)
+		if len(broken) == 0 || slices.ContainsFunc(broken, func(v invariant.Violation) bool { return v.Invariant != name }) {
+			t.Errorf("%s finds %v", name, broken)
 		}
 		if honest := check(told()); len(honest) > 0 {
-			t.Errorf("%s finds %v in an honest story", invariant, honest)
+			t.Errorf("%s finds %v in an honest story", name, honest)
 		}
 	}
 	unread := forgery{told(), "AccessGranted", func(e *lockboxv1.Event) { e.GetAccessGranted().TenantSequence = 0 }, nil, ""}
-	if broken := evidence.BasisHeld(unread.forged(t)); len(broken) == 0 || broken[0].String() == "" {
+	if broken := invariant.BasisHeld(unread.forged(t)); len(broken) == 0 || broken[0].String() == "" {
 		t.Error("a grant that rests on nothing passes")
 	}
 }
 
 func TestI3LateExpiry(t *testing.T) {
 	history, within := told(), 5*time.Second
-	ended := func(after time.Duration) []evidence.Recorded {
+	ended := func(after time.Duration) []invariant.Recorded {
 		return forgery{history, "AccessCompleted", func(e *lockboxv1.Event) { e.Time = timestamppb.New(start.Add(12*time.Hour + after)) }, nil, ""}.forged(t)
 	}
 	end := start.Add(12 * time.Hour)
 	running := history[:len(history)-1]
 	for name, c := range map[string]struct {
-		history []evidence.Recorded
+		history []invariant.Recorded
 		now     time.Time
 		late    bool
 	}{
@@ -393,7 +393,7 @@ func TestI3LateExpiry(t *testing.T) {
 		"never recorded":         {running, end.Add(within + 1), true},
 		"decided before the end": {history[:len(history)-2], end.Add(1000 * time.Hour), false},
 	} {
-		if broken := evidence.Late(c.history, within, c.now); len(broken) > 0 != c.late {
+		if broken := invariant.Late(c.history, within, c.now); len(broken) > 0 != c.late {
 			t.Errorf("%s: %v", name, broken)
 		}
 	}
@@ -409,12 +409,12 @@ func TestI3EventTimeAgainstStoredTime(t *testing.T) {
 			history[i].Stored = r.Event.GetTime().AsTime()
 		}
 		history[3].Stored = history[3].Stored.Add(apart)
-		found := evidence.Check(history)
+		found := invariant.Check(history)
 		if honest != (len(found) == 0) || !honest && (len(found) != 1 || found[0].Invariant != "I3" || found[0].Sequence != history[3].Sequence) {
 			t.Errorf("%s: %v", apart, found)
 		}
-		if !slices.Equal(found, evidence.Timely(history)) {
-			t.Errorf("%s: by itself it finds %v", apart, evidence.Timely(history))
+		if !slices.Equal(found, invariant.Timely(history)) {
+			t.Errorf("%s: by itself it finds %v", apart, invariant.Timely(history))
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package event_test
+package aggregate_test
 
 import (
 	"time"

@@ -1,6 +1,6 @@
-// Package event holds what every aggregate's fold has in common: the place in its history, the fault that ends it, and
+// Package aggregate holds what every aggregate's fold has in common: the place in its history, the fault that ends it, and
 // the commands that it has seen. It is pure.
-package event
+package aggregate
 
 import (
 	"slices"

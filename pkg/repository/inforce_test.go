@@ -1,15 +1,15 @@
-package fold_test
+package repository_test
 
 import (
 	"crypto/sha256"
 	"testing"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/catalogue"
-	"github.com/openlockbox/lockbox/pkg/event"
-	"github.com/openlockbox/lockbox/pkg/fold"
 	"github.com/openlockbox/lockbox/pkg/journal/journaltest"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/repository"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
@@ -25,7 +25,7 @@ func published(t *testing.T, version uint64, text, textVersion string) *lockboxv
 	return &lockboxv1.Event{
 		Id: newID(t), Tenant: bus.Catalogue.Tenant, Kind: bus.Catalogue.Kind, AggregateId: bus.Catalogue.ID, Version: version, CausationId: newID(t), Time: timestamppb.Now(),
 		Actor: &lockboxv1.Actor{
-			Side: lockboxv1.Side_SIDE_PROVIDER, Person: &lockboxv1.Person{Issuer: "https://login.example.org", Subject: "olga"}, Groups: []string{event.SecurityOfficers},
+			Side: lockboxv1.Side_SIDE_PROVIDER, Person: &lockboxv1.Person{Issuer: "https://login.example.org", Subject: "olga"}, Groups: []string{aggregate.SecurityOfficers},
 		},
 		Fact: &lockboxv1.Event_CataloguePublished{CataloguePublished: &lockboxv1.CataloguePublished{Text: text, Version: textVersion, Sha256: sum[:]}},
 	}
@@ -34,7 +34,7 @@ func published(t *testing.T, version uint64, text, textVersion string) *lockboxv
 func TestTheLastPublishedIsInForceCompiledOnce(t *testing.T) {
 	b := journaltest.Start(t, 1)
 	orchestrator, evaluator := b.Journal(t, bus.Orchestrator), b.Journal(t, bus.Evaluator)
-	r, inForce := fold.NewReader(evaluator), fold.CatalogueInForce()
+	r, inForce := repository.NewReader(evaluator), repository.CatalogueInForce()
 	read := func() *catalogue.Catalogue {
 		t.Helper()
 		c, err := inForce.Read(t.Context(), r)
@@ -85,7 +85,7 @@ func TestTheLastPublishedIsInForceCompiledOnce(t *testing.T) {
 	if refused, _ := refusal.As(err); refused.GetCode() != lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE || refused.GetRule() != "I6" {
 		t.Errorf("%v", err)
 	}
-	if _, err := fold.RulesInForce().Read(gone(t), r); err == nil {
+	if _, err := repository.RulesInForce().Read(gone(t), r); err == nil {
 		t.Error("what cannot be read is not replaced by what ships")
 	}
 }

@@ -1,4 +1,4 @@
-package event_test
+package aggregate_test
 
 import (
 	"crypto/sha256"
@@ -8,7 +8,7 @@ import (
 	"reflect"
 	"testing"
 
-	"github.com/openlockbox/lockbox/pkg/event"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/tenant"
@@ -31,26 +31,26 @@ func TestMain(m *testing.M) {
 // folded after it.
 
 func TestRequestFoldIsTotal(t *testing.T) {
-	total(t, "request", request.Evolve, func(s *request.State) *event.History { return &s.History })
+	total(t, "request", request.Evolve, func(s *request.State) *aggregate.History { return &s.History })
 }
 
 func TestTenantFoldIsTotal(t *testing.T) {
-	total(t, "tenant", tenant.Evolve, func(s *tenant.State) *event.History { return &s.History })
+	total(t, "tenant", tenant.Evolve, func(s *tenant.State) *aggregate.History { return &s.History })
 }
 
 func TestSubscriptionFoldIsTotal(t *testing.T) {
-	total(t, "subscription", tenant.EvolveSubscription, func(s *tenant.Subscription) *event.History { return &s.History })
+	total(t, "subscription", tenant.EvolveSubscription, func(s *tenant.Subscription) *aggregate.History { return &s.History })
 }
 
 func TestTicketFoldIsTotal(t *testing.T) {
-	total(t, "ticket", ticket.Evolve, func(s *ticket.State) *event.History { return &s.History })
+	total(t, "ticket", ticket.Evolve, func(s *ticket.State) *aggregate.History { return &s.History })
 }
 
 func TestPublishedRulesFoldIsTotal(t *testing.T) {
-	total(t, "policy", policy.Evolve, func(s *policy.Published) *event.History { return &s.History })
+	total(t, "policy", policy.Evolve, func(s *policy.Published) *aggregate.History { return &s.History })
 }
 
-func total[S any](t *testing.T, kind string, evolve func(S, uint64, *lockboxv1.Event) S, history func(*S) *event.History) {
+func total[S any](t *testing.T, kind string, evolve func(S, uint64, *lockboxv1.Event) S, history func(*S) *aggregate.History) {
 	t.Helper()
 	folded, refused := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
@@ -91,7 +91,7 @@ func total[S any](t *testing.T, kind string, evolve func(S, uint64, *lockboxv1.E
 }
 
 // anyEvent is an event of random content, more often than not one that could stand next.
-func anyEvent(t *rapid.T, kind string, h *event.History) (uint64, *lockboxv1.Event) {
+func anyEvent(t *rapid.T, kind string, h *aggregate.History) (uint64, *lockboxv1.Event) {
 	e := new(lockboxv1.Event)
 	facts := e.ProtoReflect().Descriptor().Oneofs().ByName("fact").Fields()
 	fact := facts.Get(rapid.IntRange(0, facts.Len()-1).Draw(t, "fact"))
@@ -118,7 +118,7 @@ func anyEvent(t *rapid.T, kind string, h *event.History) (uint64, *lockboxv1.Eve
 			sum := sha256.Sum256([]byte(p.GetText()))
 			p.Sha256, e.AggregateId = sum[:], "rules"
 		}
-		e.Actor.Side, e.Actor.Groups, e.Actor.Person = lockboxv1.Side_SIDE_PROVIDER, []string{event.SecurityOfficers}, &lockboxv1.Person{Subject: "olga"}
+		e.Actor.Side, e.Actor.Groups, e.Actor.Person = lockboxv1.Side_SIDE_PROVIDER, []string{aggregate.SecurityOfficers}, &lockboxv1.Person{Subject: "olga"}
 	}
 	if rapid.IntRange(0, 9).Draw(t, "odd") == 0 {
 		fill(t, e.ProtoReflect(), 0)

@@ -1,4 +1,4 @@
-package evidence_test
+package invariant_test
 
 import (
 	"fmt"
@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/evidence"
 	"github.com/openlockbox/lockbox/pkg/internal/story"
+	"github.com/openlockbox/lockbox/pkg/invariant"
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/proto"
@@ -23,19 +23,19 @@ import (
 //
 // control: iso:8.16
 func TestTheFoldIsNoEasierToDeceiveThanTheOracle(t *testing.T) {
-	stories := map[string][]evidence.Recorded{"told": told(), "waived": waived(), "denied": denied(), "expired": expired(), "released": released(), "reminded": reminded(), "hurried": hurried()}
+	stories := map[string][]invariant.Recorded{"told": told(), "waived": waived(), "denied": denied(), "expired": expired(), "released": released(), "reminded": reminded(), "hurried": hurried()}
 	tried, accepted := 0, 0
-	attempt := func(name string, history []evidence.Recorded) {
+	attempt := func(name string, history []invariant.Recorded) {
 		tried++
 		believed := fold(history)
 		if len(believed) == len(history) {
 			accepted++
 		}
-		for _, invariant := range []func([]evidence.Recorded) []evidence.Violation{
-			evidence.GrantHasOneBasis, evidence.OneDecision, evidence.NothingPastDeadline, evidence.GrantWithinPolicy, evidence.OneTenant,
-			evidence.NobodyForThemselves,
+		for _, holds := range []func([]invariant.Recorded) []invariant.Violation{
+			invariant.GrantHasOneBasis, invariant.OneDecision, invariant.NothingPastDeadline, invariant.GrantWithinPolicy, invariant.OneTenant,
+			invariant.NobodyForThemselves,
 		} {
-			if broken := invariant(believed); len(broken) > 0 {
+			if broken := holds(believed); len(broken) > 0 {
 				t.Errorf("%s: the fold believes it: %v", name, broken)
 			}
 		}
@@ -66,11 +66,11 @@ func TestTheFoldIsNoEasierToDeceiveThanTheOracle(t *testing.T) {
 }
 
 // spliced is a history up to i, then e, then what stood from rest on, renumbered if it has moved.
-func spliced(history []evidence.Recorded, i int, e *lockboxv1.Event, rest int) []evidence.Recorded {
-	out := append(slices.Clone(history[:i]), evidence.Recorded{Sequence: uint64(i) + 1, Event: e})
+func spliced(history []invariant.Recorded, i int, e *lockboxv1.Event, rest int) []invariant.Recorded {
+	out := append(slices.Clone(history[:i]), invariant.Recorded{Sequence: uint64(i) + 1, Event: e})
 	for _, r := range history[rest:] {
 		moved := uint64(len(out)) + 1 - r.Sequence
-		out = append(out, evidence.Recorded{Sequence: r.Sequence + moved, Event: numbered(r.Event, r.Event.GetVersion()+moved)})
+		out = append(out, invariant.Recorded{Sequence: r.Sequence + moved, Event: numbered(r.Event, r.Event.GetVersion()+moved)})
 	}
 	return out
 }
@@ -83,7 +83,7 @@ func numbered(e *lockboxv1.Event, version uint64) *lockboxv1.Event {
 
 // fold is the history up to where the request's fold finds a fault. In an honest story everything from the intent on is
 // about the request; a forger's event stands under the request's subjects whatever it says of itself.
-func fold(history []evidence.Recorded) []evidence.Recorded {
+func fold(history []invariant.Recorded) []invariant.Recorded {
 	var s request.State
 	for i, r := range history {
 		if i >= slices.IndexFunc(history, isRequested) {
@@ -95,7 +95,7 @@ func fold(history []evidence.Recorded) []evidence.Recorded {
 	return history
 }
 
-func isRequested(r evidence.Recorded) bool { return r.Event.GetAccessRequested() != nil }
+func isRequested(r invariant.Recorded) bool { return r.Event.GetAccessRequested() != nil }
 
 // variants are an event with one thing changed.
 func variants(e *lockboxv1.Event) map[string]*lockboxv1.Event {

@@ -1,4 +1,4 @@
-package fold_test
+package repository_test
 
 import (
 	"context"
@@ -7,8 +7,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/openlockbox/lockbox/pkg/bus"
-	"github.com/openlockbox/lockbox/pkg/fold"
 	"github.com/openlockbox/lockbox/pkg/journal/journaltest"
+	"github.com/openlockbox/lockbox/pkg/repository"
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -64,7 +64,7 @@ func TestARememberedRequestIsNotReadAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := fold.NewReader(orchestrator)
+	r := repository.NewReader(orchestrator)
 	expect := func(ctx context.Context, at, sequence uint64, status request.Status) {
 		t.Helper()
 		s, err := r.RequestAt(ctx, tenantID, id, at)
@@ -106,7 +106,7 @@ func TestARememberedRequestIsNotReadAgain(t *testing.T) {
 }
 
 func TestWhatCannotBeTrueIsNotRemembered(t *testing.T) {
-	r := fold.NewReader(journaltest.Start(t, 1).Journal(t, bus.Orchestrator))
+	r := repository.NewReader(journaltest.Start(t, 1).Journal(t, bus.Orchestrator))
 	first := requested(t)
 	r.Saw(1, first)
 	second := withdrawn(t, first)
@@ -119,7 +119,7 @@ func TestWhatCannotBeTrueIsNotRemembered(t *testing.T) {
 }
 
 func TestAReaderThatRemembersNothing(t *testing.T) {
-	var r fold.Reader
+	var r repository.Reader
 	r.Journal = journaltest.Start(t, 1).Journal(t, bus.Orchestrator)
 	first := requested(t)
 	r.Saw(1, first)

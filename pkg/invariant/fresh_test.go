@@ -1,4 +1,4 @@
-package evidence_test
+package invariant_test
 
 import (
 	"slices"
@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/evidence"
 	"github.com/openlockbox/lockbox/pkg/internal/story"
+	"github.com/openlockbox/lockbox/pkg/invariant"
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/proto"
@@ -35,7 +35,7 @@ func signedIn(a *lockboxv1.Actor, after time.Duration) *lockboxv1.Actor {
 
 // fresh is an honest story. Otto approves before there is a demand, with a token that says nothing of his sign-in; then gina
 // demands a fresh one, and olga approves, or denies, as late after her own sign-in as she may.
-func fresh(olgas *lockboxv1.Command) []evidence.Recorded {
+func fresh(olgas *lockboxv1.Command) []invariant.Recorded {
 	s := asked()
 	s.Must(otto, &lockboxv1.Command{Action: &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{}}}, start.Add(2*time.Hour))
 	s.Must(signedIn(gina, 0), demand(longest), start.Add(2*time.Hour))
@@ -48,7 +48,7 @@ func fresh(olgas *lockboxv1.Command) []evidence.Recorded {
 
 // administered is an honest story of everything that an administrator may change with a fresh sign-in only, and of the end of
 // the demand, after which any will do.
-func administered() []evidence.Recorded {
+func administered() []invariant.Recorded {
 	s := story.New(gina, start)
 	s.Must(gina, &lockboxv1.Command{Action: &lockboxv1.Command_SignUpPreview{SignUpPreview: &lockboxv1.SignUpPreview{ResourceType: "compute/disks"}}}, start)
 	recent := signedIn(gina, 0)
@@ -70,10 +70,10 @@ func administered() []evidence.Recorded {
 func TestR25AnOldSignInIsFound(t *testing.T) {
 	approve := &lockboxv1.Command{Action: &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{}}}
 	deny := &lockboxv1.Command{Action: &lockboxv1.Command_Deny{Deny: &lockboxv1.Deny{Reason: "no"}}}
-	stories := map[string][]evidence.Recorded{"approved": fresh(approve), "denied": fresh(deny), "administered": administered()}
+	stories := map[string][]invariant.Recorded{"approved": fresh(approve), "denied": fresh(deny), "administered": administered()}
 	tried := map[string]bool{}
 	for name, history := range stories {
-		if broken := evidence.Check(history); len(broken) > 0 {
+		if broken := invariant.Check(history); len(broken) > 0 {
 			t.Errorf("%s, honestly: %v", name, broken)
 		}
 		demanded := false
@@ -101,7 +101,7 @@ func TestR25AnOldSignInIsFound(t *testing.T) {
 				e.Actor.AuthenticatedAt = c.signedIn
 				forged := slices.Clone(history)
 				forged[i].Event = e
-				broken := evidence.BasisHeld(forged)
+				broken := invariant.BasisHeld(forged)
 				if len(broken) > 0 != c.found || c.found && (broken[0].Invariant != "I1" || broken[0].Sequence != r.Sequence || !strings.Contains(broken[0].What, "had not signed in within 1h0m0s")) {
 					t.Errorf("%s, %s, %s: %v", name, factName(r.Event), how, broken)
 				}

@@ -1,4 +1,4 @@
-package evidence_test
+package invariant_test
 
 import (
 	"errors"
@@ -8,16 +8,16 @@ import (
 	"testing"
 
 	"github.com/openlockbox/lockbox/pkg/bus"
-	"github.com/openlockbox/lockbox/pkg/evidence"
 	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/invariant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/proto"
 )
 
 // inStream is a history as a stream has it, each event stored when it happened.
-func inStream(t *testing.T, history []evidence.Recorded) []evidence.Stored {
+func inStream(t *testing.T, history []invariant.Recorded) []invariant.Stored {
 	t.Helper()
-	list := make([]evidence.Stored, len(history))
+	list := make([]invariant.Stored, len(history))
 	for i, r := range history {
 		subject, err := bus.EventSubject(r.Event)
 		if err != nil {
@@ -27,15 +27,15 @@ func inStream(t *testing.T, history []evidence.Recorded) []evidence.Stored {
 		if err != nil {
 			t.Fatal(err)
 		}
-		list[i] = evidence.Stored{Sequence: r.Sequence, At: r.Event.GetTime().AsTime(), Subject: subject, Bytes: data}
+		list[i] = invariant.Stored{Sequence: r.Sequence, At: r.Event.GetTime().AsTime(), Subject: subject, Bytes: data}
 	}
 	return list
 }
 
-func booked(t *testing.T, list []evidence.Stored) ([]evidence.Violation, error) {
+func booked(t *testing.T, list []invariant.Stored) ([]invariant.Violation, error) {
 	t.Helper()
-	b := evidence.NewBook()
-	var found []evidence.Violation
+	b := invariant.NewBook()
+	var found []invariant.Violation
 	for _, s := range list {
 		if broken := b.Add(s); broken != nil {
 			found = append(found, *broken)
@@ -48,14 +48,14 @@ func booked(t *testing.T, list []evidence.Stored) ([]evidence.Violation, error) 
 // A book decodes one aggregate after the other, and must not find anything else by it.
 func TestABookSaysTheSameOfEveryForgery(t *testing.T) {
 	compared, broken, tried := 0, 0, 0
-	for name, history := range map[string][]evidence.Recorded{
+	for name, history := range map[string][]invariant.Recorded{
 		"told": told(), "waived": waived(), "denied": denied(), "expired": expired(), "released": released(), "reminded": reminded(), "hurried": hurried(),
 	} {
-		compare := func(what string, forged []evidence.Recorded) {
+		compare := func(what string, forged []invariant.Recorded) {
 			for i := range forged {
 				forged[i].Stored = forged[i].Event.GetTime().AsTime()
 			}
-			want := evidence.Check(forged)
+			want := invariant.Check(forged)
 			got, err := booked(t, inStream(t, forged))
 			if err != nil || !slices.Equal(got, want) {
 				t.Errorf("%s: %s: it finds %v, %v; Check finds %v", name, what, got, err, want)
@@ -87,13 +87,13 @@ func TestABookOfWhatIsNoEvent(t *testing.T) {
 	honest := inStream(t, told())
 	last := len(honest) - 1
 	for name, c := range map[string]struct {
-		change func(*evidence.Stored)
+		change func(*invariant.Stored)
 		what   string
 	}{
-		"bytes":           {func(s *evidence.Stored) { s.Bytes = []byte("?") }, "its bytes are no event"},
-		"a subject":       {func(s *evidence.Stored) { s.Subject = "lockbox.intent.x" }, "its subject is not one of an event"},
-		"another type":    {func(s *evidence.Stored) { s.Subject += "X" }, "its subject does not say what it says itself"},
-		"another's event": {func(s *evidence.Stored) { s.Bytes = honest[0].Bytes }, "its subject does not say what it says itself"},
+		"bytes":           {func(s *invariant.Stored) { s.Bytes = []byte("?") }, "its bytes are no event"},
+		"a subject":       {func(s *invariant.Stored) { s.Subject = "lockbox.intent.x" }, "its subject is not one of an event"},
+		"another type":    {func(s *invariant.Stored) { s.Subject += "X" }, "its subject does not say what it says itself"},
+		"another's event": {func(s *invariant.Stored) { s.Bytes = honest[0].Bytes }, "its subject does not say what it says itself"},
 	} {
 		list := slices.Clone(honest)
 		c.change(&list[last])

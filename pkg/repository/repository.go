@@ -1,15 +1,15 @@
-// Package fold reads aggregates from the journal as states. It is where the pure domain meets the stream. Every decision
+// Package repository reads aggregates from the journal as states. It is where the pure domain meets the stream. Every decision
 // rests on what the leader has; what is remembered only saves reading again what cannot have changed, for an aggregate's
 // events are never rewritten and its versions have no gaps: if the last that is known still is the last, the rest is known too.
-package fold
+package repository
 
 import (
 	"context"
 	"errors"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/disclosure"
-	"github.com/openlockbox/lockbox/pkg/event"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/request"
@@ -44,7 +44,7 @@ func NewReader(j *journal.Journal) Reader {
 // kind is how aggregates of one kind become states.
 type kind[S any] struct {
 	evolve  func(S, uint64, *lockboxv1.Event) S
-	history func(*S) *event.History
+	history func(*S) *aggregate.History
 }
 
 var (

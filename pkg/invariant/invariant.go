@@ -1,8 +1,8 @@
-// Package evidence is the invariants of DESIGN.md as functions over stored events: property tests, fault tests and
+// Package invariant is the invariants of DESIGN.md as functions over stored events: property tests, fault tests and
 // `lockbox audit verify` ask the same questions. It shares no rule with the packages whose work it checks, for an oracle
 // that did would repeat their mistakes: it folds nothing, reads the events as they stand, and looks roles up for itself.
 // It is pure.
-package evidence
+package invariant
 
 import (
 	"cmp"
