@@ -26,7 +26,7 @@ var (
 	}
 	outside = []string{
 		"./pkg/journal/...", "./pkg/bus/...", "./pkg/identity/...", "./pkg/config/...", "./pkg/observe/...",
-		"./pkg/repository/...", "./pkg/service/...", "./pkg/caller/...",
+		"./pkg/repository/...", "./pkg/service/...", "./pkg/caller/...", "./pkg/durable",
 	}
 	inputOutput = []string{
 		"net", "net/http/...", "net/smtp", "net/rpc/...", "net/textproto", "os/...", "io/ioutil", "syscall",
@@ -97,6 +97,11 @@ var borders = append(betweenServices(), []border{
 		why: "everything may stand on configuration and observation, so they stand on nothing",
 		of:  []string{"./pkg/config/...", "./pkg/observe/..."}, deep: true,
 		never: []string{"./pkg/bus/...", "./pkg/journal/...", "./pkg/identity/...", "github.com/nats-io/..."},
+	},
+	{
+		why: "files are put on disk with the standard library alone, so that everything may use it",
+		of:  []string{"./pkg/durable"}, deep: true,
+		never: []string{"./pkg/...", "./proto/..."},
 	},
 	{
 		why: "what services stand on while they run is for services", of: []string{"./pkg/..."}, except: []string{"./pkg/service"}, deep: true,

@@ -19,6 +19,7 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/openlockbox/lockbox/pkg/durable"
 	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/tenant"
@@ -288,21 +289,13 @@ func (s *Store) Complete(ctx context.Context) error {
 	if err := s.writer.finish(ctx); err != nil {
 		return s.checked(err)
 	}
-	if err := syncFile(s.path); err != nil {
+	if err := durable.Sync(s.path); err != nil {
 		return err
 	}
 	if err := s.writer.release(ctx); err != nil {
 		return s.checked(err)
 	}
 	return s.openForReading()
-}
-
-func syncFile(path string) error {
-	file, err := os.OpenFile(path, os.O_RDWR, 0) // #nosec G304 -- the operator names the directory
-	if err != nil {
-		return err
-	}
-	return errors.Join(file.Sync(), file.Close())
 }
 
 // Event returns the stored bytes of one event; nil: it is not there.
