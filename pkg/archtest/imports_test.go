@@ -99,8 +99,8 @@ var borders = append(betweenServices(), []border{
 		never: []string{"./pkg/bus/...", "./pkg/journal/...", "./pkg/identity/...", "github.com/nats-io/..."},
 	},
 	{
-		why: "files are put on disk with the standard library alone, so that everything may use it",
-		of:  []string{"./pkg/durable"}, deep: true,
+		why: "files on disk and caches in memory need the standard library alone, so that everything may use them",
+		of:  []string{"./pkg/durable", "./pkg/cache"}, deep: true,
 		never: []string{"./pkg/...", "./proto/..."},
 	},
 	{

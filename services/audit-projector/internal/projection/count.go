@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/openlockbox/lockbox/pkg/cache"
 )
 
 // rememberedCounts is how many numbers of waiting requests readers share; at most twice as many.
@@ -15,7 +17,7 @@ const rememberedCounts = 1024
 type counts struct {
 	mu       sync.Mutex
 	sequence uint64
-	known    *recent[string, uint64]
+	known    *cache.Cache[string, uint64]
 }
 
 func (c *counts) get(sequence uint64, what string) (n uint64, known bool) {
@@ -24,17 +26,17 @@ func (c *counts) get(sequence uint64, what string) (n uint64, known bool) {
 	if sequence != c.sequence || c.known == nil {
 		return 0, false
 	}
-	return c.known.get(what)
+	return c.known.Get(what)
 }
 
 func (c *counts) put(sequence uint64, what string, n uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if sequence > c.sequence || c.known == nil {
-		c.sequence, c.known = sequence, newRecent[string, uint64](rememberedCounts)
+		c.sequence, c.known = sequence, cache.New[string, uint64](rememberedCounts)
 	}
 	if sequence == c.sequence {
-		c.known.put(what, n)
+		c.known.Put(what, n)
 	}
 }
 

@@ -85,11 +85,11 @@ func (r *folded) evolve(seq uint64, e *lockboxv1.Event) {
 
 // load returns a request as it was before the event, from memory or folded again.
 func (w *writer) load(ctx context.Context, which key) (*folded, error) {
-	if r, known := w.states.get(which); known {
+	if r, known := w.states.Get(which); known {
 		return r, nil
 	}
 	if r, known := w.dirty[which]; known {
-		w.states.put(which, r)
+		w.states.Put(which, r)
 		return r, nil
 	}
 	at, found, err := w.find(ctx, which.table, which.tenant, which.id)
@@ -114,7 +114,7 @@ func (w *writer) load(ctx context.Context, which key) (*folded, error) {
 		}
 		r.written, r.waiting = r.row(), waitingFor(r.state)
 	}
-	w.states.put(which, r)
+	w.states.Put(which, r)
 	return r, nil
 }
 
@@ -124,7 +124,7 @@ func (w *writer) insertRequest(ctx context.Context, e Event, which key, r *folde
 		return err
 	}
 	r.about = int64(e.Sequence) // #nosec G115 -- a stream never holds as many events
-	w.places.put(which, r.place)
+	w.places.Put(which, r.place)
 	r.written = r.row()
 	w.tally[tallied{r.tenant, r.subscription, r.written.status}]++
 	if err := w.insert(ctx, "requests",

@@ -19,6 +19,7 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/openlockbox/lockbox/pkg/cache"
 	"github.com/openlockbox/lockbox/pkg/durable"
 	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/request"
@@ -86,7 +87,7 @@ func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 	}
 	s := &Store{
 		path: filepath.Join(dir, fileName), log: o.Log, moved: make(chan struct{}), damaged: make(chan error, 1),
-		folds: folds{known: newRecent[uint64, request.State](rememberedFolds)},
+		folds: folds{known: cache.New[uint64, request.State](rememberedFolds)},
 	}
 	var err error
 	if s.lock, err = lockDir(dir); err != nil {
