@@ -36,12 +36,12 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	commands, err := o.serveCommands(ctx)
+	stopCommands, err := o.commands().Serve(ctx, rt.Conn)
 	if err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
 	}
 	if err := o.Listen(); err != nil {
-		return errors.Join(err, commands())
+		return errors.Join(err, stopCommands())
 	}
 	parts := []func(context.Context) error{o.followEvents, o.followTimers}
 	ended := make(chan error, len(parts))
@@ -56,7 +56,7 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 		}
 		stop(err)
 	}
-	return errors.Join(failed, commands())
+	return errors.Join(failed, stopCommands())
 }
 
 type orchestrator struct {
