@@ -57,7 +57,6 @@ type Store struct {
 	moved chan struct{}
 
 	folds   folds
-	counts  counts
 	damaged chan error
 }
 

@@ -56,7 +56,6 @@ type writer struct {
 	places                         *cache.Cache[key, place]
 	states                         *cache.Cache[key, *folded]
 	dirty                          map[key]*folded // requests whose rows are behind
-	tally                          map[tallied]int // what has to be added to the tally
 	hours                          map[int64]hour  // touched by this batch
 
 	// published customers are shared with readers; owned ones were copied since, and so may be changed.
@@ -83,7 +82,7 @@ func newWriter(ctx context.Context, db *sql.DB, building bool, log *zap.Logger, 
 	}
 	w := &writer{
 		conn: conn, building: building, log: log, contradiction: contradiction, statements: map[string]*statement{},
-		places: cache.New[key, place](rememberedPlaces), states: cache.New[key, *folded](rememberedStates), dirty: map[key]*folded{}, tally: map[tallied]int{},
+		places: cache.New[key, place](rememberedPlaces), states: cache.New[key, *folded](rememberedStates), dirty: map[key]*folded{},
 		hours: map[int64]hour{}, buffers: map[string]*buffer{}, known: known{customers: map[string]*Customer{}}, owned: map[string]bool{},
 	}
 	if contradiction == nil {

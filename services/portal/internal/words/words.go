@@ -8,10 +8,12 @@ import (
 	"time"
 
 	"github.com/nicksnyder/go-i18n/v2/i18n"
+	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/language"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	"go.yaml.in/yaml/v3"
 	textlanguage "golang.org/x/text/language"
+	"golang.org/x/text/message"
 )
 
 //go:embed messages/*.yaml
@@ -72,9 +74,14 @@ func (s *Speaker) Say(id string, pairs ...any) (string, error) {
 			if !isName {
 				return "", fmt.Errorf("words: %s: %v is no name", id, pairs[i])
 			}
-			if data[name] = pairs[i+1]; name == "Count" {
-				c.PluralCount = pairs[i+1]
+			value := pairs[i+1]
+			if name == "Count" {
+				c.PluralCount = value
 			}
+			if n, counted := value.(Counted); counted {
+				c.PluralCount, value = n.N, s.Number(n)
+			}
+			data[name] = value
 		}
 		c.TemplateData = data
 	}
@@ -83,6 +90,29 @@ func (s *Speaker) Say(id string, pairs ...any) (string, error) {
 		err = fmt.Errorf("words: there is no message %q in %s", id, s.Language)
 	}
 	return text, err
+}
+
+// Counted is the total of a list, as far as it was counted.
+type Counted struct {
+	N      int
+	OrMore bool
+}
+
+// Count is the total that a query answered.
+func Count(total uint64) Counted {
+	return Counted{int(min(total, input.MaxCount)), total > input.MaxCount} // #nosec G115 -- at most input.MaxCount
+}
+
+// Less is what remains when n of them are shown elsewhere.
+func (c Counted) Less(n int) Counted { return Counted{max(0, c.N-n), c.OrMore} }
+
+// Number writes a total: 41, or "1,000+".
+func (s *Speaker) Number(c Counted) string {
+	text := message.NewPrinter(textlanguage.Make(s.Language)).Sprint(c.N)
+	if c.OrMore {
+		text += "+"
+	}
+	return text
 }
 
 // Instant is a moment, in UTC and saying so.
