@@ -74,30 +74,6 @@ type Source interface {
 // TenantKeys opens the source of a tenant's keys that are at an address. It is asked for the same ones again and again.
 type TenantKeys func(issuer, jwksURL string) (Source, error)
 
-// Verify checks one token of one issuer as of now, with the keys that are there. Every error is a refusal UNAUTHENTICATED,
-// or UNAVAILABLE if there are no keys at all, that repeats nothing from the token. A Verifier does the same faster.
-func Verify(token string, iss Issuer, now time.Time) (*lockboxv1.Actor, error) {
-	t, err := trust(iss)
-	if err != nil {
-		return nil, refusal.Unauthenticated(field, rule, "its issuer is configured wrongly here: %v", err)
-	}
-	p, err := parse(token)
-	if err != nil {
-		return nil, err
-	}
-	if p.issuer != t.URL {
-		return nil, errForeign()
-	}
-	r, err := p.verify(t, t.current())
-	if err != nil {
-		return nil, err
-	}
-	if err := r.check(now); err != nil {
-		return nil, err
-	}
-	return r.actor, nil
-}
-
 // Verifier verifies tokens of the provider and of tenants, and remembers signatures that it has checked, for as long as
 // the issuer's key set stays the same. Times are checked anew on every call. It is safe for concurrent use.
 type Verifier struct {
