@@ -7,11 +7,12 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 )
 
 // SetTimer replaces the aggregate's timer: at that time, never earlier, FollowDue will tell of the aggregate.
-func (j *Journal) SetTimer(ctx context.Context, agg bus.Aggregate, at time.Time) error {
+func (j *Journal) SetTimer(ctx context.Context, agg aggregate.Key, at time.Time) error {
 	target, err := bus.DueSubject(agg)
 	if err != nil {
 		return err
@@ -35,7 +36,7 @@ func (j *Journal) SetTimer(ctx context.Context, agg bus.Aggregate, at time.Time)
 }
 
 // Timers lists the aggregates of one kind that have a timer pending; an empty tenant means all tenants.
-func (j *Journal) Timers(ctx context.Context, tenant, kind string) ([]bus.Aggregate, error) {
+func (j *Journal) Timers(ctx context.Context, tenant, kind string) ([]aggregate.Key, error) {
 	filter, err := bus.TimersFilter(tenant, kind)
 	if err != nil {
 		return nil, err
@@ -50,7 +51,7 @@ func (j *Journal) Timers(ctx context.Context, tenant, kind string) ([]bus.Aggreg
 	if err != nil {
 		return nil, fmt.Errorf("journal: timers: %w", j.complaint(err))
 	}
-	aggregates := make([]bus.Aggregate, 0, len(info.State.Subjects))
+	aggregates := make([]aggregate.Key, 0, len(info.State.Subjects))
 	for subject := range info.State.Subjects {
 		agg, err := bus.ParseTimerSubject(subject)
 		if err != nil {
