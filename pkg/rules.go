@@ -18,9 +18,15 @@ const (
 
 // Rule is a numbered rule or invariant.
 type Rule struct {
-	ID, Title, Section, Status, Text string
-	// Missing lists what a rule that is partly built lacks, Notes whatever else there is to know about it.
-	Missing, Notes []string
+	ID      string `json:"id"`
+	Title   string `json:"title"`
+	Section string `json:"section"`
+	Status  string `json:"status"`
+	Text    string `json:"text"`
+	// Missing lists what a rule that is partly built lacks.
+	Missing []string `json:"missing,omitempty"`
+	// Notes are whatever else there is to know about it.
+	Notes []string `json:"notes,omitempty"`
 }
 
 //go:embed REQUIREMENTS.md
