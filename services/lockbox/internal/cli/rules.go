@@ -57,7 +57,7 @@ func completeRules(_ *cobra.Command, args []string, _ string) ([]string, cobra.S
 	var ids []string
 	for _, r := range rules.All() {
 		if !slices.Contains(args, r.ID) {
-			ids = append(ids, cobra.CompletionWithDesc(r.ID, r.Title+" ("+r.Status+")"))
+			ids = append(ids, cobra.CompletionWithDesc(r.ID, r.Title+", "+r.Status))
 		}
 	}
 	return ids, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
