@@ -42,7 +42,8 @@ func All() []Rule {
 }
 
 var (
-	item   = regexp.MustCompile(`^- \*\*([RI][1-9][0-9]*) ([^*]+)\*\* \((` + Built + `|` + Partly + `|` + NotYet + `)\): (.+)$`)
+	item = regexp.MustCompile(`^- \*\*([RI][1-9][0-9]*) ([^*]+)\*\* \((` +
+		Built + `|` + Partly + `|` + NotYet + `)\): (.+)$`)
 	detail = regexp.MustCompile(`^  - (Missing|Note): (.+)$`)
 )
 

@@ -70,13 +70,14 @@ Prose that
 }
 
 func TestADocumentThatContradictsItselfIsRefused(t *testing.T) {
+	const first = "- **R1 First** "
 	for text, says := range map[string]string{
-		"- **R1 First** (done): It is so.\n": "not a rule",
-		"- It is so.\n":                      "not a rule",
-		"- **R1 First** (built): It is so.\n- **R1 Again** (built): It is so.\n": "defined twice",
-		"- **R1 First** (partly): It is so.\n":                                   "R1 is partly, but lists 0 things as missing",
-		"- **R1 First** (built): It is so.\n  - Missing: something.\n":           "R1 is built, but lists 1 things as missing",
-		"- **R1 First** (built): It is so.\n  - Todo: something.\n":              "neither Missing nor Note",
+		first + "(done): It is so.\n": "not a rule",
+		"- It is so.\n":               "not a rule",
+		first + "(built): It is so.\n" + first + "(built): It is so.\n": "defined twice",
+		first + "(partly): It is so.\n":                                 "R1 is partly, but lists 0 things",
+		first + "(built): It is so.\n  - Missing: something.\n":         "R1 is built, but lists 1 things",
+		first + "(built): It is so.\n  - Todo: something.\n":            "neither Missing nor Note",
 	} {
 		if _, err := parse(text); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%q: %v, want %q", text, err, says)

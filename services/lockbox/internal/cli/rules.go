@@ -22,8 +22,9 @@ func (a *app) addRules(root *cobra.Command) {
 func (a *app) rulesCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "rules [RULE]...", Short: "Print rules and invariants by number, or list them", Args: cobra.ArbitraryArgs,
-		Long: `Refusals in JSON, documents and tests cite rules (R1 …) and invariants (I1 …) by number. Without a number, this lists them
-and says how far each has come: built, partly, or not yet.`,
+		Long: `Refusals in JSON, documents and tests cite rules (R1 …) and invariants (I1 …) by
+number. Without a number, this lists them and says how far each has come: built,
+partly, or not yet.`,
 		Example: `  lockbox help rules
   lockbox help rules R27 I9`,
 		ValidArgsFunction: completeRules,
