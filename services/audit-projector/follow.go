@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -135,7 +135,7 @@ func (f *follower) follow(ctx context.Context) (complete bool, err error) {
 // is one at all must not show before (R46).
 func touched(batch []projection.Event) (tenants []string) {
 	for _, e := range batch {
-		if e.Event.GetKind() == bus.KindDisclosure && e.Event.GetDisclosureTold() == nil {
+		if e.Event.GetKind() == aggregate.KindDisclosure && e.Event.GetDisclosureTold() == nil {
 			continue
 		}
 		if !slices.Contains(tenants, e.Event.GetTenant()) {
