@@ -1,5 +1,5 @@
-// Package invariant is the invariants of DESIGN.md as functions over stored events: property tests, fault tests and
-// `lockbox audit verify` ask the same questions. It shares no rule with the packages whose work it checks, for an oracle
+// Package invariant is the invariants of pkg/REQUIREMENTS.md as functions over stored events: property tests, fault
+// tests and `lockbox audit verify` ask the same questions. It shares no rule with the packages whose work it checks, for an oracle
 // that did would repeat their mistakes: it folds nothing, reads the events as they stand, and looks roles up for itself.
 // It is pure.
 package invariant
@@ -23,7 +23,7 @@ type Recorded struct {
 	Event  *lockboxv1.Event
 }
 
-// Violation is an event that cannot be true where it stands, and the invariant of DESIGN.md that it breaks.
+// Violation is an event that cannot be true where it stands, and the invariant of pkg/REQUIREMENTS.md that it breaks.
 type Violation struct {
 	Invariant string
 	Sequence  uint64
