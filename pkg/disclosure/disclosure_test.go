@@ -95,6 +95,7 @@ func TestR44TheCustomerIsToldOfAnExposureAtOnceAndOnce(t *testing.T) {
 	}
 }
 
+// R45: it is an aggregate of its own, and no request.
 func TestR46ALegalDemandIsToldAtTheInstantThatItsEmbargoEnds(t *testing.T) {
 	const embargo = 90 * day
 	s, end := disclosed(t, demand(embargo)), start.Add(embargo)

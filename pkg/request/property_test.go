@@ -105,7 +105,7 @@ func pick[T any](t *rapid.T, from []T, what string) T {
 	return from[rapid.IntRange(0, len(from)-1).Draw(t, what)]
 }
 
-// invariants are those of DESIGN.md, held by the oracle that shares no code with what it checks.
+// invariants are those of pkg/REQUIREMENTS.md, held by the oracle that shares no code with what it checks.
 func (m *machine) invariants(t *rapid.T) {
 	if m.Request.Fault != nil || m.Tenant.Fault != nil || m.Subscription.Fault != nil {
 		t.Fatalf("what was decided cannot be folded: %v", m.Request.Fault)

@@ -180,7 +180,7 @@ func (f *follower) read(ctx context.Context, from uint64) (events chan received,
 	return events, ended
 }
 
-// judge raises the alarm about a stream that cannot be followed further. Nothing is skipped (DESIGN.md, "The event").
+// judge raises the alarm about a stream that cannot be followed further. Nothing is skipped (pkg/README.md, "The event").
 func (f *follower) judge(err error) error {
 	var corrupt *journal.CorruptError
 	switch {

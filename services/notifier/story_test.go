@@ -127,7 +127,7 @@ var (
 	grace = &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_TENANT, Person: person(bank, "grace", "en")}
 	otto  = &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_TENANT, Person: person(bank, "otto", "ja")}
 	erin  = &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_PROVIDER, Person: person(northwind, "erin", "en"), Employer: "Fabrikam"}
-	orla  = &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_PROVIDER, Person: person(northwind, "orla", "en")}
+	orla  = &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_PROVIDER, Person: person(northwind, "orla", "en"), Groups: []string{aggregate.Onboarding}}
 	clock = &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: "lockbox-orchestrator"}
 )
 

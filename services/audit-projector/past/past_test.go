@@ -12,7 +12,7 @@ import (
 	"github.com/openlockbox/lockbox/services/audit-projector/past"
 )
 
-// A day in the life of a customer, and what stood at each hour of it.
+// A day in the life of a customer, and what stood at each hour of it (R40).
 //
 // control: nist:AU-6
 func TestWhatStoodAtEachHour(t *testing.T) {

@@ -1,6 +1,6 @@
 // Package guard compares the stream, every copy of it that a server keeps, and the second copy with the signed trees, over and
-// over, and says that all is well only while they agree (DESIGN.md, "The guard"; I5, I6). It raises the alarm about what it
-// finds, and mends nothing.
+// over, and says that all is well only while they agree (pkg/README.md, "The guard"; I5, I6). It raises the alarm about
+// what it finds, and mends nothing.
 package guard
 
 import (
