@@ -13,9 +13,9 @@ import (
 
 func (c *contract) timers() map[string]func(*testing.T) {
 	return map[string]func(*testing.T){
-		"timers fire, and never early":             c.timersFire,
-		"a timer replaces the one before":          c.timerReplaced,
-		"timers survive a restart":                 c.timersSurvive,
+		"timers fire, and never early":    c.timersFire,
+		"a timer replaces the one before": c.timerReplaced,
+		"timers survive a restart":        c.timersSurvive,
 	}
 }
 

@@ -253,4 +253,3 @@ func texts(list []string) []any {
 	}
 	return args
 }
-
