@@ -22,7 +22,7 @@ const prefix = "github.com/openlockbox/lockbox/"
 var (
 	domain = []string{
 		"./pkg/refusal", "./pkg/input", "./pkg/tenant", "./pkg/ticket", "./pkg/catalogue", "./pkg/policy",
-		"./pkg/request", "./pkg/disclosure", "./pkg/aggregate", "./pkg/activity", "./pkg/export", "./pkg/invariant", "./pkg/merkle", "./pkg/language",
+		"./pkg/request", "./pkg/disclosure", "./pkg/aggregate", "./pkg/activity", "./pkg/export", "./pkg/invariant", "./pkg/merkle", "./pkg/language", "./pkg/message",
 		"./pkg", // the rules as text
 	}
 	outside = []string{
