@@ -66,7 +66,6 @@ require (
 	github.com/nats-io/nkeys v0.4.17 // indirect
 	github.com/nats-io/nuid v1.0.1 // indirect
 	github.com/ncruces/go-strftime v1.1.0 // indirect
-	github.com/nicksnyder/go-i18n/v2 v2.7.0 // indirect
 	github.com/openlockbox/lockbox/services/audit-projector v0.0.0 // indirect
 	github.com/openlockbox/lockbox/services/lockbox-orchestrator v0.0.0 // indirect
 	github.com/prometheus/client_golang v1.25.0 // indirect
