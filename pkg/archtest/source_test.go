@@ -109,11 +109,14 @@ func TestTheTopLevelIsAsDesigned(t *testing.T) {
 
 func TestEveryServiceHasTheSameShape(t *testing.T) {
 	for _, name := range entries(t, "services") {
+		if strings.HasPrefix(name, "go.") {
+			continue
+		}
 		if !slices.Contains(serviceNames, name) {
 			t.Errorf("services/%s is not a service of DESIGN.md", name)
 			continue
 		}
-		files := []string{"go.mod", "cmd/" + name + "/main.go"}
+		files := []string{"cmd/" + name + "/main.go"}
 		if name != "lockbox" { // the command line: many verbs instead of one Run
 			files = append(files, "service.go")
 		}
@@ -122,6 +125,31 @@ func TestEveryServiceHasTheSameShape(t *testing.T) {
 				t.Errorf("services/%s has no %s", name, file)
 			}
 		}
+	}
+}
+
+// A module's border is worth its go.mod only where it keeps dependencies out.
+func TestModulesAreFew(t *testing.T) {
+	modules := map[string]string{
+		"proto":                           "what a program of somebody else's needs to speak to Lockbox",
+		"pkg/merkle":                      "what a verifier needs, and nothing else",
+		"pkg/merkle/oracletest":           "another implementation of the log, which only its tests need",
+		"pkg":                             "the domain and the bus, without the services' databases and terminals",
+		"services":                        "everything that runs",
+		"services/lockbox/internal/azure": "Azure's SDK, which only its tests need",
+	}
+	for line := range strings.Lines(goCommand(t, "list", "-m", "-f", "{{.Dir}}")) {
+		dir, err := filepath.Rel(root(t), strings.TrimSpace(line))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if dir = filepath.ToSlash(dir); modules[dir] == "" {
+			t.Errorf("the module %s keeps nothing out that its parent does not", dir)
+		}
+		delete(modules, dir)
+	}
+	for dir, why := range modules {
+		t.Errorf("%s is no module of go.work: %s", dir, why)
 	}
 }
 

@@ -2,21 +2,14 @@ module github.com/openlockbox/lockbox/services/lockbox/internal/azure
 
 go 1.26.0
 
-replace github.com/openlockbox/lockbox/proto => ../../../../proto
-
-replace github.com/openlockbox/lockbox/pkg => ../../../../pkg
-
-replace github.com/openlockbox/lockbox/services/jit-evaluator => ../../../jit-evaluator
-
-replace github.com/openlockbox/lockbox/services/lockbox-orchestrator => ../../../lockbox-orchestrator
-
-replace github.com/openlockbox/lockbox/services/notifier => ../../../notifier
-
-replace github.com/openlockbox/lockbox/services/audit-projector => ../../../audit-projector
-
-replace github.com/openlockbox/lockbox/services/portal => ../../../portal
-
-replace github.com/openlockbox/lockbox/services/lockbox => ../..
+replace (
+	// The version that sqlite names cannot be downloaded everywhere; only its tests use it.
+	github.com/google/pprof => github.com/google/pprof v0.0.0-20250317173921-a4b03ec1a45e
+	github.com/openlockbox/lockbox/pkg => ../../../../pkg
+	github.com/openlockbox/lockbox/pkg/merkle => ../../../../pkg/merkle
+	github.com/openlockbox/lockbox/proto => ../../../../proto
+	github.com/openlockbox/lockbox/services => ../../..
+)
 
 require (
 	github.com/Azure/azure-sdk-for-go v68.0.0+incompatible
@@ -26,10 +19,7 @@ require (
 	github.com/google/uuid v1.6.0
 	github.com/openlockbox/lockbox/pkg v0.0.0
 	github.com/openlockbox/lockbox/proto v0.0.0
-	github.com/openlockbox/lockbox/services/jit-evaluator v0.0.0
-	github.com/openlockbox/lockbox/services/lockbox v0.0.0
-	github.com/openlockbox/lockbox/services/notifier v0.0.0
-	github.com/openlockbox/lockbox/services/portal v0.0.0
+	github.com/openlockbox/lockbox/services v0.0.0
 	go.uber.org/zap v1.28.0
 )
 
@@ -67,8 +57,7 @@ require (
 	github.com/nats-io/nuid v1.0.1 // indirect
 	github.com/ncruces/go-strftime v1.1.0 // indirect
 	github.com/nicksnyder/go-i18n/v2 v2.7.0 // indirect
-	github.com/openlockbox/lockbox/services/audit-projector v0.0.0 // indirect
-	github.com/openlockbox/lockbox/services/lockbox-orchestrator v0.0.0 // indirect
+	github.com/openlockbox/lockbox/pkg/merkle v0.0.0 // indirect
 	github.com/prometheus/client_golang v1.25.0 // indirect
 	github.com/prometheus/client_model v0.6.3 // indirect
 	github.com/prometheus/common v0.72.0 // indirect
@@ -86,14 +75,11 @@ require (
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
 	golang.org/x/time v0.16.0 // indirect
-	google.golang.org/genproto/googleapis/api v0.0.0-20240826202546-f6391c0de4c7 // indirect
-	google.golang.org/genproto/googleapis/rpc v0.0.0-20240826202546-f6391c0de4c7 // indirect
+	google.golang.org/genproto/googleapis/api v0.0.0-20260128011058-8636f8732409 // indirect
+	google.golang.org/genproto/googleapis/rpc v0.0.0-20260128011058-8636f8732409 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 	modernc.org/libc v1.79.0 // indirect
 	modernc.org/mathutil v1.7.1 // indirect
 	modernc.org/memory v1.12.1 // indirect
 	modernc.org/sqlite v1.61.1 // indirect
 )
-
-// The version that sqlite names cannot be downloaded everywhere; only its tests use it.
-replace github.com/google/pprof => github.com/google/pprof v0.0.0-20250317173921-a4b03ec1a45e
