@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/merkle"
-	"github.com/openlockbox/lockbox/services/lockbox/internal/client"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/client"
 	"github.com/spf13/cobra"
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
