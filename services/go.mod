@@ -8,12 +8,14 @@ replace (
 	github.com/openlockbox/lockbox/pkg => ../pkg
 	github.com/openlockbox/lockbox/pkg/merkle => ../pkg/merkle
 	github.com/openlockbox/lockbox/proto => ../proto
+	github.com/openlockbox/lockbox/services/verifier => ./verifier
 )
 
 require (
 	github.com/openlockbox/lockbox/pkg v0.0.0
 	github.com/openlockbox/lockbox/pkg/merkle v0.0.0
 	github.com/openlockbox/lockbox/proto v0.0.0
+	github.com/openlockbox/lockbox/services/verifier v0.0.0
 )
 
 require (
@@ -22,10 +24,12 @@ require (
 	github.com/charmbracelet/x/ansi v0.11.8
 	github.com/chromedp/cdproto v0.159.0
 	github.com/chromedp/chromedp v0.23.0
+	github.com/coreos/go-oidc/v3 v3.21.0
 	github.com/emersion/go-sasl v0.0.0-20241020182733-b788ff22d5a6
 	github.com/emersion/go-smtp v0.25.1
 	github.com/getkin/kin-openapi v0.153.0
 	github.com/go-jose/go-jose/v4 v4.1.8
+	github.com/go-oauth2/oauth2/v4 v4.5.4
 	github.com/google/go-cmp v0.7.0
 	github.com/google/uuid v1.6.0
 	github.com/nats-io/nats.go v1.55.0
@@ -62,10 +66,8 @@ require (
 	github.com/charmbracelet/x/windows v0.2.2 // indirect
 	github.com/clipperhouse/displaywidth v0.11.0 // indirect
 	github.com/clipperhouse/uax29/v2 v2.7.0 // indirect
-	github.com/coreos/go-oidc/v3 v3.21.0 // indirect
 	github.com/dustin/go-humanize v1.1.0 // indirect
 	github.com/go-json-experiment/json v0.0.0-20260213210345-44df1a37e875 // indirect
-	github.com/go-oauth2/oauth2/v4 v4.5.4 // indirect
 	github.com/go-openapi/jsonpointer v0.22.5 // indirect
 	github.com/go-openapi/swag/jsonname v0.25.5 // indirect
 	github.com/golang-jwt/jwt/v5 v5.3.1 // indirect

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/observe"
-	"github.com/openlockbox/lockbox/services/lockbox/internal/witness"
+	"github.com/openlockbox/lockbox/services/verifier/witness"
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 )

@@ -9,6 +9,7 @@ replace (
 	github.com/openlockbox/lockbox/pkg/merkle => ../../../../../pkg/merkle
 	github.com/openlockbox/lockbox/proto => ../../../../../proto
 	github.com/openlockbox/lockbox/services => ../../../..
+	github.com/openlockbox/lockbox/services/verifier => ../../../../verifier
 )
 
 require (

@@ -9,7 +9,6 @@ import (
 	"os"
 	"strings"
 
-	"github.com/openlockbox/lockbox/pkg/config"
 	"github.com/openlockbox/lockbox/pkg/merkle"
 )
 
@@ -35,11 +34,18 @@ func CreateKey(file, name string) (*merkle.Cosigner, error) {
 
 // ReadKey reads what CreateKey has made.
 func ReadKey(file string) (*merkle.Cosigner, error) {
-	text, err := config.SecretFile(file).Read()
+	info, err := os.Stat(file)
 	if err != nil {
 		return nil, err
 	}
-	lines := strings.Split(strings.TrimSpace(text), "\n")
+	if info.Mode().Perm()&0o002 != 0 {
+		return nil, fmt.Errorf("the key in %s can be replaced by every user of this machine (mode %v)", file, info.Mode().Perm())
+	}
+	text, err := os.ReadFile(file) // #nosec G304 -- the operator names the file
+	if err != nil {
+		return nil, err
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
 	if len(lines) != 3 || lines[0] != keyFormat {
 		return nil, fmt.Errorf("%s is not a witness's key", file)
 	}
