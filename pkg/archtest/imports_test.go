@@ -132,7 +132,7 @@ var borders = append(betweenServices(), []border{
 }...)
 
 var serviceNames = []string{
-	"jit-evaluator", "lockbox-orchestrator", "notifier", "audit-projector", "portal", "access-broker", "lockbox",
+	"jit-evaluator", "lockbox-orchestrator", "notifier", "audit-projector", "portal", "access-broker", "verifier", "lockbox",
 }
 
 // betweenServices keeps each service from all the others.
@@ -155,6 +155,26 @@ func betweenServices() []border {
 		rows = append(rows, row)
 	}
 	return rows
+}
+
+// What the verifier links is what a customer has to review.
+func TestTheVerifierLinksLittle(t *testing.T) {
+	allowed := []string{
+		"./services/verifier/...", "./pkg/merkle", "./pkg/input", "./pkg/refusal", "./proto/lockbox/v1",
+		"filippo.io/mldsa/...", "github.com/google/uuid", "github.com/transparency-dev/formats/...", "golang.org/x/crypto/cryptobyte/...",
+		"golang.org/x/mod/sumdb/...", "google.golang.org/protobuf/...",
+	}
+	program := prefix + "services/verifier/cmd/verifier"
+	packages := listPackages(t)
+	i := slices.IndexFunc(packages, func(p goPackage) bool { return p.ImportPath == program })
+	if i < 0 || !slices.Contains(packages[i].Deps, prefix+"pkg/merkle") {
+		t.Fatalf("%s is not there, or does not stand on pkg/merkle", program)
+	}
+	for _, path := range packages[i].Deps {
+		if first, _, _ := strings.Cut(path, "/"); strings.Contains(first, ".") && !matchesAny(allowed, path) {
+			t.Errorf("the verifier links %s", path)
+		}
+	}
 }
 
 // A goPackage is what `go list -json` says about one package.

@@ -14,6 +14,7 @@ import (
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/client"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/render"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/signin"
+	"github.com/openlockbox/lockbox/services/verifier"
 	"github.com/spf13/cobra"
 )
 
@@ -64,7 +65,7 @@ func ExitCode(err error) int {
 		return exitUsage
 	case errors.Is(err, errInterrupted):
 		return exitInterrupted
-	case errors.Is(err, ErrNotTrue), errors.Is(err, errNotProven):
+	case errors.Is(err, ErrNotTrue), errors.Is(err, verifier.ErrNotProven):
 		return exitNotTrue
 	case errors.Is(err, errNothingRuns), errors.Is(err, client.ErrNotRunning), errors.Is(err, journal.ErrUnknown):
 		return exitUnavailable

@@ -1,4 +1,4 @@
-package cli
+package verifier_test
 
 import (
 	"bytes"
@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net/http"
@@ -17,8 +18,9 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/merkle"
-	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/client"
-	"github.com/spf13/cobra"
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/verifier"
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -67,8 +69,13 @@ func begin(t *testing.T, signer note.Signer) *history {
 // grow adds an event and a checkpoint over it.
 func (h *history) grow(text string) {
 	h.t.Helper()
+	h.add("s", []byte(text))
+}
+
+func (h *history) add(subject string, data []byte) {
+	h.t.Helper()
 	h.sequence++
-	must(h.t, h.tenant.Append(merkle.Stored{Sequence: h.sequence, Subject: "s", Bytes: []byte(text)}))
+	must(h.t, h.tenant.Append(merkle.Stored{Sequence: h.sequence, Subject: subject, Bytes: data}))
 	var err error
 	h.own, err = h.tenant.Flush()
 	must(h.t, err)
@@ -133,24 +140,29 @@ func (s *shown) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.history.ServeHTTP(w, r)
 }
 
-type token struct{}
-
-func (token) Token(context.Context) (string, error) { return "a-token", nil }
-
-func follow(t *testing.T) (w *watcher, show *shown, signer note.Signer) {
+func follow(t *testing.T) (w *verifier.Watcher, show *shown, signer note.Signer) {
 	t.Helper()
 	private, public, err := note.GenerateKey(rand.Reader, "log.example/lockbox")
 	must(t, err)
 	signer, err = note.NewSigner(private)
 	must(t, err)
-	policy, err := merkle.ParsePolicy([]byte("log " + public + "\nquorum none\n"))
-	must(t, err)
 	show = &shown{}
 	server := httptest.NewServer(show)
 	t.Cleanup(server.Close)
-	a := &app{Environment: Environment{Out: new(bytes.Buffer), Err: new(bytes.Buffer), Now: time.Now, Zone: time.UTC}}
-	s := &session{Client: client.New(client.Config{Tokens: token{}}), app: a}
-	return &watcher{session: s, trust: policy, address: server.URL, tenant: "meadowbank", file: filepath.Join(t.TempDir(), "seen.json")}, show, signer
+	return &verifier.Watcher{
+		Trust: verifier.Trust{Key: public}, Log: server.URL, Tenant: "meadowbank", State: filepath.Join(t.TempDir(), "seen.json"),
+		Token: func(context.Context) (string, error) { return "a-token", nil },
+		Out:   new(bytes.Buffer), Err: new(bytes.Buffer), Now: time.Now, Zone: time.UTC,
+	}, show, signer
+}
+
+func once(t *testing.T, w *verifier.Watcher) error {
+	t.Helper()
+	return w.Watch(t.Context(), time.Minute, true)
+}
+
+func unavailable(err error) bool {
+	return refusal.Is(err, lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE)
 }
 
 // control: nist:AU-9
@@ -176,27 +188,29 @@ func TestAFollowerNoticesARewrittenLog(t *testing.T) {
 			show.history = h
 			for _, text := range []string{"one", "two", "three"} {
 				h.grow(text)
-				must(t, w.look(t.Context()))
+				must(t, once(t, w))
 			}
-			before, err := os.ReadFile(w.file)
+			before, err := os.ReadFile(w.State)
 			must(t, err)
 			show.history = rewrite(h, begin(t, signer))
-			if err := w.watch(t.Context(), time.Second, false); ExitCode(err) != exitNotTrue {
+			if err := w.Watch(t.Context(), time.Second, false); !errors.Is(err, verifier.ErrNotProven) {
 				t.Fatalf("it says %v", err)
 			}
-			if after, err := os.ReadFile(w.file); err != nil || !bytes.Equal(before, after) {
+			if after, err := os.ReadFile(w.State); err != nil || !bytes.Equal(before, after) {
 				t.Errorf("what was seen is not there any more: %v", err)
 			}
-			kept, err := filepath.Glob(strings.TrimSuffix(w.file, ".json") + ".contradiction-*.json")
+			kept, err := filepath.Glob(strings.TrimSuffix(w.State, ".json") + ".contradiction-*.json")
 			if err != nil || len(kept) != 1 {
 				t.Fatalf("kept: %v, %v", kept, err)
 			}
+			policy, _, err := w.Trust.Read()
+			must(t, err)
 			var both struct{ Seen, Shown struct{ Checkpoint string } }
 			data, err := os.ReadFile(kept[0])
 			must(t, err)
 			must(t, json.Unmarshal(data, &both))
 			for _, signed := range []string{both.Seen.Checkpoint, both.Shown.Checkpoint} {
-				if _, err := w.trust.Open([]byte(signed)); err != nil {
+				if _, err := policy.Open([]byte(signed)); err != nil {
 					t.Errorf("not signed by the log: %v", err)
 				}
 			}
@@ -206,20 +220,20 @@ func TestAFollowerNoticesARewrittenLog(t *testing.T) {
 
 func TestALogThatIsAwayProvesNothing(t *testing.T) {
 	w, show, signer := follow(t)
-	if err := w.watch(t.Context(), time.Second, true); ExitCode(err) != exitUnavailable {
+	if err := once(t, w); !unavailable(err) {
 		t.Errorf("it says %v", err)
 	}
 	h := begin(t, signer)
 	h.grow("one")
 	show.history = h
-	must(t, w.look(t.Context()))
+	must(t, once(t, w))
 	show.history = nil
-	if err := w.watch(t.Context(), time.Second, true); ExitCode(err) != exitUnavailable {
+	if err := once(t, w); !unavailable(err) {
 		t.Errorf("it says %v", err)
 	}
 	show.history = h
 	h.grow("two")
-	must(t, w.look(t.Context())) // and goes on from what was seen
+	must(t, once(t, w)) // and goes on from what was seen
 }
 
 func TestAMailIsHeldAgainstTheLog(t *testing.T) {
@@ -229,18 +243,18 @@ func TestAMailIsHeldAgainstTheLog(t *testing.T) {
 	h.grow("one")
 	mail := fmt.Sprintf("%d:%s", h.tree.N, hex.EncodeToString(h.tree.Hash[:16]))
 	h.grow("two")
-	c := &cobra.Command{}
-	must(t, w.compare(t.Context(), c, mail))
-	must(t, w.compare(t.Context(), c, strings.ToUpper(mail)))
+	must(t, w.Compare(t.Context(), mail))
+	must(t, w.Compare(t.Context(), strings.ToUpper(mail)))
 	other := begin(t, signer)
 	other.grow("ONE")
 	other.grow("two")
 	show.history = other
-	if err := w.compare(t.Context(), c, mail); ExitCode(err) != exitNotTrue {
+	if err := w.Compare(t.Context(), mail); !errors.Is(err, verifier.ErrNotProven) {
 		t.Errorf("it says %v", err)
 	}
 	for _, bad := range []string{"", "1", "1:", "1:abcd", "0:" + strings.Repeat("a", 32), "x:" + strings.Repeat("a", 32), "1:" + strings.Repeat("z", 32)} {
-		if err := w.compare(t.Context(), c, bad); ExitCode(err) != exitUsage {
+		var wrong *verifier.UsageError
+		if err := w.Compare(t.Context(), bad); !errors.As(err, &wrong) {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
