@@ -92,7 +92,7 @@ func (l *lockbox) servePortal(s *stack.Stack, log *zap.Logger) {
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- portal.Serve(ctx, &service.Runtime{Identity: bus.Portal, Conn: conn, Log: log, Now: time.Now}, config, listener)
+		ended <- portal.Serve(ctx, &service.Connected{Identity: bus.Portal, Conn: conn, Log: log, Now: time.Now}, config, listener)
 	}()
 	l.Cleanup(func() {
 		stop()
