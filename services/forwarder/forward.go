@@ -1,4 +1,4 @@
-package forward
+package forwarder
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/export"
 	"github.com/openlockbox/lockbox/pkg/journal"
-	"github.com/openlockbox/lockbox/services/lockbox/internal/bookmark"
+	"github.com/openlockbox/lockbox/services/forwarder/bookmark"
 	"go.uber.org/zap"
 )
 

@@ -1,7 +1,7 @@
-// Package forward sends the stream on, event by event, to where others gather events: to a webhook (Standard Webhooks, signed
+// Package forwarder sends the stream on, event by event, to where others gather events: to a webhook (Standard Webhooks, signed
 // with ed25519) or to syslog (RFC 5424 over TLS, RFC 5425). Each target has a cursor of its own on disk, which moves after the event
 // was delivered: everything arrives at least once and in order, and what is slow or away holds up nobody else.
-package forward
+package forwarder
 
 import (
 	"net/url"
