@@ -132,7 +132,8 @@ var borders = append(betweenServices(), []border{
 }...)
 
 var serviceNames = []string{
-	"jit-evaluator", "lockbox-orchestrator", "notifier", "audit-projector", "portal", "access-broker", "verifier", "lockbox",
+	"jit-evaluator", "lockbox-orchestrator", "notifier", "audit-projector", "portal", "access-broker", "forwarder", "verifier",
+	"lockbox",
 }
 
 // betweenServices keeps each service from all the others.

@@ -38,7 +38,7 @@ type File[C any] struct {
 // Main is a service as a process of its own: `--config FILE`, LOCKBOX_ variables over it, SIGTERM to stop. It exits 1 if
 // run fails.
 func Main[C any](id bus.Identity, defaults C, run func(context.Context, *Runtime, C) error) {
-	exit(id, runMain(id, defaults, func(ctx context.Context, f File[C], c bus.Connection, m *observe.Metrics) error {
+	exit(string(id), runMain(string(id), id, defaults, func(ctx context.Context, f File[C], c bus.Connection, m *observe.Metrics) error {
 		issuers, err := OpenIssuers(ctx, f.Issuers, c.Log)
 		if err != nil {
 			return err
@@ -53,13 +53,14 @@ func Main[C any](id bus.Identity, defaults C, run func(context.Context, *Runtime
 	}))
 }
 
-// MainConnected is Main for a service that only needs a connection and verifies nobody.
-func MainConnected[C any](id bus.Identity, defaults C, run func(context.Context, *Connected, C) error) {
-	exit(id, runMain(id, defaults, func(ctx context.Context, f File[C], c bus.Connection, m *observe.Metrics) error {
+// MainConnected is Main for a service that only needs a connection and verifies nobody. Its name may be another than its
+// identity on the bus.
+func MainConnected[C any](name string, id bus.Identity, defaults C, run func(context.Context, *Connected, C) error) {
+	exit(name, runMain(name, id, defaults, func(ctx context.Context, f File[C], c bus.Connection, m *observe.Metrics) error {
 		if len(f.Issuers) > 0 {
-			return refusal.Invalid("issuers", "configuration", "have no use here: %s verifies nobody", id)
+			return refusal.Invalid("issuers", "configuration", "have no use here: %s verifies nobody", name)
 		}
-		rt, err := Connect(ctx, c, m.For(string(id)))
+		rt, err := Connect(ctx, c, m.For(name))
 		if err != nil {
 			return err
 		}
@@ -68,21 +69,23 @@ func MainConnected[C any](id bus.Identity, defaults C, run func(context.Context,
 	}))
 }
 
-func exit(id bus.Identity, err error) {
+func exit(name string, err error) {
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "%s: %v\n", id, err)
+		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
 		os.Exit(1)
 	}
 }
 
-func runMain[C any](id bus.Identity, defaults C, run func(context.Context, File[C], bus.Connection, *observe.Metrics) error) error {
+func runMain[C any](
+	name string, id bus.Identity, defaults C, run func(context.Context, File[C], bus.Connection, *observe.Metrics) error,
+) error {
 	path := flag.String("config", "", "configuration `file` (YAML)")
 	flag.Parse()
 	file := File[C]{Service: defaults}
 	if err := config.Load(*path, os.Environ(), &file); err != nil {
 		return err
 	}
-	log, err := observe.NewLogger(observe.LogOptions{Service: string(id), Level: file.Observe.Log})
+	log, err := observe.NewLogger(observe.LogOptions{Service: name, Level: file.Observe.Log})
 	if err != nil {
 		return err
 	}

@@ -26,13 +26,16 @@ import (
 	"github.com/openlockbox/lockbox/pkg/config"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/journal/journaltest"
+	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/service"
 	"go.uber.org/zap/zaptest"
 )
 
 // world is a real stream, and what has arrived somewhere.
 type world struct {
 	*testing.T
+	bus            *journaltest.Bus
 	writer, reader *journal.Journal
 	version        uint64
 	last           uint64
@@ -47,7 +50,7 @@ func begin(t *testing.T) *world {
 	t.Helper()
 	b := journaltest.Start(t, 1)
 	return &world{
-		T: t, writer: b.Journal(t, bus.Orchestrator), reader: b.Journal(t, bus.Compliance), dir: t.TempDir(),
+		T: t, bus: b, writer: b.Journal(t, bus.Orchestrator), reader: b.Journal(t, bus.Compliance), dir: t.TempDir(),
 		about: bus.Aggregate{Tenant: "meadowbank", Kind: bus.KindTicket, ID: journaltest.NewID()},
 	}
 }
@@ -283,6 +286,34 @@ func (w *world) receive(conn net.Conn, connection int) {
 			w.Errorf("the message is %q", message)
 		}
 		w.arrives(sequence)
+	}
+}
+
+// control: nist:AU-6
+func TestTheServiceForwardsAsItsFileSays(t *testing.T) {
+	var file service.File[Config]
+	must(t, config.Load("../../deploy/config/forwarder.yaml", nil, &file))
+	must(t, file.Service.Validate())
+	w := begin(t)
+	w.happen(4)
+	key, public := w.key()
+	hook := w.hook(public, func(int) int { return http.StatusOK })
+	hook.Webhook.KeyFile = key
+	file.Service.Cursors, file.Service.Targets = w.dir, []Target{hook}
+	rt, err := service.Connect(t.Context(), bus.Connection{
+		InProcess: w.bus, Identity: bus.Compliance, Seed: w.bus.Keys[bus.Compliance], Log: zaptest.NewLogger(t),
+	}, observe.NewMetrics().For(Name))
+	must(t, err)
+	defer rt.Close()
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- Run(ctx, rt, file.Service) }()
+	w.until(4)
+	stop()
+	must(t, <-ended)
+	file.Service.Targets = nil
+	if r, is := refusal.As(Run(t.Context(), rt, file.Service)); !is || r.GetField() != "targets" {
+		t.Errorf("it runs for nobody: %v", r)
 	}
 }
 

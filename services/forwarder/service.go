@@ -4,14 +4,21 @@
 package forwarder
 
 import (
+	"context"
+	"fmt"
 	"net/url"
 	"strings"
 
 	"github.com/openlockbox/lockbox/pkg/config"
 	"github.com/openlockbox/lockbox/pkg/export"
 	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/service"
 )
+
+// Name is the service's name in its log and in metrics. On the bus it is the compliance team, which may read everything.
+const Name = "forwarder"
 
 // Config says where to forward what.
 type Config struct {
@@ -54,6 +61,19 @@ type Syslog struct {
 	KeyFile  config.SecretFile `yaml:"key_file"`
 	// Hostname stands in each message; empty: lockbox.
 	Hostname string `yaml:"hostname"`
+}
+
+// Run forwards until ctx ends, or every target has said that it wants no more.
+func Run(ctx context.Context, rt *service.Connected, c Config) error {
+	if err := c.Validate(); err != nil {
+		return fmt.Errorf("%s: %w", Name, err)
+	}
+	j, err := journal.Open(ctx, rt.Conn, journal.WithLog(rt.Log))
+	if err != nil {
+		return fmt.Errorf("%s: %w", Name, err)
+	}
+	defer j.Close()
+	return (&Forwarder{Config: c, Source: j, Now: rt.Now, Log: rt.Log}).Run(ctx)
 }
 
 const rule = "configuration"
