@@ -22,11 +22,11 @@ const prefix = "github.com/openlockbox/lockbox/"
 var (
 	domain = []string{
 		"./pkg/refusal", "./pkg/input", "./pkg/tenant", "./pkg/ticket", "./pkg/catalogue", "./pkg/policy",
-		"./pkg/request", "./pkg/disclosure", "./pkg/aggregate", "./pkg/activity", "./pkg/export", "./pkg/invariant", "./pkg/merkle", "./pkg/language",
+		"./pkg/request", "./pkg/disclosure", "./pkg/aggregate", "./pkg/activity", "./pkg/export", "./pkg/invariant", "./pkg/merkle", "./pkg/timetext", "./pkg/portalurl",
 	}
 	outside = []string{
 		"./pkg/journal/...", "./pkg/bus/...", "./pkg/identity/...", "./pkg/config/...", "./pkg/observe/...",
-		"./pkg/repository/...", "./pkg/service/...", "./pkg/caller/...",
+		"./pkg/repository/...", "./pkg/service/...",
 	}
 	inputOutput = []string{
 		"net", "net/http/...", "net/smtp", "net/rpc/...", "net/textproto", "os/...", "io/ioutil", "syscall",

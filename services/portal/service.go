@@ -11,7 +11,7 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/caller"
+	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/identity/oidcclient"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/service"
@@ -111,7 +111,7 @@ func newHandler(rt *service.Connected, c Config) (http.Handler, error) {
 		return nil, err
 	}
 	s := &site.Site{
-		Caller: caller.Caller{Conn: rt.Conn}, Organisations: c.Organisations, Words: say, Provider: c.Provider,
+		Caller: bus.Caller{Conn: rt.Conn}, Organisations: c.Organisations, Words: say, Provider: c.Provider,
 		Secure: c.URL[:5] == "https", Now: rt.Now, Log: rt.Log, Counters: rt.Counters,
 	}
 	if err := s.Prepare(); err != nil {

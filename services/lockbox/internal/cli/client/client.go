@@ -14,7 +14,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/openlockbox/lockbox/pkg/bus"
-	"github.com/openlockbox/lockbox/pkg/caller"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -25,7 +24,7 @@ import (
 const Tool = "console"
 
 // DefaultTimeout is how long to wait for an answer.
-const DefaultTimeout = caller.DefaultTimeout
+const DefaultTimeout = bus.DefaultTimeout
 
 const rule = "I11"
 
@@ -122,12 +121,12 @@ func (c *Client) Ask(ctx context.Context, query *lockboxv1.Query) (*lockboxv1.Qu
 	return by.Ask(ctx, token, query)
 }
 
-func (c *Client) caller(ctx context.Context) (token string, by caller.Caller, err error) {
+func (c *Client) caller(ctx context.Context) (token string, by bus.Caller, err error) {
 	if token, err = c.Token(ctx); err != nil {
 		return "", by, err
 	}
 	nc, err := c.connect(bus.Client)
-	return token, caller.Caller{Conn: nc, Timeout: c.config.Timeout}, err
+	return token, bus.Caller{Conn: nc, Timeout: c.config.Timeout}, err
 }
 
 // Submit publishes an intent with the caller's token and waits for what becomes of it. The outcome is nil if none came

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/link"
+	"github.com/openlockbox/lockbox/pkg/portalurl"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
@@ -41,7 +41,7 @@ func (c Cast) browse(v *lockboxv1.RequestView, tenant, what string) []Command {
 	if c.Portal == "" {
 		return nil
 	}
-	return []Command{{Clean(link.To(c.Portal, tenant, "requests", v.GetRequestId())), what}}
+	return []Command{{Clean(portalurl.To(c.Portal, tenant, "requests", v.GetRequestId())), what}}
 }
 
 // Next says what people can do about a request as it stands.

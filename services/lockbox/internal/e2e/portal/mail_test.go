@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/openlockbox/lockbox/pkg/link"
+	"github.com/openlockbox/lockbox/pkg/portalurl"
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/lockbox/demo"
@@ -27,14 +27,14 @@ func TestMailsLeadToTheRequest(t *testing.T) {
 	inside := w.requested("erin", elevated, request.AwaitingInternalApproval)
 
 	for _, c := range []struct{ to, about, want string }{
-		{"otto@meadowbank.example", id, link.To(w.info.PortalURL, bank, "requests", id) + "?lang=en"},
-		{"fleur@meadowbank.example", id, link.To(w.info.PortalURL, bank, "requests", id) + "?lang=fr"},
-		{"kenji@sakura.example", abroad, link.To(w.info.PortalURL, health, "requests", abroad) + "?lang=ja"},
-		{"hana@sakura.example", "診療システム", link.To(w.info.PortalURL, health, "administration") + "?lang=ja"},
-		{"erin@nimbus.example", id, link.To(w.info.PortalURL, "", "requests", id) + "?lang=en"},
-		{"derek@nimbus.example", inside, link.To(w.info.PortalURL, "", "requests", inside) + "?lang=en"},
+		{"otto@meadowbank.example", id, portalurl.To(w.info.PortalURL, bank, "requests", id) + "?lang=en"},
+		{"fleur@meadowbank.example", id, portalurl.To(w.info.PortalURL, bank, "requests", id) + "?lang=fr"},
+		{"kenji@sakura.example", abroad, portalurl.To(w.info.PortalURL, health, "requests", abroad) + "?lang=ja"},
+		{"hana@sakura.example", "診療システム", portalurl.To(w.info.PortalURL, health, "administration") + "?lang=ja"},
+		{"erin@nimbus.example", id, portalurl.To(w.info.PortalURL, "", "requests", id) + "?lang=en"},
+		{"derek@nimbus.example", inside, portalurl.To(w.info.PortalURL, "", "requests", inside) + "?lang=en"},
 		{"security-desk@meadowbank.example", id, ""}, // it may do nothing (R24)
-		{"grace@meadowbank.example", "Lockbox was switched on", link.To(w.info.PortalURL, bank, "administration") + "?lang=en"},
+		{"grace@meadowbank.example", "Lockbox was switched on", portalurl.To(w.info.PortalURL, bank, "administration") + "?lang=en"},
 	} {
 		m := w.mail(c.to, c.about)
 		if got := w.link(m); got != c.want {
@@ -47,7 +47,7 @@ func TestMailsLeadToTheRequest(t *testing.T) {
 
 	w.does("otto", &lockboxv1.Command{Tenant: bank, AggregateId: id, Action: &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{}}})
 	w.reaches(bank, id, request.Active)
-	if at := w.link(w.mail("otto@meadowbank.example", "Access was granted")); at != link.To(w.info.PortalURL, bank, "requests", id)+"?lang=en" {
+	if at := w.link(w.mail("otto@meadowbank.example", "Access was granted")); at != portalurl.To(w.info.PortalURL, bank, "requests", id)+"?lang=en" {
 		t.Errorf("who may revoke is led to %q", at)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/bus"
-	"github.com/openlockbox/lockbox/pkg/caller"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/tenant"
@@ -35,7 +34,7 @@ func TestAnOldSignInGetsNowhere(t *testing.T) {
 	id := w.requested("erin", intent(), request.CustomerNotified)
 	used := newID(t)
 	ask := &lockboxv1.Command{Id: used, Tenant: bank, AggregateId: id, Action: &lockboxv1.Command_Ask{Ask: &lockboxv1.Ask{Text: "How large?"}}}
-	by := caller.Caller{Conn: nc}
+	by := bus.Caller{Conn: nc}
 	_, err = by.Do(t.Context(), signed("otto", 0), ask)
 	must(t, err)
 	w.does("grace", &lockboxv1.Command{Tenant: bank, Action: &lockboxv1.Command_SignUpPreview{SignUpPreview: &lockboxv1.SignUpPreview{ResourceType: "compute/disks"}}})

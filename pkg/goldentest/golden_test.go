@@ -1,4 +1,4 @@
-package golden_test
+package goldentest_test
 
 import (
 	"errors"
@@ -43,7 +43,7 @@ func TestEveryFileIsReadAsItSays(t *testing.T) {
 			if errors.Is(err, fs.ErrNotExist) && *add {
 				data = addBytes(t, name, says)
 			} else if err != nil {
-				t.Fatalf("%v (a new event type? go test ./pkg/golden -add)", err)
+				t.Fatalf("%v (a new event type? go test ./pkg/goldentest -add)", err)
 			}
 			e, err := input.DecodeEvent(data)
 			if err != nil {

@@ -1,5 +1,5 @@
-// Package language writes moments and lengths of time as readers of each of Lockbox's languages do. It is pure.
-package language
+// Package timetext writes moments and lengths of time as readers of each of Lockbox's languages do. It is pure.
+package timetext
 
 import (
 	"fmt"

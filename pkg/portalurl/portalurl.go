@@ -1,6 +1,6 @@
-// Package link says where pages of the portal lie, for whoever names one: mails, the command line, the portal itself. A link
+// Package portalurl says where pages of the portal lie, for whoever names one: mails, the command line, the portal itself. A link
 // opens a page and does nothing else (R24).
-package link
+package portalurl
 
 import (
 	"net/url"

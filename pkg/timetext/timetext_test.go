@@ -1,11 +1,11 @@
-package language_test
+package timetext_test
 
 import (
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/language"
+	"github.com/openlockbox/lockbox/pkg/timetext"
 )
 
 func TestDatesAreWrittenAsPeopleOfTheLanguageWriteThem(t *testing.T) {
@@ -13,11 +13,11 @@ func TestDatesAreWrittenAsPeopleOfTheLanguageWriteThem(t *testing.T) {
 	for tag, want := range map[string]string{
 		"en": "Saturday, 1 August 2026, 07:05 UTC", "fr": "samedi 1er août 2026 à 07 h 05 UTC", "ja": "2026年8月1日（土）07:05 UTC",
 	} {
-		if got := strings.ReplaceAll(language.Instant(tag, first), "\u00a0", " "); got != want {
+		if got := strings.ReplaceAll(timetext.Instant(tag, first), "\u00a0", " "); got != want {
 			t.Errorf("%s: %s, want %s", tag, got, want)
 		}
 	}
-	if language.Instant("en", time.Time{}) != "" {
+	if timetext.Instant("en", time.Time{}) != "" {
 		t.Error("no time is a time")
 	}
 }
@@ -31,7 +31,7 @@ func TestDurationsAreInWords(t *testing.T) {
 		0:                            {"", "", ""},
 	} {
 		for i, tag := range []string{"en", "fr", "ja"} {
-			if got := strings.ReplaceAll(language.Duration(tag, d), "\u00a0", " "); got != want[i] {
+			if got := strings.ReplaceAll(timetext.Duration(tag, d), "\u00a0", " "); got != want[i] {
 				t.Errorf("%s in %s: %q, want %q", d, tag, got, want[i])
 			}
 		}

@@ -1,6 +1,4 @@
-// Package caller sends commands and queries on behalf of people. It passes on their tokens and never looks whether they are
-// good: whoever receives them does.
-package caller
+package bus
 
 import (
 	"context"
@@ -11,21 +9,20 @@ import (
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
-	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/proto"
 )
 
-// DefaultTimeout is how long to wait for an answer.
+// DefaultTimeout is how long a caller waits for an answer.
 const DefaultTimeout = 10 * time.Second
 
 const (
-	rule       = "I11"
+	unanswered = "I11" // whatever is unavailable means no
 	retryPause = 200 * time.Millisecond
 )
 
-// Caller asks over one connection to the bus. It is safe for concurrent use.
+// Caller asks over one connection to the  It is safe for concurrent use.
 type Caller struct {
 	Conn *nats.Conn
 	// Timeout for one answer; 0: DefaultTimeout.
@@ -44,7 +41,7 @@ func (c Caller) Do(ctx context.Context, token string, command *lockboxv1.Command
 		command.Id = id.String()
 	}
 	reply := new(lockboxv1.CommandReply)
-	if err := c.call(ctx, bus.CommandSubject(bus.Verb(command)), command, reply); err != nil {
+	if err := c.call(ctx, CommandSubject(Verb(command)), command, reply); err != nil {
 		return nil, err
 	}
 	return reply, refused(reply.GetRefusal())
@@ -55,7 +52,7 @@ func (c Caller) Ask(ctx context.Context, token string, query *lockboxv1.Query) (
 	query = proto.CloneOf(query)
 	query.Token = token
 	reply := new(lockboxv1.QueryReply)
-	if err := c.call(ctx, bus.QuerySubject(bus.QueryName(query)), query, reply); err != nil {
+	if err := c.call(ctx, QuerySubject(QueryName(query)), query, reply); err != nil {
 		return nil, err
 	}
 	return reply, refused(reply.GetRefusal())
@@ -89,13 +86,13 @@ func (c Caller) call(ctx context.Context, subject string, request, reply proto.M
 		case errors.Is(err, nats.ErrNoResponders) && time.Now().Before(giveUp):
 			pause(ctx)
 		case errors.Is(err, nats.ErrNoResponders):
-			return refusal.Unavailable("", rule, "nobody answers on %s: the service is not running", subject)
+			return refusal.Unavailable("", unanswered, "nobody answers on %s: the service is not running", subject)
 		case errors.Is(err, context.DeadlineExceeded) && silences == 0:
 			silences++
 		case errors.Is(err, context.DeadlineExceeded):
-			return refusal.Unavailable("", rule, "no answer on %s within %v, twice; whether it was done is not known", subject, c.Timeout)
+			return refusal.Unavailable("", unanswered, "no answer on %s within %v, twice; whether it was done is not known", subject, c.Timeout)
 		default:
-			return fmt.Errorf("%w: %w", refusal.Unavailable("", rule, "the bus does not take the message"), err)
+			return fmt.Errorf("%w: %w", refusal.Unavailable("", unanswered, "the bus does not take the message"), err)
 		}
 	}
 }
@@ -115,10 +112,10 @@ func (c Caller) request(ctx context.Context, subject string, data []byte) (*nats
 
 func decode(msg *nats.Msg, reply proto.Message) error {
 	if why := msg.Header.Get(micro.ErrorHeader); why != "" {
-		return refusal.Unavailable("", rule, "the service failed: %s", why)
+		return refusal.Unavailable("", unanswered, "the service failed: %s", why)
 	}
 	if err := proto.Unmarshal(msg.Data, reply); err != nil {
-		return refusal.Unavailable("", rule, "the answer is not a %s", reply.ProtoReflect().Descriptor().Name())
+		return refusal.Unavailable("", unanswered, "the answer is not a %s", reply.ProtoReflect().Descriptor().Name())
 	}
 	return nil
 }
