@@ -172,7 +172,7 @@ func TestEveryServiceHasTheSameShape(t *testing.T) {
 			continue
 		}
 		if !slices.Contains(serviceNames, name) {
-			t.Errorf("services/%s is not a service of DESIGN.md", name)
+			t.Errorf("services/%s is not a service of pkg/README.md", name)
 			continue
 		}
 		files := []string{"cmd/" + name + "/main.go"}
