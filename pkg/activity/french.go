@@ -3,7 +3,7 @@ package activity
 import (
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/language"
+	"github.com/openlockbox/lockbox/pkg/timetext"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
@@ -176,6 +176,6 @@ var french = Language{
 		lockboxv1.Role_ROLE_LOCKBOX_APPROVER:     "Approbateur Lockbox",
 		lockboxv1.Role_ROLE_AUDITOR:              "Auditeur",
 	}),
-	moment: func(t time.Time) string { return language.Instant("fr", t) },
-	span:   func(d time.Duration) string { return language.Duration("fr", d) },
+	moment: func(t time.Time) string { return timetext.Instant("fr", t) },
+	span:   func(d time.Duration) string { return timetext.Duration("fr", d) },
 }

@@ -3,7 +3,7 @@ package activity
 import (
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/language"
+	"github.com/openlockbox/lockbox/pkg/timetext"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
@@ -176,6 +176,6 @@ var japanese = Language{
 		lockboxv1.Role_ROLE_LOCKBOX_APPROVER:     "Lockbox 承認者",
 		lockboxv1.Role_ROLE_AUDITOR:              "監査者",
 	}),
-	moment: func(t time.Time) string { return language.Instant("ja", t) },
-	span:   func(d time.Duration) string { return language.Duration("ja", d) },
+	moment: func(t time.Time) string { return timetext.Instant("ja", t) },
+	span:   func(d time.Duration) string { return timetext.Duration("ja", d) },
 }

@@ -9,9 +9,9 @@ import (
 	"unicode"
 
 	"github.com/openlockbox/lockbox/pkg/input"
-	"github.com/openlockbox/lockbox/pkg/language"
-	"github.com/openlockbox/lockbox/pkg/link"
+	"github.com/openlockbox/lockbox/pkg/portalurl"
 	"github.com/openlockbox/lockbox/pkg/tenant"
+	"github.com/openlockbox/lockbox/pkg/timetext"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/notifier/internal/plan"
 )
@@ -117,7 +117,7 @@ func (w *writer) subject() string {
 // placeholders are all that texts can speak of, in the letter's language and harmless.
 func (w *writer) placeholders() values {
 	d := w.n.Data
-	at := func(t time.Time) string { return language.Instant(w.language, t) }
+	at := func(t time.Time) string { return timetext.Instant(w.language, t) }
 	// Blocks without placeholders can be said before there are any.
 	w.v = values{}
 	return values{
@@ -244,7 +244,7 @@ func (w *writer) open(label, tenant string, path ...string) {
 		}
 	}
 	if portal := w.n.Data.PortalURL; portal != "" {
-		w.out.Action = &action{w.text(label), link.To(portal, tenant, path...) + "?lang=" + w.language, w.text("note/link")}
+		w.out.Action = &action{w.text(label), portalurl.To(portal, tenant, path...) + "?lang=" + w.language, w.text("note/link")}
 	}
 }
 

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/nicksnyder/go-i18n/v2/i18n"
-	"github.com/openlockbox/lockbox/pkg/language"
 	"github.com/openlockbox/lockbox/pkg/tenant"
+	"github.com/openlockbox/lockbox/pkg/timetext"
 	"go.yaml.in/yaml/v3"
 	textlanguage "golang.org/x/text/language"
 )
@@ -86,7 +86,7 @@ func (s *Speaker) Say(id string, pairs ...any) (string, error) {
 }
 
 // Instant is a moment, in UTC and saying so.
-func (s *Speaker) Instant(t time.Time) string { return language.Instant(s.Language, t) }
+func (s *Speaker) Instant(t time.Time) string { return timetext.Instant(s.Language, t) }
 
 // Duration is a length of time.
-func (s *Speaker) Duration(d time.Duration) string { return language.Duration(s.Language, d) }
+func (s *Speaker) Duration(d time.Duration) string { return timetext.Duration(s.Language, d) }
