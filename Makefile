@@ -6,7 +6,7 @@ SHELL := bash
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
-BINARIES := lockbox jit-evaluator lockbox-orchestrator notifier audit-projector portal
+BINARIES := lockbox jit-evaluator lockbox-orchestrator notifier audit-projector portal forwarder verifier
 LINT := .cache/bin/golangci-lint
 
 # Every module of go.work, as package patterns.

@@ -2,7 +2,7 @@
 # Installs the Debian packages that the tests need and that are missing: Postfix with SASL, the real mail server that
 # the notifier is tested against (scripts/smtp-server.sh runs it); glewlwyd, the OpenID Connect provider that is not ours
 # (pkg/identity/jwks runs it on a database of its own); Chromium, with fonts for Japanese, in which the portal is tried out
-# (services/lockbox/internal/portaltest); and a C compiler, without which go test has no race detector.
+# (services/lockbox/internal/e2e/portal); and a C compiler, without which go test has no race detector.
 # Nothing is started and no mail is configured.
 set -euo pipefail
 

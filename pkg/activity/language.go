@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
-	"github.com/openlockbox/lockbox/pkg/language"
 	"github.com/openlockbox/lockbox/pkg/message"
 	"github.com/openlockbox/lockbox/pkg/tenant"
+	"github.com/openlockbox/lockbox/pkg/timetext"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
@@ -188,13 +188,13 @@ func (l speaker) moment(t time.Time) string {
 	if l.Tag == "en" {
 		return t.UTC().Format("2006-01-02 15:04:05 UTC")
 	}
-	return language.Instant(l.Tag, t)
+	return timetext.Instant(l.Tag, t)
 }
 
 // span is a length of time, in English in one unit.
 func (l speaker) span(d time.Duration) string {
 	if l.Tag != "en" {
-		return language.Duration(l.Tag, d)
+		return timetext.Duration(l.Tag, d)
 	}
 	switch {
 	case d >= time.Hour && d%time.Hour == 0:

@@ -8,6 +8,7 @@ import (
 	"go/token"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -30,8 +31,17 @@ type sourceFile struct {
 }
 
 func TestOnlyTheBusBuildsSubjects(t *testing.T) {
-	subject := regexp.MustCompile(`^(lockbox\.(event|intent|timer|due|deadletter|command|query|changed|outcome)(\.|$)|_INBOX\.)`)
-	for _, source := range sources(t, program) {
+	all := sources(t, program)
+	subject := subjects(t, all)
+	for text, is := range map[string]bool{
+		"lockbox.event.": true, "lockbox.event": true, "lockbox.outcome.console": true, "$JS.API.STREAM.INFO": true, "lockbox.%s.>": true,
+		"$KV.x": true, "_INBOX.": true, "lockbox.v1": false, "lockbox.localhost/log": false, "lockbox.events": false,
+	} {
+		if subject.MatchString(text) != is {
+			t.Errorf("%q is taken for a subject: %t", text, !is)
+		}
+	}
+	for _, source := range all {
 		// The examples show what a program in any language does, which has no pkg/bus.
 		if strings.HasPrefix(source.path, "pkg/bus/") || strings.Contains(source.path, "/examples/") {
 			continue
@@ -49,10 +59,59 @@ func TestOnlyTheBusBuildsSubjects(t *testing.T) {
 	}
 }
 
+// subjects matches how any subject of the bus begins: ours, by the constants of pkg/bus, and those of NATS itself.
+func subjects(t *testing.T, all []sourceFile) *regexp.Regexp {
+	t.Helper()
+	var kinds []string
+	for _, source := range all {
+		if path.Dir(source.path) != "pkg/bus" {
+			continue
+		}
+		ast.Inspect(source.file, func(node ast.Node) bool {
+			spec, ok := node.(*ast.ValueSpec)
+			if !ok || len(spec.Values) != 1 || !strings.HasSuffix(spec.Names[0].Name, "Prefix") {
+				return true
+			}
+			if literal, ok := spec.Values[0].(*ast.BasicLit); ok {
+				text, err := strconv.Unquote(literal.Value)
+				kind, ours := strings.CutPrefix(text, "lockbox.")
+				if err == nil && ours {
+					kinds = append(kinds, regexp.QuoteMeta(strings.TrimSuffix(kind, ".")))
+				}
+			}
+			return true
+		})
+	}
+	if len(kinds) < 9 {
+		t.Fatalf("pkg/bus has only these kinds of subject: %v", kinds)
+	}
+	return regexp.MustCompile(`^(lockbox\.(%|(` + strings.Join(kinds, "|") + `)(\.|$))|\$(JS|KV|SRV|SYS)\.|_INBOX\.)`)
+}
+
+var claimsPurity = regexp.MustCompile(`(?i)\bis pure\b`)
+
+// Whoever reads "It is pure" relies on it.
+func TestWhatCallsItselfPureIsHeldToIt(t *testing.T) {
+	claims := 0
+	for _, source := range sources(t, program) {
+		doc := strings.Join(strings.Fields(source.file.Doc.Text()), " ")
+		if !claimsPurity.MatchString(doc) {
+			continue
+		}
+		claims++
+		if dir := path.Dir(source.path); !matchesAny(pure, prefix+dir) {
+			t.Errorf("%s calls itself pure, and is not in the list of what is held to that", dir)
+		}
+	}
+	if claims < 10 {
+		t.Errorf("only %d packages call themselves pure", claims)
+	}
+}
+
 func TestNothingPureReadsTheClock(t *testing.T) {
 	clock := []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Tick", "NewTicker", "NewTimer", "Local"}
 	for _, source := range sources(t, program) {
-		if !matchesAny(domain, prefix+filepath.ToSlash(filepath.Dir(source.path))) {
+		if !matchesAny(pure, prefix+path.Dir(source.path)) {
 			continue
 		}
 		for _, call := range source.selections("time") {
@@ -109,12 +168,15 @@ func TestTheTopLevelIsAsDesigned(t *testing.T) {
 
 func TestEveryServiceHasTheSameShape(t *testing.T) {
 	for _, name := range entries(t, "services") {
+		if strings.HasPrefix(name, "go.") {
+			continue
+		}
 		if !slices.Contains(serviceNames, name) {
 			t.Errorf("services/%s is not a service of pkg/README.md", name)
 			continue
 		}
-		files := []string{"go.mod", "cmd/" + name + "/main.go"}
-		if name != "lockbox" { // the command line: many verbs instead of one Run
+		files := []string{"cmd/" + name + "/main.go"}
+		if name != "lockbox" && name != "verifier" { // command lines: many verbs instead of one Run
 			files = append(files, "service.go")
 		}
 		for _, file := range files {
@@ -122,6 +184,32 @@ func TestEveryServiceHasTheSameShape(t *testing.T) {
 				t.Errorf("services/%s has no %s", name, file)
 			}
 		}
+	}
+}
+
+// A module's border is worth its go.mod only where it keeps dependencies out.
+func TestModulesAreFew(t *testing.T) {
+	modules := map[string]string{
+		"proto":                               "what a program of somebody else's needs to speak to Lockbox",
+		"pkg/merkle":                          "what a verifier needs, and nothing else",
+		"pkg/merkle/oracletest":               "another implementation of the log, which only its tests need",
+		"pkg":                                 "the domain and the bus, without the services' databases and terminals",
+		"services":                            "everything that runs",
+		"services/verifier":                   "what a customer runs against the provider, and has to review",
+		"services/lockbox/internal/e2e/azure": "Azure's SDK, which only its tests need",
+	}
+	for line := range strings.Lines(goCommand(t, "list", "-m", "-f", "{{.Dir}}")) {
+		dir, err := filepath.Rel(root(t), strings.TrimSpace(line))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if dir = filepath.ToSlash(dir); modules[dir] == "" {
+			t.Errorf("the module %s keeps nothing out that its parent does not", dir)
+		}
+		delete(modules, dir)
+	}
+	for dir, why := range modules {
+		t.Errorf("%s is no module of go.work: %s", dir, why)
 	}
 }
 

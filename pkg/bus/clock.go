@@ -25,7 +25,7 @@ func CheckClock(ctx context.Context, nc *nats.Conn) (skew time.Duration, err err
 	ctx, cancel := context.WithTimeout(ctx, clockTimeout)
 	defer cancel()
 	before := time.Now()
-	reply, err := nc.RequestWithContext(ctx, "$JS.API.STREAM.INFO."+StreamEvents, nil)
+	reply, err := nc.RequestWithContext(ctx, StreamInfoSubject(StreamEvents), nil)
 	if err != nil {
 		return 0, fmt.Errorf("bus: ask for the time: %w", err)
 	}

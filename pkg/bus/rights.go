@@ -72,7 +72,7 @@ func permissions(id Identity, tenants []string) Permissions {
 		return Permissions{
 			Publish: join(
 				writes(id), consumes(StreamEvents, DurableOrchestrator), consumes(StreamTimers, DurableDue), loads(),
-				[]string{timerPrefix + "*.*.*", "$JS.API.STREAM.INFO." + StreamTimers, DeadLetterSubject(string(id))},
+				[]string{timerPrefix + "*.*.*", StreamInfoSubject(StreamTimers), DeadLetterSubject(string(id))},
 			),
 			Subscribe:      []string{commandPrefix + "*", "$SRV.>", LeaseSubject},
 			AllowResponses: true,
@@ -94,7 +94,7 @@ func permissions(id Identity, tenants []string) Permissions {
 			Subscribe: []string{changedPrefix + "*"},
 		}
 	case Compliance:
-		return Permissions{Publish: join(replays(">"), loads(), []string{"$JS.API.STREAM.MSG.GET." + StreamDeadLetter})}
+		return Permissions{Publish: join(replays(">"), loads(), []string{MessageGetSubject(StreamDeadLetter)})}
 	case Provisioner:
 		return Permissions{Publish: provisions()}
 	case Repairer:
@@ -140,9 +140,9 @@ func eventSubjects(of func(aggregate.Fact) bool) (subjects []string) {
 // loads reads EVENTS one aggregate at a time, confirms at the leader, and reads the bus's clock.
 func loads() []string {
 	return []string{
-		"$JS.API.DIRECT.GET." + StreamEvents,
-		"$JS.API.STREAM.MSG.GET." + StreamEvents,
-		"$JS.API.STREAM.INFO." + StreamEvents,
+		DirectGetSubject(StreamEvents),
+		MessageGetSubject(StreamEvents),
+		StreamInfoSubject(StreamEvents),
 	}
 }
 
@@ -191,8 +191,8 @@ func replays(filter string) []string {
 // keepsSessions reads and writes the keys of one bucket, of which the server keeps each one's last value.
 func keepsSessions() []string {
 	return []string{
-		"$JS.API.STREAM.INFO." + streamSessions,
-		"$JS.API.STREAM.MSG.GET." + streamSessions,
+		StreamInfoSubject(streamSessions),
+		MessageGetSubject(streamSessions),
 		sessionPrefix + "*",
 	}
 }
@@ -202,7 +202,7 @@ func provisions() []string {
 	var subjects []string
 	for _, s := range []string{StreamEvents, StreamIntents, StreamTimers, StreamDeadLetter, streamSessions} {
 		subjects = append(subjects,
-			"$JS.API.STREAM.CREATE."+s, "$JS.API.STREAM.INFO."+s,
+			"$JS.API.STREAM.CREATE."+s, StreamInfoSubject(s),
 			"$JS.API.CONSUMER.CREATE."+s+".>", "$JS.API.CONSUMER.INFO."+s+".*")
 	}
 	return subjects

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/openlockbox/lockbox/pkg/internal/strict"
+	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
@@ -86,7 +86,7 @@ func (c *Catalogue) Lookup(resourceType, scenario string) (Service, Scenario, er
 	i, known := c.index[resourceType]
 	if !known {
 		return Service{}, Scenario{}, refusal.Invalid("resource_type", "R10",
-			"the catalogue has no such resource type%s", strict.DidYouMean(resourceType, c.types()))
+			"the catalogue has no such resource type%s", input.DidYouMean(resourceType, c.types()))
 	}
 	s := c.services[i]
 	if s.Stage == lockboxv1.ServiceStage_SERVICE_STAGE_UNSUPPORTED {
@@ -103,7 +103,7 @@ func (c *Catalogue) Lookup(resourceType, scenario string) (Service, Scenario, er
 		}
 		ids[i] = sc.ID
 	}
-	return Service{}, Scenario{}, refusal.Invalid("scenario", "R10", "%s has no such scenario%s", s.Type, strict.DidYouMean(scenario, ids))
+	return Service{}, Scenario{}, refusal.Invalid("scenario", "R10", "%s has no such scenario%s", s.Type, input.DidYouMean(scenario, ids))
 }
 
 func (c *Catalogue) types() []string {

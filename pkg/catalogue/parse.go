@@ -83,7 +83,7 @@ func ParseFile(name string, data []byte) (*Catalogue, error) {
 		}
 		r, known := c.index[s.Replacement]
 		if !known || c.services[r].Stage == lockboxv1.ServiceStage_SERVICE_STAGE_UNSUPPORTED {
-			return nil, f.Errorf(list[i], "replacement %s is not a supported type of this catalogue%s", s.Replacement, strict.DidYouMean(s.Replacement, c.types()))
+			return nil, f.Errorf(list[i], "replacement %s is not a supported type of this catalogue%s", s.Replacement, input.DidYouMean(s.Replacement, c.types()))
 		}
 	}
 	return c, nil

@@ -21,6 +21,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/internal/strict"
 )
 
@@ -85,7 +86,7 @@ func fromEnvironment(env []string, leaves map[string]reflect.Value) error {
 			if _, file := leaves[name+"_FILE"]; file {
 				return fmt.Errorf("%s: a secret is never in the environment; give the path of a file that holds it as %s_FILE", name, name)
 			}
-			return fmt.Errorf("%s: there is no such setting%s", name, strict.DidYouMean(name, names))
+			return fmt.Errorf("%s: there is no such setting%s", name, input.DidYouMean(name, names))
 		}
 		if err := fromText(v, text); err != nil {
 			return fmt.Errorf("%s: %w", name, err)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/internal/strict"
 	"go.yaml.in/yaml/v3"
 )
@@ -71,7 +72,7 @@ func (r reader) object(n *yaml.Node, v reflect.Value) error {
 			return r.Errorf(e.Key, "a secret is never in the configuration; give the path of a file that holds it as %q", e.Key.Value+"_file")
 		}
 		if i < 0 {
-			return r.Errorf(e.Key, "unknown key %q%s", e.Key.Value, strict.DidYouMean(e.Key.Value, keys))
+			return r.Errorf(e.Key, "unknown key %q%s", e.Key.Value, input.DidYouMean(e.Key.Value, keys))
 		}
 		if err := r.value(e.Value, known[i].value); err != nil {
 			return err

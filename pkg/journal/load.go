@@ -110,7 +110,7 @@ func (j *Journal) find(ctx context.Context, filters []string) ([]storedMsg, erro
 	if err != nil {
 		return nil, err
 	}
-	replies, err := j.requestMany(ctx, "$JS.API.DIRECT.GET."+bus.StreamEvents, request)
+	replies, err := j.requestMany(ctx, bus.DirectGetSubject(bus.StreamEvents), request)
 	if err != nil {
 		return nil, err
 	}
@@ -204,7 +204,7 @@ func (j *Journal) stored(ctx context.Context, stream string, w wanted) (storedMs
 		Error   *jetstream.APIError `json:"error"`
 		Message storedMsg           `json:"message"`
 	}
-	if err := j.ask(ctx, "$JS.API.STREAM.MSG.GET."+stream, request, &answer); err != nil {
+	if err := j.ask(ctx, bus.MessageGetSubject(stream), request, &answer); err != nil {
 		return storedMsg{}, err
 	}
 	switch {
@@ -232,7 +232,7 @@ func (j *Journal) standsAlone(ctx context.Context) (bool, error) {
 			Replicas int64 `json:"num_replicas"`
 		} `json:"config"`
 	}
-	if err := j.ask(ctx, "$JS.API.STREAM.INFO."+bus.StreamEvents, nil, &info); err != nil {
+	if err := j.ask(ctx, bus.StreamInfoSubject(bus.StreamEvents), nil, &info); err != nil {
 		return false, err
 	}
 	if info.Error != nil {

@@ -249,7 +249,7 @@ func (f *file) object(n *yaml.Node, required, optional []string) map[string]*yam
 		k := n.Content[i]
 		switch {
 		case k.Kind != yaml.ScalarNode || !slices.Contains(known, k.Value):
-			f.say(k, "unknown key %q%s", k.Value, strict.DidYouMean(k.Value, known))
+			f.say(k, "unknown key %q%s", k.Value, input.DidYouMean(k.Value, known))
 		case m[k.Value] != nil:
 			f.say(k, "key %q is given twice", k.Value)
 		default:
@@ -321,7 +321,7 @@ func oneOf[V any](f *file, n *yaml.Node, values map[string]V) V {
 	v, known := values[s]
 	if n != nil && !known && len(f.problems) == before {
 		names := slices.Sorted(maps.Keys(values))
-		f.say(n, "want one of %s, got %q%s", strings.Join(names, ", "), s, strict.DidYouMean(s, names))
+		f.say(n, "want one of %s, got %q%s", strings.Join(names, ", "), s, input.DidYouMean(s, names))
 	}
 	return v
 }

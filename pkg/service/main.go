@@ -13,6 +13,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/config"
 	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"go.uber.org/zap"
 )
 
 // File is a service's configuration file: what all of them need, and under `service` what is its own.
@@ -37,35 +38,46 @@ type File[C any] struct {
 // Main is a service as a process of its own: `--config FILE`, LOCKBOX_ variables over it, SIGTERM to stop. It exits 1 if
 // run fails.
 func Main[C any](id bus.Identity, defaults C, run func(context.Context, *Runtime, C) error) {
-	exit(id, runMain(id, defaults, run, func(ctx context.Context, f File[C], c bus.Connection, counters *observe.Counters) (*Runtime, error) {
+	exit(string(id), runMain(string(id), id, defaults, func(ctx context.Context, f File[C], c bus.Connection, m *observe.Metrics) error {
 		issuers, err := OpenIssuers(ctx, f.Issuers, c.Log)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		return Open(ctx, c, issuers, counters)
+		rt, err := Open(ctx, c, issuers, m.For(string(id)))
+		if err != nil {
+			return err
+		}
+		defer rt.Close()
+		checks := map[string]observe.Check{"clock": func(context.Context) error { return rt.Clock.Healthy() }}
+		return observed(ctx, f, m, c.Log, checks, func(ctx context.Context) error { return run(ctx, rt, f.Service) })
 	}))
 }
 
-// MainEdge is Main for a service that verifies nobody, see OpenEdge.
-func MainEdge[C any](id bus.Identity, defaults C, run func(context.Context, *Runtime, C) error) {
-	exit(id, runMain(id, defaults, run, func(ctx context.Context, f File[C], c bus.Connection, counters *observe.Counters) (*Runtime, error) {
+// MainConnected is Main for a service that only needs a connection and verifies nobody. Its name may be another than its
+// identity on the bus.
+func MainConnected[C any](name string, id bus.Identity, defaults C, run func(context.Context, *Connected, C) error) {
+	exit(name, runMain(name, id, defaults, func(ctx context.Context, f File[C], c bus.Connection, m *observe.Metrics) error {
 		if len(f.Issuers) > 0 {
-			return nil, refusal.Invalid("issuers", "configuration", "have no use here: %s verifies nobody", id)
+			return refusal.Invalid("issuers", "configuration", "have no use here: %s verifies nobody", name)
 		}
-		return OpenEdge(ctx, c, counters)
+		rt, err := Connect(ctx, c, m.For(name))
+		if err != nil {
+			return err
+		}
+		defer rt.Close()
+		return observed(ctx, f, m, c.Log, nil, func(ctx context.Context) error { return run(ctx, rt, f.Service) })
 	}))
 }
 
-func exit(id bus.Identity, err error) {
+func exit(name string, err error) {
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "%s: %v\n", id, err)
+		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
 		os.Exit(1)
 	}
 }
 
 func runMain[C any](
-	id bus.Identity, defaults C, run func(context.Context, *Runtime, C) error,
-	open func(context.Context, File[C], bus.Connection, *observe.Counters) (*Runtime, error),
+	name string, id bus.Identity, defaults C, run func(context.Context, File[C], bus.Connection, *observe.Metrics) error,
 ) error {
 	path := flag.String("config", "", "configuration `file` (YAML)")
 	flag.Parse()
@@ -73,27 +85,26 @@ func runMain[C any](
 	if err := config.Load(*path, os.Environ(), &file); err != nil {
 		return err
 	}
-	log, err := observe.NewLogger(observe.LogOptions{Service: string(id), Level: file.Observe.Log})
+	log, err := observe.NewLogger(observe.LogOptions{Service: name, Level: file.Observe.Log})
 	if err != nil {
 		return err
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	metrics := observe.NewMetrics()
-	connection := bus.Connection{URL: file.NATS.URL, Identity: id, SeedFile: string(file.NATS.SeedFile), Log: log}
-	rt, err := open(ctx, file, connection, metrics.For(string(id)))
-	if err != nil {
-		return err
-	}
-	defer rt.Close()
-	checks := map[string]observe.Check{}
-	if rt.Clock != nil {
-		checks["clock"] = func(context.Context) error { return rt.Clock.Healthy() }
-	}
+	c := bus.Connection{URL: file.NATS.URL, Identity: id, SeedFile: string(file.NATS.SeedFile), Log: log}
+	return run(ctx, file, c, observe.NewMetrics())
+}
+
+// observed runs a service and serves how it is, until either ends.
+func observed[C any](
+	ctx context.Context, f File[C], m *observe.Metrics, log *zap.Logger, checks map[string]observe.Check, run func(context.Context) error,
+) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	watching := make(chan error, 1)
-	go func() { watching <- metrics.Serve(ctx, file.Observe.Listen, checks) }()
+	go func() { watching <- m.Serve(ctx, f.Observe.Listen, checks) }()
 	log.Info("ready")
-	err = run(ctx, rt, file.Service)
+	err := run(ctx)
 	stop()
 	return errors.Join(err, <-watching)
 }

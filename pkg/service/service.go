@@ -1,5 +1,6 @@
-// Package service is what every service stands on while it runs: a connection under its own identity, the journal, a
-// clock that agrees with the bus, verified callers, a log and counters. It decides nothing.
+// Package service is what every service stands on while it runs: a connection under its own identity, a log and counters;
+// and, for a service that follows the stream, decides or answers, the journal, a clock that agrees with the bus, and verified
+// callers. It decides nothing.
 package service
 
 import (
@@ -19,19 +20,24 @@ import (
 	"go.uber.org/zap"
 )
 
-// Runtime is handed to a service's Run. Whoever opened it closes it.
-type Runtime struct {
+// Connected is what a service has that only speaks over the bus. Whoever opened it closes it.
+type Connected struct {
 	Identity bus.Identity
 	Conn     *nats.Conn
-	Journal  *journal.Journal
-	Clock    *bus.Clock
+	Log      *zap.Logger
+	Counters *observe.Counters
+	// Now is the time by which the service works.
+	Now func() time.Time
+}
+
+// Runtime is what a service has that follows the stream, decides or answers.
+type Runtime struct {
+	Connected
+	Journal *journal.Journal
+	Clock   *bus.Clock
 	// Issuers are the provider's. Verifier trusts them; a tenant's issuer comes from the tenant's own events.
 	Issuers  []identity.Issuer
 	Verifier *identity.Verifier
-	Log      *zap.Logger
-	Counters *observe.Counters
-	// Now is the time by which the service decides.
-	Now func() time.Time
 	// listening is closed when the bus knows that the service answers.
 	listening chan struct{}
 }
@@ -57,27 +63,34 @@ func Open(ctx context.Context, c bus.Connection, issuers []identity.Issuer, coun
 		return nil, fmt.Errorf("%s: %w", c.Identity, err)
 	}
 	verifier.FetchTenantKeys(jwks.ForTenants(ctx, c.Log))
-	rt := newRuntime(c, counters)
-	rt.Clock, rt.Issuers, rt.Verifier = new(bus.Clock), issuers, verifier
-	return rt, rt.await(ctx, c, rt.open)
+	rt := &Runtime{
+		Connected: connected(c, counters), Clock: new(bus.Clock), Issuers: issuers, Verifier: verifier, listening: make(chan struct{}),
+	}
+	if err := await(ctx, c, rt.open); err != nil {
+		return nil, err
+	}
+	return rt, nil
 }
 
-// OpenEdge connects for a service that holds no rights on streams, decides nothing and verifies nobody, but passes on what
-// people want: its Runtime has no journal, clock, issuers or verifier.
-func OpenEdge(ctx context.Context, c bus.Connection, counters *observe.Counters) (*Runtime, error) {
-	rt := newRuntime(c, counters)
-	return rt, rt.await(ctx, c, func(_ context.Context, c bus.Connection) (err error) {
+// Connect connects and waits until the bus is there, or ctx ends.
+func Connect(ctx context.Context, c bus.Connection, counters *observe.Counters) (*Connected, error) {
+	rt := connected(c, counters)
+	err := await(ctx, c, func(_ context.Context, c bus.Connection) (err error) {
 		rt.Conn, err = bus.Connect(c)
 		return err
 	})
+	if err != nil {
+		return nil, err
+	}
+	return &rt, nil
 }
 
-func newRuntime(c bus.Connection, counters *observe.Counters) *Runtime {
-	return &Runtime{Identity: c.Identity, Log: c.Log, Counters: counters, Now: time.Now, listening: make(chan struct{})}
+func connected(c bus.Connection, counters *observe.Counters) Connected {
+	return Connected{Identity: c.Identity, Log: c.Log, Counters: counters, Now: time.Now}
 }
 
 // await opens until that succeeds or ctx ends.
-func (rt *Runtime) await(ctx context.Context, c bus.Connection, open func(context.Context, bus.Connection) error) error {
+func await(ctx context.Context, c bus.Connection, open func(context.Context, bus.Connection) error) error {
 	for attempt := 0; ; attempt++ {
 		err := open(ctx, c)
 		if err == nil {
@@ -110,11 +123,12 @@ func (rt *Runtime) open(ctx context.Context, c bus.Connection) (err error) {
 
 // Close lets go of the journal and the connection.
 func (rt *Runtime) Close() {
-	if rt.Journal != nil {
-		rt.Journal.Close()
-	}
-	rt.Conn.Close()
+	rt.Journal.Close()
+	rt.Connected.Close()
 }
+
+// Close lets go of the connection.
+func (rt *Connected) Close() { rt.Conn.Close() }
 
 // Append gives a decided event its id and writes it after the aggregate's last event, at EVENTS sequence after.
 func (rt *Runtime) Append(ctx context.Context, after uint64, e *lockboxv1.Event) (sequence uint64, err error) {

@@ -16,7 +16,6 @@ import (
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/config"
 	"github.com/openlockbox/lockbox/pkg/identity"
-	"github.com/openlockbox/lockbox/pkg/identity/devissuer"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/journal/journaltest"
 	"github.com/openlockbox/lockbox/pkg/merkle"
@@ -26,6 +25,7 @@ import (
 	projector "github.com/openlockbox/lockbox/services/audit-projector"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/story"
 	"github.com/openlockbox/lockbox/services/audit-projector/logkeys"
+	"github.com/openlockbox/lockbox/services/lockbox/demo/devissuer"
 	"go.uber.org/zap/zaptest"
 	"google.golang.org/protobuf/proto"
 )

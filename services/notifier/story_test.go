@@ -55,7 +55,7 @@ func (w *world) runtime() *service.Runtime {
 		w.Fatal(err)
 	}
 	w.Cleanup(j.Close)
-	return &service.Runtime{Identity: bus.Notifier, Conn: nc, Journal: j, Log: log, Now: time.Now}
+	return &service.Runtime{Connected: service.Connected{Identity: bus.Notifier, Conn: nc, Log: log, Now: time.Now}, Journal: j}
 }
 
 // run runs the notifier until stop is called, or the test ends.

@@ -11,7 +11,7 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/caller"
+	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/identity/oidcclient"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/service"
@@ -68,7 +68,7 @@ const (
 )
 
 // Run serves until ctx ends.
-func Run(ctx context.Context, rt *service.Runtime, c Config) error {
+func Run(ctx context.Context, rt *service.Connected, c Config) error {
 	if err := c.Check(); err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
 	}
@@ -80,7 +80,7 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 }
 
 // Serve is Run on a listener, which it closes.
-func Serve(ctx context.Context, rt *service.Runtime, c Config, listener net.Listener) error {
+func Serve(ctx context.Context, rt *service.Connected, c Config, listener net.Listener) error {
 	handler, err := newHandler(rt, c)
 	if err != nil {
 		return errors.Join(fmt.Errorf("%s: %w", Name, err), listener.Close())
@@ -105,13 +105,13 @@ func Serve(ctx context.Context, rt *service.Runtime, c Config, listener net.List
 	return nil
 }
 
-func newHandler(rt *service.Runtime, c Config) (http.Handler, error) {
+func newHandler(rt *service.Connected, c Config) (http.Handler, error) {
 	say, err := words.Load()
 	if err != nil {
 		return nil, err
 	}
 	s := &site.Site{
-		Caller: caller.Caller{Conn: rt.Conn}, Organisations: c.Organisations, Words: say, Provider: c.Provider,
+		Caller: bus.Caller{Conn: rt.Conn}, Organisations: c.Organisations, Words: say, Provider: c.Provider,
 		Secure: c.URL[:5] == "https", Now: rt.Now, Log: rt.Log, Counters: rt.Counters,
 	}
 	if err := s.Prepare(); err != nil {

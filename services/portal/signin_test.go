@@ -8,10 +8,10 @@ import (
 	"testing"
 
 	"github.com/openlockbox/lockbox/pkg/bus"
-	"github.com/openlockbox/lockbox/pkg/identity/devissuer"
 	"github.com/openlockbox/lockbox/pkg/journal/journaltest"
 	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/pkg/service"
+	"github.com/openlockbox/lockbox/services/lockbox/demo/devissuer"
 	"github.com/openlockbox/lockbox/services/portal/internal/organisation"
 	"go.uber.org/zap"
 )
@@ -27,7 +27,7 @@ func TestThePortalSignsInAtEachOrganisationsIssuer(t *testing.T) {
 	defer issuer.Close()
 	b := journaltest.Start(t, 1)
 	connection := bus.Connection{Identity: bus.Portal, Seed: b.Keys[bus.Portal], InProcess: b, Log: zap.NewNop()}
-	rt, err := service.OpenEdge(t.Context(), connection, observe.NewMetrics().For(Name))
+	rt, err := service.Connect(t.Context(), connection, observe.NewMetrics().For(Name))
 	if err != nil {
 		t.Fatal(err)
 	}

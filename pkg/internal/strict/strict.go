@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/openlockbox/lockbox/pkg/input"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -58,7 +59,7 @@ func (f *File) Mapping(n *yaml.Node, known ...string) (map[string]*yaml.Node, er
 	m := make(map[string]*yaml.Node, len(entries))
 	for _, e := range entries {
 		if !slices.Contains(known, e.Key.Value) {
-			return nil, f.Errorf(e.Key, "unknown key %q%s", e.Key.Value, DidYouMean(e.Key.Value, known))
+			return nil, f.Errorf(e.Key, "unknown key %q%s", e.Key.Value, input.DidYouMean(e.Key.Value, known))
 		}
 		m[e.Key.Value] = e.Value
 	}

@@ -1,4 +1,4 @@
-// Package repair says how a damaged stream is restored from its second copy. It is pure but for reading: what it plans, somebody
+// Package repair says how a damaged stream is restored from its second copy. It only reads: what it plans, somebody
 // else carries out while nothing runs. Nothing is discarded: what cannot stand in the stream is a conflict, and is kept.
 package repair
 

@@ -6,13 +6,13 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/identity"
-	"github.com/openlockbox/lockbox/pkg/identity/devissuer"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/repository"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/answer"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/projection"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/story"
+	"github.com/openlockbox/lockbox/services/lockbox/demo/devissuer"
 	"go.uber.org/zap/zaptest"
 	"google.golang.org/protobuf/proto"
 )

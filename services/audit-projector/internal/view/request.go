@@ -1,5 +1,5 @@
 // Package view turns folded states and events into what people are shown. It knows nothing of who is looking, except
-// that a provider's people are shown less. It is pure.
+// that a provider's people are shown less. It does no I/O.
 package view
 
 import (

@@ -19,7 +19,7 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	projector "github.com/openlockbox/lockbox/services/audit-projector"
 	"github.com/openlockbox/lockbox/services/audit-projector/logkeys"
-	"github.com/openlockbox/lockbox/services/lockbox/internal/demo"
+	"github.com/openlockbox/lockbox/services/lockbox/demo"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/verify"
 	"go.uber.org/zap"

@@ -13,9 +13,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/openlockbox/lockbox/services/lockbox/internal/demo"
+	"github.com/openlockbox/lockbox/services/lockbox/demo"
+	"github.com/openlockbox/lockbox/services/lockbox/demo/visitor"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
-	"github.com/openlockbox/lockbox/services/lockbox/internal/visitor"
 	"github.com/openlockbox/lockbox/services/portal"
 )
 

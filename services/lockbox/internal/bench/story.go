@@ -8,7 +8,6 @@ import (
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/catalogue"
 	"github.com/openlockbox/lockbox/pkg/identity"
-	"github.com/openlockbox/lockbox/pkg/identity/devissuer"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/repository"
@@ -17,7 +16,8 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	evaluator "github.com/openlockbox/lockbox/services/jit-evaluator"
 	orchestrator "github.com/openlockbox/lockbox/services/lockbox-orchestrator"
-	"github.com/openlockbox/lockbox/services/lockbox/internal/demo"
+	"github.com/openlockbox/lockbox/services/lockbox/demo"
+	"github.com/openlockbox/lockbox/services/lockbox/demo/devissuer"
 )
 
 // The demo's people that play the story, and its customer.

@@ -16,8 +16,9 @@ import (
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/audit-projector/past"
-	"github.com/openlockbox/lockbox/services/lockbox/internal/render"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/render"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/verify"
+	"github.com/openlockbox/lockbox/services/verifier"
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -104,8 +105,7 @@ func (a *app) auditVerifyCommand() *cobra.Command {
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return []string{"json"}, cobra.ShellCompDirectiveFilterFileExt
 		},
-		Long: `With a FILE of audit receipt: checks it, offline, with nothing but public keys: that its events stood in the log with these
-bytes, in this order, none left out, under a checkpoint that the log and as many witnesses as the policy demands have signed.
+		Long: `With a FILE of audit receipt: ` + verifier.ReceiptHelp + `
 
 Without: reads the whole stream with the compliance team's key and checks that no sequence is missing, that every event is
 what its subject says, and every invariant that events can show: each grant has its basis (I1), one decision (I2), nothing past

@@ -13,8 +13,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/openlockbox/lockbox/services/lockbox/internal/client"
-	"github.com/openlockbox/lockbox/services/lockbox/internal/runinfo"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/client"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/up/runinfo"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 )

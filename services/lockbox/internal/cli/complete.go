@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/catalogue"
-	"github.com/openlockbox/lockbox/pkg/identity/devissuer"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
-	"github.com/openlockbox/lockbox/services/lockbox/internal/render"
+	"github.com/openlockbox/lockbox/services/lockbox/demo/devissuer"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/render"
 	"github.com/spf13/cobra"
 )
 

@@ -8,7 +8,7 @@ import (
 	"io"
 	"strings"
 
-	"github.com/openlockbox/lockbox/services/lockbox/internal/render"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/render"
 )
 
 var errNotConfirmed = errors.New("nothing was done")

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/refusal"
-	"github.com/openlockbox/lockbox/services/lockbox/internal/bookmark"
+	"github.com/openlockbox/lockbox/services/forwarder/bookmark"
 )
 
 // keptEvery is how often a cursor is kept while there is much.

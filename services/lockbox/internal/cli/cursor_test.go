@@ -52,3 +52,10 @@ func TestWithACursorEachEventIsThereOnceWhateverEndsIt(t *testing.T) {
 		t.Errorf("after %d ends, the file holds %d bytes of %d, or others", ended, len(got), want.Len())
 	}
 }
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

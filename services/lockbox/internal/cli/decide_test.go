@@ -8,7 +8,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
-	"github.com/openlockbox/lockbox/services/lockbox/internal/client"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/client"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 

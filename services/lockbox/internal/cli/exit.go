@@ -5,15 +5,16 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/openlockbox/lockbox/pkg/identity/devissuer"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
-	"github.com/openlockbox/lockbox/services/lockbox/internal/client"
-	"github.com/openlockbox/lockbox/services/lockbox/internal/render"
-	"github.com/openlockbox/lockbox/services/lockbox/internal/signin"
+	"github.com/openlockbox/lockbox/services/lockbox/demo/devissuer"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/client"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/render"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/signin"
+	"github.com/openlockbox/lockbox/services/verifier"
 	"github.com/spf13/cobra"
 )
 
@@ -64,7 +65,7 @@ func ExitCode(err error) int {
 		return exitUsage
 	case errors.Is(err, errInterrupted):
 		return exitInterrupted
-	case errors.Is(err, ErrNotTrue), errors.Is(err, errNotProven):
+	case errors.Is(err, ErrNotTrue), errors.Is(err, verifier.ErrNotProven):
 		return exitNotTrue
 	case errors.Is(err, errNothingRuns), errors.Is(err, client.ErrNotRunning), errors.Is(err, journal.ErrUnknown):
 		return exitUnavailable

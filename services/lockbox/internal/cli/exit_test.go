@@ -13,7 +13,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
-	"github.com/openlockbox/lockbox/services/lockbox/internal/client"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/client"
 	"github.com/spf13/cobra"
 )
 

@@ -6,7 +6,7 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/config"
 	"github.com/openlockbox/lockbox/pkg/observe"
-	"github.com/openlockbox/lockbox/services/lockbox/internal/forward"
+	"github.com/openlockbox/lockbox/services/forwarder"
 	"github.com/spf13/cobra"
 )
 
@@ -37,7 +37,7 @@ customer is not shown, or not yet, is in it.
 		if file == "" {
 			return usage(c, "--config is required")
 		}
-		var f forward.Config
+		var f forwarder.Config
 		if err := config.Load(file, nil, &f); err != nil {
 			return err
 		}
@@ -50,7 +50,7 @@ customer is not shown, or not yet, is in it.
 			return err
 		}
 		defer j.Close()
-		return (&forward.Forwarder{Config: f, Source: j, Now: a.Now, Log: log}).Run(ctx)
+		return (&forwarder.Forwarder{Config: f, Source: j, Now: a.Now, Log: log}).Run(ctx)
 	})
 	c.AddCommand(a.auditForwardKeyCommand())
 	return c
@@ -63,7 +63,7 @@ func (a *app) auditForwardKeyCommand() *cobra.Command {
 		Long:    "Makes a key in a new file, and prints the public key, with which whoever gets the webhooks verifies them.",
 		Example: "  lockbox audit forward key --key siem.key",
 		RunE: func(*cobra.Command, []string) error {
-			public, err := forward.CreateKey(file)
+			public, err := forwarder.CreateKey(file)
 			if err != nil {
 				return err
 			}

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/refusal"
-	"github.com/openlockbox/lockbox/services/lockbox/internal/render"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/render"
 	"github.com/openlockbox/lockbox/services/notifier/mailbox"
 	"github.com/spf13/cobra"
 )

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/journal"
-	"github.com/openlockbox/lockbox/services/lockbox/internal/render"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/render"
 )
 
 func newBuffered(w io.Writer) *bufio.Writer { return bufio.NewWriterSize(w, 64<<10) }

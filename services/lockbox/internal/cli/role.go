@@ -5,11 +5,11 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
-	"github.com/openlockbox/lockbox/pkg/identity/devissuer"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
-	"github.com/openlockbox/lockbox/services/lockbox/internal/render"
+	"github.com/openlockbox/lockbox/services/lockbox/demo/devissuer"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/render"
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )

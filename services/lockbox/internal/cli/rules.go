@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	rules "github.com/openlockbox/lockbox/pkg"
-	"github.com/openlockbox/lockbox/services/lockbox/internal/render"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/render"
 	"github.com/spf13/cobra"
 )
 

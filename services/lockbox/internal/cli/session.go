@@ -10,14 +10,14 @@ import (
 	"strings"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/identity/devissuer"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
-	"github.com/openlockbox/lockbox/services/lockbox/internal/client"
-	"github.com/openlockbox/lockbox/services/lockbox/internal/render"
-	"github.com/openlockbox/lockbox/services/lockbox/internal/runinfo"
-	"github.com/openlockbox/lockbox/services/lockbox/internal/signin"
+	"github.com/openlockbox/lockbox/services/lockbox/demo/devissuer"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/client"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/render"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/signin"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/up/runinfo"
 	"github.com/spf13/cobra"
 )
 

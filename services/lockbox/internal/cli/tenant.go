@@ -9,7 +9,7 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
-	"github.com/openlockbox/lockbox/services/lockbox/internal/render"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/render"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"google.golang.org/protobuf/proto"

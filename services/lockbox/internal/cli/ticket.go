@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
-	"github.com/openlockbox/lockbox/services/lockbox/internal/render"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/render"
 	"github.com/spf13/cobra"
 )
 

@@ -11,9 +11,9 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
-	"github.com/openlockbox/lockbox/services/lockbox/internal/client"
-	"github.com/openlockbox/lockbox/services/lockbox/internal/render"
-	"github.com/openlockbox/lockbox/services/lockbox/internal/runinfo"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/client"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/render"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/up/runinfo"
 	"github.com/spf13/cobra"
 )
 

@@ -9,8 +9,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/openlockbox/lockbox/pkg/bus"
-	"github.com/openlockbox/lockbox/pkg/identity/devissuer"
-	"github.com/openlockbox/lockbox/services/lockbox/internal/demo"
+	"github.com/openlockbox/lockbox/services/lockbox/demo"
+	"github.com/openlockbox/lockbox/services/lockbox/demo/devissuer"
 	"github.com/spf13/cobra"
 )
 

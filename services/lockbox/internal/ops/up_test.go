@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/openlockbox/lockbox/pkg/config"
 	evaluator "github.com/openlockbox/lockbox/services/jit-evaluator"
-	"github.com/openlockbox/lockbox/services/lockbox/internal/client"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/client"
 	"github.com/openlockbox/lockbox/services/portal"
 )
 

@@ -6,9 +6,9 @@ import (
 	"testing"
 
 	"github.com/openlockbox/lockbox/pkg/bus"
-	"github.com/openlockbox/lockbox/pkg/link"
+	"github.com/openlockbox/lockbox/pkg/portalurl"
 	"github.com/openlockbox/lockbox/pkg/request"
-	"github.com/openlockbox/lockbox/services/lockbox/internal/demo"
+	"github.com/openlockbox/lockbox/services/lockbox/demo"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
 	"github.com/openlockbox/lockbox/services/notifier/mailbox"
 	"github.com/openlockbox/lockbox/services/portal"
@@ -36,9 +36,9 @@ func TestThePortalIsServedAndMailsLinkToIt(t *testing.T) {
 	must(t, err)
 	for _, m := range mails {
 		want := map[string]string{
-			"otto@meadowbank.example":          link.To(url, bank, "requests", id) + "?lang=en",
-			"fleur@meadowbank.example":         link.To(url, bank, "requests", id) + "?lang=fr",
-			"erin@nimbus.example":              link.To(url, "", "requests", id) + "?lang=en",
+			"otto@meadowbank.example":          portalurl.To(url, bank, "requests", id) + "?lang=en",
+			"fleur@meadowbank.example":         portalurl.To(url, bank, "requests", id) + "?lang=fr",
+			"erin@nimbus.example":              portalurl.To(url, "", "requests", id) + "?lang=en",
 			"security-desk@meadowbank.example": "",
 		}[m.Recipients[0]]
 		if !strings.Contains(m.Text, id) {

@@ -233,7 +233,7 @@ func (s *Stack) openPortal(c portal.Config) error {
 	if err := c.Check(); err != nil {
 		return errors.Join(fmt.Errorf("%s: %w", portal.Name, err), listener.Close())
 	}
-	rt, err := service.OpenEdge(s.ctx, s.connection(bus.Portal), s.config.Metrics.For(portal.Name))
+	rt, err := service.Connect(s.ctx, s.connection(bus.Portal), s.config.Metrics.For(portal.Name))
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}

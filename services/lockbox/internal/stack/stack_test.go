@@ -10,7 +10,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
-	"github.com/openlockbox/lockbox/services/lockbox/internal/demo"
+	"github.com/openlockbox/lockbox/services/lockbox/demo"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )

@@ -13,7 +13,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/merkle"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/services/audit-projector/logkeys"
-	"github.com/openlockbox/lockbox/services/lockbox/internal/witness"
+	"github.com/openlockbox/lockbox/services/verifier/witness"
 )
 
 // Two witnesses of three are enough; the third is never there.

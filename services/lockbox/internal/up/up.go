@@ -15,11 +15,11 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/bus"
-	"github.com/openlockbox/lockbox/pkg/identity/devissuer"
 	"github.com/openlockbox/lockbox/services/audit-projector/logkeys"
-	"github.com/openlockbox/lockbox/services/lockbox/internal/demo"
-	"github.com/openlockbox/lockbox/services/lockbox/internal/runinfo"
+	"github.com/openlockbox/lockbox/services/lockbox/demo"
+	"github.com/openlockbox/lockbox/services/lockbox/demo/devissuer"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/up/runinfo"
 )
 
 // Options is what one run is told.

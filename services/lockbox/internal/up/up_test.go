@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/openlockbox/lockbox/services/lockbox/internal/runinfo"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/up/runinfo"
 )
 
 func TestTheGreetingSaysWhereEverythingIs(t *testing.T) {

@@ -9,10 +9,10 @@ import (
 	"unicode"
 
 	"github.com/openlockbox/lockbox/pkg/input"
-	"github.com/openlockbox/lockbox/pkg/language"
-	"github.com/openlockbox/lockbox/pkg/link"
 	"github.com/openlockbox/lockbox/pkg/message"
+	"github.com/openlockbox/lockbox/pkg/portalurl"
 	"github.com/openlockbox/lockbox/pkg/tenant"
+	"github.com/openlockbox/lockbox/pkg/timetext"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/notifier/internal/plan"
 )
@@ -125,7 +125,7 @@ func (w *writer) subject() string {
 // placeholders are all that texts can speak of, in the letter's language and harmless.
 func (w *writer) placeholders() map[string]string {
 	d := w.n.Data
-	at := func(t time.Time) string { return language.Instant(w.language, t) }
+	at := func(t time.Time) string { return timetext.Instant(w.language, t) }
 	return map[string]string{
 		"Name": line(w.n.Name), "Provider": line(d.Provider), "Tenant": line(d.Tenant),
 		"Requester": line(d.Requester), "Employer": line(d.Employer), "Service": line(d.Service), "Subscription": line(d.Subscription),
@@ -250,7 +250,7 @@ func (w *writer) open(label, tenant string, path ...string) {
 		}
 	}
 	if portal := w.n.Data.PortalURL; portal != "" {
-		w.out.Action = &action{w.text(label), link.To(portal, tenant, path...) + "?lang=" + w.language, w.text("note/link")}
+		w.out.Action = &action{w.text(label), portalurl.To(portal, tenant, path...) + "?lang=" + w.language, w.text("note/link")}
 	}
 }
 

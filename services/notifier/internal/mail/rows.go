@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/language"
+	"github.com/openlockbox/lockbox/pkg/timetext"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/notifier/internal/plan"
 )
@@ -94,7 +94,7 @@ func (w *writer) row(label string) {
 func (w *writer) facts(label string) []string {
 	d := w.n.Data
 	ofCustomer := w.n.Standing != plan.Requester && w.n.Standing != plan.InternalApprover
-	at := func(t time.Time) string { return language.Instant(w.language, t) }
+	at := func(t time.Time) string { return timetext.Instant(w.language, t) }
 	switch label {
 	case "label/request":
 		return some(line(d.RequestID))
@@ -137,7 +137,7 @@ func (w *writer) facts(label string) []string {
 	case "label/requester":
 		return some(w.person(d.Requester, d.Employer))
 	case "label/duration":
-		return some(language.Duration(w.language, d.Duration))
+		return some(timetext.Duration(w.language, d.Duration))
 	case "label/respond-by":
 		return some(at(d.RespondBy))
 	case "label/asked", "label/others":
@@ -222,7 +222,7 @@ func (w *writer) settings(label string) []string {
 			if s.GetMaxAuthenticationAge() == nil {
 				return w.text("value/no")
 			}
-			return language.Duration(w.language, s.GetMaxAuthenticationAge().AsDuration())
+			return timetext.Duration(w.language, s.GetMaxAuthenticationAge().AsDuration())
 		}
 	case "label/alternates":
 		say = func(s *lockboxv1.TenantSettings) string {
@@ -256,7 +256,7 @@ func (w *writer) person(name, organisation string) string {
 func (w *writer) approvals() []string {
 	var list []string
 	for _, a := range w.n.Data.Approvals {
-		list = append(list, w.with("value/approval", "Person", line(a.By), "When", language.Instant(w.language, a.At)))
+		list = append(list, w.with("value/approval", "Person", line(a.By), "When", timetext.Instant(w.language, a.At)))
 	}
 	return list
 }

@@ -8,5 +8,5 @@ import (
 )
 
 func main() {
-	service.MainEdge(bus.Portal, portal.Config{Listen: "127.0.0.1:8080"}, portal.Run)
+	service.MainConnected(portal.Name, bus.Portal, portal.Config{Listen: "127.0.0.1:8080"}, portal.Run)
 }

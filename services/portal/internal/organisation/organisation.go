@@ -9,7 +9,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/config"
 	"github.com/openlockbox/lockbox/pkg/identity/oidcclient"
 	"github.com/openlockbox/lockbox/pkg/input"
-	"github.com/openlockbox/lockbox/pkg/link"
+	"github.com/openlockbox/lockbox/pkg/portalurl"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 )
 
@@ -29,7 +29,7 @@ type Organisation struct {
 }
 
 // Base is where its pages lie: no slash at the end.
-func (o *Organisation) Base() string { return link.Base(o.Tenant) }
+func (o *Organisation) Base() string { return portalurl.Base(o.Tenant) }
 
 // List is all of them.
 type List []Organisation

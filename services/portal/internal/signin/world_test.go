@@ -16,9 +16,9 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/bus"
-	"github.com/openlockbox/lockbox/pkg/identity/devissuer"
 	"github.com/openlockbox/lockbox/pkg/journal/journaltest"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/lockbox/demo/devissuer"
 	"github.com/openlockbox/lockbox/services/portal/internal/organisation"
 	"github.com/openlockbox/lockbox/services/portal/internal/session"
 	"github.com/openlockbox/lockbox/services/portal/internal/signin"

@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/input"
-	"github.com/openlockbox/lockbox/pkg/language"
 	"github.com/openlockbox/lockbox/pkg/message"
 	"github.com/openlockbox/lockbox/pkg/tenant"
+	"github.com/openlockbox/lockbox/pkg/timetext"
 	textlanguage "golang.org/x/text/language"
 	printer "golang.org/x/text/message"
 )
@@ -89,7 +89,7 @@ func (s *Speaker) Number(c Counted) string {
 }
 
 // Instant is a moment, in UTC and saying so.
-func (s *Speaker) Instant(t time.Time) string { return language.Instant(s.Language, t) }
+func (s *Speaker) Instant(t time.Time) string { return timetext.Instant(s.Language, t) }
 
 // Duration is a length of time.
-func (s *Speaker) Duration(d time.Duration) string { return language.Duration(s.Language, d) }
+func (s *Speaker) Duration(d time.Duration) string { return timetext.Duration(s.Language, d) }

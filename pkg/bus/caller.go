@@ -1,0 +1,121 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"google.golang.org/protobuf/proto"
+)
+
+// DefaultTimeout is how long a caller waits for an answer.
+const DefaultTimeout = 10 * time.Second
+
+const (
+	unanswered = "I11" // whatever is unavailable means no
+	retryPause = 200 * time.Millisecond
+)
+
+// Caller asks over one connection to the  It is safe for concurrent use.
+type Caller struct {
+	Conn *nats.Conn
+	// Timeout for one answer; 0: DefaultTimeout.
+	Timeout time.Duration
+}
+
+// Do sends a command with the person's token and returns what it came to. A command without an id gets one. Without an
+// answer it is sent once more under the same id, which the receiver recognises. A refusal is a refusal.Error.
+func (c Caller) Do(ctx context.Context, token string, command *lockboxv1.Command) (*lockboxv1.CommandReply, error) {
+	command = proto.CloneOf(command)
+	if command.Token = token; command.GetId() == "" {
+		id, err := uuid.NewV7()
+		if err != nil {
+			return nil, err
+		}
+		command.Id = id.String()
+	}
+	reply := new(lockboxv1.CommandReply)
+	if err := c.call(ctx, CommandSubject(Verb(command)), command, reply); err != nil {
+		return nil, err
+	}
+	return reply, refused(reply.GetRefusal())
+}
+
+// Ask sends a query with the person's token and returns the answer. A refusal is a refusal.Error.
+func (c Caller) Ask(ctx context.Context, token string, query *lockboxv1.Query) (*lockboxv1.QueryReply, error) {
+	query = proto.CloneOf(query)
+	query.Token = token
+	reply := new(lockboxv1.QueryReply)
+	if err := c.call(ctx, QuerySubject(QueryName(query)), query, reply); err != nil {
+		return nil, err
+	}
+	return reply, refused(reply.GetRefusal())
+}
+
+func refused(r *lockboxv1.Refusal) error {
+	if r == nil {
+		return nil
+	}
+	return &refusal.Error{Refusal: r}
+}
+
+// call asks until there is an answer: as long as nobody listens, for a service may be about to start, and once more after
+// a silence.
+func (c Caller) call(ctx context.Context, subject string, request, reply proto.Message) error {
+	if c.Timeout <= 0 {
+		c.Timeout = DefaultTimeout
+	}
+	data, err := proto.Marshal(request)
+	if err != nil {
+		return refusal.Invalid("message", "bad input", "cannot be sent: %v", err)
+	}
+	giveUp := time.Now().Add(c.Timeout)
+	for silences := 0; ; {
+		msg, err := c.request(ctx, subject, data)
+		switch {
+		case err == nil:
+			return decode(msg, reply)
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, nats.ErrNoResponders) && time.Now().Before(giveUp):
+			pause(ctx)
+		case errors.Is(err, nats.ErrNoResponders):
+			return refusal.Unavailable("", unanswered, "nobody answers on %s: the service is not running", subject)
+		case errors.Is(err, context.DeadlineExceeded) && silences == 0:
+			silences++
+		case errors.Is(err, context.DeadlineExceeded):
+			return refusal.Unavailable("", unanswered, "no answer on %s within %v, twice; whether it was done is not known", subject, c.Timeout)
+		default:
+			return fmt.Errorf("%w: %w", refusal.Unavailable("", unanswered, "the bus does not take the message"), err)
+		}
+	}
+}
+
+func pause(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(retryPause):
+	}
+}
+
+func (c Caller) request(ctx context.Context, subject string, data []byte) (*nats.Msg, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
+	defer cancel()
+	return c.Conn.RequestWithContext(ctx, subject, data)
+}
+
+func decode(msg *nats.Msg, reply proto.Message) error {
+	if why := msg.Header.Get(micro.ErrorHeader); why != "" {
+		return refusal.Unavailable("", unanswered, "the service failed: %s", why)
+	}
+	if err := proto.Unmarshal(msg.Data, reply); err != nil {
+		return refusal.Unavailable("", unanswered, "the answer is not a %s", reply.ProtoReflect().Descriptor().Name())
+	}
+	return nil
+}

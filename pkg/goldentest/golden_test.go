@@ -1,0 +1,301 @@
+package goldentest_test
+
+import (
+	"errors"
+	"flag"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/disclosure"
+	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/invariant"
+	"github.com/openlockbox/lockbox/pkg/policy"
+	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/pkg/tenant"
+	"github.com/openlockbox/lockbox/pkg/ticket"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"google.golang.org/protobuf/encoding/prototext"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+const dir = "../../proto/testdata/golden"
+
+var add = flag.Bool("add", false, "write the bytes of what has only a .txtpb; existing bytes are never written again")
+
+// neverSet are fields that no stored event holds: a token is nobody's business, and the first Global Administrator is
+// one always.
+var neverSet = []string{
+	"access_requested.intent.token", "tenant_created.administrator.eligible_only", "tenant_created.administrator.expires_at",
+}
+
+func TestEveryFileIsReadAsItSays(t *testing.T) {
+	for name, says := range texts(t) {
+		t.Run(name, func(t *testing.T) {
+			data, err := os.ReadFile(filepath.Join(dir, name+".bin"))
+			if errors.Is(err, fs.ErrNotExist) && *add {
+				data = addBytes(t, name, says)
+			} else if err != nil {
+				t.Fatalf("%v (a new event type? go test ./pkg/goldentest -add)", err)
+			}
+			e, err := input.DecodeEvent(data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !proto.Equal(e, says) {
+				t.Errorf("the bytes say\n%s", prototext.Format(e))
+			}
+			if typ, _, _ := strings.Cut(name, "-"); aggregate.TypeOf(e) != typ {
+				t.Errorf("it is a %s", aggregate.TypeOf(e))
+			}
+			if _, err := bus.EventSubject(e); err != nil {
+				t.Errorf("it has no subject: %v", err)
+			}
+		})
+	}
+	for _, file := range glob(t, "*.bin") {
+		if _, ok := texts(t)[file]; !ok {
+			t.Errorf("nothing says what %s.bin is", file)
+		}
+	}
+}
+
+// control: nist:AU-2, nist:AU-3
+func TestEveryEventTypeIsThereWithEveryField(t *testing.T) {
+	set := map[string]bool{} // paths from the event
+	for _, e := range texts(t) {
+		mark(e.ProtoReflect(), "", set)
+	}
+	for path := range paths((*lockboxv1.Event)(nil).ProtoReflect().Descriptor(), "") {
+		if set[path] == slices.Contains(neverSet, path) {
+			t.Errorf("%s: set %t", path, set[path])
+		}
+	}
+}
+
+// addBytes writes the bytes of an event that has none yet.
+func addBytes(t *testing.T, name string, e *lockboxv1.Event) []byte {
+	t.Helper()
+	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.OpenFile(filepath.Join(dir, name+".bin"), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = file.Write(data); errors.Join(err, file.Close()) != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// texts reads what each file says.
+func texts(t *testing.T) map[string]*lockboxv1.Event {
+	t.Helper()
+	found := map[string]*lockboxv1.Event{}
+	for _, name := range glob(t, "*.txtpb") {
+		data, err := os.ReadFile(filepath.Join(dir, name+".txtpb"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := new(lockboxv1.Event)
+		if err := prototext.Unmarshal(data, e); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		found[name] = e
+	}
+	return found
+}
+
+func glob(t *testing.T, pattern string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, pattern))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, f := range files {
+		files[i] = strings.TrimSuffix(filepath.Base(f), filepath.Ext(f))
+	}
+	return files
+}
+
+// mark notes the path of every field that is set.
+func mark(m protoreflect.Message, at string, set map[string]bool) {
+	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		path := at + string(fd.Name())
+		set[path] = true
+		switch {
+		case fd.Message() == nil || external(fd):
+		case fd.IsList():
+			for i := range v.List().Len() {
+				mark(v.List().Get(i).Message(), path+".", set)
+			}
+		default:
+			mark(v.Message(), path+".", set)
+		}
+		return true
+	})
+}
+
+// paths are all fields below a message.
+func paths(m protoreflect.MessageDescriptor, at string) map[string]bool {
+	found := map[string]bool{}
+	for i := range m.Fields().Len() {
+		fd := m.Fields().Get(i)
+		path := at + string(fd.Name())
+		found[path] = true
+		if fd.Message() != nil && !external(fd) {
+			maps.Copy(found, paths(fd.Message(), path+"."))
+		}
+	}
+	return found
+}
+
+// external reports whether a field holds somebody else's message: a time or a duration.
+func external(fd protoreflect.FieldDescriptor) bool {
+	return fd.Message().ParentFile().Package() != "lockbox.v1"
+}
+
+// customer is what every history below rests on: Contoso, its subscription, otto's role there, and the ticket.
+var customer = []string{
+	"TenantCreated", "SupportPlanChanged", "LockboxEnabled", "PreviewSignedUp", "PreviewSignedOff", "SettingsChanged",
+	"SubscriptionRegistered", "RoleAssigned", "RoleActivated",
+	"TicketOpened", "TicketAssigned", "TicketReassigned", "TicketCommented",
+}
+
+// asked is a request until the customer decides; answered, until they know more and were reminded.
+var (
+	asked    = slices.Concat(customer, []string{"AccessRequested", "AccessEvaluated", "InternalApprovalGiven", "InternalApprovalGiven-second", "CustomerNotified"})
+	answered = slices.Concat(asked, []string{"QuestionAsked", "QuestionAnswered", "ApprovalReminderDue"})
+	granted  = slices.Concat(answered, []string{"CustomerApproved", "AccessGranted"})
+)
+
+// histories are every way that a request may go, told in files, with where each ends.
+var histories = map[request.Status][]string{
+	request.Completed:        slices.Concat(granted, []string{"AccessCompleted", "RoleDeactivated", "RoleRemoved", "LockboxDisabled"}),
+	request.Revoked:          slices.Concat(granted, []string{"AccessRevoked"}),
+	request.Released:         slices.Concat(granted, []string{"AccessReleased", "SettingsChanged-signed"}),
+	request.Lapsed:           slices.Concat(answered, []string{"CustomerApproved", "AccessLapsed"}),
+	request.Denied:           slices.Concat(answered, []string{"CustomerDenied"}),
+	request.Expired:          slices.Concat(answered, []string{"ApproversUnavailable", "RequestExpired"}),
+	request.Withdrawn:        slices.Concat(answered, []string{"RequestWithdrawn"}),
+	request.Refused:          slices.Concat(customer, []string{"AccessRequested", "AccessEvaluated-refused"}),
+	request.Active:           slices.Concat(customer, []string{"AccessRequested", "AccessEvaluated-waived", "AccessGranted-waived"}),
+	request.InternallyDenied: slices.Concat(customer, []string{"AccessRequested", "AccessEvaluated", "InternalApprovalGiven", "InternalApprovalRefused"}),
+	request.InternalExpired:  slices.Concat(customer, []string{"AccessRequested", "AccessEvaluated", "InternalApprovalGiven", "InternalApprovalExpired"}),
+	request.CustomerNotified: slices.Concat([]string{"TenantCreated-jwks-url"}, asked[1:]),
+	request.None:             slices.Concat(customer, []string{"ExposureDisclosed", "DisclosureTold", "LegalDemandDisclosed", "DisclosureTold-embargo"}),
+	request.Approved:         slices.Concat(customer, []string{"AccessRequested-emergency", "AccessEvaluated-emergency", "InternalApprovalGiven-emergency"}),
+	request.AwaitingInternalApproval: slices.Concat(customer, []string{
+		"AccessRequested", "AccessEvaluated-timed", "InternalReminderDue", "InternalApprovalGiven-reminded", "InternalReminderDue-second",
+	}),
+}
+
+// variants are further ways to the same ends.
+var variants = map[request.Status][]string{
+	request.Refused:                  slices.Concat(customer, []string{"RulesPublished", "CataloguePublished", "AccessRequested", "AccessEvaluated-missing"}),
+	request.AwaitingInternalApproval: slices.Concat(customer, []string{"AccessRequested", "AccessEvaluated-ruled"}),
+	request.Submitted:                slices.Concat(customer, []string{"AccessRequested", "AccessEvaluated-history", "SettingsChanged-fresh"}),
+}
+
+func TestEveryHistoryFolds(t *testing.T) {
+	events, told := map[string]*lockboxv1.Event{}, map[string]bool{
+		"NotificationSent": true, "NotificationFailed": true, "CheckpointSigned": true, "DifferenceFound": true, "StreamRestored": true, // reports are not folded
+	}
+	for _, name := range glob(t, "*.bin") {
+		data, err := os.ReadFile(filepath.Join(dir, name+".bin"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if events[name], err = input.DecodeEvent(data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check := func(end request.Status, files []string) {
+		var history []invariant.Recorded
+		for i, name := range files {
+			if told[name] = true; events[name] == nil {
+				t.Fatalf("there is no %s", name)
+			}
+			history = append(history, invariant.Recorded{Sequence: uint64(i) + 1, Event: events[name]})
+		}
+		if got := folded(t, history); got != end {
+			t.Errorf("%v ends at %s, want %s", files[len(customer):], got, end)
+		}
+		if broken := invariant.Check(history); len(broken) > 0 {
+			t.Errorf("%v: %v", files[len(customer):], broken)
+		}
+	}
+	for _, all := range []map[request.Status][]string{histories, variants} {
+		for end, files := range all {
+			check(end, files)
+		}
+	}
+	for name := range events {
+		if !told[name] {
+			t.Errorf("%s is in no history", name)
+		}
+	}
+}
+
+// An intent that a tool sends again is recognised by what an earlier version made of its content.
+func TestTheSameIntentIsStillTheSame(t *testing.T) {
+	e := texts(t)["AccessRequested"]
+	s := request.Evolve(request.State{}, 1, e)
+	again := request.Submission{Intent: e.GetAccessRequested().GetIntent(), By: e.GetActor(), Stored: e.GetTime().AsTime()}
+	if e, err := request.Submit(s, again, request.DefaultTerms(), e.GetTime().AsTime()); e != nil || err != nil {
+		t.Errorf("%v, %v", e, err)
+	}
+}
+
+// folded says where the request of a history stands, and fails if anything in it finds a fault.
+func folded(t *testing.T, history []invariant.Recorded) request.Status {
+	t.Helper()
+	var (
+		r request.State
+		c tenant.State
+		s tenant.Subscription
+		k ticket.State
+		p = map[string]policy.Published{}
+		d = map[string]disclosure.State{}
+	)
+	for _, e := range history {
+		switch e.Event.GetKind() {
+		case aggregate.KindRequest:
+			r = request.Evolve(r, e.Sequence, e.Event)
+		case aggregate.KindTenant:
+			c = tenant.Evolve(c, e.Sequence, e.Event)
+		case aggregate.KindSubscription:
+			s = tenant.EvolveSubscription(s, e.Sequence, e.Event)
+		case aggregate.KindTicket:
+			k = ticket.Evolve(k, e.Sequence, e.Event)
+		case aggregate.KindPolicy:
+			id := e.Event.GetAggregateId()
+			p[id] = policy.Evolve(p[id], e.Sequence, e.Event)
+		case aggregate.KindDisclosure:
+			id := e.Event.GetAggregateId()
+			d[id] = disclosure.Evolve(d[id], e.Sequence, e.Event)
+		}
+	}
+	faults := []*aggregate.Fault{r.Fault, c.Fault, s.Fault, k.Fault}
+	for _, of := range p {
+		faults = append(faults, of.Fault)
+	}
+	for _, of := range d {
+		faults = append(faults, of.Fault)
+	}
+	for _, fault := range faults {
+		if fault != nil {
+			t.Errorf("%+v", *fault)
+		}
+	}
+	return r.Status
+}

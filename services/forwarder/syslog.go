@@ -1,0 +1,151 @@
+package forwarder
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// Facility "log audit", severity "notice" (RFC 5424 §6.2.1).
+	priority = 13*8 + 5
+	// enterprise marks our structured data: the number that RFC 5612 keeps for documentation, until we have one.
+	enterprise = "lockbox@32473"
+	// settle is after how long without the connection's end a message counts as received. Syslog answers nothing, so what was
+	// written within it is sent again when a connection is lost.
+	settle = 2 * time.Second
+)
+
+// syslog writes messages to a server over TLS, each with its length before it (RFC 5425 §4.3).
+type syslog struct {
+	config Syslog
+	tls    *tls.Config
+	now    func() time.Time
+
+	conn   net.Conn
+	broken *atomic.Bool // the server has closed it
+	// sent are the messages that may not have arrived.
+	sent []sent
+}
+
+type sent struct {
+	sequence uint64
+	at       time.Time
+}
+
+func newSyslog(c Syslog, now func() time.Time) (*syslog, error) {
+	trusted, err := roots(c.CAFile, false)
+	if err != nil {
+		return nil, err
+	}
+	host, _, err := net.SplitHostPort(c.Address)
+	if err != nil {
+		return nil, fmt.Errorf("syslog.address: %w", err)
+	}
+	s := &syslog{config: c, tls: &tls.Config{RootCAs: trusted, ServerName: host, MinVersion: tls.VersionTLS12}, now: now}
+	if c.CertFile != "" {
+		cert, err := os.ReadFile(c.CertFile)
+		if err != nil {
+			return nil, err
+		}
+		key, err := c.KeyFile.Read()
+		if err != nil {
+			return nil, err
+		}
+		own, err := tls.X509KeyPair(cert, []byte(key))
+		if err != nil {
+			return nil, fmt.Errorf("syslog.cert_file: %w", err)
+		}
+		s.tls.Certificates = []tls.Certificate{own}
+	}
+	return s, nil
+}
+
+func (s *syslog) deliver(ctx context.Context, m message) error {
+	if err := s.lost(); err != nil {
+		return err
+	}
+	if s.conn == nil {
+		if err := s.connect(ctx); err != nil {
+			return err
+		}
+	}
+	line := s.line(m)
+	if err := s.conn.SetWriteDeadline(time.Now().Add(slowest)); err != nil {
+		return err
+	}
+	if _, err := s.conn.Write(fmt.Appendf(nil, "%d %s", len(line), line)); err != nil {
+		s.close()
+		return fmt.Errorf("%w by %s: %w", errLost, s.config.Address, err)
+	}
+	s.sent = append(s.sent, sent{m.sequence, s.now()})
+	return nil
+}
+
+func (s *syslog) lost() error {
+	if s.conn == nil || !s.broken.Load() {
+		return nil
+	}
+	s.close()
+	return fmt.Errorf("%w by %s", errLost, s.config.Address)
+}
+
+func (s *syslog) connect(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, slowest)
+	defer cancel()
+	conn, err := (&tls.Dialer{Config: s.tls}).DialContext(ctx, "tcp", s.config.Address)
+	if err != nil {
+		return err
+	}
+	broken := new(atomic.Bool)
+	go func() { // a server says nothing; when reading ends, so has the connection
+		_, _ = conn.Read(make([]byte, 1))
+		broken.Store(true)
+	}()
+	s.conn, s.broken = conn, broken
+	return nil
+}
+
+// settled is the last message that counts as received.
+func (s *syslog) settled(uint64) (last uint64, waits bool) {
+	if s.conn == nil || s.broken.Load() {
+		return 0, true
+	}
+	n := 0
+	for n < len(s.sent) && s.now().Sub(s.sent[n].at) >= settle {
+		last = s.sent[n].sequence
+		n++
+	}
+	s.sent = s.sent[n:]
+	return last, true
+}
+
+func (s *syslog) close() {
+	if s.conn != nil {
+		_ = s.conn.Close()
+	}
+	s.conn, s.sent = nil, nil
+}
+
+// line is a message of RFC 5424: version 1, the event's time, the fact as MSGID, ids as structured data, the event as JSON.
+func (s *syslog) line(m message) []byte {
+	host := s.config.Hostname
+	if host == "" {
+		host = "lockbox"
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "<%d>1 %s %s lockbox - %s [%s sequence=\"%d\" tenant=\"%s\" id=\"%s\"] \xef\xbb\xbf%s", priority,
+		m.time.UTC().Format("2006-01-02T15:04:05.000000Z"), host, m.typ, enterprise, m.sequence, parameter(m.tenant), parameter(m.id),
+		bytes.TrimSuffix(m.row, []byte("\n")))
+	return b.Bytes()
+}
+
+var parameterEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, `]`, `\]`)
+
+func parameter(s string) string { return parameterEscapes.Replace(s) }

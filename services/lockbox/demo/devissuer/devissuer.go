@@ -1,0 +1,214 @@
+// Package devissuer is the identity provider of `lockbox up --demo`: one issuer for the provider's people and one for
+// each demo tenant's, all of them invented. It lets whoever can read its directory, or use a browser on its machine, be
+// anybody, so it is only made when told that this is a demo, and nobody trusts it who is not configured to.
+//
+// Each issuer is an OpenID Connect provider: authorization code with PKCE (S256 only) on loopback addresses (RFC 8252),
+// and the device authorization grant (RFC 8628). Where another provider asks for a password, this one asks who to be.
+package devissuer
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
+	"github.com/openlockbox/lockbox/pkg/identity"
+	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+)
+
+const (
+	// Audience is what its tokens are made out to.
+	Audience = "lockbox"
+	// Lifetime is how long they are good for.
+	Lifetime = time.Hour
+	// DefaultURL is where it is served unless told otherwise.
+	DefaultURL = "http://127.0.0.1:7070"
+)
+
+// ErrNotDemo says that somebody tried to make a demo issuer where there is no demo.
+var ErrNotDemo = errors.New("the demo issuer exists in demo mode only")
+
+// Config says where it lives.
+type Config struct {
+	// Must be true.
+	Demo bool
+	// Holds the private keys and the bearer secret, readable by their owner only. Made if it is not there; tokens made
+	// from one directory are of one issuer.
+	Dir string
+	// Where Handler is served: http on a loopback address, without a path. It is part of every person's identity, so it
+	// is kept in Dir from the first time on, and another one is refused then. Empty: the one in Dir, else DefaultURL.
+	URL string
+	// The clock of Handler; nil: time.Now.
+	Now func() time.Time
+}
+
+// Issuer makes tokens for personas. It is safe for concurrent use.
+type Issuer struct {
+	url    string
+	secret string
+	now    func() time.Time
+	side   map[string]*issuer // by tenant; "" is the provider's
+}
+
+// issuer is one of its issuers: the provider's, or a tenant's.
+type issuer struct {
+	url     string
+	tenant  string // empty: the provider
+	name    string // what people call the organisation
+	signer  jose.Signer
+	jwks    []byte
+	oauth   machinery
+	devices *devices
+}
+
+// New opens the demo issuer in c.Dir, or makes it.
+func New(c Config) (*Issuer, error) {
+	if !c.Demo {
+		return nil, ErrNotDemo
+	}
+	if c.Dir == "" {
+		return nil, errors.New("the demo issuer needs a directory for its keys")
+	}
+	base, err := keepURL(c.Dir, c.URL)
+	if err != nil {
+		return nil, err
+	}
+	secret, err := keepSecret(c.Dir)
+	if err != nil {
+		return nil, err
+	}
+	d := &Issuer{url: base, secret: secret, now: c.Now, side: make(map[string]*issuer)}
+	if d.now == nil {
+		d.now = time.Now
+	}
+	for _, tenant := range append(Tenants(), "") {
+		path, file := "/provider", "provider.pem"
+		if tenant != "" {
+			path, file = "/t/"+tenant, "tenant-"+tenant+".pem"
+		}
+		key, err := keepKey(c.Dir, file)
+		if err != nil {
+			return nil, err
+		}
+		iss, err := newIssuer(base+path, key)
+		if err != nil {
+			return nil, err
+		}
+		iss.tenant, iss.name = tenant, organisation(tenant)
+		iss.oauth, iss.devices = d.newMachinery(iss), &devices{now: d.now, all: map[string]*device{}}
+		d.side[tenant] = iss
+	}
+	return d, nil
+}
+
+func newIssuer(at string, key *ecdsa.PrivateKey) (*issuer, error) {
+	public := jose.JSONWebKey{Key: key.Public(), Algorithm: string(jose.ES256), Use: "sig"}
+	sum, err := public.Thumbprint(crypto.SHA256) // RFC 7638: the same key always has the same id
+	if err != nil {
+		return nil, fmt.Errorf("naming the demo issuer's key: %w", err)
+	}
+	public.KeyID = base64.RawURLEncoding.EncodeToString(sum)
+	jwks, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{public}})
+	if err != nil {
+		return nil, fmt.Errorf("writing the demo issuer's key set: %w", err)
+	}
+	signer, err := jose.NewSigner(
+		jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: key, KeyID: public.KeyID}},
+		(&jose.SignerOptions{}).WithType("JWT"))
+	if err != nil {
+		return nil, fmt.Errorf("preparing the demo issuer's key: %w", err)
+	}
+	return &issuer{url: at, signer: signer, jwks: jwks}, nil
+}
+
+// Token makes a token for a persona, good from now for Lifetime. An unknown persona is refused (NOT_FOUND).
+func (d *Issuer) Token(persona string, now time.Time) (string, error) {
+	p, known := Find(persona)
+	if !known {
+		var names []string
+		for _, p := range Personas() {
+			names = append(names, p.Name)
+		}
+		return "", refusal.NotFound("persona", "demo", "the demo has nobody of that name%s", input.DidYouMean(persona, names))
+	}
+	return d.side[p.Tenant].sign(p, now, now, "")
+}
+
+// sign makes a token for one of the issuer's people, who said who to be at some time before; the nonce, if there is one, is
+// the client's own (OpenID Connect Core 1.0 §2).
+func (iss *issuer) sign(p Persona, chosen, now time.Time, nonce string) (string, error) {
+	claims := map[string]any{
+		"iss": iss.url, "aud": Audience, "sub": p.Name, "iat": now.Unix(), "exp": now.Add(Lifetime).Unix(),
+		"name": p.DisplayName, "email": p.Email, "locale": p.Language, "amr": p.Methods,
+		"auth_time": chosen.Unix(),
+	}
+	if p.Tenant == "" {
+		claims["employer"], claims["groups"] = p.Employer, p.Groups
+	}
+	if p.Isolated {
+		claims["isolated_identity"] = true
+	}
+	if nonce != "" {
+		claims["nonce"] = nonce
+	}
+	token, err := jwt.Signed(iss.signer).Claims(claims).Serialize()
+	if err != nil {
+		return "", fmt.Errorf("signing a demo token: %w", err)
+	}
+	return token, nil
+}
+
+// ProviderIssuer is what the services must be configured to trust for the provider's personas.
+func (d *Issuer) ProviderIssuer() identity.Issuer {
+	p := d.side[""]
+	return identity.Issuer{URL: p.url, Audience: Audience, JWKS: p.jwks, Side: lockboxv1.Side_SIDE_PROVIDER}
+}
+
+// TenantIssuer is what a demo tenant is created with; nil if there is no such demo tenant.
+func (d *Issuer) TenantIssuer(tenant string) *lockboxv1.TenantIssuer {
+	t, known := d.side[tenant]
+	if !known || tenant == "" {
+		return nil
+	}
+	return &lockboxv1.TenantIssuer{Url: t.url, Audience: Audience, Jwks: t.jwks}
+}
+
+// Person is how a persona is known by its tokens; nil if there is nobody of that name.
+func (d *Issuer) Person(persona string) *lockboxv1.Person {
+	p, known := Find(persona)
+	if !known {
+		return nil
+	}
+	return &lockboxv1.Person{
+		Issuer: d.side[p.Tenant].url, Subject: p.Name, DisplayName: p.DisplayName, Email: p.Email, Language: p.Language,
+	}
+}
+
+// URL is where Handler must be served.
+func (d *Issuer) URL() string { return d.url }
+
+// Secret is what POST /token demands as its bearer token. Treat it as one.
+func (d *Issuer) Secret() string { return d.secret }
+
+// checkURL accepts http on a loopback address with a port, and nothing else.
+func checkURL(s string) error {
+	u, err := url.Parse(s)
+	if err == nil && u.Scheme == "http" && u.Port() != "" && s == "http://"+u.Host && loopback(u.Hostname()) {
+		return nil
+	}
+	return fmt.Errorf("the demo issuer's URL must be like %s: http on a loopback address with a port, and no path; got %q", DefaultURL, s)
+}
+
+func loopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.Unmap().IsLoopback()
+}

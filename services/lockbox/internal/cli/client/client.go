@@ -1,0 +1,199 @@
+// Package client is the command line's end of the bus. It sends commands and queries on behalf of a person, publishes
+// intents as the engineering tool "console", and opens the journal for the compliance team, each under its own key. It
+// passes on tokens and never looks whether they are good: whoever receives them does.
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"google.golang.org/protobuf/proto"
+)
+
+// Tool is the engineering tool that the command line is, as far as intents go.
+const Tool = "console"
+
+// DefaultTimeout is how long to wait for an answer.
+const DefaultTimeout = bus.DefaultTimeout
+
+const rule = "I11"
+
+// ErrNotRunning says that nothing answers at the address of the bus.
+var ErrNotRunning = errors.New("no Lockbox answers there")
+
+// Config says where the bus is and who asks.
+type Config struct {
+	URL string
+	// KeysDir holds <identity>.nk, or <identity>/<identity>.nk where each key has a directory of its own.
+	KeysDir string
+	// Tokens gives the caller's own token; nil: nobody is signed in.
+	Tokens TokenSource
+	// Timeout for one answer; 0: DefaultTimeout.
+	Timeout time.Duration
+}
+
+// Client connects when it first has to, once for each identity that it needs.
+type Client struct {
+	config Config
+
+	mu    sync.Mutex
+	conns map[bus.Identity]*nats.Conn
+}
+
+// New makes a client. Close it.
+func New(c Config) *Client {
+	if c.Timeout <= 0 {
+		c.Timeout = DefaultTimeout
+	}
+	return &Client{config: c, conns: map[bus.Identity]*nats.Conn{}}
+}
+
+// Close ends all connections.
+func (c *Client) Close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id, nc := range c.conns {
+		nc.Close()
+		delete(c.conns, id)
+	}
+}
+
+func (c *Client) connect(id bus.Identity) (*nats.Conn, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if nc, ok := c.conns[id]; ok {
+		return nc, nil
+	}
+	nc, err := bus.Connect(bus.Connection{URL: c.config.URL, Identity: id, SeedFile: c.seedFile(id)})
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
+		return nil, refusal.Forbidden("keys", "bus", "there is no readable key %s.nk in %s", id, c.config.KeysDir)
+	case errors.Is(err, nats.ErrAuthorization):
+		return nil, refusal.Forbidden("keys", "bus", "the bus at %s does not know the key %s.nk in %s", c.config.URL, id, c.config.KeysDir)
+	case err != nil:
+		return nil, fmt.Errorf("%w: %s: %w", ErrNotRunning, c.config.URL, err)
+	}
+	c.conns[id] = nc
+	return nc, nil
+}
+
+func (c *Client) seedFile(id bus.Identity) string {
+	file := string(id) + ".nk"
+	if nested, err := filepath.Glob(filepath.Join(c.config.KeysDir, string(id), file)); err == nil && len(nested) == 1 {
+		return nested[0]
+	}
+	return filepath.Join(c.config.KeysDir, file)
+}
+
+// Token returns the caller's token: UNAUTHENTICATED if nobody is signed in.
+func (c *Client) Token(ctx context.Context) (string, error) {
+	if c.config.Tokens == nil {
+		return "", refusal.Unauthenticated("token", "R13", "nobody is signed in")
+	}
+	return c.config.Tokens.Token(ctx)
+}
+
+// Do sends a command with the caller's token and returns what it came to; see caller.Do.
+func (c *Client) Do(ctx context.Context, command *lockboxv1.Command) (*lockboxv1.CommandReply, error) {
+	token, by, err := c.caller(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return by.Do(ctx, token, command)
+}
+
+// Ask sends a query with the caller's token and returns the answer; see caller.Ask.
+func (c *Client) Ask(ctx context.Context, query *lockboxv1.Query) (*lockboxv1.QueryReply, error) {
+	token, by, err := c.caller(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return by.Ask(ctx, token, query)
+}
+
+func (c *Client) caller(ctx context.Context) (token string, by bus.Caller, err error) {
+	if token, err = c.Token(ctx); err != nil {
+		return "", by, err
+	}
+	nc, err := c.connect(bus.Client)
+	return token, bus.Caller{Conn: nc, Timeout: c.config.Timeout}, err
+}
+
+// Submit publishes an intent with the caller's token and waits for what becomes of it. The outcome is nil if none came
+// within wait: the intent is stored all the same, and will be evaluated. A refusal is in the outcome.
+func (c *Client) Submit(ctx context.Context, intent *lockboxv1.AccessIntent, wait time.Duration) (*lockboxv1.IntentOutcome, error) {
+	token, err := c.Token(ctx)
+	if err != nil {
+		return nil, err
+	}
+	intent = proto.CloneOf(intent)
+	intent.Token = token
+	nc, err := c.connect(bus.Tool(Tool))
+	if err != nil {
+		return nil, err
+	}
+	subject, err := bus.OutcomeSubject(Tool, intent.GetId())
+	if err != nil {
+		return nil, err
+	}
+	outcomes, err := nc.SubscribeSync(subject)
+	if err != nil {
+		return nil, fmt.Errorf("listening on %s: %w", subject, err)
+	}
+	defer func() { _ = outcomes.Unsubscribe() }()
+	if err := nc.FlushTimeout(c.config.Timeout); err != nil {
+		return nil, fmt.Errorf("listening on %s: %w", subject, err)
+	}
+	if err := c.publish(ctx, nc, intent); err != nil || wait <= 0 {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	msg, err := outcomes.NextMsgWithContext(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return nil, nil //nolint:nilnil // no outcome yet is no error
+	}
+	if err != nil {
+		return nil, err
+	}
+	outcome := new(lockboxv1.IntentOutcome)
+	if err := proto.Unmarshal(msg.Data, outcome); err != nil {
+		return nil, refusal.Unavailable("", rule, "the answer is not an outcome")
+	}
+	return outcome, nil
+}
+
+// publish stores the intent. The same one may be stored twice: it is one request.
+func (c *Client) publish(ctx context.Context, nc *nats.Conn, intent *lockboxv1.AccessIntent) error {
+	j, err := journal.Open(ctx, nc, journal.WithTimeout(c.config.Timeout))
+	if err != nil {
+		return err
+	}
+	defer j.Close()
+	if _, err = j.SubmitIntent(ctx, Tool, intent); errors.Is(err, journal.ErrUnknown) {
+		_, err = j.SubmitIntent(ctx, Tool, intent)
+	}
+	if errors.Is(err, journal.ErrUnknown) {
+		return fmt.Errorf("%w: %w", refusal.Unavailable("", rule, "the bus did not say whether it keeps the intent; submit it again"), err)
+	}
+	return err
+}
+
+// Journal opens the stream of events for reading, with the compliance team's key. Close it.
+func (c *Client) Journal(ctx context.Context) (*journal.Journal, error) {
+	nc, err := c.connect(bus.Compliance)
+	if err != nil {
+		return nil, err
+	}
+	return journal.Open(ctx, nc)
+}

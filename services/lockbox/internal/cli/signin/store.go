@@ -1,0 +1,171 @@
+package signin
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/client"
+)
+
+// DefaultProfile is the profile of who names none.
+const DefaultProfile = "default"
+
+const fileSuffix = ".json"
+
+var profileName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,39}$`)
+
+// CheckProfile refuses (INVALID) what cannot be a profile's name: it is also a file's.
+func CheckProfile(name string) error {
+	if !profileName.MatchString(name) {
+		return refusal.Invalid("profile", rule, "must be 1 to 40 of a-z, 0-9 and hyphens, and must not begin with one")
+	}
+	return nil
+}
+
+// Saved is somebody's sign-in.
+type Saved struct {
+	Issuer   string `json:"issuer"`
+	ClientID string `json:"client_id"`
+	Token    string `json:"token"`
+}
+
+// Store is a directory of sign-ins, one file for each profile, readable by their owner only.
+type Store struct{ Dir string }
+
+// DefaultStore is where sign-ins are kept: $XDG_STATE_HOME/lockbox/tokens, or ~/.local/state/lockbox/tokens. The environment
+// is read through env.
+func DefaultStore(env func(string) string) (Store, error) {
+	if base := env("XDG_STATE_HOME"); filepath.IsAbs(base) {
+		return Store{filepath.Join(base, "lockbox", "tokens")}, nil
+	}
+	if home := env("HOME"); home != "" {
+		return Store{filepath.Join(home, ".local", "state", "lockbox", "tokens")}, nil
+	}
+	return Store{}, errors.New("no home directory is known; name a directory for your sign-in with XDG_STATE_HOME")
+}
+
+// Path is the file of a profile.
+func (s Store) Path(profile string) string { return filepath.Join(s.Dir, profile+fileSuffix) }
+
+// Save keeps a sign-in, whole or not at all, in place of an earlier one.
+func (s Store) Save(profile string, v Saved) error {
+	if err := CheckProfile(profile); err != nil {
+		return err
+	}
+	data, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
+		return fmt.Errorf("making the directory of your sign-ins: %w", err)
+	}
+	if err := os.Chmod(s.Dir, 0o700); err != nil { // #nosec G302 -- a directory
+		return fmt.Errorf("keeping the directory of your sign-ins to yourself: %w", err)
+	}
+	root, err := os.OpenRoot(s.Dir)
+	if err != nil {
+		return fmt.Errorf("opening the directory of your sign-ins: %w", err)
+	}
+	defer root.Close()
+	draft := ".draft-" + rand.Text()
+	if err = root.WriteFile(draft, append(data, '\n'), 0o600); err == nil {
+		err = root.Rename(draft, profile+fileSuffix)
+	}
+	if err != nil {
+		return fmt.Errorf("keeping your sign-in: %w", errors.Join(err, root.RemoveAll(draft)))
+	}
+	return nil
+}
+
+// Load reads a sign-in. Without one the error is fs.ErrNotExist; one that others can read is refused (UNAUTHENTICATED), for
+// they can be its owner.
+func (s Store) Load(profile string) (Saved, error) {
+	if err := CheckProfile(profile); err != nil {
+		return Saved{}, err
+	}
+	path := s.Path(profile)
+	info, err := os.Stat(path)
+	if err != nil {
+		return Saved{}, err
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return Saved{}, refusal.Unauthenticated("token", rule, "%s can be read by others (mode %v); remove it, and sign in again", path, info.Mode().Perm())
+	}
+	data, err := os.ReadFile(path) // #nosec G304 -- in the user's own directory, under a name that was checked
+	if err != nil {
+		return Saved{}, err
+	}
+	var v Saved
+	if err := json.Unmarshal(data, &v); err != nil || v.Token == "" {
+		return Saved{}, refusal.Unauthenticated("token", rule, "%s is not a sign-in", path)
+	}
+	return v, nil
+}
+
+// Remove forgets a sign-in; false if there was none.
+func (s Store) Remove(profile string) (bool, error) {
+	if err := CheckProfile(profile); err != nil {
+		return false, err
+	}
+	err := os.Remove(s.Path(profile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Profiles are those that somebody is signed in under.
+func (s Store) Profiles() []string {
+	files, err := filepath.Glob(filepath.Join(s.Dir, "*"+fileSuffix))
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, f := range files {
+		if name := strings.TrimSuffix(filepath.Base(f), fileSuffix); CheckProfile(name) == nil {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// Profile gives the token of one of a store's sign-ins.
+type Profile struct {
+	Store
+	Name string
+	Now  func() time.Time
+}
+
+// Token reads it: UNAUTHENTICATED if there is none, or if it has expired. That is only so that somebody is told early and
+// well: who receives a token checks it.
+func (p Profile) Token(context.Context) (string, error) {
+	v, err := p.Load(p.Name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", refusal.Unauthenticated("token", rule, "nobody is signed in under the profile %s", p.Name)
+	}
+	if err != nil {
+		return "", err
+	}
+	c, err := client.ReadClaims(v.Token)
+	if err != nil {
+		return "", err
+	}
+	if !c.ExpiresAt.IsZero() && !p.Now().Before(c.ExpiresAt) {
+		who := c.Name
+		if who == "" {
+			who = c.Subject
+		}
+		return "", refusal.Unauthenticated("token", rule, "you were signed in as %s until %s; sign in again", who, c.ExpiresAt.UTC().Format(time.RFC3339))
+	}
+	return v.Token, nil
+}

@@ -1,0 +1,108 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/render"
+	"github.com/openlockbox/lockbox/services/verifier"
+	"github.com/spf13/cobra"
+)
+
+// trust is how somebody says whose signatures they trust.
+type trust struct{ policy, key string }
+
+func (t *trust) flags(c *cobra.Command) {
+	c.Flags().StringVar(&t.policy, "policy", "", "`file` that names the log's key, witnesses and how many of them must have signed")
+	c.Flags().StringVar(&t.key, "log-key", "", "the log's public `key`, or a file with it (LOCKBOX_LOG_KEY); no witness is asked for")
+	_ = c.MarkFlagFilename("policy") // fails only for a flag that is not there
+}
+
+// of is what the user trusts. Without a word of theirs it is the key of the Lockbox on this machine, which is local: good to
+// try it out, and no proof against whoever runs that.
+func (t *trust) of(a *app) (trusted verifier.Trust, local bool) {
+	trusted = verifier.Trust{Policy: t.policy, Key: t.key}
+	if trusted.Policy == "" {
+		trusted.Key = first(t.key, a.Getenv("LOCKBOX_LOG_KEY"))
+	}
+	if trusted != (verifier.Trust{}) {
+		return trusted, false
+	}
+	info, err := a.running()
+	trusted.Key = info.LogKey
+	return trusted, err == nil && info.LogKey != ""
+}
+
+// verifyFile checks a receipt offline.
+func (a *app) verifyFile(c *cobra.Command, t *trust, name string) error {
+	trusted, local := t.of(a)
+	r, err := verifier.CheckFile(name, trusted)
+	if err != nil {
+		return asUsage(c, err)
+	}
+	if local {
+		r.Trusted = "the key of the Lockbox on this machine, " + trusted.Key
+	}
+	return a.write(page{
+		func() (string, error) { return render.ValueJSON(r) },
+		func(l render.Look) string {
+			return r.Text(func(sequence uint64, e *lockboxv1.Event) string { return render.Event(l, sequence, e) })
+		},
+	})
+}
+
+func (a *app) auditWatchCommand() *cobra.Command {
+	var (
+		address, file, compare string
+		every                  time.Duration
+		once                   bool
+	)
+	t := &trust{}
+	c := &cobra.Command{
+		Use: "watch", Short: "Follow your log, and prove each time that nothing before was rewritten (R41)", Args: exactly(), ValidArgsFunction: nothing,
+		Long: verifier.WatchHelp + `
+
+--compare takes what stands at the end of each mail, and proves that the log began so when the mail was sent.`,
+		Example: `  lockbox audit watch --once
+  lockbox audit watch --log https://log.nimbus.example --policy policy.txt --state meadowbank.json --interval 5m
+  lockbox audit watch --compare 4711:9f86d081884c7d659a2feaa0c55ad015`,
+	}
+	f := c.Flags()
+	f.StringVar(&address, "log", "", "`address` of the log (LOCKBOX_LOG; on the machine that runs Lockbox it is known)")
+	f.StringVar(&file, "state", "", "`file` of the last checkpoint seen (default lockbox-log-<tenant>.json)")
+	f.StringVar(&compare, "compare", "", "`size:root` from a mail, to be proved once")
+	f.DurationVar(&every, "interval", time.Minute, "how often to look")
+	f.BoolVar(&once, "once", false, "look once")
+	t.flags(c)
+	c.RunE = a.with(func(ctx context.Context, s *session, _ []string) (err error) {
+		w := &verifier.Watcher{
+			Log: first(address, a.Getenv("LOCKBOX_LOG")), State: file, Token: s.Token, Out: a.Out, Err: a.Err, Now: a.Now, Zone: a.Zone,
+		}
+		w.Trust, _ = t.of(a)
+		if info, err := a.running(); w.Log == "" && err == nil {
+			w.Log = info.LogURL
+		}
+		if w.Log == "" {
+			return usage(c, "name the log with --log (or LOCKBOX_LOG)")
+		}
+		if compare != "" {
+			return asUsage(c, w.Compare(ctx, compare))
+		}
+		if w.Tenant, err = s.oneTenant(ctx); err != nil {
+			return err
+		}
+		return asUsage(c, w.Watch(ctx, every, once))
+	})
+	return c
+}
+
+// asUsage makes what the verifier says of its arguments an error of the command line.
+func asUsage(c *cobra.Command, err error) error {
+	var wrong *verifier.UsageError
+	if errors.As(err, &wrong) {
+		return &usageError{c, err}
+	}
+	return err
+}

@@ -1,0 +1,193 @@
+// Package portal_test tries out the portal as people meet it: everything runs as `lockbox up --demo` runs it, engineers ask,
+// mails arrive, and whoever got one follows its link in a browser.
+package portal_test
+
+import (
+	"context"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/openlockbox/lockbox/pkg/observe"
+	"github.com/openlockbox/lockbox/pkg/request"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	evaluator "github.com/openlockbox/lockbox/services/jit-evaluator"
+	"github.com/openlockbox/lockbox/services/lockbox/demo"
+	"github.com/openlockbox/lockbox/services/lockbox/demo/devissuer"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/client"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/up"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/up/runinfo"
+	"github.com/openlockbox/lockbox/services/notifier/mailbox"
+	"github.com/openlockbox/lockbox/services/portal"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest"
+)
+
+const (
+	bank   = devissuer.TenantBank
+	health = devissuer.TenantHealth
+	// patience is how long a test waits for what must come; failing takes this long, passing does not.
+	patience = 20 * time.Second
+)
+
+// world is a running demo: its portal, its mails, and everybody in it.
+type world struct {
+	*testing.T
+	// info says where everything is: PortalURL, MailboxURL, Demo.IssuerURL.
+	info runinfo.Info
+}
+
+// start is `lockbox up --demo` on free ports, with these times. It ends with the test.
+func start(t *testing.T, terms request.Terms) *world {
+	t.Helper()
+	return startLogging(t, terms, zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel)))
+}
+
+func startLogging(t *testing.T, terms request.Terms, log *zap.Logger) *world {
+	t.Helper()
+	dir := t.TempDir()
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- up.Run(ctx, up.Options{
+			Dir: dir, Demo: true, IssuerAddr: "127.0.0.1:0", Out: io.Discard, Program: "lockbox",
+			Stack: stack.Config{
+				Host: "127.0.0.1", Port: -1, Tools: []evaluator.Tool{evaluator.Unlimited(client.Tool)}, Terms: terms,
+				Notifier: demo.Notifier(), MailboxHTTP: "127.0.0.1:0", Portal: &portal.Config{Listen: "127.0.0.1:0"},
+				Log: log, Metrics: observe.NewMetrics(),
+			},
+		})
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	for {
+		if info, err := runinfo.Read(dir); err == nil {
+			return &world{T: t, info: info}
+		}
+		select {
+		case err := <-ended:
+			ended <- nil
+			t.Fatalf("it did not start: %v", err)
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+// person is one of the demo's people with the means of the command line: what they do and ask goes past the portal. Token
+// is what a program of theirs would hold.
+func (w *world) person(persona string) *client.Client {
+	c := client.New(client.Config{URL: w.info.NATSURL, KeysDir: w.info.KeysDir, Tokens: client.Persona{
+		IssuerURL: w.info.Demo.IssuerURL, SecretFile: w.info.Demo.SecretFile, Name: persona,
+	}})
+	w.Cleanup(c.Close)
+	return c
+}
+
+// does has a persona do something, and returns the sequence that it caused.
+func (w *world) does(persona string, c *lockboxv1.Command) uint64 {
+	w.Helper()
+	reply, err := w.person(persona).Do(w.Context(), c)
+	must(w, err)
+	return reply.GetSequence()
+}
+
+// intent is a plausible intent for the bank: customer data, no internal approval.
+func intent() *lockboxv1.AccessIntent {
+	return &lockboxv1.AccessIntent{
+		Tenant: bank, SubscriptionId: demo.BankProduction, ResourceType: "compute/virtual-machines", Scenario: "memory-dump",
+		ResourceIds: []string{
+			"/subscriptions/" + demo.BankProduction + "/virtualMachines/payments-1", "/subscriptions/" + demo.BankProduction + "/virtualMachines/payments-2",
+		},
+		ReasonType:    lockboxv1.ReasonType_REASON_TYPE_CUSTOMER_INITIATED_SUPPORT,
+		Justification: "The machine hangs; a memory dump will show where.", TicketId: demo.BankTicket,
+	}
+}
+
+// requested submits an intent as a persona and waits until its request has come that far.
+func (w *world) requested(persona string, in *lockboxv1.AccessIntent, want request.Status) (id string) {
+	w.Helper()
+	if in.GetId() == "" {
+		fresh, err := uuid.NewV7()
+		must(w, err)
+		in.Id = fresh.String()
+	}
+	outcome, err := w.person(persona).Submit(w.Context(), in, patience)
+	must(w, err)
+	if outcome.GetRefusal() != nil && want != request.Refused {
+		w.Fatalf("%s's intent is refused: %v", persona, outcome.GetRefusal())
+	}
+	w.reaches(in.GetTenant(), in.GetId(), want)
+	return in.GetId()
+}
+
+// reaches waits until a request stands so, and returns it as the provider's security officer sees it.
+func (w *world) reaches(tenant, id string, want request.Status) *lockboxv1.RequestView {
+	w.Helper()
+	olga := w.person("olga")
+	defer olga.Close()
+	var last string
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		reply, err := olga.Ask(w.Context(), &lockboxv1.Query{Tenant: tenant, Ask: &lockboxv1.Query_GetRequest{GetRequest: &lockboxv1.GetRequest{RequestId: id}}})
+		if err != nil {
+			last = err.Error()
+			continue
+		}
+		if last = reply.GetRequest().GetStatus().String(); reply.GetRequest().GetStatus() == want {
+			return reply.GetRequest()
+		}
+	}
+	w.Fatalf("%s: not %v but %s", id, want, last)
+	return nil
+}
+
+// mail waits for the newest mail to an address that speaks of something: a request's id, a word of its subject.
+func (w *world) mail(to, about string) mailbox.Message {
+	w.Helper()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		all, err := mailbox.Read(w.info.MailboxDir)
+		must(w, err)
+		for _, m := range slices.Backward(all) {
+			if slices.Contains(m.Recipients, to) && (strings.Contains(m.Subject, about) || strings.Contains(m.Text, about)) {
+				return m
+			}
+		}
+	}
+	w.Fatalf("%s got no mail that speaks of %q", to, about)
+	return mailbox.Message{}
+}
+
+// page is where the mailbox shows a mail in a browser, with its button.
+func (w *world) page(m mailbox.Message) string { return w.info.MailboxURL + "/mails/" + m.ID }
+
+// link is where a mail leads to in the portal; empty: nowhere.
+func (w *world) link(m mailbox.Message) string {
+	w.Helper()
+	for line := range strings.Lines(m.Text) {
+		if at := strings.TrimSpace(line); strings.HasPrefix(at, w.info.PortalURL+"/") {
+			return at
+		}
+	}
+	return ""
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func newID(t *testing.T) string {
+	t.Helper()
+	id, err := uuid.NewV7()
+	must(t, err)
+	return id.String()
+}

@@ -1,0 +1,80 @@
+package portal_test
+
+import (
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/openlockbox/lockbox/pkg/request"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/lockbox/demo"
+	"github.com/openlockbox/lockbox/services/portal"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+func dial(t *testing.T, at string) (net.Conn, error) {
+	t.Helper()
+	return new(net.Dialer).DialContext(t.Context(), "tcp", at)
+}
+
+// Every page in every language, as whoever sees most of it: audited, and kept as a picture on a desktop and on a phone, by
+// day and by night.
+func TestEveryPageInEveryLanguage(t *testing.T) {
+	t.Parallel()
+	w := start(t, request.DefaultTerms())
+	pending := w.requested("erin", intent(), request.CustomerNotified)
+	done := w.requested("erin", intent(), request.CustomerNotified)
+	w.does("otto", &lockboxv1.Command{Tenant: bank, AggregateId: done, Action: &lockboxv1.Command_Ask{Ask: &lockboxv1.Ask{Text: "How large will the dump be?"}}})
+	w.does("otto", &lockboxv1.Command{Tenant: bank, AggregateId: done, Action: &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{Reason: "Go ahead."}}})
+	w.reaches(bank, done, request.Active)
+	elevated := intent()
+	elevated.Scenario = "managed-disk"
+	inside := w.requested("erin", elevated, request.AwaitingInternalApproval)
+	w.does("olga", &lockboxv1.Command{Tenant: bank, AggregateId: newID(t), Action: &lockboxv1.Command_DiscloseExposure{DiscloseExposure: &lockboxv1.DiscloseExposure{
+		Occurrence: &lockboxv1.Occurrence{What: "A packet capture held traffic of payments-1", Description: "Health checks.", Reason: "Taken to find a faulty line card.", HappenedAt: timestamppb.Now()},
+	}}})
+	pages, err := portal.Pages()
+	must(t, err)
+	devices := []device{desktop, phoneDark, phone, desktopDark}
+	for _, side := range []struct {
+		who, base string
+		is        func(portal.Page) bool
+		place     place
+	}{
+		{"grace", "/t/" + bank, func(p portal.Page) bool { return p.Customers }, place{pending, demo.BankTicket, demo.BankProduction, "otto-owner"}},
+		{"otto", "/t/" + bank, func(p portal.Page) bool { return p.Customers && strings.HasPrefix(p.Path, "/requests") }, place{done, demo.BankTicket, demo.BankProduction, "otto-owner"}},
+		{"olga", "/provider", func(p portal.Page) bool { return p.Provider }, place{done, demo.BankTicket, demo.BankProduction, "otto-owner"}},
+		{"derek", "/provider", func(p portal.Page) bool {
+			return p.Provider && (p.Path == "" || strings.HasPrefix(p.Path, "/requests/{id}"))
+		}, place{inside, demo.BankTicket, demo.BankProduction, ""}},
+	} {
+		for i, language := range []string{"en", "fr", "ja"} {
+			t.Run(side.who+"/"+language, func(t *testing.T) {
+				b := w.browser(devices[(i+len(side.who))%len(devices)])
+				b.T = t
+				b.visit(w.info.PortalURL + "/signin?lang=" + language)
+				b.accessible()
+				b.picture(language + "-sign-in-" + side.who)
+				b.visit(w.info.PortalURL + side.base)
+				b.signIn(side.who)
+				shown := 0
+				for _, p := range pages {
+					if p.Method != http.MethodGet || !side.is(p) || strings.HasPrefix(p.Path, "/live") || strings.HasSuffix(p.Path, "/export") || strings.HasSuffix(p.Path, "/receipt") {
+						continue
+					}
+					b.visit(w.info.PortalURL + side.base + side.place.in(p.Path))
+					if b.attribute("html", "lang") != language {
+						t.Errorf("%s is not in %s", p.Path, language)
+					}
+					b.accessible()
+					b.picture(strings.Join([]string{language, side.who, strings.Trim(strings.NewReplacer("/", "-", "{", "", "}", "").Replace(p.Path), "-")}, "-"))
+					shown++
+				}
+				if shown == 0 {
+					t.Error("no page")
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,199 @@
+package portal_test
+
+import (
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/pkg/tenant"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/lockbox/demo"
+	"google.golang.org/protobuf/types/known/durationpb"
+)
+
+// signIn chooses who to be, where the issuer asks.
+func (b *tab) signIn(persona string) {
+	b.Helper()
+	b.press(`button[name=persona][value=` + persona + `]`)
+}
+
+// From the e-mail's link to approved to revoked, on a phone, each in their own language.
+func TestFromTheMailToApprovedToRevoked(t *testing.T) {
+	t.Parallel()
+	w := start(t, request.DefaultTerms())
+	abroad := intent()
+	abroad.Tenant, abroad.SubscriptionId, abroad.TicketId = health, demo.HealthClinic, demo.HealthTicket
+	abroad.ResourceIds = []string{"/subscriptions/" + demo.HealthClinic + "/virtualMachines/booking-1"}
+	for _, c := range []struct {
+		language, persona, address, engineer string
+		intent                               *lockboxv1.AccessIntent
+		device                               device
+		// What they read before, on the page that asks once more, and after.
+		waits, promise, active, over string
+	}{
+		{"en", "otto", "otto@meadowbank.example", "erin", intent(), phone, "Pending", "2 hours", "Access is active until", "Access revoked"},
+		{"fr", "fleur", "fleur@meadowbank.example", "erin", intent(), desktopDark, "En attente", "2 heures", "L’accès est ouvert jusqu’au", "Accès révoqué"},
+		{"ja", "kenji", "kenji@sakura.example", "bob", abroad, phoneDark, "保留中", "2 時間", "有効", "取り消し"},
+	} {
+		t.Run(c.language, func(t *testing.T) {
+			id := w.requested(c.engineer, c.intent, request.CustomerNotified)
+			b := w.browser(c.device)
+			b.T = t
+			b.visit(w.link(w.mail(c.address, id)))
+			b.signIn(c.persona)
+			if lang := b.attribute("html", "lang"); lang != c.language {
+				t.Errorf("the page is in %q", lang)
+			}
+			b.reads(c.waits)
+			b.accessible()
+			b.picture(c.language + "-1-request-" + c.device.name)
+
+			b.press(`a.button[href*="/approve/confirm"]`)
+			b.accessible()
+			b.picture(c.language + "-2-confirm-" + c.device.name)
+			b.press("#decision button[formmethod]")
+			b.accessible()
+			b.picture(c.language + "-3-less-" + c.device.name)
+			b.choose("#duration", "2h0m0s")
+			b.press("#decision button.main")
+			b.reads(c.promise)
+			b.accessible()
+			b.picture(c.language + "-4-confirm-" + c.device.name)
+			if got := w.reaches(c.intent.GetTenant(), id, request.CustomerNotified); got.GetCustomerDecisions() != nil {
+				t.Fatal("something was decided before the last page")
+			}
+			b.press("#decision button.main")
+			granted := w.reaches(c.intent.GetTenant(), id, request.Active).GetGrant()
+			if hours := granted.GetEndsAt().AsTime().Sub(granted.GetStartsAt().AsTime()).Hours(); hours != 2 {
+				t.Errorf("access lasts %v hours", hours)
+			}
+			b.reads(c.active)
+			b.accessible()
+			b.picture(c.language + "-5-active-" + c.device.name)
+
+			b.press(`a.button[href$="/revoke"]`)
+			b.fill("#reason", "We have seen enough.")
+			b.accessible()
+			b.press("#decision button:not([formmethod])")
+			w.reaches(c.intent.GetTenant(), id, request.Revoked)
+			b.reads(c.over)
+			b.picture(c.language + "-6-revoked-" + c.device.name)
+			b.quiet()
+		})
+	}
+}
+
+// A page that is open hears what happens elsewhere, and nobody decides on what is not true any more.
+func TestADecisionElsewhereReachesOpenPages(t *testing.T) {
+	t.Parallel()
+	w := start(t, request.DefaultTerms())
+	id := w.requested("erin", intent(), request.CustomerNotified)
+	otto, fleur := w.browser(desktop), w.browser(phone)
+	otto.visit(w.link(w.mail("otto@meadowbank.example", id)))
+	otto.signIn("otto")
+	fleur.visit(w.link(w.mail("fleur@meadowbank.example", id)))
+	fleur.signIn("fleur")
+	fleur.press(`a.button[href*="/approve/confirm"]`)
+
+	w.does("otto", &lockboxv1.Command{Tenant: bank, AggregateId: id, Action: &lockboxv1.Command_Ask{Ask: &lockboxv1.Ask{Text: "How large will the dump be?"}}})
+	otto.reads("How large will the dump be?")
+	fleur.eventually("the button does nothing any more", func() bool { return fleur.has("[data-decides][disabled]") })
+	fleur.picture("fr-7-changed-meanwhile-phone")
+
+	w.does("otto", &lockboxv1.Command{Tenant: bank, AggregateId: id, Action: &lockboxv1.Command_Deny{Deny: &lockboxv1.Deny{Reason: "Not now."}}})
+	otto.reads("Denied")
+	fleur.press("#stale button")
+	fleur.reads("Otto Owens")
+	if got := w.reaches(bank, id, request.Denied); len(got.GetCustomerDecisions()) != 1 {
+		t.Errorf("decided %d times", len(got.GetCustomerDecisions()))
+	}
+	fleur.quiet("409") // which is how the page that tells it is sent
+	otto.quiet()
+}
+
+// Whoever switches scripts off decides all the same.
+func TestEverythingWorksWithoutScripts(t *testing.T) {
+	t.Parallel()
+	w := start(t, request.DefaultTerms())
+	id := w.requested("erin", intent(), request.CustomerNotified)
+	b := w.browser(desktop)
+	b.withoutScripts()
+	b.visit(w.link(w.mail("otto@meadowbank.example", id)))
+	b.signIn("otto")
+	b.press(`a.button[href$="/deny"]`)
+	b.fill("#reason", "Not before the weekend.")
+	b.press("#decision button:not([formmethod])")
+	if got := w.reaches(bank, id, request.Denied); got.GetEndReason() != "Not before the weekend." {
+		t.Errorf("denied because of %q", got.GetEndReason())
+	}
+}
+
+// The keyboard alone is enough: the way to the decision is made of Tab and Enter.
+func TestTheKeyboardAloneIsEnough(t *testing.T) {
+	t.Parallel()
+	w := start(t, request.DefaultTerms())
+	id := w.requested("erin", intent(), request.CustomerNotified)
+	b := w.browser(desktop)
+	b.visit(w.link(w.mail("otto@meadowbank.example", id)))
+	b.tabTo(`button[value=otto]`)
+	b.enter()
+	b.tabTo(`a.button[href*="/approve/confirm"]`)
+	b.enter()
+	b.tabTo("#decision button.main")
+	if !strings.Contains(b.text(".promise"), "Erin Ellis") {
+		t.Errorf("the promise names nobody: %s", b.text(".promise"))
+	}
+	b.enter()
+	w.reaches(bank, id, request.Active)
+}
+
+// Where the tenant demands a fresh sign-in, an old one leads to signing in again and back to the very same page, with
+// what was chosen; somebody else who comes back decides nothing (R25).
+func TestAnOldSignInLeadsToAFreshOneAndBack(t *testing.T) {
+	t.Parallel()
+	w := start(t, request.DefaultTerms())
+	id := w.requested("erin", intent(), request.CustomerNotified)
+	settings := w.tenant("grace").GetSettings()
+	settings.MaxAuthenticationAge = durationpb.New(tenant.MinAuthenticationAge)
+	w.does("grace", &lockboxv1.Command{Tenant: bank, Action: &lockboxv1.Command_ChangeSettings{ChangeSettings: &lockboxv1.ChangeSettings{Settings: settings}}})
+
+	b := w.browser(desktop)
+	b.visit(w.link(w.mail("otto@meadowbank.example", id)))
+	b.signIn("otto")
+	signedIn := time.Now()
+	b.press(`a.button[href*="/approve/confirm"]`)
+	b.press("#decision button[formmethod]")
+	b.choose("#duration", "2h0m0s")
+	b.press("#decision button.main")
+	time.Sleep(time.Until(signedIn.Add(tenant.MinAuthenticationAge + time.Second)))
+	for _, who := range []string{"fleur", "otto"} {
+		b.press("#decision button.main")
+		b.press("main a.button.main") // the page that says why
+		b.signIn(who)
+		if who == "fleur" {
+			b.picture("en-7-somebody-else-came-back-desktop-light")
+			if got := w.reaches(bank, id, request.CustomerNotified); len(got.GetCustomerDecisions()) > 0 {
+				t.Fatalf("%s decided with somebody else's page", who)
+			}
+			b.visit(w.info.PortalURL + "/t/" + bank + "/requests/" + id + "/approve/confirm?duration=2h0m0s&resource=1&resource=2&seen=" + strconv.FormatUint(w.reaches(bank, id, request.CustomerNotified).GetVersion(), 10))
+		}
+	}
+	b.reads("2 hours")
+	if got := w.reaches(bank, id, request.CustomerNotified); len(got.GetCustomerDecisions()) > 0 {
+		t.Fatal("signing in again decided something")
+	}
+	b.press("#decision button.main")
+	granted := w.reaches(bank, id, request.Active).GetGrant()
+	if hours := granted.GetEndsAt().AsTime().Sub(granted.GetStartsAt().AsTime()).Hours(); hours != 2 {
+		t.Errorf("access lasts %v hours", hours)
+	}
+}
+
+func (w *world) tenant(as string) *lockboxv1.TenantView {
+	w.Helper()
+	reply, err := w.person(as).Ask(w.Context(), &lockboxv1.Query{Tenant: bank, Ask: &lockboxv1.Query_GetTenant_{GetTenant_: &lockboxv1.GetTenant{}}})
+	must(w, err)
+	return reply.GetTenant()
+}

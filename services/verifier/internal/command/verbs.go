@@ -1,0 +1,182 @@
+package command
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/services/verifier"
+	"github.com/openlockbox/lockbox/services/verifier/witness"
+)
+
+// mostToken is how long a token may be, in bytes.
+const mostToken = 16 << 10
+
+var verbs = []struct {
+	name string
+	run  func(ctx context.Context, args []string, env Environment) error
+}{
+	{"receipt", receipt}, {"watch", watch}, {"compare", compare}, {"witness", cosign}, {"witness key", witnessKey},
+}
+
+func trust(f *flags, env Environment) func() verifier.Trust {
+	var t verifier.Trust
+	f.StringVar(&t.Policy, "policy", "", "`file` that names the log's key, witnesses and how many of them must have signed")
+	f.StringVar(&t.Key, "log-key", "", "the log's public `key`, or a file with it (LOCKBOX_LOG_KEY); no witness is asked for")
+	return func() verifier.Trust {
+		if t == (verifier.Trust{}) {
+			t.Key = env.Getenv("LOCKBOX_LOG_KEY")
+		}
+		return t
+	}
+}
+
+func receipt(_ context.Context, args []string, env Environment) error {
+	f := newFlags("receipt FILE", "Reads the file that lockbox audit receipt or the portal gave you, and\n"+verifier.ReceiptHelp,
+		"  verifier receipt lockbox-receipt-019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b.json --policy policy.txt\n"+
+			"  verifier receipt receipt.json --log-key log.vkey --json | jq .events")
+	trusted := trust(f, env)
+	asJSON := f.Bool("json", false, "write what is proven as JSON")
+	names, err := f.parse(args, env.Out, "FILE")
+	if err != nil {
+		return err
+	}
+	r, err := verifier.CheckFile(names[0], trusted())
+	if err != nil {
+		return err
+	}
+	if !*asJSON {
+		_, err = io.WriteString(env.Out, r.Text(nil))
+		return err
+	}
+	e := json.NewEncoder(env.Out)
+	e.SetIndent("", "  ")
+	return e.Encode(r)
+}
+
+// logFlags are those of the commands that ask a log.
+func logFlags(f *flags, env Environment) func() (*verifier.Watcher, error) {
+	trusted := trust(f, env)
+	address := f.String("log", "", "`address` of the log (LOCKBOX_LOG)")
+	return func() (*verifier.Watcher, error) {
+		w := &verifier.Watcher{Log: *address, Trust: trusted(), Out: env.Out, Err: env.Err, Now: time.Now, Zone: time.Local}
+		if w.Log == "" {
+			w.Log = env.Getenv("LOCKBOX_LOG")
+		}
+		if w.Log == "" {
+			return nil, &verifier.UsageError{Message: "name the log with --log (or LOCKBOX_LOG)"}
+		}
+		return w, nil
+	}
+}
+
+func watch(ctx context.Context, args []string, env Environment) error {
+	f := newFlags("watch", verifier.WatchHelp+`
+
+The log shows a tenant's part of it to the tenant's own people: --token-file holds a token of your sign-in service for
+Lockbox. It is read anew each time, so that whatever renews it can go on doing so.`,
+		"  verifier watch --log https://log.nimbus.example --policy policy.txt --tenant meadowbank --token-file token --once")
+	open := logFlags(f, env)
+	tenant := f.String("tenant", "", "your organisation's `name` at Lockbox (LOCKBOX_TENANT)")
+	token := f.String("token-file", "", "`file` that holds your token (LOCKBOX_TOKEN_FILE)")
+	state := f.String("state", "", "`file` of the last checkpoint seen; without it lockbox-log-<tenant>.json")
+	every := f.Duration("interval", time.Minute, "`how long` between two looks")
+	once := f.Bool("once", false, "look once")
+	if _, err := f.parse(args, env.Out); err != nil {
+		return err
+	}
+	w, err := open()
+	if err != nil {
+		return err
+	}
+	for _, need := range []struct {
+		value          *string
+		flag, variable string
+	}{{tenant, "--tenant", "LOCKBOX_TENANT"}, {token, "--token-file", "LOCKBOX_TOKEN_FILE"}} {
+		if *need.value == "" {
+			*need.value = env.Getenv(need.variable)
+		}
+		if *need.value == "" {
+			return &verifier.UsageError{Message: fmt.Sprintf("%s (or %s) is missing", need.flag, need.variable)}
+		}
+	}
+	w.Tenant, w.State = *tenant, *state
+	w.Token = func(context.Context) (string, error) { return readToken(*token) }
+	return w.Watch(ctx, *every, *once)
+}
+
+func readToken(file string) (string, error) {
+	text, err := os.ReadFile(file) // #nosec G304 -- the user names it
+	if err != nil {
+		return "", refusal.Unauthenticated("token", "R13", "the token file cannot be read: %v", err)
+	}
+	token := strings.TrimSpace(string(text))
+	if token == "" || len(token) > mostToken {
+		return "", refusal.Unauthenticated("token", "R13", "%s is not a token", file)
+	}
+	return token, nil
+}
+
+func compare(ctx context.Context, args []string, env Environment) error {
+	f := newFlags("compare SIZE:ROOT", "Takes what stands at the end of each mail, and proves that the log began so when the mail was sent.",
+		"  verifier compare 4711:9f86d081884c7d659a2feaa0c55ad015 --log https://log.nimbus.example --policy policy.txt")
+	open := logFlags(f, env)
+	named, err := f.parse(args, env.Out, "SIZE:ROOT")
+	if err != nil {
+		return err
+	}
+	w, err := open()
+	if err != nil {
+		return err
+	}
+	return w.Compare(ctx, named[0])
+}
+
+func cosign(ctx context.Context, args []string, env Environment) error {
+	var c witness.Config
+	f := newFlags("witness", witness.Help,
+		"  verifier witness key --name witness.meadowbank.example --key witness.key\n"+
+			"  verifier witness --key witness.key --state witness --log log.vkey --listen 127.0.0.1:8027")
+	f.StringVar(&c.Key, "key", "witness.key", "`file` of the witness's key")
+	f.StringVar(&c.State, "state", "witness", "`directory` of what was cosigned")
+	f.Func("log", "public `key` of a log, or a file with it (repeat for several)", func(key string) error {
+		c.Logs = append(c.Logs, key)
+		return nil
+	})
+	f.StringVar(&c.Listen, "listen", "127.0.0.1:8027", "`address`; TLS ends in front of it")
+	if _, err := f.parse(args, env.Out); err != nil {
+		return err
+	}
+	return witness.Serve(ctx, c, func(at net.Addr, key string) {
+		_, _ = fmt.Fprintf(env.Err, "witness at %v, key %s\n", at, key) // it serves whether or not anybody reads that
+	})
+}
+
+func witnessKey(_ context.Context, args []string, env Environment) error {
+	f := newFlags("witness key", "Makes a key in a new file, and prints the public key as policies name it.",
+		"  verifier witness key --name witness.meadowbank.example --key witness.key")
+	file := f.String("key", "witness.key", "new `file` for the key")
+	name := f.String("name", "", "the witness's `name` in its cosignatures, best an address of yours")
+	if _, err := f.parse(args, env.Out); err != nil {
+		return err
+	}
+	if *name == "" {
+		return &verifier.UsageError{Message: "--name is required, best an address of yours: witness.meadowbank.example"}
+	}
+	k, err := witness.CreateKey(*file, *name)
+	if errors.Is(err, os.ErrExist) {
+		return fmt.Errorf("%s exists, and a key is never written over", *file)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(env.Out, k.VerifierKey())
+	return err
+}

@@ -1,0 +1,191 @@
+package verifier
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/merkle"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"google.golang.org/protobuf/encoding/protojson"
+)
+
+// ReceiptHelp says what checking a receipt proves.
+const ReceiptHelp = `checks it, offline, with nothing but public keys: that its events stood in the log with these
+bytes, in this order, none left out, under a checkpoint that the log and as many witnesses as the policy demands have signed.`
+
+// Receipt is what a receipt proves, as programs read it.
+type Receipt struct {
+	Trusted    string    `json:"trusted"`
+	Tenant     string    `json:"tenant"`
+	About      string    `json:"about"`
+	Events     []Event   `json:"events"`
+	TenantSize int64     `json:"tenant_size"`
+	Slot       int64     `json:"slot"`
+	Log        string    `json:"log"`
+	Size       int64     `json:"size"`
+	Root       string    `json:"root"`
+	Witnesses  []Witness `json:"witnesses"`
+	Unknown    []string  `json:"unknown_signatures"`
+}
+
+// Witness is who cosigned the checkpoint, and when.
+type Witness struct {
+	Name string    `json:"name"`
+	At   time.Time `json:"at"`
+}
+
+// Event is one event of a receipt. One that is withheld has its place proven, and shows nothing of its content.
+type Event struct {
+	Sequence uint64          `json:"sequence,string"`
+	Subject  string          `json:"subject"`
+	Withheld bool            `json:"withheld"`
+	Event    json.RawMessage `json:"event,omitempty"`
+
+	decoded *lockboxv1.Event
+}
+
+// CheckFile checks the receipt in a file: ErrNotProven if it does not hold.
+func CheckFile(name string, trust Trust) (*Receipt, error) {
+	policy, from, err := trust.Read()
+	if err != nil {
+		return nil, err
+	}
+	file, err := os.ReadFile(name) // #nosec G304 -- the user names it
+	if err != nil {
+		return nil, err
+	}
+	r, err := check(file, policy)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrNotProven, name, err)
+	}
+	r.Trusted = from
+	return r, nil
+}
+
+// check verifies a receipt, and that the events in it are what their subjects say.
+func check(file []byte, policy *merkle.Policy) (*Receipt, error) {
+	report, err := merkle.VerifyReceipt(file, policy)
+	if err != nil {
+		return nil, err
+	}
+	signed := report.Signed
+	r := &Receipt{
+		Tenant: report.Tenant, About: report.About, TenantSize: report.Tree.N, Slot: report.Slot, Log: signed.Origin,
+		Size: signed.Tree.N, Root: hex.EncodeToString(signed.Tree.Hash[:]), Unknown: signed.Unknown, Witnesses: []Witness{},
+	}
+	for _, w := range signed.Cosigned {
+		r.Witnesses = append(r.Witnesses, Witness{w.Name, w.At})
+	}
+	for _, e := range report.Events {
+		shown := Event{Sequence: e.StreamSequence, Subject: e.Subject, Withheld: e.Withheld}
+		if !e.Withheld {
+			if shown.decoded, err = input.DecodeEvent(e.Bytes); err != nil {
+				return nil, fmt.Errorf("event %d is recorded so, and cannot be read: %w", e.StreamSequence, err)
+			}
+			if !agrees(e.Subject, shown.decoded) {
+				return nil, fmt.Errorf("event %d is recorded so, and is not what its subject says", e.StreamSequence)
+			}
+			if shown.Event, err = protojson.Marshal(shown.decoded); err != nil {
+				return nil, err
+			}
+		}
+		r.Events = append(r.Events, shown)
+	}
+	return r, nil
+}
+
+// agrees tells whether a subject, lockbox.event.<tenant>.<kind>.<id>.<version or report key>.<type>, says of an event what
+// the event says of itself. It is written here a second time, so that the check does not rest on the code that is checked.
+func agrees(subject string, e *lockboxv1.Event) bool {
+	place := e.GetReportKey()
+	if place == "" && e.GetVersion() > 0 {
+		place = strconv.FormatUint(e.GetVersion(), 10)
+	} else if e.GetVersion() > 0 {
+		return false
+	}
+	tokens := strings.Split(subject, ".")
+	want := []string{"lockbox", "event", e.GetTenant(), e.GetKind(), e.GetAggregateId(), place, typeOf(e)}
+	if len(tokens) != len(want) {
+		return false
+	}
+	for i, token := range tokens {
+		if token != want[i] || token == "" {
+			return false
+		}
+	}
+	return true
+}
+
+// typeOf names an event's fact: CustomerApproved.
+func typeOf(e *lockboxv1.Event) string {
+	m := e.ProtoReflect()
+	return string(m.WhichOneof(m.Descriptor().Oneofs().ByName("fact")).Message().Name())
+}
+
+// subject is what the receipt is about, as people say it.
+func (r *Receipt) subject() string {
+	if tokens := strings.Split(r.Events[0].Subject, "."); len(tokens) == 7 {
+		return clean(tokens[3] + " " + tokens[4])
+	}
+	return clean(r.About)
+}
+
+// Text is the receipt for people. Line writes an event that is shown; nil: plainly.
+func (r *Receipt) Text(line func(sequence uint64, e *lockboxv1.Event) string) string {
+	if line == nil {
+		line = plain
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "The receipt holds. It proves of %s at %s: these %d events stood in the log in this order, with none left out between them.\n\n",
+		r.subject(), clean(r.Tenant), len(r.Events))
+	for _, e := range r.Events {
+		if e.Withheld {
+			fmt.Fprintf(&b, "%8d  %s (withheld; its place is proven)\n", e.Sequence, clean(e.Subject[strings.LastIndexByte(e.Subject, '.')+1:]))
+			continue
+		}
+		b.WriteString(strings.TrimRight(line(e.Sequence, e.decoded), "\n") + "\n")
+	}
+	fmt.Fprintf(&b, "\nLog       %s, size %d, root %s\nTrusted   %s\n", clean(r.Log), r.Size, r.Root, clean(r.Trusted))
+	if len(r.Witnesses) == 0 {
+		b.WriteString("Witnesses none was asked for: the log’s own key alone vouches that nothing was rewritten\n")
+	}
+	for _, w := range r.Witnesses {
+		fmt.Fprintf(&b, "Witness   %s, %s\n", clean(w.Name), w.At.Format(time.RFC3339))
+	}
+	b.WriteString("\nIt does not prove that nothing came after the last event; ask for a newer receipt.\n")
+	return b.String()
+}
+
+// plain is an event on one line: where it stands, when it was, what happened, by whom.
+func plain(sequence uint64, e *lockboxv1.Event) string {
+	what := typeOf(e)
+	var words strings.Builder
+	for i, r := range what {
+		if i > 0 && r >= 'A' && r <= 'Z' {
+			words.WriteByte(' ')
+			r += 'a' - 'A'
+		}
+		words.WriteRune(r)
+	}
+	return fmt.Sprintf("%8d  %s  %-24s  %s", sequence, e.GetTime().AsTime().Format(time.RFC3339), words.String(), clean(who(e.GetActor())))
+}
+
+func who(a *lockboxv1.Actor) string {
+	if a.GetSide() == lockboxv1.Side_SIDE_SYSTEM {
+		return "Lockbox"
+	}
+	name := a.GetPerson().GetDisplayName()
+	if name == "" {
+		name = a.GetPerson().GetSubject()
+	}
+	if a.GetEmployer() != "" {
+		name += " (" + a.GetEmployer() + ")"
+	}
+	return name
+}

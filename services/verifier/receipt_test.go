@@ -1,0 +1,217 @@
+package verifier_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/openlockbox/lockbox/pkg/merkle"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/verifier"
+	"github.com/openlockbox/lockbox/services/verifier/internal/command"
+	"golang.org/x/mod/sumdb/note"
+	"google.golang.org/protobuf/proto"
+)
+
+// stored is an event as it was shipped, with its subject.
+func stored(t *testing.T, name string) (subject string, data []byte) {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("..", "..", "proto", "testdata", "golden", name+".bin"))
+	must(t, err)
+	e := new(lockboxv1.Event)
+	must(t, proto.Unmarshal(data, e))
+	typ, _, _ := strings.Cut(name, "-")
+	return fmt.Sprintf("lockbox.event.%s.%s.%s.%d.%s", e.GetTenant(), e.GetKind(), e.GetAggregateId(), e.GetVersion(), typ), data
+}
+
+// written is a log that holds a request's first events, and the file of its receipt; the second event is withheld.
+func written(t *testing.T, change func(i int, subject *string, data *[]byte)) (h *history, public, file string) {
+	t.Helper()
+	private, public, err := note.GenerateKey(rand.Reader, "log.example/lockbox")
+	must(t, err)
+	signer, err := note.NewSigner(private)
+	must(t, err)
+	h = begin(t, signer)
+	var wanted []merkle.Wanted
+	about := ""
+	for i, name := range []string{"AccessRequested", "AccessEvaluated", "InternalApprovalGiven"} {
+		subject, data := stored(t, name)
+		about = strings.Join(strings.Split(subject, ".")[:5], ".")
+		change(i, &subject, &data)
+		h.add(subject, data)
+		wanted = append(wanted, merkle.Wanted{TenantSequence: h.sequence, Withhold: i == 1})
+	}
+	r := merkle.Receipt{Tenant: "meadowbank", About: about, Checkpoint: h.note}
+	r.Events, err = merkle.ProveEvents(h.leaves, h.own, wanted)
+	must(t, err)
+	r.Opening, err = h.directory.Open(0)
+	must(t, err)
+	r.Directory, err = merkle.ProveLast(h.globals, h.tree)
+	must(t, err)
+	text, err := r.Encode()
+	must(t, err)
+	file = filepath.Join(t.TempDir(), "receipt.json")
+	must(t, os.WriteFile(file, text, 0o600))
+	return h, public, file
+}
+
+func unchanged(int, *string, *[]byte) {}
+
+// run types a command.
+func run(t *testing.T, env map[string]string, args ...string) (code int, out, errors string) {
+	t.Helper()
+	var o, e bytes.Buffer
+	code = command.Run(t.Context(), args, command.Environment{Out: &o, Err: &e, Getenv: func(name string) string { return env[name] }})
+	return code, o.String(), e.String()
+}
+
+func TestAReceiptIsCheckedOffline(t *testing.T) {
+	_, public, file := written(t, unchanged)
+	code, out, _ := run(t, nil, "receipt", file, "--log-key", public)
+	for _, want := range []string{
+		"these 3 events stood in the log in this order", "Access requested", "AccessEvaluated (withheld; its place is proven)",
+		"Internal approval given", "log.example/lockbox, size 3", "Witnesses none was asked for",
+	} {
+		if code != 0 || !strings.Contains(out, want) {
+			t.Errorf("%d, without %q: %s", code, want, out)
+		}
+	}
+	code, out, _ = run(t, map[string]string{"LOCKBOX_LOG_KEY": public}, "receipt", "--json", file)
+	var r verifier.Receipt
+	if err := json.Unmarshal([]byte(out), &r); err != nil || code != 0 || len(r.Events) != 3 || !r.Events[1].Withheld || len(r.Events[0].Event) == 0 {
+		t.Errorf("%d %v: %s", code, err, out)
+	}
+	text, err := os.ReadFile(file)
+	must(t, err)
+	must(t, os.WriteFile(file, bytes.Replace(text, []byte(`"withheld": true`), []byte(`"withheld": false`), 1), 0o600))
+	if code, _, why := run(t, nil, "receipt", file, "--log-key", public); code != 10 || !strings.Contains(why, "not proven: "+file) {
+		t.Errorf("changed: %d %s", code, why)
+	}
+}
+
+// What is proven to be in the log may still be nonsense, which the log's keeper wrote.
+func TestWhatIsRecordedMustAgreeWithItself(t *testing.T) {
+	for name, change := range map[string]func(subject *string, e *lockboxv1.Event){
+		"of another tenant":  func(_ *string, e *lockboxv1.Event) { e.Tenant = "sakura" },
+		"of another kind":    func(_ *string, e *lockboxv1.Event) { e.Kind = "ticket" },
+		"of another request": func(_ *string, e *lockboxv1.Event) { e.AggregateId += "0" },
+		"another version":    func(_ *string, e *lockboxv1.Event) { e.Version++ },
+		"a report as well":   func(_ *string, e *lockboxv1.Event) { e.ReportKey = "1" },
+		"another fact":       func(_ *string, e *lockboxv1.Event) { e.Fact = &lockboxv1.Event_AccessReleased{} },
+		"without a fact":     func(_ *string, e *lockboxv1.Event) { e.Fact = nil },
+		"under another type": func(subject *string, _ *lockboxv1.Event) { *subject += "X" },
+	} {
+		_, public, file := written(t, func(i int, subject *string, data *[]byte) {
+			if i != 2 {
+				return
+			}
+			e := new(lockboxv1.Event)
+			must(t, proto.Unmarshal(*data, e))
+			change(subject, e)
+			var err error
+			*data, err = proto.Marshal(e)
+			must(t, err)
+		})
+		if code, _, why := run(t, nil, "receipt", file, "--log-key", public); code != 10 || !strings.Contains(why, "is recorded so") {
+			t.Errorf("%s: %d %s", name, code, why)
+		}
+	}
+}
+
+func TestTheCommandsAskALog(t *testing.T) {
+	h, public, _ := written(t, unchanged)
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	dir := t.TempDir()
+	token, state := filepath.Join(dir, "token"), filepath.Join(dir, "state.json")
+	must(t, os.WriteFile(token, []byte("a-token\n"), 0o600))
+	watch := []string{"watch", "--log", server.URL, "--log-key", public, "--tenant", "meadowbank", "--token-file", token, "--state", state, "--once"}
+	if code, out, why := run(t, nil, watch...); code != 0 || !strings.Contains(out, "meadowbank: 3 events, log size 3: first seen") {
+		t.Errorf("%d %s %s", code, out, why)
+	}
+	must(t, os.WriteFile(token, []byte("another"), 0o600))
+	if code, _, why := run(t, nil, watch...); code != 4 || strings.Contains(why, "R13") {
+		t.Errorf("%d %s", code, why)
+	}
+	mail := fmt.Sprintf("%d:%s", h.tree.N, hex.EncodeToString(h.tree.Hash[:16]))
+	env := map[string]string{"LOCKBOX_LOG": server.URL, "LOCKBOX_LOG_KEY": public}
+	if code, out, why := run(t, env, "compare", mail); code != 0 || !strings.Contains(out, "nothing before it was rewritten") {
+		t.Errorf("%d %s %s", code, out, why)
+	}
+	if code, _, why := run(t, env, "compare", strings.Replace(mail, ":", ":00", 1)); code != 10 || !strings.Contains(why, "NOT THE ONE OF THE MAIL") {
+		t.Errorf("%d %s", code, why)
+	}
+	server.Close()
+	if code, _, why := run(t, env, "compare", mail); code != 9 || !strings.Contains(why, "does not answer") {
+		t.Errorf("%d %s", code, why)
+	}
+}
+
+func TestHowItIsUsed(t *testing.T) {
+	for line, want := range map[string]string{
+		"": "verifier COMMAND", "--help": "Exit codes", "receipt --help": "Usage: verifier receipt FILE", "watch -h": "--interval",
+		"compare --help": "SIZE:ROOT", "witness --help": "never run two of one key", "witness key --help": "--name",
+	} {
+		if code, out, _ := run(t, nil, strings.Fields(line)...); code != 0 || !strings.Contains(out, want) {
+			t.Errorf("%q: %d %s", line, code, out)
+		}
+	}
+	for line, want := range map[string]string{
+		"verify": `no command "verify"`, "receipt": "missing argument: FILE", "receipt a b --log-key k": "unexpected: b",
+		"receipt a": "whose signature you trust", "receipt a --log-key k --policy p": "leave out --log-key", "receipt a --log-key k": "neither a file nor",
+		"watch --once": "name the log", "watch --log http://l": "--tenant", "watch --log http://l --tenant t": "--token-file",
+		"watch --log http://l --tenant t --token-file f --interval 1ms": "at least 1s", "watch --nothing": "not defined",
+		"compare 1:2 --log http://l --log-key k": "size:root", "witness key": "--name is required",
+	} {
+		if code, _, why := run(t, nil, strings.Fields(line)...); code != 2 || !strings.Contains(why, want) {
+			t.Errorf("%q: %d %s", line, code, why)
+		}
+	}
+}
+
+func TestAWitnessIsServed(t *testing.T) {
+	_, public, _ := written(t, unchanged)
+	dir := t.TempDir()
+	key := filepath.Join(dir, "witness.key")
+	code, vkey, why := run(t, nil, "witness", "key", "--name", "witness.example", "--key", key)
+	if code != 0 || !strings.HasPrefix(vkey, "witness.example+") {
+		t.Fatalf("%d %s %s", code, vkey, why)
+	}
+	if code, _, why := run(t, nil, "witness", "key", "--name", "witness.example", "--key", key); code != 1 || !strings.Contains(why, "exists") {
+		t.Errorf("a second key: %d %s", code, why)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	told := &until{said: make(chan string, 1)}
+	ended := make(chan int)
+	go func() {
+		ended <- command.Run(ctx, []string{"witness", "--key", key, "--state", dir, "--log", public, "--listen", "127.0.0.1:0"},
+			command.Environment{Out: told, Err: told, Getenv: func(string) string { return "" }})
+	}()
+	if ready := <-told.said; !strings.Contains(ready, "witness at 127.0.0.1:") || !strings.Contains(ready, strings.TrimSpace(vkey)) {
+		t.Errorf("it says %s", ready)
+	}
+	stop()
+	if code := <-ended; code != 0 {
+		t.Errorf("it ended with %d", code)
+	}
+}
+
+// until passes on the first thing that is written to it.
+type until struct{ said chan string }
+
+func (u *until) Write(p []byte) (int, error) {
+	select {
+	case u.said <- string(p):
+	default:
+	}
+	return len(p), nil
+}

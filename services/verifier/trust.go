@@ -1,0 +1,47 @@
+package verifier
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/openlockbox/lockbox/pkg/merkle"
+)
+
+// Trust is how somebody says whose signatures they trust: a policy, or the log's key alone.
+type Trust struct {
+	// Policy is a file that names the log's key, witnesses and how many of them must have signed.
+	Policy string
+	// Key is the log's public key, or a file with it; no witness is asked for.
+	Key string
+}
+
+// Read returns the policy, and where it comes from.
+func (t Trust) Read() (p *merkle.Policy, from string, err error) {
+	switch {
+	case t.Policy != "" && t.Key != "":
+		return nil, "", usage("--policy names the log's key already; leave out --log-key")
+	case t.Policy != "":
+		text, err := os.ReadFile(t.Policy)
+		if err != nil {
+			return nil, "", err
+		}
+		p, err := merkle.ParsePolicy(text)
+		return p, "the policy in " + t.Policy, err
+	case t.Key == "":
+		return nil, "", usage("say whose signature you trust: --policy FILE or --log-key KEY (LOCKBOX_LOG_KEY)")
+	}
+	key := t.Key
+	text, err := os.ReadFile(key) // #nosec G304 -- the user names it
+	if err == nil {
+		key = strings.TrimSpace(string(text))
+	} else if !errors.Is(err, fs.ErrNotExist) && !strings.Contains(key, "+") {
+		return nil, "", err
+	}
+	p, err = merkle.ParsePolicy([]byte("log " + key + "\nquorum none\n"))
+	if err != nil {
+		return nil, "", usage("%q is neither a file nor a log's public key, which looks like name+1a2b3c4d+AY…", key)
+	}
+	return p, "the log's key as you gave it", nil
+}
