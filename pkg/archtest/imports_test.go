@@ -132,11 +132,6 @@ var borders = append(betweenServices(), []border{
 		never: []string{"./services/lockbox/demo/devissuer/..."},
 	},
 	{
-		why: "Lockbox signs nobody in: only the development issuer makes tokens, with OAuth's machinery",
-		of:  []string{"./..."}, except: []string{"./services/lockbox/demo/devissuer"},
-		never: []string{"github.com/go-oauth2/..."},
-	},
-	{
 		why: "the projection's database is the projector's affair", of: []string{"./..."}, except: []string{"./services/audit-projector/..."},
 		never: []string{"modernc.org/sqlite/...", "database/sql"},
 	},
