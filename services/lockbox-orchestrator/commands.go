@@ -127,7 +127,7 @@ func (o *orchestrator) decide(ctx context.Context, about aggregate.Key, c aggreg
 	if err := repository.Identify(e); err != nil {
 		return nil, err
 	}
-	stored, err := o.write(ctx, states, append([]*lockboxv1.Event{e}, o.next(states, e, now)...)...)
+	stored, err := o.Append(ctx, o.repository, states, append([]*lockboxv1.Event{e}, o.next(states, e, now)...)...)
 	if len(stored) == 0 {
 		return nil, err
 	}
@@ -140,7 +140,7 @@ func (o *orchestrator) decide(ctx context.Context, about aggregate.Key, c aggreg
 // next is what follows at once from an event that is about to be written, if that is known and may be written now.
 func (o *orchestrator) next(states repository.States, e *lockboxv1.Event, now time.Time) []*lockboxv1.Event {
 	next, err := o.process.Next(states, e, now)
-	if next == nil || err != nil || o.mayWrite(next) != nil || repository.Identify(next) != nil {
+	if next == nil || err != nil || o.mayWrite(next) != nil {
 		return nil
 	}
 	return []*lockboxv1.Event{next}

@@ -26,13 +26,7 @@ type Config struct {
 
 // Run answers commands and does what is owed, until ctx ends or something happens that must not be passed over.
 func Run(ctx context.Context, rt *service.Runtime, c Config) error {
-	o := &orchestrator{
-		Runtime: rt, repository: repository.New(rt.Journal),
-		process: repository.Process{
-			Actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: Name},
-			Terms: c.Terms, Services: repository.CatalogueInForce(),
-		},
-	}
+	o := newOrchestrator(rt, c)
 	var err error
 	if o.lease, err = lease.Listen(rt.Conn, rt.Now); err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
@@ -60,6 +54,16 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 		stop(err)
 	}
 	return errors.Join(failed, stopCommands())
+}
+
+func newOrchestrator(rt *service.Runtime, c Config) *orchestrator {
+	return &orchestrator{
+		Runtime: rt, repository: repository.New(rt.Journal),
+		process: repository.Process{
+			Actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: Name},
+			Terms: c.Terms, Services: repository.CatalogueInForce(),
+		},
+	}
 }
 
 type orchestrator struct {
