@@ -526,7 +526,9 @@ type Refusal struct {
 	// The rule that refuses: an R-number of the requirements or an invariant, such as `R28` or `I10`.
 	Rule string `protobuf:"bytes,3,opt,name=rule,proto3" json:"rule,omitempty"`
 	// One sentence for a person.
-	Message       string `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
+	Message string `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
+	// The same as `message`, as a code. Set where a service refuses in an event.
+	CodedReason   *Reason `protobuf:"bytes,5,opt,name=coded_reason,json=codedReason,proto3" json:"coded_reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -589,12 +591,19 @@ func (x *Refusal) GetMessage() string {
 	return ""
 }
 
+func (x *Refusal) GetCodedReason() *Reason {
+	if x != nil {
+		return x.CodedReason
+	}
+	return nil
+}
+
 var File_lockbox_v1_common_proto protoreflect.FileDescriptor
 
 const file_lockbox_v1_common_proto_rawDesc = "" +
 	"\n" +
 	"\x17lockbox/v1/common.proto\x12\n" +
-	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8f\x01\n" +
+	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/reason.proto\"\x8f\x01\n" +
 	"\x06Person\x12\x16\n" +
 	"\x06issuer\x18\x01 \x01(\tR\x06issuer\x12\x18\n" +
 	"\asubject\x18\x02 \x01(\tR\asubject\x12!\n" +
@@ -610,12 +619,13 @@ const file_lockbox_v1_common_proto_rawDesc = "" +
 	"\x11isolated_identity\x18\x06 \x01(\bR\x10isolatedIdentity\x12!\n" +
 	"\ftoken_sha256\x18\a \x01(\fR\vtokenSha256\x12\x18\n" +
 	"\aservice\x18\b \x01(\tR\aservice\x12E\n" +
-	"\x10authenticated_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x0fauthenticatedAt\"z\n" +
+	"\x10authenticated_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x0fauthenticatedAt\"\xb1\x01\n" +
 	"\aRefusal\x12+\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x17.lockbox.v1.RefusalCodeR\x04code\x12\x14\n" +
 	"\x05field\x18\x02 \x01(\tR\x05field\x12\x12\n" +
 	"\x04rule\x18\x03 \x01(\tR\x04rule\x12\x18\n" +
-	"\amessage\x18\x04 \x01(\tR\amessage*Q\n" +
+	"\amessage\x18\x04 \x01(\tR\amessage\x125\n" +
+	"\fcoded_reason\x18\x05 \x01(\v2\x12.lockbox.v1.ReasonR\vcodedReason*Q\n" +
 	"\x04Side\x12\x14\n" +
 	"\x10SIDE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rSIDE_PROVIDER\x10\x01\x12\x0f\n" +
@@ -674,17 +684,19 @@ var file_lockbox_v1_common_proto_goTypes = []any{
 	(*Actor)(nil),                 // 6: lockbox.v1.Actor
 	(*Refusal)(nil),               // 7: lockbox.v1.Refusal
 	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
+	(*Reason)(nil),                // 9: lockbox.v1.Reason
 }
 var file_lockbox_v1_common_proto_depIdxs = []int32{
 	0, // 0: lockbox.v1.Actor.side:type_name -> lockbox.v1.Side
 	5, // 1: lockbox.v1.Actor.person:type_name -> lockbox.v1.Person
 	8, // 2: lockbox.v1.Actor.authenticated_at:type_name -> google.protobuf.Timestamp
 	1, // 3: lockbox.v1.Refusal.code:type_name -> lockbox.v1.RefusalCode
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	9, // 4: lockbox.v1.Refusal.coded_reason:type_name -> lockbox.v1.Reason
+	5, // [5:5] is the sub-list for method output_type
+	5, // [5:5] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_common_proto_init() }
@@ -692,6 +704,7 @@ func file_lockbox_v1_common_proto_init() {
 	if File_lockbox_v1_common_proto != nil {
 		return
 	}
+	file_lockbox_v1_reason_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -862,9 +862,11 @@ type RequestView struct {
 	Deliveries []*DeliveryView `protobuf:"bytes,23,rep,name=deliveries,proto3" json:"deliveries,omitempty"`
 	// The verbs of the commands that the caller could give now, as the rules themselves say: `approve`; only in a GetRequest
 	// answer.
-	Allowed       []string `protobuf:"bytes,24,rep,name=allowed,proto3" json:"allowed,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Allowed []string `protobuf:"bytes,24,rep,name=allowed,proto3" json:"allowed,omitempty"`
+	// The same as `end_reason`, as a code; absent where somebody wrote it.
+	CodedEndReason *Reason `protobuf:"bytes,25,opt,name=coded_end_reason,json=codedEndReason,proto3" json:"coded_end_reason,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *RequestView) Reset() {
@@ -1061,6 +1063,13 @@ func (x *RequestView) GetDeliveries() []*DeliveryView {
 func (x *RequestView) GetAllowed() []string {
 	if x != nil {
 		return x.Allowed
+	}
+	return nil
+}
+
+func (x *RequestView) GetCodedEndReason() *Reason {
+	if x != nil {
+		return x.CodedEndReason
 	}
 	return nil
 }
@@ -1849,8 +1858,10 @@ type AssignmentView struct {
 	Assignment *RoleAssignment        `protobuf:"bytes,1,opt,name=assignment,proto3" json:"assignment,omitempty"`
 	Active     bool                   `protobuf:"varint,2,opt,name=active,proto3" json:"active,omitempty"`
 	// Why it does not count now; empty if it does.
-	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
-	ActiveUntil   *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=active_until,json=activeUntil,proto3" json:"active_until,omitempty"`
+	Reason      string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	ActiveUntil *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=active_until,json=activeUntil,proto3" json:"active_until,omitempty"`
+	// The same as `reason`, as a code.
+	CodedReason   *Reason `protobuf:"bytes,5,opt,name=coded_reason,json=codedReason,proto3" json:"coded_reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1909,6 +1920,13 @@ func (x *AssignmentView) GetReason() string {
 func (x *AssignmentView) GetActiveUntil() *timestamppb.Timestamp {
 	if x != nil {
 		return x.ActiveUntil
+	}
+	return nil
+}
+
+func (x *AssignmentView) GetCodedReason() *Reason {
+	if x != nil {
+		return x.CodedReason
 	}
 	return nil
 }
@@ -3001,7 +3019,7 @@ var File_lockbox_v1_query_proto protoreflect.FileDescriptor
 const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"\x16lockbox/v1/query.proto\x12\n" +
-	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x16lockbox/v1/event.proto\x1a\x17lockbox/v1/intent.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\"\xab\x06\n" +
+	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x16lockbox/v1/event.proto\x1a\x17lockbox/v1/intent.proto\x1a\x17lockbox/v1/reason.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\"\xab\x06\n" +
 	"\x05Query\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\tR\x05token\x12!\n" +
@@ -3056,7 +3074,7 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"GetRequest\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x01 \x01(\tR\trequestId\"\xea\b\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\"\xa8\t\n" +
 	"\vRequestView\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x16\n" +
@@ -3090,7 +3108,8 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"deliveries\x18\x17 \x03(\v2\x18.lockbox.v1.DeliveryViewR\n" +
 	"deliveries\x12\x18\n" +
-	"\aallowed\x18\x18 \x03(\tR\aallowed\"\x87\x02\n" +
+	"\aallowed\x18\x18 \x03(\tR\aallowed\x12<\n" +
+	"\x10coded_end_reason\x18\x19 \x01(\v2\x12.lockbox.v1.ReasonR\x0ecodedEndReason\"\x87\x02\n" +
 	"\bDecision\x12'\n" +
 	"\x05actor\x18\x01 \x01(\v2\x11.lockbox.v1.ActorR\x05actor\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1a\n" +
@@ -3163,14 +3182,15 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x0fsubscription_id\x18\x01 \x01(\tR\x0esubscriptionId\x12!\n" +
 	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x12<\n" +
 	"\vassignments\x18\x03 \x03(\v2\x1a.lockbox.v1.AssignmentViewR\vassignments\x12\x18\n" +
-	"\aversion\x18\x04 \x01(\x04R\aversion\"\xbb\x01\n" +
+	"\aversion\x18\x04 \x01(\x04R\aversion\"\xf2\x01\n" +
 	"\x0eAssignmentView\x12:\n" +
 	"\n" +
 	"assignment\x18\x01 \x01(\v2\x1a.lockbox.v1.RoleAssignmentR\n" +
 	"assignment\x12\x16\n" +
 	"\x06active\x18\x02 \x01(\bR\x06active\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12=\n" +
-	"\factive_until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\vactiveUntil\"(\n" +
+	"\factive_until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\vactiveUntil\x125\n" +
+	"\fcoded_reason\x18\x05 \x01(\v2\x12.lockbox.v1.ReasonR\vcodedReason\"(\n" +
 	"\tGetTicket\x12\x1b\n" +
 	"\tticket_id\x18\x01 \x01(\tR\bticketId\"#\n" +
 	"\vListTickets\x12\x14\n" +
@@ -3324,18 +3344,19 @@ var file_lockbox_v1_query_proto_goTypes = []any{
 	(*AccessEvaluated)(nil),       // 39: lockbox.v1.AccessEvaluated
 	(*CustomerNotified)(nil),      // 40: lockbox.v1.CustomerNotified
 	(*AccessGranted)(nil),         // 41: lockbox.v1.AccessGranted
-	(*durationpb.Duration)(nil),   // 42: google.protobuf.Duration
-	(*Event)(nil),                 // 43: lockbox.v1.Event
-	(SupportPlan)(0),              // 44: lockbox.v1.SupportPlan
-	(*TenantSettings)(nil),        // 45: lockbox.v1.TenantSettings
-	(*RoleAssignment)(nil),        // 46: lockbox.v1.RoleAssignment
-	(*Person)(nil),                // 47: lockbox.v1.Person
-	(ApproverBasis)(0),            // 48: lockbox.v1.ApproverBasis
-	(*Approver)(nil),              // 49: lockbox.v1.Approver
-	(*ExcludedAssignment)(nil),    // 50: lockbox.v1.ExcludedAssignment
-	(*Occurrence)(nil),            // 51: lockbox.v1.Occurrence
-	(Role)(0),                     // 52: lockbox.v1.Role
-	(ServiceStage)(0),             // 53: lockbox.v1.ServiceStage
+	(*Reason)(nil),                // 42: lockbox.v1.Reason
+	(*durationpb.Duration)(nil),   // 43: google.protobuf.Duration
+	(*Event)(nil),                 // 44: lockbox.v1.Event
+	(SupportPlan)(0),              // 45: lockbox.v1.SupportPlan
+	(*TenantSettings)(nil),        // 46: lockbox.v1.TenantSettings
+	(*RoleAssignment)(nil),        // 47: lockbox.v1.RoleAssignment
+	(*Person)(nil),                // 48: lockbox.v1.Person
+	(ApproverBasis)(0),            // 49: lockbox.v1.ApproverBasis
+	(*Approver)(nil),              // 50: lockbox.v1.Approver
+	(*ExcludedAssignment)(nil),    // 51: lockbox.v1.ExcludedAssignment
+	(*Occurrence)(nil),            // 52: lockbox.v1.Occurrence
+	(Role)(0),                     // 53: lockbox.v1.Role
+	(ServiceStage)(0),             // 54: lockbox.v1.ServiceStage
 }
 var file_lockbox_v1_query_proto_depIdxs = []int32{
 	3,  // 0: lockbox.v1.Query.list_requests:type_name -> lockbox.v1.ListRequests
@@ -3377,53 +3398,55 @@ var file_lockbox_v1_query_proto_depIdxs = []int32{
 	9,  // 36: lockbox.v1.RequestView.timeline:type_name -> lockbox.v1.TimelineEntry
 	38, // 37: lockbox.v1.RequestView.internal_answer_by:type_name -> google.protobuf.Timestamp
 	26, // 38: lockbox.v1.RequestView.deliveries:type_name -> lockbox.v1.DeliveryView
-	37, // 39: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
-	38, // 40: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
-	42, // 41: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
-	37, // 42: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
-	38, // 43: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
-	37, // 44: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
-	38, // 45: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
-	38, // 46: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
-	37, // 47: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
-	38, // 48: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
-	38, // 49: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
-	12, // 50: lockbox.v1.ActivityList.activities:type_name -> lockbox.v1.Activity
-	9,  // 51: lockbox.v1.Activity.entry:type_name -> lockbox.v1.TimelineEntry
-	43, // 52: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
-	44, // 53: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
-	45, // 54: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
-	16, // 55: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
-	15, // 56: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
-	16, // 57: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
-	46, // 58: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
-	38, // 59: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
-	20, // 60: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
-	47, // 61: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
-	38, // 62: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
-	37, // 63: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
-	9,  // 64: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
-	48, // 65: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
-	49, // 66: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
-	50, // 67: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
-	25, // 68: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
-	51, // 69: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
-	38, // 70: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
-	38, // 71: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
-	37, // 72: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
-	38, // 73: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
-	38, // 74: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
-	37, // 75: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
-	29, // 76: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
-	42, // 77: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
-	52, // 78: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
-	32, // 79: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
-	53, // 80: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
-	81, // [81:81] is the sub-list for method output_type
-	81, // [81:81] is the sub-list for method input_type
-	81, // [81:81] is the sub-list for extension type_name
-	81, // [81:81] is the sub-list for extension extendee
-	0,  // [0:81] is the sub-list for field type_name
+	42, // 39: lockbox.v1.RequestView.coded_end_reason:type_name -> lockbox.v1.Reason
+	37, // 40: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
+	38, // 41: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
+	43, // 42: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
+	37, // 43: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
+	38, // 44: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
+	37, // 45: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
+	38, // 46: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
+	38, // 47: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
+	37, // 48: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
+	38, // 49: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
+	38, // 50: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
+	12, // 51: lockbox.v1.ActivityList.activities:type_name -> lockbox.v1.Activity
+	9,  // 52: lockbox.v1.Activity.entry:type_name -> lockbox.v1.TimelineEntry
+	44, // 53: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
+	45, // 54: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
+	46, // 55: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
+	16, // 56: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
+	15, // 57: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
+	16, // 58: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
+	47, // 59: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
+	38, // 60: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
+	42, // 61: lockbox.v1.AssignmentView.coded_reason:type_name -> lockbox.v1.Reason
+	20, // 62: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
+	48, // 63: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
+	38, // 64: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
+	37, // 65: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
+	9,  // 66: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
+	49, // 67: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
+	50, // 68: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
+	51, // 69: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
+	25, // 70: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
+	52, // 71: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
+	38, // 72: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
+	38, // 73: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
+	37, // 74: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
+	38, // 75: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
+	38, // 76: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
+	37, // 77: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
+	29, // 78: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
+	43, // 79: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
+	53, // 80: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
+	32, // 81: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
+	54, // 82: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
+	83, // [83:83] is the sub-list for method output_type
+	83, // [83:83] is the sub-list for method input_type
+	83, // [83:83] is the sub-list for extension type_name
+	83, // [83:83] is the sub-list for extension extendee
+	0,  // [0:83] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_query_proto_init() }
@@ -3435,6 +3458,7 @@ func file_lockbox_v1_query_proto_init() {
 	file_lockbox_v1_disclosure_proto_init()
 	file_lockbox_v1_event_proto_init()
 	file_lockbox_v1_intent_proto_init()
+	file_lockbox_v1_reason_proto_init()
 	file_lockbox_v1_request_proto_init()
 	file_lockbox_v1_tenant_proto_init()
 	file_lockbox_v1_query_proto_msgTypes[0].OneofWrappers = []any{

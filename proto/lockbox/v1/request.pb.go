@@ -412,8 +412,10 @@ type AccessEvaluated struct {
 	// How long before each stage's deadline those asked are reminded, the longest first. What would come before the stage
 	// begins is left out.
 	InternalRemindBefore []*durationpb.Duration `protobuf:"bytes,12,rep,name=internal_remind_before,json=internalRemindBefore,proto3" json:"internal_remind_before,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	// The same as `reasons`, as codes: one for each, in the same order.
+	CodedReasons  []*Reason `protobuf:"bytes,13,rep,name=coded_reasons,json=codedReasons,proto3" json:"coded_reasons,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AccessEvaluated) Reset() {
@@ -526,6 +528,13 @@ func (x *AccessEvaluated) GetRules() []*MatchedRule {
 func (x *AccessEvaluated) GetInternalRemindBefore() []*durationpb.Duration {
 	if x != nil {
 		return x.InternalRemindBefore
+	}
+	return nil
+}
+
+func (x *AccessEvaluated) GetCodedReasons() []*Reason {
+	if x != nil {
+		return x.CodedReasons
 	}
 	return nil
 }
@@ -969,10 +978,12 @@ func (x *Approver) GetRoles() []Role {
 
 // An assignment that was looked at and does not count, and why (R20-R22).
 type ExcludedAssignment struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Person        *Person                `protobuf:"bytes,1,opt,name=person,proto3" json:"person,omitempty"`
-	Role          Role                   `protobuf:"varint,2,opt,name=role,proto3,enum=lockbox.v1.Role" json:"role,omitempty"`
-	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Person *Person                `protobuf:"bytes,1,opt,name=person,proto3" json:"person,omitempty"`
+	Role   Role                   `protobuf:"varint,2,opt,name=role,proto3,enum=lockbox.v1.Role" json:"role,omitempty"`
+	Reason string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The same as `reason`, as a code.
+	CodedReason   *Reason `protobuf:"bytes,4,opt,name=coded_reason,json=codedReason,proto3" json:"coded_reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1026,6 +1037,13 @@ func (x *ExcludedAssignment) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *ExcludedAssignment) GetCodedReason() *Reason {
+	if x != nil {
+		return x.CodedReason
+	}
+	return nil
 }
 
 // The Lockbox request exists and stands at "Customer Notified" (R17); its approvers are frozen here (R20).
@@ -1700,8 +1718,10 @@ type AccessLapsed struct {
 	Reason               string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
 	TenantSequence       uint64                 `protobuf:"varint,2,opt,name=tenant_sequence,json=tenantSequence,proto3" json:"tenant_sequence,omitempty"`
 	SubscriptionSequence uint64                 `protobuf:"varint,3,opt,name=subscription_sequence,json=subscriptionSequence,proto3" json:"subscription_sequence,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	// The same as `reason`, as a code.
+	CodedReason   *Reason `protobuf:"bytes,4,opt,name=coded_reason,json=codedReason,proto3" json:"coded_reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AccessLapsed) Reset() {
@@ -1753,6 +1773,13 @@ func (x *AccessLapsed) GetSubscriptionSequence() uint64 {
 		return x.SubscriptionSequence
 	}
 	return 0
+}
+
+func (x *AccessLapsed) GetCodedReason() *Reason {
+	if x != nil {
+		return x.CodedReason
+	}
+	return nil
 }
 
 type AccessRevoked struct {
@@ -1885,7 +1912,7 @@ var File_lockbox_v1_request_proto protoreflect.FileDescriptor
 const file_lockbox_v1_request_proto_rawDesc = "" +
 	"\n" +
 	"\x18lockbox/v1/request.proto\x12\n" +
-	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x17lockbox/v1/intent.proto\x1a\x17lockbox/v1/policy.proto\x1a\x17lockbox/v1/tenant.proto\"\xa5\x01\n" +
+	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x17lockbox/v1/intent.proto\x1a\x17lockbox/v1/policy.proto\x1a\x17lockbox/v1/reason.proto\x1a\x17lockbox/v1/tenant.proto\"\xa5\x01\n" +
 	"\x0fAccessRequested\x120\n" +
 	"\x06intent\x18\x01 \x01(\v2\x18.lockbox.v1.AccessIntentR\x06intent\x12#\n" +
 	"\rintent_sha256\x18\x02 \x01(\fR\fintentSha256\x12\x12\n" +
@@ -1894,7 +1921,7 @@ const file_lockbox_v1_request_proto_rawDesc = "" +
 	"\rInternalStage\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x14\n" +
 	"\x05count\x18\x02 \x01(\rR\x05count\x12>\n" +
-	"\ranswer_within\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\fanswerWithin\"\x8d\x05\n" +
+	"\ranswer_within\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\fanswerWithin\"\xc6\x05\n" +
 	"\x0fAccessEvaluated\x127\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x1d.lockbox.v1.EvaluationOutcomeR\aoutcome\x12-\n" +
 	"\arefusal\x18\x02 \x01(\v2\x13.lockbox.v1.RefusalR\arefusal\x12*\n" +
@@ -1908,7 +1935,8 @@ const file_lockbox_v1_request_proto_rawDesc = "" +
 	"\bduration\x18\n" +
 	" \x01(\v2\x19.google.protobuf.DurationR\bduration\x12-\n" +
 	"\x05rules\x18\v \x03(\v2\x17.lockbox.v1.MatchedRuleR\x05rules\x12O\n" +
-	"\x16internal_remind_before\x18\f \x03(\v2\x19.google.protobuf.DurationR\x14internalRemindBefore\"\x8d\x06\n" +
+	"\x16internal_remind_before\x18\f \x03(\v2\x19.google.protobuf.DurationR\x14internalRemindBefore\x127\n" +
+	"\rcoded_reasons\x18\r \x03(\v2\x12.lockbox.v1.ReasonR\fcodedReasons\"\x8d\x06\n" +
 	"\x0fEvaluationFacts\x12!\n" +
 	"\fservice_name\x18\x01 \x01(\tR\vserviceName\x12#\n" +
 	"\rscenario_name\x18\x02 \x01(\tR\fscenarioName\x12.\n" +
@@ -1941,11 +1969,12 @@ const file_lockbox_v1_request_proto_rawDesc = "" +
 	"\x05index\x18\x02 \x01(\rR\x05index\"^\n" +
 	"\bApprover\x12*\n" +
 	"\x06person\x18\x01 \x01(\v2\x12.lockbox.v1.PersonR\x06person\x12&\n" +
-	"\x05roles\x18\x02 \x03(\x0e2\x10.lockbox.v1.RoleR\x05roles\"~\n" +
+	"\x05roles\x18\x02 \x03(\x0e2\x10.lockbox.v1.RoleR\x05roles\"\xb5\x01\n" +
 	"\x12ExcludedAssignment\x12*\n" +
 	"\x06person\x18\x01 \x01(\v2\x12.lockbox.v1.PersonR\x06person\x12$\n" +
 	"\x04role\x18\x02 \x01(\x0e2\x10.lockbox.v1.RoleR\x04role\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"\xe9\x04\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x125\n" +
+	"\fcoded_reason\x18\x04 \x01(\v2\x12.lockbox.v1.ReasonR\vcodedReason\"\xe9\x04\n" +
 	"\x10CustomerNotified\x12'\n" +
 	"\x05scope\x18\x01 \x01(\x0e2\x11.lockbox.v1.ScopeR\x05scope\x12/\n" +
 	"\x05basis\x18\x02 \x01(\x0e2\x19.lockbox.v1.ApproverBasisR\x05basis\x122\n" +
@@ -1998,11 +2027,12 @@ const file_lockbox_v1_request_proto_rawDesc = "" +
 	"\fresource_ids\x18\x03 \x03(\tR\vresourceIds\x12*\n" +
 	"\x06waiver\x18\x04 \x01(\x0e2\x12.lockbox.v1.WaiverR\x06waiver\x12'\n" +
 	"\x0ftenant_sequence\x18\x05 \x01(\x04R\x0etenantSequence\x123\n" +
-	"\x15subscription_sequence\x18\x06 \x01(\x04R\x14subscriptionSequence\"\x84\x01\n" +
+	"\x15subscription_sequence\x18\x06 \x01(\x04R\x14subscriptionSequence\"\xbb\x01\n" +
 	"\fAccessLapsed\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12'\n" +
 	"\x0ftenant_sequence\x18\x02 \x01(\x04R\x0etenantSequence\x123\n" +
-	"\x15subscription_sequence\x18\x03 \x01(\x04R\x14subscriptionSequence\"'\n" +
+	"\x15subscription_sequence\x18\x03 \x01(\x04R\x14subscriptionSequence\x125\n" +
+	"\fcoded_reason\x18\x04 \x01(\v2\x12.lockbox.v1.ReasonR\vcodedReason\"'\n" +
 	"\rAccessRevoked\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\"(\n" +
 	"\x0eAccessReleased\x12\x16\n" +
@@ -2079,12 +2109,13 @@ var file_lockbox_v1_request_proto_goTypes = []any{
 	(*Refusal)(nil),                 // 30: lockbox.v1.Refusal
 	(*timestamppb.Timestamp)(nil),   // 31: google.protobuf.Timestamp
 	(*MatchedRule)(nil),             // 32: lockbox.v1.MatchedRule
-	(Scope)(0),                      // 33: lockbox.v1.Scope
-	(SupportPlan)(0),                // 34: lockbox.v1.SupportPlan
-	(*EngineerHistory)(nil),         // 35: lockbox.v1.EngineerHistory
-	(*Person)(nil),                  // 36: lockbox.v1.Person
-	(Role)(0),                       // 37: lockbox.v1.Role
-	(*AlternateAddress)(nil),        // 38: lockbox.v1.AlternateAddress
+	(*Reason)(nil),                  // 33: lockbox.v1.Reason
+	(Scope)(0),                      // 34: lockbox.v1.Scope
+	(SupportPlan)(0),                // 35: lockbox.v1.SupportPlan
+	(*EngineerHistory)(nil),         // 36: lockbox.v1.EngineerHistory
+	(*Person)(nil),                  // 37: lockbox.v1.Person
+	(Role)(0),                       // 38: lockbox.v1.Role
+	(*AlternateAddress)(nil),        // 39: lockbox.v1.AlternateAddress
 }
 var file_lockbox_v1_request_proto_depIdxs = []int32{
 	28, // 0: lockbox.v1.AccessRequested.intent:type_name -> lockbox.v1.AccessIntent
@@ -2098,33 +2129,36 @@ var file_lockbox_v1_request_proto_depIdxs = []int32{
 	29, // 8: lockbox.v1.AccessEvaluated.duration:type_name -> google.protobuf.Duration
 	32, // 9: lockbox.v1.AccessEvaluated.rules:type_name -> lockbox.v1.MatchedRule
 	29, // 10: lockbox.v1.AccessEvaluated.internal_remind_before:type_name -> google.protobuf.Duration
-	2,  // 11: lockbox.v1.EvaluationFacts.stage:type_name -> lockbox.v1.ServiceStage
-	33, // 12: lockbox.v1.EvaluationFacts.scope:type_name -> lockbox.v1.Scope
-	34, // 13: lockbox.v1.EvaluationFacts.support_plan:type_name -> lockbox.v1.SupportPlan
-	35, // 14: lockbox.v1.EvaluationFacts.history:type_name -> lockbox.v1.EngineerHistory
-	31, // 15: lockbox.v1.EvaluationFacts.time:type_name -> google.protobuf.Timestamp
-	36, // 16: lockbox.v1.Approver.person:type_name -> lockbox.v1.Person
-	37, // 17: lockbox.v1.Approver.roles:type_name -> lockbox.v1.Role
-	36, // 18: lockbox.v1.ExcludedAssignment.person:type_name -> lockbox.v1.Person
-	37, // 19: lockbox.v1.ExcludedAssignment.role:type_name -> lockbox.v1.Role
-	33, // 20: lockbox.v1.CustomerNotified.scope:type_name -> lockbox.v1.Scope
-	3,  // 21: lockbox.v1.CustomerNotified.basis:type_name -> lockbox.v1.ApproverBasis
-	12, // 22: lockbox.v1.CustomerNotified.approvers:type_name -> lockbox.v1.Approver
-	13, // 23: lockbox.v1.CustomerNotified.excluded:type_name -> lockbox.v1.ExcludedAssignment
-	38, // 24: lockbox.v1.CustomerNotified.alternates:type_name -> lockbox.v1.AlternateAddress
-	31, // 25: lockbox.v1.CustomerNotified.expires_at:type_name -> google.protobuf.Timestamp
-	31, // 26: lockbox.v1.CustomerNotified.remind_at:type_name -> google.protobuf.Timestamp
-	29, // 27: lockbox.v1.CustomerApproved.duration:type_name -> google.protobuf.Duration
-	37, // 28: lockbox.v1.CustomerApproved.roles:type_name -> lockbox.v1.Role
-	37, // 29: lockbox.v1.CustomerDenied.roles:type_name -> lockbox.v1.Role
-	31, // 30: lockbox.v1.AccessGranted.starts_at:type_name -> google.protobuf.Timestamp
-	31, // 31: lockbox.v1.AccessGranted.ends_at:type_name -> google.protobuf.Timestamp
-	1,  // 32: lockbox.v1.AccessGranted.waiver:type_name -> lockbox.v1.Waiver
-	33, // [33:33] is the sub-list for method output_type
-	33, // [33:33] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	33, // 11: lockbox.v1.AccessEvaluated.coded_reasons:type_name -> lockbox.v1.Reason
+	2,  // 12: lockbox.v1.EvaluationFacts.stage:type_name -> lockbox.v1.ServiceStage
+	34, // 13: lockbox.v1.EvaluationFacts.scope:type_name -> lockbox.v1.Scope
+	35, // 14: lockbox.v1.EvaluationFacts.support_plan:type_name -> lockbox.v1.SupportPlan
+	36, // 15: lockbox.v1.EvaluationFacts.history:type_name -> lockbox.v1.EngineerHistory
+	31, // 16: lockbox.v1.EvaluationFacts.time:type_name -> google.protobuf.Timestamp
+	37, // 17: lockbox.v1.Approver.person:type_name -> lockbox.v1.Person
+	38, // 18: lockbox.v1.Approver.roles:type_name -> lockbox.v1.Role
+	37, // 19: lockbox.v1.ExcludedAssignment.person:type_name -> lockbox.v1.Person
+	38, // 20: lockbox.v1.ExcludedAssignment.role:type_name -> lockbox.v1.Role
+	33, // 21: lockbox.v1.ExcludedAssignment.coded_reason:type_name -> lockbox.v1.Reason
+	34, // 22: lockbox.v1.CustomerNotified.scope:type_name -> lockbox.v1.Scope
+	3,  // 23: lockbox.v1.CustomerNotified.basis:type_name -> lockbox.v1.ApproverBasis
+	12, // 24: lockbox.v1.CustomerNotified.approvers:type_name -> lockbox.v1.Approver
+	13, // 25: lockbox.v1.CustomerNotified.excluded:type_name -> lockbox.v1.ExcludedAssignment
+	39, // 26: lockbox.v1.CustomerNotified.alternates:type_name -> lockbox.v1.AlternateAddress
+	31, // 27: lockbox.v1.CustomerNotified.expires_at:type_name -> google.protobuf.Timestamp
+	31, // 28: lockbox.v1.CustomerNotified.remind_at:type_name -> google.protobuf.Timestamp
+	29, // 29: lockbox.v1.CustomerApproved.duration:type_name -> google.protobuf.Duration
+	38, // 30: lockbox.v1.CustomerApproved.roles:type_name -> lockbox.v1.Role
+	38, // 31: lockbox.v1.CustomerDenied.roles:type_name -> lockbox.v1.Role
+	31, // 32: lockbox.v1.AccessGranted.starts_at:type_name -> google.protobuf.Timestamp
+	31, // 33: lockbox.v1.AccessGranted.ends_at:type_name -> google.protobuf.Timestamp
+	1,  // 34: lockbox.v1.AccessGranted.waiver:type_name -> lockbox.v1.Waiver
+	33, // 35: lockbox.v1.AccessLapsed.coded_reason:type_name -> lockbox.v1.Reason
+	36, // [36:36] is the sub-list for method output_type
+	36, // [36:36] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_request_proto_init() }
@@ -2135,6 +2169,7 @@ func file_lockbox_v1_request_proto_init() {
 	file_lockbox_v1_common_proto_init()
 	file_lockbox_v1_intent_proto_init()
 	file_lockbox_v1_policy_proto_init()
+	file_lockbox_v1_reason_proto_init()
 	file_lockbox_v1_tenant_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
