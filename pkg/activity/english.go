@@ -10,6 +10,7 @@ import (
 // english is also how the log is filtered: its titles are the actions. "Create", "Approve" and "Deny Lockbox Request" and "Lockbox
 // Request Expiry" are the reference's own names (R39), those of role assignments too; the others follow them.
 var english = Language{
+	tag: "en", space: " ",
 	titles: map[string]string{
 		"AccessRequested":         "Submit Access Intent",
 		"AccessEvaluated":         "Evaluate Access Intent",

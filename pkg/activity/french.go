@@ -9,6 +9,7 @@ import (
 
 // french: the space before a colon, a semicolon and inside of quotation marks does not break (\u00a0).
 var french = Language{
+	tag: "fr", space: " ",
 	titles: map[string]string{
 		"AccessRequested":         "Présenter une demande d’accès",
 		"AccessEvaluated":         "Évaluer la demande d’accès",

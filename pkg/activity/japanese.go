@@ -9,6 +9,7 @@ import (
 
 // japanese has no plural, and a space between its own letters and others.
 var japanese = Language{
+	tag: "ja", space: "",
 	titles: map[string]string{
 		"AccessRequested":         "アクセス要求の提出",
 		"AccessEvaluated":         "アクセス要求の審査",

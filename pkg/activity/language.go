@@ -13,6 +13,7 @@ import (
 
 // Language is one of those in which the log can be read. What people wrote stays in it as they wrote it.
 type Language struct {
+	tag string
 	// titles are the activity log's names, by the facts' types.
 	titles map[string]string
 	// sentences, and parts of them, have placeholders in braces: the same ones in every language.
@@ -20,6 +21,8 @@ type Language struct {
 	mails     map[string]string
 	// comma stands between the names in a list, and before the last of them.
 	comma, and string
+	// space stands between two sentences.
+	space string
 	// one reports whether so many are spoken of in the singular.
 	one    func(n int) bool
 	role   func(lockboxv1.Role) string

@@ -89,7 +89,9 @@ var table = []row{
 	fact((*lockboxv1.Event).GetAccessGranted, func(l speaker, _ string, _ *lockboxv1.Event, f *lockboxv1.AccessGranted) string {
 		return l.granted(f)
 	}),
-	reasoned((*lockboxv1.Event).GetAccessLapsed),
+	fact((*lockboxv1.Event).GetAccessLapsed, func(l speaker, _ string, _ *lockboxv1.Event, f *lockboxv1.AccessLapsed) string {
+		return l.decided("AccessLapsed", f.GetCodedReason(), f.GetReason())
+	}),
 	reasoned((*lockboxv1.Event).GetAccessRevoked),
 	reasoned((*lockboxv1.Event).GetAccessReleased),
 	plain((*lockboxv1.Event).GetAccessCompleted),

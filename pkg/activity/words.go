@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/openlockbox/lockbox/pkg/reason"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
@@ -20,7 +21,7 @@ func (l speaker) evaluation(f *lockboxv1.AccessEvaluated) string {
 	}
 	switch f.GetOutcome() {
 	case lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_REFUSED:
-		return l.say("AccessEvaluated/refused", "because", l.because(f.GetRefusal().GetMessage()))
+		return l.decided("AccessEvaluated/refused", f.GetRefusal().GetCodedReason(), f.GetRefusal().GetMessage())
 	case lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_DECIDES:
 		return l.say("AccessEvaluated/decides", "after", after)
 	case lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_WAIVED:
@@ -28,6 +29,14 @@ func (l speaker) evaluation(f *lockboxv1.AccessEvaluated) string {
 	case lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_UNSPECIFIED:
 	}
 	return l.say("AccessEvaluated")
+}
+
+// decided says what a service decided by itself and why: in the language, or as it was recorded.
+func (l speaker) decided(key string, why *lockboxv1.Reason, recorded string) string {
+	if sentence := reason.Sentence(l.tag, why); sentence != "" {
+		return l.say(key) + l.space + sentence
+	}
+	return l.say(key, "because", l.because(recorded))
 }
 
 func (l speaker) waiver(w lockboxv1.Waiver) string {

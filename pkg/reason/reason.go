@@ -66,3 +66,16 @@ func Show(language string, r *lockboxv1.Reason, recorded string) Text {
 	}
 	return Text{Text: recorded, Recorded: true}
 }
+
+// ShowAll says several reasons: those that an evaluation records as sentences and, one for each, as codes.
+func ShowAll(language string, codes []*lockboxv1.Reason, recorded []string) []Text {
+	list := make([]Text, len(recorded))
+	for i, sentence := range recorded {
+		var code *lockboxv1.Reason
+		if i < len(codes) {
+			code = codes[i]
+		}
+		list[i] = Show(language, code, sentence)
+	}
+	return list
+}

@@ -11,6 +11,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/language"
 	"github.com/openlockbox/lockbox/pkg/link"
+	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/notifier/internal/plan"
@@ -161,6 +162,11 @@ func (w *writer) quote(label string) {
 		foreign = d.Question
 	case "quote/description":
 		foreign = d.Description
+	case "quote/recorded":
+		if why := text(reason.Sentence(w.language, d.Why)); why != "" {
+			w.out.Quotes = append(w.out.Quotes, quote{w.text("quote/why"), []string{why}})
+			return
+		}
 	}
 	if t := text(foreign); t != "" {
 		w.out.Quotes = append(w.out.Quotes, quote{w.text(label), strings.Split(t, "\n")})
