@@ -1,5 +1,6 @@
 // Package orchestrator decides: it turns commands, events and due timers into the next events of requests, tenants,
-// subscriptions and tickets. It holds nothing; each decision loads and folds what it rests on.
+// subscriptions, tickets, disclosures, rules and the catalogue. It keeps no state of its own: each decision loads and folds
+// what it rests on, and what is cached in between is checked against the stream.
 package orchestrator
 
 import (

@@ -26,6 +26,7 @@ const (
 type Side int32
 
 const (
+	// Not set; no valid event has it.
 	Side_SIDE_UNSPECIFIED Side = 0
 	// The provider's staff and subcontractors.
 	Side_SIDE_PROVIDER Side = 1
@@ -82,6 +83,7 @@ func (Side) EnumDescriptor() ([]byte, []int) {
 type RefusalCode int32
 
 const (
+	// Not set; no refusal has it.
 	RefusalCode_REFUSAL_CODE_UNSPECIFIED RefusalCode = 0
 	// The message itself is wrong; sending it again will not help.
 	RefusalCode_REFUSAL_CODE_INVALID RefusalCode = 1
@@ -154,12 +156,18 @@ func (RefusalCode) EnumDescriptor() ([]byte, []int) {
 type SupportPlan int32
 
 const (
-	SupportPlan_SUPPORT_PLAN_UNSPECIFIED         SupportPlan = 0
-	SupportPlan_SUPPORT_PLAN_BASIC               SupportPlan = 1
-	SupportPlan_SUPPORT_PLAN_DEVELOPER           SupportPlan = 2
-	SupportPlan_SUPPORT_PLAN_STANDARD            SupportPlan = 3
+	// Not set; no tenant has it.
+	SupportPlan_SUPPORT_PLAN_UNSPECIFIED SupportPlan = 0
+	// The lowest level. Lockbox cannot be enabled with it.
+	SupportPlan_SUPPORT_PLAN_BASIC SupportPlan = 1
+	// The lowest level with which Lockbox can be enabled.
+	SupportPlan_SUPPORT_PLAN_DEVELOPER SupportPlan = 2
+	// Above DEVELOPER.
+	SupportPlan_SUPPORT_PLAN_STANDARD SupportPlan = 3
+	// Above STANDARD.
 	SupportPlan_SUPPORT_PLAN_PROFESSIONAL_DIRECT SupportPlan = 4
-	SupportPlan_SUPPORT_PLAN_PREMIER             SupportPlan = 5
+	// The highest level.
+	SupportPlan_SUPPORT_PLAN_PREMIER SupportPlan = 5
 )
 
 // Enum value maps for SupportPlan.
@@ -213,12 +221,18 @@ func (SupportPlan) EnumDescriptor() ([]byte, []int) {
 type ReasonType int32
 
 const (
-	ReasonType_REASON_TYPE_UNSPECIFIED                  ReasonType = 0
-	ReasonType_REASON_TYPE_CUSTOMER_INITIATED_SUPPORT   ReasonType = 1
-	ReasonType_REASON_TYPE_PROVIDER_INITIATED_SERVICE   ReasonType = 2
-	ReasonType_REASON_TYPE_PROVIDER_INITIATED_REVIEW    ReasonType = 3
+	// Not set; an intent with it is refused.
+	ReasonType_REASON_TYPE_UNSPECIFIED ReasonType = 0
+	// The customer opened a support ticket, which the intent names.
+	ReasonType_REASON_TYPE_CUSTOMER_INITIATED_SUPPORT ReasonType = 1
+	// The provider maintains or repairs its service. May be an emergency (R43).
+	ReasonType_REASON_TYPE_PROVIDER_INITIATED_SERVICE ReasonType = 2
+	// The provider reviews something of its own accord.
+	ReasonType_REASON_TYPE_PROVIDER_INITIATED_REVIEW ReasonType = 3
+	// Monitoring raised an alert in production. May be an emergency (R43).
 	ReasonType_REASON_TYPE_RESPONSE_TO_PRODUCTION_ALERT ReasonType = 4
-	ReasonType_REASON_TYPE_THIRD_PARTY_DATA_REQUEST     ReasonType = 5
+	// A third party demands data, and the customer may be told of it at once. Other demands are disclosed (R45).
+	ReasonType_REASON_TYPE_THIRD_PARTY_DATA_REQUEST ReasonType = 5
 )
 
 // Enum value maps for ReasonType.
@@ -272,9 +286,12 @@ func (ReasonType) EnumDescriptor() ([]byte, []int) {
 type Scope int32
 
 const (
-	Scope_SCOPE_UNSPECIFIED  Scope = 0
+	// Not set; no request has it.
+	Scope_SCOPE_UNSPECIFIED Scope = 0
+	// Resources of one subscription.
 	Scope_SCOPE_SUBSCRIPTION Scope = 1
-	Scope_SCOPE_TENANT       Scope = 2
+	// The tenant as a whole.
+	Scope_SCOPE_TENANT Scope = 2
 )
 
 // Enum value maps for Scope.
@@ -325,7 +342,8 @@ type Person struct {
 	// The token's `iss`: an https URL, or the demo issuer's loopback URL.
 	Issuer string `protobuf:"bytes,1,opt,name=issuer,proto3" json:"issuer,omitempty"`
 	// The token's `sub`.
-	Subject     string `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
+	Subject string `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
+	// The name to show, from the token's `name` or as an administrator entered it. At most 120 characters.
 	DisplayName string `protobuf:"bytes,3,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
 	// Where mail goes, and nothing else.
 	Email string `protobuf:"bytes,4,opt,name=email,proto3" json:"email,omitempty"`
@@ -403,7 +421,8 @@ func (x *Person) GetLanguage() string {
 // Who did it: what the receiver read from a verified token, never what the sender claimed. The token itself is not kept.
 type Actor struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Side  Side                   `protobuf:"varint,1,opt,name=side,proto3,enum=lockbox.v1.Side" json:"side,omitempty"`
+	// Which side the actor stands on: decided by the issuer of the token.
+	Side Side `protobuf:"varint,1,opt,name=side,proto3,enum=lockbox.v1.Side" json:"side,omitempty"`
 	// Absent when side is SYSTEM.
 	Person *Person `protobuf:"bytes,2,opt,name=person,proto3" json:"person,omitempty"`
 	// The company that employs the person (R5), for the provider's side.
@@ -520,10 +539,13 @@ func (x *Actor) GetAuthenticatedAt() *timestamppb.Timestamp {
 // Why something was not done. A refusal changes nothing.
 type Refusal struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Code  RefusalCode            `protobuf:"varint,1,opt,name=code,proto3,enum=lockbox.v1.RefusalCode" json:"code,omitempty"`
+	// What kind of refusal it is. Always set.
+	Code RefusalCode `protobuf:"varint,1,opt,name=code,proto3,enum=lockbox.v1.RefusalCode" json:"code,omitempty"`
 	// The field or fact at fault, as a path from the message's root: `approve.duration`.
 	Field string `protobuf:"bytes,2,opt,name=field,proto3" json:"field,omitempty"`
-	// The rule that refuses: an R-number of the requirements or an invariant, such as `R28` or `I10`.
+	// What is broken: the number of a requirement or an invariant, such as `R28` or `I10` (`lockbox help rules R28`
+	// explains it), or a word where there is none, such as `bad input`. For programs and logs; people are shown
+	// `message`.
 	Rule string `protobuf:"bytes,3,opt,name=rule,proto3" json:"rule,omitempty"`
 	// One sentence for a person.
 	Message string `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`

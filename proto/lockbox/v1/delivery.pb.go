@@ -24,13 +24,16 @@ const (
 // One message for one recipient about one event. Its id is derived from those three, so that a repeat has the same.
 type Notification struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// The event that it tells of.
+	// Derived from the event, the template and the recipient, so a repeat has the same.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The event that the mail tells of.
 	EventId string `protobuf:"bytes,2,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
 	// What it says: `approval-requested`, `access-granted` …
-	Template  string `protobuf:"bytes,3,opt,name=template,proto3" json:"template,omitempty"`
+	Template string `protobuf:"bytes,3,opt,name=template,proto3" json:"template,omitempty"`
+	// The address that the mail goes to.
 	Recipient string `protobuf:"bytes,4,opt,name=recipient,proto3" json:"recipient,omitempty"`
-	Language  string `protobuf:"bytes,5,opt,name=language,proto3" json:"language,omitempty"`
+	// BCP 47 tag of the language that the mail is written in: en, fr or ja.
+	Language string `protobuf:"bytes,5,opt,name=language,proto3" json:"language,omitempty"`
 	// The mail's Message-ID, the same on a repeat (I7).
 	MessageId     string `protobuf:"bytes,6,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -111,8 +114,9 @@ func (x *Notification) GetMessageId() string {
 
 // The mail server took it.
 type NotificationSent struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Notification  *Notification          `protobuf:"bytes,1,opt,name=notification,proto3" json:"notification,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The mail that was handed over.
+	Notification  *Notification `protobuf:"bytes,1,opt,name=notification,proto3" json:"notification,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -156,9 +160,10 @@ func (x *NotificationSent) GetNotification() *Notification {
 
 // The mail server refused it for good. Others are still told.
 type NotificationFailed struct {
-	state        protoimpl.MessageState `protogen:"open.v1"`
-	Notification *Notification          `protobuf:"bytes,1,opt,name=notification,proto3" json:"notification,omitempty"`
-	// The server's answer.
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The mail that could not be delivered.
+	Notification *Notification `protobuf:"bytes,1,opt,name=notification,proto3" json:"notification,omitempty"`
+	// The mail server's answer, in its own words, or why the notifier gave up.
 	Error         string `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -27,6 +27,7 @@ const (
 type EvaluationOutcome int32
 
 const (
+	// Not set; no evaluation has it.
 	EvaluationOutcome_EVALUATION_OUTCOME_UNSPECIFIED EvaluationOutcome = 0
 	// No, with a refusal.
 	EvaluationOutcome_EVALUATION_OUTCOME_REFUSED EvaluationOutcome = 1
@@ -83,6 +84,7 @@ func (EvaluationOutcome) EnumDescriptor() ([]byte, []int) {
 type Waiver int32
 
 const (
+	// The customer is not waived.
 	Waiver_WAIVER_UNSPECIFIED Waiver = 0
 	// The operation reaches no customer data (R3).
 	Waiver_WAIVER_NO_CUSTOMER_DATA Waiver = 1
@@ -143,10 +145,14 @@ func (Waiver) EnumDescriptor() ([]byte, []int) {
 type ServiceStage int32
 
 const (
-	ServiceStage_SERVICE_STAGE_UNSPECIFIED         ServiceStage = 0
+	// Not set: the catalogue does not know the resource type.
+	ServiceStage_SERVICE_STAGE_UNSPECIFIED ServiceStage = 0
+	// Lockbox applies to every customer that has enabled it.
 	ServiceStage_SERVICE_STAGE_GENERALLY_AVAILABLE ServiceStage = 1
-	ServiceStage_SERVICE_STAGE_PREVIEW             ServiceStage = 2
-	ServiceStage_SERVICE_STAGE_UNSUPPORTED         ServiceStage = 3
+	// Lockbox applies to customers that have signed up for the preview (R8).
+	ServiceStage_SERVICE_STAGE_PREVIEW ServiceStage = 2
+	// Intents for it are refused; the catalogue says what to use instead (R9).
+	ServiceStage_SERVICE_STAGE_UNSUPPORTED ServiceStage = 3
 )
 
 // Enum value maps for ServiceStage.
@@ -196,6 +202,7 @@ func (ServiceStage) EnumDescriptor() ([]byte, []int) {
 type ApproverBasis int32
 
 const (
+	// Not set; no request has it.
 	ApproverBasis_APPROVER_BASIS_UNSPECIFIED ApproverBasis = 0
 	// Owners and Lockbox Approvers of the subscription.
 	ApproverBasis_APPROVER_BASIS_SUBSCRIPTION ApproverBasis = 1
@@ -330,6 +337,7 @@ type InternalStage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The group as the provider's issuer names it: `customer-support-leads`.
 	Group string `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	// How many different people of the group must approve; at least 1.
 	Count uint32 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
 	// How long this stage has from when it begins, though never beyond internal_expires_at. Absent: until then.
 	AnswerWithin  *durationpb.Duration `protobuf:"bytes,3,opt,name=answer_within,json=answerWithin,proto3" json:"answer_within,omitempty"`
@@ -388,9 +396,12 @@ func (x *InternalStage) GetAnswerWithin() *durationpb.Duration {
 	return nil
 }
 
+// The intent was evaluated, from the facts recorded here alone: the same rules, catalogue and facts give the same
+// result again (R14). Written by jit-evaluator, together with AccessRequested.
 type AccessEvaluated struct {
-	state   protoimpl.MessageState `protogen:"open.v1"`
-	Outcome EvaluationOutcome      `protobuf:"varint,1,opt,name=outcome,proto3,enum=lockbox.v1.EvaluationOutcome" json:"outcome,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the evaluation decided.
+	Outcome EvaluationOutcome `protobuf:"varint,1,opt,name=outcome,proto3,enum=lockbox.v1.EvaluationOutcome" json:"outcome,omitempty"`
 	// Present if refused.
 	Refusal *Refusal `protobuf:"bytes,2,opt,name=refusal,proto3" json:"refusal,omitempty"`
 	// Present if the customer is waived.
@@ -399,11 +410,13 @@ type AccessEvaluated struct {
 	InternalStages []*InternalStage `protobuf:"bytes,4,rep,name=internal_stages,json=internalStages,proto3" json:"internal_stages,omitempty"`
 	// When an unanswered internal approval expires (R15), whatever stage it has come to.
 	InternalExpiresAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=internal_expires_at,json=internalExpiresAt,proto3" json:"internal_expires_at,omitempty"`
-	// Plain sentences, shown to requester and customer.
-	Reasons []string         `protobuf:"bytes,6,rep,name=reasons,proto3" json:"reasons,omitempty"`
-	Facts   *EvaluationFacts `protobuf:"bytes,7,opt,name=facts,proto3" json:"facts,omitempty"`
-	// Version of the rules and of the catalogue that were applied, each with its content's hash.
-	PolicyVersion    string `protobuf:"bytes,8,opt,name=policy_version,json=policyVersion,proto3" json:"policy_version,omitempty"`
+	// Why, in English, for old readers and for programs that show a log as it is. See coded_reasons.
+	Reasons []string `protobuf:"bytes,6,rep,name=reasons,proto3" json:"reasons,omitempty"`
+	// What the evaluation rested on.
+	Facts *EvaluationFacts `protobuf:"bytes,7,opt,name=facts,proto3" json:"facts,omitempty"`
+	// The version of the rules that were applied, with the hash of their text.
+	PolicyVersion string `protobuf:"bytes,8,opt,name=policy_version,json=policyVersion,proto3" json:"policy_version,omitempty"`
+	// The version of the service catalogue that was applied, with the hash of its text.
 	CatalogueVersion string `protobuf:"bytes,9,opt,name=catalogue_version,json=catalogueVersion,proto3" json:"catalogue_version,omitempty"`
 	// How long the grant will be unless an approver shortens it.
 	Duration *durationpb.Duration `protobuf:"bytes,10,opt,name=duration,proto3" json:"duration,omitempty"`
@@ -541,33 +554,46 @@ func (x *AccessEvaluated) GetCodedReasons() []*Reason {
 
 // What the evaluation weighed (R13): from the verified token, the catalogue and the tenant's own stream.
 type EvaluationFacts struct {
-	state        protoimpl.MessageState `protogen:"open.v1"`
-	ServiceName  string                 `protobuf:"bytes,1,opt,name=service_name,json=serviceName,proto3" json:"service_name,omitempty"`
-	ScenarioName string                 `protobuf:"bytes,2,opt,name=scenario_name,json=scenarioName,proto3" json:"scenario_name,omitempty"`
-	Stage        ServiceStage           `protobuf:"varint,3,opt,name=stage,proto3,enum=lockbox.v1.ServiceStage" json:"stage,omitempty"`
-	CustomerData bool                   `protobuf:"varint,4,opt,name=customer_data,json=customerData,proto3" json:"customer_data,omitempty"`
-	// The scenario gives elevated permission.
-	Elevated         bool  `protobuf:"varint,5,opt,name=elevated,proto3" json:"elevated,omitempty"`
-	Scope            Scope `protobuf:"varint,6,opt,name=scope,proto3,enum=lockbox.v1.Scope" json:"scope,omitempty"`
-	MultiFactor      bool  `protobuf:"varint,7,opt,name=multi_factor,json=multiFactor,proto3" json:"multi_factor,omitempty"`
-	IsolatedIdentity bool  `protobuf:"varint,8,opt,name=isolated_identity,json=isolatedIdentity,proto3" json:"isolated_identity,omitempty"`
-	LockboxEnabled   bool  `protobuf:"varint,9,opt,name=lockbox_enabled,json=lockboxEnabled,proto3" json:"lockbox_enabled,omitempty"`
-	PreviewSignedUp  bool  `protobuf:"varint,10,opt,name=preview_signed_up,json=previewSignedUp,proto3" json:"preview_signed_up,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// From the catalogue: the service's display name.
+	ServiceName string `protobuf:"bytes,1,opt,name=service_name,json=serviceName,proto3" json:"service_name,omitempty"`
+	// From the catalogue: the scenario's display name.
+	ScenarioName string `protobuf:"bytes,2,opt,name=scenario_name,json=scenarioName,proto3" json:"scenario_name,omitempty"`
+	// From the catalogue: how far the service's support for Lockbox has come.
+	Stage ServiceStage `protobuf:"varint,3,opt,name=stage,proto3,enum=lockbox.v1.ServiceStage" json:"stage,omitempty"`
+	// From the catalogue: the scenario gives access to customer data.
+	CustomerData bool `protobuf:"varint,4,opt,name=customer_data,json=customerData,proto3" json:"customer_data,omitempty"`
+	// From the catalogue: the scenario gives elevated permission.
+	Elevated bool `protobuf:"varint,5,opt,name=elevated,proto3" json:"elevated,omitempty"`
+	// From the intent: what it asks for.
+	Scope Scope `protobuf:"varint,6,opt,name=scope,proto3,enum=lockbox.v1.Scope" json:"scope,omitempty"`
+	// From the token: more than one factor was used.
+	MultiFactor bool `protobuf:"varint,7,opt,name=multi_factor,json=multiFactor,proto3" json:"multi_factor,omitempty"`
+	// From the token: the account exists for privileged work only.
+	IsolatedIdentity bool `protobuf:"varint,8,opt,name=isolated_identity,json=isolatedIdentity,proto3" json:"isolated_identity,omitempty"`
+	// From the tenant's events: the customer has enabled Lockbox.
+	LockboxEnabled bool `protobuf:"varint,9,opt,name=lockbox_enabled,json=lockboxEnabled,proto3" json:"lockbox_enabled,omitempty"`
+	// From the tenant's events: the customer takes part in the preview of this resource type.
+	PreviewSignedUp bool `protobuf:"varint,10,opt,name=preview_signed_up,json=previewSignedUp,proto3" json:"preview_signed_up,omitempty"`
 	// The EVENTS sequence of the tenant's last event that was read.
-	TenantSequence uint64      `protobuf:"varint,11,opt,name=tenant_sequence,json=tenantSequence,proto3" json:"tenant_sequence,omitempty"`
-	SupportPlan    SupportPlan `protobuf:"varint,12,opt,name=support_plan,json=supportPlan,proto3,enum=lockbox.v1.SupportPlan" json:"support_plan,omitempty"`
-	// Absent in what was evaluated before there was any: it is then not known.
+	TenantSequence uint64 `protobuf:"varint,11,opt,name=tenant_sequence,json=tenantSequence,proto3" json:"tenant_sequence,omitempty"`
+	// From the tenant's events: the support plan.
+	SupportPlan SupportPlan `protobuf:"varint,12,opt,name=support_plan,json=supportPlan,proto3,enum=lockbox.v1.SupportPlan" json:"support_plan,omitempty"`
+	// What became of the engineer's requests lately. Absent: not known, because it could not be read or because the
+	// evaluating version did not record it.
 	History *EngineerHistory `protobuf:"bytes,13,opt,name=history,proto3" json:"history,omitempty"`
-	// The moment of the evaluation, which rules may weigh.
+	// The moment of the evaluation, by the evaluator's clock. Rules may depend on it.
 	Time *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=time,proto3" json:"time,omitempty"`
 	// The intent says that it is an emergency (R43).
 	Emergency bool `protobuf:"varint,15,opt,name=emergency,proto3" json:"emergency,omitempty"`
-	// What the intent names and the customer does not have, or whose history contradicts itself.
+	// The intent names a subscription that the customer does not have.
 	SubscriptionMissing bool `protobuf:"varint,16,opt,name=subscription_missing,json=subscriptionMissing,proto3" json:"subscription_missing,omitempty"`
-	SubscriptionFaulty  bool `protobuf:"varint,17,opt,name=subscription_faulty,json=subscriptionFaulty,proto3" json:"subscription_faulty,omitempty"`
-	TicketMissing       bool `protobuf:"varint,18,opt,name=ticket_missing,json=ticketMissing,proto3" json:"ticket_missing,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	// The history of the subscription that the intent names contradicts itself.
+	SubscriptionFaulty bool `protobuf:"varint,17,opt,name=subscription_faulty,json=subscriptionFaulty,proto3" json:"subscription_faulty,omitempty"`
+	// The intent names a ticket that the customer does not have.
+	TicketMissing bool `protobuf:"varint,18,opt,name=ticket_missing,json=ticketMissing,proto3" json:"ticket_missing,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *EvaluationFacts) Reset() {
@@ -726,11 +752,12 @@ func (x *EvaluationFacts) GetTicketMissing() bool {
 	return false
 }
 
-// Somebody of the group (the event's actor) approved internally.
+// Somebody of the stage's group (the event's actor) approved internally.
 type InternalApprovalGiven struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Index into AccessEvaluated.internal_stages.
-	Stage         uint32 `protobuf:"varint,1,opt,name=stage,proto3" json:"stage,omitempty"`
+	Stage uint32 `protobuf:"varint,1,opt,name=stage,proto3" json:"stage,omitempty"`
+	// What the approver wrote; may be empty.
 	Comment       string `protobuf:"bytes,2,opt,name=comment,proto3" json:"comment,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -780,10 +807,13 @@ func (x *InternalApprovalGiven) GetComment() string {
 	return ""
 }
 
+// Somebody of the stage's group (the event's actor) refused internally, which ends the request.
 type InternalApprovalRefused struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Stage         uint32                 `protobuf:"varint,1,opt,name=stage,proto3" json:"stage,omitempty"`
-	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Index into AccessEvaluated.internal_stages.
+	Stage uint32 `protobuf:"varint,1,opt,name=stage,proto3" json:"stage,omitempty"`
+	// What the approver wrote; never empty.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -832,6 +862,7 @@ func (x *InternalApprovalRefused) GetReason() string {
 	return ""
 }
 
+// Nobody of the group answered in time, which ends the request.
 type InternalApprovalExpired struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -925,9 +956,11 @@ func (x *InternalReminderDue) GetIndex() uint32 {
 
 // Somebody who may decide this request, for as long as they also hold one of these roles.
 type Approver struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Person        *Person                `protobuf:"bytes,1,opt,name=person,proto3" json:"person,omitempty"`
-	Roles         []Role                 `protobuf:"varint,2,rep,packed,name=roles,proto3,enum=lockbox.v1.Role" json:"roles,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Who it is, as assigned by the customer.
+	Person *Person `protobuf:"bytes,1,opt,name=person,proto3" json:"person,omitempty"`
+	// The roles by which they may decide, as they were when the customer was notified.
+	Roles         []Role `protobuf:"varint,2,rep,packed,name=roles,proto3,enum=lockbox.v1.Role" json:"roles,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -978,10 +1011,13 @@ func (x *Approver) GetRoles() []Role {
 
 // An assignment that was looked at and does not count, and why (R20-R22).
 type ExcludedAssignment struct {
-	state  protoimpl.MessageState `protogen:"open.v1"`
-	Person *Person                `protobuf:"bytes,1,opt,name=person,proto3" json:"person,omitempty"`
-	Role   Role                   `protobuf:"varint,2,opt,name=role,proto3,enum=lockbox.v1.Role" json:"role,omitempty"`
-	Reason string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whose assignment it is.
+	Person *Person `protobuf:"bytes,1,opt,name=person,proto3" json:"person,omitempty"`
+	// The role that would let them decide.
+	Role Role `protobuf:"varint,2,opt,name=role,proto3,enum=lockbox.v1.Role" json:"role,omitempty"`
+	// Why it does not count, in English. See coded_reason.
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
 	// The same as `reason`, as a code.
 	CodedReason   *Reason `protobuf:"bytes,4,opt,name=coded_reason,json=codedReason,proto3" json:"coded_reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1048,11 +1084,15 @@ func (x *ExcludedAssignment) GetCodedReason() *Reason {
 
 // The Lockbox request exists and stands at "Customer Notified" (R17); its approvers are frozen here (R20).
 type CustomerNotified struct {
-	state     protoimpl.MessageState `protogen:"open.v1"`
-	Scope     Scope                  `protobuf:"varint,1,opt,name=scope,proto3,enum=lockbox.v1.Scope" json:"scope,omitempty"`
-	Basis     ApproverBasis          `protobuf:"varint,2,opt,name=basis,proto3,enum=lockbox.v1.ApproverBasis" json:"basis,omitempty"`
-	Approvers []*Approver            `protobuf:"bytes,3,rep,name=approvers,proto3" json:"approvers,omitempty"`
-	Excluded  []*ExcludedAssignment  `protobuf:"bytes,4,rep,name=excluded,proto3" json:"excluded,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether the request reaches resources of a subscription or the whole tenant.
+	Scope Scope `protobuf:"varint,1,opt,name=scope,proto3,enum=lockbox.v1.Scope" json:"scope,omitempty"`
+	// On whose behalf the approvers decide.
+	Basis ApproverBasis `protobuf:"varint,2,opt,name=basis,proto3,enum=lockbox.v1.ApproverBasis" json:"basis,omitempty"`
+	// The people who may decide. Nobody is added later (R20).
+	Approvers []*Approver `protobuf:"bytes,3,rep,name=approvers,proto3" json:"approvers,omitempty"`
+	// Assignments that would have made somebody an approver, and why they do not count.
+	Excluded []*ExcludedAssignment `protobuf:"bytes,4,rep,name=excluded,proto3" json:"excluded,omitempty"`
 	// Addresses that are told and may do nothing (R24).
 	Alternates []*AlternateAddress `protobuf:"bytes,5,rep,name=alternates,proto3" json:"alternates,omitempty"`
 	// How many different approvers must agree (R30).
@@ -1061,11 +1101,13 @@ type CustomerNotified struct {
 	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	// When approvers are reminded (R33), ascending, before expires_at.
 	RemindAt []*timestamppb.Timestamp `protobuf:"bytes,8,rep,name=remind_at,json=remindAt,proto3" json:"remind_at,omitempty"`
-	// The EVENTS sequences at which tenant and subscription were read.
-	TenantSequence       uint64 `protobuf:"varint,9,opt,name=tenant_sequence,json=tenantSequence,proto3" json:"tenant_sequence,omitempty"`
+	// The EVENTS sequence of the tenant's last event that was read.
+	TenantSequence uint64 `protobuf:"varint,9,opt,name=tenant_sequence,json=tenantSequence,proto3" json:"tenant_sequence,omitempty"`
+	// The EVENTS sequence of the subscription's last event that was read; 0 without a subscription.
 	SubscriptionSequence uint64 `protobuf:"varint,10,opt,name=subscription_sequence,json=subscriptionSequence,proto3" json:"subscription_sequence,omitempty"`
-	// As they were called at that moment, for mails and pages.
-	TenantName       string `protobuf:"bytes,11,opt,name=tenant_name,json=tenantName,proto3" json:"tenant_name,omitempty"`
+	// The tenant's display name at that moment, for mails and pages.
+	TenantName string `protobuf:"bytes,11,opt,name=tenant_name,json=tenantName,proto3" json:"tenant_name,omitempty"`
+	// The subscription's display name at that moment; empty without one.
 	SubscriptionName string `protobuf:"bytes,12,opt,name=subscription_name,json=subscriptionName,proto3" json:"subscription_name,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
@@ -1233,9 +1275,11 @@ func (x *ApprovalReminderDue) GetIndex() uint32 {
 
 // Nobody of the frozen list holds a role any more (R23). Recorded once a request.
 type ApproversUnavailable struct {
-	state                protoimpl.MessageState `protogen:"open.v1"`
-	TenantSequence       uint64                 `protobuf:"varint,1,opt,name=tenant_sequence,json=tenantSequence,proto3" json:"tenant_sequence,omitempty"`
-	SubscriptionSequence uint64                 `protobuf:"varint,2,opt,name=subscription_sequence,json=subscriptionSequence,proto3" json:"subscription_sequence,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The EVENTS sequence of the tenant's last event that was read.
+	TenantSequence uint64 `protobuf:"varint,1,opt,name=tenant_sequence,json=tenantSequence,proto3" json:"tenant_sequence,omitempty"`
+	// The EVENTS sequence of the subscription's last event that was read; 0 without a subscription.
+	SubscriptionSequence uint64 `protobuf:"varint,2,opt,name=subscription_sequence,json=subscriptionSequence,proto3" json:"subscription_sequence,omitempty"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
 }
@@ -1284,11 +1328,12 @@ func (x *ApproversUnavailable) GetSubscriptionSequence() uint64 {
 	return 0
 }
 
-// An approver asks, the requester answers; the clock keeps running (R31).
+// An approver (the event's actor) asks the requester; the clock keeps running (R31).
 type QuestionAsked struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// UUIDv7: the id of the command that asked.
-	QuestionId    string `protobuf:"bytes,1,opt,name=question_id,json=questionId,proto3" json:"question_id,omitempty"`
+	QuestionId string `protobuf:"bytes,1,opt,name=question_id,json=questionId,proto3" json:"question_id,omitempty"`
+	// The question; 1 to 4000 characters.
 	Text          string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1338,10 +1383,13 @@ func (x *QuestionAsked) GetText() string {
 	return ""
 }
 
+// The requester (the event's actor) answers.
 type QuestionAnswered struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	QuestionId    string                 `protobuf:"bytes,1,opt,name=question_id,json=questionId,proto3" json:"question_id,omitempty"`
-	Text          string                 `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of the question that is answered.
+	QuestionId string `protobuf:"bytes,1,opt,name=question_id,json=questionId,proto3" json:"question_id,omitempty"`
+	// The answer; 1 to 4000 characters.
+	Text          string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1392,14 +1440,19 @@ func (x *QuestionAnswered) GetText() string {
 
 // One approver agreed. The request is Approved once `required_approvals` have.
 type CustomerApproved struct {
-	state  protoimpl.MessageState `protogen:"open.v1"`
-	Reason string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the approver wrote; may be empty.
+	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
 	// What this approver allows, never more than was asked: the grant is the least of all approvals (R27).
-	Duration             *durationpb.Duration `protobuf:"bytes,2,opt,name=duration,proto3" json:"duration,omitempty"`
-	ResourceIds          []string             `protobuf:"bytes,3,rep,name=resource_ids,json=resourceIds,proto3" json:"resource_ids,omitempty"`
-	Roles                []Role               `protobuf:"varint,4,rep,packed,name=roles,proto3,enum=lockbox.v1.Role" json:"roles,omitempty"`
-	TenantSequence       uint64               `protobuf:"varint,5,opt,name=tenant_sequence,json=tenantSequence,proto3" json:"tenant_sequence,omitempty"`
-	SubscriptionSequence uint64               `protobuf:"varint,6,opt,name=subscription_sequence,json=subscriptionSequence,proto3" json:"subscription_sequence,omitempty"`
+	Duration *durationpb.Duration `protobuf:"bytes,2,opt,name=duration,proto3" json:"duration,omitempty"`
+	// The resources that this approver allows, some or all of those asked for.
+	ResourceIds []string `protobuf:"bytes,3,rep,name=resource_ids,json=resourceIds,proto3" json:"resource_ids,omitempty"`
+	// The roles by which they decided: those they were frozen with and still held.
+	Roles []Role `protobuf:"varint,4,rep,packed,name=roles,proto3,enum=lockbox.v1.Role" json:"roles,omitempty"`
+	// The EVENTS sequence of the tenant's last event that was read.
+	TenantSequence uint64 `protobuf:"varint,5,opt,name=tenant_sequence,json=tenantSequence,proto3" json:"tenant_sequence,omitempty"`
+	// The EVENTS sequence of the subscription's last event that was read; 0 without a subscription.
+	SubscriptionSequence uint64 `protobuf:"varint,6,opt,name=subscription_sequence,json=subscriptionSequence,proto3" json:"subscription_sequence,omitempty"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
 }
@@ -1478,11 +1531,15 @@ func (x *CustomerApproved) GetSubscriptionSequence() uint64 {
 
 // One denial ends it (R28, R30).
 type CustomerDenied struct {
-	state                protoimpl.MessageState `protogen:"open.v1"`
-	Reason               string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
-	Roles                []Role                 `protobuf:"varint,2,rep,packed,name=roles,proto3,enum=lockbox.v1.Role" json:"roles,omitempty"`
-	TenantSequence       uint64                 `protobuf:"varint,3,opt,name=tenant_sequence,json=tenantSequence,proto3" json:"tenant_sequence,omitempty"`
-	SubscriptionSequence uint64                 `protobuf:"varint,4,opt,name=subscription_sequence,json=subscriptionSequence,proto3" json:"subscription_sequence,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the approver wrote; never empty.
+	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The roles by which they decided: those they were frozen with and still held.
+	Roles []Role `protobuf:"varint,2,rep,packed,name=roles,proto3,enum=lockbox.v1.Role" json:"roles,omitempty"`
+	// The EVENTS sequence of the tenant's last event that was read.
+	TenantSequence uint64 `protobuf:"varint,3,opt,name=tenant_sequence,json=tenantSequence,proto3" json:"tenant_sequence,omitempty"`
+	// The EVENTS sequence of the subscription's last event that was read; 0 without a subscription.
+	SubscriptionSequence uint64 `protobuf:"varint,4,opt,name=subscription_sequence,json=subscriptionSequence,proto3" json:"subscription_sequence,omitempty"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
 }
@@ -1545,6 +1602,7 @@ func (x *CustomerDenied) GetSubscriptionSequence() uint64 {
 	return 0
 }
 
+// The customer did not decide before CustomerNotified.expires_at, which ends the request (R26).
 type RequestExpired struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1581,9 +1639,11 @@ func (*RequestExpired) Descriptor() ([]byte, []int) {
 	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{17}
 }
 
+// The requester (the event's actor) took the request back before it was decided (R32).
 type RequestWithdrawn struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the requester wrote; may be empty.
+	Reason        string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1627,14 +1687,18 @@ func (x *RequestWithdrawn) GetReason() string {
 
 // Access exists from starts_at until ends_at. Its basis held when tenant and subscription were read again.
 type AccessGranted struct {
-	state    protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When access begins, by the orchestrator's clock: the event's own time.
 	StartsAt *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=starts_at,json=startsAt,proto3" json:"starts_at,omitempty"`
 	// At this instant it has ended.
-	EndsAt      *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=ends_at,json=endsAt,proto3" json:"ends_at,omitempty"`
-	ResourceIds []string               `protobuf:"bytes,3,rep,name=resource_ids,json=resourceIds,proto3" json:"resource_ids,omitempty"`
+	EndsAt *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=ends_at,json=endsAt,proto3" json:"ends_at,omitempty"`
+	// The resources that can be accessed: those that all approvers allowed.
+	ResourceIds []string `protobuf:"bytes,3,rep,name=resource_ids,json=resourceIds,proto3" json:"resource_ids,omitempty"`
 	// Unspecified: the customer approved.
-	Waiver               Waiver `protobuf:"varint,4,opt,name=waiver,proto3,enum=lockbox.v1.Waiver" json:"waiver,omitempty"`
-	TenantSequence       uint64 `protobuf:"varint,5,opt,name=tenant_sequence,json=tenantSequence,proto3" json:"tenant_sequence,omitempty"`
+	Waiver Waiver `protobuf:"varint,4,opt,name=waiver,proto3,enum=lockbox.v1.Waiver" json:"waiver,omitempty"`
+	// The EVENTS sequence of the tenant's last event that was read.
+	TenantSequence uint64 `protobuf:"varint,5,opt,name=tenant_sequence,json=tenantSequence,proto3" json:"tenant_sequence,omitempty"`
+	// The EVENTS sequence of the subscription's last event that was read; 0 without a subscription.
 	SubscriptionSequence uint64 `protobuf:"varint,6,opt,name=subscription_sequence,json=subscriptionSequence,proto3" json:"subscription_sequence,omitempty"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
@@ -1714,10 +1778,13 @@ func (x *AccessGranted) GetSubscriptionSequence() uint64 {
 
 // Approved, but the basis did not hold any more when access was to be given.
 type AccessLapsed struct {
-	state                protoimpl.MessageState `protogen:"open.v1"`
-	Reason               string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
-	TenantSequence       uint64                 `protobuf:"varint,2,opt,name=tenant_sequence,json=tenantSequence,proto3" json:"tenant_sequence,omitempty"`
-	SubscriptionSequence uint64                 `protobuf:"varint,3,opt,name=subscription_sequence,json=subscriptionSequence,proto3" json:"subscription_sequence,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Why, in English. See coded_reason.
+	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The EVENTS sequence of the tenant's last event that was read.
+	TenantSequence uint64 `protobuf:"varint,2,opt,name=tenant_sequence,json=tenantSequence,proto3" json:"tenant_sequence,omitempty"`
+	// The EVENTS sequence of the subscription's last event that was read; 0 without a subscription.
+	SubscriptionSequence uint64 `protobuf:"varint,3,opt,name=subscription_sequence,json=subscriptionSequence,proto3" json:"subscription_sequence,omitempty"`
 	// The same as `reason`, as a code.
 	CodedReason   *Reason `protobuf:"bytes,4,opt,name=coded_reason,json=codedReason,proto3" json:"coded_reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1782,9 +1849,11 @@ func (x *AccessLapsed) GetCodedReason() *Reason {
 	return nil
 }
 
+// The customer, or a security officer of the provider (the event's actor), took approved or running access away (R32).
 type AccessRevoked struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What they wrote; never empty.
+	Reason        string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1826,10 +1895,11 @@ func (x *AccessRevoked) GetReason() string {
 	return ""
 }
 
-// Given back early by the requester.
+// The requester (the event's actor) ended their access early (R32).
 type AccessReleased struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the requester wrote; may be empty.
+	Reason        string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1871,6 +1941,7 @@ func (x *AccessReleased) GetReason() string {
 	return ""
 }
 
+// Access ended at AccessGranted.ends_at.
 type AccessCompleted struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
