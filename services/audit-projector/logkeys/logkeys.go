@@ -17,6 +17,7 @@ import (
 	"syscall"
 
 	"github.com/openlockbox/lockbox/pkg/config"
+	"github.com/openlockbox/lockbox/pkg/durable"
 	"github.com/openlockbox/lockbox/pkg/merkle"
 	"golang.org/x/mod/sumdb/note"
 )
@@ -88,7 +89,7 @@ func LoadOrCreate(dir, origin string) (Keys, error) {
 			made, err = generate(origin)
 		}
 		if err == nil {
-			err = putNew(pending, made)
+			err = durable.Create(pending, made, 0o600)
 		}
 	}
 	if err != nil {
@@ -147,7 +148,7 @@ func install(dir string, made []byte) error {
 	}
 	for _, f := range []struct{ name, text string }{{SaltsFile, lines[1]}, {PublicKeyFile, public}, {SigningKeyFile, lines[0]}} {
 		path, text := filepath.Join(dir, f.name), []byte(f.text+"\n")
-		err := putNew(path, text)
+		err := durable.Create(path, text, 0o600)
 		if errors.Is(err, fs.ErrExist) {
 			var there []byte
 			if there, err = os.ReadFile(path); err == nil && !bytes.Equal(there, text) { // #nosec G304 -- as above
@@ -158,36 +159,20 @@ func install(dir string, made []byte) error {
 			return err
 		}
 	}
-	if err := os.Remove(pending + ".tmp"); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return errors.Join(os.Remove(pending), syncDirectory(dir))
+	return errors.Join(sweep(dir), os.Remove(pending), durable.Sync(dir))
 }
 
-// putNew makes a file appear whole and durably, or not at all. It never replaces one.
-func putNew(path string, data []byte) error {
-	temporary := path + ".tmp"
-	// One that was left behind may be a second name of the file itself, so it is not written into.
-	if err := os.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+// sweep removes the temporary files of processes that were killed while they made keys: they hold secrets.
+func sweep(dir string) error {
+	var failed error
+	for _, name := range []string{SigningKeyFile, PublicKeyFile, SaltsFile, pendingFile} {
+		left, err := filepath.Glob(filepath.Join(dir, "."+name+".*"))
+		failed = errors.Join(failed, err)
+		for _, path := range left {
+			failed = errors.Join(failed, os.Remove(path))
+		}
 	}
-	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // #nosec G304 -- as above
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Link(temporary, path)
-	}
-	return errors.Join(err, os.Remove(temporary), syncDirectory(filepath.Dir(path)))
-}
-
-func syncDirectory(dir string) error {
-	d, err := os.Open(dir) // #nosec G304 -- as above
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return failed
 }
 
 // lock keeps other processes from making keys in the same directory at the same time.
