@@ -130,8 +130,9 @@ var english = Language{
 		"LegalDemandDisclosed": "{who} disclosed a legal demand of {authority}: {what}.",
 		"DisclosureTold":       "The customer is told of what was disclosed.",
 
-		"NotificationSent":   "The mail {template} to {recipient} was taken by the mail server.",
-		"NotificationFailed": "The mail {template} to {recipient} was refused for good: {error}.",
+		"NotificationSent":       "The mail {template} to {recipient} was taken by the mail server.",
+		"NotificationFailed":     "The mail {template} to {recipient} was refused for good: {error}.",
+		"NotificationFailed/why": "The mail {template} to {recipient} could not be delivered.",
 
 		"CheckpointSigned": "The log was signed at size {size}; it covers all events up to {sequence}.",
 		"DifferenceFound":  "ALARM: {difference} ({where}: {count} from {first} to {last}). Nothing new is granted until it is mended.",

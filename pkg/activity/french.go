@@ -129,8 +129,9 @@ var french = Language{
 		"LegalDemandDisclosed": "{who} a signalé une demande légale émanant de {authority}\u00a0: {what}.",
 		"DisclosureTold":       "Le client est informé de ce qui a été signalé.",
 
-		"NotificationSent":   "Le serveur de messagerie a accepté le message {template} destiné à {recipient}.",
-		"NotificationFailed": "Le serveur de messagerie a définitivement refusé le message {template} destiné à {recipient}\u00a0: {error}.",
+		"NotificationSent":       "Le serveur de messagerie a accepté le message {template} destiné à {recipient}.",
+		"NotificationFailed":     "Le serveur de messagerie a définitivement refusé le message {template} destiné à {recipient}\u00a0: {error}.",
+		"NotificationFailed/why": "Le message {template} destiné à {recipient} n’a pas pu être remis.",
 
 		"CheckpointSigned": "Le journal a été signé à la taille {size}\u00a0; il couvre tous les événements jusqu’au {sequence}.",
 		"DifferenceFound":  "ALERTE\u00a0: {difference} ({where}\u00a0: {count}, de {first} à {last}). Aucun accès n’est plus accordé avant réparation.",

@@ -129,8 +129,9 @@ var japanese = Language{
 		"LegalDemandDisclosed": "{who} が、{authority}による法的な開示請求を報告しました：{what}。",
 		"DisclosureTold":       "報告された内容をお客様にお知らせしました。",
 
-		"NotificationSent":   "メール サーバーが、{recipient} 宛てのメール{template}を受け付けました。",
-		"NotificationFailed": "メール サーバーが {recipient} 宛てのメール{template}を拒否し、配信できませんでした：{error}。",
+		"NotificationSent":       "メール サーバーが、{recipient} 宛てのメール{template}を受け付けました。",
+		"NotificationFailed":     "メール サーバーが {recipient} 宛てのメール{template}を拒否し、配信できませんでした：{error}。",
+		"NotificationFailed/why": "{recipient} 宛てのメール{template}を配信できませんでした。",
 
 		"CheckpointSigned": "サイズ {size} のログに署名しました。イベント {sequence} までのすべてを含みます。",
 		"DifferenceFound":  "警報：{difference}（{where}、{first} から {last} まで、{count}）。修復されるまで、新しいアクセスは許可されません。",

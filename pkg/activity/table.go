@@ -1,6 +1,7 @@
 package activity
 
 import (
+	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/proto"
@@ -162,6 +163,10 @@ var table = []row{
 		return l.say("NotificationSent", "template", l.mail(f.GetNotification().GetTemplate()), "recipient", f.GetNotification().GetRecipient())
 	}),
 	fact((*lockboxv1.Event).GetNotificationFailed, func(l speaker, _ string, _ *lockboxv1.Event, f *lockboxv1.NotificationFailed) string {
+		if why := reason.Sentence(l.tag, f.GetCodedReason()); why != "" {
+			n := f.GetNotification()
+			return l.say("NotificationFailed/why", "template", l.mail(n.GetTemplate()), "recipient", n.GetRecipient()) + l.space + why
+		}
 		return l.say("NotificationFailed", "template", l.mail(f.GetNotification().GetTemplate()), "recipient", f.GetNotification().GetRecipient(), "error", l.quote(f.GetError()))
 	}),
 

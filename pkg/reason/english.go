@@ -39,4 +39,8 @@ var english = map[string]string{
 	"APPROVER_LOST_ROLE":         "An approver no longer had the required role when access was due to start.",
 	"LONGER_THAN_ALLOWED":        "Without the customer’s approval, access cannot last longer than the provider’s terms allow.",
 	"UNKNOWN_WAIVER":             "This version of Lockbox does not know why the customer’s approval was not required.",
+
+	"RECIPIENT_UNUSABLE": "The recipient has no usable e-mail address.",
+	"MAIL_REFUSED":       "The mail server refused it: “{answer}”.",
+	"MAIL_GIVEN_UP":      "No attempt succeeded in time. The last one ended with “{answer}”.",
 }

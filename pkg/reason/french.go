@@ -45,4 +45,8 @@ var french = map[string]string{
 		"conditions du fournisseur.",
 	"UNKNOWN_WAIVER": "Cette version de Lockbox ne connaît pas la raison pour laquelle l’approbation du client n’était " +
 		"pas requise.",
+
+	"RECIPIENT_UNUSABLE": "Le destinataire n’a pas d’adresse e-mail utilisable.",
+	"MAIL_REFUSED":       "Le serveur de messagerie l’a refusé\u00a0: «\u00a0{answer}\u00a0».",
+	"MAIL_GIVEN_UP":      "Aucune tentative n’a abouti à temps. La dernière s’est terminée par «\u00a0{answer}\u00a0».",
 }

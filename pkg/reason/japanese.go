@@ -36,4 +36,8 @@ var japanese = map[string]string{
 	"APPROVER_LOST_ROLE":         "アクセスの開始時に、承認者が必要なロールを失っていました。",
 	"LONGER_THAN_ALLOWED":        "お客様の承認がない場合、プロバイダーの規定より長いアクセスはできません。",
 	"UNKNOWN_WAIVER":             "このバージョンの Lockbox では、お客様の承認が不要とされた理由を確認できません。",
+
+	"RECIPIENT_UNUSABLE": "受信者に有効なメール アドレスがありません。",
+	"MAIL_REFUSED":       "メール サーバーに拒否されました：「{answer}」。",
+	"MAIL_GIVEN_UP":      "時間内に送信できませんでした。最後のエラー：「{answer}」。",
 }

@@ -18,7 +18,7 @@ var unsaid = []lockboxv1.ReasonCode{
 // every gives each parameter that a sentence may name a value of its own.
 func every(code lockboxv1.ReasonCode) *lockboxv1.Reason {
 	return reason.Of(code, "rule", "<rule>", "group", "<group>", "resource_type", "<resource_type>", "scenario", "<scenario>",
-		"service", "<service>", "migration", "<migration>")
+		"service", "<service>", "migration", "<migration>", "answer", "<answer>")
 }
 
 func TestEveryReasonIsSaidInEveryLanguage(t *testing.T) {

@@ -2663,7 +2663,9 @@ type DeliveryView struct {
 	// When the mail server took it, or refused it.
 	Time *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=time,proto3" json:"time,omitempty"`
 	// Why it could not be delivered; empty if it was.
-	Failure       string `protobuf:"bytes,5,opt,name=failure,proto3" json:"failure,omitempty"`
+	Failure string `protobuf:"bytes,5,opt,name=failure,proto3" json:"failure,omitempty"`
+	// The same as `failure`, as a code.
+	CodedFailure  *Reason `protobuf:"bytes,6,opt,name=coded_failure,json=codedFailure,proto3" json:"coded_failure,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2731,6 +2733,13 @@ func (x *DeliveryView) GetFailure() string {
 		return x.Failure
 	}
 	return ""
+}
+
+func (x *DeliveryView) GetCodedFailure() *Reason {
+	if x != nil {
+		return x.CodedFailure
+	}
+	return nil
 }
 
 // Who am I, and what may I do?
@@ -3394,13 +3403,14 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\rembargo_until\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\fembargoUntil\x12=\n" +
 	"\fdisclosed_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\vdisclosedAt\x124\n" +
 	"\fdisclosed_by\x18\b \x01(\v2\x11.lockbox.v1.ActorR\vdisclosedBy\x123\n" +
-	"\atold_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x06toldAt\"\xae\x01\n" +
+	"\atold_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x06toldAt\"\xe7\x01\n" +
 	"\fDeliveryView\x12\x1c\n" +
 	"\trecipient\x18\x01 \x01(\tR\trecipient\x12\x1a\n" +
 	"\blanguage\x18\x02 \x01(\tR\blanguage\x12\x1a\n" +
 	"\btemplate\x18\x03 \x01(\tR\btemplate\x12.\n" +
 	"\x04time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x18\n" +
-	"\afailure\x18\x05 \x01(\tR\afailure\"\t\n" +
+	"\afailure\x18\x05 \x01(\tR\afailure\x127\n" +
+	"\rcoded_failure\x18\x06 \x01(\v2\x12.lockbox.v1.ReasonR\fcodedFailure\"\t\n" +
 	"\aGetSelf\"\x94\x02\n" +
 	"\bSelfView\x12'\n" +
 	"\x05actor\x18\x01 \x01(\v2\x11.lockbox.v1.ActorR\x05actor\x12*\n" +
@@ -3596,17 +3606,18 @@ var file_lockbox_v1_query_proto_depIdxs = []int32{
 	37, // 74: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
 	38, // 75: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
 	38, // 76: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
-	37, // 77: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
-	29, // 78: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
-	43, // 79: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
-	53, // 80: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
-	32, // 81: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
-	54, // 82: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
-	83, // [83:83] is the sub-list for method output_type
-	83, // [83:83] is the sub-list for method input_type
-	83, // [83:83] is the sub-list for extension type_name
-	83, // [83:83] is the sub-list for extension extendee
-	0,  // [0:83] is the sub-list for field type_name
+	42, // 77: lockbox.v1.DeliveryView.coded_failure:type_name -> lockbox.v1.Reason
+	37, // 78: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
+	29, // 79: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
+	43, // 80: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
+	53, // 81: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
+	32, // 82: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
+	54, // 83: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
+	84, // [84:84] is the sub-list for method output_type
+	84, // [84:84] is the sub-list for method input_type
+	84, // [84:84] is the sub-list for extension type_name
+	84, // [84:84] is the sub-list for extension extendee
+	0,  // [0:84] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_query_proto_init() }

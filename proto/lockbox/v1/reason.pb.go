@@ -96,6 +96,13 @@ const (
 	ReasonCode_REASON_CODE_LONGER_THAN_ALLOWED ReasonCode = 56
 	// An approval lapsed: this version does not know the basis on which the customer is not asked (I1).
 	ReasonCode_REASON_CODE_UNKNOWN_WAIVER ReasonCode = 57
+	// A mail could not be delivered: the recipient has no e-mail address that can be used.
+	ReasonCode_REASON_CODE_RECIPIENT_UNUSABLE ReasonCode = 70
+	// A mail could not be delivered: the mail server refused it for good. Parameter: `answer`, the server's own words.
+	ReasonCode_REASON_CODE_MAIL_REFUSED ReasonCode = 71
+	// A mail could not be delivered: the notifier gave up, because no attempt succeeded in time. Parameter: `answer`, what went
+	// wrong last.
+	ReasonCode_REASON_CODE_MAIL_GIVEN_UP ReasonCode = 72
 )
 
 // Enum value maps for ReasonCode.
@@ -135,6 +142,9 @@ var (
 		55: "REASON_CODE_APPROVER_LOST_ROLE",
 		56: "REASON_CODE_LONGER_THAN_ALLOWED",
 		57: "REASON_CODE_UNKNOWN_WAIVER",
+		70: "REASON_CODE_RECIPIENT_UNUSABLE",
+		71: "REASON_CODE_MAIL_REFUSED",
+		72: "REASON_CODE_MAIL_GIVEN_UP",
 	}
 	ReasonCode_value = map[string]int32{
 		"REASON_CODE_UNSPECIFIED":                      0,
@@ -171,6 +181,9 @@ var (
 		"REASON_CODE_APPROVER_LOST_ROLE":               55,
 		"REASON_CODE_LONGER_THAN_ALLOWED":              56,
 		"REASON_CODE_UNKNOWN_WAIVER":                   57,
+		"REASON_CODE_RECIPIENT_UNUSABLE":               70,
+		"REASON_CODE_MAIL_REFUSED":                     71,
+		"REASON_CODE_MAIL_GIVEN_UP":                    72,
 	}
 )
 
@@ -326,7 +339,8 @@ const file_lockbox_v1_reason_proto_rawDesc = "" +
 	"parameters\";\n" +
 	"\x0fReasonParameter\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value*\xdb\t\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value*\xbc\n" +
+	"\n" +
 	"\n" +
 	"ReasonCode\x12\x1b\n" +
 	"\x17REASON_CODE_UNSPECIFIED\x10\x00\x12,\n" +
@@ -363,7 +377,10 @@ const file_lockbox_v1_reason_proto_rawDesc = "" +
 	"$REASON_CODE_EMERGENCY_NOT_AUTHORIZED\x106\x12\"\n" +
 	"\x1eREASON_CODE_APPROVER_LOST_ROLE\x107\x12#\n" +
 	"\x1fREASON_CODE_LONGER_THAN_ALLOWED\x108\x12\x1e\n" +
-	"\x1aREASON_CODE_UNKNOWN_WAIVER\x109B;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
+	"\x1aREASON_CODE_UNKNOWN_WAIVER\x109\x12\"\n" +
+	"\x1eREASON_CODE_RECIPIENT_UNUSABLE\x10F\x12\x1c\n" +
+	"\x18REASON_CODE_MAIL_REFUSED\x10G\x12\x1d\n" +
+	"\x19REASON_CODE_MAIL_GIVEN_UP\x10HB;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
 
 var (
 	file_lockbox_v1_reason_proto_rawDescOnce sync.Once

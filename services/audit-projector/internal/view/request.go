@@ -56,17 +56,19 @@ func Timeline(events []projection.Event, l *activity.Language) []*lockboxv1.Time
 func Deliveries(events []projection.Event) (list []*lockboxv1.DeliveryView) {
 	for _, e := range events {
 		var n *lockboxv1.Notification
-		failure := ""
+		failure, why := "", (*lockboxv1.Reason)(nil)
 		switch f := e.Event.GetFact().(type) {
 		case *lockboxv1.Event_NotificationSent:
 			n = f.NotificationSent.GetNotification()
 		case *lockboxv1.Event_NotificationFailed:
 			n, failure = f.NotificationFailed.GetNotification(), cmp.Or(f.NotificationFailed.GetError(), "?")
+			why = f.NotificationFailed.GetCodedReason()
 		default:
 			continue
 		}
 		list = append(list, &lockboxv1.DeliveryView{
 			Recipient: n.GetRecipient(), Language: n.GetLanguage(), Template: n.GetTemplate(), Time: e.Event.GetTime(), Failure: failure,
+			CodedFailure: why,
 		})
 	}
 	return list

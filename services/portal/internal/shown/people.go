@@ -19,6 +19,8 @@ type Asked struct {
 	Decision *lockboxv1.Decision
 	// Mail is what became of the last mail that asked them; nil: none is known of.
 	Mail *lockboxv1.DeliveryView
+	// MailFailed is why that mail could not be delivered.
+	MailFailed reason.Text
 }
 
 // asking are the mails by which people learn that their decision is wanted, or somebody's.
@@ -30,8 +32,8 @@ func (r Request) AskedPeople() []Asked {
 	for _, a := range r.GetLockbox().GetApprovers() {
 		each := Asked{
 			Name: Name(a.GetPerson()), Email: a.GetPerson().GetEmail(), Roles: a.GetRoles(), You: tenant.SamePerson(a.GetPerson(), r.Reader),
-			Mail: r.mail(a.GetPerson().GetEmail()),
 		}
+		each.Mail, each.MailFailed = r.mail(a.GetPerson().GetEmail())
 		for _, d := range r.GetCustomerDecisions() {
 			if tenant.SamePerson(d.GetActor().GetPerson(), a.GetPerson()) {
 				each.Decision = d
@@ -46,18 +48,21 @@ func (r Request) AskedPeople() []Asked {
 func (r Request) Told() []Asked {
 	var list []Asked
 	for _, a := range r.GetLockbox().GetAlternates() {
-		list = append(list, Asked{Name: a.GetEmail(), Email: a.GetEmail(), Mail: r.mail(a.GetEmail())})
+		each := Asked{Name: a.GetEmail(), Email: a.GetEmail()}
+		each.Mail, each.MailFailed = r.mail(a.GetEmail())
+		list = append(list, each)
 	}
 	return list
 }
 
-func (r Request) mail(address string) *lockboxv1.DeliveryView {
+// mail is the last that asked somebody, and why it could not be delivered.
+func (r Request) mail(address string) (*lockboxv1.DeliveryView, reason.Text) {
 	for _, d := range slices.Backward(r.GetDeliveries()) {
 		if slices.Contains(asking, d.GetTemplate()) && strings.EqualFold(d.GetRecipient(), address) {
-			return d
+			return d, reason.Show(r.Say.Language, d.GetCodedFailure(), d.GetFailure())
 		}
 	}
-	return nil
+	return nil, reason.Text{}
 }
 
 // Role is what a role is called.

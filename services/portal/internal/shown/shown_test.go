@@ -251,6 +251,15 @@ func TestReasonsAreSaidFromCodesAlone(t *testing.T) {
 	if got := request(t, "ja", v).NotCounted(old); got != (reason.Text{Text: old.GetReason(), Recorded: true}) {
 		t.Errorf("%+v", got)
 	}
+	v.Lockbox = &lockboxv1.CustomerNotified{Alternates: []*lockboxv1.AlternateAddress{{Email: "soc@b.example"}}}
+	v.Deliveries = []*lockboxv1.DeliveryView{{Recipient: "soc@b.example", Template: "approval-requested-alternate", Failure: "550 no"}}
+	if got := request(t, "fr", v).Told()[0].MailFailed; got != (reason.Text{Text: "550 no", Recorded: true}) {
+		t.Errorf("%+v", got)
+	}
+	v.Deliveries[0].CodedFailure = reason.Of(lockboxv1.ReasonCode_REASON_CODE_MAIL_REFUSED, "answer", "550 no")
+	if got := request(t, "fr", v).Told()[0].MailFailed; got.Recorded || !strings.Contains(got.Text, "refusé") || !strings.Contains(got.Text, "550 no") {
+		t.Errorf("%+v", got)
+	}
 	v.Status, v.EndReason = lockboxv1.RequestStatus_REQUEST_STATUS_LAPSED, "an approver lost the role before access began (R20)"
 	if got := request(t, "fr", v).Ended(); got != (reason.Text{Text: v.GetEndReason(), Recorded: true}) {
 		t.Errorf("%+v", got)
