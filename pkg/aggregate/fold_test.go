@@ -109,6 +109,19 @@ func anyEvent(t *rapid.T, kind string, h *aggregate.History) (uint64, *lockboxv1
 	if in := e.GetAccessRequested().GetIntent(); in != nil {
 		in.Id, in.Tenant, e.Actor.Side = e.GetAggregateId(), e.GetTenant(), lockboxv1.Side_SIDE_PROVIDER
 	}
+	// Somebody who may change what they change, every other time.
+	if admin := (&lockboxv1.Person{Issuer: "https://login.contoso.example", Subject: "gina"}); rapid.Bool().Draw(t, "may") {
+		switch e.GetFact().(type) {
+		case *lockboxv1.Event_TenantCreated:
+			e.Actor.Side, e.Actor.Person, e.Actor.Groups = lockboxv1.Side_SIDE_PROVIDER, admin, []string{aggregate.Onboarding}
+			e.GetTenantCreated().Administrator = &lockboxv1.RoleAssignment{
+				Id: "first", Person: admin, Role: lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR,
+			}
+		case *lockboxv1.Event_AccessRequested, *lockboxv1.Event_TicketAssigned, *lockboxv1.Event_TicketReassigned:
+		default:
+			e.Actor.Side, e.Actor.Person = lockboxv1.Side_SIDE_TENANT, admin
+		}
+	}
 	if published := e.GetRulesPublished() != nil || e.GetCataloguePublished() != nil; published && kind == "policy" {
 		if p := e.GetCataloguePublished(); p != nil {
 			sum := sha256.Sum256([]byte(p.GetText()))

@@ -110,7 +110,7 @@ func TestTheTopLevelIsAsDesigned(t *testing.T) {
 func TestEveryServiceHasTheSameShape(t *testing.T) {
 	for _, name := range entries(t, "services") {
 		if !slices.Contains(serviceNames, name) {
-			t.Errorf("services/%s is not a service of DESIGN.md", name)
+			t.Errorf("services/%s is not a service of pkg/README.md", name)
 			continue
 		}
 		files := []string{"go.mod", "cmd/" + name + "/main.go"}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 )
 
 // The streams.
@@ -134,14 +135,14 @@ func durables() []durable {
 		return durable{stream, config}
 	}
 	var decided []string // tickets and reports owe nobody anything
-	for _, kind := range []string{KindRequest, KindTenant, KindSubscription, KindDisclosure} {
+	for _, kind := range []string{aggregate.KindRequest, aggregate.KindTenant, aggregate.KindSubscription, aggregate.KindDisclosure} {
 		decided = append(decided, eventPrefix+"*."+kind+".>")
 	}
 	return []durable{
 		work(StreamIntents, DurableEvaluator),
 		work(StreamEvents, DurableOrchestrator, decided...),
 		work(StreamEvents, DurableNotifier, decided...),
-		work(StreamEvents, DurableAlarms, eventPrefix+"*."+KindAlarm+".>"),
+		work(StreamEvents, DurableAlarms, eventPrefix+"*."+aggregate.KindAlarm+".>"),
 		work(StreamTimers, DurableDue, duePrefix+">"),
 	}
 }

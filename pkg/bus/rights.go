@@ -1,9 +1,9 @@
 package bus
 
 import (
-	"slices"
 	"strings"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/input"
 )
 
@@ -12,10 +12,10 @@ type Identity string
 
 // The identities of Lockbox's own parts; each engineering tool has one more, see Tool.
 const (
-	Evaluator    Identity = "jit-evaluator"
-	Orchestrator Identity = "lockbox-orchestrator"
-	Notifier     Identity = "notifier"
-	Projector    Identity = "audit-projector"
+	Evaluator    = Identity(aggregate.Evaluator)
+	Orchestrator = Identity(aggregate.Orchestrator)
+	Notifier     = Identity(aggregate.Notifier)
+	Projector    = Identity(aggregate.Projector)
 	// Client sends commands and queries on behalf of people: the command line.
 	Client Identity = "client"
 	// Portal does the same for browsers and REST clients, keeps web sessions, and hears that something has changed.
@@ -24,7 +24,7 @@ const (
 	Compliance Identity = "compliance"
 	// Repairer writes the stream anew from its second copy. No key of it is kept: only the server of lockbox audit repair, which
 	// nobody else can reach, knows one.
-	Repairer Identity = "repairer"
+	Repairer = Identity(aggregate.Repairer)
 	// Provisioner makes streams and consumers, in one short job.
 	Provisioner Identity = "provisioner"
 )
@@ -65,7 +65,7 @@ func permissions(id Identity, tenants []string) Permissions {
 	switch id {
 	case Evaluator:
 		return Permissions{Publish: join(
-			writes(id), consumes(StreamIntents, DurableEvaluator), loads(), replays(eventPrefix+"*."+KindRequest+".*.*.*"),
+			writes(id), consumes(StreamIntents, DurableEvaluator), loads(), replays(eventPrefix+"*."+aggregate.KindRequest+".*.*.*"),
 			[]string{outcomePrefix + "*.*", DeadLetterSubject(string(id))},
 		)}
 	case Orchestrator:
@@ -122,26 +122,19 @@ func toolPermissions(tool string, tenants []string) Permissions {
 
 // writes lists the identity's own event types, one by one.
 func writes(id Identity) []string {
-	var subjects []string
-	for _, f := range facts {
-		if f.writer != id {
-			continue
-		}
-		for _, typ := range f.types {
-			subjects = append(subjects, eventPrefix+"*."+f.kind+".*.*."+typ)
-		}
-	}
-	return subjects
+	return eventSubjects(func(f aggregate.Fact) bool { return Identity(f.Writer) == id })
 }
 
 // restores lists every event type.
-func restores() []string {
-	var all []string
-	for _, f := range facts {
-		all = append(all, writes(f.writer)...)
+func restores() []string { return eventSubjects(func(aggregate.Fact) bool { return true }) }
+
+func eventSubjects(of func(aggregate.Fact) bool) (subjects []string) {
+	for _, f := range aggregate.Facts() {
+		if of(f) {
+			subjects = append(subjects, eventPrefix+"*."+f.Kind+".*.*."+f.Type)
+		}
 	}
-	slices.Sort(all)
-	return slices.Compact(all)
+	return subjects
 }
 
 // loads reads EVENTS one aggregate at a time, confirms at the leader, and reads the bus's clock.

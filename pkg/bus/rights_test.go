@@ -257,6 +257,8 @@ func TestProvision(t *testing.T) {
 	}
 }
 
+// R38: nothing in EVENTS expires or can be replaced or deleted.
+//
 // control: nist:AU-9, iso:8.15
 func TestProvisionRefusesWeakerStreams(t *testing.T) {
 	for setting, weaken := range map[string]func(*jetstream.StreamConfig){

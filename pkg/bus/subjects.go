@@ -7,25 +7,11 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/reflect/protoreflect"
-)
-
-// ProviderTenant stands in the tenant's place for aggregates of the provider itself. No tenant can have that name.
-const ProviderTenant = "_"
-
-// Rules and Catalogue are the provider's rule set and service catalogue, of which each version is an event.
-var (
-	Rules     = Aggregate{Tenant: ProviderTenant, Kind: KindPolicy, ID: "rules"}
-	Catalogue = Aggregate{Tenant: ProviderTenant, Kind: KindPolicy, ID: "catalogue"}
-)
-
-// MerkleLog is the log over all events, whose checkpoints are reported; Guard is who compares the stream with it.
-var (
-	MerkleLog = Aggregate{Tenant: ProviderTenant, Kind: KindCheckpoint, ID: "log"}
-	Guard     = Aggregate{Tenant: ProviderTenant, Kind: KindAlarm, ID: "guard"}
 )
 
 const (
@@ -43,65 +29,37 @@ const (
 	rule = "subject"
 )
 
-// Aggregate names what a run of events is about.
-type Aggregate struct{ Tenant, Kind, ID string }
-
-func (a Aggregate) String() string { return a.Tenant + "/" + a.Kind + "/" + a.ID }
-
-// Check refuses an aggregate whose parts could not stand in a subject: INVALID, naming the field.
-func (a Aggregate) Check() error {
-	if err := checkTenant(a.Tenant); err != nil {
-		return err
-	}
-	if !knownKind(a.Kind) {
-		return refusal.Invalid("kind", rule, "there is no kind %q", a.Kind)
-	}
-	return input.Token("aggregate_id", a.ID)
-}
-
-// Filter matches every event of the aggregate, which must have passed Check. It is built nowhere else: two writers that
+// Filter matches every event of the aggregate, whose key must have passed Check. It is built nowhere else: two writers that
 // expected a last sequence under different filters for one aggregate would both win.
-func (a Aggregate) Filter() string { return eventPrefix + a.tokens() + ".>" }
+func Filter(about aggregate.Key) string { return eventPrefix + tokensOf(about) + ".>" }
 
 // VersionFilter matches the aggregate's event of that version, whatever its type.
-func (a Aggregate) VersionFilter(version uint64) string {
-	return eventPrefix + a.tokens() + "." + strconv.FormatUint(version, 10) + ".*"
+func VersionFilter(about aggregate.Key, version uint64) string {
+	return eventPrefix + tokensOf(about) + "." + strconv.FormatUint(version, 10) + ".*"
 }
 
-func (a Aggregate) tokens() string { return a.Tenant + "." + a.Kind + "." + a.ID }
+func tokensOf(about aggregate.Key) string { return about.Tenant + "." + about.Kind + "." + about.ID }
 
-func checkTenant(tenant string) error {
-	if tenant == ProviderTenant {
-		return nil
-	}
-	return input.Tenant("tenant", tenant)
-}
-
-// EventAddress is what an event's subject says. Version is set for decided kinds, Key for reported ones.
+// EventAddress is what an event's subject says. Version is set for decided kinds, ReportKey for reported ones.
 type EventAddress struct {
-	Aggregate
-	Version uint64
-	Key     string
-	Type    string
-}
-
-// AggregateOf names what the event is about.
-func AggregateOf(e *lockboxv1.Event) Aggregate {
-	return Aggregate{Tenant: e.GetTenant(), Kind: e.GetKind(), ID: e.GetAggregateId()}
+	aggregate.Key
+	Version   uint64
+	ReportKey string
+	Type      string
 }
 
 // EventSubject returns the one subject for this event. It refuses (INVALID) what has no fact, a fact of another kind, a
 // part that is not a token, or not exactly one of version and report key, as the kind demands.
 func EventSubject(e *lockboxv1.Event) (string, error) {
-	agg, typ := AggregateOf(e), TypeOf(e)
+	agg, typ := aggregate.KeyOf(e), aggregate.TypeOf(e)
 	if err := agg.Check(); err != nil {
 		return "", err
 	}
-	if !belongs(agg.Kind, typ) {
+	if !aggregate.Belongs(agg.Kind, typ) {
 		return "", refusal.Invalid("fact", rule, "%q is no fact of a %s", typ, agg.Kind)
 	}
 	version := strconv.FormatUint(e.GetVersion(), 10)
-	switch reported := Reported(agg.Kind); {
+	switch reported := aggregate.Reported(agg.Kind); {
 	case reported && e.GetVersion() != 0:
 		return "", refusal.Invalid("version", rule, "a report has no version")
 	case reported:
@@ -114,7 +72,7 @@ func EventSubject(e *lockboxv1.Event) (string, error) {
 	case e.GetReportKey() != "":
 		return "", refusal.Invalid("report_key", rule, "only a report has a key")
 	}
-	return eventPrefix + agg.tokens() + "." + version + "." + typ, nil
+	return eventPrefix + tokensOf(agg) + "." + version + "." + typ, nil
 }
 
 // Agrees tells whether subject is the one that EventSubject makes of this event, without making it: every event that is
@@ -125,12 +83,12 @@ func Agrees(subject string, e *lockboxv1.Event) bool {
 		token, rest, _ = strings.Cut(rest, ".")
 		return token
 	}
-	agg := Aggregate{Tenant: next(), Kind: next(), ID: next()}
+	agg := aggregate.Key{Tenant: next(), Kind: next(), ID: next()}
 	version, typ := next(), rest
-	if !found || agg != AggregateOf(e) || agg.Check() != nil || typ != TypeOf(e) || !belongs(agg.Kind, typ) {
+	if !found || agg != aggregate.KeyOf(e) || agg.Check() != nil || typ != aggregate.TypeOf(e) || !aggregate.Belongs(agg.Kind, typ) {
 		return false
 	}
-	if Reported(agg.Kind) {
+	if aggregate.Reported(agg.Kind) {
 		return e.GetVersion() == 0 && version == e.GetReportKey() && input.Token("report_key", version) == nil
 	}
 	var digits [20]byte
@@ -143,31 +101,22 @@ func ParseEventSubject(subject string) (EventAddress, error) {
 	if err != nil {
 		return EventAddress{}, err
 	}
-	at := EventAddress{Aggregate: Aggregate{Tenant: t[0], Kind: t[1], ID: t[2]}, Type: t[4]}
+	at := EventAddress{Key: aggregate.Key{Tenant: t[0], Kind: t[1], ID: t[2]}, Type: t[4]}
 	if err := at.Check(); err != nil {
 		return EventAddress{}, err
 	}
 	if err := input.Token("type", at.Type); err != nil {
 		return EventAddress{}, err
 	}
-	if Reported(at.Kind) {
-		at.Key = t[3]
-		return at, input.Token("report_key", at.Key)
+	if aggregate.Reported(at.Kind) {
+		at.ReportKey = t[3]
+		return at, input.Token("report_key", at.ReportKey)
 	}
 	at.Version, err = strconv.ParseUint(t[3], 10, 64)
 	if err != nil || at.Version == 0 || strconv.FormatUint(at.Version, 10) != t[3] {
 		return EventAddress{}, refusal.Invalid("version", rule, "%q is no version", t[3])
 	}
 	return at, nil
-}
-
-// TreeOf names the tenant in whose Merkle tree an event stands. A legal demand stands in the provider's: a customer's tree must
-// not even grow while it must not know of it (R46).
-func TreeOf(at EventAddress) string {
-	if at.Type == "LegalDemandDisclosed" {
-		return ProviderTenant
-	}
-	return at.Tenant
 }
 
 // ReplayFilter matches the events of a tenant, kind, aggregate and type; empty means any. Anything else that is not a
@@ -180,12 +129,14 @@ func ReplayFilter(tenant, kind, id, typ string) (string, error) {
 		return s
 	}
 	if tenant != "" {
-		if err := checkTenant(tenant); err != nil {
+		if err := aggregate.CheckTenant(tenant); err != nil {
 			return "", err
 		}
 	}
-	if kind != "" && !knownKind(kind) {
-		return "", refusal.Invalid("kind", rule, "there is no kind %q", kind)
+	if kind != "" {
+		if err := aggregate.CheckKind(kind); err != nil {
+			return "", err
+		}
 	}
 	if id != "" {
 		if err := input.Token("aggregate_id", id); err != nil {
@@ -208,7 +159,7 @@ func RequestInAnyTenant(id string) (string, error) {
 	if err := input.UUIDv7("id", id); err != nil {
 		return "", err
 	}
-	return eventPrefix + "*." + KindRequest + "." + id + ".1.*", nil
+	return eventPrefix + "*." + aggregate.KindRequest + "." + id + ".1.*", nil
 }
 
 // IntentSubject is where a tool publishes intents that concern a tenant.
@@ -249,26 +200,28 @@ func OutcomeSubject(tool, intentID string) (string, error) {
 }
 
 // TimerSubject holds an aggregate's one pending timer.
-func TimerSubject(a Aggregate) (string, error) {
+func TimerSubject(a aggregate.Key) (string, error) {
 	if err := a.Check(); err != nil {
 		return "", err
 	}
-	return timerPrefix + a.tokens(), nil
+	return timerPrefix + tokensOf(a), nil
 }
 
 // DueSubject is where the bus says that an aggregate's timer has fired.
-func DueSubject(a Aggregate) (string, error) {
+func DueSubject(a aggregate.Key) (string, error) {
 	if err := a.Check(); err != nil {
 		return "", err
 	}
-	return duePrefix + a.tokens(), nil
+	return duePrefix + tokensOf(a), nil
 }
 
 // ParseDueSubject is the inverse of DueSubject.
-func ParseDueSubject(subject string) (Aggregate, error) { return parseAggregate(subject, duePrefix) }
+func ParseDueSubject(subject string) (aggregate.Key, error) {
+	return parseAggregate(subject, duePrefix)
+}
 
 // ParseTimerSubject is the inverse of TimerSubject.
-func ParseTimerSubject(subject string) (Aggregate, error) {
+func ParseTimerSubject(subject string) (aggregate.Key, error) {
 	return parseAggregate(subject, timerPrefix)
 }
 
@@ -276,23 +229,23 @@ func ParseTimerSubject(subject string) (Aggregate, error) {
 func TimersFilter(tenant, kind string) (string, error) {
 	if tenant == "" {
 		tenant = "*"
-	} else if err := checkTenant(tenant); err != nil {
+	} else if err := aggregate.CheckTenant(tenant); err != nil {
 		return "", err
 	}
-	if !knownKind(kind) {
-		return "", refusal.Invalid("kind", rule, "there is no kind %q", kind)
+	if err := aggregate.CheckKind(kind); err != nil {
+		return "", err
 	}
 	return timerPrefix + tenant + "." + kind + ".*", nil
 }
 
-func parseAggregate(subject, prefix string) (Aggregate, error) {
+func parseAggregate(subject, prefix string) (aggregate.Key, error) {
 	t, err := tokens(subject, prefix, 3)
 	if err != nil {
-		return Aggregate{}, err
+		return aggregate.Key{}, err
 	}
-	a := Aggregate{Tenant: t[0], Kind: t[1], ID: t[2]}
+	a := aggregate.Key{Tenant: t[0], Kind: t[1], ID: t[2]}
 	if err := a.Check(); err != nil {
-		return Aggregate{}, err
+		return aggregate.Key{}, err
 	}
 	return a, nil
 }
@@ -329,7 +282,7 @@ func chosen(m protoreflect.Message, oneof protoreflect.Name) string {
 // ChangedSubject is where the projector says that it has projected something about a tenant. The message is empty and proves
 // nothing: whoever hears it asks again.
 func ChangedSubject(tenant string) (string, error) {
-	if err := checkTenant(tenant); err != nil {
+	if err := aggregate.CheckTenant(tenant); err != nil {
 		return "", err
 	}
 	return changedPrefix + tenant, nil
@@ -347,7 +300,7 @@ func ParseChangedSubject(subject string) (tenant string, err error) {
 	if err != nil {
 		return "", err
 	}
-	return t[0], checkTenant(t[0])
+	return t[0], aggregate.CheckTenant(t[0])
 }
 
 // DeadLetters matches what any service has set aside.

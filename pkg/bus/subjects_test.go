@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -18,14 +19,14 @@ const requestID = "0190a6f2-7c3e-7b1a-9f00-3d2c1b0a9e8d"
 
 func denied() *lockboxv1.Event {
 	return &lockboxv1.Event{
-		Tenant: "acme", Kind: bus.KindRequest, AggregateId: requestID, Version: 7,
+		Tenant: "acme", Kind: aggregate.KindRequest, AggregateId: requestID, Version: 7,
 		Fact: &lockboxv1.Event_CustomerDenied{CustomerDenied: &lockboxv1.CustomerDenied{}},
 	}
 }
 
 func sent() *lockboxv1.Event {
 	return &lockboxv1.Event{
-		Tenant: "acme", Kind: bus.KindDelivery, AggregateId: requestID, ReportKey: "n-1",
+		Tenant: "acme", Kind: aggregate.KindDelivery, AggregateId: requestID, ReportKey: "n-1",
 		Fact: &lockboxv1.Event_NotificationSent{NotificationSent: &lockboxv1.NotificationSent{}},
 	}
 }
@@ -52,13 +53,13 @@ func TestALegalDemandStandsInTheProvidersTree(t *testing.T) {
 		return a
 	}
 	for subject, want := range map[string]string{
-		"lockbox.event.acme.disclosure.d.1.LegalDemandDisclosed": bus.ProviderTenant,
+		"lockbox.event.acme.disclosure.d.1.LegalDemandDisclosed": aggregate.ProviderTenant,
 		"lockbox.event.acme.disclosure.d.2.DisclosureTold":       "acme",
 		"lockbox.event.acme.disclosure.d.1.ExposureDisclosed":    "acme",
 		"lockbox.event.acme.request.r.1.AccessRequested":         "acme",
-		"lockbox.event._.policy.rules.1.RulesPublished":          bus.ProviderTenant,
+		"lockbox.event._.policy.rules.1.RulesPublished":          aggregate.ProviderTenant,
 	} {
-		if got := bus.TreeOf(at(subject)); got != want {
+		if got := aggregate.Tree(at(subject).Key, at(subject).Type); got != want {
 			t.Errorf("%s: %s, not %s", subject, got, want)
 		}
 	}
@@ -76,7 +77,7 @@ func TestEventSubjectRefuses(t *testing.T) {
 		"a zero-width space":        {"tenant", func(e *lockboxv1.Event) { e.Tenant = "ac\u200bme" }},
 		"a look-alike":              {"tenant", func(e *lockboxv1.Event) { e.Tenant = "аcme" }},
 		"a kind that is not":        {"kind", func(e *lockboxv1.Event) { e.Kind = "request2" }},
-		"a kind of another fact":    {"fact", func(e *lockboxv1.Event) { e.Kind = bus.KindTenant }},
+		"a kind of another fact":    {"fact", func(e *lockboxv1.Event) { e.Kind = aggregate.KindTenant }},
 		"a dot in the id":           {"aggregate_id", func(e *lockboxv1.Event) { e.AggregateId = "a.b" }},
 		"no fact":                   {"fact", func(e *lockboxv1.Event) { e.Fact = nil }},
 		"version 0":                 {"version", func(e *lockboxv1.Event) { e.Version = 0 }},
@@ -121,11 +122,11 @@ func TestTypeOf(t *testing.T) {
 	for i := range fields.Len() {
 		e := new(lockboxv1.Event)
 		e.ProtoReflect().Mutable(fields.Get(i))
-		if got, want := bus.TypeOf(e), string(fields.Get(i).Message().Name()); got != want {
+		if got, want := aggregate.TypeOf(e), string(fields.Get(i).Message().Name()); got != want {
 			t.Errorf("%q, not %q", got, want)
 		}
 	}
-	if got := bus.TypeOf(new(lockboxv1.Event)); got != "" {
+	if got := aggregate.TypeOf(new(lockboxv1.Event)); got != "" {
 		t.Errorf("an event without a fact is %q", got)
 	}
 }
@@ -136,7 +137,7 @@ func anyEvent(t *rapid.T) *lockboxv1.Event {
 	odd := rapid.SampledFrom([]string{"", "*", ">", ".", "a.b", " ", "_", "-a", "é", "\u200b", "a\n"})
 	e := &lockboxv1.Event{
 		Tenant:      rapid.OneOf(rapid.StringMatching(`[a-z0-9][a-z0-9-]{1,38}[a-z0-9]`), odd).Draw(t, "tenant"),
-		Kind:        rapid.SampledFrom([]string{bus.KindRequest, bus.KindTenant, bus.KindSubscription, bus.KindTicket, bus.KindDisclosure, bus.KindDelivery, bus.KindCheckpoint, bus.KindAlarm, "", "other"}).Draw(t, "kind"),
+		Kind:        rapid.SampledFrom([]string{aggregate.KindRequest, aggregate.KindTenant, aggregate.KindSubscription, aggregate.KindTicket, aggregate.KindDisclosure, aggregate.KindDelivery, aggregate.KindCheckpoint, aggregate.KindAlarm, "", "other"}).Draw(t, "kind"),
 		AggregateId: rapid.OneOf(token, odd).Draw(t, "id"),
 		Version:     rapid.OneOf(rapid.Just(uint64(0)), rapid.Uint64()).Draw(t, "version"),
 		ReportKey:   rapid.OneOf(rapid.Just(""), token, odd).Draw(t, "key"),
@@ -159,12 +160,12 @@ func TestSubjectsProperty(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", subject, err)
 		}
-		want := bus.EventAddress{Aggregate: bus.AggregateOf(e), Version: e.GetVersion(), Key: e.GetReportKey(), Type: bus.TypeOf(e)}
+		want := bus.EventAddress{Key: aggregate.KeyOf(e), Version: e.GetVersion(), ReportKey: e.GetReportKey(), Type: aggregate.TypeOf(e)}
 		if at != want {
 			t.Fatalf("%s is %+v, not %+v", subject, at, want)
 		}
-		if !strings.HasPrefix(subject, strings.TrimSuffix(at.Filter(), ">")) {
-			t.Fatalf("%s is not under %s", subject, at.Filter())
+		if !strings.HasPrefix(subject, strings.TrimSuffix(bus.Filter(at.Key), ">")) {
+			t.Fatalf("%s is not under %s", subject, bus.Filter(at.Key))
 		}
 		if !bus.Agrees(subject, e) {
 			t.Fatalf("%s does not agree with its event", subject)
@@ -227,10 +228,10 @@ func FuzzParseEventSubject(f *testing.F) {
 			}
 			return
 		}
-		if !plain(subject) || !strings.HasPrefix(subject, strings.TrimSuffix(at.Filter(), ">")) || !strings.HasSuffix(subject, "."+at.Type) {
+		if !plain(subject) || !strings.HasPrefix(subject, strings.TrimSuffix(bus.Filter(at.Key), ">")) || !strings.HasSuffix(subject, "."+at.Type) {
 			t.Errorf("%q was read as %+v", subject, at)
 		}
-		if (at.Version == 0) != bus.Reported(at.Kind) || (at.Key == "") == bus.Reported(at.Kind) {
+		if (at.Version == 0) != aggregate.Reported(at.Kind) || (at.ReportKey == "") == aggregate.Reported(at.Kind) {
 			t.Errorf("%q was read as %+v", subject, at)
 		}
 	})
@@ -238,22 +239,22 @@ func FuzzParseEventSubject(f *testing.F) {
 
 func FuzzSubjects(f *testing.F) {
 	for _, bad := range []string{"*", ">", "a.b", "ac\u200bme", "аcme", "", "_", "acme ", "acme\r\nPUB x", "-acme", "ACME", strings.Repeat("a", 300)} {
-		f.Add(bad, bus.KindRequest, requestID, "console")
+		f.Add(bad, aggregate.KindRequest, requestID, "console")
 		f.Add("acme", bad, requestID, "console")
-		f.Add("acme", bus.KindRequest, bad, "console")
-		f.Add("acme", bus.KindRequest, requestID, bad)
+		f.Add("acme", aggregate.KindRequest, bad, "console")
+		f.Add("acme", aggregate.KindRequest, requestID, bad)
 	}
-	f.Add("acme", bus.KindDelivery, requestID, "console")
+	f.Add("acme", aggregate.KindDelivery, requestID, "console")
 	f.Fuzz(func(t *testing.T, tenant, kind, id, tool string) {
-		agg := bus.Aggregate{Tenant: tenant, Kind: kind, ID: id}
+		agg := aggregate.Key{Tenant: tenant, Kind: kind, ID: id}
 		e := &lockboxv1.Event{Tenant: tenant, Kind: kind, AggregateId: id, Version: 1}
-		if agg.Check() == nil && !bus.Reported(kind) {
+		if agg.Check() == nil && !aggregate.Reported(kind) {
 			e.ProtoReflect().Mutable(factOf(kind))
 		}
 		subject, err := bus.EventSubject(e)
 		check(t, subject, err, func() bool {
 			at, err := bus.ParseEventSubject(subject)
-			return err == nil && at.Aggregate == agg
+			return err == nil && at.Key == agg
 		})
 		subject, err = bus.TimerSubject(agg)
 		check(t, subject, err, func() bool { back, err := bus.ParseTimerSubject(subject); return err == nil && back == agg })
@@ -289,8 +290,8 @@ func check(t *testing.T, subject string, err error, back func() bool) {
 // factOf is some fact of a decided kind.
 func factOf(kind string) protoreflect.FieldDescriptor {
 	name := map[string]protoreflect.Name{
-		bus.KindRequest: "customer_denied", bus.KindTenant: "lockbox_enabled",
-		bus.KindSubscription: "subscription_registered", bus.KindTicket: "ticket_opened", bus.KindDisclosure: "disclosure_told",
+		aggregate.KindRequest: "customer_denied", aggregate.KindTenant: "lockbox_enabled",
+		aggregate.KindSubscription: "subscription_registered", aggregate.KindTicket: "ticket_opened", aggregate.KindDisclosure: "disclosure_told",
 	}[kind]
 	return (*lockboxv1.Event)(nil).ProtoReflect().Descriptor().Fields().ByName(name)
 }

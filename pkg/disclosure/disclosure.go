@@ -32,9 +32,6 @@ type State struct {
 	ToldAt time.Time
 }
 
-// Exists reports whether anything was disclosed.
-func (s State) Exists() bool { return s.Version > 0 }
-
 // Evolve folds one stored event. An event that cannot be true where it stands changes nothing but Fault.
 func Evolve(s State, sequence uint64, e *lockboxv1.Event) State {
 	return aggregate.Fold(s, sequence, e, (*State).apply)
@@ -53,19 +50,17 @@ func (s *State) apply(e *lockboxv1.Event) (broken string) {
 			return "a disclosure begins with what is disclosed"
 		case !s.ToldAt.IsZero():
 			return "the customer is told once"
+		case !aggregate.System(e.GetActor()):
+			return "the customer is told by Lockbox itself"
 		case at.Before(s.tellAt()):
 			return "the customer is not told before the embargo ends (R46)"
 		}
 		s.ToldAt = at
 		return ""
-	default:
-		return "the fact belongs to another kind of aggregate"
 	}
 	switch {
 	case e.GetVersion() != 1:
 		return "a disclosure is made once"
-	case e.GetKind() != "disclosure":
-		return "a disclosure's events are about a disclosure"
 	case !aggregate.Provider(e.GetActor(), aggregate.SecurityOfficers):
 		return "a security officer discloses (R46)"
 	}
@@ -95,34 +90,34 @@ func Owed(s State, now time.Time) bool {
 	return waits && !now.Before(due)
 }
 
-// Tell tells the customer. No events and no error: it is not owed.
-func Tell(s State, by *lockboxv1.Actor, causationID string, now time.Time) ([]*lockboxv1.Event, error) {
+// Tell tells the customer. Neither event nor error: it is not owed.
+func Tell(s State, by *lockboxv1.Actor, causationID string, now time.Time) (*lockboxv1.Event, error) {
 	if !Owed(s, now) {
 		return nil, nil
 	}
 	e := s.Follow(by, causationID, now)
 	e.Fact = &lockboxv1.Event_DisclosureTold{DisclosureTold: &lockboxv1.DisclosureTold{}}
-	return checked(s, e)
+	return aggregate.End(s, e, Evolve)
 }
 
-// Decide says what a command makes true. No events and no error: it is so already.
-func Decide(s State, t tenant.State, c aggregate.Command, now time.Time) ([]*lockboxv1.Event, error) {
+// Decide says what a command makes true. Neither event nor error: it is so already.
+func Decide(s State, t tenant.State, c aggregate.Command, now time.Time) (*lockboxv1.Event, error) {
+	// Before anything else, because not even the existence of a legal demand may be learned from a refusal (R46).
 	if !aggregate.Provider(c.By, aggregate.SecurityOfficers) {
 		return nil, refusal.Forbidden("token", "R46", "the provider's security officer discloses")
 	}
-	switch _, seen := s.Caused(c.GetId()); {
-	case s.Fault != nil:
-		return nil, refusal.Precondition("aggregate_id", "I6", "the disclosure's history contradicts itself at sequence %d (%s)", s.Fault.Sequence, s.Fault.Rule)
-	case !t.Exists():
-		return nil, refusal.NotFound("tenant", "I9", "there is no such tenant")
-	case seen:
-		return nil, nil
-	case s.Exists():
+	e, err := s.Begin(c, s.Version, func() error {
+		if !t.Exists() {
+			return refusal.NotFound("tenant", "I9", "there is no such tenant")
+		}
+		return nil
+	}, now)
+	if e == nil || err != nil {
+		return nil, err
+	}
+	if s.Exists() {
 		return nil, refusal.Conflict("aggregate_id", "R46", "another disclosure has this id")
 	}
-	e := s.Follow(c.By, c.GetId(), now)
-	e.Tenant, e.Kind, e.AggregateId = c.GetTenant(), "disclosure", c.GetAggregateId()
-	var err error
 	switch a := c.GetAction().(type) {
 	case *lockboxv1.Command_DiscloseExposure:
 		o := a.DiscloseExposure.GetOccurrence()
@@ -131,7 +126,8 @@ func Decide(s State, t tenant.State, c aggregate.Command, now time.Time) ([]*loc
 	case *lockboxv1.Command_DiscloseLegalDemand:
 		d := a.DiscloseLegalDemand
 		e.Fact = &lockboxv1.Event_LegalDemandDisclosed{LegalDemandDisclosed: &lockboxv1.LegalDemandDisclosed{
-			Occurrence: d.GetOccurrence(), Authority: d.GetAuthority(), Reference: d.GetReference(), EmbargoUntil: d.GetEmbargoUntil(),
+			Occurrence: d.GetOccurrence(), Authority: d.GetAuthority(), Reference: d.GetReference(),
+			EmbargoUntil: d.GetEmbargoUntil(),
 		}}
 		err = checkDemand(d, now)
 	default:
@@ -140,7 +136,7 @@ func Decide(s State, t tenant.State, c aggregate.Command, now time.Time) ([]*loc
 	if err != nil {
 		return nil, err
 	}
-	return checked(s, e)
+	return aggregate.End(s, e, Evolve)
 }
 
 func checkDemand(d *lockboxv1.DiscloseLegalDemand, now time.Time) error {
@@ -190,12 +186,4 @@ func past(field string, t *timestamppb.Timestamp, now time.Time) error {
 		return refusal.Invalid(field, "R46", "must be a time in the past")
 	}
 	return nil
-}
-
-// checked folds the event that is about to be written, so that a decision and the fold cannot drift apart.
-func checked(s State, e *lockboxv1.Event) ([]*lockboxv1.Event, error) {
-	if next := Evolve(s, s.Sequence+1, e); next.Fault != nil {
-		return nil, refusal.Precondition("aggregate_id", "I6", "this cannot follow what has happened so far: %s", next.Fault.Rule)
-	}
-	return []*lockboxv1.Event{e}, nil
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/internal/story"
 	"github.com/openlockbox/lockbox/pkg/invariant"
 	"github.com/openlockbox/lockbox/pkg/request"
@@ -42,7 +43,7 @@ func TestTheFoldIsNoEasierToDeceiveThanTheOracle(t *testing.T) {
 	}
 	for name, history := range stories {
 		for i, r := range history {
-			if r.Event.GetKind() != "request" {
+			if r.Event.GetKind() != aggregate.KindRequest {
 				continue
 			}
 			for what, e := range variants(r.Event) {

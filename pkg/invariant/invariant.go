@@ -1,5 +1,5 @@
-// Package invariant is the invariants of DESIGN.md as functions over stored events: property tests, fault tests and
-// `lockbox audit verify` ask the same questions. It shares no rule with the packages whose work it checks, for an oracle
+// Package invariant is the invariants of pkg/REQUIREMENTS.md as functions over stored events: property tests, fault
+// tests and `lockbox audit verify` ask the same questions. It shares no rule with the packages whose work it checks, for an oracle
 // that did would repeat their mistakes: it folds nothing, reads the events as they stand, and looks roles up for itself.
 // It is pure.
 package invariant
@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
@@ -22,7 +23,7 @@ type Recorded struct {
 	Event  *lockboxv1.Event
 }
 
-// Violation is an event that cannot be true where it stands, and the invariant of DESIGN.md that it breaks.
+// Violation is an event that cannot be true where it stands, and the invariant of pkg/REQUIREMENTS.md that it breaks.
 type Violation struct {
 	Invariant string
 	Sequence  uint64
@@ -52,49 +53,13 @@ func inOrder(found []Violation) []Violation {
 	return found
 }
 
-// GrantHasOneBasis is I1 as far as the request's own events show it: enough frozen approvers agreed in time, or one
-// recorded waiver.
-func GrantHasOneBasis(history []Recorded) []Violation { return read(history).each(grantHasOneBasis) }
-
-// BasisHeld is I1 against the tenant and subscription as they stood at the sequences that each event recorded: whoever
-// was asked, decided or was counted held a role (R18-R22), what waived the customer was so (R2, R8), and whoever decided, or
-// changed who is asked, had signed in as recently as the tenant demanded (R25).
-func BasisHeld(history []Recorded) []Violation { return read(history).each(basisHeld) }
-
-// OneDecision is I2: a request is decided at most once, and ends at most once.
-func OneDecision(history []Recorded) []Violation { return read(history).each(oneDecision) }
-
-// NothingPastDeadline is I3 without the clock: nothing but its expiry follows a deadline, and no expiry comes early.
-func NothingPastDeadline(history []Recorded) []Violation {
-	return read(history).each(nothingPastDeadline)
-}
-
-// Timely holds each event's own time, by which deadlines are judged (I3), against the moment at which the bus stored it, as
-// far as that is known: an event that was made out for another time than it was written at is noticed.
-func Timely(history []Recorded) []Violation { return read(history).each(timely) }
-
-// GrantWithinPolicy is I4: a grant is no longer and no wider than was asked, evaluated and approved (R27).
-func GrantWithinPolicy(history []Recorded) []Violation { return read(history).each(grantWithinPolicy) }
-
-// OneTenant is I9: each aggregate's events are its own tenant's, one after the other, and a request's id is one tenant's.
-func OneTenant(history []Recorded) []Violation { return read(history).each(oneTenant) }
-
-// NobodyForThemselves is I10: nobody decides their own request, internally or for the customer, and nobody of the
-// provider decides for the customer or holds a role there.
-func NobodyForThemselves(history []Recorded) []Violation {
-	return read(history).each(nobodyForThemselves)
-}
-
-// aggregate names one.
-type aggregate struct{ tenant, kind, id string }
-
 // book is a history, sorted by what it is about.
 type book struct {
-	order []aggregate // as they first appear
-	about map[aggregate][]Recorded
+	order []aggregate.Key // as they first appear
+	about map[aggregate.Key][]Recorded
 	// homes are the tenants in which each request's id came first, and elsewhere where it came again.
 	homes     map[string]string
-	elsewhere map[aggregate]string
+	elsewhere map[aggregate.Key]string
 	// holders remembers who held what at which sequence of an aggregate, for many requests rest on the same one: []assignment by
 	// place.
 	holders sync.Map
@@ -103,18 +68,18 @@ type book struct {
 }
 
 type place struct {
-	in       aggregate
+	in       aggregate.Key
 	sequence uint64
 }
 
 func newBook() *book {
-	return &book{about: map[aggregate][]Recorded{}, homes: map[string]string{}, elsewhere: map[aggregate]string{}}
+	return &book{about: map[aggregate.Key][]Recorded{}, homes: map[string]string{}, elsewhere: map[aggregate.Key]string{}}
 }
 
 func read(history []Recorded) *book {
 	b := newBook()
 	for _, r := range history {
-		a := aggregate{r.Event.GetTenant(), r.Event.GetKind(), r.Event.GetAggregateId()}
+		a := aggregate.KeyOf(r.Event)
 		if b.about[a] == nil {
 			b.begin(a)
 		}
@@ -124,18 +89,18 @@ func read(history []Recorded) *book {
 }
 
 // begin notes an aggregate that was not there before.
-func (b *book) begin(a aggregate) {
+func (b *book) begin(a aggregate.Key) {
 	b.order = append(b.order, a)
-	if a.kind != "request" {
+	if a.Kind != aggregate.KindRequest {
 		return
 	}
-	if home, known := b.homes[a.id]; known {
+	if home, known := b.homes[a.ID]; known {
 		b.elsewhere[a] = home
 	}
-	b.homes[a.id] = a.tenant
+	b.homes[a.ID] = a.Tenant
 }
 
-func (b *book) add(a aggregate, r Recorded) {
+func (b *book) add(a aggregate.Key, r Recorded) {
 	b.about[a] = append(b.about[a], r)
 	b.restored = max(b.restored, min(r.Event.GetStreamRestored().GetThroughSequence(), r.Sequence))
 }
@@ -144,7 +109,7 @@ func (b *book) add(a aggregate, r Recorded) {
 type say func(invariant string, at Recorded, format string, args ...any)
 
 // check looks at the events of one aggregate.
-type check func(b *book, of aggregate, events []Recorded, broken say)
+type check func(b *book, of aggregate.Key, events []Recorded, broken say)
 
 func (b *book) each(c check) (found []Violation) {
 	for _, a := range b.order {
@@ -154,14 +119,15 @@ func (b *book) each(c check) (found []Violation) {
 }
 
 // look asks one question about one aggregate.
-func (b *book) look(c check, of aggregate, events []Recorded) (found []Violation) {
+func (b *book) look(c check, of aggregate.Key, events []Recorded) (found []Violation) {
 	c(b, of, events, func(invariant string, at Recorded, format string, args ...any) {
 		found = append(found, Violation{invariant, at.Sequence, fmt.Sprintf(format, args...)})
 	})
 	return found
 }
 
-func oneTenant(b *book, of aggregate, events []Recorded, broken say) {
+// oneTenant is I9: each aggregate's events are its own tenant's, one after the other, and a request's id is one tenant's.
+func oneTenant(b *book, of aggregate.Key, events []Recorded, broken say) {
 	if events[0].Event.GetReportKey() != "" {
 		return // Reports count nothing, each has a key of its own.
 	}
@@ -175,7 +141,7 @@ func oneTenant(b *book, of aggregate, events []Recorded, broken say) {
 		if i > 0 && r.Sequence <= events[i-1].Sequence {
 			broken("I9", r, "stands before the event that it follows")
 		}
-		if in := r.Event.GetAccessRequested().GetIntent(); of.kind == "request" && i == 0 && (in.GetTenant() != of.tenant || in.GetId() != of.id) {
+		if in := r.Event.GetAccessRequested().GetIntent(); of.Kind == aggregate.KindRequest && i == 0 && (in.GetTenant() != of.Tenant || in.GetId() != of.ID) {
 			broken("I9", r, "begins with the intent %q of %q", in.GetId(), in.GetTenant())
 		}
 	}

@@ -136,23 +136,23 @@ func submitAs(s *story.Story, v *lockboxv1.AccessEvaluated, emergency bool) {
 	if emergency {
 		reason = lockboxv1.ReasonType_REASON_TYPE_RESPONSE_TO_PRODUCTION_ALERT
 	}
-	events, err := request.Submit(s.Request, request.Submission{By: eve, Tool: "console", Stored: start, Intent: &lockboxv1.AccessIntent{
+	e, err := request.Submit(s.Request, request.Submission{By: eve, Tool: "console", Stored: start, Intent: &lockboxv1.AccessIntent{
 		Emergency: emergency,
 		Id:        requestID, Tenant: story.Tenant, SubscriptionId: story.Subscription, ResourceType: "compute/disks", Scenario: "read-disk",
 		ResourceIds: []string{"/subscriptions/sub-1/disks/a", "/subscriptions/sub-1/disks/b"}, TicketId: "T-1",
 		ReasonType: reason, Justification: "the machine does not boot",
 	}}, s.Terms, start)
 	must(err)
-	s.Record(events...)
-	events, err = request.RecordEvaluation(s.Request, v, story.Lockbox(), start)
+	s.Record(e)
+	e, err = request.RecordEvaluation(s.Request, v, story.Lockbox(), start)
 	must(err)
-	s.Record(events...)
+	s.Record(e)
 }
 
 func perform(s *story.Story, d request.Duty, at time.Time) {
-	events, err := s.Perform(d, at)
+	e, err := s.Perform(d, at)
 	must(err)
-	s.Record(events...)
+	s.Record(e)
 }
 
 func must(err error) {

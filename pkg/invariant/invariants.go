@@ -4,10 +4,12 @@ import (
 	"slices"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-func oneDecision(_ *book, of aggregate, events []Recorded, broken say) {
+// oneDecision is I2: a request is decided at most once, and ends at most once.
+func oneDecision(_ *book, of aggregate.Key, events []Recorded, broken say) {
 	seen := map[string]bool{}
 	once := func(r Recorded, what string) {
 		if seen[what] {
@@ -77,7 +79,8 @@ func passes(r Recorded) bool {
 	return r.Event.GetInternalApprovalExpired() != nil || r.Event.GetRequestExpired() != nil || r.Event.GetAccessCompleted() != nil
 }
 
-func nothingPastDeadline(_ *book, of aggregate, events []Recorded, broken say) {
+// nothingPastDeadline is I3 without the clock: nothing but its expiry follows a deadline, and no expiry comes early.
+func nothingPastDeadline(_ *book, of aggregate.Key, events []Recorded, broken say) {
 	q, waits := request{of, events}, wait{}
 	for i, r := range events {
 		early := instant(r).Before(waits.until)
@@ -105,8 +108,8 @@ func nothingPastDeadline(_ *book, of aggregate, events []Recorded, broken say) {
 // Late finds what was not recorded within a time after its deadline, or is still not at now: the part of I3 that a
 // clock shows.
 func Late(history []Recorded, within time.Duration, now time.Time) []Violation {
-	return read(history).each(func(_ *book, of aggregate, events []Recorded, broken say) {
-		if of.kind != "request" {
+	return read(history).each(func(_ *book, of aggregate.Key, events []Recorded, broken say) {
+		if of.Kind != aggregate.KindRequest {
 			return
 		}
 		q, waits := request{of, events}, wait{}
@@ -122,7 +125,8 @@ func Late(history []Recorded, within time.Duration, now time.Time) []Violation {
 	})
 }
 
-func grantWithinPolicy(_ *book, of aggregate, events []Recorded, broken say) {
+// grantWithinPolicy is I4: a grant is no longer and no wider than was asked, evaluated and approved (R27).
+func grantWithinPolicy(_ *book, of aggregate.Key, events []Recorded, broken say) {
 	for i, r := range events {
 		g := r.Event.GetAccessGranted()
 		if g == nil {
@@ -152,8 +156,10 @@ func grantWithinPolicy(_ *book, of aggregate, events []Recorded, broken say) {
 	}
 }
 
-func nobodyForThemselves(b *book, of aggregate, events []Recorded, broken say) {
-	home := b.about[aggregate{of.tenant, "tenant", of.tenant}]
+// nobodyForThemselves is I10: nobody decides their own request, internally or for the customer, and nobody of the
+// provider decides for the customer or holds a role there.
+func nobodyForThemselves(b *book, of aggregate.Key, events []Recorded, broken say) {
+	home := b.about[aggregate.Tenant(of.Tenant)]
 	ofTheTenant := func(r Recorded, a *lockboxv1.RoleAssignment) {
 		if len(home) == 0 || a.GetPerson().GetIssuer() != home[0].Event.GetTenantCreated().GetIssuer().GetUrl() {
 			broken("I10", r, "%s, who is not of the tenant, got a role", a.GetPerson().GetSubject())
@@ -191,7 +197,9 @@ const (
 	maxLate  = 2 * time.Minute
 )
 
-func timely(b *book, _ aggregate, events []Recorded, broken say) {
+// timely holds each event's own time, by which deadlines are judged (I3), against the moment at which the bus stored it, as
+// far as that is known: an event that was made out for another time than it was written at is noticed.
+func timely(b *book, _ aggregate.Key, events []Recorded, broken say) {
 	for _, r := range events {
 		if r.Stored.IsZero() || r.Sequence <= b.restored {
 			continue

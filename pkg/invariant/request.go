@@ -4,12 +4,13 @@ import (
 	"slices"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
 // request is one request's events, oldest first.
 type request struct {
-	of     aggregate
+	of     aggregate.Key
 	events []Recorded
 }
 
@@ -19,10 +20,10 @@ func (q request) intent() *lockboxv1.AccessIntent {
 
 func (q request) requester() *lockboxv1.Person { return q.events[0].Event.GetActor().GetPerson() }
 
-func (q request) tenant() aggregate { return aggregate{q.of.tenant, "tenant", q.of.tenant} }
+func (q request) tenant() aggregate.Key { return aggregate.Tenant(q.of.Tenant) }
 
-func (q request) subscription() aggregate {
-	return aggregate{q.of.tenant, "subscription", q.intent().GetSubscriptionId()}
+func (q request) subscription() aggregate.Key {
+	return aggregate.Subscription(q.of.Tenant, q.intent().GetSubscriptionId())
 }
 
 // before is the request as it stood before its event number i.
@@ -126,7 +127,9 @@ func isFrozen(n *lockboxv1.CustomerNotified, p *lockboxv1.Person) bool { return 
 
 func instant(r Recorded) time.Time { return r.Event.GetTime().AsTime() }
 
-func grantHasOneBasis(_ *book, of aggregate, events []Recorded, broken say) {
+// grantHasOneBasis is I1 as far as the request's own events show it: enough frozen approvers agreed in time, or one
+// recorded waiver.
+func grantHasOneBasis(_ *book, of aggregate.Key, events []Recorded, broken say) {
 	for i, r := range events {
 		g := r.Event.GetAccessGranted()
 		if g == nil {
@@ -170,8 +173,11 @@ func (q request) emergency() bool {
 		})
 }
 
-func basisHeld(b *book, of aggregate, events []Recorded, broken say) {
-	if of.kind == "tenant" {
+// basisHeld is I1 against the tenant and subscription as they stood at the sequences that each event recorded: whoever
+// was asked, decided or was counted held a role (R18-R22), what waived the customer was so (R2, R8), and whoever decided, or
+// changed who is asked, had signed in as recently as the tenant demanded (R25).
+func basisHeld(b *book, of aggregate.Key, events []Recorded, broken say) {
+	if of.Kind == aggregate.KindTenant {
 		administeredFreshly(events, broken)
 	}
 	for i, r := range events {
@@ -189,7 +195,7 @@ func basisHeld(b *book, of aggregate, events []Recorded, broken say) {
 			if p := r.Event.GetActor().GetPerson(); !b.decides(q, n, on, p, instant(r)) {
 				broken("I1", r, "%s held no role to decide by", p.GetSubject())
 			}
-			_, _, _, longest := b.tenantAt(of.tenant, on.GetTenantSequence())
+			_, _, _, longest := b.tenantAt(of.Tenant, on.GetTenantSequence())
 			signedInRecently(r, longest, broken)
 		}
 		if g := r.Event.GetAccessGranted(); g != nil {
@@ -206,13 +212,13 @@ const maxStale = 30 * time.Second
 // last there were when it was decided: whoever rests on older ones may count a role that was taken away. No subscription,
 // or one that is not registered, has sequence 0: nobody holds a role in it.
 func (b *book) readOwn(q request, r Recorded, on reading, broken say) {
-	own := func(in aggregate, sequence uint64) {
+	own := func(in aggregate.Key, sequence uint64) {
 		if sequence >= r.Sequence || !slices.ContainsFunc(b.about[in], func(e Recorded) bool { return e.Sequence == sequence }) {
-			broken("I1", r, "rests on sequence %d, which is no earlier event of %s %s", sequence, in.kind, in.id)
+			broken("I1", r, "rests on sequence %d, which is no earlier event of %s %s", sequence, in.Kind, in.ID)
 		}
 		missed := slices.IndexFunc(b.about[in], func(e Recorded) bool { return e.Sequence > sequence && e.Sequence < r.Sequence })
 		if missed >= 0 && instant(r).Sub(instant(b.about[in][missed])) > maxStale {
-			broken("I1", r, "does not know of event %d of %s %s, which was there before", b.about[in][missed].Sequence, in.kind, in.id)
+			broken("I1", r, "does not know of event %d of %s %s, which was there before", b.about[in][missed].Sequence, in.Kind, in.ID)
 		}
 	}
 	own(q.tenant(), on.GetTenantSequence())
@@ -222,7 +228,7 @@ func (b *book) readOwn(q request, r Recorded, on reading, broken say) {
 }
 
 func (b *book) askedRightly(q request, n *lockboxv1.CustomerNotified, r Recorded, broken say) {
-	if _, _, required, _ := b.tenantAt(q.of.tenant, n.GetTenantSequence()); n.GetRequiredApprovals() < required {
+	if _, _, required, _ := b.tenantAt(q.of.Tenant, n.GetTenantSequence()); n.GetRequiredApprovals() < required {
 		broken("I1", r, "asks for %d approvals where the tenant demands %d", n.GetRequiredApprovals(), required)
 	}
 	for _, a := range n.GetApprovers() {
@@ -236,7 +242,7 @@ func (b *book) askedRightly(q request, n *lockboxv1.CustomerNotified, r Recorded
 }
 
 func (b *book) grantedRightly(q request, n *lockboxv1.CustomerNotified, g *lockboxv1.AccessGranted, r Recorded, broken say) {
-	enabled, previews, _, _ := b.tenantAt(q.of.tenant, g.GetTenantSequence())
+	enabled, previews, _, _ := b.tenantAt(q.of.Tenant, g.GetTenantSequence())
 	switch g.GetWaiver() {
 	case lockboxv1.Waiver_WAIVER_UNSPECIFIED:
 		still := 0

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
@@ -22,7 +23,7 @@ func (a assignment) counts(at time.Time) bool {
 }
 
 // assignments are those of a tenant or subscription after the event at a sequence.
-func (b *book) assignments(in aggregate, sequence uint64) []assignment {
+func (b *book) assignments(in aggregate.Key, sequence uint64) []assignment {
 	if known, ok := b.holders.Load(place{in, sequence}); ok {
 		return known.([]assignment) //nolint:errcheck,forcetypeassert // nothing else is in it
 	}
@@ -53,7 +54,7 @@ func (b *book) assignments(in aggregate, sequence uint64) []assignment {
 }
 
 // upTo lists the events of an aggregate up to a sequence.
-func (b *book) upTo(in aggregate, sequence uint64) []*lockboxv1.Event {
+func (b *book) upTo(in aggregate.Key, sequence uint64) []*lockboxv1.Event {
 	var events []*lockboxv1.Event
 	for _, r := range b.about[in] {
 		if r.Sequence <= sequence {
@@ -67,7 +68,7 @@ func (b *book) upTo(in aggregate, sequence uint64) []*lockboxv1.Event {
 // (R8), how many approvals it demanded (R30), and how fresh a sign-in (R25; 0: none).
 func (b *book) tenantAt(id string, sequence uint64) (enabled bool, previews map[string]bool, required uint32, freshness time.Duration) {
 	previews, required = map[string]bool{}, 1
-	for _, e := range b.upTo(aggregate{id, "tenant", id}, sequence) {
+	for _, e := range b.upTo(aggregate.Tenant(id), sequence) {
 		switch f := e.GetFact().(type) {
 		case *lockboxv1.Event_LockboxEnabled:
 			enabled = true
@@ -114,7 +115,7 @@ func readingOf(e *lockboxv1.Event) reading {
 // subscription shows them.
 func (b *book) rolesAt(q request, n *lockboxv1.CustomerNotified, r reading, p *lockboxv1.Person, at time.Time) []lockboxv1.Role {
 	var roles []lockboxv1.Role
-	add := func(in aggregate, sequence uint64, deciders ...lockboxv1.Role) {
+	add := func(in aggregate.Key, sequence uint64, deciders ...lockboxv1.Role) {
 		for _, a := range b.assignments(in, sequence) {
 			if same(a.GetPerson(), p) && a.counts(at) && slices.Contains(deciders, a.GetRole()) {
 				roles = append(roles, a.GetRole())

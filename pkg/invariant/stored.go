@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/input"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/proto"
@@ -28,7 +29,7 @@ type Stored struct {
 // all processors.
 type Book struct {
 	book
-	lines map[aggregate][]line
+	lines map[aggregate.Key][]line
 	// chunk is where the bytes of the next events are kept: many in one piece are no work for the collector of garbage.
 	chunk []byte
 }
@@ -44,7 +45,7 @@ type line struct {
 const chunkSize = 1 << 20
 
 // NewBook returns an empty one.
-func NewBook() *Book { return &Book{book: *newBook(), lines: map[aggregate][]line{}} }
+func NewBook() *Book { return &Book{book: *newBook(), lines: map[aggregate.Key][]line{}} }
 
 // Add adds the next event of the stream, in its order, from its beginning on. It keeps nothing of what it is given. A subject that
 // is not one of an event is a Violation of I6; then the event is not in the book.
@@ -53,10 +54,10 @@ func (b *Book) Add(s Stored) *Violation {
 	if len(tokens) != 6 || tokens[0] != "lockbox" || tokens[1] != "event" {
 		return &Violation{"I6", s.Sequence, "its subject is not one of an event"}
 	}
-	a := aggregate{tokens[2], tokens[3], tokens[4]}
+	a := aggregate.Key{Tenant: tokens[2], Kind: tokens[3], ID: tokens[4]}
 	before, known := b.lines[a]
 	if !known {
-		a = aggregate{strings.Clone(a.tenant), strings.Clone(a.kind), strings.Clone(a.id)}
+		a = aggregate.Key{Tenant: strings.Clone(a.Tenant), Kind: strings.Clone(a.Kind), ID: strings.Clone(a.ID)}
 		b.begin(a)
 	}
 	b.lines[a] = append(before, line{s.Sequence, s.At.UnixNano(), b.keep([]byte(tokens[5])), b.keep(s.Bytes)})
@@ -78,7 +79,7 @@ func (b *Book) keep(data []byte) []byte {
 func (b *Book) Check() ([]Violation, error) {
 	var found []Violation
 	for _, a := range b.order {
-		if !restedOn(a.kind) {
+		if !restedOn(a.Kind) {
 			continue
 		}
 		events, broken, err := b.decode(a)
@@ -117,10 +118,12 @@ func (b *Book) Check() ([]Violation, error) {
 }
 
 // restedOn tells which events decisions about others rest on, or say how to read the others.
-func restedOn(kind string) bool { return kind == "tenant" || kind == "subscription" || kind == "alarm" }
+func restedOn(kind string) bool {
+	return kind == aggregate.KindTenant || kind == aggregate.KindSubscription || kind == aggregate.KindAlarm
+}
 
 // one looks at one aggregate.
-func (b *Book) one(a aggregate) ([]Violation, error) {
+func (b *Book) one(a aggregate.Key) ([]Violation, error) {
 	events, decoded := b.about[a]
 	if !decoded {
 		var broken *Violation
@@ -139,27 +142,25 @@ func (b *Book) one(a aggregate) ([]Violation, error) {
 	return found, nil
 }
 
-func (b *Book) decode(a aggregate) (events []Recorded, broken *Violation, err error) {
+func (b *Book) decode(a aggregate.Key) (events []Recorded, broken *Violation, err error) {
 	events = make([]Recorded, len(b.lines[a]))
 	for i, l := range b.lines[a] {
 		e := new(lockboxv1.Event)
 		if unreadable := proto.Unmarshal(l.bytes, e); unreadable != nil {
 			return nil, &Violation{"I6", l.sequence, "its bytes are no event"}, nil //nolint:nilerr // that is what was found
 		}
-		fact := e.ProtoReflect().WhichOneof(factOneof)
-		if fact == nil {
+		typ := aggregate.TypeOf(e)
+		if typ == "" {
 			return nil, nil, fmt.Errorf("event %d: %w", l.sequence, input.ErrUnknownFact)
 		}
 		tail := e.GetReportKey()
 		if tail == "" {
 			tail = strconv.FormatUint(e.GetVersion(), 10)
 		}
-		if (aggregate{e.GetTenant(), e.GetKind(), e.GetAggregateId()}) != a || tail+"."+string(fact.Message().Name()) != string(l.tail) {
+		if aggregate.KeyOf(e) != a || tail+"."+typ != string(l.tail) {
 			return nil, &Violation{"I6", l.sequence, "its subject does not say what it says itself"}, nil
 		}
 		events[i] = Recorded{Sequence: l.sequence, Stored: time.Unix(0, l.at), Event: e}
 	}
 	return events, nil, nil
 }
-
-var factOneof = (*lockboxv1.Event)(nil).ProtoReflect().Descriptor().Oneofs().ByName("fact")

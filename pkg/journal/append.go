@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/refusal"
@@ -28,59 +29,92 @@ const attempts = 10
 // means that nobody knows. An event that must not be stored is refused as INVALID. When ctx ends, what was not sent yet
 // is not stored; for what was sent the answer is awaited all the same, no longer than the journal's timeout.
 func (j *Journal) Append(ctx context.Context, after uint64, ev *lockboxv1.Event) (uint64, error) {
-	if bus.Reported(ev.GetKind()) {
-		return 0, refusal.Invalid("kind", rule, "a %s is reported, not appended", ev.GetKind())
-	}
-	if (after == 0) != (ev.GetVersion() == 1) {
-		return 0, refusal.Invalid("version", rule, "version %d cannot follow sequence %d", ev.GetVersion(), after)
-	}
-	agg := bus.AggregateOf(ev)
-	msg, err := message(ev)
+	seqs, err := j.AppendAll(ctx, after, ev)
 	if err != nil {
 		return 0, err
 	}
-	filter := agg.Filter()
-	msg.Header[jetstream.ExpectedLastSubjSeqHeader] = []string{strconv.FormatUint(after, 10)}
-	msg.Header[jetstream.ExpectedLastSubjSeqSubjHeader] = []string{filter}
+	return seqs[0], nil
+}
+
+// AppendAll is Append for several events of one aggregate that follow each other, in one commit where the bus makes that
+// cheaper. With an error it returns the sequences of those that are stored: the first ones, or none.
+func (j *Journal) AppendAll(ctx context.Context, after uint64, evs ...*lockboxv1.Event) (stored []uint64, err error) {
+	msgs, err := messages(after, evs)
+	if err != nil {
+		return nil, err
+	}
+	agg := aggregate.KeyOf(evs[0])
+	filter := bus.Filter(agg)
 	for range attempts {
-		r := j.events.persist(ctx, filter, msg)
+		rest := msgs[len(stored):]
+		rest[0].Header[jetstream.ExpectedLastSubjSeqHeader] = []string{strconv.FormatUint(after, 10)}
+		rest[0].Header[jetstream.ExpectedLastSubjSeqSubjHeader] = []string{filter}
+		r := j.events.persist(ctx, filter, rest...)
 		if r.err == nil && !r.duplicate {
-			return r.seq, nil
+			return append(stored, r.seqs...), nil
 		}
 		if r.err != nil && !conflict(r.err) && !errors.Is(r.err, ErrUnknown) {
-			return 0, fmt.Errorf("journal: append: %w", r.err)
+			return append(stored, r.seqs...), fmt.Errorf("journal: append: %w", r.err)
 		}
-		last, seq, err := j.look(ctx, agg, ev)
+		last, own, err := j.look(ctx, agg, evs)
+		if err != nil {
+			return stored, fmt.Errorf("%w: %w", ErrUnknown, err)
+		}
+		more := len(own) > len(stored)
+		if more {
+			stored, after = own, own[len(own)-1]
+		}
 		switch {
-		case err != nil:
-			return 0, fmt.Errorf("%w: %w", ErrUnknown, err)
-		case seq > 0:
-			return seq, nil
+		case len(stored) == len(evs):
+			return stored, nil
+		case more && last == after:
+			continue
 		case errors.Is(r.err, ErrUnknown):
-			return 0, j.complaint(r.err)
+			return stored, j.complaint(r.err)
 		case r.duplicate:
-			return 0, refusal.Invalid("id", rule, "another event has the id %s", ev.GetId())
+			return stored, refusal.Invalid("id", rule, "another event has the id %s", evs[len(stored)].GetId())
 		case last != after:
-			return 0, fmt.Errorf("%w: its sequence is %d, not %d", ErrConflict, last, after)
+			return stored, fmt.Errorf("%w: its sequence is %d, not %d", ErrConflict, last, after)
 		}
 		// On a cluster the aggregate may only have been in use for a moment, by a write that came to nothing.
 		if err := sleep(ctx, time.Duration(1+rand.IntN(20))*time.Millisecond); err != nil { // #nosec G404 -- jitter
-			return 0, err
+			return stored, err
 		}
 	}
-	return 0, refusal.Unavailable("", "I11", "the stream refuses %s without a reason", agg)
+	return stored, refusal.Unavailable("", "I11", "the stream refuses %s without a reason", agg)
 }
 
-// look loads the aggregate at the leader and returns its last sequence, and that of this very event if it is there.
-func (j *Journal) look(ctx context.Context, agg bus.Aggregate, ev *lockboxv1.Event) (last, own uint64, err error) {
+// messages makes the messages of events that follow each other in one aggregate.
+func messages(after uint64, evs []*lockboxv1.Event) ([]*nats.Msg, error) {
+	msgs := make([]*nats.Msg, len(evs))
+	for i, ev := range evs {
+		if aggregate.Reported(ev.GetKind()) {
+			return nil, refusal.Invalid("kind", rule, "a %s is reported, not appended", ev.GetKind())
+		}
+		if i == 0 && (after == 0) != (ev.GetVersion() == 1) {
+			return nil, refusal.Invalid("version", rule, "version %d cannot follow sequence %d", ev.GetVersion(), after)
+		}
+		if i > 0 && (aggregate.KeyOf(ev) != aggregate.KeyOf(evs[0]) || ev.GetVersion() != evs[i-1].GetVersion()+1) {
+			return nil, refusal.Invalid("version", rule, "the events do not follow each other in one aggregate")
+		}
+		var err error
+		if msgs[i], err = message(ev); err != nil {
+			return nil, err
+		}
+	}
+	return msgs, nil
+}
+
+// look loads the aggregate at the leader and returns its last sequence, and those of these very events that are there.
+func (j *Journal) look(ctx context.Context, agg aggregate.Key, evs []*lockboxv1.Event) (last uint64, own []uint64, err error) {
 	entries, err := patiently(ctx, j.timeout, func() ([]Entry, error) { return j.LoadAtLeader(ctx, agg) })
 	if err != nil {
-		return 0, 0, err
+		return 0, nil, err
 	}
 	for _, e := range entries {
 		last = e.Seq
-		if e.Event.GetId() == ev.GetId() && proto.Equal(e.Event, ev) {
-			own = e.Seq
+		if n := len(own); n < len(evs) && e.Event.GetId() == evs[n].GetId() && proto.Equal(e.Event, evs[n]) {
+			own = append(own, e.Seq)
 		}
 	}
 	return last, own, nil
@@ -89,7 +123,7 @@ func (j *Journal) look(ctx context.Context, agg bus.Aggregate, ev *lockboxv1.Eve
 // Report stores one event of a reported kind under its own key, and returns its stream sequence. A report that is there
 // already is not an error: stored is false, and the sequence is that of the first.
 func (j *Journal) Report(ctx context.Context, ev *lockboxv1.Event) (seq uint64, stored bool, err error) {
-	if !bus.Reported(ev.GetKind()) {
+	if !aggregate.Reported(ev.GetKind()) {
 		return 0, false, refusal.Invalid("kind", rule, "a %s is decided, not reported", ev.GetKind())
 	}
 	msg, err := message(ev)
@@ -100,7 +134,7 @@ func (j *Journal) Report(ctx context.Context, ev *lockboxv1.Event) (seq uint64, 
 	for range attempts {
 		r := j.events.persist(ctx, msg.Subject, msg)
 		if r.err == nil && !r.duplicate {
-			return r.seq, true, nil
+			return r.seqs[0], true, nil
 		}
 		if r.err != nil && !conflict(r.err) && !errors.Is(r.err, ErrUnknown) {
 			return 0, false, fmt.Errorf("journal: report: %w", r.err)
@@ -131,11 +165,11 @@ func (j *Journal) Reported(ctx context.Context, filter string) (bool, error) {
 }
 
 // Latest is the aggregate's last event, as the stream's leader knows it; a zero Entry: there is none.
-func (j *Journal) Latest(ctx context.Context, agg bus.Aggregate) (Entry, error) {
+func (j *Journal) Latest(ctx context.Context, agg aggregate.Key) (Entry, error) {
 	if err := agg.Check(); err != nil {
 		return Entry{}, err
 	}
-	return j.lastAtLeader(ctx, agg.Filter())
+	return j.lastAtLeader(ctx, bus.Filter(agg))
 }
 
 const rule = "journal"

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/journal/journaltest"
@@ -24,7 +25,7 @@ var inFlight = []int{1, 64, 256}
 func newID() string { return uuid.Must(uuid.NewV7()).String() }
 
 // comment is an event of about 300 bytes.
-func comment(agg bus.Aggregate, version uint64) *lockboxv1.Event {
+func comment(agg aggregate.Key, version uint64) *lockboxv1.Event {
 	return &lockboxv1.Event{
 		Id: newID(), Tenant: agg.Tenant, Kind: agg.Kind, AggregateId: agg.ID, Version: version, CausationId: newID(),
 		Actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_PROVIDER, Employer: "Contoso", Person: &lockboxv1.Person{
@@ -36,8 +37,8 @@ func comment(agg bus.Aggregate, version uint64) *lockboxv1.Event {
 	}
 }
 
-func newTicket() bus.Aggregate {
-	return bus.Aggregate{Tenant: "acme", Kind: bus.KindTicket, ID: newID()}
+func newTicket() aggregate.Key {
+	return aggregate.Key{Tenant: "acme", Kind: aggregate.KindTicket, ID: newID()}
 }
 
 // concurrently runs one b.N times, at most n at once, and reports the rate and nothing else.
@@ -94,7 +95,7 @@ func BenchmarkPlainPublish(b *testing.B) {
 				}
 				_, err = js.PublishMsg(context.Background(), &nats.Msg{Subject: subject, Data: data, Header: nats.Header{}},
 					jetstream.WithMsgID(ev.GetId()),
-					jetstream.WithExpectLastSequenceForSubject(0, bus.AggregateOf(ev).Filter()))
+					jetstream.WithExpectLastSequenceForSubject(0, bus.Filter(aggregate.KeyOf(ev))))
 				return err
 			})
 		})
@@ -102,9 +103,9 @@ func BenchmarkPlainPublish(b *testing.B) {
 }
 
 // fill stores many tickets of six events each.
-func fill(b *testing.B, j *journal.Journal, tickets int) []bus.Aggregate {
+func fill(b *testing.B, j *journal.Journal, tickets int) []aggregate.Key {
 	b.Helper()
-	aggs := make([]bus.Aggregate, tickets)
+	aggs := make([]aggregate.Key, tickets)
 	var all sync.WaitGroup
 	slots := make(chan struct{}, 512)
 	for i := range aggs {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/input"
 )
@@ -30,7 +31,7 @@ func (j *Journal) Follow(ctx context.Context, f Following, handle func(context.C
 		stream: f.Stream, durable: f.Durable, concurrency: f.Concurrency,
 		line: func(m jetstream.Msg, _ *jetstream.MsgMetadata) string {
 			if at, err := bus.ParseEventSubject(m.Subject()); err == nil {
-				return at.Filter()
+				return bus.Filter(at.Key)
 			}
 			return m.Subject() // refused when it is handled
 		},
@@ -46,7 +47,7 @@ func (j *Journal) Follow(ctx context.Context, f Following, handle func(context.C
 }
 
 // FollowDue tells of aggregates whose timer fired, at least once each, until ctx ends. It proves nothing: fold and look.
-func (j *Journal) FollowDue(ctx context.Context, handle func(context.Context, bus.Aggregate) error) error {
+func (j *Journal) FollowDue(ctx context.Context, handle func(context.Context, aggregate.Key) error) error {
 	return j.work(ctx, job{
 		stream: bus.StreamTimers, durable: bus.DurableDue, concurrency: unordered,
 		line: func(m jetstream.Msg, _ *jetstream.MsgMetadata) string { return m.Subject() },

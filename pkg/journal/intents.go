@@ -92,7 +92,7 @@ func (j *Journal) put(ctx context.Context, subject string, m proto.Message) (uin
 	}
 	ctx, cancel := context.WithTimeout(ctx, j.timeout)
 	defer cancel()
-	answer := make(chan result, 1)
+	answer := make(chan ack, 1)
 	reply := j.inbox.expect(func(m *nats.Msg) {
 		select {
 		case answer <- parseAck(m, 1):
@@ -103,7 +103,7 @@ func (j *Journal) put(ctx context.Context, subject string, m proto.Message) (uin
 	if err := j.nc.PublishMsg(&nats.Msg{Subject: subject, Reply: reply, Data: data}); err != nil {
 		return 0, notSent(err)
 	}
-	var r result
+	var r ack
 	select {
 	case r = <-answer:
 	case <-ctx.Done():

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 )
@@ -22,11 +23,11 @@ var errTooLong = errors.New("journal: too many events for one answer")
 
 // Load returns all events of an aggregate in version order; none if there is no such aggregate. It asks any replica, so on
 // a cluster it may be behind: an append then says so. What contradicts itself is a *HistoryError.
-func (j *Journal) Load(ctx context.Context, agg bus.Aggregate) ([]Entry, error) {
+func (j *Journal) Load(ctx context.Context, agg aggregate.Key) ([]Entry, error) {
 	if err := checkDecided(agg); err != nil {
 		return nil, err
 	}
-	entries, err := j.lastOf(ctx, []string{agg.Filter()})
+	entries, err := j.lastOf(ctx, []string{bus.Filter(agg)})
 	if errors.Is(err, errTooLong) {
 		entries, err = j.loadLong(ctx, agg)
 	}
@@ -37,12 +38,12 @@ func (j *Journal) Load(ctx context.Context, agg bus.Aggregate) ([]Entry, error) 
 }
 
 // loadLong asks for a thousand versions at a time, which needs no right to make consumers.
-func (j *Journal) loadLong(ctx context.Context, agg bus.Aggregate) ([]Entry, error) {
+func (j *Journal) loadLong(ctx context.Context, agg aggregate.Key) ([]Entry, error) {
 	var all []Entry
 	for {
 		filters := make([]string, chunk)
 		for i := range filters {
-			filters[i] = agg.VersionFilter(uint64(len(all) + i + 1))
+			filters[i] = bus.VersionFilter(agg, uint64(len(all)+i+1))
 		}
 		entries, err := j.lastOf(ctx, filters)
 		if err != nil {
@@ -55,75 +56,17 @@ func (j *Journal) loadLong(ctx context.Context, agg bus.Aggregate) ([]Entry, err
 	}
 }
 
-// LoadAtLeader is Load, made certain on a cluster: after what a replica knew it asks the leader for the next version until
-// there is none.
-func (j *Journal) LoadAtLeader(ctx context.Context, agg bus.Aggregate) ([]Entry, error) {
-	entries, err := j.Load(ctx, agg)
+// LoadAtLeader is Load, made certain on a cluster: it holds what the leader has.
+func (j *Journal) LoadAtLeader(ctx context.Context, agg aggregate.Key) ([]Entry, error) {
+	news, err := j.Since(ctx, Version{Key: agg})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("load %s: %w", agg, err)
 	}
-	if alone, err := j.standsAlone(ctx); alone || err != nil {
-		return entries, err
-	}
-	for {
-		next, err := j.lastAtLeader(ctx, agg.VersionFilter(uint64(len(entries)+1)))
-		if err != nil {
-			return nil, fmt.Errorf("load %s: %w", agg, err)
-		}
-		if next.Seq == 0 {
-			return entries, checkHistory(entries)
-		}
-		entries = append(entries, next)
-	}
+	return news[0].Entries, news[0].Err
 }
 
-// Version is an aggregate as somebody knows it: its last event's version and stream sequence.
-type Version struct {
-	bus.Aggregate
-	Version, Sequence uint64
-}
-
-// Unchanged tells whether the last event that is known of each aggregate still is its last, as the leader has it: there at
-// that version and that sequence, and none after it.
-func (j *Journal) Unchanged(ctx context.Context, known ...Version) (bool, error) {
-	var filters []string
-	last := map[uint64]bool{}
-	for _, k := range known {
-		if err := checkDecided(k.Aggregate); err != nil {
-			return false, err
-		}
-		filters = append(filters, k.VersionFilter(k.Version), k.VersionFilter(k.Version+1))
-		last[k.Sequence] = true
-	}
-	alone, err := j.standsAlone(ctx)
-	if err != nil {
-		return false, err
-	}
-	var entries []Entry
-	if alone {
-		if entries, err = j.lastOf(ctx, filters); err != nil {
-			return false, err
-		}
-	} else {
-		for _, filter := range filters {
-			switch e, err := j.lastAtLeader(ctx, filter); {
-			case err != nil:
-				return false, err
-			case e.Seq > 0:
-				entries = append(entries, e)
-			}
-		}
-	}
-	for _, e := range entries {
-		if !last[e.Seq] {
-			return false, nil
-		}
-	}
-	return len(entries) == len(known), nil
-}
-
-func checkDecided(agg bus.Aggregate) error {
-	if bus.Reported(agg.Kind) {
+func checkDecided(agg aggregate.Key) error {
+	if aggregate.Reported(agg.Kind) {
 		return refusal.Invalid("kind", rule, "a %s is reported, never loaded to decide", agg.Kind)
 	}
 	return agg.Check()
@@ -146,6 +89,21 @@ func checkHistory(entries []Entry) error {
 
 // lastOf returns the last event on each subject under the filters, in stream order, as one consistent answer.
 func (j *Journal) lastOf(ctx context.Context, filters []string) ([]Entry, error) {
+	found, err := j.find(ctx, filters)
+	if err != nil {
+		return nil, err
+	}
+	entries := make([]Entry, len(found))
+	for i, m := range found {
+		if entries[i], err = newEntry(m.Seq, m.Time, m.Subject, m.Data); err != nil {
+			return nil, err
+		}
+	}
+	return entries, nil
+}
+
+// find is lastOf for whoever does not need every event decoded.
+func (j *Journal) find(ctx context.Context, filters []string) ([]storedMsg, error) {
 	request, err := json.Marshal(struct {
 		MultiLast []string `json:"multi_last"`
 	}{filters})
@@ -166,7 +124,7 @@ func (j *Journal) lastOf(ctx context.Context, filters []string) ([]Entry, error)
 		// Also a 404 for a message that the index knows and the store does not: never mistake that for "none".
 		return nil, refusal.Unavailable("", "I11", "the bus answers %s %s", status, end.Header.Get("Description"))
 	}
-	entries := make([]Entry, len(replies)-1)
+	found := make([]storedMsg, len(replies)-1)
 	for i, m := range replies[:len(replies)-1] {
 		seq, err := strconv.ParseUint(m.Header.Get(jetstream.SequenceHeader), 10, 64)
 		if err != nil || seq == 0 {
@@ -176,11 +134,9 @@ func (j *Journal) lastOf(ctx context.Context, filters []string) ([]Entry, error)
 		if err != nil {
 			return nil, &CorruptError{seq, "an event has a time"}
 		}
-		if entries[i], err = newEntry(seq, stored, m.Header.Get(jetstream.SubjectHeader), m.Data); err != nil {
-			return nil, err
-		}
+		found[i] = storedMsg{m.Header.Get(jetstream.SubjectHeader), seq, m.Data, stored}
 	}
-	return entries, nil
+	return found, nil
 }
 
 // requestMany collects answers up to and including the first with a status.

@@ -17,9 +17,9 @@ func patiently[T any](ctx context.Context, patience time.Duration, ask func() (T
 }
 
 // persist is store, repeated while the stream changes its leader.
-func (w *writer) persist(ctx context.Context, key string, msg *nats.Msg) result {
+func (w *writer) persist(ctx context.Context, key string, msgs ...*nats.Msg) result {
 	r, _ := again(ctx, w.timeout, func() (result, error) {
-		r := w.store(ctx, key, msg)
+		r := w.store(ctx, key, msgs...)
 		return r, r.err
 	}, func(err error) bool { return errors.Is(err, errUntaken) })
 	return r

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/journal/journaltest"
@@ -18,7 +19,7 @@ import (
 func TestEveryServersOwnCopyIsRead(t *testing.T) {
 	b := journaltest.Start(t, 3)
 	writer := b.Journal(t, bus.Orchestrator)
-	about := bus.Aggregate{Tenant: "meadowbank", Kind: bus.KindTicket, ID: journaltest.NewID()}
+	about := aggregate.Key{Tenant: "meadowbank", Kind: aggregate.KindTicket, ID: journaltest.NewID()}
 	after := uint64(0)
 	for version := range uint64(50) {
 		var err error

@@ -7,11 +7,12 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 )
 
 // SetTimer replaces the aggregate's timer: at that time, never earlier, FollowDue will tell of the aggregate.
-func (j *Journal) SetTimer(ctx context.Context, agg bus.Aggregate, at time.Time) error {
+func (j *Journal) SetTimer(ctx context.Context, agg aggregate.Key, at time.Time) error {
 	target, err := bus.DueSubject(agg)
 	if err != nil {
 		return err
@@ -26,12 +27,12 @@ func (j *Journal) SetTimer(ctx context.Context, agg bus.Aggregate, at time.Time)
 }
 
 // CancelTimer removes the aggregate's timer. A timer that fires for nothing does no harm, so this only saves work.
-func (j *Journal) CancelTimer(ctx context.Context, agg bus.Aggregate) error {
+func (j *Journal) CancelTimer(ctx context.Context, agg aggregate.Key) error {
 	// A message without a schedule replaces the timer, and vanishes by itself. It needs no right to delete.
 	return j.timer(ctx, agg, nats.Header{"Nats-TTL": {"1s"}})
 }
 
-func (j *Journal) timer(ctx context.Context, agg bus.Aggregate, header nats.Header) error {
+func (j *Journal) timer(ctx context.Context, agg aggregate.Key, header nats.Header) error {
 	subject, err := bus.TimerSubject(agg)
 	if err != nil {
 		return err
@@ -45,7 +46,7 @@ func (j *Journal) timer(ctx context.Context, agg bus.Aggregate, header nats.Head
 
 // Timers lists the aggregates of one kind that have a timer pending; an empty tenant means all tenants. One that was
 // cancelled less than a second or two ago may still be among them.
-func (j *Journal) Timers(ctx context.Context, tenant, kind string) ([]bus.Aggregate, error) {
+func (j *Journal) Timers(ctx context.Context, tenant, kind string) ([]aggregate.Key, error) {
 	filter, err := bus.TimersFilter(tenant, kind)
 	if err != nil {
 		return nil, err
@@ -60,7 +61,7 @@ func (j *Journal) Timers(ctx context.Context, tenant, kind string) ([]bus.Aggreg
 	if err != nil {
 		return nil, fmt.Errorf("journal: timers: %w", j.complaint(err))
 	}
-	aggregates := make([]bus.Aggregate, 0, len(info.State.Subjects))
+	aggregates := make([]aggregate.Key, 0, len(info.State.Subjects))
 	for subject := range info.State.Subjects {
 		agg, err := bus.ParseTimerSubject(subject)
 		if err != nil {

@@ -32,24 +32,36 @@ const (
 	maxBatchBytes = 1 << 20
 )
 
-// write is one message that wants to be stored.
+// write is what wants to be stored: one message, or several that follow each other in one aggregate.
 type write struct {
-	msg *nats.Msg
+	msgs []*nats.Msg
 	// key names what is written at most once at a time.
 	key  string
 	done chan result
 }
 
+func (q *write) size() (bytes int) {
+	for _, m := range q.msgs {
+		bytes += m.Size()
+	}
+	return bytes
+}
+
 type result struct {
-	seq       uint64
+	// seqs are the sequences of the messages that were stored: all of them, unless there is an error.
+	seqs      []uint64
 	duplicate bool
 	// err is a *jetstream.APIError if the server refused, ErrUnknown if it said nothing.
 	err error
 }
 
-// commit is what the server answers once: one message, or an atomic batch of several.
+// commit is what the server answers once: one message, or an atomic batch of several. A write of several messages that is
+// alone is sent message by message, each expecting the one before it: that is faster than a batch of so few, and what is
+// missing after a crash is owed and comes again.
 type commit struct {
 	writes []*write
+	// stored are the sequences so far of a write that is sent message by message.
+	stored []uint64
 	reply  string
 	timer  *time.Timer
 	over   bool
@@ -81,9 +93,9 @@ func newWriter(nc *nats.Conn, b *inbox, timeout time.Duration) *writer {
 	return &writer{nc: nc, inbox: b, timeout: timeout, name: nuid.Next()[12:], busy: map[string]bool{}, open: map[*commit]bool{}}
 }
 
-// store waits until the message is stored, refused, or its fate is not known.
-func (w *writer) store(ctx context.Context, key string, msg *nats.Msg) result {
-	mine := &write{msg: msg, key: key, done: make(chan result, 1)}
+// store waits until the messages are stored, refused, or their fate is not known.
+func (w *writer) store(ctx context.Context, key string, msgs ...*nats.Msg) result {
+	mine := &write{msgs: msgs, key: key, done: make(chan result, 1)}
 	w.mu.Lock()
 	if w.closed {
 		w.mu.Unlock()
@@ -145,10 +157,10 @@ func (w *writer) pump() {
 // take cuts from the queue, in order, up to limit writes whose keys are free and differ.
 func (w *writer) take(limit int) []*write {
 	var taken, rest []*write
-	bytes := 0
+	messages, bytes := 0, 0
 	keys := map[string]bool{}
 	for i, q := range w.queue {
-		if len(taken) >= limit || bytes+q.msg.Size() > maxBatchBytes && len(taken) > 0 {
+		if len(taken) >= limit || len(taken) > 0 && (messages+len(q.msgs) > maxBatch || bytes+q.size() > maxBatchBytes) {
 			rest = append(rest, w.queue[i:]...)
 			break
 		}
@@ -157,7 +169,7 @@ func (w *writer) take(limit int) []*write {
 			continue
 		}
 		keys[q.key] = true
-		bytes += q.msg.Size()
+		messages, bytes = messages+len(q.msgs), bytes+q.size()
 		taken = append(taken, q)
 	}
 	w.queue = rest
@@ -190,28 +202,45 @@ func notSent(err error) error {
 
 func (w *writer) publish(c *commit) error {
 	if len(c.writes) == 1 {
-		m := *c.writes[0].msg
-		m.Reply = c.reply
-		return w.nc.PublishMsg(&m)
+		return w.nc.PublishMsg(c.next())
 	}
 	w.batches++
 	id := w.name + strconv.FormatUint(w.batches, 36)
+	n := 0
 	for i, q := range c.writes {
-		m := nats.Msg{Subject: q.msg.Subject, Data: q.msg.Data, Header: nats.Header{}}
-		for k, v := range q.msg.Header {
-			m.Header[k] = v
-		}
-		m.Header["Nats-Batch-Id"] = []string{id}
-		m.Header["Nats-Batch-Sequence"] = []string{strconv.Itoa(i + 1)}
-		if i == len(c.writes)-1 {
-			m.Header["Nats-Batch-Commit"] = []string{"1"}
-			m.Reply = c.reply
-		}
-		if err := w.nc.PublishMsg(&m); err != nil {
-			return err
+		for k, msg := range q.msgs {
+			n++
+			m := withHeader(msg, "Nats-Batch-Id", id)
+			m.Header["Nats-Batch-Sequence"] = []string{strconv.Itoa(n)}
+			if i == len(c.writes)-1 && k == len(q.msgs)-1 {
+				m.Header["Nats-Batch-Commit"] = []string{"1"}
+				m.Reply = c.reply
+			}
+			if err := w.nc.PublishMsg(m); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+// next is the next message of a write that is alone.
+func (c *commit) next() *nats.Msg {
+	q, n := c.writes[0], len(c.stored)
+	m := *q.msgs[n]
+	if n > 0 {
+		m = *withHeader(q.msgs[n], jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(c.stored[n-1], 10))
+		m.Header[jetstream.ExpectedLastSubjSeqSubjHeader] = []string{q.key}
+	}
+	m.Reply = c.reply
+	return &m
+}
+
+// withHeader copies a message, whose header others may be reading, with one value more.
+func withHeader(msg *nats.Msg, key, value string) *nats.Msg {
+	m := &nats.Msg{Subject: msg.Subject, Data: msg.Data, Header: maps.Clone(msg.Header)}
+	m.Header[key] = []string{value}
+	return m
 }
 
 // finish hands out the answer to a commit, or its absence, and sends what has been waiting for it.
@@ -221,27 +250,36 @@ func (w *writer) finish(c *commit, answer *nats.Msg, err error) {
 	if c.over {
 		return
 	}
+	w.inbox.forget(c.reply)
+	a := ack{err: err}
+	if answer != nil {
+		a = parseAck(answer, c.expects())
+	}
+	if len(c.writes) == 1 && a.err == nil && !a.duplicate {
+		c.stored = append(c.stored, a.seq)
+		if len(c.stored) < len(c.writes[0].msgs) && !w.closed {
+			c.timer.Reset(w.timeout)
+			c.reply = w.inbox.expect(func(m *nats.Msg) { w.finish(c, m, nil) })
+			if err := w.publish(c); err != nil {
+				go w.finish(c, nil, notSent(err))
+			}
+			return
+		}
+	}
 	c.over = true
 	c.timer.Stop()
-	w.inbox.forget(c.reply)
 	delete(w.open, c)
 	for _, q := range c.writes {
 		delete(w.busy, q.key)
 	}
-	first := uint64(0)
-	r := result{err: err}
-	if answer != nil {
-		r = parseAck(answer, len(c.writes))
-		first = r.seq - uint64(len(c.writes)) + 1
-	}
 	if len(c.writes) == 1 {
 		w.singles--
-		c.writes[0].done <- r
+		c.writes[0].done <- result{seqs: c.stored, duplicate: a.duplicate, err: a.err}
 	} else {
 		w.batching = false
 		w.awaitCallers(len(c.writes) + len(w.queue))
 		var refused *jetstream.APIError
-		if errors.As(r.err, &refused) && !w.closed {
+		if errors.As(a.err, &refused) && !w.closed {
 			// The server does not say whose fault it was.
 			for _, q := range c.writes {
 				w.singles++
@@ -249,11 +287,30 @@ func (w *writer) finish(c *commit, answer *nats.Msg, err error) {
 			}
 			return
 		}
-		for i, q := range c.writes {
-			q.done <- result{seq: first + uint64(i), err: r.err}
+		next := a.seq - uint64(c.expects()) + 1 // #nosec G115 -- a few hundred
+		for _, q := range c.writes {
+			r := result{err: a.err}
+			for range q.msgs {
+				if a.err == nil {
+					r.seqs = append(r.seqs, next)
+				}
+				next++
+			}
+			q.done <- r
 		}
 	}
 	w.pump()
+}
+
+// expects is how many messages the server acknowledges at once.
+func (c *commit) expects() (n int) {
+	if len(c.writes) == 1 {
+		return 1
+	}
+	for _, q := range c.writes {
+		n += len(q.msgs)
+	}
+	return n
 }
 
 // awaitCallers puts the next commit off until n writes wait, or linger has passed. The lock is held.
@@ -302,22 +359,29 @@ func (w *writer) close() {
 	}
 }
 
-func parseAck(m *nats.Msg, count int) result {
+// ack is what the server says to a commit.
+type ack struct {
+	seq       uint64 // of its last message
+	duplicate bool
+	err       error
+}
+
+func parseAck(m *nats.Msg, count int) ack {
 	if m.Header.Get("Status") != "" {
-		return result{err: fmt.Errorf("%w: %w", refusal.Unavailable("", "I11", "no stream takes the message"), errUntaken)}
+		return ack{err: fmt.Errorf("%w: %w", refusal.Unavailable("", "I11", "no stream takes the message"), errUntaken)}
 	}
-	var ack struct {
+	var answer struct {
 		Error     *jetstream.APIError `json:"error"`
 		Sequence  uint64              `json:"seq"`
 		Duplicate bool                `json:"duplicate"`
 		Count     int                 `json:"count"`
 	}
-	err := json.Unmarshal(m.Data, &ack)
+	err := json.Unmarshal(m.Data, &answer)
 	switch {
-	case err != nil, ack.Error == nil && ack.Sequence == 0, ack.Error == nil && count > 1 && ack.Count != count:
-		return result{err: fmt.Errorf("%w: unexpected acknowledgement %q", ErrUnknown, m.Data)}
-	case ack.Error != nil:
-		return result{err: ack.Error}
+	case err != nil, answer.Error == nil && answer.Sequence == 0, answer.Error == nil && count > 1 && answer.Count != count:
+		return ack{err: fmt.Errorf("%w: unexpected acknowledgement %q", ErrUnknown, m.Data)}
+	case answer.Error != nil:
+		return ack{err: answer.Error}
 	}
-	return result{seq: ack.Sequence, duplicate: ack.Duplicate}
+	return ack{seq: answer.Sequence, duplicate: answer.Duplicate}
 }

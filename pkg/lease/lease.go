@@ -1,5 +1,5 @@
-// Package lease is the word of the guard that all is well, on which everything that is granted rests (DESIGN.md, "The guard").
-// The projector renews it while the stream, its replicas and the trees agree; whoever grants asks whether it is fresh. So a
+// Package lease is the word of the guard that all is well, on which everything that is granted rests (pkg/README.md,
+// "The guard"). The projector renews it while the stream, its replicas and the trees agree; whoever grants asks whether it is fresh. So a
 // freeze is the absence of good news: nothing has to be switched, and nothing that is unavailable means yes (I11).
 package lease
 

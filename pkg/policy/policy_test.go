@@ -30,7 +30,7 @@ func facts(change func(*policy.Facts)) policy.Facts {
 			Side: lockboxv1.Side_SIDE_PROVIDER, Employer: "Nimbus Cloud", Groups: []string{aggregate.SupportEngineers}, MultiFactor: true,
 			Person: &lockboxv1.Person{Issuer: "https://nimbus.example", Subject: "erin"},
 		},
-		Tenant:       tenant.State{History: aggregate.History{Version: 2, Sequence: 17}, Enabled: true},
+		Tenant:       bank(),
 		Subscription: &tenant.Subscription{History: aggregate.History{Version: 1}},
 	}
 	change(&f)
@@ -165,8 +165,35 @@ func tenantScoped(scenario string) func(*policy.Facts) {
 	}
 }
 
+// bank is a tenant with Lockbox on, up to sequence 17.
+func bank() tenant.State {
+	onboarding := &lockboxv1.Actor{
+		Side: lockboxv1.Side_SIDE_PROVIDER, Groups: []string{aggregate.Onboarding},
+		Person: &lockboxv1.Person{Issuer: "https://nimbus.example", Subject: "ona"},
+	}
+	s := changed(tenant.State{}, 16, onboarding, &lockboxv1.Event{Fact: &lockboxv1.Event_TenantCreated{
+		TenantCreated: &lockboxv1.TenantCreated{Administrator: &lockboxv1.RoleAssignment{
+			Id: "first", Person: grace.GetPerson(), Role: lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR,
+		}},
+	}})
+	return changed(s, 17, grace, &lockboxv1.Event{Fact: &lockboxv1.Event_LockboxEnabled{LockboxEnabled: &lockboxv1.LockboxEnabled{}}})
+}
+
+var grace = &lockboxv1.Actor{
+	Side: lockboxv1.Side_SIDE_TENANT, Person: &lockboxv1.Person{Issuer: "https://bank.example", Subject: "grace"},
+}
+
+func changed(s tenant.State, sequence uint64, by *lockboxv1.Actor, e *lockboxv1.Event) tenant.State {
+	e.Tenant, e.Kind, e.AggregateId, e.Version = "bank", aggregate.KindTenant, "bank", s.Version+1
+	e.Time, e.Actor = timestamppb.New(now), by
+	if s = tenant.Evolve(s, sequence, e); s.Fault != nil {
+		panic(s.Fault.Rule)
+	}
+	return s
+}
+
 func signedUp(s tenant.State, resourceType string) tenant.State {
-	return tenant.Evolve(s, 18, &lockboxv1.Event{
-		Version: s.Version + 1, Time: timestamppb.New(now), Fact: &lockboxv1.Event_PreviewSignedUp{PreviewSignedUp: &lockboxv1.PreviewSignedUp{ResourceType: resourceType}},
-	})
+	return changed(s, 18, grace, &lockboxv1.Event{Fact: &lockboxv1.Event_PreviewSignedUp{
+		PreviewSignedUp: &lockboxv1.PreviewSignedUp{ResourceType: resourceType},
+	}})
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +16,8 @@ import (
 
 // Published is the text that the provider put in force last: its rule set, or its service catalogue, folded from that
 // aggregate's events. The text is not compiled here: only whoever evaluates needs that, and only the last one's.
+//
+// Until any exists, the one that ships is in force.
 type Published struct {
 	aggregate.History
 	// TextVersion is the version of the text itself, as evaluations record it.
@@ -24,9 +25,6 @@ type Published struct {
 	By                *lockboxv1.Actor
 	At                time.Time
 }
-
-// Exists reports whether any was ever published; until then the one that ships is in force.
-func (s Published) Exists() bool { return s.Version > 0 }
 
 const (
 	// maxPublished is the size of a text that fits into a command with its token, in bytes.
@@ -38,14 +36,14 @@ const (
 
 // document is what is published as one text.
 type document struct {
-	// id is the aggregate's, name is for people, field is where a command has the text, rule is what it is published by.
-	id, name, field, rule string
-	version               func(text []byte) (string, error)
+	// id is the aggregate's, and its name for people; field is where a command has the text, rule is what it is published by.
+	id, field, rule string
+	version         func(text []byte) (string, error)
 }
 
 var (
-	rulesDocument     = document{"rules", "rules", "publish_rules.text", "R14", rulesVersion}
-	catalogueDocument = document{"catalogue", "catalogue", "publish_catalogue.text", "R6", catalogueVersion}
+	rulesDocument     = document{aggregate.Rules.ID, "publish_rules.text", "R14", rulesVersion}
+	catalogueDocument = document{aggregate.Catalogue.ID, "publish_catalogue.text", "R6", catalogueVersion}
 )
 
 func rulesVersion(text []byte) (string, error) {
@@ -87,7 +85,7 @@ func (s *Published) apply(e *lockboxv1.Event) (broken string) {
 	case *lockboxv1.Event_CataloguePublished:
 		d, p = catalogueDocument, fact.CataloguePublished
 	}
-	if p == nil || e.GetKind() != "policy" || e.GetAggregateId() != d.id {
+	if p == nil || e.GetAggregateId() != d.id {
 		return "the fact belongs to another kind of aggregate"
 	}
 	sum := sha256.Sum256([]byte(p.GetText()))
@@ -101,9 +99,9 @@ func (s *Published) apply(e *lockboxv1.Event) (broken string) {
 	return ""
 }
 
-// Decide says what a command makes true of the provider's rules, or of its catalogue. No events and no error: that very
+// Decide says what a command makes true of the provider's rules, or of its catalogue. Neither event nor error: that very
 // text is in force.
-func Decide(s Published, c aggregate.Command, now time.Time) ([]*lockboxv1.Event, error) {
+func Decide(s Published, c aggregate.Command, now time.Time) (*lockboxv1.Event, error) {
 	var d document
 	var text string
 	switch action := c.GetAction().(type) {
@@ -114,16 +112,16 @@ func Decide(s Published, c aggregate.Command, now time.Time) ([]*lockboxv1.Event
 	default:
 		return nil, refusal.Invalid("action", "bad input", "this command publishes nothing")
 	}
-	switch _, seen := s.Caused(c.GetId()); {
-	case s.Fault != nil:
-		return nil, refusal.Precondition("aggregate_id", "I6", "the history of the %s contradicts itself at sequence %d (%s)", d.name, s.Fault.Sequence, s.Fault.Rule)
-	case !aggregate.Provider(c.By, aggregate.SecurityOfficers):
-		return nil, refusal.Forbidden("token", d.rule, "publishing the %s is for the provider's security officer", d.name)
-	case seen:
-		return nil, nil
-	case c.GetSeenVersion() != 0 && c.GetSeenVersion() != s.Version:
-		return nil, refusal.Conflict("seen_version", d.rule, "another version was published since: %d then, %d now", c.GetSeenVersion(), s.Version)
-	case len(text) > maxPublished:
+	e, err := s.Begin(c, s.Version, func() error {
+		if !aggregate.Provider(c.By, aggregate.SecurityOfficers) {
+			return refusal.Forbidden("token", d.rule, "publishing the %s is for the provider's security officer", d.id)
+		}
+		return nil
+	}, now)
+	if e == nil || err != nil {
+		return nil, err
+	}
+	if len(text) > maxPublished {
 		return nil, refusal.Invalid(d.field, d.rule, "is %d bytes long; at most %d are published", len(text), maxPublished)
 	}
 	version, err := d.version([]byte(text))
@@ -134,14 +132,16 @@ func Decide(s Published, c aggregate.Command, now time.Time) ([]*lockboxv1.Event
 		return nil, nil
 	}
 	sum := sha256.Sum256([]byte(text))
-	e := s.Follow(c.By, c.GetId(), now)
-	e.Tenant, e.Kind, e.AggregateId = c.GetTenant(), "policy", d.id
 	if d.id == catalogueDocument.id {
-		e.Fact = &lockboxv1.Event_CataloguePublished{CataloguePublished: &lockboxv1.CataloguePublished{Text: text, Version: version, Sha256: slices.Clone(sum[:])}}
+		e.Fact = &lockboxv1.Event_CataloguePublished{CataloguePublished: &lockboxv1.CataloguePublished{
+			Text: text, Version: version, Sha256: sum[:],
+		}}
 	} else {
-		e.Fact = &lockboxv1.Event_RulesPublished{RulesPublished: &lockboxv1.RulesPublished{Text: text, Version: version, Sha256: slices.Clone(sum[:])}}
+		e.Fact = &lockboxv1.Event_RulesPublished{RulesPublished: &lockboxv1.RulesPublished{
+			Text: text, Version: version, Sha256: sum[:],
+		}}
 	}
-	return []*lockboxv1.Event{e}, nil
+	return aggregate.End(s, e, Evolve)
 }
 
 // beginning cuts a message that quotes too much of a text.

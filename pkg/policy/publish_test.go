@@ -12,6 +12,12 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
+const (
+	invalid   = lockboxv1.RefusalCode_REFUSAL_CODE_INVALID
+	forbidden = lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN
+	conflict  = lockboxv1.RefusalCode_REFUSAL_CODE_CONFLICT
+)
+
 func provider(group string) *lockboxv1.Actor {
 	return &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_PROVIDER, Groups: []string{group}, Person: &lockboxv1.Person{Issuer: "https://nimbus.example", Subject: "olga"}}
 }
@@ -28,25 +34,28 @@ func TestRulesArePublishedByTheSecurityOfficer(t *testing.T) {
 	var s policy.Published
 	does := func(c aggregate.Command) {
 		t.Helper()
-		events, err := policy.Decide(s, c, now)
-		if err != nil || len(events) != 1 {
-			t.Fatalf("%d events, %v", len(events), err)
+		e, err := policy.Decide(s, c, now)
+		if err != nil || e == nil {
+			t.Fatalf("%v, %v", e, err)
 		}
-		if s = policy.Evolve(s, s.Sequence+1, events[0]); s.Fault != nil {
+		if s = policy.Evolve(s, s.Sequence+1, e); s.Fault != nil {
 			t.Fatalf("%+v", s.Fault)
 		}
-		if again, err := policy.Decide(s, c, now); len(again) > 0 || err != nil {
-			t.Errorf("the same command again: %d events, %v", len(again), err)
+		if again, err := policy.Decide(s, c, now); again != nil || err != nil {
+			t.Errorf("the same command again: %v, %v", again, err)
 		}
 	}
 	mayNot := func(c aggregate.Command, code lockboxv1.RefusalCode, says string) {
 		t.Helper()
-		events, err := policy.Decide(s, c, now)
-		if r, _ := refusal.As(err); len(events) > 0 || r.GetCode() != code || r.GetRule() != "R14" || !strings.Contains(r.GetMessage(), says) {
-			t.Errorf("%d events, %v", len(events), err)
+		rule := "R14"
+		if code == conflict {
+			rule = "R29"
+		}
+		e, err := policy.Decide(s, c, now)
+		if r, _ := refusal.As(err); e != nil || r.GetCode() != code || r.GetRule() != rule || !strings.Contains(r.GetMessage(), says) {
+			t.Errorf("%v, %v", e, err)
 		}
 	}
-	const invalid, forbidden, conflict = lockboxv1.RefusalCode_REFUSAL_CODE_INVALID, lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN, lockboxv1.RefusalCode_REFUSAL_CODE_CONFLICT
 	mayNot(publish("1", small, provider(aggregate.DevOpsManagers)), forbidden, "security officer")
 	mayNot(publish("1", small, &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_TENANT, Groups: []string{aggregate.SecurityOfficers}, Person: officer.GetPerson()}), forbidden, "security officer")
 	mayNot(publish("1", strings.Replace(small, "effect: allow", "effect: alow", 1), officer), invalid, "28:13: want one of allow")
@@ -58,12 +67,12 @@ func TestRulesArePublishedByTheSecurityOfficer(t *testing.T) {
 	if s.Text != small || s.TextVersion != parse(t, small).Version() || !s.At.Equal(now) || s.By.GetPerson().GetSubject() != "olga" {
 		t.Errorf("%+v", s)
 	}
-	if events, err := policy.Decide(s, publish("3", small, officer), now); len(events) > 0 || err != nil {
-		t.Errorf("what is in force is not published again: %d events, %v", len(events), err)
+	if e, err := policy.Decide(s, publish("3", small, officer), now); e != nil || err != nil {
+		t.Errorf("what is in force is not published again: %v, %v", e, err)
 	}
 	late := publish("4", string(policy.DefaultText()), officer)
 	late.SeenVersion = 7
-	mayNot(late, conflict, "another version was published since")
+	mayNot(late, conflict, "it has changed since you saw it")
 	does(publish("5", string(policy.DefaultText()), officer))
 	does(publish("6", small, officer)) // and back again
 	if s.Version != 3 {
@@ -72,7 +81,7 @@ func TestRulesArePublishedByTheSecurityOfficer(t *testing.T) {
 }
 
 func TestPublishedRulesThatCannotBeTrueAreAFault(t *testing.T) {
-	events, err := policy.Decide(policy.Published{}, publish("1", small, provider(aggregate.SecurityOfficers)), now)
+	e, err := policy.Decide(policy.Published{}, publish("1", small, provider(aggregate.SecurityOfficers)), now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +93,7 @@ func TestPublishedRulesThatCannotBeTrueAreAFault(t *testing.T) {
 		"a version that is not next":  func(e *lockboxv1.Event) { e.Version = 2 },
 		"a kind that is another kind": func(e *lockboxv1.Event) { e.Kind = "tenant" },
 	} {
-		e := proto.CloneOf(events[0])
+		e := proto.CloneOf(e)
 		change(e)
 		if s := policy.Evolve(policy.Published{}, 1, e); s.Fault == nil || s.Exists() {
 			t.Errorf("%s: %+v", name, s)
@@ -112,29 +121,28 @@ func TestTheCatalogueIsPublishedByTheSecurityOfficer(t *testing.T) {
 	var s policy.Published
 	does := func(c aggregate.Command) {
 		t.Helper()
-		events, err := policy.Decide(s, c, now)
-		if err != nil || len(events) != 1 || events[0].GetAggregateId() != "catalogue" || events[0].GetCataloguePublished() == nil {
-			t.Fatalf("%v, %v", events, err)
+		e, err := policy.Decide(s, c, now)
+		if err != nil || e == nil || e.GetAggregateId() != "catalogue" || e.GetCataloguePublished() == nil {
+			t.Fatalf("%v, %v", e, err)
 		}
-		if s = policy.Evolve(s, s.Sequence+1, events[0]); s.Fault != nil {
+		if s = policy.Evolve(s, s.Sequence+1, e); s.Fault != nil {
 			t.Fatalf("%+v", s.Fault)
 		}
-		if again, err := policy.Decide(s, c, now); len(again) > 0 || err != nil {
-			t.Errorf("the same command again: %d events, %v", len(again), err)
+		if again, err := policy.Decide(s, c, now); again != nil || err != nil {
+			t.Errorf("the same command again: %v, %v", again, err)
 		}
 	}
 	mayNot := func(c aggregate.Command, code lockboxv1.RefusalCode, says string) {
 		t.Helper()
-		events, err := policy.Decide(s, c, now)
+		e, err := policy.Decide(s, c, now)
 		r, _ := refusal.As(err)
-		if len(events) > 0 || r.GetCode() != code || r.GetRule() != "R6" || !strings.Contains(r.GetMessage(), says) {
-			t.Errorf("%d events, %v", len(events), err)
+		if rule := map[bool]string{false: "R6", true: "R29"}[code == conflict]; e != nil || r.GetCode() != code || r.GetRule() != rule || !strings.Contains(r.GetMessage(), says) {
+			t.Errorf("%v, %v", e, err)
 		}
 		if len(r.GetMessage()) > 2_100 {
 			t.Errorf("the refusal has %d bytes", len(r.GetMessage()))
 		}
 	}
-	const invalid, forbidden, conflict = lockboxv1.RefusalCode_REFUSAL_CODE_INVALID, lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN, lockboxv1.RefusalCode_REFUSAL_CODE_CONFLICT
 	mayNot(publishCatalogue("1", tiny, provider(aggregate.DevOpsManagers)), forbidden, "security officer")
 	mayNot(publishCatalogue("1", tiny, &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_TENANT, Groups: []string{aggregate.SecurityOfficers}, Person: officer.GetPerson()}), forbidden, "security officer")
 	mayNot(publishCatalogue("1", strings.Replace(tiny, "true", "perhaps", 1), officer), invalid, "services.yaml:7: want true or false")
@@ -149,12 +157,12 @@ func TestTheCatalogueIsPublishedByTheSecurityOfficer(t *testing.T) {
 	if s.Text != tiny || !strings.HasPrefix(s.TextVersion, "1+") || !s.At.Equal(now) || s.By.GetPerson().GetSubject() != "olga" {
 		t.Errorf("%+v", s)
 	}
-	if events, err := policy.Decide(s, publishCatalogue("3", tiny, officer), now); len(events) > 0 || err != nil {
-		t.Errorf("what is in force is not published again: %d events, %v", len(events), err)
+	if e, err := policy.Decide(s, publishCatalogue("3", tiny, officer), now); e != nil || err != nil {
+		t.Errorf("what is in force is not published again: %v, %v", e, err)
 	}
 	late := publishCatalogue("4", string(catalogue.DefaultText()), officer)
 	late.SeenVersion = 7
-	mayNot(late, conflict, "another version was published since")
+	mayNot(late, conflict, "it has changed since you saw it")
 	does(publishCatalogue("5", string(catalogue.DefaultText()), officer)) // what ships is small enough
 	if s.TextVersion != catalogue.Default().Version() {
 		t.Errorf("%s", s.TextVersion)
@@ -166,7 +174,7 @@ func TestTheCatalogueIsPublishedByTheSecurityOfficer(t *testing.T) {
 }
 
 func TestAPublishedCatalogueThatCannotBeTrueIsAFault(t *testing.T) {
-	events, err := policy.Decide(policy.Published{}, publishCatalogue("1", tiny, provider(aggregate.SecurityOfficers)), now)
+	e, err := policy.Decide(policy.Published{}, publishCatalogue("1", tiny, provider(aggregate.SecurityOfficers)), now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +188,7 @@ func TestAPublishedCatalogueThatCannotBeTrueIsAFault(t *testing.T) {
 			e.Fact = &lockboxv1.Event_RulesPublished{RulesPublished: &lockboxv1.RulesPublished{Text: p.GetText(), Version: p.GetVersion(), Sha256: p.GetSha256()}}
 		},
 	} {
-		e := proto.CloneOf(events[0])
+		e := proto.CloneOf(e)
 		change(e)
 		if s := policy.Evolve(policy.Published{}, 1, e); s.Fault == nil || s.Exists() {
 			t.Errorf("%s: %+v", name, s)

@@ -345,11 +345,9 @@ func TestTheSameFactsComeToTheSameBytes(t *testing.T) {
 				Groups:   []string{rapid.SampledFrom([]string{aggregate.SupportEngineers, aggregate.SecurityOfficers}).Draw(t, "group")},
 				Person:   &lockboxv1.Person{Issuer: "https://nimbus.example", Subject: "erin"},
 			},
-			Tenant: tenant.State{
-				History: aggregate.History{Version: 2, Sequence: 17}, Enabled: yes("enabled"),
-				Plan: lockboxv1.SupportPlan(rapid.Int32Range(1, 5).Draw(t, "plan")),
-			},
+			Tenant: bank(),
 		}
+		f.Tenant.Enabled, f.Tenant.Plan = yes("enabled"), lockboxv1.SupportPlan(rapid.Int32Range(1, 5).Draw(t, "plan"))
 		if yes("signed up") {
 			f.Tenant = signedUp(f.Tenant, service.Type)
 		}

@@ -1,10 +1,9 @@
 package repository
 
 import (
-	"context"
 	"sync"
 
-	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/catalogue"
 	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/refusal"
@@ -13,7 +12,7 @@ import (
 // InForce is what the provider published last under one name, compiled once a version; until anything was published, what
 // ships.
 type InForce[T interface{ Version() string }] struct {
-	about   bus.Aggregate
+	about   aggregate.Key
 	builtin T
 	compile func(text []byte) (T, error)
 
@@ -24,23 +23,16 @@ type InForce[T interface{ Version() string }] struct {
 
 // RulesInForce are the provider's rules.
 func RulesInForce() *InForce[*policy.Rules] {
-	return &InForce[*policy.Rules]{about: bus.Rules, builtin: policy.Default(), compile: policy.Parse}
+	return &InForce[*policy.Rules]{about: aggregate.Rules, builtin: policy.Default(), compile: policy.Parse}
 }
 
 // CatalogueInForce is the provider's service catalogue.
 func CatalogueInForce() *InForce[*catalogue.Catalogue] {
-	return &InForce[*catalogue.Catalogue]{about: bus.Catalogue, builtin: catalogue.Default(), compile: catalogue.Parse}
+	return &InForce[*catalogue.Catalogue]{about: aggregate.Catalogue, builtin: catalogue.Default(), compile: catalogue.Parse}
 }
 
-// Read returns what is in force as the leader has it.
-func (f *InForce[T]) Read(ctx context.Context, r Reader) (T, error) {
-	published, err := r.Published(ctx, f.about)
-	if err != nil {
-		var none T
-		return none, err
-	}
-	return f.After(published)
-}
+// Of returns what is in force by what was read.
+func (f *InForce[T]) Of(s States) (T, error) { return f.After(s.Published(f.about)) }
 
 // After returns what is in force after what was published. What this program cannot compile lets nothing through: whoever
 // needs it waits for a program that can (I11).

@@ -23,7 +23,7 @@ services:
 func published(t *testing.T, version uint64, text, textVersion string) *lockboxv1.Event {
 	sum := sha256.Sum256([]byte(text))
 	return &lockboxv1.Event{
-		Id: newID(t), Tenant: bus.Catalogue.Tenant, Kind: bus.Catalogue.Kind, AggregateId: bus.Catalogue.ID, Version: version, CausationId: newID(t), Time: timestamppb.Now(),
+		Id: newID(t), Tenant: aggregate.Catalogue.Tenant, Kind: aggregate.Catalogue.Kind, AggregateId: aggregate.Catalogue.ID, Version: version, CausationId: newID(t), Time: timestamppb.Now(),
 		Actor: &lockboxv1.Actor{
 			Side: lockboxv1.Side_SIDE_PROVIDER, Person: &lockboxv1.Person{Issuer: "https://login.example.org", Subject: "olga"}, Groups: []string{aggregate.SecurityOfficers},
 		},
@@ -34,10 +34,17 @@ func published(t *testing.T, version uint64, text, textVersion string) *lockboxv
 func TestTheLastPublishedIsInForceCompiledOnce(t *testing.T) {
 	b := journaltest.Start(t, 1)
 	orchestrator, evaluator := b.Journal(t, bus.Orchestrator), b.Journal(t, bus.Evaluator)
-	r, inForce := repository.NewReader(evaluator), repository.CatalogueInForce()
+	r, inForce := repository.New(evaluator), repository.CatalogueInForce()
+	inForceNow := func() (*catalogue.Catalogue, error) {
+		states, err := r.Basis(t.Context(), aggregate.Catalogue)
+		if err != nil {
+			return nil, err
+		}
+		return inForce.Of(states)
+	}
 	read := func() *catalogue.Catalogue {
 		t.Helper()
-		c, err := inForce.Read(t.Context(), r)
+		c, err := inForceNow()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -66,7 +73,7 @@ func TestTheLastPublishedIsInForceCompiledOnce(t *testing.T) {
 	// What a later program published and this one cannot use stops it, rather than be passed over (I11).
 	for i, bad := range [][2]string{{"services: of another form", "2+0000000000000000"}, {tiny, "1+0000000000000000"}} {
 		publish(uint64(i)+2, bad[0], bad[1])
-		_, err := inForce.Read(t.Context(), r)
+		_, err := inForceNow()
 		if refused, _ := refusal.As(err); refused.GetCode() != lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE || refused.GetRule() != "I11" {
 			t.Errorf("%q: %v", bad[0], err)
 		}
@@ -81,11 +88,11 @@ func TestTheLastPublishedIsInForceCompiledOnce(t *testing.T) {
 	if _, err := orchestrator.Append(t.Context(), last, forged); err != nil {
 		t.Fatal(err)
 	}
-	_, err = inForce.Read(t.Context(), r)
+	_, err = inForceNow()
 	if refused, _ := refusal.As(err); refused.GetCode() != lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE || refused.GetRule() != "I6" {
 		t.Errorf("%v", err)
 	}
-	if _, err := repository.RulesInForce().Read(gone(t), r); err == nil {
+	if _, err := r.Basis(gone(t), aggregate.Rules); err == nil {
 		t.Error("what cannot be read is not replaced by what ships")
 	}
 }

@@ -1,216 +1,271 @@
-// Package repository reads aggregates from the journal as states. It is where the pure domain meets the stream. Every decision
-// rests on what the leader has; what is remembered only saves reading again what cannot have changed, for an aggregate's
-// events are never rewritten and its versions have no gaps: if the last that is known still is the last, the rest is known too.
+// Package repository reads aggregates from the journal as states, and writes what was decided about them. It is where the
+// pure domain meets the stream.
+//
+// Every decision rests on one consistent cut of all that it needs, as the stream's leader has it. What is remembered only
+// saves reading again what cannot have changed: an aggregate's events are never rewritten and its versions have no gaps, so
+// if the last that is known is still the last, the rest is known too.
 package repository
 
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
 
+	"github.com/google/uuid"
 	"github.com/openlockbox/lockbox/pkg/aggregate"
-	"github.com/openlockbox/lockbox/pkg/bus"
-	"github.com/openlockbox/lockbox/pkg/disclosure"
 	"github.com/openlockbox/lockbox/pkg/journal"
-	"github.com/openlockbox/lockbox/pkg/policy"
-	"github.com/openlockbox/lockbox/pkg/request"
-	"github.com/openlockbox/lockbox/pkg/tenant"
-	"github.com/openlockbox/lockbox/pkg/ticket"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// Reader reads states. The aggregate that a command is about is read fast, for the append will catch it if that was
-// stale; aggregates that a decision merely rests on are confirmed at the leader, for nothing else would.
-type Reader struct {
+// Repository reads states and appends events. It is safe for concurrent use.
+type Repository struct {
 	Journal *journal.Journal
-	// nil: nothing is remembered.
-	requests      *recent[bus.Aggregate, request.State]
-	tenants       *recent[bus.Aggregate, tenant.State]
-	subscriptions *recent[bus.Aggregate, tenant.Subscription]
-	policies      *recent[bus.Aggregate, policy.Published]
+	// recent is what is remembered; nil: nothing is.
+	recent *recent[aggregate.Key, trail]
 }
 
-// remembered is how many requests, tenants and subscriptions a Reader remembers, about 8 KiB each; at most twice as many.
-const remembered = 1024
-
-// NewReader returns a Reader that remembers.
-func NewReader(j *journal.Journal) Reader {
-	return Reader{
-		Journal: j, requests: newRecent[bus.Aggregate, request.State](remembered),
-		tenants: newRecent[bus.Aggregate, tenant.State](remembered), subscriptions: newRecent[bus.Aggregate, tenant.Subscription](remembered),
-		policies: newRecent[bus.Aggregate, policy.Published](2),
-	}
-}
-
-// kind is how aggregates of one kind become states.
-type kind[S any] struct {
-	evolve  func(S, uint64, *lockboxv1.Event) S
-	history func(*S) *aggregate.History
-}
-
-var (
-	requests      = kind[request.State]{request.Evolve, (*request.State).Folded}
-	tenants       = kind[tenant.State]{tenant.Evolve, (*tenant.State).Folded}
-	subscriptions = kind[tenant.Subscription]{tenant.EvolveSubscription, (*tenant.Subscription).Folded}
-	disclosures   = kind[disclosure.State]{disclosure.Evolve, (*disclosure.State).Folded}
-	tickets       = kind[ticket.State]{ticket.Evolve, (*ticket.State).Folded}
-	policies      = kind[policy.Published]{policy.Evolve, (*policy.Published).Folded}
+const (
+	// remembered is how many aggregates a Repository remembers, about 8 KiB each; at most twice as many.
+	remembered = 1024
+	// reach is how many events back a remembered aggregate can be read at an earlier sequence without reading it anew.
+	reach = 16
 )
 
-// read folds what is stored. A history that contradicts itself becomes a state at fault.
-func (k kind[S]) read(ctx context.Context, load func(context.Context, bus.Aggregate) ([]journal.Entry, error), a bus.Aggregate) (S, error) {
-	var s S
-	entries, err := load(ctx, a)
+// New returns a Repository that remembers.
+func New(j *journal.Journal) *Repository {
+	return &Repository{Journal: j, recent: newRecent[aggregate.Key, trail](remembered)}
+}
+
+// trail are the last states of an aggregate, one after each event, the latest last. It is never written into.
+type trail []aggregate.State
+
+func (t trail) latest() aggregate.State {
+	if len(t) == 0 {
+		return nil
+	}
+	return t[len(t)-1]
+}
+
+// version is how far the aggregate is known.
+func (t trail) version(key aggregate.Key) journal.Version {
+	if len(t) == 0 {
+		return journal.Version{Key: key}
+	}
+	h := t.latest().Folded()
+	return journal.Version{Key: key, Version: h.Version, Sequence: h.Sequence}
+}
+
+func (t trail) then(s aggregate.State) trail {
+	if len(t) >= reach {
+		t = t[len(t)-reach+1:]
+	}
+	return append(slices.Clip(t), s)
+}
+
+// at is the state as of a sequence. Nil: it did not exist yet. False: the trail does not reach back that far.
+func (t trail) at(sequence uint64) (aggregate.State, bool) {
+	for _, s := range slices.Backward(t) {
+		if h := s.Folded(); h.Sequence <= sequence && (h.Fault == nil || h.Fault.Sequence <= sequence) {
+			return s, true
+		}
+	}
+	return nil, len(t) == 0 || t[0].Folded().Version <= 1
+}
+
+// Basis reads aggregates as one consistent cut, as fresh as the stream's leader has them. A history that contradicts itself
+// becomes a state at fault.
+func (r *Repository) Basis(ctx context.Context, keys ...aggregate.Key) (States, error) {
+	trails, err := r.read(ctx, keys)
+	if err != nil {
+		return nil, err
+	}
+	states := make(States, len(trails))
+	for key, t := range trails {
+		if s := t.latest(); s != nil {
+			states[key] = s
+		}
+	}
+	return states, nil
+}
+
+// At is Basis as of a stream sequence: nothing that was stored later is in it, so it says the same whenever it is asked.
+func (r *Repository) At(ctx context.Context, sequence uint64, keys ...aggregate.Key) (States, error) {
+	trails, err := r.read(ctx, keys)
+	if err != nil {
+		return nil, err
+	}
+	states := make(States, len(trails))
+	for key, t := range trails {
+		s, reaches := t.at(sequence)
+		if !reaches {
+			entries, err := r.Journal.Load(ctx, key)
+			if err != nil {
+				return nil, err
+			}
+			for _, e := range entries {
+				if e.Seq <= sequence {
+					s = Evolve(s, e.Seq, e.Event)
+				}
+			}
+		}
+		if s != nil {
+			states[key] = s
+		}
+	}
+	return states, nil
+}
+
+// read brings what is remembered of these aggregates up to date.
+func (r *Repository) read(ctx context.Context, keys []aggregate.Key) (map[aggregate.Key]trail, error) {
+	trails := make(map[aggregate.Key]trail, len(keys))
+	var known []journal.Version
+	for _, key := range keys {
+		if _, twice := trails[key]; !twice {
+			trails[key], _ = r.recent.get(key)
+			known = append(known, trails[key].version(key))
+		}
+	}
+	news, err := r.Journal.Since(ctx, known...)
+	if err != nil {
+		return nil, err
+	}
+	for i, n := range news {
+		key := known[i].Key
+		t := trails[key]
+		if n.Whole {
+			t = nil
+		}
+		if n.Err != nil {
+			t, err = atFault(key, n.Err)
+			if err != nil {
+				return nil, err
+			}
+		}
+		for _, e := range n.Entries {
+			t = t.then(Evolve(t.latest(), e.Seq, e.Event))
+		}
+		trails[key] = t
+		r.remember(key, t)
+	}
+	return trails, nil
+}
+
+// atFault is an aggregate whose events contradict each other or the stream.
+func atFault(key aggregate.Key, err error) (trail, error) {
 	var contradiction *journal.HistoryError
 	var corrupt *journal.CorruptError
-	h := k.history(&s)
+	fault := aggregate.Fault{}
 	switch {
 	case errors.As(err, &contradiction):
-		h.Fail(contradiction.Seq, contradiction.Rule)
+		fault = aggregate.Fault{Sequence: contradiction.Seq, Rule: contradiction.Rule}
 	case errors.As(err, &corrupt):
-		h.Fail(corrupt.Seq, corrupt.Rule)
-	case err != nil:
-		return s, err
+		fault = aggregate.Fault{Sequence: corrupt.Seq, Rule: corrupt.Rule}
+	default:
+		return nil, err
 	}
-	if h.Fault != nil {
-		h.Tenant, h.Kind, h.ID = a.Tenant, a.Kind, a.ID
-		return s, nil
-	}
-	for _, e := range entries {
-		s = k.evolve(s, e.Seq, e.Event)
-	}
-	return s, nil
+	return trail{faulty(key, fault)}, nil
 }
 
-// confirmed returns a state as fresh as the leader has it: what is remembered if nothing came after it, else all of it.
-func (k kind[S]) confirmed(ctx context.Context, j *journal.Journal, known *recent[bus.Aggregate, S], a bus.Aggregate) (S, error) {
-	if s, ok := known.get(a); ok {
-		if same, err := j.Unchanged(ctx, k.version(a, s)); err != nil || same {
-			return s, err
-		}
-	}
-	s, err := k.read(ctx, j.LoadAtLeader, a)
-	if err == nil {
-		k.remember(known, a, s)
-	}
-	return s, err
-}
-
-func (k kind[S]) version(a bus.Aggregate, s S) journal.Version {
-	h := k.history(&s)
-	return journal.Version{Aggregate: a, Version: h.Version, Sequence: h.Sequence}
-}
-
-// remember keeps a state unless it is at fault, empty, or older than what is known.
-func (k kind[S]) remember(known *recent[bus.Aggregate, S], a bus.Aggregate, s S) {
-	h := k.history(&s)
-	if h.Fault != nil || h.Version == 0 {
+// remember keeps states unless they are at fault, or older than what is known.
+func (r *Repository) remember(key aggregate.Key, t trail) {
+	if len(t) == 0 || t.latest().Folded().Fault != nil {
 		return
 	}
-	known.update(a, func(before S) (S, bool) { return s, h.Version > k.history(&before).Version })
-}
-
-// Request reads a request.
-func (r Reader) Request(ctx context.Context, tenantID, id string) (request.State, error) {
-	return requests.read(ctx, r.Journal.Load, requestKey(tenantID, id))
-}
-
-// ConfirmedRequest reads a request as fresh as the leader has it; for saying no.
-func (r Reader) ConfirmedRequest(ctx context.Context, tenantID, id string) (request.State, error) {
-	return requests.confirmed(ctx, r.Journal, r.requests, requestKey(tenantID, id))
-}
-
-// RequestAt reads a request that includes its event at a sequence; 0: any. If what is remembered is that new it reads
-// nothing, and another copy of the service may have gone on since: an append finds that out, everything else needs
-// ConfirmedRequest.
-func (r Reader) RequestAt(ctx context.Context, tenantID, id string, sequence uint64) (request.State, error) {
-	a := requestKey(tenantID, id)
-	if s, known := r.requests.get(a); known && s.Sequence >= sequence {
-		return s, nil
-	}
-	s, err := r.Request(ctx, tenantID, id)
-	if err == nil && s.Sequence < sequence {
-		return r.ConfirmedRequest(ctx, tenantID, id)
-	}
-	if err == nil {
-		requests.remember(r.requests, a, s)
-	}
-	return s, err
-}
-
-// Saw remembers an event of a request that was just written or delivered, if it is the next one.
-func (r Reader) Saw(sequence uint64, e *lockboxv1.Event) {
-	if e.GetKind() != bus.KindRequest {
-		return
-	}
-	r.requests.update(bus.AggregateOf(e), func(before request.State) (request.State, bool) {
-		if e.GetVersion() != before.Version+1 {
-			return before, false
-		}
-		s := request.Evolve(before, sequence, e)
-		return s, s.Fault == nil
+	r.recent.update(key, func(before trail) (trail, bool) {
+		return t, t.version(key).Version > before.version(key).Version
 	})
 }
 
-// Forget drops what is remembered of a request, after an append that was refused.
-func (r Reader) Forget(tenantID, id string) { r.requests.drop(requestKey(tenantID, id)) }
-
-func requestKey(tenantID, id string) bus.Aggregate {
-	return bus.Aggregate{Tenant: tenantID, Kind: bus.KindRequest, ID: id}
+// Saw remembers an event that was just written or delivered, if its aggregate is remembered up to it, or begins with it.
+func (r *Repository) Saw(sequence uint64, e *lockboxv1.Event) {
+	r.recent.update(aggregate.KeyOf(e), func(before trail) (trail, bool) {
+		if e.GetVersion() != before.version(aggregate.Key{}).Version+1 {
+			return before, false
+		}
+		s := Evolve(before.latest(), sequence, e)
+		if s == nil || s.Folded().Fault != nil {
+			return before, false
+		}
+		return before.then(s), true
+	})
 }
 
-func tenantKey(id string) bus.Aggregate {
-	return bus.Aggregate{Tenant: id, Kind: bus.KindTenant, ID: id}
-}
-
-func subscriptionKey(tenantID, id string) bus.Aggregate {
-	return bus.Aggregate{Tenant: tenantID, Kind: bus.KindSubscription, ID: id}
-}
-
-// Tenant reads a tenant, confirmed at the leader.
-func (r Reader) Tenant(ctx context.Context, id string) (tenant.State, error) {
-	return tenants.confirmed(ctx, r.Journal, r.tenants, tenantKey(id))
-}
-
-// Subscription reads one of a tenant's subscriptions, confirmed at the leader.
-func (r Reader) Subscription(ctx context.Context, tenantID, id string) (tenant.Subscription, error) {
-	return subscriptions.confirmed(ctx, r.Journal, r.subscriptions, subscriptionKey(tenantID, id))
-}
-
-// Ticket reads a tenant's ticket at the leader.
-func (r Reader) Ticket(ctx context.Context, tenantID, id string) (ticket.State, error) {
-	return tickets.read(ctx, r.Journal.LoadAtLeader, bus.Aggregate{Tenant: tenantID, Kind: bus.KindTicket, ID: id})
-}
-
-// Published reads what the provider published last as its bus.Rules or bus.Catalogue, confirmed at the leader.
-func (r Reader) Published(ctx context.Context, a bus.Aggregate) (policy.Published, error) {
-	return policies.confirmed(ctx, r.Journal, r.policies, a)
-}
-
-// Disclosure reads a disclosure at the leader.
-func (r Reader) Disclosure(ctx context.Context, tenantID, id string) (disclosure.State, error) {
-	return disclosures.read(ctx, r.Journal.LoadAtLeader, bus.Aggregate{Tenant: tenantID, Kind: bus.KindDisclosure, ID: id})
-}
-
-// World reads what a decision about a request rests on, confirmed at the leader: the tenant, and the subscription unless
-// the request is tenant-scoped (an empty subscription id). What is remembered of both is confirmed at once.
-func (r Reader) World(ctx context.Context, tenantID, subscriptionID string) (request.World, error) {
-	if subscriptionID == "" {
-		t, err := r.Tenant(ctx, tenantID)
-		return request.World{Tenant: t}, err
+// Recent is what is remembered of an aggregate, if that includes its event at a sequence; else Basis. Another copy of the
+// service may have gone on since: an append finds that out, whatever else rests on it must be confirmed by BasisOf.
+func (r *Repository) Recent(ctx context.Context, about aggregate.Key, sequence uint64) (States, error) {
+	if t, _ := r.recent.get(about); len(t) > 0 && t.latest().Folded().Sequence >= sequence {
+		return States{about: t.latest()}, nil
 	}
-	tk, sk := tenantKey(tenantID), subscriptionKey(tenantID, subscriptionID)
-	t, tenantKnown := r.tenants.get(tk)
-	s, subscriptionKnown := r.subscriptions.get(sk)
-	if tenantKnown && subscriptionKnown {
-		same, err := r.Journal.Unchanged(ctx, tenants.version(tk, t), subscriptions.version(sk, s))
-		if err != nil || same {
-			return request.World{Tenant: t, Subscription: &s}, err
+	return r.Basis(ctx, about)
+}
+
+// BasisOf reads aggregates and all that decisions about them rest on, as one consistent cut.
+func (r *Repository) BasisOf(ctx context.Context, about ...aggregate.Key) (States, error) {
+	known := States{}
+	for _, key := range about {
+		if t, _ := r.recent.get(key); len(t) > 0 {
+			known[key] = t.latest()
 		}
 	}
-	t, err := r.Tenant(ctx, tenantID)
-	if err != nil {
-		return request.World{}, err
+	for {
+		keys := known.restOn(about)
+		states, err := r.Basis(ctx, keys...)
+		if err != nil {
+			return nil, err
+		}
+		// What a request rests on is only known once it has been read.
+		if needed := states.restOn(about); slices.Equal(needed, keys) {
+			return states, nil
+		}
+		known = states
 	}
-	s, err = r.Subscription(ctx, tenantID, subscriptionID)
-	return request.World{Tenant: t, Subscription: &s}, err
+}
+
+// ErrConflict says that another event of the aggregate was stored first: read and decide again.
+var ErrConflict = journal.ErrConflict
+
+// Identify gives events their ids, by which what they lead to names its cause.
+func Identify(events ...*lockboxv1.Event) error {
+	for _, e := range events {
+		id, err := uuid.NewV7()
+		if err != nil {
+			return fmt.Errorf("repository: %w", err)
+		}
+		e.Id = id.String()
+	}
+	return nil
+}
+
+// Append appends events of one aggregate that follow each other, the first after the last of it in states, and remembers
+// them. It returns the sequences of those that are stored: all, unless there is an error.
+func (r *Repository) Append(ctx context.Context, states States, events ...*lockboxv1.Event) ([]uint64, error) {
+	after := uint64(0)
+	if s := states[aggregate.KeyOf(events[0])]; s != nil {
+		after = s.Folded().Sequence
+	}
+	stored, err := r.Journal.AppendAll(ctx, after, events...)
+	for i, sequence := range stored {
+		states.Add(sequence, events[i])
+		r.Saw(sequence, events[i])
+	}
+	if err != nil {
+		return stored, fmt.Errorf("%s: %w", aggregate.KeyOf(events[0]), err)
+	}
+	return stored, nil
+}
+
+// Next decides again from what is owed once an event is true, and returns what follows at once; nil: nothing does. The
+// states are not changed.
+func (p Process) Next(states States, e *lockboxv1.Event, now time.Time) (*lockboxv1.Event, error) {
+	about := aggregate.KeyOf(e)
+	then := maps.Clone(states)
+	sequence := uint64(1)
+	if s := states[about]; s != nil {
+		sequence = s.Folded().Sequence + 1
+	}
+	then.Add(sequence, e)
+	return p.Perform(then, about, e.GetId(), now)
 }

@@ -23,7 +23,7 @@ func TestR12TheRequesterMayBeAnotherEngineerThanTheTickets(t *testing.T) {
 
 func TestAnIntentThatWaitedTooLongIsPublishedAnew(t *testing.T) {
 	stored := func(age time.Duration) deed {
-		return func(s *story.Story, by *lockboxv1.Actor, _ string, now time.Time) ([]*lockboxv1.Event, error) {
+		return func(s *story.Story, by *lockboxv1.Actor, _ string, now time.Time) (*lockboxv1.Event, error) {
 			return request.Submit(s.Request, request.Submission{Intent: diskIntent(), Tool: "console", Sequence: 1, Stored: now.Add(-age), By: by}, s.Terms, now)
 		}
 	}
@@ -197,7 +197,7 @@ func TestR23WithNobodyAtAllItWaitsAndExpires(t *testing.T) {
 		// Nobody is added, and that nobody is left is not said again.
 		row{1, gina, does(owner(otto)), is(request.CustomerNotified)},
 		row{2, otto, does(approve()), no(forbidden, "token", "R20")},
-		row{3, box, owed(request.CheckApprovers), already(request.CustomerNotified)},
+		row{3, box, owed(request.ReportUnavailable), already(request.CustomerNotified)},
 		row{4*day - 1, box, owed(request.Expire), already(request.CustomerNotified)},
 		row{4 * day, box, owed(request.Expire), is(request.Expired)},
 	)
@@ -206,12 +206,12 @@ func TestR23WithNobodyAtAllItWaitsAndExpires(t *testing.T) {
 func TestR23IfEveryoneIsRemovedItIsSaidOnceAndItStaysPending(t *testing.T) {
 	s := asked(t, contoso(owner(otto), owner(olga)), diskIntent())
 	play(t, s,
-		row{1, box, owed(request.CheckApprovers), already(request.CustomerNotified)},
+		row{1, box, owed(request.ReportUnavailable), already(request.CustomerNotified)},
 		row{2, gina, does(remove("otto", ofSubscription)), is(request.CustomerNotified)},
-		row{2, box, owed(request.CheckApprovers), already(request.CustomerNotified)},
+		row{2, box, owed(request.ReportUnavailable), already(request.CustomerNotified)},
 		row{3, gina, does(remove("olga", ofSubscription)), is(request.CustomerNotified)},
-		row{3, box, owed(request.CheckApprovers), is(request.CustomerNotified)},
-		row{4, box, owed(request.CheckApprovers), already(request.CustomerNotified)},
+		row{3, box, owed(request.ReportUnavailable), is(request.CustomerNotified)},
+		row{4, box, owed(request.ReportUnavailable), already(request.CustomerNotified)},
 	)
 	if !s.Request.Abandoned {
 		t.Error("it is not recorded that nobody can decide")
@@ -227,9 +227,9 @@ func TestR23IfEveryoneIsRemovedItIsSaidOnceAndItStaysPending(t *testing.T) {
 func TestR23NobodyIsMissedOnceItIsOver(t *testing.T) {
 	play(t, asked(t, contoso(owner(otto)), diskIntent()),
 		row{1, gina, does(remove("otto", ofSubscription)), is(request.CustomerNotified)},
-		row{4 * day, box, owed(request.CheckApprovers), already(request.CustomerNotified)},
+		row{4 * day, box, owed(request.ReportUnavailable), already(request.CustomerNotified)},
 		row{4 * day, box, owed(request.Expire), is(request.Expired)},
-		row{4 * day, box, owed(request.CheckApprovers), already(request.Expired)},
+		row{4 * day, box, owed(request.ReportUnavailable), already(request.Expired)},
 	)
 }
 

@@ -145,18 +145,18 @@ func TestI11WithoutTheTenantAndItsSubscriptionTheAnswerIsNo(t *testing.T) {
 					t.Errorf("%s: %v", s.Request.Status, err)
 				}
 			}
-			perform := func(s *story.Story, d request.Duty) {
+			perform := func(s *story.Story) {
 				t.Helper()
 				refused(s, func(w request.World) error {
-					_, err := request.Perform(s.Request, d, w, s.Terms, box, "", start)
+					_, err := request.Perform(s.Request, w, s.Terms, box, "", start)
 					return err
 				})
 			}
 			s := contoso(owner(otto))
 			play(t, s, asks(diskIntent())[:2]...)
-			perform(s, request.Notify)
+			perform(s)
 			s = asked(t, contoso(owner(otto)), diskIntent())
-			perform(s, request.CheckApprovers)
+			perform(s)
 			for _, c := range []*lockboxv1.Command{approve(), deny("no"), ask("why?"), revoke("x")} {
 				refused(s, func(w request.World) error {
 					_, err := request.Decide(s.Request, s.Command(otto, s.ID(), c), w, start)
@@ -164,7 +164,7 @@ func TestI11WithoutTheTenantAndItsSubscriptionTheAnswerIsNo(t *testing.T) {
 				})
 			}
 			play(t, s, row{0, otto, does(approve()), is(request.Approved)})
-			perform(s, request.Grant)
+			perform(s)
 		})
 	}
 }
@@ -173,8 +173,8 @@ func TestAFaultyRequestDecidesNothing(t *testing.T) {
 	early := contoso(owner(otto))
 	play(t, early, asks(diskIntent())[:2]...)
 	early.Request.Fail(9, "somebody wrote nonsense")
-	if duties := request.Owed(early.Request, start); len(duties) > 0 {
-		t.Errorf("owed: %v", duties)
+	if duty, err := request.Owed(early.Request, early.World(), start); duty != request.Nothing || err != nil {
+		t.Errorf("owed: %d, %v", duty, err)
 	}
 	s := asked(t, contoso(owner(otto)), diskIntent())
 	s.Request.Fail(9, "somebody wrote nonsense")
@@ -183,13 +183,16 @@ func TestAFaultyRequestDecidesNothing(t *testing.T) {
 			t.Errorf("%v: %v", c, err)
 		}
 	}
-	for d := request.Notify; d <= request.CheckApprovers; d++ {
-		if events, err := s.Perform(d, start.Add(4*day)); len(events) > 0 || err != nil {
-			t.Errorf("duty %d: %v, %v", d, events, err)
+	for d := request.Notify; d <= request.ReportUnavailable; d++ {
+		if e, err := s.Perform(d, start.Add(4*day)); e != nil || err != nil {
+			t.Errorf("duty %d: %v, %v", d, e, err)
 		}
 	}
-	if duties := request.Owed(s.Request, start.Add(4*day)); len(duties) > 0 {
-		t.Errorf("owed: %v", duties)
+	if duty, err := request.Owed(s.Request, s.World(), start.Add(4*day)); duty != request.Nothing || err != nil {
+		t.Errorf("owed: %d, %v", duty, err)
+	}
+	if !request.Settled(s.Request) {
+		t.Error("what is at fault waits for nothing")
 	}
 	if _, timed := request.NextDue(s.Request); timed {
 		t.Error("it waits for a deadline")

@@ -36,7 +36,7 @@ var (
 
 // does is a command about the request.
 func does(c *lockboxv1.Command) deed {
-	return func(s *story.Story, by *lockboxv1.Actor, id string, now time.Time) ([]*lockboxv1.Event, error) {
+	return func(s *story.Story, by *lockboxv1.Actor, id string, now time.Time) (*lockboxv1.Event, error) {
 		return s.Decide(s.Command(by, id, c), now)
 	}
 }
@@ -89,7 +89,7 @@ func internalRefuse(reason string) *lockboxv1.Command {
 
 // answers the n-th question, counted from 0.
 func answers(n int, text string) deed {
-	return func(s *story.Story, by *lockboxv1.Actor, id string, now time.Time) ([]*lockboxv1.Event, error) {
+	return func(s *story.Story, by *lockboxv1.Actor, id string, now time.Time) (*lockboxv1.Event, error) {
 		question := "none"
 		if n < len(s.Request.Questions) {
 			question = s.Request.Questions[n].GetQuestionId()
@@ -101,19 +101,19 @@ func answers(n int, text string) deed {
 
 // owed performs a duty.
 func owed(d request.Duty) deed {
-	return func(s *story.Story, _ *lockboxv1.Actor, _ string, now time.Time) ([]*lockboxv1.Event, error) {
+	return func(s *story.Story, _ *lockboxv1.Actor, _ string, now time.Time) (*lockboxv1.Event, error) {
 		return s.Perform(d, now)
 	}
 }
 
 func submits(in *lockboxv1.AccessIntent) deed {
-	return func(s *story.Story, by *lockboxv1.Actor, _ string, now time.Time) ([]*lockboxv1.Event, error) {
+	return func(s *story.Story, by *lockboxv1.Actor, _ string, now time.Time) (*lockboxv1.Event, error) {
 		return request.Submit(s.Request, request.Submission{Intent: in, Tool: "console", Sequence: 1, Stored: now, By: by}, s.Terms, now)
 	}
 }
 
 func evaluates(v *lockboxv1.AccessEvaluated) deed {
-	return func(s *story.Story, by *lockboxv1.Actor, _ string, now time.Time) ([]*lockboxv1.Event, error) {
+	return func(s *story.Story, by *lockboxv1.Actor, _ string, now time.Time) (*lockboxv1.Event, error) {
 		return request.RecordEvaluation(s.Request, v, by, now)
 	}
 }

@@ -27,11 +27,11 @@ func TestR26AtTheInstantOfTheDeadlineItIsExpired(t *testing.T) {
 // afterwards is where a request stands after a deed that is in good time.
 func afterwards(t *testing.T, s *story.Story, does deed) request.Status {
 	t.Helper()
-	events, err := does(s, otto, s.ID(), start.Add(1))
+	e, err := does(s, otto, s.ID(), start.Add(1))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Record(events...)
+	s.Record(e)
 	return s.Request.Status
 }
 

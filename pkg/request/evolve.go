@@ -19,10 +19,11 @@ func Evolve(s State, sequence uint64, e *lockboxv1.Event) State {
 // apply returns the rule that the event breaks, or "".
 func (s *State) apply(e *lockboxv1.Event) (broken string) {
 	at := e.GetTime().AsTime()
-	if from := follows(e); from == nil {
-		return "the fact belongs to another kind of aggregate"
-	} else if !slices.Contains(from, s.Status) {
+	if !slices.Contains(follows(e), s.Status) {
 		return "no such event follows " + s.Status.String()
+	}
+	if owed(e) && !aggregate.System(e.GetActor()) {
+		return "what is owed to a request is done by Lockbox itself, and by nobody in person"
 	}
 	if due, waits := s.deadline(); waits && at.Before(due) == endsByTime(e) {
 		return "before a deadline nothing expires, and from that instant on nothing else happens (R15, R26, R27)"
@@ -30,7 +31,7 @@ func (s *State) apply(e *lockboxv1.Event) (broken string) {
 	switch f := e.GetFact().(type) {
 	case *lockboxv1.Event_AccessRequested:
 		r := f.AccessRequested
-		if e.GetKind() != "request" || r.GetIntent().GetId() != e.GetAggregateId() || r.GetIntent().GetTenant() != e.GetTenant() {
+		if r.GetIntent().GetId() != e.GetAggregateId() || r.GetIntent().GetTenant() != e.GetTenant() {
 			return "a request begins with its own intent"
 		}
 		if !aggregate.Provider(e.GetActor()) {
@@ -124,6 +125,17 @@ func (s *State) apply(e *lockboxv1.Event) (broken string) {
 	return ""
 }
 
+// owed reports whether the event is one that the process owes, see Owed, or an evaluation.
+func owed(e *lockboxv1.Event) bool {
+	switch e.GetFact().(type) {
+	case *lockboxv1.Event_AccessEvaluated, *lockboxv1.Event_CustomerNotified, *lockboxv1.Event_InternalReminderDue,
+		*lockboxv1.Event_ApprovalReminderDue, *lockboxv1.Event_ApproversUnavailable, *lockboxv1.Event_AccessGranted,
+		*lockboxv1.Event_AccessLapsed:
+		return true
+	}
+	return endsByTime(e)
+}
+
 // endsByTime reports whether the event says that a deadline has passed.
 func endsByTime(e *lockboxv1.Event) bool {
 	switch e.GetFact().(type) {
@@ -133,7 +145,7 @@ func endsByTime(e *lockboxv1.Event) bool {
 	return false
 }
 
-// follows says after which states an event may stand; none: it belongs to another kind of aggregate.
+// follows says after which states an event may stand.
 func follows(e *lockboxv1.Event) []Status {
 	switch e.GetFact().(type) {
 	case *lockboxv1.Event_AccessRequested:

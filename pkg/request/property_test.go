@@ -105,7 +105,7 @@ func pick[T any](t *rapid.T, from []T, what string) T {
 	return from[rapid.IntRange(0, len(from)-1).Draw(t, what)]
 }
 
-// invariants are those of DESIGN.md, held by the oracle that shares no code with what it checks.
+// invariants are those of pkg/REQUIREMENTS.md, held by the oracle that shares no code with what it checks.
 func (m *machine) invariants(t *rapid.T) {
 	if m.Request.Fault != nil || m.Tenant.Fault != nil || m.Subscription.Fault != nil {
 		t.Fatalf("what was decided cannot be folded: %v", m.Request.Fault)
@@ -120,19 +120,16 @@ func (m *machine) invariants(t *rapid.T) {
 }
 
 // record takes what a decision came to, and holds that the same decision again comes to nothing.
-func (m *machine) record(t *rapid.T, decide func() ([]*lockboxv1.Event, error)) {
-	events, err := decide()
+func (m *machine) record(t *rapid.T, decide func() (*lockboxv1.Event, error)) {
+	e, err := decide()
 	if err != nil {
-		if _, typed := refusal.As(err); !typed || len(events) > 0 {
-			t.Fatalf("refused by %v with %v", err, events)
+		if _, typed := refusal.As(err); !typed || e != nil {
+			t.Fatalf("refused by %v with %v", err, e)
 		}
 		return
 	}
-	if len(events) > 1 {
-		t.Fatalf("one decision, %d events", len(events))
-	}
-	m.Record(events...)
-	if again, err := decide(); err != nil || len(again) > 0 {
+	m.Record(e)
+	if again, err := decide(); err != nil || again != nil {
 		t.Fatalf("the same again gives %v, %v", again, err)
 	}
 }
@@ -182,7 +179,7 @@ func (m *machine) submit(t *rapid.T) {
 	if rapid.Bool().Draw(t, "short") {
 		in.Duration = durationpb.New(time.Hour)
 	}
-	m.record(t, func() ([]*lockboxv1.Event, error) { return submits(in)(m.Story, by, "", m.now) })
+	m.record(t, func() (*lockboxv1.Event, error) { return submits(in)(m.Story, by, "", m.now) })
 }
 
 func (m *machine) evaluate(t *rapid.T) {
@@ -216,27 +213,36 @@ func (m *machine) evaluate(t *rapid.T) {
 	if in := m.Request.Intent; in.GetDuration() != nil {
 		v.Duration = in.GetDuration()
 	}
-	m.record(t, func() ([]*lockboxv1.Event, error) { return evaluates(v)(m.Story, box, "", m.now) })
+	m.record(t, func() (*lockboxv1.Event, error) { return evaluates(v)(m.Story, box, "", m.now) })
 }
 
 // duty performs one, whether it is owed or not.
 func (m *machine) duty(t *rapid.T) {
-	d := request.Duty(rapid.IntRange(int(request.Notify), int(request.CheckApprovers)).Draw(t, "duty"))
-	m.record(t, func() ([]*lockboxv1.Event, error) { return m.Perform(d, m.now) })
+	d := request.Duty(rapid.IntRange(int(request.Notify), int(request.ReportUnavailable)).Draw(t, "duty"))
+	m.record(t, func() (*lockboxv1.Event, error) { return m.Perform(d, m.now) })
 }
 
 // duties performs what is owed until nothing is, as the process does after a crash.
 func (m *machine) duties(t *rapid.T) {
-	for n := 0; len(request.Owed(m.Request, m.now)) > 0; n++ {
-		if n > 10 {
-			t.Fatalf("still owed: %v", request.Owed(m.Request, m.now))
+	owed := func() request.Duty {
+		d, err := request.Owed(m.Request, m.World(), m.now)
+		if err != nil {
+			t.Fatal(err)
 		}
-		for _, d := range request.Owed(m.Request, m.now) {
-			before := len(m.History)
-			m.record(t, func() ([]*lockboxv1.Event, error) { return m.Perform(d, m.now) })
-			if len(m.History) == before {
-				t.Fatalf("duty %d is owed and cannot be performed", d)
-			}
+		return d
+	}
+	n := 0
+	for d := owed(); d != request.Nothing; d = owed() {
+		if n++; n > 10 {
+			t.Fatalf("still owed: %d", d)
+		}
+		before := len(m.History)
+		m.record(t, func() (*lockboxv1.Event, error) { return m.Perform(d, m.now) })
+		if len(m.History) == before {
+			t.Fatalf("duty %d is owed and cannot be performed", d)
+		}
+		if request.Settled(m.Request) && owed() != request.Nothing {
+			t.Fatalf("settled, and yet duty %d is owed", owed())
 		}
 	}
 }
@@ -308,7 +314,7 @@ func (m *machine) decide(t *rapid.T) {
 	if len(m.worlds) > 0 && rapid.IntRange(0, 9).Draw(t, "stale") == 0 {
 		w = pick(t, m.worlds, "world")
 	}
-	m.record(t, func() ([]*lockboxv1.Event, error) { return request.Decide(m.Request, command, w, m.now) })
+	m.record(t, func() (*lockboxv1.Event, error) { return request.Decide(m.Request, command, w, m.now) })
 }
 
 // twoAtOnce has two people decide on the same state: whoever is second cannot be stored, and must decide anew.
@@ -317,16 +323,16 @@ func (m *machine) twoAtOnce(t *rapid.T) {
 	byB, b := m.command(t)
 	commandA, commandB := m.Command(byA, m.ID(), a), m.Command(byB, m.ID(), b)
 	late, err := m.Decide(commandB, m.now)
-	m.record(t, func() ([]*lockboxv1.Event, error) { return m.Decide(commandA, m.now) })
+	m.record(t, func() (*lockboxv1.Event, error) { return m.Decide(commandA, m.now) })
 	first := len(m.History) > m.checked
-	if err == nil && len(late) == 1 && first {
+	if err == nil && late != nil && first {
 		before := looks(m.Request)
-		after := request.Evolve(m.Request, uint64(len(m.History))+1, late[0])
+		after := request.Evolve(m.Request, uint64(len(m.History))+1, late)
 		if after.Fault == nil || looks(after) != before {
-			t.Fatalf("two decisions of version %d are true", late[0].GetVersion())
+			t.Fatalf("two decisions of version %d are true", late.GetVersion())
 		}
 	}
-	m.record(t, func() ([]*lockboxv1.Event, error) { return m.Decide(commandB, m.now) })
+	m.record(t, func() (*lockboxv1.Event, error) { return m.Decide(commandB, m.now) })
 }
 
 func (m *machine) role(t *rapid.T) {
@@ -358,8 +364,8 @@ func (m *machine) role(t *rapid.T) {
 	}
 	m.worlds = append(m.worlds, m.World())
 	command := m.Command(by, m.ID(), c)
-	m.record(t, func() ([]*lockboxv1.Event, error) { return m.Decide(command, m.now) })
-	m.record(t, func() ([]*lockboxv1.Event, error) { return m.Perform(request.CheckApprovers, m.now) })
+	m.record(t, func() (*lockboxv1.Event, error) { return m.Decide(command, m.now) })
+	m.record(t, func() (*lockboxv1.Event, error) { return m.Perform(request.ReportUnavailable, m.now) })
 }
 
 // assignment is a new one, of any kind that there is in this place.
@@ -392,7 +398,7 @@ func (m *machine) tenant(t *rapid.T) {
 	}
 	command := m.Command(pick(t, []*lockboxv1.Actor{gina, gina, otto, eve}, "who"), m.ID(), c)
 	m.worlds = append(m.worlds, m.World())
-	m.record(t, func() ([]*lockboxv1.Event, error) { return m.Decide(command, m.now) })
+	m.record(t, func() (*lockboxv1.Event, error) { return m.Decide(command, m.now) })
 }
 
 // remember keeps the state of now, and lets another future begin from it.
@@ -400,8 +406,8 @@ func (m *machine) remember(t *rapid.T) {
 	m.past = append(m.past, memory{m.Request, looks(m.Request)})
 	from := pick(t, m.past, "from").state
 	by, c := m.command(t)
-	if events, err := request.Decide(from, m.Command(by, m.ID(), c), m.World(), m.now); err == nil && len(events) > 0 {
-		request.Evolve(from, uint64(len(m.History))+1, events[0])
+	if e, err := request.Decide(from, m.Command(by, m.ID(), c), m.World(), m.now); err == nil && e != nil {
+		request.Evolve(from, uint64(len(m.History))+1, e)
 	}
 }
 

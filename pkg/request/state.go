@@ -192,59 +192,6 @@ func (s State) remindersBy(now time.Time) int {
 	return n
 }
 
-// NextDue is the next instant at which something will be owed by the passing of time alone; false: never.
-func NextDue(s State) (time.Time, bool) {
-	due, waits := s.deadline()
-	if s.Fault != nil || !waits {
-		return time.Time{}, false
-	}
-	if at := s.remindAt(); s.Reminders < len(at) && at[s.Reminders].Before(due) {
-		return at[s.Reminders], true
-	}
-	return due, true
-}
-
-// Duty is something that the process itself owes a request.
-type Duty int
-
-// The duties, each performed by Perform.
-const (
-	// Notify the customer: create the Lockbox request.
-	Notify Duty = iota + 1
-	// Remind those whom the request waits for, at the provider or at the customer.
-	Remind
-	// Expire what nobody answered in time, internally or at the customer.
-	Expire
-	// Grant what was approved, or let it lapse.
-	Grant
-	// Complete a grant whose time is over.
-	Complete
-	// CheckApprovers: record it if nobody of the frozen list can decide any more. Never owed by state alone.
-	CheckApprovers
-)
-
-// Owed is what the process still has to do at now: the whole of its recovery after a crash.
-func Owed(s State, now time.Time) []Duty {
-	next, timed := NextDue(s)
-	isDue := timed && !now.Before(next)
-	due, _ := s.deadline()
-	switch {
-	case s.Fault != nil:
-		return nil
-	case s.Status == Submitted && s.Evaluation != nil:
-		return []Duty{Notify}
-	case s.Status == Approved:
-		return []Duty{Grant}
-	case isDue && now.Before(due):
-		return []Duty{Remind}
-	case isDue && s.Status == Active:
-		return []Duty{Complete}
-	case isDue:
-		return []Duty{Expire}
-	}
-	return nil
-}
-
 func intersect(a, b []string) []string {
 	in := make(map[string]bool, len(b))
 	for _, s := range b {

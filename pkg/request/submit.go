@@ -77,9 +77,9 @@ type Submission struct {
 	By *lockboxv1.Actor
 }
 
-// Submit begins a request. No events and no error: this very intent is recorded already. Another intent under the same
+// Submit begins a request. Neither event nor error: this very intent is recorded already. Another intent under the same
 // id is refused.
-func Submit(s State, in Submission, terms Terms, now time.Time) ([]*lockboxv1.Event, error) {
+func Submit(s State, in Submission, terms Terms, now time.Time) (*lockboxv1.Event, error) {
 	if err := CheckIntent(in.Intent, terms); err != nil {
 		return nil, err
 	}
@@ -101,23 +101,23 @@ func Submit(s State, in Submission, terms Terms, now time.Time) ([]*lockboxv1.Ev
 	if age := now.Sub(in.Stored); age > maxIntentAge {
 		return nil, refusal.Precondition("id", "R13", "was published %s ago, and whoever it is from was verified as of then; publish it anew", age.Round(time.Minute))
 	}
-	h := aggregate.History{Tenant: content.GetTenant(), Kind: "request", ID: content.GetId()}
+	h := aggregate.History{Tenant: content.GetTenant(), Kind: aggregate.KindRequest, ID: content.GetId()}
 	e := h.Follow(in.By, content.GetId(), now)
 	e.CorrelationId, e.TraceParent = content.GetId(), content.GetTraceParent()
 	e.Fact = &lockboxv1.Event_AccessRequested{AccessRequested: &lockboxv1.AccessRequested{
 		Intent: content, IntentSha256: hash, Tool: in.Tool, IntentSequence: in.Sequence,
 	}}
-	return checked(s, e)
+	return aggregate.End(s, e, Evolve)
 }
 
-// RecordEvaluation adds what just-in-time evaluation came to. No events and no error: it was recorded already.
-func RecordEvaluation(s State, v *lockboxv1.AccessEvaluated, by *lockboxv1.Actor, now time.Time) ([]*lockboxv1.Event, error) {
+// RecordEvaluation adds what just-in-time evaluation resulted in. Neither event nor error: it was recorded already.
+func RecordEvaluation(s State, v *lockboxv1.AccessEvaluated, by *lockboxv1.Actor, now time.Time) (*lockboxv1.Event, error) {
 	if s.Evaluation != nil || Ended(s.Status) {
 		return nil, nil
 	}
 	e := follow(s, by, s.ID, now)
 	e.Fact = &lockboxv1.Event_AccessEvaluated{AccessEvaluated: v}
-	return checked(s, e)
+	return aggregate.End(s, e, Evolve)
 }
 
 // CheckIntent refuses what no evaluation needs to see: an intent whose own words are wrong.
@@ -217,13 +217,4 @@ func follow(s State, by *lockboxv1.Actor, causationID string, now time.Time) *lo
 	e := s.Follow(by, causationID, now)
 	e.CorrelationId, e.TraceParent = s.ID, s.Intent.GetTraceParent()
 	return e
-}
-
-// checked folds the event that is about to be written. What the fold would refuse is never written, so a decision and
-// the fold cannot drift apart.
-func checked(s State, e *lockboxv1.Event) ([]*lockboxv1.Event, error) {
-	if next := Evolve(s, s.Sequence+1, e); next.Fault != nil {
-		return nil, refusal.Precondition("aggregate_id", "I6", "this cannot follow what has happened so far: %s", next.Fault.Rule)
-	}
-	return []*lockboxv1.Event{e}, nil
 }

@@ -26,7 +26,7 @@ type row struct {
 }
 
 // deed decides, and records nothing. Done again with the same id, it is the same command.
-type deed func(s *story.Story, by *lockboxv1.Actor, id string, now time.Time) ([]*lockboxv1.Event, error)
+type deed func(s *story.Story, by *lockboxv1.Actor, id string, now time.Time) (*lockboxv1.Event, error)
 
 type outcome struct {
 	status  request.Status
@@ -60,15 +60,15 @@ func play(t *testing.T, s *story.Story, rows ...row) {
 	t.Helper()
 	for i, r := range rows {
 		now, id, before := start.Add(r.at), s.ID(), len(s.History)
-		events, err := r.does(s, r.who, id, now)
-		s.Record(events...)
-		if got := told(s, events, err); !r.then.matches(got) {
+		e, err := r.does(s, r.who, id, now)
+		s.Record(e)
+		if got := told(s, e, err); !r.then.matches(got) {
 			t.Fatalf("row %d, at %s: %s, want %s", i+1, r.at, got, r.then)
 		}
 		if s.Tenant.Fault != nil || s.Subscription.Fault != nil || s.Request.Fault != nil {
 			t.Fatalf("row %d, at %s: what was decided cannot be folded: %v", i+1, r.at, s.Request.Fault)
 		}
-		if again, err := r.does(s, r.who, id, now); r.then.refusal == nil && (err != nil || len(again) > 0) {
+		if again, err := r.does(s, r.who, id, now); r.then.refusal == nil && (err != nil || again != nil) {
 			t.Errorf("row %d, at %s: the same command again gives %v, %v", i+1, r.at, again, err)
 		}
 		if broken := invariant.Check(s.History); len(broken) > 0 {
@@ -96,11 +96,11 @@ func unchanged(t *testing.T, s *story.Story) {
 	}
 }
 
-func told(s *story.Story, events []*lockboxv1.Event, err error) outcome {
+func told(s *story.Story, e *lockboxv1.Event, err error) outcome {
 	if err != nil {
 		return outcome{refusal: refusal.Of(err)}
 	}
-	return outcome{status: s.Request.Status, already: len(events) == 0}
+	return outcome{status: s.Request.Status, already: e == nil}
 }
 
 func (want outcome) matches(got outcome) bool {

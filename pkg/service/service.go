@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/identity"
 	"github.com/openlockbox/lockbox/pkg/identity/jwks"
@@ -125,7 +126,7 @@ func (rt *Runtime) Append(ctx context.Context, after uint64, e *lockboxv1.Event)
 	if sequence, err = rt.Journal.Append(ctx, after, e); err != nil {
 		return 0, err
 	}
-	rt.Counters.Event(bus.TypeOf(e))
+	rt.Counters.Event(aggregate.TypeOf(e))
 	return sequence, nil
 }
 

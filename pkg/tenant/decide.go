@@ -25,51 +25,55 @@ const (
 // Languages that Lockbox speaks.
 var Languages = []string{"en", "fr", "ja"}
 
-// Decide says what a command makes true of the tenant. No events and no error: it is so already.
-func Decide(s State, c aggregate.Command, now time.Time) ([]*lockboxv1.Event, error) {
-	if err := ready(s.History, c); err != nil {
+// Decide says what a command makes true of the tenant. Neither event nor error: it is so already.
+func Decide(s State, c aggregate.Command, now time.Time) (*lockboxv1.Event, error) {
+	e, err := s.Begin(c, s.Version, nil, now)
+	if e == nil || err != nil {
 		return nil, err
 	}
-	if _, seen := s.Caused(c.GetId()); seen {
-		return nil, nil
+	if err := s.decide(c, e, now); err != nil {
+		return nil, err
 	}
-	e := s.Follow(c.By, c.GetId(), now)
+	return aggregate.End(s, e, Evolve)
+}
+
+func (s State) decide(c aggregate.Command, e *lockboxv1.Event, now time.Time) error {
 	if creation, ok := c.GetAction().(*lockboxv1.Command_CreateTenant); ok {
 		return s.create(c, creation.CreateTenant, e)
 	}
 	if !s.Exists() {
-		return nil, refusal.NotFound("tenant", "I9", "there is no such tenant")
+		return refusal.NotFound("tenant", "I9", "there is no such tenant")
 	}
 	switch a := c.GetAction().(type) {
 	case *lockboxv1.Command_ChangeSupportPlan:
 		if !aggregate.Provider(c.By, aggregate.Onboarding) {
-			return nil, refusal.Forbidden("token", "R1", "a support plan is changed by the provider's onboarding")
+			return refusal.Forbidden("token", "R1", "a support plan is changed by the provider's onboarding")
 		}
 		to := a.ChangeSupportPlan.GetPlan()
 		if err := plan("change_support_plan.plan", to); err != nil || to == s.Plan {
-			return nil, err
+			return err
 		}
 		e.Fact = &lockboxv1.Event_SupportPlanChanged{SupportPlanChanged: &lockboxv1.SupportPlanChanged{From: s.Plan, To: to}}
 	case *lockboxv1.Command_EnableLockbox:
 		if err := s.administrator(c.By, "R2", now); err != nil || s.Enabled {
-			return nil, err
+			return err
 		}
 		if !PlanSuffices(s.Plan) {
-			return nil, refusal.Precondition("enable_lockbox", "R1", "Lockbox needs a support plan of at least level Developer; this tenant has %s", PlanName(s.Plan))
+			return refusal.Precondition("enable_lockbox", "R1", "Lockbox needs a support plan of at least level Developer; this tenant has %s", PlanName(s.Plan))
 		}
 		e.Fact = &lockboxv1.Event_LockboxEnabled{LockboxEnabled: &lockboxv1.LockboxEnabled{}}
 	case *lockboxv1.Command_DisableLockbox:
 		if err := s.freshAdministrator(c.By, "R2", now); err != nil || !s.Enabled {
-			return nil, err
+			return err
 		}
 		if err := input.Text("disable_lockbox.reason", a.DisableLockbox.GetReason(), 0, 1000); err != nil {
-			return nil, err
+			return err
 		}
 		e.Fact = &lockboxv1.Event_LockboxDisabled{LockboxDisabled: &lockboxv1.LockboxDisabled{Reason: a.DisableLockbox.GetReason()}}
 	case *lockboxv1.Command_SignUpPreview:
 		t := a.SignUpPreview.GetResourceType()
 		if err := s.preview(c.By, "sign_up_preview.resource_type", t, now); err != nil || s.SignedUp(t) {
-			return nil, err
+			return err
 		}
 		e.Fact = &lockboxv1.Event_PreviewSignedUp{PreviewSignedUp: &lockboxv1.PreviewSignedUp{ResourceType: t}}
 	case *lockboxv1.Command_SignOffPreview:
@@ -79,143 +83,138 @@ func Decide(s State, c aggregate.Command, now time.Time) ([]*lockboxv1.Event, er
 			err = s.Fresh(c.By, now) // as for switching Lockbox off: nobody there is asked any more
 		}
 		if err != nil || !s.SignedUp(t) {
-			return nil, err
+			return err
 		}
 		e.Fact = &lockboxv1.Event_PreviewSignedOff{PreviewSignedOff: &lockboxv1.PreviewSignedOff{ResourceType: t}}
 	case *lockboxv1.Command_ChangeSettings:
 		if err := s.freshAdministrator(c.By, "R30", now); err != nil {
-			return nil, err
+			return err
 		}
 		next, err := settings(a.ChangeSettings.GetSettings(), c.By)
 		if err != nil || proto.Equal(next, s.Settings) {
-			return nil, err
+			return err
 		}
 		e.Fact = &lockboxv1.Event_SettingsChanged{SettingsChanged: &lockboxv1.SettingsChanged{Settings: next}}
 	default:
 		return decideRole(s, s.Roles, true, c, e, now)
 	}
-	return []*lockboxv1.Event{e}, nil
+	return nil
 }
 
-// DecideSubscription says what a command makes true of one of the tenant's subscriptions.
-func DecideSubscription(t State, s Subscription, c aggregate.Command, now time.Time) ([]*lockboxv1.Event, error) {
-	if err := ready(s.History, c); err != nil {
+// DecideSubscription says what a command makes true of one of the tenant's subscriptions. Neither event nor error: it is
+// so already.
+func DecideSubscription(t State, s Subscription, c aggregate.Command, now time.Time) (*lockboxv1.Event, error) {
+	e, err := s.Begin(c, s.Version, func() error {
+		if !t.Exists() || t.Fault != nil {
+			return refusal.NotFound("tenant", "I9", "there is no such tenant")
+		}
+		return nil
+	}, now)
+	if e == nil || err != nil {
 		return nil, err
 	}
-	if !t.Exists() || t.Fault != nil {
-		return nil, refusal.NotFound("tenant", "I9", "there is no such tenant")
+	if err := s.decide(t, c, e, now); err != nil {
+		return nil, err
 	}
-	if _, seen := s.Caused(c.GetId()); seen {
-		return nil, nil
-	}
-	e := s.Follow(c.By, c.GetId(), now)
+	return aggregate.End(s, e, EvolveSubscription)
+}
+
+func (s Subscription) decide(t State, c aggregate.Command, e *lockboxv1.Event, now time.Time) error {
 	if r, ok := c.GetAction().(*lockboxv1.Command_RegisterSubscription); ok {
 		if !aggregate.Provider(c.By, aggregate.Onboarding) && t.administrator(c.By, "R18", now) != nil {
-			return nil, refusal.Forbidden("token", "R18", "a subscription is registered by a Global Administrator or the provider's onboarding")
+			return refusal.Forbidden("token", "R18", "a subscription is registered by a Global Administrator or the provider's onboarding")
 		}
 		if err := input.Token("aggregate_id", c.GetAggregateId()); err != nil {
-			return nil, err
+			return err
 		}
 		name := r.RegisterSubscription.GetDisplayName()
 		if err := input.Line("register_subscription.display_name", name, 1, 120); err != nil {
-			return nil, err
+			return err
 		}
 		if s.Exists() {
 			if s.Name == name {
-				return nil, nil
+				return nil
 			}
-			return nil, refusal.Conflict("aggregate_id", "R18", "this subscription is registered as %q", s.Name)
+			return refusal.Conflict("aggregate_id", "R18", "this subscription is registered as %q", s.Name)
 		}
-		e.Tenant, e.Kind, e.AggregateId = c.GetTenant(), "subscription", c.GetAggregateId()
 		e.Fact = &lockboxv1.Event_SubscriptionRegistered{SubscriptionRegistered: &lockboxv1.SubscriptionRegistered{DisplayName: name}}
-		return []*lockboxv1.Event{e}, nil
+		return nil
 	}
 	if !s.Exists() {
-		return nil, refusal.NotFound("aggregate_id", "I9", "there is no such subscription")
+		return refusal.NotFound("aggregate_id", "I9", "there is no such subscription")
 	}
 	return decideRole(t, s.Roles, false, c, e, now)
 }
 
-func decideRole(t State, roles Roles, ofTenant bool, c aggregate.Command, e *lockboxv1.Event, now time.Time) ([]*lockboxv1.Event, error) {
+func decideRole(t State, roles Roles, ofTenant bool, c aggregate.Command, e *lockboxv1.Event, now time.Time) error {
 	switch a := c.GetAction().(type) {
 	case *lockboxv1.Command_AssignRole:
 		as := a.AssignRole.GetAssignment()
 		if err := t.freshAdministrator(c.By, "R20", now); err != nil {
-			return nil, err
+			return err
 		}
 		if err := t.checkAssignment(as, ofTenant, now); err != nil {
-			return nil, err
+			return err
 		}
 		if there, exists := roles.Get(as.GetId()); exists {
 			if proto.Equal(there.RoleAssignment, as) {
-				return nil, nil
+				return nil
 			}
-			return nil, refusal.Conflict("assign_role.assignment.id", "R20", "another assignment has this id")
+			return refusal.Conflict("assign_role.assignment.id", "R20", "another assignment has this id")
 		}
 		e.Fact = &lockboxv1.Event_RoleAssigned{RoleAssigned: &lockboxv1.RoleAssigned{Assignment: as}}
 	case *lockboxv1.Command_RemoveRole:
 		if err := t.freshAdministrator(c.By, "R20", now); err != nil {
-			return nil, err
+			return err
 		}
 		as, exists := roles.Get(a.RemoveRole.GetAssignmentId())
 		if !exists {
-			return nil, refusal.NotFound("remove_role.assignment_id", "R20", "there is no such assignment")
+			return refusal.NotFound("remove_role.assignment_id", "R20", "there is no such assignment")
 		}
 		if ofTenant && t.lastAdministrator(as) {
-			return nil, refusal.Precondition("remove_role.assignment_id", "R2", "this is the last Global Administrator who always is one; assign another first")
+			return refusal.Precondition("remove_role.assignment_id", "R2", "this is the last Global Administrator who always is one; assign another first")
 		}
 		e.Fact = &lockboxv1.Event_RoleRemoved{RoleRemoved: &lockboxv1.RoleRemoved{AssignmentId: as.GetId()}}
 	case *lockboxv1.Command_ActivateRole:
 		as, err := eligible(roles, "activate_role.assignment_id", a.ActivateRole.GetAssignmentId(), c.By)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		until := now.Add(DefaultActivation)
 		if a.ActivateRole.GetUntil() != nil {
 			until = a.ActivateRole.GetUntil().AsTime()
 		}
 		if !until.After(now) || until.Sub(now) > MaxActivation {
-			return nil, refusal.Invalid("activate_role.until", "R21", "an activation ends in the future, within %s", MaxActivation)
+			return refusal.Invalid("activate_role.until", "R21", "an activation ends in the future, within %s", MaxActivation)
 		}
 		if as.ActivatedUntil.Equal(until) {
-			return nil, nil
+			return nil
 		}
 		e.Fact = &lockboxv1.Event_RoleActivated{RoleActivated: &lockboxv1.RoleActivated{AssignmentId: as.GetId(), Until: timestamp(until)}}
 	case *lockboxv1.Command_DeactivateRole:
 		as, err := eligible(roles, "deactivate_role.assignment_id", a.DeactivateRole.GetAssignmentId(), c.By)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if as.ActivatedUntil.IsZero() {
-			return nil, nil
+			return nil
 		}
 		e.Fact = &lockboxv1.Event_RoleDeactivated{RoleDeactivated: &lockboxv1.RoleDeactivated{AssignmentId: as.GetId()}}
 	default:
-		return nil, refusal.Invalid("action", "bad input", "this command is not about a tenant or subscription")
-	}
-	return []*lockboxv1.Event{e}, nil
-}
-
-// ready holds for every command: no fault, and nothing newer than what the caller saw.
-func ready(h aggregate.History, c aggregate.Command) error {
-	if h.Fault != nil {
-		return refusal.Precondition("aggregate_id", "I6", "its history contradicts itself at sequence %d (%s); the security officer must look at it", h.Fault.Sequence, h.Fault.Rule)
-	}
-	if _, again := h.Caused(c.GetId()); !again && c.GetSeenVersion() != 0 && c.GetSeenVersion() != h.Version {
-		return refusal.Conflict("seen_version", "R29", "it has changed since you saw it: version %d then, %d now", c.GetSeenVersion(), h.Version)
+		return refusal.Invalid("action", "bad input", "this command is not about a tenant or subscription")
 	}
 	return nil
 }
 
-func (s State) create(c aggregate.Command, t *lockboxv1.CreateTenant, e *lockboxv1.Event) ([]*lockboxv1.Event, error) {
+func (s State) create(c aggregate.Command, t *lockboxv1.CreateTenant, e *lockboxv1.Event) error {
 	if !aggregate.Provider(c.By, aggregate.Onboarding) {
-		return nil, refusal.Forbidden("token", "R2", "a tenant is created by the provider's onboarding")
+		return refusal.Forbidden("token", "R2", "a tenant is created by the provider's onboarding")
 	}
 	if s.Exists() {
-		return nil, refusal.Conflict("tenant", "R2", "this tenant exists already; its Global Administrators change it")
+		return refusal.Conflict("tenant", "R2", "this tenant exists already; its Global Administrators change it")
 	}
 	if t.GetIssuer().GetUrl() == c.By.GetPerson().GetIssuer() {
-		return nil, refusal.Invalid("create_tenant.issuer.url", "I10", "the provider's people are not the tenant's")
+		return refusal.Invalid("create_tenant.issuer.url", "I10", "the provider's people are not the tenant's")
 	}
 	p := t.GetAdministrator()
 	for _, err := range []error{
@@ -226,17 +225,16 @@ func (s State) create(c aggregate.Command, t *lockboxv1.CreateTenant, e *lockbox
 		checkPerson("create_tenant.administrator", p, t.GetIssuer().GetUrl()),
 	} {
 		if err != nil {
-			return nil, err
+			return err
 		}
 	}
-	e.Tenant, e.Kind, e.AggregateId = c.GetTenant(), "tenant", c.GetTenant()
 	e.Fact = &lockboxv1.Event_TenantCreated{TenantCreated: &lockboxv1.TenantCreated{
 		DisplayName: t.GetDisplayName(), Plan: t.GetPlan(), Issuer: t.GetIssuer(), DefaultLanguage: t.GetDefaultLanguage(),
 		Administrator: &lockboxv1.RoleAssignment{
 			Id: "first-administrator", Person: p, Role: lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR, Scope: lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_TENANT,
 		},
 	}}
-	return []*lockboxv1.Event{e}, nil
+	return nil
 }
 
 // administrator refuses whoever is not a Global Administrator of this tenant at now.

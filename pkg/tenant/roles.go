@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
@@ -128,11 +129,9 @@ func (r *Roles) apply(e *lockboxv1.Event) (broken string) {
 		}
 		r.list = slices.Concat(r.list[:i], r.list[i+1:])
 	case *lockboxv1.Event_RoleActivated:
-		return r.activate(f.RoleActivated.GetAssignmentId(), f.RoleActivated.GetUntil().AsTime())
+		return r.activate(e.GetActor(), f.RoleActivated.GetAssignmentId(), f.RoleActivated.GetUntil().AsTime())
 	case *lockboxv1.Event_RoleDeactivated:
-		return r.activate(f.RoleDeactivated.GetAssignmentId(), time.Time{})
-	default:
-		return "the fact belongs to another kind of aggregate"
+		return r.activate(e.GetActor(), f.RoleDeactivated.GetAssignmentId(), time.Time{})
 	}
 	return ""
 }
@@ -145,10 +144,13 @@ func (r *Roles) assign(a *lockboxv1.RoleAssignment) (broken string) {
 	return ""
 }
 
-func (r *Roles) activate(id string, until time.Time) (broken string) {
+func (r *Roles) activate(by *lockboxv1.Actor, id string, until time.Time) (broken string) {
 	i := r.index(id)
-	if i < 0 || !r.list[i].GetEligibleOnly() {
+	switch {
+	case i < 0 || !r.list[i].GetEligibleOnly():
 		return "only an eligible assignment is activated"
+	case !aggregate.Customer(by) || !SamePerson(by.GetPerson(), r.list[i].GetPerson()):
+		return "an assignment is activated by the person who holds it (R21)"
 	}
 	r.list = slices.Clone(r.list)
 	r.list[i].ActivatedUntil = until

@@ -23,9 +23,6 @@ type State struct {
 	previews map[string]bool
 }
 
-// Exists reports whether the tenant was created.
-func (s State) Exists() bool { return s.Version > 0 }
-
 // SignedUp reports whether the tenant takes part in the preview of a resource type (R8).
 func (s State) SignedUp(resourceType string) bool { return s.previews[resourceType] }
 
@@ -45,11 +42,11 @@ func (s *State) apply(e *lockboxv1.Event) (broken string) {
 	if isCreation != (e.GetVersion() == 1) {
 		return "a tenant begins with its creation, once"
 	}
+	if broken := s.mayChange(e); broken != "" {
+		return broken
+	}
 	switch f := e.GetFact().(type) {
 	case *lockboxv1.Event_TenantCreated:
-		if e.GetKind() != "tenant" || e.GetAggregateId() != e.GetTenant() {
-			return "a tenant's own events are about itself"
-		}
 		t := created.TenantCreated
 		s.Name, s.Plan, s.Issuer = t.GetDisplayName(), t.GetPlan(), t.GetIssuer()
 		s.Settings = &lockboxv1.TenantSettings{
@@ -74,15 +71,32 @@ func (s *State) apply(e *lockboxv1.Event) (broken string) {
 	return ""
 }
 
+// mayChange returns the rule that is broken by who did it. The fold asks too, so that a stolen key of the orchestrator does
+// not become a fact unseen.
+func (s *State) mayChange(e *lockboxv1.Event) (broken string) {
+	switch e.GetFact().(type) {
+	case *lockboxv1.Event_TenantCreated, *lockboxv1.Event_SupportPlanChanged:
+		if !aggregate.Provider(e.GetActor(), aggregate.Onboarding) {
+			return "the provider's onboarding creates a tenant and changes its support plan (R1, R2)"
+		}
+	case *lockboxv1.Event_RoleActivated, *lockboxv1.Event_RoleDeactivated: // see Roles.apply
+	default:
+		if s.administrator(e.GetActor(), "R2", e.GetTime().AsTime()) != nil {
+			return "only a Global Administrator of the tenant changes it (R2)"
+		}
+	}
+	if e.GetAggregateId() != e.GetTenant() {
+		return "a tenant's own events are about itself"
+	}
+	return ""
+}
+
 // Subscription is one of a tenant's subscriptions, folded from its events.
 type Subscription struct {
 	aggregate.History
 	Name  string
 	Roles Roles
 }
-
-// Exists reports whether the subscription was registered.
-func (s Subscription) Exists() bool { return s.Version > 0 }
 
 // EvolveSubscription folds one stored event of a subscription, as Evolve does for a tenant.
 func EvolveSubscription(s Subscription, sequence uint64, e *lockboxv1.Event) Subscription {
@@ -94,8 +108,9 @@ func (s *Subscription) apply(e *lockboxv1.Event) (broken string) {
 	if isRegistration != (e.GetVersion() == 1) {
 		return "a subscription begins with its registration, once"
 	}
-	if isRegistration && e.GetKind() != "subscription" {
-		return "a subscription's events are about a subscription"
+	// Who is a Global Administrator the tenant's own history says; whose side somebody is on is seen here too.
+	if by := e.GetActor(); !aggregate.Customer(by) && !(isRegistration && aggregate.Provider(by, aggregate.Onboarding)) {
+		return "a subscription is the customer's to change; the provider's onboarding may register it (R18)"
 	}
 	if isRegistration {
 		s.Name = registered.SubscriptionRegistered.GetDisplayName()

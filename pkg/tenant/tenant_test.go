@@ -87,7 +87,7 @@ type customerStory struct {
 	sequence     uint64
 }
 
-func (s *customerStory) decide(c aggregate.Command, now time.Time) ([]*lockboxv1.Event, error) {
+func (s *customerStory) decide(c aggregate.Command, now time.Time) (*lockboxv1.Event, error) {
 	if c.GetAggregateId() != "" {
 		return tenant.DecideSubscription(s.tenant, s.subscription, c, now)
 	}
@@ -102,8 +102,8 @@ func (s *customerStory) play(t *testing.T, rows ...row) {
 		s.sequence++
 		r.does.Id, r.does.Tenant = fmt.Sprint("command ", s.sequence), id
 		c := aggregate.Command{Command: r.does, By: r.who}
-		events, err := s.decide(c, now)
-		for _, e := range events {
+		e, err := s.decide(c, now)
+		if e != nil {
 			if e.GetKind() == "tenant" {
 				s.tenant = tenant.Evolve(s.tenant, s.sequence, e)
 			} else {
@@ -113,15 +113,15 @@ func (s *customerStory) play(t *testing.T, rows ...row) {
 		if fault := s.tenant.Fault; fault != nil || s.subscription.Fault != nil {
 			t.Fatalf("row %d: what was decided cannot be folded: %v %v", i+1, fault, s.subscription.Fault)
 		}
-		got := outcome{happened: len(events) > 0}
+		got := outcome{happened: e != nil}
 		if err != nil {
 			why := refusal.Of(err)
 			got.refusal = &lockboxv1.Refusal{Code: why.GetCode(), Field: why.GetField(), Rule: why.GetRule()}
 		}
 		if !reflect.DeepEqual(got, r.then) {
-			t.Fatalf("row %d: %v, %v; want %+v", i+1, events, err, r.then)
+			t.Fatalf("row %d: %v, %v; want %+v", i+1, e, err, r.then)
 		}
-		if again, err := s.decide(c, now); r.then.refusal == nil && (len(again) > 0 || err != nil) {
+		if again, err := s.decide(c, now); r.then.refusal == nil && (again != nil || err != nil) {
 			t.Errorf("row %d: the same command again gives %v, %v", i+1, again, err)
 		}
 		if before.sequence++; r.then.refusal != nil && !reflect.DeepEqual(before, *s) {

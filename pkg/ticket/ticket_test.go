@@ -67,20 +67,20 @@ func play(t *testing.T, rows ...row) ticket.State {
 		}
 		r.does.Id, r.does.Tenant = fmt.Sprint("command ", i), story.Tenant
 		c := aggregate.Command{Command: r.does, By: r.who}
-		events, err := ticket.Decide(s, of, c, start)
+		e, err := ticket.Decide(s, of, c, start)
 		got := "already"
 		if err != nil {
 			why := refusal.Of(err)
 			got = no(why.GetCode(), why.GetField(), why.GetRule())
 		}
-		for _, e := range events {
+		if e != nil {
 			s = ticket.Evolve(s, uint64(i)+1, e)
 			got = strings.TrimPrefix(reflect.TypeOf(e.GetFact()).String(), "*lockboxv1.Event_")
 		}
 		if got != r.then || s.Fault != nil {
 			t.Fatalf("row %d: %s (%v), want %s; fault %v", i+1, got, err, r.then, s.Fault)
 		}
-		if again, err := ticket.Decide(s, of, c, start); len(events) > 0 && (len(again) > 0 || err != nil) {
+		if again, err := ticket.Decide(s, of, c, start); e != nil && (again != nil || err != nil) {
 			t.Errorf("row %d: the same command again gives %v, %v", i+1, again, err)
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -135,7 +135,7 @@ func (f *follower) follow(ctx context.Context) (complete bool, err error) {
 // is one at all must not show before (R46).
 func touched(batch []projection.Event) (tenants []string) {
 	for _, e := range batch {
-		if e.Event.GetKind() == bus.KindDisclosure && e.Event.GetDisclosureTold() == nil {
+		if e.Event.GetKind() == aggregate.KindDisclosure && e.Event.GetDisclosureTold() == nil {
 			continue
 		}
 		if !slices.Contains(tenants, e.Event.GetTenant()) {
@@ -180,7 +180,7 @@ func (f *follower) read(ctx context.Context, from uint64) (events chan received,
 	return events, ended
 }
 
-// judge raises the alarm about a stream that cannot be followed further. Nothing is skipped (DESIGN.md, "The event").
+// judge raises the alarm about a stream that cannot be followed further. Nothing is skipped (pkg/README.md, "The event").
 func (f *follower) judge(err error) error {
 	var corrupt *journal.CorruptError
 	switch {

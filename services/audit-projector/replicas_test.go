@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/identity/devissuer"
 	"github.com/openlockbox/lockbox/pkg/journal"
@@ -98,7 +99,7 @@ func (w *world) damage(server int, change func(dir string)) {
 func (w *world) alarm(watch *journal.Journal) *lockboxv1.DifferenceFound {
 	w.t.Helper()
 	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
-		e, err := watch.Latest(w.t.Context(), bus.Guard)
+		e, err := watch.Latest(w.t.Context(), aggregate.Guard)
 		if found := e.Event.GetDifferenceFound(); err == nil && found != nil {
 			return found
 		}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/config"
 	"github.com/openlockbox/lockbox/pkg/identity"
@@ -39,7 +40,7 @@ type world struct {
 	client  *nats.Conn
 	stored  int
 	// after is the last event of each aggregate in the stream, in which the projector's reports stand as well.
-	after map[bus.Aggregate]uint64
+	after map[aggregate.Key]uint64
 	log   string // where the log is served
 	keys  string // the directory of its keys
 	vkey  string
@@ -53,7 +54,7 @@ func newWorld(t testing.TB) *world { return newWorldOf(t, 1) }
 func newWorldOf(t testing.TB, servers int) *world {
 	issuer, err := devissuer.New(devissuer.Config{Demo: true, Dir: t.TempDir()})
 	must(t, err)
-	w := &world{t: t, bus: journaltest.Start(t, servers), servers: servers, issuer: issuer, story: story.New(time.Now().UTC()), after: map[bus.Aggregate]uint64{}, keys: t.TempDir()}
+	w := &world{t: t, bus: journaltest.Start(t, servers), servers: servers, issuer: issuer, story: story.New(time.Now().UTC()), after: map[aggregate.Key]uint64{}, keys: t.TempDir()}
 	keys, err := logkeys.LoadOrCreate(w.keys, "log.example/lockbox")
 	must(t, err)
 	w.vkey = keys.Verifier
@@ -85,9 +86,9 @@ func (w *world) store() (last uint64) {
 	w.t.Helper()
 	for _, e := range w.story.Entries[w.stored:] {
 		var err error
-		about := bus.AggregateOf(e.Event)
+		about := aggregate.KeyOf(e.Event)
 		switch {
-		case about.Kind == bus.KindDelivery:
+		case about.Kind == aggregate.KindDelivery:
 			last, _, err = w.writers["notifier"].Report(w.t.Context(), e.Event)
 		case e.Event.GetAccessRequested() != nil || e.Event.GetAccessEvaluated() != nil:
 			last, err = w.writers["jit-evaluator"].Append(w.t.Context(), w.after[about], e.Event)

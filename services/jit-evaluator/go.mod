@@ -11,6 +11,7 @@ replace github.com/openlockbox/lockbox/pkg => ../../pkg
 require (
 	github.com/openlockbox/lockbox/pkg v0.0.0
 	go.uber.org/zap v1.28.0
+	golang.org/x/sync v0.22.0
 	google.golang.org/protobuf v1.36.12
 )
 

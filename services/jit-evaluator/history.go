@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/refusal"
@@ -21,8 +21,8 @@ const behind = 5 * time.Second
 // histories are the engineers', counted from EVENTS while the service runs. Two copies of it may know a different part of
 // what is under way; each evaluation records what it weighed.
 type histories struct {
-	journal *journal.Journal
-	read    repository.Reader
+	journal    *journal.Journal
+	repository *repository.Repository
 
 	mu      sync.Mutex
 	counted *policy.Histories
@@ -30,8 +30,8 @@ type histories struct {
 	awaited map[uint64]chan struct{}
 }
 
-func newHistories(j *journal.Journal, read repository.Reader) *histories {
-	return &histories{journal: j, read: read, counted: policy.NewHistories(), awaited: map[uint64]chan struct{}{}}
+func newHistories(j *journal.Journal, r *repository.Repository) *histories {
+	return &histories{journal: j, repository: r, counted: policy.NewHistories(), awaited: map[uint64]chan struct{}{}}
 }
 
 // catchUp counts what was stored until it began.
@@ -50,7 +50,7 @@ func (h *histories) follow(ctx context.Context, now time.Time) error {
 func (h *histories) rest(now time.Time) journal.Replay {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	r := journal.Replay{Kind: bus.KindRequest}
+	r := journal.Replay{Kind: aggregate.KindRequest}
 	if done := h.counted.Sequence(); done > 0 {
 		r.From = done + 1
 	} else {
@@ -70,8 +70,9 @@ func (h *histories) count(ctx context.Context, r journal.Replay) error {
 // add counts one event and tells who waits for it.
 func (h *histories) add(ctx context.Context, e journal.Entry) error {
 	asked := func(tenant, id string) (*lockboxv1.Person, error) {
-		s, err := h.read.Request(ctx, tenant, id)
-		return s.Requester.GetPerson(), err
+		about := aggregate.Request(tenant, id)
+		states, err := h.repository.Basis(ctx, about)
+		return states.Request(about).Requester.GetPerson(), err
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()

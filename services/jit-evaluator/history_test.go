@@ -8,7 +8,6 @@ import (
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/refusal"
-	"github.com/openlockbox/lockbox/pkg/repository"
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
@@ -24,7 +23,7 @@ var erin = &lockboxv1.Person{Issuer: "https://nimbus.example", Subject: "erin"}
 
 func TestAnEvaluationWaitsForWhatCameBeforeIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHistories(nil, repository.Reader{})
+		h := newHistories(nil, nil)
 		second := request.State{History: aggregate.History{Tenant: "contoso", ID: "b", Sequence: 7}, Requester: &lockboxv1.Actor{Person: erin}}
 		if err := h.add(t.Context(), asks(6, "a")); err != nil {
 			t.Fatal(err)

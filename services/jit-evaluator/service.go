@@ -6,8 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/catalogue"
 	"github.com/openlockbox/lockbox/pkg/input"
@@ -19,6 +21,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/service"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -38,9 +41,9 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 	if err := CheckTools(c.Tools); err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
 	}
-	read := repository.NewReader(rt.Journal)
+	reads := repository.New(rt.Journal)
 	e := &evaluator{
-		Runtime: rt, read: read, histories: newHistories(rt.Journal, read), terms: c.Terms, tools: c.Tools,
+		Runtime: rt, repository: reads, histories: newHistories(rt.Journal, reads), terms: c.Terms, tools: c.Tools,
 		rules: repository.RulesInForce(), catalogue: repository.CatalogueInForce(),
 		actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: Name},
 	}
@@ -63,13 +66,13 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 
 type evaluator struct {
 	*service.Runtime
-	read      repository.Reader
-	histories *histories
-	rules     *repository.InForce[*policy.Rules]
-	catalogue *repository.InForce[*catalogue.Catalogue]
-	terms     request.Terms
-	tools     []Tool
-	actor     *lockboxv1.Actor
+	repository *repository.Repository
+	histories  *histories
+	rules      *repository.InForce[*policy.Rules]
+	catalogue  *repository.InForce[*catalogue.Catalogue]
+	terms      request.Terms
+	tools      []Tool
+	actor      *lockboxv1.Actor
 }
 
 // handle works through one stored intent. A refusal sets it aside with its bytes; any other error leaves it to be
@@ -118,45 +121,44 @@ func (e *evaluator) evaluate(ctx context.Context, tenantID string, sub request.S
 	if sub.By, err = e.Verifier.Verify(in.GetToken(), nil, sub.Stored); err != nil {
 		return err
 	}
-	world, err := e.read.World(ctx, tenantID, in.GetSubscriptionId())
+	about := aggregate.Request(tenantID, in.GetId())
+	states, err := e.basis(ctx, about, in)
 	if err != nil {
 		return err
 	}
-	if !world.Tenant.Exists() {
+	if t := states.Tenant(tenantID); !t.Exists() {
 		return refusal.NotFound("tenant", "I9", "there is no such tenant")
 	}
-	state, err := e.earlier(ctx, tenantID, in.GetId())
+	submitted, err := request.Submit(states.Request(about), sub, e.terms, e.Now())
 	if err != nil {
 		return err
 	}
-	submitted, err := request.Submit(state, sub, e.terms, e.Now())
+	outcome.Duplicate = submitted == nil
+	if err := e.write(ctx, states, submitted); err != nil {
+		return err
+	}
+	facts, err := e.facts(ctx, states, states.Request(about))
 	if err != nil {
 		return err
 	}
-	outcome.Duplicate = len(submitted) == 0
-	if state, err = e.append(ctx, state, submitted); err != nil {
-		return err
-	}
-	facts, err := e.facts(ctx, state, world)
+	rules, err := e.rules.Of(states)
 	if err != nil {
 		return err
 	}
-	rules, err := e.rules.Read(ctx, e.read)
-	if err != nil {
-		return err
-	}
-	services, err := e.catalogue.Read(ctx, e.read)
+	services, err := e.catalogue.Of(states)
 	if err != nil {
 		return err
 	}
 	now := e.Now()
-	evaluated, err := request.RecordEvaluation(state, policy.Evaluate(facts, rules, services, e.terms, now), e.actor, now)
+	verdict := policy.Evaluate(facts, rules, services, e.terms, now)
+	evaluated, err := request.RecordEvaluation(states.Request(about), verdict, e.actor, now)
 	if err != nil {
 		return err
 	}
-	if state, err = e.append(ctx, state, evaluated); err != nil {
+	if err := e.write(ctx, states, evaluated); err != nil {
 		return err
 	}
+	state := states.Request(about)
 	outcome.Sequence, outcome.Refusal = state.Sequence, state.Evaluation.GetRefusal()
 	if r := outcome.GetRefusal(); r != nil && !outcome.GetDuplicate() {
 		e.Counters.Refused(r)
@@ -164,13 +166,11 @@ func (e *evaluator) evaluate(ctx context.Context, tenantID string, sub request.S
 	return nil
 }
 
-func (e *evaluator) facts(ctx context.Context, s request.State, w request.World) (policy.Facts, error) {
+func (e *evaluator) facts(ctx context.Context, states repository.States, s request.State) (policy.Facts, error) {
+	w := states.World(s.Tenant, s.Intent.GetSubscriptionId())
 	f := policy.Facts{Intent: s.Intent, By: s.Requester, Tenant: w.Tenant, Subscription: w.Subscription}
 	if id := s.Intent.GetTicketId(); id != "" {
-		t, err := e.read.Ticket(ctx, s.Tenant, id)
-		if err != nil {
-			return f, err
-		}
+		t := states.Ticket(s.Tenant, id)
 		f.Ticket = &t
 	}
 	if s.Evaluation != nil {
@@ -181,38 +181,50 @@ func (e *evaluator) facts(ctx context.Context, s request.State, w request.World)
 	return f, err
 }
 
-// earlier reads the request of that id from an earlier attempt at this intent, and refuses the id if it stands for a
-// request of another tenant. Two such intents at the same instant, through two copies of this service, both pass: they are
-// then two requests, each of its own tenant.
-func (e *evaluator) earlier(ctx context.Context, tenantID, id string) (request.State, error) {
-	tenants, err := e.Journal.TenantsOfRequest(ctx, id)
-	if err != nil {
-		return request.State{}, err
+// basis reads all that an evaluation rests on, as one consistent cut: the tenant, the subscription, the ticket, the rules
+// and the catalogue in force, and the request from an earlier attempt at this intent. It refuses (CONFLICT) an id that
+// stands for a request of another tenant. Two such intents at the same instant, through two copies of this service, both
+// pass: they are then two requests, each of its own tenant.
+func (e *evaluator) basis(ctx context.Context, about aggregate.Key, in *lockboxv1.AccessIntent) (states repository.States, err error) {
+	keys := []aggregate.Key{about, aggregate.Tenant(about.Tenant), aggregate.Rules, aggregate.Catalogue}
+	if id := in.GetSubscriptionId(); id != "" {
+		keys = append(keys, aggregate.Subscription(about.Tenant, id))
 	}
-	for _, t := range tenants {
-		if t != tenantID {
-			return request.State{}, refusal.Conflict("id", "bad input", "this id was used for another intent")
-		}
+	if id := in.GetTicketId(); id != "" {
+		keys = append(keys, aggregate.Ticket(about.Tenant, id))
 	}
-	if len(tenants) == 0 {
-		return request.State{}, nil // If that was behind, the append finds out, and the intent comes again.
+	var tenants []string
+	reading, ctx := errgroup.WithContext(ctx)
+	reading.Go(func() (err error) {
+		states, err = e.repository.Basis(ctx, keys...)
+		return err
+	})
+	reading.Go(func() (err error) {
+		tenants, err = e.Journal.TenantsOfRequest(ctx, about.ID)
+		return err
+	})
+	if err := reading.Wait(); err != nil {
+		return nil, err
 	}
-	return e.read.Request(ctx, tenantID, id)
+	if slices.ContainsFunc(tenants, func(t string) bool { return t != about.Tenant }) {
+		return nil, refusal.Conflict("id", "bad input", "this id was used for another intent")
+	}
+	return states, nil
 }
 
-// append writes what was decided and folds it.
-func (e *evaluator) append(ctx context.Context, s request.State, events []*lockboxv1.Event) (request.State, error) {
-	for _, ev := range events {
-		seq, err := e.Append(ctx, s.Sequence, ev)
-		if errors.Is(err, journal.ErrConflict) {
-			return s, fmt.Errorf("%s: another copy is at the same intent: %w", Name, err)
-		}
-		if err != nil {
-			return s, err
-		}
-		s = request.Evolve(s, seq, ev)
+// write appends an event and folds it; none: there is nothing to write.
+func (e *evaluator) write(ctx context.Context, states repository.States, ev *lockboxv1.Event) error {
+	if ev == nil {
+		return nil
 	}
-	return s, nil
+	if err := repository.Identify(ev); err != nil {
+		return err
+	}
+	_, err := e.repository.Append(ctx, states, ev)
+	if err == nil {
+		e.Counters.Event(aggregate.TypeOf(ev))
+	}
+	return err
 }
 
 // tell lets the tool know at once. It is a courtesy: the events are the record.

@@ -9,15 +9,12 @@ import (
 	"github.com/nats-io/nats.go/micro"
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
-	"github.com/openlockbox/lockbox/pkg/disclosure"
 	"github.com/openlockbox/lockbox/pkg/identity"
 	"github.com/openlockbox/lockbox/pkg/input"
-	"github.com/openlockbox/lockbox/pkg/journal"
-	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/repository"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/tenant"
-	"github.com/openlockbox/lockbox/pkg/ticket"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/proto"
@@ -79,7 +76,7 @@ func (o *orchestrator) answer(ctx context.Context, r micro.Request) {
 	}
 }
 
-// command decides one command: verify, load, decide, append.
+// command decides one command: read what it rests on, verify, decide, append.
 func (o *orchestrator) command(ctx context.Context, subject string, c *lockboxv1.Command) (*lockboxv1.CommandReply, error) {
 	if err := o.Clock.Healthy(); err != nil {
 		return nil, err
@@ -88,193 +85,93 @@ func (o *orchestrator) command(ctx context.Context, subject string, c *lockboxv1
 	if err != nil {
 		return nil, err
 	}
-	t, err := o.customer(ctx, about)
-	if err != nil {
-		return nil, err
+	var by *lockboxv1.Actor
+	for attempt := 1; ; attempt++ {
+		states, err := o.repository.BasisOf(ctx, about)
+		if err != nil {
+			return nil, err
+		}
+		if by == nil {
+			if by, err = o.verify(c, states.Tenant(about.Tenant)); err != nil {
+				return nil, err
+			}
+		}
+		reply, err := o.decide(ctx, about, aggregate.Command{Command: c, By: by}, states)
+		if errors.Is(err, repository.ErrConflict) && attempt < attempts {
+			continue // another was written first
+		}
+		return reply, err
 	}
-	// A token of another tenant is not trusted here, whether this tenant exists or not (I9).
+}
+
+// verify says whose token it is. One of another tenant is not trusted here, whether this tenant exists or not (I9); for the
+// provider's own affairs only the provider's issuers are.
+func (o *orchestrator) verify(c *lockboxv1.Command, t tenant.State) (*lockboxv1.Actor, error) {
 	by, err := o.Verifier.Verify(c.GetToken(), t.Issuer, o.Now())
 	if err != nil {
 		return nil, err
 	}
 	if creation := c.GetCreateTenant(); creation != nil {
-		if err := identity.CheckTenantIssuer(creation.GetIssuer(), o.Issuers); err != nil {
-			return nil, err
-		}
+		return by, identity.CheckTenantIssuer(creation.GetIssuer(), o.Issuers)
 	}
-	command := aggregate.Command{Command: c, By: by}
-	for attempt := 1; ; attempt++ {
-		reply, err := o.decide(ctx, about, command, t, attempt > 1)
-		switch {
-		case errors.Is(err, journal.ErrConflict) && attempt < attempts:
-			if t, err = o.customer(ctx, about); err != nil {
-				return nil, err
-			}
-		case attempt == 1 && mayBeStale(reply, err):
-			// Decide once more on what the leader has, before somebody hears a no, or that it is so already (R29).
-			return o.decide(ctx, about, command, t, true)
-		default:
-			return reply, err
-		}
-	}
-}
-
-// customer reads the tenant that a command is about; none for the provider's own affairs, so that only tokens of the
-// provider's issuers are trusted there.
-func (o *orchestrator) customer(ctx context.Context, about bus.Aggregate) (tenant.State, error) {
-	if about.Kind == bus.KindPolicy {
-		return tenant.State{}, nil
-	}
-	return o.read.Tenant(ctx, about.Tenant)
-}
-
-// mayBeStale reports whether an answer that changes nothing could be due to knowing less than the leader.
-func mayBeStale(reply *lockboxv1.CommandReply, err error) bool {
-	if err == nil {
-		return reply.GetEventId() == ""
-	}
-	r, refused := refusal.As(err)
-	return refused && r.GetCode() != lockboxv1.RefusalCode_REFUSAL_CODE_INVALID
+	return by, nil
 }
 
 // check holds for every command, before anything is read.
-func check(subject string, c *lockboxv1.Command) (bus.Aggregate, error) {
-	about := bus.Aggregate{Tenant: c.GetTenant(), ID: c.GetAggregateId()}
+func check(subject string, c *lockboxv1.Command) (aggregate.Key, error) {
 	if verb := bus.Verb(c); verb == "" || subject != bus.CommandSubject(verb) {
-		return about, refusal.Invalid("action", "bad input", "the action is not the one that the subject names")
+		return aggregate.Key{}, refusal.Invalid("action", "bad input", "the action is not the one that the subject names")
 	}
-	about.Kind = kind(c)
 	for _, err := range []error{
 		input.UUIDv7("id", c.GetId()),
-		checkTenant(about, c),
 		input.Line("trace_parent", c.GetTraceParent(), 0, 128),
 	} {
 		if err != nil {
-			return about, err
+			return aggregate.Key{}, err
 		}
 	}
-	if about.Kind == bus.KindTenant {
-		if c.GetAggregateId() != "" {
-			return about, refusal.Invalid("aggregate_id", "bad input", "a command about the tenant names no other aggregate")
-		}
-		about.ID = c.GetTenant()
-	}
-	if about.Kind == bus.KindRequest || about.Kind == bus.KindDisclosure {
-		return about, input.UUIDv7("aggregate_id", about.ID)
-	}
-	return about, input.Token("aggregate_id", about.ID)
+	return aggregate.Of(c)
 }
 
-// checkTenant holds that commands about the provider's own affairs name the provider, and all others a customer.
-func checkTenant(about bus.Aggregate, c *lockboxv1.Command) error {
-	if about.Kind != bus.KindPolicy {
-		return input.Tenant("tenant", about.Tenant)
-	}
-	published := bus.Rules
-	if c.GetPublishCatalogue() != nil {
-		published = bus.Catalogue
-	}
-	if about != published {
-		return refusal.Invalid("tenant", "bad input", "what is published here is %s", published)
-	}
-	return nil
-}
-
-// kind says what a command is about.
-func kind(c *lockboxv1.Command) string {
-	switch c.GetAction().(type) {
-	case *lockboxv1.Command_CreateTenant, *lockboxv1.Command_ChangeSupportPlan, *lockboxv1.Command_EnableLockbox, *lockboxv1.Command_DisableLockbox,
-		*lockboxv1.Command_SignUpPreview, *lockboxv1.Command_SignOffPreview, *lockboxv1.Command_ChangeSettings:
-		return bus.KindTenant
-	case *lockboxv1.Command_AssignRole, *lockboxv1.Command_RemoveRole, *lockboxv1.Command_ActivateRole, *lockboxv1.Command_DeactivateRole:
-		if c.GetAggregateId() == "" {
-			return bus.KindTenant
-		}
-		return bus.KindSubscription
-	case *lockboxv1.Command_RegisterSubscription:
-		return bus.KindSubscription
-	case *lockboxv1.Command_OpenTicket, *lockboxv1.Command_AssignTicket, *lockboxv1.Command_CommentTicket:
-		return bus.KindTicket
-	case *lockboxv1.Command_PublishRules, *lockboxv1.Command_PublishCatalogue:
-		return bus.KindPolicy
-	case *lockboxv1.Command_DiscloseExposure, *lockboxv1.Command_DiscloseLegalDemand:
-		return bus.KindDisclosure
-	}
-	return bus.KindRequest
-}
-
-// decide makes one attempt. With confirm, the aggregate is read at the leader.
-func (o *orchestrator) decide(ctx context.Context, about bus.Aggregate, c aggregate.Command, t tenant.State, confirm bool) (*lockboxv1.CommandReply, error) {
+// decide makes one attempt. What follows at once from what was decided, such as access from an approval, is written in the
+// same commit; where that cannot be told now, the event has it done.
+func (o *orchestrator) decide(ctx context.Context, about aggregate.Key, c aggregate.Command, states repository.States) (*lockboxv1.CommandReply, error) {
 	now := o.Now()
-	var history aggregate.History
-	var events []*lockboxv1.Event
-	var err error
-	already := "nothing to do: it is so already"
-	switch about.Kind {
-	case bus.KindTenant:
-		history = t.History
-		events, err = tenant.Decide(t, c, now)
-	case bus.KindSubscription:
-		s, loadErr := o.read.Subscription(ctx, about.Tenant, about.ID)
-		if loadErr != nil {
-			return nil, loadErr
-		}
-		history = s.History
-		events, err = tenant.DecideSubscription(t, s, c, now)
-	case bus.KindTicket:
-		s, loadErr := o.read.Ticket(ctx, about.Tenant, about.ID)
-		if loadErr != nil {
-			return nil, loadErr
-		}
-		history = s.History
-		events, err = ticket.Decide(s, t, c, now)
-	case bus.KindPolicy:
-		s, loadErr := o.read.Published(ctx, about)
-		if loadErr != nil {
-			return nil, loadErr
-		}
-		history = s.History
-		events, err = policy.Decide(s, c, now)
-	case bus.KindDisclosure:
-		s, loadErr := o.read.Disclosure(ctx, about.Tenant, about.ID)
-		if loadErr != nil {
-			return nil, loadErr
-		}
-		history = s.History
-		events, err = disclosure.Decide(s, t, c, now)
-	case bus.KindRequest:
-		var s request.State
-		var loadErr error
-		if confirm {
-			s, loadErr = o.read.ConfirmedRequest(ctx, about.Tenant, about.ID)
-		} else {
-			s, loadErr = o.read.RequestAt(ctx, about.Tenant, about.ID, 0)
-		}
-		if loadErr != nil {
-			return nil, loadErr
-		}
-		w := request.World{Tenant: t}
-		if id := s.Intent.GetSubscriptionId(); id != "" {
-			sub, loadErr := o.read.Subscription(ctx, about.Tenant, id)
-			if loadErr != nil {
-				return nil, loadErr
-			}
-			w.Subscription = &sub
-		}
-		history, already = s.History, request.Outcome(s)
-		events, err = request.Decide(s, c, w, now)
-	}
+	e, err := states.Decide(c, now)
 	if err != nil {
 		return nil, err
 	}
-	if len(events) == 0 {
-		return &lockboxv1.CommandReply{Sequence: history.Sequence, Version: history.Version, Message: already}, nil
+	if e == nil {
+		h := history(states, about)
+		return &lockboxv1.CommandReply{Sequence: h.Sequence, Version: h.Version, Message: already(states, about)}, nil
 	}
-	e := events[0]
 	e.TraceParent = c.GetTraceParent()
-	sequence, err := o.write(ctx, history.Sequence, e)
-	if err != nil {
+	if err := repository.Identify(e); err != nil {
 		return nil, err
 	}
-	return &lockboxv1.CommandReply{Sequence: sequence, Version: e.GetVersion(), EventId: e.GetId()}, nil
+	stored, err := o.write(ctx, states, append([]*lockboxv1.Event{e}, o.next(states, e, now)...)...)
+	if len(stored) == 0 {
+		return nil, err
+	}
+	if err != nil {
+		o.Log.Warn("what follows at once was not written with its cause", zap.Stringer("aggregate", about), zap.Error(err))
+	}
+	return &lockboxv1.CommandReply{Sequence: stored[0], Version: e.GetVersion(), EventId: e.GetId()}, nil
+}
+
+// next is what follows at once from an event that is about to be written, if that is known and may be written now.
+func (o *orchestrator) next(states repository.States, e *lockboxv1.Event, now time.Time) []*lockboxv1.Event {
+	next, err := o.process.Next(states, e, now)
+	if next == nil || err != nil || o.mayWrite(next) != nil || repository.Identify(next) != nil {
+		return nil
+	}
+	return []*lockboxv1.Event{next}
+}
+
+// already is what somebody hears whose command changes nothing.
+func already(states repository.States, about aggregate.Key) string {
+	if about.Kind == aggregate.KindRequest {
+		return request.Outcome(states.Request(about))
+	}
+	return "nothing to do: it is so already"
 }

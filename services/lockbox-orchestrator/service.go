@@ -1,6 +1,6 @@
 // Package orchestrator decides: it turns commands, events and due timers into the next events of requests, tenants,
-// subscriptions, tickets, disclosures, rules and the catalogue. It keeps no state of its own: each decision loads and folds
-// what it rests on, and what is cached in between is checked against the stream.
+// subscriptions, tickets, disclosures, rules and the catalogue. What it remembers of them only saves reading again what
+// cannot have changed: each decision rests on what the stream's leader has.
 package orchestrator
 
 import (
@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/openlockbox/lockbox/pkg/catalogue"
 	"github.com/openlockbox/lockbox/pkg/lease"
 	"github.com/openlockbox/lockbox/pkg/repository"
 	"github.com/openlockbox/lockbox/pkg/request"
@@ -28,8 +27,11 @@ type Config struct {
 // Run answers commands and does what is owed, until ctx ends or something happens that must not be passed over.
 func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 	o := &orchestrator{
-		Runtime: rt, read: repository.NewReader(rt.Journal), catalogue: repository.CatalogueInForce(), terms: c.Terms,
-		actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: Name},
+		Runtime: rt, repository: repository.New(rt.Journal),
+		process: repository.Process{
+			Actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: Name},
+			Terms: c.Terms, Services: repository.CatalogueInForce(),
+		},
 	}
 	var err error
 	if o.lease, err = lease.Listen(rt.Conn, rt.Now); err != nil {
@@ -62,10 +64,8 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 
 type orchestrator struct {
 	*service.Runtime
-	read      repository.Reader
-	catalogue *repository.InForce[*catalogue.Catalogue]
-	terms     request.Terms
-	actor     *lockboxv1.Actor
+	repository *repository.Repository
+	process    repository.Process
 	// lease is the guard's word, without which nothing is granted.
 	lease *lease.Holder
 }

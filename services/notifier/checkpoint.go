@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/merkle"
 	"go.uber.org/zap"
 )
@@ -43,7 +43,7 @@ func (n *notifier) checkpoint(ctx context.Context) (size int64, root string) {
 }
 
 func (n *notifier) readCheckpoint(ctx context.Context, c *checkpoint) error {
-	e, err := n.Journal.Latest(ctx, bus.MerkleLog)
+	e, err := n.Journal.Latest(ctx, aggregate.MerkleLog)
 	if err != nil || e.Seq == 0 {
 		return err
 	}

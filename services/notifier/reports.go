@@ -3,6 +3,7 @@ package notifier
 import (
 	"context"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/notifier/internal/plan"
@@ -12,7 +13,7 @@ import (
 // event are one aggregate, which stays as small as the number of people concerned; the request is the correlation.
 func (n *notifier) report(e *lockboxv1.Event, of plan.Notification) *lockboxv1.Event {
 	return &lockboxv1.Event{
-		Tenant: e.GetTenant(), Kind: bus.KindDelivery, AggregateId: e.GetId(), ReportKey: of.ID,
+		Tenant: e.GetTenant(), Kind: aggregate.KindDelivery, AggregateId: e.GetId(), ReportKey: of.ID,
 		Actor: n.actor, CorrelationId: e.GetCorrelationId(), CausationId: e.GetId(), TraceParent: e.GetTraceParent(),
 		Fact: &lockboxv1.Event_NotificationSent{NotificationSent: &lockboxv1.NotificationSent{Notification: &lockboxv1.Notification{
 			Id: of.ID, EventId: e.GetId(), Template: string(of.Template), Recipient: of.Recipient, Language: of.Language,

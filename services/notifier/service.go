@@ -21,6 +21,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/repository"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/service"
 	"github.com/openlockbox/lockbox/pkg/tenant"
@@ -138,12 +139,13 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 
 type notifier struct {
 	*service.Runtime
-	settings plan.Settings
-	mails    *mail.Renderer
-	sender   *smtp.Sender
-	giveUp   time.Duration
-	actor    *lockboxv1.Actor
-	newest   *checkpoint
+	repository *repository.Repository
+	settings   plan.Settings
+	mails      *mail.Renderer
+	sender     *smtp.Sender
+	giveUp     time.Duration
+	actor      *lockboxv1.Actor
+	newest     *checkpoint
 }
 
 func newNotifier(rt *service.Runtime, c Config) (*notifier, error) {
@@ -163,7 +165,7 @@ func newNotifier(rt *service.Runtime, c Config) (*notifier, error) {
 		return nil, err
 	}
 	n := &notifier{
-		Runtime: rt, mails: mails, sender: sender, giveUp: c.GiveUpAfter, newest: new(checkpoint),
+		Runtime: rt, repository: repository.New(rt.Journal), mails: mails, sender: sender, giveUp: c.GiveUpAfter, newest: new(checkpoint),
 		settings: plan.Settings{Provider: c.Provider, PortalURL: c.PortalURL, Groups: c.Groups, DefaultLanguage: c.DefaultLanguage},
 		actor:    &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: Name},
 	}
@@ -179,12 +181,6 @@ func (n *notifier) handle(ctx context.Context, e journal.Entry) error {
 		return nil
 	}
 	in, err := n.read(ctx, e)
-	var contradiction *journal.HistoryError
-	if errors.As(err, &contradiction) {
-		n.Log.Error("what contradicts itself is told to nobody", zap.String("subject", e.Subject), zap.Uint64("sequence", e.Seq),
-			zap.Uint64("fault", contradiction.Seq), zap.String("rule", contradiction.Rule))
-		return nil
-	}
 	if err != nil {
 		return err
 	}
@@ -198,7 +194,7 @@ func (n *notifier) handle(ctx context.Context, e journal.Entry) error {
 	if len(notifications) == 0 {
 		return nil
 	}
-	before, err := n.Journal.Reported(ctx, bus.AggregateOf(n.report(e.Event, notifications[0])).Filter())
+	before, err := n.Journal.Reported(ctx, bus.Filter(aggregate.KeyOf(n.report(e.Event, notifications[0]))))
 	if err != nil {
 		return err
 	}
@@ -249,7 +245,7 @@ func (n *notifier) tell(ctx context.Context, e *lockboxv1.Event, to plan.Notific
 	defer cancel()
 	_, stored, err := n.Journal.Report(ctx, report)
 	if stored {
-		n.Counters.Event(bus.TypeOf(report))
+		n.Counters.Event(aggregate.TypeOf(report))
 	}
 	return err
 }

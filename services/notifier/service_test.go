@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	conf "github.com/openlockbox/lockbox/pkg/config"
 	"github.com/openlockbox/lockbox/pkg/journal"
@@ -37,7 +38,7 @@ func TestEventsBecomeMailsAndEachIsReportedOnce(t *testing.T) {
 	c, mails := w.mailbox()
 	stop := w.run(c)
 	w.tenant()
-	w.write(bus.KindTicket, "SR-1", grace, &lockboxv1.Event{Fact: &lockboxv1.Event_TicketOpened{TicketOpened: &lockboxv1.TicketOpened{Title: "It is broken"}}})
+	w.write(aggregate.KindTicket, "SR-1", grace, &lockboxv1.Event{Fact: &lockboxv1.Event_TicketOpened{TicketOpened: &lockboxv1.TicketOpened{Title: "It is broken"}}})
 	id, notified := w.asked(erin)
 	w.denied(id)
 	reports := w.reports(1 + 4 + 4)
@@ -84,7 +85,7 @@ func (w *world) tellAllAgain(c Config) {
 	}
 	defer n.sender.Close()
 	err = w.compliance.Replay(w.Context(), journal.Replay{}, func(e journal.Entry) error {
-		if e.Event.GetKind() == bus.KindDelivery || e.Event.GetKind() == bus.KindTicket {
+		if e.Event.GetKind() == aggregate.KindDelivery || e.Event.GetKind() == aggregate.KindTicket {
 			return nil
 		}
 		return n.handle(w.Context(), e)
@@ -167,7 +168,7 @@ func TestACrashBetweenSendingAndReportingRepeatsTheSameMail(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer n.sender.Close()
-	entries, err := w.evaluator.Load(t.Context(), bus.Aggregate{Tenant: "meadowbank", Kind: bus.KindTenant, ID: "meadowbank"})
+	entries, err := w.evaluator.Load(t.Context(), aggregate.Key{Tenant: "meadowbank", Kind: aggregate.KindTenant, ID: "meadowbank"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -290,10 +291,10 @@ func TestInternalApproversAreTold(t *testing.T) {
 	w.run(c)
 	w.tenant()
 	id := "01975a2c-7b3c-7e4a-9d8e-0123456789ab"
-	w.write(bus.KindRequest, id, erin, &lockboxv1.Event{Fact: &lockboxv1.Event_AccessRequested{AccessRequested: &lockboxv1.AccessRequested{
+	w.write(aggregate.KindRequest, id, erin, &lockboxv1.Event{Fact: &lockboxv1.Event_AccessRequested{AccessRequested: &lockboxv1.AccessRequested{
 		Intent: &lockboxv1.AccessIntent{Id: id, Tenant: "meadowbank", ResourceIds: []string{"/tenants/meadowbank/x"}},
 	}}})
-	w.write(bus.KindRequest, id, clock, &lockboxv1.Event{Fact: &lockboxv1.Event_AccessEvaluated{AccessEvaluated: &lockboxv1.AccessEvaluated{
+	w.write(aggregate.KindRequest, id, clock, &lockboxv1.Event{Fact: &lockboxv1.Event_AccessEvaluated{AccessEvaluated: &lockboxv1.AccessEvaluated{
 		Outcome: lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_DECIDES, Duration: durationpb.New(time.Hour),
 		InternalStages: []*lockboxv1.InternalStage{{Group: "devops-managers", Count: 1}}, InternalExpiresAt: timestamppb.New(time.Now().Add(time.Hour)),
 	}}})

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/journal/journaltest"
@@ -30,8 +31,8 @@ type world struct {
 	orchestrator *journal.Journal
 	evaluator    *journal.Journal
 	compliance   *journal.Journal
-	last         map[bus.Aggregate]*lockboxv1.Event
-	sequence     map[bus.Aggregate]uint64
+	last         map[aggregate.Key]*lockboxv1.Event
+	sequence     map[aggregate.Key]uint64
 	now          time.Time
 }
 
@@ -40,7 +41,7 @@ func newWorld(t *testing.T) *world {
 	b := journaltest.Start(t, 1)
 	return &world{
 		T: t, bus: b, orchestrator: b.Journal(t, bus.Orchestrator), evaluator: b.Journal(t, bus.Evaluator), compliance: b.Journal(t, bus.Compliance),
-		last: map[bus.Aggregate]*lockboxv1.Event{}, sequence: map[bus.Aggregate]uint64{}, now: time.Now().Add(-time.Minute),
+		last: map[aggregate.Key]*lockboxv1.Event{}, sequence: map[aggregate.Key]uint64{}, now: time.Now().Add(-time.Minute),
 	}
 }
 
@@ -94,11 +95,11 @@ func (w *world) write(kind, id string, by *lockboxv1.Actor, e *lockboxv1.Event) 
 	if err != nil {
 		w.Fatal(err)
 	}
-	agg := bus.Aggregate{Tenant: "meadowbank", Kind: kind, ID: id}
+	agg := aggregate.Key{Tenant: "meadowbank", Kind: kind, ID: id}
 	w.now = w.now.Add(time.Millisecond)
 	e.Id, e.Tenant, e.Kind, e.AggregateId, e.Actor = unique.String(), agg.Tenant, kind, id, by
 	e.Version, e.Time = w.last[agg].GetVersion()+1, timestamppb.New(w.now)
-	if kind == bus.KindRequest {
+	if kind == aggregate.KindRequest {
 		e.CorrelationId = id
 	}
 	writer := w.orchestrator
@@ -126,14 +127,14 @@ var (
 	grace = &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_TENANT, Person: person(bank, "grace", "en")}
 	otto  = &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_TENANT, Person: person(bank, "otto", "ja")}
 	erin  = &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_PROVIDER, Person: person(northwind, "erin", "en"), Employer: "Fabrikam"}
-	orla  = &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_PROVIDER, Person: person(northwind, "orla", "en")}
+	orla  = &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_PROVIDER, Person: person(northwind, "orla", "en"), Groups: []string{aggregate.Onboarding}}
 	clock = &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: "lockbox-orchestrator"}
 )
 
 // tenant makes Meadow Bank, with Grace as its administrator: one mail.
 func (w *world) tenant() *lockboxv1.Event {
 	w.Helper()
-	return w.write(bus.KindTenant, "meadowbank", orla, &lockboxv1.Event{Fact: &lockboxv1.Event_TenantCreated{TenantCreated: &lockboxv1.TenantCreated{
+	return w.write(aggregate.KindTenant, "meadowbank", orla, &lockboxv1.Event{Fact: &lockboxv1.Event_TenantCreated{TenantCreated: &lockboxv1.TenantCreated{
 		DisplayName: "Meadow Bank", Plan: lockboxv1.SupportPlan_SUPPORT_PLAN_STANDARD, DefaultLanguage: "fr",
 		Issuer: &lockboxv1.TenantIssuer{Url: bank},
 		Administrator: &lockboxv1.RoleAssignment{
@@ -150,24 +151,24 @@ func (w *world) asked(requester *lockboxv1.Actor) (id string, notified *lockboxv
 		w.Fatal(err)
 	}
 	id = unique.String()
-	w.write(bus.KindRequest, id, requester, &lockboxv1.Event{Fact: &lockboxv1.Event_AccessRequested{AccessRequested: &lockboxv1.AccessRequested{
+	w.write(aggregate.KindRequest, id, requester, &lockboxv1.Event{Fact: &lockboxv1.Event_AccessRequested{AccessRequested: &lockboxv1.AccessRequested{
 		Intent: &lockboxv1.AccessIntent{Id: id, Tenant: "meadowbank", ResourceIds: []string{"/tenants/meadowbank/x"}, Justification: "The tenant is broken.", TicketId: "SR-1"},
 	}}})
-	w.write(bus.KindRequest, id, clock, &lockboxv1.Event{Fact: &lockboxv1.Event_AccessEvaluated{AccessEvaluated: &lockboxv1.AccessEvaluated{
+	w.write(aggregate.KindRequest, id, clock, &lockboxv1.Event{Fact: &lockboxv1.Event_AccessEvaluated{AccessEvaluated: &lockboxv1.AccessEvaluated{
 		Outcome: lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_DECIDES, Duration: durationpb.New(8 * time.Hour),
 		Facts: &lockboxv1.EvaluationFacts{ServiceName: "Directory"},
 	}}})
-	return id, w.write(bus.KindRequest, id, clock, &lockboxv1.Event{Fact: &lockboxv1.Event_CustomerNotified{CustomerNotified: &lockboxv1.CustomerNotified{
+	return id, w.write(aggregate.KindRequest, id, clock, &lockboxv1.Event{Fact: &lockboxv1.Event_CustomerNotified{CustomerNotified: &lockboxv1.CustomerNotified{
 		Scope: lockboxv1.Scope_SCOPE_TENANT, Basis: lockboxv1.ApproverBasis_APPROVER_BASIS_TENANT, RequiredApprovals: 1,
 		Approvers:  []*lockboxv1.Approver{{Person: otto.GetPerson()}, {Person: grace.GetPerson()}},
 		Alternates: []*lockboxv1.AlternateAddress{{Email: "security@meadowbank.example"}},
-		ExpiresAt:  timestamppb.New(w.now.Add(96 * time.Hour)), TenantSequence: w.sequence[bus.Aggregate{Tenant: "meadowbank", Kind: bus.KindTenant, ID: "meadowbank"}],
+		ExpiresAt:  timestamppb.New(w.now.Add(96 * time.Hour)), TenantSequence: w.sequence[aggregate.Key{Tenant: "meadowbank", Kind: aggregate.KindTenant, ID: "meadowbank"}],
 	}}})
 }
 
 func (w *world) denied(id string) *lockboxv1.Event {
 	w.Helper()
-	return w.write(bus.KindRequest, id, otto, &lockboxv1.Event{Fact: &lockboxv1.Event_CustomerDenied{CustomerDenied: &lockboxv1.CustomerDenied{Reason: "Not now."}}})
+	return w.write(aggregate.KindRequest, id, otto, &lockboxv1.Event{Fact: &lockboxv1.Event_CustomerDenied{CustomerDenied: &lockboxv1.CustomerDenied{Reason: "Not now."}}})
 }
 
 var errEnough = errors.New("enough")
@@ -178,7 +179,7 @@ func (w *world) reports(n int) map[string]*lockboxv1.Event {
 	ctx, cancel := context.WithTimeout(w.Context(), patience)
 	defer cancel()
 	got := map[string]*lockboxv1.Event{}
-	err := w.compliance.Replay(ctx, journal.Replay{Kind: bus.KindDelivery, Follow: true}, func(e journal.Entry) error {
+	err := w.compliance.Replay(ctx, journal.Replay{Kind: aggregate.KindDelivery, Follow: true}, func(e journal.Entry) error {
 		id := notification(e.Event).GetMessageId()
 		if got[id] != nil {
 			w.Errorf("%s is reported twice", id)

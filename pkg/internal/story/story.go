@@ -47,20 +47,18 @@ func (s *Story) World() request.World {
 }
 
 // Decide asks the aggregate that a command is about. Nothing is recorded.
-func (s *Story) Decide(c aggregate.Command, now time.Time) ([]*lockboxv1.Event, error) {
-	switch c.GetAction().(type) {
-	case *lockboxv1.Command_CreateTenant, *lockboxv1.Command_ChangeSupportPlan, *lockboxv1.Command_EnableLockbox, *lockboxv1.Command_DisableLockbox,
-		*lockboxv1.Command_SignUpPreview, *lockboxv1.Command_SignOffPreview, *lockboxv1.Command_ChangeSettings:
+func (s *Story) Decide(c aggregate.Command, now time.Time) (*lockboxv1.Event, error) {
+	about, err := aggregate.Of(c.Command)
+	switch about.Kind {
+	case aggregate.KindTenant:
 		return tenant.Decide(s.Tenant, c, now)
-	case *lockboxv1.Command_RegisterSubscription:
-		return tenant.DecideSubscription(s.Tenant, s.Subscription, c, now)
-	case *lockboxv1.Command_AssignRole, *lockboxv1.Command_RemoveRole, *lockboxv1.Command_ActivateRole, *lockboxv1.Command_DeactivateRole:
-		if c.GetAggregateId() == "" {
-			return tenant.Decide(s.Tenant, c, now)
+	case aggregate.KindSubscription:
+		if err != nil {
+			return nil, err
 		}
 		return tenant.DecideSubscription(s.Tenant, s.Subscription, c, now)
 	}
-	return request.Decide(s.Request, c, s.World(), now)
+	return request.Decide(s.Request, c, s.World(), now) // there is one, so a command need not say which
 }
 
 // Command wraps an action of somebody's about the tenant (empty id), the subscription or the request.
@@ -70,21 +68,28 @@ func (s *Story) Command(by *lockboxv1.Actor, id string, c *lockboxv1.Command) ag
 	return aggregate.Command{Command: c, By: by}
 }
 
-// Perform asks what a duty comes to. Nothing is recorded.
-func (s *Story) Perform(d request.Duty, now time.Time) ([]*lockboxv1.Event, error) {
-	return request.Perform(s.Request, d, s.World(), s.Terms, Lockbox(), "", now)
+// Perform asks what a duty results in; nothing, if it is not what is owed. Nothing is recorded.
+func (s *Story) Perform(d request.Duty, now time.Time) (*lockboxv1.Event, error) {
+	owed, err := request.Owed(s.Request, s.World(), now)
+	if owed != d || err != nil {
+		return nil, err
+	}
+	return request.Perform(s.Request, s.World(), s.Terms, Lockbox(), "", now)
 }
 
-// Record writes events to the stream and folds them.
+// Record writes events to the stream and folds them; nil is none.
 func (s *Story) Record(events ...*lockboxv1.Event) {
 	for _, e := range events {
+		if e == nil {
+			continue
+		}
 		e.Id = s.ID()
 		sequence := uint64(len(s.History)) + 1
 		s.History = append(s.History, invariant.Recorded{Sequence: sequence, Event: e})
 		switch e.GetKind() {
-		case "tenant":
+		case aggregate.KindTenant:
 			s.Tenant = tenant.Evolve(s.Tenant, sequence, e)
-		case "subscription":
+		case aggregate.KindSubscription:
 			s.Subscription = tenant.EvolveSubscription(s.Subscription, sequence, e)
 		default:
 			s.Request = request.Evolve(s.Request, sequence, e)
@@ -94,9 +99,9 @@ func (s *Story) Record(events ...*lockboxv1.Event) {
 
 // Must records what a command comes to, and panics if it is refused: for setting the scene.
 func (s *Story) Must(by *lockboxv1.Actor, c *lockboxv1.Command, now time.Time) {
-	events, err := s.Decide(s.Command(by, s.ID(), c), now)
+	e, err := s.Decide(s.Command(by, s.ID(), c), now)
 	if err != nil {
 		panic(err)
 	}
-	s.Record(events...)
+	s.Record(e)
 }

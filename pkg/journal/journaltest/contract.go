@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/journal"
@@ -50,19 +52,19 @@ func (c *contract) appends() map[string]func(*testing.T) {
 		"of two contrary appends in one group commit one wins": c.contraryInGroups,
 		"an event's subject is written once":                   c.subjectOnce,
 		"an aggregate may have more than 1024 events":          c.longAggregate,
-		"whether anything changed since":                       c.unchanged,
+		"whether anything changed since":                       c.since,
 		"every acknowledged event is in the stream once":       c.manyWriters,
 		"a right that is missing is an error":                  c.deniedRight,
 	}
 }
 
 func (c *contract) roundTrip(t *testing.T) {
-	agg := newAggregate(newTenant(), bus.KindTicket)
+	agg := newAggregate(newTenant(), aggregate.KindTicket)
 	if entries := mustLoad(t, c.reader, agg); len(entries) != 0 {
 		t.Fatalf("a new aggregate has %d events", len(entries))
 	}
 	events, seqs := mustAppend(t, c.writer, agg, 3)
-	for name, load := range map[string]func(context.Context, bus.Aggregate) ([]journal.Entry, error){"any replica": c.eventually(3), "leader": c.reader.LoadAtLeader} {
+	for name, load := range map[string]func(context.Context, aggregate.Key) ([]journal.Entry, error){"any replica": c.eventually(3), "leader": c.reader.LoadAtLeader} {
 		entries, err := load(t.Context(), agg)
 		if err != nil || len(entries) != 3 {
 			t.Fatalf("%s: %d events, %v", name, len(entries), err)
@@ -83,8 +85,8 @@ func (c *contract) roundTrip(t *testing.T) {
 }
 
 // eventually loads from any replica until it has caught up.
-func (c *contract) eventually(n int) func(context.Context, bus.Aggregate) ([]journal.Entry, error) {
-	return func(ctx context.Context, agg bus.Aggregate) (entries []journal.Entry, err error) {
+func (c *contract) eventually(n int) func(context.Context, aggregate.Key) ([]journal.Entry, error) {
+	return func(ctx context.Context, agg aggregate.Key) (entries []journal.Entry, err error) {
 		for range 500 {
 			if entries, err = c.reader.Load(ctx, agg); err != nil || len(entries) == n {
 				return entries, err
@@ -95,30 +97,54 @@ func (c *contract) eventually(n int) func(context.Context, bus.Aggregate) ([]jou
 	}
 }
 
-func (c *contract) unchanged(t *testing.T) {
-	one, two := newAggregate(newTenant(), bus.KindTicket), newAggregate(newTenant(), bus.KindTicket)
+// What is known already is not sent again, and what is answered is one consistent cut.
+func (c *contract) since(t *testing.T) {
+	one, two := newAggregate(newTenant(), aggregate.KindTicket), newAggregate(newTenant(), aggregate.KindTicket)
 	_, seqs := mustAppend(t, c.writer, one, 3)
 	_, others := mustAppend(t, c.writer, two, 1)
-	last, other := journal.Version{Aggregate: one, Version: 3, Sequence: seqs[2]}, journal.Version{Aggregate: two, Version: 1, Sequence: others[0]}
-	for name, known := range map[string]struct {
-		of   []journal.Version
-		same bool
+	never := journal.Version{Key: newAggregate(newTenant(), aggregate.KindTicket)}
+	last, other := journal.Version{Key: one, Version: 3, Sequence: seqs[2]}, journal.Version{Key: two, Version: 1, Sequence: others[0]}
+	type news struct {
+		whole bool
+		seqs  []uint64
+	}
+	for name, row := range map[string]struct {
+		known []journal.Version
+		want  []news
 	}{
-		"the last":                        {[]journal.Version{last}, true},
-		"the last of both":                {[]journal.Version{last, other}, true},
-		"not the last":                    {[]journal.Version{{Aggregate: one, Version: 2, Sequence: seqs[1]}, other}, false},
-		"another in its place":            {[]journal.Version{{Aggregate: one, Version: 3, Sequence: seqs[2] + 1}}, false},
-		"more than there is":              {[]journal.Version{{Aggregate: one, Version: 4, Sequence: seqs[2] + 1}}, false},
-		"as if a stream had lost its end": {[]journal.Version{last, {Aggregate: two, Version: 2, Sequence: others[0] + 1}}, false},
+		"the last":         {[]journal.Version{last}, []news{{}}},
+		"the last of both": {[]journal.Version{last, other}, []news{{}, {}}},
+		"not the last":     {[]journal.Version{{Key: one, Version: 2, Sequence: seqs[1]}, other}, []news{{seqs: seqs[2:]}, {}}},
+		"nothing":          {[]journal.Version{{Key: one}, {Key: two}, never}, []news{{true, seqs}, {true, others}, {true, nil}}},
+		"one of them":      {[]journal.Version{{Key: one}, other}, []news{{true, seqs}, {}}},
+		"another in its place": {
+			[]journal.Version{{Key: one, Version: 3, Sequence: seqs[2] + 1}}, []news{{true, seqs}},
+		},
+		"more than there is": {[]journal.Version{{Key: one, Version: 4, Sequence: seqs[2] + 1}}, []news{{true, seqs}}},
+		"as if a stream had lost its end": {
+			[]journal.Version{last, {Key: two, Version: 2, Sequence: others[0] + 1}}, []news{{}, {true, others}},
+		},
 	} {
-		if same, err := c.reader.Unchanged(t.Context(), known.of...); err != nil || same != known.same {
-			t.Errorf("%s: unchanged %v, %v", name, same, err)
+		got, err := c.reader.Since(t.Context(), row.known...)
+		if err != nil || len(got) != len(row.want) {
+			t.Errorf("%s: %v, %v", name, got, err)
+			continue
+		}
+		for i, want := range row.want {
+			var seqs []uint64
+			for _, e := range got[i].Entries {
+				seqs = append(seqs, e.Seq)
+			}
+			// Whoever has the last event of an aggregate needs no more than that it is told so, in whatever form.
+			if got[i].Err != nil || got[i].Whole != want.whole && len(want.seqs) > 0 || !slices.Equal(seqs, want.seqs) {
+				t.Errorf("%s: aggregate %d: whole %t, %v, %v; want %+v", name, i, got[i].Whole, seqs, got[i].Err, want)
+			}
 		}
 	}
 }
 
 func (c *contract) wrongAfter(t *testing.T) {
-	agg := newAggregate(newTenant(), bus.KindTicket)
+	agg := newAggregate(newTenant(), aggregate.KindTicket)
 	_, seqs := mustAppend(t, c.writer, agg, 2)
 	for name, try := range map[string]struct{ after, version uint64 }{
 		"none":    {0, 1},
@@ -135,12 +161,12 @@ func (c *contract) wrongAfter(t *testing.T) {
 }
 
 func (c *contract) refusedAppends(t *testing.T) {
-	agg := newAggregate(newTenant(), bus.KindTicket)
+	agg := newAggregate(newTenant(), aggregate.KindTicket)
 	for name, spoil := range map[string]func(*lockboxv1.Event){
 		"no id":           func(e *lockboxv1.Event) { e.Id = "" },
 		"a random id":     func(e *lockboxv1.Event) { e.Id = "7f9c24e8-3b1a-4f0e-9c5d-1a2b3c4d5e6f" },
 		"no fact":         func(e *lockboxv1.Event) { e.Fact = nil },
-		"another's fact":  func(e *lockboxv1.Event) { e.Kind = bus.KindRequest },
+		"another's fact":  func(e *lockboxv1.Event) { e.Kind = aggregate.KindRequest },
 		"no version":      func(e *lockboxv1.Event) { e.Version = 0 },
 		"a later version": func(e *lockboxv1.Event) { e.Version = 2 },
 		"a report":        func(e *lockboxv1.Event) { proto.Reset(e); proto.Merge(e, report(agg, "n-1")) },
@@ -161,7 +187,7 @@ func (c *contract) refusedAppends(t *testing.T) {
 }
 
 func (c *contract) appendedTwice(t *testing.T) {
-	agg := newAggregate(newTenant(), bus.KindTicket)
+	agg := newAggregate(newTenant(), aggregate.KindTicket)
 	e := Event(agg, 1)
 	first, err := c.writer.Append(t.Context(), 0, e)
 	if err != nil {
@@ -186,7 +212,7 @@ func (c *contract) appendedTwice(t *testing.T) {
 }
 
 // duel appends two contrary events at once and expects one winner.
-func duel(t *testing.T, agg bus.Aggregate, after, version uint64, one, other *journal.Journal) uint64 {
+func duel(t *testing.T, agg aggregate.Key, after, version uint64, one, other *journal.Journal) uint64 {
 	t.Helper()
 	var both sync.WaitGroup
 	events := [2]*lockboxv1.Event{Event(agg, version), Event(agg, version)}
@@ -211,7 +237,7 @@ func duel(t *testing.T, agg bus.Aggregate, after, version uint64, one, other *jo
 func (c *contract) contrary(t *testing.T) {
 	second := c.bus.Journal(t, bus.Orchestrator)
 	for name, other := range map[string]*journal.Journal{"one process": c.writer, "two processes": second} {
-		agg := newAggregate(newTenant(), bus.KindTicket)
+		agg := newAggregate(newTenant(), aggregate.KindTicket)
 		after := uint64(0)
 		for version := range uint64(50) {
 			after = duel(t, agg, after, version+1, c.writer, other)
@@ -238,7 +264,7 @@ func (c *contract) contraryInGroups(t *testing.T) {
 					return
 				default:
 				}
-				e, after := Event(newAggregate(tenant, bus.KindTicket), 1), uint64(0)
+				e, after := Event(newAggregate(tenant, aggregate.KindTicket), 1), uint64(0)
 				if round%50 == 0 {
 					e.Version, after = 2, 1
 				}
@@ -248,7 +274,7 @@ func (c *contract) contraryInGroups(t *testing.T) {
 			}
 		})
 	}
-	agg := newAggregate(tenant, bus.KindTicket)
+	agg := newAggregate(tenant, aggregate.KindTicket)
 	last := uint64(0)
 	for version := range uint64(rounds) {
 		other := c.writer
@@ -293,7 +319,7 @@ func (c *contract) batched(t *testing.T, tenant string) int {
 }
 
 func (c *contract) subjectOnce(t *testing.T) {
-	agg := newAggregate(newTenant(), bus.KindTicket)
+	agg := newAggregate(newTenant(), aggregate.KindTicket)
 	events, _ := mustAppend(t, c.writer, agg, 1)
 	subject, err := bus.EventSubject(events[0])
 	if err != nil {
@@ -316,7 +342,7 @@ func (c *contract) subjectOnce(t *testing.T) {
 }
 
 func (c *contract) longAggregate(t *testing.T) {
-	agg := newAggregate(newTenant(), bus.KindTicket)
+	agg := newAggregate(newTenant(), aggregate.KindTicket)
 	const n = 1100
 	events, _ := mustAppend(t, c.writer, agg, n)
 	entries := mustLoad(t, c.reader, agg)
@@ -339,7 +365,7 @@ func (c *contract) manyWriters(t *testing.T) {
 	for range writers {
 		all.Go(func() {
 			for range aggregates {
-				agg := newAggregate(tenant, bus.KindTicket)
+				agg := newAggregate(tenant, aggregate.KindTicket)
 				after := uint64(0)
 				for v := range versions {
 					e := Event(agg, uint64(v+1))
@@ -373,13 +399,13 @@ func (c *contract) manyWriters(t *testing.T) {
 }
 
 func (c *contract) deniedRight(t *testing.T) {
-	e := Event(newAggregate(newTenant(), bus.KindRequest), 1)
+	e := Event(newAggregate(newTenant(), aggregate.KindRequest), 1)
 	evaluator := c.bus.Journal(t, bus.Evaluator, journal.WithTimeout(500*time.Millisecond))
 	if _, err := evaluator.Append(t.Context(), 0, e); !errors.Is(err, nats.ErrPermissionViolation) || !errors.Is(err, journal.ErrUnknown) {
 		t.Errorf("the evaluator denied a request: %v", err)
 	}
 	tool := c.bus.Journal(t, bus.Tool(Tool), journal.WithTimeout(500*time.Millisecond))
-	if _, err := tool.Load(t.Context(), bus.AggregateOf(e)); !errors.Is(err, nats.ErrPermissionViolation) {
+	if _, err := tool.Load(t.Context(), aggregate.KeyOf(e)); !errors.Is(err, nats.ErrPermissionViolation) {
 		t.Errorf("a tool loaded a request: %v", err)
 	}
 	if err := tool.Replay(t.Context(), journal.Replay{}, func(journal.Entry) error { return nil }); !errors.Is(err, nats.ErrPermissionViolation) {

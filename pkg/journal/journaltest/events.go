@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
-	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
@@ -17,17 +17,17 @@ func NewID() string { return uuid.Must(uuid.NewV7()).String() }
 // newTenant is a tenant that no other case uses.
 func newTenant() string { return "t-" + strings.ReplaceAll(uuid.NewString(), "-", "")[:20] }
 
-func newAggregate(tenant, kind string) bus.Aggregate {
-	return bus.Aggregate{Tenant: tenant, Kind: kind, ID: NewID()}
+func newAggregate(tenant, kind string) aggregate.Key {
+	return aggregate.Key{Tenant: tenant, Kind: kind, ID: NewID()}
 }
 
 // Event is some event of a decided kind that the orchestrator may write.
-func Event(agg bus.Aggregate, version uint64) *lockboxv1.Event {
+func Event(agg aggregate.Key, version uint64) *lockboxv1.Event {
 	e := &lockboxv1.Event{Id: NewID(), Tenant: agg.Tenant, Kind: agg.Kind, AggregateId: agg.ID, Version: version}
 	switch agg.Kind {
-	case bus.KindTicket:
+	case aggregate.KindTicket:
 		e.Fact = &lockboxv1.Event_TicketCommented{TicketCommented: &lockboxv1.TicketCommented{Text: "the disk reports errors"}}
-	case bus.KindSubscription, bus.KindTenant:
+	case aggregate.KindSubscription, aggregate.KindTenant:
 		e.Fact = &lockboxv1.Event_RoleRemoved{RoleRemoved: &lockboxv1.RoleRemoved{AssignmentId: "a-1"}}
 	default:
 		e.Fact = &lockboxv1.Event_CustomerDenied{CustomerDenied: &lockboxv1.CustomerDenied{Reason: "not now"}}
@@ -36,7 +36,7 @@ func Event(agg bus.Aggregate, version uint64) *lockboxv1.Event {
 }
 
 // report is what the notifier writes about one message to one recipient.
-func report(agg bus.Aggregate, key string) *lockboxv1.Event {
+func report(agg aggregate.Key, key string) *lockboxv1.Event {
 	return &lockboxv1.Event{
 		Id: NewID(), Tenant: agg.Tenant, Kind: agg.Kind, AggregateId: agg.ID, ReportKey: key,
 		Fact: &lockboxv1.Event_NotificationSent{NotificationSent: &lockboxv1.NotificationSent{}},
@@ -44,7 +44,7 @@ func report(agg bus.Aggregate, key string) *lockboxv1.Event {
 }
 
 // mustAppend appends n events to an aggregate and returns them with their sequences.
-func mustAppend(t testing.TB, j *journal.Journal, agg bus.Aggregate, n int) (events []*lockboxv1.Event, seqs []uint64) {
+func mustAppend(t testing.TB, j *journal.Journal, agg aggregate.Key, n int) (events []*lockboxv1.Event, seqs []uint64) {
 	t.Helper()
 	after := uint64(0)
 	for v := range n {
@@ -58,7 +58,7 @@ func mustAppend(t testing.TB, j *journal.Journal, agg bus.Aggregate, n int) (eve
 	return events, seqs
 }
 
-func mustLoad(t testing.TB, j *journal.Journal, agg bus.Aggregate) []journal.Entry {
+func mustLoad(t testing.TB, j *journal.Journal, agg aggregate.Key) []journal.Entry {
 	t.Helper()
 	entries, err := j.LoadAtLeader(context.Background(), agg)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/journal"
@@ -92,7 +93,7 @@ func (c *contract) followed(t *testing.T) {
 	defer stop()
 	var all sync.WaitGroup
 	for range aggregates {
-		all.Go(func() { mustAppend(t, c.writer, newAggregate(tenant, bus.KindSubscription), versions) })
+		all.Go(func() { mustAppend(t, c.writer, newAggregate(tenant, aggregate.KindSubscription), versions) })
 	}
 	all.Wait()
 	waitFor(t, "all events", func() bool { return got.count() >= aggregates*versions })
@@ -111,7 +112,7 @@ func (c *contract) followedAgain(t *testing.T) {
 	tenant := newTenant()
 	got := newSeen()
 	failures := 2
-	broken := newAggregate(tenant, bus.KindSubscription)
+	broken := newAggregate(tenant, aggregate.KindSubscription)
 	stop := c.follow(t, following, func(_ context.Context, e journal.Entry) error {
 		if e.Event.GetTenant() != tenant {
 			return nil
@@ -130,7 +131,7 @@ func (c *contract) followedAgain(t *testing.T) {
 	})
 	defer stop()
 	mustAppend(t, c.writer, broken, 4)
-	healthy := newAggregate(tenant, bus.KindSubscription)
+	healthy := newAggregate(tenant, aggregate.KindSubscription)
 	mustAppend(t, c.writer, healthy, 4)
 	waitFor(t, "all events", func() bool { return got.count() >= 8 })
 	stop()
@@ -146,7 +147,7 @@ func (c *contract) followedSlowly(t *testing.T) {
 	const events = 20
 	tenant := newTenant()
 	for range events {
-		mustAppend(t, c.writer, newAggregate(tenant, bus.KindSubscription), 1)
+		mustAppend(t, c.writer, newAggregate(tenant, aggregate.KindSubscription), 1)
 	}
 	got := newSeen()
 	one := following
@@ -167,7 +168,7 @@ func (c *contract) followedSlowly(t *testing.T) {
 }
 
 func (c *contract) followedAfterRestart(t *testing.T) {
-	agg := newAggregate(newTenant(), bus.KindSubscription)
+	agg := newAggregate(newTenant(), aggregate.KindSubscription)
 	mustAppend(t, c.writer, agg, 3)
 	entered := make(chan struct{}, 16)
 	stop := c.follow(t, following, func(ctx context.Context, e journal.Entry) error {
@@ -253,8 +254,8 @@ func (c *contract) replays() map[string]func(*testing.T) {
 
 func (c *contract) replayed(t *testing.T) {
 	tenant := newTenant()
-	one, two := newAggregate(tenant, bus.KindTicket), newAggregate(tenant, bus.KindSubscription)
-	mustAppend(t, c.writer, newAggregate(newTenant(), bus.KindTicket), 2)
+	one, two := newAggregate(tenant, aggregate.KindTicket), newAggregate(tenant, aggregate.KindSubscription)
+	mustAppend(t, c.writer, newAggregate(newTenant(), aggregate.KindTicket), 2)
 	_, early := mustAppend(t, c.writer, one, 3)
 	time.Sleep(5 * time.Millisecond) // the two runs differ in time
 	_, late := mustAppend(t, c.writer, two, 2)
@@ -265,7 +266,7 @@ func (c *contract) replayed(t *testing.T) {
 		seqs   []uint64
 	}{
 		"of a tenant":             {journal.Replay{Tenant: tenant}, all},
-		"of a kind":               {journal.Replay{Tenant: tenant, Kind: bus.KindTicket}, early},
+		"of a kind":               {journal.Replay{Tenant: tenant, Kind: aggregate.KindTicket}, early},
 		"of an aggregate":         {journal.Replay{ID: two.ID}, late},
 		"of a type":               {journal.Replay{Tenant: tenant, Type: "RoleRemoved"}, late},
 		"of a type that is not":   {journal.Replay{Tenant: tenant, Type: "AccessGranted"}, nil},
@@ -299,7 +300,7 @@ func (c *contract) replayed(t *testing.T) {
 }
 
 func (c *contract) replayFollows(t *testing.T) {
-	agg := newAggregate(newTenant(), bus.KindTicket)
+	agg := newAggregate(newTenant(), aggregate.KindTicket)
 	_, before := mustAppend(t, c.writer, agg, 2)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -339,7 +340,7 @@ func publishRaw(t *testing.T, b *Bus, subject string, data []byte) {
 
 func unknownFact(t *testing.T, b *Bus) {
 	j := b.Journal(t, bus.Orchestrator)
-	agg := newAggregate(newTenant(), bus.KindSubscription)
+	agg := newAggregate(newTenant(), aggregate.KindSubscription)
 	e := Event(agg, 1)
 	subject, err := bus.EventSubject(e)
 	if err != nil {
@@ -378,7 +379,7 @@ func corrupt(t *testing.T, b *Bus) {
 		},
 		"no event": func(*lockboxv1.Event) []byte { return []byte{0xff} },
 	} {
-		agg := newAggregate(tenant, bus.KindTicket)
+		agg := newAggregate(tenant, aggregate.KindTicket)
 		e := Event(agg, 1)
 		subject, err := bus.EventSubject(e)
 		if err != nil {
@@ -400,7 +401,7 @@ func corrupt(t *testing.T, b *Bus) {
 			t.Errorf("%s: %v", name, found)
 		}
 	}
-	gap := newAggregate(tenant, bus.KindTicket)
+	gap := newAggregate(tenant, aggregate.KindTicket)
 	e := Event(gap, 2)
 	subject, err := bus.EventSubject(e)
 	if err != nil {

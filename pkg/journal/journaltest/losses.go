@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -44,7 +45,7 @@ func (c *contract) through(t *testing.T, id bus.Identity) (*Proxy, *journal.Jour
 }
 
 func (c *contract) lostAcknowledgement(t *testing.T) {
-	agg := newAggregate(newTenant(), bus.KindTicket)
+	agg := newAggregate(newTenant(), aggregate.KindTicket)
 	proxy, j := c.through(t, bus.Orchestrator)
 	_, seqs := mustAppend(t, j, agg, 1)
 
@@ -70,7 +71,7 @@ func (c *contract) lostAcknowledgement(t *testing.T) {
 }
 
 func (c *contract) lostReport(t *testing.T) {
-	agg := newAggregate(newTenant(), bus.KindDelivery)
+	agg := newAggregate(newTenant(), aggregate.KindDelivery)
 	proxy, j := c.through(t, bus.Notifier)
 	proxy.Mute()
 	e := report(agg, "n-1")
@@ -115,7 +116,7 @@ func (c *contract) appendUntil(t *testing.T, j *journal.Journal, tenant string, 
 	for range writers {
 		all.Go(func() {
 			for !over() {
-				e := Event(newAggregate(tenant, bus.KindTicket), 1)
+				e := Event(newAggregate(tenant, aggregate.KindTicket), 1)
 				seq, err := j.Append(context.Background(), 0, e)
 				if errors.Is(err, journal.ErrConflict) {
 					t.Errorf("a conflict with oneself: %v", err)
@@ -163,7 +164,7 @@ func (c *contract) leaderLost(t *testing.T) {
 		if time.Now().Before(stop.Add(time.Second)) {
 			return false
 		}
-		_, err := c.writer.Append(context.Background(), 0, Event(newAggregate(tenant, bus.KindTicket), 1))
+		_, err := c.writer.Append(context.Background(), 0, Event(newAggregate(tenant, aggregate.KindTicket), 1))
 		mu.Lock()
 		defer mu.Unlock()
 		if err == nil {
@@ -197,7 +198,7 @@ func (c *contract) leader(t *testing.T) int {
 }
 
 func (c *contract) withdrawn(t *testing.T) {
-	agg := newAggregate(newTenant(), bus.KindTicket)
+	agg := newAggregate(newTenant(), aggregate.KindTicket)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	_, err := c.writer.Append(ctx, 0, Event(agg, 1))
@@ -212,7 +213,7 @@ func (c *contract) reports() map[string]func(*testing.T) {
 	return map[string]func(*testing.T){
 		"a report repeated is stored once": func(t *testing.T) {
 			notifier := c.bus.Journal(t, bus.Notifier)
-			agg := newAggregate(newTenant(), bus.KindDelivery)
+			agg := newAggregate(newTenant(), aggregate.KindDelivery)
 			first, stored, err := notifier.Report(t.Context(), report(agg, "n-1"))
 			if err != nil || !stored {
 				t.Fatal(stored, err)
@@ -223,19 +224,19 @@ func (c *contract) reports() map[string]func(*testing.T) {
 			if seq, stored, err := notifier.Report(t.Context(), report(agg, "n-2")); err != nil || !stored || seq <= first {
 				t.Errorf("another: %d, stored %v, %v", seq, stored, err)
 			}
-			if n := len(c.replay(t, journal.Replay{Tenant: agg.Tenant, Kind: bus.KindDelivery})); n != 2 {
+			if n := len(c.replay(t, journal.Replay{Tenant: agg.Tenant, Kind: aggregate.KindDelivery})); n != 2 {
 				t.Errorf("%d reports are stored", n)
 			}
 			if _, err := notifier.Load(t.Context(), agg); err == nil {
 				t.Error("reports were loaded to decide")
 			}
-			if _, _, err := notifier.Report(t.Context(), Event(newAggregate(agg.Tenant, bus.KindTicket), 1)); err == nil {
+			if _, _, err := notifier.Report(t.Context(), Event(newAggregate(agg.Tenant, aggregate.KindTicket), 1)); err == nil {
 				t.Error("a decision was reported")
 			}
 		},
 		"many reports at once are each stored once": func(t *testing.T) {
 			notifier := c.bus.Journal(t, bus.Notifier)
-			agg := newAggregate(newTenant(), bus.KindDelivery)
+			agg := newAggregate(newTenant(), aggregate.KindDelivery)
 			var all sync.WaitGroup
 			var mu sync.Mutex
 			stored := map[string]int{}

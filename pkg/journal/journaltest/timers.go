@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 )
 
 func (c *contract) timers() map[string]func(*testing.T) {
@@ -23,10 +23,10 @@ func (c *contract) timers() map[string]func(*testing.T) {
 // alarms notes when timers fired.
 type alarms struct {
 	mu    sync.Mutex
-	times map[bus.Aggregate][]time.Time
+	times map[aggregate.Key][]time.Time
 }
 
-func (a *alarms) of(agg bus.Aggregate) []time.Time {
+func (a *alarms) of(agg aggregate.Key) []time.Time {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return slices.Clone(a.times[agg])
@@ -34,11 +34,11 @@ func (a *alarms) of(agg bus.Aggregate) []time.Time {
 
 func (c *contract) followDue(t *testing.T) *alarms {
 	t.Helper()
-	a := &alarms{times: map[bus.Aggregate][]time.Time{}}
+	a := &alarms{times: map[aggregate.Key][]time.Time{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
-		done <- c.writer.FollowDue(ctx, func(_ context.Context, agg bus.Aggregate) error {
+		done <- c.writer.FollowDue(ctx, func(_ context.Context, agg aggregate.Key) error {
 			a.mu.Lock()
 			defer a.mu.Unlock()
 			a.times[agg] = append(a.times[agg], time.Now())
@@ -54,7 +54,7 @@ func (c *contract) followDue(t *testing.T) *alarms {
 	return a
 }
 
-func (c *contract) set(t *testing.T, agg bus.Aggregate, in time.Duration) time.Time {
+func (c *contract) set(t *testing.T, agg aggregate.Key, in time.Duration) time.Time {
 	t.Helper()
 	at := time.Now().Add(in)
 	if err := c.writer.SetTimer(t.Context(), agg, at); err != nil {
@@ -67,11 +67,11 @@ func (c *contract) timersFire(t *testing.T) {
 	fired := c.followDue(t)
 	tenant := newTenant()
 	var mu sync.Mutex
-	due := map[bus.Aggregate]time.Time{}
+	due := map[aggregate.Key]time.Time{}
 	var all sync.WaitGroup
 	for range 100 {
 		all.Go(func() {
-			agg := newAggregate(tenant, bus.KindRequest)
+			agg := newAggregate(tenant, aggregate.KindRequest)
 			at := c.set(t, agg, 500*time.Millisecond+rand.N(time.Second)) // #nosec G404 -- any time will do
 			mu.Lock()
 			due[agg] = at
@@ -88,9 +88,9 @@ func (c *contract) timersFire(t *testing.T) {
 	waitFor(t, "no timer to be pending", func() bool { return len(c.pending(t, tenant)) == 0 })
 }
 
-func (c *contract) pending(t *testing.T, tenant string) []bus.Aggregate {
+func (c *contract) pending(t *testing.T, tenant string) []aggregate.Key {
 	t.Helper()
-	aggs, err := c.writer.Timers(t.Context(), tenant, bus.KindRequest)
+	aggs, err := c.writer.Timers(t.Context(), tenant, aggregate.KindRequest)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,12 +99,12 @@ func (c *contract) pending(t *testing.T, tenant string) []bus.Aggregate {
 
 func (c *contract) timerReplaced(t *testing.T) {
 	fired := c.followDue(t)
-	later, sooner := newAggregate(newTenant(), bus.KindRequest), newAggregate(newTenant(), bus.KindRequest)
+	later, sooner := newAggregate(newTenant(), aggregate.KindRequest), newAggregate(newTenant(), aggregate.KindRequest)
 	c.set(t, later, 300*time.Millisecond)
 	atLater := c.set(t, later, 1500*time.Millisecond)
 	c.set(t, sooner, time.Hour)
 	c.set(t, sooner, 300*time.Millisecond)
-	if aggs := c.pending(t, later.Tenant); !slices.Equal(aggs, []bus.Aggregate{later}) {
+	if aggs := c.pending(t, later.Tenant); !slices.Equal(aggs, []aggregate.Key{later}) {
 		t.Errorf("pending are %v", aggs)
 	}
 	waitFor(t, "the sooner timer", func() bool { return len(fired.of(sooner)) > 0 })
@@ -116,7 +116,7 @@ func (c *contract) timerReplaced(t *testing.T) {
 
 func (c *contract) timerCancelled(t *testing.T) {
 	fired := c.followDue(t)
-	gone, witness := newAggregate(newTenant(), bus.KindRequest), newAggregate(newTenant(), bus.KindRequest)
+	gone, witness := newAggregate(newTenant(), aggregate.KindRequest), newAggregate(newTenant(), aggregate.KindRequest)
 	c.set(t, gone, 500*time.Millisecond)
 	if err := c.writer.CancelTimer(t.Context(), gone); err != nil {
 		t.Fatal(err)
@@ -127,14 +127,14 @@ func (c *contract) timerCancelled(t *testing.T) {
 		t.Errorf("it fired at %v", times)
 	}
 	waitFor(t, "its trace to vanish", func() bool { return len(c.pending(t, gone.Tenant)) == 0 })
-	if err := c.writer.CancelTimer(t.Context(), newAggregate(newTenant(), bus.KindRequest)); err != nil {
+	if err := c.writer.CancelTimer(t.Context(), newAggregate(newTenant(), aggregate.KindRequest)); err != nil {
 		t.Errorf("cancelling what is not set: %v", err)
 	}
 }
 
 func (c *contract) timersSurvive(t *testing.T) {
 	tenant := newTenant()
-	during, after := newAggregate(tenant, bus.KindRequest), newAggregate(tenant, bus.KindRequest)
+	during, after := newAggregate(tenant, aggregate.KindRequest), newAggregate(tenant, aggregate.KindRequest)
 	atDuring := c.set(t, during, 300*time.Millisecond)
 	atAfter := c.set(t, after, 3*time.Second)
 	c.bus.Stop()
@@ -154,7 +154,7 @@ func (c *contract) followDueAgain(t *testing.T) *alarms {
 	waitFor(t, "the bus to answer", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		_, err := c.writer.Timers(ctx, "", bus.KindRequest)
+		_, err := c.writer.Timers(ctx, "", aggregate.KindRequest)
 		return err == nil
 	})
 	return c.followDue(t)

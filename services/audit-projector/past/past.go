@@ -7,14 +7,12 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/activity"
-	"github.com/openlockbox/lockbox/pkg/bus"
-	"github.com/openlockbox/lockbox/pkg/disclosure"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/refusal"
-	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/pkg/repository"
 	"github.com/openlockbox/lockbox/pkg/tenant"
-	"github.com/openlockbox/lockbox/pkg/ticket"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/projection"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/view"
@@ -41,22 +39,22 @@ type At struct {
 
 // Request is a request with its timeline.
 func (at At) Request(ctx context.Context, id string) (*lockboxv1.RequestView, error) {
-	s, events, err := fold(ctx, at, bus.KindRequest, id, request.Evolve)
+	states, key, events, err := at.one(ctx, aggregate.KindRequest, id)
 	if err != nil {
 		return nil, err
 	}
-	v := view.Request(s, nil, at.Time, english)
+	v := view.Request(states.Request(key), nil, at.Time, english)
 	v.Timeline = view.Timeline(events, english)
 	return v, nil
 }
 
 // Ticket is a ticket with its history.
 func (at At) Ticket(ctx context.Context, id string) (*lockboxv1.TicketView, error) {
-	s, events, err := fold(ctx, at, bus.KindTicket, id, ticket.Evolve)
+	states, key, events, err := at.one(ctx, aggregate.KindTicket, id)
 	if err != nil {
 		return nil, err
 	}
-	v := view.Ticket(s)
+	v := view.Ticket(states.Ticket(key.Tenant, key.ID))
 	v.History = view.Timeline(events, english)
 	return v, nil
 }
@@ -64,49 +62,58 @@ func (at At) Ticket(ctx context.Context, id string) (*lockboxv1.TicketView, erro
 // TenantView is a tenant with its settings, subscriptions and roles.
 func (at At) TenantView(ctx context.Context, id string) (*lockboxv1.TenantView, error) {
 	at.Tenant = id
-	s, _, err := fold(ctx, at, bus.KindTenant, id, tenant.Evolve)
+	states, _, _, err := at.one(ctx, aggregate.KindTenant, id)
 	if err != nil {
 		return nil, err
 	}
-	c := &projection.Customer{Tenant: s, Subscriptions: map[string]tenant.Subscription{}}
-	_, err = at.read(ctx, bus.KindSubscription, "", func(e journal.Entry) {
+	c := &projection.Customer{Tenant: states.Tenant(id), Subscriptions: map[string]tenant.Subscription{}}
+	_, err = at.read(ctx, aggregate.KindSubscription, "", func(e journal.Entry) {
+		states.Add(e.Seq, e.Event)
 		of := e.Event.GetAggregateId()
-		c.Subscriptions[of] = tenant.EvolveSubscription(c.Subscriptions[of], e.Seq, e.Event)
+		c.Subscriptions[of] = states.Subscription(id, of)
 	})
 	return view.Tenant(c, at.Time), err
 }
 
 // Disclosure is what happened outside of any request.
 func (at At) Disclosure(ctx context.Context, id string) (*lockboxv1.DisclosureView, error) {
-	s, _, err := fold(ctx, at, bus.KindDisclosure, id, disclosure.Evolve)
+	states, key, _, err := at.one(ctx, aggregate.KindDisclosure, id)
 	if err != nil {
 		return nil, err
 	}
-	return view.Disclosure(s), nil
+	return view.Disclosure(states.Disclosure(key.Tenant, key.ID)), nil
 }
 
-// Published is bus.Rules or bus.Catalogue as it was in force. It does not exist as long as the one that ships was.
-func (at At) Published(ctx context.Context, about bus.Aggregate) (state policy.Published, err error) {
+// Published is aggregate.Rules or aggregate.Catalogue as it was in force. It does not exist as long as the one that ships
+// was.
+func (at At) Published(ctx context.Context, about aggregate.Key) (policy.Published, error) {
 	at.Tenant = about.Tenant
-	_, err = at.read(ctx, about.Kind, about.ID, func(e journal.Entry) { state = policy.Evolve(state, e.Seq, e.Event) })
-	return state, err
+	states := repository.States{}
+	_, err := at.read(ctx, about.Kind, about.ID, func(e journal.Entry) { states.Add(e.Seq, e.Event) })
+	return states.Published(about), err
 }
 
-// fold folds the events of one aggregate.
-func fold[S any](ctx context.Context, at At, kind, id string, evolve func(S, uint64, *lockboxv1.Event) S) (state S, events []projection.Event, err error) {
+// one folds the events of one aggregate, and returns its key and them.
+func (at At) one(ctx context.Context, kind, id string) (states repository.States, key aggregate.Key, events []projection.Event, err error) {
+	states = repository.States{}
+	several := false
 	later, err := at.read(ctx, kind, id, func(e journal.Entry) {
-		state = evolve(state, e.Seq, e.Event)
+		states.Add(e.Seq, e.Event)
+		of := aggregate.KeyOf(e.Event)
+		several = several || len(events) > 0 && of != key
+		key = of
 		events = append(events, projection.Event{Sequence: e.Seq, Bytes: e.Data, Event: e.Event})
 	})
 	switch {
 	case err != nil:
-		return state, nil, err
+	case several:
+		err = refusal.Invalid("tenant", rule, "is required: several tenants have a %s of that id", kind)
 	case len(events) == 0 && later > 0:
-		return state, nil, refusal.NotFound("time", rule, "there was no such %s yet at that time", kind)
+		err = refusal.NotFound("time", rule, "there was no such %s yet at that time", kind)
 	case len(events) == 0:
-		return state, nil, refusal.NotFound(kind, rule, "there is no such %s", kind)
+		err = refusal.NotFound(kind, rule, "there is no such %s", kind)
 	}
-	return state, events, nil
+	return states, key, events, err
 }
 
 // read reads what there was already, and says how many events came later.

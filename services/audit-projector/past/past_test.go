@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/catalogue"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -12,7 +12,7 @@ import (
 	"github.com/openlockbox/lockbox/services/audit-projector/past"
 )
 
-// A day in the life of a customer, and what stood at each hour of it.
+// A day in the life of a customer, and what stood at each hour of it (R40).
 //
 // control: nist:AU-6
 func TestWhatStoodAtEachHour(t *testing.T) {
@@ -77,7 +77,7 @@ func TestWhatStoodAtEachHour(t *testing.T) {
 	})
 	t.Run("the catalogue", func(t *testing.T) {
 		for hour, published := range map[float64]bool{3.5: false, 4: true} {
-			if p, err := at(hour).Published(t.Context(), bus.Catalogue); err != nil || p.Exists() != published {
+			if p, err := at(hour).Published(t.Context(), aggregate.Catalogue); err != nil || p.Exists() != published {
 				t.Errorf("at %v: %v, %v", hour, p, err)
 			}
 		}

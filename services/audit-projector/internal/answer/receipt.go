@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -31,12 +32,12 @@ func (v *viewer) getReceipt(ctx context.Context, id string) (*lockboxv1.Receipt,
 	customer := v.by.GetSide() != lockboxv1.Side_SIDE_PROVIDER
 	var wanted []ledger.Wanted
 	for _, e := range events {
-		if e.Event.GetKind() == bus.KindRequest {
+		if e.Event.GetKind() == aggregate.KindRequest {
 			counted := e.Event.GetAccessEvaluated().GetFacts().GetHistory() != nil
 			wanted = append(wanted, ledger.Wanted{Sequence: e.Sequence, Withhold: customer && counted})
 		}
 	}
-	about := strings.TrimSuffix(bus.Aggregate{Tenant: row.Tenant, Kind: bus.KindRequest, ID: row.ID}.Filter(), ".>")
+	about := strings.TrimSuffix(bus.Filter(aggregate.Request(row.Tenant, row.ID)), ".>")
 	file, err := v.receipts.Receipt(row.Tenant, about, wanted)
 	switch {
 	case errors.Is(err, ledger.ErrNotCovered), errors.Is(err, ledger.ErrNone), errors.Is(err, ledger.ErrNoTree):

@@ -4,7 +4,7 @@ import (
 	"context"
 	"slices"
 
-	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/request"
@@ -128,7 +128,7 @@ func (v *viewer) history(ctx context.Context, field, id string, reports bool) (p
 
 func foldRequest(events []projection.Event) (s request.State) {
 	for _, e := range events {
-		if e.Event.GetKind() == bus.KindRequest {
+		if e.Event.GetKind() == aggregate.KindRequest {
 			s = request.Evolve(s, e.Sequence, e.Event)
 		}
 	}

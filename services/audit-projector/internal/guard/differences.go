@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/merkle"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -104,7 +105,7 @@ func (g *Guard) raise(ctx context.Context, d *lockboxv1.DifferenceFound) {
 		return
 	}
 	g.Alarm()
-	at := bus.Guard
+	at := aggregate.Guard
 	_, _, err := g.Stream.Report(ctx, &lockboxv1.Event{
 		Id: uuid.Must(uuid.NewV7()).String(), Tenant: at.Tenant, Kind: at.Kind, AggregateId: at.ID, ReportKey: key, Time: timestamppb.New(g.Now()),
 		Actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: string(bus.Projector)},

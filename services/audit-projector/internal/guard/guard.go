@@ -1,6 +1,6 @@
 // Package guard compares the stream, every copy of it that a server keeps, and the second copy with the signed trees, over and
-// over, and says that all is well only while they agree (DESIGN.md, "The guard"; I5, I6). It raises the alarm about what it
-// finds, and mends nothing.
+// over, and says that all is well only while they agree (pkg/README.md, "The guard"; I5, I6). It raises the alarm about
+// what it finds, and mends nothing.
 package guard
 
 import (
@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/lease"
@@ -299,7 +300,7 @@ func (g *Guard) copy(ctx context.Context, is ledger.Inspected, server string, be
 	err = g.Stream.Scan(ctx, server, is.Covered, func(m journal.Stored) error {
 		tenant := ""
 		if at, err := bus.ParseEventSubject(m.Subject); err == nil {
-			tenant = bus.TreeOf(at)
+			tenant = aggregate.Tree(at.Key, at.Type)
 		}
 		differ, err := c.Next(tenant, merkle.Stored{Sequence: m.Sequence, Subject: m.Subject, Bytes: m.Data})
 		found.differ(name, differ)

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
-	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
@@ -19,7 +19,7 @@ func BenchmarkBuild(b *testing.B) {
 	for i := range events {
 		id := uuid.Must(uuid.NewV7()).String()
 		s.add(&lockboxv1.Event{
-			Id: id, Tenant: fmt.Sprintf("tenant-%d", i%tenants), Kind: bus.KindTicket, AggregateId: id, Version: 1,
+			Id: id, Tenant: fmt.Sprintf("tenant-%d", i%tenants), Kind: aggregate.KindTicket, AggregateId: id, Version: 1,
 			Fact: &lockboxv1.Event_TicketCommented{TicketCommented: &lockboxv1.TicketCommented{Text: text}},
 		})
 	}

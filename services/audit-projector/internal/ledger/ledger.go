@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/journal"
@@ -170,7 +171,7 @@ func (l *Ledger) pass(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if at.Kind != bus.KindCheckpoint {
+		if at.Kind != aggregate.KindCheckpoint {
 			grown = true
 		} else if another, err := l.another(e); err != nil || another && len(reported) == 0 {
 			return cmp.Or(err, errOther)
@@ -242,7 +243,7 @@ type checkpoint struct {
 // reported reads the checkpoints in the stream that came after the last one adopted.
 func (l *Ledger) reported(ctx context.Context) ([]checkpoint, error) {
 	var found []checkpoint
-	err := l.Journal.Replay(ctx, journal.Replay{From: l.last.Covered + 1, Kind: bus.KindCheckpoint}, func(e journal.Entry) error {
+	err := l.Journal.Replay(ctx, journal.Replay{From: l.last.Covered + 1, Kind: aggregate.KindCheckpoint}, func(e journal.Entry) error {
 		c := e.Event.GetCheckpointSigned()
 		switch covered := c.GetCoveredSequence(); {
 		case covered <= l.last.Covered:
@@ -317,7 +318,7 @@ func (l *Ledger) sign(ctx context.Context) error {
 }
 
 func (l *Ledger) report(s state) *lockboxv1.Event {
-	log := bus.MerkleLog
+	log := aggregate.MerkleLog
 	return &lockboxv1.Event{
 		Id: uuid.Must(uuid.NewV7()).String(), Tenant: log.Tenant, Kind: log.Kind, AggregateId: log.ID,
 		ReportKey: strconv.FormatInt(s.Global.N, 10), Time: timestamppb.New(l.Now()),

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/merkle"
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -249,7 +249,7 @@ func TestReceiptsAndSightingsHold(t *testing.T) {
 		}
 	}
 	last := s.entries[len(s.entries)-1]
-	if _, err := l.Receipt(bus.ProviderTenant, "x", []Wanted{{Sequence: last.Seq}}); !errors.Is(err, ErrNotCovered) {
+	if _, err := l.Receipt(aggregate.ProviderTenant, "x", []Wanted{{Sequence: last.Seq}}); !errors.Is(err, ErrNotCovered) {
 		t.Errorf("the last checkpoint itself: %v", err)
 	}
 	if _, err := l.Sighting("nobody", 0, 0); !errors.Is(err, ErrNoTree) {

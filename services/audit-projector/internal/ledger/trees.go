@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/merkle"
@@ -104,7 +105,7 @@ func (t *trees) append(at bus.EventAddress, e journal.Entry) error {
 	if e.Seq != t.appended+1 {
 		return fmt.Errorf("%w: event %d of the stream comes after %d", ErrDiffers, e.Seq, t.appended)
 	}
-	name := bus.TreeOf(at)
+	name := aggregate.Tree(at.Key, at.Type)
 	of := t.named[name]
 	if of == nil {
 		of = t.add(name, merkle.EmptyTree())

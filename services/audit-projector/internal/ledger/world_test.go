@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -94,7 +95,7 @@ func (s *stream) comments(random *rand.Rand, n int) {
 			id[i] = byte(random.Uint32())
 		}
 		s.add(&lockboxv1.Event{
-			Id: id.String(), Tenant: fmt.Sprintf("tenant-%d", random.IntN(5)), Kind: bus.KindTicket, AggregateId: id.String(), Version: 1,
+			Id: id.String(), Tenant: fmt.Sprintf("tenant-%d", random.IntN(5)), Kind: aggregate.KindTicket, AggregateId: id.String(), Version: 1,
 			Fact: &lockboxv1.Event_TicketCommented{TicketCommented: &lockboxv1.TicketCommented{Text: strings.Repeat("x", random.IntN(300))}},
 		})
 	}

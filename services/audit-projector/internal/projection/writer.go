@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/activity"
-	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/tenant"
@@ -298,16 +298,16 @@ func (w *writer) flush(ctx context.Context) error {
 func (w *writer) place(ctx context.Context, e Event, tenantID int64) (place, error) {
 	concern := activity.Concerned(e.Event)
 	switch e.Event.GetKind() {
-	case bus.KindRequest:
+	case aggregate.KindRequest:
 		return w.request(ctx, e, tenantID)
-	case bus.KindTicket:
+	case aggregate.KindTicket:
 		return w.ticket(ctx, e, tenantID, concern)
-	case bus.KindDisclosure:
+	case aggregate.KindDisclosure:
 		return w.disclosure(ctx, e, tenantID)
-	case bus.KindPolicy:
+	case aggregate.KindPolicy:
 		w.remember(e.Sequence, e.Event)
 		return place{}, nil
-	case bus.KindTenant, bus.KindSubscription:
+	case aggregate.KindTenant, aggregate.KindSubscription:
 		w.remember(e.Sequence, e.Event)
 		id, err := w.subscription(ctx, tenantID, concern.SubscriptionID)
 		return place{0, id}, err
@@ -349,9 +349,9 @@ func (w *writer) ticket(ctx context.Context, e Event, tenantID int64, concern ac
 // remember folds an event of what is held in memory.
 func (w *writer) remember(seq uint64, e *lockboxv1.Event) {
 	switch {
-	case e.GetKind() != bus.KindPolicy:
+	case e.GetKind() != aggregate.KindPolicy:
 		w.customer(seq, e)
-	case bus.AggregateOf(e) == bus.Catalogue:
+	case aggregate.KeyOf(e) == aggregate.Catalogue:
 		before := w.catalogue
 		w.catalogue = policy.Evolve(before, seq, e)
 		w.checkFault(before.Fault == nil && w.catalogue.Fault != nil, seq, e)
@@ -372,7 +372,7 @@ func (w *writer) customer(seq uint64, e *lockboxv1.Event) {
 		w.customers, w.published = maps.Clone(w.customers), false
 	}
 	w.customers[name], w.owned[name] = c, true
-	if e.GetKind() == bus.KindTenant {
+	if e.GetKind() == aggregate.KindTenant {
 		before := c.Tenant
 		c.Tenant = tenant.Evolve(before, seq, e)
 		w.checkFault(before.Fault == nil && c.Tenant.Fault != nil, seq, e)
@@ -391,7 +391,7 @@ func (w *writer) checkFault(faulty bool, seq uint64, e *lockboxv1.Event) {
 	}
 	w.contradiction()
 	w.log.Error("ALARM: a history contradicts itself; nothing is decided on it any more",
-		zap.Uint64("sequence", seq), zap.Stringer("aggregate", bus.AggregateOf(e)), zap.String("type", activity.Type(e)))
+		zap.Uint64("sequence", seq), zap.Stringer("aggregate", aggregate.KeyOf(e)), zap.String("type", activity.Type(e)))
 }
 
 func (w *writer) subscription(ctx context.Context, tenantID int64, id string) (int64, error) {

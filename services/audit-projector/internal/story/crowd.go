@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
@@ -73,7 +73,7 @@ type crowd struct {
 
 type duty struct {
 	at    time.Time
-	about bus.Aggregate
+	about aggregate.Key
 }
 
 var crowdsTenants = []string{"meadowbank", "sakura"}
@@ -100,7 +100,7 @@ func (c *crowd) customers() {
 }
 
 // ask submits the next request and brings it before the customer.
-func (c *crowd) ask(i int) (about bus.Aggregate, owner *lockboxv1.Actor) {
+func (c *crowd) ask(i int) (about aggregate.Key, owner *lockboxv1.Actor) {
 	t := crowdsTenants[0]
 	if i%5 == 4 {
 		t = crowdsTenants[1]
@@ -119,7 +119,7 @@ func (c *crowd) ask(i int) (about bus.Aggregate, owner *lockboxv1.Actor) {
 	for _, o := range owners {
 		c.Mail(t, id, o.GetPerson().GetEmail())
 	}
-	return bus.Aggregate{Tenant: t, Kind: bus.KindRequest, ID: id}, owners[i%2]
+	return aggregate.Key{Tenant: t, Kind: aggregate.KindRequest, ID: id}, owners[i%2]
 }
 
 // catchUp does what has become owed by the passing of time.
@@ -135,9 +135,9 @@ func (c *crowd) catchUp() {
 }
 
 // over forgets a request to which nothing happens any more.
-func (c *crowd) over(about bus.Aggregate) {
+func (c *crowd) over(about aggregate.Key) {
 	if c.Take != nil {
-		delete(c.requests, about)
+		delete(c.states, about)
 	}
 }
 

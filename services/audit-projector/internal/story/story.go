@@ -16,12 +16,10 @@ import (
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/catalogue"
-	"github.com/openlockbox/lockbox/pkg/disclosure"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/policy"
+	"github.com/openlockbox/lockbox/pkg/repository"
 	"github.com/openlockbox/lockbox/pkg/request"
-	"github.com/openlockbox/lockbox/pkg/tenant"
-	"github.com/openlockbox/lockbox/pkg/ticket"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/proto"
 )
@@ -32,17 +30,12 @@ type Story struct {
 	Terms   request.Terms
 	Entries []journal.Entry
 
-	rules         *policy.Rules
-	catalogue     *catalogue.Catalogue
-	system        *lockboxv1.Actor
-	tenants       map[string]tenant.State
-	subscriptions map[bus.Aggregate]tenant.Subscription
-	tickets       map[bus.Aggregate]ticket.State
-	requests      map[bus.Aggregate]request.State
-	disclosures   map[bus.Aggregate]disclosure.State
-	published     policy.Published
-	last          uint64 // sequence of what was told last
-	ids           uint64
+	rules     *policy.Rules
+	catalogue *catalogue.Catalogue
+	process   repository.Process
+	states    repository.States
+	last      uint64 // sequence of what was told last
+	ids       uint64
 }
 
 // Compiling what ships takes longer than telling a short story.
@@ -50,12 +43,13 @@ var rules, services = sync.OnceValue(policy.Default), sync.OnceValue(catalogue.D
 
 // New begins a story.
 func New(now time.Time) *Story {
+	terms := request.DefaultTerms()
 	return &Story{
-		Now: now, Terms: request.DefaultTerms(), rules: rules(), catalogue: services(),
-		system:  &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: "lockbox-orchestrator"},
-		tenants: map[string]tenant.State{}, subscriptions: map[bus.Aggregate]tenant.Subscription{},
-		tickets: map[bus.Aggregate]ticket.State{}, requests: map[bus.Aggregate]request.State{},
-		disclosures: map[bus.Aggregate]disclosure.State{},
+		Now: now, Terms: terms, rules: rules(), catalogue: services(), states: repository.States{},
+		process: repository.Process{
+			Actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: "lockbox-orchestrator"},
+			Terms: terms, Services: repository.CatalogueInForce(),
+		},
 	}
 }
 
@@ -84,41 +78,13 @@ func (s *Story) Command(by *lockboxv1.Actor, c *lockboxv1.Command) {
 func (s *Story) Try(by *lockboxv1.Actor, c *lockboxv1.Command) error {
 	c = proto.CloneOf(c)
 	c.Id = s.ID()
-	about := bus.Aggregate{Tenant: c.GetTenant(), ID: c.GetAggregateId()}
-	command := aggregate.Command{Command: c, By: by}
-	t := s.tenants[about.Tenant]
-	var events []*lockboxv1.Event
-	var err error
-	switch c.GetAction().(type) {
-	case *lockboxv1.Command_OpenTicket, *lockboxv1.Command_AssignTicket, *lockboxv1.Command_CommentTicket:
-		about.Kind = bus.KindTicket
-		events, err = ticket.Decide(s.tickets[about], t, command, s.Now)
-	case *lockboxv1.Command_Withdraw, *lockboxv1.Command_Release, *lockboxv1.Command_InternalApprove, *lockboxv1.Command_InternalRefuse,
-		*lockboxv1.Command_Answer, *lockboxv1.Command_Approve, *lockboxv1.Command_Deny, *lockboxv1.Command_Revoke, *lockboxv1.Command_Ask:
-		about.Kind = bus.KindRequest
-		r := s.requests[about]
-		events, err = request.Decide(r, command, s.world(r), s.Now)
-	case *lockboxv1.Command_PublishCatalogue:
-		about.Kind = bus.KindPolicy
-		events, err = policy.Decide(s.published, command, s.Now)
-	case *lockboxv1.Command_DiscloseExposure, *lockboxv1.Command_DiscloseLegalDemand:
-		about.Kind = bus.KindDisclosure
-		events, err = disclosure.Decide(s.disclosures[about], t, command, s.Now)
-	default:
-		if about.ID != "" {
-			about.Kind = bus.KindSubscription
-			events, err = tenant.DecideSubscription(t, s.subscriptions[about], command, s.Now)
-			break
-		}
-		about.Kind, about.ID = bus.KindTenant, about.Tenant
-		events, err = tenant.Decide(t, command, s.Now)
-	}
-	if err != nil {
+	e, err := s.states.Decide(aggregate.Command{Command: c, By: by}, s.Now)
+	if e == nil || err != nil {
 		return err
 	}
-	s.tell(events...)
-	if about.Kind == bus.KindRequest {
-		s.Owed(about.Tenant, about.ID)
+	s.tell(e)
+	if e.GetKind() == aggregate.KindRequest {
+		s.Owed(e.GetTenant(), e.GetAggregateId())
 	}
 	return nil
 }
@@ -128,45 +94,48 @@ func (s *Story) Try(by *lockboxv1.Actor, c *lockboxv1.Command) error {
 func (s *Story) Submit(by *lockboxv1.Actor, intent *lockboxv1.AccessIntent) string {
 	intent = proto.CloneOf(intent)
 	intent.Id = s.ID()
-	about := bus.Aggregate{Tenant: intent.GetTenant(), Kind: bus.KindRequest, ID: intent.GetId()}
-	submitted, err := request.Submit(s.requests[about], request.Submission{Intent: intent, Tool: "console", Sequence: s.ids, Stored: s.Now, By: by}, s.Terms, s.Now)
+	about := aggregate.Request(intent.GetTenant(), intent.GetId())
+	submission := request.Submission{Intent: intent, Tool: "console", Sequence: s.ids, Stored: s.Now, By: by}
+	submitted, err := request.Submit(s.states.Request(about), submission, s.Terms, s.Now)
 	if err != nil {
 		panic(fmt.Sprintf("story: intent of %s: %v", by.GetPerson().GetSubject(), err))
 	}
-	s.tell(submitted...)
-	r := s.requests[about]
-	w := s.world(r)
-	facts := policy.Facts{Intent: r.Intent, By: by, Tenant: w.Tenant, Subscription: w.Subscription, History: &lockboxv1.EngineerHistory{Requests: 7, Denied: 1}}
+	s.tell(submitted)
+	r := s.states.Request(about)
+	w := s.states.World(about.Tenant, intent.GetSubscriptionId())
+	facts := policy.Facts{
+		Intent: r.Intent, By: by, Tenant: w.Tenant, Subscription: w.Subscription,
+		History: &lockboxv1.EngineerHistory{Requests: 7, Denied: 1},
+	}
 	if id := intent.GetTicketId(); id != "" {
-		t := s.tickets[bus.Aggregate{Tenant: about.Tenant, Kind: bus.KindTicket, ID: id}]
+		t := s.states.Ticket(about.Tenant, id)
 		facts.Ticket = &t
 	}
 	evaluator := &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: "jit-evaluator"}
-	evaluated, err := request.RecordEvaluation(r, policy.Evaluate(facts, s.rules, s.catalogue, s.Terms, s.Now), evaluator, s.Now)
+	verdict := policy.Evaluate(facts, s.rules, s.catalogue, s.Terms, s.Now)
+	evaluated, err := request.RecordEvaluation(r, verdict, evaluator, s.Now)
 	if err != nil {
 		panic(fmt.Sprintf("story: evaluation: %v", err))
 	}
-	s.tell(evaluated...)
+	s.tell(evaluated)
 	s.Owed(about.Tenant, about.ID)
 	return about.ID
 }
 
 // Owed does all that is owed to a request now.
-func (s *Story) Owed(tenantID, id string) {
-	about := bus.Aggregate{Tenant: tenantID, Kind: bus.KindRequest, ID: id}
+func (s *Story) Owed(tenantID, id string) { s.perform(aggregate.Request(tenantID, id)) }
+
+func (s *Story) perform(about aggregate.Key) {
+	s.process.Terms = s.Terms
 	for {
-		r := s.requests[about]
-		duties := request.Owed(r, s.Now)
-		if len(duties) == 0 {
+		e, err := s.process.Perform(s.states, about, s.ID(), s.Now)
+		if err != nil {
+			panic(fmt.Sprintf("story: what is owed to %s: %v", about, err))
+		}
+		if e == nil {
 			return
 		}
-		for _, duty := range duties {
-			events, err := request.Perform(r, duty, s.world(r), s.Terms, s.system, s.ID(), s.Now)
-			if err != nil || len(events) == 0 {
-				panic(fmt.Sprintf("story: duty %d: %d events, %v", duty, len(events), err))
-			}
-			s.tell(events...)
-		}
+		s.tell(e)
 	}
 }
 
@@ -187,16 +156,12 @@ func (s *Story) Disclose(by *lockboxv1.Actor, tenantID, what string, embargo tim
 
 // TellDisclosure tells the customer of a disclosure, if it is time.
 func (s *Story) TellDisclosure(tenantID, id string) {
-	events, err := disclosure.Tell(s.disclosures[bus.Aggregate{Tenant: tenantID, Kind: bus.KindDisclosure, ID: id}], s.system, "", s.Now)
-	if err != nil {
-		panic(fmt.Sprintf("story: disclosure: %v", err))
-	}
-	s.tell(events...)
+	s.perform(aggregate.Disclosure(tenantID, id))
 }
 
 // Publish puts a service catalogue in force, for whoever looks; the story goes on by the one that ships.
 func (s *Story) Publish(by *lockboxv1.Actor, text string) {
-	s.Command(by, &lockboxv1.Command{Tenant: bus.ProviderTenant, AggregateId: bus.Catalogue.ID, Action: &lockboxv1.Command_PublishCatalogue{
+	s.Command(by, &lockboxv1.Command{Tenant: aggregate.ProviderTenant, AggregateId: aggregate.Catalogue.ID, Action: &lockboxv1.Command_PublishCatalogue{
 		PublishCatalogue: &lockboxv1.PublishCatalogue{Text: text},
 	}})
 }
@@ -218,7 +183,7 @@ func (s *Story) Undelivered(tenantID, requestID, recipient, why string) {
 func (s *Story) delivery(tenantID, requestID, recipient string) (*lockboxv1.Event, *lockboxv1.Notification) {
 	id := s.ID()
 	return &lockboxv1.Event{
-			Tenant: tenantID, Kind: bus.KindDelivery, AggregateId: requestID, ReportKey: id, CorrelationId: requestID,
+			Tenant: tenantID, Kind: aggregate.KindDelivery, AggregateId: requestID, ReportKey: id, CorrelationId: requestID,
 			Actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: "notifier"},
 		}, &lockboxv1.Notification{
 			Id: id, Template: "approval-requested", Recipient: recipient, Language: "en", MessageId: "<" + id + "@lockbox.example>",
@@ -227,16 +192,7 @@ func (s *Story) delivery(tenantID, requestID, recipient string) (*lockboxv1.Even
 
 // Request is a request as it is now.
 func (s *Story) Request(tenantID, id string) request.State {
-	return s.requests[bus.Aggregate{Tenant: tenantID, Kind: bus.KindRequest, ID: id}]
-}
-
-func (s *Story) world(r request.State) request.World {
-	w := request.World{Tenant: s.tenants[r.Intent.GetTenant()], Resource: policy.Resource(r.Intent, s.catalogue)}
-	if id := r.Intent.GetSubscriptionId(); id != "" {
-		sub := s.subscriptions[bus.Aggregate{Tenant: r.Intent.GetTenant(), Kind: bus.KindSubscription, ID: id}]
-		w.Subscription = &sub
-	}
-	return w
+	return s.states.Request(aggregate.Request(tenantID, id))
 }
 
 // tell stores events and folds them. It panics at an event that the product would not accept.
@@ -247,30 +203,8 @@ func (s *Story) tell(events ...*lockboxv1.Event) {
 			e.Time = timestamp(s.Now)
 		}
 		s.Write(e)
-		seq, about := s.last, bus.AggregateOf(e)
-		var fault *aggregate.Fault
-		switch about.Kind {
-		case bus.KindRequest:
-			r := request.Evolve(s.requests[about], seq, e)
-			s.requests[about], fault = r, r.Fault
-		case bus.KindTenant:
-			t := tenant.Evolve(s.tenants[about.Tenant], seq, e)
-			s.tenants[about.Tenant], fault = t, t.Fault
-		case bus.KindSubscription:
-			t := tenant.EvolveSubscription(s.subscriptions[about], seq, e)
-			s.subscriptions[about], fault = t, t.Fault
-		case bus.KindTicket:
-			t := ticket.Evolve(s.tickets[about], seq, e)
-			s.tickets[about], fault = t, t.Fault
-		case bus.KindPolicy:
-			s.published = policy.Evolve(s.published, seq, e)
-			fault = s.published.Fault
-		case bus.KindDisclosure:
-			d := disclosure.Evolve(s.disclosures[about], seq, e)
-			s.disclosures[about], fault = d, d.Fault
-		}
-		if fault != nil {
-			panic(fmt.Sprintf("story: %s: %s", bus.TypeOf(e), fault.Rule))
+		if after := s.states.Add(s.last, e); after != nil && after.Folded().Fault != nil {
+			panic(fmt.Sprintf("story: %s: %s", aggregate.TypeOf(e), after.Folded().Fault.Rule))
 		}
 	}
 }
@@ -302,7 +236,7 @@ type Stream struct {
 func (s *Stream) Replay(ctx context.Context, r journal.Replay, handle func(journal.Entry) error) error {
 	for i := max(r.From, 1) - 1; i < uint64(len(s.Entries)); i++ {
 		e := s.Entries[i]
-		about := bus.AggregateOf(e.Event)
+		about := aggregate.KeyOf(e.Event)
 		if r.Tenant != "" && r.Tenant != about.Tenant || r.Kind != "" && r.Kind != about.Kind || r.ID != "" && r.ID != about.ID {
 			continue
 		}

@@ -7,12 +7,11 @@ import (
 	"io"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/repository"
 	"github.com/openlockbox/lockbox/pkg/request"
-	"github.com/openlockbox/lockbox/pkg/tenant"
-	"github.com/openlockbox/lockbox/pkg/ticket"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
 )
 
@@ -107,15 +106,16 @@ func rest(ctx context.Context) error {
 
 // loads reads and folds one request after the other.
 func loads(ctx context.Context, j *journal.Journal, ids []string) (Latency, error) {
-	read := repository.Reader{Journal: j}
 	took := make([]time.Duration, len(ids))
 	for i, id := range ids {
 		begun := time.Now()
-		state, err := read.Request(ctx, customer, id)
+		about := aggregate.Request(customer, id)
+		states, err := repository.New(j).Basis(ctx, about)
 		if err != nil {
 			return Latency{}, err
 		}
 		took[i] = time.Since(begun)
+		state := states.Request(about)
 		if state.Fault != nil || state.Grant == nil {
 			return Latency{}, fmt.Errorf("request %s is not as it was written: %s", id, request.Outcome(state))
 		}
@@ -123,43 +123,21 @@ func loads(ctx context.Context, j *journal.Journal, ids []string) (Latency, erro
 	return latency(took), nil
 }
 
-// replay folds every event there is, and returns how many there are.
+// replay folds every event there is, keeps what is alive, and returns how many there are.
 func replay(ctx context.Context, j *journal.Journal) (int, error) {
-	f := folded{map[string]request.State{}, map[bus.Aggregate]tenant.State{}, map[bus.Aggregate]tenant.Subscription{}, map[bus.Aggregate]ticket.State{}}
+	states := repository.States{}
 	events := 0
 	err := j.Replay(ctx, journal.Replay{}, func(e journal.Entry) error {
 		events++
-		return f.add(e)
+		about := aggregate.KeyOf(e.Event)
+		after := states.Add(e.Seq, e.Event)
+		if after != nil && after.Folded().Fault != nil {
+			return fmt.Errorf("%s: %s", about, after.Folded().Fault.Rule)
+		}
+		if about.Kind == aggregate.KindRequest && request.Ended(states.Request(about).Status) {
+			delete(states, about)
+		}
+		return nil
 	})
 	return events, err
-}
-
-// folded are the states of everything that is alive.
-type folded struct {
-	requests      map[string]request.State
-	tenants       map[bus.Aggregate]tenant.State
-	subscriptions map[bus.Aggregate]tenant.Subscription
-	tickets       map[bus.Aggregate]ticket.State
-}
-
-func (f *folded) add(e journal.Entry) error {
-	a := bus.AggregateOf(e.Event)
-	switch a.Kind {
-	case bus.KindRequest:
-		s := request.Evolve(f.requests[a.ID], e.Seq, e.Event)
-		if s.Fault != nil {
-			return fmt.Errorf("%s: %s", a, s.Fault.Rule)
-		}
-		f.requests[a.ID] = s
-		if request.Ended(s.Status) {
-			delete(f.requests, a.ID)
-		}
-	case bus.KindTenant:
-		f.tenants[a] = tenant.Evolve(f.tenants[a], e.Seq, e.Event)
-	case bus.KindSubscription:
-		f.subscriptions[a] = tenant.EvolveSubscription(f.subscriptions[a], e.Seq, e.Event)
-	case bus.KindTicket:
-		f.tickets[a] = ticket.Evolve(f.tickets[a], e.Seq, e.Event)
-	}
-	return nil
 }

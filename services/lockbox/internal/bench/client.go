@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -21,8 +22,8 @@ const patience = 30 * time.Second
 
 // The events that a client waits for.
 var (
-	customerNotified = bus.TypeOf(&lockboxv1.Event{Fact: &lockboxv1.Event_CustomerNotified{}})
-	accessGranted    = bus.TypeOf(&lockboxv1.Event{Fact: &lockboxv1.Event_AccessGranted{}})
+	customerNotified = aggregate.TypeOf(&lockboxv1.Event{Fact: &lockboxv1.Event_CustomerNotified{}})
+	accessGranted    = aggregate.TypeOf(&lockboxv1.Event{Fact: &lockboxv1.Event_AccessGranted{}})
 )
 
 // client is everybody outside: the engineering tool, the approver, and somebody who watches the stream for both.
@@ -60,7 +61,7 @@ func newClient(ctx context.Context, s *site, running *stack.Stack) (_ *client, e
 func (c *client) watch(ctx context.Context) error {
 	config := jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverNewPolicy, HeadersOnly: true}
 	for _, typ := range []string{customerNotified, accessGranted} {
-		filter, err := bus.ReplayFilter("", bus.KindRequest, "", typ)
+		filter, err := bus.ReplayFilter("", aggregate.KindRequest, "", typ)
 		if err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
@@ -74,7 +75,7 @@ func writeSingly(ctx context.Context, p peers, l life) (time.Duration, error) {
 	after := uint64(0)
 	timers := l.timers
 	for _, e := range l.events {
-		one, seq, err := publish(ctx, p[writer(e)], e, after)
+		one, seq, err := publish(ctx, p[bus.Identity(aggregate.WriterOf(e))], e, after)
 		if err != nil {
 			return 0, err
 		}
@@ -83,7 +84,7 @@ func writeSingly(ctx context.Context, p peers, l life) (time.Duration, error) {
 			continue
 		}
 		begun := time.Now()
-		if err := p[bus.Orchestrator].SetTimer(ctx, bus.AggregateOf(e), timers[0]); err != nil {
+		if err := p[bus.Orchestrator].SetTimer(ctx, aggregate.KeyOf(e), timers[0]); err != nil {
 			return 0, err
 		}
 		took, timers = took+time.Since(begun), timers[1:]
@@ -108,7 +109,7 @@ func publish(ctx context.Context, p peer, e *lockboxv1.Event, after uint64) (tim
 	}
 	begun := time.Now()
 	ack, err := p.js.PublishMsg(ctx, &nats.Msg{Subject: subject, Data: data},
-		jetstream.WithMsgID(e.GetId()), jetstream.WithExpectLastSequenceForSubject(after, bus.AggregateOf(e).Filter()))
+		jetstream.WithMsgID(e.GetId()), jetstream.WithExpectLastSequenceForSubject(after, bus.Filter(aggregate.KeyOf(e))))
 	if err != nil {
 		return 0, 0, err
 	}

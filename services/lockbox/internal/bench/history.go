@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
 )
@@ -145,14 +146,14 @@ func record(ctx context.Context, p peers, l life, active bool) error {
 	after := uint64(0)
 	for _, e := range l.events {
 		var err error
-		if after, err = p[writer(e)].Append(ctx, after, e); err != nil {
+		if after, err = p[bus.Identity(aggregate.WriterOf(e))].Append(ctx, after, e); err != nil {
 			return err
 		}
 	}
 	if !active {
 		return nil
 	}
-	return p[bus.Orchestrator].SetTimer(ctx, bus.AggregateOf(l.events[0]), l.timers[len(l.timers)-1])
+	return p[bus.Orchestrator].SetTimer(ctx, aggregate.KeyOf(l.events[0]), l.timers[len(l.timers)-1])
 }
 
 func skipAll(ctx context.Context, running *stack.Stack) error {

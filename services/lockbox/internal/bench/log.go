@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/config"
 	"github.com/openlockbox/lockbox/pkg/identity"
@@ -167,7 +168,7 @@ func (l *Log) measure(ctx context.Context, b *bench, s *site, running *stack.Sta
 // covered waits until a checkpoint covers the stream up to a sequence.
 func covered(ctx context.Context, j *journal.Journal, last uint64) error {
 	for {
-		newest, err := j.Latest(ctx, bus.MerkleLog)
+		newest, err := j.Latest(ctx, aggregate.MerkleLog)
 		if err != nil {
 			return err
 		}

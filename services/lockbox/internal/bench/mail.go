@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -20,7 +21,7 @@ type Mail struct {
 	Rate float64 `json:"mails_per_s"`
 }
 
-var notificationSent = bus.TypeOf(&lockboxv1.Event{Fact: &lockboxv1.Event_NotificationSent{}})
+var notificationSent = aggregate.TypeOf(&lockboxv1.Event{Fact: &lockboxv1.Event_NotificationSent{}})
 
 func (b *bench) mail(ctx context.Context) error {
 	s, err := newSite(ctx, filepath.Join(b.dir, "mail"), "")
@@ -44,7 +45,7 @@ func (b *bench) mail(ctx context.Context) error {
 			return err
 		}
 		defer p.Close()
-		err = p.Replay(ctx, journal.Replay{Kind: bus.KindDelivery, Type: notificationSent}, func(journal.Entry) error {
+		err = p.Replay(ctx, journal.Replay{Kind: aggregate.KindDelivery, Type: notificationSent}, func(journal.Entry) error {
 			m.Mails++
 			return nil
 		})

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
@@ -22,7 +23,7 @@ type Stage struct {
 // stageAtOnce is how many intents and approvals are under way at the same time.
 const stageAtOnce = 256
 
-var accessEvaluated = bus.TypeOf(&lockboxv1.Event{Fact: &lockboxv1.Event_AccessEvaluated{}})
+var accessEvaluated = aggregate.TypeOf(&lockboxv1.Event{Fact: &lockboxv1.Event_AccessEvaluated{}})
 
 // stages takes as many requests as the scale says through the workflow, all of them through each stage before any enters
 // the next.
@@ -109,7 +110,7 @@ func untilStored(typ string) func(context.Context, *site, *stack.Stack, []string
 			return 0, err
 		}
 		defer p.Close()
-		filter, err := bus.ReplayFilter("", bus.KindRequest, "", typ)
+		filter, err := bus.ReplayFilter("", aggregate.KindRequest, "", typ)
 		if err != nil {
 			return 0, err
 		}

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
-	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/catalogue"
 	"github.com/openlockbox/lockbox/pkg/identity"
 	"github.com/openlockbox/lockbox/pkg/identity/devissuer"
@@ -50,16 +49,15 @@ type life struct {
 }
 
 func newStory(ctx context.Context, s *site, j *journal.Journal) (*story, error) {
-	read := repository.Reader{Journal: j}
-	world, err := read.World(ctx, customer, demo.BankProduction)
+	states, err := repository.New(j).Basis(ctx, aggregate.Tenant(customer),
+		aggregate.Subscription(customer, demo.BankProduction), aggregate.Ticket(customer, demo.BankTicket))
 	if err != nil {
 		return nil, err
 	}
-	t, err := read.Ticket(ctx, customer, demo.BankTicket)
-	if err != nil {
-		return nil, err
+	st := &story{
+		terms: request.DefaultTerms(), rules: policy.Default(), catalogue: catalogue.Default(),
+		world: states.World(customer, demo.BankProduction), ticket: states.Ticket(customer, demo.BankTicket),
 	}
-	st := &story{terms: request.DefaultTerms(), rules: policy.Default(), catalogue: catalogue.Default(), world: world, ticket: t}
 	verifier, err := identity.NewVerifier([]identity.Issuer{s.issuer.ProviderIssuer()})
 	if err != nil {
 		return nil, err
@@ -75,7 +73,7 @@ func newStory(ctx context.Context, s *site, j *journal.Journal) (*story, error) 
 	if err != nil {
 		return nil, err
 	}
-	st.approver, err = verifier.Verify(token, world.Tenant.Issuer, now)
+	st.approver, err = verifier.Verify(token, st.world.Tenant.Issuer, now)
 	return st, err
 }
 
@@ -125,47 +123,45 @@ func (s *story) tell(at time.Time, until fate) (life, error) {
 		return life{}, err
 	}
 	t := &telling{life: life{intent: newIntent(id, s.token)}}
-	steps := []func() ([]*lockboxv1.Event, error){
-		func() ([]*lockboxv1.Event, error) {
+	steps := []func() (*lockboxv1.Event, error){
+		func() (*lockboxv1.Event, error) {
 			return request.Submit(t.state, request.Submission{Intent: t.intent, Tool: tool, Sequence: 1, Stored: at, By: s.requester}, s.terms, at)
 		},
-		func() ([]*lockboxv1.Event, error) {
+		func() (*lockboxv1.Event, error) {
 			facts := policy.Facts{Intent: t.state.Intent, By: s.requester, Tenant: s.world.Tenant, Subscription: s.world.Subscription, Ticket: &s.ticket}
 			return request.RecordEvaluation(t.state, policy.Evaluate(facts, s.rules, s.catalogue, s.terms, at), actor(evaluator.Name), at)
 		},
-		func() ([]*lockboxv1.Event, error) { return s.perform(t, request.Notify, at) },
-		func() ([]*lockboxv1.Event, error) {
+		func() (*lockboxv1.Event, error) { return s.perform(t, at) },
+		func() (*lockboxv1.Event, error) {
 			return request.Decide(t.state, aggregate.Command{Command: newApproval(commandID, id, ""), By: s.approver}, s.world, at)
 		},
-		func() ([]*lockboxv1.Event, error) { return s.perform(t, request.Grant, at) },
-		func() ([]*lockboxv1.Event, error) {
-			return s.perform(t, request.Complete, t.state.Grant.GetEndsAt().AsTime())
+		func() (*lockboxv1.Event, error) { return s.perform(t, at) },
+		func() (*lockboxv1.Event, error) {
+			return s.perform(t, t.state.Grant.GetEndsAt().AsTime())
 		},
 	}
 	for _, step := range steps[:map[fate]int{pending: 3, active: 5, over: 6, granted: 5}[until]] {
-		events, err := step()
+		e, err := step()
 		if err != nil {
 			return life{}, err
 		}
-		if err := t.add(events); err != nil {
+		if err := t.add(e); err != nil {
 			return life{}, err
 		}
 	}
 	return t.life, nil
 }
 
-func (s *story) perform(t *telling, duty request.Duty, at time.Time) ([]*lockboxv1.Event, error) {
+func (s *story) perform(t *telling, at time.Time) (*lockboxv1.Event, error) {
 	cause := t.events[len(t.events)-1].GetId()
-	return request.Perform(t.state, duty, s.world, s.terms, actor(orchestrator.Name), cause, at)
+	return request.Perform(t.state, s.world, s.terms, actor(orchestrator.Name), cause, at)
 }
 
-// add goes on by the one event that a step came to.
-func (t *telling) add(events []*lockboxv1.Event) error {
-	if len(events) != 1 {
+// add goes on by the event that a step resulted in.
+func (t *telling) add(e *lockboxv1.Event) (err error) {
+	if e == nil {
 		return fmt.Errorf("a request does not go on after %d events: %s", len(t.events), request.Outcome(t.state))
 	}
-	e := events[0]
-	var err error
 	if e.Id, err = newID(); err != nil {
 		return err
 	}
@@ -180,13 +176,4 @@ func (t *telling) add(events []*lockboxv1.Event) error {
 
 func actor(name string) *lockboxv1.Actor {
 	return &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: name}
-}
-
-// writer is who writes an event of a request.
-func writer(e *lockboxv1.Event) bus.Identity {
-	switch e.GetFact().(type) {
-	case *lockboxv1.Event_AccessRequested, *lockboxv1.Event_AccessEvaluated:
-		return bus.Evaluator
-	}
-	return bus.Orchestrator
 }

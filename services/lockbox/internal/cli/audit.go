@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/catalogue"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/journal"
@@ -246,24 +246,24 @@ var pastKinds = []struct {
 	name string
 	show func(ctx context.Context, a *app, at past.At, id string) error
 }{
-	{bus.KindTicket, func(ctx context.Context, a *app, at past.At, id string) error {
+	{aggregate.KindTicket, func(ctx context.Context, a *app, at past.At, id string) error {
 		v, err := at.Ticket(ctx, id)
 		return a.showPast(at, v, v.GetVersion(), func(l render.Look) string { return render.Ticket(l, v) }, err)
 	}},
-	{bus.KindTenant, func(ctx context.Context, a *app, at past.At, id string) error {
+	{aggregate.KindTenant, func(ctx context.Context, a *app, at past.At, id string) error {
 		v, err := at.TenantView(ctx, id)
 		return a.showPast(at, v, v.GetVersion(), func(l render.Look) string { return render.Tenant(l, v) }, err)
 	}},
-	{bus.KindDisclosure, func(ctx context.Context, a *app, at past.At, id string) error {
+	{aggregate.KindDisclosure, func(ctx context.Context, a *app, at past.At, id string) error {
 		v, err := at.Disclosure(ctx, id)
 		return a.showPast(at, v, 0, func(l render.Look) string { return render.Disclosures(l, []*lockboxv1.DisclosureView{v}) }, err)
 	}},
-	{bus.KindPolicy, func(ctx context.Context, a *app, at past.At, id string) error {
-		about, version, text := bus.Rules, policy.Default().Version(), policy.DefaultText()
+	{aggregate.KindPolicy, func(ctx context.Context, a *app, at past.At, id string) error {
+		about, version, text := aggregate.Rules, policy.Default().Version(), policy.DefaultText()
 		switch id {
-		case bus.Rules.ID:
-		case bus.Catalogue.ID:
-			about, version, text = bus.Catalogue, catalogue.Default().Version(), catalogue.DefaultText()
+		case aggregate.Rules.ID:
+		case aggregate.Catalogue.ID:
+			about, version, text = aggregate.Catalogue, catalogue.Default().Version(), catalogue.DefaultText()
 		default:
 			return refusal.NotFound("policy", "R40", "there is no policy %q: rules or catalogue", id)
 		}
@@ -315,7 +315,7 @@ func (s *session) expandInStream(ctx context.Context, j *journal.Journal, part s
 		return "", err
 	}
 	found := map[string]string{}
-	err := j.Replay(ctx, journal.Replay{Kind: bus.KindRequest, Type: "AccessRequested"}, func(e journal.Entry) error {
+	err := j.Replay(ctx, journal.Replay{Kind: aggregate.KindRequest, Type: "AccessRequested"}, func(e journal.Entry) error {
 		if isPart(part, e.Event.GetAggregateId()) {
 			found[e.Event.GetAggregateId()] = e.Event.GetTenant()
 		}

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/catalogue"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/repository"
@@ -40,10 +40,11 @@ func (s *session) catalogue(ctx context.Context) (catalogueInForce, []catalogue.
 		return catalogueInForce{}, nil, err
 	}
 	defer j.Close()
-	last, err := repository.Reader{Journal: j}.Published(ctx, bus.Catalogue)
+	states, err := repository.New(j).Basis(ctx, aggregate.Catalogue)
 	if err != nil {
 		return catalogueInForce{}, nil, err
 	}
+	last := states.Published(aggregate.Catalogue)
 	shown := catalogueInForce{CatalogueVersion: catalogue.Default().Version(), Text: string(catalogue.DefaultText())}
 	if last.Exists() {
 		at := last.At.UTC()
@@ -196,7 +197,7 @@ officer of the provider may; the orchestrator reads it once more, and refuses wh
 		if err := a.confirm(ctx, yes, sentence, "Publish it?"); err != nil {
 			return err
 		}
-		reply, err := s.do(ctx, bus.Catalogue.Tenant, bus.Catalogue.ID, &lockboxv1.Command{
+		reply, err := s.do(ctx, aggregate.Catalogue.Tenant, aggregate.Catalogue.ID, &lockboxv1.Command{
 			Action: &lockboxv1.Command_PublishCatalogue{PublishCatalogue: &lockboxv1.PublishCatalogue{Text: string(text)}},
 		})
 		if err != nil {

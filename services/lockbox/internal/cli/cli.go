@@ -191,6 +191,7 @@ approves or denies it before any access exists. Everything that happens is an ev
 	root.SetHelpCommandGroupID(groupRun)
 	root.SetCompletionCommandGroupID(groupRun)
 	root.AddCommand(topics()...)
+	a.addRules(root)
 	wrongArguments(root)
 	return root
 }

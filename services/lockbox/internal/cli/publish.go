@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/repository"
@@ -44,7 +44,7 @@ more, and refuses what does not compile: what was in force stays.`,
 		if err := a.confirm(ctx, yes, sentence, "Publish it?"); err != nil {
 			return err
 		}
-		reply, err := s.do(ctx, bus.Rules.Tenant, bus.Rules.ID, &lockboxv1.Command{
+		reply, err := s.do(ctx, aggregate.Rules.Tenant, aggregate.Rules.ID, &lockboxv1.Command{
 			Action: &lockboxv1.Command_PublishRules{PublishRules: &lockboxv1.PublishRules{Text: string(text)}},
 		})
 		if err != nil {
@@ -77,11 +77,11 @@ the stream and needs the compliance team's key.`,
 				return err
 			}
 			defer j.Close()
-			last, err := repository.Reader{Journal: j}.Published(ctx, bus.Rules)
+			states, err := repository.New(j).Basis(ctx, aggregate.Rules)
 			if err != nil {
 				return err
 			}
-			return a.showInForce(shippedOr(last, policy.Default().Version(), policy.DefaultText()))
+			return a.showInForce(shippedOr(states.Published(aggregate.Rules), policy.Default().Version(), policy.DefaultText()))
 		}),
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/activity"
-	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/export"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -31,7 +31,7 @@ type replaying struct {
 
 // wants tells whether an event passes what the stream does not filter.
 func (r *replaying) wants(e *lockboxv1.Event) bool {
-	return (len(r.types) == 0 || slices.Contains(r.types, bus.TypeOf(e))) && (r.person == "" || activity.Is(e.GetActor().GetPerson(), r.person))
+	return (len(r.types) == 0 || slices.Contains(r.types, aggregate.TypeOf(e))) && (r.person == "" || activity.Is(e.GetActor().GetPerson(), r.person))
 }
 
 func (a *app) auditReplayCommand() *cobra.Command {
@@ -74,7 +74,7 @@ as well, each event is in that file exactly once.`,
 	_ = c.MarkFlagFilename("cursor") // fails only for a flag that is not there
 	_ = c.MarkFlagFilename("file")
 	format.flag(c, "write it for other systems")
-	complete(c, "kind", fixed(bus.KindRequest, bus.KindTenant, bus.KindSubscription, bus.KindTicket, bus.KindPolicy, bus.KindDisclosure, bus.KindDelivery, bus.KindCheckpoint, bus.KindAlarm))
+	complete(c, "kind", fixed(aggregate.KindRequest, aggregate.KindTenant, aggregate.KindSubscription, aggregate.KindTicket, aggregate.KindPolicy, aggregate.KindDisclosure, aggregate.KindDelivery, aggregate.KindCheckpoint, aggregate.KindAlarm))
 	complete(c, "type", fixed(factTypes()...))
 	complete(c, "action", fixed(activity.Actions()...))
 	c.RunE = a.with(func(ctx context.Context, s *session, _ []string) error {
@@ -84,7 +84,7 @@ as well, each event is in that file exactly once.`,
 			if r.ID != "" || r.Kind != "" {
 				return usage(c, "--request stands for --kind request --id; leave those out")
 			}
-			r.Kind, r.ID = bus.KindRequest, want
+			r.Kind, r.ID = aggregate.KindRequest, want
 		}
 		for _, action := range actions {
 			types := activity.Types(action)

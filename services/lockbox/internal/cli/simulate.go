@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/catalogue"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/policy"
@@ -57,7 +57,11 @@ func (s *session) simulate(ctx context.Context, rules *policy.Rules, tenant stri
 		return render.Simulation{}, err
 	}
 	defer j.Close()
-	services, err := repository.CatalogueInForce().Read(ctx, repository.Reader{Journal: j})
+	states, err := repository.New(j).Basis(ctx, aggregate.Catalogue)
+	if err != nil {
+		return render.Simulation{}, err
+	}
+	services, err := repository.CatalogueInForce().Of(states)
 	if err != nil {
 		return render.Simulation{}, err
 	}
@@ -65,11 +69,11 @@ func (s *session) simulate(ctx context.Context, rules *policy.Rules, tenant stri
 	defer cancel()
 	found := &simulation{
 		rules: rules, catalogue: services, terms: request.DefaultTerms(), counts: map[[2]string]int{},
-		requested: map[bus.Aggregate]journal.Entry{}, evaluated: map[bus.Aggregate]journal.Entry{},
+		requested: map[aggregate.Key]journal.Entry{}, evaluated: map[aggregate.Key]journal.Entry{},
 	}
 	requests := make(chan error, 1)
 	go func() {
-		all := journal.Replay{Tenant: tenant, Kind: bus.KindRequest, Type: "AccessRequested", Since: since, Until: until}
+		all := journal.Replay{Tenant: tenant, Kind: aggregate.KindRequest, Type: "AccessRequested", Since: since, Until: until}
 		err := j.Replay(ctx, all, found.request)
 		if err != nil {
 			cancel()
@@ -78,7 +82,7 @@ func (s *session) simulate(ctx context.Context, rules *policy.Rules, tenant stri
 	}()
 	bar := s.app.progress(false)
 	bar.wanted = s.app.ErrTerminal // what comes out comes at the end
-	all := journal.Replay{Tenant: tenant, Kind: bus.KindRequest, Type: "AccessEvaluated", Since: since}
+	all := journal.Replay{Tenant: tenant, Kind: aggregate.KindRequest, Type: "AccessEvaluated", Since: since}
 	err = j.Replay(ctx, all, func(e journal.Entry) error {
 		bar.step(e)
 		return found.evaluation(e)
@@ -103,7 +107,7 @@ type simulation struct {
 
 	mu sync.Mutex
 	// What waits for its other half.
-	requested, evaluated map[bus.Aggregate]journal.Entry
+	requested, evaluated map[aggregate.Key]journal.Entry
 	counts               map[[2]string]int
 	result               render.Simulation
 	changes              []change
@@ -124,10 +128,10 @@ func (s *simulation) evaluation(e journal.Entry) error {
 }
 
 // half keeps one of the two, unless the other is there.
-func (s *simulation) half(e journal.Entry, mine, others map[bus.Aggregate]journal.Entry, both func(journal.Entry) error) error {
+func (s *simulation) half(e journal.Entry, mine, others map[aggregate.Key]journal.Entry, both func(journal.Entry) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	of := bus.AggregateOf(e.Event)
+	of := aggregate.KeyOf(e.Event)
 	if other, there := others[of]; there {
 		delete(others, of)
 		return both(other)

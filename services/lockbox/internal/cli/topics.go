@@ -79,6 +79,12 @@ A customer may demand that whoever decides, or changes who decides, has signed i
 --sign-in-within). With an older sign-in those commands end with exit code 4, and lockbox login --max-age 0 has your organisation
 ask you again. Its tokens must say when you signed in (auth_time), which an issuer has to tell only whoever asks with --max-age.`},
 
+		{Use: "rules", Short: "The rules and invariants that refusals cite (R27, I9)",
+			Long: `Refusals in JSON, documents and tests cite rules and invariants by number.
+
+  lockbox help rules          lists them, and how far each has come
+  lockbox help rules R27 I9   prints these`},
+
 		{Use: "times", Short: "How to write times and lengths of time", Long: `Points in time (--since, --until, state-at …):
   2026-05-12T14:03:00Z    RFC 3339
   "2026-05-12 14:03"      in your own zone; with or without seconds

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/identity/devissuer"
 	"github.com/openlockbox/lockbox/pkg/invariant"
@@ -152,7 +153,9 @@ func (c *customer) does(as, about string, command *lockboxv1.Command) {
 func (c *customer) reaches(id string, want request.Status) {
 	c.Helper()
 	c.eventually(id+" is "+want.String(), func() error {
-		s, err := repository.Reader{Journal: c.watch}.Request(c.Context(), bank, id)
+		about := aggregate.Request(bank, id)
+		states, err := repository.New(c.watch).Basis(c.Context(), about)
+		s := states.Request(about)
 		switch {
 		case err != nil:
 			return err
@@ -188,7 +191,7 @@ func (c *customer) audit() {
 		for _, e := range history {
 			for _, recipient := range concerned(e.Event) {
 				if told[e.Event.GetId()][recipient] == "" {
-					return fmt.Errorf("%s has not been told of event %d, %s %s; told are %v", recipient, e.Sequence, bus.TypeOf(e.Event), e.Event.GetId(), told[e.Event.GetId()])
+					return fmt.Errorf("%s has not been told of event %d, %s %s; told are %v", recipient, e.Sequence, aggregate.TypeOf(e.Event), e.Event.GetId(), told[e.Event.GetId()])
 				}
 			}
 		}

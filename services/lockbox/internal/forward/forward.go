@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/export"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/bookmark"
@@ -194,7 +194,7 @@ func (t *target) forward(ctx context.Context, e journal.Entry) error {
 	if err != nil {
 		return err
 	}
-	m := message{e.Seq, e.Event.GetId(), bus.TypeOf(e.Event), e.Event.GetTenant(), e.Event.GetTime().AsTime(), row}
+	m := message{e.Seq, e.Event.GetId(), aggregate.TypeOf(e.Event), e.Event.GetTenant(), e.Event.GetTime().AsTime(), row}
 	if err := t.sink.deliver(ctx, m); err != nil {
 		return fmt.Errorf("event %d: %w", e.Seq, err)
 	}

@@ -22,6 +22,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/config"
 	"github.com/openlockbox/lockbox/pkg/journal"
@@ -36,7 +37,7 @@ type world struct {
 	writer, reader *journal.Journal
 	version        uint64
 	last           uint64
-	about          bus.Aggregate
+	about          aggregate.Key
 	dir            string
 
 	mu      sync.Mutex
@@ -48,7 +49,7 @@ func begin(t *testing.T) *world {
 	b := journaltest.Start(t, 1)
 	return &world{
 		T: t, writer: b.Journal(t, bus.Orchestrator), reader: b.Journal(t, bus.Compliance), dir: t.TempDir(),
-		about: bus.Aggregate{Tenant: "meadowbank", Kind: bus.KindTicket, ID: journaltest.NewID()},
+		about: aggregate.Key{Tenant: "meadowbank", Kind: aggregate.KindTicket, ID: journaltest.NewID()},
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/request"
@@ -159,7 +160,7 @@ func (w *world) settled() uint64 {
 	for time.Since(since) < time.Second {
 		now := uint64(0)
 		must(w, j.Replay(w.Context(), journal.Replay{}, func(e journal.Entry) error {
-			if e.Event.GetKind() != bus.KindCheckpoint { // which nobody causes by what they do not do
+			if e.Event.GetKind() != aggregate.KindCheckpoint { // which nobody causes by what they do not do
 				now++
 			}
 			return nil

@@ -1,4 +1,4 @@
-// Package readme_test types what the README says, on a fresh data directory, and looks whether it works.
+// Package readme_test types what the repository's documents say, on a fresh data directory, and looks whether it works.
 package readme_test
 
 import (
@@ -33,43 +33,84 @@ var elsewhere = map[string]string{
 	"docker-compose down --volumes":                      "scripts/compose-test.sh",
 }
 
+// The documents that this test knows more of than that their commands are typed.
+const (
+	first     = "README.md"                  // it makes the request that the others may name
+	publishes = "proto/README.md"            // it shows the intent that it publishes
+	promising = "services/lockbox/README.md" // it says what becomes of each persona's intent
+)
+
 var comment = regexp.MustCompile(`\s+# .*`)
 
 var requestID = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}`)
 
-func TestEveryCommandOfTheREADME(t *testing.T) {
-	readme, err := os.ReadFile(root + "/README.md")
-	must(t, err)
+func TestEveryCommandOfTheDocuments(t *testing.T) {
 	home := t.TempDir()
 	data := filepath.Join(home, ".local", "share", "lockbox")
 	bus := start(t, home, data)
-	must(t, os.WriteFile(filepath.Join(home, "intent.json"), []byte(block(t, string(readme), "json")), 0o600))
+	intent := filepath.Join(home, "intent.json")
+	must(t, os.WriteFile(intent, []byte(block(t, document(t, publishes), "json")), 0o600))
 
 	request := "REQUEST-ID"
-	ran := 0
-	for _, command := range commands(string(readme)) {
-		if _, ok := elsewhere[command]; ok {
-			delete(elsewhere, command)
-			continue
-		}
-		line := strings.NewReplacer(
-			"REQUEST-ID", request, "nats://127.0.0.1:4222", bus, "< intent.json", "< "+filepath.Join(home, "intent.json"),
-		).Replace(command)
-		out := run(t, home, line)
-		if id := requestID.FindString(out); strings.Contains(command, "intent submit") {
-			if id == "" {
-				t.Fatalf("%s\nnames no request:\n%s", command, out)
+	typed, seen := map[string]int{}, map[string]bool{}
+	for _, name := range documents(t) {
+		for _, command := range commands(document(t, name)) {
+			if _, ok := elsewhere[command]; ok {
+				seen[command] = true
+				continue
 			}
-			request = id
+			line := strings.NewReplacer(
+				"REQUEST-ID", request, "nats://127.0.0.1:4222", bus, "< intent.json", "< "+intent,
+			).Replace(command)
+			out := run(t, home, line)
+			if strings.Contains(command, "intent submit") {
+				id := requestID.FindString(out)
+				if id == "" {
+					t.Fatalf("%s: %s\nnames no request:\n%s", name, command, out)
+				}
+				request = id
+			}
+			typed[name]++
 		}
-		ran++
 	}
-	if ran < 13 || len(elsewhere) > 0 {
-		t.Errorf("%d commands were typed; the README has none of %v", ran, elsewhere)
+	if typed[first] < 10 || typed[publishes] < 2 || typed[promising] < 1 {
+		t.Errorf("too few commands were found: %v", typed)
+	}
+	for command := range elsewhere {
+		if !seen[command] {
+			t.Errorf("no document has %q any more", command)
+		}
 	}
 }
 
-// promises are how the table "What else to try" says what comes of an intent, and the status that this is.
+// documents are all of the repository's, the one that comes first in front.
+func documents(t *testing.T) []string {
+	t.Helper()
+	names := []string{first}
+	must(t, filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() && path != root && strings.HasPrefix(entry.Name(), ".") && entry.Name() != ".github" {
+			return filepath.SkipDir
+		}
+		name, err := filepath.Rel(root, path)
+		if err == nil && filepath.Ext(name) == ".md" && name != first {
+			names = append(names, filepath.ToSlash(name))
+		}
+		return err
+	}))
+	return names
+}
+
+func document(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, name))
+	must(t, err)
+	return string(text)
+}
+
+// promises are how the table "What else to try" says what becomes of an intent, and the status that this is.
 var promises = []struct{ says, status string }{
 	{"refused", "REQUEST_STATUS_REFUSED"},
 	{"goes on to the customer", "REQUEST_STATUS_CUSTOMER_NOTIFIED"},
@@ -79,18 +120,16 @@ var promises = []struct{ says, status string }{
 
 var persona = regexp.MustCompile("^`(--as [a-z]+[^`]*)`|^the same `(--as [a-z]+)`")
 
-func TestEachPersonaGetsWhatTheREADMEPromises(t *testing.T) {
-	readme, err := os.ReadFile(root + "/README.md")
-	must(t, err)
+func TestEachPersonaGetsWhatIsPromised(t *testing.T) {
 	home := t.TempDir()
 	start(t, home, filepath.Join(home, ".local", "share", "lockbox"))
 	base, before, seen := "", "", map[string]int{}
-	for _, command := range commands(string(readme)) {
+	for _, command := range commands(document(t, first)) {
 		if base == "" && strings.Contains(command, "intent submit") {
 			base = command
 		}
 	}
-	for line := range strings.Lines(string(readme)) {
+	for line := range strings.Lines(document(t, promising)) {
 		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), " | ")
 		if len(cells) != 3 || !persona.MatchString(strings.TrimSpace(cells[0])) {
 			continue
@@ -114,14 +153,14 @@ func TestEachPersonaGetsWhatTheREADMEPromises(t *testing.T) {
 			if strings.HasPrefix(cells[1], p.says) {
 				seen[p.says]++
 				if !strings.Contains(shown, `"`+p.status+`"`) {
-					t.Errorf("%s: the README promises %q", change, cells[1])
+					t.Errorf("%s: %s promises %q", change, promising, cells[1])
 				}
 			}
 		}
 	}
 	for _, p := range promises {
 		if seen[p.says] == 0 {
-			t.Errorf("nobody in the README gets %q", p.says)
+			t.Errorf("nobody in %s gets %q", promising, p.says)
 		}
 	}
 }
@@ -173,7 +212,7 @@ func run(t *testing.T, home, line string) string {
 // shell runs a line as a new user would: at the top of the repository, with nothing in the environment that says where
 // Lockbox is.
 func shell(ctx context.Context, home, line string) *exec.Cmd {
-	c := exec.CommandContext(ctx, "bash", "-c", line) // #nosec G204 -- the README's own commands
+	c := exec.CommandContext(ctx, "bash", "-c", line) // #nosec G204 -- the documents' own commands
 	c.Dir = root
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cache, _ := exec.CommandContext(ctx, "go", "env", "GOMODCACHE", "GOCACHE").Output()
@@ -184,11 +223,11 @@ func shell(ctx context.Context, home, line string) *exec.Cmd {
 	return c
 }
 
-// commands are the lines that begin with "$ " in the README's consoles, with what they continue on.
-func commands(readme string) []string {
+// commands are the lines that begin with "$ " in a document's consoles, with what they continue on.
+func commands(text string) []string {
 	var all []string
 	inside, continued := false, false
-	for line := range strings.Lines(readme) {
+	for line := range strings.Lines(text) {
 		line = strings.TrimRight(line, "\n")
 		switch {
 		case strings.HasPrefix(line, "```"):
@@ -204,11 +243,12 @@ func commands(readme string) []string {
 	return all
 }
 
-func block(t *testing.T, readme, language string) string {
+// block is the first one in a language.
+func block(t *testing.T, document, language string) string {
 	t.Helper()
-	_, rest, found := strings.Cut(readme, "```"+language+"\n")
+	_, rest, found := strings.Cut(document, "```"+language+"\n")
 	if !found {
-		t.Fatalf("the README has no %s", language)
+		t.Fatalf("the document has no %s", language)
 	}
 	text, _, _ := strings.Cut(rest, "```")
 	return text

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/bus/embedded"
 	"github.com/openlockbox/lockbox/pkg/journal"
@@ -161,7 +162,7 @@ func (s *store) restored(ctx context.Context, p Plan, aside string, now time.Tim
 	if s.last != p.last {
 		return fmt.Errorf("%d events were written instead of %d", s.last, p.last)
 	}
-	at := bus.Guard
+	at := aggregate.Guard
 	e := &lockboxv1.Event{
 		Id: uuid.Must(uuid.NewV7()).String(), Tenant: at.Tenant, Kind: at.Kind, AggregateId: at.ID,
 		ReportKey: "restored-" + strconv.FormatUint(p.last, 10) + "-" + now.UTC().Format("20060102T150405Z"), Time: timestamppb.New(now),

@@ -60,7 +60,7 @@ func (w *written) signed() {
 	w.recorded = w.history(journal.Replay{})
 	last := w.recorded[len(w.recorded)-1].Seq
 	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
-		e, err := w.watch.Latest(w.Context(), bus.MerkleLog)
+		e, err := w.watch.Latest(w.Context(), aggregate.MerkleLog)
 		must(w, err)
 		if e.Event.GetCheckpointSigned().GetCoveredSequence() >= last {
 			return
@@ -334,7 +334,7 @@ func TestDamageOfTheSecondCopyIsNoticedWhileItRuns(t *testing.T) {
 			spoil(filepath.Join(events, entries[len(entries)-1].Name()))
 		}
 		time.Sleep(time.Second)
-		e, err := l.watch.Latest(t.Context(), bus.Guard)
+		e, err := l.watch.Latest(t.Context(), aggregate.Guard)
 		must(t, err)
 		return e.Event.GetDifferenceFound() != nil
 	})

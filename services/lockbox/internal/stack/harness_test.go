@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/identity"
 	"github.com/openlockbox/lockbox/pkg/identity/devissuer"
@@ -225,7 +226,9 @@ func (l *lockbox) until(id, what string, done func(request.State) bool) request.
 
 func (l *lockbox) state(id string) request.State {
 	l.Helper()
-	s, err := repository.Reader{Journal: l.watch}.Request(l.Context(), bank, id)
+	about := aggregate.Request(bank, id)
+	states, err := repository.New(l.watch).Basis(l.Context(), about)
+	s := states.Request(about)
 	must(l, err)
 	return s
 }
@@ -246,7 +249,7 @@ func (l *lockbox) decided() uint64 {
 	l.Helper()
 	last := uint64(0)
 	for _, e := range l.history(journal.Replay{}) {
-		if !bus.Reported(e.Event.GetKind()) {
+		if !aggregate.Reported(e.Event.GetKind()) {
 			last = e.Seq
 		}
 	}

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -176,12 +176,12 @@ func TestADisclosureIsToldWhenItsTimeHasCome(t *testing.T) {
 		l.mailed("", "legal-demand-disclosed", who)
 	}
 	for id, earliest := range map[string]time.Time{exposure: {}, demand: end} {
-		told := l.history(journal.Replay{Tenant: bank, Kind: bus.KindDisclosure, ID: id, Type: "DisclosureTold"})
+		told := l.history(journal.Replay{Tenant: bank, Kind: aggregate.KindDisclosure, ID: id, Type: "DisclosureTold"})
 		if len(told) != 1 || told[0].Event.GetTime().AsTime().Before(earliest) || time.Since(told[0].Event.GetTime().AsTime()) > patience {
 			t.Errorf("told: %v, not before %v", told, earliest)
 		}
 	}
-	for _, e := range l.history(journal.Replay{Kind: bus.KindRequest}) {
+	for _, e := range l.history(journal.Replay{Kind: aggregate.KindRequest}) {
 		t.Errorf("a disclosure triggers no request, and yet: %v", e.Event)
 	}
 }
@@ -190,7 +190,7 @@ func TestADisclosureIsToldWhenItsTimeHasCome(t *testing.T) {
 func (l *lockbox) mailed(id, template, recipient string) {
 	l.Helper()
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
-		for _, e := range l.history(journal.Replay{Kind: bus.KindDelivery}) {
+		for _, e := range l.history(journal.Replay{Kind: aggregate.KindDelivery}) {
 			n := e.Event.GetNotificationSent().GetNotification()
 			if e.Event.GetCorrelationId() == id && n.GetTemplate() == template && strings.HasPrefix(n.GetRecipient(), recipient) {
 				return

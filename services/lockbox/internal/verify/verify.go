@@ -6,7 +6,7 @@ import (
 	"errors"
 	"strings"
 
-	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/invariant"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -56,7 +56,7 @@ func Stream(ctx context.Context, j *journal.Journal, saw func(journal.Entry)) (V
 	return v, err
 }
 
-var requested = bus.TypeOf(&lockboxv1.Event{Fact: &lockboxv1.Event_AccessRequested{}})
+var requested = aggregate.TypeOf(&lockboxv1.Event{Fact: &lockboxv1.Event_AccessRequested{}})
 
 func (v *Verified) add(broken invariant.Violation) {
 	v.Violations = append(v.Violations, Violation{broken.Invariant, broken.Sequence, broken.What})

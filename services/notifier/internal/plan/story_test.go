@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/disclosure"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/tenant"
@@ -38,7 +39,7 @@ var (
 	kenji = customer("kenji", "Kenji Sato", "ja") // may activate Global Administrator
 	erin  = employee("erin", "Erin Cole", "Fabrikam Field Services")
 	nadia = employee("nadia", "Nadia Rahman", "Northwind Cloud")
-	orla  = employee("orla", "Orla Byrne", "Northwind Cloud")
+	orla  = member(employee("orla", "Orla Byrne", "Northwind Cloud"), aggregate.Onboarding)
 	clock = &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: "lockbox-orchestrator"}
 )
 
@@ -52,6 +53,11 @@ func employee(subject, name, employer string) *lockboxv1.Actor {
 	return &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_PROVIDER, Employer: employer, Person: &lockboxv1.Person{
 		Issuer: northwind, Subject: subject, DisplayName: name, Email: subject + "@northwind.example",
 	}}
+}
+
+func member(a *lockboxv1.Actor, groups ...string) *lockboxv1.Actor {
+	a.Groups = groups
+	return a
 }
 
 var settings = plan.Settings{

@@ -1,0 +1,94 @@
+package aggregate
+
+import (
+	"slices"
+
+	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+)
+
+// Command is what somebody wants to become true, with the verified identity of who wants it.
+type Command struct {
+	*lockboxv1.Command
+	By *lockboxv1.Actor
+}
+
+// Of says which aggregate a command is about. It refuses (INVALID) an id that this kind cannot have, a command about the
+// provider's own affairs that names a customer, and the other way round.
+func Of(c *lockboxv1.Command) (Key, error) {
+	about := about(c)
+	switch about.Kind {
+	case KindPolicy:
+		if named := (Key{c.GetTenant(), KindPolicy, c.GetAggregateId()}); named != about {
+			return about, refusal.Invalid("tenant", "bad input", "what is published here is %s", about)
+		}
+		return about, nil
+	case KindTenant:
+		if c.GetAggregateId() != "" {
+			return about, refusal.Invalid("aggregate_id", "bad input", "a command about the tenant names no other aggregate")
+		}
+	}
+	if err := input.Tenant("tenant", about.Tenant); err != nil {
+		return about, err
+	}
+	if about.Kind == KindRequest || about.Kind == KindDisclosure {
+		return about, input.UUIDv7("aggregate_id", about.ID)
+	}
+	return about, input.Token("aggregate_id", about.ID)
+}
+
+// about is Of for a command that was checked.
+func about(c *lockboxv1.Command) Key {
+	tenant, id := c.GetTenant(), c.GetAggregateId()
+	switch c.GetAction().(type) {
+	case *lockboxv1.Command_CreateTenant, *lockboxv1.Command_ChangeSupportPlan, *lockboxv1.Command_EnableLockbox,
+		*lockboxv1.Command_DisableLockbox, *lockboxv1.Command_SignUpPreview, *lockboxv1.Command_SignOffPreview,
+		*lockboxv1.Command_ChangeSettings:
+		return Tenant(tenant)
+	case *lockboxv1.Command_AssignRole, *lockboxv1.Command_RemoveRole, *lockboxv1.Command_ActivateRole,
+		*lockboxv1.Command_DeactivateRole:
+		if id == "" {
+			return Tenant(tenant)
+		}
+		return Subscription(tenant, id)
+	case *lockboxv1.Command_RegisterSubscription:
+		return Subscription(tenant, id)
+	case *lockboxv1.Command_OpenTicket, *lockboxv1.Command_AssignTicket, *lockboxv1.Command_CommentTicket:
+		return Ticket(tenant, id)
+	case *lockboxv1.Command_PublishRules:
+		return Rules
+	case *lockboxv1.Command_PublishCatalogue:
+		return Catalogue
+	case *lockboxv1.Command_DiscloseExposure, *lockboxv1.Command_DiscloseLegalDemand:
+		return Disclosure(tenant, id)
+	}
+	return Request(tenant, id)
+}
+
+// Provider reports whether the actor is of the provider's side and in one of the groups; with no groups named, any of
+// the provider's people.
+func Provider(a *lockboxv1.Actor, groups ...string) bool {
+	return a.GetSide() == lockboxv1.Side_SIDE_PROVIDER && a.GetPerson().GetSubject() != "" &&
+		(len(groups) == 0 ||
+			slices.ContainsFunc(a.GetGroups(), func(g string) bool { return slices.Contains(groups, g) }))
+}
+
+// Customer reports whether the actor is one of the customer's people.
+func Customer(a *lockboxv1.Actor) bool {
+	return a.GetSide() == lockboxv1.Side_SIDE_TENANT && a.GetPerson().GetSubject() != ""
+}
+
+// System reports whether the actor is a part of Lockbox itself.
+func System(a *lockboxv1.Actor) bool { return a.GetSide() == lockboxv1.Side_SIDE_SYSTEM }
+
+// Groups of the provider's people, as the provider's issuer names them.
+const (
+	SupportEngineers = "support-engineers"
+	SupportLeads     = "customer-support-leads"
+	DevOpsManagers   = "devops-managers"
+	SecurityOfficers = "security-officers"
+	Onboarding       = "onboarding"
+	// EmergencyResponders are engineers who may, besides, ask for emergency access (R43).
+	EmergencyResponders = "emergency-responders"
+)

@@ -1,0 +1,100 @@
+package aggregate
+
+import (
+	"reflect"
+	"slices"
+
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+)
+
+// Writer is the part of Lockbox that writes a type of event. Its name is its identity on the bus.
+type Writer string
+
+// The writers. Every event type of a kind has exactly one.
+const (
+	Evaluator    Writer = "jit-evaluator"
+	Orchestrator Writer = "lockbox-orchestrator"
+	Notifier     Writer = "notifier"
+	Projector    Writer = "audit-projector"
+	Repairer     Writer = "repairer"
+)
+
+// Fact is one row of the table of facts: what may be true of an aggregate of a kind, and who says so.
+type Fact struct {
+	Type, Kind string
+	Writer     Writer
+}
+
+// facts is the table from which rights on the bus are made and subjects are checked.
+var facts = slices.Concat(
+	rows(KindRequest, Evaluator, "AccessRequested", "AccessEvaluated"),
+	rows(KindRequest, Orchestrator,
+		"InternalApprovalGiven", "InternalApprovalRefused", "InternalApprovalExpired", "InternalReminderDue",
+		"CustomerNotified", "ApprovalReminderDue", "ApproversUnavailable", "QuestionAsked", "QuestionAnswered",
+		"CustomerApproved", "CustomerDenied", "RequestExpired", "RequestWithdrawn",
+		"AccessGranted", "AccessLapsed", "AccessRevoked", "AccessReleased", "AccessCompleted"),
+	rows(KindTenant, Orchestrator,
+		"TenantCreated", "SupportPlanChanged", "LockboxEnabled", "LockboxDisabled", "PreviewSignedUp", "PreviewSignedOff",
+		"SettingsChanged", "RoleAssigned", "RoleRemoved", "RoleActivated", "RoleDeactivated"),
+	rows(KindSubscription, Orchestrator,
+		"SubscriptionRegistered", "RoleAssigned", "RoleRemoved", "RoleActivated", "RoleDeactivated"),
+	rows(KindTicket, Orchestrator, "TicketOpened", "TicketAssigned", "TicketReassigned", "TicketCommented"),
+	rows(KindPolicy, Orchestrator, "RulesPublished", "CataloguePublished"),
+	rows(KindDisclosure, Orchestrator, "ExposureDisclosed", legalDemand, "DisclosureTold"),
+	rows(KindDelivery, Notifier, "NotificationSent", "NotificationFailed"),
+	rows(KindCheckpoint, Projector, "CheckpointSigned"),
+	rows(KindAlarm, Projector, "DifferenceFound"),
+	rows(KindAlarm, Repairer, "StreamRestored"),
+)
+
+func rows(kind string, writer Writer, types ...string) []Fact {
+	list := make([]Fact, len(types))
+	for i, typ := range types {
+		list[i] = Fact{typ, kind, writer}
+	}
+	return list
+}
+
+// Facts is the table of facts.
+func Facts() []Fact { return slices.Clone(facts) }
+
+// writers is the table by kind and type.
+var writers = func() map[[2]string]Writer {
+	pairs := map[[2]string]Writer{}
+	for _, f := range facts {
+		pairs[[2]string{f.Kind, f.Type}] = f.Writer
+	}
+	return pairs
+}()
+
+// WriterOf returns who may write the event; empty: nobody may, for its fact belongs to another kind.
+func WriterOf(e *lockboxv1.Event) Writer { return writers[[2]string{e.GetKind(), TypeOf(e)}] }
+
+// Belongs reports whether a fact of this type may be about an aggregate of this kind.
+func Belongs(kind, typ string) bool { return writers[[2]string{kind, typ}] != "" }
+
+// names holds the name of each fact by the Go type that the oneof wraps it in, so that reflection is done once.
+var names = func() map[reflect.Type]string {
+	byType := map[reflect.Type]string{}
+	fields := (*lockboxv1.Event)(nil).ProtoReflect().Descriptor().Oneofs().ByName("fact").Fields()
+	for i := range fields.Len() {
+		e := new(lockboxv1.Event)
+		e.ProtoReflect().Mutable(fields.Get(i))
+		byType[reflect.TypeOf(e.GetFact())] = string(fields.Get(i).Message().Name())
+	}
+	return byType
+}()
+
+// TypeOf returns the name of the event's fact, such as "CustomerApproved"; empty if it holds none that is known.
+func TypeOf(e *lockboxv1.Event) string { return names[reflect.TypeOf(e.GetFact())] }
+
+const legalDemand = "LegalDemandDisclosed"
+
+// Tree names the tenant in whose Merkle tree an event stands. A legal demand stands in the provider's: a customer's tree
+// must not even grow while the customer must not know of it (R46).
+func Tree(about Key, typ string) string {
+	if typ == legalDemand {
+		return ProviderTenant
+	}
+	return about.Tenant
+}

@@ -1,0 +1,154 @@
+package request
+
+import (
+	"slices"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/tenant"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+)
+
+// NextDue is the next instant at which something will be owed by the passing of time alone; false: never.
+func NextDue(s State) (time.Time, bool) {
+	due, waits := s.deadline()
+	if s.Fault != nil || !waits {
+		return time.Time{}, false
+	}
+	if at := s.remindAt(); s.Reminders < len(at) && at[s.Reminders].Before(due) {
+		return at[s.Reminders], true
+	}
+	return due, true
+}
+
+// Settled reports whether nothing is owed to a request, and nothing will be by the passing of time, until somebody acts.
+func Settled(s State) bool {
+	_, waits := NextDue(s)
+	return s.Fault != nil || !waits && s.Status != Approved && (s.Status != Submitted || s.Evaluation == nil)
+}
+
+// Duty is something that the process itself owes a request.
+type Duty int
+
+// The duties, each performed by Perform.
+const (
+	// Nothing is owed.
+	Nothing Duty = iota
+	// Notify the customer: create the Lockbox request.
+	Notify
+	// Remind those whom the request waits for, at the provider or at the customer.
+	Remind
+	// Expire what nobody answered in time, internally or at the customer.
+	Expire
+	// Grant what was approved, or let it lapse.
+	Grant
+	// Complete a grant whose time is over.
+	Complete
+	// ReportUnavailable records that nobody of the frozen list can decide any more (R23).
+	ReportUnavailable
+)
+
+// Owed is what the process has to do next, at now: the whole of its recovery after a crash. Where that depends on other
+// aggregates and these are not the request's own, or at fault, it is not known (UNAVAILABLE).
+func Owed(s State, w World, now time.Time) (Duty, error) {
+	next, timed := NextDue(s)
+	isDue := timed && !now.Before(next)
+	due, _ := s.deadline()
+	switch {
+	case s.Fault != nil:
+		return Nothing, nil
+	case s.Status == Submitted && s.Evaluation != nil:
+		return Notify, w.of(s)
+	case s.Status == Approved:
+		return Grant, w.of(s)
+	case isDue && now.Before(due):
+		return Remind, nil
+	case isDue && s.Status == Active:
+		return Complete, nil
+	case isDue:
+		return Expire, nil
+	case mayBeAbandoned(s, now):
+		if err := w.of(s); err != nil {
+			return Nothing, err
+		}
+		if !w.anybodyLeft(s, now) {
+			return ReportUnavailable, nil
+		}
+	}
+	return Nothing, nil
+}
+
+// Perform does what is owed to a request. Neither event nor error: nothing is.
+func Perform(s State, w World, terms Terms, by *lockboxv1.Actor, causationID string, now time.Time) (*lockboxv1.Event, error) {
+	duty, err := Owed(s, w, now)
+	if duty == Nothing || err != nil {
+		return nil, err
+	}
+	e := follow(s, by, causationID, now)
+	switch duty {
+	case Notify:
+		e.Fact = notify(s, w, terms, now)
+	case Remind:
+		// After a pause, one reminder stands for all that were due in it.
+		last := uint32(s.remindersBy(now) - 1) // #nosec G115 -- an index into a short list
+		e.Fact = &lockboxv1.Event_ApprovalReminderDue{ApprovalReminderDue: &lockboxv1.ApprovalReminderDue{Index: last}}
+		if _, i := s.Stage(); s.Status == AwaitingInternalApproval {
+			e.Fact = &lockboxv1.Event_InternalReminderDue{InternalReminderDue: &lockboxv1.InternalReminderDue{Stage: uint32(i), Index: last}} // #nosec G115 -- an index into a short list
+		}
+	case Expire:
+		e.Fact = &lockboxv1.Event_RequestExpired{RequestExpired: &lockboxv1.RequestExpired{}}
+		if s.Status == AwaitingInternalApproval {
+			e.Fact = &lockboxv1.Event_InternalApprovalExpired{InternalApprovalExpired: &lockboxv1.InternalApprovalExpired{}}
+		}
+	case Grant:
+		grant(s, w, terms, e, now)
+	case Complete:
+		e.Fact = &lockboxv1.Event_AccessCompleted{AccessCompleted: &lockboxv1.AccessCompleted{}}
+	case ReportUnavailable:
+		e.Fact = &lockboxv1.Event_ApproversUnavailable{ApproversUnavailable: &lockboxv1.ApproversUnavailable{
+			TenantSequence: w.Tenant.Sequence, SubscriptionSequence: w.subscriptionSequence(),
+		}}
+	}
+	return aggregate.End(s, e, Evolve)
+}
+
+func notify(s State, w World, terms Terms, now time.Time) *lockboxv1.Event_CustomerNotified {
+	a := tenant.Resolve(w.Tenant, w.Subscription, s.Requester.GetPerson(), now)
+	n := &lockboxv1.CustomerNotified{
+		Scope: a.Scope, Basis: a.Basis, Approvers: a.People, Excluded: a.Excluded, Alternates: w.Tenant.Settings.GetAlternates(),
+		RequiredApprovals: uint32(a.Required), ExpiresAt: timestamp(now.Add(terms.CustomerApproval)), // #nosec G115 -- at most ten
+		TenantSequence: w.Tenant.Sequence, SubscriptionSequence: w.subscriptionSequence(), TenantName: w.Tenant.Name,
+	}
+	if w.Subscription != nil {
+		n.SubscriptionName = w.Subscription.Name
+	}
+	before := slices.Clone(terms.RemindBefore)
+	slices.Sort(before)
+	for _, d := range slices.Backward(before) {
+		if d > 0 && d < terms.CustomerApproval {
+			n.RemindAt = append(n.RemindAt, timestamp(now.Add(terms.CustomerApproval-d)))
+		}
+	}
+	return &lockboxv1.Event_CustomerNotified{CustomerNotified: n}
+}
+
+// grant gives access if its basis still holds at now, and otherwise lets the request lapse, saying why.
+func grant(s State, w World, terms Terms, e *lockboxv1.Event, now time.Time) {
+	duration, resources := s.Allowed()
+	why, recorded := w.basisGone(s, now)
+	if why == 0 && s.Waiver() != lockboxv1.Waiver_WAIVER_UNSPECIFIED && duration > terms.Longest(s.Intent) {
+		why, recorded = lockboxv1.ReasonCode_REASON_CODE_LONGER_THAN_ALLOWED,
+			"without the customer, access is never longer than the provider's terms (R27)"
+	}
+	if why != 0 {
+		e.Fact = &lockboxv1.Event_AccessLapsed{AccessLapsed: &lockboxv1.AccessLapsed{
+			Reason: recorded, CodedReason: &lockboxv1.Reason{Code: why},
+			TenantSequence: w.Tenant.Sequence, SubscriptionSequence: w.subscriptionSequence(),
+		}}
+		return
+	}
+	e.Fact = &lockboxv1.Event_AccessGranted{AccessGranted: &lockboxv1.AccessGranted{
+		StartsAt: timestamp(now), EndsAt: timestamp(now.Add(duration)), ResourceIds: resources, Waiver: s.Waiver(),
+		TenantSequence: w.Tenant.Sequence, SubscriptionSequence: w.subscriptionSequence(),
+	}}
+}
