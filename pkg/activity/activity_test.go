@@ -9,6 +9,7 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/activity"
 	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/reason"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -208,6 +209,46 @@ func TestSentencesInOtherLanguages(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestWhatAServiceDecidedIsSaidFromTheCodeOrAsItWasRecorded(t *testing.T) {
+	lapsed := &lockboxv1.AccessLapsed{Reason: "an approver lost the role before access began (R20)"}
+	refused := &lockboxv1.AccessEvaluated{
+		Outcome: lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_REFUSED,
+		Refusal: &lockboxv1.Refusal{Message: "the tenant has no such ticket"},
+	}
+	says := func(language string, wants ...string) {
+		t.Helper()
+		for i, e := range []*lockboxv1.Event{
+			{Fact: &lockboxv1.Event_AccessLapsed{AccessLapsed: lapsed}}, {Fact: &lockboxv1.Event_AccessEvaluated{AccessEvaluated: refused}},
+		} {
+			if _, got := activity.In(language).Describe(e); got != wants[i] {
+				t.Errorf("%s: %q, want %q", language, got, wants[i])
+			}
+		}
+	}
+	says("en", "The approval lapsed before access began: “an approver lost the role before access began (R20)”.",
+		"Evaluation refused the intent: “the tenant has no such ticket”.")
+	lapsed.CodedReason = &lockboxv1.Reason{Code: lockboxv1.ReasonCode_REASON_CODE_APPROVER_LOST_ROLE}
+	refused.Refusal.CodedReason = &lockboxv1.Reason{Code: lockboxv1.ReasonCode_REASON_CODE_TICKET_NOT_FOUND}
+	says("en", "The approval lapsed before access began. An approver no longer had the required role when access was due to start.",
+		"Evaluation refused the intent. The organisation has no such support ticket.")
+	for _, language := range []string{"fr", "ja"} {
+		for _, e := range []*lockboxv1.Event{
+			{Fact: &lockboxv1.Event_AccessLapsed{AccessLapsed: lapsed}}, {Fact: &lockboxv1.Event_AccessEvaluated{AccessEvaluated: refused}},
+		} {
+			if _, got := activity.In(language).Describe(e); strings.Contains(got, "approver") || strings.Contains(got, "tenant") || !strings.HasSuffix(got, reasonOf(language, e)) {
+				t.Errorf("%s: %q", language, got)
+			}
+		}
+	}
+}
+
+func reasonOf(language string, e *lockboxv1.Event) string {
+	if f := e.GetAccessLapsed(); f != nil {
+		return reason.Sentence(language, f.GetCodedReason())
+	}
+	return reason.Sentence(language, e.GetAccessEvaluated().GetRefusal().GetCodedReason())
 }
 
 func TestASentenceRepeatsOnlyTheBeginningOfALongText(t *testing.T) {

@@ -1,6 +1,7 @@
 package activity
 
 import (
+	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/proto"
@@ -89,7 +90,9 @@ var table = []row{
 	fact((*lockboxv1.Event).GetAccessGranted, func(l speaker, _ string, _ *lockboxv1.Event, f *lockboxv1.AccessGranted) string {
 		return l.granted(f)
 	}),
-	reasoned((*lockboxv1.Event).GetAccessLapsed),
+	fact((*lockboxv1.Event).GetAccessLapsed, func(l speaker, _ string, _ *lockboxv1.Event, f *lockboxv1.AccessLapsed) string {
+		return l.decided("AccessLapsed", f.GetCodedReason(), f.GetReason())
+	}),
 	reasoned((*lockboxv1.Event).GetAccessRevoked),
 	reasoned((*lockboxv1.Event).GetAccessReleased),
 	plain((*lockboxv1.Event).GetAccessCompleted),
@@ -160,7 +163,13 @@ var table = []row{
 		return l.say("NotificationSent", "Template", l.mail(f.GetNotification().GetTemplate()), "Recipient", f.GetNotification().GetRecipient())
 	}),
 	fact((*lockboxv1.Event).GetNotificationFailed, func(l speaker, _ string, _ *lockboxv1.Event, f *lockboxv1.NotificationFailed) string {
-		return l.say("NotificationFailed", "Template", l.mail(f.GetNotification().GetTemplate()), "Recipient", f.GetNotification().GetRecipient(), "Error", l.quote(f.GetError()))
+		n := f.GetNotification()
+		template, recipient := l.mail(n.GetTemplate()), n.GetRecipient()
+		if why := reason.Sentence(l.Tag, f.GetCodedReason()); why != "" {
+			said := l.say("NotificationFailed/why", "Template", template, "Recipient", recipient)
+			return l.say("sentences", "First", said, "Second", why)
+		}
+		return l.say("NotificationFailed", "Template", template, "Recipient", recipient, "Error", l.quote(f.GetError()))
 	}),
 
 	fact((*lockboxv1.Event).GetCheckpointSigned, func(l speaker, _ string, e *lockboxv1.Event, f *lockboxv1.CheckpointSigned) string {

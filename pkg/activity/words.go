@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/reason"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
@@ -21,7 +22,7 @@ func (l speaker) evaluation(f *lockboxv1.AccessEvaluated) string {
 	}
 	switch f.GetOutcome() {
 	case lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_REFUSED:
-		return l.say("AccessEvaluated/refused", "Because", l.because(f.GetRefusal().GetMessage()))
+		return l.decided("AccessEvaluated/refused", f.GetRefusal().GetCodedReason(), f.GetRefusal().GetMessage())
 	case lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_DECIDES:
 		return l.say("AccessEvaluated/decides", "After", after)
 	case lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_WAIVED:
@@ -29,6 +30,14 @@ func (l speaker) evaluation(f *lockboxv1.AccessEvaluated) string {
 	case lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_UNSPECIFIED:
 	}
 	return l.say("AccessEvaluated")
+}
+
+// decided says what a service decided by itself and why: in the language, or as it was recorded.
+func (l speaker) decided(key string, why *lockboxv1.Reason, recorded string) string {
+	if sentence := reason.Sentence(l.Tag, why); sentence != "" {
+		return l.say("sentences", "First", l.say(key, "Because", ""), "Second", sentence)
+	}
+	return l.say(key, "Because", l.because(recorded))
 }
 
 func (l speaker) waiver(w lockboxv1.Waiver) string {

@@ -21,7 +21,7 @@ const prefix = "github.com/openlockbox/lockbox/"
 // Patterns are import paths; a trailing "/..." takes in everything below, a leading "./" stands for this product.
 var (
 	domain = []string{
-		"./pkg/refusal", "./pkg/input", "./pkg/tenant", "./pkg/ticket", "./pkg/catalogue", "./pkg/policy",
+		"./pkg/refusal", "./pkg/reason", "./pkg/input", "./pkg/tenant", "./pkg/ticket", "./pkg/catalogue", "./pkg/policy",
 		"./pkg/request", "./pkg/disclosure", "./pkg/aggregate", "./pkg/activity", "./pkg/export", "./pkg/invariant",
 		"./pkg/merkle", "./pkg/timetext", "./pkg/portalurl", "./pkg/message",
 		"./pkg", // the rules as text

@@ -1,6 +1,6 @@
 // Package orchestrator decides: it turns commands, events and due timers into the next events of requests, tenants,
-// subscriptions and tickets. What it remembers of them only saves reading again what cannot have changed: each decision rests
-// on what the stream's leader has.
+// subscriptions, tickets, disclosures, rules and the catalogue. What it remembers of them only saves reading again what
+// cannot have changed: each decision rests on what the stream's leader has.
 package orchestrator
 
 import (

@@ -11,6 +11,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/message"
 	"github.com/openlockbox/lockbox/pkg/portalurl"
+	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	"github.com/openlockbox/lockbox/pkg/timetext"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -167,6 +168,11 @@ func (w *writer) quote(label string) {
 		foreign = d.Question
 	case "quote/description":
 		foreign = d.Description
+	case "quote/recorded":
+		if why := text(reason.Sentence(w.language, d.Why)); why != "" {
+			w.out.Quotes = append(w.out.Quotes, quote{w.text("quote/why"), []string{why}})
+			return
+		}
 	}
 	if t := text(foreign); t != "" {
 		w.out.Quotes = append(w.out.Quotes, quote{w.text(label), strings.Split(t, "\n")})

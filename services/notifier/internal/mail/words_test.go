@@ -30,6 +30,7 @@ func asked() []string {
 		"note/fallback", "note/nobody", "note/several", "note/waived", "note/shortened", "note/narrowed", "note/never-began", "note/unexpected",
 		"note/eligible", "note/unexpected-change", "note/revocable", "note/link",
 		"value/whole-tenant", "value/nobody", "value/none", "value/yes", "value/no", "value/person", "value/approval", "value/of", "value/was",
+		"quote/why",
 	}
 	for _, t := range plan.Templates() {
 		all = append(all, "title/"+string(t), "text/"+string(t))
