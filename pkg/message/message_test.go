@@ -20,7 +20,7 @@ func load(en, fr, ja string) (map[string]*message.Catalogue, error) {
 func TestWhatIsSaid(t *testing.T) {
 	all, err := load(
 		"who: \"{{.Who}} denied access: {{.Text}}.\"\nmany:\n  one: \"{{.Count}} request of {{.Who}}\"\n  other: \"{{.Count}} requests of {{.Who}}\"\nlong: |\n\n  One.\n\n  Two.\n",
-		"who: \"{{.Who}} : {{.Text}}.\"\nmany:\n  one: \"{{.Count}} demande de {{.Who}}\"\n  other: \"{{.Count}} demandes de {{.Who}}\"\nlong: Un.\n",
+		"who: \"{{.Who}} : {{.Text}}.\"\nmany:\n  one: \"{{.Count}} jeton de {{.Who}}\"\n  other: \"{{.Count}} jetons de {{.Who}}\"\nlong: Un.\n",
 		"who: \"{{.Text}}（{{.Who}}）\"\nmany: \"{{.Who}} の要求 {{.Count}} 件\"\nlong: 一。\n",
 	)
 	if err != nil {
@@ -35,8 +35,8 @@ func TestWhatIsSaid(t *testing.T) {
 		{"ja", "who", []any{"Text", "b", "Who", "a", "Other", "c"}, "b（a）"},
 		{"en", "many", []any{"Count", 1, "Who", "Erin"}, "1 request of Erin"},
 		{"en", "many", []any{"Count", 0, "Who", "Erin"}, "0 requests of Erin"},
-		{"fr", "many", []any{"Count", 0, "Who", "Erin"}, "0 demande de Erin"},
-		{"fr", "many", []any{"Count", 2, "Who", "Erin"}, "2 demandes de Erin"},
+		{"fr", "many", []any{"Count", 0, "Who", "Erin"}, "0 jeton de Erin"},
+		{"fr", "many", []any{"Count", 2, "Who", "Erin"}, "2 jetons de Erin"},
 		{"ja", "many", []any{"Count", 1, "Who", "Erin"}, "Erin の要求 1 件"},
 		{"en", "many", []any{"Count", message.Number{N: 1000, Text: "1,000+"}, "Who", "Erin"}, "1,000+ requests of Erin"},
 		{"en", "long", nil, "One.\n\nTwo."},

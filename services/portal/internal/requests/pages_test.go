@@ -307,7 +307,10 @@ func TestTheListIsFilteredAndHasPages(t *testing.T) {
 	if by.GetSubscriptionId() != "prod" || by.GetTicketId() != "SR-1" || by.GetPageToken() != "tok" || !by.GetCount() || len(by.GetStatuses()) != 2 {
 		t.Errorf("asked %v", by)
 	}
-	for language, want := range map[string]string{"en": "1,000+ requests", "fr": "1 000+ demandes", "ja": "1,000+ 件"} {
+	for language, want := range map[string]string{
+		"en": "1,000+ requests", "ja": "1,000+ 件",
+		"fr": "1 000+ demandes", //nolint:misspell // French
+	} {
 		w.Queries["list_requests"] = func(*lockboxv1.Query) (*lockboxv1.QueryReply, error) {
 			return &lockboxv1.QueryReply{Answer: &lockboxv1.QueryReply_Requests{Requests: &lockboxv1.RequestList{Requests: []*lockboxv1.RequestView{active()}, Total: 1001}}}, nil
 		}
