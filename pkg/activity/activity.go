@@ -9,19 +9,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
-
-// Type is the name of the event's fact, such as "CustomerApproved"; empty if it holds none that is known.
-func Type(e *lockboxv1.Event) string {
-	m := e.ProtoReflect()
-	if field := m.WhichOneof(factOneof); field != nil {
-		return string(field.Message().Name())
-	}
-	return ""
-}
-
-var factOneof = (*lockboxv1.Event)(nil).ProtoReflect().Descriptor().Oneofs().ByName("fact")
 
 // Describe returns the activity log's name of what happened, and one sentence about it in English. Both are empty if the
 // event holds no fact that is known.
@@ -65,9 +55,9 @@ type Concern struct {
 func Concerned(e *lockboxv1.Event) Concern {
 	c := Concern{RequestID: e.GetCorrelationId()}
 	switch e.GetKind() {
-	case "request":
+	case aggregate.KindRequest:
 		c.RequestID = e.GetAggregateId()
-	case "subscription":
+	case aggregate.KindSubscription:
 		c.SubscriptionID = e.GetAggregateId()
 	}
 	switch f := e.GetFact().(type) {

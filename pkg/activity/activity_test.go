@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/openlockbox/lockbox/pkg/activity"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -38,7 +39,7 @@ func everyFact() map[string]*lockboxv1.Event {
 func TestEveryFactHasANameAndASentence(t *testing.T) {
 	seen := map[string]string{}
 	for typ, e := range everyFact() {
-		if got := activity.Type(e); got != typ {
+		if got := aggregate.TypeOf(e); got != typ {
 			t.Errorf("%s: Type is %q", typ, got)
 		}
 		for _, by := range []*lockboxv1.Actor{nil, {Side: lockboxv1.Side_SIDE_SYSTEM, Service: "lockbox-orchestrator"}, erin} {

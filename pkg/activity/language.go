@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -35,7 +36,7 @@ func In(tag string) *Language { return languages[tag] }
 // Describe returns the log's name of what happened, and one sentence about it. Both are empty if the event holds no fact
 // that is known.
 func (l *Language) Describe(e *lockboxv1.Event) (title, summary string) {
-	typ := Type(e)
+	typ := aggregate.TypeOf(e)
 	row, known := byType[typ]
 	if !known {
 		return "", ""
@@ -45,7 +46,7 @@ func (l *Language) Describe(e *lockboxv1.Event) (title, summary string) {
 
 // Entry is the event, stored at this sequence, as a timeline shows it.
 func (l *Language) Entry(sequence uint64, e *lockboxv1.Event) *lockboxv1.TimelineEntry {
-	typ := Type(e)
+	typ := aggregate.TypeOf(e)
 	title, summary := l.Describe(e)
 	return &lockboxv1.TimelineEntry{
 		Sequence: sequence, Time: e.GetTime(), Type: typ, Action: english.titles[typ], Actor: e.GetActor(), Summary: summary,

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"unicode"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/proto"
@@ -204,18 +205,18 @@ func TestNothingEnglishIsLeftInAnotherLanguage(t *testing.T) {
 				ends = "。"
 			}
 			if title == "" || !strings.HasSuffix(summary, ends) || strings.ContainsAny(summary, "{}") {
-				t.Errorf("%s: %s is told as %q, %q", tag, Type(e), title, summary)
+				t.Errorf("%s: %s is told as %q, %q", tag, aggregate.TypeOf(e), title, summary)
 			}
 			if tag == "en" {
 				continue
 			}
 			if words := foreign(tag, title+" "+summary, vocabulary); len(words) > 0 {
-				t.Errorf("%s: %s is told with %v: %q, %q", tag, Type(e), words, title, summary)
+				t.Errorf("%s: %s is told with %v: %q, %q", tag, aggregate.TypeOf(e), words, title, summary)
 			}
-			if other, twice := said[tag+title]; twice && other != Type(e) {
-				t.Errorf("%s: %s and %s have one title: %s", tag, other, Type(e), title)
+			if other, twice := said[tag+title]; twice && other != aggregate.TypeOf(e) {
+				t.Errorf("%s: %s and %s have one title: %s", tag, other, aggregate.TypeOf(e), title)
 			}
-			said[tag+title] = Type(e)
+			said[tag+title] = aggregate.TypeOf(e)
 		}
 	}
 	for tag, l := range languages {
@@ -243,7 +244,7 @@ func TestWhatWasStoredIsToldInEveryLanguage(t *testing.T) {
 		said := map[string]bool{}
 		for tag, l := range languages {
 			entry := l.Entry(7, e)
-			if entry.GetTitle() == "" || entry.GetSummary() == "" || entry.GetAction() != english.titles[Type(e)] || entry.GetVersion() != e.GetVersion() {
+			if entry.GetTitle() == "" || entry.GetSummary() == "" || entry.GetAction() != english.titles[aggregate.TypeOf(e)] || entry.GetVersion() != e.GetVersion() {
 				t.Errorf("%s: %s: %v", tag, filepath.Base(file), entry)
 			}
 			said[entry.GetTitle()], said[entry.GetSummary()] = true, true

@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
@@ -68,7 +69,7 @@ func (l speaker) granted(f *lockboxv1.AccessGranted) string {
 
 // where names the tenant or subscription whose roles changed.
 func (l speaker) where(e *lockboxv1.Event) string {
-	if e.GetKind() == "subscription" {
+	if e.GetKind() == aggregate.KindSubscription {
 		return l.say("subscription", "id", e.GetAggregateId())
 	}
 	return l.say("tenant")

@@ -157,7 +157,7 @@ func (r *Repository) read(ctx context.Context, keys []aggregate.Key) (map[aggreg
 func atFault(key aggregate.Key, err error) (trail, error) {
 	var contradiction *journal.HistoryError
 	var corrupt *journal.CorruptError
-	fault := aggregate.Fault{}
+	var fault aggregate.Fault
 	switch {
 	case errors.As(err, &contradiction):
 		fault = aggregate.Fault{Sequence: contradiction.Seq, Rule: contradiction.Rule}

@@ -165,8 +165,8 @@ func (o *orchestrator) checkApprovers(ctx context.Context, tenantID, causationID
 // write appends events of one aggregate that follow each other.
 func (o *orchestrator) write(ctx context.Context, states repository.States, events ...*lockboxv1.Event) ([]uint64, error) {
 	stored, err := o.repository.Append(ctx, states, events...)
-	for i := range stored {
-		o.Counters.Event(aggregate.TypeOf(events[i]))
+	for _, e := range events[:len(stored)] {
+		o.Counters.Event(aggregate.TypeOf(e))
 	}
 	return stored, err
 }

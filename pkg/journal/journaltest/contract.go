@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -52,7 +53,9 @@ func (c *contract) appends() map[string]func(*testing.T) {
 		"of two contrary appends in one group commit one wins": c.contraryInGroups,
 		"an event's subject is written once":                   c.subjectOnce,
 		"an aggregate may have more than 1024 events":          c.longAggregate,
-		"whether anything changed since":                       c.since,
+		"what is new since is one consistent cut":              c.since,
+		"events that follow each other are appended together":  c.together,
+		"of two contrary pairs one wins whole":                 c.contraryPairs,
 		"every acknowledged event is in the stream once":       c.manyWriters,
 		"a right that is missing is an error":                  c.deniedRight,
 	}
@@ -395,6 +398,77 @@ func (c *contract) manyWriters(t *testing.T) {
 	})
 	if err != nil || len(acknowledged) != 0 {
 		t.Errorf("%d acknowledged events are missing, %v", len(acknowledged), err)
+	}
+}
+
+// together appends pairs, few at a time and many at once, so that they are sent alone and in group commits.
+func (c *contract) together(t *testing.T) {
+	for _, writers := range []int{1, 200} {
+		var all sync.WaitGroup
+		for range writers {
+			all.Go(func() {
+				agg := newAggregate(newTenant(), aggregate.KindTicket)
+				first, second := Event(agg, 1), Event(agg, 2)
+				stored, err := c.writer.AppendAll(t.Context(), 0, first, second)
+				if err != nil || len(stored) != 2 || stored[1] <= stored[0] {
+					t.Errorf("%d at once: %v, %v", writers, stored, err)
+					return
+				}
+				entries, err := c.reader.LoadAtLeader(t.Context(), agg)
+				if err != nil || len(entries) != 2 || entries[0].Seq != stored[0] || entries[1].Seq != stored[1] ||
+					!proto.Equal(entries[0].Event, first) || !proto.Equal(entries[1].Event, second) {
+					t.Errorf("%d at once: %v, %v", writers, entries, err)
+				}
+				if again, err := c.writer.AppendAll(t.Context(), 0, first, second); err != nil || !slices.Equal(again, stored) {
+					t.Errorf("%d at once: the very same again: %v, %v", writers, again, err)
+				}
+				// Of what was stored in part, the rest is stored.
+				third := Event(agg, 3)
+				if stored, err := c.writer.AppendAll(t.Context(), stored[0], second, third); err != nil || len(stored) != 2 {
+					t.Errorf("%d at once: with one that is there: %v, %v", writers, stored, err)
+				}
+			})
+		}
+		all.Wait()
+	}
+	agg := newAggregate(newTenant(), aggregate.KindTicket)
+	for name, bad := range map[string][]*lockboxv1.Event{
+		"a gap":             {Event(agg, 1), Event(agg, 3)},
+		"two aggregates":    {Event(agg, 1), Event(newAggregate(agg.Tenant, aggregate.KindTicket), 2)},
+		"another beginning": {Event(agg, 2), Event(agg, 3)},
+	} {
+		if stored, err := c.writer.AppendAll(t.Context(), 0, bad...); !refusal.Is(err, lockboxv1.RefusalCode_REFUSAL_CODE_INVALID) || len(stored) > 0 {
+			t.Errorf("%s: %v, %v", name, stored, err)
+		}
+	}
+}
+
+// contraryPairs holds that of two pairs that follow the same event, one is stored whole and of the other nothing.
+func (c *contract) contraryPairs(t *testing.T) {
+	other := c.bus.Journal(t, bus.Orchestrator)
+	const pairs = 60
+	var all sync.WaitGroup
+	var won [pairs]atomic.Int32
+	aggregates := make([]aggregate.Key, pairs)
+	for i := range pairs {
+		aggregates[i] = newAggregate(newTenant(), aggregate.KindTicket)
+		agg := aggregates[i]
+		for _, j := range []*journal.Journal{c.writer, other} {
+			all.Go(func() {
+				switch stored, err := j.AppendAll(t.Context(), 0, Event(agg, 1), Event(agg, 2)); {
+				case err == nil:
+					won[i].Add(1)
+				case !errors.Is(err, journal.ErrConflict) || len(stored) > 0:
+					t.Errorf("%v, %v", stored, err)
+				}
+			})
+		}
+	}
+	all.Wait()
+	for i, agg := range aggregates {
+		if entries := mustLoad(t, c.reader, agg); won[i].Load() != 1 || len(entries) != 2 {
+			t.Errorf("%d won, %d events", won[i].Load(), len(entries))
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/activity"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/projection"
@@ -63,7 +64,7 @@ func (o *oracle) sees(of projection.Scope, e *lockboxv1.Event) bool {
 func (o *oracle) fits(f projection.ActivityFilter, e projection.Event) bool {
 	person, at := e.Event.GetActor().GetPerson(), e.Event.GetTime().AsTime()
 	is := func(s string) bool { return strings.EqualFold(s, f.Person) }
-	return (len(f.Types) == 0 || slices.Contains(f.Types, activity.Type(e.Event))) &&
+	return (len(f.Types) == 0 || slices.Contains(f.Types, aggregate.TypeOf(e.Event))) &&
 		(f.Since.IsZero() || !at.Before(f.Since)) && (f.Until.IsZero() || at.Before(f.Until)) &&
 		(f.Person == "" || is(person.GetSubject()) || is(person.GetDisplayName()) || is(person.GetEmail())) &&
 		(f.SubscriptionID == "" || o.subscription(e.Event) == f.SubscriptionID) &&
@@ -180,7 +181,7 @@ func TestFiltersOfTheActivityLogCombined(t *testing.T) {
 	first, last := events[0].Event.GetTime().AsTime(), events[len(events)-1].Event.GetTime().AsTime()
 	var types, ids []string
 	for _, e := range events {
-		if typ := activity.Type(e.Event); !slices.Contains(types, typ) {
+		if typ := aggregate.TypeOf(e.Event); !slices.Contains(types, typ) {
 			types = append(types, typ)
 		}
 		if id := activity.Concerned(e.Event).RequestID; id != "" && !slices.Contains(ids, id) {

@@ -391,7 +391,7 @@ func (w *writer) checkFault(faulty bool, seq uint64, e *lockboxv1.Event) {
 	}
 	w.contradiction()
 	w.log.Error("ALARM: a history contradicts itself; nothing is decided on it any more",
-		zap.Uint64("sequence", seq), zap.Stringer("aggregate", aggregate.KeyOf(e)), zap.String("type", activity.Type(e)))
+		zap.Uint64("sequence", seq), zap.Stringer("aggregate", aggregate.KeyOf(e)), zap.String("type", aggregate.TypeOf(e)))
 }
 
 func (w *writer) subscription(ctx context.Context, tenantID int64, id string) (int64, error) {
