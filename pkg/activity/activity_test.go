@@ -44,13 +44,13 @@ func TestEveryFactHasANameAndASentence(t *testing.T) {
 		}
 		for _, by := range []*lockboxv1.Actor{nil, {Side: lockboxv1.Side_SIDE_SYSTEM, Service: "lockbox-orchestrator"}, erin} {
 			e.Actor = by
-			action, summary := activity.Describe(e)
+			action, summary := activity.In("en").Describe(e)
 			if action == "" || !strings.HasSuffix(summary, ".") || strings.Contains(summary, "%!") || strings.Contains(summary, "\n") {
 				t.Errorf("%s: action %q, summary %q", typ, action, summary)
 			}
 			seen[action] = typ
 		}
-		action, _ := activity.Describe(e)
+		action, _ := activity.In("en").Describe(e)
 		if !slices.Contains(activity.Actions(), action) {
 			t.Errorf("%s: %q is not among the actions", typ, action)
 		}
@@ -70,7 +70,7 @@ func TestTheReferencesOwnNames(t *testing.T) {
 		"CustomerNotified": "Create Lockbox Request", "CustomerApproved": "Approve Lockbox Request",
 		"CustomerDenied": "Deny Lockbox Request", "RequestExpired": "Lockbox Request Expiry", "RequestWithdrawn": "Cancel Lockbox Request",
 	} {
-		if got, _ := activity.Describe(everyFact()[typ]); got != want {
+		if got, _ := activity.In("en").Describe(everyFact()[typ]); got != want {
 			t.Errorf("%s is called %q, want %q (R39)", typ, got, want)
 		}
 	}
@@ -81,7 +81,7 @@ func TestWhatIsNotKnownHasNoName(t *testing.T) {
 		t.Errorf("an unknown action means %v", got)
 	}
 	for _, e := range []*lockboxv1.Event{nil, {}} {
-		if action, summary := activity.Describe(e); action != "" || summary != "" {
+		if action, summary := activity.In("en").Describe(e); action != "" || summary != "" {
 			t.Errorf("an event without a fact is described as %q, %q", action, summary)
 		}
 	}
@@ -144,7 +144,7 @@ func TestSentences(t *testing.T) {
 			}}},
 		},
 	} {
-		if _, got := activity.Describe(row.event); got != row.want {
+		if _, got := activity.In("en").Describe(row.event); got != row.want {
 			t.Errorf("got  %s\nwant %s", got, row.want)
 		}
 	}
@@ -212,7 +212,7 @@ func TestSentencesInOtherLanguages(t *testing.T) {
 
 func TestASentenceRepeatsOnlyTheBeginningOfALongText(t *testing.T) {
 	e := &lockboxv1.Event{Actor: otto, Fact: &lockboxv1.Event_QuestionAsked{QuestionAsked: &lockboxv1.QuestionAsked{Text: strings.Repeat("花", 4000)}}}
-	_, summary := activity.Describe(e)
+	_, summary := activity.In("en").Describe(e)
 	if n := utf8.RuneCountInString(summary); n > 200 || !utf8.ValidString(summary) || !strings.Contains(summary, "…") {
 		t.Errorf("%d characters: %s", n, summary)
 	}

@@ -630,7 +630,7 @@ type ListRequests struct {
 	Limit uint32 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
 	// `next_page_token` of the list before.
 	PageToken string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
-	// Count all that match, not only those of this page.
+	// Count all that match, not only those of this page, as far as `total` says.
 	Count bool `protobuf:"varint,6,opt,name=count,proto3" json:"count,omitempty"`
 	// Only those of this ticket.
 	TicketId      string `protobuf:"bytes,7,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
@@ -722,7 +722,8 @@ type RequestList struct {
 	// Newest first, without timelines.
 	Requests      []*RequestView `protobuf:"bytes,1,rep,name=requests,proto3" json:"requests,omitempty"`
 	NextPageToken string         `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
-	// How many match, wherever this page begins; only if that was asked for.
+	// How many match, wherever this page begins; only if that was asked for. 1001 stands for more than 1000: nothing is counted
+	// further.
 	Total         uint64 `protobuf:"varint,3,opt,name=total,proto3" json:"total,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

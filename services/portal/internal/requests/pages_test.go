@@ -307,6 +307,16 @@ func TestTheListIsFilteredAndHasPages(t *testing.T) {
 	if by.GetSubscriptionId() != "prod" || by.GetTicketId() != "SR-1" || by.GetPageToken() != "tok" || !by.GetCount() || len(by.GetStatuses()) != 2 {
 		t.Errorf("asked %v", by)
 	}
+	for language, want := range map[string]string{"en": "1,000+ requests", "fr": "1 000+ demandes", "ja": "1,000+ 件"} {
+		w.Queries["list_requests"] = func(*lockboxv1.Query) (*lockboxv1.QueryReply, error) {
+			return &lockboxv1.QueryReply{Answer: &lockboxv1.QueryReply_Requests{Requests: &lockboxv1.RequestList{Requests: []*lockboxv1.RequestView{active()}, Total: 1001}}}, nil
+		}
+		page := get(t, w.portal(t, sitetest.Otto()), bank+"/requests?lang="+language, http.StatusOK)
+		number := strings.ReplaceAll(want[:strings.IndexByte(want, '+')+1], " ", "\u00a0")
+		if has(t, page, want); !strings.Contains(page, `<span class="count">`+strings.ReplaceAll(number, "+", "&#43;")+"</span>") {
+			t.Errorf("the navigation does not say %s", number)
+		}
+	}
 	wrong := get(t, newWorld(otto, active()).portal(t, sitetest.Otto()), bank+"/requests?subscription=a/b", http.StatusBadRequest)
 	has(t, wrong, "This is not an ID.")
 }
