@@ -4,9 +4,13 @@
 # (pkg/identity/jwks runs it on a database of its own); Chromium, with fonts for Japanese, in which the portal is tried out
 # (services/lockbox/internal/e2e/portal); and a C compiler, without which go test has no race detector.
 # Nothing is started and no mail is configured.
+#
+#   scripts/install-test-deps.sh            all of it
+#   scripts/install-test-deps.sh compiler   the compiler alone
 set -euo pipefail
 
-packages=(postfix libsasl2-modules sasl2-bin glewlwyd dbconfig-sqlite3 sqlite3 chromium fonts-noto-cjk)
+packages=()
+[ "${1:-}" = compiler ] || packages=(postfix libsasl2-modules sasl2-bin glewlwyd dbconfig-sqlite3 sqlite3 chromium fonts-noto-cjk)
 compiler=$(go env CC)
 command -v "${compiler%% *}" >/dev/null || packages+=(gcc libc6-dev)
 
