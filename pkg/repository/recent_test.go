@@ -3,6 +3,7 @@ package repository
 import "testing"
 
 func TestRecentForgetsWhatNobodyAskedFor(t *testing.T) {
+	t.Parallel()
 	r := newRecent[int, int](2)
 	put := func(k, v int) { r.update(k, func(int) (int, bool) { return v, true }) }
 	put(1, 10)

@@ -32,6 +32,7 @@ func serve(t *testing.T, o smtptest.Options) *smtptest.Server {
 }
 
 func TestEventsBecomeMailsAndEachIsReportedOnce(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c, mails := w.mailbox()
 	stop := w.run(c)
@@ -94,6 +95,7 @@ func (w *world) tellAllAgain(c Config) {
 }
 
 func TestAPassingFailureIsTriedAgainWithTheSameMessageIDAndHoldsUpNobody(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	release := make(chan struct{})
 	s := serve(t, smtptest.Options{Answer: func(to string, _ int) error {
@@ -138,6 +140,7 @@ func messageID(mail string) string {
 }
 
 func TestAMailThatWasTakenUnheardGoesOutAgainWithTheSameMessageID(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	var lost atomic.Bool
 	var s *smtptest.Server
@@ -158,6 +161,7 @@ func TestAMailThatWasTakenUnheardGoesOutAgainWithTheSameMessageID(t *testing.T) 
 }
 
 func TestACrashBetweenSendingAndReportingRepeatsTheSameMail(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	s := serve(t, smtptest.Options{})
 	w.tenant()
@@ -196,6 +200,7 @@ func TestACrashBetweenSendingAndReportingRepeatsTheSameMail(t *testing.T) {
 }
 
 func TestARefusalForGoodIsReportedAndTheOthersAreTold(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	s := serve(t, smtptest.Options{Answer: func(to string, _ int) error {
 		if to == "otto@meadowbank.example" {
@@ -227,6 +232,7 @@ func TestARefusalForGoodIsReportedAndTheOthersAreTold(t *testing.T) {
 }
 
 func TestAPersonWithoutAnAddressIsReportedAsNotTold(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	s := serve(t, smtptest.Options{})
 	w.run(config(s.Port))
@@ -241,6 +247,7 @@ func TestAPersonWithoutAnAddressIsReportedAsNotTold(t *testing.T) {
 }
 
 func TestAMailServerThatIsAwayIsWaitedFor(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	port, err := smtptest.FreePort()
 	if err != nil {
@@ -257,6 +264,7 @@ func TestAMailServerThatIsAwayIsWaitedFor(t *testing.T) {
 }
 
 func TestAMailIsGivenUpInTheEnd(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	s := serve(t, smtptest.Options{Answer: func(string, int) error { return smtptest.Refuse(452, "mailbox full") }})
 	c := config(s.Port)
@@ -271,6 +279,7 @@ func TestAMailIsGivenUpInTheEnd(t *testing.T) {
 }
 
 func TestInternalApproversAreTold(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c, mails := w.mailbox()
 	w.run(c)
@@ -293,6 +302,7 @@ func TestInternalApproversAreTold(t *testing.T) {
 }
 
 func TestAConfigurationThatCannotWorkIsRefused(t *testing.T) {
+	t.Parallel()
 	if err := config(25).Check(); err != nil {
 		t.Fatal(err)
 	}
@@ -332,6 +342,7 @@ func TestAConfigurationThatCannotWorkIsRefused(t *testing.T) {
 }
 
 func TestTheShippedConfigurationIsGood(t *testing.T) {
+	t.Parallel()
 	var file service.File[Config]
 	if err := conf.Load("../../deploy/config/notifier.yaml", nil, &file); err != nil {
 		t.Fatal(err)

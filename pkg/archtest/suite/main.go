@@ -121,7 +121,7 @@ func matches(pattern, path string) bool {
 
 // run runs the tests of a tier; that they are enough is for the count to say.
 func (t tier) run(ctx context.Context, packages, flags []string, out io.Writer) error {
-	args := []string{"test", "-json", "-shuffle=on", "-timeout=30m"}
+	args := []string{"test", "-json", "-shuffle=on", "-timeout=30m", "-parallel=4"}
 	if t.race {
 		args = append(args, "-race")
 	}
