@@ -2,7 +2,8 @@
 # Installs the Debian packages that the tests need and that are missing: Postfix with SASL, the real mail server that
 # the notifier is tested against (scripts/smtp-server.sh runs it); glewlwyd, the OpenID Connect provider that is not ours
 # (pkg/identity/jwks runs it on a database of its own); Chromium, with fonts for Japanese, in which the portal is tried out
-# (services/lockbox/internal/e2e/portal); and a C compiler, without which go test has no race detector.
+# (services/lockbox/internal/e2e/portal); Python with protobuf and NaCl, and protoc, for the example that publishes an intent
+# (proto/examples); and a C compiler, without which go test has no race detector.
 # Nothing is started and no mail is configured.
 #
 #   scripts/install-test-deps.sh            all of it
@@ -10,7 +11,8 @@
 set -euo pipefail
 
 packages=()
-[ "${1:-}" = compiler ] || packages=(postfix libsasl2-modules sasl2-bin glewlwyd dbconfig-sqlite3 sqlite3 chromium fonts-noto-cjk)
+[ "${1:-}" = compiler ] || packages=(postfix libsasl2-modules sasl2-bin glewlwyd dbconfig-sqlite3 sqlite3 chromium fonts-noto-cjk
+	python3 python3-protobuf python3-nacl protobuf-compiler libprotobuf-dev)
 compiler=$(go env CC)
 command -v "${compiler%% *}" >/dev/null || packages+=(gcc libc6-dev)
 

@@ -1,8 +1,8 @@
 // Package activity is how the audit log reads: for each kind of event the name under which the activity log lists it
 // (R39), a plain sentence in each of Lockbox's languages, and what it concerns. It is pure.
 //
-// What is said in a language is in that language's file, as a table; table.go says which fact is told by which sentence, and
-// what fills its placeholders.
+// What is said is in messages/<language>.yaml; table.go says which fact is told by which message, and what fills its
+// placeholders.
 package activity
 
 import (
@@ -12,10 +12,6 @@ import (
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
-
-// Describe returns the activity log's name of what happened, and one sentence about it in English. Both are empty if the
-// event holds no fact that is known.
-func Describe(e *lockboxv1.Event) (action, summary string) { return english.Describe(e) }
 
 // Types lists the facts that a filter by action means: a fact's own name, or the activity log's name of it in upper or
 // lower case. None: there is no such action.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/activity"
 	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/reason"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -44,13 +45,13 @@ func TestEveryFactHasANameAndASentence(t *testing.T) {
 		}
 		for _, by := range []*lockboxv1.Actor{nil, {Side: lockboxv1.Side_SIDE_SYSTEM, Service: "lockbox-orchestrator"}, erin} {
 			e.Actor = by
-			action, summary := activity.Describe(e)
+			action, summary := activity.In("en").Describe(e)
 			if action == "" || !strings.HasSuffix(summary, ".") || strings.Contains(summary, "%!") || strings.Contains(summary, "\n") {
 				t.Errorf("%s: action %q, summary %q", typ, action, summary)
 			}
 			seen[action] = typ
 		}
-		action, _ := activity.Describe(e)
+		action, _ := activity.In("en").Describe(e)
 		if !slices.Contains(activity.Actions(), action) {
 			t.Errorf("%s: %q is not among the actions", typ, action)
 		}
@@ -70,7 +71,7 @@ func TestTheReferencesOwnNames(t *testing.T) {
 		"CustomerNotified": "Create Lockbox Request", "CustomerApproved": "Approve Lockbox Request",
 		"CustomerDenied": "Deny Lockbox Request", "RequestExpired": "Lockbox Request Expiry", "RequestWithdrawn": "Cancel Lockbox Request",
 	} {
-		if got, _ := activity.Describe(everyFact()[typ]); got != want {
+		if got, _ := activity.In("en").Describe(everyFact()[typ]); got != want {
 			t.Errorf("%s is called %q, want %q (R39)", typ, got, want)
 		}
 	}
@@ -81,7 +82,7 @@ func TestWhatIsNotKnownHasNoName(t *testing.T) {
 		t.Errorf("an unknown action means %v", got)
 	}
 	for _, e := range []*lockboxv1.Event{nil, {}} {
-		if action, summary := activity.Describe(e); action != "" || summary != "" {
+		if action, summary := activity.In("en").Describe(e); action != "" || summary != "" {
 			t.Errorf("an event without a fact is described as %q, %q", action, summary)
 		}
 	}
@@ -144,7 +145,7 @@ func TestSentences(t *testing.T) {
 			}}},
 		},
 	} {
-		if _, got := activity.Describe(row.event); got != row.want {
+		if _, got := activity.In("en").Describe(row.event); got != row.want {
 			t.Errorf("got  %s\nwant %s", got, row.want)
 		}
 	}
@@ -210,9 +211,49 @@ func TestSentencesInOtherLanguages(t *testing.T) {
 	}
 }
 
+func TestWhatAServiceDecidedIsSaidFromTheCodeOrAsItWasRecorded(t *testing.T) {
+	lapsed := &lockboxv1.AccessLapsed{Reason: "an approver lost the role before access began (R20)"}
+	refused := &lockboxv1.AccessEvaluated{
+		Outcome: lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_REFUSED,
+		Refusal: &lockboxv1.Refusal{Message: "the tenant has no such ticket"},
+	}
+	says := func(language string, wants ...string) {
+		t.Helper()
+		for i, e := range []*lockboxv1.Event{
+			{Fact: &lockboxv1.Event_AccessLapsed{AccessLapsed: lapsed}}, {Fact: &lockboxv1.Event_AccessEvaluated{AccessEvaluated: refused}},
+		} {
+			if _, got := activity.In(language).Describe(e); got != wants[i] {
+				t.Errorf("%s: %q, want %q", language, got, wants[i])
+			}
+		}
+	}
+	says("en", "The approval lapsed before access began: “an approver lost the role before access began (R20)”.",
+		"Evaluation refused the intent: “the tenant has no such ticket”.")
+	lapsed.CodedReason = &lockboxv1.Reason{Code: lockboxv1.ReasonCode_REASON_CODE_APPROVER_LOST_ROLE}
+	refused.Refusal.CodedReason = &lockboxv1.Reason{Code: lockboxv1.ReasonCode_REASON_CODE_TICKET_NOT_FOUND}
+	says("en", "The approval lapsed before access began. An approver no longer had the required role when access was due to start.",
+		"Evaluation refused the intent. The organisation has no such support ticket.")
+	for _, language := range []string{"fr", "ja"} {
+		for _, e := range []*lockboxv1.Event{
+			{Fact: &lockboxv1.Event_AccessLapsed{AccessLapsed: lapsed}}, {Fact: &lockboxv1.Event_AccessEvaluated{AccessEvaluated: refused}},
+		} {
+			if _, got := activity.In(language).Describe(e); strings.Contains(got, "approver") || strings.Contains(got, "tenant") || !strings.HasSuffix(got, reasonOf(language, e)) {
+				t.Errorf("%s: %q", language, got)
+			}
+		}
+	}
+}
+
+func reasonOf(language string, e *lockboxv1.Event) string {
+	if f := e.GetAccessLapsed(); f != nil {
+		return reason.Sentence(language, f.GetCodedReason())
+	}
+	return reason.Sentence(language, e.GetAccessEvaluated().GetRefusal().GetCodedReason())
+}
+
 func TestASentenceRepeatsOnlyTheBeginningOfALongText(t *testing.T) {
 	e := &lockboxv1.Event{Actor: otto, Fact: &lockboxv1.Event_QuestionAsked{QuestionAsked: &lockboxv1.QuestionAsked{Text: strings.Repeat("花", 4000)}}}
-	_, summary := activity.Describe(e)
+	_, summary := activity.In("en").Describe(e)
 	if n := utf8.RuneCountInString(summary); n > 200 || !utf8.ValidString(summary) || !strings.Contains(summary, "…") {
 		t.Errorf("%d characters: %s", n, summary)
 	}

@@ -2,33 +2,41 @@ package activity
 
 import (
 	"cmp"
+	"embed"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/message"
 	"github.com/openlockbox/lockbox/pkg/tenant"
+	"github.com/openlockbox/lockbox/pkg/timetext"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// Language is one of those in which the log can be read. What people wrote stays in it as they wrote it.
-type Language struct {
-	// titles are the activity log's names, by the facts' types.
-	titles map[string]string
-	// sentences, and parts of them, have placeholders in braces: the same ones in every language.
-	sentences map[string]string
-	mails     map[string]string
-	// comma stands between the names in a list, and before the last of them.
-	comma, and string
-	// one reports whether so many are spoken of in the singular.
-	one    func(n int) bool
-	role   func(lockboxv1.Role) string
-	moment func(time.Time) string
-	span   func(time.Duration) string
-}
+//go:embed messages/*.yaml
+var files embed.FS
 
-var languages = map[string]*Language{"en": &english, "fr": &french, "ja": &japanese}
+// Language is one of those in which the log can be read. What people wrote stays in it as they wrote it.
+type Language struct{ *message.Catalogue }
+
+var (
+	languages = load()
+	english   = languages["en"]
+)
+
+func load() map[string]*Language {
+	catalogues, err := message.Load(files, "messages/*.yaml", tenant.Languages)
+	if err != nil {
+		panic(err) // they are part of the program
+	}
+	all := map[string]*Language{}
+	for tag, c := range catalogues {
+		all[tag] = &Language{c}
+	}
+	return all
+}
 
 // In returns a language by its BCP 47 tag; nil: the log is not told in it.
 func In(tag string) *Language { return languages[tag] }
@@ -41,7 +49,7 @@ func (l *Language) Describe(e *lockboxv1.Event) (title, summary string) {
 	if !known {
 		return "", ""
 	}
-	return l.titles[typ], row.say(speaker{l}, e)
+	return l.title(typ), row.say(speaker{l}, e)
 }
 
 // Entry is the event, stored at this sequence, as a timeline shows it.
@@ -49,7 +57,7 @@ func (l *Language) Entry(sequence uint64, e *lockboxv1.Event) *lockboxv1.Timelin
 	typ := aggregate.TypeOf(e)
 	title, summary := l.Describe(e)
 	return &lockboxv1.TimelineEntry{
-		Sequence: sequence, Time: e.GetTime(), Type: typ, Action: english.titles[typ], Actor: e.GetActor(), Summary: summary,
+		Sequence: sequence, Time: e.GetTime(), Type: typ, Action: english.title(typ), Actor: e.GetActor(), Summary: summary,
 		Version: e.GetVersion(), Title: title,
 	}
 }
@@ -58,11 +66,13 @@ func (l *Language) Entry(sequence uint64, e *lockboxv1.Event) *lockboxv1.Timelin
 func (l *Language) Title(action string) string {
 	for _, row := range table {
 		if row.action() == action {
-			return l.titles[row.typ]
+			return l.title(row.typ)
 		}
 	}
 	return ""
 }
+
+func (l *Language) title(typ string) string { return speaker{l}.say("title/" + typ) }
 
 // Activity is the event, stored at this sequence, in the activity log.
 func (l *Language) Activity(sequence uint64, e *lockboxv1.Event) *lockboxv1.Activity {
@@ -74,7 +84,7 @@ func (l *Language) Activity(sequence uint64, e *lockboxv1.Event) *lockboxv1.Acti
 }
 
 // Overdue is why a request has ended whose time was over when nobody had recorded that yet.
-func (l *Language) Overdue() string { return l.sentences["overdue"] }
+func (l *Language) Overdue() string { return speaker{l}.say("overdue") }
 
 const (
 	// quoted is how much of somebody's own words a sentence repeats, in runes; named is how many people it names.
@@ -85,40 +95,21 @@ const (
 // speaker makes sentences of a language and their parts.
 type speaker struct{ *Language }
 
-// say fills the placeholders of a sentence from pairs of names and values. What a value holds is never looked at.
-func (l speaker) say(key string, pairs ...string) string {
-	var said strings.Builder
-	for rest := l.sentences[key]; ; {
-		before, after, found := strings.Cut(rest, "{")
-		said.WriteString(before)
-		if !found {
-			return said.String()
-		}
-		var name string
-		name, rest, _ = strings.Cut(after, "}")
-		for i := 0; i+1 < len(pairs); i += 2 {
-			if pairs[i] == name {
-				said.WriteString(pairs[i+1])
-			}
-		}
-	}
+// say is a message, of which a test says every one with all its values.
+func (l speaker) say(id string, pairs ...any) string {
+	text, _ := l.Say(id, pairs...)
+	return text
 }
 
 // count is a number of things.
-func (l speaker) count(what string, n int) string {
-	key := what + "/many"
-	if l.one(n) {
-		key = what + "/one"
-	}
-	return l.say(key, "n", strconv.Itoa(n))
-}
+func (l speaker) count(what string, n int) string { return l.say(what, "Count", n) }
 
 func (l speaker) actor(a *lockboxv1.Actor) string {
 	if a.GetPerson() == nil {
 		return "Lockbox"
 	}
 	if a.GetEmployer() != "" {
-		return l.say("employed", "person", l.person(a.GetPerson()), "employer", a.GetEmployer())
+		return l.say("employed", "Person", l.person(a.GetPerson()), "Employer", a.GetEmployer())
 	}
 	return l.person(a.GetPerson())
 }
@@ -135,11 +126,11 @@ func (l speaker) person(p *lockboxv1.Person) string {
 func (l speaker) engineer(p *lockboxv1.Person, team string) string {
 	switch {
 	case p == nil:
-		return l.say("team", "team", team)
+		return l.say("team", "Team", team)
 	case team == "":
 		return l.person(p)
 	}
-	return l.say("of team", "person", l.person(p), "team", team)
+	return l.say("of-team", "Person", l.person(p), "Team", team)
 }
 
 // because is the reason given, as the end of a sentence, or nothing.
@@ -147,7 +138,7 @@ func (l speaker) because(reason string) string {
 	if strings.TrimSpace(reason) == "" {
 		return ""
 	}
-	return l.say("because", "text", l.quote(reason))
+	return l.say("because", "Text", l.quote(reason))
 }
 
 // quote repeats the beginning of somebody's words on one line.
@@ -156,13 +147,13 @@ func (l speaker) quote(s string) string {
 	if r := []rune(s); len(r) > quoted {
 		s = strings.TrimSpace(string(r[:quoted])) + "…"
 	}
-	return l.say("quote", "text", s)
+	return l.say("quote", "Text", s)
 }
 
 // label is a name that programs use.
 func (l speaker) label(s string) string {
 	s = strconv.Quote(s)
-	return l.say("label", "text", s[1:len(s)-1])
+	return l.say("label", "Text", s[1:len(s)-1])
 }
 
 func (l speaker) at(t *timestamppb.Timestamp) string { return l.moment(t.AsTime()) }
@@ -178,10 +169,45 @@ func (l speaker) names(approvers []*lockboxv1.Approver) string {
 	if len(list) < 2 {
 		return strings.Join(list, "")
 	}
-	return strings.Join(list[:len(list)-1], l.comma) + l.and + list[len(list)-1]
+	return strings.Join(list[:len(list)-1], l.say("comma")) + l.say("and") + list[len(list)-1]
 }
 
-// spoken says a role by its name in a language, and one that the language has no name for in English.
-func spoken(roles map[lockboxv1.Role]string) func(lockboxv1.Role) string {
-	return func(r lockboxv1.Role) string { return cmp.Or(roles[r], tenant.RoleName(r)) }
+// role is a role by its name in the language, and one that the language has no name for in English.
+func (l speaker) role(r lockboxv1.Role) string {
+	name := strings.ToLower(strings.TrimPrefix(r.String(), "ROLE_"))
+	return cmp.Or(l.say("role/"+strings.ReplaceAll(name, "_", "-")), tenant.RoleName(r))
+}
+
+// mail is what people call a mail, by the name of its template; one without a name is called by that.
+func (l speaker) mail(template string) string {
+	return l.label(cmp.Or(l.say("mail/"+template), template))
+}
+
+// moment is a moment: to the second in English, which is how the log's exports have it.
+func (l speaker) moment(t time.Time) string {
+	if l.Tag == "en" {
+		return t.UTC().Format("2006-01-02 15:04:05 UTC")
+	}
+	return timetext.Instant(l.Tag, t)
+}
+
+// span is a length of time, in English in one unit.
+func (l speaker) span(d time.Duration) string {
+	if l.Tag != "en" {
+		return timetext.Duration(l.Tag, d)
+	}
+	switch {
+	case d >= time.Hour && d%time.Hour == 0:
+		return units(int(d/time.Hour), "hour")
+	case d >= time.Minute && d%time.Minute == 0:
+		return units(int(d/time.Minute), "minute")
+	}
+	return d.String()
+}
+
+func units(n int, unit string) string {
+	if n == 1 {
+		return "1 " + unit
+	}
+	return strconv.Itoa(n) + " " + unit + "s"
 }

@@ -20,15 +20,9 @@ import (
 )
 
 var (
-	placeholder = regexp.MustCompile(`\{[^{}]*\}`)
+	placeholder = regexp.MustCompile(`\{\{[^{}]*\}\}`)
 	word        = regexp.MustCompile(`\pL+`)
 )
-
-func placeholders(sentence string) []string {
-	found := placeholder.FindAllString(sentence, -1)
-	slices.Sort(found)
-	return slices.Compact(found)
-}
 
 func TestTheLogIsToldInEveryLanguageOfLockbox(t *testing.T) {
 	for _, tag := range tenant.Languages {
@@ -57,33 +51,30 @@ func TestEveryActionHasATitleOfItsOwnInEveryLanguage(t *testing.T) {
 	}
 }
 
-func TestEveryLanguageSaysTheSameThings(t *testing.T) {
-	for tag, l := range languages {
-		if d := missing(english.titles, l.titles); d != "" || len(l.titles) != len(table) {
-			t.Errorf("%s: %d titles for %d facts%s", tag, len(l.titles), len(table), d)
-		}
-		if d := missing(english.sentences, l.sentences) + missing(l.sentences, english.sentences); d != "" {
-			t.Errorf("%s: sentences%s", tag, d)
-		}
-		for key, sentence := range l.sentences {
-			if want := placeholders(english.sentences[key]); !slices.Equal(placeholders(sentence), want) {
-				t.Errorf("%s: %q speaks of %v, not of %v", tag, key, placeholders(sentence), want)
+func TestEveryFactHasATitleAndASentence(t *testing.T) {
+	for _, row := range table {
+		for _, id := range []string{"title/" + row.typ, row.typ} {
+			if !english.Has(id) {
+				t.Errorf("there is no %q", id)
 			}
-			if strings.ContainsAny(placeholder.ReplaceAllString(sentence, ""), "{}") {
-				t.Errorf("%s: %q has half a placeholder", tag, key)
-			}
+		}
+	}
+	for id := range english.All() {
+		if typ, is := strings.CutPrefix(id, "title/"); is && byType[typ].typ == "" {
+			t.Errorf("%s is the title of no fact", typ)
 		}
 	}
 }
 
-func missing(want, have map[string]string) string {
-	list := ""
-	for _, key := range slices.Sorted(maps.Keys(want)) {
-		if _, there := have[key]; !there {
-			list += ", without " + key
+// texts are the titles and sentences of a language, without its names of mails and roles.
+func texts(l *Language) map[string]string {
+	all := map[string]string{}
+	for id, text := range l.All() {
+		if !strings.HasPrefix(id, "mail/") && !strings.HasPrefix(id, "role/") {
+			all[id] = text
 		}
 	}
-	return list
+	return all
 }
 
 // shared are words of English that are also French, or a name: of the product, of a support plan.
@@ -95,11 +86,9 @@ var shared = []string{
 // vocabulary are the English words that no other language may use.
 func vocabulary() map[string]bool {
 	words := map[string]bool{}
-	for _, texts := range []map[string]string{english.titles, english.sentences} {
-		for _, text := range texts {
-			for _, w := range word.FindAllString(placeholder.ReplaceAllString(text, " "), -1) {
-				words[strings.ToLower(w)] = len(w) > 1 // “à” and “a” are French
-			}
+	for _, text := range texts(english) {
+		for _, w := range word.FindAllString(placeholder.ReplaceAllString(text, " "), -1) {
+			words[strings.ToLower(w)] = len(w) > 1 // “à” and “a” are French
 		}
 	}
 	for _, w := range shared {
@@ -244,7 +233,7 @@ func TestWhatWasStoredIsToldInEveryLanguage(t *testing.T) {
 		said := map[string]bool{}
 		for tag, l := range languages {
 			entry := l.Entry(7, e)
-			if entry.GetTitle() == "" || entry.GetSummary() == "" || entry.GetAction() != english.titles[aggregate.TypeOf(e)] || entry.GetVersion() != e.GetVersion() {
+			if entry.GetTitle() == "" || entry.GetSummary() == "" || entry.GetAction() != english.title(aggregate.TypeOf(e)) || entry.GetVersion() != e.GetVersion() {
 				t.Errorf("%s: %s: %v", tag, filepath.Base(file), entry)
 			}
 			said[entry.GetTitle()], said[entry.GetSummary()] = true, true
@@ -257,29 +246,24 @@ func TestWhatWasStoredIsToldInEveryLanguage(t *testing.T) {
 
 func TestFrenchPunctuationIsNotTornOff(t *testing.T) {
 	torn := regexp.MustCompile(`[ \pL\pN}][:;!?»]|«[^\x{a0}]`)
-	for _, texts := range []map[string]string{french.titles, french.sentences} {
-		for key, text := range texts {
-			if torn.MatchString(text) {
-				t.Errorf("%s: an ordinary space, or none, in %q", key, text)
-			}
-			if strings.ContainsAny(text, `'"“”`) {
-				t.Errorf("%s: quotation marks of another language in %q", key, text)
-			}
+	for id, text := range texts(In("fr")) {
+		if torn.MatchString(text) {
+			t.Errorf("%s: an ordinary space, or none, in %q", id, text)
+		}
+		if strings.ContainsAny(text, `'"“”`) {
+			t.Errorf("%s: quotation marks of another language in %q", id, text)
 		}
 	}
 }
 
 func TestJapanesePunctuationIsItsOwn(t *testing.T) {
-	for _, texts := range []map[string]string{japanese.titles, japanese.sentences} {
-		for key, text := range texts {
-			if strings.ContainsAny(text, `.,:;()"“”'`) {
-				t.Errorf("%s: punctuation of another language in %q", key, text)
-			}
+	sentences := texts(english)
+	for id, text := range texts(In("ja")) {
+		if strings.ContainsAny(placeholder.ReplaceAllString(text, ""), `.,:;()"“”'`) {
+			t.Errorf("%s: punctuation of another language in %q", id, text)
 		}
-	}
-	for key, text := range japanese.sentences {
-		if strings.HasSuffix(english.sentences[key], ".") != strings.HasSuffix(text, "。") {
-			t.Errorf("%s: a sentence or none? %q", key, text)
+		if strings.HasSuffix(sentences[id], ".") != strings.HasSuffix(text, "。") {
+			t.Errorf("%s: a sentence or none? %q", id, text)
 		}
 	}
 }
@@ -290,7 +274,7 @@ func TestWhatIsFilledInIsNotLookedAt(t *testing.T) {
 		Actor: &lockboxv1.Actor{Person: &lockboxv1.Person{DisplayName: "{because}{who}"}},
 		Fact:  &lockboxv1.Event_CustomerDenied{CustomerDenied: &lockboxv1.CustomerDenied{Reason: "{who}"}},
 	}
-	if _, got := Describe(e); got != "{because}{who} denied access: “{who}”." {
+	if _, got := english.Describe(e); got != "{because}{who} denied access: “{who}”." {
 		t.Error(got)
 	}
 }

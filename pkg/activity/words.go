@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/reason"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
@@ -17,28 +18,36 @@ func (l speaker) evaluation(f *lockboxv1.AccessEvaluated) string {
 		for i, s := range stages {
 			groups[i] = s.GetGroup()
 		}
-		after = l.say("after", "groups", strings.Join(groups, l.say("then")))
+		after = l.say("after", "Groups", strings.Join(groups, l.say("then")))
 	}
 	switch f.GetOutcome() {
 	case lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_REFUSED:
-		return l.say("AccessEvaluated/refused", "because", l.because(f.GetRefusal().GetMessage()))
+		return l.decided("AccessEvaluated/refused", f.GetRefusal().GetCodedReason(), f.GetRefusal().GetMessage())
 	case lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_DECIDES:
-		return l.say("AccessEvaluated/decides", "after", after)
+		return l.say("AccessEvaluated/decides", "After", after)
 	case lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_WAIVED:
-		return l.say("AccessEvaluated/waived", "waiver", l.waiver(f.GetWaiver()), "after", after)
+		return l.say("AccessEvaluated/waived", "Waiver", l.waiver(f.GetWaiver()), "After", after)
 	case lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_UNSPECIFIED:
 	}
 	return l.say("AccessEvaluated")
 }
 
+// decided says what a service decided by itself and why: in the language, or as it was recorded.
+func (l speaker) decided(key string, why *lockboxv1.Reason, recorded string) string {
+	if sentence := reason.Sentence(l.Tag, why); sentence != "" {
+		return l.say("sentences", "First", l.say(key, "Because", ""), "Second", sentence)
+	}
+	return l.say(key, "Because", l.because(recorded))
+}
+
 func (l speaker) waiver(w lockboxv1.Waiver) string {
 	switch w {
 	case lockboxv1.Waiver_WAIVER_NO_CUSTOMER_DATA:
-		return l.say("waiver/no customer data")
+		return l.say("waiver/no-customer-data")
 	case lockboxv1.Waiver_WAIVER_PREVIEW_NOT_SIGNED_UP:
 		return l.say("waiver/preview")
 	case lockboxv1.Waiver_WAIVER_LOCKBOX_NOT_ENABLED:
-		return l.say("waiver/not enabled")
+		return l.say("waiver/not-enabled")
 	case lockboxv1.Waiver_WAIVER_EMERGENCY:
 		return l.say("waiver/emergency")
 	case lockboxv1.Waiver_WAIVER_UNSPECIFIED:
@@ -50,27 +59,27 @@ func (l speaker) notified(f *lockboxv1.CustomerNotified) string {
 	until, people := l.at(f.GetExpiresAt()), l.names(f.GetApprovers())
 	switch {
 	case f.GetBasis() == lockboxv1.ApproverBasis_APPROVER_BASIS_NOBODY:
-		return l.say("CustomerNotified/nobody", "until", until)
+		return l.say("CustomerNotified/nobody", "Until", until)
 	case people == "":
-		return l.say("CustomerNotified", "until", until)
+		return l.say("CustomerNotified", "Until", until)
 	case f.GetRequiredApprovals() > 1:
-		return l.say("CustomerNotified/several", "people", people, "until", until, "required", strconv.FormatUint(uint64(f.GetRequiredApprovals()), 10))
+		return l.say("CustomerNotified/several", "People", people, "Until", until, "Required", strconv.FormatUint(uint64(f.GetRequiredApprovals()), 10))
 	}
-	return l.say("CustomerNotified/people", "people", people, "until", until)
+	return l.say("CustomerNotified/people", "People", people, "Until", until)
 }
 
 func (l speaker) granted(f *lockboxv1.AccessGranted) string {
 	resources, until := l.count("resource", len(f.GetResourceIds())), l.at(f.GetEndsAt())
 	if f.GetWaiver() == lockboxv1.Waiver_WAIVER_UNSPECIFIED {
-		return l.say("AccessGranted", "resources", resources, "until", until)
+		return l.say("AccessGranted", "Resources", resources, "Until", until)
 	}
-	return l.say("AccessGranted/waived", "resources", resources, "until", until, "waiver", l.waiver(f.GetWaiver()))
+	return l.say("AccessGranted/waived", "Resources", resources, "Until", until, "Waiver", l.waiver(f.GetWaiver()))
 }
 
 // where names the tenant or subscription whose roles changed.
 func (l speaker) where(e *lockboxv1.Event) string {
 	if e.GetKind() == aggregate.KindSubscription {
-		return l.say("subscription", "id", e.GetAggregateId())
+		return l.say("subscription", "Id", e.GetAggregateId())
 	}
 	return l.say("tenant")
 }
@@ -84,9 +93,9 @@ func (l speaker) assigned(who string, e *lockboxv1.Event, a *lockboxv1.RoleAssig
 		inherited = l.say("inherited")
 	}
 	if a.GetExpiresAt() != nil {
-		until = l.say("until", "time", l.at(a.GetExpiresAt()))
+		until = l.say("until", "Time", l.at(a.GetExpiresAt()))
 	}
-	return l.say(key, "who", who, "person", l.person(a.GetPerson()), "role", l.role(a.GetRole()), "where", l.where(e), "inherited", inherited, "until", until)
+	return l.say(key, "Who", who, "Person", l.person(a.GetPerson()), "Role", l.role(a.GetRole()), "Where", l.where(e), "Inherited", inherited, "Until", until)
 }
 
 func (l speaker) difference(k lockboxv1.DifferenceKind) string {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/nats-io/nkeys"
+	"github.com/openlockbox/lockbox/pkg/durable"
 	"github.com/openlockbox/lockbox/pkg/input"
 )
 
@@ -95,13 +96,14 @@ func withTools(tools []string) ([]Identity, error) {
 	return ids, nil
 }
 
+// loadOrCreate never replaces a key: whoever holds the first would be locked out.
 func loadOrCreate(path string) ([]byte, error) {
 	seed, err := os.ReadFile(path + seedSuffix) // #nosec G304 -- the operator names the directory
 	if errors.Is(err, fs.ErrNotExist) {
 		if seed, err = newSeed(); err != nil {
 			return nil, err
 		}
-		err = writeOnce(path+seedSuffix, seed, 0o600)
+		err = durable.Create(path+seedSuffix, seed, 0o600)
 		if errors.Is(err, fs.ErrExist) { // somebody else was a moment faster
 			seed, err = os.ReadFile(path + seedSuffix) // #nosec G304
 		}
@@ -113,25 +115,10 @@ func loadOrCreate(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := writeOnce(path+publicSuffix, []byte(public+"\n"), 0o644); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := durable.Create(path+publicSuffix, []byte(public+"\n"), 0o644); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
 	return seed, nil
-}
-
-// writeOnce makes the file appear whole or not at all, and never replaces one: a half-written key would lock a service
-// out, a replaced one everybody who holds the first.
-func writeOnce(path string, data []byte, mode fs.FileMode) error {
-	temp, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.Remove(temp.Name()) }()
-	_, err = temp.Write(data)
-	if err = errors.Join(err, temp.Chmod(mode), temp.Sync(), temp.Close()); err != nil {
-		return err
-	}
-	return os.Link(temp.Name(), path)
 }
 
 // NewSeed makes a key for one run, which nobody keeps.

@@ -88,7 +88,7 @@ func streams(replicas int) []jetstream.StreamConfig {
 	return []jetstream.StreamConfig{events, intents, timers, deadLetter, sessions}
 }
 
-type durable struct {
+type durableConsumer struct {
 	stream string
 	config jetstream.ConsumerConfig
 }
@@ -123,8 +123,8 @@ func differs[C any](have, want C) (field string, h, w any) {
 	return "", nil, nil
 }
 
-func durables() []durable {
-	work := func(stream, name string, filters ...string) durable {
+func durables() []durableConsumer {
+	work := func(stream, name string, filters ...string) durableConsumer {
 		config := jetstream.ConsumerConfig{
 			Durable: name, AckPolicy: jetstream.AckExplicitPolicy, AckWait: AckWait, MaxDeliver: -1,
 			MaxAckPending: MaxAckPending, FilterSubjects: filters,
@@ -132,13 +132,13 @@ func durables() []durable {
 		if len(filters) == 1 {
 			config.FilterSubject, config.FilterSubjects = filters[0], nil
 		}
-		return durable{stream, config}
+		return durableConsumer{stream, config}
 	}
 	var decided []string // tickets and reports owe nobody anything
 	for _, kind := range []string{aggregate.KindRequest, aggregate.KindTenant, aggregate.KindSubscription, aggregate.KindDisclosure} {
 		decided = append(decided, eventPrefix+"*."+kind+".>")
 	}
-	return []durable{
+	return []durableConsumer{
 		work(StreamIntents, DurableEvaluator),
 		work(StreamEvents, DurableOrchestrator, decided...),
 		work(StreamEvents, DurableNotifier, decided...),

@@ -147,11 +147,11 @@ func loads() []string {
 }
 
 // consumes works on one durable consumer that exists already.
-func consumes(stream, durable string) []string {
+func consumes(stream, name string) []string {
 	return []string{
-		"$JS.API.CONSUMER.INFO." + stream + "." + durable,
-		"$JS.API.CONSUMER.MSG.NEXT." + stream + "." + durable,
-		acknowledges(stream, durable),
+		"$JS.API.CONSUMER.INFO." + stream + "." + name,
+		"$JS.API.CONSUMER.MSG.NEXT." + stream + "." + name,
+		acknowledges(stream, name),
 	}
 }
 

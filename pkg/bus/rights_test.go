@@ -10,9 +10,11 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/nats-io/nats.go/micro"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/journal/journaltest"
+	"go.uber.org/zap"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
 const (
@@ -220,12 +222,11 @@ func TestServicesAnswer(t *testing.T) {
 		{bus.Projector, bus.QuerySubject("list_requests"), bus.QuerySubject("*")},
 	} {
 		nc := b.Connect(t, service.id)
-		s, err := micro.AddService(nc, micro.Config{
-			Name: string(service.id), Version: "1.0.0",
-			Endpoint: &micro.EndpointConfig{
-				Subject: service.listen, Handler: micro.HandlerFunc(func(r micro.Request) { _ = r.Respond([]byte("done")) }),
-			},
-		})
+		stop, err := bus.Responder{
+			Name: string(service.id), Endpoint: "test", Subject: service.listen, AtOnce: 1, TimeLimit: time.Second,
+			Answer: func(context.Context, string, []byte) proto.Message { return wrapperspb.String("done") },
+			Log:    zap.NewNop(),
+		}.Serve(t.Context(), nc)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -233,10 +234,10 @@ func TestServicesAnswer(t *testing.T) {
 			t.Fatal(err)
 		}
 		client := b.Connect(t, bus.Client)
-		if m, err := client.Request(service.subject, nil, 5*time.Second); err != nil || string(m.Data) != "done" {
+		if m, err := client.Request(service.subject, nil, 5*time.Second); err != nil || text(t, m) != "done" {
 			t.Errorf("%s: %v, %v", service.id, m, err)
 		}
-		if err := s.Stop(); err != nil {
+		if err := stop(); err != nil {
 			t.Error(err)
 		}
 		if err := nc.LastError(); err != nil {

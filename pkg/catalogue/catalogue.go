@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
@@ -85,8 +86,9 @@ func (c *Catalogue) Services() []Service {
 func (c *Catalogue) Lookup(resourceType, scenario string) (Service, Scenario, error) {
 	i, known := c.index[resourceType]
 	if !known {
-		return Service{}, Scenario{}, refusal.Invalid("resource_type", "R10",
-			"the catalogue has no such resource type%s", input.DidYouMean(resourceType, c.types()))
+		return Service{}, Scenario{}, refusal.Because(refusal.Invalid("resource_type", "R10",
+			"the catalogue has no such resource type%s", input.DidYouMean(resourceType, c.types())),
+			reason.Of(lockboxv1.ReasonCode_REASON_CODE_RESOURCE_TYPE_UNKNOWN, "resource_type", resourceType))
 	}
 	s := c.services[i]
 	if s.Stage == lockboxv1.ServiceStage_SERVICE_STAGE_UNSUPPORTED {
@@ -94,7 +96,10 @@ func (c *Catalogue) Lookup(resourceType, scenario string) (Service, Scenario, er
 		if s.Replacement != "" {
 			instead = fmt.Sprintf(" Its new resource type is %s.", s.Replacement)
 		}
-		return Service{}, Scenario{}, refusal.Invalid("resource_type", "R9", "%s are not supported. %s%s", s.Name, s.Migration, instead)
+		return Service{}, Scenario{}, refusal.Because(
+			refusal.Invalid("resource_type", "R9", "%s are not supported. %s%s", s.Name, s.Migration, instead),
+			reason.Of(lockboxv1.ReasonCode_REASON_CODE_RESOURCE_TYPE_UNSUPPORTED,
+				"service", s.Name, "migration", s.Migration, "replacement", s.Replacement))
 	}
 	ids := make([]string, len(s.Scenarios))
 	for i, sc := range s.Scenarios {
@@ -103,7 +108,9 @@ func (c *Catalogue) Lookup(resourceType, scenario string) (Service, Scenario, er
 		}
 		ids[i] = sc.ID
 	}
-	return Service{}, Scenario{}, refusal.Invalid("scenario", "R10", "%s has no such scenario%s", s.Type, input.DidYouMean(scenario, ids))
+	return Service{}, Scenario{}, refusal.Because(
+		refusal.Invalid("scenario", "R10", "%s has no such scenario%s", s.Type, input.DidYouMean(scenario, ids)),
+		reason.Of(lockboxv1.ReasonCode_REASON_CODE_SCENARIO_UNKNOWN, "resource_type", s.Type, "scenario", scenario))
 }
 
 func (c *Catalogue) types() []string {

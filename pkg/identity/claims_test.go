@@ -14,7 +14,7 @@ func TestAnIssuerMayNameItsClaimsOtherwise(t *testing.T) {
 	token := w.provider.sign(t, erin().with(object{
 		"company": "Cirrus Consulting", "https://nimbus.example/roles": []string{"devops-managers"}, "lang": "ja",
 	}))
-	got, err := identity.Verify(token, w.issuer, now)
+	got, err := verify(t, token, w.issuer, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -22,7 +22,7 @@ func TestAnIssuerMayNameItsClaimsOtherwise(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 	// What the usual claims say counts for nothing then.
-	got, err = identity.Verify(w.provider.sign(t, erin()), w.issuer, now)
+	got, err = verify(t, w.provider.sign(t, erin()), w.issuer, now)
 	if err != nil || got.GetEmployer() != "" || len(got.GetGroups()) != 0 || got.GetPerson().GetLanguage() != "" {
 		t.Errorf("%v, %v", got, err)
 	}
@@ -51,7 +51,7 @@ func TestWhatCountsAsASecondFactor(t *testing.T) {
 	} {
 		w := newWorld(t)
 		w.issuer.Claims.MultiFactor = c.rule
-		got, err := identity.Verify(w.provider.sign(t, erin().with(c.token)), w.issuer, now)
+		got, err := verify(t, w.provider.sign(t, erin().with(c.token)), w.issuer, now)
 		if err != nil || got.GetMultiFactor() != c.want {
 			t.Errorf("%s: %v, %v", c.name, got.GetMultiFactor(), err)
 		}
@@ -78,7 +78,7 @@ func TestWhatCountsAsAnIsolatedIdentity(t *testing.T) {
 	} {
 		w := newWorld(t)
 		w.issuer.Claims.Isolated = c.rule
-		got, err := identity.Verify(w.provider.sign(t, erin().with(c.token)), w.issuer, now)
+		got, err := verify(t, w.provider.sign(t, erin().with(c.token)), w.issuer, now)
 		if err != nil || got.GetIsolatedIdentity() != c.want {
 			t.Errorf("%s: %v, %v", c.name, got.GetIsolatedIdentity(), err)
 		}
@@ -96,13 +96,13 @@ func TestClaimsOfAnotherForm(t *testing.T) {
 		{"company": 7}, {"company": []string{"Nimbus"}}, {"roles": object{"a": true}}, {"roles": []int{1}}, {"acr": []string{"gold"}},
 		{"amr": 1}, {"locale": true}, {"account_type": true}, {"account_type": 1},
 	} {
-		_, err := identity.Verify(w.provider.sign(t, erin().with(c)), w.issuer, now)
+		_, err := verify(t, w.provider.sign(t, erin().with(c)), w.issuer, now)
 		refused(t, err, "malformed")
 	}
-	if _, err := identity.Verify(w.provider.sign(t, erin().with(object{"employer": 7, "other": 1})), w.issuer, now); err != nil {
+	if _, err := verify(t, w.provider.sign(t, erin().with(object{"employer": 7, "other": 1})), w.issuer, now); err != nil {
 		t.Errorf("claims that nobody looks at: %v", err)
 	}
-	_, err := identity.Verify(w.provider.sign(t, erin().with(object{"company": "\u2067Nimbus"})), w.issuer, now)
+	_, err := verify(t, w.provider.sign(t, erin().with(object{"company": "\u2067Nimbus"})), w.issuer, now)
 	refused(t, err, "`company`")
 }
 

@@ -15,10 +15,10 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/cache"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/proto"
@@ -74,39 +74,13 @@ type Source interface {
 // TenantKeys opens the source of a tenant's keys that are at an address. It is asked for the same ones again and again.
 type TenantKeys func(issuer, jwksURL string) (Source, error)
 
-// Verify checks one token of one issuer as of now, with the keys that are there. Every error is a refusal UNAUTHENTICATED,
-// or UNAVAILABLE if there are no keys at all, that repeats nothing from the token. A Verifier does the same faster.
-func Verify(token string, iss Issuer, now time.Time) (*lockboxv1.Actor, error) {
-	t, err := trust(iss)
-	if err != nil {
-		return nil, refusal.Unauthenticated(field, rule, "its issuer is configured wrongly here: %v", err)
-	}
-	p, err := parse(token)
-	if err != nil {
-		return nil, err
-	}
-	if p.issuer != t.URL {
-		return nil, errForeign()
-	}
-	r, err := p.verify(t, t.current())
-	if err != nil {
-		return nil, err
-	}
-	if err := r.check(now); err != nil {
-		return nil, err
-	}
-	return r.actor, nil
-}
-
 // Verifier verifies tokens of the provider and of tenants, and remembers signatures that it has checked, for as long as
 // the issuer's key set stays the same. Times are checked anew on every call. It is safe for concurrent use.
 type Verifier struct {
 	provider map[string]*trusted
 	fetched  TenantKeys
-
-	mu      sync.Mutex
-	tenants *recent[[sha256.Size]byte, *trusted]
-	results *recent[[sha256.Size]byte, *result]
+	tenants  *cache.Cache[[sha256.Size]byte, *trusted]
+	results  *cache.Cache[[sha256.Size]byte, *result]
 }
 
 // NewVerifier trusts these issuers of the provider. It fails if one of them could never verify a token, or is not of the
@@ -114,8 +88,8 @@ type Verifier struct {
 func NewVerifier(provider []Issuer) (*Verifier, error) {
 	v := &Verifier{
 		provider: make(map[string]*trusted, len(provider)),
-		tenants:  newRecent[[sha256.Size]byte, *trusted](rememberedIssuers),
-		results:  newRecent[[sha256.Size]byte, *result](rememberedTokens),
+		tenants:  cache.New[[sha256.Size]byte, *trusted](rememberedIssuers),
+		results:  cache.New[[sha256.Size]byte, *result](rememberedTokens),
 	}
 	for _, iss := range provider {
 		if iss.Side != lockboxv1.Side_SIDE_PROVIDER {
@@ -147,13 +121,13 @@ func (v *Verifier) Verify(token string, tenant *lockboxv1.TenantIssuer, now time
 		return nil, errTooLong()
 	}
 	sum := sha256.Sum256([]byte(token))
-	r, known := v.remembered(sum)
+	r, known := v.results.Get(sum)
 	if !known || !v.stillTrusts(r, tenant) {
 		var err error
 		if r, err = v.verify(token, tenant); err != nil {
 			return nil, err
 		}
-		v.remember(sum, r)
+		v.results.Put(sum, r)
 	}
 	if err := r.check(now); err != nil {
 		return nil, err
@@ -190,18 +164,6 @@ func (v *Verifier) stillTrusts(r *result, tenant *lockboxv1.TenantIssuer) bool {
 		by.jwksURL == tenant.GetJwksUrl() && bytes.Equal(by.JWKS, tenant.GetJwks()) && by.current() == r.keys
 }
 
-func (v *Verifier) remembered(sum [sha256.Size]byte) (*result, bool) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.results.get(sum)
-}
-
-func (v *Verifier) remember(sum [sha256.Size]byte, r *result) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.results.put(sum, r)
-}
-
 // trustTenant parses a tenant's issuer once for as long as it stays the same.
 func (v *Verifier) trustTenant(tenant *lockboxv1.TenantIssuer) (*trusted, error) {
 	h := sha256.New()
@@ -210,31 +172,27 @@ func (v *Verifier) trustTenant(tenant *lockboxv1.TenantIssuer) (*trusted, error)
 		_, _ = h.Write(part)
 	}
 	key := [sha256.Size]byte(h.Sum(nil))
-	v.mu.Lock()
-	t, known := v.tenants.get(key)
-	v.mu.Unlock()
-	if known {
+	if t, known := v.tenants.Get(key); known {
 		return t, nil
 	}
 	iss := Issuer{
 		URL: tenant.GetUrl(), Audience: tenant.GetAudience(), JWKS: bytes.Clone(tenant.GetJwks()), Side: lockboxv1.Side_SIDE_TENANT,
 	}
-	var err error
 	if at := tenant.GetJwksUrl(); at != "" {
 		if v.fetched == nil {
 			return nil, errors.New("tenants' keys are not fetched here")
 		}
+		var err error
 		if iss.Source, err = v.fetched(iss.URL, at); err != nil {
 			return nil, err
 		}
 	}
-	if t, err = trust(iss); err != nil {
+	t, err := trust(iss)
+	if err != nil {
 		return nil, err
 	}
 	t.jwksURL = tenant.GetJwksUrl()
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.tenants.put(key, t)
+	v.tenants.Put(key, t)
 	return t, nil
 }
 

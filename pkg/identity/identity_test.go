@@ -66,13 +66,6 @@ func TestAProviderTokenBecomesAnActor(t *testing.T) {
 			got.Person.Subject = "changed by its owner" // must not reach the next caller
 		}
 	}
-	got, err := identity.Verify(token, w.issuer, now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff(want, got, protocmp.Transform()); d != "" {
-		t.Error(d)
-	}
 }
 
 func TestATenantTokenHasNoEmployerAndNoGroups(t *testing.T) {
@@ -93,7 +86,7 @@ func TestEachAlgorithmOfTheListVerifies(t *testing.T) {
 	for _, alg := range []jose.SignatureAlgorithm{jose.ES256, jose.EdDSA, jose.RS256, jose.PS256} {
 		s := newSigner(t, "k", alg)
 		iss := identity.Issuer{URL: providerURL, Audience: audience, JWKS: jwks(t, s.public()), Side: lockboxv1.Side_SIDE_PROVIDER}
-		if _, err := identity.Verify(s.sign(t, erin()), iss, now); err != nil {
+		if _, err := verify(t, s.sign(t, erin()), iss, now); err != nil {
 			t.Errorf("%s: %v", alg, err)
 		}
 	}
@@ -251,7 +244,7 @@ func TestLanguageAndNameOfAPerson(t *testing.T) {
 func TestGroupsThatMatterAreConfigurable(t *testing.T) {
 	w := newWorld(t)
 	w.issuer.Groups = []string{"everybody"}
-	got, err := identity.Verify(w.provider.sign(t, erin().with(object{"groups": []string{"x", "everybody", "everybody", "support-engineers"}})), w.issuer, now)
+	got, err := verify(t, w.provider.sign(t, erin().with(object{"groups": []string{"x", "everybody", "everybody", "support-engineers"}})), w.issuer, now)
 	if err != nil || !cmp.Equal(got.GetGroups(), []string{"everybody"}) {
 		t.Errorf("%v, %v", got.GetGroups(), err)
 	}
@@ -311,8 +304,6 @@ func TestForgeriesAreRefused(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := identity.Verify(tt.token, both, now)
-			refused(t, err, tt.why)
 			v, err := identity.NewVerifier([]identity.Issuer{both})
 			if err != nil {
 				t.Fatal(err)

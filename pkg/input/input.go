@@ -18,6 +18,9 @@ import (
 // MaxMessage is the size above which no message from outside is read, in bytes.
 const MaxMessage = 64 << 10
 
+// MaxCount is how far the matches of a list are counted; there may be more.
+const MaxCount = 1000
+
 const rule = "bad input"
 
 // ErrUnknownFact says that an event holds no fact that this version knows.

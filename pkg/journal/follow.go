@@ -54,7 +54,7 @@ func (j *Journal) FollowDue(ctx context.Context, handle func(context.Context, ag
 		handle: func(ctx context.Context, m jetstream.Msg, _ *jetstream.MsgMetadata) error {
 			agg, err := bus.ParseDueSubject(m.Subject())
 			if err != nil {
-				return Terminate(err.Error())
+				return &terminated{err.Error()}
 			}
 			return handle(ctx, agg)
 		},
@@ -64,13 +64,10 @@ func (j *Journal) FollowDue(ctx context.Context, handle func(context.Context, ag
 // unordered is how many timers or intents are handled at once. They mostly wait for the disk, together.
 const unordered = 256
 
-// terminated is an error that ends a message's deliveries.
+// terminated is an error that ends a message's deliveries: another one would fail the same way.
 type terminated struct{ reason string }
 
 func (t *terminated) Error() string { return "journal: given up: " + t.reason }
-
-// Terminate is what a handler of intents returns when the message is not to come again. Park it in DEADLETTER first.
-func Terminate(reason string) error { return &terminated{reason} }
 
 // fatal tells whether a follower must stop rather than go on.
 func fatal(err error) bool {

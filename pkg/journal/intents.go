@@ -30,7 +30,7 @@ type Intent struct {
 }
 
 // FollowIntents hands out intents, each at least once, many at a time and in no order, until ctx ends. An error of handle
-// means again later; Terminate means never again.
+// means again later.
 func (j *Journal) FollowIntents(ctx context.Context, handle func(context.Context, Intent) error) error {
 	return j.work(ctx, job{
 		stream: bus.StreamIntents, durable: bus.DurableEvaluator, concurrency: unordered,

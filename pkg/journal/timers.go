@@ -17,25 +17,16 @@ func (j *Journal) SetTimer(ctx context.Context, agg aggregate.Key, at time.Time)
 	if err != nil {
 		return err
 	}
-	return j.timer(ctx, agg, nats.Header{
+	subject, err := bus.TimerSubject(agg)
+	if err != nil {
+		return err
+	}
+	header := nats.Header{
 		// By hand: nats.go cuts the time to whole seconds, which fires early.
 		"Nats-Schedule":        {"@at " + at.UTC().Format(time.RFC3339Nano)},
 		"Nats-Schedule-Target": {target},
 		// What fired waits for the orchestrator, however long that is away; one message to an aggregate.
 		"Nats-Schedule-TTL": {"720h"},
-	})
-}
-
-// CancelTimer removes the aggregate's timer. A timer that fires for nothing does no harm, so this only saves work.
-func (j *Journal) CancelTimer(ctx context.Context, agg aggregate.Key) error {
-	// A message without a schedule replaces the timer, and vanishes by itself. It needs no right to delete.
-	return j.timer(ctx, agg, nats.Header{"Nats-TTL": {"1s"}})
-}
-
-func (j *Journal) timer(ctx context.Context, agg aggregate.Key, header nats.Header) error {
-	subject, err := bus.TimerSubject(agg)
-	if err != nil {
-		return err
 	}
 	r := j.timers.persist(ctx, subject, &nats.Msg{Subject: subject, Header: header})
 	if r.err != nil {
@@ -44,8 +35,7 @@ func (j *Journal) timer(ctx context.Context, agg aggregate.Key, header nats.Head
 	return nil
 }
 
-// Timers lists the aggregates of one kind that have a timer pending; an empty tenant means all tenants. One that was
-// cancelled less than a second or two ago may still be among them.
+// Timers lists the aggregates of one kind that have a timer pending; an empty tenant means all tenants.
 func (j *Journal) Timers(ctx context.Context, tenant, kind string) ([]aggregate.Key, error) {
 	filter, err := bus.TimersFilter(tenant, kind)
 	if err != nil {

@@ -32,10 +32,6 @@ type Difference struct {
 	Recorded Statement
 }
 
-func (d Difference) String() string {
-	return fmt.Sprintf("event %d of the stream, of tenant %s: %s", d.Sequence, d.Tenant, d.Kind)
-}
-
 // Comparison holds a stream, or a replica of it, against the trees. It needs the leaves alone, 8 KiB at a time and tenant; the
 // statements are read where there is a difference. It is not for several goroutines at once.
 type Comparison struct {

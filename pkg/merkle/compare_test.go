@@ -28,13 +28,13 @@ func (s *sample) compare(stream []Stored) []string {
 		found, err := c.Next(tenantOf(e.Subject), e)
 		must(s.t, err)
 		for _, d := range found {
-			said = append(said, d.String())
+			said = append(said, text(d))
 		}
 	}
 	found, err := c.End()
 	must(s.t, err)
 	for _, d := range found {
-		said = append(said, d.String())
+		said = append(said, text(d))
 	}
 	slices.Sort(said)
 	return said
@@ -90,7 +90,7 @@ func TestDifferencesOfStreamAndTree(t *testing.T) {
 
 func (s *sample) regressed() (all []string) {
 	for _, e := range s.stream {
-		all = append(all, Difference{Kind: Regression, Tenant: tenantOf(e.Subject), Sequence: e.Sequence}.String())
+		all = append(all, text(Difference{Kind: Regression, Tenant: tenantOf(e.Subject), Sequence: e.Sequence}))
 	}
 	return all
 }
@@ -199,4 +199,8 @@ func TestTheSecondCopyIsReadAndProven(t *testing.T) {
 			t.Error("there is an event 0")
 		}
 	}
+}
+
+func text(d Difference) string {
+	return fmt.Sprintf("event %d of the stream, of tenant %s: %s", d.Sequence, d.Tenant, d.Kind)
 }

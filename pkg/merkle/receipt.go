@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -185,17 +184,6 @@ type Proven struct {
 	// Withheld: the bytes are not shown, only where they are and that no others can be shown later in their place.
 	Withheld bool
 	Bytes    []byte
-}
-
-// Withheld are the tenant sequences of the events whose bytes the receipt does not show.
-func (r Report) Withheld() []uint64 {
-	var all []uint64
-	for _, e := range r.Events {
-		if e.Withheld {
-			all = append(all, e.TenantSequence)
-		}
-	}
-	return slices.Clip(all)
 }
 
 // Find is the tenant sequence of an event of the stream; 0: it is not in the tree.

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
@@ -11,7 +12,9 @@ import (
 // mayHurry refuses an emergency from whoever has no permission of their own for it (R43). No rule can give it.
 func (s subject) mayHurry() error {
 	if s.intent.GetEmergency() && !aggregate.Provider(s.by, aggregate.EmergencyResponders) {
-		return refusal.Forbidden("token", "R43", "emergency access is for the group %s", aggregate.EmergencyResponders)
+		return refusal.Because(
+			refusal.Forbidden("token", "R43", "emergency access is for the group %s", aggregate.EmergencyResponders),
+			reason.Of(lockboxv1.ReasonCode_REASON_CODE_NOT_AN_EMERGENCY_RESPONDER, "group", aggregate.EmergencyResponders))
 	}
 	return nil
 }
@@ -21,7 +24,8 @@ func (s subject) hurry(v *lockboxv1.AccessEvaluated, stages []*lockboxv1.Interna
 	if !s.intent.GetEmergency() {
 		return stages
 	}
-	v.Reasons = append(v.Reasons, "An emergency needs a security officer's approval first, and gives short access (R43).")
+	explain(v, "An emergency needs a security officer's approval first, and gives short access (R43).",
+		reason.Of(lockboxv1.ReasonCode_REASON_CODE_EMERGENCY_NEEDS_SECURITY_OFFICER))
 	officers := func(s *lockboxv1.InternalStage) bool {
 		return s.GetGroup() == aggregate.SecurityOfficers && s.GetCount() > 0
 	}

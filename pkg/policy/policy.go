@@ -9,6 +9,7 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/catalogue"
+	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/tenant"
@@ -111,7 +112,7 @@ func (s subject) evaluate(r *Rules, c *catalogue.Catalogue, terms request.Terms,
 	}
 	ruled := r.apply(v, r.weigh(s, resourceFacts(v.GetFacts()), now))
 	if ruled.refusal != nil {
-		v.Reasons = ruled.reasons
+		v.Reasons, v.CodedReasons = ruled.reasons, ruled.codes
 		v.Outcome, v.Refusal = lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_REFUSED, ruled.refusal
 		return v
 	}
@@ -119,7 +120,7 @@ func (s subject) evaluate(r *Rules, c *catalogue.Catalogue, terms request.Terms,
 		return refuse(v, err)
 	}
 	waive(v)
-	v.Reasons = append(v.Reasons, ruled.reasons...)
+	v.Reasons, v.CodedReasons = append(v.Reasons, ruled.reasons...), append(v.CodedReasons, ruled.codes...)
 	demand(v, s.hurry(v, ruled.stages), terms, now)
 	return v
 }
@@ -135,7 +136,9 @@ func resourceFacts(f *lockboxv1.EvaluationFacts) *lockboxv1.ResourceFacts {
 type ruling struct {
 	// refusal is nil if the intent may go on.
 	refusal *lockboxv1.Refusal
+	// reasons are also recorded as codes: one for each, in the same order.
 	reasons []string
+	codes   []*lockboxv1.Reason
 	stages  []*lockboxv1.InternalStage
 }
 
@@ -150,20 +153,22 @@ func (r *Rules) apply(v *lockboxv1.AccessEvaluated, w *weighed) ruling {
 			continue
 		}
 		matched := &lockboxv1.MatchedRule{Id: rule.ID, Effect: rule.Effect, Reason: rule.Reason}
+		code := reason.Of(lockboxv1.ReasonCode_REASON_CODE_RULE_MATCHED, "rule", rule.ID)
 		if err != nil {
 			// What CEL says of it is for those who write rules; see Check.
-			matched.Effect = lockboxv1.RuleEffect_RULE_EFFECT_FAILED
+			matched.Effect, code.Code = lockboxv1.RuleEffect_RULE_EFFECT_FAILED, lockboxv1.ReasonCode_REASON_CODE_RULE_FAILED
 			matched.Reason = fmt.Sprintf("The rule %s could not be evaluated, and what is not known is refused (I11).", rule.ID)
 		}
 		v.Rules = append(v.Rules, matched)
 		switch matched.GetEffect() {
 		case lockboxv1.RuleEffect_RULE_EFFECT_ALLOW, lockboxv1.RuleEffect_RULE_EFFECT_REQUIRE_INTERNAL_APPROVAL:
-			through.reasons = append(through.reasons, rule.Reason)
+			through.reasons, through.codes = append(through.reasons, rule.Reason), append(through.codes, code)
 			through.stages = append(through.stages, rule.Stages...)
 		default:
-			against.reasons = append(against.reasons, matched.GetReason())
+			against.reasons, against.codes = append(against.reasons, matched.GetReason()), append(against.codes, code)
 			if against.refusal == nil {
 				against.refusal = refusalOf(rule, err)
+				against.refusal.CodedReason = code
 			}
 		}
 	}
@@ -171,8 +176,11 @@ func (r *Rules) apply(v *lockboxv1.AccessEvaluated, w *weighed) ruling {
 	case against.refusal != nil:
 		return against
 	case len(v.GetRules()) == 0:
-		none := refusal.Of(refusal.Forbidden("", "R15", "no rule lets this through"))
-		return ruling{refusal: none, reasons: []string{"No rule of the provider lets this through (R15)."}}
+		code := reason.Of(lockboxv1.ReasonCode_REASON_CODE_NO_RULE_MATCHED)
+		none := refusal.Of(refusal.Because(refusal.Forbidden("", "R15", "no rule lets this through"), code))
+		return ruling{
+			refusal: none, reasons: []string{"No rule of the provider lets this through (R15)."}, codes: []*lockboxv1.Reason{code},
+		}
 	}
 	return through
 }
@@ -188,17 +196,29 @@ func refusalOf(rule *Rule, failed error) *lockboxv1.Refusal {
 func (s subject) plausible(scenario catalogue.Scenario) error {
 	switch {
 	case scenario.Scope != scope(s.intent):
-		return refusal.Invalid("subscription_id", "R18", "%q is done to %s", scenario.Name, reach(scenario.Scope))
+		code := lockboxv1.ReasonCode_REASON_CODE_SUBSCRIPTION_REQUIRED
+		if scenario.Scope == lockboxv1.Scope_SCOPE_TENANT {
+			code = lockboxv1.ReasonCode_REASON_CODE_SUBSCRIPTION_NOT_ALLOWED
+		}
+		return refusal.Because(
+			refusal.Invalid("subscription_id", "R18", "%q is done to %s", scenario.Name, reach(scenario.Scope)),
+			reason.Of(code, "scenario", scenario.Name))
 	case s.subscriptionMissing:
-		return refusal.NotFound("subscription_id", "R18", "the tenant has no such subscription")
+		return refusal.Because(refusal.NotFound("subscription_id", "R18", "the tenant has no such subscription"),
+			reason.Of(lockboxv1.ReasonCode_REASON_CODE_SUBSCRIPTION_NOT_FOUND))
 	case s.subscriptionFaulty:
-		return refusal.Unavailable("subscription_id", "I6", "the subscription's history contradicts itself")
+		return refusal.Because(
+			refusal.Unavailable("subscription_id", "I6", "the subscription's history contradicts itself"),
+			reason.Of(lockboxv1.ReasonCode_REASON_CODE_SUBSCRIPTION_FAULTY))
 	case s.ticketMissing:
-		return refusal.NotFound("ticket_id", "R11", "the tenant has no such ticket")
+		return refusal.Because(refusal.NotFound("ticket_id", "R11", "the tenant has no such ticket"),
+			reason.Of(lockboxv1.ReasonCode_REASON_CODE_TICKET_NOT_FOUND))
 	case s.by.GetEmployer() == "":
-		return refusal.Forbidden("token", "R5", "the token does not say who employs the engineer")
+		return refusal.Because(refusal.Forbidden("token", "R5", "the token does not say who employs the engineer"),
+			reason.Of(lockboxv1.ReasonCode_REASON_CODE_EMPLOYER_UNKNOWN))
 	case !aggregate.Provider(s.by, aggregate.SupportEngineers, aggregate.DevOpsManagers, aggregate.SupportLeads):
-		return refusal.Forbidden("token", "R13", "access is requested by the provider's engineers")
+		return refusal.Because(refusal.Forbidden("token", "R13", "access is requested by the provider's engineers"),
+			reason.Of(lockboxv1.ReasonCode_REASON_CODE_NOT_AN_ENGINEER))
 	}
 	return nil
 }
@@ -218,19 +238,24 @@ func waive(v *lockboxv1.AccessEvaluated) {
 	switch f := v.GetFacts(); {
 	case !f.GetCustomerData():
 		v.Waiver = lockboxv1.Waiver_WAIVER_NO_CUSTOMER_DATA
-		v.Reasons = append(v.Reasons, "This operation reaches no customer data, so the customer is not asked (R3).")
+		explain(v, "This operation reaches no customer data, so the customer is not asked (R3).",
+			reason.Of(lockboxv1.ReasonCode_REASON_CODE_NO_CUSTOMER_DATA))
 	case !f.GetLockboxEnabled():
 		v.Waiver = lockboxv1.Waiver_WAIVER_LOCKBOX_NOT_ENABLED
-		v.Reasons = append(v.Reasons, "The customer has not switched Lockbox on (R2).")
+		explain(v, "The customer has not switched Lockbox on (R2).",
+			reason.Of(lockboxv1.ReasonCode_REASON_CODE_LOCKBOX_NOT_ENABLED))
 	case f.GetStage() == lockboxv1.ServiceStage_SERVICE_STAGE_PREVIEW && !f.GetPreviewSignedUp():
 		v.Waiver = lockboxv1.Waiver_WAIVER_PREVIEW_NOT_SIGNED_UP
-		v.Reasons = append(v.Reasons, "The service is in preview and the customer has not signed up for it (R8).")
+		explain(v, "The service is in preview and the customer has not signed up for it (R8).",
+			reason.Of(lockboxv1.ReasonCode_REASON_CODE_PREVIEW_NOT_SIGNED_UP))
 	case f.GetEmergency():
 		v.Waiver = lockboxv1.Waiver_WAIVER_EMERGENCY
-		v.Reasons = append(v.Reasons, "An emergency cannot wait for the customer, who is told as soon as access begins (R43).")
+		explain(v, "An emergency cannot wait for the customer, who is told as soon as access begins (R43).",
+			reason.Of(lockboxv1.ReasonCode_REASON_CODE_EMERGENCY))
 	default:
 		v.Outcome = lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_DECIDES
-		v.Reasons = append(v.Reasons, "This operation reaches customer data, so the customer decides (R17).")
+		explain(v, "This operation reaches customer data, so the customer decides (R17).",
+			reason.Of(lockboxv1.ReasonCode_REASON_CODE_CUSTOMER_DECIDES))
 	}
 }
 
@@ -255,8 +280,13 @@ func demand(v *lockboxv1.AccessEvaluated, stages []*lockboxv1.InternalStage, ter
 
 func refuse(v *lockboxv1.AccessEvaluated, err error) *lockboxv1.AccessEvaluated {
 	v.Outcome, v.Refusal = lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_REFUSED, refusal.Of(err)
-	v.Reasons = append(v.Reasons, v.GetRefusal().GetMessage())
+	explain(v, v.GetRefusal().GetMessage(), v.GetRefusal().GetCodedReason())
 	return v
+}
+
+// explain records a reason, as a sentence and as a code.
+func explain(v *lockboxv1.AccessEvaluated, recorded string, code *lockboxv1.Reason) {
+	v.Reasons, v.CodedReasons = append(v.Reasons, recorded), append(v.CodedReasons, code)
 }
 
 func scope(in *lockboxv1.AccessIntent) lockboxv1.Scope {

@@ -59,6 +59,14 @@ func Unavailable(field, rule, format string, args ...any) error {
 	return New(lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE, field, rule, format, args...)
 }
 
+// Because adds why, as a code, to a refusal that is recorded in an event.
+func Because(err error, why *lockboxv1.Reason) error {
+	if r, ok := As(err); ok {
+		r.CodedReason = why
+	}
+	return err
+}
+
 // As returns the refusal in err, if there is one.
 func As(err error) (*lockboxv1.Refusal, bool) {
 	var e *Error

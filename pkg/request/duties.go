@@ -135,13 +135,15 @@ func notify(s State, w World, terms Terms, now time.Time) *lockboxv1.Event_Custo
 // grant gives access if its basis still holds at now, and otherwise lets the request lapse, saying why.
 func grant(s State, w World, terms Terms, e *lockboxv1.Event, now time.Time) {
 	duration, resources := s.Allowed()
-	reason := w.basisGone(s, now)
-	if reason == "" && s.Waiver() != lockboxv1.Waiver_WAIVER_UNSPECIFIED && duration > terms.Longest(s.Intent) {
-		reason = "without the customer, access is never longer than the provider's terms (R27)"
+	why, recorded := w.basisGone(s, now)
+	if why == 0 && s.Waiver() != lockboxv1.Waiver_WAIVER_UNSPECIFIED && duration > terms.Longest(s.Intent) {
+		why, recorded = lockboxv1.ReasonCode_REASON_CODE_LONGER_THAN_ALLOWED,
+			"without the customer, access is never longer than the provider's terms (R27)"
 	}
-	if reason != "" {
+	if why != 0 {
 		e.Fact = &lockboxv1.Event_AccessLapsed{AccessLapsed: &lockboxv1.AccessLapsed{
-			Reason: reason, TenantSequence: w.Tenant.Sequence, SubscriptionSequence: w.subscriptionSequence(),
+			Reason: recorded, CodedReason: &lockboxv1.Reason{Code: why},
+			TenantSequence: w.Tenant.Sequence, SubscriptionSequence: w.subscriptionSequence(),
 		}}
 		return
 	}

@@ -108,6 +108,7 @@ func (s *State) apply(e *lockboxv1.Event) (broken string) {
 		return s.granted(f.AccessGranted, at)
 	case *lockboxv1.Event_AccessLapsed:
 		s.end(Lapsed, e, f.AccessLapsed.GetReason())
+		s.CodedEndReason = f.AccessLapsed.GetCodedReason()
 	case *lockboxv1.Event_AccessRevoked:
 		if by := e.GetActor(); by.GetSide() != lockboxv1.Side_SIDE_TENANT && !aggregate.Provider(by, aggregate.SecurityOfficers) {
 			return "the customer or the security officer revokes (R32)"
@@ -196,6 +197,7 @@ func (s *State) evaluated(v *lockboxv1.AccessEvaluated, e *lockboxv1.Event, at t
 	s.Evaluation = v
 	if v.GetOutcome() == lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_REFUSED {
 		s.end(Refused, e, v.GetRefusal().GetMessage())
+		s.CodedEndReason = v.GetRefusal().GetCodedReason()
 		return ""
 	}
 	asked, duration := s.Intent.GetDuration(), v.GetDuration().AsDuration()

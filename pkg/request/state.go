@@ -83,6 +83,8 @@ type State struct {
 	EndedAt   time.Time
 	EndedBy   *lockboxv1.Actor
 	EndReason string
+	// CodedEndReason is EndReason as a code, where no person wrote it.
+	CodedEndReason *lockboxv1.Reason
 
 	// material is the version of the last event that an approver must have seen to decide.
 	material uint64

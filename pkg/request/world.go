@@ -57,35 +57,35 @@ func (w World) deciding(n *lockboxv1.CustomerNotified, p *lockboxv1.Person, now 
 	})
 }
 
-// basisGone says why access must not begin at now, or "" if its basis still holds (I1).
-func (w World) basisGone(s State, now time.Time) string {
+// basisGone says why access must not begin at now, as a code and as it is recorded; unspecified if its basis still holds (I1).
+func (w World) basisGone(s State, now time.Time) (lockboxv1.ReasonCode, string) {
 	switch s.Waiver() {
 	case lockboxv1.Waiver_WAIVER_NO_CUSTOMER_DATA:
 		if w.Resource == nil || w.Resource.CustomerData {
-			return "the catalogue does not say that this reaches no customer data (R3)"
+			return lockboxv1.ReasonCode_REASON_CODE_CUSTOMER_DATA_NOT_EXCLUDED,
+				"the catalogue does not say that this reaches no customer data (R3)"
 		}
-		return ""
 	case lockboxv1.Waiver_WAIVER_PREVIEW_NOT_SIGNED_UP:
 		if w.Resource == nil || !w.Resource.Preview {
-			return "the catalogue does not say that this service is in preview (R8)"
+			return lockboxv1.ReasonCode_REASON_CODE_NOT_IN_PREVIEW,
+				"the catalogue does not say that this service is in preview (R8)"
 		}
 		if w.Tenant.SignedUp(s.Intent.GetResourceType()) {
-			return "the tenant has signed up for the preview since (R8)"
+			return lockboxv1.ReasonCode_REASON_CODE_PREVIEW_SIGNED_UP, "the tenant has signed up for the preview since (R8)"
 		}
-		return ""
 	case lockboxv1.Waiver_WAIVER_LOCKBOX_NOT_ENABLED:
 		if w.Tenant.Enabled {
-			return "the tenant has switched Lockbox on since (R2)"
+			return lockboxv1.ReasonCode_REASON_CODE_LOCKBOX_ENABLED, "the tenant has switched Lockbox on since (R2)"
 		}
-		return ""
 	case lockboxv1.Waiver_WAIVER_EMERGENCY:
 		officer := slices.ContainsFunc(s.InternalDecisions, func(d *lockboxv1.Decision) bool {
-			return d.GetApproved() && d.GetGroup() == aggregate.SecurityOfficers && aggregate.Provider(d.GetActor(), aggregate.SecurityOfficers) && !same(d.GetActor(), s.Requester)
+			return d.GetApproved() && d.GetGroup() == aggregate.SecurityOfficers &&
+				aggregate.Provider(d.GetActor(), aggregate.SecurityOfficers) && !same(d.GetActor(), s.Requester)
 		})
 		if !s.mayHurry() || !officer {
-			return "an emergency needs its own permission and a security officer's approval (R43)"
+			return lockboxv1.ReasonCode_REASON_CODE_EMERGENCY_NOT_AUTHORIZED,
+				"an emergency needs its own permission and a security officer's approval (R43)"
 		}
-		return ""
 	case lockboxv1.Waiver_WAIVER_UNSPECIFIED:
 		still := 0
 		for _, d := range s.Approvals() {
@@ -93,12 +93,14 @@ func (w World) basisGone(s State, now time.Time) string {
 				still++
 			}
 		}
-		if still > 0 && still >= int(s.Notified.GetRequiredApprovals()) {
-			return ""
+		if still == 0 || still < int(s.Notified.GetRequiredApprovals()) {
+			return lockboxv1.ReasonCode_REASON_CODE_APPROVER_LOST_ROLE, "an approver lost the role before access began (R20)"
 		}
-		return "an approver lost the role before access began (R20)"
+	default:
+		return lockboxv1.ReasonCode_REASON_CODE_UNKNOWN_WAIVER,
+			"this version does not know the basis on which the customer is not asked (I1)"
 	}
-	return "this version does not know the basis on which the customer is not asked (I1)"
+	return lockboxv1.ReasonCode_REASON_CODE_UNSPECIFIED, ""
 }
 
 // mayBeAbandoned reports whether it is worth looking for approvers who are left: it is recorded once, while they could

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
@@ -16,6 +15,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/identity/jwks"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/observe"
+	"github.com/openlockbox/lockbox/pkg/repository"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"go.uber.org/zap"
 )
@@ -130,18 +130,23 @@ func (rt *Runtime) Close() {
 // Close lets go of the connection.
 func (rt *Connected) Close() { rt.Conn.Close() }
 
-// Append gives a decided event its id and writes it after the aggregate's last event, at EVENTS sequence after.
-func (rt *Runtime) Append(ctx context.Context, after uint64, e *lockboxv1.Event) (sequence uint64, err error) {
-	id, err := uuid.NewV7()
-	if err != nil {
-		return 0, fmt.Errorf("%s: %w", rt.Identity, err)
+// Append appends decided events of one aggregate that follow each other, gives ids to those that have none, and counts what
+// is stored. It returns the sequences of those: all, unless there is an error.
+func (rt *Runtime) Append(
+	ctx context.Context, r *repository.Repository, states repository.States, events ...*lockboxv1.Event,
+) ([]uint64, error) {
+	for _, e := range events {
+		if e.GetId() == "" {
+			if err := repository.Identify(e); err != nil {
+				return nil, err
+			}
+		}
 	}
-	e.Id = id.String()
-	if sequence, err = rt.Journal.Append(ctx, after, e); err != nil {
-		return 0, err
+	stored, err := r.Append(ctx, states, events...)
+	for _, e := range events[:len(stored)] {
+		rt.Counters.Event(aggregate.TypeOf(e))
 	}
-	rt.Counters.Event(aggregate.TypeOf(e))
-	return sequence, nil
+	return stored, err
 }
 
 // SetAside keeps a message that is refused with its bytes, counts it, and logs why, without its content.

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/reason"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
@@ -53,12 +54,14 @@ func (a *Approvers) add(roles Roles, deciders []lockboxv1.Role, requester *lockb
 		if !slices.Contains(deciders, as.GetRole()) {
 			continue
 		}
-		reason := as.Inactive(now)
+		why := as.Inactive(now)
 		if SamePerson(as.GetPerson(), requester) {
-			reason = ownRequest
+			why = ownRequest
 		}
-		if reason != "" {
-			a.Excluded = append(a.Excluded, &lockboxv1.ExcludedAssignment{Person: as.GetPerson(), Role: as.GetRole(), Reason: reason})
+		if why != counts {
+			a.Excluded = append(a.Excluded, &lockboxv1.ExcludedAssignment{
+				Person: as.GetPerson(), Role: as.GetRole(), Reason: Recorded(why), CodedReason: reason.Of(why),
+			})
 			continue
 		}
 		i := slices.IndexFunc(a.People, func(p *lockboxv1.Approver) bool { return SamePerson(p.GetPerson(), as.GetPerson()) })

@@ -19,20 +19,30 @@ type Assignment struct {
 	ActivatedUntil time.Time
 }
 
-// Why an assignment does not count. Events record the sentence as it is, so these do not change.
+// Why an assignment does not count.
 const (
-	atManagementGroup = "assigned at management-group scope, which is not supported (R22)"
-	ended             = "the assignment has ended (R20)"
-	notActivated      = "eligible, but not activated (R21)"
-	activationEnded   = "the activation has ended (R21)"
-	ownRequest        = "nobody decides their own request (I10)"
+	counts            = lockboxv1.ReasonCode_REASON_CODE_UNSPECIFIED
+	atManagementGroup = lockboxv1.ReasonCode_REASON_CODE_ASSIGNED_AT_MANAGEMENT_GROUP
+	ended             = lockboxv1.ReasonCode_REASON_CODE_ASSIGNMENT_ENDED
+	notActivated      = lockboxv1.ReasonCode_REASON_CODE_ROLE_NOT_ACTIVATED
+	activationEnded   = lockboxv1.ReasonCode_REASON_CODE_ACTIVATION_ENDED
+	ownRequest        = lockboxv1.ReasonCode_REASON_CODE_OWN_REQUEST
 )
 
-// Reasons lists every sentence that says why an assignment does not count, for whoever says it in another language.
-var Reasons = []string{atManagementGroup, ended, notActivated, activationEnded, ownRequest}
+// recorded are the sentences that events hold beside the code.
+var recorded = map[lockboxv1.ReasonCode]string{
+	atManagementGroup: "assigned at management-group scope, which is not supported (R22)",
+	ended:             "the assignment has ended (R20)",
+	notActivated:      "eligible, but not activated (R21)",
+	activationEnded:   "the activation has ended (R21)",
+	ownRequest:        "nobody decides their own request (I10)",
+}
 
-// Inactive says why the assignment does not count at now, or "" if it does. At the instant of its end it has ended.
-func (a Assignment) Inactive(now time.Time) string {
+// Recorded is the sentence that is recorded with the code of why an assignment does not count; empty if it counts.
+func Recorded(code lockboxv1.ReasonCode) string { return recorded[code] }
+
+// Inactive says why the assignment does not count at now; unspecified if it does. At the instant of its end it has ended.
+func (a Assignment) Inactive(now time.Time) lockboxv1.ReasonCode {
 	switch {
 	case a.GetScope() == lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_MANAGEMENT_GROUP:
 		return atManagementGroup
@@ -43,7 +53,7 @@ func (a Assignment) Inactive(now time.Time) string {
 	case a.GetEligibleOnly() && !now.Before(a.ActivatedUntil):
 		return activationEnded
 	}
-	return ""
+	return counts
 }
 
 // ActiveUntil is when the assignment stops counting by itself; zero: never.
@@ -80,7 +90,7 @@ func (r Roles) index(id string) int {
 func (r Roles) Held(p *lockboxv1.Person, now time.Time) []lockboxv1.Role {
 	var roles []lockboxv1.Role
 	for _, a := range r.list {
-		if SamePerson(a.GetPerson(), p) && a.Inactive(now) == "" && !slices.Contains(roles, a.GetRole()) {
+		if SamePerson(a.GetPerson(), p) && a.Inactive(now) == counts && !slices.Contains(roles, a.GetRole()) {
 			roles = append(roles, a.GetRole())
 		}
 	}
@@ -96,7 +106,7 @@ func (r Roles) Holds(p *lockboxv1.Person, role lockboxv1.Role, now time.Time) bo
 func (s State) Administrators(now time.Time) []*lockboxv1.Person {
 	var people []*lockboxv1.Person
 	for _, a := range s.Roles.list {
-		if a.GetRole() == lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR && a.Inactive(now) == "" {
+		if a.GetRole() == lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR && a.Inactive(now) == counts {
 			people = append(people, a.GetPerson())
 		}
 	}

@@ -2,10 +2,8 @@ package projector
 
 import (
 	"context"
-	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go/micro"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/service"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/answer"
@@ -20,44 +18,18 @@ const (
 	queryTime = 10 * time.Second
 )
 
-// serve answers queries until the returned function is called, which waits for the last answers.
-func serve(ctx context.Context, rt *service.Runtime, a *answer.Answerer) (stop func() error, err error) {
-	var running sync.WaitGroup
-	slots := make(chan struct{}, queriesAtOnce)
-	s, err := micro.AddService(rt.Conn, micro.Config{
-		Name: Name, Version: "1.0.0", Description: "Answers queries about requests, tickets, tenants and the activity log",
-	})
-	if err != nil {
-		return nil, err
-	}
-	err = s.AddEndpoint("query", micro.HandlerFunc(func(r micro.Request) {
-		slots <- struct{}{}
-		running.Go(func() {
-			defer func() { <-slots }()
-			ctx, cancel := context.WithTimeout(ctx, queryTime)
-			defer cancel()
-			respond(ctx, rt, a, r)
-		})
-	}), micro.WithEndpointSubject(bus.QuerySubject("*")))
-	return func() error {
-		err := s.Stop()
-		running.Wait()
-		return err
-	}, err
-}
-
-// respond answers one query. Logs and counters never hold what was asked.
-func respond(ctx context.Context, rt *service.Runtime, a *answer.Answerer, r micro.Request) {
-	reply, err := a.Answer(ctx, r.Subject(), r.Data())
-	if err != nil {
-		rt.Counters.Refused(reply.GetRefusal())
-		rt.Log.Info("refused", zap.String("subject", r.Subject()), zap.Error(err))
-	}
-	data, err := proto.Marshal(reply)
-	if err == nil {
-		err = r.Respond(data)
-	}
-	if err != nil {
-		rt.Log.Warn("no reply", zap.String("subject", r.Subject()), zap.Error(err))
+// queries answers queries. Logs and counters never hold what was asked.
+func queries(rt *service.Runtime, a *answer.Answerer) bus.Responder {
+	return bus.Responder{
+		Name: Name, Description: "Answers queries about requests, tickets, tenants and the activity log", Endpoint: "query",
+		Subject: bus.QuerySubject("*"), AtOnce: queriesAtOnce, TimeLimit: queryTime, Log: rt.Log,
+		Answer: func(ctx context.Context, subject string, data []byte) proto.Message {
+			reply, err := a.Answer(ctx, subject, data)
+			if err != nil {
+				rt.Counters.Refused(reply.GetRefusal())
+				rt.Log.Info("refused", zap.String("subject", subject), zap.Error(err))
+			}
+			return reply
+		},
 	}
 }

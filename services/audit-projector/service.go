@@ -142,7 +142,7 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) (err error) {
 				Store: store, Verifier: rt.Verifier, Catalogue: repository.CatalogueInForce(), Now: rt.Now, Healthy: rt.Clock.Healthy,
 				Receipts: log,
 			}
-			stopAnswers, err := serve(ctx, rt, a)
+			stopAnswers, err := queries(rt, a).Serve(ctx, rt.Conn)
 			if err != nil {
 				return nil, err
 			}

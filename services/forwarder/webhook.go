@@ -16,6 +16,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/openlockbox/lockbox/pkg/durable"
 )
 
 const (
@@ -31,12 +33,11 @@ func CreateKey(file string) (public string, err error) {
 	if err != nil {
 		return "", err
 	}
-	f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) // #nosec G304 -- the operator names the file
-	if err != nil {
+	text := privatePrefix + base64.StdEncoding.EncodeToString(s) + "\n"
+	if err := durable.Create(file, []byte(text), 0o600); err != nil {
 		return "", err
 	}
-	_, err = fmt.Fprintln(f, privatePrefix+base64.StdEncoding.EncodeToString(s))
-	return publicPrefix + base64.StdEncoding.EncodeToString(p), errors.Join(err, f.Sync(), f.Close())
+	return publicPrefix + base64.StdEncoding.EncodeToString(p), nil
 }
 
 func parseKey(text string) (ed25519.PrivateKey, error) {

@@ -217,13 +217,7 @@ func (e *evaluator) write(ctx context.Context, states repository.States, ev *loc
 	if ev == nil {
 		return nil
 	}
-	if err := repository.Identify(ev); err != nil {
-		return err
-	}
-	_, err := e.repository.Append(ctx, states, ev)
-	if err == nil {
-		e.Counters.Event(aggregate.TypeOf(ev))
-	}
+	_, err := e.Append(ctx, e.repository, states, ev)
 	return err
 }
 

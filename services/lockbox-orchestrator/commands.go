@@ -3,10 +3,8 @@ package orchestrator
 import (
 	"context"
 	"errors"
-	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go/micro"
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/identity"
@@ -29,51 +27,31 @@ const (
 	attempts = 8
 )
 
-// serveCommands answers commands until ctx ends. The returned function waits for the last answers.
-func (o *orchestrator) serveCommands(ctx context.Context) (stop func() error, err error) {
-	var running sync.WaitGroup
-	slots := make(chan struct{}, commandsAtOnce)
-	s, err := micro.AddService(o.Conn, micro.Config{Name: Name, Version: "1.0.0", Description: "Decides requests, tenants, roles and tickets"})
-	if err != nil {
-		return nil, err
+// commands answers commands.
+func (o *orchestrator) commands() bus.Responder {
+	return bus.Responder{
+		Name: Name, Description: "Decides requests, tenants, roles and tickets", Endpoint: "command",
+		Subject: bus.CommandSubject("*"), AtOnce: commandsAtOnce, TimeLimit: commandTime, Answer: o.answer, Log: o.Log,
 	}
-	err = s.AddEndpoint("command", micro.HandlerFunc(func(r micro.Request) {
-		slots <- struct{}{}
-		running.Go(func() {
-			defer func() { <-slots }()
-			ctx, cancel := context.WithTimeout(ctx, commandTime)
-			defer cancel()
-			o.answer(ctx, r)
-		})
-	}), micro.WithEndpointSubject(bus.CommandSubject("*")))
-	return func() error {
-		err := s.Stop()
-		running.Wait()
-		return err
-	}, err
 }
 
-func (o *orchestrator) answer(ctx context.Context, r micro.Request) {
+func (o *orchestrator) answer(ctx context.Context, subject string, data []byte) proto.Message {
 	c := new(lockboxv1.Command)
-	var reply *lockboxv1.CommandReply
-	err := input.Decode(r.Data(), c)
-	if err != nil {
-		reply = &lockboxv1.CommandReply{Refusal: refusal.Of(err)}
-		if err := o.SetAside(ctx, r.Subject(), 0, r.Data(), reply.GetRefusal()); err != nil {
+	if err := input.Decode(data, c); err != nil {
+		reply := &lockboxv1.CommandReply{Refusal: refusal.Of(err)}
+		if err := o.SetAside(ctx, subject, 0, data, reply.GetRefusal()); err != nil {
 			o.Log.Error("dead letter not kept", zap.Error(err))
 		}
-	} else if reply, err = o.command(ctx, r.Subject(), c); err != nil {
+		return reply
+	}
+	reply, err := o.command(ctx, subject, c)
+	if err != nil {
 		reply = &lockboxv1.CommandReply{Refusal: refusal.Of(err)}
 		o.Counters.Refused(reply.GetRefusal())
-		o.Log.Info("refused", zap.String("command", c.GetId()), zap.String("verb", bus.Verb(c)), zap.String("tenant", c.GetTenant()), zap.Error(err))
+		o.Log.Info("refused", zap.String("command", c.GetId()), zap.String("verb", bus.Verb(c)),
+			zap.String("tenant", c.GetTenant()), zap.Error(err))
 	}
-	data, err := proto.Marshal(reply)
-	if err == nil {
-		err = r.Respond(data)
-	}
-	if err != nil {
-		o.Log.Warn("no reply", zap.String("command", c.GetId()), zap.Error(err))
-	}
+	return reply
 }
 
 // command decides one command: read what it rests on, verify, decide, append.
@@ -149,7 +127,7 @@ func (o *orchestrator) decide(ctx context.Context, about aggregate.Key, c aggreg
 	if err := repository.Identify(e); err != nil {
 		return nil, err
 	}
-	stored, err := o.write(ctx, states, append([]*lockboxv1.Event{e}, o.next(states, e, now)...)...)
+	stored, err := o.Append(ctx, o.repository, states, append([]*lockboxv1.Event{e}, o.next(states, e, now)...)...)
 	if len(stored) == 0 {
 		return nil, err
 	}
@@ -162,7 +140,7 @@ func (o *orchestrator) decide(ctx context.Context, about aggregate.Key, c aggreg
 // next is what follows at once from an event that is about to be written, if that is known and may be written now.
 func (o *orchestrator) next(states repository.States, e *lockboxv1.Event, now time.Time) []*lockboxv1.Event {
 	next, err := o.process.Next(states, e, now)
-	if next == nil || err != nil || o.mayWrite(next) != nil || repository.Identify(next) != nil {
+	if next == nil || err != nil || o.mayWrite(next) != nil {
 		return nil
 	}
 	return []*lockboxv1.Event{next}

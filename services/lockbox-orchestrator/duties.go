@@ -54,13 +54,20 @@ func (o *orchestrator) react(ctx context.Context, e journal.Entry) error {
 	return o.settle(ctx, about, e.Seq, e.Event.GetId())
 }
 
-// settle sets the timer for when something will be owed to an aggregate, and does what is owed now. What is known of the
-// aggregate must include its event at a sequence; if it includes a later one too, that one has it settled.
+// settle sets the timer for when something will be owed to an aggregate, and does what is owed now. After one of its events,
+// at a sequence, what is remembered will do if it includes that; and if it includes a later one, that one has it settled.
+// After a timer (sequence 0) only what the leader has will do.
 func (o *orchestrator) settle(ctx context.Context, about aggregate.Key, sequence uint64, causationID string) error {
 	if err := o.Clock.Healthy(); err != nil {
 		return err
 	}
-	states, err := o.repository.Recent(ctx, about, sequence)
+	read := o.repository.Recent
+	if sequence == 0 {
+		read = func(ctx context.Context, about aggregate.Key, _ uint64) (repository.States, error) {
+			return o.repository.BasisOf(ctx, about)
+		}
+	}
+	states, err := read(ctx, about, sequence)
 	if err != nil {
 		return err
 	}
@@ -118,10 +125,7 @@ func (o *orchestrator) perform(ctx context.Context, states repository.States, ab
 	if err := o.mayWrite(e); err != nil {
 		return err // it comes again, until the guard says that all is well
 	}
-	if err := repository.Identify(e); err != nil {
-		return err
-	}
-	if _, err = o.write(ctx, states, e); errors.Is(err, repository.ErrConflict) {
+	if _, err = o.Append(ctx, o.repository, states, e); errors.Is(err, repository.ErrConflict) {
 		return nil
 	}
 	return err
@@ -160,13 +164,4 @@ func (o *orchestrator) checkApprovers(ctx context.Context, tenantID, causationID
 		})
 	}
 	return reading.Wait()
-}
-
-// write appends events of one aggregate that follow each other.
-func (o *orchestrator) write(ctx context.Context, states repository.States, events ...*lockboxv1.Event) ([]uint64, error) {
-	stored, err := o.repository.Append(ctx, states, events...)
-	for _, e := range events[:len(stored)] {
-		o.Counters.Event(aggregate.TypeOf(e))
-	}
-	return stored, err
 }

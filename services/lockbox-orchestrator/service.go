@@ -1,6 +1,6 @@
 // Package orchestrator decides: it turns commands, events and due timers into the next events of requests, tenants,
-// subscriptions and tickets. What it remembers of them only saves reading again what cannot have changed: each decision rests
-// on what the stream's leader has.
+// subscriptions, tickets, disclosures, rules and the catalogue. What it remembers of them only saves reading again what
+// cannot have changed: each decision rests on what the stream's leader has.
 package orchestrator
 
 import (
@@ -26,25 +26,19 @@ type Config struct {
 
 // Run answers commands and does what is owed, until ctx ends or something happens that must not be passed over.
 func Run(ctx context.Context, rt *service.Runtime, c Config) error {
-	o := &orchestrator{
-		Runtime: rt, repository: repository.New(rt.Journal),
-		process: repository.Process{
-			Actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: Name},
-			Terms: c.Terms, Services: repository.CatalogueInForce(),
-		},
-	}
+	o := newOrchestrator(rt, c)
 	var err error
 	if o.lease, err = lease.Listen(rt.Conn, rt.Now); err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	commands, err := o.serveCommands(ctx)
+	stopCommands, err := o.commands().Serve(ctx, rt.Conn)
 	if err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
 	}
 	if err := o.Listen(); err != nil {
-		return errors.Join(err, commands())
+		return errors.Join(err, stopCommands())
 	}
 	parts := []func(context.Context) error{o.followEvents, o.followTimers}
 	ended := make(chan error, len(parts))
@@ -59,7 +53,17 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 		}
 		stop(err)
 	}
-	return errors.Join(failed, commands())
+	return errors.Join(failed, stopCommands())
+}
+
+func newOrchestrator(rt *service.Runtime, c Config) *orchestrator {
+	return &orchestrator{
+		Runtime: rt, repository: repository.New(rt.Journal),
+		process: repository.Process{
+			Actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: Name},
+			Terms: c.Terms, Services: repository.CatalogueInForce(),
+		},
+	}
 }
 
 type orchestrator struct {

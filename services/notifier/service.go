@@ -19,6 +19,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/repository"
 	"github.com/openlockbox/lockbox/pkg/request"
@@ -228,11 +229,11 @@ func (n *notifier) tell(ctx context.Context, e *lockboxv1.Event, to plan.Notific
 	if err != nil {
 		return err
 	}
-	if failure != "" {
-		report.Fact = &lockboxv1.Event_NotificationFailed{NotificationFailed: &lockboxv1.NotificationFailed{
-			Notification: report.GetNotificationSent().GetNotification(), Error: failure,
-		}}
-		n.Log.Warn("a notification was refused for good", zap.String("notification", to.ID), zap.String("event", e.GetId()), zap.String("answer", failure))
+	if failure != nil {
+		failure.Notification = report.GetNotificationSent().GetNotification()
+		report.Fact = &lockboxv1.Event_NotificationFailed{NotificationFailed: failure}
+		n.Log.Warn("a notification was refused for good",
+			zap.String("notification", to.ID), zap.String("event", e.GetId()), zap.String("answer", failure.GetError()))
 	}
 	id, err := uuid.NewV7()
 	if err != nil {
@@ -250,24 +251,34 @@ func (n *notifier) tell(ctx context.Context, e *lockboxv1.Event, to plan.Notific
 }
 
 // send hands the mail over. A failure is for good; an error may pass.
-func (n *notifier) send(ctx context.Context, e *lockboxv1.Event, to plan.Notification) (failure string, err error) {
+func (n *notifier) send(
+	ctx context.Context, e *lockboxv1.Event, to plan.Notification,
+) (failure *lockboxv1.NotificationFailed, err error) {
 	to.Data.LogSize, to.Data.LogRoot = n.checkpoint(ctx)
 	m, err := n.mails.Render(to, n.Now())
 	if r, refused := refusal.As(err); refused {
-		return r.GetField() + " " + r.GetMessage(), nil // a person without an address, say
+		// A person without an address, say.
+		return failed(r.GetField()+" "+r.GetMessage(), lockboxv1.ReasonCode_REASON_CODE_RECIPIENT_UNUSABLE, ""), nil
 	}
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	err = n.sender.Send(ctx, m.From, m.To, m.Bytes)
 	var permanent *smtp.PermanentError
 	switch {
 	case err == nil:
-		return "", nil
+		return nil, nil
 	case errors.As(err, &permanent):
-		return fmt.Sprintf("%d %s", permanent.Code, permanent.Answer), nil
+		answer := fmt.Sprintf("%d %s", permanent.Code, permanent.Answer)
+		return failed(answer, lockboxv1.ReasonCode_REASON_CODE_MAIL_REFUSED, answer), nil
 	case ctx.Err() == nil && n.Now().Sub(e.GetTime().AsTime()) > n.giveUp:
-		return fmt.Sprintf("given up after %s: %s", n.giveUp, smtp.OneLine(err.Error())), nil
+		answer := smtp.OneLine(err.Error())
+		return failed(fmt.Sprintf("given up after %s: %s", n.giveUp, answer),
+			lockboxv1.ReasonCode_REASON_CODE_MAIL_GIVEN_UP, answer), nil
 	}
-	return "", fmt.Errorf("notification %s: %w", to.ID, err)
+	return nil, fmt.Errorf("notification %s: %w", to.ID, err)
+}
+
+func failed(recorded string, code lockboxv1.ReasonCode, answer string) *lockboxv1.NotificationFailed {
+	return &lockboxv1.NotificationFailed{Error: recorded, CodedReason: reason.Of(code, "answer", answer)}
 }

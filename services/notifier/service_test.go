@@ -11,11 +11,13 @@ import (
 	"github.com/openlockbox/lockbox/pkg/bus"
 	conf "github.com/openlockbox/lockbox/pkg/config"
 	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/service"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/notifier/internal/plan"
 	"github.com/openlockbox/lockbox/services/notifier/internal/smtptest"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
@@ -219,6 +221,7 @@ func TestARefusalForGoodIsReportedAndTheOthersAreTold(t *testing.T) {
 			if f.GetNotification().GetRecipient() != "otto@meadowbank.example" || !strings.Contains(f.GetError(), "550 ") || !strings.Contains(f.GetError(), "no such user here") {
 				t.Errorf("the report %v", f)
 			}
+			coded(t, f, lockboxv1.ReasonCode_REASON_CODE_MAIL_REFUSED, f.GetError())
 		}
 	}
 	if failed != 1 || len(s.Taken()) != 4 {
@@ -242,7 +245,17 @@ func TestAPersonWithoutAnAddressIsReportedAsNotTold(t *testing.T) {
 	for _, e := range w.reports(1 + 4) {
 		if f := e.GetNotificationFailed(); (f != nil) != (notification(e).GetRecipient() == "") {
 			t.Errorf("the report %v", e)
+		} else if f != nil {
+			coded(t, f, lockboxv1.ReasonCode_REASON_CODE_RECIPIENT_UNUSABLE, "")
 		}
+	}
+}
+
+// coded looks at the code of why a mail could not be delivered, and at the answer that its sentence names.
+func coded(t *testing.T, f *lockboxv1.NotificationFailed, code lockboxv1.ReasonCode, answer string) {
+	t.Helper()
+	if want := reason.Of(code, "answer", answer); !proto.Equal(f.GetCodedReason(), want) {
+		t.Errorf("the code is %v, want %v", f.GetCodedReason(), want)
 	}
 }
 
@@ -274,6 +287,8 @@ func TestAMailIsGivenUpInTheEnd(t *testing.T) {
 	for _, e := range w.reports(1) {
 		if f := e.GetNotificationFailed(); !strings.Contains(f.GetError(), "given up after 10s") || !strings.Contains(f.GetError(), "mailbox full") {
 			t.Errorf("the report %v", e)
+		} else {
+			coded(t, f, lockboxv1.ReasonCode_REASON_CODE_MAIL_GIVEN_UP, strings.TrimPrefix(f.GetError(), "given up after 10s: "))
 		}
 	}
 }

@@ -7,9 +7,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/durable"
 	"go.uber.org/zap"
 )
 
@@ -81,22 +81,10 @@ func (s *Source) save() {
 	}
 }
 
-// write makes the file appear whole or not at all.
 func (s *Source) write(k *keys) error {
 	data, err := json.Marshal(cached{s.config.Issuer, s.config.URL, k.fetched, k.raw})
 	if err != nil {
 		return err
 	}
-	temp, err := os.CreateTemp(filepath.Dir(s.config.CacheFile), ".jwks-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	_, err = temp.Write(data)
-	if err = errors.Join(err, temp.Sync(), temp.Close()); err == nil {
-		err = os.Rename(temp.Name(), s.config.CacheFile)
-	}
-	if err != nil {
-		err = errors.Join(err, os.Remove(temp.Name()))
-	}
-	return err
+	return durable.Replace(s.config.CacheFile, data, 0o600)
 }

@@ -13,10 +13,9 @@ import (
 
 func (c *contract) timers() map[string]func(*testing.T) {
 	return map[string]func(*testing.T){
-		"timers fire, and never early":             c.timersFire,
-		"a timer replaces the one before":          c.timerReplaced,
-		"a timer that was cancelled does not fire": c.timerCancelled,
-		"timers survive a restart":                 c.timersSurvive,
+		"timers fire, and never early":    c.timersFire,
+		"a timer replaces the one before": c.timerReplaced,
+		"timers survive a restart":        c.timersSurvive,
 	}
 }
 
@@ -111,24 +110,6 @@ func (c *contract) timerReplaced(t *testing.T) {
 	waitFor(t, "the later timer", func() bool { return len(fired.of(later)) > 0 })
 	if times := fired.of(later); len(times) != 1 || times[0].Before(atLater) {
 		t.Errorf("the replaced timer fired: %v, due %v", times, atLater)
-	}
-}
-
-func (c *contract) timerCancelled(t *testing.T) {
-	fired := c.followDue(t)
-	gone, witness := newAggregate(newTenant(), aggregate.KindRequest), newAggregate(newTenant(), aggregate.KindRequest)
-	c.set(t, gone, 500*time.Millisecond)
-	if err := c.writer.CancelTimer(t.Context(), gone); err != nil {
-		t.Fatal(err)
-	}
-	c.set(t, witness, 1500*time.Millisecond)
-	waitFor(t, "a later timer", func() bool { return len(fired.of(witness)) > 0 })
-	if times := fired.of(gone); len(times) != 0 {
-		t.Errorf("it fired at %v", times)
-	}
-	waitFor(t, "its trace to vanish", func() bool { return len(c.pending(t, gone.Tenant)) == 0 })
-	if err := c.writer.CancelTimer(t.Context(), newAggregate(newTenant(), aggregate.KindRequest)); err != nil {
-		t.Errorf("cancelling what is not set: %v", err)
 	}
 }
 

@@ -28,16 +28,20 @@ const (
 type Command struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// UUIDv7 made by the sender. A command already seen gives no second event.
-	Id     string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The customer that it is about: `^[a-z0-9][a-z0-9-]{1,38}[a-z0-9]$`, or `_` for commands about the provider itself.
 	Tenant string `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	// The caller's own token, verified by the receiver.
+	// The caller's own token (a JWT). The receiver reads from it who is asking; it is never kept in an event.
 	Token string `protobuf:"bytes,3,opt,name=token,proto3" json:"token,omitempty"`
 	// What it is about: the id of the request, subscription or ticket; empty for commands about the tenant.
 	AggregateId string `protobuf:"bytes,4,opt,name=aggregate_id,json=aggregateId,proto3" json:"aggregate_id,omitempty"`
 	// The version that the caller had before their eyes; 0 if they do not care. If something that matters to a decision
 	// has happened since, the command is refused with CONFLICT.
 	SeenVersion uint64 `protobuf:"varint,5,opt,name=seen_version,json=seenVersion,proto3" json:"seen_version,omitempty"`
+	// W3C `traceparent` of the caller's own work, if there is one.
 	TraceParent string `protobuf:"bytes,6,opt,name=trace_parent,json=traceParent,proto3" json:"trace_parent,omitempty"`
+	// What is wanted. Exactly one is set; the name of the field is the verb of the subject.
+	//
 	// Types that are valid to be assigned to Action:
 	//
 	//	*Command_Withdraw
@@ -409,121 +413,142 @@ type isCommand_Action interface {
 }
 
 type Command_Withdraw struct {
-	// About a request, by the provider's people.
+	// The requester takes back a request that is not decided.
 	Withdraw *Withdraw `protobuf:"bytes,20,opt,name=withdraw,proto3,oneof"`
 }
 
 type Command_Release struct {
+	// The requester ends their access early.
 	Release *Release `protobuf:"bytes,21,opt,name=release,proto3,oneof"`
 }
 
 type Command_InternalApprove struct {
+	// Somebody of the waiting stage's group approves.
 	InternalApprove *InternalApprove `protobuf:"bytes,22,opt,name=internal_approve,json=internalApprove,proto3,oneof"`
 }
 
 type Command_InternalRefuse struct {
+	// Somebody of the waiting stage's group refuses.
 	InternalRefuse *InternalRefuse `protobuf:"bytes,23,opt,name=internal_refuse,json=internalRefuse,proto3,oneof"`
 }
 
 type Command_Answer struct {
+	// The requester answers a question.
 	Answer *Answer `protobuf:"bytes,24,opt,name=answer,proto3,oneof"`
 }
 
 type Command_Approve struct {
-	// About a request, by the customer's people; a security officer of the provider may revoke too (R32).
+	// An approver of the customer's approves.
 	Approve *Approve `protobuf:"bytes,25,opt,name=approve,proto3,oneof"`
 }
 
 type Command_Deny struct {
+	// An approver of the customer's denies.
 	Deny *Deny `protobuf:"bytes,26,opt,name=deny,proto3,oneof"`
 }
 
 type Command_Revoke struct {
+	// The customer, or a security officer of the provider, takes approved or running access away (R32).
 	Revoke *Revoke `protobuf:"bytes,27,opt,name=revoke,proto3,oneof"`
 }
 
 type Command_Ask struct {
+	// An approver of the customer's asks the requester something.
 	Ask *Ask `protobuf:"bytes,28,opt,name=ask,proto3,oneof"`
 }
 
 type Command_CreateTenant struct {
-	// About a tenant.
+	// The provider's onboarding creates a customer.
 	CreateTenant *CreateTenant `protobuf:"bytes,50,opt,name=create_tenant,json=createTenant,proto3,oneof"`
 }
 
 type Command_ChangeSupportPlan struct {
+	// The provider changes the customer's support plan.
 	ChangeSupportPlan *ChangeSupportPlan `protobuf:"bytes,51,opt,name=change_support_plan,json=changeSupportPlan,proto3,oneof"`
 }
 
 type Command_EnableLockbox struct {
+	// A Global Administrator enables Lockbox.
 	EnableLockbox *EnableLockbox `protobuf:"bytes,52,opt,name=enable_lockbox,json=enableLockbox,proto3,oneof"`
 }
 
 type Command_DisableLockbox struct {
+	// A Global Administrator disables Lockbox.
 	DisableLockbox *DisableLockbox `protobuf:"bytes,53,opt,name=disable_lockbox,json=disableLockbox,proto3,oneof"`
 }
 
 type Command_SignUpPreview struct {
+	// A Global Administrator joins the preview of a service.
 	SignUpPreview *SignUpPreview `protobuf:"bytes,54,opt,name=sign_up_preview,json=signUpPreview,proto3,oneof"`
 }
 
 type Command_SignOffPreview struct {
+	// A Global Administrator leaves the preview of a service.
 	SignOffPreview *SignOffPreview `protobuf:"bytes,55,opt,name=sign_off_preview,json=signOffPreview,proto3,oneof"`
 }
 
 type Command_ChangeSettings struct {
+	// A Global Administrator replaces the tenant's settings.
 	ChangeSettings *ChangeSettings `protobuf:"bytes,56,opt,name=change_settings,json=changeSettings,proto3,oneof"`
 }
 
 type Command_RegisterSubscription struct {
-	// About a subscription, or with an empty aggregate_id about the tenant's own roles.
+	// A Global Administrator, or the provider's onboarding, registers a subscription; the aggregate is its id.
 	RegisterSubscription *RegisterSubscription `protobuf:"bytes,57,opt,name=register_subscription,json=registerSubscription,proto3,oneof"`
 }
 
 type Command_AssignRole struct {
+	// A Global Administrator assigns a role: on a subscription, or with an empty aggregate_id on the tenant.
 	AssignRole *AssignRole `protobuf:"bytes,58,opt,name=assign_role,json=assignRole,proto3,oneof"`
 }
 
 type Command_RemoveRole struct {
+	// A Global Administrator removes a role assignment.
 	RemoveRole *RemoveRole `protobuf:"bytes,59,opt,name=remove_role,json=removeRole,proto3,oneof"`
 }
 
 type Command_ActivateRole struct {
+	// An eligible person activates their own role.
 	ActivateRole *ActivateRole `protobuf:"bytes,60,opt,name=activate_role,json=activateRole,proto3,oneof"`
 }
 
 type Command_DeactivateRole struct {
+	// Somebody deactivates their own role before its time.
 	DeactivateRole *DeactivateRole `protobuf:"bytes,61,opt,name=deactivate_role,json=deactivateRole,proto3,oneof"`
 }
 
 type Command_OpenTicket struct {
-	// About a ticket.
+	// Somebody at the customer opens a support ticket; the aggregate is its id.
 	OpenTicket *OpenTicket `protobuf:"bytes,80,opt,name=open_ticket,json=openTicket,proto3,oneof"`
 }
 
 type Command_AssignTicket struct {
+	// The provider gives a ticket to an engineer or a team, or hands it on.
 	AssignTicket *AssignTicket `protobuf:"bytes,81,opt,name=assign_ticket,json=assignTicket,proto3,oneof"`
 }
 
 type Command_CommentTicket struct {
+	// The customer's people or the provider's support comment on a ticket.
 	CommentTicket *CommentTicket `protobuf:"bytes,82,opt,name=comment_ticket,json=commentTicket,proto3,oneof"`
 }
 
 type Command_PublishRules struct {
-	// About the provider itself: the tenant is `_`, the aggregate `rules`, or `catalogue`.
+	// A security officer puts a rule set in force; the tenant is `_`, the aggregate `rules`.
 	PublishRules *PublishRules `protobuf:"bytes,90,opt,name=publish_rules,json=publishRules,proto3,oneof"`
 }
 
 type Command_PublishCatalogue struct {
+	// A security officer puts a service catalogue in force; the tenant is `_`, the aggregate `catalogue`.
 	PublishCatalogue *PublishCatalogue `protobuf:"bytes,91,opt,name=publish_catalogue,json=publishCatalogue,proto3,oneof"`
 }
 
 type Command_DiscloseExposure struct {
-	// About a disclosure, by the provider's security officer. Its id is a UUIDv7 made by the sender.
+	// A security officer records an inadvertent exposure; the aggregate is a UUIDv7 made by the sender.
 	DiscloseExposure *DiscloseExposure `protobuf:"bytes,95,opt,name=disclose_exposure,json=discloseExposure,proto3,oneof"`
 }
 
 type Command_DiscloseLegalDemand struct {
+	// A security officer records a legal demand; the aggregate is a UUIDv7 made by the sender.
 	DiscloseLegalDemand *DiscloseLegalDemand `protobuf:"bytes,96,opt,name=disclose_legal_demand,json=discloseLegalDemand,proto3,oneof"`
 }
 
@@ -583,7 +608,7 @@ func (*Command_DiscloseExposure) isCommand_Action() {}
 
 func (*Command_DiscloseLegalDemand) isCommand_Action() {}
 
-// What a command came to.
+// What a command resulted in.
 type CommandReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The EVENTS sequence of what it caused, or of the last event if it caused nothing; for `min_sequence` of a query.
@@ -667,8 +692,9 @@ func (x *CommandReply) GetRefusal() *Refusal {
 
 // The requester takes back a request that is not decided (R32).
 type Withdraw struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Why; at most 4000 characters, may be empty.
+	Reason        string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -712,8 +738,9 @@ func (x *Withdraw) GetReason() string {
 
 // The requester gives a grant back early (R32).
 type Release struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Why; at most 4000 characters, may be empty.
+	Reason        string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -755,9 +782,11 @@ func (x *Release) GetReason() string {
 	return ""
 }
 
+// Somebody of the waiting stage's group approves; never the requester (R15).
 type InternalApprove struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Comment       string                 `protobuf:"bytes,1,opt,name=comment,proto3" json:"comment,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the approver wants to say; at most 4000 characters, may be empty.
+	Comment       string `protobuf:"bytes,1,opt,name=comment,proto3" json:"comment,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -799,9 +828,10 @@ func (x *InternalApprove) GetComment() string {
 	return ""
 }
 
+// Somebody of the waiting stage's group refuses, which ends the request.
 type InternalRefuse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
+	// Why; required, at most 4000 characters.
 	Reason        string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -844,10 +874,12 @@ func (x *InternalRefuse) GetReason() string {
 	return ""
 }
 
+// An approver of the customer's approves, in full or less than was asked for.
 type Approve struct {
-	state  protoimpl.MessageState `protogen:"open.v1"`
-	Reason string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
-	// Shorter than asked for, or absent (R27).
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Why; at most 4000 characters, may be empty.
+	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	// A shorter duration than asked for; absent: as asked for (R27).
 	Duration *durationpb.Duration `protobuf:"bytes,2,opt,name=duration,proto3" json:"duration,omitempty"`
 	// Some of the resources asked for, or empty for all (R27).
 	ResourceIds   []string `protobuf:"bytes,3,rep,name=resource_ids,json=resourceIds,proto3" json:"resource_ids,omitempty"`
@@ -906,9 +938,10 @@ func (x *Approve) GetResourceIds() []string {
 	return nil
 }
 
+// An approver of the customer's denies, which ends the request.
 type Deny struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required (R28).
+	// Why; required, at most 4000 characters (R28).
 	Reason        string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -951,9 +984,10 @@ func (x *Deny) GetReason() string {
 	return ""
 }
 
+// The customer, or a security officer of the provider, takes approved or running access away.
 type Revoke struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
+	// Why; required, at most 4000 characters.
 	Reason        string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -996,9 +1030,11 @@ func (x *Revoke) GetReason() string {
 	return ""
 }
 
+// An approver of the customer's asks the requester; the clock keeps running (R31).
 type Ask struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Text          string                 `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The question; 1 to 4000 characters.
+	Text          string `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1040,10 +1076,13 @@ func (x *Ask) GetText() string {
 	return ""
 }
 
+// The requester answers a question.
 type Answer struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	QuestionId    string                 `protobuf:"bytes,1,opt,name=question_id,json=questionId,proto3" json:"question_id,omitempty"`
-	Text          string                 `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The question's id, from QuestionAsked.
+	QuestionId string `protobuf:"bytes,1,opt,name=question_id,json=questionId,proto3" json:"question_id,omitempty"`
+	// The answer; 1 to 4000 characters.
+	Text          string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1092,14 +1131,19 @@ func (x *Answer) GetText() string {
 	return ""
 }
 
+// Creates a customer, once. The command's tenant is the new id.
 type CreateTenant struct {
-	state       protoimpl.MessageState `protogen:"open.v1"`
-	DisplayName string                 `protobuf:"bytes,1,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
-	Plan        SupportPlan            `protobuf:"varint,2,opt,name=plan,proto3,enum=lockbox.v1.SupportPlan" json:"plan,omitempty"`
-	Issuer      *TenantIssuer          `protobuf:"bytes,3,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The customer's name; 1 to 120 characters.
+	DisplayName string `protobuf:"bytes,1,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
+	// The support plan that the customer starts with.
+	Plan SupportPlan `protobuf:"varint,2,opt,name=plan,proto3,enum=lockbox.v1.SupportPlan" json:"plan,omitempty"`
+	// Where the customer's people sign in.
+	Issuer *TenantIssuer `protobuf:"bytes,3,opt,name=issuer,proto3" json:"issuer,omitempty"`
 	// The first Global Administrator, a person of that issuer.
-	Administrator   *Person `protobuf:"bytes,4,opt,name=administrator,proto3" json:"administrator,omitempty"`
-	DefaultLanguage string  `protobuf:"bytes,5,opt,name=default_language,json=defaultLanguage,proto3" json:"default_language,omitempty"`
+	Administrator *Person `protobuf:"bytes,4,opt,name=administrator,proto3" json:"administrator,omitempty"`
+	// BCP 47 tag for people and addresses without one of their own: en, fr or ja.
+	DefaultLanguage string `protobuf:"bytes,5,opt,name=default_language,json=defaultLanguage,proto3" json:"default_language,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -1169,9 +1213,11 @@ func (x *CreateTenant) GetDefaultLanguage() string {
 	return ""
 }
 
+// Changes the support plan.
 type ChangeSupportPlan struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Plan          SupportPlan            `protobuf:"varint,1,opt,name=plan,proto3,enum=lockbox.v1.SupportPlan" json:"plan,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The plan from now on.
+	Plan          SupportPlan `protobuf:"varint,1,opt,name=plan,proto3,enum=lockbox.v1.SupportPlan" json:"plan,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1213,6 +1259,7 @@ func (x *ChangeSupportPlan) GetPlan() SupportPlan {
 	return SupportPlan_SUPPORT_PLAN_UNSPECIFIED
 }
 
+// Enables Lockbox: from then on the customer is asked. Needs at least the plan DEVELOPER (R1).
 type EnableLockbox struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1249,9 +1296,11 @@ func (*EnableLockbox) Descriptor() ([]byte, []int) {
 	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{13}
 }
 
+// Disables Lockbox: from then on the customer is not asked. Requests that wait are not affected.
 type DisableLockbox struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Why; at most 1000 characters, may be empty.
+	Reason        string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1293,9 +1342,11 @@ func (x *DisableLockbox) GetReason() string {
 	return ""
 }
 
+// Joins the preview of a service (R8).
 type SignUpPreview struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ResourceType  string                 `protobuf:"bytes,1,opt,name=resource_type,json=resourceType,proto3" json:"resource_type,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A resource type of the catalogue.
+	ResourceType  string `protobuf:"bytes,1,opt,name=resource_type,json=resourceType,proto3" json:"resource_type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1337,9 +1388,11 @@ func (x *SignUpPreview) GetResourceType() string {
 	return ""
 }
 
+// Leaves the preview of a service.
 type SignOffPreview struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ResourceType  string                 `protobuf:"bytes,1,opt,name=resource_type,json=resourceType,proto3" json:"resource_type,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A resource type of the catalogue.
+	ResourceType  string `protobuf:"bytes,1,opt,name=resource_type,json=resourceType,proto3" json:"resource_type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1381,9 +1434,11 @@ func (x *SignOffPreview) GetResourceType() string {
 	return ""
 }
 
+// Replaces all settings.
 type ChangeSettings struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Settings      *TenantSettings        `protobuf:"bytes,1,opt,name=settings,proto3" json:"settings,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The settings from now on, including those that do not change.
+	Settings      *TenantSettings `protobuf:"bytes,1,opt,name=settings,proto3" json:"settings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1425,9 +1480,11 @@ func (x *ChangeSettings) GetSettings() *TenantSettings {
 	return nil
 }
 
+// Registers a subscription of the tenant's; its id belongs to this tenant for good (R48).
 type RegisterSubscription struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	DisplayName   string                 `protobuf:"bytes,1,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The subscription's name; 1 to 120 characters.
+	DisplayName   string `protobuf:"bytes,1,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1469,9 +1526,11 @@ func (x *RegisterSubscription) GetDisplayName() string {
 	return ""
 }
 
+// Assigns a role. It applies to requests that are created after it.
 type AssignRole struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Assignment    *RoleAssignment        `protobuf:"bytes,1,opt,name=assignment,proto3" json:"assignment,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The new assignment, with an id chosen by the sender.
+	Assignment    *RoleAssignment `protobuf:"bytes,1,opt,name=assignment,proto3" json:"assignment,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1513,9 +1572,11 @@ func (x *AssignRole) GetAssignment() *RoleAssignment {
 	return nil
 }
 
+// Removes a role assignment. Its holder can no longer decide by it, pending requests included.
 type RemoveRole struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	AssignmentId  string                 `protobuf:"bytes,1,opt,name=assignment_id,json=assignmentId,proto3" json:"assignment_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The assignment's id.
+	AssignmentId  string `protobuf:"bytes,1,opt,name=assignment_id,json=assignmentId,proto3" json:"assignment_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1557,9 +1618,11 @@ func (x *RemoveRole) GetAssignmentId() string {
 	return ""
 }
 
+// An eligible person activates their own role (R21).
 type ActivateRole struct {
-	state        protoimpl.MessageState `protogen:"open.v1"`
-	AssignmentId string                 `protobuf:"bytes,1,opt,name=assignment_id,json=assignmentId,proto3" json:"assignment_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of an assignment that is eligible_only.
+	AssignmentId string `protobuf:"bytes,1,opt,name=assignment_id,json=assignmentId,proto3" json:"assignment_id,omitempty"`
 	// Absent: eight hours from now.
 	Until         *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=until,proto3" json:"until,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1610,9 +1673,11 @@ func (x *ActivateRole) GetUntil() *timestamppb.Timestamp {
 	return nil
 }
 
+// Deactivates a role before its time.
 type DeactivateRole struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	AssignmentId  string                 `protobuf:"bytes,1,opt,name=assignment_id,json=assignmentId,proto3" json:"assignment_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The assignment's id.
+	AssignmentId  string `protobuf:"bytes,1,opt,name=assignment_id,json=assignmentId,proto3" json:"assignment_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1654,11 +1719,15 @@ func (x *DeactivateRole) GetAssignmentId() string {
 	return ""
 }
 
+// Opens a support ticket. The command's aggregate_id is its id.
 type OpenTicket struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	Title          string                 `protobuf:"bytes,1,opt,name=title,proto3" json:"title,omitempty"`
-	Description    string                 `protobuf:"bytes,2,opt,name=description,proto3" json:"description,omitempty"`
-	SubscriptionId string                 `protobuf:"bytes,3,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One line; 3 to 200 characters.
+	Title string `protobuf:"bytes,1,opt,name=title,proto3" json:"title,omitempty"`
+	// What it is about; at most 4000 characters, may be empty.
+	Description string `protobuf:"bytes,2,opt,name=description,proto3" json:"description,omitempty"`
+	// The subscription it is about; empty if none.
+	SubscriptionId string `protobuf:"bytes,3,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -1716,10 +1785,13 @@ func (x *OpenTicket) GetSubscriptionId() string {
 
 // The first assignment, or a reassignment if the ticket has an engineer already.
 type AssignTicket struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Engineer      *Person                `protobuf:"bytes,1,opt,name=engineer,proto3" json:"engineer,omitempty"`
-	Team          string                 `protobuf:"bytes,2,opt,name=team,proto3" json:"team,omitempty"`
-	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The engineer; absent if only a team is named.
+	Engineer *Person `protobuf:"bytes,1,opt,name=engineer,proto3" json:"engineer,omitempty"`
+	// The team; at most 120 characters, empty if only an engineer is named.
+	Team string `protobuf:"bytes,2,opt,name=team,proto3" json:"team,omitempty"`
+	// Why it is handed on; at most 1000 characters, may be empty.
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1775,9 +1847,11 @@ func (x *AssignTicket) GetReason() string {
 	return ""
 }
 
+// Comments on a ticket.
 type CommentTicket struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Text          string                 `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The comment; 1 to 4000 characters.
+	Text          string `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1913,9 +1987,11 @@ func (x *PublishCatalogue) GetText() string {
 	return ""
 }
 
+// Records that data were exposed inadvertently (R44).
 type DiscloseExposure struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Occurrence    *Occurrence            `protobuf:"bytes,1,opt,name=occurrence,proto3" json:"occurrence,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What happened.
+	Occurrence    *Occurrence `protobuf:"bytes,1,opt,name=occurrence,proto3" json:"occurrence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1957,11 +2033,15 @@ func (x *DiscloseExposure) GetOccurrence() *Occurrence {
 	return nil
 }
 
+// Records an external legal demand for data (R45).
 type DiscloseLegalDemand struct {
-	state      protoimpl.MessageState `protogen:"open.v1"`
-	Occurrence *Occurrence            `protobuf:"bytes,1,opt,name=occurrence,proto3" json:"occurrence,omitempty"`
-	Authority  string                 `protobuf:"bytes,2,opt,name=authority,proto3" json:"authority,omitempty"`
-	Reference  string                 `protobuf:"bytes,3,opt,name=reference,proto3" json:"reference,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What was demanded and handed over.
+	Occurrence *Occurrence `protobuf:"bytes,1,opt,name=occurrence,proto3" json:"occurrence,omitempty"`
+	// Who demanded it; 1 to 200 characters.
+	Authority string `protobuf:"bytes,2,opt,name=authority,proto3" json:"authority,omitempty"`
+	// The demand's own reference; 1 to 200 characters.
+	Reference string `protobuf:"bytes,3,opt,name=reference,proto3" json:"reference,omitempty"`
 	// Absent: the customer is told at once.
 	EmbargoUntil  *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=embargo_until,json=embargoUntil,proto3" json:"embargo_until,omitempty"`
 	unknownFields protoimpl.UnknownFields

@@ -26,6 +26,7 @@ const (
 type Side int32
 
 const (
+	// Not set; no valid event has it.
 	Side_SIDE_UNSPECIFIED Side = 0
 	// The provider's staff and subcontractors.
 	Side_SIDE_PROVIDER Side = 1
@@ -82,6 +83,7 @@ func (Side) EnumDescriptor() ([]byte, []int) {
 type RefusalCode int32
 
 const (
+	// Not set; no refusal has it.
 	RefusalCode_REFUSAL_CODE_UNSPECIFIED RefusalCode = 0
 	// The message itself is wrong; sending it again will not help.
 	RefusalCode_REFUSAL_CODE_INVALID RefusalCode = 1
@@ -154,12 +156,18 @@ func (RefusalCode) EnumDescriptor() ([]byte, []int) {
 type SupportPlan int32
 
 const (
-	SupportPlan_SUPPORT_PLAN_UNSPECIFIED         SupportPlan = 0
-	SupportPlan_SUPPORT_PLAN_BASIC               SupportPlan = 1
-	SupportPlan_SUPPORT_PLAN_DEVELOPER           SupportPlan = 2
-	SupportPlan_SUPPORT_PLAN_STANDARD            SupportPlan = 3
+	// Not set; no tenant has it.
+	SupportPlan_SUPPORT_PLAN_UNSPECIFIED SupportPlan = 0
+	// The lowest level. Lockbox cannot be enabled with it.
+	SupportPlan_SUPPORT_PLAN_BASIC SupportPlan = 1
+	// The lowest level with which Lockbox can be enabled.
+	SupportPlan_SUPPORT_PLAN_DEVELOPER SupportPlan = 2
+	// Above DEVELOPER.
+	SupportPlan_SUPPORT_PLAN_STANDARD SupportPlan = 3
+	// Above STANDARD.
 	SupportPlan_SUPPORT_PLAN_PROFESSIONAL_DIRECT SupportPlan = 4
-	SupportPlan_SUPPORT_PLAN_PREMIER             SupportPlan = 5
+	// The highest level.
+	SupportPlan_SUPPORT_PLAN_PREMIER SupportPlan = 5
 )
 
 // Enum value maps for SupportPlan.
@@ -213,12 +221,18 @@ func (SupportPlan) EnumDescriptor() ([]byte, []int) {
 type ReasonType int32
 
 const (
-	ReasonType_REASON_TYPE_UNSPECIFIED                  ReasonType = 0
-	ReasonType_REASON_TYPE_CUSTOMER_INITIATED_SUPPORT   ReasonType = 1
-	ReasonType_REASON_TYPE_PROVIDER_INITIATED_SERVICE   ReasonType = 2
-	ReasonType_REASON_TYPE_PROVIDER_INITIATED_REVIEW    ReasonType = 3
+	// Not set; an intent with it is refused.
+	ReasonType_REASON_TYPE_UNSPECIFIED ReasonType = 0
+	// The customer opened a support ticket, which the intent names.
+	ReasonType_REASON_TYPE_CUSTOMER_INITIATED_SUPPORT ReasonType = 1
+	// The provider maintains or repairs its service. May be an emergency (R43).
+	ReasonType_REASON_TYPE_PROVIDER_INITIATED_SERVICE ReasonType = 2
+	// The provider reviews something of its own accord.
+	ReasonType_REASON_TYPE_PROVIDER_INITIATED_REVIEW ReasonType = 3
+	// Monitoring raised an alert in production. May be an emergency (R43).
 	ReasonType_REASON_TYPE_RESPONSE_TO_PRODUCTION_ALERT ReasonType = 4
-	ReasonType_REASON_TYPE_THIRD_PARTY_DATA_REQUEST     ReasonType = 5
+	// A third party demands data, and the customer may be told of it at once. Other demands are disclosed (R45).
+	ReasonType_REASON_TYPE_THIRD_PARTY_DATA_REQUEST ReasonType = 5
 )
 
 // Enum value maps for ReasonType.
@@ -272,9 +286,12 @@ func (ReasonType) EnumDescriptor() ([]byte, []int) {
 type Scope int32
 
 const (
-	Scope_SCOPE_UNSPECIFIED  Scope = 0
+	// Not set; no request has it.
+	Scope_SCOPE_UNSPECIFIED Scope = 0
+	// Resources of one subscription.
 	Scope_SCOPE_SUBSCRIPTION Scope = 1
-	Scope_SCOPE_TENANT       Scope = 2
+	// The tenant as a whole.
+	Scope_SCOPE_TENANT Scope = 2
 )
 
 // Enum value maps for Scope.
@@ -325,7 +342,8 @@ type Person struct {
 	// The token's `iss`: an https URL, or the demo issuer's loopback URL.
 	Issuer string `protobuf:"bytes,1,opt,name=issuer,proto3" json:"issuer,omitempty"`
 	// The token's `sub`.
-	Subject     string `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
+	Subject string `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
+	// The name to show, from the token's `name` or as an administrator entered it. At most 120 characters.
 	DisplayName string `protobuf:"bytes,3,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
 	// Where mail goes, and nothing else.
 	Email string `protobuf:"bytes,4,opt,name=email,proto3" json:"email,omitempty"`
@@ -403,7 +421,8 @@ func (x *Person) GetLanguage() string {
 // Who did it: what the receiver read from a verified token, never what the sender claimed. The token itself is not kept.
 type Actor struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Side  Side                   `protobuf:"varint,1,opt,name=side,proto3,enum=lockbox.v1.Side" json:"side,omitempty"`
+	// Which side the actor stands on: decided by the issuer of the token.
+	Side Side `protobuf:"varint,1,opt,name=side,proto3,enum=lockbox.v1.Side" json:"side,omitempty"`
 	// Absent when side is SYSTEM.
 	Person *Person `protobuf:"bytes,2,opt,name=person,proto3" json:"person,omitempty"`
 	// The company that employs the person (R5), for the provider's side.
@@ -520,13 +539,18 @@ func (x *Actor) GetAuthenticatedAt() *timestamppb.Timestamp {
 // Why something was not done. A refusal changes nothing.
 type Refusal struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Code  RefusalCode            `protobuf:"varint,1,opt,name=code,proto3,enum=lockbox.v1.RefusalCode" json:"code,omitempty"`
+	// What kind of refusal it is. Always set.
+	Code RefusalCode `protobuf:"varint,1,opt,name=code,proto3,enum=lockbox.v1.RefusalCode" json:"code,omitempty"`
 	// The field or fact at fault, as a path from the message's root: `approve.duration`.
 	Field string `protobuf:"bytes,2,opt,name=field,proto3" json:"field,omitempty"`
-	// The rule that refuses: an R-number of the requirements or an invariant, such as `R28` or `I10`.
+	// What is broken: the number of a requirement or an invariant, such as `R28` or `I10` (`lockbox help rules R28`
+	// explains it), or a word where there is none, such as `bad input`. For programs and logs; people are shown
+	// `message`.
 	Rule string `protobuf:"bytes,3,opt,name=rule,proto3" json:"rule,omitempty"`
 	// One sentence for a person.
-	Message       string `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
+	Message string `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
+	// The same as `message`, as a code. Set where a service refuses in an event.
+	CodedReason   *Reason `protobuf:"bytes,5,opt,name=coded_reason,json=codedReason,proto3" json:"coded_reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -589,12 +613,19 @@ func (x *Refusal) GetMessage() string {
 	return ""
 }
 
+func (x *Refusal) GetCodedReason() *Reason {
+	if x != nil {
+		return x.CodedReason
+	}
+	return nil
+}
+
 var File_lockbox_v1_common_proto protoreflect.FileDescriptor
 
 const file_lockbox_v1_common_proto_rawDesc = "" +
 	"\n" +
 	"\x17lockbox/v1/common.proto\x12\n" +
-	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8f\x01\n" +
+	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/reason.proto\"\x8f\x01\n" +
 	"\x06Person\x12\x16\n" +
 	"\x06issuer\x18\x01 \x01(\tR\x06issuer\x12\x18\n" +
 	"\asubject\x18\x02 \x01(\tR\asubject\x12!\n" +
@@ -610,12 +641,13 @@ const file_lockbox_v1_common_proto_rawDesc = "" +
 	"\x11isolated_identity\x18\x06 \x01(\bR\x10isolatedIdentity\x12!\n" +
 	"\ftoken_sha256\x18\a \x01(\fR\vtokenSha256\x12\x18\n" +
 	"\aservice\x18\b \x01(\tR\aservice\x12E\n" +
-	"\x10authenticated_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x0fauthenticatedAt\"z\n" +
+	"\x10authenticated_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x0fauthenticatedAt\"\xb1\x01\n" +
 	"\aRefusal\x12+\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x17.lockbox.v1.RefusalCodeR\x04code\x12\x14\n" +
 	"\x05field\x18\x02 \x01(\tR\x05field\x12\x12\n" +
 	"\x04rule\x18\x03 \x01(\tR\x04rule\x12\x18\n" +
-	"\amessage\x18\x04 \x01(\tR\amessage*Q\n" +
+	"\amessage\x18\x04 \x01(\tR\amessage\x125\n" +
+	"\fcoded_reason\x18\x05 \x01(\v2\x12.lockbox.v1.ReasonR\vcodedReason*Q\n" +
 	"\x04Side\x12\x14\n" +
 	"\x10SIDE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rSIDE_PROVIDER\x10\x01\x12\x0f\n" +
@@ -674,17 +706,19 @@ var file_lockbox_v1_common_proto_goTypes = []any{
 	(*Actor)(nil),                 // 6: lockbox.v1.Actor
 	(*Refusal)(nil),               // 7: lockbox.v1.Refusal
 	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
+	(*Reason)(nil),                // 9: lockbox.v1.Reason
 }
 var file_lockbox_v1_common_proto_depIdxs = []int32{
 	0, // 0: lockbox.v1.Actor.side:type_name -> lockbox.v1.Side
 	5, // 1: lockbox.v1.Actor.person:type_name -> lockbox.v1.Person
 	8, // 2: lockbox.v1.Actor.authenticated_at:type_name -> google.protobuf.Timestamp
 	1, // 3: lockbox.v1.Refusal.code:type_name -> lockbox.v1.RefusalCode
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	9, // 4: lockbox.v1.Refusal.coded_reason:type_name -> lockbox.v1.Reason
+	5, // [5:5] is the sub-list for method output_type
+	5, // [5:5] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_common_proto_init() }
@@ -692,6 +726,7 @@ func file_lockbox_v1_common_proto_init() {
 	if File_lockbox_v1_common_proto != nil {
 		return
 	}
+	file_lockbox_v1_reason_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

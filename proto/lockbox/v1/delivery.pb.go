@@ -24,13 +24,16 @@ const (
 // One message for one recipient about one event. Its id is derived from those three, so that a repeat has the same.
 type Notification struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// The event that it tells of.
+	// Derived from the event, the template and the recipient, so a repeat has the same.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The event that the mail tells of.
 	EventId string `protobuf:"bytes,2,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
 	// What it says: `approval-requested`, `access-granted` …
-	Template  string `protobuf:"bytes,3,opt,name=template,proto3" json:"template,omitempty"`
+	Template string `protobuf:"bytes,3,opt,name=template,proto3" json:"template,omitempty"`
+	// The address that the mail goes to.
 	Recipient string `protobuf:"bytes,4,opt,name=recipient,proto3" json:"recipient,omitempty"`
-	Language  string `protobuf:"bytes,5,opt,name=language,proto3" json:"language,omitempty"`
+	// BCP 47 tag of the language that the mail is written in: en, fr or ja.
+	Language string `protobuf:"bytes,5,opt,name=language,proto3" json:"language,omitempty"`
 	// The mail's Message-ID, the same on a repeat (I7).
 	MessageId     string `protobuf:"bytes,6,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -111,8 +114,9 @@ func (x *Notification) GetMessageId() string {
 
 // The mail server took it.
 type NotificationSent struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Notification  *Notification          `protobuf:"bytes,1,opt,name=notification,proto3" json:"notification,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The mail that was handed over.
+	Notification  *Notification `protobuf:"bytes,1,opt,name=notification,proto3" json:"notification,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -154,12 +158,15 @@ func (x *NotificationSent) GetNotification() *Notification {
 	return nil
 }
 
-// The mail server refused it for good. Others are still told.
+// The mail could not be delivered, and is not tried again. Others are still told.
 type NotificationFailed struct {
-	state        protoimpl.MessageState `protogen:"open.v1"`
-	Notification *Notification          `protobuf:"bytes,1,opt,name=notification,proto3" json:"notification,omitempty"`
-	// The server's answer.
-	Error         string `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The mail that could not be delivered.
+	Notification *Notification `protobuf:"bytes,1,opt,name=notification,proto3" json:"notification,omitempty"`
+	// The mail server's answer, in its own words, or why the notifier gave up.
+	Error string `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
+	// The same as `error`, as a code.
+	CodedReason   *Reason `protobuf:"bytes,3,opt,name=coded_reason,json=codedReason,proto3" json:"coded_reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -208,12 +215,19 @@ func (x *NotificationFailed) GetError() string {
 	return ""
 }
 
+func (x *NotificationFailed) GetCodedReason() *Reason {
+	if x != nil {
+		return x.CodedReason
+	}
+	return nil
+}
+
 var File_lockbox_v1_delivery_proto protoreflect.FileDescriptor
 
 const file_lockbox_v1_delivery_proto_rawDesc = "" +
 	"\n" +
 	"\x19lockbox/v1/delivery.proto\x12\n" +
-	"lockbox.v1\"\xae\x01\n" +
+	"lockbox.v1\x1a\x17lockbox/v1/reason.proto\"\xae\x01\n" +
 	"\fNotification\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x19\n" +
 	"\bevent_id\x18\x02 \x01(\tR\aeventId\x12\x1a\n" +
@@ -223,10 +237,11 @@ const file_lockbox_v1_delivery_proto_rawDesc = "" +
 	"\n" +
 	"message_id\x18\x06 \x01(\tR\tmessageId\"P\n" +
 	"\x10NotificationSent\x12<\n" +
-	"\fnotification\x18\x01 \x01(\v2\x18.lockbox.v1.NotificationR\fnotification\"h\n" +
+	"\fnotification\x18\x01 \x01(\v2\x18.lockbox.v1.NotificationR\fnotification\"\x9f\x01\n" +
 	"\x12NotificationFailed\x12<\n" +
 	"\fnotification\x18\x01 \x01(\v2\x18.lockbox.v1.NotificationR\fnotification\x12\x14\n" +
-	"\x05error\x18\x02 \x01(\tR\x05errorB;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
+	"\x05error\x18\x02 \x01(\tR\x05error\x125\n" +
+	"\fcoded_reason\x18\x03 \x01(\v2\x12.lockbox.v1.ReasonR\vcodedReasonB;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
 
 var (
 	file_lockbox_v1_delivery_proto_rawDescOnce sync.Once
@@ -245,15 +260,17 @@ var file_lockbox_v1_delivery_proto_goTypes = []any{
 	(*Notification)(nil),       // 0: lockbox.v1.Notification
 	(*NotificationSent)(nil),   // 1: lockbox.v1.NotificationSent
 	(*NotificationFailed)(nil), // 2: lockbox.v1.NotificationFailed
+	(*Reason)(nil),             // 3: lockbox.v1.Reason
 }
 var file_lockbox_v1_delivery_proto_depIdxs = []int32{
 	0, // 0: lockbox.v1.NotificationSent.notification:type_name -> lockbox.v1.Notification
 	0, // 1: lockbox.v1.NotificationFailed.notification:type_name -> lockbox.v1.Notification
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	3, // 2: lockbox.v1.NotificationFailed.coded_reason:type_name -> lockbox.v1.Reason
+	3, // [3:3] is the sub-list for method output_type
+	3, // [3:3] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_delivery_proto_init() }
@@ -261,6 +278,7 @@ func file_lockbox_v1_delivery_proto_init() {
 	if File_lockbox_v1_delivery_proto != nil {
 		return
 	}
+	file_lockbox_v1_reason_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

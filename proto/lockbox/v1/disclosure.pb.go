@@ -25,14 +25,15 @@ const (
 // What happened, to what, and why there was no request.
 type Occurrence struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// One line that the customer will read.
-	What       string                 `protobuf:"bytes,1,opt,name=what,proto3" json:"what,omitempty"`
+	// One line that the customer will read; 3 to 200 characters.
+	What string `protobuf:"bytes,1,opt,name=what,proto3" json:"what,omitempty"`
+	// When it happened, as far as known. Not in the future.
 	HappenedAt *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=happened_at,json=happenedAt,proto3" json:"happened_at,omitempty"`
-	// The resources, as far as they are known …
+	// The resources concerned, as far as they are known. Either these or `description` is required.
 	ResourceIds []string `protobuf:"bytes,3,rep,name=resource_ids,json=resourceIds,proto3" json:"resource_ids,omitempty"`
-	// … or a description of what was seen or asked for; at least one of the two.
+	// What was seen or asked for; at most 4000 characters. Either this or `resource_ids` is required.
 	Description string `protobuf:"bytes,4,opt,name=description,proto3" json:"description,omitempty"`
-	// Why, and why no request was triggered.
+	// Why it happened, and why no request was triggered; 10 to 4000 characters.
 	Reason        string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -105,8 +106,9 @@ func (x *Occurrence) GetReason() string {
 
 // Data were exposed inadvertently while somebody worked on the platform (R44).
 type ExposureDisclosed struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Occurrence    *Occurrence            `protobuf:"bytes,1,opt,name=occurrence,proto3" json:"occurrence,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What happened.
+	Occurrence    *Occurrence `protobuf:"bytes,1,opt,name=occurrence,proto3" json:"occurrence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -150,10 +152,12 @@ func (x *ExposureDisclosed) GetOccurrence() *Occurrence {
 
 // An external legal demand for data (R45).
 type LegalDemandDisclosed struct {
-	state      protoimpl.MessageState `protogen:"open.v1"`
-	Occurrence *Occurrence            `protobuf:"bytes,1,opt,name=occurrence,proto3" json:"occurrence,omitempty"`
-	// Who demanded it, and their own reference.
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What was demanded and handed over.
+	Occurrence *Occurrence `protobuf:"bytes,1,opt,name=occurrence,proto3" json:"occurrence,omitempty"`
+	// Who demanded it; 1 to 200 characters.
 	Authority string `protobuf:"bytes,2,opt,name=authority,proto3" json:"authority,omitempty"`
+	// The demand's own reference, as the authority writes it; 1 to 200 characters.
 	Reference string `protobuf:"bytes,3,opt,name=reference,proto3" json:"reference,omitempty"`
 	// Until then the customer may not be told. Absent: they are told at once.
 	EmbargoUntil  *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=embargo_until,json=embargoUntil,proto3" json:"embargo_until,omitempty"`

@@ -27,18 +27,24 @@ const (
 type Event struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// UUIDv7, also the message id on the bus.
-	Id     string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The customer that it concerns; `_` for what concerns the provider itself (kinds policy, checkpoint and alarm).
 	Tenant string `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	// What it is about: request, tenant, subscription, ticket, disclosure, policy; or what is reported: delivery.
-	Kind        string `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
+	// The kind of aggregate that it is about. Decided kinds: request, tenant, subscription, ticket, disclosure, policy.
+	// Reported kinds: delivery, checkpoint, alarm.
+	Kind string `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
+	// Which aggregate of that kind: a request's, subscription's, ticket's or disclosure's id; the tenant's own id for
+	// kind tenant; `rules` or `catalogue` for kind policy; for kind delivery, the id of the event that was told of.
 	AggregateId string `protobuf:"bytes,4,opt,name=aggregate_id,json=aggregateId,proto3" json:"aggregate_id,omitempty"`
-	// 1, 2, 3 … inside one aggregate. 0 for a report.
+	// Counts 1, 2, 3 … inside one aggregate. 0 for an event of a reported kind.
 	Version uint64 `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
-	// A report's own key, which stands where a decided event has its version: the notification's id.
+	// For an event of a reported kind, what stands in its subject where a decided event has its version: the
+	// notification's id, the checkpoint's tree size, or the id of what an alarm found. Empty for decided kinds.
 	ReportKey string `protobuf:"bytes,6,opt,name=report_key,json=reportKey,proto3" json:"report_key,omitempty"`
 	// When it was decided, by the clock of the service that decided.
-	Time  *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=time,proto3" json:"time,omitempty"`
-	Actor *Actor                 `protobuf:"bytes,8,opt,name=actor,proto3" json:"actor,omitempty"`
+	Time *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=time,proto3" json:"time,omitempty"`
+	// Who caused it. Set by the service that wrote the event, from a verified token or from its own identity.
+	Actor *Actor `protobuf:"bytes,8,opt,name=actor,proto3" json:"actor,omitempty"`
 	// The request that this belongs to, if any.
 	CorrelationId string `protobuf:"bytes,9,opt,name=correlation_id,json=correlationId,proto3" json:"correlation_id,omitempty"`
 	// The intent, command or event that led to it.
@@ -633,186 +639,232 @@ type isEvent_Fact interface {
 }
 
 type Event_AccessRequested struct {
+	// Kind request, written by jit-evaluator: an intent arrived.
 	AccessRequested *AccessRequested `protobuf:"bytes,20,opt,name=access_requested,json=accessRequested,proto3,oneof"`
 }
 
 type Event_AccessEvaluated struct {
+	// Kind request, written by jit-evaluator: the intent was evaluated.
 	AccessEvaluated *AccessEvaluated `protobuf:"bytes,21,opt,name=access_evaluated,json=accessEvaluated,proto3,oneof"`
 }
 
 type Event_InternalApprovalGiven struct {
+	// Kind request, written by lockbox-orchestrator: one of the provider's people approved.
 	InternalApprovalGiven *InternalApprovalGiven `protobuf:"bytes,22,opt,name=internal_approval_given,json=internalApprovalGiven,proto3,oneof"`
 }
 
 type Event_InternalApprovalRefused struct {
+	// Kind request, written by lockbox-orchestrator: one of the provider's people refused, which ends the request.
 	InternalApprovalRefused *InternalApprovalRefused `protobuf:"bytes,23,opt,name=internal_approval_refused,json=internalApprovalRefused,proto3,oneof"`
 }
 
 type Event_InternalApprovalExpired struct {
+	// Kind request, written by lockbox-orchestrator: no internal approval came in time, which ends the request.
 	InternalApprovalExpired *InternalApprovalExpired `protobuf:"bytes,24,opt,name=internal_approval_expired,json=internalApprovalExpired,proto3,oneof"`
 }
 
 type Event_CustomerNotified struct {
+	// Kind request, written by lockbox-orchestrator: the customer was asked.
 	CustomerNotified *CustomerNotified `protobuf:"bytes,25,opt,name=customer_notified,json=customerNotified,proto3,oneof"`
 }
 
 type Event_ApprovalReminderDue struct {
+	// Kind request, written by lockbox-orchestrator: the customer's approvers are to be reminded.
 	ApprovalReminderDue *ApprovalReminderDue `protobuf:"bytes,26,opt,name=approval_reminder_due,json=approvalReminderDue,proto3,oneof"`
 }
 
 type Event_ApproversUnavailable struct {
+	// Kind request, written by lockbox-orchestrator: none of the approvers can decide any more.
 	ApproversUnavailable *ApproversUnavailable `protobuf:"bytes,27,opt,name=approvers_unavailable,json=approversUnavailable,proto3,oneof"`
 }
 
 type Event_QuestionAsked struct {
+	// Kind request, written by lockbox-orchestrator: an approver asked the requester something.
 	QuestionAsked *QuestionAsked `protobuf:"bytes,28,opt,name=question_asked,json=questionAsked,proto3,oneof"`
 }
 
 type Event_QuestionAnswered struct {
+	// Kind request, written by lockbox-orchestrator: the requester answered.
 	QuestionAnswered *QuestionAnswered `protobuf:"bytes,29,opt,name=question_answered,json=questionAnswered,proto3,oneof"`
 }
 
 type Event_CustomerApproved struct {
+	// Kind request, written by lockbox-orchestrator: one of the customer's approvers approved.
 	CustomerApproved *CustomerApproved `protobuf:"bytes,30,opt,name=customer_approved,json=customerApproved,proto3,oneof"`
 }
 
 type Event_CustomerDenied struct {
+	// Kind request, written by lockbox-orchestrator: one of the customer's approvers denied, which ends the request.
 	CustomerDenied *CustomerDenied `protobuf:"bytes,31,opt,name=customer_denied,json=customerDenied,proto3,oneof"`
 }
 
 type Event_RequestExpired struct {
+	// Kind request, written by lockbox-orchestrator: the customer did not decide in time, which ends the request.
 	RequestExpired *RequestExpired `protobuf:"bytes,32,opt,name=request_expired,json=requestExpired,proto3,oneof"`
 }
 
 type Event_RequestWithdrawn struct {
+	// Kind request, written by lockbox-orchestrator: the requester withdrew it.
 	RequestWithdrawn *RequestWithdrawn `protobuf:"bytes,33,opt,name=request_withdrawn,json=requestWithdrawn,proto3,oneof"`
 }
 
 type Event_AccessGranted struct {
+	// Kind request, written by lockbox-orchestrator: access began.
 	AccessGranted *AccessGranted `protobuf:"bytes,34,opt,name=access_granted,json=accessGranted,proto3,oneof"`
 }
 
 type Event_AccessLapsed struct {
+	// Kind request, written by lockbox-orchestrator: access did not begin, although approved, which ends the request.
 	AccessLapsed *AccessLapsed `protobuf:"bytes,35,opt,name=access_lapsed,json=accessLapsed,proto3,oneof"`
 }
 
 type Event_AccessRevoked struct {
+	// Kind request, written by lockbox-orchestrator: access was taken away.
 	AccessRevoked *AccessRevoked `protobuf:"bytes,36,opt,name=access_revoked,json=accessRevoked,proto3,oneof"`
 }
 
 type Event_AccessReleased struct {
+	// Kind request, written by lockbox-orchestrator: the requester ended access early.
 	AccessReleased *AccessReleased `protobuf:"bytes,37,opt,name=access_released,json=accessReleased,proto3,oneof"`
 }
 
 type Event_AccessCompleted struct {
+	// Kind request, written by lockbox-orchestrator: access ended at its time.
 	AccessCompleted *AccessCompleted `protobuf:"bytes,38,opt,name=access_completed,json=accessCompleted,proto3,oneof"`
 }
 
 type Event_InternalReminderDue struct {
+	// Kind request, written by lockbox-orchestrator: the provider's approvers are to be reminded.
 	InternalReminderDue *InternalReminderDue `protobuf:"bytes,39,opt,name=internal_reminder_due,json=internalReminderDue,proto3,oneof"`
 }
 
 type Event_TenantCreated struct {
+	// Kind tenant, written by lockbox-orchestrator: a customer came on board.
 	TenantCreated *TenantCreated `protobuf:"bytes,50,opt,name=tenant_created,json=tenantCreated,proto3,oneof"`
 }
 
 type Event_SupportPlanChanged struct {
+	// Kind tenant, written by lockbox-orchestrator: the customer's support plan changed.
 	SupportPlanChanged *SupportPlanChanged `protobuf:"bytes,51,opt,name=support_plan_changed,json=supportPlanChanged,proto3,oneof"`
 }
 
 type Event_LockboxEnabled struct {
+	// Kind tenant, written by lockbox-orchestrator: the customer enabled Lockbox.
 	LockboxEnabled *LockboxEnabled `protobuf:"bytes,52,opt,name=lockbox_enabled,json=lockboxEnabled,proto3,oneof"`
 }
 
 type Event_LockboxDisabled struct {
+	// Kind tenant, written by lockbox-orchestrator: the customer disabled Lockbox.
 	LockboxDisabled *LockboxDisabled `protobuf:"bytes,53,opt,name=lockbox_disabled,json=lockboxDisabled,proto3,oneof"`
 }
 
 type Event_PreviewSignedUp struct {
+	// Kind tenant, written by lockbox-orchestrator: the customer joined a preview.
 	PreviewSignedUp *PreviewSignedUp `protobuf:"bytes,54,opt,name=preview_signed_up,json=previewSignedUp,proto3,oneof"`
 }
 
 type Event_PreviewSignedOff struct {
+	// Kind tenant, written by lockbox-orchestrator: the customer left a preview.
 	PreviewSignedOff *PreviewSignedOff `protobuf:"bytes,55,opt,name=preview_signed_off,json=previewSignedOff,proto3,oneof"`
 }
 
 type Event_SettingsChanged struct {
+	// Kind tenant, written by lockbox-orchestrator: the customer's settings changed.
 	SettingsChanged *SettingsChanged `protobuf:"bytes,56,opt,name=settings_changed,json=settingsChanged,proto3,oneof"`
 }
 
 type Event_SubscriptionRegistered struct {
+	// Kind subscription, written by lockbox-orchestrator: the customer has a subscription more.
 	SubscriptionRegistered *SubscriptionRegistered `protobuf:"bytes,57,opt,name=subscription_registered,json=subscriptionRegistered,proto3,oneof"`
 }
 
 type Event_RoleAssigned struct {
+	// Kinds tenant and subscription, written by lockbox-orchestrator: somebody was given a role there.
 	RoleAssigned *RoleAssigned `protobuf:"bytes,58,opt,name=role_assigned,json=roleAssigned,proto3,oneof"`
 }
 
 type Event_RoleRemoved struct {
+	// Kinds tenant and subscription, written by lockbox-orchestrator: a role assignment was removed.
 	RoleRemoved *RoleRemoved `protobuf:"bytes,59,opt,name=role_removed,json=roleRemoved,proto3,oneof"`
 }
 
 type Event_RoleActivated struct {
+	// Kinds tenant and subscription, written by lockbox-orchestrator: an eligible person activated their role.
 	RoleActivated *RoleActivated `protobuf:"bytes,60,opt,name=role_activated,json=roleActivated,proto3,oneof"`
 }
 
 type Event_RoleDeactivated struct {
+	// Kinds tenant and subscription, written by lockbox-orchestrator: a role was deactivated before its time.
 	RoleDeactivated *RoleDeactivated `protobuf:"bytes,61,opt,name=role_deactivated,json=roleDeactivated,proto3,oneof"`
 }
 
 type Event_TicketOpened struct {
+	// Kind ticket, written by lockbox-orchestrator: a support ticket was opened.
 	TicketOpened *TicketOpened `protobuf:"bytes,80,opt,name=ticket_opened,json=ticketOpened,proto3,oneof"`
 }
 
 type Event_TicketAssigned struct {
+	// Kind ticket, written by lockbox-orchestrator: the ticket was given to its first engineer.
 	TicketAssigned *TicketAssigned `protobuf:"bytes,81,opt,name=ticket_assigned,json=ticketAssigned,proto3,oneof"`
 }
 
 type Event_TicketReassigned struct {
+	// Kind ticket, written by lockbox-orchestrator: the ticket was handed on.
 	TicketReassigned *TicketReassigned `protobuf:"bytes,82,opt,name=ticket_reassigned,json=ticketReassigned,proto3,oneof"`
 }
 
 type Event_TicketCommented struct {
+	// Kind ticket, written by lockbox-orchestrator: somebody commented on the ticket.
 	TicketCommented *TicketCommented `protobuf:"bytes,83,opt,name=ticket_commented,json=ticketCommented,proto3,oneof"`
 }
 
 type Event_RulesPublished struct {
+	// Kind policy, written by lockbox-orchestrator: the provider's rules changed.
 	RulesPublished *RulesPublished `protobuf:"bytes,90,opt,name=rules_published,json=rulesPublished,proto3,oneof"`
 }
 
 type Event_CataloguePublished struct {
+	// Kind policy, written by lockbox-orchestrator: the provider's service catalogue changed.
 	CataloguePublished *CataloguePublished `protobuf:"bytes,91,opt,name=catalogue_published,json=cataloguePublished,proto3,oneof"`
 }
 
 type Event_ExposureDisclosed struct {
+	// Kind disclosure, written by lockbox-orchestrator: an inadvertent exposure of data was recorded.
 	ExposureDisclosed *ExposureDisclosed `protobuf:"bytes,95,opt,name=exposure_disclosed,json=exposureDisclosed,proto3,oneof"`
 }
 
 type Event_LegalDemandDisclosed struct {
+	// Kind disclosure, written by lockbox-orchestrator: a legal demand for data was recorded.
 	LegalDemandDisclosed *LegalDemandDisclosed `protobuf:"bytes,96,opt,name=legal_demand_disclosed,json=legalDemandDisclosed,proto3,oneof"`
 }
 
 type Event_DisclosureTold struct {
+	// Kind disclosure, written by lockbox-orchestrator: from here on the customer may see the disclosure.
 	DisclosureTold *DisclosureTold `protobuf:"bytes,97,opt,name=disclosure_told,json=disclosureTold,proto3,oneof"`
 }
 
 type Event_NotificationSent struct {
+	// Kind delivery, written by notifier: a mail was handed over.
 	NotificationSent *NotificationSent `protobuf:"bytes,100,opt,name=notification_sent,json=notificationSent,proto3,oneof"`
 }
 
 type Event_NotificationFailed struct {
+	// Kind delivery, written by notifier: a mail could not be delivered.
 	NotificationFailed *NotificationFailed `protobuf:"bytes,101,opt,name=notification_failed,json=notificationFailed,proto3,oneof"`
 }
 
 type Event_CheckpointSigned struct {
+	// Kind checkpoint, written by audit-projector: the Merkle log was signed.
 	CheckpointSigned *CheckpointSigned `protobuf:"bytes,110,opt,name=checkpoint_signed,json=checkpointSigned,proto3,oneof"`
 }
 
 type Event_DifferenceFound struct {
+	// Kind alarm, written by audit-projector: what is stored is not what was recorded.
 	DifferenceFound *DifferenceFound `protobuf:"bytes,111,opt,name=difference_found,json=differenceFound,proto3,oneof"`
 }
 
 type Event_StreamRestored struct {
+	// Kind alarm, written by `lockbox audit repair`: the stream was written anew.
 	StreamRestored *StreamRestored `protobuf:"bytes,112,opt,name=stream_restored,json=streamRestored,proto3,oneof"`
 }
 

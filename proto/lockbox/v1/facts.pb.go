@@ -23,13 +23,18 @@ const (
 
 // `resource`: what the service catalogue says of the intent's type and scenario (R13).
 type ResourceFacts struct {
-	state        protoimpl.MessageState `protogen:"open.v1"`
-	ServiceName  string                 `protobuf:"bytes,1,opt,name=service_name,json=serviceName,proto3" json:"service_name,omitempty"`
-	ScenarioName string                 `protobuf:"bytes,2,opt,name=scenario_name,json=scenarioName,proto3" json:"scenario_name,omitempty"`
-	Stage        ServiceStage           `protobuf:"varint,3,opt,name=stage,proto3,enum=lockbox.v1.ServiceStage" json:"stage,omitempty"`
-	CustomerData bool                   `protobuf:"varint,4,opt,name=customer_data,json=customerData,proto3" json:"customer_data,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The service's display name: `Virtual machines`.
+	ServiceName string `protobuf:"bytes,1,opt,name=service_name,json=serviceName,proto3" json:"service_name,omitempty"`
+	// The scenario's display name: `Memory dump of a running machine`.
+	ScenarioName string `protobuf:"bytes,2,opt,name=scenario_name,json=scenarioName,proto3" json:"scenario_name,omitempty"`
+	// How far the service's support for Lockbox has come.
+	Stage ServiceStage `protobuf:"varint,3,opt,name=stage,proto3,enum=lockbox.v1.ServiceStage" json:"stage,omitempty"`
+	// The scenario gives access to customer data.
+	CustomerData bool `protobuf:"varint,4,opt,name=customer_data,json=customerData,proto3" json:"customer_data,omitempty"`
 	// The scenario gives elevated permission.
-	Elevated      bool  `protobuf:"varint,5,opt,name=elevated,proto3" json:"elevated,omitempty"`
+	Elevated bool `protobuf:"varint,5,opt,name=elevated,proto3" json:"elevated,omitempty"`
+	// Whether the scenario applies to resources of a subscription or to the whole tenant.
 	Scope         Scope `protobuf:"varint,6,opt,name=scope,proto3,enum=lockbox.v1.Scope" json:"scope,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -109,11 +114,14 @@ func (x *ResourceFacts) GetScope() Scope {
 
 // `tenant`: how the customer stood when the intent was evaluated, from the tenant's own events.
 type TenantFacts struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	Id             string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	LockboxEnabled bool                   `protobuf:"varint,2,opt,name=lockbox_enabled,json=lockboxEnabled,proto3" json:"lockbox_enabled,omitempty"`
-	SupportPlan    SupportPlan            `protobuf:"varint,3,opt,name=support_plan,json=supportPlan,proto3,enum=lockbox.v1.SupportPlan" json:"support_plan,omitempty"`
-	// For the preview of the intent's own resource type.
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tenant's id, the same as in the intent.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The customer has enabled Lockbox.
+	LockboxEnabled bool `protobuf:"varint,2,opt,name=lockbox_enabled,json=lockboxEnabled,proto3" json:"lockbox_enabled,omitempty"`
+	// The customer's support plan.
+	SupportPlan SupportPlan `protobuf:"varint,3,opt,name=support_plan,json=supportPlan,proto3,enum=lockbox.v1.SupportPlan" json:"support_plan,omitempty"`
+	// The customer takes part in the preview of the intent's own resource type.
 	PreviewSignedUp bool `protobuf:"varint,4,opt,name=preview_signed_up,json=previewSignedUp,proto3" json:"preview_signed_up,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache

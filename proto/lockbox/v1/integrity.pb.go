@@ -22,9 +22,11 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// How what is stored differs from what was recorded.
 type DifferenceKind int32
 
 const (
+	// Not set; no difference has it.
 	DifferenceKind_DIFFERENCE_KIND_UNSPECIFIED DifferenceKind = 0
 	// Recorded in the trees; the stream goes on behind it, without it.
 	DifferenceKind_DIFFERENCE_KIND_GAP DifferenceKind = 1
@@ -153,11 +155,13 @@ func (x *CheckpointSigned) GetCoveredSequence() uint64 {
 type DifferenceFound struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What was compared: `stream`, `replica <server>`, `tiles`.
-	Where string         `protobuf:"bytes,1,opt,name=where,proto3" json:"where,omitempty"`
-	Kind  DifferenceKind `protobuf:"varint,2,opt,name=kind,proto3,enum=lockbox.v1.DifferenceKind" json:"kind,omitempty"`
-	// The first and the last sequence in the stream that it concerns; 0: unknown.
+	Where string `protobuf:"bytes,1,opt,name=where,proto3" json:"where,omitempty"`
+	// How it differs.
+	Kind DifferenceKind `protobuf:"varint,2,opt,name=kind,proto3,enum=lockbox.v1.DifferenceKind" json:"kind,omitempty"`
+	// The first sequence in the stream that it concerns; 0: unknown.
 	FirstSequence uint64 `protobuf:"varint,3,opt,name=first_sequence,json=firstSequence,proto3" json:"first_sequence,omitempty"`
-	LastSequence  uint64 `protobuf:"varint,4,opt,name=last_sequence,json=lastSequence,proto3" json:"last_sequence,omitempty"`
+	// The last sequence in the stream that it concerns; 0: unknown.
+	LastSequence uint64 `protobuf:"varint,4,opt,name=last_sequence,json=lastSequence,proto3" json:"last_sequence,omitempty"`
 	// How many events it concerns.
 	Count uint64 `protobuf:"varint,5,opt,name=count,proto3" json:"count,omitempty"`
 	// The subjects of the first of them, as recorded.
@@ -326,10 +330,11 @@ func (x *StreamRestored) GetSetAside() string {
 type Lease struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Everything up to this sequence was compared.
-	VerifiedSequence uint64                 `protobuf:"varint,1,opt,name=verified_sequence,json=verifiedSequence,proto3" json:"verified_sequence,omitempty"`
-	IssuedAt         *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=issued_at,json=issuedAt,proto3" json:"issued_at,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	VerifiedSequence uint64 `protobuf:"varint,1,opt,name=verified_sequence,json=verifiedSequence,proto3" json:"verified_sequence,omitempty"`
+	// When the guard issued it, by its clock. Whoever grants compares with their own.
+	IssuedAt      *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=issued_at,json=issuedAt,proto3" json:"issued_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Lease) Reset() {

@@ -42,15 +42,16 @@ type AccessIntent struct {
 	Scenario string `protobuf:"bytes,6,opt,name=scenario,proto3" json:"scenario,omitempty"`
 	// The resources, at most 50, each beginning with `/subscriptions/<subscription_id>/`; for a tenant-scoped intent
 	// with `/tenants/<tenant>/`.
-	ResourceIds []string   `protobuf:"bytes,7,rep,name=resource_ids,json=resourceIds,proto3" json:"resource_ids,omitempty"`
-	ReasonType  ReasonType `protobuf:"varint,8,opt,name=reason_type,json=reasonType,proto3,enum=lockbox.v1.ReasonType" json:"reason_type,omitempty"`
+	ResourceIds []string `protobuf:"bytes,7,rep,name=resource_ids,json=resourceIds,proto3" json:"resource_ids,omitempty"`
+	// Why access is wanted. Required.
+	ReasonType ReasonType `protobuf:"varint,8,opt,name=reason_type,json=reasonType,proto3,enum=lockbox.v1.ReasonType" json:"reason_type,omitempty"`
 	// What for, in words that the customer will read. 10 to 4000 characters of plain text.
 	Justification string `protobuf:"bytes,9,opt,name=justification,proto3" json:"justification,omitempty"`
-	// The customer's support ticket; required with CUSTOMER_INITIATED_SUPPORT.
+	// The id of the customer's support ticket; required with CUSTOMER_INITIATED_SUPPORT, otherwise optional.
 	TicketId string `protobuf:"bytes,10,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
 	// How long access is wanted. Absent: the provider's default, eight hours (R27). It may be less, never more.
 	Duration *durationpb.Duration `protobuf:"bytes,11,opt,name=duration,proto3" json:"duration,omitempty"`
-	// W3C `traceparent` of the tool's own work, if it has one.
+	// W3C `traceparent` of the tool's own work, if it has one; at most 128 characters.
 	TraceParent string `protobuf:"bytes,12,opt,name=trace_parent,json=traceParent,proto3" json:"trace_parent,omitempty"`
 	// An emergency outside standard operating procedure that cannot wait for the customer (R43). It needs a permission of
 	// its own, a security officer's approval and one of two reason types; access is short and the customer is told.
@@ -183,9 +184,11 @@ func (x *AccessIntent) GetEmergency() bool {
 // What became of an intent, published once on `lockbox.outcome.<tool>.<intent id>` and not stored: the events are the
 // record. For tools that want to tell their engineer at once.
 type IntentOutcome struct {
-	state    protoimpl.MessageState `protogen:"open.v1"`
-	IntentId string                 `protobuf:"bytes,1,opt,name=intent_id,json=intentId,proto3" json:"intent_id,omitempty"`
-	Tenant   string                 `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The intent's `id`.
+	IntentId string `protobuf:"bytes,1,opt,name=intent_id,json=intentId,proto3" json:"intent_id,omitempty"`
+	// The intent's `tenant`.
+	Tenant string `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
 	// The stream sequence of the last event that this intent caused; 0 if it was refused before there was any.
 	Sequence uint64 `protobuf:"varint,3,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	// True if this very intent had been recorded before.
@@ -263,15 +266,17 @@ func (x *IntentOutcome) GetRefusal() *Refusal {
 
 // A message that could not be understood, on `lockbox.deadletter.<service>`, with its bytes as they came.
 type DeadLetter struct {
-	state   protoimpl.MessageState `protogen:"open.v1"`
-	Service string                 `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The service that could not understand the message: `jit-evaluator` or `lockbox-orchestrator`.
+	Service string `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
 	// The subject it arrived on.
 	Subject string `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
 	// Its sequence in the stream it came from; 0 for a command.
 	Sequence uint64 `protobuf:"varint,3,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	// As they came, but for the signatures of tokens, which are overwritten: what is set aside must not let anybody act as
 	// its sender.
-	Data    []byte   `protobuf:"bytes,4,opt,name=data,proto3" json:"data,omitempty"`
+	Data []byte `protobuf:"bytes,4,opt,name=data,proto3" json:"data,omitempty"`
+	// Why it could not.
 	Refusal *Refusal `protobuf:"bytes,5,opt,name=refusal,proto3" json:"refusal,omitempty"`
 	// SHA-256 of the bytes as they came.
 	DataSha256    []byte `protobuf:"bytes,6,opt,name=data_sha256,json=dataSha256,proto3" json:"data_sha256,omitempty"`

@@ -25,8 +25,10 @@ const (
 type RuleEffect int32
 
 const (
+	// Not set; no rule has it.
 	RuleEffect_RULE_EFFECT_UNSPECIFIED RuleEffect = 0
-	RuleEffect_RULE_EFFECT_REFUSE      RuleEffect = 1
+	// Refuses the intent, whatever other rules say.
+	RuleEffect_RULE_EFFECT_REFUSE RuleEffect = 1
 	// Lets the intent go on: to the customer, or where the customer is not asked, to access.
 	RuleEffect_RULE_EFFECT_ALLOW RuleEffect = 2
 	// Lets it go on once the rule's internal stages have approved.
@@ -84,7 +86,8 @@ func (RuleEffect) EnumDescriptor() ([]byte, []int) {
 type MatchedRule struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// As in the rule set of that version: `elevated-permission`.
-	Id     string     `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// What the rule did.
 	Effect RuleEffect `protobuf:"varint,2,opt,name=effect,proto3,enum=lockbox.v1.RuleEffect" json:"effect,omitempty"`
 	// One plain sentence, shown to requester and customer.
 	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
@@ -277,15 +280,16 @@ func (x *CataloguePublished) GetSha256() []byte {
 // Counted are the day of the evaluation and the 30 days before it, in UTC, by when the bus stored each event; so never less
 // than 30 times 24 hours. The request that is being evaluated does not count.
 type EngineerHistory struct {
-	state    protoimpl.MessageState `protogen:"open.v1"`
-	Requests int32                  `protobuf:"varint,1,opt,name=requests,proto3" json:"requests,omitempty"`
-	// Access began, with or without the customer's approval.
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many requests the engineer made.
+	Requests int32 `protobuf:"varint,1,opt,name=requests,proto3" json:"requests,omitempty"`
+	// Requests on which access began, with or without the customer's approval.
 	Granted int32 `protobuf:"varint,2,opt,name=granted,proto3" json:"granted,omitempty"`
-	// By evaluation, or by an internal approver.
+	// Requests that were refused by evaluation, or by an internal approver.
 	Refused int32 `protobuf:"varint,3,opt,name=refused,proto3" json:"refused,omitempty"`
-	// By a customer.
+	// Requests that a customer denied.
 	Denied int32 `protobuf:"varint,4,opt,name=denied,proto3" json:"denied,omitempty"`
-	// Access was taken away.
+	// Requests on which access was taken away.
 	Revoked int32 `protobuf:"varint,5,opt,name=revoked,proto3" json:"revoked,omitempty"`
 	// Requests that said they were an emergency (R43).
 	Emergencies int32 `protobuf:"varint,6,opt,name=emergencies,proto3" json:"emergencies,omitempty"`

@@ -27,22 +27,38 @@ const (
 type RequestStatus int32
 
 const (
-	RequestStatus_REQUEST_STATUS_UNSPECIFIED                RequestStatus = 0
-	RequestStatus_REQUEST_STATUS_SUBMITTED                  RequestStatus = 1
+	// Not set; no request has it.
+	RequestStatus_REQUEST_STATUS_UNSPECIFIED RequestStatus = 0
+	// The intent arrived and is being evaluated, or was evaluated and the customer is about to be asked.
+	RequestStatus_REQUEST_STATUS_SUBMITTED RequestStatus = 1
+	// The provider's own people have to approve first.
 	RequestStatus_REQUEST_STATUS_AWAITING_INTERNAL_APPROVAL RequestStatus = 2
-	RequestStatus_REQUEST_STATUS_CUSTOMER_NOTIFIED          RequestStatus = 3
-	RequestStatus_REQUEST_STATUS_APPROVED                   RequestStatus = 4
-	RequestStatus_REQUEST_STATUS_ACTIVE                     RequestStatus = 5
-	RequestStatus_REQUEST_STATUS_COMPLETED                  RequestStatus = 6
-	RequestStatus_REQUEST_STATUS_RELEASED                   RequestStatus = 7
-	RequestStatus_REQUEST_STATUS_REVOKED                    RequestStatus = 8
-	RequestStatus_REQUEST_STATUS_REFUSED                    RequestStatus = 9
-	RequestStatus_REQUEST_STATUS_INTERNALLY_DENIED          RequestStatus = 10
-	RequestStatus_REQUEST_STATUS_INTERNAL_EXPIRED           RequestStatus = 11
-	RequestStatus_REQUEST_STATUS_DENIED                     RequestStatus = 12
-	RequestStatus_REQUEST_STATUS_EXPIRED                    RequestStatus = 13
-	RequestStatus_REQUEST_STATUS_WITHDRAWN                  RequestStatus = 14
-	RequestStatus_REQUEST_STATUS_LAPSED                     RequestStatus = 15
+	// The customer was asked and has not decided.
+	RequestStatus_REQUEST_STATUS_CUSTOMER_NOTIFIED RequestStatus = 3
+	// Approved, or the customer is not asked; access is about to begin.
+	RequestStatus_REQUEST_STATUS_APPROVED RequestStatus = 4
+	// Access exists.
+	RequestStatus_REQUEST_STATUS_ACTIVE RequestStatus = 5
+	// Access ended at its time.
+	RequestStatus_REQUEST_STATUS_COMPLETED RequestStatus = 6
+	// The requester ended access early.
+	RequestStatus_REQUEST_STATUS_RELEASED RequestStatus = 7
+	// Access was taken away.
+	RequestStatus_REQUEST_STATUS_REVOKED RequestStatus = 8
+	// Evaluation refused the intent.
+	RequestStatus_REQUEST_STATUS_REFUSED RequestStatus = 9
+	// One of the provider's own people refused.
+	RequestStatus_REQUEST_STATUS_INTERNALLY_DENIED RequestStatus = 10
+	// The provider's own people did not answer in time.
+	RequestStatus_REQUEST_STATUS_INTERNAL_EXPIRED RequestStatus = 11
+	// The customer denied.
+	RequestStatus_REQUEST_STATUS_DENIED RequestStatus = 12
+	// The customer did not decide in time.
+	RequestStatus_REQUEST_STATUS_EXPIRED RequestStatus = 13
+	// The requester took the request back.
+	RequestStatus_REQUEST_STATUS_WITHDRAWN RequestStatus = 14
+	// Approved, but the approval was no longer valid when access was due to start.
+	RequestStatus_REQUEST_STATUS_LAPSED RequestStatus = 15
 )
 
 // Enum value maps for RequestStatus.
@@ -118,12 +134,15 @@ type Query struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Empty: across tenants, for the provider's people.
 	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	Token  string `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
+	// The caller's own token (a JWT), verified by the projector.
+	Token string `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
 	// Answer only once the projection has come this far; so people read their own writes.
 	MinSequence uint64 `protobuf:"varint,3,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
 	// BCP 47 tag of the language that the answer's sentences are to be in: en, fr or ja. Empty: en. What people wrote stays as
 	// it is.
 	Language string `protobuf:"bytes,4,opt,name=language,proto3" json:"language,omitempty"`
+	// What the caller wants to know. Exactly one is set; the name of the field is the name in the subject.
+	//
 	// Types that are valid to be assigned to Ask:
 	//
 	//	*Query_ListRequests
@@ -311,46 +330,57 @@ type isQuery_Ask interface {
 }
 
 type Query_ListRequests struct {
+	// Requests that the caller may see.
 	ListRequests *ListRequests `protobuf:"bytes,20,opt,name=list_requests,json=listRequests,proto3,oneof"`
 }
 
 type Query_GetRequest struct {
+	// One request in full.
 	GetRequest *GetRequest `protobuf:"bytes,21,opt,name=get_request,json=getRequest,proto3,oneof"`
 }
 
 type Query_ListActivity struct {
+	// The activity log of a tenant.
 	ListActivity *ListActivity `protobuf:"bytes,22,opt,name=list_activity,json=listActivity,proto3,oneof"`
 }
 
 type Query_GetTenant_ struct {
+	// A tenant's settings, roles and subscriptions.
 	GetTenant_ *GetTenant `protobuf:"bytes,23,opt,name=get_tenant,json=getTenant,proto3,oneof"`
 }
 
 type Query_GetTicket struct {
+	// One support ticket with its history.
 	GetTicket *GetTicket `protobuf:"bytes,24,opt,name=get_ticket,json=getTicket,proto3,oneof"`
 }
 
 type Query_ListTickets struct {
+	// A tenant's support tickets.
 	ListTickets *ListTickets `protobuf:"bytes,25,opt,name=list_tickets,json=listTickets,proto3,oneof"`
 }
 
 type Query_PreviewApprovers struct {
+	// Who would be asked if a request came now.
 	PreviewApprovers *PreviewApprovers `protobuf:"bytes,26,opt,name=preview_approvers,json=previewApprovers,proto3,oneof"`
 }
 
 type Query_GetSelf struct {
+	// Who the caller is, and which roles they hold.
 	GetSelf *GetSelf `protobuf:"bytes,27,opt,name=get_self,json=getSelf,proto3,oneof"`
 }
 
 type Query_ListServices struct {
+	// The service catalogue.
 	ListServices *ListServices `protobuf:"bytes,28,opt,name=list_services,json=listServices,proto3,oneof"`
 }
 
 type Query_ListDisclosures struct {
+	// What happened to customers' data outside of any request.
 	ListDisclosures *ListDisclosures `protobuf:"bytes,34,opt,name=list_disclosures,json=listDisclosures,proto3,oneof"`
 }
 
 type Query_GetReceipt struct {
+	// The proof of what happened to a request.
 	GetReceipt *GetReceipt `protobuf:"bytes,35,opt,name=get_receipt,json=getReceipt,proto3,oneof"`
 }
 
@@ -376,11 +406,15 @@ func (*Query_ListDisclosures) isQuery_Ask() {}
 
 func (*Query_GetReceipt) isQuery_Ask() {}
 
+// The answer to a query: a refusal, or what was asked for.
 type QueryReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How far the projection had come: everything up to this EVENTS sequence is in the answer.
-	Sequence uint64   `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
-	Refusal  *Refusal `protobuf:"bytes,2,opt,name=refusal,proto3" json:"refusal,omitempty"`
+	Sequence uint64 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// Present if the query was refused; then there is no answer.
+	Refusal *Refusal `protobuf:"bytes,2,opt,name=refusal,proto3" json:"refusal,omitempty"`
+	// What was asked for.
+	//
 	// Types that are valid to be assigned to Answer:
 	//
 	//	*QueryReply_Requests
@@ -554,46 +588,57 @@ type isQueryReply_Answer interface {
 }
 
 type QueryReply_Requests struct {
+	// Answers list_requests.
 	Requests *RequestList `protobuf:"bytes,20,opt,name=requests,proto3,oneof"`
 }
 
 type QueryReply_Request struct {
+	// Answers get_request.
 	Request *RequestView `protobuf:"bytes,21,opt,name=request,proto3,oneof"`
 }
 
 type QueryReply_Activity struct {
+	// Answers list_activity.
 	Activity *ActivityList `protobuf:"bytes,22,opt,name=activity,proto3,oneof"`
 }
 
 type QueryReply_Tenant struct {
+	// Answers get_tenant.
 	Tenant *TenantView `protobuf:"bytes,23,opt,name=tenant,proto3,oneof"`
 }
 
 type QueryReply_Ticket struct {
+	// Answers get_ticket.
 	Ticket *TicketView `protobuf:"bytes,24,opt,name=ticket,proto3,oneof"`
 }
 
 type QueryReply_Tickets struct {
+	// Answers list_tickets.
 	Tickets *TicketList `protobuf:"bytes,25,opt,name=tickets,proto3,oneof"`
 }
 
 type QueryReply_Approvers struct {
+	// Answers preview_approvers.
 	Approvers *ApproversPreview `protobuf:"bytes,26,opt,name=approvers,proto3,oneof"`
 }
 
 type QueryReply_Self struct {
+	// Answers get_self.
 	Self *SelfView `protobuf:"bytes,27,opt,name=self,proto3,oneof"`
 }
 
 type QueryReply_Services struct {
+	// Answers list_services.
 	Services *ServiceList `protobuf:"bytes,28,opt,name=services,proto3,oneof"`
 }
 
 type QueryReply_Disclosures struct {
+	// Answers list_disclosures.
 	Disclosures *DisclosureList `protobuf:"bytes,34,opt,name=disclosures,proto3,oneof"`
 }
 
 type QueryReply_Receipt struct {
+	// Answers get_receipt.
 	Receipt *Receipt `protobuf:"bytes,35,opt,name=receipt,proto3,oneof"`
 }
 
@@ -619,18 +664,20 @@ func (*QueryReply_Disclosures) isQueryReply_Answer() {}
 
 func (*QueryReply_Receipt) isQueryReply_Answer() {}
 
+// Lists the requests that the caller may see. Every filter that is set must match.
 type ListRequests struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Empty: any.
-	Statuses       []RequestStatus `protobuf:"varint,1,rep,packed,name=statuses,proto3,enum=lockbox.v1.RequestStatus" json:"statuses,omitempty"`
-	SubscriptionId string          `protobuf:"bytes,2,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
+	Statuses []RequestStatus `protobuf:"varint,1,rep,packed,name=statuses,proto3,enum=lockbox.v1.RequestStatus" json:"statuses,omitempty"`
+	// Only those of this subscription. Empty: any.
+	SubscriptionId string `protobuf:"bytes,2,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
 	// Only those that wait for the caller's own decision, the customer's or the internal one.
 	AwaitingMe bool `protobuf:"varint,3,opt,name=awaiting_me,json=awaitingMe,proto3" json:"awaiting_me,omitempty"`
 	// At most this many, 1 to 1000; 0 means 100.
 	Limit uint32 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
 	// `next_page_token` of the list before.
 	PageToken string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
-	// Count all that match, not only those of this page.
+	// Count all that match, not only those of this page, as far as `total` says.
 	Count bool `protobuf:"varint,6,opt,name=count,proto3" json:"count,omitempty"`
 	// Only those of this ticket.
 	TicketId      string `protobuf:"bytes,7,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
@@ -717,12 +764,15 @@ func (x *ListRequests) GetTicketId() string {
 	return ""
 }
 
+// Answers ListRequests.
 type RequestList struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Newest first, without timelines.
-	Requests      []*RequestView `protobuf:"bytes,1,rep,name=requests,proto3" json:"requests,omitempty"`
-	NextPageToken string         `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
-	// How many match, wherever this page begins; only if that was asked for.
+	Requests []*RequestView `protobuf:"bytes,1,rep,name=requests,proto3" json:"requests,omitempty"`
+	// For the next page; empty on the last.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// How many match, wherever this page begins; only if that was asked for. 1001 stands for more than 1000: nothing is counted
+	// further.
 	Total         uint64 `protobuf:"varint,3,opt,name=total,proto3" json:"total,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -779,9 +829,11 @@ func (x *RequestList) GetTotal() uint64 {
 	return 0
 }
 
+// Asks for one request in full.
 type GetRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	RequestId     string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The request's id.
+	RequestId     string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -825,35 +877,48 @@ func (x *GetRequest) GetRequestId() string {
 
 // A request as people are shown it.
 type RequestView struct {
-	state      protoimpl.MessageState `protogen:"open.v1"`
-	RequestId  string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	Tenant     string                 `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	TenantName string                 `protobuf:"bytes,3,opt,name=tenant_name,json=tenantName,proto3" json:"tenant_name,omitempty"`
-	Status     RequestStatus          `protobuf:"varint,4,opt,name=status,proto3,enum=lockbox.v1.RequestStatus" json:"status,omitempty"`
-	Version    uint64                 `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The request's id, which is its intent's.
+	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// The customer's id.
+	Tenant string `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// The customer's display name.
+	TenantName string `protobuf:"bytes,3,opt,name=tenant_name,json=tenantName,proto3" json:"tenant_name,omitempty"`
+	// What has become of it. Past its deadline a request is shown as expired even before that is recorded.
+	Status RequestStatus `protobuf:"varint,4,opt,name=status,proto3,enum=lockbox.v1.RequestStatus" json:"status,omitempty"`
+	// The version of its last event; for `seen_version` of a command.
+	Version uint64 `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
 	// As it came, without the token.
-	Intent     *AccessIntent          `protobuf:"bytes,6,opt,name=intent,proto3" json:"intent,omitempty"`
-	Requester  *Actor                 `protobuf:"bytes,7,opt,name=requester,proto3" json:"requester,omitempty"`
-	CreatedAt  *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	Evaluation *AccessEvaluated       `protobuf:"bytes,9,opt,name=evaluation,proto3" json:"evaluation,omitempty"`
+	Intent *AccessIntent `protobuf:"bytes,6,opt,name=intent,proto3" json:"intent,omitempty"`
+	// The engineer who asked.
+	Requester *Actor `protobuf:"bytes,7,opt,name=requester,proto3" json:"requester,omitempty"`
+	// When the intent was recorded.
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	// What the evaluation decided; absent before.
+	Evaluation *AccessEvaluated `protobuf:"bytes,9,opt,name=evaluation,proto3" json:"evaluation,omitempty"`
 	// Absent before the customer was notified.
 	Lockbox *CustomerNotified `protobuf:"bytes,10,opt,name=lockbox,proto3" json:"lockbox,omitempty"`
-	// How the internal and the customer's people decided so far.
+	// How the provider's own people decided so far, oldest first.
 	InternalDecisions []*Decision `protobuf:"bytes,11,rep,name=internal_decisions,json=internalDecisions,proto3" json:"internal_decisions,omitempty"`
+	// How the customer's people decided so far, oldest first.
 	CustomerDecisions []*Decision `protobuf:"bytes,12,rep,name=customer_decisions,json=customerDecisions,proto3" json:"customer_decisions,omitempty"`
-	Questions         []*Question `protobuf:"bytes,13,rep,name=questions,proto3" json:"questions,omitempty"`
+	// What the approvers asked, oldest first.
+	Questions []*Question `protobuf:"bytes,13,rep,name=questions,proto3" json:"questions,omitempty"`
 	// What was allowed; absent before.
 	Grant *AccessGranted `protobuf:"bytes,14,opt,name=grant,proto3" json:"grant,omitempty"`
-	// When the state that it ended in was reached, and the reason given.
-	EndedAt   *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=ended_at,json=endedAt,proto3" json:"ended_at,omitempty"`
-	EndReason string                 `protobuf:"bytes,16,opt,name=end_reason,json=endReason,proto3" json:"end_reason,omitempty"`
+	// When the state that it ended in was reached; absent while it has not ended.
+	EndedAt *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=ended_at,json=endedAt,proto3" json:"ended_at,omitempty"`
+	// Why it ended: what somebody wrote, or a recorded sentence in English (see coded_end_reason). May be empty.
+	EndReason string `protobuf:"bytes,16,opt,name=end_reason,json=endReason,proto3" json:"end_reason,omitempty"`
 	// Everything that happened, oldest first; only in a GetRequest answer.
 	Timeline []*TimelineEntry `protobuf:"bytes,17,rep,name=timeline,proto3" json:"timeline,omitempty"`
 	// Set if the request's events contradict each other: nothing more is decided for it.
 	Fault string `protobuf:"bytes,18,opt,name=fault,proto3" json:"fault,omitempty"`
-	// Named by the catalogue and the subscription.
-	ServiceName      string `protobuf:"bytes,19,opt,name=service_name,json=serviceName,proto3" json:"service_name,omitempty"`
-	ScenarioName     string `protobuf:"bytes,20,opt,name=scenario_name,json=scenarioName,proto3" json:"scenario_name,omitempty"`
+	// The service's display name, from the catalogue.
+	ServiceName string `protobuf:"bytes,19,opt,name=service_name,json=serviceName,proto3" json:"service_name,omitempty"`
+	// The scenario's display name, from the catalogue.
+	ScenarioName string `protobuf:"bytes,20,opt,name=scenario_name,json=scenarioName,proto3" json:"scenario_name,omitempty"`
+	// The subscription's display name; empty without one.
 	SubscriptionName string `protobuf:"bytes,21,opt,name=subscription_name,json=subscriptionName,proto3" json:"subscription_name,omitempty"`
 	// Until when the internal stage that waits can be answered; absent if none does.
 	InternalAnswerBy *timestamppb.Timestamp `protobuf:"bytes,22,opt,name=internal_answer_by,json=internalAnswerBy,proto3" json:"internal_answer_by,omitempty"`
@@ -862,9 +927,11 @@ type RequestView struct {
 	Deliveries []*DeliveryView `protobuf:"bytes,23,rep,name=deliveries,proto3" json:"deliveries,omitempty"`
 	// The verbs of the commands that the caller could give now, as the rules themselves say: `approve`; only in a GetRequest
 	// answer.
-	Allowed       []string `protobuf:"bytes,24,rep,name=allowed,proto3" json:"allowed,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Allowed []string `protobuf:"bytes,24,rep,name=allowed,proto3" json:"allowed,omitempty"`
+	// The same as `end_reason`, as a code; absent where somebody wrote it.
+	CodedEndReason *Reason `protobuf:"bytes,25,opt,name=coded_end_reason,json=codedEndReason,proto3" json:"coded_end_reason,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *RequestView) Reset() {
@@ -1065,16 +1132,29 @@ func (x *RequestView) GetAllowed() []string {
 	return nil
 }
 
+func (x *RequestView) GetCodedEndReason() *Reason {
+	if x != nil {
+		return x.CodedEndReason
+	}
+	return nil
+}
+
+// How one person decided about a request.
 type Decision struct {
-	state    protoimpl.MessageState `protogen:"open.v1"`
-	Actor    *Actor                 `protobuf:"bytes,1,opt,name=actor,proto3" json:"actor,omitempty"`
-	Time     *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
-	Approved bool                   `protobuf:"varint,3,opt,name=approved,proto3" json:"approved,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Who decided.
+	Actor *Actor `protobuf:"bytes,1,opt,name=actor,proto3" json:"actor,omitempty"`
+	// When.
+	Time *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
+	// True if they approved, false if they refused or denied.
+	Approved bool `protobuf:"varint,3,opt,name=approved,proto3" json:"approved,omitempty"`
 	// What they wrote.
-	Reason      string               `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
-	Duration    *durationpb.Duration `protobuf:"bytes,5,opt,name=duration,proto3" json:"duration,omitempty"`
-	ResourceIds []string             `protobuf:"bytes,6,rep,name=resource_ids,json=resourceIds,proto3" json:"resource_ids,omitempty"`
-	// The group of the internal stage.
+	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// A customer's approval: how long they allowed.
+	Duration *durationpb.Duration `protobuf:"bytes,5,opt,name=duration,proto3" json:"duration,omitempty"`
+	// A customer's approval: the resources that they allowed.
+	ResourceIds []string `protobuf:"bytes,6,rep,name=resource_ids,json=resourceIds,proto3" json:"resource_ids,omitempty"`
+	// An internal decision: the group of the stage. Empty for the customer's people.
 	Group         string `protobuf:"bytes,7,opt,name=group,proto3" json:"group,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1159,15 +1239,23 @@ func (x *Decision) GetGroup() string {
 	return ""
 }
 
+// A question of an approver's, and its answer.
 type Question struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	QuestionId    string                 `protobuf:"bytes,1,opt,name=question_id,json=questionId,proto3" json:"question_id,omitempty"`
-	Asker         *Actor                 `protobuf:"bytes,2,opt,name=asker,proto3" json:"asker,omitempty"`
-	AskedAt       *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=asked_at,json=askedAt,proto3" json:"asked_at,omitempty"`
-	Text          string                 `protobuf:"bytes,4,opt,name=text,proto3" json:"text,omitempty"`
-	Answerer      *Actor                 `protobuf:"bytes,5,opt,name=answerer,proto3" json:"answerer,omitempty"`
-	AnsweredAt    *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=answered_at,json=answeredAt,proto3" json:"answered_at,omitempty"`
-	Answer        string                 `protobuf:"bytes,7,opt,name=answer,proto3" json:"answer,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of the command that asked.
+	QuestionId string `protobuf:"bytes,1,opt,name=question_id,json=questionId,proto3" json:"question_id,omitempty"`
+	// The approver who asked.
+	Asker *Actor `protobuf:"bytes,2,opt,name=asker,proto3" json:"asker,omitempty"`
+	// When it was asked.
+	AskedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=asked_at,json=askedAt,proto3" json:"asked_at,omitempty"`
+	// The question.
+	Text string `protobuf:"bytes,4,opt,name=text,proto3" json:"text,omitempty"`
+	// Who answered; absent while nobody has.
+	Answerer *Actor `protobuf:"bytes,5,opt,name=answerer,proto3" json:"answerer,omitempty"`
+	// When it was answered.
+	AnsweredAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=answered_at,json=answeredAt,proto3" json:"answered_at,omitempty"`
+	// The answer; empty while there is none.
+	Answer        string `protobuf:"bytes,7,opt,name=answer,proto3" json:"answer,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1251,15 +1339,19 @@ func (x *Question) GetAnswer() string {
 	return ""
 }
 
+// One event, as a timeline or the activity log shows it.
 type TimelineEntry struct {
-	state    protoimpl.MessageState `protogen:"open.v1"`
-	Sequence uint64                 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
-	Time     *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its EVENTS sequence.
+	Sequence uint64 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// When it was decided.
+	Time *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
 	// The fact's name: `CustomerApproved`.
 	Type string `protobuf:"bytes,3,opt,name=type,proto3" json:"type,omitempty"`
 	// The activity log's name of it: `Approve Lockbox Request`.
 	Action string `protobuf:"bytes,4,opt,name=action,proto3" json:"action,omitempty"`
-	Actor  *Actor `protobuf:"bytes,5,opt,name=actor,proto3" json:"actor,omitempty"`
+	// Who caused it.
+	Actor *Actor `protobuf:"bytes,5,opt,name=actor,proto3" json:"actor,omitempty"`
 	// One sentence, in the query's language.
 	Summary string `protobuf:"bytes,6,opt,name=summary,proto3" json:"summary,omitempty"`
 	// The aggregate's version that this event made; 0 for a report.
@@ -1360,20 +1452,25 @@ func (x *TimelineEntry) GetTitle() string {
 type ListActivity struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The activity log's names or facts' names; empty: any.
-	Actions []string               `protobuf:"bytes,1,rep,name=actions,proto3" json:"actions,omitempty"`
-	Since   *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`
-	// Exclusive.
+	Actions []string `protobuf:"bytes,1,rep,name=actions,proto3" json:"actions,omitempty"`
+	// Only what happened at or after this time. Absent: from the beginning.
+	Since *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`
+	// Only what happened before this time. Absent: until now.
 	Until *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=until,proto3" json:"until,omitempty"`
 	// A person's e-mail address, display name or subject.
 	Person string `protobuf:"bytes,4,opt,name=person,proto3" json:"person,omitempty"`
 	// A resource id or the beginning of one.
-	Resource       string `protobuf:"bytes,5,opt,name=resource,proto3" json:"resource,omitempty"`
+	Resource string `protobuf:"bytes,5,opt,name=resource,proto3" json:"resource,omitempty"`
+	// Only what is about this subscription. Empty: any.
 	SubscriptionId string `protobuf:"bytes,6,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
-	RequestId      string `protobuf:"bytes,7,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	Limit          uint32 `protobuf:"varint,8,opt,name=limit,proto3" json:"limit,omitempty"`
-	PageToken      string `protobuf:"bytes,9,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Only what is about this request. Empty: any.
+	RequestId string `protobuf:"bytes,7,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// At most this many, 1 to 1000; 0 means 100.
+	Limit uint32 `protobuf:"varint,8,opt,name=limit,proto3" json:"limit,omitempty"`
+	// `next_page_token` of the page before.
+	PageToken     string `protobuf:"bytes,9,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListActivity) Reset() {
@@ -1469,11 +1566,13 @@ func (x *ListActivity) GetPageToken() string {
 	return ""
 }
 
+// Answers ListActivity.
 type ActivityList struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Newest first.
-	Activities    []*Activity `protobuf:"bytes,1,rep,name=activities,proto3" json:"activities,omitempty"`
-	NextPageToken string      `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	Activities []*Activity `protobuf:"bytes,1,rep,name=activities,proto3" json:"activities,omitempty"`
+	// For the next page; empty on the last.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1522,15 +1621,23 @@ func (x *ActivityList) GetNextPageToken() string {
 	return ""
 }
 
+// One line of the activity log.
 type Activity struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	Entry          *TimelineEntry         `protobuf:"bytes,1,opt,name=entry,proto3" json:"entry,omitempty"`
-	Tenant         string                 `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	Kind           string                 `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
-	AggregateId    string                 `protobuf:"bytes,4,opt,name=aggregate_id,json=aggregateId,proto3" json:"aggregate_id,omitempty"`
-	RequestId      string                 `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	SubscriptionId string                 `protobuf:"bytes,6,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
-	ResourceIds    []string               `protobuf:"bytes,7,rep,name=resource_ids,json=resourceIds,proto3" json:"resource_ids,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What happened, in words.
+	Entry *TimelineEntry `protobuf:"bytes,1,opt,name=entry,proto3" json:"entry,omitempty"`
+	// The customer that it concerns.
+	Tenant string `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// The kind of aggregate that it is about: `request`.
+	Kind string `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
+	// Which aggregate of that kind.
+	AggregateId string `protobuf:"bytes,4,opt,name=aggregate_id,json=aggregateId,proto3" json:"aggregate_id,omitempty"`
+	// The request that it belongs to; empty if none.
+	RequestId string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// The subscription that it belongs to; empty if none.
+	SubscriptionId string `protobuf:"bytes,6,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
+	// The resources that it concerns, if any.
+	ResourceIds []string `protobuf:"bytes,7,rep,name=resource_ids,json=resourceIds,proto3" json:"resource_ids,omitempty"`
 	// The event itself.
 	Event         *Event `protobuf:"bytes,8,opt,name=event,proto3" json:"event,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1623,6 +1730,7 @@ func (x *Activity) GetEvent() *Event {
 	return nil
 }
 
+// Asks for the tenant that the query names.
 type GetTenant struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1661,19 +1769,29 @@ func (*GetTenant) Descriptor() ([]byte, []int) {
 
 // A tenant with all its subscriptions.
 type TenantView struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	Tenant         string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	DisplayName    string                 `protobuf:"bytes,2,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
-	Plan           SupportPlan            `protobuf:"varint,3,opt,name=plan,proto3,enum=lockbox.v1.SupportPlan" json:"plan,omitempty"`
-	LockboxEnabled bool                   `protobuf:"varint,4,opt,name=lockbox_enabled,json=lockboxEnabled,proto3" json:"lockbox_enabled,omitempty"`
-	Settings       *TenantSettings        `protobuf:"bytes,5,opt,name=settings,proto3" json:"settings,omitempty"`
-	Previews       []string               `protobuf:"bytes,6,rep,name=previews,proto3" json:"previews,omitempty"`
-	Assignments    []*AssignmentView      `protobuf:"bytes,7,rep,name=assignments,proto3" json:"assignments,omitempty"`
-	Subscriptions  []*SubscriptionView    `protobuf:"bytes,8,rep,name=subscriptions,proto3" json:"subscriptions,omitempty"`
-	Issuer         string                 `protobuf:"bytes,9,opt,name=issuer,proto3" json:"issuer,omitempty"`
-	Version        uint64                 `protobuf:"varint,10,opt,name=version,proto3" json:"version,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tenant's id.
+	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// The customer's name.
+	DisplayName string `protobuf:"bytes,2,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
+	// The support plan.
+	Plan SupportPlan `protobuf:"varint,3,opt,name=plan,proto3,enum=lockbox.v1.SupportPlan" json:"plan,omitempty"`
+	// True if the customer has enabled Lockbox.
+	LockboxEnabled bool `protobuf:"varint,4,opt,name=lockbox_enabled,json=lockboxEnabled,proto3" json:"lockbox_enabled,omitempty"`
+	// What the Global Administrators have set.
+	Settings *TenantSettings `protobuf:"bytes,5,opt,name=settings,proto3" json:"settings,omitempty"`
+	// The resource types whose previews the customer takes part in.
+	Previews []string `protobuf:"bytes,6,rep,name=previews,proto3" json:"previews,omitempty"`
+	// The roles on the tenant itself.
+	Assignments []*AssignmentView `protobuf:"bytes,7,rep,name=assignments,proto3" json:"assignments,omitempty"`
+	// The tenant's subscriptions with the roles on each.
+	Subscriptions []*SubscriptionView `protobuf:"bytes,8,rep,name=subscriptions,proto3" json:"subscriptions,omitempty"`
+	// Where the tenant's people sign in: the token's `iss`.
+	Issuer string `protobuf:"bytes,9,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	// The version of the tenant's last event; for `seen_version` of a command.
+	Version       uint64 `protobuf:"varint,10,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TenantView) Reset() {
@@ -1776,14 +1894,19 @@ func (x *TenantView) GetVersion() uint64 {
 	return 0
 }
 
+// A subscription and the roles on it.
 type SubscriptionView struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	SubscriptionId string                 `protobuf:"bytes,1,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
-	DisplayName    string                 `protobuf:"bytes,2,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
-	Assignments    []*AssignmentView      `protobuf:"bytes,3,rep,name=assignments,proto3" json:"assignments,omitempty"`
-	Version        uint64                 `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The subscription's id.
+	SubscriptionId string `protobuf:"bytes,1,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
+	// Its name.
+	DisplayName string `protobuf:"bytes,2,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
+	// The roles on it.
+	Assignments []*AssignmentView `protobuf:"bytes,3,rep,name=assignments,proto3" json:"assignments,omitempty"`
+	// The version of its last event; for `seen_version` of a command.
+	Version       uint64 `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SubscriptionView) Reset() {
@@ -1844,13 +1967,19 @@ func (x *SubscriptionView) GetVersion() uint64 {
 	return 0
 }
 
+// A role assignment and whether it counts now.
 type AssignmentView struct {
-	state      protoimpl.MessageState `protogen:"open.v1"`
-	Assignment *RoleAssignment        `protobuf:"bytes,1,opt,name=assignment,proto3" json:"assignment,omitempty"`
-	Active     bool                   `protobuf:"varint,2,opt,name=active,proto3" json:"active,omitempty"`
-	// Why it does not count now; empty if it does.
-	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
-	ActiveUntil   *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=active_until,json=activeUntil,proto3" json:"active_until,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The assignment.
+	Assignment *RoleAssignment `protobuf:"bytes,1,opt,name=assignment,proto3" json:"assignment,omitempty"`
+	// True if it counts now.
+	Active bool `protobuf:"varint,2,opt,name=active,proto3" json:"active,omitempty"`
+	// Why it does not count now, in English; empty if it does. See coded_reason.
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// When it stops counting by itself; absent if it does not count now, or counts until removed.
+	ActiveUntil *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=active_until,json=activeUntil,proto3" json:"active_until,omitempty"`
+	// The same as `reason`, as a code.
+	CodedReason   *Reason `protobuf:"bytes,5,opt,name=coded_reason,json=codedReason,proto3" json:"coded_reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1913,9 +2042,18 @@ func (x *AssignmentView) GetActiveUntil() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *AssignmentView) GetCodedReason() *Reason {
+	if x != nil {
+		return x.CodedReason
+	}
+	return nil
+}
+
+// Asks for one support ticket with its history.
 type GetTicket struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	TicketId      string                 `protobuf:"bytes,1,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The ticket's id.
+	TicketId      string `protobuf:"bytes,1,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1957,9 +2095,11 @@ func (x *GetTicket) GetTicketId() string {
 	return ""
 }
 
+// Lists the tenant's support tickets.
 type ListTickets struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Limit         uint32                 `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most this many, 1 to 1000; 0 means 100.
+	Limit         uint32 `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2001,9 +2141,11 @@ func (x *ListTickets) GetLimit() uint32 {
 	return 0
 }
 
+// Answers ListTickets.
 type TicketList struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Tickets       []*TicketView          `protobuf:"bytes,1,rep,name=tickets,proto3" json:"tickets,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Newest first, without histories.
+	Tickets       []*TicketView `protobuf:"bytes,1,rep,name=tickets,proto3" json:"tickets,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2045,20 +2187,31 @@ func (x *TicketList) GetTickets() []*TicketView {
 	return nil
 }
 
+// A support ticket.
 type TicketView struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	TicketId       string                 `protobuf:"bytes,1,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
-	Tenant         string                 `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	Title          string                 `protobuf:"bytes,3,opt,name=title,proto3" json:"title,omitempty"`
-	Description    string                 `protobuf:"bytes,4,opt,name=description,proto3" json:"description,omitempty"`
-	SubscriptionId string                 `protobuf:"bytes,5,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
-	Engineer       *Person                `protobuf:"bytes,6,opt,name=engineer,proto3" json:"engineer,omitempty"`
-	Team           string                 `protobuf:"bytes,7,opt,name=team,proto3" json:"team,omitempty"`
-	OpenedAt       *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=opened_at,json=openedAt,proto3" json:"opened_at,omitempty"`
-	OpenedBy       *Actor                 `protobuf:"bytes,9,opt,name=opened_by,json=openedBy,proto3" json:"opened_by,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its id, the SERVICE REQUEST ID of mails and pages.
+	TicketId string `protobuf:"bytes,1,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
+	// The customer's id.
+	Tenant string `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// One line.
+	Title string `protobuf:"bytes,3,opt,name=title,proto3" json:"title,omitempty"`
+	// What it is about; may be empty.
+	Description string `protobuf:"bytes,4,opt,name=description,proto3" json:"description,omitempty"`
+	// The subscription it is about; empty if none.
+	SubscriptionId string `protobuf:"bytes,5,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
+	// The engineer who works on it; absent if none was named.
+	Engineer *Person `protobuf:"bytes,6,opt,name=engineer,proto3" json:"engineer,omitempty"`
+	// The team that works on it; empty if none was named.
+	Team string `protobuf:"bytes,7,opt,name=team,proto3" json:"team,omitempty"`
+	// When it was opened.
+	OpenedAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=opened_at,json=openedAt,proto3" json:"opened_at,omitempty"`
+	// Who opened it.
+	OpenedBy *Actor `protobuf:"bytes,9,opt,name=opened_by,json=openedBy,proto3" json:"opened_by,omitempty"`
 	// Oldest first.
-	History       []*TimelineEntry `protobuf:"bytes,10,rep,name=history,proto3" json:"history,omitempty"`
-	Version       uint64           `protobuf:"varint,11,opt,name=version,proto3" json:"version,omitempty"`
+	History []*TimelineEntry `protobuf:"bytes,10,rep,name=history,proto3" json:"history,omitempty"`
+	// The version of its last event; for `seen_version` of a command.
+	Version       uint64 `protobuf:"varint,11,opt,name=version,proto3" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2216,12 +2369,17 @@ func (x *PreviewApprovers) GetSubscriptionId() string {
 	return ""
 }
 
+// Answers PreviewApprovers.
 type ApproversPreview struct {
-	state             protoimpl.MessageState `protogen:"open.v1"`
-	Basis             ApproverBasis          `protobuf:"varint,1,opt,name=basis,proto3,enum=lockbox.v1.ApproverBasis" json:"basis,omitempty"`
-	Approvers         []*Approver            `protobuf:"bytes,2,rep,name=approvers,proto3" json:"approvers,omitempty"`
-	Excluded          []*ExcludedAssignment  `protobuf:"bytes,3,rep,name=excluded,proto3" json:"excluded,omitempty"`
-	RequiredApprovals uint32                 `protobuf:"varint,4,opt,name=required_approvals,json=requiredApprovals,proto3" json:"required_approvals,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// On whose behalf the approvers would decide.
+	Basis ApproverBasis `protobuf:"varint,1,opt,name=basis,proto3,enum=lockbox.v1.ApproverBasis" json:"basis,omitempty"`
+	// The people who would be asked.
+	Approvers []*Approver `protobuf:"bytes,2,rep,name=approvers,proto3" json:"approvers,omitempty"`
+	// Assignments that would not count, and why.
+	Excluded []*ExcludedAssignment `protobuf:"bytes,3,rep,name=excluded,proto3" json:"excluded,omitempty"`
+	// How many different people would have to approve.
+	RequiredApprovals uint32 `protobuf:"varint,4,opt,name=required_approvals,json=requiredApprovals,proto3" json:"required_approvals,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -2330,6 +2488,7 @@ func (x *ListDisclosures) GetLimit() uint32 {
 	return 0
 }
 
+// Answers ListDisclosures.
 type DisclosureList struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Newest first.
@@ -2375,18 +2534,25 @@ func (x *DisclosureList) GetDisclosures() []*DisclosureView {
 	return nil
 }
 
+// A disclosure: an inadvertent exposure, or a legal demand.
 type DisclosureView struct {
-	state        protoimpl.MessageState `protogen:"open.v1"`
-	DisclosureId string                 `protobuf:"bytes,1,opt,name=disclosure_id,json=disclosureId,proto3" json:"disclosure_id,omitempty"`
-	Tenant       string                 `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	Occurrence   *Occurrence            `protobuf:"bytes,3,opt,name=occurrence,proto3" json:"occurrence,omitempty"`
-	// Present for a legal demand.
-	Authority    string                 `protobuf:"bytes,4,opt,name=authority,proto3" json:"authority,omitempty"`
-	Reference    string                 `protobuf:"bytes,5,opt,name=reference,proto3" json:"reference,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The disclosure's id.
+	DisclosureId string `protobuf:"bytes,1,opt,name=disclosure_id,json=disclosureId,proto3" json:"disclosure_id,omitempty"`
+	// The customer's id.
+	Tenant string `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// What happened.
+	Occurrence *Occurrence `protobuf:"bytes,3,opt,name=occurrence,proto3" json:"occurrence,omitempty"`
+	// Who demanded data; empty for an exposure.
+	Authority string `protobuf:"bytes,4,opt,name=authority,proto3" json:"authority,omitempty"`
+	// The demand's own reference; empty for an exposure.
+	Reference string `protobuf:"bytes,5,opt,name=reference,proto3" json:"reference,omitempty"`
+	// Until when the customer may not be told of a legal demand; absent: there is no embargo.
 	EmbargoUntil *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=embargo_until,json=embargoUntil,proto3" json:"embargo_until,omitempty"`
-	// When it was recorded, and by whom.
+	// When it was recorded.
 	DisclosedAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=disclosed_at,json=disclosedAt,proto3" json:"disclosed_at,omitempty"`
-	DisclosedBy *Actor                 `protobuf:"bytes,8,opt,name=disclosed_by,json=disclosedBy,proto3" json:"disclosed_by,omitempty"`
+	// The security officer who recorded it.
+	DisclosedBy *Actor `protobuf:"bytes,8,opt,name=disclosed_by,json=disclosedBy,proto3" json:"disclosed_by,omitempty"`
 	// Absent: the customer has not been told yet.
 	ToldAt        *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=told_at,json=toldAt,proto3" json:"told_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -2491,13 +2657,16 @@ type DeliveryView struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The address that it went to.
 	Recipient string `protobuf:"bytes,1,opt,name=recipient,proto3" json:"recipient,omitempty"`
-	Language  string `protobuf:"bytes,2,opt,name=language,proto3" json:"language,omitempty"`
+	// BCP 47 tag of the language that it was written in.
+	Language string `protobuf:"bytes,2,opt,name=language,proto3" json:"language,omitempty"`
 	// What it said: `approval-requested`.
 	Template string `protobuf:"bytes,3,opt,name=template,proto3" json:"template,omitempty"`
 	// When the mail server took it, or refused it.
 	Time *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=time,proto3" json:"time,omitempty"`
 	// Why it could not be delivered; empty if it was.
-	Failure       string `protobuf:"bytes,5,opt,name=failure,proto3" json:"failure,omitempty"`
+	Failure string `protobuf:"bytes,5,opt,name=failure,proto3" json:"failure,omitempty"`
+	// The same as `failure`, as a code.
+	CodedFailure  *Reason `protobuf:"bytes,6,opt,name=coded_failure,json=codedFailure,proto3" json:"coded_failure,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2567,6 +2736,13 @@ func (x *DeliveryView) GetFailure() string {
 	return ""
 }
 
+func (x *DeliveryView) GetCodedFailure() *Reason {
+	if x != nil {
+		return x.CodedFailure
+	}
+	return nil
+}
+
 // Who am I, and what may I do?
 type GetSelf struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2604,6 +2780,7 @@ func (*GetSelf) Descriptor() ([]byte, []int) {
 	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{26}
 }
 
+// Answers GetSelf.
 type SelfView struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// As the token says.
@@ -2611,7 +2788,8 @@ type SelfView struct {
 	// The caller's roles that count now. Empty for the provider's people, whose groups the actor names.
 	Roles []*HeldRole `protobuf:"bytes,2,rep,name=roles,proto3" json:"roles,omitempty"`
 	// The caller's tenant; empty for the provider's people.
-	Tenant     string `protobuf:"bytes,3,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Tenant string `protobuf:"bytes,3,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// The display name of the caller's tenant; empty for the provider's people.
 	TenantName string `protobuf:"bytes,4,opt,name=tenant_name,json=tenantName,proto3" json:"tenant_name,omitempty"`
 	// The language of whoever has none of their own.
 	DefaultLanguage string `protobuf:"bytes,5,opt,name=default_language,json=defaultLanguage,proto3" json:"default_language,omitempty"`
@@ -2693,9 +2871,11 @@ func (x *SelfView) GetMaxAuthenticationAge() *durationpb.Duration {
 	return nil
 }
 
+// A role that the caller holds now.
 type HeldRole struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Role  Role                   `protobuf:"varint,1,opt,name=role,proto3,enum=lockbox.v1.Role" json:"role,omitempty"`
+	// The role.
+	Role Role `protobuf:"varint,1,opt,name=role,proto3,enum=lockbox.v1.Role" json:"role,omitempty"`
 	// Empty: of the tenant.
 	SubscriptionId string `protobuf:"bytes,2,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
 	unknownFields  protoimpl.UnknownFields
@@ -2783,9 +2963,11 @@ func (*ListServices) Descriptor() ([]byte, []int) {
 	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{29}
 }
 
+// Answers ListServices.
 type ServiceList struct {
-	state   protoimpl.MessageState `protogen:"open.v1"`
-	Version string                 `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The version of the catalogue in force, with the hash of its text.
+	Version string `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
 	// In the catalogue's order.
 	Services      []*ServiceView `protobuf:"bytes,2,rep,name=services,proto3" json:"services,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -2836,11 +3018,15 @@ func (x *ServiceList) GetServices() []*ServiceView {
 	return nil
 }
 
+// A service of the catalogue.
 type ServiceView struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ResourceType  string                 `protobuf:"bytes,1,opt,name=resource_type,json=resourceType,proto3" json:"resource_type,omitempty"`
-	DisplayName   string                 `protobuf:"bytes,2,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
-	Stage         ServiceStage           `protobuf:"varint,3,opt,name=stage,proto3,enum=lockbox.v1.ServiceStage" json:"stage,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its resource type: `compute/virtual-machines`.
+	ResourceType string `protobuf:"bytes,1,opt,name=resource_type,json=resourceType,proto3" json:"resource_type,omitempty"`
+	// Its name.
+	DisplayName string `protobuf:"bytes,2,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
+	// How far its support for Lockbox has come.
+	Stage         ServiceStage `protobuf:"varint,3,opt,name=stage,proto3,enum=lockbox.v1.ServiceStage" json:"stage,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2899,8 +3085,9 @@ func (x *ServiceView) GetStage() ServiceStage {
 // Everything that happened to a request, with the proof that it stands in the log (R41). UNAVAILABLE until the last event is in a
 // signed checkpoint, which takes seconds. For the customer's people and the provider's security officers.
 type GetReceipt struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	RequestId     string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The request's id.
+	RequestId     string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2942,6 +3129,7 @@ func (x *GetReceipt) GetRequestId() string {
 	return ""
 }
 
+// Answers GetReceipt.
 type Receipt struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// A name for the file.
@@ -3001,7 +3189,7 @@ var File_lockbox_v1_query_proto protoreflect.FileDescriptor
 const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"\x16lockbox/v1/query.proto\x12\n" +
-	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x16lockbox/v1/event.proto\x1a\x17lockbox/v1/intent.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\"\xab\x06\n" +
+	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x16lockbox/v1/event.proto\x1a\x17lockbox/v1/intent.proto\x1a\x17lockbox/v1/reason.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\"\xab\x06\n" +
 	"\x05Query\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\tR\x05token\x12!\n" +
@@ -3056,7 +3244,7 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"GetRequest\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x01 \x01(\tR\trequestId\"\xea\b\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\"\xa8\t\n" +
 	"\vRequestView\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x16\n" +
@@ -3090,7 +3278,8 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"deliveries\x18\x17 \x03(\v2\x18.lockbox.v1.DeliveryViewR\n" +
 	"deliveries\x12\x18\n" +
-	"\aallowed\x18\x18 \x03(\tR\aallowed\"\x87\x02\n" +
+	"\aallowed\x18\x18 \x03(\tR\aallowed\x12<\n" +
+	"\x10coded_end_reason\x18\x19 \x01(\v2\x12.lockbox.v1.ReasonR\x0ecodedEndReason\"\x87\x02\n" +
 	"\bDecision\x12'\n" +
 	"\x05actor\x18\x01 \x01(\v2\x11.lockbox.v1.ActorR\x05actor\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1a\n" +
@@ -3163,14 +3352,15 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x0fsubscription_id\x18\x01 \x01(\tR\x0esubscriptionId\x12!\n" +
 	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x12<\n" +
 	"\vassignments\x18\x03 \x03(\v2\x1a.lockbox.v1.AssignmentViewR\vassignments\x12\x18\n" +
-	"\aversion\x18\x04 \x01(\x04R\aversion\"\xbb\x01\n" +
+	"\aversion\x18\x04 \x01(\x04R\aversion\"\xf2\x01\n" +
 	"\x0eAssignmentView\x12:\n" +
 	"\n" +
 	"assignment\x18\x01 \x01(\v2\x1a.lockbox.v1.RoleAssignmentR\n" +
 	"assignment\x12\x16\n" +
 	"\x06active\x18\x02 \x01(\bR\x06active\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12=\n" +
-	"\factive_until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\vactiveUntil\"(\n" +
+	"\factive_until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\vactiveUntil\x125\n" +
+	"\fcoded_reason\x18\x05 \x01(\v2\x12.lockbox.v1.ReasonR\vcodedReason\"(\n" +
 	"\tGetTicket\x12\x1b\n" +
 	"\tticket_id\x18\x01 \x01(\tR\bticketId\"#\n" +
 	"\vListTickets\x12\x14\n" +
@@ -3214,13 +3404,14 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\rembargo_until\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\fembargoUntil\x12=\n" +
 	"\fdisclosed_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\vdisclosedAt\x124\n" +
 	"\fdisclosed_by\x18\b \x01(\v2\x11.lockbox.v1.ActorR\vdisclosedBy\x123\n" +
-	"\atold_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x06toldAt\"\xae\x01\n" +
+	"\atold_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x06toldAt\"\xe7\x01\n" +
 	"\fDeliveryView\x12\x1c\n" +
 	"\trecipient\x18\x01 \x01(\tR\trecipient\x12\x1a\n" +
 	"\blanguage\x18\x02 \x01(\tR\blanguage\x12\x1a\n" +
 	"\btemplate\x18\x03 \x01(\tR\btemplate\x12.\n" +
 	"\x04time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x18\n" +
-	"\afailure\x18\x05 \x01(\tR\afailure\"\t\n" +
+	"\afailure\x18\x05 \x01(\tR\afailure\x127\n" +
+	"\rcoded_failure\x18\x06 \x01(\v2\x12.lockbox.v1.ReasonR\fcodedFailure\"\t\n" +
 	"\aGetSelf\"\x94\x02\n" +
 	"\bSelfView\x12'\n" +
 	"\x05actor\x18\x01 \x01(\v2\x11.lockbox.v1.ActorR\x05actor\x12*\n" +
@@ -3324,18 +3515,19 @@ var file_lockbox_v1_query_proto_goTypes = []any{
 	(*AccessEvaluated)(nil),       // 39: lockbox.v1.AccessEvaluated
 	(*CustomerNotified)(nil),      // 40: lockbox.v1.CustomerNotified
 	(*AccessGranted)(nil),         // 41: lockbox.v1.AccessGranted
-	(*durationpb.Duration)(nil),   // 42: google.protobuf.Duration
-	(*Event)(nil),                 // 43: lockbox.v1.Event
-	(SupportPlan)(0),              // 44: lockbox.v1.SupportPlan
-	(*TenantSettings)(nil),        // 45: lockbox.v1.TenantSettings
-	(*RoleAssignment)(nil),        // 46: lockbox.v1.RoleAssignment
-	(*Person)(nil),                // 47: lockbox.v1.Person
-	(ApproverBasis)(0),            // 48: lockbox.v1.ApproverBasis
-	(*Approver)(nil),              // 49: lockbox.v1.Approver
-	(*ExcludedAssignment)(nil),    // 50: lockbox.v1.ExcludedAssignment
-	(*Occurrence)(nil),            // 51: lockbox.v1.Occurrence
-	(Role)(0),                     // 52: lockbox.v1.Role
-	(ServiceStage)(0),             // 53: lockbox.v1.ServiceStage
+	(*Reason)(nil),                // 42: lockbox.v1.Reason
+	(*durationpb.Duration)(nil),   // 43: google.protobuf.Duration
+	(*Event)(nil),                 // 44: lockbox.v1.Event
+	(SupportPlan)(0),              // 45: lockbox.v1.SupportPlan
+	(*TenantSettings)(nil),        // 46: lockbox.v1.TenantSettings
+	(*RoleAssignment)(nil),        // 47: lockbox.v1.RoleAssignment
+	(*Person)(nil),                // 48: lockbox.v1.Person
+	(ApproverBasis)(0),            // 49: lockbox.v1.ApproverBasis
+	(*Approver)(nil),              // 50: lockbox.v1.Approver
+	(*ExcludedAssignment)(nil),    // 51: lockbox.v1.ExcludedAssignment
+	(*Occurrence)(nil),            // 52: lockbox.v1.Occurrence
+	(Role)(0),                     // 53: lockbox.v1.Role
+	(ServiceStage)(0),             // 54: lockbox.v1.ServiceStage
 }
 var file_lockbox_v1_query_proto_depIdxs = []int32{
 	3,  // 0: lockbox.v1.Query.list_requests:type_name -> lockbox.v1.ListRequests
@@ -3377,53 +3569,56 @@ var file_lockbox_v1_query_proto_depIdxs = []int32{
 	9,  // 36: lockbox.v1.RequestView.timeline:type_name -> lockbox.v1.TimelineEntry
 	38, // 37: lockbox.v1.RequestView.internal_answer_by:type_name -> google.protobuf.Timestamp
 	26, // 38: lockbox.v1.RequestView.deliveries:type_name -> lockbox.v1.DeliveryView
-	37, // 39: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
-	38, // 40: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
-	42, // 41: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
-	37, // 42: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
-	38, // 43: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
-	37, // 44: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
-	38, // 45: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
-	38, // 46: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
-	37, // 47: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
-	38, // 48: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
-	38, // 49: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
-	12, // 50: lockbox.v1.ActivityList.activities:type_name -> lockbox.v1.Activity
-	9,  // 51: lockbox.v1.Activity.entry:type_name -> lockbox.v1.TimelineEntry
-	43, // 52: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
-	44, // 53: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
-	45, // 54: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
-	16, // 55: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
-	15, // 56: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
-	16, // 57: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
-	46, // 58: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
-	38, // 59: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
-	20, // 60: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
-	47, // 61: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
-	38, // 62: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
-	37, // 63: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
-	9,  // 64: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
-	48, // 65: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
-	49, // 66: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
-	50, // 67: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
-	25, // 68: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
-	51, // 69: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
-	38, // 70: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
-	38, // 71: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
-	37, // 72: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
-	38, // 73: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
-	38, // 74: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
-	37, // 75: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
-	29, // 76: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
-	42, // 77: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
-	52, // 78: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
-	32, // 79: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
-	53, // 80: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
-	81, // [81:81] is the sub-list for method output_type
-	81, // [81:81] is the sub-list for method input_type
-	81, // [81:81] is the sub-list for extension type_name
-	81, // [81:81] is the sub-list for extension extendee
-	0,  // [0:81] is the sub-list for field type_name
+	42, // 39: lockbox.v1.RequestView.coded_end_reason:type_name -> lockbox.v1.Reason
+	37, // 40: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
+	38, // 41: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
+	43, // 42: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
+	37, // 43: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
+	38, // 44: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
+	37, // 45: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
+	38, // 46: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
+	38, // 47: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
+	37, // 48: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
+	38, // 49: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
+	38, // 50: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
+	12, // 51: lockbox.v1.ActivityList.activities:type_name -> lockbox.v1.Activity
+	9,  // 52: lockbox.v1.Activity.entry:type_name -> lockbox.v1.TimelineEntry
+	44, // 53: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
+	45, // 54: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
+	46, // 55: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
+	16, // 56: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
+	15, // 57: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
+	16, // 58: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
+	47, // 59: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
+	38, // 60: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
+	42, // 61: lockbox.v1.AssignmentView.coded_reason:type_name -> lockbox.v1.Reason
+	20, // 62: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
+	48, // 63: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
+	38, // 64: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
+	37, // 65: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
+	9,  // 66: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
+	49, // 67: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
+	50, // 68: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
+	51, // 69: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
+	25, // 70: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
+	52, // 71: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
+	38, // 72: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
+	38, // 73: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
+	37, // 74: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
+	38, // 75: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
+	38, // 76: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
+	42, // 77: lockbox.v1.DeliveryView.coded_failure:type_name -> lockbox.v1.Reason
+	37, // 78: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
+	29, // 79: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
+	43, // 80: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
+	53, // 81: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
+	32, // 82: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
+	54, // 83: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
+	84, // [84:84] is the sub-list for method output_type
+	84, // [84:84] is the sub-list for method input_type
+	84, // [84:84] is the sub-list for extension type_name
+	84, // [84:84] is the sub-list for extension extendee
+	0,  // [0:84] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_query_proto_init() }
@@ -3435,6 +3630,7 @@ func file_lockbox_v1_query_proto_init() {
 	file_lockbox_v1_disclosure_proto_init()
 	file_lockbox_v1_event_proto_init()
 	file_lockbox_v1_intent_proto_init()
+	file_lockbox_v1_reason_proto_init()
 	file_lockbox_v1_request_proto_init()
 	file_lockbox_v1_tenant_proto_init()
 	file_lockbox_v1_query_proto_msgTypes[0].OneofWrappers = []any{

@@ -27,6 +27,7 @@ const (
 type EvaluationOutcome int32
 
 const (
+	// Not set; no evaluation has it.
 	EvaluationOutcome_EVALUATION_OUTCOME_UNSPECIFIED EvaluationOutcome = 0
 	// No, with a refusal.
 	EvaluationOutcome_EVALUATION_OUTCOME_REFUSED EvaluationOutcome = 1
@@ -83,6 +84,7 @@ func (EvaluationOutcome) EnumDescriptor() ([]byte, []int) {
 type Waiver int32
 
 const (
+	// The customer is not waived.
 	Waiver_WAIVER_UNSPECIFIED Waiver = 0
 	// The operation reaches no customer data (R3).
 	Waiver_WAIVER_NO_CUSTOMER_DATA Waiver = 1
@@ -143,10 +145,14 @@ func (Waiver) EnumDescriptor() ([]byte, []int) {
 type ServiceStage int32
 
 const (
-	ServiceStage_SERVICE_STAGE_UNSPECIFIED         ServiceStage = 0
+	// Not set: the catalogue does not know the resource type.
+	ServiceStage_SERVICE_STAGE_UNSPECIFIED ServiceStage = 0
+	// Lockbox applies to every customer that has enabled it.
 	ServiceStage_SERVICE_STAGE_GENERALLY_AVAILABLE ServiceStage = 1
-	ServiceStage_SERVICE_STAGE_PREVIEW             ServiceStage = 2
-	ServiceStage_SERVICE_STAGE_UNSUPPORTED         ServiceStage = 3
+	// Lockbox applies to customers that have signed up for the preview (R8).
+	ServiceStage_SERVICE_STAGE_PREVIEW ServiceStage = 2
+	// Intents for it are refused; the catalogue says what to use instead (R9).
+	ServiceStage_SERVICE_STAGE_UNSUPPORTED ServiceStage = 3
 )
 
 // Enum value maps for ServiceStage.
@@ -196,6 +202,7 @@ func (ServiceStage) EnumDescriptor() ([]byte, []int) {
 type ApproverBasis int32
 
 const (
+	// Not set; no request has it.
 	ApproverBasis_APPROVER_BASIS_UNSPECIFIED ApproverBasis = 0
 	// Owners and Lockbox Approvers of the subscription.
 	ApproverBasis_APPROVER_BASIS_SUBSCRIPTION ApproverBasis = 1
@@ -330,6 +337,7 @@ type InternalStage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The group as the provider's issuer names it: `customer-support-leads`.
 	Group string `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	// How many different people of the group must approve; at least 1.
 	Count uint32 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
 	// How long this stage has from when it begins, though never beyond internal_expires_at. Absent: until then.
 	AnswerWithin  *durationpb.Duration `protobuf:"bytes,3,opt,name=answer_within,json=answerWithin,proto3" json:"answer_within,omitempty"`
@@ -388,9 +396,12 @@ func (x *InternalStage) GetAnswerWithin() *durationpb.Duration {
 	return nil
 }
 
+// The intent was evaluated, from the facts recorded here alone: the same rules, catalogue and facts give the same
+// result again (R14). Written by jit-evaluator, together with AccessRequested.
 type AccessEvaluated struct {
-	state   protoimpl.MessageState `protogen:"open.v1"`
-	Outcome EvaluationOutcome      `protobuf:"varint,1,opt,name=outcome,proto3,enum=lockbox.v1.EvaluationOutcome" json:"outcome,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the evaluation decided.
+	Outcome EvaluationOutcome `protobuf:"varint,1,opt,name=outcome,proto3,enum=lockbox.v1.EvaluationOutcome" json:"outcome,omitempty"`
 	// Present if refused.
 	Refusal *Refusal `protobuf:"bytes,2,opt,name=refusal,proto3" json:"refusal,omitempty"`
 	// Present if the customer is waived.
@@ -399,11 +410,13 @@ type AccessEvaluated struct {
 	InternalStages []*InternalStage `protobuf:"bytes,4,rep,name=internal_stages,json=internalStages,proto3" json:"internal_stages,omitempty"`
 	// When an unanswered internal approval expires (R15), whatever stage it has come to.
 	InternalExpiresAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=internal_expires_at,json=internalExpiresAt,proto3" json:"internal_expires_at,omitempty"`
-	// Plain sentences, shown to requester and customer.
-	Reasons []string         `protobuf:"bytes,6,rep,name=reasons,proto3" json:"reasons,omitempty"`
-	Facts   *EvaluationFacts `protobuf:"bytes,7,opt,name=facts,proto3" json:"facts,omitempty"`
-	// Version of the rules and of the catalogue that were applied, each with its content's hash.
-	PolicyVersion    string `protobuf:"bytes,8,opt,name=policy_version,json=policyVersion,proto3" json:"policy_version,omitempty"`
+	// Why, in English, for old readers and for programs that show a log as it is. See coded_reasons.
+	Reasons []string `protobuf:"bytes,6,rep,name=reasons,proto3" json:"reasons,omitempty"`
+	// What the evaluation rested on.
+	Facts *EvaluationFacts `protobuf:"bytes,7,opt,name=facts,proto3" json:"facts,omitempty"`
+	// The version of the rules that were applied, with the hash of their text.
+	PolicyVersion string `protobuf:"bytes,8,opt,name=policy_version,json=policyVersion,proto3" json:"policy_version,omitempty"`
+	// The version of the service catalogue that was applied, with the hash of its text.
 	CatalogueVersion string `protobuf:"bytes,9,opt,name=catalogue_version,json=catalogueVersion,proto3" json:"catalogue_version,omitempty"`
 	// How long the grant will be unless an approver shortens it.
 	Duration *durationpb.Duration `protobuf:"bytes,10,opt,name=duration,proto3" json:"duration,omitempty"`
@@ -412,8 +425,10 @@ type AccessEvaluated struct {
 	// How long before each stage's deadline those asked are reminded, the longest first. What would come before the stage
 	// begins is left out.
 	InternalRemindBefore []*durationpb.Duration `protobuf:"bytes,12,rep,name=internal_remind_before,json=internalRemindBefore,proto3" json:"internal_remind_before,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	// The same as `reasons`, as codes: one for each, in the same order.
+	CodedReasons  []*Reason `protobuf:"bytes,13,rep,name=coded_reasons,json=codedReasons,proto3" json:"coded_reasons,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AccessEvaluated) Reset() {
@@ -530,35 +545,55 @@ func (x *AccessEvaluated) GetInternalRemindBefore() []*durationpb.Duration {
 	return nil
 }
 
+func (x *AccessEvaluated) GetCodedReasons() []*Reason {
+	if x != nil {
+		return x.CodedReasons
+	}
+	return nil
+}
+
 // What the evaluation weighed (R13): from the verified token, the catalogue and the tenant's own stream.
 type EvaluationFacts struct {
-	state        protoimpl.MessageState `protogen:"open.v1"`
-	ServiceName  string                 `protobuf:"bytes,1,opt,name=service_name,json=serviceName,proto3" json:"service_name,omitempty"`
-	ScenarioName string                 `protobuf:"bytes,2,opt,name=scenario_name,json=scenarioName,proto3" json:"scenario_name,omitempty"`
-	Stage        ServiceStage           `protobuf:"varint,3,opt,name=stage,proto3,enum=lockbox.v1.ServiceStage" json:"stage,omitempty"`
-	CustomerData bool                   `protobuf:"varint,4,opt,name=customer_data,json=customerData,proto3" json:"customer_data,omitempty"`
-	// The scenario gives elevated permission.
-	Elevated         bool  `protobuf:"varint,5,opt,name=elevated,proto3" json:"elevated,omitempty"`
-	Scope            Scope `protobuf:"varint,6,opt,name=scope,proto3,enum=lockbox.v1.Scope" json:"scope,omitempty"`
-	MultiFactor      bool  `protobuf:"varint,7,opt,name=multi_factor,json=multiFactor,proto3" json:"multi_factor,omitempty"`
-	IsolatedIdentity bool  `protobuf:"varint,8,opt,name=isolated_identity,json=isolatedIdentity,proto3" json:"isolated_identity,omitempty"`
-	LockboxEnabled   bool  `protobuf:"varint,9,opt,name=lockbox_enabled,json=lockboxEnabled,proto3" json:"lockbox_enabled,omitempty"`
-	PreviewSignedUp  bool  `protobuf:"varint,10,opt,name=preview_signed_up,json=previewSignedUp,proto3" json:"preview_signed_up,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// From the catalogue: the service's display name.
+	ServiceName string `protobuf:"bytes,1,opt,name=service_name,json=serviceName,proto3" json:"service_name,omitempty"`
+	// From the catalogue: the scenario's display name.
+	ScenarioName string `protobuf:"bytes,2,opt,name=scenario_name,json=scenarioName,proto3" json:"scenario_name,omitempty"`
+	// From the catalogue: how far the service's support for Lockbox has come.
+	Stage ServiceStage `protobuf:"varint,3,opt,name=stage,proto3,enum=lockbox.v1.ServiceStage" json:"stage,omitempty"`
+	// From the catalogue: the scenario gives access to customer data.
+	CustomerData bool `protobuf:"varint,4,opt,name=customer_data,json=customerData,proto3" json:"customer_data,omitempty"`
+	// From the catalogue: the scenario gives elevated permission.
+	Elevated bool `protobuf:"varint,5,opt,name=elevated,proto3" json:"elevated,omitempty"`
+	// From the intent: what it asks for.
+	Scope Scope `protobuf:"varint,6,opt,name=scope,proto3,enum=lockbox.v1.Scope" json:"scope,omitempty"`
+	// From the token: more than one factor was used.
+	MultiFactor bool `protobuf:"varint,7,opt,name=multi_factor,json=multiFactor,proto3" json:"multi_factor,omitempty"`
+	// From the token: the account exists for privileged work only.
+	IsolatedIdentity bool `protobuf:"varint,8,opt,name=isolated_identity,json=isolatedIdentity,proto3" json:"isolated_identity,omitempty"`
+	// From the tenant's events: the customer has enabled Lockbox.
+	LockboxEnabled bool `protobuf:"varint,9,opt,name=lockbox_enabled,json=lockboxEnabled,proto3" json:"lockbox_enabled,omitempty"`
+	// From the tenant's events: the customer takes part in the preview of this resource type.
+	PreviewSignedUp bool `protobuf:"varint,10,opt,name=preview_signed_up,json=previewSignedUp,proto3" json:"preview_signed_up,omitempty"`
 	// The EVENTS sequence of the tenant's last event that was read.
-	TenantSequence uint64      `protobuf:"varint,11,opt,name=tenant_sequence,json=tenantSequence,proto3" json:"tenant_sequence,omitempty"`
-	SupportPlan    SupportPlan `protobuf:"varint,12,opt,name=support_plan,json=supportPlan,proto3,enum=lockbox.v1.SupportPlan" json:"support_plan,omitempty"`
-	// Absent in what was evaluated before there was any: it is then not known.
+	TenantSequence uint64 `protobuf:"varint,11,opt,name=tenant_sequence,json=tenantSequence,proto3" json:"tenant_sequence,omitempty"`
+	// From the tenant's events: the support plan.
+	SupportPlan SupportPlan `protobuf:"varint,12,opt,name=support_plan,json=supportPlan,proto3,enum=lockbox.v1.SupportPlan" json:"support_plan,omitempty"`
+	// What became of the engineer's requests lately. Absent: not known, because it could not be read or because the
+	// evaluating version did not record it.
 	History *EngineerHistory `protobuf:"bytes,13,opt,name=history,proto3" json:"history,omitempty"`
-	// The moment of the evaluation, which rules may weigh.
+	// The moment of the evaluation, by the evaluator's clock. Rules may depend on it.
 	Time *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=time,proto3" json:"time,omitempty"`
 	// The intent says that it is an emergency (R43).
 	Emergency bool `protobuf:"varint,15,opt,name=emergency,proto3" json:"emergency,omitempty"`
-	// What the intent names and the customer does not have, or whose history contradicts itself.
+	// The intent names a subscription that the customer does not have.
 	SubscriptionMissing bool `protobuf:"varint,16,opt,name=subscription_missing,json=subscriptionMissing,proto3" json:"subscription_missing,omitempty"`
-	SubscriptionFaulty  bool `protobuf:"varint,17,opt,name=subscription_faulty,json=subscriptionFaulty,proto3" json:"subscription_faulty,omitempty"`
-	TicketMissing       bool `protobuf:"varint,18,opt,name=ticket_missing,json=ticketMissing,proto3" json:"ticket_missing,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	// The history of the subscription that the intent names contradicts itself.
+	SubscriptionFaulty bool `protobuf:"varint,17,opt,name=subscription_faulty,json=subscriptionFaulty,proto3" json:"subscription_faulty,omitempty"`
+	// The intent names a ticket that the customer does not have.
+	TicketMissing bool `protobuf:"varint,18,opt,name=ticket_missing,json=ticketMissing,proto3" json:"ticket_missing,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *EvaluationFacts) Reset() {
@@ -717,11 +752,12 @@ func (x *EvaluationFacts) GetTicketMissing() bool {
 	return false
 }
 
-// Somebody of the group (the event's actor) approved internally.
+// Somebody of the stage's group (the event's actor) approved internally.
 type InternalApprovalGiven struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Index into AccessEvaluated.internal_stages.
-	Stage         uint32 `protobuf:"varint,1,opt,name=stage,proto3" json:"stage,omitempty"`
+	Stage uint32 `protobuf:"varint,1,opt,name=stage,proto3" json:"stage,omitempty"`
+	// What the approver wrote; may be empty.
 	Comment       string `protobuf:"bytes,2,opt,name=comment,proto3" json:"comment,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -771,10 +807,13 @@ func (x *InternalApprovalGiven) GetComment() string {
 	return ""
 }
 
+// Somebody of the stage's group (the event's actor) refused internally, which ends the request.
 type InternalApprovalRefused struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Stage         uint32                 `protobuf:"varint,1,opt,name=stage,proto3" json:"stage,omitempty"`
-	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Index into AccessEvaluated.internal_stages.
+	Stage uint32 `protobuf:"varint,1,opt,name=stage,proto3" json:"stage,omitempty"`
+	// What the approver wrote; never empty.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -823,6 +862,7 @@ func (x *InternalApprovalRefused) GetReason() string {
 	return ""
 }
 
+// Nobody of the group answered in time, which ends the request.
 type InternalApprovalExpired struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -916,9 +956,11 @@ func (x *InternalReminderDue) GetIndex() uint32 {
 
 // Somebody who may decide this request, for as long as they also hold one of these roles.
 type Approver struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Person        *Person                `protobuf:"bytes,1,opt,name=person,proto3" json:"person,omitempty"`
-	Roles         []Role                 `protobuf:"varint,2,rep,packed,name=roles,proto3,enum=lockbox.v1.Role" json:"roles,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Who it is, as assigned by the customer.
+	Person *Person `protobuf:"bytes,1,opt,name=person,proto3" json:"person,omitempty"`
+	// The roles by which they may decide, as they were when the customer was notified.
+	Roles         []Role `protobuf:"varint,2,rep,packed,name=roles,proto3,enum=lockbox.v1.Role" json:"roles,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -969,10 +1011,15 @@ func (x *Approver) GetRoles() []Role {
 
 // An assignment that was looked at and does not count, and why (R20-R22).
 type ExcludedAssignment struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Person        *Person                `protobuf:"bytes,1,opt,name=person,proto3" json:"person,omitempty"`
-	Role          Role                   `protobuf:"varint,2,opt,name=role,proto3,enum=lockbox.v1.Role" json:"role,omitempty"`
-	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whose assignment it is.
+	Person *Person `protobuf:"bytes,1,opt,name=person,proto3" json:"person,omitempty"`
+	// The role that would let them decide.
+	Role Role `protobuf:"varint,2,opt,name=role,proto3,enum=lockbox.v1.Role" json:"role,omitempty"`
+	// Why it does not count, in English. See coded_reason.
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The same as `reason`, as a code.
+	CodedReason   *Reason `protobuf:"bytes,4,opt,name=coded_reason,json=codedReason,proto3" json:"coded_reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1028,13 +1075,24 @@ func (x *ExcludedAssignment) GetReason() string {
 	return ""
 }
 
+func (x *ExcludedAssignment) GetCodedReason() *Reason {
+	if x != nil {
+		return x.CodedReason
+	}
+	return nil
+}
+
 // The Lockbox request exists and stands at "Customer Notified" (R17); its approvers are frozen here (R20).
 type CustomerNotified struct {
-	state     protoimpl.MessageState `protogen:"open.v1"`
-	Scope     Scope                  `protobuf:"varint,1,opt,name=scope,proto3,enum=lockbox.v1.Scope" json:"scope,omitempty"`
-	Basis     ApproverBasis          `protobuf:"varint,2,opt,name=basis,proto3,enum=lockbox.v1.ApproverBasis" json:"basis,omitempty"`
-	Approvers []*Approver            `protobuf:"bytes,3,rep,name=approvers,proto3" json:"approvers,omitempty"`
-	Excluded  []*ExcludedAssignment  `protobuf:"bytes,4,rep,name=excluded,proto3" json:"excluded,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether the request reaches resources of a subscription or the whole tenant.
+	Scope Scope `protobuf:"varint,1,opt,name=scope,proto3,enum=lockbox.v1.Scope" json:"scope,omitempty"`
+	// On whose behalf the approvers decide.
+	Basis ApproverBasis `protobuf:"varint,2,opt,name=basis,proto3,enum=lockbox.v1.ApproverBasis" json:"basis,omitempty"`
+	// The people who may decide. Nobody is added later (R20).
+	Approvers []*Approver `protobuf:"bytes,3,rep,name=approvers,proto3" json:"approvers,omitempty"`
+	// Assignments that would have made somebody an approver, and why they do not count.
+	Excluded []*ExcludedAssignment `protobuf:"bytes,4,rep,name=excluded,proto3" json:"excluded,omitempty"`
 	// Addresses that are told and may do nothing (R24).
 	Alternates []*AlternateAddress `protobuf:"bytes,5,rep,name=alternates,proto3" json:"alternates,omitempty"`
 	// How many different approvers must agree (R30).
@@ -1043,11 +1101,13 @@ type CustomerNotified struct {
 	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	// When approvers are reminded (R33), ascending, before expires_at.
 	RemindAt []*timestamppb.Timestamp `protobuf:"bytes,8,rep,name=remind_at,json=remindAt,proto3" json:"remind_at,omitempty"`
-	// The EVENTS sequences at which tenant and subscription were read.
-	TenantSequence       uint64 `protobuf:"varint,9,opt,name=tenant_sequence,json=tenantSequence,proto3" json:"tenant_sequence,omitempty"`
+	// The EVENTS sequence of the tenant's last event that was read.
+	TenantSequence uint64 `protobuf:"varint,9,opt,name=tenant_sequence,json=tenantSequence,proto3" json:"tenant_sequence,omitempty"`
+	// The EVENTS sequence of the subscription's last event that was read; 0 without a subscription.
 	SubscriptionSequence uint64 `protobuf:"varint,10,opt,name=subscription_sequence,json=subscriptionSequence,proto3" json:"subscription_sequence,omitempty"`
-	// As they were called at that moment, for mails and pages.
-	TenantName       string `protobuf:"bytes,11,opt,name=tenant_name,json=tenantName,proto3" json:"tenant_name,omitempty"`
+	// The tenant's display name at that moment, for mails and pages.
+	TenantName string `protobuf:"bytes,11,opt,name=tenant_name,json=tenantName,proto3" json:"tenant_name,omitempty"`
+	// The subscription's display name at that moment; empty without one.
 	SubscriptionName string `protobuf:"bytes,12,opt,name=subscription_name,json=subscriptionName,proto3" json:"subscription_name,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
@@ -1215,9 +1275,11 @@ func (x *ApprovalReminderDue) GetIndex() uint32 {
 
 // Nobody of the frozen list holds a role any more (R23). Recorded once a request.
 type ApproversUnavailable struct {
-	state                protoimpl.MessageState `protogen:"open.v1"`
-	TenantSequence       uint64                 `protobuf:"varint,1,opt,name=tenant_sequence,json=tenantSequence,proto3" json:"tenant_sequence,omitempty"`
-	SubscriptionSequence uint64                 `protobuf:"varint,2,opt,name=subscription_sequence,json=subscriptionSequence,proto3" json:"subscription_sequence,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The EVENTS sequence of the tenant's last event that was read.
+	TenantSequence uint64 `protobuf:"varint,1,opt,name=tenant_sequence,json=tenantSequence,proto3" json:"tenant_sequence,omitempty"`
+	// The EVENTS sequence of the subscription's last event that was read; 0 without a subscription.
+	SubscriptionSequence uint64 `protobuf:"varint,2,opt,name=subscription_sequence,json=subscriptionSequence,proto3" json:"subscription_sequence,omitempty"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
 }
@@ -1266,11 +1328,12 @@ func (x *ApproversUnavailable) GetSubscriptionSequence() uint64 {
 	return 0
 }
 
-// An approver asks, the requester answers; the clock keeps running (R31).
+// An approver (the event's actor) asks the requester; the clock keeps running (R31).
 type QuestionAsked struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// UUIDv7: the id of the command that asked.
-	QuestionId    string `protobuf:"bytes,1,opt,name=question_id,json=questionId,proto3" json:"question_id,omitempty"`
+	QuestionId string `protobuf:"bytes,1,opt,name=question_id,json=questionId,proto3" json:"question_id,omitempty"`
+	// The question; 1 to 4000 characters.
 	Text          string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1320,10 +1383,13 @@ func (x *QuestionAsked) GetText() string {
 	return ""
 }
 
+// The requester (the event's actor) answers.
 type QuestionAnswered struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	QuestionId    string                 `protobuf:"bytes,1,opt,name=question_id,json=questionId,proto3" json:"question_id,omitempty"`
-	Text          string                 `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of the question that is answered.
+	QuestionId string `protobuf:"bytes,1,opt,name=question_id,json=questionId,proto3" json:"question_id,omitempty"`
+	// The answer; 1 to 4000 characters.
+	Text          string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1374,14 +1440,19 @@ func (x *QuestionAnswered) GetText() string {
 
 // One approver agreed. The request is Approved once `required_approvals` have.
 type CustomerApproved struct {
-	state  protoimpl.MessageState `protogen:"open.v1"`
-	Reason string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the approver wrote; may be empty.
+	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
 	// What this approver allows, never more than was asked: the grant is the least of all approvals (R27).
-	Duration             *durationpb.Duration `protobuf:"bytes,2,opt,name=duration,proto3" json:"duration,omitempty"`
-	ResourceIds          []string             `protobuf:"bytes,3,rep,name=resource_ids,json=resourceIds,proto3" json:"resource_ids,omitempty"`
-	Roles                []Role               `protobuf:"varint,4,rep,packed,name=roles,proto3,enum=lockbox.v1.Role" json:"roles,omitempty"`
-	TenantSequence       uint64               `protobuf:"varint,5,opt,name=tenant_sequence,json=tenantSequence,proto3" json:"tenant_sequence,omitempty"`
-	SubscriptionSequence uint64               `protobuf:"varint,6,opt,name=subscription_sequence,json=subscriptionSequence,proto3" json:"subscription_sequence,omitempty"`
+	Duration *durationpb.Duration `protobuf:"bytes,2,opt,name=duration,proto3" json:"duration,omitempty"`
+	// The resources that this approver allows, some or all of those asked for.
+	ResourceIds []string `protobuf:"bytes,3,rep,name=resource_ids,json=resourceIds,proto3" json:"resource_ids,omitempty"`
+	// The roles by which they decided: those they were frozen with and still held.
+	Roles []Role `protobuf:"varint,4,rep,packed,name=roles,proto3,enum=lockbox.v1.Role" json:"roles,omitempty"`
+	// The EVENTS sequence of the tenant's last event that was read.
+	TenantSequence uint64 `protobuf:"varint,5,opt,name=tenant_sequence,json=tenantSequence,proto3" json:"tenant_sequence,omitempty"`
+	// The EVENTS sequence of the subscription's last event that was read; 0 without a subscription.
+	SubscriptionSequence uint64 `protobuf:"varint,6,opt,name=subscription_sequence,json=subscriptionSequence,proto3" json:"subscription_sequence,omitempty"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
 }
@@ -1460,11 +1531,15 @@ func (x *CustomerApproved) GetSubscriptionSequence() uint64 {
 
 // One denial ends it (R28, R30).
 type CustomerDenied struct {
-	state                protoimpl.MessageState `protogen:"open.v1"`
-	Reason               string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
-	Roles                []Role                 `protobuf:"varint,2,rep,packed,name=roles,proto3,enum=lockbox.v1.Role" json:"roles,omitempty"`
-	TenantSequence       uint64                 `protobuf:"varint,3,opt,name=tenant_sequence,json=tenantSequence,proto3" json:"tenant_sequence,omitempty"`
-	SubscriptionSequence uint64                 `protobuf:"varint,4,opt,name=subscription_sequence,json=subscriptionSequence,proto3" json:"subscription_sequence,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the approver wrote; never empty.
+	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The roles by which they decided: those they were frozen with and still held.
+	Roles []Role `protobuf:"varint,2,rep,packed,name=roles,proto3,enum=lockbox.v1.Role" json:"roles,omitempty"`
+	// The EVENTS sequence of the tenant's last event that was read.
+	TenantSequence uint64 `protobuf:"varint,3,opt,name=tenant_sequence,json=tenantSequence,proto3" json:"tenant_sequence,omitempty"`
+	// The EVENTS sequence of the subscription's last event that was read; 0 without a subscription.
+	SubscriptionSequence uint64 `protobuf:"varint,4,opt,name=subscription_sequence,json=subscriptionSequence,proto3" json:"subscription_sequence,omitempty"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
 }
@@ -1527,6 +1602,7 @@ func (x *CustomerDenied) GetSubscriptionSequence() uint64 {
 	return 0
 }
 
+// The customer did not decide before CustomerNotified.expires_at, which ends the request (R26).
 type RequestExpired struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1563,9 +1639,11 @@ func (*RequestExpired) Descriptor() ([]byte, []int) {
 	return file_lockbox_v1_request_proto_rawDescGZIP(), []int{17}
 }
 
+// The requester (the event's actor) took the request back before it was decided (R32).
 type RequestWithdrawn struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the requester wrote; may be empty.
+	Reason        string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1609,14 +1687,18 @@ func (x *RequestWithdrawn) GetReason() string {
 
 // Access exists from starts_at until ends_at. Its basis held when tenant and subscription were read again.
 type AccessGranted struct {
-	state    protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When access begins, by the orchestrator's clock: the event's own time.
 	StartsAt *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=starts_at,json=startsAt,proto3" json:"starts_at,omitempty"`
 	// At this instant it has ended.
-	EndsAt      *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=ends_at,json=endsAt,proto3" json:"ends_at,omitempty"`
-	ResourceIds []string               `protobuf:"bytes,3,rep,name=resource_ids,json=resourceIds,proto3" json:"resource_ids,omitempty"`
+	EndsAt *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=ends_at,json=endsAt,proto3" json:"ends_at,omitempty"`
+	// The resources that can be accessed: those that all approvers allowed.
+	ResourceIds []string `protobuf:"bytes,3,rep,name=resource_ids,json=resourceIds,proto3" json:"resource_ids,omitempty"`
 	// Unspecified: the customer approved.
-	Waiver               Waiver `protobuf:"varint,4,opt,name=waiver,proto3,enum=lockbox.v1.Waiver" json:"waiver,omitempty"`
-	TenantSequence       uint64 `protobuf:"varint,5,opt,name=tenant_sequence,json=tenantSequence,proto3" json:"tenant_sequence,omitempty"`
+	Waiver Waiver `protobuf:"varint,4,opt,name=waiver,proto3,enum=lockbox.v1.Waiver" json:"waiver,omitempty"`
+	// The EVENTS sequence of the tenant's last event that was read.
+	TenantSequence uint64 `protobuf:"varint,5,opt,name=tenant_sequence,json=tenantSequence,proto3" json:"tenant_sequence,omitempty"`
+	// The EVENTS sequence of the subscription's last event that was read; 0 without a subscription.
 	SubscriptionSequence uint64 `protobuf:"varint,6,opt,name=subscription_sequence,json=subscriptionSequence,proto3" json:"subscription_sequence,omitempty"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
@@ -1696,12 +1778,17 @@ func (x *AccessGranted) GetSubscriptionSequence() uint64 {
 
 // Approved, but the basis did not hold any more when access was to be given.
 type AccessLapsed struct {
-	state                protoimpl.MessageState `protogen:"open.v1"`
-	Reason               string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
-	TenantSequence       uint64                 `protobuf:"varint,2,opt,name=tenant_sequence,json=tenantSequence,proto3" json:"tenant_sequence,omitempty"`
-	SubscriptionSequence uint64                 `protobuf:"varint,3,opt,name=subscription_sequence,json=subscriptionSequence,proto3" json:"subscription_sequence,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Why, in English. See coded_reason.
+	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The EVENTS sequence of the tenant's last event that was read.
+	TenantSequence uint64 `protobuf:"varint,2,opt,name=tenant_sequence,json=tenantSequence,proto3" json:"tenant_sequence,omitempty"`
+	// The EVENTS sequence of the subscription's last event that was read; 0 without a subscription.
+	SubscriptionSequence uint64 `protobuf:"varint,3,opt,name=subscription_sequence,json=subscriptionSequence,proto3" json:"subscription_sequence,omitempty"`
+	// The same as `reason`, as a code.
+	CodedReason   *Reason `protobuf:"bytes,4,opt,name=coded_reason,json=codedReason,proto3" json:"coded_reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AccessLapsed) Reset() {
@@ -1755,9 +1842,18 @@ func (x *AccessLapsed) GetSubscriptionSequence() uint64 {
 	return 0
 }
 
+func (x *AccessLapsed) GetCodedReason() *Reason {
+	if x != nil {
+		return x.CodedReason
+	}
+	return nil
+}
+
+// The customer, or a security officer of the provider (the event's actor), took approved or running access away (R32).
 type AccessRevoked struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What they wrote; never empty.
+	Reason        string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1799,10 +1895,11 @@ func (x *AccessRevoked) GetReason() string {
 	return ""
 }
 
-// Given back early by the requester.
+// The requester (the event's actor) ended their access early (R32).
 type AccessReleased struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the requester wrote; may be empty.
+	Reason        string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1844,6 +1941,7 @@ func (x *AccessReleased) GetReason() string {
 	return ""
 }
 
+// Access ended at AccessGranted.ends_at.
 type AccessCompleted struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1885,7 +1983,7 @@ var File_lockbox_v1_request_proto protoreflect.FileDescriptor
 const file_lockbox_v1_request_proto_rawDesc = "" +
 	"\n" +
 	"\x18lockbox/v1/request.proto\x12\n" +
-	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x17lockbox/v1/intent.proto\x1a\x17lockbox/v1/policy.proto\x1a\x17lockbox/v1/tenant.proto\"\xa5\x01\n" +
+	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x17lockbox/v1/intent.proto\x1a\x17lockbox/v1/policy.proto\x1a\x17lockbox/v1/reason.proto\x1a\x17lockbox/v1/tenant.proto\"\xa5\x01\n" +
 	"\x0fAccessRequested\x120\n" +
 	"\x06intent\x18\x01 \x01(\v2\x18.lockbox.v1.AccessIntentR\x06intent\x12#\n" +
 	"\rintent_sha256\x18\x02 \x01(\fR\fintentSha256\x12\x12\n" +
@@ -1894,7 +1992,7 @@ const file_lockbox_v1_request_proto_rawDesc = "" +
 	"\rInternalStage\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x14\n" +
 	"\x05count\x18\x02 \x01(\rR\x05count\x12>\n" +
-	"\ranswer_within\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\fanswerWithin\"\x8d\x05\n" +
+	"\ranswer_within\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\fanswerWithin\"\xc6\x05\n" +
 	"\x0fAccessEvaluated\x127\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x1d.lockbox.v1.EvaluationOutcomeR\aoutcome\x12-\n" +
 	"\arefusal\x18\x02 \x01(\v2\x13.lockbox.v1.RefusalR\arefusal\x12*\n" +
@@ -1908,7 +2006,8 @@ const file_lockbox_v1_request_proto_rawDesc = "" +
 	"\bduration\x18\n" +
 	" \x01(\v2\x19.google.protobuf.DurationR\bduration\x12-\n" +
 	"\x05rules\x18\v \x03(\v2\x17.lockbox.v1.MatchedRuleR\x05rules\x12O\n" +
-	"\x16internal_remind_before\x18\f \x03(\v2\x19.google.protobuf.DurationR\x14internalRemindBefore\"\x8d\x06\n" +
+	"\x16internal_remind_before\x18\f \x03(\v2\x19.google.protobuf.DurationR\x14internalRemindBefore\x127\n" +
+	"\rcoded_reasons\x18\r \x03(\v2\x12.lockbox.v1.ReasonR\fcodedReasons\"\x8d\x06\n" +
 	"\x0fEvaluationFacts\x12!\n" +
 	"\fservice_name\x18\x01 \x01(\tR\vserviceName\x12#\n" +
 	"\rscenario_name\x18\x02 \x01(\tR\fscenarioName\x12.\n" +
@@ -1941,11 +2040,12 @@ const file_lockbox_v1_request_proto_rawDesc = "" +
 	"\x05index\x18\x02 \x01(\rR\x05index\"^\n" +
 	"\bApprover\x12*\n" +
 	"\x06person\x18\x01 \x01(\v2\x12.lockbox.v1.PersonR\x06person\x12&\n" +
-	"\x05roles\x18\x02 \x03(\x0e2\x10.lockbox.v1.RoleR\x05roles\"~\n" +
+	"\x05roles\x18\x02 \x03(\x0e2\x10.lockbox.v1.RoleR\x05roles\"\xb5\x01\n" +
 	"\x12ExcludedAssignment\x12*\n" +
 	"\x06person\x18\x01 \x01(\v2\x12.lockbox.v1.PersonR\x06person\x12$\n" +
 	"\x04role\x18\x02 \x01(\x0e2\x10.lockbox.v1.RoleR\x04role\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"\xe9\x04\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x125\n" +
+	"\fcoded_reason\x18\x04 \x01(\v2\x12.lockbox.v1.ReasonR\vcodedReason\"\xe9\x04\n" +
 	"\x10CustomerNotified\x12'\n" +
 	"\x05scope\x18\x01 \x01(\x0e2\x11.lockbox.v1.ScopeR\x05scope\x12/\n" +
 	"\x05basis\x18\x02 \x01(\x0e2\x19.lockbox.v1.ApproverBasisR\x05basis\x122\n" +
@@ -1998,11 +2098,12 @@ const file_lockbox_v1_request_proto_rawDesc = "" +
 	"\fresource_ids\x18\x03 \x03(\tR\vresourceIds\x12*\n" +
 	"\x06waiver\x18\x04 \x01(\x0e2\x12.lockbox.v1.WaiverR\x06waiver\x12'\n" +
 	"\x0ftenant_sequence\x18\x05 \x01(\x04R\x0etenantSequence\x123\n" +
-	"\x15subscription_sequence\x18\x06 \x01(\x04R\x14subscriptionSequence\"\x84\x01\n" +
+	"\x15subscription_sequence\x18\x06 \x01(\x04R\x14subscriptionSequence\"\xbb\x01\n" +
 	"\fAccessLapsed\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12'\n" +
 	"\x0ftenant_sequence\x18\x02 \x01(\x04R\x0etenantSequence\x123\n" +
-	"\x15subscription_sequence\x18\x03 \x01(\x04R\x14subscriptionSequence\"'\n" +
+	"\x15subscription_sequence\x18\x03 \x01(\x04R\x14subscriptionSequence\x125\n" +
+	"\fcoded_reason\x18\x04 \x01(\v2\x12.lockbox.v1.ReasonR\vcodedReason\"'\n" +
 	"\rAccessRevoked\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\"(\n" +
 	"\x0eAccessReleased\x12\x16\n" +
@@ -2079,12 +2180,13 @@ var file_lockbox_v1_request_proto_goTypes = []any{
 	(*Refusal)(nil),                 // 30: lockbox.v1.Refusal
 	(*timestamppb.Timestamp)(nil),   // 31: google.protobuf.Timestamp
 	(*MatchedRule)(nil),             // 32: lockbox.v1.MatchedRule
-	(Scope)(0),                      // 33: lockbox.v1.Scope
-	(SupportPlan)(0),                // 34: lockbox.v1.SupportPlan
-	(*EngineerHistory)(nil),         // 35: lockbox.v1.EngineerHistory
-	(*Person)(nil),                  // 36: lockbox.v1.Person
-	(Role)(0),                       // 37: lockbox.v1.Role
-	(*AlternateAddress)(nil),        // 38: lockbox.v1.AlternateAddress
+	(*Reason)(nil),                  // 33: lockbox.v1.Reason
+	(Scope)(0),                      // 34: lockbox.v1.Scope
+	(SupportPlan)(0),                // 35: lockbox.v1.SupportPlan
+	(*EngineerHistory)(nil),         // 36: lockbox.v1.EngineerHistory
+	(*Person)(nil),                  // 37: lockbox.v1.Person
+	(Role)(0),                       // 38: lockbox.v1.Role
+	(*AlternateAddress)(nil),        // 39: lockbox.v1.AlternateAddress
 }
 var file_lockbox_v1_request_proto_depIdxs = []int32{
 	28, // 0: lockbox.v1.AccessRequested.intent:type_name -> lockbox.v1.AccessIntent
@@ -2098,33 +2200,36 @@ var file_lockbox_v1_request_proto_depIdxs = []int32{
 	29, // 8: lockbox.v1.AccessEvaluated.duration:type_name -> google.protobuf.Duration
 	32, // 9: lockbox.v1.AccessEvaluated.rules:type_name -> lockbox.v1.MatchedRule
 	29, // 10: lockbox.v1.AccessEvaluated.internal_remind_before:type_name -> google.protobuf.Duration
-	2,  // 11: lockbox.v1.EvaluationFacts.stage:type_name -> lockbox.v1.ServiceStage
-	33, // 12: lockbox.v1.EvaluationFacts.scope:type_name -> lockbox.v1.Scope
-	34, // 13: lockbox.v1.EvaluationFacts.support_plan:type_name -> lockbox.v1.SupportPlan
-	35, // 14: lockbox.v1.EvaluationFacts.history:type_name -> lockbox.v1.EngineerHistory
-	31, // 15: lockbox.v1.EvaluationFacts.time:type_name -> google.protobuf.Timestamp
-	36, // 16: lockbox.v1.Approver.person:type_name -> lockbox.v1.Person
-	37, // 17: lockbox.v1.Approver.roles:type_name -> lockbox.v1.Role
-	36, // 18: lockbox.v1.ExcludedAssignment.person:type_name -> lockbox.v1.Person
-	37, // 19: lockbox.v1.ExcludedAssignment.role:type_name -> lockbox.v1.Role
-	33, // 20: lockbox.v1.CustomerNotified.scope:type_name -> lockbox.v1.Scope
-	3,  // 21: lockbox.v1.CustomerNotified.basis:type_name -> lockbox.v1.ApproverBasis
-	12, // 22: lockbox.v1.CustomerNotified.approvers:type_name -> lockbox.v1.Approver
-	13, // 23: lockbox.v1.CustomerNotified.excluded:type_name -> lockbox.v1.ExcludedAssignment
-	38, // 24: lockbox.v1.CustomerNotified.alternates:type_name -> lockbox.v1.AlternateAddress
-	31, // 25: lockbox.v1.CustomerNotified.expires_at:type_name -> google.protobuf.Timestamp
-	31, // 26: lockbox.v1.CustomerNotified.remind_at:type_name -> google.protobuf.Timestamp
-	29, // 27: lockbox.v1.CustomerApproved.duration:type_name -> google.protobuf.Duration
-	37, // 28: lockbox.v1.CustomerApproved.roles:type_name -> lockbox.v1.Role
-	37, // 29: lockbox.v1.CustomerDenied.roles:type_name -> lockbox.v1.Role
-	31, // 30: lockbox.v1.AccessGranted.starts_at:type_name -> google.protobuf.Timestamp
-	31, // 31: lockbox.v1.AccessGranted.ends_at:type_name -> google.protobuf.Timestamp
-	1,  // 32: lockbox.v1.AccessGranted.waiver:type_name -> lockbox.v1.Waiver
-	33, // [33:33] is the sub-list for method output_type
-	33, // [33:33] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	33, // 11: lockbox.v1.AccessEvaluated.coded_reasons:type_name -> lockbox.v1.Reason
+	2,  // 12: lockbox.v1.EvaluationFacts.stage:type_name -> lockbox.v1.ServiceStage
+	34, // 13: lockbox.v1.EvaluationFacts.scope:type_name -> lockbox.v1.Scope
+	35, // 14: lockbox.v1.EvaluationFacts.support_plan:type_name -> lockbox.v1.SupportPlan
+	36, // 15: lockbox.v1.EvaluationFacts.history:type_name -> lockbox.v1.EngineerHistory
+	31, // 16: lockbox.v1.EvaluationFacts.time:type_name -> google.protobuf.Timestamp
+	37, // 17: lockbox.v1.Approver.person:type_name -> lockbox.v1.Person
+	38, // 18: lockbox.v1.Approver.roles:type_name -> lockbox.v1.Role
+	37, // 19: lockbox.v1.ExcludedAssignment.person:type_name -> lockbox.v1.Person
+	38, // 20: lockbox.v1.ExcludedAssignment.role:type_name -> lockbox.v1.Role
+	33, // 21: lockbox.v1.ExcludedAssignment.coded_reason:type_name -> lockbox.v1.Reason
+	34, // 22: lockbox.v1.CustomerNotified.scope:type_name -> lockbox.v1.Scope
+	3,  // 23: lockbox.v1.CustomerNotified.basis:type_name -> lockbox.v1.ApproverBasis
+	12, // 24: lockbox.v1.CustomerNotified.approvers:type_name -> lockbox.v1.Approver
+	13, // 25: lockbox.v1.CustomerNotified.excluded:type_name -> lockbox.v1.ExcludedAssignment
+	39, // 26: lockbox.v1.CustomerNotified.alternates:type_name -> lockbox.v1.AlternateAddress
+	31, // 27: lockbox.v1.CustomerNotified.expires_at:type_name -> google.protobuf.Timestamp
+	31, // 28: lockbox.v1.CustomerNotified.remind_at:type_name -> google.protobuf.Timestamp
+	29, // 29: lockbox.v1.CustomerApproved.duration:type_name -> google.protobuf.Duration
+	38, // 30: lockbox.v1.CustomerApproved.roles:type_name -> lockbox.v1.Role
+	38, // 31: lockbox.v1.CustomerDenied.roles:type_name -> lockbox.v1.Role
+	31, // 32: lockbox.v1.AccessGranted.starts_at:type_name -> google.protobuf.Timestamp
+	31, // 33: lockbox.v1.AccessGranted.ends_at:type_name -> google.protobuf.Timestamp
+	1,  // 34: lockbox.v1.AccessGranted.waiver:type_name -> lockbox.v1.Waiver
+	33, // 35: lockbox.v1.AccessLapsed.coded_reason:type_name -> lockbox.v1.Reason
+	36, // [36:36] is the sub-list for method output_type
+	36, // [36:36] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_request_proto_init() }
@@ -2135,6 +2240,7 @@ func file_lockbox_v1_request_proto_init() {
 	file_lockbox_v1_common_proto_init()
 	file_lockbox_v1_intent_proto_init()
 	file_lockbox_v1_policy_proto_init()
+	file_lockbox_v1_reason_proto_init()
 	file_lockbox_v1_tenant_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -27,8 +27,11 @@ const (
 type Fallback int32
 
 const (
-	Fallback_FALLBACK_UNSPECIFIED              Fallback = 0
-	Fallback_FALLBACK_GLOBAL_ADMINISTRATORS    Fallback = 1
+	// Not set: the same as GLOBAL_ADMINISTRATORS.
+	Fallback_FALLBACK_UNSPECIFIED Fallback = 0
+	// The tenant's Global Administrators.
+	Fallback_FALLBACK_GLOBAL_ADMINISTRATORS Fallback = 1
+	// The tenant's own Lockbox Approvers.
 	Fallback_FALLBACK_TENANT_LOCKBOX_APPROVERS Fallback = 2
 )
 
@@ -77,6 +80,7 @@ func (Fallback) EnumDescriptor() ([]byte, []int) {
 type Role int32
 
 const (
+	// Not set; no assignment has it.
 	Role_ROLE_UNSPECIFIED Role = 0
 	// Of the tenant: switches Lockbox, manages roles, decides tenant-scoped requests.
 	Role_ROLE_GLOBAL_ADMINISTRATOR Role = 1
@@ -137,8 +141,11 @@ func (Role) EnumDescriptor() ([]byte, []int) {
 type AssignmentScope int32
 
 const (
-	AssignmentScope_ASSIGNMENT_SCOPE_UNSPECIFIED  AssignmentScope = 0
-	AssignmentScope_ASSIGNMENT_SCOPE_TENANT       AssignmentScope = 1
+	// Not set; no assignment has it.
+	AssignmentScope_ASSIGNMENT_SCOPE_UNSPECIFIED AssignmentScope = 0
+	// On the tenant.
+	AssignmentScope_ASSIGNMENT_SCOPE_TENANT AssignmentScope = 1
+	// On the subscription.
 	AssignmentScope_ASSIGNMENT_SCOPE_SUBSCRIPTION AssignmentScope = 2
 	// Inherited from a management group: recorded, shown, and not counted (R22).
 	AssignmentScope_ASSIGNMENT_SCOPE_MANAGEMENT_GROUP AssignmentScope = 3
@@ -263,10 +270,13 @@ func (x *TenantIssuer) GetJwksUrl() string {
 
 // A customer came on board (once, by onboarding).
 type TenantCreated struct {
-	state       protoimpl.MessageState `protogen:"open.v1"`
-	DisplayName string                 `protobuf:"bytes,1,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
-	Plan        SupportPlan            `protobuf:"varint,2,opt,name=plan,proto3,enum=lockbox.v1.SupportPlan" json:"plan,omitempty"`
-	Issuer      *TenantIssuer          `protobuf:"bytes,3,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The customer's name; 1 to 120 characters.
+	DisplayName string `protobuf:"bytes,1,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
+	// The support plan that the customer starts with.
+	Plan SupportPlan `protobuf:"varint,2,opt,name=plan,proto3,enum=lockbox.v1.SupportPlan" json:"plan,omitempty"`
+	// Where the customer's people sign in.
+	Issuer *TenantIssuer `protobuf:"bytes,3,opt,name=issuer,proto3" json:"issuer,omitempty"`
 	// The first Global Administrator; all further roles come from them.
 	Administrator *RoleAssignment `protobuf:"bytes,4,opt,name=administrator,proto3" json:"administrator,omitempty"`
 	// BCP 47 tag for people and addresses without one of their own.
@@ -342,9 +352,11 @@ func (x *TenantCreated) GetDefaultLanguage() string {
 
 // A lowered plan changes nothing for what runs, and is mailed to all administrators (R1).
 type SupportPlanChanged struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	From          SupportPlan            `protobuf:"varint,1,opt,name=from,proto3,enum=lockbox.v1.SupportPlan" json:"from,omitempty"`
-	To            SupportPlan            `protobuf:"varint,2,opt,name=to,proto3,enum=lockbox.v1.SupportPlan" json:"to,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The plan until now.
+	From SupportPlan `protobuf:"varint,1,opt,name=from,proto3,enum=lockbox.v1.SupportPlan" json:"from,omitempty"`
+	// The plan from now on.
+	To            SupportPlan `protobuf:"varint,2,opt,name=to,proto3,enum=lockbox.v1.SupportPlan" json:"to,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -393,6 +405,7 @@ func (x *SupportPlanChanged) GetTo() SupportPlan {
 	return SupportPlan_SUPPORT_PLAN_UNSPECIFIED
 }
 
+// From now on this customer is asked (R1).
 type LockboxEnabled struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -429,9 +442,11 @@ func (*LockboxEnabled) Descriptor() ([]byte, []int) {
 	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{3}
 }
 
+// From now on this customer is not asked (R2). Requests that wait are not affected.
 type LockboxDisabled struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the administrator wrote; may be empty.
+	Reason        string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -519,9 +534,11 @@ func (x *PreviewSignedUp) GetResourceType() string {
 	return ""
 }
 
+// The tenant no longer takes part in the preview of a service.
 type PreviewSignedOff struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ResourceType  string                 `protobuf:"bytes,1,opt,name=resource_type,json=resourceType,proto3" json:"resource_type,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A resource type of the catalogue.
+	ResourceType  string `protobuf:"bytes,1,opt,name=resource_type,json=resourceType,proto3" json:"resource_type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -566,7 +583,8 @@ func (x *PreviewSignedOff) GetResourceType() string {
 // An address that is told about requests and gains no right by it (R24).
 type AlternateAddress struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Email string                 `protobuf:"bytes,1,opt,name=email,proto3" json:"email,omitempty"`
+	// The address; nobody is identified by it.
+	Email string `protobuf:"bytes,1,opt,name=email,proto3" json:"email,omitempty"`
 	// BCP 47 tag; empty: the tenant's default.
 	Language      string `protobuf:"bytes,2,opt,name=language,proto3" json:"language,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -619,12 +637,15 @@ func (x *AlternateAddress) GetLanguage() string {
 
 // What a Global Administrator can set for the tenant.
 type TenantSettings struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	DefaultLanguage string                 `protobuf:"bytes,1,opt,name=default_language,json=defaultLanguage,proto3" json:"default_language,omitempty"`
-	Alternates      []*AlternateAddress    `protobuf:"bytes,2,rep,name=alternates,proto3" json:"alternates,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// BCP 47 tag for people and addresses without a language of their own: en, fr or ja.
+	DefaultLanguage string `protobuf:"bytes,1,opt,name=default_language,json=defaultLanguage,proto3" json:"default_language,omitempty"`
+	// Addresses that are told about requests, in addition to the approvers (R24).
+	Alternates []*AlternateAddress `protobuf:"bytes,2,rep,name=alternates,proto3" json:"alternates,omitempty"`
 	// How many different people must approve (R30). 0 means 1.
-	RequiredApprovals uint32   `protobuf:"varint,3,opt,name=required_approvals,json=requiredApprovals,proto3" json:"required_approvals,omitempty"`
-	Fallback          Fallback `protobuf:"varint,4,opt,name=fallback,proto3,enum=lockbox.v1.Fallback" json:"fallback,omitempty"`
+	RequiredApprovals uint32 `protobuf:"varint,3,opt,name=required_approvals,json=requiredApprovals,proto3" json:"required_approvals,omitempty"`
+	// Who is asked about a subscription's request when too few approvers resolve (R23).
+	Fallback Fallback `protobuf:"varint,4,opt,name=fallback,proto3,enum=lockbox.v1.Fallback" json:"fallback,omitempty"`
 	// Only approvals signed with the approver's own key count (R42).
 	SignedApprovalsOnly bool `protobuf:"varint,5,opt,name=signed_approvals_only,json=signedApprovalsOnly,proto3" json:"signed_approvals_only,omitempty"`
 	// A customer's decision counts only if its maker signed in (`auth_time`) at most this long before; else they are asked to
@@ -708,8 +729,9 @@ func (x *TenantSettings) GetMaxAuthenticationAge() *durationpb.Duration {
 
 // The settings as they are from now on, whole.
 type SettingsChanged struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Settings      *TenantSettings        `protobuf:"bytes,1,opt,name=settings,proto3" json:"settings,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// All settings, including those that did not change.
+	Settings      *TenantSettings `protobuf:"bytes,1,opt,name=settings,proto3" json:"settings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -751,9 +773,11 @@ func (x *SettingsChanged) GetSettings() *TenantSettings {
 	return nil
 }
 
+// The tenant has a subscription. The event's aggregate id is the subscription's id.
 type SubscriptionRegistered struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	DisplayName   string                 `protobuf:"bytes,1,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The subscription's name; 1 to 120 characters.
+	DisplayName   string `protobuf:"bytes,1,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -799,10 +823,13 @@ func (x *SubscriptionRegistered) GetDisplayName() string {
 type RoleAssignment struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Chosen by whoever assigns, unique inside the tenant or subscription.
-	Id     string          `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Person *Person         `protobuf:"bytes,2,opt,name=person,proto3" json:"person,omitempty"`
-	Role   Role            `protobuf:"varint,3,opt,name=role,proto3,enum=lockbox.v1.Role" json:"role,omitempty"`
-	Scope  AssignmentScope `protobuf:"varint,4,opt,name=scope,proto3,enum=lockbox.v1.AssignmentScope" json:"scope,omitempty"`
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Who holds the role: a person of the tenant's issuer.
+	Person *Person `protobuf:"bytes,2,opt,name=person,proto3" json:"person,omitempty"`
+	// The role.
+	Role Role `protobuf:"varint,3,opt,name=role,proto3,enum=lockbox.v1.Role" json:"role,omitempty"`
+	// Where the assignment was made.
+	Scope AssignmentScope `protobuf:"varint,4,opt,name=scope,proto3,enum=lockbox.v1.AssignmentScope" json:"scope,omitempty"`
 	// Privileged identity management: counts only while activated (R21).
 	EligibleOnly bool `protobuf:"varint,5,opt,name=eligible_only,json=eligibleOnly,proto3" json:"eligible_only,omitempty"`
 	// At this instant it has ended. Absent: until removed.
@@ -883,9 +910,11 @@ func (x *RoleAssignment) GetExpiresAt() *timestamppb.Timestamp {
 	return nil
 }
 
+// A Global Administrator (the event's actor) assigned a role on the tenant or subscription that the event is about.
 type RoleAssigned struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Assignment    *RoleAssignment        `protobuf:"bytes,1,opt,name=assignment,proto3" json:"assignment,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The new assignment.
+	Assignment    *RoleAssignment `protobuf:"bytes,1,opt,name=assignment,proto3" json:"assignment,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -927,9 +956,11 @@ func (x *RoleAssigned) GetAssignment() *RoleAssignment {
 	return nil
 }
 
+// The assignment is gone. From this event on, its holder can no longer decide by it.
 type RoleRemoved struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	AssignmentId  string                 `protobuf:"bytes,1,opt,name=assignment_id,json=assignmentId,proto3" json:"assignment_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The assignment's id.
+	AssignmentId  string `protobuf:"bytes,1,opt,name=assignment_id,json=assignmentId,proto3" json:"assignment_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -973,8 +1004,10 @@ func (x *RoleRemoved) GetAssignmentId() string {
 
 // An eligible person activated the role; at `until` it is inactive again.
 type RoleActivated struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	AssignmentId  string                 `protobuf:"bytes,1,opt,name=assignment_id,json=assignmentId,proto3" json:"assignment_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of an assignment that is eligible_only.
+	AssignmentId string `protobuf:"bytes,1,opt,name=assignment_id,json=assignmentId,proto3" json:"assignment_id,omitempty"`
+	// When the activation ends by itself.
 	Until         *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=until,proto3" json:"until,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1024,9 +1057,11 @@ func (x *RoleActivated) GetUntil() *timestamppb.Timestamp {
 	return nil
 }
 
+// The role is inactive again before its time.
 type RoleDeactivated struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	AssignmentId  string                 `protobuf:"bytes,1,opt,name=assignment_id,json=assignmentId,proto3" json:"assignment_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The assignment's id.
+	AssignmentId  string `protobuf:"bytes,1,opt,name=assignment_id,json=assignmentId,proto3" json:"assignment_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

@@ -21,10 +21,13 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// A support ticket was opened. The event's aggregate id is the ticket's id.
 type TicketOpened struct {
-	state       protoimpl.MessageState `protogen:"open.v1"`
-	Title       string                 `protobuf:"bytes,1,opt,name=title,proto3" json:"title,omitempty"`
-	Description string                 `protobuf:"bytes,2,opt,name=description,proto3" json:"description,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One line; 3 to 200 characters.
+	Title string `protobuf:"bytes,1,opt,name=title,proto3" json:"title,omitempty"`
+	// What it is about; at most 4000 characters, may be empty.
+	Description string `protobuf:"bytes,2,opt,name=description,proto3" json:"description,omitempty"`
 	// The subscription it is about; empty if none.
 	SubscriptionId string `protobuf:"bytes,3,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
 	unknownFields  protoimpl.UnknownFields
@@ -84,9 +87,11 @@ func (x *TicketOpened) GetSubscriptionId() string {
 
 // Given to its first engineer.
 type TicketAssigned struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Engineer      *Person                `protobuf:"bytes,1,opt,name=engineer,proto3" json:"engineer,omitempty"`
-	Team          string                 `protobuf:"bytes,2,opt,name=team,proto3" json:"team,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The engineer who works on it; absent if only a team does.
+	Engineer *Person `protobuf:"bytes,1,opt,name=engineer,proto3" json:"engineer,omitempty"`
+	// The team that works on it; empty if none was named.
+	Team          string `protobuf:"bytes,2,opt,name=team,proto3" json:"team,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -137,10 +142,13 @@ func (x *TicketAssigned) GetTeam() string {
 
 // Handed on or escalated to another engineer or team.
 type TicketReassigned struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Engineer      *Person                `protobuf:"bytes,1,opt,name=engineer,proto3" json:"engineer,omitempty"`
-	Team          string                 `protobuf:"bytes,2,opt,name=team,proto3" json:"team,omitempty"`
-	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The engineer who works on it from now on; absent if only a team does.
+	Engineer *Person `protobuf:"bytes,1,opt,name=engineer,proto3" json:"engineer,omitempty"`
+	// The team that works on it from now on; empty if none was named.
+	Team string `protobuf:"bytes,2,opt,name=team,proto3" json:"team,omitempty"`
+	// Why it was handed on; may be empty.
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -196,9 +204,11 @@ func (x *TicketReassigned) GetReason() string {
 	return ""
 }
 
+// Somebody (the event's actor) commented on the ticket.
 type TicketCommented struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Text          string                 `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The comment; 1 to 4000 characters.
+	Text          string `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

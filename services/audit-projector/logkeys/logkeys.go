@@ -3,6 +3,7 @@
 package logkeys
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/base64"
@@ -13,8 +14,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/openlockbox/lockbox/pkg/config"
+	"github.com/openlockbox/lockbox/pkg/durable"
 	"github.com/openlockbox/lockbox/pkg/merkle"
 	"golang.org/x/mod/sumdb/note"
 )
@@ -33,6 +36,9 @@ const (
 	SigningKeyFile = "log.key"
 	PublicKeyFile  = "log.vkey"
 	SaltsFile      = "log.salts"
+
+	// pendingFile holds new keys until each is in its own file.
+	pendingFile = "log.new"
 
 	saltsSize = 32 // bytes
 )
@@ -60,38 +66,125 @@ func Read(signingKeyFile, saltsFile string) (Keys, error) {
 	return k, nil
 }
 
-// LoadOrCreate reads the keys in dir, and makes those that are not there for a log of that name. The salts are never made
-// anew beside a key that exists: trees could then not be made again from the stream.
+// LoadOrCreate reads the keys in dir; where there are none, it makes them for a log of that name.
+//
+// Trees can be rebuilt from the stream only with the salts that they were made with, so a key is never made anew beside
+// one that exists: with one of the two missing, it fails. Both become durable in one step, as the file log.new, and are
+// then put where they belong; what interrupts that is finished by the next call.
 func LoadOrCreate(dir, origin string) (Keys, error) {
+	unlock, err := lock(dir)
+	if err != nil {
+		return Keys{}, err
+	}
+	defer unlock()
 	key, salts := filepath.Join(dir, SigningKeyFile), filepath.Join(dir, SaltsFile)
-	_, err := os.Stat(key)
+	pending := filepath.Join(dir, pendingFile)
+	made, err := os.ReadFile(pending) // #nosec G304 -- the operator names the directory
 	if errors.Is(err, fs.ErrNotExist) {
-		err = create(dir, origin)
+		var both bool
+		if both, err = present(key, salts, filepath.Join(dir, PublicKeyFile)); both {
+			return Read(key, salts)
+		}
+		if err == nil {
+			made, err = generate(origin)
+		}
+		if err == nil {
+			err = durable.Create(pending, made, 0o600)
+		}
 	}
 	if err != nil {
+		return Keys{}, err
+	}
+	if err := install(dir, made); err != nil {
 		return Keys{}, err
 	}
 	return Read(key, salts)
 }
 
-func create(dir, origin string) error {
+// present reports whether both secrets are there. It fails if only one is, or only the public key.
+func present(key, salts, public string) (bool, error) {
+	var missing, found []string
+	for _, path := range []string{key, salts, public} {
+		switch _, err := os.Lstat(path); {
+		case err == nil:
+			found = append(found, path)
+		case !errors.Is(err, fs.ErrNotExist):
+			return false, err
+		case path != public: // which can be made again from the signing key
+			missing = append(missing, path)
+		}
+	}
+	switch {
+	case len(missing) == 0:
+		return true, nil
+	case len(found) == 0:
+		return false, nil
+	}
+	return false, fmt.Errorf("missing: %s, although %s exists; without it the log cannot continue and its trees cannot be rebuilt, "+
+		"so it is never generated anew: restore it from a backup (only where no event has been recorded yet: move %s away and run this again)",
+		strings.Join(missing, " and "), strings.Join(found, " and "), strings.Join(found, " and "))
+}
+
+// generate makes what log.new holds: the signing key and the secret of the salts, a line each.
+func generate(origin string) ([]byte, error) {
 	secret := make([]byte, saltsSize)
 	if _, err := rand.Read(secret); err != nil {
-		return err
+		return nil, err
 	}
-	private, public, err := note.GenerateKey(rand.Reader, origin)
+	private, _, err := note.GenerateKey(rand.Reader, origin)
+	return []byte(private + "\n" + hex.EncodeToString(secret) + "\n"), err
+}
+
+// install puts the keys of log.new in place, as far as an earlier call has not, and removes it.
+func install(dir string, made []byte) error {
+	pending := filepath.Join(dir, pendingFile)
+	lines := strings.Split(string(made), "\n")
+	if len(lines) != 3 {
+		return fmt.Errorf("%s: not a signing key and the secret of the salts, a line each", pending)
+	}
+	public, err := publicKey(lines[0])
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", pending, err)
 	}
-	// The signing key comes last: when it is there, all are.
-	for _, f := range []struct{ name, text string }{
-		{SaltsFile, hex.EncodeToString(secret)}, {PublicKeyFile, public}, {SigningKeyFile, private},
-	} {
-		if err := os.WriteFile(filepath.Join(dir, f.name), []byte(f.text+"\n"), 0o600); err != nil {
+	for _, f := range []struct{ name, text string }{{SaltsFile, lines[1]}, {PublicKeyFile, public}, {SigningKeyFile, lines[0]}} {
+		path, text := filepath.Join(dir, f.name), []byte(f.text+"\n")
+		err := durable.Create(path, text, 0o600)
+		if errors.Is(err, fs.ErrExist) {
+			var there []byte
+			if there, err = os.ReadFile(path); err == nil && !bytes.Equal(there, text) { // #nosec G304 -- as above
+				err = fmt.Errorf("%s and %s hold different keys: keep the ones that the log was signed with, and move the other file away", path, pending)
+			}
+		}
+		if err != nil {
 			return err
 		}
 	}
-	return nil
+	return errors.Join(sweep(dir), os.Remove(pending), durable.Sync(dir))
+}
+
+// sweep removes the temporary files of processes that were killed while they made keys: they hold secrets.
+func sweep(dir string) error {
+	var failed error
+	for _, name := range []string{SigningKeyFile, PublicKeyFile, SaltsFile, pendingFile} {
+		left, err := filepath.Glob(filepath.Join(dir, "."+name+".*"))
+		failed = errors.Join(failed, err)
+		for _, path := range left {
+			failed = errors.Join(failed, os.Remove(path))
+		}
+	}
+	return failed
+}
+
+// lock keeps other processes from making keys in the same directory at the same time.
+func lock(dir string) (unlock func(), err error) {
+	d, err := os.Open(dir) // #nosec G304 -- the operator names the directory
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(d.Fd()), syscall.LOCK_EX); err != nil { // #nosec G115 -- a file descriptor
+		return nil, errors.Join(err, d.Close())
+	}
+	return func() { _ = d.Close() }, nil
 }
 
 // publicKey is the verifier's key of a signer's: PRIVATE+KEY+<name>+<hash>+<kind and seed>.

@@ -87,7 +87,7 @@ type store struct {
 	last time.Time
 }
 
-// keep writes a mail under a new id. It appears whole or not at all.
+// keep writes a mail under a new id. It appears whole or not at all; it is not flushed to disk, since nobody's mail is lost here.
 func (s *store) keep(now time.Time, from string, to []string, data []byte) error {
 	id := s.next(now)
 	var mail bytes.Buffer

@@ -4,11 +4,11 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
 
+	"github.com/openlockbox/lockbox/pkg/durable"
 	"github.com/openlockbox/lockbox/pkg/merkle"
 )
 
@@ -24,12 +24,11 @@ func CreateKey(file, name string) (*merkle.Cosigner, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) // #nosec G304 -- the operator names the file
-	if err != nil {
+	text := fmt.Sprintf("%s\n%s\n%s\n", keyFormat, name, base64.StdEncoding.EncodeToString(private.Seed()))
+	if err := durable.Create(file, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
-	_, err = fmt.Fprintf(f, "%s\n%s\n%s\n", keyFormat, name, base64.StdEncoding.EncodeToString(private.Seed()))
-	return key, errors.Join(err, f.Sync(), f.Close())
+	return key, nil
 }
 
 // ReadKey reads what CreateKey has made.

@@ -21,6 +21,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/durable"
 	"github.com/openlockbox/lockbox/pkg/merkle"
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -211,21 +212,5 @@ func (w *Witness) keep(origin string, tree tlog.Tree) error {
 	if err != nil {
 		return err
 	}
-	name := w.file(origin)
-	f, err := os.OpenFile(name+".new", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600) // #nosec G304 -- in the witness's directory
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(name+".new", name); err != nil {
-		return err
-	}
-	dir, err := os.Open(w.dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return durable.Replace(w.file(origin), data, 0o600)
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/openlockbox/lockbox/pkg/durable"
 	"github.com/openlockbox/lockbox/pkg/merkle"
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -52,16 +53,5 @@ func (s state) write(dir string) error {
 	if err != nil {
 		return err
 	}
-	name := filepath.Join(dir, stateFile)
-	next := name + ".new"
-	if err := os.WriteFile(next, data, 0o600); err != nil {
-		return err
-	}
-	if err := syncPath(next); err != nil {
-		return err
-	}
-	if err := os.Rename(next, name); err != nil {
-		return err
-	}
-	return syncPath(dir)
+	return durable.Replace(filepath.Join(dir, stateFile), data, 0o600)
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/openlockbox/lockbox/pkg/durable"
 	"github.com/openlockbox/lockbox/pkg/merkle"
 	"golang.org/x/mod/sumdb/tlog"
 	"golang.org/x/sync/errgroup"
@@ -95,7 +96,7 @@ func (f *files) sync() error {
 	var all errgroup.Group
 	all.SetLimit(syncsAtOnce)
 	for name := range f.written {
-		all.Go(func() error { return syncPath(name) })
+		all.Go(func() error { return durable.Sync(name) })
 		for dir := filepath.Dir(name); !dirs[dir]; dir = filepath.Dir(dir) {
 			dirs[dir] = true
 			if dir == f.dir {
@@ -104,21 +105,13 @@ func (f *files) sync() error {
 		}
 	}
 	for dir := range dirs {
-		all.Go(func() error { return syncPath(dir) })
+		all.Go(func() error { return durable.Sync(dir) })
 	}
 	if err := all.Wait(); err != nil {
 		return err
 	}
 	clear(f.written)
 	return nil
-}
-
-func syncPath(name string) error {
-	file, err := os.Open(name) // #nosec G304 -- as above
-	if err != nil {
-		return err
-	}
-	return errors.Join(file.Sync(), file.Close())
 }
 
 // partials are the paths of what is not full in a tree of that size, with the second copy's if it has one.

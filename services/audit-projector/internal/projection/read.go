@@ -253,11 +253,3 @@ func texts(list []string) []any {
 	}
 	return args
 }
-
-func numbers[N ~int32](list []N) []any {
-	args := make([]any, len(list))
-	for i, n := range list {
-		args[i] = int64(n)
-	}
-	return args
-}

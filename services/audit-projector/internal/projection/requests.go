@@ -43,12 +43,6 @@ type row struct {
 
 func (r *folded) row() row { return row{r.state.Status, deadline(r.state), r.last} }
 
-// tallied names a number in the tally.
-type tallied struct {
-	tenant, subscription int64
-	status               request.Status
-}
-
 // request folds an event of a request. What changed is written at the end of the batch, once.
 func (w *writer) request(ctx context.Context, e Event, tenantID int64) (place, error) {
 	which := key{"requests", tenantID, e.Event.GetAggregateId()}
@@ -85,11 +79,11 @@ func (r *folded) evolve(seq uint64, e *lockboxv1.Event) {
 
 // load returns a request as it was before the event, from memory or folded again.
 func (w *writer) load(ctx context.Context, which key) (*folded, error) {
-	if r, known := w.states.get(which); known {
+	if r, known := w.states.Get(which); known {
 		return r, nil
 	}
 	if r, known := w.dirty[which]; known {
-		w.states.put(which, r)
+		w.states.Put(which, r)
 		return r, nil
 	}
 	at, found, err := w.find(ctx, which.table, which.tenant, which.id)
@@ -114,7 +108,7 @@ func (w *writer) load(ctx context.Context, which key) (*folded, error) {
 		}
 		r.written, r.waiting = r.row(), waitingFor(r.state)
 	}
-	w.states.put(which, r)
+	w.states.Put(which, r)
 	return r, nil
 }
 
@@ -124,9 +118,8 @@ func (w *writer) insertRequest(ctx context.Context, e Event, which key, r *folde
 		return err
 	}
 	r.about = int64(e.Sequence) // #nosec G115 -- a stream never holds as many events
-	w.places.put(which, r.place)
+	w.places.Put(which, r.place)
 	r.written = r.row()
-	w.tally[tallied{r.tenant, r.subscription, r.written.status}]++
 	if err := w.insert(ctx, "requests",
 		r.about, r.tenant, which.id, r.subscription, intent.GetTicketId(), int64(r.written.status), r.written.due, r.written.last); err != nil {
 		return err
@@ -148,8 +141,6 @@ func (w *writer) writeRequests(ctx context.Context) error {
 	clear(w.dirty)
 	for _, r := range changed {
 		if now := r.row(); now != r.written {
-			w.tally[tallied{r.tenant, r.subscription, r.written.status}]--
-			w.tally[tallied{r.tenant, r.subscription, now.status}]++
 			if err := w.exec(ctx, "UPDATE requests SET status = ?, due = ?, last = ? WHERE seq = ?", int64(now.status), now.due, now.last, r.about); err != nil {
 				return err
 			}
@@ -159,26 +150,6 @@ func (w *writer) writeRequests(ctx context.Context) error {
 			return err
 		}
 	}
-	return w.writeTally(ctx)
-}
-
-func (w *writer) writeTally(ctx context.Context) error {
-	for of, more := range w.tally {
-		if more == 0 {
-			continue
-		}
-		at, n := []any{of.tenant, of.subscription, int64(of.status)}, 0
-		if _, err := w.first(ctx, "INSERT INTO tally VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n RETURNING n", append(at, more), &n); err != nil {
-			return err
-		}
-		if n != 0 {
-			continue
-		}
-		if err := w.exec(ctx, "DELETE FROM tally WHERE tenant = ? AND subscription = ? AND status = ?", at...); err != nil {
-			return err
-		}
-	}
-	clear(w.tally)
 	return nil
 }
 

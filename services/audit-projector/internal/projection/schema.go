@@ -57,12 +57,6 @@ CREATE TABLE requests (
 	UNIQUE (id, tenant)
 );
 
--- How many requests there are, for counting many without looking at each.
-CREATE TABLE tally (
-	tenant INTEGER NOT NULL, subscription INTEGER NOT NULL, status INTEGER NOT NULL, n INTEGER NOT NULL,
-	PRIMARY KEY (tenant, subscription, status)
-) WITHOUT ROWID;
-
 -- The resources that a request asks for.
 CREATE TABLE resources (resource TEXT NOT NULL, tenant INTEGER NOT NULL, request INTEGER NOT NULL);
 

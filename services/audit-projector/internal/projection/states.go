@@ -2,8 +2,8 @@ package projection
 
 import (
 	"context"
-	"sync"
 
+	"github.com/openlockbox/lockbox/pkg/cache"
 	"github.com/openlockbox/lockbox/pkg/request"
 )
 
@@ -12,24 +12,19 @@ const rememberedFolds = 2048
 
 // folds are requests as somebody has folded them. A request whose last event is the same is the same.
 type folds struct {
-	mu    sync.Mutex
-	known *recent[uint64, request.State]
+	known *cache.Cache[uint64, request.State]
 }
 
-func (f *folds) get(r Row) (request.State, bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	s, known := f.known.get(r.Sequence)
+func (f folds) get(r Row) (request.State, bool) {
+	s, known := f.known.Get(r.Sequence)
 	return s, known && s.Sequence == r.Last
 }
 
-func (f *folds) put(r Row, s request.State) {
+func (f folds) put(r Row, s request.State) {
 	if s.Sequence != r.Last {
 		return // its history contradicts itself
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.known.put(r.Sequence, s)
+	f.known.Put(r.Sequence, s)
 }
 
 // States folds the requests of rows, in their order. What is in a state is shared: leave it as it is.

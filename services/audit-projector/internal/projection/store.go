@@ -19,6 +19,8 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/openlockbox/lockbox/pkg/cache"
+	"github.com/openlockbox/lockbox/pkg/durable"
 	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/tenant"
@@ -55,7 +57,6 @@ type Store struct {
 	moved chan struct{}
 
 	folds   folds
-	counts  counts
 	damaged chan error
 }
 
@@ -85,7 +86,7 @@ func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 	}
 	s := &Store{
 		path: filepath.Join(dir, fileName), log: o.Log, moved: make(chan struct{}), damaged: make(chan error, 1),
-		folds: folds{known: newRecent[uint64, request.State](rememberedFolds)},
+		folds: folds{known: cache.New[uint64, request.State](rememberedFolds)},
 	}
 	var err error
 	if s.lock, err = lockDir(dir); err != nil {
@@ -288,21 +289,13 @@ func (s *Store) Complete(ctx context.Context) error {
 	if err := s.writer.finish(ctx); err != nil {
 		return s.checked(err)
 	}
-	if err := syncFile(s.path); err != nil {
+	if err := durable.Sync(s.path); err != nil {
 		return err
 	}
 	if err := s.writer.release(ctx); err != nil {
 		return s.checked(err)
 	}
 	return s.openForReading()
-}
-
-func syncFile(path string) error {
-	file, err := os.OpenFile(path, os.O_RDWR, 0) // #nosec G304 -- the operator names the directory
-	if err != nil {
-		return err
-	}
-	return errors.Join(file.Sync(), file.Close())
 }
 
 // Event returns the stored bytes of one event; nil: it is not there.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/activity"
 	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/cache"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/tenant"
@@ -52,10 +53,9 @@ type writer struct {
 	buffers  map[string]*buffer // rows not yet inserted, by table
 
 	tenants, subscriptions, people *dictionary
-	places                         *recent[key, place]
-	states                         *recent[key, *folded]
+	places                         *cache.Cache[key, place]
+	states                         *cache.Cache[key, *folded]
 	dirty                          map[key]*folded // requests whose rows are behind
-	tally                          map[tallied]int // what has to be added to the tally
 	hours                          map[int64]hour  // touched by this batch
 
 	// published customers are shared with readers; owned ones were copied since, and so may be changed.
@@ -82,7 +82,7 @@ func newWriter(ctx context.Context, db *sql.DB, building bool, log *zap.Logger, 
 	}
 	w := &writer{
 		conn: conn, building: building, log: log, contradiction: contradiction, statements: map[string]*statement{},
-		places: newRecent[key, place](rememberedPlaces), states: newRecent[key, *folded](rememberedStates), dirty: map[key]*folded{}, tally: map[tallied]int{},
+		places: cache.New[key, place](rememberedPlaces), states: cache.New[key, *folded](rememberedStates), dirty: map[key]*folded{},
 		hours: map[int64]hour{}, buffers: map[string]*buffer{}, known: known{customers: map[string]*Customer{}}, owned: map[string]bool{},
 	}
 	if contradiction == nil {
@@ -322,12 +322,12 @@ func (w *writer) place(ctx context.Context, e Event, tenantID int64) (place, err
 // find looks a request or ticket up.
 func (w *writer) find(ctx context.Context, table string, tenantID int64, id string) (at place, found bool, err error) {
 	which := key{table, tenantID, id}
-	if at, found = w.places.get(which); found {
+	if at, found = w.places.Get(which); found {
 		return at, true, nil
 	}
 	found, err = w.first(ctx, "SELECT seq, subscription FROM "+table+" WHERE id = ? AND tenant = ?", []any{id, tenantID}, &at.about, &at.subscription)
 	if found {
-		w.places.put(which, at)
+		w.places.Put(which, at)
 	}
 	return at, found, err
 }
@@ -342,7 +342,7 @@ func (w *writer) ticket(ctx context.Context, e Event, tenantID int64, concern ac
 		return place{}, err
 	}
 	at.about = int64(e.Sequence) // #nosec G115 -- a stream never holds as many events
-	w.places.put(key{"tickets", tenantID, id}, at)
+	w.places.Put(key{"tickets", tenantID, id}, at)
 	return at, w.insert(ctx, "tickets", at.about, tenantID, id, at.subscription, Person(e.Event.GetActor().GetPerson()))
 }
 
@@ -421,18 +421,18 @@ func nanoseconds(seconds int64, nanos int) int64 {
 type dictionary struct {
 	w            *writer
 	find, insert string
-	known        *recent[[4]string, int64]
+	known        *cache.Cache[[4]string, int64]
 }
 
 func newDictionary(w *writer, remembered int, find, insert string) *dictionary {
-	return &dictionary{w, find, insert, newRecent[[4]string, int64](remembered)}
+	return &dictionary{w, find, insert, cache.New[[4]string, int64](remembered)}
 }
 
 // id returns the number of a name of up to four parts, which are the parameters of the statements.
 func (d *dictionary) id(ctx context.Context, parts ...string) (int64, error) {
 	var name [4]string
 	copy(name[:], parts)
-	if id, known := d.known.get(name); known {
+	if id, known := d.known.Get(name); known {
 		return id, nil
 	}
 	var id int64
@@ -441,7 +441,7 @@ func (d *dictionary) id(ctx context.Context, parts ...string) (int64, error) {
 		_, err = d.w.first(ctx, d.insert+" RETURNING id", texts(parts), &id)
 	}
 	if err == nil {
-		d.known.put(name, id)
+		d.known.Put(name, id)
 	}
 	return id, err
 }

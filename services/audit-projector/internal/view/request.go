@@ -20,7 +20,8 @@ func Request(s request.State, c *projection.Customer, now time.Time, l *activity
 		RequestId: s.ID, Tenant: s.Tenant, Status: s.Status, Version: s.Version, Intent: s.Intent, Requester: s.Requester,
 		CreatedAt: stamp(s.RequestedAt), Evaluation: s.Evaluation, Lockbox: s.Notified, InternalDecisions: s.InternalDecisions,
 		CustomerDecisions: s.CustomerDecisions, Questions: s.Questions, Grant: s.Grant, EndedAt: stamp(s.EndedAt), EndReason: s.EndReason,
-		ServiceName: s.Evaluation.GetFacts().GetServiceName(), ScenarioName: s.Evaluation.GetFacts().GetScenarioName(),
+		CodedEndReason: s.CodedEndReason,
+		ServiceName:    s.Evaluation.GetFacts().GetServiceName(), ScenarioName: s.Evaluation.GetFacts().GetScenarioName(),
 		TenantName: s.Notified.GetTenantName(), SubscriptionName: s.Notified.GetSubscriptionName(),
 	}
 	if s.Status == request.AwaitingInternalApproval {
@@ -55,17 +56,19 @@ func Timeline(events []projection.Event, l *activity.Language) []*lockboxv1.Time
 func Deliveries(events []projection.Event) (list []*lockboxv1.DeliveryView) {
 	for _, e := range events {
 		var n *lockboxv1.Notification
-		failure := ""
+		failure, why := "", (*lockboxv1.Reason)(nil)
 		switch f := e.Event.GetFact().(type) {
 		case *lockboxv1.Event_NotificationSent:
 			n = f.NotificationSent.GetNotification()
 		case *lockboxv1.Event_NotificationFailed:
 			n, failure = f.NotificationFailed.GetNotification(), cmp.Or(f.NotificationFailed.GetError(), "?")
+			why = f.NotificationFailed.GetCodedReason()
 		default:
 			continue
 		}
 		list = append(list, &lockboxv1.DeliveryView{
 			Recipient: n.GetRecipient(), Language: n.GetLanguage(), Template: n.GetTemplate(), Time: e.Event.GetTime(), Failure: failure,
+			CodedFailure: why,
 		})
 	}
 	return list

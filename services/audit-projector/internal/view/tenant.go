@@ -60,10 +60,11 @@ func assignments(roles tenant.Roles, of *lockboxv1.Person, now time.Time) []*loc
 		if of != nil && !tenant.SamePerson(a.GetPerson(), of) {
 			continue
 		}
-		reason := a.Inactive(now)
-		v := &lockboxv1.AssignmentView{Assignment: a.RoleAssignment, Active: reason == "", Reason: reason}
-		if v.GetActive() {
-			v.ActiveUntil = stamp(a.ActiveUntil())
+		v := &lockboxv1.AssignmentView{Assignment: a.RoleAssignment}
+		if why := a.Inactive(now); why != lockboxv1.ReasonCode_REASON_CODE_UNSPECIFIED {
+			v.Reason, v.CodedReason = tenant.Recorded(why), &lockboxv1.Reason{Code: why}
+		} else {
+			v.Active, v.ActiveUntil = true, stamp(a.ActiveUntil())
 		}
 		list = append(list, v)
 	}

@@ -5,18 +5,14 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
-	"errors"
 	"net/http"
 	"net/url"
-
-	oautherrors "github.com/go-oauth2/oauth2/v4/errors"
-	"github.com/go-oauth2/oauth2/v4/server"
 )
 
 // asked reads an authorization request from its address alone: whatever a form holds besides cannot change it. A request
 // whose client or redirect address is not right gets a page and is never redirected; any other that is wrong goes back to
 // its client (RFC 6749 §4.1.2.1). It is nil if that was the answer.
-func (d *Issuer) asked(w http.ResponseWriter, r *http.Request, iss *issuer) *server.AuthorizeRequest {
+func (d *Issuer) asked(w http.ResponseWriter, r *http.Request, iss *issuer) *authorization {
 	q := r.URL.Query()
 	switch {
 	case repeated(q):
@@ -29,38 +25,45 @@ func (d *Issuer) asked(w http.ResponseWriter, r *http.Request, iss *issuer) *ser
 		d.wrong(w, iss, "The program that asked for this sign-in wants the answer sent to an address that is not on this machine.")
 		return nil
 	}
-	req, err := iss.oauth.server.ValidationAuthorizeRequest(&http.Request{Method: http.MethodGet, URL: r.URL, Form: q})
-	back := &server.AuthorizeRequest{RedirectURI: q.Get("redirect_uri"), ResponseType: "code", State: q.Get("state")}
+	refuse := func(code, description string) {
+		answer := url.Values{"error": {code}}
+		if description != "" {
+			answer.Set("error_description", description)
+		}
+		d.goBack(w, r, iss, answer)
+	}
+	challenge, err := base64.RawURLEncoding.DecodeString(q.Get("code_challenge"))
 	switch {
-	case errors.Is(err, oautherrors.ErrUnsupportedResponseType), errors.Is(err, oautherrors.ErrUnauthorizedClient):
-		d.goBack(w, r, iss, back, map[string]any{"error": "unsupported_response_type", "error_description": "the response type must be code"})
-	case err != nil:
-		d.goBack(w, r, iss, back, map[string]any{"error": "invalid_request", "error_description": err.Error() + "; PKCE with S256 is required"})
+	case q.Get("response_type") != "code":
+		refuse("unsupported_response_type", "the response type must be code")
+	case q.Get("code_challenge_method") != "S256" || err != nil || len(challenge) != sha256.Size:
+		refuse("invalid_request", "PKCE with S256 is required")
 	case q.Has("request"):
-		d.goBack(w, r, iss, back, map[string]any{"error": "request_not_supported"})
+		refuse("request_not_supported", "")
 	case q.Has("request_uri"):
-		d.goBack(w, r, iss, back, map[string]any{"error": "request_uri_not_supported"})
-	case !wantsOpenID(req.Scope):
-		d.goBack(w, r, iss, back, map[string]any{"error": "invalid_scope", "error_description": "the scope must have openid in it"})
+		refuse("request_uri_not_supported", "")
+	case !wantsOpenID(q.Get("scope")):
+		refuse("invalid_scope", "the scope must have openid in it")
 	case q.Get("prompt") == "none":
-		d.goBack(w, r, iss, back, map[string]any{"error": "login_required", "error_description": "somebody has to say who to be"})
+		refuse("login_required", "somebody has to say who to be")
 	default:
-		return req
+		return &authorization{
+			redirect: q.Get("redirect_uri"), scope: q.Get("scope"), nonce: q.Get("nonce"), challenge: q.Get("code_challenge"),
+		}
 	}
 	return nil
 }
 
-// goBack sends the browser back to the client, which is goodRedirect; with our own name, so that a client of
-// several issuers knows whose answer it is (RFC 9207).
-func (d *Issuer) goBack(w http.ResponseWriter, r *http.Request, iss *issuer, req *server.AuthorizeRequest, answer map[string]any) {
-	answer["iss"] = iss.url
-	to, err := iss.oauth.server.GetRedirectURI(req, answer)
-	if err != nil {
-		d.wrong(w, iss, "The program that asked for this sign-in cannot be answered.")
-		return
+// goBack sends the browser back to the client, whose address asked has found to be goodRedirect; with our own name, so that a
+// client of several issuers knows whose answer it is (RFC 9207).
+func (*Issuer) goBack(w http.ResponseWriter, r *http.Request, iss *issuer, answer url.Values) {
+	q := r.URL.Query()
+	answer.Set("iss", iss.url)
+	if state := q.Get("state"); state != "" {
+		answer.Set("state", state)
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	http.Redirect(w, r, to, http.StatusSeeOther) // #nosec G710 -- to goodRedirect only
+	http.Redirect(w, r, q.Get("redirect_uri")+"?"+answer.Encode(), http.StatusSeeOther) // #nosec G710 -- to goodRedirect only
 }
 
 // askWho shows the issuer's people.
@@ -70,7 +73,7 @@ func (d *Issuer) askWho(iss *issuer) http.HandlerFunc {
 		if req == nil {
 			return
 		}
-		to, _ := url.Parse(req.RedirectURI) // goodRedirect has
+		to, _ := url.Parse(req.redirect) // goodRedirect has
 		d.show(w, http.StatusOK, "chooser", to, chooser{
 			heading: heading{Title: "Who would you like to be?", Organisation: iss.name},
 			Groups:  people(iss.tenant), Proof: d.proof(w, r), Client: to.Host,
@@ -91,20 +94,16 @@ func (d *Issuer) chosen(iss *issuer) http.HandlerFunc {
 		}
 		name := r.PostForm.Get("persona")
 		if name == "" {
-			d.goBack(w, r, iss, req, map[string]any{"error": "access_denied", "error_description": "nobody was chosen"})
+			d.goBack(w, r, iss, url.Values{"error": {"access_denied"}, "error_description": {"nobody was chosen"}})
 			return
 		}
-		if p, known := Find(name); !known || p.Tenant != iss.tenant {
+		p, known := Find(name)
+		if !known || p.Tenant != iss.tenant {
 			d.wrong(w, iss, iss.name+" has nobody of that name.")
 			return
 		}
-		req.UserID = name
-		info, err := iss.oauth.server.GetAuthorizeToken(r.Context(), req)
-		if err != nil {
-			d.goBack(w, r, iss, req, map[string]any{"error": "server_error"})
-			return
-		}
-		d.goBack(w, r, iss, req, map[string]any{"code": info.GetCode()})
+		req.persona, req.chosen = p, d.now()
+		d.goBack(w, r, iss, url.Values{"code": {iss.codes.keep(*req)}})
 	}
 }
 

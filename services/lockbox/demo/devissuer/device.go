@@ -1,7 +1,6 @@
 package devissuer
 
 import (
-	"context"
 	"crypto/rand"
 	"fmt"
 	"math/big"
@@ -10,8 +9,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/go-oauth2/oauth2/v4"
 )
 
 const (
@@ -201,25 +198,14 @@ func (*Issuer) deviceAuthorization(iss *issuer) http.HandlerFunc {
 }
 
 // deviceToken is the token endpoint for a device that asks (RFC 8628 §3.4).
-func (*Issuer) deviceToken(w http.ResponseWriter, r *http.Request, iss *issuer) {
-	if r.PostForm.Get("client_id") != ClientID {
-		oauthProblem(w, http.StatusUnauthorized, "invalid_client", "the client is not known here")
-		return
-	}
-	persona, chosen, reason := iss.devices.poll(r.PostForm.Get("device_code"))
+func (d *Issuer) deviceToken(w http.ResponseWriter, form url.Values, iss *issuer) {
+	persona, chosen, reason := iss.devices.poll(form.Get("device_code"))
 	if reason != "" {
 		oauthProblem(w, http.StatusBadRequest, reason, pollReasons[reason])
 		return
 	}
-	info, err := iss.oauth.manager.GenerateAccessToken(context.WithValue(r.Context(), chosenKey{}, chosen), deviceGrant, &oauth2.TokenGenerateRequest{
-		ClientID: ClientID, UserID: persona, AccessTokenExp: Lifetime,
-	})
-	if err != nil {
-		oauthProblem(w, http.StatusInternalServerError, "server_error", "no token could be made")
-		return
-	}
-	w.Header().Set("Cache-Control", "no-store")
-	reply(w, http.StatusOK, iss.oauth.server.GetTokenData(info))
+	p, _ := Find(persona) // as deviceChosen has
+	d.giveTokens(w, iss, authorization{persona: p, chosen: chosen})
 }
 
 // askDevice asks for the code that a device shows, and then who to be there.

@@ -66,7 +66,7 @@ type issuer struct {
 	name    string // what people call the organisation
 	signer  jose.Signer
 	jwks    []byte
-	oauth   machinery
+	codes   *codes
 	devices *devices
 }
 
@@ -104,7 +104,7 @@ func New(c Config) (*Issuer, error) {
 			return nil, err
 		}
 		iss.tenant, iss.name = tenant, organisation(tenant)
-		iss.oauth, iss.devices = d.newMachinery(iss), &devices{now: d.now, all: map[string]*device{}}
+		iss.codes, iss.devices = &codes{now: d.now, kept: map[string]authorization{}}, &devices{now: d.now, all: map[string]*device{}}
 		d.side[tenant] = iss
 	}
 	return d, nil

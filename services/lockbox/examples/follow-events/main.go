@@ -1,4 +1,4 @@
-// A consumer of the event stream in forty lines: everything that ever happened, in order, and then what happens next. It
+// A consumer of the event stream: everything that ever happened, in order, and then what happens next. It
 // uses the NATS client and the generated messages only.
 //
 //	follow-events NATS-URL SEED-FILE [FIRST-SEQUENCE]

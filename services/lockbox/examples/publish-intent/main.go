@@ -1,4 +1,4 @@
-// An engineering tool in forty lines: publish an intent, wait until it is on disk, and hear what became of it. It uses
+// An engineering tool: publish an intent, wait until it is on disk, and hear what became of it. It uses
 // the NATS client and the generated messages only, as a program in any other language would.
 //
 //	publish-intent NATS-URL SEED-FILE TOKEN < intent.json

@@ -20,19 +20,18 @@ import (
 
 // The exit codes. They are part of what scripts rely on and never change their meaning.
 const (
-	exitOK = iota
-	exitOther
-	exitUsage
-	exitInvalid
-	exitUnauthenticated
-	exitForbidden
-	exitNotFound
-	exitConflict
-	exitPrecondition
-	exitUnavailable
-	exitNotTrue
-
-	exitInterrupted = 130
+	exitOK              = 0
+	exitOther           = 1
+	exitUsage           = 2
+	exitInvalid         = 3
+	exitUnauthenticated = 4
+	exitForbidden       = 5
+	exitNotFound        = 6
+	exitConflict        = 7
+	exitPrecondition    = 8
+	exitUnavailable     = 9
+	exitNotTrue         = 10
+	exitInterrupted     = 130
 )
 
 // usageError says that the command line itself is wrong: nothing was asked of anybody.

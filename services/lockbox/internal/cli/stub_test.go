@@ -177,15 +177,15 @@ func (s *stub) evaluate(nc *nats.Conn, in journal.Intent) error {
 	defer s.mu.Unlock()
 	intent := new(lockboxv1.AccessIntent)
 	if err := proto.Unmarshal(in.Data, intent); err != nil {
-		return journal.Terminate(err.Error())
+		return err
 	}
 	tool, _, err := bus.ParseIntentSubject(in.Subject)
 	if err != nil {
-		return journal.Terminate(err.Error())
+		return err
 	}
 	subject, err := bus.OutcomeSubject(tool, intent.GetId())
 	if err != nil {
-		return journal.Terminate(err.Error())
+		return err
 	}
 	data, err := proto.Marshal(s.submitted(intent))
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/bus/embedded"
+	"github.com/openlockbox/lockbox/pkg/durable"
 	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/services/audit-projector/logkeys"
 	"github.com/openlockbox/lockbox/services/notifier/mailbox"
@@ -66,11 +67,7 @@ func distribute(keys bus.Keys, from, dir string) error {
 		if err := os.MkdirAll(filepath.Join(dir, owner), 0o700); err != nil {
 			return err
 		}
-		path := filepath.Join(dir, owner, file)
-		if err := os.WriteFile(path+".new", data, mode); err != nil { // #nosec G703 -- the operator names the directory
-			return err
-		}
-		return os.Rename(path+".new", path)
+		return durable.Replace(filepath.Join(dir, owner, file), data, mode)
 	}
 	for id, seed := range keys {
 		err = errors.Join(err, put(string(id), string(id)+".nk", seed, 0o600), put("nats", string(id)+".pub", []byte(public[id]+"\n"), 0o644))

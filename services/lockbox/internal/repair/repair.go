@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/durable"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/services/audit-projector/logkeys"
 	secondcopy "github.com/openlockbox/lockbox/services/audit-projector/repair"
@@ -257,7 +258,7 @@ func (j *Job) restore(ctx context.Context, damaged *store, p Plan, aside string)
 	}()
 	return errors.Join(
 		os.Rename(j.path("nats"), filepath.Join(aside, "nats")), os.Rename(next, j.path("nats")), os.RemoveAll(filepath.Join(aside, "work")),
-		syncDir(j.Dir),
+		durable.Sync(j.Dir),
 	)
 }
 
@@ -299,14 +300,6 @@ func copyWithoutEvents(to, from string) error {
 		err = errors.Join(err, os.RemoveAll(dir))
 	}
 	return err
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir) // #nosec G304 -- the operator names it
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // message is what the store gives.

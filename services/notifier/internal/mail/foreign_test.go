@@ -38,7 +38,7 @@ func boundaryOf(n plan.Notification) string {
 	if err != nil {
 		panic(err)
 	}
-	l, err := compose(r.words[n.Language], n)
+	l, err := compose(r.messages[n.Language], n)
 	if err != nil {
 		panic(err)
 	}

@@ -9,7 +9,9 @@ import (
 	"unicode"
 
 	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/message"
 	"github.com/openlockbox/lockbox/pkg/portalurl"
+	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	"github.com/openlockbox/lockbox/pkg/timetext"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -46,20 +48,24 @@ type quote struct {
 // action is a link, with what a reader should know before following it.
 type action struct{ Label, URL, Note string }
 
-// writer puts one letter together. The first error of the words sticks: a test renders every template in every
+// writer puts one letter together. The first error of the messages sticks: a test renders every template in every
 // language, so there is none.
 type writer struct {
-	words
-	n   plan.Notification
-	v   values
-	out letter
-	err error
+	said     *message.Catalogue
+	language string
+	n        plan.Notification
+	// v are the values of placeholders, and pairs the same for the catalogue. They are ready to be read: in the letter's
+	// language, and harmless.
+	v     map[string]string
+	pairs []any
+	out   letter
+	err   error
 }
 
-func (w *writer) text(block string) string { return w.with(block, w.v) }
+func (w *writer) text(id string) string { return w.with(id, w.pairs...) }
 
-func (w *writer) with(block string, v values) string {
-	s, err := w.say(block, v)
+func (w *writer) with(id string, pairs ...any) string {
+	s, err := w.said.Say(id, pairs...)
 	if err != nil && w.err == nil {
 		w.err = err
 	}
@@ -67,16 +73,19 @@ func (w *writer) with(block string, v values) string {
 }
 
 // compose writes the letter for a notification.
-func compose(w words, n plan.Notification) (letter, error) {
+func compose(said *message.Catalogue, n plan.Notification) (letter, error) {
 	shape, known := shapes[n.Template]
 	if !known {
 		return letter{}, fmt.Errorf("mail: there is no template %q", n.Template)
 	}
-	c := &writer{words: w, n: n}
+	c := &writer{said: said, language: said.Tag, n: n}
 	c.v = c.placeholders()
+	for name, value := range c.v {
+		c.pairs = append(c.pairs, name, value)
+	}
 	d := n.Data
 	c.out = letter{
-		Language: w.language, Sender: line(d.Provider) + " Lockbox", Title: c.text("title/" + string(n.Template)), Colon: c.text("colon"),
+		Language: said.Tag, Sender: line(d.Provider) + " Lockbox", Title: c.text("title/" + string(n.Template)), Colon: c.text("colon"),
 		Greeting: c.text("greeting/anonymous"), Footer: []string{c.text("standing/" + string(n.Standing)), c.text("footer")},
 	}
 	if d.LogSize > 0 {
@@ -115,12 +124,10 @@ func (w *writer) subject() string {
 }
 
 // placeholders are all that texts can speak of, in the letter's language and harmless.
-func (w *writer) placeholders() values {
+func (w *writer) placeholders() map[string]string {
 	d := w.n.Data
 	at := func(t time.Time) string { return timetext.Instant(w.language, t) }
-	// Blocks without placeholders can be said before there are any.
-	w.v = values{}
-	return values{
+	return map[string]string{
 		"Name": line(w.n.Name), "Provider": line(d.Provider), "Tenant": line(d.Tenant),
 		"Requester": line(d.Requester), "Employer": line(d.Employer), "Service": line(d.Service), "Subscription": line(d.Subscription),
 		"By": orLockbox(line(d.By)), "Organisation": orLockbox(line(d.Organisation)), "Group": line(d.Group),
@@ -138,7 +145,7 @@ func (w *writer) enum(kind, name, prefix string) string {
 	if key == "unspecified" {
 		return ""
 	}
-	if w.blocks.Lookup(kind+"/"+key) == nil {
+	if !w.said.Has(kind + "/" + key) {
 		return line(name) // of a later version; better its name than no mail
 	}
 	return w.text(kind + "/" + key)
@@ -161,6 +168,11 @@ func (w *writer) quote(label string) {
 		foreign = d.Question
 	case "quote/description":
 		foreign = d.Description
+	case "quote/recorded":
+		if why := text(reason.Sentence(w.language, d.Why)); why != "" {
+			w.out.Quotes = append(w.out.Quotes, quote{w.text("quote/why"), []string{why}})
+			return
+		}
 	}
 	if t := text(foreign); t != "" {
 		w.out.Quotes = append(w.out.Quotes, quote{w.text(label), strings.Split(t, "\n")})

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/message"
+	"github.com/openlockbox/lockbox/pkg/tenant"
 	"github.com/openlockbox/lockbox/services/notifier/internal/plan"
 	gomail "github.com/wneessen/go-mail"
 )
@@ -27,9 +29,18 @@ var layoutFiles embed.FS
 type Renderer struct {
 	from     string
 	domain   string
-	words    map[string]words
+	messages map[string]*message.Catalogue
 	textual  *template.Template
 	markedUp *htmltemplate.Template
+}
+
+// messageFiles are what mails say, a file for each language.
+//
+//go:embed messages/*.yaml
+var messageFiles embed.FS
+
+func loadMessages() (map[string]*message.Catalogue, error) {
+	return message.Load(messageFiles, "messages/*.yaml", tenant.Languages)
 }
 
 // Message is a mail as it goes to the mail server.
@@ -52,7 +63,7 @@ func New(from, domain string) (*Renderer, error) {
 	}
 	r := &Renderer{from: from, domain: domain}
 	var err error
-	if r.words, err = loadWords(); err != nil {
+	if r.messages, err = loadMessages(); err != nil {
 		return nil, err
 	}
 	if r.textual, err = template.ParseFS(layoutFiles, "layout/letter.txt.tmpl"); err != nil {
@@ -75,11 +86,11 @@ func (r *Renderer) Render(n plan.Notification, now time.Time) (Message, error) {
 	if err := input.Email("recipient", n.Recipient); err != nil {
 		return Message{}, err
 	}
-	spoken, known := r.words[n.Language]
+	said, known := r.messages[n.Language]
 	if !known {
-		return Message{}, fmt.Errorf("mail: no words in language %q", n.Language)
+		return Message{}, fmt.Errorf("mail: nothing is said in language %q", n.Language)
 	}
-	l, err := compose(spoken, n)
+	l, err := compose(said, n)
 	if err != nil {
 		return Message{}, err
 	}

@@ -243,20 +243,20 @@ func (w *writer) settings(label string) []string {
 }
 
 func (w *writer) was(now, before string) string {
-	return w.with("value/was", values{"Now": now, "Before": before})
+	return w.with("value/was", "Now", now, "Before", before)
 }
 
 func (w *writer) person(name, organisation string) string {
 	if line(name) == "" {
 		return ""
 	}
-	return w.with("value/person", values{"Person": line(name), "Organisation": line(organisation)})
+	return w.with("value/person", "Person", line(name), "Organisation", line(organisation))
 }
 
 func (w *writer) approvals() []string {
 	var list []string
 	for _, a := range w.n.Data.Approvals {
-		list = append(list, w.with("value/approval", values{"Person": line(a.By), "When": timetext.Instant(w.language, a.At)}))
+		list = append(list, w.with("value/approval", "Person", line(a.By), "When", timetext.Instant(w.language, a.At)))
 	}
 	return list
 }
@@ -268,7 +268,7 @@ func (w *writer) most(list []string, most int) []string {
 		shown = append(shown, line(s))
 	}
 	if more := len(list) - most; more > 0 {
-		shown = append(shown, w.with("list/more", values{"Count": strconv.Itoa(more)}))
+		shown = append(shown, w.with("list/more", "Count", more))
 	}
 	return shown
 }

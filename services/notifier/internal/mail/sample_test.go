@@ -98,6 +98,7 @@ func sample(t plan.Template, language string) plan.Notification {
 		d.By, d.Organisation, d.Text = "Rina Sato", "Fabrikam Field Services", "The problem is solved."
 	case plan.AccessLapsed:
 		d.Text = "an approver lost the role before access began (R20)"
+		d.Why = &lockboxv1.Reason{Code: lockboxv1.ReasonCode_REASON_CODE_APPROVER_LOST_ROLE}
 	case plan.AccessRevoked:
 		grant()
 		d.At, d.Text = noon.Add(time.Hour), "The dump is complete."

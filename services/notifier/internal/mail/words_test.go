@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"text/template/parse"
 	"unicode"
 
 	"github.com/openlockbox/lockbox/pkg/tenant"
@@ -14,59 +13,14 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// said lists a language's blocks, each with its placeholders.
-func said(t *testing.T, language string) map[string][]string {
+// said lists a language's messages.
+func said(t *testing.T, language string) map[string]string {
 	t.Helper()
-	all, err := loadWords()
+	all, err := loadMessages()
 	if err != nil {
 		t.Fatal(err)
 	}
-	blocks := map[string][]string{}
-	for _, block := range all[language].blocks.Templates() {
-		if name := block.Name(); name != language+".tmpl" && name != language && block.Tree != nil {
-			blocks[name] = placeholdersOf(t, block.Root)
-		}
-	}
-	return blocks
-}
-
-func placeholdersOf(t *testing.T, root *parse.ListNode) []string {
-	t.Helper()
-	found := map[string]bool{}
-	for _, node := range root.Nodes {
-		switch n := node.(type) {
-		case *parse.TextNode, *parse.CommentNode:
-		case *parse.ActionNode:
-			field, ok := n.Pipe.Cmds[0].Args[0].(*parse.FieldNode)
-			if !ok || len(n.Pipe.Cmds) != 1 || len(n.Pipe.Cmds[0].Args) != 1 || len(field.Ident) != 1 {
-				t.Errorf("%s: words are plain texts with placeholders", n)
-				continue
-			}
-			found[field.Ident[0]] = true
-		default:
-			t.Errorf("%s: words are plain texts with placeholders", n)
-		}
-	}
-	return slices.Sorted(maps.Keys(found))
-}
-
-func TestEveryLanguageSaysTheSameThings(t *testing.T) {
-	english := said(t, "en")
-	for _, language := range tenant.Languages[1:] {
-		other := said(t, language)
-		for name, placeholders := range english {
-			if _, there := other[name]; !there {
-				t.Errorf("%s does not say %q", language, name)
-			} else if !slices.Equal(placeholders, other[name]) {
-				t.Errorf("%s: %q speaks of %v, not of %v", language, name, other[name], placeholders)
-			}
-		}
-		for name := range other {
-			if _, there := english[name]; !there {
-				t.Errorf("%s says %q, which English does not", language, name)
-			}
-		}
-	}
+	return maps.Collect(all[language].All())
 }
 
 // asked lists every block that a mail may ever say.
@@ -76,6 +30,7 @@ func asked() []string {
 		"note/fallback", "note/nobody", "note/several", "note/waived", "note/shortened", "note/narrowed", "note/never-began", "note/unexpected",
 		"note/eligible", "note/unexpected-change", "note/revocable", "note/link",
 		"value/whole-tenant", "value/nobody", "value/none", "value/yes", "value/no", "value/person", "value/approval", "value/of", "value/was",
+		"quote/why",
 	}
 	for _, t := range plan.Templates() {
 		all = append(all, "title/"+string(t), "text/"+string(t))
@@ -121,30 +76,27 @@ func TestWhatCanBeAskedForIsWhatIsSaid(t *testing.T) {
 }
 
 func TestEachLanguageIsWrittenInItsOwnScript(t *testing.T) {
-	all, err := loadWords()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name := range said(t, "ja") {
+	english, french := said(t, "en"), said(t, "fr")
+	for name, text := range said(t, "ja") {
 		if !strings.HasPrefix(name, "text/") {
 			continue
 		}
-		if text := all["ja"].blocks.Lookup(name).Root.String(); !strings.ContainsFunc(text, func(r rune) bool { return unicode.In(r, unicode.Hiragana) }) {
+		if !strings.ContainsFunc(text, func(r rune) bool { return unicode.In(r, unicode.Hiragana) }) {
 			t.Errorf("%s is not Japanese: %s", name, text)
 		}
-		if all["fr"].blocks.Lookup(name).Root.String() == all["en"].blocks.Lookup(name).Root.String() {
+		if french[name] == english[name] {
 			t.Errorf("%s is English in French", name)
 		}
 	}
 }
 
 func TestFrenchPunctuationIsNotTornOff(t *testing.T) {
-	content, err := wordFiles.ReadFile("words/fr.tmpl")
+	content, err := messageFiles.ReadFile("messages/fr.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for l := range strings.Lines(string(content)) {
-		if strings.HasPrefix(l, "{{/*") {
+		if strings.HasPrefix(l, "#") {
 			continue
 		}
 		for _, torn := range []string{" :", " ;", " !", " ?", " »", "« "} {

@@ -19,6 +19,8 @@ type Data struct {
 	By, Organisation string
 	// Text is what that person wrote: a reason, an answer.
 	Text string
+	// Why is the reason of a service that decided by itself. Absent: Text is the sentence that was recorded.
+	Why *lockboxv1.Reason
 
 	// About a request.
 	RequestID           string

@@ -13,7 +13,7 @@ func (p *planner) requestEvent() {
 	switch f := p.Event.GetFact().(type) {
 	case *lockboxv1.Event_AccessEvaluated:
 		if s.Status == request.Refused {
-			d.Text = s.EndReason
+			d.Text, d.Why = s.EndReason, s.CodedEndReason
 			p.tell(RequestRefused, d, p.requester())
 		}
 		p.askInternally(-1)
@@ -72,7 +72,7 @@ func (p *planner) outcome(d Data) {
 	case *lockboxv1.Event_AccessGranted:
 		t = AccessGranted
 	case *lockboxv1.Event_AccessLapsed:
-		t, d.Text = AccessLapsed, f.AccessLapsed.GetReason()
+		t, d.Text, d.Why = AccessLapsed, f.AccessLapsed.GetReason(), f.AccessLapsed.GetCodedReason()
 	case *lockboxv1.Event_AccessRevoked:
 		t, d.Text = AccessRevoked, f.AccessRevoked.GetReason()
 	case *lockboxv1.Event_AccessReleased:

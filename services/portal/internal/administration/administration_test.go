@@ -88,7 +88,7 @@ func TestR22R23WhoWouldBeAskedAndWhoDoesNotCount(t *testing.T) {
 	b := administrator()
 	h := served(t, b)
 	page := get(t, h, "/subscriptions/meadow-production?lang=ja", http.StatusOK)
-	holds(t, page, "Otto Owens", "田中 健二", "2 名の承認が必要です。", "管理グループでの割り当ては対象外です", "アクティブ化されていません", "割り当ての期限が切れています",
+	holds(t, page, "Otto Owens", "田中 健二", "2 名の承認が必要です。", "管理グループでの割り当ては対象外です", "ロールの対象ですが、アクティブ化されていません", "ロールの割り当ての期限が切れています",
 		"2026年8月3日（月）14:30\u00a0UTC", "すでに保留中の要求には適用されません")
 	lacks(t, page, "必要な人数に足りません")
 	for _, q := range b.Asked {
@@ -124,7 +124,7 @@ func TestWhoDoesNotSeeTheWholeTenantSeesTheirOwnPart(t *testing.T) {
 	holds(t, page, "Production", "Only a Global Administrator of your organisation changes it.")
 	lacks(t, page, "Settings", "Alternate addresses", `href="/t/meadowbank/disclosures"`)
 	page = get(t, h, "/subscriptions/meadow-production", http.StatusOK)
-	holds(t, page, "Not activated", `name="do" value="activate"`)
+	holds(t, page, "Eligible for the role, but the role is not activated.", `name="do" value="activate"`)
 	lacks(t, page, "Who would be asked")
 	for _, hidden := range []string{"/alternates", "/previews", "/settings/approvals", "/settings/approvals/review?value=2", "/subscriptions/meadow-archive"} {
 		get(t, h, hidden, http.StatusNotFound)
@@ -210,8 +210,10 @@ func TestWhatPeopleWroteStaysText(t *testing.T) {
 	for _, p := range payloads {
 		b := administrator()
 		name := &lockboxv1.Person{Issuer: p, Subject: p, DisplayName: p, Email: p, Language: ""}
-		as := held("otto-owner", name, lockboxv1.Role_ROLE_OWNER, p)
-		first := held("first-administrator", name, lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR, p)
+		as := held("otto-owner", name, lockboxv1.Role_ROLE_OWNER, 0)
+		as.Active, as.Reason = false, p
+		first := held("first-administrator", name, lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR, 0)
+		first.Active, first.Reason = false, p
 		first.Assignment.EligibleOnly = true
 		b.me.Actor.Person = name
 		b.tenant = &lockboxv1.TenantView{

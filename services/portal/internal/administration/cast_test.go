@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/observe"
+	"github.com/openlockbox/lockbox/pkg/reason"
+	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/administration"
 	"github.com/openlockbox/lockbox/services/portal/internal/site/sitetest"
@@ -31,17 +33,20 @@ var (
 
 func ahead(d time.Duration) *timestamppb.Timestamp { return timestamppb.New(sitetest.Now.Add(d)) }
 
-func held(id string, p *lockboxv1.Person, role lockboxv1.Role, reason string) *lockboxv1.AssignmentView {
-	return &lockboxv1.AssignmentView{Assignment: &lockboxv1.RoleAssignment{Id: id, Person: p, Role: role}, Active: reason == "", Reason: reason}
+func held(id string, p *lockboxv1.Person, role lockboxv1.Role, why lockboxv1.ReasonCode) *lockboxv1.AssignmentView {
+	return &lockboxv1.AssignmentView{
+		Assignment: &lockboxv1.RoleAssignment{Id: id, Person: p, Role: role}, Active: why == 0,
+		Reason: tenant.Recorded(why), CodedReason: reason.Of(why),
+	}
 }
 
 // meadowbank is a tenant as the projector answers about it.
 func meadowbank() *lockboxv1.TenantView {
-	eligible := held("eli-owner", eli, lockboxv1.Role_ROLE_OWNER, "eligible, but not activated (R21)")
+	eligible := held("eli-owner", eli, lockboxv1.Role_ROLE_OWNER, lockboxv1.ReasonCode_REASON_CODE_ROLE_NOT_ACTIVATED)
 	eligible.Assignment.EligibleOnly, eligible.Assignment.ExpiresAt = true, ahead(30*24*time.Hour)
-	activated := held("fleur-eligible", fleur, lockboxv1.Role_ROLE_LOCKBOX_APPROVER, "")
+	activated := held("fleur-eligible", fleur, lockboxv1.Role_ROLE_LOCKBOX_APPROVER, 0)
 	activated.Assignment.EligibleOnly, activated.ActiveUntil = true, ahead(5*time.Hour)
-	inherited := held("kenji-inherited", kenji, lockboxv1.Role_ROLE_OWNER, "assigned at management-group scope, which is not supported (R22)")
+	inherited := held("kenji-inherited", kenji, lockboxv1.Role_ROLE_OWNER, lockboxv1.ReasonCode_REASON_CODE_ASSIGNED_AT_MANAGEMENT_GROUP)
 	inherited.Assignment.Scope = lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_MANAGEMENT_GROUP
 	return &lockboxv1.TenantView{
 		Tenant: "meadowbank", DisplayName: "Meadow Bank", Plan: lockboxv1.SupportPlan_SUPPORT_PLAN_PROFESSIONAL_DIRECT, LockboxEnabled: true, Issuer: issuer,
@@ -51,13 +56,13 @@ func meadowbank() *lockboxv1.TenantView {
 			Alternates: []*lockboxv1.AlternateAddress{{Email: "security-desk@meadowbank.example", Language: "fr"}, {Email: "night@meadowbank.example"}},
 		},
 		Assignments: []*lockboxv1.AssignmentView{
-			held("first-administrator", grace, lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR, ""), held("audrey-auditor", audrey, lockboxv1.Role_ROLE_AUDITOR, ""),
+			held("first-administrator", grace, lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR, 0), held("audrey-auditor", audrey, lockboxv1.Role_ROLE_AUDITOR, 0),
 		},
 		Subscriptions: []*lockboxv1.SubscriptionView{
 			{SubscriptionId: "meadow-archive", DisplayName: "Archive", Version: 1},
 			{SubscriptionId: "meadow-production", DisplayName: "Production", Version: 5, Assignments: []*lockboxv1.AssignmentView{
-				held("otto-owner", otto, lockboxv1.Role_ROLE_OWNER, ""), activated, eligible, inherited,
-				held("audrey-owner", audrey, lockboxv1.Role_ROLE_OWNER, "the assignment has ended (R20)"),
+				held("otto-owner", otto, lockboxv1.Role_ROLE_OWNER, 0), activated, eligible, inherited,
+				held("audrey-owner", audrey, lockboxv1.Role_ROLE_OWNER, lockboxv1.ReasonCode_REASON_CODE_ASSIGNMENT_ENDED),
 			}},
 		},
 	}
@@ -71,8 +76,8 @@ func preview() *lockboxv1.ApproversPreview {
 			{Person: fleur, Roles: []lockboxv1.Role{lockboxv1.Role_ROLE_LOCKBOX_APPROVER}},
 		},
 		Excluded: []*lockboxv1.ExcludedAssignment{
-			{Person: eli, Role: lockboxv1.Role_ROLE_OWNER, Reason: "eligible, but not activated (R21)"},
-			{Person: kenji, Role: lockboxv1.Role_ROLE_OWNER, Reason: "assigned at management-group scope, which is not supported (R22)"},
+			{Person: eli, Role: lockboxv1.Role_ROLE_OWNER, Reason: "eligible, but not activated (R21)", CodedReason: reason.Of(lockboxv1.ReasonCode_REASON_CODE_ROLE_NOT_ACTIVATED)},
+			{Person: kenji, Role: lockboxv1.Role_ROLE_OWNER, Reason: "assigned at management-group scope, which is not supported (R22)", CodedReason: reason.Of(lockboxv1.ReasonCode_REASON_CODE_ASSIGNED_AT_MANAGEMENT_GROUP)},
 		},
 	}
 }

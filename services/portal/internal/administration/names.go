@@ -3,6 +3,7 @@ package administration
 import (
 	"strings"
 
+	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
@@ -61,29 +62,9 @@ func (looking) Person(p *lockboxv1.Person) person {
 	return person{Name: p.GetSubject()}
 }
 
-// notCounted are the messages that say why an assignment does not count, by the sentences of pkg/tenant.
-var notCounted = map[string]string{
-	"assigned at management-group scope, which is not supported (R22)": "administration.not-counted.management-group",
-	"the assignment has ended (R20)":                                   "administration.not-counted.ended",
-	"eligible, but not activated (R21)":                                "administration.not-counted.not-activated",
-	"the activation has ended (R21)":                                   "administration.not-counted.activation-ended",
-	"nobody decides their own request (I10)":                           "administration.not-counted.own-request",
-}
-
-// reason is why an assignment does not count.
-type reason struct {
-	// Text is in the reader's language; empty: only the sentence says it, in English.
-	Text, Sentence string
-}
-
 // Reason is why an assignment does not count.
-func (l looking) Reason(sentence string) (reason, error) {
-	id, known := notCounted[sentence]
-	if !known {
-		return reason{Sentence: sentence}, nil
-	}
-	text, err := l.Say.Say(id)
-	return reason{Text: text}, err
+func (l looking) Reason(code *lockboxv1.Reason, recorded string) reason.Text {
+	return reason.Show(l.Say.Language, code, recorded)
 }
 
 // Means is what a role lets somebody do.

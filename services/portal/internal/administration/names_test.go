@@ -11,22 +11,6 @@ import (
 	"github.com/openlockbox/lockbox/services/portal/internal/words"
 )
 
-func TestEveryReasonIsSaidInEveryLanguage(t *testing.T) {
-	if got, want := slices.Sorted(maps.Keys(notCounted)), slices.Sorted(slices.Values(tenant.Reasons)); !slices.Equal(got, want) {
-		t.Errorf("the table has %q, the package says %q", got, want)
-	}
-	speakers(t, func(l looking) {
-		for _, sentence := range tenant.Reasons {
-			if r, err := l.Reason(sentence); err != nil || r.Text == "" || r.Sentence != "" {
-				t.Errorf("%s: %q is %v, %v", l.Say.Language, sentence, r, err)
-			}
-		}
-		if r, err := l.Reason("a reason of a later version"); err != nil || r.Text != "" || r.Sentence != "a reason of a later version" {
-			t.Errorf("%v, %v", r, err)
-		}
-	})
-}
-
 func TestEveryValueHasAName(t *testing.T) {
 	speakers(t, func(l looking) {
 		var failed []error

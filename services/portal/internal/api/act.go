@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -9,76 +10,69 @@ import (
 	"github.com/openlockbox/lockbox/services/portal/internal/commandid"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// action is something that is done about a request: the fields that it takes, and the command that they make.
-type action func() (bearer.Fields, *lockboxv1.Command)
-
-// actions are all of them, by the last part of the path.
-var actions = map[string]action{
-	"approve": func() (bearer.Fields, *lockboxv1.Command) {
-		a := new(lockboxv1.Approve)
-		return bearer.Fields{"reason": &a.Reason, "duration": &duration{&a.Duration}, "resourceIds": &a.ResourceIds},
-			&lockboxv1.Command{Action: &lockboxv1.Command_Approve{Approve: a}}
-	},
-	"deny": func() (bearer.Fields, *lockboxv1.Command) {
-		a := new(lockboxv1.Deny)
-		return bearer.Fields{"reason": &a.Reason}, &lockboxv1.Command{Action: &lockboxv1.Command_Deny{Deny: a}}
-	},
-	"revoke": func() (bearer.Fields, *lockboxv1.Command) {
-		a := new(lockboxv1.Revoke)
-		return bearer.Fields{"reason": &a.Reason}, &lockboxv1.Command{Action: &lockboxv1.Command_Revoke{Revoke: a}}
-	},
-	"ask": func() (bearer.Fields, *lockboxv1.Command) {
-		a := new(lockboxv1.Ask)
-		return bearer.Fields{"text": &a.Text}, &lockboxv1.Command{Action: &lockboxv1.Command_Ask{Ask: a}}
-	},
-	"answer": func() (bearer.Fields, *lockboxv1.Command) {
-		a := new(lockboxv1.Answer)
-		return bearer.Fields{"questionId": &a.QuestionId, "text": &a.Text}, &lockboxv1.Command{Action: &lockboxv1.Command_Answer{Answer: a}}
-	},
-	"withdraw": func() (bearer.Fields, *lockboxv1.Command) {
-		a := new(lockboxv1.Withdraw)
-		return bearer.Fields{"reason": &a.Reason}, &lockboxv1.Command{Action: &lockboxv1.Command_Withdraw{Withdraw: a}}
-	},
-	"release": func() (bearer.Fields, *lockboxv1.Command) {
-		a := new(lockboxv1.Release)
-		return bearer.Fields{"reason": &a.Reason}, &lockboxv1.Command{Action: &lockboxv1.Command_Release{Release: a}}
-	},
-	"internal-approve": func() (bearer.Fields, *lockboxv1.Command) {
-		a := new(lockboxv1.InternalApprove)
-		return bearer.Fields{"comment": &a.Comment}, &lockboxv1.Command{Action: &lockboxv1.Command_InternalApprove{InternalApprove: a}}
-	},
-	"internal-refuse": func() (bearer.Fields, *lockboxv1.Command) {
-		a := new(lockboxv1.InternalRefuse)
-		return bearer.Fields{"reason": &a.Reason}, &lockboxv1.Command{Action: &lockboxv1.Command_InternalRefuse{InternalRefuse: a}}
-	},
+// actions are what can be done about a request, by the last part of the path: each is the command of that name.
+var actions = []string{
+	"approve", "deny", "revoke", "ask", "answer", "withdraw", "release", "internal-approve", "internal-refuse",
 }
 
-// serve does it. Whether the caller may is for whoever receives it to say.
-func (a action) serve(c *bearer.Call) error {
-	fields, command := a()
-	var seen bearer.Version
-	fields["seenVersion"] = &seen
-	if err := c.Body(fields); err != nil {
+// begin makes the command of an action, and the members of the body that fill it in: all that the action has, and the
+// version seen.
+func begin(action string) (*lockboxv1.Command, bearer.Fields) {
+	command := new(lockboxv1.Command)
+	m := command.ProtoReflect()
+	all := m.Descriptor().Fields()
+	about := m.Mutable(all.ByName(protoreflect.Name(strings.ReplaceAll(action, "-", "_")))).Message()
+	seen := all.ByName("seen_version")
+	fields := bearer.Fields{seen.JSONName(): &member{m, seen}}
+	for i := range about.Descriptor().Fields().Len() {
+		f := about.Descriptor().Fields().Get(i)
+		fields[f.JSONName()] = &member{about, f}
+	}
+	return command, fields
+}
+
+// member is a field of a message that is read in the notation of protobuf's JSON.
+type member struct {
+	of    protoreflect.Message
+	field protoreflect.FieldDescriptor
+}
+
+// UnmarshalJSON reads the field's value.
+func (m *member) UnmarshalJSON(data []byte) error {
+	alone := m.of.New()
+	if err := protojson.Unmarshal(fmt.Appendf(nil, "{%q:%s}", m.field.JSONName(), data), alone.Interface()); err != nil {
 		return err
 	}
-	if err := (parameters{"tenant": one(text(&command.Tenant))}).read(c); err != nil {
-		return err
+	proto.Merge(m.of.Interface(), alone.Interface())
+	return nil
+}
+
+// act does it. Whether the caller may is for whoever receives it to say.
+func act(action string) func(*bearer.Call) error {
+	return func(c *bearer.Call) error {
+		command, fields := begin(action)
+		if err := c.Body(fields); err != nil {
+			return err
+		}
+		if err := (parameters{"tenant": one(text(&command.Tenant))}).read(c); err != nil {
+			return err
+		}
+		if err := ownTenant(c, command.GetTenant()); err != nil {
+			return err
+		}
+		command.AggregateId = c.Param("requestId")
+		if err := identify(c, command); err != nil {
+			return err
+		}
+		reply, err := c.Do(command)
+		if err != nil {
+			return err
+		}
+		return answer(c, reply)
 	}
-	if err := ownTenant(c, command.GetTenant()); err != nil {
-		return err
-	}
-	command.AggregateId, command.SeenVersion = c.Param("requestId"), uint64(seen)
-	if err := identify(c, command); err != nil {
-		return err
-	}
-	reply, err := c.Do(command)
-	if err != nil {
-		return err
-	}
-	return answer(c, reply)
 }
 
 // identify gives the command the id that the caller's key makes: of the same caller, doing the same. Under a key alone, a
@@ -99,13 +93,4 @@ func identify(c *bearer.Call, command *lockboxv1.Command) error {
 	}
 	command.Id, err = commandid.Of(key, keys[0], fmt.Appendf(meaning, "%q %q", c.Organisation.Tenant, c.Subject))
 	return err
-}
-
-// duration is read in the notation of protobuf's JSON: "3600s".
-type duration struct{ into **durationpb.Duration }
-
-// UnmarshalJSON reads it.
-func (d *duration) UnmarshalJSON(data []byte) error {
-	*d.into = new(durationpb.Duration)
-	return protojson.Unmarshal(data, *d.into)
 }

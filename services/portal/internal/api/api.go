@@ -45,8 +45,8 @@ func New(desk *bearer.Desk) (*bearer.API, error) {
 		{Method: http.MethodGet, Path: prefix + "/activity", Serve: listActivity},
 		{Method: http.MethodGet, Path: prefix + "/approvers", Serve: previewApprovers},
 	}
-	for verb, a := range actions {
-		routes = append(routes, bearer.Route{Method: http.MethodPost, Path: prefix + "/requests/{requestId}/" + verb, Serve: a.serve})
+	for _, action := range actions {
+		routes = append(routes, bearer.Route{Method: http.MethodPost, Path: prefix + "/requests/{requestId}/" + action, Serve: act(action)})
 	}
 	return &bearer.API{Desk: desk, Problem: problem, Routes: routes}, nil
 }

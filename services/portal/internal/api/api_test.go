@@ -154,6 +154,7 @@ func TestWhatIsDone(t *testing.T) {
 		}}}},
 		{bearertest.Otto, "approve", `{}`, &lockboxv1.Command{Action: &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{}}}},
 		{bearertest.Otto, "deny", `{"reason":"no","seenVersion":"3"}`, &lockboxv1.Command{SeenVersion: 3, Action: &lockboxv1.Command_Deny{Deny: &lockboxv1.Deny{Reason: "no"}}}},
+		{bearertest.Otto, "deny", `{"reason":"no","seenVersion":"18446744073709551615"}`, &lockboxv1.Command{SeenVersion: 1<<64 - 1, Action: &lockboxv1.Command_Deny{Deny: &lockboxv1.Deny{Reason: "no"}}}},
 		{bearertest.Otto, "revoke", `{"reason":"enough"}`, &lockboxv1.Command{Action: &lockboxv1.Command_Revoke{Revoke: &lockboxv1.Revoke{Reason: "enough"}}}},
 		{bearertest.Otto, "ask", `{"text":"Why?"}`, &lockboxv1.Command{Action: &lockboxv1.Command_Ask{Ask: &lockboxv1.Ask{Text: "Why?"}}}},
 		{bearertest.Lena, "answer", `{"questionId":"q","text":"So."}`, &lockboxv1.Command{Action: &lockboxv1.Command_Answer{Answer: &lockboxv1.Answer{QuestionId: "q", Text: "So."}}}},
@@ -200,7 +201,11 @@ func TestWhatIsNotUnderstoodIsRefused(t *testing.T) {
 		{"POST", "/requests/" + id + `/deny {"reason":"x","more":1}`, "body"}, {"POST", "/requests/" + id + `/deny {"Reason":"x"}`, "body"},
 		{"POST", "/requests/" + id + `/deny {"reason":"x","token":"y"}`, "body"}, {"POST", "/requests/" + id + `/approve {"duration":8}`, "duration"},
 		{"POST", "/requests/" + id + `/approve {"duration":"8h"}`, "duration"}, {"POST", "/requests/" + id + `/approve {"resourceIds":[1]}`, "resourceIds"},
-		{"POST", "/requests/" + id + `/approve {"seenVersion":-1}`, "seenVersion"}, {"POST", "/requests/" + id + `/approve?after=1 {}`, "after"},
+		{"POST", "/requests/" + id + `/approve {"seenVersion":-1}`, "seenVersion"}, {"POST", "/requests/" + id + `/approve {"seenVersion":1.5}`, "seenVersion"},
+		{"POST", "/requests/" + id + `/approve {"seenVersion":"x"}`, "seenVersion"}, {"POST", "/requests/" + id + `/approve {"seenVersion":[1]}`, "seenVersion"},
+		{"POST", "/requests/" + id + `/approve {"seenVersion":null}`, "seenVersion"}, {"POST", "/requests/" + id + `/approve {"seenVersion":18446744073709551616}`, "seenVersion"},
+		{"POST", "/requests/" + id + `/answer {"question_id":"q"}`, "body"}, {"POST", "/requests/" + id + `/deny {"reason":null}`, "reason"},
+		{"POST", "/requests/" + id + `/approve?after=1 {}`, "after"},
 	} {
 		b := bank()
 		address, body, _ := strings.Cut(c[1], " ")

@@ -45,16 +45,3 @@ func (c *Call) Body(fields Fields) error {
 	}
 	return nil
 }
-
-// Version is an aggregate's version in JSON: a number, or the same as text, as answers hold it.
-type Version uint64
-
-// UnmarshalJSON reads either.
-func (v *Version) UnmarshalJSON(data []byte) error {
-	if len(data) > 1 && data[0] == '"' {
-		data = data[1 : len(data)-1]
-	}
-	n, err := strconv.ParseUint(string(data), 10, 64)
-	*v = Version(n)
-	return err
-}

@@ -89,7 +89,7 @@ func lockbox(approvals uint32) *lockboxv1.CustomerNotified {
 			{Person: fleur.GetPerson(), Roles: []lockboxv1.Role{lockboxv1.Role_ROLE_LOCKBOX_APPROVER}},
 			{Person: kenji.GetPerson(), Roles: []lockboxv1.Role{lockboxv1.Role_ROLE_OWNER, lockboxv1.Role_ROLE_LOCKBOX_APPROVER}},
 		},
-		Excluded:   []*lockboxv1.ExcludedAssignment{{Person: person("eli", "Eli Edwards", "en"), Role: lockboxv1.Role_ROLE_OWNER, Reason: "eligible, but not activated (R21)"}},
+		Excluded:   []*lockboxv1.ExcludedAssignment{{Person: person("eli", "Eli Edwards", "en"), Role: lockboxv1.Role_ROLE_OWNER, Reason: "eligible, but not activated (R21)", CodedReason: &lockboxv1.Reason{Code: lockboxv1.ReasonCode_REASON_CODE_ROLE_NOT_ACTIVATED}}},
 		Alternates: []*lockboxv1.AlternateAddress{{Email: "security-desk@meadowbank.example", Language: "en"}},
 		TenantName: "Meadow Bank", SubscriptionName: "Production",
 	}

@@ -1,7 +1,6 @@
 package requests
 
 import (
-	"math"
 	"net/http"
 	"net/url"
 
@@ -11,6 +10,7 @@ import (
 	"github.com/openlockbox/lockbox/services/portal/internal/live"
 	"github.com/openlockbox/lockbox/services/portal/internal/shown"
 	"github.com/openlockbox/lockbox/services/portal/internal/site"
+	"github.com/openlockbox/lockbox/services/portal/internal/words"
 )
 
 const (
@@ -149,15 +149,15 @@ func (p *pages) home(v *site.Visit) error {
 	data := struct {
 		Mine   []row
 		Others table
-		Total  int
+		Total  words.Counted
 		// More is how many there are besides those that are listed.
-		More           int
+		More           words.Counted
 		Next, FirstWay string
-	}{Mine: rows(v, w.mine.GetRequests()), Others: tabled(v, w.others.GetRequests()), Total: count(w.mine.GetTotal())}
+	}{Mine: rows(v, w.mine.GetRequests()), Others: tabled(v, w.others.GetRequests()), Total: words.Count(w.mine.GetTotal())}
 	for i := range data.Others.Rows {
 		data.Others.Rows[i].Reader = w.reader
 	}
-	data.More = max(0, count(w.others.GetTotal())-len(data.Mine)-len(data.Others.Rows))
+	data.More = words.Count(w.others.GetTotal()).Less(len(data.Mine) + len(data.Others.Rows))
 	data.Next, data.FirstWay = turn(v, w.mine.GetNextPageToken())
 	title := "requests.home"
 	if v.Session.Tenant == "" {
@@ -165,9 +165,6 @@ func (p *pages) home(v *site.Visit) error {
 	}
 	return p.render(v, "home", title, http.StatusOK, address, data)
 }
-
-// count is a number of things, of which messages take plurals.
-func count(n uint64) int { return int(min(n, math.MaxInt32)) }
 
 // turn is where the next page of a list is, and from a later page the first; empty: there is none.
 func turn(v *site.Visit, token string) (next, first string) {
@@ -200,7 +197,7 @@ func (p *pages) list(v *site.Visit) error {
 	q := v.R.URL.Query()
 	data := struct {
 		Table                        table
-		Total                        int
+		Total                        words.Counted
 		Next, FirstWay               string
 		Status, Subscription, Ticket string
 		Groups                       []string
@@ -225,7 +222,7 @@ func (p *pages) list(v *site.Visit) error {
 		if err != nil {
 			return err
 		}
-		status, data.Table, data.Total = http.StatusOK, tabled(v, found.GetRequests()), count(found.GetTotal())
+		status, data.Table, data.Total = http.StatusOK, tabled(v, found.GetRequests()), words.Count(found.GetTotal())
 		data.Next, data.FirstWay = turn(v, found.GetNextPageToken())
 	}
 	return p.render(v, "list", "requests.all", status, "", data)

@@ -186,7 +186,7 @@ func TestARequestIsToldInFull(t *testing.T) {
 		"Memory dump of a running machine", "Virtual machines", "This operation reaches your data.", payments+"2", "Production", "8 hours",
 		"The payment service hangs", "Support that the customer asked for", "SR-2026-0001", "With a second factor", "Approvals so far: 1 of 2.",
 		"Otto Owens (you)", "Has not decided", "Fleur Lefèvre Lockbox Approver Approved", "Allez-y.", "Delivery of the e-mail not confirmed",
-		"security-desk@meadowbank.example E-mail could not be delivered: 550 5.1.1 no such mailbox", "Eli Edwards Owner Eligible for the role, but it was not activated",
+		"security-desk@meadowbank.example E-mail could not be delivered: 550 5.1.1 no such mailbox", "Eli Edwards Owner Eligible for the role, but the role is not activated",
 		"Do you need both machines at the same time?", "No, one after the other is fine.", "Not answered yet", "ordinary-permission", "standard-1+5c1a0d2e4f6b8a90",
 		"Fleur Lefèvre approved access to 2 resources for 2 hours")
 	for _, part := range []string{`<svg class="phases"`, `role="img" aria-labelledby="phases-title phases-text"`, `<a class="mono" href="/t/meadowbank/tickets/SR-2026-0001">`} {
@@ -194,7 +194,7 @@ func TestARequestIsToldInFull(t *testing.T) {
 			t.Errorf("%s is not there", part)
 		}
 	}
-	has(t, get(t, h, bank+"/requests/"+memoryDump+"?lang=fr", http.StatusOK), "Éligible au rôle, mais celui-ci n’était pas activé", "Données Cette opération atteint vos données.")
+	has(t, get(t, h, bank+"/requests/"+memoryDump+"?lang=fr", http.StatusOK), "Éligible au rôle, mais celui-ci n’est pas activé", "Données Cette opération atteint vos données.")
 	has(t, get(t, h, bank+"/requests/"+memoryDump+"?lang=ja", http.StatusOK), "ロールの対象ですが", "お客様のデータに触れる操作です。")
 }
 
@@ -306,6 +306,19 @@ func TestTheListIsFilteredAndHasPages(t *testing.T) {
 	}
 	if by.GetSubscriptionId() != "prod" || by.GetTicketId() != "SR-1" || by.GetPageToken() != "tok" || !by.GetCount() || len(by.GetStatuses()) != 2 {
 		t.Errorf("asked %v", by)
+	}
+	for language, want := range map[string]string{
+		"en": "1,000+ requests", "ja": "1,000+ 件",
+		"fr": "1 000+ demandes", //nolint:misspell // French
+	} {
+		w.Queries["list_requests"] = func(*lockboxv1.Query) (*lockboxv1.QueryReply, error) {
+			return &lockboxv1.QueryReply{Answer: &lockboxv1.QueryReply_Requests{Requests: &lockboxv1.RequestList{Requests: []*lockboxv1.RequestView{active()}, Total: 1001}}}, nil
+		}
+		page := get(t, w.portal(t, sitetest.Otto()), bank+"/requests?lang="+language, http.StatusOK)
+		number := strings.ReplaceAll(want[:strings.IndexByte(want, '+')+1], " ", "\u00a0")
+		if has(t, page, want); !strings.Contains(page, `<span class="count">`+strings.ReplaceAll(number, "+", "&#43;")+"</span>") {
+			t.Errorf("the navigation does not say %s", number)
+		}
 	}
 	wrong := get(t, newWorld(otto, active()).portal(t, sitetest.Otto()), bank+"/requests?subscription=a/b", http.StatusBadRequest)
 	has(t, wrong, "This is not an ID.")

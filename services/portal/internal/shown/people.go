@@ -1,10 +1,10 @@
 package shown
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
@@ -19,6 +19,8 @@ type Asked struct {
 	Decision *lockboxv1.Decision
 	// Mail is what became of the last mail that asked them; nil: none is known of.
 	Mail *lockboxv1.DeliveryView
+	// MailFailed is why that mail could not be delivered.
+	MailFailed reason.Text
 }
 
 // asking are the mails by which people learn that their decision is wanted, or somebody's.
@@ -30,8 +32,8 @@ func (r Request) AskedPeople() []Asked {
 	for _, a := range r.GetLockbox().GetApprovers() {
 		each := Asked{
 			Name: Name(a.GetPerson()), Email: a.GetPerson().GetEmail(), Roles: a.GetRoles(), You: tenant.SamePerson(a.GetPerson(), r.Reader),
-			Mail: r.mail(a.GetPerson().GetEmail()),
 		}
+		each.Mail, each.MailFailed = r.mail(a.GetPerson().GetEmail())
 		for _, d := range r.GetCustomerDecisions() {
 			if tenant.SamePerson(d.GetActor().GetPerson(), a.GetPerson()) {
 				each.Decision = d
@@ -46,18 +48,21 @@ func (r Request) AskedPeople() []Asked {
 func (r Request) Told() []Asked {
 	var list []Asked
 	for _, a := range r.GetLockbox().GetAlternates() {
-		list = append(list, Asked{Name: a.GetEmail(), Email: a.GetEmail(), Mail: r.mail(a.GetEmail())})
+		each := Asked{Name: a.GetEmail(), Email: a.GetEmail()}
+		each.Mail, each.MailFailed = r.mail(a.GetEmail())
+		list = append(list, each)
 	}
 	return list
 }
 
-func (r Request) mail(address string) *lockboxv1.DeliveryView {
+// mail is the last that asked somebody, and why it could not be delivered.
+func (r Request) mail(address string) (*lockboxv1.DeliveryView, reason.Text) {
 	for _, d := range slices.Backward(r.GetDeliveries()) {
 		if slices.Contains(asking, d.GetTemplate()) && strings.EqualFold(d.GetRecipient(), address) {
-			return d
+			return d, reason.Show(r.Say.Language, d.GetCodedFailure(), d.GetFailure())
 		}
 	}
-	return nil
+	return nil, reason.Text{}
 }
 
 // Role is what a role is called.
@@ -84,50 +89,18 @@ func (r Request) Effect(e lockboxv1.RuleEffect) (string, error) {
 	return r.Say.Say(ID("status.effect", e.String(), "RULE_EFFECT_"))
 }
 
-// recordedRule is the rule at the end of a recorded sentence: "eligible, but not activated (R21)".
-var recordedRule = regexp.MustCompile(`\(([RI]\d+)\)$`)
-
-// ruled are the sentences of an evaluation that are Lockbox's own, not a rule's of the provider: they are said in the reader's
-// words.
-var ruled = map[string]string{
-	"This operation reaches customer data, so the customer decides (R17).":                   "status.ruled.customer-decides",
-	"This operation reaches no customer data, so the customer is not asked (R3).":            "status.ruled.no-customer-data",
-	"The customer has not switched Lockbox on (R2).":                                         "status.ruled.lockbox-not-enabled",
-	"The service is in preview and the customer has not signed up for it (R8).":              "status.ruled.preview-not-signed-up",
-	"An emergency cannot wait for the customer, who is told as soon as access begins (R43).": "status.ruled.emergency",
+// Reasons are those of the evaluation.
+func (r Request) Reasons() []reason.Text {
+	e := r.GetEvaluation()
+	return reason.ShowAll(r.Say.Language, e.GetCodedReasons(), e.GetReasons())
 }
 
-// Reasons are those of the evaluation. One that only the recorded sentence says is in English.
-func (r Request) Reasons() ([]Reason, error) {
-	var list []Reason
-	for _, recorded := range r.GetEvaluation().GetReasons() {
-		reason := Reason{Text: recorded, English: true}
-		if id, own := ruled[recorded]; own {
-			text, err := r.Say.Say(id)
-			if err != nil {
-				return nil, err
-			}
-			reason = Reason{Text: text}
-		}
-		list = append(list, reason)
-	}
-	return list, nil
+// NotCounted says why an assignment does not count.
+func (r Request) NotCounted(e *lockboxv1.ExcludedAssignment) reason.Text {
+	return reason.Show(r.Say.Language, e.GetCodedReason(), e.GetReason())
 }
 
-// Reason is why an evaluation came out as it did.
-type Reason struct {
-	Text    string
-	English bool
-}
-
-// excluded are the rules by which an assignment does not count that have words of their own in every language.
-var excluded = []string{"R20", "R21", "R22", "I10"}
-
-// NotCounted says why an assignment does not count; empty: only the recorded sentence says it, in English.
-func (r Request) NotCounted(e *lockboxv1.ExcludedAssignment) (string, error) {
-	found := recordedRule.FindStringSubmatch(e.GetReason())
-	if found == nil || !slices.Contains(excluded, found[1]) {
-		return "", nil
-	}
-	return r.Say.Say("status.excluded." + strings.ToLower(found[1]))
+// Ended is why a service ended the request by itself.
+func (r Request) Ended() reason.Text {
+	return reason.Show(r.Say.Language, r.GetCodedEndReason(), r.GetEndReason())
 }

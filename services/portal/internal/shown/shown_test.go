@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/shown"
@@ -142,11 +143,6 @@ func TestEverythingHasWordsInEveryLanguage(t *testing.T) {
 				t.Errorf("%s has no name in %s", group, language)
 			}
 		}
-		for _, rule := range []string{"R20", "R21", "R22", "I10"} {
-			if say(r.NotCounted(&lockboxv1.ExcludedAssignment{Reason: "for a reason (" + rule + ")"})) == "" {
-				t.Errorf("%s has no words in %s", rule, language)
-			}
-		}
 	}
 }
 
@@ -236,15 +232,40 @@ func TestMailIsTheLastThatAskedForADecision(t *testing.T) {
 	}
 }
 
-func TestOnlyTheProvidersReasonsStayAsTheyWereWritten(t *testing.T) {
+func TestReasonsAreSaidFromCodesAlone(t *testing.T) {
 	v := intent("memory-dump", "a")
-	v.Evaluation = &lockboxv1.AccessEvaluated{Reasons: []string{"This operation reaches customer data, so the customer decides (R17).", "Two of us look at dumps (R15)."}}
-	got, err := request(t, "fr", v).Reasons()
-	if err != nil {
-		t.Fatal(err)
+	recorded := []string{"This operation reaches customer data, so the customer decides (R17).", "Two of us look at dumps (R15)."}
+	v.Evaluation = &lockboxv1.AccessEvaluated{Reasons: recorded}
+	english := []reason.Text{{Text: recorded[0], Recorded: true}, {Text: recorded[1], Recorded: true}}
+	if got := request(t, "fr", v).Reasons(); !slices.Equal(got, english) {
+		t.Errorf("without codes: %+v", got)
 	}
-	want := []shown.Reason{{Text: "L’opération atteint des données du client\u00a0: la décision lui revient."}, {Text: "Two of us look at dumps (R15).", English: true}}
-	if !slices.Equal(got, want) {
+	v.Evaluation.CodedReasons = []*lockboxv1.Reason{
+		reason.Of(lockboxv1.ReasonCode_REASON_CODE_CUSTOMER_DECIDES), reason.Of(lockboxv1.ReasonCode_REASON_CODE_RULE_MATCHED, "rule", "dumps"),
+	}
+	french := []reason.Text{{Text: "L’opération donne accès aux données du client\u00a0: c’est à lui de décider."}, english[1]}
+	if got := request(t, "fr", v).Reasons(); !slices.Equal(got, french) {
+		t.Errorf("with codes: %+v", got)
+	}
+	old := &lockboxv1.ExcludedAssignment{Reason: "eligible, but not activated (R21)"}
+	if got := request(t, "ja", v).NotCounted(old); got != (reason.Text{Text: old.GetReason(), Recorded: true}) {
+		t.Errorf("%+v", got)
+	}
+	v.Lockbox = &lockboxv1.CustomerNotified{Alternates: []*lockboxv1.AlternateAddress{{Email: "soc@b.example"}}}
+	v.Deliveries = []*lockboxv1.DeliveryView{{Recipient: "soc@b.example", Template: "approval-requested-alternate", Failure: "550 no"}}
+	if got := request(t, "fr", v).Told()[0].MailFailed; got != (reason.Text{Text: "550 no", Recorded: true}) {
+		t.Errorf("%+v", got)
+	}
+	v.Deliveries[0].CodedFailure = reason.Of(lockboxv1.ReasonCode_REASON_CODE_MAIL_REFUSED, "answer", "550 no")
+	if got := request(t, "fr", v).Told()[0].MailFailed; got.Recorded || !strings.Contains(got.Text, "refusé") || !strings.Contains(got.Text, "550 no") {
+		t.Errorf("%+v", got)
+	}
+	v.Status, v.EndReason = lockboxv1.RequestStatus_REQUEST_STATUS_LAPSED, "an approver lost the role before access began (R20)"
+	if got := request(t, "fr", v).Ended(); got != (reason.Text{Text: v.GetEndReason(), Recorded: true}) {
+		t.Errorf("%+v", got)
+	}
+	v.CodedEndReason = reason.Of(lockboxv1.ReasonCode_REASON_CODE_APPROVER_LOST_ROLE)
+	if got := request(t, "fr", v).Ended(); got.Recorded || got.Text != reason.Sentence("fr", v.GetCodedEndReason()) {
 		t.Errorf("%+v", got)
 	}
 }

@@ -209,7 +209,7 @@ func (r Request) endedBy() string {
 	return "Lockbox"
 }
 
-// Wrote reports whether the reason it ended for is somebody's own words; otherwise it is a recorded sentence in English.
+// Wrote reports whether the reason it ended for is somebody's own words; otherwise a service decided, see Ended.
 func (r Request) Wrote() bool { return endings[r.GetStatus()] != "" }
 
 // Overdue reports whether the end was not recorded yet: then there is no reason worth reading.

@@ -3,15 +3,15 @@ package words
 
 import (
 	"embed"
-	"fmt"
-	"io/fs"
+	"slices"
 	"time"
 
-	"github.com/nicksnyder/go-i18n/v2/i18n"
+	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/message"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	"github.com/openlockbox/lockbox/pkg/timetext"
-	"go.yaml.in/yaml/v3"
 	textlanguage "golang.org/x/text/language"
+	printer "golang.org/x/text/message"
 )
 
 //go:embed messages/*.yaml
@@ -25,22 +25,14 @@ type Words struct {
 
 // Load reads all messages.
 func Load() (*Words, error) {
-	bundle := i18n.NewBundle(textlanguage.English)
-	bundle.RegisterUnmarshalFunc("yaml", yaml.Unmarshal)
-	files, err := fs.Glob(messages, "messages/*.yaml")
+	catalogues, err := message.Load(messages, "messages/*.yaml", tenant.Languages)
 	if err != nil {
 		return nil, err
-	}
-	for _, file := range files {
-		if _, err := bundle.LoadMessageFileFS(messages, file); err != nil {
-			return nil, fmt.Errorf("words: %s: %w", file, err)
-		}
 	}
 	w := &Words{speakers: map[string]*Speaker{}}
 	var tags []textlanguage.Tag
 	for _, tag := range tenant.Languages {
-		// Its own language only: a missing message is a defect that a test finds, not English.
-		w.speakers[tag] = &Speaker{Language: tag, localizer: i18n.NewLocalizer(bundle, tag)}
+		w.speakers[tag] = &Speaker{tag, catalogues[tag]}
 		tags = append(tags, textlanguage.Make(tag))
 	}
 	w.matcher = textlanguage.NewMatcher(tags)
@@ -58,31 +50,42 @@ func (w *Words) Best(accept string) *Speaker {
 
 // Speaker says things in one language.
 type Speaker struct {
-	Language  string
-	localizer *i18n.Localizer
+	Language string
+	messages *message.Catalogue
 }
 
 // Say returns a message with its placeholders filled from pairs of names and values. A value named Count chooses the plural.
 func (s *Speaker) Say(id string, pairs ...any) (string, error) {
-	c := &i18n.LocalizeConfig{MessageID: id}
-	if len(pairs) > 0 {
-		data := map[string]any{}
-		for i := 0; i+1 < len(pairs); i += 2 {
-			name, isName := pairs[i].(string)
-			if !isName {
-				return "", fmt.Errorf("words: %s: %v is no name", id, pairs[i])
-			}
-			if data[name] = pairs[i+1]; name == "Count" {
-				c.PluralCount = pairs[i+1]
-			}
+	for i, value := range pairs {
+		if n, counted := value.(Counted); counted {
+			pairs = slices.Clone(pairs)
+			pairs[i] = message.Number{N: n.N, Text: s.Number(n)}
 		}
-		c.TemplateData = data
 	}
-	text, tag, err := s.localizer.LocalizeWithTag(c)
-	if err == nil && tag.String() != s.Language {
-		err = fmt.Errorf("words: there is no message %q in %s", id, s.Language)
+	return s.messages.Say(id, pairs...)
+}
+
+// Counted is the total of a list, as far as it was counted.
+type Counted struct {
+	N      int
+	OrMore bool
+}
+
+// Count is the total that a query answered.
+func Count(total uint64) Counted {
+	return Counted{int(min(total, input.MaxCount)), total > input.MaxCount} // #nosec G115 -- at most input.MaxCount
+}
+
+// Less is what remains when n of them are shown elsewhere.
+func (c Counted) Less(n int) Counted { return Counted{max(0, c.N-n), c.OrMore} }
+
+// Number writes a total: 41, or "1,000+".
+func (s *Speaker) Number(c Counted) string {
+	text := printer.NewPrinter(textlanguage.Make(s.Language)).Sprint(c.N)
+	if c.OrMore {
+		text += "+"
 	}
-	return text, err
+	return text
 }
 
 // Instant is a moment, in UTC and saying so.

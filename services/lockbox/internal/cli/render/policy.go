@@ -24,9 +24,7 @@ func Explanation(l Look, v *lockboxv1.RequestView, rules []policy.Rule) string {
 	p.heading("Rules, in order")
 	p.rules(e, rules)
 	p.heading("Reasons")
-	for _, reason := range e.GetReasons() {
-		p.hang("  "+p.glyph("•", "-")+" ", plain, Clean(reason))
-	}
+	p.reasons(e)
 	p.heading("Facts that were weighed")
 	p.facts(v)
 	return p.String()

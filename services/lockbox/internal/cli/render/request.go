@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -186,8 +187,8 @@ func (l Look) standing(v *lockboxv1.RequestView) string {
 	case lockboxv1.RequestStatus_REQUEST_STATUS_ACTIVE:
 		return "access exists and " + when
 	default:
-		if reason := Clean(v.GetEndReason()); reason != "" {
-			return when + ": " + reason
+		if why := Clean(reason.Show(english, v.GetCodedEndReason(), v.GetEndReason()).Text); why != "" {
+			return when + ": " + why
 		}
 		return when
 	}
@@ -259,15 +260,22 @@ func named(name, id string) string {
 	return fmt.Sprintf("%s (%s)", Clean(name), Clean(id))
 }
 
+// english is what the command line speaks.
+const english = "en"
+
+func (p *page) reasons(e *lockboxv1.AccessEvaluated) {
+	for _, why := range reason.ShowAll(english, e.GetCodedReasons(), e.GetReasons()) {
+		p.hang("  "+p.glyph("•", "-")+" ", plain, Clean(why.Text))
+	}
+}
+
 func (p *page) evaluation(v *lockboxv1.RequestView) {
 	e := v.GetEvaluation()
 	if e == nil {
 		return
 	}
 	p.heading("Evaluation")
-	for _, reason := range e.GetReasons() {
-		p.hang("  "+p.glyph("•", "-")+" ", plain, Clean(reason))
-	}
+	p.reasons(e)
 	if r := e.GetRefusal(); r != nil {
 		p.hang("  "+p.glyph("✗", "x")+" ", bad, refusalLine(r))
 	}
@@ -359,7 +367,7 @@ func (p *page) excluded(list []*lockboxv1.ExcludedAssignment) {
 	}
 	p.heading("Not counted")
 	for _, e := range list {
-		p.hang("  "+p.glyph("•", "-")+" ", dim, fmt.Sprintf("%s, %s: %s", PersonName(e.GetPerson()), tenant.RoleName(e.GetRole()), Clean(e.GetReason())))
+		p.hang("  "+p.glyph("•", "-")+" ", dim, fmt.Sprintf("%s, %s: %s", PersonName(e.GetPerson()), tenant.RoleName(e.GetRole()), Clean(reason.Show(english, e.GetCodedReason(), e.GetReason()).Text)))
 	}
 }
 

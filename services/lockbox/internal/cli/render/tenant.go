@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
@@ -110,7 +111,7 @@ func (l Look) assignment(a *lockboxv1.AssignmentView) []cell {
 	counts := cell{"yes", good}
 	switch until := a.GetActiveUntil(); {
 	case !a.GetActive():
-		counts = cell{"no: " + Clean(a.GetReason()), dim}
+		counts = cell{"no: " + Clean(reason.Show(english, a.GetCodedReason(), a.GetReason()).Text), dim}
 	case until != nil:
 		counts.text = "ends " + l.In(until.AsTime())
 	}

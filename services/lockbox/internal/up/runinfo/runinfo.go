@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/openlockbox/lockbox/pkg/durable"
 )
 
 const name = "run.json"
@@ -86,18 +88,7 @@ func Write(dir string, info Info) error {
 	if err != nil {
 		return err
 	}
-	temp, err := os.CreateTemp(dir, ".run-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	_, err = temp.Write(append(data, '\n'))
-	if err = errors.Join(err, temp.Close()); err == nil {
-		err = os.Rename(temp.Name(), filepath.Join(dir, name))
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(temp.Name()))
-	}
-	return nil
+	return durable.Replace(filepath.Join(dir, name), append(data, '\n'), 0o600)
 }
 
 // Remove takes the note away; that there is none is not an error.

@@ -1,0 +1,274 @@
+package orchestrator
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/journal/journaltest"
+	"github.com/openlockbox/lockbox/pkg/repository"
+	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/pkg/service"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/types/known/durationpb"
+)
+
+// waiting is how many requests wait for the customer when an approver loses the role.
+const waiting = 400
+
+// scene is a bus with customers whose events were decided by the product's own rules, and an orchestrator.
+type scene struct {
+	*testing.T
+	bus       *journaltest.Bus
+	writer    *journal.Journal
+	evaluator *journal.Journal
+	*orchestrator
+	nc *nats.Conn
+}
+
+var (
+	ona  = person(lockboxv1.Side_SIDE_PROVIDER, "https://nimbus.example", "ona", aggregate.Onboarding)
+	erin = person(lockboxv1.Side_SIDE_PROVIDER, "https://nimbus.example", "erin")
+	gina = person(lockboxv1.Side_SIDE_TENANT, "https://contoso.example", "gina")
+	otto = person(lockboxv1.Side_SIDE_TENANT, "https://contoso.example", "otto")
+)
+
+func person(side lockboxv1.Side, issuer, name string, groups ...string) *lockboxv1.Actor {
+	return &lockboxv1.Actor{Side: side, Groups: groups, Person: &lockboxv1.Person{
+		Issuer: issuer, Subject: name, DisplayName: name, Email: name + "@example.org", Language: "en",
+	}}
+}
+
+func newScene(t *testing.T) *scene {
+	t.Helper()
+	b := journaltest.Start(t, 1)
+	nc := b.Connect(t, bus.Orchestrator)
+	log := zaptest.NewLogger(t, zaptest.Level(zapcore.ErrorLevel))
+	j, err := journal.Open(t.Context(), nc, journal.WithLog(log))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(j.Close)
+	rt := &service.Runtime{
+		Connected: service.Connected{Identity: bus.Orchestrator, Conn: nc, Log: log, Now: time.Now}, Journal: j, Clock: new(bus.Clock),
+	}
+	if err := rt.Clock.Watch(t.Context(), nc); err != nil {
+		t.Fatal(err)
+	}
+	return &scene{
+		T: t, bus: b, writer: b.Journal(t, bus.Orchestrator), evaluator: b.Journal(t, bus.Evaluator), nc: nc,
+		orchestrator: newOrchestrator(rt, Config{Terms: request.DefaultTerms()}),
+	}
+}
+
+// must decides a command and writes what became true.
+func (s *scene) must(states repository.States, by *lockboxv1.Actor, c *lockboxv1.Command) *lockboxv1.Event {
+	s.Helper()
+	c.Id = journaltest.NewID()
+	e, err := states.Decide(aggregate.Command{Command: c, By: by}, time.Now())
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.write(s.writer, states, e)
+	return e
+}
+
+func (s *scene) write(j *journal.Journal, states repository.States, e *lockboxv1.Event) {
+	s.Helper()
+	if err := repository.Identify(e); err != nil {
+		s.Fatal(err)
+	}
+	if _, err := repository.New(j).Append(s.Context(), states, e); err != nil {
+		s.Fatal(err)
+	}
+}
+
+// customer is a tenant with Lockbox on, one subscription, and otto as its only approver besides the administrator.
+func (s *scene) customer(id string) repository.States {
+	s.Helper()
+	states := repository.States{}
+	s.must(states, ona, &lockboxv1.Command{Tenant: id, Action: &lockboxv1.Command_CreateTenant{CreateTenant: &lockboxv1.CreateTenant{
+		DisplayName: id, Plan: lockboxv1.SupportPlan_SUPPORT_PLAN_PREMIER, DefaultLanguage: "en",
+		Issuer: &lockboxv1.TenantIssuer{Url: "https://contoso.example", Audience: "lockbox"}, Administrator: gina.GetPerson(),
+	}}})
+	s.must(states, gina, &lockboxv1.Command{Tenant: id, Action: &lockboxv1.Command_EnableLockbox{EnableLockbox: &lockboxv1.EnableLockbox{}}})
+	s.must(states, gina, &lockboxv1.Command{Tenant: id, AggregateId: "prod", Action: &lockboxv1.Command_RegisterSubscription{
+		RegisterSubscription: &lockboxv1.RegisterSubscription{DisplayName: "Production"},
+	}})
+	s.must(states, gina, &lockboxv1.Command{Tenant: id, AggregateId: "prod", Action: &lockboxv1.Command_AssignRole{
+		AssignRole: &lockboxv1.AssignRole{Assignment: &lockboxv1.RoleAssignment{
+			Id: "otto-owner", Person: otto.GetPerson(), Role: lockboxv1.Role_ROLE_OWNER,
+			Scope: lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_SUBSCRIPTION,
+		}},
+	}})
+	return states
+}
+
+// evaluated is a request that is about to be put to the customer.
+func (s *scene) evaluated(of repository.States, tenantID string) (aggregate.Key, repository.States) {
+	s.Helper()
+	now := time.Now()
+	intent := &lockboxv1.AccessIntent{
+		Id: journaltest.NewID(), Tenant: tenantID, SubscriptionId: "prod", ResourceType: "compute/virtual-machines",
+		Scenario: "memory-dump", ResourceIds: []string{"/subscriptions/prod/vm"}, Justification: "the machine hangs",
+		ReasonType: lockboxv1.ReasonType_REASON_TYPE_PROVIDER_INITIATED_SERVICE,
+	}
+	key := aggregate.Request(tenantID, intent.GetId())
+	states := repository.States{}
+	for k, v := range of {
+		states[k] = v
+	}
+	submission := request.Submission{Intent: intent, Tool: journaltest.Tool, Sequence: 1, Stored: now, By: erin}
+	e, err := request.Submit(request.State{}, submission, request.DefaultTerms(), now)
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.write(s.evaluator, states, e)
+	verdict := &lockboxv1.AccessEvaluated{
+		Outcome: lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_DECIDES, Duration: durationpb.New(time.Hour),
+	}
+	system := &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: "jit-evaluator"}
+	if e, err = request.RecordEvaluation(states.Request(key), verdict, system, now); err != nil {
+		s.Fatal(err)
+	}
+	s.write(s.evaluator, states, e)
+	return key, states
+}
+
+// loses has the customer's only approver lose the role while many requests wait.
+func (s *scene) loses(tenantID string) *lockboxv1.Event {
+	s.Helper()
+	states := s.customer(tenantID)
+	g, ctx := errgroup.WithContext(s.Context())
+	g.SetLimit(64)
+	for range waiting {
+		g.Go(func() error {
+			key, states := s.evaluated(states, tenantID)
+			e, err := s.process.Perform(states, key, "", time.Now())
+			if err != nil || e.GetCustomerNotified() == nil {
+				return fmt.Errorf("not notified: %v, %w", e, err)
+			}
+			s.write(s.writer, states, e)
+			due, _ := states.NextDue(key)
+			return s.writer.SetTimer(ctx, key, due)
+		})
+	}
+	if err := g.Wait(); err != nil {
+		s.Fatal(err)
+	}
+	return s.must(states, gina, &lockboxv1.Command{Tenant: tenantID, AggregateId: "prod", Action: &lockboxv1.Command_RemoveRole{
+		RemoveRole: &lockboxv1.RemoveRole{AssignmentId: "otto-owner"},
+	}})
+}
+
+// unavailable lists the sequences at which it was recorded that nobody can decide.
+func (s *scene) unavailable(tenantID string) (at []uint64) {
+	s.Helper()
+	replay := journal.Replay{Tenant: tenantID, Type: "ApproversUnavailable"}
+	err := s.bus.Journal(s.T, bus.Compliance).Replay(s.Context(), replay, func(e journal.Entry) error {
+		at = append(at, e.Seq)
+		return nil
+	})
+	if err != nil {
+		s.Fatal(err)
+	}
+	return at
+}
+
+// A role that is lost while many requests wait costs one question for many of them, not several for each (R23).
+func TestALostRoleAsksAboutManyRequestsAtOnce(t *testing.T) {
+	s := newScene(t)
+	removed := s.loses("contoso")
+	before := s.nc.Stats().OutMsgs
+	if err := s.checkApprovers(t.Context(), "contoso", removed.GetId()); err != nil {
+		t.Fatal(err)
+	}
+	// Two questions for each part, a page of timers, and what was written.
+	parts := uint64(waiting/requestsAtOnce + 1)
+	if sent, most := s.nc.Stats().OutMsgs-before, waiting+2*parts+10; sent > most {
+		t.Errorf("%d messages were sent, not at most %d", sent, most)
+	}
+	if at := s.unavailable("contoso"); len(at) != waiting {
+		t.Errorf("%d of %d requests say that nobody can decide", len(at), waiting)
+	}
+	if err := s.checkApprovers(t.Context(), "contoso", removed.GetId()); err != nil {
+		t.Fatal(err)
+	}
+	if at := s.unavailable("contoso"); len(at) != waiting {
+		t.Errorf("after a second look: %d of %d", len(at), waiting)
+	}
+}
+
+// A timer that fires is looked up at the leader: another copy may have gone on since this one looked last.
+func TestATimerIsNotJudgedByWhatIsRemembered(t *testing.T) {
+	s := newScene(t)
+	s.process.Terms.CustomerApproval, s.process.Terms.RemindBefore = 50*time.Millisecond, nil
+	key, states := s.evaluated(s.customer("contoso"), "contoso")
+	entries, err := s.writer.Load(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.repository.Saw(entries[0].Seq, entries[0].Event) // it was not evaluated yet, so nothing was owed
+	notified, err := s.process.Perform(states, key, "", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.write(s.writer, states, notified)
+	due, _ := states.NextDue(key)
+	time.Sleep(time.Until(due))
+	if err := s.settle(t.Context(), key, 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	now, err := repository.New(s.writer).Basis(t.Context(), key)
+	if r := now.Request(key); err != nil || r.Status != request.Expired {
+		t.Errorf("%v, %v", r.Status, err)
+	}
+}
+
+// Nor do others wait while that is looked at.
+func TestALostRoleHoldsNobodyElseUp(t *testing.T) {
+	s := newScene(t)
+	s.loses("contoso")
+	other := s.customer("fabrikam")
+	key, _ := s.evaluated(other, "fabrikam")
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.followEvents(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	look := repository.New(s.bus.Journal(t, bus.Compliance))
+	notified := uint64(0)
+	for end := time.Now().Add(time.Minute); notified == 0; time.Sleep(5 * time.Millisecond) {
+		states, err := look.Basis(t.Context(), key)
+		if err != nil || time.Now().After(end) {
+			t.Fatalf("%v, %v", states.Request(key).Status, err)
+		}
+		if r := states.Request(key); r.Status == request.CustomerNotified {
+			notified = r.Sequence
+		}
+	}
+	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		at := s.unavailable("contoso")
+		if len(at) == waiting {
+			if last := at[len(at)-1]; notified > last {
+				t.Errorf("fabrikam was asked at %d, after all of contoso's requests, the last at %d", notified, last)
+			}
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%d of %d requests say that nobody can decide", len(at), waiting)
+		}
+	}
+}
