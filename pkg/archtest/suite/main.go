@@ -83,8 +83,8 @@ func goList(ctx context.Context, args ...string) (lines []string, err error) {
 	return slices.DeleteFunc(strings.Split(out.String(), "\n"), func(line string) bool { return line == "" }), nil
 }
 
-// assign puts each package into the tier whose pattern describes it most closely. A package in no tier and a pattern that
-// no package needs are errors.
+// assign puts each package into the tier whose pattern describes it most closely. A package in no tier is an error, and so
+// is a pattern that stands for no package.
 func assign(tiers []tier, packages []string) (map[string][]string, error) {
 	type pattern struct{ tier, text string }
 	var patterns []pattern
@@ -126,7 +126,7 @@ func (t tier) run(ctx context.Context, packages, flags []string, out io.Writer) 
 		args = append(args, "-race")
 	}
 	cmd := exec.CommandContext(ctx, "go", slices.Concat(args, flags, packages)...) // #nosec G204 -- our own arguments
-	cgo := "CGO_ENABLED=0"                                                         // as make build does, so that nothing is compiled twice
+	cgo := "CGO_ENABLED=0"                                                         // as make build does: nothing is compiled twice
 	if t.race {
 		cgo = "CGO_ENABLED=1"
 	}
