@@ -83,8 +83,8 @@ func (c *count) take(e testEvent) {
 	}
 }
 
-// ended closes a package. Of one that failed, whatever has not been printed yet is printed now: a test that panics or is
-// cut short has no end of its own.
+// ended closes a package. Of one that failed, whatever has not been printed yet is printed now: a test that panics or
+// is cut short has no end of its own.
 func (c *count) ended(e testEvent) {
 	c.packages++
 	if e.Action == "fail" {

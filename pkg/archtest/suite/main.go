@@ -83,8 +83,8 @@ func goList(ctx context.Context, args ...string) (lines []string, err error) {
 	return slices.DeleteFunc(strings.Split(out.String(), "\n"), func(line string) bool { return line == "" }), nil
 }
 
-// assign puts each package into the tier whose pattern describes it most closely. A package in no tier is an error, and so
-// is a pattern that stands for no package.
+// assign puts each package into the tier whose pattern describes it most closely. A package in no tier is an error, and
+// so is a pattern that stands for no package.
 func assign(tiers []tier, packages []string) (map[string][]string, error) {
 	type pattern struct{ tier, text string }
 	var patterns []pattern
@@ -121,12 +121,14 @@ func matches(pattern, path string) bool {
 
 // run runs the tests of a tier; that they are enough is for the count to say.
 func (t tier) run(ctx context.Context, packages, flags []string, out io.Writer) error {
+	// What is shuffled is not taken from the cache: it runs. Four at once, because what is slow mostly waits.
 	args := []string{"test", "-json", "-shuffle=on", "-timeout=30m", "-parallel=4"}
 	if t.race {
 		args = append(args, "-race")
 	}
 	cmd := exec.CommandContext(ctx, "go", slices.Concat(args, flags, packages)...) // #nosec G204 -- our own arguments
-	cgo := "CGO_ENABLED=0"                                                         // as make build does: nothing is compiled twice
+	// As make build does without the race detector, so that nothing is compiled twice.
+	cgo := "CGO_ENABLED=0"
 	if t.race {
 		cgo = "CGO_ENABLED=1"
 	}

@@ -8,8 +8,6 @@ type tier struct {
 	atLeast int
 	// race runs the tests under the race detector. Without it they use what make build has compiled.
 	race bool
-	// outside marks tests of programs that the go command's cache knows nothing of: they run each time.
-	outside bool
 	// packages are import paths below the product's; a trailing "/..." takes in everything below. The longest that matches
 	// decides.
 	packages []string
@@ -18,7 +16,7 @@ type tier struct {
 // tiers has every package that has tests; one in none fails.
 var tiers = []tier{
 	{
-		name: "checks", atLeast: 1, outside: true,
+		name: "checks", atLeast: 1,
 		packages: []string{"pkg/archtest"},
 	},
 	{
@@ -37,7 +35,7 @@ var tiers = []tier{
 	},
 	{
 		// The bus, databases, and servers of others that the services stand on.
-		name: "parts", atLeast: 1, race: true, outside: true,
+		name: "parts", atLeast: 1, race: true,
 		packages: []string{
 			"pkg/bus/...", "pkg/durable", "pkg/identity/jwks", "pkg/journal", "pkg/lease", "pkg/repository",
 			"pkg/service", "services/audit-projector/...", "services/forwarder",
@@ -49,12 +47,12 @@ var tiers = []tier{
 		},
 	},
 	{
-		name: "browser", atLeast: 1, outside: true,
+		name: "browser", atLeast: 1,
 		packages: []string{"services/lockbox/internal/e2e/portal"},
 	},
 	{
 		// Programs as processes of their own, started, killed and started again.
-		name: "faults", atLeast: 1, outside: true,
+		name: "faults", atLeast: 1,
 		packages: []string{"services/lockbox/internal/e2e/crash", "services/lockbox/internal/e2e/readme"},
 	},
 }
