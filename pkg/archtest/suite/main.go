@@ -132,7 +132,7 @@ func (t tier) run(ctx context.Context, packages, flags []string, out io.Writer) 
 	if t.race {
 		cgo = "CGO_ENABLED=1"
 	}
-	cmd.Env = append(os.Environ(), cgo, "RAPID_CHECKS="+strconv.Itoa(longtest.Count(100)))
+	cmd.Env = append(os.Environ(), cgo, "RAPID_CHECKS="+strconv.Itoa(longtest.Count(30)))
 	cmd.Stderr = os.Stderr
 	events, err := cmd.StdoutPipe()
 	if err != nil {
