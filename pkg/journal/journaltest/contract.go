@@ -17,6 +17,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/longtest"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/proto"
@@ -252,7 +253,8 @@ func (c *contract) contrary(t *testing.T) {
 }
 
 func (c *contract) contraryInGroups(t *testing.T) {
-	const rounds, crowd = 30, 100
+	const crowd = 40
+	rounds := longtest.Count(12)
 	tenant := newTenant()
 	second := c.bus.Journal(t, bus.Orchestrator)
 	var all sync.WaitGroup
@@ -279,7 +281,7 @@ func (c *contract) contraryInGroups(t *testing.T) {
 	}
 	agg := newAggregate(tenant, aggregate.KindTicket)
 	last := uint64(0)
-	for version := range uint64(rounds) {
+	for version := range uint64(rounds) { // #nosec G115 -- a small number
 		other := c.writer
 		if version%3 == 0 {
 			other = second
@@ -347,7 +349,18 @@ func (c *contract) subjectOnce(t *testing.T) {
 func (c *contract) longAggregate(t *testing.T) {
 	agg := newAggregate(newTenant(), aggregate.KindTicket)
 	const n = 1100
-	events, _ := mustAppend(t, c.writer, agg, n)
+	events := make([]*lockboxv1.Event, n)
+	for i := range events {
+		events[i] = Event(agg, uint64(i+1)) // #nosec G115 -- a small number
+	}
+	after := uint64(0)
+	for chunk := range slices.Chunk(events, 50) {
+		stored, err := c.writer.AppendAll(t.Context(), after, chunk...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		after = stored[len(stored)-1]
+	}
 	entries := mustLoad(t, c.reader, agg)
 	if len(entries) != n {
 		t.Fatalf("%d events", len(entries))

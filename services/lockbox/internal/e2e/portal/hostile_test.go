@@ -69,7 +69,12 @@ func TestWhatPeopleWriteIsOnlyRead(t *testing.T) {
 			b.T = t
 			b.visit(w.info.PortalURL + side.base)
 			b.signIn(side.who)
+			looked := map[string]bool{}
 			look := func(path string) {
+				if looked[path] {
+					return
+				}
+				looked[path] = true
 				b.visit(w.info.PortalURL + side.base + path)
 				if !run(b, chromedpBool("window.pwned === undefined && document.querySelectorAll('script:not([src^=\"/assets/\"]), iframe, object, base, math, video, template, style').length === 0 && "+
 					"[...document.querySelectorAll('*')].every((e) => e.getAttributeNames().every((n) => !n.startsWith('on')))")) {

@@ -25,9 +25,9 @@ func isPage(p portal.Page) bool {
 		!strings.HasSuffix(p.Path, "/export") && !strings.HasSuffix(p.Path, "/receipt")
 }
 
-// Every page in every language, as whoever sees most of it: audited, and kept as a picture on a desktop and on a phone, by
-// day and by night. A browser shows all of them in English, and in each language what customers see; that the rest is in the
-// reader's language shows in what is sent.
+// Every page in every language, as whoever sees most of it: audited on a desktop and on a phone, by day and by night. A
+// browser shows all of them in English, of which pictures are kept, and in each language what customers see; that the rest
+// is in the reader's language shows in what is sent.
 func TestEveryPageInEveryLanguage(t *testing.T) {
 	t.Parallel()
 	w := visit(t)
@@ -94,7 +94,10 @@ func TestEveryPageInEveryLanguage(t *testing.T) {
 						t.Errorf("%s is not in %s", p.Path, language)
 					}
 					b.accessible()
-					b.picture(strings.Join([]string{language, side.who, strings.Trim(strings.NewReplacer("/", "-", "{", "", "}", "").Replace(p.Path), "-")}, "-"))
+					if language == "en" { // pictures take most of the time
+						name := strings.Trim(strings.NewReplacer("/", "-", "{", "", "}", "").Replace(p.Path), "-")
+						b.picture(strings.Join([]string{language, side.who, name}, "-"))
+					}
 					shown++
 				}
 				if shown == 0 {
