@@ -34,8 +34,9 @@ func TestOnlyTheBusBuildsSubjects(t *testing.T) {
 	all := sources(t, program)
 	subject := subjects(t, all)
 	for text, is := range map[string]bool{
-		"lockbox.event.": true, "lockbox.event": true, "lockbox.outcome.console": true, "$JS.API.STREAM.INFO": true, "lockbox.%s.>": true,
-		"$KV.x": true, "_INBOX.": true, "lockbox.v1": false, "lockbox.localhost/log": false, "lockbox.events": false,
+		"lockbox.event.": true, "lockbox.event": true, "lockbox.outcome.console": true, "lockbox.%s.>": true,
+		"$JS.API.STREAM.INFO": true, "$KV.x": true, "_INBOX.": true,
+		"lockbox.v1": false, "lockbox.localhost/log": false, "lockbox.events": false,
 	} {
 		if subject.MatchString(text) != is {
 			t.Errorf("%q is taken for a subject: %t", text, !is)

@@ -38,7 +38,7 @@ type File[C any] struct {
 // Main is a service as a process of its own: `--config FILE`, LOCKBOX_ variables over it, SIGTERM to stop. It exits 1 if
 // run fails.
 func Main[C any](id bus.Identity, defaults C, run func(context.Context, *Runtime, C) error) {
-	exit(string(id), runMain(string(id), id, defaults, func(ctx context.Context, f File[C], c bus.Connection, m *observe.Metrics) error {
+	open := func(ctx context.Context, f File[C], c bus.Connection, m *observe.Metrics) error {
 		issuers, err := OpenIssuers(ctx, f.Issuers, c.Log)
 		if err != nil {
 			return err
@@ -50,13 +50,14 @@ func Main[C any](id bus.Identity, defaults C, run func(context.Context, *Runtime
 		defer rt.Close()
 		checks := map[string]observe.Check{"clock": func(context.Context) error { return rt.Clock.Healthy() }}
 		return observed(ctx, f, m, c.Log, checks, func(ctx context.Context) error { return run(ctx, rt, f.Service) })
-	}))
+	}
+	exit(string(id), runMain(string(id), id, defaults, open))
 }
 
-// MainConnected is Main for a service that only needs a connection and verifies nobody. Its name may be another than its
-// identity on the bus.
+// MainConnected is Main for a service that only needs a connection and verifies nobody. Its name may be another than
+// its identity on the bus.
 func MainConnected[C any](name string, id bus.Identity, defaults C, run func(context.Context, *Connected, C) error) {
-	exit(name, runMain(name, id, defaults, func(ctx context.Context, f File[C], c bus.Connection, m *observe.Metrics) error {
+	open := func(ctx context.Context, f File[C], c bus.Connection, m *observe.Metrics) error {
 		if len(f.Issuers) > 0 {
 			return refusal.Invalid("issuers", "configuration", "have no use here: %s verifies nobody", name)
 		}
@@ -66,7 +67,8 @@ func MainConnected[C any](name string, id bus.Identity, defaults C, run func(con
 		}
 		defer rt.Close()
 		return observed(ctx, f, m, c.Log, nil, func(ctx context.Context) error { return run(ctx, rt, f.Service) })
-	}))
+	}
+	exit(name, runMain(name, id, defaults, open))
 }
 
 func exit(name string, err error) {
@@ -77,7 +79,8 @@ func exit(name string, err error) {
 }
 
 func runMain[C any](
-	name string, id bus.Identity, defaults C, run func(context.Context, File[C], bus.Connection, *observe.Metrics) error,
+	name string, id bus.Identity, defaults C,
+	run func(context.Context, File[C], bus.Connection, *observe.Metrics) error,
 ) error {
 	path := flag.String("config", "", "configuration `file` (YAML)")
 	flag.Parse()
@@ -97,7 +100,8 @@ func runMain[C any](
 
 // observed runs a service and serves how it is, until either ends.
 func observed[C any](
-	ctx context.Context, f File[C], m *observe.Metrics, log *zap.Logger, checks map[string]observe.Check, run func(context.Context) error,
+	ctx context.Context, f File[C], m *observe.Metrics, log *zap.Logger, checks map[string]observe.Check,
+	run func(context.Context) error,
 ) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()

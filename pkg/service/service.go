@@ -1,6 +1,6 @@
-// Package service is what every service stands on while it runs: a connection under its own identity, a log and counters;
-// and, for a service that follows the stream, decides or answers, the journal, a clock that agrees with the bus, and verified
-// callers. It decides nothing.
+// Package service is what every service stands on while it runs: a connection under its own identity, a log and
+// counters; and, for a service that follows the stream, decides or answers, the journal, a clock that agrees with the
+// bus, and verified callers. It decides nothing.
 package service
 
 import (
@@ -64,7 +64,8 @@ func Open(ctx context.Context, c bus.Connection, issuers []identity.Issuer, coun
 	}
 	verifier.FetchTenantKeys(jwks.ForTenants(ctx, c.Log))
 	rt := &Runtime{
-		Connected: connected(c, counters), Clock: new(bus.Clock), Issuers: issuers, Verifier: verifier, listening: make(chan struct{}),
+		Connected: connected(c, counters), Clock: new(bus.Clock), Issuers: issuers, Verifier: verifier,
+		listening: make(chan struct{}),
 	}
 	if err := await(ctx, c, rt.open); err != nil {
 		return nil, err

@@ -17,7 +17,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/service"
 )
 
-// Name is the service's name in its log and in metrics. On the bus it is the compliance team, which may read everything.
+// Name is the service's name in its log and in metrics. On the bus it is the compliance team, which may read all.
 const Name = "forwarder"
 
 // Config says where to forward what.

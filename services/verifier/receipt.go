@@ -76,8 +76,9 @@ func check(file []byte, policy *merkle.Policy) (*Receipt, error) {
 	}
 	signed := report.Signed
 	r := &Receipt{
-		Tenant: report.Tenant, About: report.About, TenantSize: report.Tree.N, Slot: report.Slot, Log: signed.Origin,
-		Size: signed.Tree.N, Root: hex.EncodeToString(signed.Tree.Hash[:]), Unknown: signed.Unknown, Witnesses: []Witness{},
+		Tenant: report.Tenant, About: report.About, TenantSize: report.Tree.N, Slot: report.Slot,
+		Log: signed.Origin, Size: signed.Tree.N, Root: hex.EncodeToString(signed.Tree.Hash[:]),
+		Unknown: signed.Unknown, Witnesses: []Witness{},
 	}
 	for _, w := range signed.Cosigned {
 		r.Witnesses = append(r.Witnesses, Witness{w.Name, w.At})
@@ -100,8 +101,8 @@ func check(file []byte, policy *merkle.Policy) (*Receipt, error) {
 	return r, nil
 }
 
-// agrees tells whether a subject, lockbox.event.<tenant>.<kind>.<id>.<version or report key>.<type>, says of an event what
-// the event says of itself. It is written here a second time, so that the check does not rest on the code that is checked.
+// agrees tells whether a subject, lockbox.event.<tenant>.<kind>.<id>.<version or report key>.<type>, says of an event
+// what the event says of itself. pkg/bus has the same check; this one does not rest on the code that is being checked.
 func agrees(subject string, e *lockboxv1.Event) bool {
 	place := e.GetReportKey()
 	if place == "" && e.GetVersion() > 0 {
@@ -142,11 +143,12 @@ func (r *Receipt) Text(line func(sequence uint64, e *lockboxv1.Event) string) st
 		line = plain
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "The receipt holds. It proves of %s at %s: these %d events stood in the log in this order, with none left out between them.\n\n",
-		r.subject(), clean(r.Tenant), len(r.Events))
+	fmt.Fprintf(&b, "The receipt holds. It proves of %s at %s: these %d events stood in the log in this order, "+
+		"with none left out between them.\n\n", r.subject(), clean(r.Tenant), len(r.Events))
 	for _, e := range r.Events {
 		if e.Withheld {
-			fmt.Fprintf(&b, "%8d  %s (withheld; its place is proven)\n", e.Sequence, clean(e.Subject[strings.LastIndexByte(e.Subject, '.')+1:]))
+			typ := e.Subject[strings.LastIndexByte(e.Subject, '.')+1:]
+			fmt.Fprintf(&b, "%8d  %s (withheld; its place is proven)\n", e.Sequence, clean(typ))
 			continue
 		}
 		b.WriteString(strings.TrimRight(line(e.Sequence, e.decoded), "\n") + "\n")
@@ -173,7 +175,8 @@ func plain(sequence uint64, e *lockboxv1.Event) string {
 		}
 		words.WriteRune(r)
 	}
-	return fmt.Sprintf("%8d  %s  %-24s  %s", sequence, e.GetTime().AsTime().Format(time.RFC3339), words.String(), clean(who(e.GetActor())))
+	at := e.GetTime().AsTime().Format(time.RFC3339)
+	return fmt.Sprintf("%8d  %s  %-24s  %s", sequence, at, words.String(), clean(who(e.GetActor())))
 }
 
 func who(a *lockboxv1.Actor) string {

@@ -29,7 +29,8 @@ func stored(t *testing.T, name string) (subject string, data []byte) {
 	e := new(lockboxv1.Event)
 	must(t, proto.Unmarshal(data, e))
 	typ, _, _ := strings.Cut(name, "-")
-	return fmt.Sprintf("lockbox.event.%s.%s.%s.%d.%s", e.GetTenant(), e.GetKind(), e.GetAggregateId(), e.GetVersion(), typ), data
+	about := fmt.Sprintf("lockbox.event.%s.%s.%s", e.GetTenant(), e.GetKind(), e.GetAggregateId())
+	return fmt.Sprintf("%s.%d.%s", about, e.GetVersion(), typ), data
 }
 
 // written is a log that holds a request's first events, and the file of its receipt; the second event is withheld.
@@ -69,7 +70,8 @@ func unchanged(int, *string, *[]byte) {}
 func run(t *testing.T, env map[string]string, args ...string) (code int, out, errors string) {
 	t.Helper()
 	var o, e bytes.Buffer
-	code = command.Run(t.Context(), args, command.Environment{Out: &o, Err: &e, Getenv: func(name string) string { return env[name] }})
+	getenv := func(name string) string { return env[name] }
+	code = command.Run(t.Context(), args, command.Environment{Out: &o, Err: &e, Getenv: getenv})
 	return code, o.String(), e.String()
 }
 
@@ -77,8 +79,8 @@ func TestAReceiptIsCheckedOffline(t *testing.T) {
 	_, public, file := written(t, unchanged)
 	code, out, _ := run(t, nil, "receipt", file, "--log-key", public)
 	for _, want := range []string{
-		"these 3 events stood in the log in this order", "Access requested", "AccessEvaluated (withheld; its place is proven)",
-		"Internal approval given", "log.example/lockbox, size 3", "Witnesses none was asked for",
+		"these 3 events stood in the log in this order", "Access requested",
+		"AccessEvaluated (withheld; its place is proven)", "Internal approval given", "log.example/lockbox, size 3", "Witnesses none was asked for",
 	} {
 		if code != 0 || !strings.Contains(out, want) {
 			t.Errorf("%d, without %q: %s", code, want, out)
@@ -86,15 +88,16 @@ func TestAReceiptIsCheckedOffline(t *testing.T) {
 	}
 	code, out, _ = run(t, map[string]string{"LOCKBOX_LOG_KEY": public}, "receipt", "--json", file)
 	var r verifier.Receipt
-	if err := json.Unmarshal([]byte(out), &r); err != nil || code != 0 || len(r.Events) != 3 || !r.Events[1].Withheld || len(r.Events[0].Event) == 0 {
-		t.Errorf("%d %v: %s", code, err, out)
+	if err := json.Unmarshal([]byte(out), &r); err != nil || code != 0 || len(r.Events) != 3 {
+		t.Fatalf("%d %v: %s", code, err, out)
+	}
+	if !r.Events[1].Withheld || len(r.Events[1].Event) > 0 || len(r.Events[0].Event) == 0 {
+		t.Errorf("the second event is withheld, and only that: %s", out)
 	}
 	text, err := os.ReadFile(file)
 	must(t, err)
 	must(t, os.WriteFile(file, bytes.Replace(text, []byte(`"withheld": true`), []byte(`"withheld": false`), 1), 0o600))
-	if code, _, why := run(t, nil, "receipt", file, "--log-key", public); code != 10 || !strings.Contains(why, "not proven: "+file) {
-		t.Errorf("changed: %d %s", code, why)
-	}
+	fails(t, 10, "not proven: "+file, nil, "receipt", file, "--log-key", public)
 }
 
 // What is proven to be in the log may still be nonsense, which the log's keeper wrote.
@@ -120,9 +123,7 @@ func TestWhatIsRecordedMustAgreeWithItself(t *testing.T) {
 			*data, err = proto.Marshal(e)
 			must(t, err)
 		})
-		if code, _, why := run(t, nil, "receipt", file, "--log-key", public); code != 10 || !strings.Contains(why, "is recorded so") {
-			t.Errorf("%s: %d %s", name, code, why)
-		}
+		t.Run(name, func(t *testing.T) { fails(t, 10, "is recorded so", nil, "receipt", file, "--log-key", public) })
 	}
 }
 
@@ -133,47 +134,59 @@ func TestTheCommandsAskALog(t *testing.T) {
 	dir := t.TempDir()
 	token, state := filepath.Join(dir, "token"), filepath.Join(dir, "state.json")
 	must(t, os.WriteFile(token, []byte("a-token\n"), 0o600))
-	watch := []string{"watch", "--log", server.URL, "--log-key", public, "--tenant", "meadowbank", "--token-file", token, "--state", state, "--once"}
-	if code, out, why := run(t, nil, watch...); code != 0 || !strings.Contains(out, "meadowbank: 3 events, log size 3: first seen") {
+	env := map[string]string{"LOCKBOX_LOG": server.URL, "LOCKBOX_LOG_KEY": public}
+	watch := []string{"watch", "--tenant", "meadowbank", "--token-file", token, "--state", state, "--once"}
+	code, out, why := run(t, env, watch...)
+	if code != 0 || !strings.Contains(out, "meadowbank: 3 events, log size 3: first seen") {
 		t.Errorf("%d %s %s", code, out, why)
 	}
 	must(t, os.WriteFile(token, []byte("another"), 0o600))
-	if code, _, why := run(t, nil, watch...); code != 4 || strings.Contains(why, "R13") {
-		t.Errorf("%d %s", code, why)
-	}
+	fails(t, 4, "who are you?", env, watch...)
 	mail := fmt.Sprintf("%d:%s", h.tree.N, hex.EncodeToString(h.tree.Hash[:16]))
-	env := map[string]string{"LOCKBOX_LOG": server.URL, "LOCKBOX_LOG_KEY": public}
-	if code, out, why := run(t, env, "compare", mail); code != 0 || !strings.Contains(out, "nothing before it was rewritten") {
+	code, out, why = run(t, env, "compare", mail)
+	if code != 0 || !strings.Contains(out, "nothing before it was rewritten") {
 		t.Errorf("%d %s %s", code, out, why)
 	}
-	if code, _, why := run(t, env, "compare", strings.Replace(mail, ":", ":00", 1)); code != 10 || !strings.Contains(why, "NOT THE ONE OF THE MAIL") {
-		t.Errorf("%d %s", code, why)
-	}
+	fails(t, 10, "NOT THE ONE OF THE MAIL", env, "compare", strings.Replace(mail, ":", ":00", 1))
 	server.Close()
-	if code, _, why := run(t, env, "compare", mail); code != 9 || !strings.Contains(why, "does not answer") {
-		t.Errorf("%d %s", code, why)
-	}
+	fails(t, 9, "does not answer", env, "compare", mail)
 }
 
 func TestHowItIsUsed(t *testing.T) {
 	for line, want := range map[string]string{
-		"": "verifier COMMAND", "--help": "Exit codes", "receipt --help": "Usage: verifier receipt FILE", "watch -h": "--interval",
-		"compare --help": "SIZE:ROOT", "witness --help": "never run two of one key", "witness key --help": "--name",
+		"": "verifier COMMAND", "--help": "Exit codes", "receipt --help": "Usage: verifier receipt FILE",
+		"watch -h": "--interval", "compare --help": "SIZE:ROOT", "witness --help": "never run two of one key",
+		"witness key --help": "--name",
 	} {
 		if code, out, _ := run(t, nil, strings.Fields(line)...); code != 0 || !strings.Contains(out, want) {
 			t.Errorf("%q: %d %s", line, code, out)
 		}
 	}
 	for line, want := range map[string]string{
-		"verify": `no command "verify"`, "receipt": "missing argument: FILE", "receipt a b --log-key k": "unexpected: b",
-		"receipt a": "whose signature you trust", "receipt a --log-key k --policy p": "leave out --log-key", "receipt a --log-key k": "neither a file nor",
-		"watch --once": "name the log", "watch --log http://l": "--tenant", "watch --log http://l --tenant t": "--token-file",
-		"watch --log http://l --tenant t --token-file f --interval 1ms": "at least 1s", "watch --nothing": "not defined",
-		"compare 1:2 --log http://l --log-key k": "size:root", "witness key": "--name is required",
+		"verify":                           `no command "verify"`,
+		"receipt":                          "missing argument: FILE",
+		"receipt a b --log-key k":          "unexpected: b",
+		"receipt a":                        "whose signature you trust",
+		"receipt a --log-key k --policy p": "leave out --log-key",
+		"receipt a --log-key k":            "neither a file nor",
+		"watch --once":                     "name the log",
+		"watch --log http://l":             "--tenant",
+		"watch --log http://l --tenant t":  "--token-file",
+		"watch --log http://l --tenant t --token-file f --interval 1ms": "at least 1s",
+		"watch --nothing":                        "not defined",
+		"compare 1:2 --log http://l --log-key k": "size:root",
+		"witness key":                            "--name is required",
 	} {
-		if code, _, why := run(t, nil, strings.Fields(line)...); code != 2 || !strings.Contains(why, want) {
-			t.Errorf("%q: %d %s", line, code, why)
-		}
+		fails(t, 2, want, nil, strings.Fields(line)...)
+	}
+}
+
+// fails types a command that has to end with that exit code and say that.
+func fails(t *testing.T, code int, says string, env map[string]string, args ...string) {
+	t.Helper()
+	got, _, why := run(t, env, args...)
+	if got != code || !strings.Contains(why, says) || strings.Contains(why, "R13") {
+		t.Errorf("%q ends with %d, want %d, and says %q, want %q", args, got, code, why, says)
 	}
 }
 
@@ -185,18 +198,17 @@ func TestAWitnessIsServed(t *testing.T) {
 	if code != 0 || !strings.HasPrefix(vkey, "witness.example+") {
 		t.Fatalf("%d %s %s", code, vkey, why)
 	}
-	if code, _, why := run(t, nil, "witness", "key", "--name", "witness.example", "--key", key); code != 1 || !strings.Contains(why, "exists") {
-		t.Errorf("a second key: %d %s", code, why)
-	}
+	fails(t, 1, "exists", nil, "witness", "key", "--name", "witness.example", "--key", key)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	told := &until{said: make(chan string, 1)}
 	ended := make(chan int)
 	go func() {
-		ended <- command.Run(ctx, []string{"witness", "--key", key, "--state", dir, "--log", public, "--listen", "127.0.0.1:0"},
-			command.Environment{Out: told, Err: told, Getenv: func(string) string { return "" }})
+		args := []string{"witness", "--key", key, "--state", dir, "--log", public, "--listen", "127.0.0.1:0"}
+		ended <- command.Run(ctx, args, command.Environment{Out: told, Err: told, Getenv: func(string) string { return "" }})
 	}()
-	if ready := <-told.said; !strings.Contains(ready, "witness at 127.0.0.1:") || !strings.Contains(ready, strings.TrimSpace(vkey)) {
+	ready := <-told.said
+	if !strings.Contains(ready, "witness at 127.0.0.1:") || !strings.Contains(ready, strings.TrimSpace(vkey)) {
 		t.Errorf("it says %s", ready)
 	}
 	stop()

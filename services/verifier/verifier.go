@@ -1,6 +1,6 @@
-// Package verifier is what a customer runs against the provider: it checks receipts offline, follows the log and proves
-// that it only grew, and compares it with what a mail says. It trusts public keys alone. It links nothing of the services
-// that it checks, so that whoever reviews it reads little; see README.md.
+// Package verifier is what a customer runs against the provider: it checks receipts offline, follows the log and
+// proves that it only grew, and compares it with what a mail says. It trusts public keys alone. It links nothing of the
+// services that it checks, so that whoever reviews it reads little; see README.md.
 package verifier
 
 import (
@@ -30,8 +30,8 @@ func Message(err error) string {
 	return err.Error()
 }
 
-// clean makes text from outside safe to print as part of a line: what would control the terminal or change the direction
-// of text is written out.
+// clean makes text from outside safe to print as part of a line: what would control the terminal or change the
+// direction of text is written out.
 func clean(s string) string {
 	var b strings.Builder
 	for _, r := range s {

@@ -11,11 +11,11 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/durable"
 	"github.com/openlockbox/lockbox/pkg/merkle"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -124,7 +124,8 @@ func (w *Watcher) look(ctx context.Context) error {
 	case after.Checkpoint:
 		what = "nothing new"
 	}
-	_, err = fmt.Fprintf(w.Out, "%s  %s: %d events, log size %d: %s\n", w.Now().In(w.Zone).Format(time.DateTime), w.Tenant, after.Opening.Size, size, what)
+	now := w.Now().In(w.Zone).Format(time.DateTime)
+	_, err = fmt.Fprintf(w.Out, "%s  %s: %d events, log size %d: %s\n", now, w.Tenant, after.Opening.Size, size, what)
 	return err
 }
 
@@ -139,21 +140,24 @@ func (w *Watcher) contradiction(before merkle.Seen, next merkle.Sighting, broken
 	if !errors.As(broken, &proof) || before.Checkpoint == "" {
 		return fmt.Errorf("%w: %w", ErrNotProven, broken)
 	}
-	name := fmt.Sprintf("%s.contradiction-%s.json", strings.TrimSuffix(w.State, ".json"), w.Now().UTC().Format("20060102T150405Z"))
+	now := w.Now().UTC().Format("20060102T150405Z")
+	name := fmt.Sprintf("%s.contradiction-%s.json", strings.TrimSuffix(w.State, ".json"), now)
 	err := keep(name, struct {
 		Part  merkle.Part     `json:"part"`
 		What  string          `json:"what"`
 		Seen  merkle.Seen     `json:"seen"`
 		Shown merkle.Sighting `json:"shown"`
 	}{proof.Part, proof.Error(), before, next})
-	return errors.Join(fmt.Errorf("%w: THE LOG CONTRADICTS WHAT IT SHOWED BEFORE: %w; what was seen and what is shown now are in %s, keep both", ErrNotProven, broken, name), err)
+	return errors.Join(fmt.Errorf("%w: THE LOG CONTRADICTS WHAT IT SHOWED BEFORE: %w; "+
+		"what was seen and what is shown now are in %s, keep both", ErrNotProven, broken, name), err)
 }
 
 // Compare proves that the log grew from the tree that a mail names, size:root.
 func (w *Watcher) Compare(ctx context.Context, named string) error {
 	text, prefix, found := strings.Cut(named, ":")
 	size, err := strconv.ParseInt(text, 10, 64)
-	if _, wrong := hex.DecodeString(prefix + strings.Repeat("0", len(prefix)%2)); !found || err != nil || size < 1 || wrong != nil || len(prefix) < leastPrefix {
+	_, wrong := hex.DecodeString(prefix + strings.Repeat("0", len(prefix)%2))
+	if !found || err != nil || size < 1 || wrong != nil || len(prefix) < leastPrefix {
 		return usage("want size:root as it stands at the end of a mail, at least %d digits of the root", leastPrefix)
 	}
 	policy, _, err := w.Trust.Read()
@@ -173,12 +177,14 @@ func (w *Watcher) Compare(ctx context.Context, named string) error {
 		return fmt.Errorf("%w: %w", ErrNotProven, err)
 	}
 	if root := hex.EncodeToString(g.Root[:]); !strings.HasPrefix(root, strings.ToLower(prefix)) {
-		return fmt.Errorf("%w: THE LOG IS NOT THE ONE OF THE MAIL: at size %d its root is %s, the mail says %s", ErrNotProven, size, root, prefix)
+		return fmt.Errorf("%w: THE LOG IS NOT THE ONE OF THE MAIL: at size %d its root is %s, the mail says %s",
+			ErrNotProven, size, root, prefix)
 	}
 	if err := merkle.CheckGrowth(tlog.Tree{N: size, Hash: g.Root}, signed.Tree, g.Growth); err != nil {
 		return fmt.Errorf("%w: %w", ErrNotProven, err)
 	}
-	_, err = fmt.Fprintf(w.Out, "The log of size %d began with the one that the mail names, of size %d: nothing before it was rewritten.\n", signed.Tree.N, size)
+	_, err = fmt.Fprintf(w.Out, "The log of size %d began with the one that the mail names, of size %d: "+
+		"nothing before it was rewritten.\n", signed.Tree.N, size)
 	return err
 }
 
@@ -241,22 +247,7 @@ func keep(name string, v any) error {
 	if err != nil {
 		return err
 	}
-	next, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*")
-	if err != nil {
-		return err
-	}
-	_, err = next.Write(append(data, '\n'))
-	if err = errors.Join(err, next.Sync(), next.Close()); err == nil {
-		err = os.Rename(next.Name(), name)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(next.Name()))
-	}
-	dir, err := os.Open(filepath.Dir(name))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return durable.Replace(name, append(data, '\n'), 0o600)
 }
 
 func sizeOf(note string) (int64, error) {

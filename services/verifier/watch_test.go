@@ -150,7 +150,8 @@ func follow(t *testing.T) (w *verifier.Watcher, show *shown, signer note.Signer)
 	server := httptest.NewServer(show)
 	t.Cleanup(server.Close)
 	return &verifier.Watcher{
-		Trust: verifier.Trust{Key: public}, Log: server.URL, Tenant: "meadowbank", State: filepath.Join(t.TempDir(), "seen.json"),
+		Trust: verifier.Trust{Key: public}, Log: server.URL, Tenant: "meadowbank",
+		State: filepath.Join(t.TempDir(), "seen.json"),
 		Token: func(context.Context) (string, error) { return "a-token", nil },
 		Out:   new(bytes.Buffer), Err: new(bytes.Buffer), Now: time.Now, Zone: time.UTC,
 	}, show, signer
@@ -252,7 +253,8 @@ func TestAMailIsHeldAgainstTheLog(t *testing.T) {
 	if err := w.Compare(t.Context(), mail); !errors.Is(err, verifier.ErrNotProven) {
 		t.Errorf("it says %v", err)
 	}
-	for _, bad := range []string{"", "1", "1:", "1:abcd", "0:" + strings.Repeat("a", 32), "x:" + strings.Repeat("a", 32), "1:" + strings.Repeat("z", 32)} {
+	root := strings.Repeat("a", 32)
+	for _, bad := range []string{"", "1", "1:", "1:abcd", "0:" + root, "x:" + root, "1:" + strings.Repeat("z", 32)} {
 		var wrong *verifier.UsageError
 		if err := w.Compare(t.Context(), bad); !errors.As(err, &wrong) {
 			t.Errorf("%q: %v", bad, err)

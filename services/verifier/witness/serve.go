@@ -49,7 +49,8 @@ func Serve(ctx context.Context, c Config, ready func(at net.Addr, key string)) (
 	}
 	ready(listener.Addr(), key.VerifierKey())
 	server := &http.Server{
-		Handler: w.Handler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second,
+		Handler:           w.Handler(),
+		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second,
 	}
 	stopped := make(chan struct{})
 	go func() {

@@ -15,13 +15,15 @@ import (
 type trust struct{ policy, key string }
 
 func (t *trust) flags(c *cobra.Command) {
-	c.Flags().StringVar(&t.policy, "policy", "", "`file` that names the log's key, witnesses and how many of them must have signed")
-	c.Flags().StringVar(&t.key, "log-key", "", "the log's public `key`, or a file with it (LOCKBOX_LOG_KEY); no witness is asked for")
+	c.Flags().StringVar(&t.policy, "policy", "",
+		"`file` that names the log's key, witnesses and how many of them must have signed")
+	c.Flags().StringVar(&t.key, "log-key", "",
+		"the log's public `key`, or a file with it (LOCKBOX_LOG_KEY); no witness is asked for")
 	_ = c.MarkFlagFilename("policy") // fails only for a flag that is not there
 }
 
-// of is what the user trusts. Without a word of theirs it is the key of the Lockbox on this machine, which is local: good to
-// try it out, and no proof against whoever runs that.
+// of is what the user trusts. Unless they name something it is the key of the Lockbox on this machine, which is local:
+// good to try it out, and no proof against whoever runs that.
 func (t *trust) of(a *app) (trusted verifier.Trust, local bool) {
 	trusted = verifier.Trust{Policy: t.policy, Key: t.key}
 	if trusted.Policy == "" {
@@ -61,7 +63,8 @@ func (a *app) auditWatchCommand() *cobra.Command {
 	)
 	t := &trust{}
 	c := &cobra.Command{
-		Use: "watch", Short: "Follow your log, and prove each time that nothing before was rewritten (R41)", Args: exactly(), ValidArgsFunction: nothing,
+		Use: "watch", Short: "Follow your log, and prove each time that nothing before was rewritten (R41)",
+		Args: exactly(), ValidArgsFunction: nothing,
 		Long: verifier.WatchHelp + `
 
 --compare takes what stands at the end of each mail, and proves that the log began so when the mail was sent.`,
@@ -78,7 +81,8 @@ func (a *app) auditWatchCommand() *cobra.Command {
 	t.flags(c)
 	c.RunE = a.with(func(ctx context.Context, s *session, _ []string) (err error) {
 		w := &verifier.Watcher{
-			Log: first(address, a.Getenv("LOCKBOX_LOG")), State: file, Token: s.Token, Out: a.Out, Err: a.Err, Now: a.Now, Zone: a.Zone,
+			Log: first(address, a.Getenv("LOCKBOX_LOG")), State: file, Token: s.Token,
+			Out: a.Out, Err: a.Err, Now: a.Now, Zone: a.Zone,
 		}
 		w.Trust, _ = t.of(a)
 		if info, err := a.running(); w.Log == "" && err == nil {

@@ -1,5 +1,5 @@
-// Package command is the verifier's command line. It stands on the standard library alone, because what it links has to be
-// reviewed by whoever is to trust it.
+// Package command is the verifier's command line. It stands on the standard library alone, because what it links has to
+// be reviewed by whoever is to trust it.
 package command
 
 import (
@@ -34,8 +34,8 @@ const (
 	exitInterrupted     = 130
 )
 
-const help = `Checks what a Lockbox provider says, with nothing but public keys. Run it on a machine of yours: it asks the provider's log
-and nobody else, and trusts neither the provider nor its software.
+const help = `Checks what a Lockbox provider says, with nothing but public keys. Run it on a machine of yours: it asks
+the provider's log and nobody else, and trusts neither the provider nor its software.
 
 Usage: verifier COMMAND
 
@@ -47,8 +47,9 @@ Usage: verifier COMMAND
 
 verifier COMMAND --help tells more.
 
-Exit codes: 0 it holds; 10 it does not; 1 another error; 2 the command line is wrong; 3 a file of yours is about something
-else; 4 no token that is good here; 6 not found, or you don't have access to it; 9 the log does not answer; 130 interrupted.
+Exit codes: 0 it holds; 10 it does not; 1 another error; 2 the command line is wrong; 3 a file of yours is about
+something else; 4 your token is missing or not accepted; 6 not found, or you don't have access to it; 9 the log does not
+answer; 130 interrupted.
 `
 
 // errHelp says that somebody asked how a command is used, and was told.

@@ -28,8 +28,10 @@ var verbs = []struct {
 
 func trust(f *flags, env Environment) func() verifier.Trust {
 	var t verifier.Trust
-	f.StringVar(&t.Policy, "policy", "", "`file` that names the log's key, witnesses and how many of them must have signed")
-	f.StringVar(&t.Key, "log-key", "", "the log's public `key`, or a file with it (LOCKBOX_LOG_KEY); no witness is asked for")
+	f.StringVar(&t.Policy, "policy", "",
+		"`file` that names the log's key, witnesses and how many of them must have signed")
+	f.StringVar(&t.Key, "log-key", "",
+		"the log's public `key`, or a file with it (LOCKBOX_LOG_KEY); no witness is asked for")
 	return func() verifier.Trust {
 		if t == (verifier.Trust{}) {
 			t.Key = env.Getenv("LOCKBOX_LOG_KEY")
@@ -39,7 +41,8 @@ func trust(f *flags, env Environment) func() verifier.Trust {
 }
 
 func receipt(_ context.Context, args []string, env Environment) error {
-	f := newFlags("receipt FILE", "Reads the file that lockbox audit receipt or the portal gave you, and\n"+verifier.ReceiptHelp,
+	f := newFlags("receipt FILE",
+		"Reads the file that lockbox audit receipt or the portal gave you, and\n"+verifier.ReceiptHelp,
 		"  verifier receipt lockbox-receipt-019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b.json --policy policy.txt\n"+
 			"  verifier receipt receipt.json --log-key log.vkey --json | jq .events")
 	trusted := trust(f, env)
@@ -66,7 +69,9 @@ func logFlags(f *flags, env Environment) func() (*verifier.Watcher, error) {
 	trusted := trust(f, env)
 	address := f.String("log", "", "`address` of the log (LOCKBOX_LOG)")
 	return func() (*verifier.Watcher, error) {
-		w := &verifier.Watcher{Log: *address, Trust: trusted(), Out: env.Out, Err: env.Err, Now: time.Now, Zone: time.Local}
+		w := &verifier.Watcher{
+			Log: *address, Trust: trusted(), Out: env.Out, Err: env.Err, Now: time.Now, Zone: time.Local,
+		}
 		if w.Log == "" {
 			w.Log = env.Getenv("LOCKBOX_LOG")
 		}
@@ -82,7 +87,8 @@ func watch(ctx context.Context, args []string, env Environment) error {
 
 The log shows a tenant's part of it to the tenant's own people: --token-file holds a token of your sign-in service for
 Lockbox. It is read anew each time, so that whatever renews it can go on doing so.`,
-		"  verifier watch --log https://log.nimbus.example --policy policy.txt --tenant meadowbank --token-file token --once")
+		"  verifier watch --log https://log.nimbus.example --policy policy.txt \\\n"+
+			"      --tenant meadowbank --token-file token --once")
 	open := logFlags(f, env)
 	tenant := f.String("tenant", "", "your organisation's `name` at Lockbox (LOCKBOX_TENANT)")
 	token := f.String("token-file", "", "`file` that holds your token (LOCKBOX_TOKEN_FILE)")
@@ -125,7 +131,8 @@ func readToken(file string) (string, error) {
 }
 
 func compare(ctx context.Context, args []string, env Environment) error {
-	f := newFlags("compare SIZE:ROOT", "Takes what stands at the end of each mail, and proves that the log began so when the mail was sent.",
+	f := newFlags("compare SIZE:ROOT",
+		"Takes what stands at the end of each mail, and proves that the log began so when the mail was sent.",
 		"  verifier compare 4711:9f86d081884c7d659a2feaa0c55ad015 --log https://log.nimbus.example --policy policy.txt")
 	open := logFlags(f, env)
 	named, err := f.parse(args, env.Out, "SIZE:ROOT")
