@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -29,7 +30,7 @@ type result struct {
 type count struct {
 	out io.Writer
 	// output holds, for each package and test that has not ended, what it has printed so far.
-	output                  map[string]*strings.Builder
+	output                  map[string]*bytes.Buffer
 	passed, failed, skipped int
 	packages, broken        int // packages that ended, and how many of them badly
 	slowest                 []result
@@ -56,9 +57,9 @@ func (c *count) take(e testEvent) {
 		fmt.Fprint(c.out, e.Output)
 	case "output":
 		if c.output[name] == nil {
-			c.output[name] = new(strings.Builder)
+			c.output[name] = new(bytes.Buffer)
 		}
-		c.output[name].WriteString(e.Output)
+		fmt.Fprint(c.output[name], e.Output)
 	case "pass", "fail", "skip":
 		if e.Test == "" {
 			c.ended(e)

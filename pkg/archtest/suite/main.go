@@ -126,7 +126,7 @@ func (t tier) run(ctx context.Context, packages, flags []string, out io.Writer) 
 	if t.race {
 		args = append(args, "-race")
 	}
-	cmd := exec.CommandContext(ctx, "go", slices.Concat(args, flags, packages)...) // #nosec G204 -- our own arguments
+	cmd := exec.CommandContext(ctx, "go", slices.Concat(args, flags, packages)...) // #nosec G204 G702 -- a developer's own words
 	// As make build does without the race detector, so that nothing is compiled twice.
 	cgo := "CGO_ENABLED=0"
 	if t.race {
@@ -141,7 +141,7 @@ func (t tier) run(ctx context.Context, packages, flags []string, out io.Writer) 
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	c := count{out: out, output: map[string]*strings.Builder{}}
+	c := count{out: out, output: map[string]*bytes.Buffer{}}
 	read := c.read(events)
 	failed := cmd.Wait()
 	if failed != nil {

@@ -71,7 +71,7 @@ func TestWhatIsCounted(t *testing.T) {
 			}
 			defer events.Close()
 			var out bytes.Buffer
-			c := count{out: &out, output: map[string]*strings.Builder{}}
+			c := count{out: &out, output: map[string]*bytes.Buffer{}}
 			if err := c.read(events); err != nil {
 				t.Fatal(err)
 			}

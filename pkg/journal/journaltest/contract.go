@@ -253,8 +253,7 @@ func (c *contract) contrary(t *testing.T) {
 }
 
 func (c *contract) contraryInGroups(t *testing.T) {
-	const crowd = 40
-	rounds := longtest.Count(12)
+	crowd, rounds := 40, longtest.Count(12)
 	tenant := newTenant()
 	second := c.bus.Journal(t, bus.Orchestrator)
 	var all sync.WaitGroup
