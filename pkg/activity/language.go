@@ -41,8 +41,8 @@ func load() map[string]*Language {
 // In returns a language by its BCP 47 tag; nil: the log is not told in it.
 func In(tag string) *Language { return languages[tag] }
 
-// Describe returns the log's name of what happened, and one sentence about it. Both are empty if the event holds no fact
-// that is known.
+// Describe returns the log's name of what happened, and one sentence about it. Both are empty if the event holds no
+// fact that is known.
 func (l *Language) Describe(e *lockboxv1.Event) (title, summary string) {
 	typ := aggregate.TypeOf(e)
 	row, known := byType[typ]

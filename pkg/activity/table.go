@@ -17,7 +17,9 @@ type row struct {
 func (r row) action() string { return english.title(r.typ) }
 
 // fact makes a row. say gets the language, the actor's name, the event and the fact, and returns the sentence.
-func fact[F proto.Message](of func(*lockboxv1.Event) F, say func(l speaker, who string, e *lockboxv1.Event, f F) string) row {
+func fact[F proto.Message](
+	of func(*lockboxv1.Event) F, say func(l speaker, who string, e *lockboxv1.Event, f F) string,
+) row {
 	var none F
 	return row{string(none.ProtoReflect().Descriptor().Name()), func(l speaker, e *lockboxv1.Event) string {
 		return say(l, l.actor(e.GetActor()), e, of(e))
@@ -53,133 +55,176 @@ var byType = func() map[string]row {
 
 // table has a row for every fact, in the order in which the activity log lists its actions.
 var table = []row{
-	fact((*lockboxv1.Event).GetAccessRequested, func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.AccessRequested) string {
-		in, key := f.GetIntent(), "AccessRequested"
-		if in.GetEmergency() {
-			key = "AccessRequested/emergency"
-		}
-		return l.say(key, "Who", who, "Type", in.GetResourceType(), "Scenario", in.GetScenario(), "Resources", l.count("resource", len(in.GetResourceIds())))
-	}),
-	fact((*lockboxv1.Event).GetAccessEvaluated, func(l speaker, _ string, _ *lockboxv1.Event, f *lockboxv1.AccessEvaluated) string {
-		return l.evaluation(f)
-	}),
-	fact((*lockboxv1.Event).GetInternalApprovalGiven, func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.InternalApprovalGiven) string {
-		return l.say("InternalApprovalGiven", "Who", who, "Because", l.because(f.GetComment()))
-	}),
+	fact((*lockboxv1.Event).GetAccessRequested,
+		func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.AccessRequested) string {
+			in, key := f.GetIntent(), "AccessRequested"
+			if in.GetEmergency() {
+				key = "AccessRequested/emergency"
+			}
+			return l.say(key, "Who", who, "Type", in.GetResourceType(), "Scenario", in.GetScenario(), "Resources",
+				l.count("resource", len(in.GetResourceIds())))
+		}),
+	fact((*lockboxv1.Event).GetAccessEvaluated,
+		func(l speaker, _ string, _ *lockboxv1.Event, f *lockboxv1.AccessEvaluated) string {
+			return l.evaluation(f)
+		}),
+	fact((*lockboxv1.Event).GetInternalApprovalGiven,
+		func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.InternalApprovalGiven) string {
+			return l.say("InternalApprovalGiven", "Who", who, "Because", l.because(f.GetComment()))
+		}),
 	reasoned((*lockboxv1.Event).GetInternalApprovalRefused),
 	plain((*lockboxv1.Event).GetInternalApprovalExpired),
 	plain((*lockboxv1.Event).GetInternalReminderDue),
-	fact((*lockboxv1.Event).GetCustomerNotified, func(l speaker, _ string, _ *lockboxv1.Event, f *lockboxv1.CustomerNotified) string {
-		return l.notified(f)
-	}),
+	fact((*lockboxv1.Event).GetCustomerNotified,
+		func(l speaker, _ string, _ *lockboxv1.Event, f *lockboxv1.CustomerNotified) string {
+			return l.notified(f)
+		}),
 	plain((*lockboxv1.Event).GetApprovalReminderDue),
 	plain((*lockboxv1.Event).GetApproversUnavailable),
-	fact((*lockboxv1.Event).GetQuestionAsked, func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.QuestionAsked) string {
-		return l.say("QuestionAsked", "Who", who, "Text", l.quote(f.GetText()))
-	}),
-	fact((*lockboxv1.Event).GetQuestionAnswered, func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.QuestionAnswered) string {
-		return l.say("QuestionAnswered", "Who", who, "Text", l.quote(f.GetText()))
-	}),
-	fact((*lockboxv1.Event).GetCustomerApproved, func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.CustomerApproved) string {
-		return l.say("CustomerApproved", "Who", who, "Resources", l.count("resource", len(f.GetResourceIds())),
-			"Duration", l.span(f.GetDuration().AsDuration()), "Because", l.because(f.GetReason()))
-	}),
+	fact((*lockboxv1.Event).GetQuestionAsked,
+		func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.QuestionAsked) string {
+			return l.say("QuestionAsked", "Who", who, "Text", l.quote(f.GetText()))
+		}),
+	fact((*lockboxv1.Event).GetQuestionAnswered,
+		func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.QuestionAnswered) string {
+			return l.say("QuestionAnswered", "Who", who, "Text", l.quote(f.GetText()))
+		}),
+	fact((*lockboxv1.Event).GetCustomerApproved,
+		func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.CustomerApproved) string {
+			return l.say("CustomerApproved", "Who", who, "Resources", l.count("resource", len(f.GetResourceIds())),
+				"Duration", l.span(f.GetDuration().AsDuration()), "Because", l.because(f.GetReason()))
+		}),
 	reasoned((*lockboxv1.Event).GetCustomerDenied),
 	plain((*lockboxv1.Event).GetRequestExpired),
 	reasoned((*lockboxv1.Event).GetRequestWithdrawn),
-	fact((*lockboxv1.Event).GetAccessGranted, func(l speaker, _ string, _ *lockboxv1.Event, f *lockboxv1.AccessGranted) string {
-		return l.granted(f)
-	}),
-	fact((*lockboxv1.Event).GetAccessLapsed, func(l speaker, _ string, _ *lockboxv1.Event, f *lockboxv1.AccessLapsed) string {
-		return l.decided("AccessLapsed", f.GetCodedReason(), f.GetReason())
-	}),
+	fact((*lockboxv1.Event).GetAccessGranted,
+		func(l speaker, _ string, _ *lockboxv1.Event, f *lockboxv1.AccessGranted) string {
+			return l.granted(f)
+		}),
+	fact((*lockboxv1.Event).GetAccessLapsed,
+		func(l speaker, _ string, _ *lockboxv1.Event, f *lockboxv1.AccessLapsed) string {
+			return l.decided("AccessLapsed", f.GetCodedReason(), f.GetReason())
+		}),
 	reasoned((*lockboxv1.Event).GetAccessRevoked),
 	reasoned((*lockboxv1.Event).GetAccessReleased),
 	plain((*lockboxv1.Event).GetAccessCompleted),
 
-	fact((*lockboxv1.Event).GetTenantCreated, func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.TenantCreated) string {
-		return l.say("TenantCreated", "Who", who, "Name", f.GetDisplayName(), "Plan", tenant.PlanName(f.GetPlan()), "Person", l.person(f.GetAdministrator().GetPerson()))
-	}),
-	fact((*lockboxv1.Event).GetSupportPlanChanged, func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.SupportPlanChanged) string {
-		return l.say("SupportPlanChanged", "Who", who, "From", tenant.PlanName(f.GetFrom()), "To", tenant.PlanName(f.GetTo()))
-	}),
+	fact((*lockboxv1.Event).GetTenantCreated,
+		func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.TenantCreated) string {
+			return l.say("TenantCreated", "Who", who, "Name", f.GetDisplayName(), "Plan", tenant.PlanName(f.GetPlan()), "Person",
+				l.person(f.GetAdministrator().GetPerson()))
+		}),
+	fact((*lockboxv1.Event).GetSupportPlanChanged,
+		func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.SupportPlanChanged) string {
+			return l.say("SupportPlanChanged", "Who", who, "From", tenant.PlanName(f.GetFrom()), "To",
+				tenant.PlanName(f.GetTo()))
+		}),
 	plain((*lockboxv1.Event).GetLockboxEnabled),
 	reasoned((*lockboxv1.Event).GetLockboxDisabled),
-	fact((*lockboxv1.Event).GetPreviewSignedUp, func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.PreviewSignedUp) string {
-		return l.say("PreviewSignedUp", "Who", who, "Type", f.GetResourceType())
-	}),
-	fact((*lockboxv1.Event).GetPreviewSignedOff, func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.PreviewSignedOff) string {
-		return l.say("PreviewSignedOff", "Who", who, "Type", f.GetResourceType())
-	}),
-	fact((*lockboxv1.Event).GetSettingsChanged, func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.SettingsChanged) string {
-		s := f.GetSettings()
-		return l.say("SettingsChanged", "Who", who,
-			"Approvals", l.count("approval", max(1, int(s.GetRequiredApprovals()))), "Alternates", l.count("alternate", len(s.GetAlternates())))
-	}),
-	fact((*lockboxv1.Event).GetSubscriptionRegistered, func(l speaker, who string, e *lockboxv1.Event, f *lockboxv1.SubscriptionRegistered) string {
-		return l.say("SubscriptionRegistered", "Who", who, "Name", f.GetDisplayName(), "Id", e.GetAggregateId())
-	}),
-	fact((*lockboxv1.Event).GetRoleAssigned, func(l speaker, who string, e *lockboxv1.Event, f *lockboxv1.RoleAssigned) string {
-		return l.assigned(who, e, f.GetAssignment())
-	}),
-	fact((*lockboxv1.Event).GetRoleRemoved, func(l speaker, who string, e *lockboxv1.Event, f *lockboxv1.RoleRemoved) string {
-		return l.say("RoleRemoved", "Who", who, "Id", f.GetAssignmentId(), "Where", l.where(e))
-	}),
-	fact((*lockboxv1.Event).GetRoleActivated, func(l speaker, who string, e *lockboxv1.Event, f *lockboxv1.RoleActivated) string {
-		return l.say("RoleActivated", "Who", who, "Id", f.GetAssignmentId(), "Where", l.where(e), "Until", l.at(f.GetUntil()))
-	}),
-	fact((*lockboxv1.Event).GetRoleDeactivated, func(l speaker, who string, e *lockboxv1.Event, f *lockboxv1.RoleDeactivated) string {
-		return l.say("RoleDeactivated", "Who", who, "Id", f.GetAssignmentId(), "Where", l.where(e))
-	}),
+	fact((*lockboxv1.Event).GetPreviewSignedUp,
+		func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.PreviewSignedUp) string {
+			return l.say("PreviewSignedUp", "Who", who, "Type", f.GetResourceType())
+		}),
+	fact((*lockboxv1.Event).GetPreviewSignedOff,
+		func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.PreviewSignedOff) string {
+			return l.say("PreviewSignedOff", "Who", who, "Type", f.GetResourceType())
+		}),
+	fact((*lockboxv1.Event).GetSettingsChanged,
+		func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.SettingsChanged) string {
+			s := f.GetSettings()
+			return l.say("SettingsChanged", "Who", who,
+				"Approvals", l.count("approval", max(1, int(s.GetRequiredApprovals()))), "Alternates",
+				l.count("alternate", len(s.GetAlternates())))
+		}),
+	fact((*lockboxv1.Event).GetSubscriptionRegistered,
+		func(l speaker, who string, e *lockboxv1.Event, f *lockboxv1.SubscriptionRegistered) string {
+			return l.say("SubscriptionRegistered", "Who", who, "Name", f.GetDisplayName(), "Id", e.GetAggregateId())
+		}),
+	fact((*lockboxv1.Event).GetRoleAssigned,
+		func(l speaker, who string, e *lockboxv1.Event, f *lockboxv1.RoleAssigned) string {
+			return l.assigned(who, e, f.GetAssignment())
+		}),
+	fact((*lockboxv1.Event).GetRoleRemoved,
+		func(l speaker, who string, e *lockboxv1.Event, f *lockboxv1.RoleRemoved) string {
+			return l.say("RoleRemoved", "Who", who, "Id", f.GetAssignmentId(), "Where", l.where(e))
+		}),
+	fact((*lockboxv1.Event).GetRoleActivated,
+		func(l speaker, who string, e *lockboxv1.Event, f *lockboxv1.RoleActivated) string {
+			return l.say("RoleActivated", "Who", who, "Id", f.GetAssignmentId(), "Where", l.where(e), "Until",
+				l.at(f.GetUntil()))
+		}),
+	fact((*lockboxv1.Event).GetRoleDeactivated,
+		func(l speaker, who string, e *lockboxv1.Event, f *lockboxv1.RoleDeactivated) string {
+			return l.say("RoleDeactivated", "Who", who, "Id", f.GetAssignmentId(), "Where", l.where(e))
+		}),
 
-	fact((*lockboxv1.Event).GetTicketOpened, func(l speaker, who string, e *lockboxv1.Event, f *lockboxv1.TicketOpened) string {
-		return l.say("TicketOpened", "Who", who, "Id", e.GetAggregateId(), "Title", l.quote(f.GetTitle()))
-	}),
-	fact((*lockboxv1.Event).GetTicketAssigned, func(l speaker, who string, e *lockboxv1.Event, f *lockboxv1.TicketAssigned) string {
-		return l.say("TicketAssigned", "Who", who, "Id", e.GetAggregateId(), "Engineer", l.engineer(f.GetEngineer(), f.GetTeam()))
-	}),
-	fact((*lockboxv1.Event).GetTicketReassigned, func(l speaker, who string, e *lockboxv1.Event, f *lockboxv1.TicketReassigned) string {
-		return l.say("TicketReassigned", "Who", who, "Id", e.GetAggregateId(), "Engineer", l.engineer(f.GetEngineer(), f.GetTeam()), "Because", l.because(f.GetReason()))
-	}),
-	fact((*lockboxv1.Event).GetTicketCommented, func(l speaker, who string, e *lockboxv1.Event, f *lockboxv1.TicketCommented) string {
-		return l.say("TicketCommented", "Who", who, "Id", e.GetAggregateId(), "Text", l.quote(f.GetText()))
-	}),
-	fact((*lockboxv1.Event).GetRulesPublished, func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.RulesPublished) string {
-		return l.say("RulesPublished", "Who", who, "Version", f.GetVersion())
-	}),
-	fact((*lockboxv1.Event).GetCataloguePublished, func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.CataloguePublished) string {
-		return l.say("CataloguePublished", "Who", who, "Version", f.GetVersion())
-	}),
+	fact((*lockboxv1.Event).GetTicketOpened,
+		func(l speaker, who string, e *lockboxv1.Event, f *lockboxv1.TicketOpened) string {
+			return l.say("TicketOpened", "Who", who, "Id", e.GetAggregateId(), "Title", l.quote(f.GetTitle()))
+		}),
+	fact((*lockboxv1.Event).GetTicketAssigned,
+		func(l speaker, who string, e *lockboxv1.Event, f *lockboxv1.TicketAssigned) string {
+			return l.say("TicketAssigned", "Who", who, "Id", e.GetAggregateId(), "Engineer",
+				l.engineer(f.GetEngineer(), f.GetTeam()))
+		}),
+	fact((*lockboxv1.Event).GetTicketReassigned,
+		func(l speaker, who string, e *lockboxv1.Event, f *lockboxv1.TicketReassigned) string {
+			return l.say("TicketReassigned", "Who", who, "Id", e.GetAggregateId(), "Engineer",
+				l.engineer(f.GetEngineer(), f.GetTeam()), "Because", l.because(f.GetReason()))
+		}),
+	fact((*lockboxv1.Event).GetTicketCommented,
+		func(l speaker, who string, e *lockboxv1.Event, f *lockboxv1.TicketCommented) string {
+			return l.say("TicketCommented", "Who", who, "Id", e.GetAggregateId(), "Text", l.quote(f.GetText()))
+		}),
+	fact((*lockboxv1.Event).GetRulesPublished,
+		func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.RulesPublished) string {
+			return l.say("RulesPublished", "Who", who, "Version", f.GetVersion())
+		}),
+	fact((*lockboxv1.Event).GetCataloguePublished,
+		func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.CataloguePublished) string {
+			return l.say("CataloguePublished", "Who", who, "Version", f.GetVersion())
+		}),
 
-	fact((*lockboxv1.Event).GetExposureDisclosed, func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.ExposureDisclosed) string {
-		return l.say("ExposureDisclosed", "Who", who, "What", l.quote(f.GetOccurrence().GetWhat()))
-	}),
-	fact((*lockboxv1.Event).GetLegalDemandDisclosed, func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.LegalDemandDisclosed) string {
-		return l.say("LegalDemandDisclosed", "Who", who, "Authority", l.quote(f.GetAuthority()), "What", l.quote(f.GetOccurrence().GetWhat()))
-	}),
+	fact((*lockboxv1.Event).GetExposureDisclosed,
+		func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.ExposureDisclosed) string {
+			return l.say("ExposureDisclosed", "Who", who, "What", l.quote(f.GetOccurrence().GetWhat()))
+		}),
+	fact((*lockboxv1.Event).GetLegalDemandDisclosed,
+		func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.LegalDemandDisclosed) string {
+			return l.say("LegalDemandDisclosed", "Who", who, "Authority", l.quote(f.GetAuthority()), "What",
+				l.quote(f.GetOccurrence().GetWhat()))
+		}),
 	plain((*lockboxv1.Event).GetDisclosureTold),
 
-	fact((*lockboxv1.Event).GetNotificationSent, func(l speaker, _ string, _ *lockboxv1.Event, f *lockboxv1.NotificationSent) string {
-		return l.say("NotificationSent", "Template", l.mail(f.GetNotification().GetTemplate()), "Recipient", f.GetNotification().GetRecipient())
-	}),
-	fact((*lockboxv1.Event).GetNotificationFailed, func(l speaker, _ string, _ *lockboxv1.Event, f *lockboxv1.NotificationFailed) string {
-		n := f.GetNotification()
-		template, recipient := l.mail(n.GetTemplate()), n.GetRecipient()
-		if why := reason.Sentence(l.Tag, f.GetCodedReason()); why != "" {
-			said := l.say("NotificationFailed/why", "Template", template, "Recipient", recipient)
-			return l.say("sentences", "First", said, "Second", why)
-		}
-		return l.say("NotificationFailed", "Template", template, "Recipient", recipient, "Error", l.quote(f.GetError()))
-	}),
+	fact((*lockboxv1.Event).GetNotificationSent,
+		func(l speaker, _ string, _ *lockboxv1.Event, f *lockboxv1.NotificationSent) string {
+			return l.say("NotificationSent", "Template", l.mail(f.GetNotification().GetTemplate()), "Recipient",
+				f.GetNotification().GetRecipient())
+		}),
+	fact((*lockboxv1.Event).GetNotificationFailed,
+		func(l speaker, _ string, _ *lockboxv1.Event, f *lockboxv1.NotificationFailed) string {
+			n := f.GetNotification()
+			template, recipient := l.mail(n.GetTemplate()), n.GetRecipient()
+			if why := reason.Sentence(l.Tag, f.GetCodedReason()); why != "" {
+				said := l.say("NotificationFailed/why", "Template", template, "Recipient", recipient)
+				return l.say("sentences", "First", said, "Second", why)
+			}
+			return l.say("NotificationFailed", "Template", template, "Recipient", recipient, "Error", l.quote(f.GetError()))
+		}),
 
-	fact((*lockboxv1.Event).GetCheckpointSigned, func(l speaker, _ string, e *lockboxv1.Event, f *lockboxv1.CheckpointSigned) string {
-		return l.say("CheckpointSigned", "Size", e.GetReportKey(), "Sequence", decimal(f.GetCoveredSequence()))
-	}),
-	fact((*lockboxv1.Event).GetDifferenceFound, func(l speaker, _ string, _ *lockboxv1.Event, f *lockboxv1.DifferenceFound) string {
-		return l.say("DifferenceFound", "Difference", l.difference(f.GetKind()), "Where", f.GetWhere(), "Count", l.count("event", int(f.GetCount())),
-			"First", decimal(f.GetFirstSequence()), "Last", decimal(f.GetLastSequence()))
-	}),
-	fact((*lockboxv1.Event).GetStreamRestored, func(l speaker, _ string, _ *lockboxv1.Event, f *lockboxv1.StreamRestored) string {
-		return l.say("StreamRestored", "Sequence", decimal(f.GetThroughSequence()), "Count", l.count("event", int(f.GetRestored())), "Conflicts", l.count("event", int(f.GetConflicts())))
-	}),
+	fact((*lockboxv1.Event).GetCheckpointSigned,
+		func(l speaker, _ string, e *lockboxv1.Event, f *lockboxv1.CheckpointSigned) string {
+			return l.say("CheckpointSigned", "Size", e.GetReportKey(), "Sequence", decimal(f.GetCoveredSequence()))
+		}),
+	fact((*lockboxv1.Event).GetDifferenceFound,
+		func(l speaker, _ string, _ *lockboxv1.Event, f *lockboxv1.DifferenceFound) string {
+			return l.say("DifferenceFound", "Difference", l.difference(f.GetKind()), "Where", f.GetWhere(), "Count",
+				l.count("event", int(f.GetCount())),
+				"First", decimal(f.GetFirstSequence()), "Last", decimal(f.GetLastSequence()))
+		}),
+	fact((*lockboxv1.Event).GetStreamRestored,
+		func(l speaker, _ string, _ *lockboxv1.Event, f *lockboxv1.StreamRestored) string {
+			return l.say("StreamRestored", "Sequence", decimal(f.GetThroughSequence()), "Count",
+				l.count("event", int(f.GetRestored())), "Conflicts", l.count("event", int(f.GetConflicts())))
+		}),
 }

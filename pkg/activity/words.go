@@ -63,7 +63,8 @@ func (l speaker) notified(f *lockboxv1.CustomerNotified) string {
 	case people == "":
 		return l.say("CustomerNotified", "Until", until)
 	case f.GetRequiredApprovals() > 1:
-		return l.say("CustomerNotified/several", "People", people, "Until", until, "Required", strconv.FormatUint(uint64(f.GetRequiredApprovals()), 10))
+		return l.say("CustomerNotified/several", "People", people, "Until", until, "Required",
+			strconv.FormatUint(uint64(f.GetRequiredApprovals()), 10))
 	}
 	return l.say("CustomerNotified/people", "People", people, "Until", until)
 }
@@ -95,7 +96,8 @@ func (l speaker) assigned(who string, e *lockboxv1.Event, a *lockboxv1.RoleAssig
 	if a.GetExpiresAt() != nil {
 		until = l.say("until", "Time", l.at(a.GetExpiresAt()))
 	}
-	return l.say(key, "Who", who, "Person", l.person(a.GetPerson()), "Role", l.role(a.GetRole()), "Where", l.where(e), "Inherited", inherited, "Until", until)
+	return l.say(key, "Who", who, "Person", l.person(a.GetPerson()), "Role", l.role(a.GetRole()), "Where", l.where(e),
+		"Inherited", inherited, "Until", until)
 }
 
 func (l speaker) difference(k lockboxv1.DifferenceKind) string {

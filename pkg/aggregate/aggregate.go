@@ -37,8 +37,8 @@ func (h *History) Folded() *History { return h }
 // Exists reports whether anything has happened to the aggregate.
 func (h History) Exists() bool { return h.Version > 0 }
 
-// Fold folds one stored event onto a state that embeds a History: the history moves on, and apply changes the rest or names
-// the rule that the event breaks. An event that cannot be true where it stands changes nothing but Fault.
+// Fold folds one stored event onto a state that embeds a History: the history moves on, and apply changes the rest or
+// names the rule that the event breaks. An event that cannot be true where it stands changes nothing but Fault.
 func Fold[S any, P interface {
 	*S
 	State
@@ -56,7 +56,8 @@ func Fold[S any, P interface {
 	return before
 }
 
-// cause is a list, the latest first: a fold adds to it at no cost, and folds of one state share what they have in common.
+// cause is a list, the latest first: a fold adds to it at no cost, and folds of one state share what they have in
+// common.
 type cause struct {
 	id       string
 	sequence uint64
@@ -117,17 +118,18 @@ func (h *History) Follow(by *lockboxv1.Actor, causationID string, now time.Time)
 	}
 }
 
-// Begin is the prologue of every decision. It refuses (PRECONDITION) a command about a history at fault. It reports that
-// there is nothing to do if the very command was carried out before. It refuses (CONFLICT) a command of somebody who has
-// not seen what matters: material is the version of the last event that matters to a decision. Whoever may not even know
-// of the aggregate is refused by may, which comes before anything is said of versions; nil: everybody may.
+// Begin is the prologue of every decision. It refuses (PRECONDITION) a command about a history at fault. It reports
+// that there is nothing to do if the very command was carried out before. It refuses (CONFLICT) a command of somebody
+// who has not seen what matters: material is the version of the last event that matters to a decision. Whoever may not
+// even know of the aggregate is refused by may, which comes before anything is said of versions; nil: everybody may.
 //
-// Otherwise it returns an envelope for the event that the command may lead to. Whatever the command makes true becomes its
-// fact; it is left without one if it is so already.
+// Otherwise it returns an envelope for the event that the command may lead to. Whatever the command makes true becomes
+// its fact; it is left without one if it is so already.
 func (h *History) Begin(c Command, material uint64, may func() error, now time.Time) (e *lockboxv1.Event, err error) {
 	if h.Fault != nil {
 		return nil, refusal.Precondition("aggregate_id", "I6",
-			"its history contradicts itself at sequence %d (%s); the security officer must look at it", h.Fault.Sequence, h.Fault.Rule)
+			"its history contradicts itself at sequence %d (%s); the security officer must look at it", h.Fault.Sequence,
+			h.Fault.Rule)
 	}
 	if _, seen := h.Caused(c.GetId()); seen {
 		return nil, nil
@@ -149,8 +151,8 @@ func (h *History) Begin(c Command, material uint64, may func() error, now time.T
 	return e, nil
 }
 
-// End is the epilogue of every decision: what the fold would refuse is never written (PRECONDITION), so a decision and the
-// fold cannot drift apart. Without a fact there is no event.
+// End is the epilogue of every decision: what the fold would refuse is never written (PRECONDITION), so a decision and
+// the fold cannot drift apart. Without a fact there is no event.
 func End[S any, P interface {
 	*S
 	State

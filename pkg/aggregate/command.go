@@ -14,8 +14,8 @@ type Command struct {
 	By *lockboxv1.Actor
 }
 
-// Of says which aggregate a command is about. It refuses (INVALID) an id that this kind cannot have, a command about the
-// provider's own affairs that names a customer, and the other way round.
+// Of says which aggregate a command is about. It refuses (INVALID) an id that this kind cannot have, a command about
+// the provider's own affairs that names a customer, and the other way round.
 func Of(c *lockboxv1.Command) (Key, error) {
 	about := about(c)
 	switch about.Kind {

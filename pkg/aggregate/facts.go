@@ -90,8 +90,8 @@ func TypeOf(e *lockboxv1.Event) string { return names[reflect.TypeOf(e.GetFact()
 
 const legalDemand = "LegalDemandDisclosed"
 
-// Tree names the tenant in whose Merkle tree an event stands. A legal demand stands in the provider's: a customer's tree
-// must not even grow while the customer must not know of it (R46).
+// Tree names the tenant in whose Merkle tree an event stands. A legal demand stands in the provider's: a customer's
+// tree must not even grow while the customer must not know of it (R46).
 func Tree(about Key, typ string) string {
 	if typ == legalDemand {
 		return ProviderTenant

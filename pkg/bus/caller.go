@@ -65,8 +65,8 @@ func refused(r *lockboxv1.Refusal) error {
 	return &refusal.Error{Refusal: r}
 }
 
-// call asks until there is an answer: as long as nobody listens, for a service may be about to start, and once more after
-// a silence.
+// call asks until there is an answer: as long as nobody listens, for a service may be about to start, and once more
+// after a silence.
 func (c Caller) call(ctx context.Context, subject string, request, reply proto.Message) error {
 	if c.Timeout <= 0 {
 		c.Timeout = DefaultTimeout
@@ -90,7 +90,8 @@ func (c Caller) call(ctx context.Context, subject string, request, reply proto.M
 		case errors.Is(err, context.DeadlineExceeded) && silences == 0:
 			silences++
 		case errors.Is(err, context.DeadlineExceeded):
-			return refusal.Unavailable("", unanswered, "no answer on %s within %v, twice; whether it was done is not known", subject, c.Timeout)
+			return refusal.Unavailable("", unanswered, "no answer on %s within %v, twice; whether it was done is not known",
+				subject, c.Timeout)
 		default:
 			return fmt.Errorf("%w: %w", refusal.Unavailable("", unanswered, "the bus does not take the message"), err)
 		}

@@ -36,8 +36,8 @@ func GenerateKeys(tools ...string) (Keys, error) {
 	return keys, nil
 }
 
-// LoadOrCreateKeys reads <identity>.nk from dir for every identity and tool, makes those that are missing (mode 0600), and
-// keeps the public half beside each as <identity>.pub, which is all that a server needs.
+// LoadOrCreateKeys reads <identity>.nk from dir for every identity and tool, makes those that are missing (mode 0600),
+// and keeps the public half beside each as <identity>.pub, which is all that a server needs.
 func LoadOrCreateKeys(dir string, tools []string) (Keys, error) {
 	ids, err := withTools(tools)
 	if err != nil {

@@ -20,8 +20,8 @@ const (
 	StreamDeadLetter = "DEADLETTER"
 )
 
-// SessionBucket is the key-value bucket in which the portal's copies share web sessions, each encrypted under a key that only
-// its browser holds. SessionLifetime is how long one lasts at most.
+// SessionBucket is the key-value bucket in which the portal's copies share web sessions, each encrypted under a key
+// that only its browser holds. SessionLifetime is how long one lasts at most.
 const (
 	SessionBucket   = "SESSIONS"
 	SessionLifetime = 12 * time.Hour
@@ -135,7 +135,8 @@ func durables() []durableConsumer {
 		return durableConsumer{stream, config}
 	}
 	var decided []string // tickets and reports owe nobody anything
-	for _, kind := range []string{aggregate.KindRequest, aggregate.KindTenant, aggregate.KindSubscription, aggregate.KindDisclosure} {
+	for _, kind := range []string{aggregate.KindRequest, aggregate.KindTenant, aggregate.KindSubscription,
+		aggregate.KindDisclosure} {
 		decided = append(decided, eventPrefix+"*."+kind+".>")
 	}
 	return []durableConsumer{
@@ -147,8 +148,8 @@ func durables() []durableConsumer {
 	}
 }
 
-// DriftError says that a stream or consumer exists with another setting than ours. Nobody updates it silently: a shorter MaxAge on
-// EVENTS would empty it. The operator decides.
+// DriftError says that a stream or consumer exists with another setting than ours. Nobody updates it silently: a
+// shorter MaxAge on EVENTS would empty it. The operator decides.
 type DriftError struct {
 	Stream, Setting string
 	Have, Want      any
@@ -159,8 +160,8 @@ func (e *DriftError) Error() string {
 }
 
 // Provision makes the streams, of that many replicas, and the durable consumers where they are missing. It changes no
-// stream that exists, and returns a *DriftError if one is not as it must be; more replicas than asked for are welcome. Give
-// ctx a deadline: a cluster that lacks servers is waited for.
+// stream that exists, and returns a *DriftError if one is not as it must be; more replicas than asked for are welcome.
+// Give ctx a deadline: a cluster that lacks servers is waited for.
 func Provision(ctx context.Context, nc *nats.Conn, replicas int) error {
 	js, err := jetstream.New(nc)
 	if err != nil {

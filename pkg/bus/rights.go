@@ -22,8 +22,8 @@ const (
 	Portal Identity = "portal"
 	// Compliance replays EVENTS, looks at what was set aside, and does nothing else.
 	Compliance Identity = "compliance"
-	// Repairer writes the stream anew from its second copy. No key of it is kept: only the server of lockbox audit repair, which
-	// nobody else can reach, knows one.
+	// Repairer writes the stream anew from its second copy. No key of it is kept: only the server of lockbox audit repair,
+	// which nobody else can reach, knows one.
 	Repairer = Identity(aggregate.Repairer)
 	// Provisioner makes streams and consumers, in one short job.
 	Provisioner Identity = "provisioner"
@@ -65,7 +65,8 @@ func permissions(id Identity, tenants []string) Permissions {
 	switch id {
 	case Evaluator:
 		return Permissions{Publish: join(
-			writes(id), consumes(StreamIntents, DurableEvaluator), loads(), replays(eventPrefix+"*."+aggregate.KindRequest+".*.*.*"),
+			writes(id), consumes(StreamIntents, DurableEvaluator), loads(),
+			replays(eventPrefix+"*."+aggregate.KindRequest+".*.*.*"),
 			[]string{outcomePrefix + "*.*", DeadLetterSubject(string(id))},
 		)}
 	case Orchestrator:
@@ -78,10 +79,12 @@ func permissions(id Identity, tenants []string) Permissions {
 			AllowResponses: true,
 		}
 	case Notifier:
-		return Permissions{Publish: join(writes(id), consumes(StreamEvents, DurableNotifier), consumes(StreamEvents, DurableAlarms), loads())}
+		return Permissions{Publish: join(writes(id), consumes(StreamEvents, DurableNotifier),
+			consumes(StreamEvents, DurableAlarms), loads())}
 	case Projector:
 		return Permissions{
-			Publish:        join(writes(id), replays(">"), loads(), []string{changedPrefix + "*", LeaseSubject, acknowledges(StreamEvents, "*")}),
+			Publish: join(writes(id), replays(">"), loads(),
+				[]string{changedPrefix + "*", LeaseSubject, acknowledges(StreamEvents, "*")}),
 			NotPublish:     acknowledgesDurables(StreamEvents),
 			Subscribe:      []string{queryPrefix + "*", "$SRV.>"},
 			AllowResponses: true,
@@ -155,10 +158,10 @@ func consumes(stream, name string) []string {
 	}
 }
 
-// acknowledges is where what a consumer delivers is acknowledged. Messages of an ordered consumer need no acknowledgement. But of
-// whoever may answer requests (AllowResponses) the server remembers each message that could be answered, replayed events among
-// them, and searches all of them again and again, unless its subject is allowed anyway: that took more than half of the time of a
-// replay.
+// acknowledges is where what a consumer delivers is acknowledged. Messages of an ordered consumer need no
+// acknowledgement. But of whoever may answer requests (AllowResponses) the server remembers each message that could be
+// answered, replayed events among them, and searches all of them again and again, unless its subject is allowed anyway:
+// that took more than half of the time of a replay.
 func acknowledges(stream, consumer string) string { return "$JS.ACK." + stream + "." + consumer + ".>" }
 
 // acknowledgesDurables is that for each durable consumer of a stream.
@@ -171,10 +174,11 @@ func acknowledgesDurables(stream string) (all []string) {
 	return all
 }
 
-// replays reads what a filter matches of EVENTS through ordered consumers, which it makes and drops. The evaluator needs it to
-// count an engineer's history, which lies in requests of all customers, and is given no other kind than these. The server holds
-// a consumer to the filter in the subject that makes it. Names are random, so whoever has this right could also drop or change
-// a service's durable consumer: the service notices and stops (CheckConsumer), and nothing becomes true by it.
+// replays reads what a filter matches of EVENTS through ordered consumers, which it makes and drops. The evaluator
+// needs it to count an engineer's history, which lies in requests of all customers, and is given no other kind than
+// these. The server holds a consumer to the filter in the subject that makes it. Names are random, so whoever has this
+// right could also drop or change a service's durable consumer: the service notices and stops (CheckConsumer), and
+// nothing becomes true by it.
 func replays(filter string) []string {
 	create := "$JS.API.CONSUMER.CREATE." + StreamEvents + "."
 	if filter != ">" {

@@ -1,6 +1,6 @@
 // Package bus is what Lockbox knows about NATS: the subjects, who may use them, the server's configuration, the streams
-// and durable consumers, how to connect, and whether a service's clock agrees with the bus. Subjects are built and parsed
-// here only. It knows nothing of what events mean; reading and writing them is pkg/journal's.
+// and durable consumers, how to connect, and whether a service's clock agrees with the bus. Subjects are built and
+// parsed here only. It knows nothing of what events mean; reading and writing them is pkg/journal's.
 package bus
 
 import (
@@ -29,8 +29,8 @@ const (
 	rule = "subject"
 )
 
-// Filter matches every event of the aggregate, whose key must have passed Check. It is built nowhere else: two writers that
-// expected a last sequence under different filters for one aggregate would both win.
+// Filter matches every event of the aggregate, whose key must have passed Check. It is built nowhere else: two writers
+// that expected a last sequence under different filters for one aggregate would both win.
 func Filter(about aggregate.Key) string { return eventPrefix + tokensOf(about) + ".>" }
 
 // VersionFilter matches the aggregate's event of that version, whatever its type.
@@ -85,14 +85,16 @@ func Agrees(subject string, e *lockboxv1.Event) bool {
 	}
 	agg := aggregate.Key{Tenant: next(), Kind: next(), ID: next()}
 	version, typ := next(), rest
-	if !found || agg != aggregate.KeyOf(e) || agg.Check() != nil || typ != aggregate.TypeOf(e) || !aggregate.Belongs(agg.Kind, typ) {
+	if !found || agg != aggregate.KeyOf(e) || agg.Check() != nil || typ != aggregate.TypeOf(e) ||
+		!aggregate.Belongs(agg.Kind, typ) {
 		return false
 	}
 	if aggregate.Reported(agg.Kind) {
 		return e.GetVersion() == 0 && version == e.GetReportKey() && input.Token("report_key", version) == nil
 	}
 	var digits [20]byte
-	return e.GetVersion() > 0 && e.GetReportKey() == "" && version == string(strconv.AppendUint(digits[:0], e.GetVersion(), 10))
+	return e.GetVersion() > 0 && e.GetReportKey() == "" &&
+		version == string(strconv.AppendUint(digits[:0], e.GetVersion(), 10))
 }
 
 // ParseEventSubject reads an event's subject. Types that this version does not know are accepted, kinds are not.
@@ -279,8 +281,8 @@ func chosen(m protoreflect.Message, oneof protoreflect.Name) string {
 	return ""
 }
 
-// ChangedSubject is where the projector says that it has projected something about a tenant. The message is empty and proves
-// nothing: whoever hears it asks again.
+// ChangedSubject is where the projector says that it has projected something about a tenant. The message is empty and
+// proves nothing: whoever hears it asks again.
 func ChangedSubject(tenant string) (string, error) {
 	if err := aggregate.CheckTenant(tenant); err != nil {
 		return "", err

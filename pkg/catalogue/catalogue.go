@@ -53,8 +53,8 @@ type Scenario struct {
 	Scope lockboxv1.Scope
 }
 
-// Default is the catalogue that ships with Lockbox: the 39 services of the reference, two in preview, the directory, and
-// classic resources, which are refused.
+// Default is the catalogue that ships with Lockbox: the 39 services of the reference, two in preview, the directory,
+// and classic resources, which are refused.
 func Default() *Catalogue {
 	c, err := Parse(builtin)
 	if err != nil {

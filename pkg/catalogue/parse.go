@@ -83,7 +83,8 @@ func ParseFile(name string, data []byte) (*Catalogue, error) {
 		}
 		r, known := c.index[s.Replacement]
 		if !known || c.services[r].Stage == lockboxv1.ServiceStage_SERVICE_STAGE_UNSUPPORTED {
-			return nil, f.Errorf(list[i], "replacement %s is not a supported type of this catalogue%s", s.Replacement, input.DidYouMean(s.Replacement, c.types()))
+			return nil, f.Errorf(list[i], "replacement %s is not a supported type of this catalogue%s", s.Replacement,
+				input.DidYouMean(s.Replacement, c.types()))
 		}
 	}
 	return c, nil
@@ -92,7 +93,8 @@ func ParseFile(name string, data []byte) (*Catalogue, error) {
 type parser struct{ *strict.File }
 
 func (p parser) service(n *yaml.Node) (s Service, err error) {
-	m, err := p.object(n, []string{"type", "name", "stage"}, []string{"reference", "scenarios", "migration", "replacement"})
+	m, err := p.object(n, []string{"type", "name", "stage"},
+		[]string{"reference", "scenarios", "migration", "replacement"})
 	if err != nil {
 		return s, err
 	}

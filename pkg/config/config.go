@@ -1,6 +1,6 @@
-// Package config reads a program's configuration: a YAML file, then environment variables over it. It refuses instead of
-// guessing: an unknown key or LOCKBOX_ variable is fatal, with its line and what may have been meant; a duration has its
-// unit; and a secret is never in it, only the path of a file that holds one.
+// Package config reads a program's configuration: a YAML file, then environment variables over it. It refuses instead
+// of guessing: an unknown key or LOCKBOX_ variable is fatal, with its line and what may have been meant; a duration has
+// its unit; and a secret is never in it, only the path of a file that holds one.
 //
 // A configuration is a struct whose fields have yaml tags. What it holds before Load are the defaults.
 //
@@ -33,8 +33,8 @@ type Validator interface{ Validate() error }
 
 // Load reads the YAML file at path (none if path is empty) and then those of env (as from os.Environ) that begin with
 // Prefix into a configuration. A variable is named for its key: LOCKBOX_SMTP_HOST is smtp.host; a list's elements are
-// separated by commas; lists of anything but single values and maps can only be in the file. If T is a Validator, it has
-// the last word. Errors name file and line, or the variable, and never a variable's value.
+// separated by commas; lists of anything but single values and maps can only be in the file. If T is a Validator, it
+// has the last word. Errors name file and line, or the variable, and never a variable's value.
 func Load[T any](path string, env []string, into *T) error {
 	root := reflect.ValueOf(into).Elem()
 	if root.Kind() != reflect.Struct {
@@ -84,7 +84,8 @@ func fromEnvironment(env []string, leaves map[string]reflect.Value) error {
 		v, known := leaves[name]
 		if !known {
 			if _, file := leaves[name+"_FILE"]; file {
-				return fmt.Errorf("%s: a secret is never in the environment; give the path of a file that holds it as %s_FILE", name, name)
+				return fmt.Errorf("%s: a secret is never in the environment; give the path of a file that holds it as %s_FILE",
+					name, name)
 			}
 			return fmt.Errorf("%s: there is no such setting%s", name, input.DidYouMean(name, names))
 		}
@@ -136,7 +137,8 @@ func collect(v reflect.Value, path string, leaves map[string]reflect.Value) erro
 }
 
 func namesSecret(key string) bool {
-	return slices.ContainsFunc([]string{"password", "passphrase", "secret", "token", "private_key", "seed"}, func(s string) bool {
-		return strings.HasSuffix(key, s)
-	})
+	return slices.ContainsFunc([]string{"password", "passphrase", "secret", "token", "private_key", "seed"},
+		func(s string) bool {
+			return strings.HasSuffix(key, s)
+		})
 }

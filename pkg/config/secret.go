@@ -30,7 +30,8 @@ func (f SecretFile) Read() (secret string, err error) {
 		return "", fmt.Errorf("reading a secret: %w", err)
 	}
 	if info.Mode().Perm()&0o002 != 0 {
-		return "", fmt.Errorf("the secret in %s can be replaced by every user of this machine (mode %v)", f, info.Mode().Perm())
+		return "", fmt.Errorf("the secret in %s can be replaced by every user of this machine (mode %v)", f,
+			info.Mode().Perm())
 	}
 	b, err := io.ReadAll(io.LimitReader(file, maxSecret+1))
 	if err != nil {

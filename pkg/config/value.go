@@ -69,7 +69,8 @@ func (r reader) object(n *yaml.Node, v reflect.Value) error {
 	for _, e := range entries {
 		i := slices.Index(keys, e.Key.Value)
 		if i < 0 && slices.Contains(keys, e.Key.Value+"_file") {
-			return r.Errorf(e.Key, "a secret is never in the configuration; give the path of a file that holds it as %q", e.Key.Value+"_file")
+			return r.Errorf(e.Key, "a secret is never in the configuration; give the path of a file that holds it as %q",
+				e.Key.Value+"_file")
 		}
 		if i < 0 {
 			return r.Errorf(e.Key, "unknown key %q%s", e.Key.Value, input.DidYouMean(e.Key.Value, keys))

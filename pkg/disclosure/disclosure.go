@@ -1,6 +1,6 @@
 // Package disclosure is what happened to a customer's data outside of any request: an inadvertent exposure (R44), or an
-// external legal demand (R45). The provider's security officer records it, and the customer is told, of a legal demand at
-// the end of its embargo (R46). No request is triggered. It is pure.
+// external legal demand (R45). The provider's security officer records it, and the customer is told, of a legal demand
+// at the end of its embargo (R46). No request is triggered. It is pure.
 package disclosure
 
 import (

@@ -1,9 +1,9 @@
 // Package durable puts files on disk whole: after a crash or a power cut there is all of a file or nothing of it.
 //
-// Both writers do the same up to the last step: a temporary file is created beside the target (open O_CREAT|O_EXCL, mode
-// 0600, its name begins with a dot), written, given its mode (fchmod), flushed (fsync) and closed. Then Replace calls
-// rename, Create calls link and unlinks the temporary name; both then flush the directory (fsync), without which the new
-// name may not survive a power cut.
+// Both writers do the same up to the last step: a temporary file is created beside the target (open O_CREAT|O_EXCL,
+// mode 0600, its name begins with a dot), written, given its mode (fchmod), flushed (fsync) and closed. Then Replace
+// calls rename, Create calls link and unlinks the temporary name; both then flush the directory (fsync), without which
+// the new name may not survive a power cut.
 //
 // What is not promised:
 //   - An error does not say that nothing happened: when flushing the directory fails, the new file is already visible.
@@ -27,7 +27,8 @@ func Replace(path string, data []byte, mode fs.FileMode) error {
 }
 
 // Create makes a file that must not exist: if anything has that name, it stays and the error is fs.ErrExist. Of several
-// that try at once, one succeeds. The others know that the name is taken, not that the winner's file is already flushed.
+// that try at once, one succeeds. The others know that the name is taken, not that the winner's file is already
+// flushed.
 func Create(path string, data []byte, mode fs.FileMode) error {
 	return write(path, data, mode, os.Link)
 }

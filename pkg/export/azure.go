@@ -19,7 +19,8 @@ const (
 	ownProvider = "OpenLockbox.Lockbox"
 )
 
-// AzureOperation is a fact that Azure's activity log has, with Azure's name of the operation and what it is called in English.
+// AzureOperation is a fact that Azure's activity log has, with Azure's name of the operation and what it is called in
+// English.
 type AzureOperation struct{ Fact, Name, English string }
 
 // AzureOperations are all of them.
@@ -51,11 +52,12 @@ func AzureEntry(subscription string, a *lockboxv1.Activity) map[string]any {
 			operation, title = AzureProvider+"/requests/activitylog/"+o.Name+"/action", o.English
 		}
 	}
-	return azureEntry(subscription, a, AzureProvider, operation, title, AzureRequestID(subscription, a.GetRequestId()), "requests")
+	return azureEntry(subscription, a, AzureProvider, operation, title, AzureRequestID(subscription, a.GetRequestId()),
+		"requests")
 }
 
-// azure is any entry of the log. What Azure Customer Lockbox does not log stands there under a provider's name of our own,
-// so that nobody takes it for Microsoft's.
+// azure is any entry of the log. What Azure Customer Lockbox does not log stands there under a provider's name of our
+// own, so that nobody takes it for Microsoft's.
 func azure(a *lockboxv1.Activity) (map[string]any, error) {
 	typ, subscription := a.GetEntry().GetType(), a.GetSubscriptionId()
 	for _, o := range AzureOperations {
@@ -68,32 +70,36 @@ func azure(a *lockboxv1.Activity) (map[string]any, error) {
 	if subscription != "" {
 		scope = "/subscriptions/" + subscription
 	}
-	return azureEntry(subscription, a, ownProvider, ownProvider+"/"+kinds+"/activitylog/"+typ+"/action", a.GetEntry().GetAction(),
+	return azureEntry(subscription, a, ownProvider, ownProvider+"/"+kinds+"/activitylog/"+typ+"/action",
+		a.GetEntry().GetAction(),
 		scope+"/providers/"+ownProvider+"/"+kinds+"/"+a.GetAggregateId(), kinds), nil
 }
 
-func azureEntry(subscription string, a *lockboxv1.Activity, provider, operation, title, resource, kinds string) map[string]any {
+func azureEntry(
+	subscription string, a *lockboxv1.Activity, provider, operation, title, resource, kinds string,
+) map[string]any {
 	entry, event := a.GetEntry(), a.GetEvent()
 	if entry.GetTitle() != "" {
 		title = entry.GetTitle()
 	}
 	at := entry.GetTime().AsTime()
 	return map[string]any{
-		"id":                   resource + "/events/" + event.GetId() + "/ticks/" + strconv.FormatInt(ticks(at), 10),
-		"authorization":        map[string]string{"action": operation, "scope": resource},
-		"caller":               caller(entry.GetActor()),
-		"claims":               claims(entry.GetActor()),
-		"category":             AzureName{"Administrative", "Administrative"},
-		"correlationId":        a.GetRequestId(),
-		"description":          entry.GetSummary(),
-		"eventDataId":          event.GetId(),
-		"eventName":            AzureName{entry.GetType(), title},
-		"eventTimestamp":       at,
-		"submissionTimestamp":  at,
-		"level":                "Informational",
-		"operationId":          event.GetCausationId(),
-		"operationName":        AzureName{operation, title},
-		"properties":           map[string]string{"requestId": a.GetRequestId(), "sequence": strconv.FormatUint(entry.GetSequence(), 10)},
+		"id":                  resource + "/events/" + event.GetId() + "/ticks/" + strconv.FormatInt(ticks(at), 10),
+		"authorization":       map[string]string{"action": operation, "scope": resource},
+		"caller":              caller(entry.GetActor()),
+		"claims":              claims(entry.GetActor()),
+		"category":            AzureName{"Administrative", "Administrative"},
+		"correlationId":       a.GetRequestId(),
+		"description":         entry.GetSummary(),
+		"eventDataId":         event.GetId(),
+		"eventName":           AzureName{entry.GetType(), title},
+		"eventTimestamp":      at,
+		"submissionTimestamp": at,
+		"level":               "Informational",
+		"operationId":         event.GetCausationId(),
+		"operationName":       AzureName{operation, title},
+		"properties": map[string]string{"requestId": a.GetRequestId(),
+			"sequence": strconv.FormatUint(entry.GetSequence(), 10)},
 		"resourceId":           resource,
 		"resourceProviderName": AzureName{provider, AzureProviderName},
 		"resourceType":         AzureName{provider + "/" + kinds, provider + "/" + kinds},

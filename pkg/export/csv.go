@@ -11,9 +11,11 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// columns of the sheet (RFC 4180), for people with a spreadsheet. They are named for programs, the same in every language.
+// columns of the sheet (RFC 4180), for people with a spreadsheet. They are named for programs, the same in every
+// language.
 var columns = []string{
-	"sequence", "time", "tenant", "action", "title", "type", "actor_side", "actor_name", "actor_email", "actor_subject", "actor_issuer",
+	"sequence", "time", "tenant", "action", "title", "type", "actor_side", "actor_name", "actor_email", "actor_subject",
+	"actor_issuer",
 	"actor_employer", "kind", "aggregate_id", "request_id", "subscription_id", "resource_ids", "summary",
 }
 
@@ -22,9 +24,12 @@ func columnNames() ([]byte, error) { return cells(columns...) }
 func sheetRow(a *lockboxv1.Activity) ([]byte, error) {
 	e, by := a.GetEntry(), a.GetEntry().GetActor()
 	return cells(
-		strconv.FormatUint(e.GetSequence(), 10), e.GetTime().AsTime().Format(time.RFC3339Nano), a.GetTenant(), e.GetAction(), e.GetTitle(), e.GetType(),
-		side(by), name(by), by.GetPerson().GetEmail(), by.GetPerson().GetSubject(), by.GetPerson().GetIssuer(), by.GetEmployer(),
-		a.GetKind(), a.GetAggregateId(), a.GetRequestId(), a.GetSubscriptionId(), strings.Join(a.GetResourceIds(), "\n"), e.GetSummary(),
+		strconv.FormatUint(e.GetSequence(), 10), e.GetTime().AsTime().Format(time.RFC3339Nano), a.GetTenant(), e.GetAction(),
+		e.GetTitle(), e.GetType(),
+		side(by), name(by), by.GetPerson().GetEmail(), by.GetPerson().GetSubject(), by.GetPerson().GetIssuer(),
+		by.GetEmployer(),
+		a.GetKind(), a.GetAggregateId(), a.GetRequestId(), a.GetSubscriptionId(), strings.Join(a.GetResourceIds(), "\n"),
+		e.GetSummary(),
 	)
 }
 
@@ -49,10 +54,10 @@ func cells(values ...string) ([]byte, error) {
 	return b.Bytes(), w.Error()
 }
 
-// noFormula keeps a spreadsheet from taking what somebody wrote for a formula, and a terminal for a command: an apostrophe
-// stands before the signs that begin a formula, some of them also in the width that is usual in Japan, and � instead of what
-// steers. A spreadsheet of a country that writes commas in its numbers separates cells by semicolons instead, and takes
-// quotes for text then: so a formula may also begin behind one of those, or in a new line.
+// noFormula keeps a spreadsheet from taking what somebody wrote for a formula, and a terminal for a command: an
+// apostrophe stands before the signs that begin a formula, some of them also in the width that is usual in Japan, and �
+// instead of what steers. A spreadsheet of a country that writes commas in its numbers separates cells by semicolons
+// instead, and takes quotes for text then: so a formula may also begin behind one of those, or in a new line.
 func noFormula(cell string) string {
 	var b strings.Builder
 	begins := true // a cell may begin here for somebody

@@ -1,6 +1,6 @@
-// Package export writes the activity log in the formats that other systems read (R39): JSON Lines, CSV, CloudEvents 1.0,
-// OCSF and Azure's activity log. It is pure: an entry in, the bytes of one row out. Who may see which entry was decided
-// before; nothing of an entry is looked up here. README.md says what becomes what.
+// Package export writes the activity log in the formats that other systems read (R39): JSON Lines, CSV, CloudEvents
+// 1.0, OCSF and Azure's activity log. It is pure: an entry in, the bytes of one row out. Who may see which entry was
+// decided before; nothing of an entry is looked up here. README.md says what becomes what.
 package export
 
 import (
@@ -68,7 +68,8 @@ func (f Format) Head() ([]byte, error) { return f.head() }
 // Row is one entry, with its line break: one line, except in CSV, whose cells may hold line breaks inside of quotes.
 func (f Format) Row(a *lockboxv1.Activity) ([]byte, error) { return f.row(a) }
 
-// Incomplete is the last row of a file that does not hold everything. Readers of the format do not take it for an entry.
+// Incomplete is the last row of a file that does not hold everything. Readers of the format do not take it for an
+// entry.
 func (f Format) Incomplete(sentence string) ([]byte, error) { return f.last(sentence) }
 
 func nothing() ([]byte, error) { return nil, nil }
@@ -118,8 +119,8 @@ func incomplete(sentence string) ([]byte, error) {
 	return jsonLine(map[string]string{"incomplete": sentence})
 }
 
-// harmless escapes what JSON allows in a text and what yet would steer the terminal or the editor of whoever looks at the
-// file, or end a line for some programs. It is the same JSON.
+// harmless escapes what JSON allows in a text and what yet would steer the terminal or the editor of whoever looks at
+// the file, or end a line for some programs. It is the same JSON.
 func harmless(line []byte) []byte {
 	if bytes.IndexFunc(line, steers) < 0 {
 		return line

@@ -198,10 +198,12 @@ func ocsf(a *lockboxv1.Activity) (*ocsfEvent, error) {
 		ClassUID: row.class, Message: entry.GetSummary(), Status: "Success", StatusID: 1, SeverityID: row.severity,
 		Time: entry.GetTime().AsTime().UnixMilli(), TypeUID: row.class*100 + row.id,
 		Metadata: ocsfMetadata{
-			CorrelationUID: a.GetRequestId(), EventCode: entry.GetType(), LogName: "activity", Product: ocsfProduct{"Lockbox", "OpenLockbox"},
+			CorrelationUID: a.GetRequestId(), EventCode: entry.GetType(), LogName: "activity",
+			Product:  ocsfProduct{"Lockbox", "OpenLockbox"},
 			Sequence: entry.GetSequence(), TenantUID: a.GetTenant(), UID: fact.GetId(), Version: ocsfVersion,
 		},
-		Unmapped: unmapped{ActorSide: side(entry.GetActor()), SubscriptionID: a.GetSubscriptionId(), ResourceIDs: a.GetResourceIds(), Event: event},
+		Unmapped: unmapped{ActorSide: side(entry.GetActor()), SubscriptionID: a.GetSubscriptionId(),
+			ResourceIDs: a.GetResourceIds(), Event: event},
 	}
 	e.Actor = ocsfActor{AppName: "lockbox", User: ocsfPerson(entry.GetActor().GetPerson(), entry.GetActor().GetEmployer())}
 	if s := entry.GetActor().GetService(); s != "" {
@@ -224,8 +226,8 @@ func ocsf(a *lockboxv1.Activity) (*ocsfEvent, error) {
 	return e, nil
 }
 
-// session: a request's access is the session, and the request's id stands for the engineer, whom an event about access does
-// not name; AccessRequested, with the same correlation_uid, does.
+// session: a request's access is the session, and the request's id stands for the engineer, whom an event about access
+// does not name; AccessRequested, with the same correlation_uid, does.
 func (e *ocsfEvent) session(a *lockboxv1.Activity) {
 	e.User, e.Session = &ocsfUser{UID: a.GetRequestId()}, &ocsfSession{UID: a.GetRequestId()}
 	if end := a.GetEvent().GetAccessGranted().GetEndsAt(); end != nil {

@@ -9,9 +9,9 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// Claims says under which names an issuer states what OpenID Connect has no one name for, and what it must state to count
-// as a second factor or as an isolated identity (R13). The zero value is the usual way: `employer`, `groups`, `locale`,
-// "mfa" among `amr`, and `isolated_identity: true`.
+// Claims says under which names an issuer states what OpenID Connect has no one name for, and what it must state to
+// count as a second factor or as an isolated identity (R13). The zero value is the usual way: `employer`, `groups`,
+// `locale`, "mfa" among `amr`, and `isolated_identity: true`.
 type Claims struct {
 	// Employer is the claim that names the company, a text.
 	Employer string `yaml:"employer"`
@@ -23,8 +23,8 @@ type Claims struct {
 	Isolated    IsolatedClaim `yaml:"isolated"`
 }
 
-// MultiFactor says which sign-ins used more than one factor: those with one of AMR among their methods (`amr`, RFC 8176),
-// and those whose class (`acr`) is one of ACR.
+// MultiFactor says which sign-ins used more than one factor: those with one of AMR among their methods (`amr`, RFC
+// 8176), and those whose class (`acr`) is one of ACR.
 type MultiFactor struct {
 	// AMR; nil: mfa. An empty list that is not nil: methods prove nothing.
 	AMR []string `yaml:"amr"`

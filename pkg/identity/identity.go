@@ -27,8 +27,8 @@ import (
 const (
 	// MaxToken is the size above which no token is looked at, in bytes.
 	MaxToken = 16 << 10
-	// Leeway is how far an issuer's clock may be ahead in `nbf`, `iat` and `auth_time`. There is none for `exp`: a token too old by a
-	// nanosecond is too old.
+	// Leeway is how far an issuer's clock may be ahead in `nbf`, `iat` and `auth_time`. There is none for `exp`: a token
+	// too old by a nanosecond is too old.
 	Leeway = 2 * time.Second
 )
 
@@ -83,8 +83,8 @@ type Verifier struct {
 	results  *cache.Cache[[sha256.Size]byte, *result]
 }
 
-// NewVerifier trusts these issuers of the provider. It fails if one of them could never verify a token, or is not of the
-// provider's side.
+// NewVerifier trusts these issuers of the provider. It fails if one of them could never verify a token, or is not of
+// the provider's side.
 func NewVerifier(provider []Issuer) (*Verifier, error) {
 	v := &Verifier{
 		provider: make(map[string]*trusted, len(provider)),
@@ -107,13 +107,13 @@ func NewVerifier(provider []Issuer) (*Verifier, error) {
 	return v, nil
 }
 
-// FetchTenantKeys is called before the first Verify. Without it, nobody is recognised whose tenant's issuer is registered
-// with the address of its keys.
+// FetchTenantKeys is called before the first Verify. Without it, nobody is recognised whose tenant's issuer is
+// registered with the address of its keys.
 func (v *Verifier) FetchTenantKeys(open TenantKeys) { v.fetched = open }
 
 // Verify checks a token from the provider or, unless tenant is nil, from that tenant's issuer, as of now. An issuer of
-// the provider always speaks for the provider: a tenant that names the same URL gains and takes away nothing. A `kid` that
-// the issuer's keys do not hold makes it look for newer ones, if they have a Source. Every error is a refusal
+// the provider always speaks for the provider: a tenant that names the same URL gains and takes away nothing. A `kid`
+// that the issuer's keys do not hold makes it look for newer ones, if they have a Source. Every error is a refusal
 // UNAUTHENTICATED, or UNAVAILABLE if the issuer's keys cannot be had, that repeats nothing from the token. The actor is
 // the caller's own copy.
 func (v *Verifier) Verify(token string, tenant *lockboxv1.TenantIssuer, now time.Time) (*lockboxv1.Actor, error) {
@@ -167,7 +167,8 @@ func (v *Verifier) stillTrusts(r *result, tenant *lockboxv1.TenantIssuer) bool {
 // trustTenant parses a tenant's issuer once for as long as it stays the same.
 func (v *Verifier) trustTenant(tenant *lockboxv1.TenantIssuer) (*trusted, error) {
 	h := sha256.New()
-	for _, part := range [][]byte{[]byte(tenant.GetUrl()), []byte(tenant.GetAudience()), []byte(tenant.GetJwksUrl()), tenant.GetJwks()} {
+	for _, part := range [][]byte{[]byte(tenant.GetUrl()), []byte(tenant.GetAudience()), []byte(tenant.GetJwksUrl()),
+		tenant.GetJwks()} {
 		_, _ = fmt.Fprintf(h, "%d:", len(part)) // a hash never fails to write
 		_, _ = h.Write(part)
 	}
@@ -176,7 +177,8 @@ func (v *Verifier) trustTenant(tenant *lockboxv1.TenantIssuer) (*trusted, error)
 		return t, nil
 	}
 	iss := Issuer{
-		URL: tenant.GetUrl(), Audience: tenant.GetAudience(), JWKS: bytes.Clone(tenant.GetJwks()), Side: lockboxv1.Side_SIDE_TENANT,
+		URL: tenant.GetUrl(), Audience: tenant.GetAudience(), JWKS: bytes.Clone(tenant.GetJwks()),
+		Side: lockboxv1.Side_SIDE_TENANT,
 	}
 	if at := tenant.GetJwksUrl(); at != "" {
 		if v.fetched == nil {
@@ -245,7 +247,8 @@ func trust(iss Issuer) (*trusted, error) {
 	if iss.Side == lockboxv1.Side_SIDE_PROVIDER {
 		names := iss.Groups
 		if len(names) == 0 {
-			names = []string{aggregate.SupportEngineers, aggregate.SupportLeads, aggregate.DevOpsManagers, aggregate.SecurityOfficers, aggregate.Onboarding, aggregate.EmergencyResponders}
+			names = []string{aggregate.SupportEngineers, aggregate.SupportLeads, aggregate.DevOpsManagers,
+				aggregate.SecurityOfficers, aggregate.Onboarding, aggregate.EmergencyResponders}
 		}
 		for _, g := range names {
 			t.groups[g] = true

@@ -12,7 +12,8 @@ import (
 	"github.com/go-jose/go-jose/v4/json"
 )
 
-// algorithms is everything a token may be signed with. Symmetric ones are absent: whoever can verify them can forge them.
+// algorithms is everything a token may be signed with. Symmetric ones are absent: whoever can verify them can forge
+// them.
 var algorithms = []jose.SignatureAlgorithm{jose.ES256, jose.EdDSA, jose.RS256, jose.PS256}
 
 const (
@@ -23,8 +24,8 @@ const (
 	maxRSABits = 8192 // a larger key costs more to verify with than a token is worth
 )
 
-// ErrNotKeySet says that something is no JSON Web Key Set at all, or too long to look at. Other errors of ParseKeys mean
-// that it is one, and that none of its keys may be trusted.
+// ErrNotKeySet says that something is no JSON Web Key Set at all, or too long to look at. Other errors of ParseKeys
+// mean that it is one, and that none of its keys may be trusted.
 var ErrNotKeySet = errors.New("is not a JSON Web Key Set")
 
 // KeySet holds an issuer's public keys by `kid`. It never changes. The empty one, and nil, verify nothing.
@@ -60,11 +61,13 @@ func (k publicKey) fits(alg jose.SignatureAlgorithm) bool {
 	return false
 }
 
-// ParseKeys reads a key set (RFC 7517 §5). A private or symmetric key in it is an error, because then it is no secret any more; keys
-// for other purposes or of kinds that no token here is signed with are passed over; at least one must remain.
+// ParseKeys reads a key set (RFC 7517 §5). A private or symmetric key in it is an error, because then it is no secret
+// any more; keys for other purposes or of kinds that no token here is signed with are passed over; at least one must
+// remain.
 func ParseKeys(jwks []byte) (*KeySet, error) {
 	if len(jwks) > MaxJWKS {
-		return nil, fmt.Errorf("its key set %w: it is %d bytes long, and at most %d are read", ErrNotKeySet, len(jwks), MaxJWKS)
+		return nil, fmt.Errorf("its key set %w: it is %d bytes long, and at most %d are read", ErrNotKeySet, len(jwks),
+			MaxJWKS)
 	}
 	var set struct {
 		Keys *[]json.RawMessage `json:"keys"`

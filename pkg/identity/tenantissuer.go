@@ -17,22 +17,27 @@ const (
 )
 
 // CheckTenantIssuer refuses (INVALID) an issuer that a new tenant must not have: one whose URL is not plain https (or
-// http on this machine), whose keys are unusable or not public only or in a place where none are fetched from, or that is one of the provider's own, however it is
-// spelt, for then the provider's people could decide for the customer (I10).
+// http on this machine), whose keys are unusable or not public only or in a place where none are fetched from, or that
+// is one of the provider's own, however it is spelt, for then the provider's people could decide for the customer
+// (I10).
 func CheckTenantIssuer(ti *lockboxv1.TenantIssuer, provider []Issuer) error {
 	if ti == nil {
 		return refusal.Invalid(at, rule, "is required")
 	}
 	u, ok := issuerURL(ti.GetUrl())
 	if !ok {
-		return refusal.Invalid(at+".url", rule, "must be an https URL of at most %d characters (or http on a loopback address) without user, query or fragment", maxURL)
+		return refusal.Invalid(at+".url", rule,
+			"must be an https URL of at most %d characters (or http on a loopback address) without user, query or fragment",
+			maxURL)
 	}
 	for _, p := range provider {
 		if ti.GetUrl() == p.URL {
-			return refusal.Invalid(at+".url", "I10", "is the provider's own issuer; a tenant's people sign in with an issuer of their own")
+			return refusal.Invalid(at+".url", "I10",
+				"is the provider's own issuer; a tenant's people sign in with an issuer of their own")
 		}
 		if pu, ok := issuerURL(p.URL); ok && canonical(pu) == canonical(u) {
-			return refusal.Invalid(at+".url", "I10", "is the provider's own issuer in another spelling; a tenant's people sign in with an issuer of their own")
+			return refusal.Invalid(at+".url", "I10",
+				"is the provider's own issuer in another spelling; a tenant's people sign in with an issuer of their own")
 		}
 	}
 	if !printableASCII(ti.GetAudience(), maxAudience) {
@@ -54,7 +59,8 @@ func checkTenantKeys(ti *lockboxv1.TenantIssuer, issuer *url.URL) error {
 	}
 	u, ok := issuerURL(ti.GetJwksUrl())
 	if !ok || u.Scheme == "http" && !loopback(issuer.Hostname()) {
-		return refusal.Invalid(at+".jwks_url", rule, "must be an https URL of at most %d characters (or http on a loopback address, as the issuer itself) without user, query or fragment", maxURL)
+		return refusal.Invalid(at+".jwks_url", rule,
+			"must be an https URL of at most %d characters (or http on a loopback address, as the issuer itself) without user, query or fragment", maxURL)
 	}
 	return nil
 }

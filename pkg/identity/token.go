@@ -106,7 +106,8 @@ func errTooLong() error {
 }
 
 func errForeign() error {
-	return refusal.Unauthenticated(field, rule, "is from an issuer that is not trusted here; sign in with the organisation this is about")
+	return refusal.Unauthenticated(field, rule,
+		"is from an issuer that is not trusted here; sign in with the organisation this is about")
 }
 
 func errClaims() error {
@@ -136,7 +137,8 @@ func parse(token string) (*parsed, error) {
 	}
 	header := jws.Signatures[0].Protected
 	if _, critical := header.ExtraHeaders["crit"]; critical {
-		return nil, refusal.Unauthenticated(field, rule, "has critical header parameters (`crit`), and none are understood here")
+		return nil, refusal.Unauthenticated(field, rule,
+			"has critical header parameters (`crit`), and none are understood here")
 	}
 	if !plainJWT(header) {
 		return nil, refusal.Unauthenticated(field, rule, "is of another type (`typ`) than JWT or at+jwt")
@@ -172,12 +174,14 @@ func (p *parsed) kid() string { return p.jws.Signatures[0].Protected.KeyID }
 // verify checks signature and claims against one issuer and its keys, but no times.
 func (p *parsed) verify(by *trusted, keys *KeySet) (*result, error) {
 	if keys == nil {
-		return nil, refusal.Unavailable(field, "I11", "the keys of its issuer cannot be had just now, so nobody can be recognised by it; try again later")
+		return nil, refusal.Unavailable(field, "I11",
+			"the keys of its issuer cannot be had just now, so nobody can be recognised by it; try again later")
 	}
 	header := p.jws.Signatures[0].Protected
 	key, known := keys.find(header.KeyID)
 	if !known {
-		return nil, refusal.Unauthenticated(field, rule, "is signed with a key that its issuer's key set here does not hold (`kid`)")
+		return nil, refusal.Unauthenticated(field, rule,
+			"is signed with a key that its issuer's key set here does not hold (`kid`)")
 	}
 	if !key.fits(jose.SignatureAlgorithm(header.Algorithm)) {
 		return nil, refusal.Unauthenticated(field, rule, "is signed with an algorithm that its key is not for")
@@ -226,10 +230,12 @@ func (p *parsed) verify(by *trusted, keys *KeySet) (*result, error) {
 // stream.
 func (c *claims) actor(by *trusted, said statements) (*lockboxv1.Actor, error) {
 	if !printableASCII(c.Subject, maxSubject) {
-		return nil, refusal.Unauthenticated(field, rule, "its subject (`sub`) is not 1 to %d printable ASCII characters", maxSubject)
+		return nil, refusal.Unauthenticated(field, rule, "its subject (`sub`) is not 1 to %d printable ASCII characters",
+			maxSubject)
 	}
 	if c.Name != "" && input.Line(field, c.Name, 1, maxName) != nil {
-		return nil, refusal.Unauthenticated(field, rule, "its `name` is longer than %d characters, or holds some that are not shown", maxName)
+		return nil, refusal.Unauthenticated(field, rule,
+			"its `name` is longer than %d characters, or holds some that are not shown", maxName)
 	}
 	if c.Email != "" && input.Email(field, c.Email) != nil {
 		return nil, refusal.Unauthenticated(field, rule, "its `email` is not a plain e-mail address")
@@ -250,7 +256,8 @@ func (c *claims) actor(by *trusted, said statements) (*lockboxv1.Actor, error) {
 		return a, nil
 	}
 	if said.employer != "" && input.Line(field, said.employer, 1, maxName) != nil {
-		return nil, refusal.Unauthenticated(field, rule, "its `%s` is longer than %d characters, or holds some that are not shown", by.Claims.Employer, maxName)
+		return nil, refusal.Unauthenticated(field, rule,
+			"its `%s` is longer than %d characters, or holds some that are not shown", by.Claims.Employer, maxName)
 	}
 	a.Employer = said.employer
 	for _, g := range said.groups {

@@ -49,13 +49,14 @@ func Token(field, s string) error {
 		ok = c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_'
 	}
 	if !ok {
-		return refusal.Invalid(field, rule, "an id is 1 to 64 letters, digits, dashes and underscores, and begins with a letter or digit")
+		return refusal.Invalid(field, rule,
+			"an id is 1 to 64 letters, digits, dashes and underscores, and begins with a letter or digit")
 	}
 	return nil
 }
 
-// UUIDv7 checks an id made by the sender of a message (RFC 9562), in its canonical lower-case form: two spellings of one
-// id would be two subjects.
+// UUIDv7 checks an id made by the sender of a message (RFC 9562), in its canonical lower-case form: two spellings of
+// one id would be two subjects.
 func UUIDv7(field, s string) error {
 	id, err := uuid.Parse(s)
 	if err != nil || id.Version() != 7 || id.String() != s {
@@ -90,7 +91,8 @@ func Text(field, s string, minRunes, maxRunes int) error {
 	}
 	for _, r := range s {
 		if !printable(r) {
-			return refusal.Invalid(field, rule, "holds the character U+%04X, which controls how text is shown instead of being shown", r)
+			return refusal.Invalid(field, rule,
+				"holds the character U+%04X, which controls how text is shown instead of being shown", r)
 		}
 	}
 	return nil

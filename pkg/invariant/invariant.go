@@ -1,7 +1,7 @@
 // Package invariant is the invariants of pkg/REQUIREMENTS.md as functions over stored events: property tests, fault
-// tests and `lockbox audit verify` ask the same questions. It shares no rule with the packages whose work it checks, for an oracle
-// that did would repeat their mistakes: it folds nothing, reads the events as they stand, and looks roles up for itself.
-// It is pure.
+// tests and `lockbox audit verify` ask the same questions. It shares no rule with the packages whose work it checks,
+// for an oracle that did would repeat their mistakes: it folds nothing, reads the events as they stand, and looks roles
+// up for itself. It is pure.
 package invariant
 
 import (
@@ -35,7 +35,8 @@ func (v Violation) String() string {
 }
 
 // every check that the events alone can answer.
-var every = []check{oneTenant, grantHasOneBasis, basisHeld, oneDecision, nothingPastDeadline, timely, grantWithinPolicy, nobodyForThemselves}
+var every = []check{oneTenant, grantHasOneBasis, basisHeld, oneDecision, nothingPastDeadline, timely, grantWithinPolicy,
+	nobodyForThemselves}
 
 // Check holds every invariant that the events alone can show, over a history of one tenant or of all, in stream order
 // and from the beginning.
@@ -60,8 +61,8 @@ type book struct {
 	// homes are the tenants in which each request's id came first, and elsewhere where it came again.
 	homes     map[string]string
 	elsewhere map[aggregate.Key]string
-	// holders remembers who held what at which sequence of an aggregate, for many requests rest on the same one: []assignment by
-	// place.
+	// holders remembers who held what at which sequence of an aggregate, for many requests rest on the same one:
+	// []assignment by place.
 	holders sync.Map
 	// restored is up to where the stream was written anew, so that its messages were stored later than they happened.
 	restored uint64
@@ -126,7 +127,8 @@ func (b *book) look(c check, of aggregate.Key, events []Recorded) (found []Viola
 	return found
 }
 
-// oneTenant is I9: each aggregate's events are its own tenant's, one after the other, and a request's id is one tenant's.
+// oneTenant is I9: each aggregate's events are its own tenant's, one after the other, and a request's id is one
+// tenant's.
 func oneTenant(b *book, of aggregate.Key, events []Recorded, broken say) {
 	if events[0].Event.GetReportKey() != "" {
 		return // Reports count nothing, each has a key of its own.
@@ -141,7 +143,8 @@ func oneTenant(b *book, of aggregate.Key, events []Recorded, broken say) {
 		if i > 0 && r.Sequence <= events[i-1].Sequence {
 			broken("I9", r, "stands before the event that it follows")
 		}
-		if in := r.Event.GetAccessRequested().GetIntent(); of.Kind == aggregate.KindRequest && i == 0 && (in.GetTenant() != of.Tenant || in.GetId() != of.ID) {
+		if in := r.Event.GetAccessRequested().GetIntent(); of.Kind == aggregate.KindRequest && i == 0 &&
+			(in.GetTenant() != of.Tenant || in.GetId() != of.ID) {
 			broken("I9", r, "begins with the intent %q of %q", in.GetId(), in.GetTenant())
 		}
 	}

@@ -33,7 +33,8 @@ func oneDecision(_ *book, of aggregate.Key, events []Recorded, broken say) {
 			if q.before(i + 1).quorum() {
 				once(r, "decided")
 			}
-		case *lockboxv1.Event_InternalApprovalRefused, *lockboxv1.Event_InternalApprovalExpired, *lockboxv1.Event_CustomerDenied,
+		case *lockboxv1.Event_InternalApprovalRefused, *lockboxv1.Event_InternalApprovalExpired,
+			*lockboxv1.Event_CustomerDenied,
 			*lockboxv1.Event_RequestExpired, *lockboxv1.Event_RequestWithdrawn:
 			once(r, "decided")
 			once(r, "ended")
@@ -42,7 +43,8 @@ func oneDecision(_ *book, of aggregate.Key, events []Recorded, broken say) {
 			if seen["ended"] {
 				broken("I2", r, "granted after its end")
 			}
-		case *lockboxv1.Event_AccessLapsed, *lockboxv1.Event_AccessRevoked, *lockboxv1.Event_AccessReleased, *lockboxv1.Event_AccessCompleted:
+		case *lockboxv1.Event_AccessLapsed, *lockboxv1.Event_AccessRevoked, *lockboxv1.Event_AccessReleased,
+			*lockboxv1.Event_AccessCompleted:
 			once(r, "ended")
 		}
 	}
@@ -67,7 +69,8 @@ func (q request) next(i int, now wait) wait {
 		now.open = !q.before(i + 1).quorum()
 	case *lockboxv1.Event_AccessGranted:
 		return wait{f.AccessGranted.GetEndsAt().AsTime(), true}
-	case *lockboxv1.Event_InternalReminderDue, *lockboxv1.Event_ApprovalReminderDue, *lockboxv1.Event_ApproversUnavailable, *lockboxv1.Event_QuestionAsked, *lockboxv1.Event_QuestionAnswered:
+	case *lockboxv1.Event_InternalReminderDue, *lockboxv1.Event_ApprovalReminderDue, *lockboxv1.Event_ApproversUnavailable,
+		*lockboxv1.Event_QuestionAsked, *lockboxv1.Event_QuestionAnswered:
 	default:
 		now.open = false
 	}
@@ -76,7 +79,8 @@ func (q request) next(i int, now wait) wait {
 
 // passes reports whether the event says that a deadline has passed.
 func passes(r Recorded) bool {
-	return r.Event.GetInternalApprovalExpired() != nil || r.Event.GetRequestExpired() != nil || r.Event.GetAccessCompleted() != nil
+	return r.Event.GetInternalApprovalExpired() != nil || r.Event.GetRequestExpired() != nil ||
+		r.Event.GetAccessCompleted() != nil
 }
 
 // nothingPastDeadline is I3 without the clock: nothing but its expiry follows a deadline, and no expiry comes early.
@@ -91,13 +95,15 @@ func nothingPastDeadline(_ *book, of aggregate.Key, events []Recorded, broken sa
 			broken("I3", r, "at or after the deadline %s", waits.until)
 		}
 		if due := r.Event.GetApprovalReminderDue(); due != nil {
-			if at := q.before(i).notified().GetRemindAt(); int(due.GetIndex()) >= len(at) || instant(r).Before(at[due.GetIndex()].AsTime()) {
+			if at := q.before(i).notified().GetRemindAt(); int(due.GetIndex()) >= len(at) ||
+				instant(r).Before(at[due.GetIndex()].AsTime()) {
 				broken("I3", r, "reminds before the time")
 			}
 		}
 		if due := r.Event.GetInternalReminderDue(); due != nil {
 			before := q.evaluation().GetInternalRemindBefore()
-			if !waits.open || int(due.GetIndex()) >= len(before) || instant(r).Before(waits.until.Add(-before[due.GetIndex()].AsDuration())) {
+			if !waits.open || int(due.GetIndex()) >= len(before) ||
+				instant(r).Before(waits.until.Add(-before[due.GetIndex()].AsDuration())) {
 				broken("I3", r, "reminds before the time")
 			}
 		}
@@ -173,7 +179,8 @@ func nobodyForThemselves(b *book, of aggregate.Key, events []Recorded, broken sa
 				broken("I10", r, "%s decided internally", by.GetPerson().GetSubject())
 			}
 		case *lockboxv1.Event_CustomerApproved, *lockboxv1.Event_CustomerDenied, *lockboxv1.Event_QuestionAsked:
-			if by.GetSide() != lockboxv1.Side_SIDE_TENANT || by.GetPerson().GetIssuer() == q.requester().GetIssuer() || !isFrozen(q.before(i).notified(), by.GetPerson()) {
+			if by.GetSide() != lockboxv1.Side_SIDE_TENANT || by.GetPerson().GetIssuer() == q.requester().GetIssuer() ||
+				!isFrozen(q.before(i).notified(), by.GetPerson()) {
 				broken("I10", r, "%s spoke for the customer", by.GetPerson().GetSubject())
 			}
 		case *lockboxv1.Event_CustomerNotified:
@@ -190,15 +197,15 @@ func nobodyForThemselves(b *book, of aggregate.Key, events []Recorded, broken sa
 	}
 }
 
-// How far an event's time may be from when it was stored: clocks that are further ahead refuse to decide, and an append is
-// given up long before it is that late.
+// How far an event's time may be from when it was stored: clocks that are further ahead refuse to decide, and an append
+// is given up long before it is that late.
 const (
 	maxAhead = 2 * time.Second
 	maxLate  = 2 * time.Minute
 )
 
-// timely holds each event's own time, by which deadlines are judged (I3), against the moment at which the bus stored it, as
-// far as that is known: an event that was made out for another time than it was written at is noticed.
+// timely holds each event's own time, by which deadlines are judged (I3), against the moment at which the bus stored
+// it, as far as that is known: an event that was made out for another time than it was written at is noticed.
 func timely(b *book, _ aggregate.Key, events []Recorded, broken say) {
 	for _, r := range events {
 		if r.Stored.IsZero() || r.Sequence <= b.restored {

@@ -77,7 +77,8 @@ func (q request) cleared() bool {
 	var gave []*lockboxv1.Person
 	for _, r := range q.events {
 		by, stage := r.Event.GetActor(), int(r.Event.GetInternalApprovalGiven().GetStage())
-		if r.Event.GetInternalApprovalGiven() != nil && stage < len(stages) && slices.Contains(by.GetGroups(), stages[stage].GetGroup()) &&
+		if r.Event.GetInternalApprovalGiven() != nil && stage < len(stages) &&
+			slices.Contains(by.GetGroups(), stages[stage].GetGroup()) &&
 			!slices.ContainsFunc(gave, func(p *lockboxv1.Person) bool { return same(p, by.GetPerson()) }) {
 			missing[stage]--
 			gave = append(gave, by.GetPerson())
@@ -86,8 +87,8 @@ func (q request) cleared() bool {
 	return !slices.ContainsFunc(missing, func(n int) bool { return n > 0 })
 }
 
-// answerBy is until when the internal stage that waits after event number i can be answered (R15): its own time counts from
-// the event that let it begin, and no stage outlasts all of them.
+// answerBy is until when the internal stage that waits after event number i can be answered (R15): its own time counts
+// from the event that let it begin, and no stage outlasts all of them.
 func (q request) answerBy(i int) time.Time {
 	v := q.evaluation()
 	end := v.GetInternalExpiresAt().AsTime()
@@ -148,7 +149,8 @@ func grantHasOneBasis(_ *book, of aggregate.Key, events []Recorded, broken say) 
 		case waived && !q.agrees(g.GetWaiver(), v.GetFacts()):
 			broken("I1", r, "the facts that were weighed are against %s", g.GetWaiver())
 		case !waived && !q.quorum():
-			broken("I1", r, "%d of the frozen approvers agreed in time; %d had to", len(q.approvals()), q.notified().GetRequiredApprovals())
+			broken("I1", r, "%d of the frozen approvers agreed in time; %d had to", len(q.approvals()),
+				q.notified().GetRequiredApprovals())
 		}
 	}
 }
@@ -157,7 +159,8 @@ func grantHasOneBasis(_ *book, of aggregate.Key, events []Recorded, broken say) 
 func (q request) agrees(w lockboxv1.Waiver, f *lockboxv1.EvaluationFacts) bool {
 	return w == lockboxv1.Waiver_WAIVER_NO_CUSTOMER_DATA && !f.GetCustomerData() ||
 		w == lockboxv1.Waiver_WAIVER_LOCKBOX_NOT_ENABLED && !f.GetLockboxEnabled() ||
-		w == lockboxv1.Waiver_WAIVER_PREVIEW_NOT_SIGNED_UP && !f.GetPreviewSignedUp() && f.GetStage() == lockboxv1.ServiceStage_SERVICE_STAGE_PREVIEW ||
+		w == lockboxv1.Waiver_WAIVER_PREVIEW_NOT_SIGNED_UP && !f.GetPreviewSignedUp() &&
+			f.GetStage() == lockboxv1.ServiceStage_SERVICE_STAGE_PREVIEW ||
 		w == lockboxv1.Waiver_WAIVER_EMERGENCY && f.GetEmergency() && q.emergency()
 }
 
@@ -165,7 +168,8 @@ func (q request) agrees(w lockboxv1.Waiver, f *lockboxv1.EvaluationFacts) bool {
 // through (R43).
 func (q request) emergency() bool {
 	submitted := q.events[0].Event.GetActor()
-	return q.intent().GetEmergency() && submitted.GetSide() == lockboxv1.Side_SIDE_PROVIDER && slices.Contains(submitted.GetGroups(), "emergency-responders") &&
+	return q.intent().GetEmergency() && submitted.GetSide() == lockboxv1.Side_SIDE_PROVIDER &&
+		slices.Contains(submitted.GetGroups(), "emergency-responders") &&
 		slices.ContainsFunc(q.events, func(r Recorded) bool {
 			by := r.Event.GetActor()
 			return r.Event.GetInternalApprovalGiven() != nil && by.GetSide() == lockboxv1.Side_SIDE_PROVIDER &&
@@ -174,8 +178,8 @@ func (q request) emergency() bool {
 }
 
 // basisHeld is I1 against the tenant and subscription as they stood at the sequences that each event recorded: whoever
-// was asked, decided or was counted held a role (R18-R22), what waived the customer was so (R2, R8), and whoever decided, or
-// changed who is asked, had signed in as recently as the tenant demanded (R25).
+// was asked, decided or was counted held a role (R18-R22), what waived the customer was so (R2, R8), and whoever
+// decided, or changed who is asked, had signed in as recently as the tenant demanded (R25).
 func basisHeld(b *book, of aggregate.Key, events []Recorded, broken say) {
 	if of.Kind == aggregate.KindTenant {
 		administeredFreshly(events, broken)
@@ -208,17 +212,20 @@ func basisHeld(b *book, of aggregate.Key, events []Recorded, broken say) {
 // writing take a moment.
 const maxStale = 30 * time.Second
 
-// readOwn holds that the sequences that an event recorded are earlier ones of its own tenant and subscription (I9), and the
-// last there were when it was decided: whoever rests on older ones may count a role that was taken away. No subscription,
-// or one that is not registered, has sequence 0: nobody holds a role in it.
+// readOwn holds that the sequences that an event recorded are earlier ones of its own tenant and subscription (I9), and
+// the last there were when it was decided: whoever rests on older ones may count a role that was taken away. No
+// subscription, or one that is not registered, has sequence 0: nobody holds a role in it.
 func (b *book) readOwn(q request, r Recorded, on reading, broken say) {
 	own := func(in aggregate.Key, sequence uint64) {
-		if sequence >= r.Sequence || !slices.ContainsFunc(b.about[in], func(e Recorded) bool { return e.Sequence == sequence }) {
+		if sequence >= r.Sequence || !slices.ContainsFunc(b.about[in],
+			func(e Recorded) bool { return e.Sequence == sequence }) {
 			broken("I1", r, "rests on sequence %d, which is no earlier event of %s %s", sequence, in.Kind, in.ID)
 		}
-		missed := slices.IndexFunc(b.about[in], func(e Recorded) bool { return e.Sequence > sequence && e.Sequence < r.Sequence })
+		missed := slices.IndexFunc(b.about[in],
+			func(e Recorded) bool { return e.Sequence > sequence && e.Sequence < r.Sequence })
 		if missed >= 0 && instant(r).Sub(instant(b.about[in][missed])) > maxStale {
-			broken("I1", r, "does not know of event %d of %s %s, which was there before", b.about[in][missed].Sequence, in.Kind, in.ID)
+			broken("I1", r, "does not know of event %d of %s %s, which was there before", b.about[in][missed].Sequence, in.Kind,
+				in.ID)
 		}
 	}
 	own(q.tenant(), on.GetTenantSequence())
@@ -241,7 +248,9 @@ func (b *book) askedRightly(q request, n *lockboxv1.CustomerNotified, r Recorded
 	}
 }
 
-func (b *book) grantedRightly(q request, n *lockboxv1.CustomerNotified, g *lockboxv1.AccessGranted, r Recorded, broken say) {
+func (b *book) grantedRightly(
+	q request, n *lockboxv1.CustomerNotified, g *lockboxv1.AccessGranted, r Recorded, broken say,
+) {
 	enabled, previews, _, _ := b.tenantAt(q.of.Tenant, g.GetTenantSequence())
 	switch g.GetWaiver() {
 	case lockboxv1.Waiver_WAIVER_UNSPECIFIED:
@@ -252,7 +261,8 @@ func (b *book) grantedRightly(q request, n *lockboxv1.CustomerNotified, g *lockb
 			}
 		}
 		if still < int(n.GetRequiredApprovals()) {
-			broken("I1", r, "%d of those who approved still held a role when access began; %d had to", still, n.GetRequiredApprovals())
+			broken("I1", r, "%d of those who approved still held a role when access began; %d had to", still,
+				n.GetRequiredApprovals())
 		}
 	case lockboxv1.Waiver_WAIVER_LOCKBOX_NOT_ENABLED:
 		if enabled {

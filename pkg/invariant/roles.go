@@ -66,7 +66,9 @@ func (b *book) upTo(in aggregate.Key, sequence uint64) []*lockboxv1.Event {
 
 // tenantAt says whether a tenant had Lockbox on after the event at a sequence (R2), which previews it had signed up for
 // (R8), how many approvals it demanded (R30), and how fresh a sign-in (R25; 0: none).
-func (b *book) tenantAt(id string, sequence uint64) (enabled bool, previews map[string]bool, required uint32, freshness time.Duration) {
+func (b *book) tenantAt(
+	id string, sequence uint64,
+) (enabled bool, previews map[string]bool, required uint32, freshness time.Duration) {
 	previews, required = map[string]bool{}, 1
 	for _, e := range b.upTo(aggregate.Tenant(id), sequence) {
 		switch f := e.GetFact().(type) {
@@ -113,7 +115,9 @@ func readingOf(e *lockboxv1.Event) reading {
 
 // rolesAt lists the roles by which a person could decide a request at an instant, as a reading of its tenant and
 // subscription shows them.
-func (b *book) rolesAt(q request, n *lockboxv1.CustomerNotified, r reading, p *lockboxv1.Person, at time.Time) []lockboxv1.Role {
+func (b *book) rolesAt(
+	q request, n *lockboxv1.CustomerNotified, r reading, p *lockboxv1.Person, at time.Time,
+) []lockboxv1.Role {
 	var roles []lockboxv1.Role
 	add := func(in aggregate.Key, sequence uint64, deciders ...lockboxv1.Role) {
 		for _, a := range b.assignments(in, sequence) {

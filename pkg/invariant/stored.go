@@ -25,8 +25,8 @@ type Stored struct {
 	Bytes   []byte
 }
 
-// Book is a history that is too long to be held decoded: it keeps what is stored, and decodes one aggregate after the other, on
-// all processors.
+// Book is a history that is too long to be held decoded: it keeps what is stored, and decodes one aggregate after the
+// other, on all processors.
 type Book struct {
 	book
 	lines map[aggregate.Key][]line
@@ -47,8 +47,8 @@ const chunkSize = 1 << 20
 // NewBook returns an empty one.
 func NewBook() *Book { return &Book{book: *newBook(), lines: map[aggregate.Key][]line{}} }
 
-// Add adds the next event of the stream, in its order, from its beginning on. It keeps nothing of what it is given. A subject that
-// is not one of an event is a Violation of I6; then the event is not in the book.
+// Add adds the next event of the stream, in its order, from its beginning on. It keeps nothing of what it is given. A
+// subject that is not one of an event is a Violation of I6; then the event is not in the book.
 func (b *Book) Add(s Stored) *Violation {
 	tokens := strings.SplitN(s.Subject, ".", 6)
 	if len(tokens) != 6 || tokens[0] != "lockbox" || tokens[1] != "event" {
@@ -73,9 +73,9 @@ func (b *Book) keep(data []byte) []byte {
 	return b.chunk[from:len(b.chunk):len(b.chunk)]
 }
 
-// Check is the function Check over everything that was added. Bytes that are no event, or another one than their subject says, are
-// a Violation of I6, and nothing else is said about their aggregate. The error is input.ErrUnknownFact, with the
-// event's sequence: of what this version does not know nothing can be said.
+// Check is the function Check over everything that was added. Bytes that are no event, or another one than their
+// subject says, are a Violation of I6, and nothing else is said about their aggregate. The error is
+// input.ErrUnknownFact, with the event's sequence: of what this version does not know nothing can be said.
 func (b *Book) Check() ([]Violation, error) {
 	var found []Violation
 	for _, a := range b.order {

@@ -22,8 +22,8 @@ import (
 // attempts is how often an append is tried against a stream that refuses it although nothing changed.
 const attempts = 10
 
-// Append stores one event of a decided kind and returns its stream sequence once it is on disk. After is the sequence of
-// the aggregate's last event that the decision knew; 0: there was none.
+// Append stores one event of a decided kind and returns its stream sequence once it is on disk. After is the sequence
+// of the aggregate's last event that the decision knew; 0: there was none.
 //
 // It returns ErrConflict if another event was there first, and success if this very event is stored already. ErrUnknown
 // means that nobody knows. An event that must not be stored is refused as INVALID. When ctx ends, what was not sent yet
@@ -36,8 +36,8 @@ func (j *Journal) Append(ctx context.Context, after uint64, ev *lockboxv1.Event)
 	return seqs[0], nil
 }
 
-// AppendAll is Append for several events of one aggregate that follow each other, in one commit where the bus makes that
-// cheaper. With an error it returns the sequences of those that are stored: the first ones, or none.
+// AppendAll is Append for several events of one aggregate that follow each other, in one commit where the bus makes
+// that cheaper. With an error it returns the sequences of those that are stored: the first ones, or none.
 func (j *Journal) AppendAll(ctx context.Context, after uint64, evs ...*lockboxv1.Event) (stored []uint64, err error) {
 	msgs, err := messages(after, evs)
 	if err != nil {
@@ -106,7 +106,9 @@ func messages(after uint64, evs []*lockboxv1.Event) ([]*nats.Msg, error) {
 }
 
 // look loads the aggregate at the leader and returns its last sequence, and those of these very events that are there.
-func (j *Journal) look(ctx context.Context, agg aggregate.Key, evs []*lockboxv1.Event) (last uint64, own []uint64, err error) {
+func (j *Journal) look(
+	ctx context.Context, agg aggregate.Key, evs []*lockboxv1.Event,
+) (last uint64, own []uint64, err error) {
 	entries, err := patiently(ctx, j.timeout, func() ([]Entry, error) { return j.LoadAtLeader(ctx, agg) })
 	if err != nil {
 		return 0, nil, err
@@ -209,7 +211,8 @@ func conflict(err error) bool {
 	if !errors.As(err, &refused) {
 		return false
 	}
-	return slices.Contains([]jetstream.ErrorCode{codeWrongLastSequence, codeInProcess, codeSubjectTaken, codeDuplicateInBatch}, refused.ErrorCode)
+	return slices.Contains([]jetstream.ErrorCode{codeWrongLastSequence, codeInProcess, codeSubjectTaken,
+		codeDuplicateInBatch}, refused.ErrorCode)
 }
 
 // complaint adds what the connection last complained of: a denied publish is never answered, only noticed there.

@@ -18,14 +18,14 @@ type Following struct {
 	Concurrency int
 }
 
-// Follow hands every event of a durable consumer to handle, at least once, until ctx ends; then it returns nil. Events of
-// one aggregate come one after the other and in order; only what another copy of this process, or one that was killed, had
-// in hand may come late.
+// Follow hands every event of a durable consumer to handle, at least once, until ctx ends; then it returns nil. Events
+// of one aggregate come one after the other and in order; only what another copy of this process, or one that was
+// killed, had in hand may come late.
 //
-// An event whose handler returns an error is handled again, after a longer wait each time; what follows it in its aggregate
-// waits too, and everything else goes on. An event that this version does not know (input.ErrUnknownFact) or a
-// *CorruptError, found here or returned by handle, ends Follow with that error: skipping it would be believing in another
-// past. So does a *bus.DriftError: the consumer was changed, and would not tell of everything.
+// An event whose handler returns an error is handled again, after a longer wait each time; what follows it in its
+// aggregate waits too, and everything else goes on. An event that this version does not know (input.ErrUnknownFact) or
+// a *CorruptError, found here or returned by handle, ends Follow with that error: skipping it would be believing in
+// another past. So does a *bus.DriftError: the consumer was changed, and would not tell of everything.
 func (j *Journal) Follow(ctx context.Context, f Following, handle func(context.Context, Entry) error) error {
 	return j.work(ctx, job{
 		stream: f.Stream, durable: f.Durable, concurrency: f.Concurrency,
@@ -46,7 +46,8 @@ func (j *Journal) Follow(ctx context.Context, f Following, handle func(context.C
 	})
 }
 
-// FollowDue tells of aggregates whose timer fired, at least once each, until ctx ends. It proves nothing: fold and look.
+// FollowDue tells of aggregates whose timer fired, at least once each, until ctx ends. It proves nothing: fold and
+// look.
 func (j *Journal) FollowDue(ctx context.Context, handle func(context.Context, aggregate.Key) error) error {
 	return j.work(ctx, job{
 		stream: bus.StreamTimers, durable: bus.DurableDue, concurrency: unordered,

@@ -29,8 +29,8 @@ type Intent struct {
 	Deliveries uint64
 }
 
-// FollowIntents hands out intents, each at least once, many at a time and in no order, until ctx ends. An error of handle
-// means again later.
+// FollowIntents hands out intents, each at least once, many at a time and in no order, until ctx ends. An error of
+// handle means again later.
 func (j *Journal) FollowIntents(ctx context.Context, handle func(context.Context, Intent) error) error {
 	return j.work(ctx, job{
 		stream: bus.StreamIntents, durable: bus.DurableEvaluator, concurrency: unordered,
@@ -56,8 +56,8 @@ func (j *Journal) SubmitIntent(ctx context.Context, tool string, intent *lockbox
 // maxParked is how much of a message DEADLETTER keeps, in bytes; no intent is larger.
 const maxParked = bus.MaxPayload - 16<<10
 
-// PublishDeadLetter parks what could not be understood, with its hash. Of a command larger than 240 KiB only the beginning
-// is kept, and of a token not its signature.
+// PublishDeadLetter parks what could not be understood, with its hash. Of a command larger than 240 KiB only the
+// beginning is kept, and of a token not its signature.
 func (j *Journal) PublishDeadLetter(ctx context.Context, letter *lockboxv1.DeadLetter) error {
 	if err := input.Token("service", letter.GetService()); err != nil {
 		return err

@@ -1,6 +1,6 @@
-// Package journal reads and writes the streams: it appends events and reports, loads an aggregate, follows a stream with
-// a durable consumer, replays it, and keeps timers. It knows the bus and the envelope of an event, and nothing of what
-// events mean.
+// Package journal reads and writes the streams: it appends events and reports, loads an aggregate, follows a stream
+// with a durable consumer, replays it, and keeps timers. It knows the bus and the envelope of an event, and nothing of
+// what events mean.
 //
 // # The life of an append
 //
@@ -72,7 +72,8 @@ type Entry struct {
 	// Data are the bytes as they are stored; hash these.
 	Data  []byte
 	Event *lockboxv1.Event
-	// Pending is how many more matched when this one was delivered; 0 means that the reader has caught up. Not set by Load.
+	// Pending is how many more matched when this one was delivered; 0 means that the reader has caught up. Not set by
+	// Load.
 	Pending uint64
 }
 

@@ -21,8 +21,8 @@ const chunk = 1000
 // errTooLong says that an answer does not hold everything.
 var errTooLong = errors.New("journal: too many events for one answer")
 
-// Load returns all events of an aggregate in version order; none if there is no such aggregate. It asks any replica, so on
-// a cluster it may be behind: an append then says so. What contradicts itself is a *HistoryError.
+// Load returns all events of an aggregate in version order; none if there is no such aggregate. It asks any replica, so
+// on a cluster it may be behind: an append then says so. What contradicts itself is a *HistoryError.
 func (j *Journal) Load(ctx context.Context, agg aggregate.Key) ([]Entry, error) {
 	if err := checkDecided(agg); err != nil {
 		return nil, err
@@ -223,7 +223,8 @@ const replicasStale = 10 * time.Second
 
 // standsAlone tells whether EVENTS has one replica, so that every read is the leader's.
 func (j *Journal) standsAlone(ctx context.Context) (bool, error) {
-	if n, asked := j.replicas.Load(), j.replicasAsked.Load(); n > 1 || n == 1 && time.Since(time.Unix(0, asked)) < replicasStale {
+	if n, asked := j.replicas.Load(), j.replicasAsked.Load(); n > 1 || n == 1 &&
+		time.Since(time.Unix(0, asked)) < replicasStale {
 		return n == 1, nil
 	}
 	var info struct {

@@ -8,12 +8,16 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// errUntaken says that nobody took a message, so nothing was stored: the stream has no leader, or there is no such stream.
+// errUntaken says that nobody took a message, so nothing was stored: the stream has no leader, or there is no such
+// stream.
 var errUntaken = errors.New("journal: no stream takes the message")
 
 // patiently asks again while the bus does not answer, for as long as a connection or a cluster takes to recover.
 func patiently[T any](ctx context.Context, patience time.Duration, ask func() (T, error)) (T, error) {
-	return again(ctx, patience, ask, func(err error) bool { return !fatal(err) && !errors.Is(err, nats.ErrPermissionViolation) })
+	return again(ctx, patience, ask, func(err error) bool {
+		return !fatal(err) &&
+			!errors.Is(err, nats.ErrPermissionViolation)
+	})
 }
 
 // persist is store, repeated while the stream changes its leader.

@@ -37,8 +37,9 @@ const (
 	silence = 30 * time.Second
 )
 
-// Replay hands events to handle, one by one in stream order. It ends after the last that was stored when it began, which it
-// asks the leader, or after the first error of handle, which it returns. With Follow it ends with ctx, and returns nil.
+// Replay hands events to handle, one by one in stream order. It ends after the last that was stored when it began,
+// which it asks the leader, or after the first error of handle, which it returns. With Follow it ends with ctx, and
+// returns nil.
 //
 // A replay of everything expects every sequence: a hole is a *CorruptError.
 func (j *Journal) Replay(ctx context.Context, r Replay, handle func(Entry) error) error {

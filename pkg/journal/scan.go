@@ -55,18 +55,19 @@ type Stored struct {
 const (
 	// consumersTried is how many consumers are made until one is where it should be: where is the cluster's choice.
 	consumersTried = 64
-	// silent is after how long without a message a server that still answers is taken to have no more: what it has lost at the
-	// end never comes.
+	// silent is after how long without a message a server that still answers is taken to have no more: what it has lost at
+	// the end never comes.
 	silent = 10 * time.Second
-	// scanMessages and scanBytes are what one pull asks for: little, because whatever else comes over the connection waits behind it.
+	// scanMessages and scanBytes are what one pull asks for: little, because whatever else comes over the connection waits
+	// behind it.
 	scanMessages = 2000
 	scanBytes    = 1 << 20
 	// idle is after how long the server drops a consumer that nobody reads.
 	idle = 30 * time.Second
 )
 
-// Scan reads one server's own copy, from the first message up to a sequence, and skips what that copy does not have. It decodes
-// nothing. Empty names the server that stands alone.
+// Scan reads one server's own copy, from the first message up to a sequence, and skips what that copy does not have. It
+// decodes nothing. Empty names the server that stands alone.
 func (j *Journal) Scan(ctx context.Context, server string, last uint64, handle func(Stored) error) (err error) {
 	stream, err := j.js.Stream(ctx, bus.StreamEvents)
 	if err != nil {
@@ -105,11 +106,12 @@ func (j *Journal) Scan(ctx context.Context, server string, last uint64, handle f
 			r.ended = true
 			r.finish(err)
 		}
-	}, jetstream.PullMaxMessagesWithBytesLimit(scanMessages, scanBytes), jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
-		if !errors.Is(err, jetstream.ErrNoHeartbeat) {
-			r.finish(fmt.Errorf("journal: scan: %w", err))
-		}
-	}))
+	}, jetstream.PullMaxMessagesWithBytesLimit(scanMessages, scanBytes),
+		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
+			if !errors.Is(err, jetstream.ErrNoHeartbeat) {
+				r.finish(fmt.Errorf("journal: scan: %w", err))
+			}
+		}))
 	if err != nil {
 		return fmt.Errorf("journal: scan: %w", j.complaint(err))
 	}
@@ -139,7 +141,8 @@ func (j *Journal) Scan(ctx context.Context, server string, last uint64, handle f
 func consumerOn(ctx context.Context, stream jetstream.Stream, server string) (jetstream.Consumer, error) {
 	for range consumersTried {
 		c, err := stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
-			AckPolicy: jetstream.AckNonePolicy, DeliverPolicy: jetstream.DeliverAllPolicy, Replicas: 1, MemoryStorage: true, InactiveThreshold: idle,
+			AckPolicy: jetstream.AckNonePolicy, DeliverPolicy: jetstream.DeliverAllPolicy, Replicas: 1, MemoryStorage: true,
+			InactiveThreshold: idle,
 		})
 		if err != nil {
 			return nil, err

@@ -22,20 +22,21 @@ type News struct {
 	// Whole: Entries are all of its events, because it was not known, or is not what was known.
 	Whole   bool
 	Entries []Entry
-	// Err is a *HistoryError or *CorruptError if its events contradict each other or the stream. Nothing may be decided on it.
+	// Err is a *HistoryError or *CorruptError if its events contradict each other or the stream. Nothing may be decided on
+	// it.
 	Err error
 }
 
 // rounds is how often aggregates that keep changing are looked at before Since gives up.
 const rounds = 8
 
-// Since reads what happened to each of these aggregates since it was known. The answer is one consistent cut: there was a
-// moment, after the call began, at which the stream's leader had exactly this.
+// Since reads what happened to each of these aggregates since it was known. The answer is one consistent cut: there was
+// a moment, after the call began, at which the stream's leader had exactly this.
 //
-// With one replica, every read is the leader's and the whole is one question: whether the last event that is known is still
-// the last, or for what is not known, everything. Only if something has changed is a second question asked, for everything.
-// On a cluster, what is not known is read from any replica, and then the leader is asked about all of them at once, and
-// again until nothing has changed meanwhile.
+// With one replica, every read is the leader's and the whole is one question: whether the last event that is known is
+// still the last, or for what is not known, everything. Only if something has changed is a second question asked, for
+// everything. On a cluster, what is not known is read from any replica, and then the leader is asked about all of them
+// at once, and again until nothing has changed meanwhile.
 func (j *Journal) Since(ctx context.Context, known ...Version) ([]News, error) {
 	looks := make([]*look, len(known))
 	for i, k := range known {
@@ -138,8 +139,8 @@ func (l *look) unchanged(found []storedMsg) bool {
 	return len(found) == 1 && found[0].Seq == l.tip.Sequence
 }
 
-// confirmAlone asks once about all of them. It reports whether the answer is a consistent cut: what was asked for in whole
-// is all there, and nothing else has changed.
+// confirmAlone asks once about all of them. It reports whether the answer is a consistent cut: what was asked for in
+// whole is all there, and nothing else has changed.
 func (j *Journal) confirmAlone(ctx context.Context, looks []*look, round int) (settled bool, err error) {
 	if round == 1 {
 		for _, l := range looks {
@@ -219,9 +220,9 @@ func (j *Journal) readLong(ctx context.Context, looks []*look) error {
 // leaderAtOnce is how many questions the leader is asked at the same time.
 const leaderAtOnce = 16
 
-// confirmAtLeader reads what is not known from any replica, and then asks the leader about all of them at once. It reports
-// whether none of them had changed: each was then the same when it was read and when the leader was asked, so all of them
-// were at the moment between.
+// confirmAtLeader reads what is not known from any replica, and then asks the leader about all of them at once. It
+// reports whether none of them had changed: each was then the same when it was read and when the leader was asked, so
+// all of them were at the moment between.
 func (j *Journal) confirmAtLeader(ctx context.Context, looks []*look, _ int) (settled bool, err error) {
 	if err := j.readUnknown(ctx, looks); err != nil {
 		return false, err

@@ -32,8 +32,8 @@ const (
 	consumerPatience = time.Minute
 )
 
-// worker does a job. Each line of messages that has any is worked off by one goroutine; at most concurrency of them handle
-// something, the others wait for a slot.
+// worker does a job. Each line of messages that has any is worked off by one goroutine; at most concurrency of them
+// handle something, the others wait for a slot.
 type worker struct {
 	job
 	log   *zap.Logger
@@ -120,8 +120,8 @@ func (w *worker) watch(consumer jetstream.Consumer, timeout time.Duration) {
 	}
 }
 
-// accept puts a message in its line, at once: what waited in the client's buffer would not be kept alive, and come twice.
-// The consumer's MaxAckPending bounds how much there can be.
+// accept puts a message in its line, at once: what waited in the client's buffer would not be kept alive, and come
+// twice. The consumer's MaxAckPending bounds how much there can be.
 func (w *worker) accept(m jetstream.Msg) {
 	meta, err := m.Metadata()
 	if err != nil {
@@ -198,7 +198,8 @@ func (w *worker) settle(d *delivery) (answer func() error) {
 		return d.Nak
 	}
 	w.log.Warn("handler failed", zap.String("subject", d.Subject()), zap.Uint64("sequence", d.meta.Sequence.Stream),
-		zap.Uint64("delivery", d.meta.NumDelivered), zap.Duration("again_in", retryDelay(d.meta.NumDelivered)), zap.Error(err))
+		zap.Uint64("delivery", d.meta.NumDelivered), zap.Duration("again_in", retryDelay(d.meta.NumDelivered)),
+		zap.Error(err))
 	return nil
 }
 
@@ -232,7 +233,8 @@ func (w *worker) keepAlive(every time.Duration) {
 
 func (w *worker) trouble(err error) {
 	switch {
-	case errors.Is(err, jetstream.ErrConsumerDeleted), errors.Is(err, jetstream.ErrConnectionClosed), errors.Is(err, jetstream.ErrConsumerNotFound):
+	case errors.Is(err, jetstream.ErrConsumerDeleted), errors.Is(err, jetstream.ErrConnectionClosed),
+		errors.Is(err, jetstream.ErrConsumerNotFound):
 		w.stop(consumerError(w.stream, w.durable, err))
 	default:
 		w.log.Warn("consumer", zap.Error(err))

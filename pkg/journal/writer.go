@@ -21,11 +21,11 @@ const (
 	// pipeline is how many single publishes are on their way at once: enough that the server never waits for the next one,
 	// and few enough that what comes meanwhile gathers here.
 	pipeline = 4
-	// batchAbove is how much must wait for an atomic batch to be cheaper: the server syncs it once, though staging it costs
-	// as much as several singles.
+	// batchAbove is how much must wait for an atomic batch to be cheaper: the server syncs it once, though staging it
+	// costs as much as several singles.
 	batchAbove = 10
-	// linger is how long after a batch the next commit waits, at most, for the callers that were just answered: most of them
-	// write again soon, and two half batches cost nearly twice as much as a whole one.
+	// linger is how long after a batch the next commit waits, at most, for the callers that were just answered: most of
+	// them write again soon, and two half batches cost nearly twice as much as a whole one.
 	linger = 15 * time.Millisecond
 	// maxBatch and maxBatchBytes bound one commit. The server takes 1000 messages.
 	maxBatch      = 256
@@ -55,9 +55,9 @@ type result struct {
 	err error
 }
 
-// commit is what the server answers once: one message, or an atomic batch of several. A write of several messages that is
-// alone is sent message by message, each expecting the one before it: that is faster than a batch of so few, and what is
-// missing after a crash is owed and comes again.
+// commit is what the server answers once: one message, or an atomic batch of several. A write of several messages that
+// is alone is sent message by message, each expecting the one before it: that is faster than a batch of so few, and
+// what is missing after a crash is owed and comes again.
 type commit struct {
 	writes []*write
 	// stored are the sequences so far of a write that is sent message by message.
@@ -90,7 +90,8 @@ type writer struct {
 }
 
 func newWriter(nc *nats.Conn, b *inbox, timeout time.Duration) *writer {
-	return &writer{nc: nc, inbox: b, timeout: timeout, name: nuid.Next()[12:], busy: map[string]bool{}, open: map[*commit]bool{}}
+	return &writer{nc: nc, inbox: b, timeout: timeout, name: nuid.Next()[12:], busy: map[string]bool{},
+		open: map[*commit]bool{}}
 }
 
 // store waits until the messages are stored, refused, or their fate is not known.
@@ -192,7 +193,8 @@ func (w *writer) send(writes []*write) {
 
 // notSent tells a message that certainly stayed here from one that may have left before the connection broke.
 func notSent(err error) error {
-	for _, certain := range []error{nats.ErrReconnectBufExceeded, nats.ErrConnectionClosed, nats.ErrConnectionDraining, nats.ErrMaxPayload} {
+	for _, certain := range []error{nats.ErrReconnectBufExceeded, nats.ErrConnectionClosed, nats.ErrConnectionDraining,
+		nats.ErrMaxPayload} {
 		if errors.Is(err, certain) {
 			return fmt.Errorf("%w: %w", refusal.Unavailable("", "I11", "the bus does not take the message"), err)
 		}
@@ -378,7 +380,8 @@ func parseAck(m *nats.Msg, count int) ack {
 	}
 	err := json.Unmarshal(m.Data, &answer)
 	switch {
-	case err != nil, answer.Error == nil && answer.Sequence == 0, answer.Error == nil && count > 1 && answer.Count != count:
+	case err != nil, answer.Error == nil && answer.Sequence == 0, answer.Error == nil && count > 1 &&
+		answer.Count != count:
 		return ack{err: fmt.Errorf("%w: unexpected acknowledgement %q", ErrUnknown, m.Data)}
 	case answer.Error != nil:
 		return ack{err: answer.Error}

@@ -1,6 +1,7 @@
 // Package lease is the word of the guard that all is well, on which everything that is granted rests (pkg/README.md,
-// "The guard"). The projector renews it while the stream, its replicas and the trees agree; whoever grants asks whether it is fresh. So a
-// freeze is the absence of good news: nothing has to be switched, and nothing that is unavailable means yes (I11).
+// "The guard"). The projector renews it while the stream, its replicas and the trees agree; whoever grants asks whether
+// it is fresh. So a freeze is the absence of good news: nothing has to be switched, and nothing that is unavailable
+// means yes (I11).
 package lease
 
 import (
@@ -75,5 +76,6 @@ func (h *Holder) Check() error {
 	if time.Now().Before(h.until) {
 		return nil
 	}
-	return refusal.Unavailable("", "I11", "nothing is granted: the guard has not said for %v that the log is whole", Lifetime)
+	return refusal.Unavailable("", "I11", "nothing is granted: the guard has not said for %v that the log is whole",
+		Lifetime)
 }

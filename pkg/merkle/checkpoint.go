@@ -91,8 +91,8 @@ func NewCosigner(name string, key ed25519.PrivateKey) (*Cosigner, error) {
 // VerifierKey is the public key as policies name it.
 func (c *Cosigner) VerifierKey() string { return c.vkey }
 
-// Cosign adds the witness's cosignature to a signed note. Whether the tree grew from the last one that the witness saw, and
-// whether the log signed it, is for the witness to have checked.
+// Cosign adds the witness's cosignature to a signed note. Whether the tree grew from the last one that the witness saw,
+// and whether the log signed it, is for the witness to have checked.
 func (c *Cosigner) Cosign(signed []byte, at time.Time) ([]byte, error) {
 	_, opened, err := unverified(signed)
 	if err != nil {

@@ -32,8 +32,8 @@ type Difference struct {
 	Recorded Statement
 }
 
-// Comparison holds a stream, or a replica of it, against the trees. It needs the leaves alone, 8 KiB at a time and tenant; the
-// statements are read where there is a difference. It is not for several goroutines at once.
+// Comparison holds a stream, or a replica of it, against the trees. It needs the leaves alone, 8 KiB at a time and
+// tenant; the statements are read where there is a difference. It is not for several goroutines at once.
 type Comparison struct {
 	salts   *Salts
 	covered uint64
@@ -58,8 +58,8 @@ func (c *Comparison) Add(tenant string, from Reader, tree tlog.Tree) error {
 	return nil
 }
 
-// Next compares the next event that the stream has. Events are compared in the order of the stream; which is missing shows when
-// its tenant's next one comes, or at the end. The error is of reading the tiles.
+// Next compares the next event that the stream has. Events are compared in the order of the stream; which is missing
+// shows when its tenant's next one comes, or at the end. The error is of reading the tiles.
 func (c *Comparison) Next(tenant string, e Stored) ([]Difference, error) {
 	if e.Sequence <= c.last {
 		return nil, fmt.Errorf("event %d of the stream comes after %d", e.Sequence, c.last)
@@ -155,8 +155,8 @@ func (at *cursor) statement() (Statement, error) {
 	return statementAt(entries[at.n-at.first], leaf, at.n)
 }
 
-// Events reads the second copy from that tenant sequence on, each event compared with the tree: for a scrub of the tiles, and
-// to restore a stream from them.
+// Events reads the second copy from that tenant sequence on, each event compared with the tree: for a scrub of the
+// tiles, and to restore a stream from them.
 func Events(from Reader, tree tlog.Tree, sequence uint64) iter.Seq2[Whole, error] {
 	return func(yield func(Whole, error) bool) {
 		if sequence == 0 || checkTree(tree) != nil {

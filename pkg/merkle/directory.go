@@ -22,8 +22,8 @@ type Directory struct {
 	root    tlog.Hash
 }
 
-// NewDirectory is the directory of that number, which is the size of the global tree before it. The tenants stand in the order
-// of their slots: none ever leaves or moves, new ones come last.
+// NewDirectory is the directory of that number, which is the size of the global tree before it. The tenants stand in
+// the order of their slots: none ever leaves or moves, new ones come last.
 func NewDirectory(salts *Salts, number int64, tenants []TenantTree) (*Directory, error) {
 	if number < 0 || len(tenants) == 0 {
 		return nil, errors.New("directories count from 0, and hold somebody")

@@ -4,7 +4,8 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// CheckGrowth checks that the newer tree begins with the older one: nothing was changed, taken out or put in before its end.
+// CheckGrowth checks that the newer tree begins with the older one: nothing was changed, taken out or put in before its
+// end.
 func CheckGrowth(older, newer tlog.Tree, proof []tlog.Hash) error {
 	switch {
 	case checkTree(older) != nil || checkTree(newer) != nil || len(proof) > maxProof:
@@ -33,7 +34,8 @@ func ProveGrowth(from Reader, olderSize int64, newer tlog.Tree) ([]tlog.Hash, er
 	return tlog.ProveTree(newer.N, olderSize, Hashes(from, newer))
 }
 
-// Sighting is what a tenant is shown of the log at a global checkpoint, with the proofs that it grew since an earlier one.
+// Sighting is what a tenant is shown of the log at a global checkpoint, with the proofs that it grew since an earlier
+// one.
 type Sighting struct {
 	// Checkpoint is the signed note of the global tree, GlobalGrowth the proof from the one seen before.
 	Checkpoint   string      `json:"checkpoint"`
@@ -55,9 +57,10 @@ type Seen struct {
 	Directory []tlog.Hash `json:"directoryProof"`
 }
 
-// Follow takes a follower from what it saw to the next sighting. Before the first, Seen holds the tenant alone, and the slot of
-// the first sighting is taken on trust: compare it once with what others were told. When the error is a *ProofError of the
-// part Growth or Slot, what was seen before and the sighting together prove that the log contradicts itself: keep both.
+// Follow takes a follower from what it saw to the next sighting. Before the first, Seen holds the tenant alone, and the
+// slot of the first sighting is taken on trust: compare it once with what others were told. When the error is a
+// *ProofError of the part Growth or Slot, what was seen before and the sighting together prove that the log contradicts
+// itself: keep both.
 func Follow(before Seen, next Sighting, policy *Policy) (Seen, error) {
 	signed, err := policy.Open([]byte(next.Checkpoint))
 	if err != nil {
@@ -77,7 +80,8 @@ func Follow(before Seen, next Sighting, policy *Policy) (Seen, error) {
 			return before, broken(LogSignature, "what was seen is of %s, this is of %s", earlier.Origin, signed.Origin)
 		}
 		if next.Opening.Slot != before.Opening.Slot {
-			return before, broken(Slot, "the tenant stood in slot %d and now stands in %d: a fork", before.Opening.Slot, next.Opening.Slot)
+			return before, broken(Slot, "the tenant stood in slot %d and now stands in %d: a fork", before.Opening.Slot,
+				next.Opening.Slot)
 		}
 		if next.Opening.Slots < before.Opening.Slots {
 			return before, broken(Growth, "there were %d slots and now are %d", before.Opening.Slots, next.Opening.Slots)

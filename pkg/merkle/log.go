@@ -8,9 +8,9 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// Log builds the tiles of one tree. Full tiles are written when they fill, partial ones when Flush asks for them. The same
-// entries and flushes give the same files. After an error it takes nothing more: open it anew at the last tree that is known.
-// It is not for several goroutines at once.
+// Log builds the tiles of one tree. Full tiles are written when they fill, partial ones when Flush asks for them. The
+// same entries and flushes give the same files. After an error it takes nothing more: open it anew at the last tree
+// that is known. It is not for several goroutines at once.
 type Log struct {
 	store Store
 	size  int64
@@ -24,8 +24,8 @@ type Log struct {
 // NewLog begins a tree.
 func NewLog(store Store) *Log { return &Log{store: store} }
 
-// OpenLog continues a tree from its tiles, which have to be those of exactly this tree. Files of a longer one, from a run that
-// ended before its checkpoint was kept, are written again.
+// OpenLog continues a tree from its tiles, which have to be those of exactly this tree. Files of a longer one, from a
+// run that ended before its checkpoint was kept, are written again.
 func OpenLog(store Store, tree tlog.Tree) (*Log, error) {
 	if err := checkTree(tree); err != nil {
 		return nil, err

@@ -40,8 +40,8 @@ type Signed struct {
 	Unknown []string
 }
 
-// ParsePolicy reads a policy in the format that C2SP tlog-policy and Sigsum have in common, of which it knows one level of
-// groups:
+// ParsePolicy reads a policy in the format that C2SP tlog-policy and Sigsum have in common, of which it knows one level
+// of groups:
 //
 //	log <verifier key>
 //	witness <name> <verifier key> [<url>]
@@ -115,7 +115,8 @@ func (b *policyBuilder) addWitness(name, vkey, url string) error {
 func (b *policyBuilder) addGroup(name, number string, members []string) error {
 	g := group{members: members}
 	for i, member := range members {
-		if of, ok := b.groups[member]; !ok || !slices.Equal(of.members, []string{member}) || slices.Contains(members[:i], member) {
+		if of, ok := b.groups[member]; !ok || !slices.Equal(of.members, []string{member}) ||
+			slices.Contains(members[:i], member) {
 			return fmt.Errorf("%q is no witness, or there twice", member)
 		}
 	}
@@ -169,8 +170,8 @@ func (p *Policy) Witnesses() map[string]string {
 	return urls
 }
 
-// Open verifies a checkpoint's signed note. Every signature by a key of the policy has to be right, also those that were not
-// needed.
+// Open verifies a checkpoint's signed note. Every signature by a key of the policy has to be right, also those that
+// were not needed.
 func (p *Policy) Open(signed []byte) (Signed, error) {
 	verifiers := []note.Verifier{p.log}
 	for _, w := range p.witnesses {
@@ -224,8 +225,8 @@ func (p *Policy) Open(signed []byte) (Signed, error) {
 	return s, nil
 }
 
-// Add adds a cosignature, a line as a tlog-witness answers it, to a signed note. It takes only a right one, by a witness of the
-// policy that has not cosigned yet.
+// Add adds a cosignature, a line as a tlog-witness answers it, to a signed note. It takes only a right one, by a
+// witness of the policy that has not cosigned yet.
 func (p *Policy) Add(signed, line []byte) ([]byte, error) {
 	anybody := *p
 	anybody.quorum = 0
@@ -238,7 +239,8 @@ func (p *Policy) Add(signed, line []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if after.Checkpoint != before.Checkpoint || len(after.Cosigned) != len(before.Cosigned)+1 || len(after.Unknown) != len(before.Unknown) {
+	if after.Checkpoint != before.Checkpoint || len(after.Cosigned) != len(before.Cosigned)+1 ||
+		len(after.Unknown) != len(before.Unknown) {
 		return nil, broken(Cosignatures, "not the cosignature of one more witness of the policy")
 	}
 	return cosigned, nil

@@ -35,7 +35,8 @@ type Receipt struct {
 	Checkpoint string `json:"checkpoint"`
 }
 
-// ReceiptEvent is one event. Salt and Bytes are what was recorded; of a withheld event only the commitment to them is there.
+// ReceiptEvent is one event. Salt and Bytes are what was recorded; of a withheld event only the commitment to them is
+// there.
 type ReceiptEvent struct {
 	StreamSequence uint64     `json:"streamSequence"`
 	TenantSequence uint64     `json:"tenantSequence"`

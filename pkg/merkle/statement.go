@@ -98,8 +98,8 @@ func sum(h hash.Hash, parts ...[]byte) (result tlog.Hash) {
 // Salts derives salts from the projector's secret. It is not for several goroutines at once.
 type Salts struct{ mac hash.Hash }
 
-// NewSalts takes the secret: 32 random bytes or more, which never change and are never shown. Whoever has it can guess what
-// was withheld; whoever loses it cannot rebuild the trees, only continue from the tiles that there are.
+// NewSalts takes the secret: 32 random bytes or more, which never change and are never shown. Whoever has it can guess
+// what was withheld; whoever loses it cannot rebuild the trees, only continue from the tiles that there are.
 func NewSalts(secret []byte) (*Salts, error) {
 	if len(secret) < saltSize {
 		return nil, errors.New("the secret for salts has fewer than 32 bytes")

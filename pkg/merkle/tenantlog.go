@@ -103,7 +103,8 @@ type Whole struct {
 	Record
 }
 
-// readWhole reads the events that stand in one bundle with leaf n, each compared with its statement, and that with the tree.
+// readWhole reads the events that stand in one bundle with leaf n, each compared with its statement, and that with the
+// tree.
 func readWhole(from Reader, tree tlog.Tree, n int64) ([]Whole, error) {
 	entries, err := readEntries(from, n, tree.N)
 	if err != nil {

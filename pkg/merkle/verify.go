@@ -7,8 +7,8 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// VerifyReceipt checks a receipt's file against nothing but a policy's public keys. The error is a *ProofError, which names
-// what is wrong; whatever is said when there is one proves nothing.
+// VerifyReceipt checks a receipt's file against nothing but a policy's public keys. The error is a *ProofError, which
+// names what is wrong; whatever is said when there is one proves nothing.
 func VerifyReceipt(file []byte, policy *Policy) (Report, error) {
 	r, err := ParseReceipt(file)
 	if err != nil {
@@ -53,7 +53,8 @@ func verifyPlace(r Receipt, i int) error {
 	return nil
 }
 
-// verifyEvent checks that the event is the leaf of its tenant sequence, and that the bytes it shows are what was recorded.
+// verifyEvent checks that the event is the leaf of its tenant sequence, and that the bytes it shows are what was
+// recorded.
 func verifyEvent(e ReceiptEvent, tree tlog.Tree) error {
 	s := Statement{e.StreamSequence, e.TenantSequence, e.Commitment, e.Subject}
 	if err := s.Check(); err != nil {

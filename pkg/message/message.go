@@ -1,12 +1,13 @@
-// Package message holds what Lockbox says to people, in every language, in catalogues: YAML files of messages by their ids.
+// Package message holds what Lockbox says to people, in every language, in catalogues: YAML files of messages by their
+// ids.
 //
 //	decision.deny.says: "You deny {{.Requester}} {{.What}}: no access is given and the request ends."
 //	decision.wrong.long:
 //	  one: Write at most {{.Count}} character.
 //	  other: Write at most {{.Count}} characters.
 //
-// A message has placeholders, or a form for each grammatical number, between which the value of Count decides. All languages
-// have the same messages with the same placeholders, else the catalogue does not load. It is pure.
+// A message has placeholders, or a form for each grammatical number, between which the value of Count decides. All
+// languages have the same messages with the same placeholders, else the catalogue does not load. It is pure.
 package message
 
 import (
@@ -191,8 +192,8 @@ func (c *Catalogue) Has(id string) bool {
 	return has
 }
 
-// Say returns a message with its placeholders filled from pairs of names and values: whatever a value holds is not looked at.
-// It is an error if there is no such message, or a placeholder without a value.
+// Say returns a message with its placeholders filled from pairs of names and values: whatever a value holds is not
+// looked at. It is an error if there is no such message, or a placeholder without a value.
 func (c *Catalogue) Say(id string, pairs ...any) (string, error) {
 	m, there := c.messages[id]
 	if !there {
@@ -241,6 +242,6 @@ func number(v any) int {
 	return -1
 }
 
-// singular reports whether so many are spoken of in the singular (CLDR's plural rules, as far as Lockbox's languages and
-// its numbers need them).
+// singular reports whether so many are spoken of in the singular (CLDR's plural rules, as far as Lockbox's languages
+// and its numbers need them).
 func singular(language string, n int) bool { return n == 1 || n == 0 && language == "fr" }

@@ -1,5 +1,5 @@
-// Package observe is how a process lets itself be watched: a logger, counters for Prometheus, and a small HTTP server for
-// both the counters and its health. There are no globals; what a service needs is handed to it, and a nil *Counters
+// Package observe is how a process lets itself be watched: a logger, counters for Prometheus, and a small HTTP server
+// for both the counters and its health. There are no globals; what a service needs is handed to it, and a nil *Counters
 // counts nothing, so tests can leave it out.
 package observe
 
@@ -55,7 +55,8 @@ func NewLogger(o LogOptions) (*zap.Logger, error) {
 	} else {
 		encoder = zapcore.NewJSONEncoder(e)
 	}
-	log := zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(out)), level), zap.ErrorOutput(zapcore.Lock(os.Stderr)))
+	log := zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(out)), level),
+		zap.ErrorOutput(zapcore.Lock(os.Stderr)))
 	if o.Service != "" {
 		log = log.With(zap.String("service", o.Service))
 	}

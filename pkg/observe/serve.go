@@ -18,8 +18,8 @@ import (
 // Check says what is wrong with a part of the process; nil: nothing.
 type Check func(context.Context) error
 
-// Handler answers /metrics for Prometheus and /healthz: 200 if every check is well, else 503 and, by name, what is wrong
-// as far as a refusal says it.
+// Handler answers /metrics for Prometheus and /healthz: 200 if every check is well, else 503 and, by name, what is
+// wrong as far as a refusal says it.
 func (m *Metrics) Handler(checks map[string]Check) http.Handler {
 	mux := http.NewServeMux()
 	if m != nil {

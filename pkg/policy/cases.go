@@ -16,12 +16,14 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// The facts of a case that does not say otherwise: an engineer with a second factor wants a memory dump of a customer that
-// has Lockbox, and asked for nothing lately. A case's own keys take the place of these, one by one.
+// The facts of a case that does not say otherwise: an engineer with a second factor wants a memory dump of a customer
+// that has Lockbox, and asked for nothing lately. A case's own keys take the place of these, one by one.
 var ordinary = map[string]map[string]any{
 	"intent": {
-		"tenant": "contoso", "subscription_id": "production", "resource_type": "compute/virtual-machines", "scenario": "memory-dump",
-		"resource_ids": []any{"/subscriptions/production/virtualMachines/web-1"}, "reason_type": "REASON_TYPE_RESPONSE_TO_PRODUCTION_ALERT",
+		"tenant": "contoso", "subscription_id": "production", "resource_type": "compute/virtual-machines",
+		"scenario":      "memory-dump",
+		"resource_ids":  []any{"/subscriptions/production/virtualMachines/web-1"},
+		"reason_type":   "REASON_TYPE_RESPONSE_TO_PRODUCTION_ALERT",
 		"justification": "The machine hangs; a memory dump will show where.",
 	},
 	"identity": {
@@ -42,8 +44,8 @@ var outcomes = map[string]lockboxv1.EvaluationOutcome{
 
 const maxCases = 1000
 
-// Check evaluates the cases that are written beside the rules, in the form of rules_test.yaml, and returns how many there
-// are. The error is a Problems with everything that came out otherwise than a case expects, at that case's place.
+// Check evaluates the cases that are written beside the rules, in the form of rules_test.yaml, and returns how many
+// there are. The error is a Problems with everything that came out otherwise than a case expects, at that case's place.
 func (r *Rules) Check(cases []byte, c *catalogue.Catalogue) (int, error) {
 	f, root := newFile(cases)
 	if root == nil {
@@ -66,8 +68,10 @@ func (f *file) check(n *yaml.Node, r *Rules, c *catalogue.Catalogue) (name strin
 	m := f.object(n, []string{"name", "expect"}, []string{"facts"})
 	name = f.line(m["name"])
 	facts := f.object(m["facts"], nil, []string{"intent", "identity", "tenant", "history", "now"})
-	s := subject{intent: &lockboxv1.AccessIntent{}, by: &lockboxv1.Actor{}, tenant: &lockboxv1.TenantFacts{}, history: &lockboxv1.EngineerHistory{}}
-	for key, fact := range map[string]proto.Message{"intent": s.intent, "identity": s.by, "tenant": s.tenant, "history": s.history} {
+	s := subject{intent: &lockboxv1.AccessIntent{}, by: &lockboxv1.Actor{}, tenant: &lockboxv1.TenantFacts{},
+		history: &lockboxv1.EngineerHistory{}}
+	for key, fact := range map[string]proto.Message{"intent": s.intent, "identity": s.by, "tenant": s.tenant,
+		"history": s.history} {
 		f.fact(facts[key], n, ordinary[key], fact)
 	}
 	s.tenant.Id = s.intent.GetTenant()
@@ -103,7 +107,9 @@ func (f *file) check(n *yaml.Node, r *Rules, c *catalogue.Catalogue) (name strin
 }
 
 // explainFailures says why a condition could not be evaluated, which an evaluation itself does not tell.
-func (f *file) explainFailures(n *yaml.Node, name string, s subject, v *lockboxv1.AccessEvaluated, r *Rules, now time.Time) {
+func (f *file) explainFailures(
+	n *yaml.Node, name string, s subject, v *lockboxv1.AccessEvaluated, r *Rules, now time.Time,
+) {
 	for _, m := range v.GetRules() {
 		if m.GetEffect() != lockboxv1.RuleEffect_RULE_EFFECT_FAILED {
 			continue

@@ -10,11 +10,11 @@ import (
 const Window = 30
 
 // Histories counts what became of every engineer's requests, from the events of all requests. It holds at most Window+2
-// days an engineer, and which engineer asked for each request that has not ended; never more, however long it counts. It is
-// not safe for concurrent use.
+// days an engineer, and which engineer asked for each request that has not ended; never more, however long it counts.
+// It is not safe for concurrent use.
 //
-// An event counts on the day on which the bus stored it: that clock is one for all, and no service can set it. It is counted
-// as it stands there; whether it may follow what came before is not judged here.
+// An event counts on the day on which the bus stored it: that clock is one for all, and no service can set it. It is
+// counted as it stands there; whether it may follow what came before is not judged here.
 type Histories struct {
 	sequence  uint64
 	today     int64
@@ -47,8 +47,8 @@ func NewHistories() *Histories {
 // Requester says who asked for a request; nil: nobody that could be known.
 type Requester func(tenant, id string) (*lockboxv1.Person, error)
 
-// Add counts an event about a request. Events come in the order of the stream; one that was counted changes nothing. Of a
-// request whose beginning was not among them, asked is asked; if that fails, nothing is counted.
+// Add counts an event about a request. Events come in the order of the stream; one that was counted changes nothing. Of
+// a request whose beginning was not among them, asked is asked; if that fails, nothing is counted.
 func (h *Histories) Add(sequence uint64, stored time.Time, e *lockboxv1.Event, asked Requester) error {
 	if sequence <= h.sequence {
 		return nil
@@ -122,8 +122,8 @@ func (h *Histories) of(who engineer, on int64) *counts {
 	return &days[len(days)-1]
 }
 
-// forget drops what no evaluation can ask for any more. It keeps a day more than it needs: the evaluator's clock may be a
-// little behind the bus's.
+// forget drops what no evaluation can ask for any more. It keeps a day more than it needs: the evaluator's clock may be
+// a little behind the bus's.
 func (h *Histories) forget(today int64) {
 	if today <= h.today {
 		return
@@ -167,7 +167,8 @@ func ends(e *lockboxv1.Event) bool {
 	switch f := e.GetFact().(type) {
 	case *lockboxv1.Event_AccessEvaluated:
 		return f.AccessEvaluated.GetOutcome() == lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_REFUSED
-	case *lockboxv1.Event_InternalApprovalRefused, *lockboxv1.Event_InternalApprovalExpired, *lockboxv1.Event_CustomerDenied,
+	case *lockboxv1.Event_InternalApprovalRefused, *lockboxv1.Event_InternalApprovalExpired,
+		*lockboxv1.Event_CustomerDenied,
 		*lockboxv1.Event_RequestExpired, *lockboxv1.Event_RequestWithdrawn, *lockboxv1.Event_AccessLapsed,
 		*lockboxv1.Event_AccessRevoked, *lockboxv1.Event_AccessReleased, *lockboxv1.Event_AccessCompleted:
 		return true

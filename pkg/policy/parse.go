@@ -60,7 +60,8 @@ const (
 	maxAnswer = 30 * 24 * time.Hour
 )
 
-// Parse reads a rule set in the form of rules.yaml and compiles it. The error is a Problems with everything that is wrong.
+// Parse reads a rule set in the form of rules.yaml and compiles it. The error is a Problems with everything that is
+// wrong.
 func Parse(text []byte) (*Rules, error) {
 	f, root := newFile(text)
 	if root == nil {
@@ -102,13 +103,15 @@ func (f *file) rule(n *yaml.Node, env *cel.Env) (rule Rule, id *yaml.Node) {
 	rule.Reason = f.line(m["reason"])
 	rule.Message = f.line(m["message"])
 	if m["field"] != nil {
-		if rule.Field = f.text(m["field"]); rule.Field != "" && input.Token("", strings.ReplaceAll(rule.Field, ".", "_")) != nil {
+		if rule.Field = f.text(m["field"]); rule.Field != "" &&
+			input.Token("", strings.ReplaceAll(rule.Field, ".", "_")) != nil {
 			f.say(m["field"], "want the path of a field, such as token or duration")
 		}
 	}
 	rule.Stages = f.stages(m["stages"])
 	for key, effect := range map[string]lockboxv1.RuleEffect{
-		"message": lockboxv1.RuleEffect_RULE_EFFECT_REFUSE, "stages": lockboxv1.RuleEffect_RULE_EFFECT_REQUIRE_INTERNAL_APPROVAL,
+		"message": lockboxv1.RuleEffect_RULE_EFFECT_REFUSE,
+		"stages":  lockboxv1.RuleEffect_RULE_EFFECT_REQUIRE_INTERNAL_APPROVAL,
 	} {
 		switch {
 		case rule.Effect == effect && m[key] == nil:

@@ -12,8 +12,8 @@ type place struct{ line, column int }
 // places are where each character of a scalar's value stands in the file, and where the value ends.
 type places []place
 
-// places finds the value's characters in the file, whichever of YAML's five spellings it is written in: they all keep the
-// order of what is not blank. A character that is spelt as an escape stands where the value begins.
+// places finds the value's characters in the file, whichever of YAML's five spellings it is written in: they all keep
+// the order of what is not blank. A character that is spelt as an escape stands where the value begins.
 func (f *file) places(n *yaml.Node) places {
 	start := place{n.Line, n.Column}
 	c := cursor{lines: f.lines, line: n.Line - 1, column: n.Column - 1}

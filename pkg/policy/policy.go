@@ -30,19 +30,22 @@ type Facts struct {
 	Subscription *tenant.Subscription
 	// Ticket is nil if the intent names none.
 	Ticket *ticket.State
-	// History is what became of the engineer's requests lately, see Histories. Nil: it is not known, and a rule that weighs it
-	// refuses (I11).
+	// History is what became of the engineer's requests lately, see Histories. Nil: it is not known, and a rule that
+	// weighs it refuses (I11).
 	History *lockboxv1.EngineerHistory
 }
 
 // Evaluate decides what becomes of an intent at now. It refuses, or names the one basis on which the customer is not
 // asked, or lets the customer decide; and says which internal approvals come first (R15). Whether the customer is asked
 // is decided here and nowhere in the rules.
-func Evaluate(f Facts, r *Rules, c *catalogue.Catalogue, terms request.Terms, now time.Time) *lockboxv1.AccessEvaluated {
+func Evaluate(
+	f Facts, r *Rules, c *catalogue.Catalogue, terms request.Terms, now time.Time,
+) *lockboxv1.AccessEvaluated {
 	s := subject{
 		intent: f.Intent, by: f.By, tenantSequence: f.Tenant.Sequence,
 		tenant: &lockboxv1.TenantFacts{
-			Id: f.Intent.GetTenant(), LockboxEnabled: f.Tenant.Enabled, SupportPlan: f.Tenant.Plan, PreviewSignedUp: f.Tenant.SignedUp(f.Intent.GetResourceType()),
+			Id: f.Intent.GetTenant(), LockboxEnabled: f.Tenant.Enabled, SupportPlan: f.Tenant.Plan,
+			PreviewSignedUp: f.Tenant.SignedUp(f.Intent.GetResourceType()),
 		},
 		subscriptionMissing: f.Subscription != nil && !f.Subscription.Exists(),
 		subscriptionFaulty:  f.Subscription != nil && f.Subscription.Fault != nil,
@@ -56,8 +59,9 @@ func Evaluate(f Facts, r *Rules, c *catalogue.Catalogue, terms request.Terms, no
 	return s.evaluate(r, c, terms, now)
 }
 
-// Again evaluates once more what was recorded of a request's evaluation. With the rules, the catalogue and the terms that
-// were used then it comes to the same, byte for byte (R14, I8); with other rules, to what they would have said (R16).
+// Again evaluates once more what was recorded of a request's evaluation. With the rules, the catalogue and the terms
+// that were used then it comes to the same, byte for byte (R14, I8); with other rules, to what they would have said
+// (R16).
 func Again(state request.State, r *Rules, c *catalogue.Catalogue, terms request.Terms) *lockboxv1.AccessEvaluated {
 	was := state.Evaluation.GetFacts()
 	now := state.RequestedAt
@@ -67,10 +71,12 @@ func Again(state request.State, r *Rules, c *catalogue.Catalogue, terms request.
 	s := subject{
 		intent: state.Intent, by: state.Requester, tenantSequence: was.GetTenantSequence(),
 		tenant: &lockboxv1.TenantFacts{
-			Id: state.Intent.GetTenant(), LockboxEnabled: was.GetLockboxEnabled(), SupportPlan: was.GetSupportPlan(), PreviewSignedUp: was.GetPreviewSignedUp(),
+			Id: state.Intent.GetTenant(), LockboxEnabled: was.GetLockboxEnabled(), SupportPlan: was.GetSupportPlan(),
+			PreviewSignedUp: was.GetPreviewSignedUp(),
 		},
-		subscriptionMissing: was.GetSubscriptionMissing(), subscriptionFaulty: was.GetSubscriptionFaulty(), ticketMissing: was.GetTicketMissing(),
-		history: was.GetHistory(),
+		subscriptionMissing: was.GetSubscriptionMissing(), subscriptionFaulty: was.GetSubscriptionFaulty(),
+		ticketMissing: was.GetTicketMissing(),
+		history:       was.GetHistory(),
 	}
 	return s.evaluate(r, c, terms, now)
 }
@@ -87,13 +93,16 @@ type subject struct {
 	subscriptionMissing, subscriptionFaulty, ticketMissing bool
 }
 
-func (s subject) evaluate(r *Rules, c *catalogue.Catalogue, terms request.Terms, now time.Time) *lockboxv1.AccessEvaluated {
+func (s subject) evaluate(
+	r *Rules, c *catalogue.Catalogue, terms request.Terms, now time.Time,
+) *lockboxv1.AccessEvaluated {
 	v := &lockboxv1.AccessEvaluated{
 		PolicyVersion: r.Version(), CatalogueVersion: c.Version(), Duration: durationpb.New(terms.Longest(s.intent)),
 		Facts: &lockboxv1.EvaluationFacts{
 			Scope: scope(s.intent), MultiFactor: s.by.GetMultiFactor(), IsolatedIdentity: s.by.GetIsolatedIdentity(),
-			LockboxEnabled: s.tenant.GetLockboxEnabled(), SupportPlan: s.tenant.GetSupportPlan(), PreviewSignedUp: s.tenant.GetPreviewSignedUp(),
-			TenantSequence: s.tenantSequence, Time: timestamppb.New(now), Emergency: s.intent.GetEmergency(),
+			LockboxEnabled: s.tenant.GetLockboxEnabled(), SupportPlan: s.tenant.GetSupportPlan(),
+			PreviewSignedUp: s.tenant.GetPreviewSignedUp(),
+			TenantSequence:  s.tenantSequence, Time: timestamppb.New(now), Emergency: s.intent.GetEmergency(),
 			SubscriptionMissing: s.subscriptionMissing, SubscriptionFaulty: s.subscriptionFaulty, TicketMissing: s.ticketMissing,
 			History: s.history,
 		},
@@ -179,7 +188,8 @@ func (r *Rules) apply(v *lockboxv1.AccessEvaluated, w *weighed) ruling {
 		code := reason.Of(lockboxv1.ReasonCode_REASON_CODE_NO_RULE_MATCHED)
 		none := refusal.Of(refusal.Because(refusal.Forbidden("", "R15", "no rule lets this through"), code))
 		return ruling{
-			refusal: none, reasons: []string{"No rule of the provider lets this through (R15)."}, codes: []*lockboxv1.Reason{code},
+			refusal: none, reasons: []string{"No rule of the provider lets this through (R15)."},
+			codes: []*lockboxv1.Reason{code},
 		}
 	}
 	return through
@@ -229,7 +239,8 @@ func Resource(in *lockboxv1.AccessIntent, c *catalogue.Catalogue) *request.Resou
 	if err != nil {
 		return nil
 	}
-	return &request.Resource{CustomerData: scenario.CustomerData, Preview: service.Stage == lockboxv1.ServiceStage_SERVICE_STAGE_PREVIEW}
+	return &request.Resource{CustomerData: scenario.CustomerData,
+		Preview: service.Stage == lockboxv1.ServiceStage_SERVICE_STAGE_PREVIEW}
 }
 
 // waive finds the basis on which the customer is not asked, if there is one.

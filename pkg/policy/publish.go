@@ -36,7 +36,8 @@ const (
 
 // document is what is published as one text.
 type document struct {
-	// id is the aggregate's, and its name for people; field is where a command has the text, rule is what it is published by.
+	// id is the aggregate's, and its name for people; field is where a command has the text, rule is what it is published
+	// by.
 	id, field, rule string
 	version         func(text []byte) (string, error)
 }
@@ -99,8 +100,8 @@ func (s *Published) apply(e *lockboxv1.Event) (broken string) {
 	return ""
 }
 
-// Decide says what a command makes true of the provider's rules, or of its catalogue. Neither event nor error: that very
-// text is in force.
+// Decide says what a command makes true of the provider's rules, or of its catalogue. Neither event nor error: that
+// very text is in force.
 func Decide(s Published, c aggregate.Command, now time.Time) (*lockboxv1.Event, error) {
 	var d document
 	var text string

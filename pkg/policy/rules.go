@@ -36,8 +36,8 @@ type Rule struct {
 	Reason string
 	// Field and Message are what a refusal says to the requester.
 	Field, Message string
-	// Stages are what a demand for internal approval asks for, in order. One without answer_within has the provider's usual
-	// time.
+	// Stages are what a demand for internal approval asks for, in order. One without answer_within has the provider's
+	// usual time.
 	Stages []*lockboxv1.InternalStage
 
 	program cel.Program
@@ -58,16 +58,16 @@ func DefaultText() []byte { return slices.Clone(builtin) }
 // DefaultCases are the cases of the default rule set.
 func DefaultCases() []byte { return slices.Clone(builtinCases) }
 
-// Version is the set's name, a plus sign, and the first 16 hexadecimal digits of the SHA-256 of its text: two texts never
-// go by one version.
+// Version is the set's name, a plus sign, and the first 16 hexadecimal digits of the SHA-256 of its text: two texts
+// never go by one version.
 func (r *Rules) Version() string { return r.version }
 
 // List is every rule in order.
 func (r *Rules) List() []Rule { return slices.Clone(r.list) }
 
 const (
-	// costLimit is what one condition may cost, in CEL's own units: a comparison costs one or two. It is far more than a rule
-	// needs, and far less than can be felt.
+	// costLimit is what one condition may cost, in CEL's own units: a comparison costs one or two. It is far more than a
+	// rule needs, and far less than can be felt.
 	costLimit = 10_000
 	// maxRules times costLimit is what a whole evaluation may cost.
 	maxRules = 200
@@ -82,7 +82,8 @@ func newEnvironment() (*cel.Env, error) {
 	}
 	return cel.NewEnv(
 		cel.Container("lockbox.v1"),
-		cel.Types(&lockboxv1.AccessIntent{}, &lockboxv1.Actor{}, &lockboxv1.ResourceFacts{}, &lockboxv1.TenantFacts{}, &lockboxv1.EngineerHistory{}),
+		cel.Types(&lockboxv1.AccessIntent{}, &lockboxv1.Actor{}, &lockboxv1.ResourceFacts{}, &lockboxv1.TenantFacts{},
+			&lockboxv1.EngineerHistory{}),
 		object("intent", &lockboxv1.AccessIntent{}),
 		object("identity", &lockboxv1.Actor{}),
 		object("resource", &lockboxv1.ResourceFacts{}),
@@ -127,7 +128,8 @@ func (*weighed) Parent() cel.Activation { return nil }
 func (r *Rules) weigh(s subject, resource *lockboxv1.ResourceFacts, now time.Time) *weighed {
 	value := func(m proto.Message) ref.Val { return r.adapter.NativeToValue(m) }
 	w := &weighed{
-		intent: value(s.intent), identity: value(s.by), resource: value(resource), tenant: value(s.tenant), now: types.Timestamp{Time: now.UTC()},
+		intent: value(s.intent), identity: value(s.by), resource: value(resource), tenant: value(s.tenant),
+		now: types.Timestamp{Time: now.UTC()},
 	}
 	if s.history != nil {
 		w.history = value(s.history)

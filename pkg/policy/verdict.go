@@ -6,15 +6,16 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// Verdict says in a few words what an evaluation came to: whether the intent goes on, to whom, and after whose approval.
-// Two evaluations with one verdict decide the same, whatever their reasons (R16).
+// Verdict says in a few words what an evaluation came to: whether the intent goes on, to whom, and after whose
+// approval. Two evaluations with one verdict decide the same, whatever their reasons (R16).
 func Verdict(v *lockboxv1.AccessEvaluated) string {
 	var says string
 	switch v.GetOutcome() {
 	case lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_DECIDES:
 		says = "the customer decides"
 	case lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_WAIVED:
-		says = "access without asking the customer: " + strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(v.GetWaiver().String(), "WAIVER_"), "_", " "))
+		says = "access without asking the customer: " +
+			strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(v.GetWaiver().String(), "WAIVER_"), "_", " "))
 	default:
 		return "refused"
 	}

@@ -1,5 +1,5 @@
-// Package portalurl says where pages of the portal lie, for whoever names one: mails, the command line, the portal itself. A link
-// opens a page and does nothing else (R24).
+// Package portalurl says where pages of the portal lie, for whoever names one: mails, the command line, the portal
+// itself. A link opens a page and does nothing else (R24).
 package portalurl
 
 import (

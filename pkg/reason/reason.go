@@ -1,5 +1,5 @@
-// Package reason says why a service of Lockbox decided something by itself: as a code with parameters in the event, and as a
-// sentence wherever somebody reads it, in their language. It is pure.
+// Package reason says why a service of Lockbox decided something by itself: as a code with parameters in the event, and
+// as a sentence wherever somebody reads it, in their language. It is pure.
 package reason
 
 import (
@@ -13,8 +13,8 @@ import (
 //go:embed messages/*.yaml
 var files embed.FS
 
-// languages have a sentence for every code, by its name, but for RULE_MATCHED, whose words are the rule's own. Each stands
-// by itself, beside the request or the role assignment that it is about.
+// languages have a sentence for every code, by its name, but for RULE_MATCHED, whose words are the rule's own. Each
+// stands by itself, beside the request or the role assignment that it is about.
 var languages = load()
 
 func load() map[string]*message.Catalogue {
@@ -32,7 +32,8 @@ var parameters = map[string]string{
 	"migration": "Migration", "answer": "Answer",
 }
 
-// Of makes a reason of a code and pairs of the names and values of its parameters. A parameter without a value is left out.
+// Of makes a reason of a code and pairs of the names and values of its parameters. A parameter without a value is left
+// out.
 func Of(code lockboxv1.ReasonCode, pairs ...string) *lockboxv1.Reason {
 	r := &lockboxv1.Reason{Code: code}
 	for i := 0; i+1 < len(pairs); i += 2 {

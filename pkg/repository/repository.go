@@ -1,9 +1,9 @@
-// Package repository reads aggregates from the journal as states, and writes what was decided about them. It is where the
-// pure domain meets the stream.
+// Package repository reads aggregates from the journal as states, and writes what was decided about them. It is where
+// the pure domain meets the stream.
 //
-// Every decision rests on one consistent cut of all that it needs, as the stream's leader has it. What is remembered only
-// saves reading again what cannot have changed: an aggregate's events are never rewritten and its versions have no gaps, so
-// if the last that is known is still the last, the rest is known too.
+// Every decision rests on one consistent cut of all that it needs, as the stream's leader has it. What is remembered
+// only saves reading again what cannot have changed: an aggregate's events are never rewritten and its versions have no
+// gaps, so if the last that is known is still the last, the rest is known too.
 package repository
 
 import (
@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/cache"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
@@ -23,8 +24,8 @@ import (
 // Repository reads states and appends events. It is safe for concurrent use.
 type Repository struct {
 	Journal *journal.Journal
-	// recent is what is remembered; nil: nothing is.
-	recent *recent[aggregate.Key, trail]
+	// recent are the aggregates that were read or written last.
+	recent *cache.Cache[aggregate.Key, trail]
 }
 
 const (
@@ -36,7 +37,7 @@ const (
 
 // New returns a Repository that remembers.
 func New(j *journal.Journal) *Repository {
-	return &Repository{Journal: j, recent: newRecent[aggregate.Key, trail](remembered)}
+	return &Repository{Journal: j, recent: cache.New[aggregate.Key, trail](remembered)}
 }
 
 // trail are the last states of an aggregate, one after each event, the latest last. It is never written into.
@@ -75,8 +76,8 @@ func (t trail) at(sequence uint64) (aggregate.State, bool) {
 	return nil, len(t) == 0 || t[0].Folded().Version <= 1
 }
 
-// Basis reads aggregates as one consistent cut, as fresh as the stream's leader has them. A history that contradicts itself
-// becomes a state at fault.
+// Basis reads aggregates as one consistent cut, as fresh as the stream's leader has them. A history that contradicts
+// itself becomes a state at fault.
 func (r *Repository) Basis(ctx context.Context, keys ...aggregate.Key) (States, error) {
 	trails, err := r.read(ctx, keys)
 	if err != nil {
@@ -91,7 +92,8 @@ func (r *Repository) Basis(ctx context.Context, keys ...aggregate.Key) (States, 
 	return states, nil
 }
 
-// At is Basis as of a stream sequence: nothing that was stored later is in it, so it says the same whenever it is asked.
+// At is Basis as of a stream sequence: nothing that was stored later is in it, so it says the same whenever it is
+// asked.
 func (r *Repository) At(ctx context.Context, sequence uint64, keys ...aggregate.Key) (States, error) {
 	trails, err := r.read(ctx, keys)
 	if err != nil {
@@ -124,7 +126,7 @@ func (r *Repository) read(ctx context.Context, keys []aggregate.Key) (map[aggreg
 	var known []journal.Version
 	for _, key := range keys {
 		if _, twice := trails[key]; !twice {
-			trails[key], _ = r.recent.get(key)
+			trails[key], _ = r.recent.Get(key)
 			known = append(known, trails[key].version(key))
 		}
 	}
@@ -174,14 +176,15 @@ func (r *Repository) remember(key aggregate.Key, t trail) {
 	if len(t) == 0 || t.latest().Folded().Fault != nil {
 		return
 	}
-	r.recent.update(key, func(before trail) (trail, bool) {
+	r.recent.Update(key, func(before trail) (trail, bool) {
 		return t, t.version(key).Version > before.version(key).Version
 	})
 }
 
-// Saw remembers an event that was just written or delivered, if its aggregate is remembered up to it, or begins with it.
+// Saw remembers an event that was just written or delivered, if its aggregate is remembered up to it, or begins with
+// it.
 func (r *Repository) Saw(sequence uint64, e *lockboxv1.Event) {
-	r.recent.update(aggregate.KeyOf(e), func(before trail) (trail, bool) {
+	r.recent.Update(aggregate.KeyOf(e), func(before trail) (trail, bool) {
 		if e.GetVersion() != before.version(aggregate.Key{}).Version+1 {
 			return before, false
 		}
@@ -193,10 +196,10 @@ func (r *Repository) Saw(sequence uint64, e *lockboxv1.Event) {
 	})
 }
 
-// Recent is what is remembered of an aggregate, if that includes its event at a sequence; else Basis. Another copy of the
-// service may have gone on since: an append finds that out, whatever else rests on it must be confirmed by BasisOf.
+// Recent is what is remembered of an aggregate, if that includes its event at a sequence; else Basis. Another copy of
+// the service may have gone on since: an append finds that out, whatever else rests on it must be confirmed by BasisOf.
 func (r *Repository) Recent(ctx context.Context, about aggregate.Key, sequence uint64) (States, error) {
-	if t, _ := r.recent.get(about); len(t) > 0 && t.latest().Folded().Sequence >= sequence {
+	if t, _ := r.recent.Get(about); len(t) > 0 && t.latest().Folded().Sequence >= sequence {
 		return States{about: t.latest()}, nil
 	}
 	return r.Basis(ctx, about)
@@ -206,7 +209,7 @@ func (r *Repository) Recent(ctx context.Context, about aggregate.Key, sequence u
 func (r *Repository) BasisOf(ctx context.Context, about ...aggregate.Key) (States, error) {
 	known := States{}
 	for _, key := range about {
-		if t, _ := r.recent.get(key); len(t) > 0 {
+		if t, _ := r.recent.Get(key); len(t) > 0 {
 			known[key] = t.latest()
 		}
 	}
@@ -239,8 +242,8 @@ func Identify(events ...*lockboxv1.Event) error {
 	return nil
 }
 
-// Append appends events of one aggregate that follow each other, the first after the last of it in states, and remembers
-// them. It returns the sequences of those that are stored: all, unless there is an error.
+// Append appends events of one aggregate that follow each other, the first after the last of it in states, and
+// remembers them. It returns the sequences of those that are stored: all, unless there is an error.
 func (r *Repository) Append(ctx context.Context, states States, events ...*lockboxv1.Event) ([]uint64, error) {
 	after := uint64(0)
 	if s := states[aggregate.KeyOf(events[0])]; s != nil {

@@ -13,8 +13,8 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// States are folded aggregates of any kind. What a decision rests on is one, and so is a whole stream in memory. This is
-// the one place that knows which kind folds how, who decides about it, and what that rests on.
+// States are folded aggregates of any kind. What a decision rests on is one, and so is a whole stream in memory. This
+// is the one place that knows which kind folds how, who decides about it, and what that rests on.
 type States map[aggregate.Key]aggregate.State
 
 // folder folds the events of one kind of aggregate.
@@ -57,7 +57,8 @@ func faulty(key aggregate.Key, fault aggregate.Fault) aggregate.State {
 	return s
 }
 
-// Evolve folds an event onto the state of its aggregate, which is nil before the first event. Reports are not folded: nil.
+// Evolve folds an event onto the state of its aggregate, which is nil before the first event. Reports are not folded:
+// nil.
 func Evolve(before aggregate.State, sequence uint64, e *lockboxv1.Event) aggregate.State {
 	of, decided := folders[e.GetKind()]
 	if !decided {
@@ -108,8 +109,8 @@ func (s States) Disclosure(tenantID, id string) disclosure.State {
 	return in[disclosure.State](s, aggregate.Disclosure(tenantID, id))
 }
 
-// World returns what a decision about a request of a tenant rests on: the tenant, and the subscription unless the request
-// is tenant-scoped (an empty subscription id).
+// World returns what a decision about a request of a tenant rests on: the tenant, and the subscription unless the
+// request is tenant-scoped (an empty subscription id).
 func (s States) World(tenantID, subscriptionID string) request.World {
 	w := request.World{Tenant: s.Tenant(tenantID)}
 	if subscriptionID != "" {
@@ -119,8 +120,8 @@ func (s States) World(tenantID, subscriptionID string) request.World {
 	return w
 }
 
-// restOn identifies what decisions about aggregates rest on, each once: themselves, their tenants, and for a request its
-// subscription, and the catalogue if the customer is not asked, as far as is known of the request.
+// restOn identifies what decisions about aggregates rest on, each once: themselves, their tenants, and for a request
+// its subscription, and the catalogue if the customer is not asked, as far as is known of the request.
 func (s States) restOn(about []aggregate.Key) (keys []aggregate.Key) {
 	seen := map[aggregate.Key]bool{}
 	add := func(key aggregate.Key) {

@@ -70,7 +70,8 @@ func concerns(s State, c aggregate.Command, w World, now time.Time) error {
 		if same(c.By, s.Requester) {
 			return refusal.Forbidden("token", "I10", "nobody decides their own request")
 		}
-		if !slices.ContainsFunc(s.Evaluation.GetInternalStages(), func(st *lockboxv1.InternalStage) bool { return aggregate.Provider(c.By, st.GetGroup()) }) {
+		if !slices.ContainsFunc(s.Evaluation.GetInternalStages(),
+			func(st *lockboxv1.InternalStage) bool { return aggregate.Provider(c.By, st.GetGroup()) }) {
 			return refusal.Forbidden("token", "R15", "you are in none of the groups that are asked")
 		}
 	case *lockboxv1.Command_Approve, *lockboxv1.Command_Deny:
@@ -103,7 +104,8 @@ func mayDecide(s State, by *lockboxv1.Actor, w World, now time.Time) error {
 	case frozen(s.Notified, by.GetPerson()) == nil:
 		return refusal.Forbidden("token", "R20", "you were not an approver when this request was created")
 	case len(w.deciding(s.Notified, by.GetPerson(), now)) == 0:
-		return refusal.Forbidden("token", "R20", "you were an approver when this request was created, but hold no active role for it now")
+		return refusal.Forbidden("token", "R20",
+			"you were an approver when this request was created, but hold no active role for it now")
 	}
 	return nil
 }
@@ -125,11 +127,13 @@ func mayRevoke(s State, by *lockboxv1.Actor, w World, now time.Time) error {
 			return w.Tenant.Fresh(by, now)
 		}
 	}
-	return refusal.Forbidden("token", "R32", "access is revoked by the customer's approvers and administrators or the provider's security officer")
+	return refusal.Forbidden("token", "R32",
+		"access is revoked by the customer's approvers and administrators or the provider's security officer")
 }
 
 func mayDecideInternally(s State, stage *lockboxv1.InternalStage, by *lockboxv1.Actor) bool {
-	return stage != nil && aggregate.Provider(by, stage.GetGroup()) && !same(by, s.Requester) && decision(s.InternalDecisions, by) == nil
+	return stage != nil && aggregate.Provider(by, stage.GetGroup()) && !same(by, s.Requester) &&
+		decision(s.InternalDecisions, by) == nil
 }
 
 // pending refuses what comes too late or too early for the customer's decision.
@@ -232,7 +236,8 @@ func granted(s State, now time.Time, soon bool) error {
 	case s.Status != Active:
 		return refusal.Precondition("aggregate_id", "R32", "there is no access to take away: %s", Outcome(s))
 	case !now.Before(s.Grant.GetEndsAt().AsTime()):
-		return refusal.Precondition("aggregate_id", "R32", "access ended by itself at %s", stamp(s.Grant.GetEndsAt().AsTime()))
+		return refusal.Precondition("aggregate_id", "R32", "access ended by itself at %s",
+			stamp(s.Grant.GetEndsAt().AsTime()))
 	}
 	return nil
 }
@@ -251,7 +256,9 @@ func withdraw(s State, a *lockboxv1.Withdraw, e *lockboxv1.Event, now time.Time)
 	return input.Text("withdraw.reason", a.GetReason(), 0, 4000)
 }
 
-func internalApprove(s State, by *lockboxv1.Actor, a *lockboxv1.InternalApprove, e *lockboxv1.Event, now time.Time) error {
+func internalApprove(
+	s State, by *lockboxv1.Actor, a *lockboxv1.InternalApprove, e *lockboxv1.Event, now time.Time,
+) error {
 	if d := decision(s.InternalDecisions, by); d.GetApproved() {
 		return nil
 	}
@@ -259,11 +266,14 @@ func internalApprove(s State, by *lockboxv1.Actor, a *lockboxv1.InternalApprove,
 	if err != nil {
 		return err
 	}
-	e.Fact = &lockboxv1.Event_InternalApprovalGiven{InternalApprovalGiven: &lockboxv1.InternalApprovalGiven{Stage: stage, Comment: a.GetComment()}}
+	e.Fact = &lockboxv1.Event_InternalApprovalGiven{InternalApprovalGiven: &lockboxv1.InternalApprovalGiven{Stage: stage,
+		Comment: a.GetComment()}}
 	return input.Text("internal_approve.comment", a.GetComment(), 0, 4000)
 }
 
-func internalRefuse(s State, by *lockboxv1.Actor, a *lockboxv1.InternalRefuse, e *lockboxv1.Event, now time.Time) error {
+func internalRefuse(
+	s State, by *lockboxv1.Actor, a *lockboxv1.InternalRefuse, e *lockboxv1.Event, now time.Time,
+) error {
 	if s.Status == InternallyDenied && same(s.EndedBy, by) {
 		return nil
 	}
@@ -300,7 +310,8 @@ func ask(s State, c aggregate.Command, a *lockboxv1.Ask, e *lockboxv1.Event, now
 	if len(s.Questions) >= maxQuestions {
 		return refusal.Precondition("ask.text", "R31", "at most %d questions are asked about one request", maxQuestions)
 	}
-	e.Fact = &lockboxv1.Event_QuestionAsked{QuestionAsked: &lockboxv1.QuestionAsked{QuestionId: c.GetId(), Text: a.GetText()}}
+	e.Fact = &lockboxv1.Event_QuestionAsked{QuestionAsked: &lockboxv1.QuestionAsked{QuestionId: c.GetId(),
+		Text: a.GetText()}}
 	return input.Text("ask.text", a.GetText(), 1, 4000)
 }
 
@@ -318,7 +329,8 @@ func answer(s State, a *lockboxv1.Answer, e *lockboxv1.Event, now time.Time) err
 		}
 		return refusal.Conflict("answer.question_id", "R31", "answered already at %s", stamp(q.GetAnsweredAt().AsTime()))
 	}
-	e.Fact = &lockboxv1.Event_QuestionAnswered{QuestionAnswered: &lockboxv1.QuestionAnswered{QuestionId: a.GetQuestionId(), Text: a.GetText()}}
+	e.Fact = &lockboxv1.Event_QuestionAnswered{QuestionAnswered: &lockboxv1.QuestionAnswered{QuestionId: a.GetQuestionId(),
+		Text: a.GetText()}}
 	return input.Text("answer.text", a.GetText(), 1, 4000)
 }
 

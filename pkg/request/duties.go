@@ -21,7 +21,8 @@ func NextDue(s State) (time.Time, bool) {
 	return due, true
 }
 
-// Settled reports whether nothing is owed to a request, and nothing will be by the passing of time, until somebody acts.
+// Settled reports whether nothing is owed to a request, and nothing will be by the passing of time, until somebody
+// acts.
 func Settled(s State) bool {
 	_, waits := NextDue(s)
 	return s.Fault != nil || !waits && s.Status != Approved && (s.Status != Submitted || s.Evaluation == nil)
@@ -79,7 +80,9 @@ func Owed(s State, w World, now time.Time) (Duty, error) {
 }
 
 // Perform does what is owed to a request. Neither event nor error: nothing is.
-func Perform(s State, w World, terms Terms, by *lockboxv1.Actor, causationID string, now time.Time) (*lockboxv1.Event, error) {
+func Perform(
+	s State, w World, terms Terms, by *lockboxv1.Actor, causationID string, now time.Time,
+) (*lockboxv1.Event, error) {
 	duty, err := Owed(s, w, now)
 	if duty == Nothing || err != nil {
 		return nil, err
@@ -115,7 +118,8 @@ func Perform(s State, w World, terms Terms, by *lockboxv1.Actor, causationID str
 func notify(s State, w World, terms Terms, now time.Time) *lockboxv1.Event_CustomerNotified {
 	a := tenant.Resolve(w.Tenant, w.Subscription, s.Requester.GetPerson(), now)
 	n := &lockboxv1.CustomerNotified{
-		Scope: a.Scope, Basis: a.Basis, Approvers: a.People, Excluded: a.Excluded, Alternates: w.Tenant.Settings.GetAlternates(),
+		Scope: a.Scope, Basis: a.Basis, Approvers: a.People, Excluded: a.Excluded,
+		Alternates:        w.Tenant.Settings.GetAlternates(),
 		RequiredApprovals: uint32(a.Required), ExpiresAt: timestamp(now.Add(terms.CustomerApproval)), // #nosec G115 -- at most ten
 		TenantSequence: w.Tenant.Sequence, SubscriptionSequence: w.subscriptionSequence(), TenantName: w.Tenant.Name,
 	}

@@ -10,8 +10,8 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-// Evolve folds one stored event. An event that cannot be true where it stands changes nothing but Fault: the fold checks
-// whoever wrote it, so that a stolen key of one service does not become a grant unseen.
+// Evolve folds one stored event. An event that cannot be true where it stands changes nothing but Fault: the fold
+// checks whoever wrote it, so that a stolen key of one service does not become a grant unseen.
 func Evolve(s State, sequence uint64, e *lockboxv1.Event) State {
 	return aggregate.Fold(s, sequence, e, (*State).apply)
 }
@@ -50,7 +50,8 @@ func (s *State) apply(e *lockboxv1.Event) (broken string) {
 		}
 		stage, _ := s.Stage()
 		s.InternalDecisions = add(s.InternalDecisions, &lockboxv1.Decision{
-			Actor: e.GetActor(), Time: e.GetTime(), Approved: true, Reason: f.InternalApprovalGiven.GetComment(), Group: stage.GetGroup(),
+			Actor: e.GetActor(), Time: e.GetTime(), Approved: true, Reason: f.InternalApprovalGiven.GetComment(),
+			Group: stage.GetGroup(),
 		})
 		s.cleared(at)
 	case *lockboxv1.Event_InternalApprovalRefused:
@@ -85,7 +86,8 @@ func (s *State) apply(e *lockboxv1.Event) (broken string) {
 		}
 		s.material = e.GetVersion()
 		s.Questions = add(s.Questions, &lockboxv1.Question{
-			QuestionId: f.QuestionAsked.GetQuestionId(), Asker: e.GetActor(), AskedAt: e.GetTime(), Text: f.QuestionAsked.GetText(),
+			QuestionId: f.QuestionAsked.GetQuestionId(), Asker: e.GetActor(), AskedAt: e.GetTime(),
+			Text: f.QuestionAsked.GetText(),
 		})
 	case *lockboxv1.Event_QuestionAnswered:
 		return s.answered(f.QuestionAnswered, e)
@@ -95,7 +97,8 @@ func (s *State) apply(e *lockboxv1.Event) (broken string) {
 		if rule := s.byApprover(e.GetActor()); rule != "" {
 			return rule
 		}
-		s.CustomerDecisions = add(s.CustomerDecisions, &lockboxv1.Decision{Actor: e.GetActor(), Time: e.GetTime(), Reason: f.CustomerDenied.GetReason()})
+		s.CustomerDecisions = add(s.CustomerDecisions,
+			&lockboxv1.Decision{Actor: e.GetActor(), Time: e.GetTime(), Reason: f.CustomerDenied.GetReason()})
 		s.end(Denied, e, f.CustomerDenied.GetReason())
 	case *lockboxv1.Event_RequestExpired:
 		s.end(Expired, e, "")
@@ -110,7 +113,8 @@ func (s *State) apply(e *lockboxv1.Event) (broken string) {
 		s.end(Lapsed, e, f.AccessLapsed.GetReason())
 		s.CodedEndReason = f.AccessLapsed.GetCodedReason()
 	case *lockboxv1.Event_AccessRevoked:
-		if by := e.GetActor(); by.GetSide() != lockboxv1.Side_SIDE_TENANT && !aggregate.Provider(by, aggregate.SecurityOfficers) {
+		if by := e.GetActor(); by.GetSide() != lockboxv1.Side_SIDE_TENANT &&
+			!aggregate.Provider(by, aggregate.SecurityOfficers) {
 			return "the customer or the security officer revokes (R32)"
 		}
 		s.end(Revoked, e, f.AccessRevoked.GetReason())
@@ -152,10 +156,12 @@ func follows(e *lockboxv1.Event) []Status {
 		return afterNone
 	case *lockboxv1.Event_AccessEvaluated, *lockboxv1.Event_CustomerNotified:
 		return afterSubmitted
-	case *lockboxv1.Event_InternalApprovalGiven, *lockboxv1.Event_InternalApprovalRefused, *lockboxv1.Event_InternalApprovalExpired,
+	case *lockboxv1.Event_InternalApprovalGiven, *lockboxv1.Event_InternalApprovalRefused,
+		*lockboxv1.Event_InternalApprovalExpired,
 		*lockboxv1.Event_InternalReminderDue:
 		return whileInternal
-	case *lockboxv1.Event_ApprovalReminderDue, *lockboxv1.Event_ApproversUnavailable, *lockboxv1.Event_QuestionAsked, *lockboxv1.Event_QuestionAnswered,
+	case *lockboxv1.Event_ApprovalReminderDue, *lockboxv1.Event_ApproversUnavailable, *lockboxv1.Event_QuestionAsked,
+		*lockboxv1.Event_QuestionAnswered,
 		*lockboxv1.Event_CustomerApproved, *lockboxv1.Event_CustomerDenied, *lockboxv1.Event_RequestExpired:
 		return whileNotified
 	case *lockboxv1.Event_RequestWithdrawn:
@@ -183,7 +189,8 @@ var (
 
 func (s *State) evaluated(v *lockboxv1.AccessEvaluated, e *lockboxv1.Event, at time.Time) (broken string) {
 	switch v.GetOutcome() {
-	case lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_REFUSED, lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_DECIDES:
+	case lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_REFUSED,
+		lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_DECIDES:
 		if v.GetWaiver() != lockboxv1.Waiver_WAIVER_UNSPECIFIED {
 			return "the customer is waived on exactly one recorded basis (I1)"
 		}
@@ -240,9 +247,10 @@ func (s *State) waivable(v *lockboxv1.AccessEvaluated) bool {
 	case lockboxv1.Waiver_WAIVER_LOCKBOX_NOT_ENABLED:
 		return !f.GetLockboxEnabled()
 	case lockboxv1.Waiver_WAIVER_EMERGENCY:
-		return f.GetEmergency() && s.mayHurry() && slices.ContainsFunc(v.GetInternalStages(), func(st *lockboxv1.InternalStage) bool {
-			return st.GetGroup() == aggregate.SecurityOfficers && st.GetCount() > 0
-		})
+		return f.GetEmergency() && s.mayHurry() &&
+			slices.ContainsFunc(v.GetInternalStages(), func(st *lockboxv1.InternalStage) bool {
+				return st.GetGroup() == aggregate.SecurityOfficers && st.GetCount() > 0
+			})
 	}
 	return false
 }
@@ -346,7 +354,8 @@ func (s *State) approved(a *lockboxv1.CustomerApproved, e *lockboxv1.Event) (bro
 		return "each approver counts once (R30)"
 	}
 	d := &lockboxv1.Decision{
-		Actor: e.GetActor(), Time: e.GetTime(), Approved: true, Reason: a.GetReason(), Duration: a.GetDuration(), ResourceIds: a.GetResourceIds(),
+		Actor: e.GetActor(), Time: e.GetTime(), Approved: true, Reason: a.GetReason(), Duration: a.GetDuration(),
+		ResourceIds: a.GetResourceIds(),
 	}
 	if _, rule := narrows(*s, d); rule != "" {
 		return rule
@@ -387,8 +396,8 @@ func (s *State) end(status Status, e *lockboxv1.Event, reason string) {
 	s.Status, s.EndedAt, s.EndedBy, s.EndReason = status, e.GetTime().AsTime(), e.GetActor(), reason
 }
 
-// narrows returns the rule that an approval breaks by allowing more than was asked, or nothing that all agree on, and the
-// field that breaks it.
+// narrows returns the rule that an approval breaks by allowing more than was asked, or nothing that all agree on, and
+// the field that breaks it.
 func narrows(s State, d *lockboxv1.Decision) (field, broken string) {
 	asked, longest := s.Intent.GetResourceIds(), s.Evaluation.GetDuration().AsDuration()
 	_, common := allowed(0, asked, append(s.Approvals(), d))

@@ -113,8 +113,8 @@ func (s State) Stage() (*lockboxv1.InternalStage, int) {
 	return nil, 0
 }
 
-// InternalDeadline is the instant at which the time of the internal stage that waits is over: its own, and at the latest
-// that of all stages together (R15). Zero: none waits.
+// InternalDeadline is the instant at which the time of the internal stage that waits is over: its own, and at the
+// latest that of all stages together (R15). Zero: none waits.
 func (s State) InternalDeadline() time.Time {
 	stage, _ := s.Stage()
 	if stage == nil {

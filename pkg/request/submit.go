@@ -17,8 +17,8 @@ import (
 
 const (
 	maxResources = 50
-	// maxIntentAge is how long an intent may wait for its evaluation: what its token says is true of the moment at which the
-	// bus stored it.
+	// maxIntentAge is how long an intent may wait for its evaluation: what its token says is true of the moment at which
+	// the bus stored it.
 	maxIntentAge = 24 * time.Hour
 )
 
@@ -53,7 +53,8 @@ func (t Terms) Longest(in *lockboxv1.AccessIntent) time.Duration {
 	return t.Grant
 }
 
-// InternalReminders are RemindBefore as an evaluation records them for internal approvers: each once, the longest first.
+// InternalReminders are RemindBefore as an evaluation records them for internal approvers: each once, the longest
+// first.
 func (t Terms) InternalReminders() []*durationpb.Duration {
 	before := slices.Clone(t.RemindBefore)
 	slices.Sort(before)
@@ -99,7 +100,8 @@ func Submit(s State, in Submission, terms Terms, now time.Time) (*lockboxv1.Even
 		return nil, refusal.Conflict("id", "bad input", "this id was used for another intent")
 	}
 	if age := now.Sub(in.Stored); age > maxIntentAge {
-		return nil, refusal.Precondition("id", "R13", "was published %s ago, and whoever it is from was verified as of then; publish it anew", age.Round(time.Minute))
+		return nil, refusal.Precondition("id", "R13",
+			"was published %s ago, and whoever it is from was verified as of then; publish it anew", age.Round(time.Minute))
 	}
 	h := aggregate.History{Tenant: content.GetTenant(), Kind: aggregate.KindRequest, ID: content.GetId()}
 	e := h.Follow(in.By, content.GetId(), now)
@@ -111,7 +113,9 @@ func Submit(s State, in Submission, terms Terms, now time.Time) (*lockboxv1.Even
 }
 
 // RecordEvaluation adds what just-in-time evaluation resulted in. Neither event nor error: it was recorded already.
-func RecordEvaluation(s State, v *lockboxv1.AccessEvaluated, by *lockboxv1.Actor, now time.Time) (*lockboxv1.Event, error) {
+func RecordEvaluation(
+	s State, v *lockboxv1.AccessEvaluated, by *lockboxv1.Actor, now time.Time,
+) (*lockboxv1.Event, error) {
 	if s.Evaluation != nil || Ended(s.Status) {
 		return nil, nil
 	}
@@ -155,8 +159,10 @@ func checkEmergency(in *lockboxv1.AccessIntent, terms Terms) error {
 	switch r := in.GetReasonType(); {
 	case !in.GetEmergency():
 		return nil
-	case r != lockboxv1.ReasonType_REASON_TYPE_RESPONSE_TO_PRODUCTION_ALERT && r != lockboxv1.ReasonType_REASON_TYPE_PROVIDER_INITIATED_SERVICE:
-		return refusal.Invalid("reason_type", "R43", "an emergency is a response to a production alert, or service that the provider initiates")
+	case r != lockboxv1.ReasonType_REASON_TYPE_RESPONSE_TO_PRODUCTION_ALERT &&
+		r != lockboxv1.ReasonType_REASON_TYPE_PROVIDER_INITIATED_SERVICE:
+		return refusal.Invalid("reason_type", "R43",
+			"an emergency is a response to a production alert, or service that the provider initiates")
 	case terms.Longest(in) < time.Second:
 		return refusal.Precondition("emergency", "R43", "this provider grants no emergency access")
 	}
@@ -194,7 +200,8 @@ func checkResources(in *lockboxv1.AccessIntent) error {
 			return err
 		}
 		path, inside := strings.CutPrefix(id, root)
-		if !inside || slices.ContainsFunc(strings.Split(path, "/"), func(part string) bool { return part == "" || part == "." || part == ".." }) {
+		if !inside || slices.ContainsFunc(strings.Split(path, "/"),
+			func(part string) bool { return part == "" || part == "." || part == ".." }) {
 			return refusal.Invalid("resource_ids", "R18", "must be a path below %s", root)
 		}
 		if slices.Contains(ids[:i], id) {

@@ -20,8 +20,8 @@ type World struct {
 	Resource *Resource
 }
 
-// Resource is what decides whether the customer has to be asked at all, looked up anew by whoever gives access: nobody is
-// taken at the word of the evaluation that waived the customer (R3, R8).
+// Resource is what decides whether the customer has to be asked at all, looked up anew by whoever gives access: nobody
+// is taken at the word of the evaluation that waived the customer (R3, R8).
 type Resource struct{ CustomerData, Preview bool }
 
 // of refuses a world that is not the request's own, or at fault: without knowing who holds which role, the answer is
@@ -29,10 +29,12 @@ type Resource struct{ CustomerData, Preview bool }
 func (w World) of(s State) error {
 	sub, id := w.Subscription, s.Intent.GetSubscriptionId()
 	switch {
-	case w.Tenant.ID != s.Tenant || (sub != nil) != (id != "") || sub != nil && sub.Exists() && (sub.Tenant != s.Tenant || sub.ID != id):
+	case w.Tenant.ID != s.Tenant || (sub != nil) != (id != "") || sub != nil && sub.Exists() &&
+		(sub.Tenant != s.Tenant || sub.ID != id):
 		return refusal.Unavailable("tenant", "I11", "the request's own tenant and subscription were not read")
 	case w.Tenant.Fault != nil || sub != nil && sub.Fault != nil:
-		return refusal.Unavailable("tenant", "I11", "the history of the tenant or subscription contradicts itself, so nothing is decided on it")
+		return refusal.Unavailable("tenant", "I11",
+			"the history of the tenant or subscription contradicts itself, so nothing is decided on it")
 	}
 	return nil
 }
@@ -49,7 +51,8 @@ func (w World) subscriptionSequence() uint64 {
 	return w.Subscription.Sequence
 }
 
-// deciding lists the roles by which a frozen approver may still decide at now: those that they were frozen with and hold.
+// deciding lists the roles by which a frozen approver may still decide at now: those that they were frozen with and
+// hold.
 func (w World) deciding(n *lockboxv1.CustomerNotified, p *lockboxv1.Person, now time.Time) []lockboxv1.Role {
 	then := frozen(n, p).GetRoles()
 	return slices.DeleteFunc(tenant.Deciding(w.Tenant, w.Subscription, n.GetBasis(), p, now), func(r lockboxv1.Role) bool {
@@ -57,7 +60,8 @@ func (w World) deciding(n *lockboxv1.CustomerNotified, p *lockboxv1.Person, now 
 	})
 }
 
-// basisGone says why access must not begin at now, as a code and as it is recorded; unspecified if its basis still holds (I1).
+// basisGone says why access must not begin at now, as a code and as it is recorded; unspecified if its basis still
+// holds (I1).
 func (w World) basisGone(s State, now time.Time) (lockboxv1.ReasonCode, string) {
 	switch s.Waiver() {
 	case lockboxv1.Waiver_WAIVER_NO_CUSTOMER_DATA:
@@ -106,7 +110,8 @@ func (w World) basisGone(s State, now time.Time) (lockboxv1.ReasonCode, string) 
 // mayBeAbandoned reports whether it is worth looking for approvers who are left: it is recorded once, while they could
 // still decide, and not if nobody was found in the first place.
 func mayBeAbandoned(s State, now time.Time) bool {
-	return s.Fault == nil && s.Status == CustomerNotified && !s.Abandoned && len(s.Notified.GetApprovers()) > 0 && now.Before(s.ExpiresAt())
+	return s.Fault == nil && s.Status == CustomerNotified && !s.Abandoned && len(s.Notified.GetApprovers()) > 0 &&
+		now.Before(s.ExpiresAt())
 }
 
 func (w World) anybodyLeft(s State, now time.Time) bool {

@@ -41,8 +41,8 @@ type Issuer struct {
 	Claims     identity.Claims `yaml:"claims"`
 }
 
-// OpenIssuers reads the issuers' keys, or begins to fetch them, which goes on until ctx ends. It does not wait for an issuer
-// that does not answer: until its keys are there, nobody who signs in there is recognised (I11).
+// OpenIssuers reads the issuers' keys, or begins to fetch them, which goes on until ctx ends. It does not wait for an
+// issuer that does not answer: until its keys are there, nobody who signs in there is recognised (I11).
 func OpenIssuers(ctx context.Context, list []Issuer, log *zap.Logger) ([]identity.Issuer, error) {
 	issuers := make([]identity.Issuer, len(list))
 	var sources []*jwks.Source
@@ -97,7 +97,8 @@ func (iss Issuer) check() error {
 
 func (iss Issuer) source(log *zap.Logger) (*jwks.Source, error) {
 	c := jwks.Config{
-		Issuer: iss.URL, URL: iss.JWKSURL, CacheFile: iss.JWKSCache, Refresh: iss.JWKSRefresh, MaxAge: iss.JWKSMaxAge, Log: log,
+		Issuer: iss.URL, URL: iss.JWKSURL, CacheFile: iss.JWKSCache, Refresh: iss.JWKSRefresh, MaxAge: iss.JWKSMaxAge,
+		Log: log,
 	}
 	if iss.CAFile != "" {
 		pem, err := os.ReadFile(iss.CAFile)

@@ -35,8 +35,8 @@ type File[C any] struct {
 	Service C `yaml:"service"`
 }
 
-// Main is a service as a process of its own: `--config FILE`, LOCKBOX_ variables over it, SIGTERM to stop. It exits 1 if
-// run fails.
+// Main is a service as a process of its own: `--config FILE`, LOCKBOX_ variables over it, SIGTERM to stop. It exits 1
+// if run fails.
 func Main[C any](id bus.Identity, defaults C, run func(context.Context, *Runtime, C) error) {
 	open := func(ctx context.Context, f File[C], c bus.Connection, m *observe.Metrics) error {
 		issuers, err := OpenIssuers(ctx, f.Issuers, c.Log)

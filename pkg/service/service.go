@@ -55,9 +55,11 @@ func (rt *Runtime) Listen() error {
 // Listening is closed when the service answers.
 func (rt *Runtime) Listening() <-chan struct{} { return rt.listening }
 
-// Open connects and waits until the bus and its streams are there, or ctx ends. The clock is watched, and the keys of tenants'
-// issuers are fetched, until ctx ends.
-func Open(ctx context.Context, c bus.Connection, issuers []identity.Issuer, counters *observe.Counters) (*Runtime, error) {
+// Open connects and waits until the bus and its streams are there, or ctx ends. The clock is watched, and the keys of
+// tenants' issuers are fetched, until ctx ends.
+func Open(
+	ctx context.Context, c bus.Connection, issuers []identity.Issuer, counters *observe.Counters,
+) (*Runtime, error) {
 	verifier, err := identity.NewVerifier(issuers)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.Identity, err)
@@ -131,8 +133,8 @@ func (rt *Runtime) Close() {
 // Close lets go of the connection.
 func (rt *Connected) Close() { rt.Conn.Close() }
 
-// Append appends decided events of one aggregate that follow each other, gives ids to those that have none, and counts what
-// is stored. It returns the sequences of those: all, unless there is an error.
+// Append appends decided events of one aggregate that follow each other, gives ids to those that have none, and counts
+// what is stored. It returns the sequences of those: all, unless there is an error.
 func (rt *Runtime) Append(
 	ctx context.Context, r *repository.Repository, states repository.States, events ...*lockboxv1.Event,
 ) ([]uint64, error) {
@@ -151,10 +153,14 @@ func (rt *Runtime) Append(
 }
 
 // SetAside keeps a message that is refused with its bytes, counts it, and logs why, without its content.
-func (rt *Runtime) SetAside(ctx context.Context, subject string, sequence uint64, data []byte, why *lockboxv1.Refusal) error {
+func (rt *Runtime) SetAside(
+	ctx context.Context, subject string, sequence uint64, data []byte, why *lockboxv1.Refusal,
+) error {
 	rt.Counters.Refused(why)
 	rt.Counters.DeadLetter()
-	rt.Log.Warn("set aside", zap.String("subject", subject), zap.Uint64("sequence", sequence), zap.String("field", why.GetField()),
+	rt.Log.Warn("set aside", zap.String("subject", subject), zap.Uint64("sequence", sequence),
+		zap.String("field", why.GetField()),
 		zap.String("rule", why.GetRule()), zap.String("why", why.GetMessage()))
-	return rt.Journal.PublishDeadLetter(ctx, &lockboxv1.DeadLetter{Service: string(rt.Identity), Subject: subject, Sequence: sequence, Data: data, Refusal: why})
+	return rt.Journal.PublishDeadLetter(ctx,
+		&lockboxv1.DeadLetter{Service: string(rt.Identity), Subject: subject, Sequence: sequence, Data: data, Refusal: why})
 }

@@ -75,7 +75,9 @@ func (a *Approvers) add(roles Roles, deciders []lockboxv1.Role, requester *lockb
 
 // Deciding lists the roles by which a frozen approver may still decide at now (R20): those of the subscription, or of
 // the tenant where the frozen list rests on tenant roles.
-func Deciding(t State, sub *Subscription, basis lockboxv1.ApproverBasis, p *lockboxv1.Person, now time.Time) []lockboxv1.Role {
+func Deciding(
+	t State, sub *Subscription, basis lockboxv1.ApproverBasis, p *lockboxv1.Person, now time.Time,
+) []lockboxv1.Role {
 	var roles []lockboxv1.Role
 	add := func(r Roles, deciders []lockboxv1.Role) {
 		for _, role := range r.Held(p, now) {

@@ -59,7 +59,8 @@ func (s State) decide(c aggregate.Command, e *lockboxv1.Event, now time.Time) er
 			return err
 		}
 		if !PlanSuffices(s.Plan) {
-			return refusal.Precondition("enable_lockbox", "R1", "Lockbox needs a support plan of at least level Developer; this tenant has %s", PlanName(s.Plan))
+			return refusal.Precondition("enable_lockbox", "R1",
+				"Lockbox needs a support plan of at least level Developer; this tenant has %s", PlanName(s.Plan))
 		}
 		e.Fact = &lockboxv1.Event_LockboxEnabled{LockboxEnabled: &lockboxv1.LockboxEnabled{}}
 	case *lockboxv1.Command_DisableLockbox:
@@ -101,8 +102,8 @@ func (s State) decide(c aggregate.Command, e *lockboxv1.Event, now time.Time) er
 	return nil
 }
 
-// DecideSubscription says what a command makes true of one of the tenant's subscriptions. Neither event nor error: it is
-// so already.
+// DecideSubscription says what a command makes true of one of the tenant's subscriptions. Neither event nor error: it
+// is so already.
 func DecideSubscription(t State, s Subscription, c aggregate.Command, now time.Time) (*lockboxv1.Event, error) {
 	e, err := s.Begin(c, s.Version, func() error {
 		if !t.Exists() || t.Fault != nil {
@@ -122,7 +123,8 @@ func DecideSubscription(t State, s Subscription, c aggregate.Command, now time.T
 func (s Subscription) decide(t State, c aggregate.Command, e *lockboxv1.Event, now time.Time) error {
 	if r, ok := c.GetAction().(*lockboxv1.Command_RegisterSubscription); ok {
 		if !aggregate.Provider(c.By, aggregate.Onboarding) && t.administrator(c.By, "R18", now) != nil {
-			return refusal.Forbidden("token", "R18", "a subscription is registered by a Global Administrator or the provider's onboarding")
+			return refusal.Forbidden("token", "R18",
+				"a subscription is registered by a Global Administrator or the provider's onboarding")
 		}
 		if err := input.Token("aggregate_id", c.GetAggregateId()); err != nil {
 			return err
@@ -172,7 +174,8 @@ func decideRole(t State, roles Roles, ofTenant bool, c aggregate.Command, e *loc
 			return refusal.NotFound("remove_role.assignment_id", "R20", "there is no such assignment")
 		}
 		if ofTenant && t.lastAdministrator(as) {
-			return refusal.Precondition("remove_role.assignment_id", "R2", "this is the last Global Administrator who always is one; assign another first")
+			return refusal.Precondition("remove_role.assignment_id", "R2",
+				"this is the last Global Administrator who always is one; assign another first")
 		}
 		e.Fact = &lockboxv1.Event_RoleRemoved{RoleRemoved: &lockboxv1.RoleRemoved{AssignmentId: as.GetId()}}
 	case *lockboxv1.Command_ActivateRole:
@@ -190,7 +193,8 @@ func decideRole(t State, roles Roles, ofTenant bool, c aggregate.Command, e *loc
 		if as.ActivatedUntil.Equal(until) {
 			return nil
 		}
-		e.Fact = &lockboxv1.Event_RoleActivated{RoleActivated: &lockboxv1.RoleActivated{AssignmentId: as.GetId(), Until: timestamp(until)}}
+		e.Fact = &lockboxv1.Event_RoleActivated{RoleActivated: &lockboxv1.RoleActivated{AssignmentId: as.GetId(),
+			Until: timestamp(until)}}
 	case *lockboxv1.Command_DeactivateRole:
 		as, err := eligible(roles, "deactivate_role.assignment_id", a.DeactivateRole.GetAssignmentId(), c.By)
 		if err != nil {
@@ -231,7 +235,8 @@ func (s State) create(c aggregate.Command, t *lockboxv1.CreateTenant, e *lockbox
 	e.Fact = &lockboxv1.Event_TenantCreated{TenantCreated: &lockboxv1.TenantCreated{
 		DisplayName: t.GetDisplayName(), Plan: t.GetPlan(), Issuer: t.GetIssuer(), DefaultLanguage: t.GetDefaultLanguage(),
 		Administrator: &lockboxv1.RoleAssignment{
-			Id: "first-administrator", Person: p, Role: lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR, Scope: lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_TENANT,
+			Id: "first-administrator", Person: p, Role: lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR,
+			Scope: lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_TENANT,
 		},
 	}}
 	return nil
@@ -239,14 +244,15 @@ func (s State) create(c aggregate.Command, t *lockboxv1.CreateTenant, e *lockbox
 
 // administrator refuses whoever is not a Global Administrator of this tenant at now.
 func (s State) administrator(by *lockboxv1.Actor, rule string, now time.Time) error {
-	if by.GetSide() != lockboxv1.Side_SIDE_TENANT || !s.Roles.Holds(by.GetPerson(), lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR, now) {
+	if by.GetSide() != lockboxv1.Side_SIDE_TENANT ||
+		!s.Roles.Holds(by.GetPerson(), lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR, now) {
 		return refusal.Forbidden("token", rule, "only a Global Administrator of the tenant may do this")
 	}
 	return nil
 }
 
-// freshAdministrator holds for what would let a stolen session get around the demand for a fresh sign-in: switching Lockbox
-// off, other settings, other approvers.
+// freshAdministrator holds for what would let a stolen session get around the demand for a fresh sign-in: switching
+// Lockbox off, other settings, other approvers.
 func (s State) freshAdministrator(by *lockboxv1.Actor, rule string, now time.Time) error {
 	if err := s.administrator(by, rule, now); err != nil {
 		return err
@@ -254,10 +260,11 @@ func (s State) freshAdministrator(by *lockboxv1.Actor, rule string, now time.Tim
 	return s.Fresh(by, now)
 }
 
-// lastAdministrator reports whether as is the only Global Administrator who stays one without anybody's doing. Those who
-// have to activate the role, or hold it for a time, do not count: the tenant would be without any one day.
+// lastAdministrator reports whether as is the only Global Administrator who stays one without anybody's doing. Those
+// who have to activate the role, or hold it for a time, do not count: the tenant would be without any one day.
 func (s State) lastAdministrator(as Assignment) bool {
-	return stays(as) && !slices.ContainsFunc(s.Roles.All(), func(other Assignment) bool { return other.GetId() != as.GetId() && stays(other) })
+	return stays(as) && !slices.ContainsFunc(s.Roles.All(),
+		func(other Assignment) bool { return other.GetId() != as.GetId() && stays(other) })
 }
 
 func stays(as Assignment) bool {
@@ -288,7 +295,8 @@ func (s State) checkAssignment(as *lockboxv1.RoleAssignment, ofTenant bool, now 
 	inherited := !ofTenant && as.GetScope() == lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_MANAGEMENT_GROUP
 	switch {
 	case !ok:
-		return refusal.Invalid(field+".role", "R18", "a tenant has Global Administrators, Lockbox Approvers and Auditors; a subscription has Owners and Lockbox Approvers")
+		return refusal.Invalid(field+".role", "R18",
+			"a tenant has Global Administrators, Lockbox Approvers and Auditors; a subscription has Owners and Lockbox Approvers")
 	case as.GetScope() != scope && !inherited:
 		return refusal.Invalid(field+".scope", "R22", "must be the scope that the role is assigned on")
 	case as.GetExpiresAt() != nil && (!as.GetExpiresAt().IsValid() || !as.GetExpiresAt().AsTime().After(now)):
@@ -319,7 +327,8 @@ func checkPerson(field string, p *lockboxv1.Person, issuer string) error {
 func settings(in *lockboxv1.TenantSettings, by *lockboxv1.Actor) (*lockboxv1.TenantSettings, error) {
 	const field = "change_settings.settings"
 	if in.GetSignedApprovalsOnly() {
-		return nil, refusal.Precondition(field+".signed_approvals_only", "R42", "signed approvals are not available yet, so they cannot be demanded")
+		return nil, refusal.Precondition(field+".signed_approvals_only", "R42",
+			"signed approvals are not available yet, so they cannot be demanded")
 	}
 	if err := language(field+".default_language", in.GetDefaultLanguage(), false); err != nil {
 		return nil, err

@@ -41,7 +41,8 @@ var recorded = map[lockboxv1.ReasonCode]string{
 // Recorded is the sentence that is recorded with the code of why an assignment does not count; empty if it counts.
 func Recorded(code lockboxv1.ReasonCode) string { return recorded[code] }
 
-// Inactive says why the assignment does not count at now; unspecified if it does. At the instant of its end it has ended.
+// Inactive says why the assignment does not count at now; unspecified if it does. At the instant of its end it has
+// ended.
 func (a Assignment) Inactive(now time.Time) lockboxv1.ReasonCode {
 	switch {
 	case a.GetScope() == lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_MANAGEMENT_GROUP:

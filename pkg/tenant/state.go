@@ -50,7 +50,8 @@ func (s *State) apply(e *lockboxv1.Event) (broken string) {
 		t := created.TenantCreated
 		s.Name, s.Plan, s.Issuer = t.GetDisplayName(), t.GetPlan(), t.GetIssuer()
 		s.Settings = &lockboxv1.TenantSettings{
-			DefaultLanguage: t.GetDefaultLanguage(), RequiredApprovals: 1, Fallback: lockboxv1.Fallback_FALLBACK_GLOBAL_ADMINISTRATORS,
+			DefaultLanguage: t.GetDefaultLanguage(), RequiredApprovals: 1,
+			Fallback: lockboxv1.Fallback_FALLBACK_GLOBAL_ADMINISTRATORS,
 		}
 		return s.Roles.assign(t.GetAdministrator())
 	case *lockboxv1.Event_SupportPlanChanged:
@@ -71,8 +72,8 @@ func (s *State) apply(e *lockboxv1.Event) (broken string) {
 	return ""
 }
 
-// mayChange returns the rule that is broken by who did it. The fold asks too, so that a stolen key of the orchestrator does
-// not become a fact unseen.
+// mayChange returns the rule that is broken by who did it. The fold asks too, so that a stolen key of the orchestrator
+// does not become a fact unseen.
 func (s *State) mayChange(e *lockboxv1.Event) (broken string) {
 	switch e.GetFact().(type) {
 	case *lockboxv1.Event_TenantCreated, *lockboxv1.Event_SupportPlanChanged:

@@ -175,7 +175,8 @@ func assign(s State, by *lockboxv1.Actor, a *lockboxv1.AssignTicket, e *lockboxv
 	case s.Engineer == nil:
 		e.Fact = &lockboxv1.Event_TicketAssigned{TicketAssigned: &lockboxv1.TicketAssigned{Engineer: p, Team: a.GetTeam()}}
 	default:
-		e.Fact = &lockboxv1.Event_TicketReassigned{TicketReassigned: &lockboxv1.TicketReassigned{Engineer: p, Team: a.GetTeam(), Reason: a.GetReason()}}
+		e.Fact = &lockboxv1.Event_TicketReassigned{TicketReassigned: &lockboxv1.TicketReassigned{Engineer: p,
+			Team: a.GetTeam(), Reason: a.GetReason()}}
 	}
 	return nil
 }

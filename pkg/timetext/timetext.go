@@ -10,13 +10,14 @@ import (
 
 var (
 	frenchDays   = [...]string{"dimanche", "lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi"}
-	frenchMonths = [...]string{"janvier", "février", "mars", "avril", "mai", "juin", "juillet", "août", "septembre", "octobre", "novembre", "décembre"}
+	frenchMonths = [...]string{"janvier", "février", "mars", "avril", "mai", "juin", "juillet", "août", "septembre",
+		"octobre", "novembre", "décembre"}
 	japaneseDays = [...]string{"日", "月", "火", "水", "木", "金", "土"}
 )
 
 // Instant is a moment as a reader of the language writes it, in UTC and saying so. What is left of the minute is
-// dropped: a deadline is never shown later than it is. The hour is not torn from its zone at the end of a line. The zero
-// time is empty.
+// dropped: a deadline is never shown later than it is. The hour is not torn from its zone at the end of a line. The
+// zero time is empty.
 func Instant(language string, t time.Time) string {
 	if t.IsZero() {
 		return ""
@@ -28,9 +29,11 @@ func Instant(language string, t time.Time) string {
 		if t.Day() == 1 {
 			day = "1er"
 		}
-		return fmt.Sprintf("%s %s %s %d à %s\u00a0h\u00a0%s\u00a0UTC", frenchDays[t.Weekday()], day, frenchMonths[t.Month()-1], t.Year(), t.Format("15"), t.Format("04"))
+		return fmt.Sprintf("%s %s %s %d à %s\u00a0h\u00a0%s\u00a0UTC", frenchDays[t.Weekday()], day,
+			frenchMonths[t.Month()-1], t.Year(), t.Format("15"), t.Format("04"))
 	case "ja":
-		return fmt.Sprintf("%d年%d月%d日（%s）%s\u00a0UTC", t.Year(), t.Month(), t.Day(), japaneseDays[t.Weekday()], t.Format("15:04"))
+		return fmt.Sprintf("%d年%d月%d日（%s）%s\u00a0UTC", t.Year(), t.Month(), t.Day(), japaneseDays[t.Weekday()],
+			t.Format("15:04"))
 	}
 	return t.Format("Monday, 2 January 2006, 15:04\u00a0UTC")
 }

@@ -131,8 +131,8 @@ func (f *follower) follow(ctx context.Context) (complete bool, err error) {
 	}
 }
 
-// touched lists the tenants of whom something has become visible, each once. Of a disclosure that is the telling: that there
-// is one at all must not show before (R46).
+// touched lists the tenants of whom something has become visible, each once. Of a disclosure that is the telling: that
+// there is one at all must not show before (R46).
 func touched(batch []projection.Event) (tenants []string) {
 	for _, e := range batch {
 		if e.Event.GetKind() == aggregate.KindDisclosure && e.Event.GetDisclosureTold() == nil {
@@ -180,7 +180,8 @@ func (f *follower) read(ctx context.Context, from uint64) (events chan received,
 	return events, ended
 }
 
-// judge raises the alarm about a stream that cannot be followed further. Nothing is skipped (pkg/README.md, "The event").
+// judge raises the alarm about a stream that cannot be followed further. Nothing is skipped (pkg/README.md, "The
+// event").
 func (f *follower) judge(err error) error {
 	var corrupt *journal.CorruptError
 	switch {
@@ -219,8 +220,8 @@ func collect(events <-chan received) []projection.Event {
 	return batch
 }
 
-// examine looks for damage that no question has met yet, again and again, and spends no more than a tenth of the time on it. One
-// that was built a moment ago can wait.
+// examine looks for damage that no question has met yet, again and again, and spends no more than a tenth of the time
+// on it. One that was built a moment ago can wait.
 func (f *follower) examine(ctx context.Context, store *projection.Store, built bool) {
 	wait := time.Duration(0)
 	if built {
@@ -240,8 +241,8 @@ func (f *follower) examine(ctx context.Context, store *projection.Store, built b
 	}
 }
 
-// open opens the projection, or begins a new one if that is of another stream than ours. The target is the last sequence
-// in the stream now.
+// open opens the projection, or begins a new one if that is of another stream than ours. The target is the last
+// sequence in the stream now.
 func (f *follower) open(ctx context.Context) (store *projection.Store, target uint64, err error) {
 	options := projection.Options{Log: f.log, Contradiction: func() { f.alarm(alarmContradiction) }}
 	if store, err = projection.Open(ctx, f.dir, options); err != nil {

@@ -1,7 +1,7 @@
 // Package projector answers what people ask about requests, tickets, tenants and what happened to them. It follows the
-// whole of EVENTS into a disposable SQLite projection (internal/projection) and answers queries from it, to each as much
-// as they may see (internal/answer). Beside it, it builds the Merkle log over the stream (internal/ledger), whose checkpoints are
-// the only events that it writes, and serves it over HTTP (internal/logserver). It decides nothing.
+// whole of EVENTS into a disposable SQLite projection (internal/projection) and answers queries from it, to each as
+// much as they may see (internal/answer). Beside it, it builds the Merkle log over the stream (internal/ledger), whose
+// checkpoints are the only events that it writes, and serves it over HTTP (internal/logserver). It decides nothing.
 package projector
 
 import (
@@ -38,8 +38,8 @@ const Name = "audit-projector"
 
 // Config is what the service needs to know besides how to reach the bus.
 type Config struct {
-	// Dir holds the projection and the trees: every copy of the service has its own. It may be emptied whenever the service is
-	// down, and is made again from the stream.
+	// Dir holds the projection and the trees: every copy of the service has its own. It may be emptied whenever the
+	// service is down, and is made again from the stream.
 	Dir string    `yaml:"dir"`
 	Log LogConfig `yaml:"log"`
 	// Building is told how far a new projection has come, until questions are answered; nil: nobody is.
@@ -48,8 +48,8 @@ type Config struct {
 
 // LogConfig is about the Merkle log. All copies of the service have the same keys.
 type LogConfig struct {
-	// SigningKeyFile holds the key that signs checkpoints, and the log's name; SaltsFile the secret of its salts, which never
-	// changes. `lockbox keys` makes both.
+	// SigningKeyFile holds the key that signs checkpoints, and the log's name; SaltsFile the secret of its salts, which
+	// never changes. `lockbox keys` makes both.
 	SigningKeyFile config.SecretFile `yaml:"signing_key_file"`
 	SaltsFile      config.SecretFile `yaml:"salts_file"`
 	// Interval is the time between two checkpoints while the stream grows; 0: 8 s, so that one is there within ten.
@@ -82,19 +82,21 @@ func (c Config) Check() error {
 		return refusal.Invalid("log.salts_file", rule, "is required: `lockbox keys` makes it")
 	}
 	if c.Log.Interval < 0 || c.Log.Interval > defaultInterval {
-		return refusal.Invalid("log.interval", rule, "is at most %v, so that a checkpoint is there within ten seconds (I5)", defaultInterval)
+		return refusal.Invalid("log.interval", rule, "is at most %v, so that a checkpoint is there within ten seconds (I5)",
+			defaultInterval)
 	}
 	if c.Log.RescanEvery < 0 || c.Log.RescanEvery > mostRescan {
-		return refusal.Invalid("log.rescan_every", rule, "is at most %v, so that a difference is found within a minute", mostRescan)
+		return refusal.Invalid("log.rescan_every", rule, "is at most %v, so that a difference is found within a minute",
+			mostRescan)
 	}
 	return nil
 }
 
 const rule = "configuration"
 
-// Run follows the stream and answers queries until ctx ends or something happens that must not be passed over, such as an
-// event of a type that this version does not know. Queries are answered once everything is there that was in the stream
-// at the start.
+// Run follows the stream and answers queries until ctx ends or something happens that must not be passed over, such as
+// an event of a type that this version does not know. Queries are answered once everything is there that was in the
+// stream at the start.
 func Run(ctx context.Context, rt *service.Runtime, c Config) (err error) {
 	if err := c.Check(); err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
@@ -139,7 +141,8 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) (err error) {
 		dir: c.Dir, source: rt.Journal, log: rt.Log, alarm: func(what string) { rt.Counters.Refused(alarm(what)) },
 		serve: func(ctx context.Context, store *projection.Store) (stop func() error, err error) {
 			a := &answer.Answerer{
-				Store: store, Verifier: rt.Verifier, Catalogue: repository.CatalogueInForce(), Now: rt.Now, Healthy: rt.Clock.Healthy,
+				Store: store, Verifier: rt.Verifier, Catalogue: repository.CatalogueInForce(), Now: rt.Now,
+				Healthy:  rt.Clock.Healthy,
 				Receipts: log,
 			}
 			stopAnswers, err := queries(rt, a).Serve(ctx, rt.Conn)
@@ -174,13 +177,16 @@ func openLog(rt *service.Runtime, c Config) (*ledger.Ledger, error) {
 		return nil, err
 	}
 	return ledger.Open(ledger.Options{
-		Dir: filepath.Join(c.Dir, ledger.DirName), Journal: rt.Journal, Keys: keys, Interval: cmp.Or(c.Log.Interval, defaultInterval),
-		Now: rt.Now, Log: rt.Log, Alarm: func() { rt.Counters.Refused(alarm(alarmLog)) },
+		Dir: filepath.Join(c.Dir, ledger.DirName), Journal: rt.Journal, Keys: keys,
+		Interval: cmp.Or(c.Log.Interval, defaultInterval),
+		Now:      rt.Now, Log: rt.Log, Alarm: func() { rt.Counters.Refused(alarm(alarmLog)) },
 	})
 }
 
 // serveLog serves the log, if it is to be served. Who may see what of it, the projection knows.
-func serveLog(ctx context.Context, rt *service.Runtime, c LogConfig, log *ledger.Ledger, answering *atomic.Pointer[answer.Answerer]) (stop func() error, err error) {
+func serveLog(
+	ctx context.Context, rt *service.Runtime, c LogConfig, log *ledger.Ledger, answering *atomic.Pointer[answer.Answerer],
+) (stop func() error, err error) {
 	listener := c.Listener
 	if listener == nil && c.Listen == "" {
 		return func() error { return nil }, nil
@@ -199,7 +205,8 @@ func serveLog(ctx context.Context, rt *service.Runtime, c LogConfig, log *ledger
 	return (&logserver.Server{Log: log, Allow: allow, Logger: rt.Log}).Start(listener), nil
 }
 
-// hint says that there is something new about tenants, to whoever shows them. One that is lost is made up for by the next.
+// hint says that there is something new about tenants, to whoever shows them. One that is lost is made up for by the
+// next.
 func hint(rt *service.Runtime, tenants []string) {
 	for _, tenant := range tenants {
 		subject, err := bus.ChangedSubject(tenant)

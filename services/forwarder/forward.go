@@ -69,7 +69,8 @@ func (f *Forwarder) Run(ctx context.Context) error {
 	}
 	targets := make([]*target, len(f.Config.Targets))
 	for i, c := range f.Config.Targets {
-		t := &target{Target: c, source: f.Source, now: f.Now, file: filepath.Join(f.Config.Cursors, c.Name+".json"), log: f.Log.With(zap.String("target", c.Name))}
+		t := &target{Target: c, source: f.Source, now: f.Now, file: filepath.Join(f.Config.Cursors, c.Name+".json"),
+			log: f.Log.With(zap.String("target", c.Name))}
 		var err error
 		if c.Webhook.URL != "" {
 			t.sink, err = newWebhook(c.Webhook, c.format.MediaType, f.Now)
@@ -130,7 +131,8 @@ func (t *target) run(ctx context.Context) error {
 			return kept
 		}
 		wait := t.wait(err)
-		t.log.Warn("not delivered; tried again", zap.Uint64("after", t.mark.Sequence), zap.Duration("in", wait), zap.Int("failures", t.failures), zap.Error(err))
+		t.log.Warn("not delivered; tried again", zap.Uint64("after", t.mark.Sequence), zap.Duration("in", wait),
+			zap.Int("failures", t.failures), zap.Error(err))
 		select {
 		case <-ctx.Done():
 			return nil
@@ -160,11 +162,12 @@ func (t *target) follow(ctx context.Context) error {
 			}
 		}
 	})
-	err := t.source.Replay(ctx, journal.Replay{From: from, Tenant: t.Tenant, Kind: t.Kind, Follow: true}, func(e journal.Entry) error {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		return t.forward(ctx, e)
-	})
+	err := t.source.Replay(ctx, journal.Replay{From: from, Tenant: t.Tenant, Kind: t.Kind, Follow: true},
+		func(e journal.Entry) error {
+			t.mu.Lock()
+			defer t.mu.Unlock()
+			return t.forward(ctx, e)
+		})
 	return errors.Join(err, context.Cause(ctx))
 }
 

@@ -1,6 +1,7 @@
-// Package forwarder sends the stream on, event by event, to where others gather events: to a webhook (Standard Webhooks, signed
-// with ed25519) or to syslog (RFC 5424 over TLS, RFC 5425). Each target has a cursor of its own on disk, which moves after the event
-// was delivered: everything arrives at least once and in order, and what is slow or away holds up nobody else.
+// Package forwarder sends the stream on, event by event, to where others gather events: to a webhook (Standard
+// Webhooks, signed with ed25519) or to syslog (RFC 5424 over TLS, RFC 5425). Each target has a cursor of its own on
+// disk, which moves after the event was delivered: everything arrives at least once and in order, and what is slow or
+// away holds up nobody else.
 package forwarder
 
 import (
@@ -120,11 +121,13 @@ func (t *Target) validate() error {
 		return nil
 	}
 	u, err := url.Parse(t.Webhook.URL)
-	if err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && !(u.Scheme == "http" && loopback(u.Hostname())) {
+	if err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" &&
+		!(u.Scheme == "http" && loopback(u.Hostname())) {
 		return refusal.Invalid("targets.webhook.url", rule, "%s: must be an https address", t.Name)
 	}
 	if t.Webhook.KeyFile == "" {
-		return refusal.Invalid("targets.webhook.key_file", rule, "%s: is required: lockbox audit forward key makes it", t.Name)
+		return refusal.Invalid("targets.webhook.key_file", rule, "%s: is required: lockbox audit forward key makes it",
+			t.Name)
 	}
 	return nil
 }

@@ -17,8 +17,8 @@ const (
 	priority = 13*8 + 5
 	// enterprise marks our structured data: the number that RFC 5612 keeps for documentation, until we have one.
 	enterprise = "lockbox@32473"
-	// settle is after how long without the connection's end a message counts as received. Syslog answers nothing, so what was
-	// written within it is sent again when a connection is lost.
+	// settle is after how long without the connection's end a message counts as received. Syslog answers nothing, so what
+	// was written within it is sent again when a connection is lost.
 	settle = 2 * time.Second
 )
 
@@ -133,7 +133,8 @@ func (s *syslog) close() {
 	s.conn, s.sent = nil, nil
 }
 
-// line is a message of RFC 5424: version 1, the event's time, the fact as MSGID, ids as structured data, the event as JSON.
+// line is a message of RFC 5424: version 1, the event's time, the fact as MSGID, ids as structured data, the event as
+// JSON.
 func (s *syslog) line(m message) []byte {
 	host := s.config.Hostname
 	if host == "" {
@@ -141,7 +142,8 @@ func (s *syslog) line(m message) []byte {
 	}
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "<%d>1 %s %s lockbox - %s [%s sequence=\"%d\" tenant=\"%s\" id=\"%s\"] \xef\xbb\xbf%s", priority,
-		m.time.UTC().Format("2006-01-02T15:04:05.000000Z"), host, m.typ, enterprise, m.sequence, parameter(m.tenant), parameter(m.id),
+		m.time.UTC().Format("2006-01-02T15:04:05.000000Z"), host, m.typ, enterprise, m.sequence, parameter(m.tenant),
+		parameter(m.id),
 		bytes.TrimSuffix(m.row, []byte("\n")))
 	return b.Bytes()
 }

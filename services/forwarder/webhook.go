@@ -26,8 +26,8 @@ const (
 	slowest       = 15 * time.Second
 )
 
-// CreateKey makes a signing key in a new file that its owner alone can read, and returns the public half, with which whoever
-// gets the webhooks verifies them.
+// CreateKey makes a signing key in a new file that its owner alone can read, and returns the public half, with which
+// whoever gets the webhooks verifies them.
 func CreateKey(file string) (public string, err error) {
 	p, s, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -75,7 +75,8 @@ func newWebhook(c Webhook, kind string, now func() time.Time) (*webhook, error) 
 	if err != nil {
 		return nil, err
 	}
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusted, MinVersion: tls.VersionTLS12}, Proxy: http.ProxyFromEnvironment}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusted, MinVersion: tls.VersionTLS12},
+		Proxy: http.ProxyFromEnvironment}
 	return &webhook{c.URL, key, kind, &http.Client{
 		Transport: transport, Timeout: slowest,
 		// A signed event goes where it was meant to go, and nowhere else.

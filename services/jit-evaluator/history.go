@@ -18,8 +18,8 @@ import (
 // behind is how long an evaluation waits for the count to come to its own request.
 const behind = 5 * time.Second
 
-// histories are the engineers', counted from EVENTS while the service runs. Two copies of it may know a different part of
-// what is under way; each evaluation records what it weighed.
+// histories are the engineers', counted from EVENTS while the service runs. Two copies of it may know a different part
+// of what is under way; each evaluation records what it weighed.
 type histories struct {
 	journal    *journal.Journal
 	repository *repository.Repository
@@ -86,8 +86,8 @@ func (h *histories) add(ctx context.Context, e journal.Entry) error {
 	return nil
 }
 
-// of is the requester's history, once everything that was stored before the request is counted. Until then it is not known,
-// and the intent comes again (I11).
+// of is the requester's history, once everything that was stored before the request is counted. Until then it is not
+// known, and the intent comes again (I11).
 func (h *histories) of(ctx context.Context, s request.State, now time.Time) (*lockboxv1.EngineerHistory, error) {
 	ctx, cancel := context.WithTimeout(ctx, behind)
 	defer cancel()

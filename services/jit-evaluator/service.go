@@ -52,7 +52,8 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 	if err := e.histories.catchUp(ctx, e.Now()); err != nil {
 		return err
 	}
-	rt.Log.Info("histories counted", zap.Uint64("sequence", e.histories.counted.Sequence()), zap.Duration("after", time.Since(begun)))
+	rt.Log.Info("histories counted", zap.Uint64("sequence", e.histories.counted.Sequence()),
+		zap.Duration("after", time.Since(begun)))
 	ctx, stop := context.WithCancel(ctx)
 	followed := make(chan error, 1)
 	go func() {
@@ -90,7 +91,8 @@ func (e *evaluator) handle(ctx context.Context, in journal.Intent) error {
 	err = input.Decode(in.Data, message)
 	if err == nil {
 		outcome.IntentId = message.GetId()
-		err = e.evaluate(ctx, tenantID, request.Submission{Intent: message, Tool: tool, Sequence: in.Seq, Stored: in.Stored}, outcome)
+		err = e.evaluate(ctx, tenantID, request.Submission{Intent: message, Tool: tool, Sequence: in.Seq, Stored: in.Stored},
+			outcome)
 	}
 	if r, refused := refusal.As(err); refused && r.GetCode() != lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE {
 		outcome.Refusal = r
@@ -105,7 +107,9 @@ func (e *evaluator) handle(ctx context.Context, in journal.Intent) error {
 }
 
 // evaluate carries one intent as far as it goes, from wherever an earlier attempt left it.
-func (e *evaluator) evaluate(ctx context.Context, tenantID string, sub request.Submission, outcome *lockboxv1.IntentOutcome) error {
+func (e *evaluator) evaluate(
+	ctx context.Context, tenantID string, sub request.Submission, outcome *lockboxv1.IntentOutcome,
+) error {
 	in := sub.Intent
 	if in.GetTenant() != tenantID {
 		return refusal.Invalid("tenant", "I9", "the intent names another tenant than its subject")
@@ -181,11 +185,13 @@ func (e *evaluator) facts(ctx context.Context, states repository.States, s reque
 	return f, err
 }
 
-// basis reads all that an evaluation rests on, as one consistent cut: the tenant, the subscription, the ticket, the rules
-// and the catalogue in force, and the request from an earlier attempt at this intent. It refuses (CONFLICT) an id that
-// stands for a request of another tenant. Two such intents at the same instant, through two copies of this service, both
-// pass: they are then two requests, each of its own tenant.
-func (e *evaluator) basis(ctx context.Context, about aggregate.Key, in *lockboxv1.AccessIntent) (states repository.States, err error) {
+// basis reads all that an evaluation rests on, as one consistent cut: the tenant, the subscription, the ticket, the
+// rules and the catalogue in force, and the request from an earlier attempt at this intent. It refuses (CONFLICT) an id
+// that stands for a request of another tenant. Two such intents at the same instant, through two copies of this
+// service, both pass: they are then two requests, each of its own tenant.
+func (e *evaluator) basis(
+	ctx context.Context, about aggregate.Key, in *lockboxv1.AccessIntent,
+) (states repository.States, err error) {
 	keys := []aggregate.Key{about, aggregate.Tenant(about.Tenant), aggregate.Rules, aggregate.Catalogue}
 	if id := in.GetSubscriptionId(); id != "" {
 		keys = append(keys, aggregate.Subscription(about.Tenant, id))

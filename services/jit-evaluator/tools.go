@@ -13,8 +13,8 @@ import (
 // Everything stands for every tenant, or every resource type.
 const Everything = "*"
 
-// Tool says what one engineering tool may submit intents for, whoever its engineer is. The tool is who it is by its key on
-// the bus: nobody else can publish on its subject.
+// Tool says what one engineering tool may submit intents for, whoever its engineer is. The tool is who it is by its key
+// on the bus: nobody else can publish on its subject.
 type Tool struct {
 	Name string `yaml:"name"`
 	// Tenants are the customers, or "*".
@@ -36,8 +36,8 @@ func (t Tool) OnlyTenants() []string {
 	return t.Tenants
 }
 
-// CheckTools refuses a configuration that cannot be meant. A tool that is not named may submit nothing, and what a tool may
-// do is written down: a line that was forgotten must not allow everything.
+// CheckTools refuses a configuration that cannot be meant. A tool that is not named may submit nothing, and what a tool
+// may do is written down: a line that was forgotten must not allow everything.
 func CheckTools(tools []Tool) error {
 	if len(tools) == 0 {
 		return errors.New("tools: name the engineering tools that may submit intents; without one nobody can ask for anything")
@@ -72,8 +72,10 @@ func (t Tool) check() error {
 	}
 	for _, pattern := range t.Services {
 		kind, rest, cut := strings.Cut(pattern, "/")
-		if pattern != Everything && (!cut || kind == "" || rest == "" || strings.Contains(kind, "*") || rest != "*" && strings.Contains(rest, "*")) {
-			return fmt.Errorf(`services: %q is neither a resource type such as compute/virtual-machines, nor compute/*, nor "*"`, pattern)
+		if pattern != Everything && (!cut || kind == "" || rest == "" || strings.Contains(kind, "*") || rest != "*" &&
+			strings.Contains(rest, "*")) {
+			return fmt.Errorf(`services: %q is neither a resource type such as compute/virtual-machines, nor compute/*, nor "*"`,
+				pattern)
 		}
 	}
 	return nil
@@ -83,13 +85,15 @@ func (t Tool) check() error {
 func permit(tools []Tool, name, tenant, resourceType string) error {
 	i := slices.IndexFunc(tools, func(t Tool) bool { return t.Name == name })
 	if i < 0 {
-		return refusal.Forbidden("tool", rule, "the engineering tool %s is not configured here, so it may submit nothing", name)
+		return refusal.Forbidden("tool", rule, "the engineering tool %s is not configured here, so it may submit nothing",
+			name)
 	}
 	if only := tools[i].OnlyTenants(); only != nil && !slices.Contains(only, tenant) {
 		return refusal.Forbidden("tenant", rule, "the engineering tool %s may not submit intents for this customer", name)
 	}
 	if !slices.ContainsFunc(tools[i].Services, func(pattern string) bool { return covers(pattern, resourceType) }) {
-		return refusal.Forbidden("resource_type", rule, "the engineering tool %s may not submit intents for this service", name)
+		return refusal.Forbidden("resource_type", rule, "the engineering tool %s may not submit intents for this service",
+			name)
 	}
 	return nil
 }

@@ -55,7 +55,9 @@ func (o *orchestrator) answer(ctx context.Context, subject string, data []byte) 
 }
 
 // command decides one command: read what it rests on, verify, decide, append.
-func (o *orchestrator) command(ctx context.Context, subject string, c *lockboxv1.Command) (*lockboxv1.CommandReply, error) {
+func (o *orchestrator) command(
+	ctx context.Context, subject string, c *lockboxv1.Command,
+) (*lockboxv1.CommandReply, error) {
 	if err := o.Clock.Healthy(); err != nil {
 		return nil, err
 	}
@@ -82,8 +84,8 @@ func (o *orchestrator) command(ctx context.Context, subject string, c *lockboxv1
 	}
 }
 
-// verify says whose token it is. One of another tenant is not trusted here, whether this tenant exists or not (I9); for the
-// provider's own affairs only the provider's issuers are.
+// verify says whose token it is. One of another tenant is not trusted here, whether this tenant exists or not (I9); for
+// the provider's own affairs only the provider's issuers are.
 func (o *orchestrator) verify(c *lockboxv1.Command, t tenant.State) (*lockboxv1.Actor, error) {
 	by, err := o.Verifier.Verify(c.GetToken(), t.Issuer, o.Now())
 	if err != nil {
@@ -111,9 +113,11 @@ func check(subject string, c *lockboxv1.Command) (aggregate.Key, error) {
 	return aggregate.Of(c)
 }
 
-// decide makes one attempt. What follows at once from what was decided, such as access from an approval, is written in the
-// same commit; where that cannot be told now, the event has it done.
-func (o *orchestrator) decide(ctx context.Context, about aggregate.Key, c aggregate.Command, states repository.States) (*lockboxv1.CommandReply, error) {
+// decide makes one attempt. What follows at once from what was decided, such as access from an approval, is written in
+// the same commit; where that cannot be told now, the event has it done.
+func (o *orchestrator) decide(
+	ctx context.Context, about aggregate.Key, c aggregate.Command, states repository.States,
+) (*lockboxv1.CommandReply, error) {
 	now := o.Now()
 	e, err := states.Decide(c, now)
 	if err != nil {

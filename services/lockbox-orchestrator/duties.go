@@ -39,8 +39,8 @@ func (o *orchestrator) followTimers(ctx context.Context) error {
 	})
 }
 
-// react does what an event leads to. Of an aggregate's events only the last matters: each of them has the aggregate settled
-// as it stands when it is handled, so a later one that is known of already will.
+// react does what an event leads to. Of an aggregate's events only the last matters: each of them has the aggregate
+// settled as it stands when it is handled, so a later one that is known of already will.
 func (o *orchestrator) react(ctx context.Context, e journal.Entry) error {
 	about := aggregate.KeyOf(e.Event)
 	o.repository.Saw(e.Seq, e.Event)
@@ -54,9 +54,9 @@ func (o *orchestrator) react(ctx context.Context, e journal.Entry) error {
 	return o.settle(ctx, about, e.Seq, e.Event.GetId())
 }
 
-// settle sets the timer for when something will be owed to an aggregate, and does what is owed now. After one of its events,
-// at a sequence, what is remembered will do if it includes that; and if it includes a later one, that one has it settled.
-// After a timer (sequence 0) only what the leader has will do.
+// settle sets the timer for when something will be owed to an aggregate, and does what is owed now. After one of its
+// events, at a sequence, what is remembered will do if it includes that; and if it includes a later one, that one has
+// it settled. After a timer (sequence 0) only what the leader has will do.
 func (o *orchestrator) settle(ctx context.Context, about aggregate.Key, sequence uint64, causationID string) error {
 	if err := o.Clock.Healthy(); err != nil {
 		return err
@@ -92,10 +92,13 @@ func history(states repository.States, about aggregate.Key) aggregate.History {
 	return aggregate.History{}
 }
 
-// setTimer sets the timer for when something will be owed, and returns what the leader has after that. There is one timer
-// to an aggregate, and whoever went on with it meanwhile may have set theirs first: so it looks again after it has set its
-// own. And whoever loses a role from then on finds the request by its timer, so nobody is lost between (R23).
-func (o *orchestrator) setTimer(ctx context.Context, about aggregate.Key, states repository.States) (repository.States, error) {
+// setTimer sets the timer for when something will be owed, and returns what the leader has after that. There is one
+// timer to an aggregate, and whoever went on with it meanwhile may have set theirs first: so it looks again after it
+// has set its own. And whoever loses a role from then on finds the request by its timer, so nobody is lost between
+// (R23).
+func (o *orchestrator) setTimer(
+	ctx context.Context, about aggregate.Key, states repository.States,
+) (repository.States, error) {
 	var set time.Time
 	for {
 		at, waits := states.NextDue(about)
@@ -115,9 +118,11 @@ func (o *orchestrator) setTimer(ctx context.Context, about aggregate.Key, states
 	}
 }
 
-// perform does what is owed at now by what the leader has. If somebody else wrote first, what they wrote has the aggregate
-// settled in its turn.
-func (o *orchestrator) perform(ctx context.Context, states repository.States, about aggregate.Key, causationID string) error {
+// perform does what is owed at now by what the leader has. If somebody else wrote first, what they wrote has the
+// aggregate settled in its turn.
+func (o *orchestrator) perform(
+	ctx context.Context, states repository.States, about aggregate.Key, causationID string,
+) error {
 	e, err := o.process.Perform(states, about, causationID, o.Now())
 	if e == nil || err != nil {
 		return err
@@ -139,8 +144,8 @@ func (o *orchestrator) mayWrite(e *lockboxv1.Event) error {
 	return o.lease.Check()
 }
 
-// checkApprovers looks at every request of a tenant that waits for the customer, after somebody lost a role. The pending
-// timers are the list of what is alive. There may be thousands, so they are read many at a time.
+// checkApprovers looks at every request of a tenant that waits for the customer, after somebody lost a role. The
+// pending timers are the list of what is alive. There may be thousands, so they are read many at a time.
 func (o *orchestrator) checkApprovers(ctx context.Context, tenantID, causationID string) error {
 	live, err := o.Journal.Timers(ctx, tenantID, aggregate.KindRequest)
 	if err != nil {

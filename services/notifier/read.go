@@ -10,8 +10,8 @@ import (
 	"github.com/openlockbox/lockbox/services/notifier/internal/plan"
 )
 
-// read reads what the event's mails speak of, as of the event, so that an event that comes again says the same again. It
-// reads at the leader: a replica that is behind would leave out somebody who has to be told.
+// read reads what the event's mails speak of, as of the event, so that an event that comes again says the same again.
+// It reads at the leader: a replica that is behind would leave out somebody who has to be told.
 func (n *notifier) read(ctx context.Context, e journal.Entry) (in plan.Input, err error) {
 	in.Event = e.Event
 	about := aggregate.KeyOf(e.Event)
@@ -48,7 +48,8 @@ func (n *notifier) read(ctx context.Context, e journal.Entry) (in plan.Input, er
 			return in, err
 		}
 		in.TenantBefore = before.Tenant(about.Tenant)
-		in.SubscriptionBefore, in.Subscription = before.Subscription(about.Tenant, about.ID), now.Subscription(about.Tenant, about.ID)
+		in.SubscriptionBefore, in.Subscription = before.Subscription(about.Tenant, about.ID),
+			now.Subscription(about.Tenant, about.ID)
 	case aggregate.KindDisclosure:
 		in.Disclosure = now.Disclosure(about.Tenant, about.ID)
 	case aggregate.KindRequest:

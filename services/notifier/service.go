@@ -1,6 +1,6 @@
-// Package notifier tells people by e-mail what happened to requests and tenants. It follows EVENTS, decides nothing, and
-// writes delivery reports, nothing else. Who is told what is planned in internal/plan, worded in internal/mail and handed
-// to a mail server by internal/smtp.
+// Package notifier tells people by e-mail what happened to requests and tenants. It follows EVENTS, decides nothing,
+// and writes delivery reports, nothing else. Who is told what is planned in internal/plan, worded in internal/mail and
+// handed to a mail server by internal/smtp.
 package notifier
 
 import (
@@ -95,7 +95,8 @@ func checkPortal(address string) error {
 		return refusal.Invalid("portal_url", rule, "must be a plain address such as https://lockbox.example.org")
 	}
 	ip := net.ParseIP(u.Hostname())
-	if local := u.Hostname() == "localhost" || ip != nil && ip.IsLoopback(); u.Scheme != "https" && !(u.Scheme == "http" && local) {
+	if local := u.Hostname() == "localhost" || ip != nil && ip.IsLoopback(); u.Scheme != "https" &&
+		!(u.Scheme == "http" && local) {
 		return refusal.Invalid("portal_url", rule, "must be https")
 	}
 	return nil
@@ -125,7 +126,8 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 	ended := make(chan error, len(durables))
 	for _, durable := range durables {
 		go func() {
-			ended <- rt.Journal.Follow(following, journal.Following{Stream: bus.StreamEvents, Durable: durable, Concurrency: concurrency}, n.handle)
+			ended <- rt.Journal.Follow(following, journal.Following{Stream: bus.StreamEvents, Durable: durable,
+				Concurrency: concurrency}, n.handle)
 			stop()
 		}()
 	}
@@ -165,9 +167,11 @@ func newNotifier(rt *service.Runtime, c Config) (*notifier, error) {
 		return nil, err
 	}
 	n := &notifier{
-		Runtime: rt, repository: repository.New(rt.Journal), mails: mails, sender: sender, giveUp: c.GiveUpAfter, newest: new(checkpoint),
-		settings: plan.Settings{Provider: c.Provider, PortalURL: c.PortalURL, Groups: c.Groups, DefaultLanguage: c.DefaultLanguage},
-		actor:    &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: Name},
+		Runtime: rt, repository: repository.New(rt.Journal), mails: mails, sender: sender, giveUp: c.GiveUpAfter,
+		newest: new(checkpoint),
+		settings: plan.Settings{Provider: c.Provider, PortalURL: c.PortalURL, Groups: c.Groups,
+			DefaultLanguage: c.DefaultLanguage},
+		actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: Name},
 	}
 	if n.giveUp == 0 {
 		n.giveUp = 4 * 24 * time.Hour
@@ -175,7 +179,8 @@ func newNotifier(rt *service.Runtime, c Config) (*notifier, error) {
 	return n, nil
 }
 
-// handle tells everyone concerned of one event. An error has it delivered again; who was told by then is not told twice.
+// handle tells everyone concerned of one event. An error has it delivered again; who was told by then is not told
+// twice.
 func (n *notifier) handle(ctx context.Context, e journal.Entry) error {
 	if !plan.Tells(e.Event) {
 		return nil

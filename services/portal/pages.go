@@ -9,10 +9,12 @@ import (
 	"github.com/openlockbox/lockbox/services/portal/internal/words"
 )
 
-// routes are all pages that lie below an organisation. There are no others: what is said of every page is tried on these.
+// routes are all pages that lie below an organisation. There are no others: what is said of every page is tried on
+// these.
 func routes(s *site.Site, hub *live.Hub) ([]site.Route, error) {
 	all := hub.Routes(requests.Live()...)
-	for _, part := range []func(*site.Site) ([]site.Route, error){requests.Routes, activitylog.Routes, administration.Routes} {
+	for _, part := range []func(*site.Site) ([]site.Route, error){requests.Routes, activitylog.Routes,
+		administration.Routes} {
 		of, err := part(s)
 		if err != nil {
 			return nil, err

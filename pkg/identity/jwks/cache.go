@@ -23,8 +23,8 @@ type cached struct {
 	Keys    json.RawMessage `json:"jwks"`
 }
 
-// load takes the keys from the cache file. One that is damaged or about another issuer is as good as none; one that cannot be
-// read, or that others can write, is an error.
+// load takes the keys from the cache file. One that is damaged or about another issuer is as good as none; one that
+// cannot be read, or that others can write, is an error.
 func (s *Source) load() error {
 	if s.config.CacheFile == "" {
 		return nil
@@ -47,7 +47,8 @@ func (s *Source) remember(data []byte) {
 		s.config.Log.Warn("the cache file holds no keys of this issuer", zap.String("file", s.config.CacheFile))
 		return
 	case c.Fetched.After(s.config.Now()):
-		s.config.Log.Warn("the cache file is from the future, so nobody knows how old its keys are", zap.Time("from", c.Fetched))
+		s.config.Log.Warn("the cache file is from the future, so nobody knows how old its keys are",
+			zap.Time("from", c.Fetched))
 		return
 	}
 	if err := s.take(c.Keys, c.Fetched); err != nil {

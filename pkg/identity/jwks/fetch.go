@@ -53,7 +53,8 @@ func (s *Source) fetch(ctx context.Context) ([]byte, error) {
 	return s.get(ctx, at, identity.MaxJWKS)
 }
 
-// discover asks the issuer where its keys are (OpenID Connect Discovery 1.0 §4). The answer must be from that very issuer.
+// discover asks the issuer where its keys are (OpenID Connect Discovery 1.0 §4). The answer must be from that very
+// issuer.
 func (s *Source) discover(ctx context.Context) (string, error) {
 	at := strings.TrimRight(s.config.Issuer, "/") + "/.well-known/openid-configuration"
 	raw, err := s.get(ctx, at, maxDiscovery)
@@ -70,7 +71,8 @@ func (s *Source) discover(ctx context.Context) (string, error) {
 	switch {
 	case document.Issuer != s.config.Issuer:
 		return "", fmt.Errorf("%s is the discovery document of another issuer, %.200q", at, document.Issuer)
-	case !allowed(document.JWKS) || strings.HasPrefix(s.config.Issuer, "https:") && !strings.HasPrefix(document.JWKS, "https:"):
+	case !allowed(document.JWKS) || strings.HasPrefix(s.config.Issuer, "https:") &&
+		!strings.HasPrefix(document.JWKS, "https:"):
 		return "", fmt.Errorf("%s says that its keys are at %.200q, where none are fetched from", at, document.JWKS)
 	}
 	return document.JWKS, nil

@@ -1,9 +1,11 @@
-// Package jwks keeps the public keys of an issuer that publishes them (RFC 7517): where they are is configured or found by
-// discovery (OpenID Connect Discovery 1.0), they are refreshed in the background, and a token with an unknown `kid` makes it
-// look sooner, but never more than once in RenewInterval, so that forged ones cannot make us hammer the issuer.
+// Package jwks keeps the public keys of an issuer that publishes them (RFC 7517): where they are is configured or found
+// by discovery (OpenID Connect Discovery 1.0), they are refreshed in the background, and a token with an unknown `kid`
+// makes it look sooner, but never more than once in RenewInterval, so that forged ones cannot make us hammer the
+// issuer.
 //
-// While the issuer is down, the keys that were had last go on working, for at most MaxAge; with a cache file, over a restart
-// too. A key that the issuer has withdrawn is not trusted from the next refresh on. Without keys nobody is recognised.
+// While the issuer is down, the keys that were had last go on working, for at most MaxAge; with a cache file, over a
+// restart too. A key that the issuer has withdrawn is not trusted from the next refresh on. Without keys nobody is
+// recognised.
 //
 // Keys come over https, or over http from this machine itself; no redirect is followed.
 package jwks
@@ -98,11 +100,14 @@ func open(c Config, client *http.Client) (*Source, error) {
 	c.Log = c.Log.With(zap.String("issuer", c.Issuer))
 	switch {
 	case c.Refresh < 0 || c.MaxAge < c.Refresh:
-		return nil, fmt.Errorf("keys of %s: refreshed every %v they cannot be trusted for %v only", c.Issuer, c.Refresh, c.MaxAge)
+		return nil, fmt.Errorf("keys of %s: refreshed every %v they cannot be trusted for %v only", c.Issuer, c.Refresh,
+			c.MaxAge)
 	case !allowed(c.Issuer):
-		return nil, fmt.Errorf("issuer %q: must be an https URL (or http on a loopback address) without user or fragment", c.Issuer)
+		return nil, fmt.Errorf("issuer %q: must be an https URL (or http on a loopback address) without user or fragment",
+			c.Issuer)
 	case c.URL != "" && !allowed(c.URL):
-		return nil, fmt.Errorf("keys of %s: %q must be an https URL (or http on a loopback address) without user or fragment", c.Issuer, c.URL)
+		return nil, fmt.Errorf("keys of %s: %q must be an https URL (or http on a loopback address) without user or fragment",
+			c.Issuer, c.URL)
 	}
 	s := &Source{config: c, client: client}
 	if err := s.load(); err != nil {
@@ -172,7 +177,8 @@ func (s *Source) refresh(ctx context.Context) error {
 	case err != nil && ctx.Err() == nil && s.Keys() == nil:
 		s.config.Log.Error("the issuer's keys cannot be fetched; nobody who signs in there is recognised", zap.Error(err))
 	case err != nil && ctx.Err() == nil:
-		s.config.Log.Warn("the issuer's keys cannot be fetched; those from before are used", zap.Time("from", s.held.Load().fetched), zap.Error(err))
+		s.config.Log.Warn("the issuer's keys cannot be fetched; those from before are used",
+			zap.Time("from", s.held.Load().fetched), zap.Error(err))
 	}
 	s.failing = err != nil
 	return err
@@ -181,8 +187,8 @@ func (s *Source) refresh(ctx context.Context) error {
 // noKeys is trusted when a key set came whose keys must not be.
 var noKeys = []byte(`{"keys":[]}`)
 
-// take trusts what was fetched, instead of what was trusted before. An issuer that publishes no key, or its private ones,
-// has no key that is trusted; what is no key set at all says nothing.
+// take trusts what was fetched, instead of what was trusted before. An issuer that publishes no key, or its private
+// ones, has no key that is trusted; what is no key set at all says nothing.
 func (s *Source) take(raw []byte, fetched time.Time) error {
 	set, err := identity.ParseKeys(raw)
 	if errors.Is(err, identity.ErrNotKeySet) {

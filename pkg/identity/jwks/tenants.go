@@ -16,8 +16,8 @@ import (
 // ForTenants fetches the keys of tenants' issuers, from the addresses that they are registered with, until ctx ends.
 //
 // A tenant chooses the address, so it must not lead into the provider's own network: what is dialled is looked at after
-// names are resolved, and only public addresses are; for an issuer on this machine, only this machine. No proxy is used,
-// because it would dial in our place.
+// names are resolved, and only public addresses are; for an issuer on this machine, only this machine. No proxy is
+// used, because it would dial in our place.
 func ForTenants(ctx context.Context, log *zap.Logger) identity.TenantKeys {
 	var mu sync.Mutex
 	sources := map[[2]string]*Source{}
@@ -61,8 +61,8 @@ func forTenant(issuer, jwksURL string, log *zap.Logger) (*Source, error) {
 	return open(Config{Issuer: issuer, URL: jwksURL, Log: log}, clientThrough(dialer, nil, nil))
 }
 
-// reserved are blocks of unicast addresses that are not the public internet's, or that carry other addresses inside (the
-// IANA special-purpose registries, RFC 6890), beyond those that net/netip knows.
+// reserved are blocks of unicast addresses that are not the public internet's, or that carry other addresses inside
+// (the IANA special-purpose registries, RFC 6890), beyond those that net/netip knows.
 var reserved = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"),
 	netip.MustParsePrefix("100.64.0.0/10"), // carriers' own

@@ -26,7 +26,8 @@ type Person struct {
 	Authenticated time.Time
 }
 
-// RefusedError says that it was the issuer who signed nobody in, with OAuth's name for why: access_denied if a person said no.
+// RefusedError says that it was the issuer who signed nobody in, with OAuth's name for why: access_denied if a person
+// said no.
 type RefusedError struct {
 	Code    string
 	refusal error
@@ -37,8 +38,8 @@ func (e *RefusedError) Error() string { return e.refusal.Error() }
 // Unwrap is the refusal, UNAUTHENTICATED.
 func (e *RefusedError) Unwrap() error { return e.refusal }
 
-// Finish takes the issuer's answer, which came back to redirect, and whose state the caller has compared. UNAUTHENTICATED:
-// nobody is signed in by it; UNAVAILABLE: the issuer does not say.
+// Finish takes the issuer's answer, which came back to redirect, and whose state the caller has compared.
+// UNAUTHENTICATED: nobody is signed in by it; UNAVAILABLE: the issuer does not say.
 func (i *Issuer) Finish(ctx context.Context, redirect string, a Attempt, answer url.Values) (Person, error) {
 	if by := answer.Get("iss"); by != i.Issuer && (by != "" || i.namesItself) { // RFC 9207 §2.4
 		return Person{}, refusal.Unauthenticated("login", rule, "another issuer answered than the one that was asked")
@@ -66,17 +67,20 @@ func (i *Issuer) Identify(ctx context.Context, answer *oauth2.Token, nonce strin
 		return Person{}, i.notGood(err)
 	}
 	if subtle.ConstantTimeCompare([]byte(id.Nonce), []byte(nonce)) != 1 {
-		return Person{}, refusal.Unauthenticated("login", rule, "the ID token of %s is for another sign-in (`nonce`)", i.Issuer)
+		return Person{}, refusal.Unauthenticated("login", rule, "the ID token of %s is for another sign-in (`nonce`)",
+			i.Issuer)
 	}
 	if len(token) > identity.MaxToken {
-		return Person{}, refusal.Unauthenticated("login", rule, "the ID token of %s is longer than %d bytes; the services take no longer one", i.Issuer, identity.MaxToken)
+		return Person{}, refusal.Unauthenticated("login", rule,
+			"the ID token of %s is longer than %d bytes; the services take no longer one", i.Issuer, identity.MaxToken)
 	}
 	said := map[string]any{}
 	if err := id.Claims(&said); err != nil {
 		return Person{}, i.notGood(err)
 	}
 	if party, named := said["azp"]; named && party != i.ID { // OpenID Connect Core 1.0 §3.1.3.7
-		return Person{}, refusal.Unauthenticated("login", rule, "the ID token of %s was made for another program (`azp`)", i.Issuer)
+		return Person{}, refusal.Unauthenticated("login", rule, "the ID token of %s was made for another program (`azp`)",
+			i.Issuer)
 	}
 	p := Person{Token: token, Subject: id.Subject, Name: id.Subject, Expires: id.Expiry}
 	p.Locale, _ = said["locale"].(string)
@@ -126,7 +130,9 @@ func (i *Issuer) unavailable(ctx context.Context, err error) error {
 	return refusal.Unavailable("issuer", rule, "%s does not answer as an OpenID Connect issuer: %.500s", i.Issuer, err)
 }
 
-// Misleads is the refusal of an address that is not Trustworthy: nobody is sent there, and nothing is believed from there.
+// Misleads is the refusal of an address that is not Trustworthy: nobody is sent there, and nothing is believed from
+// there.
 func (i *Issuer) Misleads() error {
-	return refusal.Unauthenticated("issuer", rule, "%s sends sign-ins to an address that is neither https nor on this machine", i.Issuer)
+	return refusal.Unauthenticated("issuer", rule,
+		"%s sends sign-ins to an address that is neither https nor on this machine", i.Issuer)
 }

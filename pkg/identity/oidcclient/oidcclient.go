@@ -1,9 +1,9 @@
-// Package oidcclient signs people in at an OpenID Connect issuer with an authorization code and PKCE, for whatever waits for
-// the browser to come back: a terminal, or the portal. What it returns is the ID token: it is made out to this client, says
-// who signed in and how, and is what the services verify (R13).
+// Package oidcclient signs people in at an OpenID Connect issuer with an authorization code and PKCE, for whatever
+// waits for the browser to come back: a terminal, or the portal. What it returns is the ID token: it is made out to
+// this client, says who signed in and how, and is what the services verify (R13).
 //
-// An issuer is believed only about https, or about this machine; its redirects are not followed, its answers are bounded in
-// time and size, and none is taken for another's (RFC 9207, RFC 9700 §4.4).
+// An issuer is believed only about https, or about this machine; its redirects are not followed, its answers are
+// bounded in time and size, and none is taken for another's (RFC 9207, RFC 9700 §4.4).
 package oidcclient
 
 import (
@@ -54,7 +54,8 @@ type Issuer struct {
 // Discover asks the issuer where it does what. INVALID: nobody could sign in there; UNAVAILABLE: it does not answer.
 func (c Client) Discover(ctx context.Context) (*Issuer, error) {
 	if !Trustworthy(c.Issuer) {
-		return nil, refusal.Invalid("issuer", rule, "must be an https URL, or http on this machine, without user, query or fragment")
+		return nil, refusal.Invalid("issuer", rule,
+			"must be an https URL, or http on this machine, without user, query or fragment")
 	}
 	i := &Issuer{Client: c, http: &http.Client{
 		Timeout:       answerTimeout,
@@ -75,7 +76,8 @@ func (c Client) Discover(ctx context.Context) (*Issuer, error) {
 		return nil, i.unavailable(ctx, err)
 	}
 	i.namesItself = more.NamesItself
-	i.oauth = oauth2.Config{ClientID: c.ID, ClientSecret: c.Secret, Endpoint: p.Endpoint(), Scopes: []string{oidc.ScopeOpenID, "profile", "email"}}
+	i.oauth = oauth2.Config{ClientID: c.ID, ClientSecret: c.Secret, Endpoint: p.Endpoint(),
+		Scopes: []string{oidc.ScopeOpenID, "profile", "email"}}
 	i.oauth.Endpoint.AuthStyle = oauth2.AuthStyleInParams
 	if c.Secret != "" && (len(more.Secrets) == 0 || slices.Contains(more.Secrets, "client_secret_basic")) {
 		i.oauth.Endpoint.AuthStyle = oauth2.AuthStyleInHeader // what is meant by silence (Discovery 1.0 §3)
@@ -95,8 +97,8 @@ func (c Client) Discover(ctx context.Context) (*Issuer, error) {
 	return i, nil
 }
 
-// OAuth is a copy of the configuration, for the other ways to sign in; Context makes it use the bounded client, and Failed
-// says what its errors mean.
+// OAuth is a copy of the configuration, for the other ways to sign in; Context makes it use the bounded client, and
+// Failed says what its errors mean.
 func (i *Issuer) OAuth() oauth2.Config { return i.oauth }
 
 // Context is for OAuth.
@@ -109,7 +111,8 @@ type Attempt struct {
 	Verifier string `json:"verifier"`
 }
 
-// Begin returns where the browser must go, to come back to redirect; parameters are asked for besides what makes it safe.
+// Begin returns where the browser must go, to come back to redirect; parameters are asked for besides what makes it
+// safe.
 func (i *Issuer) Begin(redirect string, parameters url.Values) (address string, a Attempt) {
 	a = Attempt{State: rand.Text(), Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier()}
 	options := []oauth2.AuthCodeOption{oidc.Nonce(a.Nonce), oauth2.S256ChallengeOption(a.Verifier)}

@@ -38,7 +38,8 @@ func Lockbox() *lockboxv1.Actor {
 }
 
 func person(issuer, name string) *lockboxv1.Person {
-	return &lockboxv1.Person{Issuer: issuer, Subject: name, DisplayName: name, Email: name + "@example.org", Language: "en"}
+	return &lockboxv1.Person{Issuer: issuer, Subject: name, DisplayName: name, Email: name + "@example.org",
+		Language: "en"}
 }
 
 // Assign is the command that gives somebody a role on the subscription, or on the tenant.
@@ -64,6 +65,7 @@ func New(administrator *lockboxv1.Actor, now time.Time) *Story {
 	s.Must(onboarding, &lockboxv1.Command{AggregateId: Subscription, Action: &lockboxv1.Command_RegisterSubscription{
 		RegisterSubscription: &lockboxv1.RegisterSubscription{DisplayName: "Production"},
 	}}, now)
-	s.Must(administrator, &lockboxv1.Command{Action: &lockboxv1.Command_EnableLockbox{EnableLockbox: &lockboxv1.EnableLockbox{}}}, now)
+	s.Must(administrator,
+		&lockboxv1.Command{Action: &lockboxv1.Command_EnableLockbox{EnableLockbox: &lockboxv1.EnableLockbox{}}}, now)
 	return s
 }

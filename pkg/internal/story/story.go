@@ -37,7 +37,8 @@ func (s *Story) ID() string {
 func (s *Story) World() request.World {
 	w := request.World{Tenant: s.Tenant, Resource: s.Resource}
 	if f := s.Request.Evaluation.GetFacts(); w.Resource == nil && f != nil {
-		w.Resource = &request.Resource{CustomerData: f.GetCustomerData(), Preview: f.GetStage() == lockboxv1.ServiceStage_SERVICE_STAGE_PREVIEW}
+		w.Resource = &request.Resource{CustomerData: f.GetCustomerData(),
+			Preview: f.GetStage() == lockboxv1.ServiceStage_SERVICE_STAGE_PREVIEW}
 	}
 	if s.Request.Intent.GetSubscriptionId() != "" {
 		sub := s.Subscription

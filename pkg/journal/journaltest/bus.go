@@ -64,7 +64,8 @@ func New(t testing.TB, servers int) *Bus {
 	var routes []string
 	for i := range servers {
 		b.options = append(b.options, bus.ServerOptions{
-			Name: "n" + strconv.Itoa(i), StoreDir: filepath.Join(dir, strconv.Itoa(i)), PublicKeys: public, Host: "127.0.0.1", Port: FreePort(t),
+			Name: "n" + strconv.Itoa(i), StoreDir: filepath.Join(dir, strconv.Itoa(i)), PublicKeys: public, Host: "127.0.0.1",
+			Port: FreePort(t),
 		})
 		if servers > 1 {
 			port := FreePort(t)
@@ -178,7 +179,8 @@ func (b *Bus) InProcessConn() (net.Conn, error) {
 // Journal opens a journal as an identity until the test ends.
 func (b *Bus) Journal(t testing.TB, id bus.Identity, options ...journal.Option) *journal.Journal {
 	t.Helper()
-	options = append([]journal.Option{journal.WithLog(zaptest.NewLogger(t, zaptest.Level(zapcore.ErrorLevel)).WithOptions(zap.AddCaller()))}, options...)
+	options = append([]journal.Option{journal.WithLog(zaptest.NewLogger(t,
+		zaptest.Level(zapcore.ErrorLevel)).WithOptions(zap.AddCaller()))}, options...)
 	j, err := journal.Open(context.Background(), b.Connect(t, id), options...)
 	if err != nil {
 		t.Fatal(err)
@@ -187,8 +189,8 @@ func (b *Bus) Journal(t testing.TB, id bus.Identity, options ...journal.Option) 
 	return j
 }
 
-// FreePort is a port of this machine that nobody listens on, outside of the range that systems give to whoever asks for any:
-// a server can be stopped and started there, and no connection or other test takes it in between.
+// FreePort is a port of this machine that nobody listens on, outside of the range that systems give to whoever asks for
+// any: a server can be stopped and started there, and no connection or other test takes it in between.
 func FreePort(t testing.TB) int {
 	t.Helper()
 	for range 100 {

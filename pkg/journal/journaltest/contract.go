@@ -27,7 +27,8 @@ import (
 func Run(t *testing.T, start func(testing.TB) *Bus) {
 	b := start(t)
 	c := &contract{b, b.Journal(t, bus.Orchestrator), b.Journal(t, bus.Compliance)}
-	for _, group := range []map[string]func(*testing.T){c.appends(), c.losses(), c.reports(), c.follows(), c.replays(), c.timers()} {
+	for _, group := range []map[string]func(*testing.T){c.appends(), c.losses(), c.reports(), c.follows(), c.replays(),
+		c.timers()} {
 		for name, run := range group {
 			t.Run(name, run)
 		}
@@ -68,7 +69,8 @@ func (c *contract) roundTrip(t *testing.T) {
 		t.Fatalf("a new aggregate has %d events", len(entries))
 	}
 	events, seqs := mustAppend(t, c.writer, agg, 3)
-	for name, load := range map[string]func(context.Context, aggregate.Key) ([]journal.Entry, error){"any replica": c.eventually(3), "leader": c.reader.LoadAtLeader} {
+	for name, load := range map[string]func(context.Context, aggregate.Key) ([]journal.Entry,
+		error){"any replica": c.eventually(3), "leader": c.reader.LoadAtLeader} {
 		entries, err := load(t.Context(), agg)
 		if err != nil || len(entries) != 3 {
 			t.Fatalf("%s: %d events, %v", name, len(entries), err)
@@ -78,7 +80,8 @@ func (c *contract) roundTrip(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if e.Seq != seqs[i] || e.Subject != subject || !proto.Equal(e.Event, events[i]) || time.Since(e.Stored).Abs() > time.Minute {
+			if e.Seq != seqs[i] || e.Subject != subject || !proto.Equal(e.Event, events[i]) ||
+				time.Since(e.Stored).Abs() > time.Minute {
 				t.Errorf("%s: entry %d is %+v", name, i, e)
 			}
 			if again, err := input.DecodeEvent(e.Data); err != nil || !proto.Equal(again, events[i]) {
@@ -107,7 +110,8 @@ func (c *contract) since(t *testing.T) {
 	_, seqs := mustAppend(t, c.writer, one, 3)
 	_, others := mustAppend(t, c.writer, two, 1)
 	never := journal.Version{Key: newAggregate(newTenant(), aggregate.KindTicket)}
-	last, other := journal.Version{Key: one, Version: 3, Sequence: seqs[2]}, journal.Version{Key: two, Version: 1, Sequence: others[0]}
+	last, other := journal.Version{Key: one, Version: 3, Sequence: seqs[2]},
+		journal.Version{Key: two, Version: 1, Sequence: others[0]}
 	type news struct {
 		whole bool
 		seqs  []uint64
@@ -118,9 +122,11 @@ func (c *contract) since(t *testing.T) {
 	}{
 		"the last":         {[]journal.Version{last}, []news{{}}},
 		"the last of both": {[]journal.Version{last, other}, []news{{}, {}}},
-		"not the last":     {[]journal.Version{{Key: one, Version: 2, Sequence: seqs[1]}, other}, []news{{seqs: seqs[2:]}, {}}},
-		"nothing":          {[]journal.Version{{Key: one}, {Key: two}, never}, []news{{true, seqs}, {true, others}, {true, nil}}},
-		"one of them":      {[]journal.Version{{Key: one}, other}, []news{{true, seqs}, {}}},
+		"not the last": {[]journal.Version{{Key: one, Version: 2, Sequence: seqs[1]}, other},
+			[]news{{seqs: seqs[2:]}, {}}},
+		"nothing": {[]journal.Version{{Key: one}, {Key: two}, never},
+			[]news{{true, seqs}, {true, others}, {true, nil}}},
+		"one of them": {[]journal.Version{{Key: one}, other}, []news{{true, seqs}, {}}},
 		"another in its place": {
 			[]journal.Version{{Key: one, Version: 3, Sequence: seqs[2] + 1}}, []news{{true, seqs}},
 		},
@@ -176,7 +182,8 @@ func (c *contract) refusedAppends(t *testing.T) {
 		"a report":        func(e *lockboxv1.Event) { proto.Reset(e); proto.Merge(e, report(agg, "n-1")) },
 		"a wildcard":      func(e *lockboxv1.Event) { e.Tenant = "*" },
 		"too long": func(e *lockboxv1.Event) {
-			e.Fact = &lockboxv1.Event_TicketCommented{TicketCommented: &lockboxv1.TicketCommented{Text: strings.Repeat("x", input.MaxMessage)}}
+			e.Fact = &lockboxv1.Event_TicketCommented{TicketCommented: &lockboxv1.TicketCommented{Text: strings.Repeat("x",
+				input.MaxMessage)}}
 		},
 	} {
 		e := Event(agg, 1)
@@ -449,7 +456,8 @@ func (c *contract) together(t *testing.T) {
 		"two aggregates":    {Event(agg, 1), Event(newAggregate(agg.Tenant, aggregate.KindTicket), 2)},
 		"another beginning": {Event(agg, 2), Event(agg, 3)},
 	} {
-		if stored, err := c.writer.AppendAll(t.Context(), 0, bad...); !refusal.Is(err, lockboxv1.RefusalCode_REFUSAL_CODE_INVALID) || len(stored) > 0 {
+		if stored, err := c.writer.AppendAll(t.Context(), 0, bad...); !refusal.Is(err,
+			lockboxv1.RefusalCode_REFUSAL_CODE_INVALID) || len(stored) > 0 {
 			t.Errorf("%s: %v, %v", name, stored, err)
 		}
 	}
@@ -487,14 +495,16 @@ func (c *contract) contraryPairs(t *testing.T) {
 func (c *contract) deniedRight(t *testing.T) {
 	e := Event(newAggregate(newTenant(), aggregate.KindRequest), 1)
 	evaluator := c.bus.Journal(t, bus.Evaluator, journal.WithTimeout(500*time.Millisecond))
-	if _, err := evaluator.Append(t.Context(), 0, e); !errors.Is(err, nats.ErrPermissionViolation) || !errors.Is(err, journal.ErrUnknown) {
+	if _, err := evaluator.Append(t.Context(), 0, e); !errors.Is(err, nats.ErrPermissionViolation) ||
+		!errors.Is(err, journal.ErrUnknown) {
 		t.Errorf("the evaluator denied a request: %v", err)
 	}
 	tool := c.bus.Journal(t, bus.Tool(Tool), journal.WithTimeout(500*time.Millisecond))
 	if _, err := tool.Load(t.Context(), aggregate.KeyOf(e)); !errors.Is(err, nats.ErrPermissionViolation) {
 		t.Errorf("a tool loaded a request: %v", err)
 	}
-	if err := tool.Replay(t.Context(), journal.Replay{}, func(journal.Entry) error { return nil }); !errors.Is(err, nats.ErrPermissionViolation) {
+	if err := tool.Replay(t.Context(), journal.Replay{}, func(journal.Entry) error { return nil }); !errors.Is(err,
+		nats.ErrPermissionViolation) {
 		t.Errorf("a tool replayed: %v", err)
 	}
 }

@@ -30,7 +30,9 @@ func (c *contract) follows() map[string]func(*testing.T) {
 }
 
 // follow runs Follow until the returned function is called; that fails the test on an error.
-func (c *contract) follow(t *testing.T, f journal.Following, handle func(context.Context, journal.Entry) error) (stop func()) {
+func (c *contract) follow(
+	t *testing.T, f journal.Following, handle func(context.Context, journal.Entry) error,
+) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -220,7 +222,8 @@ func (c *contract) intents(t *testing.T) {
 		}
 		calls[i.Seq]++
 		intent := new(lockboxv1.AccessIntent)
-		if err := proto.Unmarshal(i.Data, intent); err != nil || intent.GetTenant() != tenant || i.Deliveries == 0 || i.Stored.IsZero() {
+		if err := proto.Unmarshal(i.Data, intent); err != nil || intent.GetTenant() != tenant || i.Deliveries == 0 ||
+			i.Stored.IsZero() {
 			t.Errorf("intent %+v: %v", i, err)
 		}
 		total := 0
@@ -249,7 +252,8 @@ func (c *contract) intents(t *testing.T) {
 }
 
 func (c *contract) replays() map[string]func(*testing.T) {
-	return map[string]func(*testing.T){"the stream is replayed, whole or in part": c.replayed, "a replay goes on when told so": c.replayFollows}
+	return map[string]func(*testing.T){"the stream is replayed, whole or in part": c.replayed,
+		"a replay goes on when told so": c.replayFollows}
 }
 
 func (c *contract) replayed(t *testing.T) {
@@ -294,7 +298,8 @@ func (c *contract) replayed(t *testing.T) {
 		}
 	}
 	stop := errors.New("enough")
-	if err := c.reader.Replay(t.Context(), journal.Replay{}, func(journal.Entry) error { return stop }); !errors.Is(err, stop) {
+	if err := c.reader.Replay(t.Context(), journal.Replay{}, func(journal.Entry) error { return stop }); !errors.Is(err,
+		stop) {
 		t.Errorf("the handler's error became %v", err)
 	}
 }
@@ -307,7 +312,8 @@ func (c *contract) replayFollows(t *testing.T) {
 	entries := make(chan journal.Entry, 16)
 	done := make(chan error, 1)
 	go func() {
-		done <- c.reader.Replay(ctx, journal.Replay{From: before[0], Follow: true}, func(e journal.Entry) error { entries <- e; return nil })
+		done <- c.reader.Replay(ctx, journal.Replay{From: before[0], Follow: true},
+			func(e journal.Entry) error { entries <- e; return nil })
 	}()
 	<-entries
 	if e := <-entries; e.Pending != 0 {
@@ -360,7 +366,8 @@ func unknownFact(t *testing.T, b *Bus) {
 	if _, err := j.Load(t.Context(), agg); !errors.Is(err, input.ErrUnknownFact) {
 		t.Errorf("load: %v", err)
 	}
-	err = b.Journal(t, bus.Compliance).Replay(t.Context(), journal.Replay{}, func(e journal.Entry) error { return handle(t.Context(), e) })
+	err = b.Journal(t, bus.Compliance).Replay(t.Context(), journal.Replay{},
+		func(e journal.Entry) error { return handle(t.Context(), e) })
 	if !errors.Is(err, input.ErrUnknownFact) {
 		t.Errorf("replay: %v", err)
 	}
@@ -438,7 +445,9 @@ func changedConsumer(t *testing.T, b *Bus) {
 		t.Fatal(err)
 	}
 	var drift *bus.DriftError
-	err = b.Journal(t, bus.Notifier).Follow(t.Context(), journal.Following{Stream: bus.StreamEvents, Durable: bus.DurableNotifier}, func(context.Context, journal.Entry) error { return nil })
+	err = b.Journal(t, bus.Notifier).Follow(t.Context(),
+		journal.Following{Stream: bus.StreamEvents, Durable: bus.DurableNotifier},
+		func(context.Context, journal.Entry) error { return nil })
 	if !errors.As(err, &drift) {
 		t.Errorf("a follower whose consumer tells it nothing: %v", err)
 	}

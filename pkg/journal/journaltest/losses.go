@@ -278,7 +278,8 @@ func (c *contract) reports() map[string]func(*testing.T) {
 				if s.Letter.GetSubject() == subject {
 					found = true
 					// Nobody who reads it can act as its sender.
-					if want := "\xff eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJ4In0.************ \x00"; string(s.Letter.GetData()) != want || !bytes.Equal(s.Letter.GetDataSha256(), sum[:]) {
+					if want := "\xff eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJ4In0.************ \x00"; string(s.Letter.GetData()) != want ||
+						!bytes.Equal(s.Letter.GetDataSha256(), sum[:]) {
 						t.Errorf("%q, %x", s.Letter.GetData(), s.Letter.GetDataSha256())
 					}
 				}
@@ -299,7 +300,8 @@ func (c *contract) reports() map[string]func(*testing.T) {
 func (c *contract) replay(t *testing.T, r journal.Replay) []journal.Entry {
 	t.Helper()
 	var entries []journal.Entry
-	if err := c.reader.Replay(t.Context(), r, func(e journal.Entry) error { entries = append(entries, e); return nil }); err != nil {
+	if err := c.reader.Replay(t.Context(), r,
+		func(e journal.Entry) error { entries = append(entries, e); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	return entries

@@ -1,4 +1,5 @@
-// Package leasetest says that all is well where nobody looks: in tests and benchmarks of services that grant without a projector.
+// Package leasetest says that all is well where nobody looks: in tests and benchmarks of services that grant without a
+// projector.
 package leasetest
 
 import (

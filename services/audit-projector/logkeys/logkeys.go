@@ -1,5 +1,5 @@
-// Package logkeys keeps the two secrets of the Merkle log: the key that signs its checkpoints, and that of which its salts are
-// made. They are files of the projector, and of nobody else.
+// Package logkeys keeps the two secrets of the Merkle log: the key that signs its checkpoints, and that of which its
+// salts are made. They are files of the projector, and of nobody else.
 package logkeys
 
 import (
@@ -22,8 +22,8 @@ import (
 	"golang.org/x/mod/sumdb/note"
 )
 
-// Keys are the log's. Whoever has the signing key can sign another history, which witnesses, customers and e-mails contradict;
-// whoever has the secret of the salts can guess what receipts withhold.
+// Keys are the log's. Whoever has the signing key can sign another history, which witnesses, customers and e-mails
+// contradict; whoever has the secret of the salts can guess what receipts withhold.
 type Keys struct {
 	Signer note.Signer
 	// Verifier is the public key, as policies name it.
@@ -146,7 +146,8 @@ func install(dir string, made []byte) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", pending, err)
 	}
-	for _, f := range []struct{ name, text string }{{SaltsFile, lines[1]}, {PublicKeyFile, public}, {SigningKeyFile, lines[0]}} {
+	for _, f := range []struct{ name, text string }{{SaltsFile, lines[1]}, {PublicKeyFile, public},
+		{SigningKeyFile, lines[0]}} {
 		path, text := filepath.Join(dir, f.name), []byte(f.text+"\n")
 		err := durable.Create(path, text, 0o600)
 		if errors.Is(err, fs.ErrExist) {

@@ -1,5 +1,5 @@
-// Package past rebuilds what was, from the stream alone and with the code that folds it everywhere else (R40). It asks no
-// projection and changes nothing.
+// Package past rebuilds what was, from the stream alone and with the code that folds it everywhere else (R40). It asks
+// no projection and changes nothing.
 package past
 
 import (
@@ -31,7 +31,8 @@ type Stream interface {
 // At is a moment in a stream's past. What there was not yet, or never, is refused as not found.
 type At struct {
 	Stream Stream
-	// Time is the moment. What counts is the time that each event says itself: a stream that was restored has been stored anew.
+	// Time is the moment. What counts is the time that each event says itself: a stream that was restored has been stored
+	// anew.
 	Time time.Time
 	// Tenant is whose things are meant; empty: anybody's.
 	Tenant string
@@ -84,8 +85,8 @@ func (at At) Disclosure(ctx context.Context, id string) (*lockboxv1.DisclosureVi
 	return view.Disclosure(states.Disclosure(key.Tenant, key.ID)), nil
 }
 
-// Published is aggregate.Rules or aggregate.Catalogue as it was in force. It does not exist as long as the one that ships
-// was.
+// Published is aggregate.Rules or aggregate.Catalogue as it was in force. It does not exist as long as the one that
+// ships was.
 func (at At) Published(ctx context.Context, about aggregate.Key) (policy.Published, error) {
 	at.Tenant = about.Tenant
 	states := repository.States{}
@@ -94,7 +95,9 @@ func (at At) Published(ctx context.Context, about aggregate.Key) (policy.Publish
 }
 
 // one folds the events of one aggregate, and returns its key and them.
-func (at At) one(ctx context.Context, kind, id string) (states repository.States, key aggregate.Key, events []projection.Event, err error) {
+func (at At) one(
+	ctx context.Context, kind, id string,
+) (states repository.States, key aggregate.Key, events []projection.Event, err error) {
 	states = repository.States{}
 	several := false
 	later, err := at.read(ctx, kind, id, func(e journal.Entry) {

@@ -1,5 +1,6 @@
 // Package repair says how a damaged stream is restored from its second copy. It only reads: what it plans, somebody
-// else carries out while nothing runs. Nothing is discarded: what cannot stand in the stream is a conflict, and is kept.
+// else carries out while nothing runs. Nothing is discarded: what cannot stand in the stream is a conflict, and is
+// kept.
 package repair
 
 import (
@@ -34,8 +35,8 @@ const (
 	Restored
 	// Tail is after the second copy's end, and nothing speaks against it.
 	Tail
-	// Conflict is acknowledged and in the stream, and cannot stand there: another event was recorded in its place, or it follows
-	// one that was not recorded.
+	// Conflict is acknowledged and in the stream, and cannot stand there: another event was recorded in its place, or it
+	// follows one that was not recorded.
 	Conflict
 )
 
@@ -45,8 +46,11 @@ type Step struct {
 	journal.Stored
 }
 
-// Steps merges the stream with its second copy, both in order. An error of either ends them. Conflicts stand where they were.
-func Steps(covered uint64, stream iter.Seq2[journal.Stored, error], second iter.Seq2[merkle.Stored, error]) iter.Seq2[Step, error] {
+// Steps merges the stream with its second copy, both in order. An error of either ends them. Conflicts stand where they
+// were.
+func Steps(
+	covered uint64, stream iter.Seq2[journal.Stored, error], second iter.Seq2[merkle.Stored, error],
+) iter.Seq2[Step, error] {
 	return func(yield func(Step, error) bool) {
 		recorded, stop := iter.Pull2(second)
 		defer stop()

@@ -16,13 +16,14 @@ func Notifier() notifier.Config {
 		Provider: devissuer.Provider,
 		SMTP:     notifier.SMTP{From: "lockbox@nimbus.example"},
 		Groups: map[string][]string{
-			aggregate.SupportLeads: {"lena@nimbus.example"}, aggregate.DevOpsManagers: {"derek@nimbus.example"}, aggregate.SecurityOfficers: {"olga@nimbus.example"},
+			aggregate.SupportLeads: {"lena@nimbus.example"}, aggregate.DevOpsManagers: {"derek@nimbus.example"},
+			aggregate.SecurityOfficers: {"olga@nimbus.example"},
 		},
 	}
 }
 
-// Organisations are the demo's, as its portal knows them: each one's people sign in at the demo issuer, and are known by
-// their addresses' domains.
+// Organisations are the demo's, as its portal knows them: each one's people sign in at the demo issuer, and are known
+// by their addresses' domains.
 func Organisations(d *devissuer.Issuer) []portal.Organisation {
 	all := []portal.Organisation{{Name: devissuer.Provider, Issuer: d.ProviderIssuer().URL}}
 	for _, c := range []struct{ tenant, name string }{

@@ -1,5 +1,5 @@
-// Package demo fills an empty Lockbox with two customers, so that there is something to try. It does so through the same
-// commands, under the same rules, as anybody would.
+// Package demo fills an empty Lockbox with two customers, so that there is something to try. It does so through the
+// same commands, under the same rules, as anybody would.
 package demo
 
 import (
@@ -51,7 +51,8 @@ func Seed(ctx context.Context, nc *nats.Conn, issuer *devissuer.Issuer, now func
 func steps(d *devissuer.Issuer) []step {
 	bank, health := devissuer.TenantBank, devissuer.TenantHealth
 	return []step{
-		{"onboarding", bank, "", create(d, bank, devissuer.TenantBankName, "grace", "en", lockboxv1.SupportPlan_SUPPORT_PLAN_PROFESSIONAL_DIRECT)},
+		{"onboarding", bank, "", create(d, bank, devissuer.TenantBankName, "grace", "en",
+			lockboxv1.SupportPlan_SUPPORT_PLAN_PROFESSIONAL_DIRECT)},
 		{"grace", bank, "", &lockboxv1.Command{Action: &lockboxv1.Command_EnableLockbox{EnableLockbox: &lockboxv1.EnableLockbox{}}}},
 		{"grace", bank, "", &lockboxv1.Command{Action: &lockboxv1.Command_ChangeSettings{ChangeSettings: &lockboxv1.ChangeSettings{
 			Settings: &lockboxv1.TenantSettings{
@@ -62,14 +63,18 @@ func steps(d *devissuer.Issuer) []step {
 		{"grace", bank, "", assign(d, "audrey-auditor", "audrey", lockboxv1.Role_ROLE_AUDITOR, tenantScope)},
 		{"grace", bank, BankProduction, subscription("Production")},
 		{"grace", bank, BankProduction, assign(d, "otto-owner", "otto", lockboxv1.Role_ROLE_OWNER, subscriptionScope)},
-		{"grace", bank, BankProduction, assign(d, "fleur-approver", "fleur", lockboxv1.Role_ROLE_LOCKBOX_APPROVER, subscriptionScope)},
-		{"grace", bank, BankProduction, eligible(assign(d, "eli-eligible", "eli", lockboxv1.Role_ROLE_OWNER, subscriptionScope))},
+		{"grace", bank, BankProduction, assign(d, "fleur-approver", "fleur", lockboxv1.Role_ROLE_LOCKBOX_APPROVER,
+			subscriptionScope)},
+		{"grace", bank, BankProduction, eligible(assign(d, "eli-eligible", "eli", lockboxv1.Role_ROLE_OWNER,
+			subscriptionScope))},
 		{"grace", bank, BankTest, subscription("Test")},
 		{"grace", bank, BankTest, assign(d, "otto-inherited", "otto", lockboxv1.Role_ROLE_OWNER, groupScope)},
-		{"otto", bank, BankTicket, ticket("The payment service does not answer", "Since the update of last night the machine payments-1 hangs after a few minutes.", BankProduction)},
+		{"otto", bank, BankTicket, ticket("The payment service does not answer",
+			"Since the update of last night the machine payments-1 hangs after a few minutes.", BankProduction)},
 		{"lena", bank, BankTicket, give(d, "erin")},
 
-		{"onboarding", health, "", create(d, health, devissuer.TenantHealthName, "hana", "ja", lockboxv1.SupportPlan_SUPPORT_PLAN_STANDARD)},
+		{"onboarding", health, "", create(d, health, devissuer.TenantHealthName, "hana", "ja",
+			lockboxv1.SupportPlan_SUPPORT_PLAN_STANDARD)},
 		{"hana", health, "", &lockboxv1.Command{Action: &lockboxv1.Command_EnableLockbox{EnableLockbox: &lockboxv1.EnableLockbox{}}}},
 		{"hana", health, HealthClinic, subscription("診療システム")},
 		{"hana", health, HealthClinic, assign(d, "kenji-owner", "kenji", lockboxv1.Role_ROLE_OWNER, subscriptionScope)},
@@ -84,9 +89,12 @@ const (
 	groupScope        = lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_MANAGEMENT_GROUP
 )
 
-func create(d *devissuer.Issuer, tenant, name, administrator, language string, plan lockboxv1.SupportPlan) *lockboxv1.Command {
+func create(
+	d *devissuer.Issuer, tenant, name, administrator, language string, plan lockboxv1.SupportPlan,
+) *lockboxv1.Command {
 	return &lockboxv1.Command{Action: &lockboxv1.Command_CreateTenant{CreateTenant: &lockboxv1.CreateTenant{
-		DisplayName: name, Plan: plan, Issuer: d.TenantIssuer(tenant), Administrator: d.Person(administrator), DefaultLanguage: language,
+		DisplayName: name, Plan: plan, Issuer: d.TenantIssuer(tenant), Administrator: d.Person(administrator),
+		DefaultLanguage: language,
 	}}}
 }
 
@@ -94,7 +102,9 @@ func subscription(name string) *lockboxv1.Command {
 	return &lockboxv1.Command{Action: &lockboxv1.Command_RegisterSubscription{RegisterSubscription: &lockboxv1.RegisterSubscription{DisplayName: name}}}
 }
 
-func assign(d *devissuer.Issuer, id, persona string, role lockboxv1.Role, scope lockboxv1.AssignmentScope) *lockboxv1.Command {
+func assign(
+	d *devissuer.Issuer, id, persona string, role lockboxv1.Role, scope lockboxv1.AssignmentScope,
+) *lockboxv1.Command {
 	return &lockboxv1.Command{Action: &lockboxv1.Command_AssignRole{AssignRole: &lockboxv1.AssignRole{
 		Assignment: &lockboxv1.RoleAssignment{Id: id, Person: d.Person(persona), Role: role, Scope: scope},
 	}}}
@@ -153,7 +163,8 @@ func answered(ctx context.Context, nc *nats.Conn, subject string, data []byte) (
 	}
 }
 
-// stepID is a UUID of version 7 (RFC 9562) whose random part is derived from the step, so that it is the same each time.
+// stepID is a UUID of version 7 (RFC 9562) whose random part is derived from the step, so that it is the same each
+// time.
 func stepID(i int, s step) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%d %s %s %s", i, s.as, s.tenant, s.about))
 	var id uuid.UUID

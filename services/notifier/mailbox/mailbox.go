@@ -1,5 +1,5 @@
-// Package mailbox is a mail server for development: it takes every mail, keeps each as a file, and shows them on a page.
-// It delivers nothing anywhere, asks nobody who they are, and therefore listens on this machine only unless told
+// Package mailbox is a mail server for development: it takes every mail, keeps each as a file, and shows them on a
+// page. It delivers nothing anywhere, asks nobody who they are, and therefore listens on this machine only unless told
 // otherwise. It is not for production.
 package mailbox
 
@@ -61,11 +61,15 @@ func New(c Config) (*Mailbox, error) {
 			return nil, errors.Join(fmt.Errorf("mailbox: %w", err), m.smtp.Close())
 		}
 	}
-	m.mail = smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &session{store: &m.store}, nil }))
+	m.mail = smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) {
+		return &session{store: &m.store},
+			nil
+	}))
 	m.mail.Domain, m.mail.MaxMessageBytes, m.mail.MaxRecipients = "mailbox.lockbox.internal", maxMail, 100
 	m.mail.ReadTimeout, m.mail.WriteTimeout = time.Minute, time.Minute
 	m.mail.ErrorLog = log.New(io.Discard, "", 0) // a client that hangs up is not news here
-	m.web = &http.Server{Handler: m.pages(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second}
+	m.web = &http.Server{Handler: m.pages(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
+		WriteTimeout: 30 * time.Second}
 	return m, nil
 }
 
@@ -80,7 +84,8 @@ func (m *Mailbox) HTTPAddr() string {
 	return m.http.Addr().String()
 }
 
-// Run takes and shows mails until ctx ends, and then nothing any more. A mail that was acknowledged is in the directory.
+// Run takes and shows mails until ctx ends, and then nothing any more. A mail that was acknowledged is in the
+// directory.
 func (m *Mailbox) Run(ctx context.Context) error {
 	serve := []func() error{func() error { return m.mail.Serve(m.smtp) }}
 	if m.http != nil {

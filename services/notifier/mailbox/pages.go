@@ -15,8 +15,8 @@ var pageFiles embed.FS
 
 var pages = template.Must(template.ParseFS(pageFiles, "pages/*.tmpl"))
 
-// The policies of our own pages, and of a mail's HTML, which comes from anywhere: it may have styles and links that open a
-// page of their own, and nothing else, in an origin of its own, framed by us only.
+// The policies of our own pages, and of a mail's HTML, which comes from anywhere: it may have styles and links that
+// open a page of their own, and nothing else, in an origin of its own, framed by us only.
 const (
 	pagePolicy = "default-src 'none'; style-src 'unsafe-inline'; frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 	mailPolicy = "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"

@@ -87,7 +87,8 @@ type store struct {
 	last time.Time
 }
 
-// keep writes a mail under a new id. It appears whole or not at all; it is not flushed to disk, since nobody's mail is lost here.
+// keep writes a mail under a new id. It appears whole or not at all; it is not flushed to disk, since nobody's mail is
+// lost here.
 func (s *store) keep(now time.Time, from string, to []string, data []byte) error {
 	id := s.next(now)
 	var mail bytes.Buffer
@@ -167,7 +168,8 @@ func readOne(dir, id string) (Message, error) {
 		return m, nil //nolint:nilerr // whoever sent it, sent no mail: show what it was
 	}
 	m.Header, m.Recipients = parsed.Header, parsed.Header[receivedFor]
-	m.From, m.Subject, m.MessageID = decoded(parsed.Header.Get("From")), decoded(parsed.Header.Get("Subject")), parsed.Header.Get("Message-ID")
+	m.From, m.Subject, m.MessageID = decoded(parsed.Header.Get("From")), decoded(parsed.Header.Get("Subject")),
+		parsed.Header.Get("Message-ID")
 	if to, err := parsed.Header.AddressList("To"); err == nil {
 		for _, a := range to {
 			m.To = append(m.To, a.Address)

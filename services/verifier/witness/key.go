@@ -38,7 +38,8 @@ func ReadKey(file string) (*merkle.Cosigner, error) {
 		return nil, err
 	}
 	if info.Mode().Perm()&0o002 != 0 {
-		return nil, fmt.Errorf("the key in %s can be replaced by every user of this machine (mode %v)", file, info.Mode().Perm())
+		return nil, fmt.Errorf("the key in %s can be replaced by every user of this machine (mode %v)", file,
+			info.Mode().Perm())
 	}
 	text, err := os.ReadFile(file) // #nosec G304 -- the operator names the file
 	if err != nil {

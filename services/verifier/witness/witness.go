@@ -1,5 +1,6 @@
-// Package witness is a small C2SP tlog-witness: it cosigns a log's checkpoint if the log signed it and grew from the last one
-// that it cosigned, and never two histories. A customer or a third party runs it; it learns sizes and roots, and nothing else.
+// Package witness is a small C2SP tlog-witness: it cosigns a log's checkpoint if the log signed it and grew from the
+// last one that it cosigned, and never two histories. A customer or a third party runs it; it learns sizes and roots,
+// and nothing else.
 package witness
 
 import (

@@ -43,8 +43,8 @@ func (v *viewer) allowed(s request.State) (verbs []string) {
 	return verbs
 }
 
-// awaited reports whether a request waits for the viewer's own decision: whether their approval would count now (R15, R20,
-// R30, I10).
+// awaited reports whether a request waits for the viewer's own decision: whether their approval would count now (R15,
+// R20, R30, I10).
 func (v *viewer) awaited(s request.State) bool {
 	if v.by.GetSide() == lockboxv1.Side_SIDE_PROVIDER {
 		return v.could(s, &lockboxv1.Command{Action: &lockboxv1.Command_InternalApprove{InternalApprove: &lockboxv1.InternalApprove{}}})

@@ -1,5 +1,5 @@
-// Package answer decides who may see what of the projection, and answers queries (R25, R39, I9). It reads the projection
-// and nothing else, and writes nothing.
+// Package answer decides who may see what of the projection, and answers queries (R25, R39, I9). It reads the
+// projection and nothing else, and writes nothing.
 //
 // Whatever somebody may not see is not there: one refusal, with one wording, for what does not exist, what is another
 // tenant's, and what the caller's role does not reach.
@@ -104,8 +104,8 @@ func (a *Answerer) answer(ctx context.Context, subject string, data []byte) (rep
 	return reply, v.ask(ctx, q, reply)
 }
 
-// wait lets people read their own writes. Whoever waits keeps others from being answered, so no more than a few do at once,
-// and of those whose token is not good, as far as is known yet, next to none.
+// wait lets people read their own writes. Whoever waits keeps others from being answered, so no more than a few do at
+// once, and of those whose token is not good, as far as is known yet, next to none.
 func (a *Answerer) wait(ctx context.Context, q *lockboxv1.Query) error {
 	known, err := a.knows(ctx, q)
 	if err != nil {
@@ -122,7 +122,8 @@ func (a *Answerer) wait(ctx context.Context, q *lockboxv1.Query) error {
 	ctx, cancel := context.WithTimeout(ctx, Patience)
 	defer cancel()
 	if err := a.Store.Wait(ctx, q.GetMinSequence()); err != nil {
-		return refusal.Unavailable("min_sequence", "I11", "the projection has not come to sequence %d yet; it is at %d", q.GetMinSequence(), a.Store.Sequence())
+		return refusal.Unavailable("min_sequence", "I11", "the projection has not come to sequence %d yet; it is at %d",
+			q.GetMinSequence(), a.Store.Sequence())
 	}
 	return nil
 }

@@ -49,7 +49,8 @@ func activityFilter(ask *lockboxv1.ListActivity) (f projection.ActivityFilter, l
 	for _, a := range ask.GetActions() {
 		types := activity.Types(a)
 		if len(types) == 0 {
-			return f, 0, refusal.Invalid("list_activity.actions", "R39", "there is no such action; among those there are: Create Lockbox Request, CustomerApproved")
+			return f, 0, refusal.Invalid("list_activity.actions", "R39",
+				"there is no such action; among those there are: Create Lockbox Request, CustomerApproved")
 		}
 		f.Types = append(f.Types, types...)
 	}
@@ -61,7 +62,8 @@ func activityFilter(ask *lockboxv1.ListActivity) (f projection.ActivityFilter, l
 	if f.Until, err = moment("list_activity.until", ask.GetUntil()); err != nil {
 		return f, 0, err
 	}
-	f.Person, f.Resource, f.SubscriptionID, f.RequestID = ask.GetPerson(), ask.GetResource(), ask.GetSubscriptionId(), ask.GetRequestId()
+	f.Person, f.Resource, f.SubscriptionID, f.RequestID = ask.GetPerson(), ask.GetResource(), ask.GetSubscriptionId(),
+		ask.GetRequestId()
 	for _, err := range []error{
 		input.Line("list_activity.person", f.Person, 0, 320),
 		input.Line("list_activity.resource", f.Resource, 0, 512),

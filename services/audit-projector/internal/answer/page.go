@@ -45,8 +45,8 @@ func pageLimit(field string, limit uint32) (int, error) {
 	return int(limit), nil
 }
 
-// fit makes a request small enough for the bus: first texts are shortened, visibly, then the middle of the timeline and of
-// the deliveries is left out, then who was looked at and does not count. It returns the size.
+// fit makes a request small enough for the bus: first texts are shortened, visibly, then the middle of the timeline and
+// of the deliveries is left out, then who was looked at and does not count. It returns the size.
 func fit(v *lockboxv1.RequestView) int {
 	if size := proto.Size(v); size <= largest {
 		return size
@@ -57,7 +57,8 @@ func fit(v *lockboxv1.RequestView) int {
 		v.Questions[i] = proto.CloneOf(q)
 		v.Questions[i].Text, v.Questions[i].Answer = shorten(q.GetText()), shorten(q.GetAnswer())
 	}
-	v.InternalDecisions, v.CustomerDecisions = slices.Clone(v.GetInternalDecisions()), slices.Clone(v.GetCustomerDecisions())
+	v.InternalDecisions, v.CustomerDecisions = slices.Clone(v.GetInternalDecisions()),
+		slices.Clone(v.GetCustomerDecisions())
 	for _, decisions := range [][]*lockboxv1.Decision{v.GetInternalDecisions(), v.GetCustomerDecisions()} {
 		for i, d := range decisions {
 			decisions[i] = proto.CloneOf(d)

@@ -18,8 +18,8 @@ type Receipts interface {
 	Receipt(tenant, about string, wanted []ledger.Wanted) (file []byte, err error)
 }
 
-// getReceipt proves what happened to a request. Stored bytes are shown whole or not at all: an evaluation that counts over all
-// customers is withheld from the customer, and whoever is not shown who holds which role gets no receipt.
+// getReceipt proves what happened to a request. Stored bytes are shown whole or not at all: an evaluation that counts
+// over all customers is withheld from the customer, and whoever is not shown who holds which role gets no receipt.
 func (v *viewer) getReceipt(ctx context.Context, id string) (*lockboxv1.Receipt, error) {
 	const rule = "R41"
 	row, events, err := v.history(ctx, "get_receipt.request_id", id, false)
@@ -43,7 +43,8 @@ func (v *viewer) getReceipt(ctx context.Context, id string) (*lockboxv1.Receipt,
 	case errors.Is(err, ledger.ErrNotCovered), errors.Is(err, ledger.ErrNone), errors.Is(err, ledger.ErrNoTree):
 		return nil, refusal.Unavailable("", rule, "the last event is in no signed checkpoint yet; ask again in a few seconds")
 	case err != nil:
-		return nil, fmt.Errorf("%w: %w", refusal.Unavailable("", rule, "the log cannot prove it; its operator can see why"), err)
+		return nil, fmt.Errorf("%w: %w", refusal.Unavailable("", rule, "the log cannot prove it; its operator can see why"),
+			err)
 	}
 	return &lockboxv1.Receipt{FileName: "lockbox-receipt-" + row.ID + ".json", File: file}, nil
 }

@@ -108,7 +108,9 @@ func (v *viewer) getRequest(ctx context.Context, id string) (*lockboxv1.RequestV
 }
 
 // history finds the request that a field of the query names, and reads what happened to it.
-func (v *viewer) history(ctx context.Context, field, id string, reports bool) (projection.Row, []projection.Event, error) {
+func (v *viewer) history(
+	ctx context.Context, field, id string, reports bool,
+) (projection.Row, []projection.Event, error) {
 	if err := input.Token(field, id); err != nil {
 		return projection.Row{}, nil, err
 	}
@@ -120,7 +122,8 @@ func (v *viewer) history(ctx context.Context, field, id string, reports bool) (p
 	case !v.sees() || len(rows) == 0:
 		return projection.Row{}, nil, notFound()
 	case len(rows) > 1:
-		return projection.Row{}, nil, refusal.Invalid("tenant", "I9", "is required: several tenants have a request of that id")
+		return projection.Row{}, nil, refusal.Invalid("tenant", "I9",
+			"is required: several tenants have a request of that id")
 	}
 	events, err := v.History(ctx, rows, reports)
 	return rows[0], events[rows[0].Sequence], err

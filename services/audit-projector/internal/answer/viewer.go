@@ -24,8 +24,8 @@ type viewer struct {
 	*projection.Snapshot
 	by  *lockboxv1.Actor
 	now time.Time
-	// anew is the viewer as they would be if they signed in now, which a tenant may demand of whoever decides. They are shown
-	// what they could do then, for otherwise nothing would tell them to.
+	// anew is the viewer as they would be if they signed in now, which a tenant may demand of whoever decides. They are
+	// shown what they could do then, for otherwise nothing would tell them to.
 	anew *lockboxv1.Actor
 	// language is what Lockbox says in the answer.
 	language  *activity.Language
@@ -58,7 +58,8 @@ func (a *Answerer) viewer(s *projection.Snapshot, q *lockboxv1.Query) (*viewer, 
 	if err != nil {
 		return nil, a.elsewhere(s, q, err, now)
 	}
-	v := &viewer{Snapshot: s, by: by, now: now, anew: proto.CloneOf(by), customer: customer, scope: projection.Scope{Tenant: q.GetTenant()}}
+	v := &viewer{Snapshot: s, by: by, now: now, anew: proto.CloneOf(by), customer: customer,
+		scope: projection.Scope{Tenant: q.GetTenant()}}
 	v.anew.AuthenticatedAt = timestamppb.New(now)
 	if by.GetSide() == lockboxv1.Side_SIDE_PROVIDER {
 		v.provider()
@@ -113,7 +114,8 @@ func claimedIssuer(token string) string {
 // provider: requesters see their own requests, internal approvers those that have waited for their group, security
 // officers everything.
 func (v *viewer) provider() {
-	v.tickets = aggregate.Provider(v.by, aggregate.SupportEngineers, aggregate.SupportLeads, aggregate.DevOpsManagers, aggregate.SecurityOfficers)
+	v.tickets = aggregate.Provider(v.by, aggregate.SupportEngineers, aggregate.SupportLeads, aggregate.DevOpsManagers,
+		aggregate.SecurityOfficers)
 	if aggregate.Provider(v.by, aggregate.SecurityOfficers) {
 		v.scope.All, v.scope.Untold = true, true
 		return
@@ -135,7 +137,8 @@ func groups(by *lockboxv1.Actor) []string {
 func (v *viewer) customersOwn() error {
 	c := v.customer
 	if c.Tenant.Fault != nil {
-		return refusal.Unavailable("tenant", "I11", "the tenant's history contradicts itself, so nobody knows who may see what")
+		return refusal.Unavailable("tenant", "I11",
+			"the tenant's history contradicts itself, so nobody knows who may see what")
 	}
 	v.scope.All = holds(c.Tenant.Roles.Held(v.by.GetPerson(), v.now),
 		lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR, lockboxv1.Role_ROLE_LOCKBOX_APPROVER, lockboxv1.Role_ROLE_AUDITOR)
@@ -145,7 +148,8 @@ func (v *viewer) customersOwn() error {
 	}
 	for _, id := range slices.Sorted(maps.Keys(c.Subscriptions)) {
 		s := c.Subscriptions[id]
-		if s.Fault == nil && holds(s.Roles.Held(v.by.GetPerson(), v.now), lockboxv1.Role_ROLE_OWNER, lockboxv1.Role_ROLE_LOCKBOX_APPROVER) {
+		if s.Fault == nil && holds(s.Roles.Held(v.by.GetPerson(), v.now), lockboxv1.Role_ROLE_OWNER,
+			lockboxv1.Role_ROLE_LOCKBOX_APPROVER) {
 			v.scope.Subscriptions = append(v.scope.Subscriptions, id)
 		}
 	}

@@ -1,6 +1,6 @@
-// Package cosign asks witnesses (C2SP tlog-witness) to cosign each checkpoint of the log. They get checkpoints and proofs of growth,
-// and nothing else. One that is away is asked again; a checkpoint without it is shown all the same, and whoever demands its
-// cosignature does not take it.
+// Package cosign asks witnesses (C2SP tlog-witness) to cosign each checkpoint of the log. They get checkpoints and
+// proofs of growth, and nothing else. One that is away is asked again; a checkpoint without it is shown all the same,
+// and whoever demands its cosignature does not take it.
 package cosign
 
 import (
@@ -38,7 +38,8 @@ type Log interface {
 func Run(ctx context.Context, log Log, policy *merkle.Policy, logger *zap.Logger) {
 	var running sync.WaitGroup
 	for name, url := range policy.Witnesses() {
-		w := &witness{name: name, url: strings.TrimSuffix(url, "/") + "/add-checkpoint", log: log, policy: policy, logger: logger}
+		w := &witness{name: name, url: strings.TrimSuffix(url, "/") + "/add-checkpoint", log: log, policy: policy,
+			logger: logger}
 		running.Go(func() { w.run(ctx) })
 	}
 	running.Wait()

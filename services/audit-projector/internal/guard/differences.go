@@ -32,8 +32,10 @@ type where struct {
 type differences map[where]*lockboxv1.DifferenceFound
 
 var kinds = map[merkle.Kind]lockboxv1.DifferenceKind{
-	merkle.Gap: lockboxv1.DifferenceKind_DIFFERENCE_KIND_GAP, merkle.Regression: lockboxv1.DifferenceKind_DIFFERENCE_KIND_REGRESSION,
-	merkle.Changed: lockboxv1.DifferenceKind_DIFFERENCE_KIND_CHANGED, merkle.Unrecorded: lockboxv1.DifferenceKind_DIFFERENCE_KIND_UNRECORDED,
+	merkle.Gap:        lockboxv1.DifferenceKind_DIFFERENCE_KIND_GAP,
+	merkle.Regression: lockboxv1.DifferenceKind_DIFFERENCE_KIND_REGRESSION,
+	merkle.Changed:    lockboxv1.DifferenceKind_DIFFERENCE_KIND_CHANGED,
+	merkle.Unrecorded: lockboxv1.DifferenceKind_DIFFERENCE_KIND_UNRECORDED,
 }
 
 func (d *differences) add(at where, sequence uint64, subject, detail string) {
@@ -70,7 +72,8 @@ func (d *differences) differ(name string, found []merkle.Difference) {
 
 func (d *differences) missing(servers []string) {
 	for _, s := range servers {
-		d.add(where{"replica " + s, lockboxv1.DifferenceKind_DIFFERENCE_KIND_MISSING}, 0, "", "it is offline, or not up to date")
+		d.add(where{"replica " + s, lockboxv1.DifferenceKind_DIFFERENCE_KIND_MISSING}, 0, "",
+			"it is offline, or not up to date")
 	}
 }
 
@@ -94,10 +97,11 @@ func (d *differences) all() []*lockboxv1.DifferenceFound {
 	return list
 }
 
-// raise raises the alarm: in the log each time, for the metric and in the stream once. The report is what the security officer
-// gets as a mail; a stream that takes nothing any more has the log and the metric alone.
+// raise raises the alarm: in the log each time, for the metric and in the stream once. The report is what the security
+// officer gets as a mail; a stream that takes nothing any more has the log and the metric alone.
 func (g *Guard) raise(ctx context.Context, d *lockboxv1.DifferenceFound) {
-	g.Log.Error("ALARM: what is stored is not what was recorded; nothing is granted until it is mended", zap.String("where", d.GetWhere()),
+	g.Log.Error("ALARM: what is stored is not what was recorded; nothing is granted until it is mended",
+		zap.String("where", d.GetWhere()),
 		zap.Stringer("kind", d.GetKind()), zap.Uint64("first", d.GetFirstSequence()), zap.Uint64("last", d.GetLastSequence()),
 		zap.Uint64("count", d.GetCount()), zap.Strings("subjects", d.GetSubjects()), zap.String("detail", d.GetDetail()))
 	key := keyOf(d)
@@ -107,7 +111,8 @@ func (g *Guard) raise(ctx context.Context, d *lockboxv1.DifferenceFound) {
 	g.Alarm()
 	at := aggregate.Guard
 	_, _, err := g.Stream.Report(ctx, &lockboxv1.Event{
-		Id: uuid.Must(uuid.NewV7()).String(), Tenant: at.Tenant, Kind: at.Kind, AggregateId: at.ID, ReportKey: key, Time: timestamppb.New(g.Now()),
+		Id: uuid.Must(uuid.NewV7()).String(), Tenant: at.Tenant, Kind: at.Kind, AggregateId: at.ID, ReportKey: key,
+		Time:  timestamppb.New(g.Now()),
 		Actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: string(bus.Projector)},
 		Fact:  &lockboxv1.Event_DifferenceFound{DifferenceFound: d},
 	})
@@ -123,6 +128,7 @@ func (g *Guard) raise(ctx context.Context, d *lockboxv1.DifferenceFound) {
 
 // keyOf is the same for the same difference, whoever finds it and however often.
 func keyOf(d *lockboxv1.DifferenceFound) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%d\n%d\n%d\n%d\n%s", d.GetWhere(), d.GetKind(), d.GetFirstSequence(), d.GetLastSequence(), d.GetCount(), d.GetDetail()))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%d\n%d\n%d\n%d\n%s", d.GetWhere(), d.GetKind(), d.GetFirstSequence(),
+		d.GetLastSequence(), d.GetCount(), d.GetDetail()))
 	return hex.EncodeToString(sum[:16])
 }

@@ -1,6 +1,6 @@
-// Package guard compares the stream, every copy of it that a server keeps, and the second copy with the signed trees, over and
-// over, and says that all is well only while they agree (pkg/README.md, "The guard"; I5, I6). It raises the alarm about
-// what it finds, and mends nothing.
+// Package guard compares the stream, every copy of it that a server keeps, and the second copy with the signed trees,
+// over and over, and says that all is well only while they agree (pkg/README.md, "The guard"; I5, I6). It raises the
+// alarm about what it finds, and mends nothing.
 package guard
 
 import (
@@ -41,11 +41,11 @@ type Ledger interface {
 type Guard struct {
 	Stream Stream
 	Ledger Ledger
-	// Every is the time from one look at everything to the next; 0: 30 s, so that with the look itself a difference is found
-	// within a minute.
+	// Every is the time from one look at everything to the next; 0: 30 s, so that with the look itself a difference is
+	// found within a minute.
 	Every time.Duration
-	// Projection compares what the projection holds with the stream, message by message; nil: it is not there yet. What it finds
-	// is the projection's affair, from which nothing is decided.
+	// Projection compares what the projection holds with the stream, message by message; nil: it is not there yet. What it
+	// finds is the projection's affair, from which nothing is decided.
 	Projection func(ctx context.Context) Projection
 	// Renew says that all is well up to a sequence.
 	Renew func(verified uint64) error
@@ -147,7 +147,8 @@ func (g *Guard) glance(ctx context.Context) {
 		}
 	default:
 		g.conclude(verdict{}) // until everything was looked at again
-		g.Log.Error("the stream has lost messages; the lease is not renewed", zap.Uint64("first", c.First), zap.Uint64("last", c.Last),
+		g.Log.Error("the stream has lost messages; the lease is not renewed", zap.Uint64("first", c.First),
+			zap.Uint64("last", c.Last),
 			zap.Uint64("was", v.length), zap.Uint64("missing", c.Missing))
 	}
 }
@@ -241,7 +242,8 @@ func (g *Guard) compare(ctx context.Context) ([]*lockboxv1.DifferenceFound, verd
 }
 
 func checkpoint(err error) []*lockboxv1.DifferenceFound {
-	return []*lockboxv1.DifferenceFound{{Where: "checkpoint", Kind: lockboxv1.DifferenceKind_DIFFERENCE_KIND_CHECKPOINT, Detail: err.Error()}}
+	return []*lockboxv1.DifferenceFound{{Where: "checkpoint", Kind: lockboxv1.DifferenceKind_DIFFERENCE_KIND_CHECKPOINT,
+		Detail: err.Error()}}
 }
 
 // awayFor counts how long copies are away already. It returns them once it is too long.
@@ -257,9 +259,11 @@ func (g *Guard) awayFor(servers []string) []string {
 	return servers
 }
 
-// copyTwice compares one server's copy with the trees, and if it differs once more: one that was only a little behind the others has
-// caught up by then.
-func (g *Guard) copyTwice(ctx context.Context, is ledger.Inspected, server string, beside Projection) (found differences, err error) {
+// copyTwice compares one server's copy with the trees, and if it differs once more: one that was only a little behind
+// the others has caught up by then.
+func (g *Guard) copyTwice(
+	ctx context.Context, is ledger.Inspected, server string, beside Projection,
+) (found differences, err error) {
 	if g.differed == nil {
 		g.differed = map[string]bool{}
 	}
@@ -282,7 +286,9 @@ func (g *Guard) copyTwice(ctx context.Context, is ledger.Inspected, server strin
 }
 
 // copy compares one server's copy with the trees.
-func (g *Guard) copy(ctx context.Context, is ledger.Inspected, server string, beside Projection) (found differences, err error) {
+func (g *Guard) copy(
+	ctx context.Context, is ledger.Inspected, server string, beside Projection,
+) (found differences, err error) {
 	compared := beside != nil // until it is found to differ
 	if compared {
 		defer func() { _ = beside.Close() }() // it has been read

@@ -18,7 +18,8 @@ type Copy struct {
 	state state
 }
 
-// OpenCopy reads the last checkpoint in a directory of trees, which has to be signed with the log's key. It changes nothing.
+// OpenCopy reads the last checkpoint in a directory of trees, which has to be signed with the log's key. It changes
+// nothing.
 func OpenCopy(dir string, keys logkeys.Keys) (*Copy, error) {
 	s, err := readState(dir)
 	if err != nil || s.Covered == 0 {
@@ -46,7 +47,8 @@ func OpenCopy(dir string, keys logkeys.Keys) (*Copy, error) {
 	return &Copy{Covered: s.Covered, dir: dir, state: s}, nil
 }
 
-// Events are all of the second copy in the order of the stream, each compared with the signed trees. An error ends them.
+// Events are all of the second copy in the order of the stream, each compared with the signed trees. An error ends
+// them.
 func (c *Copy) Events() iter.Seq2[merkle.Stored, error] {
 	return func(yield func(merkle.Stored, error) bool) {
 		type source struct {

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// Inspected is a checkpoint with all its trees, for whoever compares them with the stream. They can be read for as long as the
-// ledger lives, also while it goes on.
+// Inspected is a checkpoint with all its trees, for whoever compares them with the stream. They can be read for as long
+// as the ledger lives, also while it goes on.
 type Inspected struct {
 	// Covered is the last event of the stream that is in the trees.
 	Covered uint64

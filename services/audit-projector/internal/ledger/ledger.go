@@ -1,10 +1,10 @@
-// Package ledger builds the Merkle trees over EVENTS (pkg/merkle), signs their checkpoints and reports each into the stream
-// before anybody is shown it. Every copy of the projector has the trees in a directory of its own, and all have the same: where
-// a copy of them cuts is what the reports in the stream say.
+// Package ledger builds the Merkle trees over EVENTS (pkg/merkle), signs their checkpoints and reports each into the
+// stream before anybody is shown it. Every copy of the projector has the trees in a directory of its own, and all have
+// the same: where a copy of them cuts is what the reports in the stream say.
 //
-// The directory holds state.json (the last checkpoint that is whole on disk), global/ and tenants/<tenant>/, as C2SP tlog-tiles.
-// It is made again from the stream, byte for byte, if it is removed; one that is damaged is never thrown away by itself, for it
-// may be the stream that is wrong.
+// The directory holds state.json (the last checkpoint that is whole on disk), global/ and tenants/<tenant>/, as C2SP
+// tlog-tiles. It is made again from the stream, byte for byte, if it is removed; one that is damaged is never thrown
+// away by itself, for it may be the stream that is wrong.
 package ledger
 
 import (
@@ -29,7 +29,8 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// ErrDiffers says that trees and stream contradict each other, or that the trees are damaged. Nothing is signed after it.
+// ErrDiffers says that trees and stream contradict each other, or that the trees are damaged. Nothing is signed after
+// it.
 var ErrDiffers = errors.New("the log is not what was recorded")
 
 // errOther says that another copy of the projector has signed where this one had gone on: the trees are opened again.
@@ -90,8 +91,8 @@ func Open(o Options) (*Ledger, error) {
 	return &Ledger{Options: o, policy: policy}, nil
 }
 
-// Run follows the stream until ctx ends. It goes on trying while the bus is not available. After ErrDiffers it ends: it raises
-// the alarm and returns the error.
+// Run follows the stream until ctx ends. It goes on trying while the bus is not available. After ErrDiffers it ends: it
+// raises the alarm and returns the error.
 func (l *Ledger) Run(ctx context.Context) error {
 	defer l.close()
 	for {
@@ -148,8 +149,8 @@ func (l *Ledger) Passed() time.Time {
 	return l.passed
 }
 
-// pass takes the trees to the end of the stream, over the checkpoints that were reported, and signs another one if there is
-// anything new.
+// pass takes the trees to the end of the stream, over the checkpoints that were reported, and signs another one if
+// there is anything new.
 func (l *Ledger) pass(ctx context.Context) error {
 	if err := l.open(); err != nil {
 		return err
@@ -243,28 +244,30 @@ type checkpoint struct {
 // reported reads the checkpoints in the stream that came after the last one adopted.
 func (l *Ledger) reported(ctx context.Context) ([]checkpoint, error) {
 	var found []checkpoint
-	err := l.Journal.Replay(ctx, journal.Replay{From: l.last.Covered + 1, Kind: aggregate.KindCheckpoint}, func(e journal.Entry) error {
-		c := e.Event.GetCheckpointSigned()
-		switch covered := c.GetCoveredSequence(); {
-		case covered <= l.last.Covered:
-			return nil // the last one itself
-		case covered >= e.Seq:
-			return fmt.Errorf("%w: the checkpoint of event %d covers %d", ErrDiffers, e.Seq, covered)
-		case covered < l.trees.appended:
-			return errOther
-		case len(found) > 0 && covered <= found[len(found)-1].covered:
-			return fmt.Errorf("%w: the checkpoint of event %d does not go on", ErrDiffers, e.Seq)
-		}
-		found = append(found, checkpoint{c.GetCoveredSequence(), c.GetNote()})
-		return nil
-	})
+	err := l.Journal.Replay(ctx, journal.Replay{From: l.last.Covered + 1, Kind: aggregate.KindCheckpoint},
+		func(e journal.Entry) error {
+			c := e.Event.GetCheckpointSigned()
+			switch covered := c.GetCoveredSequence(); {
+			case covered <= l.last.Covered:
+				return nil // the last one itself
+			case covered >= e.Seq:
+				return fmt.Errorf("%w: the checkpoint of event %d covers %d", ErrDiffers, e.Seq, covered)
+			case covered < l.trees.appended:
+				return errOther
+			case len(found) > 0 && covered <= found[len(found)-1].covered:
+				return fmt.Errorf("%w: the checkpoint of event %d does not go on", ErrDiffers, e.Seq)
+			}
+			found = append(found, checkpoint{c.GetCoveredSequence(), c.GetNote()})
+			return nil
+		})
 	return found, err
 }
 
 // adopt takes a checkpoint from the stream. What it says has to be what the trees say.
 func (l *Ledger) adopt(c checkpoint, keep bool) error {
 	if l.trees.appended != c.covered {
-		return fmt.Errorf("%w: a checkpoint covers event %d, and the stream ends with %d", ErrDiffers, c.covered, l.trees.appended)
+		return fmt.Errorf("%w: a checkpoint covers event %d, and the stream ends with %d", ErrDiffers, c.covered,
+			l.trees.appended)
 	}
 	s, err := l.trees.cut()
 	if err != nil {
@@ -294,8 +297,8 @@ func (l *Ledger) check(signed string, s state) error {
 	return nil
 }
 
-// sign makes a checkpoint of all that was appended. Its note is nobody's before the stream has it; of one size the stream has
-// one report, so if another copy was faster, its checkpoint is taken instead.
+// sign makes a checkpoint of all that was appended. Its note is nobody's before the stream has it; of one size the
+// stream has one report, so if another copy was faster, its checkpoint is taken instead.
 func (l *Ledger) sign(ctx context.Context) error {
 	s, err := l.trees.cut()
 	if err != nil {
@@ -323,7 +326,8 @@ func (l *Ledger) report(s state) *lockboxv1.Event {
 		Id: uuid.Must(uuid.NewV7()).String(), Tenant: log.Tenant, Kind: log.Kind, AggregateId: log.ID,
 		ReportKey: strconv.FormatInt(s.Global.N, 10), Time: timestamppb.New(l.Now()),
 		Actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: string(bus.Projector)},
-		Fact:  &lockboxv1.Event_CheckpointSigned{CheckpointSigned: &lockboxv1.CheckpointSigned{Note: s.Checkpoint, CoveredSequence: s.Covered}},
+		Fact: &lockboxv1.Event_CheckpointSigned{CheckpointSigned: &lockboxv1.CheckpointSigned{Note: s.Checkpoint,
+			CoveredSequence: s.Covered}},
 	}
 }
 

@@ -58,7 +58,8 @@ func (l *Ledger) Checkpoint() (signed []byte, err error) {
 	return signed, err
 }
 
-// Cosign adds a cosignature, by a witness of the policy, to the last checkpoint. One of an earlier checkpoint is of no use.
+// Cosign adds a cosignature, by a witness of the policy, to the last checkpoint. One of an earlier checkpoint is of no
+// use.
 func (l *Ledger) Cosign(policy *merkle.Policy, line []byte) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -127,7 +128,8 @@ func (l *Ledger) Sighting(tenant string, global, size int64) (seen merkle.Sighti
 	return seen, err
 }
 
-// Tile is a tile of a tenant's tree, hashes or entries, by its path. The second copy has no path here: it holds what is withheld.
+// Tile is a tile of a tenant's tree, hashes or entries, by its path. The second copy has no path here: it holds what is
+// withheld.
 func (l *Ledger) Tile(tenant, path string) (data []byte, err error) {
 	if _, err := merkle.ParsePath(path); err != nil {
 		return nil, err

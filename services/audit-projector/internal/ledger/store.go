@@ -20,7 +20,8 @@ const (
 	eventsPrefix = "events/"
 	// syncsAtOnce is how many files are put on disk at the same time, which the disk does together.
 	syncsAtOnce = 16
-	// writesAtOnce is how many files of a tree are written at the same time: to make one takes as long as to hash its leaves.
+	// writesAtOnce is how many files of a tree are written at the same time: to make one takes as long as to hash its
+	// leaves.
 	writesAtOnce = 4
 )
 
@@ -36,7 +37,8 @@ type files struct {
 }
 
 func newFiles(dir string) *files {
-	f := &files{dir: dir, written: map[string]bool{}, made: map[string]bool{}, writing: new(errgroup.Group), waiting: map[string][]byte{}}
+	f := &files{dir: dir, written: map[string]bool{}, made: map[string]bool{}, writing: new(errgroup.Group),
+		waiting: map[string][]byte{}}
 	f.writing.SetLimit(writesAtOnce)
 	return f
 }
@@ -126,7 +128,8 @@ func partials(size int64, events bool) map[string]bool {
 	return paths
 }
 
-// outgrown removes what was partial in the older tree and is not in the newer one: of partial files the newest are kept alone.
+// outgrown removes what was partial in the older tree and is not in the newer one: of partial files the newest are kept
+// alone.
 func (f *files) outgrown(older, newer int64) error {
 	keep := partials(newer, true)
 	for path := range partials(older, true) {
@@ -172,8 +175,8 @@ func full(path string, size int64) bool {
 	return err == nil && t.W == 1<<t.H && t.N < size>>(t.H*(max(t.L, 0)+1))
 }
 
-// narrow reads a file of another width than there is one for: the beginning of a wider one, for whoever asks about an earlier
-// tree of which only the newest partial files are kept.
+// narrow reads a file of another width than there is one for: the beginning of a wider one, for whoever asks about an
+// earlier tree of which only the newest partial files are kept.
 func narrow(from merkle.Reader, path string, size int64) ([]byte, error) {
 	events := strings.HasPrefix(path, eventsPrefix)
 	t, err := merkle.ParsePath(strings.Replace(path, eventsPrefix, "tile/entries/", 1))

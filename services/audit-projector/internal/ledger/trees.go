@@ -167,8 +167,8 @@ func (t *trees) keep(s state) error {
 	return nil
 }
 
-// settle makes the kept trees those that are on disk, and forgets what is only of the ones before: their partial files, and the
-// open logs of tenants that rest.
+// settle makes the kept trees those that are on disk, and forgets what is only of the ones before: their partial files,
+// and the open logs of tenants that rest.
 func (t *trees) settle(s state) error {
 	if err := s.write(t.dir); err != nil {
 		return err

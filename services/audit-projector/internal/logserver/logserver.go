@@ -1,5 +1,5 @@
-// Package logserver serves the Merkle log over HTTP: its checkpoint to everybody, a tenant's part to whoever holds a token with
-// which they see everything that happened at that tenant. The formats are pkg/merkle's.
+// Package logserver serves the Merkle log over HTTP: its checkpoint to everybody, a tenant's part to whoever holds a
+// token with which they see everything that happened at that tenant. The formats are pkg/merkle's.
 //
 //	GET /checkpoint                                   the last signed note, with cosignatures
 //	GET /growth?size=N                                the root of the first N checkpoints, and the proof from it to the last
@@ -50,7 +50,8 @@ const (
 // Start serves until the returned function is called, which closes the listener.
 func (s *Server) Start(listener net.Listener) (stop func() error) {
 	server := &http.Server{
-		Handler: s.Handler(), ReadHeaderTimeout: slowest, ReadTimeout: slowest, WriteTimeout: slowest, IdleTimeout: time.Minute,
+		Handler: s.Handler(), ReadHeaderTimeout: slowest, ReadTimeout: slowest, WriteTimeout: slowest,
+		IdleTimeout:    time.Minute,
 		MaxHeaderBytes: headerSize, ErrorLog: zap.NewStdLog(s.Logger),
 	}
 	ended := make(chan error, 1)

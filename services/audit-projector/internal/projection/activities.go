@@ -91,7 +91,8 @@ func (v *Snapshot) conditions(ctx context.Context, q *query, of Scope, f Activit
 	if f.Person != "" {
 		index = "INDEXED BY events_by_person"
 		name := activity.Name(f.Person)
-		ids, err := v.ids(ctx, "SELECT id FROM people WHERE subject = ? UNION SELECT id FROM people WHERE name = ? UNION SELECT id FROM people WHERE email = ?", name, name, name)
+		ids, err := v.ids(ctx,
+			"SELECT id FROM people WHERE subject = ? UNION SELECT id FROM people WHERE name = ? UNION SELECT id FROM people WHERE email = ?", name, name, name)
 		if err != nil {
 			return "", err
 		}

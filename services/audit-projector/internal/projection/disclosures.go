@@ -10,13 +10,14 @@ import (
 // untold are the disclosures of which the customer has not been told, by their first events.
 const untold = "(SELECT seq FROM disclosures WHERE told = 0)"
 
-// disclosure writes an event of a disclosure. Whether the customer was told is what the fold says: an event that tells them
-// before the embargo ends cannot be true, and shows nothing.
+// disclosure writes an event of a disclosure. Whether the customer was told is what the fold says: an event that tells
+// them before the embargo ends cannot be true, and shows nothing.
 func (w *writer) disclosure(ctx context.Context, e Event, tenantID int64) (place, error) {
 	id := e.Event.GetAggregateId()
 	var at place
 	var told int64
-	found, err := w.first(ctx, "SELECT seq, told FROM disclosures WHERE id = ? AND tenant = ?", []any{id, tenantID}, &at.about, &told)
+	found, err := w.first(ctx, "SELECT seq, told FROM disclosures WHERE id = ? AND tenant = ?", []any{id, tenantID},
+		&at.about, &told)
 	if err != nil {
 		return place{}, err
 	}
@@ -44,7 +45,8 @@ func (w *writer) disclosed(ctx context.Context, at place) (s disclosure.State, e
 	if err := w.flush(ctx); err != nil {
 		return s, err
 	}
-	text, err := w.statement(ctx, "SELECT seq, bytes FROM events JOIN stored USING (seq) WHERE about = ? AND about > 0 AND kind = 'disclosure' ORDER BY seq")
+	text, err := w.statement(ctx,
+		"SELECT seq, bytes FROM events JOIN stored USING (seq) WHERE about = ? AND about > 0 AND kind = 'disclosure' ORDER BY seq")
 	if err != nil {
 		return s, err
 	}

@@ -24,11 +24,11 @@ type RequestFilter struct {
 // mostRuns is how many runs are merged at most. It bounds the text of a query, not what is found.
 const mostRuns = 64
 
-// Requests lists requests, newest first. A status is what it is at now: what is overdue has expired, recorded or not, and
-// waits for nobody.
+// Requests lists requests, newest first. A status is what it is at now: what is overdue has expired, recorded or not,
+// and waits for nobody.
 //
-// A list is merged from runs, each of which an index gives in the list's order. So the beginning of a list is found as fast
-// among many requests as among few; left to itself, SQLite would look at all of them and sort.
+// A list is merged from runs, each of which an index gives in the list's order. So the beginning of a list is found as
+// fast among many requests as among few; left to itself, SQLite would look at all of them and sort.
 func (v *Snapshot) Requests(ctx context.Context, of Scope, f RequestFilter, now time.Time, limit int) ([]Row, error) {
 	in, empty, err := v.reach(ctx, of, f)
 	if err != nil || empty {
@@ -81,10 +81,11 @@ func runs(in reach, of Scope, f RequestFilter, now time.Time) []run {
 	return []run{{common, "r.seq"}}
 }
 
-// covers reports whether the scope, as far as it is one of audiences, holds whatever waits for these: those of the provider
-// for whom a request waits are of its audience.
+// covers reports whether the scope, as far as it is one of audiences, holds whatever waits for these: those of the
+// provider for whom a request waits are of its audience.
 func (of Scope) covers(waiting []string) bool {
-	return len(of.Principals) == 0 || !slices.ContainsFunc(waiting, func(p string) bool { return !slices.Contains(of.Principals, p) })
+	return len(of.Principals) == 0 || !slices.ContainsFunc(waiting,
+		func(p string) bool { return !slices.Contains(of.Principals, p) })
 }
 
 // each makes a run for each principal in a table, without what is in the run of another already. Narrow: there are few
@@ -103,13 +104,15 @@ func (q *query) each(table string, principals []string, narrow bool) []run {
 		}
 		runs[i].and("p.principal = ?", p)
 		if i > 0 {
-			runs[i].and("NOT EXISTS (SELECT 1 FROM "+table+" e WHERE e.request = p.request AND e.principal IN ("+marks(i)+"))", texts(principals[:i])...)
+			runs[i].and("NOT EXISTS (SELECT 1 FROM "+table+" e WHERE e.request = p.request AND e.principal IN ("+marks(i)+"))",
+				texts(principals[:i])...)
 		}
 	}
 	return runs
 }
 
-// reach is how far scope and filter together reach: into one tenant or all, and there into everything or some subscriptions.
+// reach is how far scope and filter together reach: into one tenant or all, and there into everything or some
+// subscriptions.
 type reach struct {
 	tenant        string
 	all           bool
@@ -154,7 +157,8 @@ func (in reach) runs(common *query, standing []standing, now time.Time) (list []
 	for _, id := range in.subscriptions {
 		place := common.clone()
 		place.and("r.subscription > 0 AND r.subscription = ?", id)
-		list = append(list, place.along("INDEXED BY requests_by_subscription", "INDEXED BY requests_by_subscription_status", standing, now)...)
+		list = append(list, place.along("INDEXED BY requests_by_subscription", "INDEXED BY requests_by_subscription_status",
+			standing, now)...)
 	}
 	return list
 }

@@ -105,9 +105,11 @@ type Row struct {
 	Last uint64
 }
 
-// Tickets lists tickets, newest first. With an id: only that one. Somebody sees those that they opened, and those of the
-// requests and subscriptions that they see.
-func (v *Snapshot) Tickets(ctx context.Context, of Scope, opener *lockboxv1.Person, id string, limit int) ([]Row, error) {
+// Tickets lists tickets, newest first. With an id: only that one. Somebody sees those that they opened, and those of
+// the requests and subscriptions that they see.
+func (v *Snapshot) Tickets(
+	ctx context.Context, of Scope, opener *lockboxv1.Person, id string, limit int,
+) ([]Row, error) {
 	q := newSelect("SELECT k.seq, t.name, k.id, 0 FROM tickets k JOIN tenants t ON t.id = k.tenant")
 	q.tenant("k.tenant", of.Tenant)
 	if id != "" {
@@ -160,7 +162,8 @@ func (v *Snapshot) History(ctx context.Context, rows []Row, reports bool) (map[u
 	for i, r := range rows {
 		args[i] = r.Sequence
 	}
-	text := "SELECT about, seq, bytes FROM events JOIN stored USING (seq) WHERE about > 0 AND about IN (" + marks(len(args)) + ")"
+	text := "SELECT about, seq, bytes FROM events JOIN stored USING (seq) WHERE about > 0 AND about IN (" +
+		marks(len(args)) + ")"
 	if !reports {
 		text += " AND kind IN ('request', 'ticket', 'disclosure')"
 	}

@@ -13,16 +13,16 @@ const (
 	mostStatements = 64
 )
 
-// reader is a connection for one snapshot at a time, and what was prepared on it: to prepare a question takes SQLite about
-// as long as to answer it. It is opened when it is needed first.
+// reader is a connection for one snapshot at a time, and what was prepared on it: to prepare a question takes SQLite
+// about as long as to answer it. It is opened when it is needed first.
 type reader struct {
 	db         *sql.DB
 	conn       *sql.Conn
 	statements map[string]*statement
 }
 
-// readers are taken in turn, and whoever came first is first. The pool of connections by itself would let in anybody who
-// waits.
+// readers are taken in turn, and whoever came first is first. The pool of connections by itself would let in anybody
+// who waits.
 type readers chan *reader
 
 func newReaders(db *sql.DB) readers {

@@ -95,7 +95,8 @@ func (w *writer) load(ctx context.Context, which key) (*folded, error) {
 		if err := w.flush(ctx); err != nil {
 			return nil, err
 		}
-		s, err := w.statement(ctx, "SELECT seq, bytes FROM events JOIN stored USING (seq) WHERE about = ? AND about > 0 AND kind = 'request' ORDER BY seq")
+		s, err := w.statement(ctx,
+			"SELECT seq, bytes FROM events JOIN stored USING (seq) WHERE about = ? AND about > 0 AND kind = 'request' ORDER BY seq")
 		if err != nil {
 			return nil, err
 		}
@@ -121,7 +122,8 @@ func (w *writer) insertRequest(ctx context.Context, e Event, which key, r *folde
 	w.places.Put(which, r.place)
 	r.written = r.row()
 	if err := w.insert(ctx, "requests",
-		r.about, r.tenant, which.id, r.subscription, intent.GetTicketId(), int64(r.written.status), r.written.due, r.written.last); err != nil {
+		r.about, r.tenant, which.id, r.subscription, intent.GetTicketId(), int64(r.written.status), r.written.due,
+		r.written.last); err != nil {
 		return err
 	}
 	for _, resource := range intent.GetResourceIds() {
@@ -141,7 +143,8 @@ func (w *writer) writeRequests(ctx context.Context) error {
 	clear(w.dirty)
 	for _, r := range changed {
 		if now := r.row(); now != r.written {
-			if err := w.exec(ctx, "UPDATE requests SET status = ?, due = ?, last = ? WHERE seq = ?", int64(now.status), now.due, now.last, r.about); err != nil {
+			if err := w.exec(ctx, "UPDATE requests SET status = ?, due = ?, last = ? WHERE seq = ?", int64(now.status), now.due,
+				now.last, r.about); err != nil {
 				return err
 			}
 			r.written = now
@@ -166,7 +169,8 @@ func (w *writer) wait(ctx context.Context, r *folded) error {
 	}
 	r.waiting = wanted
 	for _, principal := range wanted {
-		if err := w.exec(ctx, "INSERT OR IGNORE INTO waiting VALUES (?, ?, ?, ?)", principal, r.about, r.tenant, r.subscription); err != nil {
+		if err := w.exec(ctx, "INSERT OR IGNORE INTO waiting VALUES (?, ?, ?, ?)", principal, r.about, r.tenant,
+			r.subscription); err != nil {
 			return err
 		}
 	}
@@ -206,7 +210,8 @@ func deadline(s request.State) int64 {
 	return 0
 }
 
-// Deadline is when the request's status ends by the passing of time, recorded or not; nil: never. Reminders end nothing.
+// Deadline is when the request's status ends by the passing of time, recorded or not; nil: never. Reminders end
+// nothing.
 func Deadline(s request.State) *timestamppb.Timestamp {
 	switch s.Status {
 	case request.AwaitingInternalApproval:

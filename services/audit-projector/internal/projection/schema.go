@@ -5,8 +5,8 @@ import (
 	"strconv"
 )
 
-// meaning is raised whenever the same events would be written differently while the tables stay as they are, for example
-// because the fold of requests has changed.
+// meaning is raised whenever the same events would be written differently while the tables stay as they are, for
+// example because the fold of requests has changed.
 const meaning = 2
 
 // applicationID marks the file as ours ("LkBx").
@@ -89,8 +89,8 @@ CREATE TABLE disclosures (
 );
 `
 
-// indexes are those that only questions and restarts need. They are made once everything is there, which is several times
-// faster than keeping them while a projection is built.
+// indexes are those that only questions and restarts need. They are made once everything is there, which is several
+// times faster than keeping them while a projection is built.
 const indexes = `
 CREATE INDEX people_by_name ON people (name);
 CREATE INDEX people_by_email ON people (email);

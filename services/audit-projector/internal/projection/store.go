@@ -1,7 +1,7 @@
 // Package projection keeps what the stream of events says in a form that can be asked: one SQLite file, in which every
-// event stands with what it concerns, and requests and tickets as they are now. It is written by one goroutine, in stream
-// order, and read by many. It is disposable: whatever is wrong with the file, it is thrown away and made again from the
-// stream. Who may see what is not its affair.
+// event stands with what it concerns, and requests and tickets as they are now. It is written by one goroutine, in
+// stream order, and read by many. It is disposable: whatever is wrong with the file, it is thrown away and made again
+// from the stream. Who may see what is not its affair.
 package projection
 
 import (
@@ -60,8 +60,8 @@ type Store struct {
 	damaged chan error
 }
 
-// known is what readers share of the writer's: how far it has come, and what is small enough to be held in memory. What is
-// here never changes; a commit puts another one in its place.
+// known is what readers share of the writer's: how far it has come, and what is small enough to be held in memory. What
+// is here never changes; a commit puts another one in its place.
 type known struct {
 	sequence  uint64
 	customers map[string]*Customer
@@ -78,8 +78,8 @@ func (c *Customer) clone() *Customer {
 	return &Customer{Tenant: c.Tenant, Subscriptions: maps.Clone(c.Subscriptions)}
 }
 
-// Open opens the projection in dir, readable by its owner only, or begins a new one. A file that cannot be used is thrown
-// away. An error is about the directory: it cannot be written, or another process uses it.
+// Open opens the projection in dir, readable by its owner only, or begins a new one. A file that cannot be used is
+// thrown away. An error is about the directory: it cannot be written, or another process uses it.
 func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("projection: %w", err)
@@ -179,7 +179,8 @@ func (s *Store) database(pragmas ...string) (*sql.DB, error) {
 // begin makes the tables of a new file, or refuses one that is not as this version makes it, or was never completed.
 func begin(ctx context.Context, db *sql.DB) (building bool, err error) {
 	var application, version, objects int64
-	for pragma, into := range map[string]*int64{"PRAGMA application_id": &application, "PRAGMA user_version": &version, "SELECT count(*) FROM sqlite_schema": &objects} {
+	for pragma, into := range map[string]*int64{"PRAGMA application_id": &application, "PRAGMA user_version": &version,
+		"SELECT count(*) FROM sqlite_schema": &objects} {
 		if err := db.QueryRowContext(ctx, pragma).Scan(into); err != nil {
 			return false, err
 		}
@@ -249,8 +250,8 @@ func (s *Store) Wait(ctx context.Context, sequence uint64) error {
 	}
 }
 
-// Apply writes a batch of events that follow in the stream on what is there: all of them and the new cursor, or nothing.
-// After an error the Store is of no further use.
+// Apply writes a batch of events that follow in the stream on what is there: all of them and the new cursor, or
+// nothing. After an error the Store is of no further use.
 func (s *Store) Apply(ctx context.Context, batch []Event) error {
 	if err := ctx.Err(); err != nil {
 		return err

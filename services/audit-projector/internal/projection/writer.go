@@ -82,8 +82,10 @@ func newWriter(ctx context.Context, db *sql.DB, building bool, log *zap.Logger, 
 	}
 	w := &writer{
 		conn: conn, building: building, log: log, contradiction: contradiction, statements: map[string]*statement{},
-		places: cache.New[key, place](rememberedPlaces), states: cache.New[key, *folded](rememberedStates), dirty: map[key]*folded{},
-		hours: map[int64]hour{}, buffers: map[string]*buffer{}, known: known{customers: map[string]*Customer{}}, owned: map[string]bool{},
+		places: cache.New[key, place](rememberedPlaces), states: cache.New[key, *folded](rememberedStates),
+		dirty: map[key]*folded{},
+		hours: map[int64]hour{}, buffers: map[string]*buffer{}, known: known{customers: map[string]*Customer{}},
+		owned: map[string]bool{},
 	}
 	if contradiction == nil {
 		w.contradiction = func() {}
@@ -91,9 +93,11 @@ func newWriter(ctx context.Context, db *sql.DB, building bool, log *zap.Logger, 
 	w.tenants = newDictionary(w, math.MaxInt,
 		"SELECT id FROM tenants WHERE name = ?", "INSERT INTO tenants (name) VALUES (?)")
 	w.subscriptions = newDictionary(w, math.MaxInt,
-		"SELECT id FROM subscriptions WHERE tenant = ? AND name = ?", "INSERT INTO subscriptions (tenant, name) VALUES (?, ?)")
+		"SELECT id FROM subscriptions WHERE tenant = ? AND name = ?",
+		"INSERT INTO subscriptions (tenant, name) VALUES (?, ?)")
 	w.people = newDictionary(w, rememberedPeople,
-		"SELECT id FROM people WHERE issuer = ? AND subject = ? AND name = ? AND email = ?", "INSERT INTO people (issuer, subject, name, email) VALUES (?, ?, ?, ?)")
+		"SELECT id FROM people WHERE issuer = ? AND subject = ? AND name = ? AND email = ?",
+		"INSERT INTO people (issuer, subject, name, email) VALUES (?, ?, ?, ?)")
 	if err := w.start(ctx); err != nil {
 		return nil, errors.Join(err, w.close())
 	}
@@ -140,7 +144,8 @@ func (w *writer) resume(ctx context.Context) error {
 	if err := w.conn.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) FROM events").Scan(&w.sequence); err != nil {
 		return err
 	}
-	rows, err := w.conn.QueryContext(ctx, "SELECT seq, bytes FROM events JOIN stored USING (seq) WHERE kind IN ('tenant', 'subscription', 'policy') ORDER BY seq")
+	rows, err := w.conn.QueryContext(ctx,
+		"SELECT seq, bytes FROM events JOIN stored USING (seq) WHERE kind IN ('tenant', 'subscription', 'policy') ORDER BY seq")
 	if err != nil {
 		return err
 	}
@@ -206,7 +211,8 @@ func (w *writer) apply(ctx context.Context, batch []Event) error {
 		w.sequence = e.Sequence
 	}
 	for h, of := range w.hours {
-		if err := w.exec(ctx, "INSERT INTO hours VALUES (?, ?, ?) ON CONFLICT (hour) DO UPDATE SET last = excluded.last", h, of.first, of.last); err != nil {
+		if err := w.exec(ctx, "INSERT INTO hours VALUES (?, ?, ?) ON CONFLICT (hour) DO UPDATE SET last = excluded.last", h,
+			of.first, of.last); err != nil {
 			return err
 		}
 	}
@@ -252,7 +258,8 @@ func (w *writer) one(ctx context.Context, e Event) error {
 		w.hours[h] = hour{e.Sequence, e.Sequence}
 	}
 	return errors.Join(
-		w.insert(ctx, "events", e.Sequence, tenantID, e.Event.GetKind(), int64(fact.Number()), when, person, at.about, at.subscription),
+		w.insert(ctx, "events", e.Sequence, tenantID, e.Event.GetKind(), int64(fact.Number()), when, person, at.about,
+			at.subscription),
 		w.insert(ctx, "stored", e.Sequence, e.Bytes))
 }
 
@@ -325,7 +332,8 @@ func (w *writer) find(ctx context.Context, table string, tenantID int64, id stri
 	if at, found = w.places.Get(which); found {
 		return at, true, nil
 	}
-	found, err = w.first(ctx, "SELECT seq, subscription FROM "+table+" WHERE id = ? AND tenant = ?", []any{id, tenantID}, &at.about, &at.subscription)
+	found, err = w.first(ctx, "SELECT seq, subscription FROM "+table+" WHERE id = ? AND tenant = ?", []any{id, tenantID},
+		&at.about, &at.subscription)
 	if found {
 		w.places.Put(which, at)
 	}

@@ -17,7 +17,8 @@ type Telling struct {
 	Undecided int
 	// Issuer is where a tenant's people sign in; nil: an issuer without keys.
 	Issuer func(tenantID string) *lockboxv1.TenantIssuer
-	// Take gets the entries as they are told, and the story forgets them and the requests that are over; nil: it keeps all.
+	// Take gets the entries as they are told, and the story forgets them and the requests that are over; nil: it keeps
+	// all.
 	Take func([]journal.Entry)
 }
 
@@ -27,14 +28,16 @@ const chief = "chief"
 // Crowd tells of many requests, and keeps all.
 func Crowd(requests int) *Story { return Telling{Requests: requests}.Tell() }
 
-// Tell tells of many requests: two tenants with ten subscriptions each, forty engineers, twenty owners and a chief approver a
-// tenant, and requests of which every one is mailed. Eight in ten are the first tenant's; in each ten, one is denied and one
-// expires.
+// Tell tells of many requests: two tenants with ten subscriptions each, forty engineers, twenty owners and a chief
+// approver a tenant, and requests of which every one is mailed. Eight in ten are the first tenant's; in each ten, one
+// is denied and one expires.
 func (t Telling) Tell() *Story {
-	c := crowd{Telling: t, Story: New(time.Date(2026, 1, 5, 8, 0, 0, 0, time.UTC)), owners: map[string][]*lockboxv1.Actor{}}
+	c := crowd{Telling: t, Story: New(time.Date(2026, 1, 5, 8, 0, 0, 0, time.UTC)),
+		owners: map[string][]*lockboxv1.Actor{}}
 	c.customers()
 	for i := range 40 {
-		c.engineers = append(c.engineers, Provider(fmt.Sprintf("engineer-%02d", i), fmt.Sprintf("Engineer %d", i), "support-engineers"))
+		c.engineers = append(c.engineers, Provider(fmt.Sprintf("engineer-%02d", i), fmt.Sprintf("Engineer %d", i),
+			"support-engineers"))
 	}
 	for i := range t.Requests {
 		c.Now = c.Now.Add(time.Minute)

@@ -89,8 +89,8 @@ func (s *Story) Try(by *lockboxv1.Actor, c *lockboxv1.Command) error {
 	return nil
 }
 
-// Submit evaluates an intent of somebody, with a new id, and does what is owed after it. It returns the request's id, and
-// panics if the intent is refused before there is a request.
+// Submit evaluates an intent of somebody, with a new id, and does what is owed after it. It returns the request's id,
+// and panics if the intent is refused before there is a request.
 func (s *Story) Submit(by *lockboxv1.Actor, intent *lockboxv1.AccessIntent) string {
 	intent = proto.CloneOf(intent)
 	intent.Id = s.ID()
@@ -161,9 +161,10 @@ func (s *Story) TellDisclosure(tenantID, id string) {
 
 // Publish puts a service catalogue in force, for whoever looks; the story goes on by the one that ships.
 func (s *Story) Publish(by *lockboxv1.Actor, text string) {
-	s.Command(by, &lockboxv1.Command{Tenant: aggregate.ProviderTenant, AggregateId: aggregate.Catalogue.ID, Action: &lockboxv1.Command_PublishCatalogue{
-		PublishCatalogue: &lockboxv1.PublishCatalogue{Text: text},
-	}})
+	s.Command(by, &lockboxv1.Command{Tenant: aggregate.ProviderTenant, AggregateId: aggregate.Catalogue.ID,
+		Action: &lockboxv1.Command_PublishCatalogue{
+			PublishCatalogue: &lockboxv1.PublishCatalogue{Text: text},
+		}})
 }
 
 // Mail tells that a mail about a request was sent.
@@ -176,7 +177,8 @@ func (s *Story) Mail(tenantID, requestID, recipient string) {
 // Undelivered tells that a mail about a request was refused for good.
 func (s *Story) Undelivered(tenantID, requestID, recipient, why string) {
 	e, n := s.delivery(tenantID, requestID, recipient)
-	e.Fact = &lockboxv1.Event_NotificationFailed{NotificationFailed: &lockboxv1.NotificationFailed{Notification: n, Error: why}}
+	e.Fact = &lockboxv1.Event_NotificationFailed{NotificationFailed: &lockboxv1.NotificationFailed{Notification: n,
+		Error: why}}
 	s.tell(e)
 }
 
@@ -186,7 +188,8 @@ func (s *Story) delivery(tenantID, requestID, recipient string) (*lockboxv1.Even
 			Tenant: tenantID, Kind: aggregate.KindDelivery, AggregateId: requestID, ReportKey: id, CorrelationId: requestID,
 			Actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: "notifier"},
 		}, &lockboxv1.Notification{
-			Id: id, Template: "approval-requested", Recipient: recipient, Language: "en", MessageId: "<" + id + "@lockbox.example>",
+			Id: id, Template: "approval-requested", Recipient: recipient, Language: "en", MessageId: "<" + id +
+				"@lockbox.example>",
 		}
 }
 
@@ -232,12 +235,14 @@ type Stream struct {
 	Failure error
 }
 
-// Replay reads from a sequence on, of one tenant, kind or aggregate if r says so. With Follow it goes on with More until ctx ends.
+// Replay reads from a sequence on, of one tenant, kind or aggregate if r says so. With Follow it goes on with More
+// until ctx ends.
 func (s *Stream) Replay(ctx context.Context, r journal.Replay, handle func(journal.Entry) error) error {
 	for i := max(r.From, 1) - 1; i < uint64(len(s.Entries)); i++ {
 		e := s.Entries[i]
 		about := aggregate.KeyOf(e.Event)
-		if r.Tenant != "" && r.Tenant != about.Tenant || r.Kind != "" && r.Kind != about.Kind || r.ID != "" && r.ID != about.ID {
+		if r.Tenant != "" && r.Tenant != about.Tenant || r.Kind != "" && r.Kind != about.Kind || r.ID != "" &&
+			r.ID != about.ID {
 			continue
 		}
 		e.Pending = uint64(len(s.Entries)) - i - 1

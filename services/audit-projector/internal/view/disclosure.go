@@ -8,7 +8,8 @@ import (
 // Disclosure is what happened outside of any request (R44, R45).
 func Disclosure(s disclosure.State) *lockboxv1.DisclosureView {
 	return &lockboxv1.DisclosureView{
-		DisclosureId: s.ID, Tenant: s.Tenant, Occurrence: s.Occurrence, Authority: s.Demand.GetAuthority(), Reference: s.Demand.GetReference(),
+		DisclosureId: s.ID, Tenant: s.Tenant, Occurrence: s.Occurrence, Authority: s.Demand.GetAuthority(),
+		Reference:    s.Demand.GetReference(),
 		EmbargoUntil: s.Demand.GetEmbargoUntil(), DisclosedAt: stamp(s.At), DisclosedBy: s.By, ToldAt: stamp(s.ToldAt),
 	}
 }

@@ -18,8 +18,10 @@ import (
 func Request(s request.State, c *projection.Customer, now time.Time, l *activity.Language) *lockboxv1.RequestView {
 	v := &lockboxv1.RequestView{
 		RequestId: s.ID, Tenant: s.Tenant, Status: s.Status, Version: s.Version, Intent: s.Intent, Requester: s.Requester,
-		CreatedAt: stamp(s.RequestedAt), Evaluation: s.Evaluation, Lockbox: s.Notified, InternalDecisions: s.InternalDecisions,
-		CustomerDecisions: s.CustomerDecisions, Questions: s.Questions, Grant: s.Grant, EndedAt: stamp(s.EndedAt), EndReason: s.EndReason,
+		CreatedAt: stamp(s.RequestedAt), Evaluation: s.Evaluation, Lockbox: s.Notified,
+		InternalDecisions: s.InternalDecisions,
+		CustomerDecisions: s.CustomerDecisions, Questions: s.Questions, Grant: s.Grant, EndedAt: stamp(s.EndedAt),
+		EndReason:      s.EndReason,
 		CodedEndReason: s.CodedEndReason,
 		ServiceName:    s.Evaluation.GetFacts().GetServiceName(), ScenarioName: s.Evaluation.GetFacts().GetScenarioName(),
 		TenantName: s.Notified.GetTenantName(), SubscriptionName: s.Notified.GetSubscriptionName(),
@@ -67,7 +69,8 @@ func Deliveries(events []projection.Event) (list []*lockboxv1.DeliveryView) {
 			continue
 		}
 		list = append(list, &lockboxv1.DeliveryView{
-			Recipient: n.GetRecipient(), Language: n.GetLanguage(), Template: n.GetTemplate(), Time: e.Event.GetTime(), Failure: failure,
+			Recipient: n.GetRecipient(), Language: n.GetLanguage(), Template: n.GetTemplate(), Time: e.Event.GetTime(),
+			Failure:      failure,
 			CodedFailure: why,
 		})
 	}

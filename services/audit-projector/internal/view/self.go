@@ -15,7 +15,8 @@ import (
 func Self(c *projection.Customer, by *lockboxv1.Actor, now time.Time) *lockboxv1.SelfView {
 	v := &lockboxv1.SelfView{
 		Actor: by, Roles: held(c.Tenant.Roles, "", by.GetPerson(), now), Tenant: c.Tenant.ID, TenantName: c.Tenant.Name,
-		DefaultLanguage: c.Tenant.Settings.GetDefaultLanguage(), MaxAuthenticationAge: c.Tenant.Settings.GetMaxAuthenticationAge(),
+		DefaultLanguage:      c.Tenant.Settings.GetDefaultLanguage(),
+		MaxAuthenticationAge: c.Tenant.Settings.GetMaxAuthenticationAge(),
 	}
 	for _, id := range slices.Sorted(maps.Keys(c.Subscriptions)) {
 		if s := c.Subscriptions[id]; s.Fault == nil {
@@ -36,7 +37,8 @@ func held(roles tenant.Roles, subscription string, p *lockboxv1.Person, now time
 func Services(c *catalogue.Catalogue) *lockboxv1.ServiceList {
 	list := &lockboxv1.ServiceList{Version: c.Version()}
 	for _, s := range c.Services() {
-		list.Services = append(list.Services, &lockboxv1.ServiceView{ResourceType: s.Type, DisplayName: s.Name, Stage: s.Stage})
+		list.Services = append(list.Services, &lockboxv1.ServiceView{ResourceType: s.Type, DisplayName: s.Name,
+			Stage: s.Stage})
 	}
 	return list
 }

@@ -24,7 +24,9 @@ func Tenant(c *projection.Customer, now time.Time) *lockboxv1.TenantView {
 
 // OwnTenant is a tenant at now as somebody sees it who has to do with some of its subscriptions, or who may activate a
 // role: these subscriptions, and otherwise their own assignments only. Nil: it has nothing to do with them.
-func OwnTenant(c *projection.Customer, p *lockboxv1.Person, subscriptions []string, now time.Time) *lockboxv1.TenantView {
+func OwnTenant(
+	c *projection.Customer, p *lockboxv1.Person, subscriptions []string, now time.Time,
+) *lockboxv1.TenantView {
 	v := bare(c)
 	v.Assignments = assignments(c.Tenant.Roles, p, now)
 	for _, id := range slices.Sorted(maps.Keys(c.Subscriptions)) {
@@ -43,7 +45,8 @@ func OwnTenant(c *projection.Customer, p *lockboxv1.Person, subscriptions []stri
 func bare(c *projection.Customer) *lockboxv1.TenantView {
 	t := c.Tenant
 	return &lockboxv1.TenantView{
-		Tenant: t.ID, DisplayName: t.Name, Plan: t.Plan, LockboxEnabled: t.Enabled, Issuer: t.Issuer.GetUrl(), Version: t.Version,
+		Tenant: t.ID, DisplayName: t.Name, Plan: t.Plan, LockboxEnabled: t.Enabled, Issuer: t.Issuer.GetUrl(),
+		Version: t.Version,
 	}
 }
 

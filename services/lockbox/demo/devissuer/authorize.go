@@ -9,9 +9,9 @@ import (
 	"net/url"
 )
 
-// asked reads an authorization request from its address alone: whatever a form holds besides cannot change it. A request
-// whose client or redirect address is not right gets a page and is never redirected; any other that is wrong goes back to
-// its client (RFC 6749 §4.1.2.1). It is nil if that was the answer.
+// asked reads an authorization request from its address alone: whatever a form holds besides cannot change it. A
+// request whose client or redirect address is not right gets a page and is never redirected; any other that is wrong
+// goes back to its client (RFC 6749 §4.1.2.1). It is nil if that was the answer.
 func (d *Issuer) asked(w http.ResponseWriter, r *http.Request, iss *issuer) *authorization {
 	q := r.URL.Query()
 	switch {
@@ -54,8 +54,8 @@ func (d *Issuer) asked(w http.ResponseWriter, r *http.Request, iss *issuer) *aut
 	return nil
 }
 
-// goBack sends the browser back to the client, whose address asked has found to be goodRedirect; with our own name, so that a
-// client of several issuers knows whose answer it is (RFC 9207).
+// goBack sends the browser back to the client, whose address asked has found to be goodRedirect; with our own name, so
+// that a client of several issuers knows whose answer it is (RFC 9207).
 func (*Issuer) goBack(w http.ResponseWriter, r *http.Request, iss *issuer, answer url.Values) {
 	q := r.URL.Query()
 	answer.Set("iss", iss.url)
@@ -112,9 +112,9 @@ const (
 	proofField = "proof"
 )
 
-// proof gives the browser a cookie, unless it has one, and returns what a form of this very address must hold to be from a
-// page that this browser was shown (CSRF): other pages can make the browser send the form, but cannot read the page; other
-// programs on this machine can set the cookie, but not make the proof for it.
+// proof gives the browser a cookie, unless it has one, and returns what a form of this very address must hold to be
+// from a page that this browser was shown (CSRF): other pages can make the browser send the form, but cannot read the
+// page; other programs on this machine can set the cookie, but not make the proof for it.
 func (d *Issuer) proof(w http.ResponseWriter, r *http.Request) string {
 	value := rand.Text()
 	if c, err := r.Cookie(cookieName); err == nil && len(c.Value) == len(value) {

@@ -21,7 +21,8 @@ const (
 	slower = 5 * time.Second
 	// mostDevices may wait at a time.
 	mostDevices = 100
-	// userLetters make no words and are hard to confuse (RFC 8628 §6.1): eight of them are 2.5e10 codes, so nobody guesses one.
+	// userLetters make no words and are hard to confuse (RFC 8628 §6.1): eight of them are 2.5e10 codes, so nobody guesses
+	// one.
 	userLetters = "BCDFGHJKLMNPQRSTVWXZ"
 )
 
@@ -36,7 +37,8 @@ type device struct {
 	chosen         time.Time
 }
 
-// devices are those that wait at one issuer, by device code. What is over stays for as long again, so that it can be told.
+// devices are those that wait at one issuer, by device code. What is over stays for as long again, so that it can be
+// told.
 type devices struct {
 	now func() time.Time
 	mu  sync.Mutex
@@ -119,8 +121,8 @@ func (ds *devices) decide(userCode, persona string) bool {
 	return true
 }
 
-// poll is a device asking. It gets the persona once, and when that was chosen; before that, and without one, a reason of
-// RFC 8628 §3.5.
+// poll is a device asking. It gets the persona once, and when that was chosen; before that, and without one, a reason
+// of RFC 8628 §3.5.
 func (ds *devices) poll(code string) (persona string, chosen time.Time, reason string) {
 	ds.mu.Lock()
 	defer ds.mu.Unlock()
@@ -191,7 +193,8 @@ func (*Issuer) deviceAuthorization(iss *issuer) http.HandlerFunc {
 		page := iss.url + "/device"
 		w.Header().Set("Cache-Control", "no-store")
 		reply(w, http.StatusOK, deviceReply{
-			Code: v.code, UserCode: v.userCode, Page: page, Complete: page + "?" + url.Values{"user_code": {v.userCode}}.Encode(),
+			Code: v.code, UserCode: v.userCode, Page: page, Complete: page + "?" +
+				url.Values{"user_code": {v.userCode}}.Encode(),
 			Expires: int(deviceLifetime.Seconds()), Interval: int(pollEvery.Seconds()),
 		})
 	}
@@ -217,7 +220,8 @@ func (d *Issuer) askDevice(iss *issuer) http.HandlerFunc {
 			page := codePage{heading: heading{Title: "Which code do you see?", Organisation: iss.name}}
 			status := http.StatusOK
 			if typed != "" {
-				status, page.Wrong = http.StatusNotFound, "Nothing is waiting with the code “"+typed+"”. It may be mistyped, used or older than ten minutes."
+				status, page.Wrong = http.StatusNotFound,
+					"Nothing is waiting with the code “"+typed+"”. It may be mistyped, used or older than ten minutes."
 			}
 			d.show(w, status, "code", nil, page)
 			return
@@ -246,7 +250,8 @@ func (d *Issuer) deviceChosen(iss *issuer) http.HandlerFunc {
 			d.wrong(w, iss, "Nothing is waiting with this code any more.")
 			return
 		}
-		page := message{heading: heading{Title: "You are " + p.DisplayName, Organisation: iss.name}, Text: "Your terminal goes on by itself. You can close this page."}
+		page := message{heading: heading{Title: "You are " + p.DisplayName, Organisation: iss.name},
+			Text: "Your terminal goes on by itself. You can close this page."}
 		if name == "" {
 			page.Title, page.Text = "Nobody was signed in", "Your terminal is told. You can close this page."
 		}

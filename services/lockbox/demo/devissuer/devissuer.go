@@ -104,7 +104,8 @@ func New(c Config) (*Issuer, error) {
 			return nil, err
 		}
 		iss.tenant, iss.name = tenant, organisation(tenant)
-		iss.codes, iss.devices = &codes{now: d.now, kept: map[string]authorization{}}, &devices{now: d.now, all: map[string]*device{}}
+		iss.codes, iss.devices = &codes{now: d.now, kept: map[string]authorization{}},
+			&devices{now: d.now, all: map[string]*device{}}
 		d.side[tenant] = iss
 	}
 	return d, nil
@@ -143,8 +144,8 @@ func (d *Issuer) Token(persona string, now time.Time) (string, error) {
 	return d.side[p.Tenant].sign(p, now, now, "")
 }
 
-// sign makes a token for one of the issuer's people, who said who to be at some time before; the nonce, if there is one, is
-// the client's own (OpenID Connect Core 1.0 §2).
+// sign makes a token for one of the issuer's people, who said who to be at some time before; the nonce, if there is
+// one, is the client's own (OpenID Connect Core 1.0 §2).
 func (iss *issuer) sign(p Persona, chosen, now time.Time, nonce string) (string, error) {
 	claims := map[string]any{
 		"iss": iss.url, "aud": Audience, "sub": p.Name, "iat": now.Unix(), "exp": now.Add(Lifetime).Unix(),
@@ -205,7 +206,8 @@ func checkURL(s string) error {
 	if err == nil && u.Scheme == "http" && u.Port() != "" && s == "http://"+u.Host && loopback(u.Hostname()) {
 		return nil
 	}
-	return fmt.Errorf("the demo issuer's URL must be like %s: http on a loopback address with a port, and no path; got %q", DefaultURL, s)
+	return fmt.Errorf("the demo issuer's URL must be like %s: http on a loopback address with a port, and no path; got %q",
+		DefaultURL, s)
 }
 
 func loopback(host string) bool {

@@ -10,9 +10,9 @@ import (
 	"github.com/openlockbox/lockbox/pkg/refusal"
 )
 
-// Handler serves, below `/provider` and `/t/<tenant>`, an OpenID Connect provider each; and `POST /token?persona=NAME`, which
-// demands the secret as bearer token, so that a program that may not be anybody it likes has to ask a person at a browser.
-// It answers only what comes from this machine and is addressed to it, so that no web page can ask either.
+// Handler serves, below `/provider` and `/t/<tenant>`, an OpenID Connect provider each; and `POST /token?persona=NAME`,
+// which demands the secret as bearer token, so that a program that may not be anybody it likes has to ask a person at a
+// browser. It answers only what comes from this machine and is addressed to it, so that no web page can ask either.
 func (d *Issuer) Handler() http.Handler {
 	mux := http.NewServeMux()
 	for _, iss := range d.side {
@@ -70,9 +70,11 @@ type discovery struct {
 
 func discover(url string) discovery {
 	return discovery{
-		Issuer: url, Authorization: url + "/authorize", Token: url + "/token", Device: url + "/device_authorization", JWKS: url + "/jwks",
+		Issuer: url, Authorization: url + "/authorize", Token: url + "/token", Device: url + "/device_authorization",
+		JWKS:   url + "/jwks",
 		Scopes: []string{"openid"}, ResponseTypes: []string{"code"}, ResponseModes: []string{"query"},
-		GrantTypes: []string{"authorization_code", deviceGrant}, SubjectTypes: []string{"public"}, Algorithms: []string{"ES256"},
+		GrantTypes: []string{"authorization_code", deviceGrant}, SubjectTypes: []string{"public"},
+		Algorithms:    []string{"ES256"},
 		ClientSecrets: []string{"none"}, Challenges: []string{"S256"}, NamesItself: true,
 		Claims: []string{"sub", "auth_time", "name", "email", "locale", "amr", "employer", "groups", "isolated_identity"},
 	}

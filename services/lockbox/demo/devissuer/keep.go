@@ -14,8 +14,8 @@ import (
 	"strings"
 )
 
-// keep returns the content of a file in dir, which create makes the first time. Of two processes that make it at once, one
-// wins and both get its content. A file that others may read is refused, for it is a secret no more.
+// keep returns the content of a file in dir, which create makes the first time. Of two processes that make it at once,
+// one wins and both get its content. A file that others may read is refused, for it is a secret no more.
 func keep(dir, name string, create func() ([]byte, error)) ([]byte, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the demo issuer's directory: %w", err)
@@ -39,7 +39,8 @@ func keep(dir, name string, create func() ([]byte, error)) ([]byte, error) {
 		return nil, fmt.Errorf("reading the demo issuer's %s: %w", name, err)
 	}
 	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("%s can be read by others (mode %v); remove it, and a new one is made", filepath.Join(dir, name), info.Mode().Perm())
+		return nil, fmt.Errorf("%s can be read by others (mode %v); remove it, and a new one is made",
+			filepath.Join(dir, name), info.Mode().Perm())
 	}
 	content, err := root.ReadFile(name)
 	if err != nil {
@@ -99,7 +100,8 @@ func keepSecret(dir string) (string, error) {
 	}
 	secret := strings.TrimSpace(string(content))
 	if len(secret) < 20 {
-		return "", fmt.Errorf("%s is too short to be a secret; remove it, and a new one is made", filepath.Join(dir, "secret"))
+		return "", fmt.Errorf("%s is too short to be a secret; remove it, and a new one is made",
+			filepath.Join(dir, "secret"))
 	}
 	return secret, nil
 }

@@ -35,8 +35,8 @@ type authorization struct {
 	chosen                 time.Time
 }
 
-// codes keeps authorizations by their codes, each until somebody asks for it, right or wrong, or its time is up: a code that
-// was seen is worth nothing any more (RFC 6749 §4.1.2).
+// codes keeps authorizations by their codes, each until somebody asks for it, right or wrong, or its time is up: a code
+// that was seen is worth nothing any more (RFC 6749 §4.1.2).
 type codes struct {
 	now  func() time.Time
 	mu   sync.Mutex
@@ -68,8 +68,8 @@ func (c *codes) take(code string) (a authorization, valid bool) {
 
 func (c *codes) over(a authorization) bool { return !c.now().Before(a.chosen.Add(codeLifetime)) }
 
-// goodRedirect reports whether an address is http on a loopback address, any port, and exactly our path: RFC 8252 §7.3 and
-// §8.3, where a name such as localhost is not good enough.
+// goodRedirect reports whether an address is http on a loopback address, any port, and exactly our path: RFC 8252 §7.3
+// and §8.3, where a name such as localhost is not good enough.
 func goodRedirect(redirect string) bool {
 	u, err := url.Parse(redirect)
 	if err != nil || u.Scheme != "http" || u.Port() == "" || redirect != "http://"+u.Host+CallbackPath {
@@ -107,7 +107,8 @@ func (d *Issuer) tokenEndpoint(iss *issuer) http.HandlerFunc {
 		case "authorization_code":
 			d.codeToken(w, form, iss)
 		default:
-			oauthProblem(w, http.StatusBadRequest, "unsupported_grant_type", "the grant type must be authorization_code or "+deviceGrant)
+			oauthProblem(w, http.StatusBadRequest, "unsupported_grant_type",
+				"the grant type must be authorization_code or "+deviceGrant)
 		}
 	}
 }
@@ -122,15 +123,17 @@ func (d *Issuer) codeToken(w http.ResponseWriter, form url.Values, iss *issuer) 
 	}
 	a, valid := iss.codes.take(form.Get("code"))
 	challenge := oauth2.S256ChallengeFromVerifier(form.Get("code_verifier"))
-	if !valid || a.redirect != form.Get("redirect_uri") || subtle.ConstantTimeCompare([]byte(a.challenge), []byte(challenge)) != 1 {
-		oauthProblem(w, http.StatusBadRequest, "invalid_grant", "there is no such code for this address and verifier, or it was used")
+	if !valid || a.redirect != form.Get("redirect_uri") ||
+		subtle.ConstantTimeCompare([]byte(a.challenge), []byte(challenge)) != 1 {
+		oauthProblem(w, http.StatusBadRequest, "invalid_grant",
+			"there is no such code for this address and verifier, or it was used")
 		return
 	}
 	d.giveTokens(w, iss, a)
 }
 
-// giveTokens answers with the access token as Token makes it, and the ID token, which is the same with the nonce that was
-// asked for (OpenID Connect Core 1.0 §2). Both say when somebody chose, however late they are fetched.
+// giveTokens answers with the access token as Token makes it, and the ID token, which is the same with the nonce that
+// was asked for (OpenID Connect Core 1.0 §2). Both say when somebody chose, however late they are fetched.
 func (d *Issuer) giveTokens(w http.ResponseWriter, iss *issuer, a authorization) {
 	now := d.now()
 	access, err := iss.sign(a.persona, a.chosen, now, "")
@@ -161,5 +164,6 @@ func oauthProblem(w http.ResponseWriter, status int, code, description string) {
 	}{code, description})
 }
 
-// wantsOpenID reports whether a scope asks for a sign-in; any other scope is ignored (OpenID Connect Core 1.0 §3.1.2.1).
+// wantsOpenID reports whether a scope asks for a sign-in; any other scope is ignored (OpenID Connect Core 1.0
+// §3.1.2.1).
 func wantsOpenID(scope string) bool { return slices.Contains(strings.Fields(scope), "openid") }

@@ -125,12 +125,13 @@ func (d *Issuer) home(w http.ResponseWriter, _ *http.Request) {
 // wrong tells a person why this goes no further; nothing is redirected.
 func (d *Issuer) wrong(w http.ResponseWriter, iss *issuer, why string) {
 	d.show(w, http.StatusBadRequest, "message", nil, message{
-		heading: heading{Title: "This does not work", Organisation: iss.name}, Text: why + " Nobody was signed in. Begin again where you came from.",
+		heading: heading{Title: "This does not work", Organisation: iss.name}, Text: why +
+			" Nobody was signed in. Begin again where you came from.",
 	})
 }
 
-// show writes a page that runs no script, loads nothing but our style, is framed by nobody, and sends its form to us; and
-// with a client's address to that one too, for browsers take a redirect after a form as part of it.
+// show writes a page that runs no script, loads nothing but our style, is framed by nobody, and sends its form to us;
+// and with a client's address to that one too, for browsers take a redirect after a form as part of it.
 func (*Issuer) show(w http.ResponseWriter, status int, name string, client *url.URL, data any) {
 	var out bytes.Buffer
 	if err := pages.ExecuteTemplate(&out, name, data); err != nil {
@@ -146,7 +147,8 @@ func (*Issuer) show(w http.ResponseWriter, status int, name string, client *url.
 		form += " http://" + client.Host
 	}
 	h := w.Header()
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action "+form)
+	h.Set("Content-Security-Policy",
+		"default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action "+form)
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Frame-Options", "DENY")

@@ -16,8 +16,8 @@ const (
 	TenantHealthName = "Sakura Health"
 )
 
-// Persona is somebody of the demo. What roles a tenant's people hold is not in their tokens: that is in the tenant's own
-// stream.
+// Persona is somebody of the demo. What roles a tenant's people hold is not in their tokens: that is in the tenant's
+// own stream.
 type Persona struct {
 	// What one types: `--as erin`. Also the token's subject.
 	Name string
@@ -53,11 +53,13 @@ func Personas() []Persona {
 	}
 	sam := nimbus("sam", "Sam Sharma", aggregate.SupportEngineers, "support engineer who signed in with a password only")
 	sam.Methods = password
-	ivan := nimbus("ivan", "Ivan Ivers (isolated)", aggregate.SupportEngineers, "support engineer with an isolated identity instead of a second factor")
+	ivan := nimbus("ivan", "Ivan Ivers (isolated)", aggregate.SupportEngineers,
+		"support engineer with an isolated identity instead of a second factor")
 	ivan.Methods, ivan.Isolated = password, true
 	bob := nimbus("bob", "Bob Baker", aggregate.SupportEngineers, "subcontractor's engineer")
 	bob.Employer, bob.Email = Subcontractor, "bob@brightline.example"
-	rosa := nimbus("rosa", "Rosa Reyes", aggregate.SupportEngineers, "support engineer on call, may ask for emergency access")
+	rosa := nimbus("rosa", "Rosa Reyes", aggregate.SupportEngineers,
+		"support engineer on call, may ask for emergency access")
 	rosa.Groups = append(rosa.Groups, aggregate.EmergencyResponders)
 	return []Persona{
 		nimbus("erin", "Erin Ellis", aggregate.SupportEngineers, "support engineer with a second factor"),
@@ -72,7 +74,8 @@ func Personas() []Persona {
 
 		customer(TenantBank, "grace", "Grace Green", "en", "Global Administrator of "+TenantBankName),
 		customer(TenantBank, "otto", "Otto Owens", "en", "owner of a subscription of "+TenantBankName),
-		customer(TenantBank, "fleur", "Fleur Lefèvre", "fr", "Lockbox Approver of a subscription of "+TenantBankName+", reads French"),
+		customer(TenantBank, "fleur", "Fleur Lefèvre", "fr",
+			"Lockbox Approver of a subscription of "+TenantBankName+", reads French"),
 		customer(TenantBank, "eli", "Eli Edwards", "en", "eligible owner at "+TenantBankName+", counts only while activated"),
 		customer(TenantBank, "audrey", "Audrey Abbott", "en", "auditor of "+TenantBankName),
 

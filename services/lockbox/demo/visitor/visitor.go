@@ -1,5 +1,5 @@
-// Package visitor signs one of the demo's people in to a portal as a browser would, for what reads its pages many times: a
-// benchmark, and tests of every page there is.
+// Package visitor signs one of the demo's people in to a portal as a browser would, for what reads its pages many
+// times: a benchmark, and tests of every page there is.
 package visitor
 
 import (
@@ -27,8 +27,8 @@ var (
 	refresh = regexp.MustCompile(`http-equiv="refresh" content="0; url=([^"]+)"`)
 )
 
-// SignIn opens a page of the portal that wants to know who is there, chooses that persona where the issuer asks, and returns
-// a client that holds the session.
+// SignIn opens a page of the portal that wants to know who is there, chooses that persona where the issuer asks, and
+// returns a client that holds the session.
 func SignIn(ctx context.Context, page, persona string) (*http.Client, error) {
 	jar, err := cookiejar.New(nil)
 	if err != nil {
@@ -94,5 +94,6 @@ func Read(c *http.Client, r *http.Request) (Answer, error) {
 		return Answer{}, err
 	}
 	body, err := io.ReadAll(io.LimitReader(answer.Body, maxPage))
-	return Answer{answer.StatusCode, answer.Header, answer.Request.URL, string(body)}, errors.Join(err, answer.Body.Close())
+	return Answer{answer.StatusCode, answer.Header, answer.Request.URL, string(body)},
+		errors.Join(err, answer.Body.Close())
 }

@@ -50,7 +50,8 @@ func run(ctx context.Context, url, seedFile string, first uint64) error {
 	}
 	// Store the sequence of what you have dealt with beside what you made of it, and begin there the next time.
 	consumer, err := js.OrderedConsumer(ctx, "EVENTS", jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{"lockbox.event.>"}, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: first,
+		FilterSubjects: []string{"lockbox.event.>"}, DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
+		OptStartSeq: first,
 	})
 	if err != nil {
 		return err

@@ -1,6 +1,6 @@
 // Package bench measures Lockbox on the machine that it runs on: the bare floor that the disk gives, each stage's own
-// ceiling, the whole workflow beside that floor, and what a long history costs. It runs the real services on an embedded
-// server, in directories that it makes and removes, and is a client like any other.
+// ceiling, the whole workflow beside that floor, and what a long history costs. It runs the real services on an
+// embedded server, in directories that it makes and removes, and is a client like any other.
 package bench
 
 import (
@@ -41,7 +41,8 @@ type scale struct {
 	// readers read each page for reading, while pending of the history's requests wait for the customer.
 	readers, pending int
 	reading          time.Duration
-	// logged is the number of requests in the audit log, about a million events; questions are asked while the guard looks.
+	// logged is the number of requests in the audit log, about a million events; questions are asked while the guard
+	// looks.
 	logged, questions int
 	looking           time.Duration
 }

@@ -141,14 +141,15 @@ func (c *client) approve(ctx context.Context, id string) error {
 	return nil
 }
 
-// answered waits until queries are answered, which is when the projection holds everything that was there at the start, with
-// everything up to a sequence.
+// answered waits until queries are answered, which is when the projection holds everything that was there at the start,
+// with everything up to a sequence.
 func (s *site) answered(ctx context.Context, running *stack.Stack, sequence uint64) error {
 	token, err := s.issuer.Token(administrator, time.Now())
 	if err != nil {
 		return err
 	}
-	query := &lockboxv1.Query{Tenant: customer, Token: token, MinSequence: sequence, Ask: &lockboxv1.Query_ListTickets{ListTickets: &lockboxv1.ListTickets{}}}
+	query := &lockboxv1.Query{Tenant: customer, Token: token, MinSequence: sequence,
+		Ask: &lockboxv1.Query_ListTickets{ListTickets: &lockboxv1.ListTickets{}}}
 	nc, err := running.Connect(bus.Client)
 	if err != nil {
 		return err

@@ -74,13 +74,15 @@ func (b *bench) history(ctx context.Context) error {
 		return err
 	}
 	h := History{Requests: len(lives)}
-	work := task{Dir: s.dir, Anywhere: sample(lives, b.scale.loads), Recent: sample(lives[max(0, len(lives)-newest):], b.scale.loads)}
+	work := task{Dir: s.dir, Anywhere: sample(lives, b.scale.loads),
+		Recent: sample(lives[max(0, len(lives)-newest):], b.scale.loads)}
 	if h.Stored, err = dirSize(filepath.Join(s.dir, "nats")); err != nil {
 		return err
 	}
 	b.say("history: the projection")
 	begun := time.Now()
-	if err := s.with(ctx, []bus.Identity{bus.Projector}, func(running *stack.Stack) error { return s.answered(ctx, running, 0) }); err != nil {
+	if err := s.with(ctx, []bus.Identity{bus.Projector},
+		func(running *stack.Stack) error { return s.answered(ctx, running, 0) }); err != nil {
 		return err
 	}
 	projected := time.Since(begun)
@@ -171,8 +173,8 @@ type task struct {
 	// Anywhere and Recent are the requests to load.
 	Anywhere []string `json:"anywhere"`
 	Recent   []string `json:"recent"`
-	// Serve is the address of the issuer that people sign in with: serve the portal to them instead of measuring, until there is no
-	// more input. Profile is a file for the CPU profile of what it does; empty: none.
+	// Serve is the address of the issuer that people sign in with: serve the portal to them instead of measuring, until
+	// there is no more input. Profile is a file for the CPU profile of what it does; empty: none.
 	Serve   string `json:"serve"`
 	Profile string `json:"profile"`
 	// Follow is the address of a server: be the projector there, until there is no more input.

@@ -25,15 +25,15 @@ import (
 	"go.uber.org/zap"
 )
 
-// Log is what the audit log costs with a long history. The projector is a process of its own, which reads over a socket; the
-// server, and whoever verifies, are another.
+// Log is what the audit log costs with a long history. The projector is a process of its own, which reads over a
+// socket; the server, and whoever verifies, are another.
 type Log struct {
 	Requests int `json:"requests"`
 	Events   int `json:"events"`
 	// Read is the floor: a reader that does nothing with the events, in events per second.
 	Read float64 `json:"read_events_per_s"`
-	// Answered is from an empty directory until questions are answered, Signed until a checkpoint covers every event, both in
-	// events per second, while both are made at the same time.
+	// Answered is from an empty directory until questions are answered, Signed until a checkpoint covers every event, both
+	// in events per second, while both are made at the same time.
 	Answered float64 `json:"projection_events_per_s"`
 	Signed   float64 `json:"trees_events_per_s"`
 	// Vouched is from the same moment until the guard says that all is well, in milliseconds.
@@ -42,10 +42,11 @@ type Log struct {
 	Look float64 `json:"restart_to_vouched_ms"`
 	// Verify is how long the whole stream takes to be read and held against every invariant, in milliseconds.
 	Verify float64 `json:"verify_ms"`
-	// Query is the activity log with three filters, some ten questions a second, while the guard compares everything again.
+	// Query is the activity log with three filters, some ten questions a second, while the guard compares everything
+	// again.
 	Query Latency `json:"query"`
-	// Memory of the projector in bytes: the most there was while everything was made, and after that with questions answered and
-	// everything compared twice; and the most there was after a restart.
+	// Memory of the projector in bytes: the most there was while everything was made, and after that with questions
+	// answered and everything compared twice; and the most there was after a restart.
 	MemoryMaking  int64 `json:"memory_making_bytes"`
 	MemoryAfter   int64 `json:"memory_after_bytes"`
 	MemoryRestart int64 `json:"memory_restart_bytes"`
@@ -216,9 +217,10 @@ func (s *site) threeFilters(ctx context.Context, client peer, n int, long time.D
 	if err != nil {
 		return Latency{}, err
 	}
-	query := &lockboxv1.Query{Tenant: customer, Token: token, Ask: &lockboxv1.Query_ListActivity{ListActivity: &lockboxv1.ListActivity{
-		Actions: []string{"CustomerApproved"}, Person: approver, SubscriptionId: demo.BankProduction, Limit: 50,
-	}}}
+	query := &lockboxv1.Query{Tenant: customer, Token: token,
+		Ask: &lockboxv1.Query_ListActivity{ListActivity: &lockboxv1.ListActivity{
+			Actions: []string{"CustomerApproved"}, Person: approver, SubscriptionId: demo.BankProduction, Limit: 50,
+		}}}
 	took := make([]time.Duration, n)
 	first := time.Now()
 	for i := range took {
@@ -255,7 +257,8 @@ func followInChild(ctx context.Context, s *site, t task, in io.Reader, out io.Wr
 		_, _ = io.Copy(io.Discard, in) // either way there is no more
 		cancel()
 	}()
-	rt, err := service.Open(ctx, bus.Connection{URL: t.Follow, Identity: bus.Projector, Seed: keys[bus.Projector], Log: zap.NewNop()},
+	rt, err := service.Open(ctx, bus.Connection{URL: t.Follow, Identity: bus.Projector, Seed: keys[bus.Projector],
+		Log: zap.NewNop()},
 		[]identity.Issuer{s.issuer.ProviderIssuer()}, observe.NewMetrics().For(string(bus.Projector)))
 	if err != nil {
 		return err

@@ -19,9 +19,9 @@ import (
 	"github.com/openlockbox/lockbox/services/portal"
 )
 
-// Portal is what its pages cost while many people read them, with a long history in the projection and many requests that
-// wait for the same people. The readers are a process of their own, and what serves them is one: all of Lockbox on a store that
-// was written before it started, as `lockbox up` would find it.
+// Portal is what its pages cost while many people read them, with a long history in the projection and many requests
+// that wait for the same people. The readers are a process of their own, and what serves them is one: all of Lockbox on
+// a store that was written before it started, as `lockbox up` would find it.
 type Portal struct {
 	Requests int    `json:"requests"`
 	Pending  int    `json:"pending"`
@@ -109,7 +109,8 @@ func (b *bench) readPages(ctx context.Context, portalURL, pendingID string) erro
 		{"all requests", home + "/requests"},
 		{"one request", home + "/requests/" + pendingID},
 		{"approve", home + "/requests/" + pendingID + "/approve"},
-		{"activity log, three filters", home + "/activity?action=Approve+Lockbox+Request&person=otto&subscription=" + demo.BankProduction},
+		{"activity log, three filters", home + "/activity?action=Approve+Lockbox+Request&person=otto&subscription=" +
+			demo.BankProduction},
 		{"tickets", home + "/tickets"},
 		{"administration", home + "/administration"},
 	} {
@@ -132,9 +133,11 @@ func (b *bench) readPages(ctx context.Context, portalURL, pendingID string) erro
 	return nil
 }
 
-// read has so many readers read a page again and again for a while, each at that pace; 0: without a pause. They begin spread
-// over the first turn.
-func read(ctx context.Context, client *http.Client, address string, readers int, long, pace time.Duration) (rate float64, first Latency, err error) {
+// read has so many readers read a page again and again for a while, each at that pace; 0: without a pause. They begin
+// spread over the first turn.
+func read(
+	ctx context.Context, client *http.Client, address string, readers int, long, pace time.Duration,
+) (rate float64, first Latency, err error) {
 	var all sync.Mutex
 	var took []time.Duration
 	var failed atomic.Pointer[error]
@@ -169,7 +172,8 @@ func read(ctx context.Context, client *http.Client, address string, readers int,
 func firstByte(ctx context.Context, client *http.Client, address string) (time.Duration, error) {
 	begun := time.Now()
 	var first time.Duration
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotFirstResponseByte: func() { first = time.Since(begun) }})
+	ctx = httptrace.WithClientTrace(ctx,
+		&httptrace.ClientTrace{GotFirstResponseByte: func() { first = time.Since(begun) }})
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return 0, err

@@ -70,7 +70,8 @@ func (r *Report) Aims() []Aim {
 				slowest = page
 			}
 		}
-		aims = append(aims, Aim{"portal, the slowest page (" + slowest.Name + "): first byte p99", 50, slowest.FirstByte.P99, "ms", true, 1})
+		aims = append(aims, Aim{"portal, the slowest page (" + slowest.Name + "): first byte p99", 50, slowest.FirstByte.P99,
+			"ms", true, 1})
 	}
 	if l := r.Log; l != nil {
 		aims = append(aims,
@@ -78,7 +79,8 @@ func (r *Report) Aims() []Aim {
 			Aim{"log: everything compared, from a restart", 60_000, l.Look, "ms", true, 0},
 			Aim{"log: every invariant over everything", 15_000, l.Verify, "ms", true, 0},
 			Aim{"log: activity log with three filters: p99", 50, l.Query.P99, "ms", true, 1},
-			Aim{"log: memory of the projector", 300, float64(max(l.MemoryMaking, l.MemoryAfter, l.MemoryRestart)) / mib, "MiB", true, 0},
+			Aim{"log: memory of the projector", 300, float64(max(l.MemoryMaking, l.MemoryAfter, l.MemoryRestart)) / mib, "MiB",
+				true, 0},
 		)
 	}
 	return aims
@@ -94,7 +96,8 @@ func (r *Report) Text() string {
 		line("A quick run: these figures show that everything works, and nothing else.")
 	}
 	if len(r.Floor) > 0 {
-		line("\nThe bare floor: the %d durable writes of one request, each made when the one before it is on disk", r.Floor[0].Writes)
+		line("\nThe bare floor: the %d durable writes of one request, each made when the one before it is on disk",
+			r.Floor[0].Writes)
 		b.WriteString(floorTable(r.Floor))
 	}
 	if len(r.Workflow) > 0 {
@@ -118,7 +121,8 @@ func (r *Report) Text() string {
 		}))
 	}
 	if h := r.History; h != nil {
-		line("\nWith a history of %d requests, %d events, %.0f MiB (a process of its own)", h.Requests, h.Events, float64(h.Stored)/mib)
+		line("\nWith a history of %d requests, %d events, %.0f MiB (a process of its own)", h.Requests, h.Events,
+			float64(h.Stored)/mib)
 		b.WriteString(historyTable(h))
 	}
 	if p := r.Portal; p != nil {
@@ -126,7 +130,8 @@ func (r *Report) Text() string {
 		b.WriteString(pageTable(p.Pages))
 	}
 	if l := r.Log; l != nil {
-		line("\nThe audit log of %d requests, %d events (the projector is a process of its own, over a socket)", l.Requests, l.Events)
+		line("\nThe audit log of %d requests, %d events (the projector is a process of its own, over a socket)", l.Requests,
+			l.Events)
 		b.WriteString(logTable(l))
 	}
 	if aims := r.Aims(); len(aims) > 0 {
@@ -137,7 +142,8 @@ func (r *Report) Text() string {
 }
 
 func pageTable(pages []Page) string {
-	rows := [][]string{{"", "a page a second each: p50 ms", "p99 ms", "p99 × floor", "without a pause: pages/s", "p50 ms", "p99 ms"}}
+	rows := [][]string{{"", "a page a second each: p50 ms", "p99 ms", "p99 × floor", "without a pause: pages/s", "p50 ms",
+		"p99 ms"}}
 	for _, p := range pages {
 		rows = append(rows, []string{
 			p.Name, number(p.FirstByte.P50, 1), number(p.FirstByte.P99, 1), number(p.P99ToFloor, 1),
@@ -156,10 +162,12 @@ func floorTable(floors []Floor) string {
 }
 
 func workflowTable(runs []Workflow) string {
-	rows := [][]string{{"at once", "requests/s", "× floor", "p50 ms", "× floor", "p99 ms", "CPU ms/request", "written KiB/request", "stored KiB/request"}}
+	rows := [][]string{{"at once", "requests/s", "× floor", "p50 ms", "× floor", "p99 ms", "CPU ms/request",
+		"written KiB/request", "stored KiB/request"}}
 	for _, w := range runs {
 		rows = append(rows, []string{
-			number(float64(w.AtOnce), 0), number(w.Rate, 0), number(w.RateToFloor, 2), number(w.P50, 2), number(w.P50ToFloor, 2), number(w.P99, 2),
+			number(float64(w.AtOnce), 0), number(w.Rate, 0), number(w.RateToFloor, 2), number(w.P50, 2), number(w.P50ToFloor, 2),
+			number(w.P99, 2),
 			number(w.CPU, 2), number(w.Written/1024, 1), number(w.Stored/1024, 1),
 		})
 	}

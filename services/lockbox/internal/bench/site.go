@@ -84,8 +84,10 @@ func (s *site) seed(ctx context.Context, nc *nats.Conn) error {
 // start runs some of the services; nil: all, and none if the list is empty.
 func (s *site) start(ctx context.Context, only []bus.Identity) (*stack.Stack, error) {
 	return stack.Start(ctx, stack.Config{
-		Dir: s.dir, Tools: []evaluator.Tool{evaluator.Unlimited(tool)}, Issuers: []identity.Issuer{s.issuer.ProviderIssuer()}, Terms: request.DefaultTerms(),
-		Only: only, Notifier: notifier.Config{Provider: devissuer.Provider, SMTP: notifier.SMTP{From: "lockbox@nimbus.example"}},
+		Dir: s.dir, Tools: []evaluator.Tool{evaluator.Unlimited(tool)}, Issuers: []identity.Issuer{s.issuer.ProviderIssuer()},
+		Terms: request.DefaultTerms(),
+		Only:  only, Notifier: notifier.Config{Provider: devissuer.Provider,
+			SMTP: notifier.SMTP{From: "lockbox@nimbus.example"}},
 		Host: s.host, Port: -1, Portal: s.portal, Log: zap.NewNop(), Metrics: observe.NewMetrics(),
 	})
 }

@@ -25,8 +25,8 @@ const stageAtOnce = 256
 
 var accessEvaluated = aggregate.TypeOf(&lockboxv1.Event{Fact: &lockboxv1.Event_AccessEvaluated{}})
 
-// stages takes as many requests as the scale says through the workflow, all of them through each stage before any enters
-// the next.
+// stages takes as many requests as the scale says through the workflow, all of them through each stage before any
+// enters the next.
 func (b *bench) stages(ctx context.Context) error {
 	s, err := newSite(ctx, filepath.Join(b.dir, "stages"), "")
 	if err != nil {
@@ -59,7 +59,10 @@ func (b *bench) stages(ctx context.Context) error {
 	return nil
 }
 
-func runStage(ctx context.Context, s *site, runs []bus.Identity, ids []string, stage func(context.Context, *site, *stack.Stack, []string) (time.Duration, error)) (took time.Duration, err error) {
+func runStage(
+	ctx context.Context, s *site, runs []bus.Identity, ids []string,
+	stage func(context.Context, *site, *stack.Stack, []string) (time.Duration, error),
+) (took time.Duration, err error) {
 	err = s.with(ctx, runs, func(running *stack.Stack) error {
 		if took, err = stage(ctx, s, running, ids); err != nil {
 			return err
@@ -90,7 +93,9 @@ func approveAll(ctx context.Context, s *site, running *stack.Stack, ids []string
 }
 
 // forAll does something to each request, many at once, and returns how long that took.
-func forAll(ctx context.Context, s *site, running *stack.Stack, ids []string, do func(*client, context.Context, string) error) (time.Duration, error) {
+func forAll(
+	ctx context.Context, s *site, running *stack.Stack, ids []string, do func(*client, context.Context, string) error,
+) (time.Duration, error) {
 	c, err := newClient(ctx, s, running)
 	if err != nil {
 		return 0, err
@@ -114,7 +119,8 @@ func untilStored(typ string) func(context.Context, *site, *stack.Stack, []string
 		if err != nil {
 			return 0, err
 		}
-		consumer, err := p.js.OrderedConsumer(ctx, bus.StreamEvents, jetstream.OrderedConsumerConfig{FilterSubjects: []string{filter}, HeadersOnly: true})
+		consumer, err := p.js.OrderedConsumer(ctx, bus.StreamEvents,
+			jetstream.OrderedConsumerConfig{FilterSubjects: []string{filter}, HeadersOnly: true})
 		if err != nil {
 			return 0, err
 		}

@@ -125,15 +125,19 @@ func (s *story) tell(at time.Time, until fate) (life, error) {
 	t := &telling{life: life{intent: newIntent(id, s.token)}}
 	steps := []func() (*lockboxv1.Event, error){
 		func() (*lockboxv1.Event, error) {
-			return request.Submit(t.state, request.Submission{Intent: t.intent, Tool: tool, Sequence: 1, Stored: at, By: s.requester}, s.terms, at)
+			return request.Submit(t.state, request.Submission{Intent: t.intent, Tool: tool, Sequence: 1, Stored: at,
+				By: s.requester}, s.terms, at)
 		},
 		func() (*lockboxv1.Event, error) {
-			facts := policy.Facts{Intent: t.state.Intent, By: s.requester, Tenant: s.world.Tenant, Subscription: s.world.Subscription, Ticket: &s.ticket}
-			return request.RecordEvaluation(t.state, policy.Evaluate(facts, s.rules, s.catalogue, s.terms, at), actor(evaluator.Name), at)
+			facts := policy.Facts{Intent: t.state.Intent, By: s.requester, Tenant: s.world.Tenant,
+				Subscription: s.world.Subscription, Ticket: &s.ticket}
+			return request.RecordEvaluation(t.state, policy.Evaluate(facts, s.rules, s.catalogue, s.terms, at),
+				actor(evaluator.Name), at)
 		},
 		func() (*lockboxv1.Event, error) { return s.perform(t, at) },
 		func() (*lockboxv1.Event, error) {
-			return request.Decide(t.state, aggregate.Command{Command: newApproval(commandID, id, ""), By: s.approver}, s.world, at)
+			return request.Decide(t.state, aggregate.Command{Command: newApproval(commandID, id, ""), By: s.approver}, s.world,
+				at)
 		},
 		func() (*lockboxv1.Event, error) { return s.perform(t, at) },
 		func() (*lockboxv1.Event, error) {

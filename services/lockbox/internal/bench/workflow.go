@@ -58,11 +58,13 @@ func (b *bench) workflow(ctx context.Context) error {
 	return b.followed(ctx, s)
 }
 
-// Followed is the workflow once more, with a projector beside it, and how far that was behind when the last request had ended.
+// Followed is the workflow once more, with a projector beside it, and how far that was behind when the last request had
+// ended.
 type Followed struct {
 	AtOnce int     `json:"at_once"`
 	Rate   float64 `json:"requests_per_s"`
-	// Answered is until questions were answered with everything in it, Signed until a checkpoint covered it; in milliseconds.
+	// Answered is until questions were answered with everything in it, Signed until a checkpoint covered it; in
+	// milliseconds.
 	Answered float64 `json:"answered_after_ms"`
 	Signed   float64 `json:"signed_after_ms"`
 }
@@ -123,7 +125,9 @@ func (w *Workflow) compare(before, after Floor) {
 	}
 }
 
-func (b *bench) workflowRun(ctx context.Context, s *site, running *stack.Stack, n int, profile string) (Workflow, error) {
+func (b *bench) workflowRun(
+	ctx context.Context, s *site, running *stack.Stack, n int, profile string,
+) (Workflow, error) {
 	c, err := newClient(ctx, s, running)
 	if err != nil {
 		return Workflow{}, err

@@ -32,7 +32,8 @@ func (a *app) approvalListCommand() *cobra.Command {
 	c.RunE = a.with(func(ctx context.Context, s *session, _ []string) error {
 		me := s.me(ctx)
 		return a.list(ctx, *watch, func() (page, error) {
-			list, err := s.requests(ctx, &lockboxv1.ListRequests{Statuses: []lockboxv1.RequestStatus{request.CustomerNotified}, AwaitingMe: !all}, everything)
+			list, err := s.requests(ctx, &lockboxv1.ListRequests{Statuses: []lockboxv1.RequestStatus{request.CustomerNotified},
+				AwaitingMe: !all}, everything)
 			none := "Nothing waits for your decision; --all shows what waits for others."
 			if all {
 				none = "Nothing waits for anybody's decision."
@@ -45,8 +46,9 @@ func (a *app) approvalListCommand() *cobra.Command {
 
 func (a *app) approvalShowCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "show REQUEST", Short: "Show a request with its support ticket (R25)", Args: exactly("REQUEST"), ValidArgsFunction: a.requests(request.CustomerNotified),
-		Example: "  lockbox approval show 0c1d2e3f4a5b",
+		Use: "show REQUEST", Short: "Show a request with its support ticket (R25)", Args: exactly("REQUEST"),
+		ValidArgsFunction: a.requests(request.CustomerNotified),
+		Example:           "  lockbox approval show 0c1d2e3f4a5b",
 		RunE: a.with(func(ctx context.Context, s *session, args []string) error {
 			v, err := s.find(ctx, args[0])
 			if err != nil {
@@ -78,7 +80,8 @@ func (a *app) approveCommand() *cobra.Command {
 	var seen uint64
 	var yes bool
 	c := &cobra.Command{
-		Use: "approve REQUEST", Short: "Allow it (R27)", Args: exactly("REQUEST"), ValidArgsFunction: a.requests(request.CustomerNotified),
+		Use: "approve REQUEST", Short: "Allow it (R27)", Args: exactly("REQUEST"),
+		ValidArgsFunction: a.requests(request.CustomerNotified),
 		Long: `Allows a request as it was asked for, or less: for a shorter time, or only some of the resources, never more (R27). On a
 terminal, one sentence repeats what will be allowed, and asks. The decision holds for what was shown: if the request has
 changed since in a way that matters, it is refused with exit code 7.`,
@@ -152,8 +155,9 @@ func (a *app) denyCommand() *cobra.Command {
 	var reason string
 	var seen uint64
 	c := &cobra.Command{
-		Use: "deny REQUEST --reason WHY", Short: "Refuse it; a reason is required (R28)", Args: exactly("REQUEST"), ValidArgsFunction: a.requests(request.CustomerNotified),
-		Example: `  lockbox approval deny REQUEST --reason "not during the audit"`,
+		Use: "deny REQUEST --reason WHY", Short: "Refuse it; a reason is required (R28)", Args: exactly("REQUEST"),
+		ValidArgsFunction: a.requests(request.CustomerNotified),
+		Example:           `  lockbox approval deny REQUEST --reason "not during the audit"`,
 	}
 	c.Flags().StringVar(&reason, "reason", "", "`why`; the engineer reads it")
 	c.Flags().Uint64Var(&seen, "seen-version", 0, "the `version` that you saw, if you looked at it earlier")
@@ -170,7 +174,8 @@ func (a *app) denyCommand() *cobra.Command {
 		if seen == 0 {
 			seen = t.view.GetVersion()
 		}
-		reply, err := s.Do(ctx, t.address(&lockboxv1.Command{SeenVersion: seen, Action: &lockboxv1.Command_Deny{Deny: &lockboxv1.Deny{Reason: reason}}}))
+		reply, err := s.Do(ctx, t.address(&lockboxv1.Command{SeenVersion: seen,
+			Action: &lockboxv1.Command_Deny{Deny: &lockboxv1.Deny{Reason: reason}}}))
 		if err != nil {
 			return err
 		}
@@ -182,9 +187,10 @@ func (a *app) denyCommand() *cobra.Command {
 func (a *app) revokeCommand() *cobra.Command {
 	var reason string
 	c := &cobra.Command{
-		Use: "revoke REQUEST --reason WHY", Short: "Take access away at once (R32)", Args: exactly("REQUEST"), ValidArgsFunction: a.requests(request.Active),
-		Long:    "Ends an active access at once. The customer's approvers and administrators may, and the provider's security officer.",
-		Example: `  lockbox approval revoke REQUEST --reason "the work is done"`,
+		Use: "revoke REQUEST --reason WHY", Short: "Take access away at once (R32)", Args: exactly("REQUEST"),
+		ValidArgsFunction: a.requests(request.Active),
+		Long:              "Ends an active access at once. The customer's approvers and administrators may, and the provider's security officer.",
+		Example:           `  lockbox approval revoke REQUEST --reason "the work is done"`,
 	}
 	c.Flags().StringVar(&reason, "reason", "", "`why`; everyone concerned reads it")
 	c.RunE = a.with(func(ctx context.Context, s *session, args []string) error {
@@ -195,7 +201,8 @@ func (a *app) revokeCommand() *cobra.Command {
 		if reason, err = a.reason(ctx, reason, "Why is it revoked?"); err != nil {
 			return err
 		}
-		reply, err := s.Do(ctx, t.address(&lockboxv1.Command{Action: &lockboxv1.Command_Revoke{Revoke: &lockboxv1.Revoke{Reason: reason}}}))
+		reply, err := s.Do(ctx,
+			t.address(&lockboxv1.Command{Action: &lockboxv1.Command_Revoke{Revoke: &lockboxv1.Revoke{Reason: reason}}}))
 		if err != nil {
 			return err
 		}
@@ -206,7 +213,8 @@ func (a *app) revokeCommand() *cobra.Command {
 
 func (a *app) askCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "ask REQUEST QUESTION", Short: "Ask the engineer something before you decide (R31)", Args: exactly("REQUEST", "QUESTION"),
+		Use: "ask REQUEST QUESTION", Short: "Ask the engineer something before you decide (R31)",
+		Args:              exactly("REQUEST", "QUESTION"),
 		ValidArgsFunction: a.requests(request.CustomerNotified),
 		Long:              "The question and its answer are part of the request's history. The time to decide keeps running.",
 		Example:           `  lockbox approval ask REQUEST "Which of the two machines first?"`,
@@ -215,7 +223,8 @@ func (a *app) askCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			reply, err := s.Do(ctx, t.address(&lockboxv1.Command{Action: &lockboxv1.Command_Ask{Ask: &lockboxv1.Ask{Text: args[1]}}}))
+			reply, err := s.Do(ctx,
+				t.address(&lockboxv1.Command{Action: &lockboxv1.Command_Ask{Ask: &lockboxv1.Ask{Text: args[1]}}}))
 			if err != nil {
 				return err
 			}
@@ -227,7 +236,8 @@ func (a *app) askCommand() *cobra.Command {
 func (a *app) answerCommand() *cobra.Command {
 	var question string
 	c := &cobra.Command{
-		Use: "answer REQUEST ANSWER", Short: "Answer an approver's question about your request (R31)", Args: exactly("REQUEST", "ANSWER"),
+		Use: "answer REQUEST ANSWER", Short: "Answer an approver's question about your request (R31)",
+		Args:              exactly("REQUEST", "ANSWER"),
 		ValidArgsFunction: a.requests(request.CustomerNotified),
 		Example:           `  lockbox approval answer REQUEST "The first one; the second only if that does not help."`,
 	}
@@ -257,7 +267,8 @@ func openQuestion(c *cobra.Command, v *lockboxv1.RequestView, named string) (str
 	if named != "" {
 		return named, nil
 	}
-	open := slices.DeleteFunc(slices.Clone(v.GetQuestions()), func(q *lockboxv1.Question) bool { return q.GetAnswerer() != nil })
+	open := slices.DeleteFunc(slices.Clone(v.GetQuestions()),
+		func(q *lockboxv1.Question) bool { return q.GetAnswerer() != nil })
 	switch len(open) {
 	case 0:
 		return "", usage(c, "no question is open")
@@ -278,7 +289,8 @@ their own request. An unanswered internal approval expires.`, "",
 			func(comment string) *lockboxv1.Command {
 				return &lockboxv1.Command{Action: &lockboxv1.Command_InternalApprove{InternalApprove: &lockboxv1.InternalApprove{Comment: comment}}}
 			}),
-		a.internalDecideCommand("refuse", "End it here; a reason is required", "Refused internally: the customer will not be asked.",
+		a.internalDecideCommand("refuse", "End it here; a reason is required",
+			"Refused internally: the customer will not be asked.",
 			func(reason string) *lockboxv1.Command {
 				return &lockboxv1.Command{Action: &lockboxv1.Command_InternalRefuse{InternalRefuse: &lockboxv1.InternalRefuse{Reason: reason}}}
 			}))
@@ -295,7 +307,9 @@ func (a *app) internalListCommand() *cobra.Command {
 	c.RunE = a.with(func(ctx context.Context, s *session, _ []string) error {
 		me := s.me(ctx)
 		return a.list(ctx, *watch, func() (page, error) {
-			list, err := s.requests(ctx, &lockboxv1.ListRequests{Statuses: []lockboxv1.RequestStatus{request.AwaitingInternalApproval}, AwaitingMe: !all}, everything)
+			list, err := s.requests(ctx,
+				&lockboxv1.ListRequests{Statuses: []lockboxv1.RequestStatus{request.AwaitingInternalApproval}, AwaitingMe: !all},
+				everything)
 			none := "Nothing waits for your internal decision."
 			return answer(list, func(l render.Look) string { return requestTable(l, list, me, none) }), err
 		})
@@ -303,12 +317,15 @@ func (a *app) internalListCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) internalDecideCommand(verb, short, sentence string, command func(string) *lockboxv1.Command) *cobra.Command {
+func (a *app) internalDecideCommand(
+	verb, short, sentence string, command func(string) *lockboxv1.Command,
+) *cobra.Command {
 	var words string
 	var seen uint64
 	c := &cobra.Command{
-		Use: verb + " REQUEST", Short: short, Args: exactly("REQUEST"), ValidArgsFunction: a.requests(request.AwaitingInternalApproval),
-		Example: "  lockbox internal " + verb + ` REQUEST --reason "…"`,
+		Use: verb + " REQUEST", Short: short, Args: exactly("REQUEST"),
+		ValidArgsFunction: a.requests(request.AwaitingInternalApproval),
+		Example:           "  lockbox internal " + verb + ` REQUEST --reason "…"`,
 	}
 	c.Flags().StringVar(&words, "reason", "", "`why`")
 	c.Flags().Uint64Var(&seen, "seen-version", 0, "the `version` that you saw, if you looked at it earlier")

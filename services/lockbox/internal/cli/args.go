@@ -12,10 +12,11 @@ import (
 )
 
 // moments are the spellings of a point in time besides RFC 3339, in the reader's zone.
-var moments = []string{"2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02"}
+var moments = []string{"2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02T15:04:05", "2006-01-02T15:04",
+	"2006-01-02"}
 
-// parseTime reads a point in time: RFC 3339, "2026-05-12 14:03" in the reader's zone, a day, a time of today, "now", or how
-// long ago as in "2h" or "3d" (with a plus sign: in how long).
+// parseTime reads a point in time: RFC 3339, "2026-05-12 14:03" in the reader's zone, a day, a time of today, "now", or
+// how long ago as in "2h" or "3d" (with a plus sign: in how long).
 func (a *app) parseTime(s string) (time.Time, error) {
 	now := a.Now()
 	if s == "now" {
@@ -133,7 +134,8 @@ func enumPrefix(d protoreflect.EnumDescriptor) string {
 	return strings.TrimSuffix(string(d.Values().Get(0).Name()), "UNSPECIFIED")
 }
 
-// parseEnum reads a value in any of its spellings: customer-notified, CUSTOMER_NOTIFIED, REQUEST_STATUS_CUSTOMER_NOTIFIED.
+// parseEnum reads a value in any of its spellings: customer-notified, CUSTOMER_NOTIFIED,
+// REQUEST_STATUS_CUSTOMER_NOTIFIED.
 func parseEnum[E enum](s string) (E, error) {
 	var e E
 	prefix := enumPrefix(e.Descriptor())

@@ -28,7 +28,8 @@ func (a *app) auditCommand() *cobra.Command {
 	return group("audit", "Read the activity log, replay the stream, see any past state", `Every step is an event in one stream that is never rewritten (R38). audit list and audit export are the customer's view of
 it (R39); audit replay and audit state-at read the stream itself and need the compliance team's bus key (R40), as do audit
 verify and audit dead-letters.`, "",
-		a.auditListCommand(), a.auditExportCommand(), a.auditReplayCommand(), a.auditStateAtCommand(), a.auditVerifyCommand(), a.auditReceiptCommand(), a.auditWatchCommand(), a.auditForwardCommand(), a.auditDeadLettersCommand())
+		a.auditListCommand(), a.auditExportCommand(), a.auditReplayCommand(), a.auditStateAtCommand(), a.auditVerifyCommand(),
+		a.auditReceiptCommand(), a.auditWatchCommand(), a.auditForwardCommand(), a.auditDeadLettersCommand())
 }
 
 func (a *app) auditListCommand() *cobra.Command {
@@ -62,7 +63,9 @@ func (a *app) auditListCommand() *cobra.Command {
 }
 
 // activities reads a page of the activity log, or all pages.
-func (s *session) activities(ctx context.Context, q *lockboxv1.ListActivity, all bool) (*lockboxv1.ActivityList, error) {
+func (s *session) activities(
+	ctx context.Context, q *lockboxv1.ListActivity, all bool,
+) (*lockboxv1.ActivityList, error) {
 	tenant, err := s.tenant(ctx)
 	if err != nil {
 		return nil, err
@@ -101,7 +104,8 @@ func (a *app) auditVerifyCommand() *cobra.Command {
 	var stream bool
 	t := &trust{}
 	c := &cobra.Command{
-		Use: "verify [FILE]", Short: "Check a receipt offline, or every invariant over the whole stream", Args: cobra.MaximumNArgs(1),
+		Use: "verify [FILE]", Short: "Check a receipt offline, or every invariant over the whole stream",
+		Args: cobra.MaximumNArgs(1),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return []string{"json"}, cobra.ShellCompDirectiveFilterFileExt
 		},
@@ -125,7 +129,8 @@ Whatever does not hold, the exit code is 10.`,
 		if err != nil {
 			return err
 		}
-		if err := a.write(page{func() (string, error) { return render.ValueJSON(v) }, func(render.Look) string { return verifiedText(v) }}); err != nil {
+		if err := a.write(page{func() (string, error) { return render.ValueJSON(v) },
+			func(render.Look) string { return verifiedText(v) }}); err != nil {
 			return err
 		}
 		if len(v.Violations) > 0 {
@@ -171,7 +176,8 @@ func (s *session) verify(ctx context.Context) (verify.Verified, error) {
 func (a *app) auditDeadLettersCommand() *cobra.Command {
 	var from uint64
 	c := &cobra.Command{
-		Use: "dead-letters", Short: "List the messages that were refused and set aside, with their bytes", Args: exactly(), ValidArgsFunction: nothing,
+		Use: "dead-letters", Short: "List the messages that were refused and set aside, with their bytes", Args: exactly(),
+		ValidArgsFunction: nothing,
 		Long: `Intents and commands that cannot be understood are never dropped and never tried for ever: they are set aside with their
 bytes and the reason. It needs the compliance team's key. The bytes are in the JSON output, in base64.`,
 		Example: `  lockbox audit dead-letters
@@ -187,9 +193,10 @@ bytes and the reason. It needs the compliance team's key. The bytes are in the J
 		look, none := a.look(), true
 		err = j.DeadLetters(ctx, from, func(d journal.SetAside) error {
 			none = false
-			return a.record(a.Out, func() string { return render.DeadLetter(look, d.Seq, d.Stored, d.Letter) }, d.Letter, func(letter json.RawMessage) any {
-				return deadLetter{d.Seq, d.Stored.UTC(), letter}
-			})
+			return a.record(a.Out, func() string { return render.DeadLetter(look, d.Seq, d.Stored, d.Letter) }, d.Letter,
+				func(letter json.RawMessage) any {
+					return deadLetter{d.Seq, d.Stored.UTC(), letter}
+				})
 		})
 		if err == nil && none && a.output == formatTable {
 			_, err = io.WriteString(a.Out, "Nothing was set aside.\n")
@@ -208,7 +215,8 @@ type deadLetter struct {
 
 func (a *app) auditStateAtCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "state-at TIME WHAT", Short: "Rebuild a request, ticket, tenant or rule set as it stood at any time (R40)", Args: exactly("TIME", "WHAT"),
+		Use: "state-at TIME WHAT", Short: "Rebuild a request, ticket, tenant or rule set as it stood at any time (R40)",
+		Args: exactly("TIME", "WHAT"),
 		ValidArgsFunction: func(c *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
 			if len(args) != 1 {
 				return []string{"now"}, cobra.ShellCompDirectiveNoFileComp
@@ -256,7 +264,10 @@ var pastKinds = []struct {
 	}},
 	{aggregate.KindDisclosure, func(ctx context.Context, a *app, at past.At, id string) error {
 		v, err := at.Disclosure(ctx, id)
-		return a.showPast(at, v, 0, func(l render.Look) string { return render.Disclosures(l, []*lockboxv1.DisclosureView{v}) }, err)
+		return a.showPast(at, v, 0, func(l render.Look) string {
+			return render.Disclosures(l,
+				[]*lockboxv1.DisclosureView{v})
+		}, err)
 	}},
 	{aggregate.KindPolicy, func(ctx context.Context, a *app, at past.At, id string) error {
 		about, version, text := aggregate.Rules, policy.Default().Version(), policy.DefaultText()
@@ -282,7 +293,8 @@ func (s *session) stateAt(ctx context.Context, j *journal.Journal, at past.At, w
 				return k.show(ctx, s.app, at, id)
 			}
 		}
-		return usage(s.command, "there is no kind %q: ticket, tenant, disclosure or policy, and a request by its id alone", kind)
+		return usage(s.command, "there is no kind %q: ticket, tenant, disclosure or policy, and a request by its id alone",
+			kind)
 	}
 	id := strings.ToLower(what)
 	if input.UUIDv7("request", id) != nil {
@@ -315,12 +327,13 @@ func (s *session) expandInStream(ctx context.Context, j *journal.Journal, part s
 		return "", err
 	}
 	found := map[string]string{}
-	err := j.Replay(ctx, journal.Replay{Kind: aggregate.KindRequest, Type: "AccessRequested"}, func(e journal.Entry) error {
-		if isPart(part, e.Event.GetAggregateId()) {
-			found[e.Event.GetAggregateId()] = e.Event.GetTenant()
-		}
-		return nil
-	})
+	err := j.Replay(ctx, journal.Replay{Kind: aggregate.KindRequest, Type: "AccessRequested"},
+		func(e journal.Entry) error {
+			if isPart(part, e.Event.GetAggregateId()) {
+				found[e.Event.GetAggregateId()] = e.Event.GetTenant()
+			}
+			return nil
+		})
 	if err != nil {
 		return "", err
 	}

@@ -48,11 +48,13 @@ func (s *session) catalogue(ctx context.Context) (catalogueInForce, []catalogue.
 	shown := catalogueInForce{CatalogueVersion: catalogue.Default().Version(), Text: string(catalogue.DefaultText())}
 	if last.Exists() {
 		at := last.At.UTC()
-		shown = catalogueInForce{CatalogueVersion: last.TextVersion, Published: true, PublishedAt: &at, PublishedBy: render.ActorName(last.By), Text: last.Text}
+		shown = catalogueInForce{CatalogueVersion: last.TextVersion, Published: true, PublishedAt: &at,
+			PublishedBy: render.ActorName(last.By), Text: last.Text}
 	}
 	c, err := catalogue.Parse([]byte(shown.Text))
 	if err != nil {
-		return shown, nil, refusal.Unavailable("", "I11", "the published catalogue %s cannot be read by this program: %v", shown.CatalogueVersion, err)
+		return shown, nil, refusal.Unavailable("", "I11", "the published catalogue %s cannot be read by this program: %v",
+			shown.CatalogueVersion, err)
 	}
 	return shown, c.Services(), nil
 }
@@ -61,7 +63,8 @@ const readsTheStream = "It reads the stream and needs the compliance team's key.
 
 func (a *app) catalogueListCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List the resource types of the catalogue that is in force", Args: exactly(), ValidArgsFunction: nothing,
+		Use: "list", Short: "List the resource types of the catalogue that is in force", Args: exactly(),
+		ValidArgsFunction: nothing,
 		Long: `Lists what an intent may be for, with the scenarios of each. As long as no catalogue was published, it is the one that ships
 with Lockbox. ` + readsTheStream,
 		Example: `  lockbox catalogue list
@@ -85,7 +88,8 @@ with Lockbox. ` + readsTheStream,
 
 func (a *app) catalogueShowCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "show [TYPE]", Short: "Show a resource type, or the whole catalogue as it was written", Args: cobra.MaximumNArgs(1),
+		Use: "show [TYPE]", Short: "Show a resource type, or the whole catalogue as it was written",
+		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: firstArgument(resourceTypes),
 		Long: `Shows a resource type of the catalogue that is in force, with what its scenarios mean for the customer. Without TYPE it writes
 the catalogue as it was written, to be changed and published. ` + readsTheStream,
@@ -149,7 +153,8 @@ func (r checkedCatalogue) tell(a *app, file string) error {
 			if r.Problem != "" {
 				return render.CleanText(r.Problem) + "\n"
 			}
-			return render.Sentence(l, fmt.Sprintf("%s: %d resource types with %d scenarios.", r.CatalogueVersion, r.Types, r.Scenarios))
+			return render.Sentence(l, fmt.Sprintf("%s: %d resource types with %d scenarios.", r.CatalogueVersion, r.Types,
+				r.Scenarios))
 		},
 	})
 	if err == nil && r.Problem != "" {
@@ -160,7 +165,8 @@ func (r checkedCatalogue) tell(a *app, file string) error {
 
 func (a *app) catalogueCheckCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "check FILE", Short: "Check a catalogue before it is published", Args: exactly("FILE"), ValidArgsFunction: ruleFiles,
+		Use: "check FILE", Short: "Check a catalogue before it is published", Args: exactly("FILE"),
+		ValidArgsFunction: ruleFiles,
 		Long: `Reads a catalogue as publishing it would, and says the first thing that is wrong with it, with file and line. It asks nobody. The
 exit code is 3 if there is a problem.`,
 		Example: "  lockbox catalogue check services.yaml",
@@ -193,7 +199,8 @@ officer of the provider may; the orchestrator reads it once more, and refuses wh
 		if result.Problem != "" {
 			return result.tell(a, args[0])
 		}
-		sentence := fmt.Sprintf("%s, with %d resource types, will say what every intent from now on may be for.", result.CatalogueVersion, result.Types)
+		sentence := fmt.Sprintf("%s, with %d resource types, will say what every intent from now on may be for.",
+			result.CatalogueVersion, result.Types)
 		if err := a.confirm(ctx, yes, sentence, "Publish it?"); err != nil {
 			return err
 		}

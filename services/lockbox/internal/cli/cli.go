@@ -1,6 +1,6 @@
-// Package cli is the command line: what people type, what they are told, and the exit code. It asks the services over the
-// bus, shows what they answer, and decides nothing: no check here stands in for one of theirs. It reads and writes only
-// through its Environment, and ends no process.
+// Package cli is the command line: what people type, what they are told, and the exit code. It asks the services over
+// the bus, shows what they answer, and decides nothing: no check here stands in for one of theirs. It reads and writes
+// only through its Environment, and ends no process.
 package cli
 
 import (

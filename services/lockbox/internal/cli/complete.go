@@ -104,7 +104,8 @@ func (s *session) newest(ctx context.Context, in []lockboxv1.RequestStatus) []*l
 	if err != nil {
 		return nil
 	}
-	reply, err := s.ask(ctx, tenant, 0, &lockboxv1.Query{Ask: &lockboxv1.Query_ListRequests{ListRequests: &lockboxv1.ListRequests{Statuses: in, Limit: 50}}})
+	reply, err := s.ask(ctx, tenant, 0,
+		&lockboxv1.Query{Ask: &lockboxv1.Query_ListRequests{ListRequests: &lockboxv1.ListRequests{Statuses: in, Limit: 50}}})
 	if err != nil {
 		return nil
 	}
@@ -129,7 +130,8 @@ func (s *session) view(ctx context.Context) *lockboxv1.TenantView {
 	if err != nil || tenant == "" {
 		return nil
 	}
-	reply, err := s.ask(ctx, tenant, 0, &lockboxv1.Query{Ask: &lockboxv1.Query_GetTenant_{GetTenant_: &lockboxv1.GetTenant{}}})
+	reply, err := s.ask(ctx, tenant, 0,
+		&lockboxv1.Query{Ask: &lockboxv1.Query_GetTenant_{GetTenant_: &lockboxv1.GetTenant{}}})
 	if err != nil {
 		return nil
 	}
@@ -141,7 +143,8 @@ func (a *app) subscriptions(c *cobra.Command, args []string, typed string) ([]st
 	return a.asking(func(ctx context.Context, s *session) []string {
 		var ids []string
 		for _, sub := range s.view(ctx).GetSubscriptions() {
-			ids = append(ids, cobra.CompletionWithDesc(render.Clean(sub.GetSubscriptionId()), render.Clean(sub.GetDisplayName())))
+			ids = append(ids, cobra.CompletionWithDesc(render.Clean(sub.GetSubscriptionId()),
+				render.Clean(sub.GetDisplayName())))
 		}
 		return ids
 	})(c, args, typed)
@@ -157,7 +160,8 @@ func (a *app) assignments(c *cobra.Command, args []string, typed string) ([]stri
 		}
 		var ids []string
 		for _, as := range all {
-			ids = append(ids, cobra.CompletionWithDesc(render.Clean(as.GetAssignment().GetId()), render.PersonName(as.GetAssignment().GetPerson())))
+			ids = append(ids, cobra.CompletionWithDesc(render.Clean(as.GetAssignment().GetId()),
+				render.PersonName(as.GetAssignment().GetPerson())))
 		}
 		return ids
 	}))(c, args, typed)
@@ -170,7 +174,8 @@ func (a *app) ticketIDs(c *cobra.Command, args []string, typed string) ([]string
 		if err != nil {
 			return nil
 		}
-		reply, err := s.ask(ctx, tenant, 0, &lockboxv1.Query{Ask: &lockboxv1.Query_ListTickets{ListTickets: &lockboxv1.ListTickets{}}})
+		reply, err := s.ask(ctx, tenant, 0,
+			&lockboxv1.Query{Ask: &lockboxv1.Query_ListTickets{ListTickets: &lockboxv1.ListTickets{}}})
 		if err != nil {
 			return nil
 		}

@@ -21,7 +21,8 @@ func (a *app) confirm(ctx context.Context, yes bool, sentence, question string) 
 	if yes || !a.interactive() {
 		return nil
 	}
-	answer, err := a.prompt(ctx, fmt.Sprintf("%s%s [y/N] ", render.Paragraphs(a.lookAt(a.ErrTerminal), sentence), question))
+	answer, err := a.prompt(ctx, fmt.Sprintf("%s%s [y/N] ", render.Paragraphs(a.lookAt(a.ErrTerminal), sentence),
+		question))
 	if err != nil {
 		return err
 	}

@@ -13,8 +13,8 @@ import (
 // keptEvery is how often a cursor is kept while there is much.
 const keptEvery = time.Second
 
-// cursor remembers in a file how far a replay has come, so that the same command goes on there. It moves only after what it has
-// passed is written: with an output file each event is in it exactly once, whatever ends the command.
+// cursor remembers in a file how far a replay has come, so that the same command goes on there. It moves only after
+// what it has passed is written: with an output file each event is in it exactly once, whatever ends the command.
 type cursor struct {
 	name string
 	now  func() time.Time
@@ -42,7 +42,8 @@ func openCursor(name, file string, now func() time.Time) (c *cursor, err error) 
 	}
 	size, err := c.out.Seek(0, io.SeekEnd)
 	if err == nil && size < c.at.Offset {
-		err = refusal.Precondition("file", "R40", "%s is shorter than the cursor says: %d bytes, not %d", file, size, c.at.Offset)
+		err = refusal.Precondition("file", "R40", "%s is shorter than the cursor says: %d bytes, not %d", file, size,
+			c.at.Offset)
 	}
 	if err == nil { // what was written after the cursor was kept is written again
 		err = c.out.Truncate(c.at.Offset)

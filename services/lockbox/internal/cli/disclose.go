@@ -36,7 +36,9 @@ func (o *occurrence) register(c *cobra.Command) {
 }
 
 // disclose sends what the flags say.
-func (a *app) disclose(ctx context.Context, s *session, o *occurrence, command func(*lockboxv1.Occurrence) (*lockboxv1.Command, error)) error {
+func (a *app) disclose(
+	ctx context.Context, s *session, o *occurrence, command func(*lockboxv1.Occurrence) (*lockboxv1.Command, error),
+) error {
 	tenant, err := s.oneTenant(ctx)
 	if err != nil {
 		return err
@@ -74,7 +76,8 @@ func (a *app) disclose(ctx context.Context, s *session, o *occurrence, command f
 func (a *app) discloseExposureCommand() *cobra.Command {
 	o := &occurrence{}
 	c := &cobra.Command{
-		Use: "exposure --what WHAT --when WHEN", Short: "Record an inadvertent exposure; the customer is told at once", Args: exactly(), ValidArgsFunction: nothing,
+		Use: "exposure --what WHAT --when WHEN", Short: "Record an inadvertent exposure; the customer is told at once",
+		Args: exactly(), ValidArgsFunction: nothing,
 		Example: `  lockbox disclose exposure --tenant meadowbank --what "A packet capture held traffic of payments-1" --when 2h \
       --resource /subscriptions/meadow-production/virtualMachines/payments-1 \
       --reason "Taken on a router to find a faulty line card; deleted since."`,
@@ -92,8 +95,9 @@ func (a *app) discloseLegalDemandCommand() *cobra.Command {
 	o, d := &occurrence{}, &lockboxv1.DiscloseLegalDemand{}
 	var embargo string
 	c := &cobra.Command{
-		Use: "legal-demand --what WHAT --when WHEN --authority WHO --reference REFERENCE", Short: "Record an external legal demand; the customer is told when its embargo ends",
-		Args: exactly(), ValidArgsFunction: nothing,
+		Use:   "legal-demand --what WHAT --when WHEN --authority WHO --reference REFERENCE",
+		Short: "Record an external legal demand; the customer is told when its embargo ends",
+		Args:  exactly(), ValidArgsFunction: nothing,
 		Example: `  lockbox disclose legal-demand --tenant meadowbank --what "Account records were demanded and handed over" --when 3h \
       --authority "Amtsgericht Musterstadt" --reference "12 Gs 345/26" --embargo-until +90d \
       --description "Names and sign-in times of two accounts." --reason "The order binds us, and forbids us to tell."`,
@@ -125,8 +129,9 @@ func (a *app) discloseLegalDemandCommand() *cobra.Command {
 func (a *app) discloseListCommand() *cobra.Command {
 	var limit uint32
 	c := &cobra.Command{
-		Use: "list", Short: "List disclosures; the customer's people see what they were told", Args: exactly(), ValidArgsFunction: nothing,
-		Example: "  lockbox disclose list --tenant meadowbank",
+		Use: "list", Short: "List disclosures; the customer's people see what they were told", Args: exactly(),
+		ValidArgsFunction: nothing,
+		Example:           "  lockbox disclose list --tenant meadowbank",
 	}
 	c.Flags().Uint32Var(&limit, "limit", 0, "at most this `many`")
 	watch := watchable(c)
@@ -136,7 +141,8 @@ func (a *app) discloseListCommand() *cobra.Command {
 			return err
 		}
 		return a.list(ctx, *watch, func() (page, error) {
-			reply, err := s.ask(ctx, tenant, 0, &lockboxv1.Query{Ask: &lockboxv1.Query_ListDisclosures{ListDisclosures: &lockboxv1.ListDisclosures{Limit: limit}}})
+			reply, err := s.ask(ctx, tenant, 0,
+				&lockboxv1.Query{Ask: &lockboxv1.Query_ListDisclosures{ListDisclosures: &lockboxv1.ListDisclosures{Limit: limit}}})
 			list := reply.GetDisclosures()
 			return answer(list, func(l render.Look) string {
 				if len(list.GetDisclosures()) == 0 {

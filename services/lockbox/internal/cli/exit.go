@@ -184,29 +184,38 @@ type ruleHint struct {
 
 // ruleHints say more than a code can.
 var ruleHints = map[string]ruleHint{
-	"R1":  {lockboxv1.RefusalCode_REFUSAL_CODE_PRECONDITION, "the provider's onboarding changes the plan: lockbox tenant plan TENANT developer"},
-	"R2":  {lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN, "a Global Administrator does this: lockbox role list shows who that is"},
-	"R9":  {lockboxv1.RefusalCode_REFUSAL_CODE_INVALID, "ask again with the new resource type"},
-	"R10": {lockboxv1.RefusalCode_REFUSAL_CODE_INVALID, "completion knows the catalogue: lockbox intent submit --type <Tab>"},
-	"R13": {lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN, "lockbox policy explain REQUEST says which rule refused it, and why"},
-	"R20": {lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN, "lockbox request show lists who was asked; an eligible role counts once activated: lockbox role activate"},
+	"R1": {lockboxv1.RefusalCode_REFUSAL_CODE_PRECONDITION,
+		"the provider's onboarding changes the plan: lockbox tenant plan TENANT developer"},
+	"R2": {lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN,
+		"a Global Administrator does this: lockbox role list shows who that is"},
+	"R9": {lockboxv1.RefusalCode_REFUSAL_CODE_INVALID, "ask again with the new resource type"},
+	"R10": {lockboxv1.RefusalCode_REFUSAL_CODE_INVALID,
+		"completion knows the catalogue: lockbox intent submit --type <Tab>"},
+	"R13": {lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN,
+		"lockbox policy explain REQUEST says which rule refused it, and why"},
+	"R20": {lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN,
+		"lockbox request show lists who was asked; an eligible role counts once activated: lockbox role activate"},
 	"R26": {lockboxv1.RefusalCode_REFUSAL_CODE_PRECONDITION, "the requester can submit a new intent"},
-	"R27": {lockboxv1.RefusalCode_REFUSAL_CODE_INVALID, "shorten with --for, narrow with --only; lockbox request show lists what was asked for"},
+	"R27": {lockboxv1.RefusalCode_REFUSAL_CODE_INVALID,
+		"shorten with --for, narrow with --only; lockbox request show lists what was asked for"},
 	"R28": {lockboxv1.RefusalCode_REFUSAL_CODE_INVALID, "say why with --reason"},
-	"R30": {lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN, "a Global Administrator changes settings: lockbox role list shows who that is"},
+	"R30": {lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN,
+		"a Global Administrator changes settings: lockbox role list shows who that is"},
 	"I9":  {lockboxv1.RefusalCode_REFUSAL_CODE_INVALID, "name the customer with --tenant or LOCKBOX_TENANT"},
 	"I10": {lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN, "somebody else must decide this one"},
-	"bus": {lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN, "name the directory of your keys with --keys; only the compliance team holds the key for replays"},
+	"bus": {lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN,
+		"name the directory of your keys with --keys; only the compliance team holds the key for replays"},
 }
 
-// signInHint says how to sign in; anew, if it is an old sign-in that was refused: the issuer may still know the person, and
-// not ask again by itself.
+// signInHint says how to sign in; anew, if it is an old sign-in that was refused: the issuer may still know the person,
+// and not ask again by itself.
 func (a *app) signInHint(anew bool) string {
 	flags := ""
 	if anew {
 		flags = " --max-age 0"
 	}
-	if store, profile, err := a.profileNamed(); err == nil && first(a.as, a.tokenFile, a.Getenv("LOCKBOX_AS"), a.Getenv("LOCKBOX_TOKEN_FILE")) == "" {
+	if store, profile, err := a.profileNamed(); err == nil &&
+		first(a.as, a.tokenFile, a.Getenv("LOCKBOX_AS"), a.Getenv("LOCKBOX_TOKEN_FILE")) == "" {
 		if v, err := store.Load(profile); err == nil {
 			return "sign in again: `" + a.loginAgain(v, profile) + flags + "`"
 		}
@@ -214,7 +223,8 @@ func (a *app) signInHint(anew bool) string {
 	if info, err := a.running(); err == nil && info.Demo != nil {
 		return "this is a demo: say who you are with --as, for example --as erin (an engineer) or --as otto (a customer), or with `lockbox login`"
 	}
-	return "sign in with your organisation: `lockbox login --issuer URL" + flags + "`; or name a token with --token-file or LOCKBOX_TOKEN_FILE"
+	return "sign in with your organisation: `lockbox login --issuer URL" + flags +
+		"`; or name a token with --token-file or LOCKBOX_TOKEN_FILE"
 }
 
 // loginAgain is the command that signs somebody in where they were.

@@ -13,7 +13,8 @@ import (
 func (a *app) auditForwardCommand() *cobra.Command {
 	var file string
 	c := &cobra.Command{
-		Use: "forward", Short: "Send every event on to webhooks and syslog servers, for as long as it runs", Args: exactly(), ValidArgsFunction: nothing,
+		Use: "forward", Short: "Send every event on to webhooks and syslog servers, for as long as it runs", Args: exactly(),
+		ValidArgsFunction: nothing,
 		Long: `Follows the stream with the compliance team's key and sends each event to every target of the configuration, in order and
 at least once: to a webhook as Standard Webhooks has it, signed with ed25519, or to syslog as RFC 5424 has it, over TLS. How
 far each target has come is remembered in a directory, so it goes on there after whatever ends it. A target that fails is
@@ -59,9 +60,10 @@ customer is not shown, or not yet, is in it.
 func (a *app) auditForwardKeyCommand() *cobra.Command {
 	var file string
 	c := &cobra.Command{
-		Use: "key", Short: "Make a key that signs webhooks, and say its public half", Args: exactly(), ValidArgsFunction: nothing,
-		Long:    "Makes a key in a new file, and prints the public key, with which whoever gets the webhooks verifies them.",
-		Example: "  lockbox audit forward key --key siem.key",
+		Use: "key", Short: "Make a key that signs webhooks, and say its public half", Args: exactly(),
+		ValidArgsFunction: nothing,
+		Long:              "Makes a key in a new file, and prints the public key, with which whoever gets the webhooks verifies them.",
+		Example:           "  lockbox audit forward key --key siem.key",
 		RunE: func(*cobra.Command, []string) error {
 			public, err := forwarder.CreateKey(file)
 			if err != nil {

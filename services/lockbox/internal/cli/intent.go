@@ -77,12 +77,14 @@ func (in *intentFlags) register(f *pflag.FlagSet) {
 	f.StringVar(&in.id, "id", "", "the intent's own `id`, a UUID of version 7")
 	f.StringVar(&in.fields.SubscriptionId, "subscription", "", "the `subscription`; none: the tenant itself")
 	f.StringVar(&in.fields.ResourceType, "type", "", "a resource `type` of the catalogue")
-	f.StringVar(&in.fields.Scenario, "scenario", "", "the `scenario`: what is to be done, as the catalogue names it for that type")
+	f.StringVar(&in.fields.Scenario, "scenario", "",
+		"the `scenario`: what is to be done, as the catalogue names it for that type")
 	f.StringArrayVar(&in.fields.ResourceIds, "resource", nil, "a `resource` (repeat for several)")
 	f.Var(&in.reason, "reason-type", "why: "+strings.Join(spellings[lockboxv1.ReasonType](), ", "))
 	f.StringVar(&in.fields.Justification, "justification", "", "what for, in `words` that the customer reads")
 	f.StringVar(&in.fields.TicketId, "ticket", "", "the customer's support `ticket`")
-	f.BoolVar(&in.fields.Emergency, "emergency", false, "it cannot wait for the customer, who is told instead; for emergency responders, after a security officer's approval")
+	f.BoolVar(&in.fields.Emergency, "emergency", false,
+		"it cannot wait for the customer, who is told instead; for emergency responders, after a security officer's approval")
 	f.Var(&in.duration, "duration", "how `long` access is wanted, such as 4h; none: the provider's default")
 }
 
@@ -102,8 +104,10 @@ func (s *session) intent(ctx context.Context, in *intentFlags) (*lockboxv1.Acces
 		to    *string
 		value string
 	}{
-		{&intent.Id, in.id}, {&intent.SubscriptionId, in.fields.GetSubscriptionId()}, {&intent.ResourceType, in.fields.GetResourceType()},
-		{&intent.Scenario, in.fields.GetScenario()}, {&intent.Justification, in.fields.GetJustification()}, {&intent.TicketId, in.fields.GetTicketId()},
+		{&intent.Id, in.id}, {&intent.SubscriptionId, in.fields.GetSubscriptionId()},
+		{&intent.ResourceType, in.fields.GetResourceType()},
+		{&intent.Scenario, in.fields.GetScenario()}, {&intent.Justification, in.fields.GetJustification()},
+		{&intent.TicketId, in.fields.GetTicketId()},
 		{&intent.Tenant, s.app.tenant},
 	} {
 		if field.value != "" {
@@ -189,7 +193,9 @@ func (s *session) submit(ctx context.Context, intent *lockboxv1.AccessIntent, no
 			return fmt.Sprintf("Submitted as %s.\n", id)
 		})
 	case outcome == nil:
-		return refusal.Unavailable("", "I11", "the intent %s is stored, but was not evaluated within %v; it will be, and `lockbox request show %s` will tell", id, wait, id)
+		return refusal.Unavailable("", "I11",
+			"the intent %s is stored, but was not evaluated within %v; it will be, and `lockbox request show %s` will tell", id,
+			wait, id)
 	case outcome.GetRefusal() != nil:
 		// The request may exist all the same, with its evaluation.
 		if err := s.app.note("Submitted as %s.", id); err != nil {

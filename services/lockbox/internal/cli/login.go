@@ -78,7 +78,10 @@ lockbox help sign-in says more.`,
 			if device {
 				token, err = at.Device(c.Context(), a.showCode)
 			} else {
-				token, err = at.Browser(c.Context(), func(address string) error { return a.showAddress(c.Context(), address, !noBrowser) })
+				token, err = at.Browser(c.Context(), func(address string) error {
+					return a.showAddress(c.Context(), address,
+						!noBrowser)
+				})
 			}
 			if err != nil {
 				return err
@@ -89,8 +92,10 @@ lockbox help sign-in says more.`,
 			return a.signedIn(store, profile, token)
 		},
 	}
-	c.Flags().StringVar(&issuer, "issuer", "", "`URL` of your organisation's issuer (LOCKBOX_ISSUER); in the demo it is known")
-	c.Flags().StringVar(&id, "client-id", "", "`id` of Lockbox at that issuer (LOCKBOX_CLIENT_ID; else "+devissuer.ClientID+")")
+	c.Flags().StringVar(&issuer, "issuer", "",
+		"`URL` of your organisation's issuer (LOCKBOX_ISSUER); in the demo it is known")
+	c.Flags().StringVar(&id, "client-id", "",
+		"`id` of Lockbox at that issuer (LOCKBOX_CLIENT_ID; else "+devissuer.ClientID+")")
 	c.Flags().BoolVar(&device, "device", false, "show a code to type in a browser, here or elsewhere")
 	c.Flags().BoolVar(&noBrowser, "no-browser", false, "only print where to sign in")
 	c.Flags().DurationVar(&maxAge, "max-age", 0, "sign in again if you last did `longer` ago than this; 0: in any case")
@@ -133,8 +138,8 @@ func (a *app) logoutCommand() *cobra.Command {
 	}
 }
 
-// signInAt is where to sign in: the issuer that was named, or that of the demo that runs here. Only the flag names a customer
-// here, for LOCKBOX_TENANT is whom an engineer works for.
+// signInAt is where to sign in: the issuer that was named, or that of the demo that runs here. Only the flag names a
+// customer here, for LOCKBOX_TENANT is whom an engineer works for.
 func (a *app) signInAt(c *cobra.Command, issuer, id string) (signin.Client, error) {
 	at := signin.Client{Issuer: issuer, ID: first(id, devissuer.ClientID), Now: a.Now}
 	if issuer != "" {
@@ -160,7 +165,8 @@ func demoIssuer(d *runinfo.Demo, tenant string) (string, error) {
 	case slices.Contains(devissuer.Tenants(), tenant):
 		return d.IssuerURL + "/t/" + tenant, nil
 	}
-	return "", refusal.NotFound("tenant", "demo", "the demo's customers are %s", strings.Join(devissuer.Tenants(), " and "))
+	return "", refusal.NotFound("tenant", "demo", "the demo's customers are %s",
+		strings.Join(devissuer.Tenants(), " and "))
 }
 
 // profileNamed is the profile that was named, or the default one.
@@ -185,7 +191,8 @@ func (a *app) showAddress(ctx context.Context, address string, open bool) error 
 
 // showCode tells a person which code to type where.
 func (a *app) showCode(code signin.Code) error {
-	text := fmt.Sprintf("In a browser, open\n\n  %s\n\nand type the code\n\n  %s\n\n", render.Clean(code.Page), render.Clean(code.Text))
+	text := fmt.Sprintf("In a browser, open\n\n  %s\n\nand type the code\n\n  %s\n\n", render.Clean(code.Page),
+		render.Clean(code.Text))
 	if code.Complete != "" {
 		text += fmt.Sprintf("or open this, and compare the code:\n\n  %s\n\n", render.Clean(code.Complete))
 	}
@@ -199,7 +206,8 @@ func (a *app) signedIn(store signin.Store, profile, token string) error {
 	if err != nil {
 		return err
 	}
-	v := login{Profile: profile, File: store.Path(profile), Issuer: c.Issuer, Subject: c.Subject, Name: first(c.Name, c.Subject), Email: c.Email}
+	v := login{Profile: profile, File: store.Path(profile), Issuer: c.Issuer, Subject: c.Subject,
+		Name: first(c.Name, c.Subject), Email: c.Email}
 	if !c.ExpiresAt.IsZero() {
 		at := c.ExpiresAt.UTC()
 		v.ExpiresAt = &at
@@ -229,7 +237,8 @@ func (a *app) profiles(*cobra.Command, []string, string) ([]string, cobra.ShellC
 	return store.Profiles(), cobra.ShellCompDirectiveNoFileComp
 }
 
-// browse opens an address in the person's browser: the one that BROWSER names, or the desktop's. It does not wait for it.
+// browse opens an address in the person's browser: the one that BROWSER names, or the desktop's. It does not wait for
+// it.
 func browse(getenv func(string) string) func(context.Context, string) error {
 	return func(ctx context.Context, address string) error {
 		if u, err := url.Parse(address); err != nil || u.Scheme != "https" && u.Scheme != "http" {
@@ -249,7 +258,8 @@ func browse(getenv func(string) string) func(context.Context, string) error {
 	}
 }
 
-// opener is the program that opens a page; none where there is no desktop, for a browser in this terminal would take it over.
+// opener is the program that opens a page; none where there is no desktop, for a browser in this terminal would take it
+// over.
 func opener(system string, getenv func(string) string) (name string, args []string) {
 	if chosen, _, _ := strings.Cut(getenv("BROWSER"), ":"); chosen != "" && !strings.Contains(chosen, "%") {
 		return chosen, nil

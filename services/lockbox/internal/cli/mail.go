@@ -51,7 +51,8 @@ func (a *app) mails(c *cobra.Command, dir, to string) ([]letter, error) {
 		got := func(address string) bool { return strings.Contains(strings.ToLower(address), strings.ToLower(to)) }
 		if slices.ContainsFunc(m.Recipients, got) || slices.ContainsFunc(m.To, got) {
 			letters = append(letters, letter{
-				ID: m.ID, Received: m.Received.UTC(), From: m.From, To: append([]string{}, m.To...), Recipients: append([]string{}, m.Recipients...), Subject: m.Subject,
+				ID: m.ID, Received: m.Received.UTC(), From: m.From, To: append([]string{}, m.To...),
+				Recipients: append([]string{}, m.Recipients...), Subject: m.Subject,
 				MessageID: m.MessageID, Text: m.Text, HTML: m.HTML, Path: m.Path,
 			})
 		}
@@ -147,7 +148,8 @@ func (a *app) mailShowCommand() *cobra.Command {
 			func() (string, error) { return render.ValueJSON(m) },
 			func(l render.Look) string {
 				return render.Fields(l, [][2]string{
-					{"From", m.From}, {"To", strings.Join(m.To, ", ")}, {"Subject", m.Subject}, {"Received", render.Stamp(l, m.Received)}, {"Message-ID", m.MessageID},
+					{"From", m.From}, {"To", strings.Join(m.To, ", ")}, {"Subject", m.Subject},
+					{"Received", render.Stamp(l, m.Received)}, {"Message-ID", m.MessageID},
 				}) + "\n" + render.Paragraphs(l, m.Text)
 			},
 		})

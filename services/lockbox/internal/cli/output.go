@@ -160,8 +160,8 @@ func watchable(c *cobra.Command) *bool {
 	return c.Flags().BoolP("watch", "w", false, "show it again whenever it changes")
 }
 
-// list shows a page, or with watch one after the other until ctx ends: on a terminal in place with its countdowns, elsewhere
-// again whenever something changed.
+// list shows a page, or with watch one after the other until ctx ends: on a terminal in place with its countdowns,
+// elsewhere again whenever something changed.
 func (a *app) list(ctx context.Context, watch bool, get func() (page, error)) error {
 	if !watch {
 		p, err := get()
@@ -229,8 +229,8 @@ func (a *app) redraw(text string) error {
 	return err
 }
 
-// record writes one of a stream of things: as text for people, or for programs as JSON on a line of its own or as a YAML
-// document, made of the message's JSON.
+// record writes one of a stream of things: as text for people, or for programs as JSON on a line of its own or as a
+// YAML document, made of the message's JSON.
 func (a *app) record(out io.Writer, text func() string, m proto.Message, value func(json.RawMessage) any) error {
 	var written string
 	if a.output == formatTable {

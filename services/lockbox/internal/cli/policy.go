@@ -22,7 +22,8 @@ import (
 func (a *app) policyCommand() *cobra.Command {
 	return group("policy", "Check, simulate and publish JIT rules, explain decisions by them", `JIT rules are YAML with conditions in CEL. They refuse, allow or demand internal approvals; none can decide that a customer
 is not asked (R13-R15). policy check and policy simulate try out a rule set before it is used (R16).`, "",
-		a.policyCheckCommand(), a.policyExplainCommand(), a.policySimulateCommand(), a.policyPublishCommand(), a.policyShowCommand())
+		a.policyCheckCommand(), a.policyExplainCommand(), a.policySimulateCommand(), a.policyPublishCommand(),
+		a.policyShowCommand())
 }
 
 // fileProblem is a problem with a file as programs read it.
@@ -51,7 +52,8 @@ const (
 func (a *app) policyCheckCommand() *cobra.Command {
 	var cases string
 	c := &cobra.Command{
-		Use: "check [FILE]", Short: "Compile a rule set and run the cases written beside it", Args: cobra.MaximumNArgs(1), ValidArgsFunction: ruleFiles,
+		Use: "check [FILE]", Short: "Compile a rule set and run the cases written beside it", Args: cobra.MaximumNArgs(1),
+		ValidArgsFunction: ruleFiles,
 		Long: `Says everything that is wrong with a rule set, each with file, line and column, and runs its cases: rules_test.yaml for
 rules.yaml, unless --cases names another file. Without FILE it checks the rules that ship with Lockbox. It asks nobody. The
 exit code is 3 if there is any problem.`,
@@ -142,10 +144,12 @@ func (a *app) tellChecked(file string, r checked) error {
 		func() (string, error) { return render.ValueJSON(r) },
 		func(l render.Look) string {
 			if len(r.Problems) == 0 && r.Cases == 0 {
-				return render.Sentence(l, fmt.Sprintf("%s: %d rules compile; no cases are written beside them.", r.PolicyVersion, r.Rules))
+				return render.Sentence(l, fmt.Sprintf("%s: %d rules compile; no cases are written beside them.", r.PolicyVersion,
+					r.Rules))
 			}
 			if len(r.Problems) == 0 {
-				return render.Sentence(l, fmt.Sprintf("%s: %d rules compile, and %d cases come out as they should.", r.PolicyVersion, r.Rules, r.Cases))
+				return render.Sentence(l, fmt.Sprintf("%s: %d rules compile, and %d cases come out as they should.",
+					r.PolicyVersion, r.Rules, r.Cases))
 			}
 			var b strings.Builder
 			for _, p := range r.Problems {
@@ -186,7 +190,8 @@ type explainedRule struct {
 func (a *app) policyExplainCommand() *cobra.Command {
 	var file string
 	c := &cobra.Command{
-		Use: "explain REQUEST", Short: "Say why a request was evaluated as it was, rule by rule (R14)", Args: exactly("REQUEST"), ValidArgsFunction: a.requests(),
+		Use: "explain REQUEST", Short: "Say why a request was evaluated as it was, rule by rule (R14)",
+		Args: exactly("REQUEST"), ValidArgsFunction: a.requests(),
 		Long: `Shows the rules that matched, with their reasons, and the facts that were weighed, as they were recorded. The rules that did
 not match are shown too if the rule set of that very version is at hand: the one that ships with this program, or the one
 that --rules names. Whoever may see the request may ask.`,
@@ -213,7 +218,8 @@ that --rules names. Whoever may see the request may ask.`,
 		if set.Version() == v.GetEvaluation().GetPolicyVersion() {
 			rules = set.List()
 		} else if file != "" {
-			return refusal.Invalid("rules", "R14", "%s is %s, and the request was evaluated by %s", file, set.Version(), v.GetEvaluation().GetPolicyVersion())
+			return refusal.Invalid("rules", "R14", "%s is %s, and the request was evaluated by %s", file, set.Version(),
+				v.GetEvaluation().GetPolicyVersion())
 		}
 		return a.write(page{
 			func() (string, error) {
@@ -232,8 +238,9 @@ that --rules names. Whoever may see the request may ask.`,
 func explain(v *lockboxv1.RequestView, rules []policy.Rule) (explanation, error) {
 	e := v.GetEvaluation()
 	x := explanation{
-		Request: v.GetRequestId(), Verdict: policy.Verdict(e), PolicyVersion: e.GetPolicyVersion(), CatalogueVersion: e.GetCatalogueVersion(),
-		Rules: []explainedRule{},
+		Request: v.GetRequestId(), Verdict: policy.Verdict(e), PolicyVersion: e.GetPolicyVersion(),
+		CatalogueVersion: e.GetCatalogueVersion(),
+		Rules:            []explainedRule{},
 	}
 	of := func(m *lockboxv1.MatchedRule) explainedRule {
 		return explainedRule{ID: m.GetId(), Matched: true, Effect: m.GetEffect().String(), Reason: m.GetReason()}

@@ -95,7 +95,8 @@ func (p *progress) line(done, left uint64, took time.Duration) string {
 		full, empty = "━", "─"
 	}
 	rate := float64(done) / took.Seconds()
-	return fmt.Sprintf("%s%s %3d%%  %d of %d events, %.0f/s, %s left", strings.Repeat(full, filled), strings.Repeat(empty, barWidth-filled),
+	return fmt.Sprintf("%s%s %3d%%  %d of %d events, %.0f/s, %s left", strings.Repeat(full, filled),
+		strings.Repeat(empty, barWidth-filled),
 		100*done/total, done, total, rate, render.Countdown(time.Duration(float64(left)/rate*float64(time.Second))))
 }
 

@@ -40,7 +40,8 @@ more, and refuses what does not compile: what was in force stays.`,
 		if err != nil {
 			return err
 		}
-		sentence := fmt.Sprintf("%s, with %d rules, will decide on every intent from now on.", result.PolicyVersion, result.Rules)
+		sentence := fmt.Sprintf("%s, with %d rules, will decide on every intent from now on.", result.PolicyVersion,
+			result.Rules)
 		if err := a.confirm(ctx, yes, sentence, "Publish it?"); err != nil {
 			return err
 		}

@@ -29,7 +29,8 @@ customers are withheld, and their place is proved all the same. A file is never 
 		Example: `  lockbox audit receipt 019a2b3c
   lockbox audit receipt 019a2b3c --file - | jq .count`,
 	}
-	c.Flags().StringVar(&file, "file", "", "write to this new `file`, - for standard output (default lockbox-receipt-<request>.json)")
+	c.Flags().StringVar(&file, "file", "",
+		"write to this new `file`, - for standard output (default lockbox-receipt-<request>.json)")
 	_ = c.MarkFlagFilename("file", "json") // fails only for a flag that is not there
 	c.RunE = a.with(func(ctx context.Context, s *session, args []string) error {
 		v, err := s.find(ctx, args[0])
@@ -66,7 +67,8 @@ func (s *session) receipt(ctx context.Context, v *lockboxv1.RequestView) (*lockb
 	ctx, cancel := context.WithTimeout(ctx, receiptPatience)
 	defer cancel()
 	for {
-		reply, err := s.ask(ctx, v.GetTenant(), 0, &lockboxv1.Query{Ask: &lockboxv1.Query_GetReceipt{GetReceipt: &lockboxv1.GetReceipt{RequestId: v.GetRequestId()}}})
+		reply, err := s.ask(ctx, v.GetTenant(), 0,
+			&lockboxv1.Query{Ask: &lockboxv1.Query_GetReceipt{GetReceipt: &lockboxv1.GetReceipt{RequestId: v.GetRequestId()}}})
 		if !refusal.Is(err, lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE) {
 			return reply.GetReceipt(), err
 		}

@@ -31,7 +31,8 @@ type replaying struct {
 
 // wants tells whether an event passes what the stream does not filter.
 func (r *replaying) wants(e *lockboxv1.Event) bool {
-	return (len(r.types) == 0 || slices.Contains(r.types, aggregate.TypeOf(e))) && (r.person == "" || activity.Is(e.GetActor().GetPerson(), r.person))
+	return (len(r.types) == 0 || slices.Contains(r.types, aggregate.TypeOf(e))) &&
+		(r.person == "" || activity.Is(e.GetActor().GetPerson(), r.person))
 }
 
 func (a *app) auditReplayCommand() *cobra.Command {
@@ -62,7 +63,8 @@ as well, each event is in that file exactly once.`,
 	f.Uint64Var(&r.From, "from", 0, "from this `sequence` of the stream on")
 	f.Var(since, "since", "stored from this time on (lockbox help times)")
 	f.Var(until, "until", "stored before this time")
-	f.StringVar(&r.Kind, "kind", "", "only events of this `kind`: request, tenant, subscription, ticket, policy, disclosure, delivery, checkpoint or alarm")
+	f.StringVar(&r.Kind, "kind", "",
+		"only events of this `kind`: request, tenant, subscription, ticket, policy, disclosure, delivery, checkpoint or alarm")
 	f.StringVar(&r.ID, "id", "", "only events about the one with this `id`")
 	f.StringVar(&want, "request", "", "only events of this `request`")
 	f.StringArrayVar(&actions, "type", nil, "only this `fact`, or the activity log's name of it (repeat for several)")
@@ -74,7 +76,9 @@ as well, each event is in that file exactly once.`,
 	_ = c.MarkFlagFilename("cursor") // fails only for a flag that is not there
 	_ = c.MarkFlagFilename("file")
 	format.flag(c, "write it for other systems")
-	complete(c, "kind", fixed(aggregate.KindRequest, aggregate.KindTenant, aggregate.KindSubscription, aggregate.KindTicket, aggregate.KindPolicy, aggregate.KindDisclosure, aggregate.KindDelivery, aggregate.KindCheckpoint, aggregate.KindAlarm))
+	complete(c, "kind", fixed(aggregate.KindRequest, aggregate.KindTenant, aggregate.KindSubscription,
+		aggregate.KindTicket, aggregate.KindPolicy, aggregate.KindDisclosure, aggregate.KindDelivery,
+		aggregate.KindCheckpoint, aggregate.KindAlarm))
 	complete(c, "type", fixed(factTypes()...))
 	complete(c, "action", fixed(activity.Actions()...))
 	c.RunE = a.with(func(ctx context.Context, s *session, _ []string) error {
@@ -105,7 +109,9 @@ as well, each event is in that file exactly once.`,
 }
 
 // resume goes on where the cursor says.
-func (s *session) resume(ctx context.Context, c *cobra.Command, r *replaying, format export.Format, name, file string) (err error) {
+func (s *session) resume(
+	ctx context.Context, c *cobra.Command, r *replaying, format export.Format, name, file string,
+) (err error) {
 	if r.From > 0 {
 		return usage(c, "the cursor says from where; leave out --from")
 	}
@@ -150,9 +156,10 @@ func (s *session) replay(ctx context.Context, r *replaying, w io.Writer) error {
 	a := s.app
 	out, look := newBuffered(w), a.look()
 	return s.each(ctx, r, out, func(e journal.Entry) error {
-		return a.record(out, func() string { return render.Event(look, e.Seq, e.Event) }, e.Event, func(event json.RawMessage) any {
-			return stored{e.Seq, e.Stored.UTC(), e.Subject, event}
-		})
+		return a.record(out, func() string { return render.Event(look, e.Seq, e.Event) }, e.Event,
+			func(event json.RawMessage) any {
+				return stored{e.Seq, e.Stored.UTC(), e.Subject, event}
+			})
 	})
 }
 

@@ -21,7 +21,8 @@ import (
 var statusSets = map[string][]lockboxv1.RequestStatus{
 	"pending": {request.Submitted, request.AwaitingInternalApproval, request.CustomerNotified, request.Approved},
 	"ended": {
-		request.Completed, request.Released, request.Revoked, request.Refused, request.InternallyDenied, request.InternalExpired,
+		request.Completed, request.Released, request.Revoked, request.Refused, request.InternallyDenied,
+		request.InternalExpired,
 		request.Denied, request.Expired, request.Withdrawn, request.Lapsed,
 	},
 }
@@ -32,7 +33,8 @@ their tenant, the provider's people those of all customers. A request is named b
 from either end of it.`, "",
 		a.requestListCommand(), a.requestShowCommand(), a.requestWatchCommand(),
 		a.requestTakeBack("withdraw", "Take back your request before it is decided (R32)",
-			[]lockboxv1.RequestStatus{request.Submitted, request.AwaitingInternalApproval, request.CustomerNotified}, "Withdrawn: no access will be given.",
+			[]lockboxv1.RequestStatus{request.Submitted, request.AwaitingInternalApproval, request.CustomerNotified},
+			"Withdrawn: no access will be given.",
 			func(reason string) *lockboxv1.Command {
 				return &lockboxv1.Command{Action: &lockboxv1.Command_Withdraw{Withdraw: &lockboxv1.Withdraw{Reason: reason}}}
 			}),
@@ -91,7 +93,8 @@ func (s *session) requests(ctx context.Context, q *lockboxv1.ListRequests, wante
 		return nil, err
 	}
 	whole := &lockboxv1.RequestList{}
-	ask := &lockboxv1.ListRequests{Statuses: q.GetStatuses(), SubscriptionId: q.GetSubscriptionId(), AwaitingMe: q.GetAwaitingMe(), Limit: q.GetLimit(), PageToken: q.GetPageToken()}
+	ask := &lockboxv1.ListRequests{Statuses: q.GetStatuses(), SubscriptionId: q.GetSubscriptionId(),
+		AwaitingMe: q.GetAwaitingMe(), Limit: q.GetLimit(), PageToken: q.GetPageToken()}
 	for {
 		reply, err := s.ask(ctx, tenant, 0, &lockboxv1.Query{Ask: &lockboxv1.Query_ListRequests{ListRequests: ask}})
 		if err != nil {
@@ -120,7 +123,8 @@ func requestTable(l render.Look, list *lockboxv1.RequestList, me *lockboxv1.Pers
 
 func (a *app) requestShowCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "show REQUEST", Short: "Show a request with everything that happened", Args: exactly("REQUEST"), ValidArgsFunction: a.requests(),
+		Use: "show REQUEST", Short: "Show a request with everything that happened", Args: exactly("REQUEST"),
+		ValidArgsFunction: a.requests(),
 		Example: `  lockbox request show 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b
   lockbox request show 0c1d2e3f4a5b          # the end of the id, as lists show it`,
 		RunE: a.with(func(ctx context.Context, s *session, args []string) error {
@@ -140,7 +144,9 @@ func (a *app) requestShowCommand() *cobra.Command {
 }
 
 // requestTakeBack is withdraw or release.
-func (a *app) requestTakeBack(verb, short string, from []lockboxv1.RequestStatus, sentence string, command func(reason string) *lockboxv1.Command) *cobra.Command {
+func (a *app) requestTakeBack(
+	verb, short string, from []lockboxv1.RequestStatus, sentence string, command func(reason string) *lockboxv1.Command,
+) *cobra.Command {
 	var reason string
 	c := &cobra.Command{
 		Use: verb + " REQUEST", Short: short, Args: exactly("REQUEST"), ValidArgsFunction: a.requests(from...),
@@ -168,8 +174,8 @@ type target struct {
 	view *lockboxv1.RequestView
 }
 
-// target finds the request that an argument means. What makes things safer must work even when nothing can be read: with a
-// whole id and a known tenant, a projection that does not answer stands in nobody's way.
+// target finds the request that an argument means. What makes things safer must work even when nothing can be read:
+// with a whole id and a known tenant, a projection that does not answer stands in nobody's way.
 func (s *session) target(ctx context.Context, arg string) (target, error) {
 	v, err := s.find(ctx, arg)
 	if err == nil {
@@ -199,7 +205,8 @@ const (
 func (a *app) requestWatchCommand() *cobra.Command {
 	until := &enumList[lockboxv1.RequestStatus]{sets: statusSets}
 	c := &cobra.Command{
-		Use: "watch REQUEST", Short: "Follow a request live until it has ended", Args: exactly("REQUEST"), ValidArgsFunction: a.requests(statusSets["pending"]...),
+		Use: "watch REQUEST", Short: "Follow a request live until it has ended", Args: exactly("REQUEST"),
+		ValidArgsFunction: a.requests(statusSets["pending"]...),
 		Long: `Shows what happened so far and then each thing as it happens, with a countdown on a terminal. It ends when nothing can happen
 any more, with exit code 0; or with --until as soon as the request stands there. If it can never get there any more, the exit
 code is 8.`,
@@ -304,5 +311,6 @@ func (a *app) standing(v *lockboxv1.RequestView, live bool, end string) error {
 }
 
 func errNeverThere(v *lockboxv1.RequestView) error {
-	return refusal.Precondition("status", "R29", "the request has ended (%s) and will not get there", render.StatusName(v.GetStatus()))
+	return refusal.Precondition("status", "R29", "the request has ended (%s) and will not get there",
+		render.StatusName(v.GetStatus()))
 }

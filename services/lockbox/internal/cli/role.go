@@ -18,22 +18,26 @@ func (a *app) roleCommand() *cobra.Command {
 	return group("role", "Assign roles, and activate eligible ones", `Roles say who decides: Owners and Lockbox Approvers of a subscription (R18), Global Administrators and Lockbox Approvers of
 the tenant (R19). An eligible assignment counts only while its holder has activated it (R21).`, "",
 		a.roleListCommand(), a.roleAssignCommand(),
-		a.roleCommandAbout("remove", "Take an assignment away", "Removed.", nil, func(id string, _ *timestamppb.Timestamp) *lockboxv1.Command {
-			return &lockboxv1.Command{Action: &lockboxv1.Command_RemoveRole{RemoveRole: &lockboxv1.RemoveRole{AssignmentId: id}}}
-		}),
-		a.roleCommandAbout("activate", "Activate your own eligible assignment (R21)", "Activated.", new(lengthFlag), func(id string, until *timestamppb.Timestamp) *lockboxv1.Command {
-			return &lockboxv1.Command{Action: &lockboxv1.Command_ActivateRole{ActivateRole: &lockboxv1.ActivateRole{AssignmentId: id, Until: until}}}
-		}),
-		a.roleCommandAbout("deactivate", "End the activation of your own assignment", "Deactivated.", nil, func(id string, _ *timestamppb.Timestamp) *lockboxv1.Command {
-			return &lockboxv1.Command{Action: &lockboxv1.Command_DeactivateRole{DeactivateRole: &lockboxv1.DeactivateRole{AssignmentId: id}}}
-		}))
+		a.roleCommandAbout("remove", "Take an assignment away", "Removed.", nil,
+			func(id string, _ *timestamppb.Timestamp) *lockboxv1.Command {
+				return &lockboxv1.Command{Action: &lockboxv1.Command_RemoveRole{RemoveRole: &lockboxv1.RemoveRole{AssignmentId: id}}}
+			}),
+		a.roleCommandAbout("activate", "Activate your own eligible assignment (R21)", "Activated.", new(lengthFlag),
+			func(id string, until *timestamppb.Timestamp) *lockboxv1.Command {
+				return &lockboxv1.Command{Action: &lockboxv1.Command_ActivateRole{ActivateRole: &lockboxv1.ActivateRole{AssignmentId: id, Until: until}}}
+			}),
+		a.roleCommandAbout("deactivate", "End the activation of your own assignment", "Deactivated.", nil,
+			func(id string, _ *timestamppb.Timestamp) *lockboxv1.Command {
+				return &lockboxv1.Command{Action: &lockboxv1.Command_DeactivateRole{DeactivateRole: &lockboxv1.DeactivateRole{AssignmentId: id}}}
+			}))
 }
 
 func (a *app) roleListCommand() *cobra.Command {
 	var subscription string
 	c := &cobra.Command{
-		Use: "list", Short: "List who holds which role, and whether it counts now", Args: exactly(), ValidArgsFunction: nothing,
-		Example: "  lockbox role list\n  lockbox role list --subscription meadow-production",
+		Use: "list", Short: "List who holds which role, and whether it counts now", Args: exactly(),
+		ValidArgsFunction: nothing,
+		Example:           "  lockbox role list\n  lockbox role list --subscription meadow-production",
 	}
 	c.Flags().StringVar(&subscription, "subscription", "", "only of this `subscription`")
 	complete(c, "subscription", a.subscriptions)
@@ -110,14 +114,16 @@ known by --person, what the issuer's tokens call them (sub); name and address ar
 				return err
 			}
 		}
-		reply, err := s.do(ctx, id, subscription, &lockboxv1.Command{Action: &lockboxv1.Command_AssignRole{AssignRole: &lockboxv1.AssignRole{Assignment: as}}})
+		reply, err := s.do(ctx, id, subscription,
+			&lockboxv1.Command{Action: &lockboxv1.Command_AssignRole{AssignRole: &lockboxv1.AssignRole{Assignment: as}}})
 		if err != nil {
 			return err
 		}
 		if a.output != formatTable {
 			return a.show(as, nil)
 		}
-		return a.done(reply, "%s is %s of %s from now on (assignment %s).", render.PersonName(as.GetPerson()), tenant.RoleName(as.GetRole()), render.Clean(first(subscription, id)), render.Clean(as.GetId()))
+		return a.done(reply, "%s is %s of %s from now on (assignment %s).", render.PersonName(as.GetPerson()),
+			tenant.RoleName(as.GetRole()), render.Clean(first(subscription, id)), render.Clean(as.GetId()))
 	})
 	return c
 }
@@ -144,7 +150,10 @@ func assignmentID(as *lockboxv1.RoleAssignment) (string, error) {
 }
 
 // roleCommandAbout is a command about an existing assignment; with length it takes --for.
-func (a *app) roleCommandAbout(verb, short, sentence string, length *lengthFlag, command func(id string, until *timestamppb.Timestamp) *lockboxv1.Command) *cobra.Command {
+func (a *app) roleCommandAbout(
+	verb, short, sentence string, length *lengthFlag,
+	command func(id string, until *timestamppb.Timestamp) *lockboxv1.Command,
+) *cobra.Command {
 	var subscription string
 	c := &cobra.Command{
 		Use: verb + " ASSIGNMENT", Short: short, Args: exactly("ASSIGNMENT"), ValidArgsFunction: a.assignments,
@@ -177,8 +186,8 @@ func (a *app) roleCommandAbout(verb, short, sentence string, length *lengthFlag,
 	return c
 }
 
-// assignedOn is the subscription that holds an assignment; empty: the tenant, or nothing that can be seen. Ids are unique
-// within a subscription only, so the same id in two places must be told apart by name.
+// assignedOn is the subscription that holds an assignment; empty: the tenant, or nothing that can be seen. Ids are
+// unique within a subscription only, so the same id in two places must be told apart by name.
 func (s *session) assignedOn(ctx context.Context, id, assignment, named string) (string, error) {
 	if named != "" {
 		return named, nil
@@ -208,7 +217,8 @@ func (s *session) assignedOn(ctx context.Context, id, assignment, named string) 
 	case len(places) == 0:
 		return "", nil // The receiver says so, and in what words.
 	case len(places) > 1:
-		return "", usage(s.command, "%s exists in %d places; name the subscription with --subscription", assignment, len(places))
+		return "", usage(s.command, "%s exists in %d places; name the subscription with --subscription", assignment,
+			len(places))
 	}
 	return places[0], nil
 }

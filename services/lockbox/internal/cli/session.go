@@ -104,7 +104,8 @@ func (a *app) tokens(c *cobra.Command, info runinfo.Info) (source client.TokenSo
 	}
 	switch {
 	case said > 1:
-		return nil, "", usage(c, "say who you are once: with --as (LOCKBOX_AS), with --token-file (LOCKBOX_TOKEN_FILE) or with --profile (LOCKBOX_PROFILE)")
+		return nil, "", usage(c,
+			"say who you are once: with --as (LOCKBOX_AS), with --token-file (LOCKBOX_TOKEN_FILE) or with --profile (LOCKBOX_PROFILE)")
 	case file != "":
 		return client.TokenFile(file), "file " + file, nil
 	case as != "" && info.Demo == nil:
@@ -153,8 +154,8 @@ func (s *session) me(ctx context.Context) *lockboxv1.Person {
 	return &lockboxv1.Person{Issuer: c.Issuer, Subject: c.Subject}
 }
 
-// tenant is the customer meant: the one that was named, or in the demo the persona's own. Empty: across customers, which
-// only the provider's people may ask about.
+// tenant is the customer meant: the one that was named, or in the demo the persona's own. Empty: across customers,
+// which only the provider's people may ask about.
 func (s *session) tenant(ctx context.Context) (string, error) {
 	if named := first(s.app.tenant, s.app.Getenv("LOCKBOX_TENANT")); named != "" {
 		return named, input.Tenant("tenant", named)
@@ -183,14 +184,17 @@ func (s *session) oneTenant(ctx context.Context) (string, error) {
 }
 
 // ask sends a query about the tenant.
-func (s *session) ask(ctx context.Context, tenant string, minSequence uint64, q *lockboxv1.Query) (*lockboxv1.QueryReply, error) {
+func (s *session) ask(
+	ctx context.Context, tenant string, minSequence uint64, q *lockboxv1.Query,
+) (*lockboxv1.QueryReply, error) {
 	q.Tenant, q.MinSequence = tenant, minSequence
 	return s.Ask(ctx, q)
 }
 
 // request reads one request.
 func (s *session) request(ctx context.Context, tenant, id string, minSequence uint64) (*lockboxv1.RequestView, error) {
-	reply, err := s.ask(ctx, tenant, minSequence, &lockboxv1.Query{Ask: &lockboxv1.Query_GetRequest{GetRequest: &lockboxv1.GetRequest{RequestId: id}}})
+	reply, err := s.ask(ctx, tenant, minSequence,
+		&lockboxv1.Query{Ask: &lockboxv1.Query_GetRequest{GetRequest: &lockboxv1.GetRequest{RequestId: id}}})
 	return reply.GetRequest(), err
 }
 
@@ -295,7 +299,8 @@ func (s *session) settled(ctx context.Context, tenant, id string, minSequence ui
 	deadline := s.app.Now().Add(settleTime)
 	for {
 		v, err := s.request(ctx, tenant, id, minSequence)
-		passing := v.GetStatus() == lockboxv1.RequestStatus_REQUEST_STATUS_SUBMITTED || v.GetStatus() == lockboxv1.RequestStatus_REQUEST_STATUS_APPROVED
+		passing := v.GetStatus() == lockboxv1.RequestStatus_REQUEST_STATUS_SUBMITTED ||
+			v.GetStatus() == lockboxv1.RequestStatus_REQUEST_STATUS_APPROVED
 		if err != nil || !passing || s.app.Now().After(deadline) {
 			return v, err
 		}

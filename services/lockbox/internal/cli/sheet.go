@@ -25,5 +25,6 @@ func (s sheet) write(row []byte, err error) error {
 
 // ended says in the last row that not everything is there, and what else there is to say.
 func (s sheet) ended(err error, more string) error {
-	return errors.Join(err, s.write(s.format.Incomplete("The export ended early: not everything is here."+more)), s.Flush())
+	return errors.Join(err, s.write(s.format.Incomplete("The export ended early: not everything is here."+more)),
+		s.Flush())
 }

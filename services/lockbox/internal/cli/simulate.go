@@ -21,7 +21,8 @@ import (
 func (a *app) policySimulateCommand() *cobra.Command {
 	since, until := &timeFlag{app: a}, &timeFlag{app: a}
 	c := &cobra.Command{
-		Use: "simulate FILE", Short: "Replay past intents by another rule set and show what would change (R16)", Args: exactly("FILE"), ValidArgsFunction: ruleFiles,
+		Use: "simulate FILE", Short: "Replay past intents by another rule set and show what would change (R16)",
+		Args: exactly("FILE"), ValidArgsFunction: ruleFiles,
 		Long: `Reads the intents of a period from the stream, with what was weighed then, evaluates each by the rules in FILE, and prints the
 decisions that would have come out otherwise. Nothing is changed. It needs the compliance team's key. Times are when the bus
 stored the request.`,
@@ -51,7 +52,9 @@ stored the request.`,
 
 // simulate evaluates the intents of a period by the rules. It reads two types of event and no others, the requests and
 // their evaluations, both at once: finding them among all the others is most of the work, and is the server's.
-func (s *session) simulate(ctx context.Context, rules *policy.Rules, tenant string, since, until time.Time) (render.Simulation, error) {
+func (s *session) simulate(
+	ctx context.Context, rules *policy.Rules, tenant string, since, until time.Time,
+) (render.Simulation, error) {
 	j, err := s.Journal(ctx)
 	if err != nil {
 		return render.Simulation{}, err
@@ -73,7 +76,8 @@ func (s *session) simulate(ctx context.Context, rules *policy.Rules, tenant stri
 	}
 	requests := make(chan error, 1)
 	go func() {
-		all := journal.Replay{Tenant: tenant, Kind: aggregate.KindRequest, Type: "AccessRequested", Since: since, Until: until}
+		all := journal.Replay{Tenant: tenant, Kind: aggregate.KindRequest, Type: "AccessRequested", Since: since,
+			Until: until}
 		err := j.Replay(ctx, all, found.request)
 		if err != nil {
 			cancel()
@@ -128,7 +132,9 @@ func (s *simulation) evaluation(e journal.Entry) error {
 }
 
 // half keeps one of the two, unless the other is there.
-func (s *simulation) half(e journal.Entry, mine, others map[aggregate.Key]journal.Entry, both func(journal.Entry) error) error {
+func (s *simulation) half(
+	e journal.Entry, mine, others map[aggregate.Key]journal.Entry, both func(journal.Entry) error,
+) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	of := aggregate.KeyOf(e.Event)
@@ -140,8 +146,8 @@ func (s *simulation) half(e journal.Entry, mine, others map[aggregate.Key]journa
 	return nil
 }
 
-// both evaluates once more, and notes a decision that would change. What cannot follow its request is no evaluation: the
-// fold says so, as it does everywhere.
+// both evaluates once more, and notes a decision that would change. What cannot follow its request is no evaluation:
+// the fold says so, as it does everywhere.
 func (s *simulation) both(requested, evaluated journal.Entry) error {
 	state := request.Evolve(request.State{}, requested.Seq, requested.Event)
 	if state = request.Evolve(state, evaluated.Seq, evaluated.Event); state.Fault != nil {
@@ -161,7 +167,8 @@ func (s *simulation) both(requested, evaluated journal.Entry) error {
 		ids = append(ids, m.GetId())
 	}
 	s.counts[[2]string{was, becomes}]++
-	s.changes = append(s.changes, change{evaluated.Seq, render.Change{Request: state.ID, Tenant: state.Tenant, Was: was, Becomes: becomes, Rules: ids}})
+	s.changes = append(s.changes, change{evaluated.Seq,
+		render.Change{Request: state.ID, Tenant: state.Tenant, Was: was, Becomes: becomes, Rules: ids}})
 	return nil
 }
 

@@ -20,20 +20,24 @@ func (a *app) tenantCommand() *cobra.Command {
 	return group("tenant", "Create customers, switch Lockbox on and off, change settings", `A tenant is a customer. The provider's onboarding creates it once, with its identity issuer and first Global Administrator;
 from then on only its own Global Administrators change it.`, "",
 		a.tenantShowCommand(), a.tenantCreateCommand(),
-		a.tenantSwitch("enable", "Switch Lockbox on (R1, R2)", "Lockbox is on: from now on the customer decides.", "", func(string) *lockboxv1.Command {
-			return &lockboxv1.Command{Action: &lockboxv1.Command_EnableLockbox{EnableLockbox: &lockboxv1.EnableLockbox{}}}
-		}),
+		a.tenantSwitch("enable", "Switch Lockbox on (R1, R2)", "Lockbox is on: from now on the customer decides.", "",
+			func(string) *lockboxv1.Command {
+				return &lockboxv1.Command{Action: &lockboxv1.Command_EnableLockbox{EnableLockbox: &lockboxv1.EnableLockbox{}}}
+			}),
 		a.tenantSwitch("disable", "Switch Lockbox off (R2)", "Lockbox is off: access is now decided by the provider alone.",
-			"This switches Lockbox off: from then on the provider alone decides about access to your data.", func(reason string) *lockboxv1.Command {
+			"This switches Lockbox off: from then on the provider alone decides about access to your data.",
+			func(reason string) *lockboxv1.Command {
 				return &lockboxv1.Command{Action: &lockboxv1.Command_DisableLockbox{DisableLockbox: &lockboxv1.DisableLockbox{Reason: reason}}}
 			}),
 		a.tenantPlanCommand(), a.tenantPreviewCommand(), a.tenantSettingsCommand(), a.tenantApproversCommand(),
-		group("subscription", "Register subscriptions", "A subscription is what most requests are about; its owners decide (R18).", "", a.subscriptionAddCommand()))
+		group("subscription", "Register subscriptions",
+			"A subscription is what most requests are about; its owners decide (R18).", "", a.subscriptionAddCommand()))
 }
 
 // tenantView reads the tenant that is meant.
 func (s *session) tenantView(ctx context.Context, tenant string, minSequence uint64) (*lockboxv1.TenantView, error) {
-	reply, err := s.ask(ctx, tenant, minSequence, &lockboxv1.Query{Ask: &lockboxv1.Query_GetTenant_{GetTenant_: &lockboxv1.GetTenant{}}})
+	reply, err := s.ask(ctx, tenant, minSequence,
+		&lockboxv1.Query{Ask: &lockboxv1.Query_GetTenant_{GetTenant_: &lockboxv1.GetTenant{}}})
 	return reply.GetTenant(), err
 }
 
@@ -45,8 +49,9 @@ func (s *session) do(ctx context.Context, tenant, about string, c *lockboxv1.Com
 
 func (a *app) tenantShowCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "show [TENANT]", Short: "Show a tenant with its settings, subscriptions and roles", Args: atMost("TENANT"), ValidArgsFunction: firstArgument(a.tenants),
-		Example: "  lockbox tenant show\n  lockbox tenant show meadowbank -o json | jq .lockbox_enabled",
+		Use: "show [TENANT]", Short: "Show a tenant with its settings, subscriptions and roles", Args: atMost("TENANT"),
+		ValidArgsFunction: firstArgument(a.tenants),
+		Example:           "  lockbox tenant show\n  lockbox tenant show meadowbank -o json | jq .lockbox_enabled",
 		RunE: a.with(func(ctx context.Context, s *session, args []string) error {
 			id, err := s.named(ctx, args)
 			if err != nil {
@@ -99,7 +104,8 @@ from which they are fetched again and again.`,
 	f.StringVar(&t.Issuer.Audience, "audience", "lockbox", "`what` its tokens for Lockbox are made out to")
 	f.StringVar(&jwks, "jwks", "", "`file` with the issuer's public keys")
 	f.StringVar(&t.Issuer.JwksUrl, "jwks-url", "", "`URL` at which the issuer publishes its keys")
-	f.StringVar(&t.Administrator.Subject, "admin-subject", "", "the first Global Administrator, by `subject` as the issuer's tokens name them (sub)")
+	f.StringVar(&t.Administrator.Subject, "admin-subject", "",
+		"the first Global Administrator, by `subject` as the issuer's tokens name them (sub)")
 	f.StringVar(&t.Administrator.DisplayName, "admin-name", "", "their `name`")
 	f.StringVar(&t.Administrator.Email, "admin-email", "", "their `address`")
 	f.StringVar(&t.Administrator.Language, "admin-language", "", "their `language`; none: the tenant's")
@@ -123,16 +129,20 @@ from which they are fetched again and again.`,
 		if err != nil {
 			return err
 		}
-		return a.done(reply, "Tenant %s is created. Its Global Administrator %s switches Lockbox on.", render.Clean(args[0]), render.PersonName(t.GetAdministrator()))
+		return a.done(reply, "Tenant %s is created. Its Global Administrator %s switches Lockbox on.", render.Clean(args[0]),
+			render.PersonName(t.GetAdministrator()))
 	})
 	return c
 }
 
 // tenantSwitch is enable or disable.
-func (a *app) tenantSwitch(verb, short, sentence, warning string, command func(reason string) *lockboxv1.Command) *cobra.Command {
+func (a *app) tenantSwitch(
+	verb, short, sentence, warning string, command func(reason string) *lockboxv1.Command,
+) *cobra.Command {
 	var reason string
 	var yes bool
-	c := &cobra.Command{Use: verb, Short: short, Args: exactly(), ValidArgsFunction: nothing, Example: "  lockbox tenant " + verb}
+	c := &cobra.Command{Use: verb, Short: short, Args: exactly(), ValidArgsFunction: nothing,
+		Example: "  lockbox tenant " + verb}
 	if warning != "" {
 		c.Flags().StringVar(&reason, "reason", "", "`why`")
 		c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
@@ -172,7 +182,8 @@ func (a *app) tenantPlanCommand() *cobra.Command {
 			if err != nil {
 				return usage(s.command, "%w", err)
 			}
-			reply, err := s.do(ctx, args[0], "", &lockboxv1.Command{Action: &lockboxv1.Command_ChangeSupportPlan{ChangeSupportPlan: &lockboxv1.ChangeSupportPlan{Plan: plan}}})
+			reply, err := s.do(ctx, args[0], "",
+				&lockboxv1.Command{Action: &lockboxv1.Command_ChangeSupportPlan{ChangeSupportPlan: &lockboxv1.ChangeSupportPlan{Plan: plan}}})
 			if err != nil {
 				return err
 			}
@@ -184,12 +195,14 @@ func (a *app) tenantPlanCommand() *cobra.Command {
 func (a *app) tenantPreviewCommand() *cobra.Command {
 	return group("preview", "Take part in previews of services (R8)", `Lockbox starts for a service in preview only if the tenant has signed up for it; otherwise access to it is decided by the
 provider alone, and flagged as such.`, "",
-		a.previewSwitch("sign-up", "Begin to decide about a service in preview", "Signed up: from now on you decide about %s.", func(resourceType string) *lockboxv1.Command {
-			return &lockboxv1.Command{Action: &lockboxv1.Command_SignUpPreview{SignUpPreview: &lockboxv1.SignUpPreview{ResourceType: resourceType}}}
-		}),
-		a.previewSwitch("sign-off", "Leave a preview", "Signed off: access to %s is now decided by the provider alone.", func(resourceType string) *lockboxv1.Command {
-			return &lockboxv1.Command{Action: &lockboxv1.Command_SignOffPreview{SignOffPreview: &lockboxv1.SignOffPreview{ResourceType: resourceType}}}
-		}))
+		a.previewSwitch("sign-up", "Begin to decide about a service in preview",
+			"Signed up: from now on you decide about %s.", func(resourceType string) *lockboxv1.Command {
+				return &lockboxv1.Command{Action: &lockboxv1.Command_SignUpPreview{SignUpPreview: &lockboxv1.SignUpPreview{ResourceType: resourceType}}}
+			}),
+		a.previewSwitch("sign-off", "Leave a preview", "Signed off: access to %s is now decided by the provider alone.",
+			func(resourceType string) *lockboxv1.Command {
+				return &lockboxv1.Command{Action: &lockboxv1.Command_SignOffPreview{SignOffPreview: &lockboxv1.SignOffPreview{ResourceType: resourceType}}}
+			}))
 }
 
 func (a *app) previewSwitch(verb, short, sentence string, command func(string) *lockboxv1.Command) *cobra.Command {
@@ -233,11 +246,13 @@ func (a *app) tenantSettingsCommand() *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&in.language, "language", "", "`language` of mails: "+strings.Join(tenant.Languages, ", "))
 	f.Uint32Var(&in.approvals, "approvals", 0, "how `many` different people must approve (R30)")
-	f.Var(&in.fallback, "fallback", "who is asked when too few approvers resolve (R23): "+strings.Join(spellings[lockboxv1.Fallback](), ", "))
+	f.Var(&in.fallback, "fallback",
+		"who is asked when too few approvers resolve (R23): "+strings.Join(spellings[lockboxv1.Fallback](), ", "))
 	f.StringArrayVar(&in.also, "also-tell", nil, "`address[:language]` that is told of every request (repeat for several)")
 	f.StringArrayVar(&in.notAlso, "stop-telling", nil, "`address` that is not told any more (repeat for several)")
 	f.BoolVar(&in.signedOnly, "signed-approvals-only", false, "only signed approvals count (R42)")
-	f.DurationVar(&in.freshness, "sign-in-within", 0, "whoever decides must have signed in at most this `long` before, 1m to 12h; 0: any sign-in will do (R25)")
+	f.DurationVar(&in.freshness, "sign-in-within", 0,
+		"whoever decides must have signed in at most this `long` before, 1m to 12h; 0: any sign-in will do (R25)")
 	complete(c, "language", fixed(tenant.Languages...))
 	complete(c, "fallback", fixed(spellings[lockboxv1.Fallback]()...))
 	c.RunE = a.with(func(ctx context.Context, s *session, _ []string) error {
@@ -259,7 +274,8 @@ func (a *app) tenantSettingsCommand() *cobra.Command {
 			return err
 		}
 		reply, err := s.do(ctx, id, "", &lockboxv1.Command{
-			SeenVersion: before.GetVersion(), Action: &lockboxv1.Command_ChangeSettings{ChangeSettings: &lockboxv1.ChangeSettings{Settings: next}},
+			SeenVersion: before.GetVersion(),
+			Action:      &lockboxv1.Command_ChangeSettings{ChangeSettings: &lockboxv1.ChangeSettings{Settings: next}},
 		})
 		if err != nil {
 			return err
@@ -271,13 +287,16 @@ func (a *app) tenantSettingsCommand() *cobra.Command {
 		if err != nil {
 			return a.done(reply, "Changed.")
 		}
-		return a.done(reply, "Changed. The settings are now:\n%s", strings.TrimSuffix(render.Settings(a.look(), after.GetSettings()), "\n"))
+		return a.done(reply, "Changed. The settings are now:\n%s",
+			strings.TrimSuffix(render.Settings(a.look(), after.GetSettings()), "\n"))
 	})
 	return c
 }
 
 // apply changes what was given. Settings are always sent whole.
-func (in *settingsFlags) apply(c *cobra.Command, settings *lockboxv1.TenantSettings) (*lockboxv1.TenantSettings, error) {
+func (in *settingsFlags) apply(
+	c *cobra.Command, settings *lockboxv1.TenantSettings,
+) (*lockboxv1.TenantSettings, error) {
 	next := proto.CloneOf(settings)
 	given := func(flag string) bool { return c.Flags().Changed(flag) }
 	if given("language") {
@@ -298,7 +317,8 @@ func (in *settingsFlags) apply(c *cobra.Command, settings *lockboxv1.TenantSetti
 		}
 	}
 	for _, address := range in.notAlso {
-		i := slices.IndexFunc(next.GetAlternates(), func(a *lockboxv1.AlternateAddress) bool { return strings.EqualFold(a.GetEmail(), address) })
+		i := slices.IndexFunc(next.GetAlternates(),
+			func(a *lockboxv1.AlternateAddress) bool { return strings.EqualFold(a.GetEmail(), address) })
 		if i < 0 {
 			return nil, usage(c, "%s is not told anyway", address)
 		}
@@ -309,7 +329,8 @@ func (in *settingsFlags) apply(c *cobra.Command, settings *lockboxv1.TenantSetti
 		if _, err := mail.ParseAddress(address); err != nil {
 			return nil, usage(c, "%q is no address", address)
 		}
-		next.Alternates = slices.DeleteFunc(next.GetAlternates(), func(a *lockboxv1.AlternateAddress) bool { return strings.EqualFold(a.GetEmail(), address) })
+		next.Alternates = slices.DeleteFunc(next.GetAlternates(),
+			func(a *lockboxv1.AlternateAddress) bool { return strings.EqualFold(a.GetEmail(), address) })
 		next.Alternates = append(next.Alternates, &lockboxv1.AlternateAddress{Email: address, Language: language})
 	}
 	return next, nil
@@ -318,9 +339,10 @@ func (in *settingsFlags) apply(c *cobra.Command, settings *lockboxv1.TenantSetti
 func (a *app) tenantApproversCommand() *cobra.Command {
 	var subscription string
 	c := &cobra.Command{
-		Use: "approvers", Short: "Show who would be asked if a request came now (R23)", Args: exactly(), ValidArgsFunction: nothing,
-		Long:    "Shows who would be asked, and which assignments do not count and why. Without --subscription: about the tenant itself.",
-		Example: "  lockbox tenant approvers --subscription meadow-production",
+		Use: "approvers", Short: "Show who would be asked if a request came now (R23)", Args: exactly(),
+		ValidArgsFunction: nothing,
+		Long:              "Shows who would be asked, and which assignments do not count and why. Without --subscription: about the tenant itself.",
+		Example:           "  lockbox tenant approvers --subscription meadow-production",
 	}
 	c.Flags().StringVar(&subscription, "subscription", "", "about this `subscription`")
 	complete(c, "subscription", a.subscriptions)
@@ -331,7 +353,8 @@ func (a *app) tenantApproversCommand() *cobra.Command {
 			return err
 		}
 		return a.list(ctx, *watch, func() (page, error) {
-			reply, err := s.ask(ctx, id, 0, &lockboxv1.Query{Ask: &lockboxv1.Query_PreviewApprovers{PreviewApprovers: &lockboxv1.PreviewApprovers{SubscriptionId: subscription}}})
+			reply, err := s.ask(ctx, id, 0,
+				&lockboxv1.Query{Ask: &lockboxv1.Query_PreviewApprovers{PreviewApprovers: &lockboxv1.PreviewApprovers{SubscriptionId: subscription}}})
 			v := reply.GetApprovers()
 			return answer(v, func(l render.Look) string { return render.Approvers(l, v) }), err
 		})
@@ -357,7 +380,8 @@ func (a *app) subscriptionAddCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.done(reply, "Subscription %s is registered. Say who decides about it with `lockbox role assign`.", render.Clean(args[0]))
+		return a.done(reply, "Subscription %s is registered. Say who decides about it with `lockbox role assign`.",
+			render.Clean(args[0]))
 	})
 	return c
 }

@@ -13,19 +13,22 @@ import (
 func (a *app) ticketCommand() *cobra.Command {
 	return group("ticket", "Support tickets (R11)", `Somebody at the customer opens a ticket; the provider's support assigns it, hands it on and comments. Approvers see it with
 the request that names it. Its id is the service request id.`, "",
-		a.ticketListCommand(), a.ticketShowCommand(), a.ticketOpenCommand(), a.ticketAssignCommand(), a.ticketCommentCommand())
+		a.ticketListCommand(), a.ticketShowCommand(), a.ticketOpenCommand(), a.ticketAssignCommand(),
+		a.ticketCommentCommand())
 }
 
 // ticket reads one ticket.
 func (s *session) ticket(ctx context.Context, tenant, id string, minSequence uint64) (*lockboxv1.TicketView, error) {
-	reply, err := s.ask(ctx, tenant, minSequence, &lockboxv1.Query{Ask: &lockboxv1.Query_GetTicket{GetTicket: &lockboxv1.GetTicket{TicketId: id}}})
+	reply, err := s.ask(ctx, tenant, minSequence,
+		&lockboxv1.Query{Ask: &lockboxv1.Query_GetTicket{GetTicket: &lockboxv1.GetTicket{TicketId: id}}})
 	return reply.GetTicket(), err
 }
 
 func (a *app) ticketListCommand() *cobra.Command {
 	var limit uint32
 	c := &cobra.Command{
-		Use: "list", Short: "List tickets", Args: exactly(), ValidArgsFunction: nothing, Example: "  lockbox ticket list --watch",
+		Use: "list", Short: "List tickets", Args: exactly(), ValidArgsFunction: nothing,
+		Example: "  lockbox ticket list --watch",
 	}
 	c.Flags().Uint32Var(&limit, "limit", 0, "at most this `many`")
 	watch := watchable(c)
@@ -35,7 +38,8 @@ func (a *app) ticketListCommand() *cobra.Command {
 			return err
 		}
 		return a.list(ctx, *watch, func() (page, error) {
-			reply, err := s.ask(ctx, tenant, 0, &lockboxv1.Query{Ask: &lockboxv1.Query_ListTickets{ListTickets: &lockboxv1.ListTickets{Limit: limit}}})
+			reply, err := s.ask(ctx, tenant, 0,
+				&lockboxv1.Query{Ask: &lockboxv1.Query_ListTickets{ListTickets: &lockboxv1.ListTickets{Limit: limit}}})
 			list := reply.GetTickets()
 			return answer(list, func(l render.Look) string {
 				if len(list.GetTickets()) == 0 {
@@ -50,8 +54,9 @@ func (a *app) ticketListCommand() *cobra.Command {
 
 func (a *app) ticketShowCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "show TICKET", Short: "Show a ticket with its history", Args: exactly("TICKET"), ValidArgsFunction: firstArgument(a.ticketIDs),
-		Example: "  lockbox ticket show SR-2026-0001",
+		Use: "show TICKET", Short: "Show a ticket with its history", Args: exactly("TICKET"),
+		ValidArgsFunction: firstArgument(a.ticketIDs),
+		Example:           "  lockbox ticket show SR-2026-0001",
 		RunE: a.with(func(ctx context.Context, s *session, args []string) error {
 			tenant, err := s.tenant(ctx)
 			if err != nil {
@@ -70,7 +75,8 @@ func (a *app) ticketOpenCommand() *cobra.Command {
 	t := &lockboxv1.OpenTicket{}
 	var id string
 	c := &cobra.Command{
-		Use: "open --title TITLE", Short: "Open a ticket (the customer's people)", Args: exactly(), ValidArgsFunction: nothing,
+		Use: "open --title TITLE", Short: "Open a ticket (the customer's people)", Args: exactly(),
+		ValidArgsFunction: nothing,
 		Example: `  lockbox ticket open --title "The payment service does not answer" --subscription meadow-production \
       --description "Since last night's update payments-1 hangs after a few minutes."`,
 	}
@@ -107,7 +113,8 @@ func (a *app) ticketOpenCommand() *cobra.Command {
 func (a *app) ticketAssignCommand() *cobra.Command {
 	as := &lockboxv1.AssignTicket{Engineer: &lockboxv1.Person{}}
 	c := &cobra.Command{
-		Use: "assign TICKET --engineer WHO", Short: "Give a ticket to an engineer, or hand it on (the provider's support)", Args: exactly("TICKET"),
+		Use: "assign TICKET --engineer WHO", Short: "Give a ticket to an engineer, or hand it on (the provider's support)",
+		Args:              exactly("TICKET"),
 		ValidArgsFunction: firstArgument(a.ticketIDs),
 		Example:           `  lockbox ticket assign SR-2026-0001 --tenant meadowbank --engineer erin --name "Erin Ellis" --team "Compute support"`,
 	}
@@ -133,7 +140,8 @@ func (a *app) ticketAssignCommand() *cobra.Command {
 		as.Engineer.Issuer = claims.Issuer // a colleague of the caller's
 		s.introduce(as.GetEngineer())
 		as.Engineer.DisplayName = first(as.GetEngineer().GetDisplayName(), as.GetEngineer().GetSubject())
-		reply, err := s.do(ctx, tenant, args[0], &lockboxv1.Command{Action: &lockboxv1.Command_AssignTicket{AssignTicket: as}})
+		reply, err := s.do(ctx, tenant, args[0],
+			&lockboxv1.Command{Action: &lockboxv1.Command_AssignTicket{AssignTicket: as}})
 		if err != nil {
 			return err
 		}
@@ -144,14 +152,16 @@ func (a *app) ticketAssignCommand() *cobra.Command {
 
 func (a *app) ticketCommentCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "comment TICKET TEXT", Short: "Add a comment to a ticket", Args: exactly("TICKET", "TEXT"), ValidArgsFunction: firstArgument(a.ticketIDs),
-		Example: `  lockbox ticket comment SR-2026-0001 "It happened again at 14:03."`,
+		Use: "comment TICKET TEXT", Short: "Add a comment to a ticket", Args: exactly("TICKET", "TEXT"),
+		ValidArgsFunction: firstArgument(a.ticketIDs),
+		Example:           `  lockbox ticket comment SR-2026-0001 "It happened again at 14:03."`,
 		RunE: a.with(func(ctx context.Context, s *session, args []string) error {
 			tenant, err := s.ticketTenant(ctx, args[0])
 			if err != nil {
 				return err
 			}
-			reply, err := s.do(ctx, tenant, args[0], &lockboxv1.Command{Action: &lockboxv1.Command_CommentTicket{CommentTicket: &lockboxv1.CommentTicket{Text: args[1]}}})
+			reply, err := s.do(ctx, tenant, args[0],
+				&lockboxv1.Command{Action: &lockboxv1.Command_CommentTicket{CommentTicket: &lockboxv1.CommentTicket{Text: args[1]}}})
 			if err != nil {
 				return err
 			}

@@ -92,7 +92,8 @@ func (s *session) whoami(ctx context.Context) (*whoami, error) {
 		return nil, err
 	}
 	w := &whoami{
-		Name: c.Name, Email: c.Email, Issuer: c.Issuer, Subject: c.Subject, Employer: c.Employer, Groups: append([]string{}, c.Groups...),
+		Name: c.Name, Email: c.Email, Issuer: c.Issuer, Subject: c.Subject, Employer: c.Employer,
+		Groups:      append([]string{}, c.Groups...),
 		MultiFactor: c.MultiFactor, IsolatedIdentity: c.IsolatedIdentity, TokenFrom: s.from, Roles: []string{},
 	}
 	if !c.ExpiresAt.IsZero() {
@@ -144,8 +145,10 @@ func (w *whoami) fields(l render.Look) [][2]string {
 		expires = l.In(*w.ExpiresAt)
 	}
 	return [][2]string{
-		{"Name", w.Name}, {"Address", w.Email}, {"Employer", w.Employer}, {"Groups", strings.Join(w.Groups, ", ")}, {"Tenant", w.Tenant},
-		{"Roles", strings.Join(w.Roles, ", ")}, {"Signed in", signedIn}, {"Issuer", w.Issuer}, {"Subject", w.Subject}, {"Token expires", expires}, {"Token from", w.TokenFrom},
+		{"Name", w.Name}, {"Address", w.Email}, {"Employer", w.Employer}, {"Groups", strings.Join(w.Groups, ", ")},
+		{"Tenant", w.Tenant},
+		{"Roles", strings.Join(w.Roles, ", ")}, {"Signed in", signedIn}, {"Issuer", w.Issuer}, {"Subject", w.Subject},
+		{"Token expires", expires}, {"Token from", w.TokenFrom},
 	}
 }
 

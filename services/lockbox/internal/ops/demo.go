@@ -81,7 +81,8 @@ func seedUntilDone(ctx context.Context, url, keys string, d *devissuer.Issuer) e
 	defer cancel()
 	for {
 		err := func() error {
-			nc, err := bus.Connect(bus.Connection{URL: url, Identity: bus.Client, SeedFile: filepath.Join(keys, string(bus.Client)+".nk")})
+			nc, err := bus.Connect(bus.Connection{URL: url, Identity: bus.Client,
+				SeedFile: filepath.Join(keys, string(bus.Client)+".nk")})
 			if err != nil {
 				return err
 			}

@@ -26,7 +26,8 @@ import (
 
 // Commands are added to the command line.
 func Commands() []*cobra.Command {
-	return []*cobra.Command{upCommand(), keysCommand(), natsCommand(), provisionCommand(), witnessCommand(), repairCommand(), mailboxCommand(), demoCommand()}
+	return []*cobra.Command{upCommand(), keysCommand(), natsCommand(), provisionCommand(), witnessCommand(),
+		repairCommand(), mailboxCommand(), demoCommand()}
 }
 
 func keysCommand() *cobra.Command {
@@ -52,7 +53,8 @@ func keysCommand() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&dir, "dir", "keys", "directory of all keys")
-	c.Flags().StringVar(&logName, "log-name", "lockbox.localhost/log", "the Merkle log's name in its signatures; it never changes, and is best an address of yours")
+	c.Flags().StringVar(&logName, "log-name", "lockbox.localhost/log",
+		"the Merkle log's name in its signatures; it never changes, and is best an address of yours")
 	c.Flags().StringSliceVar(&tools, "tool", nil, "an engineering tool that gets a key (repeat for several)")
 	c.Flags().StringVar(&handOut, "hand-out", "", "directory with one directory for each identity")
 	return c
@@ -70,7 +72,8 @@ func distribute(keys bus.Keys, from, dir string) error {
 		return durable.Replace(filepath.Join(dir, owner, file), data, mode)
 	}
 	for id, seed := range keys {
-		err = errors.Join(err, put(string(id), string(id)+".nk", seed, 0o600), put("nats", string(id)+".pub", []byte(public[id]+"\n"), 0o644))
+		err = errors.Join(err, put(string(id), string(id)+".nk", seed, 0o600),
+			put("nats", string(id)+".pub", []byte(public[id]+"\n"), 0o644))
 	}
 	for _, name := range []string{logkeys.SigningKeyFile, logkeys.SaltsFile} {
 		data, failed := os.ReadFile(filepath.Join(from, name)) // #nosec G304 -- the operator names the directory
@@ -119,7 +122,8 @@ func natsCommand() *cobra.Command {
 	c.Flags().StringVar(&keys, "keys", "keys", "directory of the public keys")
 	c.Flags().StringVar(&data, "data", "data", "directory of the streams")
 	c.Flags().StringVar(&listen, "listen", "127.0.0.1:4222", "address for clients")
-	c.Flags().StringArrayVar(&limit, "limit-tool", nil, "`NAME=TENANT,TENANT`: the tool may publish intents for these customers only (repeat for several tools)")
+	c.Flags().StringArrayVar(&limit, "limit-tool", nil,
+		"`NAME=TENANT,TENANT`: the tool may publish intents for these customers only (repeat for several tools)")
 	return c
 }
 
@@ -190,7 +194,8 @@ func mailboxCommand() *cobra.Command {
 }
 
 func provision(ctx context.Context, url, keys string, replicas int) error {
-	nc, err := bus.Connect(bus.Connection{URL: url, Identity: bus.Provisioner, SeedFile: filepath.Join(keys, string(bus.Provisioner)+".nk")})
+	nc, err := bus.Connect(bus.Connection{URL: url, Identity: bus.Provisioner,
+		SeedFile: filepath.Join(keys, string(bus.Provisioner)+".nk")})
 	if err != nil {
 		return err
 	}

@@ -26,8 +26,8 @@ type upFile struct {
 	Issuers []service.Issuer `yaml:"issuers"`
 	// Terms are the provider's times.
 	Terms request.Terms `yaml:"terms"`
-	// Tools are the engineering tools that get a key, besides this command line's own, which is for everything unless it is
-	// among them.
+	// Tools are the engineering tools that get a key, besides this command line's own, which is for everything unless it
+	// is among them.
 	Tools    []evaluator.Tool `yaml:"tools"`
 	Notifier notifier.Config  `yaml:"notifier"`
 	// Portal is not served unless something is said of it.
@@ -83,18 +83,25 @@ func upCommand() *cobra.Command {
 				Stack: stack.Config{
 					Host: host, Port: port, Tools: tools(f.Tools), Issuers: issuers, Terms: f.Terms,
 					Notifier: f.Notifier, MailboxHTTP: mailHTTP, Log: log, Metrics: observe.NewMetrics(),
-					Building: cli.Progress(cli.System()), MetricsAddr: f.Observe.Listen, LogAddr: logAddr, Portal: portalOf(f.Portal, portalAddr, withDemo),
+					Building: cli.Progress(cli.System()), MetricsAddr: f.Observe.Listen, LogAddr: logAddr,
+					Portal: portalOf(f.Portal, portalAddr, withDemo),
 				},
 			})
 		},
 	}
-	c.Flags().BoolVar(&withDemo, "demo", false, "add two customers to try it on, and let anybody on this machine be anybody")
+	c.Flags().BoolVar(&withDemo, "demo", false,
+		"add two customers to try it on, and let anybody on this machine be anybody")
 	c.Flags().StringVar(&file, "config", "", "configuration file (YAML)")
-	c.Flags().StringVar(&listen, "listen", "127.0.0.1:4222", "address of the bus for tools and clients; port 0 takes a free one")
-	c.Flags().StringVar(&mailHTTP, "mailbox", "127.0.0.1:8025", "address of the development mailbox's page; port 0 takes a free one")
-	c.Flags().StringVar(&portalAddr, "portal", "127.0.0.1:8080", "address of the portal, unless the configuration names one; port 0 takes a free one")
-	c.Flags().StringVar(&logAddr, "log-server", "127.0.0.1:8026", "address of the Merkle log, for those who verify it; port 0 takes a free one")
-	c.Flags().StringVar(&issuer, "issuer", "127.0.0.1:7070", "address of the demo's sign-in the first time; it stays there")
+	c.Flags().StringVar(&listen, "listen", "127.0.0.1:4222",
+		"address of the bus for tools and clients; port 0 takes a free one")
+	c.Flags().StringVar(&mailHTTP, "mailbox", "127.0.0.1:8025",
+		"address of the development mailbox's page; port 0 takes a free one")
+	c.Flags().StringVar(&portalAddr, "portal", "127.0.0.1:8080",
+		"address of the portal, unless the configuration names one; port 0 takes a free one")
+	c.Flags().StringVar(&logAddr, "log-server", "127.0.0.1:8026",
+		"address of the Merkle log, for those who verify it; port 0 takes a free one")
+	c.Flags().StringVar(&issuer, "issuer", "127.0.0.1:7070",
+		"address of the demo's sign-in the first time; it stays there")
 	return c
 }
 

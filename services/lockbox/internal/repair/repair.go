@@ -1,5 +1,6 @@
-// Package repair mends the data directory of `lockbox up` while nothing runs: a damaged stream is written anew from its second
-// copy, damaged trees are set aside and made again. It first shows exactly what it will do, on a copy, and discards nothing.
+// Package repair mends the data directory of `lockbox up` while nothing runs: a damaged stream is written anew from its
+// second copy, damaged trees are set aside and made again. It first shows exactly what it will do, on a copy, and
+// discards nothing.
 package repair
 
 import (
@@ -39,7 +40,8 @@ type Job struct {
 
 // Plan is what would be done.
 type Plan struct {
-	// Kept, Restored, Tail and Conflicts are how many events stay, come from the second copy, follow it, or are kept in a file.
+	// Kept, Restored, Tail and Conflicts are how many events stay, come from the second copy, follow it, or are kept in a
+	// file.
 	Kept, Restored, Tail, Conflicts uint64
 	// Subjects are the first of those that are restored.
 	Subjects []string
@@ -183,7 +185,8 @@ func (j *Job) show(p Plan, aside string) (done bool, err error) {
 			j.say("  … and %d more", more)
 		}
 		if p.Conflicts > 0 {
-			j.say("%d events of the stream contradict what was recorded. They will be kept in %s for the security officer.", p.Conflicts, filepath.Join(aside, conflictsFile))
+			j.say("%d events of the stream contradict what was recorded. They will be kept in %s for the security officer.",
+				p.Conflicts, filepath.Join(aside, conflictsFile))
 		}
 	}
 	j.say("Everything as it is now will be kept in %s.", aside)
@@ -253,11 +256,13 @@ func (j *Job) restore(ctx context.Context, damaged *store, p Plan, aside string)
 	damaged.close()
 	defer func() {
 		if err == nil {
-			j.say("Done: %d events, of which %d were restored. Start Lockbox; everything as it was is in %s.", p.last, p.Restored, aside)
+			j.say("Done: %d events, of which %d were restored. Start Lockbox; everything as it was is in %s.", p.last,
+				p.Restored, aside)
 		}
 	}()
 	return errors.Join(
-		os.Rename(j.path("nats"), filepath.Join(aside, "nats")), os.Rename(next, j.path("nats")), os.RemoveAll(filepath.Join(aside, "work")),
+		os.Rename(j.path("nats"), filepath.Join(aside, "nats")), os.Rename(next, j.path("nats")),
+		os.RemoveAll(filepath.Join(aside, "work")),
 		durable.Sync(j.Dir),
 	)
 }

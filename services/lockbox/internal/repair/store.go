@@ -57,7 +57,8 @@ func openStore(ctx context.Context, dir string, log *zap.Logger) (s *store, err 
 			s.close()
 		}
 	}()
-	if s.conn, err = bus.Connect(bus.Connection{InProcess: s.server, Identity: bus.Repairer, Seed: seed, Log: log}); err != nil {
+	if s.conn, err = bus.Connect(bus.Connection{InProcess: s.server, Identity: bus.Repairer, Seed: seed,
+		Log: log}); err != nil {
 		return nil, err
 	}
 	if s.journal, err = journal.Open(ctx, s.conn, journal.WithTimeout(patience)); err != nil {
@@ -165,8 +166,9 @@ func (s *store) restored(ctx context.Context, p Plan, aside string, now time.Tim
 	at := aggregate.Guard
 	e := &lockboxv1.Event{
 		Id: uuid.Must(uuid.NewV7()).String(), Tenant: at.Tenant, Kind: at.Kind, AggregateId: at.ID,
-		ReportKey: "restored-" + strconv.FormatUint(p.last, 10) + "-" + now.UTC().Format("20060102T150405Z"), Time: timestamppb.New(now),
-		Actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: string(bus.Repairer)},
+		ReportKey: "restored-" + strconv.FormatUint(p.last, 10) + "-" + now.UTC().Format("20060102T150405Z"),
+		Time:      timestamppb.New(now),
+		Actor:     &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: string(bus.Repairer)},
 		Fact: &lockboxv1.Event_StreamRestored{StreamRestored: &lockboxv1.StreamRestored{
 			ThroughSequence: p.last, Restored: p.Restored, Conflicts: p.Conflicts, SetAside: aside,
 		}},

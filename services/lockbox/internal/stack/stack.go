@@ -56,8 +56,8 @@ type Config struct {
 	LogPolicy string
 	// RescanEvery is the time between two comparisons of everything with the trees; 0: the service's own.
 	RescanEvery time.Duration
-	// Portal is served if there is one. Its listener's address is its URL, and the notifier's provider is its provider, unless
-	// it says something else; and mails link to it, unless the notifier says something else.
+	// Portal is served if there is one. Its listener's address is its URL, and the notifier's provider is its provider,
+	// unless it says something else; and mails link to it, unless the notifier says something else.
 	Portal *portal.Config
 	// Building is told how far a new projection has come, until questions are answered; nil: nobody is.
 	Building func(done, of uint64)
@@ -80,7 +80,8 @@ type Stack struct {
 	running sync.WaitGroup
 }
 
-// Start starts everything and returns when it is ready. It runs until Close, or until one service fails, which stops all.
+// Start starts everything and returns when it is ready. It runs until Close, or until one service fails, which stops
+// all.
 func Start(ctx context.Context, c Config) (_ *Stack, err error) {
 	s := &Stack{config: c}
 	if err := evaluator.CheckTools(c.Tools); err != nil {
@@ -174,7 +175,8 @@ func (s *Stack) run(name string, part func(context.Context) error) {
 
 // openMailbox takes the mails that no mail server gets.
 func (s *Stack) openMailbox() (err error) {
-	s.mailbox, err = mailbox.New(mailbox.Config{Dir: s.MailboxDir(), SMTPListen: "127.0.0.1:0", HTTPListen: s.config.MailboxHTTP})
+	s.mailbox, err = mailbox.New(mailbox.Config{Dir: s.MailboxDir(), SMTPListen: "127.0.0.1:0",
+		HTTPListen: s.config.MailboxHTTP})
 	if err != nil {
 		return err
 	}
@@ -259,13 +261,18 @@ func (s *Stack) parts() []part {
 			return orchestrator.Run(ctx, rt, orchestrator.Config{Terms: s.config.Terms})
 		}},
 		{bus.Projector, func(ctx context.Context, rt *service.Runtime) error {
-			return projector.Run(ctx, rt, projector.Config{Dir: filepath.Join(s.config.Dir, "projection"), Building: s.config.Building, Log: projector.LogConfig{
-				SigningKeyFile: config.SecretFile(filepath.Join(s.keysDir(), logkeys.SigningKeyFile)),
-				SaltsFile:      config.SecretFile(filepath.Join(s.keysDir(), logkeys.SaltsFile)),
-				Interval:       s.config.LogInterval, RescanEvery: s.config.RescanEvery, PolicyFile: s.config.LogPolicy, Listener: s.log,
-			}})
+			return projector.Run(ctx, rt, projector.Config{Dir: filepath.Join(s.config.Dir, "projection"),
+				Building: s.config.Building, Log: projector.LogConfig{
+					SigningKeyFile: config.SecretFile(filepath.Join(s.keysDir(), logkeys.SigningKeyFile)),
+					SaltsFile:      config.SecretFile(filepath.Join(s.keysDir(), logkeys.SaltsFile)),
+					Interval:       s.config.LogInterval, RescanEvery: s.config.RescanEvery, PolicyFile: s.config.LogPolicy,
+					Listener: s.log,
+				}})
 		}},
-		{bus.Notifier, func(ctx context.Context, rt *service.Runtime) error { return notifier.Run(ctx, rt, s.config.Notifier) }},
+		{bus.Notifier, func(ctx context.Context,
+			rt *service.Runtime) error {
+			return notifier.Run(ctx, rt, s.config.Notifier)
+		}},
 	}
 }
 

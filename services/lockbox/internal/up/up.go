@@ -91,7 +91,8 @@ func (o Options) greet(info runinfo.Info, took time.Duration) error {
 	if mail == "" {
 		mail = "through the configured mail server"
 	}
-	if _, err := fmt.Fprintf(o.Out, "Lockbox is up after %s. Stop it with Ctrl-C; nothing is lost.\n\n  data     %s\n  bus      %s\n  mail     %s\n",
+	if _, err := fmt.Fprintf(o.Out,
+		"Lockbox is up after %s. Stop it with Ctrl-C; nothing is lost.\n\n  data     %s\n  bus      %s\n  mail     %s\n",
 		took.Round(time.Millisecond), o.Dir, info.NATSURL, mail); err != nil {
 		return err
 	}

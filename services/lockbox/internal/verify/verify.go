@@ -27,8 +27,8 @@ type Violation struct {
 	What      string `json:"what"`
 }
 
-// Stream reads everything, and tells saw of each event. Of what comes after a sequence that is missing nothing is said: it would
-// only be found to contradict what is not there.
+// Stream reads everything, and tells saw of each event. Of what comes after a sequence that is missing nothing is said:
+// it would only be found to contradict what is not there.
 func Stream(ctx context.Context, j *journal.Journal, saw func(journal.Entry)) (Verified, error) {
 	v := Verified{Violations: []Violation{}}
 	book := invariant.NewBook()
@@ -38,7 +38,8 @@ func Stream(ctx context.Context, j *journal.Journal, saw func(journal.Entry)) (V
 		if strings.HasSuffix(e.Subject, "."+requested) {
 			v.Requests++
 		}
-		if broken := book.Add(invariant.Stored{Sequence: e.Seq, At: e.Stored, Subject: e.Subject, Bytes: e.Data}); broken != nil {
+		if broken := book.Add(invariant.Stored{Sequence: e.Seq, At: e.Stored, Subject: e.Subject,
+			Bytes: e.Data}); broken != nil {
 			v.add(*broken)
 		}
 		return nil

@@ -85,7 +85,8 @@ func compose(said *message.Catalogue, n plan.Notification) (letter, error) {
 	}
 	d := n.Data
 	c.out = letter{
-		Language: said.Tag, Sender: line(d.Provider) + " Lockbox", Title: c.text("title/" + string(n.Template)), Colon: c.text("colon"),
+		Language: said.Tag, Sender: line(d.Provider) + " Lockbox", Title: c.text("title/" + string(n.Template)),
+		Colon:    c.text("colon"),
 		Greeting: c.text("greeting/anonymous"), Footer: []string{c.text("standing/" + string(n.Standing)), c.text("footer")},
 	}
 	if d.LogSize > 0 {
@@ -129,13 +130,15 @@ func (w *writer) placeholders() map[string]string {
 	at := func(t time.Time) string { return timetext.Instant(w.language, t) }
 	return map[string]string{
 		"Name": line(w.n.Name), "Provider": line(d.Provider), "Tenant": line(d.Tenant),
-		"Requester": line(d.Requester), "Employer": line(d.Employer), "Service": line(d.Service), "Subscription": line(d.Subscription),
-		"By": orLockbox(line(d.By)), "Organisation": orLockbox(line(d.Organisation)), "Group": line(d.Group),
+		"Requester": line(d.Requester), "Employer": line(d.Employer), "Service": line(d.Service),
+		"Subscription": line(d.Subscription),
+		"By":           orLockbox(line(d.By)), "Organisation": orLockbox(line(d.Organisation)), "Group": line(d.Group),
 		"RespondBy": at(d.RespondBy), "At": at(d.At), "Starts": at(d.Starts), "Ends": at(d.Ends), "Until": at(d.Until),
 		"Required": strconv.Itoa(d.Required), "Given": strconv.Itoa(d.Given),
 		"LogSize": strconv.FormatInt(d.LogSize, 10), "LogRoot": line(d.LogRoot),
 		"PlanFrom": tenant.PlanName(d.PlanFrom), "PlanTo": tenant.PlanName(d.PlanTo), "ResourceType": line(d.ResourceType),
-		"Person": line(d.Person), "Role": w.enum("role", d.Role.String(), "ROLE_"), "Waiver": w.enum("waiver", d.Waiver.String(), "WAIVER_"),
+		"Person": line(d.Person), "Role": w.enum("role", d.Role.String(), "ROLE_"),
+		"Waiver": w.enum("waiver", d.Waiver.String(), "WAIVER_"),
 	}
 }
 
@@ -182,7 +185,8 @@ func (w *writer) quote(label string) {
 // notes are said where they apply, whatever the template.
 func (w *writer) notes() {
 	d, t := w.n.Data, w.n.Template
-	pending := t == plan.ApprovalRequested || t == plan.ApprovalRequestedAlternate || t == plan.CustomerAsked || t == plan.ApprovalReminder
+	pending := t == plan.ApprovalRequested || t == plan.ApprovalRequestedAlternate || t == plan.CustomerAsked ||
+		t == plan.ApprovalReminder
 	told := w.n.Standing == plan.Approver || w.n.Standing == plan.Administrator
 	for _, note := range []struct {
 		name    string
@@ -190,8 +194,10 @@ func (w *writer) notes() {
 	}{
 		{"fallback", pending && d.Basis == lockboxv1.ApproverBasis_APPROVER_BASIS_FALLBACK},
 		{"nobody", t == plan.CustomerAsked && d.Basis == lockboxv1.ApproverBasis_APPROVER_BASIS_NOBODY},
-		{"several", (t == plan.ApprovalRequested || t == plan.ApprovalReminder || t == plan.ApprovalRecorded) && d.Required > 1},
-		{"waived", (t == plan.AccessGranted || d.Emergency && t != plan.EmergencyAccess && !d.Starts.IsZero()) && d.Waiver != lockboxv1.Waiver_WAIVER_UNSPECIFIED},
+		{"several", (t == plan.ApprovalRequested || t == plan.ApprovalReminder || t == plan.ApprovalRecorded) &&
+			d.Required > 1},
+		{"waived", (t == plan.AccessGranted || d.Emergency && t != plan.EmergencyAccess && !d.Starts.IsZero()) &&
+			d.Waiver != lockboxv1.Waiver_WAIVER_UNSPECIFIED},
 		{"shortened", t == plan.AccessGranted && d.Shortened},
 		{"narrowed", t == plan.AccessGranted && d.Narrowed},
 		{"never-began", t == plan.AccessRevoked && d.Starts.IsZero()},
@@ -222,7 +228,8 @@ func (w *writer) actions() {
 	case w.n.Standing == plan.InternalApprover:
 		w.out.Commands = []string{"lockbox request show " + id}
 		if t == plan.InternalApprovalRequested || t == plan.InternalApprovalReminder {
-			w.out.Commands = append(w.out.Commands, "lockbox internal approve "+id, "lockbox internal refuse "+id+` --reason "…"`)
+			w.out.Commands = append(w.out.Commands, "lockbox internal approve "+id,
+				"lockbox internal refuse "+id+` --reason "…"`)
 		}
 		w.open("action/request", "", "requests", d.RequestID)
 	case w.n.Standing == plan.Administrator && discloses(t):
@@ -247,8 +254,8 @@ func (w *writer) actions() {
 }
 
 // open links to a page of the portal, a tenant's or with an empty name the provider's, in the letter's language. There
-// people sign in; whoever else has the link can do nothing with it (R24). Only ids stand in a link: nothing that somebody
-// wrote.
+// people sign in; whoever else has the link can do nothing with it (R24). Only ids stand in a link: nothing that
+// somebody wrote.
 func (w *writer) open(label, tenant string, path ...string) {
 	for _, id := range append(path, tenant) {
 		if id != "" && input.Token("link", id) != nil {
@@ -256,11 +263,13 @@ func (w *writer) open(label, tenant string, path ...string) {
 		}
 	}
 	if portal := w.n.Data.PortalURL; portal != "" {
-		w.out.Action = &action{w.text(label), portalurl.To(portal, tenant, path...) + "?lang=" + w.language, w.text("note/link")}
+		w.out.Action = &action{w.text(label), portalurl.To(portal, tenant, path...) + "?lang=" + w.language,
+			w.text("note/link")}
 	}
 }
 
-// discloses reports whether a mail tells of what happened outside of any request; changes, whether of a change to a tenant.
+// discloses reports whether a mail tells of what happened outside of any request; changes, whether of a change to a
+// tenant.
 func discloses(t plan.Template) bool {
 	return t == plan.ExposureDisclosed || t == plan.LegalDemandDisclosed
 }
@@ -271,5 +280,6 @@ func outside(t plan.Template) bool { return discloses(t) || t == plan.IntegrityA
 func changes(n plan.Notification) bool { return n.Thread == "" && !outside(n.Template) }
 
 func decides(t plan.Template) bool {
-	return t == plan.ApprovalRequested || t == plan.ApprovalReminder || t == plan.QuestionAnswered || t == plan.ApprovalRecorded
+	return t == plan.ApprovalRequested || t == plan.ApprovalReminder || t == plan.QuestionAnswered ||
+		t == plan.ApprovalRecorded
 }

@@ -1,6 +1,6 @@
-// Package mail words and renders notifications: what is said in which language, as text and as HTML, in one message with
-// headers that are the same whenever it is sent again. It sends nothing, and treats everything that people wrote as
-// foreign: nothing of it reaches a header or markup unescaped.
+// Package mail words and renders notifications: what is said in which language, as text and as HTML, in one message
+// with headers that are the same whenever it is sent again. It sends nothing, and treats everything that people wrote
+// as foreign: nothing of it reaches a header or markup unescaped.
 package mail
 
 import (
@@ -99,7 +99,8 @@ func (r *Renderer) Render(n plan.Notification, now time.Time) (Message, error) {
 		return Message{}, err
 	}
 	out := Message{ID: r.MessageID(n.ID), From: r.from, To: n.Recipient}
-	m := gomail.NewMsg(gomail.WithNoDefaultUserAgent(), gomail.WithEncoding(gomail.EncodingQP), gomail.WithBoundary(boundary(plain, html)))
+	m := gomail.NewMsg(gomail.WithNoDefaultUserAgent(), gomail.WithEncoding(gomail.EncodingQP),
+		gomail.WithBoundary(boundary(plain, html)))
 	m.FromMailAddress(&netmail.Address{Name: l.Sender, Address: r.from})
 	m.ToMailAddress(&netmail.Address{Name: line(n.Name), Address: n.Recipient})
 	m.Subject(l.Subject)

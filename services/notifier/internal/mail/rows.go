@@ -18,19 +18,27 @@ type shape struct {
 
 var (
 	request = []string{
-		"label/request", "label/ticket", "label/tenant", "label/service", "label/subscription", "label/scope", "label/resources",
+		"label/request", "label/ticket", "label/tenant", "label/service", "label/subscription", "label/scope",
+		"label/resources",
 		"label/reason-type", "label/requester", "label/duration",
 	}
-	pending   = append(request[:len(request):len(request)], "label/respond-by", "label/asked", "label/others", "label/approvals")
-	outcome   = []string{"label/request", "label/ticket", "label/tenant", "label/service", "label/subscription", "label/scope", "label/resources", "label/requester"}
-	ended     = append(outcome[:len(outcome):len(outcome)], "label/by", "label/at")
-	granted   = append(outcome[:len(outcome):len(outcome)], "label/approved-by", "label/starts", "label/ends", "label/duration")
-	finished  = append(outcome[:len(outcome):len(outcome)], "label/approved-by", "label/starts", "label/planned-end", "label/by", "label/at")
+	pending = append(request[:len(request):len(request)], "label/respond-by", "label/asked", "label/others",
+		"label/approvals")
+	outcome = []string{"label/request", "label/ticket", "label/tenant", "label/service", "label/subscription",
+		"label/scope", "label/resources", "label/requester"}
+	ended   = append(outcome[:len(outcome):len(outcome)], "label/by", "label/at")
+	granted = append(outcome[:len(outcome):len(outcome)], "label/approved-by", "label/starts", "label/ends",
+		"label/duration")
+	finished = append(outcome[:len(outcome):len(outcome)], "label/approved-by", "label/starts", "label/planned-end",
+		"label/by", "label/at")
 	disclosed = []string{
-		"label/disclosure", "label/organisation", "label/what", "label/happened-at", "label/authority", "label/reference", "label/resources", "label/by", "label/at",
+		"label/disclosure", "label/organisation", "label/what", "label/happened-at", "label/authority", "label/reference",
+		"label/resources", "label/by", "label/at",
 	}
-	change  = []string{"label/organisation", "label/subscription", "label/person", "label/role", "label/until", "label/plan"}
-	changed = append(change, "label/default-language", "label/required-approvals", "label/fallback", "label/alternates", "label/signed-approvals", "label/sign-in-within", "label/by", "label/at")
+	change = []string{"label/organisation", "label/subscription", "label/person", "label/role", "label/until",
+		"label/plan"}
+	changed = append(change, "label/default-language", "label/required-approvals", "label/fallback", "label/alternates",
+		"label/signed-approvals", "label/sign-in-within", "label/by", "label/at")
 )
 
 var shapes = map[plan.Template]shape{
@@ -48,15 +56,16 @@ var shapes = map[plan.Template]shape{
 	plan.QuestionAsked:              {pending, []string{"quote/question"}},
 	plan.QuestionAnswered:           {pending, []string{"quote/question", "quote/answer"}},
 	plan.ApprovalRecorded:           {pending, []string{"quote/justification", "quote/reason"}},
-	plan.EmergencyAccess:            {append(granted[:len(granted):len(granted)], "label/reason-type"), []string{"quote/justification"}},
-	plan.AccessGranted:              {granted, nil},
-	plan.RequestDenied:              {ended, []string{"quote/reason"}},
-	plan.RequestExpired:             {outcome, nil},
-	plan.RequestWithdrawn:           {ended, []string{"quote/reason"}},
-	plan.AccessLapsed:               {outcome, []string{"quote/recorded"}},
-	plan.AccessRevoked:              {finished, []string{"quote/reason"}},
-	plan.AccessReleased:             {finished, []string{"quote/reason"}},
-	plan.AccessCompleted:            {granted, nil},
+	plan.EmergencyAccess: {append(granted[:len(granted):len(granted)], "label/reason-type"),
+		[]string{"quote/justification"}},
+	plan.AccessGranted:    {granted, nil},
+	plan.RequestDenied:    {ended, []string{"quote/reason"}},
+	plan.RequestExpired:   {outcome, nil},
+	plan.RequestWithdrawn: {ended, []string{"quote/reason"}},
+	plan.AccessLapsed:     {outcome, []string{"quote/recorded"}},
+	plan.AccessRevoked:    {finished, []string{"quote/reason"}},
+	plan.AccessReleased:   {finished, []string{"quote/reason"}},
+	plan.AccessCompleted:  {granted, nil},
 
 	plan.TenantCreated:          {changed, nil},
 	plan.PlanChanged:            {changed, nil},

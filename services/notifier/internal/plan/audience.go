@@ -32,8 +32,8 @@ func (p *planner) undecided(person *lockboxv1.Person) bool {
 	})
 }
 
-// alternates are the addresses that are told and may do nothing (R24), as they were when the request was created. Who is
-// an approver already is left out: one mail, and the one that says more.
+// alternates are the addresses that are told and may do nothing (R24), as they were when the request was created. Who
+// is an approver already is left out: one mail, and the one that says more.
 func (p *planner) alternates() []recipient {
 	approver := map[string]bool{}
 	for _, r := range p.approvers(everybody) {
@@ -48,8 +48,8 @@ func (p *planner) alternates() []recipient {
 	return list
 }
 
-// unasked are the customer's people who learn of an emergency (R43): those who would have been asked, all administrators,
-// and the alternate addresses.
+// unasked are the customer's people who learn of an emergency (R43): those who would have been asked, all
+// administrators, and the alternate addresses.
 func (p *planner) unasked() []recipient {
 	var sub *tenant.Subscription
 	if p.Request.Intent.GetSubscriptionId() != "" {
@@ -92,7 +92,8 @@ func (p *planner) everyone() []recipient {
 func (p *planner) group(name string) []recipient {
 	var list []recipient
 	for _, email := range p.settings.Groups[name] {
-		list = append(list, recipient{email: email, standing: InternalApprover, language: language(p.settings.DefaultLanguage)})
+		list = append(list, recipient{email: email, standing: InternalApprover,
+			language: language(p.settings.DefaultLanguage)})
 	}
 	return list
 }
@@ -136,6 +137,7 @@ func ended(a tenant.Assignment, at time.Time) bool {
 
 func (p *planner) tenantPerson(person *lockboxv1.Person, standing Standing) recipient {
 	return recipient{
-		email: person.GetEmail(), name: Name(person), standing: standing, person: person, language: p.customer(person.GetLanguage()),
+		email: person.GetEmail(), name: Name(person), standing: standing, person: person,
+		language: p.customer(person.GetLanguage()),
 	}
 }

@@ -73,8 +73,8 @@ type Data struct {
 	Until                  time.Time
 	Settings, SettingsWere *lockboxv1.TenantSettings
 
-	// LogSize and LogRoot are those of the log's newest checkpoint when the mail is sent, the root's beginning in hexadecimal:
-	// whoever keeps the mail can hold any later log against it (R41). 0: nothing was signed yet.
+	// LogSize and LogRoot are those of the log's newest checkpoint when the mail is sent, the root's beginning in
+	// hexadecimal: whoever keeps the mail can hold any later log against it (R41). 0: nothing was signed yet.
 	LogSize int64
 	LogRoot string
 }
@@ -89,7 +89,8 @@ type Approval struct {
 func (p *planner) data() Data {
 	e := p.Event
 	d := Data{
-		Provider: p.settings.Provider, PortalURL: p.settings.PortalURL, TenantID: e.GetTenant(), Tenant: p.Tenant.Name, At: e.GetTime().AsTime(),
+		Provider: p.settings.Provider, PortalURL: p.settings.PortalURL, TenantID: e.GetTenant(), Tenant: p.Tenant.Name,
+		At: e.GetTime().AsTime(),
 	}
 	if d.Tenant == "" {
 		d.Tenant = e.GetTenant()
@@ -130,7 +131,8 @@ func (p *planner) requestData() Data {
 	if n.GetTenantName() != "" {
 		d.Tenant = n.GetTenantName()
 	}
-	d.Resources, d.Reason, d.Justification = s.Intent.GetResourceIds(), s.Intent.GetReasonType(), s.Intent.GetJustification()
+	d.Resources, d.Reason, d.Justification = s.Intent.GetResourceIds(), s.Intent.GetReasonType(),
+		s.Intent.GetJustification()
 	d.Requester, d.Employer = Name(s.Requester.GetPerson()), p.employer(s.Requester)
 	d.Duration, d.RespondBy = s.Evaluation.GetDuration().AsDuration(), s.ExpiresAt()
 	d.Basis, d.Required, d.Asked = n.GetBasis(), int(n.GetRequiredApprovals()), len(n.GetApprovers())
@@ -155,7 +157,8 @@ func (d *Data) approvedInternally(decisions []*lockboxv1.Decision) {
 	}
 }
 
-// internalData is requestData as the internal approvers of a stage see it: their own deadline and their own count (R15).
+// internalData is requestData as the internal approvers of a stage see it: their own deadline and their own count
+// (R15).
 func (p *planner) internalData(stage *lockboxv1.InternalStage) Data {
 	d := p.requestData()
 	d.RespondBy = p.Request.InternalDeadline()

@@ -38,8 +38,8 @@ type Input struct {
 	Ticket ticket.State
 	// Tenant as of the event; for events of the tenant itself with the event folded, and TenantBefore without it.
 	Tenant, TenantBefore tenant.State
-	// Subscription with the event folded, and without it; for events of subscriptions. For those of an emergency the one that
-	// it reaches, as of the event.
+	// Subscription with the event folded, and without it; for events of subscriptions. For those of an emergency the one
+	// that it reaches, as of the event.
 	Subscription, SubscriptionBefore tenant.Subscription
 }
 
@@ -103,8 +103,10 @@ const IntegrityAlarm Template = "integrity-alarm"
 func Templates() []Template {
 	return []Template{
 		ApprovalRequested, ApprovalRequestedAlternate, NobodyToAsk, ApproversUnavailable, CustomerAsked,
-		InternalApprovalRequested, InternalApprovalReminder, RequestRefused, InternallyRefused, InternalExpired, ApprovalReminder, QuestionAsked,
-		QuestionAnswered, ApprovalRecorded, EmergencyAccess, AccessGranted, RequestDenied, RequestExpired, RequestWithdrawn, AccessLapsed,
+		InternalApprovalRequested, InternalApprovalReminder, RequestRefused, InternallyRefused, InternalExpired,
+		ApprovalReminder, QuestionAsked,
+		QuestionAnswered, ApprovalRecorded, EmergencyAccess, AccessGranted, RequestDenied, RequestExpired, RequestWithdrawn,
+		AccessLapsed,
 		AccessRevoked, AccessReleased, AccessCompleted,
 		TenantCreated, PlanChanged, PlanLowered, LockboxEnabled, LockboxDisabled, PreviewSignedUp, PreviewSignedOff,
 		SettingsChanged, SubscriptionRegistered, RoleAssigned, RoleRemoved, RoleActivated, RoleDeactivated,
@@ -171,8 +173,8 @@ func (in Input) Fault() *aggregate.Fault {
 	return in.Tenant.Fault
 }
 
-// Plan says who is told what about the event; nobody, for most events. Where the event's aggregate is at fault nobody is
-// told anything: what cannot be true is not news. A tenant at fault does not keep requests from being told of.
+// Plan says who is told what about the event; nobody, for most events. Where the event's aggregate is at fault nobody
+// is told anything: what cannot be true is not news. A tenant at fault does not keep requests from being told of.
 func Plan(in Input, s Settings) []Notification {
 	if in.Fault() != nil {
 		return nil

@@ -109,7 +109,8 @@ func (p *planner) askInternally(before int) {
 
 // answered tells all approvers, the asker among them (R31).
 func (p *planner) answered(f *lockboxv1.QuestionAnswered, d Data) {
-	i := slices.IndexFunc(p.Request.Questions, func(q *lockboxv1.Question) bool { return q.GetQuestionId() == f.GetQuestionId() })
+	i := slices.IndexFunc(p.Request.Questions,
+		func(q *lockboxv1.Question) bool { return q.GetQuestionId() == f.GetQuestionId() })
 	if i < 0 {
 		return
 	}

@@ -62,7 +62,8 @@ func (d *Data) held(roles tenant.Roles, id string) {
 }
 
 func (d *Data) assignment(a *lockboxv1.RoleAssignment) {
-	d.Person, d.PersonEmail, d.Role, d.EligibleOnly = Name(a.GetPerson()), a.GetPerson().GetEmail(), a.GetRole(), a.GetEligibleOnly()
+	d.Person, d.PersonEmail, d.Role, d.EligibleOnly = Name(a.GetPerson()), a.GetPerson().GetEmail(), a.GetRole(),
+		a.GetEligibleOnly()
 	if a.GetExpiresAt() != nil {
 		d.Until = a.GetExpiresAt().AsTime()
 	}

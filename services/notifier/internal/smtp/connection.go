@@ -105,7 +105,8 @@ func (s *Sender) authenticate(c *connection) error {
 // localName is what EHLO says: this machine's name if it is fit for that.
 func localName() string {
 	name, err := os.Hostname()
-	if err != nil || strings.ContainsFunc(name, func(r rune) bool { return r > unicode.MaxASCII || unicode.IsSpace(r) || unicode.IsControl(r) }) || name == "" {
+	if err != nil || strings.ContainsFunc(name,
+		func(r rune) bool { return r > unicode.MaxASCII || unicode.IsSpace(r) || unicode.IsControl(r) }) || name == "" {
 		return "localhost"
 	}
 	return name

@@ -61,7 +61,8 @@ func (c Config) Check() error {
 	case "", StartTLS, TLS:
 	case None:
 		if !c.Development && !loopback(c.Host) {
-			return refusal.Invalid("smtp.tls", rule, "none is only for a mail server on this machine; %s must offer starttls or tls", c.Host)
+			return refusal.Invalid("smtp.tls", rule,
+				"none is only for a mail server on this machine; %s must offer starttls or tls", c.Host)
 		}
 	default:
 		return refusal.Invalid("smtp.tls", rule, "must be starttls, tls or none")

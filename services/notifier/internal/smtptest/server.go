@@ -1,5 +1,5 @@
-// Package smtptest is a mail server for tests that can refuse, fail and hang, and remembers what it took. It is not part
-// of any program.
+// Package smtptest is a mail server for tests that can refuse, fail and hang, and remembers what it took. It is not
+// part of any program.
 package smtptest
 
 import (
@@ -218,8 +218,9 @@ func NewAuthority(dir string, names ...string) (*Authority, error) {
 	}
 	now := time.Now()
 	ca := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Test authority"}, NotBefore: now.Add(-time.Hour), NotAfter: now.Add(24 * time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Test authority"}, NotBefore: now.Add(-time.Hour),
+		NotAfter: now.Add(24 * time.Hour),
+		IsCA:     true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	}
 	caDER, err := x509.CreateCertificate(rand.Reader, ca, ca, &caKey.PublicKey, caKey)
 	if err != nil {
@@ -230,7 +231,8 @@ func NewAuthority(dir string, names ...string) (*Authority, error) {
 		return nil, err
 	}
 	leaf := &x509.Certificate{
-		SerialNumber: big.NewInt(now.UnixNano()), Subject: pkix.Name{CommonName: "mail"}, NotBefore: ca.NotBefore, NotAfter: ca.NotAfter,
+		SerialNumber: big.NewInt(now.UnixNano()), Subject: pkix.Name{CommonName: "mail"}, NotBefore: ca.NotBefore,
+		NotAfter: ca.NotAfter,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
 	for _, name := range names {
@@ -248,9 +250,11 @@ func NewAuthority(dir string, names ...string) (*Authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Authority{CAFile: filepath.Join(dir, "ca.crt"), CertFile: filepath.Join(dir, "tls.crt"), KeyFile: filepath.Join(dir, "tls.key")}
+	a := &Authority{CAFile: filepath.Join(dir, "ca.crt"), CertFile: filepath.Join(dir, "tls.crt"),
+		KeyFile: filepath.Join(dir, "tls.key")}
 	if err := errors.Join(
-		write(a.CAFile, "CERTIFICATE", caDER), write(a.CertFile, "CERTIFICATE", leafDER), write(a.KeyFile, "EC PRIVATE KEY", keyDER),
+		write(a.CAFile, "CERTIFICATE", caDER), write(a.CertFile, "CERTIFICATE", leafDER),
+		write(a.KeyFile, "EC PRIVATE KEY", keyDER),
 	); err != nil {
 		return nil, err
 	}

@@ -1,5 +1,5 @@
-// Package activitylog is the pages of the audit log: the activity log with its filters and its export (R39), and what the
-// customer was told of that happened outside of any request (R46). Who sees what of it is for those who answer; the
+// Package activitylog is the pages of the audit log: the activity log with its filters and its export (R39), and what
+// the customer was told of that happened outside of any request (R46). Who sees what of it is for those who answer; the
 // provider's security officers see it over all customers.
 package activitylog
 
@@ -127,14 +127,16 @@ func (l *log) surroundings() error {
 	return nil
 }
 
-// seesAll reports whether somebody is shown everything of their tenant, or as a security officer of all tenants: only they
-// are shown disclosures. Whether they are is decided when those are asked for; this spares the others a way to nothing.
+// seesAll reports whether somebody is shown everything of their tenant, or as a security officer of all tenants: only
+// they are shown disclosures. Whether they are is decided when those are asked for; this spares the others a way to
+// nothing.
 func seesAll(self *lockboxv1.SelfView) bool {
 	a := self.GetActor()
 	if a.GetSide() == lockboxv1.Side_SIDE_PROVIDER {
 		return aggregate.Provider(a, aggregate.SecurityOfficers)
 	}
-	return slices.ContainsFunc(self.GetRoles(), func(held *lockboxv1.HeldRole) bool { return held.GetSubscriptionId() == "" })
+	return slices.ContainsFunc(self.GetRoles(),
+		func(held *lockboxv1.HeldRole) bool { return held.GetSubscriptionId() == "" })
 }
 
 // Customer reports whether the reader is one of the customer's people; else the log is that of all customers.

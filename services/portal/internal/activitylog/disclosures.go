@@ -25,7 +25,8 @@ func (p pages) disclosures(v *site.Visit) error {
 	if err != nil {
 		return err
 	}
-	return v.Render(p.Pages, "disclosures", http.StatusOK, site.Page{Title: title, Data: disclosures{v, reply.GetDisclosures().GetDisclosures()}})
+	return v.Render(p.Pages, "disclosures", http.StatusOK,
+		site.Page{Title: title, Data: disclosures{v, reply.GetDisclosures().GetDisclosures()}})
 }
 
 // Customer reports whether the reader is one of the customer's people.

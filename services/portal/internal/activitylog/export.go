@@ -24,8 +24,8 @@ const (
 	patience = time.Minute
 )
 
-// exported answers with everything that the filter finds, as a file, page by page. What begins as a file must not end as a
-// shorter one: if it cannot go on, its last line says so, and the connection breaks.
+// exported answers with everything that the filter finds, as a file, page by page. What begins as a file must not end
+// as a shorter one: if it cannot go on, its last line says so, and the connection breaks.
 func exported(v *site.Visit) error {
 	f := form.Sent(v.R)
 	ask := wanted(f)
@@ -43,7 +43,8 @@ func exported(v *site.Visit) error {
 	}
 	h := v.W.Header()
 	h.Set("Content-Type", format.MediaType)
-	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": fileName(v, format.Extension)}))
+	h.Set("Content-Disposition", mime.FormatMediaType("attachment",
+		map[string]string{"filename": fileName(v, format.Extension)}))
 	if v.R.Method == http.MethodHead {
 		return nil
 	}

@@ -1,6 +1,7 @@
-// Package administration is the pages on which a customer sees and changes how Lockbox works for them: whether it is on, who
-// decides and who would be asked, settings, previews, subscriptions. What somebody sees is what the queries answer; forms are
-// shown to Global Administrators only, and whoever sends one without being one hears from the service that refuses.
+// Package administration is the pages on which a customer sees and changes how Lockbox works for them: whether it is
+// on, who decides and who would be asked, settings, previews, subscriptions. What somebody sees is what the queries
+// answer; forms are shown to Global Administrators only, and whoever sends one without being one hears from the service
+// that refuses.
 package administration
 
 import (

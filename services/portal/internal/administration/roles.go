@@ -37,7 +37,8 @@ func lookAt(v *site.Visit, f *form.Form) (scoped, error) {
 	}
 	for _, s := range l.Tenant.GetSubscriptions() {
 		if s.GetSubscriptionId() == subscription {
-			return scoped{looking: l, ID: subscription, Name: s.GetDisplayName(), Version: s.GetVersion(), Assignments: s.GetAssignments()}, nil
+			return scoped{looking: l, ID: subscription, Name: s.GetDisplayName(), Version: s.GetVersion(),
+				Assignments: s.GetAssignments()}, nil
 		}
 	}
 	return scoped{}, refusal.NotFound("subscription", "I9", "there is no such subscription")
@@ -91,7 +92,8 @@ func (s scoped) Choices() []lockboxv1.Role {
 	if s.ID != "" {
 		return []lockboxv1.Role{lockboxv1.Role_ROLE_OWNER, lockboxv1.Role_ROLE_LOCKBOX_APPROVER}
 	}
-	return []lockboxv1.Role{lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR, lockboxv1.Role_ROLE_LOCKBOX_APPROVER, lockboxv1.Role_ROLE_AUDITOR}
+	return []lockboxv1.Role{lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR, lockboxv1.Role_ROLE_LOCKBOX_APPROVER,
+		lockboxv1.Role_ROLE_AUDITOR}
 }
 
 // Own reports whether it is the reader who may activate the assignment (R21).
@@ -99,8 +101,8 @@ func (s scoped) Own(a *lockboxv1.RoleAssignment) bool {
 	return a.GetEligibleOnly() && tenant.SamePerson(a.GetPerson(), s.me.GetActor().GetPerson())
 }
 
-// Activations are how long an activation can be chosen to last; the longest allowed is not among them, because the clocks of
-// two services are never the same.
+// Activations are how long an activation can be chosen to last; the longest allowed is not among them, because the
+// clocks of two services are never the same.
 func (scoped) Activations() []time.Duration {
 	return []time.Duration{time.Hour, 4 * time.Hour, tenant.DefaultActivation, tenant.MaxActivation / 2}
 }
@@ -140,10 +142,12 @@ func (p pages) assign(v *site.Visit) error {
 		return err
 	}
 	as := &lockboxv1.RoleAssignment{
-		Id: id, Role: lockboxv1.Role(lockboxv1.Role_value[f.Value("role")]), Scope: lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_TENANT,
+		Id: id, Role: lockboxv1.Role(lockboxv1.Role_value[f.Value("role")]),
+		Scope:        lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_TENANT,
 		EligibleOnly: f.Has("eligible", "yes"),
 		Person: &lockboxv1.Person{
-			Issuer: s.Tenant.GetIssuer(), Subject: f.Value("subject"), DisplayName: f.Value("name"), Email: f.Value("email"), Language: f.Value("language"),
+			Issuer: s.Tenant.GetIssuer(), Subject: f.Value("subject"), DisplayName: f.Value("name"), Email: f.Value("email"),
+			Language: f.Value("language"),
 		},
 	}
 	if s.ID != "" {
@@ -157,7 +161,8 @@ func (p pages) assign(v *site.Visit) error {
 	}
 	return change{
 		Visit: v, form: f, then: s.Of(), again: p.assignment, fields: assignFields,
-		command: &lockboxv1.Command{AggregateId: s.ID, Action: &lockboxv1.Command_AssignRole{AssignRole: &lockboxv1.AssignRole{Assignment: as}}},
+		command: &lockboxv1.Command{AggregateId: s.ID,
+			Action: &lockboxv1.Command_AssignRole{AssignRole: &lockboxv1.AssignRole{Assignment: as}}},
 	}.onWhatWasSeen()
 }
 
@@ -190,7 +195,8 @@ func (p pages) changeRole(v *site.Visit) error {
 		if err != nil {
 			return refusal.Invalid("for", "R21", "is no length of time")
 		}
-		c.Action = &lockboxv1.Command_ActivateRole{ActivateRole: &lockboxv1.ActivateRole{AssignmentId: id, Until: timestamppb.New(v.Now().Add(long))}}
+		c.Action = &lockboxv1.Command_ActivateRole{ActivateRole: &lockboxv1.ActivateRole{AssignmentId: id,
+			Until: timestamppb.New(v.Now().Add(long))}}
 	case "deactivate":
 		c.Action = &lockboxv1.Command_DeactivateRole{DeactivateRole: &lockboxv1.DeactivateRole{AssignmentId: id}}
 	default:

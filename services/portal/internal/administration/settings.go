@@ -15,8 +15,8 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-// setting is one that is chosen among values. Each has a page of its own, because a change sends all settings: who changes
-// one must not change another that they did not look at.
+// setting is one that is chosen among values. Each has a page of its own, because a change sends all settings: who
+// changes one must not change another that they did not look at.
 type setting struct {
 	// service is the service's name for it, in refusals.
 	service string
@@ -49,7 +49,8 @@ var settings = map[string]setting{
 		},
 	},
 	"fallback": {
-		service: "fallback", choices: []string{lockboxv1.Fallback_FALLBACK_GLOBAL_ADMINISTRATORS.String(), lockboxv1.Fallback_FALLBACK_TENANT_LOCKBOX_APPROVERS.String()},
+		service: "fallback", choices: []string{lockboxv1.Fallback_FALLBACK_GLOBAL_ADMINISTRATORS.String(),
+			lockboxv1.Fallback_FALLBACK_TENANT_LOCKBOX_APPROVERS.String()},
 		value: func(s *lockboxv1.TenantSettings) string {
 			return max(s.GetFallback(), lockboxv1.Fallback_FALLBACK_GLOBAL_ADMINISTRATORS).String()
 		},
@@ -173,9 +174,12 @@ func (p pages) changeSetting(v *site.Visit) error {
 	})
 }
 
-// changeSettings sends settings that were made from those that the tenant has. They are sent only if these are the ones that
-// the reader saw: what lies between would be lost.
-func (p pages) changeSettings(l looking, next *lockboxv1.TenantSettings, then string, again func(*site.Visit, *form.Form) error, fields map[string]form.Field) error {
+// changeSettings sends settings that were made from those that the tenant has. They are sent only if these are the ones
+// that the reader saw: what lies between would be lost.
+func (p pages) changeSettings(
+	l looking, next *lockboxv1.TenantSettings, then string, again func(*site.Visit, *form.Form) error,
+	fields map[string]form.Field,
+) error {
 	c := change{
 		Visit: l.Visit, form: l.Form, then: then, again: again, fields: fields,
 		command: &lockboxv1.Command{Action: &lockboxv1.Command_ChangeSettings{ChangeSettings: &lockboxv1.ChangeSettings{Settings: next}}},
@@ -185,7 +189,8 @@ func (p pages) changeSettings(l looking, next *lockboxv1.TenantSettings, then st
 		return err
 	}
 	if seen != l.Tenant.GetVersion() {
-		return c.refused(refusal.Conflict("seen_version", "R29", "it has changed since you saw it: version %d then, %d now", seen, l.Tenant.GetVersion()))
+		return c.refused(refusal.Conflict("seen_version", "R29", "it has changed since you saw it: version %d then, %d now",
+			seen, l.Tenant.GetVersion()))
 	}
 	return c.onWhatWasSeen()
 }
@@ -209,9 +214,11 @@ func (p pages) changeAlternates(v *site.Visit) error {
 	next := proto.CloneOf(l.Tenant.GetSettings())
 	switch f.Value("do") {
 	case "add":
-		next.Alternates = append(next.Alternates, &lockboxv1.AlternateAddress{Email: f.Value("email"), Language: f.Value("language")})
+		next.Alternates = append(next.Alternates,
+			&lockboxv1.AlternateAddress{Email: f.Value("email"), Language: f.Value("language")})
 	case "remove":
-		next.Alternates = slices.DeleteFunc(next.Alternates, func(a *lockboxv1.AlternateAddress) bool { return a.GetEmail() == f.Value("email") })
+		next.Alternates = slices.DeleteFunc(next.Alternates,
+			func(a *lockboxv1.AlternateAddress) bool { return a.GetEmail() == f.Value("email") })
 	default:
 		return unknown()
 	}

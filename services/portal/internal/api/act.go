@@ -75,8 +75,8 @@ func act(action string) func(*bearer.Call) error {
 	}
 }
 
-// identify gives the command the id that the caller's key makes: of the same caller, doing the same. Under a key alone, a
-// revocation could be taken for the approval that was sent before, and nobody would hear that it was not carried out.
+// identify gives the command the id that the caller's key makes: of the same caller, doing the same. Under a key alone,
+// a revocation could be taken for the approval that was sent before, and nobody would hear that it was not carried out.
 func identify(c *bearer.Call, command *lockboxv1.Command) error {
 	const key = "Idempotency-Key"
 	keys := c.R.Header.Values(key)

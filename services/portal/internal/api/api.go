@@ -1,5 +1,5 @@
-// Package api is /lockbox/v1, Lockbox's own REST API: what Azure's lacks. What it takes and answers is in openapi.yaml, which
-// a test compares with the routes, with what is answered, and with the messages that answers are made of.
+// Package api is /lockbox/v1, Lockbox's own REST API: what Azure's lacks. What it takes and answers is in openapi.yaml,
+// which a test compares with the routes, with what is answered, and with the messages that answers are made of.
 package api
 
 import (
@@ -46,13 +46,14 @@ func New(desk *bearer.Desk) (*bearer.API, error) {
 		{Method: http.MethodGet, Path: prefix + "/approvers", Serve: previewApprovers},
 	}
 	for _, action := range actions {
-		routes = append(routes, bearer.Route{Method: http.MethodPost, Path: prefix + "/requests/{requestId}/" + action, Serve: act(action)})
+		routes = append(routes, bearer.Route{Method: http.MethodPost, Path: prefix + "/requests/{requestId}/" + action,
+			Serve: act(action)})
 	}
 	return &bearer.API{Desk: desk, Problem: problem, Routes: routes}, nil
 }
 
-// answer answers with a message as protobuf's JSON has it (camelCase, 64-bit numbers as text), and with how far what was read
-// had come.
+// answer answers with a message as protobuf's JSON has it (camelCase, 64-bit numbers as text), and with how far what
+// was read had come.
 func answer(c *bearer.Call, m proto.Message) error {
 	data, err := protojson.Marshal(m)
 	if err != nil {
@@ -73,7 +74,8 @@ type details struct {
 }
 
 func problem(c *bearer.Call, status int, r *lockboxv1.Refusal) {
-	data, err := json.Marshal(details{http.StatusText(status), status, r.GetMessage(), r.GetCode().String(), r.GetField(), r.GetRule()})
+	data, err := json.Marshal(details{http.StatusText(status), status, r.GetMessage(), r.GetCode().String(), r.GetField(),
+		r.GetRule()})
 	if err != nil {
 		http.Error(c.W, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
 		return

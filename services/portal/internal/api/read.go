@@ -25,8 +25,10 @@ func getSelf(c *bearer.Call) error {
 func listRequests(c *bearer.Call) error {
 	q := new(lockboxv1.ListRequests)
 	reply, err := ask(c, parameters{
-		"status": many(status(&q.Statuses)), "subscriptionId": one(text(&q.SubscriptionId)), "ticketId": one(text(&q.TicketId)),
-		"awaitingMe": one(flag(&q.AwaitingMe)), "count": one(flag(&q.Count)), "limit": one(number(&q.Limit)), "pageToken": one(text(&q.PageToken)),
+		"status": many(status(&q.Statuses)), "subscriptionId": one(text(&q.SubscriptionId)),
+		"ticketId":   one(text(&q.TicketId)),
+		"awaitingMe": one(flag(&q.AwaitingMe)), "count": one(flag(&q.Count)), "limit": one(number(&q.Limit)),
+		"pageToken": one(text(&q.PageToken)),
 	}, &lockboxv1.Query{Ask: &lockboxv1.Query_ListRequests{ListRequests: q}})
 	if err != nil {
 		return err
@@ -35,7 +37,8 @@ func listRequests(c *bearer.Call) error {
 }
 
 func getRequest(c *bearer.Call) error {
-	reply, err := ask(c, nil, &lockboxv1.Query{Ask: &lockboxv1.Query_GetRequest{GetRequest: &lockboxv1.GetRequest{RequestId: c.Param("requestId")}}})
+	reply, err := ask(c, nil,
+		&lockboxv1.Query{Ask: &lockboxv1.Query_GetRequest{GetRequest: &lockboxv1.GetRequest{RequestId: c.Param("requestId")}}})
 	if err != nil {
 		return err
 	}
@@ -44,11 +47,13 @@ func getRequest(c *bearer.Call) error {
 
 // getReceipt answers with the file itself, of which not a byte may change.
 func getReceipt(c *bearer.Call) error {
-	reply, err := ask(c, nil, &lockboxv1.Query{Ask: &lockboxv1.Query_GetReceipt{GetReceipt: &lockboxv1.GetReceipt{RequestId: c.Param("requestId")}}})
+	reply, err := ask(c, nil,
+		&lockboxv1.Query{Ask: &lockboxv1.Query_GetReceipt{GetReceipt: &lockboxv1.GetReceipt{RequestId: c.Param("requestId")}}})
 	if err != nil {
 		return err
 	}
-	c.W.Header().Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": reply.GetReceipt().GetFileName()}))
+	c.W.Header().Set("Content-Disposition",
+		mime.FormatMediaType("attachment", map[string]string{"filename": reply.GetReceipt().GetFileName()}))
 	c.Write(http.StatusOK, "application/json", reply.GetReceipt().GetFile())
 	return nil
 }
@@ -56,7 +61,8 @@ func getReceipt(c *bearer.Call) error {
 func listActivity(c *bearer.Call) error {
 	q := new(lockboxv1.ListActivity)
 	reply, err := ask(c, parameters{
-		"action": many(func(s string) bool { q.Actions = append(q.Actions, s); return true }), "since": one(instant(&q.Since)), "until": one(instant(&q.Until)),
+		"action": many(func(s string) bool { q.Actions = append(q.Actions, s); return true }),
+		"since":  one(instant(&q.Since)), "until": one(instant(&q.Until)),
 		"person": one(text(&q.Person)), "resource": one(text(&q.Resource)), "subscriptionId": one(text(&q.SubscriptionId)),
 		"requestId": one(text(&q.RequestId)), "limit": one(number(&q.Limit)), "pageToken": one(text(&q.PageToken)),
 	}, &lockboxv1.Query{Ask: &lockboxv1.Query_ListActivity{ListActivity: q}})
@@ -68,15 +74,16 @@ func listActivity(c *bearer.Call) error {
 
 func previewApprovers(c *bearer.Call) error {
 	q := new(lockboxv1.PreviewApprovers)
-	reply, err := ask(c, parameters{"subscriptionId": one(text(&q.SubscriptionId))}, &lockboxv1.Query{Ask: &lockboxv1.Query_PreviewApprovers{PreviewApprovers: q}})
+	reply, err := ask(c, parameters{"subscriptionId": one(text(&q.SubscriptionId))},
+		&lockboxv1.Query{Ask: &lockboxv1.Query_PreviewApprovers{PreviewApprovers: q}})
 	if err != nil {
 		return err
 	}
 	return answer(c, reply.GetApprovers())
 }
 
-// ask reads the parameters into the query, and asks. Every question may say how far the answer must have come, and about
-// which tenant it is.
+// ask reads the parameters into the query, and asks. Every question may say how far the answer must have come, and
+// about which tenant it is.
 func ask(c *bearer.Call, p parameters, q *lockboxv1.Query) (*lockboxv1.QueryReply, error) {
 	all := parameters{"after": one(sequence(&q.MinSequence)), "tenant": one(text(&q.Tenant))}
 	for name, read := range p {

@@ -67,7 +67,8 @@ func selection(c *bearer.Call) ([]string, error) {
 		name = strings.TrimSpace(name)
 		is := func(other string) bool { return strings.EqualFold(name, other) }
 		if !slices.ContainsFunc(slices.Collect(maps.Keys(known)), is) {
-			return nil, refusal.Invalid("$select", rule, "there is no property %q; those that there are: %s", name, strings.Join(slices.Sorted(maps.Keys(known)), ", "))
+			return nil, refusal.Invalid("$select", rule, "there is no property %q; those that there are: %s", name,
+				strings.Join(slices.Sorted(maps.Keys(known)), ", "))
 		}
 		selected = append(selected, strings.ToLower(name))
 	}

@@ -1,6 +1,6 @@
 // Package arm is Lockbox for programs that were written for Azure Customer Lockbox: its REST API as its public
-// specification and the official SDK have it, and the activity log as Azure Monitor shows it. Its README says what is mapped
-// to what, and what differs.
+// specification and the official SDK have it, and the activity log as Azure Monitor shows it. Its README says what is
+// mapped to what, and what differs.
 package arm
 
 import (
@@ -40,7 +40,8 @@ func New(desk *bearer.Desk) *bearer.API {
 		{Method: http.MethodPost, Path: providerPath + "/disableLockbox", Serve: customers(lockboxVersion, disable)},
 		{Method: http.MethodGet, Path: requests, Serve: customers("", listRequests)},
 		{Method: http.MethodGet, Path: requests + "/{requestId}", Serve: customers(lockboxVersion, getRequest)},
-		{Method: http.MethodPost, Path: requests + "/{requestId}/updateApproval", Serve: customers(lockboxVersion, updateApproval)},
+		{Method: http.MethodPost, Path: requests + "/{requestId}/updateApproval",
+			Serve: customers(lockboxVersion, updateApproval)},
 		{
 			Method: http.MethodGet, Path: subscription + "/providers/Microsoft.Insights/eventtypes/management/values",
 			Serve: customers(activityVersion, listActivity),
@@ -66,14 +67,15 @@ func begin(c *bearer.Call) {
 func customers(wanted string, serve func(*bearer.Call) error) func(*bearer.Call) error {
 	return version(wanted, func(c *bearer.Call) error {
 		if !c.Customer() {
-			return refusal.Forbidden("Authorization", "I10", "this API is for the customers' people; the provider's use /lockbox/v1")
+			return refusal.Forbidden("Authorization", "I10",
+				"this API is for the customers' people; the provider's use /lockbox/v1")
 		}
 		return serve(c)
 	})
 }
 
-// version checks the api-version. An empty one: the list of requests, for which neither the specification nor the SDK sends
-// any; if there is one, it is checked.
+// version checks the api-version. An empty one: the list of requests, for which neither the specification nor the SDK
+// sends any; if there is one, it is checked.
 func version(wanted string, serve func(*bearer.Call) error) func(*bearer.Call) error {
 	return func(c *bearer.Call) error {
 		got, err := param(c, "api-version")
@@ -93,7 +95,8 @@ func version(wanted string, serve func(*bearer.Call) error) func(*bearer.Call) e
 	}
 }
 
-// param is a parameter of the query, whose name is the same in upper and lower case. Two of them could be read in two ways.
+// param is a parameter of the query, whose name is the same in upper and lower case. Two of them could be read in two
+// ways.
 func param(c *bearer.Call, name string) (string, error) {
 	query, err := url.ParseQuery(c.R.URL.RawQuery)
 	if err != nil {
@@ -164,14 +167,15 @@ func subscription(c *bearer.Call) (string, error) {
 	return id, nil
 }
 
-// mayKnow refuses a subscription that the caller has nothing to do with, or that is not there. It is asked only when a list
-// is empty, because what is in one says that its subscription is there.
+// mayKnow refuses a subscription that the caller has nothing to do with, or that is not there. It is asked only when a
+// list is empty, because what is in one says that its subscription is there.
 func mayKnow(c *bearer.Call, subscription string) error {
 	reply, err := c.Ask(&lockboxv1.Query{Ask: &lockboxv1.Query_GetTenant_{GetTenant_: &lockboxv1.GetTenant{}}})
 	if err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(reply.GetTenant().GetSubscriptions(), func(s *lockboxv1.SubscriptionView) bool { return s.GetSubscriptionId() == subscription }) {
+	if !slices.ContainsFunc(reply.GetTenant().GetSubscriptions(),
+		func(s *lockboxv1.SubscriptionView) bool { return s.GetSubscriptionId() == subscription }) {
 		return notFound()
 	}
 	return nil

@@ -11,15 +11,15 @@ const (
 	mostTerms     = 32
 )
 
-// term is one comparison of a $filter: eventTimestamp ge '2026-08-03T09:30:00Z'. A value is text in single quotes, in which
-// two of them stand for one; clients also send times and names without quotes.
+// term is one comparison of a $filter: eventTimestamp ge '2026-08-03T09:30:00Z'. A value is text in single quotes, in
+// which two of them stand for one; clients also send times and names without quotes.
 type term struct {
 	field, operator, value string
 	quoted                 bool
 }
 
-// parseFilter reads the part of OData that this API understands: comparisons, combined by `and` and `or`, of which `and`
-// binds closer. The result is a list of alternatives, each a list of terms that must all hold. It never is empty.
+// parseFilter reads the part of OData that this API understands: comparisons, combined by `and` and `or`, of which
+// `and` binds closer. The result is a list of alternatives, each a list of terms that must all hold. It never is empty.
 func parseFilter(s string) ([][]term, error) {
 	if len(s) > longestFilter {
 		return nil, invalidFilter("is longer than %d bytes", longestFilter)

@@ -50,7 +50,8 @@ func code(c *bearer.Call, status int, r *lockboxv1.Refusal) string {
 	return "InternalServerError"
 }
 
-// problem answers in ARM's shape. The target is the property at fault as the client calls it: `reason`, not `deny.reason`.
+// problem answers in ARM's shape. The target is the property at fault as the client calls it: `reason`, not
+// `deny.reason`.
 func problem(c *bearer.Call, status int, r *lockboxv1.Refusal) {
 	var body problemBody
 	body.Error.Code, body.Error.Message = code(c, status, r), r.GetMessage()

@@ -87,8 +87,8 @@ func getRequest(c *bearer.Call) error {
 	return c.JSON(http.StatusOK, describe(c, r))
 }
 
-// updateApproval approves or denies. The answer comes when it also shows in what is read, so that whoever reads next reads
-// their own write.
+// updateApproval approves or denies. The answer comes when it also shows in what is read, so that whoever reads next
+// reads their own write.
 func updateApproval(c *bearer.Call) error {
 	var status, decision, reason string
 	if err := c.Body(bearer.Fields{"status": &status, "decision": &decision, "reason": &reason}); err != nil {
@@ -148,8 +148,10 @@ func describe(c *bearer.Call, r *lockboxv1.RequestView) requestBody {
 	p := requestProperties{
 		RequestID: r.GetRequestId(), Justification: in.GetJustification(), Status: azureStatus(r.GetStatus()),
 		CreatedDateTime: r.GetCreatedAt().AsTime(), ExpirationDateTime: moment(r.GetLockbox().GetExpiresAt()),
-		ResourceIDs: strings.Join(in.GetResourceIds(), ","), RequestedResourceIDs: append([]string{}, in.GetResourceIds()...), ResourceType: in.GetResourceType(),
-		SupportRequest: in.GetTicketId(), WorkItemSource: "Other", SubscriptionID: in.GetSubscriptionId(), LockboxStatus: statusName(r.GetStatus()),
+		ResourceIDs: strings.Join(in.GetResourceIds(), ","), RequestedResourceIDs: append([]string{}, in.GetResourceIds()...),
+		ResourceType:   in.GetResourceType(),
+		SupportRequest: in.GetTicketId(), WorkItemSource: "Other", SubscriptionID: in.GetSubscriptionId(),
+		LockboxStatus: statusName(r.GetStatus()),
 	}
 	if in.GetTicketId() != "" {
 		p.WorkItemSource = "SupportRequest"
@@ -162,12 +164,13 @@ func describe(c *bearer.Call, r *lockboxv1.RequestView) requestBody {
 	if d := asked.AsDuration(); d > 0 {
 		p.Duration = hours(d, olderModel(c.R))
 	}
-	return requestBody{ID: export.AzureRequestID(in.GetSubscriptionId(), r.GetRequestId()), Name: requestPrefix + r.GetRequestId(), Type: "requests", Properties: p}
+	return requestBody{ID: export.AzureRequestID(in.GetSubscriptionId(), r.GetRequestId()), Name: requestPrefix +
+		r.GetRequestId(), Type: "requests", Properties: p}
 }
 
-// olderModel reports whether the client is of the older of two models that go by the same api-version: the official SDK for
-// Go up to its last version of that kind (v68) fails on a duration that is text, as all newer ones do on one that is a
-// number.
+// olderModel reports whether the client is of the older of two models that go by the same api-version: the official SDK
+// for Go up to its last version of that kind (v68) fails on a duration that is text, as all newer ones do on one that
+// is a number.
 func olderModel(r *http.Request) bool { return strings.Contains(r.UserAgent(), "Azure-SDK-For-Go/") }
 
 // hours is a duration in hours, in the older model in whole ones, of which there are enough.
@@ -240,7 +243,8 @@ func statusFilter(filter string) ([]lockboxv1.RequestStatus, error) {
 				return nil, invalidFilter("understood is: properties/status eq 'Pending', several of them with `and` and `or` between them")
 			}
 			if !isStatus(t.value) {
-				return nil, invalidFilter("there is no status %q; those that there are: %s", t.value, strings.Join(statusNames(), ", "))
+				return nil, invalidFilter("there is no status %q; those that there are: %s", t.value,
+					strings.Join(statusNames(), ", "))
 			}
 			if !strings.EqualFold(t.value, name) {
 				name = "" // nothing has two statuses at once

@@ -44,7 +44,8 @@ func toggle(c *bearer.Call, command *lockboxv1.Command) error {
 	return nil
 }
 
-// settle waits until what was done shows in what is read. That it is done is sure, so a failure here is none of the call.
+// settle waits until what was done shows in what is read. That it is done is sure, so a failure here is none of the
+// call.
 func settle(c *bearer.Call, done *lockboxv1.CommandReply, ask *lockboxv1.Query) {
 	ask.MinSequence = done.GetSequence()
 	if _, err := c.Ask(ask); err != nil {

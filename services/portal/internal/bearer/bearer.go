@@ -1,6 +1,6 @@
-// Package bearer is what the portal's REST APIs stand on. Whoever calls shows their own token (RFC 6750) with each request;
-// the portal reads from it only whom to ask, and passes it on: whoever receives it verifies it. Nothing here knows web
-// sessions or looks at cookies, so nothing that a browser sends by itself can call.
+// Package bearer is what the portal's REST APIs stand on. Whoever calls shows their own token (RFC 6750) with each
+// request; the portal reads from it only whom to ask, and passes it on: whoever receives it verifies it. Nothing here
+// knows web sessions or looks at cookies, so nothing that a browser sends by itself can call.
 package bearer
 
 import (
@@ -39,7 +39,8 @@ type Desk struct {
 // NewDesk takes from the site what calls may use.
 func NewDesk(s *site.Site, url string) *Desk {
 	return &Desk{
-		Caller: s.Caller, Organisations: s.Organisations, Words: s.Words, URL: url, Secure: s.Secure, Log: s.Log, Counters: s.Counters,
+		Caller: s.Caller, Organisations: s.Organisations, Words: s.Words, URL: url, Secure: s.Secure, Log: s.Log,
+		Counters: s.Counters,
 	}
 }
 
@@ -107,16 +108,19 @@ func (c *Call) Write(status int, mediaType string, data []byte) {
 func (c *Call) authenticate() error {
 	headers := c.R.Header.Values("Authorization")
 	if len(headers) == 0 {
-		return refusal.Unauthenticated("Authorization", rule, "a bearer token of your organisation's issuer is needed in this header")
+		return refusal.Unauthenticated("Authorization", rule,
+			"a bearer token of your organisation's issuer is needed in this header")
 	}
 	scheme, token, _ := strings.Cut(headers[0], " ")
 	token = strings.TrimSpace(token)
 	if len(headers) > 1 || !strings.EqualFold(scheme, "Bearer") || token == "" || len(token) > identity.MaxToken {
-		return refusal.Unauthenticated("Authorization", rule, "must hold one bearer token of at most %d bytes", identity.MaxToken)
+		return refusal.Unauthenticated("Authorization", rule, "must hold one bearer token of at most %d bytes",
+			identity.MaxToken)
 	}
 	issuer, subject, audiences := claimed(token)
 	if c.Organisation = c.Organisations.OfToken(issuer, audiences); c.Organisation == nil {
-		return refusal.Unauthenticated("Authorization", rule, "the token is not of one issuer and audience that are known here")
+		return refusal.Unauthenticated("Authorization", rule,
+			"the token is not of one issuer and audience that are known here")
 	}
 	c.token, c.Subject = token, subject
 	return nil

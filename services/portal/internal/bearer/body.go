@@ -17,18 +17,21 @@ import (
 // Fields are what a body may hold: where each member of the JSON object goes.
 type Fields map[string]any
 
-// Body reads the request's JSON object. It takes names as they are written, and refuses a member that is not in fields, one
-// given twice, and null: whoever sends something that is not understood means something else than what would be done.
+// Body reads the request's JSON object. It takes names as they are written, and refuses a member that is not in fields,
+// one given twice, and null: whoever sends something that is not understood means something else than what would be
+// done.
 func (c *Call) Body(fields Fields) error {
 	data, err := io.ReadAll(http.MaxBytesReader(c.W, c.R.Body, input.MaxMessage))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		return &UnfitError{Status: http.StatusRequestEntityTooLarge, Message: "a body is at most " + strconv.Itoa(input.MaxMessage) + " bytes long"}
+		return &UnfitError{Status: http.StatusRequestEntityTooLarge, Message: "a body is at most " +
+			strconv.Itoa(input.MaxMessage) + " bytes long"}
 	}
 	if err != nil {
 		return refusal.Invalid("body", rule, "cannot be read")
 	}
 	if media, _, err := mime.ParseMediaType(c.R.Header.Get("Content-Type")); err != nil || media != "application/json" {
-		return &UnfitError{Status: http.StatusUnsupportedMediaType, Message: "a body is JSON, and says so: Content-Type: application/json"}
+		return &UnfitError{Status: http.StatusUnsupportedMediaType,
+			Message: "a body is JSON, and says so: Content-Type: application/json"}
 	}
 	members := map[string]josejson.RawMessage{}
 	if !utf8.Valid(data) || josejson.Unmarshal(data, &members) != nil || members == nil {

@@ -43,8 +43,8 @@ type UnfitError struct {
 
 func (u *UnfitError) Error() string { return u.Message }
 
-// Beside serves the APIs at their own paths and the pages everywhere else. The pages' guard against forged requests does not
-// stand before the APIs, whose callers are no browsers; nothing that a browser adds by itself counts there.
+// Beside serves the APIs at their own paths and the pages everywhere else. The pages' guard against forged requests
+// does not stand before the APIs, whose callers are no browsers; nothing that a browser adds by itself counts there.
 func Beside(pages http.Handler, apis ...*API) http.Handler {
 	owned := make([][]string, len(apis))
 	for i, a := range apis {

@@ -1,6 +1,6 @@
-// Package commandid makes ids of commands from the ids that pages and programs give: whatever is the same thing, sent twice, is
-// one command, and anything else under the same id is another. A service takes a command that it knows the id of for one that
-// it has carried out.
+// Package commandid makes ids of commands from the ids that pages and programs give: whatever is the same thing, sent
+// twice, is one command, and anything else under the same id is another. A service takes a command that it knows the id
+// of for one that it has carried out.
 package commandid
 
 import (
@@ -10,8 +10,8 @@ import (
 	"github.com/openlockbox/lockbox/pkg/input"
 )
 
-// Of is the id of the command that means this and was given that id (UUID version 7), whose time it keeps. Field names the id
-// in refusals.
+// Of is the id of the command that means this and was given that id (UUID version 7), whose time it keeps. Field names
+// the id in refusals.
 func Of(field, given string, meaning []byte) (string, error) {
 	if err := input.UUIDv7(field, given); err != nil {
 		return "", err

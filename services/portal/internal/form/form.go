@@ -1,5 +1,5 @@
-// Package form is what people fill in: read as they meant it, and kept with what is wrong with it, so that they correct it
-// instead of beginning again.
+// Package form is what people fill in: read as they meant it, and kept with what is wrong with it, so that they correct
+// it instead of beginning again.
 package form
 
 import (
@@ -51,8 +51,8 @@ func Sent(r *http.Request) *Form {
 	return &Form{values: r.URL.Query()}
 }
 
-// Value is what was filled in, without the blanks around it. Browsers send the ends of lines as the internet does; they are
-// read as everybody else writes them.
+// Value is what was filled in, without the blanks around it. Browsers send the ends of lines as the internet does; they
+// are read as everybody else writes them.
 func (f *Form) Value(name string) string { return clean(f.values.Get(name)) }
 
 // All is what was filled in, or chosen, under one name.
@@ -146,8 +146,8 @@ func NewID() (string, error) {
 	return id.String(), err
 }
 
-// CommandID is the id of the command that a form asks for. It is made of the id that the page gave it and of what was filled
-// in: a form sent twice is one command, and one to which somebody went back and wrote something else is another.
+// CommandID is the id of the command that a form asks for. It is made of the id that the page gave it and of what was
+// filled in: a form sent twice is one command, and one to which somebody went back and wrote something else is another.
 func (f *Form) CommandID() (string, error) {
 	return commandid.Of(commandField, f.values.Get(commandField), []byte(f.values.Encode()))
 }

@@ -1,5 +1,6 @@
-// Package live tells open pages that what they show has changed, by server-sent events. What it hears on the bus is only a
-// hint: each stream then asks what its page asks, with its person's own token, and speaks up only if the answer is another.
+// Package live tells open pages that what they show has changed, by server-sent events. What it hears on the bus is
+// only a hint: each stream then asks what its page asks, with its person's own token, and speaks up only if the answer
+// is another.
 package live
 
 import (
@@ -26,7 +27,8 @@ type timing struct {
 }
 
 var usual = timing{
-	debounce: 250 * time.Millisecond, pause: time.Second, check: 20 * time.Second, heartbeat: 15 * time.Second, write: 10 * time.Second,
+	debounce: 250 * time.Millisecond, pause: time.Second, check: 20 * time.Second, heartbeat: 15 * time.Second,
+	write: 10 * time.Second,
 }
 
 // Hub wakes streams.

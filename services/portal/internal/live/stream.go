@@ -31,7 +31,8 @@ func Address(path, digest string, sequence uint64) string {
 func (h *Hub) Routes(pages ...Page) []site.Route {
 	routes := make([]site.Route, len(pages))
 	for i, p := range pages {
-		routes[i] = site.Route{Method: http.MethodGet, Path: "/live" + p.Path, Side: p.Side, Serve: func(v *site.Visit) error { return h.serve(v, p) }}
+		routes[i] = site.Route{Method: http.MethodGet, Path: "/live" + p.Path, Side: p.Side,
+			Serve: func(v *site.Visit) error { return h.serve(v, p) }}
 	}
 	return routes
 }

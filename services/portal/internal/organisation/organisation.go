@@ -1,5 +1,5 @@
-// Package organisation is who may sign in to the portal: each tenant's people and the provider's, each at an issuer of their
-// own.
+// Package organisation is who may sign in to the portal: each tenant's people and the provider's, each at an issuer of
+// their own.
 package organisation
 
 import (
@@ -53,9 +53,11 @@ func (l List) Check() error {
 		case o.Name == "" || o.ClientID == "":
 			return refusal.Invalid("organisations", "configuration", "%q needs a name and a client_id", o.Tenant)
 		case !oidcclient.Trustworthy(o.Issuer):
-			return refusal.Invalid("organisations.issuer", "configuration", "%q must be an https URL, or http on this machine", o.Issuer)
+			return refusal.Invalid("organisations.issuer", "configuration", "%q must be an https URL, or http on this machine",
+				o.Issuer)
 		case clients[client]:
-			return refusal.Invalid("organisations.client_id", "I9", "%q at %s is another organisation's too: nobody could tell their people apart", o.ClientID, o.Issuer)
+			return refusal.Invalid("organisations.client_id", "I9",
+				"%q at %s is another organisation's too: nobody could tell their people apart", o.ClientID, o.Issuer)
 		}
 		tenants[o.Tenant], clients[client] = true, true
 		for _, d := range o.Domains {
@@ -82,8 +84,9 @@ func (l List) OfEmail(address string) *Organisation {
 	return l.find(func(o Organisation) bool { return slices.Contains(o.Domains, domain) })
 }
 
-// OfToken finds the organisation whose token says that it is from this issuer, for one of these audiences; nil: none, or
-// several, for whoever would be asked then is a matter of their order. Nothing is believed by it: it only says whom to ask.
+// OfToken finds the organisation whose token says that it is from this issuer, for one of these audiences; nil: none,
+// or several, for whoever would be asked then is a matter of their order. Nothing is believed by it: it only says whom
+// to ask.
 func (l List) OfToken(issuer string, audiences []string) *Organisation {
 	is := func(o Organisation) bool { return o.Issuer == issuer && slices.Contains(audiences, o.ClientID) }
 	first := slices.IndexFunc(l, is)

@@ -79,7 +79,8 @@ func (p *pages) page(v *site.Visit, name string, f form, status int, stale bool)
 	if err := f.renew(r); err != nil {
 		return err
 	}
-	d.Form, d.Change, d.Here, d.To = f, f.Href(v, r.GetRequestId()), f.Href(v, r.GetRequestId()), f.Href(v, r.GetRequestId())
+	d.Form, d.Change, d.Here, d.To = f, f.Href(v, r.GetRequestId()), f.Href(v, r.GetRequestId()),
+		f.Href(v, r.GetRequestId())
 	switch {
 	case name == "confirm":
 		d.Here += "/confirm"
@@ -102,7 +103,8 @@ func (d *deciding) say() error {
 	if err != nil {
 		return err
 	}
-	ids, id, pairs := d.GetIntent().GetResourceIds(), d.Form.ID("says"), []any{"Requester", requester, "Tenant", d.GetTenantName()}
+	ids, id, pairs := d.GetIntent().GetResourceIds(), d.Form.ID("says"),
+		[]any{"Requester", requester, "Tenant", d.GetTenantName()}
 	switch {
 	case d.Form.narrows && len(d.Form.Wrong) == 0:
 		t, allowed := d.Form.allowed()
@@ -200,7 +202,8 @@ func (p *pages) refused(v *site.Visit, f form, err error) error {
 }
 
 // fields of the forms by those of the commands.
-var fields = map[string]string{"duration": "duration", "resource_ids": "resource", "reason": "reason", "comment": "reason", "text": "reason"}
+var fields = map[string]string{"duration": "duration", "resource_ids": "resource", "reason": "reason",
+	"comment": "reason", "text": "reason"}
 
 // changed shows what happened since the person looked. If they may still decide, they go on from there.
 func (p *pages) changed(v *site.Visit, f form, why *lockboxv1.Refusal) error {
@@ -219,8 +222,8 @@ func (p *pages) changed(v *site.Visit, f form, why *lockboxv1.Refusal) error {
 	return p.page(v, name, f, http.StatusConflict, true)
 }
 
-// unsure is shown when nobody knows whether the command was done: sent again it is the same command. It asks for nothing,
-// because it may be that nothing answers.
+// unsure is shown when nobody knows whether the command was done: sent again it is the same command. It asks for
+// nothing, because it may be that nothing answers.
 func (p *pages) unsure(v *site.Visit, f form) error {
 	title, err := v.Say.Say("decision.unsure.title")
 	if err != nil {

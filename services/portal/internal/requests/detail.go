@@ -54,7 +54,8 @@ func (p *pages) detail(v *site.Visit) error {
 }
 
 func (p *pages) show(v *site.Visit, r one, status int, n note) error {
-	d := shownRequest{one: r, Note: n, May: map[string]bool{}, Hrefs: map[string]string{}, Phases: r.Phases(), Picture: shown.PictureWidth, NewID: commandID}
+	d := shownRequest{one: r, Note: n, May: map[string]bool{}, Hrefs: map[string]string{}, Phases: r.Phases(),
+		Picture: shown.PictureWidth, NewID: commandID}
 	d.LastPhase, d.Page = d.Phases[len(d.Phases)-1], v.Path("requests", r.GetRequestId())
 	d.After = v.R.Method == http.MethodGet && v.R.URL.Query().Has("after")
 	for _, b := range verbs {

@@ -14,14 +14,15 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-// form is what somebody filled in to do something to a request. Everything in it fits into an address too, so that a page
-// can be made again after a detour.
+// form is what somebody filled in to do something to a request. Everything in it fits into an address too, so that a
+// page can be made again after a detour.
 type form struct {
 	verb
 	of one
 	// Text is the reason, the question or the answer.
 	Text string
-	// Duration as it was chosen, in Go's notation; Chosen are places in the intent's list of resources, which never changes.
+	// Duration as it was chosen, in Go's notation; Chosen are places in the intent's list of resources, which never
+	// changes.
 	Duration string
 	Chosen   []int
 	// Question is which one is answered.
@@ -52,8 +53,9 @@ func blank(b verb, r one) form {
 // filled reads a form that was sent, or an address that holds one. Every form says what was seen.
 func filled(b verb, r one, values url.Values) form {
 	f := form{
-		verb: b, of: r, Duration: values.Get("duration"), Question: values.Get("question"), Command: values.Get("command"), Wrong: map[string]*wrong{},
-		Text: strings.TrimSpace(strings.ReplaceAll(values.Get("reason"), "\r\n", "\n")), // as browsers send lines
+		verb: b, of: r, Duration: values.Get("duration"), Question: values.Get("question"), Command: values.Get("command"),
+		Wrong: map[string]*wrong{},
+		Text:  strings.TrimSpace(strings.ReplaceAll(values.Get("reason"), "\r\n", "\n")), // as browsers send lines
 	}
 	f.Seen, _ = strconv.ParseUint(values.Get("seen"), 10, 64) // what is no number was not seen
 	for _, each := range values["resource"] {
@@ -177,7 +179,8 @@ type choice struct {
 	Chosen, Asked bool
 }
 
-var shorter = []time.Duration{15 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour, 4 * time.Hour, 8 * time.Hour, 12 * time.Hour, 24 * time.Hour, 48 * time.Hour}
+var shorter = []time.Duration{15 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour, 4 * time.Hour,
+	8 * time.Hour, 12 * time.Hour, 24 * time.Hour, 48 * time.Hour}
 
 // Durations are those that may be chosen, the longest first: as long as was asked for, or shorter.
 func (f form) Durations() []choice {

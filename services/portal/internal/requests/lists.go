@@ -28,14 +28,17 @@ var groups = []struct {
 		lockboxv1.RequestStatus_REQUEST_STATUS_SUBMITTED, lockboxv1.RequestStatus_REQUEST_STATUS_AWAITING_INTERNAL_APPROVAL,
 		lockboxv1.RequestStatus_REQUEST_STATUS_CUSTOMER_NOTIFIED,
 	}},
-	{"active", []lockboxv1.RequestStatus{lockboxv1.RequestStatus_REQUEST_STATUS_APPROVED, lockboxv1.RequestStatus_REQUEST_STATUS_ACTIVE}},
+	{"active", []lockboxv1.RequestStatus{lockboxv1.RequestStatus_REQUEST_STATUS_APPROVED,
+		lockboxv1.RequestStatus_REQUEST_STATUS_ACTIVE}},
 	{"past", []lockboxv1.RequestStatus{
-		lockboxv1.RequestStatus_REQUEST_STATUS_COMPLETED, lockboxv1.RequestStatus_REQUEST_STATUS_RELEASED, lockboxv1.RequestStatus_REQUEST_STATUS_REVOKED,
+		lockboxv1.RequestStatus_REQUEST_STATUS_COMPLETED, lockboxv1.RequestStatus_REQUEST_STATUS_RELEASED,
+		lockboxv1.RequestStatus_REQUEST_STATUS_REVOKED,
 	}},
 	{"none", []lockboxv1.RequestStatus{
 		lockboxv1.RequestStatus_REQUEST_STATUS_REFUSED, lockboxv1.RequestStatus_REQUEST_STATUS_INTERNALLY_DENIED,
 		lockboxv1.RequestStatus_REQUEST_STATUS_INTERNAL_EXPIRED, lockboxv1.RequestStatus_REQUEST_STATUS_DENIED,
-		lockboxv1.RequestStatus_REQUEST_STATUS_EXPIRED, lockboxv1.RequestStatus_REQUEST_STATUS_WITHDRAWN, lockboxv1.RequestStatus_REQUEST_STATUS_LAPSED,
+		lockboxv1.RequestStatus_REQUEST_STATUS_EXPIRED, lockboxv1.RequestStatus_REQUEST_STATUS_WITHDRAWN,
+		lockboxv1.RequestStatus_REQUEST_STATUS_LAPSED,
 	}},
 }
 
@@ -86,11 +89,12 @@ type waiting struct {
 
 func (w waiting) digest() (string, error) { return shown.Digest(w.mine, w.others) }
 
-// waits asks for it: as others, a customer's people are shown what is at their organisation besides, the provider's people
-// their own open requests. Later pages go without.
+// waits asks for it: as others, a customer's people are shown what is at their organisation besides, the provider's
+// people their own open requests. Later pages go without.
 func waits(v *site.Visit) (w waiting, err error) {
 	page := v.R.URL.Query().Get("page")
-	if w.mine, w.sequence, err = search(v, &lockboxv1.ListRequests{AwaitingMe: true, Count: true, Limit: perPage, PageToken: page}); err != nil {
+	if w.mine, w.sequence, err = search(v,
+		&lockboxv1.ListRequests{AwaitingMe: true, Count: true, Limit: perPage, PageToken: page}); err != nil {
 		return w, err
 	}
 	if page != "" {
@@ -122,8 +126,8 @@ func waits(v *site.Visit) (w waiting, err error) {
 	return w, nil
 }
 
-// notMine holds for what is not listed already: both lists are newest first and equally long, so what waits for the visitor
-// among the newest that are pending is among the newest that wait for them.
+// notMine holds for what is not listed already: both lists are newest first and equally long, so what waits for the
+// visitor among the newest that are pending is among the newest that wait for them.
 func (w waiting) notMine(r *lockboxv1.RequestView) bool {
 	for _, mine := range w.mine.GetRequests() {
 		if mine.GetRequestId() == r.GetRequestId() {
@@ -153,7 +157,8 @@ func (p *pages) home(v *site.Visit) error {
 		// More is how many there are besides those that are listed.
 		More           words.Counted
 		Next, FirstWay string
-	}{Mine: rows(v, w.mine.GetRequests()), Others: tabled(v, w.others.GetRequests()), Total: words.Count(w.mine.GetTotal())}
+	}{Mine: rows(v, w.mine.GetRequests()), Others: tabled(v, w.others.GetRequests()),
+		Total: words.Count(w.mine.GetTotal())}
 	for i := range data.Others.Rows {
 		data.Others.Rows[i].Reader = w.reader
 	}
@@ -204,7 +209,8 @@ func (p *pages) list(v *site.Visit) error {
 		// Wrong are the fields that are no ids.
 		Wrong map[string]bool
 	}{Status: q.Get("status"), Subscription: q.Get("subscription"), Ticket: q.Get("ticket"), Wrong: map[string]bool{}}
-	by := &lockboxv1.ListRequests{SubscriptionId: data.Subscription, TicketId: data.Ticket, Count: true, Limit: perPage, PageToken: q.Get("page")}
+	by := &lockboxv1.ListRequests{SubscriptionId: data.Subscription, TicketId: data.Ticket, Count: true, Limit: perPage,
+		PageToken: q.Get("page")}
 	for _, g := range groups {
 		data.Groups = append(data.Groups, g.Name)
 		if g.Name == data.Status {

@@ -36,7 +36,8 @@ func receipt(v *site.Visit) error {
 	}
 	h := v.W.Header()
 	h.Set("Content-Type", "application/json")
-	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": reply.GetReceipt().GetFileName()}))
+	h.Set("Content-Disposition", mime.FormatMediaType("attachment",
+		map[string]string{"filename": reply.GetReceipt().GetFileName()}))
 	_, _ = v.W.Write(reply.GetReceipt().GetFile()) // #nosec G705 -- a download that says it is JSON; whoever asked may have gone away
 	return nil
 }

@@ -1,5 +1,5 @@
-// Package requests is the heart of the portal: what waits for somebody, what a request is about and came to, and the forms
-// by which people decide. Pages show; the services that answer decide.
+// Package requests is the heart of the portal: what waits for somebody, what a request is about and came to, and the
+// forms by which people decide. Pages show; the services that answer decide.
 package requests
 
 import (
@@ -38,10 +38,13 @@ func Routes(s *site.Site) ([]site.Route, error) {
 	for _, b := range verbs {
 		path := "/requests/{id}/" + b.path
 		routes = append(routes,
-			site.Route{Method: http.MethodGet, Path: path, Side: b.side, Serve: func(v *site.Visit) error { return p.form(v, b) }},
-			site.Route{Method: http.MethodPost, Path: path, Side: b.side, Serve: func(v *site.Visit) error { return p.decide(v, b) }})
+			site.Route{Method: http.MethodGet, Path: path, Side: b.side,
+				Serve: func(v *site.Visit) error { return p.form(v, b) }},
+			site.Route{Method: http.MethodPost, Path: path, Side: b.side,
+				Serve: func(v *site.Visit) error { return p.decide(v, b) }})
 		if b.confirms {
-			routes = append(routes, site.Route{Method: http.MethodGet, Path: path + "/confirm", Side: b.side, Serve: func(v *site.Visit) error { return p.confirm(v, b) }})
+			routes = append(routes, site.Route{Method: http.MethodGet, Path: path + "/confirm", Side: b.side,
+				Serve: func(v *site.Visit) error { return p.confirm(v, b) }})
 		}
 	}
 	return routes, nil
@@ -105,7 +108,8 @@ func own(v *site.Visit) (one, error) {
 }
 
 func read(v *site.Visit, r *lockboxv1.RequestView) shown.Request {
-	return shown.Request{RequestView: r, Say: v.Say, Now: v.Now(), Provider: v.Provider, ToProvider: v.Session.Tenant == ""}
+	return shown.Request{RequestView: r, Say: v.Say, Now: v.Now(), Provider: v.Provider,
+		ToProvider: v.Session.Tenant == ""}
 }
 
 const (

@@ -58,7 +58,8 @@ func (p *pages) ticket(v *site.Visit) error {
 		return err
 	}
 	// Two customers may have a ticket of the same id, and the provider's people see requests of both.
-	own := slices.DeleteFunc(found.GetRequests(), func(r *lockboxv1.RequestView) bool { return r.GetTenant() != reply.GetTicket().GetTenant() })
+	own := slices.DeleteFunc(found.GetRequests(),
+		func(r *lockboxv1.RequestView) bool { return r.GetTenant() != reply.GetTicket().GetTenant() })
 	data := struct {
 		ticketRow
 		Table table

@@ -21,8 +21,8 @@ const (
 	longText  = 4000
 )
 
-// verb is something that people do to a request. All of them go the same way: a page that says what will be true, a form,
-// a command.
+// verb is something that people do to a request. All of them go the same way: a page that says what will be true, a
+// form, a command.
 type verb struct {
 	// Name as in RequestView.allowed, and of its messages; path is where it lies below the request.
 	Name, path string
@@ -31,8 +31,8 @@ type verb struct {
 	Tone string
 	// text says whether what people write is required.
 	text need
-	// narrows: the duration may be shortened and resources left out (R27); confirms: a page of its own repeats what will be
-	// allowed before it is.
+	// narrows: the duration may be shortened and resources left out (R27); confirms: a page of its own repeats what will
+	// be allowed before it is.
 	narrows, confirms bool
 	// long: what people write is not only a reason. It may be more than fits into an address.
 	long bool
@@ -77,7 +77,8 @@ var verbs = []verb{
 	{
 		Name: "approve", path: "approve", side: site.Customer, Tone: "main", narrows: true, confirms: true, settles: true,
 		do: func(c *lockboxv1.Command, f form) {
-			c.Action = &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{Reason: f.Text, Duration: f.duration(), ResourceIds: f.ids()}}
+			c.Action = &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{Reason: f.Text, Duration: f.duration(),
+				ResourceIds: f.ids()}}
 		},
 	},
 	{

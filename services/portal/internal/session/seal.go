@@ -29,7 +29,8 @@ func keyOf(token string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// sealing is AES-256-GCM under a key that only who holds the token has. The token is 256 random bits, so it needs no salt.
+// sealing is AES-256-GCM under a key that only who holds the token has. The token is 256 random bits, so it needs no
+// salt.
 func sealing(token string) (cipher.AEAD, error) {
 	key, err := hkdf.Key(sha256.New, []byte(token), nil, purpose, 32)
 	if err != nil {

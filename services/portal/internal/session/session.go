@@ -1,8 +1,8 @@
 // Package session is who is signed in to the portal, for as long as their browser's cookie and the bus both say so.
 //
-// The cookie holds a random token. The bucket on the bus, which all copies of the portal share, holds under a hash of that
-// token what is known of the person, encrypted under a key derived from it: neither the bus, nor its disk, nor whoever
-// else may read the bucket learns an ID token from it. To end a session is to delete its key.
+// The cookie holds a random token. The bucket on the bus, which all copies of the portal share, holds under a hash of
+// that token what is known of the person, encrypted under a key derived from it: neither the bus, nor its disk, nor
+// whoever else may read the bucket learns an ID token from it. To end a session is to delete its key.
 package session
 
 import (
@@ -75,8 +75,9 @@ func (s *Sessions) Current(r *http.Request) (*Session, error) {
 	return nil, nil //nolint:nilnil // nobody
 }
 
-// looking is the request's context, which says whether only a page of ours asks, by a script: nobody need sit in front of it,
-// so the session is not used by that (Fetch Metadata §2.1: what a script fetches and hears is for no destination).
+// looking is the request's context, which says whether only a page of ours asks, by a script: nobody need sit in front
+// of it, so the session is not used by that (Fetch Metadata §2.1: what a script fetches and hears is for no
+// destination).
 func looking(r *http.Request) context.Context {
 	if r.Header.Get("Sec-Fetch-Dest") == "empty" {
 		return context.WithValue(r.Context(), unattended{}, true)
@@ -84,8 +85,8 @@ func looking(r *http.Request) context.Context {
 	return r.Context()
 }
 
-// Begin signs somebody in, in place of whoever was, under a token that nobody knew before (session fixation). It lasts as
-// long as their ID token, at most bus.SessionLifetime, and ends an hour after it was used last.
+// Begin signs somebody in, in place of whoever was, under a token that nobody knew before (session fixation). It lasts
+// as long as their ID token, at most bus.SessionLifetime, and ends an hour after it was used last.
 func (s *Sessions) Begin(w http.ResponseWriter, r *http.Request, who Session) error {
 	ctx, err := s.scs.Load(r.Context(), s.token(r))
 	if err != nil {
@@ -108,8 +109,8 @@ func (s *Sessions) Begin(w http.ResponseWriter, r *http.Request, who Session) er
 	return nil
 }
 
-// End signs out, for every copy of the portal. UNAVAILABLE: nobody is signed out, and the browser keeps its cookie, so that
-// it can be tried again.
+// End signs out, for every copy of the portal. UNAVAILABLE: nobody is signed out, and the browser keeps its cookie, so
+// that it can be tried again.
 func (s *Sessions) End(w http.ResponseWriter, r *http.Request) error {
 	ctx, err := s.scs.Load(r.Context(), s.token(r))
 	if err != nil {

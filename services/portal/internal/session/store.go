@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// idleTimeout ends a session that nobody uses. That it is used is noted at most every noteEvery, so that a page costs a
-	// read of the bus and no write; it can end that much too early.
+	// idleTimeout ends a session that nobody uses. That it is used is noted at most every noteEvery, so that a page costs
+	// a read of the bus and no write; it can end that much too early.
 	idleTimeout = time.Hour
 	noteEvery   = 5 * time.Minute
 
@@ -65,7 +65,8 @@ func (s *store) FindCtx(ctx context.Context, token string) (data []byte, found b
 			return nil, false, err
 		}
 		// Only over what was read: else a session that has just been ended elsewhere would come back.
-		if _, err := kv.Update(ctx, keyOf(token), sealed, entry.Revision()); !errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
+		if _, err := kv.Update(ctx, keyOf(token), sealed, entry.Revision()); !errors.Is(err,
+			jetstream.ErrKeyRevisionMismatch) {
 			return r.data, true, nil // if it could not be noted, the session is no longer for it, and no shorter
 		}
 	}

@@ -31,7 +31,8 @@ func (r Request) AskedPeople() []Asked {
 	var list []Asked
 	for _, a := range r.GetLockbox().GetApprovers() {
 		each := Asked{
-			Name: Name(a.GetPerson()), Email: a.GetPerson().GetEmail(), Roles: a.GetRoles(), You: tenant.SamePerson(a.GetPerson(), r.Reader),
+			Name: Name(a.GetPerson()), Email: a.GetPerson().GetEmail(), Roles: a.GetRoles(),
+			You: tenant.SamePerson(a.GetPerson(), r.Reader),
 		}
 		each.Mail, each.MailFailed = r.mail(a.GetPerson().GetEmail())
 		for _, d := range r.GetCustomerDecisions() {

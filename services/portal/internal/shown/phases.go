@@ -14,8 +14,8 @@ const (
 	gap          = 8
 )
 
-// Phase is a part of a request's life, as the picture of it shows it: phases stand beside each other with the same width,
-// and inside of each one time runs evenly.
+// Phase is a part of a request's life, as the picture of it shows it: phases stand beside each other with the same
+// width, and inside of each one time runs evenly.
 type Phase struct {
 	// ID names the message of what it is.
 	ID string
@@ -47,7 +47,8 @@ func (r Request) Phases() []Phase {
 	asked, granted := r.last("CustomerNotified").GetTime(), r.GetGrant().GetStartsAt()
 	list := []Phase{{ID: "status.phase.evaluation", From: r.GetCreatedAt(), To: r.last("AccessEvaluated").GetTime()}}
 	if len(r.Stages()) > 0 {
-		list = append(list, Phase{ID: "status.phase.internal", From: list[0].To, To: first(asked, granted, r.GetInternalAnswerBy())})
+		list = append(list, Phase{ID: "status.phase.internal", From: list[0].To,
+			To: first(asked, granted, r.GetInternalAnswerBy())})
 	}
 	if asked != nil {
 		end := first(granted, r.GetEndedAt())
@@ -57,7 +58,8 @@ func (r Request) Phases() []Phase {
 		list = append(list, Phase{ID: "status.phase.decision", From: asked, To: end})
 	}
 	if granted != nil {
-		list = append(list, Phase{ID: "status.phase.access", From: granted, To: first(r.GetEndedAt(), r.GetGrant().GetEndsAt())})
+		list = append(list, Phase{ID: "status.phase.access", From: granted,
+			To: first(r.GetEndedAt(), r.GetGrant().GetEndsAt())})
 	}
 	if last := &list[len(list)-1]; last.To == nil {
 		last.To = r.GetEndedAt()
@@ -87,7 +89,8 @@ func (r Request) draw(list []Phase) []Phase {
 		tone, is := marked[e.GetType()]
 		for i := range list {
 			p := &list[i]
-			inside := p.From != nil && !e.GetTime().AsTime().Before(p.From.AsTime()) && (i == len(list)-1 || !e.GetTime().AsTime().After(p.To.AsTime()))
+			inside := p.From != nil && !e.GetTime().AsTime().Before(p.From.AsTime()) &&
+				(i == len(list)-1 || !e.GetTime().AsTime().After(p.To.AsTime()))
 			if is && inside {
 				p.Marks = append(p.Marks, Mark{X: p.X + p.at(e.GetTime().AsTime()), Entry: e, Tone: tone})
 				break

@@ -1,5 +1,5 @@
-// Package shown is how a request reads: its state, people, resources and times in plain words of the reader's language. It
-// decides nothing, asks nobody, and knows no HTML. What people wrote is passed on as it is, for templates to escape.
+// Package shown is how a request reads: its state, people, resources and times in plain words of the reader's language.
+// It decides nothing, asks nobody, and knows no HTML. What people wrote is passed on as it is, for templates to escape.
 package shown
 
 import (
@@ -47,7 +47,8 @@ func (r Request) Tone() string { return Tone(r.GetStatus()) }
 // Tone is the class of a state's colour.
 func Tone(s lockboxv1.RequestStatus) string {
 	switch s {
-	case lockboxv1.RequestStatus_REQUEST_STATUS_SUBMITTED, lockboxv1.RequestStatus_REQUEST_STATUS_AWAITING_INTERNAL_APPROVAL,
+	case lockboxv1.RequestStatus_REQUEST_STATUS_SUBMITTED,
+		lockboxv1.RequestStatus_REQUEST_STATUS_AWAITING_INTERNAL_APPROVAL,
 		lockboxv1.RequestStatus_REQUEST_STATUS_CUSTOMER_NOTIFIED:
 		return "wait"
 	case lockboxv1.RequestStatus_REQUEST_STATUS_APPROVED, lockboxv1.RequestStatus_REQUEST_STATUS_ACTIVE:
@@ -65,9 +66,11 @@ func (r Request) Pending() bool {
 	return r.GetStatus() == lockboxv1.RequestStatus_REQUEST_STATUS_CUSTOMER_NOTIFIED
 }
 
-// Waits reports whether somebody on the reader's side is to decide: the customer's people, or the provider's internally.
+// Waits reports whether somebody on the reader's side is to decide: the customer's people, or the provider's
+// internally.
 func (r Request) Waits() bool {
-	return r.Pending() || r.ToProvider && r.GetStatus() == lockboxv1.RequestStatus_REQUEST_STATUS_AWAITING_INTERNAL_APPROVAL
+	return r.Pending() || r.ToProvider &&
+		r.GetStatus() == lockboxv1.RequestStatus_REQUEST_STATUS_AWAITING_INTERNAL_APPROVAL
 }
 
 // Over reports whether nothing can happen any more.
@@ -120,7 +123,8 @@ func (r Request) Required() int { return max(1, int(r.GetLockbox().GetRequiredAp
 
 // Approvals are the customer's approvals so far.
 func (r Request) Approvals() []*lockboxv1.Decision {
-	return slices.DeleteFunc(slices.Clone(r.GetCustomerDecisions()), func(d *lockboxv1.Decision) bool { return !d.GetApproved() })
+	return slices.DeleteFunc(slices.Clone(r.GetCustomerDecisions()),
+		func(d *lockboxv1.Decision) bool { return !d.GetApproved() })
 }
 
 // Given is how many have approved so far.
@@ -174,7 +178,8 @@ func (r Request) Sent() []*lockboxv1.TimelineEntry { return r.told(true) }
 func (r Request) Happened() []*lockboxv1.TimelineEntry { return r.told(false) }
 
 func (r Request) told(sent bool) []*lockboxv1.TimelineEntry {
-	return slices.DeleteFunc(slices.Clone(r.GetTimeline()), func(e *lockboxv1.TimelineEntry) bool { return (e.GetType() == "NotificationSent") != sent })
+	return slices.DeleteFunc(slices.Clone(r.GetTimeline()),
+		func(e *lockboxv1.TimelineEntry) bool { return (e.GetType() == "NotificationSent") != sent })
 }
 
 // last is the newest entry of a type; nil: there is none.

@@ -11,12 +11,15 @@ import (
 // named is how many things a sentence names before it counts the rest.
 const named = 3
 
-// scenarios of the catalogue that have words of their own in every language, with what each means for data. All others are
-// quoted by their name.
+// scenarios of the catalogue that have words of their own in every language, with what each means for data. All others
+// are quoted by their name.
 var scenarios = map[string]string{
-	"memory-dump": "dump", "process-dump": "dump", "remote-desktop": "session", "secure-shell": "session", "node-access": "session", "cluster-access": "session",
-	"managed-disk": "storage", "snapshot": "storage", "volume-content": "storage", "query": "query", "record-content": "content", "object-content": "content",
-	"server-log": "log", "transfer": "transfer", "tenant-configuration": "configuration", "restart": "", "platform-health": "",
+	"memory-dump": "dump", "process-dump": "dump", "remote-desktop": "session", "secure-shell": "session",
+	"node-access": "session", "cluster-access": "session",
+	"managed-disk": "storage", "snapshot": "storage", "volume-content": "storage", "query": "query",
+	"record-content": "content", "object-content": "content",
+	"server-log": "log", "transfer": "transfer", "tenant-configuration": "configuration", "restart": "",
+	"platform-health": "",
 }
 
 // Resource is what a request reaches.
@@ -161,7 +164,8 @@ func (r Request) Title() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return r.Say.Say("requests.title", "Person", Name(r.GetRequester().GetPerson()), "Employer", r.Employer(), "What", what)
+	return r.Say.Say("requests.title", "Person", Name(r.GetRequester().GetPerson()), "Employer", r.Employer(), "What",
+		what)
 }
 
 // Standing says in a sentence or two what is now true.
@@ -188,7 +192,8 @@ func (r Request) Decided() (string, error) {
 	case d == nil:
 		return "", nil
 	case d.GetApproved() && d.GetDuration() != nil:
-		return r.Say.Say("status.standing.you-approved-for", "Time", r.instant(d.GetTime()), "Duration", r.Say.Duration(d.GetDuration().AsDuration()))
+		return r.Say.Say("status.standing.you-approved-for", "Time", r.instant(d.GetTime()), "Duration",
+			r.Say.Duration(d.GetDuration().AsDuration()))
 	case d.GetApproved():
 		return r.Say.Say("status.standing.you-approved", "Time", r.instant(d.GetTime()))
 	}
@@ -197,8 +202,10 @@ func (r Request) Decided() (string, error) {
 
 // endings are the facts by which somebody ends a request.
 var endings = map[lockboxv1.RequestStatus]string{
-	lockboxv1.RequestStatus_REQUEST_STATUS_REVOKED: "AccessRevoked", lockboxv1.RequestStatus_REQUEST_STATUS_RELEASED: "AccessReleased",
-	lockboxv1.RequestStatus_REQUEST_STATUS_DENIED: "CustomerDenied", lockboxv1.RequestStatus_REQUEST_STATUS_WITHDRAWN: "RequestWithdrawn",
+	lockboxv1.RequestStatus_REQUEST_STATUS_REVOKED:           "AccessRevoked",
+	lockboxv1.RequestStatus_REQUEST_STATUS_RELEASED:          "AccessReleased",
+	lockboxv1.RequestStatus_REQUEST_STATUS_DENIED:            "CustomerDenied",
+	lockboxv1.RequestStatus_REQUEST_STATUS_WITHDRAWN:         "RequestWithdrawn",
 	lockboxv1.RequestStatus_REQUEST_STATUS_INTERNALLY_DENIED: "InternalApprovalRefused",
 }
 
@@ -215,7 +222,8 @@ func (r Request) Wrote() bool { return endings[r.GetStatus()] != "" }
 // Overdue reports whether the end was not recorded yet: then there is no reason worth reading.
 func (r Request) Overdue() bool {
 	s := r.GetStatus()
-	return s == lockboxv1.RequestStatus_REQUEST_STATUS_EXPIRED || s == lockboxv1.RequestStatus_REQUEST_STATUS_INTERNAL_EXPIRED ||
+	return s == lockboxv1.RequestStatus_REQUEST_STATUS_EXPIRED ||
+		s == lockboxv1.RequestStatus_REQUEST_STATUS_INTERNAL_EXPIRED ||
 		s == lockboxv1.RequestStatus_REQUEST_STATUS_COMPLETED
 }
 
@@ -248,7 +256,8 @@ type Stage struct {
 
 // Stages are those of internal approval, in order.
 func (r Request) Stages() []Stage {
-	given := len(slices.DeleteFunc(slices.Clone(r.GetInternalDecisions()), func(d *lockboxv1.Decision) bool { return !d.GetApproved() }))
+	given := len(slices.DeleteFunc(slices.Clone(r.GetInternalDecisions()),
+		func(d *lockboxv1.Decision) bool { return !d.GetApproved() }))
 	var list []Stage
 	for _, s := range r.GetEvaluation().GetInternalStages() {
 		here := min(given, int(s.GetCount()))

@@ -74,8 +74,8 @@ func (in *signin) keep(v *site.Visit, a attempt) error {
 	return nil
 }
 
-// take returns the attempt of that state, once: the browser forgets it, however it ends. False: this browser has not begun
-// any such sign-in, or too long ago.
+// take returns the attempt of that state, once: the browser forgets it, however it ends. False: this browser has not
+// begun any such sign-in, or too long ago.
 func (in *signin) take(v *site.Visit, state string) (attempt, bool) {
 	c, err := v.R.Cookie(in.cookieName(state))
 	if err != nil {
@@ -83,7 +83,8 @@ func (in *signin) take(v *site.Visit, state string) (attempt, bool) {
 	}
 	in.setCookie(v, c.Name, "", -1)
 	a, readable := read(c)
-	return a, readable && subtle.ConstantTimeCompare([]byte(a.State), []byte(state)) == 1 && v.Now().Sub(a.Begun).Abs() < patience
+	return a, readable && subtle.ConstantTimeCompare([]byte(a.State), []byte(state)) == 1 &&
+		v.Now().Sub(a.Begun).Abs() < patience
 }
 
 func read(c *http.Cookie) (a attempt, ok bool) {
@@ -106,6 +107,7 @@ func (in *signin) cookieName(state string) string {
 
 func (in *signin) setCookie(v *site.Visit, name, value string, maxAge int) {
 	http.SetCookie(v.W, &http.Cookie{ // #nosec G124 -- not Secure only on http on this machine
-		Name: name, Value: value, Path: "/", MaxAge: maxAge, HttpOnly: true, Secure: in.Secure, SameSite: http.SameSiteLaxMode,
+		Name: name, Value: value, Path: "/", MaxAge: maxAge, HttpOnly: true, Secure: in.Secure,
+		SameSite: http.SameSiteLaxMode,
 	})
 }

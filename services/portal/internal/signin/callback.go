@@ -51,7 +51,8 @@ func (in *signin) back(v *site.Visit) error {
 	return nil
 }
 
-// same holds a fresh sign-in to what was asked for: that person, just now (OpenID Connect Core 1.0 §3.1.2.1, `max_age`).
+// same holds a fresh sign-in to what was asked for: that person, just now (OpenID Connect Core 1.0 §3.1.2.1,
+// `max_age`).
 func same(a attempt, who oidcclient.Person) error {
 	switch {
 	case who.Subject != a.Subject:
@@ -63,7 +64,8 @@ func same(a attempt, who oidcclient.Person) error {
 }
 
 func of(whose *organisation.Organisation, who oidcclient.Person) session.Session {
-	s := session.Session{Tenant: whose.Tenant, Token: who.Token, Subject: who.Subject, Name: who.Name, Expires: who.Expires}
+	s := session.Session{Tenant: whose.Tenant, Token: who.Token, Subject: who.Subject, Name: who.Name,
+		Expires: who.Expires}
 	if input.Line("name", s.Name, 1, maxName) != nil {
 		s.Name = s.Subject
 	}
@@ -121,6 +123,7 @@ func (in *signin) failed(v *site.Visit, a attempt, err error) error {
 	if r, ok := refusal.As(err); ok {
 		v.Counters.Refused(r)
 	}
-	v.Log.Warn("nobody was signed in", zap.String("organisation", page.Organisation), zap.String("kind", page.Kind), zap.Error(err))
+	v.Log.Warn("nobody was signed in", zap.String("organisation", page.Organisation), zap.String("kind", page.Kind),
+		zap.Error(err))
 	return in.show(v, "wrong", status, "signin.wrong."+page.Kind+".title", "", page)
 }

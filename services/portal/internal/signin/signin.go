@@ -1,8 +1,8 @@
-// Package signin is how people come in and go: at their own organisation's issuer, with OpenID Connect's authorization code
-// flow. The organisation is found by the link that somebody followed, or by the domain of their e-mail address.
+// Package signin is how people come in and go: at their own organisation's issuer, with OpenID Connect's authorization
+// code flow. The organisation is found by the link that somebody followed, or by the domain of their e-mail address.
 //
-// What a sign-in needs to be finished travels with the browser, in a cookie of its own for each, so any copy of the portal
-// can finish it, and several tabs do not disturb each other. Nothing is kept here before somebody has signed in.
+// What a sign-in needs to be finished travels with the browser, in a cookie of its own for each, so any copy of the
+// portal can finish it, and several tabs do not disturb each other. Nothing is kept here before somebody has signed in.
 package signin
 
 import (
@@ -130,9 +130,9 @@ type leaving struct {
 	Back  string
 }
 
-// leave shows the way to an organisation's issuer. The browser takes it by itself, except where people must read first why
-// they are asked again. It is a page and not a redirect, because browsers do not let a form's answer lead to another site,
-// over any number of redirects (form-action).
+// leave shows the way to an organisation's issuer. The browser takes it by itself, except where people must read first
+// why they are asked again. It is a page and not a redirect, because browsers do not let a form's answer lead to
+// another site, over any number of redirects (form-action).
 func (in *signin) leave(v *site.Visit, whose *organisation.Organisation, a attempt, ask url.Values) error {
 	a.Tenant, a.Begun = whose.Tenant, v.Now()
 	at, err := in.issuers[whose.Tenant].open(v.R.Context())
@@ -186,13 +186,15 @@ func (in *signin) gone(v *site.Visit) error {
 	return in.show(v, "out", http.StatusOK, "signin.out.title", "", farewell{})
 }
 
-// farewell is for who has signed out of an organisation, nil: of none; There is where they sign out at its issuer, if anywhere.
+// farewell is for who has signed out of an organisation, nil: of none; There is where they sign out at its issuer, if
+// anywhere.
 type farewell struct {
 	*organisation.Organisation
 	There string
 }
 
-// show answers with one of these pages. None has the ways that a visitor's organisation has: asking what they hold could fail.
+// show answers with one of these pages. None has the ways that a visitor's organisation has: asking what they hold
+// could fail.
 func (in *signin) show(v *site.Visit, page string, status int, title, refresh string, data any) error {
 	text, err := v.Say.Say(title)
 	if err != nil {

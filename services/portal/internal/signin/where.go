@@ -19,7 +19,8 @@ func owner(list organisation.List, to string) *organisation.Organisation {
 		return nil
 	}
 	u, err := url.Parse(to)
-	if err != nil || u.Path != path.Clean(u.Path) || strings.ContainsRune(u.Path, '\\') || strings.ContainsFunc(u.Path, unicode.IsControl) {
+	if err != nil || u.Path != path.Clean(u.Path) || strings.ContainsRune(u.Path, '\\') ||
+		strings.ContainsFunc(u.Path, unicode.IsControl) {
 		return nil
 	}
 	for i := range list {

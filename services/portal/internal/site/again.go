@@ -26,9 +26,9 @@ type backError struct {
 // Unwrap is the error itself.
 func (e backError) Unwrap() error { return e.error }
 
-// SignInAgain is for what came of Do. Where the tenant demands a fresher sign-in for a decision, the person is told so, signs
-// in, and goes on at `back`: a page of their organisation, with what they had typed in its query. Without it they go on at
-// the page that they came from. Any other error stays as it is, and so does nil.
+// SignInAgain is for what came of Do. Where the tenant demands a fresher sign-in for a decision, the person is told so,
+// signs in, and goes on at `back`: a page of their organisation, with what they had typed in its query. Without it they
+// go on at the page that they came from. Any other error stays as it is, and so does nil.
 func (v *Visit) SignInAgain(err error, back string) error {
 	if !tooLongAgo(err) {
 		return err
@@ -38,7 +38,8 @@ func (v *Visit) SignInAgain(err error, back string) error {
 
 func tooLongAgo(err error) bool {
 	r, refused := refusal.As(err)
-	return refused && r.GetCode() == lockboxv1.RefusalCode_REFUSAL_CODE_UNAUTHENTICATED && r.GetField() == tenant.StaleField
+	return refused && r.GetCode() == lockboxv1.RefusalCode_REFUSAL_CODE_UNAUTHENTICATED &&
+		r.GetField() == tenant.StaleField
 }
 
 // signInPath is the way to sign in and back to a page; SignInPath says what it makes of a page that is not ours.
@@ -49,8 +50,8 @@ func signInPath(back string) string {
 	return SignInPath + "?" + url.Values{"to": {back}}.Encode()
 }
 
-// again leads to a fresh sign-in. It is a redirect to a page of ours that says why, as browsers hold a form to sites that it
-// may lead to (form-action), over any number of redirects.
+// again leads to a fresh sign-in. It is a redirect to a page of ours that says why, as browsers hold a form to sites
+// that it may lead to (form-action), over any number of redirects.
 func (v *Visit) again(back string) {
 	http.Redirect(v.W, v.R, SignInPath+"?"+url.Values{"to": {back}, AgainParameter: {"1"}}.Encode(), http.StatusSeeOther)
 }

@@ -34,7 +34,8 @@ var ownFiles embed.FS
 // assetHash is part of every asset's address, so that browsers may keep them for ever.
 var assetHash = func() string {
 	sum := sha256.New()
-	_ = fs.WalkDir(assetFiles, "assets", func(name string, entry fs.DirEntry, err error) error { // they are embedded: reading cannot fail
+	// they are embedded: reading cannot fail
+	_ = fs.WalkDir(assetFiles, "assets", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}

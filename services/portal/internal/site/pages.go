@@ -17,8 +17,8 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// Pages are templates, each in every language. Those of a package lie in its templates directory, one file a page, which
-// defines "main"; files that begin with an underscore hold what several pages share.
+// Pages are templates, each in every language. Those of a package lie in its templates directory, one file a page,
+// which defines "main"; files that begin with an underscore hold what several pages share.
 type Pages struct {
 	byLanguage map[string]map[string]*template.Template
 }
@@ -41,7 +41,8 @@ func (s *Site) ParsePages(files fs.FS) (*Pages, error) {
 }
 
 func parsePages(files fs.FS, say *words.Speaker) (map[string]*template.Template, error) {
-	shared, err := template.New("").Funcs(functions(say)).Option("missingkey=error").ParseFS(layoutFiles, "templates/*.tmpl")
+	shared, err := template.New("").Funcs(functions(say)).Option("missingkey=error").ParseFS(layoutFiles,
+		"templates/*.tmpl")
 	if err != nil {
 		return nil, fmt.Errorf("portal: %w", err)
 	}

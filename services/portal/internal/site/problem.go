@@ -46,7 +46,8 @@ func NotFound(err error) bool {
 
 // kinds are the pages that tell of a problem, by HTTP status.
 var kinds = map[int]string{
-	http.StatusBadRequest: "invalid", http.StatusForbidden: "forbidden", http.StatusNotFound: "not-found", http.StatusConflict: "conflict",
+	http.StatusBadRequest: "invalid", http.StatusForbidden: "forbidden", http.StatusNotFound: "not-found",
+	http.StatusConflict:     "conflict",
 	http.StatusUnauthorized: "unauthenticated",
 }
 

@@ -31,7 +31,8 @@ func (s *Site) Secured(next http.Handler) http.Handler {
 			h.Set("Cache-Control", "no-store")
 		}
 		// Every browser says where a form comes from. What does not is no browser, and has no business with cookies.
-		if r.Method != http.MethodGet && r.Method != http.MethodHead && r.Header.Get("Sec-Fetch-Site") == "" && r.Header.Get("Origin") == "" {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead && r.Header.Get("Sec-Fetch-Site") == "" &&
+			r.Header.Get("Origin") == "" {
 			s.elsewhere(w, r)
 			return
 		}
@@ -41,5 +42,6 @@ func (s *Site) Secured(next http.Handler) http.Handler {
 
 // elsewhere refuses what did not come from a page of this site.
 func (s *Site) elsewhere(w http.ResponseWriter, r *http.Request) {
-	s.visit(w, r).Problem(http.StatusForbidden, refusal.Forbidden("origin", "bad input", "this was sent by a page of another site"))
+	s.visit(w, r).Problem(http.StatusForbidden,
+		refusal.Forbidden("origin", "bad input", "this was sent by a page of another site"))
 }

@@ -1,5 +1,5 @@
-// Package site is what every page of the portal stands on: who visits, in which language, asking and doing on their behalf
-// with their own token, and answering with a page. It knows no page itself.
+// Package site is what every page of the portal stands on: who visits, in which language, asking and doing on their
+// behalf with their own token, and answering with a page. It knows no page itself.
 package site
 
 import (
@@ -70,8 +70,8 @@ type Route struct {
 	Serve        func(*Visit) error
 }
 
-// Mount serves the routes to whoever is signed in with the organisation that they lie below. Everywhere else there is a page
-// that says that there is nothing, in the reader's language.
+// Mount serves the routes to whoever is signed in with the organisation that they lie below. Everywhere else there is a
+// page that says that there is nothing, in the reader's language.
 func (s *Site) Mount(mux *http.ServeMux, routes []Route) {
 	for _, r := range routes {
 		if r.Side&Customer != 0 {
@@ -84,8 +84,8 @@ func (s *Site) Mount(mux *http.ServeMux, routes []Route) {
 	mux.HandleFunc("/", s.Open(func(*Visit) error { return refusal.NotFound("path", "I9", "there is nothing here") }))
 }
 
-// visited lets in who is signed in with that organisation. Who is not signed in is sent to do so; who is signed in elsewhere
-// finds nothing, whether the organisation exists or not (I9).
+// visited lets in who is signed in with that organisation. Who is not signed in is sent to do so; who is signed in
+// elsewhere finds nothing, whether the organisation exists or not (I9).
 func (s *Site) visited(route Route) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		v := s.visit(w, r)

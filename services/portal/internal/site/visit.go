@@ -88,11 +88,13 @@ func (v *Visit) enter(route Route) error {
 	return route.Serve(v)
 }
 
-// speaker chooses the language: the link's, which is kept; else the one kept; else the person's own; else the browser's.
+// speaker chooses the language: the link's, which is kept; else the one kept; else the person's own; else the
+// browser's.
 func (v *Visit) speaker(own string) *words.Speaker {
 	if s := v.Words.In(v.R.URL.Query().Get("lang")); s != nil {
 		http.SetCookie(v.W, &http.Cookie{ // #nosec G124 -- not Secure only on http on this machine
-			Name: languageCookie, Value: s.Language, Path: "/", MaxAge: yearInSeconds, HttpOnly: true, Secure: v.Secure, SameSite: http.SameSiteLaxMode,
+			Name: languageCookie, Value: s.Language, Path: "/", MaxAge: yearInSeconds, HttpOnly: true, Secure: v.Secure,
+			SameSite: http.SameSiteLaxMode,
 		})
 		return s
 	}
@@ -107,8 +109,8 @@ func (v *Visit) speaker(own string) *words.Speaker {
 	return v.Words.Best(v.R.Header.Get("Accept-Language"))
 }
 
-// Ask asks about the visitor's own tenant, or as one of the provider's people about all, in the visitor's language. With
-// `after` in the address, the answer holds everything up to that sequence: people read their own writes.
+// Ask asks about the visitor's own tenant, or as one of the provider's people about all, in the visitor's language.
+// With `after` in the address, the answer holds everything up to that sequence: people read their own writes.
 func (v *Visit) Ask(q *lockboxv1.Query) (*lockboxv1.QueryReply, error) {
 	q.Tenant, q.Language = v.Session.Tenant, v.Say.Language
 	if after, err := strconv.ParseUint(v.R.URL.Query().Get("after"), 10, 64); err == nil {

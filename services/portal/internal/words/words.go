@@ -54,7 +54,8 @@ type Speaker struct {
 	messages *message.Catalogue
 }
 
-// Say returns a message with its placeholders filled from pairs of names and values. A value named Count chooses the plural.
+// Say returns a message with its placeholders filled from pairs of names and values. A value named Count chooses the
+// plural.
 func (s *Speaker) Say(id string, pairs ...any) (string, error) {
 	for i, value := range pairs {
 		if n, counted := value.(Counted); counted {

@@ -79,7 +79,8 @@ func (c *Client) connect(id bus.Identity) (*nats.Conn, error) {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
 		return nil, refusal.Forbidden("keys", "bus", "there is no readable key %s.nk in %s", id, c.config.KeysDir)
 	case errors.Is(err, nats.ErrAuthorization):
-		return nil, refusal.Forbidden("keys", "bus", "the bus at %s does not know the key %s.nk in %s", c.config.URL, id, c.config.KeysDir)
+		return nil, refusal.Forbidden("keys", "bus", "the bus at %s does not know the key %s.nk in %s", c.config.URL, id,
+			c.config.KeysDir)
 	case err != nil:
 		return nil, fmt.Errorf("%w: %s: %w", ErrNotRunning, c.config.URL, err)
 	}
@@ -131,7 +132,9 @@ func (c *Client) caller(ctx context.Context) (token string, by bus.Caller, err e
 
 // Submit publishes an intent with the caller's token and waits for what becomes of it. The outcome is nil if none came
 // within wait: the intent is stored all the same, and will be evaluated. A refusal is in the outcome.
-func (c *Client) Submit(ctx context.Context, intent *lockboxv1.AccessIntent, wait time.Duration) (*lockboxv1.IntentOutcome, error) {
+func (c *Client) Submit(
+	ctx context.Context, intent *lockboxv1.AccessIntent, wait time.Duration,
+) (*lockboxv1.IntentOutcome, error) {
 	token, err := c.Token(ctx)
 	if err != nil {
 		return nil, err
@@ -184,7 +187,8 @@ func (c *Client) publish(ctx context.Context, nc *nats.Conn, intent *lockboxv1.A
 		_, err = j.SubmitIntent(ctx, Tool, intent)
 	}
 	if errors.Is(err, journal.ErrUnknown) {
-		return fmt.Errorf("%w: %w", refusal.Unavailable("", rule, "the bus did not say whether it keeps the intent; submit it again"), err)
+		return fmt.Errorf("%w: %w", refusal.Unavailable("", rule,
+			"the bus did not say whether it keeps the intent; submit it again"), err)
 	}
 	return err
 }

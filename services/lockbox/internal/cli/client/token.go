@@ -118,7 +118,8 @@ func onThisMachine(issuer string) bool {
 	return u.Hostname() == "localhost" || err == nil && addr.IsLoopback()
 }
 
-// Claims is what a token says of its bearer. Nobody here has verified it: it is for showing, and for choosing what to ask.
+// Claims is what a token says of its bearer. Nobody here has verified it: it is for showing, and for choosing what to
+// ask.
 type Claims struct {
 	Issuer           string
 	Subject          string

@@ -12,13 +12,15 @@ import (
 // Activities is the activity log (R39), newest first.
 func Activities(l Look, list []*lockboxv1.Activity) string {
 	columns := []column{
-		{title: "TIME"}, {title: "ACTION", min: 28}, {title: "WHO", min: 14, drop: 3}, {title: "TENANT", drop: 1}, {title: "ABOUT", drop: 2}, {title: "SUMMARY", min: 30},
+		{title: "TIME"}, {title: "ACTION", min: 28}, {title: "WHO", min: 14, drop: 3}, {title: "TENANT", drop: 1},
+		{title: "ABOUT", drop: 2}, {title: "SUMMARY", min: 30},
 	}
 	var rows [][]cell
 	for _, a := range list {
 		e := a.GetEntry()
 		rows = append(rows, []cell{
-			{l.minute(e.GetTime()), dim}, {Clean(e.GetAction()), entryPaint(e.GetType())}, {ActorName(e.GetActor()), plain}, text(a.GetTenant()),
+			{l.minute(e.GetTime()), dim}, {Clean(e.GetAction()), entryPaint(e.GetType())}, {ActorName(e.GetActor()), plain},
+			text(a.GetTenant()),
 			{l.aggregate(a.GetKind(), a.GetAggregateId()), plain}, text(e.GetSummary()),
 		})
 	}
@@ -32,8 +34,8 @@ func (l Look) aggregate(kind, id string) string {
 	return Clean(kind) + " " + Clean(id)
 }
 
-// Event is a stored event in a replay: sequence, time, tenant, aggregate and version, action, summary; on one line, or on a
-// terminal with the summary below. Events are written as they come, so their columns have fixed widths.
+// Event is a stored event in a replay: sequence, time, tenant, aggregate and version, action, summary; on one line, or
+// on a terminal with the summary below. Events are written as they come, so their columns have fixed widths.
 func Event(l Look, sequence uint64, e *lockboxv1.Event) string {
 	entry := activity.Entry(sequence, e)
 	about := l.aggregate(e.GetKind(), e.GetAggregateId())
@@ -61,10 +63,12 @@ const sequenceWidth = 8
 func DeadLetter(l Look, sequence uint64, stored time.Time, d *lockboxv1.DeadLetter) string {
 	p := &page{Look: l}
 	p.line(strings.Join([]string{
-		l.paint(dim, padLeft(uintText(sequence), sequenceWidth)), l.local(stored).Format(time.DateTime), Clean(d.GetService()),
+		l.paint(dim, padLeft(uintText(sequence), sequenceWidth)), l.local(stored).Format(time.DateTime),
+		Clean(d.GetService()),
 		l.paint(accent, Clean(d.GetSubject())), fmt.Sprintf("%d bytes", len(d.GetData())),
 	}, gap))
 	why := d.GetRefusal()
-	p.hang(strings.Repeat(" ", sequenceWidth)+gap, plain, fmt.Sprintf("%s (%s): %s", Clean(why.GetField()), Clean(why.GetRule()), Clean(why.GetMessage())))
+	p.hang(strings.Repeat(" ", sequenceWidth)+gap, plain,
+		fmt.Sprintf("%s (%s): %s", Clean(why.GetField()), Clean(why.GetRule()), Clean(why.GetMessage())))
 	return p.String()
 }

@@ -52,7 +52,8 @@ func Services(l Look, version string, list []catalogue.Service) string {
 		rows = append(rows, []cell{{Clean(s.Type), accent}, text(s.Name), stageCell(s.Stage), text(strings.Join(ids, ", "))})
 	}
 	p := &page{Look: l}
-	p.b.WriteString(l.table([]column{{title: "TYPE", min: 20}, {title: "NAME", min: 16, drop: 2}, {title: "STAGE", drop: 1}, {title: "SCENARIOS", min: 20}}, rows))
+	p.b.WriteString(l.table([]column{{title: "TYPE", min: 20}, {title: "NAME", min: 16, drop: 2},
+		{title: "STAGE", drop: 1}, {title: "SCENARIOS", min: 20}}, rows))
 	p.line("")
 	p.hang("", dim, fmt.Sprintf("%s in %s.", plural(len(list), "resource type", "resource types"), Clean(version)))
 	return p.String()
@@ -80,7 +81,8 @@ func Service(l Look, s catalogue.Service) string {
 			{strings.ToLower(sentence(sc.Scope.String(), "SCOPE_")), plain},
 		})
 	}
-	p.indented([]column{{title: "SCENARIO"}, {title: "NAME", min: 16}, {title: "CUSTOMER DATA"}, {title: "ELEVATED"}, {title: "SCOPE", drop: 1}}, rows)
+	p.indented([]column{{title: "SCENARIO"}, {title: "NAME", min: 16}, {title: "CUSTOMER DATA"}, {title: "ELEVATED"},
+		{title: "SCOPE", drop: 1}}, rows)
 	return p.String()
 }
 

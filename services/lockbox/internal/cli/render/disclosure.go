@@ -7,7 +7,8 @@ import (
 // Disclosures lists what happened outside of any request (R44, R45), newest first.
 func Disclosures(l Look, list []*lockboxv1.DisclosureView) string {
 	columns := []column{
-		{title: "DISCLOSURE"}, {title: "TENANT", drop: 2}, {title: "WHAT", min: 24}, {title: "HAPPENED", drop: 3}, {title: "DEMANDED BY", drop: 1}, {title: "THE CUSTOMER", min: 24},
+		{title: "DISCLOSURE"}, {title: "TENANT", drop: 2}, {title: "WHAT", min: 24}, {title: "HAPPENED", drop: 3},
+		{title: "DEMANDED BY", drop: 1}, {title: "THE CUSTOMER", min: 24},
 	}
 	var rows [][]cell
 	for _, d := range list {
@@ -27,7 +28,8 @@ func Disclosures(l Look, list []*lockboxv1.DisclosureView) string {
 			id = ShortID(d.GetDisclosureId())
 		}
 		rows = append(rows, []cell{
-			{id, accent}, text(d.GetTenant()), text(d.GetOccurrence().GetWhat()), {l.minute(d.GetOccurrence().GetHappenedAt()), dim}, {demand, plain}, told,
+			{id, accent}, text(d.GetTenant()), text(d.GetOccurrence().GetWhat()),
+			{l.minute(d.GetOccurrence().GetHappenedAt()), dim}, {demand, plain}, told,
 		})
 	}
 	return l.table(columns, rows)

@@ -14,8 +14,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// JSON writes a message as protobuf's JSON (field names as in the .proto files, times in UTC), with empty fields, so that
-// a program finds every field that it looks for.
+// JSON writes a message as protobuf's JSON (field names as in the .proto files, times in UTC), with empty fields, so
+// that a program finds every field that it looks for.
 func JSON(m proto.Message) (string, error) {
 	raw, err := protojson.MarshalOptions{UseProtoNames: true, EmitDefaultValues: true}.Marshal(m)
 	if err != nil {
@@ -42,8 +42,8 @@ func indentJSON(raw []byte) (string, error) {
 	return escape(strings.TrimSuffix(b.String(), "\n")) + "\n", nil
 }
 
-// RecordJSON writes a message as JSON with what it holds and nothing else: for stored events, which are shown as they are.
-// It is one line's worth, to be part of another value.
+// RecordJSON writes a message as JSON with what it holds and nothing else: for stored events, which are shown as they
+// are. It is one line's worth, to be part of another value.
 func RecordJSON(m proto.Message) (json.RawMessage, error) {
 	raw, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
 	if err != nil {

@@ -1,7 +1,7 @@
-// Package render turns what the services answer into what people read: tables, pages, a timeline; and into JSON and YAML
-// for programs. It knows nothing of the bus or of the command line. It reads no clock, asks no terminal and writes
-// nowhere: what the reader's terminal can show is a value. Whatever came from outside passes Clean or CleanText, so that no
-// data can steer a terminal.
+// Package render turns what the services answer into what people read: tables, pages, a timeline; and into JSON and
+// YAML for programs. It knows nothing of the bus or of the command line. It reads no clock, asks no terminal and writes
+// nowhere: what the reader's terminal can show is a value. Whatever came from outside passes Clean or CleanText, so
+// that no data can steer a terminal.
 package render
 
 import (
@@ -128,8 +128,8 @@ func clean(s string, space func(rune) (string, bool)) string {
 	return b.String()
 }
 
-// harmless is an allow-list: letters, marks, numbers, punctuation, symbols, blanks; less what is one of these in name and
-// shows nothing.
+// harmless is an allow-list: letters, marks, numbers, punctuation, symbols, blanks; less what is one of these in name
+// and shows nothing.
 func harmless(r rune) bool {
 	switch r {
 	case utf8.RuneError, '\u034F', '\u115F', '\u1160', '\u2800', '\u3164', '\uFFA0':

@@ -19,7 +19,8 @@ func Mails(l Look, list []Mail) string {
 	for _, m := range list {
 		rows = append(rows, []cell{{Clean(m.ID), accent}, {l.In(m.Received), dim}, text(m.To), text(m.Subject)})
 	}
-	return l.table([]column{{title: "MAIL", drop: 1}, {title: "RECEIVED"}, {title: "TO", min: 20}, {title: "SUBJECT", min: 30}}, rows)
+	return l.table([]column{{title: "MAIL", drop: 1}, {title: "RECEIVED"}, {title: "TO", min: 20},
+		{title: "SUBJECT", min: 30}}, rows)
 }
 
 // Stamp is a moment in the reader's zone.

@@ -46,7 +46,8 @@ func statusPaint(s lockboxv1.RequestStatus) paint {
 // ReasonName is a reason type as people say it.
 func ReasonName(r lockboxv1.ReasonType) string {
 	name := sentence(r.String(), "REASON_TYPE_")
-	return strings.NewReplacer("Customer initiated", "Customer-initiated", "Provider initiated", "Provider-initiated").Replace(name)
+	return strings.NewReplacer("Customer initiated", "Customer-initiated", "Provider initiated",
+		"Provider-initiated").Replace(name)
 }
 
 func roleNames(roles []lockboxv1.Role) string {

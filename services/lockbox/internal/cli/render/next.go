@@ -35,8 +35,8 @@ func (c Cast) command(as string) string {
 	return program + "--as " + Clean(as) + " "
 }
 
-// browse is a request's page in the portal, for one of a tenant's people or, with an empty tenant, of the provider's; none if
-// there is no portal.
+// browse is a request's page in the portal, for one of a tenant's people or, with an empty tenant, of the provider's;
+// none if there is no portal.
 func (c Cast) browse(v *lockboxv1.RequestView, tenant, what string) []Command {
 	if c.Portal == "" {
 		return nil
@@ -59,7 +59,8 @@ func Next(v *lockboxv1.RequestView, cast Cast) []Command {
 			Command{approver + "approval deny " + id + ` --reason WHY`, "the customer refuses"},
 		)
 		if slices.ContainsFunc(v.GetQuestions(), func(q *lockboxv1.Question) bool { return q.GetAnswerer() == nil }) {
-			commands = append(commands, Command{requester + "approval answer " + id + " ANSWER", "the requester answers the question"})
+			commands = append(commands, Command{requester + "approval answer " + id + " ANSWER",
+				"the requester answers the question"})
 		}
 		return append(commands, withdraw)
 	case lockboxv1.RequestStatus_REQUEST_STATUS_ACTIVE:
@@ -77,7 +78,8 @@ func LookAt(v *lockboxv1.RequestView, cast Cast) []Command {
 	if v.GetStatus() != lockboxv1.RequestStatus_REQUEST_STATUS_CUSTOMER_NOTIFIED {
 		return nil
 	}
-	return []Command{{cast.command(cast.Approver) + "approval show " + ShortID(v.GetRequestId()), "the customer looks at it"}}
+	return []Command{{cast.command(cast.Approver) + "approval show " + ShortID(v.GetRequestId()),
+		"the customer looks at it"}}
 }
 
 // WaitingGroup is the provider's group whose internal approval is awaited; empty: none is.

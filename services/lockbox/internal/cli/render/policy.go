@@ -9,8 +9,8 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// Explanation says why an evaluation came out as it did, rule by rule. Without the rule set of that very version only the
-// rules that matched are known.
+// Explanation says why an evaluation came out as it did, rule by rule. Without the rule set of that very version only
+// the rules that matched are known.
 func Explanation(l Look, v *lockboxv1.RequestView, rules []policy.Rule) string {
 	e := v.GetEvaluation()
 	p := &page{Look: l}
@@ -60,7 +60,8 @@ func (p *page) matched(m *lockboxv1.MatchedRule) {
 	if refuses(m) {
 		mark, color = p.glyph("✗", "x"), bad
 	}
-	p.hang("  "+p.paint(color, mark)+" ", plain, fmt.Sprintf("%s: %s. %s", Clean(m.GetId()), EffectName(m.GetEffect()), Clean(m.GetReason())))
+	p.hang("  "+p.paint(color, mark)+" ", plain,
+		fmt.Sprintf("%s: %s. %s", Clean(m.GetId()), EffectName(m.GetEffect()), Clean(m.GetReason())))
 }
 
 func refuses(m *lockboxv1.MatchedRule) bool {
@@ -87,7 +88,8 @@ func EffectName(e lockboxv1.RuleEffect) string {
 
 func (p *page) facts(v *lockboxv1.RequestView) {
 	f := v.GetEvaluation().GetFacts()
-	p.field("Sign-in", signIn(&lockboxv1.Actor{MultiFactor: f.GetMultiFactor(), IsolatedIdentity: f.GetIsolatedIdentity()}))
+	p.field("Sign-in", signIn(&lockboxv1.Actor{MultiFactor: f.GetMultiFactor(),
+		IsolatedIdentity: f.GetIsolatedIdentity()}))
 	p.field("Groups", Clean(strings.Join(v.GetRequester().GetGroups(), ", ")))
 	p.field("Employer", Clean(v.GetRequester().GetEmployer()))
 	if f.GetServiceName() != "" {
@@ -162,14 +164,17 @@ func Simulated(l Look, s Simulation) string {
 			if l.Width > 0 {
 				id = ShortID(id)
 			}
-			rows = append(rows, []cell{{id, accent}, text(c.Tenant), text(c.Was), {Clean(c.Becomes), bold}, text(strings.Join(c.Rules, ", "))})
+			rows = append(rows, []cell{{id, accent}, text(c.Tenant), text(c.Was), {Clean(c.Becomes), bold},
+				text(strings.Join(c.Rules, ", "))})
 		}
 		p.b.WriteString(l.table([]column{
-			{title: "REQUEST"}, {title: "TENANT", drop: 1}, {title: "WAS", min: 20}, {title: "WOULD BE", min: 20}, {title: "BY", min: 16, drop: 2},
+			{title: "REQUEST"}, {title: "TENANT", drop: 1}, {title: "WAS", min: 20}, {title: "WOULD BE", min: 20},
+			{title: "BY", min: 16, drop: 2},
 		}, rows))
 		p.line("")
 	}
-	p.hang("", bold, fmt.Sprintf("%s by %s: %d would change.", plural(s.Intents, "intent", "intents"), Clean(s.PolicyVersion), s.Changed))
+	p.hang("", bold, fmt.Sprintf("%s by %s: %d would change.", plural(s.Intents, "intent", "intents"),
+		Clean(s.PolicyVersion), s.Changed))
 	for _, t := range s.Transitions {
 		p.hang("  ", plain, fmt.Sprintf("%6d  %s %s %s", t.Count, Clean(t.Was), p.glyph("→", "->"), Clean(t.Becomes)))
 	}

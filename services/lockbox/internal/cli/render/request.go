@@ -16,7 +16,8 @@ import (
 func Requests(l Look, list []*lockboxv1.RequestView, viewer *lockboxv1.Person) string {
 	columns := []column{
 		{title: "REQUEST"}, {title: "STATUS"}, {title: "YOU"}, {title: "TENANT", drop: 3}, {title: "WHAT", min: 24},
-		{title: "REQUESTER", min: 22, drop: 4}, {title: "WHEN", min: 22}, {title: "RESOURCES", min: 40, drop: 2}, {title: "TICKET", drop: 1},
+		{title: "REQUESTER", min: 22, drop: 4}, {title: "WHEN", min: 22}, {title: "RESOURCES", min: 40, drop: 2},
+		{title: "TICKET", drop: 1},
 	}
 	var rows [][]cell
 	you := false
@@ -29,7 +30,8 @@ func Requests(l Look, list []*lockboxv1.RequestView, viewer *lockboxv1.Person) s
 		you = you || mine != ""
 		rows = append(rows, []cell{
 			{id, accent}, {StatusName(v.GetStatus()), statusPaint(v.GetStatus())}, {mine, bold}, text(v.GetTenant()),
-			text(scenario(v)), {ActorName(v.GetRequester()), plain}, {l.when(v), whenPaint(l, v)}, text(resources(v)), text(v.GetIntent().GetTicketId()),
+			text(scenario(v)), {ActorName(v.GetRequester()), plain}, {l.when(v), whenPaint(l, v)}, text(resources(v)),
+			text(v.GetIntent().GetTicketId()),
 		})
 	}
 	if !you {
@@ -54,7 +56,8 @@ func part(v *lockboxv1.RequestView, viewer *lockboxv1.Person) string {
 			return decided(d)
 		}
 	}
-	frozen := slices.ContainsFunc(v.GetLockbox().GetApprovers(), func(a *lockboxv1.Approver) bool { return tenant.SamePerson(a.GetPerson(), viewer) })
+	frozen := slices.ContainsFunc(v.GetLockbox().GetApprovers(),
+		func(a *lockboxv1.Approver) bool { return tenant.SamePerson(a.GetPerson(), viewer) })
 	if frozen && v.GetStatus() == lockboxv1.RequestStatus_REQUEST_STATUS_CUSTOMER_NOTIFIED {
 		return "decide"
 	}
@@ -181,7 +184,8 @@ func (l Look) standing(v *lockboxv1.RequestView) string {
 	case lockboxv1.RequestStatus_REQUEST_STATUS_AWAITING_INTERNAL_APPROVAL:
 		return "waits for the provider's own " + waitingFor(v) + ", " + when
 	case lockboxv1.RequestStatus_REQUEST_STATUS_CUSTOMER_NOTIFIED:
-		return fmt.Sprintf("waits for the customer (%d of %s), %s", approvals(v), plural(required(v), "approval", "approvals"), when)
+		return fmt.Sprintf("waits for the customer (%d of %s), %s", approvals(v),
+			plural(required(v), "approval", "approvals"), when)
 	case lockboxv1.RequestStatus_REQUEST_STATUS_APPROVED:
 		return "decided; access is about to begin"
 	case lockboxv1.RequestStatus_REQUEST_STATUS_ACTIVE:
@@ -339,13 +343,15 @@ func (p *page) approvers(v *lockboxv1.RequestView) {
 				}
 			}
 		}
-		rows = append(rows, []cell{{PersonName(a.GetPerson()), plain}, text(a.GetPerson().GetEmail()), text(roleNames(a.GetRoles())), answer})
+		rows = append(rows, []cell{{PersonName(a.GetPerson()), plain}, text(a.GetPerson().GetEmail()),
+			text(roleNames(a.GetRoles())), answer})
 	}
 	switch {
 	case len(rows) == 0 && n.GetBasis() != lockboxv1.ApproverBasis_APPROVER_BASIS_NOBODY:
 		p.line(p.paint(dim, "  Who they are is the customer's affair."))
 	case len(rows) > 0:
-		p.indented([]column{{title: "APPROVER", min: 12}, {title: "ADDRESS", drop: 1}, {title: "ROLE", min: 16, drop: 2}, {title: "ANSWER", min: 20}}, rows)
+		p.indented([]column{{title: "APPROVER", min: 12}, {title: "ADDRESS", drop: 1}, {title: "ROLE", min: 16, drop: 2},
+			{title: "ANSWER", min: 20}}, rows)
 	}
 	if r := required(v); r > 1 {
 		p.line(fmt.Sprintf("  %d different people must approve (R30); so far %d.", r, approvals(v)))
@@ -367,7 +373,9 @@ func (p *page) excluded(list []*lockboxv1.ExcludedAssignment) {
 	}
 	p.heading("Not counted")
 	for _, e := range list {
-		p.hang("  "+p.glyph("•", "-")+" ", dim, fmt.Sprintf("%s, %s: %s", PersonName(e.GetPerson()), tenant.RoleName(e.GetRole()), Clean(reason.Show(english, e.GetCodedReason(), e.GetReason()).Text)))
+		p.hang("  "+p.glyph("•", "-")+" ", dim,
+			fmt.Sprintf("%s, %s: %s", PersonName(e.GetPerson()), tenant.RoleName(e.GetRole()),
+				Clean(reason.Show(english, e.GetCodedReason(), e.GetReason()).Text)))
 	}
 }
 
@@ -397,12 +405,14 @@ func (p *page) questions(v *lockboxv1.RequestView) {
 	}
 	p.heading("Questions")
 	for _, q := range v.GetQuestions() {
-		p.hang("  Q  ", plain, fmt.Sprintf("%s, %s: %s", ActorName(q.GetAsker()), p.In(q.GetAskedAt().AsTime()), CleanText(q.GetText())))
+		p.hang("  Q  ", plain, fmt.Sprintf("%s, %s: %s", ActorName(q.GetAsker()), p.In(q.GetAskedAt().AsTime()),
+			CleanText(q.GetText())))
 		if q.GetAnswerer() == nil {
 			p.hang("     ", warn, "not answered yet (question "+Clean(q.GetQuestionId())+")")
 			continue
 		}
-		p.hang("  A  ", plain, fmt.Sprintf("%s, %s: %s", ActorName(q.GetAnswerer()), p.In(q.GetAnsweredAt().AsTime()), CleanText(q.GetAnswer())))
+		p.hang("  A  ", plain, fmt.Sprintf("%s, %s: %s", ActorName(q.GetAnswerer()), p.In(q.GetAnsweredAt().AsTime()),
+			CleanText(q.GetAnswer())))
 	}
 }
 

@@ -24,8 +24,8 @@ func text(s string) cell { return cell{Clean(s), plain} }
 
 const gap = "  "
 
-// table lays out rows under titles. Nothing is cut as long as it fits; then columns with a min are squeezed, widest first,
-// and those with a drop are left out.
+// table lays out rows under titles. Nothing is cut as long as it fits; then columns with a min are squeezed, widest
+// first, and those with a drop are left out.
 func (l Look) table(columns []column, rows [][]cell) string {
 	widths := make([]int, len(columns))
 	for i, c := range columns {
@@ -87,8 +87,8 @@ func (l Look) fit(columns []column, widths []int) []int {
 // narrowest is how narrow a column gets when nothing else helps any more.
 const narrowest = 5
 
-// squeeze takes width from the widest columns until nothing is over, and returns what still is. A column stops at its min,
-// or at least if that is given.
+// squeeze takes width from the widest columns until nothing is over, and returns what still is. A column stops at its
+// min, or at least if that is given.
 func squeeze(columns []column, widths, shown []int, over, least int) int {
 	for over > 0 {
 		best := -1

@@ -76,7 +76,8 @@ func FallbackName(f lockboxv1.Fallback) string {
 // Roles lists the assignments of a tenant and of its subscriptions; where is a subscription's id, or empty for all.
 func Roles(l Look, v *lockboxv1.TenantView, where string) string {
 	columns := []column{
-		{title: "SCOPE", min: 10}, {title: "ROLE", min: 16}, {title: "PERSON", min: 10}, {title: "ADDRESS", drop: 1}, {title: "COUNTS", min: 38}, {title: "ASSIGNMENT", min: 10},
+		{title: "SCOPE", min: 10}, {title: "ROLE", min: 16}, {title: "PERSON", min: 10}, {title: "ADDRESS", drop: 1},
+		{title: "COUNTS", min: 38}, {title: "ASSIGNMENT", min: 10},
 	}
 	var rows [][]cell
 	add := func(scope string, list []*lockboxv1.AssignmentView) {
@@ -104,7 +105,8 @@ func (p *page) assignments(list []*lockboxv1.AssignmentView) {
 	for _, a := range list {
 		rows = append(rows, p.assignment(a))
 	}
-	p.indented([]column{{title: "ROLE", min: 16}, {title: "PERSON", min: 10}, {title: "ADDRESS", drop: 1}, {title: "COUNTS", min: 38}, {title: "ASSIGNMENT", min: 10}}, rows)
+	p.indented([]column{{title: "ROLE", min: 16}, {title: "PERSON", min: 10}, {title: "ADDRESS", drop: 1},
+		{title: "COUNTS", min: 38}, {title: "ASSIGNMENT", min: 10}}, rows)
 }
 
 func (l Look) assignment(a *lockboxv1.AssignmentView) []cell {
@@ -116,7 +118,8 @@ func (l Look) assignment(a *lockboxv1.AssignmentView) []cell {
 		counts.text = "ends " + l.In(until.AsTime())
 	}
 	as := a.GetAssignment()
-	return []cell{{tenant.RoleName(as.GetRole()), plain}, {PersonName(as.GetPerson()), plain}, text(as.GetPerson().GetEmail()), counts, text(as.GetId())}
+	return []cell{{tenant.RoleName(as.GetRole()), plain}, {PersonName(as.GetPerson()), plain},
+		text(as.GetPerson().GetEmail()), counts, text(as.GetId())}
 }
 
 // Approvers is who would be asked if a request came now (R23).
@@ -132,10 +135,12 @@ func Approvers(l Look, v *lockboxv1.ApproversPreview) string {
 		if language == "" {
 			language = "-"
 		}
-		rows = append(rows, []cell{{PersonName(a.GetPerson()), plain}, text(a.GetPerson().GetEmail()), text(roleNames(a.GetRoles())), text(language)})
+		rows = append(rows, []cell{{PersonName(a.GetPerson()), plain}, text(a.GetPerson().GetEmail()),
+			text(roleNames(a.GetRoles())), text(language)})
 	}
 	if len(rows) > 0 {
-		p.indented([]column{{title: "APPROVER", min: 12}, {title: "ADDRESS", drop: 2}, {title: "ROLE", min: 16}, {title: "LANGUAGE", drop: 1}}, rows)
+		p.indented([]column{{title: "APPROVER", min: 12}, {title: "ADDRESS", drop: 2}, {title: "ROLE", min: 16},
+			{title: "LANGUAGE", drop: 1}}, rows)
 	}
 	p.excluded(v.GetExcluded())
 	return p.String()
@@ -144,7 +149,8 @@ func Approvers(l Look, v *lockboxv1.ApproversPreview) string {
 // Tickets is a list of support tickets.
 func Tickets(l Look, list []*lockboxv1.TicketView) string {
 	columns := []column{
-		{title: "TICKET"}, {title: "TENANT", drop: 2}, {title: "TITLE", min: 24}, {title: "ENGINEER", min: 10}, {title: "TEAM", min: 10, drop: 1}, {title: "OPENED", min: 9},
+		{title: "TICKET"}, {title: "TENANT", drop: 2}, {title: "TITLE", min: 24}, {title: "ENGINEER", min: 10},
+		{title: "TEAM", min: 10, drop: 1}, {title: "OPENED", min: 9},
 	}
 	var rows [][]cell
 	for _, t := range list {
@@ -153,7 +159,8 @@ func Tickets(l Look, list []*lockboxv1.TicketView) string {
 			engineer = cell{PersonName(t.GetEngineer()), plain}
 		}
 		rows = append(rows, []cell{
-			{Clean(t.GetTicketId()), accent}, text(t.GetTenant()), text(t.GetTitle()), engineer, text(t.GetTeam()), {l.In(t.GetOpenedAt().AsTime()), plain},
+			{Clean(t.GetTicketId()), accent}, text(t.GetTenant()), text(t.GetTitle()), engineer, text(t.GetTeam()),
+			{l.In(t.GetOpenedAt().AsTime()), plain},
 		})
 	}
 	return l.table(columns, rows)

@@ -71,7 +71,8 @@ func entryPaint(typ string) paint {
 	switch typ {
 	case "InternalApprovalGiven", "CustomerApproved", "AccessGranted":
 		return good
-	case "InternalApprovalRefused", "InternalApprovalExpired", "CustomerDenied", "RequestExpired", "AccessLapsed", "AccessRevoked":
+	case "InternalApprovalRefused", "InternalApprovalExpired", "CustomerDenied", "RequestExpired", "AccessLapsed",
+		"AccessRevoked":
 		return bad
 	case "ApprovalReminderDue", "InternalReminderDue", "ApproversUnavailable", "QuestionAsked":
 		return warn

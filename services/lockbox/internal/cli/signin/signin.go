@@ -1,6 +1,7 @@
-// Package signin is how a person at a terminal gets a token: in a browser with an authorization code and PKCE, which comes
-// back to a loopback address (RFC 8252), or with a device code (RFC 8628); and where that token is kept. What it keeps is the
-// ID token: it is made out to this client, says who signed in and how, and is what the services verify (R13).
+// Package signin is how a person at a terminal gets a token: in a browser with an authorization code and PKCE, which
+// comes back to a loopback address (RFC 8252), or with a device code (RFC 8628); and where that token is kept. What it
+// keeps is the ID token: it is made out to this client, says who signed in and how, and is what the services verify
+// (R13).
 package signin
 
 import (
@@ -33,8 +34,8 @@ type Client struct {
 	Issuer string
 	ID     string
 	Now    func() time.Time
-	// MaxAge is how long ago somebody may have proved to the issuer who they are for Browser to do without their proving it
-	// again, in whole seconds; nil: that is for the issuer to say.
+	// MaxAge is how long ago somebody may have proved to the issuer who they are for Browser to do without their proving
+	// it again, in whole seconds; nil: that is for the issuer to say.
 	MaxAge *time.Duration
 }
 
@@ -59,7 +60,8 @@ func (c Client) Browser(ctx context.Context, show func(address string) error) (s
 	begun := c.Now()
 	address, attempt := issuer.Begin(redirect, c.demand())
 	w := &waiting{
-		issuer: issuer, ctx: ctx, host: listener.Addr().String(), redirect: redirect, attempt: attempt, done: make(chan outcome, 1),
+		issuer: issuer, ctx: ctx, host: listener.Addr().String(), redirect: redirect, attempt: attempt,
+		done:   make(chan outcome, 1),
 		recent: func(who oidcclient.Person) error { return c.recent(who, begun) },
 	}
 	server := &http.Server{Handler: w, ReadHeaderTimeout: answerTimeout}
@@ -82,8 +84,8 @@ func (c Client) Browser(ctx context.Context, show func(address string) error) (s
 	}
 }
 
-// demand is what an issuer is asked so that it keeps to MaxAge (OpenID Connect Core 1.0 §3.1.2.1). Then it has to say in the
-// token when somebody signed in, too, which it otherwise need not (§2, `auth_time`).
+// demand is what an issuer is asked so that it keeps to MaxAge (OpenID Connect Core 1.0 §3.1.2.1). Then it has to say
+// in the token when somebody signed in, too, which it otherwise need not (§2, `auth_time`).
 func (c Client) demand() url.Values {
 	if c.MaxAge == nil {
 		return nil
@@ -130,13 +132,14 @@ type outcome struct {
 	err   error
 }
 
-// ServeHTTP takes the issuer's answer. What does not carry our state is not an answer to us: it is refused, and we go on
-// waiting.
+// ServeHTTP takes the issuer's answer. What does not carry our state is not an answer to us: it is refused, and we go
+// on waiting.
 func (w *waiting) ServeHTTP(out http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	if r.Method != http.MethodGet || r.URL.Path != callbackPath || r.Host != w.host ||
 		subtle.ConstantTimeCompare([]byte(q.Get("state")), []byte(w.attempt.State)) != 1 {
-		page(out, http.StatusBadRequest, "This is no answer to a sign-in that waits here.", "Look at your terminal for where to sign in.")
+		page(out, http.StatusBadRequest, "This is no answer to a sign-in that waits here.",
+			"Look at your terminal for where to sign in.")
 		return
 	}
 	first := false
@@ -185,7 +188,8 @@ func (c Client) Device(ctx context.Context, show func(Code) error) (string, erro
 	}
 	answer, err := oauth.DeviceAccessToken(issuer.Context(ctx), d)
 	switch {
-	case err != nil && ctx.Err() == nil && !d.Expiry.IsZero() && !time.Now().Before(d.Expiry): // by the clock that it waits with
+	// by the clock that it waits with
+	case err != nil && ctx.Err() == nil && !d.Expiry.IsZero() && !time.Now().Before(d.Expiry):
 		return "", issuer.Failed(ctx, &oauth2.RetrieveError{ErrorCode: "expired_token"})
 	case err != nil:
 		return "", issuer.Failed(ctx, err)

@@ -42,8 +42,8 @@ type Saved struct {
 // Store is a directory of sign-ins, one file for each profile, readable by their owner only.
 type Store struct{ Dir string }
 
-// DefaultStore is where sign-ins are kept: $XDG_STATE_HOME/lockbox/tokens, or ~/.local/state/lockbox/tokens. The environment
-// is read through env.
+// DefaultStore is where sign-ins are kept: $XDG_STATE_HOME/lockbox/tokens, or ~/.local/state/lockbox/tokens. The
+// environment is read through env.
 func DefaultStore(env func(string) string) (Store, error) {
 	if base := env("XDG_STATE_HOME"); filepath.IsAbs(base) {
 		return Store{filepath.Join(base, "lockbox", "tokens")}, nil
@@ -87,8 +87,8 @@ func (s Store) Save(profile string, v Saved) error {
 	return nil
 }
 
-// Load reads a sign-in. Without one the error is fs.ErrNotExist; one that others can read is refused (UNAUTHENTICATED), for
-// they can be its owner.
+// Load reads a sign-in. Without one the error is fs.ErrNotExist; one that others can read is refused (UNAUTHENTICATED),
+// for they can be its owner.
 func (s Store) Load(profile string) (Saved, error) {
 	if err := CheckProfile(profile); err != nil {
 		return Saved{}, err
@@ -99,7 +99,8 @@ func (s Store) Load(profile string) (Saved, error) {
 		return Saved{}, err
 	}
 	if info.Mode().Perm()&0o077 != 0 {
-		return Saved{}, refusal.Unauthenticated("token", rule, "%s can be read by others (mode %v); remove it, and sign in again", path, info.Mode().Perm())
+		return Saved{}, refusal.Unauthenticated("token", rule,
+			"%s can be read by others (mode %v); remove it, and sign in again", path, info.Mode().Perm())
 	}
 	data, err := os.ReadFile(path) // #nosec G304 -- in the user's own directory, under a name that was checked
 	if err != nil {
@@ -146,8 +147,8 @@ type Profile struct {
 	Now  func() time.Time
 }
 
-// Token reads it: UNAUTHENTICATED if there is none, or if it has expired. That is only so that somebody is told early and
-// well: who receives a token checks it.
+// Token reads it: UNAUTHENTICATED if there is none, or if it has expired. That is only so that somebody is told early
+// and well: who receives a token checks it.
 func (p Profile) Token(context.Context) (string, error) {
 	v, err := p.Load(p.Name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -165,7 +166,8 @@ func (p Profile) Token(context.Context) (string, error) {
 		if who == "" {
 			who = c.Subject
 		}
-		return "", refusal.Unauthenticated("token", rule, "you were signed in as %s until %s; sign in again", who, c.ExpiresAt.UTC().Format(time.RFC3339))
+		return "", refusal.Unauthenticated("token", rule, "you were signed in as %s until %s; sign in again", who,
+			c.ExpiresAt.UTC().Format(time.RFC3339))
 	}
 	return v.Token, nil
 }

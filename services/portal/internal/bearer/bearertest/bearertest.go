@@ -27,7 +27,8 @@ func TokenOf(subject, issuer string, audience any) string {
 		}
 		return base64.RawURLEncoding.EncodeToString(data)
 	}
-	return part(map[string]any{"alg": "ES256", "kid": "1"}) + "." + part(map[string]any{"iss": issuer, "aud": audience, "sub": subject}) + ".c2lnbmF0dXJl"
+	return part(map[string]any{"alg": "ES256", "kid": "1"}) + "." +
+		part(map[string]any{"iss": issuer, "aud": audience, "sub": subject}) + ".c2lnbmF0dXJl"
 }
 
 // Call sends a request with a token and, if there is one, a JSON body. Headers are pairs of names and values.

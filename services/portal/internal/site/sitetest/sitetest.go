@@ -24,8 +24,8 @@ import (
 // Now is the time of every test.
 var Now = time.Date(2026, 8, 3, 9, 30, 0, 0, time.UTC)
 
-// Backend answers what pages ask, by the query's name, and what they do, by the command's verb. What it has no answer to is
-// NOT_FOUND, except get_self and the count of what waits, which are empty.
+// Backend answers what pages ask, by the query's name, and what they do, by the command's verb. What it has no answer
+// to is NOT_FOUND, except get_self and the count of what waits, which are empty.
 type Backend struct {
 	Queries  map[string]func(*lockboxv1.Query) (*lockboxv1.QueryReply, error)
 	Commands map[string]func(*lockboxv1.Command) (*lockboxv1.CommandReply, error)
@@ -72,10 +72,13 @@ func New(t testing.TB, b *Backend, who *session.Session) *site.Site {
 		t.Fatal(err)
 	}
 	s := &site.Site{
-		Caller: b, Sessions: always{who}, Words: say, Provider: "Nimbus Cloud", Now: func() time.Time { return Now }, Log: zap.NewNop(),
+		Caller: b, Sessions: always{who}, Words: say, Provider: "Nimbus Cloud", Now: func() time.Time { return Now },
+		Log: zap.NewNop(),
 		Organisations: organisation.List{
-			{Tenant: "meadowbank", Name: "Meadow Bank", Issuer: "https://login.meadowbank.example", ClientID: "lockbox", Domains: []string{"meadowbank.example"}},
-			{Name: "Nimbus Cloud", Issuer: "https://login.nimbus.example", ClientID: "lockbox", Domains: []string{"nimbus.example"}},
+			{Tenant: "meadowbank", Name: "Meadow Bank", Issuer: "https://login.meadowbank.example", ClientID: "lockbox",
+				Domains: []string{"meadowbank.example"}},
+			{Name: "Nimbus Cloud", Issuer: "https://login.nimbus.example", ClientID: "lockbox",
+				Domains: []string{"nimbus.example"}},
 		},
 	}
 	if err := s.Prepare(); err != nil {
@@ -86,7 +89,8 @@ func New(t testing.TB, b *Backend, who *session.Session) *site.Site {
 
 // Otto is signed in for the bank, Lena for the provider.
 func Otto() *session.Session {
-	return &session.Session{Tenant: "meadowbank", Token: "token", Name: "Otto Owens", Language: "en", Expires: Now.Add(time.Hour)}
+	return &session.Session{Tenant: "meadowbank", Token: "token", Name: "Otto Owens", Language: "en",
+		Expires: Now.Add(time.Hour)}
 }
 
 // Lena is one of the provider's people.
