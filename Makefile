@@ -11,10 +11,14 @@ LINT := .cache/bin/golangci-lint
 
 # Every module of go.work, as package patterns.
 PACKAGES = $(shell go list -m -f '{{.Dir}}/...')
-# Nothing that was cached counts in CI: the end-to-end tests use programs that the go command does not know about.
-TEST_FLAGS ?= $(if $(CI),-count=1)
 ARGS ?=
 FUZZ_TIME ?= 20s
+# So that what one clone has compiled serves another.
+export GOFLAGS ?= -trimpath
+# Everything but the race detector does without C, and what is compiled once serves all.
+export CGO_ENABLED = 0
+# What runs a tier of the tests and counts them; pkg/archtest/suite/tiers.go says what is in which.
+TIER = go run ./pkg/archtest/suite
 
 ##@ Use it
 .PHONY: help run build images
@@ -29,14 +33,33 @@ build: $(addprefix build-,$(BINARIES)) ## build all programs into bin/
 
 .PHONY: $(addprefix build-,$(BINARIES))
 $(addprefix build-,$(BINARIES)): build-%:
-	@CGO_ENABLED=0 go build -trimpath -o bin/$* ./services/$*/cmd/$*
+	@go build -trimpath -o bin/$* ./services/$*/cmd/$*
 
 images: ## build the container images, FROM scratch, for docker-compose.yml
 	@scripts/images.sh $(BINARIES)
 
 ##@ Check it
-.PHONY: test bench fuzz deps tools check-format vet lint check-generated check-modules check-shape go-test compose-test
-test: deps check-format vet lint check-generated check-modules check-shape go-test compose-test ## everything that CI runs; installs what it needs
+.PHONY: test checks pure parts browser faults bench fuzz deps tools check-format vet lint check-generated check-modules check-shape compose-test
+# What is broken most often, and seen fastest, comes first: a failing pure package shows before the linter is even built.
+# LOCKBOX_TEST_LONG=10 makes everything that goes by chance try ten times as much; nothing else changes.
+test: checks pure thorough-checks parts browser faults compose-test ## everything that CI runs; installs what it needs
+
+checks: check-format vet check-shape ## format, vet, where code lives
+
+pure: compiler ## tests of what only computes
+	@$(TIER) pure
+
+parts: deps build ## tests with the bus, databases and other people's servers
+	@$(TIER) parts
+
+browser: deps build ## tests of the portal in a browser
+	@$(TIER) browser
+
+faults: deps build ## tests that start programs and kill them
+	@$(TIER) faults
+
+.PHONY: thorough-checks compiler
+thorough-checks: lint check-generated check-modules ## the linter, the contract, each module by itself
 
 bench: ## measure stages and the whole workflow beside the bare floor of the same run
 	@go run ./services/lockbox/cmd/lockbox-bench $(ARGS)
@@ -51,9 +74,12 @@ lint: tools ## golangci-lint over every module
 	@echo "==> golangci-lint"
 	@$(LINT) run --allow-parallel-runners $(PACKAGES)
 
-deps: tools
+deps:
 	@echo "==> system packages for the tests"
 	@scripts/install-test-deps.sh
+
+compiler: # without which go test has no race detector
+	@scripts/install-test-deps.sh compiler
 
 tools:
 	@echo "==> tools"
@@ -76,15 +102,8 @@ check-modules:
 	@echo "==> each module by itself"
 	@scripts/check-modules.sh
 
-# Its own step, uncached: it reads the whole tree, which the go command's test cache does not know.
 check-shape:
-	@echo "==> where code lives"
-	@go test -count=1 ./pkg/archtest
-
-# Programs first: tests that start them as processes of their own then find everything compiled.
-go-test: build
-	@echo "==> tests"
-	@go test -race -shuffle=on -timeout 30m $(TEST_FLAGS) $(PACKAGES)
+	@$(TIER) checks
 
 ##@ Change it
 .PHONY: generate controls clean

@@ -2,13 +2,14 @@
 # Brings the container stack up under a name and on ports of its own, carries a request through it, and takes it down
 # again, whatever happened. It builds the images first.
 #
-#   scripts/compose-test.sh         exits 0, and says so, when no Docker engine answers
+#   scripts/compose-test.sh         without a Docker engine it says that it was skipped, which in CI (CI=true) is a failure
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 if ! docker version >/dev/null 2>&1; then
-	echo "compose: no Docker engine answers, so the container stack is not tested"
-	exit 0
+	echo "compose: SKIPPED, no Docker engine answers: the container stack was not tested" >&2
+	[ -z "${CI:-}" ]
+	exit
 fi
 if docker compose version >/dev/null 2>&1; then
 	compose=(docker compose)

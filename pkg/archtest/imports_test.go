@@ -34,7 +34,7 @@ var (
 	}
 	// forTests are imported by tests only, or are nothing but tests.
 	forTests = []string{
-		"./pkg/archtest", "./pkg/goldentest", "./pkg/internal/story", "./pkg/merkle/oracletest",
+		"./pkg/archtest/...", "./pkg/goldentest", "./pkg/longtest", "./pkg/internal/story", "./pkg/merkle/oracletest",
 		"./pkg/journal/journaltest", "./pkg/lease/leasetest", "./services/audit-projector/internal/story",
 		"./services/notifier/internal/smtptest", "./services/portal/internal/bearer/bearertest", "./services/portal/internal/site/sitetest",
 	}

@@ -17,6 +17,7 @@ import (
 
 // Each server's own copy can be read, so that a copy that differs is found although another server answers everybody.
 func TestEveryServersOwnCopyIsRead(t *testing.T) {
+	t.Parallel()
 	b := journaltest.Start(t, 3)
 	writer := b.Journal(t, bus.Orchestrator)
 	about := aggregate.Key{Tenant: "meadowbank", Kind: aggregate.KindTicket, ID: journaltest.NewID()}

@@ -32,6 +32,7 @@ func published(t *testing.T, version uint64, text, textVersion string) *lockboxv
 }
 
 func TestTheLastPublishedIsInForceCompiledOnce(t *testing.T) {
+	t.Parallel()
 	b := journaltest.Start(t, 1)
 	orchestrator, evaluator := b.Journal(t, bus.Orchestrator), b.Journal(t, bus.Evaluator)
 	r, inForce := repository.New(evaluator), repository.CatalogueInForce()

@@ -73,6 +73,7 @@ func connected(t *testing.T, b *journaltest.Bus) (*repository.Repository, *nats.
 }
 
 func TestWhatIsRememberedIsConfirmedAndNotReadAgain(t *testing.T) {
+	t.Parallel()
 	b := journaltest.Start(t, 1)
 	evaluator, orchestrator := b.Journal(t, bus.Evaluator), b.Journal(t, bus.Orchestrator)
 	r, nc := connected(t, b)
@@ -113,6 +114,7 @@ func TestWhatIsRememberedIsConfirmedAndNotReadAgain(t *testing.T) {
 }
 
 func TestWhatIsReadForTheFirstTimeIsOneQuestion(t *testing.T) {
+	t.Parallel()
 	b := journaltest.Start(t, 1)
 	evaluator := b.Journal(t, bus.Evaluator)
 	r, nc := connected(t, b)
@@ -143,6 +145,7 @@ func TestWhatIsReadForTheFirstTimeIsOneQuestion(t *testing.T) {
 }
 
 func TestRecentAsksOnlyForWhatIsNotRemembered(t *testing.T) {
+	t.Parallel()
 	b := journaltest.Start(t, 1)
 	evaluator, orchestrator := b.Journal(t, bus.Evaluator), b.Journal(t, bus.Orchestrator)
 	r := repository.New(orchestrator)
@@ -183,6 +186,7 @@ func TestRecentAsksOnlyForWhatIsNotRemembered(t *testing.T) {
 
 // What is asked as of a sequence is the same whenever it is asked, whether it is remembered or not.
 func TestAtIsTheSameWheneverItIsAsked(t *testing.T) {
+	t.Parallel()
 	b := journaltest.Start(t, 1)
 	evaluator, orchestrator := b.Journal(t, bus.Evaluator), b.Journal(t, bus.Orchestrator)
 	first := requested(t)
@@ -212,6 +216,7 @@ func TestAtIsTheSameWheneverItIsAsked(t *testing.T) {
 
 // A trail keeps a few states; what lies further back is read again.
 func TestAtReachesBackAsFarAsTheAggregateDoes(t *testing.T) {
+	t.Parallel()
 	j := journaltest.Start(t, 1).Journal(t, bus.Orchestrator)
 	opened := &lockboxv1.Event{
 		Id: newID(t), Tenant: tenantID, Kind: aggregate.KindTicket, AggregateId: "T-1", Version: 1, Time: timestamppb.Now(),
@@ -246,6 +251,7 @@ func TestAtReachesBackAsFarAsTheAggregateDoes(t *testing.T) {
 }
 
 func TestWhatCannotBeTrueIsAtFaultAndNotRemembered(t *testing.T) {
+	t.Parallel()
 	b := journaltest.Start(t, 1)
 	evaluator, orchestrator := b.Journal(t, bus.Evaluator), b.Journal(t, bus.Orchestrator)
 	r := repository.New(orchestrator)
@@ -281,6 +287,7 @@ func TestWhatCannotBeTrueIsAtFaultAndNotRemembered(t *testing.T) {
 
 // Two events that follow each other are appended together, and remembered.
 func TestEventsThatFollowEachOtherAreAppendedTogether(t *testing.T) {
+	t.Parallel()
 	b := journaltest.Start(t, 1)
 	r := repository.New(b.Journal(t, bus.Orchestrator))
 	opened := &lockboxv1.Event{

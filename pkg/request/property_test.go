@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/internal/story"
 	"github.com/openlockbox/lockbox/pkg/invariant"
+	"github.com/openlockbox/lockbox/pkg/longtest"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -21,10 +23,10 @@ import (
 )
 
 // sequences is how many random histories each property is held on; -rapid.checks=N on the command line says otherwise.
-const sequences = "20000"
+var sequences = longtest.Count(3000)
 
 func TestMain(m *testing.M) {
-	if err := flag.Set("rapid.checks", sequences); err != nil {
+	if err := flag.Set("rapid.checks", strconv.Itoa(sequences)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(2)
 	}

@@ -127,6 +127,7 @@ func holds(t *testing.T, s *projection.Store, entries []journal.Entry) {
 
 // Whoever waits for a new projection hears how far it is, and that it is complete; of what comes later nobody hears so.
 func TestItSaysHowFarABuildingIs(t *testing.T) {
+	t.Parallel()
 	entries := story.Crowd(400).Entries
 	n := uint64(len(entries) - 1)
 	stream := &story.Stream{Entries: entries[:n], More: make(chan journal.Entry)}
@@ -141,6 +142,7 @@ func TestItSaysHowFarABuildingIs(t *testing.T) {
 }
 
 func TestItGoesOnWhereItStopped(t *testing.T) {
+	t.Parallel()
 	entries, dir := story.Crowd(20).Entries, t.TempDir()
 	stream := &story.Stream{Entries: entries[:100], More: make(chan journal.Entry)}
 	r := start(t, dir, stream)
@@ -161,6 +163,7 @@ func TestItGoesOnWhereItStopped(t *testing.T) {
 
 // A projection of another stream than ours is thrown away, and what is built anew is the same as ever.
 func TestItIsBuiltAnewWhenItDoesNotFitTheStream(t *testing.T) {
+	t.Parallel()
 	entries := story.Crowd(20).Entries
 	foreign := func(at int) []journal.Entry {
 		e := proto.CloneOf(entries[at].Event)
@@ -203,6 +206,7 @@ func TestItIsBuiltAnewWhenItDoesNotFitTheStream(t *testing.T) {
 }
 
 func TestDamageFoundWhileAnsweringIsMended(t *testing.T) {
+	t.Parallel()
 	entries, dir := story.Crowd(200).Entries, t.TempDir()
 	r := start(t, dir, &story.Stream{Entries: entries})
 	holds(t, r.store(), entries)
@@ -232,6 +236,7 @@ func TestDamageFoundWhileAnsweringIsMended(t *testing.T) {
 
 // An event of a type that this version does not know stops everything; what came before it is there.
 func TestAnEventOfAnUnknownTypeStopsIt(t *testing.T) {
+	t.Parallel()
 	entries, dir := story.Crowd(20).Entries, t.TempDir()
 	unknown := fmt.Errorf("journal: event 51: %w", input.ErrUnknownFact)
 	stream := &story.Stream{Entries: entries[:50], Failure: unknown}
@@ -255,6 +260,7 @@ func TestAnEventOfAnUnknownTypeStopsIt(t *testing.T) {
 }
 
 func TestAStreamThatContradictsItselfStopsIt(t *testing.T) {
+	t.Parallel()
 	r := start(t, t.TempDir(), &story.Stream{Failure: &journal.CorruptError{Seq: 1, Rule: "no sequence is missing"}})
 	var corrupt *journal.CorruptError
 	if err := <-r.ended; !errors.As(err, &corrupt) {
@@ -266,6 +272,7 @@ func TestAStreamThatContradictsItselfStopsIt(t *testing.T) {
 }
 
 func TestAContradictionIsAnAlarm(t *testing.T) {
+	t.Parallel()
 	st := story.Crowd(1)
 	e := proto.CloneOf(st.Entries[len(st.Entries)-1].Event)
 	e.Kind, e.AggregateId, e.ReportKey, e.Version = "request", st.ID(), "", 1
@@ -281,6 +288,7 @@ func TestAContradictionIsAnAlarm(t *testing.T) {
 
 // Nothing is hinted at before it is in the answers, each tenant once, and an untold disclosure not at all (R46).
 func TestWhatIsHintedAt(t *testing.T) {
+	t.Parallel()
 	st := story.Crowd(2)
 	told := len(st.Entries)
 	stream := &story.Stream{Entries: slices.Clone(st.Entries), More: make(chan journal.Entry)}
@@ -349,6 +357,7 @@ func (r *run) expectHints(what string, want []string) {
 }
 
 func TestADirectoryThatCannotBeUsedIsAnError(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "file")
 	must(t, os.WriteFile(file, nil, 0o600))
 	r := start(t, file, &story.Stream{})
@@ -359,6 +368,7 @@ func TestADirectoryThatCannotBeUsedIsAnError(t *testing.T) {
 
 // What is new is committed at once; what is known to be followed by more waits a little for it.
 func TestBatches(t *testing.T) {
+	t.Parallel()
 	event := func(more bool) received { return received{projection.Event{Sequence: 1}, more} }
 	for name, row := range map[string]struct {
 		sent  []received

@@ -23,6 +23,7 @@ import (
 //
 // control: nist:SI-7
 func TestADamagedCopyOfOneServerStopsTheLease(t *testing.T) {
+	t.Parallel()
 	w := newWorldOf(t, 3)
 	const bank = devissuer.TenantBank
 	w.story.Create(bank, "Meadow Bank", w.issuer.TenantIssuer(bank), w.actor("grace"))

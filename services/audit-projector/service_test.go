@@ -153,6 +153,7 @@ func (w *world) ask(who string, q *lockboxv1.Query) *lockboxv1.QueryReply {
 }
 
 func TestOnTheBus(t *testing.T) {
+	t.Parallel()
 	w, dir := newWorld(t), t.TempDir()
 	const bank = devissuer.TenantBank
 	w.story.Create(bank, "Meadow Bank", w.issuer.TenantIssuer(bank), w.actor("grace"))
@@ -203,6 +204,7 @@ func TestOnTheBus(t *testing.T) {
 
 // control: nist:AU-9
 func TestTheLogToWhomItConcerns(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	const bank = devissuer.TenantBank
 	w.story.Create(bank, "Meadow Bank", w.issuer.TenantIssuer(bank), w.actor("grace"))
@@ -316,6 +318,7 @@ func (w *world) get(who, path string) got {
 }
 
 func TestAConfigurationThatCannotWork(t *testing.T) {
+	t.Parallel()
 	whole := projector.Config{Dir: "d", Log: projector.LogConfig{SigningKeyFile: "k", SaltsFile: "s"}}
 	must(t, whole.Check())
 	for field, spoil := range map[string]func(*projector.Config){

@@ -176,6 +176,7 @@ func (w *world) key() (file config.SecretFile, public string) {
 }
 
 func TestAWebhookGetsEverythingInOrderWhateverItAnswers(t *testing.T) {
+	t.Parallel()
 	w := begin(t)
 	w.happen(5)
 	key, public := w.key()
@@ -206,6 +207,7 @@ func TestAWebhookGetsEverythingInOrderWhateverItAnswers(t *testing.T) {
 }
 
 func TestAWebhookThatIsGoneGetsNothingMore(t *testing.T) {
+	t.Parallel()
 	w := begin(t)
 	w.happen(3)
 	key, public := w.key()
@@ -225,6 +227,7 @@ func TestAWebhookThatIsGoneGetsNothingMore(t *testing.T) {
 }
 
 func TestSyslogGetsEverythingAlthoughConnectionsBreak(t *testing.T) {
+	t.Parallel()
 	w := begin(t)
 	w.happen(6)
 	certified := httptest.NewUnstartedServer(nil)
@@ -292,6 +295,7 @@ func (w *world) receive(conn net.Conn, connection int) {
 
 // control: nist:AU-6
 func TestTheServiceForwardsAsItsFileSays(t *testing.T) {
+	t.Parallel()
 	var file service.File[Config]
 	must(t, config.Load("../../deploy/config/forwarder.yaml", nil, &file))
 	must(t, file.Service.Validate())
@@ -319,6 +323,7 @@ func TestTheServiceForwardsAsItsFileSays(t *testing.T) {
 }
 
 func TestAConfigurationThatCannotWork(t *testing.T) {
+	t.Parallel()
 	hook := Webhook{URL: "https://siem.example", KeyFile: "k"}
 	for field, c := range map[string]Config{
 		"cursors":                  {Targets: []Target{{Name: "a", Webhook: hook}}},

@@ -34,6 +34,7 @@ func serve(t *testing.T, o smtptest.Options) *smtptest.Server {
 }
 
 func TestEventsBecomeMailsAndEachIsReportedOnce(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c, mails := w.mailbox()
 	stop := w.run(c)
@@ -96,6 +97,7 @@ func (w *world) tellAllAgain(c Config) {
 }
 
 func TestAPassingFailureIsTriedAgainWithTheSameMessageIDAndHoldsUpNobody(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	release := make(chan struct{})
 	s := serve(t, smtptest.Options{Answer: func(to string, _ int) error {
@@ -140,6 +142,7 @@ func messageID(mail string) string {
 }
 
 func TestAMailThatWasTakenUnheardGoesOutAgainWithTheSameMessageID(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	var lost atomic.Bool
 	var s *smtptest.Server
@@ -160,6 +163,7 @@ func TestAMailThatWasTakenUnheardGoesOutAgainWithTheSameMessageID(t *testing.T) 
 }
 
 func TestACrashBetweenSendingAndReportingRepeatsTheSameMail(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	s := serve(t, smtptest.Options{})
 	w.tenant()
@@ -198,6 +202,7 @@ func TestACrashBetweenSendingAndReportingRepeatsTheSameMail(t *testing.T) {
 }
 
 func TestARefusalForGoodIsReportedAndTheOthersAreTold(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	s := serve(t, smtptest.Options{Answer: func(to string, _ int) error {
 		if to == "otto@meadowbank.example" {
@@ -230,6 +235,7 @@ func TestARefusalForGoodIsReportedAndTheOthersAreTold(t *testing.T) {
 }
 
 func TestAPersonWithoutAnAddressIsReportedAsNotTold(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	s := serve(t, smtptest.Options{})
 	w.run(config(s.Port))
@@ -254,6 +260,7 @@ func coded(t *testing.T, f *lockboxv1.NotificationFailed, code lockboxv1.ReasonC
 }
 
 func TestAMailServerThatIsAwayIsWaitedFor(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	port, err := smtptest.FreePort()
 	if err != nil {
@@ -270,6 +277,7 @@ func TestAMailServerThatIsAwayIsWaitedFor(t *testing.T) {
 }
 
 func TestAMailIsGivenUpInTheEnd(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	s := serve(t, smtptest.Options{Answer: func(string, int) error { return smtptest.Refuse(452, "mailbox full") }})
 	c := config(s.Port)
@@ -286,6 +294,7 @@ func TestAMailIsGivenUpInTheEnd(t *testing.T) {
 }
 
 func TestInternalApproversAreTold(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c, mails := w.mailbox()
 	w.run(c)
@@ -308,6 +317,7 @@ func TestInternalApproversAreTold(t *testing.T) {
 }
 
 func TestAConfigurationThatCannotWorkIsRefused(t *testing.T) {
+	t.Parallel()
 	if err := config(25).Check(); err != nil {
 		t.Fatal(err)
 	}
@@ -347,6 +357,7 @@ func TestAConfigurationThatCannotWorkIsRefused(t *testing.T) {
 }
 
 func TestTheShippedConfigurationIsGood(t *testing.T) {
+	t.Parallel()
 	var file service.File[Config]
 	if err := conf.Load("../../deploy/config/notifier.yaml", nil, &file); err != nil {
 		t.Fatal(err)

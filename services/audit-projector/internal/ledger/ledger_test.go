@@ -10,11 +10,13 @@ import (
 	"testing"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/longtest"
 	"github.com/openlockbox/lockbox/pkg/merkle"
 	"golang.org/x/mod/sumdb/tlog"
 )
 
 func TestACheckpointForWhatIsNewAndForNothingElse(t *testing.T) {
+	t.Parallel()
 	s, random := &stream{t: t}, chance()
 	l := begin(t, s, t.TempDir(), keys(t))
 	if passes(t, l); len(s.entries) != 0 {
@@ -43,10 +45,11 @@ func TestACheckpointForWhatIsNewAndForNothingElse(t *testing.T) {
 
 // control: nist:AU-9
 func TestWhateverHappensToACopyAllHaveTheSameTrees(t *testing.T) {
+	t.Parallel()
 	s, random, k := &stream{t: t}, chance(), keys(t)
 	dirs := []string{t.TempDir(), t.TempDir(), t.TempDir()}
 	copies := make([]*Ledger, len(dirs))
-	for round := range 150 {
+	for round := range longtest.Count(60) {
 		s.comments(random, random.IntN(40))
 		i := random.IntN(len(copies))
 		if copies[i] == nil || random.IntN(10) == 0 { // killed and started again
@@ -89,6 +92,7 @@ func TestWhateverHappensToACopyAllHaveTheSameTrees(t *testing.T) {
 
 // A process may end after any of its writes. What it leaves is never taken for more than it is.
 func TestCutOffAfterAnyWrite(t *testing.T) {
+	t.Parallel()
 	s, random, k := &stream{t: t}, chance(), keys(t)
 	dir := t.TempDir()
 	l := begin(t, s, dir, k)
@@ -116,6 +120,7 @@ func TestCutOffAfterAnyWrite(t *testing.T) {
 
 // A rebuild that was cut off leaves files of a checkpoint at which the next one may not stop.
 func TestWhatIsOfNoCheckpointIsRemoved(t *testing.T) {
+	t.Parallel()
 	s, random, k := &stream{t: t}, chance(), keys(t)
 	dir := t.TempDir()
 	l := begin(t, s, dir, k)
@@ -136,6 +141,7 @@ func TestWhatIsOfNoCheckpointIsRemoved(t *testing.T) {
 }
 
 func TestDamageIsAnAlarmAndNothingIsThrownAway(t *testing.T) {
+	t.Parallel()
 	s, random, k := &stream{t: t}, chance(), keys(t)
 	whole := t.TempDir()
 	l := begin(t, s, whole, k)
@@ -168,6 +174,7 @@ func TestDamageIsAnAlarmAndNothingIsThrownAway(t *testing.T) {
 }
 
 func TestAStreamThatContradictsItsCheckpoints(t *testing.T) {
+	t.Parallel()
 	made := func() *stream {
 		s, random := &stream{t: t}, chance()
 		l := begin(t, s, t.TempDir(), keys(t))
@@ -213,6 +220,7 @@ func TestAStreamThatContradictsItsCheckpoints(t *testing.T) {
 }
 
 func TestReceiptsAndSightingsHold(t *testing.T) {
+	t.Parallel()
 	s, random, k := &stream{t: t}, chance(), keys(t)
 	l := begin(t, s, t.TempDir(), k)
 	policy, err := k.Policy()
@@ -281,6 +289,7 @@ func globalSize(t *testing.T, policy *merkle.Policy, seen merkle.Seen) int64 {
 
 // Whoever saw a tree earlier asks for tiles of that width.
 func TestTilesOfEveryEarlierSize(t *testing.T) {
+	t.Parallel()
 	s, random, k := &stream{t: t}, chance(), keys(t)
 	l := begin(t, s, t.TempDir(), k)
 	type sized struct {

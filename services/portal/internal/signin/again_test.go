@@ -37,6 +37,7 @@ func demanding(t *testing.T) *world {
 const confirmation = "/t/meadowbank/requests/7/approve"
 
 func TestWhoDecidesSignsInOnceMoreAndIsBackWithWhatTheyTyped(t *testing.T) {
+	t.Parallel()
 	w := demanding(t)
 	typed := confirmation + "?hours=2&reason=" + url.QueryEscape("looks right\r\n& fine, « oui »")
 	for name, row := range map[string]struct {
@@ -82,6 +83,7 @@ func TestWhoDecidesSignsInOnceMoreAndIsBackWithWhatTheyTyped(t *testing.T) {
 }
 
 func TestOnlyTheSamePersonFreshlySignedInGoesOn(t *testing.T) {
+	t.Parallel()
 	w := demanding(t)
 	for name, row := range map[string]struct {
 		persona string
@@ -117,6 +119,7 @@ func TestOnlyTheSamePersonFreshlySignedInGoesOn(t *testing.T) {
 }
 
 func TestOtherRefusalsAreNotHelpedBySigningIn(t *testing.T) {
+	t.Parallel()
 	w := demanding(t)
 	b := w.browser(t)
 	b.signIn("otto", "/t/meadowbank")

@@ -12,6 +12,7 @@ import (
 )
 
 func TestSomebodyFollowsALinkAndSignsInOnTheWay(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	for link, row := range map[string]struct{ persona, lang, want string }{
 		"/t/meadowbank/requests/7?lang=fr": {"grace", "fr", "Grace Green of Meadow Bank, /t/meadowbank/requests/7?lang=fr, in fr"},
@@ -50,6 +51,7 @@ func refreshOf(t *testing.T, p page) string {
 }
 
 func TestSomebodySignsInByEMailAddress(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	for email, want := range map[string]string{
 		"grace@meadowbank.example": "grace, Grace Green of Meadow Bank, /t/meadowbank,", " HANA@Sakura.Example ": "hana, 佐藤 花 of Sakura Health, /t/sakura,",
@@ -81,6 +83,7 @@ func TestSomebodySignsInByEMailAddress(t *testing.T) {
 }
 
 func TestAnAnswerThatIsNotToOurQuestionSignsNobodyIn(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	change := func(name, value string) func(url.Values) {
 		return func(q url.Values) {
@@ -127,6 +130,7 @@ func TestAnAnswerThatIsNotToOurQuestionSignsNobodyIn(t *testing.T) {
 }
 
 func TestAnAnswerIsForOneSignInOfOneBrowserOnceAndInTime(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	victim, attacker := w.browser(t), w.browser(t)
 	back := attacker.choose(attacker.get("/signin?to=/t/meadowbank"), "otto")
@@ -157,6 +161,7 @@ func TestAnAnswerIsForOneSignInOfOneBrowserOnceAndInTime(t *testing.T) {
 }
 
 func TestACookieThatSomebodyPlantedLeadsNowhere(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	b := w.browser(t)
 	back := b.choose(b.get("/signin?to=/t/meadowbank"), "otto")
@@ -173,6 +178,7 @@ func TestACookieThatSomebodyPlantedLeadsNowhere(t *testing.T) {
 }
 
 func TestSigningInBeginsASessionThatNobodyKnew(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	b := w.browser(t)
 	u, err := url.Parse(w.url)
@@ -199,6 +205,7 @@ func TestSigningInBeginsASessionThatNobodyKnew(t *testing.T) {
 }
 
 func TestSigningOutIsForEveryCopy(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	b := w.browser(t)
 	b.signIn("otto", "/t/meadowbank")
@@ -225,6 +232,7 @@ func TestSigningOutIsForEveryCopy(t *testing.T) {
 }
 
 func TestTabsDoNotDisturbEachOther(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	b := w.browser(t)
 	one, two := b.get("/signin?to=/t/meadowbank/requests/1"), b.get("/signin?to=/t/meadowbank/requests/2")
@@ -247,6 +255,7 @@ func TestTabsDoNotDisturbEachOther(t *testing.T) {
 }
 
 func TestAnIssuerThatIsDownHoldsUpItsOwnPeopleOnly(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	b := w.browser(t)
 	w.down.Store(true)
@@ -267,6 +276,7 @@ func TestAnIssuerThatIsDownHoldsUpItsOwnPeopleOnly(t *testing.T) {
 }
 
 func TestWithoutTheBusNobodyIsSignedInOrOut(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	b, other := w.browser(t), w.browser(t)
 	b.signIn("otto", "/t/meadowbank")
@@ -283,6 +293,7 @@ func TestWithoutTheBusNobodyIsSignedInOrOut(t *testing.T) {
 
 // Else a sign-in that the services do not take would go round and round.
 func TestWhoHasJustSignedInAndIsNotAcceptedIsToldSo(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.backend.Queries = map[string]func(*lockboxv1.Query) (*lockboxv1.QueryReply, error){
 		"get_self": func(*lockboxv1.Query) (*lockboxv1.QueryReply, error) {

@@ -11,6 +11,7 @@ import (
 var list = organisation.List{{Tenant: "meadowbank"}, {Tenant: "meadow"}, {}}
 
 func TestOnlyAPageOfAnOrganisationIsAPlaceToGo(t *testing.T) {
+	t.Parallel()
 	for to, base := range map[string]string{
 		"/t/meadowbank": "/t/meadowbank", "/t/meadowbank/requests/7": "/t/meadowbank", "/t/meadowbank?lang=fr": "/t/meadowbank",
 		"/t/meadow/x?a=%2F%2Fevil.example&b=%0A": "/t/meadow", "/provider/requests/a%20b?x": "/provider",

@@ -5,8 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,6 +19,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/invariant"
 	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/longtest"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/repository"
 	"github.com/openlockbox/lockbox/pkg/request"
@@ -29,7 +33,8 @@ import (
 const (
 	tool = "console"
 	bank = devissuer.TenantBank
-	runs = 20
+	// kills is how often a process is killed; LOCKBOX_TEST_LONG asks for more.
+	kills = 20
 	// patience is how long anything may take before the test fails.
 	patience = 60 * time.Second
 )
@@ -38,6 +43,7 @@ const (
 type customer struct {
 	*machine
 	client *nats.Conn
+	ids    io.Reader
 	tools  *journal.Journal
 	watch  *journal.Journal
 	// acknowledged events, by the sequence that the reply named.
@@ -45,17 +51,22 @@ type customer struct {
 	want         map[string]request.Status
 }
 
+// Which process is killed, when, and the ids of everything that is asked for follow from the seed in the log.
+//
 // control: nist:AU-12
 func TestKilledAtAnyPoint(t *testing.T) {
+	random := longtest.Random(t)
 	m := boot(t)
-	c := &customer{machine: m, client: m.connect(bus.Client), acknowledged: map[uint64]string{}, want: map[string]request.Status{}}
+	c := &customer{machine: m, ids: chance(random), client: m.connect(bus.Client), acknowledged: map[uint64]string{}, want: map[string]request.Status{}}
 	c.tools, c.watch = m.journal(bus.Tool(tool)), m.journal(bus.Compliance)
 	c.eventually("the demo's customers", func() error { return demo.Seed(t.Context(), c.client, m.issuer, time.Now) })
 
 	victims := append([]*process{m.nats}, m.services...)
-	for run := range runs {
+	slices.SortFunc(victims, func(a, b *process) int { return strings.Compare(a.name, b.name) })
+	random.Shuffle(len(victims), func(i, j int) { victims[i], victims[j] = victims[j], victims[i] })
+	for run := range longtest.Count(kills) {
 		victim := victims[run%len(victims)]
-		pause := time.Duration(rand.IntN(700)) * time.Millisecond // #nosec G404 -- any moment will do
+		pause := time.Duration(random.IntN(700)) * time.Millisecond
 		t.Logf("run %d: kill -9 %s after %v", run+1, victim.name, pause)
 		killed := make(chan struct{})
 		go func() {
@@ -285,9 +296,18 @@ func (c *customer) token(persona string) string {
 	return token
 }
 
+// chance is what ids are made of, besides the time.
+func chance(from *rand.Rand) io.Reader {
+	var seed [32]byte
+	for i := range seed {
+		seed[i] = byte(from.Uint32())
+	}
+	return rand.NewChaCha8(seed)
+}
+
 func (c *customer) newID() string {
 	c.Helper()
-	id, err := uuid.NewV7()
+	id, err := uuid.NewV7FromReader(c.ids)
 	must(c, err)
 	return id.String()
 }

@@ -92,7 +92,7 @@ func bodyOf(path string) string {
 // of it, and looking changes nothing (I9). The other tenant has a subscription of the same id.
 func TestEveryCallForEveryRole(t *testing.T) {
 	t.Parallel()
-	w := start(t, request.DefaultTerms())
+	w := start(t)
 	secret := intent()
 	secret.Tenant, secret.SubscriptionId, secret.TicketId = health, demo.HealthClinic, demo.HealthTicket
 	secret.ResourceIds = []string{"/subscriptions/" + demo.HealthClinic + "/virtualMachines/booking-secret"}
@@ -174,7 +174,7 @@ func TestEveryCallForEveryRole(t *testing.T) {
 // Tokens that are nearly good.
 func TestTokensThatAreNearlyGood(t *testing.T) {
 	t.Parallel()
-	w := start(t, request.DefaultTerms())
+	w := visit(t)
 	good := w.token("otto")
 	parts := strings.Split(good, ".")
 	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
@@ -226,7 +226,7 @@ func TestTokensThatAreNearlyGood(t *testing.T) {
 // No address that somebody else wrote leads away.
 func TestNothingLeadsAway(t *testing.T) {
 	t.Parallel()
-	w := start(t, request.DefaultTerms())
+	w := visit(t)
 	otto, err := visitor.SignIn(t.Context(), w.info.PortalURL+"/t/"+bank, "otto")
 	must(t, err)
 	targets := []string{
@@ -285,7 +285,7 @@ func TestNothingLeadsAway(t *testing.T) {
 func TestAStolenCookieEndsWithTheSession(t *testing.T) {
 	t.Parallel()
 	core, logs := observer.New(zapcore.DebugLevel)
-	w := startLogging(t, request.DefaultTerms(), zap.New(core))
+	w := startLogging(t, zap.New(core))
 	at, err := url.Parse(w.info.PortalURL)
 	must(t, err)
 	page := "/t/" + bank

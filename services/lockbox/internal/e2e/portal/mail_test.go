@@ -16,7 +16,7 @@ import (
 // From the intent to the grant, each mail leads whoever got it to their own side of the portal, in their language.
 func TestMailsLeadToTheRequest(t *testing.T) {
 	t.Parallel()
-	w := start(t, request.DefaultTerms())
+	w := visit(t)
 	id := w.requested("erin", intent(), request.CustomerNotified)
 	there := intent()
 	there.Tenant, there.SubscriptionId, there.TicketId = health, demo.HealthClinic, demo.HealthTicket
@@ -47,7 +47,7 @@ func TestMailsLeadToTheRequest(t *testing.T) {
 
 	w.does("otto", &lockboxv1.Command{Tenant: bank, AggregateId: id, Action: &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{}}})
 	w.reaches(bank, id, request.Active)
-	if at := w.link(w.mail("otto@meadowbank.example", "Access was granted")); at != portalurl.To(w.info.PortalURL, bank, "requests", id)+"?lang=en" {
+	if at := w.link(w.mail("otto@meadowbank.example", "Access was granted", id)); at != portalurl.To(w.info.PortalURL, bank, "requests", id)+"?lang=en" {
 		t.Errorf("who may revoke is led to %q", at)
 	}
 }

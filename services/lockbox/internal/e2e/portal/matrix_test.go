@@ -43,7 +43,7 @@ func (p place) in(path string) string {
 // foreign finds nothing, not a byte of it, and looking changes nothing (I9).
 func TestEveryPageForEveryRole(t *testing.T) {
 	t.Parallel()
-	w := start(t, request.DefaultTerms())
+	w := start(t)
 	secret := intent()
 	secret.Tenant, secret.SubscriptionId, secret.TicketId = health, demo.HealthClinic, demo.HealthTicket
 	secret.ResourceIds = []string{"/subscriptions/" + demo.HealthClinic + "/virtualMachines/booking-secret"}
@@ -176,7 +176,7 @@ func (w *world) settled() uint64 {
 // What browsers hear with every page.
 func TestWhatBrowsersAreToldWithEveryPage(t *testing.T) {
 	t.Parallel()
-	w := start(t, request.DefaultTerms())
+	w := visit(t)
 	client, err := visitor.SignIn(t.Context(), w.info.PortalURL+"/t/"+bank, "otto")
 	must(t, err)
 	for _, path := range []string{"/", "/signin", "/t/" + bank, "/t/" + bank + "/requests", "/t/" + health, "/nothing", "/assets/nothing"} {
@@ -199,7 +199,7 @@ func TestWhatBrowsersAreToldWithEveryPage(t *testing.T) {
 // Nobody holds a connection for long by sending a header a byte at a time.
 func TestSlowClientsAreLeft(t *testing.T) {
 	t.Parallel()
-	w := start(t, request.DefaultTerms())
+	w := visit(t)
 	at := strings.TrimPrefix(w.info.PortalURL, "http://")
 	conn, err := dial(t, at)
 	must(t, err)

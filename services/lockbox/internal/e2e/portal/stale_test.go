@@ -20,7 +20,7 @@ import (
 // whichever way they come (R25).
 func TestAnOldSignInGetsNowhere(t *testing.T) {
 	t.Parallel()
-	w := start(t, request.DefaultTerms())
+	w := start(t)
 	issuer, err := devissuer.New(devissuer.Config{Demo: true, Dir: filepath.Dir(w.info.Demo.SecretFile), URL: w.info.Demo.IssuerURL})
 	must(t, err)
 	signed := func(persona string, before time.Duration) string {
