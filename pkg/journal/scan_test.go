@@ -100,7 +100,8 @@ func TestEveryServersOwnCopyIsRead(t *testing.T) {
 func blockOf(t *testing.T, dir string) (block string) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(name string, _ fs.DirEntry, err error) error {
-		if err == nil && filepath.Base(name) == "1.blk" && filepath.Base(filepath.Dir(filepath.Dir(name))) == bus.StreamEvents {
+		if err == nil && filepath.Base(name) == "1.blk" &&
+			filepath.Base(filepath.Dir(filepath.Dir(name))) == bus.StreamEvents {
 			block = name
 		}
 		return err

@@ -136,7 +136,8 @@ func TestItSaysHowFarABuildingIs(t *testing.T) {
 	stream.More <- entries[n]
 	holds(t, s, entries)
 	r.end()
-	if len(r.built) < 2 || r.built[len(r.built)-1] != [2]uint64{n, n} || !slices.IsSortedFunc(r.built, func(a, b [2]uint64) int { return cmp.Compare(a[0], b[0]) }) {
+	if len(r.built) < 2 || r.built[len(r.built)-1] != [2]uint64{n, n} ||
+		!slices.IsSortedFunc(r.built, func(a, b [2]uint64) int { return cmp.Compare(a[0], b[0]) }) {
 		t.Errorf("it says %v of %d", r.built, n)
 	}
 }
@@ -180,10 +181,11 @@ func TestItIsBuiltAnewWhenItDoesNotFitTheStream(t *testing.T) {
 		spoil  func(dir string) error
 		warned bool
 	}{
-		"as it was":                      {entries, func(string) error { return nil }, false},
-		"missing":                        {entries, func(dir string) error { return os.Remove(file(dir)) }, false},
-		"truncated":                      {entries, func(dir string) error { return os.Truncate(file(dir), 50_000) }, true},
-		"garbage":                        {entries, func(dir string) error { return os.WriteFile(file(dir), bytes.Repeat([]byte("x"), 99_999), 0o600) }, true},
+		"as it was": {entries, func(string) error { return nil }, false},
+		"missing":   {entries, func(dir string) error { return os.Remove(file(dir)) }, false},
+		"truncated": {entries, func(dir string) error { return os.Truncate(file(dir), 50_000) }, true},
+		"garbage": {entries,
+			func(dir string) error { return os.WriteFile(file(dir), bytes.Repeat([]byte("x"), 99_999), 0o600) }, true},
 		"a stream that is shorter":       {entries[:len(entries)-1], func(string) error { return nil }, true},
 		"a stream that begins anew":      {foreign(0), func(string) error { return nil }, true},
 		"a stream that ends otherwise":   {foreign(len(entries) - 1), func(string) error { return nil }, true},
@@ -294,7 +296,8 @@ func TestWhatIsHintedAt(t *testing.T) {
 	stream := &story.Stream{Entries: slices.Clone(st.Entries), More: make(chan journal.Entry)}
 	r := start(t, t.TempDir(), stream)
 	s := r.store()
-	officer, admin := story.Provider("olga", "Olga Ostrova", "security-officers"), story.Customer("sakura", "admin", "Ada Admin")
+	officer, admin := story.Provider("olga", "Olga Ostrova", "security-officers"),
+		story.Customer("sakura", "admin", "Ada Admin")
 	var exposure, demand string
 	for _, row := range []struct {
 		what string
@@ -305,7 +308,8 @@ func TestWhatIsHintedAt(t *testing.T) {
 			st.Submit(story.Provider("erin", "Erin Ellis", "support-engineers"), story.Dump("meadowbank", "sub-01", "a"))
 		}, []string{"meadowbank"}},
 		{"a setting of the other's", func() { st.Subscription(admin, "sakura", "new", "New") }, []string{"sakura"}},
-		{"a mail about a request", func() { st.Mail("meadowbank", st.ID(), "owner@meadowbank.example") }, []string{"meadowbank"}},
+		{"a mail about a request", func() { st.Mail("meadowbank", st.ID(), "owner@meadowbank.example") },
+			[]string{"meadowbank"}},
 		{"an exposure", func() { exposure = st.Disclose(officer, "meadowbank", "a capture", 0) }, nil},
 		{"a legal demand", func() { demand = st.Disclose(officer, "meadowbank", "mails", time.Hour) }, nil},
 		{"the telling of the exposure", func() { st.TellDisclosure("meadowbank", exposure) }, []string{"meadowbank"}},
@@ -325,7 +329,8 @@ func TestWhatIsHintedAt(t *testing.T) {
 	}
 	r.end()
 	batch := []projection.Event{
-		{Event: &lockboxv1.Event{Tenant: "a", Kind: "request"}}, {Event: &lockboxv1.Event{Tenant: "_", Kind: "policy"}}, {Event: &lockboxv1.Event{Tenant: "a", Kind: "delivery"}},
+		{Event: &lockboxv1.Event{Tenant: "a", Kind: "request"}}, {Event: &lockboxv1.Event{Tenant: "_", Kind: "policy"}},
+		{Event: &lockboxv1.Event{Tenant: "a", Kind: "delivery"}},
 		{Event: &lockboxv1.Event{Tenant: "b", Kind: "disclosure", Fact: &lockboxv1.Event_ExposureDisclosed{}}},
 		{Event: &lockboxv1.Event{Tenant: "c", Kind: "disclosure", Fact: &lockboxv1.Event_LegalDemandDisclosed{}}},
 	}

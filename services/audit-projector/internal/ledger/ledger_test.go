@@ -37,7 +37,8 @@ func TestACheckpointForWhatIsNewAndForNothingElse(t *testing.T) {
 		if shown, err := l.Checkpoint(); err != nil || string(shown) != last.GetCheckpointSigned().GetNote() {
 			t.Errorf("it shows another checkpoint than the stream has: %v", err)
 		}
-		if covered := last.GetCheckpointSigned().GetCoveredSequence(); covered != uint64(round*8-1) || l.Covered() != covered {
+		if covered := last.GetCheckpointSigned().GetCoveredSequence(); covered != uint64(round*8-1) ||
+			l.Covered() != covered {
 			t.Errorf("round %d covers %d, and shows %d", round, covered, l.Covered())
 		}
 	}
@@ -130,7 +131,8 @@ func TestWhatIsOfNoCheckpointIsRemoved(t *testing.T) {
 	must(t, os.CopyFS(whole, os.DirFS(dir)))
 	for _, stray := range []string{
 		"global/tile/0/000.p/7", "global/tile/1/000.p/1", "tenants/tenant-0/tile/0/000.p/255", "tenants/tenant-0/tile/0/004",
-		"tenants/tenant-0/events/000.p/12", "tenants/tenant-0/events/007", "tenants/tenant-0/tile/0/000.next", "tenants/stranger/tile/0/000.p/3",
+		"tenants/tenant-0/events/000.p/12", "tenants/tenant-0/events/007", "tenants/tenant-0/tile/0/000.next",
+		"tenants/stranger/tile/0/000.p/3",
 	} {
 		name := filepath.Join(dir, stray)
 		must(t, os.MkdirAll(filepath.Dir(name), 0o700))
@@ -196,16 +198,25 @@ func TestAStreamThatContradictsItsCheckpoints(t *testing.T) {
 		return s, dir
 	}
 	for name, spoil := range map[string]func(s *stream){
-		"a changed byte":             func(s *stream) { s.entries[4].Data = append(bytes.Clone(s.entries[4].Data), 0) },
-		"two in another order":       func(s *stream) { s.entries[4].Data, s.entries[5].Data = s.entries[5].Data, s.entries[4].Data },
+		"a changed byte": func(s *stream) { s.entries[4].Data = append(bytes.Clone(s.entries[4].Data), 0) },
+		"two in another order": func(s *stream) {
+			s.entries[4].Data, s.entries[5].Data = s.entries[5].Data,
+				s.entries[4].Data
+		},
 		"a checkpoint of other keys": func(s *stream) { s.entries[10] = made().entries[10] },
 		"a note that was cut short": func(s *stream) {
 			c := s.entries[10].Event.GetCheckpointSigned()
 			c.Note = c.GetNote()[:len(c.GetNote())-10] + "\n"
 		},
-		"a checkpoint that covers itself":   func(s *stream) { s.entries[10].Event.GetCheckpointSigned().CoveredSequence = 11 },
-		"a checkpoint that does not go on":  func(s *stream) { s.entries[21].Event.GetCheckpointSigned().CoveredSequence = 10 },
-		"a checkpoint of an earlier moment": func(s *stream) { s.entries[21].Event.GetCheckpointSigned().CoveredSequence = 20 },
+		"a checkpoint that covers itself": func(s *stream) {
+			s.entries[10].Event.GetCheckpointSigned().CoveredSequence = 11
+		},
+		"a checkpoint that does not go on": func(s *stream) {
+			s.entries[21].Event.GetCheckpointSigned().CoveredSequence = 10
+		},
+		"a checkpoint of an earlier moment": func(s *stream) {
+			s.entries[21].Event.GetCheckpointSigned().CoveredSequence = 20
+		},
 	} {
 		s, _ := base()
 		n := len(s.entries)

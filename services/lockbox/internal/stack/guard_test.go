@@ -174,7 +174,8 @@ func TestADamagedProjectionIsMadeAgain(t *testing.T) {
 	heard := alarms{zapcore.NewNopCore(), new(sync.Mutex), new(bytes.Buffer)}
 	l.config.Log = zap.New(heard)
 	l.open()
-	within(t, time.Minute, "the projection is made again", func() bool { return heard.heard("the projection is damaged; it is built anew") })
+	within(t, time.Minute, "the projection is made again",
+		func() bool { return heard.heard("the projection is damaged; it is built anew") })
 	l.does("otto", approve(id))
 	l.reaches(id, request.Active)
 }
@@ -225,25 +226,48 @@ func TestDamageIsAnAlarmAndNothingIsGranted(t *testing.T) {
 		// follows the stream, and a grant may come before.
 		unsigned bool
 	}{
-		"nothing":                        {func(string) {}, "", false},
-		"the server's index":             {func(dir string) { flip(t, index(dir), 0.5) }, "", false}, // it is made again, from whole blocks
-		"a bit of an event":              {func(dir string) { flipText(t, block(dir), "a memory dump will show") }, "DIFFERENCE_KIND_GAP", false},
-		"a bit of a block":               {func(dir string) { flip(t, block(dir), 0.4) }, "ALARM", false}, // what is lost depends on which
-		"a bit of an event, index lost":  {func(dir string) { flip(t, block(dir), 0.4); must(t, os.Remove(index(dir))) }, "ALARM", false},
+		"nothing": {func(string) {}, "", false},
+		// it is made again, from whole blocks
+		"the server's index": {func(dir string) { flip(t, index(dir), 0.5) }, "", false},
+		"a bit of an event": {func(dir string) { flipText(t, block(dir), "a memory dump will show") },
+			"DIFFERENCE_KIND_GAP", false},
+		// what is lost depends on which
+		"a bit of a block": {func(dir string) { flip(t, block(dir), 0.4) }, "ALARM", false},
+		"a bit of an event, index lost": {func(dir string) { flip(t, block(dir), 0.4); must(t, os.Remove(index(dir))) },
+			"ALARM", false},
 		"a bit of the last signed event": {func(dir string) { flipText(t, block(dir), string(lastSigned)) }, "ALARM", false},
 		"a bit of the last checkpoint":   {func(dir string) { flipText(t, block(dir), string(w.checkpoint)) }, "ALARM", true},
 		"a block cut off":                {func(dir string) { must(t, os.Truncate(block(dir), 20_000)) }, "ALARM", false},
-		"a block cut off, index lost":    {func(dir string) { must(t, os.Truncate(block(dir), 20_000)); must(t, os.Remove(index(dir))) }, "ALARM", false},
-		"a block deleted":                {func(dir string) { must(t, os.Remove(block(dir))) }, "ALARM", false},
+		"a block cut off, index lost": {func(dir string) {
+			must(t, os.Truncate(block(dir), 20_000))
+			must(t,
+				os.Remove(index(dir)))
+		}, "ALARM", false},
+		"a block deleted": {func(dir string) { must(t, os.Remove(block(dir))) }, "ALARM", false},
 		"yesterday's copy of the stream": {func(dir string) {
 			must(t, os.RemoveAll(filepath.Join(dir, "nats")))
 			must(t, os.CopyFS(filepath.Join(dir, "nats"), os.DirFS(w.yesterday)))
 		}, "ALARM", false},
-		"a tile of hashes":                     {func(dir string) { flip(t, partial(dir, append(bankTile, "0", "000.p")...), 0.5) }, "ALARM", false},
-		"a tile of entries":                    {func(dir string) { flip(t, partial(dir, append(bankTile, "entries", "000.p")...), 0.5) }, "ALARM", false},
-		"the second copy of the events":        {func(dir string) { flip(t, partial(dir, "tenants", bank, "events", "000.p"), 0.5) }, "ALARM", false},
-		"a tile that is gone":                  {func(dir string) { must(t, os.Remove(partial(dir, append(bankTile, "0", "000.p")...))) }, "ALARM", false},
-		"a tile of the global tree":            {func(dir string) { flip(t, partial(dir, "global", "tile", "0", "000.p"), 0.5) }, "ALARM", false},
+		"a tile of hashes": {func(dir string) {
+			flip(t, partial(dir, append(bankTile, "0", "000.p")...),
+				0.5)
+		}, "ALARM", false},
+		"a tile of entries": {func(dir string) {
+			flip(t,
+				partial(dir, append(bankTile, "entries", "000.p")...), 0.5)
+		}, "ALARM", false},
+		"the second copy of the events": {func(dir string) {
+			flip(t, partial(dir, "tenants", bank, "events", "000.p"),
+				0.5)
+		}, "ALARM", false},
+		"a tile that is gone": {func(dir string) {
+			must(t,
+				os.Remove(partial(dir, append(bankTile, "0", "000.p")...)))
+		}, "ALARM", false},
+		"a tile of the global tree": {func(dir string) {
+			flip(t, partial(dir, "global", "tile", "0", "000.p"),
+				0.5)
+		}, "ALARM", false},
 		"the checkpoint that the trees are of": {func(dir string) { flip(t, trees(dir, "state.json"), 0.3) }, "ALARM", false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -308,8 +332,8 @@ func (l *lockbox) approval(id string) []byte {
 	return data
 }
 
-// repaired mends a stopped Lockbox, and goes on with it: everything that was recorded is there, the alarm is over, and the request
-// that waits is granted.
+// repaired mends a stopped Lockbox, and goes on with it: everything that was recorded is there, the alarm is over, and
+// the request that waits is granted.
 func (w *written) repaired(l *lockbox) {
 	l.Helper()
 	before := l.Context()
@@ -342,7 +366,8 @@ func (w *written) repaired(l *lockbox) {
 	}
 }
 
-// While it runs, what is damaged is what the trees hold; the stream's own blocks lie in the server's memory for a while.
+// While it runs, what is damaged is what the trees hold; the stream's own blocks lie in the server's memory for a
+// while.
 func TestDamageOfTheSecondCopyIsNoticedWhileItRuns(t *testing.T) {
 	t.Parallel()
 	l := start(t, request.DefaultTerms())
@@ -370,7 +395,8 @@ func TestDamageOfTheSecondCopyIsNoticedWhileItRuns(t *testing.T) {
 		mails, err := filepath.Glob(filepath.Join(l.stack.MailboxDir(), "*"))
 		must(t, err)
 		for _, name := range mails {
-			if text, err := os.ReadFile(name); err == nil && bytes.Contains(text, []byte("security@nimbus.example")) && bytes.Contains(text, []byte("ALARM")) {
+			if text, err := os.ReadFile(name); err == nil && bytes.Contains(text, []byte("security@nimbus.example")) &&
+				bytes.Contains(text, []byte("ALARM")) {
 				return true
 			}
 		}

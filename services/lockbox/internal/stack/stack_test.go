@@ -38,8 +38,8 @@ func grantsEnd() request.Terms {
 	return terms
 }
 
-// nobodyAnswers are terms in which approvers' time is over soon. The reminders come at its beginning: each is given though
-// it comes late, unless it comes as late as busy.
+// nobodyAnswers are terms in which approvers' time is over soon. The reminders come at its beginning: each is given
+// though it comes late, unless it comes as late as busy.
 func nobodyAnswers() request.Terms {
 	terms := request.DefaultTerms()
 	terms.InternalApproval, terms.CustomerApproval = 8*moment, 8*moment
@@ -53,10 +53,12 @@ func TestAnIntentBecomesAGrantAndEndsByItself(t *testing.T) {
 	l := start(t, grantsEnd())
 	id := l.requested(l.intent("erin"), request.CustomerNotified)
 	l.does("otto", &lockboxv1.Command{AggregateId: id, Action: &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{
-		Reason: "Go ahead.", Duration: durationpb.New(moment), ResourceIds: []string{"/subscriptions/" + demo.BankProduction + "/vm/payments-1"},
+		Reason: "Go ahead.", Duration: durationpb.New(moment),
+		ResourceIds: []string{"/subscriptions/" + demo.BankProduction + "/vm/payments-1"},
 	}}})
 	s := l.reaches(id, request.Active)
-	if d := s.Grant.GetEndsAt().AsTime().Sub(s.Grant.GetStartsAt().AsTime()); d != moment || len(s.Grant.GetResourceIds()) != 1 {
+	if d := s.Grant.GetEndsAt().AsTime().Sub(s.Grant.GetStartsAt().AsTime()); d != moment ||
+		len(s.Grant.GetResourceIds()) != 1 {
 		t.Errorf("the approver allowed a moment and one machine, granted were %v and %v (R27)", d, s.Grant.GetResourceIds())
 	}
 	s = l.reaches(id, request.Completed)
@@ -70,7 +72,8 @@ func TestNobodyAnswersInTime(t *testing.T) {
 	l := start(t, nobodyAnswers())
 	elevated := l.intent("erin")
 	elevated.Scenario = "managed-disk"
-	id, inside := l.requested(l.intent("erin"), request.CustomerNotified), l.requested(elevated, request.AwaitingInternalApproval)
+	id, inside := l.requested(l.intent("erin"), request.CustomerNotified),
+		l.requested(elevated, request.AwaitingInternalApproval)
 
 	s := l.reaches(id, request.Expired)
 	if late := s.EndedAt.Sub(s.ExpiresAt()); late < 0 || late > busy {
@@ -111,7 +114,8 @@ func TestInternalApprovalComesFirst(t *testing.T) {
 		return in
 	}
 	yes := func(id string) *lockboxv1.Command {
-		return &lockboxv1.Command{AggregateId: id, Action: &lockboxv1.Command_InternalApprove{InternalApprove: &lockboxv1.InternalApprove{}}}
+		return &lockboxv1.Command{AggregateId: id,
+			Action: &lockboxv1.Command_InternalApprove{InternalApprove: &lockboxv1.InternalApprove{}}}
 	}
 	t.Run("given", func(*testing.T) {
 		id := l.requested(elevated(), request.AwaitingInternalApproval)
@@ -123,7 +127,8 @@ func TestInternalApprovalComesFirst(t *testing.T) {
 	})
 	t.Run("refused", func(*testing.T) {
 		id := l.requested(elevated(), request.AwaitingInternalApproval)
-		l.does("derek", &lockboxv1.Command{AggregateId: id, Action: &lockboxv1.Command_InternalRefuse{InternalRefuse: &lockboxv1.InternalRefuse{Reason: "Use the logs."}}})
+		l.does("derek", &lockboxv1.Command{AggregateId: id,
+			Action: &lockboxv1.Command_InternalRefuse{InternalRefuse: &lockboxv1.InternalRefuse{Reason: "Use the logs."}}})
 		l.reaches(id, request.InternallyDenied)
 	})
 }
@@ -154,12 +159,14 @@ func TestAnEmergencyIsLetThroughInsideAndToldToTheCustomer(t *testing.T) {
 		t.Errorf("without the permission: %v", r)
 	}
 	id := l.requested(hurry("rosa"), request.AwaitingInternalApproval)
-	yes := &lockboxv1.Command{AggregateId: id, Action: &lockboxv1.Command_InternalApprove{InternalApprove: &lockboxv1.InternalApprove{}}}
+	yes := &lockboxv1.Command{AggregateId: id,
+		Action: &lockboxv1.Command_InternalApprove{InternalApprove: &lockboxv1.InternalApprove{}}}
 	l.mayNot("rosa", yes, forbidden, "I10")
 	yes.Id, yes.Token = "", ""
 	l.does("olga", yes)
 	s := l.reaches(id, request.Completed)
-	if g := s.Grant; g.GetWaiver() != lockboxv1.Waiver_WAIVER_EMERGENCY || g.GetEndsAt().AsTime().Sub(g.GetStartsAt().AsTime()) != moment || s.Notified != nil {
+	if g := s.Grant; g.GetWaiver() != lockboxv1.Waiver_WAIVER_EMERGENCY ||
+		g.GetEndsAt().AsTime().Sub(g.GetStartsAt().AsTime()) != moment || s.Notified != nil {
 		t.Errorf("the grant %v", g)
 	}
 	for _, template := range []string{"emergency-access", "access-completed"} {
@@ -173,26 +180,30 @@ func TestADisclosureIsToldWhenItsTimeHasCome(t *testing.T) {
 	t.Parallel()
 	l := start(t, request.DefaultTerms())
 	what := func() *lockboxv1.Occurrence {
-		return &lockboxv1.Occurrence{What: "Account records", HappenedAt: timestamppb.Now(), Description: "Two accounts.", Reason: "The order binds us."}
+		return &lockboxv1.Occurrence{What: "Account records", HappenedAt: timestamppb.Now(), Description: "Two accounts.",
+			Reason: "The order binds us."}
 	}
 	exposure, demand := newID(l), newID(l)
-	disclose := &lockboxv1.Command{AggregateId: exposure, Action: &lockboxv1.Command_DiscloseExposure{DiscloseExposure: &lockboxv1.DiscloseExposure{Occurrence: what()}}}
+	disclose := &lockboxv1.Command{AggregateId: exposure,
+		Action: &lockboxv1.Command_DiscloseExposure{DiscloseExposure: &lockboxv1.DiscloseExposure{Occurrence: what()}}}
 	l.mayNot("erin", disclose, forbidden, "R46")
 	disclose.Id, disclose.Token = "", ""
 	l.mayNot("grace", disclose, forbidden, "R46")
 	disclose.Id, disclose.Token = "", ""
 	l.does("olga", disclose)
 	end := time.Now().Add(4 * moment)
-	l.does("olga", &lockboxv1.Command{AggregateId: demand, Action: &lockboxv1.Command_DiscloseLegalDemand{DiscloseLegalDemand: &lockboxv1.DiscloseLegalDemand{
-		Occurrence: what(), Authority: "A court", Reference: "12/34", EmbargoUntil: timestamppb.New(end),
-	}}})
+	l.does("olga", &lockboxv1.Command{AggregateId: demand,
+		Action: &lockboxv1.Command_DiscloseLegalDemand{DiscloseLegalDemand: &lockboxv1.DiscloseLegalDemand{
+			Occurrence: what(), Authority: "A court", Reference: "12/34", EmbargoUntil: timestamppb.New(end),
+		}}})
 	for _, who := range []string{"grace@", "security-desk@"} {
 		l.mailed("", "exposure-disclosed", who)
 		l.mailed("", "legal-demand-disclosed", who)
 	}
 	for id, earliest := range map[string]time.Time{exposure: {}, demand: end} {
 		told := l.history(journal.Replay{Tenant: bank, Kind: aggregate.KindDisclosure, ID: id, Type: "DisclosureTold"})
-		if len(told) != 1 || told[0].Event.GetTime().AsTime().Before(earliest) || time.Since(told[0].Event.GetTime().AsTime()) > patience {
+		if len(told) != 1 || told[0].Event.GetTime().AsTime().Before(earliest) ||
+			time.Since(told[0].Event.GetTime().AsTime()) > patience {
 			t.Errorf("told: %v, not before %v", told, earliest)
 		}
 	}
@@ -207,7 +218,8 @@ func (l *lockbox) mailed(id, template, recipient string) {
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
 		for _, e := range l.history(journal.Replay{Kind: aggregate.KindDelivery}) {
 			n := e.Event.GetNotificationSent().GetNotification()
-			if e.Event.GetCorrelationId() == id && n.GetTemplate() == template && strings.HasPrefix(n.GetRecipient(), recipient) {
+			if e.Event.GetCorrelationId() == id && n.GetTemplate() == template &&
+				strings.HasPrefix(n.GetRecipient(), recipient) {
 				return
 			}
 		}
@@ -225,7 +237,8 @@ func TestEvaluationRefuses(t *testing.T) {
 		rule   string
 	}{
 		"an engineer without a second factor": {"sam", func(*lockboxv1.AccessIntent) {}, "R13"},
-		"a type that is not in the catalogue": {"erin", func(in *lockboxv1.AccessIntent) { in.ResourceType = "compute/mainframes" }, "R10"},
+		"a type that is not in the catalogue": {"erin",
+			func(in *lockboxv1.AccessIntent) { in.ResourceType = "compute/mainframes" }, "R10"},
 		"a subscription that does not exist": {"erin", func(in *lockboxv1.AccessIntent) {
 			in.SubscriptionId, in.ResourceIds = "nowhere", []string{"/subscriptions/nowhere/vm/x"}
 		}, "R18"},
@@ -254,9 +267,11 @@ func TestOnlyTheFrozenApproversWhoStillHoldARoleDecide(t *testing.T) {
 	l.mayNot("olga", approve(id), forbidden, "I10")
 	l.mayNot("audrey", approve(id), forbidden, "R20")
 	l.mayNot("grace", approve(id), forbidden, "R20") // an administrator, but not of the list
-	l.does("eli", &lockboxv1.Command{AggregateId: demo.BankProduction, Action: &lockboxv1.Command_ActivateRole{ActivateRole: &lockboxv1.ActivateRole{AssignmentId: "eli-eligible"}}})
+	l.does("eli", &lockboxv1.Command{AggregateId: demo.BankProduction,
+		Action: &lockboxv1.Command_ActivateRole{ActivateRole: &lockboxv1.ActivateRole{AssignmentId: "eli-eligible"}}})
 	l.mayNot("eli", approve(id), forbidden, "R20") // activated too late
-	l.does("grace", &lockboxv1.Command{AggregateId: demo.BankProduction, Action: &lockboxv1.Command_RemoveRole{RemoveRole: &lockboxv1.RemoveRole{AssignmentId: "otto-owner"}}})
+	l.does("grace", &lockboxv1.Command{AggregateId: demo.BankProduction,
+		Action: &lockboxv1.Command_RemoveRole{RemoveRole: &lockboxv1.RemoveRole{AssignmentId: "otto-owner"}}})
 	l.mayNot("otto", approve(id), forbidden, "R20")
 	l.mayNot("kenji", approve(id), unauthenticated, "R13")
 	foreign := approve(id)
@@ -271,9 +286,11 @@ func TestEverybodyIsRemovedWhileItWaits(t *testing.T) {
 	l := start(t, request.DefaultTerms())
 	id := l.requested(l.intent("erin"), request.CustomerNotified)
 	for _, assignment := range []string{"otto-owner", "fleur-approver"} {
-		l.does("grace", &lockboxv1.Command{AggregateId: demo.BankProduction, Action: &lockboxv1.Command_RemoveRole{RemoveRole: &lockboxv1.RemoveRole{AssignmentId: assignment}}})
+		l.does("grace", &lockboxv1.Command{AggregateId: demo.BankProduction,
+			Action: &lockboxv1.Command_RemoveRole{RemoveRole: &lockboxv1.RemoveRole{AssignmentId: assignment}}})
 	}
-	if s := l.until(id, "abandoned (R23)", func(s request.State) bool { return s.Abandoned }); s.Status != request.CustomerNotified {
+	if s := l.until(id, "abandoned (R23)",
+		func(s request.State) bool { return s.Abandoned }); s.Status != request.CustomerNotified {
 		t.Errorf("it must wait until it expires, and is %v", s.Status)
 	}
 }
@@ -297,7 +314,8 @@ func TestTwoContraryDecisionsAtOnce(t *testing.T) {
 			t.Fatalf("want one winner and one who is told so: %v, %v", replies[0], replies[1])
 		}
 		decisions := l.history(journal.Replay{Tenant: bank, Kind: "request", ID: id, Type: "CustomerApproved"})
-		decisions = append(decisions, l.history(journal.Replay{Tenant: bank, Kind: "request", ID: id, Type: "CustomerDenied"})...)
+		decisions = append(decisions, l.history(journal.Replay{Tenant: bank, Kind: "request", ID: id,
+			Type: "CustomerDenied"})...)
 		if len(decisions) != 1 {
 			t.Fatalf("%d decisions are stored (I2)", len(decisions))
 		}
@@ -323,10 +341,12 @@ func TestQuestionsAndAnswersAndTheWaysOut(t *testing.T) {
 	l := start(t, request.DefaultTerms())
 	id := l.requested(l.intent("erin"), request.CustomerNotified)
 	seen := l.state(id).Version
-	l.does("fleur", &lockboxv1.Command{AggregateId: id, Action: &lockboxv1.Command_Ask{Ask: &lockboxv1.Ask{Text: "Does the dump leave the country?"}}})
+	l.does("fleur", &lockboxv1.Command{AggregateId: id,
+		Action: &lockboxv1.Command_Ask{Ask: &lockboxv1.Ask{Text: "Does the dump leave the country?"}}})
 	q := l.state(id).Questions[0]
 	answer := func() *lockboxv1.Command {
-		return &lockboxv1.Command{AggregateId: id, Action: &lockboxv1.Command_Answer{Answer: &lockboxv1.Answer{QuestionId: q.GetQuestionId(), Text: "No."}}}
+		return &lockboxv1.Command{AggregateId: id,
+			Action: &lockboxv1.Command_Answer{Answer: &lockboxv1.Answer{QuestionId: q.GetQuestionId(), Text: "No."}}}
 	}
 	l.mayNot("bob", answer(), forbidden, "R32")
 	l.does("erin", answer())
@@ -335,7 +355,8 @@ func TestQuestionsAndAnswersAndTheWaysOut(t *testing.T) {
 	l.mayNot("otto", stale, conflict, "R29")
 	l.does("otto", approve(id))
 	l.reaches(id, request.Active)
-	l.mayNot("bob", &lockboxv1.Command{AggregateId: id, Action: &lockboxv1.Command_Release{Release: &lockboxv1.Release{}}}, forbidden, "R32")
+	l.mayNot("bob", &lockboxv1.Command{AggregateId: id, Action: &lockboxv1.Command_Release{Release: &lockboxv1.Release{}}},
+		forbidden, "R32")
 	l.does("erin", &lockboxv1.Command{AggregateId: id, Action: &lockboxv1.Command_Release{Release: &lockboxv1.Release{}}})
 	l.reaches(id, request.Released)
 
@@ -346,7 +367,8 @@ func TestQuestionsAndAnswersAndTheWaysOut(t *testing.T) {
 	l.reaches(id, request.Revoked)
 
 	id = l.requested(l.intent("erin"), request.CustomerNotified)
-	l.does("erin", &lockboxv1.Command{AggregateId: id, Action: &lockboxv1.Command_Withdraw{Withdraw: &lockboxv1.Withdraw{}}})
+	l.does("erin", &lockboxv1.Command{AggregateId: id,
+		Action: &lockboxv1.Command_Withdraw{Withdraw: &lockboxv1.Withdraw{}}})
 	l.reaches(id, request.Withdrawn)
 	l.mayNot("otto", approve(id), conflict, "R29")
 }

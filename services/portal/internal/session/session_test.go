@@ -55,7 +55,8 @@ func open(t *testing.T, b *journaltest.Bus, c *clock) *session.Sessions {
 
 func otto(c *clock) session.Session {
 	return session.Session{
-		Tenant: "meadowbank", Token: "header.payload.signature", Subject: "otto", Name: "Otto Owens", Language: "fr", Expires: c.time().Add(24 * time.Hour),
+		Tenant: "meadowbank", Token: "header.payload.signature", Subject: "otto", Name: "Otto Owens", Language: "fr",
+		Expires: c.time().Add(24 * time.Hour),
 	}
 }
 
@@ -155,7 +156,8 @@ func TestTheCookieIsForThisSiteOnly(t *testing.T) {
 		s, err := session.New(b.Connect(t, bus.Portal), secure, c.time)
 		must(t, err)
 		got := begin(t, s, otto(c))
-		if !got.HttpOnly || got.Secure != secure || got.SameSite != http.SameSiteLaxMode || got.Path != "/" || got.Domain != "" || got.MaxAge != 0 ||
+		if !got.HttpOnly || got.Secure != secure || got.SameSite != http.SameSiteLaxMode || got.Path != "/" ||
+			got.Domain != "" || got.MaxAge != 0 ||
 			!got.Expires.IsZero() || strings.HasPrefix(got.Name, "__Host-") != secure || len(got.Value) < 43 {
 			t.Errorf("%v", got)
 		}
@@ -338,7 +340,8 @@ func TestAFullBucketTakesNobodyInAndLosesNobody(t *testing.T) {
 	js, err := jetstream.New(b.Connect(t, bus.Provisioner))
 	must(t, err)
 	_, err = js.CreateStream(t.Context(), jetstream.StreamConfig{
-		Name: "KV_" + bus.SessionBucket, Subjects: []string{"$KV." + bus.SessionBucket + ".>"}, MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew,
+		Name: "KV_" + bus.SessionBucket, Subjects: []string{"$KV." + bus.SessionBucket + ".>"}, MaxMsgsPerSubject: 1,
+		Discard:  jetstream.DiscardNew,
 		MaxBytes: 2000, AllowRollup: true,
 	})
 	must(t, err)

@@ -15,10 +15,11 @@ func TestSomebodyFollowsALinkAndSignsInOnTheWay(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for link, row := range map[string]struct{ persona, lang, want string }{
-		"/t/meadowbank/requests/7?lang=fr": {"grace", "fr", "Grace Green of Meadow Bank, /t/meadowbank/requests/7?lang=fr, in fr"},
-		"/t/meadowbank/requests/7":         {"fleur", "en", "Fleur Lefèvre of Meadow Bank, /t/meadowbank/requests/7, in fr"},
-		"/t/sakura":                        {"kenji", "en", "田中 健二 of Sakura Health, /t/sakura, in ja"},
-		"/provider/requests/7?a=b%26c":     {"lena", "en", "Lena Lang of Nimbus Cloud, /provider/requests/7?a=b%26c, in en"},
+		"/t/meadowbank/requests/7?lang=fr": {"grace", "fr",
+			"Grace Green of Meadow Bank, /t/meadowbank/requests/7?lang=fr, in fr"},
+		"/t/meadowbank/requests/7":     {"fleur", "en", "Fleur Lefèvre of Meadow Bank, /t/meadowbank/requests/7, in fr"},
+		"/t/sakura":                    {"kenji", "en", "田中 健二 of Sakura Health, /t/sakura, in ja"},
+		"/provider/requests/7?a=b%26c": {"lena", "en", "Lena Lang of Nimbus Cloud, /provider/requests/7?a=b%26c, in en"},
 	} {
 		b := w.browser(t)
 		leaving := b.follow(b.get(link))
@@ -27,8 +28,10 @@ func TestSomebodyFollowsALinkAndSignsInOnTheWay(t *testing.T) {
 		at, err := url.Parse(refreshOf(t, leaving))
 		must(t, err)
 		q := at.Query()
-		if q.Get("code_challenge_method") != "S256" || len(q.Get("state")) < 20 || len(q.Get("nonce")) < 20 || q.Get("state") == q.Get("nonce") ||
-			q.Get("redirect_uri") != w.url+"/callback" || q.Get("ui_locales") != row.lang || q.Get("response_type") != "code" || q.Has("max_age") {
+		if q.Get("code_challenge_method") != "S256" || len(q.Get("state")) < 20 || len(q.Get("nonce")) < 20 ||
+			q.Get("state") == q.Get("nonce") ||
+			q.Get("redirect_uri") != w.url+"/callback" || q.Get("ui_locales") != row.lang || q.Get("response_type") != "code" ||
+			q.Has("max_age") {
 			t.Errorf("%s: the issuer is asked %v", address, q)
 		}
 		if b.session() != nil {
@@ -54,8 +57,9 @@ func TestSomebodySignsInByEMailAddress(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for email, want := range map[string]string{
-		"grace@meadowbank.example": "grace, Grace Green of Meadow Bank, /t/meadowbank,", " HANA@Sakura.Example ": "hana, 佐藤 花 of Sakura Health, /t/sakura,",
-		"lena@nimbus.example": "lena, Lena Lang of Nimbus Cloud, /provider,",
+		"grace@meadowbank.example": "grace, Grace Green of Meadow Bank, /t/meadowbank,",
+		" HANA@Sakura.Example ":    "hana, 佐藤 花 of Sakura Health, /t/sakura,",
+		"lena@nimbus.example":      "lena, Lena Lang of Nimbus Cloud, /provider,",
 	} {
 		b := w.browser(t)
 		shows(t, "the form", b.follow(b.get("/")), http.StatusOK, `<label for="email">Work e-mail address</label>`)
@@ -70,7 +74,8 @@ func TestSomebodySignsInByEMailAddress(t *testing.T) {
 		shows(t, email+", at home", b.follow(b.get("/")), http.StatusOK, text)
 	}
 	for email, want := range map[string]string{
-		"": "This is not an e-mail address", "grace": "This is not an e-mail address", "a@b@meadowbank.example": "This is not an e-mail address",
+		"": "This is not an e-mail address", "grace": "This is not an e-mail address",
+		"a@b@meadowbank.example":        "This is not an e-mail address",
 		`"><script>@meadowbank.example`: "This is not an e-mail address",
 		"grace@other.example":           "No organisation signs in here", "grace@example": "", "x@sub.meadowbank.example": "No organisation signs in here",
 	} {

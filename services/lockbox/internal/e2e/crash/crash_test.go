@@ -57,7 +57,8 @@ type customer struct {
 func TestKilledAtAnyPoint(t *testing.T) {
 	random := longtest.Random(t)
 	m := boot(t)
-	c := &customer{machine: m, ids: chance(random), client: m.connect(bus.Client), acknowledged: map[uint64]string{}, want: map[string]request.Status{}}
+	c := &customer{machine: m, ids: chance(random), client: m.connect(bus.Client), acknowledged: map[uint64]string{},
+		want: map[string]request.Status{}}
 	c.tools, c.watch = m.journal(bus.Tool(tool)), m.journal(bus.Compliance)
 	c.eventually("the demo's customers", func() error { return demo.Seed(t.Context(), c.client, m.issuer, time.Now) })
 
@@ -106,8 +107,10 @@ func (c *customer) fourRequests() {
 	c.does("otto", used, &lockboxv1.Command{Action: &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{}}})
 	c.does("fleur", denied, &lockboxv1.Command{Action: &lockboxv1.Command_Deny{Deny: &lockboxv1.Deny{Reason: "Not now."}}})
 	c.does("fleur", revoked, &lockboxv1.Command{Action: &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{}}})
-	c.want[used], c.want[denied], c.want[unanswered], c.want[revoked] = request.Completed, request.Denied, request.Expired, request.Revoked
-	r := c.command("otto", revoked, &lockboxv1.Command{Action: &lockboxv1.Command_Revoke{Revoke: &lockboxv1.Revoke{Reason: "A key was lost."}}})
+	c.want[used], c.want[denied], c.want[unanswered], c.want[revoked] = request.Completed, request.Denied, request.Expired,
+		request.Revoked
+	r := c.command("otto", revoked,
+		&lockboxv1.Command{Action: &lockboxv1.Command_Revoke{Revoke: &lockboxv1.Revoke{Reason: "A key was lost."}}})
 	if r.GetRefusal() != nil { // The grant of two seconds ran out while something was down.
 		c.want[revoked] = request.Completed
 	}
@@ -116,8 +119,10 @@ func (c *customer) fourRequests() {
 func (c *customer) submit() string {
 	c.Helper()
 	in := &lockboxv1.AccessIntent{
-		Id: c.newID(), Tenant: bank, Token: c.token("erin"), SubscriptionId: demo.BankProduction, ResourceType: "compute/virtual-machines", Scenario: "memory-dump",
-		ResourceIds: []string{"/subscriptions/" + demo.BankProduction + "/vm/payments-1"}, ReasonType: lockboxv1.ReasonType_REASON_TYPE_PROVIDER_INITIATED_SERVICE,
+		Id: c.newID(), Tenant: bank, Token: c.token("erin"), SubscriptionId: demo.BankProduction,
+		ResourceType: "compute/virtual-machines", Scenario: "memory-dump",
+		ResourceIds:   []string{"/subscriptions/" + demo.BankProduction + "/vm/payments-1"},
+		ReasonType:    lockboxv1.ReasonType_REASON_TYPE_PROVIDER_INITIATED_SERVICE,
 		Justification: "The machine hangs; a memory dump will show where.",
 	}
 	c.eventually("the bus takes the intent", func() error {
@@ -202,7 +207,8 @@ func (c *customer) audit() {
 		for _, e := range history {
 			for _, recipient := range concerned(e.Event) {
 				if told[e.Event.GetId()][recipient] == "" {
-					return fmt.Errorf("%s has not been told of event %d, %s %s; told are %v", recipient, e.Sequence, aggregate.TypeOf(e.Event), e.Event.GetId(), told[e.Event.GetId()])
+					return fmt.Errorf("%s has not been told of event %d, %s %s; told are %v", recipient, e.Sequence,
+						aggregate.TypeOf(e.Event), e.Event.GetId(), told[e.Event.GetId()])
 				}
 			}
 		}
@@ -233,8 +239,10 @@ func (c *customer) audit() {
 // concerned are the people who must hear of an event, whatever else is told to whomever.
 func concerned(e *lockboxv1.Event) []string {
 	switch e.GetFact().(type) {
-	case *lockboxv1.Event_CustomerNotified, *lockboxv1.Event_AccessGranted, *lockboxv1.Event_CustomerDenied, *lockboxv1.Event_RequestExpired, *lockboxv1.Event_AccessRevoked:
-		return []string{"erin@nimbus.example", "otto@meadowbank.example", "fleur@meadowbank.example", "security-desk@meadowbank.example"}
+	case *lockboxv1.Event_CustomerNotified, *lockboxv1.Event_AccessGranted, *lockboxv1.Event_CustomerDenied,
+		*lockboxv1.Event_RequestExpired, *lockboxv1.Event_AccessRevoked:
+		return []string{"erin@nimbus.example", "otto@meadowbank.example", "fleur@meadowbank.example",
+			"security-desk@meadowbank.example"}
 	}
 	return nil
 }

@@ -1,5 +1,5 @@
-// Package portal_test tries out the portal as people meet it: everything runs as `lockbox up --demo` runs it, engineers ask,
-// mails arrive, and whoever got one follows its link in a browser.
+// Package portal_test tries out the portal as people meet it: everything runs as `lockbox up --demo` runs it, engineers
+// ask, mails arrive, and whoever got one follows its link in a browser.
 package portal_test
 
 import (
@@ -45,8 +45,8 @@ type world struct {
 	info runinfo.Info
 }
 
-// shared is the site of the tests that ask for what they need and disturb nobody. Who changes what others read, or looks
-// whether anything was written at all, starts one of their own.
+// shared is the site of the tests that ask for what they need and disturb nobody. Who changes what others read, or
+// looks whether anything was written at all, starts one of their own.
 var shared struct {
 	once sync.Once
 	info runinfo.Info
@@ -117,7 +117,8 @@ func launch(dir string, log *zap.Logger) (info runinfo.Info, stop func() error, 
 		ended <- up.Run(ctx, up.Options{
 			Dir: dir, Demo: true, IssuerAddr: "127.0.0.1:0", Out: io.Discard, Program: "lockbox",
 			Stack: stack.Config{
-				Host: "127.0.0.1", Port: -1, Tools: []evaluator.Tool{evaluator.Unlimited(client.Tool)}, Terms: request.DefaultTerms(),
+				Host: "127.0.0.1", Port: -1, Tools: []evaluator.Tool{evaluator.Unlimited(client.Tool)},
+				Terms:    request.DefaultTerms(),
 				Notifier: demo.Notifier(), MailboxHTTP: "127.0.0.1:0", Portal: &portal.Config{Listen: "127.0.0.1:0"},
 				Log: log, Metrics: observe.NewMetrics(),
 			},
@@ -136,8 +137,8 @@ func launch(dir string, log *zap.Logger) (info runinfo.Info, stop func() error, 
 	}
 }
 
-// person is one of the demo's people with the means of the command line: what they do and ask goes past the portal. Token
-// is what a program of theirs would hold.
+// person is one of the demo's people with the means of the command line: what they do and ask goes past the portal.
+// Token is what a program of theirs would hold.
 func (w *world) person(persona string) *client.Client {
 	c := client.New(client.Config{URL: w.info.NATSURL, KeysDir: w.info.KeysDir, Tokens: client.Persona{
 		IssuerURL: w.info.Demo.IssuerURL, SecretFile: w.info.Demo.SecretFile, Name: persona,
@@ -159,7 +160,8 @@ func intent() *lockboxv1.AccessIntent {
 	return &lockboxv1.AccessIntent{
 		Tenant: bank, SubscriptionId: demo.BankProduction, ResourceType: "compute/virtual-machines", Scenario: "memory-dump",
 		ResourceIds: []string{
-			"/subscriptions/" + demo.BankProduction + "/virtualMachines/payments-1", "/subscriptions/" + demo.BankProduction + "/virtualMachines/payments-2",
+			"/subscriptions/" + demo.BankProduction + "/virtualMachines/payments-1", "/subscriptions/" + demo.BankProduction +
+				"/virtualMachines/payments-2",
 		},
 		ReasonType:    lockboxv1.ReasonType_REASON_TYPE_CUSTOMER_INITIATED_SUPPORT,
 		Justification: "The machine hangs; a memory dump will show where.", TicketId: demo.BankTicket,
@@ -190,7 +192,8 @@ func (w *world) reaches(tenant, id string, want request.Status) *lockboxv1.Reque
 	defer olga.Close()
 	var last string
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		reply, err := olga.Ask(w.Context(), &lockboxv1.Query{Tenant: tenant, Ask: &lockboxv1.Query_GetRequest{GetRequest: &lockboxv1.GetRequest{RequestId: id}}})
+		reply, err := olga.Ask(w.Context(), &lockboxv1.Query{Tenant: tenant,
+			Ask: &lockboxv1.Query_GetRequest{GetRequest: &lockboxv1.GetRequest{RequestId: id}}})
 		if err != nil {
 			last = err.Error()
 			continue

@@ -16,8 +16,10 @@ import (
 
 // hostile is what somebody writes who wants a reader's browser, or spreadsheet, to do something for them.
 var hostile = []string{
-	`<script>window.pwned=1</script>`, `"><script>window.pwned=1</script>`, `'><img src=x onerror=window.pwned=1>`, `<svg onload=window.pwned=1>`,
-	`</title><script>window.pwned=1</script>`, `</desc></svg><script>window.pwned=1</script>`, `</textarea><script>window.pwned=1</script>`,
+	`<script>window.pwned=1</script>`, `"><script>window.pwned=1</script>`, `'><img src=x onerror=window.pwned=1>`,
+	`<svg onload=window.pwned=1>`,
+	`</title><script>window.pwned=1</script>`, `</desc></svg><script>window.pwned=1</script>`,
+	`</textarea><script>window.pwned=1</script>`,
 	`</option></select><img src=x onerror=window.pwned=1>`, `<a href="javascript:window.pwned=1" autofocus>x</a>`, `javascript:window.pwned=1//`,
 	`{{.Visit}}{{t "site.skip"}}`, `" autofocus onfocus=window.pwned=1 x="`, `' onmouseover='window.pwned=1' style='position:fixed;inset:0`,
 	`<iframe srcdoc="<script>parent.pwned=1</script>">`, `<math><mi xlink:href="javascript:window.pwned=1">x</mi></math>`, `<!--><script>window.pwned=1</script>`,

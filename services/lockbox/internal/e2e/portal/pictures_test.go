@@ -26,22 +26,26 @@ func isPage(p portal.Page) bool {
 }
 
 // Every page in every language, as whoever sees most of it: audited on a desktop and on a phone, by day and by night. A
-// browser shows all of them in English, of which pictures are kept, and in each language what customers see; that the rest
-// is in the reader's language shows in what is sent.
+// browser shows all of them in English, of which pictures are kept, and in each language what customers see; that the
+// rest is in the reader's language shows in what is sent.
 func TestEveryPageInEveryLanguage(t *testing.T) {
 	t.Parallel()
 	w := visit(t)
 	pending := w.requested("erin", intent(), request.CustomerNotified)
 	done := w.requested("erin", intent(), request.CustomerNotified)
-	w.does("otto", &lockboxv1.Command{Tenant: bank, AggregateId: done, Action: &lockboxv1.Command_Ask{Ask: &lockboxv1.Ask{Text: "How large will the dump be?"}}})
-	w.does("otto", &lockboxv1.Command{Tenant: bank, AggregateId: done, Action: &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{Reason: "Go ahead."}}})
+	w.does("otto", &lockboxv1.Command{Tenant: bank, AggregateId: done,
+		Action: &lockboxv1.Command_Ask{Ask: &lockboxv1.Ask{Text: "How large will the dump be?"}}})
+	w.does("otto", &lockboxv1.Command{Tenant: bank, AggregateId: done,
+		Action: &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{Reason: "Go ahead."}}})
 	w.reaches(bank, done, request.Active)
 	elevated := intent()
 	elevated.Scenario = "managed-disk"
 	inside := w.requested("erin", elevated, request.AwaitingInternalApproval)
-	w.does("olga", &lockboxv1.Command{Tenant: bank, AggregateId: newID(t), Action: &lockboxv1.Command_DiscloseExposure{DiscloseExposure: &lockboxv1.DiscloseExposure{
-		Occurrence: &lockboxv1.Occurrence{What: "A packet capture held traffic of payments-1", Description: "Health checks.", Reason: "Taken to find a faulty line card.", HappenedAt: timestamppb.Now()},
-	}}})
+	w.does("olga", &lockboxv1.Command{Tenant: bank, AggregateId: newID(t),
+		Action: &lockboxv1.Command_DiscloseExposure{DiscloseExposure: &lockboxv1.DiscloseExposure{
+			Occurrence: &lockboxv1.Occurrence{What: "A packet capture held traffic of payments-1", Description: "Health checks.",
+				Reason: "Taken to find a faulty line card.", HappenedAt: timestamppb.Now()},
+		}}})
 	pages, err := portal.Pages()
 	must(t, err)
 	devices := []device{desktop, phoneDark, phone, desktopDark}
@@ -50,9 +54,12 @@ func TestEveryPageInEveryLanguage(t *testing.T) {
 		is        func(portal.Page) bool
 		place     place
 	}{
-		{"grace", "/t/" + bank, func(p portal.Page) bool { return p.Customers }, place{pending, demo.BankTicket, demo.BankProduction, "otto-owner"}},
-		{"otto", "/t/" + bank, func(p portal.Page) bool { return p.Customers && strings.HasPrefix(p.Path, "/requests") }, place{done, demo.BankTicket, demo.BankProduction, "otto-owner"}},
-		{"olga", "/provider", func(p portal.Page) bool { return p.Provider }, place{done, demo.BankTicket, demo.BankProduction, "otto-owner"}},
+		{"grace", "/t/" + bank, func(p portal.Page) bool { return p.Customers },
+			place{pending, demo.BankTicket, demo.BankProduction, "otto-owner"}},
+		{"otto", "/t/" + bank, func(p portal.Page) bool { return p.Customers && strings.HasPrefix(p.Path, "/requests") },
+			place{done, demo.BankTicket, demo.BankProduction, "otto-owner"}},
+		{"olga", "/provider", func(p portal.Page) bool { return p.Provider },
+			place{done, demo.BankTicket, demo.BankProduction, "otto-owner"}},
 		{"derek", "/provider", func(p portal.Page) bool {
 			return p.Provider && (p.Path == "" || strings.HasPrefix(p.Path, "/requests/{id}"))
 		}, place{inside, demo.BankTicket, demo.BankProduction, ""}},

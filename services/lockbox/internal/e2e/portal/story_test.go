@@ -79,7 +79,8 @@ func TestTheWayIsToldInEveryLanguage(t *testing.T) {
 		// What they read before, on the page that asks once more, and after.
 		waits, promise, active, over string
 	}{
-		{"fr", "fleur", "fleur@meadowbank.example", "erin", intent(), "En attente", "2 heures", "L’accès est ouvert jusqu’au", "Accès révoqué"},
+		{"fr", "fleur", "fleur@meadowbank.example", "erin", intent(), "En attente", "2 heures", "L’accès est ouvert jusqu’au",
+			"Accès révoqué"},
 		{"ja", "kenji", "kenji@sakura.example", "bob", abroad, "保留中", "2 時間", "有効", "取り消し"},
 	} {
 		t.Run(c.language, func(t *testing.T) {
@@ -105,12 +106,14 @@ func TestTheWayIsToldInEveryLanguage(t *testing.T) {
 			reads(page, c.waits)
 			seen := w.reaches(in, id, request.CustomerNotified).GetVersion()
 			reads(page+"/approve/confirm?duration=2h0m0s&resource=1&seen="+strconv.FormatUint(seen, 10), c.promise)
-			w.does(c.persona, &lockboxv1.Command{Tenant: in, AggregateId: id, Action: &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{
-				Duration: durationpb.New(2 * time.Hour),
-			}}})
+			w.does(c.persona, &lockboxv1.Command{Tenant: in, AggregateId: id,
+				Action: &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{
+					Duration: durationpb.New(2 * time.Hour),
+				}}})
 			w.reaches(in, id, request.Active)
 			reads(page, c.active)
-			w.does(c.persona, &lockboxv1.Command{Tenant: in, AggregateId: id, Action: &lockboxv1.Command_Revoke{Revoke: &lockboxv1.Revoke{Reason: "x"}}})
+			w.does(c.persona, &lockboxv1.Command{Tenant: in, AggregateId: id,
+				Action: &lockboxv1.Command_Revoke{Revoke: &lockboxv1.Revoke{Reason: "x"}}})
 			w.reaches(in, id, request.Revoked)
 			reads(page, c.over)
 		})
@@ -129,12 +132,14 @@ func TestADecisionElsewhereReachesOpenPages(t *testing.T) {
 	fleur.signIn("fleur")
 	fleur.press(`a.button[href*="/approve/confirm"]`)
 
-	w.does("otto", &lockboxv1.Command{Tenant: bank, AggregateId: id, Action: &lockboxv1.Command_Ask{Ask: &lockboxv1.Ask{Text: "How large will the dump be?"}}})
+	w.does("otto", &lockboxv1.Command{Tenant: bank, AggregateId: id,
+		Action: &lockboxv1.Command_Ask{Ask: &lockboxv1.Ask{Text: "How large will the dump be?"}}})
 	otto.reads("How large will the dump be?")
 	fleur.eventually("the button does nothing any more", func() bool { return fleur.has("[data-decides][disabled]") })
 	fleur.picture("fr-7-changed-meanwhile-phone")
 
-	w.does("otto", &lockboxv1.Command{Tenant: bank, AggregateId: id, Action: &lockboxv1.Command_Deny{Deny: &lockboxv1.Deny{Reason: "Not now."}}})
+	w.does("otto", &lockboxv1.Command{Tenant: bank, AggregateId: id,
+		Action: &lockboxv1.Command_Deny{Deny: &lockboxv1.Deny{Reason: "Not now."}}})
 	otto.reads("Denied")
 	fleur.press("#stale button")
 	fleur.reads("Otto Owens")
@@ -189,7 +194,8 @@ func TestAnOldSignInLeadsToAFreshOneAndBack(t *testing.T) {
 	id := w.requested("erin", intent(), request.CustomerNotified)
 	settings := w.tenant("grace").GetSettings()
 	settings.MaxAuthenticationAge = durationpb.New(tenant.MinAuthenticationAge)
-	w.does("grace", &lockboxv1.Command{Tenant: bank, Action: &lockboxv1.Command_ChangeSettings{ChangeSettings: &lockboxv1.ChangeSettings{Settings: settings}}})
+	w.does("grace", &lockboxv1.Command{Tenant: bank,
+		Action: &lockboxv1.Command_ChangeSettings{ChangeSettings: &lockboxv1.ChangeSettings{Settings: settings}}})
 
 	b := w.browser(desktop)
 	b.visit(w.link(w.mail("otto@meadowbank.example", id)))
@@ -209,7 +215,9 @@ func TestAnOldSignInLeadsToAFreshOneAndBack(t *testing.T) {
 			if got := w.reaches(bank, id, request.CustomerNotified); len(got.GetCustomerDecisions()) > 0 {
 				t.Fatalf("%s decided with somebody else's page", who)
 			}
-			b.visit(w.info.PortalURL + "/t/" + bank + "/requests/" + id + "/approve/confirm?duration=2h0m0s&resource=1&resource=2&seen=" + strconv.FormatUint(w.reaches(bank, id, request.CustomerNotified).GetVersion(), 10))
+			b.visit(w.info.PortalURL + "/t/" + bank + "/requests/" + id +
+				"/approve/confirm?duration=2h0m0s&resource=1&resource=2&seen=" +
+				strconv.FormatUint(w.reaches(bank, id, request.CustomerNotified).GetVersion(), 10))
 		}
 	}
 	b.reads("2 hours")
@@ -225,7 +233,8 @@ func TestAnOldSignInLeadsToAFreshOneAndBack(t *testing.T) {
 
 func (w *world) tenant(as string) *lockboxv1.TenantView {
 	w.Helper()
-	reply, err := w.person(as).Ask(w.Context(), &lockboxv1.Query{Tenant: bank, Ask: &lockboxv1.Query_GetTenant_{GetTenant_: &lockboxv1.GetTenant{}}})
+	reply, err := w.person(as).Ask(w.Context(),
+		&lockboxv1.Query{Tenant: bank, Ask: &lockboxv1.Query_GetTenant_{GetTenant_: &lockboxv1.GetTenant{}}})
 	must(w, err)
 	return reply.GetTenant()
 }
