@@ -138,6 +138,8 @@ func (e *evaluator) evaluate(
 		return err
 	}
 	outcome.Duplicate = submitted == nil
+	// The request is stored before it is evaluated, and not together with its evaluation: the engineer's history is
+	// counted up to the request's own place in the stream, so that of two at once one counts the other (R13).
 	if err := e.write(ctx, states, submitted); err != nil {
 		return err
 	}
