@@ -2,8 +2,8 @@ package repository
 
 import "sync"
 
-// recent is a bounded map in two generations: when the young one is full it becomes the old one, and what was not asked
-// for since is forgotten. It holds at most twice its size. A nil one holds nothing.
+// recent is a bounded map in two generations: when the young generation is full it replaces the old one, whose unused
+// entries are dropped. It holds at most twice its size. A nil recent is always empty.
 type recent[K comparable, V any] struct {
 	size int
 
@@ -30,7 +30,7 @@ func (r *recent[K, V]) get(k K) (v V, known bool) {
 	return v, known
 }
 
-// update replaces what is there, the zero value if nothing is, unless f reports false.
+// update replaces the value of k (the zero value if there is none) with the result of f, unless f returns false.
 func (r *recent[K, V]) update(k K, f func(before V) (V, bool)) {
 	if r == nil {
 		return
