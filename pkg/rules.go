@@ -1,5 +1,5 @@
 // Package rules makes REQUIREMENTS.md readable by programs: the rules (R1 …) and invariants (I1 …) that code, tests and
-// refusals cite by number. It stands beside the document because a Go package can embed only what lies below it.
+// refusals cite by number. It is in the same directory because a Go package can embed only files in or below its own.
 package rules
 
 import (
@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Statuses of a rule; REQUIREMENTS.md says what they mean.
+// Statuses of a rule; REQUIREMENTS.md defines them.
 const (
 	Built  = "built"
 	Partly = "partly"
@@ -23,9 +23,9 @@ type Rule struct {
 	Section string `json:"section"`
 	Status  string `json:"status"`
 	Text    string `json:"text"`
-	// Missing lists what a rule that is partly built lacks.
+	// Missing lists what a partly built rule lacks.
 	Missing []string `json:"missing,omitempty"`
-	// Notes are whatever else there is to know about it.
+	// Notes are further remarks.
 	Notes []string `json:"notes,omitempty"`
 }
 

@@ -1,8 +1,7 @@
-// Package activity is how the audit log reads: for each kind of event the name under which the activity log lists it
-// (R39), a plain sentence in each of Lockbox's languages, and what it concerns. It is pure.
+// Package activity presents events as entries of the activity log (R39): for each event type its action name, a
+// sentence in each supported language, and the resources it concerns. It is pure.
 //
-// What is said is in messages/<language>.yaml; table.go says which fact is told by which message, and what fills its
-// placeholders.
+// The texts are in messages/<language>.yaml; table.go maps facts to messages and fills in the placeholders.
 package activity
 
 import (
@@ -13,8 +12,8 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// Types lists the facts that a filter by action means: a fact's own name, or the activity log's name of it in upper or
-// lower case. None: there is no such action.
+// Types returns the fact types that match a filter by action: a fact's own name, or its name in the activity log, in
+// any case. It returns none if there is no such action.
 func Types(filter string) []string {
 	var types []string
 	for _, row := range table {
@@ -25,7 +24,7 @@ func Types(filter string) []string {
 	return types
 }
 
-// Actions lists the activity log's names, as they follow each other in the life of a request.
+// Actions returns the names of actions in the activity log, in the order of a request's life cycle.
 func Actions() []string {
 	actions := make([]string, len(table))
 	for i, row := range table {
@@ -34,20 +33,20 @@ func Actions() []string {
 	return slices.Compact(actions)
 }
 
-// Entry is the event, stored at this sequence, as a timeline shows it in English.
+// Entry returns the event stored at this sequence as a timeline entry in English.
 func Entry(sequence uint64, e *lockboxv1.Event) *lockboxv1.TimelineEntry {
 	return english.Entry(sequence, e)
 }
 
-// Concern is what an event is about, as far as the event itself says. What it leaves out, such as the subscription of a
-// denied request, stands in earlier events of the same aggregate.
+// Concern is what an event is about, as far as the event itself says. Other details, such as the subscription of a
+// denied request, are in earlier events of the same aggregate.
 type Concern struct {
 	RequestID      string
 	SubscriptionID string
 	ResourceIDs    []string
 }
 
-// Concerned reads what the event is about.
+// Concerned returns what the event is about.
 func Concerned(e *lockboxv1.Event) Concern {
 	c := Concern{RequestID: e.GetCorrelationId()}
 	switch e.GetKind() {

@@ -18,7 +18,7 @@ import (
 //go:embed messages/*.yaml
 var files embed.FS
 
-// Language is one of those in which the log can be read. What people wrote stays in it as they wrote it.
+// Language is a language of the activity log. Texts written by people are not translated.
 type Language struct{ *message.Catalogue }
 
 var (
@@ -38,11 +38,11 @@ func load() map[string]*Language {
 	return all
 }
 
-// In returns a language by its BCP 47 tag; nil: the log is not told in it.
+// In returns a language by its BCP 47 tag; nil if it is not supported.
 func In(tag string) *Language { return languages[tag] }
 
-// Describe returns the log's name of what happened, and one sentence about it. Both are empty if the event holds no
-// fact that is known.
+// Describe returns the name of the event's action and a sentence about the event. Both are empty if the fact is
+// unknown.
 func (l *Language) Describe(e *lockboxv1.Event) (title, summary string) {
 	typ := aggregate.TypeOf(e)
 	row, known := byType[typ]
@@ -52,7 +52,7 @@ func (l *Language) Describe(e *lockboxv1.Event) (title, summary string) {
 	return l.title(typ), row.say(speaker{l}, e)
 }
 
-// Entry is the event, stored at this sequence, as a timeline shows it.
+// Entry returns the event stored at this sequence as a timeline entry.
 func (l *Language) Entry(sequence uint64, e *lockboxv1.Event) *lockboxv1.TimelineEntry {
 	typ := aggregate.TypeOf(e)
 	title, summary := l.Describe(e)
@@ -62,7 +62,7 @@ func (l *Language) Entry(sequence uint64, e *lockboxv1.Event) *lockboxv1.Timelin
 	}
 }
 
-// Title is what an action, one of Actions, is called; empty: there is no such action.
+// Title returns the display name of an action, one of Actions; empty if there is no such action.
 func (l *Language) Title(action string) string {
 	for _, row := range table {
 		if row.action() == action {
@@ -74,7 +74,7 @@ func (l *Language) Title(action string) string {
 
 func (l *Language) title(typ string) string { return speaker{l}.say("title/" + typ) }
 
-// Activity is the event, stored at this sequence, in the activity log.
+// Activity returns the event stored at this sequence as an entry of the activity log.
 func (l *Language) Activity(sequence uint64, e *lockboxv1.Event) *lockboxv1.Activity {
 	concern := Concerned(e)
 	return &lockboxv1.Activity{
@@ -83,25 +83,25 @@ func (l *Language) Activity(sequence uint64, e *lockboxv1.Event) *lockboxv1.Acti
 	}
 }
 
-// Overdue is why a request has ended whose time was over when nobody had recorded that yet.
+// Overdue returns the reason shown for a request whose deadline has passed before the expiry was recorded.
 func (l *Language) Overdue() string { return speaker{l}.say("overdue") }
 
 const (
-	// quoted is how much of somebody's own words a sentence repeats, in runes; named is how many people it names.
+	// quoted is how much of a person's text a sentence quotes, in runes; named is how many people it names.
 	quoted = 160
 	named  = 5
 )
 
-// speaker makes sentences of a language and their parts.
+// speaker builds sentences in a language.
 type speaker struct{ *Language }
 
-// say is a message, of which a test says every one with all its values.
+// say returns a message. Errors are ignored: a test covers every message with all its values.
 func (l speaker) say(id string, pairs ...any) string {
 	text, _ := l.Say(id, pairs...)
 	return text
 }
 
-// count is a number of things.
+// count returns a number of things, in the right grammatical number.
 func (l speaker) count(what string, n int) string { return l.say(what, "Count", n) }
 
 func (l speaker) actor(a *lockboxv1.Actor) string {
@@ -133,7 +133,7 @@ func (l speaker) engineer(p *lockboxv1.Person, team string) string {
 	return l.say("of-team", "Person", l.person(p), "Team", team)
 }
 
-// because is the reason given, as the end of a sentence, or nothing.
+// because returns a given reason as the end of a sentence; empty if none was given.
 func (l speaker) because(reason string) string {
 	if strings.TrimSpace(reason) == "" {
 		return ""
@@ -141,7 +141,7 @@ func (l speaker) because(reason string) string {
 	return l.say("because", "Text", l.quote(reason))
 }
 
-// quote repeats the beginning of somebody's words on one line.
+// quote returns the beginning of a person's text on one line, in quotation marks.
 func (l speaker) quote(s string) string {
 	s = strings.Join(strings.Fields(s), " ")
 	if r := []rune(s); len(r) > quoted {
@@ -172,18 +172,18 @@ func (l speaker) names(approvers []*lockboxv1.Approver) string {
 	return strings.Join(list[:len(list)-1], l.say("comma")) + l.say("and") + list[len(list)-1]
 }
 
-// role is a role by its name in the language, and one that the language has no name for in English.
+// role returns the name of a role in the language, or in English if the language has none.
 func (l speaker) role(r lockboxv1.Role) string {
 	name := strings.ToLower(strings.TrimPrefix(r.String(), "ROLE_"))
 	return cmp.Or(l.say("role/"+strings.ReplaceAll(name, "_", "-")), tenant.RoleName(r))
 }
 
-// mail is what people call a mail, by the name of its template; one without a name is called by that.
+// mail returns the display name of a mail template, or the template's name if it has none.
 func (l speaker) mail(template string) string {
 	return l.label(cmp.Or(l.say("mail/"+template), template))
 }
 
-// moment is a moment: to the second in English, which is how the log's exports have it.
+// moment returns a point in time: in English to the second, as in the exports of the log.
 func (l speaker) moment(t time.Time) string {
 	if l.Tag == "en" {
 		return t.UTC().Format("2006-01-02 15:04:05 UTC")
@@ -191,7 +191,7 @@ func (l speaker) moment(t time.Time) string {
 	return timetext.Instant(l.Tag, t)
 }
 
-// span is a length of time, in English in one unit.
+// span returns a duration: in English in a single unit.
 func (l speaker) span(d time.Duration) string {
 	if l.Tag != "en" {
 		return timetext.Duration(l.Tag, d)

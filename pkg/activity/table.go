@@ -13,10 +13,10 @@ type row struct {
 	say func(speaker, *lockboxv1.Event) string
 }
 
-// action is the activity log's name of the fact, by which it is filtered.
+// action returns the fact's name in the activity log, by which entries are filtered.
 func (r row) action() string { return english.title(r.typ) }
 
-// fact makes a row. say gets the language, the actor's name, the event and the fact, and returns the sentence.
+// fact returns a row. Say gets the language, the actor's name, the event and the fact, and returns the sentence.
 func fact[F proto.Message](
 	of func(*lockboxv1.Event) F, say func(l speaker, who string, e *lockboxv1.Event, f F) string,
 ) row {
@@ -26,14 +26,14 @@ func fact[F proto.Message](
 	}}
 }
 
-// plain is a fact of which there is one thing to say, and nothing to add but who did it.
+// plain returns a row whose sentence has no placeholder except the actor.
 func plain[F proto.Message](of func(*lockboxv1.Event) F) row {
 	var none F
 	typ := string(none.ProtoReflect().Descriptor().Name())
 	return fact(of, func(l speaker, who string, _ *lockboxv1.Event, _ F) string { return l.say(typ, "Who", who) })
 }
 
-// reasoned is a fact that somebody did and may have given a reason for.
+// reasoned returns a row whose sentence ends with the actor's reason, if one was given.
 func reasoned[F interface {
 	proto.Message
 	GetReason() string

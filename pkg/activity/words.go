@@ -9,7 +9,7 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// What takes more than one line to say.
+// Sentences that take more than one line of code.
 
 func (l speaker) evaluation(f *lockboxv1.AccessEvaluated) string {
 	after := ""
@@ -32,7 +32,7 @@ func (l speaker) evaluation(f *lockboxv1.AccessEvaluated) string {
 	return l.say("AccessEvaluated")
 }
 
-// decided says what a service decided by itself and why: in the language, or as it was recorded.
+// decided returns a sentence on an automatic decision and its reason, translated or as recorded.
 func (l speaker) decided(key string, why *lockboxv1.Reason, recorded string) string {
 	if sentence := reason.Sentence(l.Tag, why); sentence != "" {
 		return l.say("sentences", "First", l.say(key, "Because", ""), "Second", sentence)
@@ -77,7 +77,7 @@ func (l speaker) granted(f *lockboxv1.AccessGranted) string {
 	return l.say("AccessGranted/waived", "Resources", resources, "Until", until, "Waiver", l.waiver(f.GetWaiver()))
 }
 
-// where names the tenant or subscription whose roles changed.
+// where returns the tenant or subscription whose roles changed.
 func (l speaker) where(e *lockboxv1.Event) string {
 	if e.GetKind() == aggregate.KindSubscription {
 		return l.say("subscription", "Id", e.GetAggregateId())

@@ -1,6 +1,6 @@
-// Package aggregate is the one room for what every aggregate has in common: which kinds there are and how one is
-// identified, which facts may be true of it and who writes them, which aggregate a command is about, how far a history
-// has been folded and what contradicts it, and what comes before and after every decision. It is pure.
+// Package aggregate holds what all aggregates have in common: their kinds and keys, the table of event types and their
+// writers, the mapping from a command to its aggregate, the progress and faults of a fold, and the prologue and
+// epilogue of every decision. It is pure.
 package aggregate
 
 import (
@@ -11,7 +11,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// Fault is a contradiction in a history: the first event that cannot be true where it stands.
+// Fault is a contradiction in a history: the first event that cannot be valid at its position.
 type Fault struct {
 	Sequence uint64
 	Rule     string
@@ -20,11 +20,12 @@ type Fault struct {
 // History is how far an aggregate has been folded.
 type History struct {
 	Tenant, Kind, ID string
-	// Sequence is the stream sequence of the last event, Version its number in the aggregate; 0: there is none.
+	// Sequence is the stream sequence of the last event, Version its number within the aggregate; both are 0 before the
+	// first event.
 	Sequence, Version uint64
-	// Fault is set once and for good; nothing is folded after it and nothing decided.
+	// Fault, once set, is never cleared; nothing is folded or decided after it.
 	Fault *Fault
-	// causes are the commands, intents and events that led to what was folded.
+	// causes are the commands, intents and events that caused the folded events.
 	causes *cause
 }
 
@@ -37,8 +38,9 @@ func (h *History) Folded() *History { return h }
 // Exists reports whether anything has happened to the aggregate.
 func (h History) Exists() bool { return h.Version > 0 }
 
-// Fold folds one stored event onto a state that embeds a History: the history moves on, and apply changes the rest or
-// names the rule that the event breaks. An event that cannot be true where it stands changes nothing but Fault.
+// Fold folds one stored event onto a state that embeds a History: it advances the history, and apply updates the rest
+// of the state or names the rule that the event breaks. An event that is invalid at its position changes nothing but
+// Fault.
 func Fold[S any, P interface {
 	*S
 	State
@@ -56,15 +58,14 @@ func Fold[S any, P interface {
 	return before
 }
 
-// cause is a list, the latest first: a fold adds to it at no cost, and folds of one state share what they have in
-// common.
+// cause is a linked list, latest first: adding to it is cheap, and folds of the same state share their common tail.
 type cause struct {
 	id       string
 	sequence uint64
 	before   *cause
 }
 
-// next moves the history to e, stored at sequence. It reports false, and sets Fault, if e cannot be the next event.
+// next advances the history to e, stored at sequence. It returns false and sets Fault if e cannot be the next event.
 func (h *History) next(sequence uint64, e *lockboxv1.Event) bool {
 	switch {
 	case h.Fault != nil:
@@ -92,14 +93,14 @@ func (h *History) next(sequence uint64, e *lockboxv1.Event) bool {
 	return true
 }
 
-// Fail records that the event at sequence cannot be true. The fold keeps what was there before it.
+// Fail records that the event at sequence is invalid. The first fault is kept.
 func (h *History) Fail(sequence uint64, rule string) {
 	if h.Fault == nil {
 		h.Fault = &Fault{sequence, rule}
 	}
 }
 
-// Caused returns the sequence of the event that this command, intent or event led to.
+// Caused returns the sequence of the event that this command, intent or event caused; false if there is none.
 func (h *History) Caused(id string) (uint64, bool) {
 	for c := h.causes; c != nil; c = c.before {
 		if c.id == id {
@@ -109,8 +110,8 @@ func (h *History) Caused(id string) (uint64, bool) {
 	return 0, false
 }
 
-// Follow is an envelope for the aggregate's next event. Its id is left to whoever appends it, because ids are made of
-// clock and chance.
+// Follow returns an envelope for the aggregate's next event. The id is assigned when the event is appended: ids depend
+// on the clock and on randomness, which a pure package does not use.
 func (h *History) Follow(by *lockboxv1.Actor, causationID string, now time.Time) *lockboxv1.Event {
 	return &lockboxv1.Event{
 		Tenant: h.Tenant, Kind: h.Kind, AggregateId: h.ID, Version: h.Version + 1,
@@ -118,13 +119,13 @@ func (h *History) Follow(by *lockboxv1.Actor, causationID string, now time.Time)
 	}
 }
 
-// Begin is the prologue of every decision. It refuses (PRECONDITION) a command about a history at fault. It reports
-// that there is nothing to do if the very command was carried out before. It refuses (CONFLICT) a command of somebody
-// who has not seen what matters: material is the version of the last event that matters to a decision. Whoever may not
-// even know of the aggregate is refused by may, which comes before anything is said of versions; nil: everybody may.
+// Begin is the prologue of every decision. It refuses (PRECONDITION) a command on a faulty history. It returns neither
+// event nor error if this command was already carried out. It calls may, if not nil, to refuse callers who must not
+// learn that the aggregate exists; that check comes before any answer about versions. It refuses (CONFLICT) a command
+// whose seen version is older than material, the version of the last event that matters to a decision.
 //
-// Otherwise it returns an envelope for the event that the command may lead to. Whatever the command makes true becomes
-// its fact; it is left without one if it is so already.
+// Otherwise it returns an envelope for the resulting event. The caller sets its fact, or leaves it unset if the command
+// would change nothing.
 func (h *History) Begin(c Command, material uint64, may func() error, now time.Time) (e *lockboxv1.Event, err error) {
 	if h.Fault != nil {
 		return nil, refusal.Precondition("aggregate_id", "I6",
@@ -151,8 +152,8 @@ func (h *History) Begin(c Command, material uint64, may func() error, now time.T
 	return e, nil
 }
 
-// End is the epilogue of every decision: what the fold would refuse is never written (PRECONDITION), so a decision and
-// the fold cannot drift apart. Without a fact there is no event.
+// End is the epilogue of every decision: it refuses (PRECONDITION) an event that the fold would reject, so that
+// decisions and the fold cannot drift apart. It returns no event if e has no fact.
 func End[S any, P interface {
 	*S
 	State

@@ -8,14 +8,14 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// Command is what somebody wants to become true, with the verified identity of who wants it.
+// Command is a command with the verified identity of its sender.
 type Command struct {
 	*lockboxv1.Command
 	By *lockboxv1.Actor
 }
 
-// Of says which aggregate a command is about. It refuses (INVALID) an id that this kind cannot have, a command about
-// the provider's own affairs that names a customer, and the other way round.
+// Of returns the aggregate that a command is about. It refuses (INVALID) an id that this kind cannot have, a command on
+// one of the provider's own aggregates that names a customer, and the reverse.
 func Of(c *lockboxv1.Command) (Key, error) {
 	about := about(c)
 	switch about.Kind {
@@ -38,7 +38,7 @@ func Of(c *lockboxv1.Command) (Key, error) {
 	return about, input.Token("aggregate_id", about.ID)
 }
 
-// about is Of for a command that was checked.
+// about is Of for a command that was already checked.
 func about(c *lockboxv1.Command) Key {
 	tenant, id := c.GetTenant(), c.GetAggregateId()
 	switch c.GetAction().(type) {
@@ -66,8 +66,8 @@ func about(c *lockboxv1.Command) Key {
 	return Request(tenant, id)
 }
 
-// Provider reports whether the actor is of the provider's side and in one of the groups; with no groups named, any of
-// the provider's people.
+// Provider reports whether the actor is one of the provider's people and in at least one of the groups, if any are
+// named.
 func Provider(a *lockboxv1.Actor, groups ...string) bool {
 	return a.GetSide() == lockboxv1.Side_SIDE_PROVIDER && a.GetPerson().GetSubject() != "" &&
 		(len(groups) == 0 ||
@@ -89,6 +89,6 @@ const (
 	DevOpsManagers   = "devops-managers"
 	SecurityOfficers = "security-officers"
 	Onboarding       = "onboarding"
-	// EmergencyResponders are engineers who may, besides, ask for emergency access (R43).
+	// EmergencyResponders are engineers who may also request emergency access (R43).
 	EmergencyResponders = "emergency-responders"
 )

@@ -19,13 +19,13 @@ const (
 	Repairer     Writer = "repairer"
 )
 
-// Fact is one row of the table of facts: what may be true of an aggregate of a kind, and who says so.
+// Fact is one row of the table of event types: the type, the kind of aggregate it belongs to, and its only writer.
 type Fact struct {
 	Type, Kind string
 	Writer     Writer
 }
 
-// facts is the table from which rights on the bus are made and subjects are checked.
+// facts is the table from which permissions on the bus are generated and against which subjects are checked.
 var facts = slices.Concat(
 	rows(KindRequest, Evaluator, "AccessRequested", "AccessEvaluated"),
 	rows(KindRequest, Orchestrator,
@@ -67,13 +67,13 @@ var writers = func() map[[2]string]Writer {
 	return pairs
 }()
 
-// WriterOf returns who may write the event; empty: nobody may, for its fact belongs to another kind.
+// WriterOf returns the writer of the event; empty if the fact does not belong to the event's kind.
 func WriterOf(e *lockboxv1.Event) Writer { return writers[[2]string{e.GetKind(), TypeOf(e)}] }
 
-// Belongs reports whether a fact of this type may be about an aggregate of this kind.
+// Belongs reports whether aggregates of this kind have facts of this type.
 func Belongs(kind, typ string) bool { return writers[[2]string{kind, typ}] != "" }
 
-// names holds the name of each fact by the Go type that the oneof wraps it in, so that reflection is done once.
+// names maps the Go type of each oneof wrapper to the name of its fact, so that protobuf reflection runs only once.
 var names = func() map[reflect.Type]string {
 	byType := map[reflect.Type]string{}
 	fields := (*lockboxv1.Event)(nil).ProtoReflect().Descriptor().Oneofs().ByName("fact").Fields()
@@ -85,13 +85,13 @@ var names = func() map[reflect.Type]string {
 	return byType
 }()
 
-// TypeOf returns the name of the event's fact, such as "CustomerApproved"; empty if it holds none that is known.
+// TypeOf returns the name of the event's fact, such as "CustomerApproved"; empty if the fact is missing or unknown.
 func TypeOf(e *lockboxv1.Event) string { return names[reflect.TypeOf(e.GetFact())] }
 
 const legalDemand = "LegalDemandDisclosed"
 
-// Tree names the tenant in whose Merkle tree an event stands. A legal demand stands in the provider's: a customer's
-// tree must not even grow while the customer must not know of it (R46).
+// Tree returns the tenant whose Merkle tree contains an event. A legal demand goes into the provider's tree: under an
+// embargo, the customer's tree must not even grow (R46).
 func Tree(about Key, typ string) string {
 	if typ == legalDemand {
 		return ProviderTenant

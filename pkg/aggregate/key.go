@@ -8,8 +8,8 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// Kinds of aggregate. Events of a decided kind count versions; those of a reported kind carry a key of their own, are
-// written once, and are never loaded to decide.
+// Kinds of aggregate. Events of a decided kind carry consecutive versions; events of a reported kind carry a report key
+// instead, are written once, and are never loaded for a decision.
 const (
 	KindRequest      = "request"
 	KindTenant       = "tenant"
@@ -38,13 +38,13 @@ func CheckKind(kind string) error {
 	return refusal.Invalid("kind", rule, "there is no kind %q", kind)
 }
 
-// rule is what a refusal of a malformed key names.
+// rule is the rule named in refusals of malformed keys.
 const rule = "subject"
 
-// ProviderTenant stands in the tenant's place for aggregates of the provider itself. No tenant can have that name.
+// ProviderTenant takes the tenant's place in the keys of the provider's own aggregates. No tenant can have this id.
 const ProviderTenant = "_"
 
-// CheckTenant refuses (INVALID) what is neither a tenant's id nor ProviderTenant.
+// CheckTenant refuses (INVALID) anything that is neither a valid tenant id nor ProviderTenant.
 func CheckTenant(tenant string) error {
 	if tenant == ProviderTenant {
 		return nil
@@ -85,7 +85,7 @@ func KeyOf(e *lockboxv1.Event) Key { return Key{e.GetTenant(), e.GetKind(), e.Ge
 
 func (k Key) String() string { return k.Tenant + "/" + k.Kind + "/" + k.ID }
 
-// Check refuses (INVALID, naming the field) a key whose parts could not stand in a subject.
+// Check refuses (INVALID, naming the field) a key whose parts cannot be used in a subject.
 func (k Key) Check() error {
 	if err := CheckTenant(k.Tenant); err != nil {
 		return err

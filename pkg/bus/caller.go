@@ -18,19 +18,20 @@ import (
 const DefaultTimeout = 10 * time.Second
 
 const (
-	unanswered = "I11" // whatever is unavailable means no
+	unanswered = "I11" // unavailable means refused
 	retryPause = 200 * time.Millisecond
 )
 
-// Caller asks over one connection to the  It is safe for concurrent use.
+// Caller sends commands and queries over one connection. It is safe for concurrent use.
 type Caller struct {
 	Conn *nats.Conn
-	// Timeout for one answer; 0: DefaultTimeout.
+	// Timeout is how long to wait for one answer; 0 means DefaultTimeout.
 	Timeout time.Duration
 }
 
-// Do sends a command with the person's token and returns what it came to. A command without an id gets one. Without an
-// answer it is sent once more under the same id, which the receiver recognises. A refusal is a refusal.Error.
+// Do sends a command with the person's token and returns the reply. A command without an id gets one. If there is no
+// answer, the command is sent once more under the same id, which the receiver recognises. A refusal is returned as a
+// refusal.Error.
 func (c Caller) Do(ctx context.Context, token string, command *lockboxv1.Command) (*lockboxv1.CommandReply, error) {
 	command = proto.CloneOf(command)
 	if command.Token = token; command.GetId() == "" {
@@ -47,7 +48,7 @@ func (c Caller) Do(ctx context.Context, token string, command *lockboxv1.Command
 	return reply, refused(reply.GetRefusal())
 }
 
-// Ask sends a query with the person's token and returns the answer. A refusal is a refusal.Error.
+// Ask sends a query with the person's token and returns the reply. A refusal is returned as a refusal.Error.
 func (c Caller) Ask(ctx context.Context, token string, query *lockboxv1.Query) (*lockboxv1.QueryReply, error) {
 	query = proto.CloneOf(query)
 	query.Token = token
@@ -65,8 +66,8 @@ func refused(r *lockboxv1.Refusal) error {
 	return &refusal.Error{Refusal: r}
 }
 
-// call asks until there is an answer: as long as nobody listens, for a service may be about to start, and once more
-// after a silence.
+// call sends a request until it is answered. It retries until the timeout while there are no responders, because the
+// service may be starting, and once more if an answer does not arrive in time.
 func (c Caller) call(ctx context.Context, subject string, request, reply proto.Message) error {
 	if c.Timeout <= 0 {
 		c.Timeout = DefaultTimeout

@@ -14,13 +14,13 @@ import (
 const (
 	maxSkew       = 2 * time.Second
 	clockInterval = time.Minute
-	// clockStale is how old the last good check may be: two checks may fail.
+	// clockStale is the maximum age of the last successful check; it allows for two failed ones.
 	clockStale   = 3*clockInterval + 10*time.Second
 	clockTimeout = 5 * time.Second
 )
 
-// CheckClock asks the bus for the time. The skew is positive if this machine's clock is behind the bus; it is exact to
-// half of the round trip.
+// CheckClock compares this machine's clock with the bus. The skew is positive if the local clock is behind; it is
+// accurate to half the round-trip time.
 func CheckClock(ctx context.Context, nc *nats.Conn) (skew time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, clockTimeout)
 	defer cancel()
@@ -42,8 +42,8 @@ func CheckClock(ctx context.Context, nc *nats.Conn) (skew time.Duration, err err
 	return info.Time.Sub(middle), nil
 }
 
-// Clock watches whether this machine's clock agrees with the bus. Deadlines are decided by the local clock, so whoever
-// is more than two seconds off refuses to decide. The zero value is not healthy; start it with Watch.
+// Clock monitors whether this machine's clock agrees with the bus. Deadlines are decided by the local clock, so a
+// service that is more than two seconds off refuses to decide. The zero value is not healthy; start it with Watch.
 type Clock struct {
 	mu      sync.Mutex
 	skew    time.Duration
@@ -51,8 +51,8 @@ type Clock struct {
 	err     error
 }
 
-// Watch checks at once and then every minute until ctx ends. It returns the first check's result, and goes on whatever
-// that was.
+// Watch checks at once and then every minute until ctx ends. It returns the result of the first check, and keeps
+// checking even if that failed.
 func (c *Clock) Watch(ctx context.Context, nc *nats.Conn) error {
 	c.check(ctx, nc)
 	go func() {
@@ -84,7 +84,7 @@ func (c *Clock) set(skew time.Duration, err error, now time.Time) {
 	}
 }
 
-// Healthy returns nil, or UNAVAILABLE if the clocks are more than two seconds apart or have not been compared for long.
+// Healthy returns nil, or UNAVAILABLE if the clocks are more than two seconds apart or the last comparison is too old.
 func (c *Clock) Healthy() error { return c.healthy(time.Now()) }
 
 func (c *Clock) healthy(now time.Time) error {
@@ -103,7 +103,8 @@ func (c *Clock) healthy(now time.Time) error {
 	return nil
 }
 
-// jumped is how far the wall clock was set between two readings of this process, which also know how much time passed.
+// jumped returns by how much the wall clock was set between two readings in this process, whose monotonic clock knows
+// how much time passed.
 func jumped(before, now time.Time) time.Duration {
 	return now.Round(0).Sub(before.Round(0)) - now.Sub(before)
 }

@@ -11,48 +11,50 @@ import (
 	"github.com/nats-io/nkeys"
 )
 
-// MaxPayload is the largest message on the bus, in bytes: more than the 64 KiB that anything reads, room for headers.
+// MaxPayload is the largest message on the bus, in bytes: more than the 64 KiB that any reader accepts, plus room for
+// headers.
 const MaxPayload = 256 << 10
 
-// answerTime is how long after its delivery a request can be answered.
+// answerTime is how long after delivery a request can be answered.
 const answerTime = "15s"
 
-// ServerOptions is what differs from one NATS server to another.
+// ServerOptions configures one NATS server.
 type ServerOptions struct {
 	// Name must be unique within a cluster. Default "lockbox".
 	Name string
-	// StoreDir is where the streams live.
+	// StoreDir is the directory that holds the streams.
 	StoreDir string
-	// PublicKeys are the only users there are.
+	// PublicKeys are the identities that may connect, and no others.
 	PublicKeys map[Identity]string
 	// ToolTenants limits engineering tools, by name, to the tenants listed; the others may publish for every tenant.
 	ToolTenants map[string][]string
-	// Host to listen on for clients. Empty: no listener, connections come from the same process.
+	// Host to listen on for clients. Empty: no listener; only this process can connect.
 	Host string
-	// Port to listen on; -1 takes a free one, 0 is 4222.
+	// Port to listen on; -1 picks a free one, 0 means 4222.
 	Port int
-	// Cluster makes the server one of several; nil: it stands alone.
+	// Cluster makes the server a member of a cluster; nil: it is stand-alone.
 	Cluster *ClusterOptions
 }
 
-// ClusterOptions is where a server meets the others.
+// ClusterOptions says how a server reaches the other members of its cluster.
 type ClusterOptions struct {
 	Name string
 	Host string
-	// Port to listen on for the others.
+	// Port to listen on for the other servers.
 	Port int
 	// Routes are the other servers' addresses, "host:port".
 	Routes []string
 }
 
-// ServerConfig writes the configuration of a NATS server: one account with JetStream, whose users are the identities
-// with exactly the rights of the table, every acknowledged write on disk, and nothing else switched on.
+// ServerConfig returns the configuration file of a NATS server: one account with JetStream, whose users are the
+// identities with exactly the permissions of Rights. Every acknowledged write is on disk, and no other feature is
+// enabled.
 func ServerConfig(o ServerOptions) (string, error) {
 	if o.StoreDir == "" {
 		return "", errors.New("bus: a server needs a store directory")
 	}
 	if len(o.PublicKeys) == 0 {
-		return "", errors.New("bus: a server without public keys would let nobody in")
+		return "", errors.New("bus: a server needs at least one public key")
 	}
 	for tool := range o.ToolTenants {
 		if _, has := o.PublicKeys[Tool(tool)]; !has {
@@ -96,8 +98,8 @@ func ServerConfig(o ServerOptions) (string, error) {
 		line("        publish: {allow: %s%s}", quoted(rights.Publish), not)
 		line("        subscribe: {allow: %s}", quoted(rights.Subscribe))
 		if rights.AllowResponses {
-			// The server remembers for as long whatever it delivers that could be answered, and every event that is replayed
-			// could, 160 bytes each. Nobody waits longer than this for an answer.
+			// For this long the server keeps an entry of 160 bytes for each message it delivers with a reply subject, and every
+			// replayed event has one. No caller waits longer for an answer.
 			line("        allow_responses: {max: 1, expires: %q}", answerTime)
 		}
 		line("      }}")

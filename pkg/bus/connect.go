@@ -19,15 +19,15 @@ type Connection struct {
 	// InProcess connects to an embedded server without a socket.
 	InProcess nats.InProcessConnProvider
 	Identity  Identity
-	// SeedFile holds the identity's nkey seed; or Seed is it.
+	// SeedFile is the path of the identity's nkey seed. It is ignored if Seed, the seed itself, is set.
 	SeedFile string
 	Seed     []byte
-	// Log hears of lost connections and denied rights; nil is silent.
+	// Log receives lost connections and permission errors; nil disables logging.
 	Log *zap.Logger
 }
 
-// Connect opens a connection that reconnects for ever but never keeps a message for later: a publish that could not be
-// sent has failed, and will not turn up after its sender gave up.
+// Connect opens a connection that reconnects indefinitely but never buffers: a publish that cannot be sent fails, so a
+// message cannot arrive after its sender has given up.
 func Connect(c Connection) (*nats.Conn, error) {
 	seed := c.Seed
 	if len(seed) == 0 {
@@ -60,10 +60,10 @@ func Connect(c Connection) (*nats.Conn, error) {
 		nats.PermissionErrOnSubscribe(true),
 		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
 			if sub != nil {
-				log.Error("bus", zap.String("subscription", sub.Subject), zap.Error(err))
+				log.Error("bus error", zap.String("subscription", sub.Subject), zap.Error(err))
 				return
 			}
-			log.Error("bus", zap.Error(err))
+			log.Error("bus error", zap.Error(err))
 		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/input"
 )
 
-// Keys holds the nkey seed of each identity. Seeds are secrets.
+// Keys maps identities to their nkey seeds. Seeds are secrets.
 type Keys map[Identity][]byte
 
 const (
@@ -21,7 +21,7 @@ const (
 	publicSuffix = ".pub"
 )
 
-// GenerateKeys makes a new key for every identity and for the named tools.
+// GenerateKeys creates a new key for every identity and each named tool.
 func GenerateKeys(tools ...string) (Keys, error) {
 	ids, err := withTools(tools)
 	if err != nil {
@@ -36,8 +36,8 @@ func GenerateKeys(tools ...string) (Keys, error) {
 	return keys, nil
 }
 
-// LoadOrCreateKeys reads <identity>.nk from dir for every identity and tool, makes those that are missing (mode 0600),
-// and keeps the public half beside each as <identity>.pub, which is all that a server needs.
+// LoadOrCreateKeys reads <identity>.nk from dir for every identity and tool and creates missing ones (mode 0600). It
+// writes each public key to <identity>.pub, which is all that a server needs.
 func LoadOrCreateKeys(dir string, tools []string) (Keys, error) {
 	ids, err := withTools(tools)
 	if err != nil {
@@ -55,7 +55,7 @@ func LoadOrCreateKeys(dir string, tools []string) (Keys, error) {
 	return keys, nil
 }
 
-// Public returns the public half of each key.
+// Public returns the public key of each identity.
 func (k Keys) Public() (map[Identity]string, error) {
 	public := map[Identity]string{}
 	for id, seed := range k {
@@ -96,7 +96,7 @@ func withTools(tools []string) ([]Identity, error) {
 	return ids, nil
 }
 
-// loadOrCreate never replaces a key: whoever holds the first would be locked out.
+// loadOrCreate never replaces a key: processes that use the old one would be locked out.
 func loadOrCreate(path string) ([]byte, error) {
 	seed, err := os.ReadFile(path + seedSuffix) // #nosec G304 -- the operator names the directory
 	if errors.Is(err, fs.ErrNotExist) {
@@ -104,7 +104,7 @@ func loadOrCreate(path string) ([]byte, error) {
 			return nil, err
 		}
 		err = durable.Create(path+seedSuffix, seed, 0o600)
-		if errors.Is(err, fs.ErrExist) { // somebody else was a moment faster
+		if errors.Is(err, fs.ErrExist) { // another process created it first
 			seed, err = os.ReadFile(path + seedSuffix) // #nosec G304
 		}
 	}
@@ -121,7 +121,7 @@ func loadOrCreate(path string) ([]byte, error) {
 	return seed, nil
 }
 
-// NewSeed makes a key for one run, which nobody keeps.
+// NewSeed creates a key that is not stored, for a single run.
 func NewSeed() ([]byte, error) { return newSeed() }
 
 func newSeed() ([]byte, error) {

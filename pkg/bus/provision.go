@@ -20,8 +20,8 @@ const (
 	StreamDeadLetter = "DEADLETTER"
 )
 
-// SessionBucket is the key-value bucket in which the portal's copies share web sessions, each encrypted under a key
-// that only its browser holds. SessionLifetime is how long one lasts at most.
+// SessionBucket is the key-value bucket in which the portal's replicas share web sessions, each encrypted under a key
+// that only its browser holds. SessionLifetime is the maximum lifetime of a session.
 const (
 	SessionBucket   = "SESSIONS"
 	SessionLifetime = 12 * time.Hour
@@ -30,7 +30,7 @@ const (
 	maxSessions    = 256 << 20 // bytes
 )
 
-// The durable consumers. The copies of a service share one.
+// The durable consumers. The replicas of a service share one.
 const (
 	DurableEvaluator    = "jit-evaluator"
 	DurableOrchestrator = "lockbox-orchestrator"
@@ -39,38 +39,38 @@ const (
 	DurableAlarms       = "notifier-alarms"
 )
 
-// AckWait is how long a consumer waits for word of a message before it delivers it again. Whoever works on one longer
-// says so in time; so this is also how long a message rests after its handler was killed.
+// AckWait is how long a consumer waits for an acknowledgement before it redelivers a message. Handlers that take longer
+// extend it in time, so this is also the delay before a message is redelivered after its handler was killed.
 const AckWait = 5 * time.Second
 
-// MaxIntent is the largest intent that the bus takes, in bytes.
+// MaxIntent is the largest intent that the bus accepts, in bytes.
 const MaxIntent = 128 << 10
 
-// MaxAckPending is how many unacknowledged messages a durable consumer hands out.
+// MaxAckPending is the maximum number of unacknowledged messages of a durable consumer.
 const MaxAckPending = 2000
 
 func streams(replicas int) []jetstream.StreamConfig {
 	base := jetstream.StreamConfig{
 		Retention: jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Replicas: replicas,
 		MaxMsgs: -1, MaxBytes: -1, MaxMsgsPerSubject: -1, MaxMsgSize: -1, MaxConsumers: -1,
-		// Only a publish repeated at once needs recognising, and each id is kept in memory.
+		// Deduplication only needs to catch immediate retries, and each id is kept in memory.
 		Duplicates: 10 * time.Second,
 	}
 	events, intents, timers, deadLetter := base, base, base, base
 
 	events.Name, events.Subjects = StreamEvents, []string{eventPrefix + ">"}
-	// An event once written can neither be shadowed nor removed.
+	// A stored event can be neither superseded nor removed.
 	events.MaxMsgsPerSubject, events.Discard, events.DiscardNewPerSubject = 1, jetstream.DiscardNew, true
 	events.DenyDelete, events.DenyPurge = true, true
 	events.AllowAtomicPublish, events.AllowDirect = true, true
 
 	intents.Name, intents.Subjects = StreamIntents, []string{intentPrefix + ">"}
 	intents.MaxAge = 30 * 24 * time.Hour
-	// More than anything reads, so that what is too large can be parked, and less than a parked message may hold.
+	// Larger than any reader accepts, so that an oversized intent can be dead-lettered, and smaller than a dead letter.
 	intents.MaxMsgSize = MaxIntent
 
 	timers.Name, timers.Subjects = StreamTimers, []string{timerPrefix + ">", duePrefix + ">"}
-	// A new timer replaces the aggregate's last. No MaxAge: it would delete a timer unfired.
+	// A new timer replaces the aggregate's previous one. No MaxAge: it would delete timers before they fire.
 	timers.MaxMsgsPerSubject = 1
 	timers.AllowMsgSchedules, timers.AllowMsgTTL, timers.AllowAtomicPublish = true, true, true
 	timers.AllowRollup = true // schedules imply it
@@ -78,8 +78,8 @@ func streams(replicas int) []jetstream.StreamConfig {
 	deadLetter.Name, deadLetter.Subjects = StreamDeadLetter, []string{deadLetterPrefix + ">"}
 
 	sessions := base
-	// What nats.go makes of a bucket, except that only the leader answers: a replica that is behind would still know a
-	// session that has been ended.
+	// The configuration that nats.go gives a bucket, except that only the leader answers: a lagging replica could still
+	// return a session that has ended.
 	sessions.Name, sessions.Subjects = streamSessions, []string{sessionPrefix + ">"}
 	sessions.MaxMsgsPerSubject, sessions.Discard, sessions.DenyDelete = 1, jetstream.DiscardNew, true
 	sessions.AllowRollup = true
@@ -93,14 +93,14 @@ type durableConsumer struct {
 	config jetstream.ConsumerConfig
 }
 
-// CheckConsumer returns a *DriftError if a durable consumer does not hand out what it was made for. Whoever may make
-// consumers on a stream can also change one that exists, and a follower would never hear of what it is not told.
+// CheckConsumer returns a *DriftError if a durable consumer's configuration has changed. Any identity that may create
+// consumers on a stream can also change an existing one, and a follower would not notice missing messages.
 func CheckConsumer(stream string, have jetstream.ConsumerConfig) error {
 	for _, d := range durables() {
 		if d.stream != stream || d.config.Durable != have.Durable {
 			continue
 		}
-		// What the server fills in or reports of itself, and what does no harm.
+		// Fields that the server fills in, and fields that do no harm.
 		want := d.config
 		want.Name, want.Replicas, want.Metadata, want.Description = have.Name, have.Replicas, have.Metadata, have.Description
 		want.MaxWaiting, want.PriorityPolicy = have.MaxWaiting, have.PriorityPolicy
@@ -112,7 +112,8 @@ func CheckConsumer(stream string, have jetstream.ConsumerConfig) error {
 	return fmt.Errorf("bus: %s has no durable consumer %q", stream, have.Durable)
 }
 
-// differs names the first field in which two configurations differ, with its values; an empty name if there is none.
+// differs returns the name of the first field in which two configurations differ and both values; an empty name if they
+// are equal.
 func differs[C any](have, want C) (field string, h, w any) {
 	a, b := reflect.ValueOf(have), reflect.ValueOf(want)
 	for i := range a.NumField() {
@@ -134,7 +135,7 @@ func durables() []durableConsumer {
 		}
 		return durableConsumer{stream, config}
 	}
-	var decided []string // tickets and reports owe nobody anything
+	var decided []string // no duties arise from tickets and reports
 	for _, kind := range []string{aggregate.KindRequest, aggregate.KindTenant, aggregate.KindSubscription,
 		aggregate.KindDisclosure} {
 		decided = append(decided, eventPrefix+"*."+kind+".>")
@@ -148,8 +149,8 @@ func durables() []durableConsumer {
 	}
 }
 
-// DriftError says that a stream or consumer exists with another setting than ours. Nobody updates it silently: a
-// shorter MaxAge on EVENTS would empty it. The operator decides.
+// DriftError means that a stream or consumer exists with a different setting. It is never updated automatically: a
+// shorter MaxAge, for example, would empty EVENTS. The operator must decide.
 type DriftError struct {
 	Stream, Setting string
 	Have, Want      any
@@ -159,15 +160,15 @@ func (e *DriftError) Error() string {
 	return fmt.Sprintf("bus: %s exists with %s = %v; it must be %v", e.Stream, e.Setting, e.Have, e.Want)
 }
 
-// Provision makes the streams, of that many replicas, and the durable consumers where they are missing. It changes no
-// stream that exists, and returns a *DriftError if one is not as it must be; more replicas than asked for are welcome.
-// Give ctx a deadline: a cluster that lacks servers is waited for.
+// Provision creates missing streams, with the given number of replicas, and missing durable consumers. It does not
+// change existing streams, and returns a *DriftError if one is not configured as required; having more replicas is
+// fine. Give ctx a deadline: Provision waits for a cluster that lacks servers.
 func Provision(ctx context.Context, nc *nats.Conn, replicas int) error {
 	js, err := jetstream.New(nc)
 	if err != nil {
 		return err
 	}
-	// A cluster whose leader changes drops a request without a word; what was made by then is found the next time.
+	// A cluster that is electing a leader drops requests silently; the next attempt finds what was already created.
 	for range provisionAttempts {
 		attempt, cancel := context.WithTimeout(ctx, provisionTimeout)
 		err = provision(attempt, js, replicas)
@@ -205,10 +206,10 @@ func provision(ctx context.Context, js jetstream.JetStream, replicas int) error 
 	return nil
 }
 
-// codeNoPeers: a cluster that has just started does not see enough of its servers yet.
+// codeNoPeers: a cluster that has just started does not yet see enough of its servers.
 const codeNoPeers jetstream.ErrorCode = 10005
 
-// create makes a stream, and waits until ctx ends for a cluster to be complete enough.
+// create creates a stream. Until ctx ends, it waits for the cluster to have enough servers.
 func create(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig) (jetstream.Stream, error) {
 	for {
 		stream, err := js.CreateStream(ctx, want)
@@ -224,7 +225,7 @@ func create(ctx context.Context, js jetstream.JetStream, want jetstream.StreamCo
 	}
 }
 
-// drift compares everything that an operator can set on a stream but what does no harm.
+// drift compares all settings of a stream except those that do no harm.
 func drift(have, want jetstream.StreamConfig) error {
 	if have.Replicas > want.Replicas {
 		want.Replicas = have.Replicas

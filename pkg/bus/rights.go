@@ -7,25 +7,25 @@ import (
 	"github.com/openlockbox/lockbox/pkg/input"
 )
 
-// Identity is who holds a key on the bus. A service's copies share one.
+// Identity is a user of the bus, with its own key. The replicas of a service share one.
 type Identity string
 
-// The identities of Lockbox's own parts; each engineering tool has one more, see Tool.
+// The identities of Lockbox's own services. Each engineering tool also has one, see Tool.
 const (
 	Evaluator    = Identity(aggregate.Evaluator)
 	Orchestrator = Identity(aggregate.Orchestrator)
 	Notifier     = Identity(aggregate.Notifier)
 	Projector    = Identity(aggregate.Projector)
-	// Client sends commands and queries on behalf of people: the command line.
+	// Client is the command line: it sends commands and queries on behalf of people.
 	Client Identity = "client"
-	// Portal does the same for browsers and REST clients, keeps web sessions, and hears that something has changed.
+	// Portal does the same for browsers and REST clients, stores web sessions, and receives change notifications.
 	Portal Identity = "portal"
-	// Compliance replays EVENTS, looks at what was set aside, and does nothing else.
+	// Compliance replays EVENTS and reads dead letters, and can do nothing else.
 	Compliance Identity = "compliance"
-	// Repairer writes the stream anew from its second copy. No key of it is kept: only the server of lockbox audit repair,
-	// which nobody else can reach, knows one.
+	// Repairer rewrites the stream from its second copy. Its key is not stored: only the private server of lockbox audit
+	// repair, which no other client can reach, accepts one.
 	Repairer = Identity(aggregate.Repairer)
-	// Provisioner makes streams and consumers, in one short job.
+	// Provisioner creates streams and consumers, in one short job.
 	Provisioner Identity = "provisioner"
 )
 
@@ -34,7 +34,7 @@ const toolPrefix = "tool-"
 // Tool is the identity of an engineering tool.
 func Tool(name string) Identity { return Identity(toolPrefix + name) }
 
-// Identities are all but the tools.
+// Identities returns all identities that have a stored key, except the tools'.
 func Identities() []Identity {
 	return []Identity{Evaluator, Orchestrator, Notifier, Projector, Client, Portal, Compliance, Provisioner}
 }
@@ -42,14 +42,14 @@ func Identities() []Identity {
 // Permissions are what an identity may do; everything else is denied.
 type Permissions struct {
 	Publish, Subscribe []string
-	// NotPublish takes away from Publish what a wildcard cannot leave out.
+	// NotPublish lists exceptions to the wildcards in Publish.
 	NotPublish []string
-	// AllowResponses lets a service answer each request that it has received.
+	// AllowResponses lets a service answer the requests it receives.
 	AllowResponses bool
 }
 
-// Rights is the one table of who may do what on the bus; the server's configuration is generated from it. An identity
-// that is not known has none. With tenants, an engineering tool may publish intents for these only.
+// Rights returns the permissions of an identity; the server's configuration is generated from it. An unknown identity
+// has none. If tenants are given, an engineering tool may publish intents for these only.
 func Rights(id Identity, tenants ...string) Permissions {
 	p := permissions(id, tenants)
 	if len(p.Publish) > 0 {
@@ -108,7 +108,7 @@ func permissions(id Identity, tenants []string) Permissions {
 
 func toolPermissions(tool string, tenants []string) Permissions {
 	if input.Token("tool", tool) != nil {
-		return Permissions{} // its name would be read as a wildcard
+		return Permissions{} // the name could act as a wildcard
 	}
 	intents := []string{intentPrefix + tool + ".*"}
 	if len(tenants) > 0 {
@@ -140,7 +140,8 @@ func eventSubjects(of func(aggregate.Fact) bool) (subjects []string) {
 	return subjects
 }
 
-// loads reads EVENTS one aggregate at a time, confirms at the leader, and reads the bus's clock.
+// loads permits reading EVENTS one aggregate at a time, from any replica and from the leader, and reading the bus's
+// clock.
 func loads() []string {
 	return []string{
 		DirectGetSubject(StreamEvents),
@@ -149,7 +150,7 @@ func loads() []string {
 	}
 }
 
-// consumes works on one durable consumer that exists already.
+// consumes permits processing the messages of one existing durable consumer.
 func consumes(stream, name string) []string {
 	return []string{
 		"$JS.API.CONSUMER.INFO." + stream + "." + name,
@@ -158,13 +159,13 @@ func consumes(stream, name string) []string {
 	}
 }
 
-// acknowledges is where what a consumer delivers is acknowledged. Messages of an ordered consumer need no
-// acknowledgement. But of whoever may answer requests (AllowResponses) the server remembers each message that could be
-// answered, replayed events among them, and searches all of them again and again, unless its subject is allowed anyway:
-// that took more than half of the time of a replay.
+// acknowledges returns the subjects on which a consumer's messages are acknowledged. Messages of an ordered consumer
+// need no acknowledgement. But for an identity with AllowResponses the server tracks every delivered message with a
+// reply subject, including replayed events, and searches that list repeatedly unless the reply subject is allowed
+// anyway. That took more than half of the time of a replay.
 func acknowledges(stream, consumer string) string { return "$JS.ACK." + stream + "." + consumer + ".>" }
 
-// acknowledgesDurables is that for each durable consumer of a stream.
+// acknowledgesDurables returns these subjects for all durable consumers of a stream.
 func acknowledgesDurables(stream string) (all []string) {
 	for _, d := range durables() {
 		if d.stream == stream {
@@ -174,11 +175,11 @@ func acknowledgesDurables(stream string) (all []string) {
 	return all
 }
 
-// replays reads what a filter matches of EVENTS through ordered consumers, which it makes and drops. The evaluator
-// needs it to count an engineer's history, which lies in requests of all customers, and is given no other kind than
-// these. The server holds a consumer to the filter in the subject that makes it. Names are random, so whoever has this
-// right could also drop or change a service's durable consumer: the service notices and stops (CheckConsumer), and
-// nothing becomes true by it.
+// replays permits reading the events of EVENTS that match a filter, through ordered consumers that the identity creates
+// and deletes. The evaluator needs it to count an engineer's history, which spans the requests of all customers, and
+// may read no other kind. The server restricts a consumer to the filter in the subject that creates it. Consumer names
+// are random, so an identity with this permission could also delete or change a service's durable consumer. The service
+// notices and stops (CheckConsumer), and no event can result from it.
 func replays(filter string) []string {
 	create := "$JS.API.CONSUMER.CREATE." + StreamEvents + "."
 	if filter != ">" {
@@ -192,7 +193,7 @@ func replays(filter string) []string {
 	}
 }
 
-// keepsSessions reads and writes the keys of one bucket, of which the server keeps each one's last value.
+// keepsSessions permits reading and writing the keys of the session bucket.
 func keepsSessions() []string {
 	return []string{
 		StreamInfoSubject(streamSessions),
@@ -201,7 +202,7 @@ func keepsSessions() []string {
 	}
 }
 
-// provisions makes what is missing. Not even the provisioner may update, purge or delete a stream.
+// provisions permits creating streams and consumers. Not even the provisioner may update, purge or delete a stream.
 func provisions() []string {
 	var subjects []string
 	for _, s := range []string{StreamEvents, StreamIntents, StreamTimers, StreamDeadLetter, streamSessions} {

@@ -14,21 +14,21 @@ import (
 
 // A Responder answers requests on the bus, each with one message.
 type Responder struct {
-	// Name, Description and Endpoint are what the bus's service discovery shows.
+	// Name, Description and Endpoint are shown by the bus's service discovery.
 	Name, Description, Endpoint string
-	// Subject of the requests; it may have wildcards. Responders of the same subject share the requests among them.
+	// Subject of the requests; it may contain wildcards. Responders with the same subject share the requests.
 	Subject string
-	// AtOnce bounds the answers being made; further requests wait in the subscription.
+	// AtOnce is how many requests are processed concurrently; further ones wait in the subscription.
 	AtOnce int
-	// TimeLimit for one answer, after which its context ends.
+	// TimeLimit for one answer; its context then ends.
 	TimeLimit time.Duration
-	// Answer makes the reply. Its data is the caller's, unverified.
+	// Answer returns the reply. Its data comes from the caller and is unverified.
 	Answer func(ctx context.Context, subject string, data []byte) proto.Message
 	Log    *zap.Logger
 }
 
-// Serve answers until stop is called, which takes no further requests and waits for the answers being made. Those end
-// early when ctx ends.
+// Serve answers requests until stop is called. Stop accepts no further requests and waits for those in progress, whose
+// contexts end with ctx.
 func (r Responder) Serve(ctx context.Context, nc *nats.Conn) (stop func() error, err error) {
 	s, err := micro.AddService(nc, micro.Config{Name: r.Name, Version: "1.0.0", Description: r.Description})
 	if err != nil {

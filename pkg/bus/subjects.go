@@ -1,6 +1,6 @@
-// Package bus is what Lockbox knows about NATS: the subjects, who may use them, the server's configuration, the streams
-// and durable consumers, how to connect, and whether a service's clock agrees with the bus. Subjects are built and
-// parsed here only. It knows nothing of what events mean; reading and writing them is pkg/journal's.
+// Package bus contains what Lockbox knows about NATS: subjects and permissions, the server's configuration, streams and
+// durable consumers, connections, and the comparison of a service's clock with the bus. Subjects are built and parsed
+// only here. It does not know the meaning of events; package journal reads and writes them.
 package bus
 
 import (
@@ -29,8 +29,8 @@ const (
 	rule = "subject"
 )
 
-// Filter matches every event of the aggregate, whose key must have passed Check. It is built nowhere else: two writers
-// that expected a last sequence under different filters for one aggregate would both win.
+// Filter matches every event of the aggregate, whose key must have passed Check. It must not be built anywhere else:
+// two writers that expected a last sequence under different filters for the same aggregate would both succeed.
 func Filter(about aggregate.Key) string { return eventPrefix + tokensOf(about) + ".>" }
 
 // VersionFilter matches the aggregate's event of that version, whatever its type.
@@ -40,7 +40,7 @@ func VersionFilter(about aggregate.Key, version uint64) string {
 
 func tokensOf(about aggregate.Key) string { return about.Tenant + "." + about.Kind + "." + about.ID }
 
-// EventAddress is what an event's subject says. Version is set for decided kinds, ReportKey for reported ones.
+// EventAddress is a parsed event subject. Version is set for decided kinds, ReportKey for reported ones.
 type EventAddress struct {
 	aggregate.Key
 	Version   uint64
@@ -48,8 +48,9 @@ type EventAddress struct {
 	Type      string
 }
 
-// EventSubject returns the one subject for this event. It refuses (INVALID) what has no fact, a fact of another kind, a
-// part that is not a token, or not exactly one of version and report key, as the kind demands.
+// EventSubject returns the only valid subject of an event. It refuses (INVALID) an event without a fact, with a fact of
+// another kind, with a part that is not a token, or without exactly the one of version and report key that its kind
+// requires.
 func EventSubject(e *lockboxv1.Event) (string, error) {
 	agg, typ := aggregate.KeyOf(e), aggregate.TypeOf(e)
 	if err := agg.Check(); err != nil {
@@ -75,8 +76,8 @@ func EventSubject(e *lockboxv1.Event) (string, error) {
 	return eventPrefix + tokensOf(agg) + "." + version + "." + typ, nil
 }
 
-// Agrees tells whether subject is the one that EventSubject makes of this event, without making it: every event that is
-// read is compared.
+// Agrees reports whether EventSubject would return this subject for the event. It does not allocate, because it is
+// called for every event that is read.
 func Agrees(subject string, e *lockboxv1.Event) bool {
 	rest, found := strings.CutPrefix(subject, eventPrefix)
 	next := func() (token string) {
@@ -97,7 +98,7 @@ func Agrees(subject string, e *lockboxv1.Event) bool {
 		version == string(strconv.AppendUint(digits[:0], e.GetVersion(), 10))
 }
 
-// ParseEventSubject reads an event's subject. Types that this version does not know are accepted, kinds are not.
+// ParseEventSubject parses an event's subject. It accepts types that this version does not know, but not unknown kinds.
 func ParseEventSubject(subject string) (EventAddress, error) {
 	t, err := tokens(subject, eventPrefix, 5)
 	if err != nil {
@@ -122,7 +123,7 @@ func ParseEventSubject(subject string) (EventAddress, error) {
 }
 
 // ReplayFilter matches the events of a tenant, kind, aggregate and type; empty means any. Anything else that is not a
-// plain token is refused, so that nobody's "*" or ">" from outside reads another tenant's events.
+// plain token is refused, so that a "*" or ">" from a client cannot match another tenant's events.
 func ReplayFilter(tenant, kind, id, typ string) (string, error) {
 	orAny := func(s string) string {
 		if s == "" {
@@ -156,7 +157,7 @@ func ReplayFilter(tenant, kind, id, typ string) (string, error) {
 	return eventPrefix + orAny(tenant) + "." + orAny(kind) + "." + orAny(id) + ".*." + orAny(typ), nil
 }
 
-// RequestInAnyTenant matches the first event of a request, whichever tenant it belongs to.
+// RequestInAnyTenant matches the first event of a request in any tenant.
 func RequestInAnyTenant(id string) (string, error) {
 	if err := input.UUIDv7("id", id); err != nil {
 		return "", err
@@ -175,7 +176,7 @@ func IntentSubject(tool, tenant string) (string, error) {
 	return intentPrefix + tool + "." + tenant, nil
 }
 
-// ParseIntentSubject is its inverse.
+// ParseIntentSubject is the inverse of IntentSubject.
 func ParseIntentSubject(subject string) (tool, tenant string, err error) {
 	t, err := tokens(subject, intentPrefix, 2)
 	if err != nil {
@@ -190,7 +191,7 @@ func ParseIntentSubject(subject string) (tool, tenant string, err error) {
 	return t[0], t[1], nil
 }
 
-// OutcomeSubject is where the evaluator tells a tool what became of its intent.
+// OutcomeSubject is where the evaluator publishes the outcome of a tool's intent.
 func OutcomeSubject(tool, intentID string) (string, error) {
 	if err := input.Token("tool", tool); err != nil {
 		return "", err
@@ -209,7 +210,7 @@ func TimerSubject(a aggregate.Key) (string, error) {
 	return timerPrefix + tokensOf(a), nil
 }
 
-// DueSubject is where the bus says that an aggregate's timer has fired.
+// DueSubject is where the bus publishes that an aggregate's timer has fired.
 func DueSubject(a aggregate.Key) (string, error) {
 	if err := a.Check(); err != nil {
 		return "", err
@@ -252,7 +253,7 @@ func parseAggregate(subject, prefix string) (aggregate.Key, error) {
 	return a, nil
 }
 
-// tokens cuts what follows the prefix into exactly n tokens.
+// tokens splits the subject after the prefix into exactly n tokens.
 func tokens(subject, prefix string, n int) ([]string, error) {
 	rest, found := strings.CutPrefix(subject, prefix)
 	t := strings.Split(rest, ".")
@@ -265,13 +266,13 @@ func tokens(subject, prefix string, n int) ([]string, error) {
 // CommandSubject is where commands of a verb are sent.
 func CommandSubject(verb string) string { return commandPrefix + verb }
 
-// Verb names what a command wants, by the name of its action's field: "approve". Empty if it wants nothing known.
+// Verb returns the name of a command's action field, such as "approve"; empty if the action is missing or unknown.
 func Verb(c *lockboxv1.Command) string { return chosen(c.ProtoReflect(), "action") }
 
 // QuerySubject is where queries of a name are sent.
 func QuerySubject(name string) string { return queryPrefix + name }
 
-// QueryName names what a query asks, by the name of its field: "list_requests". Empty if it asks nothing known.
+// QueryName returns the name of a query's field, such as "list_requests"; empty if it is missing or unknown.
 func QueryName(q *lockboxv1.Query) string { return chosen(q.ProtoReflect(), "ask") }
 
 func chosen(m protoreflect.Message, oneof protoreflect.Name) string {
@@ -281,8 +282,8 @@ func chosen(m protoreflect.Message, oneof protoreflect.Name) string {
 	return ""
 }
 
-// ChangedSubject is where the projector says that it has projected something about a tenant. The message is empty and
-// proves nothing: whoever hears it asks again.
+// ChangedSubject is where the projector publishes that a tenant's projection has changed. The message is empty and
+// proves nothing: subscribers query again.
 func ChangedSubject(tenant string) (string, error) {
 	if err := aggregate.CheckTenant(tenant); err != nil {
 		return "", err
@@ -290,10 +291,10 @@ func ChangedSubject(tenant string) (string, error) {
 	return changedPrefix + tenant, nil
 }
 
-// LeaseSubject is where the guard says that all is well (pkg/lease).
+// LeaseSubject is where the guard renews the lease (package lease).
 const LeaseSubject = "lockbox.lease"
 
-// AnyChanged matches all of them; ParseChangedSubject reads the tenant.
+// AnyChanged matches the ChangedSubject of every tenant.
 const AnyChanged = changedPrefix + "*"
 
 // ParseChangedSubject is the inverse of ChangedSubject.
@@ -305,8 +306,8 @@ func ParseChangedSubject(subject string) (tenant string, err error) {
 	return t[0], aggregate.CheckTenant(t[0])
 }
 
-// DeadLetters matches what any service has set aside.
+// DeadLetters matches the dead letters of all services.
 const DeadLetters = deadLetterPrefix + ">"
 
-// DeadLetterSubject is where a service parks what it could not understand.
+// DeadLetterSubject is where a service publishes messages that it could not process.
 func DeadLetterSubject(service string) string { return deadLetterPrefix + service }

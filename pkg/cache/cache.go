@@ -1,10 +1,10 @@
-// Package cache is a bounded map for what can be computed or read again.
+// Package cache is a bounded map for values that can be computed or read again.
 package cache
 
 import "sync"
 
-// Cache forgets in two generations: when the young one is full it becomes the old one, and what nobody asked for since
-// the generation before is dropped. Safe for concurrent use.
+// Cache evicts in two generations: when the young generation is full it replaces the old one, whose unused entries are
+// dropped. It is safe for concurrent use.
 type Cache[K comparable, V any] struct {
 	size int
 
@@ -12,12 +12,12 @@ type Cache[K comparable, V any] struct {
 	young, old map[K]V
 }
 
-// New makes a cache that holds what was asked for last: at least size entries, at most twice as many.
+// New returns a cache of the most recently used entries: at least the last size, at most twice as many.
 func New[K comparable, V any](size int) *Cache[K, V] {
 	return &Cache[K, V]{size: size, young: map[K]V{}}
 }
 
-// Get returns what Put has kept, unless it was dropped.
+// Get returns the value stored by Put, unless it was evicted.
 func (c *Cache[K, V]) Get(k K) (v V, found bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -30,7 +30,7 @@ func (c *Cache[K, V]) Get(k K) (v V, found bool) {
 	return v, found
 }
 
-// Put keeps a value, in place of one with the same key.
+// Put stores a value, replacing any with the same key.
 func (c *Cache[K, V]) Put(k K, v V) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

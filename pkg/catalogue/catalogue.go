@@ -1,5 +1,5 @@
-// Package catalogue knows which resource types an intent may be for, in which scenarios, and what each means for the
-// customer (R6-R10). It is data with a version; an evaluation records which version it used. It is pure.
+// Package catalogue defines the resource types that an intent may request, in which scenarios, and what each means for
+// the customer (R6-R10). It is versioned data; an evaluation records the version it used. It is pure.
 package catalogue
 
 import (
@@ -17,60 +17,60 @@ import (
 //go:embed services.yaml
 var builtin []byte
 
-// Catalogue is one version of the service catalogue. It never changes.
+// Catalogue is one version of the service catalogue. It is immutable.
 type Catalogue struct {
 	version  string
 	services []Service
 	index    map[string]int // by type
 }
 
-// Service is a resource type with what can be asked for on it.
+// Service is a resource type with the scenarios that can be requested for it.
 type Service struct {
-	// As in an intent: `compute/virtual-machines`.
+	// Type as in an intent: `compute/virtual-machines`.
 	Type string
-	// For people.
+	// Name to display.
 	Name string
-	// The name under which the reference lists it. Several types may share one; empty if it is not among them.
+	// Reference is the name in Azure's list of supported services. Several types may share one; empty if it is not listed.
 	Reference string
 	Stage     lockboxv1.ServiceStage
-	// In the file's order. Empty if unsupported.
+	// Scenarios in the file's order; empty if the type is unsupported.
 	Scenarios []Scenario
-	// If unsupported: how to move to something that is supported, and the type that takes its place, if there is one (R9).
+	// Migration says how to move from an unsupported type to a supported one, Replacement is that type, if any (R9).
 	Migration, Replacement string
 }
 
 // Scenario is a kind of access to a service.
 type Scenario struct {
-	// As in an intent: `memory-dump`.
+	// ID as in an intent: `memory-dump`.
 	ID string
-	// For people.
+	// Name to display.
 	Name string
-	// It reaches customer data, so the customer decides (R3, R17).
+	// CustomerData means that it reaches customer data, so the customer decides (R3, R17).
 	CustomerData bool
-	// It gives elevated permission (R13).
+	// Elevated means that it includes administrator rights (R13).
 	Elevated bool
-	// Whether it is for resources of one subscription (R18) or for the tenant itself (R19).
+	// Scope is the resources of one subscription (R18) or the tenant itself (R19).
 	Scope lockboxv1.Scope
 }
 
-// Default is the catalogue that ships with Lockbox: the 39 services of the reference, two in preview, the directory,
-// and classic resources, which are refused.
+// Default returns the built-in catalogue: the 39 services of the reference, two in preview, the directory, and classic
+// resources, which are refused.
 func Default() *Catalogue {
 	c, err := Parse(builtin)
 	if err != nil {
-		panic(fmt.Sprintf("the built-in catalogue is broken: %v", err)) // a test holds that it is not
+		panic(fmt.Sprintf("the built-in catalogue is broken: %v", err)) // a test proves that it is not
 	}
 	return c
 }
 
-// DefaultText is the default catalogue as it is written.
+// DefaultText returns the source text of the default catalogue.
 func DefaultText() []byte { return slices.Clone(builtin) }
 
-// Version is the catalogue's own version, a plus sign, and the first 16 hexadecimal digits of the SHA-256 of its text:
-// two texts never go by one version.
+// Version returns the catalogue's own version, a plus sign, and the first 16 hexadecimal digits of the SHA-256 of its
+// text: two texts never share a version.
 func (c *Catalogue) Version() string { return c.version }
 
-// Services lists everything, by type.
+// Services returns all services, sorted by type.
 func (c *Catalogue) Services() []Service {
 	list := make([]Service, len(c.services))
 	for i, s := range c.services {
@@ -80,9 +80,9 @@ func (c *Catalogue) Services() []Service {
 	return list
 }
 
-// Lookup finds what an intent is for. It refuses (INVALID) an unsupported type with the way to migrate (R9), and a type
-// or scenario that is not in the catalogue (R10). A service in preview is found: whether the tenant takes part is not
-// known here (R8).
+// Lookup returns the service and scenario that an intent requests. It refuses (INVALID) an unsupported type, with
+// advice on migration (R9), and a type or scenario that is not in the catalogue (R10). Services in preview are found:
+// whether the tenant takes part is not known here (R8).
 func (c *Catalogue) Lookup(resourceType, scenario string) (Service, Scenario, error) {
 	i, known := c.index[resourceType]
 	if !known {

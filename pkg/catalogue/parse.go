@@ -33,11 +33,11 @@ var (
 
 const maxName = 200
 
-// Parse reads a catalogue in the form of services.yaml. Anything unknown, missing, twice or of the wrong kind is an
-// error that names the line.
+// Parse reads a catalogue in the format of services.yaml. An unknown, missing or duplicate key, or a value of the wrong
+// type, is an error that names the line.
 func Parse(data []byte) (*Catalogue, error) { return ParseFile(fileName, data) }
 
-// ParseFile is Parse with errors that name a file.
+// ParseFile is Parse with errors that name the given file.
 func ParseFile(name string, data []byte) (*Catalogue, error) {
 	f, err := strict.Parse(name, data)
 	if err != nil {
@@ -187,7 +187,7 @@ func (p parser) scenario(n *yaml.Node) (s Scenario, err error) {
 	return s, err
 }
 
-// object returns n's values by key; the required ones are there.
+// object returns n's values by key, and an error if a key is unknown, duplicate or missing.
 func (p parser) object(n *yaml.Node, required, optional []string) (map[string]*yaml.Node, error) {
 	m, err := p.Mapping(n, append(append([]string{}, required...), optional...)...)
 	if err != nil {
@@ -212,7 +212,7 @@ func (p parser) matching(n *yaml.Node, form *regexp.Regexp, what string) (string
 	return s, nil
 }
 
-// line is text that customers will read, so it is checked like theirs.
+// line reads one line of text. It will be shown to customers, so it is checked like people's input.
 func (p parser) line(n *yaml.Node) (string, error) {
 	s, err := p.String(n)
 	if err != nil {

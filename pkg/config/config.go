@@ -1,8 +1,8 @@
-// Package config reads a program's configuration: a YAML file, then environment variables over it. It refuses instead
-// of guessing: an unknown key or LOCKBOX_ variable is fatal, with its line and what may have been meant; a duration has
-// its unit; and a secret is never in it, only the path of a file that holds one.
+// Package config reads a program's configuration: a YAML file, overridden by environment variables. It fails instead of
+// guessing: an unknown key or LOCKBOX_ variable is fatal, reported with its line and a suggestion; a duration must have
+// a unit; and a secret is never part of it, only the path of a file that holds one.
 //
-// A configuration is a struct whose fields have yaml tags. What it holds before Load are the defaults.
+// A configuration is a struct whose fields have yaml tags. Its values before Load are the defaults.
 //
 //	type Config struct {
 //		Listen   string        `yaml:"listen"`
@@ -25,16 +25,17 @@ import (
 	"github.com/openlockbox/lockbox/pkg/internal/strict"
 )
 
-// Prefix is how the environment variables that count begin.
+// Prefix is the prefix of the environment variables that Load reads.
 const Prefix = "LOCKBOX_"
 
-// Validator is a configuration that knows what it must hold. Load asks it last.
+// Validator is a configuration that can validate itself. Load calls Validate last.
 type Validator interface{ Validate() error }
 
-// Load reads the YAML file at path (none if path is empty) and then those of env (as from os.Environ) that begin with
-// Prefix into a configuration. A variable is named for its key: LOCKBOX_SMTP_HOST is smtp.host; a list's elements are
-// separated by commas; lists of anything but single values and maps can only be in the file. If T is a Validator, it
-// has the last word. Errors name file and line, or the variable, and never a variable's value.
+// Load reads the YAML file at path (none if path is empty) and then the variables in env (as from os.Environ) that
+// begin with Prefix into a configuration. A variable is named after its key: LOCKBOX_SMTP_HOST is smtp.host. The
+// elements of a list are separated by commas; maps, and lists of anything but single values, can only be set in the
+// file. If T is a Validator, Load ends with Validate. Errors name the file and line, or the variable, but never a
+// variable's value.
 func Load[T any](path string, env []string, into *T) error {
 	root := reflect.ValueOf(into).Elem()
 	if root.Kind() != reflect.Struct {
@@ -96,13 +97,13 @@ func fromEnvironment(env []string, leaves map[string]reflect.Value) error {
 	return nil
 }
 
-// field is a struct's field with its key in the file.
+// field is a struct field with its key in the file.
 type field struct {
 	key   string
 	value reflect.Value
 }
 
-// fields lists what can be set in a struct.
+// fields lists the fields of a struct that can be set.
 func fields(v reflect.Value) []field {
 	var all []field
 	for i := range v.NumField() {
@@ -114,7 +115,8 @@ func fields(v reflect.Value) []field {
 	return all
 }
 
-// collect finds what a variable can set, and programming mistakes: two keys with one variable, a secret in plain.
+// collect finds the values that a variable can set. It also detects programming errors: two keys with the same
+// variable, and a secret that is not a file path.
 func collect(v reflect.Value, path string, leaves map[string]reflect.Value) error {
 	for _, f := range fields(v) {
 		at := strings.TrimPrefix(path+"."+f.key, ".")

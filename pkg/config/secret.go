@@ -9,12 +9,12 @@ import (
 
 const maxSecret = 64 << 10
 
-// SecretFile is the path of a file that holds a secret. The secret itself is read when it is needed and never stored in
-// a configuration, where it would be printed some day.
+// SecretFile is the path of a file that holds a secret. The secret is read when needed and never stored in a
+// configuration, where it could end up in a log.
 type SecretFile string
 
-// Read returns the file's content without the line feed at its end. An empty file, one larger than 64 KB, and one that
-// every user of the machine may write are errors.
+// Read returns the file's content without the trailing line feed. A file that is empty, larger than 64 KB, or writable
+// by every user of the machine is an error.
 func (f SecretFile) Read() (secret string, err error) {
 	file, err := os.Open(string(f))
 	if err != nil {

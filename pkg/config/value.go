@@ -82,11 +82,11 @@ func (r reader) object(n *yaml.Node, v reflect.Value) error {
 	return nil
 }
 
-// scalar sets a single value. Only what YAML itself takes for a number or truth value is one: a text in quotes is not.
+// scalar sets a single value. A number or boolean must be one in YAML, too: a quoted string is not.
 func (r reader) scalar(n *yaml.Node, v reflect.Value) error {
 	switch {
 	case isText(v) || v.Type() == reflect.TypeFor[time.Duration]():
-		// Its own form decides.
+		// it parses itself
 	case v.Kind() == reflect.String:
 		s, err := r.String(n)
 		if err == nil {
@@ -112,7 +112,7 @@ func (r reader) scalar(n *yaml.Node, v reflect.Value) error {
 	return nil
 }
 
-// fromText sets a value from what an environment variable or a scalar says. Its errors do not repeat it.
+// fromText sets a value from the text of an environment variable or a scalar. Its errors do not contain the text.
 func fromText(v reflect.Value, s string) error {
 	if v.Type() == reflect.TypeFor[time.Duration]() {
 		d, err := ParseDuration(s)
@@ -182,13 +182,13 @@ func listFromText(v reflect.Value, s string) error {
 	return nil
 }
 
-// isText reports whether a value reads itself from text.
+// isText reports whether a value parses itself from text.
 func isText(v reflect.Value) bool {
 	return v.CanAddr() && v.Addr().Type().Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
 }
 
-// ParseDuration reads a duration with its units, such as 4d, 8h, 1d12h, 90s or 250ms. A day is 24 hours. It is never
-// negative, and at most 36500 days.
+// ParseDuration parses a duration with units, such as 4d, 8h, 1d12h, 90s or 250ms. A day is 24 hours. A negative
+// duration, or one of more than 36500 days, is an error.
 func ParseDuration(s string) (time.Duration, error) {
 	errForm := errors.New("want a duration with its unit, such as 4d, 8h, 30m or 90s")
 	var days int64

@@ -1,6 +1,6 @@
-// Package disclosure is what happened to a customer's data outside of any request: an inadvertent exposure (R44), or an
-// external legal demand (R45). The provider's security officer records it, and the customer is told, of a legal demand
-// at the end of its embargo (R46). No request is triggered. It is pure.
+// Package disclosure implements disclosures of access to a customer's data outside any request: an inadvertent exposure
+// (R44) or an external legal demand (R45). The provider's security officer records it and the customer is notified, of
+// a legal demand only after its embargo ends (R46). No request is created. It is pure.
 package disclosure
 
 import (
@@ -16,7 +16,7 @@ import (
 
 const (
 	maxResources = 50
-	// longestEmbargo bounds what would otherwise be a way never to tell.
+	// longestEmbargo limits embargoes, which could otherwise prevent notification indefinitely.
 	longestEmbargo = 10 * 366 * 24 * time.Hour
 )
 
@@ -24,15 +24,15 @@ const (
 type State struct {
 	aggregate.History
 	Occurrence *lockboxv1.Occurrence
-	// Demand is nil unless it is a legal demand.
+	// Demand is nil unless this is a legal demand.
 	Demand *lockboxv1.LegalDemandDisclosed
 	By     *lockboxv1.Actor
 	At     time.Time
-	// ToldAt is zero until the customer is told.
+	// ToldAt is when the customer was notified; zero before.
 	ToldAt time.Time
 }
 
-// Evolve folds one stored event. An event that cannot be true where it stands changes nothing but Fault.
+// Evolve folds one stored event. An event that is invalid at its position changes nothing but Fault.
 func Evolve(s State, sequence uint64, e *lockboxv1.Event) State {
 	return aggregate.Fold(s, sequence, e, (*State).apply)
 }
@@ -68,7 +68,7 @@ func (s *State) apply(e *lockboxv1.Event) (broken string) {
 	return ""
 }
 
-// tellAt is the instant from which the customer is told.
+// tellAt returns when the customer's notification falls due.
 func (s State) tellAt() time.Time {
 	if end := s.Demand.GetEmbargoUntil(); end != nil && end.AsTime().After(s.At) {
 		return end.AsTime()
@@ -76,7 +76,7 @@ func (s State) tellAt() time.Time {
 	return s.At
 }
 
-// NextDue is when the customer is to be told; false: never, or they were.
+// NextDue returns when the customer is to be notified; false if they already were or there is nothing to disclose.
 func NextDue(s State) (time.Time, bool) {
 	if s.Fault != nil || !s.Exists() || !s.ToldAt.IsZero() {
 		return time.Time{}, false
@@ -84,13 +84,14 @@ func NextDue(s State) (time.Time, bool) {
 	return s.tellAt(), true
 }
 
-// Owed reports whether the customer is to be told at now: at the instant of the embargo's end they are.
+// Owed reports whether the customer's notification is due at now. It is due from the very instant at which the embargo
+// ends.
 func Owed(s State, now time.Time) bool {
 	due, waits := NextDue(s)
 	return waits && !now.Before(due)
 }
 
-// Tell tells the customer. Neither event nor error: it is not owed.
+// Tell returns the event that notifies the customer, or neither event nor error if that is not due.
 func Tell(s State, by *lockboxv1.Actor, causationID string, now time.Time) (*lockboxv1.Event, error) {
 	if !Owed(s, now) {
 		return nil, nil
@@ -100,9 +101,9 @@ func Tell(s State, by *lockboxv1.Actor, causationID string, now time.Time) (*loc
 	return aggregate.End(s, e, Evolve)
 }
 
-// Decide says what a command makes true. Neither event nor error: it is so already.
+// Decide returns the event that results from a command, or neither event nor error if it was already carried out.
 func Decide(s State, t tenant.State, c aggregate.Command, now time.Time) (*lockboxv1.Event, error) {
-	// Before anything else, because not even the existence of a legal demand may be learned from a refusal (R46).
+	// This check comes first: a refusal must not reveal that a legal demand exists (R46).
 	if !aggregate.Provider(c.By, aggregate.SecurityOfficers) {
 		return nil, refusal.Forbidden("token", "R46", "the provider's security officer discloses")
 	}

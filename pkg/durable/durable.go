@@ -1,9 +1,10 @@
-// Package durable puts files on disk whole: after a crash or a power cut there is all of a file or nothing of it.
+// Package durable writes files atomically: after a crash or a power failure, either the whole file is on disk or
+// nothing.
 //
 // Both writers do the same up to the last step: a temporary file is created beside the target (open O_CREAT|O_EXCL,
 // mode 0600, its name begins with a dot), written, given its mode (fchmod), flushed (fsync) and closed. Then Replace
-// calls rename, Create calls link and unlinks the temporary name; both then flush the directory (fsync), without which
-// the new name may not survive a power cut.
+// calls rename; Create calls link and unlinks the temporary name. Both then flush the directory (fsync), without which
+// the new name may not survive a power failure.
 //
 // What is not promised:
 //   - An error does not say that nothing happened: when flushing the directory fails, the new file is already visible.
@@ -21,13 +22,14 @@ import (
 	"path/filepath"
 )
 
-// Replace makes data the content of the file. Readers see what was there before or all of data, never a mixture.
+// Replace replaces the content of the file by data. Readers see either the previous content or all of data, never a
+// mixture.
 func Replace(path string, data []byte, mode fs.FileMode) error {
 	return write(path, data, mode, os.Rename)
 }
 
-// Create makes a file that must not exist: if anything has that name, it stays and the error is fs.ErrExist. Of several
-// that try at once, one succeeds. The others know that the name is taken, not that the winner's file is already
+// Create creates a file that must not exist: if the name is taken, nothing changes and the error is fs.ErrExist. Of
+// several concurrent callers, one succeeds. For the others, fs.ErrExist does not mean that the winner's file is already
 // flushed.
 func Create(path string, data []byte, mode fs.FileMode) error {
 	return write(path, data, mode, os.Link)
@@ -39,7 +41,7 @@ func write(path string, data []byte, mode fs.FileMode, publish func(from, to str
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.Remove(temp.Name()) }() // gone already after a rename
+	defer func() { _ = os.Remove(temp.Name()) }() // already gone after a rename
 	_, err = temp.Write(data)
 	if err = errors.Join(err, temp.Chmod(mode), temp.Sync(), temp.Close()); err != nil {
 		return err
@@ -50,8 +52,8 @@ func write(path string, data []byte, mode fs.FileMode, publish func(from, to str
 	return Sync(dir)
 }
 
-// Sync flushes an existing file, or a directory's names, to disk. It is for whoever writes many files and flushes them
-// together; a directory's subdirectories are not its names.
+// Sync flushes an existing file, or the entries of a directory, to disk. It is for callers that write many files and
+// flush them together. It does not flush the contents of subdirectories.
 func Sync(path string) error {
 	file, err := os.Open(path) // #nosec G304 -- whoever writes the file names it
 	if err != nil {

@@ -8,22 +8,22 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// AzureProvider is the provider of resources under whose name Azure Customer Lockbox stands in Azure, AzureProviderName
-// what people call it, and AzureSucceeded every entry's status: what was refused is no event.
+// AzureProvider is the resource provider of Azure Customer Lockbox and AzureProviderName its display name.
+// AzureSucceeded is the status of every entry, because refused commands produce no events.
 const (
 	AzureProvider     = "Microsoft.CustomerLockbox"
 	AzureProviderName = "Customer Lockbox"
 	AzureSucceeded    = "Succeeded"
 
-	// ownProvider stands for what Azure Customer Lockbox has no name for.
+	// ownProvider is the resource provider for operations that Azure Customer Lockbox does not have.
 	ownProvider = "OpenLockbox.Lockbox"
 )
 
-// AzureOperation is a fact that Azure's activity log has, with Azure's name of the operation and what it is called in
-// English.
+// AzureOperation is a fact that also exists in Azure's activity log, with Azure's operation name and its English
+// display name.
 type AzureOperation struct{ Fact, Name, English string }
 
-// AzureOperations are all of them.
+// AzureOperations are all facts that also exist in Azure's activity log.
 var AzureOperations = []AzureOperation{
 	{"CustomerNotified", "CreateLockboxRequest", "Create Lockbox Request"},
 	{"CustomerApproved", "ApproveLockboxRequest", "Approve Lockbox Request"},
@@ -32,18 +32,18 @@ var AzureOperations = []AzureOperation{
 	{"RequestWithdrawn", "CancelLockboxRequest", "Cancel Lockbox Request"},
 }
 
-// AzureRequestID is a request's id in Azure.
+// AzureRequestID returns the Azure resource id of a request.
 func AzureRequestID(subscription, request string) string {
 	return "/subscriptions/" + subscription + "/providers/" + AzureProvider + "/requests/" + request
 }
 
-// AzureName is a name that does not change, and what people read.
+// AzureName is a stable value with its display name.
 type AzureName struct {
 	Value          string `json:"value"`
 	LocalizedValue string `json:"localizedValue"`
 }
 
-// AzureEntry shows an event of a subscription as Azure Monitor does, by the names of its properties.
+// AzureEntry returns an event of a subscription as an Azure Monitor activity log entry, by property name.
 func AzureEntry(subscription string, a *lockboxv1.Activity) map[string]any {
 	entry := a.GetEntry()
 	operation, title := "", entry.GetAction()
@@ -56,8 +56,8 @@ func AzureEntry(subscription string, a *lockboxv1.Activity) map[string]any {
 		"requests")
 }
 
-// azure is any entry of the log. What Azure Customer Lockbox does not log stands there under a provider's name of our
-// own, so that nobody takes it for Microsoft's.
+// azure converts any entry of the log. Events that Azure Customer Lockbox does not log use a resource provider of our
+// own, so that they are not mistaken for Microsoft's.
 func azure(a *lockboxv1.Activity) (map[string]any, error) {
 	typ, subscription := a.GetEntry().GetType(), a.GetSubscriptionId()
 	for _, o := range AzureOperations {
@@ -109,7 +109,7 @@ func azureEntry(
 	}
 }
 
-// caller is who did it: their address, or whatever else they are called by. It is no proof of who they are.
+// caller returns the actor's e-mail address, or another name if there is none. It does not prove their identity.
 func caller(a *lockboxv1.Actor) string {
 	for _, s := range []string{a.GetPerson().GetEmail(), a.GetPerson().GetDisplayName(), a.GetPerson().GetSubject()} {
 		if s != "" {
@@ -119,7 +119,7 @@ func caller(a *lockboxv1.Actor) string {
 	return AzureProviderName
 }
 
-// claims are those by which a person is known, and their name.
+// claims returns the claims that identify a person, and their name.
 func claims(a *lockboxv1.Actor) map[string]string {
 	said := map[string]string{}
 	for name, value := range map[string]string{
@@ -132,13 +132,13 @@ func claims(a *lockboxv1.Actor) map[string]string {
 	return said
 }
 
-// ticks counts tenths of microseconds since the year 1, as the ids of Azure's entries do.
+// ticks returns the number of 100-nanosecond ticks since the year 1, as used in the ids of Azure's entries.
 func ticks(t time.Time) int64 {
 	const untilUnix = 62_135_596_800 // seconds
 	return (t.Unix()+untilUnix)*10_000_000 + int64(t.Nanosecond())/100
 }
 
-// plural names many of a kind, as the paths of Azure's resource types do.
+// plural returns the plural of a kind, as used in the paths of Azure's resource types.
 func plural(kind string) string {
 	if stem, found := strings.CutSuffix(kind, "y"); found {
 		return stem + "ies"

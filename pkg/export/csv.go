@@ -11,8 +11,7 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// columns of the sheet (RFC 4180), for people with a spreadsheet. They are named for programs, the same in every
-// language.
+// columns of the CSV file (RFC 4180). The names are for programs and the same in every language.
 var columns = []string{
 	"sequence", "time", "tenant", "action", "title", "type", "actor_side", "actor_name", "actor_email", "actor_subject",
 	"actor_issuer",
@@ -54,13 +53,13 @@ func cells(values ...string) ([]byte, error) {
 	return b.Bytes(), w.Error()
 }
 
-// noFormula keeps a spreadsheet from taking what somebody wrote for a formula, and a terminal for a command: an
-// apostrophe stands before the signs that begin a formula, some of them also in the width that is usual in Japan, and �
-// instead of what steers. A spreadsheet of a country that writes commas in its numbers separates cells by semicolons
-// instead, and takes quotes for text then: so a formula may also begin behind one of those, or in a new line.
+// noFormula prevents a spreadsheet from interpreting user input as a formula, and a terminal from interpreting it as
+// control sequences: it puts an apostrophe before characters that begin a formula, including their full-width forms,
+// and replaces control characters by �. In locales with a decimal comma, spreadsheets separate cells by semicolons and
+// treat quotes as text, so a formula may also begin after one of these, or on a new line.
 func noFormula(cell string) string {
 	var b strings.Builder
-	begins := true // a cell may begin here for somebody
+	begins := true // some spreadsheet may take this for the beginning of a cell
 	for i, r := range cell {
 		if begins && strings.ContainsRune("=+-@＝＋－＠", r) || i == 0 && strings.ContainsRune("\t\r\n", r) {
 			b.WriteByte('\'')

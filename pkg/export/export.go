@@ -1,6 +1,6 @@
-// Package export writes the activity log in the formats that other systems read (R39): JSON Lines, CSV, CloudEvents
-// 1.0, OCSF and Azure's activity log. It is pure: an entry in, the bytes of one row out. Who may see which entry was
-// decided before; nothing of an entry is looked up here. README.md says what becomes what.
+// Package export writes the activity log in formats for other systems (R39): JSON Lines, CSV, CloudEvents 1.0, OCSF and
+// Azure's activity log. It is pure: an entry in, the bytes of one row out. Callers have already decided who may see
+// which entry, and nothing is looked up here. README.md documents the mappings.
 package export
 
 import (
@@ -16,12 +16,12 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// A Format is one way to write the log.
+// Format is an export format of the log.
 type Format struct {
-	// Name is what programs call it, Title what people do; neither is ever translated.
+	// Name identifies it for programs, Title for people; neither is translated.
 	Name, Title string
 	MediaType   string
-	// Extension of a file in it, without the dot.
+	// Extension of a file in this format, without the dot.
 	Extension string
 
 	head func() ([]byte, error)
@@ -31,7 +31,7 @@ type Format struct {
 
 const linesOfJSON = "application/x-ndjson"
 
-// formats are all that there are, as they are offered.
+// formats are all formats, in display order.
 var formats = []Format{
 	{"jsonl", "JSON Lines", linesOfJSON, "jsonl", nothing, complete, incomplete},
 	{"csv", "CSV", "text/csv; charset=utf-8; header=present", "csv", columnNames, sheetRow, incompleteSheet},
@@ -40,10 +40,10 @@ var formats = []Format{
 	{"azure", "Azure Activity Log", linesOfJSON, "azure.jsonl", nothing, line(azure), incomplete},
 }
 
-// Formats lists them, as they are offered.
+// Formats returns all formats, in display order.
 func Formats() []Format { return append([]Format(nil), formats...) }
 
-// Named finds a format.
+// Named returns the format with a name.
 func Named(name string) (Format, bool) {
 	for _, f := range formats {
 		if f.Name == name {
@@ -53,7 +53,7 @@ func Named(name string) (Format, bool) {
 	return Format{}, false
 }
 
-// Names are what programs call the formats.
+// Names returns the names of all formats.
 func Names() []string {
 	names := make([]string, len(formats))
 	for i, f := range formats {
@@ -62,20 +62,19 @@ func Names() []string {
 	return names
 }
 
-// Head is what a file begins with.
+// Head returns the beginning of a file, before the first row.
 func (f Format) Head() ([]byte, error) { return f.head() }
 
-// Row is one entry, with its line break: one line, except in CSV, whose cells may hold line breaks inside of quotes.
+// Row returns one entry with its line break: a single line, except in CSV, whose quoted cells may contain line breaks.
 func (f Format) Row(a *lockboxv1.Activity) ([]byte, error) { return f.row(a) }
 
-// Incomplete is the last row of a file that does not hold everything. Readers of the format do not take it for an
-// entry.
+// Incomplete returns the last row of a file that is not complete. Readers of the format do not mistake it for an entry.
 func (f Format) Incomplete(sentence string) ([]byte, error) { return f.last(sentence) }
 
 func nothing() ([]byte, error) { return nil, nil }
 
-// complete is an Activity as protobuf's JSON, with the field names of the .proto files, as the command line writes it.
-// Nothing of the event is left out.
+// complete returns an Activity as protobuf JSON with the field names of the .proto files, as the command line prints
+// it. It omits nothing of the event.
 func complete(a *lockboxv1.Activity) ([]byte, error) {
 	raw, err := protoJSON(a)
 	if err != nil {
@@ -90,11 +89,11 @@ func protoJSON(m proto.Message) (json.RawMessage, error) {
 		return nil, err
 	}
 	var b bytes.Buffer
-	err = json.Compact(&b, raw) // protojson's own blanks differ from build to build on purpose
+	err = json.Compact(&b, raw) // protojson deliberately varies its whitespace between builds
 	return b.Bytes(), err
 }
 
-// line writes what an entry becomes as JSON on one line.
+// line returns a function that converts an entry and writes it as one line of JSON.
 func line[T any](become func(*lockboxv1.Activity) (T, error)) func(*lockboxv1.Activity) ([]byte, error) {
 	return func(a *lockboxv1.Activity) ([]byte, error) {
 		v, err := become(a)
@@ -119,8 +118,8 @@ func incomplete(sentence string) ([]byte, error) {
 	return jsonLine(map[string]string{"incomplete": sentence})
 }
 
-// harmless escapes what JSON allows in a text and what yet would steer the terminal or the editor of whoever looks at
-// the file, or end a line for some programs. It is the same JSON.
+// harmless escapes characters that JSON allows in strings but that a terminal or an editor would interpret, or that
+// some programs take for line breaks. The JSON value stays the same.
 func harmless(line []byte) []byte {
 	if bytes.IndexFunc(line, steers) < 0 {
 		return line
@@ -139,18 +138,18 @@ func harmless(line []byte) []byte {
 	return b.Bytes()
 }
 
-// steers reports whether a character is a command rather than a letter: control characters, the invisible ones that
-// reorder text, and what is a line break only for some.
+// steers reports whether a character affects how text is displayed: control characters, bidirectional controls, and
+// characters that only some programs take for line breaks.
 func steers(r rune) bool {
 	return unicode.Is(unicode.C, r) || r == '\u2028' || r == '\u2029'
 }
 
-// side is whose side somebody acted on: tenant, provider or system.
+// side returns the actor's side: tenant, provider or system.
 func side(a *lockboxv1.Actor) string {
 	return strings.ToLower(strings.TrimPrefix(a.GetSide().String(), "SIDE_"))
 }
 
-// name is what somebody is called; empty: it was Lockbox itself.
+// name returns the actor's display name; empty for Lockbox itself.
 func name(a *lockboxv1.Actor) string {
 	for _, s := range []string{a.GetPerson().GetDisplayName(), a.GetPerson().GetEmail(), a.GetPerson().GetSubject()} {
 		if s != "" {

@@ -7,7 +7,7 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// ocsfVersion is the version of the Open Cybersecurity Schema Framework that is written.
+// ocsfVersion is the version of the Open Cybersecurity Schema Framework that is exported.
 const ocsfVersion = "1.4.0"
 
 // The two classes, both of the category Identity & Access Management.
@@ -17,7 +17,7 @@ const (
 	entityManagement = 3004
 )
 
-// deed is an activity of a class. An id of 99 has a name of its own.
+// deed is an activity of a class. Activities with id 99 ("other") have a custom name.
 type deed struct {
 	class, id int
 	name      string
@@ -39,7 +39,7 @@ var (
 	withholds   = deed{authorizeSession, 99, "Withhold Privileges"}
 )
 
-// severity, by OCSF's numbers.
+// severity is an OCSF severity id.
 type severity int
 
 const (
@@ -51,7 +51,8 @@ const (
 
 var severities = map[severity]string{informational: "Informational", low: "Low", medium: "Medium", high: "High"}
 
-// ocsfTable says of each fact what it is in OCSF. A fact that is not here cannot be exported: a test has them all.
+// ocsfTable maps each fact to its class and activity in OCSF. A fact that is missing here cannot be exported; a test
+// checks that none is.
 var ocsfTable = map[string]struct {
 	deed
 	severity
@@ -174,7 +175,7 @@ type (
 		Name   string `json:"name"`
 		Vendor string `json:"vendor_name"`
 	}
-	// unmapped is what the two classes have no attribute for.
+	// unmapped holds what has no attribute in the two classes.
 	unmapped struct {
 		ActorSide      string          `json:"actor_side"`
 		SubscriptionID string          `json:"subscription_id,omitempty"`
@@ -226,8 +227,8 @@ func ocsf(a *lockboxv1.Activity) (*ocsfEvent, error) {
 	return e, nil
 }
 
-// session: a request's access is the session, and the request's id stands for the engineer, whom an event about access
-// does not name; AccessRequested, with the same correlation_uid, does.
+// session fills in the session, which is the access of a request. The request's id stands for the engineer, whom events
+// about access do not name; AccessRequested, with the same correlation_uid, does.
 func (e *ocsfEvent) session(a *lockboxv1.Activity) {
 	e.User, e.Session = &ocsfUser{UID: a.GetRequestId()}, &ocsfSession{UID: a.GetRequestId()}
 	if end := a.GetEvent().GetAccessGranted().GetEndsAt(); end != nil {
@@ -238,7 +239,7 @@ func (e *ocsfEvent) session(a *lockboxv1.Activity) {
 	}
 }
 
-// ocsfManaged is what was managed: the assignment if a role was, or else the aggregate.
+// ocsfManaged returns the managed entity: the assignment if a role was changed, otherwise the aggregate.
 func ocsfManaged(a *lockboxv1.Activity) *ocsfEntity {
 	e := &ocsfEntity{Type: a.GetKind(), UID: a.GetAggregateId()}
 	switch f := a.GetEvent().GetFact().(type) {
@@ -272,14 +273,15 @@ func ocsfPerson(p *lockboxv1.Person, employer string) *ocsfUser {
 	return u
 }
 
-// UnknownFactError says that this version does not know a fact: an export must not leave it out, so it ends.
+// UnknownFactError means that this version does not know a fact. An export must not omit it, so it fails.
 type UnknownFactError struct{ Type string }
 
 func (e *UnknownFactError) Error() string {
 	return "the fact " + e.Type + " is not known to this version, which must be upgraded"
 }
 
-// Entry is an event as it is exported when it comes from the stream: in English, and about what the event itself says.
+// Entry returns an event read from the stream as an entry for export: in English, and with only what the event itself
+// says.
 func Entry(sequence uint64, e *lockboxv1.Event) *lockboxv1.Activity {
 	return activity.In("en").Activity(sequence, e)
 }

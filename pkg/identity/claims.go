@@ -9,24 +9,24 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// Claims says under which names an issuer states what OpenID Connect has no one name for, and what it must state to
-// count as a second factor or as an isolated identity (R13). The zero value is the usual way: `employer`, `groups`,
-// `locale`, "mfa" among `amr`, and `isolated_identity: true`.
+// Claims maps an issuer's claims for which OpenID Connect has no standard name, and says which values count as a second
+// factor or an isolated identity (R13). The zero value means the defaults: `employer`, `groups`, `locale`, "mfa" among
+// `amr`, and `isolated_identity: true`.
 type Claims struct {
-	// Employer is the claim that names the company, a text.
+	// Employer is the claim with the company's name, a string.
 	Employer string `yaml:"employer"`
 	// Groups is the claim that lists groups.
 	Groups string `yaml:"groups"`
-	// Locale is the claim that names the language.
+	// Locale is the claim with the person's language.
 	Locale      string        `yaml:"locale"`
 	MultiFactor MultiFactor   `yaml:"multi_factor"`
 	Isolated    IsolatedClaim `yaml:"isolated"`
 }
 
-// MultiFactor says which sign-ins used more than one factor: those with one of AMR among their methods (`amr`, RFC
-// 8176), and those whose class (`acr`) is one of ACR.
+// MultiFactor says which sign-ins used more than one factor: those with one of AMR among their authentication methods
+// (`amr`, RFC 8176), and those whose context class (`acr`) is one of ACR.
 type MultiFactor struct {
-	// AMR; nil: mfa. An empty list that is not nil: methods prove nothing.
+	// AMR; nil means "mfa". An empty list that is not nil means that no method counts.
 	AMR []string `yaml:"amr"`
 	ACR []string `yaml:"acr"`
 }
@@ -34,11 +34,12 @@ type MultiFactor struct {
 // IsolatedClaim says which accounts exist only for privileged work.
 type IsolatedClaim struct {
 	Claim string `yaml:"claim"`
-	// Values are the texts of which the claim must be one, or hold one in a list. Empty: it must be the truth value true.
+	// Values are the accepted strings: the claim must be one of them or a list that contains one. If empty, the claim must
+	// be the boolean true.
 	Values []string `yaml:"values"`
 }
 
-// complete fills in the usual names, and refuses names and values that no token could have.
+// complete fills in the defaults, and returns an error for names and values that no token can have.
 func (c Claims) complete() (Claims, error) {
 	for _, name := range []struct {
 		of    *string
@@ -60,14 +61,14 @@ func (c Claims) complete() (Claims, error) {
 	return c, nil
 }
 
-// statements are what a token says, in Lockbox's own terms.
+// statements are a token's mapped claims, in Lockbox's terms.
 type statements struct {
 	employer, locale      string
 	groups                strs
 	multiFactor, isolated bool
 }
 
-// read finds the statements among a token's claims. Claims that are not used may be anything.
+// read extracts the statements from a token's claims. Claims that are not used may have any value.
 func (c Claims) read(payload []byte, side lockboxv1.Side) (s statements, err error) {
 	var all map[string]json.RawMessage
 	if err := json.Unmarshal(payload, &all); err != nil {

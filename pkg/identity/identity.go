@@ -1,6 +1,6 @@
 // Package identity turns a token (a JWT) into the Actor that an event records: who is asking, for which side, and how
-// they signed in (R13). It trusts only the issuers it is given, with the keys it is given; it fetches nothing itself
-// (package jwks does), keeps no token, and knows the time only from its callers.
+// they signed in (R13). It trusts only the issuers and keys it is given; it fetches nothing itself (package jwks does),
+// stores no token, and takes the time from its callers.
 //
 // What a token must be:
 //   - a compact JWS of at most 16 KB, signed with ES256, EdDSA, RS256 or PS256 by a key of the issuer's own set that its
@@ -25,10 +25,10 @@ import (
 )
 
 const (
-	// MaxToken is the size above which no token is looked at, in bytes.
+	// MaxToken is the maximum size of a token, in bytes.
 	MaxToken = 16 << 10
 	// Leeway is how far an issuer's clock may be ahead in `nbf`, `iat` and `auth_time`. There is none for `exp`: a token
-	// too old by a nanosecond is too old.
+	// that expired a nanosecond ago is refused.
 	Leeway = 2 * time.Second
 )
 
@@ -38,44 +38,45 @@ const (
 	rule  = "R13"
 )
 
-// Remembered results and parsed tenant issuers; at most twice as many are held.
+// Sizes of the caches of results and of parsed tenant issuers; they hold at most twice as many entries.
 const (
 	rememberedTokens  = 8192
 	rememberedIssuers = 1024
 )
 
-// Issuer is somebody whose tokens are trusted, and for which side.
+// Issuer is a trusted issuer of tokens for one side.
 type Issuer struct {
-	// Compared with the token's `iss`, byte for byte.
+	// URL is compared with the token's `iss`, byte for byte.
 	URL string
-	// Must be among the token's `aud`.
+	// Audience must be among the token's `aud`.
 	Audience string
-	// A JSON Web Key Set (RFC 7517) of public keys.
+	// JWKS is a JSON Web Key Set (RFC 7517) of public keys.
 	JWKS []byte
-	// Source has the keys instead of JWKS if they change by themselves.
+	// Source provides the keys instead of JWKS if the issuer rotates them.
 	Source Source
 	Side   lockboxv1.Side
-	// The groups kept in the actor of a provider's token; all others matter to nobody. Empty: the Group constants.
+	// Groups are the groups kept in the actor of a provider's token; all others are dropped. Empty means the groups that
+	// package aggregate defines.
 	Groups []string
-	// Claims says how this issuer words what Lockbox asks; the zero value is the usual way.
+	// Claims maps this issuer's claims; the zero value means the defaults.
 	Claims Claims
 }
 
-// Source holds an issuer's keys when they change by themselves; see package jwks.
+// Source provides the keys of an issuer that rotates them; see package jwks.
 type Source interface {
-	// Keys returns those that are trusted now; nil: none could be had yet, or not for too long. As long as they are the
-	// same keys, it is the same set.
+	// Keys returns the keys trusted now; nil if none were fetched yet, or not recently enough. It returns the same set as
+	// long as the keys do not change.
 	Keys() *KeySet
-	// Renew looks for newer keys, unless that was tried a moment ago, and returns those that are trusted then. It may take
-	// some seconds.
+	// Renew fetches the keys again, unless that was just tried, and returns those trusted afterwards. It may take several
+	// seconds.
 	Renew() *KeySet
 }
 
-// TenantKeys opens the source of a tenant's keys that are at an address. It is asked for the same ones again and again.
+// TenantKeys opens the source of a tenant's keys at an address. It is called repeatedly with the same arguments.
 type TenantKeys func(issuer, jwksURL string) (Source, error)
 
-// Verifier verifies tokens of the provider and of tenants, and remembers signatures that it has checked, for as long as
-// the issuer's key set stays the same. Times are checked anew on every call. It is safe for concurrent use.
+// Verifier verifies tokens of the provider and of tenants. It caches verified signatures as long as the issuer's key
+// set does not change; times are checked on every call. It is safe for concurrent use.
 type Verifier struct {
 	provider map[string]*trusted
 	fetched  TenantKeys
@@ -83,8 +84,8 @@ type Verifier struct {
 	results  *cache.Cache[[sha256.Size]byte, *result]
 }
 
-// NewVerifier trusts these issuers of the provider. It fails if one of them could never verify a token, or is not of
-// the provider's side.
+// NewVerifier returns a Verifier that trusts these issuers of the provider. It fails if an issuer is unusable or is not
+// on the provider's side.
 func NewVerifier(provider []Issuer) (*Verifier, error) {
 	v := &Verifier{
 		provider: make(map[string]*trusted, len(provider)),
@@ -107,15 +108,15 @@ func NewVerifier(provider []Issuer) (*Verifier, error) {
 	return v, nil
 }
 
-// FetchTenantKeys is called before the first Verify. Without it, nobody is recognised whose tenant's issuer is
-// registered with the address of its keys.
+// FetchTenantKeys must be called before the first Verify. Without it, tokens of tenants whose issuer is registered with
+// the address of its keys are refused.
 func (v *Verifier) FetchTenantKeys(open TenantKeys) { v.fetched = open }
 
-// Verify checks a token from the provider or, unless tenant is nil, from that tenant's issuer, as of now. An issuer of
-// the provider always speaks for the provider: a tenant that names the same URL gains and takes away nothing. A `kid`
-// that the issuer's keys do not hold makes it look for newer ones, if they have a Source. Every error is a refusal
-// UNAUTHENTICATED, or UNAVAILABLE if the issuer's keys cannot be had, that repeats nothing from the token. The actor is
-// the caller's own copy.
+// Verify checks a token from the provider or, unless tenant is nil, from that tenant's issuer, as of now. A token from
+// one of the provider's issuers always speaks for the provider, even if a tenant names the same URL. An unknown `kid`
+// makes Verify fetch newer keys, if the issuer has a Source. Every error is a refusal, UNAUTHENTICATED, or UNAVAILABLE
+// if the issuer's keys cannot be fetched; it contains nothing from the token. The returned actor is the caller's own
+// copy.
 func (v *Verifier) Verify(token string, tenant *lockboxv1.TenantIssuer, now time.Time) (*lockboxv1.Actor, error) {
 	if len(token) > MaxToken {
 		return nil, errTooLong()
@@ -153,8 +154,8 @@ func (v *Verifier) verify(token string, tenant *lockboxv1.TenantIssuer) (*result
 	return p.verify(t, t.holding(p.kid()))
 }
 
-// stillTrusts reports whether a remembered result would be reached again for this tenant: a key that its issuer has
-// withdrawn vouches for nothing any more, whatever was verified with it.
+// stillTrusts reports whether a cached result is still valid for this tenant: once an issuer has withdrawn a key,
+// everything verified with it is void.
 func (v *Verifier) stillTrusts(r *result, tenant *lockboxv1.TenantIssuer) bool {
 	by := r.by
 	if t, ok := v.provider[by.URL]; ok {
@@ -164,7 +165,7 @@ func (v *Verifier) stillTrusts(r *result, tenant *lockboxv1.TenantIssuer) bool {
 		by.jwksURL == tenant.GetJwksUrl() && bytes.Equal(by.JWKS, tenant.GetJwks()) && by.current() == r.keys
 }
 
-// trustTenant parses a tenant's issuer once for as long as it stays the same.
+// trustTenant parses a tenant's issuer, and caches the result until the issuer changes.
 func (v *Verifier) trustTenant(tenant *lockboxv1.TenantIssuer) (*trusted, error) {
 	h := sha256.New()
 	for _, part := range [][]byte{[]byte(tenant.GetUrl()), []byte(tenant.GetAudience()), []byte(tenant.GetJwksUrl()),
@@ -182,7 +183,7 @@ func (v *Verifier) trustTenant(tenant *lockboxv1.TenantIssuer) (*trusted, error)
 	}
 	if at := tenant.GetJwksUrl(); at != "" {
 		if v.fetched == nil {
-			return nil, errors.New("tenants' keys are not fetched here")
+			return nil, errors.New("fetching tenants' keys is not configured")
 		}
 		var err error
 		if iss.Source, err = v.fetched(iss.URL, at); err != nil {
@@ -203,11 +204,11 @@ type trusted struct {
 	Issuer
 	fixed  *KeySet
 	groups map[string]bool
-	// Where a tenant's Source has the keys from.
+	// jwksURL is where a tenant's Source fetches the keys from.
 	jwksURL string
 }
 
-// holding returns the keys after looking for newer ones if there is none of that name.
+// holding returns the issuer's keys, after fetching newer ones if none has this kid.
 func (t *trusted) holding(kid string) *KeySet {
 	keys := t.current()
 	if _, known := keys.find(kid); !known && t.Source != nil {

@@ -12,23 +12,22 @@ import (
 	"github.com/go-jose/go-jose/v4/json"
 )
 
-// algorithms is everything a token may be signed with. Symmetric ones are absent: whoever can verify them can forge
-// them.
+// algorithms are the accepted signature algorithms. Symmetric ones are absent: every verifier could forge tokens.
 var algorithms = []jose.SignatureAlgorithm{jose.ES256, jose.EdDSA, jose.RS256, jose.PS256}
 
 const (
-	// MaxJWKS is the size above which no key set is looked at, in bytes.
+	// MaxJWKS is the maximum size of a key set, in bytes.
 	MaxJWKS    = 32 << 10
 	maxKeys    = 64
 	minRSABits = 2048
 	maxRSABits = 8192 // a larger key costs more to verify with than a token is worth
 )
 
-// ErrNotKeySet says that something is no JSON Web Key Set at all, or too long to look at. Other errors of ParseKeys
-// mean that it is one, and that none of its keys may be trusted.
+// ErrNotKeySet means that the input is not a JSON Web Key Set, or is too long. Other errors of ParseKeys mean that it
+// is one, but that none of its keys may be trusted.
 var ErrNotKeySet = errors.New("is not a JSON Web Key Set")
 
-// KeySet holds an issuer's public keys by `kid`. It never changes. The empty one, and nil, verify nothing.
+// KeySet holds an issuer's public keys by `kid`. It is immutable. An empty or nil KeySet verifies nothing.
 type KeySet struct{ keys map[string]publicKey }
 
 func (s *KeySet) find(kid string) (publicKey, bool) {
@@ -41,11 +40,12 @@ func (s *KeySet) find(kid string) (publicKey, bool) {
 
 type publicKey struct {
 	key any // *ecdsa.PublicKey on P-256, ed25519.PublicKey or *rsa.PublicKey
-	// The one algorithm the issuer means it for; empty: any that fits.
+	// algorithm is the only one the issuer allows for this key; empty: any that fits.
 	algorithm string
 }
 
-// fits keeps an algorithm to keys of its own kind, so that a public RSA key is never taken for a shared secret.
+// fits reports whether an algorithm may be used with this type of key, so that a public RSA key is never used as a
+// shared secret.
 func (k publicKey) fits(alg jose.SignatureAlgorithm) bool {
 	if k.algorithm != "" && k.algorithm != string(alg) {
 		return false
@@ -61,9 +61,8 @@ func (k publicKey) fits(alg jose.SignatureAlgorithm) bool {
 	return false
 }
 
-// ParseKeys reads a key set (RFC 7517 §5). A private or symmetric key in it is an error, because then it is no secret
-// any more; keys for other purposes or of kinds that no token here is signed with are passed over; at least one must
-// remain.
+// ParseKeys reads a key set (RFC 7517 §5). A private or symmetric key in it is an error, because it is no longer
+// secret. Keys for other purposes or unsupported algorithms are skipped; at least one key must remain.
 func ParseKeys(jwks []byte) (*KeySet, error) {
 	if len(jwks) > MaxJWKS {
 		return nil, fmt.Errorf("its key set %w: it is %d bytes long, and at most %d are read", ErrNotKeySet, len(jwks),
@@ -103,11 +102,12 @@ func ParseKeys(jwks []byte) (*KeySet, error) {
 	return &KeySet{keys}, nil
 }
 
-// secret looks at the members themselves: a key of a kind that is not supported can be private too.
+// secret reports whether a key has private members. It inspects the raw JSON, because a key of an unsupported type can
+// be private too.
 func secret(raw json.RawMessage) bool {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &members); err != nil {
-		return false // malformed, which the caller finds out
+		return false // malformed; the caller detects that
 	}
 	for _, name := range []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"} {
 		if _, has := members[name]; has {

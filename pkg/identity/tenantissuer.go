@@ -17,9 +17,9 @@ const (
 )
 
 // CheckTenantIssuer refuses (INVALID) an issuer that a new tenant must not have: one whose URL is not plain https (or
-// http on this machine), whose keys are unusable or not public only or in a place where none are fetched from, or that
-// is one of the provider's own, however it is spelt, for then the provider's people could decide for the customer
-// (I10).
+// http on this machine), whose keys are unusable, include private ones or are at an address that keys are not fetched
+// from, or that is one of the provider's own in any spelling, because the provider's people could then decide for the
+// customer (I10).
 func CheckTenantIssuer(ti *lockboxv1.TenantIssuer, provider []Issuer) error {
 	if ti == nil {
 		return refusal.Invalid(at, rule, "is required")
@@ -46,7 +46,7 @@ func CheckTenantIssuer(ti *lockboxv1.TenantIssuer, provider []Issuer) error {
 	return checkTenantKeys(ti, u)
 }
 
-// checkTenantKeys wants a key set, or an address of one. Only an issuer on this machine may have its keys there.
+// checkTenantKeys requires a key set or the address of one. Only an issuer on this machine may publish its keys there.
 func checkTenantKeys(ti *lockboxv1.TenantIssuer, issuer *url.URL) error {
 	switch {
 	case ti.GetJwksUrl() == "":
@@ -81,7 +81,8 @@ func loopback(host string) bool {
 	return host == "localhost" || err == nil && addr.IsLoopback()
 }
 
-// canonical makes two spellings of one address equal: case of the host, default port, a trailing dot or slash, escapes.
+// canonical normalises a URL, so that spellings of the same address are equal: case of the host, default port, trailing
+// dot or slash, escapes.
 func canonical(u *url.URL) string {
 	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
 	port := u.Port()

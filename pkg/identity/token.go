@@ -22,8 +22,8 @@ const (
 	maxName    = 200
 )
 
-// claims are what is read from a token under one name everywhere; Claims has the others. go-jose's JSON takes names as
-// they are written and refuses one given twice, so there is no second reading of a token.
+// claims are the standard claims read from a token; Claims maps the others. go-jose's JSON decoder matches names
+// exactly and rejects duplicates, so a token cannot be read in two ways.
 type claims struct {
 	Issuer   string   `json:"iss"`
 	Subject  string   `json:"sub"`
@@ -36,10 +36,10 @@ type claims struct {
 	Email    string   `json:"email"`
 }
 
-// strs is a list, or one string in place of a list of one (RFC 7519 §4.1.3).
+// strs is a list of strings, which a token may also give as a single string (RFC 7519 §4.1.3).
 type strs []string
 
-// UnmarshalJSON reads a string or a list of strings.
+// UnmarshalJSON implements json.Unmarshaler.
 func (s *strs) UnmarshalJSON(data []byte) error {
 	if len(data) > 0 && data[0] == '"' {
 		var one string
@@ -57,10 +57,10 @@ func (s *strs) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// seconds is a NumericDate (RFC 7519 §2), cut to whole seconds.
+// seconds is a NumericDate (RFC 7519 §2), truncated to whole seconds.
 type seconds time.Time
 
-// UnmarshalJSON reads a number of seconds since 1970, up to the year 5138.
+// UnmarshalJSON reads seconds since 1970, up to the year 5138.
 func (s *seconds) UnmarshalJSON(data []byte) error {
 	f, err := strconv.ParseFloat(string(data), 64)
 	if err != nil || !(f >= 0 && f < 1e11) {
@@ -70,23 +70,23 @@ func (s *seconds) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// parsed is a token of the right form; nothing in it is believed yet.
+// parsed is a well-formed token whose content is not verified yet.
 type parsed struct {
 	token  string
 	jws    *jose.JSONWebSignature
 	issuer string
 }
 
-// result is a token whose signature and claims are right, with the time it is good for.
+// result is a token with verified signature and claims, and its validity period.
 type result struct {
 	actor *lockboxv1.Actor
 	by    *trusted
 	keys  *KeySet // that verified it
-	// All but the first are zero if the token does not say.
+	// All but the first are zero if absent from the token.
 	expires, notBefore, made, signedIn time.Time
 }
 
-// check says whether now lies in the token's time.
+// check refuses a token that is not valid at now.
 func (r *result) check(now time.Time) error {
 	switch {
 	case !now.Before(r.expires):
@@ -118,7 +118,7 @@ func errMalformed() error {
 	return refusal.Unauthenticated(field, rule, "is not a signed JSON Web Token in compact form")
 }
 
-// parse looks at the form only: size, alphabet, header.
+// parse checks only the form: size, alphabet, header.
 func parse(token string) (*parsed, error) {
 	if token == "" {
 		return nil, refusal.Unauthenticated(field, rule, "is missing; send the caller's own token")
@@ -159,7 +159,7 @@ func tokenRune(r rune) bool {
 	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' || r == '.'
 }
 
-// plainJWT keeps out tokens made for another purpose, such as logout tokens (RFC 8725 §3.11).
+// plainJWT rejects tokens issued for another purpose, such as logout tokens (RFC 8725 §3.11).
 func plainJWT(header jose.Header) bool {
 	typ, named := header.ExtraHeaders[jose.HeaderType]
 	if !named {
@@ -226,8 +226,8 @@ func (p *parsed) verify(by *trusted, keys *KeySet) (*result, error) {
 	return r, nil
 }
 
-// actor is what an event keeps. Employer and groups count on the provider's side only: a tenant's roles are in its own
-// stream.
+// actor returns the actor to record in events. Employer and groups are kept on the provider's side only: a tenant's
+// roles come from its own events.
 func (c *claims) actor(by *trusted, said statements) (*lockboxv1.Actor, error) {
 	if !printableASCII(c.Subject, maxSubject) {
 		return nil, refusal.Unauthenticated(field, rule, "its subject (`sub`) is not 1 to %d printable ASCII characters",
@@ -280,7 +280,7 @@ func printableASCII(s string, limit int) bool {
 	return true
 }
 
-// language is the locale's primary tag (BCP 47) if Lockbox speaks it, else empty.
+// language returns the locale's primary language tag (BCP 47) if it is supported, otherwise "".
 func language(locale string) string {
 	tag, _, _ := strings.Cut(strings.ReplaceAll(locale, "_", "-"), "-")
 	switch tag = strings.ToLower(tag); tag {

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// DidYouMean is the end of a sentence that offers the candidate nearest to s, or nothing if none is near.
+// DidYouMean returns the end of a sentence that suggests the candidate nearest to s, or "" if none is near.
 func DidYouMean(s string, candidates []string) string {
 	if c := Nearest(s, candidates); c != "" {
 		return fmt.Sprintf("; did you mean %q?", c)
@@ -13,8 +13,9 @@ func DidYouMean(s string, candidates []string) string {
 	return ""
 }
 
-// Nearest returns the candidate that s is most likely a slip of: the same but for case, or what follows its last slash,
-// or at most a quarter of its letters away (at least two). It is empty if there is none. Of equals the first is taken.
+// Nearest returns the candidate of which s is most likely a misspelling: it differs only in case, or is what follows
+// the candidate's last slash, or is within an edit distance of a quarter of its length (at least two). It returns "" if
+// there is none, and the first of several equally near ones.
 func Nearest(s string, candidates []string) string {
 	const longest = 100 // nobody types more, and the cost grows with it
 	if s == "" || len(s) > longest {
@@ -34,7 +35,7 @@ func Nearest(s string, candidates []string) string {
 	return best
 }
 
-// distance counts insertions, deletions, replacements and swaps of neighbours (optimal string alignment).
+// distance is the number of insertions, deletions, substitutions and transpositions (optimal string alignment).
 func distance(a, b string) int {
 	before, above, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range above {

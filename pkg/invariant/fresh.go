@@ -6,8 +6,8 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// signedInRecently holds that whoever made an event had signed in at most so long before it (R25; 0: no demand), and
-// not after it, but for what clocks may be apart.
+// signedInRecently checks that an event's actor had signed in at most longest before it (R25; 0: no limit), and not
+// after it, allowing for clock skew.
 func signedInRecently(r Recorded, longest time.Duration, broken say) {
 	at := r.Event.GetActor().GetAuthenticatedAt()
 	ago := instant(r).Sub(at.AsTime())
@@ -16,9 +16,9 @@ func signedInRecently(r Recorded, longest time.Duration, broken say) {
 	}
 }
 
-// administeredFreshly holds the same of what changes in the tenant whom Lockbox asks, and whether: whoever could do
-// that with an old sign-in could first take away the demand for a fresh one. A subscription's roles are left out, as
-// their events do not say where the tenant's settings were read.
+// administeredFreshly checks the same for changes in the tenant that affect whom Lockbox asks, or whether it asks: with
+// an old sign-in, an attacker could otherwise first remove the requirement itself. A subscription's roles are not
+// checked, because their events do not record at which sequence the tenant's settings were read.
 func administeredFreshly(events []Recorded, broken say) {
 	var longest time.Duration
 	for _, r := range events {

@@ -1,7 +1,6 @@
-// Package invariant is the invariants of pkg/REQUIREMENTS.md as functions over stored events: property tests, fault
-// tests and `lockbox audit verify` ask the same questions. It shares no rule with the packages whose work it checks,
-// for an oracle that did would repeat their mistakes: it folds nothing, reads the events as they stand, and looks roles
-// up for itself. It is pure.
+// Package invariant implements the invariants of pkg/REQUIREMENTS.md as functions over stored events, for property
+// tests, fault tests and `lockbox audit verify`. It shares no rules with the packages that it checks, because it would
+// then repeat their mistakes: it uses none of their folds, reads the raw events, and resolves roles itself. It is pure.
 package invariant
 
 import (
@@ -15,15 +14,15 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// Recorded is an event with its place in the stream.
+// Recorded is an event with its position in the stream.
 type Recorded struct {
 	Sequence uint64
-	// Stored is when the bus stored it; zero: not known.
+	// Stored is when the bus stored it; zero if unknown.
 	Stored time.Time
 	Event  *lockboxv1.Event
 }
 
-// Violation is an event that cannot be true where it stands, and the invariant of pkg/REQUIREMENTS.md that it breaks.
+// Violation is an event that is invalid at its position, and the invariant of pkg/REQUIREMENTS.md that it breaks.
 type Violation struct {
 	Invariant string
 	Sequence  uint64
@@ -34,12 +33,12 @@ func (v Violation) String() string {
 	return fmt.Sprintf("%s is broken at sequence %d: %s", v.Invariant, v.Sequence, v.What)
 }
 
-// every check that the events alone can answer.
+// every check that needs only the events.
 var every = []check{oneTenant, grantHasOneBasis, basisHeld, oneDecision, nothingPastDeadline, timely, grantWithinPolicy,
 	nobodyForThemselves}
 
-// Check holds every invariant that the events alone can show, over a history of one tenant or of all, in stream order
-// and from the beginning.
+// Check checks every invariant that needs only the events, over the history of one tenant or of all, in stream order
+// and from the beginning. It returns the violations.
 func Check(history []Recorded) []Violation {
 	b := read(history)
 	var found []Violation
@@ -54,17 +53,18 @@ func inOrder(found []Violation) []Violation {
 	return found
 }
 
-// book is a history, sorted by what it is about.
+// book is a history, grouped by aggregate.
 type book struct {
 	order []aggregate.Key // as they first appear
 	about map[aggregate.Key][]Recorded
-	// homes are the tenants in which each request's id came first, and elsewhere where it came again.
+	// homes maps each request id to the tenant where it appeared first, elsewhere to the tenants where it reappeared.
 	homes     map[string]string
 	elsewhere map[aggregate.Key]string
-	// holders remembers who held what at which sequence of an aggregate, for many requests rest on the same one:
+	// holders caches the role assignments of an aggregate at a sequence, because many requests refer to the same one:
 	// []assignment by place.
 	holders sync.Map
-	// restored is up to where the stream was written anew, so that its messages were stored later than they happened.
+	// restored is the sequence up to which the stream was rewritten by a repair, so that its storage times are later than
+	// the events' own.
 	restored uint64
 }
 
@@ -89,7 +89,7 @@ func read(history []Recorded) *book {
 	return b
 }
 
-// begin notes an aggregate that was not there before.
+// begin records a new aggregate.
 func (b *book) begin(a aggregate.Key) {
 	b.order = append(b.order, a)
 	if a.Kind != aggregate.KindRequest {
@@ -106,10 +106,10 @@ func (b *book) add(a aggregate.Key, r Recorded) {
 	b.restored = max(b.restored, min(r.Event.GetStreamRestored().GetThroughSequence(), r.Sequence))
 }
 
-// say reports that an event breaks the invariant.
+// say reports that an event breaks an invariant.
 type say func(invariant string, at Recorded, format string, args ...any)
 
-// check looks at the events of one aggregate.
+// check checks the events of one aggregate.
 type check func(b *book, of aggregate.Key, events []Recorded, broken say)
 
 func (b *book) each(c check) (found []Violation) {
@@ -119,7 +119,7 @@ func (b *book) each(c check) (found []Violation) {
 	return found
 }
 
-// look asks one question about one aggregate.
+// look runs one check on one aggregate.
 func (b *book) look(c check, of aggregate.Key, events []Recorded) (found []Violation) {
 	c(b, of, events, func(invariant string, at Recorded, format string, args ...any) {
 		found = append(found, Violation{invariant, at.Sequence, fmt.Sprintf(format, args...)})
@@ -127,11 +127,11 @@ func (b *book) look(c check, of aggregate.Key, events []Recorded) (found []Viola
 	return found
 }
 
-// oneTenant is I9: each aggregate's events are its own tenant's, one after the other, and a request's id is one
-// tenant's.
+// oneTenant is I9: an aggregate's events belong to its tenant and have consecutive versions, and a request's id is used
+// in one tenant only.
 func oneTenant(b *book, of aggregate.Key, events []Recorded, broken say) {
 	if events[0].Event.GetReportKey() != "" {
-		return // Reports count nothing, each has a key of its own.
+		return // reports have no versions, each has its own key
 	}
 	if other, is := b.elsewhere[of]; is {
 		broken("I9", events[0], "this request is also %s's", other)

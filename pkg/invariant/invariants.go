@@ -50,13 +50,13 @@ func oneDecision(_ *book, of aggregate.Key, events []Recorded, broken say) {
 	}
 }
 
-// wait is the deadline of what a request waits for, if it waits.
+// wait is the deadline that a request is waiting for, if any.
 type wait struct {
 	until time.Time
 	open  bool
 }
 
-// next is what the request waits for after its event number i.
+// next returns the deadline that the request is waiting for after event i.
 func (q request) next(i int, now wait) wait {
 	switch f := q.events[i].Event.GetFact().(type) {
 	case *lockboxv1.Event_AccessEvaluated:
@@ -77,13 +77,14 @@ func (q request) next(i int, now wait) wait {
 	return now
 }
 
-// passes reports whether the event says that a deadline has passed.
+// passes reports whether the event records that a deadline has passed.
 func passes(r Recorded) bool {
 	return r.Event.GetInternalApprovalExpired() != nil || r.Event.GetRequestExpired() != nil ||
 		r.Event.GetAccessCompleted() != nil
 }
 
-// nothingPastDeadline is I3 without the clock: nothing but its expiry follows a deadline, and no expiry comes early.
+// nothingPastDeadline is I3 as far as the events' own times show it: only an expiry follows a deadline, and no expiry
+// comes early.
 func nothingPastDeadline(_ *book, of aggregate.Key, events []Recorded, broken say) {
 	q, waits := request{of, events}, wait{}
 	for i, r := range events {
@@ -111,8 +112,8 @@ func nothingPastDeadline(_ *book, of aggregate.Key, events []Recorded, broken sa
 	}
 }
 
-// Late finds what was not recorded within a time after its deadline, or is still not at now: the part of I3 that a
-// clock shows.
+// Late finds expiries that were not recorded within the given time after their deadline, or are still missing at now:
+// the part of I3 that needs a clock.
 func Late(history []Recorded, within time.Duration, now time.Time) []Violation {
 	return read(history).each(func(_ *book, of aggregate.Key, events []Recorded, broken say) {
 		if of.Kind != aggregate.KindRequest {
@@ -131,7 +132,7 @@ func Late(history []Recorded, within time.Duration, now time.Time) []Violation {
 	})
 }
 
-// grantWithinPolicy is I4: a grant is no longer and no wider than was asked, evaluated and approved (R27).
+// grantWithinPolicy is I4: a grant is no longer and no wider than requested, evaluated and approved (R27).
 func grantWithinPolicy(_ *book, of aggregate.Key, events []Recorded, broken say) {
 	for i, r := range events {
 		g := r.Event.GetAccessGranted()
@@ -162,8 +163,8 @@ func grantWithinPolicy(_ *book, of aggregate.Key, events []Recorded, broken say)
 	}
 }
 
-// nobodyForThemselves is I10: nobody decides their own request, internally or for the customer, and nobody of the
-// provider decides for the customer or holds a role there.
+// nobodyForThemselves is I10: nobody decides their own request, internally or for the customer, and none of the
+// provider's people decides for the customer or holds a role there.
 func nobodyForThemselves(b *book, of aggregate.Key, events []Recorded, broken say) {
 	home := b.about[aggregate.Tenant(of.Tenant)]
 	ofTheTenant := func(r Recorded, a *lockboxv1.RoleAssignment) {
@@ -197,15 +198,15 @@ func nobodyForThemselves(b *book, of aggregate.Key, events []Recorded, broken sa
 	}
 }
 
-// How far an event's time may be from when it was stored: clocks that are further ahead refuse to decide, and an append
-// is given up long before it is that late.
+// How far an event's time may differ from its storage time: a service whose clock is further ahead refuses to decide,
+// and an append times out long before it could be that late.
 const (
 	maxAhead = 2 * time.Second
 	maxLate  = 2 * time.Minute
 )
 
-// timely holds each event's own time, by which deadlines are judged (I3), against the moment at which the bus stored
-// it, as far as that is known: an event that was made out for another time than it was written at is noticed.
+// timely compares each event's own time, which decides about deadlines (I3), with the time at which the bus stored it,
+// if known: it detects backdated and postdated events.
 func timely(b *book, _ aggregate.Key, events []Recorded, broken say) {
 	for _, r := range events {
 		if r.Stored.IsZero() || r.Sequence <= b.restored {

@@ -26,7 +26,7 @@ func (q request) subscription() aggregate.Key {
 	return aggregate.Subscription(q.of.Tenant, q.intent().GetSubscriptionId())
 }
 
-// before is the request as it stood before its event number i.
+// before returns the request as it was before event i.
 func (q request) before(i int) request { return request{q.of, q.events[:i]} }
 
 // evaluation and notified are nil if there is none yet.
@@ -48,7 +48,7 @@ func first[F comparable](q request, fact func(*lockboxv1.Event) F) F {
 	return none
 }
 
-// approvals are the approvals by different people of the frozen list that came in time (R20, R26, R30).
+// approvals returns the approvals by different frozen approvers that came in time (R20, R26, R30).
 func (q request) approvals() []Recorded {
 	n := q.notified()
 	var valid []Recorded
@@ -62,12 +62,12 @@ func (q request) approvals() []Recorded {
 	return valid
 }
 
-// quorum reports whether as many approved as had to.
+// quorum reports whether enough people approved.
 func (q request) quorum() bool {
 	return q.notified() != nil && len(q.approvals()) >= int(max(1, q.notified().GetRequiredApprovals()))
 }
 
-// cleared reports whether different people of the right groups gave every internal approval that was demanded (R15).
+// cleared reports whether every required internal approval was given, by different people of the right groups (R15).
 func (q request) cleared() bool {
 	var missing []int
 	stages := q.evaluation().GetInternalStages()
@@ -87,8 +87,8 @@ func (q request) cleared() bool {
 	return !slices.ContainsFunc(missing, func(n int) bool { return n > 0 })
 }
 
-// answerBy is until when the internal stage that waits after event number i can be answered (R15): its own time counts
-// from the event that let it begin, and no stage outlasts all of them.
+// answerBy returns the deadline of the internal stage that is waiting after event i (R15): its own time runs from the
+// event that started it, and no stage outlasts the common deadline.
 func (q request) answerBy(i int) time.Time {
 	v := q.evaluation()
 	end := v.GetInternalExpiresAt().AsTime()
@@ -128,8 +128,8 @@ func isFrozen(n *lockboxv1.CustomerNotified, p *lockboxv1.Person) bool { return 
 
 func instant(r Recorded) time.Time { return r.Event.GetTime().AsTime() }
 
-// grantHasOneBasis is I1 as far as the request's own events show it: enough frozen approvers agreed in time, or one
-// recorded waiver.
+// grantHasOneBasis is I1 as far as the request's own events show it: either enough frozen approvers approved in time,
+// or there is one recorded waiver.
 func grantHasOneBasis(_ *book, of aggregate.Key, events []Recorded, broken say) {
 	for i, r := range events {
 		g := r.Event.GetAccessGranted()
@@ -155,7 +155,7 @@ func grantHasOneBasis(_ *book, of aggregate.Key, events []Recorded, broken say) 
 	}
 }
 
-// agrees reports whether what was weighed is what the waiver says (R2, R3, R8, R43).
+// agrees reports whether the evaluated facts justify the waiver (R2, R3, R8, R43).
 func (q request) agrees(w lockboxv1.Waiver, f *lockboxv1.EvaluationFacts) bool {
 	return w == lockboxv1.Waiver_WAIVER_NO_CUSTOMER_DATA && !f.GetCustomerData() ||
 		w == lockboxv1.Waiver_WAIVER_LOCKBOX_NOT_ENABLED && !f.GetLockboxEnabled() ||
@@ -164,8 +164,8 @@ func (q request) agrees(w lockboxv1.Waiver, f *lockboxv1.EvaluationFacts) bool {
 		w == lockboxv1.Waiver_WAIVER_EMERGENCY && f.GetEmergency() && q.emergency()
 }
 
-// emergency reports whether somebody with that permission submitted one, and another person, a security officer, let it
-// through (R43).
+// emergency reports whether an emergency responder submitted the request as an emergency and another person, a security
+// officer, approved it (R43).
 func (q request) emergency() bool {
 	submitted := q.events[0].Event.GetActor()
 	return q.intent().GetEmergency() && submitted.GetSide() == lockboxv1.Side_SIDE_PROVIDER &&
@@ -177,9 +177,9 @@ func (q request) emergency() bool {
 		})
 }
 
-// basisHeld is I1 against the tenant and subscription as they stood at the sequences that each event recorded: whoever
-// was asked, decided or was counted held a role (R18-R22), what waived the customer was so (R2, R8), and whoever
-// decided, or changed who is asked, had signed in as recently as the tenant demanded (R25).
+// basisHeld is I1 against the tenant and subscription at the sequences that each event recorded: everyone who was
+// asked, decided or was counted held a role (R18-R22), the basis of a waiver was true (R2, R8), and everyone who
+// decided, or changed who is asked, had signed in as recently as the tenant required (R25).
 func basisHeld(b *book, of aggregate.Key, events []Recorded, broken say) {
 	if of.Kind == aggregate.KindTenant {
 		administeredFreshly(events, broken)
@@ -208,13 +208,13 @@ func basisHeld(b *book, of aggregate.Key, events []Recorded, broken say) {
 	}
 }
 
-// maxStale is how long before a decision something may have been stored that it does not know of: reading, deciding and
-// writing take a moment.
+// maxStale is how long before a decision an event may have been stored that the decision did not see: reading, deciding
+// and writing take time.
 const maxStale = 30 * time.Second
 
-// readOwn holds that the sequences that an event recorded are earlier ones of its own tenant and subscription (I9), and
-// the last there were when it was decided: whoever rests on older ones may count a role that was taken away. No
-// subscription, or one that is not registered, has sequence 0: nobody holds a role in it.
+// readOwn checks that the sequences recorded in an event are earlier ones of its own tenant and subscription (I9), and
+// were the latest when it was decided: a decision based on older ones could count a role that had been removed. Without
+// a registered subscription the sequence is 0: nobody holds a role in it.
 func (b *book) readOwn(q request, r Recorded, on reading, broken say) {
 	own := func(in aggregate.Key, sequence uint64) {
 		if sequence >= r.Sequence || !slices.ContainsFunc(b.about[in],
@@ -275,7 +275,7 @@ func (b *book) grantedRightly(
 	}
 }
 
-// decides reports whether somebody holds, at an instant and by a reading, a role that they were frozen with.
+// decides reports whether a person holds, at a given time and as of a reading, a role that they were frozen with.
 func (b *book) decides(q request, n *lockboxv1.CustomerNotified, on reading, p *lockboxv1.Person, at time.Time) bool {
 	then := frozen(n, p).GetRoles()
 	return slices.ContainsFunc(b.rolesAt(q, n, on, p, at), func(r lockboxv1.Role) bool { return slices.Contains(then, r) })

@@ -8,21 +8,21 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// assignment is a role that somebody has, with the activation that an eligible one needs (R21).
+// assignment is a role assignment with its activation, which an eligible one needs (R21).
 type assignment struct {
 	*lockboxv1.RoleAssignment
 	activated bool
 	until     time.Time
 }
 
-// counts reports whether the assignment gives its role at an instant (R20-R22).
+// counts reports whether the assignment is active at a given time (R20-R22).
 func (a assignment) counts(at time.Time) bool {
 	return a.GetScope() != lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_MANAGEMENT_GROUP &&
 		(a.GetExpiresAt() == nil || at.Before(a.GetExpiresAt().AsTime())) &&
 		(!a.GetEligibleOnly() || a.activated && at.Before(a.until))
 }
 
-// assignments are those of a tenant or subscription after the event at a sequence.
+// assignments returns those of a tenant or subscription as of a sequence.
 func (b *book) assignments(in aggregate.Key, sequence uint64) []assignment {
 	if known, ok := b.holders.Load(place{in, sequence}); ok {
 		return known.([]assignment) //nolint:errcheck,forcetypeassert // nothing else is in it
@@ -32,7 +32,7 @@ func (b *book) assignments(in aggregate.Key, sequence uint64) []assignment {
 		if i := slices.IndexFunc(list, func(a assignment) bool { return a.GetId() == id }); i >= 0 {
 			return &list[i]
 		}
-		return new(assignment) // Activating what nobody has changes nothing.
+		return new(assignment) // activating an assignment that does not exist has no effect
 	}
 	for _, e := range b.upTo(in, sequence) {
 		switch f := e.GetFact().(type) {
@@ -53,7 +53,7 @@ func (b *book) assignments(in aggregate.Key, sequence uint64) []assignment {
 	return list
 }
 
-// upTo lists the events of an aggregate up to a sequence.
+// upTo returns the events of an aggregate up to and including a sequence.
 func (b *book) upTo(in aggregate.Key, sequence uint64) []*lockboxv1.Event {
 	var events []*lockboxv1.Event
 	for _, r := range b.about[in] {
@@ -64,8 +64,8 @@ func (b *book) upTo(in aggregate.Key, sequence uint64) []*lockboxv1.Event {
 	return events
 }
 
-// tenantAt says whether a tenant had Lockbox on after the event at a sequence (R2), which previews it had signed up for
-// (R8), how many approvals it demanded (R30), and how fresh a sign-in (R25; 0: none).
+// tenantAt returns, as of a sequence, whether a tenant had Lockbox enabled (R2), which previews it had signed up for
+// (R8), how many approvals it required (R30), and the maximum age of a sign-in (R25; 0: no limit).
 func (b *book) tenantAt(
 	id string, sequence uint64,
 ) (enabled bool, previews map[string]bool, required uint32, freshness time.Duration) {
@@ -88,13 +88,13 @@ func (b *book) tenantAt(
 	return enabled, previews, required, freshness
 }
 
-// reading is what a decision recorded of where it read the roles.
+// reading holds the sequences at which a decision read the roles, as recorded in its event.
 type reading interface {
 	GetTenantSequence() uint64
 	GetSubscriptionSequence() uint64
 }
 
-// readingOf finds the reading of an event; nil: it rests on no roles.
+// readingOf returns the reading of an event; nil if it does not depend on roles.
 func readingOf(e *lockboxv1.Event) reading {
 	switch f := e.GetFact().(type) {
 	case *lockboxv1.Event_CustomerNotified:
@@ -113,8 +113,8 @@ func readingOf(e *lockboxv1.Event) reading {
 	return nil
 }
 
-// rolesAt lists the roles by which a person could decide a request at an instant, as a reading of its tenant and
-// subscription shows them.
+// rolesAt returns the roles by which a person could decide a request at a given time, as of a reading of its tenant and
+// subscription.
 func (b *book) rolesAt(
 	q request, n *lockboxv1.CustomerNotified, r reading, p *lockboxv1.Person, at time.Time,
 ) []lockboxv1.Role {

@@ -16,7 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Stored is an event as the stream has it.
+// Stored is an event as stored in the stream.
 type Stored struct {
 	Sequence uint64
 	// At is when the bus stored it.
@@ -25,16 +25,16 @@ type Stored struct {
 	Bytes   []byte
 }
 
-// Book is a history that is too long to be held decoded: it keeps what is stored, and decodes one aggregate after the
-// other, on all processors.
+// Book checks a history that is too long to be held decoded: it keeps the stored bytes and decodes one aggregate after
+// the other, on all processors.
 type Book struct {
 	book
 	lines map[aggregate.Key][]line
-	// chunk is where the bytes of the next events are kept: many in one piece are no work for the collector of garbage.
+	// chunk holds the bytes of the next events: few large allocations are cheap for the garbage collector.
 	chunk []byte
 }
 
-// line is an event of an aggregate, which says the first tokens of its subject; tail is the others.
+// line is an event of an aggregate. The aggregate's key holds the first tokens of its subject, tail the others.
 type line struct {
 	sequence uint64
 	at       int64 // nanoseconds since 1970
@@ -44,11 +44,11 @@ type line struct {
 
 const chunkSize = 1 << 20
 
-// NewBook returns an empty one.
+// NewBook returns an empty Book.
 func NewBook() *Book { return &Book{book: *newBook(), lines: map[aggregate.Key][]line{}} }
 
-// Add adds the next event of the stream, in its order, from its beginning on. It keeps nothing of what it is given. A
-// subject that is not one of an event is a Violation of I6; then the event is not in the book.
+// Add adds the next event; events must be added in stream order, from the beginning. It does not retain its argument.
+// If the subject is not an event's, Add returns a Violation of I6 and does not add the event.
 func (b *Book) Add(s Stored) *Violation {
 	tokens := strings.SplitN(s.Subject, ".", 6)
 	if len(tokens) != 6 || tokens[0] != "lockbox" || tokens[1] != "event" {
@@ -73,9 +73,9 @@ func (b *Book) keep(data []byte) []byte {
 	return b.chunk[from:len(b.chunk):len(b.chunk)]
 }
 
-// Check is the function Check over everything that was added. Bytes that are no event, or another one than their
-// subject says, are a Violation of I6, and nothing else is said about their aggregate. The error is
-// input.ErrUnknownFact, with the event's sequence: of what this version does not know nothing can be said.
+// Check is the function Check over all events added. If an event's bytes cannot be decoded or do not match its subject,
+// that is a Violation of I6 and the only one reported for its aggregate. The error is input.ErrUnknownFact, with the
+// event's sequence: a history with event types unknown to this version cannot be checked.
 func (b *Book) Check() ([]Violation, error) {
 	var found []Violation
 	for _, a := range b.order {
@@ -100,12 +100,12 @@ func (b *Book) Check() ([]Violation, error) {
 	for range runtime.GOMAXPROCS(0) {
 		running.Go(func() {
 			for i := next.Add(1) - 1; i < int64(len(b.order)); i = next.Add(1) - 1 {
-				one, err := b.one(b.order[i])
-				if len(one) == 0 && err == nil {
+				violations, err := b.checkOne(b.order[i])
+				if len(violations) == 0 && err == nil {
 					continue
 				}
 				all.Lock()
-				found, failed = append(found, one...), cmp.Or(failed, err)
+				found, failed = append(found, violations...), cmp.Or(failed, err)
 				all.Unlock()
 			}
 		})
@@ -117,13 +117,13 @@ func (b *Book) Check() ([]Violation, error) {
 	return inOrder(found), nil
 }
 
-// restedOn tells which events decisions about others rest on, or say how to read the others.
+// restedOn reports whether events of this kind are needed to check aggregates of other kinds.
 func restedOn(kind string) bool {
 	return kind == aggregate.KindTenant || kind == aggregate.KindSubscription || kind == aggregate.KindAlarm
 }
 
-// one looks at one aggregate.
-func (b *Book) one(a aggregate.Key) ([]Violation, error) {
+// checkOne checks one aggregate.
+func (b *Book) checkOne(a aggregate.Key) ([]Violation, error) {
 	events, decoded := b.about[a]
 	if !decoded {
 		var broken *Violation

@@ -19,15 +19,16 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// attempts is how often an append is tried against a stream that refuses it although nothing changed.
+// attempts is how many times an append is tried while the stream refuses it although nothing has changed.
 const attempts = 10
 
-// Append stores one event of a decided kind and returns its stream sequence once it is on disk. After is the sequence
-// of the aggregate's last event that the decision knew; 0: there was none.
+// Append stores one event of a decided kind and returns its stream sequence once it is on disk. After is the stream
+// sequence of the aggregate's last event on which the decision was based; 0 if there was none.
 //
-// It returns ErrConflict if another event was there first, and success if this very event is stored already. ErrUnknown
-// means that nobody knows. An event that must not be stored is refused as INVALID. When ctx ends, what was not sent yet
-// is not stored; for what was sent the answer is awaited all the same, no longer than the journal's timeout.
+// It returns ErrConflict if another event was stored first, and succeeds if this event is already stored. ErrUnknown
+// means that the outcome cannot be determined. An event that must not be stored is refused as INVALID. When ctx ends,
+// an event not yet sent is not stored; for one already sent, Append still waits for the answer, up to the journal's
+// timeout.
 func (j *Journal) Append(ctx context.Context, after uint64, ev *lockboxv1.Event) (uint64, error) {
 	seqs, err := j.AppendAll(ctx, after, ev)
 	if err != nil {
@@ -36,8 +37,8 @@ func (j *Journal) Append(ctx context.Context, after uint64, ev *lockboxv1.Event)
 	return seqs[0], nil
 }
 
-// AppendAll is Append for several events of one aggregate that follow each other, in one commit where the bus makes
-// that cheaper. With an error it returns the sequences of those that are stored: the first ones, or none.
+// AppendAll is Append for consecutive events of one aggregate, in one commit where that is cheaper. Together with an
+// error it returns the sequences of the events that were stored: a prefix of evs, possibly empty.
 func (j *Journal) AppendAll(ctx context.Context, after uint64, evs ...*lockboxv1.Event) (stored []uint64, err error) {
 	msgs, err := messages(after, evs)
 	if err != nil {
@@ -76,7 +77,7 @@ func (j *Journal) AppendAll(ctx context.Context, after uint64, evs ...*lockboxv1
 		case last != after:
 			return stored, fmt.Errorf("%w: its sequence is %d, not %d", ErrConflict, last, after)
 		}
-		// On a cluster the aggregate may only have been in use for a moment, by a write that came to nothing.
+		// On a cluster, a concurrent write that failed may have locked the aggregate for a moment.
 		if err := sleep(ctx, time.Duration(1+rand.IntN(20))*time.Millisecond); err != nil { // #nosec G404 -- jitter
 			return stored, err
 		}
@@ -84,7 +85,7 @@ func (j *Journal) AppendAll(ctx context.Context, after uint64, evs ...*lockboxv1
 	return stored, refusal.Unavailable("", "I11", "the stream refuses %s without a reason", agg)
 }
 
-// messages makes the messages of events that follow each other in one aggregate.
+// messages builds the messages for consecutive events of one aggregate.
 func messages(after uint64, evs []*lockboxv1.Event) ([]*nats.Msg, error) {
 	msgs := make([]*nats.Msg, len(evs))
 	for i, ev := range evs {
@@ -105,7 +106,8 @@ func messages(after uint64, evs []*lockboxv1.Event) ([]*nats.Msg, error) {
 	return msgs, nil
 }
 
-// look loads the aggregate at the leader and returns its last sequence, and those of these very events that are there.
+// look loads the aggregate from the leader and returns its last sequence and the sequences of those of evs that are
+// stored.
 func (j *Journal) look(
 	ctx context.Context, agg aggregate.Key, evs []*lockboxv1.Event,
 ) (last uint64, own []uint64, err error) {
@@ -122,8 +124,8 @@ func (j *Journal) look(
 	return last, own, nil
 }
 
-// Report stores one event of a reported kind under its own key, and returns its stream sequence. A report that is there
-// already is not an error: stored is false, and the sequence is that of the first.
+// Report stores one event of a reported kind under its own key and returns its stream sequence. A report that already
+// exists is not an error: stored is false and seq is the sequence of the existing one.
 func (j *Journal) Report(ctx context.Context, ev *lockboxv1.Event) (seq uint64, stored bool, err error) {
 	if !aggregate.Reported(ev.GetKind()) {
 		return 0, false, refusal.Invalid("kind", rule, "a %s is decided, not reported", ev.GetKind())
@@ -159,14 +161,14 @@ func (j *Journal) Report(ctx context.Context, ev *lockboxv1.Event) (seq uint64, 
 	return 0, false, refusal.Unavailable("", "I11", "the stream refuses %s without a reason", msg.Subject)
 }
 
-// Reported tells whether there is an event under a subject or filter, as the stream's leader knows it: a replica may be
-// behind, and what it does not show would be done again.
+// Reported reports whether there is an event under a subject or filter. It asks the stream's leader: a replica may lag,
+// and work whose report it does not have yet would be repeated.
 func (j *Journal) Reported(ctx context.Context, filter string) (bool, error) {
 	m, err := j.stored(ctx, bus.StreamEvents, wanted{Last: filter})
 	return m.Seq > 0, err
 }
 
-// Latest is the aggregate's last event, as the stream's leader knows it; a zero Entry: there is none.
+// Latest returns the aggregate's last event from the stream's leader; a zero Entry if there is none.
 func (j *Journal) Latest(ctx context.Context, agg aggregate.Key) (Entry, error) {
 	if err := agg.Check(); err != nil {
 		return Entry{}, err
@@ -176,7 +178,7 @@ func (j *Journal) Latest(ctx context.Context, agg aggregate.Key) (Entry, error) 
 
 const rule = "journal"
 
-// message marshals the event, once.
+// message builds the message of one event.
 func message(ev *lockboxv1.Event) (*nats.Msg, error) {
 	subject, err := bus.EventSubject(ev)
 	if err != nil {
@@ -195,12 +197,12 @@ func message(ev *lockboxv1.Event) (*nats.Msg, error) {
 	return &nats.Msg{Subject: subject, Data: data, Header: nats.Header{jetstream.MsgIDHeader: {ev.GetId()}}}, nil
 }
 
-// What the server answers when something else was there first.
+// Error codes of the server when another write came first.
 const (
 	codeWrongLastSequence jetstream.ErrorCode = 10071
-	// codeInProcess: on a cluster, another write with this expectation is on its way.
+	// codeInProcess: on a cluster, another write with the same expectation is in flight.
 	codeInProcess jetstream.ErrorCode = 10164
-	// codeSubjectTaken: the subject has its one message (the server's code for any write that a limit refuses).
+	// codeSubjectTaken: the subject already has its one message (the server uses this code for every limit).
 	codeSubjectTaken jetstream.ErrorCode = 10077
 	// codeDuplicateInBatch: the message id was seen a moment ago.
 	codeDuplicateInBatch jetstream.ErrorCode = 10201
@@ -215,7 +217,8 @@ func conflict(err error) bool {
 		codeDuplicateInBatch}, refused.ErrorCode)
 }
 
-// complaint adds what the connection last complained of: a denied publish is never answered, only noticed there.
+// complaint adds the connection's last permission error: the server never answers a denied publish, it only reports it
+// on the connection.
 func (j *Journal) complaint(err error) error {
 	if err == nil {
 		return nil

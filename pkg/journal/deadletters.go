@@ -10,14 +10,14 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// SetAside is a message that was not understood, with its place in DEADLETTER.
+// SetAside is a message that could not be processed, with its sequence in DEADLETTER.
 type SetAside struct {
 	Seq    uint64
 	Stored time.Time
 	Letter *lockboxv1.DeadLetter
 }
 
-// DeadLetters hands out what was set aside from sequence from on, in order, up to the last there is.
+// DeadLetters calls handle for each dead letter from sequence from to the current end of the stream, in order.
 func (j *Journal) DeadLetters(ctx context.Context, from uint64, handle func(SetAside) error) error {
 	for seq := max(1, from); ; {
 		m, err := j.stored(ctx, bus.StreamDeadLetter, wanted{Next: bus.DeadLetters, Seq: seq})

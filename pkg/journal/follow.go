@@ -11,21 +11,22 @@ import (
 	"github.com/openlockbox/lockbox/pkg/input"
 )
 
-// Following says which durable consumer to work for. Its copies share the work.
+// Following selects a durable consumer. Replicas of a service that follow the same consumer share its messages.
 type Following struct {
 	Stream, Durable string
-	// Concurrency is how many events are handled at once; default 1. Events of one aggregate never are.
+	// Concurrency is how many events are handled at once; default 1. Events of one aggregate are always handled one by
+	// one.
 	Concurrency int
 }
 
-// Follow hands every event of a durable consumer to handle, at least once, until ctx ends; then it returns nil. Events
-// of one aggregate come one after the other and in order; only what another copy of this process, or one that was
-// killed, had in hand may come late.
+// Follow passes every event of a durable consumer to handle, at least once, until ctx ends; then it returns nil. Events
+// of one aggregate arrive one at a time and in order, except that events which another replica, or one that was killed,
+// was processing may arrive late.
 //
-// An event whose handler returns an error is handled again, after a longer wait each time; what follows it in its
-// aggregate waits too, and everything else goes on. An event that this version does not know (input.ErrUnknownFact) or
-// a *CorruptError, found here or returned by handle, ends Follow with that error: skipping it would be believing in
-// another past. So does a *bus.DriftError: the consumer was changed, and would not tell of everything.
+// If handle returns an error, the event is retried with increasing delay; later events of the same aggregate wait, all
+// others go on. An event type that this version does not know (input.ErrUnknownFact) or a *CorruptError, found here or
+// returned by handle, ends Follow with that error: skipping the event would mean working from a different history. So
+// does a *bus.DriftError: the consumer was changed and might no longer deliver everything.
 func (j *Journal) Follow(ctx context.Context, f Following, handle func(context.Context, Entry) error) error {
 	return j.work(ctx, job{
 		stream: f.Stream, durable: f.Durable, concurrency: f.Concurrency,
@@ -46,8 +47,8 @@ func (j *Journal) Follow(ctx context.Context, f Following, handle func(context.C
 	})
 }
 
-// FollowDue tells of aggregates whose timer fired, at least once each, until ctx ends. It proves nothing: fold and
-// look.
+// FollowDue calls handle for each aggregate whose timer fired, at least once, until ctx ends. A fired timer proves
+// nothing: the handler must load the aggregate and check what is due.
 func (j *Journal) FollowDue(ctx context.Context, handle func(context.Context, aggregate.Key) error) error {
 	return j.work(ctx, job{
 		stream: bus.StreamTimers, durable: bus.DurableDue, concurrency: unordered,
@@ -62,15 +63,15 @@ func (j *Journal) FollowDue(ctx context.Context, handle func(context.Context, ag
 	})
 }
 
-// unordered is how many timers or intents are handled at once. They mostly wait for the disk, together.
+// unordered is how many timers or intents are handled at once. They mostly wait for shared disk syncs.
 const unordered = 256
 
-// terminated is an error that ends a message's deliveries: another one would fail the same way.
+// terminated is an error that stops redelivery of a message: another attempt would fail the same way.
 type terminated struct{ reason string }
 
 func (t *terminated) Error() string { return "journal: given up: " + t.reason }
 
-// fatal tells whether a follower must stop rather than go on.
+// fatal reports whether a follower must stop.
 func fatal(err error) bool {
 	var corrupt *CorruptError
 	return errors.Is(err, input.ErrUnknownFact) || errors.As(err, &corrupt)

@@ -8,7 +8,7 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// inbox is one subscription for all answers: a subscription for each would double the traffic.
+// inbox is a single subscription for all answers: one subscription per request would double the traffic.
 type inbox struct {
 	prefix string
 	sub    *nats.Subscription
@@ -27,7 +27,7 @@ func newInbox(nc *nats.Conn) (*inbox, error) {
 	return b, b.sub.SetPendingLimits(-1, -1)
 }
 
-// expect returns an address for answers, each of which is given to f, which must not block, until forget is called.
+// expect returns a reply subject. Each answer to it is passed to f, which must not block, until forget is called.
 func (b *inbox) expect(f func(*nats.Msg)) (reply string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

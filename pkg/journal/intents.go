@@ -18,19 +18,19 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Intent is what a tool published, not yet looked at.
+// Intent is an intent as a tool published it, unverified.
 type Intent struct {
 	Seq uint64
-	// Stored is when the bus took it; its token is verified as of then.
+	// Stored is when the bus stored it; its token is verified as of this time.
 	Stored  time.Time
 	Subject string
 	Data    []byte
-	// Deliveries counts how often it was handed out, from 1.
+	// Deliveries counts deliveries, from 1.
 	Deliveries uint64
 }
 
-// FollowIntents hands out intents, each at least once, many at a time and in no order, until ctx ends. An error of
-// handle means again later.
+// FollowIntents passes intents to handle, each at least once, concurrently and in no particular order, until ctx ends.
+// If handle returns an error, the intent is retried later.
 func (j *Journal) FollowIntents(ctx context.Context, handle func(context.Context, Intent) error) error {
 	return j.work(ctx, job{
 		stream: bus.StreamIntents, durable: bus.DurableEvaluator, concurrency: unordered,
@@ -44,7 +44,7 @@ func (j *Journal) FollowIntents(ctx context.Context, handle func(context.Context
 }
 
 // SubmitIntent publishes an intent as an engineering tool does, and returns its sequence in INTENTS once it is on disk.
-// Without an answer it is ErrUnknown; the same intent may be submitted again.
+// It returns ErrUnknown if the bus does not answer; submitting the same intent again is safe.
 func (j *Journal) SubmitIntent(ctx context.Context, tool string, intent *lockboxv1.AccessIntent) (uint64, error) {
 	subject, err := bus.IntentSubject(tool, intent.GetTenant())
 	if err != nil {
@@ -53,11 +53,11 @@ func (j *Journal) SubmitIntent(ctx context.Context, tool string, intent *lockbox
 	return j.put(ctx, subject, intent)
 }
 
-// maxParked is how much of a message DEADLETTER keeps, in bytes; no intent is larger.
+// maxParked is how many bytes of a message DEADLETTER keeps; no intent is larger.
 const maxParked = bus.MaxPayload - 16<<10
 
-// PublishDeadLetter parks what could not be understood, with its hash. Of a command larger than 240 KiB only the
-// beginning is kept, and of a token not its signature.
+// PublishDeadLetter stores a message that could not be processed, with its hash. A message larger than 240 KiB is
+// truncated, and the signatures of tokens in it are masked.
 func (j *Journal) PublishDeadLetter(ctx context.Context, letter *lockboxv1.DeadLetter) error {
 	if err := input.Token("service", letter.GetService()); err != nil {
 		return err
@@ -70,10 +70,10 @@ func (j *Journal) PublishDeadLetter(ctx context.Context, letter *lockboxv1.DeadL
 	return err
 }
 
-// tokenForm is what a signed token looks like (RFC 7519), wherever it stands in a message.
+// tokenForm matches a signed token (RFC 7519) anywhere in a message.
 var tokenForm = regexp.MustCompile(`eyJ[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*\.([A-Za-z0-9_-]+)`)
 
-// blunt overwrites the signatures of tokens, so that nobody who reads what was set aside can act as its sender.
+// blunt masks the signatures of tokens, so that readers of dead letters cannot impersonate the sender.
 func blunt(data []byte) []byte {
 	data = bytes.Clone(data)
 	for _, at := range tokenForm.FindAllSubmatchIndex(data, -1) {
@@ -84,7 +84,7 @@ func blunt(data []byte) []byte {
 	return data
 }
 
-// put stores one message by a publish of its own.
+// put publishes one message outside the writer's batches and waits for its acknowledgement.
 func (j *Journal) put(ctx context.Context, subject string, m proto.Message) (uint64, error) {
 	data, err := proto.Marshal(m)
 	if err != nil {

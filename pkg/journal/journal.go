@@ -1,6 +1,6 @@
-// Package journal reads and writes the streams: it appends events and reports, loads an aggregate, follows a stream
-// with a durable consumer, replays it, and keeps timers. It knows the bus and the envelope of an event, and nothing of
-// what events mean.
+// Package journal reads and writes the streams: it appends events and reports, loads aggregates, follows a stream with
+// a durable consumer, replays it, and manages timers. It knows the bus and the envelope of events, but not their
+// meaning.
 //
 // # The life of an append
 //
@@ -35,13 +35,14 @@ import (
 )
 
 var (
-	// ErrConflict says that another event of the aggregate was stored first. Nothing was stored; load and decide again.
+	// ErrConflict means that another event of the aggregate was stored first. Nothing was stored; load and decide again.
 	ErrConflict = errors.New("journal: another event was stored first")
-	// ErrUnknown says that the bus did not answer and cannot be asked: the write may be stored, now or in a moment.
+	// ErrUnknown means that the bus did not answer and cannot be asked: the write may have been stored, or may yet be.
 	ErrUnknown = errors.New("journal: no answer from the bus; whether it was stored is not known")
 )
 
-// CorruptError says that what the stream holds cannot be true. Nothing may be decided on it, and an operator must look.
+// CorruptError means that the content of the stream is invalid. No decision may be based on it; an operator must
+// investigate.
 type CorruptError struct {
 	// Seq is the stream sequence of the event.
 	Seq  uint64
@@ -52,10 +53,10 @@ func (e *CorruptError) Error() string {
 	return fmt.Sprintf("journal: event %d contradicts the stream: %s", e.Seq, e.Rule)
 }
 
-// HistoryError says that an aggregate's events contradict each other. Nothing may be decided on that aggregate, and an
-// operator must look; all others go on.
+// HistoryError means that an aggregate's events contradict each other. No decision may be made on that aggregate until
+// an operator has investigated; other aggregates are unaffected.
 type HistoryError struct {
-	// Seq is the stream sequence of the first event that cannot stand where it does.
+	// Seq is the stream sequence of the first event that is invalid at its position.
 	Seq  uint64
 	Rule string
 }
@@ -69,11 +70,11 @@ type Entry struct {
 	Seq     uint64
 	Stored  time.Time
 	Subject string
-	// Data are the bytes as they are stored; hash these.
+	// Data is the event exactly as stored; hashes are computed over it.
 	Data  []byte
 	Event *lockboxv1.Event
-	// Pending is how many more matched when this one was delivered; 0 means that the reader has caught up. Not set by
-	// Load.
+	// Pending is how many more matching events there were when this one was delivered; 0 means that the reader has caught
+	// up. Load does not set it.
 	Pending uint64
 }
 
@@ -86,24 +87,24 @@ type Journal struct {
 	timers  *writer
 	timeout time.Duration
 	log     *zap.Logger
-	// replicas of EVENTS, 0 until it was asked for.
+	// replicas is the replica count of EVENTS; 0 until it was queried.
 	replicas atomic.Int64
-	// replicasAsked is when, in nanoseconds since 1970.
+	// replicasAsked is when replicas was queried, in Unix nanoseconds.
 	replicasAsked atomic.Int64
-	// connected hears when the connection is restored.
+	// connected receives when the connection is restored.
 	connected chan nats.Status
 }
 
-// Option changes how a Journal works.
+// Option configures a Journal.
 type Option func(*Journal)
 
-// WithTimeout sets how long to wait for each answer of the bus. Default 5 s.
+// WithTimeout sets how long to wait for each answer of the bus. The default is 5 s.
 func WithTimeout(d time.Duration) Option { return func(j *Journal) { j.timeout = d } }
 
-// WithLog makes the journal tell of handlers that failed and of consumers in trouble.
+// WithLog makes the journal log handler failures and consumer errors.
 func WithLog(log *zap.Logger) Option { return func(j *Journal) { j.log = log } }
 
-// Open makes a journal on a connection, which stays the caller's to close.
+// Open returns a journal on a connection, which the caller still owns and closes.
 func Open(_ context.Context, nc *nats.Conn, options ...Option) (*Journal, error) {
 	j := &Journal{nc: nc, timeout: 5 * time.Second, log: zap.NewNop()}
 	for _, o := range options {
@@ -128,7 +129,7 @@ func Open(_ context.Context, nc *nats.Conn, options ...Option) (*Journal, error)
 	return j, nil
 }
 
-// Close gives up what is in flight: waiting appends return ErrUnknown. Followers end with their own context.
+// Close abandons writes in flight: waiting appends return ErrUnknown. Followers end with their own context.
 func (j *Journal) Close() {
 	j.nc.RemoveStatusListener(j.connected)
 	j.events.close()
@@ -136,8 +137,8 @@ func (j *Journal) Close() {
 	j.inbox.close()
 }
 
-// newEntry decodes an event and compares it with where it was found. An event of a future version is
-// input.ErrUnknownFact, everything else that is wrong a *CorruptError.
+// newEntry decodes an event and checks that it matches its subject. It returns input.ErrUnknownFact for an event type
+// of a later version, and a *CorruptError for anything else that is wrong.
 func newEntry(seq uint64, stored time.Time, subject string, data []byte) (Entry, error) {
 	e := Entry{Seq: seq, Stored: stored, Subject: subject, Data: data}
 	event, err := input.DecodeEvent(data)

@@ -15,14 +15,15 @@ import (
 	"github.com/openlockbox/lockbox/pkg/refusal"
 )
 
-// chunk is how many versions are asked for at once when an aggregate is too long for one answer, which holds 1024.
+// chunk is how many versions are requested at once when an aggregate does not fit in one answer, which holds 1024.
 const chunk = 1000
 
-// errTooLong says that an answer does not hold everything.
+// errTooLong means that the result does not fit in one answer.
 var errTooLong = errors.New("journal: too many events for one answer")
 
-// Load returns all events of an aggregate in version order; none if there is no such aggregate. It asks any replica, so
-// on a cluster it may be behind: an append then says so. What contradicts itself is a *HistoryError.
+// Load returns all events of an aggregate in version order; none if it does not exist. It reads from any replica, so on
+// a cluster the result may be stale; a following append detects that. It returns a *HistoryError if the events
+// contradict each other.
 func (j *Journal) Load(ctx context.Context, agg aggregate.Key) ([]Entry, error) {
 	if err := checkDecided(agg); err != nil {
 		return nil, err
@@ -37,7 +38,7 @@ func (j *Journal) Load(ctx context.Context, agg aggregate.Key) ([]Entry, error) 
 	return entries, checkHistory(entries)
 }
 
-// loadLong asks for a thousand versions at a time, which needs no right to make consumers.
+// loadLong requests a thousand versions at a time, which needs no permission to create consumers.
 func (j *Journal) loadLong(ctx context.Context, agg aggregate.Key) ([]Entry, error) {
 	var all []Entry
 	for {
@@ -56,7 +57,7 @@ func (j *Journal) loadLong(ctx context.Context, agg aggregate.Key) ([]Entry, err
 	}
 }
 
-// LoadAtLeader is Load, made certain on a cluster: it holds what the leader has.
+// LoadAtLeader is Load as of the stream's leader, and so is never stale.
 func (j *Journal) LoadAtLeader(ctx context.Context, agg aggregate.Key) ([]Entry, error) {
 	news, err := j.Since(ctx, Version{Key: agg})
 	if err != nil {
@@ -72,7 +73,7 @@ func checkDecided(agg aggregate.Key) error {
 	return agg.Check()
 }
 
-// checkHistory refuses a history that is not 1, 2, 3 … in the order in which it was stored.
+// checkHistory returns a *HistoryError unless the versions are 1, 2, 3 … in the order of storage.
 func checkHistory(entries []Entry) error {
 	last := uint64(0)
 	for i, e := range entries {
@@ -102,7 +103,7 @@ func (j *Journal) lastOf(ctx context.Context, filters []string) ([]Entry, error)
 	return entries, nil
 }
 
-// find is lastOf for whoever does not need every event decoded.
+// find is lastOf without decoding the events.
 func (j *Journal) find(ctx context.Context, filters []string) ([]storedMsg, error) {
 	request, err := json.Marshal(struct {
 		MultiLast []string `json:"multi_last"`
@@ -121,7 +122,7 @@ func (j *Journal) find(ctx context.Context, filters []string) ([]storedMsg, erro
 	case status == "404" && len(replies) == 1 && end.Header.Get("Description") == "No Results":
 		return nil, nil
 	case status != "204":
-		// Also a 404 for a message that the index knows and the store does not: never mistake that for "none".
+		// This includes a 404 for a message that is in the index but not in the store: that must not be mistaken for "none".
 		return nil, refusal.Unavailable("", "I11", "the bus answers %s %s", status, end.Header.Get("Description"))
 	}
 	found := make([]storedMsg, len(replies)-1)
@@ -139,10 +140,10 @@ func (j *Journal) find(ctx context.Context, filters []string) ([]storedMsg, erro
 	return found, nil
 }
 
-// requestMany collects answers up to and including the first with a status.
+// requestMany collects answers up to and including the first that has a status header.
 func (j *Journal) requestMany(ctx context.Context, subject string, data []byte) ([]*nats.Msg, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, err // else the answer might be there before anybody looks at ctx
+		return nil, err // otherwise the answer might arrive before ctx is checked
 	}
 	ctx, cancel := context.WithTimeout(ctx, j.timeout)
 	defer cancel()
@@ -171,7 +172,7 @@ func (j *Journal) requestMany(ctx context.Context, subject string, data []byte) 
 	}
 }
 
-// lastAtLeader returns the last event under a filter as the stream's leader knows it; sequence 0 if there is none.
+// lastAtLeader returns the last event under a filter from the stream's leader; sequence 0 if there is none.
 func (j *Journal) lastAtLeader(ctx context.Context, filter string) (Entry, error) {
 	m, err := j.stored(ctx, bus.StreamEvents, wanted{Last: filter})
 	if err != nil || m.Seq == 0 {
@@ -187,14 +188,14 @@ type storedMsg struct {
 	Time    time.Time `json:"time"`
 }
 
-// wanted is one message: the last on a filter, or the first on one from a sequence.
+// wanted selects one message: the last under a filter, or the first under a filter from a sequence on.
 type wanted struct {
 	Last string `json:"last_by_subj,omitempty"`
 	Next string `json:"next_by_subj,omitempty"`
 	Seq  uint64 `json:"seq,omitempty"`
 }
 
-// stored reads one message at the stream's leader; sequence 0 if there is none.
+// stored reads one message from the stream's leader; sequence 0 if there is none.
 func (j *Journal) stored(ctx context.Context, stream string, w wanted) (storedMsg, error) {
 	request, err := json.Marshal(w)
 	if err != nil {
@@ -218,10 +219,10 @@ func (j *Journal) stored(ctx context.Context, stream string, w wanted) (storedMs
 	return answer.Message, nil
 }
 
-// replicasStale is how long one replica is taken for granted: a stream may be given more while a service runs.
+// replicasStale is how long a replica count of one is trusted: replicas may be added while a service runs.
 const replicasStale = 10 * time.Second
 
-// standsAlone tells whether EVENTS has one replica, so that every read is the leader's.
+// standsAlone reports whether EVENTS has a single replica, so that every read is from the leader.
 func (j *Journal) standsAlone(ctx context.Context) (bool, error) {
 	if n, asked := j.replicas.Load(), j.replicasAsked.Load(); n > 1 || n == 1 &&
 		time.Since(time.Unix(0, asked)) < replicasStale {
@@ -244,7 +245,7 @@ func (j *Journal) standsAlone(ctx context.Context) (bool, error) {
 	return info.Config.Replicas == 1, nil
 }
 
-// ask is a request with one JSON answer.
+// ask sends a request and decodes its JSON answer.
 func (j *Journal) ask(ctx context.Context, subject string, request []byte, answer any) error {
 	ctx, cancel := context.WithTimeout(ctx, j.timeout)
 	defer cancel()

@@ -8,11 +8,11 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// errUntaken says that nobody took a message, so nothing was stored: the stream has no leader, or there is no such
-// stream.
+// errUntaken means that no stream accepted a message, so nothing was stored: the stream has no leader or does not
+// exist.
 var errUntaken = errors.New("journal: no stream takes the message")
 
-// patiently asks again while the bus does not answer, for as long as a connection or a cluster takes to recover.
+// patiently retries while the bus does not answer, long enough for a connection or a cluster to recover.
 func patiently[T any](ctx context.Context, patience time.Duration, ask func() (T, error)) (T, error) {
 	return again(ctx, patience, ask, func(err error) bool {
 		return !fatal(err) &&
@@ -20,7 +20,7 @@ func patiently[T any](ctx context.Context, patience time.Duration, ask func() (T
 	})
 }
 
-// persist is store, repeated while the stream changes its leader.
+// persist is store, retried while the stream elects a leader.
 func (w *writer) persist(ctx context.Context, key string, msgs ...*nats.Msg) result {
 	r, _ := again(ctx, w.timeout, func() (result, error) {
 		r := w.store(ctx, key, msgs...)

@@ -14,34 +14,33 @@ import (
 	"go.uber.org/zap"
 )
 
-// Replay says which part of EVENTS to read. Empty fields mean any.
+// Replay selects which part of EVENTS to read. Empty fields match anything.
 type Replay struct {
-	// From is the first sequence; 0 means the first there is.
+	// From is the first sequence to read; 0 means the beginning of the stream.
 	From uint64
-	// Since and Until bound when an event was stored; Until is exclusive.
+	// Since and Until bound the time of storage; Until is exclusive.
 	Since, Until time.Time
 	// Tenant, Kind, ID and Type are plain tokens; wildcards are refused.
 	Tenant, Kind, ID, Type string
-	// Follow goes on with what is stored later, until ctx ends.
+	// Follow continues with events stored later, until ctx ends.
 	Follow bool
-	// Undecoded leaves Event out of the entries, and so says nothing about whether their bytes are one.
+	// Undecoded leaves Event nil in the entries; their bytes are not validated.
 	Undecoded bool
 }
 
 const (
-	// pullMessages and pullBytes are what one pull asks for. Much, for speed; but a server that has more than 64 MiB to
-	// send to one client cuts it off.
+	// pullMessages and pullBytes limit one pull request. They are large for speed, but the server disconnects a client
+	// with more than 64 MiB pending.
 	pullMessages = 10_000
 	pullBytes    = 16 << 20
 	// silence is how long a replay that has not reached its end waits for the next event.
 	silence = 30 * time.Second
 )
 
-// Replay hands events to handle, one by one in stream order. It ends after the last that was stored when it began,
-// which it asks the leader, or after the first error of handle, which it returns. With Follow it ends with ctx, and
-// returns nil.
+// Replay passes events to handle, one by one in stream order. It ends after the event that was the last at the leader
+// when Replay began, or at the first error of handle, which it returns. With Follow it returns nil when ctx ends.
 //
-// A replay of everything expects every sequence: a hole is a *CorruptError.
+// A replay of everything expects every sequence; a gap is a *CorruptError.
 func (j *Journal) Replay(ctx context.Context, r Replay, handle func(Entry) error) error {
 	filter, err := bus.ReplayFilter(r.Tenant, r.Kind, r.ID, r.Type)
 	if err != nil {
@@ -66,7 +65,7 @@ func (j *Journal) Replay(ctx context.Context, r Replay, handle func(Entry) error
 	return j.read(ctx, filter, reading)
 }
 
-// reading is a replay under way.
+// reading is a replay in progress.
 type reading struct {
 	Replay
 	end    uint64 // 0: none
@@ -75,7 +74,7 @@ type reading struct {
 	over   chan error
 	count  atomic.Uint64
 
-	// one at a time: a consumer that makes itself anew does not wait for the old one's last event.
+	// mu serialises the handler: an ordered consumer that is recreated does not wait for the old one's last event.
 	mu    sync.Mutex
 	ended bool
 }
@@ -99,7 +98,7 @@ func (j *Journal) read(ctx context.Context, filter string, r *reading) error {
 				r.finish(fmt.Errorf("journal: replay: %w", err))
 				return
 			}
-			j.log.Warn("replay", zap.Error(err)) // the consumer makes itself anew
+			j.log.Warn("replay consumer error", zap.Error(err)) // the ordered consumer recreates itself
 		}))
 	if err != nil {
 		return fmt.Errorf("journal: replay: %w", err)
@@ -132,7 +131,7 @@ func (r *reading) wait(ctx context.Context) error {
 	}
 }
 
-// stop makes sure that handle is not called any more.
+// stop ensures that handle is not called again.
 func (r *reading) stop() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -145,7 +144,7 @@ func (r *reading) accept(m jetstream.Msg) {
 	if r.ended {
 		return
 	}
-	if err := r.one(m); err != nil {
+	if err := r.process(m); err != nil {
 		r.ended = true
 		if errors.Is(err, errEnd) {
 			err = nil
@@ -156,7 +155,7 @@ func (r *reading) accept(m jetstream.Msg) {
 
 var errEnd = errors.New("journal: the end of the replay")
 
-func (r *reading) one(m jetstream.Msg) error {
+func (r *reading) process(m jetstream.Msg) error {
 	r.count.Add(1)
 	meta, err := m.Metadata()
 	if err != nil {

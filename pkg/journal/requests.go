@@ -7,8 +7,8 @@ import (
 	"github.com/openlockbox/lockbox/pkg/bus"
 )
 
-// TenantsOfRequest names the tenants that have a request under this id: none or one, unless something went wrong. It
-// looks at any replica, through the subject index.
+// TenantsOfRequest returns the tenants that have a request with this id: at most one, unless something went wrong. It
+// reads the subject index of any replica.
 func (j *Journal) TenantsOfRequest(ctx context.Context, id string) ([]string, error) {
 	filter, err := bus.RequestInAnyTenant(id)
 	if err != nil {

@@ -12,17 +12,17 @@ import (
 	"go.uber.org/zap"
 )
 
-// Copies are the copies of EVENTS that servers keep.
+// Copies describes the servers' copies of EVENTS.
 type Copies struct {
-	// First and Last are the sequences that the leader has, and Missing how many between them it knows to be gone.
+	// First and Last are the leader's first and last sequences; Missing is how many in between it knows to be deleted.
 	First, Last, Missing uint64
-	// Servers are those that can be read, by name; one that stands alone has no name here.
+	// Servers are the names of the servers that can be read; a stand-alone server is the empty name.
 	Servers []string
-	// Away are those that cannot be read: offline, or not up to date.
+	// Away are the names of the servers that cannot be read: offline or not up to date.
 	Away []string
 }
 
-// Copies asks the leader.
+// Copies asks the stream's leader which servers have a copy of EVENTS.
 func (j *Journal) Copies(ctx context.Context) (Copies, error) {
 	s, err := j.js.Stream(ctx, bus.StreamEvents)
 	if err != nil {
@@ -45,7 +45,7 @@ func (j *Journal) Copies(ctx context.Context) (Copies, error) {
 	return c, nil
 }
 
-// Stored is a message of EVENTS as it lies in a server's store, whatever it is.
+// Stored is a message of EVENTS as one server stores it, not decoded.
 type Stored struct {
 	Sequence uint64
 	Subject  string
@@ -53,21 +53,21 @@ type Stored struct {
 }
 
 const (
-	// consumersTried is how many consumers are made until one is where it should be: where is the cluster's choice.
+	// consumersTried is how many consumers are created until one is placed on the wanted server: the cluster chooses.
 	consumersTried = 64
-	// silent is after how long without a message a server that still answers is taken to have no more: what it has lost at
-	// the end never comes.
+	// silent is how long a server that still answers may send no message before the scan ends: messages missing at the end
+	// of its copy never arrive.
 	silent = 10 * time.Second
-	// scanMessages and scanBytes are what one pull asks for: little, because whatever else comes over the connection waits
+	// scanMessages and scanBytes limit one pull request. They are small because other traffic on the connection queues
 	// behind it.
 	scanMessages = 2000
 	scanBytes    = 1 << 20
-	// idle is after how long the server drops a consumer that nobody reads.
+	// idle is how long the server keeps a consumer that is not read.
 	idle = 30 * time.Second
 )
 
-// Scan reads one server's own copy, from the first message up to a sequence, and skips what that copy does not have. It
-// decodes nothing. Empty names the server that stands alone.
+// Scan reads one server's own copy from the first message up to sequence last, skipping messages missing from that
+// copy. It decodes nothing. An empty server name means a stand-alone server.
 func (j *Journal) Scan(ctx context.Context, server string, last uint64, handle func(Stored) error) (err error) {
 	stream, err := j.js.Stream(ctx, bus.StreamEvents)
 	if err != nil {
@@ -80,7 +80,7 @@ func (j *Journal) Scan(ctx context.Context, server string, last uint64, handle f
 	defer func() {
 		gone := stream.DeleteConsumer(context.WithoutCancel(ctx), consumer.CachedInfo().Name)
 		if gone != nil && !errors.Is(gone, jetstream.ErrConsumerNotFound) {
-			j.log.Debug("a consumer is left to the server", zap.Error(gone))
+			j.log.Debug("consumer not deleted; the server drops it when idle", zap.Error(gone))
 		}
 	}()
 	if consumer.CachedInfo().NumPending == 0 || last == 0 {
@@ -137,7 +137,7 @@ func (j *Journal) Scan(ctx context.Context, server string, last uint64, handle f
 	}
 }
 
-// consumerOn makes a consumer that a server leads, and which therefore reads that server's copy.
+// consumerOn creates a consumer led by the named server, which therefore reads that server's copy.
 func consumerOn(ctx context.Context, stream jetstream.Stream, server string) (jetstream.Consumer, error) {
 	for range consumersTried {
 		c, err := stream.CreateConsumer(ctx, jetstream.ConsumerConfig{

@@ -11,32 +11,33 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Version is an aggregate as somebody knows it: its last event's version and stream sequence; both 0: not at all.
+// Version is how much of an aggregate the caller knows: the version and stream sequence of the last known event; both 0
+// if none.
 type Version struct {
 	aggregate.Key
 	Version, Sequence uint64
 }
 
-// News is what happened to an aggregate since it was known.
+// News is what happened to an aggregate after the known version.
 type News struct {
-	// Whole: Entries are all of its events, because it was not known, or is not what was known.
+	// Whole means that Entries holds all events, because the aggregate was not known or does not match the known version.
 	Whole   bool
 	Entries []Entry
-	// Err is a *HistoryError or *CorruptError if its events contradict each other or the stream. Nothing may be decided on
-	// it.
+	// Err is a *HistoryError or *CorruptError if the events contradict each other or the stream. No decision may be based
+	// on them.
 	Err error
 }
 
-// rounds is how often aggregates that keep changing are looked at before Since gives up.
+// rounds is how many times Since reads aggregates that keep changing before it gives up.
 const rounds = 8
 
-// Since reads what happened to each of these aggregates since it was known. The answer is one consistent cut: there was
-// a moment, after the call began, at which the stream's leader had exactly this.
+// Since reads what happened to each of these aggregates after the known version. The result is one consistent cut: at
+// some moment after the call began, the stream's leader had exactly this.
 //
-// With one replica, every read is the leader's and the whole is one question: whether the last event that is known is
-// still the last, or for what is not known, everything. Only if something has changed is a second question asked, for
-// everything. On a cluster, what is not known is read from any replica, and then the leader is asked about all of them
-// at once, and again until nothing has changed meanwhile.
+// With one replica, every read is from the leader and one request is enough: it asks whether the last known event is
+// still the last and, for unknown aggregates, for all events. Only if something has changed does a second request read
+// everything. On a cluster, unknown aggregates are read from any replica; then the leader is asked about all of them,
+// again and again until nothing has changed in between.
 func (j *Journal) Since(ctx context.Context, known ...Version) ([]News, error) {
 	looks := make([]*look, len(known))
 	for i, k := range known {
@@ -69,15 +70,15 @@ func (j *Journal) Since(ctx context.Context, known ...Version) ([]News, error) {
 	return nil, refusal.Unavailable("", "I11", "what is to be read changes too fast")
 }
 
-// look is what is known of one aggregate while it is being looked at.
+// look is the progress of reading one aggregate.
 type look struct {
 	known Version
-	// tip is its last event so far; zero: it is to be read whole.
+	// tip is the last event so far; zero if the aggregate must be read from the start.
 	tip   Version
 	whole bool
-	// long: one answer does not hold it, so it was read in several.
+	// long means that it does not fit in one answer and was read in several.
 	long bool
-	// entries are its events after known, or all of them if it was read whole.
+	// entries are the events after known, or all events if whole.
 	entries []Entry
 	err     error
 }
@@ -99,10 +100,10 @@ func (l *look) filters() []string {
 	return []string{bus.VersionFilter(l.known.Key, l.tip.Version), bus.VersionFilter(l.known.Key, l.tip.Version+1)}
 }
 
-// forget has the aggregate read whole.
+// forget resets the look, so that the aggregate is read from the start.
 func (l *look) forget() { l.tip, l.entries, l.err, l.whole = Version{}, nil, nil, false }
 
-// read takes in the whole history.
+// read replaces the look with the whole history found.
 func (l *look) read(found []storedMsg) error {
 	l.forget()
 	l.whole = true
@@ -123,7 +124,7 @@ func (l *look) read(found []storedMsg) error {
 	return nil
 }
 
-// fail keeps what is wrong with this aggregate alone, and returns every other error.
+// fail records an error that concerns only this aggregate, and returns any other error.
 func (l *look) fail(err error) error {
 	var history *HistoryError
 	var corrupt *CorruptError
@@ -134,18 +135,18 @@ func (l *look) fail(err error) error {
 	return err
 }
 
-// unchanged reports whether what was found is the tip and nothing after it.
+// unchanged reports whether only the tip was found, and nothing after it.
 func (l *look) unchanged(found []storedMsg) bool {
 	return len(found) == 1 && found[0].Seq == l.tip.Sequence
 }
 
-// confirmAlone asks once about all of them. It reports whether the answer is a consistent cut: what was asked for in
-// whole is all there, and nothing else has changed.
+// confirmAlone reads all aggregates with one request. It reports whether the answer is a consistent cut: aggregates to
+// be read from the start are complete, and the others have not changed.
 func (j *Journal) confirmAlone(ctx context.Context, looks []*look, round int) (settled bool, err error) {
 	if round == 1 {
 		for _, l := range looks {
 			if !l.long {
-				l.forget() // in one answer, all of it is from one moment
+				l.forget() // one answer is a consistent cut
 			}
 		}
 	}
@@ -170,7 +171,7 @@ func (j *Journal) confirmAlone(ctx context.Context, looks []*look, round int) (s
 	return settled, nil
 }
 
-// findEach is one question about all of them, with what was found of each.
+// findEach sends one request for all aggregates and returns the messages found for each.
 func (j *Journal) findEach(ctx context.Context, looks []*look) ([][]storedMsg, error) {
 	var filters []string
 	place := make(map[aggregate.Key]int, len(looks))
@@ -197,7 +198,7 @@ func (j *Journal) findEach(ctx context.Context, looks []*look) ([][]storedMsg, e
 	return each, nil
 }
 
-// readLong reads what is to be read whole one by one, because it is too long for one answer.
+// readLong loads the aggregates without a tip one by one, because they do not fit in one answer.
 func (j *Journal) readLong(ctx context.Context, looks []*look) error {
 	for _, l := range looks {
 		if l.tip.Version > 0 {
@@ -217,12 +218,12 @@ func (j *Journal) readLong(ctx context.Context, looks []*look) error {
 	return nil
 }
 
-// leaderAtOnce is how many questions the leader is asked at the same time.
+// leaderAtOnce is the number of concurrent requests to the leader.
 const leaderAtOnce = 16
 
-// confirmAtLeader reads what is not known from any replica, and then asks the leader about all of them at once. It
-// reports whether none of them had changed: each was then the same when it was read and when the leader was asked, so
-// all of them were at the moment between.
+// confirmAtLeader reads unknown aggregates from any replica and then asks the leader about all of them. It reports
+// whether none had changed: each was then the same when it was read and when the leader was asked, so all of them had
+// that state at the moment in between.
 func (j *Journal) confirmAtLeader(ctx context.Context, looks []*look, _ int) (settled bool, err error) {
 	if err := j.readUnknown(ctx, looks); err != nil {
 		return false, err
@@ -276,7 +277,7 @@ func (j *Journal) confirmAtLeader(ctx context.Context, looks []*look, _ int) (se
 	return settled, nil
 }
 
-// append takes in the event after the tip.
+// append adds the event after the tip.
 func (l *look) append(m storedMsg) error {
 	e, err := newEntry(m.Seq, m.Time, m.Subject, m.Data)
 	switch {
@@ -294,7 +295,7 @@ func (l *look) append(m storedMsg) error {
 	return nil
 }
 
-// readUnknown reads from any replica what is to be read whole, in one question if it is short enough.
+// readUnknown reads the aggregates without a tip from any replica, in one request if they fit in one answer.
 func (j *Journal) readUnknown(ctx context.Context, looks []*look) error {
 	var unknown []*look
 	for _, l := range looks {

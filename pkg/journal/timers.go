@@ -11,7 +11,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/bus"
 )
 
-// SetTimer replaces the aggregate's timer: at that time, never earlier, FollowDue will tell of the aggregate.
+// SetTimer sets or replaces the aggregate's timer: at that time, never earlier, FollowDue delivers the aggregate.
 func (j *Journal) SetTimer(ctx context.Context, agg aggregate.Key, at time.Time) error {
 	target, err := bus.DueSubject(agg)
 	if err != nil {
@@ -22,10 +22,10 @@ func (j *Journal) SetTimer(ctx context.Context, agg aggregate.Key, at time.Time)
 		return err
 	}
 	header := nats.Header{
-		// By hand: nats.go cuts the time to whole seconds, which fires early.
+		// Set by hand: nats.go truncates the time to seconds, so the timer would fire early.
 		"Nats-Schedule":        {"@at " + at.UTC().Format(time.RFC3339Nano)},
 		"Nats-Schedule-Target": {target},
-		// What fired waits for the orchestrator, however long that is away; one message to an aggregate.
+		// A fired timer waits this long for the orchestrator to come back; there is one message per aggregate.
 		"Nats-Schedule-TTL": {"720h"},
 	}
 	r := j.timers.persist(ctx, subject, &nats.Msg{Subject: subject, Header: header})

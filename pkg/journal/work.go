@@ -12,28 +12,28 @@ import (
 	"go.uber.org/zap"
 )
 
-// job is work that a durable consumer hands out.
+// job describes how to process the messages of a durable consumer.
 type job struct {
 	stream, durable string
 	concurrency     int
-	// line names what must be handled one after the other.
+	// line returns a key; messages with the same key are handled one after the other.
 	line   func(jetstream.Msg, *jetstream.MsgMetadata) string
 	handle func(context.Context, jetstream.Msg, *jetstream.MsgMetadata) error
 }
 
 const (
-	// pullWork is how many messages are asked for at once.
+	// pullWork is how many messages one pull requests.
 	pullWork = 256
 
 	firstRetry = 250 * time.Millisecond
 	lastRetry  = time.Minute
-	// consumerPatience is how long a follower waits for its consumer: a cluster that starts is not ready at once, and a
-	// service may start before the provisioner.
+	// consumerPatience is how long a follower waits for its consumer: a cluster needs time to start, and a service may
+	// start before the provisioner.
 	consumerPatience = time.Minute
 )
 
-// worker does a job. Each line of messages that has any is worked off by one goroutine; at most concurrency of them
-// handle something, the others wait for a slot.
+// worker runs a job. Each line with messages has one goroutine; at most concurrency of them handle a message at a time,
+// the others wait for a slot.
 type worker struct {
 	job
 	log   *zap.Logger
@@ -76,7 +76,7 @@ func (j *Journal) work(ctx context.Context, job job) error {
 	}
 	w.lines.Go(func() { w.watch(consumer, j.timeout) })
 	w.keepAlive(consumer.CachedInfo().Config.AckWait / 3)
-	// What was fetched and not begun goes back at once, for another copy or the next start.
+	// Messages fetched but not yet handled are returned at once, for another replica or the next start.
 	consuming.Drain()
 	<-consuming.Closed()
 	w.lines.Wait()
@@ -86,7 +86,7 @@ func (j *Journal) work(ctx context.Context, job job) error {
 	return nil
 }
 
-// consumer finds the durable consumer, patiently. A right that is missing is noticed at once.
+// consumer looks up the durable consumer, with retries. A missing permission fails at once.
 func (j *Journal) consumer(ctx context.Context, job job) (jetstream.Consumer, error) {
 	return patiently(ctx, consumerPatience, func() (jetstream.Consumer, error) {
 		asking, cancel := context.WithTimeout(ctx, j.timeout)
@@ -96,11 +96,11 @@ func (j *Journal) consumer(ctx context.Context, job job) (jetstream.Consumer, er
 	})
 }
 
-// watchInterval is how often a follower looks whether its consumer still is what it was made to be.
+// watchInterval is how often a follower checks that its consumer's configuration has not changed.
 const watchInterval = 10 * time.Second
 
-// watch stops the job when its consumer was changed. That it cannot be asked is no reason to stop: then nothing comes
-// either, and the connection says so.
+// watch stops the job if its consumer was changed. Failing to query the consumer is no reason to stop: no messages
+// arrive then either, and the connection reports the problem.
 func (w *worker) watch(consumer jetstream.Consumer, timeout time.Duration) {
 	for {
 		if err := bus.CheckConsumer(w.stream, consumer.CachedInfo().Config); err != nil {
@@ -115,13 +115,13 @@ func (w *worker) watch(consumer jetstream.Consumer, timeout time.Duration) {
 		_, err := consumer.Info(asking)
 		cancel()
 		if err != nil && w.ctx.Err() == nil {
-			w.log.Warn("the consumer could not be looked at", zap.Error(err))
+			w.log.Warn("the consumer could not be checked", zap.Error(err))
 		}
 	}
 }
 
-// accept puts a message in its line, at once: what waited in the client's buffer would not be kept alive, and come
-// twice. The consumer's MaxAckPending bounds how much there can be.
+// accept queues a message in its line at once: keepAlive does not cover messages left in the client's buffer, so they
+// would be redelivered. The consumer's MaxAckPending bounds the queues.
 func (w *worker) accept(m jetstream.Msg) {
 	meta, err := m.Metadata()
 	if err != nil {
@@ -147,7 +147,7 @@ func (w *worker) accept(m jetstream.Msg) {
 	})
 }
 
-// next takes the first of a line; nil ends the line.
+// next removes and returns the first message of a line; nil if the line is empty, which ends it.
 func (w *worker) next(line string) *delivery {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -160,26 +160,26 @@ func (w *worker) next(line string) *delivery {
 	return queue[0]
 }
 
-// workOff handles a message until that succeeds, and tells the server what came of it. While it waits for another try,
-// its line waits with it, and others use the slot.
+// workOff handles a message until that succeeds, and sends the acknowledgement. While it waits to retry, its line waits
+// too, but its slot is free for others.
 func (w *worker) workOff(d *delivery) {
 	answer := w.settle(d)
 	for ; answer == nil; answer = w.settle(d) {
 		<-w.slots
-		_ = sleep(w.ctx, retryDelay(d.meta.NumDelivered)) // the end is seen by settle
+		_ = sleep(w.ctx, retryDelay(d.meta.NumDelivered)) // settle checks whether ctx ended
 		w.slots <- struct{}{}
 		d.meta.NumDelivered++
 	}
 	w.mu.Lock()
 	delete(w.inHand, d)
 	w.mu.Unlock()
-	// An answer that gets lost means that the message comes again.
+	// If the acknowledgement is lost, the message is redelivered.
 	if err := answer(); err != nil {
 		w.log.Warn("acknowledgement not sent", zap.Uint64("sequence", d.meta.Sequence.Stream), zap.Error(err))
 	}
 }
 
-// settle handles a message once and returns what to tell the server; nil if it must be handled again.
+// settle handles a message once and returns the acknowledgement to send; nil if it must be retried.
 func (w *worker) settle(d *delivery) (answer func() error) {
 	if w.ctx.Err() != nil {
 		return d.Nak
@@ -208,7 +208,7 @@ func retryDelay(deliveries uint64) time.Duration {
 	return min(lastRetry, firstRetry<<min(deliveries-1, 16))
 }
 
-// keepAlive tells the server, until the end, that what is in hand is being worked on.
+// keepAlive extends the acknowledgement deadline of the messages in hand until the worker stops.
 func (w *worker) keepAlive(every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -237,6 +237,6 @@ func (w *worker) trouble(err error) {
 		errors.Is(err, jetstream.ErrConsumerNotFound):
 		w.stop(consumerError(w.stream, w.durable, err))
 	default:
-		w.log.Warn("consumer", zap.Error(err))
+		w.log.Warn("consumer error", zap.Error(err))
 	}
 }

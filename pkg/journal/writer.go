@@ -18,24 +18,24 @@ import (
 )
 
 const (
-	// pipeline is how many single publishes are on their way at once: enough that the server never waits for the next one,
-	// and few enough that what comes meanwhile gathers here.
+	// pipeline is how many single publishes are in flight at once: enough that the server is never idle, and few enough
+	// that new writes queue up here.
 	pipeline = 4
-	// batchAbove is how much must wait for an atomic batch to be cheaper: the server syncs it once, though staging it
-	// costs as much as several singles.
+	// batchAbove is the queue length above which an atomic batch is cheaper: the server syncs it only once, but staging it
+	// costs as much as several single writes.
 	batchAbove = 10
-	// linger is how long after a batch the next commit waits, at most, for the callers that were just answered: most of
-	// them write again soon, and two half batches cost nearly twice as much as a whole one.
+	// linger is how long, at most, the next commit after a batch waits for the callers that were just answered: most of
+	// them write again soon, and two half batches cost nearly twice as much as a full one.
 	linger = 15 * time.Millisecond
-	// maxBatch and maxBatchBytes bound one commit. The server takes 1000 messages.
+	// maxBatch and maxBatchBytes limit one commit. The server accepts 1000 messages.
 	maxBatch      = 256
 	maxBatchBytes = 1 << 20
 )
 
-// write is what wants to be stored: one message, or several that follow each other in one aggregate.
+// write is a queued write: one message, or consecutive messages of one aggregate.
 type write struct {
 	msgs []*nats.Msg
-	// key names what is written at most once at a time.
+	// key: at most one write per key is in flight.
 	key  string
 	done chan result
 }
@@ -48,33 +48,33 @@ func (q *write) size() (bytes int) {
 }
 
 type result struct {
-	// seqs are the sequences of the messages that were stored: all of them, unless there is an error.
+	// seqs are the sequences of the stored messages: all of them, unless there is an error.
 	seqs      []uint64
 	duplicate bool
-	// err is a *jetstream.APIError if the server refused, ErrUnknown if it said nothing.
+	// err is a *jetstream.APIError if the server refused, ErrUnknown if it did not answer.
 	err error
 }
 
-// commit is what the server answers once: one message, or an atomic batch of several. A write of several messages that
-// is alone is sent message by message, each expecting the one before it: that is faster than a batch of so few, and
-// what is missing after a crash is owed and comes again.
+// commit is a unit that the server acknowledges: one message, or an atomic batch of several writes. A single write of
+// several messages is sent message by message, each expecting the one before it: that is faster than such a small
+// batch, and events missing after a crash are still due and are decided again.
 type commit struct {
 	writes []*write
-	// stored are the sequences so far of a write that is sent message by message.
+	// stored are the sequences acknowledged so far of a write that is sent message by message.
 	stored []uint64
 	reply  string
 	timer  *time.Timer
 	over   bool
-	// connection counts which of the connection's lives it was sent in.
+	// connection is the reconnect count at the time of sending.
 	connection uint64
 }
 
-// writer stores messages in one stream, in groups. See "The life of an append".
+// writer stores messages in one stream, grouping them into commits. See "The life of an append".
 type writer struct {
 	nc      *nats.Conn
 	inbox   *inbox
 	timeout time.Duration
-	// name is the beginning of all batch ids of this writer; every stored message carries one.
+	// name is the prefix of this writer's batch ids. It is short because every stored message carries one.
 	name string
 
 	mu       sync.Mutex
@@ -82,9 +82,9 @@ type writer struct {
 	closed   bool
 	queue    []*write
 	busy     map[string]bool
-	singles  int  // commits of one on their way
-	batching bool // a batch is on its way
-	expected int  // until that many wait again, or linger has passed, nothing is sent; 0: do not wait
+	singles  int  // single writes in flight
+	batching bool // a batch is in flight
+	expected int  // nothing is sent until this many writes wait or linger has passed; 0: do not wait
 	lingers  *time.Timer
 	open     map[*commit]bool
 }
@@ -94,7 +94,7 @@ func newWriter(nc *nats.Conn, b *inbox, timeout time.Duration) *writer {
 		open: map[*commit]bool{}}
 }
 
-// store waits until the messages are stored, refused, or their fate is not known.
+// store waits until the messages are stored, refused, or their outcome is unknown.
 func (w *writer) store(ctx context.Context, key string, msgs ...*nats.Msg) result {
 	mine := &write{msgs: msgs, key: key, done: make(chan result, 1)}
 	w.mu.Lock()
@@ -113,11 +113,11 @@ func (w *writer) store(ctx context.Context, key string, msgs ...*nats.Msg) resul
 	if w.withdraw(mine) {
 		return result{err: ctx.Err()}
 	}
-	// It is on its way, and the answer or the timeout will say more than the context could.
+	// It is in flight: the answer or the timeout is more informative than the context's error.
 	return <-mine.done
 }
 
-// withdraw takes a write back that has not been sent.
+// withdraw removes a write that has not been sent from the queue; false if it was sent.
 func (w *writer) withdraw(mine *write) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -129,7 +129,7 @@ func (w *writer) withdraw(mine *write) bool {
 	return true
 }
 
-// pump sends what may go now. The lock is held.
+// pump sends the queued writes that may be sent now. The lock is held.
 func (w *writer) pump() {
 	if w.batching || len(w.queue) < max(1, w.expected) {
 		return
@@ -145,17 +145,17 @@ func (w *writer) pump() {
 		w.send(ready)
 		return
 	}
-	for i, one := range ready {
+	for i, q := range ready {
 		if w.singles >= pipeline {
 			w.queue = append(ready[i:len(ready):len(ready)], w.queue...)
 			return
 		}
 		w.singles++
-		w.send([]*write{one})
+		w.send([]*write{q})
 	}
 }
 
-// take cuts from the queue, in order, up to limit writes whose keys are free and differ.
+// take removes from the queue, in order, up to limit writes with distinct keys that are not in flight.
 func (w *writer) take(limit int) []*write {
 	var taken, rest []*write
 	messages, bytes := 0, 0
@@ -191,7 +191,8 @@ func (w *writer) send(writes []*write) {
 	}
 }
 
-// notSent tells a message that certainly stayed here from one that may have left before the connection broke.
+// notSent distinguishes a message that was certainly not sent (UNAVAILABLE) from one that may have been sent before the
+// connection broke (ErrUnknown).
 func notSent(err error) error {
 	for _, certain := range []error{nats.ErrReconnectBufExceeded, nats.ErrConnectionClosed, nats.ErrConnectionDraining,
 		nats.ErrMaxPayload} {
@@ -226,7 +227,7 @@ func (w *writer) publish(c *commit) error {
 	return nil
 }
 
-// next is the next message of a write that is alone.
+// next returns the next message of a commit with a single write.
 func (c *commit) next() *nats.Msg {
 	q, n := c.writes[0], len(c.stored)
 	m := *q.msgs[n]
@@ -238,14 +239,14 @@ func (c *commit) next() *nats.Msg {
 	return &m
 }
 
-// withHeader copies a message, whose header others may be reading, with one value more.
+// withHeader returns a copy of a message with one more header; others may be reading the original's.
 func withHeader(msg *nats.Msg, key, value string) *nats.Msg {
 	m := &nats.Msg{Subject: msg.Subject, Data: msg.Data, Header: maps.Clone(msg.Header)}
 	m.Header[key] = []string{value}
 	return m
 }
 
-// finish hands out the answer to a commit, or its absence, and sends what has been waiting for it.
+// finish passes the answer to a commit, or the lack of one, to its callers and sends what was waiting for it.
 func (w *writer) finish(c *commit, answer *nats.Msg, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -282,7 +283,7 @@ func (w *writer) finish(c *commit, answer *nats.Msg, err error) {
 		w.awaitCallers(len(c.writes) + len(w.queue))
 		var refused *jetstream.APIError
 		if errors.As(a.err, &refused) && !w.closed {
-			// The server does not say whose fault it was.
+			// The server does not say which write it refused, so each is sent alone.
 			for _, q := range c.writes {
 				w.singles++
 				w.send([]*write{q})
@@ -304,7 +305,7 @@ func (w *writer) finish(c *commit, answer *nats.Msg, err error) {
 	w.pump()
 }
 
-// expects is how many messages the server acknowledges at once.
+// expects returns how many messages one acknowledgement covers.
 func (c *commit) expects() (n int) {
 	if len(c.writes) == 1 {
 		return 1
@@ -315,7 +316,7 @@ func (c *commit) expects() (n int) {
 	return n
 }
 
-// awaitCallers puts the next commit off until n writes wait, or linger has passed. The lock is held.
+// awaitCallers delays the next commit until n writes wait or linger has passed. The lock is held.
 func (w *writer) awaitCallers(n int) {
 	w.expected = n
 	if w.lingers != nil {
@@ -330,7 +331,7 @@ func (w *writer) awaitCallers(n int) {
 	})
 }
 
-// reconnected gives up waiting for what was sent before the connection was lost: its answers were lost with it.
+// reconnected ends the wait for commits sent before the connection was lost: their answers were lost with it.
 func (w *writer) reconnected() {
 	now := w.nc.Stats().Reconnects
 	for _, c := range w.openCommits() {
@@ -346,7 +347,7 @@ func (w *writer) openCommits() []*commit {
 	return slices.Collect(maps.Keys(w.open))
 }
 
-// close fails everything that waits.
+// close fails all queued and open writes.
 func (w *writer) close() {
 	w.mu.Lock()
 	w.closed = true
@@ -361,7 +362,7 @@ func (w *writer) close() {
 	}
 }
 
-// ack is what the server says to a commit.
+// ack is the server's acknowledgement of a commit.
 type ack struct {
 	seq       uint64 // of its last message
 	duplicate bool

@@ -1,7 +1,7 @@
-// Package lease is the word of the guard that all is well, on which everything that is granted rests (pkg/README.md,
-// "The guard"). The projector renews it while the stream, its replicas and the trees agree; whoever grants asks whether
-// it is fresh. So a freeze is the absence of good news: nothing has to be switched, and nothing that is unavailable
-// means yes (I11).
+// Package lease implements the guard's lease, without which no access is granted (pkg/README.md, "The guard"). The
+// projector renews it while the stream, its replicas and the trees agree; a service that grants access checks that it
+// is fresh. Grants freeze as soon as renewals stop: nothing has to be switched, and unavailability never means yes
+// (I11).
 package lease
 
 import (
@@ -17,15 +17,15 @@ import (
 )
 
 const (
-	// Lifetime is how long one lasts.
+	// Lifetime is how long a renewal lasts.
 	Lifetime = 15 * time.Second
-	// RenewEvery is how often it is renewed while all is well.
+	// RenewEvery is how often the guard renews the lease while it finds no difference.
 	RenewEvery = 5 * time.Second
-	// drift is how far the clocks of two services may be apart, each at most 2 s from the bus.
+	// drift is how far apart the clocks of two services may be: each is at most 2 s from the bus.
 	drift = 4 * time.Second
 )
 
-// Renew says that all is well up to a sequence.
+// Renew renews the lease: the stream was verified up to a sequence.
 func Renew(nc *nats.Conn, verified uint64, now time.Time) error {
 	data, err := proto.Marshal(&lockboxv1.Lease{VerifiedSequence: verified, IssuedAt: timestamppb.New(now)})
 	if err != nil {
@@ -34,16 +34,16 @@ func Renew(nc *nats.Conn, verified uint64, now time.Time) error {
 	return nc.Publish(bus.LeaseSubject, data)
 }
 
-// Holder hears of renewals.
+// Holder receives renewals.
 type Holder struct {
 	now func() time.Time
 
 	mu sync.Mutex
-	// until is on this process's own clock, which no correction of the time of day moves.
+	// until uses this process's monotonic clock, which clock adjustments do not affect.
 	until time.Time
 }
 
-// Listen holds the lease for as long as the connection lasts. Now is the time by which the service decides.
+// Listen subscribes to renewals for as long as the connection lasts. Now is the service's clock.
 func Listen(nc *nats.Conn, now func() time.Time) (*Holder, error) {
 	h := &Holder{now: now}
 	if _, err := nc.Subscribe(bus.LeaseSubject, func(m *nats.Msg) { h.renewed(m.Data) }); err != nil {
@@ -52,7 +52,8 @@ func Listen(nc *nats.Conn, now func() time.Time) (*Holder, error) {
 	return h, nil
 }
 
-// renewed takes a lease for as long as is left of it: one that was long on its way is worth nothing.
+// renewed extends the lease by what remains of the renewal's lifetime: a delayed renewal counts for less, or not at
+// all.
 func (h *Holder) renewed(data []byte) {
 	l := new(lockboxv1.Lease)
 	if proto.Unmarshal(data, l) != nil || !l.GetIssuedAt().IsValid() {
@@ -69,7 +70,7 @@ func (h *Holder) renewed(data []byte) {
 	}
 }
 
-// Check refuses (UNAVAILABLE) unless there is a lease that is fresh.
+// Check refuses (UNAVAILABLE) unless there is a fresh lease.
 func (h *Holder) Check() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -16,21 +16,21 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// Checkpoint is what a log says about its tree (C2SP tlog-checkpoint), without extension lines.
+// Checkpoint is a log's statement about its tree (C2SP tlog-checkpoint), without extension lines.
 type Checkpoint struct {
 	Origin string
 	Tree   tlog.Tree
 }
 
-// Text is the text of the checkpoint's note.
+// Text returns the text of the checkpoint's note.
 func (c Checkpoint) Text() string {
 	return string(log.Checkpoint{Origin: c.Origin, Size: uint64(c.Tree.N), Hash: c.Tree.Hash[:]}.Marshal()) //nolint:gosec // G115: a size is not negative
 }
 
-// ParseCheckpoint reads the text of a checkpoint's note, in the one spelling that Text has.
+// ParseCheckpoint parses the text of a checkpoint's note, exactly as Text writes it.
 func ParseCheckpoint(text string) (Checkpoint, error) {
 	var parsed log.Checkpoint
-	_, err := parsed.Unmarshal([]byte(text)) // what it leaves, Text does not have
+	_, err := parsed.Unmarshal([]byte(text)) // the rest would be extension lines, which Text never writes
 	if err != nil || parsed.Size > maxTreeSize || len(parsed.Hash) != tlog.HashSize {
 		return Checkpoint{}, broken(Format, "not the three lines of a checkpoint")
 	}
@@ -41,7 +41,7 @@ func ParseCheckpoint(text string) (Checkpoint, error) {
 	return c, nil
 }
 
-// Sign makes the signed note of a checkpoint. The signer is named like the origin.
+// Sign returns the signed note of a checkpoint. The signer's name must be the origin.
 func Sign(c Checkpoint, signer note.Signer) ([]byte, error) {
 	if c.Origin != signer.Name() {
 		return nil, fmt.Errorf("the key is %q, the log %q", signer.Name(), c.Origin)
@@ -52,7 +52,7 @@ func Sign(c Checkpoint, signer note.Signer) ([]byte, error) {
 	return note.Sign(&note.Note{Text: c.Text()}, signer)
 }
 
-// unverified reads a signed note without looking at its signatures.
+// unverified parses a signed note without verifying its signatures.
 func unverified(signed []byte) (Checkpoint, *note.Note, error) {
 	_, err := note.Open(signed, nil)
 	var opened *note.UnverifiedNoteError
@@ -70,7 +70,7 @@ type Cosigner struct {
 	verifier note.Verifier
 }
 
-// NewCosigner names a witness's key.
+// NewCosigner returns the Cosigner of a witness with its name and key.
 func NewCosigner(name string, key ed25519.PrivateKey) (*Cosigner, error) {
 	if len(key) != ed25519.PrivateKeySize {
 		return nil, errors.New("not an Ed25519 key")
@@ -88,11 +88,11 @@ func NewCosigner(name string, key ed25519.PrivateKey) (*Cosigner, error) {
 	return &Cosigner{key, vkey, verifier}, err
 }
 
-// VerifierKey is the public key as policies name it.
+// VerifierKey returns the public key in the format used in policies.
 func (c *Cosigner) VerifierKey() string { return c.vkey }
 
-// Cosign adds the witness's cosignature to a signed note. Whether the tree grew from the last one that the witness saw,
-// and whether the log signed it, is for the witness to have checked.
+// Cosign adds the witness's cosignature to a signed note. The witness must already have verified the log's signature,
+// and that the tree grew from the last one it saw.
 func (c *Cosigner) Cosign(signed []byte, at time.Time) ([]byte, error) {
 	_, opened, err := unverified(signed)
 	if err != nil {
@@ -101,7 +101,7 @@ func (c *Cosigner) Cosign(signed []byte, at time.Time) ([]byte, error) {
 	return note.Sign(opened, cosigning{c, at})
 }
 
-// Line is the cosignature alone, as a tlog-witness answers it.
+// Line returns the cosignature alone, as a tlog-witness responds.
 func (c *Cosigner) Line(signed []byte, at time.Time) ([]byte, error) {
 	cosigned, err := c.Cosign(signed, at)
 	if err != nil {
@@ -128,7 +128,7 @@ func (c cosigning) Sign(text []byte) ([]byte, error) {
 	return append(binary.BigEndian.AppendUint64(nil, uint64(seconds)), signature...), nil
 }
 
-// witnessKey reads a witness's public key: name+hash+key, of the kind of Ed25519 cosignatures.
+// witnessKey parses a witness's public key, name+hash+key, of the type for Ed25519 cosignatures.
 func witnessKey(vkey string) (note.Verifier, error) {
 	verifier, err := cosignature.NewVerifierForCosignatureV1(vkey)
 	if err != nil {

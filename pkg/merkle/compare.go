@@ -8,18 +8,18 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// Kind is how a stream differs from its trees.
+// Kind is a kind of difference between a stream and its trees.
 type Kind string
 
 // The kinds of differences.
 const (
-	// Gap: recorded in the tree; the stream goes on behind it, without it.
+	// Gap: recorded in the tree but missing from the stream, which has later events.
 	Gap Kind = "gap"
-	// Regression: recorded in the tree; the stream ends before it.
+	// Regression: recorded in the tree, but the stream ends before it.
 	Regression Kind = "regression"
-	// Changed: the stream has another subject or other bytes than were recorded.
+	// Changed: the subject or the bytes in the stream differ from what was recorded.
 	Changed Kind = "changed"
-	// Unrecorded: the stream has an event where the trees have none.
+	// Unrecorded: the event is in the stream but not in the trees.
 	Unrecorded Kind = "unrecorded"
 )
 
@@ -28,12 +28,12 @@ type Difference struct {
 	Kind     Kind
 	Tenant   string
 	Sequence uint64 // in the stream
-	// Recorded is what the tree says; of an unrecorded event, nothing.
+	// Recorded is the statement in the tree; zero for an unrecorded event.
 	Recorded Statement
 }
 
-// Comparison holds a stream, or a replica of it, against the trees. It needs the leaves alone, 8 KiB at a time and
-// tenant; the statements are read where there is a difference. It is not for several goroutines at once.
+// Comparison compares a stream, or a replica of it, with the trees. It needs only the leaf hashes, 8 KiB per tenant at
+// a time; statements are read only where there is a difference. It is not safe for concurrent use.
 type Comparison struct {
 	salts   *Salts
 	covered uint64
@@ -43,12 +43,12 @@ type Comparison struct {
 	entry   []byte // scratch
 }
 
-// Compare begins a comparison with trees that hold every event up to the stream sequence covered, and none after it.
+// Compare begins a comparison with trees that contain every event up to the stream sequence covered, and none after it.
 func Compare(salts *Salts, covered uint64) *Comparison {
 	return &Comparison{salts: salts, covered: covered, tenants: map[string]*cursor{}}
 }
 
-// Add adds a tenant's tree. All are added before the first event.
+// Add adds a tenant's tree. All trees must be added before the first event.
 func (c *Comparison) Add(tenant string, from Reader, tree tlog.Tree) error {
 	if c.tenants[tenant] != nil || c.last != 0 || checkTree(tree) != nil {
 		return fmt.Errorf("the tree of %q is there already, comes too late or cannot be", tenant)
@@ -58,8 +58,8 @@ func (c *Comparison) Add(tenant string, from Reader, tree tlog.Tree) error {
 	return nil
 }
 
-// Next compares the next event that the stream has. Events are compared in the order of the stream; which is missing
-// shows when its tenant's next one comes, or at the end. The error is of reading the tiles.
+// Next compares the next event of the stream. Events must come in stream order. A missing event is reported with the
+// tenant's next one, or by End. An error means that the tiles could not be read.
 func (c *Comparison) Next(tenant string, e Stored) ([]Difference, error) {
 	if e.Sequence <= c.last {
 		return nil, fmt.Errorf("event %d of the stream comes after %d", e.Sequence, c.last)
@@ -95,7 +95,7 @@ func (c *Comparison) Next(tenant string, e Stored) ([]Difference, error) {
 	return found, nil
 }
 
-// End says what is recorded and did not come: after the last event that the stream has.
+// End returns the recorded events that are missing. It is called after the last event of the stream.
 func (c *Comparison) End() ([]Difference, error) {
 	var found []Difference
 	for _, tenant := range c.names {
@@ -123,13 +123,13 @@ func (c *Comparison) leafOf(tenant string, n int64, e Stored) tlog.Hash {
 	return tlog.RecordHash(c.entry)
 }
 
-// cursor goes through the leaves of a tree.
+// cursor iterates over the leaves of a tree.
 type cursor struct {
 	from   Reader
 	tree   tlog.Tree
 	n      int64
-	first  int64       // of the leaves that are here
-	leaves []tlog.Hash // each compared with the root
+	first  int64       // number of leaves[0]
+	leaves []tlog.Hash // verified against the root
 }
 
 func (at *cursor) leaf() (tlog.Hash, error) {
@@ -155,8 +155,8 @@ func (at *cursor) statement() (Statement, error) {
 	return statementAt(entries[at.n-at.first], leaf, at.n)
 }
 
-// Events reads the second copy from that tenant sequence on, each event compared with the tree: for a scrub of the
-// tiles, and to restore a stream from them.
+// Events reads the second copy from a tenant sequence on and verifies each event against the tree, to scrub the tiles
+// or to restore a stream from them.
 func Events(from Reader, tree tlog.Tree, sequence uint64) iter.Seq2[Whole, error] {
 	return func(yield func(Whole, error) bool) {
 		if sequence == 0 || checkTree(tree) != nil {
@@ -178,7 +178,7 @@ func Events(from Reader, tree tlog.Tree, sequence uint64) iter.Seq2[Whole, error
 	}
 }
 
-// Scrub reads all entries of a tree, each compared with the tree.
+// Scrub reads all entries of a tree and verifies each against the tree.
 func Scrub(from Reader, tree tlog.Tree) error {
 	for n := int64(0); n < tree.N; n = (n/tileWidth + 1) * tileWidth {
 		entries, err := readEntries(from, n, tree.N)
@@ -198,7 +198,7 @@ func Scrub(from Reader, tree tlog.Tree) error {
 	return nil
 }
 
-// Ends checks that an entry is the last of a tree.
+// Ends checks that an entry is the last one of a tree.
 func Ends(from Reader, tree tlog.Tree, entry []byte) error {
 	if tree.N < 1 {
 		return errors.New("the tree is empty")

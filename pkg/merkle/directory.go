@@ -8,13 +8,13 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// TenantTree is a tenant's tree as it stands at a checkpoint.
+// TenantTree is a tenant's tree at a checkpoint.
 type TenantTree struct {
 	Tenant string
 	Tree   tlog.Tree
 }
 
-// Directory is the tenants' trees at one checkpoint. Its root is a leaf of the global tree.
+// Directory contains the tenants' trees at one checkpoint. Its root is a leaf of the global tree.
 type Directory struct {
 	tenants []TenantTree
 	salts   []Salt
@@ -22,8 +22,8 @@ type Directory struct {
 	root    tlog.Hash
 }
 
-// NewDirectory is the directory of that number, which is the size of the global tree before it. The tenants stand in
-// the order of their slots: none ever leaves or moves, new ones come last.
+// NewDirectory returns the directory with that number, which is the size of the global tree before it. The tenants must
+// be in the order of their slots: a tenant never leaves or moves, and new ones come last.
 func NewDirectory(salts *Salts, number int64, tenants []TenantTree) (*Directory, error) {
 	if number < 0 || len(tenants) == 0 {
 		return nil, errors.New("directories count from 0, and hold somebody")
@@ -55,10 +55,10 @@ func (d *Directory) read(indexes []int64) ([]tlog.Hash, error) {
 	return found, nil
 }
 
-// Entry is what the global tree holds of this directory.
+// Entry returns the entry of this directory in the global tree.
 func (d *Directory) Entry() []byte { return directoryEntry(int64(len(d.tenants)), d.root) }
 
-// Open shows one tenant's slot, and proves that it is in the directory; nothing else can be learnt from it.
+// Open returns one tenant's slot with its inclusion proof. It reveals nothing about other tenants.
 func (d *Directory) Open(slot int) (Opening, error) {
 	if slot < 0 || slot >= len(d.tenants) {
 		return Opening{}, fmt.Errorf("the directory has %d slots, none of them %d", len(d.tenants), slot)
@@ -74,25 +74,25 @@ func (d *Directory) Open(slot int) (Opening, error) {
 	}, nil
 }
 
-// Opening is a tenant's checkpoint and its place in a directory.
+// Opening is a tenant's checkpoint with the proof of its slot in a directory.
 type Opening struct {
 	// Size and Root are those of the tenant's tree.
 	Size int64     `json:"size"`
 	Root tlog.Hash `json:"root"`
-	// Slot is the tenant's place in every directory, Slots how many there are in this one.
+	// Slot is the tenant's slot in every directory, Slots the number of slots in this one.
 	Slot  int64 `json:"slot"`
 	Slots int64 `json:"slots"`
-	// Salt is this slot's in this directory; it says nothing about any other.
+	// Salt is the salt of this slot in this directory; it reveals nothing about any other.
 	Salt tlog.Hash `json:"salt"`
-	// Directory is the root of the directory, and Proof leads from the slot to it.
+	// Directory is the root of the directory, and Proof the inclusion proof of the slot in it.
 	Directory tlog.Hash   `json:"directory"`
 	Proof     []tlog.Hash `json:"proof"`
 }
 
-// Tree is the tenant's tree.
+// Tree returns the tenant's tree.
 func (o Opening) Tree() tlog.Tree { return tlog.Tree{N: o.Size, Hash: o.Root} }
 
-// verify checks that this is what stands for the tenant in the last directory of the global tree.
+// verify checks that this is the tenant's entry in the last directory of the global tree.
 func (o Opening) verify(tenant string, global tlog.Tree, last tlog.RecordProof) error {
 	if o.Size < 1 || o.Size > maxTreeSize || o.Slot < 0 || o.Slot >= o.Slots || tenant == "" || len(tenant) > maxTenant {
 		return broken(Slot, "no slot holds this")

@@ -2,37 +2,37 @@ package merkle
 
 import "fmt"
 
-// Part names what does not hold. An error about a proof always says which part of it is wrong.
+// Part identifies the part of a proof that failed.
 type Part string
 
-// The parts of what is verified, from the outside in.
+// The parts of a proof, from the outside in.
 const (
-	// Format: not a document of this kind, or not in its one spelling.
+	// Format: not a document of this type, or not in its only valid form.
 	Format Part = "format"
-	// LogSignature: the checkpoint is not signed by the log's key, or is not one of this log.
+	// LogSignature: the checkpoint is not signed by the log's key, or belongs to another log.
 	LogSignature Part = "log signature"
-	// Cosignatures: a witness's cosignature is wrong, or there are too few.
+	// Cosignatures: a witness's cosignature is invalid, or there are too few.
 	Cosignatures Part = "cosignatures"
-	// Global: the directory is not the last of the signed checkpoint.
+	// Global: the directory is not the last leaf of the signed checkpoint.
 	Global Part = "directory in the global tree"
-	// Slot: the tenant's checkpoint is not what stands in its slot of the directory.
+	// Slot: the tenant's checkpoint is not the entry in its slot of the directory.
 	Slot Part = "tenant checkpoint in the directory"
-	// Order: the events are not in order, not complete from the first to the last, or not those that were announced.
+	// Order: the events are out of order, incomplete, or not those that the receipt declares.
 	Order Part = "order of the events"
-	// Content: the bytes of an event are not those that were recorded.
+	// Content: the bytes of an event are not those recorded.
 	Content Part = "bytes of an event"
-	// Event: the event is not in the tenant's tree at its place.
+	// Event: the event is not in the tenant's tree at its position.
 	Event Part = "event in the tenant's tree"
-	// Growth: a later tree does not contain an earlier one, so history was rewritten or cut off.
+	// Growth: a later tree does not extend an earlier one, so history was rewritten or truncated.
 	Growth Part = "growth"
-	// Tiles: what is stored is not what its tree says.
+	// Tiles: the stored tiles do not match their tree.
 	Tiles Part = "tiles"
 )
 
-// ProofError is a proof that does not hold.
+// ProofError means that a proof is invalid.
 type ProofError struct {
 	Part Part
-	// Sequence is the tenant sequence of the event concerned; 0: no single event.
+	// Sequence is the tenant sequence of the event concerned; 0 if it is not a single event.
 	Sequence uint64
 	Reason   string
 }

@@ -4,8 +4,8 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// CheckGrowth checks that the newer tree begins with the older one: nothing was changed, taken out or put in before its
-// end.
+// CheckGrowth verifies a consistency proof: the newer tree extends the older one, with nothing changed, removed or
+// inserted.
 func CheckGrowth(older, newer tlog.Tree, proof []tlog.Hash) error {
 	switch {
 	case checkTree(older) != nil || checkTree(newer) != nil || len(proof) > maxProof:
@@ -26,7 +26,7 @@ func CheckGrowth(older, newer tlog.Tree, proof []tlog.Hash) error {
 	return nil
 }
 
-// ProveGrowth reads the proof for CheckGrowth from the tiles of the newer tree.
+// ProveGrowth returns the consistency proof for CheckGrowth, from the tiles of the newer tree.
 func ProveGrowth(from Reader, olderSize int64, newer tlog.Tree) ([]tlog.Hash, error) {
 	if olderSize == 0 || olderSize == newer.N {
 		return []tlog.Hash{}, nil
@@ -34,33 +34,32 @@ func ProveGrowth(from Reader, olderSize int64, newer tlog.Tree) ([]tlog.Hash, er
 	return tlog.ProveTree(newer.N, olderSize, Hashes(from, newer))
 }
 
-// Sighting is what a tenant is shown of the log at a global checkpoint, with the proofs that it grew since an earlier
-// one.
+// Sighting is a tenant's view of the log at a global checkpoint, with the proofs that it extends an earlier one.
 type Sighting struct {
-	// Checkpoint is the signed note of the global tree, GlobalGrowth the proof from the one seen before.
+	// Checkpoint is the signed note of the global tree, GlobalGrowth the consistency proof from the one seen before.
 	Checkpoint   string      `json:"checkpoint"`
 	GlobalGrowth []tlog.Hash `json:"globalGrowth"`
-	// Opening is the tenant's checkpoint in the last directory, Directory the proof that it is the last.
+	// Opening is the tenant's checkpoint in the last directory, Directory the proof that this directory is the last.
 	Opening   Opening     `json:"tenantCheckpoint"`
 	Directory []tlog.Hash `json:"directoryProof"`
-	// TenantGrowth is the proof from the tenant's tree seen before.
+	// TenantGrowth is the consistency proof from the tenant's tree seen before.
 	TenantGrowth []tlog.Hash `json:"tenantGrowth"`
 }
 
-// Seen is what a follower keeps between one sighting and the next: enough to prove a contradiction to anybody.
+// Seen is what a follower stores between sightings: enough to prove a contradiction to anybody.
 type Seen struct {
 	Tenant string `json:"tenant"`
 	// Checkpoint is the last signed note.
 	Checkpoint string  `json:"checkpoint"`
 	Opening    Opening `json:"tenantCheckpoint"`
-	// Directory leads from the opening's directory to the checkpoint.
+	// Directory is the inclusion proof of the opening's directory in the checkpoint's tree.
 	Directory []tlog.Hash `json:"directoryProof"`
 }
 
-// Follow takes a follower from what it saw to the next sighting. Before the first, Seen holds the tenant alone, and the
-// slot of the first sighting is taken on trust: compare it once with what others were told. When the error is a
-// *ProofError of the part Growth or Slot, what was seen before and the sighting together prove that the log contradicts
-// itself: keep both.
+// Follow verifies the next sighting against what was seen before. Before the first sighting, Seen holds only the
+// tenant, and the slot of the first sighting is trusted on first use: compare it once through another channel. If the
+// error is a *ProofError with part Growth or Slot, before and next together prove that the log contradicts itself: keep
+// both.
 func Follow(before Seen, next Sighting, policy *Policy) (Seen, error) {
 	signed, err := policy.Open([]byte(next.Checkpoint))
 	if err != nil {
@@ -71,7 +70,7 @@ func Follow(before Seen, next Sighting, policy *Policy) (Seen, error) {
 	}
 	global, tenant := EmptyTree(), EmptyTree()
 	if before.Checkpoint != "" {
-		// It was verified when it was seen, perhaps under an older policy.
+		// It was verified when it was seen, possibly under an older policy.
 		earlier, _, err := unverified([]byte(before.Checkpoint))
 		if err != nil {
 			return before, err

@@ -8,24 +8,24 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// Log builds the tiles of one tree. Full tiles are written when they fill, partial ones when Flush asks for them. The
-// same entries and flushes give the same files. After an error it takes nothing more: open it anew at the last tree
-// that is known. It is not for several goroutines at once.
+// Log builds the tiles of one tree. Full tiles are written when they fill, partial ones by Flush. The same entries and
+// flushes produce the same files. After an error a Log is unusable: open it again at the last known tree. It is not
+// safe for concurrent use.
 type Log struct {
 	store Store
 	size  int64
-	// levels holds, per level of tiles, the hashes of the tile that is not full yet.
+	// levels holds, per level of tiles, the hashes of the current partial tile.
 	levels [][]tlog.Hash
-	// entries is the bundle that is not full yet.
+	// entries is the current partial bundle.
 	entries []byte
 	failed  error
 }
 
-// NewLog begins a tree.
+// NewLog returns a Log of an empty tree.
 func NewLog(store Store) *Log { return &Log{store: store} }
 
-// OpenLog continues a tree from its tiles, which have to be those of exactly this tree. Files of a longer one, from a
-// run that ended before its checkpoint was kept, are written again.
+// OpenLog continues a tree from its tiles, which must match exactly this tree. Files of a larger tree, left by a run
+// that ended before its checkpoint was stored, are overwritten.
 func OpenLog(store Store, tree tlog.Tree) (*Log, error) {
 	if err := checkTree(tree); err != nil {
 		return nil, err
@@ -86,7 +86,7 @@ func (l *Log) Append(entry []byte) error {
 	return l.push(0, tlog.RecordHash(entry))
 }
 
-// push adds a hash to a level, and the hash of the tile to the level above when that fills it.
+// push adds a hash to a level. If that fills the tile, it adds the tile's hash to the level above.
 func (l *Log) push(level int, h tlog.Hash) error {
 	if level == len(l.levels) {
 		l.levels = append(l.levels, make([]tlog.Hash, 0, tileWidth))
@@ -104,7 +104,7 @@ func (l *Log) push(level int, h tlog.Hash) error {
 	return l.push(level+1, root)
 }
 
-// rootOf is the root of a tree over these hashes. A ragged subtree may stand last.
+// rootOf returns the root of a tree over these hashes. The last may be the root of an incomplete subtree.
 func rootOf(hashes []tlog.Hash) tlog.Hash {
 	if len(hashes) == 1 {
 		return hashes[0]
@@ -116,9 +116,9 @@ func rootOf(hashes []tlog.Hash) tlog.Hash {
 	return tlog.NodeHash(rootOf(hashes[:half]), rootOf(hashes[half:]))
 }
 
-// Tree is the size and the root.
+// Tree returns the size and the root.
 func (l *Log) Tree() tlog.Tree {
-	var right []tlog.Hash // of what the lower levels hold, if anything
+	var right []tlog.Hash // root of the lower levels' hashes, if any
 	for _, hashes := range l.levels {
 		if all := append(hashes[:len(hashes):len(hashes)], right...); len(all) > 0 {
 			right = []tlog.Hash{rootOf(all)}
@@ -130,13 +130,13 @@ func (l *Log) Tree() tlog.Tree {
 	return tlog.Tree{N: l.size, Hash: right[0]}
 }
 
-// EmptyTree has the hash of no bytes for its root (RFC 6962 §2.1).
+// EmptyTree returns the empty tree, whose root is the hash of the empty string (RFC 6962 §2.1).
 func EmptyTree() tlog.Tree {
 	root, _ := tlog.TreeHash(0, nil) // reads nothing, so it cannot fail
 	return tlog.Tree{Hash: root}
 }
 
-// Flush writes the partial tiles, so that the tree can be opened again, read and proven, and returns it.
+// Flush writes the partial tiles, so that the tree can be opened again, read and proven. It returns the tree.
 func (l *Log) Flush() (tlog.Tree, error) {
 	if l.failed != nil {
 		return tlog.Tree{}, l.failed

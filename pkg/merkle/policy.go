@@ -13,7 +13,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 )
 
-// Policy is whose signatures make a checkpoint trusted: the log's, and those of so many named witnesses.
+// Policy says which signatures make a checkpoint trusted: the log's, and those of a quorum of named witnesses.
 type Policy struct {
 	log       note.Verifier
 	witnesses []witness
@@ -25,7 +25,7 @@ type witness struct {
 	key       note.Verifier
 }
 
-// Cosigned is a witness's word that it saw the log grow up to this checkpoint and no other.
+// Cosigned is a witness's statement that it saw the log grow to this checkpoint and to no other.
 type Cosigned struct {
 	Name string
 	At   time.Time
@@ -34,21 +34,20 @@ type Cosigned struct {
 // Signed is a checkpoint whose signatures satisfied a policy.
 type Signed struct {
 	Checkpoint
-	// Cosigned is whose cosignatures counted.
+	// Cosigned lists the valid cosignatures.
 	Cosigned []Cosigned
-	// Unknown names the keys whose signatures nobody looked at.
+	// Unknown names the keys whose signatures were not checked, because they are not in the policy.
 	Unknown []string
 }
 
-// ParsePolicy reads a policy in the format that C2SP tlog-policy and Sigsum have in common, of which it knows one level
-// of groups:
+// ParsePolicy parses a policy in the common subset of C2SP tlog-policy and Sigsum, with one level of groups:
 //
 //	log <verifier key>
 //	witness <name> <verifier key> [<url>]
 //	group <name> <number|any|all> <witness>...
 //	quorum <group|witness|none>
 //
-// A # begins a comment. There is one log, and one quorum, last.
+// A # begins a comment. There is exactly one log and one quorum; the quorum comes last.
 func ParsePolicy(text []byte) (*Policy, error) {
 	b := policyBuilder{groups: map[string]group{}}
 	for number, line := range strings.Split(string(text), "\n") {
@@ -102,7 +101,7 @@ func (b *policyBuilder) addWitness(name, vkey, url string) error {
 	if err != nil {
 		return err
 	}
-	// A key that counted twice, under two names, would be a quorum by itself.
+	// A key listed twice under different names could form a quorum by itself.
 	raw := vkey[strings.LastIndexByte(vkey, '+')+1:]
 	if slices.Contains(b.keys, raw) {
 		return fmt.Errorf("witness %q has another's key", name)
@@ -156,10 +155,10 @@ func (b *policyBuilder) finish(name string) error {
 	return nil
 }
 
-// Origin is the name of the log.
+// Origin returns the name of the log.
 func (p *Policy) Origin() string { return p.log.Name() }
 
-// Witnesses are where those of the policy are asked that have an address, by name.
+// Witnesses returns the URLs of the policy's witnesses that have one, by name.
 func (p *Policy) Witnesses() map[string]string {
 	urls := map[string]string{}
 	for _, w := range p.witnesses {
@@ -170,8 +169,8 @@ func (p *Policy) Witnesses() map[string]string {
 	return urls
 }
 
-// Open verifies a checkpoint's signed note. Every signature by a key of the policy has to be right, also those that
-// were not needed.
+// Open verifies a checkpoint's signed note. Every signature by a key of the policy must be valid, even if it is not
+// needed.
 func (p *Policy) Open(signed []byte) (Signed, error) {
 	verifiers := []note.Verifier{p.log}
 	for _, w := range p.witnesses {
@@ -225,8 +224,8 @@ func (p *Policy) Open(signed []byte) (Signed, error) {
 	return s, nil
 }
 
-// Add adds a cosignature, a line as a tlog-witness answers it, to a signed note. It takes only a right one, by a
-// witness of the policy that has not cosigned yet.
+// Add adds a cosignature, a line as returned by a tlog-witness, to a signed note. The cosignature must be valid and by
+// a witness of the policy that has not cosigned the note yet.
 func (p *Policy) Add(signed, line []byte) ([]byte, error) {
 	anybody := *p
 	anybody.quorum = 0
@@ -255,7 +254,7 @@ func (p *Policy) nameOf(s note.Signature) string {
 	return s.Name
 }
 
-// checkSpelling refuses what note.Open lets pass: a signature twice, and base64 with bits left over.
+// checkSpelling refuses what note.Open accepts: duplicate signatures, and base64 with non-zero trailing bits.
 func checkSpelling(signed []byte, n *note.Note) error {
 	all := slices.Concat(n.Sigs, n.UnverifiedSigs)
 	lines := strings.Count(string(signed[len(n.Text)+1:]), "\n")

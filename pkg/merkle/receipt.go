@@ -16,27 +16,26 @@ const (
 	maxProof      = 64       // hashes: a tree has no more levels
 )
 
-// Receipt is the events of one aggregate with all that proves them: a file to keep.
+// Receipt contains the events of one aggregate and everything needed to prove them. It is a file to keep.
 type Receipt struct {
 	// Format is lockbox-receipt/v1.
 	Format string `json:"format"`
-	// Tenant is whose tree the events are in.
+	// Tenant is the tenant whose tree contains the events.
 	Tenant string `json:"tenant"`
-	// About is what the subjects of all the events begin with. A version and a type follow, each after a dot.
+	// About is the common prefix of the events' subjects. A version and a type follow, each after a dot.
 	About string `json:"about"`
-	// Count is how many events there are. They are versions 1 to Count, in this order.
+	// Count is the number of events. They are versions 1 to Count, in this order.
 	Count  int            `json:"count"`
 	Events []ReceiptEvent `json:"events"`
 	// Opening is the tenant's checkpoint, in its slot of the last directory of the global tree.
 	Opening Opening `json:"tenantCheckpoint"`
-	// Directory leads from that directory, the last leaf of the global tree, to its root.
+	// Directory is the inclusion proof of that directory, the last leaf of the global tree.
 	Directory []tlog.Hash `json:"directoryProof"`
 	// Checkpoint is the signed note of the global tree.
 	Checkpoint string `json:"checkpoint"`
 }
 
-// ReceiptEvent is one event. Salt and Bytes are what was recorded; of a withheld event only the commitment to them is
-// there.
+// ReceiptEvent is one event. Salt and Bytes are as recorded; a withheld event has only the commitment to them.
 type ReceiptEvent struct {
 	StreamSequence uint64     `json:"streamSequence"`
 	TenantSequence uint64     `json:"tenantSequence"`
@@ -45,18 +44,18 @@ type ReceiptEvent struct {
 	Withheld       bool       `json:"withheld,omitempty"`
 	Salt           *tlog.Hash `json:"salt,omitempty"`
 	Bytes          []byte     `json:"bytes,omitempty"`
-	// Proof leads from the event to the root of the tenant's tree.
+	// Proof is the inclusion proof of the event in the tenant's tree.
 	Proof []tlog.Hash `json:"proof"`
 }
 
-// Wanted is an event for a receipt.
+// Wanted selects an event for a receipt.
 type Wanted struct {
 	TenantSequence uint64
-	// Withhold its bytes, which are not for whoever gets the receipt.
+	// Withhold omits the event's bytes, which the recipient of the receipt must not see.
 	Withhold bool
 }
 
-// ProveEvents reads events from a tenant's tiles, in that order, and proves that they are in its tree.
+// ProveEvents reads events from a tenant's tiles, in the given order, with their inclusion proofs in the tenant's tree.
 func ProveEvents(from Reader, tree tlog.Tree, wanted []Wanted) ([]ReceiptEvent, error) {
 	events := make([]ReceiptEvent, 0, len(wanted))
 	for _, w := range wanted {
@@ -86,7 +85,7 @@ func ProveEvents(from Reader, tree tlog.Tree, wanted []Wanted) ([]ReceiptEvent, 
 	return events, nil
 }
 
-// ProveLast proves that the last leaf of the global tree is in it.
+// ProveLast returns the inclusion proof of the last leaf of the global tree.
 func ProveLast(from Reader, global tlog.Tree) ([]tlog.Hash, error) {
 	if global.N < 1 {
 		return nil, errors.New("the global tree is empty")
@@ -94,7 +93,7 @@ func ProveLast(from Reader, global tlog.Tree) ([]tlog.Hash, error) {
 	return tlog.ProveRecord(global.N, global.N-1, Hashes(from, global))
 }
 
-// Encode writes a receipt as a file.
+// Encode returns the receipt's file.
 func (r Receipt) Encode() ([]byte, error) {
 	r.Format, r.Count = receiptFormat, len(r.Events)
 	return encode(r)
@@ -111,7 +110,7 @@ func encode(v any) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// decode reads what encode writes, and nothing else: no other field, order, spacing or spelling.
+// decode accepts exactly what encode writes: no other fields, order, spacing or spelling.
 func decode[T any](file []byte) (T, error) {
 	var v T
 	decoder := json.NewDecoder(bytes.NewReader(file))
@@ -128,7 +127,7 @@ func decode[T any](file []byte) (T, error) {
 	return v, nil
 }
 
-// ParseReceipt reads a receipt's file. It verifies nothing: VerifyReceipt does.
+// ParseReceipt parses a receipt's file without verifying it; see VerifyReceipt.
 func ParseReceipt(file []byte) (Receipt, error) {
 	if len(file) > maxReceipt {
 		return Receipt{}, broken(Format, "longer than %d bytes", maxReceipt)
@@ -163,33 +162,34 @@ func proofs(events []ReceiptEvent) [][]tlog.Hash {
 	return all
 }
 
-// Report is what a receipt proves.
+// Report states what a verified receipt proves.
 type Report struct {
 	Tenant string
-	// About is what the events' subjects have in common; they are its versions 1 to the last, none left out. That nothing
-	// came after the last is not proven.
+	// About is the common prefix of the events' subjects. The events are its versions from 1 on, without gaps. The receipt
+	// does not prove that there are no later ones.
 	About  string
 	Events []Proven
-	// Slot is the tenant's. It never changes: another slot on another receipt of the same log is a fork.
+	// Slot is the tenant's slot. It never changes: a different slot in another receipt of the same log proves a fork.
 	Slot int64
-	// Tree is the tenant's tree that the events are in.
+	// Tree is the tenant's tree that contains the events.
 	Tree tlog.Tree
 	// Signed is the global checkpoint.
 	Signed Signed
 }
 
-// Proven is an event that is in the tenant's tree.
+// Proven is an event proven to be in the tenant's tree.
 type Proven struct {
 	StreamSequence, TenantSequence uint64
 	Subject                        string
-	// Withheld: the bytes are not shown, only where they are and that no others can be shown later in their place.
+	// Withheld means that the bytes are not in the receipt. It proves only their position, and that no other bytes can be
+	// presented later in their place.
 	Withheld bool
 	Bytes    []byte
 }
 
-// Find is the tenant sequence of an event of the stream; 0: it is not in the tree.
+// Find returns the tenant sequence of the event with a stream sequence; 0 if it is not in the tree.
 func Find(from Reader, tree tlog.Tree, streamSequence uint64) (uint64, error) {
-	low, high := int64(0), tree.N // it is leaf n, low <= n < high, if it is there
+	low, high := int64(0), tree.N // if it exists, it is leaf n, low <= n < high
 	for low < high {
 		middle := low + (high-low)/2
 		first := middle / tileWidth * tileWidth

@@ -13,15 +13,15 @@ import (
 const (
 	version    = 0x01
 	saltSize   = 32
-	maxSubject = 4 << 10  // bytes; more than the bus takes, and an entry has to be shorter than 64 KiB
+	maxSubject = 4 << 10  // bytes; more than the bus accepts, and an entry must be shorter than 64 KiB
 	maxTenant  = 256      // bytes
-	maxStored  = 16 << 20 // bytes of one event; far more than the bus takes
+	maxStored  = 16 << 20 // bytes of one event; far more than the bus accepts
 )
 
-// Salt hides what a commitment is about from whoever does not have it.
+// Salt hides the content of a commitment from anyone who does not have the salt.
 type Salt [saltSize]byte
 
-// Stored is an event as it stands in the stream.
+// Stored is an event as stored in the stream.
 type Stored struct {
 	Sequence uint64
 	Subject  string
@@ -35,7 +35,7 @@ type Statement struct {
 	Subject                        string
 }
 
-// Check refuses a statement that no event can have.
+// Check returns an error for a statement that no event can have.
 func (s Statement) Check() error {
 	switch {
 	case s.StreamSequence == 0 || s.TenantSequence == 0:
@@ -48,7 +48,7 @@ func (s Statement) Check() error {
 	return nil
 }
 
-// Append appends the statement's one encoding to data.
+// Append appends the statement's only valid encoding to data.
 func (s Statement) Append(data []byte) []byte {
 	data = append(data, version)
 	data = binary.BigEndian.AppendUint64(data, s.StreamSequence)
@@ -57,7 +57,7 @@ func (s Statement) Append(data []byte) []byte {
 	return append(data, s.Subject...)
 }
 
-// ParseStatement reads the entry of a tenant's tree.
+// ParseStatement parses an entry of a tenant's tree.
 func ParseStatement(entry []byte) (Statement, error) {
 	const head = 1 + 8 + 8 + tlog.HashSize
 	if len(entry) <= head || entry[0] != version {
@@ -75,7 +75,7 @@ func ParseStatement(entry []byte) (Statement, error) {
 	return s, nil
 }
 
-// Commit is the commitment to an event's stored bytes.
+// Commit returns the commitment to an event's stored bytes.
 func Commit(salt Salt, stored []byte) tlog.Hash {
 	return sum(sha256.New(), eventTag, salt[:], stored)
 }
@@ -95,11 +95,12 @@ func sum(h hash.Hash, parts ...[]byte) (result tlog.Hash) {
 	return result
 }
 
-// Salts derives salts from the projector's secret. It is not for several goroutines at once.
+// Salts derives salts from the projector's secret. It is not safe for concurrent use.
 type Salts struct{ mac hash.Hash }
 
-// NewSalts takes the secret: 32 random bytes or more, which never change and are never shown. Whoever has it can guess
-// what was withheld; whoever loses it cannot rebuild the trees, only continue from the tiles that there are.
+// NewSalts returns the Salts of a secret of at least 32 random bytes, which must never change or be disclosed. A holder
+// of the secret can test guesses about withheld events. Without it the trees cannot be rebuilt, only continued from the
+// existing tiles.
 func NewSalts(secret []byte) (*Salts, error) {
 	if len(secret) < saltSize {
 		return nil, errors.New("the secret for salts has fewer than 32 bytes")

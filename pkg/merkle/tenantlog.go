@@ -6,17 +6,17 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// TenantLog builds a tenant's tree and the second copy of its events. The rules of Log hold for it.
+// TenantLog builds a tenant's tree and the second copy of its events. The rules of Log apply to it.
 type TenantLog struct {
 	log    *Log
 	salts  *Salts
 	tenant string
 	last   uint64 // stream sequence
-	events []byte // the bundle that is not full yet
+	events []byte // the current partial bundle
 	entry  []byte // scratch
 }
 
-// NewTenantLog begins a tenant's tree.
+// NewTenantLog returns a TenantLog of an empty tree.
 func NewTenantLog(store Store, salts *Salts, tenant string) (*TenantLog, error) {
 	if tenant == "" || len(tenant) > maxTenant {
 		return nil, fmt.Errorf("a tenant's name has 1 to %d bytes", maxTenant)
@@ -77,7 +77,7 @@ func (t *TenantLog) Append(e Stored) error {
 	return t.log.Append(t.entry)
 }
 
-// Flush writes what is partial, the second copy first, and returns the tree.
+// Flush writes the partial bundle of the second copy and then the partial tiles, and returns the tree.
 func (t *TenantLog) Flush() (tlog.Tree, error) {
 	if len(t.events) > 0 {
 		if err := t.writeEvents(t.log.size); err != nil {
@@ -87,7 +87,7 @@ func (t *TenantLog) Flush() (tlog.Tree, error) {
 	return t.log.Flush()
 }
 
-// Tree is the size and the root.
+// Tree returns the size and the root.
 func (t *TenantLog) Tree() tlog.Tree { return t.log.Tree() }
 
 // Last is the stream sequence of the last event; 0: there is none.

@@ -16,21 +16,21 @@ const (
 	maxTreeSize  = 1 << 62
 )
 
-// Reader reads tiles by path. The bytes need no trust: all that is read is compared with a tree.
+// Reader reads tiles by path. It need not be trusted: everything read is verified against a tree.
 type Reader interface {
-	// Read returns the whole file, or an error: it is asked only for what must be there.
+	// Read returns the whole file, or an error. It is called only for files that must exist.
 	Read(path string) ([]byte, error)
 }
 
 // Store holds the tiles of one tree.
 type Store interface {
 	Reader
-	// Write replaces a file so that it is there whole or not at all. It need not be on disk before the next Write, but it
-	// has to be before anybody is shown a checkpoint over it. It must not keep data.
+	// Write replaces a file atomically. The file need not be on disk before the next Write, but must be before a
+	// checkpoint that covers it is published. Write must not retain data.
 	Write(path string, data []byte) error
 }
 
-// Path is where C2SP tlog-tiles puts a tile of height 8, its entries if the level is -1.
+// Path returns the C2SP tlog-tiles path of a tile of height 8, or of its entry bundle if the level is -1.
 func Path(t tlog.Tile) string {
 	path := strings.TrimPrefix(t.Path(), "tile/8/")
 	if rest, ok := strings.CutPrefix(path, "data/"); ok {
@@ -39,7 +39,7 @@ func Path(t tlog.Tile) string {
 	return "tile/" + path
 }
 
-// ParsePath reads a path as Path writes it, and no other spelling.
+// ParsePath parses a path exactly as Path writes it; any other spelling is an error.
 func ParsePath(path string) (tlog.Tile, error) {
 	rest, ok := strings.CutPrefix(path, "tile/")
 	if entries, found := strings.CutPrefix(rest, "entries/"); found {
@@ -52,13 +52,14 @@ func ParsePath(path string) (tlog.Tile, error) {
 	return t, nil
 }
 
-// EventsPath is where the second copy of the events lies whose statements are in the entries of the same number.
+// EventsPath returns the path of the second copy of the events whose statements are in the entry bundle with the same
+// number.
 func EventsPath(t tlog.Tile) string {
 	t.L = entriesLevel
 	return "events/" + strings.TrimPrefix(Path(t), "tile/entries/")
 }
 
-// Entries splits an entry bundle of C2SP tlog-tiles. What it returns shares memory with the bundle.
+// Entries splits an entry bundle of C2SP tlog-tiles. The entries share memory with the bundle.
 func Entries(bundle []byte) ([][]byte, error) {
 	var entries [][]byte
 	for len(bundle) > 0 {
@@ -77,13 +78,13 @@ func appendEntry(bundle, entry []byte) []byte {
 	return append(bundle, entry...)
 }
 
-// A Record is what a commitment is about.
+// Record is what a commitment commits to.
 type Record struct {
 	Salt  Salt
 	Bytes []byte
 }
 
-// Records splits a bundle of the second copy. What it returns shares memory with the bundle.
+// Records splits a bundle of the second copy. The records share memory with the bundle.
 func Records(bundle []byte) ([]Record, error) {
 	const head = saltSize + 4
 	var records []Record
@@ -111,7 +112,7 @@ func checkCount(n int) error {
 	return nil
 }
 
-// tileAt is the tile of a level that holds number n of it, as wide as it is in a tree of that size.
+// tileAt returns the tile that contains number n of a level, with its width in a tree of that size.
 func tileAt(level int, n, size int64) tlog.Tile {
 	t := tlog.Tile{H: tileHeight, L: level, N: n / tileWidth, W: tileWidth}
 	if level > 0 {
@@ -123,7 +124,7 @@ func tileAt(level int, n, size int64) tlog.Tile {
 	return t
 }
 
-// read reads a tile, or the full one that has taken the place of a partial one. It reports the width of what it read.
+// read reads a tile, or the full tile that has replaced a partial one. It returns the width of what it read.
 func read(from Reader, t tlog.Tile, path func(tlog.Tile) string) ([]byte, error) {
 	data, err := from.Read(path(t))
 	if err == nil || t.W == tileWidth {
@@ -137,7 +138,7 @@ func read(from Reader, t tlog.Tile, path func(tlog.Tile) string) ([]byte, error)
 	return nil, err
 }
 
-// tiles lets tlog read hashes. It compares every tile with the tree before it uses it.
+// tiles implements tlog.TileReader; tlog verifies every tile against the tree before using it.
 type tiles struct{ Reader }
 
 func (tiles) Height() int                     { return tileHeight }
@@ -158,12 +159,12 @@ func (r tiles) ReadTiles(wanted []tlog.Tile) ([][]byte, error) {
 	return found, nil
 }
 
-// Hashes reads the hashes of a tree from its tiles, each compared with the tree's root.
+// Hashes returns a reader of a tree's hashes that verifies the tiles against the tree's root.
 func Hashes(from Reader, tree tlog.Tree) tlog.HashReader {
 	return tlog.TileHashReader(tree, tiles{from})
 }
 
-// readEntries reads the entries that stand in one tile with leaf n, of a tree of that size.
+// readEntries reads the entries of the tile that contains leaf n, in a tree of that size.
 func readEntries(from Reader, n, size int64) ([][]byte, error) {
 	t := tileAt(entriesLevel, n, size)
 	data, err := read(from, t, Path)
@@ -180,7 +181,7 @@ func readEntries(from Reader, n, size int64) ([][]byte, error) {
 	return entries[:t.W], nil
 }
 
-// readRecords reads the events that stand in one bundle with leaf n, of a tree of that size.
+// readRecords reads the events of the bundle that contains leaf n, in a tree of that size.
 func readRecords(from Reader, n, size int64) ([]Record, error) {
 	t := tileAt(entriesLevel, n, size)
 	data, err := read(from, t, EventsPath)
@@ -204,7 +205,7 @@ func checkTree(tree tlog.Tree) error {
 	return nil
 }
 
-// Partials are the tiles that are not full in a tree of that size, its entries first. A larger tree needs none of them.
+// Partials returns the partial tiles of a tree of that size, its entry bundle first. A larger tree needs none of them.
 func Partials(size int64) []tlog.Tile {
 	var found []tlog.Tile
 	if size%tileWidth != 0 {

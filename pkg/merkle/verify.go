@@ -7,8 +7,8 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// VerifyReceipt checks a receipt's file against nothing but a policy's public keys. The error is a *ProofError, which
-// names what is wrong; whatever is said when there is one proves nothing.
+// VerifyReceipt verifies a receipt's file with only a policy's public keys. The error is a *ProofError that names the
+// invalid part; the Report is then meaningless.
 func VerifyReceipt(file []byte, policy *Policy) (Report, error) {
 	r, err := ParseReceipt(file)
 	if err != nil {
@@ -39,7 +39,7 @@ func VerifyReceipt(file []byte, policy *Policy) (Report, error) {
 	return report, nil
 }
 
-// verifyPlace checks that event i is the next version of what the receipt is about.
+// verifyPlace checks that event i is the next version of the receipt's aggregate.
 func verifyPlace(r Receipt, i int) error {
 	e := r.Events[i]
 	rest, ok := strings.CutPrefix(e.Subject, r.About+".")
@@ -53,7 +53,7 @@ func verifyPlace(r Receipt, i int) error {
 	return nil
 }
 
-// verifyEvent checks that the event is the leaf of its tenant sequence, and that the bytes it shows are what was
+// verifyEvent checks that the event is the leaf at its tenant sequence, and that its bytes, if not withheld, are those
 // recorded.
 func verifyEvent(e ReceiptEvent, tree tlog.Tree) error {
 	s := Statement{e.StreamSequence, e.TenantSequence, e.Commitment, e.Subject}

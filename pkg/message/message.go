@@ -1,13 +1,13 @@
-// Package message holds what Lockbox says to people, in every language, in catalogues: YAML files of messages by their
-// ids.
+// Package message holds the texts that people read, in all languages, in catalogues: YAML files of messages by id.
 //
 //	decision.deny.says: "You deny {{.Requester}} {{.What}}: no access is given and the request ends."
 //	decision.wrong.long:
 //	  one: Write at most {{.Count}} character.
 //	  other: Write at most {{.Count}} characters.
 //
-// A message has placeholders, or a form for each grammatical number, between which the value of Count decides. All
-// languages have the same messages with the same placeholders, else the catalogue does not load. It is pure.
+// A message is a text with placeholders, or one such form for each grammatical number, chosen by the value of Count.
+// All languages must have the same messages with the same placeholders, otherwise the catalogues do not load. It is
+// pure.
 package message
 
 import (
@@ -22,29 +22,29 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Catalogue is what is said in one language.
+// Catalogue holds the messages of one language.
 type Catalogue struct {
-	// Tag is the language, as BCP 47 names it.
+	// Tag is the BCP 47 language tag.
 	Tag      string
 	messages map[string]message
 }
 
-// message has two forms in languages that tell one from several; else one is nil.
+// message has two forms if the grammatical number matters; otherwise one is nil.
 type message struct{ one, other form }
 
-// form is text that alternates with names of placeholders: text, name, text, … text.
+// form alternates text and placeholder names: text, name, text, … text.
 type form []string
 
-// count is the placeholder whose value decides between the forms.
+// count is the placeholder whose value selects the form.
 const count = "Count"
 
-// Number is a value of Count that is not written as a plain number.
+// Number is a value of Count that is not displayed as a plain number.
 type Number struct {
 	N    int
 	Text string
 }
 
-// Load reads the catalogues of all languages from the files that match a pattern, each named for its language:
+// Load reads the catalogues of all languages from the files that match a pattern, each named after its language:
 // <language>.yaml or <part>.<language>.yaml.
 func Load(files fs.FS, pattern string, languages []string) (map[string]*Catalogue, error) {
 	all := map[string]*Catalogue{}
@@ -91,7 +91,7 @@ func (c *Catalogue) read(data []byte) error {
 	return nil
 }
 
-// UnmarshalYAML reads a text, or two forms of it.
+// UnmarshalYAML reads a text, or a mapping with both of its forms.
 func (m *message) UnmarshalYAML(n *yaml.Node) (err error) {
 	if n.Kind == yaml.ScalarNode {
 		m.other, err = parse(n.Value)
@@ -150,7 +150,7 @@ func (f form) placeholders() []string {
 	return slices.Compact(names)
 }
 
-// agrees compares with the catalogue of another language.
+// agrees checks that the catalogue has the same messages and placeholders as that of another language.
 func (c *Catalogue) agrees(with *Catalogue) error {
 	for id, theirs := range with.messages {
 		ours, there := c.messages[id]
@@ -168,7 +168,7 @@ func (c *Catalogue) agrees(with *Catalogue) error {
 	return nil
 }
 
-// All lists the messages by their ids, with the text that several things are spoken of in.
+// All iterates over the messages: the id and the plural form.
 func (c *Catalogue) All() iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {
 		for _, id := range slices.Sorted(maps.Keys(c.messages)) {
@@ -192,8 +192,8 @@ func (c *Catalogue) Has(id string) bool {
 	return has
 }
 
-// Say returns a message with its placeholders filled from pairs of names and values: whatever a value holds is not
-// looked at. It is an error if there is no such message, or a placeholder without a value.
+// Say returns a message with its placeholders filled from pairs of names and values. Placeholders inside values are not
+// expanded. A missing message, or a placeholder without a value, is an error.
 func (c *Catalogue) Say(id string, pairs ...any) (string, error) {
 	m, there := c.messages[id]
 	if !there {
@@ -242,6 +242,6 @@ func number(v any) int {
 	return -1
 }
 
-// singular reports whether so many are spoken of in the singular (CLDR's plural rules, as far as Lockbox's languages
-// and its numbers need them).
+// singular reports whether a language uses the singular for n (CLDR's plural rules, as far as the supported languages
+// and non-negative integers need them).
 func singular(language string, n int) bool { return n == 1 || n == 0 && language == "fr" }

@@ -1,6 +1,6 @@
-// Package observe is how a process lets itself be watched: a logger, counters for Prometheus, and a small HTTP server
-// for both the counters and its health. There are no globals; what a service needs is handed to it, and a nil *Counters
-// counts nothing, so tests can leave it out.
+// Package observe provides a process's logger, its Prometheus counters, and a small HTTP server for metrics and health.
+// There are no globals: services get what they need as parameters. A nil *Counters counts nothing, so tests can leave
+// it out.
 package observe
 
 import (
@@ -13,19 +13,20 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// LogOptions say how a process logs.
+// LogOptions configures a process's logger.
 type LogOptions struct {
-	// Named in every line.
+	// Service is included in every line.
 	Service string
-	// debug, info, warn or error; empty: info.
+	// Level is debug, info, warn or error; empty: info.
 	Level string
-	// Where to; nil: standard error. On a terminal lines are for people, else each is a JSON object.
+	// Out is where to write; nil: standard error. On a terminal, lines are formatted for people; otherwise each is a JSON
+	// object.
 	Out io.Writer
-	// No colours on a terminal (NO_COLOR).
+	// NoColor disables colours on a terminal (NO_COLOR).
 	NoColor bool
 }
 
-// NewLogger makes a process's logger. Nothing is sampled away: a refusal that was not logged never happened.
+// NewLogger returns a process's logger. It does not sample: every refusal must be logged.
 func NewLogger(o LogOptions) (*zap.Logger, error) {
 	level := zapcore.InfoLevel
 	if o.Level != "" {

@@ -16,7 +16,7 @@ type Metrics struct {
 	deadLetters *prometheus.CounterVec
 }
 
-// NewMetrics makes the counters of a process, with those of the Go runtime.
+// NewMetrics returns a process's counters, including those of the Go runtime.
 func NewMetrics() *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
@@ -35,7 +35,7 @@ func NewMetrics() *Metrics {
 	return m
 }
 
-// Registerer takes a service's own collectors. It is nil if m is.
+// Registerer registers a service's own collectors. It is nil if m is.
 func (m *Metrics) Registerer() prometheus.Registerer {
 	if m == nil {
 		return nil
@@ -48,11 +48,11 @@ func (m *Metrics) For(service string) *Counters {
 	if m == nil {
 		return nil
 	}
-	m.deadLetters.WithLabelValues(service) // shown as 0 from the start, so that the first one is seen as a rise
+	m.deadLetters.WithLabelValues(service) // exported as 0 from the start, so that the first one shows as an increase
 	return &Counters{metrics: m, service: service}
 }
 
-// Counters count for one service. A nil one counts nothing.
+// Counters are the counters of one service. A nil *Counters counts nothing.
 type Counters struct {
 	metrics *Metrics
 	service string
@@ -67,14 +67,14 @@ func (c *Counters) Refused(r *lockboxv1.Refusal) {
 	c.metrics.refusals.WithLabelValues(c.service, code, r.GetRule()).Inc()
 }
 
-// Event counts an event that was written, by its fact's message name.
+// Event counts a stored event by type, the message name of its fact.
 func (c *Counters) Event(eventType string) {
 	if c != nil {
 		c.metrics.events.WithLabelValues(c.service, eventType).Inc()
 	}
 }
 
-// DeadLetter counts a message that was set aside.
+// DeadLetter counts a dead letter.
 func (c *Counters) DeadLetter() {
 	if c != nil {
 		c.metrics.deadLetters.WithLabelValues(c.service).Inc()

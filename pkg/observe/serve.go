@@ -15,11 +15,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Check says what is wrong with a part of the process; nil: nothing.
+// Check is a health check of a part of the process; it returns nil if healthy.
 type Check func(context.Context) error
 
-// Handler answers /metrics for Prometheus and /healthz: 200 if every check is well, else 503 and, by name, what is
-// wrong as far as a refusal says it.
+// Handler serves /metrics for Prometheus and /healthz: 200 if every check succeeds, otherwise 503 with the name of each
+// failed check and its error, if that is a refusal.
 func (m *Metrics) Handler(checks map[string]Check) http.Handler {
 	mux := http.NewServeMux()
 	if m != nil {
@@ -39,7 +39,7 @@ func (m *Metrics) Handler(checks map[string]Check) http.Handler {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			answer = strings.Join(wrong, "\n")
 		}
-		_, _ = fmt.Fprintln(w, answer) // whoever asked has gone away; there is nobody left to tell
+		_, _ = fmt.Fprintln(w, answer) // fails only if the client has disconnected
 	})
 	return mux
 }
@@ -72,7 +72,7 @@ func (m *Metrics) serve(ctx context.Context, l net.Listener, checks map[string]C
 	defer cancel()
 	err := s.Shutdown(ending)
 	if errors.Is(err, context.DeadlineExceeded) {
-		err = s.Close() // somebody is still reading; they can ask again
+		err = s.Close() // drops clients that are still reading; they can retry
 	}
 	if e := <-done; !errors.Is(e, http.ErrServerClosed) {
 		err = errors.Join(err, e)

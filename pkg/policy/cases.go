@@ -16,8 +16,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// The facts of a case that does not say otherwise: an engineer with a second factor wants a memory dump of a customer
-// that has Lockbox, and asked for nothing lately. A case's own keys take the place of these, one by one.
+// ordinary holds the default facts of a case: an engineer with a second factor requests a memory dump of a customer
+// that has Lockbox enabled, and has made no request recently. A case overrides them key by key.
 var ordinary = map[string]map[string]any{
 	"intent": {
 		"tenant": "contoso", "subscription_id": "production", "resource_type": "compute/virtual-machines",
@@ -44,8 +44,8 @@ var outcomes = map[string]lockboxv1.EvaluationOutcome{
 
 const maxCases = 1000
 
-// Check evaluates the cases that are written beside the rules, in the form of rules_test.yaml, and returns how many
-// there are. The error is a Problems with everything that came out otherwise than a case expects, at that case's place.
+// Check evaluates test cases for the rules, in the format of rules_test.yaml, and returns how many there are. The error
+// is a Problems that lists every unexpected result with the position of its case.
 func (r *Rules) Check(cases []byte, c *catalogue.Catalogue) (int, error) {
 	f, root := newFile(cases)
 	if root == nil {
@@ -106,7 +106,7 @@ func (f *file) check(n *yaml.Node, r *Rules, c *catalogue.Catalogue) (name strin
 	return name
 }
 
-// explainFailures says why a condition could not be evaluated, which an evaluation itself does not tell.
+// explainFailures reports why conditions could not be evaluated; an evaluation does not record that.
 func (f *file) explainFailures(
 	n *yaml.Node, name string, s subject, v *lockboxv1.AccessEvaluated, r *Rules, now time.Time,
 ) {
@@ -120,7 +120,7 @@ func (f *file) explainFailures(
 	}
 }
 
-// fact fills a message from a case's keys over the ordinary ones.
+// fact fills a message from the default facts, overridden by a case's keys.
 func (f *file) fact(n, whole *yaml.Node, ordinary map[string]any, into proto.Message) {
 	values := maps.Clone(ordinary)
 	if n != nil {

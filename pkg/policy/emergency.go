@@ -9,7 +9,7 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// mayHurry refuses an emergency from whoever has no permission of their own for it (R43). No rule can give it.
+// mayHurry refuses emergencies from engineers without the separate permission for them (R43). No rule can grant it.
 func (s subject) mayHurry() error {
 	if s.intent.GetEmergency() && !aggregate.Provider(s.by, aggregate.EmergencyResponders) {
 		return refusal.Because(
@@ -19,7 +19,7 @@ func (s subject) mayHurry() error {
 	return nil
 }
 
-// hurry demands a security officer's approval of every emergency, whatever the rules demand besides (R43).
+// hurry requires a security officer's approval of every emergency, in addition to what the rules require (R43).
 func (s subject) hurry(v *lockboxv1.AccessEvaluated, stages []*lockboxv1.InternalStage) []*lockboxv1.InternalStage {
 	if !s.intent.GetEmergency() {
 		return stages

@@ -6,15 +6,14 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// Window is how many whole days, in UTC, a history goes back before the day of the evaluation.
+// Window is how many whole UTC days before the day of the evaluation a history covers.
 const Window = 30
 
-// Histories counts what became of every engineer's requests, from the events of all requests. It holds at most Window+2
-// days an engineer, and which engineer asked for each request that has not ended; never more, however long it counts.
-// It is not safe for concurrent use.
+// Histories counts the outcomes of each engineer's requests, from the events of all requests. Its memory is bounded: it
+// holds at most Window+2 days per engineer, and the requester of each open request. It is not safe for concurrent use.
 //
-// An event counts on the day on which the bus stored it: that clock is one for all, and no service can set it. It is
-// counted as it stands there; whether it may follow what came before is not judged here.
+// An event counts on the day on which the bus stored it: all services share that clock, and none can set it. Events are
+// counted as stored, without checking that they are valid in sequence.
 type Histories struct {
 	sequence  uint64
 	today     int64
@@ -26,29 +25,29 @@ type requestKey struct{ tenant, id string }
 
 type engineer struct{ issuer, subject string }
 
-// opened is a request that has not ended.
+// opened is an open request.
 type opened struct {
 	by        engineer
 	on        int64
 	emergency bool
 }
 
-// counts are those of one day, counted from 1970.
+// counts are the outcomes of one day.
 type counts struct {
 	on                                                     int64
 	requests, granted, refused, denied, revoked, emergency int32
 }
 
-// NewHistories has counted nothing yet.
+// NewHistories returns empty histories.
 func NewHistories() *Histories {
 	return &Histories{open: map[requestKey]opened{}, engineers: map[engineer][]counts{}}
 }
 
-// Requester says who asked for a request; nil: nobody that could be known.
+// Requester returns the requester of a request; nil if unknown.
 type Requester func(tenant, id string) (*lockboxv1.Person, error)
 
-// Add counts an event about a request. Events come in the order of the stream; one that was counted changes nothing. Of
-// a request whose beginning was not among them, asked is asked; if that fails, nothing is counted.
+// Add counts an event of a request. Events must come in stream order; one that was already counted is ignored. If the
+// request began before the first event added, Add calls asked for its requester; if that fails, nothing is counted.
 func (h *Histories) Add(sequence uint64, stored time.Time, e *lockboxv1.Event, asked Requester) error {
 	if sequence <= h.sequence {
 		return nil
@@ -82,10 +81,10 @@ func (h *Histories) Add(sequence uint64, stored time.Time, e *lockboxv1.Event, a
 	return nil
 }
 
-// Sequence is that of the last event that was counted.
+// Sequence returns the stream sequence of the last event counted.
 func (h *Histories) Sequence() uint64 { return h.sequence }
 
-// Of is an engineer's history at now, without one request: the one that is being evaluated.
+// Of returns an engineer's history at now, without the given request, which is the one being evaluated.
 func (h *Histories) Of(p *lockboxv1.Person, now time.Time, tenant, request string) *lockboxv1.EngineerHistory {
 	from := dayOf(now) - Window
 	sum := &lockboxv1.EngineerHistory{AsOfSequence: h.sequence}
@@ -109,7 +108,7 @@ func (h *Histories) Of(p *lockboxv1.Person, now time.Time, tenant, request strin
 	return sum
 }
 
-// of are the counts of one engineer on one day.
+// of returns the counts of one engineer on one day.
 func (h *Histories) of(who engineer, on int64) *counts {
 	days := h.engineers[who]
 	for i := len(days) - 1; i >= 0; i-- {
@@ -122,8 +121,8 @@ func (h *Histories) of(who engineer, on int64) *counts {
 	return &days[len(days)-1]
 }
 
-// forget drops what no evaluation can ask for any more. It keeps a day more than it needs: the evaluator's clock may be
-// a little behind the bus's.
+// forget drops days that no evaluation can need any longer. It keeps one extra day, because the evaluator's clock may
+// be slightly behind the bus's.
 func (h *Histories) forget(today int64) {
 	if today <= h.today {
 		return
@@ -144,7 +143,7 @@ func (h *Histories) forget(today int64) {
 	}
 }
 
-// outcome says what an event adds one to, if to anything.
+// outcome returns the counter that an event increments; false if none.
 func outcome(e *lockboxv1.Event) (func(*counts) *int32, bool) {
 	switch f := e.GetFact().(type) {
 	case *lockboxv1.Event_AccessEvaluated:
@@ -162,7 +161,7 @@ func outcome(e *lockboxv1.Event) (func(*counts) *int32, bool) {
 	return nil, false
 }
 
-// ends reports whether nothing comes after an event of a request.
+// ends reports whether an event is the last of its request.
 func ends(e *lockboxv1.Event) bool {
 	switch f := e.GetFact().(type) {
 	case *lockboxv1.Event_AccessEvaluated:
@@ -178,5 +177,5 @@ func ends(e *lockboxv1.Event) bool {
 
 func engineerOf(p *lockboxv1.Person) engineer { return engineer{p.GetIssuer(), p.GetSubject()} }
 
-// dayOf counts days from 1970, in UTC.
+// dayOf returns the number of the UTC day since 1970.
 func dayOf(t time.Time) int64 { return t.Unix() / (24 * 60 * 60) }

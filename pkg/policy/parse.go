@@ -22,13 +22,13 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-// Problem is something wrong with a file, where it is. Lines and columns count from 1, columns in characters.
+// Problem is an error in a file, with its position. Lines and columns count from 1; columns are in characters.
 type Problem struct {
 	Line, Column int
 	Message      string
 }
 
-// Problems are all that is wrong with a file, in its order.
+// Problems are all errors in a file, in order of position.
 type Problems []Problem //nolint:errname // a list of problems; the word says it
 
 func (p Problems) Error() string {
@@ -42,7 +42,7 @@ func (p Problems) Error() string {
 var (
 	nameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{0,31}$`)
 	idForm   = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
-	// lineOf finds the line in what the YAML parser complains of.
+	// lineOf finds the line number in an error of the YAML parser.
 	lineOf = regexp.MustCompile(`^yaml: line (\d+): (.*)`)
 
 	effects = map[string]lockboxv1.RuleEffect{
@@ -60,8 +60,7 @@ const (
 	maxAnswer = 30 * 24 * time.Hour
 )
 
-// Parse reads a rule set in the form of rules.yaml and compiles it. The error is a Problems with everything that is
-// wrong.
+// Parse reads a rule set in the format of rules.yaml and compiles it. The error is a Problems that lists all errors.
 func Parse(text []byte) (*Rules, error) {
 	f, root := newFile(text)
 	if root == nil {
@@ -126,7 +125,7 @@ func (f *file) rule(n *yaml.Node, env *cel.Env) (rule Rule, id *yaml.Node) {
 	return rule, m["id"]
 }
 
-// condition compiles CEL, and says what is wrong with it at its place in the file.
+// condition compiles a CEL expression and records errors with their position in the file.
 func (f *file) condition(n *yaml.Node, env *cel.Env) (string, cel.Program) {
 	if n == nil {
 		return "", nil
@@ -155,7 +154,7 @@ func (f *file) condition(n *yaml.Node, env *cel.Env) (string, cel.Program) {
 	return n.Value, program
 }
 
-// clean is a message of CEL's on one line.
+// clean puts a CEL error message on one line.
 func clean(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 func (f *file) stages(n *yaml.Node) []*lockboxv1.InternalStage {
@@ -186,13 +185,13 @@ func (f *file) stages(n *yaml.Node) []*lockboxv1.InternalStage {
 	return stages
 }
 
-// file is YAML under reading. What is wrong with it is collected, and what could not be read is empty.
+// file is a YAML file being read. Errors are collected; values that cannot be read are left empty.
 type file struct {
 	lines    [][]rune
 	problems Problems
 }
 
-// newFile reads one document; the node is nil if there is none.
+// newFile parses a file with one document; the node is nil if there is none.
 func newFile(text []byte) (*file, *yaml.Node) {
 	f := &file{}
 	complain := func(line int, message string) (*file, *yaml.Node) {
@@ -226,7 +225,7 @@ func (f *file) say(n *yaml.Node, format string, args ...any) {
 	f.problems = append(f.problems, Problem{n.Line, n.Column, fmt.Sprintf(format, args...)})
 }
 
-// err is everything that is wrong, in the file's order; nil: nothing is.
+// err returns the collected errors in order of position; nil if there are none.
 func (f *file) err() error {
 	if len(f.problems) == 0 {
 		return nil
@@ -237,7 +236,7 @@ func (f *file) err() error {
 	return f.problems
 }
 
-// object returns n's values by key. A key that is unknown, there twice or missing is a problem.
+// object returns n's values by key. Unknown, duplicate and missing keys are problems.
 func (f *file) object(n *yaml.Node, required, optional []string) map[string]*yaml.Node {
 	if n == nil {
 		return nil
@@ -305,7 +304,7 @@ func (f *file) matching(n *yaml.Node, form *regexp.Regexp, what string) string {
 	return s
 }
 
-// line is text that people will read, so it is checked like theirs.
+// line reads one line of text. It will be shown to people, so it is checked like their own input.
 func (f *file) line(n *yaml.Node) string {
 	before := len(f.problems)
 	s := f.text(n)

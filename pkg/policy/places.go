@@ -6,14 +6,14 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// place is a line and a column of a file, from 1.
+// place is a line and a column in a file, both counted from 1.
 type place struct{ line, column int }
 
-// places are where each character of a scalar's value stands in the file, and where the value ends.
+// places are the positions of each character of a scalar's value in the file, and of the value's end.
 type places []place
 
-// places finds the value's characters in the file, whichever of YAML's five spellings it is written in: they all keep
-// the order of what is not blank. A character that is spelt as an escape stands where the value begins.
+// places locates the value's characters in the file, in any of YAML's five scalar styles: all keep the order of the
+// non-blank characters. A character written as an escape sequence is located at the start of the value.
 func (f *file) places(n *yaml.Node) places {
 	start := place{n.Line, n.Column}
 	c := cursor{lines: f.lines, line: n.Line - 1, column: n.Column - 1}
@@ -53,7 +53,7 @@ func (f *file) places(n *yaml.Node) places {
 	return append(found, c.place())
 }
 
-// at is the place of the character in a line (from 1) and column (from 0) of the value.
+// at returns the position in the file of the character at a line (from 1) and column (from 0) of the value.
 func (p places) at(value string, line, column int) place {
 	i := 0
 	for _, r := range value {
@@ -71,7 +71,7 @@ func (p places) at(value string, line, column int) place {
 	return p[min(i, len(p)-1)]
 }
 
-// cursor goes through a file character by character; a line ends with a line break.
+// cursor reads a file character by character and keeps track of the position.
 type cursor struct {
 	lines        [][]rune
 	line, column int

@@ -1,6 +1,6 @@
-// Package policy is just-in-time evaluation: verified facts in, a reproducible decision out (R13, R14). It is pure. Its
-// rules are configuration, written in YAML with conditions in CEL and known by their version. They can refuse, allow or
-// demand internal approvals; whether the customer is asked is not theirs to say.
+// Package policy implements just-in-time evaluation: verified facts in, a reproducible decision out (R13, R14). It is
+// pure. The rules are versioned configuration in YAML, with conditions in CEL. They can refuse, allow or require
+// internal approvals; they cannot decide whether the customer is asked.
 package policy
 
 import (
@@ -20,7 +20,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// Facts are what an evaluation may weigh. None of them is the intent's word about the engineer.
+// Facts are the input of an evaluation. What the intent itself claims about the engineer is not among them.
 type Facts struct {
 	Intent *lockboxv1.AccessIntent
 	// By is the engineer, from the verified token.
@@ -30,14 +30,14 @@ type Facts struct {
 	Subscription *tenant.Subscription
 	// Ticket is nil if the intent names none.
 	Ticket *ticket.State
-	// History is what became of the engineer's requests lately, see Histories. Nil: it is not known, and a rule that
-	// weighs it refuses (I11).
+	// History is the outcome of the engineer's recent requests, see Histories. If it is nil, it is unknown, and a rule
+	// that refers to it refuses (I11).
 	History *lockboxv1.EngineerHistory
 }
 
-// Evaluate decides what becomes of an intent at now. It refuses, or names the one basis on which the customer is not
-// asked, or lets the customer decide; and says which internal approvals come first (R15). Whether the customer is asked
-// is decided here and nowhere in the rules.
+// Evaluate evaluates an intent at now. It refuses the intent, lets the customer decide, or names the one basis on which
+// the customer is not asked; and it determines the internal approvals that come first (R15). Whether the customer is
+// asked is decided here and never by the rules.
 func Evaluate(
 	f Facts, r *Rules, c *catalogue.Catalogue, terms request.Terms, now time.Time,
 ) *lockboxv1.AccessEvaluated {
@@ -59,8 +59,8 @@ func Evaluate(
 	return s.evaluate(r, c, terms, now)
 }
 
-// Again evaluates once more what was recorded of a request's evaluation. With the rules, the catalogue and the terms
-// that were used then it comes to the same, byte for byte (R14, I8); with other rules, to what they would have said
+// Again repeats the evaluation of a request from the facts recorded with it. With the rules, catalogue and terms used
+// then, the result is the same, byte for byte (R14, I8); with other rules, it is what those rules would have decided
 // (R16).
 func Again(state request.State, r *Rules, c *catalogue.Catalogue, terms request.Terms) *lockboxv1.AccessEvaluated {
 	was := state.Evaluation.GetFacts()
@@ -81,13 +81,13 @@ func Again(state request.State, r *Rules, c *catalogue.Catalogue, terms request.
 	return s.evaluate(r, c, terms, now)
 }
 
-// subject is what an evaluation is about, as it is recorded: whatever else is known has no say in it.
+// subject is the recorded input of an evaluation; nothing else can influence the result.
 type subject struct {
 	intent         *lockboxv1.AccessIntent
 	by             *lockboxv1.Actor
 	tenant         *lockboxv1.TenantFacts
 	tenantSequence uint64
-	// history is nil if it is not known.
+	// history is nil if unknown.
 	history *lockboxv1.EngineerHistory
 
 	subscriptionMissing, subscriptionFaulty, ticketMissing bool
@@ -141,18 +141,18 @@ func resourceFacts(f *lockboxv1.EvaluationFacts) *lockboxv1.ResourceFacts {
 	}
 }
 
-// ruling is what all matching rules come to.
+// ruling is the combined effect of all matching rules.
 type ruling struct {
-	// refusal is nil if the intent may go on.
+	// refusal is nil if no rule refuses the intent.
 	refusal *lockboxv1.Refusal
-	// reasons are also recorded as codes: one for each, in the same order.
+	// reasons are also recorded as codes, one for each, in the same order.
 	reasons []string
 	codes   []*lockboxv1.Reason
 	stages  []*lockboxv1.InternalStage
 }
 
-// apply asks every rule, in order, and records those that matched. The first that refuses gives the refusal; one that
-// cannot be evaluated refuses (I11); if none says anything, that refuses too (R15).
+// apply evaluates every rule, in order, and records those that matched. The first refusing rule determines the refusal.
+// A rule that cannot be evaluated refuses (I11), and so does a rule set of which no rule matches (R15).
 func (r *Rules) apply(v *lockboxv1.AccessEvaluated, w *weighed) ruling {
 	var through, against ruling
 	for i := range r.list {
@@ -164,7 +164,7 @@ func (r *Rules) apply(v *lockboxv1.AccessEvaluated, w *weighed) ruling {
 		matched := &lockboxv1.MatchedRule{Id: rule.ID, Effect: rule.Effect, Reason: rule.Reason}
 		code := reason.Of(lockboxv1.ReasonCode_REASON_CODE_RULE_MATCHED, "rule", rule.ID)
 		if err != nil {
-			// What CEL says of it is for those who write rules; see Check.
+			// The CEL error is for the authors of rules; see Check.
 			matched.Effect, code.Code = lockboxv1.RuleEffect_RULE_EFFECT_FAILED, lockboxv1.ReasonCode_REASON_CODE_RULE_FAILED
 			matched.Reason = fmt.Sprintf("The rule %s could not be evaluated, and what is not known is refused (I11).", rule.ID)
 		}
@@ -202,7 +202,7 @@ func refusalOf(rule *Rule, failed error) *lockboxv1.Refusal {
 	return refusal.Of(refusal.Forbidden(rule.Field, "R13", "%s", rule.Message))
 }
 
-// plausible refuses an intent that contradicts what is known of the customer.
+// plausible refuses an intent that contradicts what is known about the customer.
 func (s subject) plausible(scenario catalogue.Scenario) error {
 	switch {
 	case scenario.Scope != scope(s.intent):
@@ -233,7 +233,7 @@ func (s subject) plausible(scenario catalogue.Scenario) error {
 	return nil
 }
 
-// Resource is what the catalogue says of what an intent is for; nil if it does not know it.
+// Resource returns the catalogue's facts about what an intent requests; nil if the catalogue does not contain it.
 func Resource(in *lockboxv1.AccessIntent, c *catalogue.Catalogue) *request.Resource {
 	service, scenario, err := c.Lookup(in.GetResourceType(), in.GetScenario())
 	if err != nil {
@@ -243,7 +243,7 @@ func Resource(in *lockboxv1.AccessIntent, c *catalogue.Catalogue) *request.Resou
 		Preview: service.Stage == lockboxv1.ServiceStage_SERVICE_STAGE_PREVIEW}
 }
 
-// waive finds the basis on which the customer is not asked, if there is one.
+// waive records the basis on which the customer is not asked, if there is one.
 func waive(v *lockboxv1.AccessEvaluated) {
 	v.Outcome = lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_WAIVED
 	switch f := v.GetFacts(); {
@@ -270,7 +270,7 @@ func waive(v *lockboxv1.AccessEvaluated) {
 	}
 }
 
-// demand records the internal stages and until when they have: each its own time, one after the other.
+// demand records the internal stages and their common deadline: stages run one after the other, each with its own time.
 func demand(v *lockboxv1.AccessEvaluated, stages []*lockboxv1.InternalStage, terms request.Terms, now time.Time) {
 	if len(stages) == 0 {
 		return

@@ -14,30 +14,30 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// Published is the text that the provider put in force last: its rule set, or its service catalogue, folded from that
-// aggregate's events. The text is not compiled here: only whoever evaluates needs that, and only the last one's.
+// Published is the text that the provider published last, a rule set or a service catalogue, folded from that
+// aggregate's events. It is not compiled here: only evaluations need that, and only for the latest text.
 //
-// Until any exists, the one that ships is in force.
+// Until one exists, the built-in text is in force.
 type Published struct {
 	aggregate.History
-	// TextVersion is the version of the text itself, as evaluations record it.
+	// TextVersion is the version of the text, as evaluations record it.
 	Text, TextVersion string
 	By                *lockboxv1.Actor
 	At                time.Time
 }
 
 const (
-	// maxPublished is the size of a text that fits into a command with its token, in bytes.
+	// maxPublished is the maximum size of a text, in bytes: it must fit into a command together with the token.
 	maxPublished = 48 << 10
-	// told is how many of its problems a refusal names, in at most maxTold bytes.
+	// told is how many problems a refusal lists, in at most maxTold bytes.
 	told    = 10
 	maxTold = 2000
 )
 
-// document is what is published as one text.
+// document is a kind of text that can be published.
 type document struct {
-	// id is the aggregate's, and its name for people; field is where a command has the text, rule is what it is published
-	// by.
+	// id is the aggregate's id and also its display name; field is the command's field with the text; rule is the
+	// requirement that refusals name.
 	id, field, rule string
 	version         func(text []byte) (string, error)
 }
@@ -68,7 +68,7 @@ func catalogueVersion(text []byte) (string, error) {
 	return c.Version(), nil
 }
 
-// Evolve folds one stored event. An event that cannot be true where it stands changes nothing but Fault.
+// Evolve folds one stored event. An event that is invalid at its position changes nothing but Fault.
 func Evolve(s Published, sequence uint64, e *lockboxv1.Event) Published {
 	return aggregate.Fold(s, sequence, e, (*Published).apply)
 }
@@ -100,8 +100,8 @@ func (s *Published) apply(e *lockboxv1.Event) (broken string) {
 	return ""
 }
 
-// Decide says what a command makes true of the provider's rules, or of its catalogue. Neither event nor error: that
-// very text is in force.
+// Decide returns the event that results from publishing rules or a catalogue, or neither event nor error if the same
+// text is already in force.
 func Decide(s Published, c aggregate.Command, now time.Time) (*lockboxv1.Event, error) {
 	var d document
 	var text string
@@ -145,7 +145,7 @@ func Decide(s Published, c aggregate.Command, now time.Time) (*lockboxv1.Event, 
 	return aggregate.End(s, e, Evolve)
 }
 
-// beginning cuts a message that quotes too much of a text.
+// beginning truncates a message that quotes too much of a text.
 func beginning(s string) string {
 	if len(s) <= maxTold {
 		return s

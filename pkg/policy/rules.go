@@ -19,25 +19,25 @@ var builtin []byte
 //go:embed rules_test.yaml
 var builtinCases []byte
 
-// Rules is one version of the rule set, compiled. It never changes.
+// Rules is one version of the rule set, compiled. It is immutable.
 type Rules struct {
 	version string
 	list    []Rule
 	adapter types.Adapter
 }
 
-// Rule is one rule as it was written.
+// Rule is one rule as written.
 type Rule struct {
 	ID string
 	// When is its condition, in CEL.
 	When   string
 	Effect lockboxv1.RuleEffect
-	// Reason is one plain sentence, shown to requester and customer.
+	// Reason is one sentence, shown to the requester and the customer.
 	Reason string
-	// Field and Message are what a refusal says to the requester.
+	// Field and Message are those of the refusal that the requester gets.
 	Field, Message string
-	// Stages are what a demand for internal approval asks for, in order. One without answer_within has the provider's
-	// usual time.
+	// Stages are the internal approvals that the rule requires, in order. A stage without answer_within has the provider's
+	// default time.
 	Stages []*lockboxv1.InternalStage
 
 	program cel.Program
@@ -47,35 +47,35 @@ type Rule struct {
 func Default() *Rules {
 	r, err := Parse(builtin)
 	if err != nil {
-		panic(fmt.Sprintf("the built-in rules are broken: %v", err)) // a test holds that they are not
+		panic(fmt.Sprintf("the built-in rules are broken: %v", err)) // a test proves that they are not
 	}
 	return r
 }
 
-// DefaultText and DefaultCases are the default rule set as it is written, and the cases written beside it.
+// DefaultText returns the source text of the default rule set.
 func DefaultText() []byte { return slices.Clone(builtin) }
 
-// DefaultCases are the cases of the default rule set.
+// DefaultCases returns the test cases of the default rule set.
 func DefaultCases() []byte { return slices.Clone(builtinCases) }
 
-// Version is the set's name, a plus sign, and the first 16 hexadecimal digits of the SHA-256 of its text: two texts
-// never go by one version.
+// Version returns the set's name, a plus sign, and the first 16 hexadecimal digits of the SHA-256 of its text: two
+// texts never share a version.
 func (r *Rules) Version() string { return r.version }
 
-// List is every rule in order.
+// List returns all rules in order.
 func (r *Rules) List() []Rule { return slices.Clone(r.list) }
 
 const (
-	// costLimit is what one condition may cost, in CEL's own units: a comparison costs one or two. It is far more than a
-	// rule needs, and far less than can be felt.
+	// costLimit is the maximum cost of one condition, in CEL's cost units: a comparison costs one or two. It is far more
+	// than a rule needs, and too little to be noticeable.
 	costLimit = 10_000
-	// maxRules times costLimit is what a whole evaluation may cost.
+	// maxRules is the maximum number of rules; times costLimit, it bounds the cost of a whole evaluation.
 	maxRules = 200
-	// maxCondition is the length of a condition, in characters.
+	// maxCondition is the maximum length of a condition, in characters.
 	maxCondition = 4000
 )
 
-// newEnvironment declares what conditions can speak of. There is no clock and no chance in it.
+// newEnvironment declares the variables and functions of conditions. It contains no clock and no randomness.
 func newEnvironment() (*cel.Env, error) {
 	object := func(name string, m proto.Message) cel.EnvOption {
 		return cel.Variable(name, cel.ObjectType(string(m.ProtoReflect().Descriptor().FullName())))
@@ -96,14 +96,14 @@ func newEnvironment() (*cel.Env, error) {
 	)
 }
 
-// weighed is what the conditions of one evaluation see: each fact is made a CEL value once, for all rules.
+// weighed holds the variables of one evaluation: each fact is converted to a CEL value once, for all rules.
 type weighed struct {
 	intent, identity, resource, tenant, now ref.Val
 	// history is nil if it is not known.
 	history ref.Val
 }
 
-// ResolveName and Parent make it a CEL activation.
+// ResolveName and Parent implement cel.Activation.
 func (w *weighed) ResolveName(name string) (any, bool) {
 	switch name {
 	case "intent":
@@ -115,14 +115,14 @@ func (w *weighed) ResolveName(name string) (any, bool) {
 	case "tenant":
 		return w.tenant, true
 	case "history":
-		return w.history, w.history != nil // What is not known is an error for whoever asks for it.
+		return w.history, w.history != nil // a condition that refers to an unknown history fails
 	case "now":
 		return w.now, true
 	}
 	return nil, false
 }
 
-// Parent is nil: there are no other names.
+// Parent returns nil: there are no other variables.
 func (*weighed) Parent() cel.Activation { return nil }
 
 func (r *Rules) weigh(s subject, resource *lockboxv1.ResourceFacts, now time.Time) *weighed {
@@ -137,7 +137,7 @@ func (r *Rules) weigh(s subject, resource *lockboxv1.ResourceFacts, now time.Tim
 	return w
 }
 
-// holds evaluates a rule's condition. An error is never a "no" (I11).
+// holds evaluates a rule's condition. An error must not be taken for false (I11).
 func (r *Rule) holds(w *weighed) (bool, error) {
 	out, _, err := r.program.Eval(w)
 	if err != nil {

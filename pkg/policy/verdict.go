@@ -6,8 +6,8 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// Verdict says in a few words what an evaluation came to: whether the intent goes on, to whom, and after whose
-// approval. Two evaluations with one verdict decide the same, whatever their reasons (R16).
+// Verdict summarises an evaluation: whether the intent is refused, who decides, and which internal approvals come
+// first. Two evaluations with the same verdict decide the same, whatever their reasons (R16).
 func Verdict(v *lockboxv1.AccessEvaluated) string {
 	var says string
 	switch v.GetOutcome() {

@@ -1,5 +1,5 @@
-// Package portalurl says where pages of the portal lie, for whoever names one: mails, the command line, the portal
-// itself. A link opens a page and does nothing else (R24).
+// Package portalurl builds the URLs of the portal's pages for mails, the command line and the portal itself. A link
+// opens a page and does nothing else (R24).
 package portalurl
 
 import (
@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// Base is below what an organisation's pages lie, a tenant's or with an empty name the provider's: no slash at the end.
+// Base returns the path prefix of an organisation's pages, without a trailing slash: a tenant's or, if tenant is empty,
+// the provider's.
 func Base(tenant string) string {
 	if tenant == "" {
 		return "/provider"
@@ -15,7 +16,7 @@ func Base(tenant string) string {
 	return "/t/" + url.PathEscape(tenant)
 }
 
-// To is the address of a page of an organisation: To("https://lockbox.example.org", "meadowbank", "requests", id).
+// To returns the URL of an organisation's page: To("https://lockbox.example.org", "meadowbank", "requests", id).
 func To(portal, tenant string, path ...string) string {
 	at := strings.TrimSuffix(portal, "/") + Base(tenant)
 	for _, part := range path {

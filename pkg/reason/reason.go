@@ -1,5 +1,5 @@
-// Package reason says why a service of Lockbox decided something by itself: as a code with parameters in the event, and
-// as a sentence wherever somebody reads it, in their language. It is pure.
+// Package reason explains automatic decisions of Lockbox: as a code with parameters in the event, and as a sentence in
+// the reader's language wherever it is shown. It is pure.
 package reason
 
 import (
@@ -13,12 +13,12 @@ import (
 //go:embed messages/*.yaml
 var files embed.FS
 
-// languages have a sentence for every code, by its name, but for RULE_MATCHED, whose words are the rule's own. Each
-// stands by itself, beside the request or the role assignment that it is about.
+// languages have a sentence for every code, by its name, except RULE_MATCHED, whose text is the rule's own. Each
+// sentence is complete in itself and is shown beside the request or role assignment that it is about.
 var languages = load()
 
 func load() map[string]*message.Catalogue {
-	// Those of tenant.Languages, which stands on this package.
+	// The same as tenant.Languages, which cannot be imported: package tenant imports this one.
 	all, err := message.Load(files, "messages/*.yaml", []string{"en", "fr", "ja"})
 	if err != nil {
 		panic(err) // they are part of the program
@@ -26,14 +26,14 @@ func load() map[string]*message.Catalogue {
 	return all
 }
 
-// parameters are the placeholders of sentences, by the names of the parameters that fill them.
+// parameters maps the names of parameters to the placeholders they fill.
 var parameters = map[string]string{
 	"rule": "Rule", "group": "Group", "resource_type": "ResourceType", "scenario": "Scenario", "service": "Service",
 	"migration": "Migration", "answer": "Answer",
 }
 
-// Of makes a reason of a code and pairs of the names and values of its parameters. A parameter without a value is left
-// out.
+// Of returns a reason with a code and parameters, given as pairs of names and values. Parameters with an empty value
+// are omitted.
 func Of(code lockboxv1.ReasonCode, pairs ...string) *lockboxv1.Reason {
 	r := &lockboxv1.Reason{Code: code}
 	for i := 0; i+1 < len(pairs); i += 2 {
@@ -44,8 +44,8 @@ func Of(code lockboxv1.ReasonCode, pairs ...string) *lockboxv1.Reason {
 	return r
 }
 
-// Sentence says a reason in a language, by its BCP 47 tag; in English if Lockbox does not speak it. It is empty if the
-// reason has no sentence of ours: it is absent, a rule's own, or of a later version.
+// Sentence returns a reason as a sentence in a language, given by its BCP 47 tag; in English if the language is not
+// supported. It is empty if the reason has no catalogue sentence: it is absent, a rule's own, or of a later version.
 func Sentence(language string, r *lockboxv1.Reason) string {
 	sentences, known := languages[language]
 	if !known {
@@ -61,19 +61,19 @@ func Sentence(language string, r *lockboxv1.Reason) string {
 	}
 	sentence, err := sentences.Say(strings.ToLower(strings.TrimPrefix(r.GetCode().String(), "REASON_CODE_")), pairs...)
 	if err != nil {
-		return "" // there is no sentence for it
+		return "" // the catalogue has no sentence for it
 	}
 	return strings.TrimSpace(sentence)
 }
 
-// Text is a reason as it is shown.
+// Text is a reason for display.
 type Text struct {
 	Text string
-	// Recorded: it is the sentence as it was recorded, which is not translated. Those of Lockbox itself are in English.
+	// Recorded means that it is the recorded sentence, untranslated. Lockbox records its own sentences in English.
 	Recorded bool
 }
 
-// Show says a reason in a language, or falls back to the sentence that was recorded with it.
+// Show returns a reason in a language, or the sentence that was recorded with it if there is no translation.
 func Show(language string, r *lockboxv1.Reason, recorded string) Text {
 	if s := Sentence(language, r); s != "" {
 		return Text{Text: s}
@@ -81,7 +81,7 @@ func Show(language string, r *lockboxv1.Reason, recorded string) Text {
 	return Text{Text: recorded, Recorded: true}
 }
 
-// ShowAll says several reasons: those that an evaluation records as sentences and, one for each, as codes.
+// ShowAll is Show for several reasons, which an evaluation records as sentences and, in the same order, as codes.
 func ShowAll(language string, codes []*lockboxv1.Reason, recorded []string) []Text {
 	list := make([]Text, len(recorded))
 	for i, sentence := range recorded {

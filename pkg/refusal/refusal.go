@@ -1,4 +1,5 @@
-// Package refusal is how every part of Lockbox says no: typed, naming the field and the rule, changing nothing.
+// Package refusal defines the typed errors with which every part of Lockbox refuses a request. A refusal names the
+// field and the rule; nothing has been changed.
 package refusal
 
 import (
@@ -8,7 +9,7 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// Error is a refusal as a Go error. The refusal itself is the wire's own message.
+// Error is a refusal as a Go error. It wraps the message that is sent over the wire.
 type Error struct{ Refusal *lockboxv1.Refusal }
 
 func (e *Error) Error() string {
@@ -19,47 +20,47 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s: %s (%s)", r.GetField(), r.GetMessage(), r.GetRule())
 }
 
-// New builds a refusal of any code; the functions below are shorter.
+// New builds a refusal with any code; the functions below are shorthands.
 func New(code lockboxv1.RefusalCode, field, rule, format string, args ...any) *Error {
 	return &Error{&lockboxv1.Refusal{Code: code, Field: field, Rule: rule, Message: fmt.Sprintf(format, args...)}}
 }
 
-// Invalid: the message itself is wrong.
+// Invalid refuses a message that is wrong in itself.
 func Invalid(field, rule, format string, args ...any) error {
 	return New(lockboxv1.RefusalCode_REFUSAL_CODE_INVALID, field, rule, format, args...)
 }
 
-// Unauthenticated: no token that is trusted here.
+// Unauthenticated refuses a caller without a trusted token.
 func Unauthenticated(field, rule, format string, args ...any) error {
 	return New(lockboxv1.RefusalCode_REFUSAL_CODE_UNAUTHENTICATED, field, rule, format, args...)
 }
 
-// Forbidden: known, but not allowed.
+// Forbidden refuses a known caller who lacks permission.
 func Forbidden(field, rule, format string, args ...any) error {
 	return New(lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN, field, rule, format, args...)
 }
 
-// NotFound: not there, or not the caller's to see (I9). The two read the same.
+// NotFound refuses access to something that does not exist or that the caller may not see (I9). Both look the same.
 func NotFound(field, rule, format string, args ...any) error {
 	return New(lockboxv1.RefusalCode_REFUSAL_CODE_NOT_FOUND, field, rule, format, args...)
 }
 
-// Conflict: something else was decided first.
+// Conflict refuses because something else was decided first.
 func Conflict(field, rule, format string, args ...any) error {
 	return New(lockboxv1.RefusalCode_REFUSAL_CODE_CONFLICT, field, rule, format, args...)
 }
 
-// Precondition: the state does not allow it any more, or not yet.
+// Precondition refuses because the state does not allow it any longer, or not yet.
 func Precondition(field, rule, format string, args ...any) error {
 	return New(lockboxv1.RefusalCode_REFUSAL_CODE_PRECONDITION, field, rule, format, args...)
 }
 
-// Unavailable: what must be asked does not answer (I11).
+// Unavailable refuses because something that is needed for the decision does not answer (I11).
 func Unavailable(field, rule, format string, args ...any) error {
 	return New(lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE, field, rule, format, args...)
 }
 
-// Because adds why, as a code, to a refusal that is recorded in an event.
+// Because adds a coded reason to a refusal that will be recorded in an event.
 func Because(err error, why *lockboxv1.Reason) error {
 	if r, ok := As(err); ok {
 		r.CodedReason = why
@@ -76,8 +77,8 @@ func As(err error) (*lockboxv1.Refusal, bool) {
 	return nil, false
 }
 
-// Of returns the refusal in err. An error that is not one becomes UNAVAILABLE without its text, which may hold what the
-// caller must not see; log it.
+// Of returns the refusal in err. Any other error becomes UNAVAILABLE without its text, which may contain details that
+// the caller must not see; log it.
 func Of(err error) *lockboxv1.Refusal {
 	if r, ok := As(err); ok {
 		return r

@@ -9,15 +9,15 @@ import (
 	"github.com/openlockbox/lockbox/pkg/refusal"
 )
 
-// InForce is what the provider published last under one name, compiled once a version; until anything was published,
-// what ships.
+// InForce is the provider's latest published rule set or catalogue, compiled once per version; the built-in one until
+// something is published.
 type InForce[T interface{ Version() string }] struct {
 	about   aggregate.Key
 	builtin T
 	compile func(text []byte) (T, error)
 
 	mu      sync.Mutex
-	version string // of last; empty: nothing was compiled yet
+	version string // of last; empty until something was compiled
 	last    T
 }
 
@@ -32,11 +32,11 @@ func CatalogueInForce() *InForce[*catalogue.Catalogue] {
 		compile: catalogue.Parse}
 }
 
-// Of returns what is in force by what was read.
+// Of returns the version in force according to the states read.
 func (f *InForce[T]) Of(s States) (T, error) { return f.After(s.Published(f.about)) }
 
-// After returns what is in force after what was published. What this program cannot compile lets nothing through:
-// whoever needs it waits for a program that can (I11).
+// After returns the version in force given what was published. A text that this program cannot compile is UNAVAILABLE:
+// decisions that need it fail closed until a program that understands it is deployed (I11).
 func (f *InForce[T]) After(published policy.Published) (T, error) {
 	var none T
 	switch {

@@ -1,9 +1,9 @@
-// Package repository reads aggregates from the journal as states, and writes what was decided about them. It is where
-// the pure domain meets the stream.
+// Package repository loads aggregates from the journal as states and appends the events decided on them. It connects
+// the pure domain to the stream.
 //
-// Every decision rests on one consistent cut of all that it needs, as the stream's leader has it. What is remembered
-// only saves reading again what cannot have changed: an aggregate's events are never rewritten and its versions have no
-// gaps, so if the last that is known is still the last, the rest is known too.
+// Every decision is based on one consistent cut of everything it needs, as the stream's leader has it. The cache only
+// avoids reading again what cannot have changed: an aggregate's events are never rewritten and its versions have no
+// gaps, so if the last known event is still the last, all the others are known too.
 package repository
 
 import (
@@ -29,18 +29,18 @@ type Repository struct {
 }
 
 const (
-	// remembered is how many aggregates a Repository remembers, about 8 KiB each; at most twice as many.
+	// remembered is how many aggregates a Repository caches, up to twice as many, at about 8 KiB each.
 	remembered = 1024
-	// reach is how many events back a remembered aggregate can be read at an earlier sequence without reading it anew.
+	// reach is how many past states of a cached aggregate are kept, so that At need not read it again.
 	reach = 16
 )
 
-// New returns a Repository that remembers.
+// New returns a Repository with a cache.
 func New(j *journal.Journal) *Repository {
 	return &Repository{Journal: j, recent: cache.New[aggregate.Key, trail](remembered)}
 }
 
-// trail are the last states of an aggregate, one after each event, the latest last. It is never written into.
+// trail holds the last states of an aggregate, one per event, the latest last. It is never modified in place.
 type trail []aggregate.State
 
 func (t trail) latest() aggregate.State {
@@ -50,7 +50,7 @@ func (t trail) latest() aggregate.State {
 	return t[len(t)-1]
 }
 
-// version is how far the aggregate is known.
+// version returns the version of the latest state.
 func (t trail) version(key aggregate.Key) journal.Version {
 	if len(t) == 0 {
 		return journal.Version{Key: key}
@@ -66,7 +66,8 @@ func (t trail) then(s aggregate.State) trail {
 	return append(slices.Clip(t), s)
 }
 
-// at is the state as of a sequence. Nil: it did not exist yet. False: the trail does not reach back that far.
+// at returns the state as of a sequence, nil if the aggregate did not exist yet. It returns false if the trail does not
+// reach back that far.
 func (t trail) at(sequence uint64) (aggregate.State, bool) {
 	for _, s := range slices.Backward(t) {
 		if h := s.Folded(); h.Sequence <= sequence && (h.Fault == nil || h.Fault.Sequence <= sequence) {
@@ -77,7 +78,7 @@ func (t trail) at(sequence uint64) (aggregate.State, bool) {
 }
 
 // Basis reads aggregates as one consistent cut, as fresh as the stream's leader has them. A history that contradicts
-// itself becomes a state at fault.
+// itself yields a state with a Fault.
 func (r *Repository) Basis(ctx context.Context, keys ...aggregate.Key) (States, error) {
 	trails, err := r.read(ctx, keys)
 	if err != nil {
@@ -92,8 +93,7 @@ func (r *Repository) Basis(ctx context.Context, keys ...aggregate.Key) (States, 
 	return states, nil
 }
 
-// At is Basis as of a stream sequence: nothing that was stored later is in it, so it says the same whenever it is
-// asked.
+// At is Basis as of a stream sequence. Nothing stored later is included, so the result is the same at any time.
 func (r *Repository) At(ctx context.Context, sequence uint64, keys ...aggregate.Key) (States, error) {
 	trails, err := r.read(ctx, keys)
 	if err != nil {
@@ -120,7 +120,7 @@ func (r *Repository) At(ctx context.Context, sequence uint64, keys ...aggregate.
 	return states, nil
 }
 
-// read brings what is remembered of these aggregates up to date.
+// read updates the cached trails of these aggregates and returns them.
 func (r *Repository) read(ctx context.Context, keys []aggregate.Key) (map[aggregate.Key]trail, error) {
 	trails := make(map[aggregate.Key]trail, len(keys))
 	var known []journal.Version
@@ -155,7 +155,8 @@ func (r *Repository) read(ctx context.Context, keys []aggregate.Key) (map[aggreg
 	return trails, nil
 }
 
-// atFault is an aggregate whose events contradict each other or the stream.
+// atFault returns the trail of an aggregate whose events contradict each other or the stream; any other error is
+// returned.
 func atFault(key aggregate.Key, err error) (trail, error) {
 	var contradiction *journal.HistoryError
 	var corrupt *journal.CorruptError
@@ -171,7 +172,7 @@ func atFault(key aggregate.Key, err error) (trail, error) {
 	return trail{faulty(key, fault)}, nil
 }
 
-// remember keeps states unless they are at fault, or older than what is known.
+// remember caches a trail unless it is at fault or older than the cached one.
 func (r *Repository) remember(key aggregate.Key, t trail) {
 	if len(t) == 0 || t.latest().Folded().Fault != nil {
 		return
@@ -181,8 +182,8 @@ func (r *Repository) remember(key aggregate.Key, t trail) {
 	})
 }
 
-// Saw remembers an event that was just written or delivered, if its aggregate is remembered up to it, or begins with
-// it.
+// Saw adds an event that was just written or delivered to the cache, if it directly follows the cached state or is the
+// aggregate's first event.
 func (r *Repository) Saw(sequence uint64, e *lockboxv1.Event) {
 	r.recent.Update(aggregate.KeyOf(e), func(before trail) (trail, bool) {
 		if e.GetVersion() != before.version(aggregate.Key{}).Version+1 {
@@ -196,8 +197,9 @@ func (r *Repository) Saw(sequence uint64, e *lockboxv1.Event) {
 	})
 }
 
-// Recent is what is remembered of an aggregate, if that includes its event at a sequence; else Basis. Another copy of
-// the service may have gone on since: an append finds that out, whatever else rests on it must be confirmed by BasisOf.
+// Recent returns the cached state of an aggregate if it includes the event at sequence, and Basis otherwise. Another
+// replica of the service may have appended events since. An append detects that; anything else must be confirmed with
+// BasisOf.
 func (r *Repository) Recent(ctx context.Context, about aggregate.Key, sequence uint64) (States, error) {
 	if t, _ := r.recent.Get(about); len(t) > 0 && t.latest().Folded().Sequence >= sequence {
 		return States{about: t.latest()}, nil
@@ -205,7 +207,7 @@ func (r *Repository) Recent(ctx context.Context, about aggregate.Key, sequence u
 	return r.Basis(ctx, about)
 }
 
-// BasisOf reads aggregates and all that decisions about them rest on, as one consistent cut.
+// BasisOf reads aggregates and everything that decisions on them depend on, as one consistent cut.
 func (r *Repository) BasisOf(ctx context.Context, about ...aggregate.Key) (States, error) {
 	known := States{}
 	for _, key := range about {
@@ -219,7 +221,7 @@ func (r *Repository) BasisOf(ctx context.Context, about ...aggregate.Key) (State
 		if err != nil {
 			return nil, err
 		}
-		// What a request rests on is only known once it has been read.
+		// What a request depends on is known only once it has been read.
 		if needed := states.restOn(about); slices.Equal(needed, keys) {
 			return states, nil
 		}
@@ -227,10 +229,10 @@ func (r *Repository) BasisOf(ctx context.Context, about ...aggregate.Key) (State
 	}
 }
 
-// ErrConflict says that another event of the aggregate was stored first: read and decide again.
+// ErrConflict means that another event of the aggregate was stored first: read and decide again.
 var ErrConflict = journal.ErrConflict
 
-// Identify gives events their ids, by which what they lead to names its cause.
+// Identify assigns ids to events. Later events refer to them as their causation id.
 func Identify(events ...*lockboxv1.Event) error {
 	for _, e := range events {
 		id, err := uuid.NewV7()
@@ -242,8 +244,8 @@ func Identify(events ...*lockboxv1.Event) error {
 	return nil
 }
 
-// Append appends events of one aggregate that follow each other, the first after the last of it in states, and
-// remembers them. It returns the sequences of those that are stored: all, unless there is an error.
+// Append appends consecutive events of one aggregate after its last event in states, and updates states and the cache.
+// It returns the sequences of the events that were stored: all of them, unless there is an error.
 func (r *Repository) Append(ctx context.Context, states States, events ...*lockboxv1.Event) ([]uint64, error) {
 	after := uint64(0)
 	if s := states[aggregate.KeyOf(events[0])]; s != nil {
@@ -260,8 +262,7 @@ func (r *Repository) Append(ctx context.Context, states States, events ...*lockb
 	return stored, nil
 }
 
-// Next decides again from what is owed once an event is true, and returns what follows at once; nil: nothing does. The
-// states are not changed.
+// Next returns the event that is due as soon as e is stored, or nil if there is none. It does not change states.
 func (p Process) Next(states States, e *lockboxv1.Event, now time.Time) (*lockboxv1.Event, error) {
 	about := aggregate.KeyOf(e)
 	then := maps.Clone(states)

@@ -13,8 +13,8 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// States are folded aggregates of any kind. What a decision rests on is one, and so is a whole stream in memory. This
-// is the one place that knows which kind folds how, who decides about it, and what that rests on.
+// States holds folded aggregates of any kind: the basis of one decision, or a whole stream in memory. This file is the
+// only place that knows how each kind is folded, which package decides on it, and what its decisions depend on.
 type States map[aggregate.Key]aggregate.State
 
 // folder folds the events of one kind of aggregate.
@@ -49,7 +49,7 @@ func folding[S any, P interface {
 	}
 }
 
-// faulty is an aggregate of which nothing is known but that its history contradicts itself.
+// faulty returns the state of an aggregate whose history contradicts itself; nothing else is known of it.
 func faulty(key aggregate.Key, fault aggregate.Fault) aggregate.State {
 	s := folders[key.Kind].zero()
 	h := s.Folded()
@@ -57,8 +57,8 @@ func faulty(key aggregate.Key, fault aggregate.Fault) aggregate.State {
 	return s
 }
 
-// Evolve folds an event onto the state of its aggregate, which is nil before the first event. Reports are not folded:
-// nil.
+// Evolve folds an event onto the state of its aggregate, which is nil before the first event. It returns nil for
+// reports, which are not folded.
 func Evolve(before aggregate.State, sequence uint64, e *lockboxv1.Event) aggregate.State {
 	of, decided := folders[e.GetKind()]
 	if !decided {
@@ -77,7 +77,7 @@ func (s States) Add(sequence uint64, e *lockboxv1.Event) aggregate.State {
 	return after
 }
 
-// in returns the state under a key; the zero state if there is none.
+// in returns the state stored under a key, or the zero state.
 func in[S any](s States, key aggregate.Key) (state S) {
 	if p, is := any(s[key]).(*S); is {
 		return *p
@@ -109,8 +109,8 @@ func (s States) Disclosure(tenantID, id string) disclosure.State {
 	return in[disclosure.State](s, aggregate.Disclosure(tenantID, id))
 }
 
-// World returns what a decision about a request of a tenant rests on: the tenant, and the subscription unless the
-// request is tenant-scoped (an empty subscription id).
+// World returns what a decision on a tenant's request depends on: the tenant, and the subscription unless the request
+// is tenant-scoped (subscriptionID is empty).
 func (s States) World(tenantID, subscriptionID string) request.World {
 	w := request.World{Tenant: s.Tenant(tenantID)}
 	if subscriptionID != "" {
@@ -120,8 +120,9 @@ func (s States) World(tenantID, subscriptionID string) request.World {
 	return w
 }
 
-// restOn identifies what decisions about aggregates rest on, each once: themselves, their tenants, and for a request
-// its subscription, and the catalogue if the customer is not asked, as far as is known of the request.
+// restOn returns, without duplicates, the keys of everything that decisions on these aggregates depend on: the
+// aggregates themselves, their tenants and, as far as a request is known, its subscription and, if the customer is not
+// asked, the catalogue.
 func (s States) restOn(about []aggregate.Key) (keys []aggregate.Key) {
 	seen := map[aggregate.Key]bool{}
 	add := func(key aggregate.Key) {
@@ -149,7 +150,7 @@ func (s States) restOn(about []aggregate.Key) (keys []aggregate.Key) {
 	return keys
 }
 
-// Decide says what a command makes true of the aggregate that it is about. Neither event nor error: it is so already.
+// Decide returns the event that results from a command, or neither event nor error if it would change nothing.
 func (s States) Decide(c aggregate.Command, now time.Time) (*lockboxv1.Event, error) {
 	about, err := aggregate.Of(c.Command)
 	if err != nil {
@@ -172,15 +173,15 @@ func (s States) Decide(c aggregate.Command, now time.Time) (*lockboxv1.Event, er
 	return request.Decide(r, c, s.World(about.Tenant, r.Intent.GetSubscriptionId()), now)
 }
 
-// Process is who does what is owed, by which terms, and how it reads the catalogue that was published.
+// Process holds what is needed to perform duties: the acting system, its terms, and the service catalogue.
 type Process struct {
 	Actor    *lockboxv1.Actor
 	Terms    request.Terms
 	Services *InForce[*catalogue.Catalogue]
 }
 
-// Perform says what becomes true because it is owed to an aggregate at now: the next event of a request, or that a
-// disclosure is told. Neither event nor error: nothing is owed.
+// Perform returns the event that is due for an aggregate at now: the next event of a request, or the notification of a
+// disclosure. It returns neither event nor error if nothing is due.
 func (p Process) Perform(s States, about aggregate.Key, causationID string, now time.Time) (*lockboxv1.Event, error) {
 	switch about.Kind {
 	case aggregate.KindDisclosure:
@@ -192,7 +193,7 @@ func (p Process) Perform(s States, about aggregate.Key, causationID string, now 
 	r := s.Request(about)
 	w := s.World(about.Tenant, r.Intent.GetSubscriptionId())
 	if r.Status == request.Approved && r.Waiver() != lockboxv1.Waiver_WAIVER_UNSPECIFIED {
-		// Nobody is taken at the word of the evaluation that waived the customer (R3, R8).
+		// The evaluation that waived the customer's approval is not trusted: the catalogue is checked again (R3, R8).
 		services, err := p.Services.Of(s)
 		if err != nil {
 			return nil, err
@@ -202,7 +203,7 @@ func (p Process) Perform(s States, about aggregate.Key, causationID string, now 
 	return request.Perform(r, w, p.Terms, p.Actor, causationID, now)
 }
 
-// NextDue is when something will be owed to an aggregate by the passing of time alone; false: never.
+// NextDue returns the next time at which something falls due for an aggregate without further events; false if never.
 func (s States) NextDue(about aggregate.Key) (time.Time, bool) {
 	switch about.Kind {
 	case aggregate.KindDisclosure:
@@ -213,7 +214,7 @@ func (s States) NextDue(about aggregate.Key) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// Settled reports whether nothing is owed to an aggregate, and nothing will be by the passing of time.
+// Settled reports whether nothing is due for an aggregate, now or later, unless another event follows.
 func (s States) Settled(about aggregate.Key) bool {
 	_, waits := s.NextDue(about)
 	return !waits && (about.Kind != aggregate.KindRequest || request.Settled(s.Request(about)))

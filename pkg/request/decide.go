@@ -13,7 +13,7 @@ import (
 
 const maxQuestions = 20
 
-// Decide says what somebody's command makes true of the request. Neither event nor error: it is so already.
+// Decide returns the event that results from a person's command, or neither event nor error if it would change nothing.
 func Decide(s State, c aggregate.Command, w World, now time.Time) (*lockboxv1.Event, error) {
 	e, err := s.Begin(c, s.material, func() error { return concerns(s, c, w, now) }, now)
 	if e == nil || err != nil {
@@ -48,12 +48,12 @@ func Decide(s State, c aggregate.Command, w World, now time.Time) (*lockboxv1.Ev
 	return aggregate.End(s, e, Evolve)
 }
 
-// NotFound is what everybody hears who has nothing to do with a request, whether it exists or not (I9).
+// NotFound is the answer to callers who have no part in a request, whether it exists or not (I9).
 func NotFound() error {
 	return refusal.NotFound("aggregate_id", "I9", "there is no such request")
 }
 
-// concerns refuses whoever may not give this command at all, before anything is said about the request's state.
+// concerns refuses callers who may not give this command at all, before anything is revealed about the request's state.
 func concerns(s State, c aggregate.Command, w World, now time.Time) error {
 	if s.Status == None {
 		return NotFound()
@@ -87,7 +87,7 @@ func concerns(s State, c aggregate.Command, w World, now time.Time) error {
 	return nil
 }
 
-// mayDecide holds the conditions of R20, I9 and I10 on a person who wants to decide for the customer.
+// mayDecide checks the conditions of R20, I9 and I10 for a person who wants to decide for the customer.
 func mayDecide(s State, by *lockboxv1.Actor, w World, now time.Time) error {
 	switch {
 	case by.GetSide() != lockboxv1.Side_SIDE_TENANT:
@@ -110,7 +110,7 @@ func mayDecide(s State, by *lockboxv1.Actor, w World, now time.Time) error {
 	return nil
 }
 
-// mayRevoke lets the customer's deciders of today take access away, frozen or not, and the security officer (R32).
+// mayRevoke allows revocation by the customer's current approvers, frozen or not, and by the security officer (R32).
 func mayRevoke(s State, by *lockboxv1.Actor, w World, now time.Time) error {
 	if aggregate.Provider(by, aggregate.SecurityOfficers) {
 		return nil
@@ -136,7 +136,7 @@ func mayDecideInternally(s State, stage *lockboxv1.InternalStage, by *lockboxv1.
 		decision(s.InternalDecisions, by) == nil
 }
 
-// pending refuses what comes too late or too early for the customer's decision.
+// pending refuses commands unless the request is waiting for the customer's decision.
 func pending(s State, now time.Time) error {
 	switch s.Status {
 	case CustomerNotified:
@@ -147,7 +147,7 @@ func pending(s State, now time.Time) error {
 	return refusal.Conflict("aggregate_id", "R29", "%s", Outcome(s))
 }
 
-// late refuses what comes at or after the deadline, whether the expiry was recorded yet or not.
+// late refuses commands at or after the deadline, whether or not the expiry has been recorded.
 func late(s State, rule string, now time.Time) error {
 	if due, waits := s.deadline(); waits && !now.Before(due) {
 		return refusal.Precondition("aggregate_id", rule, "expired at %s, when the time to answer was over", stamp(due))
@@ -228,7 +228,7 @@ func release(s State, r *lockboxv1.Release, e *lockboxv1.Event, now time.Time) e
 	return input.Text("release.reason", r.GetReason(), 0, 4000)
 }
 
-// granted refuses unless there is access to take away, or with soon, access about to begin.
+// granted refuses unless access is active or, with soon, about to begin.
 func granted(s State, now time.Time, soon bool) error {
 	switch {
 	case soon && s.Status == Approved:

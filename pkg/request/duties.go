@@ -9,7 +9,7 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// NextDue is the next instant at which something will be owed by the passing of time alone; false: never.
+// NextDue returns the next time at which a duty arises without further events; false if never.
 func NextDue(s State) (time.Time, bool) {
 	due, waits := s.deadline()
 	if s.Fault != nil || !waits {
@@ -21,36 +21,36 @@ func NextDue(s State) (time.Time, bool) {
 	return due, true
 }
 
-// Settled reports whether nothing is owed to a request, and nothing will be by the passing of time, until somebody
-// acts.
+// Settled reports whether no duty is due for a request, now or later, unless a person acts.
 func Settled(s State) bool {
 	_, waits := NextDue(s)
 	return s.Fault != nil || !waits && s.Status != Approved && (s.Status != Submitted || s.Evaluation == nil)
 }
 
-// Duty is something that the process itself owes a request.
+// Duty is a step that Lockbox itself has to take for a request.
 type Duty int
 
 // The duties, each performed by Perform.
 const (
 	// Nothing is owed.
 	Nothing Duty = iota
-	// Notify the customer: create the Lockbox request.
+	// Notify creates the Lockbox request: the customer is asked.
 	Notify
-	// Remind those whom the request waits for, at the provider or at the customer.
+	// Remind sends a reminder to the pending approvers, the provider's or the customer's.
 	Remind
-	// Expire what nobody answered in time, internally or at the customer.
+	// Expire ends a request that was not decided in time, internally or by the customer.
 	Expire
-	// Grant what was approved, or let it lapse.
+	// Grant starts approved access, or lets the approval lapse.
 	Grant
-	// Complete a grant whose time is over.
+	// Complete ends a grant whose time is over.
 	Complete
-	// ReportUnavailable records that nobody of the frozen list can decide any more (R23).
+	// ReportUnavailable records that none of the frozen approvers can decide any longer (R23).
 	ReportUnavailable
 )
 
-// Owed is what the process has to do next, at now: the whole of its recovery after a crash. Where that depends on other
-// aggregates and these are not the request's own, or at fault, it is not known (UNAVAILABLE).
+// Owed returns the duty that is due at now. It derives from the state alone, so it is also the whole recovery after a
+// crash. If it depends on other aggregates and these are not the request's own, or are faulty, Owed returns
+// UNAVAILABLE.
 func Owed(s State, w World, now time.Time) (Duty, error) {
 	next, timed := NextDue(s)
 	isDue := timed && !now.Before(next)
@@ -79,7 +79,7 @@ func Owed(s State, w World, now time.Time) (Duty, error) {
 	return Nothing, nil
 }
 
-// Perform does what is owed to a request. Neither event nor error: nothing is.
+// Perform returns the event of the duty that is due, or neither event nor error if none is.
 func Perform(
 	s State, w World, terms Terms, by *lockboxv1.Actor, causationID string, now time.Time,
 ) (*lockboxv1.Event, error) {
@@ -92,7 +92,7 @@ func Perform(
 	case Notify:
 		e.Fact = notify(s, w, terms, now)
 	case Remind:
-		// After a pause, one reminder stands for all that were due in it.
+		// After downtime, one reminder stands for all that fell due in the meantime.
 		last := uint32(s.remindersBy(now) - 1) // #nosec G115 -- an index into a short list
 		e.Fact = &lockboxv1.Event_ApprovalReminderDue{ApprovalReminderDue: &lockboxv1.ApprovalReminderDue{Index: last}}
 		if _, i := s.Stage(); s.Status == AwaitingInternalApproval {
@@ -136,7 +136,7 @@ func notify(s State, w World, terms Terms, now time.Time) *lockboxv1.Event_Custo
 	return &lockboxv1.Event_CustomerNotified{CustomerNotified: n}
 }
 
-// grant gives access if its basis still holds at now, and otherwise lets the request lapse, saying why.
+// grant grants access if its basis still holds at now; otherwise it lets the request lapse and records why.
 func grant(s State, w World, terms Terms, e *lockboxv1.Event, now time.Time) {
 	duration, resources := s.Allowed()
 	why, recorded := w.basisGone(s, now)

@@ -10,8 +10,8 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-// Evolve folds one stored event. An event that cannot be true where it stands changes nothing but Fault: the fold
-// checks whoever wrote it, so that a stolen key of one service does not become a grant unseen.
+// Evolve folds one stored event. An event that is invalid at its position changes nothing but Fault: the fold checks
+// every event, whoever wrote it, so that a service's stolen key cannot produce a grant unnoticed.
 func Evolve(s State, sequence uint64, e *lockboxv1.Event) State {
 	return aggregate.Fold(s, sequence, e, (*State).apply)
 }
@@ -129,7 +129,7 @@ func (s *State) apply(e *lockboxv1.Event) (broken string) {
 	return ""
 }
 
-// owed reports whether the event is one that the process owes, see Owed, or an evaluation.
+// owed reports whether the event is an evaluation or results from a duty, see Owed.
 func owed(e *lockboxv1.Event) bool {
 	switch e.GetFact().(type) {
 	case *lockboxv1.Event_AccessEvaluated, *lockboxv1.Event_CustomerNotified, *lockboxv1.Event_InternalReminderDue,
@@ -140,7 +140,7 @@ func owed(e *lockboxv1.Event) bool {
 	return endsByTime(e)
 }
 
-// endsByTime reports whether the event says that a deadline has passed.
+// endsByTime reports whether the event records that a deadline has passed.
 func endsByTime(e *lockboxv1.Event) bool {
 	switch e.GetFact().(type) {
 	case *lockboxv1.Event_InternalApprovalExpired, *lockboxv1.Event_RequestExpired, *lockboxv1.Event_AccessCompleted:
@@ -149,7 +149,7 @@ func endsByTime(e *lockboxv1.Event) bool {
 	return false
 }
 
-// follows says after which states an event may stand.
+// follows returns the states in which an event may occur.
 func follows(e *lockboxv1.Event) []Status {
 	switch e.GetFact().(type) {
 	case *lockboxv1.Event_AccessRequested:
@@ -226,7 +226,7 @@ func (s *State) evaluated(v *lockboxv1.AccessEvaluated, e *lockboxv1.Event, at t
 	return ""
 }
 
-// descending holds that each duration is shorter than the one before it, and longer than none.
+// descending reports whether the durations are positive and each is shorter than the one before.
 func descending(list []*durationpb.Duration) bool {
 	for i, d := range list {
 		if d.AsDuration() <= 0 || i > 0 && d.AsDuration() >= list[i-1].AsDuration() {
@@ -236,7 +236,7 @@ func descending(list []*durationpb.Duration) bool {
 	return true
 }
 
-// waivable reports whether the facts bear the waiver out. One that this version does not know never is.
+// waivable reports whether the recorded facts justify the waiver. An unknown waiver is never justified.
 func (s *State) waivable(v *lockboxv1.AccessEvaluated) bool {
 	f := v.GetFacts()
 	switch v.GetWaiver() {
@@ -255,13 +255,13 @@ func (s *State) waivable(v *lockboxv1.AccessEvaluated) bool {
 	return false
 }
 
-// mayHurry reports whether it was submitted as an emergency by somebody who may (R43).
+// mayHurry reports whether the request was submitted as an emergency by an emergency responder (R43).
 func (s *State) mayHurry() bool {
 	return s.Intent.GetEmergency() && aggregate.Provider(s.Requester, aggregate.EmergencyResponders)
 }
 
-// cleared moves on once no internal stage waits any more. A stage that begins has its own time and its own reminders;
-// those whose time had come before are passed over.
+// cleared sets the status that follows from the internal stages: the first open one waits, or the internal approval is
+// complete. A stage that begins has its own deadline and reminders; reminders already past are skipped.
 func (s *State) cleared(at time.Time) {
 	stage, i := s.Stage()
 	switch {
@@ -277,7 +277,7 @@ func (s *State) cleared(at time.Time) {
 	}
 }
 
-// people is how many the stages ask for together.
+// people returns how many approvals the stages require in total.
 func people(stages []*lockboxv1.InternalStage) int {
 	n := 0
 	for _, st := range stages {
@@ -286,7 +286,7 @@ func people(stages []*lockboxv1.InternalStage) int {
 	return n
 }
 
-// reminded passes over all reminders up to one.
+// reminded marks all reminders up to and including index as given.
 func (s *State) reminded(index uint32, at time.Time) (broken string) {
 	i := int(index)
 	if i < s.Reminders || i >= s.remindersBy(at) {
@@ -315,7 +315,7 @@ func (s *State) notified(n *lockboxv1.CustomerNotified, e *lockboxv1.Event, at t
 	return ""
 }
 
-// providers reports whether an approver signs in where the requester does.
+// providers reports whether an approver has the same issuer as the requester, and so belongs to the provider.
 func (s *State) providers(a *lockboxv1.Approver) bool {
 	return a.GetPerson().GetIssuer() == s.Requester.GetPerson().GetIssuer()
 }
@@ -396,8 +396,8 @@ func (s *State) end(status Status, e *lockboxv1.Event, reason string) {
 	s.Status, s.EndedAt, s.EndedBy, s.EndReason = status, e.GetTime().AsTime(), e.GetActor(), reason
 }
 
-// narrows returns the rule that an approval breaks by allowing more than was asked, or nothing that all agree on, and
-// the field that breaks it.
+// narrows returns the rule that an approval breaks, and the field that breaks it: it must not allow more than was
+// requested, and must have a resource in common with the earlier approvals.
 func narrows(s State, d *lockboxv1.Decision) (field, broken string) {
 	asked, longest := s.Intent.GetResourceIds(), s.Evaluation.GetDuration().AsDuration()
 	_, common := allowed(0, asked, append(s.Approvals(), d))
@@ -412,7 +412,7 @@ func narrows(s State, d *lockboxv1.Decision) (field, broken string) {
 	return "", ""
 }
 
-// frozen finds a person among the frozen approvers; nil: not there.
+// frozen finds a person among the frozen approvers; nil if absent.
 func frozen(n *lockboxv1.CustomerNotified, p *lockboxv1.Person) *lockboxv1.Approver {
 	for _, a := range n.GetApprovers() {
 		if tenant.SamePerson(a.GetPerson(), p) {
@@ -433,5 +433,5 @@ func decision(among []*lockboxv1.Decision, by *lockboxv1.Actor) *lockboxv1.Decis
 
 func same(a, b *lockboxv1.Actor) bool { return tenant.SamePerson(a.GetPerson(), b.GetPerson()) }
 
-// add appends without ever writing into what another state holds.
+// add appends to a copy, because states share their lists.
 func add[T any](list []T, item T) []T { return append(list[:len(list):len(list)], item) }

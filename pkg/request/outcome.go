@@ -8,7 +8,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// Outcome says in a few words where the request stands, who decided and when: what a second attempt is told (R29).
+// Outcome summarises the request's status, who decided it and when, for a refusal of a second attempt (R29).
 func Outcome(s State) string {
 	switch s.Status {
 	case Submitted:

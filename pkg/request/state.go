@@ -1,5 +1,5 @@
-// Package request is the life of one access request: which events may follow which, who may decide what until when, and
-// what is still owed. It is pure.
+// Package request implements the life cycle of an access request: which events may follow which, who may decide what
+// until when, and which duties are due. It is pure.
 package request
 
 import (
@@ -9,7 +9,7 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// Status is where a request stands.
+// Status is the status of a request.
 type Status = lockboxv1.RequestStatus
 
 // The states, in the order in which a request may pass through them.
@@ -26,17 +26,17 @@ const (
 	Approved = lockboxv1.RequestStatus_REQUEST_STATUS_APPROVED
 	// Active: access exists.
 	Active = lockboxv1.RequestStatus_REQUEST_STATUS_ACTIVE
-	// Completed: the grant ran out.
+	// Completed: the grant ended at its time.
 	Completed = lockboxv1.RequestStatus_REQUEST_STATUS_COMPLETED
-	// Released: given back early.
+	// Released: ended early by the engineer.
 	Released = lockboxv1.RequestStatus_REQUEST_STATUS_RELEASED
-	// Revoked: taken away.
+	// Revoked: ended early by the customer or the security officer.
 	Revoked = lockboxv1.RequestStatus_REQUEST_STATUS_REVOKED
 	// Refused by evaluation.
 	Refused = lockboxv1.RequestStatus_REQUEST_STATUS_REFUSED
 	// InternallyDenied: refused by an internal approver.
 	InternallyDenied = lockboxv1.RequestStatus_REQUEST_STATUS_INTERNALLY_DENIED
-	// InternalExpired: no internal approver answered in time.
+	// InternalExpired: the internal approval was not completed in time.
 	InternalExpired = lockboxv1.RequestStatus_REQUEST_STATUS_INTERNAL_EXPIRED
 	// Denied by the customer.
 	Denied = lockboxv1.RequestStatus_REQUEST_STATUS_DENIED
@@ -48,7 +48,7 @@ const (
 	Lapsed = lockboxv1.RequestStatus_REQUEST_STATUS_LAPSED
 )
 
-// Ended reports whether nothing can happen any more.
+// Ended reports whether a status is final.
 func Ended(s Status) bool { return s >= Completed }
 
 // State is a request, folded from its events.
@@ -64,15 +64,15 @@ type State struct {
 
 	Evaluation        *lockboxv1.AccessEvaluated
 	InternalDecisions []*lockboxv1.Decision
-	// StageSince is when the internal stage that waits began.
+	// StageSince is when the current internal stage began.
 	StageSince time.Time
 
 	// Notified is the Lockbox request itself, with its frozen approvers; nil before it exists.
 	Notified   *lockboxv1.CustomerNotified
 	NotifiedAt time.Time
-	// Reminders is how many have been given or passed over of what waits now: the internal stage, or the customer.
+	// Reminders is how many reminders of the current internal stage, or of the customer's approval, were given or skipped.
 	Reminders int
-	// Abandoned: nobody of the frozen list can decide any more (R23).
+	// Abandoned: none of the frozen approvers can decide any longer (R23).
 	Abandoned         bool
 	Questions         []*lockboxv1.Question
 	CustomerDecisions []*lockboxv1.Decision
@@ -83,17 +83,17 @@ type State struct {
 	EndedAt   time.Time
 	EndedBy   *lockboxv1.Actor
 	EndReason string
-	// CodedEndReason is EndReason as a code, where no person wrote it.
+	// CodedEndReason is EndReason as a code; nil if a person wrote the reason.
 	CodedEndReason *lockboxv1.Reason
 
-	// material is the version of the last event that an approver must have seen to decide.
+	// material is the version of the last event that an approver must have seen before deciding.
 	material uint64
 }
 
-// Waiver is the basis on which the customer is not asked; unspecified: they are.
+// Waiver returns the basis on which the customer is not asked; unspecified if the customer decides.
 func (s State) Waiver() lockboxv1.Waiver { return s.Evaluation.GetWaiver() }
 
-// ExpiresAt is the instant at which the customer's time is over; zero before they were notified.
+// ExpiresAt returns the customer's deadline; zero before they were notified.
 func (s State) ExpiresAt() time.Time {
 	if s.Notified == nil {
 		return time.Time{}
@@ -101,7 +101,7 @@ func (s State) ExpiresAt() time.Time {
 	return s.Notified.GetExpiresAt().AsTime()
 }
 
-// Stage is the internal stage that waits, and its index; nil: none does.
+// Stage returns the current internal stage and its index; nil if none is waiting.
 func (s State) Stage() (*lockboxv1.InternalStage, int) {
 	given := len(s.InternalDecisions)
 	for i, stage := range s.Evaluation.GetInternalStages() {
@@ -113,8 +113,8 @@ func (s State) Stage() (*lockboxv1.InternalStage, int) {
 	return nil, 0
 }
 
-// InternalDeadline is the instant at which the time of the internal stage that waits is over: its own, and at the
-// latest that of all stages together (R15). Zero: none waits.
+// InternalDeadline returns the deadline of the current internal stage: its own or that of all stages together,
+// whichever is earlier (R15). It is zero if no stage is waiting.
 func (s State) InternalDeadline() time.Time {
 	stage, _ := s.Stage()
 	if stage == nil {
@@ -127,7 +127,7 @@ func (s State) InternalDeadline() time.Time {
 	return end
 }
 
-// Approvals are the customer's approvals so far.
+// Approvals returns the customer's approvals so far.
 func (s State) Approvals() []*lockboxv1.Decision {
 	var yes []*lockboxv1.Decision
 	for _, d := range s.CustomerDecisions {
@@ -138,7 +138,7 @@ func (s State) Approvals() []*lockboxv1.Decision {
 	return yes
 }
 
-// Allowed is what all approvals so far agree on: the shortest time, and the resources that each of them named (R27).
+// Allowed returns what all approvals so far permit: the shortest duration and the resources common to all (R27).
 func (s State) Allowed() (time.Duration, []string) {
 	return allowed(s.Evaluation.GetDuration().AsDuration(), s.Intent.GetResourceIds(), s.Approvals())
 }
@@ -151,8 +151,8 @@ func allowed(duration time.Duration, resources []string, approvals []*lockboxv1.
 	return duration, resources
 }
 
-// deadline is the instant at which what the request waits for is over: the internal approval, the customer's decision
-// or the grant (R15, R26, R27). False: it waits for nothing.
+// deadline returns when the current phase ends: the internal approval, the customer's decision or the grant (R15, R26,
+// R27). It returns false if no deadline is running.
 func (s State) deadline() (time.Time, bool) {
 	switch s.Status {
 	case AwaitingInternalApproval:
@@ -165,7 +165,7 @@ func (s State) deadline() (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// remindAt lists when those are reminded whom the request waits for, in time's order.
+// remindAt returns the times of the current phase's reminders, in chronological order.
 func (s State) remindAt() []time.Time {
 	var list []time.Time
 	switch s.Status {
@@ -181,7 +181,7 @@ func (s State) remindAt() []time.Time {
 	return list
 }
 
-// remindersBy counts the reminders whose time has come at now.
+// remindersBy counts the reminders that are due at now or earlier.
 func (s State) remindersBy(now time.Time) int {
 	n := 0
 	for _, at := range s.remindAt() {

@@ -17,27 +17,27 @@ import (
 
 const (
 	maxResources = 50
-	// maxIntentAge is how long an intent may wait for its evaluation: what its token says is true of the moment at which
-	// the bus stored it.
+	// maxIntentAge is how long an intent may wait for its evaluation: its token is verified as of the time at which the
+	// bus stored it.
 	maxIntentAge = 24 * time.Hour
 )
 
-// Terms are the provider's times. They are configuration, and every deadline that follows from them is a fact in an
-// event, so a change of terms never touches what runs.
+// Terms are the provider's time limits. They are configuration. Every deadline derived from them is recorded in an
+// event, so changing the terms never affects running requests.
 type Terms struct {
-	// InternalApproval is how long the provider's own people have (R15).
+	// InternalApproval is the time for all internal approvals together (R15).
 	InternalApproval time.Duration `yaml:"internal_approval"`
-	// CustomerApproval is how long the customer has (R26).
+	// CustomerApproval is the time for the customer's decision (R26).
 	CustomerApproval time.Duration `yaml:"customer_approval"`
-	// Grant is how long access lasts at most, and if nobody asks for less (R27).
+	// Grant is the maximum duration of access, and the default (R27).
 	Grant time.Duration `yaml:"grant"`
-	// EmergencyGrant is the same for emergency access; 0: there is none (R43).
+	// EmergencyGrant is the same for emergency access; 0 disables emergency access (R43).
 	EmergencyGrant time.Duration `yaml:"emergency_grant"`
-	// RemindBefore is how long before their deadline approvers are reminded (R33).
+	// RemindBefore lists how long before their deadline approvers are reminded (R33).
 	RemindBefore []time.Duration `yaml:"remind_before"`
 }
 
-// DefaultTerms are those of the requirements: four days to answer, eight hours of access.
+// DefaultTerms returns the terms of the requirements: four days for the customer's decision, eight hours of access.
 func DefaultTerms() Terms {
 	return Terms{
 		InternalApproval: 24 * time.Hour, CustomerApproval: 96 * time.Hour, Grant: 8 * time.Hour, EmergencyGrant: time.Hour,
@@ -45,7 +45,7 @@ func DefaultTerms() Terms {
 	}
 }
 
-// Longest is how long the access that an intent asks for may last (R27, R43).
+// Longest returns the maximum duration of access for an intent (R27, R43).
 func (t Terms) Longest(in *lockboxv1.AccessIntent) time.Duration {
 	if in.GetEmergency() {
 		return min(t.Grant, t.EmergencyGrant)
@@ -53,8 +53,8 @@ func (t Terms) Longest(in *lockboxv1.AccessIntent) time.Duration {
 	return t.Grant
 }
 
-// InternalReminders are RemindBefore as an evaluation records them for internal approvers: each once, the longest
-// first.
+// InternalReminders returns RemindBefore as an evaluation records it for internal approvers: without duplicates, the
+// longest first.
 func (t Terms) InternalReminders() []*durationpb.Duration {
 	before := slices.Clone(t.RemindBefore)
 	slices.Sort(before)
@@ -67,10 +67,10 @@ func (t Terms) InternalReminders() []*durationpb.Duration {
 	return list
 }
 
-// Submission is an intent with what the bus vouches for.
+// Submission is an intent with what the bus and the token attest.
 type Submission struct {
 	Intent *lockboxv1.AccessIntent
-	// Tool published it; Sequence is its place in INTENTS, and Stored when it got there.
+	// Tool published the intent; Sequence is its sequence in INTENTS, and Stored the time at which the bus stored it.
 	Tool     string
 	Sequence uint64
 	Stored   time.Time
@@ -78,8 +78,8 @@ type Submission struct {
 	By *lockboxv1.Actor
 }
 
-// Submit begins a request. Neither event nor error: this very intent is recorded already. Another intent under the same
-// id is refused.
+// Submit creates a request. It returns neither event nor error if this intent is already recorded, and refuses
+// (CONFLICT) another intent with the same id.
 func Submit(s State, in Submission, terms Terms, now time.Time) (*lockboxv1.Event, error) {
 	if err := CheckIntent(in.Intent, terms); err != nil {
 		return nil, err
@@ -112,7 +112,8 @@ func Submit(s State, in Submission, terms Terms, now time.Time) (*lockboxv1.Even
 	return aggregate.End(s, e, Evolve)
 }
 
-// RecordEvaluation adds what just-in-time evaluation resulted in. Neither event nor error: it was recorded already.
+// RecordEvaluation records the result of just-in-time evaluation. It returns neither event nor error if one is already
+// recorded.
 func RecordEvaluation(
 	s State, v *lockboxv1.AccessEvaluated, by *lockboxv1.Actor, now time.Time,
 ) (*lockboxv1.Event, error) {
@@ -124,7 +125,7 @@ func RecordEvaluation(
 	return aggregate.End(s, e, Evolve)
 }
 
-// CheckIntent refuses what no evaluation needs to see: an intent whose own words are wrong.
+// CheckIntent refuses an intent whose fields are invalid, before any evaluation.
 func CheckIntent(in *lockboxv1.AccessIntent, terms Terms) error {
 	for _, err := range []error{
 		input.UUIDv7("id", in.GetId()),
@@ -154,7 +155,8 @@ func CheckIntent(in *lockboxv1.AccessIntent, terms Terms) error {
 	return nil
 }
 
-// checkEmergency refuses an emergency that can be none: of the customer's own making, or a matter of routine.
+// checkEmergency refuses an emergency whose reason type cannot be one, such as customer-initiated support, and any
+// emergency if the terms allow none.
 func checkEmergency(in *lockboxv1.AccessIntent, terms Terms) error {
 	switch r := in.GetReasonType(); {
 	case !in.GetEmergency():

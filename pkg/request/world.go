@@ -10,21 +10,21 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// World is what was read of other aggregates for a decision. Its sequences are recorded in the event, so that the
-// decision can be checked again later.
+// World is what a decision read from other aggregates. Its sequences are recorded in the event, so that the decision
+// can be verified later.
 type World struct {
 	Tenant tenant.State
 	// Subscription is nil for a tenant-scoped request.
 	Subscription *tenant.Subscription
-	// Resource is what the provider's catalogue says of what the intent is for; nil: it knows no such thing.
+	// Resource is the catalogue's entry for what the intent requests; nil if the catalogue has none.
 	Resource *Resource
 }
 
-// Resource is what decides whether the customer has to be asked at all, looked up anew by whoever gives access: nobody
-// is taken at the word of the evaluation that waived the customer (R3, R8).
+// Resource holds the facts that decide whether the customer must be asked at all. They are looked up again when access
+// is granted: the evaluation that waived the customer's approval is not trusted (R3, R8).
 type Resource struct{ CustomerData, Preview bool }
 
-// of refuses a world that is not the request's own, or at fault: without knowing who holds which role, the answer is
+// of refuses a world that is not the request's own, or is faulty: if it is unknown who holds which role, the answer is
 // no (I9, I11).
 func (w World) of(s State) error {
 	sub, id := w.Subscription, s.Intent.GetSubscriptionId()
@@ -39,7 +39,7 @@ func (w World) of(s State) error {
 	return nil
 }
 
-// knows reports whether somebody signed in where the tenant's own people do.
+// knows reports whether the actor's identity comes from the tenant's issuer.
 func (w World) knows(by *lockboxv1.Actor) bool {
 	return by.GetPerson().GetIssuer() == w.Tenant.Issuer.GetUrl()
 }
@@ -51,7 +51,7 @@ func (w World) subscriptionSequence() uint64 {
 	return w.Subscription.Sequence
 }
 
-// deciding lists the roles by which a frozen approver may still decide at now: those that they were frozen with and
+// deciding returns the roles by which a frozen approver may still decide at now: those they were frozen with and still
 // hold.
 func (w World) deciding(n *lockboxv1.CustomerNotified, p *lockboxv1.Person, now time.Time) []lockboxv1.Role {
 	then := frozen(n, p).GetRoles()
@@ -60,8 +60,8 @@ func (w World) deciding(n *lockboxv1.CustomerNotified, p *lockboxv1.Person, now 
 	})
 }
 
-// basisGone says why access must not begin at now, as a code and as it is recorded; unspecified if its basis still
-// holds (I1).
+// basisGone returns why access must not begin at now, as a code and as the recorded sentence; unspecified if its basis
+// still holds (I1).
 func (w World) basisGone(s State, now time.Time) (lockboxv1.ReasonCode, string) {
 	switch s.Waiver() {
 	case lockboxv1.Waiver_WAIVER_NO_CUSTOMER_DATA:
@@ -107,8 +107,8 @@ func (w World) basisGone(s State, now time.Time) (lockboxv1.ReasonCode, string) 
 	return lockboxv1.ReasonCode_REASON_CODE_UNSPECIFIED, ""
 }
 
-// mayBeAbandoned reports whether it is worth looking for approvers who are left: it is recorded once, while they could
-// still decide, and not if nobody was found in the first place.
+// mayBeAbandoned reports whether to check that an approver is left: only while a decision is pending, only until it was
+// recorded once, and not if there were no approvers in the first place.
 func mayBeAbandoned(s State, now time.Time) bool {
 	return s.Fault == nil && s.Status == CustomerNotified && !s.Abandoned && len(s.Notified.GetApprovers()) > 0 &&
 		now.Before(s.ExpiresAt())

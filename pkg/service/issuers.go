@@ -14,11 +14,10 @@ import (
 	"go.uber.org/zap"
 )
 
-// shortestRefresh keeps a slip of the pen from hammering the issuer.
+// shortestRefresh prevents a configuration mistake from flooding the issuer.
 const shortestRefresh = 30 * time.Second
 
-// Issuer is one of the provider's issuers, as a file names it. Its keys are in a file, at an address, or where its
-// discovery document says: exactly one of the three.
+// Issuer configures one of the provider's issuers. Its keys come from exactly one of a file, a URL and discovery.
 type Issuer struct {
 	// URL is compared with a token's `iss`, Audience must be among its `aud`.
 	URL      string `yaml:"url"`
@@ -29,20 +28,20 @@ type Issuer struct {
 	JWKSURL string `yaml:"jwks_url"`
 	// Discovery finds them through URL/.well-known/openid-configuration.
 	Discovery bool `yaml:"discovery"`
-	// JWKSCache is a file for the keys that were fetched, so that the service also starts while the issuer is down.
+	// JWKSCache is a file that caches the fetched keys, so that the service can start while the issuer is down.
 	JWKSCache string `yaml:"jwks_cache"`
-	// JWKSRefresh is how often they are fetched, JWKSMaxAge how long they are trusted while the issuer does not answer.
+	// JWKSRefresh is how often keys are fetched, JWKSMaxAge how long they are trusted while the issuer does not answer.
 	JWKSRefresh time.Duration `yaml:"jwks_refresh"`
 	JWKSMaxAge  time.Duration `yaml:"jwks_max_age"`
-	// CAFile holds the authorities of its certificate (PEM); empty: the system's.
+	// CAFile holds the certificate authorities accepted for the issuer's server (PEM); empty: the system's.
 	CAFile string `yaml:"ca_file"`
-	// KeepGroups are the groups that matter; the others of a token are not kept. Empty: those that Lockbox has names for.
+	// KeepGroups are the groups of a token that are kept; all others are dropped. Empty: the groups that Lockbox defines.
 	KeepGroups []string        `yaml:"keep_groups"`
 	Claims     identity.Claims `yaml:"claims"`
 }
 
-// OpenIssuers reads the issuers' keys, or begins to fetch them, which goes on until ctx ends. It does not wait for an
-// issuer that does not answer: until its keys are there, nobody who signs in there is recognised (I11).
+// OpenIssuers reads the issuers' keys or starts fetching them, which continues until ctx ends. It does not wait for an
+// issuer that does not answer: until its keys are fetched, its tokens are refused (I11).
 func OpenIssuers(ctx context.Context, list []Issuer, log *zap.Logger) ([]identity.Issuer, error) {
 	issuers := make([]identity.Issuer, len(list))
 	var sources []*jwks.Source

@@ -16,7 +16,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// File is a service's configuration file: what all of them need, and under `service` what is its own.
+// File is a service's configuration file: the common settings and, under `service`, the service's own.
 type File[C any] struct {
 	NATS struct {
 		// URL of the server or, separated by commas, of several.
@@ -29,14 +29,14 @@ type File[C any] struct {
 	Observe struct {
 		// Listen serves /metrics and /healthz, for example on 127.0.0.1:9090; empty: not at all.
 		Listen string `yaml:"listen"`
-		// Log is debug, info, warn or error.
+		// Log is the log level: debug, info, warn or error.
 		Log string `yaml:"log"`
 	} `yaml:"observe"`
 	Service C `yaml:"service"`
 }
 
-// Main is a service as a process of its own: `--config FILE`, LOCKBOX_ variables over it, SIGTERM to stop. It exits 1
-// if run fails.
+// Main runs a service as a separate process: configured by `--config FILE` and LOCKBOX_ variables, which take
+// precedence, and stopped by SIGTERM. It exits with 1 if run fails.
 func Main[C any](id bus.Identity, defaults C, run func(context.Context, *Runtime, C) error) {
 	open := func(ctx context.Context, f File[C], c bus.Connection, m *observe.Metrics) error {
 		issuers, err := OpenIssuers(ctx, f.Issuers, c.Log)
@@ -54,8 +54,8 @@ func Main[C any](id bus.Identity, defaults C, run func(context.Context, *Runtime
 	exit(string(id), runMain(string(id), id, defaults, open))
 }
 
-// MainConnected is Main for a service that only needs a connection and verifies nobody. Its name may be another than
-// its identity on the bus.
+// MainConnected is Main for a service that only needs a connection and verifies no tokens. Its name may differ from its
+// identity on the bus.
 func MainConnected[C any](name string, id bus.Identity, defaults C, run func(context.Context, *Connected, C) error) {
 	open := func(ctx context.Context, f File[C], c bus.Connection, m *observe.Metrics) error {
 		if len(f.Issuers) > 0 {
@@ -98,7 +98,7 @@ func runMain[C any](
 	return run(ctx, file, c, observe.NewMetrics())
 }
 
-// observed runs a service and serves how it is, until either ends.
+// observed runs a service and its metrics and health server, until either ends.
 func observed[C any](
 	ctx context.Context, f File[C], m *observe.Metrics, log *zap.Logger, checks map[string]observe.Check,
 	run func(context.Context) error,

@@ -1,6 +1,6 @@
-// Package service is what every service stands on while it runs: a connection under its own identity, a log and
-// counters; and, for a service that follows the stream, decides or answers, the journal, a clock that agrees with the
-// bus, and verified callers. It decides nothing.
+// Package service is the runtime shared by all services: a connection under the service's own identity, a log and
+// counters; and, for services that follow the stream, decide or answer, also the journal, a clock check against the
+// bus, and the verification of callers. It contains no domain logic.
 package service
 
 import (
@@ -20,30 +20,30 @@ import (
 	"go.uber.org/zap"
 )
 
-// Connected is what a service has that only speaks over the bus. Whoever opened it closes it.
+// Connected is the runtime of a service that only needs the bus. The caller that opened it must close it.
 type Connected struct {
 	Identity bus.Identity
 	Conn     *nats.Conn
 	Log      *zap.Logger
 	Counters *observe.Counters
-	// Now is the time by which the service works.
+	// Now is the service's clock.
 	Now func() time.Time
 }
 
-// Runtime is what a service has that follows the stream, decides or answers.
+// Runtime is the runtime of a service that follows the stream, decides or answers.
 type Runtime struct {
 	Connected
 	Journal *journal.Journal
 	Clock   *bus.Clock
-	// Issuers are the provider's. Verifier trusts them; a tenant's issuer comes from the tenant's own events.
+	// Issuers are the provider's; Verifier trusts them. A tenant's issuer comes from the tenant's own events.
 	Issuers  []identity.Issuer
 	Verifier *identity.Verifier
-	// listening is closed when the bus knows that the service answers.
+	// listening is closed once the bus has the service's subscriptions.
 	listening chan struct{}
 }
 
-// Listen tells whoever waits for Listening that the service answers, once the bus knows of its subscriptions. A service
-// that answers calls it once.
+// Listen waits until the bus has the service's subscriptions and then closes the channel of Listening. A service that
+// answers requests calls it once.
 func (rt *Runtime) Listen() error {
 	if err := rt.Conn.Flush(); err != nil {
 		return fmt.Errorf("%s: %w", rt.Identity, err)
@@ -52,11 +52,11 @@ func (rt *Runtime) Listen() error {
 	return nil
 }
 
-// Listening is closed when the service answers.
+// Listening returns a channel that is closed once the service answers requests.
 func (rt *Runtime) Listening() <-chan struct{} { return rt.listening }
 
-// Open connects and waits until the bus and its streams are there, or ctx ends. The clock is watched, and the keys of
-// tenants' issuers are fetched, until ctx ends.
+// Open connects, and waits until the bus and its streams are available or ctx ends. The clock is monitored and the keys
+// of tenants' issuers are fetched until ctx ends.
 func Open(
 	ctx context.Context, c bus.Connection, issuers []identity.Issuer, counters *observe.Counters,
 ) (*Runtime, error) {
@@ -75,7 +75,7 @@ func Open(
 	return rt, nil
 }
 
-// Connect connects and waits until the bus is there, or ctx ends.
+// Connect connects, and waits until the bus is available or ctx ends.
 func Connect(ctx context.Context, c bus.Connection, counters *observe.Counters) (*Connected, error) {
 	rt := connected(c, counters)
 	err := await(ctx, c, func(_ context.Context, c bus.Connection) (err error) {
@@ -92,7 +92,7 @@ func connected(c bus.Connection, counters *observe.Counters) Connected {
 	return Connected{Identity: c.Identity, Log: c.Log, Counters: counters, Now: time.Now}
 }
 
-// await opens until that succeeds or ctx ends.
+// await calls open until it succeeds or ctx ends.
 func await(ctx context.Context, c bus.Connection, open func(context.Context, bus.Connection) error) error {
 	for attempt := 0; ; attempt++ {
 		err := open(ctx, c)
@@ -124,17 +124,17 @@ func (rt *Runtime) open(ctx context.Context, c bus.Connection) (err error) {
 	return nil
 }
 
-// Close lets go of the journal and the connection.
+// Close closes the journal and the connection.
 func (rt *Runtime) Close() {
 	rt.Journal.Close()
 	rt.Connected.Close()
 }
 
-// Close lets go of the connection.
+// Close closes the connection.
 func (rt *Connected) Close() { rt.Conn.Close() }
 
-// Append appends decided events of one aggregate that follow each other, gives ids to those that have none, and counts
-// what is stored. It returns the sequences of those: all, unless there is an error.
+// Append appends consecutive events of one aggregate, assigns missing ids, and counts the stored events. It returns
+// their sequences: all, unless there is an error.
 func (rt *Runtime) Append(
 	ctx context.Context, r *repository.Repository, states repository.States, events ...*lockboxv1.Event,
 ) ([]uint64, error) {
@@ -152,7 +152,7 @@ func (rt *Runtime) Append(
 	return stored, err
 }
 
-// SetAside keeps a message that is refused with its bytes, counts it, and logs why, without its content.
+// SetAside stores a refused message as a dead letter, counts it, and logs the reason without the content.
 func (rt *Runtime) SetAside(
 	ctx context.Context, subject string, sequence uint64, data []byte, why *lockboxv1.Refusal,
 ) error {

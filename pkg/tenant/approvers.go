@@ -8,7 +8,7 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// Approvers is who may decide a request, as of one moment.
+// Approvers are the people who may decide a request, as of one moment.
 type Approvers struct {
 	Scope    lockboxv1.Scope
 	Basis    lockboxv1.ApproverBasis
@@ -22,9 +22,9 @@ var (
 	tenantDeciders       = []lockboxv1.Role{lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR, lockboxv1.Role_ROLE_LOCKBOX_APPROVER}
 )
 
-// Resolve says who would be asked at now: for a subscription its Owners and Lockbox Approvers (R18), without one the
-// Global Administrators and tenant Lockbox Approvers (R19), and the tenant's fallback if those are too few (R23, R30).
-// The requester is never among them (I10).
+// Resolve returns who would be asked at now: for a subscription, its Owners and Lockbox Approvers (R18); for a
+// tenant-scoped request, the Global Administrators and tenant Lockbox Approvers (R19); and also the tenant's fallback
+// if a subscription has too few (R23, R30). The requester is never among them (I10).
 func Resolve(t State, sub *Subscription, requester *lockboxv1.Person, now time.Time) Approvers {
 	a := Approvers{Required: t.RequiredApprovals()}
 	if sub != nil {
@@ -34,7 +34,7 @@ func Resolve(t State, sub *Subscription, requester *lockboxv1.Person, now time.T
 		a.Scope, a.Basis = lockboxv1.Scope_SCOPE_TENANT, lockboxv1.ApproverBasis_APPROVER_BASIS_TENANT
 		a.add(t.Roles, tenantDeciders, requester, now)
 	}
-	// A tenant-scoped request asks whom a fallback would find already.
+	// A tenant-scoped request already asks everybody whom a fallback would add.
 	if sub != nil && len(a.People) < a.Required {
 		fallback := lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR
 		if t.Settings.GetFallback() == lockboxv1.Fallback_FALLBACK_TENANT_LOCKBOX_APPROVERS {
@@ -73,8 +73,8 @@ func (a *Approvers) add(roles Roles, deciders []lockboxv1.Role, requester *lockb
 	}
 }
 
-// Deciding lists the roles by which a frozen approver may still decide at now (R20): those of the subscription, or of
-// the tenant where the frozen list rests on tenant roles.
+// Deciding returns the roles by which a frozen approver may still decide at now (R20): roles in the subscription, or in
+// the tenant if the frozen list is based on tenant roles.
 func Deciding(
 	t State, sub *Subscription, basis lockboxv1.ApproverBasis, p *lockboxv1.Person, now time.Time,
 ) []lockboxv1.Role {

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// DefaultActivation is how long an eligible role is activated if nobody says otherwise (R21).
+	// DefaultActivation is how long an eligible role is activated by default (R21).
 	DefaultActivation = 8 * time.Hour
 	// MaxActivation is the longest activation.
 	MaxActivation = 24 * time.Hour
@@ -22,10 +22,11 @@ const (
 	maxAlternates = 20
 )
 
-// Languages that Lockbox speaks.
+// Languages are the supported languages.
 var Languages = []string{"en", "fr", "ja"}
 
-// Decide says what a command makes true of the tenant. Neither event nor error: it is so already.
+// Decide returns the event that results from a command on the tenant, or neither event nor error if it would change
+// nothing.
 func Decide(s State, c aggregate.Command, now time.Time) (*lockboxv1.Event, error) {
 	e, err := s.Begin(c, s.Version, nil, now)
 	if e == nil || err != nil {
@@ -82,7 +83,7 @@ func (s State) decide(c aggregate.Command, e *lockboxv1.Event, now time.Time) er
 		t := a.SignOffPreview.GetResourceType()
 		err := s.preview(c.By, "sign_off_preview.resource_type", t, now)
 		if err == nil {
-			err = s.Fresh(c.By, now) // as for switching Lockbox off: nobody there is asked any more
+			err = s.Fresh(c.By, now) // as for disabling Lockbox: the customer is no longer asked
 		}
 		if err != nil || !s.SignedUp(t) {
 			return err
@@ -103,8 +104,7 @@ func (s State) decide(c aggregate.Command, e *lockboxv1.Event, now time.Time) er
 	return nil
 }
 
-// DecideSubscription says what a command makes true of one of the tenant's subscriptions. Neither event nor error: it
-// is so already.
+// DecideSubscription is Decide for a command on one of the tenant's subscriptions.
 func DecideSubscription(t State, s Subscription, c aggregate.Command, now time.Time) (*lockboxv1.Event, error) {
 	e, err := s.Begin(c, s.Version, func() error {
 		if !t.Exists() || t.Fault != nil {
@@ -244,7 +244,7 @@ func (s State) create(c aggregate.Command, t *lockboxv1.CreateTenant, e *lockbox
 	return nil
 }
 
-// administrator refuses whoever is not a Global Administrator of this tenant at now.
+// administrator refuses actors who are not a Global Administrator of this tenant at now.
 func (s State) administrator(by *lockboxv1.Actor, rule string, now time.Time) error {
 	if by.GetSide() != lockboxv1.Side_SIDE_TENANT ||
 		!s.Roles.Holds(by.GetPerson(), lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR, now) {
@@ -253,8 +253,8 @@ func (s State) administrator(by *lockboxv1.Actor, rule string, now time.Time) er
 	return nil
 }
 
-// freshAdministrator holds for what would let a stolen session get around the demand for a fresh sign-in: switching
-// Lockbox off, other settings, other approvers.
+// freshAdministrator also requires a fresh sign-in. It guards commands by which a stolen session could get around that
+// requirement: disabling Lockbox, and changing settings or approvers.
 func (s State) freshAdministrator(by *lockboxv1.Actor, rule string, now time.Time) error {
 	if err := s.administrator(by, rule, now); err != nil {
 		return err
@@ -262,14 +262,14 @@ func (s State) freshAdministrator(by *lockboxv1.Actor, rule string, now time.Tim
 	return s.Fresh(by, now)
 }
 
-// lastAdministrator reports whether as is the only Global Administrator who stays one without anybody's doing. Those
-// who have to activate the role, or hold it for a time, do not count: the tenant would be without any one day.
+// lastAdministrator reports whether as is the only permanent Global Administrator. Eligible and expiring assignments do
+// not count: the tenant could end up without an administrator.
 func (s State) lastAdministrator(as Assignment) bool {
-	return stays(as) && !slices.ContainsFunc(s.Roles.All(),
-		func(other Assignment) bool { return other.GetId() != as.GetId() && stays(other) })
+	return permanentAdministrator(as) && !slices.ContainsFunc(s.Roles.All(),
+		func(other Assignment) bool { return other.GetId() != as.GetId() && permanentAdministrator(other) })
 }
 
-func stays(as Assignment) bool {
+func permanentAdministrator(as Assignment) bool {
 	return as.GetRole() == lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR && !as.GetEligibleOnly() && as.GetExpiresAt() == nil
 }
 
@@ -307,8 +307,8 @@ func (s State) checkAssignment(as *lockboxv1.RoleAssignment, ofTenant bool, now 
 	return nil
 }
 
-// checkPerson holds for people who get a role: they are of the tenant's own issuer, so nobody of the provider can ever
-// hold one (I10).
+// checkPerson checks a person who is to hold a role. They must come from the tenant's own issuer, so that none of the
+// provider's people can ever hold one (I10).
 func checkPerson(field string, p *lockboxv1.Person, issuer string) error {
 	if p.GetIssuer() != issuer || issuer == "" {
 		return refusal.Invalid(field+".issuer", "I10", "must be the tenant's own issuer")

@@ -8,17 +8,17 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-// A tenant may demand that whoever decides signed in so short a time before.
+// The bounds of the maximum sign-in age that a tenant may require of its approvers and administrators.
 const (
 	MinAuthenticationAge = time.Minute
 	MaxAuthenticationAge = 12 * time.Hour
 )
 
-// StaleField is the field of the refusal that a fresh sign-in helps against.
+// StaleField is the field of the refusal that signing in again resolves.
 const StaleField = "token.auth_time"
 
-// Fresh refuses, UNAUTHENTICATED at StaleField, whoever signed in too long before now for what the tenant demands. A
-// token that does not say when (`auth_time`) proves no moment. Exactly as long ago as is allowed is still good.
+// Fresh refuses (UNAUTHENTICATED, at StaleField) an actor whose sign-in is older than the tenant allows, or whose token
+// does not say when it was (`auth_time`). A sign-in of exactly the maximum age is accepted.
 func (s State) Fresh(by *lockboxv1.Actor, now time.Time) error {
 	longest := s.Settings.GetMaxAuthenticationAge()
 	if longest == nil {
@@ -31,8 +31,8 @@ func (s State) Fresh(by *lockboxv1.Actor, now time.Time) error {
 	return nil
 }
 
-// authenticationAge refuses a demand out of bounds, and one that whoever makes it could never meet: nobody could take
-// it back.
+// authenticationAge refuses a maximum age that is out of bounds, and one set by an administrator whose own tokens
+// cannot meet it: it could never be reverted.
 func authenticationAge(field string, d *durationpb.Duration, by *lockboxv1.Actor) error {
 	if d != nil && by.GetAuthenticatedAt() == nil {
 		return refusal.Precondition(field, "R25",

@@ -10,18 +10,18 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// PlanName is a support plan as people say it.
-func PlanName(p lockboxv1.SupportPlan) string { return spoken(p.String(), "SUPPORT_PLAN_") }
+// PlanName returns the display name of a support plan.
+func PlanName(p lockboxv1.SupportPlan) string { return displayName(p.String(), "SUPPORT_PLAN_") }
 
-// PlanSuffices reports whether Lockbox can be switched on with a support plan (R1).
+// PlanSuffices reports whether Lockbox can be enabled with a support plan (R1).
 func PlanSuffices(p lockboxv1.SupportPlan) bool {
 	return p >= lockboxv1.SupportPlan_SUPPORT_PLAN_DEVELOPER
 }
 
-// RoleName is a role as people say it.
-func RoleName(r lockboxv1.Role) string { return spoken(r.String(), "ROLE_") }
+// RoleName returns the display name of a role.
+func RoleName(r lockboxv1.Role) string { return displayName(r.String(), "ROLE_") }
 
-func spoken(enum, prefix string) string {
+func displayName(enum, prefix string) string {
 	words := strings.Split(strings.ToLower(strings.TrimPrefix(enum, prefix)), "_")
 	for i, w := range words {
 		words[i] = strings.ToUpper(w[:1]) + w[1:]

@@ -8,18 +8,18 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// Roles are the assignments of one tenant or one subscription, in the order in which they were made. Removed ones are
-// gone. The list is never written into, because states share it.
+// Roles are the current assignments of one tenant or subscription, in order of creation. The list is never modified in
+// place, because states share it.
 type Roles struct{ list []Assignment }
 
-// Assignment is a role that somebody holds or may activate.
+// Assignment is a role that a person holds or may activate.
 type Assignment struct {
 	*lockboxv1.RoleAssignment
-	// ActivatedUntil is when the activation of an eligible assignment ends; zero: it is not activated.
+	// ActivatedUntil is when the activation of an eligible assignment ends; zero if it is not activated.
 	ActivatedUntil time.Time
 }
 
-// Why an assignment does not count.
+// Why an assignment is not active.
 const (
 	counts            = lockboxv1.ReasonCode_REASON_CODE_UNSPECIFIED
 	atManagementGroup = lockboxv1.ReasonCode_REASON_CODE_ASSIGNED_AT_MANAGEMENT_GROUP
@@ -29,7 +29,7 @@ const (
 	ownRequest        = lockboxv1.ReasonCode_REASON_CODE_OWN_REQUEST
 )
 
-// recorded are the sentences that events hold beside the code.
+// recorded are the sentences that events record beside the code.
 var recorded = map[lockboxv1.ReasonCode]string{
 	atManagementGroup: "assigned at management-group scope, which is not supported (R22)",
 	ended:             "the assignment has ended (R20)",
@@ -38,11 +38,10 @@ var recorded = map[lockboxv1.ReasonCode]string{
 	ownRequest:        "nobody decides their own request (I10)",
 }
 
-// Recorded is the sentence that is recorded with the code of why an assignment does not count; empty if it counts.
+// Recorded returns the sentence recorded with the code of why an assignment is not active; empty if it is active.
 func Recorded(code lockboxv1.ReasonCode) string { return recorded[code] }
 
-// Inactive says why the assignment does not count at now; unspecified if it does. At the instant of its end it has
-// ended.
+// Inactive returns why the assignment is not active at now; unspecified if it is. At its end time it has already ended.
 func (a Assignment) Inactive(now time.Time) lockboxv1.ReasonCode {
 	switch {
 	case a.GetScope() == lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_MANAGEMENT_GROUP:
@@ -57,7 +56,7 @@ func (a Assignment) Inactive(now time.Time) lockboxv1.ReasonCode {
 	return counts
 }
 
-// ActiveUntil is when the assignment stops counting by itself; zero: never.
+// ActiveUntil returns when the assignment stops being active without further events; zero if never.
 func (a Assignment) ActiveUntil() time.Time {
 	var ends []time.Time
 	if t := a.GetExpiresAt(); t != nil {
@@ -72,7 +71,7 @@ func (a Assignment) ActiveUntil() time.Time {
 	return slices.MinFunc(ends, time.Time.Compare)
 }
 
-// All lists the assignments in the order in which they were made.
+// All returns the assignments in order of creation.
 func (r Roles) All() []Assignment { return slices.Clip(r.list) }
 
 // Get returns one assignment.
@@ -87,7 +86,7 @@ func (r Roles) index(id string) int {
 	return slices.IndexFunc(r.list, func(a Assignment) bool { return a.GetId() == id })
 }
 
-// Held lists the roles that a person holds at now.
+// Held returns the roles that a person holds at now.
 func (r Roles) Held(p *lockboxv1.Person, now time.Time) []lockboxv1.Role {
 	var roles []lockboxv1.Role
 	for _, a := range r.list {
@@ -103,7 +102,7 @@ func (r Roles) Holds(p *lockboxv1.Person, role lockboxv1.Role, now time.Time) bo
 	return slices.Contains(r.Held(p, now), role)
 }
 
-// Administrators lists everyone who is a Global Administrator at now.
+// Administrators returns everyone who is a Global Administrator at now.
 func (s State) Administrators(now time.Time) []*lockboxv1.Person {
 	var people []*lockboxv1.Person
 	for _, a := range s.Roles.list {

@@ -1,5 +1,5 @@
-// Package tenant is the customer's side of the rules: support plan, enablement, previews, settings, subscriptions, role
-// assignments, and who would be asked to decide. It is pure.
+// Package tenant implements the customer's side of the rules: support plan, enablement, previews, settings,
+// subscriptions, role assignments, and the approvers of a request. It is pure.
 package tenant
 
 import (
@@ -18,7 +18,7 @@ type State struct {
 	Issuer   *lockboxv1.TenantIssuer
 	Enabled  bool
 	Settings *lockboxv1.TenantSettings
-	// Roles are those of the tenant itself.
+	// Roles are the assignments at tenant scope.
 	Roles    Roles
 	previews map[string]bool
 }
@@ -26,13 +26,13 @@ type State struct {
 // SignedUp reports whether the tenant takes part in the preview of a resource type (R8).
 func (s State) SignedUp(resourceType string) bool { return s.previews[resourceType] }
 
-// Previews lists the resource types whose preview the tenant takes part in.
+// Previews returns the resource types whose preview the tenant takes part in, sorted.
 func (s State) Previews() []string { return slices.Sorted(maps.Keys(s.previews)) }
 
 // RequiredApprovals is how many different people must approve (R30).
 func (s State) RequiredApprovals() int { return max(1, int(s.Settings.GetRequiredApprovals())) }
 
-// Evolve folds one stored event. An event that cannot be true where it stands changes nothing but Fault.
+// Evolve folds one stored event. An event that is invalid at its position changes nothing but Fault.
 func Evolve(s State, sequence uint64, e *lockboxv1.Event) State {
 	return aggregate.Fold(s, sequence, e, (*State).apply)
 }
@@ -72,8 +72,8 @@ func (s *State) apply(e *lockboxv1.Event) (broken string) {
 	return ""
 }
 
-// mayChange returns the rule that is broken by who did it. The fold asks too, so that a stolen key of the orchestrator
-// does not become a fact unseen.
+// mayChange returns the rule that the event's actor breaks, or "". The fold checks it as well as the decision, so that
+// the orchestrator's stolen key cannot produce a fact unnoticed.
 func (s *State) mayChange(e *lockboxv1.Event) (broken string) {
 	switch e.GetFact().(type) {
 	case *lockboxv1.Event_TenantCreated, *lockboxv1.Event_SupportPlanChanged:
@@ -109,7 +109,7 @@ func (s *Subscription) apply(e *lockboxv1.Event) (broken string) {
 	if isRegistration != (e.GetVersion() == 1) {
 		return "a subscription begins with its registration, once"
 	}
-	// Who is a Global Administrator the tenant's own history says; whose side somebody is on is seen here too.
+	// Whether the actor is a Global Administrator is known only from the tenant's history; their side can be checked here.
 	if by := e.GetActor(); !aggregate.Customer(by) && !(isRegistration && aggregate.Provider(by, aggregate.Onboarding)) {
 		return "a subscription is the customer's to change; the provider's onboarding may register it (R18)"
 	}

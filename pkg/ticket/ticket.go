@@ -1,4 +1,4 @@
-// Package ticket is the customer's support ticket and its history (R11). It is pure.
+// Package ticket implements the customer's support tickets and their history (R11). It is pure.
 package ticket
 
 import (
@@ -18,12 +18,12 @@ type State struct {
 	Title, Description, SubscriptionID string
 	OpenedBy                           *lockboxv1.Actor
 	OpenedAt                           time.Time
-	// Engineer and Team have it now; both empty before it is assigned.
+	// Engineer and Team are the current assignment; both are empty before the first.
 	Engineer *lockboxv1.Person
 	Team     string
 }
 
-// Evolve folds one stored event. An event that cannot be true where it stands changes nothing but Fault.
+// Evolve folds one stored event. An event that is invalid at its position changes nothing but Fault.
 func Evolve(s State, sequence uint64, e *lockboxv1.Event) State {
 	return aggregate.Fold(s, sequence, e, (*State).apply)
 }
@@ -66,11 +66,11 @@ func (s *State) apply(e *lockboxv1.Event) (broken string) {
 	return ""
 }
 
-// maxEntries bounds a ticket: all of it is read for each request that names it.
+// maxEntries limits the events of a ticket: all of them are read for each request that names it.
 const maxEntries = 500
 
-// Decide says what a command makes true of the ticket. The customer's people open and comment; the provider's support
-// assigns, escalates and comments. Neither event nor error: it is so already.
+// Decide returns the event that results from a command on the ticket, or neither event nor error if it would change
+// nothing. The customer's people open and comment; the provider's support assigns, escalates and comments.
 func Decide(s State, t tenant.State, c aggregate.Command, now time.Time) (*lockboxv1.Event, error) {
 	e, err := s.Begin(c, s.Version, func() error {
 		if !t.Exists() {
@@ -118,7 +118,7 @@ func (s State) decide(c aggregate.Command, e *lockboxv1.Event) error {
 	return refusal.Invalid("action", "bad input", "this command is not about a ticket")
 }
 
-// mayAssign reports whether somebody is of the provider's support, which assigns and escalates tickets.
+// mayAssign reports whether the actor belongs to the provider's support, which assigns and escalates tickets.
 func mayAssign(by *lockboxv1.Actor) bool {
 	return aggregate.Provider(by, aggregate.SupportEngineers, aggregate.SupportLeads, aggregate.DevOpsManagers)
 }

@@ -1,4 +1,4 @@
-// Package timetext writes moments and lengths of time as readers of each of Lockbox's languages do. It is pure.
+// Package timetext formats times and durations in each supported language. It is pure.
 package timetext
 
 import (
@@ -15,9 +15,8 @@ var (
 	japaneseDays = [...]string{"日", "月", "火", "水", "木", "金", "土"}
 )
 
-// Instant is a moment as a reader of the language writes it, in UTC and saying so. What is left of the minute is
-// dropped: a deadline is never shown later than it is. The hour is not torn from its zone at the end of a line. The
-// zero time is empty.
+// Instant formats a time in the language's style, in UTC with the zone. Seconds are truncated, so a deadline is never
+// shown later than it is. A no-break space keeps the hour and the zone on one line. The zero time is empty.
 func Instant(language string, t time.Time) string {
 	if t.IsZero() {
 		return ""
@@ -38,14 +37,14 @@ func Instant(language string, t time.Time) string {
 	return t.Format("Monday, 2 January 2006, 15:04\u00a0UTC")
 }
 
-// units by language: days, hours, minutes and seconds, each one and several.
+// units by language: days, hours, minutes and seconds, each in singular and plural.
 var units = map[string][4][2]string{
 	"en": {{"day", "days"}, {"hour", "hours"}, {"minute", "minutes"}, {"second", "seconds"}},
 	"fr": {{"jour", "jours"}, {"heure", "heures"}, {"minute", "minutes"}, {"seconde", "secondes"}},
 	"ja": {{"日", "日"}, {"時間", "時間"}, {"分", "分"}, {"秒", "秒"}},
 }
 
-// Duration is a length of time in words of the language, to the second. Nothing at all is empty.
+// Duration formats a duration in words of the language, to the second. A zero duration is empty.
 func Duration(language string, d time.Duration) string {
 	words, known := units[language]
 	if !known {

@@ -6,8 +6,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// logger passes on what operators should know. What NATS calls fatal is kept too: it would end a server of its own, and
-// here says why the start failed.
+// logger forwards NATS log messages. It also keeps a fatal message: in a server process it would be the last one, and
+// here it says why the start failed.
 type logger struct {
 	log   *zap.SugaredLogger
 	fatal chan string

@@ -1,5 +1,5 @@
-// Package embedded runs a NATS server inside this process, under the same configuration and rights as one on its own.
-// It alone imports nats-server.
+// Package embedded runs a NATS server inside this process, with the same configuration and permissions as a separate
+// one. Only this package imports nats-server.
 package embedded
 
 import (
@@ -28,8 +28,8 @@ type Server struct {
 	lock *os.File
 }
 
-// Start runs a server until Shutdown, and returns when it takes connections: for one of a cluster, when the cluster has
-// found itself. A port that is taken, and a store directory that another server uses, are errors that say so.
+// Start runs a server until Shutdown. It returns once the server accepts connections and, in a cluster, once JetStream
+// is up to date. If the port is taken or another server uses the store directory, the error says so.
 func Start(ctx context.Context, o bus.ServerOptions, log *zap.Logger) (*Server, error) {
 	text, err := bus.ServerConfig(o)
 	if err != nil {
@@ -95,8 +95,8 @@ func (s *Server) Shutdown() {
 	_ = s.lock.Close()
 }
 
-// lockDir keeps a second server from the same files; NATS itself does not, and two writers would ruin the streams. The
-// system drops the lock with the process.
+// lockDir prevents a second server from using the same files; NATS itself does not, and two writers would corrupt the
+// streams. The operating system releases the lock when the process ends.
 func lockDir(dir string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("embedded: %w", err)

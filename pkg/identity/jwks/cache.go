@@ -15,7 +15,7 @@ import (
 
 const maxCache = 128 << 10 // bytes
 
-// cached is what the cache file holds: the keys, whose they are, where they came from, and when.
+// cached is the content of the cache file: the keys, their issuer, where and when they were fetched.
 type cached struct {
 	Issuer  string          `json:"issuer"`
 	URL     string          `json:"jwks_url,omitempty"`
@@ -23,8 +23,8 @@ type cached struct {
 	Keys    json.RawMessage `json:"jwks"`
 }
 
-// load takes the keys from the cache file. One that is damaged or about another issuer is as good as none; one that
-// cannot be read, or that others can write, is an error.
+// load reads the keys from the cache file. A damaged file or one of another issuer is ignored; one that cannot be read,
+// or that other users can write, is an error.
 func (s *Source) load() error {
 	if s.config.CacheFile == "" {
 		return nil
@@ -67,12 +67,12 @@ func read(path string) (data []byte, err error) {
 		return nil, err
 	}
 	if mode := info.Mode(); !mode.IsRegular() || mode.Perm()&0o022 != 0 {
-		return nil, fmt.Errorf("the cache file %s can be written by others than its owner (mode %v); whoever writes it can be anybody", path, mode)
+		return nil, fmt.Errorf("the cache file %s can be written by other users than its owner (mode %v), who could impersonate anybody", path, mode)
 	}
 	return io.ReadAll(io.LimitReader(file, maxCache))
 }
 
-// save keeps the keys over a restart, if it can; without, they are still good until then.
+// save writes the keys to the cache file for the next start. A failure does not affect the running process.
 func (s *Source) save() {
 	if s.config.CacheFile == "" {
 		return

@@ -33,13 +33,13 @@ func clientThrough(dialer *net.Dialer, proxy func(*http.Request) (*url.URL, erro
 			DisableKeepAlives:      true, // once in minutes
 			ForceAttemptHTTP2:      true,
 		},
-		// Where keys come from is configured, not answered.
+		// Where keys come from is configured; a server must not redirect elsewhere.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Timeout:       2 * fetchTimeout, // fetch has the shorter one
 	}
 }
 
-// fetch gets the key set as it is published now.
+// fetch downloads the current key set.
 func (s *Source) fetch(ctx context.Context) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
@@ -53,7 +53,7 @@ func (s *Source) fetch(ctx context.Context) ([]byte, error) {
 	return s.get(ctx, at, identity.MaxJWKS)
 }
 
-// discover asks the issuer where its keys are (OpenID Connect Discovery 1.0 §4). The answer must be from that very
+// discover returns the address of the issuer's keys (OpenID Connect Discovery 1.0 §4). The document must name this
 // issuer.
 func (s *Source) discover(ctx context.Context) (string, error) {
 	at := strings.TrimRight(s.config.Issuer, "/") + "/.well-known/openid-configuration"
@@ -102,7 +102,7 @@ func (s *Source) get(ctx context.Context, at string, limit int64) ([]byte, error
 	return body, nil
 }
 
-// allowed reports whether keys may come from there: over https, or from this machine itself.
+// allowed reports whether keys may be fetched from an address: over https, or from this machine.
 func allowed(address string) bool {
 	u, err := url.Parse(address)
 	if err != nil || u.Hostname() == "" || u.User != nil || u.Fragment != "" || u.Opaque != "" {

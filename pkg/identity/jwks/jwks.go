@@ -1,13 +1,12 @@
-// Package jwks keeps the public keys of an issuer that publishes them (RFC 7517): where they are is configured or found
-// by discovery (OpenID Connect Discovery 1.0), they are refreshed in the background, and a token with an unknown `kid`
-// makes it look sooner, but never more than once in RenewInterval, so that forged ones cannot make us hammer the
+// Package jwks fetches the public keys that an issuer publishes (RFC 7517). Their address is configured or found by
+// discovery (OpenID Connect Discovery 1.0). Keys are refreshed in the background. A token with an unknown `kid`
+// triggers an earlier refresh, at most once per RenewInterval, so that forged tokens cannot make Lockbox flood the
 // issuer.
 //
-// While the issuer is down, the keys that were had last go on working, for at most MaxAge; with a cache file, over a
-// restart too. A key that the issuer has withdrawn is not trusted from the next refresh on. Without keys nobody is
-// recognised.
+// While the issuer is down, the last known keys remain valid for at most MaxAge; with a cache file, even across
+// restarts. A withdrawn key is trusted until the next refresh. Without keys, all tokens of the issuer are refused.
 //
-// Keys come over https, or over http from this machine itself; no redirect is followed.
+// Keys are fetched over https, or over http from this machine; redirects are not followed.
 package jwks
 
 import (
@@ -26,36 +25,36 @@ import (
 )
 
 const (
-	// RenewInterval is the least time between two fetches that unknown kids cause.
+	// RenewInterval is the minimum time between two fetches caused by unknown kids.
 	RenewInterval = 10 * time.Second
-	// DefaultRefresh is how often keys are fetched anew.
+	// DefaultRefresh is how often keys are refreshed by default.
 	DefaultRefresh = 10 * time.Minute
-	// DefaultMaxAge is how long keys are trusted after the issuer was last heard.
+	// DefaultMaxAge is how long keys are trusted after the last successful fetch, by default.
 	DefaultMaxAge = 7 * 24 * time.Hour
 
-	// maxWaiting is how many callers wait for a fetch; more are answered with what there is, so that an issuer that hangs
-	// cannot hold up everything.
+	// maxWaiting is how many callers may wait for a fetch; further ones get the current keys, so that an unresponsive
+	// issuer cannot block everything.
 	maxWaiting = 32
 
 	retryAfter   = 30 * time.Second // when the issuer does not answer
 	fetchTimeout = 5 * time.Second  // for discovery and key set together
 )
 
-// Config says whose keys, and where they are.
+// Config configures a Source.
 type Config struct {
 	// Issuer is the issuer's URL, as in its tokens' `iss`.
 	Issuer string
-	// URL of the key set; empty: where the issuer's discovery document says.
+	// URL of the key set; empty: found through the issuer's discovery document.
 	URL string
-	// CacheFile keeps the keys over a restart; empty: nothing does. Whoever can write it can be anybody.
+	// CacheFile keeps the keys across restarts; empty: no cache. A user who can write this file can impersonate anybody.
 	CacheFile string
-	// Refresh and MaxAge; 0: their defaults.
+	// Refresh and MaxAge; 0 means the default.
 	Refresh, MaxAge time.Duration
-	// RootCAs are the authorities that the issuer's certificate may be from; nil: the system's.
+	// RootCAs are the certificate authorities accepted for the issuer's server; nil: the system's.
 	RootCAs *x509.CertPool
 	// Now is the clock; nil: time.Now.
 	Now func() time.Time
-	// Log; nil is silent.
+	// Log; nil disables logging.
 	Log *zap.Logger
 }
 
@@ -73,15 +72,15 @@ type Source struct {
 
 var _ identity.Source = (*Source)(nil)
 
-// keys are a key set as it was had at a time.
+// keys are a key set and when it was fetched.
 type keys struct {
 	set     *identity.KeySet
 	raw     []byte
 	fetched time.Time
 }
 
-// New reads the cache and fetches nothing yet. It fails on an address that keys must not come from, and on a cache file
-// that others can write.
+// New reads the cache file; it does not fetch keys. It fails if keys must not be fetched from the address, or if other
+// users can write the cache file.
 func New(c Config) (*Source, error) { return open(c, newClient(c.RootCAs)) }
 
 func open(c Config, client *http.Client) (*Source, error) {
@@ -116,7 +115,7 @@ func open(c Config, client *http.Client) (*Source, error) {
 	return s, nil
 }
 
-// Keys returns the keys that are trusted now; nil: none were had, or not for MaxAge.
+// Keys returns the keys trusted now; nil if none were fetched within MaxAge.
 func (s *Source) Keys() *identity.KeySet {
 	k := s.held.Load()
 	if k == nil || s.config.Now().Sub(k.fetched) > s.config.MaxAge {
@@ -125,8 +124,8 @@ func (s *Source) Keys() *identity.KeySet {
 	return k.set
 }
 
-// Renew fetches the keys, unless that was tried less than RenewInterval ago, and returns those that are trusted then.
-// Whoever comes while they are being fetched waits for them, for some seconds at most.
+// Renew fetches the keys, unless that was tried less than RenewInterval ago, and returns those trusted afterwards.
+// Concurrent callers wait for the same fetch, for a few seconds at most.
 func (s *Source) Renew() *identity.KeySet {
 	defer s.waiting.Add(-1)
 	if s.waiting.Add(1) > maxWaiting {
@@ -135,19 +134,19 @@ func (s *Source) Renew() *identity.KeySet {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.tried.IsZero() || s.config.Now().Sub(s.tried) >= RenewInterval {
-		_ = s.refresh(context.Background()) // logged; what is trusted now is the answer
+		_ = s.refresh(context.Background()) // failures are logged; the current keys are returned
 	}
 	return s.Keys()
 }
 
-// Refresh fetches the keys now. If it fails, those that were had before are kept.
+// Refresh fetches the keys now. If it fails, the previous ones are kept.
 func (s *Source) Refresh(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.refresh(ctx)
 }
 
-// Run refreshes the keys until ctx ends, at once to begin with.
+// Run refreshes the keys at once and then regularly until ctx ends.
 func (s *Source) Run(ctx context.Context) {
 	for {
 		wait := s.config.Refresh
@@ -184,11 +183,11 @@ func (s *Source) refresh(ctx context.Context) error {
 	return err
 }
 
-// noKeys is trusted when a key set came whose keys must not be.
+// noKeys replaces a fetched key set whose keys must not be trusted.
 var noKeys = []byte(`{"keys":[]}`)
 
-// take trusts what was fetched, instead of what was trusted before. An issuer that publishes no key, or its private
-// ones, has no key that is trusted; what is no key set at all says nothing.
+// take replaces the trusted keys by the fetched ones. If the issuer publishes no keys, or private ones, no key of it is
+// trusted; a response that is not a key set is ignored.
 func (s *Source) take(raw []byte, fetched time.Time) error {
 	set, err := identity.ParseKeys(raw)
 	if errors.Is(err, identity.ErrNotKeySet) {
@@ -200,7 +199,7 @@ func (s *Source) take(raw []byte, fetched time.Time) error {
 	}
 	switch before := s.held.Load(); {
 	case before != nil && bytes.Equal(before.raw, raw):
-		set = before.set // so that what it has verified need not be verified again
+		set = before.set // keeps cached verifications valid
 	default:
 		s.config.Log.Info("the issuer has other keys than before", zap.Int("bytes", len(raw)))
 	}

@@ -13,11 +13,12 @@ import (
 	"go.uber.org/zap"
 )
 
-// ForTenants fetches the keys of tenants' issuers, from the addresses that they are registered with, until ctx ends.
+// ForTenants returns sources of the keys of tenants' issuers, at the addresses they are registered with. Keys are
+// refreshed until ctx ends.
 //
-// A tenant chooses the address, so it must not lead into the provider's own network: what is dialled is looked at after
-// names are resolved, and only public addresses are; for an issuer on this machine, only this machine. No proxy is
-// used, because it would dial in our place.
+// The tenant chooses the address, so it must not lead into the provider's network: after name resolution, only public
+// addresses are dialled or, for an issuer on this machine, only loopback addresses. No proxy is used, because it would
+// bypass this check.
 func ForTenants(ctx context.Context, log *zap.Logger) identity.TenantKeys {
 	var mu sync.Mutex
 	sources := map[[2]string]*Source{}
@@ -61,11 +62,11 @@ func forTenant(issuer, jwksURL string, log *zap.Logger) (*Source, error) {
 	return open(Config{Issuer: issuer, URL: jwksURL, Log: log}, clientThrough(dialer, nil, nil))
 }
 
-// reserved are blocks of unicast addresses that are not the public internet's, or that carry other addresses inside
-// (the IANA special-purpose registries, RFC 6890), beyond those that net/netip knows.
+// reserved are unicast blocks that are not public, or that embed other addresses (the IANA special-purpose registries,
+// RFC 6890), in addition to those that net/netip recognises.
 var reserved = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"),
-	netip.MustParsePrefix("100.64.0.0/10"), // carriers' own
+	netip.MustParsePrefix("100.64.0.0/10"), // carrier-grade NAT
 	netip.MustParsePrefix("192.0.0.0/24"),
 	netip.MustParsePrefix("192.0.2.0/24"),
 	netip.MustParsePrefix("192.88.99.0/24"),

@@ -12,22 +12,22 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// Person is somebody who has signed in.
+// Person is a person who has signed in.
 type Person struct {
 	// Token is their ID token, of at most identity.MaxToken bytes.
 	Token   string
 	Subject string
-	// Name to call them by: the subject if the token has no other.
+	// Name to display: the subject if the token has no other.
 	Name string
-	// Locale is the token's, as it is there; empty: it says none.
+	// Locale is the token's locale, unmodified; empty if absent.
 	Locale  string
 	Expires time.Time
-	// Authenticated is when they last proved who they are; zero: the token does not say.
+	// Authenticated is when they last authenticated; zero if absent from the token.
 	Authenticated time.Time
 }
 
-// RefusedError says that it was the issuer who signed nobody in, with OAuth's name for why: access_denied if a person
-// said no.
+// RefusedError means that the issuer refused the sign-in, with the OAuth error code: access_denied if the person
+// declined.
 type RefusedError struct {
 	Code    string
 	refusal error
@@ -35,11 +35,11 @@ type RefusedError struct {
 
 func (e *RefusedError) Error() string { return e.refusal.Error() }
 
-// Unwrap is the refusal, UNAUTHENTICATED.
+// Unwrap returns the refusal, UNAUTHENTICATED.
 func (e *RefusedError) Unwrap() error { return e.refusal }
 
-// Finish takes the issuer's answer, which came back to redirect, and whose state the caller has compared.
-// UNAUTHENTICATED: nobody is signed in by it; UNAVAILABLE: the issuer does not say.
+// Finish completes a sign-in with the issuer's answer, received at redirect. The caller has already compared the state.
+// It returns UNAUTHENTICATED if the answer signs nobody in, and UNAVAILABLE if the issuer does not respond.
 func (i *Issuer) Finish(ctx context.Context, redirect string, a Attempt, answer url.Values) (Person, error) {
 	if by := answer.Get("iss"); by != i.Issuer && (by != "" || i.namesItself) { // RFC 9207 §2.4
 		return Person{}, refusal.Unauthenticated("login", rule, "another issuer answered than the one that was asked")
@@ -97,7 +97,7 @@ func (i *Issuer) notGood(err error) error {
 	return refusal.Unauthenticated("login", rule, "the ID token of %s is not good: %.500s", i.Issuer, err)
 }
 
-// Failed is what an error of the issuer's endpoints means to who signs in.
+// Failed converts an error of the issuer's endpoints to a refusal.
 func (i *Issuer) Failed(ctx context.Context, err error) error {
 	var answered *oauth2.RetrieveError
 	if errors.As(err, &answered) && answered.ErrorCode != "" {
@@ -130,8 +130,7 @@ func (i *Issuer) unavailable(ctx context.Context, err error) error {
 	return refusal.Unavailable("issuer", rule, "%s does not answer as an OpenID Connect issuer: %.500s", i.Issuer, err)
 }
 
-// Misleads is the refusal of an address that is not Trustworthy: nobody is sent there, and nothing is believed from
-// there.
+// Misleads returns the refusal for an issuer with an address that is not Trustworthy.
 func (i *Issuer) Misleads() error {
 	return refusal.Unauthenticated("issuer", rule,
 		"%s sends sign-ins to an address that is neither https nor on this machine", i.Issuer)

@@ -1,9 +1,9 @@
-// Package oidcclient signs people in at an OpenID Connect issuer with an authorization code and PKCE, for whatever
-// waits for the browser to come back: a terminal, or the portal. What it returns is the ID token: it is made out to
-// this client, says who signed in and how, and is what the services verify (R13).
+// Package oidcclient signs people in at an OpenID Connect issuer with the authorization code flow and PKCE, for the
+// command line and the portal. It returns the ID token: its audience is this client, it says who signed in and how, and
+// the services verify it (R13).
 //
-// An issuer is believed only about https, or about this machine; its redirects are not followed, its answers are
-// bounded in time and size, and none is taken for another's (RFC 9207, RFC 9700 §4.4).
+// Issuers are contacted only over https, or on this machine. Redirects are not followed, responses are limited in time
+// and size, and mix-up attacks are prevented (RFC 9207, RFC 9700 §4.4).
 package oidcclient
 
 import (
@@ -21,7 +21,7 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// MaxSkew is how far behind an issuer's clock may be when it says when somebody signed in.
+// MaxSkew is how far an issuer's clock may be behind in `auth_time`.
 const MaxSkew = time.Minute
 
 const (
@@ -30,19 +30,19 @@ const (
 	rule          = "R13"
 )
 
-// Client is a program as one issuer knows it.
+// Client is a client registered with an issuer.
 type Client struct {
 	Issuer string
 	ID     string
-	// Secret is empty for a client that could keep none.
+	// Secret is empty for a public client.
 	Secret string
 	Now    func() time.Time
 }
 
-// Issuer is what an issuer said of itself. It is safe for concurrent use, and looks for new keys by itself.
+// Issuer is a discovered issuer. It is safe for concurrent use and refreshes the issuer's keys as needed.
 type Issuer struct {
 	Client
-	// EndSession is where people sign out there; empty: nowhere (OpenID Connect RP-Initiated Logout 1.0 §2.1).
+	// EndSession is the issuer's sign-out page; empty if it has none (OpenID Connect RP-Initiated Logout 1.0 §2.1).
 	EndSession string
 
 	oauth       oauth2.Config
@@ -51,7 +51,8 @@ type Issuer struct {
 	namesItself bool // in every answer (RFC 9207 §3)
 }
 
-// Discover asks the issuer where it does what. INVALID: nobody could sign in there; UNAVAILABLE: it does not answer.
+// Discover reads the issuer's discovery document. It returns INVALID if the issuer cannot be used for sign-in,
+// UNAVAILABLE if it does not respond.
 func (c Client) Discover(ctx context.Context) (*Issuer, error) {
 	if !Trustworthy(c.Issuer) {
 		return nil, refusal.Invalid("issuer", rule,
@@ -80,7 +81,7 @@ func (c Client) Discover(ctx context.Context) (*Issuer, error) {
 		Scopes: []string{oidc.ScopeOpenID, "profile", "email"}}
 	i.oauth.Endpoint.AuthStyle = oauth2.AuthStyleInParams
 	if c.Secret != "" && (len(more.Secrets) == 0 || slices.Contains(more.Secrets, "client_secret_basic")) {
-		i.oauth.Endpoint.AuthStyle = oauth2.AuthStyleInHeader // what is meant by silence (Discovery 1.0 §3)
+		i.oauth.Endpoint.AuthStyle = oauth2.AuthStyleInHeader // the default if the document does not say (Discovery 1.0 §3)
 	}
 	i.ids = p.Verifier(&oidc.Config{ClientID: c.ID, Now: c.Now})
 	for _, at := range []string{p.Endpoint().AuthURL, p.Endpoint().TokenURL, more.Keys} {
@@ -97,22 +98,22 @@ func (c Client) Discover(ctx context.Context) (*Issuer, error) {
 	return i, nil
 }
 
-// OAuth is a copy of the configuration, for the other ways to sign in; Context makes it use the bounded client, and
-// Failed says what its errors mean.
+// OAuth returns a copy of the OAuth configuration for other flows. Use it with Context, which sets the limited HTTP
+// client, and Failed, which converts its errors.
 func (i *Issuer) OAuth() oauth2.Config { return i.oauth }
 
-// Context is for OAuth.
+// Context returns a context with the limited HTTP client, for use with OAuth.
 func (i *Issuer) Context(ctx context.Context) context.Context { return oidc.ClientContext(ctx, i.http) }
 
-// Attempt is what must come back with the browser. It is for whoever began the sign-in only.
+// Attempt holds the secrets of one sign-in. They must be kept by the party that began it.
 type Attempt struct {
 	State    string `json:"state"`
 	Nonce    string `json:"nonce"`
 	Verifier string `json:"verifier"`
 }
 
-// Begin returns where the browser must go, to come back to redirect; parameters are asked for besides what makes it
-// safe.
+// Begin starts a sign-in and returns the address to open in the browser, which returns to redirect. Parameters are
+// added to the security parameters.
 func (i *Issuer) Begin(redirect string, parameters url.Values) (address string, a Attempt) {
 	a = Attempt{State: rand.Text(), Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier()}
 	options := []oauth2.AuthCodeOption{oidc.Nonce(a.Nonce), oauth2.S256ChallengeOption(a.Verifier)}
@@ -124,7 +125,7 @@ func (i *Issuer) Begin(redirect string, parameters url.Values) (address string, 
 	return oauth.AuthCodeURL(a.State, options...), a
 }
 
-// Trustworthy reports whether what an address says can be believed to come from it: https, or this machine.
+// Trustworthy reports whether responses from an address are authentic: over https, or from this machine.
 func Trustworthy(address string) bool {
 	u, err := url.Parse(address)
 	if err != nil || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
@@ -134,7 +135,7 @@ func Trustworthy(address string) bool {
 	return u.Scheme == "https" || u.Scheme == "http" && (u.Hostname() == "localhost" || err == nil && addr.IsLoopback())
 }
 
-// bounded reads no more than maxAnswer of any answer.
+// bounded limits the size of response bodies to maxAnswer.
 type bounded struct{ http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.

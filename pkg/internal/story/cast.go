@@ -8,7 +8,7 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// Where the people sign in, and what the story is about.
+// The issuers and ids of the story.
 const (
 	ProviderIssuer = "https://login.provider.example"
 	TenantIssuer   = "https://login.contoso.example"
@@ -16,7 +16,7 @@ const (
 	Subscription   = "sub-1"
 )
 
-// Provider is somebody of the provider's.
+// Provider returns one of the provider's people.
 func Provider(name string, groups ...string) *lockboxv1.Actor {
 	return &lockboxv1.Actor{
 		Side: lockboxv1.Side_SIDE_PROVIDER, Employer: "Provider Ltd", Groups: groups, MultiFactor: true,
@@ -24,15 +24,15 @@ func Provider(name string, groups ...string) *lockboxv1.Actor {
 	}
 }
 
-// Customer is somebody of the tenant's.
+// Customer returns one of the tenant's people.
 func Customer(name string) *lockboxv1.Actor { return Of(TenantIssuer, name) }
 
-// Of is somebody of another tenant's, by where they sign in.
+// Of returns a person of the tenant with that issuer.
 func Of(issuer, name string) *lockboxv1.Actor {
 	return &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_TENANT, Person: person(issuer, name), MultiFactor: true}
 }
 
-// Lockbox is the service itself.
+// Lockbox returns the system actor.
 func Lockbox() *lockboxv1.Actor {
 	return &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: "lockbox"}
 }
@@ -42,7 +42,7 @@ func person(issuer, name string) *lockboxv1.Person {
 		Language: "en"}
 }
 
-// Assign is the command that gives somebody a role on the subscription, or on the tenant.
+// Assign returns the command that assigns a role on the subscription or the tenant.
 func Assign(id string, to *lockboxv1.Actor, role lockboxv1.Role, scope lockboxv1.AssignmentScope) *lockboxv1.Command {
 	c := &lockboxv1.Command{Action: &lockboxv1.Command_AssignRole{AssignRole: &lockboxv1.AssignRole{
 		Assignment: &lockboxv1.RoleAssignment{Id: id, Person: to.GetPerson(), Role: role, Scope: scope},
@@ -53,7 +53,7 @@ func Assign(id string, to *lockboxv1.Actor, role lockboxv1.Role, scope lockboxv1
 	return c
 }
 
-// New is a customer with Lockbox on, one subscription and one Global Administrator.
+// New returns the story of a customer with Lockbox enabled, one subscription and one Global Administrator.
 func New(administrator *lockboxv1.Actor, now time.Time) *Story {
 	s := &Story{Terms: request.DefaultTerms()}
 	onboarding := Provider("ona", aggregate.Onboarding)

@@ -1,5 +1,5 @@
-// Package story is one customer and one request with everything that happened to them, for tests: it decides, records
-// and folds as the services do, without a bus or a clock.
+// Package story simulates one customer and one request for tests: it decides, records and folds events as the services
+// do, without a bus or a clock.
 package story
 
 import (
@@ -14,26 +14,26 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Story is what is true at some point of it. The zero value is the time before anything happened.
+// Story is the state at some point of the simulation. The zero value has no events.
 type Story struct {
 	Tenant       tenant.State
 	Subscription tenant.Subscription
 	Request      request.State
 	Terms        request.Terms
-	// Resource is what the catalogue says; nil: what was evaluated.
+	// Resource is what the catalogue says at the time of the grant; nil: the same as evaluated.
 	Resource *request.Resource
-	// History is the stream: everything that was recorded, in order.
+	// History is the stream: all recorded events, in order.
 	History []invariant.Recorded
 	ids     int
 }
 
-// ID makes the next id of the story, a UUIDv7 in shape.
+// ID returns the next id of the story, in the form of a UUIDv7.
 func (s *Story) ID() string {
 	s.ids++
 	return fmt.Sprintf("018f3a00-0000-7000-8000-%012d", s.ids)
 }
 
-// World is what a decision about the request reads of the rest.
+// World returns what a decision on the request reads from other aggregates.
 func (s *Story) World() request.World {
 	w := request.World{Tenant: s.Tenant, Resource: s.Resource}
 	if f := s.Request.Evaluation.GetFacts(); w.Resource == nil && f != nil {
@@ -47,7 +47,7 @@ func (s *Story) World() request.World {
 	return w
 }
 
-// Decide asks the aggregate that a command is about. Nothing is recorded.
+// Decide decides on a command without recording the result.
 func (s *Story) Decide(c aggregate.Command, now time.Time) (*lockboxv1.Event, error) {
 	about, err := aggregate.Of(c.Command)
 	switch about.Kind {
@@ -59,17 +59,17 @@ func (s *Story) Decide(c aggregate.Command, now time.Time) (*lockboxv1.Event, er
 		}
 		return tenant.DecideSubscription(s.Tenant, s.Subscription, c, now)
 	}
-	return request.Decide(s.Request, c, s.World(), now) // there is one, so a command need not say which
+	return request.Decide(s.Request, c, s.World(), now) // the only request, so a command need not name it
 }
 
-// Command wraps an action of somebody's about the tenant (empty id), the subscription or the request.
+// Command wraps an actor's action on the tenant (empty id), the subscription or the request.
 func (s *Story) Command(by *lockboxv1.Actor, id string, c *lockboxv1.Command) aggregate.Command {
 	c = proto.CloneOf(c)
 	c.Id, c.Tenant = id, Tenant
 	return aggregate.Command{Command: c, By: by}
 }
 
-// Perform asks what a duty results in; nothing, if it is not what is owed. Nothing is recorded.
+// Perform returns the event of a duty, or none if that duty is not due. It does not record it.
 func (s *Story) Perform(d request.Duty, now time.Time) (*lockboxv1.Event, error) {
 	owed, err := request.Owed(s.Request, s.World(), now)
 	if owed != d || err != nil {
@@ -78,7 +78,7 @@ func (s *Story) Perform(d request.Duty, now time.Time) (*lockboxv1.Event, error)
 	return request.Perform(s.Request, s.World(), s.Terms, Lockbox(), "", now)
 }
 
-// Record writes events to the stream and folds them; nil is none.
+// Record appends events to the stream and folds them; nil events are skipped.
 func (s *Story) Record(events ...*lockboxv1.Event) {
 	for _, e := range events {
 		if e == nil {
@@ -98,7 +98,7 @@ func (s *Story) Record(events ...*lockboxv1.Event) {
 	}
 }
 
-// Must records what a command comes to, and panics if it is refused: for setting the scene.
+// Must records the result of a command, and panics if it is refused. It is for test setup.
 func (s *Story) Must(by *lockboxv1.Actor, c *lockboxv1.Command, now time.Time) {
 	e, err := s.Decide(s.Command(by, s.ID(), c), now)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package strict reads YAML that people write so that a mistake is an error at its line and never a default: an unknown
-// key, a key given twice, an alias, a second document, a value of the wrong kind. It is pure.
+// Package strict reads hand-written YAML so that every mistake is an error with its line and never a silent default: an
+// unknown or duplicate key, an alias, a second document, a value of the wrong type. It is pure.
 package strict
 
 import (
@@ -14,10 +14,10 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// MaxFile is the size above which no file is read, in bytes.
+// MaxFile is the maximum size of a file, in bytes.
 const MaxFile = 1 << 20
 
-// File is a YAML document under the name that errors give it.
+// File is a YAML document with its file name for errors.
 type File struct {
 	name string
 	root *yaml.Node
@@ -44,13 +44,12 @@ func Parse(name string, data []byte) (*File, error) {
 // Root is the document's content; nil if there is none.
 func (f *File) Root() *yaml.Node { return f.root }
 
-// Errorf is an error at n's line.
+// Errorf returns an error with n's line.
 func (f *File) Errorf(n *yaml.Node, format string, args ...any) error {
 	return fmt.Errorf("%s:%d: %s", f.name, n.Line, fmt.Sprintf(format, args...))
 }
 
-// Mapping returns n's values by key. A key that is not among known, or is there twice, is an error; with no known keys,
-// all are.
+// Mapping returns n's values by key. A duplicate key, or one that is not in known, is an error.
 func (f *File) Mapping(n *yaml.Node, known ...string) (map[string]*yaml.Node, error) {
 	entries, err := f.Entries(n)
 	if err != nil {
@@ -69,7 +68,7 @@ func (f *File) Mapping(n *yaml.Node, known ...string) (map[string]*yaml.Node, er
 // Entry is one key of a mapping with its value.
 type Entry struct{ Key, Value *yaml.Node }
 
-// Entries returns n's keys and values in order, whatever the keys are. One given twice is an error.
+// Entries returns n's keys and values in order. Any keys are allowed; a duplicate is an error.
 func (f *File) Entries(n *yaml.Node) ([]Entry, error) {
 	if n.Kind != yaml.MappingNode {
 		return nil, f.Errorf(n, "want keys with values, got %s", kind(n))
@@ -98,7 +97,7 @@ func (f *File) List(n *yaml.Node) ([]*yaml.Node, error) {
 	return n.Content, nil
 }
 
-// String returns a text. What YAML takes for a number or a truth value needs quotes.
+// String returns a string. A value that YAML would read as a number or boolean must be quoted.
 func (f *File) String(n *yaml.Node) (string, error) {
 	if n.Kind != yaml.ScalarNode || n.Tag != "!!str" {
 		return "", f.Errorf(n, "want a text (in quotes if it looks like something else), got %s", kind(n))
@@ -115,7 +114,7 @@ func (f *File) Bool(n *yaml.Node) (bool, error) {
 	return b, nil
 }
 
-// Scalar returns a single value as it is written.
+// Scalar returns a single value as written.
 func (f *File) Scalar(n *yaml.Node) (string, error) {
 	if n.Kind != yaml.ScalarNode {
 		return "", f.Errorf(n, "want a single value, got %s", kind(n))

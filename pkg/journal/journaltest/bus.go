@@ -1,5 +1,5 @@
-// Package journaltest starts a bus for tests, of one server or of three, under the real rights, and holds the contract
-// that pkg/journal keeps on both.
+// Package journaltest starts a bus for tests, of one server or of three, with the real permissions. It contains the
+// contract tests that package journal must pass on both.
 package journaltest
 
 import (
@@ -24,7 +24,7 @@ import (
 	"go.uber.org/zap/zaptest"
 )
 
-// Tool is the engineering tool that a test bus knows.
+// Tool is the engineering tool that has a key on a test bus.
 const Tool = "console"
 
 // Bus is a running bus: one server, or a cluster of several with as many replicas.
@@ -36,7 +36,7 @@ type Bus struct {
 	servers []*embedded.Server // nil where stopped
 }
 
-// Start runs a provisioned bus of that many servers until the test ends.
+// Start runs a provisioned bus with that many servers until the test ends.
 func Start(t testing.TB, servers int) *Bus {
 	t.Helper()
 	b := New(t, servers)
@@ -83,7 +83,7 @@ func New(t testing.TB, servers int) *Bus {
 	return b
 }
 
-// Resume starts the servers that are not running, with the same files and addresses as before.
+// Resume starts the stopped servers again, with the same files and addresses.
 func (b *Bus) Resume(t testing.TB) {
 	t.Helper()
 	var all sync.WaitGroup
@@ -105,7 +105,7 @@ func (b *Bus) Resume(t testing.TB) {
 	}
 }
 
-// Stop ends all servers.
+// Stop stops all servers.
 func (b *Bus) Stop() {
 	var all sync.WaitGroup
 	for i := range b.options {
@@ -114,14 +114,14 @@ func (b *Bus) Stop() {
 	all.Wait()
 }
 
-// StopServer ends one of the servers, which are called n0, n1 …
+// StopServer stops server i. The servers are named n0, n1 …
 func (b *Bus) StopServer(i int) {
 	if s := b.swap(i, nil); s != nil {
 		s.Shutdown()
 	}
 }
 
-// StoreDir is where one of the servers keeps its store.
+// StoreDir returns the store directory of server i.
 func (b *Bus) StoreDir(i int) string { return b.options[i].StoreDir }
 
 func (b *Bus) server(i int) *embedded.Server {
@@ -137,10 +137,10 @@ func (b *Bus) swap(i int, s *embedded.Server) (old *embedded.Server) {
 	return old
 }
 
-// Server is the first server.
+// Server returns the first server.
 func (b *Bus) Server() *embedded.Server { return b.server(0) }
 
-// URL is where clients connect; with several servers, to any.
+// URL returns the address for clients; with several servers, all their addresses.
 func (b *Bus) URL() string {
 	var urls []string
 	for i := range b.options {
@@ -168,7 +168,7 @@ func (b *Bus) Connect(t testing.TB, id bus.Identity) *nats.Conn {
 	return nc
 }
 
-// InProcessConn connects to the server of now, so that a connection survives a restart.
+// InProcessConn connects to the currently running server, so that clients can reconnect after a restart.
 func (b *Bus) InProcessConn() (net.Conn, error) {
 	if s := b.server(0); s != nil {
 		return s.InProcessConn()
@@ -189,8 +189,8 @@ func (b *Bus) Journal(t testing.TB, id bus.Identity, options ...journal.Option) 
 	return j
 }
 
-// FreePort is a port of this machine that nobody listens on, outside of the range that systems give to whoever asks for
-// any: a server can be stopped and started there, and no connection or other test takes it in between.
+// FreePort returns a free port outside the ephemeral range: a server can be stopped and restarted on it, and no
+// connection or other test takes it in between.
 func FreePort(t testing.TB) int {
 	t.Helper()
 	for range 100 {

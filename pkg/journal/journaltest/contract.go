@@ -23,7 +23,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Run checks what pkg/journal promises, on the buses that start makes.
+// Run runs the contract tests of package journal on the buses that start returns.
 func Run(t *testing.T, start func(testing.TB) *Bus) {
 	b := start(t)
 	c := &contract{b, b.Journal(t, bus.Orchestrator), b.Journal(t, bus.Compliance)}
@@ -104,7 +104,7 @@ func (c *contract) eventually(n int) func(context.Context, aggregate.Key) ([]jou
 	}
 }
 
-// What is known already is not sent again, and what is answered is one consistent cut.
+// since checks that known events are not sent again, and that the result is one consistent cut.
 func (c *contract) since(t *testing.T) {
 	one, two := newAggregate(newTenant(), aggregate.KindTicket), newAggregate(newTenant(), aggregate.KindTicket)
 	_, seqs := mustAppend(t, c.writer, one, 3)
@@ -222,7 +222,7 @@ func (c *contract) appendedTwice(t *testing.T) {
 	}
 }
 
-// duel appends two contrary events at once and expects one winner.
+// duel appends two conflicting events concurrently and expects one winner.
 func duel(t *testing.T, agg aggregate.Key, after, version uint64, one, other *journal.Journal) uint64 {
 	t.Helper()
 	var both sync.WaitGroup
@@ -394,7 +394,7 @@ func (c *contract) manyWriters(t *testing.T) {
 	}
 }
 
-// together appends pairs, few at a time and many at once, so that they are sent alone and in group commits.
+// together appends pairs, with few and with many concurrent writers, so that they are sent alone and in group commits.
 func (c *contract) together(t *testing.T) {
 	for _, writers := range []int{1, 200} {
 		var all sync.WaitGroup
@@ -437,7 +437,7 @@ func (c *contract) together(t *testing.T) {
 	}
 }
 
-// contraryPairs holds that of two pairs that follow the same event, one is stored whole and of the other nothing.
+// contraryPairs checks that of two pairs that follow the same event, one is stored whole and the other not at all.
 func (c *contract) contraryPairs(t *testing.T) {
 	other := c.bus.Journal(t, bus.Orchestrator)
 	const pairs = 60

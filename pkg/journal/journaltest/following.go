@@ -426,7 +426,7 @@ func corrupt(t *testing.T, b *Bus) {
 	})
 }
 
-// changedConsumer is what somebody does who may make consumers for replays and uses that to change a service's own.
+// changedConsumer simulates an identity that may create consumers for replays and uses that to change a service's own.
 func changedConsumer(t *testing.T, b *Bus) {
 	js, err := jetstream.New(b.Connect(t, bus.Compliance))
 	if err != nil {

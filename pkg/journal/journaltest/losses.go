@@ -106,8 +106,8 @@ func (c *contract) brokenConnections(t *testing.T) {
 	c.appendUntil(t, j, tenant, writers, func() bool { return time.Now().After(until) })
 }
 
-// appendUntil appends in many goroutines until told to stop, whatever happens to the bus, and then compares what was
-// acknowledged with what is stored.
+// appendUntil appends in many goroutines until over returns true, whatever happens to the bus, and then compares the
+// acknowledged events with the stored ones.
 func (c *contract) appendUntil(t *testing.T, j *journal.Journal, tenant string, writers int, over func() bool) {
 	t.Helper()
 	var mu sync.Mutex
@@ -176,7 +176,7 @@ func (c *contract) leaderLost(t *testing.T) {
 	c.bus.Resume(t)
 }
 
-// leader is the server that leads EVENTS.
+// leader returns the server that leads EVENTS.
 func (c *contract) leader(t *testing.T) int {
 	t.Helper()
 	js, err := jetstream.New(c.bus.Connect(t, bus.Compliance))

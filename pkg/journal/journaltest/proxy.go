@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// Proxy stands between a client and the bus, and can lose the bus's answers.
+// Proxy is a proxy between a client and the bus that can drop the bus's answers.
 type Proxy struct {
 	listener net.Listener
 	target   string
@@ -17,7 +17,7 @@ type Proxy struct {
 	conns map[net.Conn]bool
 }
 
-// NewProxy passes connections on to the bus's first server until the test ends.
+// NewProxy forwards connections to the bus's first server until the test ends.
 func NewProxy(t testing.TB, b *Bus) *Proxy {
 	t.Helper()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -33,10 +33,10 @@ func NewProxy(t testing.TB, b *Bus) *Proxy {
 	return p
 }
 
-// URL is where clients connect.
+// URL returns the address for clients.
 func (p *Proxy) URL() string { return "nats://" + p.listener.Addr().String() }
 
-// Mute swallows everything that the bus says from now on; what clients say still arrives.
+// Mute drops everything that the bus sends from now on; what clients send still arrives.
 func (p *Proxy) Mute() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

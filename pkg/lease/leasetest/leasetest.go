@@ -1,5 +1,5 @@
-// Package leasetest says that all is well where nobody looks: in tests and benchmarks of services that grant without a
-// projector.
+// Package leasetest renews the lease unconditionally, for tests and benchmarks of services that grant access without a
+// projector running.
 package leasetest
 
 import (
@@ -16,7 +16,7 @@ func Keep(ctx context.Context, nc *nats.Conn) (ended <-chan struct{}) {
 	go func() {
 		defer close(done)
 		for {
-			_ = lease.Renew(nc, 0, time.Now()) // whoever grants says if there is none
+			_ = lease.Renew(nc, 0, time.Now()) // without a lease, the service under test refuses
 			select {
 			case <-ctx.Done():
 				return
