@@ -18,18 +18,18 @@ import (
 )
 
 const (
-	// batchSize is how many events are committed at once at most. Fewer are committed as soon as the stream holds no more,
-	// or after batchTime: what is new is seen at once, and what is much is not committed in small pieces, which costs
-	// several times as much.
+	// batchSize is the maximum number of events per commit. A smaller batch is committed as soon as the stream holds no
+	// more, or after batchTime: new events become visible at once, and a backlog is not committed in small pieces,
+	// which costs several times as much.
 	batchSize = 2000
 	batchTime = 20 * time.Millisecond
-	// examineEvery is how long the projection rests between two examinations.
+	// examineEvery is the pause between two examinations of the projection.
 	examineEvery = 40 * time.Second
-	// waitingEvents is how many are read ahead of a commit.
+	// waitingEvents is the number of events read ahead of a commit.
 	waitingEvents = 2 * batchSize
 )
 
-// What alarms are raised about; the names under which they are counted.
+// The kinds of alarms; the metric counts alarms under these names.
 const (
 	alarmUnknownFact   = "unknown event"
 	alarmCorruptStream = "I6"
@@ -38,47 +38,48 @@ const (
 	alarmLog           = "log differs"
 )
 
-// alarm is counted among the refusals, as the reason why something is not available.
+// alarm is counted in the metric of refusals, as the reason why something is unavailable.
 func alarm(what string) *lockboxv1.Refusal {
 	return &lockboxv1.Refusal{Code: lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE, Rule: what}
 }
 
-// Source is where events come from: *journal.Journal.
+// Source supplies the events: *journal.Journal.
 type Source interface {
 	Replay(ctx context.Context, r journal.Replay, handle func(journal.Entry) error) error
 }
 
-// follower keeps a projection up with the stream.
+// follower keeps a projection up to date with the stream.
 type follower struct {
 	dir    string
 	source Source
 	log    *zap.Logger
 	alarm  func(what string)
-	// serve begins to answer from a projection that is complete.
+	// serve starts answering queries from a complete projection.
 	serve func(ctx context.Context, store *projection.Store) (stop func() error, err error)
-	// changed hears which tenants' events are in the answers from now on. It must not wait for anything.
+	// changed is called with the tenants whose new events have become visible. It must not block.
 	changed func(tenants []string)
-	// building hears how far a new projection has come; nil: nobody does.
+	// building is called with the progress of a new projection; it may be nil.
 	building func(done, of uint64)
 }
 
-// run follows until ctx ends or the stream cannot be followed. A projection that is found to be damaged is built anew;
-// if that one is damaged too before it is complete, the disk is to blame, and run returns.
+// run follows the stream until ctx ends or the stream cannot be followed. A damaged projection is rebuilt; if the new
+// one is damaged too before it is complete, the disk is to blame, and run returns.
 func (f *follower) run(ctx context.Context) error {
 	for again := false; ; again = true {
 		complete, err := f.follow(ctx)
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // asked to stop; whatever was not committed is read again
+			return nil //nolint:nilerr // asked to stop; uncommitted events are read again
 		}
 		if !errors.Is(err, projection.ErrUnusable) || again && !complete {
 			return err
 		}
 		f.alarm(alarmDamage)
-		f.log.Error("ALARM: the projection is damaged; it is built anew", zap.Error(err))
+		f.log.Error("ALARM: the projection is damaged; rebuilding it", zap.Error(err))
 	}
 }
 
-// follow opens the projection and keeps it up with the stream. It reports whether it had answered from it.
+// follow opens the projection and keeps it up to date. It reports whether the projection was complete and served
+// queries.
 func (f *follower) follow(ctx context.Context) (complete bool, err error) {
 	store, target, err := f.open(ctx)
 	if err != nil {
@@ -131,8 +132,8 @@ func (f *follower) follow(ctx context.Context) (complete bool, err error) {
 	}
 }
 
-// touched lists the tenants of whom something has become visible, each once. Of a disclosure that is the telling: that
-// there is one at all must not show before (R46).
+// touched lists the distinct tenants for whom something has become visible. For a disclosure that is the notification:
+// its existence must not show before (R46).
 func touched(batch []projection.Event) (tenants []string) {
 	for _, e := range batch {
 		if e.Event.GetKind() == aggregate.KindDisclosure && e.Event.GetDisclosureTold() == nil {
@@ -151,18 +152,19 @@ func (f *follower) close(store *projection.Store, err error) error {
 		return errors.Join(err, store.Close())
 	}
 	if failed := store.Discard(); failed != nil {
-		return fmt.Errorf("the damaged projection cannot be removed: %w", failed)
+		return fmt.Errorf("removing the damaged projection: %w", failed)
 	}
 	return err
 }
 
-// received is an event, and whether the stream held more when it was read.
+// received is an event, with whether the stream held more when it was read.
 type received struct {
 	projection.Event
 	more bool
 }
 
-// read reads the stream ahead of the commits. The events end with the stream or ctx; then ended says why.
+// read reads the stream ahead of the commits. The channel of events is closed when the stream or ctx ends; then ended
+// holds the reason.
 func (f *follower) read(ctx context.Context, from uint64) (events chan received, ended chan error) {
 	events, ended = make(chan received, waitingEvents), make(chan error, 1)
 	go func() {
@@ -180,7 +182,7 @@ func (f *follower) read(ctx context.Context, from uint64) (events chan received,
 	return events, ended
 }
 
-// judge raises the alarm about a stream that cannot be followed further. Nothing is skipped (pkg/README.md, "The
+// judge raises the alarm about a stream that cannot be followed further. No event is ever skipped (pkg/README.md, "The
 // event").
 func (f *follower) judge(err error) error {
 	var corrupt *journal.CorruptError
@@ -195,7 +197,7 @@ func (f *follower) judge(err error) error {
 	return err
 }
 
-// collect waits for an event and takes with it what follows at once. None: there will be no more.
+// collect waits for an event and takes with it those that follow at once. It returns none if there will be no more.
 func collect(events <-chan received) []projection.Event {
 	last, ok := <-events
 	if !ok {
@@ -220,8 +222,8 @@ func collect(events <-chan received) []projection.Event {
 	return batch
 }
 
-// examine looks for damage that no question has met yet, again and again, and spends no more than a tenth of the time
-// on it. One that was built a moment ago can wait.
+// examine periodically looks for damage that no query has met yet, and spends at most a tenth of the time on it. It
+// does not start with a projection that was just built.
 func (f *follower) examine(ctx context.Context, store *projection.Store, built bool) {
 	wait := time.Duration(0)
 	if built {
@@ -235,14 +237,14 @@ func (f *follower) examine(ctx context.Context, store *projection.Store, built b
 		}
 		begun := time.Now()
 		if err := store.Examine(ctx); err != nil && ctx.Err() == nil {
-			f.log.Warn("the projection could not be examined", zap.Error(err))
+			f.log.Warn("examining the projection failed", zap.Error(err))
 		}
 		wait = max(examineEvery, 10*time.Since(begun))
 	}
 }
 
-// open opens the projection, or begins a new one if that is of another stream than ours. The target is the last
-// sequence in the stream now.
+// open opens the projection, or starts a new one if the old one belongs to another stream. target is the last sequence
+// in the stream now.
 func (f *follower) open(ctx context.Context) (store *projection.Store, target uint64, err error) {
 	options := projection.Options{Log: f.log, Contradiction: func() { f.alarm(alarmContradiction) }}
 	if store, err = projection.Open(ctx, f.dir, options); err != nil {
@@ -264,8 +266,8 @@ func (f *follower) open(ctx context.Context) (store *projection.Store, target ui
 	return store, target, nil
 }
 
-// compare holds the first and the last event of the projection against the stream. A stream that is shorter or begins
-// differently is another one, or has lost its end and uses sequences anew.
+// compare compares the first and the last event of the projection with the stream. If the stream is shorter or begins
+// differently, it is another stream, or has lost its end and reuses sequences.
 func (f *follower) compare(ctx context.Context, store *projection.Store) (target uint64, err error) {
 	last := store.Sequence()
 	if last == 0 {
@@ -281,7 +283,7 @@ func (f *follower) compare(ctx context.Context, store *projection.Store) (target
 			return 0, err
 		}
 		if data == nil || !bytes.Equal(data, kept) {
-			return 0, fmt.Errorf("%w: event %d is another one in the stream", projection.ErrUnusable, seq)
+			return 0, fmt.Errorf("%w: event %d differs from the stream", projection.ErrUnusable, seq)
 		}
 	}
 	return target, nil
@@ -289,7 +291,7 @@ func (f *follower) compare(ctx context.Context, store *projection.Store) (target
 
 var errSeen = errors.New("seen")
 
-// peek reads one event of the stream, and its last sequence. No data: the stream ends before.
+// peek reads one event of the stream, and the stream's last sequence. data is nil if the stream ends before that event.
 func (f *follower) peek(ctx context.Context, seq uint64) (data []byte, last uint64, err error) {
 	err = f.source.Replay(ctx, journal.Replay{From: seq}, func(e journal.Entry) error {
 		if e.Seq == seq {

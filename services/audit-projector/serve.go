@@ -12,13 +12,13 @@ import (
 )
 
 const (
-	// queriesAtOnce bounds the answers in the making; what comes on top waits in the subscription.
+	// queriesAtOnce limits the queries in progress; further ones wait in the subscription.
 	queriesAtOnce = 256
-	// queryTime is how long one may take, waiting for min_sequence included.
+	// queryTime limits how long a query may take, including the wait for min_sequence.
 	queryTime = 10 * time.Second
 )
 
-// queries answers queries. Logs and counters never hold what was asked.
+// queries returns the responder for queries. Logs and metrics never contain the content of a query.
 func queries(rt *service.Runtime, a *answer.Answerer) bus.Responder {
 	return bus.Responder{
 		Name: Name, Description: "Answers queries about requests, tickets, tenants and the activity log", Endpoint: "query",

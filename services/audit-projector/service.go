@@ -1,7 +1,7 @@
-// Package projector answers what people ask about requests, tickets, tenants and what happened to them. It follows the
-// whole of EVENTS into a disposable SQLite projection (internal/projection) and answers queries from it, to each as
-// much as they may see (internal/answer). Beside it, it builds the Merkle log over the stream (internal/ledger), whose
-// checkpoints are the only events that it writes, and serves it over HTTP (internal/logserver). It decides nothing.
+// Package projector answers queries about requests, tickets, tenants and their history. It follows all of EVENTS into a
+// disposable SQLite projection (internal/projection) and answers queries from it, with access control for each caller
+// (internal/answer). It also builds the Merkle log over the stream (internal/ledger), whose checkpoints are the only
+// events that it writes, and serves the log over HTTP (internal/logserver). It decides nothing.
 package projector
 
 import (
@@ -36,31 +36,33 @@ import (
 // Name is the service's name on the bus and in metrics.
 const Name = "audit-projector"
 
-// Config is what the service needs to know besides how to reach the bus.
+// Config is the service's configuration, besides the connection to the bus.
 type Config struct {
-	// Dir holds the projection and the trees: every copy of the service has its own. It may be emptied whenever the
-	// service is down, and is made again from the stream.
+	// Dir holds the projection and the trees; every replica of the service has its own. It may be emptied while the
+	// service is down, and is then rebuilt from the stream.
 	Dir string    `yaml:"dir"`
 	Log LogConfig `yaml:"log"`
-	// Building is told how far a new projection has come, until questions are answered; nil: nobody is.
+	// Building is called with the progress of a new projection until queries are answered; it may be nil.
 	Building func(done, of uint64) `yaml:"-"`
 }
 
-// LogConfig is about the Merkle log. All copies of the service have the same keys.
+// LogConfig configures the Merkle log. All replicas of the service have the same keys.
 type LogConfig struct {
-	// SigningKeyFile holds the key that signs checkpoints, and the log's name; SaltsFile the secret of its salts, which
-	// never changes. `lockbox keys` makes both.
+	// SigningKeyFile holds the log's name and the key that signs checkpoints; SaltsFile holds the secret of its salts,
+	// which must never change. `lockbox keys` creates both.
 	SigningKeyFile config.SecretFile `yaml:"signing_key_file"`
 	SaltsFile      config.SecretFile `yaml:"salts_file"`
-	// Interval is the time between two checkpoints while the stream grows; 0: 8 s, so that one is there within ten.
+	// Interval is the time between two checkpoints while the stream grows; 0 means 8 s, so that every event is covered
+	// within ten.
 	Interval time.Duration `yaml:"interval"`
-	// RescanEvery is the time from one comparison of everything with the trees to the next; 0: 30 s.
+	// RescanEvery is the pause between two full comparisons with the trees; 0 means 30 s.
 	RescanEvery time.Duration `yaml:"rescan_every"`
-	// PolicyFile names the witnesses that are asked to cosign, with their addresses (C2SP tlog-policy); empty: nobody is.
+	// PolicyFile names the witnesses that are asked to cosign, with their addresses (C2SP tlog-policy); empty for none.
 	PolicyFile string `yaml:"policy_file"`
-	// Listen is where the log is served over HTTP, host:port; empty: nowhere. TLS ends in front of it.
+	// Listen is the host:port at which the log is served over HTTP; if empty, it is not served. TLS is terminated in
+	// front of it.
 	Listen string `yaml:"listen"`
-	// Listener is taken instead, if there is one.
+	// Listener is used instead of Listen if it is set.
 	Listener net.Listener `yaml:"-"`
 }
 
@@ -70,7 +72,7 @@ const defaultInterval = 8 * time.Second
 // mostRescan leaves a quarter of a minute for the comparison itself.
 const mostRescan = 45 * time.Second
 
-// Check refuses a configuration that cannot work, naming the field.
+// Check rejects an unusable configuration; the error names the field.
 func (c Config) Check() error {
 	if c.Dir == "" {
 		return refusal.Invalid("dir", rule, "is required: the directory that holds the projection")
@@ -94,8 +96,8 @@ func (c Config) Check() error {
 
 const rule = "configuration"
 
-// Run follows the stream and answers queries until ctx ends or something happens that must not be passed over, such as
-// an event of a type that this version does not know. Queries are answered once everything is there that was in the
+// Run follows the stream and answers queries until ctx ends or an error occurs that must stop the service, such as an
+// event of a type that this version does not know. It starts to answer once it has read everything that was in the
 // stream at the start.
 func Run(ctx context.Context, rt *service.Runtime, c Config) (err error) {
 	if err := c.Check(); err != nil {
@@ -115,7 +117,7 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) (err error) {
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer stop()
-	running.Go(func() { _ = log.Run(building) }) // it has said why it ended; what is there is answered all the same
+	running.Go(func() { _ = log.Run(building) }) // it logs why it ends; queries are answered all the same
 	if c.Log.PolicyFile != "" {
 		policy, err := readPolicy(c.Log.PolicyFile)
 		if err != nil {
@@ -183,7 +185,7 @@ func openLog(rt *service.Runtime, c Config) (*ledger.Ledger, error) {
 	})
 }
 
-// serveLog serves the log, if it is to be served. Who may see what of it, the projection knows.
+// serveLog serves the log if configured. The projection decides who may see what of it.
 func serveLog(
 	ctx context.Context, rt *service.Runtime, c LogConfig, log *ledger.Ledger, answering *atomic.Pointer[answer.Answerer],
 ) (stop func() error, err error) {
@@ -205,8 +207,7 @@ func serveLog(
 	return (&logserver.Server{Log: log, Allow: allow, Logger: rt.Log}).Start(listener), nil
 }
 
-// hint says that there is something new about tenants, to whoever shows them. One that is lost is made up for by the
-// next.
+// hint publishes that something about tenants has changed. A lost hint is made up for by the next.
 func hint(rt *service.Runtime, tenants []string) {
 	for _, tenant := range tenants {
 		subject, err := bus.ChangedSubject(tenant)
@@ -214,7 +215,7 @@ func hint(rt *service.Runtime, tenants []string) {
 			err = rt.Conn.Publish(subject, nil)
 		}
 		if err != nil {
-			rt.Log.Debug("no hint of a change", zap.String("tenant", tenant), zap.Error(err))
+			rt.Log.Debug("publishing a change hint failed", zap.String("tenant", tenant), zap.Error(err))
 		}
 	}
 }

@@ -15,11 +15,11 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// behind is how long an evaluation waits for the count to come to its own request.
+// behind is how long an evaluation waits until its own request has been counted.
 const behind = 5 * time.Second
 
-// histories are the engineers', counted from EVENTS while the service runs. Two copies of it may know a different part
-// of what is under way; each evaluation records what it weighed.
+// histories counts each engineer's requests from EVENTS while the service runs. Two replicas may have read up to
+// different sequences; each evaluation records the history it used.
 type histories struct {
 	journal    *journal.Journal
 	repository *repository.Repository
@@ -34,19 +34,20 @@ func newHistories(j *journal.Journal, r *repository.Repository) *histories {
 	return &histories{journal: j, repository: r, counted: policy.NewHistories(), awaited: map[uint64]chan struct{}{}}
 }
 
-// catchUp counts what was stored until it began.
+// catchUp counts the events that were stored before it began.
 func (h *histories) catchUp(ctx context.Context, now time.Time) error {
 	return h.count(ctx, h.rest(now))
 }
 
-// follow goes on counting until ctx ends.
+// follow keeps counting until ctx ends.
 func (h *histories) follow(ctx context.Context, now time.Time) error {
 	rest := h.rest(now)
 	rest.Follow = true
 	return h.count(ctx, rest)
 }
 
-// rest is what has not been counted and can matter at now or later. It begins a day early, for clocks that differ.
+// rest replays events that have not been counted and can matter at now or later. It starts a day early to allow for
+// clock skew.
 func (h *histories) rest(now time.Time) journal.Replay {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -67,7 +68,7 @@ func (h *histories) count(ctx context.Context, r journal.Replay) error {
 	return nil
 }
 
-// add counts one event and tells who waits for it.
+// add counts one event and wakes the evaluations that wait for it.
 func (h *histories) add(ctx context.Context, e journal.Entry) error {
 	asked := func(tenant, id string) (*lockboxv1.Person, error) {
 		about := aggregate.Request(tenant, id)
@@ -86,8 +87,8 @@ func (h *histories) add(ctx context.Context, e journal.Entry) error {
 	return nil
 }
 
-// of is the requester's history, once everything that was stored before the request is counted. Until then it is not
-// known, and the intent comes again (I11).
+// of returns the requester's history as soon as every event stored before the request has been counted. Until then the
+// history is unknown, and the intent is redelivered (I11).
 func (h *histories) of(ctx context.Context, s request.State, now time.Time) (*lockboxv1.EngineerHistory, error) {
 	ctx, cancel := context.WithTimeout(ctx, behind)
 	defer cancel()
@@ -101,7 +102,7 @@ func (h *histories) of(ctx context.Context, s request.State, now time.Time) (*lo
 	return h.counted.Of(s.Requester.GetPerson(), now, s.Tenant, s.ID), nil
 }
 
-// reached is closed when the event about a request at a sequence has been counted.
+// reached returns a channel that is closed when the event about a request at a sequence has been counted.
 func (h *histories) reached(sequence uint64) <-chan struct{} {
 	h.mu.Lock()
 	defer h.mu.Unlock()

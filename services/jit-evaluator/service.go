@@ -1,5 +1,5 @@
-// Package evaluator turns intents into evaluated requests. It reads INTENTS and what an evaluation rests on, and writes
-// AccessRequested and AccessEvaluated, nothing else.
+// Package evaluator turns intents into evaluated requests. It reads INTENTS and the inputs of an evaluation, and writes
+// only AccessRequested and AccessEvaluated.
 package evaluator
 
 import (
@@ -28,15 +28,15 @@ import (
 // Name is the service's name on the bus, in events and in metrics.
 const Name = "jit-evaluator"
 
-// Config is what the service needs to know besides how to reach the bus.
+// Config is the service's configuration, besides the connection to the bus.
 type Config struct {
-	// Terms are the provider's times.
+	// Terms are the provider's deadlines and durations.
 	Terms request.Terms `yaml:"terms"`
-	// Tools are the engineering tools that may submit intents, and for what.
+	// Tools lists the engineering tools that may submit intents, with the scope of each.
 	Tools []Tool `yaml:"tools"`
 }
 
-// Run evaluates intents until ctx ends or something happens that must not be passed over.
+// Run evaluates intents until ctx ends or an error occurs that must stop the service.
 func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 	if err := CheckTools(c.Tools); err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
@@ -47,7 +47,7 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 		rules: repository.RulesInForce(), catalogue: repository.CatalogueInForce(),
 		actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: Name},
 	}
-	// Until the past is counted intents wait in their stream.
+	// Until past events are counted, intents wait in their stream.
 	begun := time.Now()
 	if err := e.histories.catchUp(ctx, e.Now()); err != nil {
 		return err
@@ -57,7 +57,7 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 	ctx, stop := context.WithCancel(ctx)
 	followed := make(chan error, 1)
 	go func() {
-		defer stop() // Without it nothing is evaluated any more.
+		defer stop() // Without counting, evaluation must stop.
 		followed <- e.histories.follow(ctx, e.Now())
 	}()
 	err := rt.Journal.FollowIntents(ctx, e.handle)
@@ -76,8 +76,8 @@ type evaluator struct {
 	actor      *lockboxv1.Actor
 }
 
-// handle works through one stored intent. A refusal sets it aside with its bytes; any other error leaves it to be
-// delivered again.
+// handle processes one stored intent. A refused intent is dead-lettered with its bytes; after any other error it is
+// redelivered.
 func (e *evaluator) handle(ctx context.Context, in journal.Intent) error {
 	if err := e.Clock.Healthy(); err != nil {
 		return err
@@ -106,7 +106,7 @@ func (e *evaluator) handle(ctx context.Context, in journal.Intent) error {
 	return nil
 }
 
-// evaluate carries one intent as far as it goes, from wherever an earlier attempt left it.
+// evaluate processes one intent, continuing from wherever an earlier attempt left it.
 func (e *evaluator) evaluate(
 	ctx context.Context, tenantID string, sub request.Submission, outcome *lockboxv1.IntentOutcome,
 ) error {
@@ -120,7 +120,7 @@ func (e *evaluator) evaluate(
 	if err := permit(e.tools, sub.Tool, tenantID, in.GetResourceType()); err != nil {
 		return err
 	}
-	// As of the moment the bus stored it: an engineer does not lose an intent because the evaluator was down.
+	// As of the time at which the bus stored it: engineers must not lose an intent because the evaluator was down.
 	var err error
 	if sub.By, err = e.Verifier.Verify(in.GetToken(), nil, sub.Stored); err != nil {
 		return err
@@ -180,17 +180,17 @@ func (e *evaluator) facts(ctx context.Context, states repository.States, s reque
 		f.Ticket = &t
 	}
 	if s.Evaluation != nil {
-		return f, nil // An earlier attempt evaluated it; that stands.
+		return f, nil // Evaluated in an earlier attempt, which stands.
 	}
 	var err error
 	f.History, err = e.histories.of(ctx, s, e.Now())
 	return f, err
 }
 
-// basis reads all that an evaluation rests on, as one consistent cut: the tenant, the subscription, the ticket, the
-// rules and the catalogue in force, and the request from an earlier attempt at this intent. It refuses (CONFLICT) an id
-// that stands for a request of another tenant. Two such intents at the same instant, through two copies of this
-// service, both pass: they are then two requests, each of its own tenant.
+// basis reads all inputs of an evaluation as one consistent cut: the tenant, the subscription, the ticket, the rules
+// and the catalogue in force, and the request from an earlier attempt at this intent. It refuses (CONFLICT) an ID that
+// belongs to a request of another tenant. Two such intents at the same instant, handled by two replicas, both pass:
+// they are then two requests, each of its own tenant.
 func (e *evaluator) basis(
 	ctx context.Context, about aggregate.Key, in *lockboxv1.AccessIntent,
 ) (states repository.States, err error) {
@@ -220,7 +220,7 @@ func (e *evaluator) basis(
 	return states, nil
 }
 
-// write appends an event and folds it; none: there is nothing to write.
+// write appends an event and folds it; nil writes nothing.
 func (e *evaluator) write(ctx context.Context, states repository.States, ev *lockboxv1.Event) error {
 	if ev == nil {
 		return nil
@@ -229,17 +229,17 @@ func (e *evaluator) write(ctx context.Context, states repository.States, ev *loc
 	return err
 }
 
-// tell lets the tool know at once. It is a courtesy: the events are the record.
+// tell sends the outcome to the tool at once. This is best effort: the events are the record.
 func (e *evaluator) tell(tool string, outcome *lockboxv1.IntentOutcome) {
 	subject, err := bus.OutcomeSubject(tool, outcome.GetIntentId())
 	if err != nil {
-		return // What could not be read has no id to answer to.
+		return // An intent that could not be parsed has no ID to reply to.
 	}
 	data, err := proto.Marshal(outcome)
 	if err == nil {
 		err = e.Conn.Publish(subject, data)
 	}
 	if err != nil {
-		e.Log.Warn("outcome not told", zap.String("intent", outcome.GetIntentId()), zap.Error(err))
+		e.Log.Warn("outcome not sent to the tool", zap.String("intent", outcome.GetIntentId()), zap.Error(err))
 	}
 }

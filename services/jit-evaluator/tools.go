@@ -10,25 +10,25 @@ import (
 	"github.com/openlockbox/lockbox/pkg/refusal"
 )
 
-// Everything stands for every tenant, or every resource type.
+// Everything matches every tenant or every resource type.
 const Everything = "*"
 
-// Tool says what one engineering tool may submit intents for, whoever its engineer is. The tool is who it is by its key
-// on the bus: nobody else can publish on its subject.
+// Tool limits what one engineering tool may submit intents for, regardless of the engineer. A tool is identified by its
+// key on the bus: no other client can publish on its subject.
 type Tool struct {
 	Name string `yaml:"name"`
-	// Tenants are the customers, or "*".
+	// Tenants lists the customers, or "*".
 	Tenants []string `yaml:"tenants"`
-	// Services are resource types, whole (compute/virtual-machines), up to a slash (compute/*), or "*".
+	// Services lists resource types (compute/virtual-machines), prefixes up to a slash (compute/*), or "*".
 	Services []string `yaml:"services"`
 }
 
-// Unlimited is a tool for every tenant and every service.
+// Unlimited returns a tool for every tenant and every service.
 func Unlimited(name string) Tool {
 	return Tool{Name: name, Tenants: []string{Everything}, Services: []string{Everything}}
 }
 
-// OnlyTenants are the tenants that the tool is limited to; nil: it is not.
+// OnlyTenants returns the tenants that the tool is limited to; nil for no limit.
 func (t Tool) OnlyTenants() []string {
 	if slices.Contains(t.Tenants, Everything) {
 		return nil
@@ -36,8 +36,8 @@ func (t Tool) OnlyTenants() []string {
 	return t.Tenants
 }
 
-// CheckTools refuses a configuration that cannot be meant. A tool that is not named may submit nothing, and what a tool
-// may do is written down: a line that was forgotten must not allow everything.
+// CheckTools rejects an ambiguous or incomplete configuration. Unlisted tools may submit nothing, and an omitted field
+// must not allow everything.
 func CheckTools(tools []Tool) error {
 	if len(tools) == 0 {
 		return errors.New("tools: name the engineering tools that may submit intents; without one nobody can ask for anything")
@@ -100,7 +100,7 @@ func permit(tools []Tool, name, tenant, resourceType string) error {
 
 func covers(pattern, resourceType string) bool {
 	if kind, all := strings.CutSuffix(pattern, "*"); all {
-		return strings.HasPrefix(resourceType, kind) // kind is empty or ends with a slash
+		return strings.HasPrefix(resourceType, kind) // kind is empty or ends in a slash
 	}
 	return pattern == resourceType
 }

@@ -19,15 +19,15 @@ import (
 )
 
 const (
-	// commandsAtOnce bounds the decisions in flight; what comes on top waits in the subscription.
+	// commandsAtOnce limits the commands in progress; further ones wait in the subscription.
 	commandsAtOnce = 512
-	// commandTime is how long one decision may take before its caller is told "unavailable".
+	// commandTime limits how long one command may take before the caller gets UNAVAILABLE.
 	commandTime = 10 * time.Second
-	// attempts is how often a decision is made anew because another was written first.
+	// attempts is the number of retries after write conflicts.
 	attempts = 8
 )
 
-// commands answers commands.
+// commands returns the responder for commands.
 func (o *orchestrator) commands() bus.Responder {
 	return bus.Responder{
 		Name: Name, Description: "Decides requests, tenants, roles and tickets", Endpoint: "command",
@@ -54,7 +54,7 @@ func (o *orchestrator) answer(ctx context.Context, subject string, data []byte) 
 	return reply
 }
 
-// command decides one command: read what it rests on, verify, decide, append.
+// command processes one command: read the state, verify the token, decide, append.
 func (o *orchestrator) command(
 	ctx context.Context, subject string, c *lockboxv1.Command,
 ) (*lockboxv1.CommandReply, error) {
@@ -78,14 +78,14 @@ func (o *orchestrator) command(
 		}
 		reply, err := o.decide(ctx, about, aggregate.Command{Command: c, By: by}, states)
 		if errors.Is(err, repository.ErrConflict) && attempt < attempts {
-			continue // another was written first
+			continue // write conflict
 		}
 		return reply, err
 	}
 }
 
-// verify says whose token it is. One of another tenant is not trusted here, whether this tenant exists or not (I9); for
-// the provider's own affairs only the provider's issuers are.
+// verify authenticates the token. It does not trust another tenant's token, whether this tenant exists or not (I9); for
+// the provider's own aggregates it trusts the provider's issuers only.
 func (o *orchestrator) verify(c *lockboxv1.Command, t tenant.State) (*lockboxv1.Actor, error) {
 	by, err := o.Verifier.Verify(c.GetToken(), t.Issuer, o.Now())
 	if err != nil {
@@ -97,7 +97,7 @@ func (o *orchestrator) verify(c *lockboxv1.Command, t tenant.State) (*lockboxv1.
 	return by, nil
 }
 
-// check holds for every command, before anything is read.
+// check validates what holds for every command, before anything is read.
 func check(subject string, c *lockboxv1.Command) (aggregate.Key, error) {
 	if verb := bus.Verb(c); verb == "" || subject != bus.CommandSubject(verb) {
 		return aggregate.Key{}, refusal.Invalid("action", "bad input", "the action is not the one that the subject names")
@@ -113,8 +113,8 @@ func check(subject string, c *lockboxv1.Command) (aggregate.Key, error) {
 	return aggregate.Of(c)
 }
 
-// decide makes one attempt. What follows at once from what was decided, such as access from an approval, is written in
-// the same commit; where that cannot be told now, the event has it done.
+// decide makes one attempt. Events that follow immediately from the decision, such as access from an approval, are
+// written in the same commit; if that is not possible, reacting to the stored event writes them.
 func (o *orchestrator) decide(
 	ctx context.Context, about aggregate.Key, c aggregate.Command, states repository.States,
 ) (*lockboxv1.CommandReply, error) {
@@ -136,12 +136,13 @@ func (o *orchestrator) decide(
 		return nil, err
 	}
 	if err != nil {
-		o.Log.Warn("what follows at once was not written with its cause", zap.Stringer("aggregate", about), zap.Error(err))
+		o.Log.Warn("follow-up events not written in the same commit", zap.Stringer("aggregate", about), zap.Error(err))
 	}
 	return &lockboxv1.CommandReply{Sequence: stored[0], Version: e.GetVersion(), EventId: e.GetId()}, nil
 }
 
-// next is what follows at once from an event that is about to be written, if that is known and may be written now.
+// next returns the events that follow immediately from one that is about to be written, if they are known and may be
+// written now.
 func (o *orchestrator) next(states repository.States, e *lockboxv1.Event, now time.Time) []*lockboxv1.Event {
 	next, err := o.process.Next(states, e, now)
 	if next == nil || err != nil || o.mayWrite(next) != nil {
@@ -150,7 +151,7 @@ func (o *orchestrator) next(states repository.States, e *lockboxv1.Event, now ti
 	return []*lockboxv1.Event{next}
 }
 
-// already is what somebody hears whose command changes nothing.
+// already returns the reply's text for a command that changes nothing.
 func already(states repository.States, about aggregate.Key) string {
 	if about.Kind == aggregate.KindRequest {
 		return request.Outcome(states.Request(about))

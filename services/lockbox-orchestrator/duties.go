@@ -18,29 +18,30 @@ import (
 )
 
 const (
-	// eventsAtOnce is how many aggregates are worked on at the same time: enough to fill the journal's group commits.
+	// eventsAtOnce is the number of aggregates processed concurrently: enough to fill the journal's group commits.
 	eventsAtOnce = 256
-	// requestsAtOnce is how many requests are read in one question when somebody has lost a role, and written at the same
-	// time; lossesAtOnce is how many such questions are asked at the same time.
+	// requestsAtOnce is the number of requests in one batch read, and written concurrently, after somebody lost a role;
+	// lossesAtOnce is the number of such batches in progress.
 	requestsAtOnce = 64
 	lossesAtOnce   = 4
 )
 
-// followEvents reacts to each event, at least once.
+// followEvents reacts to each event at least once.
 func (o *orchestrator) followEvents(ctx context.Context) error {
 	following := journal.Following{Stream: bus.StreamEvents, Durable: bus.DurableOrchestrator, Concurrency: eventsAtOnce}
 	return o.Journal.Follow(ctx, following, o.react)
 }
 
-// followTimers settles each aggregate whose timer fired. A timer proves nothing; the fold says what is due.
+// followTimers settles each aggregate whose timer fired. A timer is only a hint; the folded state determines what is
+// due.
 func (o *orchestrator) followTimers(ctx context.Context) error {
 	return o.Journal.FollowDue(ctx, func(ctx context.Context, about aggregate.Key) error {
 		return o.settle(ctx, about, 0, "")
 	})
 }
 
-// react does what an event leads to. Of an aggregate's events only the last matters: each of them has the aggregate
-// settled as it stands when it is handled, so a later one that is known of already will.
+// react does what follows from an event. Of an aggregate's events only the last matters: handling an event settles the
+// aggregate's current state, so an event can be skipped if a later one is known.
 func (o *orchestrator) react(ctx context.Context, e journal.Entry) error {
 	about := aggregate.KeyOf(e.Event)
 	o.repository.Saw(e.Seq, e.Event)
@@ -54,9 +55,9 @@ func (o *orchestrator) react(ctx context.Context, e journal.Entry) error {
 	return o.settle(ctx, about, e.Seq, e.Event.GetId())
 }
 
-// settle sets the timer for when something will be owed to an aggregate, and does what is owed now. After one of its
-// events, at a sequence, what is remembered will do if it includes that; and if it includes a later one, that one has
-// it settled. After a timer (sequence 0) only what the leader has will do.
+// settle sets the timer for the aggregate's next duty and performs those that are due. For an event at a sequence, a
+// cached state suffices if it includes that event; if it also includes a later one, that one will settle the aggregate.
+// For a timer (sequence 0) only the leader's state will do.
 func (o *orchestrator) settle(ctx context.Context, about aggregate.Key, sequence uint64, causationID string) error {
 	if err := o.Clock.Healthy(); err != nil {
 		return err
@@ -73,7 +74,7 @@ func (o *orchestrator) settle(ctx context.Context, about aggregate.Key, sequence
 	}
 	switch h := history(states, about); {
 	case h.Fault != nil:
-		o.Log.Error("a history contradicts itself", zap.Stringer("aggregate", about),
+		o.Log.Error("inconsistent history", zap.Stringer("aggregate", about),
 			zap.Uint64("sequence", h.Fault.Sequence), zap.String("rule", h.Fault.Rule))
 		return nil
 	case sequence > 0 && h.Sequence > sequence, states.Settled(about):
@@ -92,10 +93,9 @@ func history(states repository.States, about aggregate.Key) aggregate.History {
 	return aggregate.History{}
 }
 
-// setTimer sets the timer for when something will be owed, and returns what the leader has after that. There is one
-// timer to an aggregate, and whoever went on with it meanwhile may have set theirs first: so it looks again after it
-// has set its own. And whoever loses a role from then on finds the request by its timer, so nobody is lost between
-// (R23).
+// setTimer sets the timer for the next duty and returns the leader's state after that. An aggregate has only one timer,
+// and a concurrent writer may have set it first, so setTimer reads again after setting it. Once the timer is set, the
+// check after a lost role finds the request through it, so no loss falls in between (R23).
 func (o *orchestrator) setTimer(
 	ctx context.Context, about aggregate.Key, states repository.States,
 ) (repository.States, error) {
@@ -118,8 +118,8 @@ func (o *orchestrator) setTimer(
 	}
 }
 
-// perform does what is owed at now by what the leader has. If somebody else wrote first, what they wrote has the
-// aggregate settled in its turn.
+// perform writes what is due now according to the leader's state. After a write conflict, the other writer's event
+// settles the aggregate.
 func (o *orchestrator) perform(
 	ctx context.Context, states repository.States, about aggregate.Key, causationID string,
 ) error {
@@ -128,7 +128,7 @@ func (o *orchestrator) perform(
 		return err
 	}
 	if err := o.mayWrite(e); err != nil {
-		return err // it comes again, until the guard says that all is well
+		return err // redelivered until the guard's lease is valid again
 	}
 	if _, err = o.Append(ctx, o.repository, states, e); errors.Is(err, repository.ErrConflict) {
 		return nil
@@ -136,7 +136,7 @@ func (o *orchestrator) perform(
 	return err
 }
 
-// mayWrite holds that nothing is granted without the guard's word.
+// mayWrite refuses to grant access without a valid lease from the guard.
 func (o *orchestrator) mayWrite(e *lockboxv1.Event) error {
 	if e.GetAccessGranted() == nil {
 		return nil
@@ -144,8 +144,8 @@ func (o *orchestrator) mayWrite(e *lockboxv1.Event) error {
 	return o.lease.Check()
 }
 
-// checkApprovers looks at every request of a tenant that waits for the customer, after somebody lost a role. The
-// pending timers are the list of what is alive. There may be thousands, so they are read many at a time.
+// checkApprovers checks every request of a tenant that awaits the customer, after somebody lost a role. The pending
+// timers list all open requests. There may be thousands, so they are read in batches.
 func (o *orchestrator) checkApprovers(ctx context.Context, tenantID, causationID string) error {
 	live, err := o.Journal.Timers(ctx, tenantID, aggregate.KindRequest)
 	if err != nil {

@@ -1,6 +1,6 @@
-// Package orchestrator decides: it turns commands, events and due timers into the next events of requests, tenants,
-// subscriptions, tickets, disclosures, rules and the catalogue. What it remembers of them only saves reading again what
-// cannot have changed: each decision rests on what the stream's leader has.
+// Package orchestrator makes the decisions: it turns commands, events and due timers into new events of requests,
+// tenants, subscriptions, tickets, disclosures, rules and the catalogue. Its cache only saves re-reading immutable
+// history: every decision is based on the stream leader's state.
 package orchestrator
 
 import (
@@ -18,13 +18,13 @@ import (
 // Name is the service's name on the bus, in events and in metrics.
 const Name = "lockbox-orchestrator"
 
-// Config is what the service needs to know besides how to reach the bus.
+// Config is the service's configuration, besides the connection to the bus.
 type Config struct {
-	// Terms are the provider's times.
+	// Terms are the provider's deadlines and durations.
 	Terms request.Terms `yaml:"terms"`
 }
 
-// Run answers commands and does what is owed, until ctx ends or something happens that must not be passed over.
+// Run answers commands and performs duties until ctx ends or an error occurs that must stop the service.
 func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 	o := newOrchestrator(rt, c)
 	var err error
@@ -70,6 +70,6 @@ type orchestrator struct {
 	*service.Runtime
 	repository *repository.Repository
 	process    repository.Process
-	// lease is the guard's word, without which nothing is granted.
+	// lease is the guard's lease, without which no access is granted.
 	lease *lease.Holder
 }

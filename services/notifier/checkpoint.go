@@ -13,13 +13,14 @@ import (
 )
 
 const (
-	// rootShown is how much of a root a mail holds, in bytes: nobody finds another tree with the same beginning.
+	// rootShown is the length of the root's prefix in a mail, in bytes: long enough that no other tree with it can be
+	// found.
 	rootShown = 16
-	// checkpointAge is how long the newest checkpoint is taken for the newest.
+	// checkpointAge is how long a checkpoint is cached as the newest.
 	checkpointAge = 5 * time.Second
 )
 
-// checkpoint is the newest signed one, as mails name it. Mails that go out at the same time name the same.
+// checkpoint is the newest signed checkpoint for use in mails. Mails sent at the same time share it.
 type checkpoint struct {
 	mu   sync.Mutex
 	read time.Time
@@ -27,7 +28,8 @@ type checkpoint struct {
 	root string
 }
 
-// checkpoint tells size and root of the log; 0: nothing is signed yet, or cannot be read. A mail is not held up for it.
+// checkpoint returns the size and root of the log; size 0 if nothing is signed yet or the checkpoint cannot be read,
+// since neither should hold up a mail.
 func (n *notifier) checkpoint(ctx context.Context) (size int64, root string) {
 	c := n.newest
 	c.mu.Lock()
@@ -35,7 +37,7 @@ func (n *notifier) checkpoint(ctx context.Context) (size int64, root string) {
 	if now := n.Now(); c.read.IsZero() || now.Sub(c.read) > checkpointAge {
 		c.read = now
 		if err := n.readCheckpoint(ctx, c); err != nil {
-			n.Log.Warn("a mail without the log's checkpoint", zap.Error(err))
+			n.Log.Warn("mail sent without the log's checkpoint", zap.Error(err))
 			c.size, c.root = 0, ""
 		}
 	}

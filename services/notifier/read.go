@@ -10,13 +10,13 @@ import (
 	"github.com/openlockbox/lockbox/services/notifier/internal/plan"
 )
 
-// read reads what the event's mails speak of, as of the event, so that an event that comes again says the same again.
-// It reads at the leader: a replica that is behind would leave out somebody who has to be told.
+// read loads what the event's mails refer to, as of the event, so that a redelivered event yields the same mails. It
+// reads at the leader: a replica that lags could miss somebody who must be notified.
 func (n *notifier) read(ctx context.Context, e journal.Entry) (in plan.Input, err error) {
 	in.Event = e.Event
 	about := aggregate.KeyOf(e.Event)
 	if about.Kind == aggregate.KindAlarm {
-		return in, nil // it says all itself
+		return in, nil // the event contains everything
 	}
 	n.repository.Saw(e.Seq, e.Event)
 	keys := []aggregate.Key{about, aggregate.Tenant(about.Tenant)}

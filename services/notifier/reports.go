@@ -9,8 +9,8 @@ import (
 	"github.com/openlockbox/lockbox/services/notifier/internal/plan"
 )
 
-// report is the delivery report of a notification that was sent, without its own id and time. The reports about one
-// event are one aggregate, which stays as small as the number of people concerned; the request is the correlation.
+// report returns the delivery report of a notification, without the report's own ID and time. The reports about one
+// event form one aggregate, which stays as small as the number of people concerned; the request is the correlation.
 func (n *notifier) report(e *lockboxv1.Event, of plan.Notification) *lockboxv1.Event {
 	return &lockboxv1.Event{
 		Tenant: e.GetTenant(), Kind: aggregate.KindDelivery, AggregateId: e.GetId(), ReportKey: of.ID,
@@ -23,7 +23,7 @@ func (n *notifier) report(e *lockboxv1.Event, of plan.Notification) *lockboxv1.E
 	}
 }
 
-// alreadyReported tells whether the notification was sent, or failed for good, before.
+// alreadyReported reports whether the notification was already sent, or has failed permanently.
 func (n *notifier) alreadyReported(ctx context.Context, sent *lockboxv1.Event) (bool, error) {
 	failed := &lockboxv1.Event{
 		Tenant: sent.GetTenant(), Kind: sent.GetKind(), AggregateId: sent.GetAggregateId(), ReportKey: sent.GetReportKey(),

@@ -1,6 +1,6 @@
-// Package notifier tells people by e-mail what happened to requests and tenants. It follows EVENTS, decides nothing,
-// and writes delivery reports, nothing else. Who is told what is planned in internal/plan, worded in internal/mail and
-// handed to a mail server by internal/smtp.
+// Package notifier notifies people by e-mail of events of requests and tenants. It follows EVENTS, decides nothing, and
+// writes only delivery reports. Package internal/plan determines the recipients, internal/mail renders the mails, and
+// internal/smtp hands them to a mail server.
 package notifier
 
 import (
@@ -36,33 +36,33 @@ import (
 // Name is the service's name on the bus, in events and in metrics.
 const Name = "notifier"
 
-// SMTP says where the mail server is and how to speak to it.
+// SMTP configures the connection to the mail server.
 type SMTP = smtp.Config
 
-// Config is what the service needs to know besides how to reach the bus.
+// Config is the service's configuration, besides the connection to the bus.
 type Config struct {
 	SMTP SMTP `yaml:"smtp"`
-	// Provider is the name under which customers know the provider. Required.
+	// Provider is the provider's name as customers know it. Required.
 	Provider string `yaml:"provider"`
-	// PortalURL is where people sign in, https unless it is on this machine; empty: mails name commands only.
+	// PortalURL is the portal's base URL, https unless on localhost; if empty, mails mention commands only.
 	PortalURL string `yaml:"portal_url"`
-	// Groups are the addresses that are told when a group of the provider has to approve (R15).
+	// Groups holds the addresses that are notified when a group of the provider has to approve (R15).
 	Groups map[string][]string `yaml:"groups"`
-	// MessageIDDomain stands behind the @ of Message-IDs; empty: the domain of smtp.from. A change while a mail is being
-	// repeated gives that mail a second id.
+	// MessageIDDomain is the domain of Message-IDs; if empty, that of smtp.from. If it is changed while a mail is being
+	// retried, that mail gets a second ID.
 	MessageIDDomain string `yaml:"message_id_domain"`
-	// DefaultLanguage is en, fr or ja, for the provider's people and where a tenant has none; empty: en.
+	// DefaultLanguage is en, fr or ja, for the provider's people and for tenants that have not set one; if empty, en.
 	DefaultLanguage string `yaml:"default_language"`
-	// GiveUpAfter is how long after the event a mail that the mail server keeps putting off is tried again. After that it
-	// is reported as failed. 0 means 4 days (RFC 5321 §4.5.4.1).
+	// GiveUpAfter is how long after the event a mail that the mail server defers is retried. After that it is reported
+	// as failed. 0 means 4 days (RFC 5321 §4.5.4.1).
 	GiveUpAfter time.Duration `yaml:"give_up_after"`
-	// Concurrency is how many events are worked on at once. 0 means 32.
+	// Concurrency is the number of events processed concurrently. 0 means 32.
 	Concurrency int `yaml:"concurrency"`
 }
 
 const rule = "configuration"
 
-// Check refuses a configuration that cannot work, naming the field.
+// Check rejects an unusable configuration; the error names the field.
 func (c Config) Check() error {
 	if err := c.SMTP.Check(); err != nil {
 		return err
@@ -102,7 +102,7 @@ func checkPortal(address string) error {
 	return nil
 }
 
-// Run tells people what happens until ctx ends or something happens that must not be passed over.
+// Run sends notifications until ctx ends or an error occurs that must stop the service.
 func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 	n, err := newNotifier(rt, c)
 	if err != nil {
@@ -117,11 +117,12 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 		concurrency = 32
 	}
 	if len(c.Groups[aggregate.SecurityOfficers]) == 0 {
-		rt.Log.Warn("nobody is mailed an alarm about the log: groups." + aggregate.SecurityOfficers + " names no address")
+		rt.Log.Warn("no address for alarms about the log: groups." + aggregate.SecurityOfficers + " is empty")
 	}
 	following, stop := context.WithCancel(ctx)
 	defer stop()
-	// Alarms have a consumer of their own: what waits for a mail server or is many does not hold them up.
+	// Alarms have a consumer of their own, so that mails that wait for a mail server, or a large number of them, do not
+	// hold them up.
 	durables := []string{bus.DurableNotifier, bus.DurableAlarms}
 	ended := make(chan error, len(durables))
 	for _, durable := range durables {
@@ -179,8 +180,8 @@ func newNotifier(rt *service.Runtime, c Config) (*notifier, error) {
 	return n, nil
 }
 
-// handle tells everyone concerned of one event. An error has it delivered again; who was told by then is not told
-// twice.
+// handle sends the notifications for one event. After an error the event is redelivered; those already notified are
+// skipped.
 func (n *notifier) handle(ctx context.Context, e journal.Entry) error {
 	if !plan.Tells(e.Event) {
 		return nil
@@ -190,7 +191,7 @@ func (n *notifier) handle(ctx context.Context, e journal.Entry) error {
 		return err
 	}
 	if fault := in.Fault(); fault != nil {
-		n.Log.Error("an event that cannot be true is told to nobody", zap.String("subject", e.Subject),
+		n.Log.Error("inconsistent event: no notifications sent", zap.String("subject", e.Subject),
 			zap.Uint64("sequence", e.Seq), zap.Uint64("fault", fault.Sequence), zap.String("rule", fault.Rule))
 		return nil
 	}
@@ -212,7 +213,7 @@ func (n *notifier) handle(ctx context.Context, e journal.Entry) error {
 	return errors.Join(failed...)
 }
 
-// missingGroup warns of internal approvers that nobody can tell, for their silence lets the request expire.
+// missingGroup warns of internal approvers without an address, because the request will expire if they do not act.
 func (n *notifier) missingGroup(in plan.Input) {
 	stage, _ := in.Request.Stage()
 	if in.Request.Status == request.AwaitingInternalApproval && len(n.settings.Groups[stage.GetGroup()]) == 0 {
@@ -221,7 +222,7 @@ func (n *notifier) missingGroup(in plan.Input) {
 	}
 }
 
-// tell sends one mail and reports it. Before says that some of the event's mails were reported earlier.
+// tell sends one mail and reports it. before says that some of the event's mails were reported earlier.
 func (n *notifier) tell(ctx context.Context, e *lockboxv1.Event, to plan.Notification, before bool) error {
 	report := n.report(e, to)
 	if before {
@@ -237,7 +238,7 @@ func (n *notifier) tell(ctx context.Context, e *lockboxv1.Event, to plan.Notific
 	if failure != nil {
 		failure.Notification = report.GetNotificationSent().GetNotification()
 		report.Fact = &lockboxv1.Event_NotificationFailed{NotificationFailed: failure}
-		n.Log.Warn("a notification was refused for good",
+		n.Log.Warn("notification permanently refused",
 			zap.String("notification", to.ID), zap.String("event", e.GetId()), zap.String("answer", failure.GetError()))
 	}
 	id, err := uuid.NewV7()
@@ -245,7 +246,7 @@ func (n *notifier) tell(ctx context.Context, e *lockboxv1.Event, to plan.Notific
 		return err
 	}
 	report.Id, report.Time = id.String(), timestamppb.New(n.Now())
-	// The mail is out: say so even if the service is being stopped, or it goes out again.
+	// The mail has been sent: report it even if the service is being stopped, or it would be sent again.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	_, stored, err := n.Journal.Report(ctx, report)
@@ -255,14 +256,14 @@ func (n *notifier) tell(ctx context.Context, e *lockboxv1.Event, to plan.Notific
 	return err
 }
 
-// send hands the mail over. A failure is for good; an error may pass.
+// send hands the mail over. A returned failure is permanent; an error may be transient.
 func (n *notifier) send(
 	ctx context.Context, e *lockboxv1.Event, to plan.Notification,
 ) (failure *lockboxv1.NotificationFailed, err error) {
 	to.Data.LogSize, to.Data.LogRoot = n.checkpoint(ctx)
 	m, err := n.mails.Render(to, n.Now())
 	if r, refused := refusal.As(err); refused {
-		// A person without an address, say.
+		// For example, a person without an address.
 		return failed(r.GetField()+" "+r.GetMessage(), lockboxv1.ReasonCode_REASON_CODE_RECIPIENT_UNUSABLE, ""), nil
 	}
 	if err != nil {

@@ -9,8 +9,7 @@ import (
 	"github.com/openlockbox/lockbox/services/portal/internal/words"
 )
 
-// routes are all pages that lie below an organisation. There are no others: what is said of every page is tried on
-// these.
+// routes returns all pages below an organisation. Tests of properties that every page must have iterate over them.
 func routes(s *site.Site, hub *live.Hub) ([]site.Route, error) {
 	all := hub.Routes(requests.Live()...)
 	for _, part := range []func(*site.Site) ([]site.Route, error){requests.Routes, activitylog.Routes,
@@ -24,15 +23,15 @@ func routes(s *site.Site, hub *live.Hub) ([]site.Route, error) {
 	return all, nil
 }
 
-// Page is one of them.
+// Page describes one of them.
 type Page struct {
 	// Method and Path below an organisation's base: GET, /requests/{id}.
 	Method, Path string
-	// Whose organisations have it.
+	// Customers and Provider say which organisations have the page.
 	Customers, Provider bool
 }
 
-// Pages lists all pages that lie below an organisation.
+// Pages lists all pages below an organisation.
 func Pages() ([]Page, error) {
 	say, err := words.Load()
 	if err != nil {

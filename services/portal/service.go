@@ -1,5 +1,5 @@
-// Package portal is where people decide: pages for browsers, and REST for programs. It holds no rights on streams: it
-// passes on queries and commands, each with the signed-in person's own token, which the receiver verifies.
+// Package portal serves pages for browsers and REST APIs for programs. It has no access to streams: it forwards queries
+// and commands, each with the signed-in person's own token, which the receiver verifies.
 package portal
 
 import (
@@ -29,21 +29,21 @@ import (
 // Name is the service's name on the bus and in metrics.
 const Name = "portal"
 
-// Organisation is who may sign in.
+// Organisation configures who may sign in.
 type Organisation = organisation.Organisation
 
-// Config is what the service needs to know besides how to reach the bus.
+// Config is the service's configuration, besides the connection to the bus.
 type Config struct {
-	// Listen is the address to listen on. TLS ends in front of it.
+	// Listen is the address to listen on. TLS is terminated in front of it.
 	Listen string `yaml:"listen"`
-	// URL is how browsers reach it: https, or http on this machine. No path.
+	// URL is the portal's public base URL: https, or http on localhost; no path.
 	URL string `yaml:"url"`
 	// Provider is the provider's name.
 	Provider      string            `yaml:"provider"`
 	Organisations organisation.List `yaml:"organisations"`
 }
 
-// Check refuses a configuration that cannot work, naming the field.
+// Check rejects an unusable configuration; the error names the field.
 func (c Config) Check() error {
 	u, err := url.Parse(c.URL)
 	switch {
@@ -60,7 +60,8 @@ func (c Config) Check() error {
 const (
 	headerTimeout = 5 * time.Second
 	bodyTimeout   = 30 * time.Second
-	// answerTimeout is how long a page may take to be made and received. Streams and exports give themselves their time.
+	// answerTimeout limits how long a page may take to be rendered and received. Streams and exports set their own
+	// deadlines.
 	answerTimeout = 2 * time.Minute
 	idleTimeout   = 2 * time.Minute
 	maxHeader     = 32 << 10 // bytes

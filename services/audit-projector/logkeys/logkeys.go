@@ -1,5 +1,5 @@
-// Package logkeys keeps the two secrets of the Merkle log: the key that signs its checkpoints, and that of which its
-// salts are made. They are files of the projector, and of nobody else.
+// Package logkeys keeps the two secrets of the Merkle log: the key that signs its checkpoints, and the secret from
+// which its salts are derived. They are files that only the projector may read.
 package logkeys
 
 import (
@@ -22,11 +22,11 @@ import (
 	"golang.org/x/mod/sumdb/note"
 )
 
-// Keys are the log's. Whoever has the signing key can sign another history, which witnesses, customers and e-mails
-// contradict; whoever has the secret of the salts can guess what receipts withhold.
+// Keys are the log's secrets. The signing key allows signing another history, which witnesses, customers and e-mails
+// would contradict; the secret of the salts allows guessing what receipts withhold.
 type Keys struct {
 	Signer note.Signer
-	// Verifier is the public key, as policies name it.
+	// Verifier is the public key in the form that policies use.
 	Verifier string
 	secret   []byte
 }
@@ -66,11 +66,11 @@ func Read(signingKeyFile, saltsFile string) (Keys, error) {
 	return k, nil
 }
 
-// LoadOrCreate reads the keys in dir; where there are none, it makes them for a log of that name.
+// LoadOrCreate reads the keys in dir; if there are none, it creates them for a log of that name.
 //
-// Trees can be rebuilt from the stream only with the salts that they were made with, so a key is never made anew beside
-// one that exists: with one of the two missing, it fails. Both become durable in one step, as the file log.new, and are
-// then put where they belong; what interrupts that is finished by the next call.
+// Trees can be rebuilt from the stream only with the salts that they were built with, so no key is created beside an
+// existing one: if only one of the two is missing, LoadOrCreate fails. Both become durable in one step, as the file
+// log.new, and are then moved to their own files; an interrupted call is completed by the next one.
 func LoadOrCreate(dir, origin string) (Keys, error) {
 	unlock, err := lock(dir)
 	if err != nil {
@@ -101,7 +101,7 @@ func LoadOrCreate(dir, origin string) (Keys, error) {
 	return Read(key, salts)
 }
 
-// present reports whether both secrets are there. It fails if only one is, or only the public key.
+// present reports whether both secrets exist. It fails if only one does, or only the public key.
 func present(key, salts, public string) (bool, error) {
 	var missing, found []string
 	for _, path := range []string{key, salts, public} {
@@ -110,7 +110,7 @@ func present(key, salts, public string) (bool, error) {
 			found = append(found, path)
 		case !errors.Is(err, fs.ErrNotExist):
 			return false, err
-		case path != public: // which can be made again from the signing key
+		case path != public: // which can be derived from the signing key
 			missing = append(missing, path)
 		}
 	}
@@ -125,7 +125,7 @@ func present(key, salts, public string) (bool, error) {
 		strings.Join(missing, " and "), strings.Join(found, " and "), strings.Join(found, " and "))
 }
 
-// generate makes what log.new holds: the signing key and the secret of the salts, a line each.
+// generate returns the content of log.new: the signing key and the secret of the salts, one line each.
 func generate(origin string) ([]byte, error) {
 	secret := make([]byte, saltsSize)
 	if _, err := rand.Read(secret); err != nil {
@@ -135,7 +135,7 @@ func generate(origin string) ([]byte, error) {
 	return []byte(private + "\n" + hex.EncodeToString(secret) + "\n"), err
 }
 
-// install puts the keys of log.new in place, as far as an earlier call has not, and removes it.
+// install moves the keys of log.new to their files, unless an earlier call has, and removes it.
 func install(dir string, made []byte) error {
 	pending := filepath.Join(dir, pendingFile)
 	lines := strings.Split(string(made), "\n")
@@ -163,7 +163,7 @@ func install(dir string, made []byte) error {
 	return errors.Join(sweep(dir), os.Remove(pending), durable.Sync(dir))
 }
 
-// sweep removes the temporary files of processes that were killed while they made keys: they hold secrets.
+// sweep removes the temporary files of processes that were killed while creating keys: they hold secrets.
 func sweep(dir string) error {
 	var failed error
 	for _, name := range []string{SigningKeyFile, PublicKeyFile, SaltsFile, pendingFile} {
@@ -176,7 +176,7 @@ func sweep(dir string) error {
 	return failed
 }
 
-// lock keeps other processes from making keys in the same directory at the same time.
+// lock keeps other processes from creating keys in the same directory at the same time.
 func lock(dir string) (unlock func(), err error) {
 	d, err := os.Open(dir) // #nosec G304 -- the operator names the directory
 	if err != nil {
@@ -188,7 +188,7 @@ func lock(dir string) (unlock func(), err error) {
 	return func() { _ = d.Close() }, nil
 }
 
-// publicKey is the verifier's key of a signer's: PRIVATE+KEY+<name>+<hash>+<kind and seed>.
+// publicKey derives the verifier key from a signer key: PRIVATE+KEY+<name>+<hash>+<kind and seed>.
 func publicKey(private string) (string, error) {
 	parts := strings.SplitN(private, "+", 5)
 	if len(parts) != 5 {
@@ -201,16 +201,16 @@ func publicKey(private string) (string, error) {
 	return note.NewEd25519VerifierKey(parts[2], ed25519.PublicKey(ed25519.NewKeyFromSeed(seed[1:])[ed25519.SeedSize:]))
 }
 
-// Salts are made anew for each goroutine.
+// Salts returns a new instance, since one must not be shared between goroutines.
 func (k Keys) Salts() *merkle.Salts {
 	s, err := merkle.NewSalts(k.secret)
 	if err != nil {
-		panic(err) // Read has looked at its length
+		panic(err) // Read has checked its length
 	}
 	return s
 }
 
-// Policy trusts the log alone.
+// Policy returns a policy that trusts the log alone, without witnesses.
 func (k Keys) Policy() (*merkle.Policy, error) {
 	return merkle.ParsePolicy([]byte("log " + k.Verifier + "\nquorum none\n"))
 }

@@ -1,5 +1,5 @@
-// Package past rebuilds what was, from the stream alone and with the code that folds it everywhere else (R40). It asks
-// no projection and changes nothing.
+// Package past reconstructs a past state from the stream alone, with the same fold code as everywhere else (R40). It
+// reads no projection and changes nothing.
 package past
 
 import (
@@ -20,7 +20,7 @@ import (
 
 const rule = "R40"
 
-// english is what the compliance team reads.
+// english is the language of the compliance team.
 var english = activity.In("en")
 
 // Stream is *journal.Journal.
@@ -28,17 +28,17 @@ type Stream interface {
 	Replay(ctx context.Context, r journal.Replay, handle func(journal.Entry) error) error
 }
 
-// At is a moment in a stream's past. What there was not yet, or never, is refused as not found.
+// At is a moment in a stream's past. What did not exist then is refused as NOT_FOUND.
 type At struct {
 	Stream Stream
-	// Time is the moment. What counts is the time that each event says itself: a stream that was restored has been stored
-	// anew.
+	// Time is the moment. It is compared with the time in each event, not the time of storage: a restored stream has
+	// been stored anew.
 	Time time.Time
-	// Tenant is whose things are meant; empty: anybody's.
+	// Tenant restricts the lookup to one tenant; empty for any.
 	Tenant string
 }
 
-// Request is a request with its timeline.
+// Request returns a request with its timeline.
 func (at At) Request(ctx context.Context, id string) (*lockboxv1.RequestView, error) {
 	states, key, events, err := at.one(ctx, aggregate.KindRequest, id)
 	if err != nil {
@@ -49,7 +49,7 @@ func (at At) Request(ctx context.Context, id string) (*lockboxv1.RequestView, er
 	return v, nil
 }
 
-// Ticket is a ticket with its history.
+// Ticket returns a ticket with its history.
 func (at At) Ticket(ctx context.Context, id string) (*lockboxv1.TicketView, error) {
 	states, key, events, err := at.one(ctx, aggregate.KindTicket, id)
 	if err != nil {
@@ -60,7 +60,7 @@ func (at At) Ticket(ctx context.Context, id string) (*lockboxv1.TicketView, erro
 	return v, nil
 }
 
-// TenantView is a tenant with its settings, subscriptions and roles.
+// TenantView returns a tenant with its settings, subscriptions and roles.
 func (at At) TenantView(ctx context.Context, id string) (*lockboxv1.TenantView, error) {
 	at.Tenant = id
 	states, _, _, err := at.one(ctx, aggregate.KindTenant, id)
@@ -76,7 +76,7 @@ func (at At) TenantView(ctx context.Context, id string) (*lockboxv1.TenantView, 
 	return view.Tenant(c, at.Time), err
 }
 
-// Disclosure is what happened outside of any request.
+// Disclosure returns a disclosure outside any request.
 func (at At) Disclosure(ctx context.Context, id string) (*lockboxv1.DisclosureView, error) {
 	states, key, _, err := at.one(ctx, aggregate.KindDisclosure, id)
 	if err != nil {
@@ -85,8 +85,8 @@ func (at At) Disclosure(ctx context.Context, id string) (*lockboxv1.DisclosureVi
 	return view.Disclosure(states.Disclosure(key.Tenant, key.ID)), nil
 }
 
-// Published is aggregate.Rules or aggregate.Catalogue as it was in force. It does not exist as long as the one that
-// ships was.
+// Published returns aggregate.Rules or aggregate.Catalogue as in force then. It is NOT_FOUND for the time before the
+// first publication, when the built-in one was in force.
 func (at At) Published(ctx context.Context, about aggregate.Key) (policy.Published, error) {
 	at.Tenant = about.Tenant
 	states := repository.States{}
@@ -94,7 +94,7 @@ func (at At) Published(ctx context.Context, about aggregate.Key) (policy.Publish
 	return states.Published(about), err
 }
 
-// one folds the events of one aggregate, and returns its key and them.
+// one folds the events of one aggregate, and returns its key and the events.
 func (at At) one(
 	ctx context.Context, kind, id string,
 ) (states repository.States, key aggregate.Key, events []projection.Event, err error) {
@@ -119,7 +119,7 @@ func (at At) one(
 	return states, key, events, err
 }
 
-// read reads what there was already, and says how many events came later.
+// read reads the events up to the moment, and counts the later ones.
 func (at At) read(ctx context.Context, kind, id string, was func(journal.Entry)) (later int, err error) {
 	err = at.Stream.Replay(ctx, journal.Replay{Tenant: at.Tenant, Kind: kind, ID: id}, func(e journal.Entry) error {
 		if e.Event.GetTime().AsTime().After(at.Time) {

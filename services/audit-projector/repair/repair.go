@@ -1,5 +1,5 @@
-// Package repair says how a damaged stream is restored from its second copy. It only reads: what it plans, somebody
-// else carries out while nothing runs. Nothing is discarded: what cannot stand in the stream is a conflict, and is
+// Package repair plans how a damaged stream is restored from its second copy. It only reads: the plan is carried out by
+// others while no service runs. Nothing is discarded: an event that cannot stand in the stream is a conflict, and is
 // kept.
 package repair
 
@@ -14,40 +14,40 @@ import (
 	"github.com/openlockbox/lockbox/services/audit-projector/logkeys"
 )
 
-// TreesDir is where the projector keeps its trees, in its own directory.
+// TreesDir returns the directory of the trees within the projector's directory.
 func TreesDir(projectorDir string) string { return filepath.Join(projectorDir, ledger.DirName) }
 
 // Copy is the second copy of the stream.
 type Copy = ledger.Copy
 
-// Open reads the second copy in a projector's directory.
+// Open opens the second copy in a projector's directory.
 func Open(projectorDir string, keys logkeys.Keys) (*Copy, error) {
 	return ledger.OpenCopy(TreesDir(projectorDir), keys)
 }
 
-// Source is where an event of the restored stream comes from.
+// Source says where an event of the restored stream comes from.
 type Source int
 
 const (
-	// Kept stands in the stream as it was recorded.
+	// Kept events are in the stream as they were recorded.
 	Kept Source = iota
-	// Restored is missing in the stream, or is not what was recorded there.
+	// Restored events are missing in the stream, or differ from what was recorded.
 	Restored
-	// Tail is after the second copy's end, and nothing speaks against it.
+	// Tail events come after the end of the second copy, and nothing contradicts them.
 	Tail
-	// Conflict is acknowledged and in the stream, and cannot stand there: another event was recorded in its place, or it
-	// follows one that was not recorded.
+	// Conflict events were acknowledged and are in the stream, but cannot stay there: another event was recorded in
+	// their place, or they follow one that was not recorded.
 	Conflict
 )
 
-// Step is one event, and what becomes of it.
+// Step is one event with its source.
 type Step struct {
 	Source Source
 	journal.Stored
 }
 
-// Steps merges the stream with its second copy, both in order. An error of either ends them. Conflicts stand where they
-// were.
+// Steps merges the stream with its second copy, both in order. An error of either ends the sequence. Conflicts keep
+// their position.
 func Steps(
 	covered uint64, stream iter.Seq2[journal.Stored, error], second iter.Seq2[merkle.Stored, error],
 ) iter.Seq2[Step, error] {
@@ -56,7 +56,8 @@ func Steps(
 		defer stop()
 		next, failed, more := recorded()
 		fork, last := false, uint64(0)
-		// restore yields what was recorded before a sequence; with a message of the stream at that sequence, it is compared.
+		// restore yields what was recorded before a sequence; if the stream has a message at that sequence, it is
+		// compared.
 		restore := func(before uint64) bool {
 			for more && failed == nil && next.Sequence < before {
 				last = next.Sequence

@@ -1,5 +1,5 @@
-// Package mailbox is a mail server for development: it takes every mail, keeps each as a file, and shows them on a
-// page. It delivers nothing anywhere, asks nobody who they are, and therefore listens on this machine only unless told
+// Package mailbox is a mail server for development: it accepts every mail, stores each as a file, and shows them on a
+// web page. It relays nothing and has no authentication, and therefore listens on localhost unless configured
 // otherwise. It is not for production.
 package mailbox
 
@@ -18,19 +18,19 @@ import (
 	"github.com/emersion/go-smtp"
 )
 
-// Config says where mails are kept and shown.
+// Config configures where mails are received, stored and shown.
 type Config struct {
-	// Dir holds the mails, a file each; it is made if it is missing.
+	// Dir holds the mails, one file each; it is created if missing.
 	Dir string
-	// SMTPListen is where mails come in; empty: 127.0.0.1:2525. Port 0 takes a free one.
+	// SMTPListen is the address for SMTP; if empty, 127.0.0.1:2525. Port 0 picks a free one.
 	SMTPListen string
-	// HTTPListen is where they are shown; empty: nowhere.
+	// HTTPListen is the address of the web page; if empty, there is none.
 	HTTPListen string
 }
 
 const maxMail = 4 << 20
 
-// Mailbox is a development mail server that is listening. Run it, or Close it.
+// Mailbox is a development mail server that is listening. Call Run or Close.
 type Mailbox struct {
 	store store
 	smtp  net.Listener
@@ -39,7 +39,7 @@ type Mailbox struct {
 	web   *http.Server
 }
 
-// New makes the directory and listens. Mails that come before Run wait.
+// New creates the directory and listens. Connections made before Run wait.
 func New(c Config) (*Mailbox, error) {
 	if c.Dir == "" {
 		return nil, errors.New("mailbox: no directory")
@@ -67,16 +67,16 @@ func New(c Config) (*Mailbox, error) {
 	}))
 	m.mail.Domain, m.mail.MaxMessageBytes, m.mail.MaxRecipients = "mailbox.lockbox.internal", maxMail, 100
 	m.mail.ReadTimeout, m.mail.WriteTimeout = time.Minute, time.Minute
-	m.mail.ErrorLog = log.New(io.Discard, "", 0) // a client that hangs up is not news here
+	m.mail.ErrorLog = log.New(io.Discard, "", 0) // clients that disconnect are not worth logging
 	m.web = &http.Server{Handler: m.pages(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
 		WriteTimeout: 30 * time.Second}
 	return m, nil
 }
 
-// SMTPAddr is host and port where mails come in.
+// SMTPAddr returns the host and port for SMTP.
 func (m *Mailbox) SMTPAddr() string { return m.smtp.Addr().String() }
 
-// HTTPAddr is host and port where they are shown; empty: nowhere.
+// HTTPAddr returns the host and port of the web page; empty if there is none.
 func (m *Mailbox) HTTPAddr() string {
 	if m.http == nil {
 		return ""
@@ -84,8 +84,7 @@ func (m *Mailbox) HTTPAddr() string {
 	return m.http.Addr().String()
 }
 
-// Run takes and shows mails until ctx ends, and then nothing any more. A mail that was acknowledged is in the
-// directory.
+// Run serves until ctx ends. Every mail that was acknowledged is in the directory by then.
 func (m *Mailbox) Run(ctx context.Context) error {
 	serve := []func() error{func() error { return m.mail.Serve(m.smtp) }}
 	if m.http != nil {
@@ -100,7 +99,7 @@ func (m *Mailbox) Run(ctx context.Context) error {
 	<-ctx.Done()
 	m.Close()
 	serving.Wait()
-	// The first to stop says why: the caller, by ending ctx, or one of the servers.
+	// The cause is set by the first to stop: the caller, by ending ctx, or one of the servers.
 	if why := context.Cause(ctx); !errors.Is(why, context.Canceled) && !errors.Is(why, context.DeadlineExceeded) {
 		return fmt.Errorf("mailbox: %w", why)
 	}
@@ -109,7 +108,7 @@ func (m *Mailbox) Run(ctx context.Context) error {
 
 // Close stops listening.
 func (m *Mailbox) Close() {
-	// Errors here say that it was closed already.
+	// Errors here mean that it was already closed.
 	_ = m.mail.Close()
 	_ = m.smtp.Close()
 	_ = m.web.Close()

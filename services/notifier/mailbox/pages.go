@@ -15,14 +15,14 @@ var pageFiles embed.FS
 
 var pages = template.Must(template.ParseFS(pageFiles, "pages/*.tmpl"))
 
-// The policies of our own pages, and of a mail's HTML, which comes from anywhere: it may have styles and links that
-// open a page of their own, and nothing else, in an origin of its own, framed by us only.
+// Content security policies for our own pages, and for a mail's HTML, which is untrusted: it may have styles, and links
+// that open in a new page, but nothing else; it has an origin of its own and only we may frame it.
 const (
 	pagePolicy = "default-src 'none'; style-src 'unsafe-inline'; frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 	mailPolicy = "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
 
-// mostListed is how many mails the page lists, the newest; the directory has all.
+// mostListed is the number of mails on the page, newest first; the directory has all.
 const mostListed = 300
 
 func (m *Mailbox) pages() http.Handler {
@@ -44,8 +44,8 @@ func (m *Mailbox) pages() http.Handler {
 	})
 }
 
-// addressed tells whether a request's Host may be ours. On loopback only its own names are, so that no page of the web
-// can read mails by pointing a name of its own at this machine.
+// addressed reports whether a request's Host may be ours. On loopback only local names are accepted, so that no web
+// page can read mails through DNS rebinding.
 func (m *Mailbox) addressed(host string) bool {
 	at, ok := m.http.Addr().(*net.TCPAddr)
 	if !ok || !at.IP.IsLoopback() {

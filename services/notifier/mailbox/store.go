@@ -17,15 +17,15 @@ import (
 	"time"
 )
 
-// Message is a kept mail.
+// Message is a stored mail.
 type Message struct {
-	// ID is its file's name without .eml. Later mails have greater ids.
+	// ID is its file's name without .eml. IDs increase with time.
 	ID string
 	// Path of its file.
 	Path string
-	// Received is when it came in.
+	// Received is when the mail was received.
 	Received time.Time
-	// From and To are sender and recipients as the headers name them, decoded.
+	// From and To are the sender and recipients in the headers, decoded.
 	From string
 	To   []string
 	// Recipients are those of the SMTP envelope.
@@ -38,7 +38,7 @@ type Message struct {
 	HTML      string
 }
 
-// Read returns all mails of a directory, oldest first; none if there is no such directory.
+// Read returns all mails of a directory, oldest first; none if the directory does not exist.
 func Read(dir string) ([]Message, error) { return newest(dir, -1) }
 
 // newest returns the last mails of a directory, oldest first; all of them if most is negative.
@@ -51,7 +51,7 @@ func newest(dir string, most int) ([]Message, error) {
 		return nil, fmt.Errorf("mailbox: %w", err)
 	}
 	var ids []string
-	for _, e := range entries { // in order of their names
+	for _, e := range entries { // sorted by name
 		id, is := strings.CutSuffix(e.Name(), ".eml")
 		if is && isID(id) {
 			ids = append(ids, id)
@@ -76,19 +76,18 @@ func isID(s string) bool {
 	return err == nil
 }
 
-// receivedFor marks our own header lines, one for each recipient of the envelope.
+// receivedFor is our own header, one line for each recipient of the envelope.
 const receivedFor = "X-Lockbox-Mailbox-Recipient"
 
 // store keeps mails in a directory.
 type store struct {
 	dir string
 	mu  sync.Mutex
-	// last is the time of the id given last, so that ids rise even when the clock does not.
+	// last is the time of the latest ID, so that IDs increase even if the clock does not.
 	last time.Time
 }
 
-// keep writes a mail under a new id. It appears whole or not at all; it is not flushed to disk, since nobody's mail is
-// lost here.
+// keep writes a mail under a new ID, atomically. It does not sync to disk, since these mails need not survive a crash.
 func (s *store) keep(now time.Time, from string, to []string, data []byte) error {
 	id := s.next(now)
 	var mail bytes.Buffer
@@ -139,7 +138,7 @@ func harmless(address string) string {
 	}, address)
 }
 
-// get returns one mail; false: there is none. Only what could be an id is looked for.
+// get returns one mail; false if there is none. It does not look up strings that cannot be IDs.
 func (s *store) get(id string) (Message, bool, error) {
 	if !isID(id) {
 		return Message{}, false, nil
@@ -165,7 +164,7 @@ func readOne(dir, id string) (Message, error) {
 	parsed, err := mail.ReadMessage(bytes.NewReader(data))
 	if err != nil {
 		m.Text = strings.ToValidUTF8(string(data), "�")
-		return m, nil //nolint:nilerr // whoever sent it, sent no mail: show what it was
+		return m, nil //nolint:nilerr // not a valid mail: show it as it is
 	}
 	m.Header, m.Recipients = parsed.Header, parsed.Header[receivedFor]
 	m.From, m.Subject, m.MessageID = decoded(parsed.Header.Get("From")), decoded(parsed.Header.Get("Subject")),
@@ -187,10 +186,10 @@ func decoded(header string) string {
 	return s
 }
 
-// deepest is how many parts inside parts are looked into.
+// deepest is the maximum depth of nested parts.
 const deepest = 4
 
-// body collects the first text and the first HTML part. What cannot be read is left out: this only shows mails.
+// body collects the first text part and the first HTML part. It skips unreadable parts, as they are only for display.
 func (m *Message) body(contentType, encoding string, r io.Reader, depth int) {
 	media, parameters, err := mime.ParseMediaType(contentType)
 	if err != nil {

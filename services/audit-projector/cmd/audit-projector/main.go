@@ -1,4 +1,4 @@
-// The audit-projector as a process of its own.
+// Command audit-projector runs the projector as a separate process.
 package main
 
 import (

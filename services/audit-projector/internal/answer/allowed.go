@@ -7,12 +7,12 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// What somebody could do now, the rules themselves are asked: whether they would take the command.
+// What a viewer could do now is determined by the domain rules themselves: whether they would accept the command.
 
-// words stand for those that somebody would have to write.
+// words is a placeholder for required texts.
 const words = "-"
 
-// possible are all commands about a request, with whatever they need.
+// possible lists all commands on a request, with their required fields.
 func possible(s request.State) []*lockboxv1.Command {
 	commands := []*lockboxv1.Command{
 		{Action: &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{}}},
@@ -43,8 +43,8 @@ func (v *viewer) allowed(s request.State) (verbs []string) {
 	return verbs
 }
 
-// awaited reports whether a request waits for the viewer's own decision: whether their approval would count now (R15,
-// R20, R30, I10).
+// awaited reports whether a request awaits the viewer's own decision: whether their approval would count now (R15, R20,
+// R30, I10).
 func (v *viewer) awaited(s request.State) bool {
 	if v.by.GetSide() == lockboxv1.Side_SIDE_PROVIDER {
 		return v.could(s, &lockboxv1.Command{Action: &lockboxv1.Command_InternalApprove{
@@ -53,7 +53,7 @@ func (v *viewer) awaited(s request.State) bool {
 	return v.could(s, &lockboxv1.Command{Action: &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{}}})
 }
 
-// could reports whether a command of the viewer's would change the request now.
+// could reports whether the viewer's command would change the request now.
 func (v *viewer) could(s request.State, c *lockboxv1.Command) bool {
 	customer := v.Customer(s.Tenant)
 	if customer == nil {

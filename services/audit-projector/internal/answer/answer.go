@@ -1,8 +1,7 @@
-// Package answer decides who may see what of the projection, and answers queries (R25, R39, I9). It reads the
-// projection and nothing else, and writes nothing.
+// Package answer authorises and answers queries (R25, R39, I9). It reads only the projection, and writes nothing.
 //
-// Whatever somebody may not see is not there: one refusal, with one wording, for what does not exist, what is another
-// tenant's, and what the caller's role does not reach.
+// Whatever a caller may not see looks missing: one refusal, with one wording, for what does not exist, what belongs to
+// another tenant, and what the caller's role does not cover.
 package answer
 
 import (
@@ -27,33 +26,33 @@ import (
 )
 
 const (
-	// Patience is how long a query waits for the sequence that it demands.
+	// Patience is how long a query waits for the minimum sequence that it requires.
 	Patience = 5 * time.Second
-	// largest is the size of an answer, in bytes: below what the bus carries, with room for what goes around it. Lists
-	// end early and go on on the next page.
+	// largest is the maximum size of a reply in bytes: below the bus's maximum payload, with room for the envelope.
+	// Longer lists are split into more pages.
 	largest = bus.MaxPayload * 3 / 4
-	// mostWaiting wait at once for a sequence, and mostStrangers of those who are not recognised: a part of what the
-	// service answers at once.
+	// mostWaiting is the number of queries that may wait for a sequence at once, and mostStrangers of those without a
+	// valid token: a fraction of what the service answers concurrently.
 	mostWaiting, mostStrangers = 128, 8
 )
 
 // Answerer answers queries from a projection. It is safe for concurrent use.
 type Answerer struct {
 	Store *projection.Store
-	// Verifier trusts the provider's issuers; a tenant's comes from the projection.
+	// Verifier trusts the provider's issuers; the tenants' issuers come from the projection.
 	Verifier *identity.Verifier
-	// Catalogue makes the service catalogue of what was published.
+	// Catalogue compiles the published service catalogue.
 	Catalogue *repository.InForce[*catalogue.Catalogue]
-	// Now is the time by which roles and deadlines are judged; Healthy refuses while it cannot be trusted.
+	// Now is the clock for roles and deadlines; Healthy returns an error while the clock cannot be trusted.
 	Now     func() time.Time
 	Healthy func() error
-	// Receipts proves events of the log.
+	// Receipts builds proofs for events of the log.
 	Receipts Receipts
 
 	waiting, strangers atomic.Int64
 }
 
-// Answer answers one message that arrived on a subject. There is always a reply; the error is why it holds a refusal.
+// Answer answers one message that arrived on a subject. There is always a reply; the error explains a refusal in it.
 func (a *Answerer) Answer(ctx context.Context, subject string, data []byte) (*lockboxv1.QueryReply, error) {
 	reply, err := a.answer(ctx, subject, data)
 	if err == nil && proto.Size(reply) > bus.MaxPayload-1024 {
@@ -104,8 +103,8 @@ func (a *Answerer) answer(ctx context.Context, subject string, data []byte) (rep
 	return reply, v.ask(ctx, q, reply)
 }
 
-// wait lets people read their own writes. Whoever waits keeps others from being answered, so no more than a few do at
-// once, and of those whose token is not good, as far as is known yet, next to none.
+// wait lets callers read their own writes. Waiting queries occupy capacity, so only a few may wait at once, and next to
+// none without a token that is valid as far as is known yet.
 func (a *Answerer) wait(ctx context.Context, q *lockboxv1.Query) error {
 	known, err := a.knows(ctx, q)
 	if err != nil {
@@ -128,7 +127,8 @@ func (a *Answerer) wait(ctx context.Context, q *lockboxv1.Query) error {
 	return nil
 }
 
-// knows reports whether the caller's token is good by what is known now. A tenant may just have been created.
+// knows reports whether the caller's token is valid according to the current projection. Its tenant may just have been
+// created.
 func (a *Answerer) knows(ctx context.Context, q *lockboxv1.Query) (bool, error) {
 	snapshot, err := a.Store.Snapshot(ctx)
 	if err != nil {
@@ -138,7 +138,7 @@ func (a *Answerer) knows(ctx context.Context, q *lockboxv1.Query) (bool, error) 
 	return refused == nil, snapshot.Close()
 }
 
-// ask is the one list of what can be asked.
+// ask dispatches all queries.
 func (v *viewer) ask(ctx context.Context, q *lockboxv1.Query, reply *lockboxv1.QueryReply) error {
 	switch ask := q.GetAsk().(type) {
 	case *lockboxv1.Query_ListRequests:

@@ -9,8 +9,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// listDisclosures: the security officer sees all; of the customer's people those who see their whole tenant, what they
-// were told (R46).
+// listDisclosures returns all disclosures to security officers, and those already notified to the customer's people who
+// see their whole tenant (R46).
 func (v *viewer) listDisclosures(ctx context.Context, wanted uint32) (*lockboxv1.DisclosureList, error) {
 	limit, err := pageLimit("list_disclosures.limit", wanted)
 	if err != nil {

@@ -173,8 +173,8 @@ func (v *viewer) listTickets(ctx context.Context, wanted uint32) (*lockboxv1.Tic
 	return list, nil
 }
 
-// ticketRows: people who work on tickets see all; the customer's others those that they opened, and those of the
-// subscriptions and requests that they see (R11, R25).
+// ticketRows returns all tickets to people who work on tickets. Others of the customer see those that they opened, and
+// those of the subscriptions and requests that they see (R11, R25).
 func (v *viewer) ticketRows(ctx context.Context, id string, limit int) ([]projection.Row, error) {
 	if v.by.GetSide() == lockboxv1.Side_SIDE_PROVIDER && !v.tickets {
 		return nil, nil

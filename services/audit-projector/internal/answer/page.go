@@ -13,13 +13,14 @@ import (
 const (
 	defaultLimit = 100
 	maxLimit     = 1000
-	// What is left of long texts and long timelines when an answer would be too large. The activity log, which has pages,
-	// holds them whole.
+	// Limits for texts and timelines in a reply that would be too large. The activity log, which has pages, returns
+	// them in full.
 	shortText     = 300
 	shortTimeline = 100
 )
 
-// pageToken says where the next page begins: below this sequence. It gives no right: a page is filtered like the first.
+// pageToken encodes where the next page begins: below this sequence. It grants no access: every page is filtered like
+// the first.
 func pageToken(before uint64) string {
 	return base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint64([]byte{1}, before))
 }
@@ -45,13 +46,13 @@ func pageLimit(field string, limit uint32) (int, error) {
 	return int(limit), nil
 }
 
-// fit makes a request small enough for the bus: first texts are shortened, visibly, then the middle of the timeline and
-// of the deliveries is left out, then who was looked at and does not count. It returns the size.
+// fit shrinks a request to fit the bus: it first truncates texts visibly, then leaves out the middle of the timeline
+// and of the deliveries, then the excluded assignments. It returns the size in bytes.
 func fit(v *lockboxv1.RequestView) int {
 	if size := proto.Size(v); size <= largest {
 		return size
 	}
-	// What is in it may be shared; it is copied before it is changed.
+	// The slices may be shared, so they are cloned before they are changed.
 	v.Questions = slices.Clone(v.GetQuestions())
 	for i, q := range v.GetQuestions() {
 		v.Questions[i] = proto.CloneOf(q)
@@ -81,7 +82,7 @@ func fitTicket(v *lockboxv1.TicketView) {
 	}
 }
 
-// lastOf keeps the beginning and the newest entries.
+// lastOf keeps the first and the newest entries.
 func lastOf[E any](entries []E) []E {
 	if len(entries) <= shortTimeline {
 		return entries

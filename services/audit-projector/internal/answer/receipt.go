@@ -13,13 +13,14 @@ import (
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/ledger"
 )
 
-// Receipts proves events of the log: *ledger.Ledger.
+// Receipts builds proofs for events of the log: *ledger.Ledger.
 type Receipts interface {
 	Receipt(tenant, about string, wanted []ledger.Wanted) (file []byte, err error)
 }
 
-// getReceipt proves what happened to a request. Stored bytes are shown whole or not at all: an evaluation that counts
-// over all customers is withheld from the customer, and whoever is not shown who holds which role gets no receipt.
+// getReceipt returns a receipt that proves what happened to a request. Stored bytes are shown whole or not at all: an
+// evaluation with counts over all customers is withheld from the customer, and callers who may not see the customer's
+// role assignments get no receipt.
 func (v *viewer) getReceipt(ctx context.Context, id string) (*lockboxv1.Receipt, error) {
 	const rule = "R41"
 	row, events, err := v.history(ctx, "get_receipt.request_id", id, false)
@@ -49,7 +50,7 @@ func (v *viewer) getReceipt(ctx context.Context, id string) (*lockboxv1.Receipt,
 	return &lockboxv1.Receipt{FileName: "lockbox-receipt-" + row.ID + ".json", File: file}, nil
 }
 
-// WholeLog refuses whoever may not see everything that happened at a tenant: its log's tiles tell all of it.
+// WholeLog refuses callers who may not see everything at a tenant: its log's tiles reveal all of it.
 func (a *Answerer) WholeLog(ctx context.Context, tenant, token string) (err error) {
 	if err := a.Healthy(); err != nil {
 		return err

@@ -13,7 +13,7 @@ import (
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/view"
 )
 
-// chunk is how many requests are read and folded at once.
+// chunk is the number of requests that are read and folded at once.
 const chunk = 100
 
 func (v *viewer) listRequests(ctx context.Context, ask *lockboxv1.ListRequests) (*lockboxv1.RequestList, error) {
@@ -46,7 +46,7 @@ func (v *viewer) listRequests(ctx context.Context, ask *lockboxv1.ListRequests) 
 			shown := v.request(s)
 			size += fit(shown) + 8
 			if full := len(list.GetRequests()); full == limit || full > 0 && size > largest {
-				// What was looked at last is on this page; the next begins after it.
+				// The last request examined is on this page; the next page begins after it.
 				list.NextPageToken = pageToken(f.Before)
 				return list, nil
 			}
@@ -90,7 +90,7 @@ func (v *viewer) requestFilter(ask *lockboxv1.ListRequests) (f projection.Reques
 }
 
 func (v *viewer) getRequest(ctx context.Context, id string) (*lockboxv1.RequestView, error) {
-	// The reports tell whose addresses the customer's mail went to.
+	// The reports would reveal the addresses of the customer's people.
 	_, timeline, err := v.history(ctx, "get_request.request_id", id, !v.reduced)
 	if err != nil {
 		return nil, err
@@ -107,7 +107,7 @@ func (v *viewer) getRequest(ctx context.Context, id string) (*lockboxv1.RequestV
 	return shown, nil
 }
 
-// history finds the request that a field of the query names, and reads what happened to it.
+// history finds the request that a field of the query names, and reads its events.
 func (v *viewer) history(
 	ctx context.Context, field, id string, reports bool,
 ) (projection.Row, []projection.Event, error) {
@@ -138,7 +138,7 @@ func foldRequest(events []projection.Event) (s request.State) {
 	return s
 }
 
-// request shows a request as this viewer may see it.
+// request converts a request to what this viewer may see.
 func (v *viewer) request(s request.State) *lockboxv1.RequestView {
 	shown := view.Request(s, v.Customer(s.Tenant), v.now, v.language)
 	if v.reduced {

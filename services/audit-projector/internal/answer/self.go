@@ -5,7 +5,7 @@ import (
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/view"
 )
 
-// getSelf tells anybody who they are. Whose tenant the query names matters to the customer's people only.
+// getSelf returns the caller's own identity. The tenant in the query matters only for the customer's people.
 func (v *viewer) getSelf() *lockboxv1.SelfView {
 	if v.by.GetSide() == lockboxv1.Side_SIDE_PROVIDER {
 		return &lockboxv1.SelfView{Actor: v.by}
@@ -13,7 +13,7 @@ func (v *viewer) getSelf() *lockboxv1.SelfView {
 	return view.Self(v.customer, v.by, v.now)
 }
 
-// listServices tells anybody what the catalogue in force knows: it is the provider's own, and the same for all.
+// listServices returns the catalogue in force to any caller: it is the provider's own, and the same for all.
 func (v *viewer) listServices() (*lockboxv1.ServiceList, error) {
 	c, err := v.catalogue.After(v.Catalogue())
 	if err != nil {

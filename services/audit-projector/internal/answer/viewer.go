@@ -19,34 +19,34 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// viewer is somebody who looks at one snapshot at one moment.
+// viewer is a caller looking at one snapshot at one moment.
 type viewer struct {
 	*projection.Snapshot
 	by  *lockboxv1.Actor
 	now time.Time
-	// anew is the viewer as they would be if they signed in now, which a tenant may demand of whoever decides. They are
-	// shown what they could do then, for otherwise nothing would tell them to.
+	// anew is the viewer as if they had just signed in, which a tenant may require for decisions. Allowed actions are
+	// computed for anew; otherwise nothing would prompt the viewer to sign in again.
 	anew *lockboxv1.Actor
-	// language is what Lockbox says in the answer.
+	// language is the language of Lockbox's own texts in the reply.
 	language  *activity.Language
 	catalogue *repository.InForce[*catalogue.Catalogue]
 	receipts  Receipts
-	// customer is the tenant that the query names; nil: none, or none of that name.
+	// customer is the tenant that the query names; nil if it names none or one that does not exist.
 	customer *projection.Customer
 	// scope is what they may see of requests and of the activity log.
 	scope projection.Scope
-	// tickets: they work on tickets, and so see all of them.
+	// tickets reports whether they work on tickets, and so see all of them.
 	tickets bool
-	// reduced: they are not shown who holds which role at a customer.
+	// reduced reports whether the customer's role assignments are hidden from them.
 	reduced bool
 }
 
-// notFound is everything that somebody may not see. It says the same whatever is there.
+// notFound is the refusal for everything that the caller may not see. It is the same whether it exists or not.
 func notFound() error {
 	return refusal.NotFound("", "I9", "there is nothing of that name that you may see")
 }
 
-// viewer verifies the caller's token and works out what they may see.
+// viewer verifies the caller's token and determines what they may see.
 func (a *Answerer) viewer(s *projection.Snapshot, q *lockboxv1.Query) (*viewer, error) {
 	now := a.Now()
 	customer := s.Customer(q.GetTenant())
@@ -68,8 +68,8 @@ func (a *Answerer) viewer(s *projection.Snapshot, q *lockboxv1.Query) (*viewer, 
 	return v, v.customersOwn()
 }
 
-// elsewhere answers who is not of this tenant. Somebody whose token is good for another tenant hears that there is
-// nothing, whether this tenant exists or not (I9); all others that their token is not trusted.
+// elsewhere answers callers who do not belong to this tenant. If their token is valid for another tenant, the refusal
+// is NOT_FOUND, whether this tenant exists or not (I9); otherwise it says that the token is not trusted.
 func (a *Answerer) elsewhere(s *projection.Snapshot, q *lockboxv1.Query, untrusted error, now time.Time) error {
 	const attempts = 8 // tenants that share an issuer and differ by audience
 	customers, issuer := s.Customers(), claimedIssuer(q.GetToken())
@@ -92,7 +92,7 @@ func (a *Answerer) elsewhere(s *projection.Snapshot, q *lockboxv1.Query, untrust
 	return untrusted
 }
 
-// claimedIssuer reads where a token says it comes from. Nothing is believed: it only finds the keys to verify it with.
+// claimedIssuer returns a token's unverified issuer, which is used only to find the keys for verification.
 func claimedIssuer(token string) string {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
@@ -111,7 +111,7 @@ func claimedIssuer(token string) string {
 	return claims.Issuer
 }
 
-// provider: requesters see their own requests, internal approvers those that have waited for their group, security
+// provider: requesters see their own requests, internal approvers those that have awaited their group, security
 // officers everything.
 func (v *viewer) provider() {
 	v.tickets = aggregate.Provider(v.by, aggregate.SupportEngineers, aggregate.SupportLeads, aggregate.DevOpsManagers,
@@ -133,7 +133,7 @@ func groups(by *lockboxv1.Actor) []string {
 }
 
 // customersOwn: Global Administrators, tenant Lockbox Approvers and Auditors see their tenant; Owners and Lockbox
-// Approvers of subscriptions see those. A role counts while it is active.
+// Approvers of subscriptions see those. Only active roles count.
 func (v *viewer) customersOwn() error {
 	c := v.customer
 	if c.Tenant.Fault != nil {
@@ -156,12 +156,12 @@ func (v *viewer) customersOwn() error {
 	return nil
 }
 
-// holds reports whether one of the roles held is one of those that count.
+// holds reports whether any of the roles held is among those given.
 func holds(held []lockboxv1.Role, counting ...lockboxv1.Role) bool {
 	return slices.ContainsFunc(held, func(r lockboxv1.Role) bool { return slices.Contains(counting, r) })
 }
 
-// sees reports whether there can be anything at all for them besides tickets of their own.
+// sees reports whether they may see anything besides their own tickets.
 func (v *viewer) sees() bool {
 	if v.scope.All {
 		return v.scope.Tenant == "" || v.customer != nil

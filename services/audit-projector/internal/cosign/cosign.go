@@ -1,6 +1,6 @@
-// Package cosign asks witnesses (C2SP tlog-witness) to cosign each checkpoint of the log. They get checkpoints and
-// proofs of growth, and nothing else. One that is away is asked again; a checkpoint without it is shown all the same,
-// and whoever demands its cosignature does not take it.
+// Package cosign asks witnesses (C2SP tlog-witness) to cosign each checkpoint of the log. They receive only checkpoints
+// and consistency proofs. An unavailable witness is retried; the checkpoint is published without its cosignature, and
+// clients whose policy requires that cosignature reject it until then.
 package cosign
 
 import (
@@ -50,7 +50,7 @@ type witness struct {
 	log       Log
 	policy    *merkle.Policy
 	logger    *zap.Logger
-	// size is of the last checkpoint that it cosigned, as far as is known.
+	// size is the size of the last checkpoint that the witness cosigned, as far as is known.
 	size int64
 	// done is the text of that checkpoint.
 	done string
@@ -76,13 +76,13 @@ func (w *witness) run(ctx context.Context) {
 	}
 }
 
-// text is what a note's signatures are over.
+// text returns the part of a note that its signatures cover.
 func text(signed string) string {
 	t, _, _ := strings.Cut(signed, "\n\n")
 	return t
 }
 
-// ask sends the last checkpoint, again if the witness has another size in mind than we have.
+// ask submits the last checkpoint, and once more if the witness reports another old size than ours.
 func (w *witness) ask(ctx context.Context) error {
 	for again := false; ; again = true {
 		g, err := w.log.Growth(w.size)
@@ -96,12 +96,12 @@ func (w *witness) ask(ctx context.Context) error {
 		case status == http.StatusConflict && !again:
 			size, err := strconv.ParseInt(strings.TrimSpace(string(answer)), 10, 64)
 			if err != nil {
-				return fmt.Errorf("it answers a conflict without a size: %q", answer)
+				return fmt.Errorf("conflict without a size in the response: %q", answer)
 			}
 			w.size = size
 			continue
 		case status != http.StatusOK:
-			return fmt.Errorf("it answers %d: %q", status, answer)
+			return fmt.Errorf("unexpected HTTP status %d: %q", status, answer)
 		}
 		if err := w.log.Cosign(w.policy, answer); err != nil {
 			return err

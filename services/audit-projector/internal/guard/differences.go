@@ -19,16 +19,16 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// subjectsNamed is how many of the events concerned an alarm names.
+// subjectsNamed is the maximum number of affected events that an alarm names.
 const subjectsNamed = 10
 
-// where is what a difference is of.
+// where identifies a difference by its place and kind.
 type where struct {
 	name string
 	kind lockboxv1.DifferenceKind
 }
 
-// differences are those of one look, one for each place and kind.
+// differences collects those of one comparison, one for each place and kind.
 type differences map[where]*lockboxv1.DifferenceFound
 
 var kinds = map[merkle.Kind]lockboxv1.DifferenceKind{
@@ -56,7 +56,7 @@ func (d *differences) add(at where, sequence uint64, subject, detail string) {
 	}
 }
 
-// join adds those of another copy.
+// join adds the differences of another copy.
 func (d *differences) join(other differences) {
 	if *d == nil {
 		*d = differences{}
@@ -77,7 +77,7 @@ func (d *differences) missing(servers []string) {
 	}
 }
 
-// tiles takes an error of reading trees for a difference if it is one, and returns it if it is not.
+// tiles records an error of reading trees as a difference if it is one; otherwise it returns the error.
 func (d *differences) tiles(err error) error {
 	if err == nil || !damaged(err) {
 		return err
@@ -97,10 +97,10 @@ func (d *differences) all() []*lockboxv1.DifferenceFound {
 	return list
 }
 
-// raise raises the alarm: in the log each time, for the metric and in the stream once. The report is what the security
-// officer gets as a mail; a stream that takes nothing any more has the log and the metric alone.
+// raise raises the alarm: in the log and the metric each time, in the stream once. The security officers are mailed the
+// report from the stream; if the stream accepts no writes, there are only the log and the metric.
 func (g *Guard) raise(ctx context.Context, d *lockboxv1.DifferenceFound) {
-	g.Log.Error("ALARM: what is stored is not what was recorded; nothing is granted until it is mended",
+	g.Log.Error("ALARM: stored data differs from what was recorded; no access is granted until it is repaired",
 		zap.String("where", d.GetWhere()),
 		zap.Stringer("kind", d.GetKind()), zap.Uint64("first", d.GetFirstSequence()), zap.Uint64("last", d.GetLastSequence()),
 		zap.Uint64("count", d.GetCount()), zap.Strings("subjects", d.GetSubjects()), zap.String("detail", d.GetDetail()))
@@ -117,7 +117,7 @@ func (g *Guard) raise(ctx context.Context, d *lockboxv1.DifferenceFound) {
 		Fact:  &lockboxv1.Event_DifferenceFound{DifferenceFound: d},
 	})
 	if err != nil {
-		g.Log.Error("the alarm is not in the stream yet", zap.Error(err))
+		g.Log.Error("the alarm could not be written to the stream yet", zap.Error(err))
 		return
 	}
 	if g.told == nil {
@@ -126,7 +126,7 @@ func (g *Guard) raise(ctx context.Context, d *lockboxv1.DifferenceFound) {
 	g.told[key] = true
 }
 
-// keyOf is the same for the same difference, whoever finds it and however often.
+// keyOf returns the same key for the same difference, independent of the finder and the number of findings.
 func keyOf(d *lockboxv1.DifferenceFound) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%d\n%d\n%d\n%d\n%s", d.GetWhere(), d.GetKind(), d.GetFirstSequence(),
 		d.GetLastSequence(), d.GetCount(), d.GetDetail()))

@@ -1,6 +1,6 @@
-// Package guard compares the stream, every copy of it that a server keeps, and the second copy with the signed trees,
-// over and over, and says that all is well only while they agree (pkg/README.md, "The guard"; I5, I6). It raises the
-// alarm about what it finds, and mends nothing.
+// Package guard continuously compares the stream, every replica of it on the servers, and the second copy with the
+// signed trees, and renews the lease only while they agree (pkg/README.md, "The guard"; I5, I6). It raises the alarm
+// about differences, and repairs nothing.
 package guard
 
 import (
@@ -37,19 +37,19 @@ type Ledger interface {
 	Inspect() (ledger.Inspected, error)
 }
 
-// Guard is what it looks at and whom it tells.
+// Guard holds what is compared, and the callbacks.
 type Guard struct {
 	Stream Stream
 	Ledger Ledger
-	// Every is the time from one look at everything to the next; 0: 30 s, so that with the look itself a difference is
-	// found within a minute.
+	// Every is the pause between two full comparisons; 0 means 30 s, so that together with the comparison itself a
+	// difference is found within a minute.
 	Every time.Duration
-	// Projection compares what the projection holds with the stream, message by message; nil: it is not there yet. What it
-	// finds is the projection's affair, from which nothing is decided.
+	// Projection compares the projection with the stream, message by message; nil while there is none. The projection
+	// itself handles what it finds; no decision depends on it.
 	Projection func(ctx context.Context) Projection
-	// Renew says that all is well up to a sequence.
+	// Renew renews the lease, verified up to a sequence.
 	Renew func(verified uint64) error
-	// Alarm is told of each difference, once.
+	// Alarm is called once for each difference.
 	Alarm func()
 	Now   func() time.Time
 	Log   *zap.Logger
@@ -57,17 +57,17 @@ type Guard struct {
 	mu      sync.Mutex
 	verdict verdict
 	told    map[string]bool
-	away    int // looks in which a copy could not be read, one after the other
-	// differed are the servers whose copies were not well when they were read last.
+	away    int // consecutive looks in which a copy could not be read
+	// differed holds the servers whose copies differed when they were last read.
 	differed map[string]bool
 }
 
-// verdict is what the last look at everything came to.
+// verdict is the result of the last full comparison.
 type verdict struct {
 	well    bool
 	covered uint64
 	begun   time.Time
-	// length is how many messages the stream had.
+	// length is the number of messages in the stream.
 	length uint64
 }
 
@@ -79,17 +79,18 @@ type Projection interface {
 
 const (
 	defaultEvery = 30 * time.Second
-	// trusted is how old a look may be. One takes less than a minute, and the next begins before.
+	// trusted is the maximum age of a valid look. A look takes less than a minute, and the next one begins before.
 	trusted = 90 * time.Second
-	// behindAtMost is how long the trees may not have followed the stream (I5).
+	// behindAtMost is the maximum time for which the trees may lag behind the stream (I5).
 	behindAtMost = 30 * time.Second
-	// settle is how long a copy that differs gets before it is looked at again.
+	// settle is the delay before a differing copy is read again.
 	settle = 2 * time.Second
-	// awayAtMost is in how many looks a copy may be away before that is an alarm: a server that is started again is.
+	// awayAtMost is the number of looks for which a copy may be unavailable before an alarm, to allow for server
+	// restarts.
 	awayAtMost = 2
 )
 
-// Run looks until ctx ends.
+// Run compares until ctx ends.
 func (g *Guard) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	running.Go(func() { g.renew(ctx) })
@@ -99,7 +100,7 @@ func (g *Guard) Run(ctx context.Context) {
 		g.look(ctx)
 		every := cmp.Or(g.Every, defaultEvery)
 		if g.Ledger.Covered() == 0 || g.Ledger.Passed().IsZero() {
-			every = min(every, ledger.FirstInterval) // a first lease waits for it
+			every = min(every, ledger.FirstInterval) // the first lease depends on it
 		}
 		select {
 		case <-ctx.Done():
@@ -109,7 +110,7 @@ func (g *Guard) Run(ctx context.Context) {
 	}
 }
 
-// renew renews the lease while the last look is good and the stream has not become shorter since.
+// renew renews the lease while the last look is valid and the stream has not lost messages since.
 func (g *Guard) renew(ctx context.Context) {
 	tick := time.NewTicker(lease.RenewEvery)
 	defer tick.Stop()
@@ -123,37 +124,37 @@ func (g *Guard) renew(ctx context.Context) {
 	}
 }
 
-// glance asks the leader whether anything is gone, and renews the lease if nothing is.
+// glance asks the leader for the stream's state, and renews the lease if no message is missing.
 func (g *Guard) glance(ctx context.Context) {
 	if _, vouched := g.vouches(); !vouched {
 		return
 	}
 	if behind := time.Since(g.Ledger.Passed()); behind > behindAtMost {
-		g.Log.Error("ALARM: events are not signed any more (I5); the lease is not renewed", zap.Duration("for", behind))
+		g.Log.Error("ALARM: events are no longer being signed (I5); the lease is not renewed", zap.Duration("for", behind))
 		g.Alarm()
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, lease.RenewEvery)
 	defer cancel()
 	c, err := g.Stream.Copies(ctx)
-	v, vouched := g.vouches() // the answer may have taken its time, and a look has found something meanwhile
+	v, vouched := g.vouches() // again: a look may have found something while this waited for the reply
 	switch {
 	case err != nil:
-		g.Log.Warn("the guard cannot ask for the stream; the lease is not renewed", zap.Error(err))
+		g.Log.Warn("cannot read the stream's state; the lease is not renewed", zap.Error(err))
 	case !vouched:
 	case whole(c) && c.Last >= v.length:
 		if err := g.Renew(v.covered); err != nil {
-			g.Log.Warn("the lease cannot be renewed", zap.Error(err))
+			g.Log.Warn("renewing the lease failed", zap.Error(err))
 		}
 	default:
-		g.conclude(verdict{}) // until everything was looked at again
+		g.conclude(verdict{}) // until the next full comparison
 		g.Log.Error("the stream has lost messages; the lease is not renewed", zap.Uint64("first", c.First),
 			zap.Uint64("last", c.Last),
 			zap.Uint64("was", v.length), zap.Uint64("missing", c.Missing))
 	}
 }
 
-// vouches is what the last look came to, if that is good and not too long ago.
+// vouches returns the last verdict, if it is good and recent enough.
 func (g *Guard) vouches() (verdict, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -168,7 +169,7 @@ func (g *Guard) conclude(v verdict) {
 	g.verdict = v
 }
 
-// look compares everything, and renews the lease if all is well.
+// look compares everything, and renews the lease if there is no difference.
 func (g *Guard) look(ctx context.Context) {
 	begun := time.Now()
 	found, v, err := g.compare(ctx)
@@ -177,7 +178,7 @@ func (g *Guard) look(ctx context.Context) {
 		return
 	case err != nil:
 		g.conclude(verdict{})
-		g.Log.Info("the guard could not compare; the lease is not renewed", zap.Error(err))
+		g.Log.Info("comparison incomplete; the lease is not renewed", zap.Error(err))
 		return
 	case len(found) > 0:
 		g.conclude(verdict{})
@@ -198,7 +199,7 @@ func (g *Guard) compare(ctx context.Context) ([]*lockboxv1.DifferenceFound, verd
 		return checkpoint(failed), verdict{}, nil
 	}
 	if g.Ledger.Passed().IsZero() {
-		return nil, verdict{}, errors.New("the trees have not come to the end of the stream yet")
+		return nil, verdict{}, errors.New("the trees have not reached the end of the stream yet")
 	}
 	copies, err := g.Stream.Copies(ctx)
 	if err != nil {
@@ -207,7 +208,7 @@ func (g *Guard) compare(ctx context.Context) ([]*lockboxv1.DifferenceFound, verd
 	is, err := g.Ledger.Inspect()
 	if errors.Is(err, ledger.ErrNone) {
 		if copies.Last > 0 {
-			return nil, verdict{}, err // there will be a checkpoint in a moment
+			return nil, verdict{}, err // a checkpoint will follow shortly
 		}
 		return nil, verdict{}, nil
 	}
@@ -235,7 +236,7 @@ func (g *Guard) compare(ctx context.Context) ([]*lockboxv1.DifferenceFound, verd
 	}
 	for _, server := range copies.Away {
 		if len(found) == 0 && g.differed[server] {
-			return nil, verdict{}, fmt.Errorf("the copy of %s, which was not well, cannot be read", server)
+			return nil, verdict{}, fmt.Errorf("the copy of %s, which differed before, cannot be read", server)
 		}
 	}
 	return found.all(), verdict{covered: is.Covered, length: copies.Last}, nil
@@ -246,7 +247,7 @@ func checkpoint(err error) []*lockboxv1.DifferenceFound {
 		Detail: err.Error()}}
 }
 
-// awayFor counts how long copies are away already. It returns them once it is too long.
+// awayFor counts the consecutive looks in which copies were unavailable. It returns the copies once there are too many.
 func (g *Guard) awayFor(servers []string) []string {
 	if len(servers) == 0 {
 		g.away = 0
@@ -259,8 +260,8 @@ func (g *Guard) awayFor(servers []string) []string {
 	return servers
 }
 
-// copyTwice compares one server's copy with the trees, and if it differs once more: one that was only a little behind
-// the others has caught up by then.
+// copyTwice compares one server's copy with the trees and, if it differs, once more: a replica that only lagged has
+// caught up by then.
 func (g *Guard) copyTwice(
 	ctx context.Context, is ledger.Inspected, server string, beside Projection,
 ) (found differences, err error) {
@@ -289,9 +290,9 @@ func (g *Guard) copyTwice(
 func (g *Guard) copy(
 	ctx context.Context, is ledger.Inspected, server string, beside Projection,
 ) (found differences, err error) {
-	compared := beside != nil // until it is found to differ
+	compared := beside != nil // until a difference is found
 	if compared {
-		defer func() { _ = beside.Close() }() // it has been read
+		defer func() { _ = beside.Close() }() // read only
 	}
 	name := "stream"
 	if server != "" {
@@ -312,7 +313,7 @@ func (g *Guard) copy(
 		found.differ(name, differ)
 		if compared && len(differ) == 0 && err == nil {
 			if broken := beside.Next(m.Sequence, m.Data); broken != nil {
-				g.Log.Error("the projection is not what the stream has", zap.Error(broken))
+				g.Log.Error("the projection differs from the stream", zap.Error(broken))
 				compared = false
 			}
 		}
@@ -327,7 +328,7 @@ func (g *Guard) copy(
 	return found, err
 }
 
-// scrub reads all of the second copy and the global tree.
+// scrub reads the whole second copy and the global tree.
 func scrub(is ledger.Inspected, found *differences) error {
 	for _, t := range is.Tenants {
 		for _, err := range merkle.Events(is.Tree(t.Tenant), t.Tree, 1) {
@@ -349,7 +350,7 @@ func inTreeOf(tenant string, err error) error {
 	return fmt.Errorf("the tree of %s: %w", tenant, err)
 }
 
-// damaged tells whether an error of reading says that files are not what they were, not that they cannot be read now.
+// damaged reports whether a read error means that files have changed, rather than that they cannot be read now.
 func damaged(err error) bool {
 	var proof *merkle.ProofError
 	return errors.As(err, &proof) || errors.Is(err, fs.ErrNotExist)

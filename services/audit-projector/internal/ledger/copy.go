@@ -9,17 +9,17 @@ import (
 	"github.com/openlockbox/lockbox/services/audit-projector/logkeys"
 )
 
-// Copy is the second copy of the stream as it lies on disk, for whoever restores the stream while nothing runs.
+// Copy is the second copy of the stream on disk, for restoring the stream while no service runs.
 type Copy struct {
-	// Covered is the last event that is in it; 0: there is none.
+	// Covered is the sequence of its last event; 0 if it is empty.
 	Covered uint64
 
 	dir   string
 	state state
 }
 
-// OpenCopy reads the last checkpoint in a directory of trees, which has to be signed with the log's key. It changes
-// nothing.
+// OpenCopy reads the last checkpoint in a directory of trees and verifies that it is signed with the log's key. It
+// changes nothing.
 func OpenCopy(dir string, keys logkeys.Keys) (*Copy, error) {
 	s, err := readState(dir)
 	if err != nil || s.Covered == 0 {
@@ -47,8 +47,8 @@ func OpenCopy(dir string, keys logkeys.Keys) (*Copy, error) {
 	return &Copy{Covered: s.Covered, dir: dir, state: s}, nil
 }
 
-// Events are all of the second copy in the order of the stream, each compared with the signed trees. An error ends
-// them.
+// Events yields all events of the second copy in stream order, each verified against the signed trees. An error ends
+// the sequence.
 func (c *Copy) Events() iter.Seq2[merkle.Stored, error] {
 	return func(yield func(merkle.Stored, error) bool) {
 		type source struct {

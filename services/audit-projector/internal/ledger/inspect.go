@@ -8,10 +8,10 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// Inspected is a checkpoint with all its trees, for whoever compares them with the stream. They can be read for as long
-// as the ledger lives, also while it goes on.
+// Inspected is a checkpoint with all its trees, for comparison with the stream. The trees stay readable for the
+// lifetime of the ledger, even while it grows.
 type Inspected struct {
-	// Covered is the last event of the stream that is in the trees.
+	// Covered is the sequence of the last event in the trees.
 	Covered uint64
 	Global  tlog.Tree
 	Tenants []merkle.TenantTree
@@ -20,7 +20,7 @@ type Inspected struct {
 	ledger *Ledger
 }
 
-// Inspect gives the last checkpoint's trees. It returns ErrDiffers if the state on disk is not what was signed.
+// Inspect returns the last checkpoint's trees, and ErrDiffers if the state on disk is not what was signed.
 func (l *Ledger) Inspect() (is Inspected, err error) {
 	err = l.view(func(s shown) error {
 		disk, err := readState(l.Dir)
@@ -36,7 +36,7 @@ func (l *Ledger) Inspect() (is Inspected, err error) {
 	return is, err
 }
 
-// Tree reads a tenant's files, the second copy among them.
+// Tree returns a reader of a tenant's files, including the second copy.
 func (i Inspected) Tree(tenant string) merkle.Reader { return tenantReader{i.ledger, tenant} }
 
 type tenantReader struct {
@@ -46,7 +46,7 @@ type tenantReader struct {
 
 func (r tenantReader) Read(path string) ([]byte, error) { return r.ledger.read(r.tenant, path) }
 
-// GlobalTree reads the files of the global tree.
+// GlobalTree returns a reader of the global tree's files.
 func (i Inspected) GlobalTree() merkle.Reader { return globalReader{i.ledger} }
 
 type globalReader struct{ ledger *Ledger }

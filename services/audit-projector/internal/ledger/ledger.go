@@ -1,10 +1,10 @@
-// Package ledger builds the Merkle trees over EVENTS (pkg/merkle), signs their checkpoints and reports each into the
-// stream before anybody is shown it. Every copy of the projector has the trees in a directory of its own, and all have
-// the same: where a copy of them cuts is what the reports in the stream say.
+// Package ledger builds the Merkle trees over EVENTS (pkg/merkle), signs their checkpoints, and reports each checkpoint
+// into the stream before publishing it. Every replica of the projector has the trees in a directory of its own, and all
+// are identical: the reports in the stream determine where each checkpoint cuts.
 //
-// The directory holds state.json (the last checkpoint that is whole on disk), global/ and tenants/<tenant>/, as C2SP
-// tlog-tiles. It is made again from the stream, byte for byte, if it is removed; one that is damaged is never thrown
-// away by itself, for it may be the stream that is wrong.
+// The directory holds state.json (the last checkpoint that is complete on disk), global/ and tenants/<tenant>/, as C2SP
+// tlog-tiles. If removed, it is rebuilt from the stream, byte for byte. A damaged one is never discarded automatically,
+// for it may be the stream that is wrong.
 package ledger
 
 import (
@@ -29,11 +29,10 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// ErrDiffers says that trees and stream contradict each other, or that the trees are damaged. Nothing is signed after
-// it.
+// ErrDiffers says that trees and stream contradict each other, or that the trees are damaged. Signing stops after it.
 var ErrDiffers = errors.New("the log is not what was recorded")
 
-// errOther says that another copy of the projector has signed where this one had gone on: the trees are opened again.
+// errOther says that another replica has signed a checkpoint that this one must adopt: the trees are reopened.
 var errOther = errors.New("another copy has signed")
 
 // Journal is the stream: *journal.Journal.
@@ -42,35 +41,35 @@ type Journal interface {
 	Report(ctx context.Context, ev *lockboxv1.Event) (seq uint64, stored bool, err error)
 }
 
-// Options are what a Ledger needs.
+// Options configures a Ledger.
 type Options struct {
-	// Dir is its own; it is made if it is not there.
+	// Dir must be exclusive to the ledger; it is created if missing.
 	Dir     string
 	Journal Journal
 	Keys    logkeys.Keys
-	// Interval is the time between two checkpoints of a stream that grows.
+	// Interval is the time between two checkpoints while the stream grows.
 	Interval time.Duration
 	Now      func() time.Time
 	Log      *zap.Logger
-	// Alarm is told when the log is not what was recorded.
+	// Alarm is called on ErrDiffers.
 	Alarm func()
 }
 
-// FirstInterval is how often an empty log looks for a first event.
+// FirstInterval is how often an empty log checks for its first event.
 const FirstInterval = 200 * time.Millisecond
 
 const (
-	// keepEvery is after how many events of a long rebuild the trees are kept at the next checkpoint.
+	// keepEvery is the number of events in a long rebuild after which the trees are saved at the next checkpoint.
 	keepEvery = 50_000
-	// tellEvery is how often a long rebuild says how far it is.
+	// tellEvery is the interval of progress messages in a long rebuild.
 	tellEvery = 5 * time.Second
 )
 
-// Ledger is the trees and the last checkpoint.
+// Ledger holds the trees and the last checkpoint.
 type Ledger struct {
 	Options
 	policy *merkle.Policy
-	trees  *trees // nil: to be opened
+	trees  *trees // nil until opened
 	last   state  // the last checkpoint in memory: of the trees, or after them
 
 	mu     sync.RWMutex
@@ -79,7 +78,7 @@ type Ledger struct {
 	passed time.Time
 }
 
-// Open reads what is in the directory. What is shown until the first pass is what was signed before.
+// Open reads the directory. Until the first pass, the ledger publishes what was signed before.
 func Open(o Options) (*Ledger, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("ledger: %w", err)
@@ -91,8 +90,8 @@ func Open(o Options) (*Ledger, error) {
 	return &Ledger{Options: o, policy: policy}, nil
 }
 
-// Run follows the stream until ctx ends. It goes on trying while the bus is not available. After ErrDiffers it ends: it
-// raises the alarm and returns the error.
+// Run follows the stream until ctx ends. It retries while the bus is unavailable. On ErrDiffers it raises the alarm and
+// returns the error.
 func (l *Ledger) Run(ctx context.Context) error {
 	defer l.close()
 	for {
@@ -100,9 +99,9 @@ func (l *Ledger) Run(ctx context.Context) error {
 		err := l.pass(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return nil // asked to stop; what was not kept is made again
+			return nil // asked to stop; what was not saved is rebuilt
 		case errors.Is(err, ErrDiffers):
-			l.Log.Error("ALARM: the log is not what was recorded; nothing is signed any more", zap.Error(err))
+			l.Log.Error("ALARM: the log is not what was recorded; signing has stopped", zap.Error(err))
 			l.Alarm()
 			l.mu.Lock()
 			defer l.mu.Unlock()
@@ -127,7 +126,7 @@ func (l *Ledger) Run(ctx context.Context) error {
 	}
 }
 
-// interval is short until there is a first checkpoint: before that, nobody can say that all is well.
+// interval is short until there is a first checkpoint: before that, no lease can be given.
 func (l *Ledger) interval() time.Duration {
 	if l.Covered() == 0 {
 		return min(l.Interval, FirstInterval)
@@ -135,22 +134,22 @@ func (l *Ledger) interval() time.Duration {
 	return l.Interval
 }
 
-// Failed is why nothing is signed any more; nil: all is well.
+// Failed returns why signing has stopped; nil if it has not.
 func (l *Ledger) Failed() error {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	return l.failed
 }
 
-// Passed is when the trees had last come to the end of the stream.
+// Passed returns when the trees last reached the end of the stream.
 func (l *Ledger) Passed() time.Time {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	return l.passed
 }
 
-// pass takes the trees to the end of the stream, over the checkpoints that were reported, and signs another one if
-// there is anything new.
+// pass takes the trees to the end of the stream, adopting the reported checkpoints on the way, and signs a new one if
+// there are new events.
 func (l *Ledger) pass(ctx context.Context) error {
 	if err := l.open(); err != nil {
 		return err
@@ -160,7 +159,7 @@ func (l *Ledger) pass(ctx context.Context) error {
 		return err
 	}
 	grown, told := false, time.Now()
-	// The log is of bytes: who reads what they mean does so for themselves.
+	// The log covers bytes; their meaning does not matter here.
 	err = l.Journal.Replay(ctx, journal.Replay{From: l.trees.appended + 1, Undecoded: true}, func(e journal.Entry) error {
 		for len(reported) > 0 && reported[0].covered < e.Seq {
 			if err := l.adopt(reported[0], len(reported) == 1); err != nil {
@@ -198,7 +197,7 @@ func (l *Ledger) pass(ctx context.Context) error {
 	return l.sign(ctx)
 }
 
-// another tells whether a stored checkpoint goes further than the last one adopted.
+// another reports whether a stored checkpoint covers more than the last one adopted.
 func (l *Ledger) another(e journal.Entry) (bool, error) {
 	report, err := input.DecodeEvent(e.Data)
 	if err != nil {
@@ -207,7 +206,7 @@ func (l *Ledger) another(e journal.Entry) (bool, error) {
 	return report.GetCheckpointSigned().GetCoveredSequence() > l.last.Covered, nil
 }
 
-// open opens the trees, if they are not open.
+// open opens the trees unless they are open.
 func (l *Ledger) open() error {
 	if l.trees != nil {
 		return nil
@@ -235,13 +234,13 @@ func (l *Ledger) close() {
 	}
 }
 
-// checkpoint is a report of the stream.
+// checkpoint is a report in the stream.
 type checkpoint struct {
 	covered uint64
 	note    string
 }
 
-// reported reads the checkpoints in the stream that came after the last one adopted.
+// reported reads the checkpoints in the stream after the last one adopted.
 func (l *Ledger) reported(ctx context.Context) ([]checkpoint, error) {
 	var found []checkpoint
 	err := l.Journal.Replay(ctx, journal.Replay{From: l.last.Covered + 1, Kind: aggregate.KindCheckpoint},
@@ -249,7 +248,7 @@ func (l *Ledger) reported(ctx context.Context) ([]checkpoint, error) {
 			c := e.Event.GetCheckpointSigned()
 			switch covered := c.GetCoveredSequence(); {
 			case covered <= l.last.Covered:
-				return nil // the last one itself
+				return nil // the last adopted one
 			case covered >= e.Seq:
 				return fmt.Errorf("%w: the checkpoint of event %d covers %d", ErrDiffers, e.Seq, covered)
 			case covered < l.trees.appended:
@@ -263,7 +262,7 @@ func (l *Ledger) reported(ctx context.Context) ([]checkpoint, error) {
 	return found, err
 }
 
-// adopt takes a checkpoint from the stream. What it says has to be what the trees say.
+// adopt adopts a checkpoint from the stream after verifying that it matches the trees.
 func (l *Ledger) adopt(c checkpoint, keep bool) error {
 	if l.trees.appended != c.covered {
 		return fmt.Errorf("%w: a checkpoint covers event %d, and the stream ends with %d", ErrDiffers, c.covered,
@@ -284,7 +283,7 @@ func (l *Ledger) adopt(c checkpoint, keep bool) error {
 	return nil
 }
 
-// check compares a signed note with the tree that it should be about.
+// check compares a signed note with the tree that it should cover.
 func (l *Ledger) check(signed string, s state) error {
 	said, err := l.policy.Open([]byte(signed))
 	if err != nil {
@@ -297,8 +296,8 @@ func (l *Ledger) check(signed string, s state) error {
 	return nil
 }
 
-// sign makes a checkpoint of all that was appended. Its note is nobody's before the stream has it; of one size the
-// stream has one report, so if another copy was faster, its checkpoint is taken instead.
+// sign signs a checkpoint of all that was appended. It is not published before the stream has its report. The stream
+// accepts one report per size; if another replica was faster, that replica's checkpoint is adopted.
 func (l *Ledger) sign(ctx context.Context) error {
 	s, err := l.trees.cut()
 	if err != nil {
@@ -331,7 +330,7 @@ func (l *Ledger) report(s state) *lockboxv1.Event {
 	}
 }
 
-// keep puts the trees of a checkpoint on disk, and then shows it.
+// keep saves the trees of a checkpoint to disk, and then publishes it.
 func (l *Ledger) keep(s state) error {
 	if err := l.trees.keep(s); err != nil {
 		return err
@@ -340,7 +339,7 @@ func (l *Ledger) keep(s state) error {
 	if err != nil {
 		return err
 	}
-	l.mu.Lock() // whoever reads the older trees reads their files
+	l.mu.Lock() // readers of the older trees read their files
 	defer l.mu.Unlock()
 	if err := l.trees.settle(s); err != nil {
 		return err

@@ -9,22 +9,22 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// shown is a checkpoint that is in the stream and whose trees are on disk: what others may see.
+// shown is a checkpoint that is in the stream and whose trees are on disk: the one that is published.
 type shown struct {
 	state
 	directory *merkle.Directory
-	// note is the signed one with the cosignatures that have come.
+	// note is the signed note with the cosignatures received so far.
 	note string
 }
 
 var (
-	// ErrNone says that nothing was signed yet.
+	// ErrNone says that no checkpoint has been signed yet.
 	ErrNone = errors.New("nothing was signed yet")
-	// ErrNoTree says that a tenant has no tree, or that a tree was never that large.
+	// ErrNoTree says that a tenant has no tree, or that a tree was never of that size.
 	ErrNoTree = errors.New("there is no such tree")
 )
 
-// slot is the tenant's place in the directory, and its tree.
+// slot returns the tenant's index in the directory, and its tree.
 func (s shown) slot(tenant string) (int, tlog.Tree, error) {
 	for i, is := range s.Tenants {
 		if is.Tenant == tenant {
@@ -34,7 +34,7 @@ func (s shown) slot(tenant string) (int, tlog.Tree, error) {
 	return 0, tlog.Tree{}, ErrNoTree
 }
 
-// view calls see while what it is given cannot change.
+// view calls see while its argument cannot change.
 func (l *Ledger) view(see func(shown) error) error {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
@@ -49,7 +49,7 @@ func (l *Ledger) tenantFiles(tenant string) *files {
 	return newFiles(filepath.Join(l.Dir, "tenants", tenant))
 }
 
-// Checkpoint is the last signed note.
+// Checkpoint returns the last signed note.
 func (l *Ledger) Checkpoint() (signed []byte, err error) {
 	err = l.view(func(s shown) error {
 		signed = []byte(s.note)
@@ -58,8 +58,8 @@ func (l *Ledger) Checkpoint() (signed []byte, err error) {
 	return signed, err
 }
 
-// Cosign adds a cosignature, by a witness of the policy, to the last checkpoint. One of an earlier checkpoint is of no
-// use.
+// Cosign adds a cosignature, by a witness of the policy, to the last checkpoint. It rejects one of an earlier
+// checkpoint.
 func (l *Ledger) Cosign(policy *merkle.Policy, line []byte) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -70,14 +70,14 @@ func (l *Ledger) Cosign(policy *merkle.Policy, line []byte) error {
 	return err
 }
 
-// Covered is the last event of the stream that the last checkpoint covers; 0: there is none.
+// Covered returns the last sequence that the last checkpoint covers; 0 if there is none.
 func (l *Ledger) Covered() uint64 {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	return l.shown.Covered
 }
 
-// Growth is the proof that the global tree grew from one of that size, whose root it tells too.
+// Growth returns the root of the global tree at an earlier size and the consistency proof from there.
 func (l *Ledger) Growth(size int64) (g Growth, err error) {
 	err = l.view(func(s shown) error {
 		if size < 0 || size > s.Global.N {
@@ -93,16 +93,16 @@ func (l *Ledger) Growth(size int64) (g Growth, err error) {
 	return g, err
 }
 
-// Growth is what the log says of an earlier size of the global tree.
+// Growth is the response for an earlier size of the global tree.
 type Growth struct {
 	// Checkpoint is the last signed note.
 	Checkpoint string `json:"checkpoint"`
-	// Root is that of the earlier tree, and Growth the proof from it to the checkpoint's.
+	// Root is the root of the earlier tree, and Growth the proof from it to the checkpoint's.
 	Root   tlog.Hash   `json:"root"`
 	Growth []tlog.Hash `json:"growth"`
 }
 
-// Sighting is what a tenant is shown, who saw the log when its trees had these sizes; 0: never.
+// Sighting returns what a tenant's follower needs who last saw the trees at these sizes; 0 for never.
 func (l *Ledger) Sighting(tenant string, global, size int64) (seen merkle.Sighting, err error) {
 	err = l.view(func(s shown) error {
 		slot, tree, err := s.slot(tenant)
@@ -128,8 +128,8 @@ func (l *Ledger) Sighting(tenant string, global, size int64) (seen merkle.Sighti
 	return seen, err
 }
 
-// Tile is a tile of a tenant's tree, hashes or entries, by its path. The second copy has no path here: it holds what is
-// withheld.
+// Tile returns a tile of a tenant's tree, hashes or entries, by its path. The second copy has no path here, because it
+// contains what receipts withhold.
 func (l *Ledger) Tile(tenant, path string) (data []byte, err error) {
 	if _, err := merkle.ParsePath(path); err != nil {
 		return nil, err
@@ -153,15 +153,15 @@ func (l *Ledger) read(tenant, path string) (data []byte, err error) {
 	return data, err
 }
 
-// Wanted is an event that a receipt shows.
+// Wanted is an event for a receipt.
 type Wanted struct {
 	Sequence uint64 // in the stream
-	// Withhold its bytes.
+	// Withhold leaves its bytes out.
 	Withhold bool
 }
 
-// Receipt proves the events of one aggregate, all of them, in their order. About is what their subjects begin with.
-// ErrNotCovered: the last checkpoint does not cover the last of them yet.
+// Receipt proves all events of one aggregate in order. about is the prefix of their subjects. It returns ErrNotCovered
+// if the last checkpoint does not cover the last of them yet.
 func (l *Ledger) Receipt(tenant, about string, wanted []Wanted) (file []byte, err error) {
 	err = l.view(func(s shown) error {
 		slot, tree, err := s.slot(tenant)

@@ -15,23 +15,23 @@ import (
 
 // state is the last checkpoint whose trees are on disk.
 type state struct {
-	// Covered is the last event of the stream that is in the trees; 0: nothing was signed yet.
+	// Covered is the sequence of the last event in the trees; 0 if nothing was signed yet.
 	Covered uint64 `json:"covered"`
-	// Checkpoint is its signed note, as it was reported.
+	// Checkpoint is the signed note as it was reported.
 	Checkpoint string    `json:"checkpoint"`
 	Global     tlog.Tree `json:"global"`
-	// Tenants are their trees, in the order of their slots.
+	// Tenants are the tenants' trees in the order of their slots.
 	Tenants []merkle.TenantTree `json:"tenants"`
 }
 
-// directory is that of the checkpoint.
+// directory returns the checkpoint's directory of tenants.
 func (s state) directory(salts *merkle.Salts) (*merkle.Directory, error) {
 	return merkle.NewDirectory(salts, s.Global.N-1, s.Tenants)
 }
 
 const stateFile = "state.json"
 
-// DirName is what the directory is called in that of the projector.
+// DirName is the name of the trees' directory within the projector's.
 const DirName = "trees"
 
 func readState(dir string) (s state, err error) {

@@ -18,22 +18,22 @@ import (
 
 const (
 	eventsPrefix = "events/"
-	// syncsAtOnce is how many files are put on disk at the same time, which the disk does together.
+	// syncsAtOnce is the number of files that are synced concurrently, so that the disk can combine the syncs.
 	syncsAtOnce = 16
-	// writesAtOnce is how many files of a tree are written at the same time: to make one takes as long as to hash its
-	// leaves.
+	// writesAtOnce is the number of files of a tree that are written concurrently: creating a file takes about as long
+	// as hashing its leaves.
 	writesAtOnce = 4
 )
 
-// files holds the tiles of one tree in a directory. What was written can be read at once, and is on disk after sync.
+// files stores the tiles of one tree in a directory. Written tiles can be read at once, and are durable after sync.
 type files struct {
 	dir     string
 	written map[string]bool // since the last sync
 	made    map[string]bool // directories
-	// What is written takes its time, in which the tree goes on.
+	// Writes run in the background while the tree grows.
 	writing *errgroup.Group
 	mu      sync.Mutex
-	waiting map[string][]byte // by the names of the files
+	waiting map[string][]byte // by file name
 }
 
 func newFiles(dir string) *files {
@@ -56,7 +56,7 @@ func (f *files) Read(path string) ([]byte, error) {
 
 func (f *files) name(path string) string { return filepath.Join(f.dir, filepath.FromSlash(path)) }
 
-// Write returns before the file is written. What goes wrong then is said by sync.
+// Write returns before the file is written. sync reports write errors.
 func (f *files) Write(path string, data []byte) error {
 	name := f.name(path)
 	if dir := filepath.Dir(name); !f.made[dir] {
@@ -66,7 +66,7 @@ func (f *files) Write(path string, data []byte) error {
 		f.made[dir] = true
 	}
 	f.written[name] = true
-	data = bytes.Clone(data) // it is the caller's
+	data = bytes.Clone(data) // the caller may reuse it
 	f.mu.Lock()
 	f.waiting[name] = data
 	f.mu.Unlock()
@@ -80,16 +80,16 @@ func (f *files) Write(path string, data []byte) error {
 	return nil
 }
 
-// write leaves alone what a run that ended before it was on disk has written already.
+// write skips files that an earlier run has written without syncing them.
 func write(name string, data []byte) error {
 	if there, err := os.ReadFile(name); err == nil && bytes.Equal(there, data) { // #nosec G304 -- paths are made by merkle
 		return nil
 	}
-	// Nobody looks for it before the state names its tree; what a run that ended here left half written is written again.
+	// The file is not read before the state names its tree; if this is interrupted, the next run rewrites it.
 	return os.WriteFile(name, data, 0o600)
 }
 
-// sync returns when everything written is on disk, with the names under which it is.
+// sync returns when everything written is durable, including the directory entries.
 func (f *files) sync() error {
 	if err := f.writing.Wait(); err != nil {
 		return err
@@ -116,7 +116,7 @@ func (f *files) sync() error {
 	return nil
 }
 
-// partials are the paths of what is not full in a tree of that size, with the second copy's if it has one.
+// partials returns the paths of the partial tiles in a tree of that size, including the second copy's if it has one.
 func partials(size int64, events bool) map[string]bool {
 	paths := map[string]bool{}
 	for _, t := range merkle.Partials(size) {
@@ -128,8 +128,8 @@ func partials(size int64, events bool) map[string]bool {
 	return paths
 }
 
-// outgrown removes what was partial in the older tree and is not in the newer one: of partial files the newest are kept
-// alone.
+// outgrown removes the older tree's partial tiles that the newer tree does not have: only the newest partial tiles are
+// kept.
 func (f *files) outgrown(older, newer int64) error {
 	keep := partials(newer, true)
 	for path := range partials(older, true) {
@@ -140,12 +140,12 @@ func (f *files) outgrown(older, newer int64) error {
 		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		_ = os.Remove(filepath.Dir(name)) // <N>.p, if it is empty now
+		_ = os.Remove(filepath.Dir(name)) // <N>.p, if empty
 	}
 	return nil
 }
 
-// sweep removes what a run that ended too early has left: files that are not of a tree of that size.
+// sweep removes what an interrupted run has left: files that do not belong to a tree of that size.
 func (f *files) sweep(size int64) error {
 	keep := partials(size, true)
 	var stray []string
@@ -164,19 +164,19 @@ func (f *files) sweep(size int64) error {
 	})
 	for _, name := range stray {
 		err = errors.Join(err, os.Remove(name))
-		_ = os.Remove(filepath.Dir(name)) // if it is empty now
+		_ = os.Remove(filepath.Dir(name)) // if empty
 	}
 	return err
 }
 
-// full tells whether a path is of a full tile of a tree of that size.
+// full reports whether a path is that of a full tile in a tree of that size.
 func full(path string, size int64) bool {
 	t, err := merkle.ParsePath(strings.Replace(path, eventsPrefix, "tile/entries/", 1))
 	return err == nil && t.W == 1<<t.H && t.N < size>>(t.H*(max(t.L, 0)+1))
 }
 
-// narrow reads a file of another width than there is one for: the beginning of a wider one, for whoever asks about an
-// earlier tree of which only the newest partial files are kept.
+// narrow returns a partial tile that is not stored from the beginning of a wider one, for queries about an earlier tree
+// of which only the newest partial tiles are kept.
 func narrow(from merkle.Reader, path string, size int64) ([]byte, error) {
 	events := strings.HasPrefix(path, eventsPrefix)
 	t, err := merkle.ParsePath(strings.Replace(path, eventsPrefix, "tile/entries/", 1))
@@ -210,7 +210,7 @@ func narrow(from merkle.Reader, path string, size int64) ([]byte, error) {
 	return data[:length], nil
 }
 
-// lengthOf tells how long the first of some parts are.
+// lengthOf returns a function that sums the lengths of the first parts.
 func lengthOf[P any](parts []P, err error) func(first int, length func(P) int) (int, error) {
 	return func(first int, length func(P) int) (n int, _ error) {
 		if err != nil || first > len(parts) {

@@ -13,21 +13,21 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// trees are those on disk and, in memory, what came after them.
+// trees are the trees on disk and, in memory, what was appended since.
 type trees struct {
 	dir   string
 	salts *merkle.Salts
 	disk  state
-	// appended is the last event of the stream that is in the trees in memory.
+	// appended is the sequence of the last event in the trees in memory.
 	appended    uint64
 	global      *merkle.Log
 	globalFiles *files
-	// tenants are in the order of their slots.
+	// tenants in the order of their slots.
 	tenants []*tenantTree
 	named   map[string]*tenantTree
 }
 
-// tenantTree is one tenant's. Its log is open while it grows.
+// tenantTree is one tenant's tree. Its log is open while it grows.
 type tenantTree struct {
 	name  string
 	disk  tlog.Tree
@@ -42,7 +42,7 @@ func (t *tenantTree) tree() tlog.Tree {
 	return t.log.Tree()
 }
 
-// openTrees opens the trees of the last checkpoint that is on disk. What lies there beyond it is removed.
+// openTrees opens the trees of the last checkpoint on disk. It removes files beyond that checkpoint.
 func openTrees(dir string, salts *merkle.Salts) (*trees, error) {
 	disk, err := readState(dir)
 	if err != nil {
@@ -70,7 +70,7 @@ func openTrees(dir string, salts *merkle.Salts) (*trees, error) {
 	return t, t.sweepUnknown()
 }
 
-// sweepUnknown removes the trees of tenants that were in no checkpoint yet.
+// sweepUnknown removes the trees of tenants that were not in any checkpoint yet.
 func (t *trees) sweepUnknown() error {
 	entries, err := os.ReadDir(filepath.Join(t.dir, "tenants"))
 	if err != nil && !os.IsNotExist(err) {
@@ -86,9 +86,9 @@ func (t *trees) sweepUnknown() error {
 	return nil
 }
 
-// abandon returns when nothing is written any more: the same files are about to be opened again.
+// abandon waits for pending writes, since the same files are about to be reopened.
 func (t *trees) abandon() {
-	_ = t.globalFiles.writing.Wait() // what failed is why, or made anew
+	_ = t.globalFiles.writing.Wait() // an error is the reason for abandoning, or is repaired by the rebuild
 	for _, of := range t.tenants {
 		_ = of.files.writing.Wait()
 	}
@@ -141,10 +141,10 @@ func (t *trees) cut() (state, error) {
 	return s, nil
 }
 
-// keep writes what the checkpoint is about. Nothing was appended since the cut.
+// keep saves the checkpoint's trees. Nothing may have been appended since the cut.
 func (t *trees) keep(s state) error {
 	if t.appended != s.Covered {
-		return errors.New("the trees have gone on")
+		return errors.New("the trees have grown since the cut")
 	}
 	if _, err := t.global.Flush(); err != nil {
 		return err
@@ -167,8 +167,8 @@ func (t *trees) keep(s state) error {
 	return nil
 }
 
-// settle makes the kept trees those that are on disk, and forgets what is only of the ones before: their partial files,
-// and the open logs of tenants that rest.
+// settle makes the saved trees the current ones on disk, and drops what belongs only to the previous ones: their
+// partial tiles, and the open logs of idle tenants.
 func (t *trees) settle(s state) error {
 	if err := s.write(t.dir); err != nil {
 		return err

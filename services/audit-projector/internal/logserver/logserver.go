@@ -1,12 +1,12 @@
-// Package logserver serves the Merkle log over HTTP: its checkpoint to everybody, a tenant's part to whoever holds a
-// token with which they see everything that happened at that tenant. The formats are pkg/merkle's.
+// Package logserver serves the Merkle log over HTTP: its checkpoint to everybody, a tenant's part to callers whose
+// token lets them see everything at that tenant. The formats are pkg/merkle's.
 //
 //	GET /checkpoint                                   the last signed note, with cosignatures
 //	GET /growth?size=N                                the root of the first N checkpoints, and the proof from it to the last
-//	GET /tenants/{tenant}/sighting?global=N&size=M    what a follower is shown who last saw these sizes
-//	GET /tenants/{tenant}/tile/…                      hashes and entries, as C2SP tlog-tiles lays them out
+//	GET /tenants/{tenant}/sighting?global=N&size=M    what a follower needs who last saw these sizes
+//	GET /tenants/{tenant}/tile/…                      hashes and entries in the layout of C2SP tlog-tiles
 //
-// The second copy, events/…, has no address: it holds what receipts withhold.
+// The second copy, events/…, is not served: it contains what receipts withhold.
 package logserver
 
 import (
@@ -34,10 +34,10 @@ type Log interface {
 	Tile(tenant, path string) ([]byte, error)
 }
 
-// Server is the handler.
+// Server serves the log.
 type Server struct {
 	Log Log
-	// Allow refuses whose token does not let them see everything of the tenant.
+	// Allow returns an error for tokens that do not allow seeing everything at the tenant.
 	Allow  func(ctx context.Context, tenant, token string) error
 	Logger *zap.Logger
 }
@@ -66,7 +66,7 @@ func (s *Server) Start(listener net.Listener) (stop func() error) {
 	}
 }
 
-// Handler is all addresses.
+// Handler returns the handler of all paths.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /checkpoint", s.answer(func(*http.Request) (answer, error) {
@@ -112,7 +112,7 @@ func document[T any](v T, err error) (answer, error) {
 	return answer{"application/json", body}, err
 }
 
-// number reads a parameter; 0 if it is not there.
+// number parses an optional parameter; 0 if it is missing.
 func number(r *http.Request, name string) (int64, error) {
 	text := r.URL.Query().Get(name)
 	if text == "" {
@@ -125,7 +125,8 @@ func number(r *http.Request, name string) (int64, error) {
 	return n, nil
 }
 
-// allowed answers whoever may see all of the tenant. What they may not see and what is not there read the same (I9).
+// allowed serves callers who may see all of the tenant. What they may not see and what does not exist look the same
+// (I9).
 func (s *Server) allowed(get func(*http.Request) (answer, error)) http.HandlerFunc {
 	return s.answer(func(r *http.Request) (answer, error) {
 		token, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
@@ -150,11 +151,11 @@ func (s *Server) answer(get func(*http.Request) (answer, error)) http.HandlerFun
 			return
 		}
 		h.Set("Content-Type", a.kind)
-		_, _ = w.Write(a.body) // #nosec G705 -- never HTML; whoever asked may have gone away
+		_, _ = w.Write(a.body) // #nosec G705 -- never HTML; the client may have disconnected
 	}
 }
 
-// statuses of refusals; of all others: 503, for nothing that is unavailable is ever a no or a yes.
+// statuses maps refusals to HTTP statuses. All others are 503: a failure must never read as a yes or a no.
 var statuses = map[lockboxv1.RefusalCode]int{
 	lockboxv1.RefusalCode_REFUSAL_CODE_INVALID:         http.StatusBadRequest,
 	lockboxv1.RefusalCode_REFUSAL_CODE_UNAUTHENTICATED: http.StatusUnauthorized,
@@ -180,7 +181,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		w.Header().Set("WWW-Authenticate", "Bearer")
 	}
 	if status == http.StatusServiceUnavailable {
-		s.Logger.Warn("the log was not served", zap.String("pattern", r.Pattern), zap.Error(err))
+		s.Logger.Warn("serving the log failed", zap.String("pattern", r.Pattern), zap.Error(err))
 	}
 	http.Error(w, message, status)
 }

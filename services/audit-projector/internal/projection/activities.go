@@ -12,22 +12,22 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// few is how many requests are looked at one by one; of more, the log is read and compared.
+// few is the maximum number of requests that are looked up one by one; beyond it, the log is scanned and filtered.
 const few = 500
 
-// ActivityFilter says which events (R39). Empty fields mean any.
+// ActivityFilter selects events (R39). Empty fields match any.
 type ActivityFilter struct {
-	// Types are facts' names.
+	// Types are names of event types.
 	Types []string
 	// Since and Until bound the time in the event; Until is exclusive.
 	Since, Until time.Time
-	// Person is a subject, display name or e-mail address, in upper or lower case.
+	// Person is a subject, display name or e-mail address, case-insensitive.
 	Person string
-	// Resource is a resource id, or the beginning of one, that the event's request asked for.
+	// Resource is a resource ID, or the beginning of one, among those of the event's request.
 	Resource       string
 	SubscriptionID string
 	RequestID      string
-	// Before: those older than this one; 0: the newest.
+	// Before selects events older than this sequence; 0 for the newest.
 	Before uint64
 }
 
@@ -54,7 +54,7 @@ func (v *Snapshot) Activities(ctx context.Context, of Scope, f ActivityFilter, l
 	return list, v.store.checked(err)
 }
 
-// conditions turns a filter into terms, and says by which index to go. SQLite could only guess: it does not know that a
+// conditions turns a filter into SQL terms and chooses the index. SQLite could only guess: it does not know that a
 // request has ten events and a tenant a million.
 func (v *Snapshot) conditions(ctx context.Context, q *query, of Scope, f ActivityFilter) (index string, err error) {
 	if of.Tenant != "" {
@@ -102,7 +102,8 @@ func (v *Snapshot) conditions(ctx context.Context, q *query, of Scope, f Activit
 	return v.requests(ctx, q, of, f, index)
 }
 
-// times bounds the time, and by the hours the sequences, so that an old week is found as fast as the last one.
+// times bounds the time, and through the table of hours also the sequences, so that an old week is found as fast as the
+// last one.
 func (v *Snapshot) times(ctx context.Context, q *query, f ActivityFilter) error {
 	bound := func(text string, hour int64, term string) error {
 		var seq sql.NullInt64
@@ -128,8 +129,7 @@ func (v *Snapshot) times(ctx context.Context, q *query, f ActivityFilter) error 
 	return nil
 }
 
-// requests bounds the requests that events belong to: one by its id, those that ask for a resource, those that somebody
-// may see.
+// requests restricts the events' requests: to one by its ID, to those for a resource, to those that the scope may see.
 func (v *Snapshot) requests(ctx context.Context, q *query, of Scope, f ActivityFilter, index string) (string, error) {
 	var sets []*query
 	if f.RequestID != "" {

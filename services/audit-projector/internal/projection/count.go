@@ -8,8 +8,8 @@ import (
 	"github.com/openlockbox/lockbox/pkg/input"
 )
 
-// CountRequests counts those that Requests lists, on all pages together: beyond input.MaxCount, one more stands for
-// all. So counting takes no longer among many requests than among few.
+// CountRequests counts the requests that Requests lists on all pages together. It stops at input.MaxCount + 1, so that
+// counting takes no longer among many requests than among few.
 func (v *Snapshot) CountRequests(ctx context.Context, of Scope, f RequestFilter, now time.Time) (n uint64, err error) {
 	in, empty, err := v.reach(ctx, of, f)
 	if err != nil || empty {

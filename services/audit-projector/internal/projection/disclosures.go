@@ -7,11 +7,11 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// untold are the disclosures of which the customer has not been told, by their first events.
+// untold selects the disclosures that the customer has not been notified of, by their first events.
 const untold = "(SELECT seq FROM disclosures WHERE told = 0)"
 
-// disclosure writes an event of a disclosure. Whether the customer was told is what the fold says: an event that tells
-// them before the embargo ends cannot be true, and shows nothing.
+// disclosure writes an event of a disclosure. The folded state says whether the customer was notified: a notification
+// before the embargo ends is a fault, and reveals nothing.
 func (w *writer) disclosure(ctx context.Context, e Event, tenantID int64) (place, error) {
 	id := e.Event.GetAggregateId()
 	var at place
@@ -40,7 +40,7 @@ func (w *writer) disclosure(ctx context.Context, e Event, tenantID int64) (place
 	return at, w.exec(ctx, "UPDATE disclosures SET told = ? WHERE seq = ?", e.Sequence, at.about)
 }
 
-// disclosed folds what is stored of a disclosure.
+// disclosed folds the stored events of a disclosure.
 func (w *writer) disclosed(ctx context.Context, at place) (s disclosure.State, err error) {
 	if err := w.flush(ctx); err != nil {
 		return s, err

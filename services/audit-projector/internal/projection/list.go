@@ -9,26 +9,26 @@ import (
 	"github.com/openlockbox/lockbox/pkg/request"
 )
 
-// RequestFilter says which requests. Empty fields mean any.
+// RequestFilter selects requests. Empty fields match any.
 type RequestFilter struct {
 	ID             string
 	Statuses       []request.Status
 	SubscriptionID string
 	TicketID       string
-	// Waiting: those that wait for one of these principals.
+	// Waiting selects requests that await one of these principals.
 	Waiting []string
-	// Before: those whose first event is older than this one; 0: the newest.
+	// Before selects requests whose first event is older than this sequence; 0 for the newest.
 	Before uint64
 }
 
-// mostRuns is how many runs are merged at most. It bounds the text of a query, not what is found.
+// mostRuns is the maximum number of runs that are merged. It limits the length of a query, not the result.
 const mostRuns = 64
 
-// Requests lists requests, newest first. A status is what it is at now: what is overdue has expired, recorded or not,
-// and waits for nobody.
+// Requests lists requests, newest first. The status is that at now: overdue requests count as expired, recorded or not,
+// and await nobody.
 //
-// A list is merged from runs, each of which an index gives in the list's order. So the beginning of a list is found as
-// fast among many requests as among few; left to itself, SQLite would look at all of them and sort.
+// A list is merged from runs, each of which an index yields in the list's order. So the start of a list is found as
+// fast among many requests as among few; on its own, SQLite would read and sort all of them.
 func (v *Snapshot) Requests(ctx context.Context, of Scope, f RequestFilter, now time.Time, limit int) ([]Row, error) {
 	in, empty, err := v.reach(ctx, of, f)
 	if err != nil || empty {
@@ -47,13 +47,13 @@ func (v *Snapshot) Requests(ctx context.Context, of Scope, f RequestFilter, now 
 		CROSS JOIN requests r ON r.seq = found.seq CROSS JOIN tenants t ON t.id = r.tenant ORDER BY r.seq DESC LIMIT ?`, append(args, limit)...)
 }
 
-// run is a selection of requests r, without its columns, whose order is that of the key. No request is in two runs.
+// run is a selection of requests r, without its columns, ordered by the key. Runs are disjoint.
 type run struct {
 	*query
 	key string
 }
 
-// runs are those of a scope and a filter.
+// runs returns the runs of a scope and a filter.
 func runs(in reach, of Scope, f RequestFilter, now time.Time) []run {
 	common, standing := newSelect("FROM requests r"), standings(f.Statuses)
 	narrow := f.ID != "" || f.TicketID != ""
@@ -81,15 +81,15 @@ func runs(in reach, of Scope, f RequestFilter, now time.Time) []run {
 	return []run{{common, "r.seq"}}
 }
 
-// covers reports whether the scope, as far as it is one of audiences, holds whatever waits for these: those of the
-// provider for whom a request waits are of its audience.
+// covers reports whether the scope's principals cover all requests that await these principals: requests that await one
+// of the provider's principals have it in their audience.
 func (of Scope) covers(waiting []string) bool {
 	return len(of.Principals) == 0 || !slices.ContainsFunc(waiting,
 		func(p string) bool { return !slices.Contains(of.Principals, p) })
 }
 
-// each makes a run for each principal in a table, without what is in the run of another already. Narrow: there are few
-// requests; else the table's own order is followed.
+// each returns a run for each principal in a table, excluding what earlier runs contain. If narrow, few requests are
+// expected; otherwise the table's own order is followed.
 func (q *query) each(table string, principals []string, narrow bool) []run {
 	runs := make([]run, len(principals))
 	for i, p := range principals {
@@ -111,15 +111,14 @@ func (q *query) each(table string, principals []string, narrow bool) []run {
 	return runs
 }
 
-// reach is how far scope and filter together reach: into one tenant or all, and there into everything or some
-// subscriptions.
+// reach is the combination of scope and filter: one tenant or all, and in it everything or some subscriptions.
 type reach struct {
 	tenant        string
 	all           bool
 	subscriptions []any
 }
 
-// reach finds that out. It is empty if nothing can be found.
+// reach determines that. empty reports that nothing can be found.
 func (v *Snapshot) reach(ctx context.Context, of Scope, f RequestFilter) (in reach, empty bool, err error) {
 	names := of.Subscriptions
 	if f.SubscriptionID != "" {
@@ -134,7 +133,7 @@ func (v *Snapshot) reach(ctx context.Context, of Scope, f RequestFilter) (in rea
 	return in, nothing || !in.all && len(in.subscriptions) == 0, err
 }
 
-// keep keeps a query to what is reached, in a table that names tenants and subscriptions.
+// keep restricts a query to the reach, in a table with tenants and subscriptions.
 func (in reach) keep(q *query, table string) {
 	q.tenant(table+".tenant", in.tenant)
 	if !in.all {
@@ -142,7 +141,7 @@ func (in reach) keep(q *query, table string) {
 	}
 }
 
-// runs makes one for each subscription, or for all, and there one for each status.
+// runs returns one run for each combination of subscription, if restricted, and status.
 func (in reach) runs(common *query, standing []standing, now time.Time) (list []run) {
 	common.tenant("r.tenant", in.tenant)
 	switch {
@@ -150,7 +149,7 @@ func (in reach) runs(common *query, standing []standing, now time.Time) (list []
 		return common.along("", "INDEXED BY requests_by_status", standing, now)
 	case in.all:
 		return common.along("INDEXED BY requests_by_tenant", "INDEXED BY requests_by_status", standing, now)
-	case len(in.subscriptions)*max(1, len(standing)) > mostRuns: // through all, as many are wanted
+	case len(in.subscriptions)*max(1, len(standing)) > mostRuns: // scan all instead
 		common.and("r.subscription IN ("+marks(len(in.subscriptions))+")", in.subscriptions...)
 		return common.along("INDEXED BY requests_by_tenant", "INDEXED BY requests_by_status", standing, now)
 	}
@@ -163,7 +162,7 @@ func (in reach) runs(common *query, standing []standing, now time.Time) (list []
 	return list
 }
 
-// along makes a run for each status, or one for all, each along an index.
+// along returns a run for each status, or one for all, each along an index.
 func (q *query) along(index, byStatus string, standing []standing, now time.Time) []run {
 	if len(standing) == 0 {
 		q.head += " " + index
@@ -183,22 +182,22 @@ func (q *query) along(index, byStatus string, standing []standing, now time.Time
 	return runs
 }
 
-// standing is a recorded status that counts as one of those wanted.
+// standing is a recorded status that counts as one of the wanted ones.
 type standing struct {
 	status request.Status
 	when   when
 }
 
-// when a recorded status counts as one of those wanted.
+// when says under which condition a recorded status counts as a wanted one.
 type when int
 
 const (
 	whenever when = iota
-	untilDue      // then it becomes one that is not wanted
-	overdue       // then it becomes one that is, though nobody has recorded that
+	untilDue      // after that it becomes an unwanted status
+	overdue       // it has become a wanted status, though that is not recorded
 )
 
-// standings lists the recorded statuses that count among those wanted.
+// standings lists the recorded statuses that count as wanted ones.
 func standings(wanted []request.Status) (list []standing) {
 	for _, s := range wanted {
 		if slices.Contains(wanted, Overdue(s)) {
@@ -225,7 +224,7 @@ func (s standing) term(now time.Time) (string, []any) {
 	return "r.status = ?", []any{int64(s.status)}
 }
 
-// anyOf demands one of these, if any are named.
+// anyOf requires one of these, if there are any.
 func (q *query) anyOf(standing []standing, now time.Time) {
 	if len(standing) == 0 {
 		return

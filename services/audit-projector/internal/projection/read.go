@@ -11,7 +11,7 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// Snapshot is the projection as of one event. Close it.
+// Snapshot is the projection as of one event. It must be closed.
 type Snapshot struct {
 	known
 	store *Store
@@ -19,13 +19,13 @@ type Snapshot struct {
 	*reader
 }
 
-// Snapshot begins to read. It waits while too many others do.
+// Snapshot begins a read. It waits while the maximum number of others are open.
 func (s *Store) Snapshot(ctx context.Context) (*Snapshot, error) {
 	all, err := s.readers()
 	if err != nil {
 		return nil, err
 	}
-	r, err := all.take(ctx) // before the lock, so that waiting keeps nobody from writing
+	r, err := all.take(ctx) // before the lock, so that waiting does not block the writer
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +38,7 @@ func (s *Store) Snapshot(ctx context.Context) (*Snapshot, error) {
 	v.known = s.known
 	err = r.exec(ctx, "BEGIN")
 	if err == nil {
-		// SQLite takes its snapshot with the first read, which must be before the next commit.
+		// SQLite takes its snapshot at the first read, which must come before the next commit.
 		var seq uint64
 		err = r.one(ctx, "SELECT coalesce(max(seq), 0) FROM events", nil, &seq)
 	}
@@ -59,9 +59,9 @@ func (s *Store) readers() (readers, error) {
 	return s.all, nil
 }
 
-// Close ends reading, once.
+// Close ends the read. It may be called once.
 func (v *Snapshot) Close() error {
-	err := v.exec(context.Background(), "ROLLBACK") // whatever has become of the context of what was read
+	err := v.exec(context.Background(), "ROLLBACK") // even if the read's context has ended
 	if err != nil {
 		err = errors.Join(v.store.checked(err), v.drop())
 	}
@@ -69,33 +69,33 @@ func (v *Snapshot) Close() error {
 	return err
 }
 
-// Sequence is that of the last event in it.
+// Sequence returns the sequence of the last event in the snapshot.
 func (v *Snapshot) Sequence() uint64 { return v.sequence }
 
-// Catalogue is the service catalogue that was published last.
+// Catalogue returns the last published service catalogue.
 func (v *Snapshot) Catalogue() policy.Published { return v.catalogue }
 
-// Customer returns a tenant by its name; nil: there is none.
+// Customer returns a tenant by its name, or nil.
 func (v *Snapshot) Customer(name string) *Customer { return v.customers[name] }
 
-// Customers returns all tenants by name. Leave it as it is.
+// Customers returns all tenants by name. The map must not be modified.
 func (v *Snapshot) Customers() map[string]*Customer { return v.customers }
 
-// Scope is what somebody may see. Empty, it is nothing.
+// Scope is what a caller may see. The zero value is nothing.
 type Scope struct {
-	// Tenant is whose things; empty: everybody's.
+	// Tenant restricts the scope to one tenant; empty for all.
 	Tenant string
-	// All of them.
+	// All of the requests and events there.
 	All bool
-	// Untold: also disclosures of which the customer has not been told (R46).
+	// Untold includes disclosures that the customer has not been notified of (R46).
 	Untold bool
-	// Subscriptions of the tenant: what belongs to them.
+	// Subscriptions of the tenant whose requests and events are included.
 	Subscriptions []string
-	// Principals: the requests whose audience they are.
+	// Principals include the requests that have them in their audience.
 	Principals []string
 }
 
-// Row is a request or ticket, by its place.
+// Row identifies a request or ticket.
 type Row struct {
 	// Sequence of its first event.
 	Sequence uint64
@@ -105,8 +105,8 @@ type Row struct {
 	Last uint64
 }
 
-// Tickets lists tickets, newest first. With an id: only that one. Somebody sees those that they opened, and those of
-// the requests and subscriptions that they see.
+// Tickets lists tickets, newest first; with an ID, only that one. Callers see those that they opened, and those of the
+// requests and subscriptions that they see.
 func (v *Snapshot) Tickets(
 	ctx context.Context, of Scope, opener *lockboxv1.Person, id string, limit int,
 ) ([]Row, error) {
@@ -135,7 +135,7 @@ func (v *Snapshot) rows(ctx context.Context, q *query, key string, limit int) ([
 	return v.places(ctx, q.text()+" ORDER BY "+key+" DESC LIMIT ?", append(q.args, limit)...)
 }
 
-// places reads rows of a sequence, a tenant's name, an id and the last event's sequence.
+// places reads rows of a sequence, a tenant's name, an ID and the last event's sequence.
 func (v *Snapshot) places(ctx context.Context, text string, args ...any) (list []Row, err error) {
 	rows, err := v.query(ctx, text, args...)
 	if err != nil {
@@ -152,8 +152,8 @@ func (v *Snapshot) places(ctx context.Context, text string, args ...any) (list [
 	return list, v.store.checked(rows.Err())
 }
 
-// History returns the events of requests and tickets, by their rows' sequences, each in stream order. With reports:
-// also what was reported about them.
+// History returns the events of requests and tickets, by their rows' sequences, each in stream order. With reports, it
+// includes the reports about them.
 func (v *Snapshot) History(ctx context.Context, rows []Row, reports bool) (map[uint64][]Event, error) {
 	if len(rows) == 0 {
 		return nil, nil
@@ -176,7 +176,7 @@ func (v *Snapshot) History(ctx context.Context, rows []Row, reports bool) (map[u
 	return history, v.store.checked(err)
 }
 
-// subscriptionIDs finds the numbers of subscriptions, of one tenant or all.
+// subscriptionIDs returns the numbers of subscriptions, of one tenant or all.
 func (v *Snapshot) subscriptionIDs(ctx context.Context, tenant string, names []string) ([]any, error) {
 	if len(names) == 0 {
 		return nil, nil
@@ -203,12 +203,12 @@ func (v *Snapshot) ids(ctx context.Context, text string, args ...any) (list []an
 	return list, v.store.checked(rows.Err())
 }
 
-// query is a SELECT under construction. Only fixed words and question marks are joined to its text.
+// query is a SELECT under construction. Only constants and placeholders are added to its text.
 type query struct {
 	head  string
 	terms []string
 	args  []any
-	empty bool // nothing can be found
+	empty bool // no row can match
 }
 
 func newSelect(head string) *query { return &query{head: head} }
@@ -222,13 +222,13 @@ func (q *query) and(term string, args ...any) {
 	q.args = append(q.args, args...)
 }
 
-// in demands one of these values; none: nothing is found.
+// in requires one of these values; if there are none, no row matches.
 func (q *query) in(column string, values []any) {
 	switch len(values) {
 	case 0:
 		q.empty = true
 	case 1:
-		q.and(column+" = ?", values[0]) // lets an index give the order
+		q.and(column+" = ?", values[0]) // equality keeps the index's order
 	default:
 		q.and(column+" IN ("+marks(len(values))+")", values...)
 	}

@@ -7,26 +7,25 @@ import (
 )
 
 const (
-	// readersAtOnce is how many questions SQLite answers at once.
+	// readersAtOnce is the number of concurrent queries in SQLite.
 	readersAtOnce = 8
-	// mostStatements is how many prepared statements a reader keeps, about 10 KiB each.
+	// mostStatements is the maximum number of prepared statements per reader, about 10 KiB each.
 	mostStatements = 64
 )
 
-// reader is a connection for one snapshot at a time, and what was prepared on it: to prepare a question takes SQLite
-// about as long as to answer it. It is opened when it is needed first.
+// reader is a connection for one snapshot at a time with its prepared statements: SQLite takes about as long to prepare
+// a query as to run it. It is opened at first use.
 type reader struct {
 	db         *sql.DB
 	conn       *sql.Conn
 	statements map[string]*statement
 }
 
-// readers are taken in turn, and whoever came first is first. The pool of connections by itself would let in anybody
-// who waits.
+// readers hands them out in FIFO order, which database/sql's pool does not.
 type readers chan *reader
 
 func newReaders(db *sql.DB) readers {
-	db.SetMaxOpenConns(readersAtOnce + 1) // and one that examines the file
+	db.SetMaxOpenConns(readersAtOnce + 1) // plus one that examines the file
 	all := make(readers, readersAtOnce)
 	for range readersAtOnce {
 		all <- &reader{db: db}
@@ -34,7 +33,7 @@ func newReaders(db *sql.DB) readers {
 	return all
 }
 
-// take returns the next one; nil: the projection was closed.
+// take returns the next reader; nil if the projection was closed.
 func (all readers) take(ctx context.Context) (*reader, error) {
 	select {
 	case r := <-all:
@@ -44,7 +43,7 @@ func (all readers) take(ctx context.Context) (*reader, error) {
 	}
 }
 
-// close waits for whoever still reads.
+// close waits for the readers in use.
 func (all readers) close() error {
 	var errs []error
 	for range readersAtOnce {
@@ -54,7 +53,7 @@ func (all readers) close() error {
 	return errors.Join(errs...)
 }
 
-// drop closes the connection; who needs one next opens another.
+// drop closes the connection; the next use opens another.
 func (r *reader) drop() error {
 	if r.conn == nil {
 		return nil
@@ -113,7 +112,7 @@ func (r *reader) query(ctx context.Context, text string, args ...any) (*sql.Rows
 	return s.prepared.QueryContext(ctx, args...)
 }
 
-// one reads the one value that there is.
+// one reads a single value.
 func (r *reader) one(ctx context.Context, text string, args []any, into any) error {
 	s, err := r.statement(ctx, text)
 	if err != nil {

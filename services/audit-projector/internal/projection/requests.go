@@ -14,27 +14,27 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// Person is the principal of a person.
+// Person returns the principal of a person.
 func Person(p *lockboxv1.Person) string { return "person\n" + p.GetIssuer() + "\n" + p.GetSubject() }
 
-// Group is the principal of a group of the provider's people.
+// Group returns the principal of a group of the provider's people.
 func Group(name string) string { return "group\n" + name }
 
-// folded is a request between two of its events.
+// folded is a request's state between two of its events.
 type folded struct {
 	place
 	state request.State
-	// asked are the groups of the internal stages that it has reached; they may always see it.
+	// asked are the groups of the internal stages reached so far; they may always see the request.
 	asked  []string
 	tenant int64
 	// last is the sequence of its last event.
 	last uint64
-	// What its row and whom it waits for were when they were written last.
+	// The row and the waiting principals as last written.
 	written row
 	waiting []string
 }
 
-// row is what changes in a request's row.
+// row is the mutable part of a request's row.
 type row struct {
 	status request.Status
 	due    int64
@@ -43,7 +43,7 @@ type row struct {
 
 func (r *folded) row() row { return row{r.state.Status, deadline(r.state), r.last} }
 
-// request folds an event of a request. What changed is written at the end of the batch, once.
+// request folds an event of a request. Changes are written once at the end of the batch.
 func (w *writer) request(ctx context.Context, e Event, tenantID int64) (place, error) {
 	which := key{"requests", tenantID, e.Event.GetAggregateId()}
 	r, err := w.load(ctx, which)
@@ -77,7 +77,7 @@ func (r *folded) evolve(seq uint64, e *lockboxv1.Event) {
 	}
 }
 
-// load returns a request as it was before the event, from memory or folded again.
+// load returns a request as of the previous event, from memory or by folding its events again.
 func (w *writer) load(ctx context.Context, which key) (*folded, error) {
 	if r, known := w.states.Get(which); known {
 		return r, nil
@@ -137,7 +137,7 @@ func (w *writer) insertRequest(ctx context.Context, e Event, which key, r *folde
 	return nil
 }
 
-// writeRequests brings the rows of changed requests up to date, in the order of the stream.
+// writeRequests updates the rows of changed requests in stream order.
 func (w *writer) writeRequests(ctx context.Context) error {
 	changed := slices.SortedFunc(maps.Values(w.dirty), func(a, b *folded) int { return cmp.Compare(a.about, b.about) })
 	clear(w.dirty)
@@ -156,7 +156,7 @@ func (w *writer) writeRequests(ctx context.Context) error {
 	return nil
 }
 
-// wait writes whose decision a request waits for, if that has changed.
+// wait writes the principals whose decision a request awaits, if they have changed.
 func (w *writer) wait(ctx context.Context, r *folded) error {
 	wanted := waitingFor(r.state)
 	if slices.Equal(r.waiting, wanted) {
@@ -177,7 +177,7 @@ func (w *writer) wait(ctx context.Context, r *folded) error {
 	return nil
 }
 
-// waitingFor lists whose decision a request waits for.
+// waitingFor lists the principals whose decision a request awaits.
 func waitingFor(s request.State) []string {
 	switch {
 	case s.Fault != nil:
@@ -199,7 +199,7 @@ func waitingFor(s request.State) []string {
 	return people
 }
 
-// deadline is when the request's status ends by the passing of time, in nanoseconds; 0: never.
+// deadline returns when the request's status ends automatically, in nanoseconds since 1970; 0 for never.
 func deadline(s request.State) int64 {
 	if s.Fault != nil {
 		return 0
@@ -210,8 +210,8 @@ func deadline(s request.State) int64 {
 	return 0
 }
 
-// Deadline is when the request's status ends by the passing of time, recorded or not; nil: never. Reminders end
-// nothing.
+// Deadline returns when the request's status ends automatically, recorded or not; nil for never. Reminders do not
+// count.
 func Deadline(s request.State) *timestamppb.Timestamp {
 	switch s.Status {
 	case request.AwaitingInternalApproval:
@@ -221,11 +221,11 @@ func Deadline(s request.State) *timestamppb.Timestamp {
 	case request.Active:
 		return s.Grant.GetEndsAt()
 	default:
-		return nil // it waits for nobody
+		return nil // no deadline in this state
 	}
 }
 
-// Overdue says what a status has become at its deadline, before anybody recorded it.
+// Overdue returns what a status becomes at its deadline, before that is recorded.
 func Overdue(s request.Status) request.Status {
 	switch s {
 	case request.AwaitingInternalApproval:

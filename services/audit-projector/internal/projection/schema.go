@@ -5,15 +5,15 @@ import (
 	"strconv"
 )
 
-// meaning is raised whenever the same events would be written differently while the tables stay as they are, for
-// example because the fold of requests has changed.
+// meaning must be increased whenever the same events would be written differently into unchanged tables, for example
+// because the fold of requests has changed.
 const meaning = 2
 
 // applicationID marks the file as ours ("LkBx").
 const applicationID = 0x4c6b4278
 
-// tables is everything there is. The numbers that stand for tenants, subscriptions and people are given in the order in
-// which the stream first names them, so every replay gives the same.
+// tables is the whole schema. Tenants, subscriptions and people are numbered in the order in which the stream first
+// names them, so every replay yields the same numbers.
 //
 // Times are nanoseconds since 1970.
 const tables = `
@@ -89,8 +89,8 @@ CREATE TABLE disclosures (
 );
 `
 
-// indexes are those that only questions and restarts need. They are made once everything is there, which is several
-// times faster than keeping them while a projection is built.
+// indexes are those that only queries and restarts need. They are created once the projection is built, which is
+// several times faster than maintaining them during the build.
 const indexes = `
 CREATE INDEX people_by_name ON people (name);
 CREATE INDEX people_by_email ON people (email);
@@ -111,7 +111,7 @@ CREATE INDEX tickets_by_tenant ON tickets (tenant);
 CREATE INDEX disclosures_untold ON disclosures (told) WHERE told = 0;
 `
 
-// schemaVersion is in the file; another one means another schema or another meaning, and the file is thrown away.
+// schemaVersion identifies schema and meaning in the file; a file with another version is discarded.
 func schemaVersion() int64 {
 	sum := crc32.ChecksumIEEE([]byte(tables + indexes + strconv.Itoa(meaning)))
 	return int64(sum & 0x7fffffff) // user_version is a signed number of 32 bits

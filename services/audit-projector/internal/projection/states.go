@@ -7,10 +7,11 @@ import (
 	"github.com/openlockbox/lockbox/pkg/request"
 )
 
-// rememberedFolds is how many folded requests readers share, about 8 KiB each; at most twice as many.
+// rememberedFolds is the size of the readers' shared cache of folded requests, about 8 KiB each; it holds at most twice
+// as many.
 const rememberedFolds = 2048
 
-// folds are requests as somebody has folded them. A request whose last event is the same is the same.
+// folds caches folded requests. An entry is valid while the request's last event is the same.
 type folds struct {
 	known *cache.Cache[uint64, request.State]
 }
@@ -22,12 +23,12 @@ func (f folds) get(r Row) (request.State, bool) {
 
 func (f folds) put(r Row, s request.State) {
 	if s.Sequence != r.Last {
-		return // its history contradicts itself
+		return // do not cache an inconsistent history
 	}
 	f.known.Put(r.Sequence, s)
 }
 
-// States folds the requests of rows, in their order. What is in a state is shared: leave it as it is.
+// States folds the requests of rows, in their order. The states are shared and must not be modified.
 func (v *Snapshot) States(ctx context.Context, rows []Row) ([]request.State, error) {
 	states, missing := make([]request.State, len(rows)), []Row{}
 	for i, r := range rows {

@@ -1,7 +1,7 @@
-// Package projection keeps what the stream of events says in a form that can be asked: one SQLite file, in which every
-// event stands with what it concerns, and requests and tickets as they are now. It is written by one goroutine, in
-// stream order, and read by many. It is disposable: whatever is wrong with the file, it is thrown away and made again
-// from the stream. Who may see what is not its affair.
+// Package projection stores the stream of events in a form that can be queried: one SQLite file with every event and
+// what it concerns, and the current requests and tickets. It has one writer, in stream order, and many readers. The
+// file is disposable: if anything is wrong with it, it is discarded and rebuilt from the stream. Access control is not
+// part of this package.
 package projection
 
 import (
@@ -34,10 +34,10 @@ const fileName = "projection.db"
 // ErrUnusable says that the file cannot be used: it is damaged, of another schema, or of another stream.
 var ErrUnusable = errors.New("the projection cannot be used")
 
-// Options are what a Store needs besides its directory.
+// Options configures a Store.
 type Options struct {
 	Log *zap.Logger
-	// Contradiction is told of each event that cannot be true where it stands; nil: nobody is.
+	// Contradiction is called for each event that contradicts its history; it may be nil.
 	Contradiction func()
 }
 
@@ -48,10 +48,10 @@ type Store struct {
 	lock *os.File
 
 	writing, reading *sql.DB
-	all              readers // nil while nobody can read
+	all              readers // nil until the projection is complete
 	writer           *writer
 
-	// mu makes a commit and the news of it one step for readers.
+	// mu makes a commit and its publication atomic for readers.
 	mu sync.RWMutex
 	known
 	moved chan struct{}
@@ -60,15 +60,15 @@ type Store struct {
 	damaged chan error
 }
 
-// known is what readers share of the writer's: how far it has come, and what is small enough to be held in memory. What
-// is here never changes; a commit puts another one in its place.
+// known is the writer's state that readers share: the sequence, and what is small enough to be held in memory. It is
+// immutable; each commit replaces it.
 type known struct {
 	sequence  uint64
 	customers map[string]*Customer
 	catalogue policy.Published
 }
 
-// Customer is a tenant with its subscriptions by id. What a snapshot holds never changes.
+// Customer is a tenant with its subscriptions by ID. Those in a snapshot are immutable.
 type Customer struct {
 	Tenant        tenant.State
 	Subscriptions map[string]tenant.Subscription
@@ -78,8 +78,8 @@ func (c *Customer) clone() *Customer {
 	return &Customer{Tenant: c.Tenant, Subscriptions: maps.Clone(c.Subscriptions)}
 }
 
-// Open opens the projection in dir, readable by its owner only, or begins a new one. A file that cannot be used is
-// thrown away. An error is about the directory: it cannot be written, or another process uses it.
+// Open opens the projection in dir, readable by its owner only, or begins a new one. It discards a file that cannot be
+// used. An error is about the directory: it is not writable, or another process uses it.
 func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("projection: %w", err)
@@ -111,12 +111,12 @@ func (s *Store) Discard() error {
 	return errors.Join(err, s.lock.Close())
 }
 
-// Close closes the file, once whoever still reads has ended.
+// Close closes the file after all readers have finished.
 func (s *Store) Close() error {
 	return errors.Join(s.closeFiles(), s.lock.Close())
 }
 
-// lockDir keeps a second process from the same file. The system drops the lock with the process.
+// lockDir keeps other processes from using the same file. The operating system releases the lock with the process.
 func lockDir(dir string) (*os.File, error) {
 	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600) // #nosec G304 -- the operator names the directory
 	if err != nil {
@@ -134,7 +134,7 @@ func (s *Store) open(ctx context.Context, contradiction func()) (err error) {
 			err = errors.Join(err, s.closeFiles())
 		}
 	}()
-	// SQLite gives its other files the mode of this one.
+	// SQLite creates its other files with the mode of this one.
 	file, err := os.OpenFile(s.path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return err
@@ -176,7 +176,7 @@ func (s *Store) database(pragmas ...string) (*sql.DB, error) {
 	return sql.Open("sqlite", at.String())
 }
 
-// begin makes the tables of a new file, or refuses one that is not as this version makes it, or was never completed.
+// begin creates the tables of a new file, or rejects a file of another version or one that was never completed.
 func begin(ctx context.Context, db *sql.DB) (building bool, err error) {
 	var application, version, objects int64
 	for pragma, into := range map[string]*int64{"PRAGMA application_id": &application, "PRAGMA user_version": &version,
@@ -226,14 +226,14 @@ func (s *Store) remove() error {
 	return errors.Join(errs...)
 }
 
-// Sequence is how far the projection has come; 0: it is empty.
+// Sequence returns the sequence of the last committed event; 0 if the projection is empty.
 func (s *Store) Sequence() uint64 {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.sequence
 }
 
-// Wait returns once the projection has come to sequence, or with the error of ctx.
+// Wait returns once the projection has reached sequence, or with the error of ctx.
 func (s *Store) Wait(ctx context.Context, sequence uint64) error {
 	for {
 		s.mu.RLock()
@@ -250,13 +250,13 @@ func (s *Store) Wait(ctx context.Context, sequence uint64) error {
 	}
 }
 
-// Apply writes a batch of events that follow in the stream on what is there: all of them and the new cursor, or
-// nothing. After an error the Store is of no further use.
+// Apply commits a batch of events that follow the last one in the stream, together with the new cursor, atomically.
+// After an error the Store must not be used any more.
 func (s *Store) Apply(ctx context.Context, batch []Event) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	// A context that can end costs a goroutine for each of many small statements.
+	// A cancellable context costs a goroutine for each of many small statements.
 	ctx = context.WithoutCancel(ctx)
 	if err := s.writer.apply(ctx, batch); err != nil {
 		return s.checked(err)
@@ -272,15 +272,15 @@ func (s *Store) Apply(ctx context.Context, batch []Event) error {
 	return nil
 }
 
-// Building tells that the projection is new: nobody can read it before Complete.
+// Building reports whether the projection is new and cannot be read before Complete.
 func (s *Store) Building() bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.reading == nil
 }
 
-// Complete ends the building of a new projection, once everything is there that was in the stream when it began. A
-// projection that was not completed is thrown away at the next start.
+// Complete ends the build of a new projection, once it contains everything that was in the stream when the build began.
+// A projection that was not completed is discarded at the next start.
 func (s *Store) Complete(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -299,7 +299,7 @@ func (s *Store) Complete(ctx context.Context) error {
 	return s.openForReading()
 }
 
-// Event returns the stored bytes of one event; nil: it is not there.
+// Event returns the stored bytes of one event; nil if it does not exist.
 func (s *Store) Event(ctx context.Context, sequence uint64) (data []byte, err error) {
 	v, err := s.Snapshot(ctx)
 	if err != nil {
@@ -313,7 +313,7 @@ func (s *Store) Event(ctx context.Context, sequence uint64) (data []byte, err er
 	return data, s.checked(err)
 }
 
-// Examine reads the whole file, holds its indexes against its tables, and reports damage to Damaged.
+// Examine reads the whole file, checks its indexes against its tables, and reports damage to Damaged.
 func (s *Store) Examine(ctx context.Context) error {
 	var verdict string
 	if err := s.reading.QueryRowContext(ctx, "PRAGMA integrity_check(1)").Scan(&verdict); err != nil {
@@ -327,27 +327,28 @@ func (s *Store) Examine(ctx context.Context) error {
 	return nil
 }
 
-// Comparison holds the stored events against those of the stream, in its order.
+// Comparison compares the stored events with those of the stream, in order.
 type Comparison struct {
 	store *Store
 	view  *Snapshot
 	rows  *sql.Rows
 }
 
-// Compare begins a comparison, which Close ends.
+// Compare begins a comparison, which must be closed.
 func (s *Store) Compare(ctx context.Context) (*Comparison, error) {
 	v, err := s.Snapshot(ctx)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := v.query(ctx, "SELECT seq, bytes FROM stored ORDER BY seq") //nolint:rowserrcheck // Next looks at it
+	rows, err := v.query(ctx, "SELECT seq, bytes FROM stored ORDER BY seq") //nolint:rowserrcheck // checked in Next
 	if err != nil {
 		return nil, errors.Join(s.checked(err), v.Close())
 	}
 	return &Comparison{s, v, rows}, nil
 }
 
-// Next compares the next event of the stream, as far as the projection had come. A difference is reported to Damaged.
+// Next compares the next event of the stream, unless the projection had not reached it yet. It reports a difference to
+// Damaged.
 func (c *Comparison) Next(sequence uint64, data []byte) error {
 	if sequence > c.view.Sequence() {
 		return nil
@@ -363,7 +364,7 @@ func (c *Comparison) Next(sequence uint64, data []byte) error {
 		return c.store.checked(err)
 	}
 	if own != sequence || !bytes.Equal(stored, data) {
-		err := fmt.Errorf("%w: event %d is not what the stream has", ErrUnusable, sequence)
+		err := fmt.Errorf("%w: event %d differs from the stream", ErrUnusable, sequence)
 		c.store.report(err)
 		return err
 	}
@@ -373,7 +374,7 @@ func (c *Comparison) Next(sequence uint64, data []byte) error {
 // Close ends the comparison.
 func (c *Comparison) Close() error { return errors.Join(c.rows.Close(), c.view.Close()) }
 
-// Damaged tells, once, that the file was found to be damaged.
+// Damaged receives one error when damage to the file is found.
 func (s *Store) Damaged() <-chan error { return s.damaged }
 
 func (s *Store) report(err error) {
@@ -383,7 +384,7 @@ func (s *Store) report(err error) {
 	}
 }
 
-// checked makes damage known, and recognisable as ErrUnusable.
+// checked reports damage and wraps it in ErrUnusable.
 func (s *Store) checked(err error) error {
 	var e *sqlite.Error
 	if !errors.As(err, &e) {

@@ -22,25 +22,25 @@ import (
 )
 
 const (
-	// rowsAtOnce is how many rows one statement inserts.
+	// rowsAtOnce is the number of rows per INSERT statement.
 	rowsAtOnce = 32
-	// What is remembered of requests and tickets between two events; at most twice as many.
+	// Size of the cache of requests and tickets between events; it holds at most twice as many.
 	rememberedStates = 1024
 	rememberedPlaces = 32768
-	// unwritten is how many changed requests are kept back while a projection is built.
+	// unwritten is the number of changed requests held back while a projection is built.
 	unwritten        = 4096
 	rememberedPeople = 16384
 )
 
-// Event is an event at its place in the stream.
+// Event is an event with its position in the stream.
 type Event struct {
 	Sequence uint64
-	// Bytes are the event as it is stored.
+	// Bytes is the event as stored.
 	Bytes []byte
 	Event *lockboxv1.Event
 }
 
-// writer writes events in stream order, on one connection.
+// writer writes events in stream order on one connection.
 type writer struct {
 	conn          *sql.Conn
 	log           *zap.Logger
@@ -48,7 +48,7 @@ type writer struct {
 	statements    map[string]*statement
 
 	known
-	// building: the projection is new and nobody reads it yet.
+	// building reports whether the projection is new and has no readers yet.
 	building bool
 	buffers  map[string]*buffer // rows not yet inserted, by table
 
@@ -58,19 +58,19 @@ type writer struct {
 	dirty                          map[key]*folded // requests whose rows are behind
 	hours                          map[int64]hour  // touched by this batch
 
-	// published customers are shared with readers; owned ones were copied since, and so may be changed.
+	// published customers are shared with readers; owned ones have been copied since, and may be changed.
 	published bool
 	owned     map[string]bool
 }
 
-// key names a request or ticket.
+// key identifies a request or ticket.
 type key struct {
 	table  string
 	tenant int64
 	id     string
 }
 
-// place is where a request or ticket stands in the projection.
+// place is the position of a request or ticket in the projection.
 type place struct{ about, subscription int64 }
 
 type hour struct{ first, last uint64 }
@@ -104,7 +104,7 @@ func newWriter(ctx context.Context, db *sql.DB, building bool, log *zap.Logger, 
 	return w, nil
 }
 
-// A projection that is being built is of no use before it is complete, so nothing protects it from a crash.
+// A projection that is being built is of no use before it is complete, so it needs no protection from a crash.
 const (
 	careless = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -32000"
 	careful  = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -16000; PRAGMA shrink_memory"
@@ -121,7 +121,7 @@ func (w *writer) start(ctx context.Context) error {
 	return w.resume(ctx)
 }
 
-// finish writes what was kept back, and the indexes.
+// finish writes what was held back, and creates the indexes.
 func (w *writer) finish(ctx context.Context) error {
 	if err := w.writeRequests(ctx); err != nil {
 		return err
@@ -130,7 +130,7 @@ func (w *writer) finish(ctx context.Context) error {
 	return err
 }
 
-// release ends the building of what is safely on disk.
+// release ends the build once everything is safely on disk.
 func (w *writer) release(ctx context.Context) error {
 	if _, err := w.conn.ExecContext(ctx, careful); err != nil {
 		return err
@@ -139,7 +139,7 @@ func (w *writer) release(ctx context.Context) error {
 	return w.exec(ctx, "PRAGMA user_version = "+strconv.FormatInt(schemaVersion(), 10))
 }
 
-// resume reads the cursor and folds again what is held in memory.
+// resume reads the cursor and rebuilds what is held in memory.
 func (w *writer) resume(ctx context.Context) error {
 	if err := w.conn.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) FROM events").Scan(&w.sequence); err != nil {
 		return err
@@ -160,7 +160,7 @@ func (w *writer) close() error {
 	return errors.Join(append(errs, w.conn.Close())...)
 }
 
-// statement is prepared once and closed with whoever keeps it.
+// statement is prepared once and closed together with its cache.
 type statement struct{ prepared *sql.Stmt }
 
 func (w *writer) statement(ctx context.Context, text string) (*statement, error) {
@@ -183,7 +183,7 @@ func (w *writer) exec(ctx context.Context, text string, args ...any) error {
 	return err
 }
 
-// first reads the one row that there is; false: there is none.
+// first reads a single row; false if there is none.
 func (w *writer) first(ctx context.Context, text string, args []any, into ...any) (bool, error) {
 	s, err := w.statement(ctx, text)
 	if err != nil {
@@ -196,7 +196,7 @@ func (w *writer) first(ctx context.Context, text string, args []any, into ...any
 	return err == nil, err
 }
 
-// apply writes a batch into a transaction that is left open for commit.
+// apply writes a batch into a transaction, which commit ends.
 func (w *writer) apply(ctx context.Context, batch []Event) error {
 	if err := w.exec(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return err
@@ -225,14 +225,14 @@ func (w *writer) apply(ctx context.Context, batch []Event) error {
 
 func (w *writer) commit(ctx context.Context) error { return w.exec(ctx, "COMMIT") }
 
-// publish gives readers what is known now; what is given is not changed any more.
+// publish returns the current state for readers, which is immutable from then on.
 func (w *writer) publish() known {
 	clear(w.owned)
 	w.published = true
 	return w.known
 }
 
-// one writes one event and what follows from it.
+// one writes one event and its consequences.
 func (w *writer) one(ctx context.Context, e Event) error {
 	fact := e.Event.ProtoReflect().WhichOneof(factOneof)
 	if fact == nil {
@@ -263,7 +263,7 @@ func (w *writer) one(ctx context.Context, e Event) error {
 		w.insert(ctx, "stored", e.Sequence, e.Bytes))
 }
 
-// buffer holds rows of a table until there are enough of them, because one statement for many is faster.
+// buffer collects rows of a table, because one statement for many rows is faster.
 type buffer struct {
 	one, many string
 	width     int
@@ -288,7 +288,7 @@ func (w *writer) insert(ctx context.Context, table string, values ...any) error 
 	return err
 }
 
-// flush inserts the rows that wait.
+// flush inserts the buffered rows.
 func (w *writer) flush(ctx context.Context) error {
 	for _, b := range w.buffers {
 		for v := b.values; len(v) > 0; v = v[b.width:] {
@@ -301,7 +301,7 @@ func (w *writer) flush(ctx context.Context) error {
 	return nil
 }
 
-// place writes what an event changes besides the log, and says where it belongs.
+// place writes what an event changes besides the log, and returns the position that it belongs to.
 func (w *writer) place(ctx context.Context, e Event, tenantID int64) (place, error) {
 	concern := activity.Concerned(e.Event)
 	switch e.Event.GetKind() {
@@ -326,7 +326,7 @@ func (w *writer) place(ctx context.Context, e Event, tenantID int64) (place, err
 	return at, err
 }
 
-// find looks a request or ticket up.
+// find looks up a request or ticket.
 func (w *writer) find(ctx context.Context, table string, tenantID int64, id string) (at place, found bool, err error) {
 	which := key{table, tenantID, id}
 	if at, found = w.places.Get(which); found {
@@ -354,7 +354,7 @@ func (w *writer) ticket(ctx context.Context, e Event, tenantID int64, concern ac
 	return at, w.insert(ctx, "tickets", at.about, tenantID, id, at.subscription, Person(e.Event.GetActor().GetPerson()))
 }
 
-// remember folds an event of what is held in memory.
+// remember applies an event to what is held in memory.
 func (w *writer) remember(seq uint64, e *lockboxv1.Event) {
 	switch {
 	case e.GetKind() != aggregate.KindPolicy:
@@ -392,13 +392,13 @@ func (w *writer) customer(seq uint64, e *lockboxv1.Event) {
 	w.checkFault(before.Fault == nil && after.Fault != nil, seq, e)
 }
 
-// checkFault raises the alarm about the first event of an aggregate that cannot be true.
+// checkFault raises the alarm about an aggregate's first event that contradicts its history.
 func (w *writer) checkFault(faulty bool, seq uint64, e *lockboxv1.Event) {
 	if !faulty {
 		return
 	}
 	w.contradiction()
-	w.log.Error("ALARM: a history contradicts itself; nothing is decided on it any more",
+	w.log.Error("ALARM: inconsistent history; no more decisions are based on it",
 		zap.Uint64("sequence", seq), zap.Stringer("aggregate", aggregate.KeyOf(e)), zap.String("type", aggregate.TypeOf(e)))
 }
 
@@ -419,13 +419,13 @@ func (w *writer) person(ctx context.Context, p *lockboxv1.Person) (int64, error)
 
 var factOneof = (*lockboxv1.Event)(nil).ProtoReflect().Descriptor().Oneofs().ByName("fact")
 
-// nanoseconds since 1970, as near as they can be told for times that nobody means.
+// nanoseconds since 1970, saturating for times out of range.
 func nanoseconds(seconds int64, nanos int) int64 {
 	const most = math.MaxInt64/int64(time.Second) - 1
 	return max(-most, min(most, seconds))*int64(time.Second) + int64(nanos)
 }
 
-// dictionary gives numbers to what the stream names.
+// dictionary assigns numbers to the names in the stream.
 type dictionary struct {
 	w            *writer
 	find, insert string

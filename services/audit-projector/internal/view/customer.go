@@ -5,8 +5,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// RequestForCustomer takes out what was counted over all customers: what an engineer's other requests came to is theirs
-// (I9). Which rule matched, and its reason, stay.
+// RequestForCustomer removes what was counted over all customers: the engineer's history elsewhere is other customers'
+// data (I9). The matched rules and their reasons stay.
 func RequestForCustomer(v *lockboxv1.RequestView) {
 	if v.GetEvaluation().GetFacts().GetHistory() == nil {
 		return

@@ -5,7 +5,7 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// Disclosure is what happened outside of any request (R44, R45).
+// Disclosure returns the view of a disclosure outside any request (R44, R45).
 func Disclosure(s disclosure.State) *lockboxv1.DisclosureView {
 	return &lockboxv1.DisclosureView{
 		DisclosureId: s.ID, Tenant: s.Tenant, Occurrence: s.Occurrence, Authority: s.Demand.GetAuthority(),

@@ -6,11 +6,11 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// The provider's people are not shown who holds which role at the customer: whom the customer was asked through, whose
-// assignment does not count, who else is told, and by which role somebody decided. Of the customer's people who acted
-// they see the name, so that they know who decided (R29) and whom they answer (R31).
+// The provider's people do not see the customer's role assignments: the approvers asked, the assignments excluded, who
+// else is notified, and the roles by which people decided. They do see the names of the customer's people who acted, so
+// that they know who decided (R29) and whom they answer (R31).
 
-// RequestForProvider takes that out of a request.
+// RequestForProvider removes that from a request.
 func RequestForProvider(v *lockboxv1.RequestView) {
 	v.Lockbox = lockboxForProvider(v.GetLockbox())
 	decisions := make([]*lockboxv1.Decision, len(v.GetCustomerDecisions()))
@@ -26,7 +26,7 @@ func RequestForProvider(v *lockboxv1.RequestView) {
 	v.CustomerDecisions, v.Questions = decisions, questions
 }
 
-// EventsForProvider takes that out of events.
+// EventsForProvider removes that from events.
 func EventsForProvider(events []projection.Event) []projection.Event {
 	shown := make([]projection.Event, len(events))
 	for i, e := range events {
@@ -58,7 +58,7 @@ func lockboxForProvider(n *lockboxv1.CustomerNotified) *lockboxv1.CustomerNotifi
 	return n
 }
 
-// nameOnly keeps of one of the customer's people only the name.
+// nameOnly reduces one of the customer's people to their name.
 func nameOnly(a *lockboxv1.Actor) *lockboxv1.Actor {
 	if a.GetSide() != lockboxv1.Side_SIDE_TENANT {
 		return a

@@ -1,5 +1,5 @@
-// Package view turns folded states and events into what people are shown. It knows nothing of who is looking, except
-// that a provider's people are shown less. It does no I/O.
+// Package view turns folded states and events into the views that queries return. It knows nothing about the viewer,
+// except that it can reduce a view for the provider's people. It does no I/O.
 package view
 
 import (
@@ -13,8 +13,8 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// Request is a request at now. One that is past its deadline is shown as what it has become, though nobody has recorded
-// that yet; the language is for the reason then. The customer may be nil.
+// Request returns the view of a request at now. A request past its deadline is shown with the status that it has then,
+// even if that is not recorded yet; the language is for the reason in that case. The customer may be nil.
 func Request(s request.State, c *projection.Customer, now time.Time, l *activity.Language) *lockboxv1.RequestView {
 	v := &lockboxv1.RequestView{
 		RequestId: s.ID, Tenant: s.Tenant, Status: s.Status, Version: s.Version, Intent: s.Intent, Requester: s.Requester,
@@ -45,7 +45,7 @@ func Request(s request.State, c *projection.Customer, now time.Time, l *activity
 	return v
 }
 
-// Timeline is what happened, in the order of the stream.
+// Timeline converts events to timeline entries in stream order.
 func Timeline(events []projection.Event, l *activity.Language) []*lockboxv1.TimelineEntry {
 	entries := make([]*lockboxv1.TimelineEntry, len(events))
 	for i, e := range events {
@@ -54,7 +54,7 @@ func Timeline(events []projection.Event, l *activity.Language) []*lockboxv1.Time
 	return entries
 }
 
-// Deliveries is what became of the mails, in the order of the stream.
+// Deliveries returns the delivery status of the mails in stream order.
 func Deliveries(events []projection.Event) (list []*lockboxv1.DeliveryView) {
 	for _, e := range events {
 		var n *lockboxv1.Notification
@@ -77,7 +77,7 @@ func Deliveries(events []projection.Event) (list []*lockboxv1.DeliveryView) {
 	return list
 }
 
-// Activity is an event in the activity log.
+// Activity converts an event to an entry of the activity log.
 func Activity(e projection.Event, l *activity.Language) *lockboxv1.Activity {
 	return l.Activity(e.Sequence, e.Event)
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/projection"
 )
 
-// Self is one of a tenant's people with the roles that count at now.
+// Self returns one of a tenant's people with the roles that are active at now.
 func Self(c *projection.Customer, by *lockboxv1.Actor, now time.Time) *lockboxv1.SelfView {
 	v := &lockboxv1.SelfView{
 		Actor: by, Roles: held(c.Tenant.Roles, "", by.GetPerson(), now), Tenant: c.Tenant.ID, TenantName: c.Tenant.Name,
@@ -33,7 +33,7 @@ func held(roles tenant.Roles, subscription string, p *lockboxv1.Person, now time
 	return list
 }
 
-// Services is what a catalogue knows, without its scenarios.
+// Services returns a catalogue's services without their scenarios.
 func Services(c *catalogue.Catalogue) *lockboxv1.ServiceList {
 	list := &lockboxv1.ServiceList{Version: c.Version()}
 	for _, s := range c.Services() {

@@ -11,7 +11,7 @@ import (
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/projection"
 )
 
-// Tenant is a tenant at now with everything that belongs to it.
+// Tenant returns the full view of a tenant at now.
 func Tenant(c *projection.Customer, now time.Time) *lockboxv1.TenantView {
 	v := bare(c)
 	v.Settings, v.Previews = c.Tenant.Settings, c.Tenant.Previews()
@@ -22,8 +22,8 @@ func Tenant(c *projection.Customer, now time.Time) *lockboxv1.TenantView {
 	return v
 }
 
-// OwnTenant is a tenant at now as somebody sees it who has to do with some of its subscriptions, or who may activate a
-// role: these subscriptions, and otherwise their own assignments only. Nil: it has nothing to do with them.
+// OwnTenant returns the view of a tenant at now for a person with roles on some of its subscriptions, or with a role to
+// activate: these subscriptions, and otherwise only the person's own assignments. Nil if the person has none.
 func OwnTenant(
 	c *projection.Customer, p *lockboxv1.Person, subscriptions []string, now time.Time,
 ) *lockboxv1.TenantView {
@@ -74,7 +74,7 @@ func assignments(roles tenant.Roles, of *lockboxv1.Person, now time.Time) []*loc
 	return list
 }
 
-// Approvers is who would be asked at now (R23). No subscription: for a tenant-scoped request.
+// Approvers returns who would be asked at now (R23); with a nil subscription, for a tenant-scoped request.
 func Approvers(c *projection.Customer, s *tenant.Subscription, now time.Time) *lockboxv1.ApproversPreview {
 	a := tenant.Resolve(c.Tenant, s, nil, now)
 	return &lockboxv1.ApproversPreview{
@@ -82,7 +82,7 @@ func Approvers(c *projection.Customer, s *tenant.Subscription, now time.Time) *l
 	}
 }
 
-// Ticket is a ticket without its history.
+// Ticket returns the view of a ticket without its history.
 func Ticket(s ticket.State) *lockboxv1.TicketView {
 	return &lockboxv1.TicketView{
 		TicketId: s.ID, Tenant: s.Tenant, Title: s.Title, Description: s.Description, SubscriptionId: s.SubscriptionID,

@@ -1,4 +1,4 @@
-// The jit-evaluator as a process of its own.
+// Command jit-evaluator runs the evaluator as a separate process.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// The lockbox-orchestrator as a process of its own.
+// Command lockbox-orchestrator runs the orchestrator as a separate process.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// The notifier as a process of its own.
+// Command notifier runs the notifier as a separate process.
 package main
 
 import (

@@ -6,19 +6,19 @@ import (
 	"unicode/utf8"
 )
 
-// The longest that anything foreign may be in a mail, in runes.
+// Maximum lengths of user-supplied texts in a mail, in runes.
 const (
 	longestLine = 240
 	longestText = 4000
 )
 
-// line makes one harmless line of a text that somebody else chose: a name, an id, a title. Commands check most of them
-// before they become events; names in tokens, and whatever an older version let through, they do not.
+// line sanitises a user-supplied single-line text: a name, an ID, a title. Commands check most of them before they
+// become events; names in tokens, and data from older versions, are unchecked.
 func line(s string) string {
 	return cut(strings.Join(strings.Fields(strings.Map(visible, bounded(s, longestLine))), " "), longestLine)
 }
 
-// text makes a harmless text of several lines.
+// text sanitises a user-supplied multi-line text.
 func text(s string) string {
 	lines := strings.Split(bounded(s, longestText), "\n")
 	for i, l := range lines {
@@ -27,12 +27,13 @@ func text(s string) string {
 	return cut(strings.Trim(strings.Join(lines, "\n"), "\n"), longestText)
 }
 
-// bounded is valid UTF-8 of not many more bytes than that many runes can have: what is cut anyway is not looked at.
+// bounded returns valid UTF-8, cut to about the number of bytes that so many runes can take, so that long inputs cost
+// nothing.
 func bounded(s string, runes int) string {
 	return strings.ToValidUTF8(s[:min(len(s), 2*utf8.UTFMax*runes)], "�")
 }
 
-// visible drops what is not shown but changes how the rest is shown: controls, directions, joiners, tags.
+// visible drops invisible characters that affect how the rest is displayed: controls, bidi marks, joiners, tags.
 func visible(r rune) rune {
 	switch {
 	case r >= ' ' && r <= '~':

@@ -18,7 +18,7 @@ import (
 	"github.com/openlockbox/lockbox/services/notifier/internal/plan"
 )
 
-// letter is a mail in its language before it becomes text and HTML, both from the same parts.
+// letter is a localised mail before it is rendered as text and HTML, both from the same parts.
 type letter struct {
 	Language, Subject, Title, Greeting string
 	Sender                             string
@@ -39,23 +39,22 @@ type row struct {
 	Values []string
 }
 
-// quote is what somebody wrote, kept apart from what Lockbox says.
+// quote is what a person wrote, kept apart from Lockbox's own text.
 type quote struct {
 	Label string
 	Lines []string
 }
 
-// action is a link, with what a reader should know before following it.
+// action is a link, with a note to read before following it.
 type action struct{ Label, URL, Note string }
 
-// writer puts one letter together. The first error of the messages sticks: a test renders every template in every
-// language, so there is none.
+// writer composes one letter. It keeps the first error of the message catalogue; a test renders every template in every
+// language, so none is expected.
 type writer struct {
 	said     *message.Catalogue
 	language string
 	n        plan.Notification
-	// v are the values of placeholders, and pairs the same for the catalogue. They are ready to be read: in the letter's
-	// language, and harmless.
+	// v holds the values of placeholders, and pairs the same for the catalogue, all localised and sanitised.
 	v     map[string]string
 	pairs []any
 	out   letter
@@ -76,7 +75,7 @@ func (w *writer) with(id string, pairs ...any) string {
 func compose(said *message.Catalogue, n plan.Notification) (letter, error) {
 	shape, known := shapes[n.Template]
 	if !known {
-		return letter{}, fmt.Errorf("mail: there is no template %q", n.Template)
+		return letter{}, fmt.Errorf("mail: unknown template %q", n.Template)
 	}
 	c := &writer{said: said, language: said.Tag, n: n}
 	c.v = c.placeholders()
@@ -112,7 +111,7 @@ func compose(said *message.Catalogue, n plan.Notification) (letter, error) {
 	return c.out, c.err
 }
 
-// subject says what happened, and about which service or customer. Nothing in it was chosen by the requester.
+// subject says what happened, and for which service or customer. It contains nothing that the requester chose.
 func (w *writer) subject() string {
 	about := cmp.Or(w.v["Tenant"], w.v["Provider"])
 	if w.n.Thread != "" {
@@ -124,7 +123,7 @@ func (w *writer) subject() string {
 	return w.text("title/"+string(w.n.Template)) + " – " + about
 }
 
-// placeholders are all that texts can speak of, in the letter's language and harmless.
+// placeholders returns all values for placeholders, localised and sanitised.
 func (w *writer) placeholders() map[string]string {
 	d := w.n.Data
 	at := func(t time.Time) string { return timetext.Instant(w.language, t) }
@@ -142,14 +141,14 @@ func (w *writer) placeholders() map[string]string {
 	}
 }
 
-// enum says a value of a protobuf enum; empty if it is unspecified.
+// enum returns the text for a protobuf enum value; empty if it is unspecified.
 func (w *writer) enum(kind, name, prefix string) string {
 	key := strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(name, prefix)), "_", "-")
 	if key == "unspecified" {
 		return ""
 	}
 	if !w.said.Has(kind + "/" + key) {
-		return line(name) // of a later version; better its name than no mail
+		return line(name) // from a later version: show its name rather than send no mail
 	}
 	return w.text(kind + "/" + key)
 }
@@ -182,7 +181,7 @@ func (w *writer) quote(label string) {
 	}
 }
 
-// notes are said where they apply, whatever the template.
+// notes adds the notes that apply, regardless of the template.
 func (w *writer) notes() {
 	d, t := w.n.Data, w.n.Template
 	pending := t == plan.ApprovalRequested || t == plan.ApprovalRequestedAlternate || t == plan.CustomerAsked ||
@@ -212,12 +211,12 @@ func (w *writer) notes() {
 	}
 }
 
-// actions say where to look and what to type. Alternates get neither: there is nothing that they may do.
+// actions adds the links and commands. Alternates get none: there is nothing that they may do.
 func (w *writer) actions() {
 	d, t := w.n.Data, w.n.Template
 	id := line(d.RequestID)
 	switch {
-	case w.n.Standing == plan.SecurityOfficer: // the portal has no page about an alarm
+	case w.n.Standing == plan.SecurityOfficer: // the portal has no page for alarms
 		w.out.Commands = []string{"lockbox audit verify", "lockbox audit repair"}
 	case w.n.Standing == plan.Requester:
 		w.out.Commands = []string{"lockbox request show " + id}
@@ -253,9 +252,9 @@ func (w *writer) actions() {
 	}
 }
 
-// open links to a page of the portal, a tenant's or with an empty name the provider's, in the letter's language. There
-// people sign in; whoever else has the link can do nothing with it (R24). Only ids stand in a link: nothing that
-// somebody wrote.
+// open links to a page of the portal in the letter's language: a tenant's or, if tenant is empty, the provider's. The
+// page requires a sign-in, so the link is of no use to anybody else (R24). Links contain only IDs, no user-supplied
+// text.
 func (w *writer) open(label, tenant string, path ...string) {
 	for _, id := range append(path, tenant) {
 		if id != "" && input.Token("link", id) != nil {
@@ -268,13 +267,13 @@ func (w *writer) open(label, tenant string, path ...string) {
 	}
 }
 
-// discloses reports whether a mail tells of what happened outside of any request; changes, whether of a change to a
-// tenant.
+// discloses reports whether a mail is about a disclosure outside any request; changes, whether it is about a change to
+// a tenant.
 func discloses(t plan.Template) bool {
 	return t == plan.ExposureDisclosed || t == plan.LegalDemandDisclosed
 }
 
-// outside tells whether a mail is about no request and no change to a tenant.
+// outside reports whether a mail is about neither a request nor a change to a tenant.
 func outside(t plan.Template) bool { return discloses(t) || t == plan.IntegrityAlarm }
 
 func changes(n plan.Notification) bool { return n.Thread == "" && !outside(n.Template) }

@@ -1,6 +1,6 @@
-// Package mail words and renders notifications: what is said in which language, as text and as HTML, in one message
-// with headers that are the same whenever it is sent again. It sends nothing, and treats everything that people wrote
-// as foreign: nothing of it reaches a header or markup unescaped.
+// Package mail composes and renders notifications: localised, as text and HTML in one message, with headers that do not
+// change when it is sent again. It sends nothing. It treats everything that people wrote as untrusted: none of it
+// reaches a header or markup unescaped.
 package mail
 
 import (
@@ -43,17 +43,17 @@ func loadMessages() (map[string]*message.Catalogue, error) {
 	return message.Load(messageFiles, "messages/*.yaml", tenant.Languages)
 }
 
-// Message is a mail as it goes to the mail server.
+// Message is a mail as it is passed to the mail server.
 type Message struct {
 	// ID is the Message-ID with its angle brackets.
 	ID       string
 	From, To string
-	// Bytes are headers and body with CRLF line ends.
+	// Bytes are headers and body with CRLF line endings.
 	Bytes []byte
 }
 
-// New makes a renderer. From is the sender's address; domain, a host name, stands in Message-IDs. Both are INVALID if
-// they could mean more than one thing in a header.
+// New returns a renderer. From is the sender's address; domain is the host name in Message-IDs. Both are refused as
+// INVALID if they would be ambiguous in a header.
 func New(from, domain string) (*Renderer, error) {
 	if err := input.Email("smtp.from", from); err != nil {
 		return nil, err
@@ -77,19 +77,19 @@ func New(from, domain string) (*Renderer, error) {
 	return r, nil
 }
 
-// MessageID is the Message-ID of a notification: the same on a repeat (I7).
+// MessageID returns the Message-ID of a notification, which is the same when it is repeated (I7).
 func (r *Renderer) MessageID(notificationID string) string {
 	return "<" + notificationID + "@" + r.domain + ">"
 }
 
-// Render makes the message, dated now. A recipient that is not one plain address is refused as INVALID.
+// Render renders the message, dated now. A recipient that is not a single plain address is refused as INVALID.
 func (r *Renderer) Render(n plan.Notification, now time.Time) (Message, error) {
 	if err := input.Email("recipient", n.Recipient); err != nil {
 		return Message{}, err
 	}
 	said, known := r.messages[n.Language]
 	if !known {
-		return Message{}, fmt.Errorf("mail: nothing is said in language %q", n.Language)
+		return Message{}, fmt.Errorf("mail: unsupported language %q", n.Language)
 	}
 	l, err := compose(said, n)
 	if err != nil {
@@ -109,7 +109,7 @@ func (r *Renderer) Render(n plan.Notification, now time.Time) (Message, error) {
 	m.SetMessageIDWithValue(strings.Trim(out.ID, "<>"))
 	r.thread(m, n)
 	m.SetGenHeader(gomail.HeaderContentLang, n.Language)
-	// RFC 3834: nobody's absence note answers this.
+	// RFC 3834: keeps out-of-office replies from answering.
 	m.SetGenHeader("Auto-Submitted", "auto-generated")
 	m.SetGenHeader(gomail.HeaderXAutoResponseSuppress, "All")
 	m.SetBodyString(gomail.TypeTextPlain, plain)
@@ -122,14 +122,14 @@ func (r *Renderer) Render(n plan.Notification, now time.Time) (Message, error) {
 	return out, nil
 }
 
-// boundary separates the parts. It is made of what they say, so that nobody can write text that holds it.
+// boundary separates the parts. It is derived from their content, so that user-supplied text cannot contain it.
 func boundary(plain, html string) string {
 	sum := sha256.Sum256([]byte(plain + "\x00" + html))
 	return "lockbox-" + hex.EncodeToString(sum[:20])
 }
 
-// thread names a common ancestor for all mails about one request, so that mail programs show them together. No mail has
-// that Message-ID, because no recipient is sure to have had a first one.
+// thread names a common ancestor for all mails about one request, so that mail clients group them. No mail has that
+// Message-ID, because no recipient is certain to have received a first one.
 func (r *Renderer) thread(m *gomail.Msg, n plan.Notification) {
 	if input.Token("thread", n.Thread) != nil {
 		return
@@ -150,7 +150,7 @@ func (r *Renderer) bodies(l letter) (plain, html string, err error) {
 	return p.String(), h.String(), nil
 }
 
-// segments cuts a path after each slash, where a narrow column may break it. Anything else stays whole.
+// segments splits a path after each slash, where a narrow column may break it.
 func segments(s string) []string {
 	if !strings.HasPrefix(s, "/") {
 		return []string{s}

@@ -10,7 +10,7 @@ import (
 	"github.com/openlockbox/lockbox/services/notifier/internal/plan"
 )
 
-// shape says which facts a mail lists and whose words it quotes, in this order. Facts that do not apply are left out.
+// shape lists the facts and quotes of a mail in order. Those that do not apply are left out.
 type shape struct {
 	rows   []string
 	quotes []string
@@ -87,13 +87,13 @@ var shapes = map[plan.Template]shape{
 	plan.IntegrityAlarm: {[]string{"label/what", "label/at", "label/events"}, []string{"quote/description"}},
 }
 
-// The most that a mail lists; the request itself shows all.
+// Maximum lengths of lists in a mail; the request itself shows all.
 const (
 	mostResources = 12
 	mostPeople    = 12
 )
 
-// row adds a fact under its label, if there is anything to say.
+// row adds a fact with its label, unless it is empty.
 func (w *writer) row(label string) {
 	if values := w.facts(label); len(values) > 0 {
 		w.out.Rows = append(w.out.Rows, row{w.text(label), values})
@@ -150,7 +150,7 @@ func (w *writer) facts(label string) []string {
 	case "label/respond-by":
 		return some(at(d.RespondBy))
 	case "label/asked", "label/others":
-		// An approver reads who was asked besides; others read who was asked.
+		// An approver reads who else was asked; others read who was asked.
 		if ofCustomer && (label == "label/others") == (w.n.Standing == plan.Approver) {
 			if label == "label/asked" && len(d.Others) == 0 && d.Basis == lockboxv1.ApproverBasis_APPROVER_BASIS_NOBODY {
 				return some(w.text("value/nobody"))
@@ -198,7 +198,7 @@ func (w *writer) plans() []string {
 	return some(w.was(w.v["PlanTo"], w.v["PlanFrom"]))
 }
 
-// settings lists the tenant's settings as they are now, each with what it was if it was something else.
+// settings lists the tenant's current settings, with the previous value of those that changed.
 func (w *writer) settings(label string) []string {
 	now, before := w.n.Data.Settings, w.n.Data.SettingsWere
 	if now == nil {
@@ -270,7 +270,7 @@ func (w *writer) approvals() []string {
 	return list
 }
 
-// most lists as many as a mail has room for, and how many more there are.
+// most shortens a list to what a mail has room for and adds the number of omitted items.
 func (w *writer) most(list []string, most int) []string {
 	var shown []string
 	for _, s := range list[:min(len(list), most)] {
@@ -282,7 +282,7 @@ func (w *writer) most(list []string, most int) []string {
 	return shown
 }
 
-// some are the values that say anything.
+// some returns the non-empty values.
 func some(list ...string) []string {
 	var said []string
 	for _, s := range list {

@@ -6,7 +6,7 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// alarm tells the security officers of a difference between the log and its trees, naming the events concerned.
+// alarm notifies the security officers of a difference between the log and its trees, naming the events concerned.
 func (p *planner) alarm(f *lockboxv1.DifferenceFound) {
 	var to []recipient
 	for _, r := range p.group(aggregate.SecurityOfficers) {

@@ -8,7 +8,7 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// approvers are the frozen ones that keep says yes to (R20).
+// approvers returns the frozen approvers for whom keep returns true (R20).
 func (p *planner) approvers(keep func(*lockboxv1.Person) bool) []recipient {
 	var list []recipient
 	for _, a := range p.Request.Notified.GetApprovers() {
@@ -25,15 +25,15 @@ func except(a *lockboxv1.Actor) func(*lockboxv1.Person) bool {
 	return func(other *lockboxv1.Person) bool { return !tenant.SamePerson(a.GetPerson(), other) }
 }
 
-// undecided are the approvers who have not approved; a denial would have ended it.
+// undecided reports whether an approver has not approved yet; a denial would have ended the request.
 func (p *planner) undecided(person *lockboxv1.Person) bool {
 	return !slices.ContainsFunc(p.Request.CustomerDecisions, func(d *lockboxv1.Decision) bool {
 		return tenant.SamePerson(d.GetActor().GetPerson(), person)
 	})
 }
 
-// alternates are the addresses that are told and may do nothing (R24), as they were when the request was created. Who
-// is an approver already is left out: one mail, and the one that says more.
+// alternates returns the addresses that are notified but cannot decide (R24), as they were when the request was
+// created. Approvers are left out: they get one mail, the one that says more.
 func (p *planner) alternates() []recipient {
 	approver := map[string]bool{}
 	for _, r := range p.approvers(everybody) {
@@ -48,7 +48,7 @@ func (p *planner) alternates() []recipient {
 	return list
 }
 
-// unasked are the customer's people who learn of an emergency (R43): those who would have been asked, all
+// unasked returns the customer's people who are notified of an emergency (R43): those who would have been asked, all
 // administrators, and the alternate addresses.
 func (p *planner) unasked() []recipient {
 	var sub *tenant.Subscription
@@ -62,7 +62,7 @@ func (p *planner) unasked() []recipient {
 	return append(append(list, p.administrators()...), p.alternatesNow()...)
 }
 
-// alternatesNow are the alternate addresses as they are when there is no Lockbox request that froze them.
+// alternatesNow returns the current alternate addresses, for events without a Lockbox request that froze them.
 func (p *planner) alternatesNow() []recipient {
 	var list []recipient
 	for _, a := range p.Tenant.Settings.GetAlternates() {
@@ -79,7 +79,8 @@ func (p *planner) requester() []recipient {
 	}}
 }
 
-// everyone is who learns the outcome (R33). Where nobody can decide, administrators learn it too (R23).
+// everyone returns those who are notified of the outcome (R33). If nobody can decide, that includes administrators
+// (R23).
 func (p *planner) everyone() []recipient {
 	list := slices.Concat(p.approvers(everybody), p.requester(), p.alternates())
 	if p.Request.Abandoned || p.Request.Notified.GetBasis() == lockboxv1.ApproverBasis_APPROVER_BASIS_NOBODY {
@@ -88,7 +89,7 @@ func (p *planner) everyone() []recipient {
 	return list
 }
 
-// group is one of the provider's groups.
+// group returns one of the provider's groups.
 func (p *planner) group(name string) []recipient {
 	var list []recipient
 	for _, email := range p.settings.Groups[name] {
@@ -98,7 +99,7 @@ func (p *planner) group(name string) []recipient {
 	return list
 }
 
-// askedGroups are those of the internal stages up to one, by its index.
+// askedGroups returns the groups of the internal stages up to and including an index.
 func (p *planner) askedGroups(last int) []recipient {
 	var list []recipient
 	for i, stage := range p.Request.Evaluation.GetInternalStages() {
@@ -109,15 +110,15 @@ func (p *planner) askedGroups(last int) []recipient {
 	return list
 }
 
-// waitingGroups are those that were asked before the request ended at the stage where it waited.
+// waitingGroups returns the groups that were asked before the request ended at the stage where it waited.
 func (p *planner) waitingGroups() []recipient {
 	_, waiting := p.Request.Stage()
 	return p.askedGroups(waiting)
 }
 
-// administrators are the tenant's Global Administrators just before the event and after it, so that somebody who was
-// removed hears it too. Those whose role is only eligible are told as well: silence must not depend on who happens to
-// be activated.
+// administrators returns the tenant's Global Administrators just before and after the event, so that one who was
+// removed is notified too. Those whose role is only eligible are included: who is notified must not depend on who
+// happens to be activated.
 func (p *planner) administrators() []recipient {
 	at := p.Event.GetTime().AsTime()
 	var list []recipient

@@ -6,23 +6,23 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// Data is what a mail can speak of, in no language. What does not apply is zero. Texts are as they were recorded:
-// whoever renders them must treat them as foreign.
+// Data is the language-independent content of a mail. Fields that do not apply are zero. Texts are as recorded: the
+// renderer must treat them as untrusted.
 type Data struct {
 	Provider  string
 	PortalURL string
 	TenantID  string
 	// Tenant is the customer's display name.
 	Tenant string
-	// At is when the event happened, By who made it happen and of which organisation. By is empty: Lockbox itself.
+	// At is when the event happened; By is who caused it, with their organisation. By is empty for Lockbox itself.
 	At               time.Time
 	By, Organisation string
 	// Text is what that person wrote: a reason, an answer.
 	Text string
-	// Why is the reason of a service that decided by itself. Absent: Text is the sentence that was recorded.
+	// Why is the reason of an automatic decision by a service. If absent, Text is the sentence that was recorded.
 	Why *lockboxv1.Reason
 
-	// About a request.
+	// For requests.
 	RequestID           string
 	TicketID            string
 	TicketTitle         string
@@ -33,59 +33,60 @@ type Data struct {
 	Reason              lockboxv1.ReasonType
 	Justification       string
 	Requester, Employer string
-	// Duration is how long access would last, or lasts.
+	// Duration is the requested or granted duration of access.
 	Duration  time.Duration
 	RespondBy time.Time
-	// Others are the approvers who were asked, besides the recipient.
+	// Others are the approvers who were asked besides the recipient.
 	Others   []string
 	Asked    int
 	Basis    lockboxv1.ApproverBasis
 	Required int
 	Given    int
-	// Approvals are the people who approved.
+	// Approvals are those given so far.
 	Approvals []Approval
 	// Group is the internal group that is asked (R15).
 	Group    string
 	Question string
 
-	// About a grant. Zero times: it never began.
+	// For grants. The times are zero if access never began.
 	Starts, Ends time.Time
-	// Shortened and Narrowed: less was granted than was asked for (R27).
+	// Shortened and Narrowed report whether less was granted than requested (R27).
 	Shortened, Narrowed bool
 	Waiver              lockboxv1.Waiver
-	// Emergency: the customer was not asked because it could not wait, and is told (R43).
+	// Emergency reports that the customer was not asked because the matter could not wait, and is notified (R43).
 	Emergency bool
 
-	// About a disclosure.
+	// For disclosures.
 	DisclosureID         string
 	What, Description    string
 	HappenedAt           time.Time
 	Authority, Reference string
 
-	// About a tenant.
+	// For tenants.
 	PlanFrom, PlanTo lockboxv1.SupportPlan
 	ResourceType     string
 	Person           string
 	PersonEmail      string
 	Role             lockboxv1.Role
 	EligibleOnly     bool
-	// Until is when an assignment or activation ends; zero: it does not end by itself.
+	// Until is when an assignment or activation ends; zero if it has no end.
 	Until                  time.Time
 	Settings, SettingsWere *lockboxv1.TenantSettings
 
-	// LogSize and LogRoot are those of the log's newest checkpoint when the mail is sent, the root's beginning in
-	// hexadecimal: whoever keeps the mail can hold any later log against it (R41). 0: nothing was signed yet.
+	// LogSize and LogRoot are those of the log's newest checkpoint when the mail is sent, with a prefix of the root in
+	// hexadecimal: anybody who keeps the mail can check any later log against it (R41). LogSize is 0 if nothing was
+	// signed yet.
 	LogSize int64
 	LogRoot string
 }
 
-// Approval is one person's yes.
+// Approval is one person's approval.
 type Approval struct {
 	By string
 	At time.Time
 }
 
-// data is what every mail about the event has in common.
+// data returns what all mails about the event have in common.
 func (p *planner) data() Data {
 	e := p.Event
 	d := Data{
@@ -105,7 +106,7 @@ func (p *planner) data() Data {
 	return d
 }
 
-// employer is who employs one of the provider's people (R5).
+// employer returns the employer of one of the provider's people (R5).
 func (p *planner) employer(a *lockboxv1.Actor) string {
 	if a.GetEmployer() == "" {
 		return p.settings.Provider
@@ -150,15 +151,14 @@ func (p *planner) requestData() Data {
 	return d
 }
 
-// approvedInternally says who of the provider let an emergency through, where else it says which customers approved.
+// approvedInternally lists the provider's approvers of an emergency in place of the customer's.
 func (d *Data) approvedInternally(decisions []*lockboxv1.Decision) {
 	for _, i := range decisions {
 		d.Approvals = append(d.Approvals, Approval{Name(i.GetActor().GetPerson()), i.GetTime().AsTime()})
 	}
 }
 
-// internalData is requestData as the internal approvers of a stage see it: their own deadline and their own count
-// (R15).
+// internalData is requestData for the internal approvers of a stage: with their own deadline and their own count (R15).
 func (p *planner) internalData(stage *lockboxv1.InternalStage) Data {
 	d := p.requestData()
 	d.RespondBy = p.Request.InternalDeadline()

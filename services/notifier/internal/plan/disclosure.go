@@ -2,7 +2,7 @@ package plan
 
 import lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 
-// disclosed tells the customer what happened outside of any request, once the time to tell them has come (R46).
+// disclosed notifies the customer of a disclosure outside any request, once its embargo is over (R46).
 func (p *planner) disclosed() {
 	if _, told := p.Event.GetFact().(*lockboxv1.Event_DisclosureTold); !told {
 		return

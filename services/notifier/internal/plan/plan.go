@@ -1,5 +1,6 @@
-// Package plan says who is told what about an event, in which language (R1, R23, R24, R33). It is pure: it neither
-// words, renders nor sends anything, and the same event always gives the same notifications with the same ids.
+// Package plan determines who is notified of an event, with which template and in which language (R1, R23, R24, R33).
+// It is pure: it neither words, renders nor sends anything, and the same event always yields the same notifications
+// with the same IDs.
 package plan
 
 import (
@@ -16,37 +17,37 @@ import (
 
 // Settings are the provider's, from the notifier's configuration.
 type Settings struct {
-	// Provider is the name under which customers know the provider.
+	// Provider is the provider's name as customers know it.
 	Provider string
-	// PortalURL is where people sign in; empty: there is no portal, and mails name commands only.
+	// PortalURL is the portal's base URL; if empty, there is no portal, and mails mention commands only.
 	PortalURL string
-	// Groups are the addresses of the provider's internal approvers, whom Lockbox knows by group only (R15).
+	// Groups holds the addresses of the provider's internal approvers, whom Lockbox knows by group only (R15).
 	Groups map[string][]string
-	// DefaultLanguage is for people of the provider, and where a tenant has none.
+	// DefaultLanguage is for the provider's people, and for tenants that have not set a language.
 	DefaultLanguage string
 }
 
-// Input is an event with everything that its mails speak of, each folded no further than the event itself. So an event
-// that is delivered again, later, gives the same mails.
+// Input is an event with all state that its mails refer to, none of it folded beyond the event itself. So an event that
+// is redelivered later yields the same mails.
 type Input struct {
 	Event *lockboxv1.Event
-	// Request, with the event folded; for events of requests.
+	// Request including the event; for events of requests.
 	Request request.State
-	// Disclosure, with the event folded; for events of disclosures.
+	// Disclosure including the event; for events of disclosures.
 	Disclosure disclosure.State
-	// Ticket of the request; zero: it has none.
+	// Ticket of the request; zero if there is none.
 	Ticket ticket.State
-	// Tenant as of the event; for events of the tenant itself with the event folded, and TenantBefore without it.
+	// Tenant as of the event. For events of the tenant itself, Tenant includes the event and TenantBefore does not.
 	Tenant, TenantBefore tenant.State
-	// Subscription with the event folded, and without it; for events of subscriptions. For those of an emergency the one
-	// that it reaches, as of the event.
+	// Subscription including the event, and SubscriptionBefore without it; for events of subscriptions. For those of an
+	// emergency, the subscription that it reaches, as of the event.
 	Subscription, SubscriptionBefore tenant.Subscription
 }
 
-// Template names what a mail says. The names are recorded in delivery reports.
+// Template identifies a mail's content. The names are recorded in delivery reports.
 type Template string
 
-// What is said about a request, and to whom.
+// Templates about requests, with their recipients.
 const (
 	ApprovalRequested          Template = "approval-requested"           // approvers
 	ApprovalRequestedAlternate Template = "approval-requested-alternate" // alternates
@@ -73,7 +74,7 @@ const (
 	AccessCompleted            Template = "access-completed"
 )
 
-// What all administrators are told about their tenant.
+// Templates about a tenant, for all of its administrators.
 const (
 	TenantCreated          Template = "tenant-created"
 	PlanChanged            Template = "plan-changed"
@@ -90,16 +91,16 @@ const (
 	RoleDeactivated        Template = "role-deactivated"
 )
 
-// What administrators and alternates are told of that happened outside of any request.
+// Templates about disclosures outside any request, for administrators and alternates.
 const (
 	ExposureDisclosed    Template = "exposure-disclosed"
 	LegalDemandDisclosed Template = "legal-demand-disclosed"
 )
 
-// IntegrityAlarm tells the provider's security officers that what is stored is not what was recorded.
+// IntegrityAlarm tells the provider's security officers that the stored log differs from what was recorded.
 const IntegrityAlarm Template = "integrity-alarm"
 
-// Templates lists them all.
+// Templates lists all templates.
 func Templates() []Template {
 	return []Template{
 		ApprovalRequested, ApprovalRequestedAlternate, NobodyToAsk, ApproversUnavailable, CustomerAsked,
@@ -114,7 +115,7 @@ func Templates() []Template {
 	}
 }
 
-// Standing is why somebody is told; the mail says so.
+// Standing is why a recipient is notified; the mail says so.
 type Standing string
 
 // The standings.
@@ -124,43 +125,43 @@ const (
 	Requester        Standing = "requester"
 	InternalApprover Standing = "internal-approver"
 	Administrator    Standing = "administrator"
-	// Affected may decide about such access, and was not asked (R43).
+	// Affected recipients could decide about such access but were not asked (R43).
 	Affected Standing = "affected"
-	// SecurityOfficer is the provider's.
+	// SecurityOfficer is one of the provider's.
 	SecurityOfficer Standing = "security-officer"
 )
 
-// Standings lists them all.
+// Standings lists all standings.
 func Standings() []Standing {
 	return []Standing{Approver, Alternate, Requester, InternalApprover, Administrator, Affected, SecurityOfficer}
 }
 
 // Notification is one mail to one recipient about one event.
 type Notification struct {
-	// ID is made of the event's id, the template and the recipient: the same again for a repeat (I7).
+	// ID is derived from the event's ID, the template and the recipient, so that a repeat has the same ID (I7).
 	ID       string
 	Template Template
-	// Recipient is an e-mail address as it was recorded, which whoever sends must check. It may be empty: a person whose
-	// token named none.
+	// Recipient is an e-mail address as it was recorded, which the sender must validate. It is empty for people whose
+	// token had none.
 	Recipient string
 	// Name of the recipient; empty for a bare address.
 	Name     string
 	Standing Standing
 	Language string
-	// Thread is what all mails about one thing have in common: the request's id. Empty for mails about a tenant.
+	// Thread groups the mails about one request by its ID. It is empty for mails about a tenant.
 	Thread string
 	Data   Data
 }
 
-// space is the name space of notification ids: UUIDv5 of the URL name space and "https://openlockbox.org/notification".
+// space is the namespace of notification IDs: UUIDv5 of the URL namespace and "https://openlockbox.org/notification".
 var space = uuid.NewSHA1(uuid.NameSpaceURL, []byte("https://openlockbox.org/notification"))
 
-// ID of the notification about an event for a recipient. Two spellings of one address are one recipient.
+// ID returns the ID of the notification about an event for a recipient. Two spellings of one address are one recipient.
 func ID(eventID string, t Template, recipient string) string {
 	return uuid.NewSHA1(space, []byte(eventID+"\x00"+string(t)+"\x00"+strings.ToLower(recipient))).String()
 }
 
-// Fault is the contradiction in the event's own aggregate, if there is one.
+// Fault returns the fault in the event's own aggregate, if any.
 func (in Input) Fault() *aggregate.Fault {
 	switch {
 	case in.Request.Version > 0 || in.Request.Fault != nil:
@@ -173,8 +174,8 @@ func (in Input) Fault() *aggregate.Fault {
 	return in.Tenant.Fault
 }
 
-// Plan says who is told what about the event; nobody, for most events. Where the event's aggregate is at fault nobody
-// is told anything: what cannot be true is not news. A tenant at fault does not keep requests from being told of.
+// Plan returns the notifications for an event; most events have none. If the event's own aggregate is at fault, there
+// are none, because its state is not trustworthy. A tenant at fault does not suppress notifications about requests.
 func Plan(in Input, s Settings) []Notification {
 	if in.Fault() != nil {
 		return nil
@@ -199,14 +200,14 @@ type planner struct {
 	notifications []Notification
 }
 
-// recipient is an address with what is known about whoever reads it.
+// recipient is an address with what is known about its owner.
 type recipient struct {
 	email, name, language string
 	standing              Standing
 	person                *lockboxv1.Person
 }
 
-// tell gives a template to recipients, once to each address; the first standing of an address counts.
+// tell adds a notification for each address, once; the first standing of an address counts.
 func (p *planner) tell(t Template, data Data, to ...[]recipient) {
 	told := map[string]bool{}
 	for _, n := range p.notifications {
@@ -231,12 +232,12 @@ func (p *planner) tell(t Template, data Data, to ...[]recipient) {
 	}
 }
 
-// customer is the language of a tenant's person or address.
+// customer returns the language for a tenant's person or address.
 func (p *planner) customer(tag string) string {
 	return language(tag, p.Tenant.Settings.GetDefaultLanguage(), p.settings.DefaultLanguage)
 }
 
-// language is the first of the tags that Lockbox speaks.
+// language returns the first of the tags that Lockbox supports.
 func language(tags ...string) string {
 	for _, tag := range tags {
 		base, _, _ := strings.Cut(strings.ToLower(tag), "-")
@@ -249,7 +250,7 @@ func language(tags ...string) string {
 	return tenant.Languages[0]
 }
 
-// others are the names of the approvers who were asked besides this recipient.
+// others returns the names of the approvers who were asked besides this recipient.
 func (p *planner) others(r recipient) []string {
 	var names []string
 	for _, a := range p.Request.Notified.GetApprovers() {
@@ -260,7 +261,7 @@ func (p *planner) others(r recipient) []string {
 	return names
 }
 
-// Name is how a person is called: by name, else by what identifies them.
+// Name returns a person's name or, failing that, their identifier.
 func Name(p *lockboxv1.Person) string {
 	for _, name := range []string{p.GetDisplayName(), p.GetEmail(), p.GetSubject()} {
 		if name != "" {
@@ -270,7 +271,7 @@ func Name(p *lockboxv1.Person) string {
 	return "Lockbox"
 }
 
-// Tells says whether anybody may be told of such an event, before anything is read for it.
+// Tells reports whether events of this type can lead to notifications, before anything is read for it.
 func Tells(e *lockboxv1.Event) bool {
 	if v := e.GetAccessEvaluated(); v != nil {
 		return v.GetOutcome() == lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_REFUSED || len(v.GetInternalStages()) > 0

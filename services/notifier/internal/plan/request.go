@@ -7,7 +7,7 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// requestEvent says who is told what about an event of a request.
+// requestEvent plans the notifications for an event of a request.
 func (p *planner) requestEvent() {
 	s, d := p.Request, p.requestData()
 	switch f := p.Event.GetFact().(type) {
@@ -47,7 +47,7 @@ func (p *planner) requestEvent() {
 	case *lockboxv1.Event_QuestionAnswered:
 		p.answered(f.QuestionAnswered, d)
 	case *lockboxv1.Event_CustomerApproved:
-		// The last approval is told of together with the access that follows from it.
+		// The last approval is covered by the mail about the access that follows from it.
 		if s.Status == request.CustomerNotified {
 			d.Text = f.CustomerApproved.GetReason()
 			p.tell(ApprovalRecorded, d, p.approvers(except(p.Event.GetActor())))
@@ -57,9 +57,9 @@ func (p *planner) requestEvent() {
 	}
 }
 
-// outcome tells everyone concerned how it ended, or that access began (R33). The customer hears nothing of a request on
-// which they were waived, unless it was an emergency (R43); nor of one that never came to them, of which the internal
-// approvers do.
+// outcome notifies everyone concerned that the request ended, or that access began (R33). The customer is not notified
+// of a request for which their approval was waived, unless it was an emergency (R43), nor of one that never reached
+// them; the internal approvers are notified of the latter.
 func (p *planner) outcome(d Data) {
 	var t Template
 	switch f := p.Event.GetFact().(type) {
@@ -99,7 +99,7 @@ func (p *planner) outcome(d Data) {
 	}
 }
 
-// askInternally tells the group of the stage that waits now, unless it is the stage that was waiting before.
+// askInternally notifies the group of the current stage, unless that was already the current stage before the event.
 func (p *planner) askInternally(before int) {
 	stage, i := p.Request.Stage()
 	if p.Request.Status == request.AwaitingInternalApproval && i != before {
@@ -107,7 +107,7 @@ func (p *planner) askInternally(before int) {
 	}
 }
 
-// answered tells all approvers, the asker among them (R31).
+// answered notifies all approvers, including the asker (R31).
 func (p *planner) answered(f *lockboxv1.QuestionAnswered, d Data) {
 	i := slices.IndexFunc(p.Request.Questions,
 		func(q *lockboxv1.Question) bool { return q.GetQuestionId() == f.GetQuestionId() })

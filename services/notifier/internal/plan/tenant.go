@@ -5,8 +5,8 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// tenantChange tells all administrators of every change to their tenant and its subscriptions. Whoever made it cannot
-// keep it quiet, the provider's onboarding least of all.
+// tenantChange notifies all administrators of every change to their tenant and its subscriptions. Nobody can make a
+// change quietly, least of all the provider's onboarding.
 func (p *planner) tenantChange() {
 	d := p.data()
 	roles, rolesBefore := p.Tenant.Roles, p.TenantBefore.Roles

@@ -16,8 +16,8 @@ import (
 	"github.com/wneessen/go-mail/smtp"
 )
 
-// errHungUp says that a kept connection was gone before the mail was begun: the server knows nothing of it.
-var errHungUp = errors.New("smtp: the server had hung up")
+// errHungUp says that a pooled connection was closed before the mail was begun, so the server has not received it.
+var errHungUp = errors.New("smtp: the server has closed the connection")
 
 // connection is one open session with the mail server, used by one mail at a time.
 type connection struct {
@@ -25,7 +25,7 @@ type connection struct {
 	raw     net.Conn
 	timeout time.Duration
 	since   time.Time
-	// used is whether a mail went over it before; usable, whether another can.
+	// used: a mail has been sent over it; usable: another can be.
 	used, usable bool
 }
 
@@ -61,7 +61,7 @@ func (s *Sender) greet(ctx context.Context, c *connection) error {
 	if c.client, err = smtp.NewClient(conn, s.config.Host); err != nil {
 		return err
 	}
-	// Nothing of ours needs it, and not every server that offers it can pass it on.
+	// None of our mails needs it, and not every server that offers it can relay such mails.
 	c.client.SkipSMTPUTF8(true)
 	if err := c.client.Hello(localName()); err != nil {
 		return err
@@ -77,7 +77,7 @@ func (s *Sender) greet(ctx context.Context, c *connection) error {
 	return s.authenticate(c)
 }
 
-// authenticate uses PLAIN, or LOGIN where a server knows only that. Both are inside TLS.
+// authenticate uses PLAIN, or LOGIN if the server supports only that. Both are inside TLS.
 func (s *Sender) authenticate(c *connection) error {
 	if s.config.Username == "" {
 		return nil
@@ -102,7 +102,7 @@ func (s *Sender) authenticate(c *connection) error {
 	return nil
 }
 
-// localName is what EHLO says: this machine's name if it is fit for that.
+// localName returns the name for EHLO: this host's name if it is valid there.
 func localName() string {
 	name, err := os.Hostname()
 	if err != nil || strings.ContainsFunc(name,
@@ -112,7 +112,7 @@ func localName() string {
 	return name
 }
 
-// limit ends everything on the connection at the timeout, or when ctx does, until stop is called.
+// limit aborts everything on the connection at the timeout or when ctx ends, until stop is called.
 func (c *connection) limit(ctx context.Context) (stop func() bool) {
 	_ = c.raw.SetDeadline(time.Now().Add(c.timeout))
 	return context.AfterFunc(ctx, func() { _ = c.raw.SetDeadline(time.Unix(1, 0)) })
@@ -127,7 +127,8 @@ func (c *connection) deliver(ctx context.Context, from, to string, mail []byte) 
 		if reply := answer(err); again && (reply == nil || reply.Code == goodbye) {
 			return errHungUp
 		}
-		// What a server has against the sender is the operator's to put right, not the recipient's loss.
+		// A server that rejects the sender is the operator's problem to fix, so the failure is not permanent for the
+		// recipient.
 		return c.rejected("MAIL", err, false)
 	}
 	if err := c.client.Rcpt("<" + to + ">"); err != nil {
@@ -147,7 +148,8 @@ func (c *connection) deliver(ctx context.Context, from, to string, mail []byte) 
 	return nil
 }
 
-// rejected makes an error of the server's answer, and the connection ready for the next mail if the server still talks.
+// rejected turns the server's reply into an error, and resets the connection for the next mail if the server still
+// responds.
 func (c *connection) rejected(stage string, err error, final bool) error {
 	reply := answer(err)
 	if reply == nil {
@@ -160,15 +162,16 @@ func (c *connection) rejected(stage string, err error, final bool) error {
 	return fmt.Errorf("smtp: %s: %w", stage, err)
 }
 
-// goodbye is what a server says before it hangs up (RFC 5321 §4.2.2).
+// goodbye is the code of a server that closes the connection (RFC 5321 §4.2.2).
 const goodbye = 421
 
-// aboutUs tells the answers that speak of how we came, not of this mail (RFC 4954 §6, RFC 3207).
+// aboutUs reports whether a reply concerns the connection or authentication rather than the mail (RFC 4954 §6, RFC
+// 3207).
 func aboutUs(code int) bool {
 	return code == 530 || code == 534 || code == 535 || code == 538
 }
 
-// answer is what the server said; nil: it said nothing.
+// answer returns the server's reply; nil if there was none.
 func answer(err error) *textproto.Error {
 	var reply *textproto.Error
 	if errors.As(err, &reply) {
@@ -177,7 +180,7 @@ func answer(err error) *textproto.Error {
 	return nil
 }
 
-// OneLine makes one bounded line of what a mail server said.
+// OneLine turns a mail server's reply into one line of limited length.
 func OneLine(s string) string {
 	s = strings.Join(strings.Fields(strings.ToValidUTF8(s, "�")), " ")
 	if runes := []rune(s); len(runes) > 500 {

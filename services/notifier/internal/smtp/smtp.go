@@ -1,5 +1,5 @@
-// Package smtp hands mails to the provider's mail server: encrypted unless it is on this machine, over connections that
-// are used again. It says of each failure whether trying again can help, and writes nothing of its own into a mail.
+// Package smtp hands mails to the provider's mail server: encrypted unless it is on localhost, over pooled connections.
+// For each failure it says whether a retry can help. It adds nothing to a mail.
 package smtp
 
 import (
@@ -18,40 +18,40 @@ import (
 	"github.com/openlockbox/lockbox/pkg/refusal"
 )
 
-// How a connection is encrypted.
+// Connection security.
 const (
-	// StartTLS begins in plain text and insists on encryption before anything else is said (RFC 3207). The default.
+	// StartTLS connects in plain text and requires encryption before anything else is sent (RFC 3207). The default.
 	StartTLS = "starttls"
 	// TLS is encrypted from the first byte (RFC 8314, usually port 465).
 	TLS = "tls"
-	// None is for a mail server on this machine.
+	// None is for a mail server on localhost.
 	None = "none"
 )
 
-// Config says where the mail server is and how to speak to it.
+// Config configures the connection to the mail server.
 type Config struct {
 	Host string `yaml:"host"`
 	// Port; 0 means 465 with TLS and 587 otherwise.
 	Port int `yaml:"port"`
 	// TLS is starttls (the default), tls or none.
 	TLS string `yaml:"tls"`
-	// Development allows none to another machine: the development mailbox in the next container, say. Mails then cross
-	// the network readable and unprotected.
+	// Development allows none to other hosts, such as the development mailbox in another container. Mails then cross
+	// the network unencrypted.
 	Development bool `yaml:"development"`
-	// Username for SMTP AUTH; empty: none. PasswordFile holds the password.
+	// Username for SMTP AUTH; empty for none. PasswordFile holds the password.
 	Username     string            `yaml:"username"`
 	PasswordFile config.SecretFile `yaml:"password_file"`
 	// From is the sender's address.
 	From string `yaml:"from"`
-	// CAFile holds the certificates (PEM) that are trusted instead of the system's.
+	// CAFile holds the CA certificates (PEM) that are trusted instead of the system's.
 	CAFile string `yaml:"ca_file"`
 	// Timeout for connecting, and for each mail. 0 means 15 s.
 	Timeout time.Duration `yaml:"timeout"`
-	// Connections is how many are open at most. 0 means 8.
+	// Connections is the maximum number of open connections. 0 means 8.
 	Connections int `yaml:"connections"`
 }
 
-// Check refuses a configuration that cannot work or that is not safe, naming the field.
+// Check rejects an unusable or unsafe configuration; the error names the field.
 func (c Config) Check() error {
 	const rule = "configuration"
 	if c.Host == "" {
@@ -97,12 +97,12 @@ func loopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// PermanentError says that the mail server refuses this mail for this recipient for good (RFC 5321 §4.2.1, 5yz). Any
-// other error of Send may pass by itself: the network, a full mailbox, but also a wrong password, which an operator
-// puts right.
+// PermanentError says that the mail server permanently refuses this mail for this recipient (RFC 5321 §4.2.1, 5yz). Any
+// other error of Send may be transient: the network, a full mailbox, but also a wrong password, which an operator will
+// fix.
 type PermanentError struct {
 	Code int
-	// Answer is the server's, in one line.
+	// Answer is the server's reply in one line.
 	Answer string
 }
 
@@ -110,19 +110,19 @@ func (e *PermanentError) Error() string {
 	return fmt.Sprintf("the mail server refuses it: %d %s", e.Code, e.Answer)
 }
 
-// Sender sends mails over a few connections that it keeps. It is safe for concurrent use.
+// Sender sends mails over a pool of connections. It is safe for concurrent use.
 type Sender struct {
 	config Config
 	tls    *tls.Config
-	// slots are held by whoever uses a connection, idle ones wait in idle.
+	// slots limits the connections in use; idle holds those that are not.
 	slots chan struct{}
 	idle  chan *connection
 }
 
-// idleTime is how long a connection waits for its next mail. Servers hang up after minutes.
+// idleTime is how long an idle connection is kept. Servers close theirs after minutes.
 const idleTime = 20 * time.Second
 
-// New makes a sender, reading the CA file. It connects when there is something to send.
+// New returns a sender. It reads the CA file, and connects when there is something to send.
 func New(c Config) (*Sender, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
@@ -164,8 +164,9 @@ func (s *Sender) password() (string, error) {
 	return s.config.PasswordFile.Read()
 }
 
-// Send hands one mail, headers and body, to the server. Nil: the server took it. A *PermanentError: it never will. Any
-// other error: try again, with the same Message-ID, for the server may have taken it unheard.
+// Send hands one mail, headers and body, to the server. On nil, the server has accepted it; on a *PermanentError, it
+// never will. After any other error, retry with the same Message-ID, as the server may have accepted it without our
+// receiving the reply.
 func (s *Sender) Send(ctx context.Context, from, to string, mail []byte) error {
 	select {
 	case s.slots <- struct{}{}:
@@ -186,7 +187,7 @@ func (s *Sender) Send(ctx context.Context, from, to string, mail []byte) error {
 	return s.deliver(ctx, c, from, to, mail)
 }
 
-// waiting returns a connection that was used before and may still stand; nil: there is none.
+// waiting returns an idle connection that may still be open; nil if there is none.
 func (s *Sender) waiting() *connection {
 	for {
 		select {
@@ -216,7 +217,7 @@ func (s *Sender) deliver(ctx context.Context, c *connection, from, to string, ma
 	return err
 }
 
-// Close says goodbye on all idle connections.
+// Close sends QUIT on all idle connections.
 func (s *Sender) Close() {
 	for {
 		select {

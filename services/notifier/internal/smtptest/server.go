@@ -1,5 +1,5 @@
-// Package smtptest is a mail server for tests that can refuse, fail and hang, and remembers what it took. It is not
-// part of any program.
+// Package smtptest is a mail server for tests that can refuse, fail and hang, and records what it accepted. No program
+// links it.
 package smtptest
 
 import (
@@ -26,20 +26,20 @@ import (
 	"github.com/emersion/go-smtp"
 )
 
-// Options say how the server behaves.
+// Options configure the server's behaviour.
 type Options struct {
-	// Certificate for STARTTLS, or from the first byte with Implicit; nil: it offers no encryption.
+	// Certificate for STARTTLS, or from the first byte with Implicit; nil for no encryption.
 	Certificate *tls.Certificate
 	Implicit    bool
-	// Username and Password demand authentication.
+	// Username and Password make authentication mandatory.
 	Username, Password string
-	// Answer says how the server takes the n-th (from 1) attempt to send to a recipient: nil takes it. It is asked at
-	// RCPT, or with AnswerData after the mail was handed over.
+	// Answer returns the reply to the n-th (from 1) attempt to send to a recipient; nil accepts. It is called at RCPT,
+	// or with AnswerData after the mail was received.
 	Answer     func(to string, n int) error
 	AnswerData func(to string, n int) error
 }
 
-// Taken is a mail that the server took.
+// Taken is a mail that the server accepted.
 type Taken struct {
 	From, To string
 	Data     []byte
@@ -89,10 +89,10 @@ func Start(o Options) (*Server, error) {
 	return s, nil
 }
 
-// Close ends the server and all its connections at once.
+// Close stops the server and closes all connections at once.
 func (s *Server) Close() { _ = s.server.Close() }
 
-// HangUp ends all connections and keeps listening.
+// HangUp closes all connections and keeps listening.
 func (s *Server) HangUp() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -102,21 +102,21 @@ func (s *Server) HangUp() {
 	s.connections = nil
 }
 
-// Taken lists what the server took, in order.
+// Taken lists the accepted mails in order.
 func (s *Server) Taken() []Taken {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]Taken(nil), s.taken...)
 }
 
-// Sessions is how many connections there were.
+// Sessions returns the number of connections so far.
 func (s *Server) Sessions() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.sessions
 }
 
-// Changed is closed when the next mail is taken or refused.
+// Changed returns a channel that is closed when the next mail is accepted or refused.
 func (s *Server) Changed() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -128,7 +128,7 @@ func (s *Server) change() {
 	s.changed = make(chan struct{})
 }
 
-// Refuse is an answer with an SMTP code.
+// Refuse returns an error that the server sends as a reply with that SMTP code.
 func Refuse(code int, message string) error {
 	return &smtp.SMTPError{Code: code, EnhancedCode: smtp.EnhancedCode{code / 100, 1, 1}, Message: message}
 }
@@ -202,14 +202,14 @@ func (c *session) Data(r io.Reader) error {
 func (c *session) Reset()        { c.from, c.to = "", "" }
 func (c *session) Logout() error { return nil }
 
-// Authority is a certificate authority for tests, and a server's certificate that it signed.
+// Authority is a certificate authority for tests, with a server certificate that it signed.
 type Authority struct {
 	// CAFile, CertFile and KeyFile are PEM files in the directory given to NewAuthority.
 	CAFile, CertFile, KeyFile string
 	Certificate               *tls.Certificate
 }
 
-// NewAuthority makes an authority in a directory, with a certificate for the given names and addresses, as ca.crt,
+// NewAuthority creates an authority in a directory, with a certificate for the given names and addresses, as ca.crt,
 // tls.crt and tls.key.
 func NewAuthority(dir string, names ...string) (*Authority, error) {
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -267,7 +267,7 @@ func write(file, kind string, der []byte) error {
 	return os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600)
 }
 
-// FreePort is a port of the loopback interface that nobody listens on at this moment.
+// FreePort returns a port of the loopback interface that is currently free.
 func FreePort() (int, error) {
 	l, port, err := listen()
 	if err != nil {

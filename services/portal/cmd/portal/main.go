@@ -1,4 +1,4 @@
-// The portal as a process of its own.
+// // Command portal runs the portal as a separate process.
 package main
 
 import (

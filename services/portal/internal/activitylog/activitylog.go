@@ -1,6 +1,6 @@
-// Package activitylog is the pages of the audit log: the activity log with its filters and its export (R39), and what
-// the customer was told of that happened outside of any request (R46). Who sees what of it is for those who answer; the
-// provider's security officers see it over all customers.
+// Package activitylog serves the pages of the audit log: the activity log with its filters and export (R39), and the
+// disclosures of customer data outside any request (R46). The query service decides who sees which entries; the
+// provider's security officers see those of all customers.
 package activitylog
 
 import (
@@ -22,12 +22,12 @@ import (
 //go:embed all:templates
 var files embed.FS
 
-// shownAtOnce is how many entries a page has.
-const shownAtOnce = 50
+// pageSize is the number of entries on a page.
+const pageSize = 50
 
 type pages struct{ *site.Pages }
 
-// Routes are the pages of the audit log.
+// Routes returns the pages of the audit log.
 func Routes(s *site.Site) ([]site.Route, error) {
 	parsed, err := s.ParsePages(files)
 	if err != nil {
@@ -41,7 +41,7 @@ func Routes(s *site.Site) ([]site.Route, error) {
 	}, nil
 }
 
-// The filter's fields, and which of them a service means that refuses one.
+// The filter's fields, and the form field that each field name in a service's refusal stands for.
 var (
 	from   = form.Field{Name: "from", Label: "activity.from"}
 	until  = form.Field{Name: "until", Label: "activity.until"}
@@ -56,7 +56,7 @@ var (
 	}
 )
 
-// wanted is what a filter asks for.
+// wanted builds the query from the filter.
 func wanted(f *form.Form) *lockboxv1.ListActivity {
 	ask := &lockboxv1.ListActivity{
 		Actions: f.All("action"), Person: f.Value("person"), Resource: f.Value("resource"),
@@ -71,21 +71,21 @@ func wanted(f *form.Form) *lockboxv1.ListActivity {
 	return ask
 }
 
-// log is what the page of the activity log shows.
+// log is the data of the activity log's page.
 type log struct {
 	Visit         *site.Visit
 	Form          *form.Form
 	Entries       []*lockboxv1.Activity
 	Next          string
 	Subscriptions []*lockboxv1.SubscriptionView
-	// Discloses: the reader may see the disclosures too.
+	// Discloses reports whether the reader may also see the disclosures.
 	Discloses bool
 }
 
 func (p pages) log(v *site.Visit) error {
 	l := log{Visit: v, Form: form.Sent(v.R)}
 	ask := wanted(l.Form)
-	ask.Limit, ask.PageToken = shownAtOnce, l.Form.Value("page")
+	ask.Limit, ask.PageToken = pageSize, l.Form.Value("page")
 	status := http.StatusOK
 	if len(l.Form.Problems) == 0 {
 		reply, err := v.Ask(&lockboxv1.Query{Ask: &lockboxv1.Query_ListActivity{ListActivity: ask}})
@@ -109,7 +109,7 @@ func (p pages) log(v *site.Visit) error {
 	return v.Render(p.Pages, "log", status, site.Page{Title: title, Data: l})
 }
 
-// surroundings reads what helps to filter, and where else to look.
+// surroundings loads the choices for the filter and the links to related pages.
 func (l *log) surroundings() error {
 	self, err := l.Visit.Self()
 	if err != nil {
@@ -127,9 +127,9 @@ func (l *log) surroundings() error {
 	return nil
 }
 
-// seesAll reports whether somebody is shown everything of their tenant, or as a security officer of all tenants: only
-// they are shown disclosures. Whether they are is decided when those are asked for; this spares the others a way to
-// nothing.
+// seesAll reports whether the reader sees everything in their tenant or, as a security officer, in all tenants: only
+// they see disclosures. The query service makes the actual decision; this only keeps everybody else from being offered
+// a link that would be refused.
 func seesAll(self *lockboxv1.SelfView) bool {
 	a := self.GetActor()
 	if a.GetSide() == lockboxv1.Side_SIDE_PROVIDER {
@@ -139,19 +139,19 @@ func seesAll(self *lockboxv1.SelfView) bool {
 		func(held *lockboxv1.HeldRole) bool { return held.GetSubscriptionId() == "" })
 }
 
-// Customer reports whether the reader is one of the customer's people; else the log is that of all customers.
+// Customer reports whether the reader is one of the customer's people; otherwise the log covers all customers.
 func (l log) Customer() bool { return l.Visit.Session.Tenant != "" }
 
-// Actions are the names under which the log lists what happens, the same in every language.
+// Actions lists the names of all actions in the log. They are the same in every language.
 func (log) Actions() []string { return activity.Actions() }
 
-// Title is what an action is called in the reader's language.
+// Title returns an action's title in the reader's language.
 func (l log) Title(action string) string { return activity.In(l.Visit.Say.Language).Title(action) }
 
 // filters are the names of the filter's fields.
 var filters = []string{"action", "from", "until", "person", "resource", "subscription", "request"}
 
-// Filtered reports whether something was filtered for.
+// Filtered reports whether any filter is set.
 func (l log) Filtered() bool { return len(l.query()) > 0 }
 
 func (l log) query() url.Values {
@@ -164,14 +164,14 @@ func (l log) query() url.Values {
 	return query
 }
 
-// Older is the address of the next page.
+// Older returns the URL of the next page.
 func (l log) Older() string {
 	query := l.query()
 	query.Set("page", l.Next)
 	return l.Visit.Path("activity") + "?" + query.Encode()
 }
 
-// Newest is the address of the first page.
+// Newest returns the URL of the first page.
 func (l log) Newest() string {
 	if query := l.query(); len(query) > 0 {
 		return l.Visit.Path("activity") + "?" + query.Encode()
@@ -182,26 +182,26 @@ func (l log) Newest() string {
 // Paged reports whether this is not the first page.
 func (l log) Paged() bool { return l.Form.Value("page") != "" }
 
-// Export is the address of what the filter finds, all of it, as a file.
+// Export returns the URL at which all entries that match the filter can be downloaded.
 func (l log) Export(format string) string {
 	query := l.query()
 	query.Set("format", format)
 	return l.Visit.Path("activity", "export") + "?" + query.Encode()
 }
 
-// Formats are what it can be exported in.
+// Formats lists the export formats.
 func (log) Formats() []export.Format { return export.Formats() }
 
-// Request is the address of the request that an entry is about.
+// Request returns the URL of the request that an entry is about.
 func (l log) Request(id string) string { return l.Visit.Path("requests", id) }
 
-// Ticket is the address of a ticket.
+// Ticket returns the URL of a ticket.
 func (l log) Ticket(id string) string { return l.Visit.Path("tickets", id) }
 
-// Short is the end of an id, by which people tell requests apart: its beginning is the time.
+// Short returns the last 12 characters of an ID. People tell requests apart by them, because the start is a timestamp.
 func (log) Short(id string) string { return id[max(0, len(id)-12):] }
 
-// Name is what somebody is called; empty: it was Lockbox itself.
+// Name returns an actor's display name; empty for Lockbox itself.
 func (log) Name(a *lockboxv1.Actor) string { return name(a) }
 
 func name(a *lockboxv1.Actor) string {

@@ -7,10 +7,10 @@ import (
 	"github.com/openlockbox/lockbox/services/portal/internal/site"
 )
 
-// mostDisclosures is as many as are listed at once. They are rare.
+// mostDisclosures is the most that are listed; the page has no pagination because disclosures are rare.
 const mostDisclosures = 1000
 
-// disclosures are what happened to the customer's data outside of any request.
+// disclosures is the data of the page that lists disclosures of the customer's data outside any request.
 type disclosures struct {
 	Visit *site.Visit
 	List  []*lockboxv1.DisclosureView
@@ -33,10 +33,10 @@ func (p pages) disclosures(v *site.Visit) error {
 // Customer reports whether the reader is one of the customer's people.
 func (d disclosures) Customer() bool { return d.Visit.Session.Tenant != "" }
 
-// Embargoed reports whether the customer may not be told yet.
+// Embargoed reports whether the customer must not be notified yet.
 func (d disclosures) Embargoed(one *lockboxv1.DisclosureView) bool {
 	return one.GetToldAt() == nil && one.GetEmbargoUntil() != nil && one.GetEmbargoUntil().AsTime().After(d.Visit.Now())
 }
 
-// Name is what somebody is called.
+// Name returns an actor's display name.
 func (disclosures) Name(a *lockboxv1.Actor) string { return name(a) }

@@ -18,14 +18,14 @@ import (
 )
 
 const (
-	// exportedAtOnce is how many entries are in memory.
+	// exportedAtOnce is the number of entries held in memory.
 	exportedAtOnce = 1000
 	// patience is how long a browser may take to receive them.
 	patience = time.Minute
 )
 
-// exported answers with everything that the filter finds, as a file, page by page. What begins as a file must not end
-// as a shorter one: if it cannot go on, its last line says so, and the connection breaks.
+// exported streams all entries that match the filter as a file, page by page. A truncated file must not look complete:
+// if the export cannot continue, the last line says so and the connection is aborted.
 func exported(v *site.Visit) error {
 	f := form.Sent(v.R)
 	ask := wanted(f)
@@ -51,10 +51,10 @@ func exported(v *site.Visit) error {
 	out := file{format, bufio.NewWriter(v.W)}
 	if err := stream(v, ask, page, out); err != nil {
 		err = errors.Join(err, incomplete(v, out))
-		if v.R.Context().Err() == nil { // else whoever asked has gone away
+		if v.R.Context().Err() == nil { // otherwise the client has disconnected
 			v.Log.Error("export of the activity log ended early", zap.String("tenant", v.Session.Tenant), zap.Error(err))
 		}
-		panic(http.ErrAbortHandler) // how net/http breaks a connection
+		panic(http.ErrAbortHandler) // makes net/http abort the connection
 	}
 	return nil
 }
@@ -72,7 +72,7 @@ func next(v *site.Visit, ask *lockboxv1.ListActivity) (*lockboxv1.ActivityList, 
 	return reply.GetActivity(), err
 }
 
-// file is what the entries are written to. Nothing of it is kept once it was flushed.
+// file writes entries in an export format. It buffers nothing beyond a flush.
 type file struct {
 	format export.Format
 	*bufio.Writer
@@ -103,7 +103,7 @@ func stream(v *site.Visit, ask *lockboxv1.ListActivity, page *lockboxv1.Activity
 	}
 }
 
-// write sends a page, for which the browser has its time.
+// write sends one page, with a write deadline of its own.
 func write(v *site.Visit, page *lockboxv1.ActivityList, out file) error {
 	for _, a := range page.GetActivities() {
 		if err := out.write(out.format.Row(a)); err != nil {
@@ -123,7 +123,7 @@ func incomplete(v *site.Visit, out file) error {
 	return errors.Join(err, out.write(out.format.Incomplete(sentence)), send(v, out))
 }
 
-// supported forgives writers that have no deadlines: those of tests.
+// supported ignores the error of response writers without deadlines, as in tests.
 func supported(err error) error {
 	if errors.Is(err, errors.ErrUnsupported) {
 		return nil
@@ -131,7 +131,7 @@ func supported(err error) error {
 	return err
 }
 
-// unreadable refuses what a page would have asked to correct.
+// unreadable turns a form's problems into a refusal, for there is no page on which to correct them.
 func unreadable(f *form.Form) error {
 	for _, p := range f.Problems {
 		return refusal.Invalid(p.Name, "R39", "is no date and time such as 2026-08-31 17:00")

@@ -1,7 +1,7 @@
-// Package administration is the pages on which a customer sees and changes how Lockbox works for them: whether it is
-// on, who decides and who would be asked, settings, previews, subscriptions. What somebody sees is what the queries
-// answer; forms are shown to Global Administrators only, and whoever sends one without being one hears from the service
-// that refuses.
+// Package administration serves the pages on which a customer views and changes their Lockbox configuration: whether it
+// is enabled, roles and the resulting approvers, settings, previews and subscriptions. What a reader sees is what the
+// queries return. Forms are shown to Global Administrators only; a form sent by anybody else is refused by the service
+// that receives the command.
 package administration
 
 import (
@@ -21,7 +21,7 @@ const root = "administration"
 
 type pages struct{ *site.Pages }
 
-// Routes are the pages of the administration.
+// Routes returns the pages of the administration.
 func Routes(s *site.Site) ([]site.Route, error) {
 	parsed, err := s.ParsePages(files)
 	if err != nil {
@@ -35,7 +35,8 @@ func Routes(s *site.Site) ([]site.Route, error) {
 	shown := func(show func(*site.Visit, *form.Form) error) func(*site.Visit) error {
 		return func(v *site.Visit) error { return show(v, form.Sent(v.R)) }
 	}
-	// What is done on a page is sent to its own address: refused, it is that page, in every language.
+	// Forms are posted to the URL of their own page, so that a refused form shows that page again, and the language
+	// switch works on it.
 	add(http.MethodGet, "", shown(p.overview))
 	add(http.MethodGet, "/lockbox", shown(p.lockbox))
 	add(http.MethodPost, "/lockbox", p.switchLockbox)
@@ -59,7 +60,7 @@ func Routes(s *site.Site) ([]site.Route, error) {
 	return routes, nil
 }
 
-// looking is somebody who looks at their tenant, with what they filled in.
+// looking is a visit to a page of the tenant's, with the form on it.
 type looking struct {
 	*site.Visit
 	Tenant *lockboxv1.TenantView
@@ -76,7 +77,7 @@ func look(v *site.Visit, f *form.Form) (looking, error) {
 	return looking{Visit: v, Tenant: reply.GetTenant(), Form: f, me: me}, err
 }
 
-// whole is look for pages about what only those see who see the whole tenant.
+// whole is look for pages that require sight of the whole tenant.
 func whole(v *site.Visit, f *form.Form) (looking, error) {
 	l, err := look(v, f)
 	if err == nil && l.Tenant.GetSettings() == nil {
@@ -85,28 +86,28 @@ func whole(v *site.Visit, f *form.Form) (looking, error) {
 	return l, err
 }
 
-// Administrator reports whether the reader may change things.
+// Administrator reports whether the reader may change the configuration.
 func (l looking) Administrator() (bool, error) {
 	return l.Holds(lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR)
 }
 
-// Saved reports whether the reader comes from changing something.
+// Saved reports whether the reader has been redirected here after a change.
 func (l looking) Saved() bool { return l.R.URL.Query().Get("after") != "" }
 
-// Command is an id for one form.
+// Command returns a new command ID for a form.
 func (looking) Command() (string, error) { return form.NewID() }
 
-// To is the address of a page of the administration.
+// To returns the URL of a page of the administration.
 func (l looking) To(parts ...string) string {
 	return l.Path(append([]string{root}, parts...)...)
 }
 
-// unknown refuses a form that asks for what its page does not offer.
+// unknown refuses a form with a value that its page does not offer.
 func unknown() error {
 	return refusal.Invalid("do", "bad input", "is not what the page's own form says")
 }
 
-// show answers with a page, whose status says whether what was filled in was accepted.
+// show renders a page; the status says whether the form on it was accepted.
 func (p pages) show(l looking, name, title string, data any) error {
 	title, err := l.Say.Say(title)
 	if err != nil {
@@ -130,20 +131,21 @@ func (p pages) overview(v *site.Visit, f *form.Form) error {
 	return p.show(l, "overview", "administration.title", l)
 }
 
-// change is what a form asks for.
+// change is the change that a form requests.
 type change struct {
 	*site.Visit
 	form    *form.Form
 	command *lockboxv1.Command
-	// fields are the form's, by the names that the service has for them.
+	// fields maps the service's field names to those of the form.
 	fields map[string]form.Field
-	// then is the page that shows what has become of it.
+	// then is the URL of the page that shows the result.
 	then string
-	// again shows the form once more, with what is wrong with it.
+	// again renders the form again with its errors.
 	again func(*site.Visit, *form.Form) error
 }
 
-// onWhatWasSeen sends it, on the version that the reader had before their eyes.
+// onWhatWasSeen sends the command for the version that the reader saw, so that the service refuses it if another change
+// came first.
 func (c change) onWhatWasSeen() (err error) {
 	if c.command.SeenVersion, err = c.form.Number("seen"); err != nil {
 		return err
@@ -162,7 +164,7 @@ func (c change) send() (err error) {
 	return c.Redirect(c.then, reply.GetSequence())
 }
 
-// refused shows the form again if the reader can do something about it.
+// refused shows the form again if the reader can correct the error.
 func (c change) refused(err error) error {
 	if !c.form.Refused(err, c.fields) {
 		return err

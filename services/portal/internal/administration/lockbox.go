@@ -6,7 +6,7 @@ import (
 	"github.com/openlockbox/lockbox/services/portal/internal/site"
 )
 
-// lockbox is the page on which Lockbox is switched on and off: it says what that means (R1, R2).
+// lockbox is the page on which Lockbox is enabled or disabled; it explains the consequences first (R1, R2).
 func (p pages) lockbox(v *site.Visit, f *form.Form) error {
 	l, err := look(v, f)
 	if err != nil {

@@ -8,17 +8,17 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// message names what a value of an enum is called: ROLE_OWNER, a role, is "administration.role.owner".
+// message returns the message ID for an enum value: ROLE_OWNER as a role is "administration.role.owner".
 func message(part, value, prefix string) string {
 	return root + "." + part + "." + strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(value, prefix)), "_", "-")
 }
 
-// Role is what a role is called.
+// Role returns a role's display name.
 func (l looking) Role(r lockboxv1.Role) (string, error) {
 	return l.Say.Say(message("role", r.String(), "ROLE_"))
 }
 
-// Roles are what several are called.
+// Roles returns the display names of several roles as a list.
 func (l looking) Roles(list []lockboxv1.Role) (string, error) {
 	names := make([]string, len(list))
 	for i, r := range list {
@@ -31,13 +31,13 @@ func (l looking) Roles(list []lockboxv1.Role) (string, error) {
 	return strings.Join(names, between), err
 }
 
-// Plan is a support plan's name, which is the same in every language.
+// Plan returns a support plan's name, which is the same in every language.
 func (looking) Plan(p lockboxv1.SupportPlan) string { return tenant.PlanName(p) }
 
-// PlanSuffices reports whether Lockbox can be switched on with it.
+// PlanSuffices reports whether the plan is sufficient to enable Lockbox.
 func (looking) PlanSuffices(p lockboxv1.SupportPlan) bool { return tenant.PlanSuffices(p) }
 
-// Language is what a language is called; without one, that the tenant's is taken.
+// Language returns a language's name; for an empty tag, that the tenant's language applies.
 func (l looking) Language(tag string) (string, error) {
 	if tag == "" {
 		tag = "default"
@@ -45,13 +45,13 @@ func (l looking) Language(tag string) (string, error) {
 	return l.Say.Say("administration.language." + tag)
 }
 
-// Languages that can be chosen.
+// Languages lists the languages to choose from.
 func (looking) Languages() []string { return tenant.Languages }
 
-// person is somebody as they are listed.
+// person is a list entry for a person.
 type person struct{ Name, Email string }
 
-// Person is what to list of somebody.
+// Person returns a person's list entry.
 func (looking) Person(p *lockboxv1.Person) person {
 	switch {
 	case p.GetDisplayName() != "":
@@ -62,12 +62,12 @@ func (looking) Person(p *lockboxv1.Person) person {
 	return person{Name: p.GetSubject()}
 }
 
-// Reason is why an assignment does not count.
+// Reason returns why an assignment is not active.
 func (l looking) Reason(code *lockboxv1.Reason, recorded string) reason.Text {
 	return reason.Show(l.Say.Language, code, recorded)
 }
 
-// Means is what a role lets somebody do.
+// Means describes what a role permits.
 func (s scoped) Means(r lockboxv1.Role) (string, error) {
 	where := ".tenant"
 	if s.ID != "" {
@@ -76,7 +76,7 @@ func (s scoped) Means(r lockboxv1.Role) (string, error) {
 	return s.Say.Say(message("role", r.String(), "ROLE_") + where)
 }
 
-// Counting says how many assignments there are, and how many of them count now.
+// Counting says how many assignments there are and how many of them are active.
 func (l looking) Counting(list []*lockboxv1.AssignmentView) (string, error) {
 	if len(list) == 0 {
 		return l.Say.Say("administration.no-assignments")

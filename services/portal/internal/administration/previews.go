@@ -10,14 +10,14 @@ import (
 	"github.com/openlockbox/lockbox/services/portal/internal/site"
 )
 
-// preview is a service in preview, and whether the tenant takes part (R8).
+// preview is a service in preview, with the tenant's participation (R8).
 type preview struct {
-	// Name as the catalogue has it; empty: it is not in preview any more.
+	// Name is the catalogue's; empty if the service is no longer in preview.
 	Name, Type string
 	Joined     bool
 }
 
-// previewing is somebody who looks at the previews, or at one that they may leave.
+// previewing is a visit to the list of previews, or to the page on which one of them is left.
 type previewing struct {
 	looking
 	List []preview
@@ -55,7 +55,7 @@ func (p pages) previews(v *site.Visit, f *form.Form) error {
 	return p.show(l.looking, "previews", "administration.previews", l)
 }
 
-// leaving says what it means to leave a preview, before it is done.
+// leaving is the confirmation page for leaving a preview; it explains the consequences first.
 func (p pages) leaving(v *site.Visit, f *form.Form) error {
 	l, err := p.previewing(v, f)
 	if err != nil {
@@ -68,7 +68,7 @@ func (p pages) leaving(v *site.Visit, f *form.Form) error {
 	return p.show(l.looking, "leave", "administration.leave", l)
 }
 
-// LeavePath is where a preview is left.
+// LeavePath returns the URL of the page on which a preview is left.
 func (l previewing) LeavePath(resourceType string) string {
 	return l.To("previews", "leave") + "?" + url.Values{"type": {resourceType}}.Encode()
 }

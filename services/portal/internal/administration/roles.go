@@ -12,16 +12,16 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// scoped is somebody who looks at the roles of the tenant, or of one of its subscriptions.
+// scoped is a visit to the role assignments of the tenant or of one of its subscriptions.
 type scoped struct {
 	looking
-	// ID is the subscription's; empty: the tenant's own roles.
+	// ID is the subscription's; empty for the tenant itself.
 	ID, Name    string
 	Version     uint64
 	Assignments []*lockboxv1.AssignmentView
-	// Asked is who would be asked now; nil: the reader may not see it.
+	// Asked are the people who would be asked to approve now; nil if the reader may not see them.
 	Asked *lockboxv1.ApproversPreview
-	// About is the assignment that a page is about; nil: none.
+	// About is the assignment that the page is about; nil if none.
 	About *lockboxv1.AssignmentView
 }
 
@@ -44,7 +44,7 @@ func lookAt(v *site.Visit, f *form.Form) (scoped, error) {
 	return scoped{}, refusal.NotFound("subscription", "I9", "there is no such subscription")
 }
 
-// scope is the page of a scope: who would be asked (R23), and who holds which role, and whether it counts.
+// scope is the page of a scope: who would be asked to approve (R23), and which assignments exist and are active.
 func (p pages) scope(v *site.Visit, f *form.Form) error {
 	s, err := lookAt(v, f)
 	if err != nil {
@@ -63,7 +63,7 @@ func (p pages) scope(v *site.Visit, f *form.Form) error {
 	return p.show(s.looking, "scope", title, s)
 }
 
-// path is the address of a page of the scope that the visitor looks at; without parts, of its own.
+// path returns the URL of a page of the scope in the visit's own URL; without parts, the scope's main page.
 func path(v *site.Visit, parts ...string) string {
 	scope := []string{root, "roles"}
 	if subscription := v.R.PathValue("subscription"); subscription != "" {
@@ -72,23 +72,23 @@ func path(v *site.Visit, parts ...string) string {
 	return v.Path(append(scope, parts...)...)
 }
 
-// Of is the address of a page of the scope.
+// Of returns the URL of a page of the scope.
 func (s scoped) Of(parts ...string) string { return path(s.Visit, parts...) }
 
-// Basis is by which rule those would be asked.
+// Basis names the rule that selects the approvers.
 func (s scoped) Basis() (string, error) {
 	return s.Say.Say(message("basis", s.Asked.GetBasis().String(), "APPROVER_BASIS_"))
 }
 
-// Short reports whether fewer would be asked than have to approve: nothing could be approved.
+// Short reports whether there are fewer approvers than required approvals, so that no request could be approved.
 func (s scoped) Short() bool {
 	return len(s.Asked.GetApprovers()) < s.Required()
 }
 
-// Required is how many different people must approve (R30).
+// Required returns the number of different people who must approve (R30).
 func (s scoped) Required() int { return int(s.Asked.GetRequiredApprovals()) }
 
-// Choices are the roles that are assigned there.
+// Choices lists the roles that can be assigned in this scope.
 func (s scoped) Choices() []lockboxv1.Role {
 	if s.ID != "" {
 		return []lockboxv1.Role{lockboxv1.Role_ROLE_OWNER, lockboxv1.Role_ROLE_LOCKBOX_APPROVER}
@@ -97,18 +97,18 @@ func (s scoped) Choices() []lockboxv1.Role {
 		lockboxv1.Role_ROLE_AUDITOR}
 }
 
-// Own reports whether it is the reader who may activate the assignment (R21).
+// Own reports whether the assignment is the reader's, who alone may activate it (R21).
 func (s scoped) Own(a *lockboxv1.RoleAssignment) bool {
 	return a.GetEligibleOnly() && tenant.SamePerson(a.GetPerson(), s.me.GetActor().GetPerson())
 }
 
-// Activations are how long an activation can be chosen to last; the longest allowed is not among them, because the
-// clocks of two services are never the same.
+// Activations lists the durations to choose from for an activation. The maximum is left out: with clock skew between
+// two services it could be exceeded.
 func (scoped) Activations() []time.Duration {
 	return []time.Duration{time.Hour, 4 * time.Hour, tenant.DefaultActivation, tenant.MaxActivation / 2}
 }
 
-// DefaultActivation is the one chosen if nobody chooses.
+// DefaultActivation returns the preselected duration.
 func (scoped) DefaultActivation() time.Duration { return tenant.DefaultActivation }
 
 func (p pages) assignment(v *site.Visit, f *form.Form) error {
@@ -131,7 +131,8 @@ var (
 	}
 )
 
-// assign gives somebody of the tenant's own issuer a role. The assignment has its command's id: sent twice, it is one.
+// assign gives a role to a person of the tenant's own issuer. The assignment's ID is derived from the command's, so a
+// form sent twice makes one assignment.
 func (p pages) assign(v *site.Visit) error {
 	f := form.Sent(v.R)
 	s, err := lookAt(v, f)
@@ -167,7 +168,7 @@ func (p pages) assign(v *site.Visit) error {
 	}.onWhatWasSeen()
 }
 
-// removal says what it means to take an assignment away, before it is done.
+// removal is the confirmation page for removing an assignment; it explains the consequences first.
 func (p pages) removal(v *site.Visit, f *form.Form) error {
 	s, err := lookAt(v, f)
 	if err != nil {
@@ -183,7 +184,7 @@ func (p pages) removal(v *site.Visit, f *form.Form) error {
 	return p.show(s.looking, "remove", "administration.remove", s)
 }
 
-// changeRole takes an assignment away, or activates the reader's own, or ends that.
+// changeRole removes an assignment, or activates or deactivates the reader's own.
 func (p pages) changeRole(v *site.Visit) error {
 	f := form.Sent(v.R)
 	id := f.Value("assignment")
@@ -214,7 +215,7 @@ func (p pages) registration(v *site.Visit, f *form.Form) error {
 	return p.show(l, "register", "administration.register", l)
 }
 
-// register makes a subscription known. It has no version that could have been seen.
+// register registers a subscription. There is no version to have seen before that.
 func (p pages) register(v *site.Visit) error {
 	f := form.Sent(v.R)
 	return change{

@@ -15,10 +15,10 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-// setting is one that is chosen among values. Each has a page of its own, because a change sends all settings: who
-// changes one must not change another that they did not look at.
+// setting is a setting with a fixed list of values. Each has a page of its own. Because the command carries all
+// settings, a change must not overwrite another setting that the reader did not look at.
 type setting struct {
-	// service is the service's name for it, in refusals.
+	// service is the setting's field name in the service's refusals.
 	service string
 	choices []string
 	value   func(*lockboxv1.TenantSettings) string
@@ -88,23 +88,23 @@ var settings = map[string]setting{
 	},
 }
 
-// anySignIn is the freshness that is demanded of nobody.
+// anySignIn is the form value for no limit on the age of the sign-in.
 const anySignIn = "any"
 
-// Shown are the settings that are chosen, in the order in which they are listed.
+// Shown lists the settings in the order of the page.
 func (looking) Shown() []string { return []string{"approvals", "fallback", "freshness", "language"} }
 
-// Setting is what one of the settings is now.
+// Setting returns a setting's current value in words.
 func (l looking) Setting(id string) (string, error) {
 	return settings[id].say(l.Say, settings[id].value(l.Tenant.GetSettings()))
 }
 
-// choosing is somebody who chooses one of a setting's values.
+// choosing is a visit to the page on which a setting's value is chosen.
 type choosing struct {
 	looking
 	ID string
 	setting
-	// Now is the value in force.
+	// Now is the current value.
 	Now string
 }
 
@@ -118,7 +118,7 @@ func choose(v *site.Visit, f *form.Form) (choosing, error) {
 	return choosing{looking: l, ID: id, setting: s, Now: s.value(l.Tenant.GetSettings())}, err
 }
 
-// Choices are the values to choose from, among them the one in force.
+// Choices lists the values to choose from, including the current one.
 func (c choosing) Choices() []string {
 	if slices.Contains(c.choices, c.Now) {
 		return c.choices
@@ -126,13 +126,13 @@ func (c choosing) Choices() []string {
 	return append(slices.Clone(c.choices), c.Now)
 }
 
-// Spoken is a value in words.
+// Spoken returns a value in words.
 func (c choosing) Spoken(value string) (string, error) { return c.say(c.Say, value) }
 
-// Chosen is the value that was chosen.
+// Chosen returns the value that was chosen.
 func (c choosing) Chosen() string { return c.Form.Value("value") }
 
-// Text is one of the setting's messages.
+// Text returns one of the setting's messages.
 func (c choosing) Text(which string) (string, error) {
 	return c.Say.Say("administration.setting." + c.ID + "." + which)
 }
@@ -147,7 +147,8 @@ func (p pages) setting(v *site.Visit, f *form.Form) error {
 	return p.show(c.looking, "setting", c.titled(), c)
 }
 
-// review shows what is there now beside what was chosen, and what it means, before anything is changed.
+// review is the confirmation page: it shows the current and the chosen value, and the consequences, before anything
+// changes.
 func (p pages) review(v *site.Visit, f *form.Form) error {
 	c, err := choose(v, f)
 	if err != nil {
@@ -174,8 +175,8 @@ func (p pages) changeSetting(v *site.Visit) error {
 	})
 }
 
-// changeSettings sends settings that were made from those that the tenant has. They are sent only if these are the ones
-// that the reader saw: what lies between would be lost.
+// changeSettings sends the tenant's current settings with a change applied. It does so only if they are the version
+// that the reader saw; otherwise a change made in between would be overwritten.
 func (p pages) changeSettings(
 	l looking, next *lockboxv1.TenantSettings, then string, again func(*site.Visit, *form.Form) error,
 	fields map[string]form.Field,
@@ -196,7 +197,7 @@ func (p pages) changeSettings(
 	return c.onWhatWasSeen()
 }
 
-// The addresses that are told and may decide nothing (R24).
+// The addresses that are notified but cannot decide (R24).
 
 func (p pages) alternates(v *site.Visit, f *form.Form) error {
 	l, err := whole(v, f)

@@ -13,12 +13,12 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// actions are what can be done about a request, by the last part of the path: each is the command of that name.
+// actions lists the actions on a request. Each is the last segment of the path and the name of a command.
 var actions = []string{
 	"approve", "deny", "revoke", "ask", "answer", "withdraw", "release", "internal-approve", "internal-refuse",
 }
 
-// begin makes the command of an action, and the members of the body that fill it in: all that the action has, and the
+// begin creates the command for an action, and the body members that fill it in: all of the action's fields, and the
 // version seen.
 func begin(action string) (*lockboxv1.Command, bearer.Fields) {
 	command := new(lockboxv1.Command)
@@ -34,13 +34,13 @@ func begin(action string) (*lockboxv1.Command, bearer.Fields) {
 	return command, fields
 }
 
-// member is a field of a message that is read in the notation of protobuf's JSON.
+// member decodes one field of a message from protobuf's JSON encoding.
 type member struct {
 	of    protoreflect.Message
 	field protoreflect.FieldDescriptor
 }
 
-// UnmarshalJSON reads the field's value.
+// UnmarshalJSON implements json.Unmarshaler.
 func (m *member) UnmarshalJSON(data []byte) error {
 	alone := m.of.New()
 	if err := protojson.Unmarshal(fmt.Appendf(nil, "{%q:%s}", m.field.JSONName(), data), alone.Interface()); err != nil {
@@ -50,7 +50,7 @@ func (m *member) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// act does it. Whether the caller may is for whoever receives it to say.
+// act sends the action's command. The service that receives it decides whether the caller is authorised.
 func act(action string) func(*bearer.Call) error {
 	return func(c *bearer.Call) error {
 		command, fields := begin(action)
@@ -75,8 +75,9 @@ func act(action string) func(*bearer.Call) error {
 	}
 }
 
-// identify gives the command the id that the caller's key makes: of the same caller, doing the same. Under a key alone,
-// a revocation could be taken for the approval that was sent before, and nobody would hear that it was not carried out.
+// identify derives the command's ID from the caller's idempotency key, the caller and the command's content. With the
+// key alone, a revocation could be mistaken for the approval that was sent before it under the same key, and be dropped
+// silently.
 func identify(c *bearer.Call, command *lockboxv1.Command) error {
 	const key = "Idempotency-Key"
 	keys := c.R.Header.Values(key)

@@ -1,5 +1,5 @@
-// Package api is /lockbox/v1, Lockbox's own REST API: what Azure's lacks. What it takes and answers is in openapi.yaml,
-// which a test compares with the routes, with what is answered, and with the messages that answers are made of.
+// Package api implements /lockbox/v1, Lockbox's own REST API, for what Azure's API lacks. It is specified in
+// openapi.yaml; a test compares that with the routes, the responses, and the messages from which responses are built.
 package api
 
 import (
@@ -23,7 +23,7 @@ const (
 //go:embed openapi.yaml
 var document []byte
 
-// New serves the API.
+// New returns the API's handler.
 func New(desk *bearer.Desk) (*bearer.API, error) {
 	var openapi any
 	if err := yaml.Unmarshal(document, &openapi); err != nil {
@@ -52,22 +52,21 @@ func New(desk *bearer.Desk) (*bearer.API, error) {
 	return &bearer.API{Desk: desk, Problem: problem, Routes: routes}, nil
 }
 
-// answer answers with a message as protobuf's JSON has it (camelCase, 64-bit numbers as text), and with how far what
-// was read had come.
+// answer writes a message in protobuf's JSON encoding (camelCase, 64-bit integers as strings).
 func answer(c *bearer.Call, m proto.Message) error {
 	data, err := protojson.Marshal(m)
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, json.RawMessage(data)) // which also takes out the blanks that protojson puts in at random
+	return c.JSON(http.StatusOK, json.RawMessage(data)) // also removes protojson's random white space
 }
 
-// details is a problem as in RFC 9457; its type is about:blank.
+// details is a problem document (RFC 9457) of type about:blank.
 type details struct {
 	Title  string `json:"title"`
 	Status int    `json:"status"`
 	Detail string `json:"detail"`
-	// Code, Field and Rule are those of the refusal.
+	// Code, Field and Rule are copied from the refusal.
 	Code  string `json:"code"`
 	Field string `json:"field,omitempty"`
 	Rule  string `json:"rule,omitempty"`

@@ -46,7 +46,7 @@ func getRequest(c *bearer.Call) error {
 	return answer(c, reply.GetRequest())
 }
 
-// getReceipt answers with the file itself, of which not a byte may change.
+// getReceipt writes the file itself, which must stay byte-identical.
 func getReceipt(c *bearer.Call) error {
 	reply, err := ask(c, nil,
 		&lockboxv1.Query{Ask: &lockboxv1.Query_GetReceipt{
@@ -84,8 +84,8 @@ func previewApprovers(c *bearer.Call) error {
 	return answer(c, reply.GetApprovers())
 }
 
-// ask reads the parameters into the query, and asks. Every question may say how far the answer must have come, and
-// about which tenant it is.
+// ask reads the parameters into the query and sends it. Every query accepts a minimum sequence for the response and a
+// tenant.
 func ask(c *bearer.Call, p parameters, q *lockboxv1.Query) (*lockboxv1.QueryReply, error) {
 	all := parameters{"after": one(sequence(&q.MinSequence)), "tenant": one(text(&q.Tenant))}
 	for name, read := range p {
@@ -104,7 +104,7 @@ func ask(c *bearer.Call, p parameters, q *lockboxv1.Query) (*lockboxv1.QueryRepl
 	return reply, err
 }
 
-// ownTenant refuses another tenant's name to a customer's people, as if there were none of it (I9).
+// ownTenant answers a customer who names another tenant as if that tenant did not exist (I9).
 func ownTenant(c *bearer.Call, named string) error {
 	if c.Customer() && named != "" && named != c.Organisation.Tenant {
 		return refusal.NotFound("tenant", "I9", "there is nothing of that name that you may see")
@@ -112,7 +112,7 @@ func ownTenant(c *bearer.Call, named string) error {
 	return nil
 }
 
-// parameters are what a path's query may hold, each with how it is read.
+// parameters maps the query parameters that a path accepts to their parsers.
 type parameters map[string]parameter
 
 type parameter struct {
@@ -123,7 +123,7 @@ type parameter struct {
 func one(read func(string) bool) parameter  { return parameter{read: read} }
 func many(read func(string) bool) parameter { return parameter{read: read, many: true} }
 
-// read refuses what is not known, given twice, or not of the right kind.
+// read refuses parameters that are unknown, repeated or malformed.
 func (p parameters) read(c *bearer.Call) error {
 	query, err := url.ParseQuery(c.R.URL.RawQuery)
 	if err != nil {

@@ -55,7 +55,7 @@ func listActivity(c *bearer.Call) error {
 	return answerPage(c, values, reply.GetActivity().GetNextPageToken())
 }
 
-// selection reads $select, in lower case; nil: everything.
+// selection reads $select, in lower case; nil selects everything.
 func selection(c *bearer.Call) ([]string, error) {
 	text, err := param(c, "$select")
 	if err != nil || text == "" {
@@ -78,7 +78,7 @@ func selection(c *bearer.Call) ([]string, error) {
 const understoodActivity = "understood is: eventTimestamp ge '2026-08-03T00:00:00Z', which is required; and with `and`, each at most once: " +
 	"eventTimestamp le, resourceProvider eq, resourceUri eq or resourceId eq, correlationId eq, caller eq, status eq"
 
-// activityFilter is what a $filter asks for; nothing: no entry can match.
+// activityFilter is a parsed $filter; its zero value matches no entry.
 type activityFilter struct {
 	ask     *lockboxv1.ListActivity
 	nothing bool
@@ -125,7 +125,7 @@ func (f *activityFilter) add(key, value string) error {
 		}
 		if key == "eventtimestamp ge" {
 			f.ask.Since = timestamppb.New(at)
-		} else { // inclusive, where ours is not
+		} else { // inclusive, whereas our upper bound is exclusive
 			f.ask.Until = timestamppb.New(at.Add(1))
 		}
 	case "resourceprovider eq":
@@ -152,14 +152,14 @@ func (f *activityFilter) add(key, value string) error {
 	return nil
 }
 
-// about keeps to one request. Two of them at once are none.
+// about restricts the filter to one request. Two different ones match nothing.
 func (f *activityFilter) about(request string) {
 	request = strings.TrimPrefix(strings.ToLower(request), strings.ToLower(requestPrefix))
 	f.nothing = f.nothing || f.ask.GetRequestId() != "" && f.ask.GetRequestId() != request
 	f.ask.RequestId = request
 }
 
-// readTime reads a time (RFC 3339); clients also leave out the zone, and mean UTC.
+// readTime parses a time (RFC 3339). Clients also omit the zone, meaning UTC.
 func readTime(s string) (time.Time, error) {
 	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999"} {
 		if t, err := time.Parse(layout, s); err == nil {

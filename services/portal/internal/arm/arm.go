@@ -1,6 +1,6 @@
-// Package arm is Lockbox for programs that were written for Azure Customer Lockbox: its REST API as its public
-// specification and the official SDK have it, and the activity log as Azure Monitor shows it. Its README says what is
-// mapped to what, and what differs.
+// Package arm serves programs that were written for Azure Customer Lockbox: its REST API as defined by the public
+// specification and the official SDK, and the activity log in the form of Azure Monitor. The README documents the
+// mapping and the differences.
 package arm
 
 import (
@@ -29,7 +29,7 @@ const (
 	mostListed      = 1000
 )
 
-// New serves the API.
+// New returns the API's handler.
 func New(desk *bearer.Desk) *bearer.API {
 	subscription := "/subscriptions/{subscriptionId}"
 	requests := subscription + providerPath + "/requests"
@@ -49,7 +49,7 @@ func New(desk *bearer.Desk) *bearer.API {
 	}}
 }
 
-// begin gives the request its ids, and those of the client back.
+// begin sets the request IDs in the response and echoes the client's.
 func begin(c *bearer.Call) {
 	h, id := c.W.Header(), uuid.NewString()
 	h.Set("x-ms-request-id", id)
@@ -63,7 +63,7 @@ func begin(c *bearer.Call) {
 	}
 }
 
-// customers lets in a customer's people: a token of the provider's says no tenant, and Azure's paths neither.
+// customers admits only a customer's people: neither the provider's tokens nor Azure's paths name a tenant.
 func customers(wanted string, serve func(*bearer.Call) error) func(*bearer.Call) error {
 	return version(wanted, func(c *bearer.Call) error {
 		if !c.Customer() {
@@ -74,8 +74,8 @@ func customers(wanted string, serve func(*bearer.Call) error) func(*bearer.Call)
 	})
 }
 
-// version checks the api-version. An empty one: the list of requests, for which neither the specification nor the SDK
-// sends any; if there is one, it is checked.
+// version checks the api-version. If wanted is empty, the parameter is optional: for the list of requests neither the
+// specification nor the SDK sends it. If present, it is checked all the same.
 func version(wanted string, serve func(*bearer.Call) error) func(*bearer.Call) error {
 	return func(c *bearer.Call) error {
 		got, err := param(c, "api-version")
@@ -95,8 +95,7 @@ func version(wanted string, serve func(*bearer.Call) error) func(*bearer.Call) e
 	}
 }
 
-// param is a parameter of the query, whose name is the same in upper and lower case. Two of them could be read in two
-// ways.
+// param returns a query parameter, whose name is not case-sensitive. It refuses a repeated one as ambiguous.
 func param(c *bearer.Call, name string) (string, error) {
 	query, err := url.ParseQuery(c.R.URL.RawQuery)
 	if err != nil {
@@ -117,7 +116,7 @@ func param(c *bearer.Call, name string) (string, error) {
 	return "", refusal.Invalid(name, rule, "is given more than once")
 }
 
-// page is which part of a list is wanted.
+// page returns the paging parameters.
 func page(c *bearer.Call) (token string, limit uint32, err error) {
 	if token, err = param(c, "$skipToken"); err != nil {
 		return "", 0, err
@@ -133,16 +132,16 @@ func page(c *bearer.Call) (token string, limit uint32, err error) {
 	return token, uint32(n), nil
 }
 
-// list is how a page of anything is answered.
+// list is the JSON of a page of any list.
 type list struct {
 	Value    any    `json:"value"`
 	NextLink string `json:"nextLink,omitempty"`
 }
 
-// answerPage answers with a page of a list. The next one is the same question, further on.
+// answerPage writes a page of a list, with a link to the next one.
 func answerPage[T any](c *bearer.Call, values []T, next string) error {
 	if values == nil {
-		values = []T{} // a list without anything in it is a list
+		values = []T{} // an empty list is [], not null
 	}
 	l := list{Value: values}
 	if next != "" {
@@ -158,7 +157,7 @@ func answerPage[T any](c *bearer.Call, values []T, next string) error {
 	return c.JSON(http.StatusOK, l)
 }
 
-// subscription is the one in the path.
+// subscription returns the subscription in the path.
 func subscription(c *bearer.Call) (string, error) {
 	id := c.Param("subscriptionId")
 	if input.Token("subscriptionId", id) != nil {
@@ -167,8 +166,8 @@ func subscription(c *bearer.Call) (string, error) {
 	return id, nil
 }
 
-// mayKnow refuses a subscription that the caller has nothing to do with, or that is not there. It is asked only when a
-// list is empty, because what is in one says that its subscription is there.
+// mayKnow refuses a subscription that does not exist or that the caller has no access to. It is called only for an
+// empty list; entries in a list already show that the subscription exists.
 func mayKnow(c *bearer.Call, subscription string) error {
 	reply, err := c.Ask(&lockboxv1.Query{Ask: &lockboxv1.Query_GetTenant_{GetTenant_: &lockboxv1.GetTenant{}}})
 	if err != nil {

@@ -11,15 +11,16 @@ const (
 	mostTerms     = 32
 )
 
-// term is one comparison of a $filter: eventTimestamp ge '2026-08-03T09:30:00Z'. A value is text in single quotes, in
-// which two of them stand for one; clients also send times and names without quotes.
+// term is one comparison in a $filter: eventTimestamp ge '2026-08-03T09:30:00Z'. A string value is in single quotes,
+// which are escaped by doubling; clients also send times and names without quotes.
 type term struct {
 	field, operator, value string
 	quoted                 bool
 }
 
-// parseFilter reads the part of OData that this API understands: comparisons, combined by `and` and `or`, of which
-// `and` binds closer. The result is a list of alternatives, each a list of terms that must all hold. It never is empty.
+// parseFilter parses the subset of OData that this API supports: comparisons combined by `and` and `or`, with `and`
+// binding tighter. The result is in disjunctive normal form: a non-empty list of alternatives, each a list of terms
+// that must all hold.
 func parseFilter(s string) ([][]term, error) {
 	if len(s) > longestFilter {
 		return nil, invalidFilter("is longer than %d bytes", longestFilter)
@@ -57,7 +58,7 @@ type word struct {
 	quoted bool
 }
 
-// filterWords cuts at spaces outside of quotes.
+// filterWords splits at spaces outside quotes.
 func filterWords(s string) ([]word, error) {
 	var words []word
 	for {

@@ -16,7 +16,7 @@ type problemBody struct {
 	} `json:"error"`
 }
 
-// codes are ARM's names for what went wrong, by HTTP status.
+// codes maps HTTP statuses to ARM's error codes.
 var codes = map[int]string{
 	http.StatusBadRequest:            "BadRequest",
 	http.StatusUnauthorized:          "InvalidAuthenticationToken",
@@ -29,7 +29,7 @@ var codes = map[int]string{
 	http.StatusServiceUnavailable:    "ServiceUnavailable",
 }
 
-// code is ARM's name of a refusal.
+// code returns ARM's error code for a refusal.
 func code(c *bearer.Call, status int, r *lockboxv1.Refusal) string {
 	switch {
 	case status == http.StatusUnauthorized && c.R.Header.Get("Authorization") == "":
@@ -50,8 +50,8 @@ func code(c *bearer.Call, status int, r *lockboxv1.Refusal) string {
 	return "InternalServerError"
 }
 
-// problem answers in ARM's shape. The target is the property at fault as the client calls it: `reason`, not
-// `deny.reason`.
+// problem writes an error in ARM's format. The target is the property at fault under the client's name for it:
+// `reason`, not `deny.reason`.
 func problem(c *bearer.Call, status int, r *lockboxv1.Refusal) {
 	var body problemBody
 	body.Error.Code, body.Error.Message = code(c, status, r), r.GetMessage()

@@ -31,9 +31,9 @@ type requestProperties struct {
 	Status             string     `json:"status"`
 	CreatedDateTime    time.Time  `json:"createdDateTime"`
 	ExpirationDateTime *time.Time `json:"expirationDateTime,omitempty"`
-	// Duration in hours: text, or to clients of the older model a number.
+	// Duration in hours: a string or, for clients of the older model, a number.
 	Duration any `json:"duration,omitempty"`
-	// ResourceIDs is the newer model's, with commas between them; RequestedResourceIDs the older one's.
+	// ResourceIDs (comma-separated) belongs to the newer model, RequestedResourceIDs to the older one.
 	ResourceIDs          string   `json:"resourceIds"`
 	RequestedResourceIDs []string `json:"requestedResourceIds"`
 	ResourceType         string   `json:"resourceType"`
@@ -41,7 +41,7 @@ type requestProperties struct {
 	SupportCaseURL       string   `json:"supportCaseUrl,omitempty"`
 	WorkItemSource       string   `json:"workItemSource"`
 	SubscriptionID       string   `json:"subscriptionId"`
-	// LockboxStatus is the state's own name, which Azure's may share with others.
+	// LockboxStatus is Lockbox's own name of the state; several states may map to one of Azure's.
 	LockboxStatus string `json:"lockboxStatus"`
 }
 
@@ -62,7 +62,7 @@ func listRequests(c *bearer.Call) error {
 		return err
 	}
 	reply := new(lockboxv1.QueryReply)
-	if filter == "" || len(ask.GetStatuses()) > 0 { // without any status that it could have, nothing matches
+	if filter == "" || len(ask.GetStatuses()) > 0 { // a filter that allows no status matches nothing
 		if reply, err = c.Ask(&lockboxv1.Query{Ask: &lockboxv1.Query_ListRequests{ListRequests: ask}}); err != nil {
 			return err
 		}
@@ -87,8 +87,8 @@ func getRequest(c *bearer.Call) error {
 	return c.JSON(http.StatusOK, describe(c, r))
 }
 
-// updateApproval approves or denies. The answer comes when it also shows in what is read, so that whoever reads next
-// reads their own write.
+// updateApproval approves or denies. It responds only when the projection shows the decision, so that a client which
+// reads next reads its own write.
 func updateApproval(c *bearer.Call) error {
 	var status, decision, reason string
 	if err := c.Body(bearer.Fields{"status": &status, "decision": &decision, "reason": &reason}); err != nil {
@@ -122,7 +122,7 @@ func updateApproval(c *bearer.Call) error {
 	return c.JSON(http.StatusOK, map[string]string{"status": decision, "decision": decision, "reason": reason})
 }
 
-// requested is the request that the path names, if it belongs to the subscription that the path names.
+// requested returns the request named in the path, provided that it belongs to the path's subscription.
 func requested(c *bearer.Call) (*lockboxv1.RequestView, error) {
 	subscription, err := subscription(c)
 	if err != nil {
@@ -144,7 +144,7 @@ func requested(c *bearer.Call) (*lockboxv1.RequestView, error) {
 	return reply.GetRequest(), nil
 }
 
-// describe shows a request as Azure does.
+// describe converts a request to Azure's model.
 func describe(c *bearer.Call, r *lockboxv1.RequestView) requestBody {
 	in := r.GetIntent()
 	p := requestProperties{
@@ -170,12 +170,12 @@ func describe(c *bearer.Call, r *lockboxv1.RequestView) requestBody {
 		r.GetRequestId(), Type: "requests", Properties: p}
 }
 
-// olderModel reports whether the client is of the older of two models that go by the same api-version: the official SDK
-// for Go up to its last version of that kind (v68) fails on a duration that is text, as all newer ones do on one that
-// is a number.
+// olderModel reports whether the client uses the older of two models that share an api-version. Up to its last version
+// of that kind (v68), the official SDK for Go fails on a duration that is a string; all newer SDKs fail on one that is
+// a number.
 func olderModel(r *http.Request) bool { return strings.Contains(r.UserAgent(), "Azure-SDK-For-Go/") }
 
-// hours is a duration in hours, in the older model in whole ones, of which there are enough.
+// hours returns a duration in hours; for the older model rounded up to whole hours.
 func hours(d time.Duration, whole bool) any {
 	if whole {
 		return int(math.Ceil(d.Hours()))
@@ -191,8 +191,8 @@ func moment(t *timestamppb.Timestamp) *time.Time {
 	return &at
 }
 
-// statuses is Azure's name of each of ours. Its public list has no name for what the requester or the provider's own
-// approval ended: see the README.
+// statuses maps our states to Azure's. Azure's public list has no name for requests that were ended by the requester or
+// in the provider's own approval: see the README.
 var statuses = map[lockboxv1.RequestStatus]string{
 	lockboxv1.RequestStatus_REQUEST_STATUS_SUBMITTED:                  "Initializing",
 	lockboxv1.RequestStatus_REQUEST_STATUS_AWAITING_INTERNAL_APPROVAL: "Initializing",
@@ -211,7 +211,7 @@ var statuses = map[lockboxv1.RequestStatus]string{
 	lockboxv1.RequestStatus_REQUEST_STATUS_LAPSED:                     "Error",
 }
 
-// never are Azure's names of states between two of ours, which no request is ever in.
+// never lists Azure's names of transitional states, which no request of ours is ever in.
 var never = []string{"Approving", "Denying", "Revoking", "Completing", "Unknown"}
 
 func azureStatus(s lockboxv1.RequestStatus) string {
@@ -221,7 +221,7 @@ func azureStatus(s lockboxv1.RequestStatus) string {
 	return "Unknown"
 }
 
-// statusName is our own name in Azure's spelling: CustomerNotified.
+// statusName returns our own name in Azure's spelling: CustomerNotified.
 func statusName(s lockboxv1.RequestStatus) string {
 	var name strings.Builder
 	for _, part := range strings.Split(strings.TrimPrefix(s.String(), "REQUEST_STATUS_"), "_") {
@@ -230,8 +230,8 @@ func statusName(s lockboxv1.RequestStatus) string {
 	return name.String()
 }
 
-// statusFilter reads a $filter on properties/status and returns those of our states that it means; none: no request can
-// match.
+// statusFilter parses a $filter on properties/status and returns the matching states of ours; with none, no request
+// matches.
 func statusFilter(filter string) ([]lockboxv1.RequestStatus, error) {
 	alternatives, err := parseFilter(filter)
 	if err != nil {
@@ -250,7 +250,7 @@ func statusFilter(filter string) ([]lockboxv1.RequestStatus, error) {
 					strings.Join(statusNames(), ", "))
 			}
 			if !strings.EqualFold(t.value, name) {
-				name = "" // nothing has two statuses at once
+				name = "" // no request has two statuses at once
 			}
 		}
 		for s, azure := range statuses {

@@ -14,7 +14,7 @@ func getTenant() *lockboxv1.Query {
 	return &lockboxv1.Query{Ask: &lockboxv1.Query_GetTenant_{GetTenant_: &lockboxv1.GetTenant{}}}
 }
 
-// optedIn says whether the caller's own tenant has switched Lockbox on. Nobody asks about another one (I9).
+// optedIn reports whether the caller's own tenant has enabled Lockbox. Other tenants cannot be queried (I9).
 func optedIn(c *bearer.Call) error {
 	if strings.ToLower(c.Param("tenantId")) != c.Organisation.Tenant {
 		return notFound()
@@ -42,22 +42,22 @@ func toggle(c *bearer.Call, command *lockboxv1.Command) error {
 		return err
 	}
 	settle(c, reply, getTenant())
-	c.W.WriteHeader(http.StatusOK) // the specification's answer has no body
+	c.W.WriteHeader(http.StatusOK) // the specification's response has no body
 	return nil
 }
 
-// settle waits until what was done shows in what is read. That it is done is sure, so a failure here is none of the
-// call.
+// settle waits until the projection shows the change. The change has been made by then, so a failure to wait does not
+// fail the call.
 func settle(c *bearer.Call, done *lockboxv1.CommandReply, ask *lockboxv1.Query) {
 	ask.MinSequence = done.GetSequence()
 	if _, err := c.Ask(ask); err != nil {
-		c.Log.Info("done, but it does not show yet", zap.Error(err))
+		c.Log.Info("change made but not yet projected", zap.Error(err))
 	}
 }
 
 type operation struct {
 	Name         string           `json:"name"`
-	IsDataAction string           `json:"isDataAction"` // text, as the specification has it
+	IsDataAction string           `json:"isDataAction"` // a string, as in the specification
 	Display      operationDisplay `json:"display"`
 	Origin       string           `json:"origin"`
 }
@@ -69,7 +69,7 @@ type operationDisplay struct {
 	Description string `json:"description"`
 }
 
-// operations lists what this provider of resources knows. It is the same for everybody.
+// operations lists the operations of this resource provider. They are the same for all callers.
 func operations(c *bearer.Call) error {
 	values := []operation{
 		newOperation("operations/read", "Lockbox Operations", "Read Lockbox Operations"),

@@ -1,6 +1,7 @@
-// Package bearer is what the portal's REST APIs stand on. Whoever calls shows their own token (RFC 6750) with each
-// request; the portal reads from it only whom to ask, and passes it on: whoever receives it verifies it. Nothing here
-// knows web sessions or looks at cookies, so nothing that a browser sends by itself can call.
+// Package bearer is the basis of the portal's REST APIs. Every request carries the caller's own bearer token (RFC
+// 6750). The portal reads from it only which organisation it belongs to and passes it on; the services that receive it
+// verify it. This package has no access to web sessions or cookies, so a browser's ambient credentials are of no use
+// here.
 package bearer
 
 import (
@@ -23,13 +24,13 @@ import (
 
 const rule = "bad input"
 
-// Desk is what all calls share: of the site everything but its sessions.
+// Desk holds what all calls share: everything of the site except its sessions.
 type Desk struct {
 	Caller        site.Caller
 	Organisations organisation.List
 	Words         *words.Words
-	// URL is where clients reach the portal, without a slash at the end. Links are made from it, never from what a client
-	// says.
+	// URL is the portal's public base URL, without a trailing slash. Links are built from it, never from the client's
+	// Host header.
 	URL      string
 	Secure   bool
 	Log      *zap.Logger
@@ -44,16 +45,16 @@ func NewDesk(s *site.Site, url string) *Desk {
 	}
 }
 
-// Call is one request of somebody.
+// Call is one API request.
 type Call struct {
 	*Desk
 	W http.ResponseWriter
 	R *http.Request
-	// Organisation is the caller's, as their token says; nil on an open route.
+	// Organisation is the caller's according to the token; nil on an open route.
 	Organisation *organisation.Organisation
-	// Subject is who the caller's token says they are there: it tells callers apart, and proves nothing.
+	// Subject is the token's subject. It is unverified: it distinguishes callers and proves nothing.
 	Subject string
-	// Language is the one of ours that fits the caller's Accept-Language best.
+	// Language is the supported language that fits the caller's Accept-Language best.
 	Language string
 
 	token   string
@@ -61,16 +62,17 @@ type Call struct {
 	params  map[string]string
 }
 
-// Param is a part of the path, by its name in the route.
+// Param returns a path parameter by its name in the route.
 func (c *Call) Param(name string) string { return c.params[name] }
 
-// Context is the request's.
+// Context returns the request's context.
 func (c *Call) Context() context.Context { return c.R.Context() }
 
 // Customer reports whether the caller is one of a customer's people.
 func (c *Call) Customer() bool { return c.Organisation.Tenant != "" }
 
-// Ask asks with the caller's own token: a customer's people about their tenant, the provider's about the query's.
+// Ask sends a query with the caller's own token: for a customer's people about their own tenant, for the provider's
+// about the tenant that the query names.
 func (c *Call) Ask(q *lockboxv1.Query) (*lockboxv1.QueryReply, error) {
 	q.Language = c.Language
 	if c.Customer() {
@@ -79,7 +81,8 @@ func (c *Call) Ask(q *lockboxv1.Query) (*lockboxv1.QueryReply, error) {
 	return c.Caller.Ask(c.Context(), c.token, q)
 }
 
-// Do does something with the caller's own token: a customer's people in their tenant, the provider's in the command's.
+// Do sends a command with the caller's own token: for a customer's people in their own tenant, for the provider's in
+// the tenant that the command names.
 func (c *Call) Do(command *lockboxv1.Command) (*lockboxv1.CommandReply, error) {
 	if c.Customer() {
 		command.Tenant = c.Organisation.Tenant
@@ -87,7 +90,7 @@ func (c *Call) Do(command *lockboxv1.Command) (*lockboxv1.CommandReply, error) {
 	return c.Caller.Do(c.Context(), c.token, command)
 }
 
-// JSON answers.
+// JSON writes a JSON response.
 func (c *Call) JSON(status int, body any) error {
 	data, err := json.Marshal(body)
 	if err != nil {
@@ -97,14 +100,14 @@ func (c *Call) JSON(status int, body any) error {
 	return nil
 }
 
-// Write answers with bytes.
+// Write writes a response body.
 func (c *Call) Write(status int, mediaType string, data []byte) {
 	c.W.Header().Set("Content-Type", mediaType)
 	c.W.WriteHeader(status)
-	_, _ = c.W.Write(data) // #nosec G705 -- JSON, and said to be; whoever asked may have gone away
+	_, _ = c.W.Write(data) // #nosec G705 -- JSON with its media type; the client may have disconnected
 }
 
-// authenticate finds the token and whose it says it is. Nothing is believed by that: it only says whom to ask.
+// authenticate reads the token and finds its organisation. The claims are unverified and only say whom to ask.
 func (c *Call) authenticate() error {
 	headers := c.R.Header.Values("Authorization")
 	if len(headers) == 0 {
@@ -126,7 +129,7 @@ func (c *Call) authenticate() error {
 	return nil
 }
 
-// claimed reads where a token says it comes from, of whom, and for whom it says it is.
+// claimed returns the unverified issuer, subject and audiences of a token.
 func claimed(token string) (issuer, subject string, audiences []string) {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
@@ -141,7 +144,7 @@ func claimed(token string) (issuer, subject string, audiences []string) {
 		Subject  string              `json:"sub"`
 		Audience josejson.RawMessage `json:"aud"`
 	}
-	// The receivers read it with the same package: names as they are written, none twice.
+	// The receivers parse it with the same package: case-sensitive names, no duplicates.
 	if josejson.Unmarshal(payload, &claims) != nil {
 		return "", "", nil
 	}

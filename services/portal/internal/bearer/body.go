@@ -14,12 +14,11 @@ import (
 	"github.com/openlockbox/lockbox/pkg/refusal"
 )
 
-// Fields are what a body may hold: where each member of the JSON object goes.
+// Fields maps the members that a body's JSON object may have to where they are decoded.
 type Fields map[string]any
 
-// Body reads the request's JSON object. It takes names as they are written, and refuses a member that is not in fields,
-// one given twice, and null: whoever sends something that is not understood means something else than what would be
-// done.
+// Body decodes the request's JSON object. Names are case-sensitive; unknown or repeated members and null are refused,
+// because a client that sends something we do not understand means something other than what we would do.
 func (c *Call) Body(fields Fields) error {
 	data, err := io.ReadAll(http.MaxBytesReader(c.W, c.R.Body, input.MaxMessage))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {

@@ -15,27 +15,27 @@ import (
 	"go.uber.org/zap"
 )
 
-// Route is something that can be called: "/requests/{id}". What answers to GET answers to HEAD.
+// Route is an operation: "/requests/{id}". GET routes also serve HEAD.
 type Route struct {
 	Method, Path string
-	// Open: it says nothing about anybody, so everybody may call it.
+	// Open routes return nothing about anybody, so they need no token.
 	Open  bool
 	Serve func(*Call) error
 }
 
-// API is one REST API. It owns every path that begins with one of its routes' first segments.
+// API is one REST API. It owns every path that starts with the first segment of one of its routes.
 type API struct {
 	Desk   *Desk
 	Routes []Route
-	// Fold: segments that a route spells out are the same in upper and lower case.
+	// Fold makes the literal segments of routes case-insensitive.
 	Fold bool
 	// Begin is called before anything else; it may be nil.
 	Begin func(*Call)
-	// Problem answers that something was refused or failed.
+	// Problem writes the error response.
 	Problem func(c *Call, status int, r *lockboxv1.Refusal)
 }
 
-// UnfitError is a request that HTTP itself has a status for, before anything is asked or done.
+// UnfitError rejects a request for a reason that has an HTTP status of its own, before anything is queried or changed.
 type UnfitError struct {
 	Status  int
 	Message string
@@ -43,8 +43,8 @@ type UnfitError struct {
 
 func (u *UnfitError) Error() string { return u.Message }
 
-// Beside serves the APIs at their own paths and the pages everywhere else. The pages' guard against forged requests
-// does not stand before the APIs, whose callers are no browsers; nothing that a browser adds by itself counts there.
+// Beside serves the APIs at their own paths and the pages everywhere else. The pages' CSRF protection does not apply to
+// the APIs: their callers are not browsers, and they ignore ambient credentials.
 func Beside(pages http.Handler, apis ...*API) http.Handler {
 	owned := make([][]string, len(apis))
 	for i, a := range apis {
@@ -62,7 +62,7 @@ func Beside(pages http.Handler, apis ...*API) http.Handler {
 	})
 }
 
-// firsts are the first segments of the routes, each once.
+// firsts returns the distinct first segments of the routes.
 func (a *API) firsts() (all []string) {
 	for _, route := range a.Routes {
 		if first := pattern(route.Path)[0]; !slices.Contains(all, first) {
@@ -72,7 +72,7 @@ func (a *API) firsts() (all []string) {
 	return all
 }
 
-// ServeHTTP finds the route and the caller, and answers.
+// ServeHTTP implements http.Handler.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.secure(w.Header())
 	c := &Call{Desk: a.Desk, W: w, R: r, Language: a.Desk.Words.Best(r.Header.Get("Accept-Language")).Language}
@@ -112,7 +112,7 @@ func (a *API) serve(c *Call) error {
 	route, there := methods[method]
 	if !there {
 		c.W.Header().Set("Allow", allowed(methods))
-		if method == http.MethodOptions { // and nothing for other sites: no script of theirs is to call
+		if method == http.MethodOptions { // without CORS headers: scripts of other sites must not call
 			c.W.WriteHeader(http.StatusNoContent)
 			return nil
 		}
@@ -135,7 +135,7 @@ func allowed(methods map[string]Route) string {
 	return strings.Join(append(names, http.MethodOptions), ", ")
 }
 
-// match compares a path with a route's pattern and returns what stands in the place of its parameters.
+// match compares a path with a route's pattern and returns the values of its parameters.
 func (a *API) match(pattern, path []string) (map[string]string, bool) {
 	if len(pattern) != len(path) {
 		return nil, false
@@ -155,7 +155,7 @@ func (a *API) same(s, t string) bool { return s == t || a.Fold && strings.EqualF
 
 func pattern(path string) []string { return strings.Split(strings.Trim(path, "/"), "/") }
 
-// segments splits a path before its escapes are read, so that an escaped slash divides nothing. There is at least one.
+// segments splits a path before unescaping, so that an escaped slash is no separator. It returns at least one segment.
 func segments(u *url.URL) []string {
 	parts := pattern(u.EscapedPath())
 	for i, p := range parts {
@@ -166,10 +166,10 @@ func segments(u *url.URL) []string {
 	return parts
 }
 
-// fail answers with what went wrong. What is not there and what may not be seen read the same (I9).
+// fail writes an error response. Missing resources and those the caller may not see look the same (I9).
 func (a *API) fail(c *Call, err error) {
 	if errors.Is(err, context.Canceled) && c.Context().Err() != nil {
-		return // nobody is there to hear it
+		return // the client has disconnected
 	}
 	status := site.Status(err)
 	if unfit := (*UnfitError)(nil); errors.As(err, &unfit) {

@@ -1,6 +1,6 @@
-// Package commandid makes ids of commands from the ids that pages and programs give: whatever is the same thing, sent
-// twice, is one command, and anything else under the same id is another. A service takes a command that it knows the id
-// of for one that it has carried out.
+// Package commandid derives command IDs from the IDs that pages and programs supply. The same content sent twice under
+// one ID is one command; different content under the same ID is another command. That matters because services treat a
+// command with a known ID as already carried out.
 package commandid
 
 import (
@@ -10,8 +10,8 @@ import (
 	"github.com/openlockbox/lockbox/pkg/input"
 )
 
-// Of is the id of the command that means this and was given that id (UUID version 7), whose time it keeps. Field names
-// the id in refusals.
+// Of returns the ID of the command with the given supplied ID (UUID version 7) and content. It keeps the supplied ID's
+// time. Field names the ID in refusals.
 func Of(field, given string, meaning []byte) (string, error) {
 	if err := input.UUIDv7(field, given); err != nil {
 		return "", err
@@ -21,7 +21,7 @@ func Of(field, given string, meaning []byte) (string, error) {
 		return "", err
 	}
 	sum := sha256.Sum256(append([]byte(given+" "), meaning...))
-	const version, variant = 6, 8 // the bytes that also say that it is a UUID of version 7
+	const version, variant = 6, 8 // the bytes that also hold the UUID's version and variant
 	upper, lead := id[version]&0xf0, id[variant]&0xc0
 	copy(id[version:], sum[:])
 	id[version], id[variant] = id[version]&0x0f|upper, id[variant]&0x3f|lead

@@ -1,5 +1,5 @@
-// Package form is what people fill in: read as they meant it, and kept with what is wrong with it, so that they correct
-// it instead of beginning again.
+// Package form parses submitted forms and keeps the values together with their errors, so that people can correct a
+// form instead of starting over.
 package form
 
 import (
@@ -15,26 +15,27 @@ import (
 	"github.com/openlockbox/lockbox/services/portal/internal/commandid"
 )
 
-// Field is one of a form's: its control's name, which is the control's id too, and the message that labels it.
+// Field is a form field: the name of its control, which is also the control's id, and the message ID of its label.
 type Field struct{ Name, Label string }
 
-// Problem is what is wrong with a field.
+// Problem is a field's error.
 type Problem struct {
 	Field
-	// Message says it in the reader's language, Sentence as the service did, in English; one of them.
+	// Message is the ID of a message in the reader's language, Sentence a service's own text in English; exactly one is
+	// set.
 	Message, Sentence string
 }
 
-// Form is what somebody filled in.
+// Form is a form with the values that were submitted.
 type Form struct {
 	values url.Values
-	// Problems are what to correct.
+	// Problems lists the errors to correct.
 	Problems []Problem
-	// Refusal is why nothing was done if that is no single field's fault.
+	// Refusal is why the command was refused, if not because of a single field.
 	Refusal *lockboxv1.Refusal
 }
 
-// Empty is a form that nobody has filled in, but for these pairs of names and values.
+// Empty returns an unsubmitted form, prefilled from pairs of names and values.
 func Empty(pairs ...string) *Form {
 	f := &Form{values: url.Values{}}
 	for i := 0; i+1 < len(pairs); i += 2 {
@@ -43,7 +44,7 @@ func Empty(pairs ...string) *Form {
 	return f
 }
 
-// Sent is the form that a request carries: in its address if it only looks, in its body if it does something.
+// Sent parses the form in a request: from the query for GET, from the body for POST.
 func Sent(r *http.Request) *Form {
 	if r.Method == http.MethodPost {
 		return &Form{values: r.PostForm}
@@ -51,11 +52,10 @@ func Sent(r *http.Request) *Form {
 	return &Form{values: r.URL.Query()}
 }
 
-// Value is what was filled in, without the blanks around it. Browsers send the ends of lines as the internet does; they
-// are read as everybody else writes them.
+// Value returns a field's value with surrounding white space removed and CRLF, which browsers send, converted to LF.
 func (f *Form) Value(name string) string { return clean(f.values.Get(name)) }
 
-// All is what was filled in, or chosen, under one name.
+// All returns all values of a field.
 func (f *Form) All(name string) []string {
 	var list []string
 	for _, s := range f.values[name] {
@@ -68,7 +68,7 @@ func (f *Form) All(name string) []string {
 
 func clean(s string) string { return strings.TrimSpace(strings.ReplaceAll(s, "\r\n", "\n")) }
 
-// Has reports whether this was chosen under that name.
+// Has reports whether a field has that value among its values.
 func (f *Form) Has(name, value string) bool {
 	for _, s := range f.values[name] {
 		if s == value {
@@ -78,10 +78,10 @@ func (f *Form) Has(name, value string) bool {
 	return false
 }
 
-// moments are how browsers send what their users choose, and how people write it by hand.
+// moments are the time formats that browsers submit, and those that people type by hand.
 var moments = []string{"2006-01-02T15:04", "2006-01-02T15:04:05", "2006-01-02 15:04", "2006-01-02", time.RFC3339}
 
-// Moment reads a time in UTC; zero: none was filled in. What cannot be read is a problem.
+// Moment parses a time in UTC; the zero time if the field is empty. An unparsable value is added to Problems.
 func (f *Form) Moment(field Field) time.Time {
 	text := f.Value(field.Name)
 	if text == "" {
@@ -96,7 +96,7 @@ func (f *Form) Moment(field Field) time.Time {
 	return time.Time{}
 }
 
-// Number reads what the page itself wrote into the form.
+// Number parses a hidden field that the page itself wrote.
 func (f *Form) Number(name string) (uint64, error) {
 	n, err := strconv.ParseUint(f.values.Get(name), 10, 64)
 	if err != nil || n == 0 {
@@ -105,7 +105,7 @@ func (f *Form) Number(name string) (uint64, error) {
 	return n, nil
 }
 
-// Wrong is what is wrong with a field; nil: nothing.
+// Wrong returns a field's error, or nil.
 func (f *Form) Wrong(name string) *Problem {
 	for i := range f.Problems {
 		if f.Problems[i].Name == name {
@@ -115,8 +115,8 @@ func (f *Form) Wrong(name string) *Problem {
 	return nil
 }
 
-// Refused keeps why a service did not do what the form asks for, if whoever filled it in can do something about it: the
-// fields are by the service's names for them. False: it is no such refusal.
+// Refused records a service's refusal in the form, provided that it is one that the person can correct, and reports
+// whether it did. fields maps the service's field names to those of the form.
 func (f *Form) Refused(err error, fields map[string]Field) bool {
 	r, _ := refusal.As(err)
 	field, known := fields[r.GetField()]
@@ -134,20 +134,20 @@ func (f *Form) Refused(err error, fields map[string]Field) bool {
 	return true
 }
 
-// Changed reports whether it was refused because something has changed since the page was made.
+// Changed reports whether the refusal says that the data changed after the page was rendered.
 func (f *Form) Changed() bool { return f.Refusal.GetField() == "seen_version" }
 
-// commandField holds the id that a page gave its form.
+// commandField holds the command ID that the page gave its form.
 const commandField = "command"
 
-// NewID is an id for a form.
+// NewID returns a new command ID for a form.
 func NewID() (string, error) {
 	id, err := uuid.NewV7()
 	return id.String(), err
 }
 
-// CommandID is the id of the command that a form asks for. It is made of the id that the page gave it and of what was
-// filled in: a form sent twice is one command, and one to which somebody went back and wrote something else is another.
+// CommandID returns the command's ID, derived from the ID that the page gave the form and from the values. Submitting
+// the same form twice is one command; going back and submitting other values is another.
 func (f *Form) CommandID() (string, error) {
 	return commandid.Of(commandField, f.values.Get(commandField), []byte(f.values.Encode()))
 }

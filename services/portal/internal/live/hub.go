@@ -1,6 +1,6 @@
-// Package live tells open pages that what they show has changed, by server-sent events. What it hears on the bus is
-// only a hint: each stream then asks what its page asks, with its person's own token, and speaks up only if the answer
-// is another.
+// Package live notifies open pages by server-sent events that their content has changed. Messages on the bus are only
+// hints: each stream then repeats its page's query with the person's own token, and sends an event only if the result
+// differs.
 package live
 
 import (
@@ -13,16 +13,16 @@ import (
 	"github.com/openlockbox/lockbox/services/portal/internal/session"
 )
 
-// perSession is how many streams one sign-in may have open: a browser opens no more than six connections to one host.
+// perSession is the maximum number of streams per session: browsers open at most six connections to a host.
 const perSession = 6
 
-// timing is how a stream passes its time.
+// timing holds a stream's intervals.
 type timing struct {
-	// debounce lets what comes together be looked at once; pause is the least time between two looks.
+	// debounce collects hints that arrive together; pause is the minimum time between two queries.
 	debounce, pause time.Duration
-	// check is when to look without a hint: deadlines pass without one, and hints may get lost.
+	// check is the interval of queries without a hint: deadlines pass without one, and hints may get lost.
 	check time.Duration
-	// heartbeat keeps proxies from ending what is silent; write is how long a slow reader may take.
+	// heartbeat keeps proxies from closing idle connections; write is the deadline for writes to a slow reader.
 	heartbeat, write time.Duration
 }
 
@@ -31,7 +31,7 @@ var usual = timing{
 	write: 10 * time.Second,
 }
 
-// Hub wakes streams.
+// Hub wakes the streams when something changes.
 type Hub struct {
 	timing
 	mu      sync.Mutex
@@ -39,12 +39,12 @@ type Hub struct {
 	open    map[string]int // by the session's token
 }
 
-// NewHub makes one. Nobody is woken before it listens.
+// NewHub returns a hub. It wakes no stream before Listen is called.
 func NewHub() *Hub {
 	return &Hub{timing: usual, streams: map[*stream]bool{}, open: map[string]int{}}
 }
 
-// Listen hears what the projector says has changed, once for all streams, as long as the connection lives.
+// Listen subscribes to the projector's change notifications, once for all streams, for the lifetime of the connection.
 func (h *Hub) Listen(conn *nats.Conn) error {
 	_, err := conn.Subscribe(bus.AnyChanged, h.heard)
 	return err
@@ -54,7 +54,7 @@ func (h *Hub) Listen(conn *nats.Conn) error {
 func (h *Hub) heard(m *nats.Msg) {
 	tenant, err := bus.ParseChangedSubject(m.Subject)
 	if err != nil {
-		return // a hint that nobody understands is no hint
+		return // ignore malformed hints
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -64,12 +64,12 @@ func (h *Hub) heard(m *nats.Msg) {
 		}
 		select {
 		case s.woken <- struct{}{}:
-		default: // it knows already
+		default: // a wake-up is already pending
 		}
 	}
 }
 
-// join adds a stream of a session.
+// join adds a stream to a session.
 func (h *Hub) join(who *session.Session) (s *stream, leave func(), err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

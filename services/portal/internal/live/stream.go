@@ -10,24 +10,24 @@ import (
 	"github.com/openlockbox/lockbox/services/portal/internal/site"
 )
 
-// goodbye is what a stream ends with when the sign-in is over.
+// goodbye is the last event of a stream whose session has ended.
 const goodbye = "event: over\ndata: over\n\n"
 
-// Page is one that hears of changes.
+// Page is a page with live updates.
 type Page struct {
-	// Path below "/live", as site.Route's.
+	// Path below "/live", as in site.Route.
 	Path string
 	Side site.Side
-	// Ask asks what the page asks, and returns what tells answers apart and how far the projection had come.
+	// Ask repeats the page's query and returns a digest of the result and the sequence that the projection had reached.
 	Ask func(*site.Visit) (digest string, sequence uint64, err error)
 }
 
-// Address is where a page that shows this answer hears of others.
+// Address returns the URL of the stream for a page that shows the result with this digest.
 func Address(path, digest string, sequence uint64) string {
 	return fmt.Sprintf("%s?shown=%s&after=%d", path, digest, sequence)
 }
 
-// Routes are the streams of these pages.
+// Routes returns the streams of these pages.
 func (h *Hub) Routes(pages ...Page) []site.Route {
 	routes := make([]site.Route, len(pages))
 	for i, p := range pages {
@@ -41,11 +41,11 @@ func (h *Hub) Routes(pages ...Page) []site.Route {
 type stream struct {
 	tenant string
 	woken  chan struct{}
-	// known is what the page shows, or was told of.
+	// known is the digest of what the page shows or was last notified of.
 	known string
 }
 
-// serve asks once before the stream begins, so that whoever may not see the page gets its refusal.
+// serve queries once before the stream begins, so that unauthorised visitors get the refusal as a normal response.
 func (h *Hub) serve(v *site.Visit, p Page) error {
 	digest, sequence, err := p.Ask(v)
 	if err != nil {
@@ -60,7 +60,7 @@ func (h *Hub) serve(v *site.Visit, p Page) error {
 		s.known = v.R.URL.Query().Get("shown")
 	}
 	v.W.Header().Set("Content-Type", "text/event-stream")
-	v.W.Header().Set("X-Accel-Buffering", "no") // proxies pass it on as it comes
+	v.W.Header().Set("X-Accel-Buffering", "no") // keeps proxies from buffering
 	out := http.NewResponseController(v.W)
 	if v.R.Method == http.MethodHead {
 		return nil
@@ -78,7 +78,7 @@ func (h *Hub) serve(v *site.Visit, p Page) error {
 	return nil
 }
 
-// tell says that the page is out of date, if it is.
+// tell sends an event if the page is out of date.
 func (s *stream) tell(say func(string, ...any) bool, digest string, sequence uint64) bool {
 	if digest == s.known {
 		return true
@@ -87,7 +87,7 @@ func (s *stream) tell(say func(string, ...any) bool, digest string, sequence uin
 	return say("event: changed\nid: %s\ndata: %d\n\n", digest, sequence)
 }
 
-// follow lasts until the page is closed, the sign-in is over, or the portal stops.
+// follow runs until the page is closed, the session ends or the portal stops.
 func (h *Hub) follow(v *site.Visit, p Page, s *stream, say func(string, ...any) bool) {
 	over := time.NewTimer(v.Session.Expires.Sub(v.Now()))
 	defer over.Stop()
@@ -122,7 +122,7 @@ func (h *Hub) follow(v *site.Visit, p Page, s *stream, say func(string, ...any) 
 	}
 }
 
-// look asks again. What cannot be known just now changes nothing; what may not be seen any more is a change.
+// look queries again. It ignores temporary failures; a refusal counts as a change.
 func (h *Hub) look(v *site.Visit, p Page, s *stream, say func(string, ...any) bool) bool {
 	current, err := v.Sessions.Current(v.R)
 	switch {

@@ -1,5 +1,5 @@
-// Package organisation is who may sign in to the portal: each tenant's people and the provider's, each at an issuer of
-// their own.
+// Package organisation configures who may sign in to the portal: the people of each tenant and of the provider, each
+// organisation with an issuer of its own.
 package organisation
 
 import (
@@ -13,28 +13,28 @@ import (
 	"github.com/openlockbox/lockbox/pkg/refusal"
 )
 
-// Organisation is a tenant, or with an empty Tenant the provider.
+// Organisation is a tenant or, if Tenant is empty, the provider.
 type Organisation struct {
 	Tenant string `yaml:"tenant"`
-	// Name is what people call it.
+	// Name is the display name.
 	Name string `yaml:"name"`
-	// Issuer is where its people sign in: OpenID Connect with discovery, https, or http on this machine.
+	// Issuer is the organisation's OpenID Connect issuer with discovery: https, or http on localhost.
 	Issuer string `yaml:"issuer"`
-	// ClientID is the portal's at that issuer. It must be the audience that the tenant is registered with, because the ID
-	// token is what commands and queries carry.
+	// ClientID is the portal's client ID at that issuer. It must be the audience that the tenant is registered with,
+	// because commands and queries carry the ID token.
 	ClientID         string            `yaml:"client_id"`
 	ClientSecretFile config.SecretFile `yaml:"client_secret_file"`
-	// Domains of its people's e-mail addresses, by which the sign-in page finds it.
+	// Domains of its people's e-mail addresses, by which the sign-in page finds the organisation.
 	Domains []string `yaml:"domains"`
 }
 
-// Base is where its pages lie: no slash at the end.
+// Base returns the path of its pages, without a trailing slash.
 func (o *Organisation) Base() string { return portalurl.Base(o.Tenant) }
 
-// List is all of them.
+// List holds all organisations.
 type List []Organisation
 
-// Check refuses a list by which somebody could be taken for somebody else, naming the field.
+// Check rejects a configuration in which one person could be mistaken for another; the error names the field.
 func (l List) Check() error {
 	if len(l) == 0 {
 		return refusal.Invalid("organisations", "configuration", "are required: nobody could sign in")
@@ -73,20 +73,19 @@ func (l List) Check() error {
 	return nil
 }
 
-// OfTenant finds a tenant, with an empty name the provider; nil: it is not there.
+// OfTenant returns a tenant's organisation, for an empty name the provider; nil if there is none.
 func (l List) OfTenant(tenant string) *Organisation {
 	return l.find(func(o Organisation) bool { return o.Tenant == tenant })
 }
 
-// OfEmail finds the organisation by the domain of somebody's address; nil: no such domain.
+// OfEmail returns the organisation for the domain of an e-mail address; nil if there is none.
 func (l List) OfEmail(address string) *Organisation {
 	_, domain, _ := strings.Cut(strings.ToLower(strings.TrimSpace(address)), "@")
 	return l.find(func(o Organisation) bool { return slices.Contains(o.Domains, domain) })
 }
 
-// OfToken finds the organisation whose token says that it is from this issuer, for one of these audiences; nil: none,
-// or several, for whoever would be asked then is a matter of their order. Nothing is believed by it: it only says whom
-// to ask.
+// OfToken returns the organisation for a token's issuer and audiences; nil if there is none, or more than one, as the
+// choice would then depend on their order. The claims are unverified and only say whom to ask.
 func (l List) OfToken(issuer string, audiences []string) *Organisation {
 	is := func(o Organisation) bool { return o.Issuer == issuer && slices.Contains(audiences, o.ClientID) }
 	first := slices.IndexFunc(l, is)

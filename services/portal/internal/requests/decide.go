@@ -11,24 +11,26 @@ import (
 	"github.com/openlockbox/lockbox/services/portal/internal/site"
 )
 
-// deciding is what the pages of a form show.
+// deciding is the data of the pages of a form.
 type deciding struct {
-	one
+	loaded
 	Form form
-	// Back is the request, To where the form is sent, Here this page and Change the form: both take what was filled in.
+	// Back is the URL of the request, To where the form is posted, Here this page and Change the form. Here and Change
+	// carry the values of the form.
 	Back, To, Here, Change string
-	// Changed is what happened since the person last looked.
+	// Changed lists what happened since the person last looked.
 	Changed []*lockboxv1.TimelineEntry
-	// Stale: the services refused because something had changed.
+	// Stale reports whether a service refused the command because the request had changed.
 	Stale bool
-	// Says is the sentence that says what will be true. Allowed and LeftOut are the resources that it speaks of.
+	// Says is the sentence that says what the decision will result in. Allowed and LeftOut are the resources it refers
+	// to.
 	Says             string
 	Allowed, LeftOut []shown.Resource
-	// Less: others have allowed less than this form does.
+	// Less reports whether other approvers have allowed less than this form does.
 	Less bool
 }
 
-// form shows the form of something that may be done, empty or as the address fills it.
+// form shows a verb's form, blank or prefilled from the URL.
 func (p *pages) form(v *site.Visit, b verb) error {
 	r, err := own(v)
 	if err != nil {
@@ -44,7 +46,7 @@ func (p *pages) form(v *site.Visit, b verb) error {
 	return p.again(v, f, http.StatusOK)
 }
 
-// confirm repeats in one sentence what will be allowed, before it is.
+// confirm repeats in one sentence what will be allowed before it takes effect.
 func (p *pages) confirm(v *site.Visit, b verb) error {
 	r, err := own(v)
 	if err != nil {
@@ -54,7 +56,7 @@ func (p *pages) confirm(v *site.Visit, b verb) error {
 		return p.show(v, r, http.StatusConflict, note{NotNow: true})
 	}
 	q := v.R.URL.Query()
-	if !q.Has("seen") { // nothing was filled in, or it got lost when the language was changed
+	if !q.Has("seen") { // opened without the form, or the values were lost in a change of language
 		return p.again(v, blank(b, r), http.StatusOK)
 	}
 	f := filled(b, r, q)
@@ -67,15 +69,16 @@ func (p *pages) confirm(v *site.Visit, b verb) error {
 	return p.page(v, "confirm", f, http.StatusOK, false)
 }
 
-// again shows the form.
+// again shows the form again.
 func (p *pages) again(v *site.Visit, f form, status int) error {
 	return p.page(v, "decide", f, status, false)
 }
 
-// page shows a form or its confirmation. The person then sees the request as it is now, and what changed before.
+// page shows a form or its confirmation, together with the current state of the request and what has changed since the
+// person looked.
 func (p *pages) page(v *site.Visit, name string, f form, status int, stale bool) error {
 	r := f.of
-	d := deciding{one: r, Changed: r.Since(f.Seen), Stale: stale, Back: v.Path("requests", r.GetRequestId())}
+	d := deciding{loaded: r, Changed: r.Since(f.Seen), Stale: stale, Back: v.Path("requests", r.GetRequestId())}
 	if err := f.renew(r); err != nil {
 		return err
 	}
@@ -97,7 +100,7 @@ func (p *pages) page(v *site.Visit, name string, f form, status int, stale bool)
 	return p.render(v, name, f.ID("title"), status, listen, d)
 }
 
-// say words what will be true.
+// say sets the sentence that says what the decision will result in.
 func (d *deciding) say() error {
 	requester, err := d.Requester()
 	if err != nil {
@@ -114,7 +117,7 @@ func (d *deciding) say() error {
 			id, pairs = d.Form.ID("says-more"), append(pairs, "Count", more)
 		}
 	case d.Form.narrows:
-		return nil // there is nothing to say of a form that is not right
+		return nil // an invalid form results in nothing
 	case d.Form.Name == "internal_approve" && d.GetEvaluation().GetWaiver() != lockboxv1.Waiver_WAIVER_UNSPECIFIED:
 		id = d.Form.ID("says-waived")
 	}
@@ -141,7 +144,7 @@ func contains(list []shown.Resource, r shown.Resource) bool {
 	return false
 }
 
-// address is where this form can be had again, with everything that was filled in.
+// address returns the URL of this form with everything that was filled in.
 func (f form) address(v *site.Visit) string {
 	path := f.Href(v, f.of.GetRequestId())
 	if f.confirms {
@@ -150,7 +153,7 @@ func (f form) address(v *site.Visit) string {
 	return path + "?" + f.values().Encode()
 }
 
-// decide gives the command.
+// decide sends the command.
 func (p *pages) decide(v *site.Visit, b verb) error {
 	r, err := own(v)
 	if err != nil {
@@ -176,7 +179,7 @@ func (p *pages) decide(v *site.Visit, b verb) error {
 	return v.Redirect(v.Path("requests", r.GetRequestId()), reply.GetSequence())
 }
 
-// refused says what a refusal means for the person, and how they can go on.
+// refused explains a refusal to the person and offers the next step.
 func (p *pages) refused(v *site.Visit, f form, err error) error {
 	r, is := refusal.As(err)
 	if !is {
@@ -201,14 +204,14 @@ func (p *pages) refused(v *site.Visit, f form, err error) error {
 	return err
 }
 
-// fields of the forms by those of the commands.
+// fields maps the command's field names to those of the forms.
 var fields = map[string]string{"duration": "duration", "resource_ids": "resource", "reason": "reason",
 	"comment": "reason", "text": "reason"}
 
-// changed shows what happened since the person looked. If they may still decide, they go on from there.
+// changed shows what happened since the person looked. If they may still decide, they continue from there.
 func (p *pages) changed(v *site.Visit, f form, why *lockboxv1.Refusal) error {
 	stale := why.GetField() == "seen_version"
-	r, err := settled(v, f.of, func(r one) bool { return len(r.Since(f.Seen)) > 0 || !r.Allows(f.Name) })
+	r, err := settled(v, f.of, func(r loaded) bool { return len(r.Since(f.Seen)) > 0 || !r.Allows(f.Name) })
 	if err != nil {
 		return err
 	}
@@ -222,8 +225,8 @@ func (p *pages) changed(v *site.Visit, f form, why *lockboxv1.Refusal) error {
 	return p.page(v, name, f, http.StatusConflict, true)
 }
 
-// unsure is shown when nobody knows whether the command was done: sent again it is the same command. It asks for
-// nothing, because it may be that nothing answers.
+// unsure is shown when it is unknown whether the command was carried out; sending the form again repeats the same
+// command. The page makes no queries, since the bus may be down.
 func (p *pages) unsure(v *site.Visit, f form) error {
 	title, err := v.Say.Say("decision.unsure.title")
 	if err != nil {

@@ -8,33 +8,34 @@ import (
 	"github.com/openlockbox/lockbox/services/portal/internal/site"
 )
 
-// note is what went before that led to the request's own page.
+// note explains why the person is shown the request's own page instead of what they wanted.
 type note struct {
-	// NotNow: the person wanted to do what they cannot do, or not any more.
+	// NotNow reports that what the person wanted to do is not possible, or no longer.
 	NotNow bool
-	// Refused is why a command was not done, in English.
+	// Refused is the reason why a command was refused, in English.
 	Refused string
 }
 
-// shownRequest is what the request's own page shows.
+// shownRequest is the data of a request's own page.
 type shownRequest struct {
-	one
+	loaded
 	Note note
-	// May says what may be done now, by name. Verbs are those of it that have buttons; the others have their forms here.
+	// May says by verb what the reader may do now. Verbs lists those that have buttons; the others have their forms on
+	// this page.
 	May   map[string]bool
 	Verbs []verb
-	// Hrefs are their forms' addresses, by name.
+	// Hrefs holds the URLs of the forms by verb.
 	Hrefs map[string]string
-	// Ticket's page; empty: there is none.
+	// Ticket is the URL of the ticket's page; empty if there is none.
 	Ticket string
-	// After: the person has just done something.
+	// After reports that the person has just done something.
 	After     bool
 	Phases    []shown.Phase
 	LastPhase shown.Phase
 	Picture   int
-	// Page is its own address, and Receipt that of the file that proves it; empty: not for them.
+	// Page is the URL of this page, and Receipt that of the receipt file; empty if the reader may not have it.
 	Page, Receipt string
-	// NewID makes a command's id for each of the forms on the page.
+	// NewID returns a new command ID for each of the forms on the page.
 	NewID func() (string, error)
 }
 
@@ -44,8 +45,10 @@ func (p *pages) detail(v *site.Visit) error {
 		return err
 	}
 	if v.R.URL.Query().Has("after") {
-		// Access begins a moment after it was approved. Whoever has just approved sees that it did.
-		r, err = settled(v, r, func(r one) bool { return r.GetStatus() != lockboxv1.RequestStatus_REQUEST_STATUS_APPROVED })
+		// Access begins a moment after the approval. Somebody who has just approved should see that it did.
+		r, err = settled(v, r, func(r loaded) bool {
+			return r.GetStatus() != lockboxv1.RequestStatus_REQUEST_STATUS_APPROVED
+		})
 		if err != nil {
 			return err
 		}
@@ -53,14 +56,14 @@ func (p *pages) detail(v *site.Visit) error {
 	return p.show(v, r, http.StatusOK, note{})
 }
 
-func (p *pages) show(v *site.Visit, r one, status int, n note) error {
-	d := shownRequest{one: r, Note: n, May: map[string]bool{}, Hrefs: map[string]string{}, Phases: r.Phases(),
+func (p *pages) show(v *site.Visit, r loaded, status int, n note) error {
+	d := shownRequest{loaded: r, Note: n, May: map[string]bool{}, Hrefs: map[string]string{}, Phases: r.Phases(),
 		Picture: shown.PictureWidth, NewID: commandID}
 	d.LastPhase, d.Page = d.Phases[len(d.Phases)-1], v.Path("requests", r.GetRequestId())
 	d.After = v.R.Method == http.MethodGet && v.R.URL.Query().Has("after")
 	for _, b := range verbs {
 		d.Hrefs[b.Name] = b.Href(v, r.GetRequestId())
-		if b.confirms { // as it was asked for, which the confirmation lets them change
+		if b.confirms { // for what was requested; the confirmation lets them change it
 			d.Hrefs[b.Name] = blank(b, r).address(v)
 		}
 		if !r.Allows(b.Name) || b.side&side(v) == 0 {

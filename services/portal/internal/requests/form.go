@@ -14,35 +14,35 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-// form is what somebody filled in to do something to a request. Everything in it fits into an address too, so that a
-// page can be made again after a detour.
+// form is a submitted form for an action on a request. All of it also fits into a URL, so that a page can be restored
+// after a detour.
 type form struct {
 	verb
-	of one
+	of loaded
 	// Text is the reason, the question or the answer.
 	Text string
-	// Duration as it was chosen, in Go's notation; Chosen are places in the intent's list of resources, which never
-	// changes.
+	// Duration is the chosen duration in Go's notation; Chosen holds indexes into the intent's list of resources, which
+	// never changes.
 	Duration string
 	Chosen   []int
-	// Question is which one is answered.
+	// Question identifies the question that is answered.
 	Question string
-	// Seen is the version of the request that the person had before their eyes.
+	// Seen is the version of the request that the person saw.
 	Seen uint64
-	// Command is the id of the command that the form becomes, however often it is sent.
+	// Command is the ID of the resulting command, however often the form is sent.
 	Command string
-	// Wrong says by field what is not right.
+	// Wrong holds the errors by field.
 	Wrong map[string]*wrong
 }
 
-// wrong is one mistake: a sentence in the reader's language, or a service's in English.
+// wrong is one error: a sentence in the reader's language, or a service's in English.
 type wrong struct {
 	Text    string
 	English bool
 }
 
-// blank is the form before anybody filled it in: everything as it was asked for.
-func blank(b verb, r one) form {
+// blank returns the form before anybody has filled it in, with everything as requested.
+func blank(b verb, r loaded) form {
 	f := form{verb: b, of: r, Seen: r.GetVersion(), Duration: r.Asked().String(), Wrong: map[string]*wrong{}}
 	for i := range r.GetIntent().GetResourceIds() {
 		f.Chosen = append(f.Chosen, i)
@@ -50,14 +50,14 @@ func blank(b verb, r one) form {
 	return f
 }
 
-// filled reads a form that was sent, or an address that holds one. Every form says what was seen.
-func filled(b verb, r one, values url.Values) form {
+// filled parses a form from a request's body or from a URL. Every form carries the version seen.
+func filled(b verb, r loaded, values url.Values) form {
 	f := form{
 		verb: b, of: r, Duration: values.Get("duration"), Question: values.Get("question"), Command: values.Get("command"),
 		Wrong: map[string]*wrong{},
-		Text:  strings.TrimSpace(strings.ReplaceAll(values.Get("reason"), "\r\n", "\n")), // as browsers send lines
+		Text:  strings.TrimSpace(strings.ReplaceAll(values.Get("reason"), "\r\n", "\n")), // browsers send CRLF
 	}
-	f.Seen, _ = strconv.ParseUint(values.Get("seen"), 10, 64) // what is no number was not seen
+	f.Seen, _ = strconv.ParseUint(values.Get("seen"), 10, 64) // malformed: 0, no version seen
 	for _, each := range values["resource"] {
 		i, err := strconv.Atoi(each)
 		if err != nil {
@@ -68,14 +68,14 @@ func filled(b verb, r one, values url.Values) form {
 	return f
 }
 
-// renew makes it a new command about the request as it is now.
-func (f *form) renew(r one) (err error) {
+// renew makes the form a new command on the request's current version.
+func (f *form) renew(r loaded) (err error) {
 	f.of, f.Seen = r, r.GetVersion()
 	f.Command, err = commandID()
 	return err
 }
 
-// values are the form as part of an address.
+// values returns the form as URL parameters.
 func (f form) values() url.Values {
 	q := url.Values{"seen": {strconv.FormatUint(f.Seen, 10)}}
 	if f.Text != "" {
@@ -93,7 +93,7 @@ func (f form) values() url.Values {
 	return q
 }
 
-// check finds what is not right before anything is sent. The services look again.
+// check validates the form before anything is sent. The services validate again.
 func (f form) check() error {
 	if err := f.checkText(); err != nil || !f.narrows {
 		return err
@@ -132,13 +132,13 @@ func (f form) mistake(field, id string, pairs ...any) error {
 	return err
 }
 
-// duration that was chosen; a form that was checked has one.
+// duration returns the chosen duration; check has made sure that there is one.
 func (f form) duration() *durationpb.Duration {
 	t, _ := time.ParseDuration(f.Duration)
 	return durationpb.New(t)
 }
 
-// ids of the resources that were chosen, in the order in which they were asked for.
+// ids returns the IDs of the chosen resources in the order of the request.
 func (f form) ids() []string {
 	var ids []string
 	for i, id := range f.of.GetIntent().GetResourceIds() {
@@ -149,7 +149,7 @@ func (f form) ids() []string {
 	return ids
 }
 
-// allowed is what will be allowed: the least of this and all approvals so far (R27, R30).
+// allowed returns what would be allowed: the minimum of this form and all approvals so far (R27, R30).
 func (f form) allowed() (time.Duration, []string) {
 	t, ids := f.duration().AsDuration(), f.ids()
 	for _, d := range f.of.Approvals() {
@@ -163,7 +163,7 @@ func (f form) allowed() (time.Duration, []string) {
 	return t, ids
 }
 
-// command is what the form becomes.
+// command returns the resulting command.
 func (f form) command() *lockboxv1.Command {
 	c := &lockboxv1.Command{Id: f.Command, Tenant: f.of.GetTenant(), AggregateId: f.of.GetRequestId()}
 	if f.settles {
@@ -173,7 +173,7 @@ func (f form) command() *lockboxv1.Command {
 	return c
 }
 
-// choice of a duration.
+// choice is a duration to choose from.
 type choice struct {
 	Value, Text   string
 	Chosen, Asked bool
@@ -182,7 +182,7 @@ type choice struct {
 var shorter = []time.Duration{15 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour, 4 * time.Hour,
 	8 * time.Hour, 12 * time.Hour, 24 * time.Hour, 48 * time.Hour}
 
-// Durations are those that may be chosen, the longest first: as long as was asked for, or shorter.
+// Durations lists the durations to choose from, longest first: the requested one and shorter ones.
 func (f form) Durations() []choice {
 	list := []choice{{Value: f.of.Asked().String(), Text: f.of.Say.Duration(f.of.Asked()), Asked: true}}
 	for _, t := range slices.Backward(shorter) {
@@ -196,14 +196,14 @@ func (f form) Durations() []choice {
 	return list
 }
 
-// box is a resource that may be left out.
+// box is the checkbox of a resource that may be left out.
 type box struct {
 	shown.Resource
 	Number int
 	Chosen bool
 }
 
-// Boxes are the resources that were asked for.
+// Boxes returns the checkboxes of the requested resources.
 func (f form) Boxes() []box {
 	var list []box
 	for i, r := range f.of.Resources() {

@@ -15,11 +15,11 @@ import (
 
 const (
 	perPage = 20
-	// ownAmong is among how many open requests one of the provider's people's own are looked for.
+	// ownAmong is the number of open requests among which those of one of the provider's people are looked for.
 	ownAmong = 200
 )
 
-// Groups of states that people filter by.
+// The groups of states to filter by.
 var groups = []struct {
 	Name     string
 	statuses []lockboxv1.RequestStatus
@@ -42,7 +42,7 @@ var groups = []struct {
 	}},
 }
 
-// table is a list of requests; the provider's people see whose each is.
+// table is a list of requests. The provider's people also see the customer of each.
 type table struct {
 	Rows     []row
 	Provider bool
@@ -66,7 +66,7 @@ func rows(v *site.Visit, list []*lockboxv1.RequestView) []row {
 	return all
 }
 
-// search asks for a list of requests. Who may see none hears of none.
+// search queries a list of requests. For visitors who may see no requests, the list is empty.
 func search(v *site.Visit, by *lockboxv1.ListRequests) (*lockboxv1.RequestList, uint64, error) {
 	reply, err := v.Ask(&lockboxv1.Query{Ask: &lockboxv1.Query_ListRequests{ListRequests: by}})
 	if err = empty(err); err != nil {
@@ -79,18 +79,18 @@ func search(v *site.Visit, by *lockboxv1.ListRequests) (*lockboxv1.RequestList, 
 	return list, reply.GetSequence(), nil
 }
 
-// waiting is what the first page shows: what waits for the visitor's own decision, and what else is open.
+// waiting is the data of the first page: the requests that await the visitor's own decision, and other open ones.
 type waiting struct {
 	mine, others *lockboxv1.RequestList
 	sequence     uint64
-	// reader is known where others are the visitor's own.
+	// reader is set if others holds the visitor's own requests.
 	reader *lockboxv1.Person
 }
 
 func (w waiting) digest() (string, error) { return shown.Digest(w.mine, w.others) }
 
-// waits asks for it: as others, a customer's people are shown what is at their organisation besides, the provider's
-// people their own open requests. Later pages go without.
+// waits queries both lists: others holds the remaining pending requests of a customer's organisation, or for the
+// provider's people their own open requests. Only the first page has others.
 func waits(v *site.Visit) (w waiting, err error) {
 	page := v.R.URL.Query().Get("page")
 	if w.mine, w.sequence, err = search(v,
@@ -126,8 +126,9 @@ func waits(v *site.Visit) (w waiting, err error) {
 	return w, nil
 }
 
-// notMine holds for what is not listed already: both lists are newest first and equally long, so what waits for the
-// visitor among the newest that are pending is among the newest that wait for them.
+// notMine reports whether a request is not in the first list. Comparing one page of each is enough: both are newest
+// first and of equal length, so a pending request that awaits the visitor and is among the newest pending ones is also
+// among the newest that await the visitor.
 func (w waiting) notMine(r *lockboxv1.RequestView) bool {
 	for _, mine := range w.mine.GetRequests() {
 		if mine.GetRequestId() == r.GetRequestId() {
@@ -154,7 +155,7 @@ func (p *pages) home(v *site.Visit) error {
 		Mine   []row
 		Others table
 		Total  words.Counted
-		// More is how many there are besides those that are listed.
+		// More is the number of requests that are not listed.
 		More           words.Counted
 		Next, FirstWay string
 	}{Mine: rows(v, w.mine.GetRequests()), Others: tabled(v, w.others.GetRequests()),
@@ -171,7 +172,7 @@ func (p *pages) home(v *site.Visit) error {
 	return p.render(v, "home", title, http.StatusOK, address, data)
 }
 
-// turn is where the next page of a list is, and from a later page the first; empty: there is none.
+// turn returns the URLs of a list's next page and, on later pages, of the first; empty if there is none.
 func turn(v *site.Visit, token string) (next, first string) {
 	q := v.R.URL.Query()
 	q.Del("lang")
@@ -189,7 +190,7 @@ func turn(v *site.Visit, token string) (next, first string) {
 	return next, first
 }
 
-// render answers with a page whose title is a message.
+// render renders a page whose title is a message.
 func (p *pages) render(v *site.Visit, name, title string, status int, live string, data any) error {
 	text, err := v.Say.Say(title)
 	if err != nil {
@@ -206,7 +207,7 @@ func (p *pages) list(v *site.Visit) error {
 		Next, FirstWay               string
 		Status, Subscription, Ticket string
 		Groups                       []string
-		// Wrong are the fields that are no ids.
+		// Wrong holds the fields that are not valid IDs.
 		Wrong map[string]bool
 	}{Status: q.Get("status"), Subscription: q.Get("subscription"), Ticket: q.Get("ticket"), Wrong: map[string]bool{}}
 	by := &lockboxv1.ListRequests{SubscriptionId: data.Subscription, TicketId: data.Ticket, Count: true, Limit: perPage,

@@ -10,12 +10,12 @@ import (
 )
 
 const (
-	// What has just happened is in a signed checkpoint within ten seconds (I5); who asks for its receipt waits as long.
+	// An event is covered by a signed checkpoint within ten seconds (I5), so a receipt may take that long.
 	receiptPatience = 12 * time.Second
 	receiptBetween  = 500 * time.Millisecond
 )
 
-// receipt answers with the file that proves what happened to a request (R41).
+// receipt serves the receipt file, which proves what happened to a request (R41).
 func receipt(v *site.Visit) error {
 	ask := &lockboxv1.Query{Ask: &lockboxv1.Query_GetReceipt{
 		GetReceipt: &lockboxv1.GetReceipt{RequestId: v.R.PathValue("id")}}}
@@ -39,6 +39,6 @@ func receipt(v *site.Visit) error {
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Disposition", mime.FormatMediaType("attachment",
 		map[string]string{"filename": reply.GetReceipt().GetFileName()}))
-	_, _ = v.W.Write(reply.GetReceipt().GetFile()) // #nosec G705 -- a download that says it is JSON; whoever asked may have gone away
+	_, _ = v.W.Write(reply.GetReceipt().GetFile()) // #nosec G705 -- a download typed as JSON
 	return nil
 }

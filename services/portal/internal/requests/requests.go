@@ -1,5 +1,5 @@
-// Package requests is the heart of the portal: what waits for somebody, what a request is about and came to, and the
-// forms by which people decide. Pages show; the services that answer decide.
+// Package requests serves the portal's main pages: the requests that await the visitor's decision, a request's content
+// and history, and the forms for decisions. The pages only display; the services decide.
 package requests
 
 import (
@@ -20,7 +20,7 @@ var files embed.FS
 
 type pages struct{ templates *site.Pages }
 
-// Routes are the pages of requests and tickets.
+// Routes returns the pages of requests and tickets.
 func Routes(s *site.Site) ([]site.Route, error) {
 	templates, err := s.ParsePages(files)
 	if err != nil {
@@ -50,7 +50,7 @@ func Routes(s *site.Site) ([]site.Route, error) {
 	return routes, nil
 }
 
-// Live are the pages that hear of changes.
+// Live returns the pages with live updates.
 func Live() []live.Page {
 	return []live.Page{
 		{Path: "/home", Side: site.Both, Ask: func(v *site.Visit) (string, uint64, error) {
@@ -72,34 +72,34 @@ func Live() []live.Page {
 	}
 }
 
-// one is a request as it was answered at a sequence.
-type one struct {
+// loaded is a request with the projection's sequence at the time.
+type loaded struct {
 	shown.Request
 	sequence uint64
 }
 
-// ask asks for the request that the address names.
-func ask(v *site.Visit) (one, error) {
+// ask queries the request named in the URL.
+func ask(v *site.Visit) (loaded, error) {
 	reply, err := v.Ask(&lockboxv1.Query{Ask: &lockboxv1.Query_GetRequest{
 		GetRequest: &lockboxv1.GetRequest{RequestId: v.R.PathValue("id")}}})
 	if err != nil {
-		return one{}, err
+		return loaded{}, err
 	}
 	if reply.GetRequest() == nil {
-		return one{}, errors.New("portal: the answer holds no request")
+		return loaded{}, errors.New("portal: the reply contains no request")
 	}
-	return one{read(v, reply.GetRequest()), reply.GetSequence()}, nil
+	return loaded{read(v, reply.GetRequest()), reply.GetSequence()}, nil
 }
 
-// own asks for it as ask does, and for who reads it.
-func own(v *site.Visit) (one, error) {
+// own is ask with the reader's identity added.
+func own(v *site.Visit) (loaded, error) {
 	self, err := v.Self()
 	if err != nil {
-		return one{}, err
+		return loaded{}, err
 	}
 	r, err := ask(v)
 	if err != nil {
-		return one{}, err
+		return loaded{}, err
 	}
 	r.Reader, v.Under = self.GetActor().GetPerson(), v.Path("requests")
 	if r.Waits() {
@@ -118,8 +118,8 @@ const (
 	between  = 100 * time.Millisecond
 )
 
-// settled asks again, for a moment, until something that is about to be true is shown.
-func settled(v *site.Visit, r one, until func(one) bool) (one, error) {
+// settled repeats the query until the condition holds, for up to patience.
+func settled(v *site.Visit, r loaded, until func(loaded) bool) (loaded, error) {
 	deadline := time.NewTimer(patience)
 	defer deadline.Stop()
 	for !until(r) {
@@ -140,19 +140,19 @@ func settled(v *site.Visit, r one, until func(one) bool) (one, error) {
 	return r, nil
 }
 
-// listen is where the request's pages hear of changes.
-func (r one) listen(v *site.Visit) (string, error) {
+// listen returns the URL of the live updates for the request's pages.
+func (r loaded) listen(v *site.Visit) (string, error) {
 	digest, err := shown.Digest(r.RequestView)
 	return live.Address(v.Path("live", "requests", r.GetRequestId()), digest, r.sequence), err
 }
 
-// commandID is part of a form, so that sending it twice is one command.
+// commandID returns a new command ID. It is part of the form, so that submitting a form twice sends one command.
 func commandID() (string, error) {
 	id, err := uuid.NewV7()
 	return id.String(), err
 }
 
-// empty makes nothing of an answer that there is nothing to see.
+// empty turns NOT_FOUND into an empty result.
 func empty(err error) error {
 	if site.NotFound(err) {
 		return nil

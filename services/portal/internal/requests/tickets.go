@@ -9,16 +9,16 @@ import (
 	"github.com/openlockbox/lockbox/services/portal/internal/site"
 )
 
-// mostTickets is how many are listed. The list has no pages.
+// mostTickets is the most that are listed. The list has no pagination.
 const mostTickets = 200
 
-// ticketRow is a ticket in a list, or its page.
+// ticketRow is a ticket in a list, or on its own page.
 type ticketRow struct {
 	*lockboxv1.TicketView
 	Href string
 }
 
-// Engineer is who has it; empty: nobody yet.
+// Engineer returns the name of the assigned engineer; empty if the ticket is unassigned.
 func (t ticketRow) Engineer() string {
 	if t.GetEngineer() == nil {
 		return ""
@@ -26,7 +26,7 @@ func (t ticketRow) Engineer() string {
 	return shown.Name(t.GetEngineer())
 }
 
-// Opener is who opened it.
+// Opener returns the name of the person who opened the ticket.
 func (t ticketRow) Opener() string { return shown.Name(t.GetOpenedBy().GetPerson()) }
 
 func (p *pages) tickets(v *site.Visit) error {
@@ -58,13 +58,13 @@ func (p *pages) ticket(v *site.Visit) error {
 	if err != nil {
 		return err
 	}
-	// Two customers may have a ticket of the same id, and the provider's people see requests of both.
+	// Two customers may have tickets with the same ID, and the provider's people see the requests of both.
 	own := slices.DeleteFunc(found.GetRequests(),
 		func(r *lockboxv1.RequestView) bool { return r.GetTenant() != reply.GetTicket().GetTenant() })
 	data := struct {
 		ticketRow
 		Table table
-		// All is where the others are; empty: these are all.
+		// All is the URL of the full list; empty if this is it.
 		All      string
 		Provider bool
 	}{ticketRow: ticketRow{TicketView: reply.GetTicket()}, Table: tabled(v, own), Provider: v.Session.Tenant == ""}

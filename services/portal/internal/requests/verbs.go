@@ -7,7 +7,7 @@ import (
 	"github.com/openlockbox/lockbox/services/portal/internal/site"
 )
 
-// need is how much somebody has to write.
+// need says whether a text has to be entered.
 type need int
 
 const (
@@ -15,56 +15,55 @@ const (
 	required
 )
 
-// The most that people may write here, in characters. A reason becomes part of an address, which proxies cut at 8 KiB.
+// Maximum text lengths, in characters. A reason becomes part of a URL, which proxies limit to 8 KiB.
 const (
 	shortText = 500
 	longText  = 4000
 )
 
-// verb is something that people do to a request. All of them go the same way: a page that says what will be true, a
-// form, a command.
+// verb is an action on a request. All verbs share one flow: a page that explains the consequences, a form, a command.
 type verb struct {
-	// Name as in RequestView.allowed, and of its messages; path is where it lies below the request.
+	// Name as in RequestView.allowed and in the message IDs; path is the segment below the request's URL.
 	Name, path string
 	side       site.Side
-	// Tone is the class of its button.
+	// Tone is the CSS class of its button.
 	Tone string
-	// text says whether what people write is required.
+	// text says whether a text is required.
 	text need
-	// narrows: the duration may be shortened and resources left out (R27); confirms: a page of its own repeats what will
-	// be allowed before it is.
+	// narrows: the duration may be shortened and resources left out (R27); confirms: a separate page repeats what will
+	// be allowed before it takes effect.
 	narrows, confirms bool
-	// long: what people write is not only a reason. It may be more than fits into an address.
+	// long: the text is more than a reason and may exceed what fits into a URL.
 	long bool
-	// settles: it is a decision about what was seen, and is refused if that has changed.
+	// settles: the decision applies to the version seen and is refused if the request has changed.
 	settles bool
-	// do puts it into a command.
+	// do sets the command's action.
 	do func(*lockboxv1.Command, form)
 }
 
-// ID names its messages.
+// ID returns the ID of one of its messages.
 func (b verb) ID(of string) string {
 	return "decision." + strings.ReplaceAll(b.Name, "_", "-") + "." + of
 }
 
-// Href is where its form is.
+// Href returns the URL of its form.
 func (b verb) Href(v *site.Visit, request string) string {
 	return v.Path("requests", request) + "/" + b.path
 }
 
-// Required reports whether something has to be written.
+// Required reports whether a text is required.
 func (b verb) Required() bool { return b.text == required }
 
-// Narrows reports whether less than was asked for may be allowed.
+// Narrows reports whether less than was requested may be allowed.
 func (b verb) Narrows() bool { return b.narrows }
 
-// Confirms reports whether another page follows before anything is decided.
+// Confirms reports whether a confirmation page follows.
 func (b verb) Confirms() bool { return b.confirms }
 
-// Settles reports whether it is a decision about what was seen.
+// Settles reports whether the decision applies to the version seen only.
 func (b verb) Settles() bool { return b.settles }
 
-// Most is how many characters may be written.
+// Most returns the maximum length of the text in characters.
 func (b verb) Most() int {
 	if b.long {
 		return longText
@@ -72,7 +71,7 @@ func (b verb) Most() int {
 	return shortText
 }
 
-// verbs in the order in which their buttons stand. Asking and answering have their forms on the request's own page too.
+// verbs in the order of their buttons. Questions and answers also have their forms on the request's own page.
 var verbs = []verb{
 	{
 		Name: "approve", path: "approve", side: site.Customer, Tone: "main", narrows: true, confirms: true, settles: true,

@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// record is what the bucket holds of a session, sealed.
+// record is the plaintext of a session in the bucket.
 type record struct {
-	used time.Time // last
-	end  time.Time // at the latest
+	used time.Time // last use
+	end  time.Time // absolute expiry
 	data []byte
 }
 
@@ -23,14 +23,14 @@ const (
 	headerSize = 16 // used and end, in nanoseconds
 )
 
-// keyOf is a session's key in the bucket. It does not lead back to the token, nor to the key that it is sealed with.
+// keyOf returns a session's key in the bucket. Neither the token nor the encryption key can be derived from it.
 func keyOf(token string) string {
 	sum := sha256.Sum256([]byte(token))
 	return hex.EncodeToString(sum[:])
 }
 
-// sealing is AES-256-GCM under a key that only who holds the token has. The token is 256 random bits, so it needs no
-// salt.
+// sealing returns AES-256-GCM with a key derived from the token, so that only its holder can decrypt. The token is 256
+// random bits, so the derivation needs no salt.
 func sealing(token string) (cipher.AEAD, error) {
 	key, err := hkdf.Key(sha256.New, []byte(token), nil, purpose, 32)
 	if err != nil {
@@ -49,12 +49,12 @@ func seal(token string, r record) ([]byte, error) {
 		return nil, err
 	}
 	plain := make([]byte, 0, headerSize+len(r.data))
-	plain = binary.BigEndian.AppendUint64(plain, uint64(r.used.UnixNano()))         // #nosec G115 -- the same bits come back
+	plain = binary.BigEndian.AppendUint64(plain, uint64(r.used.UnixNano()))         // #nosec G115 -- converted back
 	plain = binary.BigEndian.AppendUint64(plain, uint64(r.end.UnixNano()))          // #nosec G115
-	return aead.Seal(nil, nil, append(plain, r.data...), []byte(keyOf(token))), nil // #nosec G407 -- it makes a nonce of its own
+	return aead.Seal(nil, nil, append(plain, r.data...), []byte(keyOf(token))), nil // #nosec G407 -- random nonce
 }
 
-// unseal is false for what was not sealed for this token.
+// unseal returns false for data that was not sealed with this token.
 func unseal(token string, sealed []byte) (record, bool) {
 	aead, err := sealing(token)
 	if err != nil {

@@ -1,8 +1,9 @@
-// Package session is who is signed in to the portal, for as long as their browser's cookie and the bus both say so.
+// Package session manages the sessions of people who are signed in to the portal. A session is valid as long as the
+// browser has its cookie and the bus has its record.
 //
-// The cookie holds a random token. The bucket on the bus, which all copies of the portal share, holds under a hash of
-// that token what is known of the person, encrypted under a key derived from it: neither the bus, nor its disk, nor
-// whoever else may read the bucket learns an ID token from it. To end a session is to delete its key.
+// The cookie holds a random token. The bucket on the bus, which all replicas of the portal share, holds the session
+// under a hash of that token, encrypted with a key derived from it: neither the bus, nor its disk, nor anybody else who
+// can read the bucket obtains an ID token from it. Deleting the key ends the session.
 package session
 
 import (
@@ -17,33 +18,33 @@ import (
 	"github.com/openlockbox/lockbox/pkg/bus"
 )
 
-// Session is somebody's sign-in.
+// Session is one person's session.
 type Session struct {
-	// Tenant of the organisation that they signed in with; empty: the provider.
+	// Tenant of the organisation that the person signed in with; empty for the provider.
 	Tenant string `json:"tenant,omitempty"`
-	// Token is their ID token: what every command and query carries.
+	// Token is the ID token, which every command and query carries.
 	Token string `json:"token"`
-	// Subject is how their organisation's issuer knows them.
+	// Subject is the person's identifier at their organisation's issuer.
 	Subject string `json:"subject"`
-	// Name and Language as the token says, to greet them.
+	// Name and Language are claims of the token, for display only.
 	Name     string `json:"name"`
 	Language string `json:"language,omitempty"`
-	// Since is when they signed in.
+	// Since is the time of the sign-in.
 	Since time.Time `json:"since"`
-	// Expires is when the token does, and the session with it.
+	// Expires is when the token, and therefore the session, expires.
 	Expires time.Time `json:"expires"`
 }
 
-// Sessions keeps them for all copies of the portal.
+// Sessions holds the sessions of all replicas of the portal.
 type Sessions struct {
 	scs *scs.SessionManager
 	now func() time.Time
 }
 
-const sessionValue = "session" // the one value of a session in scs
+const sessionValue = "session" // the key of a session's only value in scs
 
-// New keeps sessions in the bucket that this connection reaches. It need not be there yet. Secure: browsers reach the
-// portal by https.
+// New returns a store in the bucket that this connection reaches. The bucket need not exist yet. secure says that
+// browsers reach the portal by https.
 func New(nc *nats.Conn, secure bool, now func() time.Time) (*Sessions, error) {
 	js, err := jetstream.New(nc)
 	if err != nil {
@@ -51,7 +52,7 @@ func New(nc *nats.Conn, secure bool, now func() time.Time) (*Sessions, error) {
 	}
 	name := "lockbox-session"
 	if secure {
-		name = "__Host-" + name // neither a subdomain nor plain http can set it (RFC 6265bis §4.1.3.2)
+		name = "__Host-" + name // subdomains and plain http cannot set it (RFC 6265bis §4.1.3.2)
 	}
 	return &Sessions{now: now, scs: &scs.SessionManager{
 		Store: &store{js: js, now: now}, Codec: codec{}, Lifetime: bus.SessionLifetime,
@@ -59,11 +60,11 @@ func New(nc *nats.Conn, secure bool, now func() time.Time) (*Sessions, error) {
 	}}, nil
 }
 
-// Current returns who sent this; nil: nobody who is signed in. UNAVAILABLE if that cannot be known.
+// Current returns the session of a request; nil if nobody is signed in, and UNAVAILABLE if the bus cannot be reached.
 func (s *Sessions) Current(r *http.Request) (*Session, error) {
 	token := s.token(r)
 	if token == "" {
-		return nil, nil //nolint:nilnil // nobody
+		return nil, nil //nolint:nilnil // not signed in
 	}
 	ctx, err := s.scs.Load(looking(r), token)
 	if err != nil {
@@ -72,12 +73,12 @@ func (s *Sessions) Current(r *http.Request) (*Session, error) {
 	if found, ok := s.scs.Get(ctx, sessionValue).(Session); ok {
 		return &found, nil
 	}
-	return nil, nil //nolint:nilnil // nobody
+	return nil, nil //nolint:nilnil // not signed in
 }
 
-// looking is the request's context, which says whether only a page of ours asks, by a script: nobody need sit in front
-// of it, so the session is not used by that (Fetch Metadata §2.1: what a script fetches and hears is for no
-// destination).
+// looking returns the request's context, marked if the request was made by one of our scripts: nobody need be sitting
+// in front of the page, so such a request does not count as use of the session (Fetch Metadata §2.1: fetch and
+// EventSource have an empty destination).
 func looking(r *http.Request) context.Context {
 	if r.Header.Get("Sec-Fetch-Dest") == "empty" {
 		return context.WithValue(r.Context(), unattended{}, true)
@@ -85,8 +86,8 @@ func looking(r *http.Request) context.Context {
 	return r.Context()
 }
 
-// Begin signs somebody in, in place of whoever was, under a token that nobody knew before (session fixation). It lasts
-// as long as their ID token, at most bus.SessionLifetime, and ends an hour after it was used last.
+// Begin signs a person in, replacing any previous session, with a fresh token (against session fixation). The session
+// lasts as long as the ID token, at most bus.SessionLifetime, and ends after an hour without use.
 func (s *Sessions) Begin(w http.ResponseWriter, r *http.Request, who Session) error {
 	ctx, err := s.scs.Load(r.Context(), s.token(r))
 	if err != nil {
@@ -109,14 +110,14 @@ func (s *Sessions) Begin(w http.ResponseWriter, r *http.Request, who Session) er
 	return nil
 }
 
-// End signs out, for every copy of the portal. UNAVAILABLE: nobody is signed out, and the browser keeps its cookie, so
-// that it can be tried again.
+// End signs out on all replicas of the portal. If it returns UNAVAILABLE, the session still exists and the browser
+// keeps its cookie, so that the person can try again.
 func (s *Sessions) End(w http.ResponseWriter, r *http.Request) error {
 	ctx, err := s.scs.Load(r.Context(), s.token(r))
 	if err != nil {
 		return err
 	}
-	if s.scs.Token(ctx) != "" { // else there is nothing to delete
+	if s.scs.Token(ctx) != "" { // otherwise there is nothing to delete
 		if err := s.scs.Destroy(ctx); err != nil {
 			return err
 		}
@@ -125,7 +126,7 @@ func (s *Sessions) End(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// token is the cookie's; empty: there is none.
+// token returns the cookie's token; empty if there is none.
 func (s *Sessions) token(r *http.Request) string {
 	c, err := r.Cookie(s.scs.Cookie.Name)
 	if err != nil {
@@ -134,7 +135,7 @@ func (s *Sessions) token(r *http.Request) string {
 	return c.Value
 }
 
-// codec writes a session for the store. What it cannot read is no session.
+// codec encodes sessions for the store. It decodes malformed data as no session.
 type codec struct{}
 
 // Encode implements scs.Codec.
@@ -146,7 +147,7 @@ func (codec) Encode(_ time.Time, values map[string]any) ([]byte, error) {
 func (codec) Decode(data []byte) (time.Time, map[string]any, error) {
 	var s Session
 	if json.Unmarshal(data, &s) != nil || s.Token == "" {
-		return time.Time{}, map[string]any{}, nil //nolint:nilerr // no session is no error
+		return time.Time{}, map[string]any{}, nil //nolint:nilerr // malformed data means no session
 	}
 	return s.Expires, map[string]any{sessionValue: s}, nil
 }

@@ -14,28 +14,29 @@ import (
 )
 
 const (
-	// idleTimeout ends a session that nobody uses. That it is used is noted at most every noteEvery, so that a page costs
-	// a read of the bus and no write; it can end that much too early.
+	// idleTimeout ends an unused session. Use is recorded at most every noteEvery, so that most pages cost a read of
+	// the bus and no write; a session can end that much too early.
 	idleTimeout = time.Hour
 	noteEvery   = 5 * time.Minute
 
 	storeTimeout = 3 * time.Second
 )
 
-// unattended in a context: who the session is of is asked, and it is not used.
+// unattended marks a context in which reading a session does not count as use.
 type unattended struct{}
 
-// store is scs's store in the bucket. scs prefers the methods that take a context, so it has no others.
+// store is scs's store in the bucket. scs prefers the methods that take a context; the others are never called.
 type store struct {
 	scs.Store
 	js  jetstream.JetStream
 	now func() time.Time
 
 	mu sync.Mutex
-	kv jetstream.KeyValue // nil until the bucket was found
+	kv jetstream.KeyValue // nil until the bucket is found
 }
 
-// FindCtx returns a session that is neither over nor idle. UNAVAILABLE if the bus does not say.
+// FindCtx returns a session that has neither expired nor been idle for too long. UNAVAILABLE if the bus does not
+// answer.
 func (s *store) FindCtx(ctx context.Context, token string) (data []byte, found bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
@@ -64,16 +65,16 @@ func (s *store) FindCtx(ctx context.Context, token string) (data []byte, found b
 		if err != nil {
 			return nil, false, err
 		}
-		// Only over what was read: else a session that has just been ended elsewhere would come back.
+		// Compare-and-set; otherwise a session that has just been ended elsewhere would be restored.
 		if _, err := kv.Update(ctx, keyOf(token), sealed, entry.Revision()); !errors.Is(err,
 			jetstream.ErrKeyRevisionMismatch) {
-			return r.data, true, nil // if it could not be noted, the session is no longer for it, and no shorter
+			return r.data, true, nil // an unrecorded use does not extend the session
 		}
 	}
 	return nil, false, unavailable(jetstream.ErrKeyRevisionMismatch)
 }
 
-// CommitCtx keeps a session whose token is new.
+// CommitCtx stores a session with a new token.
 func (s *store) CommitCtx(ctx context.Context, token string, data []byte, end time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
@@ -91,7 +92,7 @@ func (s *store) CommitCtx(ctx context.Context, token string, data []byte, end ti
 	return nil
 }
 
-// DeleteCtx ends a session for every copy of the portal.
+// DeleteCtx ends a session on all replicas of the portal.
 func (s *store) DeleteCtx(ctx context.Context, token string) error {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
@@ -105,7 +106,7 @@ func (s *store) DeleteCtx(ctx context.Context, token string) error {
 	return nil
 }
 
-// bucket looks for it until it is there: the portal may start before it is made.
+// bucket looks up the bucket until it exists: the portal may start before the bucket is created.
 func (s *store) bucket(ctx context.Context) (jetstream.KeyValue, error) {
 	s.mu.Lock()
 	kv := s.kv

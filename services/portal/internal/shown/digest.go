@@ -7,8 +7,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Digest tells answers apart: it changes when anything in them does. What passes by itself, such as the time that is
-// left, is not in them.
+// Digest returns a hash that changes when anything in the replies does. Replies contain nothing that changes with time
+// alone, such as the time left.
 func Digest(answers ...proto.Message) (string, error) {
 	sum := sha256.New()
 	for _, a := range answers {

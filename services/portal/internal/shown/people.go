@@ -9,24 +9,24 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// Asked is one of the people who were asked to decide for the customer, and what came of it.
+// Asked is one of the customer's approvers, with their decision.
 type Asked struct {
 	Name, Email string
 	Roles       []lockboxv1.Role
-	// You: it is the reader.
+	// You reports whether this is the reader.
 	You bool
 	// Decision is nil while they have not decided.
 	Decision *lockboxv1.Decision
-	// Mail is what became of the last mail that asked them; nil: none is known of.
+	// Mail is the delivery status of the last mail that asked them; nil if none is known.
 	Mail *lockboxv1.DeliveryView
 	// MailFailed is why that mail could not be delivered.
 	MailFailed reason.Text
 }
 
-// asking are the mails by which people learn that their decision is wanted, or somebody's.
+// asking lists the mail templates that ask for a decision.
 var asking = []string{"approval-requested", "approval-reminder", "approval-requested-alternate", "nobody-to-ask"}
 
-// Asked are the people who may decide for the customer. The provider's people are not told who they are.
+// AskedPeople returns the customer's approvers. The provider's people do not see who they are.
 func (r Request) AskedPeople() []Asked {
 	var list []Asked
 	for _, a := range r.GetLockbox().GetApprovers() {
@@ -45,7 +45,7 @@ func (r Request) AskedPeople() []Asked {
 	return list
 }
 
-// Told are the addresses that were told and may decide nothing (R24).
+// Told returns the addresses that are notified but cannot decide (R24).
 func (r Request) Told() []Asked {
 	var list []Asked
 	for _, a := range r.GetLockbox().GetAlternates() {
@@ -56,7 +56,7 @@ func (r Request) Told() []Asked {
 	return list
 }
 
-// mail is the last that asked somebody, and why it could not be delivered.
+// mail returns the delivery status of the last mail that asked for a decision, and why it could not be delivered.
 func (r Request) mail(address string) (*lockboxv1.DeliveryView, reason.Text) {
 	for _, d := range slices.Backward(r.GetDeliveries()) {
 		if slices.Contains(asking, d.GetTemplate()) && strings.EqualFold(d.GetRecipient(), address) {
@@ -66,12 +66,12 @@ func (r Request) mail(address string) (*lockboxv1.DeliveryView, reason.Text) {
 	return nil, reason.Text{}
 }
 
-// Role is what a role is called.
+// Role returns a role's display name.
 func (r Request) Role(role lockboxv1.Role) (string, error) {
 	return r.Say.Say(ID("status.role", role.String(), "ROLE_"))
 }
 
-// Waiver is why the customer is not asked; empty: they are.
+// Waiver says why the customer is not asked; empty if they are.
 func (r Request) Waiver() (string, error) {
 	w := r.GetEvaluation().GetWaiver()
 	if w == lockboxv1.Waiver_WAIVER_UNSPECIFIED {
@@ -80,28 +80,28 @@ func (r Request) Waiver() (string, error) {
 	return r.Say.Say(ID("status.waiver", w.String(), "WAIVER_"))
 }
 
-// Basis is on whose behalf the approvers decide.
+// Basis says on whose behalf the approvers decide.
 func (r Request) Basis() (string, error) {
 	return r.Say.Say(ID("status.basis", r.GetLockbox().GetBasis().String(), "APPROVER_BASIS_"))
 }
 
-// Effect is what a rule did.
+// Effect says what effect a rule had.
 func (r Request) Effect(e lockboxv1.RuleEffect) (string, error) {
 	return r.Say.Say(ID("status.effect", e.String(), "RULE_EFFECT_"))
 }
 
-// Reasons are those of the evaluation.
+// Reasons returns the evaluation's reasons.
 func (r Request) Reasons() []reason.Text {
 	e := r.GetEvaluation()
 	return reason.ShowAll(r.Say.Language, e.GetCodedReasons(), e.GetReasons())
 }
 
-// NotCounted says why an assignment does not count.
+// NotCounted says why an assignment is not active.
 func (r Request) NotCounted(e *lockboxv1.ExcludedAssignment) reason.Text {
 	return reason.Show(r.Say.Language, e.GetCodedReason(), e.GetReason())
 }
 
-// Ended is why a service ended the request by itself.
+// Ended says why a service ended the request.
 func (r Request) Ended() reason.Text {
 	return reason.Show(r.Say.Language, r.GetCodedEndReason(), r.GetEndReason())
 }

@@ -8,41 +8,41 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// The picture's measures, in units of its own.
+// The picture's dimensions, in its own units.
 const (
 	PictureWidth = 960
 	gap          = 8
 )
 
-// Phase is a part of a request's life, as the picture of it shows it: phases stand beside each other with the same
-// width, and inside of each one time runs evenly.
+// Phase is a part of a request's life in its picture. Phases stand side by side with equal widths; within each, time is
+// linear.
 type Phase struct {
-	// ID names the message of what it is.
+	// ID identifies the message with its name.
 	ID string
-	// From and To are when it began and when it ended, or is to end.
+	// From and To are when it began and when it ended or is due to end.
 	From, To *timestamppb.Timestamp
-	// X and Width are where it is, Filled how much of it is over.
+	// X and Width are its position, Filled is the width of the elapsed part.
 	X, Width, Filled int
-	// Running: it is not over.
+	// Running reports whether the phase is not over.
 	Running bool
 	Marks   []Mark
 }
 
-// Mark is something that happened in a phase.
+// Mark is an event within a phase.
 type Mark struct {
 	X     int
 	Entry *lockboxv1.TimelineEntry
-	// Tone is the class of its colour.
+	// Tone is the CSS class of its colour.
 	Tone string
 }
 
-// marked are the facts that the picture marks.
+// marked maps the events that the picture marks to their tones.
 var marked = map[string]string{
 	"InternalApprovalGiven": "good", "InternalApprovalRefused": "bad", "CustomerApproved": "good", "CustomerDenied": "bad",
 	"QuestionAsked": "wait", "QuestionAnswered": "wait", "AccessRevoked": "bad", "AccessReleased": "",
 }
 
-// Phases are those of the request's life so far.
+// Phases returns the phases of the request's life so far.
 func (r Request) Phases() []Phase {
 	asked, granted := r.last("CustomerNotified").GetTime(), r.GetGrant().GetStartsAt()
 	list := []Phase{{ID: "status.phase.evaluation", From: r.GetCreatedAt(), To: r.last("AccessEvaluated").GetTime()}}
@@ -67,7 +67,7 @@ func (r Request) Phases() []Phase {
 	return r.draw(list)
 }
 
-// first of several moments that is known.
+// first returns the first of the times that is set.
 func first(moments ...*timestamppb.Timestamp) *timestamppb.Timestamp {
 	if i := slices.IndexFunc(moments, func(t *timestamppb.Timestamp) bool { return t != nil }); i >= 0 {
 		return moments[i]
@@ -100,7 +100,7 @@ func (r Request) draw(list []Phase) []Phase {
 	return list
 }
 
-// at is how far into the phase a moment is.
+// at returns how far into the phase a time is.
 func (p Phase) at(t time.Time) int {
 	if p.From == nil || p.To == nil {
 		return p.Width

@@ -1,5 +1,6 @@
-// Package shown is how a request reads: its state, people, resources and times in plain words of the reader's language.
-// It decides nothing, asks nobody, and knows no HTML. What people wrote is passed on as it is, for templates to escape.
+// Package shown presents a request: its state, people, resources and times in plain words of the reader's language. It
+// decides nothing, sends no queries and knows no HTML. What people wrote is passed on unescaped, for templates to
+// escape.
 package shown
 
 import (
@@ -18,33 +19,34 @@ type Request struct {
 	*lockboxv1.RequestView
 	Say *words.Speaker
 	Now time.Time
-	// Provider's name, and whether the reader is one of the provider's people.
+	// Provider is the provider's name, and ToProvider says whether the reader is one of the provider's people.
 	Provider   string
 	ToProvider bool
-	// Reader is who reads; nil: that is not known, and nothing is called theirs.
+	// Reader is nil if the reader is not known; then nothing is presented as theirs.
 	Reader *lockboxv1.Person
 }
 
-// ID makes a message's id of an enum's value: STATUS "REQUEST_STATUS_DENIED" is "status.denied".
+// ID returns the message ID for an enum value: STATUS "REQUEST_STATUS_DENIED" is "status.denied".
 func ID(part, value, prefix string) string {
 	return part + "." + strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(value, prefix)), "_", "-")
 }
 
-// StatusID names the message of the request's state.
+// StatusID returns the message ID of the request's state.
 func (r Request) StatusID() string { return StatusID(r.GetStatus()) }
 
-// StatusID names the message of a state.
+// StatusID returns the message ID of a state.
 func StatusID(s lockboxv1.RequestStatus) string { return ID("status", s.String(), "REQUEST_STATUS_") }
 
-// Reason is why access is asked for, as a type.
+// Reason returns the type of reason for which access is requested.
 func (r Request) Reason() (string, error) {
 	return r.Say.Say(ID("status.reason", r.GetIntent().GetReasonType().String(), "REASON_TYPE_"))
 }
 
-// Tone is the class of the state's colour: who must do something, what is allowed, what came to nothing.
+// Tone returns the CSS class of the state's colour: somebody has to act, access is allowed, or the request ended
+// without access.
 func (r Request) Tone() string { return Tone(r.GetStatus()) }
 
-// Tone is the class of a state's colour.
+// Tone returns the CSS class of a state's colour.
 func Tone(s lockboxv1.RequestStatus) string {
 	switch s {
 	case lockboxv1.RequestStatus_REQUEST_STATUS_SUBMITTED,
@@ -61,24 +63,24 @@ func Tone(s lockboxv1.RequestStatus) string {
 	}
 }
 
-// Pending reports whether the customer's decision is waited for.
+// Pending reports whether the request awaits the customer's decision.
 func (r Request) Pending() bool {
 	return r.GetStatus() == lockboxv1.RequestStatus_REQUEST_STATUS_CUSTOMER_NOTIFIED
 }
 
-// Waits reports whether somebody on the reader's side is to decide: the customer's people, or the provider's
-// internally.
+// Waits reports whether the request awaits a decision by the reader's side: by the customer's people, or in the
+// provider's internal approval.
 func (r Request) Waits() bool {
 	return r.Pending() || r.ToProvider &&
 		r.GetStatus() == lockboxv1.RequestStatus_REQUEST_STATUS_AWAITING_INTERNAL_APPROVAL
 }
 
-// Over reports whether nothing can happen any more.
+// Over reports whether the request is closed.
 func (r Request) Over() bool {
 	return r.GetStatus() >= lockboxv1.RequestStatus_REQUEST_STATUS_COMPLETED
 }
 
-// Deadline is when what is waited for, or access, ends by itself; nil: nothing does.
+// Deadline returns when the wait for a decision, or the access, ends automatically; nil if neither is the case.
 func (r Request) Deadline() *timestamppb.Timestamp {
 	switch r.GetStatus() {
 	case lockboxv1.RequestStatus_REQUEST_STATUS_AWAITING_INTERNAL_APPROVAL:
@@ -92,7 +94,7 @@ func (r Request) Deadline() *timestamppb.Timestamp {
 	}
 }
 
-// Left is how long it is until the deadline, to the two largest units, never more than there is.
+// Left returns the time to the deadline, in the two largest units and rounded down.
 func (r Request) Left() (string, error) {
 	if r.Deadline() == nil {
 		return "", nil
@@ -109,31 +111,31 @@ func (r Request) Left() (string, error) {
 	return r.Say.Duration(left), nil
 }
 
-// Hurry reports whether less than a day is left to decide.
+// Hurry reports whether less than a day is left for the decision.
 func (r Request) Hurry() bool {
 	d := r.Deadline()
 	return d != nil && r.Tone() == "wait" && d.AsTime().Sub(r.Now) < 24*time.Hour
 }
 
-// Asked is how long access is asked for.
+// Asked returns the requested duration.
 func (r Request) Asked() time.Duration { return r.GetEvaluation().GetDuration().AsDuration() }
 
-// Required is how many people must approve.
+// Required returns how many people must approve.
 func (r Request) Required() int { return max(1, int(r.GetLockbox().GetRequiredApprovals())) }
 
-// Approvals are the customer's approvals so far.
+// Approvals returns the customer's approvals so far.
 func (r Request) Approvals() []*lockboxv1.Decision {
 	return slices.DeleteFunc(slices.Clone(r.GetCustomerDecisions()),
 		func(d *lockboxv1.Decision) bool { return !d.GetApproved() })
 }
 
-// Given is how many have approved so far.
+// Given returns how many have approved so far.
 func (r Request) Given() int { return len(r.Approvals()) }
 
-// Missing is how many more must approve.
+// Missing returns how many more must approve.
 func (r Request) Missing() int { return max(0, r.Required()-r.Given()) }
 
-// Own is what the reader themselves decided; nil: nothing.
+// Own returns the reader's own decision, or nil.
 func (r Request) Own() *lockboxv1.Decision {
 	for _, d := range slices.Concat(r.GetCustomerDecisions(), r.GetInternalDecisions()) {
 		if tenant.SamePerson(d.GetActor().GetPerson(), r.Reader) {
@@ -143,13 +145,13 @@ func (r Request) Own() *lockboxv1.Decision {
 	return nil
 }
 
-// Mine reports whether the reader asked for access.
+// Mine reports whether the reader is the requester.
 func (r Request) Mine() bool { return tenant.SamePerson(r.GetRequester().GetPerson(), r.Reader) }
 
-// Allows reports whether the reader could do this now, as the services say.
+// Allows reports whether the reader could do this now, according to the services.
 func (r Request) Allows(verb string) bool { return slices.Contains(r.GetAllowed(), verb) }
 
-// Unanswered are the questions that wait for the requester.
+// Unanswered counts the questions that await the requester's answer.
 func (r Request) Unanswered() int {
 	n := 0
 	for _, q := range r.GetQuestions() {
@@ -160,7 +162,7 @@ func (r Request) Unanswered() int {
 	return n
 }
 
-// Since lists what happened after the version that somebody saw, oldest first. Reports change no version.
+// Since returns what happened after a version, oldest first. Reports do not change the version.
 func (r Request) Since(seen uint64) []*lockboxv1.TimelineEntry {
 	var after []*lockboxv1.TimelineEntry
 	for _, e := range r.GetTimeline() {
@@ -171,10 +173,10 @@ func (r Request) Since(seen uint64) []*lockboxv1.TimelineEntry {
 	return after
 }
 
-// Sent are the timeline's mails that arrived, Happened is everything else.
+// Sent returns the delivered mails of the timeline.
 func (r Request) Sent() []*lockboxv1.TimelineEntry { return r.told(true) }
 
-// Happened is the timeline without the mails that arrived: there are many, and they change nothing.
+// Happened returns the timeline without the delivered mails: there are many, and they change nothing.
 func (r Request) Happened() []*lockboxv1.TimelineEntry { return r.told(false) }
 
 func (r Request) told(sent bool) []*lockboxv1.TimelineEntry {
@@ -182,7 +184,7 @@ func (r Request) told(sent bool) []*lockboxv1.TimelineEntry {
 		func(e *lockboxv1.TimelineEntry) bool { return (e.GetType() == "NotificationSent") != sent })
 }
 
-// last is the newest entry of a type; nil: there is none.
+// last returns the newest entry of a type, or nil.
 func (r Request) last(typ string) *lockboxv1.TimelineEntry {
 	for _, e := range slices.Backward(r.GetTimeline()) {
 		if e.GetType() == typ {

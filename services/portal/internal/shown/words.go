@@ -8,11 +8,11 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// named is how many things a sentence names before it counts the rest.
+// named is the number of items that a sentence names before it counts the rest.
 const named = 3
 
-// scenarios of the catalogue that have words of their own in every language, with what each means for data. All others
-// are quoted by their name.
+// scenarios maps the catalogue's scenarios that have translated names and a description of their effect on data to
+// their message IDs. All others are quoted by name.
 var scenarios = map[string]string{
 	"memory-dump": "dump", "process-dump": "dump", "remote-desktop": "session", "secure-shell": "session",
 	"node-access": "session", "cluster-access": "session",
@@ -22,13 +22,13 @@ var scenarios = map[string]string{
 	"platform-health": "",
 }
 
-// Resource is what a request reaches.
+// Resource is a resource that a request reaches.
 type Resource struct {
-	// Name is the last part of the id, which is how people call it.
+	// Name is the last segment of the ID, which is what people call it.
 	Name, ID string
 }
 
-// Resources are those of a list of ids.
+// Resources returns the resources with these IDs.
 func Resources(ids []string) []Resource {
 	list := make([]Resource, len(ids))
 	for i, id := range ids {
@@ -40,18 +40,18 @@ func Resources(ids []string) []Resource {
 	return list
 }
 
-// Resources are those asked for.
+// Resources returns the requested resources.
 func (r Request) Resources() []Resource { return Resources(r.GetIntent().GetResourceIds()) }
 
-// Granted are those that access was given to.
+// Granted returns the resources that access was granted to.
 func (r Request) Granted() []Resource { return Resources(r.GetGrant().GetResourceIds()) }
 
-// Narrowed reports whether access was given to less than was asked for.
+// Narrowed reports whether less was granted than requested.
 func (r Request) Narrowed() bool {
 	return len(r.GetGrant().GetResourceIds()) < len(r.GetIntent().GetResourceIds())
 }
 
-// Person is what somebody is called.
+// Person returns an actor's display name.
 func (r Request) Person(a *lockboxv1.Actor) (string, error) {
 	if a.GetPerson() == nil {
 		return "Lockbox", nil
@@ -59,10 +59,10 @@ func (r Request) Person(a *lockboxv1.Actor) (string, error) {
 	return Name(a.GetPerson()), nil
 }
 
-// NameOf is what a person is called.
+// NameOf returns a person's display name.
 func (Request) NameOf(p *lockboxv1.Person) string { return Name(p) }
 
-// Name is what a person is called; an address or subject where nothing better is known.
+// Name returns a person's display name, or failing that their address or subject.
 func Name(p *lockboxv1.Person) string {
 	for _, s := range []string{p.GetDisplayName(), p.GetEmail(), p.GetSubject()} {
 		if s != "" {
@@ -72,7 +72,7 @@ func Name(p *lockboxv1.Person) string {
 	return "?"
 }
 
-// Employer of the requester (R5).
+// Employer returns the requester's employer (R5).
 func (r Request) Employer() string {
 	if e := r.GetRequester().GetEmployer(); e != "" {
 		return e
@@ -80,15 +80,15 @@ func (r Request) Employer() string {
 	return r.Provider
 }
 
-// Subcontractor reports whether the requester is employed by somebody else than the provider (R5).
+// Subcontractor reports whether the requester's employer is not the provider (R5).
 func (r Request) Subcontractor() bool { return r.Employer() != r.Provider }
 
-// Requester is who asks, with their employer.
+// Requester returns the requester's name with their employer.
 func (r Request) Requester() (string, error) {
 	return r.Say.Say("requests.person-of", "Person", Name(r.GetRequester().GetPerson()), "Employer", r.Employer())
 }
 
-// Scenario is the catalogue's name of what is to be done.
+// Scenario returns the catalogue's name of the requested operation.
 func (r Request) Scenario() string {
 	if r.GetScenarioName() != "" {
 		return r.GetScenarioName()
@@ -96,7 +96,7 @@ func (r Request) Scenario() string {
 	return r.GetIntent().GetScenario()
 }
 
-// Service is the catalogue's name of the service.
+// Service returns the catalogue's name of the service.
 func (r Request) Service() string {
 	if r.GetServiceName() != "" {
 		return r.GetServiceName()
@@ -104,7 +104,7 @@ func (r Request) Service() string {
 	return r.GetIntent().GetResourceType()
 }
 
-// Subscription is what the subscription is called; empty: the request reaches the tenant itself.
+// Subscription returns the subscription's name; empty if the request reaches the tenant itself.
 func (r Request) Subscription() string {
 	if r.GetSubscriptionName() != "" {
 		return r.GetSubscriptionName()
@@ -112,10 +112,10 @@ func (r Request) Subscription() string {
 	return r.GetIntent().GetSubscriptionId()
 }
 
-// What is to be done to what, such as "a memory dump of payments-1".
+// What returns the operation and its resources, such as "a memory dump of payments-1".
 func (r Request) What() (string, error) { return r.on(r.Resources()) }
 
-// WhatOf is the same for some of the resources.
+// WhatOf is What for some of the resources.
 func (r Request) WhatOf(ids []string) (string, error) { return r.on(Resources(ids)) }
 
 func (r Request) on(resources []Resource) (string, error) {
@@ -130,7 +130,7 @@ func (r Request) on(resources []Resource) (string, error) {
 	return r.Say.Say("status.scenario."+id, "Resources", names, "Scenario", r.Scenario())
 }
 
-// Means is what that means for data; empty: only the catalogue's name says it.
+// Means describes the effect on data; empty if there is no description beyond the catalogue's name.
 func (r Request) Means() (string, error) {
 	if id := scenarios[r.GetIntent().GetScenario()]; id != "" {
 		return r.Say.Say("status.means." + id)
@@ -138,7 +138,7 @@ func (r Request) Means() (string, error) {
 	return "", nil
 }
 
-// list names things in one phrase.
+// list names resources in one phrase.
 func (r Request) list(resources []Resource) (string, error) {
 	names := make([]string, len(resources))
 	for i, each := range resources {
@@ -158,7 +158,7 @@ func (r Request) list(resources []Resource) (string, error) {
 	return r.Say.Say("requests.list.and", "Names", strings.Join(names[:last], comma), "Last", names[last])
 }
 
-// Title says in one sentence who wants what.
+// Title returns one sentence that says who requests what.
 func (r Request) Title() (string, error) {
 	what, err := r.What()
 	if err != nil {
@@ -168,7 +168,7 @@ func (r Request) Title() (string, error) {
 		what)
 }
 
-// Standing says in a sentence or two what is now true.
+// Standing describes the current state in a sentence or two.
 func (r Request) Standing() (string, error) {
 	group, err := r.Group(r.waitingGroup())
 	if err != nil {
@@ -185,7 +185,7 @@ func (r Request) instant(t *timestamppb.Timestamp) string {
 	return r.Say.Instant(t.AsTime())
 }
 
-// Decided says what the reader themselves decided, and when; empty: nothing.
+// Decided says what the reader decided, and when; empty if they have not.
 func (r Request) Decided() (string, error) {
 	d := r.Own()
 	switch {
@@ -200,7 +200,7 @@ func (r Request) Decided() (string, error) {
 	return r.Say.Say("status.standing.you-denied", "Time", r.instant(d.GetTime()))
 }
 
-// endings are the facts by which somebody ends a request.
+// endings maps the states in which a person ended the request to the event types by which they did.
 var endings = map[lockboxv1.RequestStatus]string{
 	lockboxv1.RequestStatus_REQUEST_STATUS_REVOKED:           "AccessRevoked",
 	lockboxv1.RequestStatus_REQUEST_STATUS_RELEASED:          "AccessReleased",
@@ -216,10 +216,10 @@ func (r Request) endedBy() string {
 	return "Lockbox"
 }
 
-// Wrote reports whether the reason it ended for is somebody's own words; otherwise a service decided, see Ended.
+// Wrote reports whether the reason for the end is a person's own words; otherwise a service decided, see Ended.
 func (r Request) Wrote() bool { return endings[r.GetStatus()] != "" }
 
-// Overdue reports whether the end was not recorded yet: then there is no reason worth reading.
+// Overdue reports whether the request ended by a deadline, so that there is no reason worth reading.
 func (r Request) Overdue() bool {
 	s := r.GetStatus()
 	return s == lockboxv1.RequestStatus_REQUEST_STATUS_EXPIRED ||
@@ -227,10 +227,10 @@ func (r Request) Overdue() bool {
 		s == lockboxv1.RequestStatus_REQUEST_STATUS_COMPLETED
 }
 
-// groups of the provider's people that have a name in every language.
+// groups of the provider's people that have a translated name.
 var groups = []string{"customer-support-leads", "devops-managers", "security-officers"}
 
-// Group is what a group of the provider's people is called.
+// Group returns the name of a group of the provider's people.
 func (r Request) Group(name string) (string, error) {
 	if slices.Contains(groups, name) {
 		return r.Say.Say("status.group." + name)
@@ -238,7 +238,7 @@ func (r Request) Group(name string) (string, error) {
 	return name, nil
 }
 
-// waitingGroup is that of the internal stage that is not complete.
+// waitingGroup returns the group of the first incomplete internal stage.
 func (r Request) waitingGroup() string {
 	for _, s := range r.Stages() {
 		if s.Given < s.Count {
@@ -248,13 +248,13 @@ func (r Request) waitingGroup() string {
 	return ""
 }
 
-// Stage is one step of internal approval.
+// Stage is one stage of internal approval.
 type Stage struct {
 	Name         string
 	Given, Count int
 }
 
-// Stages are those of internal approval, in order.
+// Stages returns the stages of internal approval in order.
 func (r Request) Stages() []Stage {
 	given := len(slices.DeleteFunc(slices.Clone(r.GetInternalDecisions()),
 		func(d *lockboxv1.Decision) bool { return !d.GetApproved() }))

@@ -17,25 +17,26 @@ import (
 )
 
 const (
-	// patience is how long somebody may take to sign in.
+	// patience is how long a sign-in may take.
 	patience = 10 * time.Minute
-	// mostAttempts wait in one browser; the oldest give way. More would not fit into a request's header.
+	// mostAttempts is the number of pending sign-ins per browser; the oldest is dropped. More would not fit into a
+	// request's header.
 	mostAttempts = 5
 )
 
-// attempt is a sign-in that waits for the browser to come back.
+// attempt is a sign-in that waits for the browser to return.
 type attempt struct {
 	oidcclient.Attempt
-	// Tenant whose issuer was asked; empty: the provider's.
+	// Tenant whose issuer was asked; empty for the provider's.
 	Tenant string `json:"tenant,omitempty"`
-	// To is where the browser goes in the end.
+	// To is where the browser is redirected after the sign-in.
 	To string `json:"to"`
-	// Subject who must come back, freshly signed in; empty: anybody will do.
+	// Subject that must return with a fresh sign-in; empty if anybody may.
 	Subject string    `json:"subject,omitempty"`
 	Begun   time.Time `json:"begun"`
 }
 
-// retry is the way to try it once more.
+// retry returns the URL for another attempt.
 func (a attempt) retry() string {
 	if a.To == "" {
 		return site.SignInPath
@@ -47,11 +48,11 @@ func (a attempt) retry() string {
 	return site.SignInPath + "?" + q.Encode()
 }
 
-// keep gives the attempt to the browser.
+// keep stores the attempt in a cookie.
 func (in *signin) keep(v *site.Visit, a attempt) error {
 	var value bytes.Buffer
 	to := json.NewEncoder(&value)
-	to.SetEscapeHTML(false) // it would grow
+	to.SetEscapeHTML(false) // escaping would enlarge the cookie
 	if err := to.Encode(a); err != nil {
 		return err
 	}
@@ -74,8 +75,8 @@ func (in *signin) keep(v *site.Visit, a attempt) error {
 	return nil
 }
 
-// take returns the attempt of that state, once: the browser forgets it, however it ends. False: this browser has not
-// begun any such sign-in, or too long ago.
+// take returns the attempt with that state and deletes its cookie, so it can be used only once. It returns false if
+// this browser has not begun that sign-in, or has begun it too long ago.
 func (in *signin) take(v *site.Visit, state string) (attempt, bool) {
 	c, err := v.R.Cookie(in.cookieName(state))
 	if err != nil {
@@ -99,14 +100,14 @@ func (in *signin) cookiePrefix() string {
 	return "lockbox-signin-"
 }
 
-// cookieName is the attempt's own.
+// cookieName returns the name of the attempt's cookie.
 func (in *signin) cookieName(state string) string {
 	sum := sha256.Sum256([]byte(state))
 	return in.cookiePrefix() + hex.EncodeToString(sum[:8])
 }
 
 func (in *signin) setCookie(v *site.Visit, name, value string, maxAge int) {
-	http.SetCookie(v.W, &http.Cookie{ // #nosec G124 -- not Secure only on http on this machine
+	http.SetCookie(v.W, &http.Cookie{ // #nosec G124 -- insecure only for http on localhost
 		Name: name, Value: value, Path: "/", MaxAge: maxAge, HttpOnly: true, Secure: in.Secure,
 		SameSite: http.SameSiteLaxMode,
 	})

@@ -18,14 +18,14 @@ import (
 
 const maxName = 200
 
-// What else can go wrong than at the issuer. Each is a page.
+// Errors that do not come from the issuer. Each has a page.
 var (
 	errUnknown = errors.New("this browser has not begun this sign-in, or too long ago")
 	errStale   = errors.New("the sign-in that came back is not a fresh one")
 	errAnother = errors.New("somebody else came back from the sign-in")
 )
 
-// back takes an issuer's answer, with which the browser comes back.
+// back handles the issuer's response, with which the browser returns.
 func (in *signin) back(v *site.Visit) error {
 	answer := v.R.URL.Query()
 	a, known := in.take(v, answer.Get("state"))
@@ -51,8 +51,7 @@ func (in *signin) back(v *site.Visit) error {
 	return nil
 }
 
-// same holds a fresh sign-in to what was asked for: that person, just now (OpenID Connect Core 1.0 §3.1.2.1,
-// `max_age`).
+// same checks that a fresh sign-in is by the expected person and recent (OpenID Connect Core 1.0 §3.1.2.1, `max_age`).
 func same(a attempt, who oidcclient.Person) error {
 	switch {
 	case who.Subject != a.Subject:
@@ -70,26 +69,26 @@ func of(whose *organisation.Organisation, who oidcclient.Person) session.Session
 		s.Name = s.Subject
 	}
 	language, _, _ := strings.Cut(strings.ReplaceAll(who.Locale, "_", "-"), "-")
-	s.Language = strings.ToLower(language) // one that is not spoken here changes nothing
+	s.Language = strings.ToLower(language) // an unsupported one is ignored
 	return s
 }
 
-// wrong tells why nobody was signed in.
+// wrong is the data of the page for a failed sign-in.
 type wrong struct {
 	Kind         string
-	Organisation string // empty: of none
-	// Code is OAuth's name for why the issuer refuses; empty: it says none, or one that cannot be one.
+	Organisation string // empty if unknown
+	// Code is the issuer's OAuth error code; empty if it sent none, or an invalid one.
 	Code string
-	// Retry is the way to try once more; Back, to where they came from, is for who is signed in as before.
+	// Retry is the URL for another attempt; Back, to where they came from, is for people who are still signed in.
 	Retry, Back string
 }
 
 var oauthCode = regexp.MustCompile(`^[a-z_]{1,40}$`)
 
-// failed answers with why nobody was signed in. It is known here only by its kind; the log has more.
+// failed shows why the sign-in failed. The page shows only the kind of error; the log has the details.
 func (in *signin) failed(v *site.Visit, a attempt, err error) error {
 	if v.R.Context().Err() != nil {
-		return v.R.Context().Err() // nobody is there to hear it
+		return v.R.Context().Err() // the client has disconnected
 	}
 	page := wrong{Kind: "wrong", Retry: a.retry()}
 	if whose := in.Organisations.OfTenant(a.Tenant); whose != nil && a.To != "" {
@@ -123,7 +122,7 @@ func (in *signin) failed(v *site.Visit, a attempt, err error) error {
 	if r, ok := refusal.As(err); ok {
 		v.Counters.Refused(r)
 	}
-	v.Log.Warn("nobody was signed in", zap.String("organisation", page.Organisation), zap.String("kind", page.Kind),
+	v.Log.Warn("sign-in failed", zap.String("organisation", page.Organisation), zap.String("kind", page.Kind),
 		zap.Error(err))
 	return in.show(v, "wrong", status, "signin.wrong."+page.Kind+".title", "", page)
 }

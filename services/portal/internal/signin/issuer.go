@@ -9,13 +9,13 @@ import (
 )
 
 const (
-	// What an issuer says of itself is good for knownFor; that it does not answer, for failedFor, so that many who wait do
-	// not hammer it.
+	// An issuer's metadata is cached for knownFor; a failure to fetch it for failedFor, so that many waiting visitors
+	// do not overload the issuer.
 	knownFor  = time.Hour
 	failedFor = 5 * time.Second
 )
 
-// issuer is asked where it does what when somebody first wants to sign in there: the portal starts without it.
+// issuer fetches the issuer's metadata at the first sign-in, so that the portal can start while the issuer is down.
 type issuer struct {
 	client oidcclient.Client
 
@@ -23,10 +23,10 @@ type issuer struct {
 	said   *oidcclient.Issuer
 	err    error
 	until  time.Time
-	asking chan struct{} // closed when there is an answer; nil: nobody asks
+	asking chan struct{} // closed when the fetch ends; nil if none is running
 }
 
-// open returns what the issuer says of itself, or why it says nothing. Who waits, waits for one answer together.
+// open returns the issuer's metadata, or the error of fetching it. Concurrent callers share one fetch.
 func (i *issuer) open(ctx context.Context) (*oidcclient.Issuer, error) {
 	for {
 		i.mu.Lock()
@@ -36,7 +36,7 @@ func (i *issuer) open(ctx context.Context) (*oidcclient.Issuer, error) {
 		}
 		if i.asking == nil {
 			i.asking = make(chan struct{})
-			go i.ask(context.WithoutCancel(ctx)) // it ends by itself
+			go i.ask(context.WithoutCancel(ctx)) // it has its own timeout
 		}
 		answered := i.asking
 		i.mu.Unlock()

@@ -1,8 +1,9 @@
-// Package signin is how people come in and go: at their own organisation's issuer, with OpenID Connect's authorization
-// code flow. The organisation is found by the link that somebody followed, or by the domain of their e-mail address.
+// Package signin signs people in and out, at their own organisation's issuer with OpenID Connect's authorization code
+// flow. The organisation is determined by the link that a visitor followed, or by the domain of their e-mail address.
 //
-// What a sign-in needs to be finished travels with the browser, in a cookie of its own for each, so any copy of the
-// portal can finish it, and several tabs do not disturb each other. Nothing is kept here before somebody has signed in.
+// The state of a sign-in travels with the browser, in a separate cookie for each, so any replica of the portal can
+// complete it, and several tabs do not interfere with each other. The portal stores nothing before the sign-in is
+// complete.
 package signin
 
 import (
@@ -25,17 +26,17 @@ import (
 var files embed.FS
 
 const (
-	// callbackPath is where issuers send people back to.
+	// callbackPath is the redirect URI's path.
 	callbackPath = "/callback"
 	signOutPath  = "/signout"
 )
 
-// farewellTimeout is how long somebody who has signed out waits to hear where else they may want to.
+// farewellTimeout limits how long sign-out waits to learn the issuer's own sign-out URL.
 const farewellTimeout = time.Second
 
-// Keeper begins sessions: session.Sessions.
+// Keeper starts sessions: session.Sessions.
 type Keeper interface {
-	// Begin signs somebody in, in place of whoever was.
+	// Begin signs a person in, replacing any previous session.
 	Begin(w http.ResponseWriter, r *http.Request, who session.Session) error
 }
 
@@ -43,11 +44,11 @@ type signin struct {
 	*site.Site
 	keeper   Keeper
 	pages    *site.Pages
-	issuers  map[string]*issuer // by tenant
+	issuers  map[string]*issuer // keyed by tenant
 	callback string
 }
 
-// Mount serves the pages that are for everybody. url is how browsers reach the portal.
+// Mount serves the pages that need no session. url is the portal's public base URL.
 func Mount(mux *http.ServeMux, s *site.Site, keeper Keeper, url string) error {
 	pages, err := s.ParsePages(files)
 	if err != nil {
@@ -72,7 +73,7 @@ func Mount(mux *http.ServeMux, s *site.Site, keeper Keeper, url string) error {
 	return nil
 }
 
-// home is where people go who name no page.
+// home redirects visitors of the root path.
 func (*signin) home(v *site.Visit) error {
 	to := site.SignInPath
 	if v.Session != nil {
@@ -82,7 +83,7 @@ func (*signin) home(v *site.Visit) error {
 	return nil
 }
 
-// ask goes straight on to the issuer of whose page is wanted, and else asks whose people the visitor is one of.
+// ask redirects to the issuer of the organisation whose page was requested, or asks for the visitor's organisation.
 func (in *signin) ask(v *site.Visit) error {
 	to := v.R.URL.Query().Get("to")
 	whose := owner(in.Organisations, to)
@@ -98,7 +99,7 @@ func (in *signin) ask(v *site.Visit) error {
 	return in.leave(v, whose, attempt{To: to}, nil)
 }
 
-// asked is what somebody answers to ask.
+// asked handles the form that ask shows.
 func (in *signin) asked(v *site.Visit) error {
 	f := form{Email: strings.TrimSpace(v.R.PostFormValue("email"))}
 	if input.Email("email", f.Email) != nil {
@@ -113,26 +114,26 @@ func (in *signin) asked(v *site.Visit) error {
 	return in.leave(v, whose, attempt{To: whose.Base()}, url.Values{"login_hint": {f.Email}})
 }
 
-// form asks for an e-mail address; Wrong says what is wrong with the one that was given.
+// form asks for an e-mail address; Wrong is the ID of the error message for the one entered.
 type form struct{ Email, Wrong string }
 
 func (in *signin) form(v *site.Visit, status int, f form) error {
 	return in.show(v, "ask", status, "signin.title", "", f)
 }
 
-// leaving leads to an issuer.
+// leaving is the data of the page that leads to an issuer.
 type leaving struct {
 	*organisation.Organisation
 	Address string
-	// Again: it is a fresh sign-in that is wanted, of at most this Age if that is known. Back is the way not to.
+	// Again reports that a fresh sign-in is required, at most Age old if that is known. Back is the URL for declining.
 	Again bool
 	Age   time.Duration
 	Back  string
 }
 
-// leave shows the way to an organisation's issuer. The browser takes it by itself, except where people must read first
-// why they are asked again. It is a page and not a redirect, because browsers do not let a form's answer lead to
-// another site, over any number of redirects (form-action).
+// leave shows the page that leads to an organisation's issuer. The browser follows it automatically, unless people must
+// first read why they are asked again. It is a page rather than a redirect because browsers do not let a form's
+// response lead to another site through any number of redirects (form-action).
 func (in *signin) leave(v *site.Visit, whose *organisation.Organisation, a attempt, ask url.Values) error {
 	a.Tenant, a.Begun = whose.Tenant, v.Now()
 	at, err := in.issuers[whose.Tenant].open(v.R.Context())
@@ -147,7 +148,7 @@ func (in *signin) leave(v *site.Visit, whose *organisation.Organisation, a attem
 	if page.Again {
 		parameters.Set("prompt", "login")
 		parameters.Set("max_age", "0")
-		if self, err := v.Self(); err == nil { // it can be said without
+		if self, err := v.Self(); err == nil { // the page can do without
 			page.Age = self.GetMaxAuthenticationAge().AsDuration()
 		}
 	}
@@ -178,7 +179,7 @@ func (in *signin) out(v *site.Visit) error {
 	return in.show(v, "out", http.StatusOK, "signin.out.title", "", left)
 }
 
-// gone is the same page in another language, or reloaded. It signs nobody out.
+// gone shows the page after sign-out in another language, or reloaded. It signs nobody out.
 func (in *signin) gone(v *site.Visit) error {
 	if v.Session != nil {
 		return in.home(v)
@@ -186,15 +187,14 @@ func (in *signin) gone(v *site.Visit) error {
 	return in.show(v, "out", http.StatusOK, "signin.out.title", "", farewell{})
 }
 
-// farewell is for who has signed out of an organisation, nil: of none; There is where they sign out at its issuer, if
-// anywhere.
+// farewell is the data of the page after sign-out. The organisation is nil if nobody was signed in; There is the
+// sign-out URL of its issuer, if it has one.
 type farewell struct {
 	*organisation.Organisation
 	There string
 }
 
-// show answers with one of these pages. None has the ways that a visitor's organisation has: asking what they hold
-// could fail.
+// show renders one of these pages, without navigation: querying the visitor's roles for it could fail.
 func (in *signin) show(v *site.Visit, page string, status int, title, refresh string, data any) error {
 	text, err := v.Say.Say(title)
 	if err != nil {

@@ -9,11 +9,11 @@ import (
 	"github.com/openlockbox/lockbox/services/portal/internal/organisation"
 )
 
-// maxTo is the longest address that somebody is sent to after they have signed in, in bytes: it must fit into a cookie.
+// maxTo is the maximum length of a return URL in bytes: it must fit into a cookie.
 const maxTo = 2048
 
-// owner finds whose page an address is; nil: it is none of ours. It is one only as a path that is plainly below an
-// organisation's base, as browsers read it and as we do: what could be read in two ways is refused.
+// owner returns the organisation that a URL belongs to; nil if it is not one of ours. It accepts only a path that is
+// clearly below an organisation's base both for browsers and for us; ambiguous URLs are refused.
 func owner(list organisation.List, to string) *organisation.Organisation {
 	if len(to) > maxTo || strings.ContainsFunc(to, odd) {
 		return nil
@@ -32,7 +32,7 @@ func owner(list organisation.List, to string) *organisation.Organisation {
 	return nil
 }
 
-// odd characters do not stand in an address (RFC 3986), or begin what browsers keep to themselves.
+// odd reports characters that are not allowed in a URL (RFC 3986), or that browsers treat specially.
 func odd(r rune) bool {
 	return r <= ' ' || r > '~' || strings.ContainsRune("\"#<>\\^`{|}", r)
 }

@@ -11,24 +11,24 @@ import (
 )
 
 const (
-	// AgainParameter marks the address of a sign-in that has to be a fresh one of the same person.
+	// AgainParameter marks the URL of a sign-in that must be a fresh one by the same person.
 	AgainParameter = "again"
 
 	justNow = time.Minute
 )
 
-// backError is an error with the page on which to go on after signing in again.
+// backError is an error with the page to return to after signing in again.
 type backError struct {
 	error
 	to string
 }
 
-// Unwrap is the error itself.
+// Unwrap returns the original error.
 func (e backError) Unwrap() error { return e.error }
 
-// SignInAgain is for what came of Do. Where the tenant demands a fresher sign-in for a decision, the person is told so,
-// signs in, and goes on at `back`: a page of their organisation, with what they had typed in its query. Without it they
-// go on at the page that they came from. Any other error stays as it is, and so does nil.
+// SignInAgain handles the error of Do. If the tenant requires a fresher sign-in for a decision, the person is told so,
+// signs in and returns to `back`: a page of their organisation, with their input in its query. If back is empty, they
+// return to the page that they came from. All other errors, and nil, are returned unchanged.
 func (v *Visit) SignInAgain(err error, back string) error {
 	if !tooLongAgo(err) {
 		return err
@@ -42,7 +42,8 @@ func tooLongAgo(err error) bool {
 		r.GetField() == tenant.StaleField
 }
 
-// signInPath is the way to sign in and back to a page; SignInPath says what it makes of a page that is not ours.
+// signInPath returns the URL for signing in and returning to a page; the handler of SignInPath rejects pages that are
+// not ours.
 func signInPath(back string) string {
 	if back == "" {
 		return SignInPath
@@ -50,13 +51,13 @@ func signInPath(back string) string {
 	return SignInPath + "?" + url.Values{"to": {back}}.Encode()
 }
 
-// again leads to a fresh sign-in. It is a redirect to a page of ours that says why, as browsers hold a form to sites
-// that it may lead to (form-action), over any number of redirects.
+// again redirects to a fresh sign-in. It goes through a page of ours that gives the reason, because browsers restrict
+// the sites that a form may lead to (form-action), through any number of redirects.
 func (v *Visit) again(back string) {
 	http.Redirect(v.W, v.R, SignInPath+"?"+url.Values{"to": {back}, AgainParameter: {"1"}}.Encode(), http.StatusSeeOther)
 }
 
-// cameFrom is the page of this site that the visitor was on; empty: that is not known.
+// cameFrom returns the page of this site that the visitor came from; empty if unknown.
 func (v *Visit) cameFrom() string {
 	from, err := url.Parse(v.R.Referer())
 	if err != nil || from.Host == "" || from.Host != v.R.Host {
@@ -65,7 +66,7 @@ func (v *Visit) cameFrom() string {
 	return from.RequestURI()
 }
 
-// signedInJustNow: signing in once more would not help.
+// signedInJustNow reports whether signing in once more would not help.
 func (v *Visit) signedInJustNow() bool {
 	return v.Session != nil && v.Now().Sub(v.Session.Since) < justNow
 }

@@ -19,7 +19,7 @@ var assetFiles embed.FS
 //go:embed all:templates
 var layoutFiles embed.FS
 
-// problemFiles are the site's own pages, below problem/templates.
+// problemFiles are the site's own pages, in problem/templates.
 var problemFiles = func() fs.FS {
 	sub, err := fs.Sub(ownFiles, "problem")
 	if err != nil {
@@ -31,10 +31,10 @@ var problemFiles = func() fs.FS {
 //go:embed all:problem
 var ownFiles embed.FS
 
-// assetHash is part of every asset's address, so that browsers may keep them for ever.
+// assetHash is part of every asset's URL, so that browsers may cache assets indefinitely.
 var assetHash = func() string {
 	sum := sha256.New()
-	// they are embedded: reading cannot fail
+	// embedded files: reading cannot fail
 	_ = fs.WalkDir(assetFiles, "assets", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
@@ -46,10 +46,10 @@ var assetHash = func() string {
 	return hex.EncodeToString(sum.Sum(nil))[:12]
 }()
 
-// assetPath is an asset's address.
+// assetPath returns an asset's URL.
 func assetPath(name string) string { return assetPrefix + assetHash + "/" + name }
 
-// Assets serves them. An old address gets nothing, rather than something that does not fit.
+// Assets serves the assets. An outdated URL gets 404 rather than a version that does not match the page.
 func (s *Site) Assets(w http.ResponseWriter, r *http.Request) {
 	name, found := strings.CutPrefix(r.URL.Path, assetPrefix+assetHash+"/")
 	data, err := assetFiles.ReadFile("assets/" + name)
@@ -59,5 +59,5 @@ func (s *Site) Assets(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", mime.TypeByExtension(path.Ext(name)))
 	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
-	_, _ = w.Write(data) // #nosec G705 -- an embedded file; whoever asked may have gone away
+	_, _ = w.Write(data) // #nosec G705 -- an embedded file; the client may have disconnected
 }

@@ -7,21 +7,22 @@ import (
 	"github.com/openlockbox/lockbox/services/portal/internal/words"
 )
 
-// NavItem is one way to go.
+// NavItem is a link in the navigation.
 type NavItem struct {
 	Label, Path string
-	// Here is the value of aria-current: it is this page, or one above it; empty: neither.
+	// Here is the value of aria-current for this page and the pages above it; empty for all others.
 	Here string
-	// Count is how much waits there for the visitor; empty: nothing.
+	// Count is the number of requests there that await the visitor; empty if none.
 	Count string
 }
 
-// nav lists the ways that the visitor's side has. What waits for their own decision is counted.
+// nav returns the navigation for the visitor's organisation, with the number of requests that await the visitor's
+// decision.
 func (v *Visit) nav() ([]NavItem, error) {
 	reply, err := v.Ask(&lockboxv1.Query{Ask: &lockboxv1.Query_ListRequests{ListRequests: &lockboxv1.ListRequests{
 		AwaitingMe: true, Count: true, Limit: 1,
 	}}})
-	if err != nil && !NotFound(err) { // somebody without any role: nothing waits for them
+	if err != nil && !NotFound(err) { // NOT_FOUND: the visitor holds no role, so nothing awaits them
 		return nil, err
 	}
 	items := []NavItem{

@@ -17,17 +17,17 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// Pages are templates, each in every language. Those of a package lie in its templates directory, one file a page,
-// which defines "main"; files that begin with an underscore hold what several pages share.
+// Pages are a package's templates, each in every language. They are in its templates directory, one file per page,
+// which defines "main"; files that begin with an underscore hold shared parts.
 type Pages struct {
 	byLanguage map[string]map[string]*template.Template
 }
 
-// ParsePages reads a package's pages into the site's layout. In templates, besides what html/template has:
+// ParsePages parses a package's pages into the site's layout. In addition to html/template's functions, templates have:
 //
 //	t "id" "Name" value …   a message of package words
-//	instant T, duration D   a moment and a length of time, in words; T and D may be protobuf's
-//	iso T                   a moment for machines (RFC 3339)
+//	instant T, duration D   a time and a duration, in words; T and D may be protobuf's
+//	iso T                   a time for machines (RFC 3339)
 func (s *Site) ParsePages(files fs.FS) (*Pages, error) {
 	p := &Pages{byLanguage: map[string]map[string]*template.Template{}}
 	for _, tag := range tenant.Languages {
@@ -93,7 +93,7 @@ func functions(say *words.Speaker) template.FuncMap {
 			case *durationpb.Duration:
 				return say.Duration(d.AsDuration()), nil
 			}
-			return "", fmt.Errorf("%T is no duration", d)
+			return "", fmt.Errorf("%T is not a duration", d)
 		},
 	}
 }
@@ -108,27 +108,27 @@ func moment(t any) (time.Time, error) {
 		}
 		return t.AsTime(), nil
 	}
-	return time.Time{}, fmt.Errorf("%T is no time", t)
+	return time.Time{}, fmt.Errorf("%T is not a time", t)
 }
 
-// Page is what the layout gets.
+// Page is the data of the layout.
 type Page struct {
 	Visit *Visit
 	Title string
-	// Nav is empty for whoever is not signed in.
+	// Nav is empty for visitors who are not signed in.
 	Nav []NavItem
-	// Live is where the page hears that it is out of date; empty: it does not.
+	// Live is the URL of the page's live updates; empty if it has none.
 	Live string
-	// Refresh is where the browser goes by itself at once; empty: it stays.
+	// Refresh is the URL that the browser is sent to at once; empty if it stays.
 	Refresh string
-	// Data is the page's own.
+	// Data is the page's own data.
 	Data any
 }
 
-// Languages are offered at the foot of every page.
+// Languages lists the languages offered at the foot of every page.
 func (p Page) Languages() []string { return tenant.Languages }
 
-// Kept is what the address asks for besides a language: the page in another one is of the same.
+// Kept returns the URL's query without the language, for links to the same page in another language.
 func (p Page) Kept() url.Values {
 	query := p.Visit.R.URL.Query()
 	query.Del("lang")
@@ -136,11 +136,11 @@ func (p Page) Kept() url.Values {
 	return query
 }
 
-// Render answers with a page. Nothing is sent before all of it is there.
+// Render writes a page. It sends nothing before the whole page has been rendered.
 func (v *Visit) Render(pages *Pages, name string, status int, p Page) error {
 	page, known := pages.byLanguage[v.Say.Language][name]
 	if !known {
-		return fmt.Errorf("portal: there is no page %q", name)
+		return fmt.Errorf("portal: no page %q", name)
 	}
 	p.Visit = v
 	if v.Session != nil && p.Nav == nil {
@@ -157,7 +157,7 @@ func (v *Visit) Render(pages *Pages, name string, status int, p Page) error {
 	v.W.Header().Set("Content-Language", v.Say.Language)
 	v.W.WriteHeader(status)
 	if v.R.Method != http.MethodHead {
-		_, _ = v.W.Write(out.Bytes()) // whoever asked has gone away; there is nobody left to tell
+		_, _ = v.W.Write(out.Bytes()) // the client has disconnected
 	}
 	return nil
 }

@@ -10,12 +10,12 @@ import (
 	"go.uber.org/zap"
 )
 
-// SignInPath is where people sign in; `to` says where they go then.
+// SignInPath is the sign-in page; its parameter `to` is the page to return to.
 const SignInPath = "/signin"
 
-var errSignIn = errors.New("nobody is signed in")
+var errSignIn = errors.New("not signed in")
 
-// Status is what a refusal is in HTTP. Whatever is no refusal is 500.
+// Status returns the HTTP status for a refusal, and 500 for all other errors.
 func Status(err error) int {
 	r, refused := refusal.As(err)
 	if !refused {
@@ -39,31 +39,32 @@ func Status(err error) int {
 	return http.StatusInternalServerError
 }
 
-// NotFound reports whether an error says that there is nothing.
+// NotFound reports whether an error is a NOT_FOUND refusal.
 func NotFound(err error) bool {
 	return refusal.Is(err, lockboxv1.RefusalCode_REFUSAL_CODE_NOT_FOUND)
 }
 
-// kinds are the pages that tell of a problem, by HTTP status.
+// kinds maps HTTP statuses to the error pages.
 var kinds = map[int]string{
 	http.StatusBadRequest: "invalid", http.StatusForbidden: "forbidden", http.StatusNotFound: "not-found",
 	http.StatusConflict:     "conflict",
 	http.StatusUnauthorized: "unauthenticated",
 }
 
-// problem is what its page is told.
+// problem is the data of an error page.
 type problem struct {
 	Kind string
-	// Message is the refusal's own sentence, in English; empty where it would tell too much or nothing.
+	// Message is the refusal's own text, in English; empty where it would reveal too much or be of no use.
 	Message string
-	// SignIn is the way to sign in and back; empty: that would not help.
+	// SignIn is the URL for signing in and returning; empty if that would not help.
 	SignIn string
 }
 
-// fail answers with what went wrong. Who is not signed in any more, and only looks, is sent to sign in and comes back.
+// fail shows an error page. If the session has expired and the request is only a read, it redirects to the sign-in and
+// back.
 func (v *Visit) fail(err error) {
 	if errors.Is(err, context.Canceled) && v.R.Context().Err() != nil {
-		return // nobody is there to hear it
+		return // the client has disconnected
 	}
 	status := Status(err)
 	if errors.Is(err, errSignIn) {
@@ -72,7 +73,7 @@ func (v *Visit) fail(err error) {
 	looks := v.R.Method == http.MethodGet || v.R.Method == http.MethodHead
 	switch back := (backError{to: v.cameFrom()}); {
 	case tooLongAgo(err):
-		_ = errors.As(err, &back) // else where they came from
+		_ = errors.As(err, &back) // otherwise back to where they came from
 		v.again(back.to)
 	case status == http.StatusUnauthorized && looks && !v.signedInJustNow():
 		http.Redirect(v.W, v.R, signInPath(v.R.URL.RequestURI()), http.StatusSeeOther)
@@ -81,7 +82,7 @@ func (v *Visit) fail(err error) {
 	}
 }
 
-// Problem answers with the page of a problem.
+// Problem renders the error page for a status.
 func (v *Visit) Problem(status int, err error) {
 	p := problem{Kind: kinds[status]}
 	r, refused := refusal.As(err)
@@ -96,7 +97,7 @@ func (v *Visit) Problem(status int, err error) {
 	}
 	switch {
 	case status != http.StatusUnauthorized:
-	case v.signedInJustNow(): // their organisation's sign-ins are not what the services expect
+	case v.signedInJustNow(): // the services reject this organisation's tokens
 		p.Kind, p.Message = "unaccepted", r.GetMessage()
 	default:
 		p.SignIn = signInPath(v.cameFrom())
@@ -104,7 +105,7 @@ func (v *Visit) Problem(status int, err error) {
 	if p.Kind == "" {
 		p.Kind = "unavailable"
 	}
-	nav := []NavItem{} // asking for more could fail too
+	nav := []NavItem{} // queries for the navigation could fail too
 	title, err := v.Say.Say("problem." + p.Kind + ".title")
 	if err == nil {
 		err = v.Render(v.problems, "problem", status, Page{Title: title, Nav: nav, Data: p})

@@ -10,7 +10,7 @@ import (
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; " +
 	"base-uri 'none'; frame-ancestors 'none'"
 
-// Secured adds what browsers must hear with every page, and refuses what another page made a browser send.
+// Secured adds the security headers to every response, and refuses cross-site form posts.
 func (s *Site) Secured(next http.Handler) http.Handler {
 	sameOrigin := http.NewCrossOriginProtection()
 	sameOrigin.SetDenyHandler(http.HandlerFunc(s.elsewhere))
@@ -30,7 +30,8 @@ func (s *Site) Secured(next http.Handler) http.Handler {
 		if !strings.HasPrefix(r.URL.Path, assetPrefix) {
 			h.Set("Cache-Control", "no-store")
 		}
-		// Every browser says where a form comes from. What does not is no browser, and has no business with cookies.
+		// Every browser sends the origin of a form. A client that does not is no browser and has no business with
+		// cookies.
 		if r.Method != http.MethodGet && r.Method != http.MethodHead && r.Header.Get("Sec-Fetch-Site") == "" &&
 			r.Header.Get("Origin") == "" {
 			s.elsewhere(w, r)
@@ -40,7 +41,7 @@ func (s *Site) Secured(next http.Handler) http.Handler {
 	})
 }
 
-// elsewhere refuses what did not come from a page of this site.
+// elsewhere refuses a form that did not come from a page of this site.
 func (s *Site) elsewhere(w http.ResponseWriter, r *http.Request) {
 	s.visit(w, r).Problem(http.StatusForbidden,
 		refusal.Forbidden("origin", "bad input", "this was sent by a page of another site"))

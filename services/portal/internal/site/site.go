@@ -1,5 +1,5 @@
-// Package site is what every page of the portal stands on: who visits, in which language, asking and doing on their
-// behalf with their own token, and answering with a page. It knows no page itself.
+// Package site is the basis of the portal's pages: it identifies the visitor and their language, sends queries and
+// commands with their own token, and renders pages. It contains no pages except for errors.
 package site
 
 import (
@@ -16,21 +16,22 @@ import (
 	"go.uber.org/zap"
 )
 
-// Caller asks and does things on the bus: caller.Caller.
+// Caller sends queries and commands on the bus: caller.Caller.
 type Caller interface {
 	Ask(ctx context.Context, token string, query *lockboxv1.Query) (*lockboxv1.QueryReply, error)
 	Do(ctx context.Context, token string, command *lockboxv1.Command) (*lockboxv1.CommandReply, error)
 }
 
-// Sessions say who is signed in.
+// Sessions finds the session of a request.
 type Sessions interface {
-	// Current returns who sent this; nil: nobody who is signed in. UNAVAILABLE if that cannot be known.
+	// Current returns the session of a request; nil if nobody is signed in, and UNAVAILABLE if the bus cannot be
+	// reached.
 	Current(r *http.Request) (*session.Session, error)
 	// End signs out.
 	End(w http.ResponseWriter, r *http.Request) error
 }
 
-// Site is shared by all pages.
+// Site holds what all pages share.
 type Site struct {
 	Caller        Caller
 	Sessions      Sessions
@@ -38,7 +39,7 @@ type Site struct {
 	Words         *words.Words
 	// Provider is the provider's name.
 	Provider string
-	// Secure: browsers reach it by https.
+	// Secure says that browsers reach the portal by https.
 	Secure   bool
 	Now      func() time.Time
 	Log      *zap.Logger
@@ -47,7 +48,7 @@ type Site struct {
 	problems *Pages
 }
 
-// Prepare reads the site's own pages. It is called once, before the first visit.
+// Prepare parses the site's own pages. It must be called once, before the first visit.
 func (s *Site) Prepare() (err error) {
 	s.problems, err = s.ParsePages(problemFiles)
 	return err
@@ -56,22 +57,22 @@ func (s *Site) Prepare() (err error) {
 // Side says whose pages a route belongs to.
 type Side int
 
-// The sides. A route of Both lies below each tenant and below the provider.
+// The sides. A route of Both exists below every tenant and below the provider.
 const (
 	Customer Side = 1 << iota
 	Provider
 	Both = Customer | Provider
 )
 
-// Route is one page, below each organisation's base: "GET /requests/{id}".
+// Route is a page below each organisation's base: "GET /requests/{id}".
 type Route struct {
 	Method, Path string
 	Side         Side
 	Serve        func(*Visit) error
 }
 
-// Mount serves the routes to whoever is signed in with the organisation that they lie below. Everywhere else there is a
-// page that says that there is nothing, in the reader's language.
+// Mount serves the routes to people who are signed in with the organisation in the path. All other paths get a "not
+// found" page in the visitor's language.
 func (s *Site) Mount(mux *http.ServeMux, routes []Route) {
 	for _, r := range routes {
 		if r.Side&Customer != 0 {
@@ -84,8 +85,9 @@ func (s *Site) Mount(mux *http.ServeMux, routes []Route) {
 	mux.HandleFunc("/", s.Open(func(*Visit) error { return refusal.NotFound("path", "I9", "there is nothing here") }))
 }
 
-// visited lets in who is signed in with that organisation. Who is not signed in is sent to do so; who is signed in
-// elsewhere finds nothing, whether the organisation exists or not (I9).
+// visited admits people who are signed in with the organisation in the path. Visitors who are not signed in are
+// redirected to the sign-in; visitors of another organisation get "not found", whether the organisation in the path
+// exists or not (I9).
 func (s *Site) visited(route Route) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		v := s.visit(w, r)

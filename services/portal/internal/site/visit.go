@@ -19,23 +19,23 @@ const (
 	yearInSeconds  = 365 * 24 * 60 * 60
 )
 
-// Visit is one request of somebody who is signed in, or, on the few pages for everybody, of anybody.
+// Visit is one request of a person who is signed in or, on the few open pages, of anybody.
 type Visit struct {
 	*Site
 	W http.ResponseWriter
 	R *http.Request
-	// Say speaks the visitor's language.
+	// Say returns messages in the visitor's language.
 	Say *words.Speaker
-	// Organisation and Session are nil for whoever is not signed in.
+	// Organisation and Session are nil if the visitor is not signed in.
 	Organisation *organisation.Organisation
 	Session      *session.Session
-	// Under is the page of the navigation that this one belongs to; empty: its address says it.
+	// Under is the page of the navigation that this one belongs to; if empty, the URL determines it.
 	Under string
 
 	self *lockboxv1.SelfView
 }
 
-// Open is a page for everybody, signed in or not.
+// Open serves a page that needs no session.
 func (s *Site) Open(serve func(*Visit) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		v := s.visit(w, r)
@@ -56,14 +56,14 @@ func (s *Site) visit(w http.ResponseWriter, r *http.Request) *Visit {
 	return v
 }
 
-// identify finds out who this is.
+// identify finds the visitor's session.
 func (v *Visit) identify() error {
 	current, err := v.Sessions.Current(v.R)
 	if err != nil || current == nil {
 		return err
 	}
 	if v.Organisation = v.Organisations.OfTenant(current.Tenant); v.Organisation == nil {
-		return nil // it was taken out of the configuration: its people are strangers
+		return nil // the organisation was removed from the configuration: treat its people as not signed in
 	}
 	v.Session = current
 	v.Say = v.speaker(current.Language)
@@ -88,11 +88,11 @@ func (v *Visit) enter(route Route) error {
 	return route.Serve(v)
 }
 
-// speaker chooses the language: the link's, which is kept; else the one kept; else the person's own; else the
-// browser's.
+// speaker chooses the language: that of the link, which is then kept; else the one kept; else the person's own; else
+// the browser's.
 func (v *Visit) speaker(own string) *words.Speaker {
 	if s := v.Words.In(v.R.URL.Query().Get("lang")); s != nil {
-		http.SetCookie(v.W, &http.Cookie{ // #nosec G124 -- not Secure only on http on this machine
+		http.SetCookie(v.W, &http.Cookie{ // #nosec G124 -- insecure only for http on localhost
 			Name: languageCookie, Value: s.Language, Path: "/", MaxAge: yearInSeconds, HttpOnly: true, Secure: v.Secure,
 			SameSite: http.SameSiteLaxMode,
 		})
@@ -109,8 +109,9 @@ func (v *Visit) speaker(own string) *words.Speaker {
 	return v.Words.Best(v.R.Header.Get("Accept-Language"))
 }
 
-// Ask asks about the visitor's own tenant, or as one of the provider's people about all, in the visitor's language.
-// With `after` in the address, the answer holds everything up to that sequence: people read their own writes.
+// Ask sends a query about the visitor's own tenant, or for the provider's people about all tenants, in the visitor's
+// language. If the URL has `after`, the reply includes everything up to that sequence, so that people read their own
+// writes.
 func (v *Visit) Ask(q *lockboxv1.Query) (*lockboxv1.QueryReply, error) {
 	q.Tenant, q.Language = v.Session.Tenant, v.Say.Language
 	if after, err := strconv.ParseUint(v.R.URL.Query().Get("after"), 10, 64); err == nil {
@@ -119,7 +120,7 @@ func (v *Visit) Ask(q *lockboxv1.Query) (*lockboxv1.QueryReply, error) {
 	return v.Caller.Ask(v.R.Context(), v.Session.Token, q)
 }
 
-// Do does something. The command's tenant is the visitor's own; one of the provider's people names it.
+// Do sends a command. The tenant is the visitor's own; the provider's people name it in the command.
 func (v *Visit) Do(c *lockboxv1.Command) (*lockboxv1.CommandReply, error) {
 	if v.Session.Tenant != "" {
 		c.Tenant = v.Session.Tenant
@@ -127,7 +128,7 @@ func (v *Visit) Do(c *lockboxv1.Command) (*lockboxv1.CommandReply, error) {
 	return v.Caller.Do(v.R.Context(), v.Session.Token, c)
 }
 
-// Self is who the visitor is and which roles they hold now; asked once.
+// Self returns the visitor's identity and current roles; it queries only once.
 func (v *Visit) Self() (*lockboxv1.SelfView, error) {
 	if v.self == nil {
 		reply, err := v.Ask(&lockboxv1.Query{Ask: &lockboxv1.Query_GetSelf{GetSelf: &lockboxv1.GetSelf{}}})
@@ -139,7 +140,7 @@ func (v *Visit) Self() (*lockboxv1.SelfView, error) {
 	return v.self, nil
 }
 
-// Holds reports whether the visitor holds one of these roles now, anywhere in their tenant.
+// Holds reports whether the visitor currently has one of these roles anywhere in their tenant.
 func (v *Visit) Holds(roles ...lockboxv1.Role) (bool, error) {
 	self, err := v.Self()
 	for _, held := range self.GetRoles() {
@@ -152,7 +153,7 @@ func (v *Visit) Holds(roles ...lockboxv1.Role) (bool, error) {
 	return false, err
 }
 
-// Path is the address of a page of the visitor's organisation: Path("requests", id).
+// Path returns the URL of a page of the visitor's organisation: Path("requests", id).
 func (v *Visit) Path(parts ...string) string {
 	path := v.Organisation.Base()
 	for _, p := range parts {
@@ -161,7 +162,7 @@ func (v *Visit) Path(parts ...string) string {
 	return path
 }
 
-// TenantName is what a customer is called here; one that is not configured is called by its id.
+// TenantName returns a customer's display name, or the tenant's ID if it is not configured.
 func (v *Visit) TenantName(tenant string) string {
 	if o := v.Organisations.OfTenant(tenant); o != nil {
 		return o.Name
@@ -169,7 +170,7 @@ func (v *Visit) TenantName(tenant string) string {
 	return tenant
 }
 
-// Redirect sends the browser to a page of the visitor's organisation after a command that caused this sequence.
+// Redirect sends the browser to a page of the visitor's organisation after a command that resulted in this sequence.
 func (v *Visit) Redirect(path string, sequence uint64) error {
 	if sequence > 0 {
 		path += "?after=" + strconv.FormatUint(sequence, 10)

@@ -1,4 +1,4 @@
-// Package words is everything that the portal's own pages say, in every language: messages/<part>.<language>.yaml.
+// Package words holds all texts of the portal's own pages in every language: messages/<part>.<language>.yaml.
 package words
 
 import (
@@ -17,7 +17,7 @@ import (
 //go:embed messages/*.yaml
 var messages embed.FS
 
-// Words are all languages.
+// Words holds all languages.
 type Words struct {
 	speakers map[string]*Speaker
 	matcher  textlanguage.Matcher
@@ -39,23 +39,23 @@ func Load() (*Words, error) {
 	return w, nil
 }
 
-// In returns the speaker of a language; nil: it is not spoken here.
+// In returns the speaker of a language; nil if it is not supported.
 func (w *Words) In(tag string) *Speaker { return w.speakers[tag] }
 
-// Best returns the speaker that fits a browser's Accept-Language best.
+// Best returns the speaker that best fits a browser's Accept-Language.
 func (w *Words) Best(accept string) *Speaker {
 	_, i := textlanguage.MatchStrings(w.matcher, accept)
 	return w.speakers[tenant.Languages[i]]
 }
 
-// Speaker says things in one language.
+// Speaker returns texts in one language.
 type Speaker struct {
 	Language string
 	messages *message.Catalogue
 }
 
-// Say returns a message with its placeholders filled from pairs of names and values. A value named Count chooses the
-// plural.
+// Say returns a message with its placeholders filled from pairs of names and values. A value named Count selects the
+// plural form.
 func (s *Speaker) Say(id string, pairs ...any) (string, error) {
 	for i, value := range pairs {
 		if n, counted := value.(Counted); counted {
@@ -66,21 +66,21 @@ func (s *Speaker) Say(id string, pairs ...any) (string, error) {
 	return s.messages.Say(id, pairs...)
 }
 
-// Counted is the total of a list, as far as it was counted.
+// Counted is the total of a list. Counting stops at input.MaxCount.
 type Counted struct {
 	N      int
 	OrMore bool
 }
 
-// Count is the total that a query answered.
+// Count converts the total of a query's reply.
 func Count(total uint64) Counted {
 	return Counted{int(min(total, input.MaxCount)), total > input.MaxCount} // #nosec G115 -- at most input.MaxCount
 }
 
-// Less is what remains when n of them are shown elsewhere.
+// Less returns the remainder when n of them are shown elsewhere.
 func (c Counted) Less(n int) Counted { return Counted{max(0, c.N-n), c.OrMore} }
 
-// Number writes a total: 41, or "1,000+".
+// Number formats a total: 41, or "1,000+".
 func (s *Speaker) Number(c Counted) string {
 	text := printer.NewPrinter(textlanguage.Make(s.Language)).Sprint(c.N)
 	if c.OrMore {
@@ -89,8 +89,8 @@ func (s *Speaker) Number(c Counted) string {
 	return text
 }
 
-// Instant is a moment, in UTC and saying so.
+// Instant formats a time in UTC and says so.
 func (s *Speaker) Instant(t time.Time) string { return timetext.Instant(s.Language, t) }
 
-// Duration is a length of time.
+// Duration formats a duration.
 func (s *Speaker) Duration(d time.Duration) string { return timetext.Duration(s.Language, d) }

@@ -1,4 +1,4 @@
-// Package bearertest calls REST APIs in tests, as the people of sitetest do.
+// Package bearertest calls REST APIs in tests as the people of sitetest.
 package bearertest
 
 import (
@@ -9,16 +9,17 @@ import (
 	"strings"
 )
 
-// The people of sitetest's organisations, by what their tokens say.
+// The tokens of the people in sitetest's organisations.
 var (
 	Otto = Token("https://login.meadowbank.example", "lockbox")
 	Lena = Token("https://login.nimbus.example", "lockbox")
 )
 
-// Token says that it is from an issuer, for an audience; one text or a list. Nobody signed it, and here nobody looks.
+// Token returns an unsigned token with an issuer and an audience, which is a string or a list. Nothing in these tests
+// verifies it.
 func Token(issuer string, audience any) string { return TokenOf("somebody", issuer, audience) }
 
-// TokenOf says the same of somebody in particular.
+// TokenOf is Token with a given subject.
 func TokenOf(subject, issuer string, audience any) string {
 	part := func(claims map[string]any) string {
 		data, err := json.Marshal(claims)
@@ -31,7 +32,7 @@ func TokenOf(subject, issuer string, audience any) string {
 		part(map[string]any{"iss": issuer, "aud": audience, "sub": subject}) + ".c2lnbmF0dXJl"
 }
 
-// Call sends a request with a token and, if there is one, a JSON body. Headers are pairs of names and values.
+// Call sends a request with a token and, unless it is empty, a JSON body. Headers are pairs of names and values.
 func Call(h http.Handler, method, address, token, body string, headers ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, address, strings.NewReader(body)) //nolint:noctx // the test's server has no other
 	if token != "" {

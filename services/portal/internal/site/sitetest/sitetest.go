@@ -1,5 +1,5 @@
-// Package sitetest is a site for tests of pages: somebody is signed in, and the test answers what the pages ask. What a
-// page looks like can be tried on it; whether the services would answer so is for the tests of the whole stack.
+// Package sitetest provides a site for tests of pages: somebody is signed in, and the test supplies the replies to the
+// pages' queries. It shows how pages render; whether the services would reply like that is tested with the whole stack.
 package sitetest
 
 import (
@@ -21,15 +21,15 @@ import (
 	"go.uber.org/zap"
 )
 
-// Now is the time of every test.
+// Now is the current time in every test.
 var Now = time.Date(2026, 8, 3, 9, 30, 0, 0, time.UTC)
 
-// Backend answers what pages ask, by the query's name, and what they do, by the command's verb. What it has no answer
-// to is NOT_FOUND, except get_self and the count of what waits, which are empty.
+// Backend replies to the pages' queries by the query's name, and to commands by the command's verb. Anything without a
+// reply is NOT_FOUND, except get_self and the count of waiting requests, which are empty.
 type Backend struct {
 	Queries  map[string]func(*lockboxv1.Query) (*lockboxv1.QueryReply, error)
 	Commands map[string]func(*lockboxv1.Command) (*lockboxv1.CommandReply, error)
-	// Asked and Done are what came, in order.
+	// Asked and Done record the queries and commands in order.
 	Asked []*lockboxv1.Query
 	Done  []*lockboxv1.Command
 }
@@ -64,7 +64,7 @@ func (a always) Current(*http.Request) (*session.Session, error) { return a.Sess
 // End implements site.Sessions.
 func (always) End(http.ResponseWriter, *http.Request) error { return nil }
 
-// New makes a site on which that person is signed in; nil: nobody.
+// New returns a site on which that person is signed in; nil for nobody.
 func New(t testing.TB, b *Backend, who *session.Session) *site.Site {
 	t.Helper()
 	say, err := words.Load()
@@ -87,13 +87,13 @@ func New(t testing.TB, b *Backend, who *session.Session) *site.Site {
 	return s
 }
 
-// Otto is signed in for the bank, Lena for the provider.
+// Otto returns the session of one of the bank's people.
 func Otto() *session.Session {
 	return &session.Session{Tenant: "meadowbank", Token: "token", Name: "Otto Owens", Language: "en",
 		Expires: Now.Add(time.Hour)}
 }
 
-// Lena is one of the provider's people.
+// Lena returns the session of one of the provider's people.
 func Lena() *session.Session {
 	return &session.Session{Token: "token", Name: "Lena Lang", Language: "en", Expires: Now.Add(time.Hour)}
 }
@@ -106,14 +106,14 @@ func Server(s *site.Site, routes []site.Route) http.Handler {
 	return s.Secured(mux)
 }
 
-// Get visits an address.
+// Get requests a URL.
 func Get(h http.Handler, address string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, address, nil)) //nolint:noctx // the test's server has no other
 	return w
 }
 
-// Post sends a form as a page of the same site does.
+// Post submits a form as a page of the same site would.
 func Post(h http.Handler, address string, form url.Values) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(http.MethodPost, address, strings.NewReader(form.Encode())) //nolint:noctx // the test's server has no other
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
