@@ -26,8 +26,8 @@ type upFile struct {
 	Issuers []service.Issuer `yaml:"issuers"`
 	// Terms are the provider's deadlines and durations.
 	Terms request.Terms `yaml:"terms"`
-	// Tools are the engineering tools that get a key, in addition to this command line, which may submit intents for every tenant
-	// unless it is listed here.
+	// Tools are the engineering tools that get a key, in addition to this command line, which may submit intents for
+	// every tenant unless it is listed here.
 	Tools    []evaluator.Tool `yaml:"tools"`
 	Notifier notifier.Config  `yaml:"notifier"`
 	// Portal is not served if this section is empty.
