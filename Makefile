@@ -1,5 +1,5 @@
-# What to type. The README's commands, continuous integration and these targets are the same thing.
-# Needed: Go, make, git; make test installs the rest (scripts/tools.sh, scripts/install-test-deps.sh).
+# Common tasks. The README and continuous integration run these same targets.
+# Requires Go, make and git; make test installs the rest (scripts/tools.sh, scripts/install-test-deps.sh).
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -9,9 +9,9 @@ MAKEFLAGS += --no-print-directory
 BINARIES := lockbox jit-evaluator lockbox-orchestrator notifier audit-projector portal forwarder verifier
 LINT := .cache/bin/golangci-lint
 
-# Every module of go.work, as package patterns.
+# All modules of go.work, as package patterns.
 PACKAGES = $(shell go list -m -f '{{.Dir}}/...')
-# Nothing that was cached counts in CI: the end-to-end tests use programs that the go command does not know about.
+# CI does not use cached test results: the end-to-end tests depend on programs that the go command does not track.
 TEST_FLAGS ?= $(if $(CI),-count=1)
 ARGS ?=
 FUZZ_TIME ?= 20s
@@ -76,12 +76,12 @@ check-modules:
 	@echo "==> each module by itself"
 	@scripts/check-modules.sh
 
-# Its own step, uncached: it reads the whole tree, which the go command's test cache does not know.
+# A separate step, uncached: it reads the whole source tree, which the go command's test cache does not track.
 check-shape:
 	@echo "==> where code lives"
 	@go test -count=1 ./pkg/archtest
 
-# Programs first: tests that start them as processes of their own then find everything compiled.
+# Programs are built first, so that tests that start them as processes find everything compiled.
 go-test: build
 	@echo "==> tests"
 	@go test -race -shuffle=on -timeout 30m $(TEST_FLAGS) $(PACKAGES)

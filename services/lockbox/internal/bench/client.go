@@ -184,7 +184,7 @@ func ask(ctx context.Context, nc *nats.Conn, query *lockboxv1.Query) (*lockboxv1
 	return reply, nil
 }
 
-var errLost = errors.New("timed out waiting for the request's next event")
+var errTimeout = errors.New("timed out waiting for the request's next event")
 
 // carry takes a request through the whole workflow: submitted, customer notified, approved, access granted.
 func (c *client) carry(ctx context.Context) error {
@@ -217,6 +217,6 @@ func await(ctx context.Context, stored <-chan struct{}) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-enough.C:
-		return errLost
+		return errTimeout
 	}
 }

@@ -39,7 +39,7 @@ func measureFloor(ctx context.Context, s *site, when string, d time.Duration) (F
 			return err
 		}
 		for end := time.Now().Add(d); time.Now().Before(end); {
-			l, err := story.tell(time.Now(), active)
+			l, err := story.generate(time.Now(), active)
 			if err != nil {
 				return err
 			}

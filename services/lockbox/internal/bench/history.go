@@ -126,7 +126,7 @@ func (b *bench) populate(ctx context.Context, s *site, n int, fates func(i int) 
 			if fates(i) == over {
 				at = at.Add(-24 * time.Hour)
 			}
-			l, err := st.tell(at, fates(i))
+			l, err := st.generate(at, fates(i))
 			if err != nil {
 				return err
 			}
@@ -202,8 +202,8 @@ func runChild(ctx context.Context, t task) (Child, int, error) {
 	return f.Child, f.Events, err
 }
 
-// other is a child process, running this same program.
-type other struct {
+// childProcess is a child process, running this same program.
+type childProcess struct {
 	// said is the first line of its output.
 	said    string
 	process *os.Process
@@ -211,7 +211,7 @@ type other struct {
 }
 
 // startChild starts a child process and returns after its first line of output.
-func startChild(ctx context.Context, t task) (o *other, err error) {
+func startChild(ctx context.Context, t task) (o *childProcess, err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -229,7 +229,8 @@ func startChild(ctx context.Context, t task) (o *other, err error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	o = &other{process: cmd.Process, end: sync.OnceValue(func() error { return errors.Join(input.Close(), cmd.Wait()) })}
+	o = &childProcess{process: cmd.Process,
+		end: sync.OnceValue(func() error { return errors.Join(input.Close(), cmd.Wait()) })}
 	if err := json.NewEncoder(input).Encode(t); err != nil {
 		return nil, errors.Join(err, o.end())
 	}

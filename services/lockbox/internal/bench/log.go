@@ -275,7 +275,7 @@ func followInChild(ctx context.Context, s *site, t task, in io.Reader, out io.Wr
 }
 
 // memory returns a memory figure of the process in bytes, by its name in /proc/<pid>/status.
-func (o *other) memory(name string) (int64, error) {
+func (o *childProcess) memory(name string) (int64, error) {
 	kib, err := procField("/proc/"+strconv.Itoa(o.process.Pid)+"/status", name)
 	return kib << 10, err
 }

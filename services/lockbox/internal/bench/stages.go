@@ -149,7 +149,7 @@ func untilStored(typ string) func(context.Context, *site, *stack.Stack, []string
 		case <-ctx.Done():
 			return 0, ctx.Err()
 		case <-time.After(10 * patience):
-			return 0, errLost
+			return 0, errTimeout
 		}
 	}
 }

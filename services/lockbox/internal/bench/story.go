@@ -96,8 +96,8 @@ func newApproval(id, request, token string) *lockboxv1.Command {
 	}
 }
 
-// telling is a life under construction.
-type telling struct {
+// draft is a life under construction.
+type draft struct {
 	life
 	state request.State
 }
@@ -112,8 +112,8 @@ const (
 	granted             // as active, and nobody waits for its end
 )
 
-// tell generates a request submitted at the given time.
-func (s *story) tell(at time.Time, until fate) (life, error) {
+// generate creates the events of a request submitted at the given time.
+func (s *story) generate(at time.Time, until fate) (life, error) {
 	id, err := newID()
 	if err != nil {
 		return life{}, err
@@ -122,7 +122,7 @@ func (s *story) tell(at time.Time, until fate) (life, error) {
 	if err != nil {
 		return life{}, err
 	}
-	t := &telling{life: life{intent: newIntent(id, s.token)}}
+	t := &draft{life: life{intent: newIntent(id, s.token)}}
 	steps := []func() (*lockboxv1.Event, error){
 		func() (*lockboxv1.Event, error) {
 			return request.Submit(t.state, request.Submission{Intent: t.intent, Tool: tool, Sequence: 1, Stored: at,
@@ -156,13 +156,13 @@ func (s *story) tell(at time.Time, until fate) (life, error) {
 	return t.life, nil
 }
 
-func (s *story) perform(t *telling, at time.Time) (*lockboxv1.Event, error) {
+func (s *story) perform(t *draft, at time.Time) (*lockboxv1.Event, error) {
 	cause := t.events[len(t.events)-1].GetId()
 	return request.Perform(t.state, s.world, s.terms, actor(orchestrator.Name), cause, at)
 }
 
 // add appends the event of a step and evolves the state.
-func (t *telling) add(e *lockboxv1.Event) (err error) {
+func (t *draft) add(e *lockboxv1.Event) (err error) {
 	if e == nil {
 		return fmt.Errorf("the request has no next step after %d events: %s", len(t.events), request.Outcome(t.state))
 	}

@@ -145,8 +145,8 @@ func checkCatalogue(c *cobra.Command, file string) (text []byte, result checkedC
 	return text, result, nil
 }
 
-// tell prints that the catalogue is valid, or what is wrong with it, and then returns an error.
-func (r checkedCatalogue) tell(a *app, file string) error {
+// report prints that the catalogue is valid, or what is wrong with it, and then returns an error.
+func (r checkedCatalogue) report(a *app, file string) error {
 	err := a.write(page{
 		func() (string, error) { return render.ValueJSON(r) },
 		func(l render.Look) string {
@@ -175,7 +175,7 @@ exit code is 3 if there is a problem.`,
 			if err != nil {
 				return err
 			}
-			return result.tell(a, args[0])
+			return result.report(a, args[0])
 		},
 	}
 }
@@ -197,7 +197,7 @@ officer of the provider may; the orchestrator reads it once more, and refuses wh
 			return err
 		}
 		if result.Problem != "" {
-			return result.tell(a, args[0])
+			return result.report(a, args[0])
 		}
 		sentence := fmt.Sprintf("%s, with %d resource types, will say what every intent from now on may be for.",
 			result.CatalogueVersion, result.Types)

@@ -71,7 +71,7 @@ exit code is 3 if there is any problem.`,
 		if err != nil {
 			return err
 		}
-		return a.tellChecked(file, result)
+		return a.reportChecked(file, result)
 	}
 	return c
 }
@@ -138,8 +138,8 @@ func readFile(c *cobra.Command, name string) ([]byte, error) {
 	return data, nil
 }
 
-// tellChecked prints the result of a check, and returns an error if the check failed.
-func (a *app) tellChecked(file string, r checked) error {
+// reportChecked prints the result of a check, and returns an error if the check failed.
+func (a *app) reportChecked(file string, r checked) error {
 	p := page{
 		func() (string, error) { return render.ValueJSON(r) },
 		func(l render.Look) string {
@@ -273,7 +273,7 @@ func (a *app) parseRules(c *cobra.Command, file string) (*policy.Rules, error) {
 	if err != nil {
 		result := checked{}
 		result.add(file, err)
-		return nil, a.tellChecked(file, result)
+		return nil, a.reportChecked(file, result)
 	}
 	return rules, nil
 }

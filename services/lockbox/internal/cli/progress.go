@@ -44,7 +44,7 @@ func Progress(env Environment) func(done, of uint64) {
 			p = &progress{app: &app{Environment: env}, wanted: env.ErrTerminal, begun: env.Now()}
 		}
 		if done < of && p.wanted {
-			p.tell(func(took time.Duration) string { return p.line(done, of-done, took) })
+			p.draw(func(took time.Duration) string { return p.line(done, of-done, took) })
 			return
 		}
 		p.end()
@@ -60,7 +60,7 @@ func (p *progress) step(e journal.Entry) {
 	if !p.wanted {
 		return
 	}
-	p.tell(func(took time.Duration) string {
+	p.draw(func(took time.Duration) string {
 		if !p.bounded {
 			return fmt.Sprintf("%d events, %.0f/s", p.count, float64(p.count)/took.Seconds())
 		}
@@ -72,13 +72,13 @@ func (p *progress) step(e journal.Entry) {
 func (p *progress) counted(n int) {
 	p.count += uint64(max(0, n)) // #nosec G115 -- not negative
 	if p.wanted {
-		p.tell(func(took time.Duration) string {
+		p.draw(func(took time.Duration) string {
 			return fmt.Sprintf("%d entries, %.0f/s", p.count, float64(p.count)/took.Seconds())
 		})
 	}
 }
 
-func (p *progress) tell(line func(took time.Duration) string) {
+func (p *progress) draw(line func(took time.Duration) string) {
 	now := p.app.Now()
 	if now.Sub(p.begun) < patience || now.Sub(p.redrawn) < redrawPause {
 		return

@@ -34,7 +34,7 @@ more, and refuses what does not compile: what was in force stays.`,
 			return err
 		}
 		if len(result.Problems) > 0 {
-			return a.tellChecked(args[0], result)
+			return a.reportChecked(args[0], result)
 		}
 		text, err := readFile(c, args[0])
 		if err != nil {

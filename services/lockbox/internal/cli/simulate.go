@@ -124,15 +124,15 @@ type change struct {
 }
 
 func (s *simulation) request(e journal.Entry) error {
-	return s.half(e, s.requested, s.evaluated, func(other journal.Entry) error { return s.both(e, other) })
+	return s.pair(e, s.requested, s.evaluated, func(other journal.Entry) error { return s.reevaluate(e, other) })
 }
 
 func (s *simulation) evaluation(e journal.Entry) error {
-	return s.half(e, s.evaluated, s.requested, func(other journal.Entry) error { return s.both(other, e) })
+	return s.pair(e, s.evaluated, s.requested, func(other journal.Entry) error { return s.reevaluate(other, e) })
 }
 
-// half processes a pair if e's counterpart has been read, and else stores e.
-func (s *simulation) half(
+// pair re-evaluates if e's counterpart has been read, and else stores e.
+func (s *simulation) pair(
 	e journal.Entry, mine, others map[aggregate.Key]journal.Entry, both func(journal.Entry) error,
 ) error {
 	s.mu.Lock()
@@ -146,9 +146,9 @@ func (s *simulation) half(
 	return nil
 }
 
-// both re-evaluates an intent and records a changed decision. An evaluation that cannot follow its request is an
+// reevaluate re-evaluates an intent and records a changed decision. An evaluation that cannot follow its request is an
 // error, as in every other fold.
-func (s *simulation) both(requested, evaluated journal.Entry) error {
+func (s *simulation) reevaluate(requested, evaluated journal.Entry) error {
 	state := request.Evolve(request.State{}, requested.Seq, requested.Event)
 	if state = request.Evolve(state, evaluated.Seq, evaluated.Event); state.Fault != nil {
 		return &journal.CorruptError{Seq: state.Fault.Sequence, Rule: state.Fault.Rule}

@@ -210,7 +210,7 @@ func (j *Job) setTreesAside(aside string) error {
 
 const (
 	conflictsFile = "conflicts.jsonl"
-	tellEvery     = 50_000
+	reportEvery   = 50_000
 )
 
 // restore writes the repaired stream beside the old one, and then replaces the old one.
@@ -281,7 +281,7 @@ func (j *Job) write(fresh *store, steps iter.Seq2[secondcopy.Step, error], confl
 		if err := fresh.publish(step.Stored); err != nil {
 			return err
 		}
-		if step.Sequence%tellEvery == 0 {
+		if step.Sequence%reportEvery == 0 {
 			j.say("  %d events written", step.Sequence)
 		}
 	}
