@@ -11,10 +11,14 @@ LINT := .cache/bin/golangci-lint
 
 # All modules of go.work, as package patterns.
 PACKAGES = $(shell go list -m -f '{{.Dir}}/...')
-# CI does not use cached test results: the end-to-end tests depend on programs that the go command does not track.
-TEST_FLAGS ?= $(if $(CI),-count=1)
 ARGS ?=
 FUZZ_TIME ?= 20s
+# Without paths in the build, clones share the build cache.
+export GOFLAGS ?= -trimpath
+# Only the race detector needs C; one setting everywhere keeps the build cache shared.
+export CGO_ENABLED = 0
+# Runs and counts the tests of a tier; pkg/archtest/suite/tiers.go defines the tiers.
+TIER = go run ./pkg/archtest/suite
 
 ##@ Use it
 .PHONY: help run build images
@@ -29,14 +33,33 @@ build: $(addprefix build-,$(BINARIES)) ## build all programs into bin/
 
 .PHONY: $(addprefix build-,$(BINARIES))
 $(addprefix build-,$(BINARIES)): build-%:
-	@CGO_ENABLED=0 go build -trimpath -o bin/$* ./services/$*/cmd/$*
+	@go build -trimpath -o bin/$* ./services/$*/cmd/$*
 
 images: ## build the container images, FROM scratch, for docker-compose.yml
 	@scripts/images.sh $(BINARIES)
 
 ##@ Check it
-.PHONY: test bench fuzz deps tools check-format vet lint check-generated check-modules check-shape go-test compose-test
-test: deps check-format vet lint check-generated check-modules check-shape go-test compose-test ## everything that CI runs; installs what it needs
+.PHONY: test checks pure parts browser faults bench fuzz deps tools check-format vet lint check-generated check-modules check-shape compose-test
+# What breaks most often and fails fastest comes first: a pure package fails before the linter is even built.
+# LOCKBOX_TEST_LONG=10 gives all randomized tests ten times as many rounds; nothing else changes.
+test: checks pure thorough-checks parts browser faults compose-test ## everything that CI runs; installs what it needs
+
+checks: check-format vet check-shape ## format, vet, where code lives
+
+pure: compiler ## tests of what only computes
+	@$(TIER) pure
+
+parts: deps build ## tests with the bus, databases and other people's servers
+	@$(TIER) parts
+
+browser: deps build ## tests of the portal in a browser
+	@$(TIER) browser
+
+faults: deps build ## tests that start programs and kill them
+	@$(TIER) faults
+
+.PHONY: thorough-checks compiler
+thorough-checks: lint check-generated check-modules ## the linter, the contract, each module by itself
 
 bench: ## measure stages and the whole workflow beside the bare floor of the same run
 	@go run ./services/lockbox/cmd/lockbox-bench $(ARGS)
@@ -51,9 +74,12 @@ lint: tools ## golangci-lint over every module
 	@echo "==> golangci-lint"
 	@$(LINT) run --allow-parallel-runners $(PACKAGES)
 
-deps: tools
+deps:
 	@echo "==> system packages for the tests"
 	@scripts/install-test-deps.sh
+
+compiler: # without which go test has no race detector
+	@scripts/install-test-deps.sh compiler
 
 tools:
 	@echo "==> tools"
@@ -76,15 +102,8 @@ check-modules:
 	@echo "==> each module by itself"
 	@scripts/check-modules.sh
 
-# A separate step, uncached: it reads the whole source tree, which the go command's test cache does not track.
 check-shape:
-	@echo "==> where code lives"
-	@go test -count=1 ./pkg/archtest
-
-# Programs are built first, so that tests that start them as processes find everything compiled.
-go-test: build
-	@echo "==> tests"
-	@go test -race -shuffle=on -timeout 30m $(TEST_FLAGS) $(PACKAGES)
+	@$(TIER) checks
 
 ##@ Change it
 .PHONY: generate controls clean

@@ -5,9 +5,13 @@
 # (services/lockbox/internal/e2e/portal); Python with protobuf and NaCl, and protoc, for the example that publishes an
 # intent (proto/examples); and a C compiler, which go test needs for the race detector. It starts no service and
 # configures no mail delivery.
+#
+#   scripts/install-test-deps.sh            all packages
+#   scripts/install-test-deps.sh compiler   the C compiler only
 set -euo pipefail
 
-packages=(postfix libsasl2-modules sasl2-bin glewlwyd dbconfig-sqlite3 sqlite3 chromium fonts-noto-cjk
+packages=()
+[ "${1:-}" = compiler ] || packages=(postfix libsasl2-modules sasl2-bin glewlwyd dbconfig-sqlite3 sqlite3 chromium fonts-noto-cjk
 	python3 python3-protobuf python3-nacl protobuf-compiler libprotobuf-dev)
 compiler=$(go env CC)
 command -v "${compiler%% *}" >/dev/null || packages+=(gcc libc6-dev)

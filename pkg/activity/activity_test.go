@@ -19,8 +19,10 @@ import (
 
 var (
 	noon = timestamppb.New(time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC))
-	erin = &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_PROVIDER, Employer: "Nimbus Cloud", Person: &lockboxv1.Person{Subject: "erin", DisplayName: "Erin Ellis"}}
-	otto = &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_TENANT, Person: &lockboxv1.Person{Subject: "otto", DisplayName: "Otto Owens"}}
+	erin = &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_PROVIDER, Employer: "Nimbus Cloud",
+		Person: &lockboxv1.Person{Subject: "erin", DisplayName: "Erin Ellis"}}
+	otto = &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_TENANT,
+		Person: &lockboxv1.Person{Subject: "otto", DisplayName: "Otto Owens"}}
 )
 
 // everyFact returns an empty event of each kind that the contract knows.
@@ -43,10 +45,12 @@ func TestEveryFactHasANameAndASentence(t *testing.T) {
 		if got := aggregate.TypeOf(e); got != typ {
 			t.Errorf("%s: Type is %q", typ, got)
 		}
-		for _, by := range []*lockboxv1.Actor{nil, {Side: lockboxv1.Side_SIDE_SYSTEM, Service: "lockbox-orchestrator"}, erin} {
+		for _, by := range []*lockboxv1.Actor{nil, {Side: lockboxv1.Side_SIDE_SYSTEM, Service: "lockbox-orchestrator"},
+			erin} {
 			e.Actor = by
 			action, summary := activity.In("en").Describe(e)
-			if action == "" || !strings.HasSuffix(summary, ".") || strings.Contains(summary, "%!") || strings.Contains(summary, "\n") {
+			if action == "" || !strings.HasSuffix(summary, ".") || strings.Contains(summary, "%!") ||
+				strings.Contains(summary, "\n") {
 				t.Errorf("%s: action %q, summary %q", typ, action, summary)
 			}
 			seen[action] = typ
@@ -69,7 +73,8 @@ func TestEveryFactHasANameAndASentence(t *testing.T) {
 func TestTheReferencesOwnNames(t *testing.T) {
 	for typ, want := range map[string]string{
 		"CustomerNotified": "Create Lockbox Request", "CustomerApproved": "Approve Lockbox Request",
-		"CustomerDenied": "Deny Lockbox Request", "RequestExpired": "Lockbox Request Expiry", "RequestWithdrawn": "Cancel Lockbox Request",
+		"CustomerDenied": "Deny Lockbox Request", "RequestExpired": "Lockbox Request Expiry",
+		"RequestWithdrawn": "Cancel Lockbox Request",
 	} {
 		if got, _ := activity.In("en").Describe(everyFact()[typ]); got != want {
 			t.Errorf("%s is called %q, want %q (R39)", typ, got, want)
@@ -98,9 +103,10 @@ func TestSentences(t *testing.T) {
 	}{
 		{
 			"Erin Ellis (Nimbus Cloud) asked for access (compute/virtual-machines, memory-dump) to 2 resources.",
-			&lockboxv1.Event{Actor: erin, Fact: &lockboxv1.Event_AccessRequested{AccessRequested: &lockboxv1.AccessRequested{Intent: &lockboxv1.AccessIntent{
-				ResourceType: "compute/virtual-machines", Scenario: "memory-dump", ResourceIds: []string{"a", "b"},
-			}}}},
+			&lockboxv1.Event{Actor: erin,
+				Fact: &lockboxv1.Event_AccessRequested{AccessRequested: &lockboxv1.AccessRequested{Intent: &lockboxv1.AccessIntent{
+					ResourceType: "compute/virtual-machines", Scenario: "memory-dump", ResourceIds: []string{"a", "b"},
+				}}}},
 		},
 		{
 			"Otto Owens approved access to 1 resource for 4 hours.",
@@ -117,13 +123,15 @@ func TestSentences(t *testing.T) {
 		{
 			"The customer was notified: Grace, Otto and Fleur can decide until 2026-03-02 12:00:00 UTC, and 2 of them must agree.",
 			&lockboxv1.Event{Fact: &lockboxv1.Event_CustomerNotified{CustomerNotified: &lockboxv1.CustomerNotified{
-				Approvers: []*lockboxv1.Approver{approver("Grace"), approver("Otto"), approver("Fleur")}, RequiredApprovals: 2, ExpiresAt: noon,
+				Approvers: []*lockboxv1.Approver{approver("Grace"), approver("Otto"), approver("Fleur")}, RequiredApprovals: 2,
+				ExpiresAt: noon,
 			}}},
 		},
 		{
 			"The customer was notified: a, b, c, d, e and 2 others can decide until 2026-03-02 12:00:00 UTC.",
 			&lockboxv1.Event{Fact: &lockboxv1.Event_CustomerNotified{CustomerNotified: &lockboxv1.CustomerNotified{
-				Approvers: []*lockboxv1.Approver{approver("a"), approver("b"), approver("c"), approver("d"), approver("e"), approver("f"), approver("g")}, ExpiresAt: noon,
+				Approvers: []*lockboxv1.Approver{approver("a"), approver("b"), approver("c"), approver("d"), approver("e"),
+					approver("f"), approver("g")}, ExpiresAt: noon,
 			}}},
 		},
 		{
@@ -134,15 +142,19 @@ func TestSentences(t *testing.T) {
 		},
 		{
 			"Otto Owens made Erin Ellis eligible as Owner of subscription prod, until 2026-03-02 12:00:00 UTC.",
-			&lockboxv1.Event{Actor: otto, Kind: "subscription", AggregateId: "prod", Fact: &lockboxv1.Event_RoleAssigned{RoleAssigned: &lockboxv1.RoleAssigned{
-				Assignment: &lockboxv1.RoleAssignment{Person: erin.GetPerson(), Role: lockboxv1.Role_ROLE_OWNER, EligibleOnly: true, ExpiresAt: noon},
-			}}},
+			&lockboxv1.Event{Actor: otto, Kind: "subscription", AggregateId: "prod",
+				Fact: &lockboxv1.Event_RoleAssigned{RoleAssigned: &lockboxv1.RoleAssigned{
+					Assignment: &lockboxv1.RoleAssignment{Person: erin.GetPerson(), Role: lockboxv1.Role_ROLE_OWNER,
+						EligibleOnly: true,
+						ExpiresAt:    noon},
+				}}},
 		},
 		{
 			"Erin Ellis (Nimbus Cloud) handed ticket T-1 on to the team storage: “knows the disks”.",
-			&lockboxv1.Event{Actor: erin, AggregateId: "T-1", Fact: &lockboxv1.Event_TicketReassigned{TicketReassigned: &lockboxv1.TicketReassigned{
-				Team: "storage", Reason: "knows the disks",
-			}}},
+			&lockboxv1.Event{Actor: erin, AggregateId: "T-1",
+				Fact: &lockboxv1.Event_TicketReassigned{TicketReassigned: &lockboxv1.TicketReassigned{
+					Team: "storage", Reason: "knows the disks",
+				}}},
 		},
 	} {
 		if _, got := activity.In("en").Describe(row.event); got != row.want {
@@ -166,9 +178,10 @@ func TestSentencesInOtherLanguages(t *testing.T) {
 		{
 			"Erin Ellis (Nimbus Cloud) a demandé un accès (compute/virtual-machines, memory-dump) à 2 ressources.",
 			"Nimbus Cloud の Erin Ellis が、リソース 2 件へのアクセス（compute/virtual-machines、memory-dump）を要求しました。",
-			&lockboxv1.Event{Actor: erin, Fact: &lockboxv1.Event_AccessRequested{AccessRequested: &lockboxv1.AccessRequested{Intent: &lockboxv1.AccessIntent{
-				ResourceType: "compute/virtual-machines", Scenario: "memory-dump", ResourceIds: []string{"a", "b"},
-			}}}},
+			&lockboxv1.Event{Actor: erin,
+				Fact: &lockboxv1.Event_AccessRequested{AccessRequested: &lockboxv1.AccessRequested{Intent: &lockboxv1.AccessIntent{
+					ResourceType: "compute/virtual-machines", Scenario: "memory-dump", ResourceIds: []string{"a", "b"},
+				}}}},
 		},
 		{
 			"Otto Owens a approuvé l’accès à 1 ressource pour une durée de 1 heure 30 minutes : « Go ahead. ».",
@@ -187,14 +200,18 @@ func TestSentencesInOtherLanguages(t *testing.T) {
 		{
 			"Le client a été informé : la décision revient à a, b, c, d, e et 2 autres personnes, jusqu’au lundi 2 mars 2026 à 12 h 00 UTC.",
 			"お客様に通知しました。a、b、c、d、e、ほか 2 名 が 2026年3月2日（月）12:00 UTC まで判断できます。",
-			&lockboxv1.Event{Fact: &lockboxv1.Event_CustomerNotified{CustomerNotified: &lockboxv1.CustomerNotified{Approvers: approvers(7), ExpiresAt: noon}}},
+			&lockboxv1.Event{Fact: &lockboxv1.Event_CustomerNotified{
+				CustomerNotified: &lockboxv1.CustomerNotified{Approvers: approvers(7), ExpiresAt: noon}}},
 		},
 		{
 			"Otto Owens a rendu Erin Ellis éligible au rôle « Propriétaire » de l’abonnement prod, jusqu’au lundi 2 mars 2026 à 12 h 00 UTC.",
 			"Otto Owens が、サブスクリプション prod のロール「所有者」をアクティブ化する資格を Erin Ellis に与えました（期限：2026年3月2日（月）12:00 UTC）。",
-			&lockboxv1.Event{Actor: otto, Kind: "subscription", AggregateId: "prod", Fact: &lockboxv1.Event_RoleAssigned{RoleAssigned: &lockboxv1.RoleAssigned{
-				Assignment: &lockboxv1.RoleAssignment{Person: erin.GetPerson(), Role: lockboxv1.Role_ROLE_OWNER, EligibleOnly: true, ExpiresAt: noon},
-			}}},
+			&lockboxv1.Event{Actor: otto, Kind: "subscription", AggregateId: "prod",
+				Fact: &lockboxv1.Event_RoleAssigned{RoleAssigned: &lockboxv1.RoleAssigned{
+					Assignment: &lockboxv1.RoleAssignment{Person: erin.GetPerson(), Role: lockboxv1.Role_ROLE_OWNER,
+						EligibleOnly: true,
+						ExpiresAt:    noon},
+				}}},
 		},
 		{
 			"Lockbox a modifié les paramètres : 1 approbation nécessaire, 0 contact secondaire averti.",
@@ -220,7 +237,8 @@ func TestWhatAServiceDecidedIsSaidFromTheCodeOrAsItWasRecorded(t *testing.T) {
 	says := func(language string, wants ...string) {
 		t.Helper()
 		for i, e := range []*lockboxv1.Event{
-			{Fact: &lockboxv1.Event_AccessLapsed{AccessLapsed: lapsed}}, {Fact: &lockboxv1.Event_AccessEvaluated{AccessEvaluated: refused}},
+			{Fact: &lockboxv1.Event_AccessLapsed{AccessLapsed: lapsed}},
+			{Fact: &lockboxv1.Event_AccessEvaluated{AccessEvaluated: refused}},
 		} {
 			if _, got := activity.In(language).Describe(e); got != wants[i] {
 				t.Errorf("%s: %q, want %q", language, got, wants[i])
@@ -235,9 +253,11 @@ func TestWhatAServiceDecidedIsSaidFromTheCodeOrAsItWasRecorded(t *testing.T) {
 		"Evaluation refused the intent. The organisation has no such support ticket.")
 	for _, language := range []string{"fr", "ja"} {
 		for _, e := range []*lockboxv1.Event{
-			{Fact: &lockboxv1.Event_AccessLapsed{AccessLapsed: lapsed}}, {Fact: &lockboxv1.Event_AccessEvaluated{AccessEvaluated: refused}},
+			{Fact: &lockboxv1.Event_AccessLapsed{AccessLapsed: lapsed}},
+			{Fact: &lockboxv1.Event_AccessEvaluated{AccessEvaluated: refused}},
 		} {
-			if _, got := activity.In(language).Describe(e); strings.Contains(got, "approver") || strings.Contains(got, "tenant") || !strings.HasSuffix(got, reasonOf(language, e)) {
+			if _, got := activity.In(language).Describe(e); strings.Contains(got, "approver") ||
+				strings.Contains(got, "tenant") || !strings.HasSuffix(got, reasonOf(language, e)) {
 				t.Errorf("%s: %q", language, got)
 			}
 		}
@@ -252,7 +272,8 @@ func reasonOf(language string, e *lockboxv1.Event) string {
 }
 
 func TestASentenceRepeatsOnlyTheBeginningOfALongText(t *testing.T) {
-	e := &lockboxv1.Event{Actor: otto, Fact: &lockboxv1.Event_QuestionAsked{QuestionAsked: &lockboxv1.QuestionAsked{Text: strings.Repeat("花", 4000)}}}
+	e := &lockboxv1.Event{Actor: otto,
+		Fact: &lockboxv1.Event_QuestionAsked{QuestionAsked: &lockboxv1.QuestionAsked{Text: strings.Repeat("花", 4000)}}}
 	_, summary := activity.In("en").Describe(e)
 	if n := utf8.RuneCountInString(summary); n > 200 || !utf8.ValidString(summary) || !strings.Contains(summary, "…") {
 		t.Errorf("%d characters: %s", n, summary)
@@ -266,36 +287,44 @@ func TestConcerned(t *testing.T) {
 		want  activity.Concern
 	}{
 		"a request's beginning": {
-			&lockboxv1.Event{Kind: "request", AggregateId: "r1", Fact: &lockboxv1.Event_AccessRequested{AccessRequested: &lockboxv1.AccessRequested{Intent: intent}}},
+			&lockboxv1.Event{Kind: "request", AggregateId: "r1",
+				Fact: &lockboxv1.Event_AccessRequested{AccessRequested: &lockboxv1.AccessRequested{Intent: intent}}},
 			activity.Concern{RequestID: "r1", SubscriptionID: "prod", ResourceIDs: intent.GetResourceIds()},
 		},
 		"a later event of it": {
-			&lockboxv1.Event{Kind: "request", AggregateId: "r1", Fact: &lockboxv1.Event_CustomerDenied{CustomerDenied: &lockboxv1.CustomerDenied{}}},
+			&lockboxv1.Event{Kind: "request", AggregateId: "r1",
+				Fact: &lockboxv1.Event_CustomerDenied{CustomerDenied: &lockboxv1.CustomerDenied{}}},
 			activity.Concern{RequestID: "r1"},
 		},
 		"a narrowed approval": {
-			&lockboxv1.Event{Kind: "request", AggregateId: "r1", Fact: &lockboxv1.Event_CustomerApproved{CustomerApproved: &lockboxv1.CustomerApproved{ResourceIds: []string{"x"}}}},
+			&lockboxv1.Event{Kind: "request", AggregateId: "r1",
+				Fact: &lockboxv1.Event_CustomerApproved{CustomerApproved: &lockboxv1.CustomerApproved{ResourceIds: []string{"x"}}}},
 			activity.Concern{RequestID: "r1", ResourceIDs: []string{"x"}},
 		},
 		"a report about it": {
-			&lockboxv1.Event{Kind: "delivery", AggregateId: "d1", CorrelationId: "r1", Fact: &lockboxv1.Event_NotificationSent{NotificationSent: &lockboxv1.NotificationSent{}}},
+			&lockboxv1.Event{Kind: "delivery", AggregateId: "d1", CorrelationId: "r1",
+				Fact: &lockboxv1.Event_NotificationSent{NotificationSent: &lockboxv1.NotificationSent{}}},
 			activity.Concern{RequestID: "r1"},
 		},
 		"a subscription's role": {
-			&lockboxv1.Event{Kind: "subscription", AggregateId: "prod", Fact: &lockboxv1.Event_RoleRemoved{RoleRemoved: &lockboxv1.RoleRemoved{}}},
+			&lockboxv1.Event{Kind: "subscription", AggregateId: "prod",
+				Fact: &lockboxv1.Event_RoleRemoved{RoleRemoved: &lockboxv1.RoleRemoved{}}},
 			activity.Concern{SubscriptionID: "prod"},
 		},
 		"a tenant's role": {
-			&lockboxv1.Event{Kind: "tenant", AggregateId: "meadowbank", Fact: &lockboxv1.Event_RoleRemoved{RoleRemoved: &lockboxv1.RoleRemoved{}}},
+			&lockboxv1.Event{Kind: "tenant", AggregateId: "meadowbank",
+				Fact: &lockboxv1.Event_RoleRemoved{RoleRemoved: &lockboxv1.RoleRemoved{}}},
 			activity.Concern{},
 		},
 		"a ticket": {
-			&lockboxv1.Event{Kind: "ticket", AggregateId: "T-1", Fact: &lockboxv1.Event_TicketOpened{TicketOpened: &lockboxv1.TicketOpened{SubscriptionId: "prod"}}},
+			&lockboxv1.Event{Kind: "ticket", AggregateId: "T-1",
+				Fact: &lockboxv1.Event_TicketOpened{TicketOpened: &lockboxv1.TicketOpened{SubscriptionId: "prod"}}},
 			activity.Concern{SubscriptionID: "prod"},
 		},
 	} {
 		got := activity.Concerned(row.event)
-		if got.RequestID != row.want.RequestID || got.SubscriptionID != row.want.SubscriptionID || !slices.Equal(got.ResourceIDs, row.want.ResourceIDs) {
+		if got.RequestID != row.want.RequestID || got.SubscriptionID != row.want.SubscriptionID ||
+			!slices.Equal(got.ResourceIDs, row.want.ResourceIDs) {
 			t.Errorf("%s: %+v, want %+v", name, got, row.want)
 		}
 	}
@@ -306,7 +335,8 @@ func TestAnEntryIsTheEventAtItsPlace(t *testing.T) {
 	e.Actor = otto
 	e.Version = 4
 	want := &lockboxv1.TimelineEntry{
-		Sequence: 7, Time: noon, Type: "CustomerDenied", Action: "Deny Lockbox Request", Actor: otto, Summary: "Otto Owens denied access.",
+		Sequence: 7, Time: noon, Type: "CustomerDenied", Action: "Deny Lockbox Request", Actor: otto,
+		Summary: "Otto Owens denied access.",
 		Version: 4, Title: "Deny Lockbox Request",
 	}
 	if got := activity.Entry(7, e); !proto.Equal(got, want) {

@@ -103,7 +103,8 @@ func foreign(tag, text string, english map[string]bool) (found []string) {
 		latin := strings.ContainsFunc(w, func(r rune) bool { return r <= unicode.MaxASCII })
 		switch {
 		case slices.Contains(shared, w): // as a name is written
-		case tag == "ja" && latin, tag == "fr" && english[strings.ToLower(w)], tag == "fr" && strings.ContainsFunc(w, japaneseLetter):
+		case tag == "ja" && latin, tag == "fr" && english[strings.ToLower(w)], tag == "fr" &&
+			strings.ContainsFunc(w, japaneseLetter):
 			found = append(found, w)
 		}
 	}
@@ -117,8 +118,8 @@ func japaneseLetter(r rune) bool {
 // wrote stands for whatever people wrote, in letters that none of the languages has.
 const wrote = "ξδψ"
 
-// fill sets every field below a message: whatever people write to wrote, lists to that many, enumerations to one of their
-// known values, flags to every other one.
+// fill sets every field below a message: whatever people write to wrote, lists to that many, enumerations to one of
+// their known values, flags to every other one.
 func fill(m protoreflect.Message, n int) {
 	switch at := m.Interface().(type) {
 	case *timestamppb.Timestamp:
@@ -233,7 +234,8 @@ func TestWhatWasStoredIsToldInEveryLanguage(t *testing.T) {
 		said := map[string]bool{}
 		for tag, l := range languages {
 			entry := l.Entry(7, e)
-			if entry.GetTitle() == "" || entry.GetSummary() == "" || entry.GetAction() != english.title(aggregate.TypeOf(e)) || entry.GetVersion() != e.GetVersion() {
+			if entry.GetTitle() == "" || entry.GetSummary() == "" || entry.GetAction() != english.title(aggregate.TypeOf(e)) ||
+				entry.GetVersion() != e.GetVersion() {
 				t.Errorf("%s: %s: %v", tag, filepath.Base(file), entry)
 			}
 			said[entry.GetTitle()], said[entry.GetSummary()] = true, true

@@ -8,7 +8,8 @@ import (
 )
 
 func TestAPersonIsFoundByAnyOfTheirNames(t *testing.T) {
-	p := &lockboxv1.Person{Issuer: "https://login.example", Subject: "Otto-1", DisplayName: "Otto Owens", Email: "otto@meadowbank.example"}
+	p := &lockboxv1.Person{Issuer: "https://login.example", Subject: "Otto-1", DisplayName: "Otto Owens",
+		Email: "otto@meadowbank.example"}
 	for name, want := range map[string]bool{
 		"otto-1": true, "OTTO OWENS": true, "otto@MEADOWBANK.example": true,
 		"otto": false, "": false, "https://login.example": false,

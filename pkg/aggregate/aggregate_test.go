@@ -22,10 +22,11 @@ func TestEveryCommandIsAboutOneAggregate(t *testing.T) {
 			"create_tenant", "change_support_plan", "enable_lockbox", "disable_lockbox", "sign_up_preview", "sign_off_preview",
 			"change_settings",
 		},
-		aggregate.KindSubscription: {"register_subscription", "assign_role", "remove_role", "activate_role", "deactivate_role"},
-		aggregate.KindTicket:       {"open_ticket", "assign_ticket", "comment_ticket"},
-		aggregate.KindPolicy:       {"publish_rules", "publish_catalogue"},
-		aggregate.KindDisclosure:   {"disclose_exposure", "disclose_legal_demand"},
+		aggregate.KindSubscription: {"register_subscription", "assign_role", "remove_role", "activate_role",
+			"deactivate_role"},
+		aggregate.KindTicket:     {"open_ticket", "assign_ticket", "comment_ticket"},
+		aggregate.KindPolicy:     {"publish_rules", "publish_catalogue"},
+		aggregate.KindDisclosure: {"disclose_exposure", "disclose_legal_demand"},
 		aggregate.KindRequest: {
 			"withdraw", "release", "internal_approve", "internal_refuse", "answer", "ask", "approve", "deny", "revoke",
 		},
@@ -65,18 +66,28 @@ func TestACommandAboutNothingThatCanBeIsInvalid(t *testing.T) {
 		command *lockboxv1.Command
 		field   string
 	}{
-		"no tenant":                   {&lockboxv1.Command{AggregateId: requestID, Action: &lockboxv1.Command_Approve{}}, "tenant"},
-		"a wildcard as tenant":        {&lockboxv1.Command{Tenant: "*", AggregateId: requestID, Action: &lockboxv1.Command_Approve{}}, "tenant"},
-		"the provider's request":      {&lockboxv1.Command{Tenant: "_", AggregateId: requestID, Action: &lockboxv1.Command_Approve{}}, "tenant"},
-		"a request without a UUID":    {&lockboxv1.Command{Tenant: "contoso", AggregateId: "1", Action: &lockboxv1.Command_Approve{}}, "aggregate_id"},
-		"a disclosure without a UUID": {&lockboxv1.Command{Tenant: "contoso", AggregateId: "1", Action: &lockboxv1.Command_DiscloseExposure{}}, "aggregate_id"},
-		"a tenant with another id":    {&lockboxv1.Command{Tenant: "contoso", AggregateId: "x", Action: &lockboxv1.Command_EnableLockbox{}}, "aggregate_id"},
-		"a ticket with a wildcard":    {&lockboxv1.Command{Tenant: "contoso", AggregateId: "T.>", Action: &lockboxv1.Command_OpenTicket{}}, "aggregate_id"},
-		"a customer's rules":          {&lockboxv1.Command{Tenant: "contoso", AggregateId: "rules", Action: &lockboxv1.Command_PublishRules{}}, "tenant"},
-		"rules as catalogue":          {&lockboxv1.Command{Tenant: "_", AggregateId: "rules", Action: &lockboxv1.Command_PublishCatalogue{}}, "tenant"},
+		"no tenant": {&lockboxv1.Command{AggregateId: requestID, Action: &lockboxv1.Command_Approve{}},
+			"tenant"},
+		"a wildcard as tenant": {&lockboxv1.Command{Tenant: "*", AggregateId: requestID,
+			Action: &lockboxv1.Command_Approve{}}, "tenant"},
+		"the provider's request": {&lockboxv1.Command{Tenant: "_", AggregateId: requestID,
+			Action: &lockboxv1.Command_Approve{}}, "tenant"},
+		"a request without a UUID": {&lockboxv1.Command{Tenant: "contoso", AggregateId: "1",
+			Action: &lockboxv1.Command_Approve{}}, "aggregate_id"},
+		"a disclosure without a UUID": {&lockboxv1.Command{Tenant: "contoso", AggregateId: "1",
+			Action: &lockboxv1.Command_DiscloseExposure{}}, "aggregate_id"},
+		"a tenant with another id": {&lockboxv1.Command{Tenant: "contoso", AggregateId: "x",
+			Action: &lockboxv1.Command_EnableLockbox{}}, "aggregate_id"},
+		"a ticket with a wildcard": {&lockboxv1.Command{Tenant: "contoso", AggregateId: "T.>",
+			Action: &lockboxv1.Command_OpenTicket{}}, "aggregate_id"},
+		"a customer's rules": {&lockboxv1.Command{Tenant: "contoso", AggregateId: "rules",
+			Action: &lockboxv1.Command_PublishRules{}}, "tenant"},
+		"rules as catalogue": {&lockboxv1.Command{Tenant: "_", AggregateId: "rules",
+			Action: &lockboxv1.Command_PublishCatalogue{}}, "tenant"},
 	} {
 		_, err := aggregate.Of(row.command)
-		if r, is := refusal.As(err); !is || r.GetCode() != lockboxv1.RefusalCode_REFUSAL_CODE_INVALID || r.GetField() != row.field {
+		if r, is := refusal.As(err); !is || r.GetCode() != lockboxv1.RefusalCode_REFUSAL_CODE_INVALID ||
+			r.GetField() != row.field {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -89,7 +100,8 @@ func TestThePrologueKeepsItsOrder(t *testing.T) {
 	event := func(version uint64, cause string) *lockboxv1.Event {
 		e := &lockboxv1.Event{
 			Tenant: "contoso", Kind: aggregate.KindTicket, AggregateId: "T-1", Version: version, CausationId: cause,
-			Time: timestamppb.New(now), Actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_TENANT, Person: &lockboxv1.Person{Subject: "cora"}},
+			Time: timestamppb.New(now), Actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_TENANT,
+				Person: &lockboxv1.Person{Subject: "cora"}},
 			Fact: &lockboxv1.Event_TicketCommented{},
 		}
 		if version == 1 {
@@ -117,16 +129,20 @@ func TestThePrologueKeepsItsOrder(t *testing.T) {
 		want     lockboxv1.RefusalCode
 		already  bool
 	}{
-		"nothing in the way":                     {of: s, id: "new", want: goes},
-		"having seen the last":                   {of: s, id: "new", seen: 2, material: 2, want: goes},
-		"having seen all that matters":           {of: s, id: "new", seen: 1, material: 1, want: goes},
-		"having seen less":                       {of: s, id: "new", seen: 1, material: 2, want: lockboxv1.RefusalCode_REFUSAL_CODE_CONFLICT},
-		"having seen what is not there":          {of: s, id: "new", seen: 3, material: 2, want: lockboxv1.RefusalCode_REFUSAL_CODE_CONFLICT},
+		"nothing in the way":           {of: s, id: "new", want: goes},
+		"having seen the last":         {of: s, id: "new", seen: 2, material: 2, want: goes},
+		"having seen all that matters": {of: s, id: "new", seen: 1, material: 1, want: goes},
+		"having seen less": {of: s, id: "new", seen: 1, material: 2,
+			want: lockboxv1.RefusalCode_REFUSAL_CODE_CONFLICT},
+		"having seen what is not there": {of: s, id: "new", seen: 3, material: 2,
+			want: lockboxv1.RefusalCode_REFUSAL_CODE_CONFLICT},
 		"nobody's business, whatever they saw":   {of: s, id: "new", seen: 1, material: 2, may: mayNot, want: no},
 		"carried out before, whatever they saw":  {of: s, id: "first", seen: 1, material: 2, already: true},
 		"carried out before, whoever asks again": {of: s, id: "second", may: mayNot, already: true},
-		"at fault, though carried out before":    {of: faulty, id: "first", want: lockboxv1.RefusalCode_REFUSAL_CODE_PRECONDITION},
-		"at fault, whoever asks":                 {of: faulty, id: "new", may: mayNot, want: lockboxv1.RefusalCode_REFUSAL_CODE_PRECONDITION},
+		"at fault, though carried out before": {of: faulty, id: "first",
+			want: lockboxv1.RefusalCode_REFUSAL_CODE_PRECONDITION},
+		"at fault, whoever asks": {of: faulty, id: "new", may: mayNot,
+			want: lockboxv1.RefusalCode_REFUSAL_CODE_PRECONDITION},
 	} {
 		c := aggregate.Command{Command: &lockboxv1.Command{
 			Id: row.id, Tenant: "contoso", AggregateId: "T-1", SeenVersion: row.seen, Action: &lockboxv1.Command_CommentTicket{},
@@ -149,8 +165,9 @@ func TestThePrologueKeepsItsOrder(t *testing.T) {
 func TestTheEpilogueRefusesWhatTheFoldWould(t *testing.T) {
 	now := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
 	c := aggregate.Command{
-		Command: &lockboxv1.Command{Id: "new", Tenant: "contoso", AggregateId: "T-1", Action: &lockboxv1.Command_OpenTicket{}},
-		By:      &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_TENANT, Person: &lockboxv1.Person{Subject: "cora"}},
+		Command: &lockboxv1.Command{Id: "new", Tenant: "contoso", AggregateId: "T-1",
+			Action: &lockboxv1.Command_OpenTicket{}},
+		By: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_TENANT, Person: &lockboxv1.Person{Subject: "cora"}},
 	}
 	var s ticket.State
 	e, err := s.Begin(c, 0, nil, now)

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"strconv"
 	"testing"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/longtest"
 	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/tenant"
@@ -20,7 +22,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if err := flag.Set("rapid.checks", "2000"); err != nil {
+	if err := flag.Set("rapid.checks", strconv.Itoa(longtest.Count(500))); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(2)
 	}
@@ -39,7 +41,8 @@ func TestTenantFoldIsTotal(t *testing.T) {
 }
 
 func TestSubscriptionFoldIsTotal(t *testing.T) {
-	total(t, "subscription", tenant.EvolveSubscription, func(s *tenant.Subscription) *aggregate.History { return &s.History })
+	total(t, "subscription", tenant.EvolveSubscription,
+		func(s *tenant.Subscription) *aggregate.History { return &s.History })
 }
 
 func TestTicketFoldIsTotal(t *testing.T) {
@@ -50,7 +53,9 @@ func TestPublishedRulesFoldIsTotal(t *testing.T) {
 	total(t, "policy", policy.Evolve, func(s *policy.Published) *aggregate.History { return &s.History })
 }
 
-func total[S any](t *testing.T, kind string, evolve func(S, uint64, *lockboxv1.Event) S, history func(*S) *aggregate.History) {
+func total[S any](
+	t *testing.T, kind string, evolve func(S, uint64, *lockboxv1.Event) S, history func(*S) *aggregate.History,
+) {
 	t.Helper()
 	folded, refused := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
@@ -97,7 +102,8 @@ func anyEvent(t *rapid.T, kind string, h *aggregate.History) (uint64, *lockboxv1
 	fact := facts.Get(rapid.IntRange(0, facts.Len()-1).Draw(t, "fact"))
 	if h.Version == 0 && rapid.IntRange(0, 3).Draw(t, "begins") > 0 {
 		fact = facts.ByName(map[string]protoreflect.Name{
-			"request": "access_requested", "tenant": "tenant_created", "subscription": "subscription_registered", "ticket": "ticket_opened",
+			"request": "access_requested", "tenant": "tenant_created", "subscription": "subscription_registered",
+			"ticket": "ticket_opened",
 			"policy": "rules_published",
 		}[kind])
 	}
@@ -110,7 +116,8 @@ func anyEvent(t *rapid.T, kind string, h *aggregate.History) (uint64, *lockboxv1
 		in.Id, in.Tenant, e.Actor.Side = e.GetAggregateId(), e.GetTenant(), lockboxv1.Side_SIDE_PROVIDER
 	}
 	// Somebody who may change what they change, every other time.
-	if admin := (&lockboxv1.Person{Issuer: "https://login.contoso.example", Subject: "gina"}); rapid.Bool().Draw(t, "may") {
+	if admin := (&lockboxv1.Person{Issuer: "https://login.contoso.example", Subject: "gina"}); rapid.Bool().Draw(t,
+		"may") {
 		switch e.GetFact().(type) {
 		case *lockboxv1.Event_TenantCreated:
 			e.Actor.Side, e.Actor.Person, e.Actor.Groups = lockboxv1.Side_SIDE_PROVIDER, admin, []string{aggregate.Onboarding}
@@ -131,7 +138,8 @@ func anyEvent(t *rapid.T, kind string, h *aggregate.History) (uint64, *lockboxv1
 			sum := sha256.Sum256([]byte(p.GetText()))
 			p.Sha256, e.AggregateId = sum[:], "rules"
 		}
-		e.Actor.Side, e.Actor.Groups, e.Actor.Person = lockboxv1.Side_SIDE_PROVIDER, []string{aggregate.SecurityOfficers}, &lockboxv1.Person{Subject: "olga"}
+		e.Actor.Side, e.Actor.Groups, e.Actor.Person = lockboxv1.Side_SIDE_PROVIDER, []string{aggregate.SecurityOfficers},
+			&lockboxv1.Person{Subject: "olga"}
 	}
 	if rapid.IntRange(0, 9).Draw(t, "odd") == 0 {
 		fill(t, e.ProtoReflect(), 0)

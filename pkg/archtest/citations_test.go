@@ -122,8 +122,8 @@ func isTest(path string) bool {
 		strings.HasSuffix(filepath.Dir(path), "test")
 }
 
-// everyCitation reads what people wrote: code, tests, documents, configuration, texts. Generated code repeats the comments
-// of what it was made from.
+// everyCitation reads what people wrote: code, tests, documents, configuration, texts. Generated code repeats the
+// comments of what it was made from.
 func everyCitation(t *testing.T) (found []cited) {
 	t.Helper()
 	written := []string{".go", ".md", ".proto", ".yaml", ".yml", ".tmpl", ".sh", ".txtar", ".py"}

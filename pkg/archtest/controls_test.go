@@ -113,8 +113,8 @@ func (m mapping) problems(tests map[string][]string) (list []string) {
 	return list
 }
 
-// taggedTests reads the tags of all tests below a directory: for each control the tests that prove it. A tag that stands
-// above no test is a problem.
+// taggedTests reads the tags of all tests below a directory: for each control the tests that prove it. A tag that
+// stands above no test is a problem.
 func taggedTests(t *testing.T, dir string) (tests map[string][]string, problems []string) {
 	t.Helper()
 	tests = map[string][]string{}
@@ -156,7 +156,8 @@ func tagsOf(name string, source []byte, tests map[string][]string) (problems []s
 	}
 	above := map[*ast.CommentGroup]string{}
 	for _, d := range file.Decls {
-		if f, ok := d.(*ast.FuncDecl); ok && f.Recv == nil && (strings.HasPrefix(f.Name.Name, "Test") || strings.HasPrefix(f.Name.Name, "Fuzz")) {
+		if f, ok := d.(*ast.FuncDecl); ok && f.Recv == nil &&
+			(strings.HasPrefix(f.Name.Name, "Test") || strings.HasPrefix(f.Name.Name, "Fuzz")) {
 			above[f.Doc] = f.Name.Name
 		}
 	}
@@ -231,9 +232,11 @@ func TestAMappingThatIsNotTrueIsSeen(t *testing.T) {
 		tests    map[string][]string
 		want     string
 	}{
-		"as it should be":      {[]control{good}, proved, ""},
-		"an unknown control":   {[]control{good}, map[string][]string{"nist:AC-6": {"x"}, "nist:AC-99": {"x"}}, `no control "nist:AC-99"`},
-		"an unknown framework": {with(func(c *control) { c.ID = "pci:1" }), map[string][]string{"pci:1": {"x"}}, "of no framework"},
+		"as it should be": {[]control{good}, proved, ""},
+		"an unknown control": {[]control{good}, map[string][]string{"nist:AC-6": {"x"}, "nist:AC-99": {"x"}},
+			`no control "nist:AC-99"`},
+		"an unknown framework": {with(func(c *control) { c.ID = "pci:1" }), map[string][]string{"pci:1": {"x"}},
+			"of no framework"},
 		"twice":                {[]control{good, good}, proved, "twice"},
 		"no test":              {[]control{good}, nil, "has no test"},
 		"no event":             {with(func(c *control) { c.Events = nil }), proved, "has no event"},
@@ -257,7 +260,8 @@ func TestAMappingThatIsNotTrueIsSeen(t *testing.T) {
 	} {
 		tests := map[string][]string{}
 		problems, err := tagsOf("a_test.go", []byte("package a\n\n"+source), tests)
-		if err != nil || len(problems) != want || want == 0 && (len(tests["nist:AC-6"]) != 1 || len(tests["nist:AU-2"]) != 1) {
+		if err != nil || len(problems) != want || want == 0 &&
+			(len(tests["nist:AC-6"]) != 1 || len(tests["nist:AU-2"]) != 1) {
 			t.Errorf("%q: %v, %v, %v", source, problems, tests, err)
 		}
 	}

@@ -1,5 +1,5 @@
-// Package archtest holds the borders of pkg/README.md, "Where code lives": who may not import whom, what only one package
-// may do, and what stands where in the tree. It reads the whole repository and has no code of its own to use.
+// Package archtest holds the borders of pkg/README.md, "Where code lives": who may not import whom, what only one
+// package may do, and what stands where in the tree. It reads the whole repository and has no code of its own to use.
 package archtest
 
 import (
@@ -34,9 +34,10 @@ var (
 	}
 	// forTests are imported by tests only, or are nothing but tests.
 	forTests = []string{
-		"./pkg/archtest", "./pkg/goldentest", "./pkg/internal/story", "./pkg/merkle/oracletest",
+		"./pkg/archtest/...", "./pkg/goldentest", "./pkg/longtest", "./pkg/internal/story", "./pkg/merkle/oracletest",
 		"./pkg/journal/journaltest", "./pkg/lease/leasetest", "./services/audit-projector/internal/story",
-		"./services/notifier/internal/smtptest", "./services/portal/internal/bearer/bearertest", "./services/portal/internal/site/sitetest",
+		"./services/notifier/internal/smtptest", "./services/portal/internal/bearer/bearertest",
+		"./services/portal/internal/site/sitetest",
 	}
 	inputOutput = []string{
 		"net", "net/http/...", "net/smtp", "net/rpc/...", "net/textproto", "os/...", "io/ioutil", "syscall",
@@ -93,7 +94,8 @@ var borders = append(betweenServices(), []border{
 		never: []string{"./services/..."},
 	},
 	{
-		why: "the bus carries bytes; the journal stands on it, not it on the journal", of: []string{"./pkg/bus/..."}, deep: true,
+		why: "the bus carries bytes; the journal stands on it, not it on the journal", of: []string{"./pkg/bus/..."},
+		deep:  true,
 		never: []string{"./pkg/journal/..."},
 	},
 	{
@@ -115,15 +117,18 @@ var borders = append(betweenServices(), []border{
 		never: []string{"./pkg/...", "./proto/..."},
 	},
 	{
-		why: "what services stand on while they run is for services", of: []string{"./pkg/..."}, except: []string{"./pkg/service"}, deep: true,
+		why: "what services stand on while they run is for services", of: []string{"./pkg/..."},
+		except: []string{"./pkg/service"}, deep: true,
 		never: []string{"./pkg/service/..."},
 	},
 	{
-		why: "nats-server is imported by pkg/bus/embedded alone", of: []string{"./..."}, except: []string{"./pkg/bus/embedded"}, tests: true,
+		why: "nats-server is imported by pkg/bus/embedded alone", of: []string{"./..."},
+		except: []string{"./pkg/bus/embedded"}, tests: true,
 		never: []string{"github.com/nats-io/nats-server/..."},
 	},
 	{
-		why: "a service is a client of the bus; only lockbox can be the bus", of: []string{"./services/..."}, except: []string{"./services/lockbox/..."}, deep: true,
+		why: "a service is a client of the bus; only lockbox can be the bus", of: []string{"./services/..."},
+		except: []string{"./services/lockbox/..."}, deep: true,
 		never: []string{"github.com/nats-io/nats-server/..."},
 	},
 	{
@@ -132,18 +137,21 @@ var borders = append(betweenServices(), []border{
 		never: []string{"./services/lockbox/demo/devissuer/..."},
 	},
 	{
-		why: "the projection's database is the projector's affair", of: []string{"./..."}, except: []string{"./services/audit-projector/..."},
-		never: []string{"modernc.org/sqlite/...", "database/sql"},
+		why: "the projection's database is the projector's affair", of: []string{"./..."},
+		except: []string{"./services/audit-projector/..."},
+		never:  []string{"modernc.org/sqlite/...", "database/sql"},
 	},
 	{
 		why: "test code stays out of the programs", of: []string{"./..."},
-		except: slices.Concat(forTests, []string{"./services/lockbox/internal/bench"}), // which measures, and is in no program but its own
+		// which measures, and is in no program but its own
+		except: slices.Concat(forTests, []string{"./services/lockbox/internal/bench"}),
 		never:  slices.Concat(forTests, []string{"testing/...", "pgregory.net/rapid", "github.com/google/go-cmp/..."}),
 	},
 }...)
 
 var serviceNames = []string{
-	"jit-evaluator", "lockbox-orchestrator", "notifier", "audit-projector", "portal", "access-broker", "forwarder", "verifier",
+	"jit-evaluator", "lockbox-orchestrator", "notifier", "audit-projector", "portal", "access-broker", "forwarder",
+	"verifier",
 	"lockbox",
 }
 
@@ -173,7 +181,8 @@ func betweenServices() []border {
 func TestTheVerifierLinksLittle(t *testing.T) {
 	allowed := []string{
 		"./services/verifier/...", "./pkg/merkle", "./pkg/input", "./pkg/refusal", "./pkg/durable", "./proto/lockbox/v1",
-		"filippo.io/mldsa/...", "github.com/google/uuid", "github.com/transparency-dev/formats/...", "golang.org/x/crypto/cryptobyte/...",
+		"filippo.io/mldsa/...", "github.com/google/uuid", "github.com/transparency-dev/formats/...",
+		"golang.org/x/crypto/cryptobyte/...",
 		"golang.org/x/mod/sumdb/...", "google.golang.org/protobuf/...",
 	}
 	program := prefix + "services/verifier/cmd/verifier"
@@ -223,7 +232,8 @@ func TestEveryPackageIsInAList(t *testing.T) {
 	for _, path := range unlisted(listPackages(t)) {
 		t.Errorf("%s is in no list of this test: say what it is", path)
 	}
-	invented := []goPackage{{ImportPath: prefix + "pkg/requests"}, {ImportPath: prefix + "pkg/request"}, {ImportPath: prefix + "services/notifiers"}}
+	invented := []goPackage{{ImportPath: prefix + "pkg/requests"}, {ImportPath: prefix + "pkg/request"},
+		{ImportPath: prefix + "services/notifiers"}}
 	if got := unlisted(invented); !slices.Equal(got, []string{"pkg/requests", "services/notifiers"}) {
 		t.Errorf("of three packages, of which one is known, these are in no list: %v", got)
 	}
@@ -252,24 +262,34 @@ func TestACrossingIsSeen(t *testing.T) {
 		pkg  goPackage
 		want int
 	}{
-		"a pure package":                       {pkg("pkg/request", []string{"time", "fmt"}, nil, []string{"os", "context"}), 0},
-		"the file system in the domain":        {pkg("pkg/request", []string{"os"}, nil, nil), 1},
-		"a context in the domain":              {pkg("pkg/request", []string{"context"}, nil, nil), 1},
-		"a logger behind a domain package":     {pkg("pkg/request", []string{"example.com/x"}, nil, []string{"go.uber.org/zap"}), 1},
-		"the domain on the bus":                {pkg("pkg/tenant", []string{bus}, nil, nil), 1},
-		"the bus on the domain":                {pkg("pkg/bus", []string{request}, nil, nil), 0},
-		"a similar name":                       {pkg("pkg/request", []string{"github.com/nats-iox/thing"}, nil, nil), 0},
-		"the server where it belongs":          {pkg("pkg/bus/embedded", []string{server}, nil, nil), 0},
-		"the server elsewhere":                 {pkg("pkg/journal", []string{server}, nil, nil), 1},
-		"the server in a test":                 {pkg("pkg/journal", nil, []string{server}, nil), 1},
-		"the server inside a service":          {pkg("services/notifier/cmd/notifier", []string{embedded}, nil, []string{server}), 1},
-		"a service on a service":               {pkg("services/notifier", []string{prefix + "services/jit-evaluator"}, nil, nil), 1},
-		"a service on itself":                  {pkg("services/notifier", []string{prefix + "services/notifier/internal/mail"}, nil, nil), 0},
-		"lockbox on a service":                 {pkg("services/lockbox", []string{prefix + "services/notifier"}, nil, []string{server}), 0},
-		"the development issuer in a service":  {pkg("services/jit-evaluator", []string{prefix + "services/lockbox/demo/devissuer"}, nil, nil), 2},
-		"the development issuer in its test":   {pkg("services/jit-evaluator", nil, []string{prefix + "services/lockbox/demo/devissuer"}, nil), 0},
-		"the rest of the demo in its test":     {pkg("services/jit-evaluator", nil, []string{prefix + "services/lockbox/demo"}, nil), 1},
-		"the contract suite in a test":         {pkg("pkg/journal", nil, []string{prefix + "pkg/journal/journaltest"}, nil), 0},
+		"a pure package": {pkg("pkg/request", []string{"time", "fmt"}, nil, []string{"os", "context"}),
+			0},
+		"the file system in the domain": {pkg("pkg/request", []string{"os"}, nil, nil), 1},
+		"a context in the domain":       {pkg("pkg/request", []string{"context"}, nil, nil), 1},
+		"a logger behind a domain package": {pkg("pkg/request", []string{"example.com/x"}, nil,
+			[]string{"go.uber.org/zap"}), 1},
+		"the domain on the bus":       {pkg("pkg/tenant", []string{bus}, nil, nil), 1},
+		"the bus on the domain":       {pkg("pkg/bus", []string{request}, nil, nil), 0},
+		"a similar name":              {pkg("pkg/request", []string{"github.com/nats-iox/thing"}, nil, nil), 0},
+		"the server where it belongs": {pkg("pkg/bus/embedded", []string{server}, nil, nil), 0},
+		"the server elsewhere":        {pkg("pkg/journal", []string{server}, nil, nil), 1},
+		"the server in a test":        {pkg("pkg/journal", nil, []string{server}, nil), 1},
+		"the server inside a service": {pkg("services/notifier/cmd/notifier", []string{embedded}, nil,
+			[]string{server}), 1},
+		"a service on a service": {pkg("services/notifier", []string{prefix + "services/jit-evaluator"}, nil,
+			nil), 1},
+		"a service on itself": {pkg("services/notifier",
+			[]string{prefix + "services/notifier/internal/mail"}, nil, nil), 0},
+		"lockbox on a service": {pkg("services/lockbox", []string{prefix + "services/notifier"}, nil,
+			[]string{server}), 0},
+		"the development issuer in a service": {pkg("services/jit-evaluator",
+			[]string{prefix + "services/lockbox/demo/devissuer"}, nil, nil), 2},
+		"the development issuer in its test": {pkg("services/jit-evaluator", nil,
+			[]string{prefix + "services/lockbox/demo/devissuer"}, nil), 0},
+		"the rest of the demo in its test": {pkg("services/jit-evaluator", nil,
+			[]string{prefix + "services/lockbox/demo"}, nil), 1},
+		"the contract suite in a test": {pkg("pkg/journal", nil, []string{prefix + "pkg/journal/journaltest"}, nil),
+			0},
 		"the testing framework in the product": {pkg("services/lockbox", []string{"testing"}, nil, nil), 1},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -15,11 +15,13 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 const (
 	longestFile = 500 // lines; a longer one holds more than one thing
 	longestMain = 40  // lines; main is a table of contents
+	longestLine = 120 // columns
 )
 
 // A sourceFile is one Go file of the product, written by hand.
@@ -53,7 +55,8 @@ func TestOnlyTheBusBuildsSubjects(t *testing.T) {
 				return true
 			}
 			if text, err := strconv.Unquote(literal.Value); err == nil && subject.MatchString(text) {
-				t.Errorf("%s writes the subject %s: subjects are built and parsed in pkg/bus only", source.at(literal), literal.Value)
+				t.Errorf("%s writes the subject %s: subjects are built and parsed in pkg/bus only", source.at(literal),
+					literal.Value)
 			}
 			return true
 		})
@@ -145,6 +148,31 @@ func TestFilesAreShort(t *testing.T) {
 		}
 		if source.lines > limit {
 			t.Errorf("%s has %d lines; %d is the most", source.path, source.lines, limit)
+		}
+	}
+}
+
+// A line of code fits beside another file. Long texts are not torn apart, and a directive has to stand on its line.
+func TestLinesAreNoLongerThanThePage(t *testing.T) {
+	for _, source := range sources(t, program) {
+		content, err := os.ReadFile(filepath.Join(root(t), source.path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts := map[int]bool{} // lines that are part of such a text
+		ast.Inspect(source.file, func(node ast.Node) bool {
+			if literal, ok := node.(*ast.BasicLit); ok && (literal.Value[0] == '`' || len(literal.Value) > longestLine/2) {
+				for line := source.fset.Position(literal.Pos()).Line; line <= source.fset.Position(literal.End()).Line; line++ {
+					texts[line] = true
+				}
+			}
+			return true
+		})
+		for i, line := range strings.Split(string(content), "\n") {
+			directive := strings.Contains(line, "// #nosec") || strings.Contains(line, "//nolint")
+			if n := utf8.RuneCountInString(line); n > longestLine && !texts[i+1] && !directive {
+				t.Errorf("%s:%d has %d columns; %d is the most", source.path, i+1, n, longestLine)
+			}
 		}
 	}
 }

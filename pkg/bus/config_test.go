@@ -24,15 +24,19 @@ func TestServerConfigRefuses(t *testing.T) {
 	}
 	one := public[bus.Client]
 	for name, o := range map[string]bus.ServerOptions{
-		"no store":                              {PublicKeys: public},
-		"no keys":                               {StoreDir: "x"},
-		"an unknown user":                       {StoreDir: "x", PublicKeys: map[bus.Identity]string{"other": one}},
-		"a tool of any name":                    {StoreDir: "x", PublicKeys: map[bus.Identity]string{bus.Tool("*"): one}},
-		"not a key":                             {StoreDir: "x", PublicKeys: map[bus.Identity]string{bus.Client: "U\"} evil"}},
-		"a seed":                                {StoreDir: "x", PublicKeys: map[bus.Identity]string{bus.Client: string(keys[bus.Client])}},
-		"a tool that is limited and has no key": {StoreDir: "x", PublicKeys: public, ToolTenants: map[string][]string{"consol": {"acme"}}},
+		"no store":           {PublicKeys: public},
+		"no keys":            {StoreDir: "x"},
+		"an unknown user":    {StoreDir: "x", PublicKeys: map[bus.Identity]string{"other": one}},
+		"a tool of any name": {StoreDir: "x", PublicKeys: map[bus.Identity]string{bus.Tool("*"): one}},
+		"not a key": {StoreDir: "x",
+			PublicKeys: map[bus.Identity]string{bus.Client: "U\"} evil"}},
+		"a seed": {StoreDir: "x",
+			PublicKeys: map[bus.Identity]string{bus.Client: string(keys[bus.Client])}},
+		"a tool that is limited and has no key": {StoreDir: "x", PublicKeys: public,
+			ToolTenants: map[string][]string{"consol": {"acme"}}},
 		"a tool for customers of any name": {
-			StoreDir: "x", PublicKeys: map[bus.Identity]string{bus.Tool(console): one}, ToolTenants: map[string][]string{console: {"*"}},
+			StoreDir: "x", PublicKeys: map[bus.Identity]string{bus.Tool(console): one},
+			ToolTenants: map[string][]string{console: {"*"}},
 		},
 	} {
 		if _, err := bus.ServerConfig(o); err == nil {

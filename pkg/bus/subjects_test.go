@@ -70,26 +70,30 @@ func TestEventSubjectRefuses(t *testing.T) {
 		field string
 		spoil func(*lockboxv1.Event)
 	}{
-		"no tenant":                 {"tenant", func(e *lockboxv1.Event) { e.Tenant = "" }},
-		"a wildcard as tenant":      {"tenant", func(e *lockboxv1.Event) { e.Tenant = "*" }},
-		"the rest as tenant":        {"tenant", func(e *lockboxv1.Event) { e.Tenant = ">" }},
-		"a dot in the tenant":       {"tenant", func(e *lockboxv1.Event) { e.Tenant = "acme.corp" }},
-		"a zero-width space":        {"tenant", func(e *lockboxv1.Event) { e.Tenant = "ac\u200bme" }},
-		"a look-alike":              {"tenant", func(e *lockboxv1.Event) { e.Tenant = "аcme" }},
-		"a kind that is not":        {"kind", func(e *lockboxv1.Event) { e.Kind = "request2" }},
-		"a kind of another fact":    {"fact", func(e *lockboxv1.Event) { e.Kind = aggregate.KindTenant }},
-		"a dot in the id":           {"aggregate_id", func(e *lockboxv1.Event) { e.AggregateId = "a.b" }},
-		"no fact":                   {"fact", func(e *lockboxv1.Event) { e.Fact = nil }},
-		"version 0":                 {"version", func(e *lockboxv1.Event) { e.Version = 0 }},
-		"a decision with a key":     {"report_key", func(e *lockboxv1.Event) { e.ReportKey = "n-1" }},
-		"a report without a key":    {"report_key", func(e *lockboxv1.Event) { proto.Reset(e); proto.Merge(e, sent()); e.ReportKey = "" }},
-		"a report with a version":   {"version", func(e *lockboxv1.Event) { proto.Reset(e); proto.Merge(e, sent()); e.Version = 1 }},
-		"a report with a wild card": {"report_key", func(e *lockboxv1.Event) { proto.Reset(e); proto.Merge(e, sent()); e.ReportKey = "*" }},
+		"no tenant":              {"tenant", func(e *lockboxv1.Event) { e.Tenant = "" }},
+		"a wildcard as tenant":   {"tenant", func(e *lockboxv1.Event) { e.Tenant = "*" }},
+		"the rest as tenant":     {"tenant", func(e *lockboxv1.Event) { e.Tenant = ">" }},
+		"a dot in the tenant":    {"tenant", func(e *lockboxv1.Event) { e.Tenant = "acme.corp" }},
+		"a zero-width space":     {"tenant", func(e *lockboxv1.Event) { e.Tenant = "ac\u200bme" }},
+		"a look-alike":           {"tenant", func(e *lockboxv1.Event) { e.Tenant = "аcme" }},
+		"a kind that is not":     {"kind", func(e *lockboxv1.Event) { e.Kind = "request2" }},
+		"a kind of another fact": {"fact", func(e *lockboxv1.Event) { e.Kind = aggregate.KindTenant }},
+		"a dot in the id":        {"aggregate_id", func(e *lockboxv1.Event) { e.AggregateId = "a.b" }},
+		"no fact":                {"fact", func(e *lockboxv1.Event) { e.Fact = nil }},
+		"version 0":              {"version", func(e *lockboxv1.Event) { e.Version = 0 }},
+		"a decision with a key":  {"report_key", func(e *lockboxv1.Event) { e.ReportKey = "n-1" }},
+		"a report without a key": {"report_key",
+			func(e *lockboxv1.Event) { proto.Reset(e); proto.Merge(e, sent()); e.ReportKey = "" }},
+		"a report with a version": {"version",
+			func(e *lockboxv1.Event) { proto.Reset(e); proto.Merge(e, sent()); e.Version = 1 }},
+		"a report with a wild card": {"report_key",
+			func(e *lockboxv1.Event) { proto.Reset(e); proto.Merge(e, sent()); e.ReportKey = "*" }},
 	} {
 		e := denied()
 		bad.spoil(e)
 		_, err := bus.EventSubject(e)
-		if r, is := refusal.As(err); !is || r.GetCode() != lockboxv1.RefusalCode_REFUSAL_CODE_INVALID || r.GetField() != bad.field {
+		if r, is := refusal.As(err); !is || r.GetCode() != lockboxv1.RefusalCode_REFUSAL_CODE_INVALID ||
+			r.GetField() != bad.field {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -136,8 +140,10 @@ func anyEvent(t *rapid.T) *lockboxv1.Event {
 	token := rapid.StringMatching(`[A-Za-z0-9][A-Za-z0-9_-]{0,30}`)
 	odd := rapid.SampledFrom([]string{"", "*", ">", ".", "a.b", " ", "_", "-a", "é", "\u200b", "a\n"})
 	e := &lockboxv1.Event{
-		Tenant:      rapid.OneOf(rapid.StringMatching(`[a-z0-9][a-z0-9-]{1,38}[a-z0-9]`), odd).Draw(t, "tenant"),
-		Kind:        rapid.SampledFrom([]string{aggregate.KindRequest, aggregate.KindTenant, aggregate.KindSubscription, aggregate.KindTicket, aggregate.KindDisclosure, aggregate.KindDelivery, aggregate.KindCheckpoint, aggregate.KindAlarm, "", "other"}).Draw(t, "kind"),
+		Tenant: rapid.OneOf(rapid.StringMatching(`[a-z0-9][a-z0-9-]{1,38}[a-z0-9]`), odd).Draw(t, "tenant"),
+		Kind: rapid.SampledFrom([]string{aggregate.KindRequest, aggregate.KindTenant, aggregate.KindSubscription,
+			aggregate.KindTicket, aggregate.KindDisclosure, aggregate.KindDelivery, aggregate.KindCheckpoint,
+			aggregate.KindAlarm, "", "other"}).Draw(t, "kind"),
 		AggregateId: rapid.OneOf(token, odd).Draw(t, "id"),
 		Version:     rapid.OneOf(rapid.Just(uint64(0)), rapid.Uint64()).Draw(t, "version"),
 		ReportKey:   rapid.OneOf(rapid.Just(""), token, odd).Draw(t, "key"),
@@ -160,7 +166,8 @@ func TestSubjectsProperty(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", subject, err)
 		}
-		want := bus.EventAddress{Key: aggregate.KeyOf(e), Version: e.GetVersion(), ReportKey: e.GetReportKey(), Type: aggregate.TypeOf(e)}
+		want := bus.EventAddress{Key: aggregate.KeyOf(e), Version: e.GetVersion(), ReportKey: e.GetReportKey(),
+			Type: aggregate.TypeOf(e)}
 		if at != want {
 			t.Fatalf("%s is %+v, not %+v", subject, at, want)
 		}
@@ -193,7 +200,8 @@ func TestReplayFilter(t *testing.T) {
 }
 
 func TestVerbAndQueryName(t *testing.T) {
-	command := &lockboxv1.Command{Action: &lockboxv1.Command_InternalApprove{InternalApprove: &lockboxv1.InternalApprove{}}}
+	command := &lockboxv1.Command{Action: &lockboxv1.Command_InternalApprove{
+		InternalApprove: &lockboxv1.InternalApprove{}}}
 	if got := bus.CommandSubject(bus.Verb(command)); got != "lockbox.command.internal_approve" {
 		t.Error(got)
 	}
@@ -228,7 +236,8 @@ func FuzzParseEventSubject(f *testing.F) {
 			}
 			return
 		}
-		if !plain(subject) || !strings.HasPrefix(subject, strings.TrimSuffix(bus.Filter(at.Key), ">")) || !strings.HasSuffix(subject, "."+at.Type) {
+		if !plain(subject) || !strings.HasPrefix(subject, strings.TrimSuffix(bus.Filter(at.Key), ">")) ||
+			!strings.HasSuffix(subject, "."+at.Type) {
 			t.Errorf("%q was read as %+v", subject, at)
 		}
 		if (at.Version == 0) != aggregate.Reported(at.Kind) || (at.ReportKey == "") == aggregate.Reported(at.Kind) {
@@ -238,7 +247,8 @@ func FuzzParseEventSubject(f *testing.F) {
 }
 
 func FuzzSubjects(f *testing.F) {
-	for _, bad := range []string{"*", ">", "a.b", "ac\u200bme", "аcme", "", "_", "acme ", "acme\r\nPUB x", "-acme", "ACME", strings.Repeat("a", 300)} {
+	for _, bad := range []string{"*", ">", "a.b", "ac\u200bme", "аcme", "", "_", "acme ", "acme\r\nPUB x", "-acme", "ACME",
+		strings.Repeat("a", 300)} {
 		f.Add(bad, aggregate.KindRequest, requestID, "console")
 		f.Add("acme", bad, requestID, "console")
 		f.Add("acme", aggregate.KindRequest, bad, "console")
@@ -271,7 +281,8 @@ func FuzzSubjects(f *testing.F) {
 		if literal := strings.NewReplacer(".*", "", ".>", "").Replace(subject); err == nil && !plain(literal) {
 			t.Errorf("the filter %q", subject)
 		}
-		if rights := bus.Rights(bus.Tool(tool)); len(rights.Publish) > 0 && !plain(strings.TrimSuffix(rights.Publish[0], ".*")) {
+		if rights := bus.Rights(bus.Tool(tool)); len(rights.Publish) > 0 &&
+			!plain(strings.TrimSuffix(rights.Publish[0], ".*")) {
 			t.Errorf("rights of a tool: %v", rights)
 		}
 	})
@@ -291,7 +302,8 @@ func check(t *testing.T, subject string, err error, back func() bool) {
 func factOf(kind string) protoreflect.FieldDescriptor {
 	name := map[string]protoreflect.Name{
 		aggregate.KindRequest: "customer_denied", aggregate.KindTenant: "lockbox_enabled",
-		aggregate.KindSubscription: "subscription_registered", aggregate.KindTicket: "ticket_opened", aggregate.KindDisclosure: "disclosure_told",
+		aggregate.KindSubscription: "subscription_registered", aggregate.KindTicket: "ticket_opened",
+		aggregate.KindDisclosure: "disclosure_told",
 	}[kind]
 	return (*lockboxv1.Event)(nil).ProtoReflect().Descriptor().Fields().ByName(name)
 }

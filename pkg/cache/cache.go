@@ -37,6 +37,19 @@ func (c *Cache[K, V]) Put(k K, v V) {
 	c.keep(k, v)
 }
 
+// Update replaces what is kept, the zero value if nothing is, unless change reports false.
+func (c *Cache[K, V]) Update(k K, change func(before V) (V, bool)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	before, found := c.young[k]
+	if !found {
+		before = c.old[k]
+	}
+	if v, changed := change(before); changed {
+		c.keep(k, v)
+	}
+}
+
 func (c *Cache[K, V]) keep(k K, v V) {
 	if _, replaces := c.young[k]; !replaces && len(c.young) >= c.size {
 		c.old, c.young = c.young, map[K]V{}

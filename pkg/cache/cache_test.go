@@ -64,3 +64,18 @@ func TestConcurrentUse(t *testing.T) {
 	}
 	all.Wait()
 }
+
+func TestUpdateChangesWhatIsKept(t *testing.T) {
+	c := New[string, int](1)
+	more := func(before int) (int, bool) { return before + 1, true }
+	c.Update("a", more)
+	c.Update("a", more)
+	c.Put("b", 10) // a is old now
+	c.Update("a", more)
+	c.Update("b", func(int) (int, bool) { return 0, false })
+	for key, want := range map[string]int{"a": 3, "b": 10} {
+		if got, found := c.Get(key); !found || got != want {
+			t.Errorf("%s is %d, %t; want %d", key, got, found, want)
+		}
+	}
+}

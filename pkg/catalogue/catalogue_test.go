@@ -92,7 +92,8 @@ func TestEverySupportedServiceHasWorkWithAndWithoutCustomerData(t *testing.T) {
 			t.Errorf("%s: with customer data %v, without %v", s.Type, with, without)
 		}
 	}
-	if stages[lockboxv1.ServiceStage_SERVICE_STAGE_PREVIEW] == 0 || stages[lockboxv1.ServiceStage_SERVICE_STAGE_UNSUPPORTED] == 0 {
+	if stages[lockboxv1.ServiceStage_SERVICE_STAGE_PREVIEW] == 0 ||
+		stages[lockboxv1.ServiceStage_SERVICE_STAGE_UNSUPPORTED] == 0 {
 		t.Errorf("stages %v", stages)
 	}
 	if scopes[lockboxv1.Scope_SCOPE_TENANT] == 0 || scopes[lockboxv1.Scope_SCOPE_UNSPECIFIED] != 0 {
@@ -103,7 +104,8 @@ func TestEverySupportedServiceHasWorkWithAndWithoutCustomerData(t *testing.T) {
 func TestVirtualMachinesAndSubscriptionTransfer(t *testing.T) { // R7
 	c := catalogue.Default()
 	for _, at := range []string{
-		"compute/virtual-machines remote-desktop", "compute/virtual-machines secure-shell", "compute/virtual-machines memory-dump",
+		"compute/virtual-machines remote-desktop", "compute/virtual-machines secure-shell",
+		"compute/virtual-machines memory-dump",
 		"compute/virtual-machines managed-disk", "compute/managed-disks managed-disk",
 		"compute/scale-sets remote-desktop", "compute/scale-sets memory-dump",
 		"compute/web-and-worker-roles remote-desktop", "compute/web-and-worker-roles memory-dump",
@@ -115,7 +117,8 @@ func TestVirtualMachinesAndSubscriptionTransfer(t *testing.T) { // R7
 			t.Errorf("%s: %v", at, err)
 			continue
 		}
-		if s.Type != typ || s.Name == "" || sc.ID != scenario || !sc.CustomerData || sc.Scope != lockboxv1.Scope_SCOPE_SUBSCRIPTION {
+		if s.Type != typ || s.Name == "" || sc.ID != scenario || !sc.CustomerData ||
+			sc.Scope != lockboxv1.Scope_SCOPE_SUBSCRIPTION {
 			t.Errorf("%s: %v %v", at, s, sc)
 		}
 	}
@@ -130,25 +133,32 @@ func TestAPreviewServiceIsFoundAndSaysSo(t *testing.T) { // R8
 
 func TestRefusals(t *testing.T) {
 	tests := []struct{ name, typ, scenario, field, rule, says string }{
-		{"classic machine", "classic-compute/virtual-machines", "memory-dump", "resource_type", "R9", "platform-supported migration"},
-		{"classic machine names its successor", "classic-compute/virtual-machines", "", "resource_type", "R9", "compute/virtual-machines."},
+		{"classic machine", "classic-compute/virtual-machines", "memory-dump", "resource_type", "R9",
+			"platform-supported migration"},
+		{"classic machine names its successor", "classic-compute/virtual-machines", "", "resource_type", "R9",
+			"compute/virtual-machines."},
 		{"classic network", "classic-network/virtual-networks", "x", "resource_type", "R9", "Migrate the network"},
 		{"unknown type", "quantum/computers", "memory-dump", "resource_type", "R10", "no such resource type"},
-		{"slip", "compute/virtual-machine", "memory-dump", "resource_type", "R10", `did you mean "compute/virtual-machines"?`},
-		{"capitals", "Compute/Virtual-Machines", "memory-dump", "resource_type", "R10", `did you mean "compute/virtual-machines"?`},
-		{"no provider", "kubernetes-clusters", "node-access", "resource_type", "R10", `did you mean "containers/kubernetes-clusters"?`},
+		{"slip", "compute/virtual-machine", "memory-dump", "resource_type", "R10",
+			`did you mean "compute/virtual-machines"?`},
+		{"capitals", "Compute/Virtual-Machines", "memory-dump", "resource_type", "R10",
+			`did you mean "compute/virtual-machines"?`},
+		{"no provider", "kubernetes-clusters", "node-access", "resource_type", "R10",
+			`did you mean "containers/kubernetes-clusters"?`},
 		{"empty type", "", "memory-dump", "resource_type", "R10", "no such resource type"},
 		{"enormous type", strings.Repeat("x", 60000), "memory-dump", "resource_type", "R10", "no such resource type"},
 		{"unknown scenario", "compute/virtual-machines", "teleport", "scenario", "R10", "no such scenario"},
 		{"slip in the scenario", "compute/virtual-machines", "memory_dump", "scenario", "R10", `did you mean "memory-dump"?`},
-		{"scenario of another service", "storage/accounts", "remote-desktop", "scenario", "R10", "storage/accounts has no such scenario"},
+		{"scenario of another service", "storage/accounts", "remote-desktop", "scenario", "R10",
+			"storage/accounts has no such scenario"},
 	}
 	c := catalogue.Default()
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			_, _, err := c.Lookup(tt.typ, tt.scenario)
 			r, ok := refusal.As(err)
-			if !ok || r.GetCode() != lockboxv1.RefusalCode_REFUSAL_CODE_INVALID || r.GetField() != tt.field || r.GetRule() != tt.rule {
+			if !ok || r.GetCode() != lockboxv1.RefusalCode_REFUSAL_CODE_INVALID || r.GetField() != tt.field ||
+				r.GetRule() != tt.rule {
 				t.Fatalf("got %v", err)
 			}
 			if !strings.Contains(r.GetMessage(), tt.says) {
@@ -196,7 +206,8 @@ func TestTheVersionNamesTheContent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(one.Version()) != len("1+0123456789abcdef") || !strings.HasPrefix(one.Version(), "1+") || one.Version() == two.Version() {
+	if len(one.Version()) != len("1+0123456789abcdef") || !strings.HasPrefix(one.Version(), "1+") ||
+		one.Version() == two.Version() {
 		t.Errorf("%s, %s", one.Version(), two.Version())
 	}
 }
@@ -208,7 +219,9 @@ func TestParseIsStrict(t *testing.T) {
 		{"unknown key at the top", "version:", "vresion:", `services.yaml:1: unknown key "vresion"; did you mean "version"?`},
 		{"key twice", "    name: B\n", "    name: B\n    name: C\n", `services.yaml:5: key "name" is given twice`},
 		{"type twice", "type: old/b", "type: a/b", `services.yaml:8: type a/b is given twice, first in line 3`},
-		{"scenario twice", "scope: tenant}\n", "scope: tenant}\n      - {id: look, name: Look, customer_data: true, elevated: false, scope: tenant}\n", `services.yaml:8: scenario look is given twice`},
+		{"scenario twice", "scope: tenant}\n",
+			"scope: tenant}\n      - {id: look, name: Look, customer_data: true, elevated: false, scope: tenant}\n",
+			`services.yaml:8: scenario look is given twice`},
 		{"customer_data forgotten", "customer_data: true, ", "", `services.yaml:7: key "customer_data" is missing`},
 		{"customer_data as a word", "customer_data: true", "customer_data: yes", `services.yaml:7: want true or false`},
 		{"elevated empty", "elevated: false", "elevated: ", `services.yaml:7: want true or false`},
@@ -219,15 +232,21 @@ func TestParseIsStrict(t *testing.T) {
 		{"bidi in a name", "name: B", "name: \"B\u202e\"", `services.yaml:4: `},
 		{"no scenarios", "    scenarios:\n      - {id: look, name: Look, customer_data: true, elevated: false, scope: tenant}\n", "", `services.yaml:3: key "scenarios" is missing`},
 		{"empty scenarios", "scenarios:\n      - {id: look, name: Look, customer_data: true, elevated: false, scope: tenant}\n", "scenarios: []\n", `services.yaml:6: there must be at least one scenario`},
-		{"unsupported without advice", "    migration: Move.\n", "", `services.yaml:8: old/b is unsupported and must say how to migrate`},
-		{"unsupported with scenarios", "migration: Move.", "migration: Move.\n    scenarios: []", `services.yaml:8: old/b is unsupported and so has no scenarios`},
-		{"supported with advice", "stage: preview", "stage: preview\n    migration: Move.", `services.yaml:3: a/b is supported`},
-		{"replacement that does not exist", "replacement: a/b", "replacement: a/c", `services.yaml:8: replacement a/c is not a supported type`},
-		{"replacement that is unsupported", "replacement: a/b", "replacement: old/b", `services.yaml:8: replacement old/b is not a supported type`},
+		{"unsupported without advice", "    migration: Move.\n", "",
+			`services.yaml:8: old/b is unsupported and must say how to migrate`},
+		{"unsupported with scenarios", "migration: Move.", "migration: Move.\n    scenarios: []",
+			`services.yaml:8: old/b is unsupported and so has no scenarios`},
+		{"supported with advice", "stage: preview", "stage: preview\n    migration: Move.",
+			`services.yaml:3: a/b is supported`},
+		{"replacement that does not exist", "replacement: a/b", "replacement: a/c",
+			`services.yaml:8: replacement a/c is not a supported type`},
+		{"replacement that is unsupported", "replacement: a/b", "replacement: old/b",
+			`services.yaml:8: replacement old/b is not a supported type`},
 		{"version as a number", `version: "1"`, "version: 1", `services.yaml:1: want a text`},
 		{"version of another form", `version: "1"`, `version: "1 + x"`, `services.yaml:1: want a version`},
 		{"two documents", "version:", "a: b\n---\nversion:", `more than one document`},
-		{"alias", "name: Old B", "name: &x Old\n    reference: *x", `services.yaml:10: want a text (in quotes if it looks like something else), got an alias`},
+		{"alias", "name: Old B", "name: &x Old\n    reference: *x",
+			`services.yaml:10: want a text (in quotes if it looks like something else), got an alias`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

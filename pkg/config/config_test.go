@@ -86,7 +86,8 @@ func TestFileThenEnvironmentOverDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := sample{
-		Listen: netip.MustParseAddrPort("[::1]:9"), Deadline: 4 * time.Second, Workers: 7, Ratio: 0.5, Tools: []string{"console", "42"},
+		Listen: netip.MustParseAddrPort("[::1]:9"), Deadline: 4 * time.Second, Workers: 7, Ratio: 0.5,
+		Tools:   []string{"console", "42"},
 		Steps:   []time.Duration{time.Second, 2 * time.Second},
 		Issuers: []issuer{{"https://login.nimbus.example", "/etc/lockbox/nimbus.json"}},
 		Limits:  map[string]time.Duration{"approval": 8 * time.Hour},
@@ -110,12 +111,14 @@ func TestMistakesInTheFile(t *testing.T) {
 	tests := []struct{ name, yaml, want string }{
 		{"unknown key", "workers: 1\nworkrs: 2\n", `lockbox.yaml:2: unknown key "workrs"; did you mean "workers"?`},
 		{"unknown inner key", "smtp:\n  hots: x\n", `lockbox.yaml:2: unknown key "hots"; did you mean "host"?`},
-		{"unknown key in a list", "issuers:\n  - {url: a, uri: b}\n", `lockbox.yaml:2: unknown key "uri"; did you mean "url"?`},
+		{"unknown key in a list", "issuers:\n  - {url: a, uri: b}\n",
+			`lockbox.yaml:2: unknown key "uri"; did you mean "url"?`},
 		{"key twice", "workers: 1\nworkers: 2\n", `lockbox.yaml:2: key "workers" is given twice`},
 		{"key twice in a map", "limits:\n  a: 1s\n  a: 2s\n", `lockbox.yaml:3: key "a" is given twice`},
 		{"field without a tag", "Internal: x\n", `lockbox.yaml:1: unknown key "Internal"`},
 		{"field switched off", "Off: x\n", `lockbox.yaml:1: unknown key "Off"`},
-		{"secret in plain", "smtp:\n  password: hunter2\n", `lockbox.yaml:2: a secret is never in the configuration; give the path of a file that holds it as "password_file"`},
+		{"secret in plain", "smtp:\n  password: hunter2\n",
+			`lockbox.yaml:2: a secret is never in the configuration; give the path of a file that holds it as "password_file"`},
 		{"duration without unit", "deadline: 4\n", `lockbox.yaml:1: want a duration with its unit`},
 		{"negative duration", "deadline: -4s\n", `lockbox.yaml:1: want a duration`},
 		{"text for a number", "workers: three\n", `lockbox.yaml:1: want a number`},
@@ -200,14 +203,16 @@ func TestConfigurationsThatMustNotBe(t *testing.T) {
 
 func TestDurations(t *testing.T) {
 	for s, want := range map[string]time.Duration{
-		"4d": 96 * time.Hour, "8h": 8 * time.Hour, "90s": 90 * time.Second, "1d12h": 36 * time.Hour, "1d30m5s": 24*time.Hour + 30*time.Minute + 5*time.Second,
+		"4d": 96 * time.Hour, "8h": 8 * time.Hour, "90s": 90 * time.Second, "1d12h": 36 * time.Hour, "1d30m5s": 24*time.Hour +
+			30*time.Minute + 5*time.Second,
 		"250ms": 250 * time.Millisecond, "0s": 0, "0": 0, "1.5h": 90 * time.Minute,
 	} {
 		if got, err := config.ParseDuration(s); got != want || err != nil {
 			t.Errorf("%s: %v, %v", s, got, err)
 		}
 	}
-	for _, s := range []string{"", "4", "d", "-1d", "1d-1h", "-1s", "+1s", "1.5d", "4 d", "4days", "99999d", "9999999h", "1h2d"} {
+	for _, s := range []string{"", "4", "d", "-1d", "1d-1h", "-1s", "+1s", "1.5d", "4 d", "4days", "99999d", "9999999h",
+		"1h2d"} {
 		if got, err := config.ParseDuration(s); err == nil {
 			t.Errorf("%q is %v", s, got)
 		}

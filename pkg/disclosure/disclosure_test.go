@@ -35,7 +35,8 @@ func occurrence() *lockboxv1.Occurrence {
 }
 
 func exposure() *lockboxv1.Command {
-	return &lockboxv1.Command{Action: &lockboxv1.Command_DiscloseExposure{DiscloseExposure: &lockboxv1.DiscloseExposure{Occurrence: occurrence()}}}
+	return &lockboxv1.Command{Action: &lockboxv1.Command_DiscloseExposure{
+		DiscloseExposure: &lockboxv1.DiscloseExposure{Occurrence: occurrence()}}}
 }
 
 func demand(embargo time.Duration) *lockboxv1.Command {
@@ -112,7 +113,8 @@ func TestR46ALegalDemandIsToldAtTheInstantThatItsEmbargoEnds(t *testing.T) {
 			t.Errorf("not told %v after the end", at)
 		}
 	}
-	for name, c := range map[string]*lockboxv1.Command{"no embargo": demand(0), "an embargo that is over": demand(-1), "one that ends now": demand(time.Duration(0))} {
+	for name, c := range map[string]*lockboxv1.Command{"no embargo": demand(0), "an embargo that is over": demand(-1),
+		"one that ends now": demand(time.Duration(0))} {
 		if !disclosure.Owed(disclosed(t, c), start) {
 			t.Errorf("%s: the customer waits", name)
 		}
@@ -123,7 +125,8 @@ func TestR46OnlyTheSecurityOfficerDiscloses(t *testing.T) {
 	for _, by := range []*lockboxv1.Actor{eve, gina, story.Lockbox(), nil} {
 		for _, c := range []*lockboxv1.Command{exposure(), demand(day)} {
 			e, err := decide(disclosure.State{}, by, c, start)
-			if r, ok := refusal.As(err); !ok || r.GetCode() != lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN || r.GetRule() != "R46" || e != nil {
+			if r, ok := refusal.As(err); !ok || r.GetCode() != lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN ||
+				r.GetRule() != "R46" || e != nil {
 				t.Errorf("%v: %v, %v", by, e, err)
 			}
 		}
@@ -141,7 +144,8 @@ func TestTheSameCommandIsOneDisclosureAndAnotherIsRefused(t *testing.T) {
 		t.Error("another disclosure under the same id")
 	}
 	if e, err := disclosure.Decide(disclosure.State{}, story.New(gina, start).Tenant, aggregate.Command{
-		Command: &lockboxv1.Command{Id: command, Tenant: story.Tenant, AggregateId: id, Action: &lockboxv1.Command_OpenTicket{}}, By: sven,
+		Command: &lockboxv1.Command{Id: command, Tenant: story.Tenant, AggregateId: id,
+			Action: &lockboxv1.Command_OpenTicket{}}, By: sven,
 	}, start); err == nil {
 		t.Errorf("another kind of command: %v", e)
 	}
@@ -152,19 +156,34 @@ func TestADisclosureIsRefusedByFieldAndRule(t *testing.T) {
 		change func(d *lockboxv1.DiscloseLegalDemand)
 		field  string
 	}{
-		"nothing happened":     {func(d *lockboxv1.DiscloseLegalDemand) { d.Occurrence = nil }, "occurrence.what"},
-		"two lines":            {func(d *lockboxv1.DiscloseLegalDemand) { d.Occurrence.What = "one\ntwo" }, "occurrence.what"},
-		"no time":              {func(d *lockboxv1.DiscloseLegalDemand) { d.Occurrence.HappenedAt = nil }, "occurrence.happened_at"},
-		"a time to come":       {func(d *lockboxv1.DiscloseLegalDemand) { d.Occurrence.HappenedAt = timestamppb.New(start.Add(1)) }, "occurrence.happened_at"},
-		"nothing reached":      {func(d *lockboxv1.DiscloseLegalDemand) { d.Occurrence.ResourceIds = nil }, "occurrence.description"},
-		"51 resources":         {func(d *lockboxv1.DiscloseLegalDemand) { d.Occurrence.ResourceIds = make([]string, 51) }, "occurrence.resource_ids"},
-		"an empty resource":    {func(d *lockboxv1.DiscloseLegalDemand) { d.Occurrence.ResourceIds = []string{""} }, "occurrence.resource_ids"},
-		"no reason":            {func(d *lockboxv1.DiscloseLegalDemand) { d.Occurrence.Reason = "because" }, "occurrence.reason"},
-		"a long description":   {func(d *lockboxv1.DiscloseLegalDemand) { d.Occurrence.Description = strings.Repeat("x", 4001) }, "occurrence.description"},
-		"nobody demands it":    {func(d *lockboxv1.DiscloseLegalDemand) { d.Authority = "" }, "authority"},
-		"no reference":         {func(d *lockboxv1.DiscloseLegalDemand) { d.Reference = "" }, "reference"},
-		"an embargo for ever":  {func(d *lockboxv1.DiscloseLegalDemand) { d.EmbargoUntil = timestamppb.New(start.Add(20 * 366 * day)) }, "embargo_until"},
-		"an embargo of no day": {func(d *lockboxv1.DiscloseLegalDemand) { d.EmbargoUntil = &timestamppb.Timestamp{Nanos: -1} }, "embargo_until"},
+		"nothing happened": {func(d *lockboxv1.DiscloseLegalDemand) { d.Occurrence = nil }, "occurrence.what"},
+		"two lines": {func(d *lockboxv1.DiscloseLegalDemand) { d.Occurrence.What = "one\ntwo" },
+			"occurrence.what"},
+		"no time": {func(d *lockboxv1.DiscloseLegalDemand) { d.Occurrence.HappenedAt = nil },
+			"occurrence.happened_at"},
+		"a time to come": {func(d *lockboxv1.DiscloseLegalDemand) {
+			d.Occurrence.HappenedAt = timestamppb.New(start.Add(1))
+		}, "occurrence.happened_at"},
+		"nothing reached": {func(d *lockboxv1.DiscloseLegalDemand) { d.Occurrence.ResourceIds = nil },
+			"occurrence.description"},
+		"51 resources": {func(d *lockboxv1.DiscloseLegalDemand) { d.Occurrence.ResourceIds = make([]string, 51) },
+			"occurrence.resource_ids"},
+		"an empty resource": {func(d *lockboxv1.DiscloseLegalDemand) { d.Occurrence.ResourceIds = []string{""} },
+			"occurrence.resource_ids"},
+		"no reason": {func(d *lockboxv1.DiscloseLegalDemand) { d.Occurrence.Reason = "because" },
+			"occurrence.reason"},
+		"a long description": {func(d *lockboxv1.DiscloseLegalDemand) {
+			d.Occurrence.Description = strings.Repeat("x",
+				4001)
+		}, "occurrence.description"},
+		"nobody demands it": {func(d *lockboxv1.DiscloseLegalDemand) { d.Authority = "" }, "authority"},
+		"no reference":      {func(d *lockboxv1.DiscloseLegalDemand) { d.Reference = "" }, "reference"},
+		"an embargo for ever": {func(d *lockboxv1.DiscloseLegalDemand) {
+			d.EmbargoUntil = timestamppb.New(start.Add(20 * 366 * day))
+		}, "embargo_until"},
+		"an embargo of no day": {func(d *lockboxv1.DiscloseLegalDemand) {
+			d.EmbargoUntil = &timestamppb.Timestamp{Nanos: -1}
+		}, "embargo_until"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			command := demand(day)
@@ -185,8 +204,9 @@ func TestWhatCannotBeTrueIsAFault(t *testing.T) {
 	}
 	told := func(at time.Time, version uint64) *lockboxv1.Event {
 		return &lockboxv1.Event{
-			Tenant: story.Tenant, Kind: "disclosure", AggregateId: id, Version: version, Time: timestamppb.New(at), Actor: story.Lockbox(),
-			Fact: &lockboxv1.Event_DisclosureTold{DisclosureTold: &lockboxv1.DisclosureTold{}},
+			Tenant: story.Tenant, Kind: "disclosure", AggregateId: id, Version: version, Time: timestamppb.New(at),
+			Actor: story.Lockbox(),
+			Fact:  &lockboxv1.Event_DisclosureTold{DisclosureTold: &lockboxv1.DisclosureTold{}},
 		}
 	}
 	by := func(a *lockboxv1.Actor) *lockboxv1.Event {
@@ -202,9 +222,15 @@ func TestWhatCannotBeTrueIsAFault(t *testing.T) {
 		"disclosed twice":         {made, second},
 		"told of nothing":         {told(start, 1)},
 		"told within the embargo": {made, told(start.Add(day-1), 2)},
-		"told by somebody":        {made, func() *lockboxv1.Event { e := told(start.Add(day), 2); e.Actor = sven; return e }()},
-		"told twice":              {made, told(start.Add(day), 2), told(start.Add(day), 3)},
-		"another kind of fact": {{Tenant: story.Tenant, Kind: "disclosure", AggregateId: id, Version: 1, Time: timestamppb.New(start), Actor: sven,
+		"told by somebody": {made, func() *lockboxv1.Event {
+			e := told(start.Add(day),
+				2)
+			e.Actor = sven
+			return e
+		}()},
+		"told twice": {made, told(start.Add(day), 2), told(start.Add(day), 3)},
+		"another kind of fact": {{Tenant: story.Tenant, Kind: "disclosure", AggregateId: id, Version: 1,
+			Time: timestamppb.New(start), Actor: sven,
 			Fact: &lockboxv1.Event_TicketOpened{TicketOpened: &lockboxv1.TicketOpened{}}}},
 	} {
 		var s disclosure.State

@@ -96,7 +96,8 @@ func TestEveryEventInEveryFormat(t *testing.T) {
 
 func TestAFormatIsFoundByItsName(t *testing.T) {
 	for _, name := range export.Names() {
-		if f, known := export.Named(name); !known || f.Name != name || f.Title == "" || f.MediaType == "" || f.Extension == "" {
+		if f, known := export.Named(name); !known || f.Name != name || f.Title == "" || f.MediaType == "" ||
+			f.Extension == "" {
 			t.Errorf("%s: %+v", name, f)
 		}
 	}
@@ -108,7 +109,8 @@ func TestAFormatIsFoundByItsName(t *testing.T) {
 func TestAFileThatIsIncompleteSaysSo(t *testing.T) {
 	for _, f := range export.Formats() {
 		row, err := f.Incomplete("Not all.")
-		if err != nil || !bytes.Contains(row, []byte("incomplete")) || !bytes.Contains(row, []byte("Not all.")) || row[len(row)-1] != '\n' {
+		if err != nil || !bytes.Contains(row, []byte("incomplete")) || !bytes.Contains(row, []byte("Not all.")) ||
+			row[len(row)-1] != '\n' {
 			t.Errorf("%s: %q, %v", f.Name, row, err)
 		}
 	}
@@ -126,7 +128,8 @@ func TestCloudEventsAreValid(t *testing.T) {
 		if err := e.Validate(); err != nil {
 			t.Errorf("%s: %v", a.GetEntry().GetType(), err)
 		}
-		if want := "io.openlockbox." + a.GetKind() + "." + a.GetEntry().GetType(); e.Type() != want || !e.Time().Equal(a.GetEntry().GetTime().AsTime()) {
+		if want := "io.openlockbox." + a.GetKind() + "." + a.GetEntry().GetType(); e.Type() != want ||
+			!e.Time().Equal(a.GetEntry().GetTime().AsTime()) {
 			t.Errorf("%s at %s, want %s", e.Type(), e.Time(), want)
 		}
 		got := new(lockboxv1.Activity)
@@ -156,7 +159,8 @@ func TestOCSFHasWhatItsClassesDemand(t *testing.T) {
 		}
 		typ := a.GetEntry().GetType()
 		seen[typ] = true
-		needs := []string{"activity_id", "category_uid", "class_uid", "metadata", "severity_id", "time", "type_uid", "actor", "status_id", "message"}
+		needs := []string{"activity_id", "category_uid", "class_uid", "metadata", "severity_id", "time", "type_uid", "actor",
+			"status_id", "message"}
 		switch e["class_uid"] {
 		case 3003.0:
 			needs = append(needs, "user", "privileges")
@@ -193,19 +197,24 @@ func TestAFactThatIsNotKnownIsNotLeftOut(t *testing.T) {
 // hostile is text as an insider would write it.
 func hostile() *rapid.Generator[string] {
 	piece := rapid.OneOf(
-		rapid.SampledFrom([]string{"=1+1", "+1", "-1", "@SUM(A1)", "＝1", ";", "\"", ",", "\n", "\r", "\r\n", "\t", "\x00", "\x1b]0;x\x07", "\u009b2J", "\u2028", "\u202e", "'", "<script>", "日本", " ", "\\", "\U000e0041"}),
+		rapid.SampledFrom([]string{"=1+1", "+1", "-1", "@SUM(A1)", "＝1", ";", "\"", ",", "\n", "\r", "\r\n", "\t", "\x00",
+			"\x1b]0;x\x07", "\u009b2J", "\u2028", "\u202e", "'", "<script>", "日本", " ", "\\", "\U000e0041"}),
 		rapid.String(),
 	)
-	return rapid.Map(rapid.SliceOfN(piece, 0, 6), func(pieces []string) string { return strings.ToValidUTF8(strings.Join(pieces, ""), "?") })
+	return rapid.Map(rapid.SliceOfN(piece, 0, 6),
+		func(pieces []string) string { return strings.ToValidUTF8(strings.Join(pieces, ""), "?") })
 }
 
 // control: nist:AU-6
 func TestHostileTextStaysOneRowAndHarmless(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := func(what string) string { return hostile().Draw(t, what) }
-		by := &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_TENANT, Employer: text("employer"), Person: &lockboxv1.Person{DisplayName: text("name"), Email: text("mail"), Subject: text("subject"), Issuer: text("issuer")}}
+		by := &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_TENANT, Employer: text("employer"),
+			Person: &lockboxv1.Person{DisplayName: text("name"), Email: text("mail"), Subject: text("subject"),
+				Issuer: text("issuer")}}
 		e := &lockboxv1.Event{
-			Id: "019e1b3c-4d5e-7f60-8a9b-000000000000", Tenant: "meadowbank", Kind: "request", AggregateId: "r1", Time: timestamppb.Now(), Actor: by,
+			Id: "019e1b3c-4d5e-7f60-8a9b-000000000000", Tenant: "meadowbank", Kind: "request", AggregateId: "r1",
+			Time: timestamppb.Now(), Actor: by,
 			Fact: &lockboxv1.Event_CustomerDenied{CustomerDenied: &lockboxv1.CustomerDenied{Reason: text("reason")}},
 		}
 		a := export.Entry(1, e)
@@ -252,7 +261,8 @@ func harmlessSheet(t *rapid.T, a *lockboxv1.Activity, row []byte) {
 			return r
 		}, s)
 	}
-	if got, want := plain(rows[0][11]), strings.ReplaceAll(a.GetEntry().GetActor().GetEmployer(), "\r\n", "�\n"); got != plain(want) {
+	if got, want := plain(rows[0][11]), strings.ReplaceAll(a.GetEntry().GetActor().GetEmployer(), "\r\n",
+		"�\n"); got != plain(want) {
 		t.Fatalf("%q became %q", want, got)
 	}
 	for _, cell := range rows[0] {

@@ -33,7 +33,8 @@ var add = flag.Bool("add", false, "write the bytes of what has only a .txtpb; ex
 // neverSet are fields that no stored event holds: a token is nobody's business, the first Global Administrator is one
 // always, and the reasons for which an assignment does not count or an approval lapses name nothing.
 var neverSet = []string{
-	"access_requested.intent.token", "tenant_created.administrator.eligible_only", "tenant_created.administrator.expires_at",
+	"access_requested.intent.token", "tenant_created.administrator.eligible_only",
+	"tenant_created.administrator.expires_at",
 	"customer_notified.excluded.coded_reason.parameters", "customer_notified.excluded.coded_reason.parameters.name",
 	"customer_notified.excluded.coded_reason.parameters.value", "access_lapsed.coded_reason.parameters",
 	"access_lapsed.coded_reason.parameters.name", "access_lapsed.coded_reason.parameters.value",
@@ -176,44 +177,55 @@ var customer = []string{
 
 // asked is a request until the customer decides; answered, until they know more and were reminded.
 var (
-	asked    = slices.Concat(customer, []string{"AccessRequested", "AccessEvaluated", "InternalApprovalGiven", "InternalApprovalGiven-second", "CustomerNotified"})
+	asked = slices.Concat(customer, []string{"AccessRequested", "AccessEvaluated", "InternalApprovalGiven",
+		"InternalApprovalGiven-second", "CustomerNotified"})
 	answered = slices.Concat(asked, []string{"QuestionAsked", "QuestionAnswered", "ApprovalReminderDue"})
 	granted  = slices.Concat(answered, []string{"CustomerApproved", "AccessGranted"})
 )
 
 // histories are every way that a request may go, told in files, with where each ends.
 var histories = map[request.Status][]string{
-	request.Completed:        slices.Concat(granted, []string{"AccessCompleted", "RoleDeactivated", "RoleRemoved", "LockboxDisabled"}),
-	request.Revoked:          slices.Concat(granted, []string{"AccessRevoked"}),
-	request.Released:         slices.Concat(granted, []string{"AccessReleased", "SettingsChanged-signed"}),
-	request.Lapsed:           slices.Concat(answered, []string{"CustomerApproved", "AccessLapsed"}),
-	request.Denied:           slices.Concat(answered, []string{"CustomerDenied"}),
-	request.Expired:          slices.Concat(answered, []string{"ApproversUnavailable", "RequestExpired"}),
-	request.Withdrawn:        slices.Concat(answered, []string{"RequestWithdrawn"}),
-	request.Refused:          slices.Concat(customer, []string{"AccessRequested", "AccessEvaluated-refused"}),
-	request.Active:           slices.Concat(customer, []string{"AccessRequested", "AccessEvaluated-waived", "AccessGranted-waived"}),
-	request.InternallyDenied: slices.Concat(customer, []string{"AccessRequested", "AccessEvaluated", "InternalApprovalGiven", "InternalApprovalRefused"}),
-	request.InternalExpired:  slices.Concat(customer, []string{"AccessRequested", "AccessEvaluated", "InternalApprovalGiven", "InternalApprovalExpired"}),
+	request.Completed: slices.Concat(granted,
+		[]string{"AccessCompleted", "RoleDeactivated", "RoleRemoved", "LockboxDisabled"}),
+	request.Revoked:   slices.Concat(granted, []string{"AccessRevoked"}),
+	request.Released:  slices.Concat(granted, []string{"AccessReleased", "SettingsChanged-signed"}),
+	request.Lapsed:    slices.Concat(answered, []string{"CustomerApproved", "AccessLapsed"}),
+	request.Denied:    slices.Concat(answered, []string{"CustomerDenied"}),
+	request.Expired:   slices.Concat(answered, []string{"ApproversUnavailable", "RequestExpired"}),
+	request.Withdrawn: slices.Concat(answered, []string{"RequestWithdrawn"}),
+	request.Refused:   slices.Concat(customer, []string{"AccessRequested", "AccessEvaluated-refused"}),
+	request.Active: slices.Concat(customer,
+		[]string{"AccessRequested", "AccessEvaluated-waived", "AccessGranted-waived"}),
+	request.InternallyDenied: slices.Concat(customer,
+		[]string{"AccessRequested", "AccessEvaluated", "InternalApprovalGiven", "InternalApprovalRefused"}),
+	request.InternalExpired: slices.Concat(customer,
+		[]string{"AccessRequested", "AccessEvaluated", "InternalApprovalGiven", "InternalApprovalExpired"}),
 	request.CustomerNotified: slices.Concat([]string{"TenantCreated-jwks-url"}, asked[1:]),
-	request.None:             slices.Concat(customer, []string{"ExposureDisclosed", "DisclosureTold", "LegalDemandDisclosed", "DisclosureTold-embargo"}),
-	request.Approved:         slices.Concat(customer, []string{"AccessRequested-emergency", "AccessEvaluated-emergency", "InternalApprovalGiven-emergency"}),
+	request.None: slices.Concat(customer,
+		[]string{"ExposureDisclosed", "DisclosureTold", "LegalDemandDisclosed", "DisclosureTold-embargo"}),
+	request.Approved: slices.Concat(customer,
+		[]string{"AccessRequested-emergency", "AccessEvaluated-emergency", "InternalApprovalGiven-emergency"}),
 	request.AwaitingInternalApproval: slices.Concat(customer, []string{
-		"AccessRequested", "AccessEvaluated-timed", "InternalReminderDue", "InternalApprovalGiven-reminded", "InternalReminderDue-second",
+		"AccessRequested", "AccessEvaluated-timed", "InternalReminderDue", "InternalApprovalGiven-reminded",
+		"InternalReminderDue-second",
 	}),
 }
 
 // variants are further ways to the same ends.
 var variants = map[request.Status][]string{
-	request.Refused:                  slices.Concat(customer, []string{"RulesPublished", "CataloguePublished", "AccessRequested", "AccessEvaluated-missing"}),
+	request.Refused: slices.Concat(customer,
+		[]string{"RulesPublished", "CataloguePublished", "AccessRequested", "AccessEvaluated-missing"}),
 	request.AwaitingInternalApproval: slices.Concat(customer, []string{"AccessRequested", "AccessEvaluated-ruled"}),
-	request.Submitted:                slices.Concat(customer, []string{"AccessRequested", "AccessEvaluated-history", "SettingsChanged-fresh"}),
+	request.Submitted: slices.Concat(customer,
+		[]string{"AccessRequested", "AccessEvaluated-history", "SettingsChanged-fresh"}),
 }
 
 // coded are ways on which machines recorded their reasons as codes too.
 var coded = map[request.Status][]string{
 	request.Refused: slices.Concat(customer, []string{"AccessRequested", "AccessEvaluated-refused-coded"}),
 	request.Lapsed: slices.Concat(customer, []string{
-		"AccessRequested", "AccessEvaluated-coded", "InternalApprovalGiven", "InternalApprovalGiven-second", "CustomerNotified-coded",
+		"AccessRequested", "AccessEvaluated-coded", "InternalApprovalGiven", "InternalApprovalGiven-second",
+		"CustomerNotified-coded",
 		"QuestionAsked", "QuestionAnswered", "ApprovalReminderDue", "CustomerApproved", "AccessLapsed-coded",
 	}),
 }

@@ -18,7 +18,8 @@ func TestAnIssuerMayNameItsClaimsOtherwise(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.GetEmployer() != "Cirrus Consulting" || !cmp.Equal(got.GetGroups(), []string{"devops-managers"}) || got.GetPerson().GetLanguage() != "ja" {
+	if got.GetEmployer() != "Cirrus Consulting" || !cmp.Equal(got.GetGroups(), []string{"devops-managers"}) ||
+		got.GetPerson().GetLanguage() != "ja" {
 		t.Errorf("%v", got)
 	}
 	// What the usual claims say counts for nothing then.
@@ -42,7 +43,8 @@ func TestWhatCountsAsASecondFactor(t *testing.T) {
 		{"usual, other methods", identity.MultiFactor{}, object{"amr": []string{"pwd", "otp"}}, false},
 		{"usual, no text", identity.MultiFactor{}, object{"amr": []string{""}, "acr": ""}, false},
 		{"own methods", identity.MultiFactor{AMR: []string{"hwk", "swk"}}, object{"amr": []string{"hwk"}}, true},
-		{"own methods, mfa is none of them", identity.MultiFactor{AMR: []string{"hwk"}}, object{"amr": []string{"mfa"}}, false},
+		{"own methods, mfa is none of them", identity.MultiFactor{AMR: []string{"hwk"}}, object{"amr": []string{"mfa"}},
+			false},
 		{"a class", identity.MultiFactor{ACR: []string{gold}}, object{"amr": nil, "acr": gold}, true},
 		{"another class", identity.MultiFactor{ACR: []string{gold}}, object{"amr": nil, "acr": silver}, false},
 		{"no class", identity.MultiFactor{ACR: []string{gold}}, object{"amr": nil}, false},
@@ -93,7 +95,8 @@ func TestClaimsOfAnotherForm(t *testing.T) {
 		Isolated: identity.IsolatedClaim{Claim: "account_type", Values: []string{"true"}},
 	}
 	for _, c := range []object{
-		{"company": 7}, {"company": []string{"Nimbus"}}, {"roles": object{"a": true}}, {"roles": []int{1}}, {"acr": []string{"gold"}},
+		{"company": 7}, {"company": []string{"Nimbus"}}, {"roles": object{"a": true}}, {"roles": []int{1}},
+		{"acr": []string{"gold"}},
 		{"amr": 1}, {"locale": true}, {"account_type": true}, {"account_type": 1},
 	} {
 		_, err := verify(t, w.provider.sign(t, erin().with(c)), w.issuer, now)
@@ -110,8 +113,9 @@ func TestClaimRulesThatCannotBeMeant(t *testing.T) {
 	w := newWorld(t)
 	for name, c := range map[string]identity.Claims{
 		"a name of two lines": {Employer: "a\nb"}, "a name in look-alike letters": {Groups: "grоups"},
-		"an empty method": {MultiFactor: identity.MultiFactor{AMR: []string{""}}}, "an empty class": {MultiFactor: identity.MultiFactor{ACR: []string{"gold", ""}}},
-		"an empty value": {Isolated: identity.IsolatedClaim{Values: []string{""}}},
+		"an empty method": {MultiFactor: identity.MultiFactor{AMR: []string{""}}},
+		"an empty class":  {MultiFactor: identity.MultiFactor{ACR: []string{"gold", ""}}},
+		"an empty value":  {Isolated: identity.IsolatedClaim{Values: []string{""}}},
 	} {
 		w.issuer.Claims = c
 		if _, err := identity.NewVerifier([]identity.Issuer{w.issuer}); err == nil {
@@ -123,7 +127,8 @@ func TestClaimRulesThatCannotBeMeant(t *testing.T) {
 // A tenant's issuer says nothing about employers and groups, however its claims are named.
 func TestTheUsualClaimsHoldForTenants(t *testing.T) {
 	w := newWorld(t)
-	got, err := w.verifier.Verify(w.bank.sign(t, grace().with(object{"amr": []string{"mfa"}, "groups": 7})), w.bankIssuer, now)
+	got, err := w.verifier.Verify(w.bank.sign(t, grace().with(object{"amr": []string{"mfa"}, "groups": 7})), w.bankIssuer,
+		now)
 	if err != nil || !got.GetMultiFactor() || got.GetSide() != lockboxv1.Side_SIDE_TENANT || len(got.GetGroups()) > 0 {
 		t.Errorf("%v, %v", got, err)
 	}

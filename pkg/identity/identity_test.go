@@ -74,7 +74,8 @@ func TestATenantTokenHasNoEmployerAndNoGroups(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.GetSide() != lockboxv1.Side_SIDE_TENANT || got.GetEmployer() != "" || len(got.GetGroups()) != 0 || got.GetMultiFactor() {
+	if got.GetSide() != lockboxv1.Side_SIDE_TENANT || got.GetEmployer() != "" || len(got.GetGroups()) != 0 ||
+		got.GetMultiFactor() {
 		t.Errorf("got %v", got)
 	}
 	if p := got.GetPerson(); p.GetIssuer() != bankURL || p.GetSubject() != "grace" || p.GetLanguage() != "fr" {
@@ -85,7 +86,8 @@ func TestATenantTokenHasNoEmployerAndNoGroups(t *testing.T) {
 func TestEachAlgorithmOfTheListVerifies(t *testing.T) {
 	for _, alg := range []jose.SignatureAlgorithm{jose.ES256, jose.EdDSA, jose.RS256, jose.PS256} {
 		s := newSigner(t, "k", alg)
-		iss := identity.Issuer{URL: providerURL, Audience: audience, JWKS: jwks(t, s.public()), Side: lockboxv1.Side_SIDE_PROVIDER}
+		iss := identity.Issuer{URL: providerURL, Audience: audience, JWKS: jwks(t, s.public()),
+			Side: lockboxv1.Side_SIDE_PROVIDER}
 		if _, err := verify(t, s.sign(t, erin()), iss, now); err != nil {
 			t.Errorf("%s: %v", alg, err)
 		}
@@ -94,7 +96,8 @@ func TestEachAlgorithmOfTheListVerifies(t *testing.T) {
 
 func TestTypesOfToken(t *testing.T) {
 	w := newWorld(t)
-	for typ, ok := range map[any]bool{nil: true, "JWT": true, "jwt": true, "at+jwt": true, "logout+jwt": false, "dpop+jwt": false, "": false, 7: false} {
+	for typ, ok := range map[any]bool{nil: true, "JWT": true, "jwt": true, "at+jwt": true, "logout+jwt": false,
+		"dpop+jwt": false, "": false, 7: false} {
 		_, err := w.verifier.Verify(w.provider.sign(t, erin(), object{"typ": typ}), nil, now)
 		if ok && err != nil {
 			t.Errorf("typ %v: %v", typ, err)
@@ -215,7 +218,8 @@ func TestClaimsThatAreRefused(t *testing.T) {
 // control: nist:IA-2
 func TestMultiFactorIsReadFromAmrOnly(t *testing.T) {
 	w := newWorld(t)
-	for _, c := range []object{{"amr": nil}, {"amr": []string{"pwd"}}, {"amr": []string{"MFA"}}, {"amr": nil, "multi_factor": true}} {
+	for _, c := range []object{{"amr": nil}, {"amr": []string{"pwd"}}, {"amr": []string{"MFA"}},
+		{"amr": nil, "multi_factor": true}} {
 		got, err := w.verifier.Verify(w.provider.sign(t, erin().with(c)), nil, now)
 		if err != nil || got.GetMultiFactor() {
 			t.Errorf("%v: %v, %v", c, got, err)
@@ -225,7 +229,8 @@ func TestMultiFactorIsReadFromAmrOnly(t *testing.T) {
 
 func TestLanguageAndNameOfAPerson(t *testing.T) {
 	w := newWorld(t)
-	for locale, want := range map[any]string{"en": "en", "fr-CA": "fr", "ja_JP": "ja", "JA": "ja", "de": "", "": "", "french": "", nil: ""} {
+	for locale, want := range map[any]string{"en": "en", "fr-CA": "fr", "ja_JP": "ja", "JA": "ja", "de": "", "": "",
+		"french": "", nil: ""} {
 		got, err := w.verifier.Verify(w.provider.sign(t, erin().with(object{"locale": locale})), nil, now)
 		if err != nil || got.GetPerson().GetLanguage() != want {
 			t.Errorf("%v: %q, %v", locale, got.GetPerson().GetLanguage(), err)
@@ -244,7 +249,8 @@ func TestLanguageAndNameOfAPerson(t *testing.T) {
 func TestGroupsThatMatterAreConfigurable(t *testing.T) {
 	w := newWorld(t)
 	w.issuer.Groups = []string{"everybody"}
-	got, err := verify(t, w.provider.sign(t, erin().with(object{"groups": []string{"x", "everybody", "everybody", "support-engineers"}})), w.issuer, now)
+	got, err := verify(t, w.provider.sign(t,
+		erin().with(object{"groups": []string{"x", "everybody", "everybody", "support-engineers"}})), w.issuer, now)
 	if err != nil || !cmp.Equal(got.GetGroups(), []string{"everybody"}) {
 		t.Errorf("%v, %v", got.GetGroups(), err)
 	}
@@ -285,7 +291,8 @@ func TestForgeriesAreRefused(t *testing.T) {
 		{"white space around", " " + good + "\n", "not a signed JSON Web Token"},
 		{"oversize", good + strings.Repeat("A", identity.MaxToken), "longer than"},
 		{"alg none", b64([]byte(`{"alg":"none","kid":"p1"}`)) + "." + b64(payload) + ".", "not signed with"},
-		{"alg none with a signature", b64([]byte(`{"alg":"none","kid":"p1"}`)) + "." + b64(payload) + "." + parts[2], "not signed with"},
+		{"alg none with a signature", b64([]byte(`{"alg":"none","kid":"p1"}`)) + "." + b64(payload) + "." + parts[2],
+			"not signed with"},
 		{"HS256 with the public key as the secret", hs("r1", der), "not signed with"},
 		{"HS256 with the key set as the secret", hs("p1", both.JWKS), "not signed with"},
 		{"signature dropped", parts[0] + "." + parts[1] + ".", "signature is wrong"},
@@ -295,11 +302,14 @@ func TestForgeriesAreRefused(t *testing.T) {
 		{"no kid", w.provider.sign(t, erin(), object{"kid": nil}), "`kid`"},
 		{"unknown kid", w.provider.sign(t, erin(), object{"kid": "evil"}), "`kid`"},
 		{"kid of another of its keys", w.provider.sign(t, erin(), object{"kid": "r1"}), "algorithm that its key is not for"},
-		{"RSA key used with another algorithm than it is for", signer{"r1", jose.PS256, rsaSigner.key}.sign(t, erin()), "algorithm that its key is not for"},
+		{"RSA key used with another algorithm than it is for", signer{"r1", jose.PS256, rsaSigner.key}.sign(t, erin()),
+			"algorithm that its key is not for"},
 		{"key in the header", mallory.sign(t, erin(), object{"jwk": mallory.public()}), "signature is wrong"},
-		{"key's address in the header", mallory.sign(t, erin(), object{"jku": "https://evil.example/jwks", "x5u": "https://evil.example/x"}), "signature is wrong"},
+		{"key's address in the header", mallory.sign(t, erin(),
+			object{"jku": "https://evil.example/jwks", "x5u": "https://evil.example/x"}), "signature is wrong"},
 		{"critical extension", w.provider.sign(t, erin(), object{"crit": []string{"b64"}, "b64": false}), "`crit`"},
-		{"claim given twice", w.provider.signBytes(t, []byte(`{"iss":"`+providerURL+`","iss":"`+providerURL+`"}`)), "not a signed"},
+		{"claim given twice", w.provider.signBytes(t, []byte(`{"iss":"`+providerURL+`","iss":"`+providerURL+`"}`)),
+			"not a signed"},
 		{"claims that are no object", w.provider.signBytes(t, []byte(`["evil"]`)), "not a signed"},
 	}
 	for _, tt := range tests {
@@ -351,7 +361,8 @@ func TestARotatedKeySetEndsWhatWasRemembered(t *testing.T) {
 	if _, err := w.verifier.Verify(token, w.bankIssuer, now); err != nil {
 		t.Fatal(err)
 	}
-	rotated := &lockboxv1.TenantIssuer{Url: bankURL, Audience: audience, Jwks: jwks(t, newSigner(t, "b2", jose.ES256).public())}
+	rotated := &lockboxv1.TenantIssuer{Url: bankURL, Audience: audience,
+		Jwks: jwks(t, newSigner(t, "b2", jose.ES256).public())}
 	_, err := w.verifier.Verify(token, rotated, now)
 	refused(t, err, "`kid`")
 	renamed := &lockboxv1.TenantIssuer{Url: bankURL, Audience: "lockbox-two", Jwks: w.bankIssuer.GetJwks()}

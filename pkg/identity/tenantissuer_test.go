@@ -13,7 +13,8 @@ import (
 
 func TestIssuersThatATenantMayHave(t *testing.T) {
 	w := newWorld(t)
-	for _, url := range []string{bankURL, "http://127.0.0.1:8080/t/meadowbank", "http://localhost:8080", "http://[::1]:1/x", "https://login.example:8443/a/b"} {
+	for _, url := range []string{bankURL, "http://127.0.0.1:8080/t/meadowbank", "http://localhost:8080",
+		"http://[::1]:1/x", "https://login.example:8443/a/b"} {
 		ti := &lockboxv1.TenantIssuer{Url: url, Audience: audience, Jwks: w.bankIssuer.GetJwks()}
 		if err := identity.CheckTenantIssuer(ti, []identity.Issuer{w.issuer}); err != nil {
 			t.Errorf("%s: %v", url, err)
@@ -51,10 +52,12 @@ func TestIssuersThatATenantMustNotHave(t *testing.T) {
 		{"no key set", bankURL, audience, `hello`, "jwks", "R13"},
 		{"private key", bankURL, audience, string(private), "jwks", "R13"},
 		{"symmetric key", bankURL, audience, string(symmetric), "jwks", "R13"},
-		{"private key of an unknown kind", bankURL, audience, `{"keys":[{"kty":"OKP","crv":"Ed448","x":"AA","d":"AA","kid":"k"}]}`, "jwks", "R13"},
+		{"private key of an unknown kind", bankURL, audience,
+			`{"keys":[{"kty":"OKP","crv":"Ed448","x":"AA","d":"AA","kid":"k"}]}`, "jwks", "R13"},
 		{"key without kid", bankURL, audience, string(noKid), "jwks", "R13"},
 		{"only a key for encryption", bankURL, audience, string(encryption), "jwks", "R13"},
-		{"only a key of an unknown kind", bankURL, audience, `{"keys":[{"kty":"OKP","crv":"Ed448","x":"AA","kid":"k"}]}`, "jwks", "R13"},
+		{"only a key of an unknown kind", bankURL, audience, `{"keys":[{"kty":"OKP","crv":"Ed448","x":"AA","kid":"k"}]}`,
+			"jwks", "R13"},
 		{"oversize", bankURL, audience, strings.Repeat(" ", 33<<10), "jwks", "R13"},
 		{"the same kid twice", bankURL, audience, string(jwks(t, es.public(), es.public())), "jwks", "R13"},
 	}
@@ -68,7 +71,8 @@ func TestIssuersThatATenantMustNotHave(t *testing.T) {
 			if !ok {
 				t.Fatal("accepted")
 			}
-			if r.GetField() != "create_tenant.issuer."+tt.field || r.GetRule() != tt.rule || r.GetCode() != lockboxv1.RefusalCode_REFUSAL_CODE_INVALID {
+			if r.GetField() != "create_tenant.issuer."+tt.field || r.GetRule() != tt.rule ||
+				r.GetCode() != lockboxv1.RefusalCode_REFUSAL_CODE_INVALID {
 				t.Errorf("refused by %v", r)
 			}
 			if strings.Contains(r.GetMessage(), "0123456789") {
@@ -99,7 +103,8 @@ func TestWhereATenantsKeysMayBe(t *testing.T) {
 		{bankURL, "https://user@keys.example", nil, false},
 		{bankURL, "keys.example", nil, false},
 	} {
-		err := identity.CheckTenantIssuer(&lockboxv1.TenantIssuer{Url: c.url, Audience: audience, Jwks: c.jwks, JwksUrl: c.at}, []identity.Issuer{w.issuer})
+		err := identity.CheckTenantIssuer(&lockboxv1.TenantIssuer{Url: c.url, Audience: audience, Jwks: c.jwks,
+			JwksUrl: c.at}, []identity.Issuer{w.issuer})
 		if c.ok && err != nil {
 			t.Errorf("%s: %v", c.at, err)
 		}
@@ -156,7 +161,8 @@ func TestATenantsKeysAreFetchedFromItsAddressOnly(t *testing.T) {
 		t.Errorf("its keys were looked for %d times", published.renewed)
 	}
 	// The same issuer with a key set, or with keys elsewhere, must vouch anew.
-	_, err = w.verifier.Verify(token, &lockboxv1.TenantIssuer{Url: bankURL, Audience: audience, Jwks: jwks(t, newSigner(t, "b2", jose.ES256).public())}, now)
+	_, err = w.verifier.Verify(token, &lockboxv1.TenantIssuer{Url: bankURL, Audience: audience,
+		Jwks: jwks(t, newSigner(t, "b2", jose.ES256).public())}, now)
 	refused(t, err, "`kid`")
 	if _, err := w.verifier.Verify(token, registered, now); err != nil {
 		t.Error(err)

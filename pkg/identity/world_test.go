@@ -109,7 +109,8 @@ func (s signer) signBytes(t testing.TB, payload []byte, headers ...object) strin
 		sig = ed25519.Sign(k, []byte(input))
 	case *rsa.PrivateKey:
 		if s.alg == jose.PS256 {
-			sig, err = rsa.SignPSS(rand.Reader, k, crypto.SHA256, sum[:], &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
+			sig, err = rsa.SignPSS(rand.Reader, k, crypto.SHA256, sum[:],
+				&rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
 		} else {
 			sig, err = rsa.SignPKCS1v15(rand.Reader, k, crypto.SHA256, sum[:])
 		}
@@ -148,7 +149,8 @@ type world struct {
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{
-		provider: newSigner(t, "p1", jose.ES256), bank: newSigner(t, "b1", jose.ES256), clinic: newSigner(t, "b1", jose.EdDSA),
+		provider: newSigner(t, "p1", jose.ES256), bank: newSigner(t, "b1", jose.ES256),
+		clinic: newSigner(t, "b1", jose.EdDSA),
 	}
 	w.issuer = identity.Issuer{
 		URL: providerURL, Audience: audience, JWKS: jwks(t, w.provider.public()), Side: lockboxv1.Side_SIDE_PROVIDER,

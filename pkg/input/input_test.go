@@ -37,7 +37,8 @@ func TestATenantIdIsOneTokenAndNeverAWildcard(t *testing.T) {
 
 func TestTextLooksTheSameToEveryone(t *testing.T) {
 	for _, good := range []string{
-		"The VM does not boot after the update.", "Zeile 1\nZeile 2\tTab", "ディスクの障害を調査します。", "L’hôte ne répond plus, ça presse !", "5 < 6 & “ok” 🙂",
+		"The VM does not boot after the update.", "Zeile 1\nZeile 2\tTab", "ディスクの障害を調査します。",
+		"L’hôte ne répond plus, ça presse !", "5 < 6 & “ok” 🙂",
 	} {
 		if err := input.Text("justification", good, 3, 4000); err != nil {
 			t.Errorf("%q: %v", good, err)
@@ -45,8 +46,10 @@ func TestTextLooksTheSameToEveryone(t *testing.T) {
 	}
 	for name, bad := range map[string]string{
 		"null": "abc\x00def", "escape": "abc\x1b[31mdef", "carriage return": "abc\r\nBcc: x", "delete": "abc\x7fdef",
-		"right-to-left override": "abc\u202edef", "isolate": "abc\u2066def", "left-to-right mark": "abc\u200edef", "zero width space": "abc\u200bdef",
-		"zero width joiner": "abc\u200ddef", "byte order mark": "abc\ufeffdef", "line separator": "abc\u2028def", "C1 control": "abc\u0085def",
+		"right-to-left override": "abc\u202edef", "isolate": "abc\u2066def", "left-to-right mark": "abc\u200edef",
+		"zero width space":  "abc\u200bdef",
+		"zero width joiner": "abc\u200ddef", "byte order mark": "abc\ufeffdef", "line separator": "abc\u2028def",
+		"C1 control":  "abc\u0085def",
 		"soft hyphen": "abc\u00addef", "private use": "abc\ue000def", "tag": "abc\U000e0041def", "filler": "abc\u3164def",
 		"not UTF-8": "abc\xffdef", "empty": "", "blank": "   \n ", "long": strings.Repeat("a", 4001),
 	} {
@@ -65,9 +68,12 @@ func TestAnAddressIsExactlyOneAddress(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{
-		"", "@", "a@", "@b.example", "a@b", "a@b.example\r\nBcc: c@d.example", "a@b.example,c@d.example", "a b@c.example", `"a b"@c.example`, "<a@b.example>",
-		"a@b..example", "a@-b.example", "a..b@c.example", ".a@b.example", "а@b.example", "a@bücher.example", "a@[127.0.0.1]", "a@127.0.0.1", "-oX@b.example",
-		"a@b@c.example", "a%b@c.example", "a@b.example\x00", strings.Repeat("a", 65) + "@b.example", "a@" + strings.Repeat("b", 64) + ".example",
+		"", "@", "a@", "@b.example", "a@b", "a@b.example\r\nBcc: c@d.example", "a@b.example,c@d.example", "a b@c.example",
+		`"a b"@c.example`, "<a@b.example>",
+		"a@b..example", "a@-b.example", "a..b@c.example", ".a@b.example", "а@b.example", "a@bücher.example", "a@[127.0.0.1]",
+		"a@127.0.0.1", "-oX@b.example",
+		"a@b@c.example", "a%b@c.example", "a@b.example\x00", strings.Repeat("a", 65) + "@b.example", "a@" +
+			strings.Repeat("b", 64) + ".example",
 	} {
 		refuses(t, input.Email("email", bad), "email")
 	}
@@ -78,7 +84,8 @@ func TestOnlyVersion7InItsCanonicalFormIsAnId(t *testing.T) {
 		t.Error(err)
 	}
 	for _, bad := range []string{
-		"", "01970a3e-7b3c-4e4a-9d8e-0123456789ab", "01970A3E-7B3C-7E4A-9D8E-0123456789AB", "{01970a3e-7b3c-7e4a-9d8e-0123456789ab}",
+		"", "01970a3e-7b3c-4e4a-9d8e-0123456789ab", "01970A3E-7B3C-7E4A-9D8E-0123456789AB",
+		"{01970a3e-7b3c-7e4a-9d8e-0123456789ab}",
 		"urn:uuid:01970a3e-7b3c-7e4a-9d8e-0123456789ab", "01970a3e7b3c7e4a9d8e0123456789ab", "*",
 	} {
 		refuses(t, input.UUIDv7("id", bad), "id")
@@ -96,7 +103,8 @@ func TestAMessageFromTheFutureIsRefusedAndAnEventFromTheFutureIsKept(t *testing.
 	bytes, _ := proto.Marshal(nested)
 	refuses(t, input.Decode(bytes, new(lockboxv1.Command)), "approve")
 
-	event, _ := proto.Marshal(&lockboxv1.Event{Id: "x", Fact: &lockboxv1.Event_RequestExpired{RequestExpired: &lockboxv1.RequestExpired{}}})
+	event, _ := proto.Marshal(&lockboxv1.Event{Id: "x",
+		Fact: &lockboxv1.Event_RequestExpired{RequestExpired: &lockboxv1.RequestExpired{}}})
 	e, err := input.DecodeEvent(append(event, future...))
 	if err != nil || len(e.ProtoReflect().GetUnknown()) == 0 {
 		t.Errorf("an event with an unknown field must be readable and keep it: %v", err)
@@ -150,7 +158,8 @@ func FuzzDecodeIntent(f *testing.F) {
 }
 
 func FuzzDecodeEvent(f *testing.F) {
-	seed, _ := proto.Marshal(&lockboxv1.Event{Id: "x", Fact: &lockboxv1.Event_RequestExpired{RequestExpired: &lockboxv1.RequestExpired{}}})
+	seed, _ := proto.Marshal(&lockboxv1.Event{Id: "x",
+		Fact: &lockboxv1.Event_RequestExpired{RequestExpired: &lockboxv1.RequestExpired{}}})
 	f.Add(seed)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if e, err := input.DecodeEvent(data); err == nil && e.GetFact() == nil {

@@ -24,7 +24,8 @@ import (
 //
 // control: iso:8.16
 func TestTheFoldIsNoEasierToDeceiveThanTheOracle(t *testing.T) {
-	stories := map[string][]invariant.Recorded{"told": told(), "waived": waived(), "denied": denied(), "expired": expired(), "released": released(), "reminded": reminded(), "hurried": hurried()}
+	stories := map[string][]invariant.Recorded{"told": told(), "waived": waived(), "denied": denied(),
+		"expired": expired(), "released": released(), "reminded": reminded(), "hurried": hurried()}
 	tried, accepted := 0, 0
 	attempt := func(name string, history []invariant.Recorded) {
 		tried++
@@ -33,7 +34,8 @@ func TestTheFoldIsNoEasierToDeceiveThanTheOracle(t *testing.T) {
 			accepted++
 		}
 		for _, holds := range []func([]invariant.Recorded) []invariant.Violation{
-			invariant.GrantHasOneBasis, invariant.OneDecision, invariant.NothingPastDeadline, invariant.GrantWithinPolicy, invariant.OneTenant,
+			invariant.GrantHasOneBasis, invariant.OneDecision, invariant.NothingPastDeadline, invariant.GrantWithinPolicy,
+			invariant.OneTenant,
 			invariant.NobodyForThemselves,
 		} {
 			if broken := holds(believed); len(broken) > 0 {
@@ -53,8 +55,10 @@ func TestTheFoldIsNoEasierToDeceiveThanTheOracle(t *testing.T) {
 				for j, o := range from {
 					if o.Event.GetKind() == "request" {
 						version := r.Event.GetVersion()
-						attempt(fmt.Sprint(name, " ", i+1, " for ", other, " ", j+1), spliced(history, i, numbered(o.Event, version), i+1))
-						attempt(fmt.Sprint(name, " ", i+1, " then ", other, " ", j+1), spliced(history, i+1, numbered(o.Event, version+1), i+1))
+						attempt(fmt.Sprint(name, " ", i+1, " for ", other, " ", j+1),
+							spliced(history, i, numbered(o.Event, version), i+1))
+						attempt(fmt.Sprint(name, " ", i+1, " then ", other, " ", j+1),
+							spliced(history, i+1, numbered(o.Event, version+1), i+1))
 					}
 				}
 			}
@@ -71,7 +75,8 @@ func spliced(history []invariant.Recorded, i int, e *lockboxv1.Event, rest int) 
 	out := append(slices.Clone(history[:i]), invariant.Recorded{Sequence: uint64(i) + 1, Event: e})
 	for _, r := range history[rest:] {
 		moved := uint64(len(out)) + 1 - r.Sequence
-		out = append(out, invariant.Recorded{Sequence: r.Sequence + moved, Event: numbered(r.Event, r.Event.GetVersion()+moved)})
+		out = append(out, invariant.Recorded{Sequence: r.Sequence + moved,
+			Event: numbered(r.Event, r.Event.GetVersion()+moved)})
 	}
 	return out
 }
@@ -111,7 +116,10 @@ func variants(e *lockboxv1.Event) map[string]*lockboxv1.Event {
 }
 
 // explore calls try for each thing that can be changed below a message, which `to` finds again in a copy.
-func explore(m protoreflect.Message, path string, to func(protoreflect.Message) protoreflect.Message, try func(string, func(protoreflect.Message))) {
+func explore(
+	m protoreflect.Message, path string, to func(protoreflect.Message) protoreflect.Message,
+	try func(string, func(protoreflect.Message)),
+) {
 	fields := m.Descriptor().Fields()
 	for n := range fields.Len() {
 		fd := fields.Get(n)
@@ -128,7 +136,8 @@ func explore(m protoreflect.Message, path string, to func(protoreflect.Message) 
 				set(fmt.Sprint("=", i), v)
 			}
 			if instants(fd) == nil {
-				explore(m.Get(fd).Message(), at, func(root protoreflect.Message) protoreflect.Message { return to(root).Mutable(fd).Message() }, try)
+				explore(m.Get(fd).Message(), at,
+					func(root protoreflect.Message) protoreflect.Message { return to(root).Mutable(fd).Message() }, try)
 			}
 			if fd.ContainingOneof() == nil {
 				try(at+" missing", func(root protoreflect.Message) { to(root).Clear(fd) })
@@ -141,7 +150,10 @@ func explore(m protoreflect.Message, path string, to func(protoreflect.Message) 
 	}
 }
 
-func exploreList(m protoreflect.Message, fd protoreflect.FieldDescriptor, at string, to func(protoreflect.Message) protoreflect.Message, try func(string, func(protoreflect.Message))) {
+func exploreList(
+	m protoreflect.Message, fd protoreflect.FieldDescriptor, at string, to func(protoreflect.Message) protoreflect.Message,
+	try func(string, func(protoreflect.Message)),
+) {
 	list := func(root protoreflect.Message) protoreflect.List { return to(root).Mutable(fd).List() }
 	n := m.Get(fd).List().Len()
 	if n > 0 {
@@ -150,7 +162,8 @@ func exploreList(m protoreflect.Message, fd protoreflect.FieldDescriptor, at str
 	}
 	for i := range n {
 		if fd.Message() != nil && instants(fd) == nil {
-			explore(m.Get(fd).List().Get(i).Message(), fmt.Sprint(at, i), func(root protoreflect.Message) protoreflect.Message { return list(root).Get(i).Message() }, try)
+			explore(m.Get(fd).List().Get(i).Message(), fmt.Sprint(at, i),
+				func(root protoreflect.Message) protoreflect.Message { return list(root).Get(i).Message() }, try)
 			continue
 		}
 		for k, v := range append(instants(fd), scalars(fd)...) {
@@ -166,8 +179,10 @@ func scalars(fd protoreflect.FieldDescriptor) []protoreflect.Value {
 	switch fd.Kind() {
 	case protoreflect.StringKind:
 		for _, s := range []string{
-			"", "eve", "leo", "otto", "olga", "lena", "sven", story.ProviderIssuer, story.TenantIssuer, story.Tenant, "fabrikam", story.Subscription,
-			"customer-support-leads", "security-officers", "/subscriptions/sub-1/disks/a", "/subscriptions/sub-1/disks/b", "/subscriptions/sub-2/disks/a", requestID, "request", "ticket",
+			"", "eve", "leo", "otto", "olga", "lena", "sven", story.ProviderIssuer, story.TenantIssuer, story.Tenant, "fabrikam",
+			story.Subscription,
+			"customer-support-leads", "security-officers", "/subscriptions/sub-1/disks/a", "/subscriptions/sub-1/disks/b",
+			"/subscriptions/sub-2/disks/a", requestID, "request", "ticket",
 		} {
 			add(s)
 		}
@@ -206,7 +221,8 @@ func instants(fd protoreflect.FieldDescriptor) []protoreflect.Value {
 				values = append(values, protoreflect.ValueOf(timestamppb.New(at).ProtoReflect()))
 			}
 		}
-		values = append(values, protoreflect.ValueOf(new(timestamppb.Timestamp).ProtoReflect()), protoreflect.ValueOf((&timestamppb.Timestamp{Nanos: -1}).ProtoReflect()))
+		values = append(values, protoreflect.ValueOf(new(timestamppb.Timestamp).ProtoReflect()),
+			protoreflect.ValueOf((&timestamppb.Timestamp{Nanos: -1}).ProtoReflect()))
 	case "google.protobuf.Duration":
 		for _, d := range []time.Duration{0, 1, -1, time.Hour, 8*time.Hour + 1, 10000 * time.Hour} {
 			values = append(values, protoreflect.ValueOf(durationpb.New(d).ProtoReflect()))

@@ -17,13 +17,15 @@ import (
 
 const longest = time.Hour
 
-// demand is the command that two approve and, unless it is 0, that whoever decides has signed in at most so long before.
+// demand is the command that two approve and, unless it is 0, that whoever decides has signed in at most so long
+// before.
 func demand(d time.Duration) *lockboxv1.Command {
 	s := &lockboxv1.TenantSettings{DefaultLanguage: "en", RequiredApprovals: 2}
 	if d != 0 {
 		s.MaxAuthenticationAge = durationpb.New(d)
 	}
-	return &lockboxv1.Command{Action: &lockboxv1.Command_ChangeSettings{ChangeSettings: &lockboxv1.ChangeSettings{Settings: s}}}
+	return &lockboxv1.Command{Action: &lockboxv1.Command_ChangeSettings{
+		ChangeSettings: &lockboxv1.ChangeSettings{Settings: s}}}
 }
 
 // signedIn is somebody whose token says that they signed in so long after the start.
@@ -33,11 +35,12 @@ func signedIn(a *lockboxv1.Actor, after time.Duration) *lockboxv1.Actor {
 	return a
 }
 
-// fresh is an honest story. Otto approves before there is a demand, with a token that says nothing of his sign-in; then gina
-// demands a fresh one, and olga approves, or denies, as late after her own sign-in as she may.
+// fresh is an honest story. Otto approves before there is a demand, with a token that says nothing of his sign-in; then
+// gina demands a fresh one, and olga approves, or denies, as late after her own sign-in as she may.
 func fresh(olgas *lockboxv1.Command) []invariant.Recorded {
 	s := asked()
-	s.Must(otto, &lockboxv1.Command{Action: &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{}}}, start.Add(2*time.Hour))
+	s.Must(otto, &lockboxv1.Command{Action: &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{}}},
+		start.Add(2*time.Hour))
 	s.Must(signedIn(gina, 0), demand(longest), start.Add(2*time.Hour))
 	s.Must(signedIn(olga, 3*time.Hour-longest), olgas, start.Add(3*time.Hour))
 	if olgas.GetApprove() != nil {
@@ -46,11 +49,12 @@ func fresh(olgas *lockboxv1.Command) []invariant.Recorded {
 	return s.History
 }
 
-// administered is an honest story of everything that an administrator may change with a fresh sign-in only, and of the end of
-// the demand, after which any will do.
+// administered is an honest story of everything that an administrator may change with a fresh sign-in only, and of the
+// end of the demand, after which any will do.
 func administered() []invariant.Recorded {
 	s := story.New(gina, start)
-	s.Must(gina, &lockboxv1.Command{Action: &lockboxv1.Command_SignUpPreview{SignUpPreview: &lockboxv1.SignUpPreview{ResourceType: "compute/disks"}}}, start)
+	s.Must(gina, &lockboxv1.Command{Action: &lockboxv1.Command_SignUpPreview{
+		SignUpPreview: &lockboxv1.SignUpPreview{ResourceType: "compute/disks"}}}, start)
 	recent := signedIn(gina, 0)
 	s.Must(recent, demand(longest), start)
 	for _, c := range []*lockboxv1.Command{
@@ -62,7 +66,8 @@ func administered() []invariant.Recorded {
 	} {
 		s.Must(recent, c, start.Add(longest))
 	}
-	s.Must(gina, &lockboxv1.Command{Action: &lockboxv1.Command_EnableLockbox{EnableLockbox: &lockboxv1.EnableLockbox{}}}, start.Add(2*longest))
+	s.Must(gina, &lockboxv1.Command{Action: &lockboxv1.Command_EnableLockbox{EnableLockbox: &lockboxv1.EnableLockbox{}}},
+		start.Add(2*longest))
 	s.Must(recent, demand(2*longest), start.Add(2*longest))
 	return s.History
 }
@@ -70,7 +75,8 @@ func administered() []invariant.Recorded {
 func TestR25AnOldSignInIsFound(t *testing.T) {
 	approve := &lockboxv1.Command{Action: &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{}}}
 	deny := &lockboxv1.Command{Action: &lockboxv1.Command_Deny{Deny: &lockboxv1.Deny{Reason: "no"}}}
-	stories := map[string][]invariant.Recorded{"approved": fresh(approve), "denied": fresh(deny), "administered": administered()}
+	stories := map[string][]invariant.Recorded{"approved": fresh(approve), "denied": fresh(deny),
+		"administered": administered()}
 	tried := map[string]bool{}
 	for name, history := range stories {
 		if broken := invariant.Check(history); len(broken) > 0 {
@@ -102,13 +108,16 @@ func TestR25AnOldSignInIsFound(t *testing.T) {
 				forged := slices.Clone(history)
 				forged[i].Event = e
 				broken := invariant.BasisHeld(forged)
-				if len(broken) > 0 != c.found || c.found && (broken[0].Invariant != "I1" || broken[0].Sequence != r.Sequence || !strings.Contains(broken[0].What, "had not signed in within 1h0m0s")) {
+				if len(broken) > 0 != c.found || c.found &&
+					(broken[0].Invariant != "I1" || broken[0].Sequence != r.Sequence ||
+						!strings.Contains(broken[0].What, "had not signed in within 1h0m0s")) {
 					t.Errorf("%s, %s, %s: %v", name, factName(r.Event), how, broken)
 				}
 			}
 		}
 	}
-	for _, fact := range []string{"CustomerApproved", "CustomerDenied", "SettingsChanged", "LockboxDisabled", "PreviewSignedOff", "RoleAssigned", "RoleRemoved"} {
+	for _, fact := range []string{"CustomerApproved", "CustomerDenied", "SettingsChanged", "LockboxDisabled",
+		"PreviewSignedOff", "RoleAssigned", "RoleRemoved"} {
 		if !tried[fact] {
 			t.Errorf("no story has a %s under a demand", fact)
 		}

@@ -49,7 +49,8 @@ func booked(t *testing.T, list []invariant.Stored) ([]invariant.Violation, error
 func TestABookSaysTheSameOfEveryForgery(t *testing.T) {
 	compared, broken, tried := 0, 0, 0
 	for name, history := range map[string][]invariant.Recorded{
-		"told": told(), "waived": waived(), "denied": denied(), "expired": expired(), "released": released(), "reminded": reminded(), "hurried": hurried(),
+		"told": told(), "waived": waived(), "denied": denied(), "expired": expired(), "released": released(),
+		"reminded": reminded(), "hurried": hurried(),
 	} {
 		compare := func(what string, forged []invariant.Recorded) {
 			for i := range forged {
@@ -90,15 +91,18 @@ func TestABookOfWhatIsNoEvent(t *testing.T) {
 		change func(*invariant.Stored)
 		what   string
 	}{
-		"bytes":           {func(s *invariant.Stored) { s.Bytes = []byte("?") }, "its bytes are no event"},
-		"a subject":       {func(s *invariant.Stored) { s.Subject = "lockbox.intent.x" }, "its subject is not one of an event"},
-		"another type":    {func(s *invariant.Stored) { s.Subject += "X" }, "its subject does not say what it says itself"},
-		"another's event": {func(s *invariant.Stored) { s.Bytes = honest[0].Bytes }, "its subject does not say what it says itself"},
+		"bytes": {func(s *invariant.Stored) { s.Bytes = []byte("?") }, "its bytes are no event"},
+		"a subject": {func(s *invariant.Stored) { s.Subject = "lockbox.intent.x" },
+			"its subject is not one of an event"},
+		"another type": {func(s *invariant.Stored) { s.Subject += "X" }, "its subject does not say what it says itself"},
+		"another's event": {func(s *invariant.Stored) { s.Bytes = honest[0].Bytes },
+			"its subject does not say what it says itself"},
 	} {
 		list := slices.Clone(honest)
 		c.change(&list[last])
 		found, err := booked(t, list)
-		if err != nil || len(found) != 1 || found[0].Invariant != "I6" || found[0].Sequence != list[last].Sequence || found[0].What != c.what {
+		if err != nil || len(found) != 1 || found[0].Invariant != "I6" || found[0].Sequence != list[last].Sequence ||
+			found[0].What != c.what {
 			t.Errorf("%s: %v, %v", name, found, err)
 		}
 	}

@@ -143,7 +143,8 @@ func BenchmarkRead(b *testing.B) {
 		reader := server.Journal(b, bus.Compliance)
 		count := 0
 		for b.Loop() {
-			if err := reader.Replay(context.Background(), journal.Replay{}, func(journal.Entry) error { count++; return nil }); err != nil {
+			if err := reader.Replay(context.Background(), journal.Replay{},
+				func(journal.Entry) error { count++; return nil }); err != nil {
 				b.Fatal(err)
 			}
 		}

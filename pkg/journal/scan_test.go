@@ -17,6 +17,7 @@ import (
 
 // Each server's own copy can be read, so that a copy that differs is found although another server answers everybody.
 func TestEveryServersOwnCopyIsRead(t *testing.T) {
+	t.Parallel()
 	b := journaltest.Start(t, 3)
 	writer := b.Journal(t, bus.Orchestrator)
 	about := aggregate.Key{Tenant: "meadowbank", Kind: aggregate.KindTicket, ID: journaltest.NewID()}
@@ -99,7 +100,8 @@ func TestEveryServersOwnCopyIsRead(t *testing.T) {
 func blockOf(t *testing.T, dir string) (block string) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(name string, _ fs.DirEntry, err error) error {
-		if err == nil && filepath.Base(name) == "1.blk" && filepath.Base(filepath.Dir(filepath.Dir(name))) == bus.StreamEvents {
+		if err == nil && filepath.Base(name) == "1.blk" &&
+			filepath.Base(filepath.Dir(filepath.Dir(name))) == bus.StreamEvents {
 			block = name
 		}
 		return err

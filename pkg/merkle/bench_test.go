@@ -16,8 +16,8 @@ func (n *nowhere) Write(_ string, data []byte) error {
 	return nil
 }
 
-// BenchmarkLeaves builds a tenant's tree of events of 300 bytes, flushed every 10,000. The floor, in the same run, is one
-// bare SHA-256 over the bytes of each event.
+// BenchmarkLeaves builds a tenant's tree of events of 300 bytes, flushed every 10,000. The floor, in the same run, is
+// one bare SHA-256 over the bytes of each event.
 func BenchmarkLeaves(b *testing.B) {
 	const size = 300
 	stored := make([]byte, 1<<20)

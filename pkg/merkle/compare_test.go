@@ -63,21 +63,31 @@ func TestDifferencesOfStreamAndTree(t *testing.T) {
 		change func([]Stored) []Stored
 		want   []string
 	}{
-		"none":             {func(e []Stored) []Stored { return e }, nil},
-		"a bit":            {func(e []Stored) []Stored { e[500].Bytes = []byte("event 501"); return e }, all("bank", Changed, 501)},
-		"a subject":        {func(e []Stored) []Stored { e[500].Subject += "x"; return e }, all("bank", Changed, 501)},
-		"a hole":           {func(e []Stored) []Stored { return slices.Delete(e, 298, 300) }, slices.Concat(all("clinic", Gap, 299), all("depot", Gap, 300))},
-		"the first lost":   {func(e []Stored) []Stored { return e[1:] }, all("bank", Gap, 1)},
-		"the end lost":     {func(e []Stored) []Stored { return e[:697] }, slices.Concat(all("bank", Regression, 698), all("clinic", Regression, 699), all("depot", Regression, 700))},
+		"none": {func(e []Stored) []Stored { return e }, nil},
+		"a bit": {func(e []Stored) []Stored { e[500].Bytes = []byte("event 501"); return e },
+			all("bank", Changed, 501)},
+		"a subject": {func(e []Stored) []Stored { e[500].Subject += "x"; return e }, all("bank", Changed, 501)},
+		"a hole": {func(e []Stored) []Stored { return slices.Delete(e, 298, 300) },
+			slices.Concat(all("clinic", Gap, 299), all("depot", Gap, 300))},
+		"the first lost": {func(e []Stored) []Stored { return e[1:] }, all("bank", Gap, 1)},
+		"the end lost": {func(e []Stored) []Stored { return e[:697] },
+			slices.Concat(all("bank", Regression, 698), all("clinic", Regression, 699), all("depot", Regression, 700))},
 		"one tenant's end": {func(e []Stored) []Stored { return slices.Delete(e, 698, 699) }, all("clinic", Gap, 699)},
 		"sequences used again": {func(e []Stored) []Stored { e[699].Bytes = []byte("something else"); return e },
 			all("depot", Changed, 700)},
-		"an event of another tenant instead": {func(e []Stored) []Stored { e[3].Subject = "test.bank.request.r1.4.Happened"; return e },
+		"an event of another tenant instead": {
+			func(e []Stored) []Stored { e[3].Subject = "test.bank.request.r1.4.Happened"; return e },
 			slices.Concat(all("bank", Unrecorded, 4), all("depot", Gap, 4))},
-		"an event of nobody's instead": {func(e []Stored) []Stored { e[3].Subject = "test.nobody.request.r1.4.Happened"; return e },
+		"an event of nobody's instead": {func(e []Stored) []Stored {
+			e[3].Subject = "test.nobody.request.r1.4.Happened"
+			return e
+		},
 			slices.Concat(all("depot", Gap, 4), all("nobody", Unrecorded, 4))},
-		"more than is recorded yet": {func(e []Stored) []Stored { return append(e, Stored{701, "test.bank.request.r1.701.Happened", nil}) }, nil},
-		"nothing left":              {func(e []Stored) []Stored { return e[:0] }, s.regressed()},
+		"more than is recorded yet": {func(e []Stored) []Stored {
+			return append(e,
+				Stored{701, "test.bank.request.r1.701.Happened", nil})
+		}, nil},
+		"nothing left": {func(e []Stored) []Stored { return e[:0] }, s.regressed()},
 	} {
 		t.Run(name, func(t *testing.T) {
 			slices.Sort(row.want)
@@ -182,7 +192,8 @@ func TestTheSecondCopyIsReadAndProven(t *testing.T) {
 			t.Error(diff)
 		}
 	}
-	for _, path := range []string{"tile/0/000", "tile/0/001.p/94", "tile/1/000.p/1", "tile/entries/000", "tile/entries/001.p/94", "events/000", "events/001.p/94"} {
+	for _, path := range []string{"tile/0/000", "tile/0/001.p/94", "tile/1/000.p/1", "tile/entries/000",
+		"tile/entries/001.p/94", "events/000", "events/001.p/94"} {
 		damaged := maps.Clone(s.stores["bank"])
 		damaged[path] = bytes.Clone(damaged[path])
 		damaged[path][len(damaged[path])/2] ^= 1

@@ -97,12 +97,14 @@ func TestWhatAFollowerNotices(t *testing.T) {
 		"an earlier checkpoint": {tweak(before.sighting("bank", tlog.Tree{}, tlog.Tree{}), func(s *Sighting) {
 			s.Checkpoint = string(signedBy(t, Checkpoint{origin, EmptyTree()}, "alpha", "beta"))
 		}), Global},
-		"another tenant's":       {next(honest).of(honest, "clinic"), Slot},
-		"no global growth":       {tweak(next(honest), func(s *Sighting) { s.GlobalGrowth = nil }), Growth},
-		"no growth":              {tweak(next(honest), func(s *Sighting) { s.TenantGrowth = nil }), Growth},
-		"the growth of another":  {tweak(next(honest), func(s *Sighting) { s.TenantGrowth = next(inserted).TenantGrowth[1:] }), Growth},
+		"another tenant's": {next(honest).of(honest, "clinic"), Slot},
+		"no global growth": {tweak(next(honest), func(s *Sighting) { s.GlobalGrowth = nil }), Growth},
+		"no growth":        {tweak(next(honest), func(s *Sighting) { s.TenantGrowth = nil }), Growth},
+		"the growth of another": {tweak(next(honest),
+			func(s *Sighting) { s.TenantGrowth = next(inserted).TenantGrowth[1:] }), Growth},
 		"a directory of earlier": {tweak(next(honest), func(s *Sighting) { s.Opening = seen.Opening }), Global},
-		"too few witnesses":      {tweak(next(honest), func(s *Sighting) { s.Checkpoint = string(signedBy(t, Checkpoint{origin, honest.tree}, "alpha")) }), Cosignatures},
+		"too few witnesses": {tweak(next(honest),
+			func(s *Sighting) { s.Checkpoint = string(signedBy(t, Checkpoint{origin, honest.tree}, "alpha")) }), Cosignatures},
 	} {
 		t.Run(name, func(t *testing.T) {
 			after, err := Follow(seen, row.next, policy(t, "2"))
@@ -196,11 +198,12 @@ func TestGrowth(t *testing.T) {
 	wantBroken(t, CheckGrowth(tlog.Tree{N: -1}, trees[1], nil), Format)
 }
 
-// TestATenantHasOneRootPerCheckpoint is what slots are for. Provider and witnesses agree on a directory in which the bank
-// stands twice, so that different people can be shown different histories; their receipts name different slots.
+// TestATenantHasOneRootPerCheckpoint is what slots are for. Provider and witnesses agree on a directory in which the
+// bank stands twice, so that different people can be shown different histories; their receipts name different slots.
 func TestATenantHasOneRootPerCheckpoint(t *testing.T) {
 	s := story(t)
-	if _, err := NewDirectory(s.salts, 4, []TenantTree{{"bank", s.trees["bank"]}, {"bank", s.trees["clinic"]}}); err == nil {
+	if _, err := NewDirectory(s.salts, 4, []TenantTree{{"bank", s.trees["bank"]},
+		{"bank", s.trees["clinic"]}}); err == nil {
 		t.Error("a directory holds a tenant twice")
 	}
 	for slots, number := range map[int]int64{0: 4, 1: -1} {

@@ -99,17 +99,20 @@ func FuzzReceipt(f *testing.F) {
 				t.Errorf("%v\n%s", err, again)
 			}
 		}
-		// Bytes may be withheld and the last events left out, signatures stand in another order, and strangers may have signed as well; nothing else.
+		// Bytes may be withheld and the last events left out, signatures stand in another order, and strangers may have
+		// signed as well; nothing else.
 		got, err := VerifyReceipt(other, all)
 		if err != nil {
 			return
 		}
-		if got.Tenant != want.Tenant || got.About != want.About || got.Tree != want.Tree || len(got.Events) > len(want.Events) {
+		if got.Tenant != want.Tenant || got.About != want.About || got.Tree != want.Tree ||
+			len(got.Events) > len(want.Events) {
 			t.Fatalf("taken:\n%s", other)
 		}
 		for i, e := range got.Events {
 			is := want.Events[i]
-			if e.StreamSequence != is.StreamSequence || e.Subject != is.Subject || !e.Withheld && !bytes.Equal(e.Bytes, is.Bytes) {
+			if e.StreamSequence != is.StreamSequence || e.Subject != is.Subject || !e.Withheld &&
+				!bytes.Equal(e.Bytes, is.Bytes) {
 				t.Fatalf("taken:\n%s", other)
 			}
 		}

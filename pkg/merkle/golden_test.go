@@ -16,8 +16,8 @@ import (
 
 var add = flag.Bool("add", false, "write golden files that are not there; existing ones are never written again")
 
-// golden compares with a frozen file. Receipts are kept for years and trees for ever, so that no later version may make or
-// read anything otherwise.
+// golden compares with a frozen file. Receipts are kept for years and trees for ever, so that no later version may make
+// or read anything otherwise.
 func golden(t *testing.T, name string, got []byte) {
 	t.Helper()
 	path := filepath.Join("testdata", name)

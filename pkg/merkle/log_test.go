@@ -309,7 +309,8 @@ func TestPathsAreThoseOfTheStandard(t *testing.T) {
 	}
 	for _, path := range []string{
 		"", "tile", "tile/", "tile/8/0/000", "tile/data/000", "tile/0/0", "tile/0/1000", "tile/0/000.p/0", "tile/0/000.p/256",
-		"tile/0/000.p/01", "tile/0/../000", "tile/-1/000", "tile/9/000", "tile/entries/entries/000", "events/000", "/tile/0/000",
+		"tile/0/000.p/01", "tile/0/../000", "tile/-1/000", "tile/9/000", "tile/entries/entries/000", "events/000",
+		"/tile/0/000",
 		"tile/0/x000/001", "tile/0/000/", "tile/0/x999/x999/x999/x999/x999/x999/x999/999",
 	} {
 		if tile, err := ParsePath(path); err == nil {

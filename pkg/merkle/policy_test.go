@@ -107,7 +107,8 @@ func TestSigningRefuses(t *testing.T) {
 	if _, err := Sign(Checkpoint{origin, tlog.Tree{N: -1}}, logSigner(t, origin)); err == nil {
 		t.Error("signed a tree of -1 leaves")
 	}
-	for name, key := range map[string]ed25519.PrivateKey{"a+b": key("x"), "": key("x"), "short.example": key("x")[:32], "a b": key("x")} {
+	for name, key := range map[string]ed25519.PrivateKey{"a+b": key("x"), "": key("x"), "short.example": key("x")[:32],
+		"a b": key("x")} {
 		if _, err := NewCosigner(name, key); err == nil {
 			t.Errorf("a witness is named %q, with a key of %d bytes", name, len(key))
 		}
@@ -135,7 +136,8 @@ func TestASignatureForOneThingIsNoneForAnother(t *testing.T) {
 	wantBroken(t, err, LogSignature)
 
 	// The log signs something that is no checkpoint, or one in another spelling.
-	for _, text := range []string{"hello\nto\nall\n", origin + "\n03\n" + tlog.Hash{}.String() + "\n", origin + "\n3\nAAAA\n", Checkpoint{Origin: origin}.Text() + "extension\n"} {
+	for _, text := range []string{"hello\nto\nall\n", origin + "\n03\n" + tlog.Hash{}.String() + "\n", origin +
+		"\n3\nAAAA\n", Checkpoint{Origin: origin}.Text() + "extension\n"} {
 		odd, err := note.Sign(&note.Note{Text: text}, logSigner(t, origin), cosigning{cosigner(t, "alpha"), noon})
 		must(t, err)
 		_, err = policy(t, "1").Open(odd)
@@ -149,39 +151,42 @@ func TestPoliciesThatMeanNothing(t *testing.T) {
 	plainKey := logKey(t, "alpha.example/witness")
 	wrongHash := strings.Replace(alpha, alpha[strings.Index(alpha, "+")+1:][:8], "00000000", 1)
 	for name, text := range map[string]string{
-		"empty":                         "",
-		"no log":                        "witness alpha " + alpha + "\nquorum alpha\n",
-		"two logs":                      log + "\n" + log + "\nquorum none\n",
-		"no quorum":                     witnesses,
-		"a quorum of nobody there":      witnesses + "quorum gamma\n",
-		"two quorums":                   witnesses + "quorum alpha\nquorum beta\n",
-		"something after the quorum":    witnesses + "quorum alpha\ngroup g 1 alpha\n",
-		"an unknown word":               witnesses + "wittness gamma x\nquorum alpha\n",
-		"a witness twice":               witnesses + "witness alpha " + cosigner(t, "gamma").VerifierKey() + "\nquorum alpha\n",
-		"a key under two names":         witnesses + "witness gamma " + alpha + "\nquorum alpha\n",
-		"a key under two names of keys": witnesses + "witness gamma " + renamed(t, "gamma.example", "alpha") + "\nquorum alpha\n",
-		"a log's key for a witness":     log + "\nwitness alpha " + plainKey + "\nquorum alpha\n",
-		"a key with another's hash":     log + "\nwitness alpha " + wrongHash + "\nquorum alpha\n",
-		"a broken key":                  log + "\nwitness alpha " + alpha[:len(alpha)-4] + "\nquorum alpha\n",
-		"a witness called none":         log + "\nwitness none " + alpha + "\nquorum none\n",
-		"none of two":                   witnesses + "group g 0 alpha beta\nquorum g\n",
-		"three of two":                  witnesses + "group g 3 alpha beta\nquorum g\n",
-		"minus one of two":              witnesses + "group g -1 alpha beta\nquorum g\n",
-		"a witness twice in a group":    witnesses + "group g 2 alpha alpha\nquorum g\n",
-		"a group in a group":            witnesses + "group g 1 alpha\ngroup h 1 g\nquorum h\n",
-		"an empty group":                witnesses + "group g all\nquorum g\n",
-		"a stranger in a group":         witnesses + "group g 1 gamma\nquorum g\n",
-		"too many words":                witnesses + "quorum alpha beta\n",
+		"empty":                      "",
+		"no log":                     "witness alpha " + alpha + "\nquorum alpha\n",
+		"two logs":                   log + "\n" + log + "\nquorum none\n",
+		"no quorum":                  witnesses,
+		"a quorum of nobody there":   witnesses + "quorum gamma\n",
+		"two quorums":                witnesses + "quorum alpha\nquorum beta\n",
+		"something after the quorum": witnesses + "quorum alpha\ngroup g 1 alpha\n",
+		"an unknown word":            witnesses + "wittness gamma x\nquorum alpha\n",
+		"a witness twice": witnesses + "witness alpha " + cosigner(t, "gamma").VerifierKey() +
+			"\nquorum alpha\n",
+		"a key under two names": witnesses + "witness gamma " + alpha + "\nquorum alpha\n",
+		"a key under two names of keys": witnesses + "witness gamma " + renamed(t, "gamma.example", "alpha") +
+			"\nquorum alpha\n",
+		"a log's key for a witness":  log + "\nwitness alpha " + plainKey + "\nquorum alpha\n",
+		"a key with another's hash":  log + "\nwitness alpha " + wrongHash + "\nquorum alpha\n",
+		"a broken key":               log + "\nwitness alpha " + alpha[:len(alpha)-4] + "\nquorum alpha\n",
+		"a witness called none":      log + "\nwitness none " + alpha + "\nquorum none\n",
+		"none of two":                witnesses + "group g 0 alpha beta\nquorum g\n",
+		"three of two":               witnesses + "group g 3 alpha beta\nquorum g\n",
+		"minus one of two":           witnesses + "group g -1 alpha beta\nquorum g\n",
+		"a witness twice in a group": witnesses + "group g 2 alpha alpha\nquorum g\n",
+		"a group in a group":         witnesses + "group g 1 alpha\ngroup h 1 g\nquorum h\n",
+		"an empty group":             witnesses + "group g all\nquorum g\n",
+		"a stranger in a group":      witnesses + "group g 1 gamma\nquorum g\n",
+		"too many words":             witnesses + "quorum alpha beta\n",
 	} {
 		if _, err := ParsePolicy([]byte(text)); err == nil {
 			t.Errorf("%s: taken", name)
 		}
 	}
 	for name, text := range map[string]string{
-		"nobody demanded":  log + "\nquorum none\n",
-		"one witness":      witnesses + "quorum beta",
-		"a group":          witnesses + "group g all alpha beta\nquorum g\n",
-		"URL and comments": "# ours\n\n" + log + " # the log\nwitness alpha " + alpha + " https://witness.example\n  quorum alpha\n",
+		"nobody demanded": log + "\nquorum none\n",
+		"one witness":     witnesses + "quorum beta",
+		"a group":         witnesses + "group g all alpha beta\nquorum g\n",
+		"URL and comments": "# ours\n\n" + log + " # the log\nwitness alpha " + alpha +
+			" https://witness.example\n  quorum alpha\n",
 	} {
 		if _, err := ParsePolicy([]byte(text)); err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -197,7 +202,8 @@ func renamed(t *testing.T, name, of string) string {
 	return c.VerifierKey()
 }
 
-// TestASignatureHasOneSpelling: base64 may have bits left over at its end, which mean nothing and which many readers ignore.
+// TestASignatureHasOneSpelling: base64 may have bits left over at its end, which mean nothing and which many readers
+// ignore.
 func TestASignatureHasOneSpelling(t *testing.T) {
 	signed := string(signedBy(t, Checkpoint{origin, EmptyTree()}, "alpha"))
 	for _, prefix := range []string{"— " + origin, "— alpha"} {

@@ -19,9 +19,11 @@ func TestAReceiptSaysWhatIsProven(t *testing.T) {
 	want := Report{
 		Tenant: "bank", About: "test.bank.request.r1",
 		Events: []Proven{
-			{StreamSequence: 3, TenantSequence: 2, Subject: "test.bank.request.r1.1.Happened", Bytes: []byte("bank r1 version 1")},
+			{StreamSequence: 3, TenantSequence: 2, Subject: "test.bank.request.r1.1.Happened",
+				Bytes: []byte("bank r1 version 1")},
 			{StreamSequence: 6, TenantSequence: 4, Subject: "test.bank.request.r1.2.Happened", Withheld: true},
-			{StreamSequence: 9, TenantSequence: 7, Subject: "test.bank.request.r1.3.Happened", Bytes: []byte("bank r1 version 3")},
+			{StreamSequence: 9, TenantSequence: 7, Subject: "test.bank.request.r1.3.Happened",
+				Bytes: []byte("bank r1 version 3")},
 		},
 		Slot: 1, Tree: s.trees["bank"],
 		Signed: Signed{
@@ -66,19 +68,23 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 		part   Part
 		change func(*Receipt)
 	}{
-		"a byte of an event":            {Content, func(r *Receipt) { r.Events[0].Bytes[3] ^= 1 }},
-		"an event's bytes emptied":      {Content, func(r *Receipt) { r.Events[0].Bytes = nil }},
-		"the salt of an event":          {Content, func(r *Receipt) { r.Events[0].Salt[0] ^= 1 }},
-		"bytes and their commitment":    {Event, func(r *Receipt) { e := &r.Events[0]; e.Bytes[3] ^= 1; e.Commitment = Commit(Salt(*e.Salt), e.Bytes) }},
-		"a withheld commitment":         {Event, func(r *Receipt) { r.Events[1].Commitment[0] ^= 1 }},
-		"a stream sequence":             {Event, func(r *Receipt) { r.Events[1].StreamSequence++ }},
-		"a tenant sequence":             {Event, func(r *Receipt) { r.Events[1].TenantSequence++ }},
-		"a tenant sequence of 0":        {Format, func(r *Receipt) { r.Events[0].TenantSequence = 0 }},
-		"a tenant sequence beyond":      {Event, func(r *Receipt) { r.Events[2].TenantSequence = 9; r.Events[2].StreamSequence = 100 }},
-		"an event's type":               {Event, func(r *Receipt) { r.Events[0].Subject = "test.bank.request.r1.1.Approved" }},
-		"an event's proof":              {Event, func(r *Receipt) { r.Events[0].Proof = flip(r.Events[0].Proof) }},
-		"an event's proof cut":          {Event, func(r *Receipt) { r.Events[0].Proof = r.Events[0].Proof[1:] }},
-		"an event's proof prolonged":    {Event, func(r *Receipt) { r.Events[0].Proof = append(r.Events[0].Proof, tlog.Hash{}) }},
+		"a byte of an event":       {Content, func(r *Receipt) { r.Events[0].Bytes[3] ^= 1 }},
+		"an event's bytes emptied": {Content, func(r *Receipt) { r.Events[0].Bytes = nil }},
+		"the salt of an event":     {Content, func(r *Receipt) { r.Events[0].Salt[0] ^= 1 }},
+		"bytes and their commitment": {Event,
+			func(r *Receipt) { e := &r.Events[0]; e.Bytes[3] ^= 1; e.Commitment = Commit(Salt(*e.Salt), e.Bytes) }},
+		"a withheld commitment":  {Event, func(r *Receipt) { r.Events[1].Commitment[0] ^= 1 }},
+		"a stream sequence":      {Event, func(r *Receipt) { r.Events[1].StreamSequence++ }},
+		"a tenant sequence":      {Event, func(r *Receipt) { r.Events[1].TenantSequence++ }},
+		"a tenant sequence of 0": {Format, func(r *Receipt) { r.Events[0].TenantSequence = 0 }},
+		"a tenant sequence beyond": {Event,
+			func(r *Receipt) { r.Events[2].TenantSequence = 9; r.Events[2].StreamSequence = 100 }},
+		"an event's type": {Event,
+			func(r *Receipt) { r.Events[0].Subject = "test.bank.request.r1.1.Approved" }},
+		"an event's proof":     {Event, func(r *Receipt) { r.Events[0].Proof = flip(r.Events[0].Proof) }},
+		"an event's proof cut": {Event, func(r *Receipt) { r.Events[0].Proof = r.Events[0].Proof[1:] }},
+		"an event's proof prolonged": {Event,
+			func(r *Receipt) { r.Events[0].Proof = append(r.Events[0].Proof, tlog.Hash{}) }},
 		"a proof without end":           {Format, func(r *Receipt) { r.Events[0].Proof = make([]tlog.Hash, 65) }},
 		"another event's proof":         {Event, func(r *Receipt) { r.Events[0].Proof = r.Events[1].Proof }},
 		"the first event left out":      {Order, func(r *Receipt) { r.Events = r.Events[1:] }},
@@ -105,14 +111,18 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 		"the proof of the directory":    {Global, func(r *Receipt) { r.Directory = flip(r.Directory) }},
 		"no proof of the directory":     {Global, func(r *Receipt) { r.Directory = []tlog.Hash{} }},
 		"proofs missing":                {Format, func(r *Receipt) { r.Directory = nil }},
-		"the size in the checkpoint":    {LogSignature, func(r *Receipt) { r.Checkpoint = strings.Replace(r.Checkpoint, "\n4\n", "\n5\n", 1) }},
-		"another log":                   {LogSignature, func(r *Receipt) { r.Checkpoint = "x" + r.Checkpoint }},
-		"no signature of the log":       {LogSignature, func(r *Receipt) { r.Checkpoint = withoutSignature(r.Checkpoint, "— "+origin) }},
-		"a cosignature less":            {Cosignatures, func(r *Receipt) { r.Checkpoint = withoutSignature(r.Checkpoint, "— beta") }},
-		"a signature twice":             {Format, func(r *Receipt) { r.Checkpoint += signatureOf(r.Checkpoint, "— beta") + "\n" }},
-		"a note without its end":        {Format, func(r *Receipt) { r.Checkpoint = strings.TrimSuffix(r.Checkpoint, "\n") }},
-		"shown and withheld":            {Format, func(r *Receipt) { r.Events[0].Withheld = true }},
-		"neither shown nor withheld":    {Format, func(r *Receipt) { r.Events[1].Withheld = false }},
+		"the size in the checkpoint": {LogSignature,
+			func(r *Receipt) { r.Checkpoint = strings.Replace(r.Checkpoint, "\n4\n", "\n5\n", 1) }},
+		"another log": {LogSignature, func(r *Receipt) { r.Checkpoint = "x" + r.Checkpoint }},
+		"no signature of the log": {LogSignature,
+			func(r *Receipt) { r.Checkpoint = withoutSignature(r.Checkpoint, "— "+origin) }},
+		"a cosignature less": {Cosignatures,
+			func(r *Receipt) { r.Checkpoint = withoutSignature(r.Checkpoint, "— beta") }},
+		"a signature twice": {Format,
+			func(r *Receipt) { r.Checkpoint += signatureOf(r.Checkpoint, "— beta") + "\n" }},
+		"a note without its end":     {Format, func(r *Receipt) { r.Checkpoint = strings.TrimSuffix(r.Checkpoint, "\n") }},
+		"shown and withheld":         {Format, func(r *Receipt) { r.Events[0].Withheld = true }},
+		"neither shown nor withheld": {Format, func(r *Receipt) { r.Events[1].Withheld = false }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := storyReceipt(s)
@@ -170,8 +180,8 @@ func TestOneSpelling(t *testing.T) {
 	}
 }
 
-// TestEverySingleChangeIsRefused makes 10,000 changes of a bit, a byte, a line, or of a bit of what a text of the receipt stands
-// for, under a policy that demands all its cosignatures.
+// TestEverySingleChangeIsRefused makes 10,000 changes of a bit, a byte, a line, or of a bit of what a text of the
+// receipt stands for, under a policy that demands all its cosignatures.
 func TestEverySingleChangeIsRefused(t *testing.T) {
 	s := story(t)
 	file := encoded(t, storyReceipt(s))
@@ -210,7 +220,8 @@ func TestEverySingleChangeIsRefused(t *testing.T) {
 	})
 }
 
-// changeBehindBase64 changes a bit of what a base64 text of the receipt stands for, so that the file remains well-formed.
+// changeBehindBase64 changes a bit of what a base64 text of the receipt stands for, so that the file remains
+// well-formed.
 func changeBehindBase64(rt *rapid.T, file []byte) []byte {
 	var places [][2]int
 	isBase64 := func(c byte) bool {

@@ -32,7 +32,8 @@ func (m memory) Write(path string, data []byte) error {
 	return nil
 }
 
-// sample is a world of tenants whose events arrive one by one, and checkpoints now and then; all of it is the same in each run.
+// sample is a world of tenants whose events arrive one by one, and checkpoints now and then; all of it is the same in
+// each run.
 type sample struct {
 	t        testing.TB
 	salts    *Salts
@@ -126,7 +127,8 @@ func key(name string) ed25519.PrivateKey {
 func logSigner(t testing.TB, name string) note.Signer {
 	t.Helper()
 	hash := sha256.Sum256(append([]byte(name+"\n\x01"), key(name)[32:]...))
-	text := fmt.Sprintf("PRIVATE+KEY+%s+%x+%s", name, hash[:4], base64.StdEncoding.EncodeToString(append([]byte{1}, key(name).Seed()...)))
+	text := fmt.Sprintf("PRIVATE+KEY+%s+%x+%s", name, hash[:4],
+		base64.StdEncoding.EncodeToString(append([]byte{1}, key(name).Seed()...)))
 	signer, err := note.NewSigner(text)
 	must(t, err)
 	return signer
@@ -184,7 +186,8 @@ func encoded(t testing.TB, r Receipt) []byte {
 	return file
 }
 
-// story is a world in which a bank's request "r1" has events 2, 4 and 7 of the bank's, and other tenants have events as well.
+// story is a world in which a bank's request "r1" has events 2, 4 and 7 of the bank's, and other tenants have events as
+// well.
 func story(t testing.TB) *sample {
 	t.Helper()
 	s := newSample(t)

@@ -65,9 +65,10 @@ func TestWhatIsSaid(t *testing.T) {
 
 func TestWhatDoesNotLoad(t *testing.T) {
 	for name, c := range map[string]struct{ en, fr, ja, why string }{
-		"a message is missing":          {"a: x\nb: y", "a: x", "a: x\nb: y", `"b" is not said in fr`},
-		"a message too many":            {"a: x", "a: x", "a: x\nb: y", `"b" is not said in en`},
-		"another placeholder":           {`a: "{{.Who}}"`, `a: "{{.Who}}"`, `a: "{{.What}}"`, "placeholders [What] in ja, and [Who] in en"},
+		"a message is missing": {"a: x\nb: y", "a: x", "a: x\nb: y", `"b" is not said in fr`},
+		"a message too many":   {"a: x", "a: x", "a: x\nb: y", `"b" is not said in en`},
+		"another placeholder": {`a: "{{.Who}}"`, `a: "{{.Who}}"`, `a: "{{.What}}"`,
+			"placeholders [What] in ja, and [Who] in en"},
 		"one placeholder less":          {`a: "{{.Who}} {{.What}}"`, `a: "{{.Who}}"`, `a: "{{.Who}} {{.What}}"`, "in fr"},
 		"half a placeholder":            {`a: "{{.Who}"`, "a: x", "a: x", "braces"},
 		"an expression":                 {`a: "{{.Who | html}}"`, "a: x", "a: x", "braces"},

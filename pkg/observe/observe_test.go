@@ -75,7 +75,8 @@ func TestHealthSaysWhatIsWrongAndKeepsSecrets(t *testing.T) {
 		"disk":  well,
 	}
 	code, body := get(t, NewMetrics().Handler(checks), "/healthz")
-	if code != http.StatusServiceUnavailable || !strings.Contains(body, "clock: is 3 s off\n") || !strings.Contains(body, "bus: not available") {
+	if code != http.StatusServiceUnavailable || !strings.Contains(body, "clock: is 3 s off\n") ||
+		!strings.Contains(body, "bus: not available") {
 		t.Errorf("%d %s", code, body)
 	}
 	if strings.Contains(body, "hunter2") || strings.Contains(body, "disk") {

@@ -17,11 +17,13 @@ func BenchmarkEvaluate(b *testing.B) {
 		Intent: &lockboxv1.AccessIntent{
 			Id: "019b0000-0000-7000-8000-000000000001", Tenant: "contoso", SubscriptionId: "production",
 			ResourceType: "compute/virtual-machines", Scenario: "managed-disk",
-			ResourceIds: []string{"/subscriptions/production/virtualMachines/web-1"}, Justification: "The machine hangs; a copy of the disk will show why.",
+			ResourceIds:   []string{"/subscriptions/production/virtualMachines/web-1"},
+			Justification: "The machine hangs; a copy of the disk will show why.",
 		},
 		By: &lockboxv1.Actor{
-			Side: lockboxv1.Side_SIDE_PROVIDER, Employer: "Nimbus Cloud", Groups: []string{aggregate.SupportEngineers}, MultiFactor: true,
-			Person: &lockboxv1.Person{Issuer: "https://nimbus.example", Subject: "erin"},
+			Side: lockboxv1.Side_SIDE_PROVIDER, Employer: "Nimbus Cloud", Groups: []string{aggregate.SupportEngineers},
+			MultiFactor: true,
+			Person:      &lockboxv1.Person{Issuer: "https://nimbus.example", Subject: "erin"},
 		},
 		Tenant:       tenant.State{History: aggregate.History{Version: 2, Sequence: 17}, Enabled: true},
 		Subscription: &tenant.Subscription{History: aggregate.History{Version: 1}},

@@ -30,8 +30,10 @@ func groups(v *lockboxv1.AccessEvaluated) []string {
 }
 
 func TestR43AnEmergencyNeedsItsOwnPermission(t *testing.T) {
-	v := policy.Evaluate(hurry(func(f *policy.Facts) { f.By.Groups = []string{aggregate.SupportEngineers} }), rules, catalogue.Default(), terms, now)
-	if r := v.GetRefusal(); r.GetCode() != lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN || r.GetRule() != "R43" || v.GetWaiver() != 0 || len(v.GetInternalStages()) > 0 {
+	v := policy.Evaluate(hurry(func(f *policy.Facts) { f.By.Groups = []string{aggregate.SupportEngineers} }), rules,
+		catalogue.Default(), terms, now)
+	if r := v.GetRefusal(); r.GetCode() != lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN || r.GetRule() != "R43" ||
+		v.GetWaiver() != 0 || len(v.GetInternalStages()) > 0 {
 		t.Errorf("%v", v)
 	}
 	// And nothing else is spared: the permission is no means of authentication, and makes nobody an engineer.
@@ -51,17 +53,23 @@ func TestR43AlwaysASecurityOfficerAndAShortGrant(t *testing.T) {
 		waiver lockboxv1.Waiver
 		groups []string
 	}{
-		"customer data":       {func(*policy.Facts) {}, lockboxv1.Waiver_WAIVER_EMERGENCY, []string{aggregate.SecurityOfficers}},
-		"elevated besides":    {func(f *policy.Facts) { f.Intent.Scenario = "managed-disk" }, lockboxv1.Waiver_WAIVER_EMERGENCY, []string{aggregate.DevOpsManagers, aggregate.SecurityOfficers}},
-		"no customer data":    {func(f *policy.Facts) { f.Intent.Scenario = "platform-health" }, lockboxv1.Waiver_WAIVER_NO_CUSTOMER_DATA, []string{aggregate.SecurityOfficers}},
-		"Lockbox not enabled": {func(f *policy.Facts) { f.Tenant.Enabled = false }, lockboxv1.Waiver_WAIVER_LOCKBOX_NOT_ENABLED, []string{aggregate.SecurityOfficers}},
+		"customer data": {func(*policy.Facts) {}, lockboxv1.Waiver_WAIVER_EMERGENCY,
+			[]string{aggregate.SecurityOfficers}},
+		"elevated besides": {func(f *policy.Facts) { f.Intent.Scenario = "managed-disk" },
+			lockboxv1.Waiver_WAIVER_EMERGENCY, []string{aggregate.DevOpsManagers, aggregate.SecurityOfficers}},
+		"no customer data": {func(f *policy.Facts) { f.Intent.Scenario = "platform-health" },
+			lockboxv1.Waiver_WAIVER_NO_CUSTOMER_DATA, []string{aggregate.SecurityOfficers}},
+		"Lockbox not enabled": {func(f *policy.Facts) { f.Tenant.Enabled = false },
+			lockboxv1.Waiver_WAIVER_LOCKBOX_NOT_ENABLED, []string{aggregate.SecurityOfficers}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := policy.Evaluate(hurry(c.change), rules, catalogue.Default(), terms, now)
-			if v.GetWaiver() != c.waiver || !slices.Equal(groups(v), c.groups) || !v.GetFacts().GetEmergency() || v.GetDuration().AsDuration() != time.Hour {
+			if v.GetWaiver() != c.waiver || !slices.Equal(groups(v), c.groups) || !v.GetFacts().GetEmergency() ||
+				v.GetDuration().AsDuration() != time.Hour {
 				t.Errorf("%v", v)
 			}
-			if !v.GetInternalExpiresAt().AsTime().Equal(now.Add(time.Duration(len(c.groups))*terms.InternalApproval)) || len(v.GetInternalRemindBefore()) == 0 {
+			if !v.GetInternalExpiresAt().AsTime().Equal(now.Add(time.Duration(len(c.groups))*terms.InternalApproval)) ||
+				len(v.GetInternalRemindBefore()) == 0 {
 				t.Errorf("until %v, reminded %v before", v.GetInternalExpiresAt().AsTime(), v.GetInternalRemindBefore())
 			}
 		})

@@ -61,7 +61,8 @@ func (c *counting) tell(at time.Time, id string, events ...*lockboxv1.Event) {
 func (c *counting) is(name string, at time.Time, request, want string) {
 	c.Helper()
 	h := c.Of(person(name), at, "contoso", request)
-	got := fmt.Sprintf("%d asked %d granted %d refused %d denied %d revoked %d emergencies", h.GetRequests(), h.GetGranted(), h.GetRefused(), h.GetDenied(), h.GetRevoked(), h.GetEmergencies())
+	got := fmt.Sprintf("%d asked %d granted %d refused %d denied %d revoked %d emergencies", h.GetRequests(),
+		h.GetGranted(), h.GetRefused(), h.GetDenied(), h.GetRevoked(), h.GetEmergencies())
 	if got != want || h.GetAsOfSequence() != c.sequence {
 		c.Errorf("%s: want %s as of %d, got %s as of %d", name, want, c.sequence, got, h.GetAsOfSequence())
 	}
@@ -70,12 +71,14 @@ func (c *counting) is(name string, at time.Time, request, want string) {
 func asks(name string, emergency bool) *lockboxv1.Event {
 	return &lockboxv1.Event{
 		Actor: &lockboxv1.Actor{Person: person(name)},
-		Fact:  &lockboxv1.Event_AccessRequested{AccessRequested: &lockboxv1.AccessRequested{Intent: &lockboxv1.AccessIntent{Emergency: emergency}}},
+		Fact: &lockboxv1.Event_AccessRequested{
+			AccessRequested: &lockboxv1.AccessRequested{Intent: &lockboxv1.AccessIntent{Emergency: emergency}}},
 	}
 }
 
 func comesTo(o lockboxv1.EvaluationOutcome) *lockboxv1.Event {
-	return &lockboxv1.Event{Fact: &lockboxv1.Event_AccessEvaluated{AccessEvaluated: &lockboxv1.AccessEvaluated{Outcome: o}}}
+	return &lockboxv1.Event{Fact: &lockboxv1.Event_AccessEvaluated{
+		AccessEvaluated: &lockboxv1.AccessEvaluated{Outcome: o}}}
 }
 
 var (
@@ -102,7 +105,8 @@ func TestWhatBecameOfAnEngineersRequests(t *testing.T) {
 	c.tell(now, "f", asks("sam", false), goesOn, denied)
 	c.tell(now, "g", asks("erin", true))
 	c.is("erin", now, "", "6 asked 2 granted 2 refused 1 denied 1 revoked 2 emergencies")
-	c.is("erin", now, "g", "5 asked 2 granted 2 refused 1 denied 1 revoked 1 emergencies") // without the one that is evaluated
+	// without the one that is evaluated
+	c.is("erin", now, "g", "5 asked 2 granted 2 refused 1 denied 1 revoked 1 emergencies")
 	c.is("sam", now, "g", "1 asked 0 granted 0 refused 1 denied 0 revoked 0 emergencies")
 	c.is("ivan", now, "", nothing)
 	elsewhere := &lockboxv1.Person{Issuer: "https://other.example", Subject: "erin"}
@@ -152,7 +156,10 @@ func TestAHistoryGoesBackThirtyDays(t *testing.T) {
 func TestTheOutcomeOfAnOlderRequest(t *testing.T) {
 	c := newCounting(t)
 	failed := errors.New("the bus does not answer")
-	if err := c.add(now, "a", denied, func(string, string) (*lockboxv1.Person, error) { return nil, failed }); !errors.Is(err, failed) || c.Sequence() != 0 {
+	if err := c.add(now, "a", denied, func(string, string) (*lockboxv1.Person, error) {
+		return nil,
+			failed
+	}); !errors.Is(err, failed) || c.Sequence() != 0 {
 		t.Fatalf("what is not known is not counted: %v, %d", err, c.Sequence())
 	}
 	asked := ""
@@ -177,7 +184,8 @@ func TestARuleOnTheHistory(t *testing.T) {
 		{nil, 0, "I11"}, // not known is not none
 	} {
 		v := policy.Evaluate(facts(func(f *policy.Facts) { f.History = c.history }), r, catalogue.Default(), terms, now)
-		if len(v.GetInternalStages()) != c.stages || v.GetRefusal().GetRule() != c.refusal || !proto.Equal(v.GetFacts().GetHistory(), c.history) {
+		if len(v.GetInternalStages()) != c.stages || v.GetRefusal().GetRule() != c.refusal ||
+			!proto.Equal(v.GetFacts().GetHistory(), c.history) {
 			t.Errorf("%v: %v", c.history, v)
 		}
 	}

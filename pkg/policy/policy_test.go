@@ -25,10 +25,12 @@ var (
 // facts are those of an engineer with a second factor, a tenant that has Lockbox, and a machine whose memory is wanted.
 func facts(change func(*policy.Facts)) policy.Facts {
 	f := policy.Facts{
-		Intent: &lockboxv1.AccessIntent{SubscriptionId: "production", ResourceType: "compute/virtual-machines", Scenario: "memory-dump"},
+		Intent: &lockboxv1.AccessIntent{SubscriptionId: "production", ResourceType: "compute/virtual-machines",
+			Scenario: "memory-dump"},
 		By: &lockboxv1.Actor{
-			Side: lockboxv1.Side_SIDE_PROVIDER, Employer: "Nimbus Cloud", Groups: []string{aggregate.SupportEngineers}, MultiFactor: true,
-			Person: &lockboxv1.Person{Issuer: "https://nimbus.example", Subject: "erin"},
+			Side: lockboxv1.Side_SIDE_PROVIDER, Employer: "Nimbus Cloud", Groups: []string{aggregate.SupportEngineers},
+			MultiFactor: true,
+			Person:      &lockboxv1.Person{Issuer: "https://nimbus.example", Subject: "erin"},
 		},
 		Tenant:       bank(),
 		Subscription: &tenant.Subscription{History: aggregate.History{Version: 1}},
@@ -54,15 +56,18 @@ func TestWhatAnEvaluationComesTo(t *testing.T) {
 	}{
 		{name: "customer data: the customer decides (R17)", change: func(*policy.Facts) {}, outcome: customer},
 		{
-			name: "no customer data: the customer is not asked (R3)", outcome: waived, waiver: lockboxv1.Waiver_WAIVER_NO_CUSTOMER_DATA,
+			name: "no customer data: the customer is not asked (R3)", outcome: waived,
+			waiver: lockboxv1.Waiver_WAIVER_NO_CUSTOMER_DATA,
 			change: func(f *policy.Facts) { f.Intent.Scenario = "platform-health" },
 		},
 		{
-			name: "the tenant has not switched Lockbox on (R2)", outcome: waived, waiver: lockboxv1.Waiver_WAIVER_LOCKBOX_NOT_ENABLED,
+			name: "the tenant has not switched Lockbox on (R2)", outcome: waived,
+			waiver: lockboxv1.Waiver_WAIVER_LOCKBOX_NOT_ENABLED,
 			change: func(f *policy.Facts) { f.Tenant.Enabled = false },
 		},
 		{
-			name: "a preview that the tenant has not signed up for (R8)", outcome: waived, waiver: lockboxv1.Waiver_WAIVER_PREVIEW_NOT_SIGNED_UP, group: aggregate.DevOpsManagers,
+			name: "a preview that the tenant has not signed up for (R8)", outcome: waived,
+			waiver: lockboxv1.Waiver_WAIVER_PREVIEW_NOT_SIGNED_UP, group: aggregate.DevOpsManagers,
 			change: func(f *policy.Facts) { f.Intent.ResourceType, f.Intent.Scenario = "batch/accounts", "node-access" },
 		},
 		{
@@ -132,14 +137,18 @@ func TestWhatAnEvaluationComesTo(t *testing.T) {
 			group := ""
 			for _, s := range v.GetInternalStages() {
 				group = s.GetGroup()
-				if s.GetCount() != 1 || len(v.GetInternalStages()) != 1 || !v.GetInternalExpiresAt().AsTime().Equal(now.Add(terms.InternalApproval)) {
-					t.Errorf("one approval, within the provider's time, is demanded: %v until %v", v.GetInternalStages(), v.GetInternalExpiresAt().AsTime())
+				if s.GetCount() != 1 || len(v.GetInternalStages()) != 1 ||
+					!v.GetInternalExpiresAt().AsTime().Equal(now.Add(terms.InternalApproval)) {
+					t.Errorf("one approval, within the provider's time, is demanded: %v until %v", v.GetInternalStages(),
+						v.GetInternalExpiresAt().AsTime())
 				}
 			}
-			if v.GetOutcome() != c.outcome || v.GetRefusal().GetRule() != c.rule || v.GetWaiver() != c.waiver || group != c.group {
+			if v.GetOutcome() != c.outcome || v.GetRefusal().GetRule() != c.rule || v.GetWaiver() != c.waiver ||
+				group != c.group {
 				t.Errorf("got %v (refusal %v, waiver %v, internal %q)", v.GetOutcome(), v.GetRefusal(), v.GetWaiver(), group)
 			}
-			if len(v.GetReasons()) == 0 || v.GetPolicyVersion() == "" || v.GetCatalogueVersion() == "" || v.GetFacts().GetTenantSequence() < 17 {
+			if len(v.GetReasons()) == 0 || v.GetPolicyVersion() == "" || v.GetCatalogueVersion() == "" ||
+				v.GetFacts().GetTenantSequence() < 17 {
 				t.Errorf("an evaluation records reasons, versions and facts (R6, R14): %v", v)
 			}
 			if again := policy.Evaluate(facts(c.change), rules, catalogue.Default(), terms, now); !proto.Equal(v, again) {
@@ -150,7 +159,8 @@ func TestWhatAnEvaluationComesTo(t *testing.T) {
 }
 
 func TestTheGrantIsAsLongAsAskedForOrEightHours(t *testing.T) {
-	if d := policy.Evaluate(facts(func(*policy.Facts) {}), rules, catalogue.Default(), terms, now).GetDuration().AsDuration(); d != 8*time.Hour {
+	if d := policy.Evaluate(facts(func(*policy.Facts) {}), rules, catalogue.Default(), terms,
+		now).GetDuration().AsDuration(); d != 8*time.Hour {
 		t.Errorf("by default %v (R27)", d)
 	}
 	less := facts(func(f *policy.Facts) { f.Intent.Duration = durationpb.New(time.Hour) })
@@ -161,7 +171,8 @@ func TestTheGrantIsAsLongAsAskedForOrEightHours(t *testing.T) {
 
 func tenantScoped(scenario string) func(*policy.Facts) {
 	return func(f *policy.Facts) {
-		f.Intent.SubscriptionId, f.Intent.ResourceType, f.Intent.Scenario, f.Subscription = "", "directory/tenants", scenario, nil
+		f.Intent.SubscriptionId, f.Intent.ResourceType, f.Intent.Scenario, f.Subscription = "", "directory/tenants", scenario,
+			nil
 	}
 }
 
@@ -176,7 +187,8 @@ func bank() tenant.State {
 			Id: "first", Person: grace.GetPerson(), Role: lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR,
 		}},
 	}})
-	return changed(s, 17, grace, &lockboxv1.Event{Fact: &lockboxv1.Event_LockboxEnabled{LockboxEnabled: &lockboxv1.LockboxEnabled{}}})
+	return changed(s, 17, grace,
+		&lockboxv1.Event{Fact: &lockboxv1.Event_LockboxEnabled{LockboxEnabled: &lockboxv1.LockboxEnabled{}}})
 }
 
 var grace = &lockboxv1.Actor{

@@ -19,12 +19,14 @@ const (
 )
 
 func provider(group string) *lockboxv1.Actor {
-	return &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_PROVIDER, Groups: []string{group}, Person: &lockboxv1.Person{Issuer: "https://nimbus.example", Subject: "olga"}}
+	return &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_PROVIDER, Groups: []string{group},
+		Person: &lockboxv1.Person{Issuer: "https://nimbus.example", Subject: "olga"}}
 }
 
 func publish(id, text string, by *lockboxv1.Actor) aggregate.Command {
 	return aggregate.Command{By: by, Command: &lockboxv1.Command{
-		Id: id, Tenant: "_", AggregateId: "rules", Action: &lockboxv1.Command_PublishRules{PublishRules: &lockboxv1.PublishRules{Text: text}},
+		Id: id, Tenant: "_", AggregateId: "rules",
+		Action: &lockboxv1.Command_PublishRules{PublishRules: &lockboxv1.PublishRules{Text: text}},
 	}}
 }
 
@@ -52,19 +54,23 @@ func TestRulesArePublishedByTheSecurityOfficer(t *testing.T) {
 			rule = "R29"
 		}
 		e, err := policy.Decide(s, c, now)
-		if r, _ := refusal.As(err); e != nil || r.GetCode() != code || r.GetRule() != rule || !strings.Contains(r.GetMessage(), says) {
+		if r, _ := refusal.As(err); e != nil || r.GetCode() != code || r.GetRule() != rule ||
+			!strings.Contains(r.GetMessage(), says) {
 			t.Errorf("%v, %v", e, err)
 		}
 	}
 	mayNot(publish("1", small, provider(aggregate.DevOpsManagers)), forbidden, "security officer")
-	mayNot(publish("1", small, &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_TENANT, Groups: []string{aggregate.SecurityOfficers}, Person: officer.GetPerson()}), forbidden, "security officer")
-	mayNot(publish("1", strings.Replace(small, "effect: allow", "effect: alow", 1), officer), invalid, "28:13: want one of allow")
+	mayNot(publish("1", small, &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_TENANT,
+		Groups: []string{aggregate.SecurityOfficers}, Person: officer.GetPerson()}), forbidden, "security officer")
+	mayNot(publish("1", strings.Replace(small, "effect: allow", "effect: alow", 1), officer), invalid,
+		"28:13: want one of allow")
 	mayNot(publish("1", small+strings.Repeat("# \n", 20_000), officer), invalid, "bytes long")
 	if s.Exists() {
 		t.Fatal("a refusal changes nothing")
 	}
 	does(publish("2", small, officer))
-	if s.Text != small || s.TextVersion != parse(t, small).Version() || !s.At.Equal(now) || s.By.GetPerson().GetSubject() != "olga" {
+	if s.Text != small || s.TextVersion != parse(t, small).Version() || !s.At.Equal(now) ||
+		s.By.GetPerson().GetSubject() != "olga" {
 		t.Errorf("%+v", s)
 	}
 	if e, err := policy.Decide(s, publish("3", small, officer), now); e != nil || err != nil {
@@ -103,7 +109,8 @@ func TestPublishedRulesThatCannotBeTrueAreAFault(t *testing.T) {
 
 func publishCatalogue(id, text string, by *lockboxv1.Actor) aggregate.Command {
 	return aggregate.Command{By: by, Command: &lockboxv1.Command{
-		Id: id, Tenant: "_", AggregateId: "catalogue", Action: &lockboxv1.Command_PublishCatalogue{PublishCatalogue: &lockboxv1.PublishCatalogue{Text: text}},
+		Id: id, Tenant: "_", AggregateId: "catalogue",
+		Action: &lockboxv1.Command_PublishCatalogue{PublishCatalogue: &lockboxv1.PublishCatalogue{Text: text}},
 	}}
 }
 
@@ -136,7 +143,8 @@ func TestTheCatalogueIsPublishedByTheSecurityOfficer(t *testing.T) {
 		t.Helper()
 		e, err := policy.Decide(s, c, now)
 		r, _ := refusal.As(err)
-		if rule := map[bool]string{false: "R6", true: "R29"}[code == conflict]; e != nil || r.GetCode() != code || r.GetRule() != rule || !strings.Contains(r.GetMessage(), says) {
+		if rule := map[bool]string{false: "R6", true: "R29"}[code == conflict]; e != nil || r.GetCode() != code ||
+			r.GetRule() != rule || !strings.Contains(r.GetMessage(), says) {
 			t.Errorf("%v, %v", e, err)
 		}
 		if len(r.GetMessage()) > 2_100 {
@@ -144,17 +152,21 @@ func TestTheCatalogueIsPublishedByTheSecurityOfficer(t *testing.T) {
 		}
 	}
 	mayNot(publishCatalogue("1", tiny, provider(aggregate.DevOpsManagers)), forbidden, "security officer")
-	mayNot(publishCatalogue("1", tiny, &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_TENANT, Groups: []string{aggregate.SecurityOfficers}, Person: officer.GetPerson()}), forbidden, "security officer")
-	mayNot(publishCatalogue("1", strings.Replace(tiny, "true", "perhaps", 1), officer), invalid, "services.yaml:7: want true or false")
+	mayNot(publishCatalogue("1", tiny, &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_TENANT,
+		Groups: []string{aggregate.SecurityOfficers}, Person: officer.GetPerson()}), forbidden, "security officer")
+	mayNot(publishCatalogue("1", strings.Replace(tiny, "true", "perhaps", 1), officer), invalid,
+		"services.yaml:7: want true or false")
 	mayNot(publishCatalogue("1", small, officer), invalid, "services.yaml:1: unknown key")
 	mayNot(publishCatalogue("1", "", officer), invalid, "is empty")
-	mayNot(publishCatalogue("1", strings.Replace(tiny, "memory-dump", strings.Repeat("\u00e9", 20_000), 1), officer), invalid, "services.yaml:7: want an id")
+	mayNot(publishCatalogue("1", strings.Replace(tiny, "memory-dump", strings.Repeat("\u00e9", 20_000), 1), officer),
+		invalid, "services.yaml:7: want an id")
 	mayNot(publishCatalogue("1", tiny+strings.Repeat("# \n", 20_000), officer), invalid, "bytes long")
 	if s.Exists() {
 		t.Fatal("a refusal changes nothing")
 	}
 	does(publishCatalogue("2", tiny, officer))
-	if s.Text != tiny || !strings.HasPrefix(s.TextVersion, "1+") || !s.At.Equal(now) || s.By.GetPerson().GetSubject() != "olga" {
+	if s.Text != tiny || !strings.HasPrefix(s.TextVersion, "1+") || !s.At.Equal(now) ||
+		s.By.GetPerson().GetSubject() != "olga" {
 		t.Errorf("%+v", s)
 	}
 	if e, err := policy.Decide(s, publishCatalogue("3", tiny, officer), now); e != nil || err != nil {
@@ -185,7 +197,8 @@ func TestAPublishedCatalogueThatCannotBeTrueIsAFault(t *testing.T) {
 		"of another kind":            func(e *lockboxv1.Event) { e.Kind = "tenant" },
 		"rules as a catalogue": func(e *lockboxv1.Event) {
 			p := e.GetCataloguePublished()
-			e.Fact = &lockboxv1.Event_RulesPublished{RulesPublished: &lockboxv1.RulesPublished{Text: p.GetText(), Version: p.GetVersion(), Sha256: p.GetSha256()}}
+			e.Fact = &lockboxv1.Event_RulesPublished{RulesPublished: &lockboxv1.RulesPublished{Text: p.GetText(),
+				Version: p.GetVersion(), Sha256: p.GetSha256()}}
 		},
 	} {
 		e := proto.CloneOf(e)

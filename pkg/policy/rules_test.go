@@ -22,7 +22,8 @@ import (
 )
 
 func TestTheShippedRulesAreTheBuiltInOnes(t *testing.T) {
-	for name, builtin := range map[string][]byte{"rules.yaml": policy.DefaultText(), "rules_test.yaml": policy.DefaultCases()} {
+	for name, builtin := range map[string][]byte{"rules.yaml": policy.DefaultText(),
+		"rules_test.yaml": policy.DefaultCases()} {
 		shipped, err := os.ReadFile("../../deploy/config/" + name)
 		if err != nil || !bytes.Equal(shipped, builtin) {
 			t.Errorf("deploy/config/%s is not pkg/policy/%s (%v)", name, name, err)
@@ -109,10 +110,12 @@ func TestWhatEachEffectDoes(t *testing.T) {
 		{
 			name: "the stages of two rules are joined in the rules' order", at: now, rules: "twice leads",
 			change: func(f *policy.Facts) { hours(2)(f); f.Tenant.Plan = lockboxv1.SupportPlan_SUPPORT_PLAN_PREMIER },
-			stages: "2 devops-managers 1h0m0s, 1 customer-support-leads 30m0s, 1 customer-support-leads 24h0m0s", within: 25*time.Hour + 30*time.Minute,
+			stages: "2 devops-managers 1h0m0s, 1 customer-support-leads 30m0s, 1 customer-support-leads 24h0m0s",
+			within: 25*time.Hour + 30*time.Minute,
 		},
 		{
-			name: "a refusal wins over what demands and allows", at: now, rules: "never twice leads", refusal: "R13: say something else",
+			name: "a refusal wins over what demands and allows", at: now, rules: "never twice leads",
+			refusal: "R13: say something else",
 			change: func(f *policy.Facts) {
 				hours(2)(f)
 				f.Tenant.Plan, f.Intent.Justification = lockboxv1.SupportPlan_SUPPORT_PLAN_PREMIER, "never"
@@ -136,7 +139,8 @@ func TestWhatEachEffectDoes(t *testing.T) {
 			if f := v.GetRefusal(); f != nil {
 				refusal = f.GetRule() + ": " + f.GetMessage()
 			}
-			if got := strings.Join(matched, " "); got != c.rules || refusal != c.refusal || strings.Join(stages, ", ") != c.stages {
+			if got := strings.Join(matched, " "); got != c.rules || refusal != c.refusal ||
+				strings.Join(stages, ", ") != c.stages {
 				t.Errorf("rules %q, refusal %q, stages %q", got, refusal, stages)
 			}
 			if c.within > 0 && !v.GetInternalExpiresAt().AsTime().Equal(c.at.Add(c.within)) {
@@ -145,7 +149,8 @@ func TestWhatEachEffectDoes(t *testing.T) {
 			if refused := v.GetOutcome() == lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_REFUSED; refused != (c.refusal != "") {
 				t.Errorf("the outcome is %s", v.GetOutcome())
 			}
-			if v.GetPolicyVersion() != r.Version() || !strings.HasPrefix(r.Version(), "small+") || len(r.Version()) != len("small+")+16 {
+			if v.GetPolicyVersion() != r.Version() || !strings.HasPrefix(r.Version(), "small+") ||
+				len(r.Version()) != len("small+")+16 {
 				t.Errorf("the version is %q", v.GetPolicyVersion())
 			}
 		})
@@ -164,7 +169,8 @@ func TestNoRuleWaivesTheCustomer(t *testing.T) {
 func TestARuleSeesNoToken(t *testing.T) {
 	r := parse(t, "name: all\nrules:\n  - {id: all, when: 'intent.token == \"\"', effect: allow, reason: Everything.}\n")
 	f := facts(func(f *policy.Facts) { f.Intent.Token = "secret" })
-	if v := policy.Evaluate(f, r, catalogue.Default(), terms, now); v.GetRefusal() != nil || f.Intent.GetToken() != "secret" {
+	if v := policy.Evaluate(f, r, catalogue.Default(), terms, now); v.GetRefusal() != nil ||
+		f.Intent.GetToken() != "secret" {
 		t.Errorf("%v", v)
 	}
 }
@@ -218,8 +224,10 @@ func TestAConditionStopsAtItsCost(t *testing.T) {
 
 func TestABadRuleIsRefusedAtItsPlace(t *testing.T) {
 	for _, c := range []struct{ name, old, new, want string }{
-		{"unknown key", "effect: allow", "effect: allow\n    efect: allow", `29:5: unknown key "efect"; did you mean "effect"?`},
-		{"unknown effect", "effect: allow", "effect: alow", `28:13: want one of allow, refuse, require_internal_approval, got "alow"; did you mean "allow"?`},
+		{"unknown key", "effect: allow", "effect: allow\n    efect: allow",
+			`29:5: unknown key "efect"; did you mean "effect"?`},
+		{"unknown effect", "effect: allow", "effect: alow",
+			`28:13: want one of allow, refuse, require_internal_approval, got "alow"; did you mean "allow"?`},
 		{"no effect", "    effect: allow\n", "", `24:5: key "effect" is missing`},
 		{"no reason", "    reason: An hour is little, except on Saturdays.\n", "", `24:5: key "reason" is missing`},
 		{"empty reason", "An hour is little, except on Saturdays.", `""`, `29:13: `},
@@ -227,32 +235,55 @@ func TestABadRuleIsRefusedAtItsPlace(t *testing.T) {
 		{"id twice", "id: short", "id: never", `24:9: rule never is given twice, first in line 3`},
 		{"id of another form", "id: short", "id: Short One", `24:9: want an id such as second-factor, got "Short One"`},
 		{"name of another form", "name: small", "name: small + x", `1:7: want a name such as "standard-1", got "small + x"`},
-		{"group of another form", "group: devops-managers", "group: DevOps managers", `13:16: want a group such as devops-managers, got "DevOps managers"`},
+		{"group of another form", "group: devops-managers", "group: DevOps managers",
+			`13:16: want a group such as devops-managers, got "DevOps managers"`},
 		{"nobody in a stage", "count: 2", "count: 0", `14:16: want how many different people, 1 to 10`},
 		{"no time in a stage", "answer_within: 1h", "answer_within: soon", `15:24: want a time such as 24h, at most 720h`},
-		{"a demand without stages", "    stages:\n      - group: customer-support-leads\n", "", `20:13: key "stages" is missing: this effect needs it`},
-		{"a demand with an empty list", "stages:\n      - group: customer-support-leads\n", "stages: []\n", `21:13: there must be at least one stage`},
-		{"a refusal without message", "    message: say something else\n", "", `5:13: key "message" is missing: this effect needs it`},
-		{"an allowance with stages", "effect: allow", "effect: allow\n    stages: [{group: a}]", `29:13: stages says nothing where the effect is allow`},
-		{"an allowance with a field", "effect: allow", "effect: allow\n    field: token", `29:12: field says nothing where the effect is allow`},
+		{"a demand without stages", "    stages:\n      - group: customer-support-leads\n", "",
+			`20:13: key "stages" is missing: this effect needs it`},
+		{"a demand with an empty list", "stages:\n      - group: customer-support-leads\n", "stages: []\n",
+			`21:13: there must be at least one stage`},
+		{"a refusal without message", "    message: say something else\n", "",
+			`5:13: key "message" is missing: this effect needs it`},
+		{"an allowance with stages", "effect: allow", "effect: allow\n    stages: [{group: a}]",
+			`29:13: stages says nothing where the effect is allow`},
+		{"an allowance with a field", "effect: allow", "effect: allow\n    field: token",
+			`29:12: field says nothing where the effect is allow`},
 		{"syntax, plain", `intent.justification == "never"`, `intent.justification ==== "never"`, `4:34: Syntax error`},
-		{"a name that is not there, plain", "intent.justification ==", "intent.justificaton ==", `4:17: undefined field 'justificaton'`},
-		{"a name that is not there, in single quotes", `"support-engineers" in identity.groups`, `"support-engineers" in identiy.groups`, `10:71: undeclared reference to 'identiy'`},
-		{"after a quote in single quotes", `"support-engineers" in identity.groups`, `"it''s" in identiy.groups`, `10:59: undeclared reference to 'identiy'`},
+		{"a name that is not there, plain", "intent.justification ==", "intent.justificaton ==",
+			`4:17: undefined field 'justificaton'`},
+		{"a name that is not there, in single quotes", `"support-engineers" in identity.groups`,
+			`"support-engineers" in identiy.groups`, `10:71: undeclared reference to 'identiy'`},
+		{"after a quote in single quotes", `"support-engineers" in identity.groups`, `"it''s" in identiy.groups`,
+			`10:59: undeclared reference to 'identiy'`},
 		{"in double quotes", `"tenant.support_plan >= S`, `"tenant.suport_plan >= S`, `19:18: undefined field 'suport_plan'`},
-		{"after an escape in double quotes", `"tenant.support_plan >= SupportPlan.SUPPORT_PLAN_PREMIER"`, `"tenant.id == \"é\" && nobody"`, `19:34: undeclared reference to 'nobody'`},
-		{"on the second line of a block", "&& now.getDayOfWeek()", "&& now.getDayOfWeak()", `27:26: undeclared reference to 'getDayOfWeak'`},
-		{"on the second line of a folded block", "when: |\n      intent.duration <= duration(\"1h\")\n      && now.getDayOfWeek()", "when: >-\n      intent.duration <= duration(\"1h\")\n      && now.getDayOfWeak()", `27:26: undeclared reference to 'getDayOfWeak'`},
-		{"on the second line of plain text", "when: |\n      intent.duration <= duration(\"1h\")\n      && now.getDayOfWeek()", "when: intent.duration <= duration(\"1h\")\n      && now.getDayOfWeak()", `26:26: undeclared reference to 'getDayOfWeak'`},
-		{"a type error", `intent.justification == "never"`, `intent.justification == 7`, `4:32: found no matching overload for '_==_' applied to '(string, int)'`},
-		{"not true or false", `intent.justification == "never"`, `intent.justification`, `4:11: a condition is true or false; this one comes to string`},
+		{"after an escape in double quotes", `"tenant.support_plan >= SupportPlan.SUPPORT_PLAN_PREMIER"`,
+			`"tenant.id == \"é\" && nobody"`, `19:34: undeclared reference to 'nobody'`},
+		{"on the second line of a block", "&& now.getDayOfWeek()", "&& now.getDayOfWeak()",
+			`27:26: undeclared reference to 'getDayOfWeak'`},
+		{"on the second line of a folded block",
+			"when: |\n      intent.duration <= duration(\"1h\")\n      && now.getDayOfWeek()",
+			"when: >-\n      intent.duration <= duration(\"1h\")\n      && now.getDayOfWeak()",
+			`27:26: undeclared reference to 'getDayOfWeak'`},
+		{"on the second line of plain text",
+			"when: |\n      intent.duration <= duration(\"1h\")\n      && now.getDayOfWeek()",
+			"when: intent.duration <= duration(\"1h\")\n      && now.getDayOfWeak()",
+			`26:26: undeclared reference to 'getDayOfWeak'`},
+		{"a type error", `intent.justification == "never"`, `intent.justification == 7`,
+			`4:32: found no matching overload for '_==_' applied to '(string, int)'`},
+		{"not true or false", `intent.justification == "never"`, `intent.justification`,
+			`4:11: a condition is true or false; this one comes to string`},
 		{"no condition", `intent.justification == "never"`, ``, `4:10: want a condition in CEL`},
 		{"a duration that is none", `duration("1h") &&`, `duration("one hour") &&`, `10:39: invalid duration argument`},
-		{"a pattern that is none", `intent.justification == "never"`, `intent.justification.matches("(")`, `4:40: invalid matches argument`},
-		{"what history does not know", `intent.justification == "never"`, `history.visits > 7`, `4:18: undefined field 'visits'`},
+		{"a pattern that is none", `intent.justification == "never"`, `intent.justification.matches("(")`,
+			`4:40: invalid matches argument`},
+		{"what history does not know", `intent.justification == "never"`, `history.visits > 7`,
+			`4:18: undefined field 'visits'`},
 		{"rules missing", small[strings.Index(small, "rules:"):], "", `1:1: key "rules" is missing`},
-		{"no rules", small[strings.Index(small, "rules:"):], "rules: []\n", `2:8: there is no rule, so nothing would ever be let through`},
-		{"an alias", "reason: A premier customer's lead is asked.", "reason: &x A.\n  - id: b\n    when: 'true'\n    effect: allow\n    reason: *x", `27:13: want a text`},
+		{"no rules", small[strings.Index(small, "rules:"):], "rules: []\n",
+			`2:8: there is no rule, so nothing would ever be let through`},
+		{"an alias", "reason: A premier customer's lead is asked.",
+			"reason: &x A.\n  - id: b\n    when: 'true'\n    effect: allow\n    reason: *x", `27:13: want a text`},
 		{"two documents", "name: small", "a: b\n---\nname: small", `holds more than one document`},
 		{"not YAML", "name: small", "name: [", `2:1: `},
 	} {
@@ -276,10 +307,12 @@ func TestABadRuleIsRefusedAtItsPlace(t *testing.T) {
 }
 
 func TestAllProblemsAreTold(t *testing.T) {
-	text := strings.NewReplacer("effect: allow", "effect: alow", "intent.justification", "intent.justificaton", "tenant.support_plan", "tenant.suport_plan").Replace(small)
+	text := strings.NewReplacer("effect: allow", "effect: alow", "intent.justification", "intent.justificaton",
+		"tenant.support_plan", "tenant.suport_plan").Replace(small)
 	_, err := policy.Parse([]byte(text))
 	var problems policy.Problems
-	if !errors.As(err, &problems) || len(problems) != 3 || problems[0].Line != 4 || problems[1].Line != 19 || problems[2].Line != 28 {
+	if !errors.As(err, &problems) || len(problems) != 3 || problems[0].Line != 4 || problems[1].Line != 19 ||
+		problems[2].Line != 28 {
 		t.Errorf("%v", err)
 	}
 }
@@ -298,27 +331,33 @@ func TestACaseThatComesOutOtherwiseIsAProblemAtItsPlace(t *testing.T) {
 	}
 	for _, c := range []struct{ name, old, new, want string }{
 		{"outcome", "refused", "customer_decides", `6:16: "a": the outcome is refused: sign in with`},
-		{"rules", "[second-factor, ordinary-permission]", "[second-factor]", `7:14: "a": the rules that match are [second-factor, ordinary-permission]`},
+		{"rules", "[second-factor, ordinary-permission]", "[second-factor]",
+			`7:14: "a": the rules that match are [second-factor, ordinary-permission]`},
 		{"no rules", "      rules: [second-factor, ordinary-permission]\n", "", `6:7: "a": the rules that match are`},
 		{"stages", "rules:", "stages: [{group: devops-managers}]\n      rules:", `7:15: "a": the internal stages are []`},
 		{"a fact that is not there", "multi_factor: false", "multifactor: false", `4:17: `},
 		{"facts of nothing", "identity:", "identiy:", `4:7: unknown key "identiy"; did you mean "identity"?`},
-		{"an outcome that is not there", "outcome: refused", "outcome: refuse", `6:16: want one of customer_decides, customer_waived, refused, got "refuse"`},
-		{"twice", "cases:\n", "cases:\n  - name: a\n    facts: {identity: {multi_factor: false}}\n    expect: {outcome: refused, rules: [second-factor, ordinary-permission]}\n", `5:5: case "a" is given twice`},
-		{"time", "identity: {multi_factor: false}", "identity: {multi_factor: false}\n      now: soon", `5:12: want a time such as`},
+		{"an outcome that is not there", "outcome: refused", "outcome: refuse",
+			`6:16: want one of customer_decides, customer_waived, refused, got "refuse"`},
+		{"twice", "cases:\n",
+			"cases:\n  - name: a\n    facts: {identity: {multi_factor: false}}\n    expect: {outcome: refused, rules: [second-factor, ordinary-permission]}\n", `5:5: case "a" is given twice`},
+		{"time", "identity: {multi_factor: false}", "identity: {multi_factor: false}\n      now: soon",
+			`5:12: want a time such as`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			changed := strings.Replace(cases, c.old, c.new, 1)
 			if changed == cases {
 				t.Fatal("the change changes nothing")
 			}
-			if _, err := rules.Check([]byte(changed), catalogue.Default()); err == nil || !strings.Contains(err.Error(), c.want) {
+			if _, err := rules.Check([]byte(changed), catalogue.Default()); err == nil ||
+				!strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %s", err, c.want)
 			}
 		})
 	}
 	failing := parse(t, "name: a\nrules:\n  - {id: bad, when: 'intent.resource_ids[7] == \"\"', effect: allow, reason: Bad.}\n")
-	if _, err := failing.Check([]byte(cases), catalogue.Default()); err == nil || !strings.Contains(err.Error(), `the rule bad could not be evaluated: index out of bounds: 7`) {
+	if _, err := failing.Check([]byte(cases), catalogue.Default()); err == nil ||
+		!strings.Contains(err.Error(), `the rule bad could not be evaluated: index out of bounds: 7`) {
 		t.Errorf("a case says why a rule fails: %v", err)
 	}
 }
@@ -342,8 +381,9 @@ func TestTheSameFactsComeToTheSameBytes(t *testing.T) {
 			By: &lockboxv1.Actor{
 				Side: lockboxv1.Side_SIDE_PROVIDER, MultiFactor: yes("factors"), IsolatedIdentity: yes("isolated"),
 				Employer: rapid.SampledFrom([]string{"", "Nimbus Cloud"}).Draw(t, "employer"),
-				Groups:   []string{rapid.SampledFrom([]string{aggregate.SupportEngineers, aggregate.SecurityOfficers}).Draw(t, "group")},
-				Person:   &lockboxv1.Person{Issuer: "https://nimbus.example", Subject: "erin"},
+				Groups: []string{rapid.SampledFrom([]string{aggregate.SupportEngineers, aggregate.SecurityOfficers}).Draw(t,
+					"group")},
+				Person: &lockboxv1.Person{Issuer: "https://nimbus.example", Subject: "erin"},
 			},
 			Tenant: bank(),
 		}

@@ -12,7 +12,8 @@ func TestWhereThingsLie(t *testing.T) {
 		"https://l.example/provider/requests/1":     portalurl.To("https://l.example/", "", "requests", "1"),
 		"https://l.example/provider":                portalurl.To("https://l.example", ""),
 		// Whatever an id holds, the link stays within its place.
-		"https://l.example/t/a%2Fb/requests/..%2F..%2F%3Fx=%23": portalurl.To("https://l.example", "a/b", "requests", "../../?x=#"),
+		"https://l.example/t/a%2Fb/requests/..%2F..%2F%3Fx=%23": portalurl.To("https://l.example", "a/b", "requests",
+			"../../?x=#"),
 	} {
 		if got != want {
 			t.Errorf("%s, want %s", got, want)

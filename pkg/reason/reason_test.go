@@ -17,7 +17,8 @@ var unsaid = []lockboxv1.ReasonCode{
 
 // every gives each parameter that a sentence may name a value of its own.
 func every(code lockboxv1.ReasonCode) *lockboxv1.Reason {
-	return reason.Of(code, "rule", "<rule>", "group", "<group>", "resource_type", "<resource_type>", "scenario", "<scenario>",
+	return reason.Of(code, "rule", "<rule>", "group", "<group>", "resource_type", "<resource_type>", "scenario",
+		"<scenario>",
 		"service", "<service>", "migration", "<migration>", "answer", "<answer>")
 }
 
@@ -65,7 +66,8 @@ func TestValuesAreNeverPlaceholders(t *testing.T) {
 	if got := reason.Sentence("en", r); got != "The resource type “{scenario}” has no scenario “{{x}}”." {
 		t.Errorf("%q", got)
 	}
-	if r := reason.Of(lockboxv1.ReasonCode_REASON_CODE_RESOURCE_TYPE_UNSUPPORTED, "service", "Old disks", "migration", ""); len(r.GetParameters()) != 1 ||
+	if r := reason.Of(lockboxv1.ReasonCode_REASON_CODE_RESOURCE_TYPE_UNSUPPORTED, "service", "Old disks", "migration",
+		""); len(r.GetParameters()) != 1 ||
 		reason.Sentence("en", r) != "Lockbox does not support Old disks." {
 		t.Errorf("%v: %q", r, reason.Sentence("en", r))
 	}
@@ -73,13 +75,15 @@ func TestValuesAreNeverPlaceholders(t *testing.T) {
 
 func TestWithoutACodeTheRecordedSentenceIsShownAsItIs(t *testing.T) {
 	const recorded = "an approver lost the role before access began (R20)"
-	for _, r := range []*lockboxv1.Reason{nil, {}, {Code: 9999}, reason.Of(lockboxv1.ReasonCode_REASON_CODE_RULE_MATCHED, "rule", "x")} {
+	for _, r := range []*lockboxv1.Reason{nil, {}, {Code: 9999},
+		reason.Of(lockboxv1.ReasonCode_REASON_CODE_RULE_MATCHED, "rule", "x")} {
 		if got := reason.Show("fr", r, recorded); got != (reason.Text{Text: recorded, Recorded: true}) {
 			t.Errorf("%v: %+v", r, got)
 		}
 	}
 	lost := reason.Of(lockboxv1.ReasonCode_REASON_CODE_APPROVER_LOST_ROLE)
-	if got := reason.Show("ja", lost, recorded); got.Recorded || got.Text == "" || got.Text == reason.Sentence("en", lost) {
+	if got := reason.Show("ja", lost, recorded); got.Recorded || got.Text == "" ||
+		got.Text == reason.Sentence("en", lost) {
 		t.Errorf("%+v", got)
 	}
 	if reason.Sentence("de", lost) != reason.Sentence("en", lost) {

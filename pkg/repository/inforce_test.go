@@ -23,15 +23,19 @@ services:
 func published(t *testing.T, version uint64, text, textVersion string) *lockboxv1.Event {
 	sum := sha256.Sum256([]byte(text))
 	return &lockboxv1.Event{
-		Id: newID(t), Tenant: aggregate.Catalogue.Tenant, Kind: aggregate.Catalogue.Kind, AggregateId: aggregate.Catalogue.ID, Version: version, CausationId: newID(t), Time: timestamppb.Now(),
+		Id: newID(t), Tenant: aggregate.Catalogue.Tenant, Kind: aggregate.Catalogue.Kind, AggregateId: aggregate.Catalogue.ID,
+		Version: version, CausationId: newID(t), Time: timestamppb.Now(),
 		Actor: &lockboxv1.Actor{
-			Side: lockboxv1.Side_SIDE_PROVIDER, Person: &lockboxv1.Person{Issuer: "https://login.example.org", Subject: "olga"}, Groups: []string{aggregate.SecurityOfficers},
+			Side: lockboxv1.Side_SIDE_PROVIDER, Person: &lockboxv1.Person{Issuer: "https://login.example.org", Subject: "olga"},
+			Groups: []string{aggregate.SecurityOfficers},
 		},
-		Fact: &lockboxv1.Event_CataloguePublished{CataloguePublished: &lockboxv1.CataloguePublished{Text: text, Version: textVersion, Sha256: sum[:]}},
+		Fact: &lockboxv1.Event_CataloguePublished{CataloguePublished: &lockboxv1.CataloguePublished{Text: text,
+			Version: textVersion, Sha256: sum[:]}},
 	}
 }
 
 func TestTheLastPublishedIsInForceCompiledOnce(t *testing.T) {
+	t.Parallel()
 	b := journaltest.Start(t, 1)
 	orchestrator, evaluator := b.Journal(t, bus.Orchestrator), b.Journal(t, bus.Evaluator)
 	r, inForce := repository.New(evaluator), repository.CatalogueInForce()
@@ -74,7 +78,8 @@ func TestTheLastPublishedIsInForceCompiledOnce(t *testing.T) {
 	for i, bad := range [][2]string{{"services: of another form", "2+0000000000000000"}, {tiny, "1+0000000000000000"}} {
 		publish(uint64(i)+2, bad[0], bad[1])
 		_, err := inForceNow()
-		if refused, _ := refusal.As(err); refused.GetCode() != lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE || refused.GetRule() != "I11" {
+		if refused, _ := refusal.As(err); refused.GetCode() != lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE ||
+			refused.GetRule() != "I11" {
 			t.Errorf("%q: %v", bad[0], err)
 		}
 	}
@@ -89,7 +94,8 @@ func TestTheLastPublishedIsInForceCompiledOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = inForceNow()
-	if refused, _ := refusal.As(err); refused.GetCode() != lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE || refused.GetRule() != "I6" {
+	if refused, _ := refusal.As(err); refused.GetCode() != lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE ||
+		refused.GetRule() != "I6" {
 		t.Errorf("%v", err)
 	}
 	if _, err := r.Basis(gone(t), aggregate.Rules); err == nil {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/cache"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
@@ -23,8 +24,8 @@ import (
 // Repository reads states and appends events. It is safe for concurrent use.
 type Repository struct {
 	Journal *journal.Journal
-	// recent is what is remembered; nil: nothing is.
-	recent *recent[aggregate.Key, trail]
+	// recent are the aggregates that were read or written last.
+	recent *cache.Cache[aggregate.Key, trail]
 }
 
 const (
@@ -36,7 +37,7 @@ const (
 
 // New returns a Repository that remembers.
 func New(j *journal.Journal) *Repository {
-	return &Repository{Journal: j, recent: newRecent[aggregate.Key, trail](remembered)}
+	return &Repository{Journal: j, recent: cache.New[aggregate.Key, trail](remembered)}
 }
 
 // trail are the last states of an aggregate, one after each event, the latest last. It is never written into.
@@ -125,7 +126,7 @@ func (r *Repository) read(ctx context.Context, keys []aggregate.Key) (map[aggreg
 	var known []journal.Version
 	for _, key := range keys {
 		if _, twice := trails[key]; !twice {
-			trails[key], _ = r.recent.get(key)
+			trails[key], _ = r.recent.Get(key)
 			known = append(known, trails[key].version(key))
 		}
 	}
@@ -175,7 +176,7 @@ func (r *Repository) remember(key aggregate.Key, t trail) {
 	if len(t) == 0 || t.latest().Folded().Fault != nil {
 		return
 	}
-	r.recent.update(key, func(before trail) (trail, bool) {
+	r.recent.Update(key, func(before trail) (trail, bool) {
 		return t, t.version(key).Version > before.version(key).Version
 	})
 }
@@ -183,7 +184,7 @@ func (r *Repository) remember(key aggregate.Key, t trail) {
 // Saw remembers an event that was just written or delivered, if its aggregate is remembered up to it, or begins with
 // it.
 func (r *Repository) Saw(sequence uint64, e *lockboxv1.Event) {
-	r.recent.update(aggregate.KeyOf(e), func(before trail) (trail, bool) {
+	r.recent.Update(aggregate.KeyOf(e), func(before trail) (trail, bool) {
 		if e.GetVersion() != before.version(aggregate.Key{}).Version+1 {
 			return before, false
 		}
@@ -198,7 +199,7 @@ func (r *Repository) Saw(sequence uint64, e *lockboxv1.Event) {
 // Recent is what is remembered of an aggregate, if that includes its event at a sequence; else Basis. Another copy of
 // the service may have gone on since: an append finds that out, whatever else rests on it must be confirmed by BasisOf.
 func (r *Repository) Recent(ctx context.Context, about aggregate.Key, sequence uint64) (States, error) {
-	if t, _ := r.recent.get(about); len(t) > 0 && t.latest().Folded().Sequence >= sequence {
+	if t, _ := r.recent.Get(about); len(t) > 0 && t.latest().Folded().Sequence >= sequence {
 		return States{about: t.latest()}, nil
 	}
 	return r.Basis(ctx, about)
@@ -208,7 +209,7 @@ func (r *Repository) Recent(ctx context.Context, about aggregate.Key, sequence u
 func (r *Repository) BasisOf(ctx context.Context, about ...aggregate.Key) (States, error) {
 	known := States{}
 	for _, key := range about {
-		if t, _ := r.recent.get(key); len(t) > 0 {
+		if t, _ := r.recent.Get(key); len(t) > 0 {
 			known[key] = t.latest()
 		}
 	}

@@ -33,12 +33,16 @@ func newID(t *testing.T) string {
 // requested is a request's first event.
 func requested(t *testing.T) *lockboxv1.Event {
 	id := newID(t)
-	engineer := &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_PROVIDER, Person: &lockboxv1.Person{Issuer: "https://login.example.org", Subject: "erin"}}
-	e, err := request.Submit(request.State{}, request.Submission{By: engineer, Stored: time.Now(), Tool: journaltest.Tool, Sequence: 1, Intent: &lockboxv1.AccessIntent{
-		Id: id, Tenant: tenantID, SubscriptionId: "prod", ResourceType: "compute/virtual-machines", Scenario: "memory-dump",
-		ResourceIds: []string{"/subscriptions/prod/vm1"}, ReasonType: lockboxv1.ReasonType_REASON_TYPE_PROVIDER_INITIATED_SERVICE,
-		Justification: "the machine hangs",
-	}}, request.DefaultTerms(), time.Now())
+	engineer := &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_PROVIDER,
+		Person: &lockboxv1.Person{Issuer: "https://login.example.org", Subject: "erin"}}
+	e, err := request.Submit(request.State{},
+		request.Submission{By: engineer, Stored: time.Now(), Tool: journaltest.Tool, Sequence: 1,
+			Intent: &lockboxv1.AccessIntent{
+				Id: id, Tenant: tenantID, SubscriptionId: "prod", ResourceType: "compute/virtual-machines", Scenario: "memory-dump",
+				ResourceIds:   []string{"/subscriptions/prod/vm1"},
+				ReasonType:    lockboxv1.ReasonType_REASON_TYPE_PROVIDER_INITIATED_SERVICE,
+				Justification: "the machine hangs",
+			}}, request.DefaultTerms(), time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,8 +53,10 @@ func requested(t *testing.T) *lockboxv1.Event {
 // withdrawn is its second.
 func withdrawn(t *testing.T, first *lockboxv1.Event) *lockboxv1.Event {
 	return &lockboxv1.Event{
-		Id: newID(t), Tenant: tenantID, Kind: aggregate.KindRequest, AggregateId: first.GetAggregateId(), Version: 2, CausationId: newID(t),
-		Time: timestamppb.Now(), Actor: first.GetActor(), Fact: &lockboxv1.Event_RequestWithdrawn{RequestWithdrawn: &lockboxv1.RequestWithdrawn{}},
+		Id: newID(t), Tenant: tenantID, Kind: aggregate.KindRequest, AggregateId: first.GetAggregateId(), Version: 2,
+		CausationId: newID(t),
+		Time:        timestamppb.Now(), Actor: first.GetActor(),
+		Fact: &lockboxv1.Event_RequestWithdrawn{RequestWithdrawn: &lockboxv1.RequestWithdrawn{}},
 	}
 }
 
@@ -73,6 +79,7 @@ func connected(t *testing.T, b *journaltest.Bus) (*repository.Repository, *nats.
 }
 
 func TestWhatIsRememberedIsConfirmedAndNotReadAgain(t *testing.T) {
+	t.Parallel()
 	b := journaltest.Start(t, 1)
 	evaluator, orchestrator := b.Journal(t, bus.Evaluator), b.Journal(t, bus.Orchestrator)
 	r, nc := connected(t, b)
@@ -113,6 +120,7 @@ func TestWhatIsRememberedIsConfirmedAndNotReadAgain(t *testing.T) {
 }
 
 func TestWhatIsReadForTheFirstTimeIsOneQuestion(t *testing.T) {
+	t.Parallel()
 	b := journaltest.Start(t, 1)
 	evaluator := b.Journal(t, bus.Evaluator)
 	r, nc := connected(t, b)
@@ -143,6 +151,7 @@ func TestWhatIsReadForTheFirstTimeIsOneQuestion(t *testing.T) {
 }
 
 func TestRecentAsksOnlyForWhatIsNotRemembered(t *testing.T) {
+	t.Parallel()
 	b := journaltest.Start(t, 1)
 	evaluator, orchestrator := b.Journal(t, bus.Evaluator), b.Journal(t, bus.Orchestrator)
 	r := repository.New(orchestrator)
@@ -183,6 +192,7 @@ func TestRecentAsksOnlyForWhatIsNotRemembered(t *testing.T) {
 
 // What is asked as of a sequence is the same whenever it is asked, whether it is remembered or not.
 func TestAtIsTheSameWheneverItIsAsked(t *testing.T) {
+	t.Parallel()
 	b := journaltest.Start(t, 1)
 	evaluator, orchestrator := b.Journal(t, bus.Evaluator), b.Journal(t, bus.Orchestrator)
 	first := requested(t)
@@ -212,11 +222,13 @@ func TestAtIsTheSameWheneverItIsAsked(t *testing.T) {
 
 // A trail keeps a few states; what lies further back is read again.
 func TestAtReachesBackAsFarAsTheAggregateDoes(t *testing.T) {
+	t.Parallel()
 	j := journaltest.Start(t, 1).Journal(t, bus.Orchestrator)
 	opened := &lockboxv1.Event{
 		Id: newID(t), Tenant: tenantID, Kind: aggregate.KindTicket, AggregateId: "T-1", Version: 1, Time: timestamppb.Now(),
-		Actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_TENANT, Person: &lockboxv1.Person{Issuer: "https://acme.example", Subject: "cora"}},
-		Fact:  &lockboxv1.Event_TicketOpened{TicketOpened: &lockboxv1.TicketOpened{Title: "It hangs"}},
+		Actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_TENANT,
+			Person: &lockboxv1.Person{Issuer: "https://acme.example", Subject: "cora"}},
+		Fact: &lockboxv1.Event_TicketOpened{TicketOpened: &lockboxv1.TicketOpened{Title: "It hangs"}},
 	}
 	key := aggregate.KeyOf(opened)
 	last, err := j.Append(t.Context(), 0, opened)
@@ -226,8 +238,9 @@ func TestAtReachesBackAsFarAsTheAggregateDoes(t *testing.T) {
 	sequences := []uint64{last}
 	for version := uint64(2); version <= 40; version++ {
 		commented := &lockboxv1.Event{
-			Id: newID(t), Tenant: tenantID, Kind: key.Kind, AggregateId: key.ID, Version: version, Time: timestamppb.Now(), Actor: opened.GetActor(),
-			Fact: &lockboxv1.Event_TicketCommented{TicketCommented: &lockboxv1.TicketCommented{Text: "still"}},
+			Id: newID(t), Tenant: tenantID, Kind: key.Kind, AggregateId: key.ID, Version: version, Time: timestamppb.Now(),
+			Actor: opened.GetActor(),
+			Fact:  &lockboxv1.Event_TicketCommented{TicketCommented: &lockboxv1.TicketCommented{Text: "still"}},
 		}
 		if last, err = j.Append(t.Context(), last, commented); err != nil {
 			t.Fatal(err)
@@ -246,6 +259,7 @@ func TestAtReachesBackAsFarAsTheAggregateDoes(t *testing.T) {
 }
 
 func TestWhatCannotBeTrueIsAtFaultAndNotRemembered(t *testing.T) {
+	t.Parallel()
 	b := journaltest.Start(t, 1)
 	evaluator, orchestrator := b.Journal(t, bus.Evaluator), b.Journal(t, bus.Orchestrator)
 	r := repository.New(orchestrator)
@@ -259,7 +273,8 @@ func TestWhatCannotBeTrueIsAtFaultAndNotRemembered(t *testing.T) {
 	forged.Fact = &lockboxv1.Event_AccessGranted{AccessGranted: &lockboxv1.AccessGranted{}}
 	r.Saw(one, first)
 	r.Saw(one+1, forged)
-	if states, err := r.Recent(gone(t), key, one); err != nil || states.Request(key).Fault != nil || states.Request(key).Sequence != one {
+	if states, err := r.Recent(gone(t), key, one); err != nil || states.Request(key).Fault != nil ||
+		states.Request(key).Sequence != one {
 		t.Errorf("%+v, %v", states.Request(key).History, err)
 	}
 	two, err := orchestrator.Append(t.Context(), one, forged)
@@ -281,12 +296,14 @@ func TestWhatCannotBeTrueIsAtFaultAndNotRemembered(t *testing.T) {
 
 // Two events that follow each other are appended together, and remembered.
 func TestEventsThatFollowEachOtherAreAppendedTogether(t *testing.T) {
+	t.Parallel()
 	b := journaltest.Start(t, 1)
 	r := repository.New(b.Journal(t, bus.Orchestrator))
 	opened := &lockboxv1.Event{
 		Tenant: tenantID, Kind: aggregate.KindTicket, AggregateId: "T-2", Version: 1, Time: timestamppb.Now(),
-		Actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_TENANT, Person: &lockboxv1.Person{Issuer: "https://acme.example", Subject: "cora"}},
-		Fact:  &lockboxv1.Event_TicketOpened{TicketOpened: &lockboxv1.TicketOpened{Title: "It hangs"}},
+		Actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_TENANT,
+			Person: &lockboxv1.Person{Issuer: "https://acme.example", Subject: "cora"}},
+		Fact: &lockboxv1.Event_TicketOpened{TicketOpened: &lockboxv1.TicketOpened{Title: "It hangs"}},
 	}
 	commented := proto.CloneOf(opened)
 	commented.Version = 2
@@ -306,7 +323,8 @@ func TestEventsThatFollowEachOtherAreAppendedTogether(t *testing.T) {
 	if s := states.Ticket(tenantID, "T-2"); s.Version != 2 || s.Sequence != stored[1] {
 		t.Errorf("%+v", s.History)
 	}
-	if again, err := r.Append(t.Context(), repository.States{}, opened, commented); err != nil || !slices.Equal(again, stored) {
+	if again, err := r.Append(t.Context(), repository.States{}, opened, commented); err != nil ||
+		!slices.Equal(again, stored) {
 		t.Errorf("the very same again: %v, %v", again, err)
 	}
 	late := proto.CloneOf(commented)

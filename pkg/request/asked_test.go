@@ -24,7 +24,8 @@ func TestR12TheRequesterMayBeAnotherEngineerThanTheTickets(t *testing.T) {
 func TestAnIntentThatWaitedTooLongIsPublishedAnew(t *testing.T) {
 	stored := func(age time.Duration) deed {
 		return func(s *story.Story, by *lockboxv1.Actor, _ string, now time.Time) (*lockboxv1.Event, error) {
-			return request.Submit(s.Request, request.Submission{Intent: diskIntent(), Tool: "console", Sequence: 1, Stored: now.Add(-age), By: by}, s.Terms, now)
+			return request.Submit(s.Request, request.Submission{Intent: diskIntent(), Tool: "console", Sequence: 1,
+				Stored: now.Add(-age), By: by}, s.Terms, now)
 		}
 	}
 	play(t, contoso(owner(otto)), row{0, eve, stored(24*time.Hour + 1), no(precondition, "id", "R13")})
@@ -130,7 +131,8 @@ func TestR21AnEligibleAssignmentCountsOnlyWhileActivated(t *testing.T) {
 	play(t, s, row{-time.Hour, olga, does(activate("olga", time.Hour)), is(request.None)})
 	asked(t, s, diskIntent())
 	names(t, s, lockboxv1.ApproverBasis_APPROVER_BASIS_SUBSCRIPTION, "otto", "olga")
-	if x := s.Request.Notified.GetExcluded(); len(x) != 1 || x[0].GetPerson().GetSubject() != "lena" || !said(x[0].GetReason(), "R21") {
+	if x := s.Request.Notified.GetExcluded(); len(x) != 1 || x[0].GetPerson().GetSubject() != "lena" ||
+		!said(x[0].GetReason(), "R21") {
 		t.Errorf("excluded: %v", x)
 	}
 	play(t, s,
@@ -152,7 +154,8 @@ func TestR21AnEligibleAssignmentCountsOnlyWhileActivated(t *testing.T) {
 func TestR22ManagementGroupAssignmentsDoNotCount(t *testing.T) {
 	s := asked(t, contoso(owner(otto), assign(olga, ownerRole, ofManagementGroup)), diskIntent())
 	names(t, s, lockboxv1.ApproverBasis_APPROVER_BASIS_SUBSCRIPTION, "otto")
-	if x := s.Request.Notified.GetExcluded(); len(x) != 1 || x[0].GetPerson().GetSubject() != "olga" || !said(x[0].GetReason(), "management-group…R22") {
+	if x := s.Request.Notified.GetExcluded(); len(x) != 1 || x[0].GetPerson().GetSubject() != "olga" ||
+		!said(x[0].GetReason(), "management-group…R22") {
 		t.Errorf("excluded: %v", x)
 	}
 	play(t, s,
@@ -175,7 +178,8 @@ func TestR23WithoutApproversTheFallbackDecides(t *testing.T) {
 
 func TestR23TheTenantChoosesItsFallback(t *testing.T) {
 	s := asked(t, contoso(
-		assign(lena, approverRole, ofTenant), set(&lockboxv1.TenantSettings{Fallback: lockboxv1.Fallback_FALLBACK_TENANT_LOCKBOX_APPROVERS}),
+		assign(lena, approverRole,
+			ofTenant), set(&lockboxv1.TenantSettings{Fallback: lockboxv1.Fallback_FALLBACK_TENANT_LOCKBOX_APPROVERS}),
 	), diskIntent())
 	names(t, s, lockboxv1.ApproverBasis_APPROVER_BASIS_FALLBACK, "lena")
 	play(t, s,

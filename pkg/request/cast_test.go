@@ -80,11 +80,13 @@ func revoke(reason string) *lockboxv1.Command {
 }
 
 func internalApprove() *lockboxv1.Command {
-	return &lockboxv1.Command{Action: &lockboxv1.Command_InternalApprove{InternalApprove: &lockboxv1.InternalApprove{Comment: "fine"}}}
+	return &lockboxv1.Command{Action: &lockboxv1.Command_InternalApprove{
+		InternalApprove: &lockboxv1.InternalApprove{Comment: "fine"}}}
 }
 
 func internalRefuse(reason string) *lockboxv1.Command {
-	return &lockboxv1.Command{Action: &lockboxv1.Command_InternalRefuse{InternalRefuse: &lockboxv1.InternalRefuse{Reason: reason}}}
+	return &lockboxv1.Command{Action: &lockboxv1.Command_InternalRefuse{
+		InternalRefuse: &lockboxv1.InternalRefuse{Reason: reason}}}
 }
 
 // answers the n-th question, counted from 0.
@@ -94,7 +96,8 @@ func answers(n int, text string) deed {
 		if n < len(s.Request.Questions) {
 			question = s.Request.Questions[n].GetQuestionId()
 		}
-		answer := &lockboxv1.Command{Action: &lockboxv1.Command_Answer{Answer: &lockboxv1.Answer{QuestionId: question, Text: text}}}
+		answer := &lockboxv1.Command{Action: &lockboxv1.Command_Answer{Answer: &lockboxv1.Answer{QuestionId: question,
+			Text: text}}}
 		return s.Decide(s.Command(by, id, answer), now)
 	}
 }
@@ -108,7 +111,8 @@ func owed(d request.Duty) deed {
 
 func submits(in *lockboxv1.AccessIntent) deed {
 	return func(s *story.Story, by *lockboxv1.Actor, _ string, now time.Time) (*lockboxv1.Event, error) {
-		return request.Submit(s.Request, request.Submission{Intent: in, Tool: "console", Sequence: 1, Stored: now, By: by}, s.Terms, now)
+		return request.Submit(s.Request, request.Submission{Intent: in, Tool: "console", Sequence: 1, Stored: now, By: by},
+			s.Terms, now)
 	}
 }
 
@@ -125,8 +129,10 @@ func disk(n string) string { return "/subscriptions/" + story.Subscription + "/d
 // diskIntent reaches three disks of the subscription; tenantIntent the tenant itself.
 func diskIntent() *lockboxv1.AccessIntent {
 	return &lockboxv1.AccessIntent{
-		Id: requestID, Tenant: story.Tenant, SubscriptionId: story.Subscription, ResourceType: "compute/disks", Scenario: "read-disk",
-		ResourceIds: []string{disk("a"), disk("b"), disk("c")}, ReasonType: lockboxv1.ReasonType_REASON_TYPE_CUSTOMER_INITIATED_SUPPORT,
+		Id: requestID, Tenant: story.Tenant, SubscriptionId: story.Subscription, ResourceType: "compute/disks",
+		Scenario:      "read-disk",
+		ResourceIds:   []string{disk("a"), disk("b"), disk("c")},
+		ReasonType:    lockboxv1.ReasonType_REASON_TYPE_CUSTOMER_INITIATED_SUPPORT,
 		Justification: "the machine does not boot", TicketId: "T-1", Token: "eyJ…",
 	}
 }
@@ -236,18 +242,21 @@ func remove(id string, from lockboxv1.AssignmentScope) *lockboxv1.Command {
 
 // activate is the holder's own activation of an eligible assignment on the subscription.
 func activate(id string, until time.Duration) *lockboxv1.Command {
-	return &lockboxv1.Command{AggregateId: story.Subscription, Action: &lockboxv1.Command_ActivateRole{ActivateRole: &lockboxv1.ActivateRole{
-		AssignmentId: id, Until: timestamppb.New(start.Add(until)),
-	}}}
+	return &lockboxv1.Command{AggregateId: story.Subscription,
+		Action: &lockboxv1.Command_ActivateRole{ActivateRole: &lockboxv1.ActivateRole{
+			AssignmentId: id, Until: timestamppb.New(start.Add(until)),
+		}}}
 }
 
 func deactivate(id string) *lockboxv1.Command {
-	return &lockboxv1.Command{AggregateId: story.Subscription, Action: &lockboxv1.Command_DeactivateRole{DeactivateRole: &lockboxv1.DeactivateRole{AssignmentId: id}}}
+	return &lockboxv1.Command{AggregateId: story.Subscription,
+		Action: &lockboxv1.Command_DeactivateRole{DeactivateRole: &lockboxv1.DeactivateRole{AssignmentId: id}}}
 }
 
 func set(settings *lockboxv1.TenantSettings) *lockboxv1.Command {
 	settings.DefaultLanguage = "en"
-	return &lockboxv1.Command{Action: &lockboxv1.Command_ChangeSettings{ChangeSettings: &lockboxv1.ChangeSettings{Settings: settings}}}
+	return &lockboxv1.Command{Action: &lockboxv1.Command_ChangeSettings{
+		ChangeSettings: &lockboxv1.ChangeSettings{Settings: settings}}}
 }
 
 // demand is the setting that so many must approve.

@@ -281,7 +281,8 @@ func internalRefuse(
 	if err != nil {
 		return err
 	}
-	e.Fact = &lockboxv1.Event_InternalApprovalRefused{InternalApprovalRefused: &lockboxv1.InternalApprovalRefused{Stage: stage, Reason: a.GetReason()}}
+	e.Fact = &lockboxv1.Event_InternalApprovalRefused{
+		InternalApprovalRefused: &lockboxv1.InternalApprovalRefused{Stage: stage, Reason: a.GetReason()}}
 	return reason("internal_refuse.reason", "R15", a.GetReason())
 }
 

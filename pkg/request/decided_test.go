@@ -17,8 +17,10 @@ func TestR26AtTheInstantOfTheDeadlineItIsExpired(t *testing.T) {
 	pending := func() *story.Story { return asked(t, contoso(owner(otto)), diskIntent()) }
 	for _, does := range []deed{does(approve()), does(deny("no")), does(ask("why?"))} {
 		play(t, pending(), row{4*day - 1, otto, does, is(afterwards(t, pending(), does))})
-		play(t, pending(), row{4 * day, otto, does, no(precondition, "aggregate_id", "R26", "expired at 2026-03-06 09:00:00 UTC")})
-		play(t, pending(), row{4*day + 1, otto, does, no(precondition, "aggregate_id", "R26", "expired at 2026-03-06 09:00:00 UTC")})
+		play(t, pending(), row{4 * day, otto, does,
+			no(precondition, "aggregate_id", "R26", "expired at 2026-03-06 09:00:00 UTC")})
+		play(t, pending(), row{4*day + 1, otto, does,
+			no(precondition, "aggregate_id", "R26", "expired at 2026-03-06 09:00:00 UTC")})
 	}
 	play(t, pending(), row{4*day - 1, eve, does(withdraw()), is(request.Withdrawn)})
 	play(t, pending(), row{4 * day, eve, does(withdraw()), no(precondition, "aggregate_id", "R26")})
@@ -65,7 +67,8 @@ func TestR27AccessIsForEightHoursUnlessLessWasAskedOrAllowed(t *testing.T) {
 		{short, evaluated, approve(), 2 * time.Hour, []string{disk("a"), disk("b"), disk("c")}},
 		{short, evaluated, approveFor(2 * time.Hour), 2 * time.Hour, []string{disk("a"), disk("b"), disk("c")}},
 		{diskIntent(), customerDecides(), approveFor(time.Hour), time.Hour, []string{disk("a"), disk("b"), disk("c")}},
-		{diskIntent(), customerDecides(), approveFor(time.Hour, disk("c"), disk("b")), time.Hour, []string{disk("b"), disk("c")}},
+		{diskIntent(), customerDecides(), approveFor(time.Hour, disk("c"), disk("b")), time.Hour,
+			[]string{disk("b"), disk("c")}},
 		{diskIntent(), customerDecides(), approveFor(0, disk("b")), 8 * time.Hour, []string{disk("b")}},
 	} {
 		s := contoso(owner(otto))
@@ -78,7 +81,8 @@ func TestR27AccessIsForEightHoursUnlessLessWasAskedOrAllowed(t *testing.T) {
 		)
 		g := s.Request.Grant
 		starts, ends := g.GetStartsAt().AsTime(), g.GetEndsAt().AsTime()
-		if !starts.Equal(start.Add(time.Minute)) || ends.Sub(starts) != c.lasts || !slices.Equal(g.GetResourceIds(), c.reach) {
+		if !starts.Equal(start.Add(time.Minute)) || ends.Sub(starts) != c.lasts ||
+			!slices.Equal(g.GetResourceIds(), c.reach) {
 			t.Errorf("%v gives %s from %s to %v", c.yes, ends.Sub(starts), starts, g.GetResourceIds())
 		}
 	}
@@ -103,7 +107,8 @@ func TestR27AShorterRequestIsNotLengthened(t *testing.T) {
 	short.Duration = seconds(time.Hour)
 	play(t, contoso(owner(otto)),
 		row{0, eve, submits(short), is(request.Submitted)},
-		row{0, box, evaluates(customerDecides()), no(precondition, "aggregate_id", "I6", "R27")}, // eight hours where one was asked
+		// eight hours where one was asked
+		row{0, box, evaluates(customerDecides()), no(precondition, "aggregate_id", "I6", "R27")},
 	)
 }
 
@@ -126,26 +131,32 @@ func TestR28AReasonIsOptionalForApprove(t *testing.T) {
 	play(t, asked(t, contoso(owner(otto)), diskIntent()), row{1, otto, does(why), is(request.Approved)})
 	hidden := approve()
 	hidden.GetApprove().Reason = "yes\u200b"
-	play(t, asked(t, contoso(owner(otto)), diskIntent()), row{1, otto, does(hidden), no(invalid, "approve.reason", "bad input")})
+	play(t, asked(t, contoso(owner(otto)), diskIntent()),
+		row{1, otto, does(hidden), no(invalid, "approve.reason", "bad input")})
 }
 
 func TestR29TheFirstDecisionWins(t *testing.T) {
 	play(t, asked(t, contoso(owner(otto), owner(olga)), diskIntent()),
 		row{time.Hour, otto, does(approve()), is(request.Approved)},
-		row{2 * time.Hour, olga, does(deny("no")), no(conflict, "aggregate_id", "R29", "approved by otto at 2026-03-02 10:00:00 UTC")},
-		row{2 * time.Hour, olga, does(approve()), no(conflict, "aggregate_id", "R29", "approved by otto at 2026-03-02 10:00:00 UTC")},
+		row{2 * time.Hour, olga, does(deny("no")),
+			no(conflict, "aggregate_id", "R29", "approved by otto at 2026-03-02 10:00:00 UTC")},
+		row{2 * time.Hour, olga, does(approve()),
+			no(conflict, "aggregate_id", "R29", "approved by otto at 2026-03-02 10:00:00 UTC")},
 		row{2 * time.Hour, otto, does(approve()), already(request.Approved)},
 		row{2 * time.Hour, otto, does(approveFor(time.Hour)), already(request.Approved)},
 		row{2 * time.Hour, otto, does(deny("after all")), no(conflict, "aggregate_id", "R29", "approved by otto")},
 		row{2 * time.Hour, box, owed(request.Grant), is(request.Active)},
-		row{3 * time.Hour, olga, does(deny("no")), no(conflict, "aggregate_id", "R29", "approved by otto at 2026-03-02 10:00:00 UTC")},
+		row{3 * time.Hour, olga, does(deny("no")),
+			no(conflict, "aggregate_id", "R29", "approved by otto at 2026-03-02 10:00:00 UTC")},
 		row{3 * time.Hour, otto, does(approve()), already(request.Active)},
 	)
 	play(t, asked(t, contoso(owner(otto), owner(olga)), diskIntent()),
 		row{time.Hour, otto, does(deny("no")), is(request.Denied)},
 		row{2 * time.Hour, otto, does(deny("no, and no")), already(request.Denied)},
-		row{2 * time.Hour, olga, does(deny("no")), no(conflict, "aggregate_id", "R29", "denied by otto at 2026-03-02 10:00:00 UTC")},
-		row{2 * time.Hour, otto, does(approve()), no(conflict, "aggregate_id", "R29", "denied by otto at 2026-03-02 10:00:00 UTC")},
+		row{2 * time.Hour, olga, does(deny("no")),
+			no(conflict, "aggregate_id", "R29", "denied by otto at 2026-03-02 10:00:00 UTC")},
+		row{2 * time.Hour, otto, does(approve()),
+			no(conflict, "aggregate_id", "R29", "denied by otto at 2026-03-02 10:00:00 UTC")},
 	)
 }
 
@@ -235,7 +246,8 @@ func TestR27R30TheGrantIsTheLeastOfAllApprovals(t *testing.T) {
 		row{5, lena, does(approve()), is(request.Approved)},
 		row{6, box, owed(request.Grant), is(request.Active)},
 	)
-	if g := s.Request.Grant; !slices.Equal(g.GetResourceIds(), []string{disk("b")}) || g.GetEndsAt().AsTime() != start.Add(2*time.Hour+6) {
+	if g := s.Request.Grant; !slices.Equal(g.GetResourceIds(), []string{disk("b")}) ||
+		g.GetEndsAt().AsTime() != start.Add(2*time.Hour+6) {
 		t.Errorf("granted %v until %s", g.GetResourceIds(), g.GetEndsAt().AsTime())
 	}
 }

@@ -55,13 +55,15 @@ func TestR43AnEmergencyWaitsForASecurityOfficerAndNotForTheCustomer(t *testing.T
 		row{2, sven, does(internalApprove()), is(request.Approved)},
 		row{3, box, owed(request.Grant), is(request.Active)},
 	)
-	if g := s.Request.Grant; g.GetWaiver() != emergency || g.GetEndsAt().AsTime().Sub(g.GetStartsAt().AsTime()) != time.Hour || s.Request.Notified != nil {
+	if g := s.Request.Grant; g.GetWaiver() != emergency ||
+		g.GetEndsAt().AsTime().Sub(g.GetStartsAt().AsTime()) != time.Hour || s.Request.Notified != nil {
 		t.Errorf("the grant %v", g)
 	}
 	// The customer can take it away, as any other.
 	play(t, s, row{time.Minute, otto, does(revoke("not ours")), is(request.Revoked)})
 
-	play(t, emergencyWaits(t, rosa, hurried()), row{1, sven, does(internalRefuse("it can wait")), is(request.InternallyDenied)})
+	play(t, emergencyWaits(t, rosa, hurried()),
+		row{1, sven, does(internalRefuse("it can wait")), is(request.InternallyDenied)})
 	play(t, emergencyWaits(t, ray, hurried()), row{1, ray, does(internalApprove()), no(forbidden, "token", "I10")})
 	s = emergencyWaits(t, rosa, hurried())
 	play(t, s,
@@ -90,11 +92,12 @@ func TestI1AnEmergencyRestsOnPermissionAndOfficer(t *testing.T) {
 		in     func() *lockboxv1.AccessIntent
 		change func(v *lockboxv1.AccessEvaluated)
 	}{
-		"no permission":        {eve, emergencyIntent, func(*lockboxv1.AccessEvaluated) {}},
-		"no emergency":         {rosa, diskIntent, func(*lockboxv1.AccessEvaluated) {}},
-		"not weighed":          {rosa, emergencyIntent, func(v *lockboxv1.AccessEvaluated) { v.Facts.Emergency = false }},
-		"nobody inside":        {rosa, emergencyIntent, func(v *lockboxv1.AccessEvaluated) { v.InternalStages = nil }},
-		"no officer":           {rosa, emergencyIntent, func(v *lockboxv1.AccessEvaluated) { v.InternalStages[0].Group = aggregate.SupportLeads }},
+		"no permission": {eve, emergencyIntent, func(*lockboxv1.AccessEvaluated) {}},
+		"no emergency":  {rosa, diskIntent, func(*lockboxv1.AccessEvaluated) {}},
+		"not weighed":   {rosa, emergencyIntent, func(v *lockboxv1.AccessEvaluated) { v.Facts.Emergency = false }},
+		"nobody inside": {rosa, emergencyIntent, func(v *lockboxv1.AccessEvaluated) { v.InternalStages = nil }},
+		"no officer": {rosa, emergencyIntent,
+			func(v *lockboxv1.AccessEvaluated) { v.InternalStages[0].Group = aggregate.SupportLeads }},
 		"none of the officers": {rosa, emergencyIntent, func(v *lockboxv1.AccessEvaluated) { v.InternalStages[0].Count = 0 }},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -142,7 +145,8 @@ func TestR43AnEmergencyIsRefusedByFieldAndRule(t *testing.T) {
 		"a third party": {func(in *lockboxv1.AccessIntent) {
 			in.ReasonType = lockboxv1.ReasonType_REASON_TYPE_THIRD_PARTY_DATA_REQUEST
 		}, "reason_type", "R43"},
-		"longer than an emergency": {func(in *lockboxv1.AccessIntent) { in.Duration = durationpb.New(time.Hour + 1) }, "duration", "R43"},
+		"longer than an emergency": {func(in *lockboxv1.AccessIntent) { in.Duration = durationpb.New(time.Hour + 1) },
+			"duration", "R43"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			in := emergencyIntent()
@@ -151,7 +155,8 @@ func TestR43AnEmergencyIsRefusedByFieldAndRule(t *testing.T) {
 		})
 	}
 	service := emergencyIntent()
-	service.ReasonType, service.Duration = lockboxv1.ReasonType_REASON_TYPE_PROVIDER_INITIATED_SERVICE, durationpb.New(time.Hour)
+	service.ReasonType, service.Duration = lockboxv1.ReasonType_REASON_TYPE_PROVIDER_INITIATED_SERVICE,
+		durationpb.New(time.Hour)
 	play(t, contoso(), row{0, rosa, submits(service), is(request.Submitted)})
 	none := contoso()
 	none.Terms.EmergencyGrant = 0

@@ -33,43 +33,62 @@ func TestTheFoldRefusesWhatNobodyDecided(t *testing.T) {
 		rule string
 	}{
 		"requested by a customer (R5)": {func() *story.Story { return empty() }, 0, otto, requests(diskIntent()), "R5"},
-		"requested by nobody (R5)":     {func() *story.Story { return empty() }, 0, story.Provider(""), requests(diskIntent()), "R5"},
+		"requested by nobody (R5)": {func() *story.Story { return empty() }, 0, story.Provider(""),
+			requests(diskIntent()), "R5"},
 		"another tenant's intent": {func() *story.Story { return empty() }, 0, eve, func(s *story.Story, e *lockboxv1.Event) {
 			requests(diskIntent())(s, e)
 			e.Tenant = "fabrikam"
 		}, "its own intent"},
-		"another kind of aggregate": {func() *story.Story { return empty() }, 0, eve, func(s *story.Story, e *lockboxv1.Event) {
-			requests(diskIntent())(s, e)
-			e.Kind = "ticket"
-		}, "another kind"},
-		"requested twice":                {submitted, soon, eve, requests(diskIntent()), "follows"},
-		"another aggregate's fact":       {submitted, soon, box, fact(&lockboxv1.Event{Fact: &lockboxv1.Event_LockboxDisabled{}}), "another kind"},
-		"no fact at all":                 {submitted, soon, box, fact(&lockboxv1.Event{}), "another kind"},
-		"no time":                        {submitted, soon, box, func(_ *story.Story, e *lockboxv1.Event) { e.Time = nil }, "time"},
-		"a version left out":             {submitted, soon, box, func(_ *story.Story, e *lockboxv1.Event) { e.Version++ }, "1, 2, 3"},
-		"evaluated twice":                {submitted, soon, box, fact(&lockboxv1.Event{Fact: &lockboxv1.Event_AccessEvaluated{AccessEvaluated: customerDecides()}}), "once"},
-		"granted before it was decided":  {submitted, soon, box, fact(&lockboxv1.Event{Fact: &lockboxv1.Event_AccessGranted{}}), "follows"},
-		"the tenant's people asked":      {submitted, soon, box, notifies(func(n *lockboxv1.CustomerNotified) { n.Scope = lockboxv1.Scope_SCOPE_TENANT }), "R18"},
-		"nobody has to approve":          {submitted, soon, box, notifies(func(n *lockboxv1.CustomerNotified) { n.RequiredApprovals = 0 }), "R30"},
-		"somebody of the provider asked": {submitted, soon, box, notifies(func(n *lockboxv1.CustomerNotified) { n.Approvers[0].Person = leo.GetPerson() }), "I10"},
-		"the requester asked":            {submitted, soon, box, notifies(func(n *lockboxv1.CustomerNotified) { n.Approvers[0].Person = eve.GetPerson() }), "I10"},
+		"another kind of aggregate": {func() *story.Story { return empty() }, 0, eve,
+			func(s *story.Story, e *lockboxv1.Event) {
+				requests(diskIntent())(s, e)
+				e.Kind = "ticket"
+			}, "another kind"},
+		"requested twice": {submitted, soon, eve, requests(diskIntent()), "follows"},
+		"another aggregate's fact": {submitted, soon, box,
+			fact(&lockboxv1.Event{Fact: &lockboxv1.Event_LockboxDisabled{}}), "another kind"},
+		"no fact at all": {submitted, soon, box, fact(&lockboxv1.Event{}), "another kind"},
+		"no time": {submitted, soon, box, func(_ *story.Story, e *lockboxv1.Event) { e.Time = nil },
+			"time"},
+		"a version left out": {submitted, soon, box, func(_ *story.Story, e *lockboxv1.Event) { e.Version++ },
+			"1, 2, 3"},
+		"evaluated twice": {submitted, soon, box,
+			fact(&lockboxv1.Event{Fact: &lockboxv1.Event_AccessEvaluated{AccessEvaluated: customerDecides()}}), "once"},
+		"granted before it was decided": {submitted, soon, box,
+			fact(&lockboxv1.Event{Fact: &lockboxv1.Event_AccessGranted{}}), "follows"},
+		"the tenant's people asked": {submitted, soon, box,
+			notifies(func(n *lockboxv1.CustomerNotified) { n.Scope = lockboxv1.Scope_SCOPE_TENANT }), "R18"},
+		"nobody has to approve": {submitted, soon, box,
+			notifies(func(n *lockboxv1.CustomerNotified) { n.RequiredApprovals = 0 }), "R30"},
+		"somebody of the provider asked": {submitted, soon, box,
+			notifies(func(n *lockboxv1.CustomerNotified) { n.Approvers[0].Person = leo.GetPerson() }), "I10"},
+		"the requester asked": {submitted, soon, box,
+			notifies(func(n *lockboxv1.CustomerNotified) { n.Approvers[0].Person = eve.GetPerson() }), "I10"},
 		"put to the customer before it was evaluated": {func() *story.Story {
 			s := contoso(owner(otto))
 			play(t, s, asks(diskIntent())[0])
 			return s
 		}, soon, box, fact(&lockboxv1.Event{Fact: &lockboxv1.Event_CustomerNotified{}}), "R17"},
-		"another stage approved":       {inside, soon, leo, internally(1), "order"},
-		"approved by another group":    {inside, soon, dana, internally(0), "R15"},
-		"approved by the requester":    {inside, soon, story.Provider("eve", aggregate.SupportLeads), internally(0), "R15"},
-		"approved when time was over":  {inside, day, leo, internally(0), "R15"},
-		"refused by another group":     {inside, soon, dana, fact(&lockboxv1.Event{Fact: &lockboxv1.Event_InternalApprovalRefused{}}), "R15"},
-		"internally expired too early": {inside, day - 1, box, fact(&lockboxv1.Event{Fact: &lockboxv1.Event_InternalApprovalExpired{}}), "R15"},
-		"withdrawn by another":         {pending, soon, fred, fact(&lockboxv1.Event{Fact: &lockboxv1.Event_RequestWithdrawn{}}), "R32"},
-		"expired too early":            {pending, 4*day - 1, box, fact(&lockboxv1.Event{Fact: &lockboxv1.Event_RequestExpired{}}), "R26"},
-		"asked by somebody unasked":    {pending, soon, lena, fact(&lockboxv1.Event{Fact: &lockboxv1.Event_QuestionAsked{}}), "R31"},
-		"asked by the provider":        {pending, soon, asProvider(otto), fact(&lockboxv1.Event{Fact: &lockboxv1.Event_QuestionAsked{}}), "I10"},
-		"no question answered":         {pending, soon, eve, fact(&lockboxv1.Event{Fact: &lockboxv1.Event_QuestionAnswered{}}), "R31"},
-		"reminded too early":           {pending, 3*day - 1, box, fact(&lockboxv1.Event{Fact: &lockboxv1.Event_ApprovalReminderDue{}}), "R33"},
+		"another stage approved":      {inside, soon, leo, internally(1), "order"},
+		"approved by another group":   {inside, soon, dana, internally(0), "R15"},
+		"approved by the requester":   {inside, soon, story.Provider("eve", aggregate.SupportLeads), internally(0), "R15"},
+		"approved when time was over": {inside, day, leo, internally(0), "R15"},
+		"refused by another group": {inside, soon, dana,
+			fact(&lockboxv1.Event{Fact: &lockboxv1.Event_InternalApprovalRefused{}}), "R15"},
+		"internally expired too early": {inside, day - 1, box,
+			fact(&lockboxv1.Event{Fact: &lockboxv1.Event_InternalApprovalExpired{}}), "R15"},
+		"withdrawn by another": {pending, soon, fred,
+			fact(&lockboxv1.Event{Fact: &lockboxv1.Event_RequestWithdrawn{}}), "R32"},
+		"expired too early": {pending, 4*day - 1, box,
+			fact(&lockboxv1.Event{Fact: &lockboxv1.Event_RequestExpired{}}), "R26"},
+		"asked by somebody unasked": {pending, soon, lena, fact(&lockboxv1.Event{Fact: &lockboxv1.Event_QuestionAsked{}}),
+			"R31"},
+		"asked by the provider": {pending, soon, asProvider(otto),
+			fact(&lockboxv1.Event{Fact: &lockboxv1.Event_QuestionAsked{}}), "I10"},
+		"no question answered": {pending, soon, eve,
+			fact(&lockboxv1.Event{Fact: &lockboxv1.Event_QuestionAnswered{}}), "R31"},
+		"reminded too early": {pending, 3*day - 1, box,
+			fact(&lockboxv1.Event{Fact: &lockboxv1.Event_ApprovalReminderDue{}}), "R33"},
 		"reminded without end": {pending, 4*day - 1, box, fact(&lockboxv1.Event{Fact: &lockboxv1.Event_ApprovalReminderDue{
 			ApprovalReminderDue: &lockboxv1.ApprovalReminderDue{Index: 2},
 		}}), "R33"},
@@ -83,26 +102,40 @@ func TestTheFoldRefusesWhatNobodyDecided(t *testing.T) {
 			return s
 		}, soon, box, fact(&lockboxv1.Event{Fact: &lockboxv1.Event_ApproversUnavailable{}}), "R23"},
 		"approved by somebody unasked": {pending, soon, lena, approves(func(*lockboxv1.CustomerApproved) {}), "R20"},
-		"approved by the provider":     {pending, soon, asProvider(otto), approves(func(*lockboxv1.CustomerApproved) {}), "I10"},
-		"denied by somebody unasked":   {pending, soon, lena, fact(&lockboxv1.Event{Fact: &lockboxv1.Event_CustomerDenied{}}), "R20"},
-		"approved at the deadline":     {pending, 4 * day, otto, approves(func(*lockboxv1.CustomerApproved) {}), "R26"},
-		"approved for longer":          {pending, soon, otto, approves(func(a *lockboxv1.CustomerApproved) { a.Duration.Seconds++ }), "R27"},
-		"approved for more":            {pending, soon, otto, approves(func(a *lockboxv1.CustomerApproved) { a.ResourceIds = []string{disk("d")} }), "R27"},
+		"approved by the provider": {pending, soon, asProvider(otto), approves(func(*lockboxv1.CustomerApproved) {}),
+			"I10"},
+		"denied by somebody unasked": {pending, soon, lena, fact(&lockboxv1.Event{Fact: &lockboxv1.Event_CustomerDenied{}}),
+			"R20"},
+		"approved at the deadline": {pending, 4 * day, otto, approves(func(*lockboxv1.CustomerApproved) {}), "R26"},
+		"approved for longer": {pending, soon, otto,
+			approves(func(a *lockboxv1.CustomerApproved) { a.Duration.Seconds++ }), "R27"},
+		"approved for more": {pending, soon, otto,
+			approves(func(a *lockboxv1.CustomerApproved) { a.ResourceIds = []string{disk("d")} }), "R27"},
 		"approved twice by one person": {func() *story.Story {
 			s := asked(t, contoso(owner(otto), owner(olga), demand(2)), diskIntent())
 			play(t, s, row{1, otto, does(approve()), is(request.CustomerNotified)})
 			return s
 		}, soon, otto, approves(func(*lockboxv1.CustomerApproved) {}), "R30"},
-		"granted longer":            {allowed(t), soon, box, grants(func(g *lockboxv1.AccessGranted) { g.EndsAt.Nanos++ }), "I4"},
-		"granted from earlier on":   {allowed(t), soon, box, grants(func(g *lockboxv1.AccessGranted) { g.StartsAt.Seconds--; g.EndsAt.Seconds-- }), "I4"},
-		"granted more":              {allowed(t), soon, box, grants(func(g *lockboxv1.AccessGranted) { g.ResourceIds = append(g.ResourceIds, disk("d")) }), "R27"},
-		"granted on another basis":  {allowed(t), soon, box, grants(func(g *lockboxv1.AccessGranted) { g.Waiver = noCustomerData }), "I1"},
-		"given back by another":     {running, soon, fred, fact(&lockboxv1.Event{Fact: &lockboxv1.Event_AccessReleased{}}), "R32"},
-		"given back when it ended":  {running, 8 * time.Hour, eve, fact(&lockboxv1.Event{Fact: &lockboxv1.Event_AccessReleased{}}), "R27"},
-		"revoked by an engineer":    {running, soon, leo, fact(&lockboxv1.Event{Fact: &lockboxv1.Event_AccessRevoked{}}), "R32"},
-		"revoked when it ended":     {running, 8 * time.Hour, otto, fact(&lockboxv1.Event{Fact: &lockboxv1.Event_AccessRevoked{}}), "R27"},
-		"completed too early":       {running, 8*time.Hour - 1, box, fact(&lockboxv1.Event{Fact: &lockboxv1.Event_AccessCompleted{}}), "R27"},
-		"denied after the approval": {running, soon, otto, fact(&lockboxv1.Event{Fact: &lockboxv1.Event_CustomerDenied{}}), "follows"},
+		"granted longer": {allowed(t), soon, box, grants(func(g *lockboxv1.AccessGranted) { g.EndsAt.Nanos++ }),
+			"I4"},
+		"granted from earlier on": {allowed(t), soon, box,
+			grants(func(g *lockboxv1.AccessGranted) { g.StartsAt.Seconds--; g.EndsAt.Seconds-- }), "I4"},
+		"granted more": {allowed(t), soon, box,
+			grants(func(g *lockboxv1.AccessGranted) { g.ResourceIds = append(g.ResourceIds, disk("d")) }), "R27"},
+		"granted on another basis": {allowed(t), soon, box,
+			grants(func(g *lockboxv1.AccessGranted) { g.Waiver = noCustomerData }), "I1"},
+		"given back by another": {running, soon, fred, fact(&lockboxv1.Event{Fact: &lockboxv1.Event_AccessReleased{}}),
+			"R32"},
+		"given back when it ended": {running, 8 * time.Hour, eve,
+			fact(&lockboxv1.Event{Fact: &lockboxv1.Event_AccessReleased{}}), "R27"},
+		"revoked by an engineer": {running, soon, leo, fact(&lockboxv1.Event{Fact: &lockboxv1.Event_AccessRevoked{}}),
+			"R32"},
+		"revoked when it ended": {running, 8 * time.Hour, otto,
+			fact(&lockboxv1.Event{Fact: &lockboxv1.Event_AccessRevoked{}}), "R27"},
+		"completed too early": {running, 8*time.Hour - 1, box,
+			fact(&lockboxv1.Event{Fact: &lockboxv1.Event_AccessCompleted{}}), "R27"},
+		"denied after the approval": {running, soon, otto, fact(&lockboxv1.Event{Fact: &lockboxv1.Event_CustomerDenied{}}),
+			"follows"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := c.from()
@@ -160,7 +193,8 @@ func approves(change func(*lockboxv1.CustomerApproved)) func(*story.Story, *lock
 }
 
 func internally(stage uint32) func(*story.Story, *lockboxv1.Event) {
-	return fact(&lockboxv1.Event{Fact: &lockboxv1.Event_InternalApprovalGiven{InternalApprovalGiven: &lockboxv1.InternalApprovalGiven{Stage: stage}}})
+	return fact(&lockboxv1.Event{Fact: &lockboxv1.Event_InternalApprovalGiven{
+		InternalApprovalGiven: &lockboxv1.InternalApprovalGiven{Stage: stage}}})
 }
 
 // allowed is a request that was approved and waits for its grant.
@@ -181,7 +215,8 @@ func asProvider(a *lockboxv1.Actor) *lockboxv1.Actor {
 func TestNothingIsFoldedAfterAFault(t *testing.T) {
 	s := asked(t, contoso(owner(otto)), diskIntent())
 	nonsense := s.Request.Follow(box, "", start)
-	nonsense.Fact = &lockboxv1.Event_AccessGranted{AccessGranted: &lockboxv1.AccessGranted{EndsAt: timestamppb.New(start.Add(day))}}
+	nonsense.Fact = &lockboxv1.Event_AccessGranted{
+		AccessGranted: &lockboxv1.AccessGranted{EndsAt: timestamppb.New(start.Add(day))}}
 	faulty := request.Evolve(s.Request, 100, nonsense)
 	honest, err := s.Decide(s.Command(otto, s.ID(), approve()), start)
 	if err != nil || honest == nil {
@@ -195,8 +230,10 @@ func TestNothingIsFoldedAfterAFault(t *testing.T) {
 
 func TestWhatHasEnded(t *testing.T) {
 	ended := map[request.Status]bool{
-		request.Completed: true, request.Released: true, request.Revoked: true, request.Refused: true, request.InternallyDenied: true,
-		request.InternalExpired: true, request.Denied: true, request.Expired: true, request.Withdrawn: true, request.Lapsed: true,
+		request.Completed: true, request.Released: true, request.Revoked: true, request.Refused: true,
+		request.InternallyDenied: true,
+		request.InternalExpired:  true, request.Denied: true, request.Expired: true, request.Withdrawn: true,
+		request.Lapsed: true,
 	}
 	for n := range lockboxv1.RequestStatus_name {
 		if s := request.Status(n); request.Ended(s) != ended[s] {

@@ -30,7 +30,8 @@ func TestR25ATenantMayDemandAFreshSignIn(t *testing.T) {
 			row{time.Hour, otto, decides, stale}, // a token that says nothing proves nothing
 			row{time.Hour, signedIn(otto, time.Hour-5*time.Minute-1), decides, stale},
 			row{time.Hour, lena, decides, no(forbidden, "token", "R20")}, // who may not decide hears nothing of it
-			row{time.Hour, signedIn(otto, time.Hour-5*time.Minute), decides, is(afterwards(t, asked(t, contoso(owner(otto)), diskIntent()), decides))},
+			row{time.Hour, signedIn(otto, time.Hour-5*time.Minute), decides,
+				is(afterwards(t, asked(t, contoso(owner(otto)), diskIntent()), decides))},
 		)
 	}
 	// Questions decide nothing, and the provider's security officer is not bound by it.

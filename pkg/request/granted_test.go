@@ -35,7 +35,8 @@ const (
 
 var disable = &lockboxv1.Command{Action: &lockboxv1.Command_DisableLockbox{DisableLockbox: &lockboxv1.DisableLockbox{}}}
 var enable = &lockboxv1.Command{Action: &lockboxv1.Command_EnableLockbox{EnableLockbox: &lockboxv1.EnableLockbox{}}}
-var signUp = &lockboxv1.Command{Action: &lockboxv1.Command_SignUpPreview{SignUpPreview: &lockboxv1.SignUpPreview{ResourceType: "compute/disks"}}}
+var signUp = &lockboxv1.Command{Action: &lockboxv1.Command_SignUpPreview{
+	SignUpPreview: &lockboxv1.SignUpPreview{ResourceType: "compute/disks"}}}
 
 func TestR3WithoutCustomerDataTheCustomerIsNotAsked(t *testing.T) {
 	s := contoso(owner(otto))
@@ -145,9 +146,12 @@ func TestI1AWaiverRestsOnItsFacts(t *testing.T) {
 		row{0, box, against(noCustomerData, func(v *lockboxv1.AccessEvaluated) {
 			v.Outcome = lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_DECIDES
 		}), bad},
-		row{0, box, against(noCustomerData, func(v *lockboxv1.AccessEvaluated) { v.Outcome = 99 }), no(precondition, "aggregate_id", "I6", "an outcome")},
-		row{0, box, against(noCustomerData, func(v *lockboxv1.AccessEvaluated) { v.Outcome = 0 }), no(precondition, "aggregate_id", "I6", "an outcome")},
-		row{0, box, against(noCustomerData, func(v *lockboxv1.AccessEvaluated) { v.Duration = nil }), no(precondition, "aggregate_id", "I6", "R27")},
+		row{0, box, against(noCustomerData, func(v *lockboxv1.AccessEvaluated) { v.Outcome = 99 }),
+			no(precondition, "aggregate_id", "I6", "an outcome")},
+		row{0, box, against(noCustomerData, func(v *lockboxv1.AccessEvaluated) { v.Outcome = 0 }),
+			no(precondition, "aggregate_id", "I6", "an outcome")},
+		row{0, box, against(noCustomerData, func(v *lockboxv1.AccessEvaluated) { v.Duration = nil }),
+			no(precondition, "aggregate_id", "I6", "R27")},
 		row{0, box, evaluates(customerDecides()), is(request.Submitted)},
 		row{0, box, evaluates(waived(noCustomerData)), already(request.Submitted)}, // evaluated once
 	)
@@ -157,7 +161,8 @@ func TestR14ARefusalByEvaluationEndsIt(t *testing.T) {
 	play(t, contoso(owner(otto)),
 		row{0, eve, submits(diskIntent()), is(request.Submitted)},
 		row{0, box, evaluates(&lockboxv1.AccessEvaluated{
-			Outcome: lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_REFUSED, Refusal: &lockboxv1.Refusal{Message: "no second factor"},
+			Outcome: lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_REFUSED,
+			Refusal: &lockboxv1.Refusal{Message: "no second factor"},
 		}), is(request.Refused)},
 		row{1, box, owed(request.Notify), already(request.Refused)},
 		row{1, box, owed(request.Grant), already(request.Refused)},
@@ -235,7 +240,8 @@ func TestR15AStageAsksForSomebodyUntilATime(t *testing.T) {
 	play(t, contoso(owner(otto)),
 		row{0, eve, submits(diskIntent()), is(request.Submitted)},
 		row{0, box, evaluates(noTime), no(precondition, "aggregate_id", "I6", "R15")},
-		row{0, box, evaluates(customerDecides(stage(aggregate.SupportLeads, 0))), no(precondition, "aggregate_id", "I6", "R15")},
+		row{0, box, evaluates(customerDecides(stage(aggregate.SupportLeads, 0))),
+			no(precondition, "aggregate_id", "I6", "R15")},
 	)
 }
 
@@ -256,7 +262,8 @@ func reminding(v *lockboxv1.AccessEvaluated, before ...time.Duration) *lockboxv1
 func TestR15EachStageHasItsOwnTimeFromWhenItBegins(t *testing.T) {
 	const four, six = 4 * time.Hour, 6 * time.Hour
 	waits := func() *story.Story {
-		return staged(t, customerDecides(within(six, stage(aggregate.SupportLeads, 2)), within(four, stage(aggregate.DevOpsManagers, 1))))
+		return staged(t, customerDecides(within(six, stage(aggregate.SupportLeads, 2)),
+			within(four, stage(aggregate.DevOpsManagers, 1))))
 	}
 	due(t, waits(), six)
 	play(t, waits(), row{six - 1, leo, does(internalApprove()), is(request.AwaitingInternalApproval)})
@@ -278,7 +285,8 @@ func TestR15EachStageHasItsOwnTimeFromWhenItBegins(t *testing.T) {
 	end := 2*time.Hour + four
 	play(t, second(), row{end - 1, dana, does(internalApprove()), is(request.Submitted)})
 	play(t, second(), row{end, dana, does(internalApprove()), no(precondition, "aggregate_id", "R15", "expired at")})
-	play(t, second(), row{end + 1, dana, does(internalRefuse("no")), no(precondition, "aggregate_id", "R15", "expired at")})
+	play(t, second(), row{end + 1, dana, does(internalRefuse("no")),
+		no(precondition, "aggregate_id", "R15", "expired at")})
 	play(t, second(),
 		row{end - 1, box, owed(request.Expire), already(request.AwaitingInternalApproval)},
 		row{end, box, owed(request.Expire), is(request.InternalExpired)},
@@ -286,7 +294,8 @@ func TestR15EachStageHasItsOwnTimeFromWhenItBegins(t *testing.T) {
 }
 
 func TestR15NoStageOutlastsAllOfThem(t *testing.T) {
-	s := staged(t, customerDecides(stage(aggregate.SupportLeads, 1), within(4*time.Hour, stage(aggregate.DevOpsManagers, 1))))
+	s := staged(t, customerDecides(stage(aggregate.SupportLeads, 1),
+		within(4*time.Hour, stage(aggregate.DevOpsManagers, 1))))
 	due(t, s, day)
 	play(t, s, row{23 * time.Hour, leo, does(internalApprove()), is(request.AwaitingInternalApproval)})
 	due(t, s, day)
@@ -298,7 +307,8 @@ func TestR15NoStageOutlastsAllOfThem(t *testing.T) {
 
 func TestR15ThoseAskedAreRemindedBeforeTheirStagesDeadline(t *testing.T) {
 	const four = 4 * time.Hour
-	s := staged(t, reminding(customerDecides(stage(aggregate.SupportLeads, 1), within(6*time.Hour, stage(aggregate.DevOpsManagers, 1))), 2*day, four, time.Hour))
+	s := staged(t, reminding(customerDecides(stage(aggregate.SupportLeads, 1),
+		within(6*time.Hour, stage(aggregate.DevOpsManagers, 1))), 2*day, four, time.Hour))
 	due(t, s, day-four) // two days before would be before the stage began
 	play(t, s,
 		row{day - four - 1, box, owed(request.Remind), already(request.AwaitingInternalApproval)},
@@ -338,7 +348,8 @@ func TestR15AnEvaluationGivesTimeAndRemindsInOrder(t *testing.T) {
 		row{0, box, evaluates(reminding(customerDecides(stage(aggregate.SupportLeads, 1)), time.Hour, 2*time.Hour)), bad},
 		row{0, box, evaluates(reminding(customerDecides(stage(aggregate.SupportLeads, 1)), time.Hour, time.Hour)), bad},
 		row{0, box, evaluates(reminding(customerDecides(stage(aggregate.SupportLeads, 1)), 0)), bad},
-		row{0, box, evaluates(reminding(customerDecides(within(1, stage(aggregate.SupportLeads, 1))), time.Hour, 1)), is(request.AwaitingInternalApproval)},
+		row{0, box, evaluates(reminding(customerDecides(within(1, stage(aggregate.SupportLeads, 1))), time.Hour, 1)),
+			is(request.AwaitingInternalApproval)},
 		row{1, box, owed(request.Expire), is(request.InternalExpired)},
 	)
 }
@@ -380,7 +391,8 @@ func TestR27AGrantEndsAtItsInstant(t *testing.T) {
 		row{end, box, owed(request.Complete), already(request.Completed)},
 	)
 	play(t, active(t), row{end - 1, eve, does(release()), is(request.Released)})
-	play(t, active(t), row{end, eve, does(release()), no(precondition, "aggregate_id", "R32", "ended by itself at 2026-03-02 17:00:00 UTC")})
+	play(t, active(t), row{end, eve, does(release()),
+		no(precondition, "aggregate_id", "R32", "ended by itself at 2026-03-02 17:00:00 UTC")})
 	play(t, active(t), row{end - 1, otto, does(revoke("no")), is(request.Revoked)})
 	play(t, active(t), row{end, otto, does(revoke("no")), no(precondition, "aggregate_id", "R32", "ended by itself")})
 	play(t, active(t), row{end + 1, sven, does(revoke("no")), no(precondition, "aggregate_id", "R32", "ended by itself")})
@@ -393,7 +405,8 @@ func TestR32TheCustomerOrTheSecurityOfficerRevokes(t *testing.T) {
 			row{time.Hour, who, does(revoke("")), no(invalid, "revoke.reason", "R32")},
 			row{time.Hour, who, does(revoke("enough")), is(request.Revoked)},
 			row{time.Hour, who, does(revoke("enough")), already(request.Revoked)},
-			row{time.Hour, eve, does(release()), no(precondition, "aggregate_id", "R32", "revoked by "+who.GetPerson().GetSubject())},
+			row{time.Hour, eve, does(release()), no(precondition, "aggregate_id", "R32",
+				"revoked by "+who.GetPerson().GetSubject())},
 			row{8 * time.Hour, box, owed(request.Complete), already(request.Revoked)},
 		)
 	}

@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/internal/story"
 	"github.com/openlockbox/lockbox/pkg/invariant"
+	"github.com/openlockbox/lockbox/pkg/longtest"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -21,18 +23,18 @@ import (
 )
 
 // sequences is how many random histories each property is held on; -rapid.checks=N on the command line says otherwise.
-const sequences = "20000"
+var sequences = longtest.Count(3000)
 
 func TestMain(m *testing.M) {
-	if err := flag.Set("rapid.checks", sequences); err != nil {
+	if err := flag.Set("rapid.checks", strconv.Itoa(sequences)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(2)
 	}
 	os.Exit(m.Run()) // reads the command line
 }
 
-// Random commands by a random cast at random times, deadlines included: whatever happens, the invariants hold, a command
-// repeated gives nothing, and no state that was ever read changes.
+// Random commands by a random cast at random times, deadlines included: whatever happens, the invariants hold, a
+// command repeated gives nothing, and no state that was ever read changes.
 //
 // control: nist:AC-3, soc2:CC6.2
 func TestInvariantsHoldWhateverHappens(t *testing.T) {
@@ -81,7 +83,8 @@ var (
 )
 
 // scene is contoso with two Owners, a third who may become one, and a tenant Lockbox Approver.
-var scene = contoso(owner(otto), owner(olga), eligible(owner(lena)), story.Assign("olga-t", olga, approverRole, ofTenant))
+var scene = contoso(owner(otto), owner(olga), eligible(owner(lena)),
+	story.Assign("olga-t", olga, approverRole, ofTenant))
 
 // begin is a scene to play on: a story is a value, so it is set only once.
 func begin() *story.Story {
@@ -283,7 +286,8 @@ func (m *machine) verb(t *rapid.T, verb byte) *lockboxv1.Command {
 		return approve()
 	case 'n': // approve, but less, or more
 		d := pick(t, []time.Duration{0, 1, time.Hour, 8 * time.Hour, 9 * time.Hour, -1}, "for")
-		of := [][]string{nil, {disk("a")}, {disk("b"), disk("c")}, {disk("c"), disk("b"), disk("a")}, {disk("a"), disk("a")}, {disk("d")}}
+		of := [][]string{nil, {disk("a")}, {disk("b"), disk("c")}, {disk("c"), disk("b"), disk("a")}, {disk("a"), disk("a")},
+			{disk("d")}}
 		return approveFor(d, pick(t, of, "of")...)
 	case 'd':
 		return deny("no")
@@ -352,10 +356,12 @@ func (m *machine) role(t *rapid.T) {
 		c = m.assignment(t, place, in)
 	case 1, 2:
 		by = lena
-		c = &lockboxv1.Command{Action: &lockboxv1.Command_ActivateRole{ActivateRole: &lockboxv1.ActivateRole{AssignmentId: id, Until: timestamppb.New(in)}}}
+		c = &lockboxv1.Command{Action: &lockboxv1.Command_ActivateRole{ActivateRole: &lockboxv1.ActivateRole{AssignmentId: id,
+			Until: timestamppb.New(in)}}}
 	case 3:
 		by = lena
-		c = &lockboxv1.Command{Action: &lockboxv1.Command_DeactivateRole{DeactivateRole: &lockboxv1.DeactivateRole{AssignmentId: id}}}
+		c = &lockboxv1.Command{Action: &lockboxv1.Command_DeactivateRole{
+			DeactivateRole: &lockboxv1.DeactivateRole{AssignmentId: id}}}
 	default:
 		c = remove(id, place)
 	}
@@ -430,11 +436,13 @@ func (m *machine) nothingChangedBehindOurBack(t *rapid.T) {
 func looks(s request.State) string {
 	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(&lockboxv1.RequestView{
 		RequestId: s.ID, Tenant: s.Tenant, Status: s.Status, Version: s.Version, Intent: s.Intent, Requester: s.Requester,
-		Evaluation: s.Evaluation, Lockbox: s.Notified, InternalDecisions: s.InternalDecisions, CustomerDecisions: s.CustomerDecisions,
-		Questions: s.Questions, Grant: s.Grant, EndReason: s.EndReason,
+		Evaluation: s.Evaluation, Lockbox: s.Notified, InternalDecisions: s.InternalDecisions,
+		CustomerDecisions: s.CustomerDecisions,
+		Questions:         s.Questions, Grant: s.Grant, EndReason: s.EndReason,
 	})
 	if err != nil {
 		panic(err)
 	}
-	return fmt.Sprint(string(data), s.Sequence, s.Kind, s.Reminders, s.StageSince, s.Abandoned, s.RequestedAt, s.NotifiedAt, s.GrantedAt, s.EndedAt, s.EndedBy.GetPerson().GetSubject())
+	return fmt.Sprint(string(data), s.Sequence, s.Kind, s.Reminders, s.StageSince, s.Abandoned, s.RequestedAt,
+		s.NotifiedAt, s.GrantedAt, s.EndedAt, s.EndedBy.GetPerson().GetSubject())
 }

@@ -54,8 +54,8 @@ const (
 	unavailable  = lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE
 )
 
-// play tells the story. After each accepted command the same command must give no events; after each refusal nothing may
-// have changed; at no time may an invariant be broken.
+// play tells the story. After each accepted command the same command must give no events; after each refusal nothing
+// may have changed; at no time may an invariant be broken.
 func play(t *testing.T, s *story.Story, rows ...row) {
 	t.Helper()
 	for i, r := range rows {
@@ -108,7 +108,8 @@ func (want outcome) matches(got outcome) bool {
 		return want.refusal == got.refusal && want.status == got.status && want.already == got.already
 	}
 	w, g := want.refusal, got.refusal
-	return w.GetCode() == g.GetCode() && w.GetField() == g.GetField() && w.GetRule() == g.GetRule() && said(g.GetMessage(), w.GetMessage())
+	return w.GetCode() == g.GetCode() && w.GetField() == g.GetField() && w.GetRule() == g.GetRule() &&
+		said(g.GetMessage(), w.GetMessage())
 }
 
 // said reports whether the words, separated by "…", stand in a message in this order.

@@ -38,7 +38,8 @@ func TestAnIssuerAsAFileNamesIt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	jwks, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: private.Public(), KeyID: "k1", Algorithm: "ES256"}}})
+	jwks, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: private.Public(), KeyID: "k1",
+		Algorithm: "ES256"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +65,8 @@ func TestAnIssuerAsAFileNamesIt(t *testing.T) {
 	if err := os.WriteFile(file, jwks, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: private}, (&jose.SignerOptions{}).WithHeader("kid", "k1"))
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: private},
+		(&jose.SignerOptions{}).WithHeader("kid", "k1"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +79,8 @@ func TestAnIssuerAsAFileNamesIt(t *testing.T) {
 	}
 	for name, keys := range map[string]string{
 		"a file": "jwks_file: " + file, "an address": "jwks_url: " + issuer.URL + "/keys", "discovery": "discovery: true",
-		"discovery with everything": "discovery: true\n    jwks_cache: " + dir + "/cache.json\n    jwks_refresh: 5m\n    jwks_max_age: 3d",
+		"discovery with everything": "discovery: true\n    jwks_cache: " + dir +
+			"/cache.json\n    jwks_refresh: 5m\n    jwks_max_age: 3d",
 	} {
 		list, err := read(t, `
 issuers:
@@ -107,7 +110,8 @@ issuers:
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		if a.GetEmployer() != "Nimbus Cloud" || len(a.GetGroups()) != 1 || a.GetPerson().GetLanguage() != "fr" || !a.GetMultiFactor() || !a.GetIsolatedIdentity() {
+		if a.GetEmployer() != "Nimbus Cloud" || len(a.GetGroups()) != 1 || a.GetPerson().GetLanguage() != "fr" ||
+			!a.GetMultiFactor() || !a.GetIsolatedIdentity() {
 			t.Errorf("%s: %v", name, a)
 		}
 	}
@@ -131,8 +135,9 @@ func TestIssuersThatCannotBeMeant(t *testing.T) {
 	}
 	const nimbus = "url: https://login.nimbus.example, audience: lockbox"
 	for name, c := range map[string]struct{ yaml, want string }{
-		"no keys":                   {nimbus, "exactly one of"},
-		"keys from two places":      {nimbus + ", discovery: true, jwks_url: https://login.nimbus.example/keys", "exactly one of"},
+		"no keys": {nimbus, "exactly one of"},
+		"keys from two places": {nimbus + ", discovery: true, jwks_url: https://login.nimbus.example/keys",
+			"exactly one of"},
 		"a file that is not there":  {nimbus + ", jwks_file: " + dir + "/none", "no such file"},
 		"a cache for a file":        {nimbus + ", jwks_file: x, jwks_cache: y", "read once"},
 		"plain http":                {"url: http://login.nimbus.example, audience: lockbox, discovery: true", "https"},
@@ -143,8 +148,9 @@ func TestIssuersThatCannotBeMeant(t *testing.T) {
 		"authorities that are none": {nimbus + ", discovery: true, ca_file: " + empty, "no certificate"},
 		"an unknown key":            {nimbus + ", discovry: true", `did you mean "discovery"`},
 		"an unknown claim":          {nimbus + ", discovery: true, claims: {empolyer: x}", `did you mean "employer"`},
-		"an unknown rule":           {nimbus + ", discovery: true, claims: {isolated: {value: [x]}}", `did you mean "values"`},
-		"an empty value":            {nimbus + ", discovery: true, claims: {isolated: {values: ['']}}", "proves nothing"},
+		"an unknown rule": {nimbus + ", discovery: true, claims: {isolated: {value: [x]}}",
+			`did you mean "values"`},
+		"an empty value": {nimbus + ", discovery: true, claims: {isolated: {values: ['']}}", "proves nothing"},
 	} {
 		list, err := read(t, "issuers:\n  - {"+c.yaml+"}\n")
 		if err == nil {

@@ -70,7 +70,8 @@ func (s State) decide(c aggregate.Command, e *lockboxv1.Event, now time.Time) er
 		if err := input.Text("disable_lockbox.reason", a.DisableLockbox.GetReason(), 0, 1000); err != nil {
 			return err
 		}
-		e.Fact = &lockboxv1.Event_LockboxDisabled{LockboxDisabled: &lockboxv1.LockboxDisabled{Reason: a.DisableLockbox.GetReason()}}
+		e.Fact = &lockboxv1.Event_LockboxDisabled{
+			LockboxDisabled: &lockboxv1.LockboxDisabled{Reason: a.DisableLockbox.GetReason()}}
 	case *lockboxv1.Command_SignUpPreview:
 		t := a.SignUpPreview.GetResourceType()
 		if err := s.preview(c.By, "sign_up_preview.resource_type", t, now); err != nil || s.SignedUp(t) {
@@ -139,7 +140,8 @@ func (s Subscription) decide(t State, c aggregate.Command, e *lockboxv1.Event, n
 			}
 			return refusal.Conflict("aggregate_id", "R18", "this subscription is registered as %q", s.Name)
 		}
-		e.Fact = &lockboxv1.Event_SubscriptionRegistered{SubscriptionRegistered: &lockboxv1.SubscriptionRegistered{DisplayName: name}}
+		e.Fact = &lockboxv1.Event_SubscriptionRegistered{
+			SubscriptionRegistered: &lockboxv1.SubscriptionRegistered{DisplayName: name}}
 		return nil
 	}
 	if !s.Exists() {

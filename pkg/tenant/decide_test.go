@@ -32,20 +32,28 @@ func TestATenantIsNotMadeOfNonsense(t *testing.T) {
 		return c
 	}
 	new(customerStory).play(t,
-		row{0, ona, with(func(c *lockboxv1.CreateTenant) { c.DisplayName = "" }), no(invalid, "create_tenant.display_name", "bad input")},
+		row{0, ona, with(func(c *lockboxv1.CreateTenant) { c.DisplayName = "" }),
+			no(invalid, "create_tenant.display_name", "bad input")},
 		row{0, ona, with(func(c *lockboxv1.CreateTenant) { c.Plan = 0 }), no(invalid, "create_tenant.plan", "R1")},
 		row{0, ona, with(func(c *lockboxv1.CreateTenant) { c.Plan = 6 }), no(invalid, "create_tenant.plan", "R1")},
-		row{0, ona, with(func(c *lockboxv1.CreateTenant) { c.DefaultLanguage = "" }), no(invalid, "create_tenant.default_language", "R24")},
-		row{0, ona, with(func(c *lockboxv1.CreateTenant) { c.DefaultLanguage = "xx" }), no(invalid, "create_tenant.default_language", "R24")},
-		row{0, ona, with(func(c *lockboxv1.CreateTenant) { c.Issuer = nil }), no(invalid, "create_tenant.administrator.issuer", "I10")},
-		row{0, ona, with(func(c *lockboxv1.CreateTenant) { c.Administrator = mole.GetPerson() }), no(invalid, "create_tenant.administrator.issuer", "I10")},
-		row{0, ona, with(func(c *lockboxv1.CreateTenant) { c.Administrator = nil }), no(invalid, "create_tenant.administrator.issuer", "I10")},
-		row{0, ona, with(func(c *lockboxv1.CreateTenant) { c.Issuer.Url, c.Administrator = provider, eve.GetPerson() }), no(invalid, "create_tenant.issuer.url", "I10")},
+		row{0, ona, with(func(c *lockboxv1.CreateTenant) { c.DefaultLanguage = "" }),
+			no(invalid, "create_tenant.default_language", "R24")},
+		row{0, ona, with(func(c *lockboxv1.CreateTenant) { c.DefaultLanguage = "xx" }),
+			no(invalid, "create_tenant.default_language", "R24")},
+		row{0, ona, with(func(c *lockboxv1.CreateTenant) { c.Issuer = nil }),
+			no(invalid, "create_tenant.administrator.issuer", "I10")},
+		row{0, ona, with(func(c *lockboxv1.CreateTenant) { c.Administrator = mole.GetPerson() }),
+			no(invalid, "create_tenant.administrator.issuer", "I10")},
+		row{0, ona, with(func(c *lockboxv1.CreateTenant) { c.Administrator = nil }),
+			no(invalid, "create_tenant.administrator.issuer", "I10")},
+		row{0, ona, with(func(c *lockboxv1.CreateTenant) { c.Issuer.Url, c.Administrator = provider, eve.GetPerson() }),
+			no(invalid, "create_tenant.issuer.url", "I10")},
 	)
 	for _, name := range []string{"", "co", "Contoso", "con.toso", "*", ">", "c\u043entoso", "con\u200btoso"} {
 		c := create(premier)
 		c.Id, c.Tenant = "command", name
-		if _, err := tenant.Decide(tenant.State{}, aggregate.Command{Command: c, By: ona}, start); !refusal.Is(err, invalid) || refusal.Of(err).GetField() != "tenant" {
+		if _, err := tenant.Decide(tenant.State{}, aggregate.Command{Command: c, By: ona}, start); !refusal.Is(err,
+			invalid) || refusal.Of(err).GetField() != "tenant" {
 			t.Errorf("a tenant called %q: %v", name, err)
 		}
 	}
@@ -121,7 +129,8 @@ func TestR8PreviewsAreSignedUpForAndOff(t *testing.T) {
 		row{2, gina, signUp("compute/disks"), already},
 		row{2, gina, signUp("ai/search"), yes},
 	)
-	if got := s.tenant.Previews(); !slices.Equal(got, []string{"ai/search", "compute/disks"}) || !s.tenant.SignedUp("ai/search") {
+	if got := s.tenant.Previews(); !slices.Equal(got, []string{"ai/search", "compute/disks"}) ||
+		!s.tenant.SignedUp("ai/search") {
 		t.Errorf("signed up for %v", got)
 	}
 	s.play(t,
@@ -138,7 +147,8 @@ func TestSettings(t *testing.T) {
 	good := func() *lockboxv1.TenantSettings {
 		return &lockboxv1.TenantSettings{
 			DefaultLanguage: "ja", RequiredApprovals: 2, Fallback: lockboxv1.Fallback_FALLBACK_TENANT_LOCKBOX_APPROVERS,
-			Alternates: []*lockboxv1.AlternateAddress{{Email: "soc@contoso.example", Language: "fr"}, {Email: "ciso@contoso.example"}},
+			Alternates: []*lockboxv1.AlternateAddress{{Email: "soc@contoso.example", Language: "fr"},
+				{Email: "ciso@contoso.example"}},
 		}
 	}
 	with := func(f func(*lockboxv1.TenantSettings)) *lockboxv1.Command {
@@ -151,19 +161,27 @@ func TestSettings(t *testing.T) {
 	s.play(t,
 		row{0, otto, set(good()), no(forbidden, "token", "R30")},
 		row{0, ona, set(good()), no(forbidden, "token", "R30")},
-		row{0, gina, with(func(s *lockboxv1.TenantSettings) { s.SignedApprovalsOnly = true }), no(precondition, field+".signed_approvals_only", "R42")},
-		row{0, gina, with(func(s *lockboxv1.TenantSettings) { s.DefaultLanguage = "" }), no(invalid, field+".default_language", "R24")},
-		row{0, gina, with(func(s *lockboxv1.TenantSettings) { s.RequiredApprovals = 11 }), no(invalid, field+".required_approvals", "R30")},
+		row{0, gina, with(func(s *lockboxv1.TenantSettings) { s.SignedApprovalsOnly = true }),
+			no(precondition, field+".signed_approvals_only", "R42")},
+		row{0, gina, with(func(s *lockboxv1.TenantSettings) { s.DefaultLanguage = "" }),
+			no(invalid, field+".default_language", "R24")},
+		row{0, gina, with(func(s *lockboxv1.TenantSettings) { s.RequiredApprovals = 11 }),
+			no(invalid, field+".required_approvals", "R30")},
 		row{0, gina, with(func(s *lockboxv1.TenantSettings) { s.Fallback = 3 }), no(invalid, field+".fallback", "R23")},
-		row{0, gina, with(func(s *lockboxv1.TenantSettings) { s.Alternates[1].Email = "a@b\r\nBcc: x@y.example" }), no(invalid, field+".alternates.email", "bad input")},
-		row{0, gina, with(func(s *lockboxv1.TenantSettings) { s.Alternates[1].Email = "SOC@contoso.example" }), no(invalid, field+".alternates.email", "R24")},
-		row{0, gina, with(func(s *lockboxv1.TenantSettings) { s.Alternates[1].Language = "de" }), no(invalid, field+".alternates.language", "R24")},
-		row{0, gina, with(func(s *lockboxv1.TenantSettings) { s.Alternates = make([]*lockboxv1.AlternateAddress, 21) }), no(invalid, field+".alternates", "R24")},
+		row{0, gina, with(func(s *lockboxv1.TenantSettings) { s.Alternates[1].Email = "a@b\r\nBcc: x@y.example" }),
+			no(invalid, field+".alternates.email", "bad input")},
+		row{0, gina, with(func(s *lockboxv1.TenantSettings) { s.Alternates[1].Email = "SOC@contoso.example" }),
+			no(invalid, field+".alternates.email", "R24")},
+		row{0, gina, with(func(s *lockboxv1.TenantSettings) { s.Alternates[1].Language = "de" }),
+			no(invalid, field+".alternates.language", "R24")},
+		row{0, gina, with(func(s *lockboxv1.TenantSettings) { s.Alternates = make([]*lockboxv1.AlternateAddress, 21) }),
+			no(invalid, field+".alternates", "R24")},
 		row{1, gina, set(good()), yes},
 		row{2, gina, set(good()), already},
 		row{3, gina, set(&lockboxv1.TenantSettings{DefaultLanguage: "en"}), yes},
 	)
-	if got := s.tenant.Settings; got.GetRequiredApprovals() != 1 || got.GetFallback() != lockboxv1.Fallback_FALLBACK_GLOBAL_ADMINISTRATORS {
+	if got := s.tenant.Settings; got.GetRequiredApprovals() != 1 ||
+		got.GetFallback() != lockboxv1.Fallback_FALLBACK_GLOBAL_ADMINISTRATORS {
 		t.Errorf("what is left out is %v", got)
 	}
 	s.play(t, row{4, gina, with(func(s *lockboxv1.TenantSettings) { s.RequiredApprovals = 10 }), yes})

@@ -46,10 +46,12 @@ var (
 	assigned   = &lockboxv1.Event{Fact: &lockboxv1.Event_RoleAssigned{RoleAssigned: &lockboxv1.RoleAssigned{
 		Assignment: assignment("otto", otto, ownerRole, ofSubscription),
 	}}}
-	activated = &lockboxv1.Event{Fact: &lockboxv1.Event_RoleActivated{RoleActivated: &lockboxv1.RoleActivated{AssignmentId: "otto"}}}
-	removed   = &lockboxv1.Event{Fact: &lockboxv1.Event_RoleRemoved{RoleRemoved: &lockboxv1.RoleRemoved{AssignmentId: "lena"}}}
-	nameless  = &lockboxv1.Event{Fact: &lockboxv1.Event_RoleAssigned{}}
-	switched  = &lockboxv1.Event{Fact: &lockboxv1.Event_LockboxEnabled{}}
+	activated = &lockboxv1.Event{Fact: &lockboxv1.Event_RoleActivated{
+		RoleActivated: &lockboxv1.RoleActivated{AssignmentId: "otto"}}}
+	removed = &lockboxv1.Event{Fact: &lockboxv1.Event_RoleRemoved{
+		RoleRemoved: &lockboxv1.RoleRemoved{AssignmentId: "lena"}}}
+	nameless = &lockboxv1.Event{Fact: &lockboxv1.Event_RoleAssigned{}}
+	switched = &lockboxv1.Event{Fact: &lockboxv1.Event_LockboxEnabled{}}
 )
 
 func TestTheTenantsFoldRefusesWhatNobodyDecided(t *testing.T) {

@@ -19,7 +19,8 @@ func within(d time.Duration) *lockboxv1.Command {
 	if d != 0 {
 		s.MaxAuthenticationAge = durationpb.New(d)
 	}
-	return &lockboxv1.Command{Action: &lockboxv1.Command_ChangeSettings{ChangeSettings: &lockboxv1.ChangeSettings{Settings: s}}}
+	return &lockboxv1.Command{Action: &lockboxv1.Command_ChangeSettings{
+		ChangeSettings: &lockboxv1.ChangeSettings{Settings: s}}}
 }
 
 // signedIn is somebody whose token says that they signed in so long after the start.

@@ -19,7 +19,8 @@ func TestRolesAreTheGlobalAdministratorsAffair(t *testing.T) {
 		row{0, mole, owner(otto), no(forbidden, "token", "R20")},
 		row{1, gina, owner(otto), yes},
 		row{2, gina, owner(otto), already},
-		row{2, gina, assign(assignment("otto", lena, ownerRole, ofSubscription)), no(conflict, "assign_role.assignment.id", "R20")},
+		row{2, gina, assign(assignment("otto", lena, ownerRole, ofSubscription)),
+			no(conflict, "assign_role.assignment.id", "R20")},
 		row{3, otto, remove(ofSubscription, "otto"), no(forbidden, "token", "R20")},
 		row{3, gina, remove(ofSubscription, "lena"), no(notFound, "remove_role.assignment_id", "R20")},
 		row{3, gina, remove(ofTenant, "otto"), no(notFound, "remove_role.assignment_id", "R20")},
@@ -39,8 +40,10 @@ func TestI10NobodyOfAnotherIssuerGetsARole(t *testing.T) {
 		row{0, gina, owner(eve), no(invalid, field+".issuer", "I10")},
 		row{0, gina, owner(mole), no(invalid, field+".issuer", "I10")},
 		row{0, gina, assign(assignment("x", eve, administrator, ofTenant)), no(invalid, field+".issuer", "I10")},
-		row{0, gina, assign(&lockboxv1.RoleAssignment{Id: "x", Role: ownerRole, Scope: ofSubscription}), no(invalid, field+".issuer", "I10")},
-		row{0, gina, assign(assignment("x", nameless, ownerRole, ofSubscription)), no(invalid, field+".subject", "bad input")},
+		row{0, gina, assign(&lockboxv1.RoleAssignment{Id: "x", Role: ownerRole, Scope: ofSubscription}),
+			no(invalid, field+".issuer", "I10")},
+		row{0, gina, assign(assignment("x", nameless, ownerRole, ofSubscription)),
+			no(invalid, field+".subject", "bad input")},
 	)
 }
 
@@ -60,8 +63,10 @@ func TestR18R19ARoleBelongsWhereItIsAssigned(t *testing.T) {
 		row{0, gina, at(ofTenant, assignment("f", otto, administrator, ofGroup)), no(invalid, scope, "R22")},
 		row{0, gina, at(ofSubscription, assignment("g", otto, ownerRole, ofTenant)), no(invalid, scope, "R22")},
 		row{0, gina, at(ofSubscription, assignment("h", otto, ownerRole, 0)), no(invalid, scope, "R22")},
-		row{0, gina, at(ofTenant, assignment("i.", otto, auditor, ofTenant)), no(invalid, "assign_role.assignment.id", "bad input")},
-		row{0, gina, at(ofTenant, ending(assignment("j", otto, auditor, ofTenant), 0)), no(invalid, "assign_role.assignment.expires_at", "R20")},
+		row{0, gina, at(ofTenant, assignment("i.", otto, auditor, ofTenant)),
+			no(invalid, "assign_role.assignment.id", "bad input")},
+		row{0, gina, at(ofTenant, ending(assignment("j", otto, auditor, ofTenant), 0)),
+			no(invalid, "assign_role.assignment.expires_at", "R20")},
 		row{0, gina, at(ofTenant, ending(assignment("k", otto, auditor, ofTenant), 1)), yes},
 		row{0, gina, at(ofTenant, assignment("l", otto, approver, ofTenant)), yes},
 		row{0, gina, at(ofSubscription, assignment("m", otto, approver, ofSubscription)), yes},
@@ -134,7 +139,8 @@ func TestR20R21R22WhenAnAssignmentCounts(t *testing.T) {
 		t.Helper()
 		as, _ := s.subscription.Roles.Get(id)
 		code := as.Inactive(start.Add(at))
-		if why := tenant.Recorded(code); (want == "") != (code == 0) || want == "" && why != "" || !strings.Contains(why, want) {
+		if why := tenant.Recorded(code); (want == "") != (code == 0) || want == "" && why != "" ||
+			!strings.Contains(why, want) {
 			t.Errorf("%s at %s: %s, %q, want %q", id, at, code, why, want)
 		}
 	}
@@ -153,7 +159,8 @@ func TestR20R21R22WhenAnAssignmentCounts(t *testing.T) {
 	counts("eligible", end+1, "ended (R21)")
 	counts("both", end, "R21")
 	counts("both", end+1, "R20")
-	for id, want := range map[string]time.Time{"plain": start.Add(end), "eligible": start.Add(end), "both": start.Add(end), "always": {}} {
+	for id, want := range map[string]time.Time{"plain": start.Add(end), "eligible": start.Add(end), "both": start.Add(end),
+		"always": {}} {
 		if as, _ := s.subscription.Roles.Get(id); !as.ActiveUntil().Equal(want) {
 			t.Errorf("%s is active until %s", id, as.ActiveUntil())
 		}
@@ -163,7 +170,8 @@ func TestR20R21R22WhenAnAssignmentCounts(t *testing.T) {
 func TestR18R19R23R30WhoWouldBeAsked(t *testing.T) {
 	olga := customer("olga")
 	tooFew := &lockboxv1.TenantSettings{DefaultLanguage: "en", RequiredApprovals: 2}
-	approvers := &lockboxv1.TenantSettings{DefaultLanguage: "en", Fallback: lockboxv1.Fallback_FALLBACK_TENANT_LOCKBOX_APPROVERS}
+	approvers := &lockboxv1.TenantSettings{DefaultLanguage: "en",
+		Fallback: lockboxv1.Fallback_FALLBACK_TENANT_LOCKBOX_APPROVERS}
 	const (
 		subscription = lockboxv1.ApproverBasis_APPROVER_BASIS_SUBSCRIPTION
 		tenantWide   = lockboxv1.ApproverBasis_APPROVER_BASIS_TENANT
@@ -178,21 +186,36 @@ func TestR18R19R23R30WhoWouldBeAsked(t *testing.T) {
 		want     []string
 		excluded []string
 	}{
-		"Owners and Lockbox Approvers":           {[]*lockboxv1.Command{owner(otto), assign(assignment("lena", lena, approver, ofSubscription))}, false, eve, subscription, []string{"otto", "lena"}, nil},
-		"the tenant's people":                    {[]*lockboxv1.Command{owner(otto), assign(assignment("lena", lena, approver, ofTenant))}, true, eve, tenantWide, []string{"gina", "lena"}, nil},
-		"an auditor decides nothing":             {[]*lockboxv1.Command{assign(assignment("lena", lena, auditor, ofTenant))}, true, eve, tenantWide, []string{"gina"}, nil},
-		"nobody on the subscription":             {nil, false, eve, fallback, []string{"gina"}, nil},
-		"one person, two roles":                  {[]*lockboxv1.Command{owner(otto), assign(assignment("otto-2", otto, approver, ofSubscription))}, false, eve, subscription, []string{"otto"}, nil},
-		"an inherited Owner":                     {[]*lockboxv1.Command{assign(assignment("otto", otto, ownerRole, ofGroup))}, false, eve, fallback, []string{"gina"}, []string{"otto"}},
-		"an Owner who would have to activate":    {[]*lockboxv1.Command{assign(eligible(assignment("otto", otto, ownerRole, ofSubscription))), owner(olga)}, false, eve, subscription, []string{"olga"}, []string{"otto"}},
-		"fewer than must approve":                {[]*lockboxv1.Command{owner(otto), set(tooFew)}, false, eve, fallback, []string{"otto", "gina"}, nil},
-		"enough of those who must approve":       {[]*lockboxv1.Command{owner(otto), owner(olga), set(tooFew)}, false, eve, subscription, []string{"otto", "olga"}, nil},
-		"the only Owner is also administrator":   {[]*lockboxv1.Command{owner(gina), set(tooFew)}, false, eve, fallback, []string{"gina"}, nil},
-		"the fallback that the tenant chose":     {[]*lockboxv1.Command{assign(assignment("lena", lena, approver, ofTenant)), set(approvers)}, false, eve, fallback, []string{"lena"}, nil},
-		"a fallback that is empty":               {[]*lockboxv1.Command{set(approvers)}, false, eve, nobody, nil, nil},
-		"an empty fallback, and somebody short":  {[]*lockboxv1.Command{assign(eligible(assignment("lena", lena, approver, ofTenant))), set(approvers)}, false, eve, nobody, nil, []string{"lena"}},
-		"too few for the tenant itself":          {[]*lockboxv1.Command{set(tooFew), assign(eligible(assignment("lena", lena, approver, ofTenant)))}, true, eve, tenantWide, []string{"gina"}, []string{"lena"}},
-		"the requester is never asked (I10)":     {[]*lockboxv1.Command{owner(otto), owner(olga)}, false, otto, subscription, []string{"olga"}, []string{"otto"}},
+		"Owners and Lockbox Approvers": {[]*lockboxv1.Command{owner(otto),
+			assign(assignment("lena", lena, approver, ofSubscription))}, false, eve, subscription, []string{"otto", "lena"},
+			nil},
+		"the tenant's people": {[]*lockboxv1.Command{owner(otto),
+			assign(assignment("lena", lena, approver, ofTenant))}, true, eve, tenantWide, []string{"gina", "lena"}, nil},
+		"an auditor decides nothing": {[]*lockboxv1.Command{assign(assignment("lena", lena, auditor, ofTenant))},
+			true, eve, tenantWide, []string{"gina"}, nil},
+		"nobody on the subscription": {nil, false, eve, fallback, []string{"gina"}, nil},
+		"one person, two roles": {[]*lockboxv1.Command{owner(otto),
+			assign(assignment("otto-2", otto, approver, ofSubscription))}, false, eve, subscription, []string{"otto"}, nil},
+		"an inherited Owner": {[]*lockboxv1.Command{assign(assignment("otto", otto, ownerRole, ofGroup))},
+			false, eve, fallback, []string{"gina"}, []string{"otto"}},
+		"an Owner who would have to activate": {[]*lockboxv1.Command{assign(eligible(assignment("otto", otto, ownerRole,
+			ofSubscription))), owner(olga)}, false, eve, subscription, []string{"olga"}, []string{"otto"}},
+		"fewer than must approve": {[]*lockboxv1.Command{owner(otto), set(tooFew)}, false, eve, fallback,
+			[]string{"otto", "gina"}, nil},
+		"enough of those who must approve": {[]*lockboxv1.Command{owner(otto), owner(olga), set(tooFew)}, false, eve,
+			subscription, []string{"otto", "olga"}, nil},
+		"the only Owner is also administrator": {[]*lockboxv1.Command{owner(gina), set(tooFew)}, false, eve, fallback,
+			[]string{"gina"}, nil},
+		"the fallback that the tenant chose": {[]*lockboxv1.Command{assign(assignment("lena", lena, approver, ofTenant)),
+			set(approvers)}, false, eve, fallback, []string{"lena"}, nil},
+		"a fallback that is empty": {[]*lockboxv1.Command{set(approvers)}, false, eve, nobody, nil, nil},
+		"an empty fallback, and somebody short": {[]*lockboxv1.Command{assign(eligible(assignment("lena", lena, approver,
+			ofTenant))), set(approvers)}, false, eve, nobody, nil, []string{"lena"}},
+		"too few for the tenant itself": {[]*lockboxv1.Command{set(tooFew),
+			assign(eligible(assignment("lena", lena, approver, ofTenant)))}, true, eve, tenantWide, []string{"gina"},
+			[]string{"lena"}},
+		"the requester is never asked (I10)": {[]*lockboxv1.Command{owner(otto), owner(olga)}, false, otto, subscription,
+			[]string{"olga"}, []string{"otto"}},
 		"nor is the fallback's requester (I10)":  {nil, false, gina, nobody, nil, []string{"gina"}},
 		"and none of the tenant's, if it is one": {nil, true, gina, nobody, nil, []string{"gina"}},
 	} {

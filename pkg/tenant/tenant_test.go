@@ -58,7 +58,8 @@ func actor(side lockboxv1.Side, issuer, name string, groups ...string) *lockboxv
 	}}
 }
 
-// row is one line of a timeline: at a time somebody gives a command, and then something is so, or a refusal says why not.
+// row is one line of a timeline: at a time somebody gives a command, and then something is so, or a refusal says why
+// not.
 type row struct {
 	at   time.Duration
 	who  *lockboxv1.Actor
@@ -146,7 +147,9 @@ func create(plan lockboxv1.SupportPlan) *lockboxv1.Command {
 }
 
 func register(name string) *lockboxv1.Command {
-	return &lockboxv1.Command{AggregateId: sub, Action: &lockboxv1.Command_RegisterSubscription{RegisterSubscription: &lockboxv1.RegisterSubscription{DisplayName: name}}}
+	return &lockboxv1.Command{AggregateId: sub,
+		Action: &lockboxv1.Command_RegisterSubscription{
+			RegisterSubscription: &lockboxv1.RegisterSubscription{DisplayName: name}}}
 }
 
 func enable() *lockboxv1.Command {
@@ -154,23 +157,28 @@ func enable() *lockboxv1.Command {
 }
 
 func disable(reason string) *lockboxv1.Command {
-	return &lockboxv1.Command{Action: &lockboxv1.Command_DisableLockbox{DisableLockbox: &lockboxv1.DisableLockbox{Reason: reason}}}
+	return &lockboxv1.Command{Action: &lockboxv1.Command_DisableLockbox{
+		DisableLockbox: &lockboxv1.DisableLockbox{Reason: reason}}}
 }
 
 func change(plan lockboxv1.SupportPlan) *lockboxv1.Command {
-	return &lockboxv1.Command{Action: &lockboxv1.Command_ChangeSupportPlan{ChangeSupportPlan: &lockboxv1.ChangeSupportPlan{Plan: plan}}}
+	return &lockboxv1.Command{Action: &lockboxv1.Command_ChangeSupportPlan{
+		ChangeSupportPlan: &lockboxv1.ChangeSupportPlan{Plan: plan}}}
 }
 
 func signUp(resourceType string) *lockboxv1.Command {
-	return &lockboxv1.Command{Action: &lockboxv1.Command_SignUpPreview{SignUpPreview: &lockboxv1.SignUpPreview{ResourceType: resourceType}}}
+	return &lockboxv1.Command{Action: &lockboxv1.Command_SignUpPreview{
+		SignUpPreview: &lockboxv1.SignUpPreview{ResourceType: resourceType}}}
 }
 
 func signOff(resourceType string) *lockboxv1.Command {
-	return &lockboxv1.Command{Action: &lockboxv1.Command_SignOffPreview{SignOffPreview: &lockboxv1.SignOffPreview{ResourceType: resourceType}}}
+	return &lockboxv1.Command{Action: &lockboxv1.Command_SignOffPreview{
+		SignOffPreview: &lockboxv1.SignOffPreview{ResourceType: resourceType}}}
 }
 
 func set(s *lockboxv1.TenantSettings) *lockboxv1.Command {
-	return &lockboxv1.Command{Action: &lockboxv1.Command_ChangeSettings{ChangeSettings: &lockboxv1.ChangeSettings{Settings: s}}}
+	return &lockboxv1.Command{Action: &lockboxv1.Command_ChangeSettings{
+		ChangeSettings: &lockboxv1.ChangeSettings{Settings: s}}}
 }
 
 // on says where a command about roles is meant: the tenant's own, or the subscription's.
@@ -181,12 +189,15 @@ func on(scope lockboxv1.AssignmentScope, c *lockboxv1.Command) *lockboxv1.Comman
 	return c
 }
 
-func assignment(name string, to *lockboxv1.Actor, role lockboxv1.Role, scope lockboxv1.AssignmentScope) *lockboxv1.RoleAssignment {
+func assignment(
+	name string, to *lockboxv1.Actor, role lockboxv1.Role, scope lockboxv1.AssignmentScope,
+) *lockboxv1.RoleAssignment {
 	return &lockboxv1.RoleAssignment{Id: name, Person: to.GetPerson(), Role: role, Scope: scope}
 }
 
 func assign(a *lockboxv1.RoleAssignment) *lockboxv1.Command {
-	return on(a.GetScope(), &lockboxv1.Command{Action: &lockboxv1.Command_AssignRole{AssignRole: &lockboxv1.AssignRole{Assignment: a}}})
+	return on(a.GetScope(),
+		&lockboxv1.Command{Action: &lockboxv1.Command_AssignRole{AssignRole: &lockboxv1.AssignRole{Assignment: a}}})
 }
 
 func owner(to *lockboxv1.Actor) *lockboxv1.Command {
@@ -204,7 +215,8 @@ func ending(a *lockboxv1.RoleAssignment, at time.Duration) *lockboxv1.RoleAssign
 }
 
 func remove(scope lockboxv1.AssignmentScope, name string) *lockboxv1.Command {
-	return on(scope, &lockboxv1.Command{Action: &lockboxv1.Command_RemoveRole{RemoveRole: &lockboxv1.RemoveRole{AssignmentId: name}}})
+	return on(scope, &lockboxv1.Command{Action: &lockboxv1.Command_RemoveRole{
+		RemoveRole: &lockboxv1.RemoveRole{AssignmentId: name}}})
 }
 
 func activate(scope lockboxv1.AssignmentScope, name string, until ...time.Duration) *lockboxv1.Command {
@@ -216,5 +228,6 @@ func activate(scope lockboxv1.AssignmentScope, name string, until ...time.Durati
 }
 
 func deactivate(scope lockboxv1.AssignmentScope, name string) *lockboxv1.Command {
-	return on(scope, &lockboxv1.Command{Action: &lockboxv1.Command_DeactivateRole{DeactivateRole: &lockboxv1.DeactivateRole{AssignmentId: name}}})
+	return on(scope, &lockboxv1.Command{Action: &lockboxv1.Command_DeactivateRole{
+		DeactivateRole: &lockboxv1.DeactivateRole{AssignmentId: name}}})
 }

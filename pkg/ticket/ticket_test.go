@@ -34,15 +34,18 @@ var (
 )
 
 func open(title, description, subscription string) *lockboxv1.Command {
-	return &lockboxv1.Command{Action: &lockboxv1.Command_OpenTicket{OpenTicket: &lockboxv1.OpenTicket{Title: title, Description: description, SubscriptionId: subscription}}}
+	return &lockboxv1.Command{Action: &lockboxv1.Command_OpenTicket{OpenTicket: &lockboxv1.OpenTicket{Title: title,
+		Description: description, SubscriptionId: subscription}}}
 }
 
 func assign(to *lockboxv1.Actor, team, reason string) *lockboxv1.Command {
-	return &lockboxv1.Command{Action: &lockboxv1.Command_AssignTicket{AssignTicket: &lockboxv1.AssignTicket{Engineer: to.GetPerson(), Team: team, Reason: reason}}}
+	return &lockboxv1.Command{Action: &lockboxv1.Command_AssignTicket{
+		AssignTicket: &lockboxv1.AssignTicket{Engineer: to.GetPerson(), Team: team, Reason: reason}}}
 }
 
 func comment(text string) *lockboxv1.Command {
-	return &lockboxv1.Command{Action: &lockboxv1.Command_CommentTicket{CommentTicket: &lockboxv1.CommentTicket{Text: text}}}
+	return &lockboxv1.Command{Action: &lockboxv1.Command_CommentTicket{
+		CommentTicket: &lockboxv1.CommentTicket{Text: text}}}
 }
 
 // row is one line of a ticket's history. An event, "already", or a refusal's code, field and rule.
@@ -98,7 +101,8 @@ func TestR11ATicketIsOpenedAssignedAndHandedOn(t *testing.T) {
 		row{eve, assign(fred, "Compute", "knows disks"), "TicketReassigned"},
 		row{fred, assign(fred, "Storage", "escalated"), "TicketReassigned"}, // to another team
 	)
-	if s.Title != "It does not boot" || s.SubscriptionID != "sub-1" || s.OpenedBy.GetPerson().GetSubject() != "cora" || !s.OpenedAt.Equal(start) {
+	if s.Title != "It does not boot" || s.SubscriptionID != "sub-1" || s.OpenedBy.GetPerson().GetSubject() != "cora" ||
+		!s.OpenedAt.Equal(start) {
 		t.Errorf("opened: %+v", s)
 	}
 	if s.Engineer.GetSubject() != "fred" || s.Team != "Storage" {

@@ -127,6 +127,7 @@ func holds(t *testing.T, s *projection.Store, entries []journal.Entry) {
 
 // Whoever waits for a new projection hears how far it is, and that it is complete; of what comes later nobody hears so.
 func TestItSaysHowFarABuildingIs(t *testing.T) {
+	t.Parallel()
 	entries := story.Crowd(400).Entries
 	n := uint64(len(entries) - 1)
 	stream := &story.Stream{Entries: entries[:n], More: make(chan journal.Entry)}
@@ -135,12 +136,14 @@ func TestItSaysHowFarABuildingIs(t *testing.T) {
 	stream.More <- entries[n]
 	holds(t, s, entries)
 	r.end()
-	if len(r.built) < 2 || r.built[len(r.built)-1] != [2]uint64{n, n} || !slices.IsSortedFunc(r.built, func(a, b [2]uint64) int { return cmp.Compare(a[0], b[0]) }) {
+	if len(r.built) < 2 || r.built[len(r.built)-1] != [2]uint64{n, n} ||
+		!slices.IsSortedFunc(r.built, func(a, b [2]uint64) int { return cmp.Compare(a[0], b[0]) }) {
 		t.Errorf("it says %v of %d", r.built, n)
 	}
 }
 
 func TestItGoesOnWhereItStopped(t *testing.T) {
+	t.Parallel()
 	entries, dir := story.Crowd(20).Entries, t.TempDir()
 	stream := &story.Stream{Entries: entries[:100], More: make(chan journal.Entry)}
 	r := start(t, dir, stream)
@@ -161,6 +164,7 @@ func TestItGoesOnWhereItStopped(t *testing.T) {
 
 // A projection of another stream than ours is thrown away, and what is built anew is the same as ever.
 func TestItIsBuiltAnewWhenItDoesNotFitTheStream(t *testing.T) {
+	t.Parallel()
 	entries := story.Crowd(20).Entries
 	foreign := func(at int) []journal.Entry {
 		e := proto.CloneOf(entries[at].Event)
@@ -177,10 +181,11 @@ func TestItIsBuiltAnewWhenItDoesNotFitTheStream(t *testing.T) {
 		spoil  func(dir string) error
 		warned bool
 	}{
-		"as it was":                      {entries, func(string) error { return nil }, false},
-		"missing":                        {entries, func(dir string) error { return os.Remove(file(dir)) }, false},
-		"truncated":                      {entries, func(dir string) error { return os.Truncate(file(dir), 50_000) }, true},
-		"garbage":                        {entries, func(dir string) error { return os.WriteFile(file(dir), bytes.Repeat([]byte("x"), 99_999), 0o600) }, true},
+		"as it was": {entries, func(string) error { return nil }, false},
+		"missing":   {entries, func(dir string) error { return os.Remove(file(dir)) }, false},
+		"truncated": {entries, func(dir string) error { return os.Truncate(file(dir), 50_000) }, true},
+		"garbage": {entries,
+			func(dir string) error { return os.WriteFile(file(dir), bytes.Repeat([]byte("x"), 99_999), 0o600) }, true},
 		"a stream that is shorter":       {entries[:len(entries)-1], func(string) error { return nil }, true},
 		"a stream that begins anew":      {foreign(0), func(string) error { return nil }, true},
 		"a stream that ends otherwise":   {foreign(len(entries) - 1), func(string) error { return nil }, true},
@@ -203,6 +208,7 @@ func TestItIsBuiltAnewWhenItDoesNotFitTheStream(t *testing.T) {
 }
 
 func TestDamageFoundWhileAnsweringIsMended(t *testing.T) {
+	t.Parallel()
 	entries, dir := story.Crowd(200).Entries, t.TempDir()
 	r := start(t, dir, &story.Stream{Entries: entries})
 	holds(t, r.store(), entries)
@@ -232,6 +238,7 @@ func TestDamageFoundWhileAnsweringIsMended(t *testing.T) {
 
 // An event of a type that this version does not know stops everything; what came before it is there.
 func TestAnEventOfAnUnknownTypeStopsIt(t *testing.T) {
+	t.Parallel()
 	entries, dir := story.Crowd(20).Entries, t.TempDir()
 	unknown := fmt.Errorf("journal: event 51: %w", input.ErrUnknownFact)
 	stream := &story.Stream{Entries: entries[:50], Failure: unknown}
@@ -255,6 +262,7 @@ func TestAnEventOfAnUnknownTypeStopsIt(t *testing.T) {
 }
 
 func TestAStreamThatContradictsItselfStopsIt(t *testing.T) {
+	t.Parallel()
 	r := start(t, t.TempDir(), &story.Stream{Failure: &journal.CorruptError{Seq: 1, Rule: "no sequence is missing"}})
 	var corrupt *journal.CorruptError
 	if err := <-r.ended; !errors.As(err, &corrupt) {
@@ -266,6 +274,7 @@ func TestAStreamThatContradictsItselfStopsIt(t *testing.T) {
 }
 
 func TestAContradictionIsAnAlarm(t *testing.T) {
+	t.Parallel()
 	st := story.Crowd(1)
 	e := proto.CloneOf(st.Entries[len(st.Entries)-1].Event)
 	e.Kind, e.AggregateId, e.ReportKey, e.Version = "request", st.ID(), "", 1
@@ -281,12 +290,14 @@ func TestAContradictionIsAnAlarm(t *testing.T) {
 
 // Nothing is hinted at before it is in the answers, each tenant once, and an untold disclosure not at all (R46).
 func TestWhatIsHintedAt(t *testing.T) {
+	t.Parallel()
 	st := story.Crowd(2)
 	told := len(st.Entries)
 	stream := &story.Stream{Entries: slices.Clone(st.Entries), More: make(chan journal.Entry)}
 	r := start(t, t.TempDir(), stream)
 	s := r.store()
-	officer, admin := story.Provider("olga", "Olga Ostrova", "security-officers"), story.Customer("sakura", "admin", "Ada Admin")
+	officer, admin := story.Provider("olga", "Olga Ostrova", "security-officers"),
+		story.Customer("sakura", "admin", "Ada Admin")
 	var exposure, demand string
 	for _, row := range []struct {
 		what string
@@ -297,7 +308,8 @@ func TestWhatIsHintedAt(t *testing.T) {
 			st.Submit(story.Provider("erin", "Erin Ellis", "support-engineers"), story.Dump("meadowbank", "sub-01", "a"))
 		}, []string{"meadowbank"}},
 		{"a setting of the other's", func() { st.Subscription(admin, "sakura", "new", "New") }, []string{"sakura"}},
-		{"a mail about a request", func() { st.Mail("meadowbank", st.ID(), "owner@meadowbank.example") }, []string{"meadowbank"}},
+		{"a mail about a request", func() { st.Mail("meadowbank", st.ID(), "owner@meadowbank.example") },
+			[]string{"meadowbank"}},
 		{"an exposure", func() { exposure = st.Disclose(officer, "meadowbank", "a capture", 0) }, nil},
 		{"a legal demand", func() { demand = st.Disclose(officer, "meadowbank", "mails", time.Hour) }, nil},
 		{"the telling of the exposure", func() { st.TellDisclosure("meadowbank", exposure) }, []string{"meadowbank"}},
@@ -317,7 +329,8 @@ func TestWhatIsHintedAt(t *testing.T) {
 	}
 	r.end()
 	batch := []projection.Event{
-		{Event: &lockboxv1.Event{Tenant: "a", Kind: "request"}}, {Event: &lockboxv1.Event{Tenant: "_", Kind: "policy"}}, {Event: &lockboxv1.Event{Tenant: "a", Kind: "delivery"}},
+		{Event: &lockboxv1.Event{Tenant: "a", Kind: "request"}}, {Event: &lockboxv1.Event{Tenant: "_", Kind: "policy"}},
+		{Event: &lockboxv1.Event{Tenant: "a", Kind: "delivery"}},
 		{Event: &lockboxv1.Event{Tenant: "b", Kind: "disclosure", Fact: &lockboxv1.Event_ExposureDisclosed{}}},
 		{Event: &lockboxv1.Event{Tenant: "c", Kind: "disclosure", Fact: &lockboxv1.Event_LegalDemandDisclosed{}}},
 	}
@@ -349,6 +362,7 @@ func (r *run) expectHints(what string, want []string) {
 }
 
 func TestADirectoryThatCannotBeUsedIsAnError(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "file")
 	must(t, os.WriteFile(file, nil, 0o600))
 	r := start(t, file, &story.Stream{})
@@ -359,6 +373,7 @@ func TestADirectoryThatCannotBeUsedIsAnError(t *testing.T) {
 
 // What is new is committed at once; what is known to be followed by more waits a little for it.
 func TestBatches(t *testing.T) {
+	t.Parallel()
 	event := func(more bool) received { return received{projection.Event{Sequence: 1}, more} }
 	for name, row := range map[string]struct {
 		sent  []received

@@ -18,11 +18,12 @@ import (
 	"github.com/openlockbox/lockbox/services/lockbox/demo/devissuer"
 )
 
-// Each of three servers keeps a copy of its own, and most readers get another server's. What one of them has lost is named, and
-// nothing is granted until that server has copied it from the others again.
+// Each of three servers keeps a copy of its own, and most readers get another server's. What one of them has lost is
+// named, and nothing is granted until that server has copied it from the others again.
 //
 // control: nist:SI-7
 func TestADamagedCopyOfOneServerStopsTheLease(t *testing.T) {
+	t.Parallel()
 	w := newWorldOf(t, 3)
 	const bank = devissuer.TenantBank
 	w.story.Create(bank, "Meadow Bank", w.issuer.TenantIssuer(bank), w.actor("grace"))
@@ -42,7 +43,8 @@ func TestADamagedCopyOfOneServerStopsTheLease(t *testing.T) {
 	const victim = 1
 	w.damage(victim, func(dir string) { flipIn(t, streamDir(t, dir)) })
 	found := w.alarm(watch)
-	if found.GetWhere() != "replica n1" || found.GetKind() != lockboxv1.DifferenceKind_DIFFERENCE_KIND_GAP || found.GetFirstSequence() == 0 || found.GetLastSequence() > last ||
+	if found.GetWhere() != "replica n1" || found.GetKind() != lockboxv1.DifferenceKind_DIFFERENCE_KIND_GAP ||
+		found.GetFirstSequence() == 0 || found.GetLastSequence() > last ||
 		len(found.GetSubjects()) == 0 {
 		t.Errorf("the alarm says %v", found)
 	}

@@ -54,13 +54,15 @@ func newWorld(t testing.TB) *world { return newWorldOf(t, 1) }
 func newWorldOf(t testing.TB, servers int) *world {
 	issuer, err := devissuer.New(devissuer.Config{Demo: true, Dir: t.TempDir()})
 	must(t, err)
-	w := &world{t: t, bus: journaltest.Start(t, servers), servers: servers, issuer: issuer, story: story.New(time.Now().UTC()), after: map[aggregate.Key]uint64{}, keys: t.TempDir()}
+	w := &world{t: t, bus: journaltest.Start(t, servers), servers: servers, issuer: issuer,
+		story: story.New(time.Now().UTC()), after: map[aggregate.Key]uint64{}, keys: t.TempDir()}
 	keys, err := logkeys.LoadOrCreate(w.keys, "log.example/lockbox")
 	must(t, err)
 	w.vkey = keys.Verifier
 	w.client = w.bus.Connect(t, bus.Client)
 	w.writers = map[string]*journal.Journal{
-		"jit-evaluator": w.bus.Journal(t, bus.Evaluator), "lockbox-orchestrator": w.bus.Journal(t, bus.Orchestrator), "notifier": w.bus.Journal(t, bus.Notifier),
+		"jit-evaluator": w.bus.Journal(t, bus.Evaluator), "lockbox-orchestrator": w.bus.Journal(t, bus.Orchestrator),
+		"notifier": w.bus.Journal(t, bus.Notifier),
 	}
 	return w
 }
@@ -78,7 +80,8 @@ func (w *world) actor(name string) *lockboxv1.Actor {
 	if p.Tenant != "" {
 		side = lockboxv1.Side_SIDE_TENANT
 	}
-	return &lockboxv1.Actor{Side: side, Person: w.issuer.Person(name), Employer: p.Employer, Groups: p.Groups, MultiFactor: true}
+	return &lockboxv1.Actor{Side: side, Person: w.issuer.Person(name), Employer: p.Employer, Groups: p.Groups,
+		MultiFactor: true}
 }
 
 // store appends what the story has told since, and returns the last sequence.
@@ -119,8 +122,9 @@ func (w *world) run(dir string) (stop func()) {
 	must(w.t, err)
 	w.log = "http://" + listener.Addr().String()
 	c := projector.Config{Dir: dir, Log: projector.LogConfig{
-		SigningKeyFile: config.SecretFile(filepath.Join(w.keys, logkeys.SigningKeyFile)), SaltsFile: config.SecretFile(filepath.Join(w.keys, logkeys.SaltsFile)),
-		Interval: 100 * time.Millisecond, RescanEvery: time.Second, Listener: listener,
+		SigningKeyFile: config.SecretFile(filepath.Join(w.keys, logkeys.SigningKeyFile)),
+		SaltsFile:      config.SecretFile(filepath.Join(w.keys, logkeys.SaltsFile)),
+		Interval:       100 * time.Millisecond, RescanEvery: time.Second, Listener: listener,
 	}}
 	go func() { ended <- projector.Run(ctx, rt, c) }()
 	return func() {
@@ -153,6 +157,7 @@ func (w *world) ask(who string, q *lockboxv1.Query) *lockboxv1.QueryReply {
 }
 
 func TestOnTheBus(t *testing.T) {
+	t.Parallel()
 	w, dir := newWorld(t), t.TempDir()
 	const bank = devissuer.TenantBank
 	w.story.Create(bank, "Meadow Bank", w.issuer.TenantIssuer(bank), w.actor("grace"))
@@ -161,8 +166,11 @@ func TestOnTheBus(t *testing.T) {
 	w.story.Mail(bank, id, "grace@meadowbank.example")
 	w.store()
 	stop := w.run(dir)
-	get := &lockboxv1.Query{Tenant: bank, Ask: &lockboxv1.Query_GetRequest{GetRequest: &lockboxv1.GetRequest{RequestId: id}}}
-	if got := w.ask("grace", get).GetRequest(); got.GetStatus() != lockboxv1.RequestStatus_REQUEST_STATUS_CUSTOMER_NOTIFIED || len(got.GetTimeline()) != 4 {
+	get := &lockboxv1.Query{Tenant: bank,
+		Ask: &lockboxv1.Query_GetRequest{GetRequest: &lockboxv1.GetRequest{RequestId: id}}}
+	if got := w.ask("grace",
+		get).GetRequest(); got.GetStatus() != lockboxv1.RequestStatus_REQUEST_STATUS_CUSTOMER_NOTIFIED ||
+		len(got.GetTimeline()) != 4 {
 		t.Fatalf("at first: %v", got)
 	}
 	// Whoever shows it hears that there is something new, and nothing more.
@@ -174,7 +182,8 @@ func TestOnTheBus(t *testing.T) {
 	// People read their own writes.
 	w.story.Command(w.actor("grace"), story.Approve(bank, id))
 	get.MinSequence = w.store()
-	if got := w.ask("grace", get); got.GetRequest().GetStatus() != lockboxv1.RequestStatus_REQUEST_STATUS_ACTIVE || got.GetSequence() < get.GetMinSequence() {
+	if got := w.ask("grace", get); got.GetRequest().GetStatus() != lockboxv1.RequestStatus_REQUEST_STATUS_ACTIVE ||
+		got.GetSequence() < get.GetMinSequence() {
 		t.Fatalf("after the approval: %v", got)
 	}
 	hint, err := hints.NextMsg(10 * time.Second)
@@ -194,7 +203,8 @@ func TestOnTheBus(t *testing.T) {
 		stop := w.run(d)
 		list := &lockboxv1.Query{Tenant: bank, Ask: &lockboxv1.Query_ListRequests{ListRequests: &lockboxv1.ListRequests{}}}
 		got := w.ask("grace", list)
-		if rs := got.GetRequests().GetRequests(); len(rs) != 2 || rs[0].GetRequestId() != other || rs[1].GetRequestId() != id || got.GetSequence() < last {
+		if rs := got.GetRequests().GetRequests(); len(rs) != 2 || rs[0].GetRequestId() != other ||
+			rs[1].GetRequestId() != id || got.GetSequence() < last {
 			t.Errorf("after a restart: %v", got)
 		}
 		stop()
@@ -203,18 +213,21 @@ func TestOnTheBus(t *testing.T) {
 
 // control: nist:AU-9
 func TestTheLogToWhomItConcerns(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	const bank = devissuer.TenantBank
 	w.story.Create(bank, "Meadow Bank", w.issuer.TenantIssuer(bank), w.actor("grace"))
 	w.story.Subscription(w.actor("grace"), bank, "prod", "Production")
 	w.story.Assign(w.actor("grace"), bank, "prod", "a1", w.actor("otto"), lockboxv1.Role_ROLE_OWNER, false)
-	w.story.Create(devissuer.TenantHealth, devissuer.TenantHealthName, w.issuer.TenantIssuer(devissuer.TenantHealth), w.actor("hana"))
+	w.story.Create(devissuer.TenantHealth, devissuer.TenantHealthName, w.issuer.TenantIssuer(devissuer.TenantHealth),
+		w.actor("hana"))
 	id := w.story.Submit(w.actor("erin"), story.Dump(bank, "prod", "vm1"))
 	w.story.Command(w.actor("otto"), story.Approve(bank, id))
 	w.store()
 	defer w.run(t.TempDir())()
 
-	get := &lockboxv1.Query{Tenant: bank, Ask: &lockboxv1.Query_GetReceipt{GetReceipt: &lockboxv1.GetReceipt{RequestId: id}}}
+	get := &lockboxv1.Query{Tenant: bank,
+		Ask: &lockboxv1.Query_GetReceipt{GetReceipt: &lockboxv1.GetReceipt{RequestId: id}}}
 	receipt := w.ask("grace", get)
 	for giveUp := time.Now().Add(20 * time.Second); receipt.GetRefusal().GetCode() == lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE && time.Now().Before(giveUp); {
 		time.Sleep(50 * time.Millisecond)
@@ -316,6 +329,7 @@ func (w *world) get(who, path string) got {
 }
 
 func TestAConfigurationThatCannotWork(t *testing.T) {
+	t.Parallel()
 	whole := projector.Config{Dir: "d", Log: projector.LogConfig{SigningKeyFile: "k", SaltsFile: "s"}}
 	must(t, whole.Check())
 	for field, spoil := range map[string]func(*projector.Config){

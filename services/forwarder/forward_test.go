@@ -73,7 +73,8 @@ func (w *world) arrives(sequence uint64) {
 	w.arrived = append(w.arrived, sequence)
 }
 
-// until waits until an event has arrived, and checks that none before it is missing: whatever arrives is the next, or was there.
+// until waits until an event has arrived, and checks that none before it is missing: whatever arrives is the next, or
+// was there.
 func (w *world) until(sequence uint64) {
 	w.Helper()
 	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
@@ -176,6 +177,7 @@ func (w *world) key() (file config.SecretFile, public string) {
 }
 
 func TestAWebhookGetsEverythingInOrderWhateverItAnswers(t *testing.T) {
+	t.Parallel()
 	w := begin(t)
 	w.happen(5)
 	key, public := w.key()
@@ -206,6 +208,7 @@ func TestAWebhookGetsEverythingInOrderWhateverItAnswers(t *testing.T) {
 }
 
 func TestAWebhookThatIsGoneGetsNothingMore(t *testing.T) {
+	t.Parallel()
 	w := begin(t)
 	w.happen(3)
 	key, public := w.key()
@@ -225,15 +228,18 @@ func TestAWebhookThatIsGoneGetsNothingMore(t *testing.T) {
 }
 
 func TestSyslogGetsEverythingAlthoughConnectionsBreak(t *testing.T) {
+	t.Parallel()
 	w := begin(t)
 	w.happen(6)
 	certified := httptest.NewUnstartedServer(nil)
 	certified.StartTLS()
 	certificate := certified.TLS.Certificates[0]
 	ca := filepath.Join(t.TempDir(), "ca.pem")
-	must(t, os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certified.Certificate().Raw}), 0o600))
+	must(t, os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certified.Certificate().Raw}),
+		0o600))
 	certified.Close()
-	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12})
+	listener, err := tls.Listen("tcp", "127.0.0.1:0",
+		&tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12})
 	must(t, err)
 	t.Cleanup(func() { _ = listener.Close() })
 	go func() {
@@ -292,6 +298,7 @@ func (w *world) receive(conn net.Conn, connection int) {
 
 // control: nist:AU-6
 func TestTheServiceForwardsAsItsFileSays(t *testing.T) {
+	t.Parallel()
 	var file service.File[Config]
 	must(t, config.Load("../../deploy/config/forwarder.yaml", nil, &file))
 	must(t, file.Service.Validate())
@@ -319,15 +326,19 @@ func TestTheServiceForwardsAsItsFileSays(t *testing.T) {
 }
 
 func TestAConfigurationThatCannotWork(t *testing.T) {
+	t.Parallel()
 	hook := Webhook{URL: "https://siem.example", KeyFile: "k"}
 	for field, c := range map[string]Config{
-		"cursors":                  {Targets: []Target{{Name: "a", Webhook: hook}}},
-		"targets":                  {Cursors: "d"},
-		"targets.name":             {Cursors: "d", Targets: []Target{{Name: "a", Webhook: hook}, {Name: "a", Webhook: hook}}},
-		"targets.format":           {Cursors: "d", Targets: []Target{{Name: "a", Format: "csv", Webhook: hook}}},
-		"targets.webhook.url":      {Cursors: "d", Targets: []Target{{Name: "a", Webhook: Webhook{URL: "http://siem.example", KeyFile: "k"}}}},
-		"targets.webhook.key_file": {Cursors: "d", Targets: []Target{{Name: "a", Webhook: Webhook{URL: "https://siem.example"}}}},
-		"targets.syslog":           {Cursors: "d", Targets: []Target{{Name: "a", Syslog: Syslog{Address: "h:1", CertFile: "c"}}}},
+		"cursors":        {Targets: []Target{{Name: "a", Webhook: hook}}},
+		"targets":        {Cursors: "d"},
+		"targets.name":   {Cursors: "d", Targets: []Target{{Name: "a", Webhook: hook}, {Name: "a", Webhook: hook}}},
+		"targets.format": {Cursors: "d", Targets: []Target{{Name: "a", Format: "csv", Webhook: hook}}},
+		"targets.webhook.url": {Cursors: "d",
+			Targets: []Target{{Name: "a", Webhook: Webhook{URL: "http://siem.example", KeyFile: "k"}}}},
+		"targets.webhook.key_file": {Cursors: "d",
+			Targets: []Target{{Name: "a", Webhook: Webhook{URL: "https://siem.example"}}}},
+		"targets.syslog": {Cursors: "d",
+			Targets: []Target{{Name: "a", Syslog: Syslog{Address: "h:1", CertFile: "c"}}}},
 	} {
 		if r, is := refusal.As(c.Validate()); !is || r.GetField() != field {
 			t.Errorf("%s: %v", field, r)

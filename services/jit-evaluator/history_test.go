@@ -15,7 +15,8 @@ import (
 func asks(sequence uint64, id string) journal.Entry {
 	return journal.Entry{Seq: sequence, Stored: time.Now(), Event: &lockboxv1.Event{
 		Tenant: "contoso", AggregateId: id, Actor: &lockboxv1.Actor{Person: erin},
-		Fact: &lockboxv1.Event_AccessRequested{AccessRequested: &lockboxv1.AccessRequested{Intent: &lockboxv1.AccessIntent{}}},
+		Fact: &lockboxv1.Event_AccessRequested{
+			AccessRequested: &lockboxv1.AccessRequested{Intent: &lockboxv1.AccessIntent{}}},
 	}}
 }
 
@@ -24,7 +25,8 @@ var erin = &lockboxv1.Person{Issuer: "https://nimbus.example", Subject: "erin"}
 func TestAnEvaluationWaitsForWhatCameBeforeIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHistories(nil, nil)
-		second := request.State{History: aggregate.History{Tenant: "contoso", ID: "b", Sequence: 7}, Requester: &lockboxv1.Actor{Person: erin}}
+		second := request.State{History: aggregate.History{Tenant: "contoso", ID: "b", Sequence: 7},
+			Requester: &lockboxv1.Actor{Person: erin}}
 		if err := h.add(t.Context(), asks(6, "a")); err != nil {
 			t.Fatal(err)
 		}

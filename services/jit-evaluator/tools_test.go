@@ -45,7 +45,8 @@ func TestAToolSubmitsWhatItIsFor(t *testing.T) {
 			continue
 		}
 		r, ok := refusal.As(err)
-		if !ok || r.GetCode() != lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN || r.GetField() != c.field || r.GetRule() != "R13" {
+		if !ok || r.GetCode() != lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN || r.GetField() != c.field ||
+			r.GetRule() != "R13" {
 			t.Errorf("%v: %v", c, err)
 		}
 	}

@@ -58,7 +58,8 @@ func newScene(t *testing.T) *scene {
 	}
 	t.Cleanup(j.Close)
 	rt := &service.Runtime{
-		Connected: service.Connected{Identity: bus.Orchestrator, Conn: nc, Log: log, Now: time.Now}, Journal: j, Clock: new(bus.Clock),
+		Connected: service.Connected{Identity: bus.Orchestrator, Conn: nc, Log: log, Now: time.Now}, Journal: j,
+		Clock: new(bus.Clock),
 	}
 	if err := rt.Clock.Watch(t.Context(), nc); err != nil {
 		t.Fatal(err)
@@ -95,14 +96,18 @@ func (s *scene) write(j *journal.Journal, states repository.States, e *lockboxv1
 func (s *scene) customer(id string) repository.States {
 	s.Helper()
 	states := repository.States{}
-	s.must(states, ona, &lockboxv1.Command{Tenant: id, Action: &lockboxv1.Command_CreateTenant{CreateTenant: &lockboxv1.CreateTenant{
-		DisplayName: id, Plan: lockboxv1.SupportPlan_SUPPORT_PLAN_PREMIER, DefaultLanguage: "en",
-		Issuer: &lockboxv1.TenantIssuer{Url: "https://contoso.example", Audience: "lockbox"}, Administrator: gina.GetPerson(),
-	}}})
-	s.must(states, gina, &lockboxv1.Command{Tenant: id, Action: &lockboxv1.Command_EnableLockbox{EnableLockbox: &lockboxv1.EnableLockbox{}}})
-	s.must(states, gina, &lockboxv1.Command{Tenant: id, AggregateId: "prod", Action: &lockboxv1.Command_RegisterSubscription{
-		RegisterSubscription: &lockboxv1.RegisterSubscription{DisplayName: "Production"},
-	}})
+	s.must(states, ona, &lockboxv1.Command{Tenant: id,
+		Action: &lockboxv1.Command_CreateTenant{CreateTenant: &lockboxv1.CreateTenant{
+			DisplayName: id, Plan: lockboxv1.SupportPlan_SUPPORT_PLAN_PREMIER, DefaultLanguage: "en",
+			Issuer:        &lockboxv1.TenantIssuer{Url: "https://contoso.example", Audience: "lockbox"},
+			Administrator: gina.GetPerson(),
+		}}})
+	s.must(states, gina, &lockboxv1.Command{Tenant: id,
+		Action: &lockboxv1.Command_EnableLockbox{EnableLockbox: &lockboxv1.EnableLockbox{}}})
+	s.must(states, gina, &lockboxv1.Command{Tenant: id, AggregateId: "prod",
+		Action: &lockboxv1.Command_RegisterSubscription{
+			RegisterSubscription: &lockboxv1.RegisterSubscription{DisplayName: "Production"},
+		}})
 	s.must(states, gina, &lockboxv1.Command{Tenant: id, AggregateId: "prod", Action: &lockboxv1.Command_AssignRole{
 		AssignRole: &lockboxv1.AssignRole{Assignment: &lockboxv1.RoleAssignment{
 			Id: "otto-owner", Person: otto.GetPerson(), Role: lockboxv1.Role_ROLE_OWNER,
@@ -164,9 +169,10 @@ func (s *scene) loses(tenantID string) *lockboxv1.Event {
 	if err := g.Wait(); err != nil {
 		s.Fatal(err)
 	}
-	return s.must(states, gina, &lockboxv1.Command{Tenant: tenantID, AggregateId: "prod", Action: &lockboxv1.Command_RemoveRole{
-		RemoveRole: &lockboxv1.RemoveRole{AssignmentId: "otto-owner"},
-	}})
+	return s.must(states, gina, &lockboxv1.Command{Tenant: tenantID, AggregateId: "prod",
+		Action: &lockboxv1.Command_RemoveRole{
+			RemoveRole: &lockboxv1.RemoveRole{AssignmentId: "otto-owner"},
+		}})
 }
 
 // unavailable lists the sequences at which it was recorded that nobody can decide.

@@ -150,6 +150,7 @@ func (p *postfix) read(files []string) map[string]*mail.Message {
 }
 
 func TestMailsGoThroughARealMailServer(t *testing.T) {
+	t.Parallel()
 	p := startPostfix(t)
 	w := newWorld(t)
 	c := config(p.port)

@@ -15,10 +15,11 @@ func (n *notifier) report(e *lockboxv1.Event, of plan.Notification) *lockboxv1.E
 	return &lockboxv1.Event{
 		Tenant: e.GetTenant(), Kind: aggregate.KindDelivery, AggregateId: e.GetId(), ReportKey: of.ID,
 		Actor: n.actor, CorrelationId: e.GetCorrelationId(), CausationId: e.GetId(), TraceParent: e.GetTraceParent(),
-		Fact: &lockboxv1.Event_NotificationSent{NotificationSent: &lockboxv1.NotificationSent{Notification: &lockboxv1.Notification{
-			Id: of.ID, EventId: e.GetId(), Template: string(of.Template), Recipient: of.Recipient, Language: of.Language,
-			MessageId: n.mails.MessageID(of.ID),
-		}}},
+		Fact: &lockboxv1.Event_NotificationSent{
+			NotificationSent: &lockboxv1.NotificationSent{Notification: &lockboxv1.Notification{
+				Id: of.ID, EventId: e.GetId(), Template: string(of.Template), Recipient: of.Recipient, Language: of.Language,
+				MessageId: n.mails.MessageID(of.ID),
+			}}},
 	}
 }
 

@@ -34,11 +34,13 @@ func serve(t *testing.T, o smtptest.Options) *smtptest.Server {
 }
 
 func TestEventsBecomeMailsAndEachIsReportedOnce(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c, mails := w.mailbox()
 	stop := w.run(c)
 	w.tenant()
-	w.write(aggregate.KindTicket, "SR-1", grace, &lockboxv1.Event{Fact: &lockboxv1.Event_TicketOpened{TicketOpened: &lockboxv1.TicketOpened{Title: "It is broken"}}})
+	w.write(aggregate.KindTicket, "SR-1", grace,
+		&lockboxv1.Event{Fact: &lockboxv1.Event_TicketOpened{TicketOpened: &lockboxv1.TicketOpened{Title: "It is broken"}}})
 	id, notified := w.asked(erin)
 	w.denied(id)
 	reports := w.reports(1 + 4 + 4)
@@ -62,8 +64,10 @@ func TestEventsBecomeMailsAndEachIsReportedOnce(t *testing.T) {
 	}
 	for messageID, e := range reports {
 		n := notification(e)
-		if e.GetNotificationSent() == nil || e.GetReportKey() != n.GetId() || e.GetVersion() != 0 || e.GetActor().GetService() != Name || n.GetMessageId() != messageID ||
-			e.GetCausationId() != n.GetEventId() || e.GetAggregateId() != n.GetEventId() || (n.GetEventId() == notified.GetId() && e.GetCorrelationId() != id) {
+		if e.GetNotificationSent() == nil || e.GetReportKey() != n.GetId() || e.GetVersion() != 0 ||
+			e.GetActor().GetService() != Name || n.GetMessageId() != messageID ||
+			e.GetCausationId() != n.GetEventId() || e.GetAggregateId() != n.GetEventId() ||
+			(n.GetEventId() == notified.GetId() && e.GetCorrelationId() != id) {
 			t.Errorf("the report %v", e)
 		}
 	}
@@ -96,6 +100,7 @@ func (w *world) tellAllAgain(c Config) {
 }
 
 func TestAPassingFailureIsTriedAgainWithTheSameMessageIDAndHoldsUpNobody(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	release := make(chan struct{})
 	s := serve(t, smtptest.Options{Answer: func(to string, _ int) error {
@@ -140,6 +145,7 @@ func messageID(mail string) string {
 }
 
 func TestAMailThatWasTakenUnheardGoesOutAgainWithTheSameMessageID(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	var lost atomic.Bool
 	var s *smtptest.Server
@@ -160,6 +166,7 @@ func TestAMailThatWasTakenUnheardGoesOutAgainWithTheSameMessageID(t *testing.T) 
 }
 
 func TestACrashBetweenSendingAndReportingRepeatsTheSameMail(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	s := serve(t, smtptest.Options{})
 	w.tenant()
@@ -168,7 +175,8 @@ func TestACrashBetweenSendingAndReportingRepeatsTheSameMail(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer n.sender.Close()
-	entries, err := w.evaluator.Load(t.Context(), aggregate.Key{Tenant: "meadowbank", Kind: aggregate.KindTenant, ID: "meadowbank"})
+	entries, err := w.evaluator.Load(t.Context(),
+		aggregate.Key{Tenant: "meadowbank", Kind: aggregate.KindTenant, ID: "meadowbank"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,6 +206,7 @@ func TestACrashBetweenSendingAndReportingRepeatsTheSameMail(t *testing.T) {
 }
 
 func TestARefusalForGoodIsReportedAndTheOthersAreTold(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	s := serve(t, smtptest.Options{Answer: func(to string, _ int) error {
 		if to == "otto@meadowbank.example" {
@@ -213,7 +222,8 @@ func TestARefusalForGoodIsReportedAndTheOthersAreTold(t *testing.T) {
 	for _, e := range w.reports(1 + 4) {
 		if f := e.GetNotificationFailed(); f != nil {
 			failed++
-			if f.GetNotification().GetRecipient() != "otto@meadowbank.example" || !strings.Contains(f.GetError(), "550 ") || !strings.Contains(f.GetError(), "no such user here") {
+			if f.GetNotification().GetRecipient() != "otto@meadowbank.example" || !strings.Contains(f.GetError(), "550 ") ||
+				!strings.Contains(f.GetError(), "no such user here") {
 				t.Errorf("the report %v", f)
 			}
 			coded(t, f, lockboxv1.ReasonCode_REASON_CODE_MAIL_REFUSED, f.GetError())
@@ -230,11 +240,13 @@ func TestARefusalForGoodIsReportedAndTheOthersAreTold(t *testing.T) {
 }
 
 func TestAPersonWithoutAnAddressIsReportedAsNotTold(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	s := serve(t, smtptest.Options{})
 	w.run(config(s.Port))
 	w.tenant()
-	nameless := &lockboxv1.Actor{Side: erin.GetSide(), Person: &lockboxv1.Person{Issuer: northwind, Subject: "erin"}, Employer: erin.GetEmployer()}
+	nameless := &lockboxv1.Actor{Side: erin.GetSide(), Person: &lockboxv1.Person{Issuer: northwind, Subject: "erin"},
+		Employer: erin.GetEmployer()}
 	w.asked(nameless)
 	for _, e := range w.reports(1 + 4) {
 		if f := e.GetNotificationFailed(); (f != nil) != (notification(e).GetRecipient() == "") {
@@ -254,6 +266,7 @@ func coded(t *testing.T, f *lockboxv1.NotificationFailed, code lockboxv1.ReasonC
 }
 
 func TestAMailServerThatIsAwayIsWaitedFor(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	port, err := smtptest.FreePort()
 	if err != nil {
@@ -270,6 +283,7 @@ func TestAMailServerThatIsAwayIsWaitedFor(t *testing.T) {
 }
 
 func TestAMailIsGivenUpInTheEnd(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	s := serve(t, smtptest.Options{Answer: func(string, int) error { return smtptest.Refuse(452, "mailbox full") }})
 	c := config(s.Port)
@@ -277,7 +291,8 @@ func TestAMailIsGivenUpInTheEnd(t *testing.T) {
 	w.run(c)
 	w.tenant()
 	for _, e := range w.reports(1) {
-		if f := e.GetNotificationFailed(); !strings.Contains(f.GetError(), "given up after 10s") || !strings.Contains(f.GetError(), "mailbox full") {
+		if f := e.GetNotificationFailed(); !strings.Contains(f.GetError(), "given up after 10s") ||
+			!strings.Contains(f.GetError(), "mailbox full") {
 			t.Errorf("the report %v", e)
 		} else {
 			coded(t, f, lockboxv1.ReasonCode_REASON_CODE_MAIL_GIVEN_UP, strings.TrimPrefix(f.GetError(), "given up after 10s: "))
@@ -286,28 +301,34 @@ func TestAMailIsGivenUpInTheEnd(t *testing.T) {
 }
 
 func TestInternalApproversAreTold(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c, mails := w.mailbox()
 	w.run(c)
 	w.tenant()
 	id := "01975a2c-7b3c-7e4a-9d8e-0123456789ab"
-	w.write(aggregate.KindRequest, id, erin, &lockboxv1.Event{Fact: &lockboxv1.Event_AccessRequested{AccessRequested: &lockboxv1.AccessRequested{
-		Intent: &lockboxv1.AccessIntent{Id: id, Tenant: "meadowbank", ResourceIds: []string{"/tenants/meadowbank/x"}},
-	}}})
-	w.write(aggregate.KindRequest, id, clock, &lockboxv1.Event{Fact: &lockboxv1.Event_AccessEvaluated{AccessEvaluated: &lockboxv1.AccessEvaluated{
-		Outcome: lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_DECIDES, Duration: durationpb.New(time.Hour),
-		InternalStages: []*lockboxv1.InternalStage{{Group: "devops-managers", Count: 1}}, InternalExpiresAt: timestamppb.New(time.Now().Add(time.Hour)),
-	}}})
+	w.write(aggregate.KindRequest, id, erin,
+		&lockboxv1.Event{Fact: &lockboxv1.Event_AccessRequested{AccessRequested: &lockboxv1.AccessRequested{
+			Intent: &lockboxv1.AccessIntent{Id: id, Tenant: "meadowbank", ResourceIds: []string{"/tenants/meadowbank/x"}},
+		}}})
+	w.write(aggregate.KindRequest, id, clock,
+		&lockboxv1.Event{Fact: &lockboxv1.Event_AccessEvaluated{AccessEvaluated: &lockboxv1.AccessEvaluated{
+			Outcome: lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_DECIDES, Duration: durationpb.New(time.Hour),
+			InternalStages:    []*lockboxv1.InternalStage{{Group: "devops-managers", Count: 1}},
+			InternalExpiresAt: timestamppb.New(time.Now().Add(time.Hour)),
+		}}})
 	reports := w.reports(1 + 1)
 	once(t, mails(), reports)
 	for _, m := range mails() {
-		if m.Header.Get("References") != "" && (m.To[0] != "devops@northwind.example" || !strings.Contains(m.Text, "lockbox internal approve "+id)) {
+		if m.Header.Get("References") != "" &&
+			(m.To[0] != "devops@northwind.example" || !strings.Contains(m.Text, "lockbox internal approve "+id)) {
 			t.Errorf("%s", m.Text)
 		}
 	}
 }
 
 func TestAConfigurationThatCannotWorkIsRefused(t *testing.T) {
+	t.Parallel()
 	if err := config(25).Check(); err != nil {
 		t.Fatal(err)
 	}
@@ -325,14 +346,16 @@ func TestAConfigurationThatCannotWorkIsRefused(t *testing.T) {
 			t.Errorf("%s: %v", field, c.Check())
 		}
 	}
-	for _, address := range []string{"javascript:alert(1)", "https://", "https://user:secret@lockbox.example.org", "https://lockbox.example.org/?x", "://"} {
+	for _, address := range []string{"javascript:alert(1)", "https://", "https://user:secret@lockbox.example.org",
+		"https://lockbox.example.org/?x", "://"} {
 		c := config(25)
 		c.PortalURL = address
 		if c.Check() == nil {
 			t.Errorf("%s is let through", address)
 		}
 	}
-	for _, address := range []string{"", "https://lockbox.example.org", "https://example.org/lockbox/", "http://localhost:8080", "http://127.0.0.1:8080"} {
+	for _, address := range []string{"", "https://lockbox.example.org", "https://example.org/lockbox/",
+		"http://localhost:8080", "http://127.0.0.1:8080"} {
 		c := config(25)
 		c.PortalURL = address
 		if err := c.Check(); err != nil {
@@ -347,6 +370,7 @@ func TestAConfigurationThatCannotWorkIsRefused(t *testing.T) {
 }
 
 func TestTheShippedConfigurationIsGood(t *testing.T) {
+	t.Parallel()
 	var file service.File[Config]
 	if err := conf.Load("../../deploy/config/notifier.yaml", nil, &file); err != nil {
 		t.Fatal(err)

@@ -40,8 +40,10 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	b := journaltest.Start(t, 1)
 	return &world{
-		T: t, bus: b, orchestrator: b.Journal(t, bus.Orchestrator), evaluator: b.Journal(t, bus.Evaluator), compliance: b.Journal(t, bus.Compliance),
-		last: map[aggregate.Key]*lockboxv1.Event{}, sequence: map[aggregate.Key]uint64{}, now: time.Now().Add(-time.Minute),
+		T: t, bus: b, orchestrator: b.Journal(t, bus.Orchestrator), evaluator: b.Journal(t, bus.Evaluator),
+		compliance: b.Journal(t, bus.Compliance),
+		last:       map[aggregate.Key]*lockboxv1.Event{}, sequence: map[aggregate.Key]uint64{},
+		now: time.Now().Add(-time.Minute),
 	}
 }
 
@@ -55,7 +57,8 @@ func (w *world) runtime() *service.Runtime {
 		w.Fatal(err)
 	}
 	w.Cleanup(j.Close)
-	return &service.Runtime{Connected: service.Connected{Identity: bus.Notifier, Conn: nc, Log: log, Now: time.Now}, Journal: j}
+	return &service.Runtime{Connected: service.Connected{Identity: bus.Notifier, Conn: nc, Log: log, Now: time.Now},
+		Journal: j}
 }
 
 // run runs the notifier until stop is called, or the test ends.
@@ -82,7 +85,8 @@ func (w *world) run(c Config) (stop func()) {
 
 func config(port int) Config {
 	return Config{
-		SMTP:     SMTP{Host: "127.0.0.1", Port: port, TLS: "none", From: "lockbox@northwind.example", Timeout: 5 * time.Second},
+		SMTP: SMTP{Host: "127.0.0.1", Port: port, TLS: "none", From: "lockbox@northwind.example",
+			Timeout: 5 * time.Second},
 		Provider: "Northwind Cloud", PortalURL: "https://lockbox.northwind.example", DefaultLanguage: "en",
 		Groups: map[string][]string{"devops-managers": {"devops@northwind.example"}},
 	}
@@ -115,7 +119,8 @@ func (w *world) write(kind, id string, by *lockboxv1.Actor, e *lockboxv1.Event) 
 }
 
 func person(issuer, subject, language string) *lockboxv1.Person {
-	return &lockboxv1.Person{Issuer: issuer, Subject: subject, DisplayName: subject, Email: subject + "@" + issuer[len("https://"):], Language: language}
+	return &lockboxv1.Person{Issuer: issuer, Subject: subject, DisplayName: subject, Email: subject + "@" +
+		issuer[len("https://"):], Language: language}
 }
 
 const (
@@ -126,21 +131,25 @@ const (
 var (
 	grace = &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_TENANT, Person: person(bank, "grace", "en")}
 	otto  = &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_TENANT, Person: person(bank, "otto", "ja")}
-	erin  = &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_PROVIDER, Person: person(northwind, "erin", "en"), Employer: "Fabrikam"}
-	orla  = &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_PROVIDER, Person: person(northwind, "orla", "en"), Groups: []string{aggregate.Onboarding}}
+	erin  = &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_PROVIDER, Person: person(northwind, "erin", "en"),
+		Employer: "Fabrikam"}
+	orla = &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_PROVIDER, Person: person(northwind, "orla", "en"),
+		Groups: []string{aggregate.Onboarding}}
 	clock = &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: "lockbox-orchestrator"}
 )
 
 // tenant makes Meadow Bank, with Grace as its administrator: one mail.
 func (w *world) tenant() *lockboxv1.Event {
 	w.Helper()
-	return w.write(aggregate.KindTenant, "meadowbank", orla, &lockboxv1.Event{Fact: &lockboxv1.Event_TenantCreated{TenantCreated: &lockboxv1.TenantCreated{
-		DisplayName: "Meadow Bank", Plan: lockboxv1.SupportPlan_SUPPORT_PLAN_STANDARD, DefaultLanguage: "fr",
-		Issuer: &lockboxv1.TenantIssuer{Url: bank},
-		Administrator: &lockboxv1.RoleAssignment{
-			Id: "grace", Person: grace.GetPerson(), Role: lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR, Scope: lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_TENANT,
-		},
-	}}})
+	return w.write(aggregate.KindTenant, "meadowbank", orla,
+		&lockboxv1.Event{Fact: &lockboxv1.Event_TenantCreated{TenantCreated: &lockboxv1.TenantCreated{
+			DisplayName: "Meadow Bank", Plan: lockboxv1.SupportPlan_SUPPORT_PLAN_STANDARD, DefaultLanguage: "fr",
+			Issuer: &lockboxv1.TenantIssuer{Url: bank},
+			Administrator: &lockboxv1.RoleAssignment{
+				Id: "grace", Person: grace.GetPerson(), Role: lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR,
+				Scope: lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_TENANT,
+			},
+		}}})
 }
 
 // asked carries a request of Erin's until Otto and Grace are asked: four mails, to them, an alternate and Erin.
@@ -151,24 +160,31 @@ func (w *world) asked(requester *lockboxv1.Actor) (id string, notified *lockboxv
 		w.Fatal(err)
 	}
 	id = unique.String()
-	w.write(aggregate.KindRequest, id, requester, &lockboxv1.Event{Fact: &lockboxv1.Event_AccessRequested{AccessRequested: &lockboxv1.AccessRequested{
-		Intent: &lockboxv1.AccessIntent{Id: id, Tenant: "meadowbank", ResourceIds: []string{"/tenants/meadowbank/x"}, Justification: "The tenant is broken.", TicketId: "SR-1"},
-	}}})
-	w.write(aggregate.KindRequest, id, clock, &lockboxv1.Event{Fact: &lockboxv1.Event_AccessEvaluated{AccessEvaluated: &lockboxv1.AccessEvaluated{
-		Outcome: lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_DECIDES, Duration: durationpb.New(8 * time.Hour),
-		Facts: &lockboxv1.EvaluationFacts{ServiceName: "Directory"},
-	}}})
-	return id, w.write(aggregate.KindRequest, id, clock, &lockboxv1.Event{Fact: &lockboxv1.Event_CustomerNotified{CustomerNotified: &lockboxv1.CustomerNotified{
-		Scope: lockboxv1.Scope_SCOPE_TENANT, Basis: lockboxv1.ApproverBasis_APPROVER_BASIS_TENANT, RequiredApprovals: 1,
-		Approvers:  []*lockboxv1.Approver{{Person: otto.GetPerson()}, {Person: grace.GetPerson()}},
-		Alternates: []*lockboxv1.AlternateAddress{{Email: "security@meadowbank.example"}},
-		ExpiresAt:  timestamppb.New(w.now.Add(96 * time.Hour)), TenantSequence: w.sequence[aggregate.Key{Tenant: "meadowbank", Kind: aggregate.KindTenant, ID: "meadowbank"}],
-	}}})
+	w.write(aggregate.KindRequest, id, requester,
+		&lockboxv1.Event{Fact: &lockboxv1.Event_AccessRequested{AccessRequested: &lockboxv1.AccessRequested{
+			Intent: &lockboxv1.AccessIntent{Id: id, Tenant: "meadowbank", ResourceIds: []string{"/tenants/meadowbank/x"},
+				Justification: "The tenant is broken.", TicketId: "SR-1"},
+		}}})
+	w.write(aggregate.KindRequest, id, clock,
+		&lockboxv1.Event{Fact: &lockboxv1.Event_AccessEvaluated{AccessEvaluated: &lockboxv1.AccessEvaluated{
+			Outcome: lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_DECIDES, Duration: durationpb.New(8 * time.Hour),
+			Facts: &lockboxv1.EvaluationFacts{ServiceName: "Directory"},
+		}}})
+	return id, w.write(aggregate.KindRequest, id, clock,
+		&lockboxv1.Event{Fact: &lockboxv1.Event_CustomerNotified{CustomerNotified: &lockboxv1.CustomerNotified{
+			Scope: lockboxv1.Scope_SCOPE_TENANT, Basis: lockboxv1.ApproverBasis_APPROVER_BASIS_TENANT, RequiredApprovals: 1,
+			Approvers:      []*lockboxv1.Approver{{Person: otto.GetPerson()}, {Person: grace.GetPerson()}},
+			Alternates:     []*lockboxv1.AlternateAddress{{Email: "security@meadowbank.example"}},
+			ExpiresAt:      timestamppb.New(w.now.Add(96 * time.Hour)),
+			TenantSequence: w.sequence[aggregate.Key{Tenant: "meadowbank", Kind: aggregate.KindTenant, ID: "meadowbank"}],
+		}}})
 }
 
 func (w *world) denied(id string) *lockboxv1.Event {
 	w.Helper()
-	return w.write(aggregate.KindRequest, id, otto, &lockboxv1.Event{Fact: &lockboxv1.Event_CustomerDenied{CustomerDenied: &lockboxv1.CustomerDenied{Reason: "Not now."}}})
+	return w.write(aggregate.KindRequest, id, otto,
+		&lockboxv1.Event{Fact: &lockboxv1.Event_CustomerDenied{
+			CustomerDenied: &lockboxv1.CustomerDenied{Reason: "Not now."}}})
 }
 
 var errEnough = errors.New("enough")
@@ -179,17 +195,18 @@ func (w *world) reports(n int) map[string]*lockboxv1.Event {
 	ctx, cancel := context.WithTimeout(w.Context(), patience)
 	defer cancel()
 	got := map[string]*lockboxv1.Event{}
-	err := w.compliance.Replay(ctx, journal.Replay{Kind: aggregate.KindDelivery, Follow: true}, func(e journal.Entry) error {
-		id := notification(e.Event).GetMessageId()
-		if got[id] != nil {
-			w.Errorf("%s is reported twice", id)
-		}
-		got[id] = e.Event
-		if len(got) >= n && e.Pending == 0 {
-			return errEnough
-		}
-		return nil
-	})
+	err := w.compliance.Replay(ctx, journal.Replay{Kind: aggregate.KindDelivery, Follow: true},
+		func(e journal.Entry) error {
+			id := notification(e.Event).GetMessageId()
+			if got[id] != nil {
+				w.Errorf("%s is reported twice", id)
+			}
+			got[id] = e.Event
+			if len(got) >= n && e.Pending == 0 {
+				return errEnough
+			}
+			return nil
+		})
 	if !errors.Is(err, errEnough) {
 		w.Fatalf("%d of %d reports, then: %v", len(got), n, err)
 	}

@@ -18,7 +18,8 @@ import (
 
 func TestThePortalSignsInAtEachOrganisationsIssuer(t *testing.T) {
 	issuer := httptest.NewUnstartedServer(nil)
-	d, err := devissuer.New(devissuer.Config{Demo: true, Dir: t.TempDir(), URL: "http://" + issuer.Listener.Addr().String()})
+	d, err := devissuer.New(devissuer.Config{Demo: true, Dir: t.TempDir(), URL: "http://" +
+		issuer.Listener.Addr().String()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,8 +36,10 @@ func TestThePortalSignsInAtEachOrganisationsIssuer(t *testing.T) {
 	c := Config{
 		Listen: "127.0.0.1:0", URL: "https://lockbox.nimbus.example", Provider: "Nimbus Cloud",
 		Organisations: organisation.List{
-			{Tenant: "meadowbank", Name: "Meadow Bank", Issuer: d.TenantIssuer("meadowbank").GetUrl(), ClientID: devissuer.ClientID, Domains: []string{"meadowbank.example"}},
-			{Name: "Nimbus Cloud", Issuer: d.ProviderIssuer().URL, ClientID: devissuer.ClientID, Domains: []string{"nimbus.example"}},
+			{Tenant: "meadowbank", Name: "Meadow Bank", Issuer: d.TenantIssuer("meadowbank").GetUrl(),
+				ClientID: devissuer.ClientID, Domains: []string{"meadowbank.example"}},
+			{Name: "Nimbus Cloud", Issuer: d.ProviderIssuer().URL, ClientID: devissuer.ClientID,
+				Domains: []string{"nimbus.example"}},
 		},
 	}
 	if err := c.Check(); err != nil {
@@ -46,7 +49,8 @@ func TestThePortalSignsInAtEachOrganisationsIssuer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for to, at := range map[string]string{"/t/meadowbank": d.TenantIssuer("meadowbank").GetUrl(), "/provider": d.ProviderIssuer().URL} {
+	for to, at := range map[string]string{"/t/meadowbank": d.TenantIssuer("meadowbank").GetUrl(),
+		"/provider": d.ProviderIssuer().URL} {
 		w := httptest.NewRecorder()
 		handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/signin?to="+to, nil))
 		cookies := w.Result().Cookies()
@@ -54,13 +58,15 @@ func TestThePortalSignsInAtEachOrganisationsIssuer(t *testing.T) {
 			!strings.Contains(w.Body.String(), url.QueryEscape(c.URL+"/callback")) || len(cookies) != 1 {
 			t.Fatalf("%s: %d %v %s", to, w.Code, cookies, w.Body)
 		}
-		if got := cookies[0]; !strings.HasPrefix(got.Name, "__Host-") || !got.Secure || !got.HttpOnly || got.SameSite != http.SameSiteLaxMode || got.Path != "/" || got.MaxAge != 600 {
+		if got := cookies[0]; !strings.HasPrefix(got.Name, "__Host-") || !got.Secure || !got.HttpOnly ||
+			got.SameSite != http.SameSiteLaxMode || got.Path != "/" || got.MaxAge != 600 {
 			t.Errorf("%s: %v", to, got)
 		}
 	}
 	// Whatever is answered, a refusal too, is for https only, kept nowhere, framed nowhere, and for no other site.
 	for _, path := range []string{
-		"/", "/signin", "/nothing", "/t/meadowbank", "/t/meadowbank/live/home", "/assets/nothing", "/lockbox/v1/openapi.json", "/lockbox/v1/self", "/lockbox/nothing",
+		"/", "/signin", "/nothing", "/t/meadowbank", "/t/meadowbank/live/home", "/assets/nothing", "/lockbox/v1/openapi.json",
+		"/lockbox/v1/self", "/lockbox/nothing",
 		"/providers/Microsoft.CustomerLockbox/operations", "/subscriptions/x/nothing",
 	} {
 		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPost, "PROPFIND"} {
@@ -69,8 +75,10 @@ func TestThePortalSignsInAtEachOrganisationsIssuer(t *testing.T) {
 			w := httptest.NewRecorder()
 			handler.ServeHTTP(w, r)
 			h := w.Result().Header
-			if w.Code >= http.StatusInternalServerError || !strings.HasPrefix(h.Get("Strict-Transport-Security"), "max-age=") || h.Get("X-Content-Type-Options") != "nosniff" ||
-				!strings.Contains(h.Get("Content-Security-Policy"), "frame-ancestors 'none'") || h.Get("Server") != "" || h.Get("Access-Control-Allow-Origin") != "" ||
+			if w.Code >= http.StatusInternalServerError || !strings.HasPrefix(h.Get("Strict-Transport-Security"), "max-age=") ||
+				h.Get("X-Content-Type-Options") != "nosniff" ||
+				!strings.Contains(h.Get("Content-Security-Policy"), "frame-ancestors 'none'") || h.Get("Server") != "" ||
+				h.Get("Access-Control-Allow-Origin") != "" ||
 				h.Get("Cache-Control") != "no-store" && path != "/assets/nothing" {
 				t.Errorf("%s %s: %d %v", method, path, w.Code, h)
 			}

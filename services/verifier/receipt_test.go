@@ -80,7 +80,8 @@ func TestAReceiptIsCheckedOffline(t *testing.T) {
 	code, out, _ := run(t, nil, "receipt", file, "--log-key", public)
 	for _, want := range []string{
 		"these 3 events stood in the log in this order", "Access requested",
-		"AccessEvaluated (withheld; its place is proven)", "Internal approval given", "log.example/lockbox, size 3", "Witnesses none was asked for",
+		"AccessEvaluated (withheld; its place is proven)", "Internal approval given", "log.example/lockbox, size 3",
+		"Witnesses none was asked for",
 	} {
 		if code != 0 || !strings.Contains(out, want) {
 			t.Errorf("%d, without %q: %s", code, want, out)

@@ -23,7 +23,8 @@ func TestKeysComeOverHTTPS(t *testing.T) {
 	for name, c := range map[string]struct {
 		roots *x509.CertPool
 		ok    bool
-	}{"from whom we trust": {trusting, true}, "from whom we do not": {x509.NewCertPool(), false}, "from whom the system does not": {nil, false}} {
+	}{"from whom we trust": {trusting, true}, "from whom we do not": {x509.NewCertPool(), false},
+		"from whom the system does not": {nil, false}} {
 		s, err := jwks.New(jwks.Config{Issuer: i.url(), RootCAs: c.roots})
 		must(t, err)
 		if err := s.Refresh(t.Context()); (err == nil) != c.ok || (s.Keys() != nil) != c.ok {
@@ -44,8 +45,10 @@ func TestKeysComeOverHTTPS(t *testing.T) {
 
 func TestAddressesThatKeysDoNotComeFrom(t *testing.T) {
 	for _, at := range []string{
-		"http://login.nimbus.example", "http://127.0.0.1.evil.example", "ftp://login.nimbus.example", "file:///etc/passwd", "login.nimbus.example",
-		"https://", "https://user@login.nimbus.example", "https://login.nimbus.example#x", "http://10.0.0.1", "http://0.0.0.0",
+		"http://login.nimbus.example", "http://127.0.0.1.evil.example", "ftp://login.nimbus.example", "file:///etc/passwd",
+		"login.nimbus.example",
+		"https://", "https://user@login.nimbus.example", "https://login.nimbus.example#x", "http://10.0.0.1",
+		"http://0.0.0.0",
 	} {
 		if _, err := jwks.New(jwks.Config{Issuer: at}); err == nil {
 			t.Errorf("issuer %s", at)
@@ -54,7 +57,8 @@ func TestAddressesThatKeysDoNotComeFrom(t *testing.T) {
 			t.Errorf("keys at %s", at)
 		}
 	}
-	if _, err := jwks.New(jwks.Config{Issuer: "https://login.nimbus.example", Refresh: time.Hour, MaxAge: time.Minute}); err == nil {
+	if _, err := jwks.New(jwks.Config{Issuer: "https://login.nimbus.example", Refresh: time.Hour,
+		MaxAge: time.Minute}); err == nil {
 		t.Error("keys that are too old before they are refreshed")
 	}
 }
@@ -76,7 +80,8 @@ func TestTheCacheFile(t *testing.T) {
 	future, err := json.Marshal(fields)
 	must(t, err)
 	for name, content := range map[string]string{
-		"of another issuer": other, "damaged": string(kept[:len(kept)/2]), "empty": "", "from the future": string(future), "no key set": strings.Replace(string(kept), `"keys"`, `"kees"`, 1),
+		"of another issuer": other, "damaged": string(kept[:len(kept)/2]), "empty": "", "from the future": string(future),
+		"no key set": strings.Replace(string(kept), `"keys"`, `"kees"`, 1),
 	} {
 		must(t, os.WriteFile(w.config.CacheFile, []byte(content), 0o600))
 		if s, err := jwks.New(w.config); err != nil || s.Keys() != nil {
@@ -92,7 +97,8 @@ func TestTheCacheFile(t *testing.T) {
 			t.Errorf("mode %v: %v", mode, err)
 		}
 	}
-	if left, err := filepath.Glob(filepath.Join(filepath.Dir(w.config.CacheFile), ".jwks-*")); err != nil || len(left) > 0 {
+	if left, err := filepath.Glob(filepath.Join(filepath.Dir(w.config.CacheFile), ".jwks-*")); err != nil ||
+		len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
 }

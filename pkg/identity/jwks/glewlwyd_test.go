@@ -113,7 +113,8 @@ func session(t *testing.T) *http.Client {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
 	must(t, err)
-	return &http.Client{Jar: jar, Timeout: patience, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return &http.Client{Jar: jar, Timeout: patience,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
 // await waits until the server answers.
@@ -195,7 +196,8 @@ func (g *glewlwyd) configure(k key) {
 	g.call(g.admin, http.MethodPost, "/mod/plugin/", g.plugin(k))
 	g.call(g.admin, http.MethodPost, "/user/", object{
 		"username": "erin", "name": "Erin Example", "email": "erin@nimbus.example", "password": password, "enabled": true,
-		"scope": []string{"openid"}, "company": "Nimbus Cloud", "roles": []string{"everybody", "support-engineers"}, "assurance": "privileged",
+		"scope": []string{"openid"}, "company": "Nimbus Cloud", "roles": []string{"everybody", "support-engineers"},
+		"assurance": "privileged",
 	})
 	g.call(g.admin, http.MethodPost, "/client/", object{
 		"client_id": audience, "name": "Lockbox", "enabled": true, "confidential": false,
@@ -209,7 +211,8 @@ func (g *glewlwyd) configure(k key) {
 func (g *glewlwyd) signIn() (idToken, accessToken string) {
 	g.Helper()
 	at := g.issuer() + "/auth?g_continue&" + url.Values{
-		"response_type": {"code"}, "client_id": {audience}, "redirect_uri": {redirect}, "scope": {"openid"}, "nonce": {"n-1"}, "state": {"s-1"},
+		"response_type": {"code"}, "client_id": {audience}, "redirect_uri": {redirect}, "scope": {"openid"}, "nonce": {"n-1"},
+		"state": {"s-1"},
 	}.Encode()
 	request, err := http.NewRequestWithContext(g.Context(), http.MethodGet, at, nil)
 	must(g, err)
@@ -219,7 +222,8 @@ func (g *glewlwyd) signIn() (idToken, accessToken string) {
 	back, err := r.Location()
 	must(g, err)
 	form := url.Values{
-		"grant_type": {"authorization_code"}, "client_id": {audience}, "redirect_uri": {redirect}, "code": {back.Query().Get("code")},
+		"grant_type": {"authorization_code"}, "client_id": {audience}, "redirect_uri": {redirect},
+		"code": {back.Query().Get("code")},
 	}
 	if r, err = http.PostForm(g.issuer()+"/token", form); err != nil {
 		g.Fatal(err)
@@ -257,10 +261,12 @@ func TestAgainstAnIssuerThatIsNotOurs(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := a.GetPerson()
-	if p.GetIssuer() != g.issuer() || p.GetSubject() == "" || p.GetDisplayName() != "Erin Example" || p.GetEmail() != "erin@nimbus.example" {
+	if p.GetIssuer() != g.issuer() || p.GetSubject() == "" || p.GetDisplayName() != "Erin Example" ||
+		p.GetEmail() != "erin@nimbus.example" {
 		t.Errorf("the person is %v", p)
 	}
-	if a.GetEmployer() != "Nimbus Cloud" || !cmp.Equal(a.GetGroups(), []string{"support-engineers"}) || !a.GetIsolatedIdentity() {
+	if a.GetEmployer() != "Nimbus Cloud" || !cmp.Equal(a.GetGroups(), []string{"support-engineers"}) ||
+		!a.GetIsolatedIdentity() {
 		t.Errorf("employer, groups and isolation: %v", a)
 	}
 	if a.GetMultiFactor() {

@@ -94,14 +94,16 @@ func TestTokensDoNotSayWhereKeysAre(t *testing.T) {
 	w.accepts(w.token(k))
 	evil := serve(t, httptest.NewServer, mallory)
 	for _, kid := range []string{
-		"../../evil", "/keys", "/etc/passwd", evil.url() + "/keys", "k1/../m", "k1\x00", "' OR 1=1 --", "K1", " k1", strings.Repeat("k", 4096),
+		"../../evil", "/keys", "/etc/passwd", evil.url() + "/keys", "k1/../m", "k1\x00", "' OR 1=1 --", "K1", " k1",
+		strings.Repeat("k", 4096),
 	} {
 		w.pass(jwks.RenewInterval)
 		w.refuses(mallory.token(t, w.url(), w.time(), nil, object{"kid": kid}), unauthenticated, "`kid`")
 	}
 	certificates := []string{"MIIB"}
 	for _, where := range []object{
-		{"kid": "k1", "jku": evil.url() + "/keys"}, {"kid": "k1", "x5u": evil.url() + "/keys"}, {"kid": "k1", "x5c": certificates},
+		{"kid": "k1", "jku": evil.url() + "/keys"}, {"kid": "k1", "x5u": evil.url() + "/keys"},
+		{"kid": "k1", "x5c": certificates},
 		{"kid": "k1", "jwk": jose.JSONWebKey{Key: mallory.private.Public(), KeyID: "k1", Algorithm: "ES256"}},
 		{"kid": "m", "jku": evil.url() + "/keys"},
 	} {
@@ -173,16 +175,19 @@ func TestAnswersThatAreNotTaken(t *testing.T) {
 		answer http.HandlerFunc
 		why    string
 	}{
-		"a redirect":                 {"/keys", redirect, "302"},
-		"a redirect of discovery":    {"/.well-known/openid-configuration", redirect, "302"},
-		"an error":                   {"/keys", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }, "500"},
-		"a page":                     {"/keys", text("<html>Welcome to the hotel's network</html>"), "not a JSON Web Key Set"},
-		"half a key set":             {"/keys", text(`{"keys":[{"kty":"EC",`), "not a JSON Web Key Set"},
-		"no key set":                 {"/keys", text(`{}`), "not a JSON Web Key Set"},
-		"nothing":                    {"/keys", text(""), "not a JSON Web Key Set"},
-		"too much":                   {"/keys", text(strings.Repeat(" ", 33<<10)), "longer than"},
-		"too much discovery":         {"/.well-known/openid-configuration", text(strings.Repeat(" ", 65<<10)), "longer than"},
-		"another issuer's discovery": {"/.well-known/openid-configuration", text(`{"issuer":"` + evil.url() + `","jwks_uri":"` + evil.url() + `/keys"}`), "another issuer"},
+		"a redirect":              {"/keys", redirect, "302"},
+		"a redirect of discovery": {"/.well-known/openid-configuration", redirect, "302"},
+		"an error": {"/keys",
+			func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }, "500"},
+		"a page": {"/keys", text("<html>Welcome to the hotel's network</html>"),
+			"not a JSON Web Key Set"},
+		"half a key set":     {"/keys", text(`{"keys":[{"kty":"EC",`), "not a JSON Web Key Set"},
+		"no key set":         {"/keys", text(`{}`), "not a JSON Web Key Set"},
+		"nothing":            {"/keys", text(""), "not a JSON Web Key Set"},
+		"too much":           {"/keys", text(strings.Repeat(" ", 33<<10)), "longer than"},
+		"too much discovery": {"/.well-known/openid-configuration", text(strings.Repeat(" ", 65<<10)), "longer than"},
+		"another issuer's discovery": {"/.well-known/openid-configuration",
+			text(`{"issuer":"` + evil.url() + `","jwks_uri":"` + evil.url() + `/keys"}`), "another issuer"},
 		"discovery without an address": {"/.well-known/openid-configuration", func(w http.ResponseWriter, r *http.Request) {
 			_, _ = w.Write([]byte(`{"issuer":"http://` + r.Host + `"}`))
 		}, "none are fetched from"},
@@ -262,7 +267,8 @@ func TestAnIssuerThatHangsIsGivenUpOn(t *testing.T) {
 // An issuer that publishes no key has withdrawn them all; one that publishes a private key has none that is secret.
 func TestAnIssuerWithoutAKeyThatCanBeTrusted(t *testing.T) {
 	k := newKey(t, "k1", jose.ES256)
-	private, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: k.private, KeyID: "k1", Algorithm: "ES256"}}})
+	private, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: k.private, KeyID: "k1",
+		Algorithm: "ES256"}}})
 	must(t, err)
 	for name, set := range map[string]string{
 		"none": `{"keys":[]}`, "private": string(private), "symmetric": `{"keys":[{"kty":"oct","k":"c2VjcmV0","kid":"k1"}]}`,

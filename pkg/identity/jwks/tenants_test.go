@@ -12,14 +12,17 @@ import (
 )
 
 func TestAddressesThatATenantMayLeadUsTo(t *testing.T) {
-	for _, s := range []string{"1.1.1.1", "93.184.216.34", "100.63.255.255", "172.32.0.1", "2606:4700::1111", "2a00:1450:4001::1"} {
+	for _, s := range []string{"1.1.1.1", "93.184.216.34", "100.63.255.255", "172.32.0.1", "2606:4700::1111",
+		"2a00:1450:4001::1"} {
 		if !public(netip.MustParseAddr(s)) {
 			t.Errorf("%s is public", s)
 		}
 	}
 	for _, s := range []string{
-		"0.0.0.0", "0.1.2.3", "10.0.0.1", "100.64.0.1", "127.0.0.1", "127.9.9.9", "169.254.169.254", "172.16.0.1", "172.31.255.255", "192.0.0.1",
-		"192.168.1.1", "198.18.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255", "::", "::1", "::7f00:1", "fe80::1", "fc00::1", "fd12::1", "ff02::1",
+		"0.0.0.0", "0.1.2.3", "10.0.0.1", "100.64.0.1", "127.0.0.1", "127.9.9.9", "169.254.169.254", "172.16.0.1",
+		"172.31.255.255", "192.0.0.1",
+		"192.168.1.1", "198.18.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255", "::", "::1", "::7f00:1", "fe80::1",
+		"fc00::1", "fd12::1", "ff02::1",
 		"64:ff9b::a00:1", "2002:a00:1::", "2001:0:a00:1::", "fec0::1",
 	} {
 		if public(netip.MustParseAddr(s).Unmap()) {
@@ -45,13 +48,15 @@ func TestATenantDoesNotLeadUsInside(t *testing.T) {
 	t.Setenv("HTTPS_PROXY", plain.URL)
 	port := secure.URL[strings.LastIndex(secure.URL, ":"):]
 	for _, at := range []string{
-		secure.URL, "https://localhost" + port, "https://[::ffff:127.0.0.1]" + port, "https://10.0.0.1/keys", "https://169.254.169.254/latest", "https://[fd00::1]/keys",
+		secure.URL, "https://localhost" + port, "https://[::ffff:127.0.0.1]" + port, "https://10.0.0.1/keys",
+		"https://169.254.169.254/latest", "https://[fd00::1]/keys",
 	} {
 		s, err := forTenant("https://login.meadowbank.example", at, zap.NewNop())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Refresh(t.Context()); err == nil || !strings.Contains(err.Error(), "not fetched from") || s.Keys() != nil {
+		if err := s.Refresh(t.Context()); err == nil || !strings.Contains(err.Error(), "not fetched from") ||
+			s.Keys() != nil {
 			t.Errorf("%s: %v", at, err)
 		}
 	}

@@ -33,21 +33,23 @@ func TestForgedAndForeignTokens(t *testing.T) {
 	}
 	claim := func(name string, v any) string { return es.token(t, w.url(), now, object{name: v}, nil) }
 	for name, c := range map[string]struct{ token, why string }{
-		"alg none":                       {header(`{"alg":"none","kid":"es"}`) + "." + parts[1] + ".", "not signed with"},
-		"alg None":                       {header(`{"alg":"None","kid":"es"}`) + "." + parts[1] + "." + parts[2], "not signed with"},
-		"HS256 with the PEM as secret":   {hs("rs", public), "not signed with"},
-		"HS256 with the DER as secret":   {hs("rs", der), "not signed with"},
-		"HS256 with the key set":         {hs("rs", w.jwks), "not signed with"},
-		"the RSA key's kid on an EC one": {key{"rs", jose.ES256, es.private}.token(t, w.url(), now, nil, nil), "algorithm that its key is not for"},
-		"a wrong audience":               {claim("aud", "another"), "`aud`"},
-		"a wrong issuer":                 {claim("iss", "https://login.evil.example"), "not trusted here"},
-		"the issuer with a slash more":   {claim("iss", w.url()+"/"), "not trusted here"},
-		"a logout token":                 {es.token(t, w.url(), now, nil, object{"typ": "logout+jwt"}), "`typ`"},
-		"expired a second ago":           {claim("exp", now.Add(-time.Second).Unix()), "has expired"},
-		"expiring at this instant":       {claim("exp", now.Unix()), "has expired"},
-		"not valid yet":                  {claim("nbf", now.Add(3*time.Second).Unix()), "not valid yet"},
-		"issued in the future":           {claim("iat", now.Add(3*time.Second).Unix()), "in the future"},
-		"64 KB":                          {claim("padding", strings.Repeat("x", 64<<10)), "longer than"},
+		"alg none": {header(`{"alg":"none","kid":"es"}`) + "." + parts[1] + ".", "not signed with"},
+		"alg None": {header(`{"alg":"None","kid":"es"}`) + "." + parts[1] + "." + parts[2],
+			"not signed with"},
+		"HS256 with the PEM as secret": {hs("rs", public), "not signed with"},
+		"HS256 with the DER as secret": {hs("rs", der), "not signed with"},
+		"HS256 with the key set":       {hs("rs", w.jwks), "not signed with"},
+		"the RSA key's kid on an EC one": {key{"rs", jose.ES256, es.private}.token(t, w.url(), now, nil, nil),
+			"algorithm that its key is not for"},
+		"a wrong audience":             {claim("aud", "another"), "`aud`"},
+		"a wrong issuer":               {claim("iss", "https://login.evil.example"), "not trusted here"},
+		"the issuer with a slash more": {claim("iss", w.url()+"/"), "not trusted here"},
+		"a logout token":               {es.token(t, w.url(), now, nil, object{"typ": "logout+jwt"}), "`typ`"},
+		"expired a second ago":         {claim("exp", now.Add(-time.Second).Unix()), "has expired"},
+		"expiring at this instant":     {claim("exp", now.Unix()), "has expired"},
+		"not valid yet":                {claim("nbf", now.Add(3*time.Second).Unix()), "not valid yet"},
+		"issued in the future":         {claim("iat", now.Add(3*time.Second).Unix()), "in the future"},
+		"64 KB":                        {claim("padding", strings.Repeat("x", 64<<10)), "longer than"},
 	} {
 		if !w.refuses(c.token, unauthenticated, c.why) {
 			t.Error(name)

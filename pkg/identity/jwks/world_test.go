@@ -62,7 +62,8 @@ func (i *issuer) handle(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path == "/keys":
 		_, _ = w.Write(keys)
 	case r.URL.Path == "/.well-known/openid-configuration":
-		_ = json.NewEncoder(w).Encode(map[string]any{"issuer": i.url(), "jwks_uri": i.url() + "/keys", "scopes_supported": []string{"openid"}})
+		_ = json.NewEncoder(w).Encode(map[string]any{"issuer": i.url(), "jwks_uri": i.url() + "/keys",
+			"scopes_supported": []string{"openid"}})
 	default:
 		http.NotFound(w, r)
 	}
@@ -75,7 +76,8 @@ func (i *issuer) publish(public ...key) {
 	i.Helper()
 	set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
 	for _, k := range public {
-		set.Keys = append(set.Keys, jose.JSONWebKey{Key: k.private.Public(), KeyID: k.kid, Algorithm: string(k.alg), Use: "sig"})
+		set.Keys = append(set.Keys, jose.JSONWebKey{Key: k.private.Public(), KeyID: k.kid, Algorithm: string(k.alg),
+			Use: "sig"})
 	}
 	b, err := json.Marshal(set)
 	must(i, err)
@@ -141,7 +143,8 @@ func (k key) token(t testing.TB, iss string, now time.Time, changes, headers obj
 	}
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: k.alg, Key: k.private}, options)
 	must(t, err)
-	claims := object{"iss": iss, "sub": "erin", "aud": audience, "iat": now.Unix(), "exp": now.Add(time.Hour).Unix(), "amr": []string{"mfa"}}
+	claims := object{"iss": iss, "sub": "erin", "aud": audience, "iat": now.Unix(), "exp": now.Add(time.Hour).Unix(),
+		"amr": []string{"mfa"}}
 	for name, v := range changes {
 		claims[name] = v
 	}

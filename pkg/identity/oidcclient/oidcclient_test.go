@@ -67,9 +67,11 @@ func newIssuer(t *testing.T) *issuer {
 	i := &issuer{}
 	i.rotate(t, "k1")
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(i.discovery) })
+	mux.HandleFunc("GET /.well-known/openid-configuration",
+		func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(i.discovery) })
 	mux.HandleFunc("GET /jwks", func(w http.ResponseWriter, _ *http.Request) {
-		_ = json.NewEncoder(w).Encode(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: i.key.Public(), KeyID: i.kid, Algorithm: "ES256", Use: "sig"}}})
+		_ = json.NewEncoder(w).Encode(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: i.key.Public(), KeyID: i.kid,
+			Algorithm: "ES256", Use: "sig"}}})
 	})
 	mux.HandleFunc("POST /token", func(w http.ResponseWriter, r *http.Request) {
 		_ = r.ParseForm()
@@ -83,11 +85,13 @@ func newIssuer(t *testing.T) *issuer {
 	t.Cleanup(server.Close)
 	i.url = server.URL
 	i.discovery = object{
-		"issuer": i.url, "authorization_endpoint": i.url + "/authorize", "token_endpoint": i.url + "/token", "jwks_uri": i.url + "/jwks",
+		"issuer": i.url, "authorization_endpoint": i.url + "/authorize", "token_endpoint": i.url + "/token",
+		"jwks_uri":                              i.url + "/jwks",
 		"id_token_signing_alg_values_supported": []string{"ES256"}, "authorization_response_iss_parameter_supported": true,
 	}
 	i.claims = object{
-		"iss": i.url, "aud": "lockbox", "sub": "otto", "name": "Otto Owens", "locale": "fr-FR", "exp": now.Add(time.Hour).Unix(), "auth_time": now.Unix(),
+		"iss": i.url, "aud": "lockbox", "sub": "otto", "name": "Otto Owens", "locale": "fr-FR",
+		"exp": now.Add(time.Hour).Unix(), "auth_time": now.Unix(),
 	}
 	return i
 }
@@ -101,7 +105,8 @@ func (i *issuer) rotate(t *testing.T, kid string) {
 
 func (i *issuer) sign(t *testing.T, claims object) string {
 	t.Helper()
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: i.key, KeyID: i.kid}}, nil)
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: i.key, KeyID: i.kid}},
+		nil)
 	must(t, err)
 	payload, err := json.Marshal(claims)
 	must(t, err)
@@ -153,27 +158,34 @@ func TestSomebodySignsIn(t *testing.T) {
 	must(t, err)
 	q := begun.Query()
 	want := url.Values{
-		"client_id": {"lockbox"}, "redirect_uri": {redirect}, "response_type": {"code"}, "scope": {"openid profile email"}, "state": {a.State}, "nonce": {a.Nonce},
-		"code_challenge": {oauth2.S256ChallengeFromVerifier(a.Verifier)}, "code_challenge_method": {"S256"}, "prompt": {"login"},
+		"client_id": {"lockbox"}, "redirect_uri": {redirect}, "response_type": {"code"}, "scope": {"openid profile email"},
+		"state": {a.State}, "nonce": {a.Nonce},
+		"code_challenge": {oauth2.S256ChallengeFromVerifier(a.Verifier)}, "code_challenge_method": {"S256"},
+		"prompt": {"login"},
 	}
-	if diff := cmp.Diff(want, q); diff != "" || !strings.HasPrefix(address, i.url+"/authorize?") || len(a.State) < 20 || len(a.Nonce) < 20 {
+	if diff := cmp.Diff(want, q); diff != "" || !strings.HasPrefix(address, i.url+"/authorize?") || len(a.State) < 20 ||
+		len(a.Nonce) < 20 {
 		t.Errorf("%s: %s", address, diff)
 	}
 	who, err := i.finish(t, at, nil)
 	must(t, err)
 	who.Token = ""
-	if diff := cmp.Diff(oidcclient.Person{Subject: "otto", Name: "Otto Owens", Locale: "fr-FR", Expires: now.Add(time.Hour), Authenticated: now}, who); diff != "" {
+	if diff := cmp.Diff(oidcclient.Person{Subject: "otto", Name: "Otto Owens", Locale: "fr-FR",
+		Expires: now.Add(time.Hour), Authenticated: now}, who); diff != "" {
 		t.Error(diff)
 	}
-	if i.asked.PostForm.Get("redirect_uri") != redirect || i.asked.PostForm.Get("code_verifier") == "" || at.EndSession != "https://login.example/end" {
+	if i.asked.PostForm.Get("redirect_uri") != redirect || i.asked.PostForm.Get("code_verifier") == "" ||
+		at.EndSession != "https://login.example/end" {
 		t.Errorf("%v, %s", i.asked.PostForm, at.EndSession)
 	}
 	i.rotate(t, "k2")
 	if _, err := i.finish(t, at, nil); err != nil {
 		t.Errorf("with a new key: %v", err)
 	}
-	i.claims = object{"iss": i.url, "aud": []string{"other", "lockbox"}, "azp": "lockbox", "sub": "otto", "exp": now.Add(time.Hour).Unix(), "name": 7, "auth_time": "x"}
-	if who, err = i.finish(t, at, nil); err != nil || who.Name != "otto" || who.Locale != "" || !who.Authenticated.IsZero() {
+	i.claims = object{"iss": i.url, "aud": []string{"other", "lockbox"}, "azp": "lockbox", "sub": "otto",
+		"exp": now.Add(time.Hour).Unix(), "name": 7, "auth_time": "x"}
+	if who, err = i.finish(t, at, nil); err != nil || who.Name != "otto" || who.Locale != "" ||
+		!who.Authenticated.IsZero() {
 		t.Errorf("a token that says little: %+v, %v", who, err)
 	}
 }
@@ -313,7 +325,8 @@ func TestIssuersThatAreNotBelieved(t *testing.T) {
 		_, err := i.client().Discover(t.Context())
 		wants(t, name, err, row.code, "")
 	}
-	for _, bad := range []string{"", "http://login.example", "https://login.example?x=y", "https://u@login.example", "https://login.example#x", "http://127.0.0.1.example"} {
+	for _, bad := range []string{"", "http://login.example", "https://login.example?x=y", "https://u@login.example",
+		"https://login.example#x", "http://127.0.0.1.example"} {
 		_, err := oidcclient.Client{Issuer: bad, ID: "lockbox"}.Discover(t.Context())
 		wants(t, fmt.Sprintf("%q", bad), err, invalid, "https")
 	}

@@ -41,7 +41,8 @@ func TestValuesOfTheWrongKind(t *testing.T) {
 	if s, err := f.String(m["a"]); s != "yes" || err != nil {
 		t.Errorf("a plain yes is a text in YAML 1.2: %q, %v", s, err)
 	}
-	for key, want := range map[string]string{"b": "got an alias", "c": "got a number", "d": "got a list", "e": "got a truth value", "f": "got nothing"} {
+	for key, want := range map[string]string{"b": "got an alias", "c": "got a number", "d": "got a list",
+		"e": "got a truth value", "f": "got nothing"} {
 		if _, err := f.String(m[key]); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s as a text: %v, want %s", key, err, want)
 		}

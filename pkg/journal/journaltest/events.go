@@ -26,7 +26,8 @@ func Event(agg aggregate.Key, version uint64) *lockboxv1.Event {
 	e := &lockboxv1.Event{Id: NewID(), Tenant: agg.Tenant, Kind: agg.Kind, AggregateId: agg.ID, Version: version}
 	switch agg.Kind {
 	case aggregate.KindTicket:
-		e.Fact = &lockboxv1.Event_TicketCommented{TicketCommented: &lockboxv1.TicketCommented{Text: "the disk reports errors"}}
+		e.Fact = &lockboxv1.Event_TicketCommented{
+			TicketCommented: &lockboxv1.TicketCommented{Text: "the disk reports errors"}}
 	case aggregate.KindSubscription, aggregate.KindTenant:
 		e.Fact = &lockboxv1.Event_RoleRemoved{RoleRemoved: &lockboxv1.RoleRemoved{AssignmentId: "a-1"}}
 	default:

@@ -85,8 +85,8 @@ func check(t *testing.T, s site, tree tlog.Tree) error {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A copy of its own: workers of an fsck that has found a fault may go on reading when it has ended. Two of them, because
-	// one that finds a fault ends, and fsck goes on to hand out work.
+	// A copy of its own: workers of an fsck that has found a fault may go on reading when it has ended. Two of them,
+	// because one that finds a fault ends, and fsck goes on to hand out work.
 	served := maps.Clone(s)
 	served[layout.CheckpointPath] = signed
 	return fsck.New(origin, verifier, served, leafHashes, fsck.Opts{N: 2}).Check(t.Context())
@@ -105,7 +105,8 @@ func tenantTree(t *testing.T, n int) (site, tlog.Tree) {
 		t.Fatal(err)
 	}
 	for i := 1; i <= n; i++ {
-		e := merkle.Stored{Sequence: uint64(2 * i), Subject: fmt.Sprintf("subject.%d", i), Bytes: fmt.Appendf(nil, "event %d", i)}
+		e := merkle.Stored{Sequence: uint64(2 * i), Subject: fmt.Sprintf("subject.%d", i),
+			Bytes: fmt.Appendf(nil, "event %d", i)}
 		if err := log.Append(e); err != nil {
 			t.Fatal(err)
 		}
@@ -161,7 +162,8 @@ func TestTesseraAcceptsTheTilesOfTheGlobalTree(t *testing.T) {
 // TestTesseraRefusesDamage shows that it looks at every file of the tree.
 func TestTesseraRefusesDamage(t *testing.T) {
 	s, tree := tenantTree(t, 300)
-	for _, path := range []string{"tile/0/000", "tile/0/001.p/44", "tile/1/000.p/1", "tile/entries/000", "tile/entries/001.p/44"} {
+	for _, path := range []string{"tile/0/000", "tile/0/001.p/44", "tile/1/000.p/1", "tile/entries/000",
+		"tile/entries/001.p/44"} {
 		if s[path] == nil {
 			t.Fatalf("no %s", path)
 		}
@@ -183,7 +185,8 @@ func TestPathsAreThoseOfTessera(t *testing.T) {
 	for _, n := range []int64{0, 1, 999, 1000, 1234067, 999999999, 1000000000} {
 		for _, width := range []int{1, 255, 256} {
 			for level := range 8 {
-				if got, want := merkle.Path(tlog.Tile{H: 8, L: level, N: n, W: width}), layout.TilePath(uint64(level), uint64(n), uint8(width)); got != want {
+				if got, want := merkle.Path(tlog.Tile{H: 8, L: level, N: n, W: width}),
+					layout.TilePath(uint64(level), uint64(n), uint8(width)); got != want {
 					t.Errorf("%s, want %s", got, want)
 				}
 			}

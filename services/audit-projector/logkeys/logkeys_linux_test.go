@@ -67,7 +67,8 @@ func TestKeysAreMadeOnceAndReadAgain(t *testing.T) {
 	dir := t.TempDir()
 	first := load(t, dir)
 	before := files(t, dir)
-	if len(before) != 3 || strings.TrimSpace(before[logkeys.PublicKeyFile]) != first.Verifier || first.Signer.Name() != origin {
+	if len(before) != 3 || strings.TrimSpace(before[logkeys.PublicKeyFile]) != first.Verifier ||
+		first.Signer.Name() != origin {
 		t.Fatalf("the directory holds %v for %s", before, first.Verifier)
 	}
 	for name := range before {
@@ -104,7 +105,8 @@ func TestALostSecretIsNeverReplaced(t *testing.T) {
 			t.Fatalf("without %v the keys are made anew", lost)
 		}
 		for _, name := range lost {
-			if !strings.Contains(err.Error(), "missing: ") || !strings.Contains(err.Error(), filepath.Join(dir, name)) || !strings.Contains(err.Error(), "backup") {
+			if !strings.Contains(err.Error(), "missing: ") || !strings.Contains(err.Error(), filepath.Join(dir, name)) ||
+				!strings.Contains(err.Error(), "backup") {
 				t.Errorf("without %v: %v", lost, err)
 			}
 		}
@@ -132,8 +134,8 @@ func TestKeysThatContradictThoseBeingMadeAreLeftAlone(t *testing.T) {
 	}
 }
 
-// A process is killed at each system call with which it makes the keys. Whatever it left behind, the next one ends with a
-// pair of secrets, and what was there is kept.
+// A process is killed at each system call with which it makes the keys. Whatever it left behind, the next one ends with
+// a pair of secrets, and what was there is kept.
 func TestKilledAtEveryStep(t *testing.T) {
 	halfway := killedAtEveryStep(t, func(*testing.T, string) {})
 	if halfway < 0 {
@@ -155,7 +157,8 @@ func killedAtEveryStep(t *testing.T, prepare func(t *testing.T, dir string)) (ha
 		_, killed := trace(t, dir, step)
 		left := files(t, dir)
 		alone = alone || left[logkeys.SigningKeyFile] == "" && left[logkeys.SaltsFile] != ""
-		if temporary, _ := filepath.Glob(filepath.Join(dir, "."+logkeys.SaltsFile+".*")); halfway < 0 && left[logkeys.SaltsFile] != "" && len(temporary) > 0 {
+		if temporary, _ := filepath.Glob(filepath.Join(dir, "."+logkeys.SaltsFile+".*")); halfway < 0 &&
+			left[logkeys.SaltsFile] != "" && len(temporary) > 0 {
 			halfway = step
 		}
 		load(t, dir)
@@ -229,7 +232,8 @@ const (
 
 // writing are the system calls that change files.
 var writing = []uint64{
-	syscall.SYS_OPENAT, syscall.SYS_WRITE, syscall.SYS_FSYNC, syscall.SYS_LINKAT, syscall.SYS_RENAMEAT, syscall.SYS_UNLINKAT,
+	syscall.SYS_OPENAT, syscall.SYS_WRITE, syscall.SYS_FSYNC, syscall.SYS_LINKAT, syscall.SYS_RENAMEAT,
+	syscall.SYS_UNLINKAT,
 }
 
 // trace makes keys in a process of its own, which is killed before it carries out the one of its file system calls with
@@ -252,7 +256,8 @@ func trace(t *testing.T, dir string, killAt int) (calls []uint64, killed bool) {
 		t.Fatalf("%v: %v", status, err)
 	}
 	const exitKill = 0x100000 // PTRACE_O_EXITKILL
-	if err := syscall.PtraceSetOptions(process, syscall.PTRACE_O_TRACECLONE|syscall.PTRACE_O_TRACESYSGOOD|exitKill); err != nil {
+	if err := syscall.PtraceSetOptions(process,
+		syscall.PTRACE_O_TRACECLONE|syscall.PTRACE_O_TRACESYSGOOD|exitKill); err != nil {
 		t.Fatal(err)
 	}
 	locked := false
@@ -277,7 +282,8 @@ func trace(t *testing.T, dir string, killAt int) (calls []uint64, killed bool) {
 		case status.StopSignal() == syscall.SIGTRAP|0x80:
 			var info syscallInfo
 			size := unsafe.Sizeof(info)
-			if _, _, err := syscall.Syscall6(syscall.SYS_PTRACE, ptraceGetSyscallInfo, uintptr(thread), size, uintptr(unsafe.Pointer(&info)), 0, 0); err != 0 {
+			if _, _, err := syscall.Syscall6(syscall.SYS_PTRACE, ptraceGetSyscallInfo, uintptr(thread), size,
+				uintptr(unsafe.Pointer(&info)), 0, 0); err != 0 {
 				t.Fatal(err)
 			}
 			if info.op != syscallEntry {

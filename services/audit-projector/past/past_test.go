@@ -19,7 +19,8 @@ func TestWhatStoodAtEachHour(t *testing.T) {
 	begun := time.Date(2026, 5, 12, 8, 0, 0, 0, time.UTC)
 	s := story.New(begun)
 	grace, otto := story.Customer("meadowbank", "grace", "Grace Green"), story.Customer("meadowbank", "otto", "Otto Owner")
-	erin, olga := story.Provider("erin", "Erin Ellis", "support-engineers"), story.Provider("olga", "Olga Orlova", "security-officers")
+	erin, olga := story.Provider("erin", "Erin Ellis", "support-engineers"),
+		story.Provider("olga", "Olga Orlova", "security-officers")
 	at := func(hour float64) past.At {
 		return past.At{Stream: &story.Stream{Entries: s.Entries}, Time: begun.Add(time.Duration(hour * float64(time.Hour)))}
 	}
@@ -34,7 +35,8 @@ func TestWhatStoodAtEachHour(t *testing.T) {
 	id := s.Submit(erin, story.Dump("meadowbank", "prod", "vm1"))
 	turn(3)
 	s.Command(otto, story.Approve("meadowbank", id))
-	s.Command(erin, &lockboxv1.Command{Tenant: "meadowbank", AggregateId: "SR-1", Action: &lockboxv1.Command_CommentTicket{CommentTicket: &lockboxv1.CommentTicket{Text: "I look."}}})
+	s.Command(erin, &lockboxv1.Command{Tenant: "meadowbank", AggregateId: "SR-1",
+		Action: &lockboxv1.Command_CommentTicket{CommentTicket: &lockboxv1.CommentTicket{Text: "I look."}}})
 	exposure := s.Disclose(olga, "meadowbank", "A dump was opened", 0)
 	turn(4)
 	s.Publish(olga, string(catalogue.DefaultText())+"\n# Another one.\n")
@@ -65,13 +67,15 @@ func TestWhatStoodAtEachHour(t *testing.T) {
 	})
 	t.Run("a ticket", func(t *testing.T) {
 		for hour, entries := range map[float64]int{1.5: 1, 3.5: 2} {
-			if v, err := at(hour).Ticket(t.Context(), "SR-1"); err != nil || len(v.GetHistory()) != entries || v.GetTitle() != "It hangs" {
+			if v, err := at(hour).Ticket(t.Context(), "SR-1"); err != nil || len(v.GetHistory()) != entries ||
+				v.GetTitle() != "It hangs" {
 				t.Errorf("at %v: %v, %v", hour, v, err)
 			}
 		}
 	})
 	t.Run("a disclosure", func(t *testing.T) {
-		if v, err := at(3).Disclosure(t.Context(), exposure); err != nil || v.GetOccurrence().GetWhat() != "A dump was opened" {
+		if v, err := at(3).Disclosure(t.Context(), exposure); err != nil ||
+			v.GetOccurrence().GetWhat() != "A dump was opened" {
 			t.Errorf("%v, %v", v, err)
 		}
 	})

@@ -34,7 +34,8 @@ func all[T any](list []T) iter.Seq2[T, error] {
 }
 
 func TestWhatBecomesOfEachEvent(t *testing.T) {
-	names := map[repair.Source]string{repair.Kept: "kept", repair.Restored: "restored", repair.Tail: "tail", repair.Conflict: "conflict"}
+	names := map[repair.Source]string{repair.Kept: "kept", repair.Restored: "restored", repair.Tail: "tail",
+		repair.Conflict: "conflict"}
 	for _, c := range []struct{ stream, second, want string }{
 		{"1a 2b 3c", "1a 2b 3c", "kept 1a kept 2b kept 3c"},
 		{"1a 2b 3c 4d", "1a 2b", "kept 1a kept 2b tail 3c tail 4d"},

@@ -15,7 +15,8 @@ func TestEverybodyOfTheDemoCanSignInToItsPortal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := portal.Config{Listen: "127.0.0.1:0", URL: "http://127.0.0.1:8080", Provider: devissuer.Provider, Organisations: demo.Organisations(issuer)}
+	c := portal.Config{Listen: "127.0.0.1:0", URL: "http://127.0.0.1:8080", Provider: devissuer.Provider,
+		Organisations: demo.Organisations(issuer)}
 	if err := c.Check(); err != nil {
 		t.Error(err)
 	}

@@ -54,13 +54,15 @@ func steps(d *devissuer.Issuer) []step {
 	return []step{
 		{"onboarding", bank, "", create(d, bank, devissuer.TenantBankName, "grace", "en",
 			lockboxv1.SupportPlan_SUPPORT_PLAN_PROFESSIONAL_DIRECT)},
-		{"grace", bank, "", &lockboxv1.Command{Action: &lockboxv1.Command_EnableLockbox{EnableLockbox: &lockboxv1.EnableLockbox{}}}},
-		{"grace", bank, "", &lockboxv1.Command{Action: &lockboxv1.Command_ChangeSettings{ChangeSettings: &lockboxv1.ChangeSettings{
-			Settings: &lockboxv1.TenantSettings{
-				DefaultLanguage: "en", RequiredApprovals: 1, Fallback: lockboxv1.Fallback_FALLBACK_GLOBAL_ADMINISTRATORS,
-				Alternates: []*lockboxv1.AlternateAddress{{Email: "security-desk@meadowbank.example", Language: "en"}},
-			},
-		}}}},
+		{"grace", bank, "", &lockboxv1.Command{
+			Action: &lockboxv1.Command_EnableLockbox{EnableLockbox: &lockboxv1.EnableLockbox{}}}},
+		{"grace", bank, "", &lockboxv1.Command{
+			Action: &lockboxv1.Command_ChangeSettings{ChangeSettings: &lockboxv1.ChangeSettings{
+				Settings: &lockboxv1.TenantSettings{
+					DefaultLanguage: "en", RequiredApprovals: 1, Fallback: lockboxv1.Fallback_FALLBACK_GLOBAL_ADMINISTRATORS,
+					Alternates: []*lockboxv1.AlternateAddress{{Email: "security-desk@meadowbank.example", Language: "en"}},
+				},
+			}}}},
 		{"grace", bank, "", assign(d, "audrey-auditor", "audrey", lockboxv1.Role_ROLE_AUDITOR, tenantScope)},
 		{"grace", bank, BankProduction, subscription("Production")},
 		{"grace", bank, BankProduction, assign(d, "otto-owner", "otto", lockboxv1.Role_ROLE_OWNER, subscriptionScope)},
@@ -76,7 +78,8 @@ func steps(d *devissuer.Issuer) []step {
 
 		{"onboarding", health, "", create(d, health, devissuer.TenantHealthName, "hana", "ja",
 			lockboxv1.SupportPlan_SUPPORT_PLAN_STANDARD)},
-		{"hana", health, "", &lockboxv1.Command{Action: &lockboxv1.Command_EnableLockbox{EnableLockbox: &lockboxv1.EnableLockbox{}}}},
+		{"hana", health, "", &lockboxv1.Command{
+			Action: &lockboxv1.Command_EnableLockbox{EnableLockbox: &lockboxv1.EnableLockbox{}}}},
 		{"hana", health, HealthClinic, subscription("診療システム")},
 		{"hana", health, HealthClinic, assign(d, "kenji-owner", "kenji", lockboxv1.Role_ROLE_OWNER, subscriptionScope)},
 		{"kenji", health, HealthTicket, ticket("予約データベースの応答が遅い", "昨夜から予約画面の表示に一分以上かかります。", HealthClinic)},
@@ -100,7 +103,8 @@ func create(
 }
 
 func subscription(name string) *lockboxv1.Command {
-	return &lockboxv1.Command{Action: &lockboxv1.Command_RegisterSubscription{RegisterSubscription: &lockboxv1.RegisterSubscription{DisplayName: name}}}
+	return &lockboxv1.Command{Action: &lockboxv1.Command_RegisterSubscription{
+		RegisterSubscription: &lockboxv1.RegisterSubscription{DisplayName: name}}}
 }
 
 func assign(

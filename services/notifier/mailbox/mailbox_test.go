@@ -65,8 +65,10 @@ func TestMailsAreKeptInOrderAndReadAgain(t *testing.T) {
 	}
 	first := all[0]
 	if first.Subject != "承認のお願い" || first.From != "Café <a@example.org>" || first.MessageID != "<1@example.org>" ||
-		!slices.Equal(first.To, []string{"b@example.org", "c@example.org"}) || !slices.Equal(first.Recipients, []string{"b@example.org", "hidden@example.org"}) ||
-		first.Text != "Café" || first.HTML != "<script>alert(1)</script><b>Hi</b>" || first.Header.Get("MIME-Version") != "1.0" {
+		!slices.Equal(first.To, []string{"b@example.org", "c@example.org"}) ||
+		!slices.Equal(first.Recipients, []string{"b@example.org", "hidden@example.org"}) ||
+		first.Text != "Café" || first.HTML != "<script>alert(1)</script><b>Hi</b>" ||
+		first.Header.Get("MIME-Version") != "1.0" {
 		t.Errorf("%+v", first)
 	}
 	if !slices.IsSortedFunc(all, func(a, b mailbox.Message) int { return strings.Compare(a.ID, b.ID) }) {
@@ -127,16 +129,19 @@ func TestThePagesShowMailsAndRunNothingOfThem(t *testing.T) {
 		if status != http.StatusOK || !strings.Contains(body, "承認のお願い") || strings.Contains(body, "<script") {
 			t.Errorf("%s: %d\n%s", path, status, body)
 		}
-		if policy := header.Get("Content-Security-Policy"); !strings.Contains(policy, "default-src 'none'") || strings.Contains(policy, "script-src") {
+		if policy := header.Get("Content-Security-Policy"); !strings.Contains(policy, "default-src 'none'") ||
+			strings.Contains(policy, "script-src") {
 			t.Errorf("%s: policy %q", path, policy)
 		}
 	}
 	_, _, page := get(t, base+"/mails/"+all[0].ID, host)
-	if !strings.Contains(page, ` sandbox="allow-popups allow-popups-to-escape-sandbox" `) || strings.Contains(page, "alert(1)") {
+	if !strings.Contains(page, ` sandbox="allow-popups allow-popups-to-escape-sandbox" `) ||
+		strings.Contains(page, "alert(1)") {
 		t.Errorf("the HTML is not in a frame of its own:\n%s", page)
 	}
 	_, header, markup := get(t, base+"/mails/"+all[0].ID+"/html", host)
-	if !strings.HasPrefix(header.Get("Content-Security-Policy"), "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'") || !strings.Contains(markup, "<b>Hi</b>") {
+	if !strings.HasPrefix(header.Get("Content-Security-Policy"),
+		"sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'") || !strings.Contains(markup, "<b>Hi</b>") {
 		t.Errorf("%v\n%s", header, markup)
 	}
 	_, header, raw := get(t, base+"/mails/"+all[0].ID+"/raw", host)
@@ -148,11 +153,13 @@ func TestThePagesShowMailsAndRunNothingOfThem(t *testing.T) {
 func TestThePagesAnswerForNothingElse(t *testing.T) {
 	c := local(t)
 	m := run(t, c)
-	if err := os.WriteFile(filepath.Join(filepath.Dir(c.Dir), "secret.eml"), []byte("Subject: no\r\n\r\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(filepath.Dir(c.Dir), "secret.eml"), []byte("Subject: no\r\n\r\n"),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	base := "http://" + m.HTTPAddr()
-	for _, path := range []string{"/mails/..%2fsecret", "/mails/secret", "/mails/20260610T120000.000000000Z", "/mails/*", "/else"} {
+	for _, path := range []string{"/mails/..%2fsecret", "/mails/secret", "/mails/20260610T120000.000000000Z", "/mails/*",
+		"/else"} {
 		if status, _, _ := get(t, base+path, m.HTTPAddr()); status != http.StatusNotFound {
 			t.Errorf("%s: %d", path, status)
 		}

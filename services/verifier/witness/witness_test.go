@@ -176,7 +176,9 @@ func TestItNeverCosignsTwoHistories(t *testing.T) {
 		"a size that is none":        {strings.Replace(h.request(3, 4), "old 3", "old 03", 1), http.StatusBadRequest},
 		"a hash that is none":        {strings.Replace(h.request(3, 4), "old 3\n", "old 3\nabc\n", 1), http.StatusBadRequest},
 		"too long":                   {strings.Repeat("x", mostBody+1), http.StatusBadRequest},
-		"a proof of too many hashes": {"old 3\n" + strings.Repeat(base64.StdEncoding.EncodeToString(make([]byte, 32))+"\n", 64) + "\n" + h.request(3, 4)[strings.Index(h.request(3, 4), "\n\n")+2:], http.StatusBadRequest},
+		"a proof of too many hashes": {"old 3\n" +
+			strings.Repeat(base64.StdEncoding.EncodeToString(make([]byte, 32))+"\n", 64) + "\n" +
+			h.request(3, 4)[strings.Index(h.request(3, 4), "\n\n")+2:], http.StatusBadRequest},
 	} {
 		status, answer := w.send(c.body)
 		if status != c.status {

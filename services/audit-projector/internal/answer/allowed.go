@@ -47,7 +47,8 @@ func (v *viewer) allowed(s request.State) (verbs []string) {
 // R20, R30, I10).
 func (v *viewer) awaited(s request.State) bool {
 	if v.by.GetSide() == lockboxv1.Side_SIDE_PROVIDER {
-		return v.could(s, &lockboxv1.Command{Action: &lockboxv1.Command_InternalApprove{InternalApprove: &lockboxv1.InternalApprove{}}})
+		return v.could(s, &lockboxv1.Command{Action: &lockboxv1.Command_InternalApprove{
+			InternalApprove: &lockboxv1.InternalApprove{}}})
 	}
 	return v.could(s, &lockboxv1.Command{Action: &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{}}})
 }

@@ -17,14 +17,18 @@ import (
 // commands are those that may be about a request, ready to be given.
 func (c *cast) commands(of, id string) []*lockboxv1.Command {
 	list := []*lockboxv1.Command{
-		{Action: &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{}}}, {Action: &lockboxv1.Command_Deny{Deny: &lockboxv1.Deny{Reason: "no"}}},
-		{Action: &lockboxv1.Command_Ask{Ask: &lockboxv1.Ask{Text: "why?"}}}, {Action: &lockboxv1.Command_Revoke{Revoke: &lockboxv1.Revoke{Reason: "enough"}}},
-		{Action: &lockboxv1.Command_Withdraw{Withdraw: &lockboxv1.Withdraw{}}}, {Action: &lockboxv1.Command_Release{Release: &lockboxv1.Release{}}},
+		{Action: &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{}}},
+		{Action: &lockboxv1.Command_Deny{Deny: &lockboxv1.Deny{Reason: "no"}}},
+		{Action: &lockboxv1.Command_Ask{Ask: &lockboxv1.Ask{Text: "why?"}}},
+		{Action: &lockboxv1.Command_Revoke{Revoke: &lockboxv1.Revoke{Reason: "enough"}}},
+		{Action: &lockboxv1.Command_Withdraw{Withdraw: &lockboxv1.Withdraw{}}},
+		{Action: &lockboxv1.Command_Release{Release: &lockboxv1.Release{}}},
 		{Action: &lockboxv1.Command_InternalApprove{InternalApprove: &lockboxv1.InternalApprove{}}},
 		{Action: &lockboxv1.Command_InternalRefuse{InternalRefuse: &lockboxv1.InternalRefuse{Reason: "no"}}},
 	}
 	for _, q := range c.story.Request(of, id).Questions {
-		list = append(list, &lockboxv1.Command{Action: &lockboxv1.Command_Answer{Answer: &lockboxv1.Answer{QuestionId: q.GetQuestionId(), Text: "because"}}})
+		list = append(list, &lockboxv1.Command{
+			Action: &lockboxv1.Command_Answer{Answer: &lockboxv1.Answer{QuestionId: q.GetQuestionId(), Text: "because"}}})
 	}
 	for _, command := range list {
 		command.Tenant, command.AggregateId = of, id
@@ -39,8 +43,8 @@ func verbs(commands []*lockboxv1.Command) (list []string) {
 	return list
 }
 
-// What is shown as allowed is what the rules take, of everybody who sees a request, at every step of its life; and whoever
-// does not see it is shown nothing.
+// What is shown as allowed is what the rules take, of everybody who sees a request, at every step of its life; and
+// whoever does not see it is shown nothing.
 func TestWhatIsAllowedIsWhatTheRulesTake(t *testing.T) {
 	const asker, requester, officer = "otto", "erin", "olga"
 	ask := func(c *cast, id string) {
@@ -60,25 +64,38 @@ func TestWhatIsAllowedIsWhatTheRulesTake(t *testing.T) {
 		c.story.Command(c.actor(requester), w)
 	}
 	demoted := func(c *cast, _ string) {
-		c.story.Command(c.actor("grace"), &lockboxv1.Command{Tenant: bank, AggregateId: "prod", Action: &lockboxv1.Command_RemoveRole{
-			RemoveRole: &lockboxv1.RemoveRole{AssignmentId: "of-otto"},
-		}})
+		c.story.Command(c.actor("grace"), &lockboxv1.Command{Tenant: bank, AggregateId: "prod",
+			Action: &lockboxv1.Command_RemoveRole{
+				RemoveRole: &lockboxv1.RemoveRole{AssignmentId: "of-otto"},
+			}})
 	}
 	for step, row := range map[string]struct {
 		before []func(*cast, string)
 		want   map[string]string // of whoever sees it
 	}{
-		"waits internally":                 {nil, map[string]string{requester: "withdraw", "derek": "internal_approve internal_refuse", asker: "", "grace": "", officer: ""}},
-		"waits internally, past its time":  {[]func(*cast, string){later(24 * time.Hour)}, map[string]string{requester: "", "derek": "", asker: "", "grace": "", officer: ""}},
-		"waits for the customer":           {[]func(*cast, string){internally}, map[string]string{requester: "withdraw", "derek": "", asker: "approve deny ask", "grace": "", officer: ""}},
-		"its approver holds no role":       {[]func(*cast, string){internally, demoted}, map[string]string{requester: "withdraw", "derek": "", "grace": "", officer: ""}},
-		"waits for an answer":              {[]func(*cast, string){internally, ask}, map[string]string{requester: "withdraw answer", "derek": "", asker: "approve deny ask", "grace": "", officer: ""}},
-		"a nanosecond before the deadline": {[]func(*cast, string){internally, later(4*24*time.Hour - 1)}, map[string]string{requester: "withdraw", "derek": "", asker: "approve deny ask", "grace": "", officer: ""}},
-		"at the deadline":                  {[]func(*cast, string){internally, ask, later(4 * 24 * time.Hour)}, map[string]string{requester: "", "derek": "", asker: "", "grace": "", officer: ""}},
-		"access exists":                    {[]func(*cast, string){internally, approve}, map[string]string{requester: "release", "derek": "", asker: "revoke", "grace": "revoke", officer: "revoke"}},
-		"access is over":                   {[]func(*cast, string){internally, approve, later(8 * time.Hour)}, map[string]string{requester: "", "derek": "", asker: "", "grace": "", officer: ""}},
-		"denied":                           {[]func(*cast, string){internally, ask, deny}, map[string]string{requester: "", "derek": "", asker: "", "grace": "", officer: ""}},
-		"withdrawn":                        {[]func(*cast, string){withdraw}, map[string]string{requester: "", "derek": "", asker: "", "grace": "", officer: ""}},
+		"waits internally": {nil,
+			map[string]string{requester: "withdraw", "derek": "internal_approve internal_refuse", asker: "", "grace": "",
+				officer: ""}},
+		"waits internally, past its time": {[]func(*cast, string){later(24 * time.Hour)},
+			map[string]string{requester: "", "derek": "", asker: "", "grace": "", officer: ""}},
+		"waits for the customer": {[]func(*cast, string){internally},
+			map[string]string{requester: "withdraw", "derek": "", asker: "approve deny ask", "grace": "", officer: ""}},
+		"its approver holds no role": {[]func(*cast, string){internally, demoted},
+			map[string]string{requester: "withdraw", "derek": "", "grace": "", officer: ""}},
+		"waits for an answer": {[]func(*cast, string){internally, ask},
+			map[string]string{requester: "withdraw answer", "derek": "", asker: "approve deny ask", "grace": "", officer: ""}},
+		"a nanosecond before the deadline": {[]func(*cast, string){internally, later(4*24*time.Hour - 1)},
+			map[string]string{requester: "withdraw", "derek": "", asker: "approve deny ask", "grace": "", officer: ""}},
+		"at the deadline": {[]func(*cast, string){internally, ask, later(4 * 24 * time.Hour)},
+			map[string]string{requester: "", "derek": "", asker: "", "grace": "", officer: ""}},
+		"access exists": {[]func(*cast, string){internally, approve},
+			map[string]string{requester: "release", "derek": "", asker: "revoke", "grace": "revoke", officer: "revoke"}},
+		"access is over": {[]func(*cast, string){internally, approve, later(8 * time.Hour)},
+			map[string]string{requester: "", "derek": "", asker: "", "grace": "", officer: ""}},
+		"denied": {[]func(*cast, string){internally, ask, deny},
+			map[string]string{requester: "", "derek": "", asker: "", "grace": "", officer: ""}},
+		"withdrawn": {[]func(*cast, string){withdraw},
+			map[string]string{requester: "", "derek": "", asker: "", "grace": "", officer: ""}},
 	} {
 		t.Run(step, func(t *testing.T) {
 			tell := func(c *cast) (id string) {
@@ -125,18 +142,21 @@ func TestWhoMustSignInAgainIsShownWhatTheyCouldDo(t *testing.T) {
 	c.assign("otto", "prod", owner, false)
 	grace := c.actor("grace")
 	grace.AuthenticatedAt = timestamppb.New(c.story.Now)
-	c.story.Command(grace, &lockboxv1.Command{Tenant: bank, Action: &lockboxv1.Command_ChangeSettings{ChangeSettings: &lockboxv1.ChangeSettings{
-		Settings: &lockboxv1.TenantSettings{
-			DefaultLanguage: "en", Fallback: lockboxv1.Fallback_FALLBACK_GLOBAL_ADMINISTRATORS, MaxAuthenticationAge: durationpb.New(time.Minute),
-		},
-	}}})
+	c.story.Command(grace, &lockboxv1.Command{Tenant: bank,
+		Action: &lockboxv1.Command_ChangeSettings{ChangeSettings: &lockboxv1.ChangeSettings{
+			Settings: &lockboxv1.TenantSettings{
+				DefaultLanguage: "en", Fallback: lockboxv1.Fallback_FALLBACK_GLOBAL_ADMINISTRATORS,
+				MaxAuthenticationAge: durationpb.New(time.Minute),
+			},
+		}}})
 	id := c.story.Submit(c.actor("erin"), story.Dump(bank, "prod", "a"))
 	stale := c.actor("otto")
 	stale.AuthenticatedAt = timestamppb.New(c.story.Now.Add(-time.Hour))
 	if err := c.story.Try(stale, story.Approve(bank, id)); err == nil {
 		t.Fatal("who signed in an hour ago decides")
 	}
-	if got := c.query("otto", getRequest(bank, id)).GetRequest().GetAllowed(); !slices.Equal(got, []string{"approve", "deny", "ask"}) {
+	if got := c.query("otto", getRequest(bank, id)).GetRequest().GetAllowed(); !slices.Equal(got,
+		[]string{"approve", "deny", "ask"}) {
 		t.Errorf("allowed: %v", got)
 	}
 	c.expectAwaiting("with a sign-in of nobody knows when", "otto", bank, id)

@@ -33,8 +33,9 @@ func TestTokensThatAreNotTrusted(t *testing.T) {
 	good := mint(p.issuer, "grace", p.story.Now)
 	for name, token := range map[string]string{
 		"none": "", "nonsense": "a.b.c", "expired": mint(p.issuer, "grace", p.story.Now.Add(-devissuer.Lifetime)),
-		"forged, the customer's": mint(other, "grace", p.story.Now), "forged, the provider's": mint(other, "olga", p.story.Now),
-		"changed": good[:len(good)-4] + "AAAA", "without signature": good[:strings.LastIndex(good, ".")+1],
+		"forged, the customer's": mint(other, "grace", p.story.Now),
+		"forged, the provider's": mint(other, "olga", p.story.Now),
+		"changed":                good[:len(good)-4] + "AAAA", "without signature": good[:strings.LastIndex(good, ".")+1],
 	} {
 		for _, tenant := range []string{bank, health, "nowhere", ""} {
 			for what, q := range p.questions(tenant) {
@@ -67,29 +68,47 @@ func TestQueriesThatAreWrong(t *testing.T) {
 		data    []byte
 		field   string
 	}{
-		"empty":                   {requests, nil, "ask"},
-		"truncated":               {requests, whole[:10], "message"},
-		"too large":               {requests, append(slices.Clone(whole), make([]byte, 64<<10)...), "message"},
-		"an unknown field":        {requests, protowire.AppendVarint(protowire.AppendTag(slices.Clone(whole), 999, protowire.VarintType), 1), "message"},
-		"another subject":         {bus.QuerySubject("list_activity"), whole, "ask"},
-		"a tenant of stars":       {requests, signed(listRequests("*", &lockboxv1.ListRequests{})), "tenant"},
-		"a tenant with a dot":     {requests, signed(listRequests("meadow.bank", &lockboxv1.ListRequests{})), "tenant"},
-		"an invisible character":  {requests, signed(listRequests("meadow\u200bbank", &lockboxv1.ListRequests{})), "tenant"},
-		"too many at once":        {requests, signed(listRequests(bank, &lockboxv1.ListRequests{Limit: 1001})), "list_requests.limit"},
-		"no such status":          {requests, signed(listRequests(bank, &lockboxv1.ListRequests{Statuses: []lockboxv1.RequestStatus{99}})), "list_requests.statuses"},
-		"the status of nothing":   {requests, signed(listRequests(bank, &lockboxv1.ListRequests{Statuses: []lockboxv1.RequestStatus{0}})), "list_requests.statuses"},
-		"a made-up page":          {requests, signed(listRequests(bank, &lockboxv1.ListRequests{PageToken: "next"})), "list_requests.page_token"},
-		"a page below zero":       {requests, signed(listRequests(bank, &lockboxv1.ListRequests{PageToken: "Af__________"})), "list_requests.page_token"},
-		"a subscription of stars": {requests, signed(listRequests(bank, &lockboxv1.ListRequests{SubscriptionId: "*"})), "list_requests.subscription_id"},
-		"a ticket of stars":       {requests, signed(listRequests(bank, &lockboxv1.ListRequests{TicketId: "*"})), "list_requests.ticket_id"},
-		"a request of quotes":     {bus.QuerySubject("get_request"), signed(getRequest(bank, "' OR 1=1")), "get_request.request_id"},
-		"a ticket of nothing":     {bus.QuerySubject("get_ticket"), signed(getTicket(bank, "")), "get_ticket.ticket_id"},
-		"no such action":          {bus.QuerySubject("list_activity"), signed(listActivity(bank, &lockboxv1.ListActivity{Actions: []string{"Approve Everything"}})), "list_activity.actions"},
-		"no such time":            {bus.QuerySubject("list_activity"), signed(listActivity(bank, &lockboxv1.ListActivity{Since: &timestamppb.Timestamp{Seconds: 1 << 60}})), "list_activity.since"},
-		"a person of two lines":   {bus.QuerySubject("list_activity"), signed(listActivity(bank, &lockboxv1.ListActivity{Person: "a\nb"})), "list_activity.person"},
-		"a long resource":         {bus.QuerySubject("list_activity"), signed(listActivity(bank, &lockboxv1.ListActivity{Resource: strings.Repeat("x", 513)})), "list_activity.resource"},
-		"a preview of stars":      {bus.QuerySubject("preview_approvers"), signed(preview(bank, ">")), "preview_approvers.subscription_id"},
-		"a list of tickets":       {bus.QuerySubject("list_tickets"), signed(&lockboxv1.Query{Tenant: bank, Ask: &lockboxv1.Query_ListTickets{ListTickets: &lockboxv1.ListTickets{Limit: 5000}}}), "list_tickets.limit"},
+		"empty":     {requests, nil, "ask"},
+		"truncated": {requests, whole[:10], "message"},
+		"too large": {requests, append(slices.Clone(whole), make([]byte, 64<<10)...), "message"},
+		"an unknown field": {requests, protowire.AppendVarint(protowire.AppendTag(slices.Clone(whole), 999,
+			protowire.VarintType), 1), "message"},
+		"another subject":        {bus.QuerySubject("list_activity"), whole, "ask"},
+		"a tenant of stars":      {requests, signed(listRequests("*", &lockboxv1.ListRequests{})), "tenant"},
+		"a tenant with a dot":    {requests, signed(listRequests("meadow.bank", &lockboxv1.ListRequests{})), "tenant"},
+		"an invisible character": {requests, signed(listRequests("meadow\u200bbank", &lockboxv1.ListRequests{})), "tenant"},
+		"too many at once": {requests, signed(listRequests(bank, &lockboxv1.ListRequests{Limit: 1001})),
+			"list_requests.limit"},
+		"no such status": {requests, signed(listRequests(bank,
+			&lockboxv1.ListRequests{Statuses: []lockboxv1.RequestStatus{99}})), "list_requests.statuses"},
+		"the status of nothing": {requests, signed(listRequests(bank,
+			&lockboxv1.ListRequests{Statuses: []lockboxv1.RequestStatus{0}})), "list_requests.statuses"},
+		"a made-up page": {requests, signed(listRequests(bank, &lockboxv1.ListRequests{PageToken: "next"})),
+			"list_requests.page_token"},
+		"a page below zero": {requests, signed(listRequests(bank, &lockboxv1.ListRequests{PageToken: "Af__________"})),
+			"list_requests.page_token"},
+		"a subscription of stars": {requests, signed(listRequests(bank, &lockboxv1.ListRequests{SubscriptionId: "*"})),
+			"list_requests.subscription_id"},
+		"a ticket of stars": {requests, signed(listRequests(bank, &lockboxv1.ListRequests{TicketId: "*"})),
+			"list_requests.ticket_id"},
+		"a request of quotes": {bus.QuerySubject("get_request"), signed(getRequest(bank, "' OR 1=1")),
+			"get_request.request_id"},
+		"a ticket of nothing": {bus.QuerySubject("get_ticket"), signed(getTicket(bank, "")), "get_ticket.ticket_id"},
+		"no such action": {bus.QuerySubject("list_activity"),
+			signed(listActivity(bank, &lockboxv1.ListActivity{Actions: []string{"Approve Everything"}})),
+			"list_activity.actions"},
+		"no such time": {bus.QuerySubject("list_activity"),
+			signed(listActivity(bank, &lockboxv1.ListActivity{Since: &timestamppb.Timestamp{Seconds: 1 << 60}})),
+			"list_activity.since"},
+		"a person of two lines": {bus.QuerySubject("list_activity"),
+			signed(listActivity(bank, &lockboxv1.ListActivity{Person: "a\nb"})), "list_activity.person"},
+		"a long resource": {bus.QuerySubject("list_activity"),
+			signed(listActivity(bank, &lockboxv1.ListActivity{Resource: strings.Repeat("x", 513)})), "list_activity.resource"},
+		"a preview of stars": {bus.QuerySubject("preview_approvers"), signed(preview(bank, ">")),
+			"preview_approvers.subscription_id"},
+		"a list of tickets": {bus.QuerySubject("list_tickets"),
+			signed(&lockboxv1.Query{Tenant: bank,
+				Ask: &lockboxv1.Query_ListTickets{ListTickets: &lockboxv1.ListTickets{Limit: 5000}}}), "list_tickets.limit"},
 	} {
 		if got := p.send(row.subject, row.data).GetRefusal(); got.GetCode() != invalid || got.GetField() != row.field {
 			t.Errorf("%s: %v", name, got)
@@ -116,15 +135,17 @@ func TestFiltersAreNeverRead(t *testing.T) {
 func TestActionsByEitherName(t *testing.T) {
 	p := newPlace(t)
 	for _, action := range []string{"Deny Lockbox Request", "deny lockbox request", "CustomerDenied"} {
-		list := p.query("grace", listActivity(bank, &lockboxv1.ListActivity{Actions: []string{action}})).GetActivity().GetActivities()
-		if len(list) != 1 || list[0].GetEntry().GetAction() != "Deny Lockbox Request" || list[0].GetEvent().GetCustomerDenied() == nil || list[0].GetRequestId() != p.test[bank] {
+		list := p.query("grace", listActivity(bank,
+			&lockboxv1.ListActivity{Actions: []string{action}})).GetActivity().GetActivities()
+		if len(list) != 1 || list[0].GetEntry().GetAction() != "Deny Lockbox Request" ||
+			list[0].GetEvent().GetCustomerDenied() == nil || list[0].GetRequestId() != p.test[bank] {
 			t.Errorf("%s: %v", action, list)
 		}
 	}
 }
 
-// Whoever waits for what will never come takes the place of somebody who could be answered. Without a good token next to
-// nobody does.
+// Whoever waits for what will never come takes the place of somebody who could be answered. Without a good token next
+// to nobody does.
 func TestStrangersDoNotKeepOthersFromBeingAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCast(t)
@@ -218,7 +239,8 @@ func TestInnerFailuresAreNotTold(t *testing.T) {
 	p.answerer.Healthy = func() error { return errors.New("disk /dev/secret on fire") }
 	p.project()
 	reply, err := p.answerer.Answer(t.Context(), "", nil)
-	if err == nil || reply.GetRefusal().GetCode() != unavailable || strings.Contains(reply.GetRefusal().GetMessage(), "secret") {
+	if err == nil || reply.GetRefusal().GetCode() != unavailable ||
+		strings.Contains(reply.GetRefusal().GetMessage(), "secret") {
 		t.Errorf("%v, %v", reply, err)
 	}
 }

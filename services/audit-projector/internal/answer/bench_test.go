@@ -70,7 +70,8 @@ func newCrowded(b *testing.B) *crowded {
 	c.must(err)
 	c.now = s.Now
 	c.answerer = &answer.Answerer{
-		Store: c.store, Verifier: verifier, Catalogue: repository.CatalogueInForce(), Now: func() time.Time { return c.now }, Healthy: func() error { return nil },
+		Store: c.store, Verifier: verifier, Catalogue: repository.CatalogueInForce(), Now: func() time.Time { return c.now },
+		Healthy: func() error { return nil },
 	}
 	return c
 }
@@ -98,7 +99,8 @@ func base64url(data []byte) string { return base64.RawURLEncoding.EncodeToString
 func (c *crowded) jwks() []byte {
 	point, err := c.key.PublicKey.Bytes()
 	c.must(err)
-	return fmt.Appendf(nil, `{"keys":[{"kty":"EC","crv":"P-256","alg":"ES256","use":"sig","kid":"1","x":%q,"y":%q}]}`, base64url(point[1:33]), base64url(point[33:]))
+	return fmt.Appendf(nil, `{"keys":[{"kty":"EC","crv":"P-256","alg":"ES256","use":"sig","kid":"1","x":%q,"y":%q}]}`,
+		base64url(point[1:33]), base64url(point[33:]))
 }
 
 // token signs somebody in, once.
@@ -136,8 +138,8 @@ func (c *crowded) ask(token string, q *lockboxv1.Query) *lockboxv1.QueryReply {
 }
 
 // BenchmarkReaders measures answers for fifty readers at once, who ask again as soon as they are answered, in front of
-// 100,000 requests of which 10,000 wait at one tenant. The floor is to read one event by its sequence through the same pool
-// of connections.
+// 100,000 requests of which 10,000 wait at one tenant. The floor is to read one event by its sequence through the same
+// pool of connections.
 func BenchmarkReaders(b *testing.B) {
 	c := newCrowded(b)
 	admin, chief := c.token("meadowbank", "admin"), c.token("meadowbank", "chief")
@@ -161,7 +163,10 @@ func BenchmarkReaders(b *testing.B) {
 			return 1
 		}},
 		{"self", func() int { return len(c.ask(owner(), getSelf(bank)).GetSelf().GetRoles()) }},
-		{"requests", func() int { return len(c.ask(admin, requests(&lockboxv1.ListRequests{})).GetRequests().GetRequests()) }},
+		{"requests", func() int {
+			return len(c.ask(admin,
+				requests(&lockboxv1.ListRequests{})).GetRequests().GetRequests())
+		}},
 		{"requests, counted", func() int {
 			return int(c.ask(admin, requests(&lockboxv1.ListRequests{Count: true})).GetRequests().GetTotal())
 		}},
@@ -181,13 +186,16 @@ func BenchmarkReaders(b *testing.B) {
 			return int(c.ask(owner(), requests(&lockboxv1.ListRequests{Count: true})).GetRequests().GetTotal())
 		}},
 		{"an owner's pending, counted", func() int {
-			return int(c.ask(owner(), requests(&lockboxv1.ListRequests{Statuses: pending, Count: true})).GetRequests().GetTotal())
+			return int(c.ask(owner(), requests(&lockboxv1.ListRequests{Statuses: pending,
+				Count: true})).GetRequests().GetTotal())
 		}},
 		{"a group's, counted", func() int {
-			return int(c.ask(manager, listRequests("", &lockboxv1.ListRequests{Limit: 50, Count: true})).GetRequests().GetTotal())
+			return int(c.ask(manager, listRequests("",
+				&lockboxv1.ListRequests{Limit: 50, Count: true})).GetRequests().GetTotal())
 		}},
 		{"everybody's, counted", func() int {
-			return int(c.ask(officer, listRequests("", &lockboxv1.ListRequests{Limit: 50, Count: true})).GetRequests().GetTotal())
+			return int(c.ask(officer, listRequests("",
+				&lockboxv1.ListRequests{Limit: 50, Count: true})).GetRequests().GetTotal())
 		}},
 		{"a request", func() int {
 			return len(c.ask(admin, getRequest(bank, c.ids[mathrand.IntN(len(c.ids))])).GetRequest().GetTimeline())

@@ -56,7 +56,8 @@ func newCast(t *testing.T) *cast {
 	must(t, c.store.Complete(t.Context()))
 	t.Cleanup(func() { must(t, c.store.Close()) })
 	c.answerer = &answer.Answerer{
-		Store: c.store, Verifier: verifier, Catalogue: repository.CatalogueInForce(), Now: func() time.Time { return c.story.Now }, Healthy: func() error { return nil },
+		Store: c.store, Verifier: verifier, Catalogue: repository.CatalogueInForce(),
+		Now: func() time.Time { return c.story.Now }, Healthy: func() error { return nil },
 	}
 	return c
 }
@@ -90,7 +91,8 @@ func (c *cast) actor(name string) *lockboxv1.Actor {
 	if p.Tenant != "" {
 		side = lockboxv1.Side_SIDE_TENANT
 	}
-	return &lockboxv1.Actor{Side: side, Person: c.issuer.Person(name), Employer: p.Employer, Groups: p.Groups, MultiFactor: true}
+	return &lockboxv1.Actor{Side: side, Person: c.issuer.Person(name), Employer: p.Employer, Groups: p.Groups,
+		MultiFactor: true}
 }
 
 // assign gives somebody a role of the bank's.
@@ -114,7 +116,8 @@ func (c *cast) send(subject string, data []byte) *lockboxv1.QueryReply {
 	c.t.Helper()
 	c.project()
 	reply, err := c.answerer.Answer(c.t.Context(), subject, data)
-	if r, refused := refusal.As(err); (err != nil) != (reply.GetRefusal() != nil) || refused && !proto.Equal(r, reply.GetRefusal()) {
+	if r, refused := refusal.As(err); (err != nil) != (reply.GetRefusal() != nil) || refused &&
+		!proto.Equal(r, reply.GetRefusal()) {
 		c.t.Fatalf("reply %v, error %v", reply.GetRefusal(), err)
 	}
 	if reply.GetRefusal() != nil && (reply.GetAnswer() != nil || reply.GetSequence() != 0) {
@@ -138,7 +141,8 @@ func listRequests(tenant string, ask *lockboxv1.ListRequests) *lockboxv1.Query {
 }
 
 func getRequest(tenant, id string) *lockboxv1.Query {
-	return &lockboxv1.Query{Tenant: tenant, Ask: &lockboxv1.Query_GetRequest{GetRequest: &lockboxv1.GetRequest{RequestId: id}}}
+	return &lockboxv1.Query{Tenant: tenant,
+		Ask: &lockboxv1.Query_GetRequest{GetRequest: &lockboxv1.GetRequest{RequestId: id}}}
 }
 
 func listActivity(tenant string, ask *lockboxv1.ListActivity) *lockboxv1.Query {
@@ -158,7 +162,8 @@ func listTickets(tenant string) *lockboxv1.Query {
 }
 
 func preview(tenant, subscription string) *lockboxv1.Query {
-	return &lockboxv1.Query{Tenant: tenant, Ask: &lockboxv1.Query_PreviewApprovers{PreviewApprovers: &lockboxv1.PreviewApprovers{SubscriptionId: subscription}}}
+	return &lockboxv1.Query{Tenant: tenant,
+		Ask: &lockboxv1.Query_PreviewApprovers{PreviewApprovers: &lockboxv1.PreviewApprovers{SubscriptionId: subscription}}}
 }
 
 func getSelf(tenant string) *lockboxv1.Query {

@@ -36,21 +36,27 @@ func TestTheCountIsThatOfTheWholeList(t *testing.T) {
 	c.story.Command(c.actor("otto"), story.Deny(bank, decided[2]))
 
 	all := []request.Status{
-		request.Submitted, request.AwaitingInternalApproval, request.CustomerNotified, request.Approved, request.Active, request.Completed,
+		request.Submitted, request.AwaitingInternalApproval, request.CustomerNotified, request.Approved, request.Active,
+		request.Completed,
 		request.Denied, request.Expired, request.InternalExpired,
 	}
 	asks := map[string]*lockboxv1.ListRequests{
-		"all": {}, "of a subscription": {SubscriptionId: "prod"}, "of another": {SubscriptionId: "elsewhere"}, "awaiting": {AwaitingMe: true},
+		"all": {}, "of a subscription": {SubscriptionId: "prod"}, "of another": {SubscriptionId: "elsewhere"},
+		"awaiting":    {AwaitingMe: true},
 		"of a ticket": {TicketId: "T-prod"}, "of another ticket": {TicketId: "T-test"}, "of no ticket": {TicketId: "T-none"},
-		"pending": {Statuses: []request.Status{request.AwaitingInternalApproval, request.CustomerNotified}}, "pending of one": {SubscriptionId: "test", Statuses: []request.Status{request.CustomerNotified}},
-		"over": {Statuses: []request.Status{request.Completed, request.Denied, request.Expired, request.InternalExpired}}, "every status": {Statuses: all},
+		"pending":        {Statuses: []request.Status{request.AwaitingInternalApproval, request.CustomerNotified}},
+		"pending of one": {SubscriptionId: "test", Statuses: []request.Status{request.CustomerNotified}},
+		"over": {Statuses: []request.Status{request.Completed, request.Denied, request.Expired,
+			request.InternalExpired}},
+		"every status":    {Statuses: all},
 		"awaiting of one": {AwaitingMe: true, SubscriptionId: "prod", Statuses: []request.Status{request.CustomerNotified}},
 	}
 	for _, s := range all {
 		asks[s.String()] = &lockboxv1.ListRequests{Statuses: []request.Status{s}}
 	}
 	begun := c.story.Now
-	for _, after := range []time.Duration{0, c.story.Terms.Grant, c.story.Terms.InternalApproval - 1, c.story.Terms.InternalApproval, c.story.Terms.CustomerApproval - 1, c.story.Terms.CustomerApproval} {
+	for _, after := range []time.Duration{0, c.story.Terms.Grant, c.story.Terms.InternalApproval - 1,
+		c.story.Terms.InternalApproval, c.story.Terms.CustomerApproval - 1, c.story.Terms.CustomerApproval} {
 		c.story.Now = begun.Add(after)
 		for _, viewer := range []struct{ who, of string }{
 			{"grace", bank}, {"otto", bank}, {"fleur", bank}, {"audrey", bank}, {"hana", health},
@@ -69,12 +75,14 @@ func TestTheCountIsThatOfTheWholeList(t *testing.T) {
 				}
 				counted := page(true, 1, "")
 				if counted.GetTotal() != want {
-					t.Errorf("%s of %q, %s, after %v: counted %d, listed %d", viewer.who, viewer.of, name, after, counted.GetTotal(), want)
+					t.Errorf("%s of %q, %s, after %v: counted %d, listed %d", viewer.who, viewer.of, name, after, counted.GetTotal(),
+						want)
 				}
 				if next := counted.GetNextPageToken(); next != "" {
 					second := page(true, 0, next)
 					if second.GetTotal() != want || uint64(len(second.GetRequests())) != want-1 {
-						t.Errorf("%s of %q, %s: counted %d on the second page of %d", viewer.who, viewer.of, name, second.GetTotal(), len(second.GetRequests()))
+						t.Errorf("%s of %q, %s: counted %d on the second page of %d", viewer.who, viewer.of, name, second.GetTotal(),
+							len(second.GetRequests()))
 					}
 				}
 			}
@@ -84,20 +92,22 @@ func TestTheCountIsThatOfTheWholeList(t *testing.T) {
 	if n := c.query("grace", listRequests(bank, &lockboxv1.ListRequests{Count: true})).GetRequests().GetTotal(); n != 20 {
 		t.Errorf("the administrator's tenant has %d", n)
 	}
-	if got := ids(c.query("otto", listRequests(bank, &lockboxv1.ListRequests{TicketId: "T-prod"})).GetRequests()); !slices.Equal(got, decided[:1]) {
+	if got := ids(c.query("otto", listRequests(bank,
+		&lockboxv1.ListRequests{TicketId: "T-prod"})).GetRequests()); !slices.Equal(got, decided[:1]) {
 		t.Errorf("of a ticket: %v", got)
 	}
 }
 
-// Without folding, the count of what waits for somebody goes by whom it was put to: it may hold what the rules would not let
-// them decide.
+// Without folding, the count of what waits for somebody goes by whom it was put to: it may hold what the rules would
+// not let them decide.
 func TestTheCountOfWhatWaitsMayBeTooHigh(t *testing.T) {
 	c := newCast(t)
 	c.assign("otto", "prod", owner, false)
 	id := c.story.Submit(c.actor("erin"), story.Dump(bank, "prod", "a"))
-	c.story.Command(c.actor("grace"), &lockboxv1.Command{Tenant: bank, AggregateId: "prod", Action: &lockboxv1.Command_RemoveRole{
-		RemoveRole: &lockboxv1.RemoveRole{AssignmentId: "of-otto"},
-	}})
+	c.story.Command(c.actor("grace"), &lockboxv1.Command{Tenant: bank, AggregateId: "prod",
+		Action: &lockboxv1.Command_RemoveRole{
+			RemoveRole: &lockboxv1.RemoveRole{AssignmentId: "of-otto"},
+		}})
 	c.story.Assign(c.actor("grace"), bank, "", "reads", c.actor("otto"), auditor, false)
 	list := c.query("otto", listRequests(bank, &lockboxv1.ListRequests{AwaitingMe: true, Count: true})).GetRequests()
 	if len(list.GetRequests()) != 0 || list.GetTotal() != 1 {

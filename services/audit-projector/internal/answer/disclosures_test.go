@@ -9,10 +9,12 @@ import (
 )
 
 func listDisclosures(tenant string) *lockboxv1.Query {
-	return &lockboxv1.Query{Tenant: tenant, Ask: &lockboxv1.Query_ListDisclosures{ListDisclosures: &lockboxv1.ListDisclosures{}}}
+	return &lockboxv1.Query{Tenant: tenant,
+		Ask: &lockboxv1.Query_ListDisclosures{ListDisclosures: &lockboxv1.ListDisclosures{}}}
 }
 
-// R46: before the customer is told, nothing that they can ask shows that there is anything, in whatever way it is asked.
+// R46: before the customer is told, nothing that they can ask shows that there is anything, in whatever way it is
+// asked.
 func TestR46UntilTheEmbargoEndsTheCustomerSeesNothing(t *testing.T) {
 	const what, embargo = "account records", 90 * 24 * time.Hour
 	p := newPlace(t)
@@ -20,8 +22,10 @@ func TestR46UntilTheEmbargoEndsTheCustomerSeesNothing(t *testing.T) {
 	asked := func() map[string]*lockboxv1.Query {
 		list := p.questions(bank)
 		for name, f := range map[string]*lockboxv1.ListActivity{
-			"by action": {Actions: []string{"LegalDemandDisclosed", "Tell of Disclosure"}}, "by person": {Person: p.actor("olga").GetPerson().GetSubject()},
-			"by time": {Since: timestamppb.New(p.story.Now.Add(-embargo))}, "by resource": {Resource: "/"}, "a page": {Limit: 1},
+			"by action": {Actions: []string{"LegalDemandDisclosed", "Tell of Disclosure"}},
+			"by person": {Person: p.actor("olga").GetPerson().GetSubject()},
+			"by time":   {Since: timestamppb.New(p.story.Now.Add(-embargo))}, "by resource": {Resource: "/"},
+			"a page": {Limit: 1},
 		} {
 			list[name] = listActivity(bank, f)
 		}
@@ -43,10 +47,12 @@ func TestR46UntilTheEmbargoEndsTheCustomerSeesNothing(t *testing.T) {
 		t.Errorf("%d disclosures", n)
 	}
 	officers := p.query("olga", listDisclosures(bank)).GetDisclosures().GetDisclosures()
-	if len(officers) != 1 || officers[0].GetDisclosureId() != id || officers[0].GetToldAt() != nil || officers[0].GetAuthority() == "" {
+	if len(officers) != 1 || officers[0].GetDisclosureId() != id || officers[0].GetToldAt() != nil ||
+		officers[0].GetAuthority() == "" {
 		t.Errorf("the security officer sees %v", officers)
 	}
-	if n := len(p.query("olga", listActivity(bank, &lockboxv1.ListActivity{Actions: []string{"Disclose Legal Demand"}})).GetActivity().GetActivities()); n != 1 {
+	if n := len(p.query("olga", listActivity(bank,
+		&lockboxv1.ListActivity{Actions: []string{"Disclose Legal Demand"}})).GetActivity().GetActivities()); n != 1 {
 		t.Errorf("the security officer sees %d activities", n)
 	}
 
@@ -63,7 +69,9 @@ func TestR46UntilTheEmbargoEndsTheCustomerSeesNothing(t *testing.T) {
 		if len(list) != 1 || list[0].GetOccurrence().GetWhat() != what || !list[0].GetToldAt().AsTime().Equal(p.story.Now) {
 			t.Errorf("%s sees %v", who, list)
 		}
-		log := p.query(who, listActivity(bank, &lockboxv1.ListActivity{Actions: []string{"Disclose Legal Demand", "Tell of Disclosure"}})).GetActivity().GetActivities()
+		log := p.query(who, listActivity(bank,
+			&lockboxv1.ListActivity{Actions: []string{"Disclose Legal Demand",
+				"Tell of Disclosure"}})).GetActivity().GetActivities()
 		if len(log) != 2 {
 			t.Errorf("%s reads %v", who, log)
 		}
@@ -95,7 +103,8 @@ func TestR44AnExposureIsSeenOnceItIsTold(t *testing.T) {
 	id := p.story.Disclose(p.actor("olga"), bank, "a packet capture", 0)
 	noneOf(t, "disclosures", p.query("grace", listDisclosures(bank)), "packet")
 	p.story.TellDisclosure(bank, id)
-	if list := p.query("grace", listDisclosures(bank)).GetDisclosures().GetDisclosures(); len(list) != 1 || list[0].GetDisclosureId() != id {
+	if list := p.query("grace", listDisclosures(bank)).GetDisclosures().GetDisclosures(); len(list) != 1 ||
+		list[0].GetDisclosureId() != id {
 		t.Errorf("%v", list)
 	}
 }

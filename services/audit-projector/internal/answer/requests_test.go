@@ -36,9 +36,11 @@ func TestWhatWaitsForTheCustomersApprovers(t *testing.T) {
 	c := newCast(t)
 	c.assign("otto", "prod", owner, false)
 	c.assign("fleur", "prod", lockboxApprover, false)
-	c.story.Command(c.actor("grace"), &lockboxv1.Command{Tenant: bank, Action: &lockboxv1.Command_ChangeSettings{ChangeSettings: &lockboxv1.ChangeSettings{
-		Settings: &lockboxv1.TenantSettings{DefaultLanguage: "en", RequiredApprovals: 2, Fallback: lockboxv1.Fallback_FALLBACK_GLOBAL_ADMINISTRATORS},
-	}}})
+	c.story.Command(c.actor("grace"), &lockboxv1.Command{Tenant: bank,
+		Action: &lockboxv1.Command_ChangeSettings{ChangeSettings: &lockboxv1.ChangeSettings{
+			Settings: &lockboxv1.TenantSettings{DefaultLanguage: "en", RequiredApprovals: 2,
+				Fallback: lockboxv1.Fallback_FALLBACK_GLOBAL_ADMINISTRATORS},
+		}}})
 	first := c.story.Submit(c.actor("erin"), story.Dump(bank, "prod", "a"))
 	second := c.story.Submit(c.actor("erin"), story.Dump(bank, "prod", "b"))
 	c.expectAwaiting("both", "otto", bank, second, first)
@@ -52,10 +54,12 @@ func TestWhatWaitsForTheCustomersApprovers(t *testing.T) {
 
 	c.assign("audrey", "prod", owner, false)
 	c.expectAwaiting("an owner since", "audrey", bank)
-	c.story.Command(c.actor("grace"), &lockboxv1.Command{Tenant: bank, AggregateId: "prod", Action: &lockboxv1.Command_RemoveRole{
-		RemoveRole: &lockboxv1.RemoveRole{AssignmentId: "of-otto"},
-	}})
-	if got := c.query("otto", listRequests(bank, &lockboxv1.ListRequests{AwaitingMe: true})).GetRefusal(); got.GetCode() != notFound {
+	c.story.Command(c.actor("grace"), &lockboxv1.Command{Tenant: bank, AggregateId: "prod",
+		Action: &lockboxv1.Command_RemoveRole{
+			RemoveRole: &lockboxv1.RemoveRole{AssignmentId: "of-otto"},
+		}})
+	if got := c.query("otto", listRequests(bank,
+		&lockboxv1.ListRequests{AwaitingMe: true})).GetRefusal(); got.GetCode() != notFound {
 		t.Errorf("an owner no more: %v", got)
 	}
 	c.story.Now = c.story.Now.Add(c.story.Terms.CustomerApproval - 1)
@@ -78,7 +82,8 @@ func TestWhatWaitsForInternalApprovers(t *testing.T) {
 	c.expectAwaiting("who sees everything decides nothing", "olga", "")
 	c.story.Command(derek, story.InternalApprove(bank, first))
 	c.expectAwaiting("decided", "derek", "", second)
-	if got := c.query("derek", getRequest(bank, first)).GetRequest(); len(got.GetInternalDecisions()) != 1 || got.GetStatus() != request.CustomerNotified {
+	if got := c.query("derek", getRequest(bank, first)).GetRequest(); len(got.GetInternalDecisions()) != 1 ||
+		got.GetStatus() != request.CustomerNotified {
 		t.Errorf("what he decided: %v", got)
 	}
 	c.story.Now = c.story.Now.Add(c.story.Terms.InternalApproval)
@@ -110,21 +115,28 @@ func TestARequestAsItIsShown(t *testing.T) {
 	if h := v.GetEvaluation().GetFacts().GetHistory(); h != nil || !v.GetEvaluation().GetFacts().GetCustomerData() {
 		t.Errorf("the customer is shown %v", h)
 	}
-	if h := c.query("erin", getRequest(bank, id)).GetRequest().GetEvaluation().GetFacts().GetHistory(); h.GetDenied() != 1 {
+	if h := c.query("erin", getRequest(bank,
+		id)).GetRequest().GetEvaluation().GetFacts().GetHistory(); h.GetDenied() != 1 {
 		t.Errorf("the engineer is shown %v", h)
 	}
-	if v.GetStatus() != request.Active || v.GetTenantName() != "The "+bank || v.GetSubscriptionName() != "The prod of "+bank ||
-		v.GetServiceName() == "" || v.GetScenarioName() == "" || v.GetIntent().GetTicketId() != "T-1" || v.GetIntent().GetToken() != "" ||
-		v.GetRequester().GetEmployer() == "" || v.GetCreatedAt() == nil || v.GetVersion() != 7 || v.GetEndedAt() != nil || v.GetFault() != "" {
+	if v.GetStatus() != request.Active || v.GetTenantName() != "The "+bank ||
+		v.GetSubscriptionName() != "The prod of "+bank ||
+		v.GetServiceName() == "" || v.GetScenarioName() == "" || v.GetIntent().GetTicketId() != "T-1" ||
+		v.GetIntent().GetToken() != "" ||
+		v.GetRequester().GetEmployer() == "" || v.GetCreatedAt() == nil || v.GetVersion() != 7 || v.GetEndedAt() != nil ||
+		v.GetFault() != "" {
 		t.Errorf("shown as %v", v)
 	}
-	if len(v.GetLockbox().GetApprovers()) != 1 || len(v.GetCustomerDecisions()) != 1 || v.GetCustomerDecisions()[0].GetActor().GetPerson().GetEmail() != "otto@meadowbank.example" {
+	if len(v.GetLockbox().GetApprovers()) != 1 || len(v.GetCustomerDecisions()) != 1 ||
+		v.GetCustomerDecisions()[0].GetActor().GetPerson().GetEmail() != "otto@meadowbank.example" {
 		t.Errorf("decided by %v of %v", v.GetCustomerDecisions(), v.GetLockbox())
 	}
-	if q := v.GetQuestions(); len(q) != 1 || q[0].GetAnswer() != "The first." || q[0].GetAsker().GetPerson().GetDisplayName() != "Otto Owens" {
+	if q := v.GetQuestions(); len(q) != 1 || q[0].GetAnswer() != "The first." ||
+		q[0].GetAsker().GetPerson().GetDisplayName() != "Otto Owens" {
 		t.Errorf("questions %v", q)
 	}
-	if g := v.GetGrant(); len(g.GetResourceIds()) != 1 || g.GetEndsAt().AsTime().Sub(g.GetStartsAt().AsTime()) != 4*time.Hour {
+	if g := v.GetGrant(); len(g.GetResourceIds()) != 1 ||
+		g.GetEndsAt().AsTime().Sub(g.GetStartsAt().AsTime()) != 4*time.Hour {
 		t.Errorf("granted %v", g)
 	}
 	var actions []string
@@ -139,10 +151,12 @@ func TestARequestAsItIsShown(t *testing.T) {
 	// The requester learns who decided, by name, and not whom else the customer could have asked.
 	v = c.query("erin", getRequest(bank, id)).GetRequest()
 	by := v.GetCustomerDecisions()[0].GetActor()
-	if by.GetPerson().GetDisplayName() != "Otto Owens" || by.GetPerson().GetEmail() != "" || by.GetPerson().GetSubject() != "" {
+	if by.GetPerson().GetDisplayName() != "Otto Owens" || by.GetPerson().GetEmail() != "" ||
+		by.GetPerson().GetSubject() != "" {
 		t.Errorf("decided by %v", by)
 	}
-	if v.GetLockbox().GetExpiresAt() == nil || len(v.GetLockbox().GetApprovers()) != 0 || len(v.GetTimeline()) != 7 || v.GetGrant() == nil {
+	if v.GetLockbox().GetExpiresAt() == nil || len(v.GetLockbox().GetApprovers()) != 0 || len(v.GetTimeline()) != 7 ||
+		v.GetGrant() == nil {
 		t.Errorf("shown to the requester as %v", v)
 	}
 	noneOf(t, "requester", c.query("erin", getRequest(bank, id)), "otto@", "grace")
@@ -153,7 +167,8 @@ func TestARequestAsItIsShown(t *testing.T) {
 		t.Errorf("listed as %v", list)
 	}
 	ticket := c.query("otto", getTicket(bank, "T-1")).GetTicket()
-	if ticket.GetTitle() != "slow" || len(ticket.GetHistory()) != 1 || ticket.GetOpenedBy().GetPerson().GetSubject() != "grace" {
+	if ticket.GetTitle() != "slow" || len(ticket.GetHistory()) != 1 ||
+		ticket.GetOpenedBy().GetPerson().GetSubject() != "grace" {
 		t.Errorf("its ticket: %v", ticket)
 	}
 }
@@ -178,10 +193,12 @@ func TestARequestPastItsDeadlineIsShownAsWhatItIs(t *testing.T) {
 		c.story.Now = begun.Add(row.after)
 		v := c.query("grace", getRequest(bank, row.id)).GetRequest()
 		ended := v.GetStatus() == request.Expired || v.GetStatus() == request.Completed
-		if v.GetStatus() != row.want || ended != (v.GetEndedAt() != nil) || ended != strings.Contains(v.GetEndReason(), "not been recorded") {
+		if v.GetStatus() != row.want || ended != (v.GetEndedAt() != nil) ||
+			ended != strings.Contains(v.GetEndReason(), "not been recorded") {
 			t.Errorf("after %v: %v, ended %v: %s", row.after, v.GetStatus(), v.GetEndedAt(), v.GetEndReason())
 		}
-		listed := c.query("grace", listRequests(bank, &lockboxv1.ListRequests{Statuses: []request.Status{row.want}})).GetRequests()
+		listed := c.query("grace", listRequests(bank,
+			&lockboxv1.ListRequests{Statuses: []request.Status{row.want}})).GetRequests()
 		if !slices.Contains(ids(listed), row.id) {
 			t.Errorf("after %v: not listed among %v", row.after, row.want)
 		}
@@ -189,7 +206,8 @@ func TestARequestPastItsDeadlineIsShownAsWhatItIs(t *testing.T) {
 	// Once it is recorded, it is shown with what was recorded.
 	c.story.Now = begun.Add(c.story.Terms.CustomerApproval + time.Second)
 	c.story.Owed(bank, pending)
-	if v := c.query("grace", getRequest(bank, pending)).GetRequest(); v.GetEndReason() != "" || !v.GetEndedAt().AsTime().Equal(c.story.Now) {
+	if v := c.query("grace", getRequest(bank, pending)).GetRequest(); v.GetEndReason() != "" ||
+		!v.GetEndedAt().AsTime().Equal(c.story.Now) {
 		t.Errorf("recorded: %v, %q", v.GetEndedAt().AsTime(), v.GetEndReason())
 	}
 }
@@ -227,7 +245,8 @@ func TestPagingThroughManyRequests(t *testing.T) {
 	}
 	activities, pages := 0, 0
 	for token := ""; ; pages++ {
-		reply := c.query("grace", listActivity(bank, &lockboxv1.ListActivity{Limit: 1000, PageToken: token, Actions: []string{"Create Lockbox Request"}}))
+		reply := c.query("grace", listActivity(bank,
+			&lockboxv1.ListActivity{Limit: 1000, PageToken: token, Actions: []string{"Create Lockbox Request"}}))
 		if size := proto.Size(reply); size > bus.MaxPayload {
 			t.Fatalf("page %d has %d bytes", pages, size)
 		}
@@ -255,11 +274,13 @@ func TestTheLargestRequestFitsTheBus(t *testing.T) {
 		c.story.Command(c.actor("otto"), ask)
 		questions := c.story.Request(bank, id).Questions
 		answer := story.About(bank, id)
-		answer.Action = &lockboxv1.Command_Answer{Answer: &lockboxv1.Answer{QuestionId: questions[len(questions)-1].GetQuestionId(), Text: long}}
+		answer.Action = &lockboxv1.Command_Answer{
+			Answer: &lockboxv1.Answer{QuestionId: questions[len(questions)-1].GetQuestionId(), Text: long}}
 		c.story.Command(c.actor("erin"), answer)
 	}
 	for name, q := range map[string]*lockboxv1.Query{
-		"alone": getRequest(bank, id), "listed": listRequests(bank, &lockboxv1.ListRequests{}), "activity": listActivity(bank, &lockboxv1.ListActivity{}),
+		"alone": getRequest(bank, id), "listed": listRequests(bank, &lockboxv1.ListRequests{}),
+		"activity": listActivity(bank, &lockboxv1.ListActivity{}),
 	} {
 		reply := c.query("otto", q)
 		if reply.GetRefusal() != nil || proto.Size(reply) > bus.MaxPayload {
@@ -267,7 +288,8 @@ func TestTheLargestRequestFitsTheBus(t *testing.T) {
 		}
 	}
 	v := c.query("otto", getRequest(bank, id)).GetRequest()
-	if len(v.GetQuestions()) != 20 || !strings.HasSuffix(v.GetQuestions()[0].GetText(), " […]") || len(v.GetTimeline()) != 43 {
+	if len(v.GetQuestions()) != 20 || !strings.HasSuffix(v.GetQuestions()[0].GetText(), " […]") ||
+		len(v.GetTimeline()) != 43 {
 		t.Errorf("%d questions, %d entries", len(v.GetQuestions()), len(v.GetTimeline()))
 	}
 	// What was shortened for a list is whole in the fold that all lists share.

@@ -53,19 +53,24 @@ func (p *place) questions(tenant string) map[string]*lockboxv1.Query {
 		of = bank
 	}
 	return map[string]*lockboxv1.Query{
-		"requests": listRequests(tenant, &lockboxv1.ListRequests{}), "awaiting me": listRequests(tenant, &lockboxv1.ListRequests{AwaitingMe: true}),
+		"requests":     listRequests(tenant, &lockboxv1.ListRequests{}),
+		"awaiting me":  listRequests(tenant, &lockboxv1.ListRequests{AwaitingMe: true}),
 		"request prod": getRequest(tenant, p.prod[of]), "request test": getRequest(tenant, p.test[of]),
-		"activity": listActivity(tenant, &lockboxv1.ListActivity{}), "activity of a request": listActivity(tenant, &lockboxv1.ListActivity{RequestId: p.prod[of]}),
-		"tenant":      getTenant(tenant),
-		"ticket prod": getTicket(tenant, "T-prod"), "ticket test": getTicket(tenant, "T-test"), "ticket own": getTicket(tenant, "T-own"), "tickets": listTickets(tenant),
+		"activity":              listActivity(tenant, &lockboxv1.ListActivity{}),
+		"activity of a request": listActivity(tenant, &lockboxv1.ListActivity{RequestId: p.prod[of]}),
+		"tenant":                getTenant(tenant),
+		"ticket prod":           getTicket(tenant, "T-prod"), "ticket test": getTicket(tenant, "T-test"),
+		"ticket own": getTicket(tenant, "T-own"), "tickets": listTickets(tenant),
 		"disclosures": listDisclosures(tenant),
 		"self":        getSelf(tenant), "services": listServices(tenant),
-		"preview prod": preview(tenant, "prod"), "preview test": preview(tenant, "test"), "preview tenant": preview(tenant, ""),
+		"preview prod": preview(tenant, "prod"), "preview test": preview(tenant, "test"),
+		"preview tenant": preview(tenant, ""),
 	}
 }
 
 var everything = []string{
-	"requests", "awaiting me", "request prod", "request test", "activity", "activity of a request", "tenant", "ticket prod", "ticket test",
+	"requests", "awaiting me", "request prod", "request test", "activity", "activity of a request", "tenant",
+	"ticket prod", "ticket test",
 	"ticket own", "tickets", "disclosures", "preview prod", "preview test", "preview tenant", "self", "services",
 }
 
@@ -89,32 +94,38 @@ var rolesOfTheCustomer = map[string]struct {
 	"eligible Global Administrator": {func(p *place) { p.assign("otto", tenantRole, globalAdmin, true) }, ofEligible},
 	"eligible Owner who activated": {func(p *place) {
 		p.assign("otto", "prod", owner, true)
-		p.story.Command(p.actor("otto"), &lockboxv1.Command{Tenant: bank, AggregateId: "prod", Action: &lockboxv1.Command_ActivateRole{
-			ActivateRole: &lockboxv1.ActivateRole{AssignmentId: "of-otto"},
-		}})
+		p.story.Command(p.actor("otto"), &lockboxv1.Command{Tenant: bank, AggregateId: "prod",
+			Action: &lockboxv1.Command_ActivateRole{
+				ActivateRole: &lockboxv1.ActivateRole{AssignmentId: "of-otto"},
+			}})
 	}, ofProd},
 	"Owner whose activation is over": {func(p *place) {
 		p.assign("otto", "prod", owner, true)
-		p.story.Command(p.actor("otto"), &lockboxv1.Command{Tenant: bank, AggregateId: "prod", Action: &lockboxv1.Command_ActivateRole{
-			ActivateRole: &lockboxv1.ActivateRole{AssignmentId: "of-otto", Until: timestamppb.New(p.story.Now.Add(time.Hour))},
-		}})
+		p.story.Command(p.actor("otto"), &lockboxv1.Command{Tenant: bank, AggregateId: "prod",
+			Action: &lockboxv1.Command_ActivateRole{
+				ActivateRole: &lockboxv1.ActivateRole{AssignmentId: "of-otto", Until: timestamppb.New(p.story.Now.Add(time.Hour))},
+			}})
 		p.story.Now = p.story.Now.Add(time.Hour)
 	}, ofEligible},
 	"Owner through a management group": {func(p *place) {
-		p.story.Command(p.actor("grace"), &lockboxv1.Command{Tenant: bank, AggregateId: "prod", Action: &lockboxv1.Command_AssignRole{AssignRole: &lockboxv1.AssignRole{
-			Assignment: &lockboxv1.RoleAssignment{Id: "of-otto", Person: p.actor("otto").GetPerson(), Role: owner, Scope: lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_MANAGEMENT_GROUP},
-		}}})
+		p.story.Command(p.actor("grace"), &lockboxv1.Command{Tenant: bank, AggregateId: "prod",
+			Action: &lockboxv1.Command_AssignRole{AssignRole: &lockboxv1.AssignRole{
+				Assignment: &lockboxv1.RoleAssignment{Id: "of-otto", Person: p.actor("otto").GetPerson(), Role: owner,
+					Scope: lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_MANAGEMENT_GROUP},
+			}}})
 	}, ofEligible},
 	"Owner whose role was removed": {func(p *place) {
 		p.assign("otto", "prod", owner, false)
-		p.story.Command(p.actor("grace"), &lockboxv1.Command{Tenant: bank, AggregateId: "prod", Action: &lockboxv1.Command_RemoveRole{
-			RemoveRole: &lockboxv1.RemoveRole{AssignmentId: "of-otto"},
-		}})
+		p.story.Command(p.actor("grace"), &lockboxv1.Command{Tenant: bank, AggregateId: "prod",
+			Action: &lockboxv1.Command_RemoveRole{
+				RemoveRole: &lockboxv1.RemoveRole{AssignmentId: "of-otto"},
+			}})
 	}, ofAnybody},
 	"none": {func(*place) {}, ofAnybody},
 }
 
-var ofProd = []string{"requests", "awaiting me", "request prod", "activity", "activity of a request", "tenant", "ticket prod", "ticket own", "tickets", "preview prod", "self", "services"}
+var ofProd = []string{"requests", "awaiting me", "request prod", "activity", "activity of a request", "tenant",
+	"ticket prod", "ticket own", "tickets", "preview prod", "self", "services"}
 
 // I9: a role reaches so far and no further, and nothing of another tenant is there.
 //
@@ -150,7 +161,8 @@ func TestWhatEachRoleOfTheCustomerSees(t *testing.T) {
 				}
 			}
 			// What is not there, what is another tenant's and what the role does not reach read the same.
-			refusals = append(refusals, p.query("otto", getRequest(bank, p.story.ID())).GetRefusal(), p.query("otto", getTicket(bank, "T-none")).GetRefusal())
+			refusals = append(refusals, p.query("otto", getRequest(bank, p.story.ID())).GetRefusal(),
+				p.query("otto", getTicket(bank, "T-none")).GetRefusal())
 			for _, r := range refusals {
 				if !proto.Equal(r, refusals[0]) {
 					t.Errorf("%v reads unlike %v", r, refusals[0])
@@ -173,8 +185,10 @@ func noneOf(t *testing.T, name string, reply *lockboxv1.QueryReply, words ...str
 }
 
 func TestWhatTheProvidersPeopleSee(t *testing.T) {
-	asRequester := []string{"requests", "awaiting me", "request prod", "request test", "activity", "activity of a request", "ticket prod", "ticket test", "ticket own", "tickets", "self", "services"}
-	asColleague := []string{"requests", "awaiting me", "activity", "activity of a request", "ticket prod", "ticket test", "ticket own", "tickets", "self", "services"}
+	asRequester := []string{"requests", "awaiting me", "request prod", "request test", "activity", "activity of a request",
+		"ticket prod", "ticket test", "ticket own", "tickets", "self", "services"}
+	asColleague := []string{"requests", "awaiting me", "activity", "activity of a request", "ticket prod", "ticket test",
+		"ticket own", "tickets", "self", "services"}
 	for who, granted := range map[string][]string{
 		"erin": asRequester, "sam": asColleague, "lena": asColleague, "derek": asColleague, "olga": everything,
 		"onboarding": {"requests", "awaiting me", "activity", "activity of a request", "tickets", "self", "services"},
@@ -214,7 +228,8 @@ func TestWhatTheProvidersPeopleSee(t *testing.T) {
 func TestAcrossTenants(t *testing.T) {
 	p := newPlace(t)
 	for who, want := range map[string]int{"olga": 4, "erin": 4, "sam": 0} {
-		if got := p.query(who, listRequests("", &lockboxv1.ListRequests{})); got.GetRefusal() != nil || len(got.GetRequests().GetRequests()) != want {
+		if got := p.query(who, listRequests("", &lockboxv1.ListRequests{})); got.GetRefusal() != nil ||
+			len(got.GetRequests().GetRequests()) != want {
 			t.Errorf("%s sees %d requests, %v", who, len(got.GetRequests().GetRequests()), got.GetRefusal())
 		}
 	}
@@ -224,10 +239,12 @@ func TestAcrossTenants(t *testing.T) {
 	if got := p.query("sam", listTickets("")).GetTickets().GetTickets(); len(got) != 5 {
 		t.Errorf("%d tickets", len(got))
 	}
-	if got := p.query("sam", getTicket("", "T-prod")).GetRefusal(); got.GetCode() != invalid || got.GetField() != "tenant" {
+	if got := p.query("sam", getTicket("", "T-prod")).GetRefusal(); got.GetCode() != invalid ||
+		got.GetField() != "tenant" {
 		t.Errorf("a ticket's id that two tenants use: %v", got)
 	}
-	if got := p.query("olga", listActivity("", &lockboxv1.ListActivity{Limit: 1000})).GetActivity().GetActivities(); len(got) != len(p.story.Entries) {
+	if got := p.query("olga", listActivity("",
+		&lockboxv1.ListActivity{Limit: 1000})).GetActivity().GetActivities(); len(got) != len(p.story.Entries) {
 		t.Errorf("%d activities of %d", len(got), len(p.story.Entries))
 	}
 	for name, q := range p.questions("") {
@@ -267,7 +284,8 @@ func TestASubscriptionIsOfOneTenant(t *testing.T) {
 	if got := ids(reply.GetRequests()); !slices.Equal(got, []string{p.prod[bank]}) {
 		t.Errorf("got %v", got)
 	}
-	if got := p.query("otto", listRequests(bank, &lockboxv1.ListRequests{SubscriptionId: "test"})); len(got.GetRequests().GetRequests()) > 0 {
+	if got := p.query("otto", listRequests(bank,
+		&lockboxv1.ListRequests{SubscriptionId: "test"})); len(got.GetRequests().GetRequests()) > 0 {
 		t.Errorf("the other subscription: %v", got)
 	}
 	noneOf(t, "all", p.query("otto", listActivity(bank, &lockboxv1.ListActivity{SubscriptionId: "test"})), "test")
@@ -280,7 +298,8 @@ func TestWhoMayActivateSeesTheirOwnAssignmentOnly(t *testing.T) {
 	if len(v.GetAssignments()) != 0 || len(v.GetSubscriptions()) != 1 || v.GetSettings() != nil {
 		t.Fatalf("sees %v", v)
 	}
-	if a := v.GetSubscriptions()[0].GetAssignments(); len(a) != 1 || a[0].GetAssignment().GetId() != "of-otto" || a[0].GetActive() || !strings.Contains(a[0].GetReason(), "R21") {
+	if a := v.GetSubscriptions()[0].GetAssignments(); len(a) != 1 || a[0].GetAssignment().GetId() != "of-otto" ||
+		a[0].GetActive() || !strings.Contains(a[0].GetReason(), "R21") {
 		t.Errorf("sees %v", a)
 	}
 	if v.GetVersion() == 0 || v.GetSubscriptions()[0].GetVersion() == 0 || v.GetDisplayName() == "" {
@@ -293,7 +312,8 @@ func TestAdministratorsSeeAllAssignmentsAndWhetherTheyCount(t *testing.T) {
 	p := newPlace(t)
 	p.assign("eli", "prod", owner, true)
 	v := p.query("grace", getTenant(bank)).GetTenant()
-	if len(v.GetAssignments()) != 1 || len(v.GetSubscriptions()) != 2 || v.GetSettings() == nil || !v.GetLockboxEnabled() || v.GetIssuer() == "" {
+	if len(v.GetAssignments()) != 1 || len(v.GetSubscriptions()) != 2 || v.GetSettings() == nil ||
+		!v.GetLockboxEnabled() || v.GetIssuer() == "" {
 		t.Fatalf("sees %v", v)
 	}
 	for _, a := range v.GetSubscriptions()[0].GetAssignments() {
@@ -301,7 +321,8 @@ func TestAdministratorsSeeAllAssignmentsAndWhetherTheyCount(t *testing.T) {
 			t.Errorf("%v", a)
 		}
 	}
-	if who := p.query("grace", preview(bank, "prod")).GetApprovers(); len(who.GetApprovers()) != 1 || len(who.GetExcluded()) != 1 || who.GetRequiredApprovals() != 1 {
+	if who := p.query("grace", preview(bank, "prod")).GetApprovers(); len(who.GetApprovers()) != 1 ||
+		len(who.GetExcluded()) != 1 || who.GetRequiredApprovals() != 1 {
 		t.Errorf("would be asked: %v", who)
 	}
 }

@@ -25,22 +25,27 @@ func TestPeopleLearnWhoTheyAre(t *testing.T) {
 	p := newPlace(t)
 	grace := p.actor("grace")
 	grace.AuthenticatedAt = timestamppb.New(p.story.Now)
-	p.story.Command(grace, &lockboxv1.Command{Tenant: bank, Action: &lockboxv1.Command_ChangeSettings{ChangeSettings: &lockboxv1.ChangeSettings{
-		Settings: &lockboxv1.TenantSettings{
-			DefaultLanguage: "fr", Fallback: lockboxv1.Fallback_FALLBACK_GLOBAL_ADMINISTRATORS, MaxAuthenticationAge: durationpb.New(10 * time.Minute),
-		},
-	}}})
+	p.story.Command(grace, &lockboxv1.Command{Tenant: bank,
+		Action: &lockboxv1.Command_ChangeSettings{ChangeSettings: &lockboxv1.ChangeSettings{
+			Settings: &lockboxv1.TenantSettings{
+				DefaultLanguage: "fr", Fallback: lockboxv1.Fallback_FALLBACK_GLOBAL_ADMINISTRATORS,
+				MaxAuthenticationAge: durationpb.New(10 * time.Minute),
+			},
+		}}})
 	v := p.query("grace", getSelf(bank)).GetSelf()
-	if v.GetTenant() != bank || v.GetTenantName() != "The "+bank || v.GetDefaultLanguage() != "fr" || v.GetMaxAuthenticationAge().AsDuration() != 10*time.Minute {
+	if v.GetTenant() != bank || v.GetTenantName() != "The "+bank || v.GetDefaultLanguage() != "fr" ||
+		v.GetMaxAuthenticationAge().AsDuration() != 10*time.Minute {
 		t.Errorf("of the tenant: %v", v)
 	}
-	if by := v.GetActor(); by.GetSide() != lockboxv1.Side_SIDE_TENANT || by.GetPerson().GetSubject() != "grace" || by.GetPerson().GetEmail() == "" || roles(v) != "GLOBAL_ADMINISTRATOR@" {
+	if by := v.GetActor(); by.GetSide() != lockboxv1.Side_SIDE_TENANT || by.GetPerson().GetSubject() != "grace" ||
+		by.GetPerson().GetEmail() == "" || roles(v) != "GLOBAL_ADMINISTRATOR@" {
 		t.Errorf("the administrator is %v", v)
 	}
 	// The provider's people are of no tenant, whichever they name.
 	for _, tenant := range []string{"", bank, "nowhere"} {
 		v := p.query("derek", getSelf(tenant)).GetSelf()
-		if v.GetActor().GetSide() != lockboxv1.Side_SIDE_PROVIDER || !slices.Contains(v.GetActor().GetGroups(), "devops-managers") ||
+		if v.GetActor().GetSide() != lockboxv1.Side_SIDE_PROVIDER ||
+			!slices.Contains(v.GetActor().GetGroups(), "devops-managers") ||
 			v.GetTenant() != "" || v.GetTenantName() != "" || len(v.GetRoles()) != 0 {
 			t.Errorf("the manager, of %q, is %v", tenant, v)
 		}
@@ -54,8 +59,10 @@ func TestPeopleLearnWhoTheyAre(t *testing.T) {
 // R20, R21, R22: only what counts at this moment.
 func TestTheRolesThatCountNow(t *testing.T) {
 	want := map[string]string{
-		"Global Administrator": "GLOBAL_ADMINISTRATOR@", "tenant Lockbox Approver": "LOCKBOX_APPROVER@", "Auditor": "AUDITOR@",
-		"Owner of prod": "OWNER@prod", "Lockbox Approver of prod": "LOCKBOX_APPROVER@prod", "eligible Owner who activated": "OWNER@prod",
+		"Global Administrator": "GLOBAL_ADMINISTRATOR@", "tenant Lockbox Approver": "LOCKBOX_APPROVER@",
+		"Auditor":       "AUDITOR@",
+		"Owner of prod": "OWNER@prod", "Lockbox Approver of prod": "LOCKBOX_APPROVER@prod",
+		"eligible Owner who activated": "OWNER@prod",
 	}
 	for role, row := range rolesOfTheCustomer {
 		p := newPlace(t)
@@ -77,8 +84,10 @@ func TestTheRolesThatCountNow(t *testing.T) {
 func TestTheServicesInForce(t *testing.T) {
 	p := newPlace(t)
 	shipped := p.query("otto", listServices(bank)).GetServices()
-	if all := catalogue.Default().Services(); shipped.GetVersion() != catalogue.Default().Version() || len(shipped.GetServices()) != len(all) ||
-		shipped.GetServices()[0].GetResourceType() != all[0].Type || shipped.GetServices()[0].GetDisplayName() != all[0].Name || shipped.GetServices()[0].GetStage() != all[0].Stage {
+	if all := catalogue.Default().Services(); shipped.GetVersion() != catalogue.Default().Version() ||
+		len(shipped.GetServices()) != len(all) ||
+		shipped.GetServices()[0].GetResourceType() != all[0].Type ||
+		shipped.GetServices()[0].GetDisplayName() != all[0].Name || shipped.GetServices()[0].GetStage() != all[0].Stage {
 		t.Errorf("that ships: %v", shipped)
 	}
 	const text = `
@@ -94,9 +103,11 @@ services:
 	for who, tenant := range map[string]string{"otto": bank, "hana": health, "derek": "", "onboarding": bank} {
 		list := p.query(who, listServices(tenant)).GetServices()
 		want := []*lockboxv1.ServiceView{{
-			ResourceType: "compute/virtual-machines", DisplayName: "Machines of our own", Stage: lockboxv1.ServiceStage_SERVICE_STAGE_PREVIEW,
+			ResourceType: "compute/virtual-machines", DisplayName: "Machines of our own",
+			Stage: lockboxv1.ServiceStage_SERVICE_STAGE_PREVIEW,
 		}}
-		if !strings.HasPrefix(list.GetVersion(), "7+") || len(list.GetServices()) != 1 || !proto.Equal(list.GetServices()[0], want[0]) {
+		if !strings.HasPrefix(list.GetVersion(), "7+") || len(list.GetServices()) != 1 ||
+			!proto.Equal(list.GetServices()[0], want[0]) {
 			t.Errorf("%s: %v", who, list)
 		}
 	}

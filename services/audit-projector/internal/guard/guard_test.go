@@ -45,10 +45,13 @@ func TestTheLeaseIsNotRenewedOnWhatHasChangedMeanwhile(t *testing.T) {
 		meanwhile func(*Guard)
 		renewed   int
 	}{
-		"nothing":                     {func(*Guard) {}, 1},
-		"a difference":                {func(g *Guard) { g.conclude(verdict{}) }, 0},
-		"the look has become too old": {func(g *Guard) { g.conclude(verdict{well: true, length: 7, begun: time.Now().Add(-2 * trusted)}) }, 0},
-		"a longer stream":             {func(g *Guard) { g.conclude(verdict{well: true, length: 8, begun: time.Now()}) }, 0},
+		"nothing":      {func(*Guard) {}, 1},
+		"a difference": {func(g *Guard) { g.conclude(verdict{}) }, 0},
+		"the look has become too old": {func(g *Guard) {
+			g.conclude(verdict{well: true, length: 7,
+				begun: time.Now().Add(-2 * trusted)})
+		}, 0},
+		"a longer stream": {func(g *Guard) { g.conclude(verdict{well: true, length: 8, begun: time.Now()}) }, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			stream := slow{make(chan struct{}), make(chan journal.Copies)}

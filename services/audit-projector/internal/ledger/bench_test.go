@@ -10,8 +10,8 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// BenchmarkBuild builds, signs and keeps the trees of a stream that is in memory, second copy included, beside the floor: one
-// hash over each event's bytes.
+// BenchmarkBuild builds, signs and keeps the trees of a stream that is in memory, second copy included, beside the
+// floor: one hash over each event's bytes.
 func BenchmarkBuild(b *testing.B) {
 	const events, tenants = 100_000, 5
 	s := &stream{t: b}

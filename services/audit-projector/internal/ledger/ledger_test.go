@@ -10,11 +10,13 @@ import (
 	"testing"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/longtest"
 	"github.com/openlockbox/lockbox/pkg/merkle"
 	"golang.org/x/mod/sumdb/tlog"
 )
 
 func TestACheckpointForWhatIsNewAndForNothingElse(t *testing.T) {
+	t.Parallel()
 	s, random := &stream{t: t}, chance()
 	l := begin(t, s, t.TempDir(), keys(t))
 	if passes(t, l); len(s.entries) != 0 {
@@ -35,7 +37,8 @@ func TestACheckpointForWhatIsNewAndForNothingElse(t *testing.T) {
 		if shown, err := l.Checkpoint(); err != nil || string(shown) != last.GetCheckpointSigned().GetNote() {
 			t.Errorf("it shows another checkpoint than the stream has: %v", err)
 		}
-		if covered := last.GetCheckpointSigned().GetCoveredSequence(); covered != uint64(round*8-1) || l.Covered() != covered {
+		if covered := last.GetCheckpointSigned().GetCoveredSequence(); covered != uint64(round*8-1) ||
+			l.Covered() != covered {
 			t.Errorf("round %d covers %d, and shows %d", round, covered, l.Covered())
 		}
 	}
@@ -43,10 +46,11 @@ func TestACheckpointForWhatIsNewAndForNothingElse(t *testing.T) {
 
 // control: nist:AU-9
 func TestWhateverHappensToACopyAllHaveTheSameTrees(t *testing.T) {
+	t.Parallel()
 	s, random, k := &stream{t: t}, chance(), keys(t)
 	dirs := []string{t.TempDir(), t.TempDir(), t.TempDir()}
 	copies := make([]*Ledger, len(dirs))
-	for round := range 150 {
+	for round := range longtest.Count(60) {
 		s.comments(random, random.IntN(40))
 		i := random.IntN(len(copies))
 		if copies[i] == nil || random.IntN(10) == 0 { // killed and started again
@@ -89,6 +93,7 @@ func TestWhateverHappensToACopyAllHaveTheSameTrees(t *testing.T) {
 
 // A process may end after any of its writes. What it leaves is never taken for more than it is.
 func TestCutOffAfterAnyWrite(t *testing.T) {
+	t.Parallel()
 	s, random, k := &stream{t: t}, chance(), keys(t)
 	dir := t.TempDir()
 	l := begin(t, s, dir, k)
@@ -116,6 +121,7 @@ func TestCutOffAfterAnyWrite(t *testing.T) {
 
 // A rebuild that was cut off leaves files of a checkpoint at which the next one may not stop.
 func TestWhatIsOfNoCheckpointIsRemoved(t *testing.T) {
+	t.Parallel()
 	s, random, k := &stream{t: t}, chance(), keys(t)
 	dir := t.TempDir()
 	l := begin(t, s, dir, k)
@@ -125,7 +131,8 @@ func TestWhatIsOfNoCheckpointIsRemoved(t *testing.T) {
 	must(t, os.CopyFS(whole, os.DirFS(dir)))
 	for _, stray := range []string{
 		"global/tile/0/000.p/7", "global/tile/1/000.p/1", "tenants/tenant-0/tile/0/000.p/255", "tenants/tenant-0/tile/0/004",
-		"tenants/tenant-0/events/000.p/12", "tenants/tenant-0/events/007", "tenants/tenant-0/tile/0/000.next", "tenants/stranger/tile/0/000.p/3",
+		"tenants/tenant-0/events/000.p/12", "tenants/tenant-0/events/007", "tenants/tenant-0/tile/0/000.next",
+		"tenants/stranger/tile/0/000.p/3",
 	} {
 		name := filepath.Join(dir, stray)
 		must(t, os.MkdirAll(filepath.Dir(name), 0o700))
@@ -136,6 +143,7 @@ func TestWhatIsOfNoCheckpointIsRemoved(t *testing.T) {
 }
 
 func TestDamageIsAnAlarmAndNothingIsThrownAway(t *testing.T) {
+	t.Parallel()
 	s, random, k := &stream{t: t}, chance(), keys(t)
 	whole := t.TempDir()
 	l := begin(t, s, whole, k)
@@ -168,6 +176,7 @@ func TestDamageIsAnAlarmAndNothingIsThrownAway(t *testing.T) {
 }
 
 func TestAStreamThatContradictsItsCheckpoints(t *testing.T) {
+	t.Parallel()
 	made := func() *stream {
 		s, random := &stream{t: t}, chance()
 		l := begin(t, s, t.TempDir(), keys(t))
@@ -189,16 +198,25 @@ func TestAStreamThatContradictsItsCheckpoints(t *testing.T) {
 		return s, dir
 	}
 	for name, spoil := range map[string]func(s *stream){
-		"a changed byte":             func(s *stream) { s.entries[4].Data = append(bytes.Clone(s.entries[4].Data), 0) },
-		"two in another order":       func(s *stream) { s.entries[4].Data, s.entries[5].Data = s.entries[5].Data, s.entries[4].Data },
+		"a changed byte": func(s *stream) { s.entries[4].Data = append(bytes.Clone(s.entries[4].Data), 0) },
+		"two in another order": func(s *stream) {
+			s.entries[4].Data, s.entries[5].Data = s.entries[5].Data,
+				s.entries[4].Data
+		},
 		"a checkpoint of other keys": func(s *stream) { s.entries[10] = made().entries[10] },
 		"a note that was cut short": func(s *stream) {
 			c := s.entries[10].Event.GetCheckpointSigned()
 			c.Note = c.GetNote()[:len(c.GetNote())-10] + "\n"
 		},
-		"a checkpoint that covers itself":   func(s *stream) { s.entries[10].Event.GetCheckpointSigned().CoveredSequence = 11 },
-		"a checkpoint that does not go on":  func(s *stream) { s.entries[21].Event.GetCheckpointSigned().CoveredSequence = 10 },
-		"a checkpoint of an earlier moment": func(s *stream) { s.entries[21].Event.GetCheckpointSigned().CoveredSequence = 20 },
+		"a checkpoint that covers itself": func(s *stream) {
+			s.entries[10].Event.GetCheckpointSigned().CoveredSequence = 11
+		},
+		"a checkpoint that does not go on": func(s *stream) {
+			s.entries[21].Event.GetCheckpointSigned().CoveredSequence = 10
+		},
+		"a checkpoint of an earlier moment": func(s *stream) {
+			s.entries[21].Event.GetCheckpointSigned().CoveredSequence = 20
+		},
 	} {
 		s, _ := base()
 		n := len(s.entries)
@@ -213,6 +231,7 @@ func TestAStreamThatContradictsItsCheckpoints(t *testing.T) {
 }
 
 func TestReceiptsAndSightingsHold(t *testing.T) {
+	t.Parallel()
 	s, random, k := &stream{t: t}, chance(), keys(t)
 	l := begin(t, s, t.TempDir(), k)
 	policy, err := k.Policy()
@@ -281,6 +300,7 @@ func globalSize(t *testing.T, policy *merkle.Policy, seen merkle.Seen) int64 {
 
 // Whoever saw a tree earlier asks for tiles of that width.
 func TestTilesOfEveryEarlierSize(t *testing.T) {
+	t.Parallel()
 	s, random, k := &stream{t: t}, chance(), keys(t)
 	l := begin(t, s, t.TempDir(), k)
 	type sized struct {

@@ -95,8 +95,10 @@ func (s *stream) comments(random *rand.Rand, n int) {
 			id[i] = byte(random.Uint32())
 		}
 		s.add(&lockboxv1.Event{
-			Id: id.String(), Tenant: fmt.Sprintf("tenant-%d", random.IntN(5)), Kind: aggregate.KindTicket, AggregateId: id.String(), Version: 1,
-			Fact: &lockboxv1.Event_TicketCommented{TicketCommented: &lockboxv1.TicketCommented{Text: strings.Repeat("x", random.IntN(300))}},
+			Id: id.String(), Tenant: fmt.Sprintf("tenant-%d", random.IntN(5)), Kind: aggregate.KindTicket,
+			AggregateId: id.String(), Version: 1,
+			Fact: &lockboxv1.Event_TicketCommented{TicketCommented: &lockboxv1.TicketCommented{Text: strings.Repeat("x",
+				random.IntN(300))}},
 		})
 	}
 }
@@ -128,7 +130,8 @@ func keys(t testing.TB) logkeys.Keys {
 
 func begin(t testing.TB, s Journal, dir string, k logkeys.Keys) *Ledger {
 	t.Helper()
-	l, err := Open(Options{Dir: dir, Journal: s, Keys: k, Interval: time.Hour, Now: time.Now, Log: zaptest.NewLogger(t), Alarm: func() {}})
+	l, err := Open(Options{Dir: dir, Journal: s, Keys: k, Interval: time.Hour, Now: time.Now, Log: zaptest.NewLogger(t),
+		Alarm: func() {}})
 	must(t, err)
 	return l
 }

@@ -137,16 +137,28 @@ func BenchmarkActivity(b *testing.B) {
 		scope  projection.Scope
 		filter projection.ActivityFilter
 	}{
-		"none":                             {bank, projection.ActivityFilter{}},
-		"action, person, subscription":     {bank, projection.ActivityFilter{Types: []string{"CustomerApproved"}, Person: "owner-01-1@meadowbank.example", SubscriptionID: "sub-01"}},
-		"action, resource, old time":       {bank, projection.ActivityFilter{Types: []string{"CustomerDenied"}, Resource: "/subscriptions/sub-00/machines/vm-000", Since: first, Until: middle}},
-		"person, subscription, time":       {bank, projection.ActivityFilter{Person: "Engineer 3", SubscriptionID: "sub-01", Since: middle}},
-		"action, subscription, resource":   {bank, projection.ActivityFilter{Types: []string{"AccessGranted"}, SubscriptionID: "sub-05", Resource: "/subscriptions/sub-05/machines/vm-00005"}},
-		"nothing fits":                     {bank, projection.ActivityFilter{Types: []string{"CustomerDenied"}, Person: "Engineer 7", SubscriptionID: "sub-03"}},
-		"everywhere, action, person":       {projection.Scope{All: true}, projection.ActivityFilter{Types: []string{"AccessRequested"}, Person: "Engineer 7"}},
-		"own requests, action":             {projection.Scope{Principals: []string{projection.Person(story.Provider("engineer-07", "").GetPerson())}}, projection.ActivityFilter{Types: []string{"CustomerApproved"}}},
-		"group's requests":                 {projection.Scope{Principals: []string{projection.Group("devops-managers")}}, projection.ActivityFilter{}},
-		"two subscriptions' owner, action": {projection.Scope{Tenant: "meadowbank", Subscriptions: []string{"sub-03", "sub-05"}}, projection.ActivityFilter{Types: []string{"CustomerNotified"}}},
+		"none": {bank, projection.ActivityFilter{}},
+		"action, person, subscription": {bank,
+			projection.ActivityFilter{Types: []string{"CustomerApproved"}, Person: "owner-01-1@meadowbank.example",
+				SubscriptionID: "sub-01"}},
+		"action, resource, old time": {bank,
+			projection.ActivityFilter{Types: []string{"CustomerDenied"}, Resource: "/subscriptions/sub-00/machines/vm-000",
+				Since: first, Until: middle}},
+		"person, subscription, time": {bank,
+			projection.ActivityFilter{Person: "Engineer 3", SubscriptionID: "sub-01", Since: middle}},
+		"action, subscription, resource": {bank,
+			projection.ActivityFilter{Types: []string{"AccessGranted"}, SubscriptionID: "sub-05",
+				Resource: "/subscriptions/sub-05/machines/vm-00005"}},
+		"nothing fits": {bank,
+			projection.ActivityFilter{Types: []string{"CustomerDenied"}, Person: "Engineer 7", SubscriptionID: "sub-03"}},
+		"everywhere, action, person": {projection.Scope{All: true},
+			projection.ActivityFilter{Types: []string{"AccessRequested"}, Person: "Engineer 7"}},
+		"own requests, action": {projection.Scope{Principals: []string{projection.Person(
+			story.Provider("engineer-07", "").GetPerson())}}, projection.ActivityFilter{Types: []string{"CustomerApproved"}}},
+		"group's requests": {projection.Scope{Principals: []string{projection.Group("devops-managers")}},
+			projection.ActivityFilter{}},
+		"two subscriptions' owner, action": {projection.Scope{Tenant: "meadowbank",
+			Subscriptions: []string{"sub-03", "sub-05"}}, projection.ActivityFilter{Types: []string{"CustomerNotified"}}},
 	} {
 		b.Run(name, func(b *testing.B) {
 			var took []time.Duration

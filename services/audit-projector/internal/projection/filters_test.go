@@ -58,7 +58,8 @@ func (o *oracle) sees(of projection.Scope, e *lockboxv1.Event) bool {
 		principals = append(principals, projection.Group(g))
 	}
 	return of.All || slices.Contains(of.Subscriptions, o.subscription(e)) ||
-		e.GetKind() == "request" && slices.ContainsFunc(of.Principals, func(p string) bool { return slices.Contains(principals, p) })
+		e.GetKind() == "request" && slices.ContainsFunc(of.Principals,
+			func(p string) bool { return slices.Contains(principals, p) })
 }
 
 func (o *oracle) fits(f projection.ActivityFilter, e projection.Event) bool {
@@ -70,7 +71,8 @@ func (o *oracle) fits(f projection.ActivityFilter, e projection.Event) bool {
 		(f.SubscriptionID == "" || o.subscription(e.Event) == f.SubscriptionID) &&
 		(f.RequestID == "" || activity.Concerned(e.Event).RequestID == f.RequestID) &&
 		(f.Before == 0 || e.Sequence < f.Before) &&
-		(f.Resource == "" || slices.ContainsFunc(o.began[requestOf(e.Event)].GetAccessRequested().GetIntent().GetResourceIds(),
+		(f.Resource == "" || slices.ContainsFunc(
+			o.began[requestOf(e.Event)].GetAccessRequested().GetIntent().GetResourceIds(),
 			func(r string) bool { return strings.HasPrefix(r, f.Resource) }))
 }
 
@@ -121,24 +123,30 @@ func TestEachFilterOfTheActivityLog(t *testing.T) {
 		scope  projection.Scope
 		filter projection.ActivityFilter
 	}{
-		"nothing":                        {bank, projection.ActivityFilter{}},
-		"action":                         {bank, projection.ActivityFilter{Types: []string{"CustomerDenied"}}},
-		"several actions":                {bank, projection.ActivityFilter{Types: []string{"CustomerDenied", "CustomerApproved", "RoleAssigned"}}},
-		"since":                          {bank, projection.ActivityFilter{Since: middle}},
-		"until":                          {bank, projection.ActivityFilter{Until: middle}},
-		"an hour":                        {bank, projection.ActivityFilter{Since: middle, Until: middle.Add(time.Hour)}},
-		"a person's subject":             {bank, projection.ActivityFilter{Person: "owner-01-1"}},
-		"a person's name, loud":          {bank, projection.ActivityFilter{Person: "ENGINEER 6"}},
-		"a person's address, loud":       {bank, projection.ActivityFilter{Person: "Admin@MeadowBank.example"}},
-		"a resource":                     {bank, projection.ActivityFilter{Resource: "/subscriptions/sub-07/machines/vm-00001"}},
-		"the beginning of a resource":    {bank, projection.ActivityFilter{Resource: "/subscriptions/sub-0"}},
-		"a subscription":                 {bank, projection.ActivityFilter{SubscriptionID: "sub-03"}},
-		"a request":                      {projection.Scope{All: true}, projection.ActivityFilter{RequestID: id}},
-		"everybody's":                    {projection.Scope{All: true}, projection.ActivityFilter{}},
-		"owner of two subscriptions":     {projection.Scope{Tenant: "meadowbank", Subscriptions: []string{"sub-03", "sub-07"}}, projection.ActivityFilter{}},
-		"own requests":                   {projection.Scope{Principals: []string{projection.Person(story.Provider("engineer-06", "").GetPerson())}}, projection.ActivityFilter{}},
-		"a group's requests":             {projection.Scope{Principals: []string{projection.Group("devops-managers")}}, projection.ActivityFilter{}},
-		"a group's requests, one tenant": {projection.Scope{Tenant: "sakura", Principals: []string{projection.Group("devops-managers")}}, projection.ActivityFilter{}},
+		"nothing": {bank, projection.ActivityFilter{}},
+		"action":  {bank, projection.ActivityFilter{Types: []string{"CustomerDenied"}}},
+		"several actions": {bank,
+			projection.ActivityFilter{Types: []string{"CustomerDenied", "CustomerApproved", "RoleAssigned"}}},
+		"since":                    {bank, projection.ActivityFilter{Since: middle}},
+		"until":                    {bank, projection.ActivityFilter{Until: middle}},
+		"an hour":                  {bank, projection.ActivityFilter{Since: middle, Until: middle.Add(time.Hour)}},
+		"a person's subject":       {bank, projection.ActivityFilter{Person: "owner-01-1"}},
+		"a person's name, loud":    {bank, projection.ActivityFilter{Person: "ENGINEER 6"}},
+		"a person's address, loud": {bank, projection.ActivityFilter{Person: "Admin@MeadowBank.example"}},
+		"a resource": {bank,
+			projection.ActivityFilter{Resource: "/subscriptions/sub-07/machines/vm-00001"}},
+		"the beginning of a resource": {bank, projection.ActivityFilter{Resource: "/subscriptions/sub-0"}},
+		"a subscription":              {bank, projection.ActivityFilter{SubscriptionID: "sub-03"}},
+		"a request":                   {projection.Scope{All: true}, projection.ActivityFilter{RequestID: id}},
+		"everybody's":                 {projection.Scope{All: true}, projection.ActivityFilter{}},
+		"owner of two subscriptions": {projection.Scope{Tenant: "meadowbank",
+			Subscriptions: []string{"sub-03", "sub-07"}}, projection.ActivityFilter{}},
+		"own requests": {projection.Scope{Principals: []string{
+			projection.Person(story.Provider("engineer-06", "").GetPerson())}}, projection.ActivityFilter{}},
+		"a group's requests": {projection.Scope{Principals: []string{projection.Group("devops-managers")}},
+			projection.ActivityFilter{}},
+		"a group's requests, one tenant": {projection.Scope{Tenant: "sakura",
+			Principals: []string{projection.Group("devops-managers")}}, projection.ActivityFilter{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			want := o.activities(row.scope, row.filter)
@@ -154,10 +162,11 @@ func TestEachFilterOfTheActivityLog(t *testing.T) {
 		scope  projection.Scope
 		filter projection.ActivityFilter
 	}{
-		"no scope":                         {projection.Scope{}, projection.ActivityFilter{}},
-		"no scope, one tenant":             {projection.Scope{Tenant: "meadowbank"}, projection.ActivityFilter{}},
-		"a tenant that is not there":       {projection.Scope{Tenant: "nowhere", All: true}, projection.ActivityFilter{}},
-		"a subscription of no concern":     {projection.Scope{Tenant: "meadowbank", Subscriptions: []string{"sub-03"}}, projection.ActivityFilter{SubscriptionID: "sub-07"}},
+		"no scope":                   {projection.Scope{}, projection.ActivityFilter{}},
+		"no scope, one tenant":       {projection.Scope{Tenant: "meadowbank"}, projection.ActivityFilter{}},
+		"a tenant that is not there": {projection.Scope{Tenant: "nowhere", All: true}, projection.ActivityFilter{}},
+		"a subscription of no concern": {projection.Scope{Tenant: "meadowbank", Subscriptions: []string{"sub-03"}},
+			projection.ActivityFilter{SubscriptionID: "sub-07"}},
 		"a person that is not there":       {bank, projection.ActivityFilter{Person: "nobody"}},
 		"a subscription that is not there": {bank, projection.ActivityFilter{SubscriptionID: "sub-99"}},
 		"a request that is not there":      {bank, projection.ActivityFilter{RequestID: "sub-99"}},
@@ -204,7 +213,8 @@ func TestFiltersOfTheActivityLogCombined(t *testing.T) {
 		case 0:
 			of.Tenant, of.Subscriptions = "meadowbank", rapid.SliceOfN(sub, 1, 3).Draw(t, "their subscriptions")
 		case 1:
-			of.Principals = []string{projection.Group("devops-managers"), projection.Person(story.Provider("engineer-07", "").GetPerson())}
+			of.Principals = []string{projection.Group("devops-managers"),
+				projection.Person(story.Provider("engineer-07", "").GetPerson())}
 		default:
 			of.All = true
 		}
@@ -212,10 +222,12 @@ func TestFiltersOfTheActivityLogCombined(t *testing.T) {
 		maybe("by since", func() { f.Since = moment("since") })
 		maybe("by until", func() { f.Until = moment("until") })
 		maybe("by person", func() {
-			f.Person = rapid.SampledFrom([]string{"Engineer 1", "engineer-07", "derek@nimbus.example", "Ada Admin", "owner-03-1@meadowbank.example"}).Draw(t, "person")
+			f.Person = rapid.SampledFrom([]string{"Engineer 1", "engineer-07", "derek@nimbus.example", "Ada Admin",
+				"owner-03-1@meadowbank.example"}).Draw(t, "person")
 		})
 		maybe("by resource", func() {
-			f.Resource = rapid.SampledFrom([]string{"/", "/subscriptions/sub-03", "/subscriptions/sub-07/machines/vm-0001"}).Draw(t, "resource")
+			f.Resource = rapid.SampledFrom([]string{"/", "/subscriptions/sub-03",
+				"/subscriptions/sub-07/machines/vm-0001"}).Draw(t, "resource")
 		})
 		maybe("by subscription", func() { f.SubscriptionID = sub.Draw(t, "subscription") })
 		maybe("by request", func() { f.RequestID = rapid.SampledFrom(ids).Draw(t, "request") })
@@ -228,7 +240,8 @@ func TestFiltersOfTheActivityLogCombined(t *testing.T) {
 
 func TestRequestsByStatusAreAsOfNow(t *testing.T) {
 	st := story.New(time.Date(2026, 1, 5, 8, 0, 0, 0, time.UTC))
-	grace, erin, derek := story.Customer("meadowbank", "grace", "Grace"), story.Provider("erin", "Erin", "support-engineers"), story.Provider("derek", "Derek", "devops-managers")
+	grace, erin, derek := story.Customer("meadowbank", "grace", "Grace"),
+		story.Provider("erin", "Erin", "support-engineers"), story.Provider("derek", "Derek", "devops-managers")
 	st.Create("meadowbank", "Meadow Bank", nil, grace)
 	st.Subscription(grace, "meadowbank", "prod", "Production")
 	pending := st.Submit(erin, story.Dump("meadowbank", "prod", "a"))
@@ -247,21 +260,29 @@ func TestRequestsByStatusAreAsOfNow(t *testing.T) {
 		after    time.Duration
 		want     []string
 	}{
-		"pending":                          {[]request.Status{request.CustomerNotified}, 0, []string{cleared, pending}},
-		"just before the deadline":         {[]request.Status{request.CustomerNotified}, terms.CustomerApproval - 1, []string{cleared, pending}},
-		"at the deadline":                  {[]request.Status{request.CustomerNotified}, terms.CustomerApproval, nil},
-		"expired though not recorded":      {[]request.Status{request.Expired}, terms.CustomerApproval, []string{cleared, pending}},
-		"not expired before":               {[]request.Status{request.Expired}, terms.CustomerApproval - 1, nil},
-		"active until the end":             {[]request.Status{request.Active}, terms.Grant - 1, []string{active}},
-		"over at the end":                  {[]request.Status{request.Active, request.CustomerNotified}, terms.Grant, []string{cleared, pending}},
-		"completed though not recorded":    {[]request.Status{request.Completed}, terms.Grant, []string{active}},
-		"internal":                         {[]request.Status{request.AwaitingInternalApproval}, terms.InternalApproval - 1, []string{internal}},
-		"internal, over":                   {[]request.Status{request.InternalExpired}, terms.InternalApproval, []string{internal}},
-		"several, some recorded, some not": {[]request.Status{request.Denied, request.Expired, request.Completed}, terms.CustomerApproval, []string{cleared, denied, active, pending}},
-		"any":                              {nil, terms.CustomerApproval, []string{cleared, denied, internal, active, pending}},
+		"pending": {[]request.Status{request.CustomerNotified}, 0, []string{cleared, pending}},
+		"just before the deadline": {[]request.Status{request.CustomerNotified}, terms.CustomerApproval - 1,
+			[]string{cleared, pending}},
+		"at the deadline": {[]request.Status{request.CustomerNotified}, terms.CustomerApproval, nil},
+		"expired though not recorded": {[]request.Status{request.Expired}, terms.CustomerApproval,
+			[]string{cleared, pending}},
+		"not expired before":   {[]request.Status{request.Expired}, terms.CustomerApproval - 1, nil},
+		"active until the end": {[]request.Status{request.Active}, terms.Grant - 1, []string{active}},
+		"over at the end": {[]request.Status{request.Active, request.CustomerNotified}, terms.Grant,
+			[]string{cleared, pending}},
+		"completed though not recorded": {[]request.Status{request.Completed}, terms.Grant, []string{active}},
+		"internal": {[]request.Status{request.AwaitingInternalApproval}, terms.InternalApproval - 1,
+			[]string{internal}},
+		"internal, over": {[]request.Status{request.InternalExpired}, terms.InternalApproval,
+			[]string{internal}},
+		"several, some recorded, some not": {[]request.Status{request.Denied, request.Expired, request.Completed},
+			terms.CustomerApproval, []string{cleared, denied, active, pending}},
+		"any": {nil, terms.CustomerApproval,
+			[]string{cleared, denied, internal, active, pending}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			rows, err := v.Requests(t.Context(), projection.Scope{Tenant: "meadowbank", All: true}, projection.RequestFilter{Statuses: row.statuses}, st.Now.Add(row.after), 100)
+			rows, err := v.Requests(t.Context(), projection.Scope{Tenant: "meadowbank", All: true},
+				projection.RequestFilter{Statuses: row.statuses}, st.Now.Add(row.after), 100)
 			must(t, err)
 			var got []string
 			for _, r := range rows {
@@ -279,13 +300,18 @@ func TestRequestsByStatusAreAsOfNow(t *testing.T) {
 		filter projection.RequestFilter
 		want   []string
 	}{
-		"waiting for the approver":     {projection.Scope{All: true}, projection.RequestFilter{Waiting: person(grace)}, []string{cleared, pending}},
-		"waiting for the group":        {projection.Scope{All: true}, projection.RequestFilter{Waiting: []string{projection.Group("devops-managers")}}, []string{internal}},
-		"waiting for nobody else":      {projection.Scope{All: true}, projection.RequestFilter{Waiting: person(erin)}, nil},
-		"the requester's own":          {projection.Scope{Principals: person(erin)}, projection.RequestFilter{}, []string{cleared, denied, internal, active, pending}},
-		"those that reached the group": {projection.Scope{Principals: []string{projection.Group("devops-managers")}}, projection.RequestFilter{}, []string{cleared, internal}},
-		"by id":                        {projection.Scope{All: true}, projection.RequestFilter{ID: active}, []string{active}},
-		"by subscription":              {projection.Scope{Tenant: "meadowbank", All: true}, projection.RequestFilter{SubscriptionID: "prod"}, []string{cleared, denied, internal, active, pending}},
+		"waiting for the approver": {projection.Scope{All: true}, projection.RequestFilter{Waiting: person(grace)},
+			[]string{cleared, pending}},
+		"waiting for the group": {projection.Scope{All: true},
+			projection.RequestFilter{Waiting: []string{projection.Group("devops-managers")}}, []string{internal}},
+		"waiting for nobody else": {projection.Scope{All: true}, projection.RequestFilter{Waiting: person(erin)}, nil},
+		"the requester's own": {projection.Scope{Principals: person(erin)}, projection.RequestFilter{},
+			[]string{cleared, denied, internal, active, pending}},
+		"those that reached the group": {projection.Scope{Principals: []string{projection.Group("devops-managers")}},
+			projection.RequestFilter{}, []string{cleared, internal}},
+		"by id": {projection.Scope{All: true}, projection.RequestFilter{ID: active}, []string{active}},
+		"by subscription": {projection.Scope{Tenant: "meadowbank", All: true},
+			projection.RequestFilter{SubscriptionID: "prod"}, []string{cleared, denied, internal, active, pending}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			rows, err := v.Requests(t.Context(), row.scope, row.filter, st.Now, 100)

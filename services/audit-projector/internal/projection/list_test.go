@@ -23,8 +23,8 @@ type listed struct {
 	state                    request.State
 }
 
-// all tells of requests at every step of their lives, at two tenants whose subscriptions have the same names, and returns them
-// newest first.
+// all tells of requests at every step of their lives, at two tenants whose subscriptions have the same names, and
+// returns them newest first.
 func all(t *testing.T) (st *story.Story, list []listed) {
 	t.Helper()
 	st = story.New(time.Date(2026, 1, 5, 8, 0, 0, 0, time.UTC))
@@ -68,7 +68,8 @@ func all(t *testing.T) (st *story.Story, list []listed) {
 	}
 	for i, l := range list {
 		list[i].state = st.Request(l.tenant, l.id)
-		list[i].seq = uint64(slices.IndexFunc(entries(st), func(e *lockboxv1.Event) bool { return e.GetAggregateId() == l.id })) + 1
+		list[i].seq = uint64(slices.IndexFunc(entries(st),
+			func(e *lockboxv1.Event) bool { return e.GetAggregateId() == l.id })) + 1
 	}
 	slices.SortFunc(list, func(a, b listed) int { return cmp.Compare(b.seq, a.seq) })
 	return st, list
@@ -129,7 +130,8 @@ func TestListsAreWhatScopeAndFilterSay(t *testing.T) {
 	}
 	people := []string{
 		projection.Group("devops-managers"), projection.Group("customer-support-leads"),
-		projection.Person(story.Provider("erin", "", "").GetPerson()), projection.Person(story.Provider("derek", "", "").GetPerson()),
+		projection.Person(story.Provider("erin", "", "").GetPerson()),
+		projection.Person(story.Provider("derek", "", "").GetPerson()),
 		projection.Person(story.Customer("meadowbank", "admin", "").GetPerson()),
 	}
 	some := func(t *rapid.T, what string, from []string) []string {
@@ -144,9 +146,11 @@ func TestListsAreWhatScopeAndFilterSay(t *testing.T) {
 		case 1:
 			of = projection.Scope{Tenant: "meadowbank", All: true}
 		case 2:
-			of = projection.Scope{Tenant: "meadowbank", Subscriptions: some(t, "subscriptions", names[:rapid.SampledFrom([]int{2, 9, subscriptions}).Draw(t, "of")])}
+			of = projection.Scope{Tenant: "meadowbank",
+				Subscriptions: some(t, "subscriptions", names[:rapid.SampledFrom([]int{2, 9, subscriptions}).Draw(t, "of")])}
 		default:
-			of = projection.Scope{Tenant: rapid.SampledFrom([]string{"", "sakura"}).Draw(t, "tenant"), Principals: some(t, "principals", people[:4])}
+			of = projection.Scope{Tenant: rapid.SampledFrom([]string{"", "sakura"}).Draw(t, "tenant"),
+				Principals: some(t, "principals", people[:4])}
 		}
 		f := projection.RequestFilter{
 			SubscriptionID: rapid.SampledFrom([]string{"", "", "", names[0], names[11], "none"}).Draw(t, "subscription"),

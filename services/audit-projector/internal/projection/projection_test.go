@@ -80,7 +80,8 @@ func dump(t *testing.T, dir string) string {
 		rows := column(t, db, "SELECT "+quoted+" FROM "+table+" ORDER BY "+strings.Join(names, ", "))
 		fmt.Fprintf(&out, "%s (%d)\n%s\n", table, len(rows), strings.Join(rows, "\n"))
 	}
-	fmt.Fprintln(&out, strings.Join(column(t, db, "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name"), "\n"))
+	fmt.Fprintln(&out, strings.Join(column(t, db, "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name"),
+		"\n"))
 	return out.String()
 }
 
@@ -310,7 +311,8 @@ func TestTheFilesAreTheirOwnersOnly(t *testing.T) {
 func TestOneProcessHasTheDirectory(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
-	if _, err := projection.Open(t.Context(), dir, projection.Options{Log: zaptest.NewLogger(t)}); err == nil || !strings.Contains(err.Error(), "in use") {
+	if _, err := projection.Open(t.Context(), dir, projection.Options{Log: zaptest.NewLogger(t)}); err == nil ||
+		!strings.Contains(err.Error(), "in use") {
 		t.Errorf("a second one: %v", err)
 	}
 	must(t, s.Close())
@@ -419,7 +421,8 @@ func TestAContradictionIsToldOnceAndShown(t *testing.T) {
 		st.Write(proto.CloneOf(e))
 	}
 	told := 0
-	s, err := projection.Open(t.Context(), t.TempDir(), projection.Options{Log: zaptest.NewLogger(t), Contradiction: func() { told++ }})
+	s, err := projection.Open(t.Context(), t.TempDir(),
+		projection.Options{Log: zaptest.NewLogger(t), Contradiction: func() { told++ }})
 	must(t, err)
 	t.Cleanup(func() { must(t, s.Close()) }) // after the snapshot
 	must(t, s.Apply(t.Context(), asEvents(st.Entries)))
@@ -445,7 +448,8 @@ func TestAContradictionIsToldOnceAndShown(t *testing.T) {
 func TestPagingThroughTenThousandRequests(t *testing.T) {
 	const many, page = 10_000, 1000
 	st := story.New(time.Date(2026, 1, 5, 8, 0, 0, 0, time.UTC))
-	grace, erin := story.Customer("meadowbank", "grace", "Grace"), story.Provider("erin", "Erin", "onboarding") // who may not: refused at once
+	// who may not: refused at once
+	grace, erin := story.Customer("meadowbank", "grace", "Grace"), story.Provider("erin", "Erin", "onboarding")
 	st.Create("meadowbank", "Meadow Bank", nil, grace)
 	st.Subscription(grace, "meadowbank", "prod", "Production")
 	submit := func(n int) []projection.Event {

@@ -19,7 +19,8 @@ import (
 func poll(t *testing.T, issuer, device string) string {
 	t.Helper()
 	response, body := newBrowser(t).post(t, issuer+"/token", url.Values{
-		"grant_type": {"urn:ietf:params:oauth:grant-type:device_code"}, "client_id": {devissuer.ClientID}, "device_code": {device},
+		"grant_type": {"urn:ietf:params:oauth:grant-type:device_code"}, "client_id": {devissuer.ClientID},
+		"device_code": {device},
 	}, nil)
 	var got struct {
 		Error string `json:"error"`
@@ -52,7 +53,8 @@ func TestADevice(t *testing.T) {
 	}
 
 	d := begin()
-	if !regexp.MustCompile(`^[B-Z]{4}-[B-Z]{4}$`).MatchString(d.UserCode) || d.VerificationURI != issuer+"/device" || d.Interval != 1 {
+	if !regexp.MustCompile(`^[B-Z]{4}-[B-Z]{4}$`).MatchString(d.UserCode) || d.VerificationURI != issuer+"/device" ||
+		d.Interval != 1 {
 		t.Errorf("got %+v", d)
 	}
 	expect("at first", d.DeviceCode, "authorization_pending")
@@ -63,7 +65,8 @@ func TestADevice(t *testing.T) {
 	expect("and now eleven", d.DeviceCode, "authorization_pending")
 	s.after(11 * time.Second)
 	at := d.VerificationURI + "?user_code=" + strings.ToLower(strings.ReplaceAll(d.UserCode, "-", ""))
-	if response, page := newBrowser(t).choose(t, at, "grace"); response.StatusCode != http.StatusOK || !strings.Contains(page, "You are Grace Green") {
+	if response, page := newBrowser(t).choose(t, at, "grace"); response.StatusCode != http.StatusOK ||
+		!strings.Contains(page, "You are Grace Green") {
 		t.Errorf("%s: %s", response.Status, page)
 	}
 	expect("at another issuer", "x"+d.DeviceCode[1:], "invalid_grant")
@@ -98,16 +101,19 @@ func TestADevicesCodeIsDecidedOnceAndByThePageOnly(t *testing.T) {
 	_, page := b.get(t, d.VerificationURIComplete)
 	proof := formProof.FindStringSubmatch(page)[1]
 	for name, form := range map[string]url.Values{
-		"no proof": {"persona": {"erin"}}, "of a tenant": {"persona": {"otto"}, "proof": {proof}}, "nobody": {"persona": {"x"}, "proof": {proof}},
+		"no proof": {"persona": {"erin"}}, "of a tenant": {"persona": {"otto"}, "proof": {proof}},
+		"nobody": {"persona": {"x"}, "proof": {proof}},
 	} {
 		if response, _ := b.post(t, d.VerificationURIComplete, form, nil); response.StatusCode != http.StatusBadRequest {
 			t.Errorf("%s: %s", name, response.Status)
 		}
 	}
-	if response, _ := b.post(t, d.VerificationURIComplete, url.Values{"persona": {"erin"}, "proof": {proof}}, nil); response.StatusCode != http.StatusOK {
+	if response, _ := b.post(t, d.VerificationURIComplete, url.Values{"persona": {"erin"}, "proof": {proof}},
+		nil); response.StatusCode != http.StatusOK {
 		t.Errorf("the page: %s", response.Status)
 	}
-	if response, _ := b.post(t, d.VerificationURIComplete, url.Values{"persona": {"olga"}, "proof": {proof}}, nil); response.StatusCode != http.StatusBadRequest {
+	if response, _ := b.post(t, d.VerificationURIComplete, url.Values{"persona": {"olga"}, "proof": {proof}},
+		nil); response.StatusCode != http.StatusBadRequest {
 		t.Errorf("a second decision: %s", response.Status)
 	}
 	// The real client asks until it knows.

@@ -107,7 +107,8 @@ func TestWhatTheDemoNeedsOfItsEngineers(t *testing.T) {
 		"ivan": {false, true, devissuer.Provider}, "bob": {true, false, devissuer.Subcontractor},
 	} {
 		p, ok := devissuer.Find(name)
-		if !ok || slices.Contains(p.Methods, "mfa") != want.mfa || p.Isolated != want.isolated || p.Employer != want.employer ||
+		if !ok || slices.Contains(p.Methods, "mfa") != want.mfa || p.Isolated != want.isolated ||
+			p.Employer != want.employer ||
 			!slices.Contains(p.Groups, aggregate.SupportEngineers) {
 			t.Errorf("%s: %+v", name, p)
 		}
@@ -209,14 +210,18 @@ func TestFilesThatAreNotGood(t *testing.T) {
 		"provider.pem":          func(p string) error { return os.WriteFile(p, []byte("no key"), 0o600) },
 		"tenant-meadowbank.pem": func(p string) error { return os.Chmod(p, 0o644) },
 		"secret":                func(p string) error { return os.WriteFile(p, []byte("short"), 0o600) },
-		"url":                   func(p string) error { return os.WriteFile(p, []byte("https://login.nimbus.example"), 0o600) },
+		"url": func(p string) error {
+			return os.WriteFile(p, []byte("https://login.nimbus.example"),
+				0o600)
+		},
 	} {
 		dir := t.TempDir()
 		open(t, dir)
 		if err := spoil(filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := devissuer.New(devissuer.Config{Demo: true, Dir: dir}); err == nil || !strings.Contains(err.Error(), name) {
+		if _, err := devissuer.New(devissuer.Config{Demo: true, Dir: dir}); err == nil ||
+			!strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -224,7 +229,8 @@ func TestFilesThatAreNotGood(t *testing.T) {
 
 func TestURLs(t *testing.T) {
 	for _, bad := range []string{
-		"https://127.0.0.1:7070", "http://0.0.0.0:7070", "http://lockbox.example:7070", "http://127.0.0.1", "http://127.0.0.1:7070/",
+		"https://127.0.0.1:7070", "http://0.0.0.0:7070", "http://lockbox.example:7070", "http://127.0.0.1",
+		"http://127.0.0.1:7070/",
 		"http://u@127.0.0.1:7070", "127.0.0.1:7070",
 	} {
 		if _, err := devissuer.New(devissuer.Config{Demo: true, Dir: t.TempDir(), URL: bad}); err == nil {
@@ -235,7 +241,8 @@ func TestURLs(t *testing.T) {
 	if _, err := devissuer.New(devissuer.Config{Demo: true, Dir: dir, URL: "http://localhost:9999"}); err != nil {
 		t.Fatal(err)
 	}
-	if d := open(t, dir); d.URL() != "http://localhost:9999" || d.ProviderIssuer().URL != "http://localhost:9999/provider" {
+	if d := open(t, dir); d.URL() != "http://localhost:9999" ||
+		d.ProviderIssuer().URL != "http://localhost:9999/provider" {
 		t.Errorf("the URL was forgotten: %s", d.URL())
 	}
 	if _, err := devissuer.New(devissuer.Config{Demo: true, Dir: dir, URL: "http://localhost:9998"}); err == nil {
@@ -243,7 +250,9 @@ func TestURLs(t *testing.T) {
 	}
 }
 
-func ask(t *testing.T, d *devissuer.Issuer, method, path string, change func(*http.Request)) *httptest.ResponseRecorder {
+func ask(
+	t *testing.T, d *devissuer.Issuer, method, path string, change func(*http.Request),
+) *httptest.ResponseRecorder {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), method, path, nil)
 	r.RemoteAddr, r.Host = "127.0.0.1:50000", "127.0.0.1:7070"
@@ -266,7 +275,8 @@ func TestDiscoveryAndKeys(t *testing.T) {
 			t.Errorf("%s: %s", path, got)
 		}
 		var doc map[string]any
-		if err := json.Unmarshal(ask(t, d, "GET", path+"/.well-known/openid-configuration", nil).Body.Bytes(), &doc); err != nil {
+		if err := json.Unmarshal(ask(t, d, "GET", path+"/.well-known/openid-configuration", nil).Body.Bytes(),
+			&doc); err != nil {
 			t.Fatal(err)
 		}
 		if doc["issuer"] != want.url || doc["jwks_uri"] != want.url+"/jwks" {
@@ -296,9 +306,12 @@ func TestTokensOverHTTP(t *testing.T) {
 		{"other scheme", "POST", "/token?persona=erin", bearer("Basic " + d.Secret()), 401},
 		{"by GET", "GET", "/token?persona=erin", good, 405},
 		{"unknown persona", "POST", "/token?persona=mallory", good, 404},
-		{"from elsewhere", "POST", "/token?persona=erin", func(r *http.Request) { good(r); r.RemoteAddr = "192.0.2.1:1" }, 403},
-		{"under another name", "POST", "/token?persona=erin", func(r *http.Request) { good(r); r.Host = "evil.example:7070" }, 403},
-		{"over IPv6", "POST", "/token?persona=erin", func(r *http.Request) { good(r); r.RemoteAddr, r.Host = "[::1]:1", "[::1]:7070" }, 200},
+		{"from elsewhere", "POST", "/token?persona=erin", func(r *http.Request) { good(r); r.RemoteAddr = "192.0.2.1:1" },
+			403},
+		{"under another name", "POST", "/token?persona=erin", func(r *http.Request) { good(r); r.Host = "evil.example:7070" },
+			403},
+		{"over IPv6", "POST", "/token?persona=erin",
+			func(r *http.Request) { good(r); r.RemoteAddr, r.Host = "[::1]:1", "[::1]:7070" }, 200},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -328,7 +341,8 @@ func TestTokensOverHTTP(t *testing.T) {
 
 func TestAnUnknownPersonaIsRefusedWithAHint(t *testing.T) {
 	_, err := open(t, t.TempDir()).Token("erim", now)
-	if !refusal.Is(err, lockboxv1.RefusalCode_REFUSAL_CODE_NOT_FOUND) || !strings.Contains(err.Error(), `did you mean "erin"?`) {
+	if !refusal.Is(err, lockboxv1.RefusalCode_REFUSAL_CODE_NOT_FOUND) ||
+		!strings.Contains(err.Error(), `did you mean "erin"?`) {
 		t.Errorf("got %v", err)
 	}
 }

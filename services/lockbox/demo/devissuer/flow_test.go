@@ -37,7 +37,8 @@ func serve(t *testing.T) *site {
 	s := &site{now: now}
 	server := httptest.NewUnstartedServer(nil)
 	var err error
-	s.Issuer, err = devissuer.New(devissuer.Config{Demo: true, Dir: t.TempDir(), URL: "http://" + server.Listener.Addr().String(), Now: s.time})
+	s.Issuer, err = devissuer.New(devissuer.Config{Demo: true, Dir: t.TempDir(), URL: "http://" +
+		server.Listener.Addr().String(), Now: s.time})
 	must(t, err)
 	server.Config.Handler = s.Handler()
 	server.Start()
@@ -76,7 +77,8 @@ func newClient(t *testing.T, s *site, issuer string) client {
 	p, err := oidc.NewProvider(t.Context(), issuer)
 	must(t, err)
 	return client{
-		oauth2.Config{ClientID: devissuer.ClientID, Endpoint: p.Endpoint(), RedirectURL: callback, Scopes: []string{oidc.ScopeOpenID}},
+		oauth2.Config{ClientID: devissuer.ClientID, Endpoint: p.Endpoint(), RedirectURL: callback,
+			Scopes: []string{oidc.ScopeOpenID}},
 		p, p.Verifier(&oidc.Config{ClientID: devissuer.ClientID, Now: s.time}),
 	}
 }
@@ -88,7 +90,10 @@ func newBrowser(t *testing.T) *browser {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
 	must(t, err)
-	return &browser{http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+	return &browser{http.Client{Jar: jar, CheckRedirect: func(*http.Request,
+		[]*http.Request) error {
+		return http.ErrUseLastResponse
+	}}}
 }
 
 func (b *browser) get(t *testing.T, at string) (*http.Response, string) {
@@ -129,7 +134,8 @@ func (b *browser) choose(t *testing.T, at, persona string) (*http.Response, stri
 	t.Helper()
 	response, page := b.get(t, at)
 	proof := formProof.FindStringSubmatch(page)
-	if !formOfPage.MatchString(page) || proof == nil || !strings.Contains(page, fmt.Sprintf(`name="persona" value=%q`, persona)) {
+	if !formOfPage.MatchString(page) || proof == nil ||
+		!strings.Contains(page, fmt.Sprintf(`name="persona" value=%q`, persona)) {
 		t.Fatalf("%s: no button for %q: %s", response.Status, persona, page)
 	}
 	return b.post(t, response.Request.URL.String(), url.Values{"persona": {persona}, "proof": {proof[1]}}, nil)
@@ -149,19 +155,22 @@ func answer(t *testing.T, response *http.Response) url.Values {
 func (c client) code(t *testing.T, persona string) (code, verifier string) {
 	t.Helper()
 	verifier = oauth2.GenerateVerifier()
-	response, _ := newBrowser(t).choose(t, c.AuthCodeURL("state", oidc.Nonce("nonce"), oauth2.S256ChallengeOption(verifier)), persona)
+	response, _ := newBrowser(t).choose(t,
+		c.AuthCodeURL("state", oidc.Nonce("nonce"), oauth2.S256ChallengeOption(verifier)), persona)
 	return answer(t, response).Get("code"), verifier
 }
 
 func TestSomebodySignsInWithACode(t *testing.T) {
 	s := serve(t)
 	for persona, issuer := range map[string]string{
-		"ivan": s.ProviderIssuer().URL, "fleur": s.TenantIssuer("meadowbank").GetUrl(), "kenji": s.TenantIssuer("sakura").GetUrl(),
+		"ivan": s.ProviderIssuer().URL, "fleur": s.TenantIssuer("meadowbank").GetUrl(),
+		"kenji": s.TenantIssuer("sakura").GetUrl(),
 	} {
 		c := newClient(t, s, issuer)
 		verifier := oauth2.GenerateVerifier()
 		state := "a&b=c \"<é>"
-		response, _ := newBrowser(t).choose(t, c.AuthCodeURL(state, oidc.Nonce("n-"+persona), oauth2.S256ChallengeOption(verifier)), persona)
+		response, _ := newBrowser(t).choose(t,
+			c.AuthCodeURL(state, oidc.Nonce("n-"+persona), oauth2.S256ChallengeOption(verifier)), persona)
 		got := answer(t, response)
 		if got.Get("state") != state || got.Get("iss") != issuer {
 			t.Errorf("%s: the answer is %v", persona, got)
@@ -171,7 +180,8 @@ func TestSomebodySignsInWithACode(t *testing.T) {
 		raw, _ := token.Extra("id_token").(string)
 		id, err := c.ids.Verify(t.Context(), raw)
 		must(t, err)
-		if id.Nonce != "n-"+persona || id.Subject != persona || id.Expiry.Unix() != now.Add(devissuer.Lifetime).Unix() || token.TokenType != "Bearer" {
+		if id.Nonce != "n-"+persona || id.Subject != persona || id.Expiry.Unix() != now.Add(devissuer.Lifetime).Unix() ||
+			token.TokenType != "Bearer" {
 			t.Errorf("%s: %+v, %+v", persona, id, token)
 		}
 		want, err := s.Token(persona, now)
@@ -190,7 +200,8 @@ func TestSomebodySignsInWithACode(t *testing.T) {
 				t.Errorf("%s: a service does not take it: %v", persona, err)
 			}
 		}
-		if _, err := c.Exchange(t.Context(), got.Get("code"), oauth2.VerifierOption(verifier)); oauthError(err) != "invalid_grant" {
+		if _, err := c.Exchange(t.Context(), got.Get("code"),
+			oauth2.VerifierOption(verifier)); oauthError(err) != "invalid_grant" {
 			t.Errorf("%s: the code a second time: %v", persona, err)
 		}
 	}
@@ -207,16 +218,18 @@ func TestACodeIsGoodForItsClientOnceAndForAMinute(t *testing.T) {
 		change func(*try)
 		want   string
 	}{
-		"as it should be":       {func(*try) {}, ""},
-		"the wrong verifier":    {func(x *try) { x.verifier = oauth2.GenerateVerifier() }, "invalid_grant"},
-		"the challenge itself":  {func(x *try) { x.verifier = oauth2.S256ChallengeFromVerifier(x.verifier) }, "invalid_grant"},
-		"no verifier":           {func(x *try) { x.verifier = "" }, "invalid_request"},
-		"another port":          {func(x *try) { x.RedirectURL = "http://127.0.0.1:5556/callback" }, "invalid_grant"},
-		"no redirect address":   {func(x *try) { x.RedirectURL = "" }, "invalid_request"},
-		"an address elsewhere":  {func(x *try) { x.RedirectURL = "https://evil.example/callback" }, "invalid_grant"},
-		"another client":        {func(x *try) { x.ClientID = "other" }, "invalid_client"},
-		"another code":          {func(x *try) { x.code = x.code[1:] + "X" }, "invalid_grant"},
-		"another issuer":        {func(x *try) { x.client = newClient(t, s, s.TenantIssuer("sakura").GetUrl()) }, "invalid_grant"},
+		"as it should be":    {func(*try) {}, ""},
+		"the wrong verifier": {func(x *try) { x.verifier = oauth2.GenerateVerifier() }, "invalid_grant"},
+		"the challenge itself": {func(x *try) { x.verifier = oauth2.S256ChallengeFromVerifier(x.verifier) },
+			"invalid_grant"},
+		"no verifier":          {func(x *try) { x.verifier = "" }, "invalid_request"},
+		"another port":         {func(x *try) { x.RedirectURL = "http://127.0.0.1:5556/callback" }, "invalid_grant"},
+		"no redirect address":  {func(x *try) { x.RedirectURL = "" }, "invalid_request"},
+		"an address elsewhere": {func(x *try) { x.RedirectURL = "https://evil.example/callback" }, "invalid_grant"},
+		"another client":       {func(x *try) { x.ClientID = "other" }, "invalid_client"},
+		"another code":         {func(x *try) { x.code = x.code[1:] + "X" }, "invalid_grant"},
+		"another issuer": {func(x *try) { x.client = newClient(t, s, s.TenantIssuer("sakura").GetUrl()) },
+			"invalid_grant"},
 		"a nanosecond too late": {func(*try) { s.after(time.Minute) }, "invalid_grant"},
 		"just in time":          {func(*try) { s.after(time.Minute - 1) }, ""},
 	} {
@@ -270,8 +283,10 @@ func TestNothingIsSentToAnAddressThatIsNotAClientsOnThisMachine(t *testing.T) {
 	s := serve(t)
 	c := newClient(t, s, s.ProviderIssuer().URL)
 	for _, bad := range []string{
-		"", "http://evil.example/callback", "https://127.0.0.1:5555/callback", "http://127.0.0.1/callback", "http://localhost:5555/callback",
-		"http://127.0.0.1:5555/other", "http://127.0.0.1:5555/callback/", "http://127.0.0.1:5555/callback?a=b", "http://127.0.0.1:5555/callback#x",
+		"", "http://evil.example/callback", "https://127.0.0.1:5555/callback", "http://127.0.0.1/callback",
+		"http://localhost:5555/callback",
+		"http://127.0.0.1:5555/other", "http://127.0.0.1:5555/callback/", "http://127.0.0.1:5555/callback?a=b",
+		"http://127.0.0.1:5555/callback#x",
 		"http://127.0.0.1:5555@evil.example/callback", "http://u@127.0.0.1:5555/callback", `http://127.0.0.1:5555\@evil.example/callback`,
 		"http://127.0.0.1.evil.example:5555/callback", "http://192.0.2.1:5555/callback", "//127.0.0.1:5555/callback", "javascript:alert(1)",
 		"http://127.0.0.1:5555/%63allback", "HTTP://127.0.0.1:5555/callback", "http://127.0.0.1:5555/callback\n",

@@ -43,7 +43,8 @@ func TestATokenSaysWhenSomebodyChose(t *testing.T) {
 	chosen = s.time()
 	s.after(5 * time.Minute)
 	_, body := newBrowser(t).post(t, c.Endpoint.TokenURL, url.Values{
-		"grant_type": {"urn:ietf:params:oauth:grant-type:device_code"}, "client_id": {devissuer.ClientID}, "device_code": {d.DeviceCode},
+		"grant_type": {"urn:ietf:params:oauth:grant-type:device_code"}, "client_id": {devissuer.ClientID},
+		"device_code": {d.DeviceCode},
 	}, nil)
 	var got struct {
 		ID     string `json:"id_token"`
@@ -65,7 +66,8 @@ func TestItAsksEveryTime(t *testing.T) {
 	c := newClient(t, s, s.ProviderIssuer().URL)
 	b := newBrowser(t)
 	for _, asks := range []url.Values{
-		{}, {"prompt": {"login"}}, {"max_age": {"0"}}, {"max_age": {"3600"}}, {"prompt": {"login"}, "max_age": {"0"}}, {"max_age": {"soon"}},
+		{}, {"prompt": {"login"}}, {"max_age": {"0"}}, {"max_age": {"3600"}}, {"prompt": {"login"}, "max_age": {"0"}},
+		{"max_age": {"soon"}},
 	} {
 		s.after(time.Minute)
 		verifier := oauth2.GenerateVerifier()

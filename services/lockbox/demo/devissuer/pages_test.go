@@ -29,18 +29,22 @@ func TestThePagesRunNothingAndLoadNothingFromElsewhere(t *testing.T) {
 		response, page := newBrowser(t).get(t, row.at)
 		h := response.Header
 		want := "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action " + row.form
-		if h.Get("Content-Security-Policy") != want || h.Get("X-Frame-Options") != "DENY" || h.Get("Cache-Control") != "no-store" ||
+		if h.Get("Content-Security-Policy") != want || h.Get("X-Frame-Options") != "DENY" ||
+			h.Get("Cache-Control") != "no-store" ||
 			h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Referrer-Policy") != "same-origin" {
 			t.Errorf("%s: %v", name, h)
 		}
-		if strings.Contains(page, "<script") || strings.Contains(page, "style=") || regexp.MustCompile(`(src|href)="[^/]`).MatchString(page) {
+		if strings.Contains(page, "<script") || strings.Contains(page, "style=") ||
+			regexp.MustCompile(`(src|href)="[^/]`).MatchString(page) {
 			t.Errorf("%s: %s", name, page)
 		}
-		if !strings.Contains(page, ">Demo<") || !strings.Contains(page, "invented") || !strings.Contains(page, `name="viewport"`) {
+		if !strings.Contains(page, ">Demo<") || !strings.Contains(page, "invented") ||
+			!strings.Contains(page, `name="viewport"`) {
 			t.Errorf("%s does not say that it is a demo", name)
 		}
 	}
-	if response, css := newBrowser(t).get(t, s.URL()+"/style.css"); response.StatusCode != http.StatusOK || !strings.HasPrefix(response.Header.Get("Content-Type"), "text/css") || strings.Contains(css, "url(") {
+	if response, css := newBrowser(t).get(t, s.URL()+"/style.css"); response.StatusCode != http.StatusOK ||
+		!strings.HasPrefix(response.Header.Get("Content-Type"), "text/css") || strings.Contains(css, "url(") {
 		t.Errorf("%s: %v", response.Status, response.Header)
 	}
 }
@@ -57,7 +61,8 @@ func TestEachIssuerShowsItsOwnPeople(t *testing.T) {
 			if strings.Contains(page, fmt.Sprintf("value=%q", p.Name)) != (p.Tenant == tenant) {
 				t.Errorf("%q: is %s there?", tenant, p.Name)
 			}
-			if p.Tenant == tenant && (!strings.Contains(page, p.DisplayName) || !strings.Contains(page, html.EscapeString(p.About[1:]))) {
+			if p.Tenant == tenant && (!strings.Contains(page, p.DisplayName) ||
+				!strings.Contains(page, html.EscapeString(p.About[1:]))) {
 				t.Errorf("%q: %s is not described", tenant, p.Name)
 			}
 		}

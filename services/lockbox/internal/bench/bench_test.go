@@ -38,7 +38,8 @@ func TestEverySectionMeasuresSomething(t *testing.T) {
 		t.Errorf("floor: %+v", r.Floor)
 	}
 	for i, w := range r.Workflow {
-		if w.AtOnce != tiny.atOnce[i] || w.Rate <= 0 || w.P50 <= 0 || w.P99 < w.P50 || w.CPU <= 0 || w.Stored <= 0 || w.RateToFloor <= 0 {
+		if w.AtOnce != tiny.atOnce[i] || w.Rate <= 0 || w.P50 <= 0 || w.P99 < w.P50 || w.CPU <= 0 || w.Stored <= 0 ||
+			w.RateToFloor <= 0 {
 			t.Errorf("workflow: %+v", w)
 		}
 	}
@@ -52,13 +53,16 @@ func TestEverySectionMeasuresSomething(t *testing.T) {
 		t.Errorf("mail: %+v", r.Mail)
 	}
 	// 49 ended with their grant, which is a sixth event.
-	if h := r.History; h == nil || h.Requests != 50 || h.Events < 50*5 || h.Load.P50 <= 0 || h.Recent.P50 <= 0 || h.Replay <= 0 || h.Projection <= 0 || h.Ready <= 0 || h.MemoryReady <= 0 {
+	if h := r.History; h == nil || h.Requests != 50 || h.Events < 50*5 || h.Load.P50 <= 0 || h.Recent.P50 <= 0 ||
+		h.Replay <= 0 || h.Projection <= 0 || h.Ready <= 0 || h.MemoryReady <= 0 {
 		t.Errorf("history: %+v", h)
 	}
-	if p := r.Portal; p == nil || len(p.Pages) != 8 || slices.ContainsFunc(p.Pages, func(p Page) bool { return p.Most <= 0 || p.FirstByte.P99 <= 0 || p.Pressed.P99 <= 0 }) {
+	if p := r.Portal; p == nil || len(p.Pages) != 8 ||
+		slices.ContainsFunc(p.Pages, func(p Page) bool { return p.Most <= 0 || p.FirstByte.P99 <= 0 || p.Pressed.P99 <= 0 }) {
 		t.Errorf("portal: %+v", p)
 	}
-	if l := r.Log; l == nil || l.Events < 20*5 || l.Read <= 0 || l.Answered <= 0 || l.Signed <= 0 || l.Vouched <= 0 || l.Look <= 0 || l.Verify <= 0 || l.Query.P50 <= 0 ||
+	if l := r.Log; l == nil || l.Events < 20*5 || l.Read <= 0 || l.Answered <= 0 || l.Signed <= 0 || l.Vouched <= 0 ||
+		l.Look <= 0 || l.Verify <= 0 || l.Query.P50 <= 0 ||
 		l.MemoryMaking <= 0 || l.MemoryAfter <= 0 || l.MemoryRestart <= 0 {
 		t.Errorf("log: %+v", l)
 	}
@@ -88,7 +92,8 @@ func TestPercentileIsTheNearestRank(t *testing.T) {
 		p      float64
 		want   time.Duration
 	}{
-		{nil, 50, 0}, {hundred[:1], 99, 1}, {hundred, 50, 50}, {hundred, 99, 99}, {hundred, 100, 100}, {hundred, 0, 1}, {hundred[:3], 50, 2},
+		{nil, 50, 0}, {hundred[:1], 99, 1}, {hundred, 50, 50}, {hundred, 99, 99}, {hundred, 100, 100}, {hundred, 0, 1},
+		{hundred[:3], 50, 2},
 	} {
 		if got := percentile(c.sorted, c.p); got != c.want {
 			t.Errorf("percentile %v of %d values is %v, not %v", c.p, len(c.sorted), got, c.want)
@@ -106,8 +111,9 @@ func TestARunStandsBesideTheFloorsNextToIt(t *testing.T) {
 
 func TestAims(t *testing.T) {
 	r := Report{
-		Workflow: []Workflow{{AtOnce: 1, P50ToFloor: 3.1}, {AtOnce: 16}, {AtOnce: 64, RateToFloor: 1.5}, {AtOnce: 256, RateToFloor: 1.9}},
-		History:  &History{Child: Child{Load: Latency{P50: 0.2}, Replay: 150_000, Ready: 900, MemoryLoaded: 501 * mib}},
+		Workflow: []Workflow{{AtOnce: 1, P50ToFloor: 3.1}, {AtOnce: 16}, {AtOnce: 64, RateToFloor: 1.5},
+			{AtOnce: 256, RateToFloor: 1.9}},
+		History: &History{Child: Child{Load: Latency{P50: 0.2}, Replay: 150_000, Ready: 900, MemoryLoaded: 501 * mib}},
 	}
 	var met []bool
 	for _, a := range r.Aims() {

@@ -287,12 +287,14 @@ func (a *app) internalCommand() *cobra.Command {
 their own request. An unanswered internal approval expires.`, "",
 		a.internalListCommand(), a.internalDecideCommand("approve", "Let it go on to the customer", "Approved internally.",
 			func(comment string) *lockboxv1.Command {
-				return &lockboxv1.Command{Action: &lockboxv1.Command_InternalApprove{InternalApprove: &lockboxv1.InternalApprove{Comment: comment}}}
+				return &lockboxv1.Command{Action: &lockboxv1.Command_InternalApprove{
+					InternalApprove: &lockboxv1.InternalApprove{Comment: comment}}}
 			}),
 		a.internalDecideCommand("refuse", "End it here; a reason is required",
 			"Refused internally: the customer will not be asked.",
 			func(reason string) *lockboxv1.Command {
-				return &lockboxv1.Command{Action: &lockboxv1.Command_InternalRefuse{InternalRefuse: &lockboxv1.InternalRefuse{Reason: reason}}}
+				return &lockboxv1.Command{Action: &lockboxv1.Command_InternalRefuse{
+					InternalRefuse: &lockboxv1.InternalRefuse{Reason: reason}}}
 			}))
 }
 

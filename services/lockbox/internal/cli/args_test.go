@@ -23,9 +23,13 @@ func TestTimesAreReadInTheReadersZone(t *testing.T) {
 		return time.Date(2026, 5, day, hour, minute, second, 0, zone)
 	}
 	for s, want := range map[string]time.Time{
-		"now": at(12, 14, 30, 0), "2026-05-12T10:00:00Z": at(12, 12, 0, 0), "2026-05-12T10:00:00.5+05:00": at(12, 7, 0, 0).Add(500 * time.Millisecond),
-		"2026-05-12 10:00": at(12, 10, 0, 0), "2026-05-12 10:00:01": at(12, 10, 0, 1), "2026-05-12T10:00": at(12, 10, 0, 0), "2026-05-12": at(12, 0, 0, 0),
-		"09:15": at(12, 9, 15, 0), "09:15:30": at(12, 9, 15, 30), "2h": at(12, 12, 30, 0), "1d2h": at(11, 12, 30, 0), "30m ago": at(12, 14, 0, 0), "+3d": at(15, 14, 30, 0),
+		"now": at(12, 14, 30, 0), "2026-05-12T10:00:00Z": at(12, 12, 0, 0),
+		"2026-05-12T10:00:00.5+05:00": at(12, 7, 0, 0).Add(500 * time.Millisecond),
+		"2026-05-12 10:00":            at(12, 10, 0, 0), "2026-05-12 10:00:01": at(12, 10, 0, 1),
+		"2026-05-12T10:00": at(12, 10, 0, 0),
+		"2026-05-12":       at(12, 0, 0, 0),
+		"09:15":            at(12, 9, 15, 0), "09:15:30": at(12, 9, 15, 30), "2h": at(12, 12, 30, 0), "1d2h": at(11, 12, 30, 0),
+		"30m ago": at(12, 14, 0, 0), "+3d": at(15, 14, 30, 0),
 	} {
 		got, err := a.parseTime(s)
 		if err != nil || !got.Equal(want) {
@@ -40,7 +44,8 @@ func TestTimesAreReadInTheReadersZone(t *testing.T) {
 }
 
 func TestLengthsOfTime(t *testing.T) {
-	for s, want := range map[string]time.Duration{"90m": 90 * time.Minute, "2h": 2 * time.Hour, "1h30m": 90 * time.Minute, "1d": 24 * time.Hour, "1d12h": 36 * time.Hour, "45s": 45 * time.Second} {
+	for s, want := range map[string]time.Duration{"90m": 90 * time.Minute, "2h": 2 * time.Hour, "1h30m": 90 * time.Minute,
+		"1d": 24 * time.Hour, "1d12h": 36 * time.Hour, "45s": 45 * time.Second} {
 		if got, err := parseDuration(s); err != nil || got != want {
 			t.Errorf("%q is %v (%v), want %v", s, got, err, want)
 		}
@@ -53,8 +58,10 @@ func TestLengthsOfTime(t *testing.T) {
 }
 
 func TestEnumsAreReadInAnySpelling(t *testing.T) {
-	for _, s := range []string{"customer-notified", "CUSTOMER_NOTIFIED", "REQUEST_STATUS_CUSTOMER_NOTIFIED", "Customer Notified"} {
-		if got, err := parseEnum[lockboxv1.RequestStatus](s); err != nil || got != lockboxv1.RequestStatus_REQUEST_STATUS_CUSTOMER_NOTIFIED {
+	for _, s := range []string{"customer-notified", "CUSTOMER_NOTIFIED", "REQUEST_STATUS_CUSTOMER_NOTIFIED",
+		"Customer Notified"} {
+		if got, err := parseEnum[lockboxv1.RequestStatus](s); err != nil ||
+			got != lockboxv1.RequestStatus_REQUEST_STATUS_CUSTOMER_NOTIFIED {
 			t.Errorf("%q is %v (%v)", s, got, err)
 		}
 	}
@@ -63,7 +70,8 @@ func TestEnumsAreReadInAnySpelling(t *testing.T) {
 			t.Errorf("%q was read as %v", s, got)
 		}
 	}
-	if got := spellings[lockboxv1.SupportPlan](); !cmp.Equal(got, []string{"basic", "developer", "standard", "professional-direct", "premier"}) {
+	if got := spellings[lockboxv1.SupportPlan](); !cmp.Equal(got,
+		[]string{"basic", "developer", "standard", "professional-direct", "premier"}) {
 		t.Errorf("plans are spelled %v", got)
 	}
 	list := &enumList[lockboxv1.RequestStatus]{sets: statusSets}
@@ -97,15 +105,19 @@ func intentOf(t *testing.T, args ...string) (*lockboxv1.AccessIntent, error) {
 }
 
 func TestFlagsBecomeAnIntent(t *testing.T) {
-	got, err := intentOf(t, "--tenant", "meadowbank", "--subscription", "prod", "--type", "compute/virtual-machines", "--scenario", "memory-dump",
-		"--resource", "/subscriptions/prod/a", "--resource", "/subscriptions/prod/b,c", "--reason-type", "response-to-production-alert", "--justification", "two\nlines",
+	got, err := intentOf(t, "--tenant", "meadowbank", "--subscription", "prod", "--type", "compute/virtual-machines",
+		"--scenario", "memory-dump",
+		"--resource", "/subscriptions/prod/a", "--resource", "/subscriptions/prod/b,c", "--reason-type",
+		"response-to-production-alert", "--justification", "two\nlines",
 		"--ticket", "SR-1", "--duration", "1h30m", "--id", "019b0000-0000-7000-8000-000000000001")
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := &lockboxv1.AccessIntent{
-		Id: "019b0000-0000-7000-8000-000000000001", Tenant: "meadowbank", SubscriptionId: "prod", ResourceType: "compute/virtual-machines", Scenario: "memory-dump",
-		ResourceIds: []string{"/subscriptions/prod/a", "/subscriptions/prod/b,c"}, ReasonType: lockboxv1.ReasonType_REASON_TYPE_RESPONSE_TO_PRODUCTION_ALERT,
+		Id: "019b0000-0000-7000-8000-000000000001", Tenant: "meadowbank", SubscriptionId: "prod",
+		ResourceType: "compute/virtual-machines", Scenario: "memory-dump",
+		ResourceIds:   []string{"/subscriptions/prod/a", "/subscriptions/prod/b,c"},
+		ReasonType:    lockboxv1.ReasonType_REASON_TYPE_RESPONSE_TO_PRODUCTION_ALERT,
 		Justification: "two\nlines", TicketId: "SR-1", Duration: durationpb.New(90 * time.Minute),
 	}
 	if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
@@ -127,7 +139,8 @@ func TestAFileAndFlagsBecomeAnIntent(t *testing.T) {
 		t.Errorf("its id is %q, want a UUID of version 7", got.GetId())
 	}
 	got.Id = ""
-	want := &lockboxv1.AccessIntent{Tenant: "sakura", ResourceType: "compute/virtual-machines", ResourceIds: []string{"/c"}, Duration: durationpb.New(2 * time.Hour), Justification: "two\nlines\n"}
+	want := &lockboxv1.AccessIntent{Tenant: "sakura", ResourceType: "compute/virtual-machines",
+		ResourceIds: []string{"/c"}, Duration: durationpb.New(2 * time.Hour), Justification: "two\nlines\n"}
 	if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
 		t.Error(diff)
 	}
@@ -135,8 +148,10 @@ func TestAFileAndFlagsBecomeAnIntent(t *testing.T) {
 
 func TestWhatIsNoIntentIsRefused(t *testing.T) {
 	for name, content := range map[string]string{
-		"no YAML": "{", "a list": "- a", "an unknown field": "tenant: a\nmfa: true", "a key twice": "tenant: a\ntenant: b", "an unknown enum": "reason_type: BECAUSE",
-		"a token": "tenant: abc\ntoken: x", "too large": "justification: " + strings.Repeat("x", 70_000), "a number for text": "tenant: 1",
+		"no YAML": "{", "a list": "- a", "an unknown field": "tenant: a\nmfa: true", "a key twice": "tenant: a\ntenant: b",
+		"an unknown enum": "reason_type: BECAUSE",
+		"a token":         "tenant: abc\ntoken: x", "too large": "justification: " + strings.Repeat("x", 70_000),
+		"a number for text": "tenant: 1",
 	} {
 		file := filepath.Join(t.TempDir(), "intent.yaml")
 		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {

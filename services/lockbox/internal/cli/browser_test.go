@@ -17,8 +17,8 @@ var (
 	hiddenField = regexp.MustCompile(`<input type="hidden" name="([^"]*)" value="([^"]*)">`)
 )
 
-// clickPersona is a person at a browser with cookies: it opens a page, presses the button of a persona (none: Cancel), goes
-// where it is sent, and returns what the last page says.
+// clickPersona is a person at a browser with cookies: it opens a page, presses the button of a persona (none: Cancel),
+// goes where it is sent, and returns what the last page says.
 func clickPersona(address, persona string) (string, error) {
 	jar, err := cookiejar.New(nil)
 	if err != nil {
@@ -33,7 +33,8 @@ func clickPersona(address, persona string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if !choiceForm.MatchString(page) || !regexp.MustCompile(fmt.Sprintf(`<button[^>]* name="persona" value=%q>`, persona)).MatchString(page) {
+	if !choiceForm.MatchString(page) || !regexp.MustCompile(fmt.Sprintf(`<button[^>]* name="persona" value=%q>`,
+		persona)).MatchString(page) {
 		return "", fmt.Errorf("no button for %q: %s", persona, page)
 	}
 	form := url.Values{"persona": {persona}}

@@ -19,15 +19,18 @@ func (w *world) decide(c *lockboxv1.Command, who client.Claims) (*lockboxv1.Comm
 	}
 	about, err := named(w.requests, c.GetAggregateId(), (*lockboxv1.RequestView).GetRequestId)
 	switch c.GetAction().(type) {
-	case *lockboxv1.Command_Approve, *lockboxv1.Command_Deny, *lockboxv1.Command_Revoke, *lockboxv1.Command_Ask, *lockboxv1.Command_Answer,
-		*lockboxv1.Command_Withdraw, *lockboxv1.Command_Release, *lockboxv1.Command_InternalApprove, *lockboxv1.Command_InternalRefuse:
+	case *lockboxv1.Command_Approve, *lockboxv1.Command_Deny, *lockboxv1.Command_Revoke, *lockboxv1.Command_Ask,
+		*lockboxv1.Command_Answer,
+		*lockboxv1.Command_Withdraw, *lockboxv1.Command_Release, *lockboxv1.Command_InternalApprove,
+		*lockboxv1.Command_InternalRefuse:
 		if err != nil {
 			return nil, err
 		}
 		return w.decideRequest(c, about, who)
 	case *lockboxv1.Command_EnableLockbox:
 		if w.tenant.GetLockboxEnabled() {
-			return &lockboxv1.CommandReply{Sequence: w.sequence, Version: w.tenant.GetVersion(), Message: "nothing to do: it is so already"}, nil
+			return &lockboxv1.CommandReply{Sequence: w.sequence, Version: w.tenant.GetVersion(),
+				Message: "nothing to do: it is so already"}, nil
 		}
 		w.tenant.LockboxEnabled = true
 	case *lockboxv1.Command_DisableLockbox:
@@ -42,23 +45,29 @@ func (w *world) decide(c *lockboxv1.Command, who client.Claims) (*lockboxv1.Comm
 		w.tenant.Settings = c.GetChangeSettings().GetSettings()
 	case *lockboxv1.Command_OpenTicket:
 		t := c.GetOpenTicket()
-		w.tickets = append(w.tickets, &lockboxv1.TicketView{TicketId: c.GetAggregateId(), Tenant: bank, Title: t.GetTitle(), Description: t.GetDescription(), Version: 1})
+		w.tickets = append(w.tickets, &lockboxv1.TicketView{TicketId: c.GetAggregateId(), Tenant: bank, Title: t.GetTitle(),
+			Description: t.GetDescription(), Version: 1})
 	}
 	w.tenant.Version++
-	return &lockboxv1.CommandReply{Sequence: w.next(), Version: w.tenant.GetVersion(), EventId: uuid(9000 + int(w.sequence))}, nil
+	return &lockboxv1.CommandReply{Sequence: w.next(), Version: w.tenant.GetVersion(),
+		EventId: uuid(9000 + int(w.sequence))}, nil
 }
 
-func (w *world) decideRequest(c *lockboxv1.Command, v *lockboxv1.RequestView, who client.Claims) (*lockboxv1.CommandReply, error) {
+func (w *world) decideRequest(
+	c *lockboxv1.Command, v *lockboxv1.RequestView, who client.Claims,
+) (*lockboxv1.CommandReply, error) {
 	by := w.actor(who.Subject)
 	decision := &lockboxv1.Decision{Actor: by, Time: timestamppb.Now()}
 	if seen := c.GetSeenVersion(); seen != 0 && seen < v.GetVersion() {
-		return nil, refusal.Conflict("seen_version", "R29", "it has changed since you saw it: version %d then, %d now", seen, v.GetVersion())
+		return nil, refusal.Conflict("seen_version", "R29", "it has changed since you saw it: version %d then, %d now", seen,
+			v.GetVersion())
 	}
 	approver := slices.Contains([]string{"otto", "fleur"}, who.Subject)
 	switch a := c.GetAction().(type) {
 	case *lockboxv1.Command_Approve:
 		if list := v.GetCustomerDecisions(); len(list) > 0 && list[0].GetActor().GetPerson().GetSubject() == who.Subject {
-			return &lockboxv1.CommandReply{Sequence: w.sequence, Version: v.GetVersion(), Message: "already approved by Otto Owens at 2026-05-12 12:00:00 UTC"}, nil
+			return &lockboxv1.CommandReply{Sequence: w.sequence, Version: v.GetVersion(),
+				Message: "already approved by Otto Owens at 2026-05-12 12:00:00 UTC"}, nil
 		} else if len(list) > 0 {
 			return nil, refusal.Conflict("aggregate_id", "R29", "already approved by Otto Owens at 2026-05-12 12:00:00 UTC")
 		}
@@ -69,7 +78,8 @@ func (w *world) decideRequest(c *lockboxv1.Command, v *lockboxv1.RequestView, wh
 			return nil, err // as nobody's token says here when they signed in
 		}
 		if a.Approve.GetDuration().AsDuration() > v.GetEvaluation().GetDuration().AsDuration() {
-			return nil, refusal.Invalid("approve", "R27", "an approval may shorten the time, never lengthen it (R27); asked for were 8h0m0s")
+			return nil, refusal.Invalid("approve", "R27",
+				"an approval may shorten the time, never lengthen it (R27); asked for were 8h0m0s")
 		}
 		if a.Approve.GetDuration() != nil {
 			v.Evaluation.Duration = a.Approve.GetDuration()
@@ -96,7 +106,8 @@ func (w *world) decideRequest(c *lockboxv1.Command, v *lockboxv1.RequestView, wh
 	case *lockboxv1.Command_Release:
 		w.end(v, lockboxv1.RequestStatus_REQUEST_STATUS_RELEASED, a.Release.GetReason())
 	case *lockboxv1.Command_Ask:
-		v.Questions = append(v.Questions, &lockboxv1.Question{QuestionId: c.GetId(), Asker: by, AskedAt: timestamppb.Now(), Text: a.Ask.GetText()})
+		v.Questions = append(v.Questions, &lockboxv1.Question{QuestionId: c.GetId(), Asker: by, AskedAt: timestamppb.Now(),
+			Text: a.Ask.GetText()})
 	case *lockboxv1.Command_Answer:
 		q, err := named(v.GetQuestions(), a.Answer.GetQuestionId(), (*lockboxv1.Question).GetQuestionId)
 		if err != nil {
@@ -114,7 +125,8 @@ func (w *world) decideRequest(c *lockboxv1.Command, v *lockboxv1.RequestView, wh
 	v.Version++
 	reply := &lockboxv1.CommandReply{Sequence: w.next(), Version: v.GetVersion(), EventId: uuid(9000 + int(w.sequence))}
 	v.Timeline = append(v.Timeline, &lockboxv1.TimelineEntry{
-		Sequence: w.sequence, Time: timestamppb.Now(), Type: "Happened", Action: "Happened", Actor: by, Summary: who.Name + ": " + bus.Verb(c) + ".",
+		Sequence: w.sequence, Time: timestamppb.Now(), Type: "Happened", Action: "Happened", Actor: by, Summary: who.Name +
+			": " + bus.Verb(c) + ".",
 	})
 	return reply, nil
 }
@@ -128,12 +140,14 @@ func (w *world) history(v *lockboxv1.RequestView) []*lockboxv1.Event {
 	system := &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: "jit-evaluator"}
 	event := func(n int, by *lockboxv1.Actor) *lockboxv1.Event {
 		return &lockboxv1.Event{
-			Id: uuid(500 + n), Tenant: bank, Kind: "request", AggregateId: v.GetRequestId(), Version: uint64(n), Actor: by, CorrelationId: v.GetRequestId(),
-			Time: timestamppb.New(v.GetCreatedAt().AsTime().Add(time.Duration(n) * time.Second)),
+			Id: uuid(500 + n), Tenant: bank, Kind: "request", AggregateId: v.GetRequestId(), Version: uint64(n), Actor: by,
+			CorrelationId: v.GetRequestId(),
+			Time:          timestamppb.New(v.GetCreatedAt().AsTime().Add(time.Duration(n) * time.Second)),
 		}
 	}
 	requested, evaluated, notified := event(1, v.GetRequester()), event(2, system), event(3, system)
-	requested.Fact = &lockboxv1.Event_AccessRequested{AccessRequested: &lockboxv1.AccessRequested{Intent: v.GetIntent(), Tool: "console"}}
+	requested.Fact = &lockboxv1.Event_AccessRequested{AccessRequested: &lockboxv1.AccessRequested{Intent: v.GetIntent(),
+		Tool: "console"}}
 	evaluated.Fact = &lockboxv1.Event_AccessEvaluated{AccessEvaluated: v.GetEvaluation()}
 	notified.Fact = &lockboxv1.Event_CustomerNotified{CustomerNotified: v.GetLockbox()}
 	return []*lockboxv1.Event{requested, evaluated, notified}

@@ -85,7 +85,8 @@ func (a *app) discloseExposureCommand() *cobra.Command {
 	o.register(c)
 	c.RunE = a.with(func(ctx context.Context, s *session, _ []string) error {
 		return a.disclose(ctx, s, o, func(what *lockboxv1.Occurrence) (*lockboxv1.Command, error) {
-			return &lockboxv1.Command{Action: &lockboxv1.Command_DiscloseExposure{DiscloseExposure: &lockboxv1.DiscloseExposure{Occurrence: what}}}, nil
+			return &lockboxv1.Command{Action: &lockboxv1.Command_DiscloseExposure{
+				DiscloseExposure: &lockboxv1.DiscloseExposure{Occurrence: what}}}, nil
 		})
 	})
 	return c

@@ -136,7 +136,8 @@ func TestExamplesAreCommandLines(t *testing.T) {
 				continue
 			}
 			for _, word := range rest {
-				if name, is := strings.CutPrefix(word, "--"); is && found.Flag(name) == nil && found.InheritedFlags().Lookup(name) == nil {
+				if name, is := strings.CutPrefix(word, "--"); is && found.Flag(name) == nil &&
+					found.InheritedFlags().Lookup(name) == nil {
 					t.Errorf("the example %q uses --%s, which %s does not have", strings.TrimSpace(line), name, found.CommandPath())
 				}
 			}
@@ -168,16 +169,19 @@ func TestErrorsOfTheCommandLineNameTheCommand(t *testing.T) {
 func TestCommandsFromElsewhereBelong(t *testing.T) {
 	env, out, errs := nobody(t)
 	other := func() *cobra.Command {
-		return &cobra.Command{Use: "other", Short: "Something else", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
-			dir, err := DataDir(c)
-			_, _ = fmt.Fprintln(c.OutOrStdout(), dir)
-			return err
-		}}
+		return &cobra.Command{Use: "other", Short: "Something else", Args: cobra.NoArgs,
+			RunE: func(c *cobra.Command, _ []string) error {
+				dir, err := DataDir(c)
+				_, _ = fmt.Fprintln(c.OutOrStdout(), dir)
+				return err
+			}}
 	}
-	if code := Run(context.Background(), []string{"other", "surplus"}, env, other()); code != 2 || !strings.Contains(errs.String(), "lockbox other --help") {
+	if code := Run(context.Background(), []string{"other", "surplus"}, env, other()); code != 2 ||
+		!strings.Contains(errs.String(), "lockbox other --help") {
 		t.Errorf("exit code %d, %s", code, errs)
 	}
-	if code := Run(context.Background(), []string{"other", "--data", "/somewhere"}, env, other()); code != 0 || out.String() != "/somewhere\n" {
+	if code := Run(context.Background(), []string{"other", "--data", "/somewhere"}, env, other()); code != 0 ||
+		out.String() != "/somewhere\n" {
 		t.Errorf("exit code %d, %s", code, out)
 	}
 }
@@ -219,15 +223,17 @@ func TestALookFollowsTheTerminal(t *testing.T) {
 		wantColor, wantGlyph bool
 		width                int
 	}{
-		"a terminal":               {terminal: true, wantColor: true, wantGlyph: true, width: 80},
-		"a pipe":                   {},
-		"no colour wanted":         {terminal: true, env: map[string]string{"NO_COLOR": "1"}, width: 80},
-		"a dumb terminal":          {terminal: true, env: map[string]string{"TERM": "dumb"}, width: 80},
-		"never":                    {terminal: true, color: colorNever, width: 80},
-		"always into a pipe":       {color: colorAlways, wantColor: true, wantGlyph: true},
-		"always beats NO_COLOR":    {color: colorAlways, env: map[string]string{"NO_COLOR": "1"}, wantColor: true, wantGlyph: true},
+		"a terminal":         {terminal: true, wantColor: true, wantGlyph: true, width: 80},
+		"a pipe":             {},
+		"no colour wanted":   {terminal: true, env: map[string]string{"NO_COLOR": "1"}, width: 80},
+		"a dumb terminal":    {terminal: true, env: map[string]string{"TERM": "dumb"}, width: 80},
+		"never":              {terminal: true, color: colorNever, width: 80},
+		"always into a pipe": {color: colorAlways, wantColor: true, wantGlyph: true},
+		"always beats NO_COLOR": {color: colorAlways, env: map[string]string{"NO_COLOR": "1"}, wantColor: true,
+			wantGlyph: true},
 		"a locale without Unicode": {terminal: true, env: map[string]string{"LC_ALL": "C"}, wantColor: true, width: 80},
-		"a UTF-8 locale":           {terminal: true, env: map[string]string{"LANG": "de_DE.UTF-8"}, wantColor: true, wantGlyph: true, width: 80},
+		"a UTF-8 locale": {terminal: true, env: map[string]string{"LANG": "de_DE.UTF-8"}, wantColor: true,
+			wantGlyph: true, width: 80},
 	} {
 		env, _, _ := nobody(t)
 		env.Getenv = func(key string) string { return row.env[key] }

@@ -33,7 +33,8 @@ func (s *screen) String() string {
 // shows waits until the screen has shown something.
 func (s *screen) shows(t *testing.T, want string) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !strings.Contains(s.String(), want); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(20 * time.Second); !strings.Contains(s.String(),
+		want); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("it never shows %q:\n%s", want, s)
 		}
@@ -43,7 +44,8 @@ func (s *screen) shows(t *testing.T, want string) {
 // sitting runs a command line for a person at a terminal of 80 columns, who types this.
 func sitting(ctx context.Context, dir, typed string, out *screen, args ...string) int {
 	return cli.Run(ctx, args, cli.Environment{
-		In: strings.NewReader(typed), Out: out, Err: out, InTerminal: true, OutTerminal: true, ErrTerminal: true, Width: func() int { return 80 },
+		In: strings.NewReader(typed), Out: out, Err: out, InTerminal: true, OutTerminal: true, ErrTerminal: true,
+		Width:  func() int { return 80 },
 		Getenv: func(key string) string { return map[string]string{"LOCKBOX_DATA": dir, "LANG": "C.UTF-8"}[key] },
 		Now:    time.Now, Zone: time.UTC,
 	})
@@ -57,7 +59,8 @@ func TestAPersonConfirmsWhatTheyAllow(t *testing.T) {
 	if code := sitting(t.Context(), dir, "n\n", out, approve...); code != 1 {
 		t.Errorf("exit code %d after a no, want 1:\n%s", code, out)
 	}
-	for _, want := range []string{"This allows Erin Ellis (Nimbus Cloud) to do", "for 2h from the", "moment access begins.\n", "Allow it? [y/N]", "nothing was done"} {
+	for _, want := range []string{"This allows Erin Ellis (Nimbus Cloud) to do", "for 2h from the",
+		"moment access begins.\n", "Allow it? [y/N]", "nothing was done"} {
 		out.shows(t, want)
 	}
 	if got := s.last(&s.commands); got != "" {
@@ -77,7 +80,8 @@ func TestAPersonIsAskedForAReason(t *testing.T) {
 	dir := t.TempDir()
 	s := startStub(t, dir)
 	out := &screen{}
-	if code := sitting(t.Context(), dir, "not during the audit\n", out, "--as", "otto", "approval", "deny", uuid(1)); code != 0 {
+	if code := sitting(t.Context(), dir, "not during the audit\n", out, "--as", "otto", "approval", "deny",
+		uuid(1)); code != 0 {
 		t.Errorf("exit code %d:\n%s", code, out)
 	}
 	if got := s.last(&s.commands); !strings.Contains(got, `"reason":"not during the audit"`) {
@@ -102,7 +106,8 @@ func TestAWatchedListIsRedrawnAndLeft(t *testing.T) {
 	if got := <-code; got != 0 {
 		t.Errorf("exit code %d, want 0", got)
 	}
-	if !strings.HasSuffix(out.String(), "\x1b[?1049lNothing waits for your decision; --all shows what waits for others.\n") {
+	if !strings.HasSuffix(out.String(),
+		"\x1b[?1049lNothing waits for your decision; --all shows what waits for others.\n") {
 		t.Errorf("what was seen last does not stay:\n%q", out)
 	}
 }
@@ -115,7 +120,8 @@ func TestAWatchedRequestCountsDown(t *testing.T) {
 	code := make(chan int, 1)
 	go func() { code <- sitting(ctx, dir, "", out, "--as", "otto", "request", "watch", uuid(3)) }()
 	out.shows(t, "\r\x1b[K\x1b[32mActive\x1b[m: access exists and ends in 7h 59m")
-	if sitting(t.Context(), dir, "", &screen{}, "--as", "grace", "approval", "revoke", uuid(3), "--reason", "enough") != 0 {
+	if sitting(t.Context(), dir, "", &screen{}, "--as", "grace", "approval", "revoke", uuid(3), "--reason",
+		"enough") != 0 {
 		t.Fatal("not revoked")
 	}
 	if got := <-code; got != 0 {
@@ -130,8 +136,9 @@ func TestLongReplaysTellHowFarTheyHaveCome(t *testing.T) {
 	startStub(t, dir)
 	out, errs := &screen{}, &screen{}
 	code := cli.Run(t.Context(), []string{"audit", "replay", "-o", "json"}, cli.Environment{
-		In: strings.NewReader(""), Out: out, Err: errs, ErrTerminal: true, Width: func() int { return 80 }, Getenv: func(key string) string { return map[string]string{"LOCKBOX_DATA": dir}[key] },
-		Now: time.Now, Zone: time.UTC,
+		In: strings.NewReader(""), Out: out, Err: errs, ErrTerminal: true, Width: func() int { return 80 },
+		Getenv: func(key string) string { return map[string]string{"LOCKBOX_DATA": dir}[key] },
+		Now:    time.Now, Zone: time.UTC,
 	})
 	if code != 0 || strings.Count(out.String(), "\n") != 3 || errs.String() != "" {
 		t.Errorf("a short one: exit code %d, %q, %q", code, out, errs)

@@ -35,7 +35,8 @@ func (p *person) types(t *testing.T, line string) (code int, out, errs string) {
 				p.told(s)
 			}
 		})),
-		Width: func() int { return 0 }, Getenv: func(key string) string { return env[key] }, Now: p.now, Zone: time.UTC, Browse: p.browse,
+		Width: func() int { return 0 }, Getenv: func(key string) string { return env[key] }, Now: p.now, Zone: time.UTC,
+		Browse: p.browse,
 	})
 	return code, stdout.String(), stderr.String()
 }
@@ -51,8 +52,8 @@ func newPerson(t *testing.T) *person {
 	return &person{dir: dir, now: time.Now}
 }
 
-// clicks opens the last address in a text as soon as it is there, and presses the button of a persona; what the last page
-// says is sent.
+// clicks opens the last address in a text as soon as it is there, and presses the button of a persona; what the last
+// page says is sent.
 func clicks(t *testing.T, persona string, address *regexp.Regexp) (told func(string), saw <-chan string) {
 	t.Helper()
 	pages := make(chan string, 1)

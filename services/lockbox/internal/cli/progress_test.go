@@ -29,7 +29,8 @@ func TestProgressIsShownOnlyWhenItTakesLong(t *testing.T) {
 	if got := errs.String(); !strings.HasPrefix(got, want) || strings.Count(got, "\r") != 1 {
 		t.Errorf("it says %q", got)
 	}
-	if line := p.line(25_000, 75_000, 5*time.Second); line != "#######.......................  25%  25000 of 100000 events, 5000/s, 15s left" {
+	if line := p.line(25_000, 75_000,
+		5*time.Second); line != "#######.......................  25%  25000 of 100000 events, 5000/s, 15s left" {
 		t.Errorf("the line is %q", line)
 	}
 	p.end()
@@ -85,7 +86,8 @@ func TestProgressOfWhatOthersWaitFor(t *testing.T) {
 	now = now.Add(4 * time.Second)
 	tell(50, 100)
 	tell(100, 100)
-	if got := errs.String(); !strings.Contains(got, " 50%  50 of 100 events, 12/s, 4s left") || !strings.HasSuffix(got, "\r\x1b[K100 events in 4s.\n") {
+	if got := errs.String(); !strings.Contains(got, " 50%  50 of 100 events, 12/s, 4s left") ||
+		!strings.HasSuffix(got, "\r\x1b[K100 events in 4s.\n") {
 		t.Errorf("it says %q", got)
 	}
 }

@@ -20,15 +20,18 @@ the tenant (R19). An eligible assignment counts only while its holder has activa
 		a.roleListCommand(), a.roleAssignCommand(),
 		a.roleCommandAbout("remove", "Take an assignment away", "Removed.", nil,
 			func(id string, _ *timestamppb.Timestamp) *lockboxv1.Command {
-				return &lockboxv1.Command{Action: &lockboxv1.Command_RemoveRole{RemoveRole: &lockboxv1.RemoveRole{AssignmentId: id}}}
+				return &lockboxv1.Command{Action: &lockboxv1.Command_RemoveRole{
+					RemoveRole: &lockboxv1.RemoveRole{AssignmentId: id}}}
 			}),
 		a.roleCommandAbout("activate", "Activate your own eligible assignment (R21)", "Activated.", new(lengthFlag),
 			func(id string, until *timestamppb.Timestamp) *lockboxv1.Command {
-				return &lockboxv1.Command{Action: &lockboxv1.Command_ActivateRole{ActivateRole: &lockboxv1.ActivateRole{AssignmentId: id, Until: until}}}
+				return &lockboxv1.Command{Action: &lockboxv1.Command_ActivateRole{
+					ActivateRole: &lockboxv1.ActivateRole{AssignmentId: id, Until: until}}}
 			}),
 		a.roleCommandAbout("deactivate", "End the activation of your own assignment", "Deactivated.", nil,
 			func(id string, _ *timestamppb.Timestamp) *lockboxv1.Command {
-				return &lockboxv1.Command{Action: &lockboxv1.Command_DeactivateRole{DeactivateRole: &lockboxv1.DeactivateRole{AssignmentId: id}}}
+				return &lockboxv1.Command{Action: &lockboxv1.Command_DeactivateRole{
+					DeactivateRole: &lockboxv1.DeactivateRole{AssignmentId: id}}}
 			}))
 }
 

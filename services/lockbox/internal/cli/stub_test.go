@@ -47,7 +47,8 @@ func startStub(t testing.TB, dir string) *stub {
 	must(t, err)
 	public, err := s.keys.Public()
 	must(t, err)
-	s.server, err = embedded.Start(t.Context(), bus.ServerOptions{StoreDir: filepath.Join(dir, "nats"), PublicKeys: public, Host: "127.0.0.1", Port: -1}, nil)
+	s.server, err = embedded.Start(t.Context(),
+		bus.ServerOptions{StoreDir: filepath.Join(dir, "nats"), PublicKeys: public, Host: "127.0.0.1", Port: -1}, nil)
 	must(t, err)
 	t.Cleanup(s.server.Shutdown)
 	must(t, bus.Provision(t.Context(), s.connect(t, bus.Provisioner), 1))
@@ -83,7 +84,8 @@ func (s *stub) serveIssuer(t testing.TB, dir string) {
 // serve starts orchestrator, projector and evaluator, as far as they are needed.
 func (s *stub) serve(t testing.TB) {
 	t.Helper()
-	orchestrator, projector, evaluator := s.connect(t, bus.Orchestrator), s.connect(t, bus.Projector), s.connect(t, bus.Evaluator)
+	orchestrator, projector, evaluator := s.connect(t, bus.Orchestrator), s.connect(t, bus.Projector),
+		s.connect(t, bus.Evaluator)
 	_, err := orchestrator.Subscribe(bus.CommandSubject("*"), func(m *nats.Msg) {
 		c := new(lockboxv1.Command)
 		reply := new(lockboxv1.CommandReply)

@@ -27,7 +27,8 @@ from then on only its own Global Administrators change it.`, "",
 		a.tenantSwitch("disable", "Switch Lockbox off (R2)", "Lockbox is off: access is now decided by the provider alone.",
 			"This switches Lockbox off: from then on the provider alone decides about access to your data.",
 			func(reason string) *lockboxv1.Command {
-				return &lockboxv1.Command{Action: &lockboxv1.Command_DisableLockbox{DisableLockbox: &lockboxv1.DisableLockbox{Reason: reason}}}
+				return &lockboxv1.Command{Action: &lockboxv1.Command_DisableLockbox{
+					DisableLockbox: &lockboxv1.DisableLockbox{Reason: reason}}}
 			}),
 		a.tenantPlanCommand(), a.tenantPreviewCommand(), a.tenantSettingsCommand(), a.tenantApproversCommand(),
 		group("subscription", "Register subscriptions",
@@ -183,7 +184,8 @@ func (a *app) tenantPlanCommand() *cobra.Command {
 				return usage(s.command, "%w", err)
 			}
 			reply, err := s.do(ctx, args[0], "",
-				&lockboxv1.Command{Action: &lockboxv1.Command_ChangeSupportPlan{ChangeSupportPlan: &lockboxv1.ChangeSupportPlan{Plan: plan}}})
+				&lockboxv1.Command{Action: &lockboxv1.Command_ChangeSupportPlan{
+					ChangeSupportPlan: &lockboxv1.ChangeSupportPlan{Plan: plan}}})
 			if err != nil {
 				return err
 			}
@@ -197,11 +199,13 @@ func (a *app) tenantPreviewCommand() *cobra.Command {
 provider alone, and flagged as such.`, "",
 		a.previewSwitch("sign-up", "Begin to decide about a service in preview",
 			"Signed up: from now on you decide about %s.", func(resourceType string) *lockboxv1.Command {
-				return &lockboxv1.Command{Action: &lockboxv1.Command_SignUpPreview{SignUpPreview: &lockboxv1.SignUpPreview{ResourceType: resourceType}}}
+				return &lockboxv1.Command{Action: &lockboxv1.Command_SignUpPreview{
+					SignUpPreview: &lockboxv1.SignUpPreview{ResourceType: resourceType}}}
 			}),
 		a.previewSwitch("sign-off", "Leave a preview", "Signed off: access to %s is now decided by the provider alone.",
 			func(resourceType string) *lockboxv1.Command {
-				return &lockboxv1.Command{Action: &lockboxv1.Command_SignOffPreview{SignOffPreview: &lockboxv1.SignOffPreview{ResourceType: resourceType}}}
+				return &lockboxv1.Command{Action: &lockboxv1.Command_SignOffPreview{
+					SignOffPreview: &lockboxv1.SignOffPreview{ResourceType: resourceType}}}
 			}))
 }
 
@@ -354,7 +358,8 @@ func (a *app) tenantApproversCommand() *cobra.Command {
 		}
 		return a.list(ctx, *watch, func() (page, error) {
 			reply, err := s.ask(ctx, id, 0,
-				&lockboxv1.Query{Ask: &lockboxv1.Query_PreviewApprovers{PreviewApprovers: &lockboxv1.PreviewApprovers{SubscriptionId: subscription}}})
+				&lockboxv1.Query{Ask: &lockboxv1.Query_PreviewApprovers{
+					PreviewApprovers: &lockboxv1.PreviewApprovers{SubscriptionId: subscription}}})
 			v := reply.GetApprovers()
 			return answer(v, func(l render.Look) string { return render.Approvers(l, v) }), err
 		})

@@ -161,7 +161,8 @@ func (a *app) ticketCommentCommand() *cobra.Command {
 				return err
 			}
 			reply, err := s.do(ctx, tenant, args[0],
-				&lockboxv1.Command{Action: &lockboxv1.Command_CommentTicket{CommentTicket: &lockboxv1.CommentTicket{Text: args[1]}}})
+				&lockboxv1.Command{Action: &lockboxv1.Command_CommentTicket{
+					CommentTicket: &lockboxv1.CommentTicket{Text: args[1]}}})
 			if err != nil {
 				return err
 			}

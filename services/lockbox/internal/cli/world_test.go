@@ -35,21 +35,27 @@ type world struct {
 func newWorld(issuer *devissuer.Issuer) *world {
 	w := &world{issuer: issuer, sequence: 100}
 	w.tenant = &lockboxv1.TenantView{
-		Tenant: bank, DisplayName: "Meadow Bank", Plan: lockboxv1.SupportPlan_SUPPORT_PLAN_STANDARD, LockboxEnabled: true, Version: 4,
-		Issuer: issuer.TenantIssuer(bank).GetUrl(),
+		Tenant: bank, DisplayName: "Meadow Bank", Plan: lockboxv1.SupportPlan_SUPPORT_PLAN_STANDARD, LockboxEnabled: true,
+		Version: 4,
+		Issuer:  issuer.TenantIssuer(bank).GetUrl(),
 		Settings: &lockboxv1.TenantSettings{
 			DefaultLanguage: "en", RequiredApprovals: 1, Fallback: lockboxv1.Fallback_FALLBACK_GLOBAL_ADMINISTRATORS,
 			Alternates: []*lockboxv1.AlternateAddress{{Email: "desk@meadowbank.example", Language: "en"}},
 		},
-		Assignments: []*lockboxv1.AssignmentView{w.assignment("grace", "grace-admin", lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR, true, "")},
-		Subscriptions: []*lockboxv1.SubscriptionView{{SubscriptionId: subscription, DisplayName: "Production", Version: 3, Assignments: []*lockboxv1.AssignmentView{
-			w.assignment("otto", "otto-owner", lockboxv1.Role_ROLE_OWNER, true, ""),
-			w.assignment("eli", "eli-eligible", lockboxv1.Role_ROLE_OWNER, false, "eligible, but not activated (R21)"),
-		}}},
+		Assignments: []*lockboxv1.AssignmentView{w.assignment("grace", "grace-admin",
+			lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR, true, "")},
+		Subscriptions: []*lockboxv1.SubscriptionView{{SubscriptionId: subscription, DisplayName: "Production", Version: 3,
+			Assignments: []*lockboxv1.AssignmentView{
+				w.assignment("otto", "otto-owner", lockboxv1.Role_ROLE_OWNER, true, ""),
+				w.assignment("eli", "eli-eligible", lockboxv1.Role_ROLE_OWNER, false, "eligible, but not activated (R21)"),
+			}}},
 	}
 	w.tickets = []*lockboxv1.TicketView{{
-		TicketId: "SR-2026-0001", Tenant: bank, Title: "The payment service does not answer", Description: "It hangs.", SubscriptionId: subscription,
-		OpenedAt: timestamppb.New(time.Now().Add(-3 * time.Hour)), OpenedBy: w.actor("otto"), Engineer: issuer.Person("erin"), Team: "Compute support", Version: 2,
+		TicketId: "SR-2026-0001", Tenant: bank, Title: "The payment service does not answer", Description: "It hangs.",
+		SubscriptionId: subscription,
+		OpenedAt:       timestamppb.New(time.Now().Add(-3 * time.Hour)), OpenedBy: w.actor("otto"),
+		Engineer: issuer.Person("erin"),
+		Team:     "Compute support", Version: 2,
 	}}
 	w.requests = []*lockboxv1.RequestView{
 		w.request(1, "memory-dump", lockboxv1.RequestStatus_REQUEST_STATUS_CUSTOMER_NOTIFIED),
@@ -60,8 +66,11 @@ func newWorld(issuer *devissuer.Issuer) *world {
 	return w
 }
 
-func (w *world) assignment(persona, id string, role lockboxv1.Role, active bool, reason string) *lockboxv1.AssignmentView {
-	return &lockboxv1.AssignmentView{Assignment: &lockboxv1.RoleAssignment{Id: id, Person: w.issuer.Person(persona), Role: role}, Active: active, Reason: reason}
+func (w *world) assignment(
+	persona, id string, role lockboxv1.Role, active bool, reason string,
+) *lockboxv1.AssignmentView {
+	return &lockboxv1.AssignmentView{Assignment: &lockboxv1.RoleAssignment{Id: id, Person: w.issuer.Person(persona),
+		Role: role}, Active: active, Reason: reason}
 }
 
 func (w *world) actor(persona string) *lockboxv1.Actor {
@@ -82,25 +91,33 @@ func (w *world) request(n int, scenario string, status lockboxv1.RequestStatus) 
 	}, "erin", status, begun)
 }
 
-func (w *world) view(in *lockboxv1.AccessIntent, by string, status lockboxv1.RequestStatus, begun time.Time) *lockboxv1.RequestView {
+func (w *world) view(
+	in *lockboxv1.AccessIntent, by string, status lockboxv1.RequestStatus, begun time.Time,
+) *lockboxv1.RequestView {
 	v := &lockboxv1.RequestView{
-		RequestId: in.GetId(), Tenant: bank, TenantName: "Meadow Bank", Status: status, Version: 3, Intent: in, Requester: w.actor(by),
-		CreatedAt: timestamppb.New(begun), ServiceName: "Virtual machines", ScenarioName: strings.ReplaceAll(in.GetScenario(), "-", " "),
+		RequestId: in.GetId(), Tenant: bank, TenantName: "Meadow Bank", Status: status, Version: 3, Intent: in,
+		Requester: w.actor(by),
+		CreatedAt: timestamppb.New(begun), ServiceName: "Virtual machines",
+		ScenarioName:     strings.ReplaceAll(in.GetScenario(), "-", " "),
 		SubscriptionName: "Production",
 		Evaluation: &lockboxv1.AccessEvaluated{
 			Outcome: lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_DECIDES, Duration: durationpb.New(8 * time.Hour),
 			Reasons:       []string{"This operation reaches customer data, so the customer decides (R17)."},
 			PolicyVersion: policy.Default().Version(), CatalogueVersion: catalogue.Default().Version(),
 			Rules: []*lockboxv1.MatchedRule{{
-				Id: "ordinary-permission", Effect: lockboxv1.RuleEffect_RULE_EFFECT_ALLOW, Reason: "Ordinary permission needs no internal approval.",
+				Id: "ordinary-permission", Effect: lockboxv1.RuleEffect_RULE_EFFECT_ALLOW,
+				Reason: "Ordinary permission needs no internal approval.",
 			}},
 			Facts: &lockboxv1.EvaluationFacts{
-				ServiceName: "Virtual machines", CustomerData: true, MultiFactor: true, LockboxEnabled: true, Scope: lockboxv1.Scope_SCOPE_SUBSCRIPTION,
-				Stage: lockboxv1.ServiceStage_SERVICE_STAGE_GENERALLY_AVAILABLE, SupportPlan: lockboxv1.SupportPlan_SUPPORT_PLAN_STANDARD, Time: timestamppb.New(begun),
+				ServiceName: "Virtual machines", CustomerData: true, MultiFactor: true, LockboxEnabled: true,
+				Scope:       lockboxv1.Scope_SCOPE_SUBSCRIPTION,
+				Stage:       lockboxv1.ServiceStage_SERVICE_STAGE_GENERALLY_AVAILABLE,
+				SupportPlan: lockboxv1.SupportPlan_SUPPORT_PLAN_STANDARD, Time: timestamppb.New(begun),
 			},
 		},
 		Timeline: []*lockboxv1.TimelineEntry{{
-			Sequence: w.next(), Time: timestamppb.New(begun), Type: "AccessRequested", Action: "Submit Access Intent", Actor: w.actor(by), Summary: "Erin Ellis asked for access.",
+			Sequence: w.next(), Time: timestamppb.New(begun), Type: "AccessRequested", Action: "Submit Access Intent",
+			Actor: w.actor(by), Summary: "Erin Ellis asked for access.",
 		}},
 	}
 	if in.GetDuration() != nil {
@@ -122,8 +139,9 @@ func (w *world) view(in *lockboxv1.AccessIntent, by string, status lockboxv1.Req
 
 func (w *world) notified(v *lockboxv1.RequestView, at time.Time) {
 	v.Lockbox = &lockboxv1.CustomerNotified{
-		Scope: lockboxv1.Scope_SCOPE_SUBSCRIPTION, Basis: lockboxv1.ApproverBasis_APPROVER_BASIS_SUBSCRIPTION, RequiredApprovals: 1,
-		ExpiresAt: timestamppb.New(at.Add(96 * time.Hour)), TenantName: "Meadow Bank", SubscriptionName: "Production",
+		Scope: lockboxv1.Scope_SCOPE_SUBSCRIPTION, Basis: lockboxv1.ApproverBasis_APPROVER_BASIS_SUBSCRIPTION,
+		RequiredApprovals: 1,
+		ExpiresAt:         timestamppb.New(at.Add(96 * time.Hour)), TenantName: "Meadow Bank", SubscriptionName: "Production",
 		Approvers: []*lockboxv1.Approver{
 			{Person: w.issuer.Person("otto"), Roles: []lockboxv1.Role{lockboxv1.Role_ROLE_OWNER}},
 			{Person: w.issuer.Person("fleur"), Roles: []lockboxv1.Role{lockboxv1.Role_ROLE_LOCKBOX_APPROVER}},
@@ -133,7 +151,8 @@ func (w *world) notified(v *lockboxv1.RequestView, at time.Time) {
 
 func (w *world) grant(v *lockboxv1.RequestView, resources []string) *lockboxv1.AccessGranted {
 	now := time.Now()
-	return &lockboxv1.AccessGranted{StartsAt: timestamppb.New(now), EndsAt: timestamppb.New(now.Add(v.GetEvaluation().GetDuration().AsDuration())), ResourceIds: resources}
+	return &lockboxv1.AccessGranted{StartsAt: timestamppb.New(now),
+		EndsAt: timestamppb.New(now.Add(v.GetEvaluation().GetDuration().AsDuration())), ResourceIds: resources}
 }
 
 func (w *world) next() uint64 {
@@ -158,7 +177,8 @@ func (w *world) submitted(in *lockboxv1.AccessIntent) *lockboxv1.IntentOutcome {
 		return o
 	}
 	in.Token = ""
-	w.requests = append(w.requests, w.view(in, who.Subject, lockboxv1.RequestStatus_REQUEST_STATUS_CUSTOMER_NOTIFIED, time.Now()))
+	w.requests = append(w.requests, w.view(in, who.Subject, lockboxv1.RequestStatus_REQUEST_STATUS_CUSTOMER_NOTIFIED,
+		time.Now()))
 	o.Sequence = w.sequence
 	return o
 }
@@ -167,7 +187,8 @@ func (w *world) submitted(in *lockboxv1.AccessIntent) *lockboxv1.IntentOutcome {
 func (w *world) answer(q *lockboxv1.Query, who client.Claims) (*lockboxv1.QueryReply, error) {
 	reply := &lockboxv1.QueryReply{Sequence: w.sequence}
 	if q.GetMinSequence() > w.sequence {
-		return nil, refusal.Unavailable("min_sequence", "I11", "the projection has not come to sequence %d yet", q.GetMinSequence())
+		return nil, refusal.Unavailable("min_sequence", "I11", "the projection has not come to sequence %d yet",
+			q.GetMinSequence())
 	}
 	if q.GetTenant() != "" && q.GetTenant() != bank {
 		return nil, refusal.NotFound("", "I9", "there is nothing of that name that you may see")
@@ -191,7 +212,8 @@ func (w *world) answer(q *lockboxv1.Query, who client.Claims) (*lockboxv1.QueryR
 			list.NextPageToken = "gone"
 		}
 		for _, v := range w.requests {
-			list.Activities = append(list.Activities, &lockboxv1.Activity{Entry: v.GetTimeline()[0], Tenant: bank, Kind: "request", AggregateId: v.GetRequestId()})
+			list.Activities = append(list.Activities,
+				&lockboxv1.Activity{Entry: v.GetTimeline()[0], Tenant: bank, Kind: "request", AggregateId: v.GetRequestId()})
 		}
 		reply.Answer = &lockboxv1.QueryReply_Activity{Activity: list}
 	case *lockboxv1.Query_GetTenant_:
@@ -206,16 +228,19 @@ func (w *world) answer(q *lockboxv1.Query, who client.Claims) (*lockboxv1.QueryR
 	case *lockboxv1.Query_ListTickets:
 		reply.Answer = &lockboxv1.QueryReply_Tickets{Tickets: &lockboxv1.TicketList{Tickets: w.tickets}}
 	case *lockboxv1.Query_ListDisclosures:
-		reply.Answer = &lockboxv1.QueryReply_Disclosures{Disclosures: &lockboxv1.DisclosureList{Disclosures: []*lockboxv1.DisclosureView{{
-			DisclosureId: "019b0000-0000-7000-8000-0000000000bb", Tenant: bank, Authority: "A court", Reference: "12/34",
-			Occurrence: &lockboxv1.Occurrence{What: "Account records"}, EmbargoUntil: timestamppb.New(time.Now().Add(48 * time.Hour)),
-		}}}}
+		reply.Answer = &lockboxv1.QueryReply_Disclosures{
+			Disclosures: &lockboxv1.DisclosureList{Disclosures: []*lockboxv1.DisclosureView{{
+				DisclosureId: "019b0000-0000-7000-8000-0000000000bb", Tenant: bank, Authority: "A court", Reference: "12/34",
+				Occurrence:   &lockboxv1.Occurrence{What: "Account records"},
+				EmbargoUntil: timestamppb.New(time.Now().Add(48 * time.Hour)),
+			}}}}
 	case *lockboxv1.Query_PreviewApprovers:
 		v := &lockboxv1.RequestView{}
 		w.notified(v, time.Now())
 		reply.Answer = &lockboxv1.QueryReply_Approvers{Approvers: &lockboxv1.ApproversPreview{
 			Basis: v.GetLockbox().GetBasis(), Approvers: v.GetLockbox().GetApprovers(), RequiredApprovals: 1,
-			Excluded: []*lockboxv1.ExcludedAssignment{{Person: w.issuer.Person("eli"), Role: lockboxv1.Role_ROLE_OWNER, Reason: "eligible, but not activated (R21)"}},
+			Excluded: []*lockboxv1.ExcludedAssignment{{Person: w.issuer.Person("eli"), Role: lockboxv1.Role_ROLE_OWNER,
+				Reason: "eligible, but not activated (R21)"}},
 		}}
 	}
 	return reply, err
@@ -225,7 +250,8 @@ func (w *world) answer(q *lockboxv1.Query, who client.Claims) (*lockboxv1.QueryR
 func (w *world) list(q *lockboxv1.ListRequests, who client.Claims) *lockboxv1.RequestList {
 	list := &lockboxv1.RequestList{}
 	for _, v := range slices.Backward(w.requests) {
-		waits := v.GetStatus() == lockboxv1.RequestStatus_REQUEST_STATUS_CUSTOMER_NOTIFIED && slices.Contains([]string{"otto", "fleur"}, who.Subject) ||
+		waits := v.GetStatus() == lockboxv1.RequestStatus_REQUEST_STATUS_CUSTOMER_NOTIFIED &&
+			slices.Contains([]string{"otto", "fleur"}, who.Subject) ||
 			v.GetStatus() == lockboxv1.RequestStatus_REQUEST_STATUS_AWAITING_INTERNAL_APPROVAL && who.Subject == "derek"
 		if len(q.GetStatuses()) > 0 && !slices.Contains(q.GetStatuses(), v.GetStatus()) || q.GetAwaitingMe() && !waits ||
 			q.GetPageToken() != "" && v.GetRequestId() >= q.GetPageToken() {

@@ -34,21 +34,24 @@ func TestToolsOfTheFile(t *testing.T) {
 			"tools:\n  - {name: ticketing, tenants: [meadowbank], services: [compute/*]}\n",
 			[]evaluator.Tool{evaluator.Unlimited(client.Tool), ticketing},
 		},
-		"our own, limited": {"tools:\n  - {name: console, tenants: [meadowbank], services: ['*']}\n", []evaluator.Tool{console}},
+		"our own, limited": {"tools:\n  - {name: console, tenants: [meadowbank], services: ['*']}\n",
+			[]evaluator.Tool{console}},
 	} {
 		got, err := load(c.yaml)
 		if d := cmp.Diff(c.want, got); d != "" || err != nil || evaluator.CheckTools(got) != nil {
 			t.Errorf("%s: %v\n%s", name, err, d)
 		}
 	}
-	if _, err := load("tools:\n  - {name: ticketing, tenant: [meadowbank]}\n"); err == nil || !strings.Contains(err.Error(), `did you mean "tenants"`) {
+	if _, err := load("tools:\n  - {name: ticketing, tenant: [meadowbank]}\n"); err == nil ||
+		!strings.Contains(err.Error(), `did you mean "tenants"`) {
 		t.Errorf("an unknown key: %v", err)
 	}
 }
 
 func TestLimitsOfToolsOnTheBus(t *testing.T) {
 	got, err := toolTenants([]string{"ticketing=meadowbank,sakura", "backup=sakura"})
-	if d := cmp.Diff(map[string][]string{"ticketing": {"meadowbank", "sakura"}, "backup": {"sakura"}}, got); d != "" || err != nil {
+	if d := cmp.Diff(map[string][]string{"ticketing": {"meadowbank", "sakura"}, "backup": {"sakura"}}, got); d != "" ||
+		err != nil {
 		t.Errorf("%v\n%s", err, d)
 	}
 	for _, list := range [][]string{{"ticketing"}, {"ticketing="}, {"=meadowbank"}, {"a=x", "a=y"}} {
@@ -79,7 +82,8 @@ func TestThePortalOfTheFile(t *testing.T) {
 		t.Errorf("the demo: %+v", got)
 	}
 	said := load("portal:\n  url: https://lockbox.example.org\n  organisations:\n    - {name: Nimbus Cloud, issuer: https://login.nimbus.example, client_id: lockbox}\n")
-	if got := portalOf(said, flag, false); got == nil || got.Listen != flag || got.URL != "https://lockbox.example.org" || len(got.Organisations) != 1 {
+	if got := portalOf(said, flag, false); got == nil || got.Listen != flag || got.URL != "https://lockbox.example.org" ||
+		len(got.Organisations) != 1 {
 		t.Errorf("one that does: %+v", got)
 	}
 	if got := portalOf(load("portal: {listen: '127.0.0.1:9'}"), flag, true); got == nil || got.Listen != "127.0.0.1:9" {

@@ -43,7 +43,8 @@ func (l *lockbox) setAside(service string, data []byte) *lockboxv1.DeadLetter {
 	sum := sha256.Sum256(data)
 	for deadline := time.Now().Add(patience); letter == nil; time.Sleep(5 * time.Millisecond) {
 		must(l, l.watch.DeadLetters(l.Context(), 1, func(s journal.SetAside) error {
-			if s.Letter.GetService() == service && bytes.Equal(s.Letter.GetDataSha256(), sum[:]) && len(s.Letter.GetData()) == len(data) {
+			if s.Letter.GetService() == service && bytes.Equal(s.Letter.GetDataSha256(), sum[:]) &&
+				len(s.Letter.GetData()) == len(data) {
 				letter = s.Letter
 			}
 			return nil
@@ -67,10 +68,12 @@ func TestAnIntentThatCannotBeUnderstoodIsSetAsideWithItsBytes(t *testing.T) {
 	oversized, err := proto.Marshal(big)
 	must(t, err)
 	for name, data := range map[string][]byte{
-		"truncated": good[:len(good)-3], "a field of the future": future, "oversized": oversized, "no message at all": []byte("\xff\xff hello"), "empty": {},
+		"truncated": good[:len(good)-3], "a field of the future": future, "oversized": oversized,
+		"no message at all": []byte("\xff\xff hello"), "empty": {},
 	} {
 		l.publish(bank, data)
-		if r := l.setAside("jit-evaluator", data).GetRefusal(); r.GetCode() != invalid || r.GetField() == "" || r.GetRule() == "" {
+		if r := l.setAside("jit-evaluator", data).GetRefusal(); r.GetCode() != invalid || r.GetField() == "" ||
+			r.GetRule() == "" {
 			t.Errorf("%s: set aside without a refusal that names field and rule: %v", name, r)
 		}
 	}
@@ -88,15 +91,25 @@ func TestAnIntentThatIsRefusedChangesNothing(t *testing.T) {
 		field  string
 		code   lockboxv1.RefusalCode
 	}{
-		"a justification that reads otherwise than it is": {func(in *lockboxv1.AccessIntent) { in.Justification = "delete \u202enothing at all" }, "justification", invalid},
-		"a justification with control characters":         {func(in *lockboxv1.AccessIntent) { in.Justification = "delete \x1b[2Knothing at all" }, "justification", invalid},
-		"a header in the ticket":                          {func(in *lockboxv1.AccessIntent) { in.TicketId = "SR-1\r\nBcc: x@y.example" }, "ticket_id", invalid},
-		"resources of another subscription":               {func(in *lockboxv1.AccessIntent) { in.ResourceIds = []string{"/subscriptions/other/vm/x"} }, "resource_ids", invalid},
-		"more time than the provider allows":              {func(in *lockboxv1.AccessIntent) { in.Duration = durationpb.New(9 * time.Hour) }, "duration", invalid},
-		"an id used for something else":                   {func(in *lockboxv1.AccessIntent) { in.Id = used }, "id", conflict},
-		"a customer's token":                              {func(in *lockboxv1.AccessIntent) { in.Token = l.token("otto") }, "token", unauthenticated},
-		"no token":                                        {func(in *lockboxv1.AccessIntent) { in.Token = "" }, "token", unauthenticated},
-		"a token of somebody else's making":               {func(in *lockboxv1.AccessIntent) { in.Token = forged(t, l) }, "token", unauthenticated},
+		"a justification that reads otherwise than it is": {
+			func(in *lockboxv1.AccessIntent) { in.Justification = "delete \u202enothing at all" }, "justification", invalid},
+		"a justification with control characters": {
+			func(in *lockboxv1.AccessIntent) { in.Justification = "delete \x1b[2Knothing at all" }, "justification", invalid},
+		"a header in the ticket": {
+			func(in *lockboxv1.AccessIntent) { in.TicketId = "SR-1\r\nBcc: x@y.example" }, "ticket_id", invalid},
+		"resources of another subscription": {func(in *lockboxv1.AccessIntent) {
+			in.ResourceIds = []string{"/subscriptions/other/vm/x"}
+		}, "resource_ids", invalid},
+		"more time than the provider allows": {
+			func(in *lockboxv1.AccessIntent) { in.Duration = durationpb.New(9 * time.Hour) }, "duration", invalid},
+		"an id used for something else": {func(in *lockboxv1.AccessIntent) { in.Id = used }, "id",
+			conflict},
+		"a customer's token": {func(in *lockboxv1.AccessIntent) { in.Token = l.token("otto") },
+			"token", unauthenticated},
+		"no token": {func(in *lockboxv1.AccessIntent) { in.Token = "" }, "token",
+			unauthenticated},
+		"a token of somebody else's making": {func(in *lockboxv1.AccessIntent) { in.Token = forged(t, l) },
+			"token", unauthenticated},
 		"a token that was good two hours ago": {func(in *lockboxv1.AccessIntent) {
 			in.Token, _ = l.issuer.Token("erin", time.Now().Add(-2*time.Hour))
 		}, "token", unauthenticated},
@@ -178,10 +191,12 @@ func forged(t *testing.T, l *lockbox) string {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(t, err)
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: key}, (&jose.SignerOptions{}).WithType("JWT"))
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: key},
+		(&jose.SignerOptions{}).WithType("JWT"))
 	must(t, err)
 	token, err := jwt.Signed(signer).Claims(map[string]any{
-		"iss": l.issuer.ProviderIssuer().URL, "aud": "lockbox", "sub": "erin", "exp": time.Now().Add(time.Hour).Unix(), "amr": []string{"mfa"},
+		"iss": l.issuer.ProviderIssuer().URL, "aud": "lockbox", "sub": "erin", "exp": time.Now().Add(time.Hour).Unix(),
+		"amr": []string{"mfa"},
 	}).Serialize()
 	must(t, err)
 	return token

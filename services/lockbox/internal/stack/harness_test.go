@@ -31,7 +31,7 @@ const (
 	health = devissuer.TenantHealth
 	tool   = "console"
 	// patience is how long a test waits for what must come; failing takes this long, passing does not.
-	patience = 20 * time.Second
+	patience = time.Minute
 )
 
 // lockbox is a whole Lockbox with the demo's customers, and the means to use and observe it.
@@ -52,7 +52,8 @@ func start(t *testing.T, terms request.Terms) *lockbox {
 	issuer, err := devissuer.New(devissuer.Config{Demo: true, Dir: t.TempDir()})
 	must(t, err)
 	l := &lockbox{T: t, issuer: issuer, config: stack.Config{
-		Dir: t.TempDir(), Tools: []evaluator.Tool{evaluator.Unlimited(tool)}, Issuers: []identity.Issuer{issuer.ProviderIssuer()}, Terms: terms,
+		Dir: t.TempDir(), Tools: []evaluator.Tool{evaluator.Unlimited(tool)},
+		Issuers: []identity.Issuer{issuer.ProviderIssuer()}, Terms: terms,
 		Notifier: notifier.Config{Provider: devissuer.Provider, SMTP: notifier.SMTP{From: "lockbox@nimbus.example"}},
 		Log:      zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel)), Metrics: observe.NewMetrics(),
 	}}
@@ -168,7 +169,8 @@ func (l *lockbox) intent(as string) *lockboxv1.AccessIntent {
 	return &lockboxv1.AccessIntent{
 		Id: newID(l), Tenant: bank, Token: l.token(as), SubscriptionId: demo.BankProduction,
 		ResourceType: "compute/virtual-machines", Scenario: "memory-dump",
-		ResourceIds:   []string{"/subscriptions/" + demo.BankProduction + "/vm/payments-1", "/subscriptions/" + demo.BankProduction + "/vm/payments-2"},
+		ResourceIds: []string{"/subscriptions/" + demo.BankProduction + "/vm/payments-1", "/subscriptions/" +
+			demo.BankProduction + "/vm/payments-2"},
 		ReasonType:    lockboxv1.ReasonType_REASON_TYPE_CUSTOMER_INITIATED_SUPPORT,
 		Justification: "The machine hangs; a memory dump will show where.", TicketId: demo.BankTicket,
 	}
@@ -203,7 +205,8 @@ func (l *lockbox) requested(in *lockboxv1.AccessIntent, want request.Status) str
 	return in.GetId()
 }
 
-// reaches waits until a request of the bank has a status, and returns its state.
+// reaches waits until a request of the bank has come to a status, and returns its state then: on a busy machine it may
+// have gone on meanwhile.
 func (l *lockbox) reaches(id string, want request.Status) request.State {
 	l.Helper()
 	return l.until(id, want.String(), func(s request.State) bool { return s.Status == want })
@@ -213,9 +216,13 @@ func (l *lockbox) until(id, what string, done func(request.State) bool) request.
 	l.Helper()
 	deadline := time.Now().Add(patience)
 	for {
-		s := l.state(id)
-		if done(s) {
-			return s
+		entries, err := l.watch.LoadAtLeader(l.Context(), aggregate.Request(bank, id))
+		must(l, err)
+		var s request.State
+		for _, e := range entries {
+			if s = request.Evolve(s, e.Seq, e.Event); done(s) {
+				return s
+			}
 		}
 		if time.Now().After(deadline) || s.Fault != nil {
 			l.Fatalf("%s: not %s but %v (fault %v, evaluation %v)", id, what, s.Status, s.Fault, s.Evaluation)
@@ -244,7 +251,8 @@ func (l *lockbox) history(r journal.Replay) []journal.Entry {
 	return all
 }
 
-// decided is the sequence of the last event that somebody decided; mails about earlier ones may be reported at any time.
+// decided is the sequence of the last event that somebody decided; mails about earlier ones may be reported at any
+// time.
 func (l *lockbox) decided() uint64 {
 	l.Helper()
 	last := uint64(0)
@@ -265,7 +273,8 @@ func deny(id, reason string) *lockboxv1.Command {
 }
 
 func revoke(id, reason string) *lockboxv1.Command {
-	return &lockboxv1.Command{AggregateId: id, Action: &lockboxv1.Command_Revoke{Revoke: &lockboxv1.Revoke{Reason: reason}}}
+	return &lockboxv1.Command{AggregateId: id,
+		Action: &lockboxv1.Command_Revoke{Revoke: &lockboxv1.Revoke{Reason: reason}}}
 }
 
 func newID(t testing.TB) string {

@@ -77,7 +77,8 @@ func TestPublishedRulesDecide(t *testing.T) {
 	t.Parallel()
 	l := start(t, request.DefaultTerms())
 	publish := func(text string) *lockboxv1.Command {
-		return &lockboxv1.Command{Tenant: "_", AggregateId: "rules", Action: &lockboxv1.Command_PublishRules{PublishRules: &lockboxv1.PublishRules{Text: text}}}
+		return &lockboxv1.Command{Tenant: "_", AggregateId: "rules",
+			Action: &lockboxv1.Command_PublishRules{PublishRules: &lockboxv1.PublishRules{Text: text}}}
 	}
 	version := func(id string) string { return l.state(id).Evaluation.GetPolicyVersion() }
 	if v := version(l.requested(l.intent("erin"), request.CustomerNotified)); v != policy.Default().Version() {
@@ -102,10 +103,12 @@ rules:
 		t.Errorf("what is in force is not published again: %v", reply)
 	}
 	refused := l.requested(l.intent("erin"), request.Refused)
-	if e := l.state(refused).Evaluation; e.GetRefusal().GetMessage() != "not these days" || e.GetRules()[0].GetId() != "no-dumps" {
+	if e := l.state(refused).Evaluation; e.GetRefusal().GetMessage() != "not these days" ||
+		e.GetRules()[0].GetId() != "no-dumps" {
 		t.Errorf("%v", e)
 	}
-	r := l.mayNot("olga", publish("name: bad\nrules:\n  - {id: a, when: intent.nothing, effect: allow, reason: A.}\n"), lockboxv1.RefusalCode_REFUSAL_CODE_INVALID, "R14")
+	r := l.mayNot("olga", publish("name: bad\nrules:\n  - {id: a, when: intent.nothing, effect: allow, reason: A.}\n"),
+		lockboxv1.RefusalCode_REFUSAL_CODE_INVALID, "R14")
 	if !strings.Contains(r.GetMessage(), "3:25: undefined field 'nothing'") {
 		t.Errorf("a bad rule is refused at its place: %s", r.GetMessage())
 	}
@@ -122,25 +125,28 @@ rules:
 	}
 }
 
-// What the security officer publishes as the catalogue says what the next intent may be for; what cannot be used changes
-// nothing, and what was evaluated before stays what it was (R6, R10, I8).
+// What the security officer publishes as the catalogue says what the next intent may be for; what cannot be used
+// changes nothing, and what was evaluated before stays what it was (R6, R10, I8).
 func TestThePublishedCatalogueSaysWhatMayBeAskedFor(t *testing.T) {
 	t.Parallel()
 	l := start(t, request.DefaultTerms())
 	publish := func(text string) *lockboxv1.Command {
 		return &lockboxv1.Command{
-			Tenant: "_", AggregateId: "catalogue", Action: &lockboxv1.Command_PublishCatalogue{PublishCatalogue: &lockboxv1.PublishCatalogue{Text: text}},
+			Tenant: "_", AggregateId: "catalogue",
+			Action: &lockboxv1.Command_PublishCatalogue{PublishCatalogue: &lockboxv1.PublishCatalogue{Text: text}},
 		}
 	}
 	const invalid = lockboxv1.RefusalCode_REFUSAL_CODE_INVALID
 	// By the first a memory dump reaches no customer data, so nobody is asked; the second has no machines.
-	machines, quantum := catalogueOf("compute/virtual-machines", "memory-dump", false), catalogueOf("quantum/computers", "entanglement", true)
+	machines, quantum := catalogueOf("compute/virtual-machines", "memory-dump", false),
+		catalogueOf("quantum/computers", "entanglement", true)
 	first := l.requested(l.intent("erin"), request.CustomerNotified)
 	if v := l.state(first).Evaluation.GetCatalogueVersion(); v != catalogue.Default().Version() {
 		t.Errorf("before anything is published it is %s that says", v)
 	}
 	l.mayNot("erin", publish(machines), forbidden, "R6")
-	l.mayNot("grace", publish(machines), unauthenticated, "R13") // a customer's people have no say in the provider's catalogue
+	// a customer's people have no say in the provider's catalogue
+	l.mayNot("grace", publish(machines), unauthenticated, "R13")
 	for _, change := range []func(*lockboxv1.Command){
 		func(c *lockboxv1.Command) { c.Tenant = bank },
 		func(c *lockboxv1.Command) { c.AggregateId = "rules" },
@@ -156,7 +162,8 @@ func TestThePublishedCatalogueSaysWhatMayBeAskedFor(t *testing.T) {
 		t.Errorf("what is in force is not published again: %v", reply)
 	}
 	second := l.requested(l.intent("erin"), request.Active)
-	if e := l.state(second).Evaluation; e.GetWaiver() != lockboxv1.Waiver_WAIVER_NO_CUSTOMER_DATA || e.GetCatalogueVersion() != version(t, machines) {
+	if e := l.state(second).Evaluation; e.GetWaiver() != lockboxv1.Waiver_WAIVER_NO_CUSTOMER_DATA ||
+		e.GetCatalogueVersion() != version(t, machines) {
 		t.Errorf("%v", e)
 	}
 	r := l.mayNot("olga", publish(strings.Replace(machines, "generally available", "someday", 1)), invalid, "R6")
@@ -166,7 +173,8 @@ func TestThePublishedCatalogueSaysWhatMayBeAskedFor(t *testing.T) {
 
 	l.does("olga", publish(quantum))
 	third := l.requested(l.intent("erin"), request.Refused)
-	if e := l.state(third).Evaluation; e.GetRefusal().GetRule() != "R10" || e.GetCatalogueVersion() != version(t, quantum) {
+	if e := l.state(third).Evaluation; e.GetRefusal().GetRule() != "R10" ||
+		e.GetCatalogueVersion() != version(t, quantum) {
 		t.Errorf("%v", e)
 	}
 	l.restart(0)
@@ -175,7 +183,8 @@ func TestThePublishedCatalogueSaysWhatMayBeAskedFor(t *testing.T) {
 	fifth := l.requested(l.intent("erin"), request.CustomerNotified)
 
 	for id, text := range map[string]string{
-		first: string(catalogue.DefaultText()), second: machines, third: quantum, fourth: quantum, fifth: string(catalogue.DefaultText()),
+		first: string(catalogue.DefaultText()), second: machines, third: quantum, fourth: quantum,
+		fifth: string(catalogue.DefaultText()),
 	} {
 		s := l.state(id)
 		c, err := catalogue.Parse([]byte(text))
@@ -197,7 +206,8 @@ func TestACatalogueThatIsPublishedMeanwhileEndsAWaiver(t *testing.T) {
 	l.does("olga", &lockboxv1.Command{Tenant: "_", AggregateId: "catalogue", Action: &lockboxv1.Command_PublishCatalogue{
 		PublishCatalogue: &lockboxv1.PublishCatalogue{Text: catalogueOf("compute/virtual-machines", "restart", true)},
 	}})
-	l.does("derek", &lockboxv1.Command{AggregateId: id, Action: &lockboxv1.Command_InternalApprove{InternalApprove: &lockboxv1.InternalApprove{}}})
+	l.does("derek", &lockboxv1.Command{AggregateId: id,
+		Action: &lockboxv1.Command_InternalApprove{InternalApprove: &lockboxv1.InternalApprove{}}})
 	l.reaches(id, request.Lapsed)
 }
 
@@ -220,8 +230,8 @@ func version(t *testing.T, text string) string {
 	return c.Version()
 }
 
-// A published rule weighs what customers said to the engineer before, whichever customer it was, and no other engineer pays
-// for it (R13).
+// A published rule weighs what customers said to the engineer before, whichever customer it was, and no other engineer
+// pays for it (R13).
 func TestARuleWeighsTheEngineersHistory(t *testing.T) {
 	t.Parallel()
 	l := start(t, request.DefaultTerms())
@@ -234,7 +244,8 @@ rules:
     reason: A customer denied this engineer access in the last 30 days.
   - {id: rest, when: history.denied == 0, effect: allow, reason: Nobody denied this engineer anything lately.}
 `
-	l.does("olga", &lockboxv1.Command{Tenant: "_", AggregateId: "rules", Action: &lockboxv1.Command_PublishRules{PublishRules: &lockboxv1.PublishRules{Text: text}}})
+	l.does("olga", &lockboxv1.Command{Tenant: "_", AggregateId: "rules",
+		Action: &lockboxv1.Command_PublishRules{PublishRules: &lockboxv1.PublishRules{Text: text}}})
 	weighed := func(id string) *lockboxv1.EngineerHistory { return l.state(id).Evaluation.GetFacts().GetHistory() }
 
 	first := l.requested(l.intent("erin"), request.CustomerNotified)
@@ -254,7 +265,8 @@ rules:
 		}
 		rules, err := policy.Parse([]byte(text))
 		must(t, err)
-		if again := policy.Again(s, rules, catalogue.Default(), request.DefaultTerms()); !bytes.Equal(canonical(t, s.Evaluation), canonical(t, again)) {
+		if again := policy.Again(s, rules, catalogue.Default(),
+			request.DefaultTerms()); !bytes.Equal(canonical(t, s.Evaluation), canonical(t, again)) {
 			t.Errorf("recorded\n%v\nagain\n%v", s.Evaluation, again)
 		}
 		if h := weighed(l.requested(l.intent("ivan"), request.CustomerNotified)); h.GetDenied() != 0 {
@@ -264,8 +276,8 @@ rules:
 	}
 }
 
-// An evaluator that cannot go on counting ends, and so it does when it starts again: what is not known of an engineer is
-// never taken for nothing (I11).
+// An evaluator that cannot go on counting ends, and so it does when it starts again: what is not known of an engineer
+// is never taken for nothing (I11).
 func TestAnEvaluatorThatCannotCountEnds(t *testing.T) {
 	t.Parallel()
 	l := start(t, request.DefaultTerms())

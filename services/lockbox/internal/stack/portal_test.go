@@ -61,7 +61,8 @@ func TestAPortalInWhichNobodyCouldBeTrustedIsRefused(t *testing.T) {
 	l := start(t, request.DefaultTerms())
 	for want, wrong := range map[string]portal.Config{
 		"organisations": {Listen: "127.0.0.1:0"},
-		"url":           {Listen: "127.0.0.1:0", URL: "http://lockbox.example.org", Organisations: demo.Organisations(l.issuer)},
+		"url": {Listen: "127.0.0.1:0", URL: "http://lockbox.example.org",
+			Organisations: demo.Organisations(l.issuer)},
 	} {
 		c := l.config
 		c.Dir, c.Portal = t.TempDir(), &wrong

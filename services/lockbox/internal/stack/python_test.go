@@ -17,7 +17,9 @@ import (
 const contract = "../../../../proto"
 
 // python publishes an intent with the example of proto/README.md, and returns the outcome that it printed, if any.
-func (l *lockbox) python(generated, url, as string, in *lockboxv1.AccessIntent, exit int) (*lockboxv1.IntentOutcome, string) {
+func (l *lockbox) python(
+	generated, url, as string, in *lockboxv1.AccessIntent, exit int,
+) (*lockboxv1.IntentOutcome, string) {
 	l.Helper()
 	dir := l.TempDir()
 	token := filepath.Join(dir, "token")
@@ -27,7 +29,8 @@ func (l *lockbox) python(generated, url, as string, in *lockboxv1.AccessIntent, 
 	must(l, err)
 	// Debian's Python, which is the one that has Debian's packages.
 	c := exec.CommandContext(l.Context(), "/usr/bin/python3", contract+"/examples/publish_intent.py", "--url", url,
-		"--tool", tool, "--key", filepath.Join(l.config.Dir, "keys", "tool-"+tool+".nk"), "--token-file", token, "--timeout", "20")
+		"--tool", tool, "--key", filepath.Join(l.config.Dir, "keys", "tool-"+tool+".nk"), "--token-file", token, "--timeout",
+		"20")
 	c.Env = append(os.Environ(), "PYTHONPATH="+generated, "PYTHONDONTWRITEBYTECODE=1")
 	var out, complaints bytes.Buffer
 	c.Stdin, c.Stdout, c.Stderr = bytes.NewReader(text), &out, &complaints
@@ -71,7 +74,8 @@ func TestAProgramInPythonPublishesAnIntent(t *testing.T) {
 	unknown := l.intent("erin")
 	unknown.Scenario = "mind-reading"
 	outcome, _ = l.python(generated, url, "erin", unknown, 1)
-	if r := outcome.GetRefusal(); r.GetField() != "scenario" || r.GetCodedReason().GetCode() != lockboxv1.ReasonCode_REASON_CODE_SCENARIO_UNKNOWN {
+	if r := outcome.GetRefusal(); r.GetField() != "scenario" ||
+		r.GetCodedReason().GetCode() != lockboxv1.ReasonCode_REASON_CODE_SCENARIO_UNKNOWN {
 		t.Errorf("refused with %v", r)
 	}
 
@@ -81,7 +85,8 @@ func TestAProgramInPythonPublishesAnIntent(t *testing.T) {
 	if complaint != "" {
 		t.Errorf("it says %q", complaint)
 	}
-	if _, complaint := l.python(generated, "tls://127.0.0.1:4222", "erin", l.intent("erin"), 2); !strings.Contains(complaint, "plain NATS") {
+	if _, complaint := l.python(generated, "tls://127.0.0.1:4222", "erin", l.intent("erin"),
+		2); !strings.Contains(complaint, "plain NATS") {
 		t.Errorf("it says %q", complaint)
 	}
 }

@@ -20,27 +20,31 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// A tenant whose issuer publishes its keys: commands and queries of its people are verified with what is there, and while
-// it cannot be had, nobody is recognised (R13, I11).
+// A tenant whose issuer publishes its keys: commands and queries of its people are verified with what is there, and
+// while it cannot be had, nobody is recognised (R13, I11).
 func TestATenantWhoseKeysAreFetched(t *testing.T) {
 	t.Parallel()
 	l := start(t, request.DefaultTerms())
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(t, err)
-	keys, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: private.Public(), KeyID: "k1", Algorithm: "ES256"}}})
+	keys, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: private.Public(), KeyID: "k1",
+		Algorithm: "ES256"}}})
 	must(t, err)
 	issuer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(keys) }))
 	defer issuer.Close()
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: private}, (&jose.SignerOptions{}).WithHeader("kid", "k1"))
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: private},
+		(&jose.SignerOptions{}).WithHeader("kid", "k1"))
 	must(t, err)
 
 	create := func(tenant, keysAt string) {
 		t.Helper()
-		l.does("onboarding", &lockboxv1.Command{Tenant: tenant, Action: &lockboxv1.Command_CreateTenant{CreateTenant: &lockboxv1.CreateTenant{
-			DisplayName: "Harbour Freight", Plan: lockboxv1.SupportPlan_SUPPORT_PLAN_STANDARD, DefaultLanguage: "en",
-			Issuer:        &lockboxv1.TenantIssuer{Url: issuer.URL + "/" + tenant, Audience: "lockbox", JwksUrl: keysAt},
-			Administrator: &lockboxv1.Person{Issuer: issuer.URL + "/" + tenant, Subject: "gus", DisplayName: "Gus", Email: "gus@harbour.example"},
-		}}})
+		l.does("onboarding", &lockboxv1.Command{Tenant: tenant,
+			Action: &lockboxv1.Command_CreateTenant{CreateTenant: &lockboxv1.CreateTenant{
+				DisplayName: "Harbour Freight", Plan: lockboxv1.SupportPlan_SUPPORT_PLAN_STANDARD, DefaultLanguage: "en",
+				Issuer: &lockboxv1.TenantIssuer{Url: issuer.URL + "/" + tenant, Audience: "lockbox", JwksUrl: keysAt},
+				Administrator: &lockboxv1.Person{Issuer: issuer.URL + "/" + tenant, Subject: "gus", DisplayName: "Gus",
+					Email: "gus@harbour.example"},
+			}}})
 	}
 	token := func(tenant string) string {
 		t.Helper()
@@ -51,13 +55,15 @@ func TestATenantWhoseKeysAreFetched(t *testing.T) {
 		return token
 	}
 	enable := func(tenant string) *lockboxv1.Command {
-		return &lockboxv1.Command{Tenant: tenant, Token: token(tenant), Action: &lockboxv1.Command_EnableLockbox{EnableLockbox: &lockboxv1.EnableLockbox{}}}
+		return &lockboxv1.Command{Tenant: tenant, Token: token(tenant),
+			Action: &lockboxv1.Command_EnableLockbox{EnableLockbox: &lockboxv1.EnableLockbox{}}}
 	}
 
 	create("harbour", issuer.URL+"/keys")
 	reply := l.does("", enable("harbour"))
 	data, err := proto.Marshal(&lockboxv1.Query{
-		Tenant: "harbour", Token: token("harbour"), MinSequence: reply.GetSequence(), Ask: &lockboxv1.Query_GetTenant_{GetTenant_: &lockboxv1.GetTenant{}},
+		Tenant: "harbour", Token: token("harbour"), MinSequence: reply.GetSequence(),
+		Ask: &lockboxv1.Query_GetTenant_{GetTenant_: &lockboxv1.GetTenant{}},
 	})
 	must(t, err)
 	var message *nats.Msg
@@ -77,7 +83,8 @@ func TestATenantWhoseKeysAreFetched(t *testing.T) {
 	gone := httptest.NewServer(http.NotFoundHandler())
 	gone.Close()
 	create("lagoon", gone.URL+"/keys")
-	if r := l.command("", enable("lagoon")).GetRefusal(); r.GetCode() != lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE || r.GetField() != "token" {
+	if r := l.command("", enable("lagoon")).GetRefusal(); r.GetCode() != lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE ||
+		r.GetField() != "token" {
 		t.Errorf("keys that cannot be had: %v", r)
 	}
 }

@@ -20,7 +20,8 @@ func TestAnEngineeringToolSubmitsOnlyWhatItIsFor(t *testing.T) {
 	before := l.decided()
 
 	in := l.intent("erin")
-	if r := l.submit(in).GetRefusal(); r.GetCode() != forbidden || r.GetField() != "resource_type" || r.GetRule() != "R13" {
+	if r := l.submit(in).GetRefusal(); r.GetCode() != forbidden || r.GetField() != "resource_type" ||
+		r.GetRule() != "R13" {
 		t.Errorf("another service: %v", r)
 	}
 	data, err := proto.Marshal(in)

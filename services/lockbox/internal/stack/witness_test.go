@@ -38,7 +38,8 @@ func TestWitnessesCosignWhatTheLogShows(t *testing.T) {
 	}
 	away, err := witness.CreateKey(filepath.Join(t.TempDir(), "key"), "gamma.example")
 	must(t, err)
-	policy += "witness gamma " + away.VerifierKey() + " http://127.0.0.1:1\ngroup enough 2 alpha beta gamma\nquorum enough\n"
+	policy += "witness gamma " + away.VerifierKey() +
+		" http://127.0.0.1:1\ngroup enough 2 alpha beta gamma\nquorum enough\n"
 	l.config.LogPolicy, l.config.LogAddr = filepath.Join(t.TempDir(), "policy"), "127.0.0.1:0"
 	must(t, os.WriteFile(l.config.LogPolicy, []byte(policy), 0o600))
 	l.open()

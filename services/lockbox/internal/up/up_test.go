@@ -28,7 +28,8 @@ func TestTheGreetingSaysWhereEverythingIs(t *testing.T) {
 	}
 	out.Reset()
 	info.PortalURL, info.Demo = "", nil
-	if err := o.greet(info, time.Second); err != nil || strings.Contains(out.String(), "portal") || strings.Contains(out.String(), "--as") {
+	if err := o.greet(info, time.Second); err != nil || strings.Contains(out.String(), "portal") ||
+		strings.Contains(out.String(), "--as") {
 		t.Errorf("without portal and demo: %v\n%s", err, out.String())
 	}
 }

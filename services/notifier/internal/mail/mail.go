@@ -69,7 +69,8 @@ func New(from, domain string) (*Renderer, error) {
 	if r.textual, err = template.ParseFS(layoutFiles, "layout/letter.txt.tmpl"); err != nil {
 		return nil, fmt.Errorf("mail: layout: %w", err)
 	}
-	r.markedUp, err = htmltemplate.New("letter.html.tmpl").Funcs(htmltemplate.FuncMap{"segments": segments}).ParseFS(layoutFiles, "layout/letter.html.tmpl")
+	r.markedUp, err = htmltemplate.New("letter.html.tmpl").Funcs(htmltemplate.FuncMap{"segments": segments}).ParseFS(
+		layoutFiles, "layout/letter.html.tmpl")
 	if err != nil {
 		return nil, fmt.Errorf("mail: layout: %w", err)
 	}

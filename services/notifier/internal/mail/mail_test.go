@@ -178,7 +178,8 @@ func TestTheHTMLSaysWhatTheTextSays(t *testing.T) {
 			l = strings.TrimPrefix(strings.TrimSpace(l), "> ")
 			for _, part := range strings.SplitN(l, ": ", 2) {
 				for _, half := range strings.SplitN(part, "：", 2) {
-					if want := withoutSpace(half); want != "--" && want != ">" && !strings.Contains(shown, strings.TrimSuffix(want, ":")) {
+					if want := withoutSpace(half); want != "--" && want != ">" &&
+						!strings.Contains(shown, strings.TrimSuffix(want, ":")) {
 						t.Errorf("the HTML does not say %q", half)
 					}
 				}
@@ -202,7 +203,8 @@ func inert(t *testing.T, markup string) {
 	t.Helper()
 	tags, _ := apart(markup)
 	for _, active := range []string{
-		"<script", "<img", "<link", "<iframe", "<form", "<object", "<embed", "<svg", "<base", "@import", "url(", "javascript:", "http-equiv",
+		"<script", "<img", "<link", "<iframe", "<form", "<object", "<embed", "<svg", "<base", "@import", "url(",
+		"javascript:", "http-equiv",
 	} {
 		if strings.Contains(tags, active) {
 			t.Errorf("the markup has %q", active)
@@ -247,7 +249,8 @@ func TestTheHeadersGroupAndIdentifyMails(t *testing.T) {
 		t.Errorf("the message says that its id is %s", first.ID)
 	}
 	outcome := open(t, must(r.Render(sample(plan.RequestDenied, "ja"), noon)))
-	if outcome.header.Get("References") != mail.header.Get("References") || outcome.header.Get("Message-ID") == mail.header.Get("Message-ID") {
+	if outcome.header.Get("References") != mail.header.Get("References") ||
+		outcome.header.Get("Message-ID") == mail.header.Get("Message-ID") {
 		t.Error("mails about one request are not one thread of different mails")
 	}
 	if change := open(t, must(r.Render(sample(plan.RoleRemoved, "en"), noon))); change.header.Get("References") != "" {
@@ -266,7 +269,8 @@ func TestWithoutAPortalTheCommandLineIsTheWay(t *testing.T) {
 	n := sample(plan.ApprovalRequested, "en")
 	n.Data.PortalURL = ""
 	mail := render(t, n)
-	if strings.Contains(mail.plain, "https://") || strings.Contains(mail.html, "href") || !strings.Contains(mail.plain, "lockbox approval approve "+requestID) {
+	if strings.Contains(mail.plain, "https://") || strings.Contains(mail.html, "href") ||
+		!strings.Contains(mail.plain, "lockbox approval approve "+requestID) {
 		t.Errorf("without a portal:\n%s", mail.plain)
 	}
 }
@@ -297,7 +301,8 @@ func TestALinkLeadsToTheReadersOwnPage(t *testing.T) {
 					t.Errorf("%s: the markup leads to %s, want %q", n.Standing, link[1], want)
 				}
 			}
-			if want == "" && strings.Contains(mail.plain, portal) || want != "" && !strings.Contains(mail.plain, "\n    "+want+"\n") {
+			if want == "" && strings.Contains(mail.plain, portal) || want != "" &&
+				!strings.Contains(mail.plain, "\n    "+want+"\n") {
 				t.Errorf("%s: want a link to %q:\n%s", n.Standing, want, mail.plain)
 			}
 		}

@@ -21,10 +21,12 @@ func sample(t plan.Template, language string) plan.Notification {
 		ID: plan.ID("event", t, "otto.brandt@meadowbank.example"), Template: t, Language: language,
 		Recipient: "otto.brandt@meadowbank.example", Name: "Otto Brandt", Standing: plan.Approver, Thread: requestID,
 		Data: plan.Data{
-			Provider: "Northwind Cloud", PortalURL: "https://lockbox.northwind.example", TenantID: "meadowbank", Tenant: "Meadow Bank",
-			At: noon, By: "Otto Brandt", Organisation: "Meadow Bank",
-			RequestID: requestID, TicketID: "SR-2026-0610-17", TicketTitle: "Payments server does not boot after the June update",
-			Service: "Virtual Machines", Scenario: "Memory dump", Subscription: "Payments production (pay-prod)",
+			Provider: "Northwind Cloud", PortalURL: "https://lockbox.northwind.example", TenantID: "meadowbank",
+			Tenant: "Meadow Bank",
+			At:     noon, By: "Otto Brandt", Organisation: "Meadow Bank",
+			RequestID: requestID, TicketID: "SR-2026-0610-17",
+			TicketTitle: "Payments server does not boot after the June update",
+			Service:     "Virtual Machines", Scenario: "Memory dump", Subscription: "Payments production (pay-prod)",
 			Resources: []string{
 				"/subscriptions/pay-prod/resourceGroups/payments/providers/compute/virtualMachines/pay-db-01",
 				"/subscriptions/pay-prod/resourceGroups/payments/providers/compute/virtualMachines/pay-db-02",
@@ -39,18 +41,22 @@ func sample(t plan.Template, language string) plan.Notification {
 	d := &n.Data
 	requester := func() { n.Standing, n.Name, n.Recipient = plan.Requester, "Rina Sato", "rina.sato@fabrikam.example" }
 	grant := func() {
-		d.Starts, d.Ends, d.Duration, d.Shortened, d.Narrowed = noon, noon.Add(4*time.Hour+30*time.Minute), 4*time.Hour+30*time.Minute, true, true
+		d.Starts, d.Ends, d.Duration, d.Shortened, d.Narrowed = noon, noon.Add(4*time.Hour+30*time.Minute),
+			4*time.Hour+30*time.Minute, true, true
 		d.Resources = d.Resources[:1]
-		d.Approvals = []plan.Approval{{By: "Claire Dubois", At: noon.Add(-50 * time.Minute)}, {By: "Otto Brandt", At: noon.Add(-2 * time.Minute)}}
+		d.Approvals = []plan.Approval{{By: "Claire Dubois", At: noon.Add(-50 * time.Minute)},
+			{By: "Otto Brandt", At: noon.Add(-2 * time.Minute)}}
 		d.Given = 2
 	}
 	change := func() {
 		n.Standing, n.Thread = plan.Administrator, ""
-		*d = plan.Data{Provider: d.Provider, PortalURL: d.PortalURL, TenantID: d.TenantID, Tenant: d.Tenant, At: d.At, By: "Claire Dubois", Organisation: d.Tenant}
+		*d = plan.Data{Provider: d.Provider, PortalURL: d.PortalURL, TenantID: d.TenantID, Tenant: d.Tenant, At: d.At,
+			By: "Claire Dubois", Organisation: d.Tenant}
 	}
 	role := func() {
 		change()
-		d.Person, d.PersonEmail, d.Role = "Kenji Watanabe", "kenji.watanabe@meadowbank.example", lockboxv1.Role_ROLE_LOCKBOX_APPROVER
+		d.Person, d.PersonEmail, d.Role = "Kenji Watanabe", "kenji.watanabe@meadowbank.example",
+			lockboxv1.Role_ROLE_LOCKBOX_APPROVER
 		d.Subscription = "Payments production (pay-prod)"
 	}
 	switch t {
@@ -74,13 +80,15 @@ func sample(t plan.Template, language string) plan.Notification {
 		d.Text = "the token does not say that more than one factor was used"
 	case plan.InternallyRefused, plan.InternalExpired:
 		requester()
-		d.By, d.Organisation, d.Group, d.Text = "Ada Miller", "Northwind Cloud", "devops-managers", "The crash is already understood; no dump is needed."
+		d.By, d.Organisation, d.Group, d.Text = "Ada Miller", "Northwind Cloud", "devops-managers",
+			"The crash is already understood; no dump is needed."
 	case plan.QuestionAsked:
 		requester()
 		d.Question = "Does the dump leave our region?"
 	case plan.QuestionAnswered:
 		d.By, d.Organisation = "Rina Sato", "Fabrikam Field Services"
-		d.Question, d.Text = "Does the dump leave our region?", "No. It is analysed on a host in the same region and deleted afterwards."
+		d.Question, d.Text = "Does the dump leave our region?",
+			"No. It is analysed on a host in the same region and deleted afterwards."
 	case plan.ApprovalRecorded:
 		d.By, d.Given, d.Text = "Claire Dubois", 1, "Agreed with the platform team."
 	case plan.AccessGranted:
@@ -89,7 +97,8 @@ func sample(t plan.Template, language string) plan.Notification {
 		grant()
 		n.Standing, d.Others, d.TicketID, d.TicketTitle = plan.Affected, nil, "", ""
 		d.Shortened, d.Narrowed, d.Waiver, d.Emergency = false, false, lockboxv1.Waiver_WAIVER_EMERGENCY, true
-		d.Reason, d.Approvals = lockboxv1.ReasonType_REASON_TYPE_RESPONSE_TO_PRODUCTION_ALERT, []plan.Approval{{By: "Ada Miller", At: noon.Add(-time.Minute)}}
+		d.Reason, d.Approvals = lockboxv1.ReasonType_REASON_TYPE_RESPONSE_TO_PRODUCTION_ALERT,
+			[]plan.Approval{{By: "Ada Miller", At: noon.Add(-time.Minute)}}
 	case plan.RequestDenied:
 		d.Text = "The machine is being replaced tonight."
 	case plan.RequestExpired:
@@ -115,7 +124,8 @@ func sample(t plan.Template, language string) plan.Notification {
 	case plan.PlanChanged, plan.PlanLowered:
 		change()
 		d.By, d.Organisation = "Ida Berg", "Northwind Cloud"
-		d.PlanFrom, d.PlanTo = lockboxv1.SupportPlan_SUPPORT_PLAN_DEVELOPER, lockboxv1.SupportPlan_SUPPORT_PLAN_PROFESSIONAL_DIRECT
+		d.PlanFrom, d.PlanTo = lockboxv1.SupportPlan_SUPPORT_PLAN_DEVELOPER,
+			lockboxv1.SupportPlan_SUPPORT_PLAN_PROFESSIONAL_DIRECT
 		if t == plan.PlanLowered {
 			d.PlanFrom, d.PlanTo = d.PlanTo, lockboxv1.SupportPlan_SUPPORT_PLAN_BASIC
 		}
@@ -129,11 +139,13 @@ func sample(t plan.Template, language string) plan.Notification {
 		d.ResourceType = "compute/confidential-ledger"
 	case plan.SettingsChanged:
 		change()
-		d.SettingsWere = &lockboxv1.TenantSettings{DefaultLanguage: "en", RequiredApprovals: 1, Fallback: lockboxv1.Fallback_FALLBACK_GLOBAL_ADMINISTRATORS}
+		d.SettingsWere = &lockboxv1.TenantSettings{DefaultLanguage: "en", RequiredApprovals: 1,
+			Fallback: lockboxv1.Fallback_FALLBACK_GLOBAL_ADMINISTRATORS}
 		d.Settings = &lockboxv1.TenantSettings{
 			DefaultLanguage: "en", RequiredApprovals: 2, Fallback: lockboxv1.Fallback_FALLBACK_TENANT_LOCKBOX_APPROVERS,
 			MaxAuthenticationAge: durationpb.New(15 * time.Minute),
-			Alternates:           []*lockboxv1.AlternateAddress{{Email: "security@meadowbank.example"}, {Email: "audit@meadowbank.example", Language: "fr"}},
+			Alternates: []*lockboxv1.AlternateAddress{{Email: "security@meadowbank.example"},
+				{Email: "audit@meadowbank.example", Language: "fr"}},
 		}
 	case plan.SubscriptionRegistered:
 		change()
@@ -147,19 +159,24 @@ func sample(t plan.Template, language string) plan.Notification {
 	case plan.ExposureDisclosed, plan.LegalDemandDisclosed:
 		resources := d.Resources[:1]
 		change()
-		d.By, d.Organisation, d.DisclosureID, d.HappenedAt = "Ada Miller", "Northwind Cloud", requestID, noon.Add(-26*time.Hour)
+		d.By, d.Organisation, d.DisclosureID, d.HappenedAt = "Ada Miller", "Northwind Cloud", requestID,
+			noon.Add(-26*time.Hour)
 		d.What, d.Resources = "A packet capture on a router held traffic of pay-db-01", resources
-		d.Description, d.Text = "About 40 seconds of unencrypted health checks.", "The capture was taken to find a faulty line card; it has been deleted."
+		d.Description, d.Text = "About 40 seconds of unencrypted health checks.",
+			"The capture was taken to find a faulty line card; it has been deleted."
 		if t == plan.LegalDemandDisclosed {
 			d.Authority, d.Reference = "Amtsgericht Musterstadt", "12 Gs 345/26"
-			d.What, d.Text = "Account records were demanded and handed over", "The order binds us, and forbade us to tell you before today."
+			d.What, d.Text = "Account records were demanded and handed over",
+				"The order binds us, and forbade us to tell you before today."
 			d.Description, d.Resources = "Names and sign-in times of two accounts.", nil
 		}
 	case plan.IntegrityAlarm:
 		n.Standing, n.Name, n.Recipient, n.Thread = plan.SecurityOfficer, "", "security@northwind.example", ""
 		*d = plan.Data{
-			Provider: d.Provider, PortalURL: d.PortalURL, TenantID: d.TenantID, At: d.At, What: "ALARM: recorded events are missing (stream: 3 events from 4000 to 4002).", Description: "block 2 ends early",
-			Resources: []string{"lockbox.event.meadowbank.request." + requestID + ".3.CustomerNotified", "lockbox.event.meadowbank.request." + requestID + ".4.CustomerApproved"},
+			Provider: d.Provider, PortalURL: d.PortalURL, TenantID: d.TenantID, At: d.At,
+			What: "ALARM: recorded events are missing (stream: 3 events from 4000 to 4002).", Description: "block 2 ends early",
+			Resources: []string{"lockbox.event.meadowbank.request." + requestID + ".3.CustomerNotified",
+				"lockbox.event.meadowbank.request." + requestID + ".4.CustomerApproved"},
 		}
 	case plan.RoleRemoved, plan.RoleDeactivated:
 		role()

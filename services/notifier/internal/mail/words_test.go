@@ -26,10 +26,13 @@ func said(t *testing.T, language string) map[string]string {
 // asked lists every block that a mail may ever say.
 func asked() []string {
 	all := []string{
-		"greeting", "greeting/anonymous", "colon", "list/more", "action/request", "action/tenant", "action/disclosures", "commands", "standing/changed", "footer", "log",
-		"note/fallback", "note/nobody", "note/several", "note/waived", "note/shortened", "note/narrowed", "note/never-began", "note/unexpected",
+		"greeting", "greeting/anonymous", "colon", "list/more", "action/request", "action/tenant", "action/disclosures",
+		"commands", "standing/changed", "footer", "log",
+		"note/fallback", "note/nobody", "note/several", "note/waived", "note/shortened", "note/narrowed", "note/never-began",
+		"note/unexpected",
 		"note/eligible", "note/unexpected-change", "note/revocable", "note/link",
-		"value/whole-tenant", "value/nobody", "value/none", "value/yes", "value/no", "value/person", "value/approval", "value/of", "value/was",
+		"value/whole-tenant", "value/nobody", "value/none", "value/yes", "value/no", "value/person", "value/approval",
+		"value/of", "value/was",
 		"quote/why",
 	}
 	for _, t := range plan.Templates() {

@@ -13,9 +13,10 @@ import (
 func TestEveryMailHasANameInTheLog(t *testing.T) {
 	for _, tag := range tenant.Languages {
 		for _, template := range Templates() {
-			_, said := activity.In(tag).Describe(&lockboxv1.Event{Fact: &lockboxv1.Event_NotificationSent{NotificationSent: &lockboxv1.NotificationSent{
-				Notification: &lockboxv1.Notification{Template: string(template), Recipient: "otto"},
-			}}})
+			_, said := activity.In(tag).Describe(&lockboxv1.Event{
+				Fact: &lockboxv1.Event_NotificationSent{NotificationSent: &lockboxv1.NotificationSent{
+					Notification: &lockboxv1.Notification{Template: string(template), Recipient: "otto"},
+				}}})
 			if said == "" || strings.Contains(said, string(template)) {
 				t.Errorf("%s: %s is called %q", tag, template, said)
 			}

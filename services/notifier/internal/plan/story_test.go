@@ -87,13 +87,15 @@ func tell(t *testing.T) *story {
 	s := &story{T: t, now: start}
 	s.tenant(orla, &lockboxv1.Event_TenantCreated{TenantCreated: &lockboxv1.TenantCreated{
 		DisplayName: "Meadow Bank", Plan: lockboxv1.SupportPlan_SUPPORT_PLAN_STANDARD, DefaultLanguage: "fr",
-		Issuer: &lockboxv1.TenantIssuer{Url: bank}, Administrator: role("grace-ga", grace, lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR),
+		Issuer:        &lockboxv1.TenantIssuer{Url: bank},
+		Administrator: role("grace-ga", grace, lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR),
 	}})
 	return s
 }
 
 func role(id string, who *lockboxv1.Actor, r lockboxv1.Role) *lockboxv1.RoleAssignment {
-	return &lockboxv1.RoleAssignment{Id: id, Person: who.GetPerson(), Role: r, Scope: lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_TENANT}
+	return &lockboxv1.RoleAssignment{Id: id, Person: who.GetPerson(), Role: r,
+		Scope: lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_TENANT}
 }
 
 func (s *story) event(kind, id string, version uint64, by *lockboxv1.Actor) *lockboxv1.Event {
@@ -214,11 +216,14 @@ func ids(list []plan.Notification) []string {
 // requested tells of Erin's intent.
 func (s *story) requested() *story {
 	s.Helper()
-	return s.then(erin, &lockboxv1.Event_AccessRequested{AccessRequested: &lockboxv1.AccessRequested{Intent: &lockboxv1.AccessIntent{
-		Id: requestID, Tenant: "meadowbank", SubscriptionId: "pay-prod", ResourceType: "compute/virtual-machines", Scenario: "memory-dump",
-		ResourceIds: []string{"/subscriptions/pay-prod/vm-1", "/subscriptions/pay-prod/vm-2"}, TicketId: "SR-1",
-		ReasonType: lockboxv1.ReasonType_REASON_TYPE_CUSTOMER_INITIATED_SUPPORT, Justification: "The machine does not start.",
-	}}})
+	return s.then(erin, &lockboxv1.Event_AccessRequested{
+		AccessRequested: &lockboxv1.AccessRequested{Intent: &lockboxv1.AccessIntent{
+			Id: requestID, Tenant: "meadowbank", SubscriptionId: "pay-prod", ResourceType: "compute/virtual-machines",
+			Scenario:    "memory-dump",
+			ResourceIds: []string{"/subscriptions/pay-prod/vm-1", "/subscriptions/pay-prod/vm-2"}, TicketId: "SR-1",
+			ReasonType:    lockboxv1.ReasonType_REASON_TYPE_CUSTOMER_INITIATED_SUPPORT,
+			Justification: "The machine does not start.",
+		}}})
 }
 
 func (s *story) evaluated(outcome lockboxv1.EvaluationOutcome, stages ...*lockboxv1.InternalStage) *story {
@@ -250,9 +255,11 @@ func (s *story) asked(change ...func(*lockboxv1.CustomerNotified)) *story {
 		Scope: lockboxv1.Scope_SCOPE_SUBSCRIPTION, Basis: lockboxv1.ApproverBasis_APPROVER_BASIS_SUBSCRIPTION,
 		Approvers: []*lockboxv1.Approver{{Person: otto.GetPerson()}, {Person: fleur.GetPerson()}},
 		Alternates: []*lockboxv1.AlternateAddress{
-			{Email: "security@meadowbank.example"}, {Email: "Otto@meadowbank.example"}, {Email: "audit@meadowbank.example", Language: "ja"},
+			{Email: "security@meadowbank.example"}, {Email: "Otto@meadowbank.example"},
+			{Email: "audit@meadowbank.example", Language: "ja"},
 		},
-		RequiredApprovals: 1, ExpiresAt: timestamppb.New(deadline), RemindAt: []*timestamppb.Timestamp{timestamppb.New(deadline.Add(-24 * time.Hour))},
+		RequiredApprovals: 1, ExpiresAt: timestamppb.New(deadline),
+		RemindAt:   []*timestamppb.Timestamp{timestamppb.New(deadline.Add(-24 * time.Hour))},
 		TenantName: "Meadow Bank", SubscriptionName: "Payments",
 	}
 	for _, c := range change {
@@ -279,7 +286,8 @@ func (s *story) granted() *story {
 	duration, resources := s.request.Allowed()
 	from := s.now.Add(time.Minute)
 	return s.then(clock, &lockboxv1.Event_AccessGranted{AccessGranted: &lockboxv1.AccessGranted{
-		StartsAt: timestamppb.New(from), EndsAt: timestamppb.New(from.Add(duration)), ResourceIds: resources, Waiver: s.request.Waiver(),
+		StartsAt: timestamppb.New(from), EndsAt: timestamppb.New(from.Add(duration)), ResourceIds: resources,
+		Waiver: s.request.Waiver(),
 	}})
 }
 

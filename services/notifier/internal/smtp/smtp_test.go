@@ -51,7 +51,8 @@ func set(t *testing.T, o smtptest.Options) *bench {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.server.Close)
-	b.config = smtp.Config{Host: "127.0.0.1", Port: b.server.Port, From: "lockbox@example.org", CAFile: authority.CAFile, Timeout: 5 * time.Second}
+	b.config = smtp.Config{Host: "127.0.0.1", Port: b.server.Port, From: "lockbox@example.org", CAFile: authority.CAFile,
+		Timeout: 5 * time.Second}
 	if o.Username != "" {
 		b.config.Username, b.config.PasswordFile = o.Username, config.SecretFile(filepath.Join(dir, "password"))
 		b.password(o.Password)
@@ -91,7 +92,8 @@ func TestAMailArrivesAsItIs(t *testing.T) {
 		t.Fatal(err)
 	}
 	taken := b.server.Taken()
-	if len(taken) != 1 || string(taken[0].Data) != mail || taken[0].From != "lockbox@example.org" || taken[0].To != "otto@meadowbank.example" {
+	if len(taken) != 1 || string(taken[0].Data) != mail || taken[0].From != "lockbox@example.org" ||
+		taken[0].To != "otto@meadowbank.example" {
 		t.Errorf("the server has %+v", taken)
 	}
 }
@@ -274,8 +276,11 @@ func TestAConfigurationThatIsNotSafeIsRefused(t *testing.T) {
 		"smtp.tls":           func(c *smtp.Config) { c.TLS = "none" },
 		"smtp.port":          func(c *smtp.Config) { c.Port = 70000 },
 		"smtp.password_file": func(c *smtp.Config) { c.Username = "lockbox" },
-		"smtp.username":      func(c *smtp.Config) { c.Host, c.TLS, c.Username, c.PasswordFile = "127.0.0.1", "none", "u", "f" },
-		"smtp.timeout":       func(c *smtp.Config) { c.Timeout = -1 },
+		"smtp.username": func(c *smtp.Config) {
+			c.Host, c.TLS, c.Username, c.PasswordFile = "127.0.0.1", "none", "u",
+				"f"
+		},
+		"smtp.timeout": func(c *smtp.Config) { c.Timeout = -1 },
 	} {
 		c := good
 		change(&c)

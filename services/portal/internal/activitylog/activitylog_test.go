@@ -67,8 +67,10 @@ func TestTheLogReadsInEachLanguage(t *testing.T) {
 			page := get(t, served(t, b, grace()), "/t/meadowbank/activity?lang="+lang, http.StatusOK)
 			holds(t, page, words...)
 			holds(t, page, said[lang]...)
-			holds(t, page, `<html lang="`+lang+`">`, "Fleur Lefèvre", "Erin Ellis", "Brightline Contractors", `href="/t/meadowbank/requests/`+requestID+`"`,
-				`href="/t/meadowbank/tickets/SR-2026-0001"`, `datetime="2026-08-03T07:30:00Z"`, `<option value="Approve Lockbox Request">`+activity.In(lang).Title("Approve Lockbox Request")+"</option>")
+			holds(t, page, `<html lang="`+lang+`">`, "Fleur Lefèvre", "Erin Ellis", "Brightline Contractors",
+				`href="/t/meadowbank/requests/`+requestID+`"`,
+				`href="/t/meadowbank/tickets/SR-2026-0001"`, `datetime="2026-08-03T07:30:00Z"`,
+				`<option value="Approve Lockbox Request">`+activity.In(lang).Title("Approve Lockbox Request")+"</option>")
 			for _, q := range b.Asked {
 				if q.GetListActivity() != nil && (q.GetLanguage() != lang || q.GetTenant() != "meadowbank") {
 					t.Errorf("asked for %s in %s", q.GetTenant(), q.GetLanguage())
@@ -86,7 +88,8 @@ func TestDisclosuresReadInEachLanguage(t *testing.T) {
 	} {
 		page := get(t, served(t, backend(grace()), grace()), "/t/meadowbank/disclosures?lang="+lang, http.StatusOK)
 		holds(t, page, words...)
-		holds(t, page, "District Court of Lakeside", "4 K 218/26", "A packet capture held payment traffic for eleven minutes", "/networks/core", "Sam Sato")
+		holds(t, page, "District Court of Lakeside", "4 K 218/26", "A packet capture held payment traffic for eleven minutes",
+			"/networks/core", "Sam Sato")
 	}
 }
 
@@ -94,23 +97,29 @@ func TestR39EveryFilterIsAsked(t *testing.T) {
 	b := backend(grace())
 	h := served(t, b, grace())
 	page := get(t, h, "/t/meadowbank/activity?"+url.Values{
-		"action": {"Approve Lockbox Request"}, "from": {"2026-08-01T00:00"}, "until": {"2026-08-03T09:00"}, "person": {" Otto Owens "},
-		"resource": {"/subscriptions/meadow-production"}, "subscription": {"meadow-production"}, "request": {requestID}, "page": {"token"},
+		"action": {"Approve Lockbox Request"}, "from": {"2026-08-01T00:00"}, "until": {"2026-08-03T09:00"},
+		"person":   {" Otto Owens "},
+		"resource": {"/subscriptions/meadow-production"}, "subscription": {"meadow-production"}, "request": {requestID},
+		"page": {"token"},
 	}.Encode(), http.StatusOK)
 	want := &lockboxv1.ListActivity{
-		Actions: []string{"Approve Lockbox Request"}, Person: "Otto Owens", Resource: "/subscriptions/meadow-production", SubscriptionId: "meadow-production",
-		RequestId: requestID, Limit: 50, PageToken: "token",
-		Since: timestamppb.New(time.Date(2026, 8, 1, 0, 0, 0, 0, time.UTC)), Until: timestamppb.New(time.Date(2026, 8, 3, 9, 0, 0, 0, time.UTC)),
+		Actions: []string{"Approve Lockbox Request"}, Person: "Otto Owens", Resource: "/subscriptions/meadow-production",
+		SubscriptionId: "meadow-production",
+		RequestId:      requestID, Limit: 50, PageToken: "token",
+		Since: timestamppb.New(time.Date(2026, 8, 1, 0, 0, 0, 0, time.UTC)),
+		Until: timestamppb.New(time.Date(2026, 8, 3, 9, 0, 0, 0, time.UTC)),
 	}
 	if got := asked(b); len(got) != 1 || !proto.Equal(got[0], want) {
 		t.Errorf("asked %v, want %v", got, want)
 	}
-	holds(t, page, `<option value="Approve Lockbox Request" selected>Approve Lockbox Request<`, `value="2026-08-01T00:00"`, `value="Otto Owens"`, `<details class="card filter" open>`,
+	holds(t, page, `<option value="Approve Lockbox Request" selected>Approve Lockbox Request<`, `value="2026-08-01T00:00"`,
+		`value="Otto Owens"`, `<details class="card filter" open>`,
 		`<option value="meadow-production">Production</option>`)
 	const action, rest = "action=Approve+Lockbox+Request&", "person=Otto+Owens&request=" + requestID + "&"
 	for _, link := range []string{
 		"?" + action + "from=2026-08-01T00%3A00&page=older&" + rest, "?" + action + "from=2026-08-01T00%3A00&" + rest,
-		"/export?" + action + "format=csv&from=2026-08-01T00%3A00&" + rest, "/export?" + action + "format=jsonl&from=2026-08-01T00%3A00&" + rest,
+		"/export?" + action + "format=csv&from=2026-08-01T00%3A00&" + rest, "/export?" + action +
+			"format=jsonl&from=2026-08-01T00%3A00&" + rest,
 	} {
 		holds(t, page, `href="/t/meadowbank/activity`+link)
 	}
@@ -135,7 +144,8 @@ func TestWhatIsWrongWithAFilterStandsBesideItsField(t *testing.T) {
 	b := backend(grace())
 	h := served(t, b, grace())
 	page := get(t, h, "/t/meadowbank/activity?from=yesterday&person=otto", http.StatusBadRequest)
-	holds(t, page, `<a href="#from">From (UTC)</a>`, `id="from-wrong"`, `aria-invalid="true" aria-describedby="from-wrong"`, `value="otto"`)
+	holds(t, page, `<a href="#from">From (UTC)</a>`, `id="from-wrong"`,
+		`aria-invalid="true" aria-describedby="from-wrong"`, `value="otto"`)
 	lacks(t, page, "/activity/export?")
 	if len(asked(b)) != 0 {
 		t.Error("it was asked all the same")
@@ -156,7 +166,8 @@ func TestNothingIsSaidToBeNothing(t *testing.T) {
 	b.Queries["list_activity"] = func(*lockboxv1.Query) (*lockboxv1.QueryReply, error) { return listed(nil), nil }
 	h := served(t, b, grace())
 	holds(t, get(t, h, "/t/meadowbank/activity", http.StatusOK), "Nothing has happened yet.")
-	holds(t, get(t, h, "/t/meadowbank/activity?person=nobody", http.StatusOK), "Nothing fits the filter.", "Show everything")
+	holds(t, get(t, h, "/t/meadowbank/activity?person=nobody", http.StatusOK), "Nothing fits the filter.",
+		"Show everything")
 	b.Queries["list_activity"] = func(*lockboxv1.Query) (*lockboxv1.QueryReply, error) {
 		return nil, refusal.NotFound("", "I9", "nothing")
 	}
@@ -164,13 +175,15 @@ func TestNothingIsSaidToBeNothing(t *testing.T) {
 }
 
 func TestWhoMaySeeDisclosuresIsShownTheWay(t *testing.T) {
-	owner := &lockboxv1.SelfView{Actor: otto, Tenant: "meadowbank", Roles: []*lockboxv1.HeldRole{{Role: lockboxv1.Role_ROLE_OWNER, SubscriptionId: "meadow-production"}}}
+	owner := &lockboxv1.SelfView{Actor: otto, Tenant: "meadowbank",
+		Roles: []*lockboxv1.HeldRole{{Role: lockboxv1.Role_ROLE_OWNER, SubscriptionId: "meadow-production"}}}
 	engineer := &lockboxv1.SelfView{Actor: erin}
 	for _, c := range []struct {
 		self *lockboxv1.SelfView
 		base string
 		link bool
-	}{{grace(), "/t/meadowbank", true}, {owner, "/t/meadowbank", false}, {sam(), "/provider", true}, {engineer, "/provider", false}} {
+	}{{grace(), "/t/meadowbank", true}, {owner, "/t/meadowbank", false}, {sam(), "/provider", true},
+		{engineer, "/provider", false}} {
 		page := get(t, served(t, backend(c.self), c.self), c.base+"/activity", http.StatusOK)
 		if got := strings.Contains(page, `href="`+c.base+`/disclosures"`); got != c.link {
 			t.Errorf("%s %v: link %t", c.base, c.self.GetRoles(), got)
@@ -187,14 +200,17 @@ func TestSecurityOfficersSeeTheLogOfAllCustomers(t *testing.T) {
 	b := backend(sam())
 	h := served(t, b, sam())
 	page := get(t, h, "/provider/activity", http.StatusOK)
-	holds(t, page, "Everything that happened at all customers", `data-label="Customer">Meadow Bank<`, `href="/provider/requests/`+requestID+`"`)
+	holds(t, page, "Everything that happened at all customers", `data-label="Customer">Meadow Bank<`,
+		`href="/provider/requests/`+requestID+`"`)
 	hidden := told()
 	hidden[0].ToldAt, hidden[0].EmbargoUntil = nil, timestamppb.New(sitetest.Now.Add(time.Hour))
 	hidden[1].ToldAt = nil
 	b.Queries["list_disclosures"] = func(*lockboxv1.Query) (*lockboxv1.QueryReply, error) {
-		return &lockboxv1.QueryReply{Answer: &lockboxv1.QueryReply_Disclosures{Disclosures: &lockboxv1.DisclosureList{Disclosures: append(hidden, told()[0])}}}, nil
+		return &lockboxv1.QueryReply{Answer: &lockboxv1.QueryReply_Disclosures{
+			Disclosures: &lockboxv1.DisclosureList{Disclosures: append(hidden, told()[0])}}}, nil
 	}
-	holds(t, get(t, h, "/provider/disclosures", http.StatusOK), "Under embargo", "Customer is being told", "Customer told", "Meadow Bank")
+	holds(t, get(t, h, "/provider/disclosures", http.StatusOK), "Under embargo", "Customer is being told", "Customer told",
+		"Meadow Bank")
 	for _, q := range b.Asked {
 		if q.GetTenant() != "" || q.GetGetTenant_() != nil {
 			t.Errorf("asked %v", q)
@@ -204,7 +220,8 @@ func TestSecurityOfficersSeeTheLogOfAllCustomers(t *testing.T) {
 
 // payloads try to become part of the page.
 var payloads = []string{
-	`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `' onmouseover='alert(1)`, `</textarea><script>alert(1)</script>`, `{{.Visit.Session.Token}}`,
+	`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `' onmouseover='alert(1)`,
+	`</textarea><script>alert(1)</script>`, `{{.Visit.Session.Token}}`,
 	`javascript:alert(1)`, `</title><svg/onload=alert(1)>`, `<!--`, `&lt;script&gt;`, "\u202e<b>",
 }
 
@@ -219,17 +236,21 @@ func TestWhatPeopleWroteStaysText(t *testing.T) {
 		subscription.RequestId, subscription.SubscriptionId = "", p
 		b := backend(sam())
 		b.Queries["list_activity"] = func(*lockboxv1.Query) (*lockboxv1.QueryReply, error) {
-			return listed(&lockboxv1.ActivityList{Activities: []*lockboxv1.Activity{a, ticket, subscription}, NextPageToken: p}), nil
+			return listed(&lockboxv1.ActivityList{Activities: []*lockboxv1.Activity{a, ticket, subscription}, NextPageToken: p}),
+				nil
 		}
 		b.Queries["list_disclosures"] = func(*lockboxv1.Query) (*lockboxv1.QueryReply, error) {
-			return &lockboxv1.QueryReply{Answer: &lockboxv1.QueryReply_Disclosures{Disclosures: &lockboxv1.DisclosureList{Disclosures: []*lockboxv1.DisclosureView{{
-				DisclosureId: p, Tenant: p, Authority: p, Reference: p, DisclosedBy: by, Occurrence: &lockboxv1.Occurrence{What: p, Description: p, Reason: p, ResourceIds: []string{p}},
-			}}}}}, nil
+			return &lockboxv1.QueryReply{Answer: &lockboxv1.QueryReply_Disclosures{
+				Disclosures: &lockboxv1.DisclosureList{Disclosures: []*lockboxv1.DisclosureView{{
+					DisclosureId: p, Tenant: p, Authority: p, Reference: p, DisclosedBy: by,
+					Occurrence: &lockboxv1.Occurrence{What: p, Description: p, Reason: p, ResourceIds: []string{p}},
+				}}}}}, nil
 		}
 		h := served(t, b, sam())
 		query := url.Values{"person": {p}, "resource": {p}, "subscription": {p}, "request": {p}, "action": {p}, "from": {p}}
 		for _, page := range []string{
-			get(t, h, "/provider/activity", http.StatusOK), get(t, h, "/provider/disclosures", http.StatusOK), get(t, h, "/provider/activity?"+query.Encode(), http.StatusBadRequest),
+			get(t, h, "/provider/activity", http.StatusOK), get(t, h, "/provider/disclosures", http.StatusOK),
+			get(t, h, "/provider/activity?"+query.Encode(), http.StatusBadRequest),
 		} {
 			lacks(t, page, "<script>alert", "<img src=x", "onmouseover='", "<svg", "<b>", `href="javascript:`, "token\"")
 			if strings.ContainsAny(p, `<"'`) {

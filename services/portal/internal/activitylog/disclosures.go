@@ -17,7 +17,8 @@ type disclosures struct {
 }
 
 func (p pages) disclosures(v *site.Visit) error {
-	reply, err := v.Ask(&lockboxv1.Query{Ask: &lockboxv1.Query_ListDisclosures{ListDisclosures: &lockboxv1.ListDisclosures{Limit: mostDisclosures}}})
+	reply, err := v.Ask(&lockboxv1.Query{Ask: &lockboxv1.Query_ListDisclosures{
+		ListDisclosures: &lockboxv1.ListDisclosures{Limit: mostDisclosures}}})
 	if err != nil {
 		return err
 	}

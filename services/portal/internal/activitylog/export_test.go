@@ -84,16 +84,19 @@ func TestASheetHasAHeaderAndNoFormulas(t *testing.T) {
 	var rows []*lockboxv1.Activity
 	cells := map[string]string{
 		"=1+1": "'=1+1", "+1": "'+1", "-1": "'-1", "@SUM(A1)": "'@SUM(A1)", "\tx": "'\tx", "＝1＋1": "'＝1＋1",
-		"a=1": "a=1", "": "", "plain, with a comma": "plain, with a comma", `say "no"`: `say "no"`, "two\nlines": "two\nlines", "日本": "日本",
+		"a=1": "a=1", "": "", "plain, with a comma": "plain, with a comma", `say "no"`: `say "no"`,
+		"two\nlines": "two\nlines", "日本": "日本",
 	}
 	var order []string
 	for text := range cells {
 		order = append(order, text)
-		rows = append(rows, entry(7, time.Hour, "CustomerDenied", text, &lockboxv1.Actor{Person: &lockboxv1.Person{DisplayName: text}, Employer: text}, text, text))
+		rows = append(rows, entry(7, time.Hour, "CustomerDenied", text,
+			&lockboxv1.Actor{Person: &lockboxv1.Person{DisplayName: text}, Employer: text}, text, text))
 	}
 	paged(b, nil, rows)
 	w := sitetest.Get(served(t, b, sam()), "/provider/activity/export?format=csv")
-	if w.Header().Get("Content-Type") != "text/csv; charset=utf-8; header=present" || !strings.Contains(w.Header().Get("Content-Disposition"), "lockbox-activity-provider-") {
+	if w.Header().Get("Content-Type") != "text/csv; charset=utf-8; header=present" ||
+		!strings.Contains(w.Header().Get("Content-Disposition"), "lockbox-activity-provider-") {
 		t.Errorf("%v", w.Header())
 	}
 	if strings.Count(strings.ReplaceAll(w.Body.String(), "\r\n", ""), "\n") > 0 {
@@ -113,7 +116,8 @@ func TestASheetHasAHeaderAndNoFormulas(t *testing.T) {
 				t.Errorf("%s of %q is %q", name, order[i], cell)
 			}
 		}
-		if row[column["sequence"]] != "7" || row[column["time"]] != "2026-08-03T08:30:00Z" || row[column["tenant"]] != "meadowbank" || row[column["resource_ids"]] != disk {
+		if row[column["sequence"]] != "7" || row[column["time"]] != "2026-08-03T08:30:00Z" ||
+			row[column["tenant"]] != "meadowbank" || row[column["resource_ids"]] != disk {
 			t.Errorf("%v", row)
 		}
 	}
@@ -136,8 +140,9 @@ func server(t *testing.T, b *sitetest.Backend) (string, *observer.ObservedLogs) 
 
 func TestAnExportThatCannotGoOnSaysSoAndBreaks(t *testing.T) {
 	for format, last := range map[string]string{
-		"jsonl": `{"incomplete":"L’export s’est interrompu` + "\u00a0" + `: ce fichier est incomplet. Veuillez recommencer l’export."}` + "\n",
-		"csv":   "incomplete,,,,,,,,,,,,,,,,,L’export s’est interrompu\u00a0: ce fichier est incomplet. Veuillez recommencer l’export.\r\n",
+		"jsonl": `{"incomplete":"L’export s’est interrompu` + "\u00a0" +
+			`: ce fichier est incomplet. Veuillez recommencer l’export."}` + "\n",
+		"csv": "incomplete,,,,,,,,,,,,,,,,,L’export s’est interrompu\u00a0: ce fichier est incomplet. Veuillez recommencer l’export.\r\n",
 	} {
 		b := backend(grace())
 		paged(b, refusal.Unavailable("", "I11", "the projector does not answer"), three()...)
@@ -148,10 +153,12 @@ func TestAnExportThatCannotGoOnSaysSoAndBreaks(t *testing.T) {
 		}
 		body, err := io.ReadAll(r.Body)
 		_ = r.Body.Close()
-		if !errors.Is(err, io.ErrUnexpectedEOF) || !strings.HasSuffix(string(body), last) || !strings.Contains(string(body), "Open Support Ticket") {
+		if !errors.Is(err, io.ErrUnexpectedEOF) || !strings.HasSuffix(string(body), last) ||
+			!strings.Contains(string(body), "Open Support Ticket") {
 			t.Errorf("%s: %v %q", format, err, body)
 		}
-		if logged := logs.FilterMessageSnippet("ended early"); logged.Len() != 1 || !strings.Contains(fmt.Sprint(logged.All()[0].ContextMap()), "does not answer") {
+		if logged := logs.FilterMessageSnippet("ended early"); logged.Len() != 1 ||
+			!strings.Contains(fmt.Sprint(logged.All()[0].ContextMap()), "does not answer") {
 			t.Errorf("logged %v", logs.All())
 		}
 	}
@@ -161,7 +168,8 @@ func TestAnExportThatCannotBeginIsAPage(t *testing.T) {
 	b := backend(grace())
 	h := served(t, b, grace())
 	for address, status := range map[string]int{"?format=xml": 400, "": 400, "?format=csv&from=yesterday": 400} {
-		if w := sitetest.Get(h, "/t/meadowbank/activity/export"+address); w.Code != status || w.Header().Get("Content-Disposition") != "" {
+		if w := sitetest.Get(h, "/t/meadowbank/activity/export"+address); w.Code != status ||
+			w.Header().Get("Content-Disposition") != "" {
 			t.Errorf("%s: %d", address, w.Code)
 		}
 	}

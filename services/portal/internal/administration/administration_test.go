@@ -45,18 +45,22 @@ func lacks(t *testing.T, page string, unwanted ...string) {
 
 // everyPage is what can be looked at.
 var everyPage = []string{
-	"", "/lockbox", "/roles", "/subscriptions/meadow-production", "/subscriptions/meadow-archive", "/roles/assign", "/subscriptions/meadow-production/assign",
+	"", "/lockbox", "/roles", "/subscriptions/meadow-production", "/subscriptions/meadow-archive", "/roles/assign",
+	"/subscriptions/meadow-production/assign",
 	"/subscriptions/meadow-production/remove/otto-owner", "/roles/remove/first-administrator", "/register", "/alternates",
 	"/previews", "/previews/leave?type=machine-learning/workspaces",
-	"/settings/approvals", "/settings/fallback", "/settings/freshness", "/settings/language", "/settings/approvals/review?value=3",
-	"/settings/fallback/review?value=FALLBACK_GLOBAL_ADMINISTRATORS", "/settings/freshness/review?value=any", "/settings/language/review?value=ja",
+	"/settings/approvals", "/settings/fallback", "/settings/freshness", "/settings/language",
+	"/settings/approvals/review?value=3",
+	"/settings/fallback/review?value=FALLBACK_GLOBAL_ADMINISTRATORS", "/settings/freshness/review?value=any",
+	"/settings/language/review?value=ja",
 }
 
 func TestEveryPageInEveryLanguage(t *testing.T) {
 	b := administrator()
 	h := served(t, b)
 	for _, page := range everyPage {
-		for lang, title := range map[string]string{"en": ">Administration</a>", "fr": ">Administration</a>", "ja": ">管理</a>"} {
+		for lang, title := range map[string]string{"en": ">Administration</a>", "fr": ">Administration</a>",
+			"ja": ">管理</a>"} {
 			with := "?lang="
 			if strings.Contains(page, "?") {
 				with = "&lang="
@@ -74,8 +78,10 @@ func TestEveryPageInEveryLanguage(t *testing.T) {
 func TestTheOverviewSaysHowItIs(t *testing.T) {
 	h := served(t, administrator())
 	page := get(t, h, "?lang=fr", http.StatusOK)
-	holds(t, page, "Activé", "Professional Direct", "Suffisant", "2 sur 5 comptent actuellement", "2 personnes différentes", "Approbateurs Lockbox de l’organisation",
-		"Depuis 15 minutes au plus", "security-desk@meadowbank.example", "machine-learning/workspaces", issuer, `href="/t/meadowbank/disclosures"`)
+	holds(t, page, "Activé", "Professional Direct", "Suffisant", "2 sur 5 comptent actuellement",
+		"2 personnes différentes", "Approbateurs Lockbox de l’organisation",
+		"Depuis 15 minutes au plus", "security-desk@meadowbank.example", "machine-learning/workspaces", issuer,
+		`href="/t/meadowbank/disclosures"`)
 	b := administrator()
 	b.tenant.LockboxEnabled, b.tenant.Plan = false, lockboxv1.SupportPlan_SUPPORT_PLAN_BASIC
 	page = get(t, served(t, b), "", http.StatusOK)
@@ -88,7 +94,8 @@ func TestR22R23WhoWouldBeAskedAndWhoDoesNotCount(t *testing.T) {
 	b := administrator()
 	h := served(t, b)
 	page := get(t, h, "/subscriptions/meadow-production?lang=ja", http.StatusOK)
-	holds(t, page, "Otto Owens", "田中 健二", "2 名の承認が必要です。", "管理グループでの割り当ては対象外です", "ロールの対象ですが、アクティブ化されていません", "ロールの割り当ての期限が切れています",
+	holds(t, page, "Otto Owens", "田中 健二", "2 名の承認が必要です。", "管理グループでの割り当ては対象外です", "ロールの対象ですが、アクティブ化されていません",
+		"ロールの割り当ての期限が切れています",
 		"2026年8月3日（月）14:30\u00a0UTC", "すでに保留中の要求には適用されません")
 	lacks(t, page, "必要な人数に足りません")
 	for _, q := range b.Asked {
@@ -96,11 +103,14 @@ func TestR22R23WhoWouldBeAskedAndWhoDoesNotCount(t *testing.T) {
 			t.Errorf("asked about %q", p.GetSubscriptionId())
 		}
 	}
-	b.preview = &lockboxv1.ApproversPreview{Basis: lockboxv1.ApproverBasis_APPROVER_BASIS_FALLBACK, RequiredApprovals: 2, Approvers: preview().GetApprovers()[:1]}
-	holds(t, get(t, h, "/subscriptions/meadow-archive", http.StatusOK), "name as the fallback", "Only 1 person could approve", "Nobody holds a role here.")
+	b.preview = &lockboxv1.ApproversPreview{Basis: lockboxv1.ApproverBasis_APPROVER_BASIS_FALLBACK, RequiredApprovals: 2,
+		Approvers: preview().GetApprovers()[:1]}
+	holds(t, get(t, h, "/subscriptions/meadow-archive", http.StatusOK), "name as the fallback",
+		"Only 1 person could approve", "Nobody holds a role here.")
 	b.preview = &lockboxv1.ApproversPreview{Basis: lockboxv1.ApproverBasis_APPROVER_BASIS_NOBODY, RequiredApprovals: 1}
 	holds(t, get(t, h, "/roles", http.StatusOK), "Nobody. A request would wait until it expires")
-	b.preview.Excluded = []*lockboxv1.ExcludedAssignment{{Person: eli, Role: lockboxv1.Role_ROLE_OWNER, Reason: "a reason of a later version"}}
+	b.preview.Excluded = []*lockboxv1.ExcludedAssignment{{Person: eli, Role: lockboxv1.Role_ROLE_OWNER,
+		Reason: "a reason of a later version"}}
 	holds(t, get(t, h, "/roles?lang=fr", http.StatusOK), `<span lang="en">a reason of a later version</span>`)
 	get(t, h, "/subscriptions/sakura-clinic", http.StatusNotFound)
 	get(t, h, "/subscriptions/meadow-production/remove/none", http.StatusNotFound)
@@ -113,8 +123,10 @@ func TestWhoDoesNotSeeTheWholeTenantSeesTheirOwnPart(t *testing.T) {
 	b := newBank(eli)
 	whole := b.tenant
 	b.tenant = &lockboxv1.TenantView{
-		Tenant: "meadowbank", DisplayName: "Meadow Bank", LockboxEnabled: true, Plan: whole.GetPlan(), Issuer: issuer, Version: 7,
-		Subscriptions: []*lockboxv1.SubscriptionView{{SubscriptionId: "meadow-production", DisplayName: "Production", Version: 5, Assignments: whole.GetSubscriptions()[1].GetAssignments()[2:3]}},
+		Tenant: "meadowbank", DisplayName: "Meadow Bank", LockboxEnabled: true, Plan: whole.GetPlan(), Issuer: issuer,
+		Version: 7,
+		Subscriptions: []*lockboxv1.SubscriptionView{{SubscriptionId: "meadow-production", DisplayName: "Production",
+			Version: 5, Assignments: whole.GetSubscriptions()[1].GetAssignments()[2:3]}},
 	}
 	b.Queries["preview_approvers"] = func(*lockboxv1.Query) (*lockboxv1.QueryReply, error) {
 		return nil, refusal.NotFound("", "I9", "nothing")
@@ -126,7 +138,8 @@ func TestWhoDoesNotSeeTheWholeTenantSeesTheirOwnPart(t *testing.T) {
 	page = get(t, h, "/subscriptions/meadow-production", http.StatusOK)
 	holds(t, page, "Eligible for the role, but the role is not activated.", `name="do" value="activate"`)
 	lacks(t, page, "Who would be asked")
-	for _, hidden := range []string{"/alternates", "/previews", "/settings/approvals", "/settings/approvals/review?value=2", "/subscriptions/meadow-archive"} {
+	for _, hidden := range []string{"/alternates", "/previews", "/settings/approvals",
+		"/settings/approvals/review?value=2", "/subscriptions/meadow-archive"} {
 		get(t, h, hidden, http.StatusNotFound)
 	}
 	b.Queries["get_tenant"] = func(*lockboxv1.Query) (*lockboxv1.QueryReply, error) {
@@ -161,8 +174,10 @@ func TestOnlyAGlobalAdministratorGetsForms(t *testing.T) {
 		}
 	}
 	h = served(t, administrator())
-	for _, page := range []string{"/lockbox", "/roles/assign", "/alternates", "/previews", "/register", "/settings/approvals/review?value=3"} {
-		if text := get(t, h, page, http.StatusOK); !posts.MatchString(text) || strings.Contains(text, "Only a Global Administrator") {
+	for _, page := range []string{"/lockbox", "/roles/assign", "/alternates", "/previews", "/register",
+		"/settings/approvals/review?value=3"} {
+		if text := get(t, h, page, http.StatusOK); !posts.MatchString(text) ||
+			strings.Contains(text, "Only a Global Administrator") {
 			t.Errorf("%s has no form for an administrator", page)
 		}
 	}
@@ -173,7 +188,8 @@ func TestAForgedFormIsRefusedByTheService(t *testing.T) {
 	refuse := func(*lockboxv1.Command) (*lockboxv1.CommandReply, error) {
 		return nil, refusal.Forbidden("token", "R2", "only a Global Administrator of the tenant may do this")
 	}
-	for _, verb := range []string{"enable_lockbox", "disable_lockbox", "change_settings", "sign_up_preview", "sign_off_preview", "register_subscription", "assign_role", "remove_role"} {
+	for _, verb := range []string{"enable_lockbox", "disable_lockbox", "change_settings", "sign_up_preview",
+		"sign_off_preview", "register_subscription", "assign_role", "remove_role"} {
 		b.Commands[verb] = refuse
 	}
 	b.Commands["activate_role"] = func(*lockboxv1.Command) (*lockboxv1.CommandReply, error) {
@@ -188,10 +204,12 @@ func TestAForgedFormIsRefusedByTheService(t *testing.T) {
 		}
 		sent := len(b.Done)
 		w := sitetest.Post(h, base+forged.path, url.Values{
-			"do": {forged.do}, "command": {newID(t)}, "seen": {"7"}, "value": {"3"}, "email": {"mole@meadowbank.example"}, "type": {"batch/accounts"}, "id": {"meadow-test"}, "name": {"Test"},
+			"do": {forged.do}, "command": {newID(t)}, "seen": {"7"}, "value": {"3"}, "email": {"mole@meadowbank.example"},
+			"type": {"batch/accounts"}, "id": {"meadow-test"}, "name": {"Test"},
 			"role": {"ROLE_GLOBAL_ADMINISTRATOR"}, "subject": {"audrey"}, "assignment": {"first-administrator"}, "for": {"1h"},
 		})
-		if w.Code != status || !strings.Contains(w.Body.String(), "<h1>") || status == http.StatusForbidden && !strings.Contains(w.Body.String(), "only a Global Administrator") {
+		if w.Code != status || !strings.Contains(w.Body.String(), "<h1>") || status == http.StatusForbidden &&
+			!strings.Contains(w.Body.String(), "only a Global Administrator") {
 			t.Errorf("%v: %d, want %d", forged, w.Code, status)
 		}
 		if len(b.Done) != sent+1 {
@@ -202,7 +220,8 @@ func TestAForgedFormIsRefusedByTheService(t *testing.T) {
 
 // payloads try to become part of the page.
 var payloads = []string{
-	`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `' onmouseover='alert(1)`, `</textarea><script>alert(1)</script>`, `</select><script>alert(1)</script>`,
+	`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `' onmouseover='alert(1)`,
+	`</textarea><script>alert(1)</script>`, `</select><script>alert(1)</script>`,
 	`" autofocus onfocus="alert(1)`, `</title><svg/onload=alert(1)>`, `<!--`, "\u202e<b>",
 }
 
@@ -217,18 +236,22 @@ func TestWhatPeopleWroteStaysText(t *testing.T) {
 		first.Assignment.EligibleOnly = true
 		b.me.Actor.Person = name
 		b.tenant = &lockboxv1.TenantView{
-			DisplayName: p, Issuer: p, Version: 1, LockboxEnabled: true, Previews: []string{p, "machine-learning/workspaces"}, Assignments: []*lockboxv1.AssignmentView{first},
-			Settings: &lockboxv1.TenantSettings{DefaultLanguage: "en", Alternates: []*lockboxv1.AlternateAddress{{Email: p}}},
+			DisplayName: p, Issuer: p, Version: 1, LockboxEnabled: true, Previews: []string{p, "machine-learning/workspaces"},
+			Assignments: []*lockboxv1.AssignmentView{first},
+			Settings:    &lockboxv1.TenantSettings{DefaultLanguage: "en", Alternates: []*lockboxv1.AlternateAddress{{Email: p}}},
 			Subscriptions: []*lockboxv1.SubscriptionView{
-				{SubscriptionId: "meadow-production", DisplayName: p, Version: 1, Assignments: []*lockboxv1.AssignmentView{as}}, {SubscriptionId: p, DisplayName: p}, {SubscriptionId: "meadow-archive"},
+				{SubscriptionId: "meadow-production", DisplayName: p, Version: 1, Assignments: []*lockboxv1.AssignmentView{as}},
+				{SubscriptionId: p, DisplayName: p}, {SubscriptionId: "meadow-archive"},
 			},
 		}
 		b.preview = &lockboxv1.ApproversPreview{
-			Basis: lockboxv1.ApproverBasis_APPROVER_BASIS_TENANT, Approvers: []*lockboxv1.Approver{{Person: name, Roles: []lockboxv1.Role{lockboxv1.Role_ROLE_OWNER}}},
-			Excluded: []*lockboxv1.ExcludedAssignment{{Person: name, Role: lockboxv1.Role_ROLE_OWNER, Reason: p}},
+			Basis:     lockboxv1.ApproverBasis_APPROVER_BASIS_TENANT,
+			Approvers: []*lockboxv1.Approver{{Person: name, Roles: []lockboxv1.Role{lockboxv1.Role_ROLE_OWNER}}},
+			Excluded:  []*lockboxv1.ExcludedAssignment{{Person: name, Role: lockboxv1.Role_ROLE_OWNER, Reason: p}},
 		}
 		services := &lockboxv1.ServiceList{Services: []*lockboxv1.ServiceView{
-			{ResourceType: p, DisplayName: p, Stage: lockboxv1.ServiceStage_SERVICE_STAGE_PREVIEW}, {ResourceType: "machine-learning/workspaces", DisplayName: p, Stage: lockboxv1.ServiceStage_SERVICE_STAGE_PREVIEW},
+			{ResourceType: p, DisplayName: p, Stage: lockboxv1.ServiceStage_SERVICE_STAGE_PREVIEW},
+			{ResourceType: "machine-learning/workspaces", DisplayName: p, Stage: lockboxv1.ServiceStage_SERVICE_STAGE_PREVIEW},
 		}}
 		b.Queries["list_services"] = func(*lockboxv1.Query) (*lockboxv1.QueryReply, error) {
 			return &lockboxv1.QueryReply{Answer: &lockboxv1.QueryReply_Services{Services: services}}, nil
@@ -245,8 +268,10 @@ func TestWhatPeopleWroteStaysText(t *testing.T) {
 		b.Commands["disable_lockbox"] = func(*lockboxv1.Command) (*lockboxv1.CommandReply, error) {
 			return nil, refusal.Conflict("x", "R2", "%s", p)
 		}
-		form := url.Values{"command": {newID(t)}, "seen": {"1"}, "role": {p}, "subject": {p}, "name": {p}, "email": {p}, "language": {p}, "expires": {""}, "reason": {p}, "do": {"off"}}
-		pages = append(pages, sitetest.Post(h, base+"/subscriptions/meadow-production/assign", form).Body.String(), sitetest.Post(h, base+"/lockbox", form).Body.String())
+		form := url.Values{"command": {newID(t)}, "seen": {"1"}, "role": {p}, "subject": {p}, "name": {p}, "email": {p},
+			"language": {p}, "expires": {""}, "reason": {p}, "do": {"off"}}
+		pages = append(pages, sitetest.Post(h, base+"/subscriptions/meadow-production/assign", form).Body.String(),
+			sitetest.Post(h, base+"/lockbox", form).Body.String())
 		for _, page := range pages {
 			lacks(t, page, "<script>alert", "<img src=x", "onmouseover='", "<svg", "<b>", `" autofocus`, "<!--", p)
 		}

@@ -18,7 +18,8 @@ import (
 const issuer = "https://login.meadowbank.example"
 
 func person(subject, name, language string) *lockboxv1.Person {
-	return &lockboxv1.Person{Issuer: issuer, Subject: subject, DisplayName: name, Email: subject + "@meadowbank.example", Language: language}
+	return &lockboxv1.Person{Issuer: issuer, Subject: subject, DisplayName: name, Email: subject + "@meadowbank.example",
+		Language: language}
 }
 
 // The people of the bank, and their roles.
@@ -46,24 +47,30 @@ func meadowbank() *lockboxv1.TenantView {
 	eligible.Assignment.EligibleOnly, eligible.Assignment.ExpiresAt = true, ahead(30*24*time.Hour)
 	activated := held("fleur-eligible", fleur, lockboxv1.Role_ROLE_LOCKBOX_APPROVER, 0)
 	activated.Assignment.EligibleOnly, activated.ActiveUntil = true, ahead(5*time.Hour)
-	inherited := held("kenji-inherited", kenji, lockboxv1.Role_ROLE_OWNER, lockboxv1.ReasonCode_REASON_CODE_ASSIGNED_AT_MANAGEMENT_GROUP)
+	inherited := held("kenji-inherited", kenji, lockboxv1.Role_ROLE_OWNER,
+		lockboxv1.ReasonCode_REASON_CODE_ASSIGNED_AT_MANAGEMENT_GROUP)
 	inherited.Assignment.Scope = lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_MANAGEMENT_GROUP
 	return &lockboxv1.TenantView{
-		Tenant: "meadowbank", DisplayName: "Meadow Bank", Plan: lockboxv1.SupportPlan_SUPPORT_PLAN_PROFESSIONAL_DIRECT, LockboxEnabled: true, Issuer: issuer,
+		Tenant: "meadowbank", DisplayName: "Meadow Bank", Plan: lockboxv1.SupportPlan_SUPPORT_PLAN_PROFESSIONAL_DIRECT,
+		LockboxEnabled: true, Issuer: issuer,
 		Version: 7, Previews: []string{"machine-learning/workspaces"},
 		Settings: &lockboxv1.TenantSettings{
-			DefaultLanguage: "en", RequiredApprovals: 2, Fallback: lockboxv1.Fallback_FALLBACK_TENANT_LOCKBOX_APPROVERS, MaxAuthenticationAge: durationpb.New(15 * time.Minute),
-			Alternates: []*lockboxv1.AlternateAddress{{Email: "security-desk@meadowbank.example", Language: "fr"}, {Email: "night@meadowbank.example"}},
+			DefaultLanguage: "en", RequiredApprovals: 2, Fallback: lockboxv1.Fallback_FALLBACK_TENANT_LOCKBOX_APPROVERS,
+			MaxAuthenticationAge: durationpb.New(15 * time.Minute),
+			Alternates: []*lockboxv1.AlternateAddress{{Email: "security-desk@meadowbank.example", Language: "fr"},
+				{Email: "night@meadowbank.example"}},
 		},
 		Assignments: []*lockboxv1.AssignmentView{
-			held("first-administrator", grace, lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR, 0), held("audrey-auditor", audrey, lockboxv1.Role_ROLE_AUDITOR, 0),
+			held("first-administrator", grace, lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR, 0),
+			held("audrey-auditor", audrey, lockboxv1.Role_ROLE_AUDITOR, 0),
 		},
 		Subscriptions: []*lockboxv1.SubscriptionView{
 			{SubscriptionId: "meadow-archive", DisplayName: "Archive", Version: 1},
-			{SubscriptionId: "meadow-production", DisplayName: "Production", Version: 5, Assignments: []*lockboxv1.AssignmentView{
-				held("otto-owner", otto, lockboxv1.Role_ROLE_OWNER, 0), activated, eligible, inherited,
-				held("audrey-owner", audrey, lockboxv1.Role_ROLE_OWNER, lockboxv1.ReasonCode_REASON_CODE_ASSIGNMENT_ENDED),
-			}},
+			{SubscriptionId: "meadow-production", DisplayName: "Production", Version: 5,
+				Assignments: []*lockboxv1.AssignmentView{
+					held("otto-owner", otto, lockboxv1.Role_ROLE_OWNER, 0), activated, eligible, inherited,
+					held("audrey-owner", audrey, lockboxv1.Role_ROLE_OWNER, lockboxv1.ReasonCode_REASON_CODE_ASSIGNMENT_ENDED),
+				}},
 		},
 	}
 }
@@ -76,8 +83,11 @@ func preview() *lockboxv1.ApproversPreview {
 			{Person: fleur, Roles: []lockboxv1.Role{lockboxv1.Role_ROLE_LOCKBOX_APPROVER}},
 		},
 		Excluded: []*lockboxv1.ExcludedAssignment{
-			{Person: eli, Role: lockboxv1.Role_ROLE_OWNER, Reason: "eligible, but not activated (R21)", CodedReason: reason.Of(lockboxv1.ReasonCode_REASON_CODE_ROLE_NOT_ACTIVATED)},
-			{Person: kenji, Role: lockboxv1.Role_ROLE_OWNER, Reason: "assigned at management-group scope, which is not supported (R22)", CodedReason: reason.Of(lockboxv1.ReasonCode_REASON_CODE_ASSIGNED_AT_MANAGEMENT_GROUP)},
+			{Person: eli, Role: lockboxv1.Role_ROLE_OWNER, Reason: "eligible, but not activated (R21)",
+				CodedReason: reason.Of(lockboxv1.ReasonCode_REASON_CODE_ROLE_NOT_ACTIVATED)},
+			{Person: kenji, Role: lockboxv1.Role_ROLE_OWNER,
+				Reason:      "assigned at management-group scope, which is not supported (R22)",
+				CodedReason: reason.Of(lockboxv1.ReasonCode_REASON_CODE_ASSIGNED_AT_MANAGEMENT_GROUP)},
 		},
 	}
 }
@@ -109,11 +119,14 @@ func newBank(me *lockboxv1.Person, roles ...lockboxv1.Role) *bank {
 			return &lockboxv1.QueryReply{Answer: &lockboxv1.QueryReply_Approvers{Approvers: b.preview}}, nil
 		},
 		"list_services": func(*lockboxv1.Query) (*lockboxv1.QueryReply, error) {
-			return &lockboxv1.QueryReply{Answer: &lockboxv1.QueryReply_Services{Services: &lockboxv1.ServiceList{Version: "2026.1", Services: []*lockboxv1.ServiceView{
-				{ResourceType: "compute/virtual-machines", DisplayName: "Virtual machines", Stage: lockboxv1.ServiceStage_SERVICE_STAGE_GENERALLY_AVAILABLE},
-				{ResourceType: "machine-learning/workspaces", DisplayName: "Machine Learning", Stage: lockboxv1.ServiceStage_SERVICE_STAGE_PREVIEW},
-				{ResourceType: "batch/accounts", DisplayName: "Batch", Stage: lockboxv1.ServiceStage_SERVICE_STAGE_PREVIEW},
-			}}}}, nil
+			return &lockboxv1.QueryReply{Answer: &lockboxv1.QueryReply_Services{
+				Services: &lockboxv1.ServiceList{Version: "2026.1", Services: []*lockboxv1.ServiceView{
+					{ResourceType: "compute/virtual-machines", DisplayName: "Virtual machines",
+						Stage: lockboxv1.ServiceStage_SERVICE_STAGE_GENERALLY_AVAILABLE},
+					{ResourceType: "machine-learning/workspaces", DisplayName: "Machine Learning",
+						Stage: lockboxv1.ServiceStage_SERVICE_STAGE_PREVIEW},
+					{ResourceType: "batch/accounts", DisplayName: "Batch", Stage: lockboxv1.ServiceStage_SERVICE_STAGE_PREVIEW},
+				}}}}, nil
 		},
 	}
 	return b

@@ -33,7 +33,8 @@ var hiddenInput = regexp.MustCompile(`<input type="hidden" name="([^"]*)" value=
 // several, is said by a part of it.
 func filled(t *testing.T, page, action, part string, pairs ...string) url.Values {
 	t.Helper()
-	forms := regexp.MustCompile(`(?s)<form method="post" action="`+regexp.QuoteMeta(base+action)+`".*?</form>`).FindAllString(page, -1)
+	forms := regexp.MustCompile(`(?s)<form method="post" action="`+regexp.QuoteMeta(
+		base+action)+`".*?</form>`).FindAllString(page, -1)
 	for _, f := range forms {
 		if !strings.Contains(f, part) {
 			continue
@@ -57,7 +58,8 @@ func filled(t *testing.T, page, action, part string, pairs ...string) url.Values
 // done answers every command with this sequence.
 func (b *bank) does(sequence uint64) {
 	for _, verb := range []string{
-		"enable_lockbox", "disable_lockbox", "change_settings", "sign_up_preview", "sign_off_preview", "register_subscription", "assign_role", "remove_role", "activate_role", "deactivate_role",
+		"enable_lockbox", "disable_lockbox", "change_settings", "sign_up_preview", "sign_off_preview",
+		"register_subscription", "assign_role", "remove_role", "activate_role", "deactivate_role",
 	} {
 		b.Commands[verb] = func(*lockboxv1.Command) (*lockboxv1.CommandReply, error) {
 			return &lockboxv1.CommandReply{Sequence: sequence}, nil
@@ -69,7 +71,8 @@ func TestEveryFormIsExactlyOneCommand(t *testing.T) {
 	settings := func(change func(*lockboxv1.TenantSettings)) *lockboxv1.Command {
 		s := proto.CloneOf(meadowbank().GetSettings())
 		change(s)
-		return &lockboxv1.Command{SeenVersion: 7, Action: &lockboxv1.Command_ChangeSettings{ChangeSettings: &lockboxv1.ChangeSettings{Settings: s}}}
+		return &lockboxv1.Command{SeenVersion: 7,
+			Action: &lockboxv1.Command_ChangeSettings{ChangeSettings: &lockboxv1.ChangeSettings{Settings: s}}}
 	}
 	assigned := func(id, about string, as *lockboxv1.RoleAssignment) *lockboxv1.Command {
 		as.Id = id
@@ -77,7 +80,8 @@ func TestEveryFormIsExactlyOneCommand(t *testing.T) {
 		if about != "" {
 			seen = 5
 		}
-		return &lockboxv1.Command{AggregateId: about, SeenVersion: seen, Action: &lockboxv1.Command_AssignRole{AssignRole: &lockboxv1.AssignRole{Assignment: as}}}
+		return &lockboxv1.Command{AggregateId: about, SeenVersion: seen,
+			Action: &lockboxv1.Command_AssignRole{AssignRole: &lockboxv1.AssignRole{Assignment: as}}}
 	}
 	const id = "the command's own"
 	for name, c := range map[string]struct {
@@ -87,41 +91,74 @@ func TestEveryFormIsExactlyOneCommand(t *testing.T) {
 		want               *lockboxv1.Command
 		then               string
 	}{
-		"off": {administrator(), "/lockbox", "/lockbox", `value="off"`, []string{"reason", " For the audit.\r\nUntil Monday. "},
-			&lockboxv1.Command{SeenVersion: 7, Action: &lockboxv1.Command_DisableLockbox{DisableLockbox: &lockboxv1.DisableLockbox{Reason: "For the audit.\nUntil Monday."}}}, ""},
-		"approvals": {administrator(), "/settings/approvals/review?value=3", "/settings/approvals", "", nil, settings(func(s *lockboxv1.TenantSettings) { s.RequiredApprovals = 3 }), ""},
-		"fallback": {administrator(), "/settings/fallback/review?value=FALLBACK_GLOBAL_ADMINISTRATORS", "/settings/fallback", "", nil,
+		"off": {administrator(), "/lockbox", "/lockbox", `value="off"`,
+			[]string{"reason", " For the audit.\r\nUntil Monday. "},
+			&lockboxv1.Command{SeenVersion: 7,
+				Action: &lockboxv1.Command_DisableLockbox{
+					DisableLockbox: &lockboxv1.DisableLockbox{Reason: "For the audit.\nUntil Monday."}}}, ""},
+		"approvals": {administrator(), "/settings/approvals/review?value=3", "/settings/approvals", "", nil,
+			settings(func(s *lockboxv1.TenantSettings) { s.RequiredApprovals = 3 }), ""},
+		"fallback": {administrator(), "/settings/fallback/review?value=FALLBACK_GLOBAL_ADMINISTRATORS", "/settings/fallback",
+			"", nil,
 			settings(func(s *lockboxv1.TenantSettings) { s.Fallback = lockboxv1.Fallback_FALLBACK_GLOBAL_ADMINISTRATORS }), ""},
-		"freshness":   {administrator(), "/settings/freshness/review?value=1h0m0s", "/settings/freshness", "", nil, settings(func(s *lockboxv1.TenantSettings) { s.MaxAuthenticationAge = durationpb.New(time.Hour) }), ""},
-		"any sign-in": {administrator(), "/settings/freshness/review?value=any", "/settings/freshness", "", nil, settings(func(s *lockboxv1.TenantSettings) { s.MaxAuthenticationAge = nil }), ""},
-		"language":    {administrator(), "/settings/language/review?value=ja", "/settings/language", "", nil, settings(func(s *lockboxv1.TenantSettings) { s.DefaultLanguage = "ja" }), ""},
-		"an address more": {administrator(), "/alternates", "/alternates", `value="add"`, []string{"email", "desk@meadowbank.example", "language", "ja"},
+		"freshness": {administrator(), "/settings/freshness/review?value=1h0m0s", "/settings/freshness", "", nil,
+			settings(func(s *lockboxv1.TenantSettings) { s.MaxAuthenticationAge = durationpb.New(time.Hour) }), ""},
+		"any sign-in": {administrator(), "/settings/freshness/review?value=any", "/settings/freshness", "", nil,
+			settings(func(s *lockboxv1.TenantSettings) { s.MaxAuthenticationAge = nil }), ""},
+		"language": {administrator(), "/settings/language/review?value=ja", "/settings/language", "", nil,
+			settings(func(s *lockboxv1.TenantSettings) { s.DefaultLanguage = "ja" }), ""},
+		"an address more": {administrator(), "/alternates", "/alternates", `value="add"`,
+			[]string{"email", "desk@meadowbank.example", "language", "ja"},
 			settings(func(s *lockboxv1.TenantSettings) {
 				s.Alternates = append(s.Alternates, &lockboxv1.AlternateAddress{Email: "desk@meadowbank.example", Language: "ja"})
 			}), "/alternates"},
-		"an address less": {administrator(), "/alternates", "/alternates", "night@", nil, settings(func(s *lockboxv1.TenantSettings) { s.Alternates = s.Alternates[:1] }), "/alternates"},
+		"an address less": {administrator(), "/alternates", "/alternates", "night@", nil,
+			settings(func(s *lockboxv1.TenantSettings) { s.Alternates = s.Alternates[:1] }), "/alternates"},
 		"a preview": {administrator(), "/previews", "/previews", "batch/accounts", nil,
-			&lockboxv1.Command{SeenVersion: 7, Action: &lockboxv1.Command_SignUpPreview{SignUpPreview: &lockboxv1.SignUpPreview{ResourceType: "batch/accounts"}}}, "/previews"},
+			&lockboxv1.Command{SeenVersion: 7,
+				Action: &lockboxv1.Command_SignUpPreview{SignUpPreview: &lockboxv1.SignUpPreview{ResourceType: "batch/accounts"}}},
+			"/previews"},
 		"no preview": {administrator(), "/previews/leave?type=machine-learning/workspaces", "/previews", "", nil,
-			&lockboxv1.Command{SeenVersion: 7, Action: &lockboxv1.Command_SignOffPreview{SignOffPreview: &lockboxv1.SignOffPreview{ResourceType: "machine-learning/workspaces"}}}, "/previews"},
+			&lockboxv1.Command{SeenVersion: 7,
+				Action: &lockboxv1.Command_SignOffPreview{
+					SignOffPreview: &lockboxv1.SignOffPreview{ResourceType: "machine-learning/workspaces"}}}, "/previews"},
 		"a subscription": {administrator(), "/register", "/register", "", []string{"id", "meadow-test", "name", "Test"},
-			&lockboxv1.Command{AggregateId: "meadow-test", Action: &lockboxv1.Command_RegisterSubscription{RegisterSubscription: &lockboxv1.RegisterSubscription{DisplayName: "Test"}}}, ""},
-		"a role on a subscription": {administrator(), "/subscriptions/meadow-production/assign", "/subscriptions/meadow-production/assign", "",
-			[]string{"role", "ROLE_LOCKBOX_APPROVER", "subject", "fleur", "name", "Fleur Lefèvre", "email", "fleur@meadowbank.example", "language", "fr", "expires", "2026-12-31T18:00", "eligible", "yes"},
+			&lockboxv1.Command{AggregateId: "meadow-test",
+				Action: &lockboxv1.Command_RegisterSubscription{
+					RegisterSubscription: &lockboxv1.RegisterSubscription{DisplayName: "Test"}}}, ""},
+		"a role on a subscription": {administrator(), "/subscriptions/meadow-production/assign",
+			"/subscriptions/meadow-production/assign", "",
+			[]string{"role", "ROLE_LOCKBOX_APPROVER", "subject", "fleur", "name", "Fleur Lefèvre", "email",
+				"fleur@meadowbank.example", "language", "fr", "expires", "2026-12-31T18:00", "eligible", "yes"},
 			assigned(id, "meadow-production", &lockboxv1.RoleAssignment{
-				Person: fleur, Role: lockboxv1.Role_ROLE_LOCKBOX_APPROVER, Scope: lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_SUBSCRIPTION, EligibleOnly: true,
+				Person: fleur, Role: lockboxv1.Role_ROLE_LOCKBOX_APPROVER,
+				Scope: lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_SUBSCRIPTION, EligibleOnly: true,
 				ExpiresAt: ahead(time.Date(2026, 12, 31, 18, 0, 0, 0, time.UTC).Sub(sitetest.Now)),
 			}), "/subscriptions/meadow-production"},
-		"a role of the tenant": {administrator(), "/roles/assign", "/roles/assign", "", []string{"role", "ROLE_AUDITOR", "subject", "eli", "name", "Eli Edwards", "email", "eli@meadowbank.example", "language", ""},
-			assigned(id, "", &lockboxv1.RoleAssignment{Person: eli, Role: lockboxv1.Role_ROLE_AUDITOR, Scope: lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_TENANT}), "/roles"},
-		"no role on a subscription": {administrator(), "/subscriptions/meadow-production/remove/otto-owner", "/subscriptions/meadow-production", "", nil,
-			&lockboxv1.Command{AggregateId: "meadow-production", SeenVersion: 5, Action: &lockboxv1.Command_RemoveRole{RemoveRole: &lockboxv1.RemoveRole{AssignmentId: "otto-owner"}}}, "/subscriptions/meadow-production"},
+		"a role of the tenant": {administrator(), "/roles/assign", "/roles/assign", "",
+			[]string{"role", "ROLE_AUDITOR", "subject", "eli", "name", "Eli Edwards", "email", "eli@meadowbank.example",
+				"language", ""},
+			assigned(id, "", &lockboxv1.RoleAssignment{Person: eli, Role: lockboxv1.Role_ROLE_AUDITOR,
+				Scope: lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_TENANT}), "/roles"},
+		"no role on a subscription": {administrator(), "/subscriptions/meadow-production/remove/otto-owner",
+			"/subscriptions/meadow-production", "", nil,
+			&lockboxv1.Command{AggregateId: "meadow-production", SeenVersion: 5,
+				Action: &lockboxv1.Command_RemoveRole{RemoveRole: &lockboxv1.RemoveRole{AssignmentId: "otto-owner"}}},
+			"/subscriptions/meadow-production"},
 		"no role of the tenant": {administrator(), "/roles/remove/audrey-auditor", "/roles", "", nil,
-			&lockboxv1.Command{SeenVersion: 7, Action: &lockboxv1.Command_RemoveRole{RemoveRole: &lockboxv1.RemoveRole{AssignmentId: "audrey-auditor"}}}, "/roles"},
-		"activated": {newBank(eli), "/subscriptions/meadow-production", "/subscriptions/meadow-production", "", []string{"for", "4h0m0s"},
-			&lockboxv1.Command{AggregateId: "meadow-production", SeenVersion: 5, Action: &lockboxv1.Command_ActivateRole{ActivateRole: &lockboxv1.ActivateRole{AssignmentId: "eli-owner", Until: ahead(4 * time.Hour)}}}, "/subscriptions/meadow-production"},
-		"not activated any more": {newBank(fleur), "/subscriptions/meadow-production", "/subscriptions/meadow-production", "", nil,
-			&lockboxv1.Command{AggregateId: "meadow-production", SeenVersion: 5, Action: &lockboxv1.Command_DeactivateRole{DeactivateRole: &lockboxv1.DeactivateRole{AssignmentId: "fleur-eligible"}}}, "/subscriptions/meadow-production"},
+			&lockboxv1.Command{SeenVersion: 7,
+				Action: &lockboxv1.Command_RemoveRole{RemoveRole: &lockboxv1.RemoveRole{AssignmentId: "audrey-auditor"}}},
+			"/roles"},
+		"activated": {newBank(eli), "/subscriptions/meadow-production", "/subscriptions/meadow-production", "",
+			[]string{"for", "4h0m0s"},
+			&lockboxv1.Command{AggregateId: "meadow-production", SeenVersion: 5,
+				Action: &lockboxv1.Command_ActivateRole{ActivateRole: &lockboxv1.ActivateRole{AssignmentId: "eli-owner",
+					Until: ahead(4 * time.Hour)}}}, "/subscriptions/meadow-production"},
+		"not activated any more": {newBank(fleur), "/subscriptions/meadow-production", "/subscriptions/meadow-production", "",
+			nil,
+			&lockboxv1.Command{AggregateId: "meadow-production", SeenVersion: 5,
+				Action: &lockboxv1.Command_DeactivateRole{
+					DeactivateRole: &lockboxv1.DeactivateRole{AssignmentId: "fleur-eligible"}}}, "/subscriptions/meadow-production"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.me.does(99)
@@ -162,14 +199,18 @@ func TestSwitchingOn(t *testing.T) {
 	b.does(8)
 	h := served(t, b)
 	sitetest.Post(h, base+"/lockbox", filled(t, get(t, h, "/lockbox", http.StatusOK), "/lockbox", `value="on"`))
-	if want := (&lockboxv1.Command{SeenVersion: 7, Action: &lockboxv1.Command_EnableLockbox{EnableLockbox: &lockboxv1.EnableLockbox{}}}); len(b.Done) != 1 || !same(b.Done[0], want) {
+	if want := (&lockboxv1.Command{SeenVersion: 7,
+		Action: &lockboxv1.Command_EnableLockbox{EnableLockbox: &lockboxv1.EnableLockbox{}}}); len(b.Done) != 1 ||
+		!same(b.Done[0], want) {
 		t.Errorf("did %v", b.Done)
 	}
 }
 
 func TestSwitchingOffSaysWhatItMeans(t *testing.T) {
 	h := served(t, administrator())
-	holds(t, get(t, h, "/lockbox", http.StatusOK), "Nimbus Cloud decides alone", "Requests that already wait for you stay as they are", "Access that is running goes on", `name="reason" maxlength="1000" required`)
+	holds(t, get(t, h, "/lockbox", http.StatusOK), "Nimbus Cloud decides alone",
+		"Requests that already wait for you stay as they are", "Access that is running goes on",
+		`name="reason" maxlength="1000" required`)
 }
 
 func TestASettingChangedInTheMeantimeIsNotOverwritten(t *testing.T) {
@@ -177,15 +218,18 @@ func TestASettingChangedInTheMeantimeIsNotOverwritten(t *testing.T) {
 	b.does(99)
 	h := served(t, b)
 	values := filled(t, get(t, h, "/settings/approvals/review?value=3", http.StatusOK), "/settings/approvals", "")
-	alternate := filled(t, get(t, h, "/alternates", http.StatusOK), "/alternates", `value="add"`, "email", "desk@meadowbank.example")
+	alternate := filled(t, get(t, h, "/alternates", http.StatusOK), "/alternates", `value="add"`, "email",
+		"desk@meadowbank.example")
 	// Somebody else demands a fresh sign-in, and five approvals.
 	b.tenant = proto.CloneOf(b.tenant)
-	b.tenant.Version, b.tenant.Settings.RequiredApprovals, b.tenant.Settings.MaxAuthenticationAge = 8, 5, durationpb.New(5*time.Minute)
+	b.tenant.Version, b.tenant.Settings.RequiredApprovals, b.tenant.Settings.MaxAuthenticationAge = 8, 5,
+		durationpb.New(5*time.Minute)
 	w := sitetest.Post(h, base+"/settings/approvals", values)
 	if w.Code != http.StatusConflict || len(b.Done) != 0 {
 		t.Fatalf("%d, did %v", w.Code, b.Done)
 	}
-	holds(t, w.Body.String(), "Somebody has changed something here since you opened this page.", "<dd>5 different people</dd>", "<strong>3 different people</strong>")
+	holds(t, w.Body.String(), "Somebody has changed something here since you opened this page.",
+		"<dd>5 different people</dd>", "<strong>3 different people</strong>")
 	if w = sitetest.Post(h, base+"/alternates", alternate); w.Code != http.StatusConflict || len(b.Done) != 0 {
 		t.Errorf("%d, did %v", w.Code, b.Done)
 	}
@@ -193,7 +237,8 @@ func TestASettingChangedInTheMeantimeIsNotOverwritten(t *testing.T) {
 	// Seen, they do it all the same: on what is there now.
 	again := filled(t, sitetest.Post(h, base+"/settings/approvals", values).Body.String(), "/settings/approvals", "")
 	sitetest.Post(h, base+"/settings/approvals", again)
-	if len(b.Done) != 1 || b.Done[0].GetSeenVersion() != 8 || b.Done[0].GetChangeSettings().GetSettings().GetMaxAuthenticationAge().AsDuration() != 5*time.Minute {
+	if len(b.Done) != 1 || b.Done[0].GetSeenVersion() != 8 ||
+		b.Done[0].GetChangeSettings().GetSettings().GetMaxAuthenticationAge().AsDuration() != 5*time.Minute {
 		t.Errorf("did %v", b.Done)
 	}
 	if again.Get("command") == values.Get("command") {
@@ -207,7 +252,8 @@ func TestWhatTheServiceFindsChangedIsShown(t *testing.T) {
 		return nil, refusal.Conflict("seen_version", "R29", "it has changed since you saw it: version 5 then, 6 now")
 	}
 	h := served(t, b)
-	values := filled(t, get(t, h, "/subscriptions/meadow-production/remove/otto-owner", http.StatusOK), "/subscriptions/meadow-production", "")
+	values := filled(t, get(t, h, "/subscriptions/meadow-production/remove/otto-owner", http.StatusOK),
+		"/subscriptions/meadow-production", "")
 	w := sitetest.Post(h, base+"/subscriptions/meadow-production", values)
 	if w.Code != http.StatusConflict {
 		t.Errorf("%d", w.Code)
@@ -215,7 +261,8 @@ func TestWhatTheServiceFindsChangedIsShown(t *testing.T) {
 	holds(t, w.Body.String(), "Somebody has changed something here", "Who would be asked if a request came now?")
 	holds(t, sitetest.Get(b.metrics.Handler(nil), "/metrics").Body.String(), `code="conflict",rule="R29"`)
 	b.Commands["remove_role"] = func(*lockboxv1.Command) (*lockboxv1.CommandReply, error) {
-		return nil, refusal.Precondition("remove_role.assignment_id", "R2", "this is the last Global Administrator who always is one; assign another first")
+		return nil, refusal.Precondition("remove_role.assignment_id", "R2",
+			"this is the last Global Administrator who always is one; assign another first")
 	}
 	values = filled(t, get(t, h, "/roles/remove/first-administrator", http.StatusOK), "/roles", "")
 	w = sitetest.Post(h, base+"/roles?lang=ja", values)
@@ -228,21 +275,25 @@ func TestWhatTheServiceFindsChangedIsShown(t *testing.T) {
 func TestWhatIsWrongStandsBesideItsField(t *testing.T) {
 	b := administrator()
 	h := served(t, b)
-	for field, name := range map[string]string{"person.subject": "subject", "person.display_name": "name", "person.email": "email", "person.language": "language", "expires_at": "expires", "role": "role"} {
+	for field, name := range map[string]string{"person.subject": "subject", "person.display_name": "name",
+		"person.email": "email", "person.language": "language", "expires_at": "expires", "role": "role"} {
 		b.Commands["assign_role"] = func(*lockboxv1.Command) (*lockboxv1.CommandReply, error) {
 			return nil, refusal.Invalid("assign_role.assignment."+field, "bad input", "is not right")
 		}
-		values := filled(t, get(t, h, "/roles/assign", http.StatusOK), "/roles/assign", "", "role", "ROLE_AUDITOR", "subject", "x-1", "name", "X", "email", "x@meadowbank.example", "eligible", "yes")
+		values := filled(t, get(t, h, "/roles/assign", http.StatusOK), "/roles/assign", "", "role", "ROLE_AUDITOR", "subject",
+			"x-1", "name", "X", "email", "x@meadowbank.example", "eligible", "yes")
 		w := sitetest.Post(h, base+"/roles/assign", values)
 		if w.Code != http.StatusBadRequest {
 			t.Errorf("%s: %d", field, w.Code)
 		}
-		holds(t, w.Body.String(), `<a href="#`+name+`">`, `id="`+name+`-wrong"`, `<span lang="en">is not right</span>`, `id="`+name+`"`, `value="x-1"`, `value="x@meadowbank.example"`,
+		holds(t, w.Body.String(), `<a href="#`+name+`">`, `id="`+name+`-wrong"`, `<span lang="en">is not right</span>`,
+			`id="`+name+`"`, `value="x-1"`, `value="x@meadowbank.example"`,
 			`value="ROLE_AUDITOR" required checked`, `value="yes" checked`)
 	}
 	sent := len(b.Done)
 	values := filled(t, get(t, h, "/roles/assign", http.StatusOK), "/roles/assign", "", "expires", "next year")
-	if w := sitetest.Post(h, base+"/roles/assign?lang=fr", values); w.Code != http.StatusBadRequest || len(b.Done) != sent {
+	if w := sitetest.Post(h, base+"/roles/assign?lang=fr", values); w.Code != http.StatusBadRequest ||
+		len(b.Done) != sent {
 		t.Errorf("%d", w.Code)
 	} else {
 		holds(t, w.Body.String(), `<a href="#expires">Prend fin le (UTC)</a>`)
@@ -251,7 +302,8 @@ func TestWhatIsWrongStandsBesideItsField(t *testing.T) {
 		return nil, refusal.Invalid("aggregate_id", "bad input", "an id is 1 to 64 letters")
 	}
 	values = filled(t, get(t, h, "/register", http.StatusOK), "/register", "", "id", "no id", "name", "Test")
-	holds(t, sitetest.Post(h, base+"/register", values).Body.String(), `<a href="#id">Subscription ID</a>`, `value="no id"`)
+	holds(t, sitetest.Post(h, base+"/register", values).Body.String(), `<a href="#id">Subscription ID</a>`,
+		`value="no id"`)
 }
 
 func TestAFormThatIsNotThePagesOwnDoesNothing(t *testing.T) {
@@ -287,6 +339,8 @@ func TestAFormThatIsNotThePagesOwnDoesNothing(t *testing.T) {
 
 // everyForm is what can be done.
 var everyForm = []struct{ path, do string }{
-	{"/lockbox", "on"}, {"/lockbox", "off"}, {"/settings/approvals", ""}, {"/alternates", "add"}, {"/alternates", "remove"}, {"/previews", "join"}, {"/previews", "leave"},
-	{"/register", ""}, {"/roles/assign", ""}, {"/subscriptions/meadow-production/assign", ""}, {"/roles", "remove"}, {"/roles", "activate"}, {"/roles", "deactivate"},
+	{"/lockbox", "on"}, {"/lockbox", "off"}, {"/settings/approvals", ""}, {"/alternates", "add"},
+	{"/alternates", "remove"}, {"/previews", "join"}, {"/previews", "leave"},
+	{"/register", ""}, {"/roles/assign", ""}, {"/subscriptions/meadow-production/assign", ""}, {"/roles", "remove"},
+	{"/roles", "activate"}, {"/roles", "deactivate"},
 }

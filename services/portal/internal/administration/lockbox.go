@@ -29,7 +29,8 @@ func (p pages) switchLockbox(v *site.Visit) error {
 	case "on":
 		c.command = &lockboxv1.Command{Action: &lockboxv1.Command_EnableLockbox{EnableLockbox: &lockboxv1.EnableLockbox{}}}
 	case "off":
-		c.command = &lockboxv1.Command{Action: &lockboxv1.Command_DisableLockbox{DisableLockbox: &lockboxv1.DisableLockbox{Reason: f.Value("reason")}}}
+		c.command = &lockboxv1.Command{Action: &lockboxv1.Command_DisableLockbox{
+			DisableLockbox: &lockboxv1.DisableLockbox{Reason: f.Value("reason")}}}
 	default:
 		return unknown()
 	}

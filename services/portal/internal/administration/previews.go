@@ -78,9 +78,11 @@ func (p pages) changePreviews(v *site.Visit) error {
 	c := change{Visit: v, form: f, then: v.Path(root, "previews"), again: p.previews}
 	switch f.Value("do") {
 	case "join":
-		c.command = &lockboxv1.Command{Action: &lockboxv1.Command_SignUpPreview{SignUpPreview: &lockboxv1.SignUpPreview{ResourceType: f.Value("type")}}}
+		c.command = &lockboxv1.Command{Action: &lockboxv1.Command_SignUpPreview{
+			SignUpPreview: &lockboxv1.SignUpPreview{ResourceType: f.Value("type")}}}
 	case "leave":
-		c.command = &lockboxv1.Command{Action: &lockboxv1.Command_SignOffPreview{SignOffPreview: &lockboxv1.SignOffPreview{ResourceType: f.Value("type")}}}
+		c.command = &lockboxv1.Command{Action: &lockboxv1.Command_SignOffPreview{
+			SignOffPreview: &lockboxv1.SignOffPreview{ResourceType: f.Value("type")}}}
 	default:
 		return unknown()
 	}

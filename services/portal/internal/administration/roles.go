@@ -50,7 +50,8 @@ func (p pages) scope(v *site.Visit, f *form.Form) error {
 	if err != nil {
 		return err
 	}
-	reply, err := v.Ask(&lockboxv1.Query{Ask: &lockboxv1.Query_PreviewApprovers{PreviewApprovers: &lockboxv1.PreviewApprovers{SubscriptionId: s.ID}}})
+	reply, err := v.Ask(&lockboxv1.Query{Ask: &lockboxv1.Query_PreviewApprovers{
+		PreviewApprovers: &lockboxv1.PreviewApprovers{SubscriptionId: s.ID}}})
 	if err != nil && !site.NotFound(err) {
 		return err
 	}

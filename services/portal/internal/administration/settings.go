@@ -182,7 +182,8 @@ func (p pages) changeSettings(
 ) error {
 	c := change{
 		Visit: l.Visit, form: l.Form, then: then, again: again, fields: fields,
-		command: &lockboxv1.Command{Action: &lockboxv1.Command_ChangeSettings{ChangeSettings: &lockboxv1.ChangeSettings{Settings: next}}},
+		command: &lockboxv1.Command{Action: &lockboxv1.Command_ChangeSettings{
+			ChangeSettings: &lockboxv1.ChangeSettings{Settings: next}}},
 	}
 	seen, err := l.Form.Number("seen")
 	if err != nil {

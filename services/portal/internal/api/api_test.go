@@ -29,13 +29,18 @@ const (
 )
 
 func view() *lockboxv1.RequestView {
-	otto := &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_TENANT, Person: &lockboxv1.Person{Subject: "otto"}, TokenSha256: []byte{1, 2}, AuthenticatedAt: timestamppb.New(sitetest.Now)}
+	otto := &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_TENANT, Person: &lockboxv1.Person{Subject: "otto"},
+		TokenSha256: []byte{1, 2}, AuthenticatedAt: timestamppb.New(sitetest.Now)}
 	return &lockboxv1.RequestView{
-		RequestId: id, Tenant: "meadowbank", Status: lockboxv1.RequestStatus_REQUEST_STATUS_CUSTOMER_NOTIFIED, Version: 3, CreatedAt: timestamppb.New(sitetest.Now),
-		Intent:  &lockboxv1.AccessIntent{Id: id, ResourceIds: []string{"/subscriptions/x/y"}, ReasonType: lockboxv1.ReasonType_REASON_TYPE_CUSTOMER_INITIATED_SUPPORT, Duration: durationpb.New(90 * time.Minute)},
-		Lockbox: &lockboxv1.CustomerNotified{Approvers: []*lockboxv1.Approver{{Person: otto.GetPerson(), Roles: []lockboxv1.Role{lockboxv1.Role_ROLE_OWNER}}}, RequiredApprovals: 1},
+		RequestId: id, Tenant: "meadowbank", Status: lockboxv1.RequestStatus_REQUEST_STATUS_CUSTOMER_NOTIFIED, Version: 3,
+		CreatedAt: timestamppb.New(sitetest.Now),
+		Intent: &lockboxv1.AccessIntent{Id: id, ResourceIds: []string{"/subscriptions/x/y"},
+			ReasonType: lockboxv1.ReasonType_REASON_TYPE_CUSTOMER_INITIATED_SUPPORT, Duration: durationpb.New(90 * time.Minute)},
+		Lockbox: &lockboxv1.CustomerNotified{Approvers: []*lockboxv1.Approver{{Person: otto.GetPerson(),
+			Roles: []lockboxv1.Role{lockboxv1.Role_ROLE_OWNER}}}, RequiredApprovals: 1},
 		Evaluation: &lockboxv1.AccessEvaluated{
-			Facts:                &lockboxv1.EvaluationFacts{TenantSequence: 5, History: &lockboxv1.EngineerHistory{Requests: 2}},
+			Facts: &lockboxv1.EvaluationFacts{TenantSequence: 5,
+				History: &lockboxv1.EngineerHistory{Requests: 2}},
 			InternalRemindBefore: []*durationpb.Duration{durationpb.New(time.Hour + time.Millisecond)},
 		},
 		CustomerDecisions: []*lockboxv1.Decision{{Actor: otto, Approved: true, Time: timestamppb.New(sitetest.Now)}},
@@ -52,24 +57,29 @@ func bank() *sitetest.Backend {
 	b := &sitetest.Backend{
 		Queries: map[string]func(*lockboxv1.Query) (*lockboxv1.QueryReply, error){
 			"get_self": query(&lockboxv1.QueryReply{Answer: &lockboxv1.QueryReply_Self{Self: &lockboxv1.SelfView{
-				Tenant: "meadowbank", Roles: []*lockboxv1.HeldRole{{Role: lockboxv1.Role_ROLE_OWNER, SubscriptionId: "x"}}, MaxAuthenticationAge: durationpb.New(time.Hour),
+				Tenant: "meadowbank", Roles: []*lockboxv1.HeldRole{{Role: lockboxv1.Role_ROLE_OWNER, SubscriptionId: "x"}},
+				MaxAuthenticationAge: durationpb.New(time.Hour),
 			}}}),
 			"list_requests": query(&lockboxv1.QueryReply{Answer: &lockboxv1.QueryReply_Requests{Requests: &lockboxv1.RequestList{
 				Requests: []*lockboxv1.RequestView{view()}, NextPageToken: "next", Total: 1 << 60,
 			}}}),
 			"get_request": query(&lockboxv1.QueryReply{Answer: &lockboxv1.QueryReply_Request{Request: view()}}),
-			"list_activity": query(&lockboxv1.QueryReply{Answer: &lockboxv1.QueryReply_Activity{Activity: &lockboxv1.ActivityList{
-				Activities: []*lockboxv1.Activity{{Entry: &lockboxv1.TimelineEntry{Type: "CustomerDenied"}, Event: &lockboxv1.Event{
-					Id: other, Fact: &lockboxv1.Event_CustomerDenied{CustomerDenied: &lockboxv1.CustomerDenied{Reason: "no"}},
-				}}},
-			}}}),
-			"preview_approvers": query(&lockboxv1.QueryReply{Answer: &lockboxv1.QueryReply_Approvers{Approvers: &lockboxv1.ApproversPreview{
-				Basis: lockboxv1.ApproverBasis_APPROVER_BASIS_SUBSCRIPTION, RequiredApprovals: 2,
-			}}}),
+			"list_activity": query(&lockboxv1.QueryReply{
+				Answer: &lockboxv1.QueryReply_Activity{Activity: &lockboxv1.ActivityList{
+					Activities: []*lockboxv1.Activity{{Entry: &lockboxv1.TimelineEntry{Type: "CustomerDenied"},
+						Event: &lockboxv1.Event{
+							Id: other, Fact: &lockboxv1.Event_CustomerDenied{CustomerDenied: &lockboxv1.CustomerDenied{Reason: "no"}},
+						}}},
+				}}}),
+			"preview_approvers": query(&lockboxv1.QueryReply{
+				Answer: &lockboxv1.QueryReply_Approvers{Approvers: &lockboxv1.ApproversPreview{
+					Basis: lockboxv1.ApproverBasis_APPROVER_BASIS_SUBSCRIPTION, RequiredApprovals: 2,
+				}}}),
 		},
 		Commands: map[string]func(*lockboxv1.Command) (*lockboxv1.CommandReply, error){},
 	}
-	for _, verb := range []string{"approve", "deny", "revoke", "ask", "answer", "withdraw", "release", "internal_approve", "internal_refuse"} {
+	for _, verb := range []string{"approve", "deny", "revoke", "ask", "answer", "withdraw", "release", "internal_approve",
+		"internal_refuse"} {
 		b.Commands[verb] = func(*lockboxv1.Command) (*lockboxv1.CommandReply, error) {
 			return &lockboxv1.CommandReply{Sequence: 43, Version: 4, EventId: other}, nil
 		}
@@ -78,7 +88,9 @@ func bank() *sitetest.Backend {
 }
 
 // call calls, and compares with the document.
-func call(t *testing.T, b *sitetest.Backend, method, address, token, body string, headers ...string) *httptest.ResponseRecorder {
+func call(
+	t *testing.T, b *sitetest.Backend, method, address, token, body string, headers ...string,
+) *httptest.ResponseRecorder {
 	t.Helper()
 	w := bearertest.Call(serve(t, b), method, prefix+address, token, body, headers...)
 	r := httptest.NewRequest(method, prefix+address, nil)
@@ -101,19 +113,27 @@ func TestWhatIsRead(t *testing.T) {
 		asked          *lockboxv1.Query
 		answer         proto.Message
 	}{
-		{bearertest.Otto, "/self", &lockboxv1.Query{Tenant: customers, Ask: &lockboxv1.Query_GetSelf{GetSelf: &lockboxv1.GetSelf{}}}, new(lockboxv1.SelfView)},
+		{bearertest.Otto, "/self", &lockboxv1.Query{Tenant: customers,
+			Ask: &lockboxv1.Query_GetSelf{GetSelf: &lockboxv1.GetSelf{}}}, new(lockboxv1.SelfView)},
 		{
 			bearertest.Otto, "/requests?status=REQUEST_STATUS_ACTIVE&status=REQUEST_STATUS_DENIED&subscriptionId=x&ticketId=SR-1&awaitingMe=true&count=true&limit=7&pageToken=p&after=41",
-			&lockboxv1.Query{Tenant: customers, MinSequence: 41, Ask: &lockboxv1.Query_ListRequests{ListRequests: &lockboxv1.ListRequests{
-				Statuses:       []lockboxv1.RequestStatus{lockboxv1.RequestStatus_REQUEST_STATUS_ACTIVE, lockboxv1.RequestStatus_REQUEST_STATUS_DENIED},
-				SubscriptionId: "x", TicketId: "SR-1", AwaitingMe: true, Count: true, Limit: 7, PageToken: "p",
-			}}}, new(lockboxv1.RequestList),
+			&lockboxv1.Query{Tenant: customers, MinSequence: 41,
+				Ask: &lockboxv1.Query_ListRequests{ListRequests: &lockboxv1.ListRequests{
+					Statuses: []lockboxv1.RequestStatus{lockboxv1.RequestStatus_REQUEST_STATUS_ACTIVE,
+						lockboxv1.RequestStatus_REQUEST_STATUS_DENIED},
+					SubscriptionId: "x", TicketId: "SR-1", AwaitingMe: true, Count: true, Limit: 7, PageToken: "p",
+				}}}, new(lockboxv1.RequestList),
 		},
-		{bearertest.Lena, "/requests", &lockboxv1.Query{Ask: &lockboxv1.Query_ListRequests{ListRequests: &lockboxv1.ListRequests{}}}, new(lockboxv1.RequestList)},
-		{bearertest.Lena, "/requests?tenant=meadowbank", &lockboxv1.Query{Tenant: customers, Ask: &lockboxv1.Query_ListRequests{ListRequests: &lockboxv1.ListRequests{}}}, new(lockboxv1.RequestList)},
+		{bearertest.Lena, "/requests",
+			&lockboxv1.Query{Ask: &lockboxv1.Query_ListRequests{ListRequests: &lockboxv1.ListRequests{}}},
+			new(lockboxv1.RequestList)},
+		{bearertest.Lena, "/requests?tenant=meadowbank",
+			&lockboxv1.Query{Tenant: customers, Ask: &lockboxv1.Query_ListRequests{ListRequests: &lockboxv1.ListRequests{}}},
+			new(lockboxv1.RequestList)},
 		{
 			bearertest.Otto, "/requests/" + id + "?tenant=meadowbank",
-			&lockboxv1.Query{Tenant: customers, Ask: &lockboxv1.Query_GetRequest{GetRequest: &lockboxv1.GetRequest{RequestId: id}}}, new(lockboxv1.RequestView),
+			&lockboxv1.Query{Tenant: customers,
+				Ask: &lockboxv1.Query_GetRequest{GetRequest: &lockboxv1.GetRequest{RequestId: id}}}, new(lockboxv1.RequestView),
 		},
 		{
 			bearertest.Otto, "/activity?action=CustomerDenied&action=Approve%20Lockbox%20Request&since=2026-08-03T09:30:00Z&until=2026-08-04T09:30:00.5%2B02:00&person=otto&resource=/a&subscriptionId=x&requestId=" + id + "&limit=1000&pageToken=p",
@@ -125,7 +145,9 @@ func TestWhatIsRead(t *testing.T) {
 		},
 		{
 			bearertest.Otto, "/approvers?subscriptionId=x",
-			&lockboxv1.Query{Tenant: customers, Ask: &lockboxv1.Query_PreviewApprovers{PreviewApprovers: &lockboxv1.PreviewApprovers{SubscriptionId: "x"}}}, new(lockboxv1.ApproversPreview),
+			&lockboxv1.Query{Tenant: customers,
+				Ask: &lockboxv1.Query_PreviewApprovers{PreviewApprovers: &lockboxv1.PreviewApprovers{SubscriptionId: "x"}}},
+			new(lockboxv1.ApproversPreview),
 		},
 	} {
 		t.Run(of(c.token)+" "+c.address, func(t *testing.T) {
@@ -149,19 +171,32 @@ func TestWhatIsDone(t *testing.T) {
 		token, verb, body string
 		want              *lockboxv1.Command
 	}{
-		{bearertest.Otto, "approve", `{"reason":"ok","duration":"5400s","resourceIds":["/a"],"seenVersion":3}`, &lockboxv1.Command{SeenVersion: 3, Action: &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{
-			Reason: "ok", Duration: durationpb.New(90 * time.Minute), ResourceIds: []string{"/a"},
-		}}}},
-		{bearertest.Otto, "approve", `{}`, &lockboxv1.Command{Action: &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{}}}},
-		{bearertest.Otto, "deny", `{"reason":"no","seenVersion":"3"}`, &lockboxv1.Command{SeenVersion: 3, Action: &lockboxv1.Command_Deny{Deny: &lockboxv1.Deny{Reason: "no"}}}},
-		{bearertest.Otto, "deny", `{"reason":"no","seenVersion":"18446744073709551615"}`, &lockboxv1.Command{SeenVersion: 1<<64 - 1, Action: &lockboxv1.Command_Deny{Deny: &lockboxv1.Deny{Reason: "no"}}}},
-		{bearertest.Otto, "revoke", `{"reason":"enough"}`, &lockboxv1.Command{Action: &lockboxv1.Command_Revoke{Revoke: &lockboxv1.Revoke{Reason: "enough"}}}},
-		{bearertest.Otto, "ask", `{"text":"Why?"}`, &lockboxv1.Command{Action: &lockboxv1.Command_Ask{Ask: &lockboxv1.Ask{Text: "Why?"}}}},
-		{bearertest.Lena, "answer", `{"questionId":"q","text":"So."}`, &lockboxv1.Command{Action: &lockboxv1.Command_Answer{Answer: &lockboxv1.Answer{QuestionId: "q", Text: "So."}}}},
-		{bearertest.Lena, "withdraw", `{"reason":"solved"}`, &lockboxv1.Command{Action: &lockboxv1.Command_Withdraw{Withdraw: &lockboxv1.Withdraw{Reason: "solved"}}}},
-		{bearertest.Lena, "release", `{}`, &lockboxv1.Command{Action: &lockboxv1.Command_Release{Release: &lockboxv1.Release{}}}},
-		{bearertest.Lena, "internal-approve", `{"comment":"ok"}`, &lockboxv1.Command{Action: &lockboxv1.Command_InternalApprove{InternalApprove: &lockboxv1.InternalApprove{Comment: "ok"}}}},
-		{bearertest.Lena, "internal-refuse", `{"reason":"no"}`, &lockboxv1.Command{Action: &lockboxv1.Command_InternalRefuse{InternalRefuse: &lockboxv1.InternalRefuse{Reason: "no"}}}},
+		{bearertest.Otto, "approve", `{"reason":"ok","duration":"5400s","resourceIds":["/a"],"seenVersion":3}`,
+			&lockboxv1.Command{SeenVersion: 3, Action: &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{
+				Reason: "ok", Duration: durationpb.New(90 * time.Minute), ResourceIds: []string{"/a"},
+			}}}},
+		{bearertest.Otto, "approve", `{}`,
+			&lockboxv1.Command{Action: &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{}}}},
+		{bearertest.Otto, "deny", `{"reason":"no","seenVersion":"3"}`,
+			&lockboxv1.Command{SeenVersion: 3, Action: &lockboxv1.Command_Deny{Deny: &lockboxv1.Deny{Reason: "no"}}}},
+		{bearertest.Otto, "deny", `{"reason":"no","seenVersion":"18446744073709551615"}`,
+			&lockboxv1.Command{SeenVersion: 1<<64 - 1, Action: &lockboxv1.Command_Deny{Deny: &lockboxv1.Deny{Reason: "no"}}}},
+		{bearertest.Otto, "revoke", `{"reason":"enough"}`,
+			&lockboxv1.Command{Action: &lockboxv1.Command_Revoke{Revoke: &lockboxv1.Revoke{Reason: "enough"}}}},
+		{bearertest.Otto, "ask", `{"text":"Why?"}`,
+			&lockboxv1.Command{Action: &lockboxv1.Command_Ask{Ask: &lockboxv1.Ask{Text: "Why?"}}}},
+		{bearertest.Lena, "answer", `{"questionId":"q","text":"So."}`,
+			&lockboxv1.Command{Action: &lockboxv1.Command_Answer{Answer: &lockboxv1.Answer{QuestionId: "q", Text: "So."}}}},
+		{bearertest.Lena, "withdraw", `{"reason":"solved"}`,
+			&lockboxv1.Command{Action: &lockboxv1.Command_Withdraw{Withdraw: &lockboxv1.Withdraw{Reason: "solved"}}}},
+		{bearertest.Lena, "release", `{}`,
+			&lockboxv1.Command{Action: &lockboxv1.Command_Release{Release: &lockboxv1.Release{}}}},
+		{bearertest.Lena, "internal-approve", `{"comment":"ok"}`,
+			&lockboxv1.Command{Action: &lockboxv1.Command_InternalApprove{
+				InternalApprove: &lockboxv1.InternalApprove{Comment: "ok"}}}},
+		{bearertest.Lena, "internal-refuse", `{"reason":"no"}`,
+			&lockboxv1.Command{Action: &lockboxv1.Command_InternalRefuse{
+				InternalRefuse: &lockboxv1.InternalRefuse{Reason: "no"}}}},
 	} {
 		t.Run(c.verb, func(t *testing.T) {
 			b := bank()
@@ -186,25 +221,38 @@ func wrong(t *testing.T, w *httptest.ResponseRecorder) string {
 	var d details
 	strict := json.NewDecoder(bytes.NewReader(w.Body.Bytes()))
 	strict.DisallowUnknownFields()
-	if err := strict.Decode(&d); err != nil || d.Status != w.Code || d.Detail == "" || w.Header().Get("Content-Type") != "application/problem+json" {
+	if err := strict.Decode(&d); err != nil || d.Status != w.Code || d.Detail == "" ||
+		w.Header().Get("Content-Type") != "application/problem+json" {
 		t.Errorf("%v: %d %s", err, w.Code, w.Body)
 	}
-	return strings.TrimSpace(http.StatusText(d.Status) + ": " + strings.TrimPrefix(d.Code, "REFUSAL_CODE_") + " " + d.Field)
+	return strings.TrimSpace(http.StatusText(d.Status) + ": " + strings.TrimPrefix(d.Code, "REFUSAL_CODE_") + " " +
+		d.Field)
 }
 
 func TestWhatIsNotUnderstoodIsRefused(t *testing.T) {
 	for _, c := range [][3]string{
-		{"GET", "/requests?Status=REQUEST_STATUS_ACTIVE", "Status"}, {"GET", "/requests?status=ACTIVE", "status"}, {"GET", "/requests?status=REQUEST_STATUS_UNSPECIFIED", "status"},
-		{"GET", "/requests?limit=0", "limit"}, {"GET", "/requests?limit=x", "limit"}, {"GET", "/requests?limit=1&limit=2", "limit"}, {"GET", "/requests?after=-1", "after"},
-		{"GET", "/requests?awaitingMe=1", "awaitingMe"}, {"GET", "/requests?subscriptionId=", "subscriptionId"}, {"GET", "/requests?a;b", "query"},
-		{"GET", "/activity?since=yesterday", "since"}, {"GET", "/self?limit=1", "limit"}, {"GET", "/requests/" + id + "?subscriptionId=x", "subscriptionId"},
-		{"POST", "/requests/" + id + `/deny {"reason":"x","more":1}`, "body"}, {"POST", "/requests/" + id + `/deny {"Reason":"x"}`, "body"},
-		{"POST", "/requests/" + id + `/deny {"reason":"x","token":"y"}`, "body"}, {"POST", "/requests/" + id + `/approve {"duration":8}`, "duration"},
-		{"POST", "/requests/" + id + `/approve {"duration":"8h"}`, "duration"}, {"POST", "/requests/" + id + `/approve {"resourceIds":[1]}`, "resourceIds"},
-		{"POST", "/requests/" + id + `/approve {"seenVersion":-1}`, "seenVersion"}, {"POST", "/requests/" + id + `/approve {"seenVersion":1.5}`, "seenVersion"},
-		{"POST", "/requests/" + id + `/approve {"seenVersion":"x"}`, "seenVersion"}, {"POST", "/requests/" + id + `/approve {"seenVersion":[1]}`, "seenVersion"},
-		{"POST", "/requests/" + id + `/approve {"seenVersion":null}`, "seenVersion"}, {"POST", "/requests/" + id + `/approve {"seenVersion":18446744073709551616}`, "seenVersion"},
-		{"POST", "/requests/" + id + `/answer {"question_id":"q"}`, "body"}, {"POST", "/requests/" + id + `/deny {"reason":null}`, "reason"},
+		{"GET", "/requests?Status=REQUEST_STATUS_ACTIVE", "Status"}, {"GET", "/requests?status=ACTIVE", "status"},
+		{"GET", "/requests?status=REQUEST_STATUS_UNSPECIFIED", "status"},
+		{"GET", "/requests?limit=0", "limit"}, {"GET", "/requests?limit=x", "limit"},
+		{"GET", "/requests?limit=1&limit=2", "limit"}, {"GET", "/requests?after=-1", "after"},
+		{"GET", "/requests?awaitingMe=1", "awaitingMe"}, {"GET", "/requests?subscriptionId=", "subscriptionId"},
+		{"GET", "/requests?a;b", "query"},
+		{"GET", "/activity?since=yesterday", "since"}, {"GET", "/self?limit=1", "limit"},
+		{"GET", "/requests/" + id + "?subscriptionId=x", "subscriptionId"},
+		{"POST", "/requests/" + id + `/deny {"reason":"x","more":1}`, "body"},
+		{"POST", "/requests/" + id + `/deny {"Reason":"x"}`, "body"},
+		{"POST", "/requests/" + id + `/deny {"reason":"x","token":"y"}`, "body"},
+		{"POST", "/requests/" + id + `/approve {"duration":8}`, "duration"},
+		{"POST", "/requests/" + id + `/approve {"duration":"8h"}`, "duration"},
+		{"POST", "/requests/" + id + `/approve {"resourceIds":[1]}`, "resourceIds"},
+		{"POST", "/requests/" + id + `/approve {"seenVersion":-1}`, "seenVersion"},
+		{"POST", "/requests/" + id + `/approve {"seenVersion":1.5}`, "seenVersion"},
+		{"POST", "/requests/" + id + `/approve {"seenVersion":"x"}`, "seenVersion"},
+		{"POST", "/requests/" + id + `/approve {"seenVersion":[1]}`, "seenVersion"},
+		{"POST", "/requests/" + id + `/approve {"seenVersion":null}`, "seenVersion"},
+		{"POST", "/requests/" + id + `/approve {"seenVersion":18446744073709551616}`, "seenVersion"},
+		{"POST", "/requests/" + id + `/answer {"question_id":"q"}`, "body"},
+		{"POST", "/requests/" + id + `/deny {"reason":null}`, "reason"},
 		{"POST", "/requests/" + id + `/approve?after=1 {}`, "after"},
 	} {
 		b := bank()
@@ -216,16 +264,19 @@ func TestWhatIsNotUnderstoodIsRefused(t *testing.T) {
 			t.Errorf("%s: %v %v", c[1], b.Asked, b.Done)
 		}
 	}
-	for _, keys := range [][]string{{"Idempotency-Key", "x"}, {"Idempotency-Key", "11111111-2222-4333-8444-555555555555"}, {"Idempotency-Key", id, "Idempotency-Key", other}} {
+	for _, keys := range [][]string{{"Idempotency-Key", "x"}, {"Idempotency-Key", "11111111-2222-4333-8444-555555555555"},
+		{"Idempotency-Key", id, "Idempotency-Key", other}} {
 		b := bank()
-		if got := wrong(t, call(t, b, "POST", "/requests/"+id+"/approve", bearertest.Otto, "{}", keys...)); got != "Bad Request: INVALID Idempotency-Key" || len(b.Done) > 0 {
+		if got := wrong(t, call(t, b, "POST", "/requests/"+id+"/approve", bearertest.Otto, "{}",
+			keys...)); got != "Bad Request: INVALID Idempotency-Key" || len(b.Done) > 0 {
 			t.Errorf("%v: %s", keys, got)
 		}
 	}
 }
 
-// A key stands for one call of one caller. The services take a command whose id they know for one that is carried out, so what
-// is sent under a key that stands for something else must not get the same id: nobody would hear that it was not done.
+// A key stands for one call of one caller. The services take a command whose id they know for one that is carried out,
+// so what is sent under a key that stands for something else must not get the same id: nobody would hear that it was
+// not done.
 func TestAKeyStandsForOneCallOfOneCaller(t *testing.T) {
 	from := func(subject string) string {
 		return bearertest.TokenOf(subject, "https://login.meadowbank.example", "lockbox")
@@ -243,7 +294,8 @@ func TestAKeyStandsForOneCallOfOneCaller(t *testing.T) {
 	} {
 		b := bank()
 		for range 2 {
-			if w := call(t, b, "POST", "/requests/"+c.request+"/"+c.verb, c.token, c.body, "Idempotency-Key", c.key); w.Code != 200 {
+			if w := call(t, b, "POST", "/requests/"+c.request+"/"+c.verb, c.token, c.body, "Idempotency-Key",
+				c.key); w.Code != 200 {
 				t.Fatalf("%s: %d %s", c.what, w.Code, w.Body)
 			}
 		}
@@ -273,7 +325,8 @@ func TestAnotherTenantIsNotThere(t *testing.T) {
 		if got := wrong(t, call(t, b, route.Method, address, bearertest.Otto, body)); got != "Not Found: NOT_FOUND" {
 			t.Errorf("%s: %s", address, got)
 		}
-		if got := wrong(t, call(t, b, route.Method, address, "", body)); got != "Unauthorized: UNAUTHENTICATED Authorization" {
+		if got := wrong(t, call(t, b, route.Method, address, "",
+			body)); got != "Unauthorized: UNAUTHENTICATED Authorization" {
 			t.Errorf("%s: %s", address, got)
 		}
 	}

@@ -79,24 +79,28 @@ func TestBodiesAreDocumented(t *testing.T) {
 		for name := range fields {
 			want = append(want, name)
 		}
-		schema := doc.Paths.Find(prefix + "/requests/{requestId}/" + action).Post.RequestBody.Value.Content.Get("application/json").Schema.Value
+		schema := doc.Paths.Find(prefix + "/requests/{requestId}/" +
+			action).Post.RequestBody.Value.Content.Get("application/json").Schema.Value
 		var got []string
 		for name := range schema.Properties {
 			got = append(got, name)
 		}
 		slices.Sort(want)
 		slices.Sort(got)
-		if diff := cmp.Diff(want, got); diff != "" || schema.AdditionalProperties.Has == nil || *schema.AdditionalProperties.Has {
+		if diff := cmp.Diff(want, got); diff != "" || schema.AdditionalProperties.Has == nil ||
+			*schema.AdditionalProperties.Has {
 			t.Errorf("%s: %s", action, diff)
 		}
 	}
 }
 
-// A schema that is called like a message has that message's fields, and one that is called like an enumeration its values.
+// A schema that is called like a message has that message's fields, and one that is called like an enumeration its
+// values.
 func TestMessagesAreDocumented(t *testing.T) {
 	doc, seen := load(t), map[protoreflect.FullName]bool{}
 	for _, m := range []proto.Message{
-		new(lockboxv1.SelfView), new(lockboxv1.RequestList), new(lockboxv1.RequestView), new(lockboxv1.ActivityList), new(lockboxv1.ApproversPreview),
+		new(lockboxv1.SelfView), new(lockboxv1.RequestList), new(lockboxv1.RequestView), new(lockboxv1.ActivityList),
+		new(lockboxv1.ApproversPreview),
 		new(lockboxv1.CommandReply),
 	} {
 		compare(t, doc, m.ProtoReflect().Descriptor(), seen)
@@ -186,8 +190,8 @@ func documentedKind(p *openapi3.SchemaRef) string {
 	return strings.TrimSpace(strings.Join(s.Type.Slice(), " ") + " " + s.Format)
 }
 
-// documented compares a request that was accepted, and any response, with the document. The request's body is given apart,
-// for it has been read.
+// documented compares a request that was accepted, and any response, with the document. The request's body is given
+// apart, for it has been read.
 func documented(t *testing.T, r *http.Request, sent string, w *httptest.ResponseRecorder) {
 	t.Helper()
 	finder, err := router()
@@ -201,12 +205,14 @@ func documented(t *testing.T, r *http.Request, sent string, w *httptest.Response
 	r.Body = io.NopCloser(strings.NewReader(sent))
 	request := &openapi3filter.RequestValidationInput{
 		Request: r, PathParams: params, Route: route,
-		Options: &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, IncludeResponseStatus: true},
+		Options: &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc,
+			IncludeResponseStatus: true},
 	}
 	if err := openapi3filter.ValidateRequest(t.Context(), request); err != nil && w.Code == http.StatusOK {
 		t.Errorf("%s %s %s is accepted, and not as documented: %v", r.Method, r.URL, sent, err)
 	}
-	response := &openapi3filter.ResponseValidationInput{RequestValidationInput: request, Status: w.Code, Header: w.Header(), Options: request.Options}
+	response := &openapi3filter.ResponseValidationInput{RequestValidationInput: request, Status: w.Code,
+		Header: w.Header(), Options: request.Options}
 	if err := openapi3filter.ValidateResponse(t.Context(), response.SetBodyBytes(w.Body.Bytes())); err != nil {
 		t.Errorf("%s %s: the answer %d %s is not as documented: %v", r.Method, r.URL, w.Code, w.Body, err)
 	}

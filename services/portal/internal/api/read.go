@@ -38,7 +38,8 @@ func listRequests(c *bearer.Call) error {
 
 func getRequest(c *bearer.Call) error {
 	reply, err := ask(c, nil,
-		&lockboxv1.Query{Ask: &lockboxv1.Query_GetRequest{GetRequest: &lockboxv1.GetRequest{RequestId: c.Param("requestId")}}})
+		&lockboxv1.Query{Ask: &lockboxv1.Query_GetRequest{
+			GetRequest: &lockboxv1.GetRequest{RequestId: c.Param("requestId")}}})
 	if err != nil {
 		return err
 	}
@@ -48,7 +49,8 @@ func getRequest(c *bearer.Call) error {
 // getReceipt answers with the file itself, of which not a byte may change.
 func getReceipt(c *bearer.Call) error {
 	reply, err := ask(c, nil,
-		&lockboxv1.Query{Ask: &lockboxv1.Query_GetReceipt{GetReceipt: &lockboxv1.GetReceipt{RequestId: c.Param("requestId")}}})
+		&lockboxv1.Query{Ask: &lockboxv1.Query_GetReceipt{
+			GetReceipt: &lockboxv1.GetReceipt{RequestId: c.Param("requestId")}}})
 	if err != nil {
 		return err
 	}

@@ -38,7 +38,8 @@ func view() *lockboxv1.RequestView {
 		RequestId: id, Tenant: "meadowbank", Status: lockboxv1.RequestStatus_REQUEST_STATUS_CUSTOMER_NOTIFIED, Version: 3,
 		CreatedAt: timestamppb.New(sitetest.Now),
 		Intent: &lockboxv1.AccessIntent{
-			Id: id, Tenant: "meadowbank", SubscriptionId: "meadow-production", ResourceType: "compute/virtual-machines", TicketId: "SR-1",
+			Id: id, Tenant: "meadowbank", SubscriptionId: "meadow-production", ResourceType: "compute/virtual-machines",
+			TicketId:      "SR-1",
 			Justification: "The machine <hangs>.", ResourceIds: []string{production + "/vm/a", production + "/vm/b"},
 		},
 		Evaluation: &lockboxv1.AccessEvaluated{Duration: durationpb.New(8 * time.Hour)},
@@ -72,11 +73,14 @@ func bank() *sitetest.Backend {
 				list := new(lockboxv1.ActivityList)
 				if q.GetListActivity().GetSubscriptionId() == "meadow-production" {
 					list.Activities = []*lockboxv1.Activity{{
-						Tenant: "meadowbank", RequestId: id, Event: &lockboxv1.Event{Id: "019b0000-0000-7000-8000-00000000000e", CausationId: "019b0000-0000-7000-8000-00000000000c"},
+						Tenant: "meadowbank", RequestId: id, Event: &lockboxv1.Event{Id: "019b0000-0000-7000-8000-00000000000e",
+							CausationId: "019b0000-0000-7000-8000-00000000000c"},
 						Entry: &lockboxv1.TimelineEntry{
-							Sequence: 9, Time: timestamppb.New(sitetest.Now), Type: "CustomerDenied", Action: "Deny Lockbox Request", Summary: "Otto Owens denied access.",
-							Title: map[string]string{"fr": "Refuser la demande Lockbox"}[q.GetLanguage()],
-							Actor: &lockboxv1.Actor{Person: &lockboxv1.Person{Issuer: "https://login.meadowbank.example", Subject: "otto", DisplayName: "Otto Owens", Email: "otto@meadowbank.example"}},
+							Sequence: 9, Time: timestamppb.New(sitetest.Now), Type: "CustomerDenied", Action: "Deny Lockbox Request",
+							Summary: "Otto Owens denied access.",
+							Title:   map[string]string{"fr": "Refuser la demande Lockbox"}[q.GetLanguage()],
+							Actor: &lockboxv1.Actor{Person: &lockboxv1.Person{Issuer: "https://login.meadowbank.example", Subject: "otto",
+								DisplayName: "Otto Owens", Email: "otto@meadowbank.example"}},
 						},
 					}}
 				}
@@ -95,7 +99,8 @@ func serve(t *testing.T, b *sitetest.Backend) http.Handler {
 func body(t *testing.T, w *httptest.ResponseRecorder) map[string]any {
 	t.Helper()
 	var m map[string]any
-	if err := json.Unmarshal(w.Body.Bytes(), &m); err != nil || w.Header().Get("Content-Type") != "application/json; charset=utf-8" {
+	if err := json.Unmarshal(w.Body.Bytes(), &m); err != nil ||
+		w.Header().Get("Content-Type") != "application/json; charset=utf-8" {
 		t.Fatalf("%d %v %s", w.Code, err, w.Body)
 	}
 	return m
@@ -118,8 +123,10 @@ func TestARequestAsAzureShowsIt(t *testing.T) {
 		"properties": map[string]any{
 			"requestId": id, "justification": "The machine <hangs>.", "status": "Pending", "lockboxStatus": "CustomerNotified",
 			"createdDateTime": "2026-08-03T09:30:00Z", "expirationDateTime": "2026-08-07T09:30:00Z", "duration": "8",
-			"resourceIds": production + "/vm/a," + production + "/vm/b", "requestedResourceIds": []any{production + "/vm/a", production + "/vm/b"},
-			"resourceType": "compute/virtual-machines", "supportRequest": "SR-1", "supportCaseUrl": "https://lockbox.example/t/meadowbank/tickets/SR-1",
+			"resourceIds":          production + "/vm/a," + production + "/vm/b",
+			"requestedResourceIds": []any{production + "/vm/a", production + "/vm/b"},
+			"resourceType":         "compute/virtual-machines", "supportRequest": "SR-1",
+			"supportCaseUrl": "https://lockbox.example/t/meadowbank/tickets/SR-1",
 			"workItemSource": "SupportRequest", "subscriptionId": "meadow-production",
 		},
 	}
@@ -129,7 +136,8 @@ func TestARequestAsAzureShowsIt(t *testing.T) {
 			t.Errorf("%s: %d %s", name, w.Code, diff)
 		}
 	}
-	old := bearertest.Call(h, "GET", requests+"/"+id+v, bearertest.Otto, "", "User-Agent", "Go/go1.26 go-autorest/v14.2.1 Azure-SDK-For-Go/v68.0.0 customerlockbox/2018-02-28-preview")
+	old := bearertest.Call(h, "GET", requests+"/"+id+v, bearertest.Otto, "", "User-Agent",
+		"Go/go1.26 go-autorest/v14.2.1 Azure-SDK-For-Go/v68.0.0 customerlockbox/2018-02-28-preview")
 	properties, _ := body(t, old)["properties"].(map[string]any)
 	if properties["duration"] != 8.0 {
 		t.Errorf("to a client of the older model the duration is %v", properties["duration"])
@@ -139,7 +147,8 @@ func TestARequestAsAzureShowsIt(t *testing.T) {
 func TestPathsAreTheSameInUpperAndLowerCase(t *testing.T) {
 	h := serve(t, bank())
 	for _, address := range []string{
-		strings.ToLower(requests) + v, "/SUBSCRIPTIONS/meadow-production/PROVIDERS/MICROSOFT.CUSTOMERLOCKBOX/REQUESTS/" + id + "?API-VERSION=2018-02-28-PREVIEW", requests + "/" + v,
+		strings.ToLower(requests) + v, "/SUBSCRIPTIONS/meadow-production/PROVIDERS/MICROSOFT.CUSTOMERLOCKBOX/REQUESTS/" + id +
+			"?API-VERSION=2018-02-28-PREVIEW", requests + "/" + v,
 	} {
 		if w := bearertest.Call(h, "GET", address, bearertest.Otto, ""); w.Code != 200 {
 			t.Errorf("%s: %d %s", address, w.Code, w.Body)
@@ -163,7 +172,9 @@ func TestAListIsFilteredAndGoesOn(t *testing.T) {
 	}
 	for i, token := range []string{"", "last"} {
 		asked := b.Asked[i].GetListRequests()
-		if !slices.Equal(asked.GetStatuses(), []lockboxv1.RequestStatus{lockboxv1.RequestStatus_REQUEST_STATUS_CUSTOMER_NOTIFIED}) || asked.GetLimit() != 1 || asked.GetPageToken() != token {
+		if !slices.Equal(asked.GetStatuses(),
+			[]lockboxv1.RequestStatus{lockboxv1.RequestStatus_REQUEST_STATUS_CUSTOMER_NOTIFIED}) || asked.GetLimit() != 1 ||
+			asked.GetPageToken() != token {
 			t.Errorf("asked: %v", asked)
 		}
 	}
@@ -171,7 +182,8 @@ func TestAListIsFilteredAndGoesOn(t *testing.T) {
 
 func TestAFilterThatNothingMatchesIsNotNoFilter(t *testing.T) {
 	b := bank()
-	w := bearertest.Call(serve(t, b), "GET", requests+v+"&$filter="+url.QueryEscape("properties/status eq 'Approving'"), bearertest.Otto, "")
+	w := bearertest.Call(serve(t, b), "GET", requests+v+"&$filter="+url.QueryEscape("properties/status eq 'Approving'"),
+		bearertest.Otto, "")
 	if m := body(t, w); w.Code != 200 || len(m["value"].([]any)) != 0 { //nolint:errcheck // a panic fails the test
 		t.Errorf("%d %v", w.Code, m)
 	}
@@ -185,14 +197,16 @@ func TestWhatIsNotThereAndWhatIsAnothersReadTheSame(t *testing.T) {
 	words := ""
 	for _, call := range [][2]string{
 		{"GET", "/subscriptions/sakura-clinic/providers/Microsoft.CustomerLockbox/requests" + v},
-		{"GET", "/subscriptions/sakura-clinic/providers/Microsoft.CustomerLockbox/requests" + v + "&$filter=" + url.QueryEscape("properties/status eq 'Approving'")},
+		{"GET", "/subscriptions/sakura-clinic/providers/Microsoft.CustomerLockbox/requests" + v + "&$filter=" +
+			url.QueryEscape("properties/status eq 'Approving'")},
 		{"GET", "/subscriptions/x%2Fy/providers/Microsoft.CustomerLockbox/requests" + v},
 		{"GET", "/subscriptions/sakura-clinic/providers/Microsoft.CustomerLockbox/requests/" + id + v},
 		{"POST", "/subscriptions/sakura-clinic/providers/Microsoft.CustomerLockbox/requests/" + id + "/updateApproval" + v},
 		{"GET", requests + "/019b0000-0000-7000-8000-000000000002" + v},
 		{"GET", requests + "/x" + v},
 		{"GET", "/subscriptions/sakura-clinic/providers/Microsoft.Insights/eventtypes/management/values" + since},
-		{"GET", "/subscriptions/sakura-clinic/providers/Microsoft.Insights/eventtypes/management/values" + since + url.QueryEscape(" and status eq 'Failed'")},
+		{"GET", "/subscriptions/sakura-clinic/providers/Microsoft.Insights/eventtypes/management/values" + since +
+			url.QueryEscape(" and status eq 'Failed'")},
 		{"GET", lockbox + "/tenantOptedIn/sakura" + v},
 		{"GET", lockbox + "/tenantOptedIn/x" + v},
 		{"GET", "/subscriptions/meadow-production/resourceGroups"},
@@ -215,13 +229,15 @@ func TestWhatIsNotThereAndWhatIsAnothersReadTheSame(t *testing.T) {
 func TestEveryPathNeedsACustomersToken(t *testing.T) {
 	b := bank()
 	for _, route := range arm.New(bearer.NewDesk(sitetest.New(t, b, nil), "")).Routes {
-		address := strings.NewReplacer("{subscriptionId}", "meadow-production", "{requestId}", id, "{tenantId}", "meadowbank").Replace(route.Path) + v
+		address := strings.NewReplacer("{subscriptionId}", "meadow-production", "{requestId}", id, "{tenantId}",
+			"meadowbank").Replace(route.Path) + v
 		if strings.Contains(route.Path, "Insights") {
 			address = activity + since
 		}
 		want, provider := "401 AuthenticationFailed Authorization", "403 AuthorizationFailed Authorization"
 		if route.Open {
-			if w := bearertest.Call(serve(t, b), route.Method, address, "", ""); w.Code != 200 || strings.Contains(w.Body.String(), "meadow") {
+			if w := bearertest.Call(serve(t, b), route.Method, address, "", ""); w.Code != 200 ||
+				strings.Contains(w.Body.String(), "meadow") {
 				t.Errorf("%s: %d %s", route.Path, w.Code, w.Body)
 			}
 			continue
@@ -229,7 +245,8 @@ func TestEveryPathNeedsACustomersToken(t *testing.T) {
 		if got := wrong(t, bearertest.Call(serve(t, b), route.Method, address, "", `{"status":"Approve"}`)); got != want {
 			t.Errorf("%s without a token: %s", route.Path, got)
 		}
-		if got := wrong(t, bearertest.Call(serve(t, b), route.Method, address, bearertest.Lena, `{"status":"Approve"}`)); got != provider {
+		if got := wrong(t, bearertest.Call(serve(t, b), route.Method, address, bearertest.Lena,
+			`{"status":"Approve"}`)); got != provider {
 			t.Errorf("%s for the provider: %s", route.Path, got)
 		}
 	}
@@ -277,7 +294,8 @@ func TestApproveAndDeny(t *testing.T) {
 			t.Errorf("%s is answered before it shows: %v", text, last)
 		}
 		m := body(t, w)
-		if verdict := strings.ToUpper(got[:1]) + strings.Fields(got)[0][1:]; m["status"] != verdict || m["decision"] != verdict {
+		if verdict := strings.ToUpper(got[:1]) + strings.Fields(got)[0][1:]; m["status"] != verdict ||
+			m["decision"] != verdict {
 			t.Errorf("%s: %v", text, m)
 		}
 	}
@@ -332,7 +350,8 @@ func TestVersionsAndParameters(t *testing.T) {
 	if w := bearertest.Call(h, "GET", requests, bearertest.Otto, ""); w.Code != 200 {
 		t.Errorf("the SDK sends no api-version with the list: %d %s", w.Code, w.Body)
 	}
-	if got := wrong(t, bearertest.Call(h, "GET", lockbox+"/enableLockbox"+v, bearertest.Otto, "")); got != "405 MethodNotAllowed <nil>" {
+	if got := wrong(t, bearertest.Call(h, "GET", lockbox+"/enableLockbox"+v, bearertest.Otto,
+		"")); got != "405 MethodNotAllowed <nil>" {
 		t.Error(got)
 	}
 }
@@ -346,20 +365,24 @@ func TestEnableAndDisable(t *testing.T) {
 		return nil, refusal.Forbidden("token", "R2", "only a Global Administrator may do this")
 	}
 	h := serve(t, b)
-	if w := bearertest.Call(h, "POST", lockbox+"/enableLockbox"+v, bearertest.Otto, ""); w.Code != 200 || w.Body.Len() > 0 || b.Done[0].GetTenant() != "meadowbank" {
+	if w := bearertest.Call(h, "POST", lockbox+"/enableLockbox"+v, bearertest.Otto, ""); w.Code != 200 ||
+		w.Body.Len() > 0 || b.Done[0].GetTenant() != "meadowbank" {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
-	if got := wrong(t, bearertest.Call(h, "POST", lockbox+"/disableLockbox"+v, bearertest.Otto, "")); got != "403 AuthorizationFailed token" {
+	if got := wrong(t, bearertest.Call(h, "POST", lockbox+"/disableLockbox"+v, bearertest.Otto,
+		"")); got != "403 AuthorizationFailed token" {
 		t.Error(got)
 	}
-	if m := body(t, bearertest.Call(h, "GET", lockbox+"/tenantoptedin/MeadowBank"+v, bearertest.Otto, "")); m["isOptedIn"] != true {
+	if m := body(t, bearertest.Call(h, "GET", lockbox+"/tenantoptedin/MeadowBank"+v, bearertest.Otto,
+		"")); m["isOptedIn"] != true {
 		t.Error(m)
 	}
 }
 
 func TestTheActivityLogAsAzureMonitorShowsIt(t *testing.T) {
 	h := serve(t, bank())
-	list, _ := body(t, bearertest.Call(h, "GET", activity+since, bearertest.Otto, "", "Accept-Language", "fr-CH, en;q=0.5"))["value"].([]any)
+	list, _ := body(t, bearertest.Call(h, "GET", activity+since, bearertest.Otto, "", "Accept-Language",
+		"fr-CH, en;q=0.5"))["value"].([]any)
 	denied := provider + "/requests/activitylog/DenyLockboxRequest/action"
 	want := []any{map[string]any{
 		"id":            requests + "/" + id + "/events/019b0000-0000-7000-8000-00000000000e/ticks/639213462000000000",
@@ -367,7 +390,8 @@ func TestTheActivityLogAsAzureMonitorShowsIt(t *testing.T) {
 		"caller":        "otto@meadowbank.example",
 		"claims":        map[string]any{"iss": "https://login.meadowbank.example", "sub": "otto", "name": "Otto Owens"},
 		"category":      map[string]any{"value": "Administrative", "localizedValue": "Administrative"},
-		"correlationId": id, "description": "Otto Owens denied access.", "eventDataId": "019b0000-0000-7000-8000-00000000000e",
+		"correlationId": id, "description": "Otto Owens denied access.",
+		"eventDataId":    "019b0000-0000-7000-8000-00000000000e",
 		"eventName":      map[string]any{"value": "CustomerDenied", "localizedValue": "Refuser la demande Lockbox"},
 		"eventTimestamp": "2026-08-03T09:30:00Z", "submissionTimestamp": "2026-08-03T09:30:00Z", "level": "Informational",
 		"operationId":          "019b0000-0000-7000-8000-00000000000c",
@@ -382,8 +406,10 @@ func TestTheActivityLogAsAzureMonitorShowsIt(t *testing.T) {
 	if diff := cmp.Diff(want, list); diff != "" {
 		t.Error(diff)
 	}
-	list, _ = body(t, bearertest.Call(h, "GET", activity+since+"&$select=eventTimestamp,%20Caller", bearertest.Otto, ""))["value"].([]any)
-	if diff := cmp.Diff([]any{map[string]any{"eventTimestamp": "2026-08-03T09:30:00Z", "caller": "otto@meadowbank.example"}}, list); diff != "" {
+	list, _ = body(t, bearertest.Call(h, "GET", activity+since+"&$select=eventTimestamp,%20Caller", bearertest.Otto,
+		""))["value"].([]any)
+	if diff := cmp.Diff([]any{map[string]any{"eventTimestamp": "2026-08-03T09:30:00Z",
+		"caller": "otto@meadowbank.example"}}, list); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -394,7 +420,8 @@ func TestGettingChangesNothing(t *testing.T) {
 	b := bank()
 	h := serve(t, b)
 	for _, method := range []string{"GET", "HEAD", "OPTIONS"} {
-		for _, address := range []string{requests + v, requests + "/" + id + v, requests + "/" + id + "/updateApproval" + v, lockbox + "/enableLockbox" + v, lockbox + "/disableLockbox" + v, activity + since} {
+		for _, address := range []string{requests + v, requests + "/" + id + v, requests + "/" + id + "/updateApproval" + v,
+			lockbox + "/enableLockbox" + v, lockbox + "/disableLockbox" + v, activity + since} {
 			bearertest.Call(h, method, address, bearertest.Otto, `{"status":"Approve"}`)
 		}
 	}
@@ -406,13 +433,16 @@ func TestGettingChangesNothing(t *testing.T) {
 func TestRequestsHaveIds(t *testing.T) {
 	const theirs = "11111111-2222-3333-4444-555555555555"
 	h := serve(t, bank())
-	w := bearertest.Call(h, "GET", requests, bearertest.Otto, "", "x-ms-client-request-id", theirs, "x-ms-return-client-request-id", "true", "x-ms-correlation-request-id", "a\nb")
+	w := bearertest.Call(h, "GET", requests, bearertest.Otto, "", "x-ms-client-request-id", theirs,
+		"x-ms-return-client-request-id", "true", "x-ms-correlation-request-id", "a\nb")
 	header := w.Header()
-	if header.Get("x-ms-request-id") == "" || header.Get("x-ms-correlation-request-id") != header.Get("x-ms-request-id") || header.Get("x-ms-client-request-id") != theirs {
+	if header.Get("x-ms-request-id") == "" || header.Get("x-ms-correlation-request-id") != header.Get("x-ms-request-id") ||
+		header.Get("x-ms-client-request-id") != theirs {
 		t.Errorf("%v", header)
 	}
 	w = bearertest.Call(h, "GET", "/providers/x", "", "", "x-ms-correlation-request-id", theirs)
-	if header := w.Header(); header.Get("x-ms-correlation-request-id") != theirs || header.Get("x-ms-client-request-id") != "" || header.Get("x-ms-request-id") == theirs {
+	if header := w.Header(); header.Get("x-ms-correlation-request-id") != theirs ||
+		header.Get("x-ms-client-request-id") != "" || header.Get("x-ms-request-id") == theirs {
 		t.Errorf("%v", header)
 	}
 }

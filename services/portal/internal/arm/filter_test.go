@@ -17,11 +17,16 @@ func TestStatusFilter(t *testing.T) {
 		return list
 	}
 	for filter, want := range map[string][]lockboxv1.RequestStatus{
-		"properties/status eq 'Pending'":                                                                  of("CUSTOMER_NOTIFIED"),
-		"  Properties/Status  eq  'pending' ":                                                             of("CUSTOMER_NOTIFIED"),
-		"properties/status eq 'Initializing'":                                                             of("SUBMITTED", "AWAITING_INTERNAL_APPROVAL"),
-		"properties/status eq 'Approved' or properties/status eq 'Completed'":                             of("APPROVED", "ACTIVE", "COMPLETED", "RELEASED"),
-		"properties/status eq 'Pending' and properties/status eq 'Pending'":                               of("CUSTOMER_NOTIFIED"),
+		"properties/status eq 'Pending'": of(
+			"CUSTOMER_NOTIFIED"),
+		"  Properties/Status  eq  'pending' ": of(
+			"CUSTOMER_NOTIFIED"),
+		"properties/status eq 'Initializing'": of("SUBMITTED",
+			"AWAITING_INTERNAL_APPROVAL"),
+		"properties/status eq 'Approved' or properties/status eq 'Completed'": of("APPROVED",
+			"ACTIVE", "COMPLETED", "RELEASED"),
+		"properties/status eq 'Pending' and properties/status eq 'Pending'": of(
+			"CUSTOMER_NOTIFIED"),
 		"properties/status eq 'Pending' and properties/status eq 'Denied'":                                nil,
 		"properties/status eq 'Error' or properties/status eq 'Pending' and properties/status eq 'Error'": of("LAPSED"),
 		"properties/status eq 'Approving'":                                                                nil,
@@ -31,13 +36,18 @@ func TestStatusFilter(t *testing.T) {
 		}
 	}
 	for _, filter := range []string{
-		" ", "x", "properties/status", "properties/status eq", "properties/status eq Pending", "properties/status eq 'Pending", "properties/status eq 'Pending'x",
-		"properties/status ne 'Pending'", "properties/status Eq 'Pending'", "properties/status eq 'Asleep'", "properties/status eq ''",
+		" ", "x", "properties/status", "properties/status eq", "properties/status eq Pending",
+		"properties/status eq 'Pending", "properties/status eq 'Pending'x",
+		"properties/status ne 'Pending'", "properties/status Eq 'Pending'", "properties/status eq 'Asleep'",
+		"properties/status eq ''",
 		"properties/requestId eq 'Pending'", "'properties/status' eq 'Pending'", "'Pending' eq properties/status",
-		"properties/status eq 'Pending' or", "properties/status eq 'Pending' AND properties/status eq 'Pending'", "or properties/status eq 'Pending'",
-		"not properties/status eq 'Pending'", "(properties/status eq 'Pending')", "properties/status in ('Pending','Denied')", "contains(properties/status,'P')",
+		"properties/status eq 'Pending' or", "properties/status eq 'Pending' AND properties/status eq 'Pending'",
+		"or properties/status eq 'Pending'",
+		"not properties/status eq 'Pending'", "(properties/status eq 'Pending')", "properties/status in ('Pending','Denied')",
+		"contains(properties/status,'P')",
 		"properties/status eq 'Pending'; drop table", "properties/status eq 'Pending' 'and' properties/status eq 'Pending'",
-		strings.Repeat("properties/status eq 'Pending' or ", 32) + "properties/status eq 'Pending'", strings.Repeat("x", 3000),
+		strings.Repeat("properties/status eq 'Pending' or ", 32) + "properties/status eq 'Pending'",
+		strings.Repeat("x", 3000),
 	} {
 		if got, err := statusFilter(filter); err == nil {
 			t.Errorf("%q is accepted: %v", filter, got)
@@ -46,7 +56,8 @@ func TestStatusFilter(t *testing.T) {
 }
 
 func TestEveryStateHasANameOfAzures(t *testing.T) {
-	official := []string{"Initializing", "Pending", "Approving", "Denying", "Approved", "Denied", "Expired", "Revoking", "Revoked", "Error", "Unknown", "Completed", "Completing"}
+	official := []string{"Initializing", "Pending", "Approving", "Denying", "Approved", "Denied", "Expired", "Revoking",
+		"Revoked", "Error", "Unknown", "Completed", "Completing"}
 	for n := range lockboxv1.RequestStatus_name {
 		s := lockboxv1.RequestStatus(n)
 		name := azureStatus(s)
@@ -62,7 +73,8 @@ func TestEveryStateHasANameOfAzures(t *testing.T) {
 
 func TestAValueMayHoldAnything(t *testing.T) {
 	got, err := parseFilter("a eq 'it''s or, and (b)' and b ge 2026-08-03T00:00:00Z or c eq ''''")
-	want := [][]term{{{"a", "eq", "it's or, and (b)", true}, {"b", "ge", "2026-08-03T00:00:00Z", false}}, {{"c", "eq", "'", true}}}
+	want := [][]term{{{"a", "eq", "it's or, and (b)", true}, {"b", "ge", "2026-08-03T00:00:00Z", false}},
+		{{"c", "eq", "'", true}}}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(term{})); diff != "" || err != nil {
 		t.Error(err, diff)
 	}
@@ -70,7 +82,8 @@ func TestAValueMayHoldAnything(t *testing.T) {
 
 // FuzzFilter: what is understood means the same when it is written anew.
 func FuzzFilter(f *testing.F) {
-	for _, s := range []string{"properties/status eq 'Pending'", "a eq 'it''s' and b ge 1 or c eq ''", "((", "'", "a eq 'b'c"} {
+	for _, s := range []string{"properties/status eq 'Pending'", "a eq 'it''s' and b ge 1 or c eq ''", "((", "'",
+		"a eq 'b'c"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -85,7 +98,8 @@ func FuzzFilter(f *testing.F) {
 		if _, err := statusFilter(s); err == nil && !strings.Contains(strings.ToLower(s), "properties/status") {
 			t.Errorf("%q is a filter on the status", s)
 		}
-		if f, err := readActivityFilter("x", s); err == nil && (f.ask.GetSince() == nil || f.ask.GetSubscriptionId() != "x" || len(f.ask.GetActions()) != 5) {
+		if f, err := readActivityFilter("x", s); err == nil &&
+			(f.ask.GetSince() == nil || f.ask.GetSubscriptionId() != "x" || len(f.ask.GetActions()) != 5) {
 			t.Errorf("%q: %v", s, f.ask)
 		}
 	})
@@ -110,14 +124,15 @@ func written(alternatives [][]term) string {
 func TestActivityFilter(t *testing.T) {
 	const id = "019b0000-0000-7000-8000-000000000001"
 	for filter, want := range map[string]string{
-		"eventTimestamp ge '2026-08-03T00:00:00Z'":                                                                                                                 "2026-08-03T00:00:00Z -",
-		"eventTimestamp ge '2026-08-03T00:00:00.1234567Z' and eventTimestamp le '2026-08-03T02:00:00+01:00'":                                                       "2026-08-03T00:00:00.1234567Z 2026-08-03T01:00:00.000000001Z",
-		"eventTimestamp ge 2026-08-03T00:00:00.5 and eventTimestamp le 2026-08-04T00:00:00Z":                                                                       "2026-08-03T00:00:00.5Z 2026-08-04T00:00:00.000000001Z",
-		"eventTimestamp ge '2026-08-03T00:00:00Z' and resourceProvider eq 'microsoft.customerlockbox'":                                                             "2026-08-03T00:00:00Z -",
-		"eventTimestamp ge '2026-08-03T00:00:00Z' and resourceProvider eq Microsoft.Compute":                                                                       "nothing",
-		"eventTimestamp ge '2026-08-03T00:00:00Z' and status eq 'Failed'":                                                                                          "nothing",
-		"eventTimestamp ge '2026-08-03T00:00:00Z' and status eq 'Succeeded' and caller eq 'otto@meadowbank.example'":                                               "2026-08-03T00:00:00Z - person=otto@meadowbank.example",
-		"eventTimestamp ge '2026-08-03T00:00:00Z' and correlationId eq '" + id + "'":                                                                               "2026-08-03T00:00:00Z - request=" + id,
+		"eventTimestamp ge '2026-08-03T00:00:00Z'":                                                                   "2026-08-03T00:00:00Z -",
+		"eventTimestamp ge '2026-08-03T00:00:00.1234567Z' and eventTimestamp le '2026-08-03T02:00:00+01:00'":         "2026-08-03T00:00:00.1234567Z 2026-08-03T01:00:00.000000001Z",
+		"eventTimestamp ge 2026-08-03T00:00:00.5 and eventTimestamp le 2026-08-04T00:00:00Z":                         "2026-08-03T00:00:00.5Z 2026-08-04T00:00:00.000000001Z",
+		"eventTimestamp ge '2026-08-03T00:00:00Z' and resourceProvider eq 'microsoft.customerlockbox'":               "2026-08-03T00:00:00Z -",
+		"eventTimestamp ge '2026-08-03T00:00:00Z' and resourceProvider eq Microsoft.Compute":                         "nothing",
+		"eventTimestamp ge '2026-08-03T00:00:00Z' and status eq 'Failed'":                                            "nothing",
+		"eventTimestamp ge '2026-08-03T00:00:00Z' and status eq 'Succeeded' and caller eq 'otto@meadowbank.example'": "2026-08-03T00:00:00Z - person=otto@meadowbank.example",
+		"eventTimestamp ge '2026-08-03T00:00:00Z' and correlationId eq '" + id +
+			"'": "2026-08-03T00:00:00Z - request=" + id,
 		"eventTimestamp ge '2026-08-03T00:00:00Z' and resourceUri eq '/Subscriptions/PROD/providers/microsoft.customerlockbox/Requests/LockboxRequest_" + id + "'": "2026-08-03T00:00:00Z - request=" + id,
 		"eventTimestamp ge '2026-08-03T00:00:00Z' and resourceId eq '/subscriptions/prod/vm/x'":                                                                    "2026-08-03T00:00:00Z - resource=/subscriptions/prod/vm/x",
 		"eventTimestamp ge '2026-08-03T00:00:00Z' and correlationId eq 'a' and resourceId eq '/subscriptions/prod/providers/Microsoft.CustomerLockbox/requests/b'": "nothing",
@@ -132,7 +147,8 @@ func TestActivityFilter(t *testing.T) {
 			until = f.ask.GetUntil().AsTime().Format("2006-01-02T15:04:05.999999999Z07:00")
 		}
 		got := f.ask.GetSince().AsTime().Format("2006-01-02T15:04:05.999999999Z07:00") + " " + until
-		for name, value := range map[string]string{"person": f.ask.GetPerson(), "request": f.ask.GetRequestId(), "resource": f.ask.GetResource()} {
+		for name, value := range map[string]string{"person": f.ask.GetPerson(), "request": f.ask.GetRequestId(),
+			"resource": f.ask.GetResource()} {
 			if value != "" {
 				got += " " + name + "=" + value
 			}
@@ -145,11 +161,13 @@ func TestActivityFilter(t *testing.T) {
 		}
 	}
 	for _, filter := range []string{
-		"", "eventTimestamp le '2026-08-03T00:00:00Z'", "eventTimestamp ge 'yesterday'", "eventTimestamp gt '2026-08-03T00:00:00Z'",
+		"", "eventTimestamp le '2026-08-03T00:00:00Z'", "eventTimestamp ge 'yesterday'",
+		"eventTimestamp gt '2026-08-03T00:00:00Z'",
 		"eventTimestamp ge '2026-08-03T00:00:00Z' or eventTimestamp ge '2026-08-04T00:00:00Z'",
 		"eventTimestamp ge '2026-08-03T00:00:00Z' and eventTimestamp ge '2026-08-04T00:00:00Z'",
 		"eventTimestamp ge '2026-08-03T00:00:00Z' and resourceId eq 'a' and resourceUri eq 'b'",
-		"eventTimestamp ge '2026-08-03T00:00:00Z' and resourceGroupName eq 'x'", "eventTimestamp ge '2026-08-03T00:00:00Z' and caller eq ''",
+		"eventTimestamp ge '2026-08-03T00:00:00Z' and resourceGroupName eq 'x'",
+		"eventTimestamp ge '2026-08-03T00:00:00Z' and caller eq ''",
 		"resourceProvider eq 'Microsoft.CustomerLockbox'",
 	} {
 		if _, err := readActivityFilter("prod", filter); err == nil {

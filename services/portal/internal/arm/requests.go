@@ -117,7 +117,8 @@ func updateApproval(c *bearer.Call) error {
 	if err != nil {
 		return err
 	}
-	settle(c, reply, &lockboxv1.Query{Ask: &lockboxv1.Query_GetRequest{GetRequest: &lockboxv1.GetRequest{RequestId: r.GetRequestId()}}})
+	settle(c, reply, &lockboxv1.Query{Ask: &lockboxv1.Query_GetRequest{
+		GetRequest: &lockboxv1.GetRequest{RequestId: r.GetRequestId()}}})
 	return c.JSON(http.StatusOK, map[string]string{"status": decision, "decision": decision, "reason": reason})
 }
 
@@ -132,7 +133,8 @@ func requested(c *bearer.Call) (*lockboxv1.RequestView, error) {
 	if input.UUIDv7("requestId", id) != nil {
 		return nil, notFound()
 	}
-	reply, err := c.Ask(&lockboxv1.Query{Ask: &lockboxv1.Query_GetRequest{GetRequest: &lockboxv1.GetRequest{RequestId: id}}})
+	reply, err := c.Ask(&lockboxv1.Query{Ask: &lockboxv1.Query_GetRequest{
+		GetRequest: &lockboxv1.GetRequest{RequestId: id}}})
 	if err != nil {
 		return nil, err
 	}
@@ -240,7 +242,8 @@ func statusFilter(filter string) ([]lockboxv1.RequestStatus, error) {
 		name := terms[0].value
 		for _, t := range terms {
 			if !strings.EqualFold(t.field, "properties/status") || t.operator != "eq" || !t.quoted {
-				return nil, invalidFilter("understood is: properties/status eq 'Pending', several of them with `and` and `or` between them")
+				return nil, invalidFilter(
+					"understood is: properties/status eq 'Pending', several of them with `and` and `or` between them")
 			}
 			if !isStatus(t.value) {
 				return nil, invalidFilter("there is no status %q; those that there are: %s", t.value,

@@ -27,11 +27,13 @@ func optedIn(c *bearer.Call) error {
 }
 
 func enable(c *bearer.Call) error {
-	return toggle(c, &lockboxv1.Command{Action: &lockboxv1.Command_EnableLockbox{EnableLockbox: &lockboxv1.EnableLockbox{}}})
+	return toggle(c, &lockboxv1.Command{Action: &lockboxv1.Command_EnableLockbox{
+		EnableLockbox: &lockboxv1.EnableLockbox{}}})
 }
 
 func disable(c *bearer.Call) error {
-	return toggle(c, &lockboxv1.Command{Action: &lockboxv1.Command_DisableLockbox{DisableLockbox: &lockboxv1.DisableLockbox{}}})
+	return toggle(c, &lockboxv1.Command{Action: &lockboxv1.Command_DisableLockbox{
+		DisableLockbox: &lockboxv1.DisableLockbox{}}})
 }
 
 func toggle(c *bearer.Call, command *lockboxv1.Command) error {

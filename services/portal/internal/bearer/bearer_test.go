@@ -46,7 +46,10 @@ func serve(t *testing.T, b *sitetest.Backend, fields bearer.Fields) http.Handler
 			{Method: http.MethodPost, Path: "/Things/{id}", Serve: func(c *bearer.Call) error { return c.Body(fields) }},
 		},
 	}
-	return bearer.Beside(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "a page") }), a)
+	return bearer.Beside(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_,
+			_ = io.WriteString(w, "a page")
+	}), a)
 }
 
 func TestATokenSaysWhomToAsk(t *testing.T) {
@@ -55,19 +58,24 @@ func TestATokenSaysWhomToAsk(t *testing.T) {
 		status  int
 		tenant  string
 	}{
-		"a customer's":                {[]string{"Authorization", "Bearer " + bearertest.Otto}, 200, "meadowbank"},
-		"the provider's":              {[]string{"Authorization", "bearer " + bearertest.Lena}, 200, ""},
-		"one of several audiences":    {[]string{"Authorization", "Bearer " + bearertest.Token("https://login.meadowbank.example", []string{"x", "lockbox"})}, 200, "meadowbank"},
-		"of another audience":         {[]string{"Authorization", "Bearer " + bearertest.Token("https://login.meadowbank.example", "x")}, 401, ""},
-		"of another issuer":           {[]string{"Authorization", "Bearer " + bearertest.Token("https://login.sakura.example", "lockbox")}, 401, ""},
-		"an audience of another kind": {[]string{"Authorization", "Bearer " + bearertest.Token("https://login.meadowbank.example", 7)}, 401, ""},
-		"no token":                    {nil, 401, ""},
-		"two tokens":                  {[]string{"Authorization", "Bearer " + bearertest.Otto, "Authorization", "Bearer " + bearertest.Otto}, 401, ""},
-		"another scheme":              {[]string{"Authorization", "Basic " + bearertest.Otto}, 401, ""},
-		"no payload":                  {[]string{"Authorization", "Bearer a.!.c"}, 401, ""},
-		"a payload that is no JSON":   {[]string{"Authorization", "Bearer a.YQ.c"}, 401, ""},
-		"an endless one":              {[]string{"Authorization", "Bearer " + strings.Repeat("a", 1<<20)}, 401, ""},
-		"a browser's session":         {[]string{"Cookie", "lockbox-session=abc; token=" + bearertest.Otto}, 401, ""},
+		"a customer's":   {[]string{"Authorization", "Bearer " + bearertest.Otto}, 200, "meadowbank"},
+		"the provider's": {[]string{"Authorization", "bearer " + bearertest.Lena}, 200, ""},
+		"one of several audiences": {[]string{"Authorization", "Bearer " +
+			bearertest.Token("https://login.meadowbank.example", []string{"x", "lockbox"})}, 200, "meadowbank"},
+		"of another audience": {[]string{"Authorization", "Bearer " +
+			bearertest.Token("https://login.meadowbank.example", "x")}, 401, ""},
+		"of another issuer": {[]string{"Authorization", "Bearer " +
+			bearertest.Token("https://login.sakura.example", "lockbox")}, 401, ""},
+		"an audience of another kind": {[]string{"Authorization", "Bearer " +
+			bearertest.Token("https://login.meadowbank.example", 7)}, 401, ""},
+		"no token": {nil, 401, ""},
+		"two tokens": {[]string{"Authorization", "Bearer " + bearertest.Otto, "Authorization", "Bearer " +
+			bearertest.Otto}, 401, ""},
+		"another scheme":            {[]string{"Authorization", "Basic " + bearertest.Otto}, 401, ""},
+		"no payload":                {[]string{"Authorization", "Bearer a.!.c"}, 401, ""},
+		"a payload that is no JSON": {[]string{"Authorization", "Bearer a.YQ.c"}, 401, ""},
+		"an endless one":            {[]string{"Authorization", "Bearer " + strings.Repeat("a", 1<<20)}, 401, ""},
+		"a browser's session":       {[]string{"Cookie", "lockbox-session=abc; token=" + bearertest.Otto}, 401, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := &sitetest.Backend{}
@@ -85,8 +93,10 @@ func TestATokenSaysWhomToAsk(t *testing.T) {
 func TestAPathIsAnAPIsOrAPages(t *testing.T) {
 	h := serve(t, &sitetest.Backend{}, nil)
 	for address, want := range map[string]string{
-		"/things/a%2Fb": `200 "a/b"`, "/THINGS/x/": `200 "x"`, "/things": "404 : there is nothing of that name that you may see",
-		"/things/a/b": "404 : there is nothing of that name that you may see", "/": "200 a page", "/thing/x": "200 a page", "/x/things/x": "200 a page",
+		"/things/a%2Fb": `200 "a/b"`, "/THINGS/x/": `200 "x"`,
+		"/things":     "404 : there is nothing of that name that you may see",
+		"/things/a/b": "404 : there is nothing of that name that you may see", "/": "200 a page", "/thing/x": "200 a page",
+		"/x/things/x": "200 a page",
 	} {
 		w := bearertest.Call(h, "GET", address, bearertest.Otto, "")
 		if got := strings.TrimSpace(strconv.Itoa(w.Code) + " " + w.Body.String()); got != want {
@@ -103,7 +113,8 @@ func TestMethods(t *testing.T) {
 		status      int
 		allow, body string
 	}{
-		"HEAD": {200, "", ""}, "OPTIONS": {204, "GET, POST, HEAD, OPTIONS", ""}, "DELETE": {405, "GET, POST, HEAD, OPTIONS", ": this path does not take DELETE"},
+		"HEAD": {200, "", ""}, "OPTIONS": {204, "GET, POST, HEAD, OPTIONS", ""},
+		"DELETE": {405, "GET, POST, HEAD, OPTIONS", ": this path does not take DELETE"},
 	} {
 		r, err := http.NewRequest(method, server.URL+"/things/x", nil)
 		if err != nil {
@@ -117,11 +128,13 @@ func TestMethods(t *testing.T) {
 			t.Fatal(err)
 		}
 		body, err := io.ReadAll(response.Body)
-		if err != nil || response.StatusCode != want.status || response.Header.Get("Allow") != want.allow || string(body) != want.body {
+		if err != nil || response.StatusCode != want.status || response.Header.Get("Allow") != want.allow ||
+			string(body) != want.body {
 			t.Errorf("%s: %d %q %s (%v)", method, response.StatusCode, response.Header.Get("Allow"), body, err)
 		}
 		for name, value := range map[string]string{
-			"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff",
+			"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'", "Cache-Control": "no-store",
+			"X-Content-Type-Options":    "nosniff",
 			"Strict-Transport-Security": "max-age=63072000; includeSubDomains", "Access-Control-Allow-Origin": "",
 		} {
 			if got := response.Header.Get(name); got != value {

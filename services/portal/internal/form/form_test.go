@@ -35,8 +35,9 @@ func TestMomentsAreReadAsBrowsersAndPeopleWriteThem(t *testing.T) {
 	field := form.Field{Name: "from", Label: "x"}
 	want := time.Date(2026, 8, 3, 9, 30, 0, 0, time.UTC)
 	for text, want := range map[string]time.Time{
-		"": {}, "2026-08-03T09:30": want, "2026-08-03T09:30:00": want, " 2026-08-03 09:30 ": want, "2026-08-03T11:30:00+02:00": want,
-		"2026-08-03": want.Truncate(24 * time.Hour),
+		"": {}, "2026-08-03T09:30": want, "2026-08-03T09:30:00": want, " 2026-08-03 09:30 ": want,
+		"2026-08-03T11:30:00+02:00": want,
+		"2026-08-03":                want.Truncate(24 * time.Hour),
 	} {
 		f := form.Empty("from", text)
 		if got := f.Moment(field); !got.Equal(want) || f.Wrong("from") != nil {
@@ -70,7 +71,8 @@ func TestACommandsIDIsTheFormsAndWhatIsInIt(t *testing.T) {
 		t.Error("the same form sent twice is one command, and no other is")
 	}
 	for _, wrong := range []string{"", "x", strings.ToUpper(id), "9f5d6e1c-3d0a-4c6e-8a8e-2f6d3f1f4a11"} {
-		if _, err := posted(t, url.Values{"command": {wrong}}).CommandID(); !refusal.Is(err, lockboxv1.RefusalCode_REFUSAL_CODE_INVALID) {
+		if _, err := posted(t, url.Values{"command": {wrong}}).CommandID(); !refusal.Is(err,
+			lockboxv1.RefusalCode_REFUSAL_CODE_INVALID) {
 			t.Errorf("%q: %v", wrong, err)
 		}
 	}

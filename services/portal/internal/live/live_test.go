@@ -38,12 +38,13 @@ func newDesk(t *testing.T, who *session.Session) *desk {
 	d := &desk{who: who, digest: "one", hub: NewHub()}
 	s := sitetest.New(t, &sitetest.Backend{}, who)
 	s.Sessions = d
-	d.server = sitetest.Server(s, d.hub.Routes(Page{Path: "/page", Side: site.Both, Ask: func(*site.Visit) (string, uint64, error) {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		d.asked++
-		return d.digest, 7, d.err
-	}}))
+	d.server = sitetest.Server(s, d.hub.Routes(Page{Path: "/page", Side: site.Both,
+		Ask: func(*site.Visit) (string, uint64, error) {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			d.asked++
+			return d.digest, 7, d.err
+		}}))
 	return d
 }
 
@@ -307,7 +308,8 @@ func TestASessionHasSoManyStreamsAndNoMore(t *testing.T) {
 func TestWhoMayNotSeeThePageHearsNothingOfIt(t *testing.T) {
 	d := newDesk(t, sitetest.Otto())
 	d.err = refusal.NotFound("", "I9", "nothing")
-	for address, want := range map[string]int{"/t/meadowbank/live/page": http.StatusNotFound, "/t/sakura/live/page": http.StatusNotFound, "/provider/live/page": http.StatusNotFound} {
+	for address, want := range map[string]int{"/t/meadowbank/live/page": http.StatusNotFound,
+		"/t/sakura/live/page": http.StatusNotFound, "/provider/live/page": http.StatusNotFound} {
 		if w := sitetest.Get(d.server, address); w.Code != want {
 			t.Errorf("%s: %d", address, w.Code)
 		}
@@ -318,8 +320,8 @@ func TestWhoMayNotSeeThePageHearsNothingOfIt(t *testing.T) {
 	}
 }
 
-// The server gives up on requests that are read slowly, and on answers. That must not end what is read no more, and written
-// for as long as the page is open.
+// The server gives up on requests that are read slowly, and on answers. That must not end what is read no more, and
+// written for as long as the page is open.
 func TestAStreamOutlivesTheTimeToReadARequest(t *testing.T) {
 	d := newDesk(t, sitetest.Otto())
 	server := httptest.NewUnstartedServer(d.server)
@@ -327,7 +329,8 @@ func TestAStreamOutlivesTheTimeToReadARequest(t *testing.T) {
 	server.Config.WriteTimeout = server.Config.ReadTimeout
 	server.Start()
 	defer server.Close()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/t/meadowbank/live/page?shown=one", nil)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/t/meadowbank/live/page?shown=one",
+		nil)
 	if err != nil {
 		t.Fatal(err)
 	}

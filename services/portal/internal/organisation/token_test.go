@@ -6,7 +6,8 @@ import "testing"
 func TestATokenIsOfOneOrganisation(t *testing.T) {
 	const shared = "https://login.example"
 	list := List{
-		{Tenant: "meadowbank", Issuer: shared, ClientID: "bank"}, {Tenant: "sakura", Issuer: shared, ClientID: "health"}, {Issuer: "https://login.nimbus.example", ClientID: "bank"},
+		{Tenant: "meadowbank", Issuer: shared, ClientID: "bank"}, {Tenant: "sakura", Issuer: shared, ClientID: "health"},
+		{Issuer: "https://login.nimbus.example", ClientID: "bank"},
 	}
 	for _, c := range []struct {
 		issuer    string

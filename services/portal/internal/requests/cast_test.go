@@ -28,7 +28,8 @@ var (
 )
 
 func person(subject, name, language string) *lockboxv1.Person {
-	return &lockboxv1.Person{Issuer: "https://login.meadowbank.example", Subject: subject, DisplayName: name, Email: subject + "@meadowbank.example", Language: language}
+	return &lockboxv1.Person{Issuer: "https://login.meadowbank.example", Subject: subject, DisplayName: name,
+		Email: subject + "@meadowbank.example", Language: language}
 }
 
 func customer(subject, name string) *lockboxv1.Actor {
@@ -38,7 +39,8 @@ func customer(subject, name string) *lockboxv1.Actor {
 func engineer(subject, name string) *lockboxv1.Actor {
 	return &lockboxv1.Actor{
 		Side: lockboxv1.Side_SIDE_PROVIDER, Employer: "Nimbus Cloud", MultiFactor: true,
-		Person: &lockboxv1.Person{Issuer: "https://login.nimbus.example", Subject: subject, DisplayName: name, Email: subject + "@nimbus.example"},
+		Person: &lockboxv1.Person{Issuer: "https://login.nimbus.example", Subject: subject, DisplayName: name,
+			Email: subject + "@nimbus.example"},
 	}
 }
 
@@ -53,29 +55,37 @@ var (
 
 func ago(d time.Duration) *timestamppb.Timestamp { return timestamppb.New(now.Add(-d)) }
 
-func entry(version uint64, before time.Duration, typ, title string, by *lockboxv1.Actor, summary string) *lockboxv1.TimelineEntry {
-	return &lockboxv1.TimelineEntry{Sequence: 40 + version, Version: version, Time: ago(before), Type: typ, Action: title, Title: title, Actor: by, Summary: summary}
+func entry(
+	version uint64, before time.Duration, typ, title string, by *lockboxv1.Actor, summary string,
+) *lockboxv1.TimelineEntry {
+	return &lockboxv1.TimelineEntry{Sequence: 40 + version, Version: version, Time: ago(before), Type: typ, Action: title,
+		Title: title, Actor: by, Summary: summary}
 }
 
 func base(id string, status lockboxv1.RequestStatus, begun time.Duration) *lockboxv1.RequestView {
 	return &lockboxv1.RequestView{
-		RequestId: id, Tenant: "meadowbank", TenantName: "Meadow Bank", Status: status, Version: 3, Requester: erin, CreatedAt: ago(begun),
+		RequestId: id, Tenant: "meadowbank", TenantName: "Meadow Bank", Status: status, Version: 3, Requester: erin,
+		CreatedAt:   ago(begun),
 		ServiceName: "Virtual machines", ScenarioName: "Memory dump of a running machine", SubscriptionName: "Production",
 		Intent: &lockboxv1.AccessIntent{
-			Id: id, Tenant: "meadowbank", SubscriptionId: "meadow-production", ResourceType: "compute/virtual-machines", Scenario: "memory-dump",
+			Id: id, Tenant: "meadowbank", SubscriptionId: "meadow-production", ResourceType: "compute/virtual-machines",
+			Scenario:    "memory-dump",
 			ResourceIds: []string{payments + "1", payments + "2"}, TicketId: "SR-2026-0001",
 			ReasonType:    lockboxv1.ReasonType_REASON_TYPE_CUSTOMER_INITIATED_SUPPORT,
 			Justification: "The payment service hangs a few minutes after each start, and nothing in the logs says why.\nA memory dump of both machines, taken while they hang, will show where.",
 		},
 		Evaluation: &lockboxv1.AccessEvaluated{
 			Outcome: lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_DECIDES, Duration: durationpb.New(8 * time.Hour),
-			Reasons:       []string{"Ordinary permission on resources of one subscription needs no internal approval (R15).", "This operation reaches customer data, so the customer decides (R17)."},
+			Reasons: []string{"Ordinary permission on resources of one subscription needs no internal approval (R15).",
+				"This operation reaches customer data, so the customer decides (R17)."},
 			PolicyVersion: "standard-1+5c1a0d2e4f6b8a90", CatalogueVersion: "2026.1+0123456789abcdef",
-			Rules: []*lockboxv1.MatchedRule{{Id: "ordinary-permission", Effect: lockboxv1.RuleEffect_RULE_EFFECT_ALLOW, Reason: "Ordinary permission on resources of one subscription needs no internal approval (R15)."}},
+			Rules: []*lockboxv1.MatchedRule{{Id: "ordinary-permission", Effect: lockboxv1.RuleEffect_RULE_EFFECT_ALLOW,
+				Reason: "Ordinary permission on resources of one subscription needs no internal approval (R15)."}},
 			Facts: &lockboxv1.EvaluationFacts{CustomerData: true, MultiFactor: true, Scope: lockboxv1.Scope_SCOPE_SUBSCRIPTION},
 		},
 		Timeline: []*lockboxv1.TimelineEntry{
-			entry(1, begun, "AccessRequested", "Submit Access Intent", erin, "Erin Ellis (Nimbus Cloud) asked for access (compute/virtual-machines, memory-dump) to 2 resources."),
+			entry(1, begun, "AccessRequested", "Submit Access Intent", erin,
+				"Erin Ellis (Nimbus Cloud) asked for access (compute/virtual-machines, memory-dump) to 2 resources."),
 			entry(2, begun-time.Second, "AccessEvaluated", "Evaluate Access Intent", system, "The customer decides."),
 		},
 	}
@@ -83,13 +93,17 @@ func base(id string, status lockboxv1.RequestStatus, begun time.Duration) *lockb
 
 func lockbox(approvals uint32) *lockboxv1.CustomerNotified {
 	return &lockboxv1.CustomerNotified{
-		Scope: lockboxv1.Scope_SCOPE_SUBSCRIPTION, Basis: lockboxv1.ApproverBasis_APPROVER_BASIS_SUBSCRIPTION, RequiredApprovals: approvals, ExpiresAt: timestamppb.New(now.Add(76*time.Hour + 20*time.Minute)),
+		Scope: lockboxv1.Scope_SCOPE_SUBSCRIPTION, Basis: lockboxv1.ApproverBasis_APPROVER_BASIS_SUBSCRIPTION,
+		RequiredApprovals: approvals, ExpiresAt: timestamppb.New(now.Add(76*time.Hour + 20*time.Minute)),
 		Approvers: []*lockboxv1.Approver{
 			{Person: otto.GetPerson(), Roles: []lockboxv1.Role{lockboxv1.Role_ROLE_OWNER}},
 			{Person: fleur.GetPerson(), Roles: []lockboxv1.Role{lockboxv1.Role_ROLE_LOCKBOX_APPROVER}},
-			{Person: kenji.GetPerson(), Roles: []lockboxv1.Role{lockboxv1.Role_ROLE_OWNER, lockboxv1.Role_ROLE_LOCKBOX_APPROVER}},
+			{Person: kenji.GetPerson(), Roles: []lockboxv1.Role{lockboxv1.Role_ROLE_OWNER,
+				lockboxv1.Role_ROLE_LOCKBOX_APPROVER}},
 		},
-		Excluded:   []*lockboxv1.ExcludedAssignment{{Person: person("eli", "Eli Edwards", "en"), Role: lockboxv1.Role_ROLE_OWNER, Reason: "eligible, but not activated (R21)", CodedReason: &lockboxv1.Reason{Code: lockboxv1.ReasonCode_REASON_CODE_ROLE_NOT_ACTIVATED}}},
+		Excluded: []*lockboxv1.ExcludedAssignment{{Person: person("eli", "Eli Edwards", "en"),
+			Role: lockboxv1.Role_ROLE_OWNER, Reason: "eligible, but not activated (R21)",
+			CodedReason: &lockboxv1.Reason{Code: lockboxv1.ReasonCode_REASON_CODE_ROLE_NOT_ACTIVATED}}},
 		Alternates: []*lockboxv1.AlternateAddress{{Email: "security-desk@meadowbank.example", Language: "en"}},
 		TenantName: "Meadow Bank", SubscriptionName: "Production",
 	}
@@ -99,21 +113,30 @@ func lockbox(approvals uint32) *lockboxv1.CustomerNotified {
 func pending() *lockboxv1.RequestView {
 	v := base(memoryDump, lockboxv1.RequestStatus_REQUEST_STATUS_CUSTOMER_NOTIFIED, 20*time.Hour)
 	v.Version, v.Lockbox, v.Allowed = 6, lockbox(2), []string{"approve", "deny", "ask"}
-	v.CustomerDecisions = []*lockboxv1.Decision{{Actor: fleur, Time: ago(2 * time.Hour), Approved: true, Reason: "Allez-y.", Duration: durationpb.New(2 * time.Hour), ResourceIds: []string{payments + "1", payments + "2"}}}
+	v.CustomerDecisions = []*lockboxv1.Decision{{Actor: fleur, Time: ago(2 * time.Hour), Approved: true,
+		Reason: "Allez-y.", Duration: durationpb.New(2 * time.Hour), ResourceIds: []string{payments + "1", payments + "2"}}}
 	v.Questions = []*lockboxv1.Question{
-		{QuestionId: "019e1b40-0000-7000-8000-000000000001", Asker: otto, AskedAt: ago(3 * time.Hour), Text: "Do you need both machines at the same time?", Answerer: erin, AnsweredAt: ago(170 * time.Minute), Answer: "No, one after the other is fine."},
-		{QuestionId: "019e1b40-0000-7000-8000-000000000002", Asker: kenji, AskedAt: ago(10 * time.Minute), Text: "決済への影響はありますか。停止時間も教えてください。"},
+		{QuestionId: "019e1b40-0000-7000-8000-000000000001", Asker: otto, AskedAt: ago(3 * time.Hour),
+			Text: "Do you need both machines at the same time?", Answerer: erin, AnsweredAt: ago(170 * time.Minute),
+			Answer: "No, one after the other is fine."},
+		{QuestionId: "019e1b40-0000-7000-8000-000000000002", Asker: kenji, AskedAt: ago(10 * time.Minute),
+			Text: "決済への影響はありますか。停止時間も教えてください。"},
 	}
 	v.Deliveries = []*lockboxv1.DeliveryView{
 		{Recipient: "otto@meadowbank.example", Template: "approval-requested", Time: ago(20*time.Hour - 5*time.Second)},
 		{Recipient: "fleur@meadowbank.example", Template: "approval-requested", Time: ago(20*time.Hour - 5*time.Second)},
-		{Recipient: "security-desk@meadowbank.example", Template: "approval-requested-alternate", Time: ago(20*time.Hour - 6*time.Second), Failure: "550 5.1.1 no such mailbox"},
+		{Recipient: "security-desk@meadowbank.example", Template: "approval-requested-alternate",
+			Time: ago(20*time.Hour - 6*time.Second), Failure: "550 5.1.1 no such mailbox"},
 	}
 	v.Timeline = append(v.Timeline,
-		entry(3, 20*time.Hour-2*time.Second, "CustomerNotified", "Create Lockbox Request", system, "The customer was notified: Otto Owens, Fleur Lefèvre and 田中 健二 can decide, and 2 of them must agree."),
-		entry(4, 3*time.Hour, "QuestionAsked", "Ask about Lockbox Request", otto, "Otto Owens asked: “Do you need both machines at the same time?”."),
-		entry(5, 170*time.Minute, "QuestionAnswered", "Answer about Lockbox Request", erin, "Erin Ellis (Nimbus Cloud) answered: “No, one after the other is fine.”."),
-		entry(6, 2*time.Hour, "CustomerApproved", "Approve Lockbox Request", fleur, "Fleur Lefèvre approved access to 2 resources for 2 hours: “Allez-y.”."))
+		entry(3, 20*time.Hour-2*time.Second, "CustomerNotified", "Create Lockbox Request", system,
+			"The customer was notified: Otto Owens, Fleur Lefèvre and 田中 健二 can decide, and 2 of them must agree."),
+		entry(4, 3*time.Hour, "QuestionAsked", "Ask about Lockbox Request", otto,
+			"Otto Owens asked: “Do you need both machines at the same time?”."),
+		entry(5, 170*time.Minute, "QuestionAnswered", "Answer about Lockbox Request", erin,
+			"Erin Ellis (Nimbus Cloud) answered: “No, one after the other is fine.”."),
+		entry(6, 2*time.Hour, "CustomerApproved", "Approve Lockbox Request", fleur,
+			"Fleur Lefèvre approved access to 2 resources for 2 hours: “Allez-y.”."))
 	return v
 }
 
@@ -121,7 +144,8 @@ func pending() *lockboxv1.RequestView {
 func alone() *lockboxv1.RequestView {
 	v := base(memoryDump, lockboxv1.RequestStatus_REQUEST_STATUS_CUSTOMER_NOTIFIED, 20*time.Hour)
 	v.Lockbox, v.Allowed = lockbox(1), []string{"approve", "deny", "ask"}
-	v.Timeline = append(v.Timeline, entry(3, 20*time.Hour-2*time.Second, "CustomerNotified", "Create Lockbox Request", system, "The customer was notified."))
+	v.Timeline = append(v.Timeline, entry(3, 20*time.Hour-2*time.Second, "CustomerNotified", "Create Lockbox Request",
+		system, "The customer was notified."))
 	return v
 }
 
@@ -129,10 +153,13 @@ func alone() *lockboxv1.RequestView {
 func active() *lockboxv1.RequestView {
 	v := alone()
 	v.Status, v.Version, v.Allowed = lockboxv1.RequestStatus_REQUEST_STATUS_ACTIVE, 5, []string{"revoke"}
-	v.CustomerDecisions = []*lockboxv1.Decision{{Actor: otto, Time: ago(10 * time.Minute), Approved: true, Duration: durationpb.New(2 * time.Hour), ResourceIds: []string{payments + "1"}}}
-	v.Grant = &lockboxv1.AccessGranted{StartsAt: ago(10 * time.Minute), EndsAt: timestamppb.New(now.Add(110 * time.Minute)), ResourceIds: []string{payments + "1"}}
+	v.CustomerDecisions = []*lockboxv1.Decision{{Actor: otto, Time: ago(10 * time.Minute), Approved: true,
+		Duration: durationpb.New(2 * time.Hour), ResourceIds: []string{payments + "1"}}}
+	v.Grant = &lockboxv1.AccessGranted{StartsAt: ago(10 * time.Minute),
+		EndsAt: timestamppb.New(now.Add(110 * time.Minute)), ResourceIds: []string{payments + "1"}}
 	v.Timeline = append(v.Timeline,
-		entry(4, 10*time.Minute, "CustomerApproved", "Approve Lockbox Request", otto, "Otto Owens approved access to 1 resource for 2 hours."),
+		entry(4, 10*time.Minute, "CustomerApproved", "Approve Lockbox Request", otto,
+			"Otto Owens approved access to 1 resource for 2 hours."),
 		entry(5, 10*time.Minute, "AccessGranted", "Grant Access", system, "Access to 1 resource began."))
 	return v
 }
@@ -151,21 +178,26 @@ func internal() *lockboxv1.RequestView {
 	v.Version, v.Allowed = 2, []string{"internal_approve", "internal_refuse"}
 	v.Requester = proto.CloneOf(erin)
 	v.Requester.Employer, v.Requester.MultiFactor, v.Requester.IsolatedIdentity = "Brightline Contractors", false, true
-	v.Intent.Scenario, v.ScenarioName, v.Intent.ResourceIds = "remote-desktop", "Remote desktop access to a Windows machine", v.Intent.GetResourceIds()[:1]
+	v.Intent.Scenario, v.ScenarioName, v.Intent.ResourceIds = "remote-desktop",
+		"Remote desktop access to a Windows machine", v.Intent.GetResourceIds()[:1]
 	v.Evaluation.Facts.Elevated = true
-	v.Evaluation.InternalStages = []*lockboxv1.InternalStage{{Group: "devops-managers", Count: 1}, {Group: "platform-review", Count: 2}}
+	v.Evaluation.InternalStages = []*lockboxv1.InternalStage{{Group: "devops-managers", Count: 1},
+		{Group: "platform-review", Count: 2}}
 	v.InternalAnswerBy = timestamppb.New(now.Add(3 * time.Hour))
 	return v
 }
 
 func ticket() *lockboxv1.TicketView {
 	return &lockboxv1.TicketView{
-		TicketId: "SR-2026-0001", Tenant: "meadowbank", Title: "The payment service does not answer", SubscriptionId: "meadow-production", Team: "Compute support",
+		TicketId: "SR-2026-0001", Tenant: "meadowbank", Title: "The payment service does not answer",
+		SubscriptionId: "meadow-production", Team: "Compute support",
 		Description: "Since the update of last night the machine payments-1 hangs after a few minutes.\n\nIt needs a restart each time.",
 		OpenedAt:    ago(30 * time.Hour), OpenedBy: otto, Engineer: erin.GetPerson(),
 		History: []*lockboxv1.TimelineEntry{
-			entry(1, 30*time.Hour, "TicketOpened", "Open Support Ticket", otto, "Otto Owens opened SR-2026-0001: “The payment service does not answer”."),
-			entry(2, 29*time.Hour, "TicketAssigned", "Assign Support Ticket", lena, "Lena Lang (Nimbus Cloud) gave it to Erin Ellis (Compute support)."),
+			entry(1, 30*time.Hour, "TicketOpened", "Open Support Ticket", otto,
+				"Otto Owens opened SR-2026-0001: “The payment service does not answer”."),
+			entry(2, 29*time.Hour, "TicketAssigned", "Assign Support Ticket", lena,
+				"Lena Lang (Nimbus Cloud) gave it to Erin Ellis (Compute support)."),
 		},
 	}
 }
@@ -187,19 +219,22 @@ func newWorld(reader *lockboxv1.Actor, list ...*lockboxv1.RequestView) *world {
 		"get_request": func(q *lockboxv1.Query) (*lockboxv1.QueryReply, error) {
 			for _, v := range w.requests {
 				if v.GetRequestId() == q.GetGetRequest().GetRequestId() {
-					return &lockboxv1.QueryReply{Sequence: w.sequence, Answer: &lockboxv1.QueryReply_Request{Request: proto.CloneOf(v)}}, nil
+					return &lockboxv1.QueryReply{Sequence: w.sequence,
+						Answer: &lockboxv1.QueryReply_Request{Request: proto.CloneOf(v)}}, nil
 				}
 			}
 			return nil, errNotThere
 		},
 		"list_requests": func(q *lockboxv1.Query) (*lockboxv1.QueryReply, error) {
-			return &lockboxv1.QueryReply{Sequence: w.sequence, Answer: &lockboxv1.QueryReply_Requests{Requests: w.list(q.GetListRequests())}}, nil
+			return &lockboxv1.QueryReply{Sequence: w.sequence,
+				Answer: &lockboxv1.QueryReply_Requests{Requests: w.list(q.GetListRequests())}}, nil
 		},
 		"get_ticket": func(*lockboxv1.Query) (*lockboxv1.QueryReply, error) {
 			return &lockboxv1.QueryReply{Answer: &lockboxv1.QueryReply_Ticket{Ticket: ticket()}}, nil
 		},
 		"list_tickets": func(*lockboxv1.Query) (*lockboxv1.QueryReply, error) {
-			return &lockboxv1.QueryReply{Answer: &lockboxv1.QueryReply_Tickets{Tickets: &lockboxv1.TicketList{Tickets: []*lockboxv1.TicketView{ticket()}}}}, nil
+			return &lockboxv1.QueryReply{Answer: &lockboxv1.QueryReply_Tickets{
+				Tickets: &lockboxv1.TicketList{Tickets: []*lockboxv1.TicketView{ticket()}}}}, nil
 		},
 	}
 	w.Commands = map[string]func(*lockboxv1.Command) (*lockboxv1.CommandReply, error){}

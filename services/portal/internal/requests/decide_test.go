@@ -61,18 +61,21 @@ func same(t *testing.T, got, want *lockboxv1.Command) {
 func TestFromTheRequestToAnApprovalAsAskedForInTwoSteps(t *testing.T) {
 	w := newWorld(otto, alone()).answers("approve", done, nil)
 	h, at := w.portal(t, sitetest.Otto()), bank+"/requests/"+memoryDump
-	link := regexp.MustCompile(`href="(` + at + `/approve/confirm\?[^"]+)"`).FindStringSubmatch(get(t, h, at, http.StatusOK))
+	link := regexp.MustCompile(`href="(` + at +
+		`/approve/confirm\?[^"]+)"`).FindStringSubmatch(get(t, h, at, http.StatusOK))
 	if link == nil {
 		t.Fatal("the request does not lead to its confirmation")
 	}
 	confirm := get(t, h, html.UnescapeString(link[1]), http.StatusOK)
-	has(t, confirm, "permission for a memory dump of payments-1 and payments-2: for 8 hours, from the moment you approve", "Allow less, or add a reason")
+	has(t, confirm, "permission for a memory dump of payments-1 and payments-2: for 8 hours, from the moment you approve",
+		"Allow less, or add a reason")
 	if sent := sitetest.Post(h, at+"/approve", carried(t, confirm, at+"/approve")); sent.Code != http.StatusSeeOther {
 		t.Errorf("%d", sent.Code)
 	}
-	same(t, w.only(t), &lockboxv1.Command{Tenant: "meadowbank", AggregateId: memoryDump, SeenVersion: 3, Action: &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{
-		Duration: durationpb.New(8 * time.Hour), ResourceIds: []string{payments + "1", payments + "2"},
-	}}})
+	same(t, w.only(t), &lockboxv1.Command{Tenant: "meadowbank", AggregateId: memoryDump, SeenVersion: 3,
+		Action: &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{
+			Duration: durationpb.New(8 * time.Hour), ResourceIds: []string{payments + "1", payments + "2"},
+		}}})
 }
 
 func TestAnApprovalMayAllowLess(t *testing.T) {
@@ -81,7 +84,8 @@ func TestAnApprovalMayAllowLess(t *testing.T) {
 	form := get(t, h, at+"/approve", http.StatusOK)
 	has(t, form, "8 hours (as asked for)", "4 hours", "15 minutes", payments+"1")
 	values := carried(t, form, at+"/approve/confirm")
-	values["duration"], values["resource"], values["reason"] = []string{"4h0m0s"}, []string{"2"}, []string{"One is enough."}
+	values["duration"], values["resource"], values["reason"] = []string{"4h0m0s"}, []string{"2"},
+		[]string{"One is enough."}
 
 	confirm := get(t, h, at+"/approve/confirm?"+values.Encode(), http.StatusOK)
 	has(t, confirm, "You give Erin Ellis of Nimbus Cloud permission for a memory dump of payments-2: for 4 hours, from the moment you approve, and you can revoke it at any time.",
@@ -93,9 +97,10 @@ func TestAnApprovalMayAllowLess(t *testing.T) {
 	if to := sent.Header().Get("Location"); sent.Code != http.StatusSeeOther || to != at+"?after=77" {
 		t.Errorf("%d to %s", sent.Code, to)
 	}
-	same(t, w.only(t), &lockboxv1.Command{Tenant: "meadowbank", AggregateId: memoryDump, SeenVersion: 3, Action: &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{
-		Reason: "One is enough.", Duration: durationpb.New(4 * time.Hour), ResourceIds: []string{payments + "2"},
-	}}})
+	same(t, w.only(t), &lockboxv1.Command{Tenant: "meadowbank", AggregateId: memoryDump, SeenVersion: 3,
+		Action: &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{
+			Reason: "One is enough.", Duration: durationpb.New(4 * time.Hour), ResourceIds: []string{payments + "2"},
+		}}})
 }
 
 func TestTheConfirmationSpeaksTheReadersLanguage(t *testing.T) {
@@ -109,7 +114,8 @@ func TestTheConfirmationSpeaksTheReadersLanguage(t *testing.T) {
 }
 
 func TestAConfirmationOfNothingIsTheForm(t *testing.T) {
-	page := get(t, newWorld(otto, alone()).portal(t, sitetest.Otto()), bank+"/requests/"+memoryDump+"/approve/confirm?lang=fr", http.StatusOK)
+	page := get(t, newWorld(otto, alone()).portal(t, sitetest.Otto()),
+		bank+"/requests/"+memoryDump+"/approve/confirm?lang=fr", http.StatusOK)
 	if has(t, page, "Approuver cette demande", "Continuer"); strings.Count(page, " checked") != 2 {
 		t.Error("it is not as it was asked for")
 	}
@@ -119,8 +125,10 @@ func TestWithOthersApprovalsTheLeastIsSaid(t *testing.T) {
 	v := pending()
 	v.Lockbox.RequiredApprovals = 4
 	v.CustomerDecisions[0].ResourceIds = []string{payments + "1"}
-	page := get(t, newWorld(otto, v).portal(t, sitetest.Otto()), bank+"/requests/"+memoryDump+"/approve/confirm?seen=6&duration=8h&resource=1&resource=2", http.StatusOK)
-	has(t, page, "a memory dump of payments-1: for 2 hours, from the moment 2 more people approve", "Others allowed less than you do.")
+	page := get(t, newWorld(otto, v).portal(t, sitetest.Otto()),
+		bank+"/requests/"+memoryDump+"/approve/confirm?seen=6&duration=8h&resource=1&resource=2", http.StatusOK)
+	has(t, page, "a memory dump of payments-1: for 2 hours, from the moment 2 more people approve",
+		"Others allowed less than you do.")
 }
 
 func TestEachFormBecomesItsCommand(t *testing.T) {
@@ -132,14 +140,25 @@ func TestEachFormBecomesItsCommand(t *testing.T) {
 		form url.Values
 		want *lockboxv1.Command
 	}{
-		{sitetest.Otto(), alone(), "deny", "deny", url.Values{"reason": {" Not during\r\nthe audit. "}}, &lockboxv1.Command{SeenVersion: 3, Action: &lockboxv1.Command_Deny{Deny: &lockboxv1.Deny{Reason: "Not during\nthe audit."}}}},
-		{sitetest.Otto(), active(), "revoke", "revoke", url.Values{"reason": {"done"}}, &lockboxv1.Command{Action: &lockboxv1.Command_Revoke{Revoke: &lockboxv1.Revoke{Reason: "done"}}}},
-		{sitetest.Otto(), alone(), "ask", "ask", url.Values{"reason": {"Both?"}}, &lockboxv1.Command{Action: &lockboxv1.Command_Ask{Ask: &lockboxv1.Ask{Text: "Both?"}}}},
-		{sitetest.Lena(), alone(), "answer", "answer", url.Values{"reason": {"Yes."}, "question": {"q-1"}}, &lockboxv1.Command{Action: &lockboxv1.Command_Answer{Answer: &lockboxv1.Answer{QuestionId: "q-1", Text: "Yes."}}}},
-		{sitetest.Lena(), alone(), "withdraw", "withdraw", url.Values{}, &lockboxv1.Command{Action: &lockboxv1.Command_Withdraw{Withdraw: &lockboxv1.Withdraw{}}}},
-		{sitetest.Lena(), active(), "release", "release", url.Values{"reason": {"done"}}, &lockboxv1.Command{Action: &lockboxv1.Command_Release{Release: &lockboxv1.Release{Reason: "done"}}}},
-		{sitetest.Lena(), alone(), "internal_approve", "internal/approve", url.Values{"reason": {"fine"}}, &lockboxv1.Command{SeenVersion: 3, Action: &lockboxv1.Command_InternalApprove{InternalApprove: &lockboxv1.InternalApprove{Comment: "fine"}}}},
-		{sitetest.Lena(), alone(), "internal_refuse", "internal/refuse", url.Values{"reason": {"no"}}, &lockboxv1.Command{SeenVersion: 3, Action: &lockboxv1.Command_InternalRefuse{InternalRefuse: &lockboxv1.InternalRefuse{Reason: "no"}}}},
+		{sitetest.Otto(), alone(), "deny", "deny", url.Values{"reason": {" Not during\r\nthe audit. "}},
+			&lockboxv1.Command{SeenVersion: 3,
+				Action: &lockboxv1.Command_Deny{Deny: &lockboxv1.Deny{Reason: "Not during\nthe audit."}}}},
+		{sitetest.Otto(), active(), "revoke", "revoke", url.Values{"reason": {"done"}},
+			&lockboxv1.Command{Action: &lockboxv1.Command_Revoke{Revoke: &lockboxv1.Revoke{Reason: "done"}}}},
+		{sitetest.Otto(), alone(), "ask", "ask", url.Values{"reason": {"Both?"}},
+			&lockboxv1.Command{Action: &lockboxv1.Command_Ask{Ask: &lockboxv1.Ask{Text: "Both?"}}}},
+		{sitetest.Lena(), alone(), "answer", "answer", url.Values{"reason": {"Yes."}, "question": {"q-1"}},
+			&lockboxv1.Command{Action: &lockboxv1.Command_Answer{Answer: &lockboxv1.Answer{QuestionId: "q-1", Text: "Yes."}}}},
+		{sitetest.Lena(), alone(), "withdraw", "withdraw", url.Values{},
+			&lockboxv1.Command{Action: &lockboxv1.Command_Withdraw{Withdraw: &lockboxv1.Withdraw{}}}},
+		{sitetest.Lena(), active(), "release", "release", url.Values{"reason": {"done"}},
+			&lockboxv1.Command{Action: &lockboxv1.Command_Release{Release: &lockboxv1.Release{Reason: "done"}}}},
+		{sitetest.Lena(), alone(), "internal_approve", "internal/approve", url.Values{"reason": {"fine"}},
+			&lockboxv1.Command{SeenVersion: 3,
+				Action: &lockboxv1.Command_InternalApprove{InternalApprove: &lockboxv1.InternalApprove{Comment: "fine"}}}},
+		{sitetest.Lena(), alone(), "internal_refuse", "internal/refuse", url.Values{"reason": {"no"}},
+			&lockboxv1.Command{SeenVersion: 3,
+				Action: &lockboxv1.Command_InternalRefuse{InternalRefuse: &lockboxv1.InternalRefuse{Reason: "no"}}}},
 	} {
 		row.view.Allowed = []string{row.verb}
 		w := newWorld(otto, row.view).answers(row.verb, done, nil)
@@ -152,7 +171,8 @@ func TestEachFormBecomesItsCommand(t *testing.T) {
 		for name, v := range row.form {
 			values[name] = v
 		}
-		if sent := sitetest.Post(h, at+"/"+row.path, values); sent.Code != http.StatusSeeOther || sent.Header().Get("Location") != at+"?after=77" {
+		if sent := sitetest.Post(h, at+"/"+row.path, values); sent.Code != http.StatusSeeOther ||
+			sent.Header().Get("Location") != at+"?after=77" {
 			t.Errorf("%s: %d to %s", row.verb, sent.Code, sent.Header().Get("Location"))
 		}
 		row.want.Tenant, row.want.AggregateId = "meadowbank", memoryDump
@@ -193,17 +213,28 @@ func TestWhatIsNotRightIsSaidNextToTheField(t *testing.T) {
 		verb, field, want string
 		form              url.Values
 	}{
-		"too long a time":         {"approve", "duration", "Choose a duration of at most 8 hours.", ok(func(v url.Values) { v.Set("duration", "8h0m1s") })},
-		"no time":                 {"approve", "duration", "Choose a duration", ok(func(v url.Values) { v.Set("duration", "0s") })},
-		"what is no time":         {"approve", "duration", "Choose a duration", ok(func(v url.Values) { v.Set("duration", "for ever") })},
-		"an endless time":         {"approve", "duration", "Choose a duration", ok(func(v url.Values) { v.Set("duration", "9999999999h") })},
-		"no resource":             {"approve", "resource", "Choose at least one of the resources", ok(func(v url.Values) { v.Del("resource") })},
-		"a resource twice":        {"approve", "resource", "Choose at least one", ok(func(v url.Values) { v["resource"] = []string{"1", "1"} })},
-		"another resource":        {"approve", "resource", "Choose at least one", ok(func(v url.Values) { v["resource"] = []string{"1", "3"} })},
-		"what is no resource":     {"approve", "resource", "Choose at least one", ok(func(v url.Values) { v["resource"] = []string{payments + "1"} })},
-		"a long reason":           {"approve", "reason", "Write at most 500 characters.", ok(func(v url.Values) { v.Set("reason", strings.Repeat("花", 501)) })},
-		"a reason that hides":     {"approve", "reason", "There is a character in it that cannot be read.", ok(func(v url.Values) { v.Set("reason", "fine\u202e") })},
-		"no reason to deny":       {"deny", "reason", "Write something here.", ok(func(v url.Values) { v.Set("reason", " \r\n ") })},
+		"too long a time": {"approve", "duration", "Choose a duration of at most 8 hours.",
+			ok(func(v url.Values) { v.Set("duration", "8h0m1s") })},
+		"no time": {"approve", "duration", "Choose a duration",
+			ok(func(v url.Values) { v.Set("duration", "0s") })},
+		"what is no time": {"approve", "duration", "Choose a duration",
+			ok(func(v url.Values) { v.Set("duration", "for ever") })},
+		"an endless time": {"approve", "duration", "Choose a duration",
+			ok(func(v url.Values) { v.Set("duration", "9999999999h") })},
+		"no resource": {"approve", "resource", "Choose at least one of the resources",
+			ok(func(v url.Values) { v.Del("resource") })},
+		"a resource twice": {"approve", "resource", "Choose at least one",
+			ok(func(v url.Values) { v["resource"] = []string{"1", "1"} })},
+		"another resource": {"approve", "resource", "Choose at least one",
+			ok(func(v url.Values) { v["resource"] = []string{"1", "3"} })},
+		"what is no resource": {"approve", "resource", "Choose at least one",
+			ok(func(v url.Values) { v["resource"] = []string{payments + "1"} })},
+		"a long reason": {"approve", "reason", "Write at most 500 characters.",
+			ok(func(v url.Values) { v.Set("reason", strings.Repeat("花", 501)) })},
+		"a reason that hides": {"approve", "reason", "There is a character in it that cannot be read.",
+			ok(func(v url.Values) { v.Set("reason", "fine\u202e") })},
+		"no reason to deny": {"deny", "reason", "Write something here.",
+			ok(func(v url.Values) { v.Set("reason", " \r\n ") })},
 		"no question":             {"ask", "reason", "Write something here.", ok(func(v url.Values) { v.Del("reason") })},
 		"no reason in the answer": {"deny", "reason", "Write something here.", ok(func(v url.Values) { v.Del("reason") })},
 	} {
@@ -215,7 +246,8 @@ func TestWhatIsNotRightIsSaidNextToTheField(t *testing.T) {
 		}
 		wellMade(t, name, sent.Body.String())
 		has(t, sent.Body.String(), "Something is not right yet. Nothing was sent.", row.want)
-		if !strings.Contains(sent.Body.String(), `id="`+row.field+`-wrong"`) || !strings.Contains(sent.Body.String(), `href="#`+row.field+`"`) {
+		if !strings.Contains(sent.Body.String(), `id="`+row.field+`-wrong"`) ||
+			!strings.Contains(sent.Body.String(), `href="#`+row.field+`"`) {
 			t.Errorf("%s: it is not said at %s", name, row.field)
 		}
 		if row.verb == "approve" {
@@ -227,14 +259,16 @@ func TestWhatIsNotRightIsSaidNextToTheField(t *testing.T) {
 func TestApprovalsThatHaveNothingInCommonAreRefusedBeforeTheyAreSent(t *testing.T) {
 	v := pending()
 	v.CustomerDecisions[0].ResourceIds = []string{payments + "1"}
-	page := get(t, newWorld(otto, v).portal(t, sitetest.Otto()), bank+"/requests/"+memoryDump+"/approve/confirm?seen=6&duration=8h&resource=2", http.StatusBadRequest)
+	page := get(t, newWorld(otto, v).portal(t, sitetest.Otto()),
+		bank+"/requests/"+memoryDump+"/approve/confirm?seen=6&duration=8h&resource=2", http.StatusBadRequest)
 	has(t, page, "Nothing would be left to allow")
 }
 
 func TestWhatWasFilledInIsThereAgain(t *testing.T) {
 	h, at := newWorld(otto, alone()).portal(t, sitetest.Otto()), bank+"/requests/"+memoryDump
 	page := get(t, h, at+"/approve?seen=3&duration=4h0m0s&resource=2&reason=One+is+%3Cenough%3E", http.StatusOK)
-	for _, part := range []string{`<option value="4h0m0s" selected>`, `value="2" checked`, `One is &lt;enough&gt;</textarea>`} {
+	for _, part := range []string{`<option value="4h0m0s" selected>`, `value="2" checked`,
+		`One is &lt;enough&gt;</textarea>`} {
 		if !strings.Contains(page, part) {
 			t.Errorf("%s is not there", part)
 		}
@@ -250,9 +284,11 @@ func TestWhatWasFilledInIsThereAgain(t *testing.T) {
 func TestWhoSawAnEarlierVersionIsShownWhatChangedAndGoesOn(t *testing.T) {
 	w := newWorld(otto, alone())
 	h, at := w.portal(t, sitetest.Otto()), bank+"/requests/"+memoryDump
-	values := carried(t, get(t, h, at+"/approve/confirm?seen=3&duration=4h&resource=1&reason=ok", http.StatusOK), at+"/approve")
+	values := carried(t, get(t, h, at+"/approve/confirm?seen=3&duration=4h&resource=1&reason=ok", http.StatusOK),
+		at+"/approve")
 	w.requests[0] = pending() // version 6
-	w.answers("approve", nil, refusal.Conflict("seen_version", "R29", "it has changed since you saw it: version 3 then, 6 now"))
+	w.answers("approve", nil, refusal.Conflict("seen_version", "R29",
+		"it has changed since you saw it: version 3 then, 6 now"))
 
 	sent := sitetest.Post(h, at+"/approve", values)
 	if sent.Code != http.StatusConflict {
@@ -260,7 +296,9 @@ func TestWhoSawAnEarlierVersionIsShownWhatChangedAndGoesOn(t *testing.T) {
 	}
 	page := sent.Body.String()
 	wellMade(t, "conflict", page)
-	has(t, page, "The request has changed since you looked at it. Nothing has been decided by you.", "Otto Owens asked", "Erin Ellis (Nimbus Cloud) answered", "You give Erin Ellis of Nimbus Cloud permission for a memory dump of payments-1: for 2 hours")
+	has(t, page, "The request has changed since you looked at it. Nothing has been decided by you.", "Otto Owens asked",
+		"Erin Ellis (Nimbus Cloud) answered",
+		"You give Erin Ellis of Nimbus Cloud permission for a memory dump of payments-1: for 2 hours")
 	if changed, _, _ := strings.Cut(page, `<form class="card"`); strings.Contains(changed, "The customer was notified") {
 		t.Error("what they had seen is called new")
 	}
@@ -269,26 +307,31 @@ func TestWhoSawAnEarlierVersionIsShownWhatChangedAndGoesOn(t *testing.T) {
 	if again.Get("command") == values.Get("command") || again.Get("seen") != "6" || again.Get("reason") != "ok" {
 		t.Errorf("they go on with %v", again)
 	}
-	if sent := sitetest.Post(h, at+"/approve", again); sent.Code != http.StatusSeeOther || w.Done[1].GetSeenVersion() != 6 {
+	if sent := sitetest.Post(h, at+"/approve", again); sent.Code != http.StatusSeeOther ||
+		w.Done[1].GetSeenVersion() != 6 {
 		t.Errorf("%d with version %d", sent.Code, w.Done[1].GetSeenVersion())
 	}
 }
 
 func TestWhoComesTooLateHearsWhoDecidedAndWhen(t *testing.T) {
 	w := newWorld(otto, ended(lockboxv1.RequestStatus_REQUEST_STATUS_DENIED, "CustomerDenied", "Not now."))
-	w.answers("approve", nil, refusal.Conflict("aggregate_id", "R29", "already denied by Fleur Lefèvre at 2026-08-03 08:30:00 UTC"))
+	w.answers("approve", nil, refusal.Conflict("aggregate_id", "R29",
+		"already denied by Fleur Lefèvre at 2026-08-03 08:30:00 UTC"))
 	form := url.Values{"seen": {"3"}, "command": {anID7}, "duration": {"4h"}, "resource": {"1"}}
 	sent := sitetest.Post(w.portal(t, sitetest.Otto()), bank+"/requests/"+memoryDump+"/approve?lang=fr", form)
 	if sent.Code != http.StatusConflict {
 		t.Errorf("%d", sent.Code)
 	}
-	has(t, sent.Body.String(), "Votre décision n’a pas été enregistrée.", "already denied by Fleur Lefèvre at 2026-08-03 08:30:00 UTC", "Fleur Lefèvre a refusé la demande le lundi 3 août 2026 à 08 h 30 UTC.")
+	has(t, sent.Body.String(), "Votre décision n’a pas été enregistrée.",
+		"already denied by Fleur Lefèvre at 2026-08-03 08:30:00 UTC",
+		"Fleur Lefèvre a refusé la demande le lundi 3 août 2026 à 08 h 30 UTC.")
 }
 
 func TestWhatCannotBeDoneAnyMoreShowsWhereTheRequestStands(t *testing.T) {
 	h := newWorld(otto, active()).portal(t, sitetest.Otto())
 	for _, path := range []string{"/approve", "/approve/confirm?seen=3", "/deny", "/ask"} {
-		has(t, get(t, h, bank+"/requests/"+memoryDump+path, http.StatusConflict), "You may not do that, or not any more.", "Access is active until")
+		has(t, get(t, h, bank+"/requests/"+memoryDump+path, http.StatusConflict), "You may not do that, or not any more.",
+			"Access is active until")
 	}
 }
 
@@ -313,9 +356,12 @@ func TestRefusalsOfTheServices(t *testing.T) {
 		status int
 		want   string
 	}{
-		{refusal.Invalid("approve.duration", "R27", "an approval may shorten the time"), http.StatusBadRequest, "an approval may shorten the time"},
-		{refusal.Invalid("approve.resource_ids", "R27", "others were asked for"), http.StatusBadRequest, "others were asked for"},
-		{refusal.Forbidden("token", "R20", "you were not an approver when this request was created"), http.StatusForbidden, "you were not an approver"},
+		{refusal.Invalid("approve.duration", "R27", "an approval may shorten the time"), http.StatusBadRequest,
+			"an approval may shorten the time"},
+		{refusal.Invalid("approve.resource_ids", "R27", "others were asked for"), http.StatusBadRequest,
+			"others were asked for"},
+		{refusal.Forbidden("token", "R20", "you were not an approver when this request was created"), http.StatusForbidden,
+			"you were not an approver"},
 		{refusal.NotFound("aggregate_id", "I9", "nothing"), http.StatusNotFound, "There is nothing here"},
 		{refusal.Unauthenticated("token", "R25", "the token is too old"), http.StatusUnauthorized, "Please sign in again"},
 	} {
@@ -335,7 +381,8 @@ func TestAFormThatSaysNotWhatWasSeenIsNoForm(t *testing.T) {
 		"other command": {"seen": {"3"}, "command": {"1"}, "reason": {"no"}},
 	} {
 		w := newWorld(otto, alone()).answers("deny", done, nil)
-		if sent := sitetest.Post(w.portal(t, sitetest.Otto()), bank+"/requests/"+memoryDump+"/deny?seen=3&command="+anID7, form); sent.Code != http.StatusBadRequest || len(w.Done) != 0 {
+		if sent := sitetest.Post(w.portal(t, sitetest.Otto()), bank+"/requests/"+memoryDump+"/deny?seen=3&command="+anID7,
+			form); sent.Code != http.StatusBadRequest || len(w.Done) != 0 {
 			t.Errorf("%s: %d, %d commands", name, sent.Code, len(w.Done))
 		}
 	}
@@ -344,7 +391,9 @@ func TestAFormThatSaysNotWhatWasSeenIsNoForm(t *testing.T) {
 func TestLookingDecidesNothing(t *testing.T) {
 	w := newWorld(otto, alone())
 	h := w.portal(t, sitetest.Otto())
-	for _, path := range []string{"", "/requests", "/requests/" + memoryDump, "/requests/" + memoryDump + "/approve", "/requests/" + memoryDump + "/deny?reason=no&seen=3", "/requests/" + memoryDump + "/approve/confirm?seen=3&duration=4h&resource=1"} {
+	for _, path := range []string{"", "/requests", "/requests/" + memoryDump, "/requests/" + memoryDump + "/approve",
+		"/requests/" + memoryDump + "/deny?reason=no&seen=3", "/requests/" + memoryDump +
+			"/approve/confirm?seen=3&duration=4h&resource=1"} {
 		get(t, h, bank+path, http.StatusOK)
 	}
 	if len(w.Done) != 0 {

@@ -13,9 +13,12 @@ import (
 )
 
 var payloads = []string{
-	`<script>alert(1)</script>`, `"><script>alert(1)</script>`, `'><img src=x onerror=alert(1)>`, `<svg onload=alert(1)>`, `</title><script>alert(1)</script>`,
-	`</desc></svg><script>alert(1)</script>`, `</textarea><script>alert(1)</script>`, `<a href="javascript:alert(1)">x</a>`, `javascript:alert(1)`, `{{.Visit}}`, `{{t "site.skip"}}`,
-	`" autofocus onfocus=alert(1) x="`, `' onmouseover='alert(1)`, `<iframe srcdoc="<script>alert(1)</script>">`, `<math><mi xlink:href="javascript:alert(1)">`, `<!--><script>alert(1)</script>`,
+	`<script>alert(1)</script>`, `"><script>alert(1)</script>`, `'><img src=x onerror=alert(1)>`, `<svg onload=alert(1)>`,
+	`</title><script>alert(1)</script>`,
+	`</desc></svg><script>alert(1)</script>`, `</textarea><script>alert(1)</script>`,
+	`<a href="javascript:alert(1)">x</a>`, `javascript:alert(1)`, `{{.Visit}}`, `{{t "site.skip"}}`,
+	`" autofocus onfocus=alert(1) x="`, `' onmouseover='alert(1)`, `<iframe srcdoc="<script>alert(1)</script>">`,
+	`<math><mi xlink:href="javascript:alert(1)">`, `<!--><script>alert(1)</script>`,
 	`<meta http-equiv=refresh content=0;url=//evil.example>`, `<base href=//evil.example>`, `<form action=//evil.example>`, `<style>*{display:none}</style>`,
 }
 

@@ -40,8 +40,8 @@ func plain(page string) string {
 	return spaces.ReplaceAllString(text, " ")
 }
 
-// wellMade looks for what makes a page hard to use without eyes: ids that are there twice or not at all, controls without a
-// label, and messages that lack a value.
+// wellMade looks for what makes a page hard to use without eyes: ids that are there twice or not at all, controls
+// without a label, and messages that lack a value.
 func wellMade(t *testing.T, path, page string) {
 	t.Helper()
 	ids := map[string]bool{}
@@ -63,7 +63,8 @@ func wellMade(t *testing.T, path, page string) {
 	}
 	for _, c := range control.FindAllString(page, -1) {
 		id := anID.FindStringSubmatch(c)
-		labelled := strings.Contains(c, `type="hidden"`) || strings.Contains(c, `type="checkbox"`) || id != nil && strings.Contains(page, `for="`+id[1]+`"`)
+		labelled := strings.Contains(c, `type="hidden"`) || strings.Contains(c, `type="checkbox"`) || id != nil &&
+			strings.Contains(page, `for="`+id[1]+`"`)
 		if !labelled {
 			t.Errorf("%s: %s has no label", path, c)
 		}
@@ -98,9 +99,12 @@ const bank = "/t/meadowbank"
 func TestEveryPageInEveryLanguage(t *testing.T) {
 	list := []*lockboxv1.RequestView{pending(), internal()}
 	ends := map[lockboxv1.RequestStatus]string{
-		lockboxv1.RequestStatus_REQUEST_STATUS_DENIED: "CustomerDenied", lockboxv1.RequestStatus_REQUEST_STATUS_EXPIRED: "RequestExpired",
-		lockboxv1.RequestStatus_REQUEST_STATUS_WITHDRAWN: "RequestWithdrawn", lockboxv1.RequestStatus_REQUEST_STATUS_LAPSED: "AccessLapsed",
-		lockboxv1.RequestStatus_REQUEST_STATUS_REVOKED: "AccessRevoked", lockboxv1.RequestStatus_REQUEST_STATUS_COMPLETED: "AccessCompleted",
+		lockboxv1.RequestStatus_REQUEST_STATUS_DENIED:    "CustomerDenied",
+		lockboxv1.RequestStatus_REQUEST_STATUS_EXPIRED:   "RequestExpired",
+		lockboxv1.RequestStatus_REQUEST_STATUS_WITHDRAWN: "RequestWithdrawn",
+		lockboxv1.RequestStatus_REQUEST_STATUS_LAPSED:    "AccessLapsed",
+		lockboxv1.RequestStatus_REQUEST_STATUS_REVOKED:   "AccessRevoked",
+		lockboxv1.RequestStatus_REQUEST_STATUS_COMPLETED: "AccessCompleted",
 	}
 	for status, typ := range ends {
 		v := ended(status, typ, "Not during the audit.")
@@ -115,13 +119,15 @@ func TestEveryPageInEveryLanguage(t *testing.T) {
 
 	for _, who := range []*session.Session{sitetest.Otto(), sitetest.Lena()} {
 		reader, root := otto, bank
-		paths := []string{"/requests/" + memoryDump + "/approve", "/requests/" + memoryDump + "/deny", "/requests/" + memoryDump + "/ask", "/requests/running/revoke"}
+		paths := []string{"/requests/" + memoryDump + "/approve", "/requests/" + memoryDump + "/deny", "/requests/" +
+			memoryDump + "/ask", "/requests/running/revoke"}
 		if who.Tenant == "" {
 			reader, root = erin, "/provider"
 			paths = []string{"/requests/" + internally + "/internal/approve", "/requests/" + internally + "/internal/refuse"}
 		}
 		h := newWorld(reader, list...).portal(t, who)
-		paths = append(paths, "", "/requests", "/requests?status=past&ticket=SR-2026-0001", "/tickets", "/tickets/SR-2026-0001")
+		paths = append(paths, "", "/requests", "/requests?status=past&ticket=SR-2026-0001", "/tickets",
+			"/tickets/SR-2026-0001")
 		for _, v := range list {
 			paths = append(paths, "/requests/"+v.GetRequestId())
 		}
@@ -145,8 +151,12 @@ func TestTheFirstPageSaysWhatWaitsForTheVisitor(t *testing.T) {
 	others.RequestId, others.Allowed = "of-others", nil
 	w := newWorld(otto, alone(), others, active())
 	for language, want := range map[string][]string{
-		"en": {"1 request waits for your decision.", "Erin Ellis of Nimbus Cloud asks for a memory dump of payments-1 and payments-2", "Time left: 3 days 4 hours", "Also pending in your organisation"},
-		"fr": {"1 demande attend votre décision.", "Erin Ellis (Nimbus Cloud) demande un vidage de la mémoire de payments-1 et payments-2", "Temps restant : 3 jours 4 heures", "Également en attente"},
+		"en": {"1 request waits for your decision.",
+			"Erin Ellis of Nimbus Cloud asks for a memory dump of payments-1 and payments-2", "Time left: 3 days 4 hours",
+			"Also pending in your organisation"},
+		"fr": {"1 demande attend votre décision.",
+			"Erin Ellis (Nimbus Cloud) demande un vidage de la mémoire de payments-1 et payments-2",
+			"Temps restant : 3 jours 4 heures", "Également en attente"},
 		"ja": {"1 件の要求があなたの判断を待っています。", "payments-1、payments-2 のメモリ ダンプの取得", "残り時間： 3 日 4 時間", "組織内のその他"},
 	} {
 		page := get(t, w.portal(t, sitetest.Otto()), bank+"?lang="+language, http.StatusOK)
@@ -172,7 +182,8 @@ func TestTheProvidersFirstPageListsInternalApprovalsAndOnesOwnRequests(t *testin
 	asked, foreign := pending(), alone()
 	asked.Allowed, foreign.Allowed, foreign.RequestId, foreign.Requester = []string{"answer"}, nil, "of-others", lena
 	page := get(t, newWorld(erin, internal(), asked, foreign).portal(t, sitetest.Lena()), "/provider", http.StatusOK)
-	has(t, page, "Internal approvals", "1 request waits for your decision.", "Your open requests", "1 question for you", "Meadow Bank")
+	has(t, page, "Internal approvals", "1 request waits for your decision.", "Your open requests", "1 question for you",
+		"Meadow Bank")
 	if strings.Contains(page, "of-others") {
 		t.Error("somebody else's request is called theirs")
 	}
@@ -182,26 +193,35 @@ func TestARequestIsToldInFull(t *testing.T) {
 	h := newWorld(otto, pending()).portal(t, sitetest.Otto())
 	page := get(t, h, bank+"/requests/"+memoryDump, http.StatusOK)
 	has(t, page,
-		"Erin Ellis of Nimbus Cloud asks for a memory dump of payments-1 and payments-2", "Nobody has access. Without a decision by Thursday, 6 August 2026, 13:50 UTC",
-		"Memory dump of a running machine", "Virtual machines", "This operation reaches your data.", payments+"2", "Production", "8 hours",
-		"The payment service hangs", "Support that the customer asked for", "SR-2026-0001", "With a second factor", "Approvals so far: 1 of 2.",
-		"Otto Owens (you)", "Has not decided", "Fleur Lefèvre Lockbox Approver Approved", "Allez-y.", "Delivery of the e-mail not confirmed",
-		"security-desk@meadowbank.example E-mail could not be delivered: 550 5.1.1 no such mailbox", "Eli Edwards Owner Eligible for the role, but the role is not activated",
-		"Do you need both machines at the same time?", "No, one after the other is fine.", "Not answered yet", "ordinary-permission", "standard-1+5c1a0d2e4f6b8a90",
+		"Erin Ellis of Nimbus Cloud asks for a memory dump of payments-1 and payments-2",
+		"Nobody has access. Without a decision by Thursday, 6 August 2026, 13:50 UTC",
+		"Memory dump of a running machine", "Virtual machines", "This operation reaches your data.", payments+"2",
+		"Production", "8 hours",
+		"The payment service hangs", "Support that the customer asked for", "SR-2026-0001", "With a second factor",
+		"Approvals so far: 1 of 2.",
+		"Otto Owens (you)", "Has not decided", "Fleur Lefèvre Lockbox Approver Approved", "Allez-y.",
+		"Delivery of the e-mail not confirmed",
+		"security-desk@meadowbank.example E-mail could not be delivered: 550 5.1.1 no such mailbox",
+		"Eli Edwards Owner Eligible for the role, but the role is not activated",
+		"Do you need both machines at the same time?", "No, one after the other is fine.", "Not answered yet",
+		"ordinary-permission", "standard-1+5c1a0d2e4f6b8a90",
 		"Fleur Lefèvre approved access to 2 resources for 2 hours")
-	for _, part := range []string{`<svg class="phases"`, `role="img" aria-labelledby="phases-title phases-text"`, `<a class="mono" href="/t/meadowbank/tickets/SR-2026-0001">`} {
+	for _, part := range []string{`<svg class="phases"`, `role="img" aria-labelledby="phases-title phases-text"`,
+		`<a class="mono" href="/t/meadowbank/tickets/SR-2026-0001">`} {
 		if !strings.Contains(page, part) {
 			t.Errorf("%s is not there", part)
 		}
 	}
-	has(t, get(t, h, bank+"/requests/"+memoryDump+"?lang=fr", http.StatusOK), "Éligible au rôle, mais celui-ci n’est pas activé", "Données Cette opération atteint vos données.")
+	has(t, get(t, h, bank+"/requests/"+memoryDump+"?lang=fr", http.StatusOK),
+		"Éligible au rôle, mais celui-ci n’est pas activé", "Données Cette opération atteint vos données.")
 	has(t, get(t, h, bank+"/requests/"+memoryDump+"?lang=ja", http.StatusOK), "ロールの対象ですが", "お客様のデータに触れる操作です。")
 }
 
 // control: nist:PS-7
 func TestWhoWorksForTheProviderAsASubcontractorIsSaidToBe(t *testing.T) {
 	page := get(t, newWorld(otto, internal()).portal(t, sitetest.Otto()), bank+"/requests/"+internally, http.StatusOK)
-	has(t, page, "Brightline Contractors works for Nimbus Cloud as a subcontractor", "With an isolated identity", "It gives elevated permission.", "DevOps managers 0 of 1", "platform-review 0 of 2")
+	has(t, page, "Brightline Contractors works for Nimbus Cloud as a subcontractor", "With an isolated identity",
+		"It gives elevated permission.", "DevOps managers 0 of 1", "platform-review 0 of 2")
 }
 
 func TestAfterADecisionThePageSaysWhatIsNowTrue(t *testing.T) {
@@ -217,7 +237,8 @@ func TestAfterADecisionThePageSaysWhatIsNowTrue(t *testing.T) {
 		return &lockboxv1.QueryReply{Sequence: 80, Answer: &lockboxv1.QueryReply_Request{Request: v}}, nil
 	}
 	page := get(t, w.portal(t, sitetest.Otto()), bank+"/requests/"+memoryDump+"?after=77", http.StatusOK)
-	has(t, page, "Access is active until Monday, 3 August 2026, 11:20 UTC.", "You approved on Monday, 3 August 2026, 09:20 UTC, for 2 hours.", "Only to payments-1")
+	has(t, page, "Access is active until Monday, 3 August 2026, 11:20 UTC.",
+		"You approved on Monday, 3 August 2026, 09:20 UTC, for 2 hours.", "Only to payments-1")
 }
 
 func TestHowARequestEndedIsSaidWithWhoEndedIt(t *testing.T) {
@@ -225,11 +246,14 @@ func TestHowARequestEndedIsSaidWithWhoEndedIt(t *testing.T) {
 		status    lockboxv1.RequestStatus
 		typ, want string
 	}{
-		{lockboxv1.RequestStatus_REQUEST_STATUS_DENIED, "CustomerDenied", "Fleur Lefèvre denied the request on Monday, 3 August 2026, 08:30 UTC. No access was given. Not during the audit."},
-		{lockboxv1.RequestStatus_REQUEST_STATUS_REVOKED, "AccessRevoked", "Fleur Lefèvre revoked access on Monday, 3 August 2026, 08:30 UTC. Nobody has access. Not during the audit."},
+		{lockboxv1.RequestStatus_REQUEST_STATUS_DENIED, "CustomerDenied",
+			"Fleur Lefèvre denied the request on Monday, 3 August 2026, 08:30 UTC. No access was given. Not during the audit."},
+		{lockboxv1.RequestStatus_REQUEST_STATUS_REVOKED, "AccessRevoked",
+			"Fleur Lefèvre revoked access on Monday, 3 August 2026, 08:30 UTC. Nobody has access. Not during the audit."},
 		{lockboxv1.RequestStatus_REQUEST_STATUS_EXPIRED, "RequestExpired", "The request expired and no access was given."},
 	} {
-		page := get(t, newWorld(otto, ended(row.status, row.typ, "Not during the audit.")).portal(t, sitetest.Otto()), bank+"/requests/"+memoryDump, http.StatusOK)
+		page := get(t, newWorld(otto, ended(row.status, row.typ, "Not during the audit.")).portal(t, sitetest.Otto()),
+			bank+"/requests/"+memoryDump, http.StatusOK)
 		has(t, page, row.want)
 		if row.typ == "RequestExpired" {
 			hasNot(t, page, "Not during the audit.")
@@ -238,7 +262,8 @@ func TestHowARequestEndedIsSaidWithWhoEndedIt(t *testing.T) {
 }
 
 func TestARequestBelongsToThePageWhereItIsListed(t *testing.T) {
-	for id, want := range map[string]string{memoryDump: `<a href="/t/meadowbank" aria-current="true">`, "running": `<a href="/t/meadowbank/requests" aria-current="true">`} {
+	for id, want := range map[string]string{memoryDump: `<a href="/t/meadowbank" aria-current="true">`,
+		"running": `<a href="/t/meadowbank/requests" aria-current="true">`} {
 		running := active()
 		running.RequestId = "running"
 		page := get(t, newWorld(otto, alone(), running).portal(t, sitetest.Otto()), bank+"/requests/"+id, http.StatusOK)
@@ -257,8 +282,10 @@ func TestOnlyWhatIsAllowedHasAButton(t *testing.T) {
 		{sitetest.Otto(), nil, nil},
 		{sitetest.Otto(), []string{"approve", "deny", "ask"}, []string{"approve", "deny", "ask"}},
 		{sitetest.Otto(), []string{"revoke"}, []string{"revoke"}},
-		{sitetest.Otto(), []string{"withdraw", "internal_approve", "answer"}, nil}, // not the customer's to do, whatever is said
-		{sitetest.Lena(), []string{"internal_approve", "internal_refuse", "revoke"}, []string{"internal/approve", "internal/refuse", "revoke"}},
+		// not the customer's to do, whatever is said
+		{sitetest.Otto(), []string{"withdraw", "internal_approve", "answer"}, nil},
+		{sitetest.Lena(), []string{"internal_approve", "internal_refuse", "revoke"},
+			[]string{"internal/approve", "internal/refuse", "revoke"}},
 		{sitetest.Lena(), []string{"withdraw", "answer"}, []string{"withdraw", "answer"}},
 		{sitetest.Lena(), []string{"release"}, []string{"release"}},
 		{sitetest.Lena(), []string{"approve", "deny"}, nil},
@@ -270,7 +297,8 @@ func TestOnlyWhatIsAllowedHasAButton(t *testing.T) {
 			root = "/provider"
 		}
 		page := get(t, newWorld(otto, v).portal(t, row.who), root+"/requests/"+memoryDump, http.StatusOK)
-		for _, path := range []string{"approve", "deny", "ask", "revoke", "internal/approve", "internal/refuse", "withdraw", "release", "answer"} {
+		for _, path := range []string{"approve", "deny", "ask", "revoke", "internal/approve", "internal/refuse", "withdraw",
+			"release", "answer"} {
 			to := path + `"`
 			if path == "approve" { // as asked for, which is confirmed
 				to = "approve/confirm?duration="

@@ -17,7 +17,8 @@ const (
 
 // receipt answers with the file that proves what happened to a request (R41).
 func receipt(v *site.Visit) error {
-	ask := &lockboxv1.Query{Ask: &lockboxv1.Query_GetReceipt{GetReceipt: &lockboxv1.GetReceipt{RequestId: v.R.PathValue("id")}}}
+	ask := &lockboxv1.Query{Ask: &lockboxv1.Query_GetReceipt{
+		GetReceipt: &lockboxv1.GetReceipt{RequestId: v.R.PathValue("id")}}}
 	deadline := time.NewTimer(receiptPatience)
 	defer deadline.Stop()
 	reply, err := v.Ask(ask)

@@ -21,7 +21,8 @@ func TestAReceiptIsDownloadedAsItIs(t *testing.T) {
 		if q.GetGetReceipt().GetRequestId() != memoryDump {
 			t.Errorf("it asks for %v", q)
 		}
-		return &lockboxv1.QueryReply{Answer: &lockboxv1.QueryReply_Receipt{Receipt: &lockboxv1.Receipt{FileName: "lockbox-receipt-x.json", File: []byte("{\n  \"format\": 1\n}\n")}}}, nil
+		return &lockboxv1.QueryReply{Answer: &lockboxv1.QueryReply_Receipt{
+			Receipt: &lockboxv1.Receipt{FileName: "lockbox-receipt-x.json", File: []byte("{\n  \"format\": 1\n}\n")}}}, nil
 	}
 	h := w.portal(t, sitetest.Otto())
 	page := get(t, h, bank+"/requests/"+memoryDump, http.StatusOK)
@@ -29,7 +30,8 @@ func TestAReceiptIsDownloadedAsItIs(t *testing.T) {
 		t.Errorf("%s is not there", link)
 	}
 	got := sitetest.Get(h, bank+"/requests/"+memoryDump+"/receipt")
-	if got.Code != http.StatusOK || got.Body.String() != "{\n  \"format\": 1\n}\n" || got.Header().Get("Content-Type") != "application/json" ||
+	if got.Code != http.StatusOK || got.Body.String() != "{\n  \"format\": 1\n}\n" ||
+		got.Header().Get("Content-Type") != "application/json" ||
 		got.Header().Get("Content-Disposition") != "attachment; filename=lockbox-receipt-x.json" {
 		t.Errorf("%d %v %q", got.Code, got.Header(), got.Body)
 	}

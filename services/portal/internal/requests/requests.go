@@ -80,7 +80,8 @@ type one struct {
 
 // ask asks for the request that the address names.
 func ask(v *site.Visit) (one, error) {
-	reply, err := v.Ask(&lockboxv1.Query{Ask: &lockboxv1.Query_GetRequest{GetRequest: &lockboxv1.GetRequest{RequestId: v.R.PathValue("id")}}})
+	reply, err := v.Ask(&lockboxv1.Query{Ask: &lockboxv1.Query_GetRequest{
+		GetRequest: &lockboxv1.GetRequest{RequestId: v.R.PathValue("id")}}})
 	if err != nil {
 		return one{}, err
 	}

@@ -30,7 +30,8 @@ func (t ticketRow) Engineer() string {
 func (t ticketRow) Opener() string { return shown.Name(t.GetOpenedBy().GetPerson()) }
 
 func (p *pages) tickets(v *site.Visit) error {
-	reply, err := v.Ask(&lockboxv1.Query{Ask: &lockboxv1.Query_ListTickets{ListTickets: &lockboxv1.ListTickets{Limit: mostTickets}}})
+	reply, err := v.Ask(&lockboxv1.Query{Ask: &lockboxv1.Query_ListTickets{
+		ListTickets: &lockboxv1.ListTickets{Limit: mostTickets}}})
 	if err = empty(err); err != nil {
 		return err
 	}

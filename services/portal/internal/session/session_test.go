@@ -55,7 +55,8 @@ func open(t *testing.T, b *journaltest.Bus, c *clock) *session.Sessions {
 
 func otto(c *clock) session.Session {
 	return session.Session{
-		Tenant: "meadowbank", Token: "header.payload.signature", Subject: "otto", Name: "Otto Owens", Language: "fr", Expires: c.time().Add(24 * time.Hour),
+		Tenant: "meadowbank", Token: "header.payload.signature", Subject: "otto", Name: "Otto Owens", Language: "fr",
+		Expires: c.time().Add(24 * time.Hour),
 	}
 }
 
@@ -122,6 +123,7 @@ func messages(t *testing.T, b *journaltest.Bus) []*jetstream.RawStreamMsg {
 }
 
 func TestCopiesShareASessionUntilOneOfThemEndsIt(t *testing.T) {
+	t.Parallel()
 	b, c := journaltest.Start(t, 1), newClock()
 	one, two := open(t, b, c), open(t, b, c)
 	cookie := begin(t, one, otto(c))
@@ -148,12 +150,14 @@ func TestCopiesShareASessionUntilOneOfThemEndsIt(t *testing.T) {
 }
 
 func TestTheCookieIsForThisSiteOnly(t *testing.T) {
+	t.Parallel()
 	b, c := journaltest.Start(t, 1), newClock()
 	for _, secure := range []bool{true, false} {
 		s, err := session.New(b.Connect(t, bus.Portal), secure, c.time)
 		must(t, err)
 		got := begin(t, s, otto(c))
-		if !got.HttpOnly || got.Secure != secure || got.SameSite != http.SameSiteLaxMode || got.Path != "/" || got.Domain != "" || got.MaxAge != 0 ||
+		if !got.HttpOnly || got.Secure != secure || got.SameSite != http.SameSiteLaxMode || got.Path != "/" ||
+			got.Domain != "" || got.MaxAge != 0 ||
 			!got.Expires.IsZero() || strings.HasPrefix(got.Name, "__Host-") != secure || len(got.Value) < 43 {
 			t.Errorf("%v", got)
 		}
@@ -161,6 +165,7 @@ func TestTheCookieIsForThisSiteOnly(t *testing.T) {
 }
 
 func TestSigningInIsUnderATokenThatNobodyKnew(t *testing.T) {
+	t.Parallel()
 	b, c := journaltest.Start(t, 1), newClock()
 	s := open(t, b, c)
 	planted := &http.Cookie{Name: "lockbox-session", Value: strings.Repeat("x", 43)}
@@ -175,6 +180,7 @@ func TestSigningInIsUnderATokenThatNobodyKnew(t *testing.T) {
 }
 
 func TestASessionEnds(t *testing.T) {
+	t.Parallel()
 	const visit = 50 * time.Minute
 	b := journaltest.Start(t, 1)
 	for name, row := range map[string]struct {
@@ -208,6 +214,7 @@ func TestASessionEnds(t *testing.T) {
 }
 
 func TestUseIsNotedSeldomAndNeverRevivesASession(t *testing.T) {
+	t.Parallel()
 	b, c := journaltest.Start(t, 1), newClock()
 	one, two := open(t, b, c), open(t, b, c)
 	cookie := begin(t, one, otto(c))
@@ -238,6 +245,7 @@ func TestUseIsNotedSeldomAndNeverRevivesASession(t *testing.T) {
 }
 
 func TestTheBusLearnsNothing(t *testing.T) {
+	t.Parallel()
 	b, c := journaltest.Start(t, 1), newClock()
 	s := open(t, b, c)
 	for _, r := range []*http.Request{request(), request(&http.Cookie{Name: "lockbox-session", Value: "x"})} {
@@ -262,6 +270,7 @@ func TestTheBusLearnsNothing(t *testing.T) {
 }
 
 func TestWhatWasTamperedWithIsNoSession(t *testing.T) {
+	t.Parallel()
 	b, c := journaltest.Start(t, 1), newClock()
 	s, kv := open(t, b, c), bucket(t, b)
 	value := func() (key string, sealed []byte) {
@@ -289,6 +298,7 @@ func TestWhatWasTamperedWithIsNoSession(t *testing.T) {
 }
 
 func TestWithoutTheBusNobodyIsSignedInOrOut(t *testing.T) {
+	t.Parallel()
 	b, c := journaltest.New(t, 1), newClock()
 	s := open(t, b, c)
 	late, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond) // a right that is missing is a silence
@@ -325,11 +335,13 @@ func comesBack(t *testing.T, s *session.Sessions, cookie *http.Cookie) {
 }
 
 func TestAFullBucketTakesNobodyInAndLosesNobody(t *testing.T) {
+	t.Parallel()
 	b, c := journaltest.New(t, 1), newClock()
 	js, err := jetstream.New(b.Connect(t, bus.Provisioner))
 	must(t, err)
 	_, err = js.CreateStream(t.Context(), jetstream.StreamConfig{
-		Name: "KV_" + bus.SessionBucket, Subjects: []string{"$KV." + bus.SessionBucket + ".>"}, MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew,
+		Name: "KV_" + bus.SessionBucket, Subjects: []string{"$KV." + bus.SessionBucket + ".>"}, MaxMsgsPerSubject: 1,
+		Discard:  jetstream.DiscardNew,
 		MaxBytes: 2000, AllowRollup: true,
 	})
 	must(t, err)

@@ -10,6 +10,7 @@ import (
 
 // A page that is left open hears of changes and loads them. Nobody sits there for all that, so the session ends.
 func TestAnOpenPageDoesNotKeepASessionAlive(t *testing.T) {
+	t.Parallel()
 	b, c := journaltest.Start(t, 1), newClock()
 	must(t, bus.Provision(t.Context(), b.Connect(t, bus.Provisioner), 1))
 	s := open(t, b, c)

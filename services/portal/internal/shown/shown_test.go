@@ -77,7 +77,8 @@ func TestATitleSaysWhoWantsWhat(t *testing.T) {
 
 func TestAResourceIsCalledByTheLastPartOfItsID(t *testing.T) {
 	got := shown.Resources([]string{"/subscriptions/prod/vm/web-1", "plain", "/ends/with/"})
-	want := []shown.Resource{{Name: "web-1", ID: "/subscriptions/prod/vm/web-1"}, {Name: "plain", ID: "plain"}, {Name: "/ends/with/", ID: "/ends/with/"}}
+	want := []shown.Resource{{Name: "web-1", ID: "/subscriptions/prod/vm/web-1"}, {Name: "plain", ID: "plain"},
+		{Name: "/ends/with/", ID: "/ends/with/"}}
 	if !slices.Equal(got, want) {
 		t.Errorf("%+v", got)
 	}
@@ -85,10 +86,12 @@ func TestAResourceIsCalledByTheLastPartOfItsID(t *testing.T) {
 
 func TestWhatIsLeftIsNeverMoreThanThereIs(t *testing.T) {
 	for left, want := range map[time.Duration]string{
-		76*time.Hour + 59*time.Minute: "3 days 4 hours", 24 * time.Hour: "1 day", 90*time.Minute + 59*time.Second: "1 hour 30 minutes",
+		76*time.Hour + 59*time.Minute: "3 days 4 hours", 24 * time.Hour: "1 day", 90*time.Minute +
+			59*time.Second: "1 hour 30 minutes",
 		time.Minute: "1 minute", 59 * time.Second: "less than a minute", -time.Second: "less than a minute",
 	} {
-		v := &lockboxv1.RequestView{Status: lockboxv1.RequestStatus_REQUEST_STATUS_CUSTOMER_NOTIFIED, Lockbox: &lockboxv1.CustomerNotified{ExpiresAt: at(left)}}
+		v := &lockboxv1.RequestView{Status: lockboxv1.RequestStatus_REQUEST_STATUS_CUSTOMER_NOTIFIED,
+			Lockbox: &lockboxv1.CustomerNotified{ExpiresAt: at(left)}}
 		if got := said(t)(request(t, "en", v).Left()); got != want {
 			t.Errorf("%v: %q, want %q", left, got, want)
 		}
@@ -105,7 +108,8 @@ func everyValue(e protoreflect.EnumDescriptor, do func(protoreflect.EnumNumber))
 func TestEverythingHasWordsInEveryLanguage(t *testing.T) {
 	for _, language := range tenant.Languages {
 		v := intent("memory-dump", "a")
-		v.EndedAt, v.Grant, v.Evaluation = at(0), &lockboxv1.AccessGranted{EndsAt: at(time.Hour)}, &lockboxv1.AccessEvaluated{}
+		v.EndedAt, v.Grant, v.Evaluation = at(0), &lockboxv1.AccessGranted{EndsAt: at(time.Hour)},
+			&lockboxv1.AccessEvaluated{}
 		v.Lockbox, v.InternalAnswerBy = &lockboxv1.CustomerNotified{ExpiresAt: at(time.Hour)}, at(time.Hour)
 		r, say := request(t, language, v), said(t)
 		everyValue(lockboxv1.RequestStatus(0).Descriptor(), func(n protoreflect.EnumNumber) {
@@ -132,8 +136,11 @@ func TestEverythingHasWordsInEveryLanguage(t *testing.T) {
 			v.Lockbox.Basis = lockboxv1.ApproverBasis(n)
 			say(r.Basis())
 		})
-		everyValue(lockboxv1.RuleEffect(0).Descriptor(), func(n protoreflect.EnumNumber) { say(r.Effect(lockboxv1.RuleEffect(n))) })
-		for _, scenario := range []string{"memory-dump", "process-dump", "remote-desktop", "secure-shell", "node-access", "managed-disk", "snapshot", "query", "restart", "transfer", "server-log", "record-content", "object-content", "volume-content", "cluster-access", "tenant-configuration", "platform-health", "other"} {
+		everyValue(lockboxv1.RuleEffect(0).Descriptor(),
+			func(n protoreflect.EnumNumber) { say(r.Effect(lockboxv1.RuleEffect(n))) })
+		for _, scenario := range []string{"memory-dump", "process-dump", "remote-desktop", "secure-shell", "node-access",
+			"managed-disk", "snapshot", "query", "restart", "transfer", "server-log", "record-content", "object-content",
+			"volume-content", "cluster-access", "tenant-configuration", "platform-health", "other"} {
 			v.Intent.Scenario = scenario
 			say(r.What())
 			say(r.Means())
@@ -147,14 +154,16 @@ func TestEverythingHasWordsInEveryLanguage(t *testing.T) {
 }
 
 func TestAnOverdueRequestGivesNoReasonOfItsOwn(t *testing.T) {
-	v := &lockboxv1.RequestView{Status: lockboxv1.RequestStatus_REQUEST_STATUS_EXPIRED, EndedAt: at(-time.Hour), EndReason: "the time was over; this has not been recorded yet"}
+	v := &lockboxv1.RequestView{Status: lockboxv1.RequestStatus_REQUEST_STATUS_EXPIRED, EndedAt: at(-time.Hour),
+		EndReason: "the time was over; this has not been recorded yet"}
 	if r := request(t, "en", v); !r.Overdue() || r.Wrote() || r.Tone() != "" {
 		t.Error("its reason is shown as somebody's")
 	}
 }
 
 func TestWhatHappenedSinceIsWhatHasAGreaterVersion(t *testing.T) {
-	v := &lockboxv1.RequestView{Timeline: []*lockboxv1.TimelineEntry{{Version: 1}, {Version: 2}, {Version: 0, Type: "NotificationSent"}, {Version: 3}}}
+	v := &lockboxv1.RequestView{Timeline: []*lockboxv1.TimelineEntry{{Version: 1}, {Version: 2},
+		{Version: 0, Type: "NotificationSent"}, {Version: 3}}}
 	r := request(t, "en", v)
 	if since := r.Since(1); len(since) != 2 || since[0].GetVersion() != 2 || since[1].GetVersion() != 3 {
 		t.Errorf("%v", since)
@@ -182,7 +191,8 @@ func TestADigestTellsAnswersApart(t *testing.T) {
 func TestPhasesFollowEachOtherAndFillWithTime(t *testing.T) {
 	v := intent("memory-dump", "a")
 	v.Status, v.CreatedAt = lockboxv1.RequestStatus_REQUEST_STATUS_CUSTOMER_NOTIFIED, at(-25*time.Hour)
-	v.Evaluation = &lockboxv1.AccessEvaluated{InternalStages: []*lockboxv1.InternalStage{{Group: "devops-managers", Count: 1}}, Duration: durationpb.New(time.Hour)}
+	v.Evaluation = &lockboxv1.AccessEvaluated{InternalStages: []*lockboxv1.InternalStage{{Group: "devops-managers",
+		Count: 1}}, Duration: durationpb.New(time.Hour)}
 	v.Lockbox = &lockboxv1.CustomerNotified{ExpiresAt: at(72 * time.Hour)}
 	v.Timeline = []*lockboxv1.TimelineEntry{
 		{Type: "AccessRequested", Time: at(-25 * time.Hour)}, {Type: "AccessEvaluated", Time: at(-25 * time.Hour)},
@@ -194,14 +204,16 @@ func TestPhasesFollowEachOtherAndFillWithTime(t *testing.T) {
 	for _, p := range phases {
 		ids = append(ids, p.ID)
 	}
-	if want := []string{"status.phase.evaluation", "status.phase.internal", "status.phase.decision"}; !slices.Equal(ids, want) {
+	if want := []string{"status.phase.evaluation", "status.phase.internal", "status.phase.decision"}; !slices.Equal(ids,
+		want) {
 		t.Fatalf("%v", ids)
 	}
 	internal, decision := phases[1], phases[2]
 	if internal.Running || internal.Filled != internal.Width || len(internal.Marks) != 1 {
 		t.Errorf("internal: %+v", internal)
 	}
-	if !decision.Running || decision.Filled != decision.Width/4 || len(decision.Marks) != 1 || decision.Marks[0].X != decision.X+decision.Width/8 {
+	if !decision.Running || decision.Filled != decision.Width/4 || len(decision.Marks) != 1 ||
+		decision.Marks[0].X != decision.X+decision.Width/8 {
 		t.Errorf("decision: %+v", decision)
 	}
 	if end := decision.X + decision.Width; end > shown.PictureWidth {
@@ -221,10 +233,12 @@ func TestARequestOfWhichLittleIsKnownHasAPictureToo(t *testing.T) {
 
 func TestMailIsTheLastThatAskedForADecision(t *testing.T) {
 	v := intent("memory-dump", "a")
-	v.Lockbox = &lockboxv1.CustomerNotified{Approvers: []*lockboxv1.Approver{{Person: &lockboxv1.Person{Email: "Otto@meadowbank.example"}}, {Person: &lockboxv1.Person{Email: "fleur@meadowbank.example"}}}}
+	v.Lockbox = &lockboxv1.CustomerNotified{Approvers: []*lockboxv1.Approver{{Person: &lockboxv1.Person{
+		Email: "Otto@meadowbank.example"}}, {Person: &lockboxv1.Person{Email: "fleur@meadowbank.example"}}}}
 	v.Deliveries = []*lockboxv1.DeliveryView{
 		{Recipient: "otto@meadowbank.example", Template: "approval-requested", Failure: "mailbox full"},
-		{Recipient: "otto@meadowbank.example", Template: "approval-reminder"}, {Recipient: "otto@meadowbank.example", Template: "access-granted"},
+		{Recipient: "otto@meadowbank.example", Template: "approval-reminder"},
+		{Recipient: "otto@meadowbank.example", Template: "access-granted"},
 	}
 	people := request(t, "en", v).AskedPeople()
 	if people[0].Mail.GetTemplate() != "approval-reminder" || people[1].Mail != nil {
@@ -234,16 +248,19 @@ func TestMailIsTheLastThatAskedForADecision(t *testing.T) {
 
 func TestReasonsAreSaidFromCodesAlone(t *testing.T) {
 	v := intent("memory-dump", "a")
-	recorded := []string{"This operation reaches customer data, so the customer decides (R17).", "Two of us look at dumps (R15)."}
+	recorded := []string{"This operation reaches customer data, so the customer decides (R17).",
+		"Two of us look at dumps (R15)."}
 	v.Evaluation = &lockboxv1.AccessEvaluated{Reasons: recorded}
 	english := []reason.Text{{Text: recorded[0], Recorded: true}, {Text: recorded[1], Recorded: true}}
 	if got := request(t, "fr", v).Reasons(); !slices.Equal(got, english) {
 		t.Errorf("without codes: %+v", got)
 	}
 	v.Evaluation.CodedReasons = []*lockboxv1.Reason{
-		reason.Of(lockboxv1.ReasonCode_REASON_CODE_CUSTOMER_DECIDES), reason.Of(lockboxv1.ReasonCode_REASON_CODE_RULE_MATCHED, "rule", "dumps"),
+		reason.Of(lockboxv1.ReasonCode_REASON_CODE_CUSTOMER_DECIDES),
+		reason.Of(lockboxv1.ReasonCode_REASON_CODE_RULE_MATCHED, "rule", "dumps"),
 	}
-	french := []reason.Text{{Text: "L’opération donne accès aux données du client\u00a0: c’est à lui de décider."}, english[1]}
+	french := []reason.Text{{Text: "L’opération donne accès aux données du client\u00a0: c’est à lui de décider."},
+		english[1]}
 	if got := request(t, "fr", v).Reasons(); !slices.Equal(got, french) {
 		t.Errorf("with codes: %+v", got)
 	}
@@ -252,15 +269,18 @@ func TestReasonsAreSaidFromCodesAlone(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	v.Lockbox = &lockboxv1.CustomerNotified{Alternates: []*lockboxv1.AlternateAddress{{Email: "soc@b.example"}}}
-	v.Deliveries = []*lockboxv1.DeliveryView{{Recipient: "soc@b.example", Template: "approval-requested-alternate", Failure: "550 no"}}
+	v.Deliveries = []*lockboxv1.DeliveryView{{Recipient: "soc@b.example", Template: "approval-requested-alternate",
+		Failure: "550 no"}}
 	if got := request(t, "fr", v).Told()[0].MailFailed; got != (reason.Text{Text: "550 no", Recorded: true}) {
 		t.Errorf("%+v", got)
 	}
 	v.Deliveries[0].CodedFailure = reason.Of(lockboxv1.ReasonCode_REASON_CODE_MAIL_REFUSED, "answer", "550 no")
-	if got := request(t, "fr", v).Told()[0].MailFailed; got.Recorded || !strings.Contains(got.Text, "refusé") || !strings.Contains(got.Text, "550 no") {
+	if got := request(t, "fr", v).Told()[0].MailFailed; got.Recorded || !strings.Contains(got.Text, "refusé") ||
+		!strings.Contains(got.Text, "550 no") {
 		t.Errorf("%+v", got)
 	}
-	v.Status, v.EndReason = lockboxv1.RequestStatus_REQUEST_STATUS_LAPSED, "an approver lost the role before access began (R20)"
+	v.Status, v.EndReason = lockboxv1.RequestStatus_REQUEST_STATUS_LAPSED,
+		"an approver lost the role before access began (R20)"
 	if got := request(t, "fr", v).Ended(); got != (reason.Text{Text: v.GetEndReason(), Recorded: true}) {
 		t.Errorf("%+v", got)
 	}
@@ -271,9 +291,11 @@ func TestReasonsAreSaidFromCodesAlone(t *testing.T) {
 }
 
 func TestMailsThatArrivedAreKeptApartFromWhatHappened(t *testing.T) {
-	v := &lockboxv1.RequestView{Timeline: []*lockboxv1.TimelineEntry{{Type: "CustomerNotified"}, {Type: "NotificationSent"}, {Type: "NotificationFailed"}}}
+	v := &lockboxv1.RequestView{Timeline: []*lockboxv1.TimelineEntry{{Type: "CustomerNotified"},
+		{Type: "NotificationSent"}, {Type: "NotificationFailed"}}}
 	r := request(t, "en", v)
-	if happened, sent := r.Happened(), r.Sent(); len(happened) != 2 || happened[1].GetType() != "NotificationFailed" || len(sent) != 1 || len(v.GetTimeline()) != 3 {
+	if happened, sent := r.Happened(), r.Sent(); len(happened) != 2 || happened[1].GetType() != "NotificationFailed" ||
+		len(sent) != 1 || len(v.GetTimeline()) != 3 {
 		t.Errorf("%v, %v", happened, sent)
 	}
 }

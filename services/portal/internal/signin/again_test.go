@@ -19,7 +19,8 @@ func demanding(t *testing.T) *world {
 	signedIn := w.time()
 	w.backend.Queries = map[string]func(*lockboxv1.Query) (*lockboxv1.QueryReply, error){
 		"get_self": func(*lockboxv1.Query) (*lockboxv1.QueryReply, error) {
-			return &lockboxv1.QueryReply{Answer: &lockboxv1.QueryReply_Self{Self: &lockboxv1.SelfView{MaxAuthenticationAge: durationpb.New(5 * time.Minute)}}}, nil
+			return &lockboxv1.QueryReply{Answer: &lockboxv1.QueryReply_Self{
+				Self: &lockboxv1.SelfView{MaxAuthenticationAge: durationpb.New(5 * time.Minute)}}}, nil
 		},
 	}
 	w.backend.Commands = map[string]func(*lockboxv1.Command) (*lockboxv1.CommandReply, error){
@@ -37,6 +38,7 @@ func demanding(t *testing.T) *world {
 const confirmation = "/t/meadowbank/requests/7/approve"
 
 func TestWhoDecidesSignsInOnceMoreAndIsBackWithWhatTheyTyped(t *testing.T) {
+	t.Parallel()
 	w := demanding(t)
 	typed := confirmation + "?hours=2&reason=" + url.QueryEscape("looks right\r\n& fine, « oui »")
 	for name, row := range map[string]struct {
@@ -44,12 +46,16 @@ func TestWhoDecidesSignsInOnceMoreAndIsBackWithWhatTheyTyped(t *testing.T) {
 		approve func(v *site.Visit, err error) error
 		back    string
 	}{
-		"the page says where":            {confirmation, func(v *site.Visit, err error) error { return v.SignInAgain(err, typed) }, typed},
-		"where they came from":           {typed, func(_ *site.Visit, err error) error { return err }, typed},
-		"from nowhere":                   {"", func(_ *site.Visit, err error) error { return err }, "/t/meadowbank"},
-		"from another site":              {"https://evil.example" + confirmation, func(_ *site.Visit, err error) error { return err }, "/t/meadowbank"},
-		"from another organisation's":    {"/provider/requests/7", func(_ *site.Visit, err error) error { return err }, "/t/meadowbank"},
-		"the page says what is no place": {confirmation, func(v *site.Visit, err error) error { return v.SignInAgain(err, "//evil.example") }, "/t/meadowbank"},
+		"the page says where": {confirmation,
+			func(v *site.Visit, err error) error { return v.SignInAgain(err, typed) }, typed},
+		"where they came from": {typed, func(_ *site.Visit, err error) error { return err }, typed},
+		"from nowhere":         {"", func(_ *site.Visit, err error) error { return err }, "/t/meadowbank"},
+		"from another site": {"https://evil.example" + confirmation,
+			func(_ *site.Visit, err error) error { return err }, "/t/meadowbank"},
+		"from another organisation's": {"/provider/requests/7", func(_ *site.Visit, err error) error { return err },
+			"/t/meadowbank"},
+		"the page says what is no place": {confirmation,
+			func(v *site.Visit, err error) error { return v.SignInAgain(err, "//evil.example") }, "/t/meadowbank"},
 	} {
 		b := w.browser(t)
 		b.signIn("otto", "/t/meadowbank")
@@ -82,6 +88,7 @@ func TestWhoDecidesSignsInOnceMoreAndIsBackWithWhatTheyTyped(t *testing.T) {
 }
 
 func TestOnlyTheSamePersonFreshlySignedInGoesOn(t *testing.T) {
+	t.Parallel()
 	w := demanding(t)
 	for name, row := range map[string]struct {
 		persona string
@@ -117,6 +124,7 @@ func TestOnlyTheSamePersonFreshlySignedInGoesOn(t *testing.T) {
 }
 
 func TestOtherRefusalsAreNotHelpedBySigningIn(t *testing.T) {
+	t.Parallel()
 	w := demanding(t)
 	b := w.browser(t)
 	b.signIn("otto", "/t/meadowbank")
@@ -124,7 +132,8 @@ func TestOtherRefusalsAreNotHelpedBySigningIn(t *testing.T) {
 		return nil, refusal.Forbidden("actor", "R20", "you are not one of those who were asked")
 	}
 	w.approve = func(v *site.Visit, err error) error { return v.SignInAgain(err, confirmation) }
-	shows(t, "not asked", b.post(confirmation, nil, confirmation), http.StatusForbidden, "you are not one of those who were asked")
+	shows(t, "not asked", b.post(confirmation, nil, confirmation), http.StatusForbidden,
+		"you are not one of those who were asked")
 	w.after(2 * time.Hour) // the session is over
 	p := b.post(confirmation, nil, confirmation)
 	shows(t, "the session is over", p, http.StatusUnauthorized, "Please sign in again")

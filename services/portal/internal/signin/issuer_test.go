@@ -13,6 +13,7 @@ import (
 )
 
 func TestWhoeverWaitsForAnIssuerWaitsForOneAnswer(t *testing.T) {
+	t.Parallel()
 	var asked atomic.Int32
 	answer := make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

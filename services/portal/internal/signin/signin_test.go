@@ -12,12 +12,14 @@ import (
 )
 
 func TestSomebodyFollowsALinkAndSignsInOnTheWay(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	for link, row := range map[string]struct{ persona, lang, want string }{
-		"/t/meadowbank/requests/7?lang=fr": {"grace", "fr", "Grace Green of Meadow Bank, /t/meadowbank/requests/7?lang=fr, in fr"},
-		"/t/meadowbank/requests/7":         {"fleur", "en", "Fleur Lefèvre of Meadow Bank, /t/meadowbank/requests/7, in fr"},
-		"/t/sakura":                        {"kenji", "en", "田中 健二 of Sakura Health, /t/sakura, in ja"},
-		"/provider/requests/7?a=b%26c":     {"lena", "en", "Lena Lang of Nimbus Cloud, /provider/requests/7?a=b%26c, in en"},
+		"/t/meadowbank/requests/7?lang=fr": {"grace", "fr",
+			"Grace Green of Meadow Bank, /t/meadowbank/requests/7?lang=fr, in fr"},
+		"/t/meadowbank/requests/7":     {"fleur", "en", "Fleur Lefèvre of Meadow Bank, /t/meadowbank/requests/7, in fr"},
+		"/t/sakura":                    {"kenji", "en", "田中 健二 of Sakura Health, /t/sakura, in ja"},
+		"/provider/requests/7?a=b%26c": {"lena", "en", "Lena Lang of Nimbus Cloud, /provider/requests/7?a=b%26c, in en"},
 	} {
 		b := w.browser(t)
 		leaving := b.follow(b.get(link))
@@ -26,8 +28,10 @@ func TestSomebodyFollowsALinkAndSignsInOnTheWay(t *testing.T) {
 		at, err := url.Parse(refreshOf(t, leaving))
 		must(t, err)
 		q := at.Query()
-		if q.Get("code_challenge_method") != "S256" || len(q.Get("state")) < 20 || len(q.Get("nonce")) < 20 || q.Get("state") == q.Get("nonce") ||
-			q.Get("redirect_uri") != w.url+"/callback" || q.Get("ui_locales") != row.lang || q.Get("response_type") != "code" || q.Has("max_age") {
+		if q.Get("code_challenge_method") != "S256" || len(q.Get("state")) < 20 || len(q.Get("nonce")) < 20 ||
+			q.Get("state") == q.Get("nonce") ||
+			q.Get("redirect_uri") != w.url+"/callback" || q.Get("ui_locales") != row.lang || q.Get("response_type") != "code" ||
+			q.Has("max_age") {
 			t.Errorf("%s: the issuer is asked %v", address, q)
 		}
 		if b.session() != nil {
@@ -50,10 +54,12 @@ func refreshOf(t *testing.T, p page) string {
 }
 
 func TestSomebodySignsInByEMailAddress(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	for email, want := range map[string]string{
-		"grace@meadowbank.example": "grace, Grace Green of Meadow Bank, /t/meadowbank,", " HANA@Sakura.Example ": "hana, 佐藤 花 of Sakura Health, /t/sakura,",
-		"lena@nimbus.example": "lena, Lena Lang of Nimbus Cloud, /provider,",
+		"grace@meadowbank.example": "grace, Grace Green of Meadow Bank, /t/meadowbank,",
+		" HANA@Sakura.Example ":    "hana, 佐藤 花 of Sakura Health, /t/sakura,",
+		"lena@nimbus.example":      "lena, Lena Lang of Nimbus Cloud, /provider,",
 	} {
 		b := w.browser(t)
 		shows(t, "the form", b.follow(b.get("/")), http.StatusOK, `<label for="email">Work e-mail address</label>`)
@@ -68,7 +74,8 @@ func TestSomebodySignsInByEMailAddress(t *testing.T) {
 		shows(t, email+", at home", b.follow(b.get("/")), http.StatusOK, text)
 	}
 	for email, want := range map[string]string{
-		"": "This is not an e-mail address", "grace": "This is not an e-mail address", "a@b@meadowbank.example": "This is not an e-mail address",
+		"": "This is not an e-mail address", "grace": "This is not an e-mail address",
+		"a@b@meadowbank.example":        "This is not an e-mail address",
 		`"><script>@meadowbank.example`: "This is not an e-mail address",
 		"grace@other.example":           "No organisation signs in here", "grace@example": "", "x@sub.meadowbank.example": "No organisation signs in here",
 	} {
@@ -81,6 +88,7 @@ func TestSomebodySignsInByEMailAddress(t *testing.T) {
 }
 
 func TestAnAnswerThatIsNotToOurQuestionSignsNobodyIn(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	change := func(name, value string) func(url.Values) {
 		return func(q url.Values) {
@@ -127,6 +135,7 @@ func TestAnAnswerThatIsNotToOurQuestionSignsNobodyIn(t *testing.T) {
 }
 
 func TestAnAnswerIsForOneSignInOfOneBrowserOnceAndInTime(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	victim, attacker := w.browser(t), w.browser(t)
 	back := attacker.choose(attacker.get("/signin?to=/t/meadowbank"), "otto")
@@ -157,6 +166,7 @@ func TestAnAnswerIsForOneSignInOfOneBrowserOnceAndInTime(t *testing.T) {
 }
 
 func TestACookieThatSomebodyPlantedLeadsNowhere(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	b := w.browser(t)
 	back := b.choose(b.get("/signin?to=/t/meadowbank"), "otto")
@@ -173,6 +183,7 @@ func TestACookieThatSomebodyPlantedLeadsNowhere(t *testing.T) {
 }
 
 func TestSigningInBeginsASessionThatNobodyKnew(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	b := w.browser(t)
 	u, err := url.Parse(w.url)
@@ -199,6 +210,7 @@ func TestSigningInBeginsASessionThatNobodyKnew(t *testing.T) {
 }
 
 func TestSigningOutIsForEveryCopy(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	b := w.browser(t)
 	b.signIn("otto", "/t/meadowbank")
@@ -225,6 +237,7 @@ func TestSigningOutIsForEveryCopy(t *testing.T) {
 }
 
 func TestTabsDoNotDisturbEachOther(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	b := w.browser(t)
 	one, two := b.get("/signin?to=/t/meadowbank/requests/1"), b.get("/signin?to=/t/meadowbank/requests/2")
@@ -247,6 +260,7 @@ func TestTabsDoNotDisturbEachOther(t *testing.T) {
 }
 
 func TestAnIssuerThatIsDownHoldsUpItsOwnPeopleOnly(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	b := w.browser(t)
 	w.down.Store(true)
@@ -267,6 +281,7 @@ func TestAnIssuerThatIsDownHoldsUpItsOwnPeopleOnly(t *testing.T) {
 }
 
 func TestWithoutTheBusNobodyIsSignedInOrOut(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	b, other := w.browser(t), w.browser(t)
 	b.signIn("otto", "/t/meadowbank")
@@ -283,6 +298,7 @@ func TestWithoutTheBusNobodyIsSignedInOrOut(t *testing.T) {
 
 // Else a sign-in that the services do not take would go round and round.
 func TestWhoHasJustSignedInAndIsNotAcceptedIsToldSo(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.backend.Queries = map[string]func(*lockboxv1.Query) (*lockboxv1.QueryReply, error){
 		"get_self": func(*lockboxv1.Query) (*lockboxv1.QueryReply, error) {

@@ -68,11 +68,13 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{clock: &clock{now: time.Now().Truncate(time.Second)}, bus: journaltest.Start(t, 1), backend: &sitetest.Backend{}}
+	w := &world{clock: &clock{now: time.Now().Truncate(time.Second)}, bus: journaltest.Start(t, 1),
+		backend: &sitetest.Backend{}}
 	server := httptest.NewUnstartedServer(nil)
 	var err error
 	w.issuers, err = devissuer.New(devissuer.Config{
-		Demo: true, Dir: t.TempDir(), URL: "http://" + server.Listener.Addr().String(), Now: func() time.Time { return w.time().Add(-w.behind) },
+		Demo: true, Dir: t.TempDir(), URL: "http://" + server.Listener.Addr().String(),
+		Now: func() time.Time { return w.time().Add(-w.behind) },
 	})
 	must(t, err)
 	issuers := w.issuers.Handler()
@@ -85,7 +87,10 @@ func newWorld(t *testing.T) *world {
 	})
 	server.Start()
 	t.Cleanup(server.Close)
-	front := httptest.NewUnstartedServer(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) { w.copies[w.active.Load()].ServeHTTP(out, r) }))
+	front := httptest.NewUnstartedServer(http.HandlerFunc(func(out http.ResponseWriter,
+		r *http.Request) {
+		w.copies[w.active.Load()].ServeHTTP(out, r)
+	}))
 	w.url = "http://" + front.Listener.Addr().String()
 	for range 2 {
 		w.copies = append(w.copies, w.portal(t))
@@ -101,7 +106,8 @@ func (w *world) portal(t *testing.T) http.Handler {
 	s := sitetest.New(t, w.backend, nil)
 	s.Now = w.time
 	of := func(tenant, name, issuer string, domains ...string) organisation.Organisation {
-		return organisation.Organisation{Tenant: tenant, Name: name, Issuer: issuer, ClientID: devissuer.ClientID, Domains: domains}
+		return organisation.Organisation{Tenant: tenant, Name: name, Issuer: issuer, ClientID: devissuer.ClientID,
+			Domains: domains}
 	}
 	s.Organisations = organisation.List{
 		of("meadowbank", "Meadow Bank", w.issuers.TenantIssuer("meadowbank").GetUrl(), "meadowbank.example"),
@@ -120,7 +126,8 @@ func (w *world) portal(t *testing.T) http.Handler {
 		{Method: "GET", Path: "/requests/{id}", Side: site.Both, Serve: whoami},
 		{Method: "GET", Path: "/requests/{id}/approve", Side: site.Both, Serve: whoami},
 		{Method: "POST", Path: "/requests/{id}/approve", Side: site.Both, Serve: func(v *site.Visit) error {
-			if _, err := v.Do(&lockboxv1.Command{Action: &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{}}}); err != nil {
+			if _, err := v.Do(&lockboxv1.Command{Action: &lockboxv1.Command_Approve{
+				Approve: &lockboxv1.Approve{}}}); err != nil {
 				return w.approve(v, err)
 			}
 			return whoami(v)
@@ -136,7 +143,8 @@ func (w *world) portal(t *testing.T) http.Handler {
 }
 
 func whoami(v *site.Visit) error {
-	_, err := fmt.Fprintf(v.W, "%s of %s, %s, in %s", v.Session.Name, v.Organisation.Name, v.R.URL.RequestURI(), v.Say.Language)
+	_, err := fmt.Fprintf(v.W, "%s of %s, %s, in %s", v.Session.Name, v.Organisation.Name, v.R.URL.RequestURI(),
+		v.Say.Language)
 	return err
 }
 
@@ -160,7 +168,10 @@ func (w *world) browser(t *testing.T) *browser {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
 	must(t, err)
-	return &browser{http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}, t, w}
+	return &browser{http.Client{Jar: jar, CheckRedirect: func(*http.Request,
+		[]*http.Request) error {
+		return http.ErrUseLastResponse
+	}}, t, w}
 }
 
 func (b *browser) address(at string) string {
@@ -197,7 +208,8 @@ func (b *browser) send(r *http.Request) page {
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	must(b.t, err)
-	return page{response.StatusCode, response.Request.URL.String(), response.Header.Get("Location"), string(body), response.Cookies()}
+	return page{response.StatusCode, response.Request.URL.String(), response.Header.Get("Location"), string(body),
+		response.Cookies()}
 }
 
 // follow follows redirects within the portal.
@@ -229,8 +241,8 @@ func link(t *testing.T, p page, pattern *regexp.Regexp) string {
 	return html.UnescapeString(found[1])
 }
 
-// choose goes from a page that leads to the issuer, by the link that it shows, and signs a persona in there; empty: nobody.
-// It returns the address that the issuer sends the browser back to.
+// choose goes from a page that leads to the issuer, by the link that it shows, and signs a persona in there; empty:
+// nobody. It returns the address that the issuer sends the browser back to.
 func (b *browser) choose(leaving page, persona string) (back string) {
 	b.t.Helper()
 	at := link(b.t, leaving, mainLink)

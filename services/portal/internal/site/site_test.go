@@ -13,8 +13,10 @@ import (
 func TestWhoIsSignedInElsewhereFindsNothing(t *testing.T) {
 	s := sitetest.New(t, &sitetest.Backend{}, sitetest.Otto())
 	served := 0
-	h := sitetest.Server(s, []site.Route{{Method: "GET", Path: "/x", Side: site.Both, Serve: func(*site.Visit) error { served++; return nil }}})
-	for address, want := range map[string]int{"/t/meadowbank/x": 200, "/t/sakura/x": 404, "/t/meadowbank-2/x": 404, "/provider/x": 404} {
+	h := sitetest.Server(s, []site.Route{{Method: "GET", Path: "/x", Side: site.Both,
+		Serve: func(*site.Visit) error { served++; return nil }}})
+	for address, want := range map[string]int{"/t/meadowbank/x": 200, "/t/sakura/x": 404, "/t/meadowbank-2/x": 404,
+		"/provider/x": 404} {
 		if got := sitetest.Get(h, address).Code; got != want {
 			t.Errorf("%s: %d, want %d", address, got, want)
 		}
@@ -25,18 +27,22 @@ func TestWhoIsSignedInElsewhereFindsNothing(t *testing.T) {
 }
 
 func TestWhoIsNotSignedInIsSentToSignInAndBack(t *testing.T) {
-	h := sitetest.Server(sitetest.New(t, &sitetest.Backend{}, nil), []site.Route{{Method: "GET", Path: "/x", Side: site.Both}})
+	h := sitetest.Server(sitetest.New(t, &sitetest.Backend{}, nil),
+		[]site.Route{{Method: "GET", Path: "/x", Side: site.Both}})
 	w := sitetest.Get(h, "/t/meadowbank/x?lang=fr")
-	if to := w.Header().Get("Location"); w.Code != http.StatusSeeOther || to != "/signin?to=%2Ft%2Fmeadowbank%2Fx%3Flang%3Dfr" {
+	if to := w.Header().Get("Location"); w.Code != http.StatusSeeOther ||
+		to != "/signin?to=%2Ft%2Fmeadowbank%2Fx%3Flang%3Dfr" {
 		t.Errorf("%d %s", w.Code, to)
 	}
 }
 
 func TestARefusalIsAPageInTheVisitorsLanguage(t *testing.T) {
-	for lang, want := range map[string]string{"en": "There is nothing here", "fr": "Il n’y a rien ici", "ja": "ここには何もありません"} {
-		h := sitetest.Server(sitetest.New(t, &sitetest.Backend{}, sitetest.Otto()), []site.Route{{Method: "GET", Path: "/x", Side: site.Both, Serve: func(*site.Visit) error {
-			return refusal.NotFound("x", "I9", "the name of a secret")
-		}}})
+	for lang, want := range map[string]string{"en": "There is nothing here", "fr": "Il n’y a rien ici",
+		"ja": "ここには何もありません"} {
+		h := sitetest.Server(sitetest.New(t, &sitetest.Backend{}, sitetest.Otto()),
+			[]site.Route{{Method: "GET", Path: "/x", Side: site.Both, Serve: func(*site.Visit) error {
+				return refusal.NotFound("x", "I9", "the name of a secret")
+			}}})
 		w := sitetest.Get(h, "/t/meadowbank/x?lang="+lang)
 		if w.Code != http.StatusNotFound || !strings.Contains(w.Body.String(), `<html lang="`+lang+`">`) ||
 			!strings.Contains(w.Body.String(), want) || strings.Contains(w.Body.String(), "secret") {
@@ -51,13 +57,16 @@ func TestAnotherLanguageIsOfTheSamePage(t *testing.T) {
 		return refusal.NotFound("x", "I9", "nothing")
 	}}})
 	page := sitetest.Get(h, "/t/meadowbank/x?lang=fr&after=7&q=%22%3E%3Cb%3E&q=2").Body.String()
-	if !strings.Contains(page, `<input type="hidden" name="q" value="&#34;&gt;&lt;b&gt;"><input type="hidden" name="q" value="2">`) || strings.Contains(page, `name="after"`) {
+	if !strings.Contains(page,
+		`<input type="hidden" name="q" value="&#34;&gt;&lt;b&gt;"><input type="hidden" name="q" value="2">`) ||
+		strings.Contains(page, `name="after"`) {
 		t.Error(page)
 	}
 }
 
 func TestAnAddressOfNothingIsAPageToo(t *testing.T) {
-	h := sitetest.Server(sitetest.New(t, &sitetest.Backend{}, sitetest.Otto()), []site.Route{{Method: "GET", Path: "/x", Side: site.Provider}})
+	h := sitetest.Server(sitetest.New(t, &sitetest.Backend{}, sitetest.Otto()),
+		[]site.Route{{Method: "GET", Path: "/x", Side: site.Provider}})
 	for _, address := range []string{"/nothing", "/t/meadowbank/x", "/t/meadowbank/"} {
 		w := sitetest.Get(h, address+"?lang=fr")
 		if w.Code != http.StatusNotFound || !strings.Contains(w.Body.String(), "Il n’y a rien ici") {
@@ -67,11 +76,13 @@ func TestAnAddressOfNothingIsAPageToo(t *testing.T) {
 }
 
 func TestARefusalSaysWhatToDoBeforeItsOwnSentence(t *testing.T) {
-	h := sitetest.Server(sitetest.New(t, &sitetest.Backend{}, sitetest.Otto()), []site.Route{{Method: "GET", Path: "/x", Side: site.Both, Serve: func(*site.Visit) error {
-		return refusal.Forbidden("x", "R18", "only auditors <read> this")
-	}}})
+	h := sitetest.Server(sitetest.New(t, &sitetest.Backend{}, sitetest.Otto()),
+		[]site.Route{{Method: "GET", Path: "/x", Side: site.Both, Serve: func(*site.Visit) error {
+			return refusal.Forbidden("x", "R18", "only auditors <read> this")
+		}}})
 	page := sitetest.Get(h, "/t/meadowbank/x?lang=fr").Body.String()
-	own, theirs := strings.Index(page, "adressez-vous à votre administrateur"), strings.Index(page, `<span lang="en">only auditors &lt;read&gt; this</span>`)
+	own, theirs := strings.Index(page, "adressez-vous à votre administrateur"),
+		strings.Index(page, `<span lang="en">only auditors &lt;read&gt; this</span>`)
 	if own < 0 || theirs < own {
 		t.Error(page)
 	}

@@ -42,8 +42,8 @@ func TestAMessageIsInTheFileOfItsPart(t *testing.T) {
 	}
 }
 
-// In French, what stands before a colon, a semicolon, an exclamation or a question mark, and inside of quotation marks, is not
-// torn from it at the end of a line.
+// In French, what stands before a colon, a semicolon, an exclamation or a question mark, and inside of quotation marks,
+// is not torn from it at the end of a line.
 func TestFrenchPunctuationStaysWithItsWord(t *testing.T) {
 	torn := regexp.MustCompile(` [:;!?»]|« |\w[;!?»]`)
 	files, err := fs.Glob(messages, "messages/*.fr.yaml")

@@ -35,7 +35,8 @@ func start(t *testing.T) *site {
 	must(t, err)
 	public, err := s.keys.Public()
 	must(t, err)
-	s.server, err = embedded.Start(t.Context(), bus.ServerOptions{StoreDir: filepath.Join(s.dir, "nats"), PublicKeys: public, Host: "127.0.0.1", Port: -1}, nil)
+	s.server, err = embedded.Start(t.Context(),
+		bus.ServerOptions{StoreDir: filepath.Join(s.dir, "nats"), PublicKeys: public, Host: "127.0.0.1", Port: -1}, nil)
 	must(t, err)
 	t.Cleanup(s.server.Shutdown)
 	must(t, bus.Provision(t.Context(), s.connect(bus.Provisioner), 1))
@@ -55,7 +56,8 @@ func (s *site) client(timeout time.Duration) *Client {
 	s.Helper()
 	file := filepath.Join(s.dir, "token")
 	must(s, os.WriteFile(file, []byte(" a.token.here\n"), 0o600))
-	c := New(Config{URL: s.server.ClientURL(), KeysDir: filepath.Join(s.dir, "keys"), Tokens: TokenFile(file), Timeout: timeout})
+	c := New(Config{URL: s.server.ClientURL(), KeysDir: filepath.Join(s.dir, "keys"), Tokens: TokenFile(file),
+		Timeout: timeout})
 	s.Cleanup(c.Close)
 	return c
 }
@@ -87,7 +89,8 @@ func says(t *testing.T, m proto.Message) *nats.Msg {
 }
 
 func enable() *lockboxv1.Command {
-	return &lockboxv1.Command{Tenant: "meadowbank", Action: &lockboxv1.Command_EnableLockbox{EnableLockbox: &lockboxv1.EnableLockbox{}}}
+	return &lockboxv1.Command{Tenant: "meadowbank",
+		Action: &lockboxv1.Command_EnableLockbox{EnableLockbox: &lockboxv1.EnableLockbox{}}}
 }
 
 func TestACommandCarriesIDAndToken(t *testing.T) {
@@ -146,7 +149,8 @@ func TestNoAnswerIsNeverAYes(t *testing.T) {
 		case "garbage":
 			return &nats.Msg{Data: []byte("garbage")}
 		case "refusal":
-			return says(t, &lockboxv1.CommandReply{Refusal: &lockboxv1.Refusal{Code: lockboxv1.RefusalCode_REFUSAL_CODE_CONFLICT}})
+			return says(t, &lockboxv1.CommandReply{
+				Refusal: &lockboxv1.Refusal{Code: lockboxv1.RefusalCode_REFUSAL_CODE_CONFLICT}})
 		}
 		return nil
 	})
@@ -203,13 +207,15 @@ func TestQueriesAreAskedAndRefused(t *testing.T) {
 		if err := proto.Unmarshal(m.Data, q); err != nil || q.GetToken() != "a.token.here" || q.GetMinSequence() != 3 {
 			t.Errorf("the query was %v (%v)", q, err)
 		}
-		if err := m.RespondMsg(says(t, &lockboxv1.QueryReply{Sequence: 4, Refusal: &lockboxv1.Refusal{Code: lockboxv1.RefusalCode_REFUSAL_CODE_NOT_FOUND}})); err != nil {
+		if err := m.RespondMsg(says(t, &lockboxv1.QueryReply{Sequence: 4,
+			Refusal: &lockboxv1.Refusal{Code: lockboxv1.RefusalCode_REFUSAL_CODE_NOT_FOUND}})); err != nil {
 			t.Error(err)
 		}
 	})
 	must(t, err)
 	must(t, nc.Flush())
-	_, err = s.client(5*time.Second).Ask(t.Context(), &lockboxv1.Query{MinSequence: 3, Ask: &lockboxv1.Query_ListTickets{ListTickets: &lockboxv1.ListTickets{}}})
+	_, err = s.client(5*time.Second).Ask(t.Context(),
+		&lockboxv1.Query{MinSequence: 3, Ask: &lockboxv1.Query_ListTickets{ListTickets: &lockboxv1.ListTickets{}}})
 	wants(t, "query", err, lockboxv1.RefusalCode_REFUSAL_CODE_NOT_FOUND)
 }
 
@@ -240,7 +246,8 @@ func TestAnIntentIsStoredWhetherOrNotSomebodyEvaluatesIt(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			return nc.PublishMsg(&nats.Msg{Subject: subject, Data: says(t, &lockboxv1.IntentOutcome{IntentId: intentID, Sequence: 9}).Data})
+			return nc.PublishMsg(&nats.Msg{Subject: subject,
+				Data: says(t, &lockboxv1.IntentOutcome{IntentId: intentID, Sequence: 9}).Data})
 		})
 	}()
 	for range 2 {

@@ -25,7 +25,8 @@ func TestClaimsAreReadForShowing(t *testing.T) {
 	got, err := ReadClaims(jwt(`{"iss":"https://a","sub":"b","aud":["x","y"],"exp":1800000000,"name":"n","email":"e","employer":"c","locale":"fr","groups":["g"],"amr":["pwd","mfa"],"isolated_identity":true}`))
 	must(t, err)
 	want := Claims{
-		Issuer: "https://a", Subject: "b", Audience: []string{"x", "y"}, Name: "n", Email: "e", Employer: "c", Language: "fr", Groups: []string{"g"},
+		Issuer: "https://a", Subject: "b", Audience: []string{"x", "y"}, Name: "n", Email: "e", Employer: "c", Language: "fr",
+		Groups:      []string{"g"},
 		MultiFactor: true, IsolatedIdentity: true, ExpiresAt: time.Unix(1800000000, 0),
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -36,7 +37,8 @@ func TestClaimsAreReadForShowing(t *testing.T) {
 	if !cmp.Equal(got.Audience, []string{"x"}) || got.ExpiresAt.Unix() != 1500000000 {
 		t.Errorf("got %+v", got)
 	}
-	for name, token := range map[string]string{"empty": "", "two parts": "a.b", "no base64": "a.*.c", "no JSON": jwt("x"), "an audience of numbers": jwt(`{"aud":1}`), "a list": jwt("[]")} {
+	for name, token := range map[string]string{"empty": "", "two parts": "a.b", "no base64": "a.*.c", "no JSON": jwt("x"),
+		"an audience of numbers": jwt(`{"aud":1}`), "a list": jwt("[]")} {
 		_, err := ReadClaims(token)
 		wants(t, name, err, unauthenticated)
 	}
@@ -75,7 +77,8 @@ func TestAPersonaGetsItsToken(t *testing.T) {
 	must(t, err)
 	claims, err := ReadClaims(token)
 	must(t, err)
-	if claims.Subject != "otto" || claims.Name != "Otto Owens" || claims.Issuer != p.IssuerURL+"/t/meadowbank" || !claims.MultiFactor {
+	if claims.Subject != "otto" || claims.Name != "Otto Owens" || claims.Issuer != p.IssuerURL+"/t/meadowbank" ||
+		!claims.MultiFactor {
 		t.Errorf("the claims are %+v", claims)
 	}
 	p.Name = "mallory&persona=otto"
@@ -103,11 +106,15 @@ func TestADirectoryIsAsGoodAsAnIssuer(t *testing.T) {
 }
 
 func TestTheSecretStaysOnThisMachine(t *testing.T) {
-	for _, url := range []string{"http://issuer.example", "https://127.0.0.1:1", "http://10.0.0.1", "http://127.0.0.1.example", "http://localhost@issuer.example", "ftp://127.0.0.1", "://"} {
+	for _, url := range []string{"http://issuer.example", "https://127.0.0.1:1", "http://10.0.0.1",
+		"http://127.0.0.1.example", "http://localhost@issuer.example", "ftp://127.0.0.1", "://"} {
 		_, err := Persona{IssuerURL: url, SecretFile: "/dev/null", Name: "otto"}.Token(t.Context())
 		wants(t, url, err, unauthenticated)
 	}
-	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a redirect was followed") }))
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter,
+		*http.Request) {
+		t.Error("a redirect was followed")
+	}))
 	defer elsewhere.Close()
 	p := demo(t, func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, elsewhere.URL, http.StatusTemporaryRedirect)

@@ -16,8 +16,10 @@ import (
 func hostile() *rapid.Generator[string] {
 	return rapid.OneOf(
 		rapid.SampledFrom([]string{
-			"", "true", "null", "~", "1.5", "0x10", "2026-01-02", "- a", "a: b", "# c", "{}", "[]", "'", `"`, "\\", "|", ">", "&a", "*a", "!t", "%", "@", "`",
-			"\x1b[31mred", "\u009b31m", "\u202eabc", "\u2028", "a\nb", " lead", "trail ", "line\n", "\n", "\t", "\u00a0", "\U000e0041", "\U000f0000", "日本語", "é", "=", "<<", "no", "y",
+			"", "true", "null", "~", "1.5", "0x10", "2026-01-02", "- a", "a: b", "# c", "{}", "[]", "'", `"`, "\\", "|", ">",
+			"&a", "*a", "!t", "%", "@", "`",
+			"\x1b[31mred", "\u009b31m", "\u202eabc", "\u2028", "a\nb", " lead", "trail ", "line\n", "\n", "\t", "\u00a0",
+			"\U000e0041", "\U000f0000", "日本語", "é", "=", "<<", "no", "y",
 			"a\r\nb", "\x7f", "\ufeff", "\ufffd", "---", "...", "? a", ": a", "a #b", "12:30:45",
 		}),
 		rapid.String(),
@@ -28,7 +30,8 @@ func TestJSONAndYAMLSayTheSameAsTheMessageAndSteerNoTerminal(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		in := &lockboxv1.AccessIntent{
 			Id: hostile().Draw(t, "id"), Justification: hostile().Draw(t, "justification"),
-			ResourceIds: rapid.SliceOfN(hostile(), 0, 4).Draw(t, "resources"), ReasonType: lockboxv1.ReasonType_REASON_TYPE_PROVIDER_INITIATED_REVIEW,
+			ResourceIds: rapid.SliceOfN(hostile(), 0, 4).Draw(t, "resources"),
+			ReasonType:  lockboxv1.ReasonType_REASON_TYPE_PROVIDER_INITIATED_REVIEW,
 		}
 		text, err := JSON(in)
 		if err != nil {

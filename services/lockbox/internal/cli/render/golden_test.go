@@ -69,37 +69,48 @@ func views() map[string]func(Look) string {
 		"requests":      func(l Look) string { return Requests(l, list, nil) },
 		"requests-mine": func(l Look) string { return Requests(l, list, person("otto", "Otto Owens", "en")) },
 		"request-notified": func(l Look) string {
-			return Request(l, notified) + Commands(l, Next(notified, Cast{Requester: "erin", Approver: "otto", Portal: "http://127.0.0.1:8080"}))
+			return Request(l, notified) + Commands(l,
+				Next(notified, Cast{Requester: "erin", Approver: "otto", Portal: "http://127.0.0.1:8080"}))
 		},
-		"request-internal": func(l Look) string { return Submitted(l, internal, false) + Commands(l, Next(internal, Cast{})) },
-		"request-active":   func(l Look) string { return Request(l, active) + Commands(l, Next(active, Cast{})) },
-		"request-denied":   func(l Look) string { return Request(l, denied) },
-		"request-watch":    func(l Look) string { return watched(l, notified) },
-		"tenant":           func(l Look) string { return Tenant(l, sakura()) },
-		"roles":            func(l Look) string { return Roles(l, sakura(), "") },
-		"approvers":        func(l Look) string { return Approvers(l, preview()) },
+		"request-internal": func(l Look) string {
+			return Submitted(l, internal, false) +
+				Commands(l, Next(internal, Cast{}))
+		},
+		"request-active": func(l Look) string { return Request(l, active) + Commands(l, Next(active, Cast{})) },
+		"request-denied": func(l Look) string { return Request(l, denied) },
+		"request-watch":  func(l Look) string { return watched(l, notified) },
+		"tenant":         func(l Look) string { return Tenant(l, sakura()) },
+		"roles":          func(l Look) string { return Roles(l, sakura(), "") },
+		"approvers":      func(l Look) string { return Approvers(l, preview()) },
 		"tickets": func(l Look) string {
-			return Tickets(l, []*lockboxv1.TicketView{ticket(), {TicketId: "SR-2", Tenant: "meadowbank", Title: "Nobody has it", OpenedAt: ago(time.Minute)}})
+			return Tickets(l, []*lockboxv1.TicketView{ticket(),
+				{TicketId: "SR-2", Tenant: "meadowbank", Title: "Nobody has it", OpenedAt: ago(time.Minute)}})
 		},
 		"ticket": func(l Look) string { return Ticket(l, ticket()) },
 		"disclosures": func(l Look) string {
 			what := &lockboxv1.Occurrence{What: "A packet capture held traffic of payments-1", HappenedAt: ago(26 * time.Hour)}
 			return Disclosures(l, []*lockboxv1.DisclosureView{
 				{DisclosureId: "019b0000-0000-7000-8000-0000000000ba", Tenant: "meadowbank", Occurrence: what},
-				{DisclosureId: "019b0000-0000-7000-8000-0000000000bb", Tenant: "meadowbank", Occurrence: what, ToldAt: ago(time.Minute)},
-				{DisclosureId: "019b0000-0000-7000-8000-0000000000bc", Tenant: "sakura", Occurrence: what, Authority: "Amtsgericht Musterstadt", Reference: "12 Gs 345/26", EmbargoUntil: ago(-90 * 24 * time.Hour)},
+				{DisclosureId: "019b0000-0000-7000-8000-0000000000bb", Tenant: "meadowbank", Occurrence: what,
+					ToldAt: ago(time.Minute)},
+				{DisclosureId: "019b0000-0000-7000-8000-0000000000bc", Tenant: "sakura", Occurrence: what,
+					Authority: "Amtsgericht Musterstadt", Reference: "12 Gs 345/26", EmbargoUntil: ago(-90 * 24 * time.Hour)},
 			})
 		},
 		"activities": func(l Look) string { return Activities(l, activities()) },
 		"events":     func(l Look) string { return Event(l, 7, events()[0]) + Event(l, 123456, events()[1]) },
 		"refusal": func(l Look) string {
-			return Refusal(l, &lockboxv1.Refusal{Field: "approve.duration", Rule: "R27", Message: "an approval may shorten the time, never lengthen it; asked for were 8h0m0s"}, "shorten with --for, narrow with --only; lockbox request show lists what was asked for")
+			return Refusal(l, &lockboxv1.Refusal{Field: "approve.duration", Rule: "R27",
+				Message: "an approval may shorten the time, never lengthen it; asked for were 8h0m0s"},
+				"shorten with --for, narrow with --only; lockbox request show lists what was asked for")
 		},
 		"failure": func(l Look) string {
 			return Failure(l, "no Lockbox is running here", "start one with `lockbox up --demo`")
 		},
 		"mails": func(l Look) string {
-			return Mails(l, []Mail{{"20260512T122900.000000000Z-0001", now.Add(-time.Minute), "kenji@sakura.example", "【Lockbox】ご承認のお願い: 診療システム"}, {"20260512T122800.000000000Z-0001", now.Add(-2 * time.Minute), "otto@meadowbank.example", "Please decide: memory dump of payments-1 for Erin Ellis of Nimbus Cloud"}})
+			return Mails(l, []Mail{{"20260512T122900.000000000Z-0001", now.Add(-time.Minute), "kenji@sakura.example",
+				"【Lockbox】ご承認のお願い: 診療システム"}, {"20260512T122800.000000000Z-0001", now.Add(-2 * time.Minute),
+				"otto@meadowbank.example", "Please decide: memory dump of payments-1 for Erin Ellis of Nimbus Cloud"}})
 		},
 		"paragraphs": func(l Look) string {
 			return Paragraphs(l, "Guten Tag,\r\n\r\n"+strings.Repeat("ein langer Satz ", 12)+"\r\n\tund \x1b[31mrot\n")
@@ -125,7 +136,8 @@ func TestViewsLookAsTheyDid(t *testing.T) {
 }
 
 func TestProgramsReadWhatTheyRead(t *testing.T) {
-	for name, m := range map[string]*lockboxv1.RequestView{"request-notified": notifiedRequest(), "request-denied": deniedRequest()} {
+	for name, m := range map[string]*lockboxv1.RequestView{"request-notified": notifiedRequest(),
+		"request-denied": deniedRequest()} {
 		text, err := JSON(m)
 		if err != nil {
 			t.Fatal(err)
@@ -146,7 +158,8 @@ func TestNothingIsWiderThanTheTerminal(t *testing.T) {
 				look := Look{Color: rich, Unicode: rich, Width: columns, Zone: berlin(t), Now: now}
 				for n, line := range strings.Split(view(look), "\n") {
 					// Commands and links are to be copied, and never broken.
-					if w := ansi.StringWidth(line); w > columns && !strings.Contains(line, "lockbox ") && !strings.Contains(line, "http://") {
+					if w := ansi.StringWidth(line); w > columns && !strings.Contains(line, "lockbox ") &&
+						!strings.Contains(line, "http://") {
 						t.Errorf("%s at %d columns: line %d takes %d: %s", name, columns, n+1, w, ansi.Strip(line))
 					}
 				}
@@ -184,22 +197,29 @@ func TestTheSameInColourAndWithout(t *testing.T) {
 func TestHostileTextSteersNoTerminal(t *testing.T) {
 	evil := "\x1b[2J\x1b]0;owned\x07\u009b31m\u202Egnp.exe\u2066\u200b\r\x00"
 	v := notifiedRequest()
-	v.RequestId, v.Tenant, v.TenantName, v.ServiceName, v.ScenarioName, v.SubscriptionName, v.Fault, v.EndReason = evil, evil, evil, evil, evil, evil, evil, evil
+	v.RequestId, v.Tenant, v.TenantName, v.ServiceName, v.ScenarioName, v.SubscriptionName, v.Fault, v.EndReason = evil,
+		evil, evil, evil, evil, evil, evil, evil
 	v.Intent.Justification, v.Intent.TicketId, v.Intent.ResourceIds = evil, evil, []string{evil}
 	v.Requester.Person.DisplayName, v.Requester.Employer, v.Requester.Person.Email = evil, evil, evil
-	v.Lockbox.Approvers[0].Person.DisplayName, v.Lockbox.Alternates[0].Email, v.Lockbox.Excluded[0].Reason = evil, evil, evil
+	v.Lockbox.Approvers[0].Person.DisplayName, v.Lockbox.Alternates[0].Email, v.Lockbox.Excluded[0].Reason = evil, evil,
+		evil
 	v.Questions[0].Text, v.Questions[0].Answer, v.Timeline[0].Action, v.Timeline[0].Summary = evil, evil, evil, evil
 	v.Evaluation.Reasons = []string{evil}
 	for _, columns := range []int{0, 80} {
 		l := Look{Width: columns, Now: now}
 		for name, text := range map[string]string{
-			"page": Request(l, v), "list": Requests(l, []*lockboxv1.RequestView{v}, nil), "submitted": Submitted(l, v, true), "live": watched(l, v),
-			"next": Commands(l, Next(v, Cast{evil, evil, evil, evil, evil})), "allowance": Allowance(v, time.Hour, []string{evil}),
-			"refusal": Refusal(l, &lockboxv1.Refusal{Message: evil, Field: evil, Rule: evil}, ""), "failure": Failure(l, evil, ""),
-			"fields": Fields(l, [][2]string{{"a", evil}}), "mails": Mails(l, []Mail{{evil, now, evil, evil}}),
-			"disclosures": Disclosures(l, []*lockboxv1.DisclosureView{{DisclosureId: evil, Tenant: evil, Authority: evil, Reference: evil, Occurrence: &lockboxv1.Occurrence{What: evil}}}),
-			"ticket":      Ticket(l, &lockboxv1.TicketView{TicketId: evil, Title: evil, Description: evil}),
-			"activities":  Activities(l, []*lockboxv1.Activity{{Kind: evil, AggregateId: evil, Tenant: evil, Entry: v.GetTimeline()[0]}}),
+			"page": Request(l, v), "list": Requests(l, []*lockboxv1.RequestView{v}, nil), "submitted": Submitted(l, v, true),
+			"live":      watched(l, v),
+			"next":      Commands(l, Next(v, Cast{evil, evil, evil, evil, evil})),
+			"allowance": Allowance(v, time.Hour, []string{evil}),
+			"refusal":   Refusal(l, &lockboxv1.Refusal{Message: evil, Field: evil, Rule: evil}, ""),
+			"failure":   Failure(l, evil, ""),
+			"fields":    Fields(l, [][2]string{{"a", evil}}), "mails": Mails(l, []Mail{{evil, now, evil, evil}}),
+			"disclosures": Disclosures(l, []*lockboxv1.DisclosureView{{DisclosureId: evil, Tenant: evil, Authority: evil,
+				Reference: evil, Occurrence: &lockboxv1.Occurrence{What: evil}}}),
+			"ticket": Ticket(l, &lockboxv1.TicketView{TicketId: evil, Title: evil, Description: evil}),
+			"activities": Activities(l, []*lockboxv1.Activity{{Kind: evil, AggregateId: evil, Tenant: evil,
+				Entry: v.GetTimeline()[0]}}),
 		} {
 			if i := strings.IndexFunc(text, func(r rune) bool { return r != '\n' && !harmless(r) }); i >= 0 {
 				t.Errorf("%s lets %q through", name, text[i:min(len(text), i+8)])
@@ -210,14 +230,17 @@ func TestHostileTextSteersNoTerminal(t *testing.T) {
 
 func TestCountdownsPromiseNoMoreThanThereIs(t *testing.T) {
 	for d, want := range map[time.Duration]string{
-		0: "0s", time.Second - 1: "0s", 59*time.Second + 999*time.Millisecond: "59s", time.Minute: "1m", 61 * time.Second: "1m 1s", time.Hour - 1: "59m 59s",
-		time.Hour: "1h", 8*time.Hour - 1: "7h 59m", 24*time.Hour - 1: "23h 59m", 24 * time.Hour: "1d", 96*time.Hour - 1: "3d 23h", 96 * time.Hour: "4d", -time.Hour: "0s",
+		0: "0s", time.Second - 1: "0s", 59*time.Second + 999*time.Millisecond: "59s", time.Minute: "1m",
+		61 * time.Second: "1m 1s", time.Hour - 1: "59m 59s",
+		time.Hour: "1h", 8*time.Hour - 1: "7h 59m", 24*time.Hour - 1: "23h 59m", 24 * time.Hour: "1d",
+		96*time.Hour - 1: "3d 23h", 96 * time.Hour: "4d", -time.Hour: "0s",
 	} {
 		if got := Countdown(d); got != want {
 			t.Errorf("%v is %q, want %q", d, got, want)
 		}
 	}
-	for d, want := range map[time.Duration]string{8 * time.Hour: "8h", 90 * time.Minute: "1h30m", 90 * time.Second: "1m30s", time.Hour + time.Second: "1h0m1s", 0: "0s"} {
+	for d, want := range map[time.Duration]string{8 * time.Hour: "8h", 90 * time.Minute: "1h30m",
+		90 * time.Second: "1m30s", time.Hour + time.Second: "1h0m1s", 0: "0s"} {
 		if got := Duration(d); got != want {
 			t.Errorf("%v is written %q, want %q", d, got, want)
 		}

@@ -57,7 +57,8 @@ func play(t *testing.T) *played {
 	p := &played{change: map[string]http.HandlerFunc{}}
 	server := httptest.NewUnstartedServer(nil)
 	var err error
-	p.Issuer, err = devissuer.New(devissuer.Config{Demo: true, Dir: t.TempDir(), URL: "http://" + server.Listener.Addr().String()})
+	p.Issuer, err = devissuer.New(devissuer.Config{Demo: true, Dir: t.TempDir(), URL: "http://" +
+		server.Listener.Addr().String()})
 	must(t, err)
 	genuine := p.Handler()
 	server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -118,14 +119,19 @@ func TestTheAnswerMustBeToOurQuestion(t *testing.T) {
 		answer func(url.Values)
 		text   string
 	}{
-		"declined":               {func(q url.Values) { q.Set("error", "access_denied") }, "declined"},
-		"an error of its own":    {func(q url.Values) { q.Set("error", "server_error"); q.Set("error_description", "out of order") }, "out of order"},
+		"declined": {func(q url.Values) { q.Set("error", "access_denied") }, "declined"},
+		"an error of its own": {func(q url.Values) {
+			q.Set("error", "server_error")
+			q.Set("error_description",
+				"out of order")
+		}, "out of order"},
 		"from another issuer":    {func(q url.Values) { q.Set("iss", "https://other.example") }, "another issuer"},
 		"from nobody named":      {func(q url.Values) { q.Del("iss") }, "another issuer"},
 		"a code that is unknown": {func(url.Values) {}, "invalid_grant"},
 	} {
 		_, err := p.client().Browser(t.Context(), func(address string) error {
-			if response := comeBack(t, address, row.answer); response.StatusCode != http.StatusForbidden || response.Header.Get("Content-Security-Policy") == "" {
+			if response := comeBack(t, address, row.answer); response.StatusCode != http.StatusForbidden ||
+				response.Header.Get("Content-Security-Policy") == "" {
 				t.Errorf("%s: %s", name, response.Status)
 			}
 			return nil
@@ -142,11 +148,12 @@ func TestAnIssuerIsHeldToHowRecentASignInHasToBe(t *testing.T) {
 		at     time.Time // zero: it does not say
 		text   string
 	}{
-		"just now":                        {0, begun, ""},
-		"a clock that is behind":          {0, begun.Add(-oidcclient.MaxSkew), ""},
-		"too long ago":                    {0, begun.Add(-oidcclient.MaxSkew - 1), "let a sign-in of"},
-		"as long ago as was allowed":      {time.Hour, begun.Add(-time.Hour - oidcclient.MaxSkew), ""},
-		"longer ago than was allowed":     {time.Hour, begun.Add(-time.Hour - oidcclient.MaxSkew - 1), "of the last 1h0m0s was asked for"},
+		"just now":                   {0, begun, ""},
+		"a clock that is behind":     {0, begun.Add(-oidcclient.MaxSkew), ""},
+		"too long ago":               {0, begun.Add(-oidcclient.MaxSkew - 1), "let a sign-in of"},
+		"as long ago as was allowed": {time.Hour, begun.Add(-time.Hour - oidcclient.MaxSkew), ""},
+		"longer ago than was allowed": {time.Hour, begun.Add(-time.Hour - oidcclient.MaxSkew - 1),
+			"of the last 1h0m0s was asked for"},
 		"it does not say when that was":   {time.Hour, time.Time{}, "`auth_time`"},
 		"and as nobody asked it need not": {-1, time.Time{}, ""},
 	} {
@@ -170,7 +177,8 @@ func TestWhatIsNoAnswerToUsChangesNothing(t *testing.T) {
 		must(t, err)
 		back := to.Query().Get("redirect_uri")
 		for name, at := range map[string]string{
-			"another path": strings.TrimSuffix(back, "callback") + "?state=" + to.Query().Get("state"), "no state": back + "?code=x",
+			"another path": strings.TrimSuffix(back, "callback") + "?state=" + to.Query().Get("state"), "no state": back +
+				"?code=x",
 			"another name": strings.Replace(back, "127.0.0.1", "localhost", 1) + "?code=x&state=" + to.Query().Get("state"),
 		} {
 			if response := get(t, at); response.StatusCode != http.StatusBadRequest {
@@ -182,7 +190,8 @@ func TestWhatIsNoAnswerToUsChangesNothing(t *testing.T) {
 			t.Errorf("another state: %s, and the issuer was asked %v", wrong.Status, p.asked)
 		}
 		comeBack(t, address, func(q url.Values) { q.Set("error", "access_denied") })
-		if again := comeBack(t, address, func(url.Values) {}); again.StatusCode != http.StatusBadRequest || len(p.asked) != 0 {
+		if again := comeBack(t, address, func(url.Values) {}); again.StatusCode != http.StatusBadRequest ||
+			len(p.asked) != 0 {
 			t.Errorf("a second answer: %s", again.Status)
 		}
 		return nil
@@ -195,12 +204,14 @@ func TestWhatIsAskedOfTheIssuer(t *testing.T) {
 	_, err := p.client().Browser(t.Context(), func(address string) error {
 		q, err := url.ParseQuery(strings.SplitN(address, "?", 2)[1])
 		must(t, err)
-		if q.Get("code_challenge_method") != "S256" || len(q.Get("state")) < 20 || len(q.Get("nonce")) < 20 || q.Get("state") == q.Get("nonce") ||
+		if q.Get("code_challenge_method") != "S256" || len(q.Get("state")) < 20 || len(q.Get("nonce")) < 20 ||
+			q.Get("state") == q.Get("nonce") ||
 			q.Get("response_type") != "code" || !strings.Contains(q.Get("scope"), "openid") {
 			t.Errorf("asked %v", q)
 		}
 		comeBack(t, address, func(url.Values) {})
-		if len(p.asked) != 1 || oauth2.S256ChallengeFromVerifier(p.asked[0].Get("code_verifier")) != q.Get("code_challenge") ||
+		if len(p.asked) != 1 ||
+			oauth2.S256ChallengeFromVerifier(p.asked[0].Get("code_verifier")) != q.Get("code_challenge") ||
 			p.asked[0].Get("redirect_uri") != q.Get("redirect_uri") || p.asked[0].Has("client_secret") {
 			t.Errorf("the token endpoint was asked %v", p.asked)
 		}
@@ -220,11 +231,15 @@ func TestTheTokenMustBeForThisSignIn(t *testing.T) {
 		answer any
 		text   string
 	}{
-		"no ID token":                  {map[string]string{"access_token": "x"}, "no ID token"},
-		"no nonce":                     {map[string]string{"access_token": "x", "id_token": token(p.Issuer, "erin", time.Now())}, "nonce"},
-		"of a tenant's issuer":         {map[string]string{"access_token": "x", "id_token": token(p.Issuer, "otto", time.Now())}, "is not good"},
-		"of another demo":              {map[string]string{"access_token": "x", "id_token": token(other.Issuer, "erin", time.Now())}, "is not good"},
-		"of yesterday":                 {map[string]string{"access_token": "x", "id_token": token(p.Issuer, "erin", time.Now().Add(-24*time.Hour))}, "is not good"},
+		"no ID token": {map[string]string{"access_token": "x"}, "no ID token"},
+		"no nonce": {map[string]string{"access_token": "x",
+			"id_token": token(p.Issuer, "erin", time.Now())}, "nonce"},
+		"of a tenant's issuer": {map[string]string{"access_token": "x",
+			"id_token": token(p.Issuer, "otto", time.Now())}, "is not good"},
+		"of another demo": {map[string]string{"access_token": "x",
+			"id_token": token(other.Issuer, "erin", time.Now())}, "is not good"},
+		"of yesterday": {map[string]string{"access_token": "x",
+			"id_token": token(p.Issuer, "erin", time.Now().Add(-24*time.Hour))}, "is not good"},
 		"signed by nobody (alg: none)": {map[string]string{"access_token": "x", "id_token": unsigned(p.url)}, "is not good"},
 	} {
 		p.change["/provider/token"] = respond(row.answer)
@@ -243,15 +258,18 @@ func TestTheTokenMustBeForThisSignIn(t *testing.T) {
 
 func unsigned(issuer string) string {
 	part := func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
-	return part(`{"alg":"none","typ":"JWT"}`) + "." + part(`{"iss":"`+issuer+`","aud":"lockbox","sub":"erin","exp":9999999999}`) + "."
+	return part(`{"alg":"none","typ":"JWT"}`) + "." +
+		part(`{"iss":"`+issuer+`","aud":"lockbox","sub":"erin","exp":9999999999}`) + "."
 }
 
 func TestIssuersThatNobodySignsInAt(t *testing.T) {
 	for _, bad := range []string{
-		"", "login.example", "http://login.example", "ftp://127.0.0.1", "https://u:p@login.example", "https://login.example?x=y", "https://login.example#x",
+		"", "login.example", "http://login.example", "ftp://127.0.0.1", "https://u:p@login.example",
+		"https://login.example?x=y", "https://login.example#x",
 		"http://127.0.0.1.example", "file:///etc/passwd",
 	} {
-		_, err := Client{Issuer: bad, ID: "x", Now: time.Now}.Browser(t.Context(), func(string) error { t.Errorf("%s was shown", bad); return nil })
+		_, err := Client{Issuer: bad, ID: "x", Now: time.Now}.Browser(t.Context(),
+			func(string) error { t.Errorf("%s was shown", bad); return nil })
 		wants(t, bad, err, invalid, "https")
 	}
 	p := play(t)
@@ -277,7 +295,8 @@ func TestIssuersThatNobodySignsInAt(t *testing.T) {
 		_, err := p.client().Browser(t.Context(), no)
 		wants(t, name, err, row.code, "")
 	}
-	p.change[discovery] = respond(map[string]string{"issuer": p.url, "authorization_endpoint": p.url, "token_endpoint": p.url, "jwks_uri": p.url})
+	p.change[discovery] = respond(map[string]string{"issuer": p.url, "authorization_endpoint": p.url,
+		"token_endpoint": p.url, "jwks_uri": p.url})
 	_, err := p.client().Device(t.Context(), func(Code) error { return no("") })
 	wants(t, "no devices", err, invalid, "with a code")
 	_, err = Client{Issuer: "http://127.0.0.1:1", ID: "x", Now: time.Now}.Browser(t.Context(), no)
@@ -291,7 +310,8 @@ func TestACodeThatNobodyUsesExpires(t *testing.T) {
 	})
 	_, err := p.client().Device(t.Context(), func(Code) error { return nil })
 	wants(t, "after a second", err, unauthenticated, "in time")
-	p.change["/provider/device_authorization"] = respond(map[string]any{"device_code": "x", "user_code": "B", "verification_uri": "http://other.example/device"})
+	p.change["/provider/device_authorization"] = respond(map[string]any{"device_code": "x", "user_code": "B",
+		"verification_uri": "http://other.example/device"})
 	_, err = p.client().Device(t.Context(), func(Code) error { t.Error("it was shown"); return nil })
 	wants(t, "a page over http", err, unauthenticated, "neither https")
 }

@@ -34,8 +34,10 @@ func TestFromTheIntentToTheActivityLog(t *testing.T) {
 	r, err := otto.Get(t.Context(), to.String(waiting[1].Name), production, version)
 	must(t, err)
 	p := r.Properties
-	if to.String(p.RequestID) != approved || p.Status != customerlockbox.Pending || to.Int32(p.Duration) != 8 || to.String(p.SubscriptionID) != production ||
-		to.String(p.Justification) != "The machine hangs; a memory dump will show where." || to.String(p.SupportRequest) != demo.BankTicket ||
+	if to.String(p.RequestID) != approved || p.Status != customerlockbox.Pending || to.Int32(p.Duration) != 8 ||
+		to.String(p.SubscriptionID) != production ||
+		to.String(p.Justification) != "The machine hangs; a memory dump will show where." ||
+		to.String(p.SupportRequest) != demo.BankTicket ||
 		to.String(p.ResourceType) != "compute/virtual-machines" || len(to.StringSlice(p.RequestedResourceIds)) != 2 ||
 		to.String(p.SupportCaseURL) != l.url+"/t/"+bank+"/tickets/"+demo.BankTicket {
 		t.Errorf("%+v", p)
@@ -44,44 +46,58 @@ func TestFromTheIntentToTheActivityLog(t *testing.T) {
 		t.Errorf("it expires after %v days", days)
 	}
 
-	decision, err := otto.UpdateStatus(t.Context(), customerlockbox.Approval{Decision: customerlockbox.Approve, Reason: to.StringPtr("as agreed")}, production, approved, version)
+	decision, err := otto.UpdateStatus(t.Context(),
+		customerlockbox.Approval{Decision: customerlockbox.Approve, Reason: to.StringPtr("as agreed")}, production, approved,
+		version)
 	must(t, err)
 	if decision.Decision != customerlockbox.Approve || to.String(decision.Reason) != "as agreed" {
 		t.Errorf("%+v", decision)
 	}
-	_, err = otto.UpdateStatus(t.Context(), customerlockbox.Approval{Decision: customerlockbox.Deny}, production, denied, version)
+	_, err = otto.UpdateStatus(t.Context(), customerlockbox.Approval{Decision: customerlockbox.Deny}, production, denied,
+		version)
 	l.refused(err, http.StatusBadRequest, "R28")
-	_, err = otto.UpdateStatus(t.Context(), customerlockbox.Approval{Decision: customerlockbox.Deny, Reason: to.StringPtr("not twice")}, production, denied, version)
+	_, err = otto.UpdateStatus(t.Context(),
+		customerlockbox.Approval{Decision: customerlockbox.Deny, Reason: to.StringPtr("not twice")}, production, denied,
+		version)
 	must(t, err)
 
 	// What was decided shows at once, as often as it is decided the same way, and nobody decides otherwise.
-	for id, want := range map[string]customerlockbox.Status{approved: customerlockbox.Approved, denied: customerlockbox.Denied} {
+	for id, want := range map[string]customerlockbox.Status{approved: customerlockbox.Approved,
+		denied: customerlockbox.Denied} {
 		if r, err = otto.Get(t.Context(), id, production, version); err != nil || r.Properties.Status != want {
 			t.Errorf("%v %+v", err, r.Properties)
 		}
 	}
-	_, err = otto.UpdateStatus(t.Context(), customerlockbox.Approval{Decision: customerlockbox.Approve}, production, approved, version)
+	_, err = otto.UpdateStatus(t.Context(), customerlockbox.Approval{Decision: customerlockbox.Approve}, production,
+		approved, version)
 	must(t, err)
-	_, err = l.requests("fleur").UpdateStatus(t.Context(), customerlockbox.Approval{Decision: customerlockbox.Approve}, production, denied, version)
+	_, err = l.requests("fleur").UpdateStatus(t.Context(), customerlockbox.Approval{Decision: customerlockbox.Approve},
+		production, denied, version)
 	l.refused(err, http.StatusConflict, "R29")
 	l.pending(0)
 
-	log := l.logged("otto", fmt.Sprintf("eventTimestamp ge '%s' and eventTimestamp le '%s' and resourceProvider eq 'Microsoft.CustomerLockbox'",
-		began.UTC().Format(time.RFC3339Nano), time.Now().Add(time.Minute).UTC().Format(time.RFC3339Nano)))
+	log := l.logged("otto",
+		fmt.Sprintf("eventTimestamp ge '%s' and eventTimestamp le '%s' and resourceProvider eq 'Microsoft.CustomerLockbox'",
+			began.UTC().Format(time.RFC3339Nano), time.Now().Add(time.Minute).UTC().Format(time.RFC3339Nano)))
 	var got []string
 	for _, e := range log {
-		got = append(got, to.String(e.OperationName.LocalizedValue)+" of "+to.String(e.CorrelationID)+" by "+to.String(e.Caller)+": "+to.String(e.Status.Value))
+		got = append(got, to.String(e.OperationName.LocalizedValue)+" of "+to.String(e.CorrelationID)+" by "+to.String(
+			e.Caller)+": "+to.String(e.Status.Value))
 	}
 	slices.Reverse(got)
 	if want := []string{
-		"Create Lockbox Request of " + approved + " by Customer Lockbox: Succeeded", "Create Lockbox Request of " + denied + " by Customer Lockbox: Succeeded",
-		"Approve Lockbox Request of " + approved + " by otto@meadowbank.example: Succeeded", "Deny Lockbox Request of " + denied + " by otto@meadowbank.example: Succeeded",
+		"Create Lockbox Request of " + approved + " by Customer Lockbox: Succeeded", "Create Lockbox Request of " + denied +
+			" by Customer Lockbox: Succeeded",
+		"Approve Lockbox Request of " + approved + " by otto@meadowbank.example: Succeeded", "Deny Lockbox Request of " +
+			denied + " by otto@meadowbank.example: Succeeded",
 	}; !slices.Equal(sorted(got), sorted(want)) {
 		t.Errorf("%q", got)
 	}
 	one := l.logged("otto", "eventTimestamp ge '"+began.UTC().Format(time.RFC3339)+"' and correlationId eq '"+denied+"'")
-	if e := one[0]; len(one) != 2 || to.String(e.OperationName.Value) != "Microsoft.CustomerLockbox/requests/activitylog/DenyLockboxRequest/action" ||
-		to.String(e.ResourceID) != to.String(waiting[0].ID) || to.String(e.Claims["sub"]) != "otto" || to.String(e.TenantID) != bank || e.EventTimestamp.Before(began) {
+	if e := one[0]; len(one) != 2 ||
+		to.String(e.OperationName.Value) != "Microsoft.CustomerLockbox/requests/activitylog/DenyLockboxRequest/action" ||
+		to.String(e.ResourceID) != to.String(waiting[0].ID) || to.String(e.Claims["sub"]) != "otto" ||
+		to.String(e.TenantID) != bank || e.EventTimestamp.Before(began) {
 		t.Errorf("%d %+v", len(one), one[0])
 	}
 }
@@ -115,7 +131,8 @@ func TestListsGoOnOverPages(t *testing.T) {
 	otto := l.requests("otto")
 	for _, r := range waiting {
 		delete(ids, to.String(r.Properties.RequestID))
-		_, err := otto.UpdateStatus(t.Context(), customerlockbox.Approval{Decision: customerlockbox.Approve}, production, to.String(r.Name), version)
+		_, err := otto.UpdateStatus(t.Context(), customerlockbox.Approval{Decision: customerlockbox.Approve}, production,
+			to.String(r.Name), version)
 		must(t, err)
 	}
 	if len(ids) > 0 {
@@ -199,8 +216,10 @@ func TestOptingIn(t *testing.T) {
 	call := func(persona, method, path string) (isOptedIn bool, err error) {
 		client := customerlockbox.NewWithBaseURI(l.url)
 		client.Authorizer, client.RetryAttempts = l.as(persona), 1
-		r, err := autorest.CreatePreparer(autorest.WithMethod(method), autorest.WithBaseURL(client.BaseURI), autorest.WithPath("/providers/Microsoft.CustomerLockbox/"+path),
-			autorest.WithQueryParameters(map[string]any{"api-version": version})).Prepare((&http.Request{}).WithContext(t.Context()))
+		r, err := autorest.CreatePreparer(autorest.WithMethod(method), autorest.WithBaseURL(client.BaseURI),
+			autorest.WithPath("/providers/Microsoft.CustomerLockbox/"+path),
+			autorest.WithQueryParameters(map[string]any{"api-version": version})).Prepare(
+			(&http.Request{}).WithContext(t.Context()))
 		must(t, err)
 		response, err := client.Send(r, azure.DoRetryWithRegistration(client.Client))
 		must(t, err)

@@ -53,8 +53,10 @@ func start(t *testing.T) *lockbox {
 	issuer, err := devissuer.New(devissuer.Config{Demo: true, Dir: t.TempDir()})
 	must(t, err)
 	s, err := stack.Start(context.Background(), stack.Config{
-		Dir: t.TempDir(), Tools: []evaluator.Tool{evaluator.Unlimited(tool)}, Issuers: []identity.Issuer{issuer.ProviderIssuer()}, Terms: request.DefaultTerms(),
-		Notifier: notifier.Config{Provider: devissuer.Provider, SMTP: notifier.SMTP{From: "lockbox@nimbus.example"}}, Log: log, Metrics: observe.NewMetrics(),
+		Dir: t.TempDir(), Tools: []evaluator.Tool{evaluator.Unlimited(tool)},
+		Issuers: []identity.Issuer{issuer.ProviderIssuer()}, Terms: request.DefaultTerms(),
+		Notifier: notifier.Config{Provider: devissuer.Provider, SMTP: notifier.SMTP{From: "lockbox@nimbus.example"}},
+		Log:      log, Metrics: observe.NewMetrics(),
 	})
 	must(t, err)
 	t.Cleanup(func() { must(t, errors.Join(s.Err(), s.Close())) })
@@ -80,10 +82,12 @@ func (l *lockbox) servePortal(s *stack.Stack, log *zap.Logger) {
 	l.url = "http://" + listener.Addr().String()
 	conn, err := s.Connect(bus.Portal)
 	must(l, err)
-	config := portal.Config{Listen: listener.Addr().String(), URL: l.url, Provider: devissuer.Provider, Organisations: []portal.Organisation{
-		{Name: devissuer.Provider, Issuer: l.issuer.ProviderIssuer().URL, ClientID: devissuer.Audience},
-	}}
-	for tenant, name := range map[string]string{bank: devissuer.TenantBankName, devissuer.TenantHealth: devissuer.TenantHealthName} {
+	config := portal.Config{Listen: listener.Addr().String(), URL: l.url, Provider: devissuer.Provider,
+		Organisations: []portal.Organisation{
+			{Name: devissuer.Provider, Issuer: l.issuer.ProviderIssuer().URL, ClientID: devissuer.Audience},
+		}}
+	for tenant, name := range map[string]string{bank: devissuer.TenantBankName,
+		devissuer.TenantHealth: devissuer.TenantHealthName} {
 		config.Organisations = append(config.Organisations, portal.Organisation{
 			Tenant: tenant, Name: name, Issuer: l.issuer.TenantIssuer(tenant).GetUrl(), ClientID: devissuer.Audience,
 		})
@@ -92,7 +96,8 @@ func (l *lockbox) servePortal(s *stack.Stack, log *zap.Logger) {
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- portal.Serve(ctx, &service.Connected{Identity: bus.Portal, Conn: conn, Log: log, Now: time.Now}, config, listener)
+		ended <- portal.Serve(ctx, &service.Connected{Identity: bus.Portal, Conn: conn, Log: log, Now: time.Now}, config,
+			listener)
 	}()
 	l.Cleanup(func() {
 		stop()
@@ -109,8 +114,10 @@ func (l *lockbox) submit(justification string) string {
 	id, err := uuid.NewV7()
 	must(l, err)
 	_, err = l.tools.SubmitIntent(l.Context(), tool, &lockboxv1.AccessIntent{
-		Id: id.String(), Tenant: bank, Token: token, SubscriptionId: production, ResourceType: "compute/virtual-machines", Scenario: "memory-dump",
-		ResourceIds:   []string{"/subscriptions/" + production + "/vm/payments-1", "/subscriptions/" + production + "/vm/payments-2"},
+		Id: id.String(), Tenant: bank, Token: token, SubscriptionId: production, ResourceType: "compute/virtual-machines",
+		Scenario: "memory-dump",
+		ResourceIds: []string{"/subscriptions/" + production + "/vm/payments-1", "/subscriptions/" + production +
+			"/vm/payments-2"},
 		ReasonType:    lockboxv1.ReasonType_REASON_TYPE_CUSTOMER_INITIATED_SUPPORT,
 		Justification: justification, TicketId: demo.BankTicket,
 	})

@@ -61,17 +61,21 @@ func TestWhatAzuresAPILacks(t *testing.T) {
 		t.Fatalf("%v", now)
 	}
 	question, _ := questions[0].(map[string]any)
-	answered := l.does("erin", at+"/answer?tenant="+bank, map[string]any{"questionId": question["questionId"], "text": "payments-1 only."})
+	answered := l.does("erin", at+"/answer?tenant="+bank,
+		map[string]any{"questionId": question["questionId"], "text": "payments-1 only."})
 
-	if status, problem := l.own("otto", http.MethodPost, at+"/approve", map[string]any{"seenVersion": seen["version"]}); status != http.StatusConflict || problem["rule"] != "R29" {
+	if status, problem := l.own("otto", http.MethodPost, at+"/approve",
+		map[string]any{"seenVersion": seen["version"]}); status != http.StatusConflict || problem["rule"] != "R29" {
 		t.Errorf("what was said since is not seen: %d %v", status, problem)
 	}
 	_, seen = l.own("otto", http.MethodGet, at+"?after="+answered, nil)
 	one := (*waiting[0].Properties.RequestedResourceIds)[:1]
-	if status, problem := l.own("otto", http.MethodPost, at+"/approve", map[string]any{"duration": "36000s"}); status != http.StatusBadRequest || problem["rule"] != "R27" {
+	if status, problem := l.own("otto", http.MethodPost, at+"/approve",
+		map[string]any{"duration": "36000s"}); status != http.StatusBadRequest || problem["rule"] != "R27" {
 		t.Errorf("an approval may widen: %d %v", status, problem)
 	}
-	approved := l.does("otto", at+"/approve", map[string]any{"seenVersion": seen["version"], "duration": "3600s", "resourceIds": one})
+	approved := l.does("otto", at+"/approve",
+		map[string]any{"seenVersion": seen["version"], "duration": "3600s", "resourceIds": one})
 	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 		_, seen = l.own("otto", http.MethodGet, at+"?after="+approved, nil)
 		if seen["status"] == "REQUEST_STATUS_ACTIVE" {
@@ -89,11 +93,13 @@ func TestWhatAzuresAPILacks(t *testing.T) {
 	if _, seen = l.own("otto", http.MethodGet, at+"?after="+revoked, nil); seen["status"] != "REQUEST_STATUS_REVOKED" {
 		t.Errorf("%v", seen)
 	}
-	if status, problem := l.own("kenji", http.MethodGet, at, nil); status != http.StatusNotFound || problem["code"] != "REFUSAL_CODE_NOT_FOUND" {
+	if status, problem := l.own("kenji", http.MethodGet, at, nil); status != http.StatusNotFound ||
+		problem["code"] != "REFUSAL_CODE_NOT_FOUND" {
 		t.Errorf("%d %v", status, problem)
 	}
 	for path, member := range map[string]string{
-		"/requests?status=REQUEST_STATUS_REVOKED&count=true": "requests", "/activity?action=Revoke%20Access&requestId=" + id: "activities",
+		"/requests?status=REQUEST_STATUS_REVOKED&count=true": "requests", "/activity?action=Revoke%20Access&requestId=" +
+			id: "activities",
 		"/approvers?subscriptionId=" + production: "approvers",
 	} {
 		if status, list := l.own("otto", http.MethodGet, path, nil); status != http.StatusOK || list[member] == nil {

@@ -5,8 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,6 +19,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/invariant"
 	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/longtest"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/repository"
 	"github.com/openlockbox/lockbox/pkg/request"
@@ -29,7 +33,8 @@ import (
 const (
 	tool = "console"
 	bank = devissuer.TenantBank
-	runs = 20
+	// kills is how often a process is killed; LOCKBOX_TEST_LONG asks for more.
+	kills = 20
 	// patience is how long anything may take before the test fails.
 	patience = 60 * time.Second
 )
@@ -38,6 +43,7 @@ const (
 type customer struct {
 	*machine
 	client *nats.Conn
+	ids    io.Reader
 	tools  *journal.Journal
 	watch  *journal.Journal
 	// acknowledged events, by the sequence that the reply named.
@@ -45,17 +51,23 @@ type customer struct {
 	want         map[string]request.Status
 }
 
+// Which process is killed, when, and the ids of everything that is asked for follow from the seed in the log.
+//
 // control: nist:AU-12
 func TestKilledAtAnyPoint(t *testing.T) {
+	random := longtest.Random(t)
 	m := boot(t)
-	c := &customer{machine: m, client: m.connect(bus.Client), acknowledged: map[uint64]string{}, want: map[string]request.Status{}}
+	c := &customer{machine: m, ids: chance(random), client: m.connect(bus.Client), acknowledged: map[uint64]string{},
+		want: map[string]request.Status{}}
 	c.tools, c.watch = m.journal(bus.Tool(tool)), m.journal(bus.Compliance)
 	c.eventually("the demo's customers", func() error { return demo.Seed(t.Context(), c.client, m.issuer, time.Now) })
 
 	victims := append([]*process{m.nats}, m.services...)
-	for run := range runs {
+	slices.SortFunc(victims, func(a, b *process) int { return strings.Compare(a.name, b.name) })
+	random.Shuffle(len(victims), func(i, j int) { victims[i], victims[j] = victims[j], victims[i] })
+	for run := range longtest.Count(kills) {
 		victim := victims[run%len(victims)]
-		pause := time.Duration(rand.IntN(700)) * time.Millisecond // #nosec G404 -- any moment will do
+		pause := time.Duration(random.IntN(700)) * time.Millisecond
 		t.Logf("run %d: kill -9 %s after %v", run+1, victim.name, pause)
 		killed := make(chan struct{})
 		go func() {
@@ -95,8 +107,10 @@ func (c *customer) fourRequests() {
 	c.does("otto", used, &lockboxv1.Command{Action: &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{}}})
 	c.does("fleur", denied, &lockboxv1.Command{Action: &lockboxv1.Command_Deny{Deny: &lockboxv1.Deny{Reason: "Not now."}}})
 	c.does("fleur", revoked, &lockboxv1.Command{Action: &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{}}})
-	c.want[used], c.want[denied], c.want[unanswered], c.want[revoked] = request.Completed, request.Denied, request.Expired, request.Revoked
-	r := c.command("otto", revoked, &lockboxv1.Command{Action: &lockboxv1.Command_Revoke{Revoke: &lockboxv1.Revoke{Reason: "A key was lost."}}})
+	c.want[used], c.want[denied], c.want[unanswered], c.want[revoked] = request.Completed, request.Denied, request.Expired,
+		request.Revoked
+	r := c.command("otto", revoked,
+		&lockboxv1.Command{Action: &lockboxv1.Command_Revoke{Revoke: &lockboxv1.Revoke{Reason: "A key was lost."}}})
 	if r.GetRefusal() != nil { // The grant of two seconds ran out while something was down.
 		c.want[revoked] = request.Completed
 	}
@@ -105,8 +119,10 @@ func (c *customer) fourRequests() {
 func (c *customer) submit() string {
 	c.Helper()
 	in := &lockboxv1.AccessIntent{
-		Id: c.newID(), Tenant: bank, Token: c.token("erin"), SubscriptionId: demo.BankProduction, ResourceType: "compute/virtual-machines", Scenario: "memory-dump",
-		ResourceIds: []string{"/subscriptions/" + demo.BankProduction + "/vm/payments-1"}, ReasonType: lockboxv1.ReasonType_REASON_TYPE_PROVIDER_INITIATED_SERVICE,
+		Id: c.newID(), Tenant: bank, Token: c.token("erin"), SubscriptionId: demo.BankProduction,
+		ResourceType: "compute/virtual-machines", Scenario: "memory-dump",
+		ResourceIds:   []string{"/subscriptions/" + demo.BankProduction + "/vm/payments-1"},
+		ReasonType:    lockboxv1.ReasonType_REASON_TYPE_PROVIDER_INITIATED_SERVICE,
 		Justification: "The machine hangs; a memory dump will show where.",
 	}
 	c.eventually("the bus takes the intent", func() error {
@@ -191,7 +207,8 @@ func (c *customer) audit() {
 		for _, e := range history {
 			for _, recipient := range concerned(e.Event) {
 				if told[e.Event.GetId()][recipient] == "" {
-					return fmt.Errorf("%s has not been told of event %d, %s %s; told are %v", recipient, e.Sequence, aggregate.TypeOf(e.Event), e.Event.GetId(), told[e.Event.GetId()])
+					return fmt.Errorf("%s has not been told of event %d, %s %s; told are %v", recipient, e.Sequence,
+						aggregate.TypeOf(e.Event), e.Event.GetId(), told[e.Event.GetId()])
 				}
 			}
 		}
@@ -222,8 +239,10 @@ func (c *customer) audit() {
 // concerned are the people who must hear of an event, whatever else is told to whomever.
 func concerned(e *lockboxv1.Event) []string {
 	switch e.GetFact().(type) {
-	case *lockboxv1.Event_CustomerNotified, *lockboxv1.Event_AccessGranted, *lockboxv1.Event_CustomerDenied, *lockboxv1.Event_RequestExpired, *lockboxv1.Event_AccessRevoked:
-		return []string{"erin@nimbus.example", "otto@meadowbank.example", "fleur@meadowbank.example", "security-desk@meadowbank.example"}
+	case *lockboxv1.Event_CustomerNotified, *lockboxv1.Event_AccessGranted, *lockboxv1.Event_CustomerDenied,
+		*lockboxv1.Event_RequestExpired, *lockboxv1.Event_AccessRevoked:
+		return []string{"erin@nimbus.example", "otto@meadowbank.example", "fleur@meadowbank.example",
+			"security-desk@meadowbank.example"}
 	}
 	return nil
 }
@@ -285,9 +304,18 @@ func (c *customer) token(persona string) string {
 	return token
 }
 
+// chance is what ids are made of, besides the time.
+func chance(from *rand.Rand) io.Reader {
+	var seed [32]byte
+	for i := range seed {
+		seed[i] = byte(from.Uint32())
+	}
+	return rand.NewChaCha8(seed)
+}
+
 func (c *customer) newID() string {
 	c.Helper()
-	id, err := uuid.NewV7()
+	id, err := uuid.NewV7FromReader(c.ids)
 	must(c, err)
 	return id.String()
 }

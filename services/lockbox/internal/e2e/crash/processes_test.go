@@ -99,11 +99,13 @@ func boot(t *testing.T) *machine {
 	must(t, err)
 	provider := m.issuer.ProviderIssuer()
 	must(t, os.WriteFile(m.path("provider.jwks"), provider.JWKS, 0o600))
-	issuers := fmt.Sprintf("issuers:\n  - {url: %q, audience: %s, jwks_file: %s}\n", provider.URL, provider.Audience, m.path("provider.jwks"))
+	issuers := fmt.Sprintf("issuers:\n  - {url: %q, audience: %s, jwks_file: %s}\n", provider.URL, provider.Audience,
+		m.path("provider.jwks"))
 	smtp := m.serveMailbox()
 	m.portal = fmt.Sprintf("127.0.0.1:%d", journaltest.FreePort(t))
 	for name, own := range map[string]string{
-		"jit-evaluator":        issuers + "service:\n" + terms + "  tools: [{name: " + tool + ", tenants: ['*'], services: ['*']}]\n",
+		"jit-evaluator": issuers + "service:\n" + terms + "  tools: [{name: " + tool +
+			", tenants: ['*'], services: ['*']}]\n",
 		"lockbox-orchestrator": issuers + "service:\n" + terms,
 		"notifier":             issuers + "service:\n" + notifierConfig(smtp),
 		"audit-projector": issuers + fmt.Sprintf("service:\n  dir: %s\n  log: {signing_key_file: %s, salts_file: %s}\n",
@@ -132,7 +134,8 @@ func portalConfig(address string, provider identity.Issuer) string {
 `, address, provider.URL, provider.Audience)
 }
 
-// serveMailbox runs the development mailbox inside the test: it is never killed, as a customer's mail server is not ours.
+// serveMailbox runs the development mailbox inside the test: it is never killed, as a customer's mail server is not
+// ours.
 func (m *machine) serveMailbox() (address string) {
 	m.Helper()
 	box, err := mailbox.New(mailbox.Config{Dir: m.mailDir, SMTPListen: "127.0.0.1:0"})

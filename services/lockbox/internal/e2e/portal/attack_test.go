@@ -36,16 +36,20 @@ func (w *world) issuer(tenant string) string {
 	var claims struct {
 		Issuer string `json:"iss"`
 	}
-	payload, err := base64.RawURLEncoding.DecodeString(strings.Split(w.token(map[string]string{bank: "grace", health: "hana"}[tenant]), ".")[1])
+	payload, err := base64.RawURLEncoding.DecodeString(strings.Split(w.token(map[string]string{bank: "grace",
+		health: "hana"}[tenant]), ".")[1])
 	must(w, err)
 	must(w, json.Unmarshal(payload, &claims))
 	return claims.Issuer
 }
 
 // asks sends one request; a body is JSON. It follows nothing.
-func (w *world) asks(t *testing.T, client *http.Client, method, path, token string, body ...string) (visitor.Answer, string) {
+func (w *world) asks(
+	t *testing.T, client *http.Client, method, path, token string, body ...string,
+) (visitor.Answer, string) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), method, w.info.PortalURL+path, strings.NewReader(strings.Join(body, "")))
+	r, err := http.NewRequestWithContext(t.Context(), method, w.info.PortalURL+path,
+		strings.NewReader(strings.Join(body, "")))
 	must(t, err)
 	if token != "" {
 		r.Header.Set("Authorization", "Bearer "+token)
@@ -65,12 +69,16 @@ func calls(tenant string, p place) (looks, acts []string) {
 	const azure = "/providers/Microsoft.CustomerLockbox"
 	own, sub := "/lockbox/v1", "/subscriptions/"+p.subscription
 	looks = []string{
-		own + "/self?tenant=" + tenant, own + "/requests?tenant=" + tenant + "&count=true", own + "/requests/" + p.request + "?tenant=" + tenant, own + "/activity?tenant=" + tenant,
-		own + "/approvers?subscriptionId=" + p.subscription + "&tenant=" + tenant, azure + "/tenantOptedIn/" + tenant + "?api-version=2018-02-28-preview",
+		own + "/self?tenant=" + tenant, own + "/requests?tenant=" + tenant + "&count=true", own + "/requests/" + p.request +
+			"?tenant=" + tenant, own + "/activity?tenant=" + tenant,
+		own + "/approvers?subscriptionId=" + p.subscription + "&tenant=" + tenant, azure + "/tenantOptedIn/" + tenant +
+			"?api-version=2018-02-28-preview",
 		sub + azure + "/requests", sub + azure + "/requests/LockboxRequest_" + p.request + "?api-version=2018-02-28-preview",
-		sub + "/providers/Microsoft.Insights/eventtypes/management/values?api-version=2015-04-01&$filter=" + url.QueryEscape("eventTimestamp ge '2020-01-01T00:00:00Z'"),
+		sub + "/providers/Microsoft.Insights/eventtypes/management/values?api-version=2015-04-01&$filter=" +
+			url.QueryEscape("eventTimestamp ge '2020-01-01T00:00:00Z'"),
 	}
-	for _, verb := range []string{"approve", "deny", "revoke", "ask", "answer", "withdraw", "release", "internal-approve", "internal-refuse"} {
+	for _, verb := range []string{"approve", "deny", "revoke", "ask", "answer", "withdraw", "release", "internal-approve",
+		"internal-refuse"} {
 		acts = append(acts, own+"/requests/"+p.request+"/"+verb+"?tenant="+tenant)
 	}
 	return looks, append(acts, sub+azure+"/requests/"+p.request+"/updateApproval?api-version=2018-02-28-preview")
@@ -78,8 +86,9 @@ func calls(tenant string, p place) (looks, acts []string) {
 
 func bodyOf(path string) string {
 	for verb, body := range map[string]string{
-		"/ask?": `{"text": "x"}`, "/answer?": `{"questionId": "019b0000-0000-7000-8000-000000000001", "text": "x"}`, "/internal-approve?": `{"comment": "x"}`,
-		"/updateApproval?": `{"status": "Approve", "reason": "x"}`,
+		"/ask?": `{"text": "x"}`, "/answer?": `{"questionId": "019b0000-0000-7000-8000-000000000001", "text": "x"}`,
+		"/internal-approve?": `{"comment": "x"}`,
+		"/updateApproval?":   `{"status": "Approve", "reason": "x"}`,
 	} {
 		if strings.Contains(path, verb) {
 			return body
@@ -88,11 +97,11 @@ func bodyOf(path string) string {
 	return `{"reason": "x"}`
 }
 
-// Everything that programs can call, for every role, about their own tenant and another: nothing foreign is there, not a byte
-// of it, and looking changes nothing (I9). The other tenant has a subscription of the same id.
+// Everything that programs can call, for every role, about their own tenant and another: nothing foreign is there, not
+// a byte of it, and looking changes nothing (I9). The other tenant has a subscription of the same id.
 func TestEveryCallForEveryRole(t *testing.T) {
 	t.Parallel()
-	w := start(t, request.DefaultTerms())
+	w := start(t)
 	secret := intent()
 	secret.Tenant, secret.SubscriptionId, secret.TicketId = health, demo.HealthClinic, demo.HealthTicket
 	secret.ResourceIds = []string{"/subscriptions/" + demo.HealthClinic + "/virtualMachines/booking-secret"}
@@ -101,7 +110,9 @@ func TestEveryCallForEveryRole(t *testing.T) {
 		bank:   {request: w.requested("erin", intent(), request.CustomerNotified), subscription: demo.BankProduction},
 		health: {request: w.requested("bob", secret, request.CustomerNotified), subscription: demo.HealthClinic},
 	}
-	w.does("hana", &lockboxv1.Command{Tenant: health, AggregateId: demo.BankProduction, Action: &lockboxv1.Command_RegisterSubscription{RegisterSubscription: &lockboxv1.RegisterSubscription{DisplayName: "同じ名前"}}})
+	w.does("hana", &lockboxv1.Command{Tenant: health, AggregateId: demo.BankProduction,
+		Action: &lockboxv1.Command_RegisterSubscription{
+			RegisterSubscription: &lockboxv1.RegisterSubscription{DisplayName: "同じ名前"}}})
 	foreignBytes := []string{"shibboleth", "booking-secret", "Sakura", "診療システム", "同じ名前", "田中", "佐藤", "kenji@", "予約"}
 	before := w.settled()
 	for _, r := range roles {
@@ -121,13 +132,15 @@ func TestEveryCallForEveryRole(t *testing.T) {
 						if r.persona != "olga" {
 							clean(t, path, body, foreignBytes)
 						}
-						if answer.Header.Get("Cache-Control") != "no-store" || answer.Header.Get("X-Content-Type-Options") != "nosniff" || answer.Header.Get("Content-Security-Policy") == "" ||
+						if answer.Header.Get("Cache-Control") != "no-store" || answer.Header.Get("X-Content-Type-Options") != "nosniff" ||
+							answer.Header.Get("Content-Security-Policy") == "" ||
 							answer.Header.Get("Access-Control-Allow-Origin") != "" || answer.Header.Get("Server") != "" {
 							t.Errorf("%s: %v", path, answer.Header)
 						}
 					}
 					for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodDelete, "PROPFIND"} {
-						if answer, _ := w.asks(t, http.DefaultClient, method, path, token, "{}"); answer.Status != http.StatusMethodNotAllowed {
+						if answer, _ := w.asks(t, http.DefaultClient, method, path, token,
+							"{}"); answer.Status != http.StatusMethodNotAllowed {
 							t.Errorf("%s %s: %d", method, path, answer.Status)
 						}
 					}
@@ -140,13 +153,15 @@ func TestEveryCallForEveryRole(t *testing.T) {
 						}
 						clean(t, path, body, foreignBytes)
 						// The same under the own tenant's name.
-						answer, body = w.asks(t, http.DefaultClient, http.MethodPost, strings.Replace(path, "tenant="+health, "tenant="+bank, 1), token, bodyOf(path))
+						answer, body = w.asks(t, http.DefaultClient, http.MethodPost,
+							strings.Replace(path, "tenant="+health, "tenant="+bank, 1), token, bodyOf(path))
 						if answer.Status != http.StatusNotFound {
 							t.Errorf("foreign %s as if of the own tenant: %d", path, answer.Status)
 						}
 						clean(t, path, body, foreignBytes)
 					}
-					if answer, _ := w.asks(t, http.DefaultClient, http.MethodGet, path, token); answer.Status != http.StatusMethodNotAllowed {
+					if answer, _ := w.asks(t, http.DefaultClient, http.MethodGet, path,
+						token); answer.Status != http.StatusMethodNotAllowed {
 						t.Errorf("GET %s: %d", path, answer.Status)
 					}
 				}
@@ -155,14 +170,20 @@ func TestEveryCallForEveryRole(t *testing.T) {
 	}
 	hana := w.token("hana")
 	sub := "/subscriptions/" + demo.BankProduction + "/providers/Microsoft.CustomerLockbox/requests"
-	if answer, body := w.asks(t, http.DefaultClient, http.MethodGet, sub, hana); answer.Status != http.StatusOK || strings.TrimSpace(body) != `{"value":[]}` {
+	if answer, body := w.asks(t, http.DefaultClient, http.MethodGet, sub, hana); answer.Status != http.StatusOK ||
+		strings.TrimSpace(body) != `{"value":[]}` {
 		t.Errorf("a subscription of the same id: %d %s", answer.Status, body)
 	}
-	for _, id := range []string{of[bank].request, "LockboxRequest_" + of[bank].request, "lockboxrequest_" + strings.ToUpper(of[bank].request), "LockboxRequest_LockboxRequest_" + of[health].request, "LockboxRequest_", "%2e%2e"} {
-		if answer, body := w.asks(t, http.DefaultClient, http.MethodGet, sub+"/"+id+"?api-version=2018-02-28-preview", hana); answer.Status != http.StatusNotFound {
+	for _, id := range []string{of[bank].request, "LockboxRequest_" + of[bank].request, "lockboxrequest_" +
+		strings.ToUpper(of[bank].request), "LockboxRequest_LockboxRequest_" + of[health].request, "LockboxRequest_",
+		"%2e%2e"} {
+		if answer, body := w.asks(t, http.DefaultClient, http.MethodGet, sub+"/"+id+"?api-version=2018-02-28-preview",
+			hana); answer.Status != http.StatusNotFound {
 			t.Errorf("%s in a subscription of the same id: %d %s", id, answer.Status, body)
 		}
-		if answer, body := w.asks(t, http.DefaultClient, http.MethodPost, sub+"/"+id+"/updateApproval?api-version=2018-02-28-preview", hana, `{"status": "Approve"}`); answer.Status != http.StatusNotFound {
+		if answer, body := w.asks(t, http.DefaultClient, http.MethodPost,
+			sub+"/"+id+"/updateApproval?api-version=2018-02-28-preview", hana,
+			`{"status": "Approve"}`); answer.Status != http.StatusNotFound {
 			t.Errorf("%s approved in a subscription of the same id: %d %s", id, answer.Status, body)
 		}
 	}
@@ -174,7 +195,7 @@ func TestEveryCallForEveryRole(t *testing.T) {
 // Tokens that are nearly good.
 func TestTokensThatAreNearlyGood(t *testing.T) {
 	t.Parallel()
-	w := start(t, request.DefaultTerms())
+	w := visit(t)
 	good := w.token("otto")
 	parts := strings.Split(good, ".")
 	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
@@ -204,9 +225,11 @@ func TestTokensThatAreNearlyGood(t *testing.T) {
 		"too long":                  good + strings.Repeat("A", 17<<10),
 		"blank within":              good[:len(good)-4] + " " + good[len(good)-4:],
 	} {
-		for _, path := range []string{"/lockbox/v1/self", "/lockbox/v1/self?after=99999999", "/subscriptions/" + demo.BankProduction + "/providers/Microsoft.CustomerLockbox/requests"} {
+		for _, path := range []string{"/lockbox/v1/self", "/lockbox/v1/self?after=99999999", "/subscriptions/" +
+			demo.BankProduction + "/providers/Microsoft.CustomerLockbox/requests"} {
 			answer, body := w.asks(t, http.DefaultClient, http.MethodGet, path, token)
-			waits := strings.Contains(path, "after") && answer.Status == http.StatusServiceUnavailable // before anybody has looked at it
+			// before anybody has looked at it
+			waits := strings.Contains(path, "after") && answer.Status == http.StatusServiceUnavailable
 			if answer.Status != http.StatusUnauthorized && !waits || strings.Contains(body, "Otto") {
 				t.Errorf("%s at %s: %d %s", name, path, answer.Status, body)
 			}
@@ -226,16 +249,20 @@ func TestTokensThatAreNearlyGood(t *testing.T) {
 // No address that somebody else wrote leads away.
 func TestNothingLeadsAway(t *testing.T) {
 	t.Parallel()
-	w := start(t, request.DefaultTerms())
+	w := visit(t)
 	otto, err := visitor.SignIn(t.Context(), w.info.PortalURL+"/t/"+bank, "otto")
 	must(t, err)
 	targets := []string{
-		"//evil.example", "///evil.example", `/\evil.example`, `\\evil.example`, "/%2f%2fevil.example", "/%5cevil.example", "https:evil.example", "https://evil.example/t/" + bank,
-		"javascript:alert(1)//evil.example", "/t/" + bank + "@evil.example", "/t/" + bank + "//evil.example", "/t/" + bank + "/../..//evil.example", "/t/" + bank + "/%2e%2e/%2e%2e//evil.example",
-		"/\t/evil.example", "/t/" + bank + "\r\nLocation: https://evil.example", "\x00//evil.example", " //evil.example", "//evil.example/t/" + bank, "/provider.evil.example", "http:///evil.example",
+		"//evil.example", "///evil.example", `/\evil.example`, `\\evil.example`, "/%2f%2fevil.example", "/%5cevil.example",
+		"https:evil.example", "https://evil.example/t/" + bank,
+		"javascript:alert(1)//evil.example", "/t/" + bank + "@evil.example", "/t/" + bank + "//evil.example", "/t/" + bank +
+			"/../..//evil.example", "/t/" + bank + "/%2e%2e/%2e%2e//evil.example",
+		"/\t/evil.example", "/t/" + bank + "\r\nLocation: https://evil.example", "\x00//evil.example", " //evil.example",
+		"//evil.example/t/" + bank, "/provider.evil.example", "http:///evil.example",
 	}
 	leads := func(what string, answer visitor.Answer) {
-		if at := answer.Header.Get("Location"); at != "" && (!strings.HasPrefix(at, "/") || strings.HasPrefix(at, "//") || strings.HasPrefix(at, `/\`)) {
+		if at := answer.Header.Get("Location"); at != "" &&
+			(!strings.HasPrefix(at, "/") || strings.HasPrefix(at, "//") || strings.HasPrefix(at, `/\`)) {
 			t.Errorf("%s: leads to %q", what, at)
 		}
 		for _, attribute := range []string{`href="`, `action="`, `url=`, `data-live="`} {
@@ -248,7 +275,8 @@ func TestNothingLeadsAway(t *testing.T) {
 	}
 	for _, to := range targets {
 		for _, client := range []*http.Client{http.DefaultClient, otto} {
-			for _, path := range []string{"/signin?to=", "/signin?again=1&to=", "/callback?state=x&to=", "/signout?to=", "/?to=", "/t/" + bank + "?to=", "/t/" + bank + "/requests?page="} {
+			for _, path := range []string{"/signin?to=", "/signin?again=1&to=", "/callback?state=x&to=", "/signout?to=", "/?to=",
+				"/t/" + bank + "?to=", "/t/" + bank + "/requests?page="} {
 				answer, _ := w.asks(t, client, http.MethodGet, path+url.QueryEscape(to), "")
 				leads(path+to, answer)
 			}
@@ -270,7 +298,8 @@ func TestNothingLeadsAway(t *testing.T) {
 				leads(method+" "+to, answer)
 			}
 		}
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.info.PortalURL+"/t/"+bank+"/requests/x/deny", strings.NewReader(""))
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.info.PortalURL+"/t/"+bank+"/requests/x/deny",
+			strings.NewReader(""))
 		must(t, err)
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		r.Header.Set("Sec-Fetch-Site", "same-origin")
@@ -281,11 +310,12 @@ func TestNothingLeadsAway(t *testing.T) {
 	}
 }
 
-// A session's cookie is worth nothing once its owner has signed out or in again, and was never anybody else's to choose.
+// A session's cookie is worth nothing once its owner has signed out or in again, and was never anybody else's to
+// choose.
 func TestAStolenCookieEndsWithTheSession(t *testing.T) {
 	t.Parallel()
 	core, logs := observer.New(zapcore.DebugLevel)
-	w := startLogging(t, request.DefaultTerms(), zap.New(core))
+	w := startLogging(t, zap.New(core))
 	at, err := url.Parse(w.info.PortalURL)
 	must(t, err)
 	page := "/t/" + bank
@@ -329,7 +359,8 @@ func TestAStolenCookieEndsWithTheSession(t *testing.T) {
 	w.asks(t, http.DefaultClient, http.MethodGet, "/lockbox/v1/self", token)
 	w.asks(t, http.DefaultClient, http.MethodGet, "/lockbox/v1/self", token+"x")
 	w.asks(t, http.DefaultClient, http.MethodGet, "/callback?state=s3cret-state&code=s3cret-code", "")
-	secrets := map[string]string{"a cookie": first, "a token": token, "any token": "eyJ", "a code": "s3cret", "a mail": "The machine hangs"}
+	secrets := map[string]string{"a cookie": first, "a token": token, "any token": "eyJ", "a code": "s3cret",
+		"a mail": "The machine hangs"}
 	for _, entry := range logs.All() {
 		line, err := json.Marshal(entry.ContextMap())
 		must(t, err)

@@ -85,12 +85,14 @@ func (w *world) browser(d device) *tab {
 	if d.phone {
 		options = append(options, chromedp.EmulateMobile, chromedp.EmulateTouch, chromedp.EmulateScale(2))
 	}
-	b.do(chromedp.EmulateViewport(d.width, d.height, options...), chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}},
-		})
-		return err
-	}))
+	b.do(chromedp.EmulateViewport(d.width, d.height, options...),
+		chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+			_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+				Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme},
+					{Name: "prefers-reduced-motion", Value: "reduce"}},
+			})
+			return err
+		}))
 	must(t, chromedp.Listen(ctx, func(event any) {
 		switch e := event.(type) {
 		case *log.EventEntryAdded: // what the browser itself says: a policy violated, something not found
@@ -178,7 +180,8 @@ func (b *tab) leads(what string, by chromedp.Action[chromedp.Void]) {
 	b.eventually("another page after "+what, func() bool {
 		ctx, cancel := context.WithTimeout(b.ctx, time.Second)
 		defer cancel()
-		same, err := chromedp.Run(ctx, chromedp.Evaluate[bool]("window.staysTheSame === true || document.readyState !== 'complete'"))
+		same, err := chromedp.Run(ctx,
+			chromedp.Evaluate[bool]("window.staysTheSame === true || document.readyState !== 'complete'"))
 		return err == nil && !same
 	})
 }
@@ -208,7 +211,8 @@ func (b *tab) attribute(selector, name string) string {
 func (b *tab) withoutScripts() {
 	b.Helper()
 	b.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-		_, err := cdp.Call(ctx, t, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+		_, err := cdp.Call(ctx, t, emulation.SetScriptExecutionDisabled,
+			emulation.SetScriptExecutionDisabledParams{Value: true})
 		return err
 	}))
 }

@@ -1,12 +1,16 @@
-// Package portal_test tries out the portal as people meet it: everything runs as `lockbox up --demo` runs it, engineers ask,
-// mails arrive, and whoever got one follows its link in a browser.
+// Package portal_test tries out the portal as people meet it: everything runs as `lockbox up --demo` runs it, engineers
+// ask, mails arrive, and whoever got one follows its link in a browser.
 package portal_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -31,7 +35,7 @@ const (
 	bank   = devissuer.TenantBank
 	health = devissuer.TenantHealth
 	// patience is how long a test waits for what must come; failing takes this long, passing does not.
-	patience = 20 * time.Second
+	patience = time.Minute
 )
 
 // world is a running demo: its portal, its mails, and everybody in it.
@@ -41,48 +45,100 @@ type world struct {
 	info runinfo.Info
 }
 
-// start is `lockbox up --demo` on free ports, with these times. It ends with the test.
-func start(t *testing.T, terms request.Terms) *world {
-	t.Helper()
-	return startLogging(t, terms, zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel)))
+// shared is the site of the tests that ask for what they need and disturb nobody. Who changes what others read, or
+// looks whether anything was written at all, starts one of their own.
+var shared struct {
+	once sync.Once
+	info runinfo.Info
+	stop func() error
+	err  error
 }
 
-func startLogging(t *testing.T, terms request.Terms, log *zap.Logger) *world {
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if shared.stop != nil {
+		if err := shared.stop(); err != nil {
+			fmt.Fprintln(os.Stderr, "the shared site:", err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// visit is a test's stay at the shared site.
+func visit(t *testing.T) *world {
 	t.Helper()
-	dir := t.TempDir()
+	shared.once.Do(func() {
+		dir, err := os.MkdirTemp("", "lockbox-site-")
+		if err != nil {
+			shared.err = err
+			return
+		}
+		log, err := zap.NewDevelopment(zap.IncreaseLevel(zap.WarnLevel))
+		if err != nil {
+			shared.err = err
+			return
+		}
+		var stop func() error
+		shared.info, stop, shared.err = launch(dir, log)
+		shared.stop = func() error { return errors.Join(stop(), os.RemoveAll(dir)) }
+	})
+	must(t, shared.err)
+	return &world{T: t, info: shared.info}
+}
+
+// start is a site of the test's own, which ends with it.
+func start(t *testing.T) *world {
+	t.Helper()
+	return startLogging(t, zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel)))
+}
+
+func startLogging(t *testing.T, log *zap.Logger) *world {
+	t.Helper()
+	info, stop, err := launch(t.TempDir(), log)
+	t.Cleanup(func() {
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	must(t, err)
+	return &world{T: t, info: info}
+}
+
+// launch is `lockbox up --demo` on free ports.
+func launch(dir string, log *zap.Logger) (info runinfo.Info, stop func() error, err error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
+	stop = func() error {
+		cancel()
+		return <-ended
+	}
 	go func() {
 		ended <- up.Run(ctx, up.Options{
 			Dir: dir, Demo: true, IssuerAddr: "127.0.0.1:0", Out: io.Discard, Program: "lockbox",
 			Stack: stack.Config{
-				Host: "127.0.0.1", Port: -1, Tools: []evaluator.Tool{evaluator.Unlimited(client.Tool)}, Terms: terms,
+				Host: "127.0.0.1", Port: -1, Tools: []evaluator.Tool{evaluator.Unlimited(client.Tool)},
+				Terms:    request.DefaultTerms(),
 				Notifier: demo.Notifier(), MailboxHTTP: "127.0.0.1:0", Portal: &portal.Config{Listen: "127.0.0.1:0"},
 				Log: log, Metrics: observe.NewMetrics(),
 			},
 		})
 	}()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
 	for {
 		if info, err := runinfo.Read(dir); err == nil {
-			return &world{T: t, info: info}
+			return info, stop, nil
 		}
 		select {
 		case err := <-ended:
 			ended <- nil
-			t.Fatalf("it did not start: %v", err)
+			return info, stop, fmt.Errorf("it did not start: %w", err)
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
 }
 
-// person is one of the demo's people with the means of the command line: what they do and ask goes past the portal. Token
-// is what a program of theirs would hold.
+// person is one of the demo's people with the means of the command line: what they do and ask goes past the portal.
+// Token is what a program of theirs would hold.
 func (w *world) person(persona string) *client.Client {
 	c := client.New(client.Config{URL: w.info.NATSURL, KeysDir: w.info.KeysDir, Tokens: client.Persona{
 		IssuerURL: w.info.Demo.IssuerURL, SecretFile: w.info.Demo.SecretFile, Name: persona,
@@ -104,7 +160,8 @@ func intent() *lockboxv1.AccessIntent {
 	return &lockboxv1.AccessIntent{
 		Tenant: bank, SubscriptionId: demo.BankProduction, ResourceType: "compute/virtual-machines", Scenario: "memory-dump",
 		ResourceIds: []string{
-			"/subscriptions/" + demo.BankProduction + "/virtualMachines/payments-1", "/subscriptions/" + demo.BankProduction + "/virtualMachines/payments-2",
+			"/subscriptions/" + demo.BankProduction + "/virtualMachines/payments-1", "/subscriptions/" + demo.BankProduction +
+				"/virtualMachines/payments-2",
 		},
 		ReasonType:    lockboxv1.ReasonType_REASON_TYPE_CUSTOMER_INITIATED_SUPPORT,
 		Justification: "The machine hangs; a memory dump will show where.", TicketId: demo.BankTicket,
@@ -135,7 +192,8 @@ func (w *world) reaches(tenant, id string, want request.Status) *lockboxv1.Reque
 	defer olga.Close()
 	var last string
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		reply, err := olga.Ask(w.Context(), &lockboxv1.Query{Tenant: tenant, Ask: &lockboxv1.Query_GetRequest{GetRequest: &lockboxv1.GetRequest{RequestId: id}}})
+		reply, err := olga.Ask(w.Context(), &lockboxv1.Query{Tenant: tenant,
+			Ask: &lockboxv1.Query_GetRequest{GetRequest: &lockboxv1.GetRequest{RequestId: id}}})
 		if err != nil {
 			last = err.Error()
 			continue
@@ -148,14 +206,15 @@ func (w *world) reaches(tenant, id string, want request.Status) *lockboxv1.Reque
 	return nil
 }
 
-// mail waits for the newest mail to an address that speaks of something: a request's id, a word of its subject.
-func (w *world) mail(to, about string) mailbox.Message {
+// mail waits for the newest mail to an address that speaks of everything named: a request's id, a word of its subject.
+func (w *world) mail(to string, about ...string) mailbox.Message {
 	w.Helper()
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		all, err := mailbox.Read(w.info.MailboxDir)
 		must(w, err)
 		for _, m := range slices.Backward(all) {
-			if slices.Contains(m.Recipients, to) && (strings.Contains(m.Subject, about) || strings.Contains(m.Text, about)) {
+			silent := func(of string) bool { return !strings.Contains(m.Subject, of) && !strings.Contains(m.Text, of) }
+			if slices.Contains(m.Recipients, to) && !slices.ContainsFunc(about, silent) {
 				return m
 			}
 		}

@@ -16,7 +16,7 @@ import (
 // From the intent to the grant, each mail leads whoever got it to their own side of the portal, in their language.
 func TestMailsLeadToTheRequest(t *testing.T) {
 	t.Parallel()
-	w := start(t, request.DefaultTerms())
+	w := visit(t)
 	id := w.requested("erin", intent(), request.CustomerNotified)
 	there := intent()
 	there.Tenant, there.SubscriptionId, there.TicketId = health, demo.HealthClinic, demo.HealthTicket
@@ -34,20 +34,24 @@ func TestMailsLeadToTheRequest(t *testing.T) {
 		{"erin@nimbus.example", id, portalurl.To(w.info.PortalURL, "", "requests", id) + "?lang=en"},
 		{"derek@nimbus.example", inside, portalurl.To(w.info.PortalURL, "", "requests", inside) + "?lang=en"},
 		{"security-desk@meadowbank.example", id, ""}, // it may do nothing (R24)
-		{"grace@meadowbank.example", "Lockbox was switched on", portalurl.To(w.info.PortalURL, bank, "administration") + "?lang=en"},
+		{"grace@meadowbank.example", "Lockbox was switched on", portalurl.To(w.info.PortalURL, bank, "administration") +
+			"?lang=en"},
 	} {
 		m := w.mail(c.to, c.about)
 		if got := w.link(m); got != c.want {
 			t.Errorf("%s is led to %q, want %q", c.to, got, c.want)
 		}
-		if shown := w.get(w.page(m) + "/html"); c.want != "" && !strings.Contains(shown, `<a href="`+html.EscapeString(c.want)+`" target="_blank"`) {
+		if shown := w.get(w.page(m) + "/html"); c.want != "" &&
+			!strings.Contains(shown, `<a href="`+html.EscapeString(c.want)+`" target="_blank"`) {
 			t.Errorf("%s has nothing to follow:\n%s", c.to, shown)
 		}
 	}
 
-	w.does("otto", &lockboxv1.Command{Tenant: bank, AggregateId: id, Action: &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{}}})
+	w.does("otto", &lockboxv1.Command{Tenant: bank, AggregateId: id,
+		Action: &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{}}})
 	w.reaches(bank, id, request.Active)
-	if at := w.link(w.mail("otto@meadowbank.example", "Access was granted")); at != portalurl.To(w.info.PortalURL, bank, "requests", id)+"?lang=en" {
+	if at := w.link(w.mail("otto@meadowbank.example", "Access was granted", id)); at != portalurl.To(w.info.PortalURL,
+		bank, "requests", id)+"?lang=en" {
 		t.Errorf("who may revoke is led to %q", at)
 	}
 }

@@ -35,21 +35,24 @@ var roles = []role{
 type place struct{ request, ticket, subscription, assignment string }
 
 func (p place) in(path string) string {
-	return strings.NewReplacer("{id}", p.request, "{subscription}", p.subscription, "{assignment}", p.assignment, "{setting}", "freshness").
+	return strings.NewReplacer("{id}", p.request, "{subscription}", p.subscription, "{assignment}", p.assignment,
+		"{setting}", "freshness").
 		Replace(strings.Replace(path, "/tickets/{id}", "/tickets/"+p.ticket, 1))
 }
 
-// Every page there is, for every role, in the own and in a foreign organisation, about own and about foreign things: who is
-// foreign finds nothing, not a byte of it, and looking changes nothing (I9).
+// Every page there is, for every role, in the own and in a foreign organisation, about own and about foreign things:
+// who is foreign finds nothing, not a byte of it, and looking changes nothing (I9).
 func TestEveryPageForEveryRole(t *testing.T) {
 	t.Parallel()
-	w := start(t, request.DefaultTerms())
+	w := start(t)
 	secret := intent()
 	secret.Tenant, secret.SubscriptionId, secret.TicketId = health, demo.HealthClinic, demo.HealthTicket
 	secret.ResourceIds = []string{"/subscriptions/" + demo.HealthClinic + "/virtualMachines/booking-secret"}
 	secret.Justification = "The booking database is slow; shibboleth."
-	bankPlace := place{w.requested("erin", intent(), request.CustomerNotified), demo.BankTicket, demo.BankProduction, "otto-owner"}
-	healthPlace := place{w.requested("bob", secret, request.CustomerNotified), demo.HealthTicket, demo.HealthClinic, "kenji-owner"}
+	bankPlace := place{w.requested("erin", intent(), request.CustomerNotified), demo.BankTicket, demo.BankProduction,
+		"otto-owner"}
+	healthPlace := place{w.requested("bob", secret, request.CustomerNotified), demo.HealthTicket, demo.HealthClinic,
+		"kenji-owner"}
 	// What only Sakura's people and those of the provider that have to do with it may read.
 	foreignBytes := []string{"shibboleth", "booking-secret", "Sakura", "診療システム", "田中", "佐藤", "kenji@", "予約"}
 	pages, err := portal.Pages()
@@ -71,7 +74,8 @@ func TestEveryPageForEveryRole(t *testing.T) {
 			ownPlace, foreignPlace := bankPlace, healthPlace
 			for _, p := range pages {
 				provider := r.own == "/provider"
-				if p.Method == http.MethodGet && (provider && p.Provider || !provider && p.Customers) && !strings.HasPrefix(p.Path, "/live") {
+				if p.Method == http.MethodGet && (provider && p.Provider || !provider && p.Customers) &&
+					!strings.HasPrefix(p.Path, "/live") {
 					status, body := w.sees(t, client, r.own+ownPlace.in(p.Path))
 					if status >= 500 || status == http.StatusUnauthorized {
 						t.Errorf("own %s: %d", p.Path, status)
@@ -133,9 +137,11 @@ func (w *world) forged(t *testing.T, client *http.Client, path string) {
 	t.Helper()
 	for name, header := range map[string][2]string{
 		"another site": {"Sec-Fetch-Site", "cross-site"}, "a sibling site": {"Sec-Fetch-Site", "same-site"},
-		"another origin": {"Origin", "https://evil.example"}, "an origin of no name": {"Origin", "null"}, "nobody": {"X-Nothing", "1"},
+		"another origin": {"Origin", "https://evil.example"}, "an origin of no name": {"Origin", "null"},
+		"nobody": {"X-Nothing", "1"},
 	} {
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.info.PortalURL+path, strings.NewReader(url.Values{"reason": {"forged"}}.Encode()))
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.info.PortalURL+path,
+			strings.NewReader(url.Values{"reason": {"forged"}}.Encode()))
 		must(t, err)
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		r.Header.Set(header[0], header[1])
@@ -150,7 +156,8 @@ func (w *world) forged(t *testing.T, client *http.Client, path string) {
 // settled waits until nothing is written any more, and returns how many events there are but for checkpoints.
 func (w *world) settled() uint64 {
 	w.Helper()
-	nc, err := bus.Connect(bus.Connection{URL: w.info.NATSURL, Identity: bus.Compliance, SeedFile: w.info.KeysDir + "/" + string(bus.Compliance) + ".nk"})
+	nc, err := bus.Connect(bus.Connection{URL: w.info.NATSURL, Identity: bus.Compliance, SeedFile: w.info.KeysDir + "/" +
+		string(bus.Compliance) + ".nk"})
 	must(w, err)
 	defer nc.Close()
 	j, err := journal.Open(w.Context(), nc)
@@ -176,21 +183,24 @@ func (w *world) settled() uint64 {
 // What browsers hear with every page.
 func TestWhatBrowsersAreToldWithEveryPage(t *testing.T) {
 	t.Parallel()
-	w := start(t, request.DefaultTerms())
+	w := visit(t)
 	client, err := visitor.SignIn(t.Context(), w.info.PortalURL+"/t/"+bank, "otto")
 	must(t, err)
-	for _, path := range []string{"/", "/signin", "/t/" + bank, "/t/" + bank + "/requests", "/t/" + health, "/nothing", "/assets/nothing"} {
+	for _, path := range []string{"/", "/signin", "/t/" + bank, "/t/" + bank + "/requests", "/t/" + health, "/nothing",
+		"/assets/nothing"} {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.info.PortalURL+path, nil)
 		must(t, err)
 		answer, err := visitor.Read(client, r)
 		must(t, err)
 		policy := answer.Header.Get("Content-Security-Policy")
-		for _, want := range []string{"default-src 'none'", "script-src 'self'", "frame-ancestors 'none'", "form-action 'self'", "base-uri 'none'"} {
+		for _, want := range []string{"default-src 'none'", "script-src 'self'", "frame-ancestors 'none'",
+			"form-action 'self'", "base-uri 'none'"} {
 			if !strings.Contains(policy, want) {
 				t.Errorf("%s: the policy lacks %s", path, want)
 			}
 		}
-		if strings.Contains(policy, "unsafe") || answer.Header.Get("X-Content-Type-Options") != "nosniff" || answer.Header.Get("Referrer-Policy") == "" {
+		if strings.Contains(policy, "unsafe") || answer.Header.Get("X-Content-Type-Options") != "nosniff" ||
+			answer.Header.Get("Referrer-Policy") == "" {
 			t.Errorf("%s: %v", path, answer.Header)
 		}
 	}
@@ -199,7 +209,7 @@ func TestWhatBrowsersAreToldWithEveryPage(t *testing.T) {
 // Nobody holds a connection for long by sending a header a byte at a time.
 func TestSlowClientsAreLeft(t *testing.T) {
 	t.Parallel()
-	w := start(t, request.DefaultTerms())
+	w := visit(t)
 	at := strings.TrimPrefix(w.info.PortalURL, "http://")
 	conn, err := dial(t, at)
 	must(t, err)

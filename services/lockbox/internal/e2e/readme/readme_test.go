@@ -168,7 +168,8 @@ func TestEachPersonaGetsWhatIsPromised(t *testing.T) {
 // start is `make run`, with free ports and an empty data directory.
 func start(t *testing.T, home, data string) (bus string) {
 	t.Helper()
-	c := shell(context.Background(), home, `make run ARGS="--listen 127.0.0.1:0 --mailbox 127.0.0.1:0 --portal 127.0.0.1:0 --log-server 127.0.0.1:0 --issuer 127.0.0.1:0"`)
+	c := shell(context.Background(), home,
+		`make run ARGS="--listen 127.0.0.1:0 --mailbox 127.0.0.1:0 --portal 127.0.0.1:0 --log-server 127.0.0.1:0 --issuer 127.0.0.1:0"`)
 	var out bytes.Buffer
 	c.Stdout, c.Stderr = &out, &out
 	must(t, c.Start())
@@ -218,7 +219,8 @@ func shell(ctx context.Context, home, line string) *exec.Cmd {
 	cache, _ := exec.CommandContext(ctx, "go", "env", "GOMODCACHE", "GOCACHE").Output()
 	dirs := append(strings.Fields(string(cache)), "", "")
 	c.Env = append(slices.DeleteFunc(os.Environ(), func(e string) bool {
-		return strings.HasPrefix(e, "LOCKBOX_") || strings.HasPrefix(e, "HOME=") || strings.HasPrefix(e, "XDG_") || strings.HasPrefix(e, "MAKE")
+		return strings.HasPrefix(e, "LOCKBOX_") || strings.HasPrefix(e, "HOME=") || strings.HasPrefix(e, "XDG_") ||
+			strings.HasPrefix(e, "MAKE")
 	}), "HOME="+home, "GOMODCACHE="+dirs[0], "GOCACHE="+dirs[1])
 	return c
 }

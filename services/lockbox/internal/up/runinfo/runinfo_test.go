@@ -14,7 +14,8 @@ func TestANoteIsReadAsItWasWritten(t *testing.T) {
 	dir := t.TempDir()
 	want := Info{
 		NATSURL: "nats://127.0.0.1:4222", KeysDir: filepath.Join(dir, "keys"), MailboxDir: filepath.Join(dir, "mail"),
-		MailboxURL: "http://127.0.0.1:8025", PortalURL: "http://127.0.0.1:8080", Demo: &Demo{IssuerURL: "http://127.0.0.1:7070", SecretFile: filepath.Join(dir, "demo", "secret")},
+		MailboxURL: "http://127.0.0.1:8025", PortalURL: "http://127.0.0.1:8080",
+		Demo: &Demo{IssuerURL: "http://127.0.0.1:7070", SecretFile: filepath.Join(dir, "demo", "secret")},
 	}
 	if err := Write(dir, want); err != nil {
 		t.Fatal(err)
@@ -50,7 +51,8 @@ func TestNoNoteMeansNothingRuns(t *testing.T) {
 }
 
 func TestAHalfNoteIsAnError(t *testing.T) {
-	for name, content := range map[string]string{"no JSON": "{", "no address": `{"keys_dir":"/k"}`, "no keys": `{"nats_url":"nats://x"}`} {
+	for name, content := range map[string]string{"no JSON": "{", "no address": `{"keys_dir":"/k"}`,
+		"no keys": `{"nats_url":"nats://x"}`} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			if err := os.WriteFile(filepath.Join(dir, "run.json"), []byte(content), 0o600); err != nil {
@@ -68,8 +70,9 @@ func TestTheDefaultDirectoryFollowsTheXDGRules(t *testing.T) {
 		env  map[string]string
 		want string
 	}{
-		"data home":                {map[string]string{"XDG_DATA_HOME": "/xdg", "HOME": "/home/ada"}, "/xdg/lockbox"},
-		"a relative one is void":   {map[string]string{"XDG_DATA_HOME": "xdg", "HOME": "/home/ada"}, "/home/ada/.local/share/lockbox"},
+		"data home": {map[string]string{"XDG_DATA_HOME": "/xdg", "HOME": "/home/ada"}, "/xdg/lockbox"},
+		"a relative one is void": {map[string]string{"XDG_DATA_HOME": "xdg", "HOME": "/home/ada"},
+			"/home/ada/.local/share/lockbox"},
 		"home":                     {map[string]string{"HOME": "/home/ada"}, "/home/ada/.local/share/lockbox"},
 		"nothing known is refused": {nil, ""},
 	} {

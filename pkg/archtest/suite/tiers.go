@@ -1,0 +1,58 @@
+package main
+
+// A tier is a list of packages that are tested together. The tiers run one after another, what fails fastest first.
+type tier struct {
+	name string
+	// atLeast is how many tests have to run, subtests included. Raise it when tests are added: a test that gets lost, or a
+	// table that lost its rows, is then seen.
+	atLeast int
+	// race runs the tests under the race detector. Without it they use what make build has compiled.
+	race bool
+	// packages are import paths below the product's; a trailing "/..." takes in everything below. The longest that matches
+	// decides.
+	packages []string
+}
+
+// tiers has every package that has tests; one in none fails.
+var tiers = []tier{
+	{
+		name: "checks", atLeast: 40,
+		packages: []string{"pkg/archtest"},
+	},
+	{
+		// Nothing but computing: no bus, no database, no browser.
+		name: "pure", atLeast: 1745, race: true,
+		packages: []string{
+			"pkg", "pkg/activity", "pkg/aggregate", "pkg/archtest/suite", "pkg/cache", "pkg/catalogue",
+			"pkg/config", "pkg/disclosure", "pkg/export", "pkg/goldentest", "pkg/identity",
+			"pkg/identity/oidcclient", "pkg/input", "pkg/internal/...", "pkg/invariant", "pkg/merkle/...",
+			"pkg/longtest", "pkg/message", "pkg/observe", "pkg/policy", "pkg/portalurl", "pkg/reason",
+			"pkg/request", "pkg/tenant", "pkg/ticket", "pkg/timetext", "services/jit-evaluator",
+			"services/lockbox/internal/cli/render", "services/notifier/internal/mail",
+			"services/notifier/internal/plan", "services/portal/internal/form",
+			"services/portal/internal/shown", "services/portal/internal/words",
+		},
+	},
+	{
+		// The bus, databases, and servers of others that the services stand on.
+		name: "parts", atLeast: 290, race: true,
+		packages: []string{
+			"pkg/bus/...", "pkg/durable", "pkg/identity/jwks", "pkg/journal", "pkg/lease", "pkg/repository",
+			"pkg/service", "services/audit-projector/...", "services/forwarder",
+			"services/lockbox-orchestrator", "services/lockbox/demo/...", "services/lockbox/internal/bench",
+			"services/lockbox/internal/cli/...", "services/lockbox/internal/e2e/azure",
+			"services/lockbox/internal/ops", "services/lockbox/internal/stack",
+			"services/lockbox/internal/up/...", "services/notifier/...", "services/portal/...",
+			"services/verifier/...",
+		},
+	},
+	{
+		name: "browser", atLeast: 50,
+		packages: []string{"services/lockbox/internal/e2e/portal"},
+	},
+	{
+		// Programs as processes of their own, started, killed and started again.
+		name: "faults", atLeast: 3,
+		packages: []string{"services/lockbox/internal/e2e/crash", "services/lockbox/internal/e2e/readme"},
+	},
+}
