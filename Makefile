@@ -1,5 +1,5 @@
-# What to type. The README's commands, continuous integration and these targets are the same thing.
-# Needed: Go, make, git; make test installs the rest (scripts/tools.sh, scripts/install-test-deps.sh).
+# Common tasks. The README and continuous integration run these same targets.
+# Requires Go, make and git; make test installs the rest (scripts/tools.sh, scripts/install-test-deps.sh).
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -9,15 +9,15 @@ MAKEFLAGS += --no-print-directory
 BINARIES := lockbox jit-evaluator lockbox-orchestrator notifier audit-projector portal forwarder verifier
 LINT := .cache/bin/golangci-lint
 
-# Every module of go.work, as package patterns.
+# All modules of go.work, as package patterns.
 PACKAGES = $(shell go list -m -f '{{.Dir}}/...')
 ARGS ?=
 FUZZ_TIME ?= 20s
-# So that what one clone has compiled serves another.
+# Without paths in the build, clones share the build cache.
 export GOFLAGS ?= -trimpath
-# Everything but the race detector does without C, and what is compiled once serves all.
+# Only the race detector needs C; one setting everywhere keeps the build cache shared.
 export CGO_ENABLED = 0
-# What runs a tier of the tests and counts them; pkg/archtest/suite/tiers.go says what is in which.
+# Runs and counts the tests of a tier; pkg/archtest/suite/tiers.go defines the tiers.
 TIER = go run ./pkg/archtest/suite
 
 ##@ Use it
@@ -40,8 +40,8 @@ images: ## build the container images, FROM scratch, for docker-compose.yml
 
 ##@ Check it
 .PHONY: test checks pure parts browser faults bench fuzz deps tools check-format vet lint check-generated check-modules check-shape compose-test
-# What is broken most often, and seen fastest, comes first: a failing pure package shows before the linter is even built.
-# LOCKBOX_TEST_LONG=10 makes everything that goes by chance try ten times as much; nothing else changes.
+# What breaks most often and fails fastest comes first: a pure package fails before the linter is even built.
+# LOCKBOX_TEST_LONG=10 gives all randomized tests ten times as many rounds; nothing else changes.
 test: checks pure thorough-checks parts browser faults compose-test ## everything that CI runs; installs what it needs
 
 checks: check-format vet check-shape ## format, vet, where code lives

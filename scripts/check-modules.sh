@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds every module by itself, without go.work, with its tests, as somebody would who depends on that module alone;
-# and checks that go.mod and go.sum say what the code needs.
+# Builds and vets every module, including its tests, without go.work, as it is for a project that depends on that module
+# alone; and checks that go.mod and go.sum are tidy.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,8 +13,8 @@ go list -m -f '{{.Dir}}' | while read -r module; do
 		go vet ./...
 		go mod tidy -diff
 	) </dev/null || {
-		echo "$name: does not stand by itself (GOWORK=off)" >&2
+		echo "$name: does not build on its own (GOWORK=off)" >&2
 		exit 1
 	}
-	echo "$name: builds by itself"
+	echo "$name: builds on its own"
 done

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Brings the container stack up under a name and on ports of its own, carries a request through it, and takes it down
-# again, whatever happened. It builds the images first.
+# Builds the images, starts the container stack under its own project name and on its own ports, takes a request through
+# the workflow, and always removes the stack again.
 #
-#   scripts/compose-test.sh         without a Docker engine it says that it was skipped, which in CI (CI=true) is a failure
+#   scripts/compose-test.sh         without a Docker engine: reports a skip, which in CI (CI=true) is a failure
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -30,7 +30,7 @@ take_down() {
 		"${compose[@]}" ps || true
 		"${compose[@]}" logs --no-color --tail 60 || true
 	fi
-	"${compose[@]}" down --volumes --remove-orphans >/dev/null 2>&1 || echo "compose: not everything could be taken down" >&2
+	"${compose[@]}" down --volumes --remove-orphans >/dev/null 2>&1 || echo "compose: could not remove everything" >&2
 	exit $status
 }
 trap take_down EXIT
@@ -63,12 +63,12 @@ for part in nats mailbox jit-evaluator lockbox-orchestrator notifier audit-proje
 done
 echo "compose: up after $((SECONDS - start)) s"
 
-# None runs as root or can write outside its volumes.
+# No container runs as root or can write outside its volumes.
 for part in nats mailbox jit-evaluator lockbox-orchestrator notifier audit-projector portal; do
-	is '{{.Config.User}} {{.HostConfig.ReadonlyRootfs}}' "$part" '65532:65532 true' || { echo "compose: $part runs with more rights than it needs" >&2 && exit 1; }
+	is '{{.Config.User}} {{.HostConfig.ReadonlyRootfs}}' "$part" '65532:65532 true' || { echo "compose: $part has more privileges than it needs" >&2 && exit 1; }
 done
 
-# The portal answers, and what answers is the portal.
+# The portal serves its own page.
 portal_answers() (
 	address=$("${compose[@]}" port portal 8080)
 	exec 3<>"/dev/tcp/${address%:*}/${address##*:}"
@@ -79,7 +79,7 @@ eventually 20 portal_answers
 
 eventually 60 is '{{.State.Status}} {{.State.ExitCode}}' demo-customers 'exited 0'
 
-# A request goes through it, from the intent to the grant.
+# A request from intent to grant.
 submitted=$(cli intent submit --as erin --tenant meadowbank --subscription meadow-production \
 	--type compute/virtual-machines --scenario memory-dump --resource /subscriptions/meadow-production/virtualMachines/payments-1 \
 	--reason-type CUSTOMER_INITIATED_SUPPORT --ticket SR-2026-0001 --justification "The machine hangs; a memory dump will show where." -o json)
@@ -89,7 +89,7 @@ cli approval approve --as otto "$request" --for 2h --yes >/dev/null
 active() { cli request show --as otto "$request" -o json | grep -q REQUEST_STATUS_ACTIVE; }
 eventually 30 active
 
-# The bus is stopped and started again: everybody comes back by themselves, and nothing is lost.
+# After a restart of the bus, all services reconnect on their own and nothing is lost.
 "${compose[@]}" restart nats >/dev/null 2>&1
 eventually 30 active
 cli approval revoke --as otto "$request" --reason "We have seen enough." >/dev/null

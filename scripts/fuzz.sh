@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs every fuzz target for a short while, one after another.
+# Runs each fuzz target for a limited time, one after another.
 #
-#   scripts/fuzz.sh [TIME]      per target, 20s when not given
+#   scripts/fuzz.sh [TIME]      time per target, by default 20s
 set -euo pipefail
 cd "$(dirname "$0")/.."
 time=${1:-20s}

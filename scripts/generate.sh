@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Generates the Go code of the protobuf contract.
 #
-#   scripts/generate.sh           writes it beside the .proto files
-#   scripts/generate.sh --check   changes nothing; fails when the contract breaks its own rules, differs from the code
-#                                 that is checked in, or breaks what an earlier commit promised
+#   scripts/generate.sh           writes the code beside the .proto files
+#   scripts/generate.sh --check   changes nothing; fails if the contract violates the lint rules, if the checked-in code
+#                                 is not what it generates, or if it breaks compatibility with an earlier commit
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PATH="$PWD/.cache/bin:$PATH"
@@ -16,12 +16,12 @@ check_same() {
 	(cd proto && buf generate -o "$work/generated")
 	(cd proto && find lockbox -name '*.pb.go' -exec install -D -m 644 {} "$work/checked-in/{}" \;)
 	if ! diff -ru "$work/checked-in" "$work/generated"; then
-		echo "proto: the checked-in Go code is not what buf generates; run make generate" >&2
+		echo "proto: the checked-in Go code differs from what buf generates; run make generate" >&2
 		exit 1
 	fi
 }
 
-# The promise is what the main branch holds; on the main branch itself, the commit before this one.
+# The commit to stay compatible with: the merge base with the main branch; on the main branch itself, the parent commit.
 earlier_commit() {
 	local head base ref
 	head=$(git rev-parse --verify -q HEAD) || return 0

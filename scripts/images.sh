@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds static programs and, FROM scratch, one container image for each: openlockbox/PROGRAM:${LOCKBOX_TAG:-dev}.
+# Builds static programs, and a container image FROM scratch for each: openlockbox/PROGRAM:${LOCKBOX_TAG:-dev}.
 #
 #   scripts/images.sh PROGRAM...
 set -euo pipefail
@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 
 tag=${LOCKBOX_TAG:-dev}
 context=.cache/images
-# Who gets a key volume of its own, see docker-compose.yml.
+# Identities with their own key volume, see docker-compose.yml.
 identities=(nats jit-evaluator lockbox-orchestrator notifier audit-projector portal client compliance provisioner tool-console)
 
 if ! docker version >/dev/null 2>&1; then

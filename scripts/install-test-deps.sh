@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that the tests need and that are missing: Postfix with SASL, the real mail server that
-# the notifier is tested against (scripts/smtp-server.sh runs it); glewlwyd, the OpenID Connect provider that is not ours
-# (pkg/identity/jwks runs it on a database of its own); Chromium, with fonts for Japanese, in which the portal is tried out
-# (services/lockbox/internal/e2e/portal); Python with protobuf and NaCl, and protoc, for the example that publishes an intent
-# (proto/examples); and a C compiler, without which go test has no race detector.
-# Nothing is started and no mail is configured.
+# Installs the Debian packages that the tests need, if they are missing: Postfix with SASL, a real mail server to test
+# the notifier against (run by scripts/smtp-server.sh); glewlwyd, an independent OpenID Connect provider (run by
+# pkg/identity/jwks on its own database); Chromium with Japanese fonts, for the browser tests of the portal
+# (services/lockbox/internal/e2e/portal); Python with protobuf and NaCl, and protoc, for the example that publishes an
+# intent (proto/examples); and a C compiler, which go test needs for the race detector. It starts no service and
+# configures no mail delivery.
 #
-#   scripts/install-test-deps.sh            all of it
-#   scripts/install-test-deps.sh compiler   the compiler alone
+#   scripts/install-test-deps.sh            all packages
+#   scripts/install-test-deps.sh compiler   the C compiler only
 set -euo pipefail
 
 packages=()
@@ -41,7 +41,7 @@ if [ "$(id -u)" -ne 0 ]; then
 	root=(sudo -n)
 fi
 
-# A package must not start a mail server on this machine: policy-rc.d says so to every package script.
+# Packages must not start a mail server on this machine: policy-rc.d forbids all package scripts to start services.
 policy=/usr/sbin/policy-rc.d
 if [ ! -e $policy ]; then
 	trap '"${root[@]}" rm -f $policy' EXIT
@@ -55,7 +55,7 @@ echo "postfix postfix/main_mailer_type select No configuration" | "${root[@]}" d
 install=("${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends -o DPkg::Lock::Timeout=300 "${missing[@]}")
 log=$(mktemp)
 if ! "${install[@]}" </dev/null >"$log" 2>&1; then
-	# Most often the package lists are missing or old.
+	# Usually the package lists are missing or outdated.
 	"${root[@]}" apt-get update -q </dev/null >>"$log" 2>&1 || true
 	if ! "${install[@]}" </dev/null >>"$log" 2>&1; then
 		tail -20 "$log" >&2

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Runs Debian's Postfix as a private mail server for one test: own configuration, queue and port, on loopback only.
+# Runs Debian's Postfix as a private mail server for one test, on loopback only, with its own configuration, queue and
+# port.
 #
 #   scripts/smtp-server.sh DIR PORT USER PASSWORD
 #
-# DIR/tls.crt and DIR/tls.key must exist (the test makes them, so that it can also trust or distrust them), and the user
-# postfix must be able to reach DIR (Go's t.TempDir lies below a directory that is closed to other users).
-# The server takes mail from nobody but USER, after STARTTLS and AUTH PLAIN or LOGIN, for any recipient, and keeps every
-# message as a file in DIR/mail/all/new. It logs to standard output and stops, with everything it started, on SIGTERM.
+# DIR/tls.crt and DIR/tls.key must exist (the test creates them, so that it controls whether they are trusted), and the
+# user postfix must be able to reach DIR (Go's t.TempDir lies below a directory that is closed to other users).
+# The server accepts mail only from USER, after STARTTLS and AUTH PLAIN or LOGIN, for any recipient, and stores each
+# message as a file in DIR/mail/all/new. It logs to standard output; on SIGTERM it stops with all its processes.
 # It is ready when PORT accepts connections. Needs root, because Postfix does; install-test-deps.sh installs it.
 set -euo pipefail
 
@@ -33,7 +34,7 @@ cat >"$dir/etc/main.cf" <<CONF
 compatibility_level = 3.6
 queue_directory = $dir/queue
 data_directory = $dir/state
-# Standard output is not on Postfix's list of log files in a test runner's pipe, so log to a file and follow that.
+# Postfix cannot log to standard output when that is a test runner's pipe, so it logs to a file, which is followed here.
 maillog_file = $dir/mail.log
 maillog_file_prefixes = $dir
 myhostname = mail.lockbox.test
@@ -44,7 +45,7 @@ mynetworks =
 alias_maps =
 local_recipient_maps =
 
-# Every domain and every recipient end in one maildir.
+# All domains and recipients are delivered to one maildir.
 virtual_mailbox_domains = static:all
 virtual_mailbox_maps = static:all/
 virtual_mailbox_base = $dir/mail

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Puts the development tools, at exactly these versions, into .cache/bin. A tool is built once per user and Go version
-# and kept in the user's cache directory, so that a fresh clone does not build golangci-lint again (minutes on 2 cores).
+# Installs the development tools, at exactly these versions, into .cache/bin. Each tool is built once per user and Go
+# version and kept in the user's cache directory: building golangci-lint takes minutes on 2 cores.
 #
-#   scripts/tools.sh [NAME...]      all of them when no name is given
+#   scripts/tools.sh [NAME...]      all tools if no name is given
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -17,7 +17,8 @@ go_version=$(go env GOVERSION)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/lockbox/bin/$go_version
 local_bin=$PWD/.cache/bin
 
-# built FILE MODULE VERSION: is FILE that version, built by this Go? A linter built by an older Go refuses newer code.
+# built FILE MODULE VERSION: tests whether FILE is that version and built by this Go. A linter built by an older Go
+# rejects newer code.
 built() {
 	[ -x "$1" ] && go version -m "$1" 2>/dev/null | awk -v file="$1" -v go="$go_version" -v module="$2" -v version="$3" '
 		$1 == file ":" && $2 == go { same_go = 1 }
@@ -40,7 +41,7 @@ provide() {
 			echo "building $name $version (once per user)"
 			GOBIN=$work GOFLAGS='' GOWORK=off go install "$package@$version"
 		fi
-		# Renamed into place, so that a build that is cut short, or two at once, leave no half a program.
+		# Renamed into place, so that an interrupted build, or two at once, cannot leave a partial file.
 		mv "$work/$name" "$cached"
 		rmdir "$work"
 	fi

@@ -24,11 +24,11 @@ const (
 )
 
 var (
-	errGone = errors.New("it wants no more (410 Gone)")
+	errGone = errors.New("the target accepts no more events (410 Gone)")
 	errLost = errors.New("the connection was closed")
 )
 
-// later is an attempt that is made again, not before some time.
+// later is a delivery error after which the target asks not to be retried before wait has passed.
 type later struct {
 	wait time.Duration
 	err  error
@@ -36,7 +36,7 @@ type later struct {
 
 func (l *later) Error() string { return l.err.Error() }
 
-// message is an event as it is sent.
+// message is an event as it is sent to a target.
 type message struct {
 	sequence        uint64
 	id, typ, tenant string
@@ -44,17 +44,18 @@ type message struct {
 	row             []byte
 }
 
-// sink is where a target's events go.
+// sink delivers events to one target.
 type sink interface {
 	deliver(ctx context.Context, m message) error
-	// settled is the last message that counts as received; waits: a delivery alone says nothing of it.
+	// settled returns the last message that counts as received; waits is false for sinks where a successful delivery
+	// is itself the confirmation.
 	settled(delivered uint64) (last uint64, waits bool)
-	// lost tells that something that was delivered may not have arrived: it is delivered again from the cursor.
+	// lost returns an error if delivered messages may not have arrived; delivery then restarts from the cursor.
 	lost() error
 	close()
 }
 
-// Forwarder sends to all targets.
+// Forwarder sends events to all targets.
 type Forwarder struct {
 	Config Config
 	Source bookmark.Source
@@ -62,7 +63,7 @@ type Forwarder struct {
 	Log    *zap.Logger
 }
 
-// Run forwards until ctx ends, or every target has said that it wants no more.
+// Run forwards events until ctx ends or every target has answered 410 Gone.
 func (f *Forwarder) Run(ctx context.Context) error {
 	if err := os.MkdirAll(f.Config.Cursors, 0o700); err != nil {
 		return err
@@ -109,12 +110,12 @@ type target struct {
 	file string
 	mark bookmark.Mark
 	kept time.Time
-	// delivered is the last event that was sent or passed over.
+	// delivered is the sequence of the last event that was sent or skipped.
 	delivered uint64
 	failures  int
 }
 
-// run follows the stream from the cursor on, and begins again there after whatever fails.
+// run follows the stream from the cursor, and after any failure starts again from there.
 func (t *target) run(ctx context.Context) error {
 	defer t.sink.close()
 	t.log.Info("forwarding", zap.Uint64("after", t.mark.Sequence))
@@ -124,14 +125,15 @@ func (t *target) run(ctx context.Context) error {
 			return t.keep()
 		}
 		if errors.Is(err, errGone) {
-			t.log.Error("ALARM: the target wants no more events; nothing is forwarded to it", zap.Uint64("after", t.delivered))
+			t.log.Error("ALARM: the target answered 410 Gone; forwarding to it has stopped",
+				zap.Uint64("after", t.delivered))
 			return errors.Join(fmt.Errorf("%s: %w", t.Name, errGone), t.keep())
 		}
 		if kept := t.keep(); kept != nil {
 			return kept
 		}
 		wait := t.wait(err)
-		t.log.Warn("not delivered; tried again", zap.Uint64("after", t.mark.Sequence), zap.Duration("in", wait),
+		t.log.Warn("delivery failed; retrying", zap.Uint64("after", t.mark.Sequence), zap.Duration("in", wait),
 			zap.Int("failures", t.failures), zap.Error(err))
 		select {
 		case <-ctx.Done():
@@ -141,7 +143,7 @@ func (t *target) run(ctx context.Context) error {
 	}
 }
 
-// follow forwards what comes until something fails. In between it looks whether what was sent has arrived.
+// follow forwards events until something fails, and checks periodically that what was sent has arrived.
 func (t *target) follow(ctx context.Context) error {
 	from := t.mark.Sequence + 1
 	ctx, stop := context.WithCancelCause(ctx)
@@ -180,7 +182,8 @@ func (t *target) look() error {
 	return t.keep()
 }
 
-// wait doubles with each failure, with some chance in it, and is as long as the target asks for.
+// wait returns the delay before the next attempt: exponential backoff with jitter, and at least what the target asked
+// for.
 func (t *target) wait(err error) time.Duration {
 	t.failures++
 	wait := min(longestWait, firstWait<<min(t.failures-1, 12))
@@ -208,7 +211,7 @@ func (t *target) forward(ctx context.Context, e journal.Entry) error {
 	return t.keep()
 }
 
-// keep moves the cursor to what was delivered.
+// keep advances the cursor to the last event that counts as received.
 func (t *target) keep() error {
 	t.kept = t.now()
 	last, waits := t.sink.settled(t.delivered)

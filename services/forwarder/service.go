@@ -1,7 +1,7 @@
-// Package forwarder sends the stream on, event by event, to where others gather events: to a webhook (Standard
-// Webhooks, signed with ed25519) or to syslog (RFC 5424 over TLS, RFC 5425). Each target has a cursor of its own on
-// disk, which moves after the event was delivered: everything arrives at least once and in order, and what is slow or
-// away holds up nobody else.
+// Package forwarder forwards the event stream to external event collectors: to a webhook (Standard Webhooks, signed
+// with ed25519) or to syslog (RFC 5424 over TLS, RFC 5425). Each target has its own cursor on disk, which advances
+// only after delivery: every event arrives at least once and in order, and a slow or unreachable target does not delay
+// the others.
 package forwarder
 
 import (
@@ -18,20 +18,21 @@ import (
 	"github.com/openlockbox/lockbox/pkg/service"
 )
 
-// Name is the service's name in its log and in metrics. On the bus it is the compliance team, which may read all.
+// Name is the service's name in logs and metrics. On the bus it uses the compliance team's identity, which may read
+// all events.
 const Name = "forwarder"
 
-// Config says where to forward what.
+// Config is the forwarder's configuration.
 type Config struct {
-	// Cursors is the directory in which each target keeps how far it has come.
+	// Cursors is the directory that holds each target's cursor.
 	Cursors string   `yaml:"cursors"`
 	Targets []Target `yaml:"targets"`
 }
 
-// Target is one place that events are sent to: a webhook or a syslog server.
+// Target is one destination for events: a webhook or a syslog server.
 type Target struct {
 	Name string `yaml:"name"`
-	// Tenant and Kind are plain names; empty: any.
+	// Tenant and Kind select events by tenant and by aggregate kind; empty: all.
 	Tenant string `yaml:"tenant"`
 	Kind   string `yaml:"kind"`
 	// Format is cloudevents (the default), jsonl, ocsf or azure.
@@ -42,29 +43,29 @@ type Target struct {
 	format export.Format
 }
 
-// Webhook is an address that takes one event with each POST.
+// Webhook is an HTTP endpoint that receives one event per POST.
 type Webhook struct {
 	URL string `yaml:"url"`
-	// KeyFile holds the signing key, whsk_…, that `lockbox audit forward key` makes.
+	// KeyFile holds the signing key (whsk_…) created by `lockbox audit forward key`.
 	KeyFile config.SecretFile `yaml:"key_file"`
-	// CAFile holds the certificates that are trusted besides the system's; empty: none.
+	// CAFile holds CA certificates to trust in addition to the system's; empty: none.
 	CAFile string `yaml:"ca_file"`
 }
 
-// Syslog is a server that takes messages over TLS.
+// Syslog is a server that receives messages over TLS.
 type Syslog struct {
-	// Address is host:port; the port of RFC 5425 is 6514.
+	// Address is host:port; the standard port is 6514 (RFC 5425).
 	Address string `yaml:"address"`
-	// CAFile holds the certificates that are trusted; empty: the system's.
+	// CAFile holds the CA certificates to trust instead of the system's; empty: the system's.
 	CAFile string `yaml:"ca_file"`
-	// CertFile and KeyFile show who we are; empty: nobody asks.
+	// CertFile and KeyFile are the client certificate and its key; empty: no client authentication.
 	CertFile string            `yaml:"cert_file"`
 	KeyFile  config.SecretFile `yaml:"key_file"`
-	// Hostname stands in each message; empty: lockbox.
+	// Hostname is the HOSTNAME field of each message; empty: lockbox.
 	Hostname string `yaml:"hostname"`
 }
 
-// Run forwards until ctx ends, or every target has said that it wants no more.
+// Run forwards events until ctx ends or every target has answered 410 Gone.
 func Run(ctx context.Context, rt *service.Connected, c Config) error {
 	if err := c.Validate(); err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
@@ -79,7 +80,7 @@ func Run(ctx context.Context, rt *service.Connected, c Config) error {
 
 const rule = "configuration"
 
-// Validate refuses a configuration that cannot work, naming the field.
+// Validate rejects a configuration that cannot work, naming the field.
 func (c *Config) Validate() error {
 	if c.Cursors == "" {
 		return refusal.Invalid("cursors", rule, "is required: the directory that remembers how far each target has come")

@@ -13,24 +13,25 @@ import (
 )
 
 const (
-	// Facility "log audit", severity "notice" (RFC 5424 §6.2.1).
+	// Facility "log audit" (13), severity "notice" (5), see RFC 5424 §6.2.1.
 	priority = 13*8 + 5
-	// enterprise marks our structured data: the number that RFC 5612 keeps for documentation, until we have one.
+	// enterprise is the SD-ID of our structured data; 32473 is the enterprise number reserved for documentation (RFC
+	// 5612), until we have our own.
 	enterprise = "lockbox@32473"
-	// settle is after how long without the connection's end a message counts as received. Syslog answers nothing, so what
-	// was written within it is sent again when a connection is lost.
+	// settle is how long a connection must outlive a message for the message to count as received. Syslog has no
+	// acknowledgements, so whatever was written within this time before a connection is lost is sent again.
 	settle = 2 * time.Second
 )
 
-// syslog writes messages to a server over TLS, each with its length before it (RFC 5425 §4.3).
+// syslog writes messages to a server over TLS, each prefixed with its length (octet counting, RFC 5425 §4.3).
 type syslog struct {
 	config Syslog
 	tls    *tls.Config
 	now    func() time.Time
 
 	conn   net.Conn
-	broken *atomic.Bool // the server has closed it
-	// sent are the messages that may not have arrived.
+	broken *atomic.Bool // the server has closed conn
+	// sent holds the messages that may not have arrived yet.
 	sent []sent
 }
 
@@ -104,7 +105,7 @@ func (s *syslog) connect(ctx context.Context) error {
 		return err
 	}
 	broken := new(atomic.Bool)
-	go func() { // a server says nothing; when reading ends, so has the connection
+	go func() { // a server sends no data: Read returns only when the connection has ended
 		_, _ = conn.Read(make([]byte, 1))
 		broken.Store(true)
 	}()
@@ -112,7 +113,7 @@ func (s *syslog) connect(ctx context.Context) error {
 	return nil
 }
 
-// settled is the last message that counts as received.
+// settled returns the last message that counts as received.
 func (s *syslog) settled(uint64) (last uint64, waits bool) {
 	if s.conn == nil || s.broken.Load() {
 		return 0, true
@@ -133,8 +134,8 @@ func (s *syslog) close() {
 	s.conn, s.sent = nil, nil
 }
 
-// line is a message of RFC 5424: version 1, the event's time, the fact as MSGID, ids as structured data, the event as
-// JSON.
+// line formats an RFC 5424 message: the event's type is the MSGID, its ids are structured data, and the event itself
+// is the JSON body.
 func (s *syslog) line(m message) []byte {
 	host := s.config.Hostname
 	if host == "" {

@@ -26,8 +26,8 @@ const (
 	slowest       = 15 * time.Second
 )
 
-// CreateKey makes a signing key in a new file that its owner alone can read, and returns the public half, with which
-// whoever gets the webhooks verifies them.
+// CreateKey writes a new signing key to a file that only its owner can read, and returns the public key with which
+// receivers verify the webhooks.
 func CreateKey(file string) (public string, err error) {
 	p, s, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -53,7 +53,7 @@ func parseKey(text string) (ed25519.PrivateKey, error) {
 	return nil, errors.New("not a signing key for webhooks, which begins with " + privatePrefix)
 }
 
-// webhook posts one event at a time.
+// webhook posts events to an endpoint, one per request.
 type webhook struct {
 	url    string
 	key    ed25519.PrivateKey
@@ -79,15 +79,15 @@ func newWebhook(c Webhook, kind string, now func() time.Time) (*webhook, error) 
 		Proxy: http.ProxyFromEnvironment}
 	return &webhook{c.URL, key, kind, &http.Client{
 		Transport: transport, Timeout: slowest,
-		// A signed event goes where it was meant to go, and nowhere else.
+		// A signed event must reach only the configured endpoint, so redirects are not followed.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}, now}, nil
 }
 
-// roots are the certificates in a file, besides the system's if those count too.
+// roots returns the certificates in a file, added to the system's if besides is set; nil means the system's alone.
 func roots(file string, besides bool) (*x509.CertPool, error) {
 	if file == "" {
-		return nil, nil //nolint:nilnil // none of its own: the system's
+		return nil, nil //nolint:nilnil // nil stands for the system's pool
 	}
 	pool := x509.NewCertPool()
 	if besides {
@@ -105,7 +105,7 @@ func roots(file string, besides bool) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// deliver posts an event. The id is the event's, the same at each attempt, so that it can be told from another.
+// deliver posts an event. Its id is the event's and the same on every attempt, so that receivers can deduplicate.
 func (w *webhook) deliver(ctx context.Context, m message) error {
 	body := bytes.TrimSuffix(m.row, []byte("\n"))
 	at := strconv.FormatInt(w.now().Unix(), 10)
@@ -126,7 +126,7 @@ func (w *webhook) deliver(ctx context.Context, m message) error {
 	err = errors.Join(err, answer.Body.Close())
 	switch {
 	case answer.StatusCode/100 == 2:
-		return nil // what it says beyond that is nobody's business
+		return nil // the body is of no interest
 	case answer.StatusCode == http.StatusGone:
 		return errGone
 	}
@@ -134,7 +134,7 @@ func (w *webhook) deliver(ctx context.Context, m message) error {
 	if seconds, wrong := strconv.Atoi(answer.Header.Get("Retry-After")); wrong == nil && seconds > 0 {
 		wait = min(time.Duration(seconds)*time.Second, longestWait)
 	}
-	return errors.Join(&later{wait, fmt.Errorf("it answers %s", answer.Status)}, err)
+	return errors.Join(&later{wait, fmt.Errorf("the target answered %s", answer.Status)}, err)
 }
 
 func (w *webhook) close() { w.client.CloseIdleConnections() }

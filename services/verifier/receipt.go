@@ -15,11 +15,11 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 )
 
-// ReceiptHelp says what checking a receipt proves.
+// ReceiptHelp explains what checking a receipt proves.
 const ReceiptHelp = `checks it, offline, with nothing but public keys: that its events stood in the log with these
 bytes, in this order, none left out, under a checkpoint that the log and as many witnesses as the policy demands have signed.`
 
-// Receipt is what a receipt proves, as programs read it.
+// Receipt is the result of checking a receipt, as written with --json.
 type Receipt struct {
 	Trusted    string    `json:"trusted"`
 	Tenant     string    `json:"tenant"`
@@ -34,13 +34,14 @@ type Receipt struct {
 	Unknown    []string  `json:"unknown_signatures"`
 }
 
-// Witness is who cosigned the checkpoint, and when.
+// Witness is a witness that cosigned the checkpoint, and when.
 type Witness struct {
 	Name string    `json:"name"`
 	At   time.Time `json:"at"`
 }
 
-// Event is one event of a receipt. One that is withheld has its place proven, and shows nothing of its content.
+// Event is one event of a receipt. For a withheld event only its position in the log is proven; its content is not
+// shown.
 type Event struct {
 	Sequence uint64          `json:"sequence,string"`
 	Subject  string          `json:"subject"`
@@ -50,7 +51,7 @@ type Event struct {
 	decoded *lockboxv1.Event
 }
 
-// CheckFile checks the receipt in a file: ErrNotProven if it does not hold.
+// CheckFile checks the receipt in a file. The error is ErrNotProven if the receipt does not hold.
 func CheckFile(name string, trust Trust) (*Receipt, error) {
 	policy, from, err := trust.Read()
 	if err != nil {
@@ -68,7 +69,7 @@ func CheckFile(name string, trust Trust) (*Receipt, error) {
 	return r, nil
 }
 
-// check verifies a receipt, and that the events in it are what their subjects say.
+// check verifies a receipt, and that each event in it matches its subject.
 func check(file []byte, policy *merkle.Policy) (*Receipt, error) {
 	report, err := merkle.VerifyReceipt(file, policy)
 	if err != nil {
@@ -101,8 +102,8 @@ func check(file []byte, policy *merkle.Policy) (*Receipt, error) {
 	return r, nil
 }
 
-// agrees tells whether a subject, lockbox.event.<tenant>.<kind>.<id>.<version or report key>.<type>, says of an event
-// what the event says of itself. pkg/bus has the same check; this one does not rest on the code that is being checked.
+// agrees reports whether an event matches its subject, lockbox.event.<tenant>.<kind>.<id>.<version or report
+// key>.<type>. pkg/bus has the same check; this one is independent of the code that is being checked.
 func agrees(subject string, e *lockboxv1.Event) bool {
 	place := e.GetReportKey()
 	if place == "" && e.GetVersion() > 0 {
@@ -123,13 +124,13 @@ func agrees(subject string, e *lockboxv1.Event) bool {
 	return true
 }
 
-// typeOf names an event's fact: CustomerApproved.
+// typeOf returns an event's type name, such as CustomerApproved.
 func typeOf(e *lockboxv1.Event) string {
 	m := e.ProtoReflect()
 	return string(m.WhichOneof(m.Descriptor().Oneofs().ByName("fact")).Message().Name())
 }
 
-// subject is what the receipt is about, as people say it.
+// subject describes for people what the receipt is about.
 func (r *Receipt) subject() string {
 	if tokens := strings.Split(r.Events[0].Subject, "."); len(tokens) == 7 {
 		return clean(tokens[3] + " " + tokens[4])
@@ -137,7 +138,7 @@ func (r *Receipt) subject() string {
 	return clean(r.About)
 }
 
-// Text is the receipt for people. Line writes an event that is shown; nil: plainly.
+// Text formats the receipt for people. Line formats each event that is not withheld; nil: the plain format.
 func (r *Receipt) Text(line func(sequence uint64, e *lockboxv1.Event) string) string {
 	if line == nil {
 		line = plain
@@ -164,7 +165,7 @@ func (r *Receipt) Text(line func(sequence uint64, e *lockboxv1.Event) string) st
 	return b.String()
 }
 
-// plain is an event on one line: where it stands, when it was, what happened, by whom.
+// plain formats an event on one line: position, time, type and actor.
 func plain(sequence uint64, e *lockboxv1.Event) string {
 	what := typeOf(e)
 	var words strings.Builder

@@ -9,15 +9,15 @@ import (
 	"github.com/openlockbox/lockbox/pkg/merkle"
 )
 
-// Trust is how somebody says whose signatures they trust: a policy, or the log's key alone.
+// Trust selects whose signatures are trusted: those named in a policy, or the log's key alone.
 type Trust struct {
-	// Policy is a file that names the log's key, witnesses and how many of them must have signed.
+	// Policy is a file that names the log's key, its witnesses, and how many of them must have signed.
 	Policy string
-	// Key is the log's public key, or a file with it; no witness is asked for.
+	// Key is the log's public key, or a file that holds it; no cosignatures are then required.
 	Key string
 }
 
-// Read returns the policy, and where it comes from.
+// Read returns the policy and a description of its source.
 func (t Trust) Read() (p *merkle.Policy, from string, err error) {
 	switch {
 	case t.Policy != "" && t.Key != "":

@@ -1,6 +1,6 @@
-// Package verifier is what a customer runs against the provider: it checks receipts offline, follows the log and
-// proves that it only grew, and compares it with what a mail says. It trusts public keys alone. It links nothing of the
-// services that it checks, so that whoever reviews it reads little; see README.md.
+// Package verifier is what customers run to check the provider: it checks receipts offline, follows the log and proves
+// that it is append-only, and compares the log with a checkpoint quoted in a mail. It trusts only public keys. It
+// links none of the services that it checks, which keeps the amount of code to review small; see README.md.
 package verifier
 
 import (
@@ -12,17 +12,17 @@ import (
 	"github.com/openlockbox/lockbox/pkg/refusal"
 )
 
-// ErrNotProven says that a receipt, or what a log shows, does not hold.
+// ErrNotProven reports that a receipt, or what a log shows, does not verify.
 var ErrNotProven = errors.New("not proven")
 
-// UsageError says that what somebody asked for makes no sense, before anything was checked.
+// UsageError reports invalid arguments, before anything was checked.
 type UsageError struct{ Message string }
 
 func (e *UsageError) Error() string { return e.Message }
 
 func usage(format string, args ...any) error { return &UsageError{fmt.Sprintf(format, args...)} }
 
-// Message is an error as people read it: of a refusal its sentence alone.
+// Message returns an error's text for people; for a refusal, its message without the code and rule.
 func Message(err error) string {
 	if r, refused := refusal.As(err); refused {
 		return r.GetMessage()
@@ -30,8 +30,8 @@ func Message(err error) string {
 	return err.Error()
 }
 
-// clean makes text from outside safe to print as part of a line: what would control the terminal or change the
-// direction of text is written out.
+// clean makes untrusted text safe to print as part of a line: control characters and those that change the direction
+// of text are escaped.
 func clean(s string) string {
 	var b strings.Builder
 	for _, r := range s {

@@ -22,42 +22,42 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// WatchHelp says what following a log proves.
+// WatchHelp explains what following a log proves.
 const WatchHelp = `Asks the log for its newest checkpoint again and again, keeps it in a file of yours, and each time proves that the log grew from
 the last one: that no event was changed, taken out or put in before the end. If it did not, what was seen and what is shown now
 are kept beside the file, both signed by the log, for they convince anybody, and the exit code is 10. A log that cannot be
 reached proves nothing: with --once that is an error, without it is asked again.`
 
 const (
-	// ShortestInterval is how often a log may be asked.
+	// ShortestInterval is the minimum time between two queries of a log.
 	ShortestInterval = time.Second
-	// logPatience is how long one answer of the log may take, and mostAnswer how long it may be, in bytes.
+	// logPatience is the timeout of one query to the log, and mostAnswer the maximum size of its answer in bytes.
 	logPatience = 20 * time.Second
 	mostAnswer  = 8 << 20
-	// leastPrefix is how much of a root somebody has to name, in hexadecimal digits.
+	// leastPrefix is the minimum number of hexadecimal digits of a root hash that must be given.
 	leastPrefix = 16
 )
 
-// Watcher follows a tenant's log from the customer's side.
+// Watcher follows a tenant's log on the customer's behalf.
 type Watcher struct {
 	Trust Trust
-	// Log is the address of the log.
+	// Log is the log's base URL.
 	Log    string
 	Tenant string
-	// State is the file of the last checkpoint seen; empty: lockbox-log-<tenant>.json.
+	// State is the file that holds the last checkpoint seen; empty: lockbox-log-<tenant>.json.
 	State string
-	// Token is the caller's, for what is about a tenant.
+	// Token returns the caller's token; the log requires one for queries about a tenant.
 	Token func(ctx context.Context) (string, error)
-	// Out is told each step, Err why a log was not seen.
+	// Out receives a line for each step, Err a line for each failed attempt.
 	Out, Err io.Writer
 	Now      func() time.Time
-	// Zone in which times are shown.
+	// Zone is the time zone in which times are shown.
 	Zone *time.Location
 
 	policy *merkle.Policy
 }
 
-// Watch looks once, or again and again until ctx ends or what the log shows does not hold: ErrNotProven.
+// Watch checks the log once, or repeatedly until ctx ends or what the log shows does not verify (ErrNotProven).
 func (w *Watcher) Watch(ctx context.Context, every time.Duration, once bool) (err error) {
 	if every < ShortestInterval {
 		return usage("--interval is at least %v", ShortestInterval)
@@ -86,7 +86,7 @@ func (w *Watcher) Watch(ctx context.Context, every time.Duration, once bool) (er
 	}
 }
 
-// look takes one step from what was seen to what is there.
+// look fetches the log's current state and checks that it extends what was seen before.
 func (w *Watcher) look(ctx context.Context) error {
 	before, err := w.seen()
 	if err != nil {
@@ -100,7 +100,7 @@ func (w *Watcher) look(ctx context.Context) error {
 	}
 	next, err := w.sighting(ctx, global, before.Opening.Size)
 	if refusal.Is(err, lockboxv1.RefusalCode_REFUSAL_CODE_NOT_FOUND) && before.Checkpoint != "" {
-		// It may have become shorter than what was seen. What it has is proof of that.
+		// The log may have become shorter than what was seen. What it shows now is then evidence of that.
 		next, err = w.sighting(ctx, 0, 0)
 	}
 	if err != nil {
@@ -134,7 +134,7 @@ func (w *Watcher) sighting(ctx context.Context, global, size int64) (next merkle
 	return next, w.get(ctx, "/tenants/"+url.PathEscape(w.Tenant)+"/sighting?"+sizes.Encode(), true, &next)
 }
 
-// contradiction keeps both sides of what does not fit together, and never what was seen before alone.
+// contradiction stores both sides of a contradiction in a new file: only together are they evidence.
 func (w *Watcher) contradiction(before merkle.Seen, next merkle.Sighting, broken error) error {
 	var proof *merkle.ProofError
 	if !errors.As(broken, &proof) || before.Checkpoint == "" {
@@ -152,7 +152,7 @@ func (w *Watcher) contradiction(before merkle.Seen, next merkle.Sighting, broken
 		"what was seen and what is shown now are in %s, keep both", ErrNotProven, broken, name), err)
 }
 
-// Compare proves that the log grew from the tree that a mail names, size:root.
+// Compare proves that the log grew from the tree quoted in a mail as size:root.
 func (w *Watcher) Compare(ctx context.Context, named string) error {
 	text, prefix, found := strings.Cut(named, ":")
 	size, err := strconv.ParseInt(text, 10, 64)
@@ -206,7 +206,7 @@ func (w *Watcher) seen() (merkle.Seen, error) {
 	return seen, nil
 }
 
-// get asks the log, in the caller's name if it is about a tenant.
+// get queries the log, with the caller's token if asCaller is set.
 func (w *Watcher) get(ctx context.Context, path string, asCaller bool, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, logPatience)
 	defer cancel()
@@ -241,7 +241,7 @@ func (w *Watcher) get(ctx context.Context, path string, asCaller bool, into any)
 	return refusal.Unavailable("log", "I11", "the log answers %s: %s", answer.Status, strings.TrimSpace(string(body)))
 }
 
-// keep puts a value into a file, as JSON, whole or not at all, and returns when it is on disk.
+// keep atomically replaces the file with v as JSON and returns once it is on disk.
 func keep(name string, v any) error {
 	data, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {

@@ -1,4 +1,4 @@
-// Package bookmark remembers in a file how far a reader of the stream has come.
+// Package bookmark stores in a file how far a reader of the event stream has got.
 package bookmark
 
 import (
@@ -16,16 +16,16 @@ import (
 	"github.com/openlockbox/lockbox/pkg/refusal"
 )
 
-// Mark is what the file holds.
+// Mark is a position in the stream, as stored in the file.
 type Mark struct {
-	// Stream is the hash of the stream's first event: another stream is not gone on with.
+	// Stream is the hash of the stream's first event; a mark of one stream is never used on another.
 	Stream string `json:"stream"`
-	// Sequence of the last event that was looked at, and Offset how long an output file was then.
+	// Sequence is that of the last event read; Offset is the length of the output file at that point, in bytes.
 	Sequence uint64 `json:"sequence,string"`
 	Offset   int64  `json:"offset,omitempty"`
 }
 
-// Read reads the file, if it is there.
+// Read reads a bookmark file; found is false if the file does not exist.
 func Read(name string) (m Mark, found bool, err error) {
 	data, err := os.ReadFile(name) // #nosec G304 -- the user names it
 	switch {
@@ -35,19 +35,19 @@ func Read(name string) (m Mark, found bool, err error) {
 		return m, false, err
 	}
 	if err := json.Unmarshal(data, &m); err != nil {
-		return m, false, fmt.Errorf("%s says nothing of how far something has come: %w", name, err)
+		return m, false, fmt.Errorf("%s is not a bookmark file: %w", name, err)
 	}
 	return m, true, nil
 }
 
-// Source is *journal.Journal.
+// Source is implemented by *journal.Journal.
 type Source interface {
 	Replay(ctx context.Context, r journal.Replay, handle func(journal.Entry) error) error
 }
 
 var errFirst = errors.New("the first event")
 
-// Check refuses a stream other than the one that the mark is of, and notes which it is.
+// Check rejects a mark that was taken on another stream, and records the stream's hash in a new mark.
 func (m *Mark) Check(ctx context.Context, from Source, name string) error {
 	stream := ""
 	err := from.Replay(ctx, journal.Replay{From: 1}, func(e journal.Entry) error {
@@ -65,7 +65,7 @@ func (m *Mark) Check(ctx context.Context, from Source, name string) error {
 	return nil
 }
 
-// Keep puts a value into a file, as JSON, whole or not at all, and returns when it is on disk.
+// Keep atomically replaces the file with v as JSON and returns once it is on disk.
 func Keep(name string, v any) error {
 	data, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {

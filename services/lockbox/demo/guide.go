@@ -8,8 +8,8 @@ import (
 	"github.com/openlockbox/lockbox/services/lockbox/demo/devissuer"
 )
 
-// Guide prints who is there and what to do next. Program is how the command line was called; dir is the data directory
-// where it has to be named, else empty; portal is where the portal is, empty if nowhere.
+// Guide prints the demo's personas and the next steps. Program is the name by which the command line was called; dir
+// is the data directory if commands have to name it, else empty; portal is the portal's URL, empty if there is none.
 func Guide(w io.Writer, program, dir, portal string) error {
 	data, browser := "", ""
 	if portal != "" {

@@ -10,7 +10,8 @@ import (
 	"github.com/openlockbox/lockbox/services/portal"
 )
 
-// Notifier is how the demo's provider sends mail: to the development mailbox, and to its own approvers by group.
+// Notifier returns the demo provider's mail settings: the development mailbox, and a mail address for each group of
+// internal approvers.
 func Notifier() notifier.Config {
 	return notifier.Config{
 		Provider: devissuer.Provider,
@@ -22,8 +23,8 @@ func Notifier() notifier.Config {
 	}
 }
 
-// Organisations are the demo's, as its portal knows them: each one's people sign in at the demo issuer, and are known
-// by their addresses' domains.
+// Organisations returns the demo's organisations as the portal knows them: their people sign in at the demo issuer and
+// are recognised by the domain of their mail address.
 func Organisations(d *devissuer.Issuer) []portal.Organisation {
 	all := []portal.Organisation{{Name: devissuer.Provider, Issuer: d.ProviderIssuer().URL}}
 	for _, c := range []struct{ tenant, name string }{

@@ -1,5 +1,5 @@
-// Package demo fills an empty Lockbox with two customers, so that there is something to try. It does so through the
-// same commands, under the same rules, as anybody would.
+// Package demo fills an empty Lockbox with two customers, so that there is something to try out. It uses the same
+// commands, under the same rules, as any other client.
 package demo
 
 import (
@@ -32,7 +32,8 @@ type step struct {
 	command           *lockboxv1.Command
 }
 
-// Seed creates what is not there yet. Each step has the same command id every time, so doing it again changes nothing.
+// Seed creates what does not exist yet. Each step has the same command id on every run, so running it again changes
+// nothing.
 func Seed(ctx context.Context, nc *nats.Conn, issuer *devissuer.Issuer, now func() time.Time) error {
 	for i, s := range steps(issuer) {
 		token, err := issuer.Token(s.as, now())
@@ -150,7 +151,7 @@ func send(ctx context.Context, nc *nats.Conn, c *lockboxv1.Command) error {
 	return nil
 }
 
-// answered waits for the service that answers, which may still be starting.
+// answered sends a request and retries while the service that answers it may still be starting.
 func answered(ctx context.Context, nc *nats.Conn, subject string, data []byte) (*nats.Msg, error) {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
@@ -167,8 +168,7 @@ func answered(ctx context.Context, nc *nats.Conn, subject string, data []byte) (
 	}
 }
 
-// stepID is a UUID of version 7 (RFC 9562) whose random part is derived from the step, so that it is the same each
-// time.
+// stepID returns a UUIDv7 (RFC 9562) whose random part is derived from the step, so that it is the same on every run.
 func stepID(i int, s step) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%d %s %s %s", i, s.as, s.tenant, s.about))
 	var id uuid.UUID

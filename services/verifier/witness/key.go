@@ -14,7 +14,8 @@ import (
 
 const keyFormat = "lockbox-witness-key/v1"
 
-// CreateKey makes a key under a name, in a new file that its owner alone can read. It is never written over.
+// CreateKey writes a new key with the given name to a new file that only its owner can read. It never overwrites a
+// file.
 func CreateKey(file, name string) (*merkle.Cosigner, error) {
 	_, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -31,14 +32,14 @@ func CreateKey(file, name string) (*merkle.Cosigner, error) {
 	return key, nil
 }
 
-// ReadKey reads what CreateKey has made.
+// ReadKey reads a key written by CreateKey.
 func ReadKey(file string) (*merkle.Cosigner, error) {
 	info, err := os.Stat(file)
 	if err != nil {
 		return nil, err
 	}
 	if info.Mode().Perm()&0o002 != 0 {
-		return nil, fmt.Errorf("the key in %s can be replaced by every user of this machine (mode %v)", file,
+		return nil, fmt.Errorf("the key in %s can be replaced by any user of this machine (mode %v)", file,
 			info.Mode().Perm())
 	}
 	text, err := os.ReadFile(file) // #nosec G304 -- the operator names the file

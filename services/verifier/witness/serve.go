@@ -10,22 +10,22 @@ import (
 	"time"
 )
 
-// Help says what a witness does.
+// Help explains what a witness does.
 const Help = `Runs a small witness, for a customer or a third party: the provider's log asks it to cosign each checkpoint, and it does if
 the log signed it and grew from the last one. It learns how large the log is, and nothing about anybody in it. What it has
 cosigned is in --state before its cosignature leaves; never run two of one key, and never go back to an older copy of it.`
 
-// Config says whose witness it is, for whom it cosigns and where it listens.
+// Config is a witness's configuration.
 type Config struct {
-	// Key is the file that CreateKey has made, State the directory of what was cosigned.
+	// Key is a file written by CreateKey; State is the directory that holds the last cosigned checkpoints.
 	Key, State string
-	// Logs are public keys of logs, or files that hold one each.
+	// Logs are the public keys of the logs to cosign for, or files that each hold one.
 	Logs []string
-	// Listen is an address; TLS ends in front of it.
+	// Listen is the address to serve plain HTTP on; TLS is terminated in front of it.
 	Listen string
 }
 
-// Serve answers until ctx ends. Ready is told where, and with which public key.
+// Serve serves until ctx ends. It calls ready with its address and public key once it is listening.
 func Serve(ctx context.Context, c Config, ready func(at net.Addr, key string)) (err error) {
 	key, err := ReadKey(c.Key)
 	if err != nil {

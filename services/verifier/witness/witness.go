@@ -1,6 +1,6 @@
-// Package witness is a small C2SP tlog-witness: it cosigns a log's checkpoint if the log signed it and grew from the
-// last one that it cosigned, and never two histories. A customer or a third party runs it; it learns sizes and roots,
-// and nothing else.
+// Package witness is a small C2SP tlog-witness: it cosigns a log's checkpoint if the log signed it and it extends the
+// last one that the witness cosigned, and so never cosigns two histories. A customer or a third party runs it; it
+// learns only tree sizes and root hashes.
 package witness
 
 import (
@@ -29,10 +29,10 @@ import (
 
 const (
 	mostBody  = 64 << 10 // bytes
-	mostProof = 63       // hashes, as the protocol has it
+	mostProof = 63       // hashes, the protocol's limit
 )
 
-// Witness is one key, and what it has cosigned.
+// Witness cosigns checkpoints with one key and remembers the last one of each log.
 type Witness struct {
 	key  *merkle.Cosigner
 	logs map[string]*merkle.Policy // by origin
@@ -40,10 +40,10 @@ type Witness struct {
 	lock *os.File
 	now  func() time.Time
 
-	mu sync.Mutex // one checkpoint at a time
+	mu sync.Mutex // serializes checkpoints
 }
 
-// Open holds the state in dir, which no other process may. It cosigns for the logs with these public keys.
+// Open opens and locks the state in dir. The witness cosigns for the logs with the given public keys.
 func Open(dir string, key *merkle.Cosigner, logKeys []string, now func() time.Time) (*Witness, error) {
 	w := &Witness{key: key, logs: map[string]*merkle.Policy{}, dir: dir, now: now}
 	for _, k := range logKeys {
@@ -57,7 +57,7 @@ func Open(dir string, key *merkle.Cosigner, logKeys []string, now func() time.Ti
 		w.logs[p.Origin()] = p
 	}
 	if len(w.logs) == 0 {
-		return nil, errors.New("witness: no log's key is named")
+		return nil, errors.New("witness: at least one log key is required")
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("witness: %w", err)
@@ -73,7 +73,7 @@ func Open(dir string, key *merkle.Cosigner, logKeys []string, now func() time.Ti
 	return w, nil
 }
 
-// Close lets another process have the state.
+// Close releases the state directory for other processes.
 func (w *Witness) Close() error { return w.lock.Close() }
 
 // Handler serves POST /add-checkpoint.
@@ -98,17 +98,17 @@ func (w *Witness) Handler() http.Handler {
 			http.Error(out, "not available now", http.StatusServiceUnavailable)
 		default:
 			out.Header().Set("Content-Type", "text/plain; charset=utf-8")
-			_, _ = out.Write(line) // #nosec G705 -- a signature; whoever asked may have gone away
+			_, _ = out.Write(line) // #nosec G705 -- a signature; the client may be gone
 		}
 	})
 	return mux
 }
 
-// refused is an answer of the protocol.
+// refused is an error response of the protocol.
 type refused struct {
 	status int
 	why    string
-	size   int64 // of the last checkpoint, with a conflict
+	size   int64 // of the last cosigned checkpoint, with StatusConflict
 }
 
 func (r *refused) Error() string { return r.why }
@@ -117,7 +117,7 @@ func no(status int, format string, args ...any) error {
 	return &refused{status: status, why: fmt.Sprintf(format, args...)}
 }
 
-// add cosigns, or says why not.
+// add cosigns a checkpoint, or returns why it is refused.
 func (w *Witness) add(body []byte) (line []byte, err error) {
 	old, proof, signed, err := parse(body)
 	if err != nil {
@@ -151,14 +151,15 @@ func (w *Witness) add(body []byte) (line []byte, err error) {
 	if err := merkle.CheckGrowth(last, c.Tree, proof); err != nil {
 		return nil, no(http.StatusUnprocessableEntity, "it does not follow: %v", err)
 	}
-	// What was cosigned is kept before anybody has the cosignature.
+	// The state is stored before the cosignature is released: otherwise a crash could lead to two histories being
+	// cosigned.
 	if err := w.keep(origin, c.Tree); err != nil {
 		return nil, err
 	}
 	return w.key.Line(signed, w.now())
 }
 
-// parse reads `old <size>`, a proof, an empty line and a checkpoint.
+// parse reads a request body: `old <size>`, a consistency proof, an empty line and a checkpoint.
 func parse(body []byte) (old int64, proof []tlog.Hash, signed []byte, err error) {
 	bad := no(http.StatusBadRequest, "want old <size>, a proof, an empty line and a checkpoint")
 	head, signed, found := bytes.Cut(body, []byte("\n\n"))
@@ -179,7 +180,7 @@ func parse(body []byte) (old int64, proof []tlog.Hash, signed []byte, err error)
 	return old, proof, signed, nil
 }
 
-// state is the last tree that was cosigned.
+// state is the last cosigned tree of a log, as stored.
 type state struct {
 	Origin string    `json:"origin"`
 	Tree   tlog.Tree `json:"tree"`
@@ -200,10 +201,11 @@ func (w *Witness) last(origin string) (tlog.Tree, error) {
 		err = json.Unmarshal(data, &s)
 	}
 	if err == nil && s.Origin != origin {
-		err = fmt.Errorf("it is of %s", s.Origin)
+		err = fmt.Errorf("it belongs to %s", s.Origin)
 	}
 	if err != nil {
-		return tlog.Tree{}, fmt.Errorf("witness: the state of %s: %w", origin, err) // and nothing is cosigned without it
+		// Without the state nothing may be cosigned.
+		return tlog.Tree{}, fmt.Errorf("witness: the state of %s: %w", origin, err)
 	}
 	return s.Tree, nil
 }

@@ -1,4 +1,4 @@
-// The forwarder as a process of its own.
+// Command forwarder runs the forwarder as a process of its own.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// Command lockbox is the command line of Lockbox, and with `lockbox up` all of it in one process.
+// Command lockbox is the command line of Lockbox; `lockbox up` runs all of Lockbox in one process.
 package main
 
 import (
@@ -18,6 +18,6 @@ func main() {
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait for anything
+	context.AfterFunc(ctx, stop) // a second Ctrl-C kills the process at once
 	return cli.Run(ctx, os.Args[1:], cli.System(), ops.Commands()...)
 }

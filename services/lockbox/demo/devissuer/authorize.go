@@ -9,9 +9,9 @@ import (
 	"net/url"
 )
 
-// asked reads an authorization request from its address alone: whatever a form holds besides cannot change it. A
-// request whose client or redirect address is not right gets a page and is never redirected; any other that is wrong
-// goes back to its client (RFC 6749 §4.1.2.1). It is nil if that was the answer.
+// asked reads an authorization request from the URL's query alone, so that a form body cannot change it. A request
+// with an unknown client or redirect URI gets an error page and is never redirected; any other invalid request is
+// reported to its client (RFC 6749 §4.1.2.1). In both cases asked has responded and returns nil.
 func (d *Issuer) asked(w http.ResponseWriter, r *http.Request, iss *issuer) *authorization {
 	q := r.URL.Query()
 	switch {
@@ -54,8 +54,8 @@ func (d *Issuer) asked(w http.ResponseWriter, r *http.Request, iss *issuer) *aut
 	return nil
 }
 
-// goBack sends the browser back to the client, whose address asked has found to be goodRedirect; with our own name, so
-// that a client of several issuers knows whose answer it is (RFC 9207).
+// goBack redirects the browser to the client, whose redirect URI asked has checked, and adds our issuer (RFC 9207) so
+// that a client of several issuers can tell whose response it is.
 func (*Issuer) goBack(w http.ResponseWriter, r *http.Request, iss *issuer, answer url.Values) {
 	q := r.URL.Query()
 	answer.Set("iss", iss.url)
@@ -66,14 +66,14 @@ func (*Issuer) goBack(w http.ResponseWriter, r *http.Request, iss *issuer, answe
 	http.Redirect(w, r, q.Get("redirect_uri")+"?"+answer.Encode(), http.StatusSeeOther) // #nosec G710 -- to goodRedirect only
 }
 
-// askWho shows the issuer's people.
+// askWho shows the account chooser.
 func (d *Issuer) askWho(iss *issuer) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		req := d.asked(w, r, iss)
 		if req == nil {
 			return
 		}
-		to, _ := url.Parse(req.redirect) // goodRedirect has
+		to, _ := url.Parse(req.redirect) // cannot fail: goodRedirect parsed it
 		d.show(w, http.StatusOK, "chooser", to, chooser{
 			heading: heading{Title: "Who would you like to be?", Organisation: iss.name},
 			Groups:  people(iss.tenant), Proof: d.proof(w, r), Client: to.Host,
@@ -81,7 +81,7 @@ func (d *Issuer) askWho(iss *issuer) http.HandlerFunc {
 	}
 }
 
-// chosen answers the client with a code for who was chosen.
+// chosen redirects to the client with an authorization code for the chosen persona.
 func (d *Issuer) chosen(iss *issuer) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if !d.proven(w, r) {
@@ -112,9 +112,9 @@ const (
 	proofField = "proof"
 )
 
-// proof gives the browser a cookie, unless it has one, and returns what a form of this very address must hold to be
-// from a page that this browser was shown (CSRF): other pages can make the browser send the form, but cannot read the
-// page; other programs on this machine can set the cookie, but not make the proof for it.
+// proof sets a cookie if the browser has none, and returns the CSRF token that a form for this exact URL must carry.
+// Other sites can make the browser submit the form, but cannot read the page; other programs on this machine can set
+// the cookie, but cannot compute the token for it.
 func (d *Issuer) proof(w http.ResponseWriter, r *http.Request) string {
 	value := rand.Text()
 	if c, err := r.Cookie(cookieName); err == nil && len(c.Value) == len(value) {
@@ -129,11 +129,11 @@ func (d *Issuer) proof(w http.ResponseWriter, r *http.Request) string {
 
 func (d *Issuer) proofFor(cookie, address string) string {
 	m := hmac.New(sha256.New, []byte(d.secret))
-	_, _ = m.Write([]byte("a form of the chooser\x00" + cookie + "\x00" + address)) // a hash never fails to write
+	_, _ = m.Write([]byte("a form of the chooser\x00" + cookie + "\x00" + address)) // Write of a hash never fails
 	return base64.RawURLEncoding.EncodeToString(m.Sum(nil))
 }
 
-// proven reads a form and reports whether it holds the proof of its address.
+// proven parses the form and reports whether it carries the CSRF token for its URL.
 func (d *Issuer) proven(w http.ResponseWriter, r *http.Request) bool {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {

@@ -14,38 +14,39 @@ import (
 const (
 	deviceGrant    = "urn:ietf:params:oauth:grant-type:device_code"
 	deviceLifetime = 10 * time.Minute
-	// pollEvery is how often a device may ask: it is on this machine. What comes early by less than pollSlack is on time.
+	// pollEvery is the polling interval; it is short because devices are on this machine. A poll that is early by less
+	// than pollSlack is accepted.
 	pollEvery = time.Second
 	pollSlack = 200 * time.Millisecond
-	// slower is what RFC 8628 §3.5 adds to that for who asks too often.
+	// slower is added to the interval of a device that polls too often (RFC 8628 §3.5).
 	slower = 5 * time.Second
-	// mostDevices may wait at a time.
+	// mostDevices is the maximum number of devices on record at a time.
 	mostDevices = 100
-	// userLetters make no words and are hard to confuse (RFC 8628 §6.1): eight of them are 2.5e10 codes, so nobody guesses
-	// one.
+	// userLetters form no words and are hard to confuse (RFC 8628 §6.1). Eight of them give 2.5e10 codes, too many to
+	// guess.
 	userLetters = "BCDFGHJKLMNPQRSTVWXZ"
 )
 
-// device is one that waits for somebody to say, in a browser, who to be.
+// device is a device authorization: somebody is to choose a persona for it in a browser.
 type device struct {
 	code, userCode string
 	until          time.Time
 	every          time.Duration
-	asked          time.Time // when it asked last
+	asked          time.Time // time of the last poll
 	persona        string
-	decided        bool // without a persona: denied
+	decided        bool // decided without a persona means denied
 	chosen         time.Time
 }
 
-// devices are those that wait at one issuer, by device code. What is over stays for as long again, so that it can be
-// told.
+// devices holds one issuer's device authorizations by device code. Expired ones are kept for one more lifetime, so
+// that a late poll is answered with expired_token.
 type devices struct {
 	now func() time.Time
 	mu  sync.Mutex
 	all map[string]*device
 }
 
-// add makes codes for a device; false if too many wait.
+// add creates codes for a device; it returns false if there are too many devices.
 func (ds *devices) add() (device, bool, error) {
 	ds.mu.Lock()
 	defer ds.mu.Unlock()
@@ -79,7 +80,7 @@ func newUserCode() (string, error) {
 	return string(text[:4]) + "-" + string(text[4:]), nil
 }
 
-// readUserCode is a user code as a person types it: in any case, with or without the hyphen.
+// readUserCode normalizes a user code as typed: any case, with or without the hyphen.
 func readUserCode(typed string) string {
 	letters := strings.Map(func(r rune) rune {
 		if strings.ContainsRune(userLetters, r) {
@@ -93,7 +94,7 @@ func readUserCode(typed string) string {
 	return letters[:4] + "-" + letters[4:]
 }
 
-// waiting reports whether a device with this user code waits for a decision.
+// waiting reports whether a device with this user code is awaiting a decision.
 func (ds *devices) waiting(userCode string) bool {
 	ds.mu.Lock()
 	defer ds.mu.Unlock()
@@ -109,7 +110,7 @@ func (ds *devices) find(userCode string) *device {
 	return nil
 }
 
-// decide says who to be, or with an empty persona that it is not wanted; false if no such device waits.
+// decide records the chosen persona, or a denial if persona is empty; it returns false if no such device is waiting.
 func (ds *devices) decide(userCode, persona string) bool {
 	ds.mu.Lock()
 	defer ds.mu.Unlock()
@@ -121,8 +122,8 @@ func (ds *devices) decide(userCode, persona string) bool {
 	return true
 }
 
-// poll is a device asking. It gets the persona once, and when that was chosen; before that, and without one, a reason
-// of RFC 8628 §3.5.
+// poll answers a device's poll. It returns the persona and the time of the choice, once; until then, or after a
+// denial, it returns an error code of RFC 8628 §3.5.
 func (ds *devices) poll(code string) (persona string, chosen time.Time, reason string) {
 	ds.mu.Lock()
 	defer ds.mu.Unlock()
@@ -165,7 +166,7 @@ type deviceReply struct {
 	Interval int    `json:"interval"`   // seconds
 }
 
-// deviceAuthorization begins a device's sign-in (RFC 8628 §3.1).
+// deviceAuthorization starts a device's sign-in (RFC 8628 §3.1).
 func (*Issuer) deviceAuthorization(iss *issuer) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
@@ -200,18 +201,18 @@ func (*Issuer) deviceAuthorization(iss *issuer) http.HandlerFunc {
 	}
 }
 
-// deviceToken is the token endpoint for a device that asks (RFC 8628 §3.4).
+// deviceToken is the token endpoint for polling devices (RFC 8628 §3.4).
 func (d *Issuer) deviceToken(w http.ResponseWriter, form url.Values, iss *issuer) {
 	persona, chosen, reason := iss.devices.poll(form.Get("device_code"))
 	if reason != "" {
 		oauthProblem(w, http.StatusBadRequest, reason, pollReasons[reason])
 		return
 	}
-	p, _ := Find(persona) // as deviceChosen has
+	p, _ := Find(persona) // exists: deviceChosen checked it
 	d.giveTokens(w, iss, authorization{persona: p, chosen: chosen})
 }
 
-// askDevice asks for the code that a device shows, and then who to be there.
+// askDevice asks for the user code that the device shows, and then for the persona.
 func (d *Issuer) askDevice(iss *issuer) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		typed := r.URL.Query().Get("user_code")
@@ -233,7 +234,7 @@ func (d *Issuer) askDevice(iss *issuer) http.HandlerFunc {
 	}
 }
 
-// deviceChosen lets the device have who was chosen.
+// deviceChosen records the persona chosen for a device.
 func (d *Issuer) deviceChosen(iss *issuer) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if !d.proven(w, r) {

@@ -1,9 +1,10 @@
-// Package devissuer is the identity provider of `lockbox up --demo`: one issuer for the provider's people and one for
-// each demo tenant's, all of them invented. It lets whoever can read its directory, or use a browser on its machine, be
-// anybody, so it is only made when told that this is a demo, and nobody trusts it who is not configured to.
+// Package devissuer is the identity provider of `lockbox up --demo`: one issuer for the provider's staff and one for
+// each demo tenant, all of them fictional. Anybody who can read its directory, or use a browser on its machine, can
+// sign in as any persona. It is therefore created only in demo mode, and only services configured to trust it do.
 //
-// Each issuer is an OpenID Connect provider: authorization code with PKCE (S256 only) on loopback addresses (RFC 8252),
-// and the device authorization grant (RFC 8628). Where another provider asks for a password, this one asks who to be.
+// Each issuer is an OpenID Connect provider: authorization code flow with PKCE (S256 only) to loopback addresses (RFC
+// 8252), and the device authorization grant (RFC 8628). Where a real provider asks for a password, this one lets the
+// user choose a persona.
 package devissuer
 
 import (
@@ -26,32 +27,33 @@ import (
 )
 
 const (
-	// Audience is what its tokens are made out to.
+	// Audience is the audience of its tokens.
 	Audience = "lockbox"
-	// Lifetime is how long they are good for.
+	// Lifetime is the lifetime of its tokens.
 	Lifetime = time.Hour
-	// DefaultURL is where it is served unless told otherwise.
+	// DefaultURL is its URL unless configured otherwise.
 	DefaultURL = "http://127.0.0.1:7070"
 )
 
-// ErrNotDemo says that somebody tried to make a demo issuer where there is no demo.
+// ErrNotDemo is returned when a demo issuer is created outside demo mode.
 var ErrNotDemo = errors.New("the demo issuer exists in demo mode only")
 
-// Config says where it lives.
+// Config configures a demo issuer.
 type Config struct {
-	// Must be true.
+	// Demo must be true.
 	Demo bool
-	// Holds the private keys and the bearer secret, readable by their owner only. Made if it is not there; tokens made
-	// from one directory are of one issuer.
+	// Dir holds the private keys and the bearer secret, readable only by their owner. It is created if missing; an
+	// existing directory continues the same issuer.
 	Dir string
-	// Where Handler is served: http on a loopback address, without a path. It is part of every person's identity, so it
-	// is kept in Dir from the first time on, and another one is refused then. Empty: the one in Dir, else DefaultURL.
+	// URL is where Handler is served: http on a loopback address, without a path. It is part of every person's
+	// identity, so it is stored in Dir the first time and a different one is rejected later. Empty: the one stored in
+	// Dir, else DefaultURL.
 	URL string
-	// The clock of Handler; nil: time.Now.
+	// Now is Handler's clock; nil: time.Now.
 	Now func() time.Time
 }
 
-// Issuer makes tokens for personas. It is safe for concurrent use.
+// Issuer issues tokens for personas. It is safe for concurrent use.
 type Issuer struct {
 	url    string
 	secret string
@@ -59,18 +61,18 @@ type Issuer struct {
 	side   map[string]*issuer // by tenant; "" is the provider's
 }
 
-// issuer is one of its issuers: the provider's, or a tenant's.
+// issuer is one of the OpenID Connect issuers: the provider's, or a tenant's.
 type issuer struct {
 	url     string
 	tenant  string // empty: the provider
-	name    string // what people call the organisation
+	name    string // the organisation's display name
 	signer  jose.Signer
 	jwks    []byte
 	codes   *codes
 	devices *devices
 }
 
-// New opens the demo issuer in c.Dir, or makes it.
+// New opens the demo issuer in c.Dir, and creates it if needed.
 func New(c Config) (*Issuer, error) {
 	if !c.Demo {
 		return nil, ErrNotDemo
@@ -113,7 +115,7 @@ func New(c Config) (*Issuer, error) {
 
 func newIssuer(at string, key *ecdsa.PrivateKey) (*issuer, error) {
 	public := jose.JSONWebKey{Key: key.Public(), Algorithm: string(jose.ES256), Use: "sig"}
-	sum, err := public.Thumbprint(crypto.SHA256) // RFC 7638: the same key always has the same id
+	sum, err := public.Thumbprint(crypto.SHA256) // RFC 7638: the key determines its id
 	if err != nil {
 		return nil, fmt.Errorf("naming the demo issuer's key: %w", err)
 	}
@@ -131,7 +133,7 @@ func newIssuer(at string, key *ecdsa.PrivateKey) (*issuer, error) {
 	return &issuer{url: at, signer: signer, jwks: jwks}, nil
 }
 
-// Token makes a token for a persona, good from now for Lifetime. An unknown persona is refused (NOT_FOUND).
+// Token issues a token for a persona, valid from now for Lifetime. An unknown persona is refused (NOT_FOUND).
 func (d *Issuer) Token(persona string, now time.Time) (string, error) {
 	p, known := Find(persona)
 	if !known {
@@ -144,8 +146,8 @@ func (d *Issuer) Token(persona string, now time.Time) (string, error) {
 	return d.side[p.Tenant].sign(p, now, now, "")
 }
 
-// sign makes a token for one of the issuer's people, who said who to be at some time before; the nonce, if there is
-// one, is the client's own (OpenID Connect Core 1.0 §2).
+// sign issues a token for a persona that was chosen at the given time. The nonce is the client's, if it sent one
+// (OpenID Connect Core 1.0 §2).
 func (iss *issuer) sign(p Persona, chosen, now time.Time, nonce string) (string, error) {
 	claims := map[string]any{
 		"iss": iss.url, "aud": Audience, "sub": p.Name, "iat": now.Unix(), "exp": now.Add(Lifetime).Unix(),
@@ -168,13 +170,13 @@ func (iss *issuer) sign(p Persona, chosen, now time.Time, nonce string) (string,
 	return token, nil
 }
 
-// ProviderIssuer is what the services must be configured to trust for the provider's personas.
+// ProviderIssuer returns the issuer that services must trust to accept the provider's personas.
 func (d *Issuer) ProviderIssuer() identity.Issuer {
 	p := d.side[""]
 	return identity.Issuer{URL: p.url, Audience: Audience, JWKS: p.jwks, Side: lockboxv1.Side_SIDE_PROVIDER}
 }
 
-// TenantIssuer is what a demo tenant is created with; nil if there is no such demo tenant.
+// TenantIssuer returns the issuer that a demo tenant is created with; nil if there is no such demo tenant.
 func (d *Issuer) TenantIssuer(tenant string) *lockboxv1.TenantIssuer {
 	t, known := d.side[tenant]
 	if !known || tenant == "" {
@@ -183,7 +185,7 @@ func (d *Issuer) TenantIssuer(tenant string) *lockboxv1.TenantIssuer {
 	return &lockboxv1.TenantIssuer{Url: t.url, Audience: Audience, Jwks: t.jwks}
 }
 
-// Person is how a persona is known by its tokens; nil if there is nobody of that name.
+// Person returns a persona's identity as its tokens state it; nil if there is no persona of that name.
 func (d *Issuer) Person(persona string) *lockboxv1.Person {
 	p, known := Find(persona)
 	if !known {
@@ -194,13 +196,13 @@ func (d *Issuer) Person(persona string) *lockboxv1.Person {
 	}
 }
 
-// URL is where Handler must be served.
+// URL returns the URL at which Handler must be served.
 func (d *Issuer) URL() string { return d.url }
 
-// Secret is what POST /token demands as its bearer token. Treat it as one.
+// Secret returns the bearer token that POST /token requires. It must be kept secret.
 func (d *Issuer) Secret() string { return d.secret }
 
-// checkURL accepts http on a loopback address with a port, and nothing else.
+// checkURL accepts only http on a loopback address with a port and no path.
 func checkURL(s string) error {
 	u, err := url.Parse(s)
 	if err == nil && u.Scheme == "http" && u.Port() != "" && s == "http://"+u.Host && loopback(u.Hostname()) {

@@ -10,9 +10,10 @@ import (
 	"github.com/openlockbox/lockbox/pkg/refusal"
 )
 
-// Handler serves, below `/provider` and `/t/<tenant>`, an OpenID Connect provider each; and `POST /token?persona=NAME`,
-// which demands the secret as bearer token, so that a program that may not be anybody it likes has to ask a person at a
-// browser. It answers only what comes from this machine and is addressed to it, so that no web page can ask either.
+// Handler serves an OpenID Connect provider below `/provider` and below each `/t/<tenant>`, and `POST
+// /token?persona=NAME`, which requires the secret as bearer token: programs without it must send the user to a
+// browser. It accepts only requests that come from this machine and are addressed to it, so that no web page can reach
+// it by DNS rebinding.
 func (d *Issuer) Handler() http.Handler {
 	mux := http.NewServeMux()
 	for _, iss := range d.side {
@@ -48,7 +49,8 @@ func (d *Issuer) Handler() http.Handler {
 	})
 }
 
-// discovery is what OpenID Connect Discovery 1.0 §3, RFC 8628 §4 and RFC 9207 §3 demand, as far as this issuer has it.
+// discovery is the metadata required by OpenID Connect Discovery 1.0 §3, RFC 8628 §4 and RFC 9207 §3, as far as this
+// issuer supports it.
 type discovery struct {
 	Issuer         string   `json:"issuer"`
 	Authorization  string   `json:"authorization_endpoint"`
@@ -105,8 +107,8 @@ func (d *Issuer) token(w http.ResponseWriter, r *http.Request) {
 	reply(w, http.StatusOK, tokenReply{token, "Bearer", int(Lifetime.Seconds())})
 }
 
-// local reports whether a request comes from this machine and names it as its goal: a web page whose name was made to
-// resolve to 127.0.0.1 names something else.
+// local reports whether a request comes from this machine and names a loopback host. A web page whose domain was made
+// to resolve to 127.0.0.1 (DNS rebinding) sends its own name as host.
 func local(r *http.Request) bool {
 	from, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil || !loopback(from) {
@@ -132,5 +134,5 @@ func reply[T any](w http.ResponseWriter, status int, body T) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_, _ = w.Write(b) // whoever asked has gone away; there is nobody left to tell
+	_, _ = w.Write(b) // fails only if the client is gone
 }

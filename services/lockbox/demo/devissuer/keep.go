@@ -14,8 +14,8 @@ import (
 	"strings"
 )
 
-// keep returns the content of a file in dir, which create makes the first time. Of two processes that make it at once,
-// one wins and both get its content. A file that others may read is refused, for it is a secret no more.
+// keep returns the content of a file in dir, and calls create for it the first time. If two processes do so at once,
+// one wins and both get its content. A file that others can read is rejected: its secret may have leaked.
 func keep(dir, name string, create func() ([]byte, error)) ([]byte, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the demo issuer's directory: %w", err)
@@ -49,7 +49,7 @@ func keep(dir, name string, create func() ([]byte, error)) ([]byte, error) {
 	return content, nil
 }
 
-// store writes name whole or not at all, and leaves one that is already there.
+// store writes a file atomically, and leaves an existing one alone.
 func store(root *os.Root, name string, content []byte) error {
 	draft := name + "." + rand.Text()
 	if err := root.WriteFile(draft, content, 0o600); err != nil {

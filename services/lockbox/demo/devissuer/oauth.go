@@ -15,10 +15,10 @@ import (
 )
 
 const (
-	// ClientID is the one client: whoever asks for a sign-in to Lockbox on this machine. It has no secret, for it could
-	// keep none (RFC 8252 §8.4).
+	// ClientID identifies the only client, shared by all programs on this machine that sign people in to Lockbox. It
+	// has no secret, because a native app cannot keep one (RFC 8252 §8.4).
 	ClientID = Audience
-	// CallbackPath is where a client listens, on a loopback address and any port.
+	// CallbackPath is the path of a client's redirect URI, on a loopback address and any port.
 	CallbackPath = "/callback"
 )
 
@@ -27,23 +27,23 @@ const (
 	maxForm      = 64 << 10
 )
 
-// authorization is what an authorization request asked for, and who was chosen then.
+// authorization is an authorization request and the persona chosen for it.
 type authorization struct {
 	redirect, scope, nonce string
-	challenge              string // of PKCE, by S256
+	challenge              string // PKCE code challenge, S256
 	persona                Persona
 	chosen                 time.Time
 }
 
-// codes keeps authorizations by their codes, each until somebody asks for it, right or wrong, or its time is up: a code
-// that was seen is worth nothing any more (RFC 6749 §4.1.2).
+// codes holds authorizations by code until the code is presented, whether or not the request is valid, or expires: a
+// code is good for one use (RFC 6749 §4.1.2).
 type codes struct {
 	now  func() time.Time
 	mu   sync.Mutex
 	kept map[string]authorization
 }
 
-// keep returns the code for an authorization.
+// keep stores an authorization and returns its code.
 func (c *codes) keep(a authorization) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -57,7 +57,7 @@ func (c *codes) keep(a authorization) string {
 	return code
 }
 
-// take takes an authorization out: of two who ask at once, one gets it.
+// take removes and returns an authorization: of two concurrent callers, only one gets it.
 func (c *codes) take(code string) (a authorization, valid bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -68,8 +68,8 @@ func (c *codes) take(code string) (a authorization, valid bool) {
 
 func (c *codes) over(a authorization) bool { return !c.now().Before(a.chosen.Add(codeLifetime)) }
 
-// goodRedirect reports whether an address is http on a loopback address, any port, and exactly our path: RFC 8252 §7.3
-// and §8.3, where a name such as localhost is not good enough.
+// goodRedirect reports whether a redirect URI is http on a loopback IP address, with any port and exactly
+// CallbackPath. RFC 8252 §7.3 and §8.3: a name such as localhost is not accepted.
 func goodRedirect(redirect string) bool {
 	u, err := url.Parse(redirect)
 	if err != nil || u.Scheme != "http" || u.Port() == "" || redirect != "http://"+u.Host+CallbackPath {
@@ -79,7 +79,7 @@ func goodRedirect(redirect string) bool {
 	return err == nil && addr.IsLoopback()
 }
 
-// signedIn is RFC 6749 §5.1 with the ID token of OpenID Connect Core 1.0 §3.1.3.3.
+// signedIn is the token response of RFC 6749 §5.1, with the ID token of OpenID Connect Core 1.0 §3.1.3.3.
 type signedIn struct {
 	Access  string `json:"access_token"`
 	Type    string `json:"token_type"`
@@ -88,7 +88,7 @@ type signedIn struct {
 	ID      string `json:"id_token"`
 }
 
-// tokenEndpoint answers POST …/token.
+// tokenEndpoint serves POST …/token.
 func (d *Issuer) tokenEndpoint(iss *issuer) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
@@ -96,7 +96,7 @@ func (d *Issuer) tokenEndpoint(iss *issuer) http.HandlerFunc {
 			oauthProblem(w, http.StatusBadRequest, "invalid_request", "each parameter once, as a form")
 			return
 		}
-		form := r.PostForm // what stands in the address counts for nothing
+		form := r.PostForm // query parameters are ignored
 		if form.Get("client_id") != ClientID {
 			oauthProblem(w, http.StatusUnauthorized, "invalid_client", "the client is not known here")
 			return
@@ -113,7 +113,7 @@ func (d *Issuer) tokenEndpoint(iss *issuer) http.HandlerFunc {
 	}
 }
 
-// codeToken redeems a code (RFC 6749 §4.1.3, RFC 7636 §4.5).
+// codeToken redeems an authorization code (RFC 6749 §4.1.3, RFC 7636 §4.5).
 func (d *Issuer) codeToken(w http.ResponseWriter, form url.Values, iss *issuer) {
 	for _, name := range []string{"code", "redirect_uri", "code_verifier"} {
 		if form.Get(name) == "" {
@@ -132,8 +132,8 @@ func (d *Issuer) codeToken(w http.ResponseWriter, form url.Values, iss *issuer) 
 	d.giveTokens(w, iss, a)
 }
 
-// giveTokens answers with the access token as Token makes it, and the ID token, which is the same with the nonce that
-// was asked for (OpenID Connect Core 1.0 §2). Both say when somebody chose, however late they are fetched.
+// giveTokens responds with the access token, as issued by Token, and the ID token, which is the same plus the nonce of
+// the request (OpenID Connect Core 1.0 §2). Both state when the persona was chosen, however late they are fetched.
 func (d *Issuer) giveTokens(w http.ResponseWriter, iss *issuer, a authorization) {
 	now := d.now()
 	access, err := iss.sign(a.persona, a.chosen, now, "")
@@ -146,7 +146,8 @@ func (d *Issuer) giveTokens(w http.ResponseWriter, iss *issuer, a authorization)
 	reply(w, http.StatusOK, signedIn{access, "Bearer", int(Lifetime.Seconds()), a.scope, id})
 }
 
-// repeated reports whether a parameter was given twice, which RFC 6749 §3.1 forbids: two readers could take two values.
+// repeated reports whether a parameter occurs twice, which RFC 6749 §3.1 forbids: two parsers could pick different
+// values.
 func repeated(form url.Values) bool {
 	for _, values := range form {
 		if len(values) > 1 {
@@ -164,6 +165,6 @@ func oauthProblem(w http.ResponseWriter, status int, code, description string) {
 	}{code, description})
 }
 
-// wantsOpenID reports whether a scope asks for a sign-in; any other scope is ignored (OpenID Connect Core 1.0
+// wantsOpenID reports whether a scope includes openid; all other values are ignored (OpenID Connect Core 1.0
 // §3.1.2.1).
 func wantsOpenID(scope string) bool { return slices.Contains(strings.Fields(scope), "openid") }

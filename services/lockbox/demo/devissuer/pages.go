@@ -18,20 +18,20 @@ var pageFiles embed.FS
 
 var pages = template.Must(template.ParseFS(pageFiles, "pages/*.tmpl"))
 
-// heading is what every page begins with.
+// heading is the data of the header that all pages share.
 type heading struct{ Title, Organisation string }
 
-// chooser asks who to be.
+// chooser is the data of the account chooser.
 type chooser struct {
 	heading
 	Groups []group
-	// Proof that a form is from this page. It goes to the page's own address.
+	// Proof is the CSRF token. The form posts to the page's own URL.
 	Proof string
-	// The address on this machine of who asked, or the code that it shows.
+	// Client is the loopback address of the requesting client; Code is the user code of the requesting device.
 	Client, Code string
 }
 
-// group is some people under a title.
+// group is a group of personas under a title.
 type group struct {
 	Title  string
 	People []person
@@ -42,26 +42,26 @@ type person struct {
 	Marks                                        []mark
 }
 
-// mark is a word about how somebody signed in; a weak one is a reason for Lockbox to say no.
+// mark is a label on how a persona signs in; Lockbox may refuse a weak one.
 type mark struct {
 	Text string
 	Weak bool
 }
 
-// codePage asks for the code that a device shows.
+// codePage is the data of the page that asks for a device's user code.
 type codePage struct {
 	heading
 	Wrong string
 }
 
-// message tells something.
+// message is the data of a page that only informs.
 type message struct {
 	heading
 	Text  string
-	Lines []string // to type
+	Lines []string // commands to type
 }
 
-// people are those of one issuer, as the page groups them.
+// people returns the personas of one issuer in the groups of the chooser.
 func people(tenant string) []group {
 	titles := []string{"Support engineers", "Everybody else at " + organisation(tenant), ""}
 	groups := make([]group, len(titles))
@@ -93,7 +93,7 @@ func view(p Persona) person {
 	}
 	v.About = strings.ToUpper(p.About[:1]) + p.About[1:] + "."
 	if p.Tenant != "" {
-		return v // how a customer's people signed in makes no difference to the demo
+		return v // the demo does not depend on how customers sign in
 	}
 	if slices.Contains(p.Methods, "mfa") {
 		v.Marks = append(v.Marks, mark{Text: "second factor"})
@@ -109,7 +109,7 @@ func view(p Persona) person {
 	return v
 }
 
-// home tells who came by chance what this is.
+// home explains the issuer to visitors of its root page.
 func (d *Issuer) home(w http.ResponseWriter, _ *http.Request) {
 	page := message{
 		heading: heading{Title: "The demo's sign-in", Organisation: Provider + " and its customers"},
@@ -122,7 +122,7 @@ func (d *Issuer) home(w http.ResponseWriter, _ *http.Request) {
 	d.show(w, http.StatusOK, "message", nil, page)
 }
 
-// wrong tells a person why this goes no further; nothing is redirected.
+// wrong shows why the sign-in cannot continue; it never redirects.
 func (d *Issuer) wrong(w http.ResponseWriter, iss *issuer, why string) {
 	d.show(w, http.StatusBadRequest, "message", nil, message{
 		heading: heading{Title: "This does not work", Organisation: iss.name}, Text: why +
@@ -130,8 +130,8 @@ func (d *Issuer) wrong(w http.ResponseWriter, iss *issuer, why string) {
 	})
 }
 
-// show writes a page that runs no script, loads nothing but our style, is framed by nobody, and sends its form to us;
-// and with a client's address to that one too, for browsers take a redirect after a form as part of it.
+// show renders a page that runs no script, loads only our stylesheet, cannot be framed, and may post its form only to
+// us; and to the client, if one is given, because browsers apply form-action to a redirect that follows a form, too.
 func (*Issuer) show(w http.ResponseWriter, status int, name string, client *url.URL, data any) {
 	var out bytes.Buffer
 	if err := pages.ExecuteTemplate(&out, name, data); err != nil {
@@ -142,7 +142,7 @@ func (*Issuer) show(w http.ResponseWriter, status int, name string, client *url.
 	switch {
 	case client == nil:
 	case strings.Contains(client.Host, "["):
-		form += " http:" // a policy cannot name an IPv6 address
+		form += " http:" // CSP cannot express an IPv6 host
 	default:
 		form += " http://" + client.Host
 	}
@@ -155,7 +155,7 @@ func (*Issuer) show(w http.ResponseWriter, status int, name string, client *url.
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	w.WriteHeader(status)
-	_, _ = w.Write(out.Bytes()) // whoever asked has gone away; there is nobody left to tell
+	_, _ = w.Write(out.Bytes()) // fails only if the client is gone
 }
 
 func style(w http.ResponseWriter, r *http.Request) {

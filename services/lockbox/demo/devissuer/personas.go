@@ -6,7 +6,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 )
 
-// The demo's companies. Every address is in a domain that is reserved for examples (RFC 2606).
+// The demo's companies. All domains are reserved for examples (RFC 2606).
 const (
 	Provider         = "Nimbus Cloud"
 	Subcontractor    = "Brightline Contractors"
@@ -16,27 +16,27 @@ const (
 	TenantHealthName = "Sakura Health"
 )
 
-// Persona is somebody of the demo. What roles a tenant's people hold is not in their tokens: that is in the tenant's
-// own stream.
+// Persona is a person of the demo. The roles of a tenant's people are not in their tokens but in the tenant's event
+// stream.
 type Persona struct {
-	// What one types: `--as erin`. Also the token's subject.
+	// Name is what users type (`--as erin`), and the token's subject.
 	Name string
-	// The tenant they belong to; empty: the provider.
+	// Tenant is the tenant that the persona belongs to; empty: the provider.
 	Tenant      string
 	DisplayName string
 	Email       string
-	// On the provider's side.
+	// Employer and Groups are set for the provider's personas only.
 	Employer string
 	Groups   []string
-	// The means of authentication (RFC 8176): "mfa" stands for more than one factor.
+	// Methods are the authentication methods (RFC 8176); "mfa" means more than one factor.
 	Methods  []string
 	Isolated bool
 	Language string
-	// Who they are, in one line.
+	// About describes the persona in one line.
 	About string
 }
 
-// Personas are the demo's people, the provider's first.
+// Personas returns the demo's people, the provider's first.
 func Personas() []Persona {
 	withMFA, password := []string{"pwd", "otp", "mfa"}, []string{"pwd"}
 	nimbus := func(name, display, group, about string) Persona {
@@ -84,7 +84,7 @@ func Personas() []Persona {
 	}
 }
 
-// Find returns the persona of that name.
+// Find returns the persona with the given name.
 func Find(name string) (Persona, bool) {
 	all := Personas()
 	i := slices.IndexFunc(all, func(p Persona) bool { return p.Name == name })
@@ -94,10 +94,10 @@ func Find(name string) (Persona, bool) {
 	return all[i], true
 }
 
-// organisation is what people call a tenant, or with no tenant the provider.
+// organisation returns the display name of a tenant, or of the provider if tenant is empty.
 func organisation(tenant string) string {
 	return map[string]string{"": Provider, TenantBank: TenantBankName, TenantHealth: TenantHealthName}[tenant]
 }
 
-// Tenants are the demo's tenants.
+// Tenants returns the demo's tenants.
 func Tenants() []string { return []string{TenantBank, TenantHealth} }

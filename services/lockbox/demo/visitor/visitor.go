@@ -1,5 +1,5 @@
-// Package visitor signs one of the demo's people in to a portal as a browser would, for what reads its pages many
-// times: a benchmark, and tests of every page there is.
+// Package visitor signs in to a portal as one of the demo's personas, as a browser would. It serves the benchmark and
+// the tests that read many of the portal's pages.
 package visitor
 
 import (
@@ -27,8 +27,8 @@ var (
 	refresh = regexp.MustCompile(`http-equiv="refresh" content="0; url=([^"]+)"`)
 )
 
-// SignIn opens a page of the portal that wants to know who is there, chooses that persona where the issuer asks, and
-// returns a client that holds the session.
+// SignIn opens a page of the portal that requires a sign-in, chooses the persona at the issuer, and returns a client
+// that holds the session.
 func SignIn(ctx context.Context, page, persona string) (*http.Client, error) {
 	jar, err := cookiejar.New(nil)
 	if err != nil {
@@ -58,13 +58,13 @@ func SignIn(ctx context.Context, page, persona string) (*http.Client, error) {
 		case chosen:
 			return c, nil
 		default:
-			err = fmt.Errorf("%s asks for no sign-in: status %d", here, answer.Status)
+			err = fmt.Errorf("%s does not ask for a sign-in: status %d", here, answer.Status)
 		}
 		if err != nil {
 			return nil, err
 		}
 	}
-	return nil, errors.New("the sign-in does not come to an end")
+	return nil, errors.New("too many redirects during sign-in")
 }
 
 func choose(ctx context.Context, here *url.URL, proof, persona string) (*http.Request, error) {
@@ -78,18 +78,18 @@ func choose(ctx context.Context, here *url.URL, proof, persona string) (*http.Re
 	return r, nil
 }
 
-// Answer is what came of a request, read to its end.
+// Answer is a response whose body has been read.
 type Answer struct {
 	Status int
 	Header http.Header
-	// At is where it came from, after any redirects.
+	// At is the final URL, after any redirects.
 	At   *url.URL
 	Body string
 }
 
-// Read sends a request and reads all of the answer.
+// Read sends a request and reads the whole response.
 func Read(c *http.Client, r *http.Request) (Answer, error) {
-	answer, err := c.Do(r) // #nosec G704 -- whoever calls names the portal
+	answer, err := c.Do(r) // #nosec G704 -- the caller names the portal
 	if err != nil {
 		return Answer{}, err
 	}

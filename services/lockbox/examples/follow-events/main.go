@@ -30,7 +30,7 @@ func main() {
 	defer stop()
 	if err := run(ctx, os.Args[1], os.Args[2], max(1, first)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1) //nolint:gocritic // nothing is left to do
+		os.Exit(1) //nolint:gocritic // nothing to clean up
 	}
 }
 
@@ -48,7 +48,7 @@ func run(ctx context.Context, url, seedFile string, first uint64) error {
 	if err != nil {
 		return err
 	}
-	// Store the sequence of what you have dealt with beside what you made of it, and begin there the next time.
+	// Store the sequence of the last event processed together with the results, and start after it next time.
 	consumer, err := js.OrderedConsumer(ctx, "EVENTS", jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{"lockbox.event.>"}, DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
 		OptStartSeq: first,
@@ -69,7 +69,7 @@ func run(ctx context.Context, url, seedFile string, first uint64) error {
 			return err
 		}
 		if event.GetFact() == nil {
-			return fmt.Errorf("%s is a fact that this program does not know: stop, never skip", message.Subject())
+			return fmt.Errorf("%s: unknown event type; stop here, never skip one", message.Subject())
 		}
 		meta, err := message.Metadata()
 		if err != nil {

@@ -19,7 +19,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-const tool = "console" // the name that this tool's key was made for
+const tool = "console" // the tool for which the key was created
 
 func main() {
 	if len(os.Args) != 4 {
@@ -30,7 +30,7 @@ func main() {
 	defer cancel()
 	if err := run(ctx, os.Args[1], os.Args[2], os.Args[3]); err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1) //nolint:gocritic // nothing is left to do
+		os.Exit(1) //nolint:gocritic // nothing to clean up
 	}
 }
 
@@ -47,13 +47,14 @@ func run(ctx context.Context, url, seedFile, token string) error {
 	if err != nil {
 		return err
 	}
-	intent.Id, intent.Token = id.String(), token // the engineer's own token, straight from the issuer
+	intent.Id, intent.Token = id.String(), token // the engineer's own token, as issued
 
 	key, err := nats.NkeyOptionFromSeed(seedFile)
 	if err != nil {
 		return err
 	}
-	// A tool may listen below its own inbox only, and a publish that fails must not turn up later.
+	// A tool may subscribe only below its own inbox. No reconnect buffer: a publish that failed must not be sent
+	// later.
 	nc, err := nats.Connect(url, key, nats.CustomInboxPrefix("_INBOX.tool-"+tool), nats.ReconnectBufSize(-1))
 	if err != nil {
 		return err
@@ -72,7 +73,7 @@ func run(ctx context.Context, url, seedFile, token string) error {
 		return err
 	}
 	if _, err := js.Publish(ctx, "lockbox.intent."+tool+"."+intent.GetTenant(), data); err != nil {
-		return err // Not acknowledged: publish the same intent, with the same id, again.
+		return err // Not acknowledged: publish the same intent again, with the same id.
 	}
 	message, err := outcome.NextMsgWithContext(ctx)
 	if err != nil {

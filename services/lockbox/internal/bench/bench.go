@@ -1,6 +1,6 @@
-// Package bench measures Lockbox on the machine that it runs on: the bare floor that the disk gives, each stage's own
-// ceiling, the whole workflow beside that floor, and what a long history costs. It runs the real services on an
-// embedded server, in directories that it makes and removes, and is a client like any other.
+// Package bench measures Lockbox on the machine that it runs on: the floor set by the disk, the maximum rate of each
+// stage, the whole workflow relative to the floor, and the cost of a long history. It runs the real services on an
+// embedded server, in temporary directories, and acts as an ordinary client.
 package bench
 
 import (
@@ -17,32 +17,33 @@ import (
 	"time"
 )
 
-// Options says what to measure, and where.
+// Options select what to measure, and where.
 type Options struct {
-	// Dir is where a directory for the stores is made; empty: os.TempDir.
+	// Dir is the directory in which the temporary directory for the stores is created; empty: os.TempDir.
 	Dir string
-	// Quick measures little, to see that everything works.
+	// Quick reduces the amount of work, to check that everything runs.
 	Quick bool
-	// Only names the sections; empty: all.
+	// Only names the sections to run; empty: all.
 	Only []string
-	// Profiles is a directory for profiles of the workflow and the portal, made if it is not there; empty: none are taken.
+	// Profiles is a directory for profiles of the workflow and the portal, created if needed; empty: no profiles.
 	Profiles string
-	// Progress hears what is being done; its errors are ignored.
+	// Progress receives progress messages; write errors are ignored.
 	Progress io.Writer
 }
 
-// scale is how much is measured.
+// scale is the amount of work.
 type scale struct {
 	floor, warmUp, workflow time.Duration
-	// atOnce is how many requests are under way at the same time in each run of the workflow.
+	// atOnce lists the numbers of concurrent requests, one per run of the workflow.
 	atOnce []int
-	// stage, mails and history are numbers of requests.
+	// stage, mails and history are numbers of requests; loads is the number of requests loaded from the history.
 	stage, mails, history, loads int
-	// readers read each page for reading, while pending of the history's requests wait for the customer.
+	// Each page is read by the given number of readers for the duration reading, while pending of the history's
+	// requests await the customer.
 	readers, pending int
 	reading          time.Duration
-	// logged is the number of requests in the audit log, about a million events; questions are asked while the guard
-	// looks.
+	// logged is the number of requests in the audit log (about a million events); questions is the number of queries,
+	// spread over looking, during which the guard compares the stream with the trees.
 	logged, questions int
 	looking           time.Duration
 }
@@ -65,7 +66,7 @@ func quick() scale {
 	return s
 }
 
-// bench is one run.
+// bench is one run of the benchmark.
 type bench struct {
 	options Options
 	scale   scale
@@ -78,7 +79,7 @@ type section struct {
 	measure func(*bench, context.Context) error
 }
 
-// sections in their order. The workflow does not wait for mail, so mail is measured by itself.
+// sections returns the sections in order. The workflow does not wait for mail, so mail is measured separately.
 func sections() []section {
 	return []section{
 		{"workflow", (*bench).workflow}, {"stages", (*bench).stages}, {"mail", (*bench).mail}, {"history", (*bench).history},
@@ -86,7 +87,7 @@ func sections() []section {
 	}
 }
 
-// Run measures what o says. It needs a disk: a directory in memory is refused.
+// Run measures the selected sections. It requires a disk: a directory in memory is rejected.
 func Run(ctx context.Context, o Options) (*Report, error) {
 	if o.Dir == "" {
 		o.Dir = os.TempDir()
@@ -144,7 +145,7 @@ func sectionNames() string {
 	return strings.Join(names, ", ")
 }
 
-// Main is the program: it reads the command line, measures, and prints the report on out and progress on progress.
+// Main is the program: it parses the command line, measures, and prints the report to out and progress to progress.
 func Main(ctx context.Context, args []string, in io.Reader, out, progress io.Writer) error {
 	if os.Getenv(childVariable) != "" {
 		return child(ctx, in, out)

@@ -15,7 +15,7 @@ import (
 	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
 )
 
-// child starts everything on a store that is there, measures, and writes what it found.
+// child starts a Lockbox on an existing store, measures, and writes its findings to out.
 func child(ctx context.Context, in io.Reader, out io.Writer) error {
 	var t task
 	if err := json.NewDecoder(in).Decode(&t); err != nil {
@@ -84,7 +84,7 @@ const (
 	restShare = 10 // percent of one processor
 )
 
-// rest waits until this process has nothing left to do of what its start brought with it, for patience at most.
+// rest waits, up to patience, until the work caused by the start has ended and the process is nearly idle.
 func rest(ctx context.Context) error {
 	for end := time.Now().Add(patience); time.Now().Before(end); {
 		before, err := cpuTime()
@@ -104,7 +104,7 @@ func rest(ctx context.Context) error {
 	return nil
 }
 
-// loads reads and folds one request after the other.
+// loads reads and folds the requests one after the other.
 func loads(ctx context.Context, j *journal.Journal, ids []string) (Latency, error) {
 	took := make([]time.Duration, len(ids))
 	for i, id := range ids {
@@ -117,13 +117,13 @@ func loads(ctx context.Context, j *journal.Journal, ids []string) (Latency, erro
 		took[i] = time.Since(begun)
 		state := states.Request(about)
 		if state.Fault != nil || state.Grant == nil {
-			return Latency{}, fmt.Errorf("request %s is not as it was written: %s", id, request.Outcome(state))
+			return Latency{}, fmt.Errorf("request %s differs from what was written: %s", id, request.Outcome(state))
 		}
 	}
 	return latency(took), nil
 }
 
-// replay folds every event there is, keeps what is alive, and returns how many there are.
+// replay folds every event, keeps the state of live aggregates, and returns the number of events.
 func replay(ctx context.Context, j *journal.Journal) (int, error) {
 	states := repository.States{}
 	events := 0

@@ -17,16 +17,16 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// patience is how long any one step may take before the measurement is given up.
+// patience is the timeout of a single step; when it is exceeded, the measurement is aborted.
 const patience = 30 * time.Second
 
-// The events that a client waits for.
+// Types of the events that a client waits for.
 var (
 	customerNotified = aggregate.TypeOf(&lockboxv1.Event{Fact: &lockboxv1.Event_CustomerNotified{}})
 	accessGranted    = aggregate.TypeOf(&lockboxv1.Event{Fact: &lockboxv1.Event_AccessGranted{}})
 )
 
-// client is everybody outside: the engineering tool, the approver, and somebody who watches the stream for both.
+// client plays all external parties: the engineering tool, the approver, and an observer of the stream for both.
 type client struct {
 	peers              peers
 	requester, decider string // tokens
@@ -36,7 +36,7 @@ type client struct {
 	waiting map[string]*awaited
 }
 
-// awaited is a request whose events somebody waits for.
+// awaited holds one channel per event that a request's client waits for.
 type awaited struct{ notified, granted chan struct{} }
 
 func newClient(ctx context.Context, s *site, running *stack.Stack) (_ *client, err error) {
@@ -57,7 +57,7 @@ func newClient(ctx context.Context, s *site, running *stack.Stack) (_ *client, e
 	return c, nil
 }
 
-// watch learns from now on of the two types, by one ordered consumer without their bytes.
+// watch starts observing new events of the two types, with one ordered consumer that receives headers only.
 func (c *client) watch(ctx context.Context) error {
 	config := jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverNewPolicy, HeadersOnly: true}
 	for _, typ := range []string{customerNotified, accessGranted} {
@@ -78,7 +78,7 @@ func (c *client) watch(ctx context.Context) error {
 func (c *client) seen(m jetstream.Msg) {
 	at, err := bus.ParseEventSubject(m.Subject())
 	if err != nil {
-		return // Whoever waits for it will say so.
+		return // The client that waits for it times out.
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -101,7 +101,7 @@ func (c *client) expect(id string) *awaited {
 	return one
 }
 
-// Close ends everything.
+// Close stops the observer and closes the connections.
 func (c *client) Close() {
 	c.watching.Stop()
 	<-c.watching.Closed()
@@ -114,7 +114,7 @@ func (c *client) submit(ctx context.Context, id string) error {
 	return err
 }
 
-// approve returns when the approval is on disk.
+// approve sends the approval, and returns when it is on disk.
 func (c *client) approve(ctx context.Context, id string) error {
 	commandID, err := newID()
 	if err != nil {
@@ -141,8 +141,8 @@ func (c *client) approve(ctx context.Context, id string) error {
 	return nil
 }
 
-// answered waits until queries are answered, which is when the projection holds everything that was there at the start,
-// with everything up to a sequence.
+// answered waits until queries are answered, that is, until the projection includes everything stored at its start and
+// at least the given sequence.
 func (s *site) answered(ctx context.Context, running *stack.Stack, sequence uint64) error {
 	token, err := s.issuer.Token(administrator, time.Now())
 	if err != nil {
@@ -164,7 +164,7 @@ func (s *site) answered(ctx context.Context, running *stack.Stack, sequence uint
 	}
 }
 
-// ask returns the answer to a query.
+// ask sends a query and returns the reply.
 func ask(ctx context.Context, nc *nats.Conn, query *lockboxv1.Query) (*lockboxv1.QueryReply, error) {
 	data, err := proto.Marshal(query)
 	if err != nil {
@@ -184,9 +184,9 @@ func ask(ctx context.Context, nc *nats.Conn, query *lockboxv1.Query) (*lockboxv1
 	return reply, nil
 }
 
-var errLost = errors.New("the request does not go on")
+var errTimeout = errors.New("timed out waiting for the request's next event")
 
-// carry takes a request through the whole workflow: submitted, put to the customer, approved, access granted.
+// carry takes a request through the whole workflow: submitted, customer notified, approved, access granted.
 func (c *client) carry(ctx context.Context) error {
 	id, err := newID()
 	if err != nil {
@@ -217,6 +217,6 @@ func await(ctx context.Context, stored <-chan struct{}) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-enough.C:
-		return errLost
+		return errTimeout
 	}
 }

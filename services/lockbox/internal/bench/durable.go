@@ -10,7 +10,7 @@ import (
 	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
 )
 
-// durable is where a service's work waits.
+// durable names a durable consumer.
 type durable struct{ stream, name string }
 
 func durables(id bus.Identity) []durable {
@@ -25,18 +25,18 @@ func durables(id bus.Identity) []durable {
 	return nil
 }
 
-// pollEvery is how often somebody is asked whether it is ready.
+// pollEvery is the polling interval.
 const pollEvery = 20 * time.Millisecond
 
-// awaitIdle waits until everything was handed out to a service and acknowledged.
+// awaitIdle waits until a service's consumers have delivered all messages and received all acknowledgements.
 func awaitIdle(ctx context.Context, running *stack.Stack, id bus.Identity) error {
 	return consumers(ctx, running, id, func(c jetstream.Consumer) error { return idle(ctx, c) })
 }
 
-// skip acknowledges everything that waits for a service, in its place.
+// skip acknowledges all pending messages on a service's behalf.
 func skip(ctx context.Context, running *stack.Stack, id bus.Identity) error {
 	return consumers(ctx, running, id, func(c jetstream.Consumer) error {
-		// An acknowledgement that is lost is made again when the message comes again.
+		// After a lost acknowledgement, the message is redelivered.
 		consuming, err := c.Consume(func(m jetstream.Msg) { _ = m.Ack() }, jetstream.PullMaxMessages(bus.MaxAckPending))
 		if err != nil {
 			return err
@@ -46,7 +46,7 @@ func skip(ctx context.Context, running *stack.Stack, id bus.Identity) error {
 	})
 }
 
-// consumers does something to each of a service's consumers, with its rights.
+// consumers calls do for each of a service's consumers, with the service's permissions.
 func consumers(ctx context.Context, running *stack.Stack, id bus.Identity, do func(jetstream.Consumer) error) error {
 	p, err := connect(ctx, running, id)
 	if err != nil {
@@ -82,7 +82,7 @@ func idle(ctx context.Context, consumer jetstream.Consumer) error {
 	}
 }
 
-// eachAtOnce does something to each item, up to n at once, and stops at the first that fails.
+// eachAtOnce calls do for each item, up to n at a time, and stops at the first error.
 func eachAtOnce[T any](ctx context.Context, n int, items []T, do func(context.Context, T) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

@@ -13,13 +13,13 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Floor is what the disk gives: the durable writes that one request causes, made singly, each when the one before it is
-// on disk, with nobody reading them.
+// Floor is the baseline set by the disk: the durable writes of one request, made sequentially, each after the previous
+// one is on disk, and without any readers.
 type Floor struct {
 	When string `json:"when"`
-	// Writes is how many there are to one request.
+	// Writes is the number of writes per request.
 	Writes int `json:"writes"`
-	// Rate is in requests per second.
+	// Rate is the throughput in requests per second.
 	Rate float64 `json:"requests_per_s"`
 	Latency
 }
@@ -39,7 +39,7 @@ func measureFloor(ctx context.Context, s *site, when string, d time.Duration) (F
 			return err
 		}
 		for end := time.Now().Add(d); time.Now().Before(end); {
-			l, err := story.tell(time.Now(), active)
+			l, err := story.generate(time.Now(), active)
 			if err != nil {
 				return err
 			}
@@ -57,7 +57,7 @@ func measureFloor(ctx context.Context, s *site, when string, d time.Duration) (F
 	return floor, err
 }
 
-// writeSingly returns how long the writes took. What makes the messages is not counted.
+// writeSingly returns the duration of the writes, excluding the creation of the messages.
 func writeSingly(ctx context.Context, p peers, l life) (time.Duration, error) {
 	subject, err := bus.IntentSubject(tool, l.intent.GetTenant())
 	if err != nil {
@@ -92,12 +92,12 @@ func writeSingly(ctx context.Context, p peers, l life) (time.Duration, error) {
 	return took, nil
 }
 
-// setsTimer reports whether the orchestrator sets a timer when it sees the event.
+// setsTimer reports whether the orchestrator sets a timer after the event.
 func setsTimer(e *lockboxv1.Event) bool {
 	return e.GetCustomerNotified() != nil || e.GetAccessGranted() != nil
 }
 
-// publish stores an event as the journal would if it were alone, but without the journal.
+// publish stores an event the way an uncontended journal does, but without the journal.
 func publish(ctx context.Context, p peer, e *lockboxv1.Event, after uint64) (time.Duration, uint64, error) {
 	subject, err := bus.EventSubject(e)
 	if err != nil {

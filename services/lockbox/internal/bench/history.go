@@ -20,25 +20,25 @@ import (
 	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
 )
 
-// History is what a Lockbox that has been in use for long costs. It is measured in a process of its own.
+// History is the cost of a long history. It is measured in a separate process.
 type History struct {
 	Requests int `json:"requests"`
 	Events   int `json:"events"`
-	// Stored is the size of the store, in bytes.
+	// Stored is the size of the store in bytes.
 	Stored int64 `json:"stored_bytes"`
-	// Projection is how fast the projection is built anew from all events, in events per second.
+	// Projection is the rate of rebuilding the projection from all events, in events per second.
 	Projection float64 `json:"projection_events_per_s"`
 	Child
 }
 
-// Child is what the other process measured.
+// Child is what the separate process measured.
 type Child struct {
-	// Ready is how long everything took to start, until queries were answered, in milliseconds.
+	// Ready is the time from start until queries were answered, in milliseconds.
 	Ready float64 `json:"ready_ms"`
-	// Load is of one request anywhere among all, Recent of one of the newest, where decisions are made.
+	// Load is the time to load a random request; Recent is that of one of the newest, where decisions are made.
 	Load   Latency `json:"load"`
 	Recent Latency `json:"load_recent"`
-	// Replay is of everything, with folding, in events per second.
+	// Replay is the rate of replaying and folding everything, in events per second.
 	Replay float64 `json:"replay_events_per_s"`
 	// Memory of the process in bytes: when it was ready and idle, after the loads, and after the replay.
 	MemoryReady  int64 `json:"memory_ready_bytes"`
@@ -47,11 +47,11 @@ type Child struct {
 }
 
 const (
-	// populateAtOnce fills the journal's group commits.
+	// populateAtOnce is high enough to fill the journal's group commits.
 	populateAtOnce = 512
-	// stillActive is how many requests in a hundred have a grant that is not over, and so a timer.
+	// stillActive is the percentage of requests whose grant has not ended, and which therefore have a timer.
 	stillActive = 2
-	// newest is how many requests are recent.
+	// newest is the number of requests that count as recent.
 	newest = 1000
 )
 
@@ -95,7 +95,7 @@ func (b *bench) history(ctx context.Context) error {
 	return nil
 }
 
-// sample takes n of all, some of them more than once.
+// sample draws n ids with replacement.
 func sample(all []string, n int) []string {
 	some := make([]string, n)
 	for i := range some {
@@ -104,7 +104,7 @@ func sample(all []string, n int) []string {
 	return some
 }
 
-// populate writes n requests as the services would have, each as far as its fate, and returns their ids.
+// populate writes n requests, each up to its fate, as the services would have, and returns their ids.
 func (b *bench) populate(ctx context.Context, s *site, n int, fates func(i int) fate) ([]string, error) {
 	ids, numbers := make([]string, n), make([]int, n)
 	for i := range numbers {
@@ -126,7 +126,7 @@ func (b *bench) populate(ctx context.Context, s *site, n int, fates func(i int) 
 			if fates(i) == over {
 				at = at.Add(-24 * time.Hour)
 			}
-			l, err := st.tell(at, fates(i))
+			l, err := st.generate(at, fates(i))
 			if err != nil {
 				return err
 			}
@@ -167,29 +167,29 @@ func skipAll(ctx context.Context, running *stack.Stack) error {
 	return nil
 }
 
-// task is what the other process is told, on its standard input.
+// task tells the child process what to do; it is read from its standard input.
 type task struct {
 	Dir string `json:"dir"`
-	// Anywhere and Recent are the requests to load.
+	// Anywhere and Recent are the ids of the requests to load.
 	Anywhere []string `json:"anywhere"`
 	Recent   []string `json:"recent"`
-	// Serve is the address of the issuer that people sign in with: serve the portal to them instead of measuring, until
-	// there is no more input. Profile is a file for the CPU profile of what it does; empty: none.
+	// Serve is the URL of the demo issuer. If it is set, the child serves the portal instead of measuring, until its
+	// input ends. Profile is the file for a CPU profile; empty: none.
 	Serve   string `json:"serve"`
 	Profile string `json:"profile"`
-	// Follow is the address of a server: be the projector there, until there is no more input.
+	// Follow is the URL of a server for which the child acts as the projector, until its input ends.
 	Follow string `json:"follow"`
-	// Verify is the address of a server: verify the stream there.
+	// Verify is the URL of a server whose stream the child verifies.
 	Verify string `json:"verify"`
 }
 
-// findings is its answer, on its standard output.
+// findings are the child's measurements, written to its standard output.
 type findings struct {
 	Child
 	Events int `json:"events"`
 }
 
-// childVariable is set in the environment of the other process.
+// childVariable marks the child process in its environment.
 const childVariable = "LOCKBOX_BENCH_CHILD"
 
 func runChild(ctx context.Context, t task) (Child, int, error) {
@@ -202,16 +202,16 @@ func runChild(ctx context.Context, t task) (Child, int, error) {
 	return f.Child, f.Events, err
 }
 
-// other is another process of this program.
-type other struct {
-	// said is its first line.
+// childProcess is a child process, running this same program.
+type childProcess struct {
+	// said is the first line of its output.
 	said    string
 	process *os.Process
 	end     func() error
 }
 
-// startChild starts the other process, and returns when it has said something.
-func startChild(ctx context.Context, t task) (o *other, err error) {
+// startChild starts a child process and returns after its first line of output.
+func startChild(ctx context.Context, t task) (o *childProcess, err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -229,12 +229,13 @@ func startChild(ctx context.Context, t task) (o *other, err error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	o = &other{process: cmd.Process, end: sync.OnceValue(func() error { return errors.Join(input.Close(), cmd.Wait()) })}
+	o = &childProcess{process: cmd.Process,
+		end: sync.OnceValue(func() error { return errors.Join(input.Close(), cmd.Wait()) })}
 	if err := json.NewEncoder(input).Encode(t); err != nil {
 		return nil, errors.Join(err, o.end())
 	}
 	if o.said, err = bufio.NewReader(output).ReadString('\n'); err != nil {
-		return nil, errors.Join(fmt.Errorf("the other process: %w", err), o.end())
+		return nil, errors.Join(fmt.Errorf("the child process: %w", err), o.end())
 	}
 	o.said = strings.TrimSpace(o.said)
 	return o, nil

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Latency is how long something took, in milliseconds, over many times.
+// Latency is a distribution of durations, in milliseconds.
 type Latency struct {
 	P50 float64 `json:"p50_ms"`
 	P99 float64 `json:"p99_ms"`
@@ -17,7 +17,7 @@ func latency(took []time.Duration) Latency {
 	return Latency{millis(percentile(sorted, 50)), millis(percentile(sorted, 99))}
 }
 
-// percentile returns the smallest value that is not less than p percent of all (nearest rank); 0 if there are none.
+// percentile returns the p-th percentile by the nearest-rank method; 0 if there are no values.
 func percentile(sorted []time.Duration, p float64) time.Duration {
 	if len(sorted) == 0 {
 		return 0

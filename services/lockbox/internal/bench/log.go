@@ -25,28 +25,29 @@ import (
 	"go.uber.org/zap"
 )
 
-// Log is what the audit log costs with a long history. The projector is a process of its own, which reads over a
-// socket; the server, and whoever verifies, are another.
+// Log is the cost of the audit log with a long history. The projector is a process of its own and reads over a socket;
+// the server and the verifier are separate processes, too.
 type Log struct {
 	Requests int `json:"requests"`
 	Events   int `json:"events"`
-	// Read is the floor: a reader that does nothing with the events, in events per second.
+	// Read is the floor: the rate of a reader that ignores the events, in events per second.
 	Read float64 `json:"read_events_per_s"`
-	// Answered is from an empty directory until questions are answered, Signed until a checkpoint covers every event, both
-	// in events per second, while both are made at the same time.
+	// Answered is the rate from an empty directory until queries are answered; Signed is that until a checkpoint
+	// covers every event. Both are in events per second and measured in the same run.
 	Answered float64 `json:"projection_events_per_s"`
 	Signed   float64 `json:"trees_events_per_s"`
-	// Vouched is from the same moment until the guard says that all is well, in milliseconds.
+	// Vouched is the time from the same start until the guard first reports that all is well, in milliseconds.
 	Vouched float64 `json:"vouched_ms"`
-	// Look is from a restart, with everything there, until the guard has compared everything and says so, in milliseconds.
+	// Look is the time from a restart with existing data until the guard has compared everything and reports it, in
+	// milliseconds.
 	Look float64 `json:"restart_to_vouched_ms"`
-	// Verify is how long the whole stream takes to be read and held against every invariant, in milliseconds.
+	// Verify is the time to read the whole stream and check every invariant, in milliseconds.
 	Verify float64 `json:"verify_ms"`
-	// Query is the activity log with three filters, some ten questions a second, while the guard compares everything
-	// again.
+	// Query is the latency of an activity log query with three filters, at a steady rate (questions over looking),
+	// while the guard compares everything again.
 	Query Latency `json:"query"`
-	// Memory of the projector in bytes: the most there was while everything was made, and after that with questions
-	// answered and everything compared twice; and the most there was after a restart.
+	// Memory of the projector in bytes: the peak while everything was built, the resident memory after queries and
+	// comparisons, and the peak after a restart.
 	MemoryMaking  int64 `json:"memory_making_bytes"`
 	MemoryAfter   int64 `json:"memory_after_bytes"`
 	MemoryRestart int64 `json:"memory_restart_bytes"`
@@ -103,7 +104,7 @@ func (l *Log) measure(ctx context.Context, b *bench, s *site, running *stack.Sta
 	if err != nil {
 		return err
 	}
-	defer func() { _ = made.end() }() // again, if it has ended
+	defer func() { _ = made.end() }() // no effect if it has ended already
 	signed := make(chan error, 1)
 	go func() {
 		err := covered(ctx, p[bus.Compliance].Journal, last)
@@ -137,7 +138,7 @@ func (l *Log) measure(ctx context.Context, b *bench, s *site, running *stack.Sta
 	if err := made.end(); err != nil {
 		return err
 	}
-	for { // what it said before it ended
+	for { // drains reports from before its end
 		if _, err := leases.NextMsg(time.Millisecond); err != nil {
 			break
 		}
@@ -166,7 +167,7 @@ func (l *Log) measure(ctx context.Context, b *bench, s *site, running *stack.Sta
 	return verified.end()
 }
 
-// covered waits until a checkpoint covers the stream up to a sequence.
+// covered waits until a checkpoint covers the stream up to the given sequence.
 func covered(ctx context.Context, j *journal.Journal, last uint64) error {
 	for {
 		newest, err := j.Latest(ctx, aggregate.MerkleLog)
@@ -180,7 +181,7 @@ func covered(ctx context.Context, j *journal.Journal, last uint64) error {
 	}
 }
 
-// verifyInChild is `lockbox audit verify --stream`, which says when it has come to the end.
+// verifyInChild does the work of `lockbox audit verify --stream`, and prints a line when it has finished.
 func verifyInChild(ctx context.Context, s *site, t task, out io.Writer) error {
 	stop, err := profileInto(t.Profile)
 	if err != nil {
@@ -205,13 +206,13 @@ func verifyInChild(ctx context.Context, s *site, t task, out io.Writer) error {
 		return err
 	}
 	if len(v.Violations) > 0 {
-		return fmt.Errorf("what the benchmark has written breaks %v", v.Violations[0])
+		return fmt.Errorf("the benchmark's data violates %v", v.Violations[0])
 	}
 	_, err = fmt.Fprintln(out, v.Events)
 	return err
 }
 
-// threeFilters asks for the activity log by action, person and subscription, so many times spread over a while.
+// threeFilters queries the activity log n times by action, person and subscription, evenly spread over long.
 func (s *site) threeFilters(ctx context.Context, client peer, n int, long time.Duration) (Latency, error) {
 	token, err := s.issuer.Token(administrator, time.Now())
 	if err != nil {
@@ -235,12 +236,12 @@ func (s *site) threeFilters(ctx context.Context, client peer, n int, long time.D
 		if len(list.GetActivities()) == 0 {
 			return Latency{}, errors.New("the activity log shows no approval")
 		}
-		query.GetListActivity().PageToken = list.GetNextPageToken() // after the last page the first one again
+		query.GetListActivity().PageToken = list.GetNextPageToken() // empty after the last page: starts over
 	}
 	return latency(took), nil
 }
 
-// followInChild is the projector as a process of its own, until there is no more input.
+// followInChild runs the projector in this process until its input ends.
 func followInChild(ctx context.Context, s *site, t task, in io.Reader, out io.Writer) (err error) {
 	stop, err := profileInto(t.Profile)
 	if err != nil {
@@ -254,7 +255,7 @@ func followInChild(ctx context.Context, s *site, t task, in io.Reader, out io.Wr
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
-		_, _ = io.Copy(io.Discard, in) // either way there is no more
+		_, _ = io.Copy(io.Discard, in) // an error also means that the input has ended
 		cancel()
 	}()
 	rt, err := service.Open(ctx, bus.Connection{URL: t.Follow, Identity: bus.Projector, Seed: keys[bus.Projector],
@@ -273,8 +274,8 @@ func followInChild(ctx context.Context, s *site, t task, in io.Reader, out io.Wr
 	}})
 }
 
-// memory of the other process, in bytes, as the kernel calls it.
-func (o *other) memory(name string) (int64, error) {
+// memory returns a memory figure of the process in bytes, by its name in /proc/<pid>/status.
+func (o *childProcess) memory(name string) (int64, error) {
 	kib, err := procField("/proc/"+strconv.Itoa(o.process.Pid)+"/status", name)
 	return kib << 10, err
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
 )
 
-// Mail is how fast the notifier alone tells of requests that wait for it, over real SMTP, to a mailbox in this process
-// that keeps each mail as a file.
+// Mail is the throughput of the notifier alone: it works off waiting requests over real SMTP, to a mailbox in this
+// process that stores each mail as a file.
 type Mail struct {
 	Requests int `json:"requests"`
 	Mails    int `json:"mails"`

@@ -19,9 +19,9 @@ import (
 	"github.com/openlockbox/lockbox/services/portal"
 )
 
-// Portal is what its pages cost while many people read them, with a long history in the projection and many requests
-// that wait for the same people. The readers are a process of their own, and what serves them is one: all of Lockbox on
-// a store that was written before it started, as `lockbox up` would find it.
+// Portal is the latency of its pages under many concurrent readers, with a long history in the projection and many
+// requests awaiting the same people. Readers and server are separate processes; the server is all of Lockbox on an
+// existing store, as with `lockbox up`.
 type Portal struct {
 	Requests int    `json:"requests"`
 	Pending  int    `json:"pending"`
@@ -29,19 +29,19 @@ type Portal struct {
 	Pages    []Page `json:"pages"`
 }
 
-// Page is one page. The first row is the floor: a file that the portal holds in memory.
+// Page is the measurement of one page. The first row is the floor: a file that the portal holds in memory.
 type Page struct {
 	Name string `json:"name"`
-	// FirstByte is the time from asking to the first byte of the answer, while all readers read, each a page a second.
+	// FirstByte is the time to first byte while all readers read one page per second each.
 	FirstByte Latency `json:"first_byte"`
-	// P99ToFloor is how many times the floor's p99 it takes.
+	// P99ToFloor is the ratio of its p99 to the floor's.
 	P99ToFloor float64 `json:"p99_to_floor"`
-	// Most is how many pages a second there are if no reader ever pauses, and Pressed the time to the first byte then.
+	// Most is the throughput in pages per second when readers do not pause, and Pressed the time to first byte then.
 	Most    float64 `json:"most_pages_per_s"`
 	Pressed Latency `json:"first_byte_pressed"`
 }
 
-// pace is how often a reader turns to another page.
+// pace is the time between two pages of one reader.
 const pace = time.Second
 
 func (b *bench) portal(ctx context.Context) (err error) {
@@ -65,7 +65,7 @@ func (b *bench) portal(ctx context.Context) (err error) {
 	}
 	b.report.Portal = &Portal{Requests: n, Pending: waiting, Readers: b.scale.readers}
 	b.say("portal: the projection, in a process of its own")
-	// What its visitors meet is neither slowed by what wrote the history nor by the visitors themselves.
+	// The server is a process of its own, so that neither writing the history nor the readers slow it down.
 	serving, err := startChild(ctx, task{Dir: s.dir, Serve: s.issuer.URL(), Profile: b.profile("portal")})
 	if err != nil {
 		return err
@@ -74,7 +74,7 @@ func (b *bench) portal(ctx context.Context) (err error) {
 	return b.readPages(ctx, serving.said, ids[len(ids)-1])
 }
 
-// serve runs everything, says where the portal is, and goes on until there is no more input.
+// serve runs everything, prints the portal's URL, and continues until its input ends.
 func serve(ctx context.Context, s *site, profile string, in io.Reader, out io.Writer) (err error) {
 	s.portal = &portal.Config{Listen: "127.0.0.1:0", Organisations: demo.Organisations(s.issuer)}
 	return s.with(ctx, nil, func(running *stack.Stack) error {
@@ -133,8 +133,8 @@ func (b *bench) readPages(ctx context.Context, portalURL, pendingID string) erro
 	return nil
 }
 
-// read has so many readers read a page again and again for a while, each at that pace; 0: without a pause. They begin
-// spread over the first turn.
+// read lets the given number of readers read a page for the duration long, each once per pace, or without pause if
+// pace is 0. Their starts are spread over the first pace.
 func read(
 	ctx context.Context, client *http.Client, address string, readers int, long, pace time.Duration,
 ) (rate float64, first Latency, err error) {
@@ -182,14 +182,14 @@ func firstByte(ctx context.Context, client *http.Client, address string) (time.D
 	if err != nil {
 		return 0, err
 	}
-	// The floor's address is a directory, which is refused as quickly as a file would be sent.
+	// The floor's URL is a directory, which is refused as quickly as a file would be served.
 	if answer.Status != http.StatusOK && answer.At.Path != "/assets/" {
 		return 0, fmt.Errorf("%s: status %d", address, answer.Status)
 	}
 	return first, nil
 }
 
-// serveSite makes a Lockbox whose people can sign in with a browser, until stop.
+// serveSite creates a Lockbox whose people can sign in with a browser until stop is called.
 func serveSite(ctx context.Context, dir string) (s *site, stop func() error, err error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {

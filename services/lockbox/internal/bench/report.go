@@ -6,11 +6,11 @@ import (
 	"unicode/utf8"
 )
 
-// Report is everything that one run measured. What was not asked for is empty.
+// Report holds all measurements of one run. Sections that were not run are empty.
 type Report struct {
 	CPUs int    `json:"cpus"`
 	Dir  string `json:"dir"`
-	// LoadBefore is the machine's load average over the minute before the run.
+	// LoadBefore is the machine's one-minute load average before the run.
 	LoadBefore float64    `json:"load_before"`
 	Quick      bool       `json:"quick"`
 	Floor      []Floor    `json:"floor,omitempty"`
@@ -23,7 +23,7 @@ type Report struct {
 	Log        *Log       `json:"log,omitempty"`
 }
 
-// Aim is a figure that Lockbox means to reach, and what it came to.
+// Aim is a performance target and the measured value.
 type Aim struct {
 	What      string
 	Aim, Got  float64
@@ -32,7 +32,7 @@ type Aim struct {
 	precision int
 }
 
-// Met reports whether the figure was reached.
+// Met reports whether the target was reached.
 func (a Aim) Met() bool {
 	if a.AtMost {
 		return a.Got <= a.Aim
@@ -42,7 +42,7 @@ func (a Aim) Met() bool {
 
 const mib = 1 << 20
 
-// Aims compares with the aims whatever was measured.
+// Aims compares the measurements with the targets.
 func (r *Report) Aims() []Aim {
 	var aims []Aim
 	for _, w := range r.Workflow {
@@ -86,7 +86,7 @@ func (r *Report) Aims() []Aim {
 	return aims
 }
 
-// Text is the report for people.
+// Text formats the report for people.
 func (r *Report) Text() string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
@@ -230,7 +230,7 @@ func aimTable(aims []Aim) string {
 
 func number(f float64, decimals int) string { return fmt.Sprintf("%.*f", decimals, f) }
 
-// table aligns the first column and words to the left, figures to the right.
+// table aligns the first column and words to the left, and numbers to the right.
 func table(rows [][]string) string {
 	width := make([]int, len(rows[0]))
 	for _, row := range rows {

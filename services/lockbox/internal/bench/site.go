@@ -28,22 +28,22 @@ import (
 // tool is the engineering tool that publishes the intents.
 const tool = "console"
 
-// The services that carry a request from intent to grant. Mail and the projection come after that.
+// workflowServices carry a request from intent to grant. Mail and the projection come later.
 var workflowServices = []bus.Identity{bus.Evaluator, bus.Orchestrator}
 
-// site is a Lockbox in a directory of its own.
+// site is a Lockbox in its own directory.
 type site struct {
 	dir    string
 	issuer *devissuer.Issuer
-	// portal is served if there is one.
+	// portal is the portal's configuration; nil: it is not served.
 	portal *portal.Config
-	// host is where the server listens, on a free port; empty: nowhere.
+	// host is the address on which the server listens, on a free port; empty: it does not listen.
 	host string
 }
 
 func (s *site) keysDir() string { return filepath.Join(s.dir, "keys") }
 
-// openSite opens the Lockbox in that directory. Its issuer says that it is there; empty: where it always was.
+// openSite opens the Lockbox in dir. Its issuer's URL is issuerURL; empty: the stored one.
 func openSite(dir, issuerURL string) (*site, error) {
 	issuer, err := devissuer.New(devissuer.Config{Demo: true, Dir: filepath.Join(dir, "issuer"), URL: issuerURL})
 	if err != nil {
@@ -52,7 +52,7 @@ func openSite(dir, issuerURL string) (*site, error) {
 	return &site{dir: dir, issuer: issuer}, nil
 }
 
-// newSite makes a Lockbox with the demo's customers.
+// newSite creates a Lockbox with the demo's customers.
 func newSite(ctx context.Context, dir, issuerURL string) (*site, error) {
 	s, err := openSite(dir, issuerURL)
 	if err != nil {
@@ -68,7 +68,7 @@ func newSite(ctx context.Context, dir, issuerURL string) (*site, error) {
 	})
 }
 
-// seed tries again as long as the service that answers is still about to start.
+// seed seeds the demo, and retries while the service is starting.
 func (s *site) seed(ctx context.Context, nc *nats.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -81,7 +81,7 @@ func (s *site) seed(ctx context.Context, nc *nats.Conn) error {
 	}
 }
 
-// start runs some of the services; nil: all, and none if the list is empty.
+// start starts the given services; nil: all, empty: none.
 func (s *site) start(ctx context.Context, only []bus.Identity) (*stack.Stack, error) {
 	return stack.Start(ctx, stack.Config{
 		Dir: s.dir, Tools: []evaluator.Tool{evaluator.Unlimited(tool)}, Issuers: []identity.Issuer{s.issuer.ProviderIssuer()},
@@ -92,7 +92,7 @@ func (s *site) start(ctx context.Context, only []bus.Identity) (*stack.Stack, er
 	})
 }
 
-// with starts some of the services, does something, and stops them.
+// with starts the given services, calls do, and stops them.
 func (s *site) with(ctx context.Context, only []bus.Identity, do func(*stack.Stack) error) error {
 	running, err := s.start(ctx, only)
 	if err != nil {
@@ -105,7 +105,7 @@ func (s *site) with(ctx context.Context, only []bus.Identity, do func(*stack.Sta
 	return errors.Join(do(running), stop(), running.Err(), running.Close())
 }
 
-// keepLease says that all is well if there is somebody who grants and nobody who looks.
+// keepLease keeps the lease alive if the orchestrator runs without the projector that would renew it.
 func keepLease(ctx context.Context, running *stack.Stack, only []bus.Identity) (stop func() error, err error) {
 	if !slices.Contains(only, bus.Orchestrator) || slices.Contains(only, bus.Projector) {
 		return func() error { return nil }, nil
@@ -124,10 +124,10 @@ func keepLease(ctx context.Context, running *stack.Stack, only []bus.Identity) (
 	}, nil
 }
 
-// none of the services: the bus alone.
+// none stands for no services: only the bus runs.
 var none = []bus.Identity{}
 
-// peer is a connection with the rights of one identity, and a journal on it.
+// peer is a connection with one identity's permissions, and a journal on it.
 type peer struct {
 	*nats.Conn
 	*journal.Journal
@@ -139,7 +139,7 @@ func connect(ctx context.Context, s *stack.Stack, id bus.Identity) (peer, error)
 	if err != nil {
 		return peer{}, err
 	}
-	// The disk of a busy machine may be slow for a while; that is a figure, not a failure.
+	// On a busy machine the disk may be slow for a while, which is a measurement, not a failure.
 	j, err := journal.Open(ctx, nc, journal.WithTimeout(patience))
 	if err != nil {
 		nc.Close()
@@ -149,7 +149,7 @@ func connect(ctx context.Context, s *stack.Stack, id bus.Identity) (peer, error)
 	return peer{nc, j, js}, err
 }
 
-// Close lets go of the journal and the connection.
+// Close closes the journal and the connection.
 func (p peer) Close() {
 	if p.Conn != nil {
 		p.Journal.Close()
@@ -157,7 +157,7 @@ func (p peer) Close() {
 	}
 }
 
-// peers are connections of several identities, opened and closed together.
+// peers are connections of several identities.
 type peers map[bus.Identity]peer
 
 func connectAll(ctx context.Context, s *stack.Stack, ids ...bus.Identity) (peers, error) {
@@ -173,7 +173,7 @@ func connectAll(ctx context.Context, s *stack.Stack, ids ...bus.Identity) (peers
 	return all, nil
 }
 
-// Close closes all of them.
+// Close closes all connections.
 func (p peers) Close() {
 	for _, one := range p {
 		one.Close()

@@ -13,20 +13,20 @@ import (
 	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
 )
 
-// Stage is what one part of the workflow gives when it has the machine for itself and its work is waiting.
+// Stage is the throughput of one part of the workflow when it runs alone and all of its work is waiting.
 type Stage struct {
 	Name     string  `json:"name"`
 	Requests int     `json:"requests"`
 	Rate     float64 `json:"requests_per_s"`
 }
 
-// stageAtOnce is how many intents and approvals are under way at the same time.
+// stageAtOnce is the number of concurrent intents and approvals.
 const stageAtOnce = 256
 
 var accessEvaluated = aggregate.TypeOf(&lockboxv1.Event{Fact: &lockboxv1.Event_AccessEvaluated{}})
 
-// stages takes as many requests as the scale says through the workflow, all of them through each stage before any
-// enters the next.
+// stages takes the scale's number of requests through the workflow, all of them through one stage before the next
+// begins.
 func (b *bench) stages(ctx context.Context) error {
 	s, err := newSite(ctx, filepath.Join(b.dir, "stages"), "")
 	if err != nil {
@@ -67,7 +67,7 @@ func runStage(
 		if took, err = stage(ctx, s, running, ids); err != nil {
 			return err
 		}
-		// The next stage begins when this one has nothing left to do.
+		// The next stage begins when this one has no work left.
 		for _, id := range runs {
 			if err := awaitIdle(ctx, running, id); err != nil {
 				return err
@@ -92,7 +92,7 @@ func approveAll(ctx context.Context, s *site, running *stack.Stack, ids []string
 	})
 }
 
-// forAll does something to each request, many at once, and returns how long that took.
+// forAll calls do for each request, many concurrently, and returns the total time.
 func forAll(
 	ctx context.Context, s *site, running *stack.Stack, ids []string, do func(*client, context.Context, string) error,
 ) (time.Duration, error) {
@@ -106,8 +106,8 @@ func forAll(
 	return time.Since(begun), err
 }
 
-// untilStored waits until there is an event of a type for each request, and returns the time between the first and the
-// last of them.
+// untilStored waits until there is an event of the given type for each request, and returns the time between the first
+// and the last of them.
 func untilStored(typ string) func(context.Context, *site, *stack.Stack, []string) (time.Duration, error) {
 	return func(ctx context.Context, _ *site, running *stack.Stack, ids []string) (time.Duration, error) {
 		p, err := connect(ctx, running, bus.Compliance)
@@ -130,7 +130,7 @@ func untilStored(typ string) func(context.Context, *site, *stack.Stack, []string
 		consuming, err := consumer.Consume(func(m jetstream.Msg) {
 			meta, err := m.Metadata()
 			if err != nil {
-				return // Then the count is not reached, and the measurement fails.
+				return // The count is then never reached, and the measurement times out.
 			}
 			if count++; count == 1 {
 				first = meta.Timestamp
@@ -149,7 +149,7 @@ func untilStored(typ string) func(context.Context, *site, *stack.Stack, []string
 		case <-ctx.Done():
 			return 0, ctx.Err()
 		case <-time.After(10 * patience):
-			return 0, errLost
+			return 0, errTimeout
 		}
 	}
 }

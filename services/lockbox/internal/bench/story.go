@@ -20,7 +20,7 @@ import (
 	"github.com/openlockbox/lockbox/services/lockbox/demo/devissuer"
 )
 
-// The demo's people that play the story, and its customer.
+// Personas that play the requests' parties, and the customer.
 const (
 	engineer      = "erin"
 	approver      = "otto"
@@ -28,7 +28,7 @@ const (
 	customer      = devissuer.TenantBank
 )
 
-// story tells requests: the very events that the services would write, decided by the same rules, without any bus.
+// story generates requests: the events that the services would write, decided by the same rules, without a bus.
 type story struct {
 	terms     request.Terms
 	rules     *policy.Rules
@@ -40,11 +40,11 @@ type story struct {
 	approver  *lockboxv1.Actor
 }
 
-// life is one request from intent to grant, or to the end of the grant.
+// life holds one request from intent to grant, or to the end of the grant.
 type life struct {
 	intent *lockboxv1.AccessIntent
 	events []*lockboxv1.Event
-	// timers are what is set after CustomerNotified, and after AccessGranted.
+	// timers are those set after CustomerNotified and after AccessGranted.
 	timers []time.Time
 }
 
@@ -77,7 +77,7 @@ func newStory(ctx context.Context, s *site, j *journal.Journal) (*story, error) 
 	return st, err
 }
 
-// newIntent is an intent of ordinary size.
+// newIntent returns an intent of typical size.
 func newIntent(id, token string) *lockboxv1.AccessIntent {
 	return &lockboxv1.AccessIntent{
 		Id: id, Tenant: customer, Token: token, SubscriptionId: demo.BankProduction,
@@ -88,7 +88,7 @@ func newIntent(id, token string) *lockboxv1.AccessIntent {
 	}
 }
 
-// newApproval is what the approver says to it.
+// newApproval returns the approver's command.
 func newApproval(id, request, token string) *lockboxv1.Command {
 	return &lockboxv1.Command{
 		Id: id, Tenant: customer, AggregateId: request, Token: token,
@@ -96,13 +96,13 @@ func newApproval(id, request, token string) *lockboxv1.Command {
 	}
 }
 
-// telling is a life while it is told.
-type telling struct {
+// draft is a life under construction.
+type draft struct {
 	life
 	state request.State
 }
 
-// fate is how far a request has come.
+// fate is the state up to which a request is generated.
 type fate int
 
 const (
@@ -112,8 +112,8 @@ const (
 	granted             // as active, and nobody waits for its end
 )
 
-// tell makes up a request submitted at a given time.
-func (s *story) tell(at time.Time, until fate) (life, error) {
+// generate creates the events of a request submitted at the given time.
+func (s *story) generate(at time.Time, until fate) (life, error) {
 	id, err := newID()
 	if err != nil {
 		return life{}, err
@@ -122,7 +122,7 @@ func (s *story) tell(at time.Time, until fate) (life, error) {
 	if err != nil {
 		return life{}, err
 	}
-	t := &telling{life: life{intent: newIntent(id, s.token)}}
+	t := &draft{life: life{intent: newIntent(id, s.token)}}
 	steps := []func() (*lockboxv1.Event, error){
 		func() (*lockboxv1.Event, error) {
 			return request.Submit(t.state, request.Submission{Intent: t.intent, Tool: tool, Sequence: 1, Stored: at,
@@ -156,15 +156,15 @@ func (s *story) tell(at time.Time, until fate) (life, error) {
 	return t.life, nil
 }
 
-func (s *story) perform(t *telling, at time.Time) (*lockboxv1.Event, error) {
+func (s *story) perform(t *draft, at time.Time) (*lockboxv1.Event, error) {
 	cause := t.events[len(t.events)-1].GetId()
 	return request.Perform(t.state, s.world, s.terms, actor(orchestrator.Name), cause, at)
 }
 
-// add goes on by the event that a step resulted in.
-func (t *telling) add(e *lockboxv1.Event) (err error) {
+// add appends the event of a step and evolves the state.
+func (t *draft) add(e *lockboxv1.Event) (err error) {
 	if e == nil {
-		return fmt.Errorf("a request does not go on after %d events: %s", len(t.events), request.Outcome(t.state))
+		return fmt.Errorf("the request has no next step after %d events: %s", len(t.events), request.Outcome(t.state))
 	}
 	if e.Id, err = newID(); err != nil {
 		return err

@@ -12,14 +12,15 @@ import (
 	"time"
 )
 
-// usage is what this process has used up so far.
+// usage is the resource usage of this process so far.
 type usage struct {
 	cpu time.Duration
-	// written are the bytes that went to the disk, as the kernel counts pages; stored is the size of the store's files.
+	// written is the number of bytes sent to disk, as counted by the kernel in pages; stored is the total size of the
+	// store's files.
 	written, stored int64
 }
 
-// cpuTime is what this process has had of the processors, in itself and in the kernel.
+// cpuTime returns the CPU time of this process, user and system.
 func cpuTime() (time.Duration, error) {
 	var self syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &self); err != nil {
@@ -43,7 +44,7 @@ func (u usage) since(before usage) usage {
 	return usage{u.cpu - before.cpu, u.written - before.written, u.stored - before.stored}
 }
 
-// memory returns what the process holds in memory now, in bytes.
+// memory returns this process's resident memory in bytes.
 func memory() (int64, error) {
 	resident, err := procField("/proc/self/status", "VmRSS")
 	return resident << 10, err
@@ -68,7 +69,7 @@ func field(text, name string) (int64, error) {
 	return 0, fmt.Errorf("there is no %s", name)
 }
 
-// dirSize sums the sizes of all files. Files that go away meanwhile count nothing.
+// dirSize returns the total size of all files in bytes. Files that disappear meanwhile are ignored.
 func dirSize(dir string) (int64, error) {
 	var size int64
 	err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
@@ -86,10 +87,10 @@ func dirSize(dir string) (int64, error) {
 	return size, err
 }
 
-// tmpfs is the type of a file system in memory (statfs(2)).
+// tmpfs is the magic number of a file system in memory (statfs(2)).
 const tmpfs = 0x01021994
 
-// checkDisk refuses a directory in memory.
+// checkDisk rejects a directory in memory.
 func checkDisk(dir string) error {
 	var fs syscall.Statfs_t
 	if err := syscall.Statfs(dir, &fs); err != nil {
@@ -101,7 +102,7 @@ func checkDisk(dir string) error {
 	return nil
 }
 
-// load is the machine's load average over the last minute.
+// load returns the one-minute load average.
 func load() (float64, error) {
 	text, err := os.ReadFile("/proc/loadavg")
 	if err != nil {

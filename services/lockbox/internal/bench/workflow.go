@@ -15,17 +15,17 @@ import (
 	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
 )
 
-// Workflow is one run of whole requests, each begun when the one before it ended, many side by side.
+// Workflow is one run of complete requests: each client starts the next one when the previous one has ended.
 type Workflow struct {
 	AtOnce int     `json:"at_once"`
 	Rate   float64 `json:"requests_per_s"`
 	Latency
-	// CPU is of the whole process, server, services and clients, in milliseconds per request.
+	// CPU is the CPU time of the whole process (server, services and clients), in milliseconds per request.
 	CPU float64 `json:"cpu_ms_per_request"`
-	// Written is what went to the disk, Stored by how much the store grew; in bytes per request.
+	// Written is the number of bytes sent to disk, Stored the growth of the store; both in bytes per request.
 	Written float64 `json:"written_bytes_per_request"`
 	Stored  float64 `json:"stored_bytes_per_request"`
-	// RateToFloor and P50ToFloor compare with the mean of the floors right before and after.
+	// RateToFloor and P50ToFloor are ratios to the mean of the floors measured right before and after.
 	RateToFloor float64 `json:"rate_to_floor"`
 	P50ToFloor  float64 `json:"p50_to_floor"`
 }
@@ -58,13 +58,12 @@ func (b *bench) workflow(ctx context.Context) error {
 	return b.followed(ctx, s)
 }
 
-// Followed is the workflow once more, with a projector beside it, and how far that was behind when the last request had
-// ended.
+// Followed is another run of the workflow, with a projector, and its lag when the last request had ended.
 type Followed struct {
 	AtOnce int     `json:"at_once"`
 	Rate   float64 `json:"requests_per_s"`
-	// Answered is until questions were answered with everything in it, Signed until a checkpoint covered it; in
-	// milliseconds.
+	// Answered is the time until queries included everything, Signed the time until a checkpoint covered everything;
+	// both in milliseconds.
 	Answered float64 `json:"answered_after_ms"`
 	Signed   float64 `json:"signed_after_ms"`
 }
@@ -81,7 +80,7 @@ func (b *bench) followed(ctx context.Context, s *site) error {
 			return err
 		}
 		defer p.Close()
-		if err := covered(ctx, p.Journal, 1); err != nil { // before, nobody is granted anything
+		if err := covered(ctx, p.Journal, 1); err != nil { // without a checkpoint, no access is granted
 			return err
 		}
 		row, err := b.workflowRun(ctx, s, running, n, "workflow-followed")
@@ -105,7 +104,7 @@ func (b *bench) followed(ctx context.Context, s *site) error {
 	})
 }
 
-// floor measures the floor beside the runs: the disk of a busy machine is fast now and slow then.
+// floor measures the floor between the runs, because the speed of a busy machine's disk varies.
 func (b *bench) floor(ctx context.Context, when string) error {
 	b.say("the bare floor, %s", when)
 	s, err := newSite(ctx, filepath.Join(b.dir, fmt.Sprintf("floor-%d", len(b.report.Floor))), "")
@@ -117,7 +116,7 @@ func (b *bench) floor(ctx context.Context, when string) error {
 	return err
 }
 
-// compare puts the run beside the mean of the floors before and after it.
+// compare relates the run to the mean of the floors before and after it.
 func (w *Workflow) compare(before, after Floor) {
 	rate, p50 := (before.Rate+after.Rate)/2, (before.P50+after.P50)/2
 	if rate > 0 && p50 > 0 {
@@ -163,7 +162,7 @@ func (b *bench) workflowRun(
 	}, nil
 }
 
-// profile is where a CPU profile goes; empty: none was asked for.
+// profile returns the path of a CPU profile; empty if profiles were not requested.
 func (b *bench) profile(name string) string {
 	if b.options.Profiles == "" {
 		return ""
@@ -171,7 +170,7 @@ func (b *bench) profile(name string) string {
 	return filepath.Join(b.options.Profiles, name+".pprof")
 }
 
-// profileInto writes a CPU profile until the returned function is called; none without a path.
+// profileInto writes a CPU profile until the returned function is called; it does nothing if path is empty.
 func profileInto(path string) (stop func() error, err error) {
 	if path == "" {
 		return func() error { return nil }, nil
@@ -189,7 +188,7 @@ func profileInto(path string) (stop func() error, err error) {
 	}, nil
 }
 
-// allocationsInto writes beside a CPU profile what was allocated, and what of it is still held; nothing without a path.
+// allocationsInto writes an allocation profile beside the CPU profile; it does nothing if path is empty.
 func allocationsInto(path string) error {
 	if path == "" {
 		return nil
@@ -201,7 +200,7 @@ func allocationsInto(path string) error {
 	return errors.Join(pprof.Lookup("allocs").WriteTo(file, 0), file.Close())
 }
 
-// crowd does one thing over and over, many side by side.
+// crowd runs a function repeatedly in many goroutines.
 type crowd struct {
 	cancel context.CancelFunc
 	all    sync.WaitGroup
@@ -218,7 +217,7 @@ func startCrowd(ctx context.Context, n int, do func(context.Context) error) *cro
 		c.all.Go(func() {
 			for ctx.Err() == nil {
 				begun := time.Now()
-				// What was begun is ended, so that nothing is left half done for the next run.
+				// A running request is completed, so that nothing is left half done for the next run.
 				if err := do(context.WithoutCancel(ctx)); err != nil {
 					c.failed <- err
 					return
@@ -236,7 +235,7 @@ func (c *crowd) add(took time.Duration) {
 	c.took = append(c.took, took)
 }
 
-// count returns how long each took that ended since it was last called.
+// count returns the durations of the calls that ended since it was last called.
 func (c *crowd) count() []time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -245,7 +244,7 @@ func (c *crowd) count() []time.Duration {
 	return took
 }
 
-// during lets them go on for a time, or until one of them fails.
+// during waits for the given time, or until a call fails.
 func (c *crowd) during(d time.Duration) error {
 	select {
 	case err := <-c.failed:
@@ -255,7 +254,7 @@ func (c *crowd) during(d time.Duration) error {
 	}
 }
 
-// stop waits until all have ended what they had begun.
+// stop waits until the running calls have ended.
 func (c *crowd) stop() error {
 	c.cancel()
 	c.all.Wait()

@@ -125,7 +125,7 @@ changed since in a way that matters, it is refused with exit code 7.`,
 	return c
 }
 
-// approved tells what an approval led to: access, or that others must approve as well.
+// approved reports the effect of an approval: access, or that others must approve as well.
 func (s *session) approved(ctx context.Context, v *lockboxv1.RequestView, reply *lockboxv1.CommandReply) error {
 	if reply.GetEventId() == "" || s.app.output != formatTable {
 		return s.app.done(reply, "")
@@ -137,7 +137,7 @@ func (s *session) approved(ctx context.Context, v *lockboxv1.RequestView, reply 
 	return s.app.done(reply, "Approved. %s", render.Standing(s.app.look(), after))
 }
 
-// resourcesOfRequest suggests what the request named by the first argument asks for.
+// resourcesOfRequest completes the resource ids of the request named by the first argument.
 func (a *app) resourcesOfRequest(c *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
 	if len(args) == 0 {
 		return nothing(c, args, typed)
@@ -262,7 +262,7 @@ func (a *app) answerCommand() *cobra.Command {
 	return c
 }
 
-// openQuestion is the question that was named, or the only one that is open.
+// openQuestion returns the named question, or the only open one.
 func openQuestion(c *cobra.Command, v *lockboxv1.RequestView, named string) (string, error) {
 	if named != "" {
 		return named, nil

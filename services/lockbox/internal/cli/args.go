@@ -11,12 +11,12 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// moments are the spellings of a point in time besides RFC 3339, in the reader's zone.
+// moments are the accepted time formats besides RFC 3339, in the user's time zone.
 var moments = []string{"2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02T15:04:05", "2006-01-02T15:04",
 	"2006-01-02"}
 
-// parseTime reads a point in time: RFC 3339, "2026-05-12 14:03" in the reader's zone, a day, a time of today, "now", or
-// how long ago as in "2h" or "3d" (with a plus sign: in how long).
+// parseTime parses a point in time: RFC 3339, "2026-05-12 14:03" in the user's time zone, a day, a time of today,
+// "now", or a duration ago such as "2h" or "3d" (with a plus sign: from now).
 func (a *app) parseTime(s string) (time.Time, error) {
 	now := a.Now()
 	if s == "now" {
@@ -46,7 +46,7 @@ func (a *app) parseTime(s string) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("%q is no time; write 2026-05-12T14:03:00Z, \"2026-05-12 14:03\", 14:03, or 2h for two hours ago", s)
 }
 
-// parseDuration reads 90m, 2h, 1h30m, 1d12h.
+// parseDuration parses durations such as 90m, 2h, 1h30m and 1d12h.
 func parseDuration(s string) (time.Duration, error) {
 	days, rest, hasDays := strings.Cut(s, "d")
 	if !hasDays {
@@ -74,7 +74,7 @@ func errDuration(s string) error {
 	return fmt.Errorf("%q is no length of time; write 90m, 2h or 1d12h", s)
 }
 
-// timeFlag is a flag with a point in time.
+// timeFlag is a flag for a point in time.
 type timeFlag struct {
 	time.Time
 	app *app
@@ -94,7 +94,7 @@ func (f *timeFlag) String() string {
 
 func (*timeFlag) Type() string { return "time" }
 
-// lengthFlag is a flag with a length of time.
+// lengthFlag is a flag for a duration.
 type lengthFlag struct{ time.Duration }
 
 func (f *lengthFlag) Set(s string) (err error) {
@@ -111,13 +111,13 @@ func (f *lengthFlag) String() string {
 
 func (*lengthFlag) Type() string { return "duration" }
 
-// enum is a protobuf enum.
+// enum is a generated protobuf enum.
 type enum interface {
 	~int32
 	protoreflect.Enum
 }
 
-// spellings lists an enum's values as people type them: customer-notified. Unspecified is not one of them.
+// spellings lists an enum's values as users type them (customer-notified), without the unspecified one.
 func spellings[E enum]() []string {
 	var e E
 	values, prefix := e.Descriptor().Values(), enumPrefix(e.Descriptor())
@@ -129,12 +129,12 @@ func spellings[E enum]() []string {
 	return names
 }
 
-// enumPrefix is what the names of an enum's values begin with: REQUEST_STATUS_.
+// enumPrefix returns the common prefix of the names of an enum's values: REQUEST_STATUS_.
 func enumPrefix(d protoreflect.EnumDescriptor) string {
 	return strings.TrimSuffix(string(d.Values().Get(0).Name()), "UNSPECIFIED")
 }
 
-// parseEnum reads a value in any of its spellings: customer-notified, CUSTOMER_NOTIFIED,
+// parseEnum parses a value in any of its spellings: customer-notified, CUSTOMER_NOTIFIED,
 // REQUEST_STATUS_CUSTOMER_NOTIFIED.
 func parseEnum[E enum](s string) (E, error) {
 	var e E
@@ -147,7 +147,7 @@ func parseEnum[E enum](s string) (E, error) {
 	return E(v.Number()), nil
 }
 
-// enumFlag is a flag with an enum's value.
+// enumFlag is a flag for an enum's value.
 type enumFlag[E enum] struct {
 	value E
 	as    string
@@ -167,7 +167,8 @@ func (f *enumFlag[E]) String() string {
 
 func (f *enumFlag[E]) Type() string { return f.as }
 
-// enumList is a flag with several of an enum's values, repeated or separated by commas, and names for sets of them.
+// enumList is a flag for several values of an enum, repeated or separated by commas; sets are names for several
+// values.
 type enumList[E enum] struct {
 	values []E
 	sets   map[string][]E

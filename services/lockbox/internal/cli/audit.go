@@ -62,7 +62,7 @@ func (a *app) auditListCommand() *cobra.Command {
 	return c
 }
 
-// activities reads a page of the activity log, or all pages.
+// activities reads one page of the activity log, or all pages.
 func (s *session) activities(
 	ctx context.Context, q *lockboxv1.ListActivity, all bool,
 ) (*lockboxv1.ActivityList, error) {
@@ -206,7 +206,7 @@ bytes and the reason. It needs the compliance team's key. The bytes are in the J
 	return c
 }
 
-// deadLetter is a message that was set aside, as programs read it.
+// deadLetter is a dead-lettered message, for JSON and YAML output.
 type deadLetter struct {
 	Sequence uint64          `json:"sequence,string"`
 	Stored   time.Time       `json:"stored"`
@@ -249,7 +249,7 @@ policy/catalogue. It needs the compliance team's key and asks no projection. loc
 	}
 }
 
-// pastKinds are what can be shown besides requests.
+// pastKinds are the kinds of aggregate, besides requests, whose past states can be shown.
 var pastKinds = []struct {
 	name string
 	show func(ctx context.Context, a *app, at past.At, id string) error
@@ -306,7 +306,7 @@ func (s *session) stateAt(ctx context.Context, j *journal.Journal, at past.At, w
 	return s.app.showPast(at, v, v.GetVersion(), func(l render.Look) string { return render.Request(l, v) }, err)
 }
 
-// showPast shows what was, or says why it cannot.
+// showPast shows a past state, or reports why it cannot be shown.
 func (a *app) showPast(at past.At, v proto.Message, version uint64, text func(render.Look) string, err error) error {
 	if err != nil {
 		return err
@@ -321,7 +321,7 @@ func (a *app) showPast(at past.At, v proto.Message, version uint64, text func(re
 	})
 }
 
-// expandInStream is expand for those who ask no projection.
+// expandInStream is expand without the projection: it searches the stream.
 func (s *session) expandInStream(ctx context.Context, j *journal.Journal, part string) (string, error) {
 	if err := s.checkPart(part); err != nil {
 		return "", err

@@ -21,19 +21,19 @@ It is YAML, and each version that is published is an event.`, "",
 		a.catalogueListCommand(), a.catalogueShowCommand(), a.catalogueCheckCommand(), a.cataloguePublishCommand())
 }
 
-// catalogueInForce is the catalogue in force, as programs read it.
+// catalogueInForce is the current catalogue, for JSON and YAML output.
 type catalogueInForce struct {
 	CatalogueVersion string `json:"catalogue_version"`
 	// Published is false for the catalogue that ships with Lockbox.
 	Published   bool       `json:"published"`
 	PublishedAt *time.Time `json:"published_at"`
 	PublishedBy string     `json:"published_by"`
-	// One of the two: what is in it, or how it was written.
+	// Either Services, the catalogue's content, or its source text is set.
 	Services []render.CatalogueService `json:"services,omitempty"`
 	Text     string                    `json:"text,omitempty"`
 }
 
-// catalogue reads the catalogue that is in force, with its text and its services.
+// catalogue reads the current catalogue, its source text and its services.
 func (s *session) catalogue(ctx context.Context) (catalogueInForce, []catalogue.Service, error) {
 	j, err := s.Journal(ctx)
 	if err != nil {
@@ -118,16 +118,16 @@ the catalogue as it was written, to be changed and published. ` + readsTheStream
 	}
 }
 
-// checkedCatalogue is what catalogue check comes to, as programs read it.
+// checkedCatalogue is the result of `catalogue check`, for JSON and YAML output.
 type checkedCatalogue struct {
 	CatalogueVersion string `json:"catalogue_version"`
 	Types            int    `json:"types"`
 	Scenarios        int    `json:"scenarios"`
-	// Problem is the first thing that is wrong, with file and line; empty if nothing is.
+	// Problem is the first error, with file and line; empty if there is none.
 	Problem string `json:"problem"`
 }
 
-// checkCatalogue checks a catalogue. An error says that the file cannot be read.
+// checkCatalogue checks a catalogue. The error is non-nil only if the file cannot be read.
 func checkCatalogue(c *cobra.Command, file string) (text []byte, result checkedCatalogue, err error) {
 	if text, err = readFile(c, file); err != nil {
 		return nil, result, err
@@ -145,8 +145,8 @@ func checkCatalogue(c *cobra.Command, file string) (text []byte, result checkedC
 	return text, result, nil
 }
 
-// tell writes that a catalogue can be used, or what is wrong with it; then it fails.
-func (r checkedCatalogue) tell(a *app, file string) error {
+// report prints that the catalogue is valid, or what is wrong with it, and then returns an error.
+func (r checkedCatalogue) report(a *app, file string) error {
 	err := a.write(page{
 		func() (string, error) { return render.ValueJSON(r) },
 		func(l render.Look) string {
@@ -175,7 +175,7 @@ exit code is 3 if there is a problem.`,
 			if err != nil {
 				return err
 			}
-			return result.tell(a, args[0])
+			return result.report(a, args[0])
 		},
 	}
 }
@@ -197,7 +197,7 @@ officer of the provider may; the orchestrator reads it once more, and refuses wh
 			return err
 		}
 		if result.Problem != "" {
-			return result.tell(a, args[0])
+			return result.report(a, args[0])
 		}
 		sentence := fmt.Sprintf("%s, with %d resource types, will say what every intent from now on may be for.",
 			result.CatalogueVersion, result.Types)

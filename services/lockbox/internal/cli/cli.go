@@ -1,6 +1,6 @@
-// Package cli is the command line: what people type, what they are told, and the exit code. It asks the services over
-// the bus, shows what they answer, and decides nothing: no check here stands in for one of theirs. It reads and writes
-// only through its Environment, and ends no process.
+// Package cli is the command line: arguments, output and exit codes. It queries the services over the bus, shows their
+// answers, and enforces nothing: no check here replaces one of theirs. All input and output goes through its
+// Environment, and it never exits the process.
 package cli
 
 import (
@@ -19,25 +19,25 @@ import (
 	"golang.org/x/term"
 )
 
-// Environment is where a command runs: its streams, its terminal, its clock.
+// Environment is what a command uses of its process: streams, terminal, clock.
 type Environment struct {
 	In       io.Reader
 	Out, Err io.Writer
-	// InTerminal, OutTerminal and ErrTerminal tell which of them a person sits at.
+	// InTerminal, OutTerminal and ErrTerminal report which of the streams are terminals.
 	InTerminal, OutTerminal, ErrTerminal bool
-	// Width of that terminal in columns; 0 if there is none.
+	// Width returns the terminal's width in columns; 0 if there is none.
 	Width  func() int
 	Getenv func(string) string
 	Now    func() time.Time
-	// Zone in which times are shown.
+	// Zone is the time zone in which times are shown.
 	Zone *time.Location
-	// Program is what people type to run this, in commands to copy; empty: lockbox.
+	// Program is the name by which users call the program, for commands to copy; empty: lockbox.
 	Program string
-	// Browse opens a page in the person's browser and does not wait for it; nil: there is none.
+	// Browse opens a page in the user's browser without waiting for it; nil: no browser.
 	Browse func(ctx context.Context, address string) error
 }
 
-// System is the process's own environment.
+// System returns the environment of this process.
 func System() Environment {
 	return Environment{
 		In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
@@ -57,7 +57,7 @@ func isTerminal(f *os.File) bool { return term.IsTerminal(fd(f)) }
 
 func fd(f *os.File) int { return int(f.Fd()) } // #nosec G115 -- a file descriptor is a small number
 
-// app is one run of the command line: the environment and the flags that every command has.
+// app is one invocation of the command line: its environment and the global flags.
 type app struct {
 	Environment
 	data, url, keys, tokenFile, as, profile, tenant string
@@ -67,11 +67,11 @@ type app struct {
 	timeout time.Duration
 }
 
-// Run runs one command line to its end and returns the exit code. Extra commands are added to the tree.
+// Run executes one command line and returns its exit code. The extra commands are added to the tree.
 func Run(ctx context.Context, args []string, env Environment, extra ...*cobra.Command) int {
 	a := &app{Environment: env}
 	root := a.root(extra)
-	a.output = wantedFormat(args) // for errors in what stands before the flag
+	a.output = wantedFormat(args) // for errors in arguments before the flag
 	root.SetArgs(args)
 	root.SetIn(env.In)
 	root.SetOut(env.Out)
@@ -86,7 +86,7 @@ func Run(ctx context.Context, args []string, env Environment, extra ...*cobra.Co
 	return ExitCode(err)
 }
 
-// wantedFormat finds the output format in a command line that may be wrong.
+// wantedFormat finds the output format in a command line that may be invalid.
 func wantedFormat(args []string) format {
 	var f format
 	for i, arg := range args {
@@ -96,19 +96,19 @@ func wantedFormat(args []string) format {
 				value = args[i+1]
 			}
 			if joined {
-				_ = f.Set(strings.TrimPrefix(value, "=")) // one that does not exist is an error of its own
+				_ = f.Set(strings.TrimPrefix(value, "=")) // cobra reports an unknown format
 			}
 		}
 	}
 	return f
 }
 
-// New builds the command tree, with extra commands in it.
+// New builds the command tree, including the extra commands.
 func New(env Environment, extra ...*cobra.Command) *cobra.Command {
 	return (&app{Environment: env}).root(extra)
 }
 
-// DataDir is the data directory that a command was told, by --data, LOCKBOX_DATA or default.
+// DataDir returns the data directory: from --data, LOCKBOX_DATA or the default.
 func DataDir(c *cobra.Command) (string, error) {
 	return dataDir(c.Flag("data").Value.String(), os.Getenv)
 }
@@ -122,7 +122,7 @@ func dataDir(flag string, getenv func(string) string) (string, error) {
 	return runinfo.DefaultDir(getenv)
 }
 
-// The parts of the help.
+// Command groups of the help.
 const (
 	groupSignIn   = "signin"
 	groupRequests = "requests"
@@ -131,7 +131,7 @@ const (
 	groupRun      = "run"
 )
 
-// Under is the annotation of a command from elsewhere that stands below one of ours.
+// Under is the annotation by which an extra command names the command that it belongs below.
 const Under = "under"
 
 func (a *app) root(extra []*cobra.Command) *cobra.Command {
@@ -196,7 +196,7 @@ approves or denies it before any access exists. Everything that happens is an ev
 	return root
 }
 
-// wrongArguments makes every complaint about arguments an error of the command line, also in commands from elsewhere.
+// wrongArguments turns every error about arguments into a usage error, also for extra commands.
 func wrongArguments(c *cobra.Command) {
 	if check := c.Args; check != nil {
 		c.Args = func(c *cobra.Command, args []string) error {
@@ -213,7 +213,7 @@ func wrongArguments(c *cobra.Command) {
 	}
 }
 
-// group makes a command that only has commands below it.
+// group creates a command that only has subcommands.
 func group(use, short, long, example string, below ...*cobra.Command) *cobra.Command {
 	c := &cobra.Command{
 		Use: use, Short: short, Long: long, Example: example, DisableFlagsInUseLine: true,
@@ -234,7 +234,7 @@ func group(use, short, long, example string, below ...*cobra.Command) *cobra.Com
 	return c
 }
 
-// exactly demands arguments by name, as the usage line shows them.
+// exactly requires one argument per name, as in the usage line.
 func exactly(names ...string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		switch {

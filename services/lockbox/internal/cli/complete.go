@@ -13,29 +13,29 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// completionTime is how long a shell waits for suggestions at most.
+// completionTime is the timeout of shell completion.
 const completionTime = 1500 * time.Millisecond
 
 type completer = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective)
 
-// complete suggests values for a flag of the command.
+// complete registers completions for a flag.
 func complete(c *cobra.Command, flag string, with completer) {
 	if err := c.RegisterFlagCompletionFunc(flag, with); err != nil {
-		panic(err) // the flag does not exist, or has suggestions already: a test builds the whole tree
+		panic(err) // an unknown flag, or completed twice: a test builds the whole tree
 	}
 }
 
-// fixed suggests from a list that is always the same.
+// fixed completes from a fixed list.
 func fixed(values ...string) completer {
 	return cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)
 }
 
-// nothing suggests nothing, not even files.
+// nothing completes nothing, not even file names.
 func nothing(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 	return nil, cobra.ShellCompDirectiveNoFileComp
 }
 
-// ruleFiles suggests files with rules.
+// ruleFiles completes the names of files with rules.
 func ruleFiles(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
@@ -43,7 +43,7 @@ func ruleFiles(_ *cobra.Command, args []string, _ string) ([]string, cobra.Shell
 	return []string{"yaml", "yml"}, cobra.ShellCompDirectiveFilterFileExt
 }
 
-// firstArgument suggests for the first argument only.
+// firstArgument completes the first argument only.
 func firstArgument(with completer) completer {
 	return func(c *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
 		if len(args) > 0 {
@@ -53,7 +53,7 @@ func firstArgument(with completer) completer {
 	}
 }
 
-// asking suggests what a quick query answers; an error suggests nothing.
+// asking completes from a query with a short timeout; after an error there are no suggestions.
 func (a *app) asking(get func(ctx context.Context, s *session) []string) completer {
 	return func(c *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
 		a.timeout = completionTime
@@ -69,7 +69,7 @@ func (a *app) asking(get func(ctx context.Context, s *session) []string) complet
 	}
 }
 
-// personas are the demo's people.
+// personas completes the demo's people.
 func (a *app) personas(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 	info, err := a.running()
 	if err != nil || info.Demo == nil {
@@ -82,7 +82,7 @@ func (a *app) personas(*cobra.Command, []string, string) ([]string, cobra.ShellC
 	return names, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
 }
 
-// tenants are those of the requests that one can see, and the demo's.
+// tenants completes the tenants of the requests that the user can see, and the demo's.
 func (a *app) tenants(c *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
 	return a.asking(func(ctx context.Context, s *session) []string {
 		var ids []string
@@ -98,7 +98,7 @@ func (a *app) tenants(c *cobra.Command, args []string, typed string) ([]string, 
 	})(c, args, typed)
 }
 
-// newest are the newest requests that one can see, in one of these states if any are named.
+// newest returns the newest requests that the user can see, limited to the given states if there are any.
 func (s *session) newest(ctx context.Context, in []lockboxv1.RequestStatus) []*lockboxv1.RequestView {
 	tenant, err := s.tenant(ctx)
 	if err != nil {
@@ -112,7 +112,7 @@ func (s *session) newest(ctx context.Context, in []lockboxv1.RequestStatus) []*l
 	return reply.GetRequests().GetRequests()
 }
 
-// requests suggests the ids of requests in these states, the newest first.
+// requests completes the ids of requests in the given states, newest first.
 func (a *app) requests(in ...lockboxv1.RequestStatus) completer {
 	return firstArgument(a.asking(func(ctx context.Context, s *session) []string {
 		var ids []string
@@ -124,7 +124,7 @@ func (a *app) requests(in ...lockboxv1.RequestStatus) completer {
 	}))
 }
 
-// view reads the tenant for completion; nil if it cannot.
+// view reads the tenant for completion; nil if that fails.
 func (s *session) view(ctx context.Context) *lockboxv1.TenantView {
 	tenant, err := s.tenant(ctx)
 	if err != nil || tenant == "" {
@@ -138,7 +138,7 @@ func (s *session) view(ctx context.Context) *lockboxv1.TenantView {
 	return reply.GetTenant()
 }
 
-// subscriptions suggests the tenant's subscriptions.
+// subscriptions completes the tenant's subscriptions.
 func (a *app) subscriptions(c *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
 	return a.asking(func(ctx context.Context, s *session) []string {
 		var ids []string
@@ -150,7 +150,7 @@ func (a *app) subscriptions(c *cobra.Command, args []string, typed string) ([]st
 	})(c, args, typed)
 }
 
-// assignments suggests the tenant's role assignments.
+// assignments completes the tenant's role assignments.
 func (a *app) assignments(c *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
 	return firstArgument(a.asking(func(ctx context.Context, s *session) []string {
 		v := s.view(ctx)
@@ -167,7 +167,7 @@ func (a *app) assignments(c *cobra.Command, args []string, typed string) ([]stri
 	}))(c, args, typed)
 }
 
-// ticketIDs suggests tickets.
+// ticketIDs completes support tickets.
 func (a *app) ticketIDs(c *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
 	return a.asking(func(ctx context.Context, s *session) []string {
 		tenant, err := s.tenant(ctx)
@@ -187,7 +187,7 @@ func (a *app) ticketIDs(c *cobra.Command, args []string, typed string) ([]string
 	})(c, args, typed)
 }
 
-// resourceTypes suggests the catalogue's types.
+// resourceTypes completes the resource types of the catalogue.
 func resourceTypes(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 	var types []string
 	for _, s := range catalogue.Default().Services() {
@@ -196,7 +196,7 @@ func resourceTypes(*cobra.Command, []string, string) ([]string, cobra.ShellCompD
 	return types, cobra.ShellCompDirectiveNoFileComp
 }
 
-// previewTypes suggests what is in preview.
+// previewTypes completes the resource types in preview.
 func previewTypes(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 	var types []string
 	for _, s := range catalogue.Default().Services() {
@@ -207,7 +207,7 @@ func previewTypes(*cobra.Command, []string, string) ([]string, cobra.ShellCompDi
 	return types, cobra.ShellCompDirectiveNoFileComp
 }
 
-// scenarios suggests those of the type that was given with --type.
+// scenarios completes the scenarios of the type given with --type.
 func scenarios(c *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 	var ids []string
 	for _, s := range catalogue.Default().Services() {

@@ -13,10 +13,11 @@ import (
 
 var errNotConfirmed = errors.New("nothing was done")
 
-// interactive tells whether a person can be asked something.
+// interactive reports whether the user can be prompted.
 func (a *app) interactive() bool { return a.InTerminal && a.ErrTerminal && a.output == formatTable }
 
-// confirm repeats what is about to happen and waits for a yes. Where nobody can be asked, the command line is the yes.
+// confirm shows what is about to happen and waits for confirmation. Without a terminal, running the command is the
+// confirmation.
 func (a *app) confirm(ctx context.Context, yes bool, sentence, question string) error {
 	if yes || !a.interactive() {
 		return nil
@@ -33,7 +34,7 @@ func (a *app) confirm(ctx context.Context, yes bool, sentence, question string) 
 	return errNotConfirmed
 }
 
-// reason is what was given with a flag, or what a person types when asked.
+// reason returns the reason given with a flag, or prompts for it.
 func (a *app) reason(ctx context.Context, given, question string) (string, error) {
 	if given != "" || !a.interactive() {
 		return given, nil
@@ -41,7 +42,8 @@ func (a *app) reason(ctx context.Context, given, question string) (string, error
 	return a.prompt(ctx, question+" ")
 }
 
-// prompt writes a question and waits for a line, or until ctx ends: the terminal itself would go on waiting.
+// prompt shows a question and reads a line. It returns early when ctx ends, although the read itself cannot be
+// cancelled.
 func (a *app) prompt(ctx context.Context, text string) (string, error) {
 	if _, err := io.WriteString(a.Err, text); err != nil {
 		return "", err

@@ -10,20 +10,21 @@ import (
 	"github.com/openlockbox/lockbox/services/forwarder/bookmark"
 )
 
-// keptEvery is how often a cursor is kept while there is much.
+// keptEvery is the minimum time between two writes of the cursor while events are plentiful.
 const keptEvery = time.Second
 
-// cursor remembers in a file how far a replay has come, so that the same command goes on there. It moves only after
-// what it has passed is written: with an output file each event is in it exactly once, whatever ends the command.
+// cursor stores the position of a replay in a file, so that the same command continues from there. It advances only
+// after the events up to it are on disk; with an output file, each event is in the file exactly once, even after a
+// crash.
 type cursor struct {
 	name string
 	now  func() time.Time
-	out  *os.File // nil: standard output
+	out  *os.File // nil: stdout
 	kept time.Time
 	at   bookmark.Mark
 }
 
-// openCursor reads the file, if it is there, and opens the output file for what follows.
+// openCursor reads the cursor file, if it exists, and opens the output file at the cursor's position.
 func openCursor(name, file string, now func() time.Time) (c *cursor, err error) {
 	c = &cursor{name: name, now: now}
 	var begun bool
@@ -45,13 +46,13 @@ func openCursor(name, file string, now func() time.Time) (c *cursor, err error) 
 		err = refusal.Precondition("file", "R40", "%s is shorter than the cursor says: %d bytes, not %d", file, size,
 			c.at.Offset)
 	}
-	if err == nil { // what was written after the cursor was kept is written again
+	if err == nil { // output beyond the cursor will be written again
 		err = c.out.Truncate(c.at.Offset)
 	}
 	if err == nil {
 		_, err = c.out.Seek(c.at.Offset, io.SeekStart)
 	}
-	if err == nil && !begun { // so that the file is known as its own from now on
+	if err == nil && !begun { // lets the next run recognise the output file as its own
 		err = bookmark.Keep(name, c.at)
 	}
 	if err != nil {
@@ -60,7 +61,7 @@ func openCursor(name, file string, now func() time.Time) (c *cursor, err error) 
 	return c, nil
 }
 
-// passed notes that an event was looked at, and now and then keeps the place. Flush writes what is buffered.
+// passed records that an event was processed, and stores the position from time to time. Flush writes buffered output.
 func (c *cursor) passed(sequence uint64, flush func() error) error {
 	if c == nil {
 		return nil
@@ -72,7 +73,7 @@ func (c *cursor) passed(sequence uint64, flush func() error) error {
 	return c.keep(flush)
 }
 
-// keep makes everything up to here last, and then says so.
+// keep syncs the output up to here to disk, and then stores the position.
 func (c *cursor) keep(flush func() error) error {
 	if c == nil {
 		return nil

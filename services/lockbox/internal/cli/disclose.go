@@ -16,7 +16,7 @@ customer is told by mail and in the activity log, of a legal demand at the end o
 		a.discloseExposureCommand(), a.discloseLegalDemandCommand(), a.discloseListCommand())
 }
 
-// occurrence is what all disclosures say, as flags.
+// occurrence holds the flags that all kinds of disclosure share.
 type occurrence struct {
 	lockboxv1.Occurrence
 	id, when string
@@ -35,7 +35,7 @@ func (o *occurrence) register(c *cobra.Command) {
 	}
 }
 
-// disclose sends what the flags say.
+// disclose sends the disclosure that the flags describe.
 func (a *app) disclose(
 	ctx context.Context, s *session, o *occurrence, command func(*lockboxv1.Occurrence) (*lockboxv1.Command, error),
 ) error {

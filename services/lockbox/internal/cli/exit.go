@@ -18,7 +18,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// The exit codes. They are part of what scripts rely on and never change their meaning.
+// Exit codes. Scripts rely on them: their meaning never changes.
 const (
 	exitOK              = 0
 	exitOther           = 1
@@ -34,7 +34,7 @@ const (
 	exitInterrupted     = 130
 )
 
-// usageError says that the command line itself is wrong: nothing was asked of anybody.
+// usageError reports an invalid command line; nothing was sent.
 type usageError struct {
 	command *cobra.Command
 	err     error
@@ -50,11 +50,11 @@ func usage(c *cobra.Command, format string, args ...any) error {
 var (
 	errNothingRuns = errors.New("no Lockbox is running here")
 	errInterrupted = errors.New("interrupted")
-	// ErrNotTrue says that what is stored is not what it has to be.
+	// ErrNotTrue reports that stored data is not what it has to be.
 	ErrNotTrue = errors.New("the stream is not true")
 )
 
-// ExitCode is the one mapping from errors to exit codes; `lockbox help exit-codes` explains it.
+// ExitCode is the only mapping from errors to exit codes; `lockbox help exit-codes` explains it.
 func ExitCode(err error) int {
 	var wrong *usageError
 	switch {
@@ -93,7 +93,7 @@ func ExitCode(err error) int {
 	}
 }
 
-// problem is an error as programs read it, on stderr with -o json.
+// problem is an error in JSON, written to stderr with -o json.
 type problem struct {
 	ExitCode int    `json:"exit_code"`
 	Code     string `json:"code"`
@@ -103,7 +103,7 @@ type problem struct {
 	Hint     string `json:"hint"`
 }
 
-// complain tells the person or program at the other end what went wrong.
+// complain reports an error on stderr, as text or JSON.
 func (a *app) complain(err error) {
 	p := problem{ExitCode: ExitCode(err), Code: "ERROR", Message: err.Error(), Hint: a.hint(err)}
 	r, refused := refusal.As(err)
@@ -132,10 +132,10 @@ func (a *app) complain(err error) {
 	default:
 		out = render.Failure(a.lookAt(a.ErrTerminal), p.Message, p.Hint)
 	}
-	_, _ = fmt.Fprint(a.Err, out) // there is nobody left to tell
+	_, _ = fmt.Fprint(a.Err, out) // nothing can be done if stderr is gone
 }
 
-// hint says what the caller can do about an error; empty if there is nothing to add.
+// hint returns what the user can do about an error; empty if there is nothing to add.
 func (a *app) hint(err error) string {
 	var wrong *usageError
 	var corrupt *journal.CorruptError
@@ -182,7 +182,7 @@ type ruleHint struct {
 	text string
 }
 
-// ruleHints say more than a code can.
+// ruleHints are hints that are more specific than those by code.
 var ruleHints = map[string]ruleHint{
 	"R1": {lockboxv1.RefusalCode_REFUSAL_CODE_PRECONDITION,
 		"the provider's onboarding changes the plan: lockbox tenant plan TENANT developer"},
@@ -207,8 +207,8 @@ var ruleHints = map[string]ruleHint{
 		"name the directory of your keys with --keys; only the compliance team holds the key for replays"},
 }
 
-// signInHint says how to sign in; anew, if it is an old sign-in that was refused: the issuer may still know the person,
-// and not ask again by itself.
+// signInHint explains how to sign in. With anew, an old sign-in was refused; the issuer may still have a session and
+// would otherwise not ask again.
 func (a *app) signInHint(anew bool) string {
 	flags := ""
 	if anew {
@@ -227,7 +227,7 @@ func (a *app) signInHint(anew bool) string {
 		"`; or name a token with --token-file or LOCKBOX_TOKEN_FILE"
 }
 
-// loginAgain is the command that signs somebody in where they were.
+// loginAgain returns the command that repeats a saved sign-in.
 func (a *app) loginAgain(v signin.Saved, profile string) string {
 	command := "lockbox login"
 	if info, err := a.running(); err == nil && info.Demo != nil && strings.HasPrefix(v.Issuer, info.Demo.IssuerURL+"/") {

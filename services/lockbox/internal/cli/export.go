@@ -15,10 +15,11 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// exportedAtOnce is how many entries are asked for at once.
+// exportedAtOnce is the page size of an export, in entries.
 const exportedAtOnce = 1000
 
-// activityFilter gives a command the activity log's filters, and returns what reads them once it runs.
+// activityFilter adds the activity log's filter flags to a command, and returns a function that reads them when the
+// command runs.
 func (a *app) activityFilter(c *cobra.Command) func(context.Context, *session) (*lockboxv1.ListActivity, error) {
 	q := &lockboxv1.ListActivity{}
 	since, until := &timeFlag{app: a}, &timeFlag{app: a}
@@ -59,10 +60,10 @@ func (a *app) activityFilter(c *cobra.Command) func(context.Context, *session) (
 	}
 }
 
-// exportFormat is a flag that names one of the formats for other systems.
+// exportFormat is a flag that selects an export format.
 type exportFormat struct{ export.Format }
 
-// Set, String and Type make it a flag.
+// Set implements pflag.Value.
 func (f *exportFormat) Set(s string) (err error) {
 	var known bool
 	if f.Format, known = export.Named(s); !known {
@@ -73,7 +74,7 @@ func (f *exportFormat) Set(s string) (err error) {
 
 func (f *exportFormat) String() string { return f.Name }
 
-// Type names the flag's value in help.
+// Type is the placeholder for the flag's value in the help.
 func (*exportFormat) Type() string { return "format" }
 
 func (f *exportFormat) flag(c *cobra.Command, what string) {
@@ -98,7 +99,7 @@ For the events of the stream itself, with the compliance team's key, there is au
 	filter := a.activityFilter(c)
 	format.flag(c, "how it is written")
 	c.Flags().StringVar(&file, "file", "", "write to this new `file`")
-	_ = c.MarkFlagFilename("file") // fails only for a flag that is not there
+	_ = c.MarkFlagFilename("file") // fails only for an unknown flag
 	c.RunE = a.with(func(ctx context.Context, s *session, _ []string) error {
 		if format.Name == "" {
 			return usage(c, "--format is required: %s", strings.Join(export.Names(), ", "))
@@ -113,7 +114,7 @@ For the events of the stream itself, with the compliance team's key, there is au
 	return c
 }
 
-// into writes to a new file, or to stdout if none is named.
+// into writes to a new file, or to stdout if file is empty.
 func (a *app) into(file string, write func(io.Writer) error) error {
 	if file == "" {
 		return write(a.Out)
@@ -126,7 +127,7 @@ func (a *app) into(file string, write func(io.Writer) error) error {
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
-// export writes page by page. The first is asked for before anything is written, so that a refusal leaves no row.
+// export writes page by page. It reads the first page before it writes anything, so that a refusal produces no output.
 func (s *session) export(ctx context.Context, q *lockboxv1.ListActivity, format export.Format, w io.Writer) error {
 	list, err := s.activities(ctx, q, false)
 	if err != nil {

@@ -33,7 +33,7 @@ customer is not shown, or not yet, is in it.
   lockbox audit forward --config forward.yaml`,
 	}
 	c.Flags().StringVar(&file, "config", "", "configuration `file` (YAML)")
-	_ = c.MarkFlagFilename("config", "yaml", "yml") // fails only for a flag that is not there
+	_ = c.MarkFlagFilename("config", "yaml", "yml") // fails only for an unknown flag
 	c.RunE = a.with(func(ctx context.Context, s *session, _ []string) error {
 		if file == "" {
 			return usage(c, "--config is required")

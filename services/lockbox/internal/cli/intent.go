@@ -24,7 +24,7 @@ func (a *app) intentCommand() *cobra.Command {
 request.`, "", a.intentSubmitCommand())
 }
 
-// intentFlags are the fields of an intent as flags. A flag that is given beats the file.
+// intentFlags are the fields of an intent as flags. A flag overrides the file.
 type intentFlags struct {
 	file     string
 	id       string
@@ -71,7 +71,7 @@ The intent says nothing about you: who you are comes from your token, and what t
 	return c
 }
 
-// register makes the flags.
+// register defines the flags.
 func (in *intentFlags) register(f *pflag.FlagSet) {
 	f.StringVarP(&in.file, "file", "f", "", "`file` with the intent as JSON or YAML; - reads stdin")
 	f.StringVar(&in.id, "id", "", "the intent's own `id`, a UUID of version 7")
@@ -88,7 +88,7 @@ func (in *intentFlags) register(f *pflag.FlagSet) {
 	f.Var(&in.duration, "duration", "how `long` access is wanted, such as 4h; none: the provider's default")
 }
 
-// intent puts an intent together from file and flags.
+// intent builds an intent from file and flags.
 func (s *session) intent(ctx context.Context, in *intentFlags) (*lockboxv1.AccessIntent, error) {
 	intent := &lockboxv1.AccessIntent{}
 	if in.file != "" {
@@ -160,7 +160,7 @@ func (a *app) read(file string) ([]byte, error) {
 	return data, err
 }
 
-// readIntent reads JSON or YAML; a field that an intent does not have is refused.
+// readIntent parses JSON or YAML; unknown fields are an error.
 func readIntent(c *cobra.Command, name string, data []byte) (*lockboxv1.AccessIntent, error) {
 	jsonData, err := yaml.YAMLToJSONStrict(data)
 	if err != nil {
@@ -197,7 +197,7 @@ func (s *session) submit(ctx context.Context, intent *lockboxv1.AccessIntent, no
 			"the intent %s is stored, but was not evaluated within %v; it will be, and `lockbox request show %s` will tell", id,
 			wait, id)
 	case outcome.GetRefusal() != nil:
-		// The request may exist all the same, with its evaluation.
+		// The request may exist nevertheless, with its evaluation.
 		if err := s.app.note("Submitted as %s.", id); err != nil {
 			return err
 		}
@@ -214,7 +214,7 @@ func (s *session) submit(ctx context.Context, intent *lockboxv1.AccessIntent, no
 	})
 }
 
-// note writes to a person on stderr what is not the answer.
+// note writes a message to stderr that is not part of the answer.
 func (a *app) note(text string, args ...any) error {
 	if a.output != formatTable {
 		return nil

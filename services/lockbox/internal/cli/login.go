@@ -19,7 +19,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// login is what a sign-in came to, as programs read it.
+// login is the result of a sign-in, for JSON and YAML output.
 type login struct {
 	Profile   string     `json:"profile"`
 	File      string     `json:"file"`
@@ -138,8 +138,8 @@ func (a *app) logoutCommand() *cobra.Command {
 	}
 }
 
-// signInAt is where to sign in: the issuer that was named, or that of the demo that runs here. Only the flag names a
-// customer here, for LOCKBOX_TENANT is whom an engineer works for.
+// signInAt returns a client for the named issuer, or for that of the running demo. The tenant is taken from the flag
+// only: LOCKBOX_TENANT is the customer that an engineer works for.
 func (a *app) signInAt(c *cobra.Command, issuer, id string) (signin.Client, error) {
 	at := signin.Client{Issuer: issuer, ID: first(id, devissuer.ClientID), Now: a.Now}
 	if issuer != "" {
@@ -169,7 +169,7 @@ func demoIssuer(d *runinfo.Demo, tenant string) (string, error) {
 		strings.Join(devissuer.Tenants(), " and "))
 }
 
-// profileNamed is the profile that was named, or the default one.
+// profileNamed returns the store and the named profile, or the default one.
 func (a *app) profileNamed() (signin.Store, string, error) {
 	store, err := signin.DefaultStore(a.Getenv)
 	if err != nil {
@@ -179,7 +179,7 @@ func (a *app) profileNamed() (signin.Store, string, error) {
 	return store, profile, signin.CheckProfile(profile)
 }
 
-// showAddress tells a person where to sign in, on stderr, for stdout is the answer's.
+// showAddress prints the sign-in URL on stderr; stdout is reserved for the answer.
 func (a *app) showAddress(ctx context.Context, address string, open bool) error {
 	text := "Sign in on this page:\n\n  " + render.Clean(address) + "\n\n"
 	if open && a.Browse != nil && a.Browse(ctx, address) == nil {
@@ -189,7 +189,7 @@ func (a *app) showAddress(ctx context.Context, address string, open bool) error 
 	return err
 }
 
-// showCode tells a person which code to type where.
+// showCode prints the user code and where to enter it.
 func (a *app) showCode(code signin.Code) error {
 	text := fmt.Sprintf("In a browser, open\n\n  %s\n\nand type the code\n\n  %s\n\n", render.Clean(code.Page),
 		render.Clean(code.Text))
@@ -200,7 +200,7 @@ func (a *app) showCode(code signin.Code) error {
 	return err
 }
 
-// signedIn says who somebody is now.
+// signedIn reports who is signed in now.
 func (a *app) signedIn(store signin.Store, profile, token string) error {
 	c, err := client.ReadClaims(token)
 	if err != nil {
@@ -228,7 +228,7 @@ func (a *app) signedIn(store signin.Store, profile, token string) error {
 	})
 }
 
-// profiles suggests those that somebody is signed in under.
+// profiles completes the names of existing profiles.
 func (a *app) profiles(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 	store, err := signin.DefaultStore(a.Getenv)
 	if err != nil {
@@ -237,8 +237,8 @@ func (a *app) profiles(*cobra.Command, []string, string) ([]string, cobra.ShellC
 	return store.Profiles(), cobra.ShellCompDirectiveNoFileComp
 }
 
-// browse opens an address in the person's browser: the one that BROWSER names, or the desktop's. It does not wait for
-// it.
+// browse returns a function that opens a URL in the user's browser, the one in BROWSER or the desktop's, without
+// waiting for it.
 func browse(getenv func(string) string) func(context.Context, string) error {
 	return func(ctx context.Context, address string) error {
 		if u, err := url.Parse(address); err != nil || u.Scheme != "https" && u.Scheme != "http" {
@@ -253,13 +253,13 @@ func browse(getenv func(string) string) func(context.Context, string) error {
 		if err := c.Start(); err != nil {
 			return err
 		}
-		go func() { _ = c.Wait() }() // a browser's exit code says nothing
+		go func() { _ = c.Wait() }() // a browser's exit code means nothing
 		return nil
 	}
 }
 
-// opener is the program that opens a page; none where there is no desktop, for a browser in this terminal would take it
-// over.
+// opener returns the program that opens a URL; none without a desktop, where a text browser would take over this
+// terminal.
 func opener(system string, getenv func(string) string) (name string, args []string) {
 	if chosen, _, _ := strings.Cut(getenv("BROWSER"), ":"); chosen != "" && !strings.Contains(chosen, "%") {
 		return chosen, nil

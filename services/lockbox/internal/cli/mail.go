@@ -17,7 +17,7 @@ func (a *app) mailCommand() *cobra.Command {
 page is in the output of lockbox up.`, "", a.mailListCommand(), a.mailShowCommand())
 }
 
-// letter is a mail as programs read it.
+// letter is a mail, for JSON and YAML output.
 type letter struct {
 	ID         string    `json:"id"`
 	Received   time.Time `json:"received"`
@@ -31,7 +31,7 @@ type letter struct {
 	Path       string    `json:"path"`
 }
 
-// mails reads the mailbox of the Lockbox that runs here, the newest first, and those only that somebody got.
+// mails reads the mailbox of the Lockbox on this machine, newest first, optionally limited to one recipient.
 func (a *app) mails(c *cobra.Command, dir, to string) ([]letter, error) {
 	if dir == "" {
 		info, err := a.running()
@@ -101,7 +101,7 @@ func mailTable(l render.Look, letters []letter) string {
 	return render.Mails(l, rows)
 }
 
-// plainAddresses leaves out names: in a list, who got it is enough.
+// plainAddresses strips display names: a list only needs the addresses.
 func plainAddresses(to []string) string {
 	short := make([]string, len(to))
 	for i, t := range to {

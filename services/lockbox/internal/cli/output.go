@@ -15,7 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// format is how answers are written.
+// format is an output format.
 type format string
 
 const (
@@ -26,7 +26,7 @@ const (
 
 var formats = []string{"table", "json", "yaml"}
 
-// Set, String and Type make it a flag.
+// Set implements pflag.Value.
 func (f *format) Set(s string) error {
 	if !slices.Contains(formats, s) {
 		return fmt.Errorf("want one of %s", strings.Join(formats, ", "))
@@ -40,10 +40,10 @@ func (f *format) Set(s string) error {
 
 func (f *format) String() string { return first(string(*f), "table") }
 
-// Type names the flag's value in help.
+// Type is the placeholder for the flag's value in the help.
 func (*format) Type() string { return "format" }
 
-// when says when there are colours.
+// when says when to use colours.
 type when string
 
 const (
@@ -54,7 +54,7 @@ const (
 
 var whens = []string{"auto", "always", "never"}
 
-// Set, String and Type make it a flag.
+// Set implements pflag.Value.
 func (w *when) Set(s string) error {
 	if !slices.Contains(whens, s) {
 		return fmt.Errorf("want one of %s", strings.Join(whens, ", "))
@@ -68,13 +68,14 @@ func (w *when) Set(s string) error {
 
 func (w *when) String() string { return first(string(*w), "auto") }
 
-// Type names the flag's value in help.
+// Type is the placeholder for the flag's value in the help.
 func (*when) Type() string { return "when" }
 
-// look is what stdout can show.
+// look returns what stdout can display.
 func (a *app) look() render.Look { return a.lookAt(a.OutTerminal) }
 
-// lookAt is what a stream can show: colours and ornaments on a terminal, unless somebody asked for none (no-color.org).
+// lookAt returns what a stream can display: colours and Unicode ornaments on a terminal, unless disabled
+// (no-color.org).
 func (a *app) lookAt(terminal bool) render.Look {
 	color := terminal && a.Getenv("NO_COLOR") == "" && a.Getenv("TERM") != "dumb"
 	switch a.color {
@@ -91,7 +92,7 @@ func (a *app) lookAt(terminal bool) render.Look {
 	return l
 }
 
-// speaksUTF8 follows the locale; without one it is likely.
+// speaksUTF8 follows the locale; without one, UTF-8 is assumed.
 func (a *app) speaksUTF8() bool {
 	locale := strings.ToLower(first(a.Getenv("LC_ALL"), a.Getenv("LC_CTYPE"), a.Getenv("LANG")))
 	return locale == "" || strings.Contains(locale, "utf-8") || strings.Contains(locale, "utf8")
@@ -103,17 +104,17 @@ type page struct {
 	human func(render.Look) string
 }
 
-// answer is a page about a protobuf message.
+// answer returns a page that shows a protobuf message.
 func answer(m proto.Message, human func(render.Look) string) page {
 	return page{func() (string, error) { return render.JSON(m) }, human}
 }
 
-// show writes an answer about a message.
+// show writes a protobuf message as an answer.
 func (a *app) show(m proto.Message, human func(render.Look) string) error {
 	return a.write(answer(m, human))
 }
 
-// write writes a page as it is wanted.
+// write writes a page in the selected output format.
 func (a *app) write(p page) error {
 	text, err := a.text(p)
 	if err == nil {
@@ -133,7 +134,7 @@ func (a *app) text(p page) (string, error) {
 	return text, err
 }
 
-// say writes text from here to a person, and nothing to a program.
+// say writes a message to the user; it writes nothing with JSON or YAML output.
 func (a *app) say(text string, args ...any) error {
 	if a.output != formatTable {
 		return nil
@@ -142,7 +143,8 @@ func (a *app) say(text string, args ...any) error {
 	return err
 }
 
-// done tells what a command came to: that it is so already, if it is, or else the sentence, whose arguments are clean.
+// done reports the result of a command: that nothing had to change, or else the sentence, whose arguments must be
+// clean.
 func (a *app) done(reply *lockboxv1.CommandReply, sentence string, args ...any) error {
 	return a.show(reply, func(l render.Look) string {
 		if reply.GetEventId() == "" {
@@ -160,8 +162,8 @@ func watchable(c *cobra.Command) *bool {
 	return c.Flags().BoolP("watch", "w", false, "show it again whenever it changes")
 }
 
-// list shows a page, or with watch one after the other until ctx ends: on a terminal in place with its countdowns,
-// elsewhere again whenever something changed.
+// list shows a page. With watch it shows it again and again until ctx ends: on a terminal in place, with countdowns,
+// elsewhere whenever something has changed.
 func (a *app) list(ctx context.Context, watch bool, get func() (page, error)) error {
 	if !watch {
 		p, err := get()
@@ -172,13 +174,13 @@ func (a *app) list(ctx context.Context, watch bool, get func() (page, error)) er
 	}
 	inPlace := a.OutTerminal && a.output == formatTable
 	if inPlace {
-		if _, err := io.WriteString(a.Out, "\x1b[?1049h"); err != nil { // the terminal's second screen
+		if _, err := io.WriteString(a.Out, "\x1b[?1049h"); err != nil { // the alternate screen
 			return err
 		}
 	}
 	var last glimpsed
 	if inPlace {
-		// Back on the first screen, what was seen last stays.
+		// Leaves the last page on the normal screen.
 		defer func() { _, _ = io.WriteString(a.Out, "\x1b[?1049l"+last.shown) }()
 	}
 	for {
@@ -206,7 +208,8 @@ func (a *app) list(ctx context.Context, watch bool, get func() (page, error)) er
 	}
 }
 
-// glimpsed is a page as it is shown, and as JSON, by which changes are found: a table changes with every second.
+// glimpsed is a page as shown and as JSON. Changes are detected in the JSON, because the countdowns of the text change
+// every second.
 type glimpsed struct{ shown, json string }
 
 func (a *app) glimpse(get func() (page, error)) (g glimpsed, err error) {
@@ -221,7 +224,7 @@ func (a *app) glimpse(get func() (page, error)) (g glimpsed, err error) {
 	return g, err
 }
 
-// redraw replaces what the screen shows, line by line, so that it does not flicker.
+// redraw overwrites the screen line by line, which avoids flicker.
 func (a *app) redraw(text string) error {
 	head := a.Now().In(a.Zone).Format("15:04:05") + ", every " + watchPause.String() + "; Ctrl-C ends\n\n"
 	text = "\x1b[H" + strings.ReplaceAll(head+text, "\n", "\x1b[K\n") + "\x1b[J"
@@ -229,8 +232,8 @@ func (a *app) redraw(text string) error {
 	return err
 }
 
-// record writes one of a stream of things: as text for people, or for programs as JSON on a line of its own or as a
-// YAML document, made of the message's JSON.
+// record writes one of a sequence of records: as text for people, as one line of JSON, or as a YAML document; both of
+// the latter are made from the message's JSON.
 func (a *app) record(out io.Writer, text func() string, m proto.Message, value func(json.RawMessage) any) error {
 	var written string
 	if a.output == formatTable {

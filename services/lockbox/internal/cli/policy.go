@@ -26,7 +26,7 @@ is not asked (R13-R15). policy check and policy simulate try out a rule set befo
 		a.policyShowCommand())
 }
 
-// fileProblem is a problem with a file as programs read it.
+// fileProblem is an error in a file, for JSON and YAML output.
 type fileProblem struct {
 	File    string `json:"file"`
 	Line    int    `json:"line"`
@@ -34,7 +34,7 @@ type fileProblem struct {
 	Message string `json:"message"`
 }
 
-// checked is what policy check comes to, as programs read it.
+// checked is the result of `policy check`, for JSON and YAML output.
 type checked struct {
 	PolicyVersion string        `json:"policy_version"`
 	Rules         int           `json:"rules"`
@@ -45,7 +45,7 @@ type checked struct {
 const (
 	builtinRules = "built-in rules.yaml"
 	builtinCases = "built-in rules_test.yaml"
-	// largestFile is more than is ever parsed; the parser says so.
+	// largestFile exceeds the parser's limit, so that the parser reports a file that is too large.
 	largestFile = 2 << 20
 )
 
@@ -71,12 +71,12 @@ exit code is 3 if there is any problem.`,
 		if err != nil {
 			return err
 		}
-		return a.tellChecked(file, result)
+		return a.reportChecked(file, result)
 	}
 	return c
 }
 
-// checkFiles checks a rule set and its cases. An error says that a file cannot be read.
+// checkFiles checks a rule set and its test cases. The error is non-nil only if a file cannot be read.
 func checkFiles(c *cobra.Command, file, cases string) (checked, error) {
 	result := checked{Problems: []fileProblem{}}
 	text, err := rulesText(c, file)
@@ -124,7 +124,7 @@ func rulesText(c *cobra.Command, file string) ([]byte, error) {
 	return readFile(c, file)
 }
 
-// readFile reads a file that somebody named, as far as it would be parsed.
+// readFile reads a file named by the user, up to largestFile.
 func readFile(c *cobra.Command, name string) ([]byte, error) {
 	f, err := os.Open(name) // #nosec G304 -- the file that was named
 	if err != nil {
@@ -138,8 +138,8 @@ func readFile(c *cobra.Command, name string) ([]byte, error) {
 	return data, nil
 }
 
-// tellChecked writes what is wrong, or that nothing is; it fails if something is.
-func (a *app) tellChecked(file string, r checked) error {
+// reportChecked prints the result of a check, and returns an error if the check failed.
+func (a *app) reportChecked(file string, r checked) error {
 	p := page{
 		func() (string, error) { return render.ValueJSON(r) },
 		func(l render.Look) string {
@@ -167,14 +167,14 @@ func (a *app) tellChecked(file string, r checked) error {
 	return nil
 }
 
-// explanation is why a request was evaluated as it was, as programs read it.
+// explanation explains the evaluation of a request, for JSON and YAML output.
 type explanation struct {
 	Request          string          `json:"request_id"`
 	Verdict          string          `json:"verdict"`
 	PolicyVersion    string          `json:"policy_version"`
 	CatalogueVersion string          `json:"catalogue_version"`
 	Rules            []explainedRule `json:"rules"`
-	// Evaluation is all of it, as it was recorded.
+	// Evaluation is the complete evaluation as recorded.
 	Evaluation json.RawMessage `json:"evaluation"`
 }
 
@@ -183,7 +183,7 @@ type explainedRule struct {
 	Matched bool   `json:"matched"`
 	Effect  string `json:"effect"`
 	Reason  string `json:"reason"`
-	// When is the rule's condition; empty if the rule set of that version is not at hand.
+	// When is the rule's condition; empty if the rule set of that version is not available.
 	When string `json:"when"`
 }
 
@@ -263,7 +263,7 @@ func explain(v *lockboxv1.RequestView, rules []policy.Rule) (explanation, error)
 	return x, err
 }
 
-// parseRules reads a rule set that is needed for something else; what is wrong with it is told as policy check does.
+// parseRules parses a rule set that another command needs; errors are reported as by `policy check`.
 func (a *app) parseRules(c *cobra.Command, file string) (*policy.Rules, error) {
 	text, err := readFile(c, file)
 	if err != nil {
@@ -273,7 +273,7 @@ func (a *app) parseRules(c *cobra.Command, file string) (*policy.Rules, error) {
 	if err != nil {
 		result := checked{}
 		result.add(file, err)
-		return nil, a.tellChecked(file, result)
+		return nil, a.reportChecked(file, result)
 	}
 	return rules, nil
 }

@@ -14,20 +14,21 @@ import (
 func newBuffered(w io.Writer) *bufio.Writer { return bufio.NewWriterSize(w, 64<<10) }
 
 const (
-	// patience is how long work may take before a person is told how far it has come; redrawPause is between two tellings.
+	// patience is how long work may take before progress is shown; redrawPause is the minimum time between two
+	// updates.
 	patience    = time.Second
 	redrawPause = 200 * time.Millisecond
 	barWidth    = 30
 )
 
-// progress tells on stderr how far a replay has come, if a person sits there and the events go elsewhere.
+// progress shows the progress of a replay on stderr, if that is a terminal and the events go elsewhere.
 type progress struct {
 	app            *app
 	wanted         bool
 	shown          bool
 	begun, redrawn time.Time
 	count          uint64
-	// bounded: what is still to come will all be read.
+	// bounded is set if all pending events will be read, so that a percentage can be shown.
 	bounded bool
 }
 
@@ -35,7 +36,7 @@ func (a *app) progress(endless bool) *progress {
 	return &progress{app: a, wanted: a.ErrTerminal && !a.OutTerminal && !endless, begun: a.Now(), bounded: true}
 }
 
-// Progress tells on a terminal how far something has come that others wait for. With done equal to of it is over.
+// Progress returns a callback that shows progress on a terminal. The work is finished when done equals of.
 func Progress(env Environment) func(done, of uint64) {
 	var p *progress
 	return func(done, of uint64) {
@@ -43,7 +44,7 @@ func Progress(env Environment) func(done, of uint64) {
 			p = &progress{app: &app{Environment: env}, wanted: env.ErrTerminal, begun: env.Now()}
 		}
 		if done < of && p.wanted {
-			p.tell(func(took time.Duration) string { return p.line(done, of-done, took) })
+			p.draw(func(took time.Duration) string { return p.line(done, of-done, took) })
 			return
 		}
 		p.end()
@@ -59,7 +60,7 @@ func (p *progress) step(e journal.Entry) {
 	if !p.wanted {
 		return
 	}
-	p.tell(func(took time.Duration) string {
+	p.draw(func(took time.Duration) string {
 		if !p.bounded {
 			return fmt.Sprintf("%d events, %.0f/s", p.count, float64(p.count)/took.Seconds())
 		}
@@ -67,17 +68,17 @@ func (p *progress) step(e journal.Entry) {
 	})
 }
 
-// counted is so many more of nobody knows how many.
+// counted adds n to a count whose total is unknown.
 func (p *progress) counted(n int) {
 	p.count += uint64(max(0, n)) // #nosec G115 -- not negative
 	if p.wanted {
-		p.tell(func(took time.Duration) string {
+		p.draw(func(took time.Duration) string {
 			return fmt.Sprintf("%d entries, %.0f/s", p.count, float64(p.count)/took.Seconds())
 		})
 	}
 }
 
-func (p *progress) tell(line func(took time.Duration) string) {
+func (p *progress) draw(line func(took time.Duration) string) {
 	now := p.app.Now()
 	if now.Sub(p.begun) < patience || now.Sub(p.redrawn) < redrawPause {
 		return
@@ -86,7 +87,7 @@ func (p *progress) tell(line func(took time.Duration) string) {
 	_, _ = fmt.Fprint(p.app.Err, "\r\x1b[K"+line(now.Sub(p.begun)))
 }
 
-// line is the bar, the part done, the speed and the time that is left.
+// line formats a progress bar with percentage, speed and remaining time.
 func (p *progress) line(done, left uint64, took time.Duration) string {
 	total := done + left
 	filled := int(barWidth * done / total) // #nosec G115 -- at most barWidth

@@ -34,7 +34,7 @@ more, and refuses what does not compile: what was in force stays.`,
 			return err
 		}
 		if len(result.Problems) > 0 {
-			return a.tellChecked(args[0], result)
+			return a.reportChecked(args[0], result)
 		}
 		text, err := readFile(c, args[0])
 		if err != nil {
@@ -56,7 +56,7 @@ more, and refuses what does not compile: what was in force stays.`,
 	return c
 }
 
-// inForce are the rules in force, as programs read them.
+// inForce is the current rule set, for JSON and YAML output.
 type inForce struct {
 	PolicyVersion string `json:"policy_version"`
 	// Published is false for the rules that ship with Lockbox.
@@ -87,7 +87,7 @@ the stream and needs the compliance team's key.`,
 	}
 }
 
-// shippedOr is what was published, or as long as nothing was, what ships with Lockbox.
+// shippedOr returns what was published last, or what ships with Lockbox if nothing was.
 func shippedOr(last policy.Published, version string, text []byte) inForce {
 	if !last.Exists() {
 		return inForce{PolicyVersion: version, Text: string(text)}
@@ -103,7 +103,7 @@ func (a *app) showInForce(shown inForce) error {
 	})
 }
 
-// plainText is a text that goes to a file, as it is, unless it could steer a terminal.
+// plainText returns a text for a file: unchanged, unless it contains characters that could control a terminal.
 func plainText(s string) string {
 	if input.Text("", s, 0, len(s)) != nil {
 		s = render.CleanText(s)

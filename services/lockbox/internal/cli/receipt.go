@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// What has just happened is in a signed checkpoint within ten seconds (I5).
+	// A new event is in a signed checkpoint within ten seconds (I5).
 	receiptPatience = 15 * time.Second
 	receiptBetween  = 500 * time.Millisecond
 )
@@ -31,7 +31,7 @@ customers are withheld, and their place is proved all the same. A file is never 
 	}
 	c.Flags().StringVar(&file, "file", "",
 		"write to this new `file`, - for standard output (default lockbox-receipt-<request>.json)")
-	_ = c.MarkFlagFilename("file", "json") // fails only for a flag that is not there
+	_ = c.MarkFlagFilename("file", "json") // fails only for an unknown flag
 	c.RunE = a.with(func(ctx context.Context, s *session, args []string) error {
 		v, err := s.find(ctx, args[0])
 		if err != nil {
@@ -62,7 +62,7 @@ customers are withheld, and their place is proved all the same. A file is never 
 	return c
 }
 
-// receipt asks until the last event is in a signed checkpoint.
+// receipt asks repeatedly until the request's last event is in a signed checkpoint.
 func (s *session) receipt(ctx context.Context, v *lockboxv1.RequestView) (*lockboxv1.Receipt, error) {
 	ctx, cancel := context.WithTimeout(ctx, receiptPatience)
 	defer cancel()

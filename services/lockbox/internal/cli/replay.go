@@ -20,16 +20,16 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// replaying is a replay with what the stream itself cannot filter, and where it goes on.
+// replaying is a replay with the filters that the stream does not support, and a cursor.
 type replaying struct {
 	journal.Replay
-	// types are the facts that are wanted, and person is who acted; empty: any.
+	// types are the wanted event types, and person is the actor; empty: any.
 	types  []string
 	person string
-	cursor *cursor // nil: nobody goes on from where it ends
+	cursor *cursor // nil: the position is not stored
 }
 
-// wants tells whether an event passes what the stream does not filter.
+// wants applies the filters that the stream does not support.
 func (r *replaying) wants(e *lockboxv1.Event) bool {
 	return (len(r.types) == 0 || slices.Contains(r.types, aggregate.TypeOf(e))) &&
 		(r.person == "" || activity.Is(e.GetActor().GetPerson(), r.person))
@@ -73,7 +73,7 @@ as well, each event is in that file exactly once.`,
 	f.BoolVarP(&r.Follow, "follow", "f", false, "go on with what is stored from now on; Ctrl-C ends")
 	f.StringVar(&cursor, "cursor", "", "go on after what this `file` says, and keep it up to date")
 	f.StringVar(&file, "file", "", "write to this `file`: a new one, or with --cursor the one it was begun with")
-	_ = c.MarkFlagFilename("cursor") // fails only for a flag that is not there
+	_ = c.MarkFlagFilename("cursor") // fails only for an unknown flag
 	_ = c.MarkFlagFilename("file")
 	format.flag(c, "write it for other systems")
 	complete(c, "kind", fixed(aggregate.KindRequest, aggregate.KindTenant, aggregate.KindSubscription,
@@ -82,7 +82,7 @@ as well, each event is in that file exactly once.`,
 	complete(c, "type", fixed(factTypes()...))
 	complete(c, "action", fixed(activity.Actions()...))
 	c.RunE = a.with(func(ctx context.Context, s *session, _ []string) error {
-		// Compliance reads across customers unless it names one; a persona's own tenant has no say here.
+		// Compliance reads across customers unless one is named; a persona's own tenant is ignored here.
 		r.Tenant, r.Since, r.Until = first(a.tenant, a.Getenv("LOCKBOX_TENANT")), since.Time, until.Time
 		if want != "" {
 			if r.ID != "" || r.Kind != "" {
@@ -108,7 +108,7 @@ as well, each event is in that file exactly once.`,
 	return c
 }
 
-// resume goes on where the cursor says.
+// resume continues from the cursor.
 func (s *session) resume(
 	ctx context.Context, c *cobra.Command, r *replaying, format export.Format, name, file string,
 ) (err error) {
@@ -144,7 +144,7 @@ func factTypes() []string {
 	return types
 }
 
-// stored is an event with its place in the stream, as programs read it.
+// stored is an event with its position in the stream, for JSON and YAML output.
 type stored struct {
 	Sequence uint64          `json:"sequence,string"`
 	Stored   time.Time       `json:"stored"`
@@ -163,7 +163,7 @@ func (s *session) replay(ctx context.Context, r *replaying, w io.Writer) error {
 	})
 }
 
-// replayAs writes the events in a format for other systems.
+// replayAs writes the events in an export format.
 func (s *session) replayAs(ctx context.Context, r *replaying, format export.Format, w io.Writer) error {
 	out := newSheet(format, w)
 	if r.cursor == nil || r.cursor.at.Sequence == 0 {
@@ -174,13 +174,13 @@ func (s *session) replayAs(ctx context.Context, r *replaying, format export.Form
 	err := s.each(ctx, r, out.Writer, func(e journal.Entry) error {
 		return out.write(format.Row(export.Entry(e.Seq, e.Event)))
 	})
-	if err != nil && !r.Follow && r.cursor == nil { // a following one never has everything, and one with a cursor goes on
+	if err != nil && !r.Follow && r.cursor == nil { // not with --follow, which never ends, or a cursor, which continues
 		return out.ended(err, "")
 	}
 	return err
 }
 
-// each replays, and holds nothing back from somebody who waits for it.
+// each replays the events and flushes the output whenever none are pending.
 func (s *session) each(ctx context.Context, r *replaying, out *bufio.Writer, write func(journal.Entry) error) error {
 	j, err := s.Journal(ctx)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// statusSets are words for several states.
+// statusSets are names for sets of states.
 var statusSets = map[string][]lockboxv1.RequestStatus{
 	"pending": {request.Submitted, request.AwaitingInternalApproval, request.CustomerNotified, request.Approved},
 	"ended": {
@@ -76,7 +76,7 @@ func (a *app) requestListCommand() *cobra.Command {
 	return c
 }
 
-// everything is more than there ever is.
+// everything is a limit beyond any number of requests.
 const everything = math.MaxInt
 
 func atLeast(all bool) int {
@@ -86,7 +86,7 @@ func atLeast(all bool) int {
 	return 0
 }
 
-// requests reads a page of requests, and further pages until there are at least so many, or no more.
+// requests reads pages of requests until there are at least as many as wanted, or no more.
 func (s *session) requests(ctx context.Context, q *lockboxv1.ListRequests, wanted int) (*lockboxv1.RequestList, error) {
 	tenant, err := s.tenant(ctx)
 	if err != nil {
@@ -143,7 +143,7 @@ func (a *app) requestShowCommand() *cobra.Command {
 	}
 }
 
-// requestTakeBack is withdraw or release.
+// requestTakeBack is the command withdraw or release.
 func (a *app) requestTakeBack(
 	verb, short string, from []lockboxv1.RequestStatus, sentence string, command func(reason string) *lockboxv1.Command,
 ) *cobra.Command {
@@ -167,15 +167,15 @@ func (a *app) requestTakeBack(
 	return c
 }
 
-// target is the request that a command is about.
+// target is the request that a command applies to.
 type target struct {
 	tenant, id string
-	// view is nil if it could not be read just now.
+	// view is nil if the request could not be read.
 	view *lockboxv1.RequestView
 }
 
-// target finds the request that an argument means. What makes things safer must work even when nothing can be read:
-// with a whole id and a known tenant, a projection that does not answer stands in nobody's way.
+// target resolves the request named by an argument. Commands that withdraw access must work even if nothing can be
+// read: with a full id and a known tenant, they do not depend on the projection.
 func (s *session) target(ctx context.Context, arg string) (target, error) {
 	v, err := s.find(ctx, arg)
 	if err == nil {
@@ -191,7 +191,7 @@ func (s *session) target(ctx context.Context, arg string) (target, error) {
 	return target{tenant: tenant, id: strings.ToLower(arg)}, nil
 }
 
-// address says what a command is about.
+// address sets a command's tenant and aggregate.
 func (t target) address(c *lockboxv1.Command) *lockboxv1.Command {
 	c.Tenant, c.AggregateId = t.tenant, t.id
 	return c
@@ -225,7 +225,7 @@ code is 8.`,
 	return c
 }
 
-// follow writes a request's news until it has ended or stands where it should.
+// follow prints a request's news until the request has ended or reached one of the given states.
 func (s *session) follow(ctx context.Context, v *lockboxv1.RequestView, until []lockboxv1.RequestStatus) error {
 	a := s.app
 	live := a.OutTerminal && a.output == formatTable
@@ -259,7 +259,7 @@ func (s *session) follow(ctx context.Context, v *lockboxv1.RequestView, until []
 	}
 }
 
-// watchFor waits for a newer view, and keeps the countdown going meanwhile. Nil without an error: ctx ended.
+// watchFor waits for a newer view and updates the countdown meanwhile. It returns nil without an error when ctx ends.
 func (s *session) watchFor(ctx context.Context, v *lockboxv1.RequestView, live bool) (*lockboxv1.RequestView, error) {
 	var drawn time.Time
 	for {
@@ -285,7 +285,7 @@ func (s *session) watchFor(ctx context.Context, v *lockboxv1.RequestView, live b
 	}
 }
 
-// news writes what happened, and returns the day of it.
+// news prints a timeline entry and returns its day.
 func (a *app) news(day string, e *lockboxv1.TimelineEntry, live bool) (today string, err error) {
 	err = a.record(a.Out, func() string {
 		var text string
@@ -297,7 +297,7 @@ func (a *app) news(day string, e *lockboxv1.TimelineEntry, live bool) (today str
 	return today, err
 }
 
-// standing rewrites the last line on a terminal; elsewhere it is written only at the end.
+// standing rewrites the last line of a terminal; elsewhere it is written only at the end.
 func (a *app) standing(v *lockboxv1.RequestView, live bool, end string) error {
 	if a.output != formatTable || !live && end == "" {
 		return nil

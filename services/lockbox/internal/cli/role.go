@@ -131,7 +131,7 @@ known by --person, what the issuer's tokens call them (sub); name and address ar
 	return c
 }
 
-// introduce fills in what is known of a persona of the demo.
+// introduce completes the details of a demo persona.
 func (s *session) introduce(p *lockboxv1.Person) {
 	persona, known := devissuer.Find(p.GetSubject())
 	if s.demo == nil || !known {
@@ -142,7 +142,7 @@ func (s *session) introduce(p *lockboxv1.Person) {
 	p.Language = first(p.GetLanguage(), persona.Language)
 }
 
-// assignmentID is the same for the same role of the same person, so that assigning twice is assigning once.
+// assignmentID derives the id from the role and the person, so that assigning a role twice has no further effect.
 func assignmentID(as *lockboxv1.RoleAssignment) (string, error) {
 	role := strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(as.GetRole().String(), "ROLE_"), "_", "-"))
 	if id := as.GetPerson().GetSubject() + "-" + role; input.Token("id", id) == nil {
@@ -152,7 +152,7 @@ func assignmentID(as *lockboxv1.RoleAssignment) (string, error) {
 	return id.String(), err
 }
 
-// roleCommandAbout is a command about an existing assignment; with length it takes --for.
+// roleCommandAbout creates a command on an existing assignment; with length it takes --for.
 func (a *app) roleCommandAbout(
 	verb, short, sentence string, length *lengthFlag,
 	command func(id string, until *timestamppb.Timestamp) *lockboxv1.Command,
@@ -189,8 +189,8 @@ func (a *app) roleCommandAbout(
 	return c
 }
 
-// assignedOn is the subscription that holds an assignment; empty: the tenant, or nothing that can be seen. Ids are
-// unique within a subscription only, so the same id in two places must be told apart by name.
+// assignedOn returns the subscription that holds an assignment; empty if it is on the tenant or cannot be seen.
+// Assignment ids are unique only within a subscription, so an ambiguous id requires the subscription to be named.
 func (s *session) assignedOn(ctx context.Context, id, assignment, named string) (string, error) {
 	if named != "" {
 		return named, nil
@@ -218,7 +218,7 @@ func (s *session) assignedOn(ctx context.Context, id, assignment, named string) 
 	}
 	switch {
 	case len(places) == 0:
-		return "", nil // The receiver says so, and in what words.
+		return "", nil // The service reports that there is none.
 	case len(places) > 1:
 		return "", usage(s.command, "%s exists in %d places; name the subscription with --subscription", assignment,
 			len(places))

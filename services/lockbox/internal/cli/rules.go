@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// addRules puts `rules` below the help command: of a help topic, cobra would not see the arguments.
+// addRules puts `rules` below the help command, because cobra passes no arguments to a help topic.
 func (a *app) addRules(root *cobra.Command) {
 	root.InitDefaultHelpCmd()
 	for _, c := range root.Commands() {

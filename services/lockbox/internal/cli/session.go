@@ -21,22 +21,22 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// session is one person's conversation with one Lockbox.
+// session is one user's connection to one Lockbox.
 type session struct {
 	*client.Client
 	app     *app
 	command *cobra.Command
-	// demo is nil unless a demo runs on this machine.
+	// demo is nil unless a demo is running on this machine.
 	demo *runinfo.Demo
-	// portal is where people can do the same in a browser; empty: nowhere that is known.
+	// portal is the portal's URL; empty if none is known.
 	portal string
-	// from is where the caller's token comes from; empty if nobody is signed in.
+	// from describes the source of the caller's token; empty if nobody is signed in.
 	from string
-	// alone: no Lockbox runs, so that nothing can be asked.
+	// alone is set if no Lockbox is running, so that nothing can be queried.
 	alone bool
 }
 
-// with wraps what a command does in a session.
+// with wraps a command's function so that it runs in a session.
 func (a *app) with(do func(ctx context.Context, s *session, args []string) error) func(*cobra.Command, []string) error {
 	return func(c *cobra.Command, args []string) error {
 		s, err := a.open(c)
@@ -48,7 +48,7 @@ func (a *app) with(do func(ctx context.Context, s *session, args []string) error
 	}
 }
 
-// running reads the note of the Lockbox on this machine. Whoever names a bus means that one and no other.
+// running returns the running Lockbox of this machine. If the bus is named explicitly, that one alone is used.
 func (a *app) running() (runinfo.Info, error) {
 	if url := first(a.url, a.Getenv("LOCKBOX_URL")); url != "" {
 		info := runinfo.Info{NATSURL: url, KeysDir: first(a.keys, a.Getenv("LOCKBOX_KEYS"))}
@@ -90,7 +90,8 @@ func (a *app) open(c *cobra.Command) (*session, error) {
 	}, nil
 }
 
-// tokens finds out who is asking, and how they said so: a flag before the environment, and that before lockbox login.
+// tokens returns the source of the caller's token and its description. Flags take precedence over the environment, and
+// that over a saved sign-in.
 func (a *app) tokens(c *cobra.Command, info runinfo.Info) (source client.TokenSource, from string, err error) {
 	as, file, profile := a.as, a.tokenFile, a.profile
 	if as == "" && file == "" && profile == "" {
@@ -117,7 +118,7 @@ func (a *app) tokens(c *cobra.Command, info runinfo.Info) (source client.TokenSo
 	return a.saved(profile)
 }
 
-// saved is a sign-in of lockbox login. Whoever names no profile need not have one.
+// saved returns the sign-in saved by `lockbox login`. It is an error if a profile was named but does not exist.
 func (a *app) saved(profile string) (source client.TokenSource, from string, err error) {
 	store, err := signin.DefaultStore(a.Getenv)
 	if err != nil {
@@ -136,7 +137,7 @@ func (a *app) saved(profile string) (source client.TokenSource, from string, err
 	return signin.Profile{Store: store, Name: name, Now: a.Now}, "login, profile " + name + ", " + store.Path(name), nil
 }
 
-// claims are what the caller's token says of them, unverified.
+// claims returns the claims of the caller's token, unverified.
 func (s *session) claims(ctx context.Context) (client.Claims, error) {
 	token, err := s.Token(ctx)
 	if err != nil {
@@ -145,7 +146,7 @@ func (s *session) claims(ctx context.Context) (client.Claims, error) {
 	return client.ReadClaims(token)
 }
 
-// me is the caller as events know them; nil if nobody is signed in.
+// me returns the caller's identity as recorded in events; nil if nobody is signed in.
 func (s *session) me(ctx context.Context) *lockboxv1.Person {
 	c, err := s.claims(ctx)
 	if err != nil {
@@ -154,8 +155,8 @@ func (s *session) me(ctx context.Context) *lockboxv1.Person {
 	return &lockboxv1.Person{Issuer: c.Issuer, Subject: c.Subject}
 }
 
-// tenant is the customer meant: the one that was named, or in the demo the persona's own. Empty: across customers,
-// which only the provider's people may ask about.
+// tenant returns the selected customer: the one named, or in the demo the persona's own. Empty means all customers,
+// which only the provider's staff may query.
 func (s *session) tenant(ctx context.Context) (string, error) {
 	if named := first(s.app.tenant, s.app.Getenv("LOCKBOX_TENANT")); named != "" {
 		return named, input.Tenant("tenant", named)
@@ -174,7 +175,7 @@ func (s *session) tenant(ctx context.Context) (string, error) {
 	return own, nil
 }
 
-// oneTenant is tenant where it must be one.
+// oneTenant is tenant for commands that require one.
 func (s *session) oneTenant(ctx context.Context) (string, error) {
 	t, err := s.tenant(ctx)
 	if err == nil && t == "" {
@@ -183,7 +184,7 @@ func (s *session) oneTenant(ctx context.Context) (string, error) {
 	return t, err
 }
 
-// ask sends a query about the tenant.
+// ask sends a query about the selected tenant.
 func (s *session) ask(
 	ctx context.Context, tenant string, minSequence uint64, q *lockboxv1.Query,
 ) (*lockboxv1.QueryReply, error) {
@@ -198,7 +199,7 @@ func (s *session) request(ctx context.Context, tenant, id string, minSequence ui
 	return reply.GetRequest(), err
 }
 
-// find reads the request that an argument means: its id, or the end or beginning of it as lists show it.
+// find reads the request named by an argument: a full id, or its beginning or end as shown in lists.
 func (s *session) find(ctx context.Context, arg string) (*lockboxv1.RequestView, error) {
 	tenant, err := s.tenant(ctx)
 	if err != nil {
@@ -214,13 +215,13 @@ func (s *session) find(ctx context.Context, arg string) (*lockboxv1.RequestView,
 }
 
 const (
-	// shortest is how many characters of an id must be given.
+	// shortest is the minimum number of characters of an abbreviated id.
 	shortest = 4
-	// searched is how many of the newest requests are looked through for one.
+	// searched is the number of requests, newest first, that are searched for an abbreviated id.
 	searched = 1000
 )
 
-// expand finds the one request whose id begins or ends like this.
+// expand resolves an abbreviated request id.
 func (s *session) expand(ctx context.Context, part string) (id, of string, err error) {
 	if err := s.checkPart(part); err != nil {
 		return "", "", err
@@ -248,7 +249,7 @@ func (s *session) checkPart(part string) error {
 
 func isPart(part, id string) bool { return strings.HasPrefix(id, part) || strings.HasSuffix(id, part) }
 
-// only is the one id that was found.
+// only returns the single match, or an error.
 func (s *session) only(part string, found map[string]string) (string, error) {
 	if len(found) > 1 {
 		return "", usage(s.command, "%d requests have an id that begins or ends with %s; give more of it", len(found), part)
@@ -259,7 +260,7 @@ func (s *session) only(part string, found map[string]string) (string, error) {
 	return "", refusal.NotFound("request", "I9", "no request of yours has an id that begins or ends with %s", part)
 }
 
-// cast is who of the demo's people would act on a request next; outside of the demo nobody is named.
+// cast returns the demo personas who could act on a request next; outside the demo, none.
 func (s *session) cast(v *lockboxv1.RequestView) render.Cast {
 	if s.demo == nil {
 		return render.Cast{Program: s.app.Program, Portal: s.portal}
@@ -270,8 +271,8 @@ func (s *session) cast(v *lockboxv1.RequestView) render.Cast {
 		c.Approver = list[0].GetPerson().GetSubject()
 	}
 	for _, p := range devissuer.Personas() {
-		// Who was asked is not the provider's to see; but in the demo a tenant's first is its Global Administrator, and the
-		// second owns its subscriptions.
+		// The provider cannot see who was asked. In the demo, a tenant's first persona is its Global Administrator and
+		// the second owns its subscriptions.
 		if p.Tenant != "" && p.Tenant == v.GetTenant() && len(owners) < 2 {
 			owners = append(owners, p.Name)
 		}
@@ -293,8 +294,8 @@ const (
 	settlePause = 50 * time.Millisecond
 )
 
-// settled reads a request until it stands somewhere it can stay, or a few seconds have passed: a state in which only
-// Lockbox itself acts is gone in a moment.
+// settled reads a request until it has reached a stable state, or a few seconds have passed. In the other states only
+// Lockbox itself acts, within moments.
 func (s *session) settled(ctx context.Context, tenant, id string, minSequence uint64) (*lockboxv1.RequestView, error) {
 	deadline := s.app.Now().Add(settleTime)
 	for {
@@ -321,7 +322,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// first is the first text that is not empty.
+// first returns the first non-empty text.
 func first(texts ...string) string {
 	for _, t := range texts {
 		if t != "" {

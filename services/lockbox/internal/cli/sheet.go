@@ -8,7 +8,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/export"
 )
 
-// sheet is what an export is written to.
+// sheet is the output of an export.
 type sheet struct {
 	format export.Format
 	*bufio.Writer
@@ -23,7 +23,7 @@ func (s sheet) write(row []byte, err error) error {
 	return err
 }
 
-// ended says in the last row that not everything is there, and what else there is to say.
+// ended writes a last row saying that the export is incomplete.
 func (s sheet) ended(err error, more string) error {
 	return errors.Join(err, s.write(s.format.Incomplete("The export ended early: not everything is here."+more)),
 		s.Flush())

@@ -37,7 +37,7 @@ stored the request.`,
 		if err != nil {
 			return err
 		}
-		// Compliance reads across customers unless it names one; a persona's own tenant has no say here.
+		// Compliance reads across customers unless one is named; a persona's own tenant is ignored here.
 		simulation, err := s.simulate(ctx, rules, first(a.tenant, a.Getenv("LOCKBOX_TENANT")), since.Time, until.Time)
 		if err != nil {
 			return err
@@ -50,8 +50,8 @@ stored the request.`,
 	return c
 }
 
-// simulate evaluates the intents of a period by the rules. It reads two types of event and no others, the requests and
-// their evaluations, both at once: finding them among all the others is most of the work, and is the server's.
+// simulate re-evaluates the intents of a period under the given rules. It reads only two types of event, the requests
+// and their evaluations, concurrently: most of the time goes into finding them in the stream, which the server does.
 func (s *session) simulate(
 	ctx context.Context, rules *policy.Rules, tenant string, since, until time.Time,
 ) (render.Simulation, error) {
@@ -85,7 +85,7 @@ func (s *session) simulate(
 		requests <- err
 	}()
 	bar := s.app.progress(false)
-	bar.wanted = s.app.ErrTerminal // what comes out comes at the end
+	bar.wanted = s.app.ErrTerminal // there is no output before the end
 	all := journal.Replay{Tenant: tenant, Kind: aggregate.KindRequest, Type: "AccessEvaluated", Since: since}
 	err = j.Replay(ctx, all, func(e journal.Entry) error {
 		bar.step(e)
@@ -95,44 +95,44 @@ func (s *session) simulate(
 	if err != nil {
 		cancel()
 	}
-	// Of the two, the one that was not merely told to stop says what went wrong.
+	// The reader that was not merely cancelled knows what went wrong.
 	if failed := <-requests; failed != nil && (err == nil || errors.Is(err, context.Canceled)) {
 		err = failed
 	}
 	return found.summary(), err
 }
 
-// simulation is what another rule set makes of recorded evaluations.
+// simulation re-evaluates recorded intents under another rule set.
 type simulation struct {
 	rules     *policy.Rules
 	catalogue *catalogue.Catalogue
-	// terms are the usual ones: how long something lasts is not what rules are compared by.
+	// terms are the default terms: a simulation does not compare durations.
 	terms request.Terms
 
 	mu sync.Mutex
-	// What waits for its other half.
+	// requested and evaluated hold events whose counterpart has not been read yet.
 	requested, evaluated map[aggregate.Key]journal.Entry
 	counts               map[[2]string]int
 	result               render.Simulation
 	changes              []change
 }
 
-// change is a change at the place of its evaluation in the stream.
+// change is a changed decision with the sequence of its original evaluation.
 type change struct {
 	sequence uint64
 	render.Change
 }
 
 func (s *simulation) request(e journal.Entry) error {
-	return s.half(e, s.requested, s.evaluated, func(other journal.Entry) error { return s.both(e, other) })
+	return s.pair(e, s.requested, s.evaluated, func(other journal.Entry) error { return s.reevaluate(e, other) })
 }
 
 func (s *simulation) evaluation(e journal.Entry) error {
-	return s.half(e, s.evaluated, s.requested, func(other journal.Entry) error { return s.both(other, e) })
+	return s.pair(e, s.evaluated, s.requested, func(other journal.Entry) error { return s.reevaluate(other, e) })
 }
 
-// half keeps one of the two, unless the other is there.
-func (s *simulation) half(
+// pair re-evaluates if e's counterpart has been read, and else stores e.
+func (s *simulation) pair(
 	e journal.Entry, mine, others map[aggregate.Key]journal.Entry, both func(journal.Entry) error,
 ) error {
 	s.mu.Lock()
@@ -146,9 +146,9 @@ func (s *simulation) half(
 	return nil
 }
 
-// both evaluates once more, and notes a decision that would change. What cannot follow its request is no evaluation:
-// the fold says so, as it does everywhere.
-func (s *simulation) both(requested, evaluated journal.Entry) error {
+// reevaluate re-evaluates an intent and records a changed decision. An evaluation that cannot follow its request is an
+// error, as in every other fold.
+func (s *simulation) reevaluate(requested, evaluated journal.Entry) error {
 	state := request.Evolve(request.State{}, requested.Seq, requested.Event)
 	if state = request.Evolve(state, evaluated.Seq, evaluated.Event); state.Fault != nil {
 		return &journal.CorruptError{Seq: state.Fault.Sequence, Rule: state.Fault.Rule}

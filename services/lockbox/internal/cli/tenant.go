@@ -35,14 +35,14 @@ from then on only its own Global Administrators change it.`, "",
 			"A subscription is what most requests are about; its owners decide (R18).", "", a.subscriptionAddCommand()))
 }
 
-// tenantView reads the tenant that is meant.
+// tenantView reads a tenant.
 func (s *session) tenantView(ctx context.Context, tenant string, minSequence uint64) (*lockboxv1.TenantView, error) {
 	reply, err := s.ask(ctx, tenant, minSequence,
 		&lockboxv1.Query{Ask: &lockboxv1.Query_GetTenant_{GetTenant_: &lockboxv1.GetTenant{}}})
 	return reply.GetTenant(), err
 }
 
-// do sends a command about the tenant, or about something of it.
+// do sends a command about the tenant, or about one of its aggregates.
 func (s *session) do(ctx context.Context, tenant, about string, c *lockboxv1.Command) (*lockboxv1.CommandReply, error) {
 	c.Tenant, c.AggregateId = tenant, about
 	return s.Do(ctx, c)
@@ -67,7 +67,7 @@ func (a *app) tenantShowCommand() *cobra.Command {
 	}
 }
 
-// named is the tenant given as an argument, or the one that is meant anyway.
+// named returns the tenant given as an argument, or the selected one.
 func (s *session) named(ctx context.Context, args []string) (string, error) {
 	if len(args) > 0 {
 		return args[0], nil
@@ -75,7 +75,7 @@ func (s *session) named(ctx context.Context, args []string) (string, error) {
 	return s.oneTenant(ctx)
 }
 
-// atMost allows arguments up to these.
+// atMost allows up to one argument per name.
 func atMost(names ...string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) > len(names) {
@@ -136,7 +136,7 @@ from which they are fetched again and again.`,
 	return c
 }
 
-// tenantSwitch is enable or disable.
+// tenantSwitch is the command enable or disable.
 func (a *app) tenantSwitch(
 	verb, short, sentence, warning string, command func(reason string) *lockboxv1.Command,
 ) *cobra.Command {
@@ -227,7 +227,7 @@ func (a *app) previewSwitch(verb, short, sentence string, command func(string) *
 	}
 }
 
-// settingsFlags are a tenant's settings as flags; only those that are given change.
+// settingsFlags are a tenant's settings as flags; settings without a flag stay as they are.
 type settingsFlags struct {
 	language      string
 	approvals     uint32
@@ -297,7 +297,7 @@ func (a *app) tenantSettingsCommand() *cobra.Command {
 	return c
 }
 
-// apply changes what was given. Settings are always sent whole.
+// apply applies the given flags. A command always carries all settings.
 func (in *settingsFlags) apply(
 	c *cobra.Command, settings *lockboxv1.TenantSettings,
 ) (*lockboxv1.TenantSettings, error) {

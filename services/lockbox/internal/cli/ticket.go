@@ -137,7 +137,7 @@ func (a *app) ticketAssignCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		as.Engineer.Issuer = claims.Issuer // a colleague of the caller's
+		as.Engineer.Issuer = claims.Issuer // the engineer is a colleague of the caller
 		s.introduce(as.GetEngineer())
 		as.Engineer.DisplayName = first(as.GetEngineer().GetDisplayName(), as.GetEngineer().GetSubject())
 		reply, err := s.do(ctx, tenant, args[0],
@@ -171,7 +171,7 @@ func (a *app) ticketCommentCommand() *cobra.Command {
 	}
 }
 
-// ticketTenant is the tenant that is meant, or else the one whose ticket this is.
+// ticketTenant returns the selected tenant, or else the tenant of the ticket.
 func (s *session) ticketTenant(ctx context.Context, id string) (string, error) {
 	tenant, err := s.tenant(ctx)
 	if err != nil || tenant != "" {

@@ -2,7 +2,7 @@ package cli
 
 import "github.com/spf13/cobra"
 
-// topics are the help texts that belong to no command.
+// topics are help texts that are not about a single command.
 func topics() []*cobra.Command {
 	return []*cobra.Command{
 		{Use: "exit-codes", Short: "The exit codes, for scripts", Long: `Exit codes never change their meaning.

@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// trust is how somebody says whose signatures they trust.
+// trust holds the flags that select whose signatures are trusted.
 type trust struct{ policy, key string }
 
 func (t *trust) flags(c *cobra.Command) {
@@ -19,11 +19,11 @@ func (t *trust) flags(c *cobra.Command) {
 		"`file` that names the log's key, witnesses and how many of them must have signed")
 	c.Flags().StringVar(&t.key, "log-key", "",
 		"the log's public `key`, or a file with it (LOCKBOX_LOG_KEY); no witness is asked for")
-	_ = c.MarkFlagFilename("policy") // fails only for a flag that is not there
+	_ = c.MarkFlagFilename("policy") // fails only for an unknown flag
 }
 
-// of is what the user trusts. Unless they name something it is the key of the Lockbox on this machine, which is local:
-// good to try it out, and no proof against whoever runs that.
+// of returns what the user trusts. By default that is the key of the Lockbox on this machine, and local is true: good
+// enough to try it out, but no proof against its operator.
 func (t *trust) of(a *app) (trusted verifier.Trust, local bool) {
 	trusted = verifier.Trust{Policy: t.policy, Key: t.key}
 	if trusted.Policy == "" {
@@ -102,7 +102,7 @@ func (a *app) auditWatchCommand() *cobra.Command {
 	return c
 }
 
-// asUsage makes what the verifier says of its arguments an error of the command line.
+// asUsage turns the verifier's usage errors into those of this command line.
 func asUsage(c *cobra.Command, err error) error {
 	var wrong *verifier.UsageError
 	if errors.As(err, &wrong) {

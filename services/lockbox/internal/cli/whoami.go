@@ -17,7 +17,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// whoami is who the token says one is, as programs read it.
+// whoami is the identity that the token states, for JSON and YAML output.
 type whoami struct {
 	Name             string     `json:"name"`
 	Email            string     `json:"email"`
@@ -28,10 +28,10 @@ type whoami struct {
 	MultiFactor      bool       `json:"multi_factor"`
 	IsolatedIdentity bool       `json:"isolated_identity"`
 	ExpiresAt        *time.Time `json:"expires_at"`
-	// TokenFrom is how the person said who they are: a persona, a file, a sign-in.
+	// TokenFrom describes the source of the token: a persona, a file or a saved sign-in.
 	TokenFrom string `json:"token_from"`
 	Tenant    string `json:"tenant"`
-	// Roles are those that count now, as the services see them.
+	// Roles are the currently active roles, as the services see them.
 	Roles []string `json:"roles"`
 }
 
@@ -74,7 +74,8 @@ Lockbox runs.`,
 	}
 }
 
-// alone is the session of somebody who has a token, where no Lockbox runs; without a token there is nothing to say.
+// alone returns a session for a user who has a token while no Lockbox is running; without a token it returns
+// nothingRuns.
 func (a *app) alone(c *cobra.Command, nothingRuns error) (*session, error) {
 	tokens, from, err := a.tokens(c, runinfo.Info{})
 	if err == nil && tokens == nil {
@@ -106,7 +107,7 @@ func (s *session) whoami(ctx context.Context) (*whoami, error) {
 	v, err := s.tenantView(ctx, w.Tenant, 0)
 	if err != nil {
 		if code := ExitCode(err); code == exitForbidden || code == exitNotFound {
-			return w, nil // somebody who may not look, and holds no role either
+			return w, nil // a person without access holds no role
 		}
 		return nil, err
 	}
@@ -114,7 +115,7 @@ func (s *session) whoami(ctx context.Context) (*whoami, error) {
 	return w, nil
 }
 
-// heldRoles lists the roles of a person that count now.
+// heldRoles lists a person's active roles.
 func heldRoles(v *lockboxv1.TenantView, p *lockboxv1.Person) []string {
 	roles := []string{}
 	add := func(list []*lockboxv1.AssignmentView, of string) {

@@ -75,7 +75,7 @@ func demoCommand() *cobra.Command {
 	return c
 }
 
-// seedUntilDone waits up to two minutes for the services.
+// seedUntilDone seeds the demo, waiting up to two minutes for the services to start.
 func seedUntilDone(ctx context.Context, url, keys string, d *devissuer.Issuer) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()

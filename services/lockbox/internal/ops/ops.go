@@ -1,5 +1,5 @@
-// Package ops is what operators run: the whole Lockbox in one process, and its parts that have no service of their own,
-// the NATS node, the keys, the provisioning and the development mailbox.
+// Package ops holds the operators' commands: all of Lockbox in one process, and the parts that are not services of
+// their own: the NATS node, keys, provisioning and the development mailbox.
 package ops
 
 import (
@@ -24,7 +24,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// Commands are added to the command line.
+// Commands returns the commands to add to the command line.
 func Commands() []*cobra.Command {
 	return []*cobra.Command{upCommand(), keysCommand(), natsCommand(), provisionCommand(), witnessCommand(),
 		repairCommand(), mailboxCommand(), demoCommand()}
@@ -213,7 +213,7 @@ func hostPort(address string) (string, int, error) {
 		return "", 0, fmt.Errorf("address %q: want host:port", address)
 	}
 	if port == 0 {
-		port = -1 // to NATS: any free one
+		port = -1 // to NATS, -1 means any free port
 	}
 	return host, port, nil
 }

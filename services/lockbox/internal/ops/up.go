@@ -22,20 +22,20 @@ import (
 
 // upFile is the configuration file of `lockbox up`.
 type upFile struct {
-	// Issuers are where the provider's people sign in.
+	// Issuers are the OpenID Connect issuers of the provider's staff.
 	Issuers []service.Issuer `yaml:"issuers"`
-	// Terms are the provider's times.
+	// Terms are the provider's deadlines and durations.
 	Terms request.Terms `yaml:"terms"`
-	// Tools are the engineering tools that get a key, besides this command line's own, which is for everything unless it
-	// is among them.
+	// Tools are the engineering tools that get a key, in addition to this command line, which may submit intents for
+	// every tenant unless it is listed here.
 	Tools    []evaluator.Tool `yaml:"tools"`
 	Notifier notifier.Config  `yaml:"notifier"`
-	// Portal is not served unless something is said of it.
+	// Portal is not served if this section is empty.
 	Portal  portal.Config `yaml:"portal"`
 	Observe struct {
-		// Listen serves /metrics and /healthz; empty: not at all.
+		// Listen is the address that serves /metrics and /healthz; empty: not served.
 		Listen string `yaml:"listen"`
-		// Log is debug, info, warn or error.
+		// Log is the log level: debug, info, warn or error.
 		Log string `yaml:"log"`
 	} `yaml:"observe"`
 }
@@ -105,7 +105,7 @@ func upCommand() *cobra.Command {
 	return c
 }
 
-// tools adds this command line, unless its limits are configured.
+// tools adds this command line to the tools, unless it is configured among them.
 func tools(configured []evaluator.Tool) []evaluator.Tool {
 	if slices.ContainsFunc(configured, func(t evaluator.Tool) bool { return t.Name == client.Tool }) {
 		return configured
@@ -113,7 +113,7 @@ func tools(configured []evaluator.Tool) []evaluator.Tool {
 	return append([]evaluator.Tool{evaluator.Unlimited(client.Tool)}, configured...)
 }
 
-// portalOf is the portal that is served: the file's, or the demo's; nil: none.
+// portalOf returns the portal's configuration: from the file, or the demo's; nil if no portal is served.
 func portalOf(configured portal.Config, addr string, demo bool) *portal.Config {
 	if !demo && reflect.ValueOf(configured).IsZero() {
 		return nil

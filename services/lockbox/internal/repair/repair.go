@@ -1,6 +1,6 @@
-// Package repair mends the data directory of `lockbox up` while nothing runs: a damaged stream is written anew from its
-// second copy, damaged trees are set aside and made again. It first shows exactly what it will do, on a copy, and
-// discards nothing.
+// Package repair repairs the data directory of `lockbox up` while it is not running: a damaged stream is rewritten
+// from its second copy, and damaged trees are moved aside and rebuilt. It examines a copy, shows exactly what it will
+// do before doing it, and deletes nothing.
 package repair
 
 import (
@@ -24,28 +24,28 @@ import (
 	"go.uber.org/zap"
 )
 
-// ErrDamaged says that there is something to repair, and that nothing was changed.
+// ErrDamaged reports that a repair is needed but was not requested, so that nothing was changed.
 var ErrDamaged = errors.New("what is stored is not what was recorded")
 
 // Job is one repair.
 type Job struct {
 	// Dir is the data directory.
 	Dir string
-	// Do it; else it is only shown.
+	// Do carries out the repair; otherwise it is only shown.
 	Do  bool
 	Out io.Writer
 	Now func() time.Time
 	Log *zap.Logger
 }
 
-// Plan is what would be done.
+// Plan describes what a repair does.
 type Plan struct {
-	// Kept, Restored, Tail and Conflicts are how many events stay, come from the second copy, follow it, or are kept in a
-	// file.
+	// Kept, Restored, Tail and Conflicts are numbers of events: kept as they are, restored from the second copy, newer
+	// than the second copy, and contradicting it (moved to a file).
 	Kept, Restored, Tail, Conflicts uint64
-	// Subjects are the first of those that are restored.
+	// Subjects are the first few restored events.
 	Subjects []string
-	// Trees says what is wrong with the second copy; nil: nothing is.
+	// Trees is what is wrong with the second copy; nil if it is intact.
 	Trees error
 	last  uint64
 }
@@ -54,7 +54,7 @@ const subjectsShown = 10
 
 func (j *Job) path(elem ...string) string { return filepath.Join(append([]string{j.Dir}, elem...)...) }
 
-// Run shows what is wrong and what is to be done about it, and does it if it was asked to.
+// Run shows what is damaged and how it will be repaired, and repairs it if Do is set.
 func (j *Job) Run(ctx context.Context) (err error) {
 	unlock, err := j.lock()
 	if err != nil {
@@ -66,10 +66,10 @@ func (j *Job) Run(ctx context.Context) (err error) {
 		if !j.Do || err != nil {
 			_ = os.RemoveAll(filepath.Join(aside, "work"))
 			_ = os.RemoveAll(filepath.Join(aside, "new"))
-			_ = os.Remove(aside) // if nothing was set aside
+			_ = os.Remove(aside) // succeeds only if it is empty
 		}
 	}()
-	// A server that is started on a damaged store mends it in its own way, so it gets a copy.
+	// A server that opens a damaged store repairs it in its own way, so it is given a copy.
 	j.say("Looking at a copy of the stream …")
 	if err := os.CopyFS(filepath.Join(aside, "work"), os.DirFS(j.path("nats"))); err != nil {
 		return err
@@ -92,7 +92,7 @@ func (j *Job) Run(ctx context.Context) (err error) {
 	return j.restore(ctx, damaged, p, aside)
 }
 
-// lock keeps a projector, and so a Lockbox, from starting meanwhile.
+// lock prevents a projector, and so a Lockbox, from starting during the repair.
 func (j *Job) lock() (unlock func() error, err error) {
 	f, err := os.OpenFile(j.path("projection", "lock"), os.O_RDWR, 0) // #nosec G304 -- the operator names the directory
 	if err != nil {
@@ -108,7 +108,7 @@ func (j *Job) keys() (logkeys.Keys, error) {
 	return logkeys.Read(j.path("keys", logkeys.SigningKeyFile), j.path("keys", logkeys.SaltsFile))
 }
 
-// plan counts what would become of each event.
+// plan counts what the repair does with each event.
 func (j *Job) plan(ctx context.Context, s *store) (p Plan, err error) {
 	keys, err := j.keys()
 	if err != nil {
@@ -147,7 +147,7 @@ func (j *Job) steps(ctx context.Context, s *store, second *secondcopy.Copy) iter
 	return secondcopy.Steps(second.Covered, s.messages(ctx), second.Events())
 }
 
-// contiguous checks that trees can be made again from the stream alone.
+// contiguous checks that the stream is complete, so that the trees can be rebuilt from it alone.
 func (j *Job) contiguous(ctx context.Context, s *store, p *Plan) error {
 	for m, err := range s.messages(ctx) {
 		if err != nil {
@@ -163,7 +163,7 @@ func (j *Job) contiguous(ctx context.Context, s *store, p *Plan) error {
 
 func (j *Job) say(format string, args ...any) { _, _ = fmt.Fprintf(j.Out, format+"\n", args...) }
 
-// show tells what would be done. It is done when there is nothing to do, or it was not asked for.
+// show prints the plan. It returns done if there is nothing to repair, or if the repair was not requested.
 func (j *Job) show(p Plan, aside string) (done bool, err error) {
 	switch {
 	case p.Trees != nil:
@@ -210,10 +210,10 @@ func (j *Job) setTreesAside(aside string) error {
 
 const (
 	conflictsFile = "conflicts.jsonl"
-	tellEvery     = 50_000
+	reportEvery   = 50_000
 )
 
-// restore writes the stream anew beside the old one, and then puts it in its place.
+// restore writes the repaired stream beside the old one, and then replaces the old one.
 func (j *Job) restore(ctx context.Context, damaged *store, p Plan, aside string) (err error) {
 	keys, err := j.keys()
 	if err != nil {
@@ -281,14 +281,14 @@ func (j *Job) write(fresh *store, steps iter.Seq2[secondcopy.Step, error], confl
 		if err := fresh.publish(step.Stored); err != nil {
 			return err
 		}
-		if step.Sequence%tellEvery == 0 {
+		if step.Sequence%reportEvery == 0 {
 			j.say("  %d events written", step.Sequence)
 		}
 	}
 	return fresh.settle()
 }
 
-// copyWithoutEvents copies a server's store but for the stream that is written anew.
+// copyWithoutEvents copies a server's store, without the event stream.
 func copyWithoutEvents(to, from string) error {
 	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
 		return err
@@ -307,5 +307,5 @@ func copyWithoutEvents(to, from string) error {
 	return err
 }
 
-// message is what the store gives.
+// message is a stored message.
 type message = journal.Stored

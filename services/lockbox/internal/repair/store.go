@@ -24,11 +24,11 @@ import (
 const (
 	streamDir = bus.StreamEvents
 	patience  = time.Minute
-	// atOnce is how many messages are on their way.
+	// atOnce is the number of messages in flight.
 	atOnce = 1000
 )
 
-// store is a server on a directory, which nobody reaches but this process, with a key that nobody keeps.
+// store is a private NATS server on a data directory; only this process has its key.
 type store struct {
 	server  *embedded.Server
 	conn    *nats.Conn
@@ -88,7 +88,7 @@ func (s *store) provision(ctx context.Context) error {
 	return bus.Provision(ctx, s.conn, 1)
 }
 
-// messages are all that the server can still read, in order; none if it has lost the stream.
+// messages returns all messages that the server can still read, in order; none if the stream is lost.
 func (s *store) messages(ctx context.Context) iter.Seq2[message, error] {
 	return func(yield func(message, error) bool) {
 		c, err := s.journal.Copies(ctx)
@@ -114,7 +114,7 @@ func (s *store) messages(ctx context.Context) iter.Seq2[message, error] {
 		}()
 		defer func() {
 			stop()
-			for range read { // until it has ended
+			for range read { // unblocks the reader until it has stopped
 			}
 		}()
 		for m := range read {
@@ -128,7 +128,7 @@ func (s *store) messages(ctx context.Context) iter.Seq2[message, error] {
 	}
 }
 
-// publish writes one message where it was. Messages are answered in order.
+// publish stores a message at its original sequence. Acknowledgements arrive in order.
 func (s *store) publish(m message) error {
 	msg := &nats.Msg{Subject: m.Subject, Data: m.Data, Header: nats.Header{
 		jetstream.ExpectedLastSeqHeader: {strconv.FormatUint(m.Sequence-1, 10)},
@@ -158,7 +158,7 @@ func (s *store) settle() error {
 	return nil
 }
 
-// restored says in the stream itself what was done to it.
+// restored records the repair in the stream itself.
 func (s *store) restored(ctx context.Context, p Plan, aside string, now time.Time) error {
 	if s.last != p.last {
 		return fmt.Errorf("%d events were written instead of %d", s.last, p.last)
@@ -185,5 +185,5 @@ func (s *store) restored(ctx context.Context, p Plan, aside string, now time.Tim
 	return err
 }
 
-// lost tells that the server has no such stream any more.
+// lost reports whether err means that the stream no longer exists.
 func lost(err error) bool { return errors.Is(err, jetstream.ErrStreamNotFound) }

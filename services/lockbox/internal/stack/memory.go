@@ -5,12 +5,12 @@ import (
 	"runtime/debug"
 )
 
-// memoryLimit is what everything in one process is asked to stay below, in bytes. The NATS server keeps blocks that
-// were read in caches that grow until the collector is told that memory matters.
+// memoryLimit is the soft memory limit of the whole process in bytes. The NATS server caches the blocks it has read,
+// and the caches grow until the garbage collector is under memory pressure.
 const memoryLimit = 450 << 20
 
-// LimitMemory asks the runtime to stay below 450 MiB, unless GOMEMLIMIT says something else. It is for a process that
-// runs a Stack and nothing besides.
+// LimitMemory sets a soft memory limit of 450 MiB unless GOMEMLIMIT is set. It is meant for processes that run only a
+// Stack.
 func LimitMemory() {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memoryLimit)

@@ -1,5 +1,5 @@
-// Package stack runs all of Lockbox in one process: a NATS server under the generated rights, the streams, and every
-// service, each over a connection of its own identity, exactly as they would run apart.
+// Package stack runs all of Lockbox in one process: a NATS server with the generated permissions, the streams, and
+// every service, each on its own connection with its own identity, exactly as in separate processes.
 package stack
 
 import (
@@ -31,37 +31,39 @@ import (
 	"go.uber.org/zap"
 )
 
-// Config says what to run and where.
+// Config configures a Stack.
 type Config struct {
-	// Dir holds everything that outlives the process: nats/, keys/ and the projection.
+	// Dir holds all persistent data: nats/, keys/ and the projection.
 	Dir string
-	// Host to listen on for tools and clients; empty: none. Port -1 takes a free one.
+	// Host is the address on which the NATS server listens for tools and clients; empty: it does not listen. Port -1
+	// picks a free port.
 	Host string
 	Port int
-	// Tools are the engineering tools: each gets a key, with which it may submit what it is for.
+	// Tools are the engineering tools. Each gets a key that lets it submit intents within its limits.
 	Tools []evaluator.Tool
-	// Issuers are the provider's.
+	// Issuers are the provider's OpenID Connect issuers.
 	Issuers []identity.Issuer
 	Terms   request.Terms
-	// Only names the services to run; nil: all of them.
+	// Only lists the services to run; nil: all.
 	Only []bus.Identity
-	// Notifier without an SMTP host sends to a development mailbox in Dir, whose page is served on MailboxHTTP.
+	// Notifier configures mail. Without an SMTP host, mail goes to a development mailbox in Dir, whose web page is
+	// served on MailboxHTTP.
 	Notifier    notifier.Config
 	MailboxHTTP string
-	// LogAddr is where the Merkle log is served over HTTP; empty: nowhere. Port 0 takes a free one.
+	// LogAddr is the HTTP address of the Merkle log; empty: not served. Port 0 picks a free port.
 	LogAddr string
-	// LogInterval is the time between two checkpoints; 0: the service's own.
+	// LogInterval is the time between two checkpoints; 0: the service's default.
 	LogInterval time.Duration
-	// LogPolicy is the file that names the log's witnesses; empty: it has none.
+	// LogPolicy is the file that names the log's witnesses; empty: none.
 	LogPolicy string
-	// RescanEvery is the time between two comparisons of everything with the trees; 0: the service's own.
+	// RescanEvery is the time between two complete comparisons of the stream with the trees; 0: the service's default.
 	RescanEvery time.Duration
-	// Portal is served if there is one. Its listener's address is its URL, and the notifier's provider is its provider,
-	// unless it says something else; and mails link to it, unless the notifier says something else.
+	// Portal is not served if nil. Defaults: its URL is its listener's address, its provider is the notifier's, and
+	// mails link to it.
 	Portal *portal.Config
-	// Building is told how far a new projection has come, until questions are answered; nil: nobody is.
+	// Building reports the progress of building a new projection, until queries are answered; it may be nil.
 	Building func(done, of uint64)
-	// MetricsAddr serves /metrics; empty: not at all.
+	// MetricsAddr is the address that serves /metrics; empty: not served.
 	MetricsAddr string
 	Log         *zap.Logger
 	Metrics     *observe.Metrics
@@ -80,8 +82,8 @@ type Stack struct {
 	running sync.WaitGroup
 }
 
-// Start starts everything and returns when it is ready. It runs until Close, or until one service fails, which stops
-// all.
+// Start starts everything and returns when it is ready. The stack runs until Close, or until one service fails, which
+// stops all of them.
 func Start(ctx context.Context, c Config) (_ *Stack, err error) {
 	s := &Stack{config: c}
 	if err := evaluator.CheckTools(c.Tools); err != nil {
@@ -148,7 +150,7 @@ func (s *Stack) begin() error {
 			return part.run(ctx, rt)
 		})
 		if part.id != bus.Orchestrator {
-			continue // Nobody is turned away by those that do not listen yet; the projector says itself how far it is.
+			continue // The others' work waits in the stream until they listen; the projector reports its own progress.
 		}
 		select {
 		case <-rt.Listening():
@@ -163,7 +165,7 @@ func (s *Stack) runs(id bus.Identity) bool {
 	return s.config.Only == nil || slices.Contains(s.config.Only, id)
 }
 
-// run runs one part. If it fails, everything stops.
+// run runs one part in the background. If it fails, everything stops.
 func (s *Stack) run(name string, part func(context.Context) error) {
 	s.running.Go(func() {
 		if err := part(s.ctx); err != nil && s.ctx.Err() == nil {
@@ -173,7 +175,7 @@ func (s *Stack) run(name string, part func(context.Context) error) {
 	})
 }
 
-// openMailbox takes the mails that no mail server gets.
+// openMailbox starts the development mailbox and makes it the notifier's mail server.
 func (s *Stack) openMailbox() (err error) {
 	s.mailbox, err = mailbox.New(mailbox.Config{Dir: s.MailboxDir(), SMTPListen: "127.0.0.1:0",
 		HTTPListen: s.config.MailboxHTTP})
@@ -193,10 +195,10 @@ func (s *Stack) openMailbox() (err error) {
 	return nil
 }
 
-// logName is what the log is called in its signatures. Nobody else's witnesses follow it.
+// logName is the log's origin in its signatures. It is local: no external witness follows it.
 const logName = "lockbox.localhost/log"
 
-// openLog makes the log's keys, if they are not there, and listens where it is to be served.
+// openLog creates the log's keys if they do not exist, and opens its listener.
 func (s *Stack) openLog() (err error) {
 	if _, err := logkeys.LoadOrCreate(s.keysDir(), logName); err != nil {
 		return err
@@ -209,7 +211,7 @@ func (s *Stack) openLog() (err error) {
 
 func (s *Stack) keysDir() string { return filepath.Join(s.config.Dir, "keys") }
 
-// LogURL is where the Merkle log is served; empty: nowhere.
+// LogURL returns the URL of the Merkle log; empty if it is not served.
 func (s *Stack) LogURL() string {
 	if s.log == nil {
 		return ""
@@ -217,7 +219,8 @@ func (s *Stack) LogURL() string {
 	return "http://" + s.log.Addr().String()
 }
 
-// openPortal serves the portal. It is there before the services that answer what it asks: until they do, it says so.
+// openPortal starts the portal before the services it queries; until they answer, it reports that they are
+// unavailable.
 func (s *Stack) openPortal(c portal.Config) error {
 	listener, err := new(net.ListenConfig).Listen(s.ctx, "tcp", c.Listen)
 	if err != nil {
@@ -289,13 +292,13 @@ func (s *Stack) connection(id bus.Identity) bus.Connection {
 	return bus.Connection{InProcess: s.server, Identity: id, Seed: s.keys[id], Log: s.config.Log.Named(string(id))}
 }
 
-// Connect opens a connection with the rights of an identity, to be closed by the caller.
+// Connect opens a connection with the permissions of an identity. The caller must close it.
 func (s *Stack) Connect(id bus.Identity) (*nats.Conn, error) { return bus.Connect(s.connection(id)) }
 
-// URL is where tools and clients connect; empty if nothing listens.
+// URL returns the NATS URL for tools and clients; empty if the server does not listen.
 func (s *Stack) URL() string { return s.server.ClientURL() }
 
-// MailboxDir holds the development mailbox's mails; empty if a mail server is configured.
+// MailboxDir returns the directory of the development mailbox; empty if a mail server is configured.
 func (s *Stack) MailboxDir() string {
 	if s.mailbox == nil && s.config.Notifier.SMTP.Host != "" {
 		return ""
@@ -303,7 +306,7 @@ func (s *Stack) MailboxDir() string {
 	return filepath.Join(s.config.Dir, "mailbox")
 }
 
-// MailboxURL is where they can be read; empty if nowhere.
+// MailboxURL returns the URL of the development mailbox; empty if it is not served.
 func (s *Stack) MailboxURL() string {
 	if s.mailbox == nil || s.mailbox.HTTPAddr() == "" {
 		return ""
@@ -311,13 +314,13 @@ func (s *Stack) MailboxURL() string {
 	return "http://" + s.mailbox.HTTPAddr()
 }
 
-// PortalURL is where browsers reach the portal; empty: there is none.
+// PortalURL returns the portal's URL; empty if there is no portal.
 func (s *Stack) PortalURL() string { return s.portal }
 
-// Done is closed when a service has failed or Close was called; Err then says why.
+// Done returns a channel that is closed when a service has failed or Close was called; Err then returns the cause.
 func (s *Stack) Done() <-chan struct{} { return s.ctx.Done() }
 
-// Err is the failure that stopped everything; nil if none did.
+// Err returns the failure that stopped everything; nil if none did.
 func (s *Stack) Err() error {
 	if err := context.Cause(s.ctx); err != nil && !errors.Is(err, context.Canceled) {
 		return fmt.Errorf("stopped: %w", err)

@@ -1,4 +1,4 @@
-// Package up is `lockbox up`: everything in one process, with a data directory that outlives it.
+// Package up implements `lockbox up`: all of Lockbox in one process, with a persistent data directory.
 package up
 
 import (
@@ -22,16 +22,16 @@ import (
 	"github.com/openlockbox/lockbox/services/lockbox/internal/up/runinfo"
 )
 
-// Options is what one run is told.
+// Options are the options of `lockbox up`.
 type Options struct {
 	// Dir is the data directory.
 	Dir string
-	// Demo adds the demo issuer and two customers, whose people may sign in to the portal if there is one.
+	// Demo adds the demo issuer and two customers, whose people can sign in to the portal if there is one.
 	Demo bool
-	// IssuerAddr is where the demo issuer listens the first time; later it stays where it was.
+	// IssuerAddr is the demo issuer's address on the first run; later runs keep the first address.
 	IssuerAddr string
 	Stack      stack.Config
-	// Out gets what a person wants to know; Program is how they called us.
+	// Out receives messages for the user; Program is the name by which the program was called.
 	Out     io.Writer
 	Program string
 }
@@ -119,7 +119,8 @@ func (o Options) greet(info runinfo.Info, took time.Duration) error {
 	return demo.Guide(o.Out, o.Program, named, info.PortalURL)
 }
 
-// serveIssuer serves the demo issuer where its tokens say that it is: at addr the first time, there for ever after.
+// serveIssuer serves the demo issuer at the address that its tokens name: addr on the first run, and the same one ever
+// after.
 func serveIssuer(dir, addr string) (_ *devissuer.Issuer, stop func() error, err error) {
 	if kept, err := os.ReadFile(filepath.Join(dir, "url")); err == nil { // #nosec G304 -- the user names the directory
 		addr = strings.TrimPrefix(strings.TrimSpace(string(kept)), "http://")

@@ -1,4 +1,5 @@
-// Package verify holds the whole stream against every invariant that events can show (pkg/invariant).
+// Package verify checks the whole stream against every invariant that can be checked from events alone
+// (pkg/invariant).
 package verify
 
 import (
@@ -12,7 +13,7 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// Verified is what a look at the whole stream came to, as programs read it.
+// Verified is the result of verifying the whole stream, as JSON.
 type Verified struct {
 	Events       int         `json:"events"`
 	LastSequence uint64      `json:"last_sequence,string"`
@@ -20,15 +21,15 @@ type Verified struct {
 	Violations   []Violation `json:"violations"`
 }
 
-// Violation is an event that cannot be true where it stands.
+// Violation is an event that contradicts those before it, as JSON.
 type Violation struct {
 	Invariant string `json:"invariant"`
 	Sequence  uint64 `json:"sequence,string"`
 	What      string `json:"what"`
 }
 
-// Stream reads everything, and tells saw of each event. Of what comes after a sequence that is missing nothing is said:
-// it would only be found to contradict what is not there.
+// Stream reads the whole stream, calls saw for each event, and returns every violation. It stops at the first missing
+// sequence: everything after it would only seem to contradict what is missing.
 func Stream(ctx context.Context, j *journal.Journal, saw func(journal.Entry)) (Verified, error) {
 	v := Verified{Violations: []Violation{}}
 	book := invariant.NewBook()

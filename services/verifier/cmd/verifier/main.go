@@ -1,4 +1,4 @@
-// Command verifier is what a customer runs against the provider: it needs public keys, and no access to Lockbox.
+// Command verifier is run by customers to check the provider: it needs public keys, and no access to Lockbox.
 package main
 
 import (
@@ -17,6 +17,6 @@ func main() {
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait for anything
+	context.AfterFunc(ctx, stop) // a second Ctrl-C kills the process at once
 	return command.Run(ctx, os.Args[1:], command.Environment{Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv})
 }

@@ -1,5 +1,5 @@
-// Package command is the verifier's command line. It stands on the standard library alone, because what it links has to
-// be reviewed by whoever is to trust it.
+// Package command is the verifier's command line. It uses only the standard library's flag package, because everything
+// the verifier links must be reviewed before it can be trusted.
 package command
 
 import (
@@ -15,13 +15,13 @@ import (
 	"github.com/openlockbox/lockbox/services/verifier"
 )
 
-// Environment is where a command runs.
+// Environment holds the streams and environment variables that a command uses.
 type Environment struct {
 	Out, Err io.Writer
 	Getenv   func(string) string
 }
 
-// The exit codes, the same as lockbox has. Scripts rely on them.
+// Exit codes, the same as those of the lockbox command. Scripts rely on them.
 const (
 	exitOK              = 0
 	exitOther           = 1
@@ -52,10 +52,10 @@ something else; 4 your token is missing or not accepted; 6 not found, or you don
 answer; 130 interrupted.
 `
 
-// errHelp says that somebody asked how a command is used, and was told.
+// errHelp reports that help was requested and has been printed.
 var errHelp = errors.New("help")
 
-// Run runs one command line to its end and returns the exit code.
+// Run executes one command line and returns its exit code.
 func Run(ctx context.Context, args []string, env Environment) int {
 	err := dispatch(ctx, args, env)
 	code := exitCode(ctx, err)
@@ -66,7 +66,7 @@ func Run(ctx context.Context, args []string, env Environment) int {
 	if code == exitUsage {
 		hint = "\nverifier --help shows the commands, verifier COMMAND --help how each is used."
 	}
-	_, _ = fmt.Fprintf(env.Err, "Error: %s%s\n", verifier.Message(err), hint) // there is nobody left to tell
+	_, _ = fmt.Fprintf(env.Err, "Error: %s%s\n", verifier.Message(err), hint) // nothing can be done if stderr is gone
 	return code
 }
 
@@ -118,7 +118,7 @@ func exitCode(ctx context.Context, err error) int {
 	}
 }
 
-// flags reads a command's flags, which may stand before and after its arguments.
+// flags parses a command's flags, which may come before and after its arguments.
 type flags struct {
 	*flag.FlagSet
 	usage, long, example string
@@ -126,11 +126,11 @@ type flags struct {
 
 func newFlags(usage, long, example string) *flags {
 	f := &flags{flag.NewFlagSet(usage, flag.ContinueOnError), usage, long, example}
-	f.SetOutput(io.Discard) // what it has to say becomes an error
+	f.SetOutput(io.Discard) // parse errors are returned, not printed
 	return f
 }
 
-// parse returns the arguments, as many as are named.
+// parse returns the positional arguments; there must be exactly one per name.
 func (f *flags) parse(args []string, out io.Writer, names ...string) (found []string, err error) {
 	for {
 		err := f.Parse(args)

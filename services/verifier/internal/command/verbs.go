@@ -16,7 +16,7 @@ import (
 	"github.com/openlockbox/lockbox/services/verifier/witness"
 )
 
-// mostToken is how long a token may be, in bytes.
+// mostToken is the maximum length of a token in bytes.
 const mostToken = 16 << 10
 
 var verbs = []struct {
@@ -64,7 +64,7 @@ func receipt(_ context.Context, args []string, env Environment) error {
 	return e.Encode(r)
 }
 
-// logFlags are those of the commands that ask a log.
+// logFlags defines the flags shared by the commands that query a log.
 func logFlags(f *flags, env Environment) func() (*verifier.Watcher, error) {
 	trusted := trust(f, env)
 	address := f.String("log", "", "`address` of the log (LOCKBOX_LOG)")
@@ -162,7 +162,7 @@ func cosign(ctx context.Context, args []string, env Environment) error {
 		return err
 	}
 	return witness.Serve(ctx, c, func(at net.Addr, key string) {
-		_, _ = fmt.Fprintf(env.Err, "witness at %v, key %s\n", at, key) // it serves whether or not anybody reads that
+		_, _ = fmt.Fprintf(env.Err, "witness at %v, key %s\n", at, key) // the witness serves even if stderr is gone
 	})
 }
 

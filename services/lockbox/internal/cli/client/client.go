@@ -1,6 +1,6 @@
-// Package client is the command line's end of the bus. It sends commands and queries on behalf of a person, publishes
-// intents as the engineering tool "console", and opens the journal for the compliance team, each under its own key. It
-// passes on tokens and never looks whether they are good: whoever receives them does.
+// Package client connects the command line to the bus. It sends commands and queries on behalf of the user, publishes
+// intents as the engineering tool "console", and opens the journal for the compliance team, each with its own key. It
+// passes tokens on without verifying them: that is up to the services.
 package client
 
 import (
@@ -20,29 +20,29 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Tool is the engineering tool that the command line is, as far as intents go.
+// Tool is the command line's name as an engineering tool.
 const Tool = "console"
 
-// DefaultTimeout is how long to wait for an answer.
+// DefaultTimeout is the default of Config.Timeout.
 const DefaultTimeout = bus.DefaultTimeout
 
 const rule = "I11"
 
-// ErrNotRunning says that nothing answers at the address of the bus.
+// ErrNotRunning reports that nothing answers at the address of the bus.
 var ErrNotRunning = errors.New("no Lockbox answers there")
 
-// Config says where the bus is and who asks.
+// Config configures a Client.
 type Config struct {
 	URL string
-	// KeysDir holds <identity>.nk, or <identity>/<identity>.nk where each key has a directory of its own.
+	// KeysDir holds <identity>.nk, or <identity>/<identity>.nk if each key has its own directory.
 	KeysDir string
-	// Tokens gives the caller's own token; nil: nobody is signed in.
+	// Tokens returns the caller's token; nil: nobody is signed in.
 	Tokens TokenSource
-	// Timeout for one answer; 0: DefaultTimeout.
+	// Timeout is the time to wait for one answer; 0: DefaultTimeout.
 	Timeout time.Duration
 }
 
-// Client connects when it first has to, once for each identity that it needs.
+// Client connects lazily, once for each identity that it needs.
 type Client struct {
 	config Config
 
@@ -50,7 +50,7 @@ type Client struct {
 	conns map[bus.Identity]*nats.Conn
 }
 
-// New makes a client. Close it.
+// New returns a client. The caller must close it.
 func New(c Config) *Client {
 	if c.Timeout <= 0 {
 		c.Timeout = DefaultTimeout
@@ -58,7 +58,7 @@ func New(c Config) *Client {
 	return &Client{config: c, conns: map[bus.Identity]*nats.Conn{}}
 }
 
-// Close ends all connections.
+// Close closes all connections.
 func (c *Client) Close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -96,7 +96,7 @@ func (c *Client) seedFile(id bus.Identity) string {
 	return filepath.Join(c.config.KeysDir, file)
 }
 
-// Token returns the caller's token: UNAUTHENTICATED if nobody is signed in.
+// Token returns the caller's token; UNAUTHENTICATED if nobody is signed in.
 func (c *Client) Token(ctx context.Context) (string, error) {
 	if c.config.Tokens == nil {
 		return "", refusal.Unauthenticated("token", "R13", "nobody is signed in")
@@ -104,7 +104,7 @@ func (c *Client) Token(ctx context.Context) (string, error) {
 	return c.config.Tokens.Token(ctx)
 }
 
-// Do sends a command with the caller's token and returns what it came to; see caller.Do.
+// Do sends a command with the caller's token and returns the reply; see caller.Do.
 func (c *Client) Do(ctx context.Context, command *lockboxv1.Command) (*lockboxv1.CommandReply, error) {
 	token, by, err := c.caller(ctx)
 	if err != nil {
@@ -113,7 +113,7 @@ func (c *Client) Do(ctx context.Context, command *lockboxv1.Command) (*lockboxv1
 	return by.Do(ctx, token, command)
 }
 
-// Ask sends a query with the caller's token and returns the answer; see caller.Ask.
+// Ask sends a query with the caller's token and returns the reply; see caller.Ask.
 func (c *Client) Ask(ctx context.Context, query *lockboxv1.Query) (*lockboxv1.QueryReply, error) {
 	token, by, err := c.caller(ctx)
 	if err != nil {
@@ -130,8 +130,8 @@ func (c *Client) caller(ctx context.Context) (token string, by bus.Caller, err e
 	return token, bus.Caller{Conn: nc, Timeout: c.config.Timeout}, err
 }
 
-// Submit publishes an intent with the caller's token and waits for what becomes of it. The outcome is nil if none came
-// within wait: the intent is stored all the same, and will be evaluated. A refusal is in the outcome.
+// Submit publishes an intent with the caller's token and waits for its outcome, which may be a refusal. The outcome is
+// nil if there is none within wait: the intent is stored nevertheless, and will be evaluated.
 func (c *Client) Submit(
 	ctx context.Context, intent *lockboxv1.AccessIntent, wait time.Duration,
 ) (*lockboxv1.IntentOutcome, error) {
@@ -164,7 +164,7 @@ func (c *Client) Submit(
 	defer cancel()
 	msg, err := outcomes.NextMsgWithContext(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {
-		return nil, nil //nolint:nilnil // no outcome yet is no error
+		return nil, nil //nolint:nilnil // no outcome yet, which is not an error
 	}
 	if err != nil {
 		return nil, err
@@ -176,7 +176,7 @@ func (c *Client) Submit(
 	return outcome, nil
 }
 
-// publish stores the intent. The same one may be stored twice: it is one request.
+// publish stores the intent. Storing it twice is harmless: duplicates become one request.
 func (c *Client) publish(ctx context.Context, nc *nats.Conn, intent *lockboxv1.AccessIntent) error {
 	j, err := journal.Open(ctx, nc, journal.WithTimeout(c.config.Timeout))
 	if err != nil {
@@ -193,7 +193,7 @@ func (c *Client) publish(ctx context.Context, nc *nats.Conn, intent *lockboxv1.A
 	return err
 }
 
-// Journal opens the stream of events for reading, with the compliance team's key. Close it.
+// Journal opens the event stream for reading, with the compliance team's key. The caller must close it.
 func (c *Client) Journal(ctx context.Context) (*journal.Journal, error) {
 	nc, err := c.connect(bus.Compliance)
 	if err != nil {

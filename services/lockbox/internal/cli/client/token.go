@@ -21,15 +21,15 @@ import (
 	"github.com/openlockbox/lockbox/services/lockbox/demo/devissuer"
 )
 
-// TokenSource gives the caller's token, anew for every message: nothing is kept.
+// TokenSource returns the caller's token. It is called for every message, so that a renewed token is used at once.
 type TokenSource interface {
 	Token(ctx context.Context) (string, error)
 }
 
-// TokenFile is a file that holds a token, such as a sign-in helper keeps fresh.
+// TokenFile is a file that holds a token, for example one that a sign-in helper renews.
 type TokenFile string
 
-// Token reads the file: UNAUTHENTICATED if it is not there, empty or too large.
+// Token reads the file. It returns UNAUTHENTICATED if the file is missing, empty or too large.
 func (f TokenFile) Token(context.Context) (string, error) {
 	file, err := os.Open(string(f))
 	if err != nil {
@@ -47,17 +47,17 @@ func (f TokenFile) Token(context.Context) (string, error) {
 	return string(token), nil
 }
 
-// Persona is somebody of the demo.
+// Persona gets tokens for one of the demo's people.
 type Persona struct {
-	// IssuerURL is the demo issuer's, http on a loopback address: the secret goes nowhere else.
+	// IssuerURL is the demo issuer's URL: http on a loopback address, because the secret must not leave the machine.
 	IssuerURL  string
 	SecretFile string
-	// Dir is the demo issuer's directory; if it is named, tokens are made there.
+	// Dir is the demo issuer's directory; if set, tokens are made from it without the running issuer.
 	Dir  string
 	Name string
 }
 
-// Token asks the demo issuer for a token: UNAUTHENTICATED if it has nobody of that name.
+// Token returns a token from the demo issuer; UNAUTHENTICATED if it has no such persona.
 func (p Persona) Token(ctx context.Context) (string, error) {
 	if p.Dir != "" {
 		issuer, err := devissuer.New(devissuer.Config{Demo: true, Dir: p.Dir})
@@ -118,8 +118,8 @@ func onThisMachine(issuer string) bool {
 	return u.Hostname() == "localhost" || err == nil && addr.IsLoopback()
 }
 
-// Claims is what a token says of its bearer. Nobody here has verified it: it is for showing, and for choosing what to
-// ask.
+// Claims are the claims of a token that has not been verified. They are only for display and for choosing which
+// queries to send.
 type Claims struct {
 	Issuer           string
 	Subject          string
@@ -134,7 +134,7 @@ type Claims struct {
 	ExpiresAt        time.Time
 }
 
-// ReadClaims reads a token's claims without verifying them.
+// ReadClaims reads a token's claims without verifying its signature.
 func ReadClaims(token string) (Claims, error) {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
@@ -174,7 +174,7 @@ func errNotJWT() error {
 	return refusal.Unauthenticated("token", "R13", "what should be a token is not a JSON Web Token")
 }
 
-// audience is a string or a list of them (RFC 7519 §4.1.3).
+// audience is a string or a list of strings (RFC 7519 §4.1.3).
 type audience []string
 
 func (a *audience) UnmarshalJSON(data []byte) error {

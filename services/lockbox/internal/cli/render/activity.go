@@ -9,7 +9,7 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// Activities is the activity log (R39), newest first.
+// Activities renders the activity log (R39), newest first.
 func Activities(l Look, list []*lockboxv1.Activity) string {
 	columns := []column{
 		{title: "TIME"}, {title: "ACTION", min: 28}, {title: "WHO", min: 14, drop: 3}, {title: "TENANT", drop: 1},
@@ -34,8 +34,9 @@ func (l Look) aggregate(kind, id string) string {
 	return Clean(kind) + " " + Clean(id)
 }
 
-// Event is a stored event in a replay: sequence, time, tenant, aggregate and version, action, summary; on one line, or
-// on a terminal with the summary below. Events are written as they come, so their columns have fixed widths.
+// Event renders a stored event of a replay: sequence, time, tenant, aggregate and version, action, summary; on one
+// line, or on a terminal with the summary below. The columns have fixed widths, because events are written as they
+// arrive.
 func Event(l Look, sequence uint64, e *lockboxv1.Event) string {
 	entry := activity.Entry(sequence, e)
 	about := l.aggregate(e.GetKind(), e.GetAggregateId())
@@ -59,7 +60,7 @@ func Event(l Look, sequence uint64, e *lockboxv1.Event) string {
 
 const sequenceWidth = 8
 
-// DeadLetter is a message that was set aside: where it was found, and why it was refused.
+// DeadLetter renders a dead-lettered message: where it was found, and why it was rejected.
 func DeadLetter(l Look, sequence uint64, stored time.Time, d *lockboxv1.DeadLetter) string {
 	p := &page{Look: l}
 	p.line(strings.Join([]string{

@@ -8,19 +8,19 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// CatalogueService is a resource type of the catalogue as programs read it.
+// CatalogueService is a resource type of the catalogue, for JSON and YAML output.
 type CatalogueService struct {
 	Type      string              `json:"type"`
 	Name      string              `json:"name"`
 	Reference string              `json:"reference"`
 	Stage     string              `json:"stage"`
 	Scenarios []CatalogueScenario `json:"scenarios"`
-	// If it is not supported.
+	// Migration is set only if the resource type is not supported.
 	Migration   string `json:"migration"`
 	Replacement string `json:"replacement"`
 }
 
-// CatalogueScenario is a scenario of a resource type as programs read it.
+// CatalogueScenario is a scenario of a resource type, for JSON and YAML output.
 type CatalogueScenario struct {
 	ID           string `json:"id"`
 	Name         string `json:"name"`
@@ -29,7 +29,7 @@ type CatalogueScenario struct {
 	Scope        string `json:"scope"`
 }
 
-// ServiceOf is a resource type for programs.
+// ServiceOf converts a resource type for JSON and YAML output.
 func ServiceOf(s catalogue.Service) CatalogueService {
 	v := CatalogueService{
 		Type: s.Type, Name: s.Name, Reference: s.Reference, Stage: s.Stage.String(), Scenarios: []CatalogueScenario{},
@@ -41,7 +41,7 @@ func ServiceOf(s catalogue.Service) CatalogueService {
 	return v
 }
 
-// Services lists the resource types of a catalogue.
+// Services renders the list of a catalogue's resource types.
 func Services(l Look, version string, list []catalogue.Service) string {
 	var rows [][]cell
 	for _, s := range list {
@@ -59,7 +59,7 @@ func Services(l Look, version string, list []catalogue.Service) string {
 	return p.String()
 }
 
-// Service is a resource type with what its scenarios mean for the customer.
+// Service renders a resource type, and what its scenarios mean for the customer.
 func Service(l Look, s catalogue.Service) string {
 	p := &page{Look: l}
 	p.title(Clean(s.Name))

@@ -4,7 +4,7 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// Disclosures lists what happened outside of any request (R44, R45), newest first.
+// Disclosures renders the disclosures made outside of any request (R44, R45), newest first.
 func Disclosures(l Look, list []*lockboxv1.DisclosureView) string {
 	columns := []column{
 		{title: "DISCLOSURE"}, {title: "TENANT", drop: 2}, {title: "WHAT", min: 24}, {title: "HAPPENED", drop: 3},

@@ -14,8 +14,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// JSON writes a message as protobuf's JSON (field names as in the .proto files, times in UTC), with empty fields, so
-// that a program finds every field that it looks for.
+// JSON encodes a message as protobuf JSON (field names as in the .proto files, times in UTC). Empty fields are
+// included, so that programs find every field.
 func JSON(m proto.Message) (string, error) {
 	raw, err := protojson.MarshalOptions{UseProtoNames: true, EmitDefaultValues: true}.Marshal(m)
 	if err != nil {
@@ -24,7 +24,7 @@ func JSON(m proto.Message) (string, error) {
 	return indentJSON(raw)
 }
 
-// ValueJSON is JSON for what is no protobuf message.
+// ValueJSON encodes a value that is not a protobuf message.
 func ValueJSON(v any) (string, error) {
 	raw, err := marshal(v)
 	if err != nil {
@@ -35,15 +35,15 @@ func ValueJSON(v any) (string, error) {
 
 func indentJSON(raw []byte) (string, error) {
 	var b bytes.Buffer
-	// protojson's own blanks differ from build to build on purpose.
+	// protojson deliberately varies its white space between builds.
 	if err := json.Indent(&b, raw, "", "  "); err != nil {
 		return "", err
 	}
 	return escape(strings.TrimSuffix(b.String(), "\n")) + "\n", nil
 }
 
-// RecordJSON writes a message as JSON with what it holds and nothing else: for stored events, which are shown as they
-// are. It is one line's worth, to be part of another value.
+// RecordJSON encodes a message without empty fields: stored events are shown as they are. The result has no line
+// breaks and can be embedded in another value.
 func RecordJSON(m proto.Message) (json.RawMessage, error) {
 	raw, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
 	if err != nil {
@@ -56,13 +56,13 @@ func RecordJSON(m proto.Message) (json.RawMessage, error) {
 	return json.RawMessage(escape(b.String())), nil
 }
 
-// Line writes a value as JSON on one line.
+// Line encodes a value as one line of JSON.
 func Line(v any) (string, error) {
 	raw, err := marshal(v)
 	return escape(string(raw)), err
 }
 
-// marshal writes JSON and a line break, and leaves < and > as they are: this is no web page.
+// marshal encodes a value and appends a line break. It does not escape < and >, because the output is not HTML.
 func marshal(v any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -71,7 +71,7 @@ func marshal(v any) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// YAML writes JSON as YAML with its fields in the same order.
+// YAML converts JSON to YAML and keeps the order of fields.
 func YAML(jsonText string) (string, error) {
 	d := json.NewDecoder(strings.NewReader(jsonText))
 	d.UseNumber()
@@ -88,7 +88,7 @@ func YAML(jsonText string) (string, error) {
 	return escapeAs(b.String(), yamlEscape), nil
 }
 
-// node reads the next JSON value. Maps of Go would lose the order of the fields.
+// node decodes the next JSON value as a YAML node, because Go's maps would lose the order of fields.
 func node(d *json.Decoder) (*yaml.Node, error) {
 	token, err := d.Token()
 	if err != nil {
@@ -101,7 +101,7 @@ func node(d *json.Decoder) (*yaml.Node, error) {
 			n.Kind = yaml.MappingNode
 		}
 		for d.More() {
-			// A field's name is a value like any other here.
+			// Object keys are decoded like values.
 			child, err := node(d)
 			if err != nil {
 				return nil, err
@@ -127,7 +127,7 @@ func node(d *json.Decoder) (*yaml.Node, error) {
 	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null", Value: "null"}, nil
 }
 
-// ambiguous reports whether a text would be read as something else without quotes.
+// ambiguous reports whether an unquoted text would be parsed as another type.
 func ambiguous(s string) bool {
 	var n yaml.Node
 	if err := yaml.Unmarshal([]byte(s), &n); err != nil || len(n.Content) != 1 {
@@ -136,10 +136,10 @@ func ambiguous(s string) bool {
 	return n.Content[0].Kind != yaml.ScalarNode || n.Content[0].Tag != "!!str"
 }
 
-// mustEscape finds what could steer a terminal although JSON and YAML allow it.
+// mustEscape reports characters that JSON and YAML allow but that could control a terminal.
 func mustEscape(r rune) bool { return r != '\n' && r != '\t' && !harmless(r) }
 
-// escape writes such characters as JSON does: they only stand inside of quotes.
+// escape replaces such characters by JSON escapes; they can occur only in quoted strings.
 func escape(jsonText string) string { return escapeAs(jsonText, jsonEscape) }
 
 func escapeAs(s string, write func(rune) string) string {

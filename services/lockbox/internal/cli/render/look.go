@@ -1,7 +1,7 @@
-// Package render turns what the services answer into what people read: tables, pages, a timeline; and into JSON and
-// YAML for programs. It knows nothing of the bus or of the command line. It reads no clock, asks no terminal and writes
-// nowhere: what the reader's terminal can show is a value. Whatever came from outside passes Clean or CleanText, so
-// that no data can steer a terminal.
+// Package render turns the services' answers into text for people (tables, pages, a timeline) and into JSON and YAML
+// for programs. It does not depend on the bus or on the command line, reads no clock and does no I/O: the properties
+// of the terminal are passed in as a Look. All untrusted text passes through Clean or CleanText, so that data cannot
+// control the terminal.
 package render
 
 import (
@@ -15,20 +15,20 @@ import (
 	"github.com/charmbracelet/x/ansi"
 )
 
-// Look is what the reader's terminal can show, and when and where the reader is.
+// Look describes the user's terminal, and the current time and time zone.
 type Look struct {
-	// Color paints with the terminal's own sixteen colours.
+	// Color enables the terminal's 16 ANSI colours.
 	Color bool
-	// Unicode lets ornaments be beyond ASCII. Data is shown as it is either way.
+	// Unicode allows ornaments beyond ASCII. Data is shown unchanged in both cases.
 	Unicode bool
-	// Width of the terminal in columns; 0: no limit, for files and pipes.
+	// Width is the terminal's width in columns; 0: unlimited, for files and pipes.
 	Width int
-	// Zone for times; nil is UTC.
+	// Zone is the time zone of times shown; nil: UTC.
 	Zone *time.Location
 	Now  time.Time
 }
 
-// paint is a meaning, not a colour.
+// paint is a semantic style; each has a colour.
 type paint int
 
 const (
@@ -51,7 +51,7 @@ var styles = [...]lipgloss.Style{
 	accent: lipgloss.NewStyle().Inline(true).Foreground(lipgloss.Cyan),
 }
 
-// paint colours one line that is clean already.
+// paint styles one clean line.
 func (l Look) paint(p paint, s string) string {
 	if !l.Color || p == plain || s == "" {
 		return s
@@ -59,7 +59,7 @@ func (l Look) paint(p paint, s string) string {
 	return styles[p].Render(s)
 }
 
-// glyph picks an ornament that the terminal can show.
+// glyph returns the ornament that the terminal can display.
 func (l Look) glyph(unicode, ascii string) string {
 	if l.Unicode {
 		return unicode
@@ -67,12 +67,12 @@ func (l Look) glyph(unicode, ascii string) string {
 	return ascii
 }
 
-// truncate cuts a clean line to width columns.
+// truncate cuts a clean line at width columns.
 func (l Look) truncate(s string, width int) string {
 	return ansi.Truncate(s, width, l.glyph("…", "..."))
 }
 
-// wrap breaks clean lines at width columns; 0: not at all.
+// wrap breaks clean lines at width columns; 0: no wrapping.
 func wrap(s string, width int) []string {
 	if width > 0 {
 		s = ansi.Wrap(s, width, "/")
@@ -84,19 +84,19 @@ func wrap(s string, width int) []string {
 	return lines
 }
 
-// width is how many columns a line takes; a Chinese or Japanese character takes two.
+// width returns the number of columns of a line; wide characters, such as Chinese and Japanese ones, take two.
 func width(s string) int { return ansi.StringWidth(s) }
 
-// pad fills a line to n columns.
+// pad pads a line to n columns.
 func pad(s string, n int) string { return s + strings.Repeat(" ", max(0, n-width(s))) }
 
-// Clean makes text from outside safe to print as part of one line: line breaks and tabs become blanks, and what would
-// control the terminal, change the direction of text or hide in it is written out, such as <U+001B>.
+// Clean makes untrusted text safe to print within one line: line breaks and tabs become spaces, and characters that
+// control the terminal, change the direction of text or are invisible are escaped, as in <U+001B>.
 func Clean(s string) string {
 	return clean(s, func(r rune) (string, bool) { return " ", r == '\n' || r == '\t' || r == '\r' })
 }
 
-// CleanText is Clean for text of several lines: line breaks stay.
+// CleanText is Clean for multi-line text: line breaks are kept.
 func CleanText(s string) string {
 	return clean(strings.ReplaceAll(s, "\r\n", "\n"), func(r rune) (string, bool) {
 		if r == '\t' {
@@ -128,8 +128,8 @@ func clean(s string, space func(rune) (string, bool)) string {
 	return b.String()
 }
 
-// harmless is an allow-list: letters, marks, numbers, punctuation, symbols, blanks; less what is one of these in name
-// and shows nothing.
+// harmless is an allow-list: letters, marks, numbers, punctuation, symbols and spaces, except for those that are
+// invisible in spite of their category.
 func harmless(r rune) bool {
 	switch r {
 	case utf8.RuneError, '\u034F', '\u115F', '\u1160', '\u2800', '\u3164', '\uFFA0':

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Mail is one line of a list of mails.
+// Mail is one line in the list of mails.
 type Mail struct {
 	ID       string
 	Received time.Time
@@ -13,7 +13,7 @@ type Mail struct {
 	Subject  string
 }
 
-// Mails is a list of mails.
+// Mails renders a list of mails.
 func Mails(l Look, list []Mail) string {
 	var rows [][]cell
 	for _, m := range list {
@@ -23,13 +23,13 @@ func Mails(l Look, list []Mail) string {
 		{title: "SUBJECT", min: 30}}, rows)
 }
 
-// Stamp is a moment in the reader's zone.
+// Stamp formats a time in the user's time zone.
 func Stamp(l Look, t time.Time) string { return l.local(t).Format(longForm) }
 
-// Paragraphs is text from outside, its lines broken where the terminal ends.
+// Paragraphs renders untrusted text, wrapped at the terminal's width.
 func Paragraphs(l Look, s string) string { return Sentence(l, strings.TrimSuffix(CleanText(s), "\n")) }
 
-// Sentence is clean text, colours and all, its lines broken where the terminal ends.
+// Sentence wraps clean text, which may contain colours, at the terminal's width.
 func Sentence(l Look, s string) string {
 	return strings.Join(wrap(s, l.Width), "\n") + "\n"
 }

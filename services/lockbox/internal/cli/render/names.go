@@ -9,7 +9,7 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// sentence makes an enum's name readable: CUSTOMER_NOTIFIED is "Customer notified".
+// sentence makes an enum name readable: CUSTOMER_NOTIFIED becomes "Customer notified".
 func sentence(name, prefix string) string {
 	s := strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(name, prefix), "_", " "))
 	if s == "" {
@@ -18,11 +18,11 @@ func sentence(name, prefix string) string {
 	return strings.ToUpper(s[:1]) + s[1:]
 }
 
-// StatusName is a request's state as people say it.
+// StatusName returns the display name of a request's status.
 func StatusName(s lockboxv1.RequestStatus) string {
 	switch s {
 	case lockboxv1.RequestStatus_REQUEST_STATUS_AWAITING_INTERNAL_APPROVAL:
-		return "Awaiting internal" // approval, which the column has no room for
+		return "Awaiting internal" // "approval" does not fit into the column
 	default:
 		return sentence(s.String(), "REQUEST_STATUS_")
 	}
@@ -43,7 +43,7 @@ func statusPaint(s lockboxv1.RequestStatus) paint {
 	}
 }
 
-// ReasonName is a reason type as people say it.
+// ReasonName returns the display name of a reason type.
 func ReasonName(r lockboxv1.ReasonType) string {
 	name := sentence(r.String(), "REASON_TYPE_")
 	return strings.NewReplacer("Customer initiated", "Customer-initiated", "Provider initiated",
@@ -58,7 +58,7 @@ func roleNames(roles []lockboxv1.Role) string {
 	return strings.Join(names, ", ")
 }
 
-// PersonName is what to call somebody: their name, or what their issuer calls them.
+// PersonName returns a person's name, or else the issuer's identifier for them.
 func PersonName(p *lockboxv1.Person) string {
 	if p.GetDisplayName() != "" {
 		return Clean(p.GetDisplayName())
@@ -66,7 +66,7 @@ func PersonName(p *lockboxv1.Person) string {
 	return Clean(p.GetSubject())
 }
 
-// address is a person with their mail address.
+// address returns a person's name with their mail address.
 func address(p *lockboxv1.Person) string {
 	if p.GetEmail() == "" {
 		return PersonName(p)
@@ -74,7 +74,7 @@ func address(p *lockboxv1.Person) string {
 	return fmt.Sprintf("%s <%s>", PersonName(p), Clean(p.GetEmail()))
 }
 
-// ActorName is what to call whoever did something.
+// ActorName returns the name of the actor, a person or a service.
 func ActorName(a *lockboxv1.Actor) string {
 	switch {
 	case a == nil:
@@ -87,7 +87,7 @@ func ActorName(a *lockboxv1.Actor) string {
 	return PersonName(a.GetPerson())
 }
 
-// signIn says how somebody proved who they are (R13).
+// signIn describes how a person authenticated (R13).
 func signIn(a *lockboxv1.Actor) string {
 	switch {
 	case a.GetMultiFactor() && a.GetIsolatedIdentity():
@@ -122,7 +122,8 @@ func plural(n int, one, many string) string {
 	return fmt.Sprintf("%d %s", n, many)
 }
 
-// ShortID is the end of a request's id, its random part: enough to tell requests apart, and accepted wherever an id is.
+// ShortID returns the end of a request id, which is random: enough to tell requests apart, and accepted wherever an id
+// is.
 func ShortID(id string) string {
 	if i := strings.LastIndexByte(id, '-'); i >= 0 {
 		return Clean(id[i+1:])

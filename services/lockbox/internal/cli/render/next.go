@@ -10,17 +10,17 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// Command is something to type next, or a page to open, and what it is for.
+// Command is a suggested command, or a page to open, and its purpose.
 type Command struct {
 	Line, For string
 }
 
-// Cast says what people type to run the program, and in the demo who would type each command, with --as.
+// Cast names the program and, in the demo, the personas who would run each command (--as).
 type Cast struct {
-	// Program is "lockbox" if empty.
+	// Program is the name by which users call the program; empty: lockbox.
 	Program                       string
 	Requester, Internal, Approver string
-	// Portal is where people can do it in a browser; empty: nowhere that is known.
+	// Portal is the portal's URL; empty: none is known.
 	Portal string
 }
 
@@ -35,8 +35,8 @@ func (c Cast) command(as string) string {
 	return program + "--as " + Clean(as) + " "
 }
 
-// browse is a request's page in the portal, for one of a tenant's people or, with an empty tenant, of the provider's;
-// none if there is no portal.
+// browse returns the portal's page of a request for a tenant's people, or for the provider's staff if tenant is empty;
+// nothing if there is no portal.
 func (c Cast) browse(v *lockboxv1.RequestView, tenant, what string) []Command {
 	if c.Portal == "" {
 		return nil
@@ -44,7 +44,7 @@ func (c Cast) browse(v *lockboxv1.RequestView, tenant, what string) []Command {
 	return []Command{{Clean(portalurl.To(c.Portal, tenant, "requests", v.GetRequestId())), what}}
 }
 
-// Next says what people can do about a request as it stands.
+// Next returns what people can do about a request in its current state.
 func Next(v *lockboxv1.RequestView, cast Cast) []Command {
 	id := ShortID(v.GetRequestId()) // short, so that a command fits on a line
 	requester, approver := cast.command(cast.Requester), cast.command(cast.Approver)
@@ -73,7 +73,7 @@ func Next(v *lockboxv1.RequestView, cast Cast) []Command {
 	}
 }
 
-// LookAt is how the customer looks at what waits for them; none if nothing does.
+// LookAt returns how the customer views a request that awaits their decision; nothing if none is awaited.
 func LookAt(v *lockboxv1.RequestView, cast Cast) []Command {
 	if v.GetStatus() != lockboxv1.RequestStatus_REQUEST_STATUS_CUSTOMER_NOTIFIED {
 		return nil
@@ -82,7 +82,7 @@ func LookAt(v *lockboxv1.RequestView, cast Cast) []Command {
 		"the customer looks at it"}}
 }
 
-// WaitingGroup is the provider's group whose internal approval is awaited; empty: none is.
+// WaitingGroup returns the provider's group whose internal approval is awaited; empty: none.
 func WaitingGroup(v *lockboxv1.RequestView) string {
 	given := len(v.GetInternalDecisions())
 	for _, s := range v.GetEvaluation().GetInternalStages() {
@@ -94,7 +94,7 @@ func WaitingGroup(v *lockboxv1.RequestView) string {
 	return ""
 }
 
-// Commands lists what to type next.
+// Commands renders suggested commands.
 func Commands(l Look, commands []Command) string {
 	if len(commands) == 0 {
 		return ""
@@ -108,7 +108,7 @@ func Commands(l Look, commands []Command) string {
 	return p.String()
 }
 
-// Allowance says in one sentence what an approval will allow, for the person who is about to give it.
+// Allowance returns one sentence on what an approval allows, for the person who is about to give it.
 func Allowance(v *lockboxv1.RequestView, d time.Duration, resourceIDs []string) string {
 	asked := v.GetIntent().GetResourceIds()
 	count := plural(len(asked), "resource", "resources")

@@ -4,10 +4,10 @@ import (
 	"strings"
 )
 
-// labelWidth is the column at which a page's values begin.
+// labelWidth is the width of the label column of a page.
 const labelWidth = 16
 
-// page collects the lines of one answer. Its methods expect clean text.
+// page builds the text of one answer. Its methods expect clean text.
 type page struct {
 	Look
 	b strings.Builder
@@ -20,16 +20,16 @@ func (p *page) line(s string) {
 	p.b.WriteByte('\n')
 }
 
-// title begins the page.
+// title adds the title.
 func (p *page) title(s string) { p.hang("", bold, s) }
 
-// heading begins a part of it.
+// heading starts a section.
 func (p *page) heading(s string) {
 	p.line("")
 	p.hang("", bold, s)
 }
 
-// field writes a label with its values below each other; without values that say something, nothing.
+// field adds a label with its values, one per line; nothing if all values are empty.
 func (p *page) field(label string, values ...string) { p.painted(label, plain, values...) }
 
 func (p *page) painted(label string, as paint, values ...string) {
@@ -42,7 +42,7 @@ func (p *page) painted(label string, as paint, values ...string) {
 	}
 }
 
-// hang writes text that goes on below itself, with first before its first line.
+// hang adds text with a hanging indent; first precedes its first line.
 func (p *page) hang(first string, as paint, s string) {
 	room := 0
 	if p.Width > 0 {
@@ -56,7 +56,7 @@ func (p *page) hang(first string, as paint, s string) {
 	}
 }
 
-// indented writes a table or list two columns in.
+// indented adds a table or list, indented by two columns.
 func (p *page) indented(columns []column, rows [][]cell) {
 	look := p.Look
 	if look.Width > 0 {
@@ -67,7 +67,7 @@ func (p *page) indented(columns []column, rows [][]cell) {
 	}
 }
 
-// Fields are labels with their values, which come from outside; empty ones are left out.
+// Fields renders labels with untrusted values; empty values are left out.
 func Fields(l Look, fields [][2]string) string {
 	p := &page{Look: l}
 	for _, f := range fields {

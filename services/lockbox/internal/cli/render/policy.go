@@ -9,8 +9,8 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// Explanation says why an evaluation came out as it did, rule by rule. Without the rule set of that very version only
-// the rules that matched are known.
+// Explanation explains an evaluation rule by rule. Without the rule set of that version, only the rules that matched
+// are known.
 func Explanation(l Look, v *lockboxv1.RequestView, rules []policy.Rule) string {
 	e := v.GetEvaluation()
 	p := &page{Look: l}
@@ -70,7 +70,7 @@ func refuses(m *lockboxv1.MatchedRule) bool {
 	}, m.GetEffect())
 }
 
-// EffectName is what a rule did as people say it.
+// EffectName returns the display name of a rule's effect.
 func EffectName(e lockboxv1.RuleEffect) string {
 	switch e {
 	case lockboxv1.RuleEffect_RULE_EFFECT_REFUSE:
@@ -126,7 +126,7 @@ func yesNo(b bool) string {
 	return "no"
 }
 
-// Change is a decision that another rule set would have made otherwise.
+// Change is a decision that would differ under the other rule set.
 type Change struct {
 	Request string   `json:"request_id"`
 	Tenant  string   `json:"tenant"`
@@ -135,26 +135,27 @@ type Change struct {
 	Rules   []string `json:"rules"`
 }
 
-// Transition is how many decisions would change in the same way.
+// Transition counts the decisions that would change in the same way.
 type Transition struct {
 	Was     string `json:"was"`
 	Becomes string `json:"becomes"`
 	Count   int    `json:"count"`
 }
 
-// Simulation is what another rule set would have made of past intents (R16).
+// Simulation is the result of evaluating past intents under another rule set (R16).
 type Simulation struct {
 	PolicyVersion string `json:"policy_version"`
 	Intents       int    `json:"intents"`
 	Changed       int    `json:"changed"`
-	// OtherCatalogue were evaluated with another catalogue than the simulation; Waiting were not evaluated yet.
+	// OtherCatalogue counts intents that were evaluated with a different catalogue than the simulation's; Waiting
+	// counts those not evaluated yet.
 	OtherCatalogue int          `json:"other_catalogue"`
 	Waiting        int          `json:"not_evaluated"`
 	Transitions    []Transition `json:"transitions"`
 	Changes        []Change     `json:"changes"`
 }
 
-// Simulated shows what would change, and a summary at the end.
+// Simulated renders the changes, followed by a summary.
 func Simulated(l Look, s Simulation) string {
 	p := &page{Look: l}
 	if len(s.Changes) > 0 {

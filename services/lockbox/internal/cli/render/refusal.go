@@ -18,7 +18,7 @@ func refusalLine(r *lockboxv1.Refusal) string {
 	return line
 }
 
-// Refusal is why something was not done: the message, the field, the rule, and what the caller can do.
+// Refusal renders a refusal: message, field, rule, and a hint for the user.
 func Refusal(l Look, r *lockboxv1.Refusal, hint string) string {
 	p := &page{Look: l}
 	p.hang(p.paint(bad, "Refused:")+" ", plain, Clean(r.GetMessage()))
@@ -28,7 +28,7 @@ func Refusal(l Look, r *lockboxv1.Refusal, hint string) string {
 	return p.String()
 }
 
-// Failure is an error that is no refusal.
+// Failure renders an error that is not a refusal.
 func Failure(l Look, message, hint string) string {
 	p := &page{Look: l}
 	p.hang(p.paint(bad, "Error:")+" ", plain, CleanText(message))
@@ -36,7 +36,7 @@ func Failure(l Look, message, hint string) string {
 	return p.String()
 }
 
-// RefusalCode is a refusal's code without its prefix: CONFLICT.
+// RefusalCode returns a refusal code without its prefix: CONFLICT.
 func RefusalCode(c lockboxv1.RefusalCode) string {
 	return strings.TrimPrefix(c.String(), "REFUSAL_CODE_")
 }

@@ -12,7 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// Requests is a list of requests. The viewer's column says what they have to do with each; nil leaves it out.
+// Requests renders a list of requests. One column shows the viewer's part in each; a nil viewer omits it.
 func Requests(l Look, list []*lockboxv1.RequestView, viewer *lockboxv1.Person) string {
 	columns := []column{
 		{title: "REQUEST"}, {title: "STATUS"}, {title: "YOU"}, {title: "TENANT", drop: 3}, {title: "WHAT", min: 24},
@@ -43,7 +43,7 @@ func Requests(l Look, list []*lockboxv1.RequestView, viewer *lockboxv1.Person) s
 	return l.table(columns, rows)
 }
 
-// part says what the viewer has to do with a request.
+// part returns the viewer's part in a request.
 func part(v *lockboxv1.RequestView, viewer *lockboxv1.Person) string {
 	if viewer == nil {
 		return ""
@@ -71,7 +71,7 @@ func decided(d *lockboxv1.Decision) string {
 	return "denied"
 }
 
-// what is asked for, in the catalogue's words or the intent's.
+// what describes the requested operation, in the catalogue's words or else the intent's.
 func what(v *lockboxv1.RequestView) string {
 	if v.GetServiceName() == "" {
 		return v.GetIntent().GetResourceType() + ": " + scenario(v)
@@ -104,7 +104,7 @@ func allowedResources(v *lockboxv1.RequestView) []string {
 	return v.GetIntent().GetResourceIds()
 }
 
-// moment is the time that matters most about a request now, and what happens then.
+// moment returns the time that matters most in a request's current state, and verbs for its future and its past.
 func moment(v *lockboxv1.RequestView) (at *timestamppb.Timestamp, coming, past string) {
 	switch v.GetStatus() {
 	case lockboxv1.RequestStatus_REQUEST_STATUS_AWAITING_INTERNAL_APPROVAL:
@@ -121,7 +121,8 @@ func moment(v *lockboxv1.RequestView) (at *timestamppb.Timestamp, coming, past s
 	}
 }
 
-// internalDeadline is that of the stage that waits; a service of an earlier version says only when all stages expire.
+// internalDeadline returns the deadline of the current internal stage; services of earlier versions report only the
+// last stage's.
 func internalDeadline(v *lockboxv1.RequestView) *timestamppb.Timestamp {
 	if v.GetInternalAnswerBy() != nil {
 		return v.GetInternalAnswerBy()
@@ -129,7 +130,7 @@ func internalDeadline(v *lockboxv1.RequestView) *timestamppb.Timestamp {
 	return v.GetEvaluation().GetInternalExpiresAt()
 }
 
-// when says it with a countdown: "expires in 3d 4h".
+// when returns that time as a countdown: "expires in 3d 4h".
 func (l Look) when(v *lockboxv1.RequestView) string {
 	at, coming, past := moment(v)
 	if at == nil {
@@ -141,7 +142,7 @@ func (l Look) when(v *lockboxv1.RequestView) string {
 	return past + " " + l.In(at.AsTime())
 }
 
-// whenPaint warns of a deadline that is near.
+// whenPaint highlights a deadline that is near.
 func whenPaint(l Look, v *lockboxv1.RequestView) paint {
 	at, coming, _ := moment(v)
 	switch left := at.AsTime().Sub(l.Now); {
@@ -155,7 +156,7 @@ func whenPaint(l Look, v *lockboxv1.RequestView) paint {
 	return plain
 }
 
-// Request is a request with everything that is known of it, oldest first at the end.
+// Request renders everything known about a request, ending with the timeline, oldest entry first.
 func Request(l Look, v *lockboxv1.RequestView) string {
 	p := &page{Look: l}
 	p.title("Request " + Clean(v.GetRequestId()))
@@ -172,7 +173,7 @@ func Request(l Look, v *lockboxv1.RequestView) string {
 	return p.String()
 }
 
-// standing says in one line where it stands and what comes next.
+// standing returns one line on the request's current state and what comes next.
 func (l Look) standing(v *lockboxv1.RequestView) string {
 	when := l.when(v)
 	if at, _, _ := moment(v); at != nil {
@@ -198,7 +199,7 @@ func (l Look) standing(v *lockboxv1.RequestView) string {
 	}
 }
 
-// waitingFor names the group of the internal stage that is not complete.
+// waitingFor returns the group of the first incomplete internal stage.
 func waitingFor(v *lockboxv1.RequestView) string {
 	given := len(v.GetInternalDecisions())
 	for _, s := range v.GetEvaluation().GetInternalStages() {
@@ -264,7 +265,7 @@ func named(name, id string) string {
 	return fmt.Sprintf("%s (%s)", Clean(name), Clean(id))
 }
 
-// english is what the command line speaks.
+// english is the command line's language.
 const english = "en"
 
 func (p *page) reasons(e *lockboxv1.AccessEvaluated) {
@@ -289,7 +290,7 @@ func (p *page) evaluation(v *lockboxv1.RequestView) {
 	}
 }
 
-// stages lists the internal stages in their order, if there are several.
+// stages lists the internal stages in order, if there are several.
 func (p *page) stages(v *lockboxv1.RequestView) {
 	stages := v.GetEvaluation().GetInternalStages()
 	if len(stages) < 2 {
@@ -307,7 +308,7 @@ func (p *page) stages(v *lockboxv1.RequestView) {
 	}
 }
 
-// decision is one line about who decided, when and what they wrote.
+// decision adds a line on who decided, when, and what they wrote.
 func (p *page) decision(d *lockboxv1.Decision, as string) {
 	mark, color := p.glyph("✓", "+"), good
 	if !d.GetApproved() {
@@ -416,7 +417,7 @@ func (p *page) questions(v *lockboxv1.RequestView) {
 	}
 }
 
-// Headline names a request on one line.
+// Headline identifies a request on one line.
 func Headline(l Look, v *lockboxv1.RequestView) string {
 	line := l.paint(bold, "Request "+Clean(v.GetRequestId())) + "  " + Clean(what(v)) + ", " + ActorName(v.GetRequester())
 	if l.Width > 0 {
@@ -425,7 +426,7 @@ func Headline(l Look, v *lockboxv1.RequestView) string {
 	return line
 }
 
-// Standing says on one line where a request stands, for a live view.
+// Standing returns one line on a request's current state, for a live view.
 func Standing(l Look, v *lockboxv1.RequestView) string {
 	line := l.paint(statusPaint(v.GetStatus()), StatusName(v.GetStatus())) + ": " + l.standing(v)
 	if l.Width > 0 {
@@ -434,7 +435,7 @@ func Standing(l Look, v *lockboxv1.RequestView) string {
 	return line
 }
 
-// Submitted tells the engineer what became of their intent: where it stands, why, and who was asked.
+// Submitted renders the outcome of an intent for the engineer: the request's state, why, and who was asked.
 func Submitted(l Look, v *lockboxv1.RequestView, again bool) string {
 	p := &page{Look: l}
 	if again {

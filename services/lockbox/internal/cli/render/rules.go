@@ -2,7 +2,7 @@ package render
 
 import rules "github.com/openlockbox/lockbox/pkg"
 
-// Rules prints each of these rules in full.
+// Rules renders each of the given rules in full.
 func Rules(l Look, chosen []rules.Rule) string {
 	p := &page{Look: l}
 	for i, r := range chosen {
@@ -21,7 +21,7 @@ func Rules(l Look, chosen []rules.Rule) string {
 
 var progressPaint = map[string]paint{rules.Built: good, rules.Partly: warn, rules.NotYet: dim}
 
-// RuleList lists rules by section, with how far each has come.
+// RuleList lists rules by section, with their implementation status.
 func RuleList(l Look, all []rules.Rule) string {
 	p := &page{Look: l}
 	section := ""

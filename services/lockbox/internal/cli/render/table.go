@@ -5,12 +5,12 @@ import (
 	"strings"
 )
 
-// column says how a column behaves when the terminal is too narrow.
+// column defines a column, and how it behaves on a narrow terminal.
 type column struct {
 	title string
-	// min is the width below which the column is not squeezed; 0: it keeps its natural width.
+	// min is the minimum width when squeezed, in columns of the terminal; 0: the column is never squeezed.
 	min int
-	// drop is the order in which columns are left out when squeezing is not enough, lowest first; 0: never.
+	// drop is the order in which columns are left out if squeezing is not enough, lowest first; 0: never.
 	drop int
 }
 
@@ -19,13 +19,13 @@ type cell struct {
 	paint paint
 }
 
-// text is a cell in no colour, with text from outside.
+// text returns an unstyled cell with untrusted text.
 func text(s string) cell { return cell{Clean(s), plain} }
 
 const gap = "  "
 
-// table lays out rows under titles. Nothing is cut as long as it fits; then columns with a min are squeezed, widest
-// first, and those with a drop are left out.
+// table renders rows under titles. If they do not fit the width, columns with a min are squeezed, widest first, and
+// then columns with a drop are left out.
 func (l Look) table(columns []column, rows [][]cell) string {
 	widths := make([]int, len(columns))
 	for i, c := range columns {
@@ -58,7 +58,7 @@ func (l Look) table(columns []column, rows [][]cell) string {
 	return b.String()
 }
 
-// fit returns which columns are shown and squeezes their widths.
+// fit returns the columns to show, and reduces their widths in place.
 func (l Look) fit(columns []column, widths []int) []int {
 	var shown []int
 	for i := range columns {
@@ -84,11 +84,11 @@ func (l Look) fit(columns []column, widths []int) []int {
 	return shown
 }
 
-// narrowest is how narrow a column gets when nothing else helps any more.
+// narrowest is the minimum column width once nothing else helps.
 const narrowest = 5
 
-// squeeze takes width from the widest columns until nothing is over, and returns what still is. A column stops at its
-// min, or at least if that is given.
+// squeeze reduces the widest columns until over is 0, and returns what is left of over. A column stops at its min, or
+// at least, if that is not 0.
 func squeeze(columns []column, widths, shown []int, over, least int) int {
 	for over > 0 {
 		best := -1

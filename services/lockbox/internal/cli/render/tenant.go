@@ -9,7 +9,7 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// Tenant is a tenant with its settings, subscriptions and roles.
+// Tenant renders a tenant with its settings, subscriptions and roles.
 func Tenant(l Look, v *lockboxv1.TenantView) string {
 	p := &page{Look: l}
 	p.title("Tenant " + named(v.GetDisplayName(), v.GetTenant()))
@@ -37,7 +37,7 @@ func Tenant(l Look, v *lockboxv1.TenantView) string {
 	return p.String()
 }
 
-// Settings are a tenant's settings alone.
+// Settings renders a tenant's settings.
 func Settings(l Look, s *lockboxv1.TenantSettings) string {
 	p := &page{Look: l}
 	p.settings(s)
@@ -65,7 +65,7 @@ func (p *page) settings(s *lockboxv1.TenantSettings) {
 	p.field("Also told", told...)
 }
 
-// FallbackName is who is asked when too few approvers resolve.
+// FallbackName returns who is asked when too few approvers resolve.
 func FallbackName(f lockboxv1.Fallback) string {
 	if f == lockboxv1.Fallback_FALLBACK_TENANT_LOCKBOX_APPROVERS {
 		return "Lockbox Approvers of the tenant"
@@ -73,7 +73,8 @@ func FallbackName(f lockboxv1.Fallback) string {
 	return "Global Administrators"
 }
 
-// Roles lists the assignments of a tenant and of its subscriptions; where is a subscription's id, or empty for all.
+// Roles renders the role assignments of a tenant and its subscriptions; where limits them to one subscription, empty:
+// all.
 func Roles(l Look, v *lockboxv1.TenantView, where string) string {
 	columns := []column{
 		{title: "SCOPE", min: 10}, {title: "ROLE", min: 16}, {title: "PERSON", min: 10}, {title: "ADDRESS", drop: 1},
@@ -122,7 +123,7 @@ func (l Look) assignment(a *lockboxv1.AssignmentView) []cell {
 		text(as.GetPerson().GetEmail()), counts, text(as.GetId())}
 }
 
-// Approvers is who would be asked if a request came now (R23).
+// Approvers renders who would be asked if a request came in now (R23).
 func Approvers(l Look, v *lockboxv1.ApproversPreview) string {
 	p := &page{Look: l}
 	p.title("Would be asked: " + basisName(v.GetBasis()))
@@ -146,7 +147,7 @@ func Approvers(l Look, v *lockboxv1.ApproversPreview) string {
 	return p.String()
 }
 
-// Tickets is a list of support tickets.
+// Tickets renders a list of support tickets.
 func Tickets(l Look, list []*lockboxv1.TicketView) string {
 	columns := []column{
 		{title: "TICKET"}, {title: "TENANT", drop: 2}, {title: "TITLE", min: 24}, {title: "ENGINEER", min: 10},
@@ -166,7 +167,7 @@ func Tickets(l Look, list []*lockboxv1.TicketView) string {
 	return l.table(columns, rows)
 }
 
-// Ticket is a support ticket with its history (R11).
+// Ticket renders a support ticket with its history (R11).
 func Ticket(l Look, t *lockboxv1.TicketView) string {
 	p := &page{Look: l}
 	p.ticket(t)

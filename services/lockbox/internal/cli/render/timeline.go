@@ -8,12 +8,12 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// wideTimeline is the width from which an entry and its sentence stand on one line.
+// wideTimeline is the minimum width for an entry and its summary on one line.
 const wideTimeline = 110
 
 const actionWidth = 30
 
-// timeline shows what happened, oldest first, and what is still to come.
+// timeline adds past events, oldest first, and what is still to come.
 func (p *page) timeline(v *lockboxv1.RequestView) {
 	if len(v.GetTimeline()) == 0 {
 		return
@@ -31,7 +31,7 @@ func (p *page) timeline(v *lockboxv1.RequestView) {
 	}
 }
 
-// date writes a day's heading when the day changes.
+// date adds a heading when the day changes.
 func (p *page) date(last string, t *timestamppb.Timestamp) string {
 	today := p.local(t.AsTime()).Format("Mon 2 Jan 2006")
 	if today != last {
@@ -66,7 +66,7 @@ func (p *page) entry(e *lockboxv1.TimelineEntry) {
 	}
 }
 
-// entryPaint tells good news from bad.
+// entryPaint chooses an entry's style: good news, bad news, or a warning.
 func entryPaint(typ string) paint {
 	switch typ {
 	case "InternalApprovalGiven", "CustomerApproved", "AccessGranted":
@@ -82,7 +82,7 @@ func entryPaint(typ string) paint {
 	return plain
 }
 
-// News is one thing that happened, for a live view; with the day, if that is not the day of what came before.
+// News renders one timeline entry for a live view, under a heading if its day differs from the previous entry's.
 func News(l Look, day string, e *lockboxv1.TimelineEntry) (text, today string) {
 	p := &page{Look: l}
 	today = p.date(day, e.GetTime())

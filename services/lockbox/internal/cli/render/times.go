@@ -20,7 +20,7 @@ func (l Look) local(t time.Time) time.Time {
 	return t.In(l.Zone)
 }
 
-// Stamp is a moment in the reader's zone, to the second; "-" if there is none.
+// Stamp formats a time in the user's time zone, to the second; "-" if there is none.
 func (l Look) Stamp(t *timestamppb.Timestamp) string {
 	if t == nil {
 		return "-"
@@ -28,7 +28,7 @@ func (l Look) Stamp(t *timestamppb.Timestamp) string {
 	return l.local(t.AsTime()).Format(longForm)
 }
 
-// minute is a moment in the reader's zone, for tables.
+// minute formats a time in the user's time zone, to the minute, for tables.
 func (l Look) minute(t *timestamppb.Timestamp) string {
 	if t == nil {
 		return "-"
@@ -36,7 +36,7 @@ func (l Look) minute(t *timestamppb.Timestamp) string {
 	return l.local(t.AsTime()).Format("2006-01-02 15:04")
 }
 
-// In says how far away a moment is: "in 3d 4h", "2m 10s ago", "now".
+// In formats the distance of a time from now: "in 3d 4h", "2m 10s ago", "now".
 func (l Look) In(t time.Time) string {
 	switch d := t.Sub(l.Now); {
 	case d.Abs() < time.Second:
@@ -48,8 +48,8 @@ func (l Look) In(t time.Time) string {
 	}
 }
 
-// Countdown writes a length of time in its two largest units, rounded down: 3d 4h, 4h 12m, 12m 5s, 5s. Rounded down, it
-// never promises more time than there is.
+// Countdown formats a duration in its two largest units: 3d 4h, 4h 12m, 12m 5s, 5s. It rounds down, so that it never
+// promises more time than there is.
 func Countdown(d time.Duration) string {
 	d = max(0, d)
 	switch {
@@ -70,7 +70,7 @@ func units(large time.Duration, largeUnit string, small time.Duration, smallUnit
 	return fmt.Sprintf("%d%s %d%s", large, largeUnit, small, smallUnit)
 }
 
-// Duration writes a length of time exactly, without zeros: 8h, 1h30m, 90s is 1m30s.
+// Duration formats a duration exactly, without zero units: 8h, 1h30m; 90s becomes 1m30s.
 func Duration(d time.Duration) string {
 	if d == 0 {
 		return "0s"

@@ -22,7 +22,7 @@ p { margin: .5rem 0 0; opacity: .75; }
 </html>
 `))
 
-// page is what the browser shows in the end.
+// page renders the page that the browser shows after the sign-in.
 func page(w http.ResponseWriter, status int, title, text string) {
 	h := w.Header()
 	h.Set("Content-Security-Policy",
@@ -32,5 +32,5 @@ func page(w http.ResponseWriter, status int, title, text string) {
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	_ = lastPage.Execute(w, struct{ Title, Text string }{title, text}) // the browser may have gone away
+	_ = lastPage.Execute(w, struct{ Title, Text string }{title, text}) // fails only if the browser is gone
 }

@@ -1,7 +1,6 @@
-// Package signin is how a person at a terminal gets a token: in a browser with an authorization code and PKCE, which
-// comes back to a loopback address (RFC 8252), or with a device code (RFC 8628); and where that token is kept. What it
-// keeps is the ID token: it is made out to this client, says who signed in and how, and is what the services verify
-// (R13).
+// Package signin gets and stores the token of a user at a terminal: in a browser, with an authorization code and PKCE
+// and a redirect to a loopback address (RFC 8252), or with a device code (RFC 8628). It stores the ID token, whose
+// audience is this client and which states who signed in and how: that is what the services verify (R13).
 package signin
 
 import (
@@ -21,7 +20,7 @@ import (
 )
 
 const (
-	// Patience is how long somebody may take to sign in.
+	// Patience is the time limit of a sign-in.
 	Patience = 10 * time.Minute
 
 	callbackPath  = "/callback"
@@ -29,22 +28,22 @@ const (
 	rule          = "R13"
 )
 
-// Client is this program as one issuer knows it. It has no secret.
+// Client is this program as a public client of one issuer.
 type Client struct {
 	Issuer string
 	ID     string
 	Now    func() time.Time
-	// MaxAge is how long ago somebody may have proved to the issuer who they are for Browser to do without their proving
-	// it again, in whole seconds; nil: that is for the issuer to say.
+	// MaxAge is the maximum time since the user last authenticated at the issuer, in whole seconds; an older session
+	// must authenticate again. It applies to Browser only; nil: the issuer decides.
 	MaxAge *time.Duration
 }
 
-// open asks the issuer where it does what.
+// open fetches the issuer's endpoints.
 func (c Client) open(ctx context.Context) (*oidcclient.Issuer, error) {
 	return oidcclient.Client{Issuer: c.Issuer, ID: c.ID, Now: c.Now}.Discover(ctx)
 }
 
-// Browser signs somebody in at the address that show gets, and returns their ID token.
+// Browser signs the user in at the URL passed to show, and returns the ID token.
 func (c Client) Browser(ctx context.Context, show func(address string) error) (string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, Patience, errTooLate())
 	defer cancel()
@@ -54,7 +53,7 @@ func (c Client) Browser(ctx context.Context, show func(address string) error) (s
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
-		return "", fmt.Errorf("listening for the browser to come back: %w", err)
+		return "", fmt.Errorf("listening for the redirect: %w", err)
 	}
 	redirect := "http://" + listener.Addr().String() + callbackPath
 	begun := c.Now()
@@ -67,7 +66,7 @@ func (c Client) Browser(ctx context.Context, show func(address string) error) (s
 	server := &http.Server{Handler: w, ReadHeaderTimeout: answerTimeout}
 	go func() { _ = server.Serve(listener) }() // ends with the server
 	defer func() {
-		// Whoever is at the browser sees the last page before the program ends.
+		// Lets the browser load the last page before the program ends.
 		bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
 		_ = server.Shutdown(bye)
@@ -84,8 +83,8 @@ func (c Client) Browser(ctx context.Context, show func(address string) error) (s
 	}
 }
 
-// demand is what an issuer is asked so that it keeps to MaxAge (OpenID Connect Core 1.0 §3.1.2.1). Then it has to say
-// in the token when somebody signed in, too, which it otherwise need not (§2, `auth_time`).
+// demand returns the parameters that ask the issuer to enforce MaxAge (OpenID Connect Core 1.0 §3.1.2.1). They also
+// oblige it to include `auth_time` in the token, which is otherwise optional (§2).
 func (c Client) demand() url.Values {
 	if c.MaxAge == nil {
 		return nil
@@ -93,12 +92,12 @@ func (c Client) demand() url.Values {
 	seconds := int64(*c.MaxAge / time.Second)
 	q := url.Values{"max_age": {strconv.FormatInt(seconds, 10)}}
 	if seconds == 0 {
-		q.Set("prompt", "login") // the same, for issuers that take 0 for no demand
+		q.Set("prompt", "login") // same meaning, for issuers that ignore max_age=0
 	}
 	return q
 }
 
-// recent holds an issuer to what it was asked (§3.1.3.7): a token that is not kept to it would only be refused later.
+// recent checks that the issuer enforced MaxAge (§3.1.3.7): otherwise the services would refuse the token later.
 func (c Client) recent(who oidcclient.Person, begun time.Time) error {
 	switch {
 	case c.MaxAge == nil:
@@ -116,7 +115,7 @@ func errTooLate() error {
 	return refusal.Unauthenticated("login", rule, "nobody signed in within %v", Patience)
 }
 
-// waiting is for the browser to come back, once.
+// waiting waits for the browser's redirect, once.
 type waiting struct {
 	issuer         *oidcclient.Issuer
 	ctx            context.Context
@@ -132,8 +131,8 @@ type outcome struct {
 	err   error
 }
 
-// ServeHTTP takes the issuer's answer. What does not carry our state is not an answer to us: it is refused, and we go
-// on waiting.
+// ServeHTTP handles the redirect from the issuer. A request without our state is not a response to us: it is rejected,
+// and we keep waiting.
 func (w *waiting) ServeHTTP(out http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	if r.Method != http.MethodGet || r.URL.Path != callbackPath || r.Host != w.host ||
@@ -161,10 +160,11 @@ func (w *waiting) ServeHTTP(out http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Code is what somebody types at Page, on any device; Complete is that page with the code in it, if the issuer has one.
+// Code is the user code to enter at Page on any device; Complete is the URL that already includes it, if the issuer
+// offers one.
 type Code struct{ Text, Page, Complete string }
 
-// Device signs somebody in with the code that show gets, and returns their ID token.
+// Device signs the user in with the code passed to show, and returns the ID token.
 func (c Client) Device(ctx context.Context, show func(Code) error) (string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, Patience, errTooLate())
 	defer cancel()
@@ -188,7 +188,7 @@ func (c Client) Device(ctx context.Context, show func(Code) error) (string, erro
 	}
 	answer, err := oauth.DeviceAccessToken(issuer.Context(ctx), d)
 	switch {
-	// by the clock that it waits with
+	// The library waits by the wall clock, so this check uses it too.
 	case err != nil && ctx.Err() == nil && !d.Expiry.IsZero() && !time.Now().Before(d.Expiry):
 		return "", issuer.Failed(ctx, &oauth2.RetrieveError{ErrorCode: "expired_token"})
 	case err != nil:

@@ -17,14 +17,14 @@ import (
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/client"
 )
 
-// DefaultProfile is the profile of who names none.
+// DefaultProfile is the profile used if none is named.
 const DefaultProfile = "default"
 
 const fileSuffix = ".json"
 
 var profileName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,39}$`)
 
-// CheckProfile refuses (INVALID) what cannot be a profile's name: it is also a file's.
+// CheckProfile rejects (INVALID) names that are not safe as file names.
 func CheckProfile(name string) error {
 	if !profileName.MatchString(name) {
 		return refusal.Invalid("profile", rule, "must be 1 to 40 of a-z, 0-9 and hyphens, and must not begin with one")
@@ -32,17 +32,17 @@ func CheckProfile(name string) error {
 	return nil
 }
 
-// Saved is somebody's sign-in.
+// Saved is a stored sign-in.
 type Saved struct {
 	Issuer   string `json:"issuer"`
 	ClientID string `json:"client_id"`
 	Token    string `json:"token"`
 }
 
-// Store is a directory of sign-ins, one file for each profile, readable by their owner only.
+// Store is a directory of sign-ins, one file per profile, readable only by their owner.
 type Store struct{ Dir string }
 
-// DefaultStore is where sign-ins are kept: $XDG_STATE_HOME/lockbox/tokens, or ~/.local/state/lockbox/tokens. The
+// DefaultStore returns the default directory: $XDG_STATE_HOME/lockbox/tokens, or ~/.local/state/lockbox/tokens. The
 // environment is read through env.
 func DefaultStore(env func(string) string) (Store, error) {
 	if base := env("XDG_STATE_HOME"); filepath.IsAbs(base) {
@@ -54,10 +54,10 @@ func DefaultStore(env func(string) string) (Store, error) {
 	return Store{}, errors.New("no home directory is known; name a directory for your sign-in with XDG_STATE_HOME")
 }
 
-// Path is the file of a profile.
+// Path returns a profile's file.
 func (s Store) Path(profile string) string { return filepath.Join(s.Dir, profile+fileSuffix) }
 
-// Save keeps a sign-in, whole or not at all, in place of an earlier one.
+// Save atomically stores a sign-in, replacing an earlier one.
 func (s Store) Save(profile string, v Saved) error {
 	if err := CheckProfile(profile); err != nil {
 		return err
@@ -87,8 +87,8 @@ func (s Store) Save(profile string, v Saved) error {
 	return nil
 }
 
-// Load reads a sign-in. Without one the error is fs.ErrNotExist; one that others can read is refused (UNAUTHENTICATED),
-// for they can be its owner.
+// Load reads a sign-in. If there is none, the error is fs.ErrNotExist. A file that others can read is refused
+// (UNAUTHENTICATED), because they could sign in as its owner.
 func (s Store) Load(profile string) (Saved, error) {
 	if err := CheckProfile(profile); err != nil {
 		return Saved{}, err
@@ -102,7 +102,7 @@ func (s Store) Load(profile string) (Saved, error) {
 		return Saved{}, refusal.Unauthenticated("token", rule,
 			"%s can be read by others (mode %v); remove it, and sign in again", path, info.Mode().Perm())
 	}
-	data, err := os.ReadFile(path) // #nosec G304 -- in the user's own directory, under a name that was checked
+	data, err := os.ReadFile(path) // #nosec G304 -- in the user's own directory, under a checked name
 	if err != nil {
 		return Saved{}, err
 	}
@@ -113,7 +113,7 @@ func (s Store) Load(profile string) (Saved, error) {
 	return v, nil
 }
 
-// Remove forgets a sign-in; false if there was none.
+// Remove deletes a sign-in; it returns false if there was none.
 func (s Store) Remove(profile string) (bool, error) {
 	if err := CheckProfile(profile); err != nil {
 		return false, err
@@ -125,7 +125,7 @@ func (s Store) Remove(profile string) (bool, error) {
 	return err == nil, err
 }
 
-// Profiles are those that somebody is signed in under.
+// Profiles lists the profiles that have a sign-in.
 func (s Store) Profiles() []string {
 	files, err := filepath.Glob(filepath.Join(s.Dir, "*"+fileSuffix))
 	if err != nil {
@@ -140,15 +140,15 @@ func (s Store) Profiles() []string {
 	return names
 }
 
-// Profile gives the token of one of a store's sign-ins.
+// Profile is the TokenSource of a stored sign-in.
 type Profile struct {
 	Store
 	Name string
 	Now  func() time.Time
 }
 
-// Token reads it: UNAUTHENTICATED if there is none, or if it has expired. That is only so that somebody is told early
-// and well: who receives a token checks it.
+// Token reads the token. It returns UNAUTHENTICATED if there is none or if it has expired: that is only an early and
+// clearer error, since the services check the token themselves.
 func (p Profile) Token(context.Context) (string, error) {
 	v, err := p.Load(p.Name)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -1,5 +1,5 @@
-// Package runinfo is the note that a running Lockbox leaves in its data directory, so that the command line on the same
-// machine finds it: where the bus is, where the keys are, where mail goes. It holds no secret, only where secrets lie.
+// Package runinfo reads and writes the file that a running Lockbox leaves in its data directory so that the command
+// line on the same machine finds the bus, the keys and the mailbox. The file holds paths of secrets, but no secret.
 package runinfo
 
 import (
@@ -16,35 +16,35 @@ import (
 
 const name = "run.json"
 
-// Info says how to reach a running Lockbox.
+// Info describes how to reach a running Lockbox.
 type Info struct {
-	// NATSURL is where clients connect: nats://127.0.0.1:4222.
+	// NATSURL is the URL of the bus, such as nats://127.0.0.1:4222.
 	NATSURL string `json:"nats_url"`
 	// KeysDir holds the nkey seed of each identity, <identity>.nk.
 	KeysDir string `json:"keys_dir"`
-	// MailboxDir and MailboxURL are where mail can be read; empty when a real mail server is configured.
+	// MailboxDir and MailboxURL are the development mailbox; empty when a real mail server is configured.
 	MailboxDir string `json:"mailbox_dir,omitempty"`
 	MailboxURL string `json:"mailbox_url,omitempty"`
-	// PortalURL is where browsers reach the portal; empty: there is none.
+	// PortalURL is the portal's URL; empty: there is no portal.
 	PortalURL string `json:"portal_url,omitempty"`
-	// LogURL is where the Merkle log is served; empty: nowhere. LogKey is the file of its public key.
+	// LogURL is the URL of the Merkle log; empty: it is not served. LogKey is the file with its public key.
 	LogURL string `json:"log_url,omitempty"`
 	LogKey string `json:"log_key,omitempty"`
-	// Demo is nil unless the demo runs.
+	// Demo is nil unless the demo is running.
 	Demo *Demo `json:"demo,omitempty"`
 }
 
-// Demo says where the demo's personas get their tokens: from the issuer that is served, or in its own directory.
+// Demo describes how to get tokens for the demo's personas: from the running demo issuer, or from its directory.
 type Demo struct {
-	// Dir is the demo issuer's directory, for whoever may read it; empty: ask the issuer that is served.
+	// Dir is the demo issuer's directory, if this process may read it; empty: use the running issuer.
 	Dir string `json:"dir,omitempty"`
 	// IssuerURL is the demo issuer's loopback URL.
 	IssuerURL string `json:"issuer_url"`
-	// SecretFile holds what it wants to hear before it gives a token.
+	// SecretFile holds the bearer secret that the issuer requires.
 	SecretFile string `json:"secret_file,omitempty"`
 }
 
-// DemoIn is the demo whose issuer has its directory here but is not served.
+// DemoIn returns the demo whose issuer's directory is dir, for an issuer that is not running.
 func DemoIn(dir string) (*Demo, error) {
 	url, err := os.ReadFile(filepath.Join(dir, "url")) // #nosec G304 -- the user names the directory
 	if err != nil {
@@ -53,8 +53,8 @@ func DemoIn(dir string) (*Demo, error) {
 	return &Demo{Dir: dir, IssuerURL: strings.TrimSpace(string(url))}, nil
 }
 
-// DefaultDir is the data directory if nobody names one: $XDG_DATA_HOME/lockbox, or ~/.local/share/lockbox. The
-// environment is read through env.
+// DefaultDir returns the default data directory: $XDG_DATA_HOME/lockbox, or ~/.local/share/lockbox. The environment is
+// read through env.
 func DefaultDir(env func(string) string) (string, error) {
 	if base := env("XDG_DATA_HOME"); filepath.IsAbs(base) {
 		return filepath.Join(base, "lockbox"), nil
@@ -65,7 +65,7 @@ func DefaultDir(env func(string) string) (string, error) {
 	return "", errors.New("no home directory is known; name a data directory with --data or LOCKBOX_DATA")
 }
 
-// Read returns the note in dir. Without one the error is fs.ErrNotExist: nothing runs there, or it ended in good order.
+// Read reads the file in dir. If it does not exist, the error is fs.ErrNotExist: no Lockbox runs there.
 func Read(dir string) (Info, error) {
 	path := filepath.Join(dir, name)
 	data, err := os.ReadFile(path) // #nosec G304 -- the user names the directory
@@ -82,7 +82,7 @@ func Read(dir string) (Info, error) {
 	return info, nil
 }
 
-// Write leaves the note in dir, whole or not at all, readable by its owner only.
+// Write atomically writes the file in dir, readable only by its owner.
 func Write(dir string, info Info) error {
 	data, err := json.MarshalIndent(info, "", "  ")
 	if err != nil {
@@ -91,7 +91,7 @@ func Write(dir string, info Info) error {
 	return durable.Replace(filepath.Join(dir, name), append(data, '\n'), 0o600)
 }
 
-// Remove takes the note away; that there is none is not an error.
+// Remove removes the file; it is not an error if there is none.
 func Remove(dir string) error {
 	if err := os.Remove(filepath.Join(dir, name)); !errors.Is(err, fs.ErrNotExist) {
 		return err
