@@ -3,11 +3,12 @@
 // stores no token, and takes the time from its callers.
 //
 // What a token must be:
-//   - a compact JWS of at most 16 KB, signed with ES256, EdDSA, RS256 or PS256 by a key of the issuer's own set that its
-//     `kid` names. Keys and addresses of keys inside the token (jwk, jku, x5c, x5u) are never used.
-//   - of type JWT, at+jwt or none named.
-//   - from a trusted `iss` (compared byte for byte) and made out to that issuer's audience.
-//   - in its time: at the instant of `exp` it has expired; `nbf`, `iat` and `auth_time` may lie up to Leeway in the future.
+//   - a compact JWS of at most 16 KB, signed with ES256, EdDSA, RS256 or PS256 by the key of the issuer's own set that
+//     its `kid` names. Keys and key addresses inside the token (jwk, jku, x5c, x5u) are never used.
+//   - of type JWT, at+jwt or none.
+//   - from a trusted `iss` (compared byte for byte), with that issuer's audience.
+//   - valid now: at the instant of `exp` it has expired; `nbf`, `iat` and `auth_time` may lie up to Leeway in the
+//     future.
 package identity
 
 import (

@@ -6,17 +6,19 @@
 //
 //  1. A service has loaded an aggregate, folded it and decided. It calls Append with the event and with `after`, the
 //     stream sequence of the last event that it folded (0: there was none).
-//  2. The subject is built from the envelope, which is checked on the way. The event is marshalled once; these bytes are
-//     what is stored and hashed for ever.
-//  3. The message carries two promises to the server: the last sequence under the aggregate's filter is `after`, and the
-//     stream keeps one message per subject. So of two contrary decisions one is stored, and nothing is ever replaced.
-//  4. The writer sends it: at once if little is waiting, else together with all that queued up while the last commit was
-//     on its way, as one atomic batch that is synced to disk once. An aggregate is in flight at most once, because inside
-//     one batch the server compares only with what was there before. A refused batch is sent again one by one.
+//  2. The subject is built from the envelope, which is checked on the way. The event is marshalled once; these bytes
+//     are what is stored and hashed for ever.
+//  3. The message carries two conditions for the server: the last sequence under the aggregate's filter is `after`, and
+//     the stream keeps one message per subject. So only one of two contrary decisions is stored, and nothing is ever
+//     replaced.
+//  4. The writer sends it at once if little is waiting, otherwise together with everything that queued up during the
+//     last commit, as one atomic batch that is synced to disk once. An aggregate is in flight at most once, because
+//     inside a batch the server compares only with what was there before. A refused batch is retried one by one.
 //  5. The acknowledgement comes after the sync. Its sequence is what Append returns.
-//  6. If the server refuses, or says nothing, Append loads the aggregate at the leader and looks for its own event id: an
-//     acknowledgement may be lost after the write, and a retry is then refused because of itself. Found is success; another
-//     event there first is ErrConflict; no way to tell is ErrUnknown, which is never a yes.
+//  6. If the server refuses or does not answer, Append loads the aggregate at the leader and looks for its own event
+//     ID: an acknowledgement can be lost after the write, and a retry then conflicts with itself. If the event is
+//     found, the append succeeded; if another event was first, it is ErrConflict; if there is no way to tell, it is
+//     ErrUnknown, which is never treated as success.
 package journal
 
 import (

@@ -2,7 +2,7 @@
 // token lets them see everything at that tenant. The formats are pkg/merkle's.
 //
 //	GET /checkpoint                                   the last signed note, with cosignatures
-//	GET /growth?size=N                                the root of the first N checkpoints, and the proof from it to the last
+//	GET /growth?size=N                                the root of the first N checkpoints, and a proof to the last
 //	GET /tenants/{tenant}/sighting?global=N&size=M    what a follower needs who last saw these sizes
 //	GET /tenants/{tenant}/tile/…                      hashes and entries in the layout of C2SP tlog-tiles
 //
