@@ -13,13 +13,10 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
-	"github.com/openlockbox/lockbox/pkg/disclosure"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/invariant"
-	"github.com/openlockbox/lockbox/pkg/policy"
+	"github.com/openlockbox/lockbox/pkg/repository"
 	"github.com/openlockbox/lockbox/pkg/request"
-	"github.com/openlockbox/lockbox/pkg/tenant"
-	"github.com/openlockbox/lockbox/pkg/ticket"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/encoding/prototext"
 	"google.golang.org/protobuf/proto"
@@ -284,43 +281,15 @@ func TestTheSameIntentIsStillTheSame(t *testing.T) {
 // folded says where the request of a history stands, and fails if anything in it finds a fault.
 func folded(t *testing.T, history []invariant.Recorded) request.Status {
 	t.Helper()
-	var (
-		r request.State
-		c tenant.State
-		s tenant.Subscription
-		k ticket.State
-		p = map[string]policy.Published{}
-		d = map[string]disclosure.State{}
-	)
+	states := repository.States{}
+	var asked aggregate.Key
 	for _, e := range history {
-		switch e.Event.GetKind() {
-		case aggregate.KindRequest:
-			r = request.Evolve(r, e.Sequence, e.Event)
-		case aggregate.KindTenant:
-			c = tenant.Evolve(c, e.Sequence, e.Event)
-		case aggregate.KindSubscription:
-			s = tenant.EvolveSubscription(s, e.Sequence, e.Event)
-		case aggregate.KindTicket:
-			k = ticket.Evolve(k, e.Sequence, e.Event)
-		case aggregate.KindPolicy:
-			id := e.Event.GetAggregateId()
-			p[id] = policy.Evolve(p[id], e.Sequence, e.Event)
-		case aggregate.KindDisclosure:
-			id := e.Event.GetAggregateId()
-			d[id] = disclosure.Evolve(d[id], e.Sequence, e.Event)
+		if after := states.Add(e.Sequence, e.Event); after != nil && after.Folded().Fault != nil {
+			t.Errorf("%+v", *after.Folded().Fault)
+		}
+		if key := aggregate.KeyOf(e.Event); key.Kind == aggregate.KindRequest {
+			asked = key
 		}
 	}
-	faults := []*aggregate.Fault{r.Fault, c.Fault, s.Fault, k.Fault}
-	for _, of := range p {
-		faults = append(faults, of.Fault)
-	}
-	for _, of := range d {
-		faults = append(faults, of.Fault)
-	}
-	for _, fault := range faults {
-		if fault != nil {
-			t.Errorf("%+v", *fault)
-		}
-	}
-	return r.Status
+	return states.Request(asked).Status
 }
