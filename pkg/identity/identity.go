@@ -184,7 +184,7 @@ func (v *Verifier) trustTenant(tenant *lockboxv1.TenantIssuer) (*trusted, error)
 	}
 	if at := tenant.GetJwksUrl(); at != "" {
 		if v.fetched == nil {
-			return nil, errors.New("fetching tenants' keys is not configured")
+			return nil, errors.New("tenants' keys are not fetched here")
 		}
 		var err error
 		if iss.Source, err = v.fetched(iss.URL, at); err != nil {

@@ -21,7 +21,7 @@ var tiers = []tier{
 	},
 	{
 		// Nothing but computing: no bus, no database, no browser.
-		name: "pure", atLeast: 1745, race: true,
+		name: "pure", atLeast: 1746, race: true,
 		packages: []string{
 			"pkg", "pkg/activity", "pkg/aggregate", "pkg/archtest/suite", "pkg/cache", "pkg/catalogue",
 			"pkg/config", "pkg/disclosure", "pkg/export", "pkg/goldentest", "pkg/identity",
