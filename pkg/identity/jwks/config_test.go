@@ -93,7 +93,7 @@ func TestTheCacheFile(t *testing.T) {
 	w.accepts(w.token(k))
 	for _, mode := range []os.FileMode{0o620, 0o602} {
 		must(t, os.Chmod(w.config.CacheFile, mode))
-		if _, err := jwks.New(w.config); err == nil || !strings.Contains(err.Error(), "can be anybody") {
+		if _, err := jwks.New(w.config); err == nil || !strings.Contains(err.Error(), "could impersonate anybody") {
 			t.Errorf("mode %v: %v", mode, err)
 		}
 	}
