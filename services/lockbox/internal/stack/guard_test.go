@@ -175,7 +175,7 @@ func TestADamagedProjectionIsMadeAgain(t *testing.T) {
 	l.config.Log = zap.New(heard)
 	l.open()
 	within(t, time.Minute, "the projection is made again",
-		func() bool { return heard.heard("the projection is damaged; it is built anew") })
+		func() bool { return heard.heard("the projection is damaged; rebuilding it") })
 	l.does("otto", approve(id))
 	l.reaches(id, request.Active)
 }
