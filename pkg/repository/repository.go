@@ -103,7 +103,7 @@ func (r *Repository) At(ctx context.Context, sequence uint64, keys ...aggregate.
 	for key, t := range trails {
 		s, reaches := t.at(sequence)
 		if !reaches {
-			entries, err := r.Journal.Load(ctx, key)
+			entries, err := r.Journal.LoadAtLeader(ctx, key)
 			if err != nil {
 				return nil, err
 			}
