@@ -81,7 +81,8 @@ eventually 60 is '{{.State.Status}} {{.State.ExitCode}}' demo-customers 'exited 
 
 # A request from intent to grant.
 submitted=$(cli intent submit --as erin --tenant meadowbank --subscription meadow-production \
-	--type compute/virtual-machines --scenario memory-dump --resource /subscriptions/meadow-production/virtualMachines/payments-1 \
+	--type compute/virtual-machines --scenario memory-dump \
+	--resource /subscriptions/meadow-production/resourceGroups/payments/providers/Microsoft.Compute/virtualMachines/payments-1 \
 	--reason-type CUSTOMER_INITIATED_SUPPORT --ticket SR-2026-0001 --justification "The machine hangs; a memory dump will show where." -o json)
 request=$(grep -oE '[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}' <<<"$submitted" | head -n 1)
 echo "compose: request $request"

@@ -97,6 +97,10 @@ func TestSentences(t *testing.T) {
 	approver := func(name string) *lockboxv1.Approver {
 		return &lockboxv1.Approver{Person: &lockboxv1.Person{DisplayName: name}}
 	}
+	sharing := func(a *lockboxv1.Approver) *lockboxv1.Approver {
+		a.Person.Subject, a.Person.Email = a.GetPerson().GetDisplayName(), "team@meadowbank.example"
+		return a
+	}
 	for _, row := range []struct {
 		want  string
 		event *lockboxv1.Event
@@ -128,6 +132,16 @@ func TestSentences(t *testing.T) {
 			}}},
 		},
 		{
+			"The customer was notified: Grace and Otto can decide until 2026-03-02 12:00:00 UTC. Not asked, because of the requester’s e-mail address: Erin Ellis. Grace and Otto share an e-mail address.",
+			&lockboxv1.Event{Fact: &lockboxv1.Event_CustomerNotified{CustomerNotified: &lockboxv1.CustomerNotified{
+				Approvers: []*lockboxv1.Approver{sharing(approver("Grace")), sharing(approver("Otto"))}, ExpiresAt: noon,
+				Excluded: []*lockboxv1.ExcludedAssignment{
+					{Person: erin.GetPerson(), CodedReason: reason.Of(lockboxv1.ReasonCode_REASON_CODE_REQUESTERS_ADDRESS)},
+					{Person: otto.GetPerson(), CodedReason: reason.Of(lockboxv1.ReasonCode_REASON_CODE_ROLE_NOT_ACTIVATED)},
+				},
+			}}},
+		},
+		{
 			"The customer was notified: a, b, c, d, e and 2 others can decide until 2026-03-02 12:00:00 UTC.",
 			&lockboxv1.Event{Fact: &lockboxv1.Event_CustomerNotified{CustomerNotified: &lockboxv1.CustomerNotified{
 				Approvers: []*lockboxv1.Approver{approver("a"), approver("b"), approver("c"), approver("d"), approver("e"),
@@ -138,6 +152,21 @@ func TestSentences(t *testing.T) {
 			"Access to 1 resource began and lasts until 2026-03-02 12:00:00 UTC, without asking the customer, because the tenant has not switched Lockbox on.",
 			&lockboxv1.Event{Fact: &lockboxv1.Event_AccessGranted{AccessGranted: &lockboxv1.AccessGranted{
 				EndsAt: noon, ResourceIds: []string{"a"}, Waiver: lockboxv1.Waiver_WAIVER_LOCKBOX_NOT_ENABLED,
+			}}},
+		},
+		{
+			"Access (compute/virtual-machines, restart, with administrator rights) to 1 resource began and lasts until 2026-03-02 12:00:00 UTC, without asking the customer, because the operation reaches no customer data.",
+			&lockboxv1.Event{Fact: &lockboxv1.Event_AccessGranted{AccessGranted: &lockboxv1.AccessGranted{
+				EndsAt: noon, ResourceIds: []string{"a"}, Waiver: lockboxv1.Waiver_WAIVER_NO_CUSTOMER_DATA,
+				ResourceType: "compute/virtual-machines", Scenario: "restart",
+				Mode: lockboxv1.AccessMode_ACCESS_MODE_ELEVATED,
+			}}},
+		},
+		{
+			"Access (storage/accounts, tidy, with changes) to 1 resource began and lasts until 2026-03-02 12:00:00 UTC, as the customer approved.",
+			&lockboxv1.Event{Fact: &lockboxv1.Event_AccessGranted{AccessGranted: &lockboxv1.AccessGranted{
+				EndsAt: noon, ResourceIds: []string{"a"}, ResourceType: "storage/accounts", Scenario: "tidy",
+				Mode: lockboxv1.AccessMode_ACCESS_MODE_CHANGE,
 			}}},
 		},
 		{
@@ -202,6 +231,14 @@ func TestSentencesInOtherLanguages(t *testing.T) {
 			"お客様に通知しました。a、b、c、d、e、ほか 2 名 が 2026年3月2日（月）12:00 UTC まで判断できます。",
 			&lockboxv1.Event{Fact: &lockboxv1.Event_CustomerNotified{
 				CustomerNotified: &lockboxv1.CustomerNotified{Approvers: approvers(7), ExpiresAt: noon}}},
+		},
+		{
+			"L’accès (compute/virtual-machines, memory-dump, en lecture seule) à 1 ressource a commencé et dure jusqu’au lundi 2 mars 2026 à 12 h 00 UTC, conformément à l’approbation du client.",
+			"お客様の承認に基づき、リソース 1 件へのアクセス（compute/virtual-machines、memory-dump、読み取りのみ）が開始されました。終了予定は 2026年3月2日（月）12:00 UTC です。",
+			&lockboxv1.Event{Fact: &lockboxv1.Event_AccessGranted{AccessGranted: &lockboxv1.AccessGranted{
+				EndsAt: noon, ResourceIds: []string{"a"}, ResourceType: "compute/virtual-machines", Scenario: "memory-dump",
+				Mode: lockboxv1.AccessMode_ACCESS_MODE_READ,
+			}}},
 		},
 		{
 			"Otto Owens a rendu Erin Ellis éligible au rôle « Propriétaire » de l’abonnement prod, jusqu’au lundi 2 mars 2026 à 12 h 00 UTC.",

@@ -158,12 +158,12 @@ func (l speaker) label(s string) string {
 
 func (l speaker) at(t *timestamppb.Timestamp) string { return l.moment(t.AsTime()) }
 
-func (l speaker) names(approvers []*lockboxv1.Approver) string {
+func (l speaker) names(people []*lockboxv1.Person) string {
 	list := make([]string, 0, named+1)
-	for _, a := range approvers[:min(named, len(approvers))] {
-		list = append(list, l.person(a.GetPerson()))
+	for _, p := range people[:min(named, len(people))] {
+		list = append(list, l.person(p))
 	}
-	if more := len(approvers) - len(list); more > 0 {
+	if more := len(people) - len(list); more > 0 {
 		list = append(list, l.count("other", more))
 	}
 	if len(list) < 2 {

@@ -1,6 +1,8 @@
 package activity
 
 import (
+	"strings"
+
 	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -80,7 +82,13 @@ var table = []row{
 			return l.notified(f)
 		}),
 	plain((*lockboxv1.Event).GetApprovalReminderDue),
-	plain((*lockboxv1.Event).GetApproversUnavailable),
+	fact((*lockboxv1.Event).GetApproversUnavailable,
+		func(l speaker, _ string, _ *lockboxv1.Event, f *lockboxv1.ApproversUnavailable) string {
+			if f.GetCodedReason() != nil {
+				return l.say("ApproversUnavailable/one-human")
+			}
+			return l.say("ApproversUnavailable")
+		}),
 	fact((*lockboxv1.Event).GetQuestionAsked,
 		func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.QuestionAsked) string {
 			return l.say("QuestionAsked", "Who", who, "Text", l.quote(f.GetText()))
@@ -105,7 +113,10 @@ var table = []row{
 		func(l speaker, _ string, _ *lockboxv1.Event, f *lockboxv1.AccessLapsed) string {
 			return l.decided("AccessLapsed", f.GetCodedReason(), f.GetReason())
 		}),
-	reasoned((*lockboxv1.Event).GetAccessRevoked),
+	fact((*lockboxv1.Event).GetAccessRevoked,
+		func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.AccessRevoked) string {
+			return l.decided("AccessRevoked", f.GetCodedReason(), f.GetReason(), "Who", who)
+		}),
 	reasoned((*lockboxv1.Event).GetAccessReleased),
 	plain((*lockboxv1.Event).GetAccessCompleted),
 
@@ -129,6 +140,7 @@ var table = []row{
 		func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.PreviewSignedOff) string {
 			return l.say("PreviewSignedOff", "Who", who, "Type", f.GetResourceType())
 		}),
+	plain((*lockboxv1.Event).GetAccountIdentified),
 	fact((*lockboxv1.Event).GetSettingsChanged,
 		func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.SettingsChanged) string {
 			s := f.GetSettings()
@@ -139,6 +151,26 @@ var table = []row{
 	fact((*lockboxv1.Event).GetSubscriptionRegistered,
 		func(l speaker, who string, e *lockboxv1.Event, f *lockboxv1.SubscriptionRegistered) string {
 			return l.say("SubscriptionRegistered", "Who", who, "Name", f.GetDisplayName(), "Id", e.GetAggregateId())
+		}),
+	fact((*lockboxv1.Event).GetSubscriptionGivenUp,
+		func(l speaker, who string, e *lockboxv1.Event, f *lockboxv1.SubscriptionGivenUp) string {
+			return l.say("SubscriptionGivenUp", "Who", who, "Id", e.GetAggregateId(), "Reason", l.quote(f.GetReason()))
+		}),
+	fact((*lockboxv1.Event).GetOwnershipRecorded,
+		func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.OwnershipRecorded) string {
+			return l.owned("OwnershipRecorded", who, f.GetOwner())
+		}),
+	fact((*lockboxv1.Event).GetOwnershipContested,
+		func(l speaker, _ string, e *lockboxv1.Event, f *lockboxv1.OwnershipContested) string {
+			var tenants []string
+			for _, r := range f.GetRegistered() {
+				tenants = append(tenants, r.GetTenant())
+			}
+			return l.say("OwnershipContested", "Id", e.GetAggregateId(), "Tenants", strings.Join(tenants, ", "))
+		}),
+	fact((*lockboxv1.Event).GetOwnershipTransferred,
+		func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.OwnershipTransferred) string {
+			return l.owned("OwnershipTransferred", who, f.GetOwner(), "Reason", l.quote(f.GetReason()))
 		}),
 	fact((*lockboxv1.Event).GetRoleAssigned,
 		func(l speaker, who string, e *lockboxv1.Event, f *lockboxv1.RoleAssigned) string {
@@ -156,6 +188,39 @@ var table = []row{
 	fact((*lockboxv1.Event).GetRoleDeactivated,
 		func(l speaker, who string, e *lockboxv1.Event, f *lockboxv1.RoleDeactivated) string {
 			return l.say("RoleDeactivated", "Who", who, "Id", f.GetAssignmentId(), "Where", l.where(e))
+		}),
+	fact((*lockboxv1.Event).GetSignInChangeProposed,
+		func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.SignInChangeProposed) string {
+			reason, change := l.quote(f.GetChange().GetReason()), l.signInChange(f)
+			if f.GetDueAt() == nil {
+				return l.say("SignInChangeProposed", "Who", who, "Change", change, "Reason", reason)
+			}
+			return l.say("SignInChangeProposed/until", "Who", who, "Change", change, "Reason", reason, "Until",
+				l.at(f.GetDueAt()))
+		}),
+	fact((*lockboxv1.Event).GetSignInChangeConfirmed,
+		func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.SignInChangeConfirmed) string {
+			if f.GetDueAt() == nil {
+				return l.say("SignInChangeConfirmed", "Who", who)
+			}
+			return l.say("SignInChangeConfirmed/until", "Who", who, "Until", l.at(f.GetDueAt()))
+		}),
+	fact((*lockboxv1.Event).GetSignInChangeStopped,
+		func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.SignInChangeStopped) string {
+			if f.GetLapsed() {
+				return l.say("SignInChangeStopped/lapsed")
+			}
+			return l.say("SignInChangeStopped", "Who", who, "Because", l.because(f.GetReason()))
+		}),
+	plain((*lockboxv1.Event).GetSignInChangeReminded),
+	plain((*lockboxv1.Event).GetSignInChanged),
+	plain((*lockboxv1.Event).GetFormerSignInEnded),
+	fact((*lockboxv1.Event).GetSignedIn,
+		func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.SignedIn) string {
+			if f.GetStoppedChangeId() != "" {
+				return l.say("SignedIn/stops", "Who", who)
+			}
+			return l.say("SignedIn", "Who", who)
 		}),
 
 	fact((*lockboxv1.Event).GetTicketOpened,
@@ -196,6 +261,16 @@ var table = []row{
 		}),
 	plain((*lockboxv1.Event).GetDisclosureTold),
 
+	fact((*lockboxv1.Event).GetWaivedAccessReported,
+		func(l speaker, _ string, _ *lockboxv1.Event, f *lockboxv1.WaivedAccessReported) string {
+			var n int
+			for _, c := range f.GetCounts() {
+				n += int(c.GetCount())
+			}
+			return l.say("WaivedAccessReported", "Accesses", l.count("unasked", n), "Since", l.at(f.GetSince()), "Until",
+				l.at(f.GetUntil()))
+		}),
+
 	fact((*lockboxv1.Event).GetNotificationSent,
 		func(l speaker, _ string, _ *lockboxv1.Event, f *lockboxv1.NotificationSent) string {
 			return l.say("NotificationSent", "Template", l.mail(f.GetNotification().GetTemplate()), "Recipient",
@@ -218,6 +293,13 @@ var table = []row{
 		}),
 	fact((*lockboxv1.Event).GetDifferenceFound,
 		func(l speaker, _ string, _ *lockboxv1.Event, f *lockboxv1.DifferenceFound) string {
+			if f.GetKind() == lockboxv1.DifferenceKind_DIFFERENCE_KIND_NOT_AN_EVENT {
+				return l.say("DifferenceFound/not-an-event", "Sequence", decimal(f.GetFirstSequence()))
+			}
+			if f.GetKind() == lockboxv1.DifferenceKind_DIFFERENCE_KIND_MAIL_OVERDUE {
+				return l.say("DifferenceFound/mail-overdue", "Count", l.count("event", int(f.GetCount())),
+					"First", decimal(f.GetFirstSequence()), "Last", decimal(f.GetLastSequence()))
+			}
 			return l.say("DifferenceFound", "Difference", l.difference(f.GetKind()), "Where", f.GetWhere(), "Count",
 				l.count("event", int(f.GetCount())),
 				"First", decimal(f.GetFirstSequence()), "Last", decimal(f.GetLastSequence()))
@@ -226,5 +308,10 @@ var table = []row{
 		func(l speaker, _ string, _ *lockboxv1.Event, f *lockboxv1.StreamRestored) string {
 			return l.say("StreamRestored", "Sequence", decimal(f.GetThroughSequence()), "Count",
 				l.count("event", int(f.GetRestored())), "Conflicts", l.count("event", int(f.GetConflicts())))
+		}),
+	fact((*lockboxv1.Event).GetMessageSetAside,
+		func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.MessageSetAside) string {
+			return l.say("MessageSetAside", "Who", who, "Sequence", decimal(f.GetSequence()), "Because",
+				l.because(f.GetReason()))
 		}),
 }

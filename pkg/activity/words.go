@@ -6,6 +6,7 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/reason"
+	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
@@ -33,11 +34,11 @@ func (l speaker) evaluation(f *lockboxv1.AccessEvaluated) string {
 }
 
 // decided returns a sentence on an automatic decision and its reason, translated or as recorded.
-func (l speaker) decided(key string, why *lockboxv1.Reason, recorded string) string {
+func (l speaker) decided(key string, why *lockboxv1.Reason, recorded string, more ...any) string {
 	if sentence := reason.Sentence(l.Tag, why); sentence != "" {
-		return l.say("sentences", "First", l.say(key, "Because", ""), "Second", sentence)
+		return l.say("sentences", "First", l.say(key, append(more, "Because", "")...), "Second", sentence)
 	}
-	return l.say(key, "Because", l.because(recorded))
+	return l.say(key, append(more, "Because", l.because(recorded))...)
 }
 
 func (l speaker) waiver(w lockboxv1.Waiver) string {
@@ -56,7 +57,28 @@ func (l speaker) waiver(w lockboxv1.Waiver) string {
 }
 
 func (l speaker) notified(f *lockboxv1.CustomerNotified) string {
-	until, people := l.at(f.GetExpiresAt()), l.names(f.GetApprovers())
+	s := l.asked(f)
+	var out []*lockboxv1.Person
+	for _, e := range f.GetExcluded() {
+		if e.GetCodedReason().GetCode() == lockboxv1.ReasonCode_REASON_CODE_REQUESTERS_ADDRESS {
+			out = append(out, e.GetPerson())
+		}
+	}
+	if len(out) > 0 {
+		s += l.say("CustomerNotified/requesters-address", "People", l.names(out))
+	}
+	for _, sharing := range tenant.SharedAddresses(f.GetApprovers()) {
+		s += l.say("CustomerNotified/shared-address", "People", l.names(sharing))
+	}
+	return s
+}
+
+func (l speaker) asked(f *lockboxv1.CustomerNotified) string {
+	var approvers []*lockboxv1.Person
+	for _, a := range f.GetApprovers() {
+		approvers = append(approvers, a.GetPerson())
+	}
+	until, people := l.at(f.GetExpiresAt()), l.names(approvers)
 	switch {
 	case f.GetBasis() == lockboxv1.ApproverBasis_APPROVER_BASIS_NOBODY:
 		return l.say("CustomerNotified/nobody", "Until", until)
@@ -70,11 +92,27 @@ func (l speaker) notified(f *lockboxv1.CustomerNotified) string {
 }
 
 func (l speaker) granted(f *lockboxv1.AccessGranted) string {
-	resources, until := l.count("resource", len(f.GetResourceIds())), l.at(f.GetEndsAt())
-	if f.GetWaiver() == lockboxv1.Waiver_WAIVER_UNSPECIFIED {
-		return l.say("AccessGranted", "Resources", resources, "Until", until)
+	resources, until, what := l.count("resource", len(f.GetResourceIds())), l.at(f.GetEndsAt()), ""
+	if f.GetMode() != lockboxv1.AccessMode_ACCESS_MODE_UNSPECIFIED {
+		what = l.say("granted", "Type", f.GetResourceType(), "Scenario", f.GetScenario(), "Mode", l.mode(f.GetMode()))
 	}
-	return l.say("AccessGranted/waived", "Resources", resources, "Until", until, "Waiver", l.waiver(f.GetWaiver()))
+	if f.GetWaiver() == lockboxv1.Waiver_WAIVER_UNSPECIFIED {
+		return l.say("AccessGranted", "What", what, "Resources", resources, "Until", until)
+	}
+	return l.say("AccessGranted/waived", "What", what, "Resources", resources, "Until", until, "Waiver",
+		l.waiver(f.GetWaiver()))
+}
+
+func (l speaker) mode(m lockboxv1.AccessMode) string {
+	switch m {
+	case lockboxv1.AccessMode_ACCESS_MODE_READ:
+		return l.say("mode/read")
+	case lockboxv1.AccessMode_ACCESS_MODE_CHANGE:
+		return l.say("mode/change")
+	case lockboxv1.AccessMode_ACCESS_MODE_ELEVATED:
+		return l.say("mode/elevated")
+	}
+	return l.say("mode")
 }
 
 // where returns the tenant or subscription whose roles changed.
@@ -116,9 +154,35 @@ func (l speaker) difference(k lockboxv1.DifferenceKind) string {
 		return l.say("difference/tiles")
 	case lockboxv1.DifferenceKind_DIFFERENCE_KIND_CHECKPOINT:
 		return l.say("difference/checkpoint")
-	case lockboxv1.DifferenceKind_DIFFERENCE_KIND_UNSPECIFIED:
+	case lockboxv1.DifferenceKind_DIFFERENCE_KIND_UNSPECIFIED, lockboxv1.DifferenceKind_DIFFERENCE_KIND_NOT_AN_EVENT,
+		lockboxv1.DifferenceKind_DIFFERENCE_KIND_MAIL_OVERDUE:
 	}
 	return l.say("difference")
 }
 
 func decimal(n uint64) string { return strconv.FormatUint(n, 10) }
+
+// owned says something about whose a subscription is.
+func (l speaker) owned(key, who string, by *lockboxv1.OwnedSubscription, more ...any) string {
+	return l.say(key, append([]any{"Who", who, "Name", by.GetDisplayName(), "Id", by.GetSubscriptionId(),
+		"Tenant", by.GetTenant()}, more...)...)
+}
+
+// signInChange says what a proposal wants, and by which route.
+func (l speaker) signInChange(f *lockboxv1.SignInChangeProposed) string {
+	issuer, people := f.GetChange().GetIssuer().GetUrl(), l.say("sign-in/nobody")
+	if issuer == "" {
+		issuer = l.say("sign-in/same")
+	}
+	if named := f.GetChange().GetAdministrators(); len(named) > 0 {
+		people = l.names(named)
+	}
+	key := "sign-in/customer"
+	switch f.GetRoute() {
+	case lockboxv1.SignInRoute_SIGN_IN_ROUTE_CORRECTION:
+		key = "sign-in/correction"
+	case lockboxv1.SignInRoute_SIGN_IN_ROUTE_RECOVERY:
+		key = "sign-in/recovery"
+	}
+	return l.say(key, "Issuer", issuer, "People", people)
+}

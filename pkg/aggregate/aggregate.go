@@ -15,6 +15,9 @@ import (
 type Fault struct {
 	Sequence uint64
 	Rule     string
+	// NotAnEvent means that a stored message cannot be an event at all. The fault is over once a security officer has set
+	// the message aside.
+	NotAnEvent bool
 }
 
 // History is how far an aggregate has been folded.
@@ -96,7 +99,7 @@ func (h *History) next(sequence uint64, e *lockboxv1.Event) bool {
 // Fail records that the event at sequence is invalid. The first fault is kept.
 func (h *History) Fail(sequence uint64, rule string) {
 	if h.Fault == nil {
-		h.Fault = &Fault{sequence, rule}
+		h.Fault = &Fault{Sequence: sequence, Rule: rule}
 	}
 }
 

@@ -20,12 +20,15 @@ func TestEveryCommandIsAboutOneAggregate(t *testing.T) {
 	kinds := map[string][]protoreflect.Name{
 		aggregate.KindTenant: {
 			"create_tenant", "change_support_plan", "enable_lockbox", "disable_lockbox", "sign_up_preview", "sign_off_preview",
-			"change_settings",
+			"change_settings", "propose_sign_in_change", "confirm_sign_in_change", "stop_sign_in_change",
+			"end_former_sign_in", "sign_in",
 		},
-		aggregate.KindSubscription: {"register_subscription", "assign_role", "remove_role", "activate_role",
+		aggregate.KindOwnership: {"register_subscription", "transfer_subscription"},
+		aggregate.KindSubscription: {"assign_role", "remove_role", "activate_role",
 			"deactivate_role"},
 		aggregate.KindTicket:     {"open_ticket", "assign_ticket", "comment_ticket"},
 		aggregate.KindPolicy:     {"publish_rules", "publish_catalogue"},
+		aggregate.KindAlarm:      {"set_aside_message"},
 		aggregate.KindDisclosure: {"disclose_exposure", "disclose_legal_demand"},
 		aggregate.KindRequest: {
 			"withdraw", "release", "internal_approve", "internal_refuse", "answer", "ask", "approve", "deny", "revoke",
@@ -44,10 +47,14 @@ func TestEveryCommandIsAboutOneAggregate(t *testing.T) {
 		c.ProtoReflect().Mutable(verb)
 		want := aggregate.Key{Tenant: "contoso", Kind: kind, ID: requestID}
 		switch {
+		case kind == aggregate.KindOwnership:
+			c.AggregateId, want = "SUB-1", aggregate.Ownership("sub-1")
 		case kind == aggregate.KindTenant:
 			c.AggregateId, want.ID = "", "contoso"
 		case verb.Name() == "publish_rules":
 			c.Tenant, c.AggregateId, want = aggregate.ProviderTenant, "rules", aggregate.Rules
+		case verb.Name() == "set_aside_message":
+			c.Tenant, c.AggregateId, want = aggregate.ProviderTenant, "guard", aggregate.Guard
 		case verb.Name() == "publish_catalogue":
 			c.Tenant, c.AggregateId, want = aggregate.ProviderTenant, "catalogue", aggregate.Catalogue
 		}
@@ -82,6 +89,12 @@ func TestACommandAboutNothingThatCanBeIsInvalid(t *testing.T) {
 			Action: &lockboxv1.Command_OpenTicket{}}, "aggregate_id"},
 		"a customer's rules": {&lockboxv1.Command{Tenant: "contoso", AggregateId: "rules",
 			Action: &lockboxv1.Command_PublishRules{}}, "tenant"},
+		"a customer's alarm": {&lockboxv1.Command{Tenant: "contoso", AggregateId: "guard",
+			Action: &lockboxv1.Command_SetAsideMessage{}}, "tenant"},
+		"a subscription of nobody's": {&lockboxv1.Command{Tenant: "_", AggregateId: "sub-1",
+			Action: &lockboxv1.Command_RegisterSubscription{}}, "tenant"},
+		"a subscription with a wildcard": {&lockboxv1.Command{Tenant: "contoso", AggregateId: "sub.>",
+			Action: &lockboxv1.Command_TransferSubscription{}}, "aggregate_id"},
 		"rules as catalogue": {&lockboxv1.Command{Tenant: "_", AggregateId: "rules",
 			Action: &lockboxv1.Command_PublishCatalogue{}}, "tenant"},
 	} {

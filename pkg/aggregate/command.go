@@ -19,11 +19,16 @@ type Command struct {
 func Of(c *lockboxv1.Command) (Key, error) {
 	about := about(c)
 	switch about.Kind {
-	case KindPolicy:
-		if named := (Key{c.GetTenant(), KindPolicy, c.GetAggregateId()}); named != about {
-			return about, refusal.Invalid("tenant", "bad input", "what is published here is %s", about)
+	case KindPolicy, KindAlarm:
+		if named := (Key{c.GetTenant(), about.Kind, c.GetAggregateId()}); named != about {
+			return about, refusal.Invalid("tenant", "bad input", "this command is about %s", about)
 		}
 		return about, nil
+	case KindOwnership:
+		if err := input.Tenant("tenant", c.GetTenant()); err != nil {
+			return about, err
+		}
+		return about, input.Token("aggregate_id", c.GetAggregateId())
 	case KindTenant:
 		if c.GetAggregateId() != "" {
 			return about, refusal.Invalid("aggregate_id", "bad input", "a command about the tenant names no other aggregate")
@@ -44,7 +49,8 @@ func about(c *lockboxv1.Command) Key {
 	switch c.GetAction().(type) {
 	case *lockboxv1.Command_CreateTenant, *lockboxv1.Command_ChangeSupportPlan, *lockboxv1.Command_EnableLockbox,
 		*lockboxv1.Command_DisableLockbox, *lockboxv1.Command_SignUpPreview, *lockboxv1.Command_SignOffPreview,
-		*lockboxv1.Command_ChangeSettings:
+		*lockboxv1.Command_ChangeSettings, *lockboxv1.Command_ProposeSignInChange, *lockboxv1.Command_ConfirmSignInChange,
+		*lockboxv1.Command_StopSignInChange, *lockboxv1.Command_EndFormerSignIn, *lockboxv1.Command_SignIn:
 		return Tenant(tenant)
 	case *lockboxv1.Command_AssignRole, *lockboxv1.Command_RemoveRole, *lockboxv1.Command_ActivateRole,
 		*lockboxv1.Command_DeactivateRole:
@@ -52,8 +58,8 @@ func about(c *lockboxv1.Command) Key {
 			return Tenant(tenant)
 		}
 		return Subscription(tenant, id)
-	case *lockboxv1.Command_RegisterSubscription:
-		return Subscription(tenant, id)
+	case *lockboxv1.Command_RegisterSubscription, *lockboxv1.Command_TransferSubscription:
+		return Ownership(id)
 	case *lockboxv1.Command_OpenTicket, *lockboxv1.Command_AssignTicket, *lockboxv1.Command_CommentTicket:
 		return Ticket(tenant, id)
 	case *lockboxv1.Command_PublishRules:
@@ -62,6 +68,8 @@ func about(c *lockboxv1.Command) Key {
 		return Catalogue
 	case *lockboxv1.Command_DiscloseExposure, *lockboxv1.Command_DiscloseLegalDemand:
 		return Disclosure(tenant, id)
+	case *lockboxv1.Command_SetAsideMessage:
+		return Guard
 	}
 	return Request(tenant, id)
 }
@@ -77,6 +85,19 @@ func Provider(a *lockboxv1.Actor, groups ...string) bool {
 // Customer reports whether the actor is one of the customer's people.
 func Customer(a *lockboxv1.Actor) bool {
 	return a.GetSide() == lockboxv1.Side_SIDE_TENANT && a.GetPerson().GetSubject() != ""
+}
+
+// TakesAway reports whether a command says no, takes something away or gives it back, or has the customer asked: what
+// no limit may ever keep anybody from doing (R52).
+func TakesAway(c *lockboxv1.Command) bool {
+	switch c.GetAction().(type) {
+	case *lockboxv1.Command_Deny, *lockboxv1.Command_Revoke, *lockboxv1.Command_InternalRefuse,
+		*lockboxv1.Command_Withdraw, *lockboxv1.Command_Release, *lockboxv1.Command_RemoveRole,
+		*lockboxv1.Command_DeactivateRole, *lockboxv1.Command_EnableLockbox, *lockboxv1.Command_SignUpPreview,
+		*lockboxv1.Command_StopSignInChange, *lockboxv1.Command_EndFormerSignIn, *lockboxv1.Command_SignIn:
+		return true
+	}
+	return false
 }
 
 // System reports whether the actor is a part of Lockbox itself.

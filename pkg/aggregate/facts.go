@@ -35,9 +35,13 @@ var facts = slices.Concat(
 		"AccessGranted", "AccessLapsed", "AccessRevoked", "AccessReleased", "AccessCompleted"),
 	rows(KindTenant, Orchestrator,
 		"TenantCreated", "SupportPlanChanged", "LockboxEnabled", "LockboxDisabled", "PreviewSignedUp", "PreviewSignedOff",
-		"SettingsChanged", "RoleAssigned", "RoleRemoved", "RoleActivated", "RoleDeactivated"),
+		"SettingsChanged", "AccountIdentified", "RoleAssigned", "RoleRemoved", "RoleActivated", "RoleDeactivated",
+		"SignInChangeProposed", "SignInChangeConfirmed", "SignInChangeStopped", "SignInChangeReminded", "SignInChanged",
+		"FormerSignInEnded", "SignedIn"),
 	rows(KindSubscription, Orchestrator,
-		"SubscriptionRegistered", "RoleAssigned", "RoleRemoved", "RoleActivated", "RoleDeactivated"),
+		"SubscriptionRegistered", "SubscriptionGivenUp",
+		"RoleAssigned", "RoleRemoved", "RoleActivated", "RoleDeactivated"),
+	rows(KindOwnership, Orchestrator, "OwnershipRecorded", "OwnershipContested", "OwnershipTransferred"),
 	rows(KindTicket, Orchestrator, "TicketOpened", "TicketAssigned", "TicketReassigned", "TicketCommented"),
 	rows(KindPolicy, Orchestrator, "RulesPublished", "CataloguePublished"),
 	rows(KindDisclosure, Orchestrator, "ExposureDisclosed", legalDemand, "DisclosureTold"),
@@ -45,6 +49,8 @@ var facts = slices.Concat(
 	rows(KindCheckpoint, Projector, "CheckpointSigned"),
 	rows(KindAlarm, Projector, "DifferenceFound"),
 	rows(KindAlarm, Repairer, "StreamRestored"),
+	rows(KindAlarm, Orchestrator, "MessageSetAside"),
+	rows(KindDigest, Orchestrator, "WaivedAccessReported"),
 )
 
 func rows(kind string, writer Writer, types ...string) []Fact {
@@ -97,4 +103,13 @@ func Tree(about Key, typ string) string {
 		return ProviderTenant
 	}
 	return about.Tenant
+}
+
+// SetsAside returns what an event decides about a message that cannot be an event; nil unless the event is such a
+// decision, by one of those who may decide it.
+func SetsAside(e *lockboxv1.Event) *lockboxv1.MessageSetAside {
+	if !Provider(e.GetActor(), SecurityOfficers) {
+		return nil
+	}
+	return e.GetMessageSetAside()
 }

@@ -45,6 +45,10 @@ func TestSubscriptionFoldIsTotal(t *testing.T) {
 		func(s *tenant.Subscription) *aggregate.History { return &s.History })
 }
 
+func TestOwnershipFoldIsTotal(t *testing.T) {
+	total(t, "ownership", tenant.EvolveOwnership, func(s *tenant.Ownership) *aggregate.History { return &s.History })
+}
+
 func TestTicketFoldIsTotal(t *testing.T) {
 	total(t, "ticket", ticket.Evolve, func(s *ticket.State) *aggregate.History { return &s.History })
 }
@@ -104,13 +108,16 @@ func anyEvent(t *rapid.T, kind string, h *aggregate.History) (uint64, *lockboxv1
 		fact = facts.ByName(map[string]protoreflect.Name{
 			"request": "access_requested", "tenant": "tenant_created", "subscription": "subscription_registered",
 			"ticket": "ticket_opened",
-			"policy": "rules_published",
+			"policy": "rules_published", "ownership": "ownership_recorded",
 		}[kind])
 	}
 	fill(t, e.ProtoReflect().Mutable(fact).Message(), 4)
 	e.Actor = new(lockboxv1.Actor)
 	fill(t, e.GetActor().ProtoReflect(), 2)
 	e.Tenant, e.Kind, e.AggregateId, e.Version = "contoso", kind, "contoso", h.Version+1
+	if kind == aggregate.KindRequest {
+		e.AggregateId = requestID
+	}
 	e.Time = timestamppb.New(instant(t))
 	if in := e.GetAccessRequested().GetIntent(); in != nil {
 		in.Id, in.Tenant, e.Actor.Side = e.GetAggregateId(), e.GetTenant(), lockboxv1.Side_SIDE_PROVIDER
@@ -124,7 +131,18 @@ func anyEvent(t *rapid.T, kind string, h *aggregate.History) (uint64, *lockboxv1
 			e.GetTenantCreated().Administrator = &lockboxv1.RoleAssignment{
 				Id: "first", Person: admin, Role: lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR,
 			}
-		case *lockboxv1.Event_AccessRequested, *lockboxv1.Event_TicketAssigned, *lockboxv1.Event_TicketReassigned:
+		case *lockboxv1.Event_AccessRequested:
+			e.GetAccessRequested().Intent = &lockboxv1.AccessIntent{
+				Id: e.GetAggregateId(), Tenant: e.GetTenant(), ResourceType: "entra/directory", Scenario: "look",
+				ResourceIds: []string{"/tenants/contoso/a"}, Justification: "Nobody can sign in.",
+				ReasonType: lockboxv1.ReasonType_REASON_TYPE_RESPONSE_TO_PRODUCTION_ALERT,
+			}
+			e.Actor.Side, e.Actor.Person = lockboxv1.Side_SIDE_PROVIDER, &lockboxv1.Person{Subject: "eve"}
+		case *lockboxv1.Event_OwnershipRecorded:
+			e.Actor.Side, e.Actor.Person, e.Actor.Groups = lockboxv1.Side_SIDE_PROVIDER, admin, []string{aggregate.Onboarding}
+			e.GetOwnershipRecorded().Adopted = false
+			e.GetOwnershipRecorded().Owner = &lockboxv1.OwnedSubscription{Tenant: "fabrikam", SubscriptionId: "CONTOSO"}
+		case *lockboxv1.Event_TicketAssigned, *lockboxv1.Event_TicketReassigned:
 		default:
 			e.Actor.Side, e.Actor.Person = lockboxv1.Side_SIDE_TENANT, admin
 		}

@@ -2,6 +2,8 @@ package aggregate
 
 import (
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/refusal"
@@ -17,14 +19,19 @@ const (
 	KindTicket       = "ticket"
 	KindPolicy       = "policy"
 	KindDisclosure   = "disclosure"
-	KindDelivery     = "delivery"
-	KindCheckpoint   = "checkpoint"
-	KindAlarm        = "alarm"
+	// KindOwnership are the provider's records of which customer a subscription belongs to.
+	KindOwnership  = "ownership"
+	KindDelivery   = "delivery"
+	KindCheckpoint = "checkpoint"
+	KindAlarm      = "alarm"
+	// KindDigest are the reports to a tenant of what happened without asking it, one for each day.
+	KindDigest = "digest"
 )
 
 var (
-	decidedKinds  = []string{KindRequest, KindTenant, KindSubscription, KindTicket, KindPolicy, KindDisclosure}
-	reportedKinds = []string{KindDelivery, KindCheckpoint, KindAlarm}
+	decidedKinds = []string{KindRequest, KindTenant, KindSubscription, KindTicket, KindPolicy, KindDisclosure,
+		KindOwnership}
+	reportedKinds = []string{KindDelivery, KindCheckpoint, KindAlarm, KindDigest}
 )
 
 // Reported reports whether events of this kind are reports.
@@ -74,11 +81,34 @@ func Tenant(id string) Key { return Key{id, KindTenant, id} }
 // Subscription identifies one of a tenant's subscriptions.
 func Subscription(tenant, id string) Key { return Key{tenant, KindSubscription, id} }
 
+// Ownership identifies the provider's record of whose a subscription is. There is one for all spellings of an id, which
+// differ in the case of ASCII letters only (R48).
+func Ownership(subscription string) Key {
+	return Key{ProviderTenant, KindOwnership, strings.ToLower(subscription)}
+}
+
 // Ticket identifies one of a tenant's support tickets.
 func Ticket(tenant, id string) Key { return Key{tenant, KindTicket, id} }
 
 // Disclosure identifies a disclosure to a tenant.
 func Disclosure(tenant, id string) Key { return Key{tenant, KindDisclosure, id} }
+
+// digestTime is how the id of a digest writes the time until which it reports, in UTC.
+const digestTime = "20060102T150405Z"
+
+// Digest identifies the digest for a tenant of what happened before that time.
+func Digest(tenant string, until time.Time) Key {
+	return Key{tenant, KindDigest, until.UTC().Format(digestTime)}
+}
+
+// DigestUntil returns the time until which the digest of that id reports; it refuses (INVALID) what is no digest's id.
+func DigestUntil(id string) (time.Time, error) {
+	until, err := time.Parse(digestTime, id)
+	if err != nil {
+		return time.Time{}, refusal.Invalid("aggregate_id", rule, "%q is no digest's id", id)
+	}
+	return until, nil
+}
 
 // KeyOf identifies the aggregate that the event is about.
 func KeyOf(e *lockboxv1.Event) Key { return Key{e.GetTenant(), e.GetKind(), e.GetAggregateId()} }

@@ -22,6 +22,7 @@ const (
 	longestFile = 500 // lines; a longer one holds more than one thing
 	longestMain = 40  // lines; main is a table of contents
 	longestLine = 120 // columns
+	longestText = 100 // columns; what is left of a line when it is indented
 )
 
 // A sourceFile is one Go file of the product, written by hand.
@@ -152,17 +153,23 @@ func TestFilesAreShort(t *testing.T) {
 	}
 }
 
-// A line of code fits beside another file. Long texts are not torn apart, and a directive has to stand on its line.
+// A line of code fits beside another file. A text that fills a line by itself is not torn apart, and a directive has to
+// stand on its line.
 func TestLinesAreNoLongerThanThePage(t *testing.T) {
-	for _, source := range sources(t, program) {
+	for _, source := range sources(t, everything) {
 		content, err := os.ReadFile(filepath.Join(root(t), source.path))
 		if err != nil {
 			t.Fatal(err)
 		}
 		texts := map[int]bool{} // lines that are part of such a text
 		ast.Inspect(source.file, func(node ast.Node) bool {
-			if literal, ok := node.(*ast.BasicLit); ok && (literal.Value[0] == '`' || len(literal.Value) > longestLine/2) {
-				for line := source.fset.Position(literal.Pos()).Line; line <= source.fset.Position(literal.End()).Line; line++ {
+			literal, ok := node.(*ast.BasicLit)
+			if !ok {
+				return true
+			}
+			first, last := source.fset.Position(literal.Pos()).Line, source.fset.Position(literal.End()).Line
+			if last > first || utf8.RuneCountInString(literal.Value) > longestText {
+				for line := first; line <= last; line++ {
 					texts[line] = true
 				}
 			}

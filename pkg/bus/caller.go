@@ -42,7 +42,7 @@ func (c Caller) Do(ctx context.Context, token string, command *lockboxv1.Command
 		command.Id = id.String()
 	}
 	reply := new(lockboxv1.CommandReply)
-	if err := c.call(ctx, CommandSubject(Verb(command)), command, reply); err != nil {
+	if err := c.call(ctx, CommandSubject(Identity(c.Conn.Opts.Name), Verb(command)), command, reply); err != nil {
 		return nil, err
 	}
 	return reply, refused(reply.GetRefusal())

@@ -1,9 +1,13 @@
 package bus
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
+	"net"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,9 +18,6 @@ import (
 // MaxPayload is the largest message on the bus, in bytes: more than the 64 KiB that any reader accepts, plus room for
 // headers.
 const MaxPayload = 256 << 10
-
-// answerTime is how long after delivery a request can be answered.
-const answerTime = "15s"
 
 // ServerOptions configures one NATS server.
 type ServerOptions struct {
@@ -32,8 +33,37 @@ type ServerOptions struct {
 	Host string
 	// Port to listen on; -1 picks a free one, 0 means 4222.
 	Port int
+	// TLS is needed if other machines can reach the server; nil: there is none. Connections within this process use none.
+	TLS *TLSFiles
 	// Cluster makes the server a member of a cluster; nil: it is stand-alone.
 	Cluster *ClusterOptions
+}
+
+// TLSFiles are the paths of a server's certificate, its key and the authority that signs such certificates, as PEM. In
+// a cluster, the other servers' certificates must be signed by it too.
+type TLSFiles struct{ Certificate, Key, CA string }
+
+// The names of these files where they lie in one directory, as in a secret of Kubernetes.
+const (
+	CertificateFile = "tls.crt"
+	CertificateKey  = "tls.key"
+	CAFile          = "ca.crt"
+)
+
+// TLSIn returns the paths of the files in a directory; nil if the directory is empty.
+func TLSIn(dir string) *TLSFiles {
+	if dir == "" {
+		return nil
+	}
+	return &TLSFiles{filepath.Join(dir, CertificateFile), filepath.Join(dir, CertificateKey), filepath.Join(dir, CAFile)}
+}
+
+// PlaintextError means that a server without TLS would listen where other machines can reach it.
+type PlaintextError struct{ Host string }
+
+func (e *PlaintextError) Error() string {
+	return fmt.Sprintf("bus: other machines can reach %s, so listening there needs TLS: name the directory of a certificate "+
+		"with --tls (lockbox bus init makes one), or listen on 127.0.0.1", e.Host)
 }
 
 // ClusterOptions says how a server reaches the other members of its cluster.
@@ -46,9 +76,9 @@ type ClusterOptions struct {
 	Routes []string
 }
 
-// ServerConfig returns the configuration file of a NATS server: one account with JetStream, whose users are the
-// identities with exactly the permissions of Rights. Every acknowledged write is on disk, and no other feature is
-// enabled.
+// ServerConfig returns the configuration file of a NATS server: an account with the streams, to which nobody connects,
+// and one for each service and for those who only send, whose users have exactly the rights of Rights. Every
+// acknowledged write is on disk, and no other feature is enabled.
 func ServerConfig(o ServerOptions) (string, error) {
 	if o.StoreDir == "" {
 		return "", errors.New("bus: a server needs a store directory")
@@ -61,6 +91,9 @@ func ServerConfig(o ServerOptions) (string, error) {
 			return "", fmt.Errorf("bus: the engineering tool %q is limited, and has no key", tool) // a slip in its name?
 		}
 	}
+	if host := o.openTo(); host != "" && o.TLS == nil {
+		return "", &PlaintextError{host}
+	}
 	if o.Name == "" {
 		o.Name = "lockbox"
 	}
@@ -70,6 +103,9 @@ func ServerConfig(o ServerOptions) (string, error) {
 	if o.Host != "" {
 		line("host: %q\nport: %d", o.Host, o.Port)
 	}
+	if o.TLS != nil && o.Host != "" {
+		line("tls {\n%s}", o.TLS.settings())
+	}
 	line("max_payload: %d", MaxPayload)
 	line("jetstream {\n  store_dir: %q\n  sync_interval: always\n}", o.StoreDir)
 	if c := o.Cluster; c != nil {
@@ -77,35 +113,180 @@ func ServerConfig(o ServerOptions) (string, error) {
 		for i, r := range c.Routes {
 			routes[i] = "nats://" + r
 		}
-		line("cluster {\n  name: %q\n  host: %q\n  port: %d\n  routes: %s\n}", c.Name, c.Host, c.Port, quoted(routes))
+		line("cluster {\n  name: %q\n  host: %q\n  port: %d\n  routes: %s", c.Name, c.Host, c.Port, quoted(routes))
+		if o.TLS != nil {
+			line("  tls {\n%s    ca_file: %q\n    verify: true\n  }", o.TLS.settings(), o.TLS.CA)
+		}
+		line("}")
 	}
-	line("accounts {\n  LOCKBOX {\n    jetstream: enabled\n    users: [")
+	accounts, err := accountsOf(o)
+	if err != nil {
+		return "", err
+	}
+	line("accounts {")
+	for _, name := range slices.Sorted(maps.Keys(accounts)) {
+		accounts[name].write(line, name)
+	}
+	line("  %s {}\n}\nsystem_account: %s", accountSystem, accountSystem)
+	return b.String(), nil
+}
+
+// openTo returns the first address that other machines can reach; empty: there is none.
+func (o ServerOptions) openTo() string {
+	hosts := []string{o.Host}
+	if o.Cluster != nil {
+		hosts = append(hosts, o.Cluster.Host)
+	}
+	for _, host := range hosts {
+		if ip := net.ParseIP(host); host != "" && host != "localhost" && !ip.IsLoopback() {
+			return host
+		}
+	}
+	return ""
+}
+
+func (f *TLSFiles) settings() string {
+	return fmt.Sprintf("    cert_file: %q\n    key_file: %q\n    min_version: \"1.3\"\n    timeout: 5\n",
+		f.Certificate, f.Key)
+}
+
+// account is what the configuration says of an account.
+type account struct {
+	users []string
+	// exports lists, by what is exported, the accounts that may import it; imports by what is imported, the name that it
+	// has here.
+	exports map[export]map[string]bool
+	imports map[imported]string
+	// storedAs maps subjects to the one under which the account keeps what comes in on them.
+	storedAs map[string]string
+}
+
+type export struct {
+	use     Use
+	subject string
+}
+
+type imported struct {
+	export
+	account string
+}
+
+// accountsOf returns every account, whether anybody of it has a key or not: an account that a reload adds could import
+// nothing until the next one.
+func accountsOf(o ServerOptions) (map[string]*account, error) {
+	accounts := map[string]*account{}
+	named := func(name string) *account {
+		if accounts[name] == nil {
+			accounts[name] = &account{exports: map[export]map[string]bool{}, imports: map[imported]string{},
+				storedAs: map[string]string{}}
+		}
+		return accounts[name]
+	}
+	named(accountStreams)
+	everybody := slices.Concat(Identities(), []Identity{Tool("any")})
+	if _, repairs := o.PublicKeys[Repairer]; repairs {
+		everybody = append(everybody, Repairer)
+	}
+	for _, id := range slices.Concat(everybody, slices.Collect(maps.Keys(o.PublicKeys))) {
+		own := named(id.Account())
+		for _, r := range Rights(id) {
+			if !r.crosses() {
+				continue
+			}
+			here := cmp.Or(r.through, r.Subject)
+			there := export{r.Use, cmp.Or(r.There, here)}
+			other := named(r.Account)
+			if other.exports[there] == nil {
+				other.exports[there] = map[string]bool{}
+			}
+			other.exports[there][id.Account()] = true
+			own.imports[imported{there, r.Account}] = here
+		}
+	}
 	for _, id := range slices.Sorted(maps.Keys(o.PublicKeys)) {
-		rights := Rights(id, o.ToolTenants[strings.TrimPrefix(string(id), toolPrefix)]...)
-		if len(rights.Publish) == 0 || len(rights.Subscribe) == 0 {
+		tool, isTool := id.tool()
+		if isTool && len(o.ToolTenants[tool]) == 0 {
+			named(accountStreams).storedAs[intentPrefix+tool+".*"] = intentPrefix + tool + "." + anyTenant
+		}
+		rights := Rights(id, o.ToolTenants[tool]...)
+		if len(rights) == 0 {
 			// To NATS an empty list means everything.
-			return "", fmt.Errorf("bus: %q has a key but no rights", id)
+			return nil, fmt.Errorf("bus: %q has a key but no rights", id)
 		}
 		if !nkeys.IsValidPublicUserKey(o.PublicKeys[id]) {
-			return "", fmt.Errorf("bus: the public key of %s is not a user's nkey", id)
+			return nil, fmt.Errorf("bus: the public key of %s is not a user's nkey", id)
 		}
-		line("      # %s", id)
-		line("      {nkey: %s, permissions: {", o.PublicKeys[id])
-		not := ""
-		if len(rights.NotPublish) > 0 {
-			not = ", deny: " + quoted(rights.NotPublish)
+		var publish, subscribe []string
+		for _, r := range rights {
+			if r.Use == Publishes || r.Use == Asks {
+				publish = append(publish, r.Subject)
+			} else {
+				subscribe = append(subscribe, r.Subject)
+			}
 		}
-		line("        publish: {allow: %s%s}", quoted(rights.Publish), not)
-		line("        subscribe: {allow: %s}", quoted(rights.Subscribe))
-		if rights.AllowResponses {
-			// For this long the server keeps an entry of 160 bytes for each message it delivers with a reply subject, and every
-			// replayed event has one. No caller waits longer for an answer.
-			line("        allow_responses: {max: 1, expires: %q}", answerTime)
-		}
-		line("      }}")
+		own := named(id.Account())
+		own.users = append(own.users, fmt.Sprintf(
+			"      # %s\n      {nkey: %s, permissions: {\n        publish: {allow: %s}\n        subscribe: {allow: %s}\n      }}",
+			id, o.PublicKeys[id], quoted(publish), quoted(subscribe)))
 	}
-	line("    ]\n  }\n  SYSTEM {}\n}\nsystem_account: SYSTEM")
-	return b.String(), nil
+	return accounts, nil
+}
+
+// answerTime is how long the server keeps the way back open after the last of several answers to a question. It keeps
+// 440 bytes for each; its default is two minutes.
+func (e export) answerTime() string {
+	if strings.Contains(e.subject, ".DIRECT.GET.") {
+		return "2s"
+	}
+	return "60s" // longer than a consumer's heartbeats are apart
+}
+
+func (a *account) write(line func(string, ...any), name string) {
+	line("  %s {", name)
+	if name == accountStreams {
+		line("    jetstream: enabled")
+	}
+	line("    exports: [")
+	for _, e := range sortedExports(maps.Keys(a.exports)) {
+		to := "[" + strings.Join(slices.Sorted(maps.Keys(a.exports[e])), ", ") + "]"
+		switch e.use {
+		case Hears:
+			line("      {stream: %q, accounts: %s}", e.subject, to)
+		case Asks:
+			line("      {service: %q, accounts: %s, response_type: stream, response_threshold: %q}", e.subject, to,
+				e.answerTime())
+		default:
+			line("      {service: %q, accounts: %s}", e.subject, to)
+		}
+	}
+	line("    ]\n    imports: [")
+	for _, i := range slices.SortedFunc(maps.Keys(a.imports), func(a, b imported) int {
+		return cmp.Or(strings.Compare(a.account, b.account), a.compare(b.export))
+	}) {
+		kind, to := "service", ""
+		if i.use == Hears {
+			kind = "stream"
+		}
+		if here := a.imports[i]; here != i.subject {
+			to = fmt.Sprintf(", to: %q", here)
+		}
+		line("      {%s: {account: %s, subject: %q}%s}", kind, i.account, i.subject, to)
+	}
+	line("    ]\n    mappings: {")
+	for _, subject := range slices.Sorted(maps.Keys(a.storedAs)) {
+		line("      %q: %q", subject, a.storedAs[subject])
+	}
+	line("    }\n    users: [")
+	for _, u := range a.users {
+		line("%s", u)
+	}
+	line("    ]\n  }")
+}
+
+func sortedExports(all iter.Seq[export]) []export { return slices.SortedFunc(all, export.compare) }
+
+func (e export) compare(other export) int {
+	return cmp.Or(strings.Compare(e.subject, other.subject), strings.Compare(string(e.use), string(other.use)))
 }
 
 func quoted(list []string) string {

@@ -1,10 +1,12 @@
 package bus_test
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
@@ -93,6 +95,7 @@ func TestKeys(t *testing.T) {
 }
 
 func TestOnlyHoldersOfAKeyConnect(t *testing.T) {
+	t.Parallel()
 	b := journaltest.New(t, 1)
 	pair, err := nkeys.CreateUser()
 	if err != nil {
@@ -103,7 +106,8 @@ func TestOnlyHoldersOfAKeyConnect(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]bus.Connection{
-		"a stranger's key":   {Identity: bus.Client, Seed: stranger, InProcess: b},
+		// In process, it would be told so only after ten seconds.
+		"a stranger's key":   {Identity: bus.Client, Seed: stranger, URL: b.URL()},
 		"no key":             {Identity: bus.Client, InProcess: b},
 		"a missing key file": {Identity: bus.Client, SeedFile: filepath.Join(t.TempDir(), "client.nk"), InProcess: b},
 		"no address":         {Identity: bus.Client, Seed: b.Keys[bus.Client]},
@@ -120,7 +124,8 @@ func TestOnlyHoldersOfAKeyConnect(t *testing.T) {
 }
 
 func TestCheckClock(t *testing.T) {
-	b := journaltest.Start(t, 1)
+	t.Parallel()
+	b := shared.Bus(t)
 	skew, err := bus.CheckClock(t.Context(), b.Connect(t, bus.Orchestrator))
 	if err != nil || skew.Seconds() > 1 || skew.Seconds() < -1 {
 		t.Errorf("on one machine: %v, %v", skew, err)
@@ -128,5 +133,38 @@ func TestCheckClock(t *testing.T) {
 	var clock bus.Clock
 	if err := clock.Watch(t.Context(), b.Connect(t, bus.Evaluator)); err != nil {
 		t.Error(err)
+	}
+}
+
+// The stream is bounded by subject. Only a tool that is limited to some customers cannot make up more of them.
+func TestWhereIntentsAreStored(t *testing.T) {
+	b := journaltest.Start(t, 1)
+	for tool, tenants := range map[string][]string{
+		journaltest.Tool: {"one", "another"}, journaltest.LimitedTool: {journaltest.LimitedTo},
+	} {
+		for _, tenant := range tenants {
+			subject, err := bus.IntentSubject(tool, tenant)
+			noError(t, err)
+			_, err = b.Connect(t, bus.Tool(tool)).Request(subject, []byte("x"), 10*time.Second)
+			noError(t, err)
+		}
+	}
+	info, err := b.Connect(t, bus.Provisioner).Request("LB.API.STREAM.INFO.INTENTS",
+		[]byte(`{"subjects_filter":">"}`), 10*time.Second)
+	noError(t, err)
+	var stored struct {
+		State struct{ Subjects map[string]int }
+	}
+	noError(t, json.Unmarshal(info.Data, &stored))
+	if diff := cmp.Diff(map[string]int{"lockbox.intent.console._": 2, "lockbox.intent.limited.acme": 1},
+		stored.State.Subjects); diff != "" {
+		t.Error(diff)
+	}
+	for subject, want := range map[string]string{
+		"lockbox.intent.console._": "console ", "lockbox.intent.limited.acme": "limited acme",
+	} {
+		if tool, tenant, err := bus.ParseIntentSubject(subject); err != nil || tool+" "+tenant != want {
+			t.Errorf("%s is of %q about %q: %v", subject, tool, tenant, err)
+		}
 	}
 }

@@ -2,9 +2,12 @@ package bus
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -22,6 +25,9 @@ type Connection struct {
 	// SeedFile is the path of the identity's nkey seed. It is ignored if Seed, the seed itself, is set.
 	SeedFile string
 	Seed     []byte
+	// CA is the path of the authorities that sign the servers' certificates, as PEM. With it, or a tls:// URL, the
+	// connection is never without TLS; the default is the system's authorities. Ignored with InProcess.
+	CA string
 	// Log receives lost connections and permission errors; nil disables logging.
 	Log *zap.Logger
 }
@@ -32,17 +38,17 @@ func Connect(c Connection) (*nats.Conn, error) {
 	seed := c.Seed
 	if len(seed) == 0 {
 		var err error
-		if seed, err = os.ReadFile(c.SeedFile); err != nil {
-			return nil, fmt.Errorf("bus: key of %s: %w", c.Identity, err)
+		if seed, err = ReadSeed(c.Identity, c.SeedFile); err != nil {
+			return nil, err
 		}
 	}
 	pair, err := nkeys.FromSeed(bytes.TrimSpace(seed))
 	if err != nil {
-		return nil, fmt.Errorf("bus: key of %s: %w", c.Identity, err)
+		return nil, &KeyError{c.Identity, "", err}
 	}
 	public, err := pair.PublicKey()
 	if err != nil {
-		return nil, fmt.Errorf("bus: key of %s: %w", c.Identity, err)
+		return nil, &KeyError{c.Identity, "", err}
 	}
 	log := c.Log
 	if log == nil {
@@ -52,7 +58,7 @@ func Connect(c Connection) (*nats.Conn, error) {
 	options := []nats.Option{
 		nats.Name(string(c.Identity)),
 		nats.Nkey(public, pair.Sign),
-		nats.CustomInboxPrefix("_INBOX." + string(c.Identity)),
+		nats.CustomInboxPrefix(inbox(c.Identity)),
 		nats.ReconnectBufSize(-1),
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(250 * time.Millisecond),
@@ -72,14 +78,102 @@ func Connect(c Connection) (*nats.Conn, error) {
 		}),
 		nats.ReconnectHandler(func(*nats.Conn) { log.Info("bus connection restored") }),
 	}
-	if c.InProcess != nil {
+	switch {
+	case c.InProcess != nil:
 		options = append(options, nats.InProcessServer(c.InProcess))
-	} else if c.URL == "" {
+	case c.URL == "":
 		return nil, errors.New("bus: no address")
+	default:
+		secure, err := c.secure()
+		if err != nil {
+			return nil, err
+		}
+		options = append(options, secure...)
 	}
 	nc, err := nats.Connect(c.URL, options...)
 	if err != nil {
-		return nil, fmt.Errorf("bus: connect as %s: %w", c.Identity, err)
+		return nil, c.Explain(err)
+	}
+	if err := c.checkIdentity(nc); err != nil {
+		nc.Close()
+		return nil, err
 	}
 	return nc, nil
+}
+
+// secure returns the options that demand TLS, if the connection asks for it.
+func (c Connection) secure() ([]nats.Option, error) {
+	if c.CA == "" && !strings.Contains(c.URL, "tls://") {
+		return nil, nil
+	}
+	options := []nats.Option{nats.Secure(&tls.Config{MinVersion: tls.VersionTLS13})}
+	if c.CA == "" {
+		return options, nil
+	}
+	authorities, err := os.ReadFile(c.CA)
+	if err == nil && !x509.NewCertPool().AppendCertsFromPEM(authorities) {
+		err = fmt.Errorf("%s holds no certificate", c.CA)
+	}
+	if err != nil {
+		return nil, &TrustError{c.URL, err}
+	}
+	// It is read anew for every connection, so that an authority can be replaced.
+	return append(options, nats.RootCAs(c.CA)), nil
+}
+
+// TrustError means that the bus has no certificate that this connection trusts, before somebody mends that.
+type TrustError struct {
+	URL string
+	Err error
+}
+
+func (e *TrustError) Error() string {
+	return fmt.Sprintf("bus: no trust in the bus at %s: %v; name the file of the authority that signed its certificate "+
+		"(nats.tls.ca in a service's configuration, --ca or LOCKBOX_CA on the command line)", e.URL, e.Err)
+}
+
+// Unwrap returns the reason.
+func (e *TrustError) Unwrap() error { return e.Err }
+
+// Permanent reports whether connecting cannot succeed before somebody mends a key or a certificate.
+func Permanent(err error) bool {
+	var key *KeyError
+	var trust *TrustError
+	return errors.As(err, &key) || errors.As(err, &trust)
+}
+
+// Explain names identity and file in an error of the connection.
+func (c Connection) Explain(err error) error {
+	var certificate *tls.CertificateVerificationError
+	switch {
+	case errors.Is(err, nats.ErrAuthorization):
+		return c.keyError(fmt.Errorf("the bus does not know it (%w): is %s, its public half, in the server's directory of "+
+			"keys?", err, PublicKeyFile(c.Identity)))
+	case errors.As(err, &certificate), errors.Is(err, nats.ErrSecureConnWanted):
+		return &TrustError{c.URL, err}
+	}
+	return fmt.Errorf("bus: connect as %s: %w", c.Identity, err)
+}
+
+func (c Connection) keyError(err error) error {
+	if len(c.Seed) > 0 {
+		return &KeyError{c.Identity, "", err}
+	}
+	return &KeyError{c.Identity, c.SeedFile, err}
+}
+
+// checkIdentity notices another identity's key, which the bus accepts: only the identity itself may listen to its
+// inbox.
+func (c Connection) checkIdentity(nc *nats.Conn) error {
+	sub, err := nc.SubscribeSync(nc.NewInbox())
+	if err == nil {
+		err = nc.Flush()
+	}
+	if err != nil {
+		return fmt.Errorf("bus: connect as %s: %w", c.Identity, err)
+	}
+	if _, err := sub.NextMsg(time.Nanosecond); errors.Is(err, nats.ErrPermissionViolation) {
+		return c.keyError(errors.New("it is another identity's"))
+	}
+	return sub.Unsubscribe()
 }

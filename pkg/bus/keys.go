@@ -6,7 +6,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/nats-io/nkeys"
 	"github.com/openlockbox/lockbox/pkg/durable"
@@ -20,6 +22,75 @@ const (
 	seedSuffix   = ".nk"
 	publicSuffix = ".pub"
 )
+
+// SeedFile is the name of the file of an identity's key.
+func SeedFile(id Identity) string { return string(id) + seedSuffix }
+
+// PublicKeyFile is the name of the file of an identity's public key.
+func PublicKeyFile(id Identity) string { return string(id) + publicSuffix }
+
+// KeyError means that an identity cannot connect with the key that it was given, before somebody mends that.
+type KeyError struct {
+	Identity Identity
+	// File is empty if the key is from none.
+	File string
+	Err  error
+}
+
+func (e *KeyError) Error() string {
+	if e.File == "" {
+		return fmt.Sprintf("bus: the key of %s: %v", e.Identity, e.Err)
+	}
+	return fmt.Sprintf("bus: the key of %s in %s: %v", e.Identity, e.File, e.Err)
+}
+
+// Unwrap returns the reason.
+func (e *KeyError) Unwrap() error { return e.Err }
+
+// ReadSeed reads an identity's key. Every error is a *KeyError; one is that others may read the file.
+func ReadSeed(id Identity, file string) ([]byte, error) {
+	if file == "" {
+		return nil, &KeyError{id, "", errors.New("no file is named")}
+	}
+	seed, err := readSecret(file)
+	if err != nil {
+		return nil, &KeyError{id, file, err}
+	}
+	public, err := publicOf(seed)
+	if err == nil && !nkeys.IsValidPublicUserKey(public) {
+		err = errors.New("this is not the nkey of a user")
+	}
+	if err != nil {
+		return nil, &KeyError{id, file, err}
+	}
+	return seed, nil
+}
+
+// isOwn reports whether nobody else may read or write a key. The group may read one of root's if it is the process's
+// own: so Kubernetes mounts secrets for a pod that has an fsGroup.
+func isOwn(key fs.FileInfo) bool {
+	others := key.Mode().Perm() & 0o077
+	if at, is := key.Sys().(*syscall.Stat_t); is && others == 0o040 && at.Uid == 0 {
+		groups, err := os.Getgroups()
+		return err == nil && slices.Contains(append(groups, os.Getegid()), int(at.Gid))
+	}
+	return others == 0
+}
+
+func readSecret(file string) ([]byte, error) {
+	info, err := os.Stat(file)
+	if err == nil && !isOwn(info) {
+		return nil, fmt.Errorf("others may read or write it (mode %04o): chmod 600 %s", info.Mode().Perm(), file)
+	}
+	var seed []byte
+	if err == nil {
+		seed, err = os.ReadFile(file) // #nosec G304 -- the operator names the file
+	}
+	if path := new(fs.PathError); errors.As(err, &path) {
+		return nil, path.Err // without the path, which the caller names
+	}
+	return seed, err
+}
 
 // GenerateKeys creates a new key for every identity and each named tool.
 func GenerateKeys(tools ...string) (Keys, error) {
@@ -36,20 +107,27 @@ func GenerateKeys(tools ...string) (Keys, error) {
 	return keys, nil
 }
 
-// LoadOrCreateKeys reads <identity>.nk from dir for every identity and tool and creates missing ones (mode 0600). It
-// writes each public key to <identity>.pub, which is all that a server needs.
-func LoadOrCreateKeys(dir string, tools []string) (Keys, error) {
+// LoadOrCreateKeys reads <identity>.nk from dir for every identity, tool and copy and creates missing ones (mode 0600).
+// It writes each public key to <identity>.pub, which is all that a server needs.
+func LoadOrCreateKeys(dir string, tools []string, copies ...Identity) (Keys, error) {
 	ids, err := withTools(tools)
 	if err != nil {
 		return nil, err
+	}
+	for _, id := range copies {
+		_, tool := id.tool()
+		if id == id.Of() || len(Rights(id)) == 0 || !tool && !slices.Contains(Identities(), id.Of()) {
+			return nil, fmt.Errorf("bus: %q is not a copy of an identity, such as %s", id, Client.Copy("laptop"))
+		}
+		ids = append(ids, id)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
 	keys := Keys{}
 	for _, id := range ids {
-		if keys[id], err = loadOrCreate(filepath.Join(dir, string(id))); err != nil {
-			return nil, fmt.Errorf("key of %s: %w", id, err)
+		if keys[id], err = loadOrCreate(dir, id); err != nil {
+			return nil, err
 		}
 	}
 	return keys, nil
@@ -97,15 +175,16 @@ func withTools(tools []string) ([]Identity, error) {
 }
 
 // loadOrCreate never replaces a key: processes that use the old one would be locked out.
-func loadOrCreate(path string) ([]byte, error) {
-	seed, err := os.ReadFile(path + seedSuffix) // #nosec G304 -- the operator names the directory
+func loadOrCreate(dir string, id Identity) ([]byte, error) {
+	file := filepath.Join(dir, SeedFile(id))
+	seed, err := ReadSeed(id, file)
 	if errors.Is(err, fs.ErrNotExist) {
 		if seed, err = newSeed(); err != nil {
 			return nil, err
 		}
-		err = durable.Create(path+seedSuffix, seed, 0o600)
+		err = durable.Create(file, seed, 0o600)
 		if errors.Is(err, fs.ErrExist) { // another process created it first
-			seed, err = os.ReadFile(path + seedSuffix) // #nosec G304
+			seed, err = ReadSeed(id, file)
 		}
 	}
 	if err != nil {
@@ -115,7 +194,8 @@ func loadOrCreate(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := durable.Create(path+publicSuffix, []byte(public+"\n"), 0o644); err != nil && !errors.Is(err, fs.ErrExist) {
+	err = durable.Create(filepath.Join(dir, PublicKeyFile(id)), []byte(public+"\n"), 0o644)
+	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
 	return seed, nil

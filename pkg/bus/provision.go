@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -46,8 +49,16 @@ const AckWait = 5 * time.Second
 // MaxIntent is the largest intent that the bus accepts, in bytes.
 const MaxIntent = 128 << 10
 
-// MaxAckPending is the maximum number of unacknowledged messages of a durable consumer.
-const MaxAckPending = 2000
+const (
+	// MaxIntents is how many intents of one tool may wait to be evaluated; if it is limited to some customers, about each.
+	MaxIntents = 5000
+	// MaxDeadLetters is how many dead letters are kept of one service about one sender.
+	MaxDeadLetters = 1000
+)
+
+// MaxAckPending is the maximum number of unacknowledged messages of a durable consumer. A follower has them all in
+// hand, and only behind more than these does one tenant's message wait for another's.
+const MaxAckPending = 20_000
 
 func streams(replicas int) []jetstream.StreamConfig {
 	base := jetstream.StreamConfig{
@@ -68,6 +79,8 @@ func streams(replicas int) []jetstream.StreamConfig {
 	intents.MaxAge = 30 * 24 * time.Hour
 	// Larger than any reader accepts, so that an oversized intent can be dead-lettered, and smaller than a dead letter.
 	intents.MaxMsgSize = MaxIntent
+	// A tool that floods is refused before it fills the disk; no other tool is. See anyTenant.
+	intents.MaxMsgsPerSubject, intents.Discard, intents.DiscardNewPerSubject = MaxIntents, jetstream.DiscardNew, true
 
 	timers.Name, timers.Subjects = StreamTimers, []string{timerPrefix + ">", duePrefix + ">"}
 	// A new timer replaces the aggregate's previous one. No MaxAge: it would delete timers before they fire.
@@ -76,6 +89,8 @@ func streams(replicas int) []jetstream.StreamConfig {
 	timers.AllowRollup = true // schedules imply it
 
 	deadLetter.Name, deadLetter.Subjects = StreamDeadLetter, []string{deadLetterPrefix + ">"}
+	deadLetter.MaxMsgsPerSubject, deadLetter.Discard, deadLetter.DiscardNewPerSubject = MaxDeadLetters,
+		jetstream.DiscardNew, true
 
 	sessions := base
 	// The configuration that nats.go gives a bucket, except that only the leader answers: a lagging replica could still
@@ -88,13 +103,27 @@ func streams(replicas int) []jetstream.StreamConfig {
 	return []jetstream.StreamConfig{events, intents, timers, deadLetter, sessions}
 }
 
+// maxReplicas is the largest number of copies that a stream can have.
+const maxReplicas = 5
+
+// CopyReaders are the names of the consumers through which an identity reads the servers' own copies of EVENTS. Each
+// has a single replica and so reads the copy of the server that it is on. There is one for each server, in no
+// particular order.
+func CopyReaders(id Identity) []string {
+	names := make([]string, maxReplicas)
+	for i := range names {
+		names[i] = string(id) + "-copy-" + strconv.Itoa(i)
+	}
+	return names
+}
+
 type durableConsumer struct {
 	stream string
 	config jetstream.ConsumerConfig
 }
 
-// CheckConsumer returns a *DriftError if a durable consumer's configuration has changed. Any identity that may create
-// consumers on a stream can also change an existing one, and a follower would not notice missing messages.
+// CheckConsumer returns a *DriftError if a durable consumer's configuration has changed. The provisioner could change
+// it, and a follower would not notice missing messages.
 func CheckConsumer(stream string, have jetstream.ConsumerConfig) error {
 	for _, d := range durables() {
 		if d.stream != stream || d.config.Durable != have.Durable {
@@ -135,15 +164,16 @@ func durables() []durableConsumer {
 		}
 		return durableConsumer{stream, config}
 	}
-	var decided []string // no duties arise from tickets and reports
+	var decided []string // no duties arise from tickets and other reports
 	for _, kind := range []string{aggregate.KindRequest, aggregate.KindTenant, aggregate.KindSubscription,
-		aggregate.KindDisclosure} {
+		aggregate.KindOwnership, aggregate.KindDisclosure} {
 		decided = append(decided, eventPrefix+"*."+kind+".>")
 	}
+	told := append(slices.Clone(decided), eventPrefix+"*."+aggregate.KindDigest+".>")
 	return []durableConsumer{
 		work(StreamIntents, DurableEvaluator),
 		work(StreamEvents, DurableOrchestrator, decided...),
-		work(StreamEvents, DurableNotifier, decided...),
+		work(StreamEvents, DurableNotifier, told...),
 		work(StreamEvents, DurableAlarms, eventPrefix+"*."+aggregate.KindAlarm+".>"),
 		work(StreamTimers, DurableDue, duePrefix+">"),
 	}
@@ -160,18 +190,22 @@ func (e *DriftError) Error() string {
 	return fmt.Sprintf("bus: %s exists with %s = %v; it must be %v", e.Stream, e.Setting, e.Have, e.Want)
 }
 
-// Provision creates missing streams, with the given number of replicas, and missing durable consumers. It does not
-// change existing streams, and returns a *DriftError if one is not configured as required; having more replicas is
-// fine. Give ctx a deadline: Provision waits for a cluster that lacks servers.
-func Provision(ctx context.Context, nc *nats.Conn, replicas int) error {
-	js, err := jetstream.New(nc)
+// Provision creates missing streams, with the given number of replicas, and missing consumers, among them one for each
+// server's copy of EVENTS and each of the given readers; by default the projector. It does not change existing streams,
+// and returns a *DriftError if one is not configured as required; having more replicas is fine. Give ctx a deadline:
+// Provision waits for a cluster that lacks servers.
+func Provision(ctx context.Context, nc *nats.Conn, replicas int, readers ...Identity) error {
+	js, err := JetStream(nc)
 	if err != nil {
 		return err
+	}
+	if len(readers) == 0 {
+		readers = []Identity{Projector}
 	}
 	// A cluster that is electing a leader drops requests silently; the next attempt finds what was already created.
 	for range provisionAttempts {
 		attempt, cancel := context.WithTimeout(ctx, provisionTimeout)
-		err = provision(attempt, js, replicas)
+		err = provision(attempt, js, replicas, readers)
 		cancel()
 		if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
 			break
@@ -185,7 +219,7 @@ const (
 	provisionTimeout  = 8 * time.Second
 )
 
-func provision(ctx context.Context, js jetstream.JetStream, replicas int) error {
+func provision(ctx context.Context, js jetstream.JetStream, replicas int, readers []Identity) error {
 	for _, want := range streams(replicas) {
 		stream, err := js.Stream(ctx, want.Name)
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -194,8 +228,13 @@ func provision(ctx context.Context, js jetstream.JetStream, replicas int) error 
 		if err != nil {
 			return fmt.Errorf("bus: stream %s: %w", want.Name, err)
 		}
-		if err := drift(stream.CachedInfo().Config, want); err != nil {
-			return err
+		err = drift(stream.CachedInfo().Config, want)
+		if err != nil && bounded(ctx, stream, want) {
+			want.Replicas = max(want.Replicas, stream.CachedInfo().Config.Replicas)
+			_, err = js.UpdateStream(ctx, want)
+		}
+		if err != nil {
+			return fmt.Errorf("bus: stream %s: %w", want.Name, err)
 		}
 	}
 	for _, d := range durables() {
@@ -203,7 +242,81 @@ func provision(ctx context.Context, js jetstream.JetStream, replicas int) error 
 			return fmt.Errorf("bus: consumer %s of %s: %w", d.config.Durable, d.stream, err)
 		}
 	}
+	for _, id := range readers {
+		if err := ProvisionReader(ctx, js, id); err != nil {
+			return fmt.Errorf("bus: the readers of %s: %w", id, err)
+		}
+	}
 	return nil
+}
+
+// bounded reports whether a stream of an earlier version can be bounded as this version wants it, without losing
+// anything.
+func bounded(ctx context.Context, stream jetstream.Stream, want jetstream.StreamConfig) bool {
+	if want.Name != StreamIntents && want.Name != StreamDeadLetter {
+		return false
+	}
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(">"))
+	if err != nil {
+		return false
+	}
+	for _, n := range info.State.Subjects {
+		if n > uint64(want.MaxMsgsPerSubject) { //nolint:gosec // G115: a positive constant
+			return false
+		}
+	}
+	return true
+}
+
+// placements is how many times a reader is created until the cluster puts it on a server that has none yet.
+const placements = 64
+
+// ProvisionReader creates the missing CopyReaders of an identity, one on each server that has a copy of EVENTS.
+func ProvisionReader(ctx context.Context, js jetstream.JetStream, id Identity) error {
+	stream, err := js.Stream(ctx, StreamEvents)
+	if err != nil {
+		return err
+	}
+	missing := map[string]bool{"": true} // a stand-alone server has no name
+	if c := stream.CachedInfo().Cluster; c != nil && len(c.Replicas) > 0 {
+		missing = map[string]bool{c.Leader: true}
+		for _, r := range c.Replicas {
+			if !r.Offline {
+				missing[r.Name] = true
+			}
+		}
+	}
+	for _, name := range CopyReaders(id)[:min(len(missing), maxReplicas)] {
+		if err := placeReader(ctx, stream, name, missing); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// placeReader creates a reader, if it is not there, until it is on one of the servers, which it removes.
+func placeReader(ctx context.Context, stream jetstream.Stream, name string, servers map[string]bool) error {
+	config := jetstream.ConsumerConfig{
+		Durable: name, AckPolicy: jetstream.AckNonePolicy, DeliverPolicy: jetstream.DeliverAllPolicy, Replicas: 1,
+	}
+	for range placements {
+		reader, err := stream.CreateConsumer(ctx, config)
+		if err != nil {
+			return err
+		}
+		server := ""
+		if c := reader.CachedInfo().Cluster; c != nil && !servers[""] {
+			server = c.Leader
+		}
+		if servers[server] {
+			delete(servers, server)
+			return nil
+		}
+		if err := stream.DeleteConsumer(ctx, name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+			return err
+		}
+	}
+	return fmt.Errorf("%s was not placed on any of %s", name, slices.Sorted(maps.Keys(servers)))
 }
 
 // codeNoPeers: a cluster that has just started does not yet see enough of its servers.

@@ -1,13 +1,14 @@
 package bus
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/input"
 )
 
-// Identity is a user of the bus, with its own key. The replicas of a service share one.
+// Identity is a user of the bus, with its own key.
 type Identity string
 
 // The identities of Lockbox's own services. Each engineering tool also has one, see Tool.
@@ -29,107 +30,211 @@ const (
 	Provisioner Identity = "provisioner"
 )
 
-const toolPrefix = "tool-"
+const (
+	toolPrefix = "tool-"
+	// copySeparator stands between an identity and the name of one of its copies.
+	copySeparator = "@"
+)
 
 // Tool is the identity of an engineering tool.
 func Tool(name string) Identity { return Identity(toolPrefix + name) }
+
+// Copy is an identity with the same rights and a key of its own: one replica of a service, or one machine's command
+// line. It can be withdrawn without the others.
+func (id Identity) Copy(name string) Identity { return id + Identity(copySeparator+name) }
+
+// Of returns the identity that a copy is of, and itself if it is none.
+func (id Identity) Of() Identity {
+	of, _, _ := strings.Cut(string(id), copySeparator)
+	return Identity(of)
+}
+
+// tool returns the name of an engineering tool; false if the identity is no tool's.
+func (id Identity) tool() (name string, is bool) {
+	return strings.CutPrefix(string(id.Of()), toolPrefix)
+}
 
 // Identities returns all identities that have a stored key, except the tools'.
 func Identities() []Identity {
 	return []Identity{Evaluator, Orchestrator, Notifier, Projector, Client, Portal, Compliance, Provisioner}
 }
 
-// Permissions are what an identity may do; everything else is denied.
-type Permissions struct {
-	Publish, Subscribe []string
-	// NotPublish lists exceptions to the wildcards in Publish.
-	NotPublish []string
-	// AllowResponses lets a service answer the requests it receives.
-	AllowResponses bool
+// The accounts. The streams are alone in theirs: nobody connects to it. Whoever has a right to publish may choose where
+// the server answers, and JetStream answers with its own power: in one common account, the answer to a harmless
+// question could be stored as an event or be a call of JetStream's API. Answers to another account stay in it.
+const (
+	accountStreams = "LOCKBOX"
+	accountSystem  = "SYSTEM"
+	// accountEdge holds everybody who only sends: tools and command lines. Nobody in it answers.
+	accountEdge = "EDGE"
+)
+
+// Account returns the account in which an identity connects.
+func (id Identity) Account() string {
+	if _, is := id.tool(); is || id.Of() == Client {
+		return accountEdge
+	}
+	return strings.ToUpper(strings.ReplaceAll(string(id.Of()), "-", "_"))
 }
 
-// Rights returns the permissions of an identity; the server's configuration is generated from it. An unknown identity
-// has none. If tenants are given, an engineering tool may publish intents for these only.
-func Rights(id Identity, tenants ...string) Permissions {
-	p := permissions(id, tenants)
-	if len(p.Publish) > 0 {
-		p.Subscribe = append(p.Subscribe, "_INBOX."+string(id)+".>")
-	}
-	return p
+// Use is how an identity uses a subject.
+type Use string
+
+// The uses of a subject.
+const (
+	// Publishes a message, which is answered at most once.
+	Publishes Use = "publish"
+	// Asks a question with any number of answers.
+	Asks Use = "ask"
+	// Hears what another account publishes.
+	Hears Use = "hear"
+	// Serves receives the requests of other accounts.
+	Serves Use = "serve"
+)
+
+// Right is one thing that an identity may do; everything else is denied. The server's configuration is generated from
+// these.
+type Right struct {
+	Use Use
+	// Subject as the identity knows it.
+	Subject string
+	// Account in which the subject has its effect; empty: only in the identity's own.
+	Account string
+	// There is the subject in that account, if it has another name there.
+	There string
+	// through is the subject that the identity's whole account may use, if that is wider; the narrower right is then the
+	// identity's own.
+	through string
 }
 
-func permissions(id Identity, tenants []string) Permissions {
-	if tool, is := strings.CutPrefix(string(id), toolPrefix); is {
-		return toolPermissions(tool, tenants)
+// crosses reports whether a right needs an import from another account.
+func (r Right) crosses() bool { return r.Account != "" }
+
+// Rights returns what an identity may do. An unknown identity may do nothing. If tenants are given, an engineering tool
+// may publish intents for these only.
+func Rights(id Identity, tenants ...string) []Right {
+	if _, name, copied := strings.Cut(string(id), copySeparator); copied && input.Token("copy", name) != nil {
+		return nil // the name could act as a wildcard
 	}
-	switch id {
+	rights := rightsOf(id, tenants)
+	if len(rights) > 0 {
+		rights = append(rights, Right{Use: Hears, Subject: inbox(id) + ".>"})
+	}
+	return rights
+}
+
+// inbox is the prefix of an identity's reply subjects, which no other identity may listen to.
+func inbox(id Identity) string { return "_INBOX." + string(id) }
+
+func rightsOf(id Identity, tenants []string) []Right {
+	if tool, is := id.tool(); is {
+		return toolRights(tool, tenants)
+	}
+	switch id.Of() {
 	case Evaluator:
-		return Permissions{Publish: join(
+		return join(
 			writes(id), consumes(StreamIntents, DurableEvaluator), loads(),
-			replays(eventPrefix+"*."+aggregate.KindRequest+".*.*.*"),
-			[]string{outcomePrefix + "*.*", DeadLetterSubject(string(id))},
-		)}
+			own(Publishes, outcomePrefix+"*.*"), stores(DeadLetterSubject(string(id.Of()), "*")),
+			calls(Publishes, "STREAM.PURGE."+StreamIntents, "STREAM.MSG.GET."+StreamIntents),
+		)
 	case Orchestrator:
-		return Permissions{
-			Publish: join(
-				writes(id), consumes(StreamEvents, DurableOrchestrator), consumes(StreamTimers, DurableDue), loads(),
-				[]string{timerPrefix + "*.*.*", StreamInfoSubject(StreamTimers), DeadLetterSubject(string(id))},
-			),
-			Subscribe:      []string{commandPrefix + "*", "$SRV.>", LeaseSubject},
-			AllowResponses: true,
-		}
+		return join(
+			writes(id), consumes(StreamEvents, DurableOrchestrator), consumes(StreamTimers, DurableDue), loads(),
+			stores(timerPrefix+"*.*.*"), calls(Publishes, "STREAM.INFO."+StreamTimers),
+			stores(DeadLetterSubject(string(id.Of()), "*")),
+			serves(AnyCommand), hears(Projector, LeaseSubject, LeaseSubject),
+		)
 	case Notifier:
-		return Permissions{Publish: join(writes(id), consumes(StreamEvents, DurableNotifier),
-			consumes(StreamEvents, DurableAlarms), loads())}
+		return join(writes(id), consumes(StreamEvents, DurableNotifier), consumes(StreamEvents, DurableAlarms), loads())
 	case Projector:
-		return Permissions{
-			Publish: join(writes(id), replays(">"), loads(),
-				[]string{changedPrefix + "*", LeaseSubject, acknowledges(StreamEvents, "*")}),
-			NotPublish:     acknowledgesDurables(StreamEvents),
-			Subscribe:      []string{queryPrefix + "*", "$SRV.>"},
-			AllowResponses: true,
-		}
+		return join(writes(id), loads(), own(Publishes, changedPrefix+"*", LeaseSubject), serves(queryPrefix+"*"),
+			scans(id))
 	case Client:
-		return Permissions{Publish: []string{commandPrefix + "*", queryPrefix + "*"}}
+		return asksServices(id)
 	case Portal:
-		return Permissions{
-			Publish:   join([]string{commandPrefix + "*", queryPrefix + "*"}, keepsSessions()),
-			Subscribe: []string{changedPrefix + "*"},
-		}
+		return join(asksServices(id), keepsSessions(), hears(Projector, AnyChanged, AnyChanged))
 	case Compliance:
-		return Permissions{Publish: join(replays(">"), loads(), []string{MessageGetSubject(StreamDeadLetter)})}
+		return join(loads(), calls(Publishes, "STREAM.MSG.GET."+StreamDeadLetter))
 	case Provisioner:
-		return Permissions{Publish: provisions()}
+		return provisions()
 	case Repairer:
-		return Permissions{Publish: join(restores(), provisions(), replays(">"), loads())}
+		return join(writes(id), restores(), provisions(), loads(), scans(id))
 	}
-	return Permissions{}
+	return nil
 }
 
-func toolPermissions(tool string, tenants []string) Permissions {
+func toolRights(tool string, tenants []string) []Right {
 	if input.Token("tool", tool) != nil {
-		return Permissions{} // the name could act as a wildcard
-	}
-	intents := []string{intentPrefix + tool + ".*"}
-	if len(tenants) > 0 {
-		intents = nil
+		return nil // the name could act as a wildcard
 	}
 	for _, tenant := range tenants {
 		if input.Tenant("tenant", tenant) != nil {
-			return Permissions{} // so would this
+			return nil // so would this
 		}
-		intents = append(intents, intentPrefix+tool+"."+tenant)
 	}
-	return Permissions{Publish: intents, Subscribe: []string{outcomePrefix + tool + ".>"}}
+	if len(tenants) == 0 {
+		tenants = []string{"*"}
+	}
+	var rights []Right
+	for _, tenant := range tenants {
+		rights = append(rights, Right{Use: Publishes, Subject: intentPrefix + tool + "." + tenant, Account: accountStreams,
+			through: intentPrefix + "*.*"})
+	}
+	return append(rights, hears(Evaluator, outcomePrefix+tool+".>", outcomePrefix+"*.*")...)
+}
+
+// own permits what stays in the identity's own account.
+func own(use Use, subjects ...string) (rights []Right) {
+	for _, s := range subjects {
+		rights = append(rights, Right{Use: use, Subject: s})
+	}
+	return rights
+}
+
+// stores permits publishing to streams.
+func stores(subjects ...string) (rights []Right) {
+	for _, s := range subjects {
+		rights = append(rights, Right{Use: Publishes, Subject: s, Account: accountStreams})
+	}
+	return rights
+}
+
+// calls permits calling JetStream's API, which has another name in all other accounts: under its own name, the server
+// would answer a second time, from the caller's own account, which has no streams.
+func calls(use Use, names ...string) (rights []Right) {
+	for _, n := range names {
+		rights = append(rights, Right{Use: use, Subject: apiPrefix + "." + n, Account: accountStreams,
+			There: "$JS.API." + n})
+	}
+	return rights
+}
+
+// serves permits receiving requests and answering them: the server gives each request that crosses accounts a reply
+// subject of this form. It also lets the bus's service discovery find the service within its own account.
+func serves(subject string) []Right {
+	return append(own(Serves, subject, "$SRV.>"), own(Publishes, "_R_.>")...)
+}
+
+// hears permits listening to what another identity publishes.
+func hears(to Identity, subject, through string) []Right {
+	return []Right{{Use: Hears, Subject: subject, Account: to.Account(), through: through}}
+}
+
+// asksServices permits sending commands and queries on behalf of people.
+func asksServices(id Identity) []Right {
+	return []Right{
+		{Use: Publishes, Subject: CommandSubject(id, "*"), Account: Orchestrator.Account()},
+		{Use: Publishes, Subject: queryPrefix + "*", Account: Projector.Account()},
+	}
 }
 
 // writes lists the identity's own event types, one by one.
-func writes(id Identity) []string {
-	return eventSubjects(func(f aggregate.Fact) bool { return Identity(f.Writer) == id })
+func writes(id Identity) []Right {
+	return stores(eventSubjects(func(f aggregate.Fact) bool { return Identity(f.Writer) == id.Of() })...)
 }
 
-// restores lists every event type.
-func restores() []string { return eventSubjects(func(aggregate.Fact) bool { return true }) }
+// restores permits writing whatever stands in the stream, messages that cannot be events included.
+func restores() []Right { return stores(eventPrefix + ">") }
 
 func eventSubjects(of func(aggregate.Fact) bool) (subjects []string) {
 	for _, f := range aggregate.Facts() {
@@ -140,83 +245,50 @@ func eventSubjects(of func(aggregate.Fact) bool) (subjects []string) {
 	return subjects
 }
 
-// loads permits reading EVENTS one aggregate at a time, from any replica and from the leader, and reading the bus's
-// clock.
-func loads() []string {
-	return []string{
-		DirectGetSubject(StreamEvents),
-		MessageGetSubject(StreamEvents),
-		StreamInfoSubject(StreamEvents),
-	}
+// loads permits reading EVENTS, one aggregate at a time or all of it, from any replica and from the leader, and reading
+// the bus's clock. None of it needs a consumer, so there is none to create, to change or to delete.
+func loads() []Right {
+	return append(calls(Asks, "DIRECT.GET."+StreamEvents),
+		calls(Publishes, "STREAM.MSG.GET."+StreamEvents, "STREAM.INFO."+StreamEvents)...)
 }
 
 // consumes permits processing the messages of one existing durable consumer.
-func consumes(stream, name string) []string {
-	return []string{
-		"$JS.API.CONSUMER.INFO." + stream + "." + name,
-		"$JS.API.CONSUMER.MSG.NEXT." + stream + "." + name,
-		acknowledges(stream, name),
-	}
+func consumes(stream, name string) []Right {
+	return join(
+		calls(Publishes, "CONSUMER.INFO."+stream+"."+name), calls(Asks, "CONSUMER.MSG.NEXT."+stream+"."+name),
+		stores("$JS.ACK."+stream+"."+name+".>"),
+	)
 }
 
-// acknowledges returns the subjects on which a consumer's messages are acknowledged. Messages of an ordered consumer
-// need no acknowledgement. But for an identity with AllowResponses the server tracks every delivered message with a
-// reply subject, including replayed events, and searches that list repeatedly unless the reply subject is allowed
-// anyway. That took more than half of the time of a replay.
-func acknowledges(stream, consumer string) string { return "$JS.ACK." + stream + "." + consumer + ".>" }
-
-// acknowledgesDurables returns these subjects for all durable consumers of a stream.
-func acknowledgesDurables(stream string) (all []string) {
-	for _, d := range durables() {
-		if d.stream == stream {
-			all = append(all, acknowledges(stream, d.config.Durable))
-		}
+// scans permits reading each server's own copy of EVENTS through existing consumers, from any sequence.
+func scans(id Identity) (rights []Right) {
+	for _, name := range CopyReaders(id) {
+		rights = append(rights, calls(Publishes, "CONSUMER.INFO."+StreamEvents+"."+name,
+			"CONSUMER.RESET."+StreamEvents+"."+name)...)
+		rights = append(rights, calls(Asks, "CONSUMER.MSG.NEXT."+StreamEvents+"."+name)...)
 	}
-	return all
-}
-
-// replays permits reading the events of EVENTS that match a filter, through ordered consumers that the identity creates
-// and deletes. The evaluator needs it to count an engineer's history, which spans the requests of all customers, and
-// may read no other kind. The server restricts a consumer to the filter in the subject that creates it. Consumer names
-// are random, so an identity with this permission could also delete or change a service's durable consumer. The service
-// notices and stops (CheckConsumer), and no event can result from it.
-func replays(filter string) []string {
-	create := "$JS.API.CONSUMER.CREATE." + StreamEvents + "."
-	if filter != ">" {
-		create += "*."
-	}
-	return []string{
-		create + filter,
-		"$JS.API.CONSUMER.DELETE." + StreamEvents + ".*",
-		"$JS.API.CONSUMER.INFO." + StreamEvents + ".*",
-		"$JS.API.CONSUMER.MSG.NEXT." + StreamEvents + ".*",
-	}
+	return rights
 }
 
 // keepsSessions permits reading and writing the keys of the session bucket.
-func keepsSessions() []string {
-	return []string{
-		StreamInfoSubject(streamSessions),
-		MessageGetSubject(streamSessions),
-		sessionPrefix + "*",
-	}
+func keepsSessions() []Right {
+	key := Right{Use: Publishes, Subject: apiPrefix + "." + sessionPrefix + "*", Account: accountStreams,
+		There: sessionPrefix + "*"}
+	return append(calls(Publishes, "STREAM.INFO."+streamSessions, "STREAM.MSG.GET."+streamSessions), key)
 }
 
-// provisions permits creating streams and consumers. Not even the provisioner may update, purge or delete a stream.
-func provisions() []string {
-	var subjects []string
+// provisions permits creating streams and consumers. Not even the provisioner may update, purge or delete a stream, and
+// only the evaluator may purge INTENTS. It may delete the guard's readers only: where the cluster puts them shows when
+// they are there.
+func provisions() []Right {
+	var rights []Right
 	for _, s := range []string{StreamEvents, StreamIntents, StreamTimers, StreamDeadLetter, streamSessions} {
-		subjects = append(subjects,
-			"$JS.API.STREAM.CREATE."+s, StreamInfoSubject(s),
-			"$JS.API.CONSUMER.CREATE."+s+".>", "$JS.API.CONSUMER.INFO."+s+".*")
+		rights = append(rights, calls(Publishes, "STREAM.CREATE."+s, "STREAM.INFO."+s, "CONSUMER.CREATE."+s+".>",
+			"CONSUMER.INFO."+s+".*")...)
 	}
-	return subjects
+	// Not of EVENTS: what was stored there stays.
+	rights = append(rights, calls(Publishes, "STREAM.UPDATE."+StreamIntents, "STREAM.UPDATE."+StreamDeadLetter)...)
+	return append(rights, calls(Publishes, "CONSUMER.DELETE."+StreamEvents+".*")...)
 }
 
-func join(lists ...[]string) []string {
-	var all []string
-	for _, l := range lists {
-		all = append(all, l...)
-	}
-	return all
-}
+func join(lists ...[]Right) []Right { return slices.Concat(lists...) }

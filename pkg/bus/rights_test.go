@@ -21,6 +21,14 @@ const (
 	console = "console"
 )
 
+// readers may read all of EVENTS.
+var readers = []bus.Identity{bus.Evaluator, bus.Orchestrator, bus.Notifier, bus.Projector, bus.Compliance}
+
+// shared is the bus of the tests that leave it as it was provisioned.
+var shared journaltest.Shared
+
+func TestMain(m *testing.M) { shared.Run(m) }
+
 // Who may publish what. An identity that a row does not name is denied.
 var publish = map[string][]bus.Identity{
 	"lockbox.event.acme.request.r.1.AccessRequested":     {bus.Evaluator},
@@ -36,76 +44,87 @@ var publish = map[string][]bus.Identity{
 	"lockbox.event._.alarm.guard.k.DifferenceFound":      {bus.Projector},
 	"lockbox.event._.alarm.guard.k.CheckpointSigned":     nil,
 	// but in a repair, on a server that nobody else reaches
-	"lockbox.event._.alarm.guard.k.StreamRestored":      nil,
-	"lockbox.event.acme.delivery.r.1.CustomerApproved":  nil,
-	"lockbox.event.acme.request.r.1.NotificationSent":   nil,
-	"lockbox.event.acme.request.r.1.SomethingElse":      nil,
-	"lockbox.event.acme.request.r.1":                    nil,
-	"lockbox.event.acme.request.r.1.CustomerApproved.x": nil,
-	"lockbox.intent.console.acme":                       {bus.Tool(console)},
-	"lockbox.intent.console":                            nil,
-	"lockbox.intent.other.acme":                         nil,
-	"lockbox.outcome.console.i":                         {bus.Evaluator},
-	"lockbox.command.approve":                           {bus.Client, bus.Portal},
-	"lockbox.query.list_requests":                       {bus.Client, bus.Portal},
-	"lockbox.changed.acme":                              {bus.Projector},
-	"lockbox.lease":                                     {bus.Projector},
-	"$KV.SESSIONS.k":                                    {bus.Portal},
-	"$KV.SESSIONS.k.l":                                  nil,
-	"$KV.OTHER.k":                                       nil,
-	"$JS.API.DIRECT.GET.KV_SESSIONS.$KV.SESSIONS.k":     nil,
-	"$JS.API.DIRECT.GET.KV_SESSIONS":                    nil,
-	"$JS.API.STREAM.INFO.KV_SESSIONS":                   {bus.Portal, bus.Provisioner},
-	"$JS.API.STREAM.MSG.GET.KV_SESSIONS":                {bus.Portal},
-	"$JS.API.CONSUMER.CREATE.KV_SESSIONS.x":             {bus.Provisioner},
-	"lockbox.timer.acme.request.r":                      {bus.Orchestrator},
-	"lockbox.due.acme.request.r":                        nil,
-	"lockbox.deadletter.jit-evaluator":                  {bus.Evaluator},
-	"lockbox.deadletter.lockbox-orchestrator":           {bus.Orchestrator},
-	"lockbox.other":                                     nil,
-	"$JS.API.DIRECT.GET.EVENTS": {bus.Evaluator, bus.Orchestrator, bus.Notifier,
-		bus.Projector, bus.Compliance},
-	"$JS.API.STREAM.MSG.GET.EVENTS": {bus.Evaluator, bus.Orchestrator, bus.Notifier,
-		bus.Projector, bus.Compliance},
-	"$JS.API.STREAM.MSG.GET.INTENTS":    nil,
-	"$JS.API.STREAM.MSG.GET.DEADLETTER": {bus.Compliance},
-	"$JS.API.STREAM.INFO.EVENTS": {bus.Evaluator, bus.Orchestrator, bus.Notifier,
-		bus.Projector, bus.Compliance, bus.Provisioner},
-	"$JS.API.STREAM.INFO.TIMERS":                       {bus.Orchestrator, bus.Provisioner},
-	"$JS.API.STREAM.CREATE.EVENTS":                     {bus.Provisioner},
-	"$JS.API.STREAM.CREATE.OTHER":                      nil,
-	"$JS.API.STREAM.UPDATE.EVENTS":                     nil,
-	"$JS.API.STREAM.DELETE.EVENTS":                     nil,
-	"$JS.API.STREAM.PURGE.EVENTS":                      nil,
-	"$JS.API.STREAM.MSG.DELETE.EVENTS":                 nil,
-	"$JS.API.STREAM.SNAPSHOT.EVENTS":                   nil,
-	"$JS.API.STREAM.RESTORE.EVENTS":                    nil,
-	"$JS.API.STREAM.LEADER.STEPDOWN.EVENTS":            nil,
-	"$JS.API.STREAM.PEER.REMOVE.EVENTS":                nil,
-	"$JS.API.ACCOUNT.PURGE.LOCKBOX":                    nil,
-	"$JS.API.INFO":                                     nil,
-	"$JS.API.STREAM.LIST":                              nil,
-	"$JS.API.CONSUMER.CREATE.EVENTS.x.lockbox.event.>": {bus.Projector, bus.Compliance, bus.Provisioner},
-	"$JS.API.CONSUMER.CREATE.EVENTS.x":                 {bus.Projector, bus.Compliance, bus.Provisioner},
-	"$JS.API.CONSUMER.CREATE.INTENTS.x":                {bus.Provisioner},
-	"$JS.API.CONSUMER.CREATE.TIMERS.x":                 {bus.Provisioner},
-	"$JS.API.CONSUMER.CREATE.EVENTS.x.lockbox.event.*.request.*.*.*": {bus.Evaluator, bus.Projector, bus.Compliance,
-		bus.Provisioner},
-	"$JS.API.CONSUMER.CREATE.EVENTS.x.lockbox.event.*.tenant.*.*.*": {bus.Projector, bus.Compliance, bus.Provisioner},
-	"$JS.API.CONSUMER.DURABLE.CREATE.EVENTS.x":                      nil,
-	"$JS.API.CONSUMER.DELETE.EVENTS.notifier":                       {bus.Evaluator, bus.Projector, bus.Compliance},
-	"$JS.API.CONSUMER.DELETE.INTENTS.jit-evaluator":                 nil,
-	"$JS.API.CONSUMER.MSG.NEXT.INTENTS.jit-evaluator":               {bus.Evaluator},
-	"$JS.API.CONSUMER.MSG.NEXT.TIMERS.lockbox-due":                  {bus.Orchestrator},
-	"$JS.ACK.INTENTS.jit-evaluator.1.1.1.1.1":                       {bus.Evaluator},
-	"$JS.ACK.EVENTS.notifier.1.1.1.1.1":                             {bus.Notifier},
-	"$JS.ACK.EVENTS.lockbox-orchestrator.1.1.1.1.1":                 {bus.Orchestrator},
-	"$JS.ACK.EVENTS.notifier-alarms.1.1.1.1.1":                      {bus.Notifier},
-	"$JS.ACK.EVENTS.x.1.1.1.1.1":                                    {bus.Projector},
-	"$JS.ACK.INTENTS.x.1.1.1.1.1":                                   nil,
-	"_INBOX.client.x":                                               nil,
-	"$SYS.REQ.SERVER.PING":                                          nil,
-	"$SRV.PING":                                                     nil,
+	"lockbox.event._.alarm.guard.k.StreamRestored":                   nil,
+	"lockbox.event._.alarm.guard.k.MessageSetAside":                  {bus.Orchestrator},
+	"lockbox.event.acme.delivery.r.1.CustomerApproved":               nil,
+	"lockbox.event.acme.request.r.1.NotificationSent":                nil,
+	"lockbox.event.acme.request.r.1.SomethingElse":                   nil,
+	"lockbox.event.acme.request.r.1":                                 nil,
+	"lockbox.event.acme.request.r.1.CustomerApproved.x":              nil,
+	"lockbox.intent.console.acme":                                    {bus.Tool(console)},
+	"lockbox.intent.console":                                         nil,
+	"lockbox.intent.other.acme":                                      nil,
+	"lockbox.outcome.console.i":                                      {bus.Evaluator},
+	"lockbox.command.EDGE.approve":                                   {bus.Client},
+	"lockbox.command.PORTAL.approve":                                 {bus.Portal},
+	"lockbox.command.approve":                                        nil,
+	"lockbox.query.list_requests":                                    {bus.Client, bus.Portal},
+	"lockbox.changed.acme":                                           {bus.Projector},
+	"lockbox.lease":                                                  {bus.Projector},
+	"LB.API.$KV.SESSIONS.k":                                          {bus.Portal},
+	"LB.API.$KV.SESSIONS.k.l":                                        nil,
+	"LB.API.$KV.OTHER.k":                                             nil,
+	"$KV.SESSIONS.k":                                                 nil,
+	"LB.API.DIRECT.GET.KV_SESSIONS":                                  nil,
+	"LB.API.STREAM.INFO.KV_SESSIONS":                                 {bus.Portal, bus.Provisioner},
+	"LB.API.STREAM.MSG.GET.KV_SESSIONS":                              {bus.Portal},
+	"LB.API.CONSUMER.CREATE.KV_SESSIONS.x":                           {bus.Provisioner},
+	"lockbox.timer.acme.request.r":                                   {bus.Orchestrator},
+	"lockbox.due.acme.request.r":                                     nil,
+	"lockbox.deadletter.jit-evaluator.console":                       {bus.Evaluator},
+	"lockbox.deadletter.lockbox-orchestrator.x":                      {bus.Orchestrator},
+	"lockbox.other":                                                  nil,
+	"LB.API.DIRECT.GET.EVENTS":                                       readers,
+	"LB.API.STREAM.MSG.GET.EVENTS":                                   readers,
+	"LB.API.STREAM.INFO.EVENTS":                                      append(slices.Clone(readers), bus.Provisioner),
+	"LB.API.STREAM.MSG.GET.INTENTS":                                  {bus.Evaluator},
+	"LB.API.STREAM.MSG.GET.DEADLETTER":                               {bus.Compliance},
+	"LB.API.STREAM.INFO.TIMERS":                                      {bus.Orchestrator, bus.Provisioner},
+	"LB.API.STREAM.CREATE.EVENTS":                                    {bus.Provisioner},
+	"LB.API.STREAM.CREATE.OTHER":                                     nil,
+	"LB.API.STREAM.UPDATE.EVENTS":                                    nil,
+	"LB.API.STREAM.DELETE.EVENTS":                                    nil,
+	"LB.API.STREAM.PURGE.EVENTS":                                     nil,
+	"LB.API.STREAM.PURGE.INTENTS":                                    {bus.Evaluator},
+	"LB.API.STREAM.PURGE.DEADLETTER":                                 nil,
+	"LB.API.STREAM.MSG.DELETE.INTENTS":                               nil,
+	"LB.API.STREAM.MSG.DELETE.EVENTS":                                nil,
+	"LB.API.STREAM.SNAPSHOT.EVENTS":                                  nil,
+	"LB.API.STREAM.RESTORE.EVENTS":                                   nil,
+	"LB.API.STREAM.LEADER.STEPDOWN.EVENTS":                           nil,
+	"LB.API.STREAM.PEER.REMOVE.EVENTS":                               nil,
+	"LB.API.ACCOUNT.PURGE.LOCKBOX":                                   nil,
+	"LB.API.INFO":                                                    nil,
+	"LB.API.STREAM.LIST":                                             nil,
+	"LB.API.CONSUMER.CREATE.EVENTS.x":                                {bus.Provisioner},
+	"LB.API.CONSUMER.CREATE.INTENTS.x":                               {bus.Provisioner},
+	"LB.API.CONSUMER.CREATE.TIMERS.x":                                {bus.Provisioner},
+	"LB.API.CONSUMER.DURABLE.CREATE.EVENTS.x":                        nil,
+	"LB.API.CONSUMER.DELETE.EVENTS.notifier":                         {bus.Provisioner},
+	"LB.API.CONSUMER.DELETE.INTENTS.x":                               nil,
+	"LB.API.CONSUMER.RESET.EVENTS.notifier":                          nil,
+	"LB.API.CONSUMER.MSG.NEXT.EVENTS.notifier":                       {bus.Notifier},
+	"LB.API.CONSUMER.MSG.NEXT.EVENTS.x":                              nil,
+	"LB.API.CONSUMER.PAUSE.EVENTS.notifier":                          nil,
+	"LB.API.CONSUMER.UNPIN.EVENTS.notifier":                          nil,
+	"$JS.ACK.INTENTS.jit-evaluator.1.1.1.1.1":                        {bus.Evaluator},
+	"$JS.ACK.EVENTS.notifier.1.1.1.1.1":                              {bus.Notifier},
+	"$JS.ACK.EVENTS.notifier-alarms.1.1.1.1.1":                       {bus.Notifier},
+	"$JS.ACK.EVENTS.x.1.1.1.1.1":                                     nil,
+	"$JS.API.STREAM.DELETE.EVENTS":                                   nil,
+	"$JS.API.INFO":                                                   nil,
+	"$JS.API.CONSUMER.MSG.NEXT.EVENTS.notifier":                      nil,
+	"_INBOX.client.x":                                                nil,
+	"_R_.x":                                                          {bus.Orchestrator, bus.Projector},
+	"$SYS.REQ.SERVER.PING":                                           nil,
+	"$SRV.PING":                                                      nil,
+	"LB.API.CONSUMER.MSG.NEXT.INTENTS.jit-evaluator":                 {bus.Evaluator},
+	"LB.API.CONSUMER.MSG.NEXT.TIMERS.lockbox-due":                    {bus.Orchestrator},
+	"LB.API.CONSUMER.RESET.EVENTS.audit-projector-copy-0":            {bus.Projector},
+	"LB.API.CONSUMER.MSG.NEXT.EVENTS.audit-projector-copy-4":         {bus.Projector},
+	"LB.API.CONSUMER.CREATE.EVENTS.audit-projector-copy-0":           {bus.Provisioner},
+	"LB.API.CONSUMER.CREATE.EVENTS.audit-projector-copy-0.lockbox.>": {bus.Provisioner},
+	"LB.API.DIRECT.GET.KV_SESSIONS.$KV.SESSIONS.k":                   nil,
 }
 
 // Who may listen where.
@@ -118,8 +137,9 @@ var subscribe = map[string][]bus.Identity{
 	"lockbox.intent.>":           nil,
 	"lockbox.intent.console.*":   nil,
 	"lockbox.due.>":              nil,
-	"lockbox.command.*":          {bus.Orchestrator},
-	"lockbox.command.approve":    {bus.Orchestrator},
+	"lockbox.command.*":          nil,
+	"lockbox.command.*.*":        {bus.Orchestrator},
+	"lockbox.command.EDGE.deny":  {bus.Orchestrator},
 	"lockbox.query.*":            {bus.Projector},
 	"lockbox.changed.*":          {bus.Portal},
 	"lockbox.lease":              {bus.Orchestrator},
@@ -181,39 +201,67 @@ func attempt(t *testing.T, b *journaltest.Bus, id bus.Identity, do func(*nats.Co
 }
 
 func TestRightsAreAllowListsWithoutSurprises(t *testing.T) {
-	for _, id := range append(bus.Identities(), bus.Tool(console)) {
+	for _, id := range append(bus.Identities(), bus.Tool(console), bus.Client.Copy("a-laptop")) {
 		rights := bus.Rights(id)
-		if len(rights.Publish) == 0 || len(rights.Subscribe) == 0 {
-			t.Errorf("%s: an empty list would allow everything: %+v", id, rights)
+		if len(rights) == 0 {
+			t.Errorf("%s: an empty list would allow everything", id)
 		}
-		for _, subject := range slices.Concat(rights.Publish, rights.Subscribe) {
-			if subject == ">" || strings.HasPrefix(subject, "*") || subject == "$JS.>" || subject == "$JS.API.>" ||
-				subject == "_INBOX.>" {
-				t.Errorf("%s may use %s", id, subject)
+		for _, r := range rights {
+			// Through an import of an exact subject, a pulled message was stored under the subject that it had.
+			if r.Account == "LOCKBOX" && r.There == "" && !strings.ContainsAny(r.Subject, "*>") && id != bus.Tool(console) {
+				t.Errorf("%s stores under exactly %s", id, r.Subject)
+			}
+			if r.Subject == ">" || strings.HasPrefix(r.Subject, "*") || strings.HasPrefix(r.Subject, "$JS.API") ||
+				r.Subject == "_INBOX.>" {
+				t.Errorf("%s may use %s", id, r.Subject)
 			}
 		}
 	}
-	for _, id := range []bus.Identity{"", "other", bus.Tool(""), bus.Tool("*"), bus.Tool("a.>")} {
-		if rights := bus.Rights(id); len(rights.Publish)+len(rights.Subscribe) > 0 || rights.AllowResponses {
+	for _, id := range []bus.Identity{"", "other", bus.Tool(""), bus.Tool("*"), bus.Tool("a.>"), bus.Client.Copy(""),
+		bus.Client.Copy("*"), bus.Client.Copy("a.>"), "@a"} {
+		if rights := bus.Rights(id); len(rights) > 0 {
 			t.Errorf("%q has rights: %+v", id, rights)
 		}
 	}
 }
 
+func published(rights []bus.Right) (subjects []string) {
+	for _, r := range rights {
+		if r.Use == bus.Publishes {
+			subjects = append(subjects, r.Subject)
+		}
+	}
+	return subjects
+}
+
 // A tool that is for some customers publishes nothing about the others; nobody else's rights are limited by that.
 func TestRightsOfALimitedTool(t *testing.T) {
-	rights := bus.Rights(bus.Tool(console), "acme", "meadowbank")
-	if want := []string{"lockbox.intent.console.acme", "lockbox.intent.console.meadowbank"}; !slices.Equal(rights.Publish,
-		want) {
-		t.Errorf("publishes %v", rights.Publish)
+	got := published(bus.Rights(bus.Tool(console), "acme", "meadowbank"))
+	if want := []string{"lockbox.intent.console.acme", "lockbox.intent.console.meadowbank"}; !slices.Equal(got, want) {
+		t.Errorf("publishes %v", got)
 	}
 	for _, tenant := range []string{"*", ">", "acme.>", "", "Acme"} {
-		if rights := bus.Rights(bus.Tool(console), "acme", tenant); len(rights.Publish)+len(rights.Subscribe) > 0 {
+		if rights := bus.Rights(bus.Tool(console), "acme", tenant); len(rights) > 0 {
 			t.Errorf("%q: %+v", tenant, rights)
 		}
 	}
-	if got, want := bus.Rights(bus.Client, "acme"), bus.Rights(bus.Client); !slices.Equal(got.Publish, want.Publish) {
-		t.Errorf("the client publishes %v", got.Publish)
+	got, want := published(bus.Rights(bus.Client, "acme")), published(bus.Rights(bus.Client))
+	if !slices.Equal(got, want) {
+		t.Errorf("the client publishes %v", got)
+	}
+}
+
+// Copies of an identity have its rights and an inbox of their own.
+func TestRightsOfACopy(t *testing.T) {
+	one, other := bus.Client.Copy("one"), bus.Client.Copy("other")
+	if got, want := published(bus.Rights(one)), published(bus.Rights(bus.Client)); !slices.Equal(got, want) {
+		t.Errorf("a copy publishes %v", got)
+	}
+	for _, r := range bus.Rights(one) {
+		if r.Use == bus.Hears && strings.HasPrefix(r.Subject, "_INBOX.") && r.Subject != "_INBOX."+string(one)+".>" ||
+			strings.Contains(r.Subject, string(other)) {
+			t.Errorf("a copy hears %s", r.Subject)
+		}
 	}
 }
 
@@ -225,12 +273,13 @@ func TestServicesAnswer(t *testing.T) {
 		subject string
 		listen  string
 	}{
-		{bus.Orchestrator, bus.CommandSubject("approve"), bus.CommandSubject("*")},
+		{bus.Orchestrator, bus.CommandSubject(bus.Client, "approve"), bus.AnyCommand},
 		{bus.Projector, bus.QuerySubject("list_requests"), bus.QuerySubject("*")},
 	} {
 		nc := b.Connect(t, service.id)
 		stop, err := bus.Responder{
 			Name: string(service.id), Endpoint: "test", Subject: service.listen, AtOnce: 1, TimeLimit: time.Second,
+			Lane:   func([]byte) (string, bool) { return "", true },
 			Answer: func(context.Context, string, []byte) proto.Message { return wrapperspb.String("done") },
 			Log:    zap.NewNop(),
 		}.Serve(t.Context(), nc)
@@ -254,8 +303,7 @@ func TestServicesAnswer(t *testing.T) {
 }
 
 func TestProvision(t *testing.T) {
-	b := journaltest.Start(t, 1)
-	nc := b.Connect(t, bus.Provisioner)
+	nc := shared.Bus(t).Connect(t, bus.Provisioner)
 	if err := bus.Provision(t.Context(), nc, 1); err != nil {
 		t.Errorf("again: %v", err)
 	}
@@ -283,9 +331,8 @@ func TestProvisionRefusesWeakerStreams(t *testing.T) {
 	} {
 		t.Run(setting, func(t *testing.T) {
 			t.Parallel()
-			ours := journaltest.Start(t, 1)
 			other := journaltest.New(t, 1)
-			js, err := jetstream.New(ours.Connect(t, bus.Provisioner))
+			js, err := bus.JetStream(shared.Bus(t).Connect(t, bus.Provisioner))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -296,7 +343,7 @@ func TestProvisionRefusesWeakerStreams(t *testing.T) {
 			config := stream.CachedInfo().Config
 			weaken(&config)
 			nc := other.Connect(t, bus.Provisioner)
-			if js, err = jetstream.New(nc); err != nil {
+			if js, err = bus.JetStream(nc); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := js.CreateStream(t.Context(), config); err != nil {
@@ -308,32 +355,5 @@ func TestProvisionRefusesWeakerStreams(t *testing.T) {
 				t.Errorf("%v", err)
 			}
 		})
-	}
-}
-
-// The evaluator may read requests through consumers that it makes, and the server holds them to that.
-func TestTheEvaluatorReplaysRequestsAndNothingElse(t *testing.T) {
-	const requests = "lockbox.event.*.request.*.*.*"
-	b := journaltest.New(t, 1)
-	if err := bus.Provision(t.Context(), b.Connect(t, bus.Provisioner), 1); err != nil {
-		t.Fatal(err)
-	}
-	nc := b.Connect(t, bus.Evaluator)
-	for filter, made := range map[string]bool{
-		`"filter_subject":"` + requests + `"`:                      true,
-		`"filter_subject":"lockbox.event.*.tenant.*.*.*"`:          false,
-		`"filter_subject":"lockbox.event.>"`:                       false,
-		`"filter_subjects":["lockbox.event.>"]`:                    false,
-		`"filter_subjects":["` + requests + `","lockbox.event.>"]`: false,
-		`"description":"no filter"`:                                false,
-	} {
-		config := `{"stream_name":"EVENTS","config":{"name":"x","deliver_policy":"all","ack_policy":"none","replay_policy":"instant","mem_storage":true,"inactive_threshold":1000000000,` + filter + `}}`
-		reply, err := nc.Request("$JS.API.CONSUMER.CREATE.EVENTS.x."+requests, []byte(config), 5*time.Second)
-		if err != nil {
-			t.Fatalf("%s: %v", filter, err)
-		}
-		if refused := strings.Contains(string(reply.Data), `"error"`); refused == made {
-			t.Errorf("%s: %s", filter, reply.Data)
-		}
 	}
 }

@@ -8,6 +8,9 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
+	"github.com/openlockbox/lockbox/pkg/fair"
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/proto"
 )
@@ -18,14 +21,28 @@ type Responder struct {
 	Name, Description, Endpoint string
 	// Subject of the requests; it may contain wildcards. Responders with the same subject share the requests.
 	Subject string
-	// AtOnce is how many requests are processed concurrently; further ones wait in the subscription.
-	AtOnce int
+	// AtOnce is how many requests of known callers are processed concurrently, and as many of others. Lanes share it
+	// fairly (package fair). When more than MostWaiting wait, those of the longest lane are refused (UNAVAILABLE).
+	AtOnce, MostWaiting int
+	// Lane returns for whom a request is processed, and whether the caller is known. It must not wait, nor believe what
+	// the data says.
+	Lane func(data []byte) (lane string, known bool)
+	// Over refuses a request before it waits for its turn; nil: none is. It must not wait.
+	Over func(subject string, data []byte) error
 	// TimeLimit for one answer; its context then ends.
 	TimeLimit time.Duration
 	// Answer returns the reply. Its data comes from the caller and is unverified.
 	Answer func(ctx context.Context, subject string, data []byte) proto.Message
+	// Refuse returns the reply to a request that is not processed.
+	Refuse func(*lockboxv1.Refusal) proto.Message
 	Log    *zap.Logger
 }
+
+// shares is into how many parts the slots of known callers are divided while several of them ask.
+const shares = 32
+
+// errBusy is the refusal of a request for which there is no room.
+var errBusy = refusal.Unavailable("", unanswered, "too many at once; try again later")
 
 // Serve answers requests until stop is called. Stop accepts no further requests and waits for those in progress, whose
 // contexts end with ctx.
@@ -35,12 +52,31 @@ func (r Responder) Serve(ctx context.Context, nc *nats.Conn) (stop func() error,
 		return nil, err
 	}
 	var running sync.WaitGroup
-	slots := make(chan struct{}, r.AtOnce)
+	ofKnown := fair.New(r.AtOnce, r.MostWaiting).Sharing(r.AtOnce / shares)
+	// Not these: they share lanes, and some wait for a tenant's keys.
+	ofStrangers := fair.New(r.AtOnce, r.MostWaiting)
 	err = s.AddEndpoint(r.Endpoint, micro.HandlerFunc(func(request micro.Request) {
-		slots <- struct{}{}
+		if r.Over != nil {
+			if err := r.Over(request.Subject(), request.Data()); err != nil {
+				r.respond(request, r.Refuse(refusal.Of(err)))
+				return
+			}
+		}
+		lane, known := r.Lane(request.Data())
+		slots := ofStrangers
+		if known {
+			slots = ofKnown
+		}
+		turn := slots.Ask(lane)
 		running.Go(func() {
-			defer func() { <-slots }()
-			r.respond(ctx, request)
+			if !<-turn {
+				r.respond(request, r.Refuse(refusal.Of(errBusy)))
+				return
+			}
+			defer slots.Done(lane)
+			ctx, cancel := context.WithTimeout(ctx, r.TimeLimit)
+			defer cancel()
+			r.respond(request, r.Answer(ctx, request.Subject(), request.Data()))
 		})
 	}), micro.WithEndpointSubject(r.Subject))
 	if err != nil {
@@ -53,10 +89,8 @@ func (r Responder) Serve(ctx context.Context, nc *nats.Conn) (stop func() error,
 	}, nil
 }
 
-func (r Responder) respond(ctx context.Context, request micro.Request) {
-	ctx, cancel := context.WithTimeout(ctx, r.TimeLimit)
-	defer cancel()
-	data, err := proto.Marshal(r.Answer(ctx, request.Subject(), request.Data()))
+func (r Responder) respond(request micro.Request, reply proto.Message) {
+	data, err := proto.Marshal(reply)
 	if err == nil {
 		err = request.Respond(data)
 	}

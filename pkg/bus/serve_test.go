@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/journal/journaltest"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -21,7 +23,11 @@ func responding(t *testing.T, r bus.Responder) (ask func(data string) (*nats.Msg
 	t.Helper()
 	b := journaltest.New(t, 1)
 	nc := b.Connect(t, bus.Orchestrator)
-	r.Name, r.Endpoint, r.Subject, r.Log = "responder", "test", bus.CommandSubject("*"), zap.NewNop()
+	r.Name, r.Endpoint, r.Subject, r.Log = "responder", "test", bus.AnyCommand, zap.NewNop()
+	if r.Lane == nil {
+		r.Lane = func(data []byte) (string, bool) { return string(data), true }
+	}
+	r.Refuse = func(why *lockboxv1.Refusal) proto.Message { return wrapperspb.String(why.GetMessage()) }
 	stop, err := r.Serve(t.Context(), nc)
 	if err != nil {
 		t.Fatal(err)
@@ -31,7 +37,7 @@ func responding(t *testing.T, r bus.Responder) (ask func(data string) (*nats.Msg
 	}
 	client := b.Connect(t, bus.Client)
 	return func(data string) (*nats.Msg, error) {
-		return client.Request(bus.CommandSubject("approve"), []byte(data), 10*time.Second)
+		return client.Request(bus.CommandSubject(bus.Client, "approve"), []byte(data), 10*time.Second)
 	}, stop
 }
 
@@ -66,7 +72,7 @@ func TestAResponderAnswersWithinItsBounds(t *testing.T) {
 	for i := range requests {
 		go func() {
 			m, err := ask(strconv.Itoa(i))
-			if err == nil && text(t, m) != fmt.Sprintf("%s %d", bus.CommandSubject("approve"), i) {
+			if err == nil && text(t, m) != fmt.Sprintf("lockbox.command.EDGE.approve %d", i) {
 				err = fmt.Errorf("request %d is answered %q", i, m.Data)
 			}
 			answers <- err
@@ -119,5 +125,58 @@ func TestStoppingWaitsForTheLastAnswer(t *testing.T) {
 	}
 	if m, err := ask(""); err == nil {
 		t.Errorf("answered after it stopped: %q", m.Data)
+	}
+}
+
+// One caller's requests hang, and there are more of them than may wait; another is answered, and a stranger too.
+func TestACallerWhoseRequestsHangHoldsNobodyElseUp(t *testing.T) {
+	const hanging = 60
+	begun, finish := make(chan struct{}, hanging), make(chan struct{})
+	ask, stop := responding(t, bus.Responder{
+		AtOnce: 4, MostWaiting: 20, TimeLimit: time.Minute,
+		Lane: func(data []byte) (string, bool) { return string(data), string(data) != "stranger" },
+		Answer: func(_ context.Context, _ string, data []byte) proto.Message {
+			if string(data) == "loud" {
+				begun <- struct{}{}
+				<-finish
+			}
+			return wrapperspb.String("done")
+		},
+	})
+	answers := make(chan string, hanging)
+	for range hanging {
+		go func() {
+			m, err := ask("loud")
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			answers <- text(t, m)
+		}()
+	}
+	<-begun
+	<-begun
+	// Half of the slots, and all that may wait: the rest are refused at once.
+	for range hanging - 2 - 20 {
+		if answer := <-answers; !strings.Contains(answer, "too many at once") {
+			t.Errorf("answered %q", answer)
+		}
+	}
+	for _, caller := range []string{"quiet", "stranger", "quiet"} {
+		if m, err := ask(caller); err != nil || text(t, m) != "done" {
+			t.Errorf("%s: %v, %v", caller, m, err)
+		}
+	}
+	if len(begun) > 0 {
+		t.Error("one caller has more than half of the slots")
+	}
+	close(finish)
+	for range 2 + 20 {
+		if answer := <-answers; answer != "done" {
+			t.Errorf("answered %q", answer)
+		}
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
 	}
 }

@@ -98,6 +98,43 @@ func Agrees(subject string, e *lockboxv1.Event) bool {
 		version == string(strconv.AppendUint(digits[:0], e.GetVersion(), 10))
 }
 
+// AgreesApartFromFact reports whether a subject could be the one of an event whose fact, and perhaps kind, only a later
+// version knows: whether it says what the rest of the envelope says.
+func AgreesApartFromFact(subject string, e *lockboxv1.Event) bool {
+	t, err := tokens(subject, eventPrefix, 5)
+	if err != nil || (aggregate.Key{Tenant: t[0], Kind: t[1], ID: t[2]}) != aggregate.KeyOf(e) {
+		return false
+	}
+	place := e.GetReportKey()
+	if e.GetVersion() > 0 {
+		place += strconv.FormatUint(e.GetVersion(), 10) // no event has both
+	}
+	return t[3] == place && aggregate.CheckTenant(t[0]) == nil && input.Token("kind", t[1]) == nil &&
+		input.Token("aggregate_id", t[2]) == nil && input.Token("version", t[3]) == nil && input.Token("type", t[4]) == nil
+}
+
+// Tree returns the tenant whose Merkle tree contains the message stored on a subject, event or not: whoever its subject
+// names, if that can be a tenant, and the provider otherwise.
+func Tree(subject string) string {
+	rest, found := strings.CutPrefix(subject, eventPrefix)
+	tenant, _, _ := strings.Cut(rest, ".")
+	if !found || aggregate.CheckTenant(tenant) != nil {
+		return aggregate.ProviderTenant
+	}
+	return aggregate.Tree(aggregate.Key{Tenant: tenant}, subject[strings.LastIndexByte(subject, '.')+1:])
+}
+
+// Under returns the aggregate under whose Filter a subject is; false if under none. What follows the aggregate in the
+// subject need not be what follows in an event's.
+func Under(subject string) (aggregate.Key, bool) {
+	rest, found := strings.CutPrefix(subject, eventPrefix)
+	t := strings.SplitN(rest, ".", 4)
+	if !found || len(t) < 4 {
+		return aggregate.Key{}, false
+	}
+	return aggregate.Key{Tenant: t[0], Kind: t[1], ID: t[2]}, true
+}
+
 // ParseEventSubject parses an event's subject. It accepts types that this version does not know, but not unknown kinds.
 func ParseEventSubject(subject string) (EventAddress, error) {
 	t, err := tokens(subject, eventPrefix, 5)
@@ -157,6 +194,32 @@ func ReplayFilter(tenant, kind, id, typ string) (string, error) {
 	return eventPrefix + orAny(tenant) + "." + orAny(kind) + "." + orAny(id) + ".*." + orAny(typ), nil
 }
 
+// Matches reports whether a filter of ReplayFilter matches a subject.
+func Matches(filter, subject string) bool {
+	for {
+		f, restFilter, moreFilter := strings.Cut(filter, ".")
+		filter = restFilter
+		if f == ">" {
+			return subject != ""
+		}
+		s, rest, more := strings.Cut(subject, ".")
+		if f != "*" && f != s || more != moreFilter {
+			return false
+		}
+		if !more {
+			return true
+		}
+		subject = rest
+	}
+}
+
+const (
+	// GuardPrefix is how the subjects of aggregate.Guard begin.
+	GuardPrefix = eventPrefix + aggregate.ProviderTenant + "." + aggregate.KindAlarm + ".guard."
+	// SetAsideFilter matches the decisions that set aside messages which cannot be events.
+	SetAsideFilter = GuardPrefix + "*.MessageSetAside"
+)
+
 // RequestInAnyTenant matches the first event of a request in any tenant.
 func RequestInAnyTenant(id string) (string, error) {
 	if err := input.UUIDv7("id", id); err != nil {
@@ -176,7 +239,12 @@ func IntentSubject(tool, tenant string) (string, error) {
 	return intentPrefix + tool + "." + tenant, nil
 }
 
-// ParseIntentSubject is the inverse of IntentSubject.
+// anyTenant stands for the tenant where the intents of a tool that is for all customers are stored: all under one
+// subject, so that customers whom the tool invents do not add to what it may have waiting.
+const anyTenant = aggregate.ProviderTenant
+
+// ParseIntentSubject is the inverse of IntentSubject. The tenant is empty if the tool is for all customers: then only
+// the intent itself names it.
 func ParseIntentSubject(subject string) (tool, tenant string, err error) {
 	t, err := tokens(subject, intentPrefix, 2)
 	if err != nil {
@@ -184,6 +252,9 @@ func ParseIntentSubject(subject string) (tool, tenant string, err error) {
 	}
 	if err := input.Token("tool", t[0]); err != nil {
 		return "", "", err
+	}
+	if t[1] == anyTenant {
+		return t[0], "", nil
 	}
 	if err := input.Tenant("tenant", t[1]); err != nil {
 		return "", "", err
@@ -263,8 +334,27 @@ func tokens(subject, prefix string, n int) ([]string, error) {
 	return t, nil
 }
 
-// CommandSubject is where commands of a verb are sent.
-func CommandSubject(verb string) string { return commandPrefix + verb }
+// CommandSubject is where an identity sends commands of a verb; "*" is every verb. Only this identity's account can
+// send there, so what the subject says of the sender is true. The header Nats-Request-Info says more, but it can be
+// forged: behind a certain other header, server 2.15.2 leaves the client's own in place.
+//
+// The name must be the same in both accounts. Were it mapped, answers whose reply subject is such a name would be
+// delivered as commands.
+func CommandSubject(from Identity, verb string) string {
+	return commandPrefix + from.Account() + "." + verb
+}
+
+// AnyCommand is where the orchestrator receives commands: of every sender, and of every verb.
+const AnyCommand = commandPrefix + "*.*"
+
+// ParseCommand returns the verb of a subject at which a command was received, and the account that sent it.
+func ParseCommand(subject string) (verb, sender string, err error) {
+	t, err := tokens(subject, commandPrefix, 2)
+	if err != nil {
+		return "", "", err
+	}
+	return t[1], t[0], nil
+}
 
 // Verb returns the name of a command's action field, such as "approve"; empty if the action is missing or unknown.
 func Verb(c *lockboxv1.Command) string { return chosen(c.ProtoReflect(), "action") }
@@ -309,5 +399,7 @@ func ParseChangedSubject(subject string) (tenant string, err error) {
 // DeadLetters matches the dead letters of all services.
 const DeadLetters = deadLetterPrefix + ">"
 
-// DeadLetterSubject is where a service publishes messages that it could not process.
-func DeadLetterSubject(service string) string { return deadLetterPrefix + service }
+// DeadLetterSubject is where a service publishes messages of a sender that it could not process.
+func DeadLetterSubject(service, sender string) string {
+	return deadLetterPrefix + service + "." + sender
+}

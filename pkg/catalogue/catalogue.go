@@ -11,6 +11,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/resource"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
@@ -33,6 +34,9 @@ type Service struct {
 	// Reference is the name in Azure's list of supported services. Several types may share one; empty if it is not listed.
 	Reference string
 	Stage     lockboxv1.ServiceStage
+	// Paths are what the ids of these resources look like (R49): each fits one of them. Empty if the type is unsupported,
+	// and in a catalogue published before there were patterns: then any path below the subscription or tenant will do.
+	Paths []resource.Pattern
 	// Scenarios in the file's order; empty if the type is unsupported.
 	Scenarios []Scenario
 	// Migration says how to move from an unsupported type to a supported one, Replacement is that type, if any (R9).
@@ -49,6 +53,8 @@ type Scenario struct {
 	CustomerData bool
 	// Elevated means that it includes administrator rights (R13).
 	Elevated bool
+	// Changes means that it changes resources, without administrator rights.
+	Changes bool
 	// Scope is the resources of one subscription (R18) or the tenant itself (R19).
 	Scope lockboxv1.Scope
 }
@@ -113,6 +119,43 @@ func (c *Catalogue) Lookup(resourceType, scenario string) (Service, Scenario, er
 		reason.Of(lockboxv1.ReasonCode_REASON_CODE_SCENARIO_UNKNOWN, "resource_type", s.Type, "scenario", scenario))
 }
 
+// Fits refuses (INVALID) the first id that is not one of a resource of this type, in the subscription or tenant whose
+// id is root (R49).
+func (s Service) Fits(root string, ids []string) error {
+	i := slices.IndexFunc(ids, func(id string) bool { return !s.fits(root, id) })
+	if i < 0 {
+		return nil
+	}
+	wanted := root + "/…"
+	if len(s.Paths) > 0 {
+		patterns := make([]string, len(s.Paths))
+		for i, p := range s.Paths {
+			patterns[i] = p.String()
+		}
+		wanted = strings.Join(patterns, ", ")
+	}
+	return refusal.Because(
+		refusal.Invalid("resource_ids", "R49", "%s does not fit the path of %s in %s: %s", ids[i], s.Name, root, wanted),
+		reason.Of(lockboxv1.ReasonCode_REASON_CODE_RESOURCE_OF_ANOTHER_TYPE,
+			"resource", ids[i], "service", s.Name, "pattern", wanted))
+}
+
+func (s Service) fits(root, id string) bool {
+	if len(s.Paths) == 0 {
+		return !resource.Same(root, id)
+	}
+	return resource.Check("resource_ids", id) == nil &&
+		slices.ContainsFunc(s.Paths, func(p resource.Pattern) bool { return p.Fits(root, id) })
+}
+
+// Example returns the id that a resource of this type could have, in the subscription or tenant whose id is root.
+func (s Service) Example(root string) string {
+	if len(s.Paths) == 0 {
+		return root + "/example"
+	}
+	return s.Paths[0].Example(root)
+}
+
 func (c *Catalogue) types() []string {
 	types := make([]string, len(c.services))
 	for i, s := range c.services {
@@ -122,6 +165,6 @@ func (c *Catalogue) types() []string {
 }
 
 func (s Service) clone() Service {
-	s.Scenarios = slices.Clone(s.Scenarios)
+	s.Scenarios, s.Paths = slices.Clone(s.Scenarios), slices.Clone(s.Paths)
 	return s
 }

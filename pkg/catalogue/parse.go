@@ -9,6 +9,8 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/internal/strict"
+	"github.com/openlockbox/lockbox/pkg/prose"
+	"github.com/openlockbox/lockbox/pkg/resource"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"go.yaml.in/yaml/v3"
 )
@@ -34,11 +36,13 @@ var (
 const maxName = 200
 
 // Parse reads a catalogue in the format of services.yaml. An unknown, missing or duplicate key, or a value of the wrong
-// type, is an error that names the line.
-func Parse(data []byte) (*Catalogue, error) { return ParseFile(fileName, data) }
+// type, is an error that names the line. It also reads what could be published by earlier versions.
+func Parse(data []byte) (*Catalogue, error) { return parse(fileName, data, false) }
 
-// ParseFile is Parse with errors that name the given file.
-func ParseFile(name string, data []byte) (*Catalogue, error) {
+// ParseNew reads a catalogue that is yet to be published: every supported type has its paths. Errors name the file.
+func ParseNew(name string, data []byte) (*Catalogue, error) { return parse(name, data, true) }
+
+func parse(name string, data []byte, isNew bool) (*Catalogue, error) {
 	f, err := strict.Parse(name, data)
 	if err != nil {
 		return nil, err
@@ -46,7 +50,7 @@ func ParseFile(name string, data []byte) (*Catalogue, error) {
 	if f.Root() == nil {
 		return nil, fmt.Errorf("%s: is empty", name)
 	}
-	p := parser{f}
+	p := parser{f, isNew}
 	top, err := p.object(f.Root(), []string{"version", "services"}, nil)
 	if err != nil {
 		return nil, err
@@ -90,11 +94,15 @@ func ParseFile(name string, data []byte) (*Catalogue, error) {
 	return c, nil
 }
 
-type parser struct{ *strict.File }
+type parser struct {
+	*strict.File
+	// isNew means that the catalogue is yet to be published.
+	isNew bool
+}
 
 func (p parser) service(n *yaml.Node) (s Service, err error) {
 	m, err := p.object(n, []string{"type", "name", "stage"},
-		[]string{"reference", "scenarios", "migration", "replacement"})
+		[]string{"reference", "paths", "scenarios", "migration", "replacement"})
 	if err != nil {
 		return s, err
 	}
@@ -123,10 +131,13 @@ func (p parser) service(n *yaml.Node) (s Service, err error) {
 		}
 	}
 	_, hasScenarios := m["scenarios"]
+	_, hasPaths := m["paths"]
 	if s.Stage == lockboxv1.ServiceStage_SERVICE_STAGE_UNSUPPORTED {
 		switch {
 		case hasScenarios:
 			return s, p.Errorf(n, "%s is unsupported and so has no scenarios", s.Type)
+		case hasPaths:
+			return s, p.Errorf(n, "%s is unsupported and so has no paths", s.Type)
 		case s.Migration == "":
 			return s, p.Errorf(n, "%s is unsupported and must say how to migrate (`migration`)", s.Type)
 		}
@@ -137,9 +148,40 @@ func (p parser) service(n *yaml.Node) (s Service, err error) {
 		return s, p.Errorf(n, "%s is supported: nothing to migrate from", s.Type)
 	case !hasScenarios:
 		return s, p.Errorf(n, "key \"scenarios\" is missing")
+	case !hasPaths && p.isNew:
+		return s, p.Errorf(n, "key \"paths\" is missing: what the ids of %s look like, as in "+
+			"[Microsoft.Compute/virtualMachines/*]", s.Type)
+	}
+	if hasPaths {
+		if s.Paths, err = p.paths(m["paths"]); err != nil {
+			return s, err
+		}
 	}
 	s.Scenarios, err = p.scenarios(m["scenarios"])
 	return s, err
+}
+
+func (p parser) paths(n *yaml.Node) ([]resource.Pattern, error) {
+	list, err := p.List(n)
+	if err != nil {
+		return nil, err
+	}
+	if len(list) == 0 {
+		return nil, p.Errorf(n, "there must be at least one path")
+	}
+	var all []resource.Pattern
+	for _, n := range list {
+		text, err := p.line(n)
+		if err != nil {
+			return nil, err
+		}
+		pattern, err := resource.ParsePattern(text)
+		if err != nil {
+			return nil, p.Errorf(n, "%v", err)
+		}
+		all = append(all, pattern)
+	}
+	return all, nil
 }
 
 func (p parser) scenarios(n *yaml.Node) ([]Scenario, error) {
@@ -167,7 +209,7 @@ func (p parser) scenarios(n *yaml.Node) ([]Scenario, error) {
 }
 
 func (p parser) scenario(n *yaml.Node) (s Scenario, err error) {
-	m, err := p.object(n, []string{"id", "name", "customer_data", "elevated", "scope"}, nil)
+	m, err := p.object(n, []string{"id", "name", "customer_data", "elevated", "scope"}, []string{"changes"})
 	if err != nil {
 		return s, err
 	}
@@ -182,6 +224,14 @@ func (p parser) scenario(n *yaml.Node) (s Scenario, err error) {
 	}
 	if s.Elevated, err = p.Bool(m["elevated"]); err != nil {
 		return s, err
+	}
+	if v, has := m["changes"]; has {
+		if s.Changes, err = p.Bool(v); err != nil {
+			return s, err
+		}
+	}
+	if s.Changes && s.Elevated {
+		return s, p.Errorf(n, "scenario %s is elevated, which includes changes", s.ID)
 	}
 	s.Scope, err = oneOf(p, m["scope"], scopes)
 	return s, err
@@ -218,7 +268,7 @@ func (p parser) line(n *yaml.Node) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := input.Line("", s, 1, maxName); err != nil {
+	if err := prose.CheckLine("", s, 1, maxName); err != nil {
 		return "", p.Errorf(n, "%v", err)
 	}
 	return s, nil

@@ -108,6 +108,10 @@ func fields(v reflect.Value) []field {
 	var all []field
 	for i := range v.NumField() {
 		key, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("yaml"), ",")
+		if f := v.Type().Field(i); f.Anonymous && key == "" && f.Type.Kind() == reflect.Struct {
+			all = append(all, fields(v.Field(i))...) // its settings stand beside the others
+			continue
+		}
 		if key != "" && key != "-" && v.Field(i).CanSet() {
 			all = append(all, field{key, v.Field(i)})
 		}

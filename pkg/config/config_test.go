@@ -201,24 +201,6 @@ func TestConfigurationsThatMustNotBe(t *testing.T) {
 	}
 }
 
-func TestDurations(t *testing.T) {
-	for s, want := range map[string]time.Duration{
-		"4d": 96 * time.Hour, "8h": 8 * time.Hour, "90s": 90 * time.Second, "1d12h": 36 * time.Hour, "1d30m5s": 24*time.Hour +
-			30*time.Minute + 5*time.Second,
-		"250ms": 250 * time.Millisecond, "0s": 0, "0": 0, "1.5h": 90 * time.Minute,
-	} {
-		if got, err := config.ParseDuration(s); got != want || err != nil {
-			t.Errorf("%s: %v, %v", s, got, err)
-		}
-	}
-	for _, s := range []string{"", "4", "d", "-1d", "1d-1h", "-1s", "+1s", "1.5d", "4 d", "4days", "99999d", "9999999h",
-		"1h2d"} {
-		if got, err := config.ParseDuration(s); err == nil {
-			t.Errorf("%q is %v", s, got)
-		}
-	}
-}
-
 func TestSecretFiles(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "secret")
 	write := func(s string, mode os.FileMode) config.SecretFile {
@@ -244,13 +226,4 @@ func TestSecretFiles(t *testing.T) {
 			t.Errorf("%s: %q, %v", name, s, err)
 		}
 	}
-}
-
-func FuzzParseDuration(f *testing.F) {
-	f.Add("4d")
-	f.Fuzz(func(t *testing.T, s string) {
-		if d, err := config.ParseDuration(s); err == nil && (d < 0 || d > 2*36500*24*time.Hour) {
-			t.Errorf("%q is %v", s, d)
-		}
-	})
 }

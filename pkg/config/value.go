@@ -12,6 +12,7 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/internal/strict"
+	"github.com/openlockbox/lockbox/pkg/written"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -115,9 +116,12 @@ func (r reader) scalar(n *yaml.Node, v reflect.Value) error {
 // fromText sets a value from the text of an environment variable or a scalar. Its errors do not contain the text.
 func fromText(v reflect.Value, s string) error {
 	if v.Type() == reflect.TypeFor[time.Duration]() {
-		d, err := ParseDuration(s)
+		d, err := written.Duration(s)
+		if err != nil {
+			return errors.New("want a duration with its unit, such as 4d, 8h, 30m or 90s")
+		}
 		v.SetInt(int64(d))
-		return err
+		return nil
 	}
 	if isText(v) {
 		u, ok := v.Addr().Interface().(encoding.TextUnmarshaler)
@@ -185,27 +189,4 @@ func listFromText(v reflect.Value, s string) error {
 // isText reports whether a value parses itself from text.
 func isText(v reflect.Value) bool {
 	return v.CanAddr() && v.Addr().Type().Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
-}
-
-// ParseDuration parses a duration with units, such as 4d, 8h, 1d12h, 90s or 250ms. A day is 24 hours. A negative
-// duration, or one of more than 36500 days, is an error.
-func ParseDuration(s string) (time.Duration, error) {
-	errForm := errors.New("want a duration with its unit, such as 4d, 8h, 30m or 90s")
-	var days int64
-	rest := s
-	if before, after, has := strings.Cut(s, "d"); has {
-		n, err := strconv.ParseUint(before, 10, 16)
-		if err != nil || n > 36500 {
-			return 0, errForm
-		}
-		days, rest = int64(n), after
-		if rest == "" {
-			return time.Duration(days) * 24 * time.Hour, nil
-		}
-	}
-	d, err := time.ParseDuration(rest)
-	if err != nil || strings.ContainsAny(rest, "+-") || d > 36500*24*time.Hour {
-		return 0, errForm
-	}
-	return time.Duration(days)*24*time.Hour + d, nil
 }

@@ -7,8 +7,9 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
-	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/prose"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/resource"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -143,8 +144,8 @@ func Decide(s State, t tenant.State, c aggregate.Command, now time.Time) (*lockb
 func checkDemand(d *lockboxv1.DiscloseLegalDemand, now time.Time) error {
 	for _, err := range []error{
 		check("disclose_legal_demand", d.GetOccurrence(), now),
-		input.Line("disclose_legal_demand.authority", d.GetAuthority(), 1, 200),
-		input.Line("disclose_legal_demand.reference", d.GetReference(), 1, 200),
+		prose.CheckLine("disclose_legal_demand.authority", d.GetAuthority(), 1, 200),
+		prose.CheckLine("disclose_legal_demand.reference", d.GetReference(), 1, 200),
 	} {
 		if err != nil {
 			return err
@@ -159,10 +160,10 @@ func checkDemand(d *lockboxv1.DiscloseLegalDemand, now time.Time) error {
 func check(in string, o *lockboxv1.Occurrence, now time.Time) error {
 	field := func(name string) string { return in + ".occurrence." + name }
 	for _, err := range []error{
-		input.Line(field("what"), o.GetWhat(), 3, 200),
+		prose.CheckLine(field("what"), o.GetWhat(), 3, 200),
 		past(field("happened_at"), o.GetHappenedAt(), now),
-		input.Text(field("description"), o.GetDescription(), 0, 4000),
-		input.Text(field("reason"), o.GetReason(), 10, 4000),
+		prose.Check(field("description"), o.GetDescription(), 0, 4000),
+		prose.Check(field("reason"), o.GetReason(), 10, 4000),
 	} {
 		if err != nil {
 			return err
@@ -175,7 +176,7 @@ func check(in string, o *lockboxv1.Occurrence, now time.Time) error {
 		return refusal.Invalid(field("description"), "R46", "name the resources, or describe what was reached")
 	}
 	for _, id := range o.GetResourceIds() {
-		if err := input.Line(field("resource_ids"), id, 1, 512); err != nil {
+		if err := resource.Check(field("resource_ids"), id); err != nil {
 			return err
 		}
 	}

@@ -7,8 +7,8 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/disclosure"
-	"github.com/openlockbox/lockbox/pkg/internal/story"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/story"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -18,7 +18,7 @@ var (
 	start = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
 	sven  = story.Provider("sven", aggregate.SecurityOfficers)
 	eve   = story.Provider("eve", aggregate.SupportEngineers, aggregate.DevOpsManagers, aggregate.EmergencyResponders)
-	gina  = story.Customer("gina")
+	gina  = story.Customer(story.Tenant, "gina")
 )
 
 const (
@@ -53,7 +53,8 @@ func decide(s disclosure.State, by *lockboxv1.Actor, c *lockboxv1.Command, now t
 		c.Id = command
 	}
 	c.Tenant, c.AggregateId = story.Tenant, id
-	return disclosure.Decide(s, story.New(gina, start.Add(-day)).Tenant, aggregate.Command{Command: c, By: by}, now)
+	of := story.Case(gina, start.Add(-day)).States.Tenant(story.Tenant)
+	return disclosure.Decide(s, of, aggregate.Command{Command: c, By: by}, now)
 }
 
 // disclosed is what a command made true at the start.
@@ -68,7 +69,7 @@ func disclosed(t *testing.T, c *lockboxv1.Command) disclosure.State {
 
 func tell(t *testing.T, s disclosure.State, at time.Time) disclosure.State {
 	t.Helper()
-	e, err := disclosure.Tell(s, story.Lockbox(), "", at)
+	e, err := disclosure.Tell(s, story.System("lockbox"), "", at)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +123,7 @@ func TestR46ALegalDemandIsToldAtTheInstantThatItsEmbargoEnds(t *testing.T) {
 }
 
 func TestR46OnlyTheSecurityOfficerDiscloses(t *testing.T) {
-	for _, by := range []*lockboxv1.Actor{eve, gina, story.Lockbox(), nil} {
+	for _, by := range []*lockboxv1.Actor{eve, gina, story.System("lockbox"), nil} {
 		for _, c := range []*lockboxv1.Command{exposure(), demand(day)} {
 			e, err := decide(disclosure.State{}, by, c, start)
 			if r, ok := refusal.As(err); !ok || r.GetCode() != lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN ||
@@ -143,7 +144,8 @@ func TestTheSameCommandIsOneDisclosureAndAnotherIsRefused(t *testing.T) {
 	if _, err := decide(s, sven, other, start); err == nil {
 		t.Error("another disclosure under the same id")
 	}
-	if e, err := disclosure.Decide(disclosure.State{}, story.New(gina, start).Tenant, aggregate.Command{
+	of := story.Case(gina, start).States.Tenant(story.Tenant)
+	if e, err := disclosure.Decide(disclosure.State{}, of, aggregate.Command{
 		Command: &lockboxv1.Command{Id: command, Tenant: story.Tenant, AggregateId: id,
 			Action: &lockboxv1.Command_OpenTicket{}}, By: sven,
 	}, start); err == nil {
@@ -170,6 +172,12 @@ func TestADisclosureIsRefusedByFieldAndRule(t *testing.T) {
 			"occurrence.resource_ids"},
 		"an empty resource": {func(d *lockboxv1.DiscloseLegalDemand) { d.Occurrence.ResourceIds = []string{""} },
 			"occurrence.resource_ids"},
+		"a resource with a wildcard": {func(d *lockboxv1.DiscloseLegalDemand) {
+			d.Occurrence.ResourceIds = []string{"/subscriptions/sub-1/*"}
+		}, "occurrence.resource_ids"},
+		"a resource that looks like another": {func(d *lockboxv1.DiscloseLegalDemand) {
+			d.Occurrence.ResourceIds = []string{"/subscriptions/sub-1/раyments-1"}
+		}, "occurrence.resource_ids"},
 		"no reason": {func(d *lockboxv1.DiscloseLegalDemand) { d.Occurrence.Reason = "because" },
 			"occurrence.reason"},
 		"a long description": {func(d *lockboxv1.DiscloseLegalDemand) {
@@ -205,7 +213,7 @@ func TestWhatCannotBeTrueIsAFault(t *testing.T) {
 	told := func(at time.Time, version uint64) *lockboxv1.Event {
 		return &lockboxv1.Event{
 			Tenant: story.Tenant, Kind: "disclosure", AggregateId: id, Version: version, Time: timestamppb.New(at),
-			Actor: story.Lockbox(),
+			Actor: story.System("lockbox"),
 			Fact:  &lockboxv1.Event_DisclosureTold{DisclosureTold: &lockboxv1.DisclosureTold{}},
 		}
 	}

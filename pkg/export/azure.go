@@ -14,6 +14,8 @@ const (
 	AzureProvider     = "Microsoft.CustomerLockbox"
 	AzureProviderName = "Customer Lockbox"
 	AzureSucceeded    = "Succeeded"
+	// AzureLevel is the level of every entry.
+	AzureLevel = "Informational"
 
 	// ownProvider is the resource provider for operations that Azure Customer Lockbox does not have.
 	ownProvider = "OpenLockbox.Lockbox"
@@ -56,15 +58,20 @@ func AzureEntry(subscription string, a *lockboxv1.Activity) map[string]any {
 		"requests")
 }
 
-// azure converts any entry of the log. Events that Azure Customer Lockbox does not log use a resource provider of our
-// own, so that they are not mistaken for Microsoft's.
+// azure converts any entry of the log.
 func azure(a *lockboxv1.Activity) (map[string]any, error) {
-	typ, subscription := a.GetEntry().GetType(), a.GetSubscriptionId()
 	for _, o := range AzureOperations {
-		if o.Fact == typ && subscription != "" {
-			return AzureEntry(subscription, a), nil
+		if o.Fact == a.GetEntry().GetType() && a.GetSubscriptionId() != "" {
+			return AzureEntry(a.GetSubscriptionId(), a), nil
 		}
 	}
+	return AzureTenantEntry(a), nil
+}
+
+// AzureTenantEntry returns an event that Azure Customer Lockbox does not log, or not of a tenant. It has a resource
+// provider of our own, so that it is not mistaken for Microsoft's.
+func AzureTenantEntry(a *lockboxv1.Activity) map[string]any {
+	typ, subscription := a.GetEntry().GetType(), a.GetSubscriptionId()
 	kinds := plural(a.GetKind())
 	scope := "/tenants/" + a.GetTenant()
 	if subscription != "" {
@@ -72,7 +79,7 @@ func azure(a *lockboxv1.Activity) (map[string]any, error) {
 	}
 	return azureEntry(subscription, a, ownProvider, ownProvider+"/"+kinds+"/activitylog/"+typ+"/action",
 		a.GetEntry().GetAction(),
-		scope+"/providers/"+ownProvider+"/"+kinds+"/"+a.GetAggregateId(), kinds), nil
+		scope+"/providers/"+ownProvider+"/"+kinds+"/"+a.GetAggregateId(), kinds)
 }
 
 func azureEntry(
@@ -95,7 +102,7 @@ func azureEntry(
 		"eventName":           AzureName{entry.GetType(), title},
 		"eventTimestamp":      at,
 		"submissionTimestamp": at,
-		"level":               "Informational",
+		"level":               AzureLevel,
 		"operationId":         event.GetCausationId(),
 		"operationName":       AzureName{operation, title},
 		"properties": map[string]string{"requestId": a.GetRequestId(),

@@ -1,141 +1,47 @@
 package export
 
 import (
+	"cmp"
 	"encoding/json"
+	"strings"
+	"time"
 
 	"github.com/openlockbox/lockbox/pkg/activity"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
 // ocsfVersion is the version of the Open Cybersecurity Schema Framework that is exported.
-const ocsfVersion = "1.4.0"
-
-// The two classes, both of the category Identity & Access Management.
-const (
-	ocsfCategory     = 3
-	authorizeSession = 3003
-	entityManagement = 3004
-)
-
-// deed is an activity of a class. Activities with id 99 ("other") have a custom name.
-type deed struct {
-	class, id int
-	name      string
-}
-
-var (
-	creates     = deed{entityManagement, 1, "Create"}
-	updates     = deed{entityManagement, 3, "Update"}
-	deletes     = deed{entityManagement, 4, "Delete"}
-	enrolls     = deed{entityManagement, 6, "Enroll"}
-	unenrolls   = deed{entityManagement, 7, "Unenroll"}
-	enables     = deed{entityManagement, 8, "Enable"}
-	disables    = deed{entityManagement, 9, "Disable"}
-	activates   = deed{entityManagement, 10, "Activate"}
-	deactivates = deed{entityManagement, 11, "Deactivate"}
-	assigns     = deed{authorizeSession, 1, "Assign Privileges"}
-	revokes     = deed{authorizeSession, 99, "Revoke Privileges"}
-	expires     = deed{authorizeSession, 99, "Privileges Expired"}
-	withholds   = deed{authorizeSession, 99, "Withhold Privileges"}
-)
-
-// severity is an OCSF severity id.
-type severity int
-
-const (
-	informational severity = 1
-	low           severity = 2
-	medium        severity = 3
-	high          severity = 4
-)
-
-var severities = map[severity]string{informational: "Informational", low: "Low", medium: "Medium", high: "High"}
-
-// ocsfTable maps each fact to its class and activity in OCSF. A fact that is missing here cannot be exported; a test
-// checks that none is.
-var ocsfTable = map[string]struct {
-	deed
-	severity
-}{
-	"AccessRequested":         {creates, informational},
-	"AccessEvaluated":         {updates, informational},
-	"InternalApprovalGiven":   {updates, informational},
-	"InternalApprovalRefused": {updates, informational},
-	"InternalApprovalExpired": {updates, informational},
-	"InternalReminderDue":     {updates, informational},
-	"CustomerNotified":        {updates, informational},
-	"ApprovalReminderDue":     {updates, informational},
-	"ApproversUnavailable":    {updates, medium},
-	"QuestionAsked":           {updates, informational},
-	"QuestionAnswered":        {updates, informational},
-	"CustomerApproved":        {updates, low},
-	"CustomerDenied":          {updates, low},
-	"RequestExpired":          {updates, low},
-	"RequestWithdrawn":        {updates, informational},
-
-	"AccessGranted":   {assigns, low},
-	"AccessLapsed":    {withholds, low},
-	"AccessRevoked":   {revokes, low},
-	"AccessReleased":  {revokes, informational},
-	"AccessCompleted": {expires, informational},
-
-	"TenantCreated":          {creates, informational},
-	"SupportPlanChanged":     {updates, informational},
-	"LockboxEnabled":         {enables, informational},
-	"LockboxDisabled":        {disables, medium},
-	"PreviewSignedUp":        {enrolls, informational},
-	"PreviewSignedOff":       {unenrolls, informational},
-	"SettingsChanged":        {updates, low},
-	"SubscriptionRegistered": {creates, informational},
-	"RoleAssigned":           {creates, low},
-	"RoleRemoved":            {deletes, low},
-	"RoleActivated":          {activates, low},
-	"RoleDeactivated":        {deactivates, informational},
-
-	"TicketOpened":     {creates, informational},
-	"TicketAssigned":   {updates, informational},
-	"TicketReassigned": {updates, informational},
-	"TicketCommented":  {updates, informational},
-
-	"RulesPublished":     {updates, medium},
-	"CataloguePublished": {updates, medium},
-
-	"ExposureDisclosed":    {creates, high},
-	"LegalDemandDisclosed": {creates, medium},
-	"DisclosureTold":       {updates, informational},
-
-	"NotificationSent":   {creates, informational},
-	"NotificationFailed": {creates, medium},
-
-	"CheckpointSigned": {creates, informational},
-	"DifferenceFound":  {creates, high},
-	"StreamRestored":   {updates, high},
-}
+const ocsfVersion = "1.5.0"
 
 type (
 	ocsfEvent struct {
-		ActivityID   int          `json:"activity_id"`
-		ActivityName string       `json:"activity_name"`
-		Actor        ocsfActor    `json:"actor"`
-		CategoryName string       `json:"category_name"`
-		CategoryUID  int          `json:"category_uid"`
-		ClassName    string       `json:"class_name"`
-		ClassUID     int          `json:"class_uid"`
-		Entity       *ocsfEntity  `json:"entity,omitempty"`
-		Message      string       `json:"message"`
-		Metadata     ocsfMetadata `json:"metadata"`
-		Privileges   []string     `json:"privileges,omitempty"`
-		Session      *ocsfSession `json:"session,omitempty"`
-		Severity     string       `json:"severity"`
-		SeverityID   severity     `json:"severity_id"`
-		Status       string       `json:"status"`
-		StatusID     int          `json:"status_id"`
-		StatusDetail string       `json:"status_detail,omitempty"`
-		Time         int64        `json:"time"` // milliseconds since 1970
-		TypeName     string       `json:"type_name"`
-		TypeUID      int          `json:"type_uid"`
-		Unmapped     unmapped     `json:"unmapped"`
-		User         *ocsfUser    `json:"user,omitempty"`
+		ActivityID   int              `json:"activity_id"`
+		ActivityName string           `json:"activity_name"`
+		Actor        ocsfActor        `json:"actor"`
+		CategoryName string           `json:"category_name"`
+		CategoryUID  int              `json:"category_uid"`
+		ClassName    string           `json:"class_name"`
+		ClassUID     int              `json:"class_uid"`
+		Comment      string           `json:"comment,omitempty"`
+		Entity       *ocsfEntity      `json:"entity,omitempty"`
+		Message      string           `json:"message"`
+		Metadata     ocsfMetadata     `json:"metadata"`
+		Observables  []ocsfObservable `json:"observables,omitempty"`
+		Privileges   []string         `json:"privileges,omitempty"`
+		Resources    []ocsfResource   `json:"resources,omitempty"`
+		Severity     string           `json:"severity"`
+		SeverityID   severity         `json:"severity_id"`
+		Status       string           `json:"status"`
+		StatusCode   string           `json:"status_code,omitempty"`
+		StatusID     int              `json:"status_id"`
+		StatusDetail string           `json:"status_detail,omitempty"`
+		Time         int64            `json:"time"` // milliseconds since 1970
+		TypeName     string           `json:"type_name"`
+		TypeUID      int              `json:"type_uid"`
+		Unmapped     unmapped         `json:"unmapped"`
+		User         *ocsfUser        `json:"user,omitempty"`
 	}
 	ocsfActor struct {
 		AppName string    `json:"app_name,omitempty"`
@@ -143,7 +49,9 @@ type (
 	}
 	ocsfUser struct {
 		Name   string   `json:"name,omitempty"`
-		UID    string   `json:"uid"`
+		UID    string   `json:"uid,omitempty"`
+		Type   string   `json:"type"`
+		TypeID int      `json:"type_id"`
 		Email  string   `json:"email_addr,omitempty"`
 		Domain string   `json:"domain,omitempty"`
 		Org    *ocsfOrg `json:"org,omitempty"`
@@ -157,14 +65,22 @@ type (
 		UID     string `json:"uid"`
 		Version string `json:"version,omitempty"`
 	}
-	ocsfSession struct {
-		UID     string `json:"uid"`
-		Expires int64  `json:"expiration_time,omitempty"`
+	ocsfResource struct {
+		UID  string `json:"uid"`
+		Type string `json:"type,omitempty"`
+	}
+	ocsfObservable struct {
+		Name   string `json:"name"`
+		Type   string `json:"type"`
+		TypeID int    `json:"type_id"`
+		Value  string `json:"value"`
 	}
 	ocsfMetadata struct {
 		CorrelationUID string      `json:"correlation_uid,omitempty"`
 		EventCode      string      `json:"event_code"`
 		LogName        string      `json:"log_name"`
+		LogProvider    string      `json:"log_provider"`
+		OriginalTime   string      `json:"original_time"`
 		Product        ocsfProduct `json:"product"`
 		Sequence       uint64      `json:"sequence"`
 		TenantUID      string      `json:"tenant_uid"`
@@ -173,6 +89,7 @@ type (
 	}
 	ocsfProduct struct {
 		Name   string `json:"name"`
+		UID    string `json:"uid"`
 		Vendor string `json:"vendor_name"`
 	}
 	// unmapped holds what has no attribute in the two classes.
@@ -180,6 +97,11 @@ type (
 		ActorSide      string          `json:"actor_side"`
 		SubscriptionID string          `json:"subscription_id,omitempty"`
 		ResourceIDs    []string        `json:"resource_ids,omitempty"`
+		ResourceType   string          `json:"resource_type,omitempty"`
+		Scenario       string          `json:"scenario,omitempty"`
+		AccessMode     string          `json:"access_mode,omitempty"`
+		AccessEndsAt   int64           `json:"access_ends_at,omitempty"` // milliseconds since 1970
+		Waiver         string          `json:"waiver,omitempty"`
 		Event          json.RawMessage `json:"event"`
 	}
 )
@@ -194,49 +116,126 @@ func ocsf(a *lockboxv1.Activity) (*ocsfEvent, error) {
 	if err != nil {
 		return nil, err
 	}
+	at := entry.GetTime().AsTime()
 	e := &ocsfEvent{
-		ActivityID: row.id, ActivityName: row.name, CategoryName: "Identity & Access Management", CategoryUID: ocsfCategory,
-		ClassUID: row.class, Message: entry.GetSummary(), Status: "Success", StatusID: 1, SeverityID: row.severity,
-		Time: entry.GetTime().AsTime().UnixMilli(), TypeUID: row.class*100 + row.id,
+		CategoryName: "Identity & Access Management", CategoryUID: ocsfCategory,
+		Message: entry.GetSummary(), Status: "Success", StatusID: 1, SeverityID: row.severity, Time: at.UnixMilli(),
 		Metadata: ocsfMetadata{
-			CorrelationUID: a.GetRequestId(), EventCode: entry.GetType(), LogName: "activity",
-			Product:  ocsfProduct{"Lockbox", "OpenLockbox"},
+			CorrelationUID: a.GetRequestId(), EventCode: entry.GetType(), LogName: "activity", LogProvider: "lockbox",
+			OriginalTime: at.Format(time.RFC3339Nano), Product: ocsfProduct{"Lockbox", "lockbox", "OpenLockbox"},
 			Sequence: entry.GetSequence(), TenantUID: a.GetTenant(), UID: fact.GetId(), Version: ocsfVersion,
 		},
-		Unmapped: unmapped{ActorSide: side(entry.GetActor()), SubscriptionID: a.GetSubscriptionId(),
-			ResourceIDs: a.GetResourceIds(), Event: event},
+		Unmapped: unmapped{ActorSide: side(entry.GetActor()), SubscriptionID: a.GetSubscriptionId(), Event: event},
 	}
-	e.Actor = ocsfActor{AppName: "lockbox", User: ocsfPerson(entry.GetActor().GetPerson(), entry.GetActor().GetEmployer())}
+	e.Actor = ocsfActor{AppName: "lockbox", User: ocsfPerson(entry.GetActor())}
 	if s := entry.GetActor().GetService(); s != "" {
 		e.Actor.AppName = s
 	}
-	if f := fact.GetNotificationFailed(); f != nil {
-		e.Status, e.StatusID, e.StatusDetail = "Failure", 2, f.GetError()
-	}
-	if fact.GetAccessGranted().GetWaiver() == lockboxv1.Waiver_WAIVER_EMERGENCY {
-		e.SeverityID = medium
+	e.weigh(fact, &row.deed)
+	e.ClassUID, e.ActivityID, e.ActivityName, e.TypeUID = row.class, row.id, row.name, row.class*100+row.id
+	why := written(fact)
+	if row.failed {
+		e.Status, e.StatusID, e.StatusCode = "Failure", 2, entry.GetType()
+		e.StatusDetail = cmp.Or(why, e.StatusDetail, entry.GetSummary())
 	}
 	switch row.class {
-	case authorizeSession:
-		e.ClassName = "Authorize Session"
-		e.session(a)
+	case userAccess:
+		e.ClassName, e.StatusDetail = "User Access Management", cmp.Or(e.StatusDetail, why)
+		e.access(a)
 	case entityManagement:
-		e.ClassName, e.Entity = "Entity Management", ocsfManaged(a)
+		e.ClassName, e.Entity, e.Comment, e.Unmapped.ResourceIDs = "Entity Management", ocsfManaged(a), why,
+			a.GetResourceIds()
 	}
 	e.Severity, e.TypeName = severities[e.SeverityID], e.ClassName+": "+e.ActivityName
+	e.observe()
 	return e, nil
 }
 
-// session fills in the session, which is the access of a request. The request's id stands for the engineer, whom events
-// about access do not name; AccessRequested, with the same correlation_uid, does.
-func (e *ocsfEvent) session(a *lockboxv1.Activity) {
-	e.User, e.Session = &ocsfUser{UID: a.GetRequestId()}, &ocsfSession{UID: a.GetRequestId()}
-	if end := a.GetEvent().GetAccessGranted().GetEndsAt(); end != nil {
-		e.Session.Expires = end.AsTime().UnixMilli()
+// weigh corrects the table's row by what the fact says: how access came about, or what went wrong.
+func (e *ocsfEvent) weigh(fact *lockboxv1.Event, is *deed) {
+	switch f := fact.GetFact().(type) {
+	case *lockboxv1.Event_NotificationFailed:
+		is.failed, e.StatusDetail = true, f.NotificationFailed.GetError()
+	case *lockboxv1.Event_AccessEvaluated:
+		if f.AccessEvaluated.GetOutcome() == lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_REFUSED {
+			*is, e.SeverityID, e.StatusDetail = withholds, low, f.AccessEvaluated.GetRefusal().GetMessage()
+		}
+	case *lockboxv1.Event_AccessGranted:
+		switch f.AccessGranted.GetWaiver() {
+		case lockboxv1.Waiver_WAIVER_EMERGENCY:
+			e.SeverityID = high
+		case lockboxv1.Waiver_WAIVER_UNSPECIFIED, lockboxv1.Waiver_WAIVER_NO_CUSTOMER_DATA:
+		default: // to customer data, and the customer was not asked
+			e.SeverityID = medium
+		}
+	case *lockboxv1.Event_DifferenceFound:
+		if f.DifferenceFound.GetKind() == lockboxv1.DifferenceKind_DIFFERENCE_KIND_MAIL_OVERDUE {
+			e.SeverityID = high
+		}
 	}
-	if e.Privileges = a.GetResourceIds(); len(e.Privileges) == 0 {
-		e.Privileges = []string{"lockbox:request/" + a.GetRequestId()}
+}
+
+// access fills in whom the access is of and what it reaches. The engineer is the requester; whoever decided is the
+// actor.
+func (e *ocsfEvent) access(a *lockboxv1.Activity) {
+	e.User = ocsfPerson(a.GetRequester())
+	if e.User == nil { // a reader of the stream that does not know how it began
+		e.User = &ocsfUser{Name: "Unknown", Type: "Unknown"}
 	}
+	g := a.GetEvent().GetAccessGranted()
+	e.Privileges = []string{"access"}
+	if g.GetMode() != lockboxv1.AccessMode_ACCESS_MODE_UNSPECIFIED {
+		mode := strings.ToLower(strings.TrimPrefix(g.GetMode().String(), "ACCESS_MODE_"))
+		e.Privileges = []string{mode}
+		e.Unmapped.ResourceType, e.Unmapped.Scenario, e.Unmapped.AccessMode = g.GetResourceType(), g.GetScenario(), mode
+	}
+	if end := g.GetEndsAt(); end != nil {
+		e.Unmapped.AccessEndsAt = end.AsTime().UnixMilli()
+	}
+	if w := g.GetWaiver(); w != lockboxv1.Waiver_WAIVER_UNSPECIFIED {
+		e.Unmapped.Waiver = strings.ToLower(strings.TrimPrefix(w.String(), "WAIVER_"))
+	}
+	ids := a.GetResourceIds()
+	if len(ids) == 0 {
+		ids = a.GetRequestedResourceIds()
+	}
+	for _, id := range ids {
+		e.Resources = append(e.Resources, ocsfResource{id, g.GetResourceType()})
+	}
+}
+
+// observe lists what a search would look for, wherever in the event it stands.
+func (e *ocsfEvent) observe() {
+	see := func(name, typ string, id int, value string) {
+		if value != "" {
+			e.Observables = append(e.Observables, ocsfObservable{name, typ, id, value})
+		}
+	}
+	if u := e.Actor.User; u != nil {
+		see("actor.user.email_addr", "Email Address", 5, u.Email)
+	}
+	if e.User != nil {
+		see("user.email_addr", "Email Address", 5, e.User.Email)
+	}
+	for _, r := range e.Resources {
+		see("resources[].uid", "Resource UID", 10, r.UID)
+	}
+}
+
+// written returns what the actor wrote about the fact, or why Lockbox itself decided so; empty if there is neither.
+func written(e *lockboxv1.Event) string {
+	m := e.ProtoReflect()
+	f := m.WhichOneof(m.Descriptor().Oneofs().ByName("fact"))
+	if f == nil {
+		return ""
+	}
+	m = m.Get(f).Message()
+	for _, name := range []protoreflect.Name{"reason", "comment"} {
+		if f := m.Descriptor().Fields().ByName(name); f != nil && f.Kind() == protoreflect.StringKind && !f.IsList() {
+			return m.Get(f).String()
+		}
+	}
+	return ""
 }
 
 // ocsfManaged returns the managed entity: the assignment if a role was changed, otherwise the aggregate.
@@ -262,13 +261,14 @@ func ocsfManaged(a *lockboxv1.Activity) *ocsfEntity {
 
 const roleAssignment = "role assignment"
 
-func ocsfPerson(p *lockboxv1.Person, employer string) *ocsfUser {
+func ocsfPerson(a *lockboxv1.Actor) *ocsfUser {
+	p := a.GetPerson()
 	if p == nil {
 		return nil
 	}
-	u := &ocsfUser{Name: p.GetDisplayName(), UID: p.GetSubject(), Email: p.GetEmail(), Domain: p.GetIssuer()}
-	if employer != "" {
-		u.Org = &ocsfOrg{employer}
+	u := &ocsfUser{Name: name(a), UID: p.GetSubject(), Email: p.GetEmail(), Domain: p.GetIssuer(), Type: "User", TypeID: 1}
+	if a.GetEmployer() != "" {
+		u.Org = &ocsfOrg{a.GetEmployer()}
 	}
 	return u
 }
@@ -284,4 +284,16 @@ func (e *UnknownFactError) Error() string {
 // says.
 func Entry(sequence uint64, e *lockboxv1.Event) *lockboxv1.Activity {
 	return activity.In("en").Activity(sequence, e)
+}
+
+// NeedsRequest reports whether an event says of an engineer's access what became of it, and only the request's
+// AccessRequested says whose it is.
+func NeedsRequest(e *lockboxv1.Event) bool {
+	row := ocsfTable[aggregate.TypeOf(e)]
+	return row.class == userAccess || e.GetAccessEvaluated() != nil
+}
+
+// Requested adds to an entry who asked for the access that it is about, and for what.
+func Requested(a *lockboxv1.Activity, asked *lockboxv1.Event) {
+	a.Requester, a.RequestedResourceIds = asked.GetActor(), asked.GetAccessRequested().GetIntent().GetResourceIds()
 }

@@ -3,29 +3,50 @@ package identity
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 
 	"github.com/go-jose/go-jose/v4/json"
+	"github.com/google/uuid"
+	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/prose"
+	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
 // Claims maps an issuer's claims for which OpenID Connect has no standard name, and says which values count as a second
-// factor or an isolated identity (R13). The zero value means the defaults: `employer`, `groups`, `locale`, "mfa" among
-// `amr`, and `isolated_identity: true`.
+// factor or an isolated identity (R13). The zero value means the defaults: `sub`, `employer`, `groups`, `locale`,
+// `auth_time`, "mfa" among `amr`, and `isolated_identity: true`; no claim names the human, and groups have Lockbox's
+// names.
+//
+// A claim is a member of the token. If there is none of that name, the dots in it are the way to one inside of others:
+// realm_access.roles.
 type Claims struct {
+	// Subject is the claim that identifies the account, with the issuer. Another one makes everybody somebody else.
+	Subject string `yaml:"subject"`
 	// Employer is the claim with the company's name, a string.
 	Employer string `yaml:"employer"`
 	// Groups is the claim that lists groups.
 	Groups string `yaml:"groups"`
+	// GroupMap translates the issuer's names or ids of groups to Lockbox's. If there is one, others do not count.
+	GroupMap map[string]string `yaml:"group_map"`
 	// Locale is the claim with the person's language.
-	Locale      string        `yaml:"locale"`
+	Locale string `yaml:"locale"`
+	// AuthTime is the claim that says when the person proved who they are.
+	AuthTime string `yaml:"auth_time"`
+	// Human is the claim whose value is the same in all accounts of one human (R51), a string. Empty: each account counts
+	// as a human of its own.
+	Human       string        `yaml:"human"`
 	MultiFactor MultiFactor   `yaml:"multi_factor"`
 	Isolated    IsolatedClaim `yaml:"isolated"`
 }
 
 // MultiFactor says which sign-ins used more than one factor: those with one of AMR among their authentication methods
-// (`amr`, RFC 8176), and those whose context class (`acr`) is one of ACR.
+// (Claim, else `amr`, RFC 8176), and those whose context class (`acr`, or in Entra ID one of `acrs`) is one of ACR.
 type MultiFactor struct {
+	// Claim lists the methods; AD FS calls it authmethod in some tokens.
+	Claim string `yaml:"claim"`
 	// AMR; nil means "mfa". An empty list that is not nil means that no method counts.
 	AMR []string `yaml:"amr"`
 	ACR []string `yaml:"acr"`
@@ -44,13 +65,19 @@ func (c Claims) complete() (Claims, error) {
 	for _, name := range []struct {
 		of    *string
 		usual string
-	}{{&c.Employer, "employer"}, {&c.Groups, "groups"}, {&c.Locale, "locale"}, {&c.Isolated.Claim, "isolated_identity"}} {
+	}{
+		{&c.Subject, "sub"}, {&c.Employer, "employer"}, {&c.Groups, "groups"}, {&c.Locale, "locale"},
+		{&c.AuthTime, "auth_time"}, {&c.MultiFactor.Claim, "amr"}, {&c.Isolated.Claim, "isolated_identity"},
+	} {
 		if *name.of == "" {
 			*name.of = name.usual
 		}
 		if !printableASCII(*name.of, maxName) {
 			return c, fmt.Errorf("%q is no name for a claim", *name.of)
 		}
+	}
+	if c.Human != "" && !printableASCII(c.Human, maxName) {
+		return c, fmt.Errorf("%q is no name for a claim", c.Human)
 	}
 	if c.MultiFactor.AMR == nil {
 		c.MultiFactor.AMR = []string{"mfa"} // RFC 8176 §2
@@ -61,43 +88,148 @@ func (c Claims) complete() (Claims, error) {
 	return c, nil
 }
 
-// statements are a token's mapped claims, in Lockbox's terms.
-type statements struct {
-	employer, locale      string
-	groups                strs
-	multiFactor, isolated bool
+// groupMap returns the map of groups with ids folded, and an error for one that cannot be meant: all targets must be
+// groups that are kept.
+func (c Claims) groupMap(kept map[string]bool) (map[string]string, error) {
+	folded := make(map[string]string, len(c.GroupMap))
+	for _, theirs := range slices.Sorted(maps.Keys(c.GroupMap)) {
+		ours := c.GroupMap[theirs]
+		switch before, twice := folded[foldID(theirs)]; {
+		case strings.TrimSpace(theirs) == "":
+			return nil, errors.New("claims.group_map: a group without a name is nobody's")
+		case !kept[ours]:
+			return nil, fmt.Errorf("claims.group_map: %q is mapped to %q, which is no group of Lockbox's or of keep_groups%s",
+				theirs, ours, input.DidYouMean(ours, slices.Sorted(maps.Keys(kept))))
+		case twice && before != ours:
+			return nil, fmt.Errorf("claims.group_map: %q is mapped to %q and, in another spelling, to %q", theirs, ours, before)
+		}
+		folded[foldID(theirs)] = ours
+	}
+	return folded, nil
 }
 
-// read extracts the statements from a token's claims. Claims that are not used may have any value.
-func (c Claims) read(payload []byte, side lockboxv1.Side) (s statements, err error) {
-	var all map[string]json.RawMessage
-	if err := json.Unmarshal(payload, &all); err != nil {
+// foldID writes an id in the form of a UUID as issuers do; other names of groups stay as they are.
+func foldID(s string) string {
+	if id, err := uuid.Parse(s); err == nil && len(s) == len(id.String()) {
+		return id.String()
+	}
+	return s
+}
+
+// statements are a token's mapped claims, in Lockbox's terms.
+type statements struct {
+	subject, name, email    string
+	employer, locale, human string
+	groups                  []string
+	multiFactor, isolated   bool
+}
+
+// read extracts the statements from a token's claims. Claims that are not used may have any value. A claim that only
+// gives rights or comfort, and has a form that it cannot have, counts as absent; the others are refused by name,
+// because rules may take rights away by them.
+func (t *trusted) read(all claimSet) (s statements, err error) {
+	c := t.Claims
+	if s.subject, err = all.subject(c.Subject); err != nil {
 		return s, err
 	}
-	var methods strs
-	var class string
-	into := func(name string, v any) error {
-		raw, given := all[name]
-		if !given {
-			return nil
-		}
-		return json.Unmarshal(raw, v)
+	s.name, s.email = displayName(all.text("name")), usableAddress(all)
+	if s.name == "" {
+		s.name = s.subject
 	}
-	err = errors.Join(into(c.Locale, &s.locale), into("amr", &methods))
-	if len(c.MultiFactor.ACR) > 0 {
-		err = errors.Join(err, into("acr", &class))
+	if languages, _ := all.texts(c.Locale); len(languages) > 0 {
+		s.locale = language(languages[0])
 	}
-	if side == lockboxv1.Side_SIDE_PROVIDER {
-		err = errors.Join(err, into(c.Employer, &s.employer), into(c.Groups, &s.groups))
-	}
+	methods, _ := all.texts(c.MultiFactor.Claim)
+	classes, _ := all.texts("acr")
+	contexts, _ := all.texts("acrs")
+	s.multiFactor = anyOf(methods, c.MultiFactor.AMR) || anyOf(slices.Concat(classes, contexts), c.MultiFactor.ACR)
 	if len(c.Isolated.Values) == 0 {
-		err = errors.Join(err, into(c.Isolated.Claim, &s.isolated))
+		raw, _ := all.get(c.Isolated.Claim)
+		s.isolated = string(raw) == "true"
 	} else {
-		var values strs
-		err = errors.Join(err, into(c.Isolated.Claim, &values))
-		s.isolated = slices.ContainsFunc(values, func(v string) bool { return slices.Contains(c.Isolated.Values, v) })
+		values, _ := all.texts(c.Isolated.Claim)
+		s.isolated = anyOf(values, c.Isolated.Values)
 	}
-	s.multiFactor = slices.Contains(c.MultiFactor.ACR, class) ||
-		slices.ContainsFunc(methods, func(m string) bool { return slices.Contains(c.MultiFactor.AMR, m) })
+	if c.Human != "" {
+		s.human = all.human(c.Human)
+	}
+	if t.Side != lockboxv1.Side_SIDE_PROVIDER {
+		return s, nil
+	}
+	if s.employer, err = all.employer(c.Employer); err != nil {
+		return s, err
+	}
+	s.groups, err = t.readGroups(all)
 	return s, err
+}
+
+func anyOf(said, accepted []string) bool {
+	return slices.ContainsFunc(said, func(v string) bool { return slices.Contains(accepted, v) })
+}
+
+func (s claimSet) subject(claim string) (string, error) {
+	var subject string
+	if raw, _ := s.get(claim); json.Unmarshal(raw, &subject) != nil || !printableASCII(subject, maxSubject) {
+		return "", refusal.Unauthenticated(field, rule, "its subject (`%s`) is not 1 to %d printable ASCII characters",
+			claim, maxSubject)
+	}
+	return subject, nil
+}
+
+// human returns what all accounts of one human share; empty if that cannot be read and so identifies nobody: refusing
+// the token would lock out who signs in with it. A number is as good as its digits.
+func (s claimSet) human(claim string) string {
+	said, ok := s.texts(claim)
+	if raw, _ := s.get(claim); !ok || len(said) != 1 || string(raw) == "true" || string(raw) == "false" ||
+		prose.CheckLine(field, said[0], 1, maxHuman) != nil {
+		return ""
+	}
+	return said[0]
+}
+
+func (s claimSet) employer(claim string) (string, error) {
+	if err := s.elsewhere(claim); err != nil {
+		return "", err
+	}
+	named, ok := s.texts(claim)
+	if slices.Sort(named); !ok || len(slices.Compact(named)) > 1 {
+		return "", refusal.Unauthenticated(field, rule, "its `%s` is not the name of one company", claim)
+	}
+	if len(named) == 0 || named[0] == "" {
+		return "", nil
+	}
+	if prose.CheckLine(field, named[0], 1, maxName) != nil {
+		return "", refusal.Unauthenticated(field, rule,
+			"its `%s` is longer than %d characters, or holds some that are not shown", claim, maxName)
+	}
+	return named[0], nil
+}
+
+// readGroups returns the groups that count.
+func (t *trusted) readGroups(all claimSet) (groups []string, err error) {
+	claim := t.Claims.Groups
+	if err := all.elsewhere(claim); err != nil {
+		return nil, err
+	}
+	said, ok := all.texts(claim)
+	if !ok {
+		return nil, refusal.Unauthenticated(field, rule, "its `%s` is neither a text nor a list of texts", claim)
+	}
+	for _, g := range said {
+		if g = t.group(g); g != "" && !slices.Contains(groups, g) {
+			groups = append(groups, g)
+		}
+	}
+	return groups, nil
+}
+
+// group returns Lockbox's name of one of the issuer's groups; empty if it does not count.
+func (t *trusted) group(theirs string) string {
+	switch {
+	case len(t.groupMap) > 0:
+		return t.groupMap[foldID(theirs)]
+	case t.groups[theirs]:
+		return theirs
+	}
+	return ""
 }

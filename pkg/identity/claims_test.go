@@ -1,10 +1,12 @@
 package identity_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/openlockbox/lockbox/pkg/identity"
+	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
@@ -87,20 +89,31 @@ func TestWhatCountsAsAnIsolatedIdentity(t *testing.T) {
 	}
 }
 
-// A claim that is looked at and has another form than it must have is no guess at what was meant.
+// A claim by which a rule may take rights away, and that has another form than it must have, is no guess at what was
+// meant. One that only gives rights gives none then.
 func TestClaimsOfAnotherForm(t *testing.T) {
 	w := newWorld(t)
 	w.issuer.Claims = identity.Claims{
 		Employer: "company", Groups: "roles", MultiFactor: identity.MultiFactor{ACR: []string{"gold"}},
 		Isolated: identity.IsolatedClaim{Claim: "account_type", Values: []string{"true"}},
 	}
-	for _, c := range []object{
-		{"company": 7}, {"company": []string{"Nimbus"}}, {"roles": object{"a": true}}, {"roles": []int{1}},
-		{"acr": []string{"gold"}},
-		{"amr": 1}, {"locale": true}, {"account_type": true}, {"account_type": 1},
+	for claim, odd := range map[string][]any{
+		"company": {object{"name": "Nimbus"}, []string{"Nimbus", "Cirrus"}, []any{object{}}},
+		"roles":   {object{"a": true}, []any{[]string{"support-engineers"}}},
 	} {
-		_, err := verify(t, w.provider.sign(t, erin().with(c)), w.issuer, now)
-		refused(t, err, "malformed")
+		for _, says := range odd {
+			_, err := verify(t, w.provider.sign(t, erin().with(object{claim: says})), w.issuer, now)
+			refused(t, err, "`"+claim+"`")
+		}
+	}
+	for _, c := range []object{
+		{"acr": object{"gold": true}}, {"amr": object{"mfa": 1}}, {"amr": []any{[]string{"mfa"}}}, {"locale": object{}},
+		{"account_type": object{"true": true}}, {"amr": 1}, {"amr": nil}, {"acr": ""},
+	} {
+		got, err := verify(t, w.provider.sign(t, erin().with(object{"amr": nil}).with(c)), w.issuer, now)
+		if err != nil || got.GetMultiFactor() || got.GetIsolatedIdentity() {
+			t.Errorf("%v: %v, %v", c, got, err)
+		}
 	}
 	if _, err := verify(t, w.provider.sign(t, erin().with(object{"employer": 7, "other": 1})), w.issuer, now); err != nil {
 		t.Errorf("claims that nobody looks at: %v", err)
@@ -113,14 +126,62 @@ func TestClaimRulesThatCannotBeMeant(t *testing.T) {
 	w := newWorld(t)
 	for name, c := range map[string]identity.Claims{
 		"a name of two lines": {Employer: "a\nb"}, "a name in look-alike letters": {Groups: "grоups"},
-		"an empty method": {MultiFactor: identity.MultiFactor{AMR: []string{""}}},
-		"an empty class":  {MultiFactor: identity.MultiFactor{ACR: []string{"gold", ""}}},
-		"an empty value":  {Isolated: identity.IsolatedClaim{Values: []string{""}}},
+		"a human's claim of two lines": {Human: "a\nb"},
+		"an empty method":              {MultiFactor: identity.MultiFactor{AMR: []string{""}}},
+		"an empty class":               {MultiFactor: identity.MultiFactor{ACR: []string{"gold", ""}}},
+		"an empty value":               {Isolated: identity.IsolatedClaim{Values: []string{""}}},
 	} {
 		w.issuer.Claims = c
 		if _, err := identity.NewVerifier([]identity.Issuer{w.issuer}); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
+	}
+}
+
+// What cannot be read as a human's name is nobody's: two such accounts are two people.
+func TestAnIssuerMayNameTheClaimOfTheHuman(t *testing.T) {
+	w := newWorld(t)
+	w.issuer.Claims.Human = "employee_number"
+	for _, c := range []struct {
+		says any
+		want string
+	}{
+		{"E-4711", "E-4711"}, {strings.Repeat("x", 255), strings.Repeat("x", 255)},
+		{nil, ""}, {"", ""}, {4711, "4711"}, {[]string{"E-4711"}, "E-4711"}, {"E\n4711", ""}, {"\u2067E-4711", ""},
+		{true, ""}, {object{"a": 1}, ""}, {[]string{"E-1", "E-2"}, ""}, {[]string{}, ""},
+		{strings.Repeat("x", 256), ""},
+	} {
+		got, err := verify(t, w.provider.sign(t, erin().with(object{"employee_number": c.says})), w.issuer, now)
+		if err != nil || got.GetPerson().GetHuman() != c.want {
+			t.Errorf("%v: %q, %v", c.says, got.GetPerson().GetHuman(), err)
+		}
+	}
+	w.issuer.Claims.Human = ""
+	got, err := verify(t, w.provider.sign(t, erin().with(object{"human": "E-4711"})), w.issuer, now)
+	if err != nil || got.GetPerson().GetHuman() != "" {
+		t.Errorf("not configured: %v, %v", got, err)
+	}
+}
+
+// A tenant that comes by the claim later does not get what was remembered before.
+func TestATenantsIssuerMayNameTheClaimOfTheHuman(t *testing.T) {
+	w := newWorld(t)
+	token := w.bank.sign(t, grace().with(object{"employee_number": "M-1"}))
+	for _, claim := range []string{"", "employee_number", "other"} {
+		w.bankIssuer.HumanClaim = claim
+		want := map[string]string{"employee_number": "M-1"}[claim]
+		got, err := w.verifier.Verify(token, w.bankIssuer, now)
+		if err != nil || got.GetPerson().GetHuman() != want {
+			t.Errorf("%q: %q, %v", claim, got.GetPerson().GetHuman(), err)
+		}
+		if err := identity.CheckTenantIssuer(w.bankIssuer, []identity.Issuer{w.issuer}); err != nil {
+			t.Error(err)
+		}
+	}
+	w.bankIssuer.HumanClaim = "employee\nnumber"
+	r, ok := refusal.As(identity.CheckTenantIssuer(w.bankIssuer, []identity.Issuer{w.issuer}))
+	if !ok || r.GetField() != "create_tenant.issuer.human_claim" || r.GetRule() != "R51" {
+		t.Errorf("%v", r)
 	}
 }
 

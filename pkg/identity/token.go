@@ -4,14 +4,12 @@ import (
 	"crypto/sha256"
 	"errors"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/json"
-	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -20,60 +18,23 @@ import (
 const (
 	maxSubject = 255 // OpenID Connect Core 1.0 §2
 	maxName    = 200
+	maxHuman   = 255
 )
 
-// claims are the standard claims read from a token; Claims maps the others. go-jose's JSON decoder matches names
-// exactly and rejects duplicates, so a token cannot be read in two ways.
-type claims struct {
-	Issuer   string   `json:"iss"`
-	Subject  string   `json:"sub"`
-	Audience strs     `json:"aud"`
-	Expires  *seconds `json:"exp"`
-	Not      *seconds `json:"nbf"`
-	Issued   *seconds `json:"iat"`
-	SignedIn *seconds `json:"auth_time"`
-	Name     string   `json:"name"`
-	Email    string   `json:"email"`
-}
-
-// strs is a list of strings, which a token may also give as a single string (RFC 7519 §4.1.3).
-type strs []string
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (s *strs) UnmarshalJSON(data []byte) error {
-	if len(data) > 0 && data[0] == '"' {
-		var one string
-		if err := json.Unmarshal(data, &one); err != nil {
-			return err
-		}
-		*s = strs{one}
-		return nil
-	}
-	var list []string
-	if err := json.Unmarshal(data, &list); err != nil {
-		return err
-	}
-	*s = list
-	return nil
-}
-
-// seconds is a NumericDate (RFC 7519 §2), truncated to whole seconds.
-type seconds time.Time
-
-// UnmarshalJSON reads seconds since 1970, up to the year 5138.
-func (s *seconds) UnmarshalJSON(data []byte) error {
-	f, err := strconv.ParseFloat(string(data), 64)
+// seconds reads seconds since 1970, up to the year 5138.
+func seconds(s string) (time.Time, error) {
+	f, err := strconv.ParseFloat(s, 64)
 	if err != nil || !(f >= 0 && f < 1e11) {
-		return errors.New("not a time")
+		return time.Time{}, errors.New("not a time")
 	}
-	*s = seconds(time.Unix(int64(math.Floor(f)), 0))
-	return nil
+	return time.Unix(int64(math.Floor(f)), 0), nil
 }
 
 // parsed is a well-formed token whose content is not verified yet.
 type parsed struct {
 	token  string
 	jws    *jose.JSONWebSignature
+	names  names
 	issuer string
 }
 
@@ -84,25 +45,29 @@ type result struct {
 	keys  *KeySet // that verified it
 	// All but the first are zero if absent from the token.
 	expires, notBefore, made, signedIn time.Time
+	// Only if an explanation was asked for.
+	claims   claimSet
+	readings []Reading
 }
 
 // check refuses a token that is not valid at now.
 func (r *result) check(now time.Time) error {
+	latest := now.Add(r.by.Leeway)
 	switch {
 	case !now.Before(r.expires):
 		return refusal.Unauthenticated(field, rule, "has expired; sign in again")
-	case r.notBefore.After(now.Add(Leeway)):
+	case r.notBefore.After(latest):
 		return refusal.Unauthenticated(field, rule, "is not valid yet (`nbf`); is a clock wrong?")
-	case r.made.After(now.Add(Leeway)):
+	case r.made.After(latest):
 		return refusal.Unauthenticated(field, rule, "was issued in the future (`iat`); is a clock wrong?")
-	case r.signedIn.After(now.Add(Leeway)):
+	case r.signedIn.After(latest):
 		return refusal.Unauthenticated(field, rule, "is about a sign-in in the future (`auth_time`); is a clock wrong?")
 	}
 	return nil
 }
 
-func errTooLong() error {
-	return refusal.Unauthenticated(field, rule, "is longer than %d bytes", MaxToken)
+func errTooLong(limit int) error {
+	return refusal.Unauthenticated(field, rule, "is longer than %d bytes", limit)
 }
 
 func errForeign() error {
@@ -110,8 +75,8 @@ func errForeign() error {
 		"is from an issuer that is not trusted here; sign in with the organisation this is about")
 }
 
-func errClaims() error {
-	return refusal.Unauthenticated(field, rule, "its claims are malformed")
+func errClaim(name string) error {
+	return refusal.Unauthenticated(field, rule, "its claims are malformed: `%s`", name)
 }
 
 func errMalformed() error {
@@ -124,14 +89,14 @@ func parse(token string) (*parsed, error) {
 		return nil, refusal.Unauthenticated(field, rule, "is missing; send the caller's own token")
 	}
 	if len(token) > MaxToken {
-		return nil, errTooLong()
+		return nil, errTooLong(MaxToken)
 	}
 	if strings.Count(token, ".") != 2 || strings.ContainsFunc(token, func(r rune) bool { return !tokenRune(r) }) {
 		return nil, errMalformed()
 	}
 	jws, err := jose.ParseSignedCompact(token, algorithms)
 	if unexpected := (*jose.ErrUnexpectedSignatureAlgorithm)(nil); errors.As(err, &unexpected) {
-		return nil, refusal.Unauthenticated(field, rule, "is not signed with ES256, EdDSA, RS256 or PS256")
+		return nil, refusal.Unauthenticated(field, rule, "is not signed with %s", algorithmsAre)
 	} else if err != nil {
 		return nil, errMalformed()
 	}
@@ -143,16 +108,20 @@ func parse(token string) (*parsed, error) {
 	if !plainJWT(header) {
 		return nil, refusal.Unauthenticated(field, rule, "is of another type (`typ`) than JWT or at+jwt")
 	}
-	if header.KeyID == "" {
-		return nil, refusal.Unauthenticated(field, rule, "does not say which key signed it (`kid`)")
-	}
 	var c struct {
 		Issuer string `json:"iss"`
 	}
 	if err := json.Unmarshal(jws.UnsafePayloadWithoutVerification(), &c); err != nil {
 		return nil, errMalformed()
 	}
-	return &parsed{token: token, jws: jws, issuer: c.Issuer}, nil
+	p := &parsed{token: token, jws: jws, issuer: c.Issuer,
+		names: names{kid: header.KeyID, algorithm: jose.SignatureAlgorithm(header.Algorithm)}}
+	for name, into := range map[jose.HeaderKey]*string{"x5t": &p.names.x5t, "x5t#S256": &p.names.x5t256} {
+		if thumb, ok := header.ExtraHeaders[name].(string); ok && thumb != "" {
+			*into = plainThumb(thumb)
+		}
+	}
+	return p, nil
 }
 
 func tokenRune(r rune) bool {
@@ -166,106 +135,97 @@ func plainJWT(header jose.Header) bool {
 		return true
 	}
 	s, ok := typ.(string)
-	return ok && (strings.EqualFold(s, "JWT") || strings.EqualFold(s, "at+jwt"))
+	s = strings.TrimPrefix(strings.ToLower(s), "application/") // which may be left out (RFC 7515 §4.1.9)
+	return ok && (s == "jwt" || s == "at+jwt")
 }
 
-func (p *parsed) kid() string { return p.jws.Signatures[0].Protected.KeyID }
-
-// verify checks signature and claims against one issuer and its keys, but no times.
-func (p *parsed) verify(by *trusted, keys *KeySet) (*result, error) {
+// content returns the token's claims if one of the keys has signed it. If renew is true, the issuer may have newer keys
+// of which one has.
+func (p *parsed) content(keys *KeySet) (payload []byte, renew bool, err error) {
 	if keys == nil {
-		return nil, refusal.Unavailable(field, "I11",
+		return nil, true, refusal.Unavailable(field, "I11",
 			"the keys of its issuer cannot be had just now, so nobody can be recognised by it; try again later")
 	}
-	header := p.jws.Signatures[0].Protected
-	key, known := keys.find(header.KeyID)
-	if !known {
-		return nil, refusal.Unauthenticated(field, rule,
-			"is signed with a key that its issuer's key set here does not hold (`kid`)")
+	from := keys.choose(p.names)
+	for _, key := range from.keys {
+		if payload, err := p.jws.Verify(key.key); err == nil {
+			return payload, false, nil
+		}
 	}
-	if !key.fits(jose.SignatureAlgorithm(header.Algorithm)) {
-		return nil, refusal.Unauthenticated(field, rule, "is signed with an algorithm that its key is not for")
-	}
-	payload, err := p.jws.Verify(key.key)
-	if err != nil {
-		return nil, refusal.Unauthenticated(field, rule, "its signature is wrong")
-	}
-	var c claims
-	if err := json.Unmarshal(payload, &c); err != nil {
-		return nil, errClaims()
-	}
+	anonymous := p.names.kid == "" && p.names.x5t == "" && p.names.x5t256 == ""
 	switch {
-	case c.Issuer != by.URL:
-		return nil, errForeign()
-	case !slices.Contains(c.Audience, by.Audience):
-		return nil, refusal.Unauthenticated(field, rule, "is not made out to %q (`aud`)", by.Audience)
-	case c.Expires == nil:
-		return nil, refusal.Unauthenticated(field, rule, "does not say when it expires (`exp`)")
+	case len(from.keys) > 0:
+		return nil, !from.named, refusal.Unauthenticated(field, rule, "its signature is wrong")
+	case from.named:
+		return nil, false, refusal.Unauthenticated(field, rule, "is signed with an algorithm that its key is not for")
+	case anonymous && keys.fitting(p.names.algorithm) > 1:
+		return nil, false, refusal.Unauthenticated(field, rule,
+			"does not say which key signed it (`kid`), and several of its issuer's fit")
+	case anonymous:
+		return nil, true, refusal.Unauthenticated(field, rule,
+			"does not say which key signed it (`kid`), and none of its issuer's fits")
 	}
-	said, err := by.Claims.read(payload, by.Side)
-	if err != nil {
-		return nil, errClaims()
+	return nil, true, refusal.Unauthenticated(field, rule,
+		"is signed with a key that its issuer's key set here does not hold (`kid`)")
+}
+
+// verify checks signature and claims against one issuer and its keys, but no times.
+func (p *parsed) verify(by *trusted, explain bool) (*result, error) {
+	if len(p.token) > by.MaxToken {
+		return nil, errTooLong(by.MaxToken)
 	}
-	actor, err := c.actor(by, said)
+	payload, keys, err := by.content(p)
 	if err != nil {
 		return nil, err
 	}
+	var all claimSet
+	if err := json.Unmarshal(payload, &all); err != nil {
+		return nil, errMalformed()
+	}
+	audience, ok := all.audience()
+	switch {
+	case all.text("iss") != by.URL:
+		return nil, errForeign()
+	case !ok:
+		return nil, errClaim("aud")
+	case !by.hears(audience):
+		return nil, refusal.Unauthenticated(field, rule, "is not made out to %q (`aud`)", by.Audience)
+	}
+	r := &result{by: by, keys: keys, signedIn: all.signedIn(by.Claims.AuthTime)}
+	for name, into := range map[string]*time.Time{"exp": &r.expires, "nbf": &r.notBefore, "iat": &r.made} {
+		if *into, ok = all.instant(name); !ok {
+			return nil, errClaim(name)
+		}
+	}
+	if r.expires.IsZero() {
+		return nil, refusal.Unauthenticated(field, rule, "does not say when it expires (`exp`)")
+	}
+	said, err := by.read(all)
+	if err != nil {
+		return nil, err
+	}
+	r.actor = said.actor(by)
 	sum := sha256.Sum256([]byte(p.token))
-	actor.TokenSha256 = sum[:]
-	r := &result{actor: actor, by: by, keys: keys, expires: time.Time(*c.Expires)}
-	if c.Not != nil {
-		r.notBefore = time.Time(*c.Not)
+	r.actor.TokenSha256 = sum[:]
+	if !r.signedIn.IsZero() {
+		r.actor.AuthenticatedAt = timestamppb.New(r.signedIn)
 	}
-	if c.Issued != nil {
-		r.made = time.Time(*c.Issued)
-	}
-	if c.SignedIn != nil {
-		r.signedIn = time.Time(*c.SignedIn)
-		actor.AuthenticatedAt = timestamppb.New(r.signedIn)
+	if explain {
+		r.claims, r.readings = all, by.explain(all, r)
 	}
 	return r, nil
 }
 
 // actor returns the actor to record in events. Employer and groups are kept on the provider's side only: a tenant's
 // roles come from its own events.
-func (c *claims) actor(by *trusted, said statements) (*lockboxv1.Actor, error) {
-	if !printableASCII(c.Subject, maxSubject) {
-		return nil, refusal.Unauthenticated(field, rule, "its subject (`sub`) is not 1 to %d printable ASCII characters",
-			maxSubject)
-	}
-	if c.Name != "" && input.Line(field, c.Name, 1, maxName) != nil {
-		return nil, refusal.Unauthenticated(field, rule,
-			"its `name` is longer than %d characters, or holds some that are not shown", maxName)
-	}
-	if c.Email != "" && input.Email(field, c.Email) != nil {
-		return nil, refusal.Unauthenticated(field, rule, "its `email` is not a plain e-mail address")
-	}
-	name := c.Name
-	if name == "" {
-		name = c.Subject
-	}
-	a := &lockboxv1.Actor{
+func (s statements) actor(by *trusted) *lockboxv1.Actor {
+	return &lockboxv1.Actor{
 		Side: by.Side,
 		Person: &lockboxv1.Person{
-			Issuer: by.URL, Subject: c.Subject, DisplayName: name, Email: c.Email, Language: language(said.locale),
+			Issuer: by.URL, Subject: s.subject, DisplayName: s.name, Email: s.email, Language: s.locale, Human: s.human,
 		},
-		MultiFactor:      said.multiFactor,
-		IsolatedIdentity: said.isolated,
+		Employer: s.employer, Groups: s.groups, MultiFactor: s.multiFactor, IsolatedIdentity: s.isolated,
 	}
-	if by.Side != lockboxv1.Side_SIDE_PROVIDER {
-		return a, nil
-	}
-	if said.employer != "" && input.Line(field, said.employer, 1, maxName) != nil {
-		return nil, refusal.Unauthenticated(field, rule,
-			"its `%s` is longer than %d characters, or holds some that are not shown", by.Claims.Employer, maxName)
-	}
-	a.Employer = said.employer
-	for _, g := range said.groups {
-		if by.groups[g] && !slices.Contains(a.Groups, g) {
-			a.Groups = append(a.Groups, g)
-		}
-	}
-	return a, nil
 }
 
 func printableASCII(s string, limit int) bool {

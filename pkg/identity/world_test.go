@@ -7,7 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha256"
+	_ "crypto/sha512" // used by its name
 	"encoding/base64"
 	"encoding/json"
 	"maps"
@@ -40,8 +40,9 @@ func newSigner(t testing.TB, kid string, alg jose.SignatureAlgorithm) signer {
 	var key crypto.Signer
 	var err error
 	switch alg {
-	case jose.ES256:
-		key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	case jose.ES256, jose.ES384, jose.ES512:
+		key, err = ecdsa.GenerateKey(map[jose.SignatureAlgorithm]elliptic.Curve{jose.ES256: elliptic.P256(),
+			jose.ES384: elliptic.P384(), jose.ES512: elliptic.P521()}[alg], rand.Reader)
 	case jose.EdDSA:
 		_, key, err = ed25519.GenerateKey(rand.Reader)
 	default:
@@ -99,20 +100,29 @@ func (s signer) signBytes(t testing.TB, payload []byte, headers ...object) strin
 		t.Fatal(err)
 	}
 	input := base64.RawURLEncoding.EncodeToString(hb) + "." + base64.RawURLEncoding.EncodeToString(payload)
-	sum := sha256.Sum256([]byte(input))
+	hash := crypto.SHA256
+	switch s.alg[2:] {
+	case "384":
+		hash = crypto.SHA384
+	case "512":
+		hash = crypto.SHA512
+	}
+	digest := hash.New()
+	digest.Write([]byte(input))
+	sum := digest.Sum(nil)
 	var sig []byte
 	switch k := s.key.(type) {
 	case *ecdsa.PrivateKey:
-		r, sv, e := ecdsa.Sign(rand.Reader, k, sum[:])
-		sig, err = append(r.FillBytes(make([]byte, 32)), sv.FillBytes(make([]byte, 32))...), e
+		size := (k.Params().BitSize + 7) / 8
+		r, sv, e := ecdsa.Sign(rand.Reader, k, sum)
+		sig, err = append(r.FillBytes(make([]byte, size)), sv.FillBytes(make([]byte, size))...), e
 	case ed25519.PrivateKey:
 		sig = ed25519.Sign(k, []byte(input))
 	case *rsa.PrivateKey:
-		if s.alg == jose.PS256 {
-			sig, err = rsa.SignPSS(rand.Reader, k, crypto.SHA256, sum[:],
-				&rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
+		if s.alg[0] == 'P' {
+			sig, err = rsa.SignPSS(rand.Reader, k, hash, sum, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
 		} else {
-			sig, err = rsa.SignPKCS1v15(rand.Reader, k, crypto.SHA256, sum[:])
+			sig, err = rsa.SignPKCS1v15(rand.Reader, k, hash, sum)
 		}
 	}
 	if err != nil {

@@ -5,8 +5,6 @@ package input
 import (
 	"errors"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/openlockbox/lockbox/pkg/refusal"
@@ -63,52 +61,6 @@ func UUIDv7(field, s string) error {
 		return refusal.Invalid(field, rule, "must be a UUID of version 7 in lower case")
 	}
 	return nil
-}
-
-// Line checks a single line of plain text of minRunes to maxRunes runes.
-func Line(field, s string, minRunes, maxRunes int) error {
-	if strings.ContainsAny(s, "\n\t") {
-		return refusal.Invalid(field, rule, "must be one line without tabs")
-	}
-	return Text(field, s, minRunes, maxRunes)
-}
-
-// Text checks plain text of minRunes to maxRunes runes. It allows no control characters except line feed and tab, and
-// no bidirectional controls, invisible or unassigned characters: a justification must look the same to everyone.
-func Text(field, s string, minRunes, maxRunes int) error {
-	if !utf8.ValidString(s) {
-		return refusal.Invalid(field, rule, "must be UTF-8")
-	}
-	if n := utf8.RuneCountInString(s); n > maxRunes {
-		return refusal.Invalid(field, rule, "is %d characters long; at most %d are allowed", n, maxRunes)
-	}
-	if n := utf8.RuneCountInString(strings.TrimSpace(s)); n < minRunes {
-		if n == 0 {
-			return refusal.Invalid(field, rule, "is required")
-		}
-		return refusal.Invalid(field, rule, "is %d characters long; at least %d are needed", n, minRunes)
-	}
-	for _, r := range s {
-		if !printable(r) {
-			return refusal.Invalid(field, rule,
-				"holds the character U+%04X, which controls how text is shown instead of being shown", r)
-		}
-	}
-	return nil
-}
-
-// printable is an allow-list of categories, which excludes characters not assigned yet.
-func printable(r rune) bool {
-	switch {
-	case r == '\n', r == '\t':
-		return true
-	case r == '\u115F', r == '\u1160', r == '\u3164', r == '\uFFA0', r == '\u2800', r == '\u034F':
-		return false // nominally letters and marks, but blank or invisible
-	case r >= '\uFE00' && r <= '\uFE0F', r >= 0xE0100 && r <= 0xE01EF:
-		return false // variation selectors
-	}
-	return unicode.IsOneOf([]*unicode.RangeTable{unicode.L, unicode.M, unicode.N, unicode.P, unicode.S}, r) ||
-		r == ' ' || r == '\u00A0' || r == '\u202F' || r == '\u3000'
 }
 
 // Email checks an e-mail address: printable ASCII of the form local@domain.tld, and nothing that a mail server or a

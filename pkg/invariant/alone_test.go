@@ -22,10 +22,13 @@ func TestEachInvariantIsAFunctionOfItsOwn(t *testing.T) {
 			nil, ""},
 		"I9":  {told(), "CustomerApproved", func(e *lockboxv1.Event) { e.Version++ }, nil, ""},
 		"I10": {told(), "InternalApprovalGiven", func(e *lockboxv1.Event) { e.Actor = otto }, nil, ""},
+		"I13": {told(), "OwnershipRecorded",
+			func(e *lockboxv1.Event) { e.GetOwnershipRecorded().Owner.Tenant = "fabrikam" }, nil, ""},
 	} {
 		check := map[string]func([]invariant.Recorded) []invariant.Violation{
 			"I1": invariant.GrantHasOneBasis, "I2": invariant.OneDecision, "I3": invariant.NothingPastDeadline,
 			"I4": invariant.GrantWithinPolicy, "I9": invariant.OneTenant, "I10": invariant.NobodyForThemselves,
+			"I13": invariant.EachHasOneOwner,
 		}[name]
 		broken := check(f.forged(t))
 		if len(broken) == 0 || slices.ContainsFunc(broken, func(v invariant.Violation) bool { return v.Invariant != name }) {

@@ -14,4 +14,5 @@ var (
 	GrantWithinPolicy   = alone(grantWithinPolicy)
 	OneTenant           = alone(oneTenant)
 	NobodyForThemselves = alone(nobodyForThemselves)
+	EachHasOneOwner     = alone(eachHasOneOwner)
 )

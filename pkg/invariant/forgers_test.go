@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
-	"github.com/openlockbox/lockbox/pkg/internal/story"
 	"github.com/openlockbox/lockbox/pkg/invariant"
 	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/pkg/story"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -19,8 +19,8 @@ import (
 
 // The fold and the oracle were written apart. An insider who can write events changes every field of every event of an
 // honest story, one at a time, to every value at hand; or puts an event of one story into another. Whatever the fold
-// then takes for true must be in order for the oracle as well. (What only the tenant's own events can show is left to
-// BasisHeld.)
+// then takes for true must be in order for the oracle as well. (What only the tenant's own events, or those of the
+// subscription's ownership, can show is left to BasisHeld and EachHasOneOwner.)
 //
 // control: iso:8.16
 func TestTheFoldIsNoEasierToDeceiveThanTheOracle(t *testing.T) {
@@ -179,10 +179,10 @@ func scalars(fd protoreflect.FieldDescriptor) []protoreflect.Value {
 	switch fd.Kind() {
 	case protoreflect.StringKind:
 		for _, s := range []string{
-			"", "eve", "leo", "otto", "olga", "lena", "sven", story.ProviderIssuer, story.TenantIssuer, story.Tenant, "fabrikam",
-			story.Subscription,
+			"", "eve", "leo", "otto", "olga", "lena", "sven", story.ProviderIssuer,
+			"https://login.contoso.example", story.Tenant, "fabrikam", story.Subscription,
 			"customer-support-leads", "security-officers", "/subscriptions/sub-1/disks/a", "/subscriptions/sub-1/disks/b",
-			"/subscriptions/sub-2/disks/a", requestID, "request", "ticket",
+			"/subscriptions/sub-2/disks/a", story.RequestID, "request", "ticket",
 		} {
 			add(s)
 		}

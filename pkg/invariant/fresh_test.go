@@ -6,9 +6,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/internal/story"
 	"github.com/openlockbox/lockbox/pkg/invariant"
 	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/pkg/story"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -39,24 +39,23 @@ func signedIn(a *lockboxv1.Actor, after time.Duration) *lockboxv1.Actor {
 // gina demands a fresh one, and olga approves, or denies, as late after her own sign-in as she may.
 func fresh(olgas *lockboxv1.Command) []invariant.Recorded {
 	s := asked()
-	s.Must(otto, &lockboxv1.Command{Action: &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{}}},
-		start.Add(2*time.Hour))
-	s.Must(signedIn(gina, 0), demand(longest), start.Add(2*time.Hour))
-	s.Must(signedIn(olga, 3*time.Hour-longest), olgas, start.Add(3*time.Hour))
+	s.At(start.Add(2*time.Hour)).Command(otto, approve)
+	s.Command(signedIn(gina, 0), demand(longest))
+	s.At(start.Add(3*time.Hour)).Command(signedIn(olga, 3*time.Hour-longest), olgas)
 	if olgas.GetApprove() != nil {
 		perform(s, request.Grant, start.Add(4*time.Hour))
 	}
-	return s.History
+	return s.History()
 }
 
 // administered is an honest story of everything that an administrator may change with a fresh sign-in only, and of the
 // end of the demand, after which any will do.
 func administered() []invariant.Recorded {
-	s := story.New(gina, start)
-	s.Must(gina, &lockboxv1.Command{Action: &lockboxv1.Command_SignUpPreview{
-		SignUpPreview: &lockboxv1.SignUpPreview{ResourceType: "compute/disks"}}}, start)
+	s := story.Case(gina, start)
+	s.Command(gina, &lockboxv1.Command{Action: &lockboxv1.Command_SignUpPreview{
+		SignUpPreview: &lockboxv1.SignUpPreview{ResourceType: "compute/disks"}}})
 	recent := signedIn(gina, 0)
-	s.Must(recent, demand(longest), start)
+	s.Command(recent, demand(longest))
 	for _, c := range []*lockboxv1.Command{
 		story.Assign("lena", lena, lockboxv1.Role_ROLE_AUDITOR, lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_TENANT),
 		{Action: &lockboxv1.Command_RemoveRole{RemoveRole: &lockboxv1.RemoveRole{AssignmentId: "lena"}}},
@@ -64,17 +63,15 @@ func administered() []invariant.Recorded {
 		{Action: &lockboxv1.Command_DisableLockbox{DisableLockbox: &lockboxv1.DisableLockbox{}}},
 		demand(0),
 	} {
-		s.Must(recent, c, start.Add(longest))
+		s.At(start.Add(longest)).Command(recent, c)
 	}
-	s.Must(gina, &lockboxv1.Command{Action: &lockboxv1.Command_EnableLockbox{EnableLockbox: &lockboxv1.EnableLockbox{}}},
-		start.Add(2*longest))
-	s.Must(recent, demand(2*longest), start.Add(2*longest))
-	return s.History
+	s.At(start.Add(2*longest)).Command(gina,
+		&lockboxv1.Command{Action: &lockboxv1.Command_EnableLockbox{EnableLockbox: &lockboxv1.EnableLockbox{}}})
+	s.Command(recent, demand(2*longest))
+	return s.History()
 }
 
 func TestR25AnOldSignInIsFound(t *testing.T) {
-	approve := &lockboxv1.Command{Action: &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{}}}
-	deny := &lockboxv1.Command{Action: &lockboxv1.Command_Deny{Deny: &lockboxv1.Deny{Reason: "no"}}}
 	stories := map[string][]invariant.Recorded{"approved": fresh(approve), "denied": fresh(deny),
 		"administered": administered()}
 	tried := map[string]bool{}

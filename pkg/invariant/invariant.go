@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -34,8 +35,8 @@ func (v Violation) String() string {
 }
 
 // every check that needs only the events.
-var every = []check{oneTenant, grantHasOneBasis, basisHeld, oneDecision, nothingPastDeadline, timely, grantWithinPolicy,
-	nobodyForThemselves}
+var every = []check{oneTenant, grantHasOneBasis, basisHeld, oneDecision, nothingPastDeadline, deadlineInTerms, timely,
+	grantWithinPolicy, nobodyForThemselves, eachHasOneOwner, toldOfWaived, signInChangesRightly}
 
 // Check checks every invariant that needs only the events, over the history of one tenant or of all, in stream order
 // and from the beginning. It returns the violations.
@@ -45,7 +46,7 @@ func Check(history []Recorded) []Violation {
 	for _, c := range every {
 		found = append(found, b.each(c)...)
 	}
-	return inOrder(found)
+	return inOrder(append(found, b.untold()...))
 }
 
 func inOrder(found []Violation) []Violation {
@@ -63,9 +64,19 @@ type book struct {
 	// holders caches the role assignments of an aggregate at a sequence, because many requests refer to the same one:
 	// []assignment by place.
 	holders sync.Map
+	// signIns caches where each tenant's people sign in: *signIns by tenant.
+	signIns sync.Map
+	// owned is the sequence of the first event that says whose a subscription is; 0 if there is none.
+	owned uint64
+	// spelled are the tenants' subscriptions by their ids in lower case.
+	spelled map[string][]aggregate.Key
 	// restored is the sequence up to which the stream was rewritten by a repair, so that its storage times are later than
 	// the events' own.
 	restored uint64
+	// reporting is the sequence of the first digest; 0 if there is none. newest is the time of the last event.
+	reporting uint64
+	newest    time.Time
+	unasked   unasked
 }
 
 type place struct {
@@ -74,12 +85,16 @@ type place struct {
 }
 
 func newBook() *book {
-	return &book{about: map[aggregate.Key][]Recorded{}, homes: map[string]string{}, elsewhere: map[aggregate.Key]string{}}
+	return &book{about: map[aggregate.Key][]Recorded{}, homes: map[string]string{}, elsewhere: map[aggregate.Key]string{},
+		spelled: map[string][]aggregate.Key{}}
 }
 
 func read(history []Recorded) *book {
 	b := newBook()
 	for _, r := range history {
+		if at := r.Event.GetTime().AsTime(); at.After(b.newest) {
+			b.newest = at
+		}
 		a := aggregate.KeyOf(r.Event)
 		if b.about[a] == nil {
 			b.begin(a)
@@ -102,6 +117,15 @@ func (b *book) begin(a aggregate.Key) {
 }
 
 func (b *book) add(a aggregate.Key, r Recorded) {
+	switch {
+	case a.Kind == aggregate.KindOwnership && (b.owned == 0 || r.Sequence < b.owned):
+		b.owned = r.Sequence
+	case a.Kind == aggregate.KindDigest && (b.reporting == 0 || r.Sequence < b.reporting):
+		b.reporting = r.Sequence
+	case a.Kind == aggregate.KindSubscription && len(b.about[a]) == 0:
+		id := strings.ToLower(a.ID)
+		b.spelled[id] = append(b.spelled[id], a)
+	}
 	b.about[a] = append(b.about[a], r)
 	b.restored = max(b.restored, min(r.Event.GetStreamRestored().GetThroughSequence(), r.Sequence))
 }

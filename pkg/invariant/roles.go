@@ -34,10 +34,22 @@ func (b *book) assignments(in aggregate.Key, sequence uint64) []assignment {
 		}
 		return new(assignment) // activating an assignment that does not exist has no effect
 	}
-	for _, e := range b.upTo(in, sequence) {
-		switch f := e.GetFact().(type) {
+	for _, r := range b.about[in] {
+		if r.Sequence > sequence {
+			continue
+		}
+		switch f := r.Event.GetFact().(type) {
+		case *lockboxv1.Event_SignInChangeConfirmed, *lockboxv1.Event_SignInChanged:
+			list = b.changedRoles(in.Tenant, r.Sequence, list)
+		case *lockboxv1.Event_FormerSignInEnded:
+			gone := b.signInAt(in.Tenant, r.Sequence).ended
+			list = slices.DeleteFunc(slices.Clone(list), func(a assignment) bool {
+				return slices.Contains(gone, a.GetPerson().GetIssuer())
+			})
 		case *lockboxv1.Event_TenantCreated:
 			list = append(list, assignment{RoleAssignment: f.TenantCreated.GetAdministrator()})
+		case *lockboxv1.Event_SubscriptionGivenUp:
+			list = nil
 		case *lockboxv1.Event_RoleAssigned:
 			list = append(list, assignment{RoleAssignment: f.RoleAssigned.GetAssignment()})
 		case *lockboxv1.Event_RoleRemoved:
@@ -65,11 +77,11 @@ func (b *book) upTo(in aggregate.Key, sequence uint64) []*lockboxv1.Event {
 }
 
 // tenantAt returns, as of a sequence, whether a tenant had Lockbox enabled (R2), which previews it had signed up for
-// (R8), how many approvals it required (R30), and the maximum age of a sign-in (R25; 0: no limit).
+// (R8), and the maximum age of a sign-in (R25; 0: no limit).
 func (b *book) tenantAt(
 	id string, sequence uint64,
-) (enabled bool, previews map[string]bool, required uint32, freshness time.Duration) {
-	previews, required = map[string]bool{}, 1
+) (enabled bool, previews map[string]bool, freshness time.Duration) {
+	previews = map[string]bool{}
 	for _, e := range b.upTo(aggregate.Tenant(id), sequence) {
 		switch f := e.GetFact().(type) {
 		case *lockboxv1.Event_LockboxEnabled:
@@ -81,11 +93,10 @@ func (b *book) tenantAt(
 		case *lockboxv1.Event_PreviewSignedOff:
 			delete(previews, f.PreviewSignedOff.GetResourceType())
 		case *lockboxv1.Event_SettingsChanged:
-			required = max(1, f.SettingsChanged.GetSettings().GetRequiredApprovals())
 			freshness = f.SettingsChanged.GetSettings().GetMaxAuthenticationAge().AsDuration()
 		}
 	}
-	return enabled, previews, required, freshness
+	return enabled, previews, freshness
 }
 
 // reading holds the sequences at which a decision read the roles, as recorded in its event.
@@ -119,6 +130,9 @@ func (b *book) rolesAt(
 	q request, n *lockboxv1.CustomerNotified, r reading, p *lockboxv1.Person, at time.Time,
 ) []lockboxv1.Role {
 	var roles []lockboxv1.Role
+	if slices.Contains(b.signInAt(q.of.Tenant, r.GetTenantSequence()).ended, p.GetIssuer()) {
+		return nil
+	}
 	add := func(in aggregate.Key, sequence uint64, deciders ...lockboxv1.Role) {
 		for _, a := range b.assignments(in, sequence) {
 			if same(a.GetPerson(), p) && a.counts(at) && slices.Contains(deciders, a.GetRole()) {
@@ -127,7 +141,7 @@ func (b *book) rolesAt(
 		}
 	}
 	if n.GetScope() == lockboxv1.Scope_SCOPE_SUBSCRIPTION {
-		add(q.subscription(), r.GetSubscriptionSequence(), lockboxv1.Role_ROLE_OWNER, lockboxv1.Role_ROLE_LOCKBOX_APPROVER)
+		add(b.subscription(q), r.GetSubscriptionSequence(), lockboxv1.Role_ROLE_OWNER, lockboxv1.Role_ROLE_LOCKBOX_APPROVER)
 	}
 	if n.GetScope() == lockboxv1.Scope_SCOPE_TENANT || n.GetBasis() == lockboxv1.ApproverBasis_APPROVER_BASIS_FALLBACK {
 		add(q.tenant(), r.GetTenantSequence(), lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR, lockboxv1.Role_ROLE_LOCKBOX_APPROVER)
@@ -137,4 +151,13 @@ func (b *book) rolesAt(
 
 func same(a, b *lockboxv1.Person) bool {
 	return a.GetSubject() != "" && a.GetSubject() == b.GetSubject() && a.GetIssuer() == b.GetIssuer()
+}
+
+// oneHuman reports whether two people are one human by their account, or by what their common issuer said of the human
+// (R51). Events from before that was recorded say nothing of it.
+func oneHuman(a, b *lockboxv1.Person) bool {
+	if a.GetIssuer() != b.GetIssuer() {
+		return false
+	}
+	return same(a, b) || len(a.GetHuman()) > 0 && a.GetHuman() == b.GetHuman()
 }

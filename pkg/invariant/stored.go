@@ -1,19 +1,16 @@
 package invariant
 
 import (
-	"cmp"
 	"fmt"
 	"runtime"
-	"strconv"
+	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/input"
-	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
-	"google.golang.org/protobuf/proto"
+	"golang.org/x/sync/errgroup"
 )
 
 // Stored is an event as stored in the stream.
@@ -32,7 +29,22 @@ type Book struct {
 	lines map[aggregate.Key][]line
 	// chunk holds the bytes of the next events: few large allocations are cheap for the garbage collector.
 	chunk []byte
+	// aside are the decisions that set messages aside, by the sequences that they name.
+	aside  map[uint64][]Recorded
+	mu     sync.Mutex
+	strays map[uint64]Stray
+	also   []Look
+	// now is when it is, as far as mails are concerned.
+	now     time.Time
+	mailing Mailing
 }
+
+// Look is a further check of one aggregate's events. about returns the events of a tenant, a subscription or an
+// ownership, or of what was published; of others it may return none.
+type Look func(of aggregate.Key, events []Recorded, about func(aggregate.Key) []Recorded) []Violation
+
+// Also has Check run a further check, on several aggregates at once.
+func (b *Book) Also(l Look) { b.also = append(b.also, l) }
 
 // line is an event of an aggregate. The aggregate's key holds the first tokens of its subject, tail the others.
 type line struct {
@@ -45,23 +57,26 @@ type line struct {
 const chunkSize = 1 << 20
 
 // NewBook returns an empty Book.
-func NewBook() *Book { return &Book{book: *newBook(), lines: map[aggregate.Key][]line{}} }
+func NewBook() *Book {
+	return &Book{book: *newBook(), lines: map[aggregate.Key][]line{}, aside: map[uint64][]Recorded{}}
+}
 
-// Add adds the next event; events must be added in stream order, from the beginning. It does not retain its argument.
-// If the subject is not an event's, Add returns a Violation of I6 and does not add the event.
-func (b *Book) Add(s Stored) *Violation {
-	tokens := strings.SplitN(s.Subject, ".", 6)
-	if len(tokens) != 6 || tokens[0] != "lockbox" || tokens[1] != "event" {
-		return &Violation{"I6", s.Sequence, "its subject is not one of an event"}
+// Add adds the next message; they must be added in stream order, from the beginning. It does not retain its argument.
+func (b *Book) Add(s Stored) {
+	if s.At.After(b.newest) {
+		b.newest = s.At
 	}
-	a := aggregate.Key{Tenant: tokens[2], Kind: tokens[3], ID: tokens[4]}
+	tokens := strings.SplitN(s.Subject, ".", 6)
+	a, tail := aggregate.Key{}, s.Subject // what is no event's subject belongs to no aggregate
+	if len(tokens) == 6 && tokens[0] == "lockbox" && tokens[1] == "event" {
+		a, tail = aggregate.Key{Tenant: tokens[2], Kind: tokens[3], ID: tokens[4]}, tokens[5]
+	}
 	before, known := b.lines[a]
 	if !known {
 		a = aggregate.Key{Tenant: strings.Clone(a.Tenant), Kind: strings.Clone(a.Kind), ID: strings.Clone(a.ID)}
-		b.begin(a)
+		b.order = append(b.order, a)
 	}
-	b.lines[a] = append(before, line{s.Sequence, s.At.UnixNano(), b.keep([]byte(tokens[5])), b.keep(s.Bytes)})
-	return nil
+	b.lines[a] = append(before, line{s.Sequence, s.At.UnixNano(), b.keep([]byte(tail)), b.keep(s.Bytes)})
 }
 
 func (b *Book) keep(data []byte) []byte {
@@ -73,11 +88,13 @@ func (b *Book) keep(data []byte) []byte {
 	return b.chunk[from:len(b.chunk):len(b.chunk)]
 }
 
-// Check is the function Check over all events added. If an event's bytes cannot be decoded or do not match its subject,
-// that is a Violation of I6 and the only one reported for its aggregate. The error is input.ErrUnknownFact, with the
-// event's sequence: a history with event types unknown to this version cannot be checked.
+// Check is the function Check over all events added. A message that cannot be an event, and was not set aside, is a
+// Violation of I6 and the only one reported for its aggregate; Strays lists it. The error is input.ErrUnknownFact, with
+// the event's sequence: a history with event types unknown to this version cannot be checked.
 func (b *Book) Check() ([]Violation, error) {
 	var found []Violation
+	b.decisions()
+	b.findHomes()
 	for _, a := range b.order {
 		if !restedOn(a.Kind) {
 			continue
@@ -94,32 +111,27 @@ func (b *Book) Check() ([]Violation, error) {
 		}
 	}
 	var all sync.Mutex
-	var failed error
-	var next atomic.Int64
-	var running sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
-		running.Go(func() {
-			for i := next.Add(1) - 1; i < int64(len(b.order)); i = next.Add(1) - 1 {
-				violations, err := b.checkOne(b.order[i])
-				if len(violations) == 0 && err == nil {
-					continue
-				}
-				all.Lock()
-				found, failed = append(found, violations...), cmp.Or(failed, err)
-				all.Unlock()
-			}
+	var running errgroup.Group
+	running.SetLimit(runtime.GOMAXPROCS(0))
+	for _, a := range b.order {
+		running.Go(func() error {
+			violations, err := b.checkOne(a)
+			all.Lock()
+			defer all.Unlock()
+			found = append(found, violations...)
+			return err
 		})
 	}
-	running.Wait()
-	if failed != nil {
-		return nil, failed
+	if err := running.Wait(); err != nil {
+		return nil, err
 	}
-	return inOrder(found), nil
+	return inOrder(append(found, b.untold()...)), nil
 }
 
 // restedOn reports whether events of this kind are needed to check aggregates of other kinds.
 func restedOn(kind string) bool {
-	return kind == aggregate.KindTenant || kind == aggregate.KindSubscription || kind == aggregate.KindAlarm
+	return slices.Contains([]string{aggregate.KindTenant, aggregate.KindSubscription, aggregate.KindOwnership,
+		aggregate.KindPolicy, aggregate.KindAlarm, aggregate.KindDigest}, kind)
 }
 
 // checkOne checks one aggregate.
@@ -135,32 +147,36 @@ func (b *Book) checkOne(a aggregate.Key) ([]Violation, error) {
 			return []Violation{*broken}, nil
 		}
 	}
+	if len(events) == 0 {
+		return nil, nil // everything on its subjects was set aside
+	}
 	var found []Violation
 	for _, c := range every {
 		found = append(found, b.look(c, a, events)...)
 	}
+	found = append(found, b.mailed(a, events)...)
+	for _, l := range b.also {
+		found = append(found, l(a, events, func(key aggregate.Key) []Recorded { return b.about[key] })...)
+	}
 	return found, nil
 }
 
+// decode returns the aggregate's events, without what was set aside.
 func (b *Book) decode(a aggregate.Key) (events []Recorded, broken *Violation, err error) {
-	events = make([]Recorded, len(b.lines[a]))
-	for i, l := range b.lines[a] {
-		e := new(lockboxv1.Event)
-		if unreadable := proto.Unmarshal(l.bytes, e); unreadable != nil {
-			return nil, &Violation{"I6", l.sequence, "its bytes are no event"}, nil //nolint:nilerr // that is what was found
-		}
-		typ := aggregate.TypeOf(e)
-		if typ == "" {
+	events = make([]Recorded, 0, len(b.lines[a]))
+	for _, l := range b.lines[a] {
+		e, what := readLine(a, l)
+		switch {
+		case what == "" && e.GetFact() == nil:
 			return nil, nil, fmt.Errorf("event %d: %w", l.sequence, input.ErrUnknownFact)
+		case what == "":
+			events = append(events, Recorded{Sequence: l.sequence, Stored: time.Unix(0, l.at), Event: e})
+		case !b.stray(a, l, what) && broken == nil:
+			broken = &Violation{"I6", l.sequence, what}
 		}
-		tail := e.GetReportKey()
-		if tail == "" {
-			tail = strconv.FormatUint(e.GetVersion(), 10)
-		}
-		if aggregate.KeyOf(e) != a || tail+"."+typ != string(l.tail) {
-			return nil, &Violation{"I6", l.sequence, "its subject does not say what it says itself"}, nil
-		}
-		events[i] = Recorded{Sequence: l.sequence, Stored: time.Unix(0, l.at), Event: e}
+	}
+	if broken != nil {
+		return nil, broken, nil
 	}
 	return events, nil, nil
 }

@@ -35,14 +35,10 @@ func inStream(t *testing.T, history []invariant.Recorded) []invariant.Stored {
 func booked(t *testing.T, list []invariant.Stored) ([]invariant.Violation, error) {
 	t.Helper()
 	b := invariant.NewBook()
-	var found []invariant.Violation
 	for _, s := range list {
-		if broken := b.Add(s); broken != nil {
-			found = append(found, *broken)
-		}
+		b.Add(s)
 	}
-	more, err := b.Check()
-	return append(found, more...), err
+	return b.Check()
 }
 
 // A book decodes one aggregate after the other, and must not find anything else by it.
@@ -115,7 +111,7 @@ func TestABookOfWhatIsNoEvent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	honest[last].Bytes = data
+	honest[last].Bytes = append(data, 0xa2, 0xf7, 0x02, 0x00) // field 5988, an empty message
 	_, err = booked(t, honest)
 	if !errors.Is(err, input.ErrUnknownFact) || !strings.Contains(err.Error(), fmt.Sprint(honest[last].Sequence)) {
 		t.Errorf("a type of the future: %v", err)

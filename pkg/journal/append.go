@@ -46,11 +46,13 @@ func (j *Journal) AppendAll(ctx context.Context, after uint64, evs ...*lockboxv1
 	}
 	agg := aggregate.KeyOf(evs[0])
 	filter := bus.Filter(agg)
+	expected := after // or the sequence of a message after it that was set aside
 	for range attempts {
 		rest := msgs[len(stored):]
-		rest[0].Header[jetstream.ExpectedLastSubjSeqHeader] = []string{strconv.FormatUint(after, 10)}
+		rest[0].Header[jetstream.ExpectedLastSubjSeqHeader] = []string{strconv.FormatUint(expected, 10)}
 		rest[0].Header[jetstream.ExpectedLastSubjSeqSubjHeader] = []string{filter}
 		r := j.events.persist(ctx, filter, rest...)
+		j.tails.wake()
 		if r.err == nil && !r.duplicate {
 			return append(stored, r.seqs...), nil
 		}
@@ -58,12 +60,16 @@ func (j *Journal) AppendAll(ctx context.Context, after uint64, evs ...*lockboxv1
 			return append(stored, r.seqs...), fmt.Errorf("journal: append: %w", r.err)
 		}
 		last, own, err := j.look(ctx, agg, evs)
+		if isMisfit(err) && conflict(r.err) {
+			return stored, fmt.Errorf("%w: %w", ErrConflict, err)
+		}
 		if err != nil {
 			return stored, fmt.Errorf("%w: %w", ErrUnknown, err)
 		}
 		more := len(own) > len(stored)
 		if more {
 			stored, after = own, own[len(own)-1]
+			expected = after
 		}
 		switch {
 		case len(stored) == len(evs):
@@ -77,12 +83,44 @@ func (j *Journal) AppendAll(ctx context.Context, after uint64, evs ...*lockboxv1
 		case last != after:
 			return stored, fmt.Errorf("%w: its sequence is %d, not %d", ErrConflict, last, after)
 		}
+		if expected, err = j.afterAside(ctx, filter, after, msgs[len(stored)].Subject); err != nil {
+			return stored, err
+		}
 		// On a cluster, a concurrent write that failed may have locked the aggregate for a moment.
 		if err := sleep(ctx, time.Duration(1+rand.IntN(20))*time.Millisecond); err != nil { // #nosec G404 -- jitter
 			return stored, err
 		}
 	}
 	return stored, refusal.Unavailable("", "I11", "the stream refuses %s without a reason", agg)
+}
+
+// afterAside returns the last sequence under an aggregate's filter, for an append that was refused although no event
+// follows after: the last message may be one that was set aside. If such a message has taken the very subject, the
+// append is refused (PRECONDITION).
+func (j *Journal) afterAside(ctx context.Context, filter string, after uint64, subject string) (uint64, error) {
+	for _, under := range []string{subject, filter} {
+		last, err := patiently(ctx, j.timeout, func() (storedMsg, error) {
+			return j.stored(ctx, bus.StreamEvents, wanted{Last: under})
+		})
+		if err != nil {
+			return 0, fmt.Errorf("%w: %w", ErrUnknown, err)
+		}
+		if last.Seq <= after && under == filter || last.Seq == 0 {
+			continue
+		}
+		_, err = newEntry(last.Seq, last.Time, last.Subject, last.Data)
+		switch aside, failed := j.isAside(ctx, err); {
+		case isMisfit(failed), failed == nil && !aside: // or another event was stored since
+			return 0, errors.Join(fmt.Errorf("%w: its sequence is %d, not %d", ErrConflict, last.Seq, after), failed)
+		case failed != nil:
+			return 0, fmt.Errorf("%w: %w", ErrUnknown, failed)
+		case under == subject:
+			return 0, refusal.Precondition("aggregate_id", "I6",
+				"the place of this event is taken by message %d, which was set aside; something else must happen first", last.Seq)
+		}
+		return last.Seq, nil
+	}
+	return after, nil
 }
 
 // messages builds the messages for consecutive events of one aggregate.
@@ -125,7 +163,8 @@ func (j *Journal) look(
 }
 
 // Report stores one event of a reported kind under its own key and returns its stream sequence. A report that already
-// exists is not an error: stored is false and seq is the sequence of the existing one.
+// exists is not an error: stored is false and seq is the sequence of the existing one. If a message that cannot be an
+// event has taken the key, its sequence is appended to the event's key: nobody may suppress a report in this way.
 func (j *Journal) Report(ctx context.Context, ev *lockboxv1.Event) (seq uint64, stored bool, err error) {
 	if !aggregate.Reported(ev.GetKind()) {
 		return 0, false, refusal.Invalid("kind", rule, "a %s is decided, not reported", ev.GetKind())
@@ -144,7 +183,12 @@ func (j *Journal) Report(ctx context.Context, ev *lockboxv1.Event) (seq uint64, 
 			return 0, false, fmt.Errorf("journal: report: %w", r.err)
 		}
 		there, err := patiently(ctx, j.timeout, func() (Entry, error) { return j.lastAtLeader(ctx, msg.Subject) })
+		var misfit *MisfitError
 		switch {
+		case errors.As(err, &misfit): // so this report was not stored
+			ev = proto.CloneOf(ev)
+			ev.ReportKey += "-" + strconv.FormatUint(misfit.Seq, 10)
+			return j.Report(ctx, ev)
 		case err != nil:
 			return 0, false, fmt.Errorf("%w: %w", ErrUnknown, err)
 		case there.Seq > 0:
@@ -165,6 +209,9 @@ func (j *Journal) Report(ctx context.Context, ev *lockboxv1.Event) (seq uint64, 
 // and work whose report it does not have yet would be repeated.
 func (j *Journal) Reported(ctx context.Context, filter string) (bool, error) {
 	m, err := j.stored(ctx, bus.StreamEvents, wanted{Last: filter})
+	for seq := uint64(1); err == nil && m.Seq > 0 && m.isMisfit(); seq = m.Seq + 1 {
+		m, err = j.stored(ctx, bus.StreamEvents, wanted{Next: filter, Seq: seq})
+	}
 	return m.Seq > 0, err
 }
 
@@ -227,4 +274,10 @@ func (j *Journal) complaint(err error) error {
 		return fmt.Errorf("%w: %w", err, last)
 	}
 	return err
+}
+
+// full reports whether a subject holds as many messages as it may.
+func full(err error) bool {
+	var refused *jetstream.APIError
+	return errors.As(err, &refused) && refused.ErrorCode == codeSubjectTaken
 }

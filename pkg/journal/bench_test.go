@@ -17,6 +17,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/journal/journaltest"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -79,7 +80,7 @@ func BenchmarkAppend(b *testing.B) {
 func BenchmarkPlainPublish(b *testing.B) {
 	for _, n := range inFlight {
 		b.Run(strconv.Itoa(n), func(b *testing.B) {
-			js, err := jetstream.New(journaltest.Start(b, 1).Connect(b, bus.Orchestrator))
+			js, err := bus.JetStream(journaltest.Start(b, 1).Connect(b, bus.Orchestrator))
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -106,24 +107,24 @@ func BenchmarkPlainPublish(b *testing.B) {
 func fill(b *testing.B, j *journal.Journal, tickets int) []aggregate.Key {
 	b.Helper()
 	aggs := make([]aggregate.Key, tickets)
-	var all sync.WaitGroup
-	slots := make(chan struct{}, 512)
+	var all errgroup.Group
+	all.SetLimit(512)
 	for i := range aggs {
 		aggs[i] = newTicket()
-		slots <- struct{}{}
-		all.Go(func() {
-			defer func() { <-slots }()
+		all.Go(func() error {
 			seq := uint64(0)
 			for v := uint64(1); v <= 6; v++ {
 				var err error
 				if seq, err = j.Append(context.Background(), seq, comment(aggs[i], v)); err != nil {
-					b.Error(err)
-					return
+					return err
 				}
 			}
+			return nil
 		})
 	}
-	all.Wait()
+	if err := all.Wait(); err != nil {
+		b.Fatal(err)
+	}
 	return aggs
 }
 

@@ -1,20 +1,19 @@
 package journal
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
+	"encoding/json"
 	"fmt"
-	"regexp"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/openlockbox/lockbox/pkg/bus"
-	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/fair"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"go.uber.org/zap"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -30,17 +29,35 @@ type Intent struct {
 }
 
 // FollowIntents passes intents to handle, each at least once, concurrently and in no particular order, until ctx ends.
-// If handle returns an error, the intent is retried later.
+// If handle returns an error, the intent is retried later. Meanwhile processed intents are erased from the bus.
 func (j *Journal) FollowIntents(ctx context.Context, handle func(context.Context, Intent) error) error {
+	ctx, stop := context.WithCancel(ctx)
+	var erasing sync.WaitGroup
+	erasing.Go(func() { j.eraseIntents(ctx) })
+	defer erasing.Wait()
+	defer stop()
 	return j.work(ctx, job{
 		stream: bus.StreamIntents, durable: bus.DurableEvaluator, concurrency: unordered,
-		line: func(_ jetstream.Msg, meta *jetstream.MsgMetadata) string {
-			return strconv.FormatUint(meta.Sequence.Stream, 10)
-		},
-		handle: func(ctx context.Context, m jetstream.Msg, meta *jetstream.MsgMetadata) error {
-			return handle(ctx, Intent{meta.Sequence.Stream, meta.Timestamp, m.Subject(), m.Data(), meta.NumDelivered})
+		lane: laneOfIntent(fair.NewCallers()),
+		line: func(d *delivery) string { return strconv.FormatUint(d.sequence(), 10) },
+		handle: func(ctx context.Context, d *delivery) error {
+			return handle(ctx, Intent{d.sequence(), d.meta.Timestamp, d.subject, d.data, d.meta.NumDelivered})
 		},
 	})
+}
+
+// laneOfIntent returns the lane of an intent: its tool and tenant. If only the intent names the tenant, nothing says
+// that there is such a one, so the tool's tenants share a few lanes.
+func laneOfIntent(callers *fair.Callers) func(*delivery) string {
+	return func(d *delivery) string {
+		if _, tenant, err := bus.ParseIntentSubject(d.subject); err != nil || tenant != "" {
+			return d.subject
+		}
+		in := new(lockboxv1.AccessIntent)
+		_ = proto.Unmarshal(d.data, in) // what cannot be read names none
+		lane, _ := callers.Lane(in.GetTenant(), "")
+		return d.subject + " " + lane
+	}
 }
 
 // SubmitIntent publishes an intent as an engineering tool does, and returns its sequence in INTENTS once it is on disk.
@@ -50,38 +67,11 @@ func (j *Journal) SubmitIntent(ctx context.Context, tool string, intent *lockbox
 	if err != nil {
 		return 0, err
 	}
-	return j.put(ctx, subject, intent)
-}
-
-// maxParked is how many bytes of a message DEADLETTER keeps; no intent is larger.
-const maxParked = bus.MaxPayload - 16<<10
-
-// PublishDeadLetter stores a message that could not be processed, with its hash. A message larger than 240 KiB is
-// truncated, and the signatures of tokens in it are masked.
-func (j *Journal) PublishDeadLetter(ctx context.Context, letter *lockboxv1.DeadLetter) error {
-	if err := input.Token("service", letter.GetService()); err != nil {
-		return err
+	seq, err := j.put(ctx, subject, intent)
+	if full(err) {
+		return 0, refusal.Unavailable("", "R52", "%d intents of this tool wait to be evaluated", bus.MaxIntents)
 	}
-	letter = proto.CloneOf(letter)
-	sum := sha256.Sum256(letter.GetData())
-	letter.DataSha256 = sum[:]
-	letter.Data = blunt(letter.GetData()[:min(len(letter.GetData()), maxParked)])
-	_, err := j.put(ctx, bus.DeadLetterSubject(letter.GetService()), letter)
-	return err
-}
-
-// tokenForm matches a signed token (RFC 7519) anywhere in a message.
-var tokenForm = regexp.MustCompile(`eyJ[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*\.([A-Za-z0-9_-]+)`)
-
-// blunt masks the signatures of tokens, so that readers of dead letters cannot impersonate the sender.
-func blunt(data []byte) []byte {
-	data = bytes.Clone(data)
-	for _, at := range tokenForm.FindAllSubmatchIndex(data, -1) {
-		for i := at[2]; i < at[3]; i++ {
-			data[i] = '*'
-		}
-	}
-	return data
+	return seq, err
 }
 
 // put publishes one message outside the writer's batches and waits for its acknowledgement.
@@ -113,4 +103,55 @@ func (j *Journal) put(ctx context.Context, subject string, m proto.Message) (uin
 		return 0, fmt.Errorf("journal: publish on %s: %w", subject, r.err)
 	}
 	return r.seq, nil
+}
+
+// eraseInterval is how often processed intents are erased.
+const eraseInterval = time.Second
+
+// eraseIntents deletes processed intents from the bus, because the engineers' tokens are in them, until ctx ends. It
+// goes by the consumer's acknowledgements and remembers nothing, so it also erases what another replica processed, or
+// this one before it was killed. A failure is retried.
+//
+// When every intent is processed, the server removes the stream's files. While others still wait, processed ones can
+// stay in the file that they share with those, of 8 MiB at most. To overwrite each message by itself (a secure delete)
+// would rewrite that file for every intent.
+func (j *Journal) eraseIntents(ctx context.Context) {
+	failures := uint64(0)
+	for erased, wait := uint64(0), eraseInterval; sleep(ctx, wait) == nil; {
+		floor, err := j.eraseUpTo(ctx, erased)
+		switch {
+		case err == nil:
+			erased, failures, wait = floor, 0, eraseInterval
+		case ctx.Err() == nil:
+			failures++
+			wait = max(eraseInterval, retryDelay(failures))
+			j.log.Error("processed intents are not erased: their tokens stay on the bus", zap.Duration("again_in", wait),
+				zap.Error(err))
+		}
+	}
+}
+
+// eraseUpTo erases the intents up to the first that is not processed, unless they have been erased, and returns the
+// last one's sequence.
+func (j *Journal) eraseUpTo(ctx context.Context, erased uint64) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, j.timeout)
+	defer cancel()
+	consumer, err := j.js.Consumer(ctx, bus.StreamIntents, bus.DurableEvaluator)
+	if err != nil {
+		return 0, j.complaint(err)
+	}
+	floor := consumer.CachedInfo().AckFloor.Stream
+	if floor <= erased {
+		return erased, nil
+	}
+	upTo := fmt.Appendf(nil, `{"seq":%d}`, floor+1)
+	reply, err := j.nc.RequestWithContext(ctx, bus.PurgeSubject(bus.StreamIntents), upTo)
+	if err != nil {
+		return 0, j.complaint(err)
+	}
+	var answer struct{ Success bool }
+	if err := json.Unmarshal(reply.Data, &answer); err != nil || !answer.Success {
+		return 0, fmt.Errorf("journal: intents up to %d are not erased: %s", floor, reply.Data)
+	}
+	return floor, nil
 }

@@ -25,6 +25,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -41,6 +42,8 @@ var (
 	ErrConflict = errors.New("journal: another event was stored first")
 	// ErrUnknown means that the bus did not answer and cannot be asked: the write may have been stored, or may yet be.
 	ErrUnknown = errors.New("journal: no answer from the bus; whether it was stored is not known")
+	// ErrFull means that nothing was stored because a sender's share of a stream is used up.
+	ErrFull = errors.New("journal: the sender's share of the stream is used up")
 )
 
 // CorruptError means that the content of the stream is invalid. No decision may be based on it; an operator must
@@ -87,8 +90,16 @@ type Journal struct {
 	inbox   *inbox
 	events  *writer
 	timers  *writer
+	tails   tails
 	timeout time.Duration
-	log     *zap.Logger
+	// lastLook is the longest time between two looks of a replay that follows the stream.
+	lastLook time.Duration
+	log      *zap.Logger
+	// skipped is called for each misfit that a follower skips; it may be nil.
+	skipped func(Misfit)
+	aside   decisions
+	// followers are the workers that Retry reaches.
+	followers sync.Map
 	// replicas is the replica count of EVENTS; 0 until it was queried.
 	replicas atomic.Int64
 	// replicasAsked is when replicas was queried, in Unix nanoseconds.
@@ -103,17 +114,23 @@ type Option func(*Journal)
 // WithTimeout sets how long to wait for each answer of the bus. The default is 5 s.
 func WithTimeout(d time.Duration) Option { return func(j *Journal) { j.timeout = d } }
 
+// WithLook sets how often, at least, a replay that follows the stream looks for new events. The default is 25 ms.
+func WithLook(d time.Duration) Option { return func(j *Journal) { j.lastLook = d } }
+
 // WithLog makes the journal log handler failures and consumer errors.
 func WithLog(log *zap.Logger) Option { return func(j *Journal) { j.log = log } }
 
+// WithSkipped makes the journal call skipped for each misfit that it skips.
+func WithSkipped(skipped func(Misfit)) Option { return func(j *Journal) { j.skipped = skipped } }
+
 // Open returns a journal on a connection, which the caller still owns and closes.
 func Open(_ context.Context, nc *nats.Conn, options ...Option) (*Journal, error) {
-	j := &Journal{nc: nc, timeout: 5 * time.Second, log: zap.NewNop()}
+	j := &Journal{nc: nc, timeout: 5 * time.Second, lastLook: lastLook, log: zap.NewNop()}
 	for _, o := range options {
 		o(j)
 	}
 	var err error
-	if j.js, err = jetstream.New(nc); err != nil {
+	if j.js, err = bus.JetStream(nc); err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
 	if j.inbox, err = newInbox(nc); err != nil {
@@ -140,18 +157,15 @@ func (j *Journal) Close() {
 }
 
 // newEntry decodes an event and checks that it matches its subject. It returns input.ErrUnknownFact for an event type
-// of a later version, and a *CorruptError for anything else that is wrong.
+// of a later version, and a *MisfitError for anything else that is wrong.
 func newEntry(seq uint64, stored time.Time, subject string, data []byte) (Entry, error) {
 	e := Entry{Seq: seq, Stored: stored, Subject: subject, Data: data}
-	event, err := input.DecodeEvent(data)
-	if errors.Is(err, input.ErrUnknownFact) {
-		return e, fmt.Errorf("journal: event %d on %s: %w", seq, subject, err)
-	}
-	if err != nil {
-		return e, &CorruptError{seq, "its bytes are an event"}
-	}
-	if !bus.Agrees(subject, event) {
-		return e, &CorruptError{seq, "its subject says what its envelope says"}
+	event, rule := decode(subject, data)
+	switch {
+	case rule != "":
+		return e, &MisfitError{newMisfit(seq, subject, data, rule)}
+	case event.GetFact() == nil:
+		return e, fmt.Errorf("journal: event %d on %s: %w", seq, subject, input.ErrUnknownFact)
 	}
 	e.Event = event
 	return e, nil

@@ -23,7 +23,8 @@ var errTooLong = errors.New("journal: too many events for one answer")
 
 // Load returns all events of an aggregate in version order; none if it does not exist. It reads from any replica, so on
 // a cluster the result may be stale; a following append detects that. It returns a *HistoryError if the events
-// contradict each other.
+// contradict each other, and a *MisfitError if there is a message among them that cannot be an event and was not set
+// aside.
 func (j *Journal) Load(ctx context.Context, agg aggregate.Key) ([]Entry, error) {
 	if err := checkDecided(agg); err != nil {
 		return nil, err
@@ -94,13 +95,7 @@ func (j *Journal) lastOf(ctx context.Context, filters []string) ([]Entry, error)
 	if err != nil {
 		return nil, err
 	}
-	entries := make([]Entry, len(found))
-	for i, m := range found {
-		if entries[i], err = newEntry(m.Seq, m.Time, m.Subject, m.Data); err != nil {
-			return nil, err
-		}
-	}
-	return entries, nil
+	return j.entries(ctx, found)
 }
 
 // find is lastOf without decoding the events.
@@ -127,18 +122,84 @@ func (j *Journal) find(ctx context.Context, filters []string) ([]storedMsg, erro
 	}
 	found := make([]storedMsg, len(replies)-1)
 	for i, m := range replies[:len(replies)-1] {
-		seq, err := strconv.ParseUint(m.Header.Get(jetstream.SequenceHeader), 10, 64)
-		if err != nil || seq == 0 {
-			return nil, &CorruptError{0, "an event has a sequence"}
+		if found[i], err = direct(m); err != nil {
+			return nil, err
 		}
-		stored, err := time.Parse(time.RFC3339Nano, m.Header.Get(jetstream.TimeStampHeaer))
-		if err != nil {
-			return nil, &CorruptError{seq, "an event has a time"}
-		}
-		found[i] = storedMsg{m.Header.Get(jetstream.SubjectHeader), seq, m.Data, stored}
 	}
 	return found, nil
 }
+
+// direct returns the message that a replica answered.
+func direct(m *nats.Msg) (storedMsg, error) {
+	seq, err := strconv.ParseUint(m.Header.Get(jetstream.SequenceHeader), 10, 64)
+	if err != nil || seq == 0 {
+		return storedMsg{}, &CorruptError{0, "an event has a sequence"}
+	}
+	stored, err := time.Parse(time.RFC3339Nano, m.Header.Get(jetstream.TimeStampHeaer))
+	if err != nil {
+		return storedMsg{}, &CorruptError{seq, "an event has a time"}
+	}
+	return storedMsg{Subject: m.Header.Get(jetstream.SubjectHeader), Seq: seq, Data: m.Data, Time: stored}, nil
+}
+
+// following returns the messages under a filter from a sequence or a time on, as many as fit in one answer of some
+// replica; none if that replica has no more. An empty filter matches everything.
+func (j *Journal) following(ctx context.Context, filter string, from uint64, since time.Time) ([]storedMsg, error) {
+	question := struct {
+		From   uint64     `json:"seq,omitempty"`
+		Since  *time.Time `json:"start_time,omitempty"`
+		Filter string     `json:"next_by_subj,omitempty"`
+		Batch  int        `json:"batch"`
+		Bytes  int        `json:"max_bytes"`
+	}{From: from, Filter: filter, Batch: pullMessages, Bytes: pullBytes}
+	if !since.IsZero() {
+		question.From, question.Since = 0, &since
+	}
+	request, err := json.Marshal(question)
+	if err != nil {
+		return nil, err
+	}
+	replies, err := j.requestMany(ctx, bus.DirectGetSubject(bus.StreamEvents), request)
+	if err != nil {
+		return nil, err
+	}
+	end := replies[len(replies)-1]
+	replies = replies[:len(replies)-1]
+	switch status := end.Header.Get("Status"); {
+	case status == "404" && len(replies) == 0:
+		return nil, nil
+	case status != "204":
+		return nil, refusal.Unavailable("", "I11", "the bus answers %s %s", status, end.Header.Get("Description"))
+	}
+	// Each message names the one before it, so that none can be lost on the way.
+	before := "0"
+	found := make([]storedMsg, len(replies))
+	for i, m := range replies {
+		if found[i], err = direct(m); err != nil {
+			return nil, err
+		}
+		if m.Header.Get(lastSequenceHeader) != before {
+			return nil, refusal.Unavailable("", "I11", "an answer of the bus arrived in part")
+		}
+		before = m.Header.Get(jetstream.SequenceHeader)
+	}
+	if end.Header.Get(lastSequenceHeader) != before {
+		return nil, refusal.Unavailable("", "I11", "an answer of the bus arrived in part")
+	}
+	if len(found) > 0 {
+		left, err := strconv.ParseUint(end.Header.Get("Nats-Num-Pending"), 10, 64)
+		if err != nil {
+			return nil, refusal.Unavailable("", "I11", "the bus does not say how much is left")
+		}
+		for i := range found {
+			found[i].Pending = left
+		}
+	}
+	return found, nil
+}
+
+// lastSequenceHeader names the message before, in an answer of several.
+const lastSequenceHeader = "Nats-Last-Sequence"
 
 // requestMany collects answers up to and including the first that has a status header.
 func (j *Journal) requestMany(ctx context.Context, subject string, data []byte) ([]*nats.Msg, error) {
@@ -186,6 +247,8 @@ type storedMsg struct {
 	Seq     uint64    `json:"seq"`
 	Data    []byte    `json:"data"`
 	Time    time.Time `json:"time"`
+	// Pending is how many messages were left after the answer that held this one.
+	Pending uint64 `json:"-"`
 }
 
 // wanted selects one message: the last under a filter, or the first under a filter from a sequence on.

@@ -15,8 +15,7 @@ var errUntaken = errors.New("journal: no stream takes the message")
 // patiently retries while the bus does not answer, long enough for a connection or a cluster to recover.
 func patiently[T any](ctx context.Context, patience time.Duration, ask func() (T, error)) (T, error) {
 	return again(ctx, patience, ask, func(err error) bool {
-		return !fatal(err) &&
-			!errors.Is(err, nats.ErrPermissionViolation)
+		return !fatal(err) && !isMisfit(err) && !errors.Is(err, nats.ErrPermissionViolation)
 	})
 }
 

@@ -5,10 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nats.go"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"go.uber.org/zap"
@@ -26,172 +25,283 @@ type Replay struct {
 	Follow bool
 	// Undecoded leaves Event nil in the entries; their bytes are not validated.
 	Undecoded bool
+	// Misfit receives, in their order, the messages that cannot be events, as entries without Event. If nil, they are
+	// skipped and logged.
+	Misfit func(e Entry, m Misfit) error
 }
 
 const (
-	// pullMessages and pullBytes limit one pull request. They are large for speed, but the server disconnects a client
-	// with more than 64 MiB pending.
-	pullMessages = 10_000
-	pullBytes    = 16 << 20
-	// silence is how long a replay that has not reached its end waits for the next event.
+	// pullMessages and pullBytes limit one answer of the bus: large for speed, but small beside the 64 MiB at which the
+	// server disconnects a client.
+	pullMessages = 4000
+	pullBytes    = 2 << 20
+	// silence is how long a replay waits for an event that the leader has.
 	silence = 30 * time.Second
+	// firstLook and lastLook are the shortest and the longest time between two looks for new events.
+	firstLook = 2 * time.Millisecond
+	lastLook  = 25 * time.Millisecond
 )
 
 // Replay passes events to handle, one by one in stream order. It ends after the event that was the last at the leader
 // when Replay began, or at the first error of handle, which it returns. With Follow it returns nil when ctx ends.
 //
 // A replay of everything expects every sequence; a gap is a *CorruptError.
+//
+// It asks for one part after the other, from whichever replica, and leaves nothing on the server: any number of replays
+// can run with one key, and nobody who may read needs a right to create or change a consumer. With Follow it looks
+// again after at most 25 ms (WithLook).
 func (j *Journal) Replay(ctx context.Context, r Replay, handle func(Entry) error) error {
 	filter, err := bus.ReplayFilter(r.Tenant, r.Kind, r.ID, r.Type)
 	if err != nil {
 		return err
 	}
-	all := r.Tenant == "" && r.Kind == "" && r.ID == "" && r.Type == ""
-	end := uint64(0)
-	if !r.Follow {
-		last, err := j.stored(ctx, bus.StreamEvents, wanted{Last: filter})
-		if err != nil {
-			return fmt.Errorf("journal: replay: %w", err)
-		}
-		if last.Seq < max(1, r.From) || last.Time.Before(r.Since) {
+	if r.Misfit == nil {
+		r.Misfit = func(_ Entry, m Misfit) error {
+			j.skip(m)
 			return nil
 		}
-		end = last.Seq
 	}
-	reading := &reading{Replay: r, end: end, handle: handle, over: make(chan error, 1)}
-	if all && r.Since.IsZero() {
-		reading.next = max(1, r.From)
+	reading := &reading{Replay: r, filter: filter, next: max(1, r.From), handle: handle}
+	reading.all = r.Tenant == "" && r.Kind == "" && r.ID == "" && r.Type == ""
+	err = j.replay(ctx, reading)
+	switch {
+	case errors.Is(err, errEnd), r.Follow && ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		return nil
+	case err != nil && ctx.Err() == nil && !reading.handled:
+		return fmt.Errorf("journal: replay: %w", err)
 	}
-	return j.read(ctx, filter, reading)
+	return err
 }
 
 // reading is a replay in progress.
 type reading struct {
 	Replay
-	end    uint64 // 0: none
-	next   uint64 // the sequence that must come next; 0: any
+	filter string
+	// all means that every event matches, so that no sequence may be missing.
+	all bool
+	// next is the next sequence to ask for.
+	next   uint64
 	handle func(Entry) error
-	over   chan error
-	count  atomic.Uint64
-
-	// mu serialises the handler: an ordered consumer that is recreated does not wait for the old one's last event.
-	mu    sync.Mutex
-	ended bool
+	// handled means that the error is the handler's.
+	handled bool
 }
 
-func (j *Journal) read(ctx context.Context, filter string, r *reading) error {
-	config := jetstream.OrderedConsumerConfig{FilterSubjects: []string{filter}}
-	switch {
-	case r.From > 0:
-		config.DeliverPolicy, config.OptStartSeq = jetstream.DeliverByStartSequencePolicy, r.From
-	case !r.Since.IsZero():
-		config.DeliverPolicy, config.OptStartTime = jetstream.DeliverByStartTimePolicy, &r.Since
+// part is one answer of the bus, or why there is none.
+type part struct {
+	messages []storedMsg
+	err      error
+}
+
+func (j *Journal) replay(ctx context.Context, r *reading) error {
+	// A reader who follows outlives a bus that is away for a moment; anybody else is told at once.
+	var patience time.Duration
+	var length uint64
+	if r.Follow {
+		patience = silence
+		// First, so that whatever matches up to length is known to be at or before the last match.
+		var err error
+		if length, err = patiently(ctx, patience, func() (uint64, error) { return j.length(ctx) }); err != nil {
+			return err
+		}
 	}
-	consumer, err := j.js.OrderedConsumer(ctx, bus.StreamEvents, config)
+	filter := r.filter
+	if r.all {
+		filter = ">" // whatever was stored, under whatever subject
+	}
+	last, err := patiently(ctx, patience, func() (storedMsg, error) {
+		return j.stored(ctx, bus.StreamEvents, wanted{Last: filter})
+	})
 	if err != nil {
-		return fmt.Errorf("journal: replay: %w", j.complaint(err))
+		return err
 	}
-	consuming, err := consumer.Consume(r.accept,
-		jetstream.PullMaxMessagesWithBytesLimit(pullMessages, pullBytes),
-		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
-			if errors.Is(err, jetstream.ErrConnectionClosed) {
-				r.finish(fmt.Errorf("journal: replay: %w", err))
+	if last.Seq >= r.next && !last.Time.Before(r.Since) {
+		if err := j.readUpTo(ctx, r, last.Seq); err != nil {
+			return err
+		}
+	}
+	if !r.Follow {
+		return nil
+	}
+	r.next = max(r.next, length+1, last.Seq+1)
+	return j.tail(ctx, r)
+}
+
+// length returns the sequence of the stream's last message.
+func (j *Journal) length(ctx context.Context) (uint64, error) {
+	c, err := j.Copies(ctx)
+	return c.Last, err
+}
+
+// readUpTo passes on what matches up to the sequence of the last match. The next part is read while one is handled.
+func (j *Journal) readUpTo(ctx context.Context, r *reading, end uint64) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	parts := make(chan part, 1)
+	filter := r.filter
+	if r.all {
+		filter = "" // the server's short way
+	}
+	go func() {
+		defer close(parts)
+		since := r.Since
+		if r.From > 0 {
+			since = time.Time{} // a question begins at a sequence or at a time
+		}
+		for next, progress := r.next, time.Now(); next <= end; {
+			found, err := j.following(ctx, filter, next, since)
+			switch {
+			case err == nil && len(found) > 0:
+				next, since, progress = found[len(found)-1].Seq+1, time.Time{}, time.Now()
+			case ctx.Err() != nil:
+				return
+			case err == nil && time.Since(progress) < silence, // that replica has not caught up
+				err != nil && time.Since(progress) < silence && !errors.Is(err, nats.ErrPermissionViolation):
+				_ = sleep(ctx, lastLook)
+				continue
+			case err == nil:
+				err = refusal.Unavailable("", "I11", "the stream ends before sequence %d", end)
+			}
+			select {
+			case parts <- part{found, err}:
+			case <-ctx.Done():
 				return
 			}
-			j.log.Warn("replay consumer error", zap.Error(err)) // the ordered consumer recreates itself
-		}))
-	if err != nil {
-		return fmt.Errorf("journal: replay: %w", err)
-	}
-	defer consuming.Stop()
-	defer r.stop()
-	return r.wait(ctx)
-}
-
-func (r *reading) wait(ctx context.Context) error {
-	tick := time.NewTicker(silence)
-	defer tick.Stop()
-	seen := uint64(0)
-	for {
-		select {
-		case err := <-r.over:
-			return err
-		case <-ctx.Done():
-			if r.Follow {
+			if err != nil {
+				return
+			}
+		}
+	}()
+	for p := range parts {
+		if p.err != nil {
+			return p.err
+		}
+		for i, m := range p.messages {
+			if m.Seq > end {
 				return nil
 			}
-			return ctx.Err()
-		case <-tick.C:
-			n := r.count.Load()
-			if !r.Follow && n == seen {
-				return refusal.Unavailable("", "I11", "the stream ends before sequence %d", r.end)
+			if err := r.process(m, m.Pending+behind(p.messages, i)); err != nil {
+				return err
 			}
-			seen = n
+		}
+	}
+	return ctx.Err()
+}
+
+// tail passes on what is stored from now on. It reads everything, whatever the filter: to find that nothing matches,
+// the server would search all that came since the last match, with each look.
+//
+// It looks at once after this journal has appended something, so that nobody waits to read what they wrote.
+func (j *Journal) tail(ctx context.Context, r *reading) error {
+	appended := j.tails.add()
+	defer j.tails.remove(appended)
+	soon := min(firstLook, j.lastLook)
+	wait := soon
+	for stuck := time.Now(); ; {
+		found, err := j.following(ctx, "", r.next, time.Time{})
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrPermissionViolation):
+			return err
+		case err != nil:
+			j.log.Warn("the stream cannot be read; trying again", zap.Error(err))
+			wait = time.Second
+		case len(found) > 0:
+			for i, m := range found {
+				if err := r.process(m, m.Pending+behind(found, i)); err != nil {
+					return err
+				}
+			}
+			wait, stuck = soon, time.Now()
+		case time.Since(stuck) > silence:
+			if length, err := j.length(ctx); err == nil && length >= r.next && time.Since(stuck) > 2*silence {
+				return &CorruptError{r.next, "no sequence is missing"}
+			} else if err != nil || length < r.next {
+				stuck = time.Now()
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-appended:
+			wait = soon
+		case <-time.After(wait):
+			wait = min(2*wait, j.lastLook)
 		}
 	}
 }
 
-// stop ensures that handle is not called again.
-func (r *reading) stop() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.ended = true
+// tails are the replays that follow the stream, each with a channel that says that something was appended.
+type tails struct {
+	mu  sync.Mutex
+	all map[chan struct{}]struct{}
 }
 
-func (r *reading) accept(m jetstream.Msg) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.ended {
-		return
+func (t *tails) add() chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.all == nil {
+		t.all = map[chan struct{}]struct{}{}
 	}
-	if err := r.process(m); err != nil {
-		r.ended = true
-		if errors.Is(err, errEnd) {
-			err = nil
+	c := make(chan struct{}, 1)
+	t.all[c] = struct{}{}
+	return c
+}
+
+func (t *tails) remove(c chan struct{}) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.all, c)
+}
+
+func (t *tails) wake() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for c := range t.all {
+		select {
+		case c <- struct{}{}:
+		default:
 		}
-		r.finish(err)
 	}
+}
+
+// behind is how many messages of an answer come after the one at i.
+func behind(messages []storedMsg, i int) uint64 {
+	return uint64(len(messages) - 1 - i) //nolint:gosec // G115: never negative
 }
 
 var errEnd = errors.New("journal: the end of the replay")
 
-func (r *reading) process(m jetstream.Msg) error {
-	r.count.Add(1)
-	meta, err := m.Metadata()
-	if err != nil {
-		return &CorruptError{0, "an event has a sequence and a time"}
-	}
-	seq := meta.Sequence.Stream
-	if r.end > 0 && seq > r.end || !r.Until.IsZero() && !meta.Timestamp.Before(r.Until) {
+func (r *reading) process(m storedMsg, pending uint64) error {
+	if !r.Until.IsZero() && !m.Time.Before(r.Until) {
 		return errEnd
 	}
-	if r.next > 0 {
-		if seq != r.next {
-			return &CorruptError{r.next, "no sequence is missing"}
-		}
-		r.next++
+	if r.all && r.Since.IsZero() && m.Seq != r.next {
+		return &CorruptError{r.next, "no sequence is missing"}
 	}
-	if r.Since.IsZero() || !meta.Timestamp.Before(r.Since) {
-		entry := Entry{Seq: seq, Stored: meta.Timestamp, Subject: m.Subject(), Data: m.Data()}
-		if !r.Undecoded {
-			if entry, err = newEntry(seq, meta.Timestamp, m.Subject(), m.Data()); err != nil {
-				return err
-			}
-		}
-		entry.Pending = meta.NumPending
-		if err := r.handle(entry); err != nil {
-			return err
-		}
+	r.next = m.Seq + 1
+	if m.Time.Before(r.Since) || !r.all && !bus.Matches(r.filter, m.Subject) {
+		return nil
 	}
-	if seq == r.end {
-		return errEnd
-	}
-	return nil
+	return r.pass(Entry{Seq: m.Seq, Stored: m.Time, Subject: m.Subject, Data: m.Data, Pending: pending})
 }
 
-func (r *reading) finish(err error) {
-	select {
-	case r.over <- err:
-	default:
+// pass decodes an entry, unless it shall not be, and hands it over.
+func (r *reading) pass(e Entry) error {
+	handle := r.handle
+	if !r.Undecoded {
+		pending := e.Pending
+		decoded, err := newEntry(e.Seq, e.Stored, e.Subject, e.Data)
+		var misfit *MisfitError
+		switch {
+		case errors.As(err, &misfit):
+			handle = func(e Entry) error { return r.Misfit(e, misfit.Misfit) }
+		case err != nil:
+			return err
+		}
+		e, e.Pending = decoded, pending
 	}
+	err := handle(e)
+	r.handled = err != nil
+	return err
 }

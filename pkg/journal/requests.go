@@ -14,13 +14,20 @@ func (j *Journal) TenantsOfRequest(ctx context.Context, id string) ([]string, er
 	if err != nil {
 		return nil, err
 	}
-	entries, err := j.lastOf(ctx, []string{filter})
+	found, err := j.find(ctx, []string{filter})
 	if err != nil {
 		return nil, fmt.Errorf("tenants of request %s: %w", id, err)
 	}
-	tenants := make([]string, len(entries))
-	for i, e := range entries {
-		tenants[i] = e.Event.GetTenant()
+	var tenants []string
+	for _, m := range found {
+		e, err := newEntry(m.Seq, m.Time, m.Subject, m.Data)
+		if isMisfit(err) {
+			continue // it is no request, wherever it stands
+		}
+		if err != nil {
+			return nil, fmt.Errorf("tenants of request %s: %w", id, err)
+		}
+		tenants = append(tenants, e.Event.GetTenant())
 	}
 	return tenants, nil
 }

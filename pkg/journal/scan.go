@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/refusal"
-	"go.uber.org/zap"
 )
 
 // Copies describes the servers' copies of EVENTS.
@@ -52,108 +52,153 @@ type Stored struct {
 	Data     []byte
 }
 
+// scanMessages and scanBytes limit one answer. They are small because other traffic on the connection queues behind it.
 const (
-	// consumersTried is how many consumers are created until one is placed on the wanted server: the cluster chooses.
-	consumersTried = 64
-	// silent is how long a server that still answers may send no message before the scan ends: messages missing at the end
-	// of its copy never arrive.
-	silent = 10 * time.Second
-	// scanMessages and scanBytes limit one pull request. They are small because other traffic on the connection queues
-	// behind it.
 	scanMessages = 2000
 	scanBytes    = 1 << 20
-	// idle is how long the server keeps a consumer that is not read.
-	idle = 30 * time.Second
 )
 
 // Scan reads one server's own copy from the first message up to sequence last, skipping messages missing from that
 // copy. It decodes nothing. An empty server name means a stand-alone server.
 func (j *Journal) Scan(ctx context.Context, server string, last uint64, handle func(Stored) error) (err error) {
-	stream, err := j.js.Stream(ctx, bus.StreamEvents)
+	consumer, err := j.readerOn(ctx, server)
 	if err != nil {
 		return fmt.Errorf("journal: scan: %w", j.complaint(err))
 	}
-	consumer, err := consumerOn(ctx, stream, server)
-	if err != nil {
-		return fmt.Errorf("journal: scan: %w", j.complaint(err))
-	}
-	defer func() {
-		gone := stream.DeleteConsumer(context.WithoutCancel(ctx), consumer.CachedInfo().Name)
-		if gone != nil && !errors.Is(gone, jetstream.ErrConsumerNotFound) {
-			j.log.Debug("consumer not deleted; the server drops it when idle", zap.Error(gone))
-		}
-	}()
-	if consumer.CachedInfo().NumPending == 0 || last == 0 {
-		return nil
-	}
-	r := &reading{over: make(chan error, 1)}
-	consuming, err := consumer.Consume(func(m jetstream.Msg) {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		if r.ended {
-			return
-		}
-		n := r.count.Add(1)
-		meta, err := m.Metadata()
-		switch {
-		case err != nil:
-		case meta.Sequence.Consumer != n: // it was sent, so the store has it
-			err = refusal.Unavailable("", "I11", "a message was lost on its way from %q", server)
-		case meta.Sequence.Stream <= last:
-			err = handle(Stored{meta.Sequence.Stream, m.Subject(), m.Data()})
-		}
-		if err != nil || meta.Sequence.Stream >= last || meta.NumPending == 0 {
-			r.ended = true
-			r.finish(err)
-		}
-	}, jetstream.PullMaxMessagesWithBytesLimit(scanMessages, scanBytes),
-		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
-			if !errors.Is(err, jetstream.ErrNoHeartbeat) {
-				r.finish(fmt.Errorf("journal: scan: %w", err))
-			}
-		}))
-	if err != nil {
-		return fmt.Errorf("journal: scan: %w", j.complaint(err))
-	}
-	defer consuming.Stop()
-	defer r.stop()
-	tick := time.NewTicker(silent)
-	defer tick.Stop()
-	seen := uint64(0)
-	for {
-		select {
-		case err := <-r.over:
-			return err
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-			n := r.count.Load()
-			if n == seen {
-				_, err := consumer.Info(ctx)
-				return err
-			}
-			seen = n
+	for at := uint64(0); at < last && err == nil; {
+		var ended bool
+		if at, ended, err = j.scanFrom(ctx, consumer.CachedInfo().Name, server, at, last, handle); ended {
+			break
 		}
 	}
+	return err
 }
 
-// consumerOn creates a consumer led by the named server, which therefore reads that server's copy.
-func consumerOn(ctx context.Context, stream jetstream.Stream, server string) (jetstream.Consumer, error) {
-	for range consumersTried {
-		c, err := stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
-			AckPolicy: jetstream.AckNonePolicy, DeliverPolicy: jetstream.DeliverAllPolicy, Replicas: 1, MemoryStorage: true,
-			InactiveThreshold: idle,
-		})
-		if err != nil {
-			return nil, err
+// scanFrom is Scan after sequence at, up to the next message without any bytes: such a message ends an answer to
+// another account, and what the server sends after it is lost. It returns how far it has come, and whether that is the
+// end.
+func (j *Journal) scanFrom(
+	ctx context.Context, reader, server string, at, last uint64, handle func(Stored) error,
+) (through uint64, ended bool, err error) {
+	if err := j.rewind(ctx, reader, at+1); err != nil {
+		return at, true, fmt.Errorf("journal: scan: %w", j.complaint(err))
+	}
+	// Messages that a consumer delivers keep their subjects, so each answer has a subscription of its own.
+	answers, err := j.nc.SubscribeSync(j.nc.NewInbox())
+	if err != nil {
+		return at, true, fmt.Errorf("journal: scan: %w", err)
+	}
+	defer func() { _ = answers.Unsubscribe() }()
+	for delivered := uint64(0); at < last; {
+		found, err := j.pull(ctx, reader, answers, last-at)
+		if err != nil || len(found) == 0 {
+			return at, true, err
 		}
-		info := c.CachedInfo()
-		if server == "" || info.Cluster != nil && info.Cluster.Leader == server {
-			return c, nil
-		}
-		if err := stream.DeleteConsumer(ctx, info.Name); err != nil {
-			return nil, err
+		for _, m := range found {
+			meta, err := m.Metadata()
+			if err != nil {
+				return at, true, fmt.Errorf("journal: scan: %w", err)
+			}
+			// Lost on its way, or taken by another process with the same key: the server has it.
+			if delivered++; meta.Sequence.Consumer != delivered {
+				return at, true, refusal.Unavailable("", "I11", "a message from %q was lost on its way", server)
+			}
+			if at = meta.Sequence.Stream; at > last {
+				return at, true, nil
+			}
+			if err := handle(Stored{at, m.Subject, m.Data}); err != nil {
+				return at, true, err
+			}
+			if isEmpty(m.Data, m.Header) {
+				return at, false, nil
+			}
 		}
 	}
-	return nil, refusal.Unavailable("", "I11", "no consumer could be made on %s", server)
+	return at, true, nil
+}
+
+func isEmpty(data []byte, header nats.Header) bool { return len(data) == 0 && len(header) == 0 }
+
+// pull returns the next messages of a reader, at most so many; none at the end of its copy, after a second. It asks for
+// no more than there should be: what is left of a question outlives the one who asked, and takes later messages.
+func (j *Journal) pull(
+	ctx context.Context, consumer string, answers *nats.Subscription, most uint64,
+) (found []*nats.Msg, err error) {
+	ctx, cancel := context.WithTimeout(ctx, j.timeout)
+	defer cancel()
+	batch := int(min(most, scanMessages))
+	request := fmt.Appendf(nil, `{"batch":%d,"max_bytes":%d,"expires":%d}`, batch, scanBytes, time.Second)
+	if err := j.nc.PublishRequest(bus.ConsumerNextSubject(bus.StreamEvents, consumer), answers.Subject,
+		request); err != nil {
+		return nil, fmt.Errorf("journal: scan: %w", err)
+	}
+	for len(found) < batch {
+		m, err := answers.NextMsgWithContext(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("journal: scan: %w", j.complaint(err))
+		}
+		switch status := m.Header.Get("Status"); {
+		case m.Reply != "": // it can be acknowledged, so it is a message
+			if found = append(found, m); isEmpty(m.Data, m.Header) {
+				return found, nil
+			}
+		case status == "404", status == "408", status == "409" && len(found) > 0: // no more, or too large together
+			return found, nil
+		case status == "409": // the end of the answer before
+		default:
+			return nil, refusal.Unavailable("", "I11", "the bus answers %s %s", status, m.Header.Get("Description"))
+		}
+	}
+	return found, nil
+}
+
+// readerOn returns this identity's reader on the named server, which therefore reads that server's copy. It asks all
+// readers at once, because the reader on a server that is down does not answer.
+func (j *Journal) readerOn(ctx context.Context, server string) (jetstream.Consumer, error) {
+	ctx, stop := context.WithTimeout(ctx, j.timeout)
+	defer stop()
+	type answer struct {
+		jetstream.Consumer
+		err error
+	}
+	names := bus.CopyReaders(bus.Identity(j.nc.Opts.Name))
+	answers := make(chan answer, len(names))
+	for _, name := range names {
+		go func() {
+			c, err := j.js.Consumer(ctx, bus.StreamEvents, name)
+			answers <- answer{c, err}
+		}()
+	}
+	var failed error
+	for range names {
+		switch a := <-answers; {
+		case errors.Is(a.err, jetstream.ErrConsumerNotFound):
+		case a.err != nil:
+			failed = a.err
+		default:
+			if info := a.CachedInfo(); server == "" || info.Cluster != nil && info.Cluster.Leader == server {
+				return a.Consumer, nil
+			}
+		}
+	}
+	if failed != nil {
+		return nil, failed
+	}
+	return nil, refusal.Unavailable("", "I11", "%q has no reader on the server %q: run lockbox provision",
+		j.nc.Opts.Name, server)
+}
+
+// rewind moves a reader to a sequence.
+func (j *Journal) rewind(ctx context.Context, consumer string, to uint64) error {
+	var answer struct {
+		Error *jetstream.APIError `json:"error"`
+	}
+	request := fmt.Appendf(nil, `{"seq":%d}`, to)
+	if err := j.ask(ctx, bus.ConsumerResetSubject(bus.StreamEvents, consumer), request, &answer); err != nil {
+		return err
+	}
+	if answer.Error != nil {
+		return answer.Error
+	}
+	return nil
 }

@@ -28,16 +28,20 @@ type News struct {
 	Err error
 }
 
+// ahead is the number of events that one request asks for after the tip. That the last of them does not exist yet shows
+// that the answer is complete: one request is enough if a single event followed.
+const ahead = 2
+
 // rounds is how many times Since reads aggregates that keep changing before it gives up.
 const rounds = 8
 
 // Since reads what happened to each of these aggregates after the known version. The result is one consistent cut: at
 // some moment after the call began, the stream's leader had exactly this.
 //
-// With one replica, every read is from the leader and one request is enough: it asks whether the last known event is
-// still the last and, for unknown aggregates, for all events. Only if something has changed does a second request read
-// everything. On a cluster, unknown aggregates are read from any replica; then the leader is asked about all of them,
-// again and again until nothing has changed in between.
+// With one replica, every read is from the leader and one request is usually enough: it asks whether the last known
+// event is still the last and for the one that may have followed and, for unknown aggregates, for all events. On a
+// cluster, unknown aggregates are read from any replica; then the leader is asked about all of them, again and again
+// until nothing has changed in between.
 func (j *Journal) Since(ctx context.Context, known ...Version) ([]News, error) {
 	looks := make([]*look, len(known))
 	for i, k := range known {
@@ -55,7 +59,12 @@ func (j *Journal) Since(ctx context.Context, known ...Version) ([]News, error) {
 		look = j.confirmAtLeader
 	}
 	for round := range rounds {
-		settled, err := look(ctx, looks, round)
+		if round == rounds/2 { // whoever has fallen far behind catches up faster from the start
+			for _, l := range looks {
+				l.forget()
+			}
+		}
+		settled, err := look(ctx, looks)
 		if err != nil {
 			return nil, err
 		}
@@ -76,8 +85,6 @@ type look struct {
 	// tip is the last event so far; zero if the aggregate must be read from the start.
 	tip   Version
 	whole bool
-	// long means that it does not fit in one answer and was read in several.
-	long bool
 	// entries are the events after known, or all events if whole.
 	entries []Entry
 	err     error
@@ -97,24 +104,25 @@ func (l *look) filters() []string {
 	if l.tip.Version == 0 {
 		return []string{bus.Filter(l.known.Key)}
 	}
-	return []string{bus.VersionFilter(l.known.Key, l.tip.Version), bus.VersionFilter(l.known.Key, l.tip.Version+1)}
+	filters := make([]string, 1+ahead)
+	for i := range filters {
+		filters[i] = bus.VersionFilter(l.known.Key, l.tip.Version+uint64(i))
+	}
+	return filters
 }
 
 // forget resets the look, so that the aggregate is read from the start.
 func (l *look) forget() { l.tip, l.entries, l.err, l.whole = Version{}, nil, nil, false }
 
-// read replaces the look with the whole history found.
-func (l *look) read(found []storedMsg) error {
+// readWhole replaces the look with the whole history found.
+func (j *Journal) readWhole(ctx context.Context, l *look, found []storedMsg) error {
 	l.forget()
 	l.whole = true
-	entries := make([]Entry, len(found))
-	for i, m := range found {
-		var err error
-		if entries[i], err = newEntry(m.Seq, m.Time, m.Subject, m.Data); err != nil {
-			return l.fail(err)
-		}
+	entries, err := j.entries(ctx, found)
+	if err == nil {
+		err = checkHistory(entries)
 	}
-	if err := checkHistory(entries); err != nil {
+	if err != nil {
 		return l.fail(err)
 	}
 	l.entries = entries
@@ -135,21 +143,28 @@ func (l *look) fail(err error) error {
 	return err
 }
 
-// unchanged reports whether only the tip was found, and nothing after it.
-func (l *look) unchanged(found []storedMsg) bool {
-	return len(found) == 1 && found[0].Seq == l.tip.Sequence
-}
-
-// confirmAlone reads all aggregates with one request. It reports whether the answer is a consistent cut: aggregates to
-// be read from the start are complete, and the others have not changed.
-func (j *Journal) confirmAlone(ctx context.Context, looks []*look, round int) (settled bool, err error) {
-	if round == 1 {
-		for _, l := range looks {
-			if !l.long {
-				l.forget() // one answer is a consistent cut
-			}
+// follow adds what was found from the tip on. It reports whether that is all there is. If there is a message that
+// cannot be an event, the aggregate is read from the start.
+func (l *look) follow(found []storedMsg) (all bool, err error) {
+	if len(found) == 0 || found[0].Seq != l.tip.Sequence {
+		l.forget()
+		return false, nil
+	}
+	for _, m := range found[1:] {
+		if err := l.append(m); err != nil {
+			return false, err
 		}
 	}
+	if isMisfit(l.err) {
+		l.forget()
+		return false, nil
+	}
+	return len(found) <= ahead || l.err != nil, nil
+}
+
+// confirmAlone asks one question about all aggregates. It reports whether the answer is a consistent cut: it holds
+// everything there is of every aggregate.
+func (j *Journal) confirmAlone(ctx context.Context, looks []*look) (settled bool, err error) {
 	found, err := j.findEach(ctx, looks)
 	if errors.Is(err, errTooLong) {
 		return false, j.readLong(ctx, looks)
@@ -159,14 +174,18 @@ func (j *Journal) confirmAlone(ctx context.Context, looks []*look, round int) (s
 	}
 	settled = true
 	for i, l := range looks {
+		all := true
 		switch {
+		case l.err != nil:
 		case l.tip.Version == 0:
-			if err := l.read(found[i]); err != nil {
-				return false, err
-			}
-		case !l.unchanged(found[i]):
-			settled = false
+			err = j.readWhole(ctx, l, found[i])
+		default:
+			all, err = l.follow(found[i])
 		}
+		if err != nil {
+			return false, err
+		}
+		settled = settled && all
 	}
 	return settled, nil
 }
@@ -185,12 +204,9 @@ func (j *Journal) findEach(ctx context.Context, looks []*look) ([][]storedMsg, e
 	}
 	each := make([][]storedMsg, len(looks))
 	for _, m := range found {
-		at, err := bus.ParseEventSubject(m.Subject)
-		if err != nil {
-			return nil, &CorruptError{m.Seq, "its subject is an event's"}
-		}
-		i, asked := place[at.Key]
-		if !asked {
+		about, under := bus.Under(m.Subject)
+		i, asked := place[about]
+		if !under || !asked {
 			return nil, &CorruptError{m.Seq, "the bus answers what it was asked"}
 		}
 		each[i] = append(each[i], m)
@@ -209,7 +225,7 @@ func (j *Journal) readLong(ctx context.Context, looks []*look) error {
 			return err
 		}
 		if l.err == nil {
-			l.whole, l.long, l.entries = true, true, entries
+			l.whole, l.entries = true, entries
 		}
 		if n := len(entries); n > 0 {
 			l.tip = Version{l.known.Key, uint64(n), entries[n-1].Seq}
@@ -224,7 +240,7 @@ const leaderAtOnce = 16
 // confirmAtLeader reads unknown aggregates from any replica and then asks the leader about all of them. It reports
 // whether none had changed: each was then the same when it was read and when the leader was asked, so all of them had
 // that state at the moment in between.
-func (j *Journal) confirmAtLeader(ctx context.Context, looks []*look, _ int) (settled bool, err error) {
+func (j *Journal) confirmAtLeader(ctx context.Context, looks []*look) (settled bool, err error) {
 	if err := j.readUnknown(ctx, looks); err != nil {
 		return false, err
 	}
@@ -237,9 +253,10 @@ func (j *Journal) confirmAtLeader(ctx context.Context, looks []*look, _ int) (se
 		}
 		if l.tip.Version > 0 {
 			g.Go(func() error {
-				m, err := j.stored(ctx, bus.StreamEvents, wanted{Last: bus.VersionFilter(l.known.Key, l.tip.Version)})
-				if err == nil && m.Seq != l.tip.Sequence {
+				m, err := j.lastEvent(ctx, bus.VersionFilter(l.known.Key, l.tip.Version), l.tip.Sequence)
+				if isMisfit(err) || err == nil && m.Seq != l.tip.Sequence {
 					changed.Store(true)
+					return nil
 				}
 				return err
 			})
@@ -251,7 +268,11 @@ func (j *Journal) confirmAtLeader(ctx context.Context, looks []*look, _ int) (se
 			continue
 		}
 		g.Go(func() (err error) {
-			next[i], err = j.stored(ctx, bus.StreamEvents, wanted{Last: bus.VersionFilter(l.known.Key, l.tip.Version+1)})
+			next[i], err = j.lastEvent(ctx, bus.VersionFilter(l.known.Key, l.tip.Version+1), l.tip.Sequence+1)
+			if isMisfit(err) {
+				changed.Store(true)
+				return nil
+			}
 			return err
 		})
 	}
@@ -283,6 +304,9 @@ func (l *look) append(m storedMsg) error {
 	switch {
 	case err != nil:
 		return l.fail(err)
+	case e.Event.GetVersion() != l.tip.Version+1:
+		l.err = &HistoryError{e.Seq, "versions count 1, 2, 3 …"}
+		return nil
 	case e.Seq <= l.tip.Sequence:
 		l.err = &HistoryError{e.Seq, "sequences rise with versions"}
 		return nil
@@ -314,7 +338,7 @@ func (j *Journal) readUnknown(ctx context.Context, looks []*look) error {
 		return err
 	}
 	for i, l := range unknown {
-		if err := l.read(found[i]); err != nil {
+		if err := j.readWhole(ctx, l, found[i]); err != nil {
 			return err
 		}
 	}

@@ -37,15 +37,18 @@ func Renew(nc *nats.Conn, verified uint64, now time.Time) error {
 // Holder receives renewals.
 type Holder struct {
 	now func() time.Time
+	// returned is called when the lease is valid again.
+	returned func()
 
 	mu sync.Mutex
 	// until uses this process's monotonic clock, which clock adjustments do not affect.
 	until time.Time
 }
 
-// Listen subscribes to renewals for as long as the connection lasts. Now is the service's clock.
-func Listen(nc *nats.Conn, now func() time.Time) (*Holder, error) {
-	h := &Holder{now: now}
+// Listen subscribes to renewals for as long as the connection lasts. Now is the service's clock. Returned is called
+// each time that a renewal makes the lease valid when it was not.
+func Listen(nc *nats.Conn, now func() time.Time, returned func()) (*Holder, error) {
+	h := &Holder{now: now, returned: returned}
 	if _, err := nc.Subscribe(bus.LeaseSubject, func(m *nats.Msg) { h.renewed(m.Data) }); err != nil {
 		return nil, err
 	}
@@ -63,11 +66,20 @@ func (h *Holder) renewed(data []byte) {
 	if age < -drift || age >= Lifetime {
 		return
 	}
+	if h.extend(time.Now(), Lifetime-max(0, age)) {
+		h.returned()
+	}
+}
+
+// extend reports whether the lease was not valid before.
+func (h *Holder) extend(now time.Time, by time.Duration) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if until := time.Now().Add(Lifetime - max(0, age)); until.After(h.until) {
+	lapsed := !now.Before(h.until)
+	if until := now.Add(by); until.After(h.until) {
 		h.until = until
 	}
+	return lapsed
 }
 
 // Check refuses (UNAVAILABLE) unless there is a fresh lease.

@@ -39,7 +39,7 @@ func TestALeaseLastsFifteenSecondsFromWhenItWasIssued(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := &Holder{now: time.Now}
+				h := &Holder{now: time.Now, returned: func() {}}
 				h.renewed(issued(t, time.Now().Add(-c.age)))
 				time.Sleep(c.wait)
 				if err := h.Check(); (err == nil) != c.good {
@@ -51,7 +51,7 @@ func TestALeaseLastsFifteenSecondsFromWhenItWasIssued(t *testing.T) {
 }
 
 func TestWithoutALeaseNothingIsGranted(t *testing.T) {
-	h := &Holder{now: time.Now}
+	h := &Holder{now: time.Now, returned: func() {}}
 	for _, bad := range [][]byte{nil, {}, []byte("all is well"), issued(t, time.Now())[:3]} {
 		h.renewed(bad)
 		if err := h.Check(); !refusal.Is(err, lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE) {
@@ -63,12 +63,38 @@ func TestWithoutALeaseNothingIsGranted(t *testing.T) {
 // An old word that arrives after a newer one does not shorten it.
 func TestTheNewestWordCounts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := &Holder{now: time.Now}
+		h := &Holder{now: time.Now, returned: func() {}}
 		h.renewed(issued(t, time.Now()))
 		h.renewed(issued(t, time.Now().Add(-10*time.Second)))
 		time.Sleep(Lifetime - time.Second)
 		if err := h.Check(); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// Whoever waits for the lease is told when it returns, once.
+func TestTheReturnOfTheLeaseIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		told := 0
+		h := &Holder{now: time.Now}
+		h.returned = func() {
+			if told++; h.Check() != nil {
+				t.Error("it is told before the lease is valid")
+			}
+		}
+		for i, c := range []struct {
+			wait, age time.Duration
+			told      int
+		}{
+			{0, 0, 1}, {RenewEvery, 0, 1}, {RenewEvery, 0, 1}, // the first one, and renewals in time
+			{Lifetime, Lifetime, 1}, {0, time.Second, 2}, {0, 0, 2}, // one that is too old does not bring it back
+		} {
+			time.Sleep(c.wait)
+			h.renewed(issued(t, time.Now().Add(-c.age)))
+			if told != c.told {
+				t.Errorf("after renewal %d it was told %d times, not %d", i, told, c.told)
+			}
 		}
 	})
 }

@@ -58,7 +58,8 @@ func TestWhatIsSaid(t *testing.T) {
 	for id, text := range all["en"].All() {
 		listed += id + "=" + text + ";"
 	}
-	if want := "long=One.\n\nTwo.;many={{.Count}} requests of {{.Who}};who={{.Who}} denied access: {{.Text}}.;"; listed != want {
+	want := "long=One.\n\nTwo.;many={{.Count}} requests of {{.Who}};who={{.Who}} denied access: {{.Text}}.;"
+	if listed != want {
 		t.Errorf("listed %q, want %q", listed, want)
 	}
 }

@@ -10,10 +10,13 @@ import (
 
 // Metrics are a process's counters.
 type Metrics struct {
-	registry    *prometheus.Registry
-	refusals    *prometheus.CounterVec
-	events      *prometheus.CounterVec
-	deadLetters *prometheus.CounterVec
+	registry        *prometheus.Registry
+	refusals        *prometheus.CounterVec
+	events          *prometheus.CounterVec
+	deadLetters     *prometheus.CounterVec
+	deadLettersLost *prometheus.CounterVec
+	limited         *prometheus.CounterVec
+	keysPassedOver  *prometheus.CounterVec
 }
 
 // NewMetrics returns a process's counters, including those of the Go runtime.
@@ -29,8 +32,20 @@ func NewMetrics() *Metrics {
 		deadLetters: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "lockbox_deadletters_total", Help: "Messages that could not be understood and were set aside.",
 		}, []string{"service"}),
+		deadLettersLost: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "lockbox_deadletters_lost_total",
+			Help: "Messages that could not be understood and were not kept, because too many of their sender are.",
+		}, []string{"service"}),
+		limited: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "lockbox_limited_commands_total",
+			Help: "Commands that were refused because the person had sent too many, by the account on the bus that sent them.",
+		}, []string{"service", "sender"}),
+		keysPassedOver: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "lockbox_issuer_keys_passed_over_total",
+			Help: "Keys of issuers that cannot be used, counted when a key set is first seen; the log names them.",
+		}, []string{"service"}),
 	}
-	m.registry.MustRegister(m.refusals, m.events, m.deadLetters,
+	m.registry.MustRegister(m.refusals, m.events, m.deadLetters, m.deadLettersLost, m.limited, m.keysPassedOver,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -48,8 +63,19 @@ func (m *Metrics) For(service string) *Counters {
 	if m == nil {
 		return nil
 	}
-	m.deadLetters.WithLabelValues(service) // exported as 0 from the start, so that the first one shows as an increase
+	// Exported as 0 from the start, so that the first one shows as an increase.
+	m.deadLetters.WithLabelValues(service)
+	m.deadLettersLost.WithLabelValues(service)
+	m.keysPassedOver.WithLabelValues(service)
 	return &Counters{metrics: m, service: service}
+}
+
+// Registerer registers the service's own collectors. It is nil if c is.
+func (c *Counters) Registerer() prometheus.Registerer {
+	if c == nil {
+		return nil
+	}
+	return c.metrics.Registerer()
 }
 
 // Counters are the counters of one service. A nil *Counters counts nothing.
@@ -78,5 +104,26 @@ func (c *Counters) Event(eventType string) {
 func (c *Counters) DeadLetter() {
 	if c != nil {
 		c.metrics.deadLetters.WithLabelValues(c.service).Inc()
+	}
+}
+
+// DeadLetterLost counts a message that was not kept as a dead letter.
+func (c *Counters) DeadLetterLost() {
+	if c != nil {
+		c.metrics.deadLettersLost.WithLabelValues(c.service).Inc()
+	}
+}
+
+// Limited counts a command that was refused because its person had sent too many, by its sender on the bus.
+func (c *Counters) Limited(sender string) {
+	if c != nil {
+		c.metrics.limited.WithLabelValues(c.service, sender).Inc()
+	}
+}
+
+// KeysPassedOver counts keys of an issuer that cannot be used.
+func (c *Counters) KeysPassedOver(n int) {
+	if c != nil {
+		c.metrics.keysPassedOver.WithLabelValues(c.service).Add(float64(n))
 	}
 }

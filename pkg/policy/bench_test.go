@@ -17,7 +17,7 @@ func BenchmarkEvaluate(b *testing.B) {
 		Intent: &lockboxv1.AccessIntent{
 			Id: "019b0000-0000-7000-8000-000000000001", Tenant: "contoso", SubscriptionId: "production",
 			ResourceType: "compute/virtual-machines", Scenario: "managed-disk",
-			ResourceIds:   []string{"/subscriptions/production/virtualMachines/web-1"},
+			ResourceIds:   []string{"/subscriptions/production/providers/Microsoft.Compute/virtualMachines/web-1"},
 			Justification: "The machine hangs; a copy of the disk will show why.",
 		},
 		By: &lockboxv1.Actor{

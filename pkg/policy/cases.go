@@ -17,12 +17,12 @@ import (
 )
 
 // ordinary holds the default facts of a case: an engineer with a second factor requests a memory dump of a customer
-// that has Lockbox enabled, and has made no request recently. A case overrides them key by key.
+// that has Lockbox enabled, and has made no request recently. A case overrides them key by key. The resource is one of
+// the type that is requested.
 var ordinary = map[string]map[string]any{
 	"intent": {
 		"tenant": "contoso", "subscription_id": "production", "resource_type": "compute/virtual-machines",
 		"scenario":      "memory-dump",
-		"resource_ids":  []any{"/subscriptions/production/virtualMachines/web-1"},
 		"reason_type":   "REASON_TYPE_RESPONSE_TO_PRODUCTION_ALERT",
 		"justification": "The machine hangs; a memory dump will show where.",
 	},
@@ -75,6 +75,10 @@ func (f *file) check(n *yaml.Node, r *Rules, c *catalogue.Catalogue) (name strin
 		f.fact(facts[key], n, ordinary[key], fact)
 	}
 	s.tenant.Id = s.intent.GetTenant()
+	if len(s.intent.GetResourceIds()) == 0 {
+		service, _, _ := c.Lookup(s.intent.GetResourceType(), s.intent.GetScenario())
+		s.intent.ResourceIds = []string{service.Example(root(s.intent))}
+	}
 	now := ordinaryTime
 	if at := facts["now"]; at != nil {
 		var err error

@@ -10,7 +10,7 @@ import (
 const Window = 30
 
 // Histories counts the outcomes of each engineer's requests, from the events of all requests. Its memory is bounded: it
-// holds at most Window+2 days per engineer, and the requester of each open request. It is not safe for concurrent use.
+// holds at most Window+2 days per engineer, and what is said of each open request. It is not safe for concurrent use.
 //
 // An event counts on the day on which the bus stored it: all services share that clock, and none can set it. Events are
 // counted as stored, without checking that they are valid in sequence.
@@ -19,11 +19,13 @@ type Histories struct {
 	today     int64
 	open      map[requestKey]opened
 	engineers map[engineer][]counts
+	waiting   tallies
 }
 
 type requestKey struct{ tenant, id string }
 
-type engineer struct{ issuer, subject string }
+// engineer is an account or, where its issuer says which human has it, that human with all accounts (R51).
+type engineer struct{ issuer, subject, human string }
 
 // opened is an open request.
 type opened struct {
@@ -34,13 +36,13 @@ type opened struct {
 
 // counts are the outcomes of one day.
 type counts struct {
-	on                                                     int64
-	requests, granted, refused, denied, revoked, emergency int32
+	on                                                             int64
+	requests, granted, refused, denied, revoked, emergency, exempt int32
 }
 
 // NewHistories returns empty histories.
 func NewHistories() *Histories {
-	return &Histories{open: map[requestKey]opened{}, engineers: map[engineer][]counts{}}
+	return &Histories{open: map[requestKey]opened{}, engineers: map[engineer][]counts{}, waiting: newTallies()}
 }
 
 // Requester returns the requester of a request; nil if unknown.
@@ -59,6 +61,11 @@ func (h *Histories) Add(sequence uint64, stored time.Time, e *lockboxv1.Event, a
 		h.open[key] = opened{by, on, in.GetIntent().GetEmergency()}
 		c := h.of(by, on)
 		c.requests++
+		if exempt(in.GetIntent(), e.GetActor()) {
+			c.exempt++
+		} else {
+			h.waiting.add(key, waiting{by, key.tenant, in.GetIntent().GetTicketId()})
+		}
 		if in.GetIntent().GetEmergency() {
 			c.emergency++
 		}
@@ -75,6 +82,9 @@ func (h *Histories) Add(sequence uint64, stored time.Time, e *lockboxv1.Event, a
 	}
 	if ends(e) {
 		delete(h.open, key)
+	}
+	if ends(e) || e.GetAccessGranted() != nil {
+		h.waiting.remove(key)
 	}
 	h.sequence = sequence
 	h.forget(on)
@@ -175,7 +185,12 @@ func ends(e *lockboxv1.Event) bool {
 	return false
 }
 
-func engineerOf(p *lockboxv1.Person) engineer { return engineer{p.GetIssuer(), p.GetSubject()} }
+func engineerOf(p *lockboxv1.Person) engineer {
+	if p.GetHuman() != "" {
+		return engineer{issuer: p.GetIssuer(), human: p.GetHuman()}
+	}
+	return engineer{issuer: p.GetIssuer(), subject: p.GetSubject()}
+}
 
 // dayOf returns the number of the UTC day since 1970.
 func dayOf(t time.Time) int64 { return t.Unix() / (24 * 60 * 60) }

@@ -17,6 +17,8 @@ import (
 	"cel.dev/cel-go/cel"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/internal/strict"
+	"github.com/openlockbox/lockbox/pkg/prose"
+	"github.com/openlockbox/lockbox/pkg/written"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"go.yaml.in/yaml/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -174,7 +176,7 @@ func (f *file) stages(n *yaml.Node) []*lockboxv1.InternalStage {
 			s.Count = uint32(n) // #nosec G115 -- it was read as 32 bits
 		}
 		if a := m["answer_within"]; a != nil {
-			d, err := time.ParseDuration(a.Value)
+			d, err := written.Duration(a.Value)
 			if a.Kind != yaml.ScalarNode || err != nil || d < time.Second || d > maxAnswer {
 				f.say(a, "want a time such as 24h, at most %dh", int(maxAnswer.Hours()))
 			}
@@ -311,7 +313,7 @@ func (f *file) line(n *yaml.Node) string {
 	if n == nil || len(f.problems) > before {
 		return ""
 	}
-	if err := input.Line("", s, 1, maxText); err != nil {
+	if err := prose.CheckLine("", s, 1, maxText); err != nil {
 		f.say(n, "%v", err)
 	}
 	return s

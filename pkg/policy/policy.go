@@ -12,6 +12,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/pkg/resource"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	"github.com/openlockbox/lockbox/pkg/ticket"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -47,7 +48,7 @@ func Evaluate(
 			Id: f.Intent.GetTenant(), LockboxEnabled: f.Tenant.Enabled, SupportPlan: f.Tenant.Plan,
 			PreviewSignedUp: f.Tenant.SignedUp(f.Intent.GetResourceType()),
 		},
-		subscriptionMissing: f.Subscription != nil && !f.Subscription.Exists(),
+		subscriptionMissing: f.Subscription != nil && !f.Subscription.Registered(),
 		subscriptionFaulty:  f.Subscription != nil && f.Subscription.Fault != nil,
 		ticketMissing:       f.Ticket != nil && !f.Ticket.Exists(),
 		history:             f.History,
@@ -116,7 +117,11 @@ func (s subject) evaluate(
 	}
 	v.Facts.ServiceName, v.Facts.Stage = service.Name, service.Stage
 	v.Facts.ScenarioName, v.Facts.CustomerData, v.Facts.Elevated = scenario.Name, scenario.CustomerData, scenario.Elevated
+	v.Facts.Changes = scenario.Changes
 	if err := s.plausible(scenario); err != nil {
+		return refuse(v, err)
+	}
+	if err := service.Fits(root(s.intent), s.intent.GetResourceIds()); err != nil {
 		return refuse(v, err)
 	}
 	ruled := r.apply(v, r.weigh(s, resourceFacts(v.GetFacts()), now))
@@ -131,6 +136,9 @@ func (s subject) evaluate(
 	waive(v)
 	v.Reasons, v.CodedReasons = append(v.Reasons, ruled.reasons...), append(v.CodedReasons, ruled.codes...)
 	demand(v, s.hurry(v, ruled.stages), terms, now)
+	if v.GetOutcome() == lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_DECIDES {
+		v.CustomerAnswerWithin, v.CustomerRemindBefore = durationpb.New(terms.CustomerApproval), terms.Reminders()
+	}
 	return v
 }
 
@@ -233,10 +241,11 @@ func (s subject) plausible(scenario catalogue.Scenario) error {
 	return nil
 }
 
-// Resource returns the catalogue's facts about what an intent requests; nil if the catalogue does not contain it.
+// Resource returns the catalogue's facts about what an intent requests; nil if the catalogue does not contain it, or if
+// the resources are not all of the type that the intent names: what is known of one type says nothing about another.
 func Resource(in *lockboxv1.AccessIntent, c *catalogue.Catalogue) *request.Resource {
 	service, scenario, err := c.Lookup(in.GetResourceType(), in.GetScenario())
-	if err != nil {
+	if err != nil || service.Fits(root(in), in.GetResourceIds()) != nil {
 		return nil
 	}
 	return &request.Resource{CustomerData: scenario.CustomerData,
@@ -286,7 +295,7 @@ func demand(v *lockboxv1.AccessEvaluated, stages []*lockboxv1.InternalStage, ter
 			Group: stage.GetGroup(), Count: stage.GetCount(), AnswerWithin: durationpb.New(within),
 		})
 	}
-	v.InternalExpiresAt, v.InternalRemindBefore = timestamppb.New(until), terms.InternalReminders()
+	v.InternalExpiresAt, v.InternalRemindBefore = timestamppb.New(until), terms.Reminders()
 }
 
 func refuse(v *lockboxv1.AccessEvaluated, err error) *lockboxv1.AccessEvaluated {
@@ -298,6 +307,10 @@ func refuse(v *lockboxv1.AccessEvaluated, err error) *lockboxv1.AccessEvaluated 
 // explain records a reason, as a sentence and as a code.
 func explain(v *lockboxv1.AccessEvaluated, recorded string, code *lockboxv1.Reason) {
 	v.Reasons, v.CodedReasons = append(v.Reasons, recorded), append(v.CodedReasons, code)
+}
+
+func root(in *lockboxv1.AccessIntent) string {
+	return resource.Root(in.GetTenant(), in.GetSubscriptionId())
 }
 
 func scope(in *lockboxv1.AccessIntent) lockboxv1.Scope {

@@ -61,7 +61,7 @@ func rulesVersion(text []byte) (string, error) {
 }
 
 func catalogueVersion(text []byte) (string, error) {
-	c, err := catalogue.Parse(text)
+	c, err := catalogue.ParseNew("services.yaml", text)
 	if err != nil {
 		return "", err
 	}

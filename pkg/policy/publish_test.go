@@ -119,6 +119,7 @@ services:
   - type: compute/virtual-machines
     name: Virtual machines
     stage: generally available
+    paths: [Microsoft.Compute/virtualMachines/*]
     scenarios:
       - {id: memory-dump, name: Memory dump, customer_data: true, elevated: false, scope: subscription}
 `
@@ -155,11 +156,11 @@ func TestTheCatalogueIsPublishedByTheSecurityOfficer(t *testing.T) {
 	mayNot(publishCatalogue("1", tiny, &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_TENANT,
 		Groups: []string{aggregate.SecurityOfficers}, Person: officer.GetPerson()}), forbidden, "security officer")
 	mayNot(publishCatalogue("1", strings.Replace(tiny, "true", "perhaps", 1), officer), invalid,
-		"services.yaml:7: want true or false")
+		"services.yaml:8: want true or false")
 	mayNot(publishCatalogue("1", small, officer), invalid, "services.yaml:1: unknown key")
 	mayNot(publishCatalogue("1", "", officer), invalid, "is empty")
 	mayNot(publishCatalogue("1", strings.Replace(tiny, "memory-dump", strings.Repeat("\u00e9", 20_000), 1), officer),
-		invalid, "services.yaml:7: want an id")
+		invalid, "services.yaml:8: want an id")
 	mayNot(publishCatalogue("1", tiny+strings.Repeat("# \n", 20_000), officer), invalid, "bytes long")
 	if s.Exists() {
 		t.Fatal("a refusal changes nothing")

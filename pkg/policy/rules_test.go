@@ -146,7 +146,8 @@ func TestWhatEachEffectDoes(t *testing.T) {
 			if c.within > 0 && !v.GetInternalExpiresAt().AsTime().Equal(c.at.Add(c.within)) {
 				t.Errorf("internal approvals have until %s", v.GetInternalExpiresAt().AsTime())
 			}
-			if refused := v.GetOutcome() == lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_REFUSED; refused != (c.refusal != "") {
+			refused := v.GetOutcome() == lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_REFUSED
+			if refused != (c.refusal != "") {
 				t.Errorf("the outcome is %s", v.GetOutcome())
 			}
 			if v.GetPolicyVersion() != r.Version() || !strings.HasPrefix(r.Version(), "small+") ||

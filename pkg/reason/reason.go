@@ -29,7 +29,7 @@ func load() map[string]*message.Catalogue {
 // parameters maps the names of parameters to the placeholders they fill.
 var parameters = map[string]string{
 	"rule": "Rule", "group": "Group", "resource_type": "ResourceType", "scenario": "Scenario", "service": "Service",
-	"migration": "Migration", "answer": "Answer",
+	"migration": "Migration", "answer": "Answer", "resource": "Resource", "pattern": "Pattern",
 }
 
 // Of returns a reason with a code and parameters, given as pairs of names and values. Parameters with an empty value

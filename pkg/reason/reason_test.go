@@ -19,7 +19,8 @@ var unsaid = []lockboxv1.ReasonCode{
 func every(code lockboxv1.ReasonCode) *lockboxv1.Reason {
 	return reason.Of(code, "rule", "<rule>", "group", "<group>", "resource_type", "<resource_type>", "scenario",
 		"<scenario>",
-		"service", "<service>", "migration", "<migration>", "answer", "<answer>")
+		"service", "<service>", "migration", "<migration>", "answer", "<answer>", "resource",
+		"<resource>", "pattern", "<pattern>")
 }
 
 func TestEveryReasonIsSaidInEveryLanguage(t *testing.T) {

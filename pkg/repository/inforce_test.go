@@ -10,6 +10,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/journal/journaltest"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/repository"
+	"github.com/openlockbox/lockbox/pkg/story"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
@@ -25,10 +26,7 @@ func published(t *testing.T, version uint64, text, textVersion string) *lockboxv
 	return &lockboxv1.Event{
 		Id: newID(t), Tenant: aggregate.Catalogue.Tenant, Kind: aggregate.Catalogue.Kind, AggregateId: aggregate.Catalogue.ID,
 		Version: version, CausationId: newID(t), Time: timestamppb.Now(),
-		Actor: &lockboxv1.Actor{
-			Side: lockboxv1.Side_SIDE_PROVIDER, Person: &lockboxv1.Person{Issuer: "https://login.example.org", Subject: "olga"},
-			Groups: []string{aggregate.SecurityOfficers},
-		},
+		Actor: story.Provider("olga", aggregate.SecurityOfficers),
 		Fact: &lockboxv1.Event_CataloguePublished{CataloguePublished: &lockboxv1.CataloguePublished{Text: text,
 			Version: textVersion, Sha256: sum[:]}},
 	}
@@ -36,7 +34,7 @@ func published(t *testing.T, version uint64, text, textVersion string) *lockboxv
 
 func TestTheLastPublishedIsInForceCompiledOnce(t *testing.T) {
 	t.Parallel()
-	b := journaltest.Start(t, 1)
+	b := journaltest.Start(t, 1) // there is one catalogue on a bus
 	orchestrator, evaluator := b.Journal(t, bus.Orchestrator), b.Journal(t, bus.Evaluator)
 	r, inForce := repository.New(evaluator), repository.CatalogueInForce()
 	inForceNow := func() (*catalogue.Catalogue, error) {

@@ -160,8 +160,11 @@ func (r *Repository) read(ctx context.Context, keys []aggregate.Key) (map[aggreg
 func atFault(key aggregate.Key, err error) (trail, error) {
 	var contradiction *journal.HistoryError
 	var corrupt *journal.CorruptError
+	var misfit *journal.MisfitError
 	var fault aggregate.Fault
 	switch {
+	case errors.As(err, &misfit):
+		fault = aggregate.Fault{Sequence: misfit.Seq, Rule: misfit.Rule, NotAnEvent: true}
 	case errors.As(err, &contradiction):
 		fault = aggregate.Fault{Sequence: contradiction.Seq, Rule: contradiction.Rule}
 	case errors.As(err, &corrupt):
@@ -255,6 +258,10 @@ func (r *Repository) Append(ctx context.Context, states States, events ...*lockb
 	for i, sequence := range stored {
 		states.Add(sequence, events[i])
 		r.Saw(sequence, events[i])
+	}
+	if misfit := new(journal.MisfitError); errors.As(err, &misfit) {
+		// It stands where a read from the cached state on does not look.
+		r.recent.Put(aggregate.KeyOf(events[0]), nil)
 	}
 	if err != nil {
 		return stored, fmt.Errorf("%s: %w", aggregate.KeyOf(events[0]), err)

@@ -15,12 +15,16 @@ import (
 	"github.com/openlockbox/lockbox/pkg/journal/journaltest"
 	"github.com/openlockbox/lockbox/pkg/repository"
 	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/pkg/story"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-const tenantID = "acme"
+// shared is the bus of all tests, each of which has a tenant of its own.
+var shared journaltest.Shared
+
+func TestMain(m *testing.M) { shared.Run(m) }
 
 func newID(t *testing.T) string {
 	id, err := uuid.NewV7()
@@ -30,19 +34,11 @@ func newID(t *testing.T) string {
 	return id.String()
 }
 
-// requested is a request's first event.
-func requested(t *testing.T) *lockboxv1.Event {
-	id := newID(t)
-	engineer := &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_PROVIDER,
-		Person: &lockboxv1.Person{Issuer: "https://login.example.org", Subject: "erin"}}
-	e, err := request.Submit(request.State{},
-		request.Submission{By: engineer, Stored: time.Now(), Tool: journaltest.Tool, Sequence: 1,
-			Intent: &lockboxv1.AccessIntent{
-				Id: id, Tenant: tenantID, SubscriptionId: "prod", ResourceType: "compute/virtual-machines", Scenario: "memory-dump",
-				ResourceIds:   []string{"/subscriptions/prod/vm1"},
-				ReasonType:    lockboxv1.ReasonType_REASON_TYPE_PROVIDER_INITIATED_SERVICE,
-				Justification: "the machine hangs",
-			}}, request.DefaultTerms(), time.Now())
+// requested is the first event of a request of a tenant.
+func requested(t *testing.T, tenant string) *lockboxv1.Event {
+	intent := story.Dump(tenant, "prod", "vm1")
+	intent.Id = newID(t)
+	e, err := story.New(time.Now()).Submitted(story.Provider("erin"), intent)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +49,7 @@ func requested(t *testing.T) *lockboxv1.Event {
 // withdrawn is its second.
 func withdrawn(t *testing.T, first *lockboxv1.Event) *lockboxv1.Event {
 	return &lockboxv1.Event{
-		Id: newID(t), Tenant: tenantID, Kind: aggregate.KindRequest, AggregateId: first.GetAggregateId(), Version: 2,
+		Id: newID(t), Tenant: first.GetTenant(), Kind: aggregate.KindRequest, AggregateId: first.GetAggregateId(), Version: 2,
 		CausationId: newID(t),
 		Time:        timestamppb.Now(), Actor: first.GetActor(),
 		Fact: &lockboxv1.Event_RequestWithdrawn{RequestWithdrawn: &lockboxv1.RequestWithdrawn{}},
@@ -80,10 +76,10 @@ func connected(t *testing.T, b *journaltest.Bus) (*repository.Repository, *nats.
 
 func TestWhatIsRememberedIsConfirmedAndNotReadAgain(t *testing.T) {
 	t.Parallel()
-	b := journaltest.Start(t, 1)
+	b := shared.Bus(t)
 	evaluator, orchestrator := b.Journal(t, bus.Evaluator), b.Journal(t, bus.Orchestrator)
 	r, nc := connected(t, b)
-	first := requested(t)
+	first := requested(t, journaltest.NewTenant())
 	key := aggregate.KeyOf(first)
 	one, err := evaluator.Append(t.Context(), 0, first)
 	if err != nil {
@@ -112,7 +108,7 @@ func TestWhatIsRememberedIsConfirmedAndNotReadAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	expect(2, two, request.Withdrawn) // once to see that something happened, once to read it
+	expect(1, two, request.Withdrawn) // what followed comes with the answer
 	expect(1, two, request.Withdrawn)
 	if _, err := r.BasisOf(gone(t), key); err == nil {
 		t.Error("nothing can be confirmed, and yet there was an answer")
@@ -121,12 +117,13 @@ func TestWhatIsRememberedIsConfirmedAndNotReadAgain(t *testing.T) {
 
 func TestWhatIsReadForTheFirstTimeIsOneQuestion(t *testing.T) {
 	t.Parallel()
-	b := journaltest.Start(t, 1)
+	b := shared.Bus(t)
 	evaluator := b.Journal(t, bus.Evaluator)
 	r, nc := connected(t, b)
 	var keys []aggregate.Key
+	tenant := journaltest.NewTenant()
 	for range 40 {
-		e := requested(t)
+		e := requested(t, tenant)
 		if _, err := evaluator.Append(t.Context(), 0, e); err != nil {
 			t.Fatal(err)
 		}
@@ -152,10 +149,10 @@ func TestWhatIsReadForTheFirstTimeIsOneQuestion(t *testing.T) {
 
 func TestRecentAsksOnlyForWhatIsNotRemembered(t *testing.T) {
 	t.Parallel()
-	b := journaltest.Start(t, 1)
+	b := shared.Bus(t)
 	evaluator, orchestrator := b.Journal(t, bus.Evaluator), b.Journal(t, bus.Orchestrator)
 	r := repository.New(orchestrator)
-	first := requested(t)
+	first := requested(t, journaltest.NewTenant())
 	key := aggregate.KeyOf(first)
 	one, err := evaluator.Append(t.Context(), 0, first)
 	if err != nil {
@@ -193,9 +190,9 @@ func TestRecentAsksOnlyForWhatIsNotRemembered(t *testing.T) {
 // What is asked as of a sequence is the same whenever it is asked, whether it is remembered or not.
 func TestAtIsTheSameWheneverItIsAsked(t *testing.T) {
 	t.Parallel()
-	b := journaltest.Start(t, 1)
+	b := shared.Bus(t)
 	evaluator, orchestrator := b.Journal(t, bus.Evaluator), b.Journal(t, bus.Orchestrator)
-	first := requested(t)
+	first := requested(t, journaltest.NewTenant())
 	key := aggregate.KeyOf(first)
 	one, err := evaluator.Append(t.Context(), 0, first)
 	if err != nil {
@@ -223,9 +220,10 @@ func TestAtIsTheSameWheneverItIsAsked(t *testing.T) {
 // A trail keeps a few states; what lies further back is read again.
 func TestAtReachesBackAsFarAsTheAggregateDoes(t *testing.T) {
 	t.Parallel()
-	j := journaltest.Start(t, 1).Journal(t, bus.Orchestrator)
+	j := shared.Bus(t).Journal(t, bus.Orchestrator)
 	opened := &lockboxv1.Event{
-		Id: newID(t), Tenant: tenantID, Kind: aggregate.KindTicket, AggregateId: "T-1", Version: 1, Time: timestamppb.Now(),
+		Id: newID(t), Tenant: journaltest.NewTenant(), Kind: aggregate.KindTicket, AggregateId: "T-1", Version: 1,
+		Time: timestamppb.Now(),
 		Actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_TENANT,
 			Person: &lockboxv1.Person{Issuer: "https://acme.example", Subject: "cora"}},
 		Fact: &lockboxv1.Event_TicketOpened{TicketOpened: &lockboxv1.TicketOpened{Title: "It hangs"}},
@@ -238,7 +236,7 @@ func TestAtReachesBackAsFarAsTheAggregateDoes(t *testing.T) {
 	sequences := []uint64{last}
 	for version := uint64(2); version <= 40; version++ {
 		commented := &lockboxv1.Event{
-			Id: newID(t), Tenant: tenantID, Kind: key.Kind, AggregateId: key.ID, Version: version, Time: timestamppb.Now(),
+			Id: newID(t), Tenant: key.Tenant, Kind: key.Kind, AggregateId: key.ID, Version: version, Time: timestamppb.Now(),
 			Actor: opened.GetActor(),
 			Fact:  &lockboxv1.Event_TicketCommented{TicketCommented: &lockboxv1.TicketCommented{Text: "still"}},
 		}
@@ -251,7 +249,7 @@ func TestAtReachesBackAsFarAsTheAggregateDoes(t *testing.T) {
 	for range 2 {
 		for i, at := range sequences {
 			states, err := r.At(t.Context(), at, key)
-			if s := states.Ticket(tenantID, "T-1"); err != nil || s.Version != uint64(i)+1 || s.Fault != nil {
+			if s := states.Ticket(key.Tenant, "T-1"); err != nil || s.Version != uint64(i)+1 || s.Fault != nil {
 				t.Errorf("at %d: version %d, %v, %v; want %d", at, s.Version, s.Fault, err, i+1)
 			}
 		}
@@ -260,10 +258,10 @@ func TestAtReachesBackAsFarAsTheAggregateDoes(t *testing.T) {
 
 func TestWhatCannotBeTrueIsAtFaultAndNotRemembered(t *testing.T) {
 	t.Parallel()
-	b := journaltest.Start(t, 1)
+	b := shared.Bus(t)
 	evaluator, orchestrator := b.Journal(t, bus.Evaluator), b.Journal(t, bus.Orchestrator)
 	r := repository.New(orchestrator)
-	first := requested(t)
+	first := requested(t, journaltest.NewTenant())
 	key := aggregate.KeyOf(first)
 	one, err := evaluator.Append(t.Context(), 0, first)
 	if err != nil {
@@ -297,10 +295,10 @@ func TestWhatCannotBeTrueIsAtFaultAndNotRemembered(t *testing.T) {
 // Two events that follow each other are appended together, and remembered.
 func TestEventsThatFollowEachOtherAreAppendedTogether(t *testing.T) {
 	t.Parallel()
-	b := journaltest.Start(t, 1)
+	b := journaltest.Start(t, 1) // where nobody else's event comes between
 	r := repository.New(b.Journal(t, bus.Orchestrator))
 	opened := &lockboxv1.Event{
-		Tenant: tenantID, Kind: aggregate.KindTicket, AggregateId: "T-2", Version: 1, Time: timestamppb.Now(),
+		Tenant: journaltest.NewTenant(), Kind: aggregate.KindTicket, AggregateId: "T-2", Version: 1, Time: timestamppb.Now(),
 		Actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_TENANT,
 			Person: &lockboxv1.Person{Issuer: "https://acme.example", Subject: "cora"}},
 		Fact: &lockboxv1.Event_TicketOpened{TicketOpened: &lockboxv1.TicketOpened{Title: "It hangs"}},
@@ -320,7 +318,7 @@ func TestEventsThatFollowEachOtherAreAppendedTogether(t *testing.T) {
 	if err != nil || len(stored) != 2 || stored[1] != stored[0]+1 {
 		t.Fatalf("%v, %v", stored, err)
 	}
-	if s := states.Ticket(tenantID, "T-2"); s.Version != 2 || s.Sequence != stored[1] {
+	if s := states.Ticket(key.Tenant, "T-2"); s.Version != 2 || s.Sequence != stored[1] {
 		t.Errorf("%+v", s.History)
 	}
 	if again, err := r.Append(t.Context(), repository.States{}, opened, commented); err != nil ||

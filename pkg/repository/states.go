@@ -27,6 +27,7 @@ var folders = map[string]folder{
 	aggregate.KindRequest:      folding(request.Evolve),
 	aggregate.KindTenant:       folding(tenant.Evolve),
 	aggregate.KindSubscription: folding(tenant.EvolveSubscription),
+	aggregate.KindOwnership:    folding(tenant.EvolveOwnership),
 	aggregate.KindTicket:       folding(ticket.Evolve),
 	aggregate.KindPolicy:       folding(policy.Evolve),
 	aggregate.KindDisclosure:   folding(disclosure.Evolve),
@@ -96,6 +97,11 @@ func (s States) Subscription(tenantID, id string) tenant.Subscription {
 	return in[tenant.Subscription](s, aggregate.Subscription(tenantID, id))
 }
 
+// Ownership returns whose a subscription is, however its id is spelled.
+func (s States) Ownership(subscription string) tenant.Ownership {
+	return in[tenant.Ownership](s, aggregate.Ownership(subscription))
+}
+
 // Ticket returns one of a tenant's tickets.
 func (s States) Ticket(tenantID, id string) ticket.State {
 	return in[ticket.State](s, aggregate.Ticket(tenantID, id))
@@ -110,19 +116,29 @@ func (s States) Disclosure(tenantID, id string) disclosure.State {
 }
 
 // World returns what a decision on a tenant's request depends on: the tenant, and the subscription unless the request
-// is tenant-scoped (subscriptionID is empty).
+// is tenant-scoped (subscriptionID is empty). A subscription that is not the tenant's own counts as given up (R48).
 func (s States) World(tenantID, subscriptionID string) request.World {
 	w := request.World{Tenant: s.Tenant(tenantID)}
 	if subscriptionID != "" {
-		sub := s.Subscription(tenantID, subscriptionID)
+		w.Ownership = s.Ownership(subscriptionID)
+		sub := s.Subscription(tenantID, w.Ownership.Spelling(tenantID, subscriptionID))
+		if !w.Ownership.Of(tenantID) {
+			sub.GivenUp, sub.Roles = true, tenant.Roles{}
+		}
 		w.Subscription = &sub
 	}
 	return w
 }
 
+// SubscriptionKeys returns the keys of what World reads about a subscription, as far as its owner is known.
+func (s States) SubscriptionKeys(tenantID, subscriptionID string) []aggregate.Key {
+	return []aggregate.Key{aggregate.Ownership(subscriptionID),
+		aggregate.Subscription(tenantID, s.Ownership(subscriptionID).Spelling(tenantID, subscriptionID))}
+}
+
 // restOn returns, without duplicates, the keys of everything that decisions on these aggregates depend on: the
-// aggregates themselves, their tenants and, as far as a request is known, its subscription and, if the customer is not
-// asked, the catalogue.
+// aggregates themselves, their tenants and, as far as a request is known, its subscription with its owner and, if the
+// customer is not asked, the catalogue; of an ownership, the subscriptions that follow it.
 func (s States) restOn(about []aggregate.Key) (keys []aggregate.Key) {
 	seen := map[aggregate.Key]bool{}
 	add := func(key aggregate.Key) {
@@ -133,15 +149,24 @@ func (s States) restOn(about []aggregate.Key) (keys []aggregate.Key) {
 	}
 	for _, key := range about {
 		add(key)
-		if key.Kind != aggregate.KindPolicy {
+		if key.Tenant != aggregate.ProviderTenant {
 			add(aggregate.Tenant(key.Tenant))
+		}
+		if o, is := s[key].(*tenant.Ownership); is {
+			for _, r := range append([]*lockboxv1.OwnedSubscription{o.Owner}, o.Former...) {
+				if r != nil {
+					add(aggregate.Subscription(r.GetTenant(), r.GetSubscriptionId()))
+				}
+			}
 		}
 		r, is := s[key].(*request.State)
 		if !is {
 			continue
 		}
 		if id := r.Intent.GetSubscriptionId(); id != "" {
-			add(aggregate.Subscription(key.Tenant, id))
+			for _, of := range s.SubscriptionKeys(key.Tenant, id) {
+				add(of)
+			}
 		}
 		if r.Waiver() != lockboxv1.Waiver_WAIVER_UNSPECIFIED {
 			add(aggregate.Catalogue)
@@ -151,7 +176,7 @@ func (s States) restOn(about []aggregate.Key) (keys []aggregate.Key) {
 }
 
 // Decide returns the event that results from a command, or neither event nor error if it would change nothing.
-func (s States) Decide(c aggregate.Command, now time.Time) (*lockboxv1.Event, error) {
+func (s States) Decide(c aggregate.Command, l tenant.Limits, now time.Time) (*lockboxv1.Event, error) {
 	about, err := aggregate.Of(c.Command)
 	if err != nil {
 		return nil, err
@@ -159,9 +184,11 @@ func (s States) Decide(c aggregate.Command, now time.Time) (*lockboxv1.Event, er
 	t := s.Tenant(about.Tenant)
 	switch about.Kind {
 	case aggregate.KindTenant:
-		return tenant.Decide(t, c, now)
+		return tenant.Decide(t, c, l, now)
 	case aggregate.KindSubscription:
-		return tenant.DecideSubscription(t, s.Subscription(about.Tenant, about.ID), c, now)
+		return tenant.DecideSubscription(t, s.Subscription(about.Tenant, about.ID), c, l, now)
+	case aggregate.KindOwnership:
+		return tenant.DecideOwnership(s.Tenant(c.GetTenant()), s.Ownership(about.ID), c, now)
 	case aggregate.KindTicket:
 		return ticket.Decide(s.Ticket(about.Tenant, about.ID), t, c, now)
 	case aggregate.KindPolicy:
@@ -181,11 +208,18 @@ type Process struct {
 }
 
 // Perform returns the event that is due for an aggregate at now: the next event of a request, or the notification of a
-// disclosure. It returns neither event nor error if nothing is due.
+// disclosure, or a change of a tenant's sign-in. It returns neither event nor error if nothing is due.
 func (p Process) Perform(s States, about aggregate.Key, causationID string, now time.Time) (*lockboxv1.Event, error) {
 	switch about.Kind {
+	case aggregate.KindOwnership:
+		at := func(r *lockboxv1.OwnedSubscription) tenant.Subscription {
+			return s.Subscription(r.GetTenant(), r.GetSubscriptionId())
+		}
+		return tenant.FollowOwnership(s.Ownership(about.ID), at, causationID, now)
 	case aggregate.KindDisclosure:
 		return disclosure.Tell(s.Disclosure(about.Tenant, about.ID), p.Actor, causationID, now)
+	case aggregate.KindTenant:
+		return tenant.Perform(s.Tenant(about.ID), p.Actor, causationID, now)
 	case aggregate.KindRequest:
 	default:
 		return nil, nil
@@ -208,10 +242,26 @@ func (s States) NextDue(about aggregate.Key) (time.Time, bool) {
 	switch about.Kind {
 	case aggregate.KindDisclosure:
 		return disclosure.NextDue(s.Disclosure(about.Tenant, about.ID))
+	case aggregate.KindTenant:
+		return tenant.NextDue(s.Tenant(about.ID))
 	case aggregate.KindRequest:
 		return request.NextDue(s.Request(about))
 	}
 	return time.Time{}, false
+}
+
+// DueBy returns the keys of everything on which depends what falls due for an aggregate, now or later, if that is
+// little: the end of access depends on whose the subscription is, and what falls due for a disclosure or a tenant on
+// nothing else.
+func (s States) DueBy(about aggregate.Key) (keys []aggregate.Key, little bool) {
+	r := s.Request(about)
+	if about.Kind != aggregate.KindDisclosure && about.Kind != aggregate.KindTenant && r.Status != request.Active {
+		return nil, false
+	}
+	if id := r.Intent.GetSubscriptionId(); id != "" {
+		return []aggregate.Key{about, aggregate.Ownership(id)}, true
+	}
+	return []aggregate.Key{about}, true
 }
 
 // Settled reports whether nothing is due for an aggregate, now or later, unless another event follows.

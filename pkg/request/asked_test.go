@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/internal/story"
 	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/pkg/story"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
@@ -21,11 +21,37 @@ func TestR12TheRequesterMayBeAnotherEngineerThanTheTickets(t *testing.T) {
 	)
 }
 
+// What an engineer pastes is taken as the customer will read it, and sent again through another client it is the same
+// request, whether that leaves the text as it was or writes it otherwise.
+func TestAPastedJustificationIsTakenOnce(t *testing.T) {
+	pasted := func(justification string) deed {
+		in := diskIntent()
+		in.Justification = justification
+		return submits(in)
+	}
+	s := contoso(owner(otto))
+	play(t, s,
+		row{0, eve, pasted("電源が落ちました\r\n\u200b" + "dump"), is(request.Submitted)},
+		row{0, eve, pasted("電源が落ちました\r\n\u200b" + "dump"), already(request.Submitted)},
+		row{0, eve, pasted("電源が落ちました\ndump"), already(request.Submitted)},
+		row{0, eve, pasted("電源が落ちました\n dump"), no(conflict, "id", "bad input")},
+	)
+	if got := s.Request().Intent.GetJustification(); got != "電源が落ちました\ndump" {
+		t.Errorf("%q", got)
+	}
+	play(t, contoso(owner(otto)), row{0, eve, pasted("電源が落ちました"), is(request.Submitted)})
+	play(t, contoso(owner(otto)), row{0, eve, pasted("dump it"), no(invalid, "justification", "bad input")})
+}
+
 func TestAnIntentThatWaitedTooLongIsPublishedAnew(t *testing.T) {
 	stored := func(age time.Duration) deed {
-		return func(s *story.Story, by *lockboxv1.Actor, _ string, now time.Time) (*lockboxv1.Event, error) {
-			return request.Submit(s.Request, request.Submission{Intent: diskIntent(), Tool: "console", Sequence: 1,
-				Stored: now.Add(-age), By: by}, s.Terms, now)
+		return func(s *story.Story, by *lockboxv1.Actor, _ string) (*lockboxv1.Event, error) {
+			submission, err := request.Receive(diskIntent(), "console", 1, s.Now.Add(-age))
+			if err != nil {
+				return nil, err
+			}
+			submission.By = by
+			return request.Submit(s.Request(), submission, s.Terms, s.Now)
 		}
 	}
 	play(t, contoso(owner(otto)), row{0, eve, stored(24*time.Hour + 1), no(precondition, "id", "R13")})
@@ -131,7 +157,7 @@ func TestR21AnEligibleAssignmentCountsOnlyWhileActivated(t *testing.T) {
 	play(t, s, row{-time.Hour, olga, does(activate("olga", time.Hour)), is(request.None)})
 	asked(t, s, diskIntent())
 	names(t, s, lockboxv1.ApproverBasis_APPROVER_BASIS_SUBSCRIPTION, "otto", "olga")
-	if x := s.Request.Notified.GetExcluded(); len(x) != 1 || x[0].GetPerson().GetSubject() != "lena" ||
+	if x := s.Request().Notified.GetExcluded(); len(x) != 1 || x[0].GetPerson().GetSubject() != "lena" ||
 		!said(x[0].GetReason(), "R21") {
 		t.Errorf("excluded: %v", x)
 	}
@@ -154,7 +180,7 @@ func TestR21AnEligibleAssignmentCountsOnlyWhileActivated(t *testing.T) {
 func TestR22ManagementGroupAssignmentsDoNotCount(t *testing.T) {
 	s := asked(t, contoso(owner(otto), assign(olga, ownerRole, ofManagementGroup)), diskIntent())
 	names(t, s, lockboxv1.ApproverBasis_APPROVER_BASIS_SUBSCRIPTION, "otto")
-	if x := s.Request.Notified.GetExcluded(); len(x) != 1 || x[0].GetPerson().GetSubject() != "olga" ||
+	if x := s.Request().Notified.GetExcluded(); len(x) != 1 || x[0].GetPerson().GetSubject() != "olga" ||
 		!said(x[0].GetReason(), "management-group…R22") {
 		t.Errorf("excluded: %v", x)
 	}
@@ -194,7 +220,7 @@ func TestR23WithNobodyAtAllItWaitsAndExpires(t *testing.T) {
 		Alternates: []*lockboxv1.AlternateAddress{{Email: "soc@contoso.example"}},
 	})), diskIntent())
 	names(t, s, lockboxv1.ApproverBasis_APPROVER_BASIS_NOBODY)
-	if a := s.Request.Notified.GetAlternates(); len(a) != 1 || a[0].GetEmail() != "soc@contoso.example" {
+	if a := s.Request().Notified.GetAlternates(); len(a) != 1 || a[0].GetEmail() != "soc@contoso.example" {
 		t.Errorf("alternates: %v", a)
 	}
 	play(t, s,
@@ -217,7 +243,7 @@ func TestR23IfEveryoneIsRemovedItIsSaidOnceAndItStaysPending(t *testing.T) {
 		row{3, box, owed(request.ReportUnavailable), is(request.CustomerNotified)},
 		row{4, box, owed(request.ReportUnavailable), already(request.CustomerNotified)},
 	)
-	if !s.Request.Abandoned {
+	if !s.Request().Abandoned {
 		t.Error("it is not recorded that nobody can decide")
 	}
 	play(t, s,
@@ -246,7 +272,7 @@ func TestI10NobodyDecidesForTheCustomerButTheCustomer(t *testing.T) {
 		row{1, box, does(approve()), no(forbidden, "token", "I10")},
 	)
 	// Somebody who signs in as the customer and made the request is still its requester.
-	both := story.Customer("eve")
+	both := story.Customer(story.Tenant, "eve")
 	both.Person.Issuer = story.ProviderIssuer
 	play(t, asked(t, contoso(owner(otto)), diskIntent()), row{1, both, does(approve()), no(forbidden, "token", "I10")})
 }
@@ -268,10 +294,10 @@ func TestI9AnotherTenantsPersonSeesNothing(t *testing.T) {
 func names(t *testing.T, s *story.Story, basis lockboxv1.ApproverBasis, want ...string) {
 	t.Helper()
 	var got []string
-	for _, a := range s.Request.Notified.GetApprovers() {
+	for _, a := range s.Request().Notified.GetApprovers() {
 		got = append(got, a.GetPerson().GetSubject())
 	}
-	if s.Request.Notified.GetBasis() != basis || !slices.Equal(got, want) {
-		t.Errorf("asked are %v by %s, want %v by %s", got, s.Request.Notified.GetBasis(), want, basis)
+	if s.Request().Notified.GetBasis() != basis || !slices.Equal(got, want) {
+		t.Errorf("asked are %v by %s, want %v by %s", got, s.Request().Notified.GetBasis(), want, basis)
 	}
 }

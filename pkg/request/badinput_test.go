@@ -5,9 +5,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/internal/story"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/pkg/story"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/types/known/durationpb"
 )
@@ -33,8 +34,9 @@ func TestAnIntentIsRefusedByFieldAndRule(t *testing.T) {
 			"bad input"},
 		"a long justification": {func(in *lockboxv1.AccessIntent) { in.Justification = strings.Repeat("x", 4001) },
 			"justification", "bad input"},
-		"a justification turned": {func(in *lockboxv1.AccessIntent) { in.Justification = "for your \u202egood" },
-			"justification", "bad input"},
+		"a justification of what nobody sees": {func(in *lockboxv1.AccessIntent) {
+			in.Justification = "fix it\u200b\u200b\u200b\u200b\u2060\U000e0041"
+		}, "justification", "bad input"},
 		"a trace in two lines": {func(in *lockboxv1.AccessIntent) { in.TraceParent = "00-\n" }, "trace_parent",
 			"bad input"},
 		"no reason type":           {func(in *lockboxv1.AccessIntent) { in.ReasonType = 0 }, "reason_type", "R4"},
@@ -70,21 +72,22 @@ func TestAnIntentIsRefusedByFieldAndRule(t *testing.T) {
 
 // control: nist:AC-6
 func TestR18AResourceIsAPathBelowItsSubscription(t *testing.T) {
-	for _, id := range []string{
-		"/", "/subscriptions/", "/subscriptions/sub-1", "/subscriptions/sub-1/", "/subscriptions/sub-1/disks/",
-		"/subscriptions/sub-1//disks",
-		"subscriptions/sub-1/disks", "/subscriptions/sub-2/disks/a", "/subscriptions/sub-10/disks",
-		"/tenants/contoso/directory",
-		"/subscriptions/sub-1/../sub-2/disks", "/subscriptions/sub-1/disks/..", "/subscriptions/sub-1/./disks",
-		"/subscriptions/SUB-1/disks",
+	for id, rule := range map[string]string{
+		"/": "R49", "/subscriptions/": "R18", "/subscriptions/sub-1//disks": "R49", "subscriptions/sub-1/disks": "R49",
+		"/subscriptions/sub-2/disks/a": "R18", "/subscriptions/sub-10/disks": "R18", "/tenants/contoso/directory": "R18",
+		"/subscriptions/sub-1/../sub-2/disks": "R49", "/subscriptions/sub-1/disks/..": "R49",
+		"/subscriptions/sub-1/./disks": "R49", "/subscriptions/sub-1/disks/*": "R49",
+		"/subscriptions/sub-1/disks/d%61ta": "R49", "/subscriptions/sub-1/disks/раyments-1": "R49",
 	} {
 		in := diskIntent()
 		in.ResourceIds = []string{disk("a"), id}
-		play(t, contoso(), row{0, eve, submits(in), no(invalid, "resource_ids", "R18")})
+		play(t, contoso(), row{0, eve, submits(in), no(invalid, "resource_ids", rule)})
 	}
-	twice := diskIntent()
-	twice.ResourceIds = []string{disk("a"), disk("b"), disk("a")}
-	play(t, contoso(), row{0, eve, submits(twice), no(invalid, "resource_ids", "R18", "once")})
+	for _, again := range []string{disk("a"), strings.ToUpper(disk("a")), disk("a") + "/"} {
+		twice := diskIntent()
+		twice.ResourceIds = []string{disk("a"), disk("b"), again}
+		play(t, contoso(), row{0, eve, submits(twice), no(invalid, "resource_ids", "R18", "once")})
+	}
 
 	foreign := tenantIntent()
 	foreign.ResourceIds = []string{"/tenants/fabrikam/directory"}
@@ -102,7 +105,11 @@ func TestWhatAnIntentMaySay(t *testing.T) {
 		func(in *lockboxv1.AccessIntent) {
 			in.ReasonType, in.TicketId = lockboxv1.ReasonType_REASON_TYPE_RESPONSE_TO_PRODUCTION_ALERT, ""
 		},
-		func(in *lockboxv1.AccessIntent) { in.ResourceIds = []string{disk("..a"), disk("a.")} },
+		func(in *lockboxv1.AccessIntent) {
+			in.ResourceIds = []string{disk("..a"), disk("a.b") + "/", disk("本番データ")}
+		},
+		// The catalogue says whether a type's resource is the subscription itself.
+		func(in *lockboxv1.AccessIntent) { in.ResourceIds = []string{"/Subscriptions/SUB-1"} },
 	} {
 		in := diskIntent()
 		change(in)
@@ -126,29 +133,33 @@ func TestAnIDStandsForOneIntent(t *testing.T) {
 func TestTheTokenIsNotKept(t *testing.T) {
 	s := contoso()
 	play(t, s, row{0, eve, submits(diskIntent()), is(request.Submitted)})
-	if token := s.Request.Intent.GetToken(); token != "" {
+	if token := s.Request().Intent.GetToken(); token != "" {
 		t.Errorf("the event holds the token %q", token)
 	}
 }
 
 func TestACommandAboutSomethingElse(t *testing.T) {
-	play(t, asked(t, contoso(owner(otto)), diskIntent()),
-		row{1, otto, does(&lockboxv1.Command{}), no(invalid, "action", "bad input")},
-		row{1, otto, does(&lockboxv1.Command{Action: &lockboxv1.Command_OpenTicket{}}), no(invalid, "action", "bad input")},
-	)
+	s := asked(t, contoso(owner(otto)), diskIntent())
+	for _, c := range []*lockboxv1.Command{{}, {Action: &lockboxv1.Command_OpenTicket{}}} {
+		_, err := request.Decide(s.Request(), s.Given(otto, s.ID(), c), s.World(), start)
+		if r := refusal.Of(err); r.GetCode() != invalid || r.GetField() != "action" || r.GetRule() != "bad input" {
+			t.Errorf("%v: %v", c, err)
+		}
+	}
 }
 
 // The aggregates that a decision rests on are not always there to be read, and never another tenant's (I9, I11).
 //
 // control: iso:5.15
 func TestI11WithoutTheTenantAndItsSubscriptionTheAnswerIsNo(t *testing.T) {
-	other := story.New(gina, start)
-	other.Tenant.ID, other.Subscription.Tenant = "fabrikam", "fabrikam"
+	states := story.Case(gina, start).States
+	other, others := states.Tenant(story.Tenant), states.Subscription(story.Tenant, story.Subscription)
+	other.ID, others.Tenant = "fabrikam", "fabrikam"
 	for name, spoil := range map[string]func(*request.World){
 		"no tenant":                 func(w *request.World) { *w = request.World{Subscription: w.Subscription} },
-		"another tenant":            func(w *request.World) { w.Tenant = other.Tenant },
+		"another tenant":            func(w *request.World) { w.Tenant = other },
 		"no subscription":           func(w *request.World) { w.Subscription = nil },
-		"another's subscription":    func(w *request.World) { w.Subscription = &other.Subscription },
+		"another's subscription":    func(w *request.World) { w.Subscription = &others },
 		"another subscription":      func(w *request.World) { w.Subscription.ID = "sub-2" },
 		"a tenant at fault":         func(w *request.World) { w.Tenant.Fail(9, "") },
 		"a subscription at fault":   func(w *request.World) { w.Subscription.Fail(9, "") },
@@ -160,13 +171,13 @@ func TestI11WithoutTheTenantAndItsSubscriptionTheAnswerIsNo(t *testing.T) {
 				w := s.World()
 				spoil(&w)
 				if err := decide(w); !refusal.Is(err, unavailable) {
-					t.Errorf("%s: %v", s.Request.Status, err)
+					t.Errorf("%s: %v", s.Request().Status, err)
 				}
 			}
 			perform := func(s *story.Story) {
 				t.Helper()
 				refused(s, func(w request.World) error {
-					_, err := request.Perform(s.Request, w, s.Terms, box, "", start)
+					_, err := request.Perform(s.Request(), w, s.Terms, box, "", start)
 					return err
 				})
 			}
@@ -177,7 +188,7 @@ func TestI11WithoutTheTenantAndItsSubscriptionTheAnswerIsNo(t *testing.T) {
 			perform(s)
 			for _, c := range []*lockboxv1.Command{approve(), deny("no"), ask("why?"), revoke("x")} {
 				refused(s, func(w request.World) error {
-					_, err := request.Decide(s.Request, s.Command(otto, s.ID(), c), w, start)
+					_, err := request.Decide(s.Request(), s.Given(otto, s.ID(), c), w, start)
 					return err
 				})
 			}
@@ -187,32 +198,38 @@ func TestI11WithoutTheTenantAndItsSubscriptionTheAnswerIsNo(t *testing.T) {
 	}
 }
 
+// state is the request's state, to be spoiled.
+func state(s *story.Story) *request.State {
+	r := s.States[aggregate.Request(story.Tenant, story.RequestID)]
+	return r.(*request.State) //nolint:forcetypeassert,errcheck // it was asked for
+}
+
 func TestAFaultyRequestDecidesNothing(t *testing.T) {
 	early := contoso(owner(otto))
 	play(t, early, asks(diskIntent())[:2]...)
-	early.Request.Fail(9, "somebody wrote nonsense")
-	if duty, err := request.Owed(early.Request, early.World(), start); duty != request.Nothing || err != nil {
+	state(early).Fail(9, "somebody wrote nonsense")
+	if duty, err := request.Owed(early.Request(), early.World(), start); duty != request.Nothing || err != nil {
 		t.Errorf("owed: %d, %v", duty, err)
 	}
 	s := asked(t, contoso(owner(otto)), diskIntent())
-	s.Request.Fail(9, "somebody wrote nonsense")
+	state(s).Fail(9, "somebody wrote nonsense")
 	for _, c := range []*lockboxv1.Command{approve(), deny("no"), withdraw(), revoke("x")} {
-		if _, err := s.Decide(s.Command(otto, s.ID(), c), start); !refusal.Is(err, precondition) {
+		if _, err := s.At(start).Decide(otto, s.ID(), c); !refusal.Is(err, precondition) {
 			t.Errorf("%v: %v", c, err)
 		}
 	}
 	for d := request.Notify; d <= request.ReportUnavailable; d++ {
-		if e, err := s.Perform(d, start.Add(4*day)); e != nil || err != nil {
+		if e, err := s.At(start.Add(4 * day)).Perform(d); e != nil || err != nil {
 			t.Errorf("duty %d: %v, %v", d, e, err)
 		}
 	}
-	if duty, err := request.Owed(s.Request, s.World(), start.Add(4*day)); duty != request.Nothing || err != nil {
+	if duty, err := request.Owed(s.Request(), s.World(), start.Add(4*day)); duty != request.Nothing || err != nil {
 		t.Errorf("owed: %d, %v", duty, err)
 	}
-	if !request.Settled(s.Request) {
+	if !request.Settled(s.Request()) {
 		t.Error("what is at fault waits for nothing")
 	}
-	if _, timed := request.NextDue(s.Request); timed {
+	if _, timed := request.NextDue(s.Request()); timed {
 		t.Error("it waits for a deadline")
 	}
 }

@@ -5,8 +5,8 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
-	"github.com/openlockbox/lockbox/pkg/internal/story"
 	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/pkg/story"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -25,19 +25,19 @@ var (
 	lisa = story.Provider("lisa", aggregate.SupportLeads)
 	dana = story.Provider("dana", aggregate.DevOpsManagers)
 	sven = story.Provider("sven", aggregate.SecurityOfficers)
-	box  = story.Lockbox()
+	box  = story.System("lockbox")
 
-	gina = story.Customer("gina") // the first Global Administrator
-	otto = story.Customer("otto") // an Owner, where there is one
-	olga = story.Customer("olga")
-	lena = story.Customer("lena")
-	mole = story.Of("https://login.fabrikam.example", "otto") // of another tenant, with a name like otto's
+	gina = story.Customer(story.Tenant, "gina") // the first Global Administrator
+	otto = story.Customer(story.Tenant, "otto") // an Owner, where there is one
+	olga = story.Customer(story.Tenant, "olga")
+	lena = story.Customer(story.Tenant, "lena")
+	mole = story.Customer("fabrikam", "otto") // of another tenant, with a name like otto's
 )
 
 // does is a command about the request.
 func does(c *lockboxv1.Command) deed {
-	return func(s *story.Story, by *lockboxv1.Actor, id string, now time.Time) (*lockboxv1.Event, error) {
-		return s.Decide(s.Command(by, id, c), now)
+	return func(s *story.Story, by *lockboxv1.Actor, id string) (*lockboxv1.Event, error) {
+		return s.Decide(by, id, c)
 	}
 }
 
@@ -91,45 +91,42 @@ func internalRefuse(reason string) *lockboxv1.Command {
 
 // answers the n-th question, counted from 0.
 func answers(n int, text string) deed {
-	return func(s *story.Story, by *lockboxv1.Actor, id string, now time.Time) (*lockboxv1.Event, error) {
+	return func(s *story.Story, by *lockboxv1.Actor, id string) (*lockboxv1.Event, error) {
 		question := "none"
-		if n < len(s.Request.Questions) {
-			question = s.Request.Questions[n].GetQuestionId()
+		if n < len(s.Request().Questions) {
+			question = s.Request().Questions[n].GetQuestionId()
 		}
 		answer := &lockboxv1.Command{Action: &lockboxv1.Command_Answer{Answer: &lockboxv1.Answer{QuestionId: question,
 			Text: text}}}
-		return s.Decide(s.Command(by, id, answer), now)
+		return s.Decide(by, id, answer)
 	}
 }
 
 // owed performs a duty.
 func owed(d request.Duty) deed {
-	return func(s *story.Story, _ *lockboxv1.Actor, _ string, now time.Time) (*lockboxv1.Event, error) {
-		return s.Perform(d, now)
+	return func(s *story.Story, _ *lockboxv1.Actor, _ string) (*lockboxv1.Event, error) {
+		return s.Perform(d)
 	}
 }
 
 func submits(in *lockboxv1.AccessIntent) deed {
-	return func(s *story.Story, by *lockboxv1.Actor, _ string, now time.Time) (*lockboxv1.Event, error) {
-		return request.Submit(s.Request, request.Submission{Intent: in, Tool: "console", Sequence: 1, Stored: now, By: by},
-			s.Terms, now)
+	return func(s *story.Story, by *lockboxv1.Actor, _ string) (*lockboxv1.Event, error) {
+		return s.Submitted(by, in)
 	}
 }
 
 func evaluates(v *lockboxv1.AccessEvaluated) deed {
-	return func(s *story.Story, by *lockboxv1.Actor, _ string, now time.Time) (*lockboxv1.Event, error) {
-		return request.RecordEvaluation(s.Request, v, by, now)
+	return func(s *story.Story, by *lockboxv1.Actor, _ string) (*lockboxv1.Event, error) {
+		return request.RecordEvaluation(s.Request(), v, by, s.Now)
 	}
 }
-
-const requestID = "018f3a00-aaaa-7000-8000-000000000001"
 
 func disk(n string) string { return "/subscriptions/" + story.Subscription + "/disks/" + n }
 
 // diskIntent reaches three disks of the subscription; tenantIntent the tenant itself.
 func diskIntent() *lockboxv1.AccessIntent {
 	return &lockboxv1.AccessIntent{
-		Id: requestID, Tenant: story.Tenant, SubscriptionId: story.Subscription, ResourceType: "compute/disks",
+		Id: story.RequestID, Tenant: story.Tenant, SubscriptionId: story.Subscription, ResourceType: "compute/disks",
 		Scenario:      "read-disk",
 		ResourceIds:   []string{disk("a"), disk("b"), disk("c")},
 		ReasonType:    lockboxv1.ReasonType_REASON_TYPE_CUSTOMER_INITIATED_SUPPORT,
@@ -144,6 +141,16 @@ func tenantIntent() *lockboxv1.AccessIntent {
 }
 
 // customerDecides is an evaluation that puts it to the customer, after the internal stages if there are any.
+// answering is an evaluation that says how long the customer has to answer.
+func answering(within time.Duration, remindBefore ...time.Duration) *lockboxv1.AccessEvaluated {
+	v := customerDecides()
+	v.CustomerAnswerWithin = durationpb.New(within)
+	for _, d := range remindBefore {
+		v.CustomerRemindBefore = append(v.CustomerRemindBefore, durationpb.New(d))
+	}
+	return v
+}
+
 func customerDecides(stages ...*lockboxv1.InternalStage) *lockboxv1.AccessEvaluated {
 	v := &lockboxv1.AccessEvaluated{
 		Outcome:  lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_DECIDES,
@@ -179,9 +186,9 @@ func stage(group string, count uint32) *lockboxv1.InternalStage {
 
 // contoso is the customer on the day before, with gina as Global Administrator and what else gina set up.
 func contoso(gave ...*lockboxv1.Command) *story.Story {
-	s := story.New(gina, start.Add(-day))
+	s := story.Case(gina, start.Add(-day))
 	for _, c := range gave {
-		s.Must(signedIn(gina, -day), c, start.Add(-day))
+		s.Command(signedIn(gina, -day), c)
 	}
 	return s
 }

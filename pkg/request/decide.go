@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
-	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -67,8 +66,8 @@ func concerns(s State, c aggregate.Command, w World, now time.Time) error {
 		if !aggregate.Provider(c.By) {
 			return refusal.Forbidden("token", "R15", "internal approval is given by the provider's people")
 		}
-		if same(c.By, s.Requester) {
-			return refusal.Forbidden("token", "I10", "nobody decides their own request")
+		if err := ownRequest(s, c.By); err != nil {
+			return err
 		}
 		if !slices.ContainsFunc(s.Evaluation.GetInternalStages(),
 			func(st *lockboxv1.InternalStage) bool { return aggregate.Provider(c.By, st.GetGroup()) }) {
@@ -89,11 +88,11 @@ func concerns(s State, c aggregate.Command, w World, now time.Time) error {
 
 // mayDecide checks the conditions of R20, I9 and I10 for a person who wants to decide for the customer.
 func mayDecide(s State, by *lockboxv1.Actor, w World, now time.Time) error {
-	switch {
-	case by.GetSide() != lockboxv1.Side_SIDE_TENANT:
+	if by.GetSide() != lockboxv1.Side_SIDE_TENANT {
 		return refusal.Forbidden("token", "I10", "nobody of the provider decides for the customer")
-	case same(by, s.Requester):
-		return refusal.Forbidden("token", "I10", "nobody decides their own request")
+	}
+	if err := ownRequest(s, by); err != nil {
+		return err
 	}
 	if err := w.of(s); err != nil {
 		return err
@@ -108,6 +107,27 @@ func mayDecide(s State, by *lockboxv1.Actor, w World, now time.Time) error {
 			"you were an approver when this request was created, but hold no active role for it now")
 	}
 	return nil
+}
+
+// ownRequest refuses the human who made the request, whatever account they use, and anybody with the requester's
+// address (I10, R51).
+func ownRequest(s State, by *lockboxv1.Actor) error {
+	switch {
+	case same(by, s.Requester):
+		return refusal.Forbidden("token", "I10", "nobody decides their own request")
+	case sameHuman(by, s.Requester):
+		return refusal.Forbidden("token", "R51", "nobody decides their own request, and you made it with another account")
+	case tenant.ShareAddress(by.GetPerson(), s.Requester.GetPerson()):
+		return refusal.Forbidden("token", "R51",
+			"your e-mail address is the requester's, and nobody decides their own request")
+	}
+	return nil
+}
+
+// counted refuses a second approval by one human with another account (R51).
+func counted() error {
+	return refusal.Conflict("token", "R51",
+		"you have approved this with another account already, and your approvals count once; somebody else has to approve")
 }
 
 // mayRevoke allows revocation by the customer's current approvers, frozen or not, and by the security officer (R32).
@@ -132,7 +152,7 @@ func mayRevoke(s State, by *lockboxv1.Actor, w World, now time.Time) error {
 }
 
 func mayDecideInternally(s State, stage *lockboxv1.InternalStage, by *lockboxv1.Actor) bool {
-	return stage != nil && aggregate.Provider(by, stage.GetGroup()) && !same(by, s.Requester) &&
+	return stage != nil && aggregate.Provider(by, stage.GetGroup()) && !sameHuman(by, s.Requester) &&
 		decision(s.InternalDecisions, by) == nil
 }
 
@@ -156,16 +176,22 @@ func late(s State, rule string, now time.Time) error {
 }
 
 func approve(s State, by *lockboxv1.Actor, a *lockboxv1.Approve, w World, e *lockboxv1.Event, now time.Time) error {
-	if decision(s.Approvals(), by) != nil && s.Status != Denied && s.Status != Expired && s.Status != Withdrawn {
+	if d := decision(s.Approvals(), by); d != nil && s.Status != Denied && s.Status != Expired && s.Status != Withdrawn {
+		if !same(d.GetActor(), by) {
+			return counted()
+		}
 		return nil
 	}
 	if err := pending(s, now); err != nil {
 		return err
 	}
-	if err := input.Text("approve.reason", a.GetReason(), 0, 4000); err != nil {
+	if err := Approve.check(a.GetReason()); err != nil {
 		return err
 	}
-	d := &lockboxv1.Decision{Actor: by, Approved: true, Duration: a.GetDuration(), ResourceIds: a.GetResourceIds()}
+	d := &lockboxv1.Decision{
+		Actor: by, Approved: true, Duration: a.GetDuration(),
+		ResourceIds: asAsked(s.Intent.GetResourceIds(), a.GetResourceIds()),
+	}
 	if d.GetDuration() == nil {
 		d.Duration = s.Evaluation.GetDuration()
 	}
@@ -187,13 +213,13 @@ func approve(s State, by *lockboxv1.Actor, a *lockboxv1.Approve, w World, e *loc
 }
 
 func deny(s State, by *lockboxv1.Actor, d *lockboxv1.Deny, w World, e *lockboxv1.Event, now time.Time) error {
-	if s.Status == Denied && same(s.EndedBy, by) {
+	if s.Status == Denied && sameHuman(s.EndedBy, by) {
 		return nil
 	}
 	if err := pending(s, now); err != nil {
 		return err
 	}
-	if err := reason("deny.reason", "R28", d.GetReason()); err != nil {
+	if err := Deny.check(d.GetReason()); err != nil {
 		return err
 	}
 	e.Fact = &lockboxv1.Event_CustomerDenied{CustomerDenied: &lockboxv1.CustomerDenied{
@@ -204,13 +230,13 @@ func deny(s State, by *lockboxv1.Actor, d *lockboxv1.Deny, w World, e *lockboxv1
 }
 
 func revoke(s State, by *lockboxv1.Actor, r *lockboxv1.Revoke, e *lockboxv1.Event, now time.Time) error {
-	if s.Status == Revoked && same(s.EndedBy, by) {
+	if s.Status == Revoked && sameHuman(s.EndedBy, by) {
 		return nil
 	}
 	if err := granted(s, now, true); err != nil {
 		return err
 	}
-	if err := reason("revoke.reason", "R32", r.GetReason()); err != nil {
+	if err := Revoke.check(r.GetReason()); err != nil {
 		return err
 	}
 	e.Fact = &lockboxv1.Event_AccessRevoked{AccessRevoked: &lockboxv1.AccessRevoked{Reason: r.GetReason()}}
@@ -225,7 +251,7 @@ func release(s State, r *lockboxv1.Release, e *lockboxv1.Event, now time.Time) e
 		return err
 	}
 	e.Fact = &lockboxv1.Event_AccessReleased{AccessReleased: &lockboxv1.AccessReleased{Reason: r.GetReason()}}
-	return input.Text("release.reason", r.GetReason(), 0, 4000)
+	return Release.check(r.GetReason())
 }
 
 // granted refuses unless access is active or, with soon, about to begin.
@@ -253,13 +279,16 @@ func withdraw(s State, a *lockboxv1.Withdraw, e *lockboxv1.Event, now time.Time)
 		return err
 	}
 	e.Fact = &lockboxv1.Event_RequestWithdrawn{RequestWithdrawn: &lockboxv1.RequestWithdrawn{Reason: a.GetReason()}}
-	return input.Text("withdraw.reason", a.GetReason(), 0, 4000)
+	return Withdraw.check(a.GetReason())
 }
 
 func internalApprove(
 	s State, by *lockboxv1.Actor, a *lockboxv1.InternalApprove, e *lockboxv1.Event, now time.Time,
 ) error {
 	if d := decision(s.InternalDecisions, by); d.GetApproved() {
+		if !same(d.GetActor(), by) {
+			return counted()
+		}
 		return nil
 	}
 	stage, err := internalStage(s, by, now)
@@ -268,13 +297,13 @@ func internalApprove(
 	}
 	e.Fact = &lockboxv1.Event_InternalApprovalGiven{InternalApprovalGiven: &lockboxv1.InternalApprovalGiven{Stage: stage,
 		Comment: a.GetComment()}}
-	return input.Text("internal_approve.comment", a.GetComment(), 0, 4000)
+	return InternalApprove.check(a.GetComment())
 }
 
 func internalRefuse(
 	s State, by *lockboxv1.Actor, a *lockboxv1.InternalRefuse, e *lockboxv1.Event, now time.Time,
 ) error {
-	if s.Status == InternallyDenied && same(s.EndedBy, by) {
+	if s.Status == InternallyDenied && sameHuman(s.EndedBy, by) {
 		return nil
 	}
 	stage, err := internalStage(s, by, now)
@@ -283,7 +312,7 @@ func internalRefuse(
 	}
 	e.Fact = &lockboxv1.Event_InternalApprovalRefused{
 		InternalApprovalRefused: &lockboxv1.InternalApprovalRefused{Stage: stage, Reason: a.GetReason()}}
-	return reason("internal_refuse.reason", "R15", a.GetReason())
+	return InternalRefuse.check(a.GetReason())
 }
 
 func internalStage(s State, by *lockboxv1.Actor, now time.Time) (uint32, error) {
@@ -313,7 +342,7 @@ func ask(s State, c aggregate.Command, a *lockboxv1.Ask, e *lockboxv1.Event, now
 	}
 	e.Fact = &lockboxv1.Event_QuestionAsked{QuestionAsked: &lockboxv1.QuestionAsked{QuestionId: c.GetId(),
 		Text: a.GetText()}}
-	return input.Text("ask.text", a.GetText(), 1, 4000)
+	return Ask.check(a.GetText())
 }
 
 func answer(s State, a *lockboxv1.Answer, e *lockboxv1.Event, now time.Time) error {
@@ -332,13 +361,5 @@ func answer(s State, a *lockboxv1.Answer, e *lockboxv1.Event, now time.Time) err
 	}
 	e.Fact = &lockboxv1.Event_QuestionAnswered{QuestionAnswered: &lockboxv1.QuestionAnswered{QuestionId: a.GetQuestionId(),
 		Text: a.GetText()}}
-	return input.Text("answer.text", a.GetText(), 1, 4000)
-}
-
-func reason(field, rule, text string) error {
-	if err := input.Text(field, text, 1, 4000); err != nil {
-		r, _ := refusal.As(err)
-		return refusal.Invalid(field, rule, "%s", r.GetMessage())
-	}
-	return nil
+	return Answer.check(a.GetText())
 }

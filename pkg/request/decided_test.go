@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/internal/story"
 	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/pkg/story"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
@@ -29,12 +29,12 @@ func TestR26AtTheInstantOfTheDeadlineItIsExpired(t *testing.T) {
 // afterwards is where a request stands after a deed that is in good time.
 func afterwards(t *testing.T, s *story.Story, does deed) request.Status {
 	t.Helper()
-	e, err := does(s, otto, s.ID(), start.Add(1))
+	e, err := does(s.At(start.Add(1)), otto, s.ID())
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.Record(e)
-	return s.Request.Status
+	return s.Request().Status
 }
 
 func TestR26ItExpiresByItselfAndOnlyThen(t *testing.T) {
@@ -79,7 +79,7 @@ func TestR27AccessIsForEightHoursUnlessLessWasAskedOrAllowed(t *testing.T) {
 			row{1, otto, does(c.yes), is(request.Approved)},
 			row{time.Minute, box, owed(request.Grant), is(request.Active)},
 		)
-		g := s.Request.Grant
+		g := s.Request().Grant
 		starts, ends := g.GetStartsAt().AsTime(), g.GetEndsAt().AsTime()
 		if !starts.Equal(start.Add(time.Minute)) || ends.Sub(starts) != c.lasts ||
 			!slices.Equal(g.GetResourceIds(), c.reach) {
@@ -121,7 +121,7 @@ func TestR28DenyNeedsAReasonAndEndsIt(t *testing.T) {
 		row{2, otto, does(deny("not today")), is(request.Denied)},
 		row{3, box, owed(request.Grant), already(request.Denied)},
 		row{4 * day, box, owed(request.Expire), already(request.Denied)},
-		row{4 * day, eve, does(withdraw()), no(conflict, "aggregate_id", "R32", "denied by otto at")},
+		row{4 * day, eve, does(withdraw()), no(conflict, "aggregate_id", "R32", "denied by Otto at")},
 	)
 }
 
@@ -139,24 +139,24 @@ func TestR29TheFirstDecisionWins(t *testing.T) {
 	play(t, asked(t, contoso(owner(otto), owner(olga)), diskIntent()),
 		row{time.Hour, otto, does(approve()), is(request.Approved)},
 		row{2 * time.Hour, olga, does(deny("no")),
-			no(conflict, "aggregate_id", "R29", "approved by otto at 2026-03-02 10:00:00 UTC")},
+			no(conflict, "aggregate_id", "R29", "approved by Otto at 2026-03-02 10:00:00 UTC")},
 		row{2 * time.Hour, olga, does(approve()),
-			no(conflict, "aggregate_id", "R29", "approved by otto at 2026-03-02 10:00:00 UTC")},
+			no(conflict, "aggregate_id", "R29", "approved by Otto at 2026-03-02 10:00:00 UTC")},
 		row{2 * time.Hour, otto, does(approve()), already(request.Approved)},
 		row{2 * time.Hour, otto, does(approveFor(time.Hour)), already(request.Approved)},
-		row{2 * time.Hour, otto, does(deny("after all")), no(conflict, "aggregate_id", "R29", "approved by otto")},
+		row{2 * time.Hour, otto, does(deny("after all")), no(conflict, "aggregate_id", "R29", "approved by Otto")},
 		row{2 * time.Hour, box, owed(request.Grant), is(request.Active)},
 		row{3 * time.Hour, olga, does(deny("no")),
-			no(conflict, "aggregate_id", "R29", "approved by otto at 2026-03-02 10:00:00 UTC")},
+			no(conflict, "aggregate_id", "R29", "approved by Otto at 2026-03-02 10:00:00 UTC")},
 		row{3 * time.Hour, otto, does(approve()), already(request.Active)},
 	)
 	play(t, asked(t, contoso(owner(otto), owner(olga)), diskIntent()),
 		row{time.Hour, otto, does(deny("no")), is(request.Denied)},
 		row{2 * time.Hour, otto, does(deny("no, and no")), already(request.Denied)},
 		row{2 * time.Hour, olga, does(deny("no")),
-			no(conflict, "aggregate_id", "R29", "denied by otto at 2026-03-02 10:00:00 UTC")},
+			no(conflict, "aggregate_id", "R29", "denied by Otto at 2026-03-02 10:00:00 UTC")},
 		row{2 * time.Hour, otto, does(approve()),
-			no(conflict, "aggregate_id", "R29", "denied by otto at 2026-03-02 10:00:00 UTC")},
+			no(conflict, "aggregate_id", "R29", "denied by Otto at 2026-03-02 10:00:00 UTC")},
 	)
 }
 
@@ -188,7 +188,7 @@ func TestR30SoManyDifferentPeopleMustApprove(t *testing.T) {
 		row{2, otto, does(approve()), already(request.CustomerNotified)}, // the same person is one
 		row{2, box, owed(request.Grant), already(request.CustomerNotified)},
 		row{3, olga, does(approve()), is(request.Approved)},
-		row{4, lena, does(approve()), no(conflict, "aggregate_id", "R29", "approved by olga")},
+		row{4, lena, does(approve()), no(conflict, "aggregate_id", "R29", "approved by Olga")},
 		row{5, box, owed(request.Grant), is(request.Active)},
 	)
 }
@@ -197,7 +197,7 @@ func TestR30OneDenialEndsIt(t *testing.T) {
 	play(t, asked(t, contoso(owner(otto), owner(olga), demand(2)), diskIntent()),
 		row{1, otto, does(approve()), is(request.CustomerNotified)},
 		row{2, olga, does(deny("no")), is(request.Denied)},
-		row{3, otto, does(approve()), no(conflict, "aggregate_id", "R29", "denied by olga")},
+		row{3, otto, does(approve()), no(conflict, "aggregate_id", "R29", "denied by Olga")},
 	)
 	// Also from somebody who approved and thought better of it in time.
 	play(t, asked(t, contoso(owner(otto), owner(olga), demand(2)), diskIntent()),
@@ -246,7 +246,7 @@ func TestR27R30TheGrantIsTheLeastOfAllApprovals(t *testing.T) {
 		row{5, lena, does(approve()), is(request.Approved)},
 		row{6, box, owed(request.Grant), is(request.Active)},
 	)
-	if g := s.Request.Grant; !slices.Equal(g.GetResourceIds(), []string{disk("b")}) ||
+	if g := s.Request().Grant; !slices.Equal(g.GetResourceIds(), []string{disk("b")}) ||
 		g.GetEndsAt().AsTime() != start.Add(2*time.Hour+6) {
 		t.Errorf("granted %v until %s", g.GetResourceIds(), g.GetEndsAt().AsTime())
 	}
@@ -271,7 +271,7 @@ func TestR31AnApproverAsksAndTheRequesterAnswers(t *testing.T) {
 		row{4 * day, eve, answers(1, "now"), no(precondition, "aggregate_id", "R26")},
 		row{4 * day, box, owed(request.Expire), is(request.Expired)},
 	)
-	if q := s.Request.Questions; len(q) != 2 || q[0].GetAnswer() != "the red one" || q[1].GetAnswerer() != nil {
+	if q := s.Request().Questions; len(q) != 2 || q[0].GetAnswer() != "the red one" || q[1].GetAnswerer() != nil {
 		t.Errorf("questions: %v", q)
 	}
 }
@@ -327,7 +327,7 @@ func TestR33AReminderThatWouldComeTooLateOrTooEarlyIsLeftOut(t *testing.T) {
 	s.Terms.RemindBefore = []time.Duration{0, 4 * day, time.Hour, 2 * time.Hour, -time.Hour}
 	asked(t, s, diskIntent())
 	var at []time.Duration
-	for _, r := range s.Request.Notified.GetRemindAt() {
+	for _, r := range s.Request().Notified.GetRemindAt() {
 		at = append(at, r.AsTime().Sub(start))
 	}
 	if !slices.Equal(at, []time.Duration{4*day - 2*time.Hour, 4*day - time.Hour}) {
@@ -338,7 +338,7 @@ func TestR33AReminderThatWouldComeTooLateOrTooEarlyIsLeftOut(t *testing.T) {
 // due holds when something will be owed next.
 func due(t *testing.T, s *story.Story, want time.Duration) {
 	t.Helper()
-	if at, ok := request.NextDue(s.Request); !ok || at.Sub(start) != want {
+	if at, ok := request.NextDue(s.Request()); !ok || at.Sub(start) != want {
 		t.Errorf("next due after %s, %t; want %s", at.Sub(start), ok, want)
 	}
 }

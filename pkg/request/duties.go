@@ -1,12 +1,13 @@
 package request
 
 import (
-	"slices"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // NextDue returns the next time at which a duty arises without further events; false if never.
@@ -44,7 +45,9 @@ const (
 	Grant
 	// Complete ends a grant whose time is over.
 	Complete
-	// ReportUnavailable records that none of the frozen approvers can decide any longer (R23).
+	// TakeAway ends access to a subscription that is no longer the customer's (R48).
+	TakeAway
+	// ReportUnavailable records that none of the frozen approvers can decide any longer (R23), or too few humans (R51).
 	ReportUnavailable
 )
 
@@ -68,11 +71,13 @@ func Owed(s State, w World, now time.Time) (Duty, error) {
 		return Complete, nil
 	case isDue:
 		return Expire, nil
+	case s.Status == Active && w.Ownership.Elsewhere(s.Tenant):
+		return TakeAway, nil
 	case mayBeAbandoned(s, now):
 		if err := w.of(s); err != nil {
 			return Nothing, err
 		}
-		if !w.anybodyLeft(s, now) {
+		if unavailable, _ := w.unavailable(s, now); unavailable {
 			return ReportUnavailable, nil
 		}
 	}
@@ -107,9 +112,15 @@ func Perform(
 		grant(s, w, terms, e, now)
 	case Complete:
 		e.Fact = &lockboxv1.Event_AccessCompleted{AccessCompleted: &lockboxv1.AccessCompleted{}}
+	case TakeAway:
+		e.Fact = &lockboxv1.Event_AccessRevoked{AccessRevoked: &lockboxv1.AccessRevoked{
+			Reason:      "the subscription went to another customer (R48)",
+			CodedReason: &lockboxv1.Reason{Code: lockboxv1.ReasonCode_REASON_CODE_TRANSFERRED},
+		}}
 	case ReportUnavailable:
+		_, why := w.unavailable(s, now)
 		e.Fact = &lockboxv1.Event_ApproversUnavailable{ApproversUnavailable: &lockboxv1.ApproversUnavailable{
-			TenantSequence: w.Tenant.Sequence, SubscriptionSequence: w.subscriptionSequence(),
+			TenantSequence: w.Tenant.Sequence, SubscriptionSequence: w.subscriptionSequence(), CodedReason: why,
 		}}
 	}
 	return aggregate.End(s, e, Evolve)
@@ -117,23 +128,31 @@ func Perform(
 
 func notify(s State, w World, terms Terms, now time.Time) *lockboxv1.Event_CustomerNotified {
 	a := tenant.Resolve(w.Tenant, w.Subscription, s.Requester.GetPerson(), now)
+	within, before := terms.CustomerApproval, terms.Reminders()
+	if v := s.Evaluation; v.GetCustomerAnswerWithin() != nil { // absent in evaluations of older versions
+		within, before = v.GetCustomerAnswerWithin().AsDuration(), v.GetCustomerRemindBefore()
+	}
 	n := &lockboxv1.CustomerNotified{
 		Scope: a.Scope, Basis: a.Basis, Approvers: a.People, Excluded: a.Excluded,
 		Alternates:        w.Tenant.Settings.GetAlternates(),
-		RequiredApprovals: uint32(a.Required), ExpiresAt: timestamp(now.Add(terms.CustomerApproval)), // #nosec G115 -- at most ten
+		RequiredApprovals: uint32(a.Required), ExpiresAt: timestamp(now.Add(within)), // #nosec G115 -- at most ten
 		TenantSequence: w.Tenant.Sequence, SubscriptionSequence: w.subscriptionSequence(), TenantName: w.Tenant.Name,
 	}
 	if w.Subscription != nil {
 		n.SubscriptionName = w.Subscription.Name
 	}
-	before := slices.Clone(terms.RemindBefore)
-	slices.Sort(before)
-	for _, d := range slices.Backward(before) {
-		if d > 0 && d < terms.CustomerApproval {
-			n.RemindAt = append(n.RemindAt, timestamp(now.Add(terms.CustomerApproval-d)))
+	n.RemindAt = remindAt(now, within, before)
+	return &lockboxv1.Event_CustomerNotified{CustomerNotified: n}
+}
+
+// remindAt returns when approvers are reminded who have so long to answer from now on.
+func remindAt(now time.Time, within time.Duration, before []*durationpb.Duration) (at []*timestamppb.Timestamp) {
+	for _, d := range before {
+		if d.AsDuration() < within {
+			at = append(at, timestamp(now.Add(within-d.AsDuration())))
 		}
 	}
-	return &lockboxv1.Event_CustomerNotified{CustomerNotified: n}
+	return at
 }
 
 // grant grants access if its basis still holds at now; otherwise it lets the request lapse and records why.
@@ -148,11 +167,18 @@ func grant(s State, w World, terms Terms, e *lockboxv1.Event, now time.Time) {
 		e.Fact = &lockboxv1.Event_AccessLapsed{AccessLapsed: &lockboxv1.AccessLapsed{
 			Reason: recorded, CodedReason: &lockboxv1.Reason{Code: why},
 			TenantSequence: w.Tenant.Sequence, SubscriptionSequence: w.subscriptionSequence(),
+			OwnershipSequence: w.Ownership.Sequence,
 		}}
 		return
 	}
-	e.Fact = &lockboxv1.Event_AccessGranted{AccessGranted: &lockboxv1.AccessGranted{
+	g := &lockboxv1.AccessGranted{
 		StartsAt: timestamp(now), EndsAt: timestamp(now.Add(duration)), ResourceIds: resources, Waiver: s.Waiver(),
 		TenantSequence: w.Tenant.Sequence, SubscriptionSequence: w.subscriptionSequence(),
-	}}
+		OwnershipSequence: w.Ownership.Sequence,
+		ResourceType:      s.Intent.GetResourceType(), Scenario: s.Intent.GetScenario(), Mode: s.mode(),
+	}
+	if s.Waiver() != lockboxv1.Waiver_WAIVER_UNSPECIFIED {
+		g.ReportAt = timestamp(terms.reportAt(now))
+	}
+	e.Fact = &lockboxv1.Event_AccessGranted{AccessGranted: g}
 }

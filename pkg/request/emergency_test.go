@@ -5,8 +5,8 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
-	"github.com/openlockbox/lockbox/pkg/internal/story"
 	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/pkg/story"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/types/known/durationpb"
 )
@@ -55,8 +55,8 @@ func TestR43AnEmergencyWaitsForASecurityOfficerAndNotForTheCustomer(t *testing.T
 		row{2, sven, does(internalApprove()), is(request.Approved)},
 		row{3, box, owed(request.Grant), is(request.Active)},
 	)
-	if g := s.Request.Grant; g.GetWaiver() != emergency ||
-		g.GetEndsAt().AsTime().Sub(g.GetStartsAt().AsTime()) != time.Hour || s.Request.Notified != nil {
+	if g := s.Request().Grant; g.GetWaiver() != emergency ||
+		g.GetEndsAt().AsTime().Sub(g.GetStartsAt().AsTime()) != time.Hour || s.Request().Notified != nil {
 		t.Errorf("the grant %v", g)
 	}
 	// The customer can take it away, as any other.
@@ -122,8 +122,8 @@ func TestI1TheBasisOfAnEmergencyIsLookedAtAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := emergencyWaits(t, rosa, hurried())
 			play(t, s, row{1, sven, does(internalApprove()), is(request.Approved)})
-			change(&s.Request)
-			e, err := s.Perform(request.Grant, start.Add(2))
+			change(state(s))
+			e, err := s.At(start.Add(2)).Perform(request.Grant)
 			if err != nil || !said(e.GetAccessLapsed().GetReason(), "R43") {
 				t.Errorf("%v, %v", e, err)
 			}

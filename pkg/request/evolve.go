@@ -8,6 +8,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // Evolve folds one stored event. An event that is invalid at its position changes nothing but Fault: the fold checks
@@ -36,6 +37,9 @@ func (s *State) apply(e *lockboxv1.Event) (broken string) {
 		}
 		if !aggregate.Provider(e.GetActor()) {
 			return "access is requested by one of the provider's people (R5)"
+		}
+		if broken := malformed(r.GetIntent()); broken != "" {
+			return broken
 		}
 		s.Status, s.Intent, s.IntentSHA256, s.Tool = Submitted, r.GetIntent(), r.GetIntentSha256(), r.GetTool()
 		s.Requester, s.RequestedAt = e.GetActor(), at
@@ -113,11 +117,14 @@ func (s *State) apply(e *lockboxv1.Event) (broken string) {
 		s.end(Lapsed, e, f.AccessLapsed.GetReason())
 		s.CodedEndReason = f.AccessLapsed.GetCodedReason()
 	case *lockboxv1.Event_AccessRevoked:
+		coded := f.AccessRevoked.GetCodedReason()
+		transferred := coded.GetCode() == lockboxv1.ReasonCode_REASON_CODE_TRANSFERRED
 		if by := e.GetActor(); by.GetSide() != lockboxv1.Side_SIDE_TENANT &&
-			!aggregate.Provider(by, aggregate.SecurityOfficers) {
+			!aggregate.Provider(by, aggregate.SecurityOfficers) && (!aggregate.System(by) || !transferred) {
 			return "the customer or the security officer revokes (R32)"
 		}
 		s.end(Revoked, e, f.AccessRevoked.GetReason())
+		s.CodedEndReason = coded
 	case *lockboxv1.Event_AccessReleased:
 		if !same(e.GetActor(), s.Requester) {
 			return "a grant is given back by its holder (R32)"
@@ -219,8 +226,11 @@ func (s *State) evaluated(v *lockboxv1.AccessEvaluated, e *lockboxv1.Event, at t
 		return st.GetAnswerWithin() != nil && st.GetAnswerWithin().AsDuration() <= 0
 	}):
 		return "an internal stage has time to answer (R15)"
-	case !descending(v.GetInternalRemindBefore()):
-		return "reminders come before the deadline, the earliest first (R15)"
+	case !descending(v.GetInternalRemindBefore()) || !descending(v.GetCustomerRemindBefore()):
+		return "reminders come before the deadline, the earliest first (R15, R33)"
+	case v.GetCustomerAnswerWithin() != nil && (v.GetCustomerAnswerWithin().AsDuration() <= 0 ||
+		v.GetCustomerAnswerWithin().AsDuration() > maxAnswer):
+		return "the customer has time to answer, at most 30 days (R26)"
 	}
 	s.cleared(at)
 	return ""
@@ -247,7 +257,7 @@ func (s *State) waivable(v *lockboxv1.AccessEvaluated) bool {
 	case lockboxv1.Waiver_WAIVER_LOCKBOX_NOT_ENABLED:
 		return !f.GetLockboxEnabled()
 	case lockboxv1.Waiver_WAIVER_EMERGENCY:
-		return f.GetEmergency() && s.mayHurry() &&
+		return f.GetEmergency() && s.Urgent() &&
 			slices.ContainsFunc(v.GetInternalStages(), func(st *lockboxv1.InternalStage) bool {
 				return st.GetGroup() == aggregate.SecurityOfficers && st.GetCount() > 0
 			})
@@ -255,8 +265,8 @@ func (s *State) waivable(v *lockboxv1.AccessEvaluated) bool {
 	return false
 }
 
-// mayHurry reports whether the request was submitted as an emergency by an emergency responder (R43).
-func (s *State) mayHurry() bool {
+// Urgent reports whether the request was submitted as an emergency by an emergency responder (R43).
+func (s *State) Urgent() bool {
 	return s.Intent.GetEmergency() && aggregate.Provider(s.Requester, aggregate.EmergencyResponders)
 }
 
@@ -310,9 +320,19 @@ func (s *State) notified(n *lockboxv1.CustomerNotified, e *lockboxv1.Event, at t
 		return "nobody approves their own request, and nobody of the provider for the customer (I10)"
 	case n.GetRequiredApprovals() == 0:
 		return "somebody has to approve (R30)"
+	case !s.inTerms(n, at):
+		return "the customer has the time to answer that the evaluation says (R26, R33)"
 	}
 	s.Status, s.Notified, s.NotifiedAt, s.Reminders, s.material = CustomerNotified, n, at, 0, e.GetVersion()
 	return ""
+}
+
+// inTerms reports whether the customer's deadline and reminders are those that the evaluation recorded, if it did.
+func (s *State) inTerms(n *lockboxv1.CustomerNotified, at time.Time) bool {
+	within := s.Evaluation.GetCustomerAnswerWithin()
+	return within == nil || n.GetExpiresAt().AsTime().Equal(at.Add(within.AsDuration())) &&
+		slices.EqualFunc(n.GetRemindAt(), remindAt(at, within.AsDuration(), s.Evaluation.GetCustomerRemindBefore()),
+			func(a, b *timestamppb.Timestamp) bool { return a.AsTime().Equal(b.AsTime()) })
 }
 
 // providers reports whether an approver has the same issuer as the requester, and so belongs to the provider.
@@ -326,7 +346,7 @@ func (s *State) internalDecision(by *lockboxv1.Actor, stage uint32) (broken stri
 	case int(stage) != i:
 		return "stages are decided in their order (R15)"
 	case !mayDecideInternally(*s, waiting, by):
-		return "an internal approver is of the group, not the requester, and decides once (R15, I10)"
+		return "an internal approver is of the group, not the requester, and decides once (R15, I10, R51)"
 	}
 	return ""
 }
@@ -351,7 +371,7 @@ func (s *State) approved(a *lockboxv1.CustomerApproved, e *lockboxv1.Event) (bro
 		return rule
 	}
 	if decision(s.Approvals(), e.GetActor()) != nil {
-		return "each approver counts once (R30)"
+		return "each human counts once (R30, R51)"
 	}
 	d := &lockboxv1.Decision{
 		Actor: e.GetActor(), Time: e.GetTime(), Approved: true, Reason: a.GetReason(), Duration: a.GetDuration(),
@@ -369,7 +389,7 @@ func (s *State) approved(a *lockboxv1.CustomerApproved, e *lockboxv1.Event) (bro
 
 func (s *State) byApprover(by *lockboxv1.Actor) (broken string) {
 	switch {
-	case by.GetSide() != lockboxv1.Side_SIDE_TENANT || same(by, s.Requester):
+	case by.GetSide() != lockboxv1.Side_SIDE_TENANT || sameHuman(by, s.Requester):
 		return "nobody of the provider speaks for the customer (I10)"
 	case frozen(s.Notified, by.GetPerson()) == nil:
 		return "only the frozen approvers decide and ask (R20, R31)"
@@ -387,6 +407,14 @@ func (s *State) granted(g *lockboxv1.AccessGranted, at time.Time) (broken string
 		return "a grant reaches exactly what was allowed (R27)"
 	case !starts.Equal(at) || ends.Sub(starts) != duration:
 		return "a grant lasts exactly as long as was allowed (R27, I4)"
+	case !reported(g):
+		return "access that the customer was not asked for is reported within a day (R3)"
+	case g.GetMode() != lockboxv1.AccessMode_ACCESS_MODE_UNSPECIFIED || g.GetResourceType() != "" ||
+		g.GetScenario() != "":
+		if g.GetResourceType() != s.Intent.GetResourceType() || g.GetScenario() != s.Intent.GetScenario() ||
+			g.GetMode() != s.mode() {
+			return "a grant names the type, scenario and mode that were evaluated (R49)"
+		}
 	}
 	s.Status, s.Grant, s.GrantedAt = Active, g, at
 	return ""
@@ -404,7 +432,8 @@ func narrows(s State, d *lockboxv1.Decision) (field, broken string) {
 	switch t := d.GetDuration().AsDuration(); {
 	case t <= 0 || t > longest:
 		return "duration", "an approval may shorten the time of " + longest.String() + ", never lengthen it (R27)"
-	case len(intersect(asked, d.GetResourceIds())) != len(d.GetResourceIds()) || len(d.GetResourceIds()) == 0:
+	case len(intersect(asked, asAsked(asked, d.GetResourceIds()))) != len(d.GetResourceIds()) ||
+		len(d.GetResourceIds()) == 0:
 		return "resource_ids", "an approval may name some of the resources asked for, each once, and never others (R27)"
 	case len(common) == 0:
 		return "resource_ids", "the approvals have no resource in common (R27, R30)"
@@ -422,16 +451,21 @@ func frozen(n *lockboxv1.CustomerNotified, p *lockboxv1.Person) *lockboxv1.Appro
 	return nil
 }
 
+// decision finds what a human decided, with any account.
 func decision(among []*lockboxv1.Decision, by *lockboxv1.Actor) *lockboxv1.Decision {
 	for _, d := range among {
-		if same(d.GetActor(), by) {
+		if sameHuman(d.GetActor(), by) ||
+			aggregate.Customer(by) && tenant.SameVoice(d.GetActor().GetPerson(), by.GetPerson()) {
 			return d
 		}
 	}
 	return nil
 }
 
+// same compares accounts: whoever holds a request or a grant does so with the account that asked for it.
 func same(a, b *lockboxv1.Actor) bool { return tenant.SamePerson(a.GetPerson(), b.GetPerson()) }
+
+func sameHuman(a, b *lockboxv1.Actor) bool { return tenant.SameHuman(a.GetPerson(), b.GetPerson()) }
 
 // add appends to a copy, because states share their lists.
 func add[T any](list []T, item T) []T { return append(list[:len(list):len(list)], item) }

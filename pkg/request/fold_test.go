@@ -1,12 +1,14 @@
 package request_test
 
 import (
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
-	"github.com/openlockbox/lockbox/pkg/internal/story"
 	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/pkg/story"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -19,6 +21,20 @@ func TestTheFoldRefusesWhatNobodyDecided(t *testing.T) {
 		s := contoso(owner(otto))
 		play(t, s, asks(diskIntent())[:2]...)
 		return s
+	}
+	unevaluated := func() *story.Story {
+		s := contoso(owner(otto))
+		play(t, s, asks(diskIntent())[0])
+		return s
+	}
+	timed := func() *story.Story {
+		s := unevaluated()
+		play(t, s, row{0, box, evaluates(answering(2*day, 3*day, day)), is(request.Submitted)})
+		return s
+	}
+	evaluated := func(within time.Duration) func(*story.Story, *lockboxv1.Event) {
+		return fact(&lockboxv1.Event{
+			Fact: &lockboxv1.Event_AccessEvaluated{AccessEvaluated: answering(within)}})
 	}
 	pending := func() *story.Story { return asked(t, contoso(owner(otto), owner(olga)), diskIntent()) }
 	inside := func() *story.Story { return staged(t, customerDecides(stage(aggregate.SupportLeads, 1))) }
@@ -64,11 +80,16 @@ func TestTheFoldRefusesWhatNobodyDecided(t *testing.T) {
 			notifies(func(n *lockboxv1.CustomerNotified) { n.Approvers[0].Person = leo.GetPerson() }), "I10"},
 		"the requester asked": {submitted, soon, box,
 			notifies(func(n *lockboxv1.CustomerNotified) { n.Approvers[0].Person = eve.GetPerson() }), "I10"},
-		"put to the customer before it was evaluated": {func() *story.Story {
-			s := contoso(owner(otto))
-			play(t, s, asks(diskIntent())[0])
-			return s
-		}, soon, box, fact(&lockboxv1.Event{Fact: &lockboxv1.Event_CustomerNotified{}}), "R17"},
+		"more time to answer than evaluated": {timed, soon, box,
+			notifies(func(n *lockboxv1.CustomerNotified) { n.ExpiresAt.Seconds++ }), "R26"},
+		"another reminder than evaluated": {timed, soon, box,
+			notifies(func(n *lockboxv1.CustomerNotified) { n.RemindAt[0].Seconds-- }), "R33"},
+		"no reminder": {timed, soon, box,
+			notifies(func(n *lockboxv1.CustomerNotified) { n.RemindAt = nil }), "R33"},
+		"31 days to answer": {unevaluated, soon, box, evaluated(31 * day), "R26"},
+		"no time to answer": {unevaluated, soon, box, evaluated(0), "R26"},
+		"put to the customer before it was evaluated": {unevaluated, soon, box,
+			fact(&lockboxv1.Event{Fact: &lockboxv1.Event_CustomerNotified{}}), "R17"},
 		"another stage approved":      {inside, soon, leo, internally(1), "order"},
 		"approved by another group":   {inside, soon, dana, internally(0), "R15"},
 		"approved by the requester":   {inside, soon, story.Provider("eve", aggregate.SupportLeads), internally(0), "R15"},
@@ -116,6 +137,19 @@ func TestTheFoldRefusesWhatNobodyDecided(t *testing.T) {
 			play(t, s, row{1, otto, does(approve()), is(request.CustomerNotified)})
 			return s
 		}, soon, otto, approves(func(*lockboxv1.CustomerApproved) {}), "R30"},
+		"approved twice by one human": {func() *story.Story {
+			s := asked(t, contoso(owner(olga), owner(olgaAdmin), demand(2)), diskIntent())
+			play(t, s, row{1, olgaOwner, does(approve()), is(request.CustomerNotified)})
+			return s
+		}, soon, olgaAdmin, approves(func(*lockboxv1.CustomerApproved) {}), "R51"},
+		"approved internally by the requester's other account": {func() *story.Story {
+			return emergencyWaits(t, rosaOncall, hurried())
+		}, soon, rosaOfficer, internally(0), "R51"},
+		"two internal stages approved by one human": {func() *story.Story {
+			s := staged(t, customerDecides(stage(aggregate.SupportLeads, 1), stage(aggregate.DevOpsManagers, 1)))
+			play(t, s, row{1, leoLead, does(internalApprove()), is(request.AwaitingInternalApproval)})
+			return s
+		}, soon, leoAdmin, internally(1), "R51"},
 		"granted longer": {allowed(t), soon, box, grants(func(g *lockboxv1.AccessGranted) { g.EndsAt.Nanos++ }),
 			"I4"},
 		"granted from earlier on": {allowed(t), soon, box,
@@ -124,6 +158,14 @@ func TestTheFoldRefusesWhatNobodyDecided(t *testing.T) {
 			grants(func(g *lockboxv1.AccessGranted) { g.ResourceIds = append(g.ResourceIds, disk("d")) }), "R27"},
 		"granted on another basis": {allowed(t), soon, box,
 			grants(func(g *lockboxv1.AccessGranted) { g.Waiver = noCustomerData }), "I1"},
+		"granted for another type": {allowed(t), soon, box,
+			grants(func(g *lockboxv1.AccessGranted) { g.ResourceType = "storage/accounts" }), "R49"},
+		"granted for another scenario": {allowed(t), soon, box,
+			grants(func(g *lockboxv1.AccessGranted) { g.Scenario = "write-disk" }), "R49"},
+		"granted with elevated permission": {allowed(t), soon, box,
+			grants(func(g *lockboxv1.AccessGranted) { g.Mode = lockboxv1.AccessMode_ACCESS_MODE_ELEVATED }), "R49"},
+		"granted in no mode": {allowed(t), soon, box,
+			grants(func(g *lockboxv1.AccessGranted) { g.Mode = lockboxv1.AccessMode_ACCESS_MODE_UNSPECIFIED }), "R49"},
 		"given back by another": {running, soon, fred, fact(&lockboxv1.Event{Fact: &lockboxv1.Event_AccessReleased{}}),
 			"R32"},
 		"given back when it ended": {running, 8 * time.Hour, eve,
@@ -139,13 +181,14 @@ func TestTheFoldRefusesWhatNobodyDecided(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := c.from()
-			e := s.Request.Follow(c.by, "forged", start.Add(c.at))
+			r := s.Request()
+			e := r.Follow(c.by, "forged", start.Add(c.at))
 			c.says(s, e)
-			after := request.Evolve(s.Request, uint64(len(s.History))+1, e)
+			after := request.Evolve(r, uint64(len(s.Entries))+1, e)
 			if after.Fault == nil || !said(after.Fault.Rule, c.rule) {
 				t.Fatalf("fault %v, want %s", after.Fault, c.rule)
 			}
-			if looks(after) != looks(s.Request) {
+			if looks(after) != looks(r) {
 				t.Error("it changed the state")
 			}
 		})
@@ -164,10 +207,89 @@ func requests(in *lockboxv1.AccessIntent) func(*story.Story, *lockboxv1.Event) {
 	}
 }
 
+// only names these resources.
+func only(ids ...string) func(*lockboxv1.AccessIntent) {
+	return func(in *lockboxv1.AccessIntent) { in.ResourceIds = ids }
+}
+
+// An intent that the evaluator would never have stored is a fault, whoever wrote it.
+//
+// control: nist:AC-3
+func TestTheFoldRefusesAnIntentThatNobodyWouldHaveAccepted(t *testing.T) {
+	tooLong := strings.Repeat("x", 4001)
+	for name, change := range map[string]func(in *lockboxv1.AccessIntent){
+		"an id of another form":    func(in *lockboxv1.AccessIntent) { in.Id = strings.ToUpper(in.GetId()) },
+		"a tenant that is none":    func(in *lockboxv1.AccessIntent) { in.Tenant = "C" },
+		"no resource type":         func(in *lockboxv1.AccessIntent) { in.ResourceType = "" },
+		"a long resource type":     func(in *lockboxv1.AccessIntent) { in.ResourceType = tooLong[:121] },
+		"no scenario":              func(in *lockboxv1.AccessIntent) { in.Scenario = " " },
+		"a short justification":    func(in *lockboxv1.AccessIntent) { in.Justification = "because   " },
+		"a long justification":     func(in *lockboxv1.AccessIntent) { in.Justification = tooLong },
+		"a long trace":             func(in *lockboxv1.AccessIntent) { in.TraceParent = tooLong[:129] },
+		"no reason type":           func(in *lockboxv1.AccessIntent) { in.ReasonType = 0 },
+		"an unknown reason type":   func(in *lockboxv1.AccessIntent) { in.ReasonType = 99 },
+		"support without a ticket": func(in *lockboxv1.AccessIntent) { in.TicketId = "" },
+		"a ticket that is none":    func(in *lockboxv1.AccessIntent) { in.TicketId = "T 1" },
+		"an emergency on request":  func(in *lockboxv1.AccessIntent) { in.Emergency = true },
+		"a subscription that is none": func(in *lockboxv1.AccessIntent) {
+			in.SubscriptionId, in.ResourceIds = "sub 1", []string{"/subscriptions/sub 1/disks/a"}
+		},
+		"no resource": func(in *lockboxv1.AccessIntent) { in.ResourceIds = nil },
+		"51 resources": func(in *lockboxv1.AccessIntent) {
+			in.ResourceIds = nil
+			for i := range 51 {
+				in.ResourceIds = append(in.ResourceIds, disk(strconv.Itoa(i)))
+			}
+		},
+		"a resource twice":         only(disk("a"), disk("a")),
+		"another's subscription":   only("/subscriptions/sub-2/disks/a"),
+		"a subscription like it":   only("/subscriptions/sub-10/disks/a"),
+		"the tenant":               only("/tenants/contoso/x"),
+		"up and elsewhere":         only(disk("../../sub-2/disks/a")),
+		"two slashes":              only(disk("/a")),
+		"a long resource":          only(disk(tooLong[:1024])),
+		"no second of access":      func(in *lockboxv1.AccessIntent) { in.Duration = seconds(time.Second - 1) },
+		"less than none of access": func(in *lockboxv1.AccessIntent) { in.Duration = seconds(-time.Hour) },
+	} {
+		in := diskIntent()
+		change(in)
+		if refused := request.CheckIntent(in, request.DefaultTerms()); refused == nil {
+			t.Errorf("%s: the evaluator accepts it", name)
+		}
+		forged := &lockboxv1.Event{Id: "x", Version: 1, Actor: eve, Time: timestamppb.New(start)}
+		requests(in)(nil, forged)
+		if s := request.Evolve(request.State{}, 9, forged); s.Fault == nil || s.Status != request.None {
+			t.Errorf("%s: the fold believes it", name)
+		}
+	}
+}
+
+// Whatever some version accepts folds, whatever its terms are.
+func TestTheFoldAcceptsWhatSomeVersionAccepted(t *testing.T) {
+	for name, change := range map[string]func(in *lockboxv1.AccessIntent){
+		"as it is":               func(*lockboxv1.AccessIntent) {},
+		"an hour longer than 8":  func(in *lockboxv1.AccessIntent) { in.Duration = seconds(9 * time.Hour) },
+		"a resource of 512":      only(disk(strings.Repeat("x", 480))),
+		"a resource of 1024":     only(disk(strings.Repeat("é", 990))),
+		"another case":           only(strings.ToUpper(disk("a"))),
+		"the subscription":       only("/subscriptions/sub-1"),
+		"a slash at the end":     only(disk("a/")),
+		"words of a later table": func(in *lockboxv1.AccessIntent) { in.Justification = "\u2800 the machine does not boot" },
+	} {
+		in := diskIntent()
+		change(in)
+		e := &lockboxv1.Event{Id: "x", Version: 1, Actor: eve, Time: timestamppb.New(start)}
+		requests(in)(nil, e)
+		if s := request.Evolve(request.State{}, 9, e); s.Fault != nil {
+			t.Errorf("%s: %s", name, s.Fault.Rule)
+		}
+	}
+}
+
 // forges is what the process itself would write, and then not quite.
 func forges[F any](d request.Duty, of func(*lockboxv1.Event) F, change func(F)) func(*story.Story, *lockboxv1.Event) {
 	return func(s *story.Story, e *lockboxv1.Event) {
-		honest, err := s.Perform(d, e.GetTime().AsTime())
+		honest, err := s.At(e.GetTime().AsTime()).Perform(d)
 		if err != nil || honest == nil {
 			panic(err)
 		}
@@ -186,7 +308,7 @@ func grants(change func(*lockboxv1.AccessGranted)) func(*story.Story, *lockboxv1
 
 func approves(change func(*lockboxv1.CustomerApproved)) func(*story.Story, *lockboxv1.Event) {
 	return func(s *story.Story, e *lockboxv1.Event) {
-		a := &lockboxv1.CustomerApproved{Duration: seconds(8 * time.Hour), ResourceIds: s.Request.Intent.GetResourceIds()}
+		a := &lockboxv1.CustomerApproved{Duration: seconds(8 * time.Hour), ResourceIds: s.Request().Intent.GetResourceIds()}
 		change(a)
 		e.Fact = &lockboxv1.Event_CustomerApproved{CustomerApproved: a}
 	}
@@ -214,11 +336,12 @@ func asProvider(a *lockboxv1.Actor) *lockboxv1.Actor {
 
 func TestNothingIsFoldedAfterAFault(t *testing.T) {
 	s := asked(t, contoso(owner(otto)), diskIntent())
-	nonsense := s.Request.Follow(box, "", start)
+	r := s.Request()
+	nonsense := r.Follow(box, "", start)
 	nonsense.Fact = &lockboxv1.Event_AccessGranted{
 		AccessGranted: &lockboxv1.AccessGranted{EndsAt: timestamppb.New(start.Add(day))}}
-	faulty := request.Evolve(s.Request, 100, nonsense)
-	honest, err := s.Decide(s.Command(otto, s.ID(), approve()), start)
+	faulty := request.Evolve(r, 100, nonsense)
+	honest, err := s.At(start).Decide(otto, s.ID(), approve())
 	if err != nil || honest == nil {
 		t.Fatalf("%v, %v", honest, err)
 	}

@@ -5,8 +5,8 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
-	"github.com/openlockbox/lockbox/pkg/internal/story"
 	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/pkg/story"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/types/known/durationpb"
 )
@@ -47,8 +47,8 @@ func TestR3WithoutCustomerDataTheCustomerIsNotAsked(t *testing.T) {
 		row{1, otto, does(approve()), no(notFound, "aggregate_id", "I9")},
 		row{1, box, owed(request.Grant), is(request.Active)},
 	)
-	if s.Request.Notified != nil || s.Request.Grant.GetWaiver() != noCustomerData {
-		t.Errorf("the grant's basis is %s", s.Request.Grant.GetWaiver())
+	if s.Request().Notified != nil || s.Request().Grant.GetWaiver() != noCustomerData {
+		t.Errorf("the grant's basis is %s", s.Request().Grant.GetWaiver())
 	}
 }
 
@@ -100,8 +100,8 @@ func TestR8APreviewThatNobodySignedUpForIsWaivedUntilTheyDo(t *testing.T) {
 		row{2, box, owed(request.Grant), is(request.Lapsed)},
 		row{3, box, owed(request.Grant), already(request.Lapsed)},
 	)
-	if !said(s.Request.EndReason, "R8") {
-		t.Errorf("lapsed because %q", s.Request.EndReason)
+	if !said(s.Request().EndReason, "R8") {
+		t.Errorf("lapsed because %q", s.Request().EndReason)
 	}
 }
 
@@ -114,8 +114,8 @@ func TestR2WithoutLockboxTheCustomerIsWaivedUntilTheySwitchItOn(t *testing.T) {
 		row{1, gina, does(enable), is(request.Approved)},
 		row{2, box, owed(request.Grant), is(request.Lapsed)},
 	)
-	if !said(s.Request.EndReason, "R2") {
-		t.Errorf("lapsed because %q", s.Request.EndReason)
+	if !said(s.Request().EndReason, "R2") {
+		t.Errorf("lapsed because %q", s.Request().EndReason)
 	}
 	play(t, contoso(),
 		row{-1, gina, does(disable), is(request.None)},
@@ -203,7 +203,7 @@ func TestR15InternalStagesComeInOrderEachWithDifferentPeople(t *testing.T) {
 		row{6, lisa, does(internalApprove()), no(conflict, "aggregate_id", "R15")},
 		row{6, box, owed(request.Notify), is(request.CustomerNotified)},
 	)
-	if n := len(s.Request.InternalDecisions); n != 3 {
+	if n := len(s.Request().InternalDecisions); n != 3 {
 		t.Errorf("%d internal decisions", n)
 	}
 }
@@ -213,7 +213,7 @@ func TestR15ARefusalInsideEndsIt(t *testing.T) {
 		row{1, leo, does(internalRefuse("")), no(invalid, "internal_refuse.reason", "R15")},
 		row{2, leo, does(internalRefuse("ask the customer by phone")), is(request.InternallyDenied)},
 		row{3, leo, does(internalRefuse("again")), already(request.InternallyDenied)},
-		row{3, lisa, does(internalApprove()), no(conflict, "aggregate_id", "R15", "refused internally by leo")},
+		row{3, lisa, does(internalApprove()), no(conflict, "aggregate_id", "R15", "refused internally by Leo")},
 		row{3, box, owed(request.Notify), already(request.InternallyDenied)},
 	)
 }
@@ -356,7 +356,7 @@ func TestR15AnEvaluationGivesTimeAndRemindsInOrder(t *testing.T) {
 
 func TestR15TermsRemindInternalApproversEachOnce(t *testing.T) {
 	terms := request.Terms{RemindBefore: []time.Duration{0, time.Hour, 4 * time.Hour, time.Hour, -1}}
-	got := terms.InternalReminders()
+	got := terms.Reminders()
 	if len(got) != 2 || got[0].AsDuration() != 4*time.Hour || got[1].AsDuration() != time.Hour {
 		t.Errorf("%v", got)
 	}
@@ -406,7 +406,7 @@ func TestR32TheCustomerOrTheSecurityOfficerRevokes(t *testing.T) {
 			row{time.Hour, who, does(revoke("enough")), is(request.Revoked)},
 			row{time.Hour, who, does(revoke("enough")), already(request.Revoked)},
 			row{time.Hour, eve, does(release()), no(precondition, "aggregate_id", "R32",
-				"revoked by "+who.GetPerson().GetSubject())},
+				"revoked by "+who.GetPerson().GetDisplayName())},
 			row{8 * time.Hour, box, owed(request.Complete), already(request.Revoked)},
 		)
 	}
@@ -418,7 +418,7 @@ func TestR32TheCustomerOrTheSecurityOfficerRevokes(t *testing.T) {
 		row{3, otto, does(revoke("x")), no(forbidden, "token", "R32")},
 		row{4, gina, does(owner(lena)), is(request.Active)},
 		row{5, lena, does(revoke("whoever is an Owner now")), is(request.Revoked)},
-		row{6, sven, does(revoke("x")), no(precondition, "aggregate_id", "R32", "revoked by lena")},
+		row{6, sven, does(revoke("x")), no(precondition, "aggregate_id", "R32", "revoked by Lena")},
 	)
 }
 
@@ -436,10 +436,10 @@ func TestR32TheRequesterWithdrawsOrGivesBack(t *testing.T) {
 	play(t, active(t),
 		row{1, fred, does(release()), no(forbidden, "token", "R32")},
 		row{1, otto, does(release()), no(forbidden, "token", "R32")},
-		row{1, eve, does(withdraw()), no(conflict, "aggregate_id", "R32", "approved by otto")},
+		row{1, eve, does(withdraw()), no(conflict, "aggregate_id", "R32", "approved by Otto")},
 		row{2, eve, does(release()), is(request.Released)},
 		row{3, eve, does(release()), already(request.Released)},
-		row{3, otto, does(revoke("x")), no(precondition, "aggregate_id", "R32", "given back by eve")},
+		row{3, otto, does(revoke("x")), no(precondition, "aggregate_id", "R32", "given back by Eve")},
 		row{8 * time.Hour, box, owed(request.Complete), already(request.Released)},
 	)
 	play(t, contoso(owner(otto)),
@@ -453,7 +453,7 @@ func TestR32TheRequesterWithdrawsOrGivesBack(t *testing.T) {
 	)
 	play(t, asked(t, contoso(owner(otto)), diskIntent()),
 		row{1, eve, does(withdraw()), is(request.Withdrawn)},
-		row{2, otto, does(approve()), no(conflict, "aggregate_id", "R29", "withdrawn by eve")},
+		row{2, otto, does(approve()), no(conflict, "aggregate_id", "R29", "withdrawn by Eve")},
 		row{4 * day, box, owed(request.Expire), already(request.Withdrawn)},
 	)
 }
@@ -468,8 +468,8 @@ func TestI1AccessLapsesIfAnApproverLostTheRole(t *testing.T) {
 		row{4, otto, does(approve()), no(forbidden, "token", "R20")},
 		row{4, olga, does(approve()), no(conflict, "aggregate_id", "R29", "lapsed")},
 	)
-	if !said(s.Request.EndReason, "R20") {
-		t.Errorf("lapsed because %q", s.Request.EndReason)
+	if !said(s.Request().EndReason, "R20") {
+		t.Errorf("lapsed because %q", s.Request().EndReason)
 	}
 	play(t, asked(t, contoso(owner(otto), owner(olga), demand(2)), diskIntent()),
 		row{1, otto, does(approve()), is(request.CustomerNotified)},

@@ -6,15 +6,16 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
-	"github.com/openlockbox/lockbox/pkg/internal/story"
 	"github.com/openlockbox/lockbox/pkg/invariant"
 	"github.com/openlockbox/lockbox/pkg/longtest"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/pkg/story"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -40,7 +41,7 @@ func TestMain(m *testing.M) {
 func TestInvariantsHoldWhateverHappens(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		m := &machine{Story: begin(), now: start}
+		m := &machine{Story: scene.Clone().At(start)}
 		m.open(t)
 		t.Repeat(map[string]func(*rapid.T){
 			"":            m.invariants,
@@ -63,7 +64,6 @@ func TestInvariantsHoldWhateverHappens(t *testing.T) {
 // machine is a story under random hands.
 type machine struct {
 	*story.Story
-	now     time.Time
 	checked int // how much of the history
 	past    []memory
 	worlds  []request.World
@@ -77,27 +77,20 @@ type memory struct {
 }
 
 var (
-	providers = []*lockboxv1.Actor{eve, eve, eve, fred, leo, leo, lisa, dana, sven, rosa, ray}
-	customers = []*lockboxv1.Actor{otto, otto, olga, olga, lena, gina, mole}
+	providers = []*lockboxv1.Actor{eve, eve, eve, fred, leoLead, leoAdmin, lisa, dana, sven, rosaOncall, rosaOfficer, ray}
+	customers = []*lockboxv1.Actor{otto, otto, olgaOwner, olgaAdmin, lena, gina, mole}
 	anybody   = slices.Concat(providers, customers, []*lockboxv1.Actor{box})
 )
 
 // scene is contoso with two Owners, a third who may become one, and a tenant Lockbox Approver.
-var scene = contoso(owner(otto), owner(olga), eligible(owner(lena)),
+var scene = contoso(owner(otto), owner(olga), owner(olgaAdmin), eligible(owner(lena)),
 	story.Assign("olga-t", olga, approverRole, ofTenant))
-
-// begin is a scene to play on: a story is a value, so it is set only once.
-func begin() *story.Story {
-	s := *scene
-	s.History = slices.Clip(s.History)
-	return &s
-}
 
 // open plays the beginning that every request has, or not all of it.
 func (m *machine) open(t *rapid.T) {
 	n := rapid.IntRange(0, 4).Draw(t, "opening")
 	if n > 0 && rapid.Bool().Draw(t, "more approvals") {
-		m.Must(gina, demand(2), m.now)
+		m.Command(gina, demand(2))
 	}
 	for _, act := range []func(*rapid.T){m.submit, m.evaluate, m.duties, m.decide}[:n] {
 		act(t)
@@ -110,14 +103,11 @@ func pick[T any](t *rapid.T, from []T, what string) T {
 
 // invariants are those of pkg/REQUIREMENTS.md, held by the oracle that shares no code with what it checks.
 func (m *machine) invariants(t *rapid.T) {
-	if m.Request.Fault != nil || m.Tenant.Fault != nil || m.Subscription.Fault != nil {
-		t.Fatalf("what was decided cannot be folded: %v", m.Request.Fault)
-	}
-	if len(m.History) == m.checked {
+	if len(m.Entries) == m.checked {
 		return
 	}
-	m.checked = len(m.History)
-	if broken := invariant.Check(m.History); len(broken) > 0 {
+	m.checked = len(m.Entries)
+	if broken := invariant.Check(m.History()); len(broken) > 0 {
 		t.Fatalf("%v", broken)
 	}
 }
@@ -131,7 +121,9 @@ func (m *machine) record(t *rapid.T, decide func() (*lockboxv1.Event, error)) {
 		}
 		return
 	}
-	m.Record(e)
+	if e != nil {
+		m.Record(e)
+	}
 	if again, err := decide(); err != nil || again != nil {
 		t.Fatalf("the same again gives %v, %v", again, err)
 	}
@@ -141,10 +133,10 @@ func (m *machine) timePasses(t *rapid.T) {
 	by := pick(t, []time.Duration{1, time.Second, time.Hour, 4 * time.Hour, day}, "by")
 	if exact := rapid.Bool().Draw(t, "to an instant"); exact {
 		at := pick(t, m.instants(), "which").Add(pick(t, []time.Duration{-1, 0, 1}, "offset"))
-		by = at.Sub(m.now)
+		by = at.Sub(m.Now)
 	}
 	if by > 0 {
-		m.now = m.now.Add(by)
+		m.Now = m.Now.Add(by)
 	}
 	if by > time.Second {
 		m.worlds = nil // nobody decides on what was read so long ago
@@ -153,14 +145,15 @@ func (m *machine) timePasses(t *rapid.T) {
 
 // instants are those at which something changes by itself.
 func (m *machine) instants() []time.Time {
-	at := []time.Time{m.now}
-	if due, ok := request.NextDue(m.Request); ok {
+	at := []time.Time{m.Now}
+	if due, ok := request.NextDue(m.Request()); ok {
 		at = append(at, due)
 	}
-	if end := m.Request.ExpiresAt(); !end.IsZero() {
+	if end := m.Request().ExpiresAt(); !end.IsZero() {
 		at = append(at, end)
 	}
-	for _, a := range slices.Concat(m.Subscription.Roles.All(), m.Tenant.Roles.All()) {
+	for _, a := range slices.Concat(m.States.Subscription(story.Tenant, story.Subscription).Roles.All(),
+		m.States.Tenant(story.Tenant).Roles.All()) {
 		if end := a.ActiveUntil(); !end.IsZero() {
 			at = append(at, end)
 		}
@@ -177,12 +170,12 @@ func (m *machine) submit(t *rapid.T) {
 	if rapid.IntRange(0, 5).Draw(t, "hurry") == 0 {
 		hurry := emergencyIntent()
 		in.Emergency, in.ReasonType, in.TicketId = true, hurry.GetReasonType(), ""
-		by = pick(t, []*lockboxv1.Actor{rosa, rosa, ray, eve}, "responder")
+		by = pick(t, []*lockboxv1.Actor{rosaOncall, rosaOncall, ray, eve}, "responder")
 	}
 	if rapid.Bool().Draw(t, "short") {
 		in.Duration = durationpb.New(time.Hour)
 	}
-	m.record(t, func() (*lockboxv1.Event, error) { return submits(in)(m.Story, by, "", m.now) })
+	m.record(t, func() (*lockboxv1.Event, error) { return submits(in)(m.Story, by, "") })
 }
 
 func (m *machine) evaluate(t *rapid.T) {
@@ -196,13 +189,17 @@ func (m *machine) evaluate(t *rapid.T) {
 		}
 	}
 	v := customerDecides(stages...)
+	if rapid.Bool().Draw(t, "records the time to answer") {
+		v.CustomerAnswerWithin = durationpb.New(pick(t, []time.Duration{time.Hour, 2 * day, 4 * day}, "to answer"))
+		v.CustomerRemindBefore = m.Terms.Reminders()
+	}
 	switch rapid.IntRange(0, 19).Draw(t, "outcome") {
 	case 19:
 		v = &lockboxv1.AccessEvaluated{Outcome: lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_REFUSED}
 	case 17, 18:
 		v = waived(pick(t, []lockboxv1.Waiver{noCustomerData, preview, notEnabled, emergency, 99}, "waiver"), stages...)
 	}
-	if m.Request.Intent.GetEmergency() && rapid.IntRange(0, 3).Draw(t, "as asked") > 0 {
+	if m.Request().Intent.GetEmergency() && rapid.IntRange(0, 3).Draw(t, "as asked") > 0 {
 		stages = append(stages, stage(aggregate.SecurityOfficers, 1))
 		v = hurried(stages[:len(stages)-1]...)
 	}
@@ -210,25 +207,25 @@ func (m *machine) evaluate(t *rapid.T) {
 		v.Facts.Emergency = !v.Facts.GetEmergency()
 	}
 	if len(stages) > 0 {
-		v.InternalExpiresAt = timestamppb.New(m.now.Add(day))
+		v.InternalExpiresAt = timestamppb.New(m.Now.Add(day))
 		reminding(v, pick(t, [][]time.Duration{nil, {4 * time.Hour, time.Hour}, {2 * day, 1}}, "reminders")...)
 	}
-	if in := m.Request.Intent; in.GetDuration() != nil {
+	if in := m.Request().Intent; in.GetDuration() != nil {
 		v.Duration = in.GetDuration()
 	}
-	m.record(t, func() (*lockboxv1.Event, error) { return evaluates(v)(m.Story, box, "", m.now) })
+	m.record(t, func() (*lockboxv1.Event, error) { return evaluates(v)(m.Story, box, "") })
 }
 
 // duty performs one, whether it is owed or not.
 func (m *machine) duty(t *rapid.T) {
 	d := request.Duty(rapid.IntRange(int(request.Notify), int(request.ReportUnavailable)).Draw(t, "duty"))
-	m.record(t, func() (*lockboxv1.Event, error) { return m.Perform(d, m.now) })
+	m.record(t, func() (*lockboxv1.Event, error) { return m.Perform(d) })
 }
 
 // duties performs what is owed until nothing is, as the process does after a crash.
 func (m *machine) duties(t *rapid.T) {
 	owed := func() request.Duty {
-		d, err := request.Owed(m.Request, m.World(), m.now)
+		d, err := request.Owed(m.Request(), m.World(), m.Now)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -239,12 +236,12 @@ func (m *machine) duties(t *rapid.T) {
 		if n++; n > 10 {
 			t.Fatalf("still owed: %d", d)
 		}
-		before := len(m.History)
-		m.record(t, func() (*lockboxv1.Event, error) { return m.Perform(d, m.now) })
-		if len(m.History) == before {
+		before := len(m.Entries)
+		m.record(t, func() (*lockboxv1.Event, error) { return m.Perform(d) })
+		if len(m.Entries) == before {
 			t.Fatalf("duty %d is owed and cannot be performed", d)
 		}
-		if request.Settled(m.Request) && owed() != request.Nothing {
+		if request.Settled(m.Request()) && owed() != request.Nothing {
 			t.Fatalf("settled, and yet duty %d is owed", owed())
 		}
 	}
@@ -258,24 +255,26 @@ type move struct {
 
 // fitting are the moves that can change something where the request stands.
 var fitting = map[request.Status][]move{
-	request.AwaitingInternalApproval: {{"iiiiir", []*lockboxv1.Actor{leo, lisa, dana, dana, eve, sven, ray}}},
+	request.AwaitingInternalApproval: {
+		{"iiiiir", []*lockboxv1.Actor{leoLead, leoAdmin, lisa, dana, eve, sven, rosaOfficer, ray}},
+	},
 	request.CustomerNotified: {
-		{"aaaaand?", []*lockboxv1.Actor{otto, otto, olga, olga, lena, gina}},
-		{"aaaaand?", []*lockboxv1.Actor{otto, otto, olga, olga, lena, gina}},
+		{"aaaaand?", []*lockboxv1.Actor{otto, otto, olgaOwner, olgaAdmin, lena, gina}},
+		{"aaaaand?", []*lockboxv1.Actor{otto, otto, olgaOwner, olgaAdmin, lena, gina}},
 		{"kkkw", []*lockboxv1.Actor{eve}},
 	},
-	request.Active: {{"l", []*lockboxv1.Actor{eve, rosa}}, {"v", []*lockboxv1.Actor{otto, olga, gina, sven}}},
+	request.Active: {{"l", []*lockboxv1.Actor{eve, rosaOncall}}, {"v", []*lockboxv1.Actor{otto, olgaOwner, gina, sven}}},
 }
 
 // command is anything from anybody, but more often than not something that can change where the request stands.
 func (m *machine) command(t *rapid.T) (*lockboxv1.Actor, *lockboxv1.Command) {
 	does := move{"anwlvird?k", anybody}
-	if fits, ok := fitting[m.Request.Status]; ok && rapid.IntRange(0, 2).Draw(t, "fits") > 0 {
+	if fits, ok := fitting[m.Request().Status]; ok && rapid.IntRange(0, 2).Draw(t, "fits") > 0 {
 		does = pick(t, fits, "move")
 	}
 	by, c := pick(t, does.who, "who"), m.verb(t, pick(t, []byte(does.verbs), "verb"))
-	if m.Request.Version > 0 && rapid.IntRange(0, 7).Draw(t, "careful") == 0 {
-		c.SeenVersion = rapid.Uint64Range(1, m.Request.Version).Draw(t, "seen")
+	if m.Request().Version > 0 && rapid.IntRange(0, 7).Draw(t, "careful") == 0 {
+		c.SeenVersion = rapid.Uint64Range(1, m.Request().Version).Draw(t, "seen")
 	}
 	return by, c
 }
@@ -287,7 +286,7 @@ func (m *machine) verb(t *rapid.T, verb byte) *lockboxv1.Command {
 	case 'n': // approve, but less, or more
 		d := pick(t, []time.Duration{0, 1, time.Hour, 8 * time.Hour, 9 * time.Hour, -1}, "for")
 		of := [][]string{nil, {disk("a")}, {disk("b"), disk("c")}, {disk("c"), disk("b"), disk("a")}, {disk("a"), disk("a")},
-			{disk("d")}}
+			{disk("d")}, {strings.ToUpper(disk("a")), disk("b") + "/"}, {disk("a"), disk("A")}}
 		return approveFor(d, pick(t, of, "of")...)
 	case 'd':
 		return deny("no")
@@ -305,7 +304,7 @@ func (m *machine) verb(t *rapid.T, verb byte) *lockboxv1.Command {
 		return ask("why?")
 	}
 	a := &lockboxv1.Answer{Text: "because"}
-	if q := m.Request.Questions; len(q) > 0 {
+	if q := m.Request().Questions; len(q) > 0 {
 		a.QuestionId = pick(t, q, "question").GetQuestionId()
 	}
 	return &lockboxv1.Command{Action: &lockboxv1.Command_Answer{Answer: a}}
@@ -314,42 +313,42 @@ func (m *machine) verb(t *rapid.T, verb byte) *lockboxv1.Command {
 // decide gives one command, now and then on a world that has moved on since.
 func (m *machine) decide(t *rapid.T) {
 	by, c := m.command(t)
-	command, w := m.Command(by, m.ID(), c), m.World()
+	command, w := m.Given(by, m.ID(), c), m.World()
 	if len(m.worlds) > 0 && rapid.IntRange(0, 9).Draw(t, "stale") == 0 {
 		w = pick(t, m.worlds, "world")
 	}
-	m.record(t, func() (*lockboxv1.Event, error) { return request.Decide(m.Request, command, w, m.now) })
+	m.record(t, func() (*lockboxv1.Event, error) { return request.Decide(m.Request(), command, w, m.Now) })
 }
 
 // twoAtOnce has two people decide on the same state: whoever is second cannot be stored, and must decide anew.
 func (m *machine) twoAtOnce(t *rapid.T) {
 	byA, a := m.command(t)
 	byB, b := m.command(t)
-	commandA, commandB := m.Command(byA, m.ID(), a), m.Command(byB, m.ID(), b)
-	late, err := m.Decide(commandB, m.now)
-	m.record(t, func() (*lockboxv1.Event, error) { return m.Decide(commandA, m.now) })
-	first := len(m.History) > m.checked
+	idA, idB := m.ID(), m.ID()
+	late, err := m.Decide(byB, idB, b)
+	m.record(t, func() (*lockboxv1.Event, error) { return m.Decide(byA, idA, a) })
+	first := len(m.Entries) > m.checked
 	if err == nil && late != nil && first {
-		before := looks(m.Request)
-		after := request.Evolve(m.Request, uint64(len(m.History))+1, late)
+		before := looks(m.Request())
+		after := request.Evolve(m.Request(), uint64(len(m.Entries))+1, late)
 		if after.Fault == nil || looks(after) != before {
 			t.Fatalf("two decisions of version %d are true", late.GetVersion())
 		}
 	}
-	m.record(t, func() (*lockboxv1.Event, error) { return m.Decide(commandB, m.now) })
+	m.record(t, func() (*lockboxv1.Event, error) { return m.Decide(byB, idB, b) })
 }
 
 func (m *machine) role(t *rapid.T) {
 	m.roles++
-	place, roles := ofSubscription, m.Subscription.Roles.All()
+	place, roles := ofSubscription, m.States.Subscription(story.Tenant, story.Subscription).Roles.All()
 	if rapid.IntRange(0, 2).Draw(t, "where") == 0 {
-		place, roles = ofTenant, m.Tenant.Roles.All()
+		place, roles = ofTenant, m.States.Tenant(story.Tenant).Roles.All()
 	}
 	by, id := gina, "nobody's"
 	if len(roles) > 0 {
 		id = pick(t, roles, "which").GetId()
 	}
-	in := m.now.Add(pick(t, []time.Duration{1, time.Hour, day}, "until"))
+	in := m.Now.Add(pick(t, []time.Duration{1, time.Hour, day}, "until"))
 	var c *lockboxv1.Command
 	switch rapid.IntRange(0, 5).Draw(t, "role command") {
 	case 0:
@@ -369,9 +368,9 @@ func (m *machine) role(t *rapid.T) {
 		c.AggregateId = story.Subscription
 	}
 	m.worlds = append(m.worlds, m.World())
-	command := m.Command(by, m.ID(), c)
-	m.record(t, func() (*lockboxv1.Event, error) { return m.Decide(command, m.now) })
-	m.record(t, func() (*lockboxv1.Event, error) { return m.Perform(request.ReportUnavailable, m.now) })
+	command := m.ID()
+	m.record(t, func() (*lockboxv1.Event, error) { return m.Decide(by, command, c) })
+	m.record(t, func() (*lockboxv1.Event, error) { return m.Perform(request.ReportUnavailable) })
 }
 
 // assignment is a new one, of any kind that there is in this place.
@@ -382,7 +381,8 @@ func (m *machine) assignment(t *rapid.T, place lockboxv1.AssignmentScope, end ti
 	} else if rapid.IntRange(0, 4).Draw(t, "inherited") == 0 {
 		place = ofManagementGroup
 	}
-	c := story.Assign(fmt.Sprint("r", m.roles), pick(t, []*lockboxv1.Actor{otto, olga, lena}, "to"), role, place)
+	to := pick(t, []*lockboxv1.Actor{otto, olga, olgaAdmin, lena}, "to")
+	c := story.Assign(fmt.Sprint("r", m.roles), to, role, place)
 	c.GetAssignRole().GetAssignment().EligibleOnly = rapid.Bool().Draw(t, "eligible")
 	if rapid.Bool().Draw(t, "ends") {
 		c.GetAssignRole().GetAssignment().ExpiresAt = timestamppb.New(end)
@@ -402,29 +402,29 @@ func (m *machine) tenant(t *rapid.T) {
 	case 4, 5, 6:
 		c = demand(uint32(rapid.IntRange(1, 3).Draw(t, "approvals")))
 	}
-	command := m.Command(pick(t, []*lockboxv1.Actor{gina, gina, otto, eve}, "who"), m.ID(), c)
+	by, id := pick(t, []*lockboxv1.Actor{gina, gina, otto, eve}, "who"), m.ID()
 	m.worlds = append(m.worlds, m.World())
-	m.record(t, func() (*lockboxv1.Event, error) { return m.Decide(command, m.now) })
+	m.record(t, func() (*lockboxv1.Event, error) { return m.Decide(by, id, c) })
 }
 
 // remember keeps the state of now, and lets another future begin from it.
 func (m *machine) remember(t *rapid.T) {
-	m.past = append(m.past, memory{m.Request, looks(m.Request)})
+	m.past = append(m.past, memory{m.Request(), looks(m.Request())})
 	from := pick(t, m.past, "from").state
 	by, c := m.command(t)
-	if e, err := request.Decide(from, m.Command(by, m.ID(), c), m.World(), m.now); err == nil && e != nil {
-		request.Evolve(from, uint64(len(m.History))+1, e)
+	if e, err := request.Decide(from, m.Given(by, m.ID(), c), m.World(), m.Now); err == nil && e != nil {
+		request.Evolve(from, uint64(len(m.Entries))+1, e)
 	}
 }
 
 func (m *machine) nothingChangedBehindOurBack(t *rapid.T) {
 	var again request.State
-	for _, r := range m.History {
+	for _, r := range m.History() {
 		if r.Event.GetKind() == "request" {
 			again = request.Evolve(again, r.Sequence, proto.CloneOf(r.Event))
 		}
 	}
-	m.past = append(m.past, memory{m.Request, looks(again)})
+	m.past = append(m.past, memory{m.Request(), looks(again)})
 	for _, p := range m.past {
 		if looks(p.state) != p.looks {
 			t.Fatalf("a state of version %d was changed after it was read", p.state.Version)

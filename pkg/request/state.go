@@ -3,9 +3,11 @@
 package request
 
 import (
+	"slices"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/resource"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
@@ -72,7 +74,7 @@ type State struct {
 	NotifiedAt time.Time
 	// Reminders is how many reminders of the current internal stage, or of the customer's approval, were given or skipped.
 	Reminders int
-	// Abandoned: none of the frozen approvers can decide any longer (R23).
+	// Abandoned: none of the frozen approvers can decide any longer (R23), or too few humans are among them (R51).
 	Abandoned         bool
 	Questions         []*lockboxv1.Question
 	CustomerDecisions []*lockboxv1.Decision
@@ -144,11 +146,40 @@ func (s State) Allowed() (time.Duration, []string) {
 }
 
 func allowed(duration time.Duration, resources []string, approvals []*lockboxv1.Decision) (time.Duration, []string) {
+	asked := resources
 	for _, d := range approvals {
 		duration = min(duration, d.GetDuration().AsDuration())
-		resources = intersect(resources, d.GetResourceIds())
+		resources = intersect(resources, asAsked(asked, d.GetResourceIds()))
 	}
 	return duration, resources
+}
+
+// mode returns what access would permit, by the facts that the evaluation found in the catalogue (R49).
+func (s State) mode() lockboxv1.AccessMode {
+	switch f := s.Evaluation.GetFacts(); {
+	case f.GetElevated():
+		return lockboxv1.AccessMode_ACCESS_MODE_ELEVATED
+	case f.GetChanges():
+		return lockboxv1.AccessMode_ACCESS_MODE_CHANGE
+	}
+	return lockboxv1.AccessMode_ACCESS_MODE_READ
+}
+
+// asAsked returns the resources of an approval as they were written in the request. One that was not asked for is
+// returned as it is. What is written the same comes first: requests from before ids were compared as Azure Resource
+// Manager compares them may hold two that differ in case only.
+func asAsked(asked, approved []string) []string {
+	list := slices.Clone(approved)
+	for i, id := range list {
+		if slices.Contains(asked, id) {
+			continue
+		}
+		same := func(other string) bool { return resource.Same(id, other) }
+		if at := slices.IndexFunc(asked, same); at >= 0 {
+			list[i] = asked[at]
+		}
+	}
+	return list
 }
 
 // deadline returns when the current phase ends: the internal approval, the customer's decision or the grant (R15, R26,

@@ -4,12 +4,13 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/prose"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/resource"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -20,6 +21,8 @@ const (
 	// maxIntentAge is how long an intent may wait for its evaluation: its token is verified as of the time at which the
 	// bus stored it.
 	maxIntentAge = 24 * time.Hour
+	// maxAnswer is the longest time that the customer may have to answer.
+	maxAnswer = 30 * 24 * time.Hour
 )
 
 // Terms are the provider's time limits. They are configuration. Every deadline derived from them is recorded in an
@@ -35,14 +38,29 @@ type Terms struct {
 	EmergencyGrant time.Duration `yaml:"emergency_grant"`
 	// RemindBefore lists how long before their deadline approvers are reminded (R33).
 	RemindBefore []time.Duration `yaml:"remind_before"`
+	// WaivedReport is how often a customer is told which access began without asking them (R3). It divides a day, and
+	// a day begins at midnight in UTC.
+	WaivedReport time.Duration `yaml:"waived_report"`
 }
 
 // DefaultTerms returns the terms of the requirements: four days for the customer's decision, eight hours of access.
 func DefaultTerms() Terms {
 	return Terms{
 		InternalApproval: 24 * time.Hour, CustomerApproval: 96 * time.Hour, Grant: 8 * time.Hour, EmergencyGrant: time.Hour,
-		RemindBefore: []time.Duration{24 * time.Hour, 4 * time.Hour},
+		RemindBefore: []time.Duration{24 * time.Hour, 4 * time.Hour}, WaivedReport: day,
 	}
+}
+
+// Check refuses terms that give the customer no time to answer, or more than 30 days, or that do not tell them within a
+// day what they were not asked about.
+func (t Terms) Check() error {
+	if t.CustomerApproval <= 0 || t.CustomerApproval > maxAnswer {
+		return refusal.Invalid("terms.customer_approval", "configuration", "must be positive and at most %s", maxAnswer)
+	}
+	if t.WaivedReport < time.Second || day%t.WaivedReport != 0 {
+		return refusal.Invalid("terms.waived_report", "configuration", "must divide a day, and be a second at least")
+	}
+	return nil
 }
 
 // Longest returns the maximum duration of access for an intent (R27, R43).
@@ -53,9 +71,8 @@ func (t Terms) Longest(in *lockboxv1.AccessIntent) time.Duration {
 	return t.Grant
 }
 
-// InternalReminders returns RemindBefore as an evaluation records it for internal approvers: without duplicates, the
-// longest first.
-func (t Terms) InternalReminders() []*durationpb.Duration {
+// Reminders returns RemindBefore as an evaluation records it: without duplicates, the longest first.
+func (t Terms) Reminders() []*durationpb.Duration {
 	before := slices.Clone(t.RemindBefore)
 	slices.Sort(before)
 	var list []*durationpb.Duration
@@ -69,7 +86,9 @@ func (t Terms) InternalReminders() []*durationpb.Duration {
 
 // Submission is an intent with what the bus and the token attest.
 type Submission struct {
-	Intent *lockboxv1.AccessIntent
+	// Intent has normal prose; received is the hash of what came.
+	Intent   *lockboxv1.AccessIntent
+	received []byte
 	// Tool published the intent; Sequence is its sequence in INTENTS, and Stored the time at which the bus stored it.
 	Tool     string
 	Sequence uint64
@@ -78,8 +97,15 @@ type Submission struct {
 	By *lockboxv1.Actor
 }
 
-// Submit creates a request. It returns neither event nor error if this intent is already recorded, and refuses
-// (CONFLICT) another intent with the same id.
+// Receive returns the submission of an intent, whose prose it normalizes in place.
+func Receive(in *lockboxv1.AccessIntent, tool string, sequence uint64, stored time.Time) (Submission, error) {
+	hash, err := contentHash(in)
+	prose.Message(in)
+	return Submission{Intent: in, received: hash, Tool: tool, Sequence: sequence, Stored: stored}, err
+}
+
+// Submit creates a request. It returns neither event nor error if this intent is already recorded, whether its prose
+// came as it did the first time or reads the same; it refuses (CONFLICT) another intent with the same id.
 func Submit(s State, in Submission, terms Terms, now time.Time) (*lockboxv1.Event, error) {
 	if err := CheckIntent(in.Intent, terms); err != nil {
 		return nil, err
@@ -89,12 +115,9 @@ func Submit(s State, in Submission, terms Terms, now time.Time) (*lockboxv1.Even
 	}
 	content := proto.CloneOf(in.Intent)
 	content.Token = ""
-	hash, err := contentHash(content)
-	if err != nil {
-		return nil, err
-	}
 	if s.Version > 0 {
-		if bytes.Equal(hash, s.IntentSHA256) && same(in.By, s.Requester) {
+		again := bytes.Equal(in.received, s.IntentSHA256) || proto.Equal(content, s.Intent)
+		if again && same(in.By, s.Requester) {
 			return nil, nil
 		}
 		return nil, refusal.Conflict("id", "bad input", "this id was used for another intent")
@@ -107,7 +130,7 @@ func Submit(s State, in Submission, terms Terms, now time.Time) (*lockboxv1.Even
 	e := h.Follow(in.By, content.GetId(), now)
 	e.CorrelationId, e.TraceParent = content.GetId(), content.GetTraceParent()
 	e.Fact = &lockboxv1.Event_AccessRequested{AccessRequested: &lockboxv1.AccessRequested{
-		Intent: content, IntentSha256: hash, Tool: in.Tool, IntentSequence: in.Sequence,
+		Intent: content, IntentSha256: in.received, Tool: in.Tool, IntentSequence: in.Sequence,
 	}}
 	return aggregate.End(s, e, Evolve)
 }
@@ -130,10 +153,10 @@ func CheckIntent(in *lockboxv1.AccessIntent, terms Terms) error {
 	for _, err := range []error{
 		input.UUIDv7("id", in.GetId()),
 		input.Tenant("tenant", in.GetTenant()),
-		input.Line("resource_type", in.GetResourceType(), 1, 120),
-		input.Line("scenario", in.GetScenario(), 1, 120),
-		input.Text("justification", in.GetJustification(), 10, 4000),
-		input.Line("trace_parent", in.GetTraceParent(), 0, 128),
+		prose.CheckLine("resource_type", in.GetResourceType(), 1, 120),
+		prose.CheckLine("scenario", in.GetScenario(), 1, 120),
+		prose.Check("justification", in.GetJustification(), 10, 4000),
+		prose.CheckLine("trace_parent", in.GetTraceParent(), 0, 128),
 		checkReason(in),
 		checkEmergency(in, terms),
 		checkResources(in),
@@ -158,11 +181,10 @@ func CheckIntent(in *lockboxv1.AccessIntent, terms Terms) error {
 // checkEmergency refuses an emergency whose reason type cannot be one, such as customer-initiated support, and any
 // emergency if the terms allow none.
 func checkEmergency(in *lockboxv1.AccessIntent, terms Terms) error {
-	switch r := in.GetReasonType(); {
+	switch {
 	case !in.GetEmergency():
 		return nil
-	case r != lockboxv1.ReasonType_REASON_TYPE_RESPONSE_TO_PRODUCTION_ALERT &&
-		r != lockboxv1.ReasonType_REASON_TYPE_PROVIDER_INITIATED_SERVICE:
+	case !mayBeUrgent(in.GetReasonType()):
 		return refusal.Invalid("reason_type", "R43",
 			"an emergency is a response to a production alert, or service that the provider initiates")
 	case terms.Longest(in) < time.Second:
@@ -186,34 +208,36 @@ func checkReason(in *lockboxv1.AccessIntent) error {
 }
 
 func checkResources(in *lockboxv1.AccessIntent) error {
-	root := "/tenants/" + in.GetTenant() + "/"
 	if id := in.GetSubscriptionId(); id != "" {
 		if err := input.Token("subscription_id", id); err != nil {
 			return err
 		}
-		root = "/subscriptions/" + id + "/"
 	}
+	root := resource.Root(in.GetTenant(), in.GetSubscriptionId())
 	ids := in.GetResourceIds()
 	if len(ids) < 1 || len(ids) > maxResources {
 		return refusal.Invalid("resource_ids", "R18", "1 to %d resources are named", maxResources)
 	}
-	for i, id := range ids {
-		if err := input.Line("resource_ids", id, 1, 512); err != nil {
+	named := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		if err := resource.Check("resource_ids", id); err != nil {
 			return err
 		}
-		path, inside := strings.CutPrefix(id, root)
-		if !inside || slices.ContainsFunc(strings.Split(path, "/"),
-			func(part string) bool { return part == "" || part == "." || part == ".." }) {
-			return refusal.Invalid("resource_ids", "R18", "must be a path below %s", root)
+		if !resource.Within(root, id) {
+			return refusal.Invalid("resource_ids", "R18", "must be %s or a path below it", root)
 		}
-		if slices.Contains(ids[:i], id) {
+		if named[resource.Canonical(id)] {
 			return refusal.Invalid("resource_ids", "R18", "each resource is named once")
 		}
+		named[resource.Canonical(id)] = true
 	}
 	return nil
 }
 
+// contentHash returns the SHA-256 of an intent without its token.
 func contentHash(in *lockboxv1.AccessIntent) ([]byte, error) {
+	in = proto.CloneOf(in)
+	in.Token = ""
 	canonical, err := proto.MarshalOptions{Deterministic: true}.Marshal(in)
 	if err != nil {
 		return nil, refusal.Invalid("message", "bad input", "cannot be written")

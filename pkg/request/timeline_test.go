@@ -7,10 +7,10 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/openlockbox/lockbox/pkg/internal/story"
 	"github.com/openlockbox/lockbox/pkg/invariant"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/pkg/story"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
@@ -26,7 +26,7 @@ type row struct {
 }
 
 // deed decides, and records nothing. Done again with the same id, it is the same command.
-type deed func(s *story.Story, by *lockboxv1.Actor, id string, now time.Time) (*lockboxv1.Event, error)
+type deed func(s *story.Story, by *lockboxv1.Actor, id string) (*lockboxv1.Event, error)
 
 type outcome struct {
 	status  request.Status
@@ -59,22 +59,22 @@ const (
 func play(t *testing.T, s *story.Story, rows ...row) {
 	t.Helper()
 	for i, r := range rows {
-		now, id, before := start.Add(r.at), s.ID(), len(s.History)
-		e, err := r.does(s, r.who, id, now)
-		s.Record(e)
+		s.Now = start.Add(r.at)
+		id, before := s.ID(), len(s.Entries)
+		e, err := r.does(s, r.who, id)
+		if e != nil {
+			s.Record(e)
+		}
 		if got := told(s, e, err); !r.then.matches(got) {
 			t.Fatalf("row %d, at %s: %s, want %s", i+1, r.at, got, r.then)
 		}
-		if s.Tenant.Fault != nil || s.Subscription.Fault != nil || s.Request.Fault != nil {
-			t.Fatalf("row %d, at %s: what was decided cannot be folded: %v", i+1, r.at, s.Request.Fault)
-		}
-		if again, err := r.does(s, r.who, id, now); r.then.refusal == nil && (err != nil || again != nil) {
+		if again, err := r.does(s, r.who, id); r.then.refusal == nil && (err != nil || again != nil) {
 			t.Errorf("row %d, at %s: the same command again gives %v, %v", i+1, r.at, again, err)
 		}
-		if broken := invariant.Check(s.History); len(broken) > 0 {
+		if broken := invariant.Check(s.History()); len(broken) > 0 {
 			t.Fatalf("row %d, at %s: %v", i+1, r.at, broken)
 		}
-		if r.then.refusal != nil && len(s.History) != before {
+		if r.then.refusal != nil && len(s.Entries) != before {
 			t.Errorf("row %d, at %s: refused, and yet something was recorded", i+1, r.at)
 		}
 	}
@@ -86,12 +86,12 @@ func play(t *testing.T, s *story.Story, rows ...row) {
 func unchanged(t *testing.T, s *story.Story) {
 	t.Helper()
 	var again request.State
-	for _, r := range s.History {
+	for _, r := range s.History() {
 		if r.Event.GetKind() == "request" {
 			again = request.Evolve(again, r.Sequence, proto.CloneOf(r.Event))
 		}
 	}
-	if diff := cmp.Diff(again, s.Request, sameState...); diff != "" {
+	if diff := cmp.Diff(again, s.Request(), sameState...); diff != "" {
 		t.Errorf("the state is not what its events say (-events +state):\n%s", diff)
 	}
 }
@@ -100,7 +100,7 @@ func told(s *story.Story, e *lockboxv1.Event, err error) outcome {
 	if err != nil {
 		return outcome{refusal: refusal.Of(err)}
 	}
-	return outcome{status: s.Request.Status, already: e == nil}
+	return outcome{status: s.Request().Status, already: e == nil}
 }
 
 func (want outcome) matches(got outcome) bool {

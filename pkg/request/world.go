@@ -2,6 +2,7 @@ package request
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
@@ -14,8 +15,10 @@ import (
 // can be verified later.
 type World struct {
 	Tenant tenant.State
-	// Subscription is nil for a tenant-scoped request.
+	// Subscription is nil for a tenant-scoped request. It counts as given up unless Ownership says it is the tenant's.
 	Subscription *tenant.Subscription
+	// Ownership is whose the subscription is; empty for a tenant-scoped request.
+	Ownership tenant.Ownership
 	// Resource is the catalogue's entry for what the intent requests; nil if the catalogue has none.
 	Resource *Resource
 }
@@ -30,9 +33,9 @@ func (w World) of(s State) error {
 	sub, id := w.Subscription, s.Intent.GetSubscriptionId()
 	switch {
 	case w.Tenant.ID != s.Tenant || (sub != nil) != (id != "") || sub != nil && sub.Exists() &&
-		(sub.Tenant != s.Tenant || sub.ID != id):
+		(sub.Tenant != s.Tenant || !strings.EqualFold(sub.ID, id)):
 		return refusal.Unavailable("tenant", "I11", "the request's own tenant and subscription were not read")
-	case w.Tenant.Fault != nil || sub != nil && sub.Fault != nil:
+	case w.Tenant.Fault != nil || sub != nil && sub.Fault != nil || w.Ownership.Fault != nil:
 		return refusal.Unavailable("tenant", "I11",
 			"the history of the tenant or subscription contradicts itself, so nothing is decided on it")
 	}
@@ -63,6 +66,10 @@ func (w World) deciding(n *lockboxv1.CustomerNotified, p *lockboxv1.Person, now 
 // basisGone returns why access must not begin at now, as a code and as the recorded sentence; unspecified if its basis
 // still holds (I1).
 func (w World) basisGone(s State, now time.Time) (lockboxv1.ReasonCode, string) {
+	if w.Subscription != nil && !w.Ownership.Of(s.Tenant) {
+		return lockboxv1.ReasonCode_REASON_CODE_NOT_THE_CUSTOMERS,
+			"the subscription is not, or no longer, the customer's (R48)"
+	}
 	switch s.Waiver() {
 	case lockboxv1.Waiver_WAIVER_NO_CUSTOMER_DATA:
 		if w.Resource == nil || w.Resource.CustomerData {
@@ -84,9 +91,9 @@ func (w World) basisGone(s State, now time.Time) (lockboxv1.ReasonCode, string) 
 	case lockboxv1.Waiver_WAIVER_EMERGENCY:
 		officer := slices.ContainsFunc(s.InternalDecisions, func(d *lockboxv1.Decision) bool {
 			return d.GetApproved() && d.GetGroup() == aggregate.SecurityOfficers &&
-				aggregate.Provider(d.GetActor(), aggregate.SecurityOfficers) && !same(d.GetActor(), s.Requester)
+				aggregate.Provider(d.GetActor(), aggregate.SecurityOfficers) && !sameHuman(d.GetActor(), s.Requester)
 		})
-		if !s.mayHurry() || !officer {
+		if !s.Urgent() || !officer {
 			return lockboxv1.ReasonCode_REASON_CODE_EMERGENCY_NOT_AUTHORIZED,
 				"an emergency needs its own permission and a security officer's approval (R43)"
 		}
@@ -107,15 +114,31 @@ func (w World) basisGone(s State, now time.Time) (lockboxv1.ReasonCode, string) 
 	return lockboxv1.ReasonCode_REASON_CODE_UNSPECIFIED, ""
 }
 
-// mayBeAbandoned reports whether to check that an approver is left: only while a decision is pending, only until it was
-// recorded once, and not if there were no approvers in the first place.
+// mayBeAbandoned reports whether to check that enough approvers are left: only while a decision is pending, only until
+// it was recorded once, and not if there were no approvers in the first place.
 func mayBeAbandoned(s State, now time.Time) bool {
 	return s.Fault == nil && s.Status == CustomerNotified && !s.Abandoned && len(s.Notified.GetApprovers()) > 0 &&
 		now.Before(s.ExpiresAt())
 }
 
-func (w World) anybodyLeft(s State, now time.Time) bool {
-	return slices.ContainsFunc(s.Notified.GetApprovers(), func(a *lockboxv1.Approver) bool {
-		return len(w.deciding(s.Notified, a.GetPerson(), now)) > 0
-	})
+// unavailable reports whether nobody of the frozen list can decide any longer; or, with a reason, that accounts are
+// left for as many approvals as are demanded, but not humans (R51).
+func (w World) unavailable(s State, now time.Time) (bool, *lockboxv1.Reason) {
+	var left []*lockboxv1.Approver // those who can still decide, or have approved
+	anybody := false
+	for _, a := range s.Notified.GetApprovers() {
+		can := len(w.deciding(s.Notified, a.GetPerson(), now)) > 0
+		anybody = anybody || can
+		if can || slices.ContainsFunc(s.Approvals(), func(d *lockboxv1.Decision) bool {
+			return tenant.SamePerson(d.GetActor().GetPerson(), a.GetPerson())
+		}) {
+			left = append(left, &lockboxv1.Approver{Person: w.Tenant.Known(a.GetPerson())})
+		}
+	}
+	if !anybody {
+		return true, nil
+	}
+	required := int(s.Notified.GetRequiredApprovals())
+	return len(left) >= required && tenant.Humans(left) < required,
+		&lockboxv1.Reason{Code: lockboxv1.ReasonCode_REASON_CODE_ONE_HUMAN_ASKED_TWICE}
 }

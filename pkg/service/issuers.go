@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"os"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/identity"
 	"github.com/openlockbox/lockbox/pkg/identity/jwks"
+	"github.com/openlockbox/lockbox/pkg/observe"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"go.uber.org/zap"
 )
@@ -35,6 +35,11 @@ type Issuer struct {
 	JWKSMaxAge  time.Duration `yaml:"jwks_max_age"`
 	// CAFile holds the certificate authorities accepted for the issuer's server (PEM); empty: the system's.
 	CAFile string `yaml:"ca_file"`
+	// JWKSMaxBytes is the maximum size of the key set, TokenMaxBytes that of a token.
+	JWKSMaxBytes  int `yaml:"jwks_max_bytes"`
+	TokenMaxBytes int `yaml:"token_max_bytes"`
+	// Leeway is how far the issuer's clock may be ahead.
+	Leeway time.Duration `yaml:"leeway"`
 	// KeepGroups are the groups of a token that are kept; all others are dropped. Empty: the groups that Lockbox defines.
 	KeepGroups []string        `yaml:"keep_groups"`
 	Claims     identity.Claims `yaml:"claims"`
@@ -42,12 +47,15 @@ type Issuer struct {
 
 // OpenIssuers reads the issuers' keys or starts fetching them, which continues until ctx ends. It does not wait for an
 // issuer that does not answer: until its keys are fetched, its tokens are refused (I11).
-func OpenIssuers(ctx context.Context, list []Issuer, log *zap.Logger) ([]identity.Issuer, error) {
+func OpenIssuers(
+	ctx context.Context, list []Issuer, log *zap.Logger, counters *observe.Counters,
+) ([]identity.Issuer, error) {
 	issuers := make([]identity.Issuer, len(list))
 	var sources []*jwks.Source
 	for i, iss := range list {
 		issuers[i] = identity.Issuer{
 			URL: iss.URL, Audience: iss.Audience, Side: lockboxv1.Side_SIDE_PROVIDER, Groups: iss.KeepGroups, Claims: iss.Claims,
+			Leeway: iss.Leeway, MaxToken: iss.TokenMaxBytes,
 		}
 		if err := iss.check(); err != nil {
 			return nil, fmt.Errorf("issuer %q: %w", iss.URL, err)
@@ -58,9 +66,10 @@ func OpenIssuers(ctx context.Context, list []Issuer, log *zap.Logger) ([]identit
 				return nil, fmt.Errorf("keys of issuer %s: %w", iss.URL, err)
 			}
 			issuers[i].JWKS = keys
+			announce(iss, keys, log, counters)
 			continue
 		}
-		source, err := iss.source(log)
+		source, err := iss.source(log, counters)
 		if err != nil {
 			return nil, err
 		}
@@ -76,6 +85,18 @@ func OpenIssuers(ctx context.Context, list []Issuer, log *zap.Logger) ([]identit
 	return issuers, nil
 }
 
+// announce logs and counts the keys of a file that cannot be used.
+func announce(iss Issuer, keys []byte, log *zap.Logger, counters *observe.Counters) {
+	set, err := identity.ParseKeysUpTo(keys, identity.MostJWKS)
+	if err != nil {
+		return // whoever uses them fails
+	}
+	for _, k := range set.PassedOver() {
+		log.Warn("a key of the issuer is passed over", zap.String("issuer", iss.URL), zap.Stringer("key", k))
+	}
+	counters.KeysPassedOver(len(set.PassedOver()))
+}
+
 func (iss Issuer) check() error {
 	ways := 0
 	for _, has := range []bool{iss.JWKSFile != "", iss.JWKSURL != "", iss.Discovery} {
@@ -86,28 +107,22 @@ func (iss Issuer) check() error {
 	switch {
 	case ways != 1:
 		return errors.New("its keys come from exactly one of jwks_file, jwks_url and discovery: true")
-	case iss.JWKSFile != "" && (iss.JWKSCache != "" || iss.JWKSRefresh != 0 || iss.JWKSMaxAge != 0 || iss.CAFile != ""):
-		return errors.New("jwks_cache, jwks_refresh, jwks_max_age and ca_file are for keys that are fetched, and jwks_file is read once")
+	case iss.JWKSFile != "" && (iss.JWKSCache != "" || iss.JWKSRefresh != 0 || iss.JWKSMaxAge != 0 || iss.CAFile != "" ||
+		iss.JWKSMaxBytes != 0):
+		return errors.New("jwks_cache, jwks_refresh, jwks_max_age, jwks_max_bytes and ca_file are for keys that are fetched, and jwks_file is read once")
 	case iss.JWKSRefresh != 0 && iss.JWKSRefresh < shortestRefresh:
 		return fmt.Errorf("jwks_refresh is less than %v", shortestRefresh)
 	}
 	return nil
 }
 
-func (iss Issuer) source(log *zap.Logger) (*jwks.Source, error) {
-	c := jwks.Config{
+func (iss Issuer) source(log *zap.Logger, counters *observe.Counters) (*jwks.Source, error) {
+	roots, err := jwks.Roots(iss.CAFile)
+	if err != nil {
+		return nil, fmt.Errorf("authorities of issuer %s: %w", iss.URL, err)
+	}
+	return jwks.New(jwks.Config{
 		Issuer: iss.URL, URL: iss.JWKSURL, CacheFile: iss.JWKSCache, Refresh: iss.JWKSRefresh, MaxAge: iss.JWKSMaxAge,
-		Log: log,
-	}
-	if iss.CAFile != "" {
-		pem, err := os.ReadFile(iss.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("authorities of issuer %s: %w", iss.URL, err)
-		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("authorities of issuer %s: there is no certificate in %s", iss.URL, iss.CAFile)
-		}
-	}
-	return jwks.New(c)
+		MaxBytes: iss.JWKSMaxBytes, RootCAs: roots, Passed: counters.KeysPassedOver, Log: log,
+	})
 }

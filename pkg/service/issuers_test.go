@@ -72,7 +72,9 @@ func TestAnIssuerAsAFileNamesIt(t *testing.T) {
 	}
 	token, err := jwt.Signed(signer).Claims(map[string]any{
 		"iss": issuer.URL, "aud": "lockbox", "sub": "erin", "exp": time.Now().Add(time.Hour).Unix(), "acr": "gold",
-		"company": "Nimbus Cloud", "roles": []string{"oncall", "everybody"}, "lang": "fr", "account": "privileged",
+		"oid": "0-1", "signed_in": "2026-03-14T18:52:01.180Z",
+		"company": "Nimbus Cloud", "roles": []string{"/on.call", "everybody", "oncall"}, "lang": "fr",
+		"account": "privileged",
 	}).Serialize()
 	if err != nil {
 		t.Fatal(err)
@@ -88,17 +90,22 @@ issuers:
     audience: lockbox
     `+keys+`
     keep_groups: [oncall]
+    leeway: 10s
+    token_max_bytes: 20000
     claims:
       employer: company
       groups: roles
       locale: lang
-      multi_factor: {amr: [], acr: [gold]}
+      subject: oid
+      auth_time: signed_in
+      group_map: {"/on.call": oncall, 7b1c1c5e-6a0c-4f6e-9a55-0d1b7a3f2c11: oncall}
+      multi_factor: {claim: authmethod, amr: [], acr: [gold]}
       isolated: {claim: account, values: [privileged]}
 `)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		issuers, err := service.OpenIssuers(t.Context(), list, zap.NewNop())
+		issuers, err := service.OpenIssuers(t.Context(), list, zap.NewNop(), nil)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -111,7 +118,8 @@ issuers:
 			t.Fatalf("%s: %v", name, err)
 		}
 		if a.GetEmployer() != "Nimbus Cloud" || len(a.GetGroups()) != 1 || a.GetPerson().GetLanguage() != "fr" ||
-			!a.GetMultiFactor() || !a.GetIsolatedIdentity() {
+			!a.GetMultiFactor() || !a.GetIsolatedIdentity() || a.GetPerson().GetSubject() != "0-1" ||
+			a.GetAuthenticatedAt().GetSeconds() != 1773514321 {
 			t.Errorf("%s: %v", name, a)
 		}
 	}
@@ -144,6 +152,11 @@ func TestIssuersThatCannotBeMeant(t *testing.T) {
 		"keys over plain http":      {nimbus + ", jwks_url: http://login.nimbus.example/keys", "https"},
 		"too often":                 {nimbus + ", discovery: true, jwks_refresh: 1s", "less than"},
 		"older than it may be":      {nimbus + ", discovery: true, jwks_max_age: 1m", "cannot be trusted"},
+		"a key set too large":       {nimbus + ", discovery: true, jwks_max_bytes: 9999999", "bytes are read"},
+		"a size of what is read":    {nimbus + ", jwks_file: x, jwks_max_bytes: 9", "read once"},
+		"a token too large":         {nimbus + ", discovery: true, token_max_bytes: 99999", "longer than"},
+		"too much leeway":           {nimbus + ", discovery: true, leeway: 1h", "leeway"},
+		"a group of nobody's":       {nimbus + ", discovery: true, claims: {group_map: {/a: x}}", "claims.group_map"},
 		"no audience":               {"url: https://login.nimbus.example, discovery: true", "audience"},
 		"authorities that are none": {nimbus + ", discovery: true, ca_file: " + empty, "no certificate"},
 		"an unknown key":            {nimbus + ", discovry: true", `did you mean "discovery"`},
@@ -154,7 +167,7 @@ func TestIssuersThatCannotBeMeant(t *testing.T) {
 	} {
 		list, err := read(t, "issuers:\n  - {"+c.yaml+"}\n")
 		if err == nil {
-			_, err = service.OpenIssuers(t.Context(), list, zap.NewNop())
+			_, err = service.OpenIssuers(t.Context(), list, zap.NewNop(), nil)
 		}
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: want %q, got %v", name, c.want, err)

@@ -9,11 +9,11 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/nats-io/nats.go"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/config"
 	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/pkg/refusal"
-	"go.uber.org/zap"
 )
 
 // File is a service's configuration file: the common settings and, under `service`, the service's own.
@@ -23,6 +23,12 @@ type File[C any] struct {
 		URL string `yaml:"url"`
 		// SeedFile holds the service's own nkey.
 		SeedFile config.SecretFile `yaml:"seed_file"`
+		// Copy is the name of this replica, if it has a key of its own, "<service>@<copy>"; empty: it has the service's.
+		Copy string `yaml:"copy"`
+		TLS  struct {
+			// CA is the file of the authorities that sign the servers' certificates; empty: the system's.
+			CA string `yaml:"ca"`
+		} `yaml:"tls"`
 	} `yaml:"nats"`
 	// Issuers are where the provider's people sign in.
 	Issuers []Issuer `yaml:"issuers"`
@@ -39,17 +45,18 @@ type File[C any] struct {
 // precedence, and stopped by SIGTERM. It exits with 1 if run fails.
 func Main[C any](id bus.Identity, defaults C, run func(context.Context, *Runtime, C) error) {
 	open := func(ctx context.Context, f File[C], c bus.Connection, m *observe.Metrics) error {
-		issuers, err := OpenIssuers(ctx, f.Issuers, c.Log)
+		counters := m.For(string(id))
+		issuers, err := OpenIssuers(ctx, f.Issuers, c.Log, counters)
 		if err != nil {
 			return err
 		}
-		rt, err := Open(ctx, c, issuers, m.For(string(id)))
+		rt, err := Open(ctx, c, issuers, counters)
 		if err != nil {
 			return err
 		}
 		defer rt.Close()
 		checks := map[string]observe.Check{"clock": func(context.Context) error { return rt.Clock.Healthy() }}
-		return observed(ctx, f, m, c.Log, checks, func(ctx context.Context) error { return run(ctx, rt, f.Service) })
+		return observed(ctx, f, m, c, rt.Conn, checks, func(ctx context.Context) error { return run(ctx, rt, f.Service) })
 	}
 	exit(string(id), runMain(string(id), id, defaults, open))
 }
@@ -66,7 +73,8 @@ func MainConnected[C any](name string, id bus.Identity, defaults C, run func(con
 			return err
 		}
 		defer rt.Close()
-		return observed(ctx, f, m, c.Log, nil, func(ctx context.Context) error { return run(ctx, rt, f.Service) })
+		checks := map[string]observe.Check{name: rt.check}
+		return observed(ctx, f, m, c, rt.Conn, checks, func(ctx context.Context) error { return run(ctx, rt, f.Service) })
 	}
 	exit(name, runMain(name, id, defaults, open))
 }
@@ -94,21 +102,34 @@ func runMain[C any](
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	c := bus.Connection{URL: file.NATS.URL, Identity: id, SeedFile: string(file.NATS.SeedFile), Log: log}
+	if file.NATS.Copy != "" {
+		id = id.Copy(file.NATS.Copy)
+	}
+	c := bus.Connection{
+		URL: file.NATS.URL, Identity: id, SeedFile: string(file.NATS.SeedFile), CA: file.NATS.TLS.CA, Log: log,
+	}
 	return run(ctx, file, c, observe.NewMetrics())
 }
 
-// observed runs a service and its metrics and health server, until either ends.
+// observed runs a service and its metrics and health server, until either ends or the bus withdraws the service's key.
 func observed[C any](
-	ctx context.Context, f File[C], m *observe.Metrics, log *zap.Logger, checks map[string]observe.Check,
+	ctx context.Context, f File[C], m *observe.Metrics, c bus.Connection, nc *nats.Conn, checks map[string]observe.Check,
 	run func(context.Context) error,
 ) error {
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	closed := func(nc *nats.Conn) { stop(c.Explain(nc.LastError())) }
+	nc.SetClosedHandler(closed)
+	if nc.IsClosed() { // before there was a handler
+		closed(nc)
+	}
 	watching := make(chan error, 1)
 	go func() { watching <- m.Serve(ctx, f.Observe.Listen, checks) }()
-	log.Info("ready")
+	c.Log.Info("ready")
 	err := run(ctx)
-	stop()
+	if why := context.Cause(ctx); bus.Permanent(why) {
+		err = why // the rest follows from it
+	}
+	stop(nil)
 	return errors.Join(err, <-watching)
 }

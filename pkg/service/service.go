@@ -5,7 +5,9 @@ package service
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -22,12 +24,25 @@ import (
 
 // Connected is the runtime of a service that only needs the bus. The caller that opened it must close it.
 type Connected struct {
+	// Identity is the service's, also if this is one of its copies.
 	Identity bus.Identity
 	Conn     *nats.Conn
 	Log      *zap.Logger
 	Counters *observe.Counters
 	// Now is the service's clock.
 	Now func() time.Time
+
+	health *atomic.Pointer[observe.Check]
+}
+
+// Healthy sets the service's own health check.
+func (rt *Connected) Healthy(check observe.Check) { rt.health.Store(&check) }
+
+func (rt *Connected) check(ctx context.Context) error {
+	if check := rt.health.Load(); check != nil {
+		return (*check)(ctx)
+	}
+	return nil
 }
 
 // Runtime is the runtime of a service that follows the stream, decides or answers.
@@ -64,7 +79,7 @@ func Open(
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.Identity, err)
 	}
-	verifier.FetchTenantKeys(jwks.ForTenants(ctx, c.Log))
+	verifier.FetchTenantKeys(jwks.ForTenants(ctx, c.Log, counters.KeysPassedOver))
 	rt := &Runtime{
 		Connected: connected(c, counters), Clock: new(bus.Clock), Issuers: issuers, Verifier: verifier,
 		listening: make(chan struct{}),
@@ -89,15 +104,16 @@ func Connect(ctx context.Context, c bus.Connection, counters *observe.Counters) 
 }
 
 func connected(c bus.Connection, counters *observe.Counters) Connected {
-	return Connected{Identity: c.Identity, Log: c.Log, Counters: counters, Now: time.Now}
+	return Connected{Identity: c.Identity.Of(), Log: c.Log, Counters: counters, Now: time.Now,
+		health: new(atomic.Pointer[observe.Check])}
 }
 
-// await calls open until it succeeds or ctx ends.
+// await calls open until it succeeds, cannot succeed, or ctx ends.
 func await(ctx context.Context, c bus.Connection, open func(context.Context, bus.Connection) error) error {
 	for attempt := 0; ; attempt++ {
 		err := open(ctx, c)
-		if err == nil {
-			return nil
+		if err == nil || bus.Permanent(err) {
+			return err
 		}
 		if attempt == 0 {
 			c.Log.Info("waiting for the bus", zap.Error(err))
@@ -114,7 +130,8 @@ func (rt *Runtime) open(ctx context.Context, c bus.Connection) (err error) {
 	if rt.Conn, err = bus.Connect(c); err != nil {
 		return err
 	}
-	if rt.Journal, err = journal.Open(ctx, rt.Conn, journal.WithLog(rt.Log)); err != nil {
+	rt.Journal, err = journal.Open(ctx, rt.Conn, journal.WithLog(rt.Log), journal.WithSkipped(rt.Skipped))
+	if err != nil {
 		rt.Conn.Close()
 		return err
 	}
@@ -122,6 +139,11 @@ func (rt *Runtime) open(ctx context.Context, c bus.Connection) (err error) {
 		rt.Log.Error("will not decide before the clock agrees with the bus", zap.Error(err))
 	}
 	return nil
+}
+
+// Skipped counts a stored message that cannot be an event.
+func (rt *Connected) Skipped(journal.Misfit) {
+	rt.Counters.Refused(&lockboxv1.Refusal{Code: lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE, Rule: "not an event"})
 }
 
 // Close closes the journal and the connection.
@@ -152,15 +174,24 @@ func (rt *Runtime) Append(
 	return stored, err
 }
 
-// SetAside stores a refused message as a dead letter, counts it, and logs the reason without the content.
+// SetAside stores a refused message of a sender as a dead letter, counts it, and logs the reason without the content.
+// If too many of the sender are kept already, that is counted and logged as an alarm.
 func (rt *Runtime) SetAside(
-	ctx context.Context, subject string, sequence uint64, data []byte, why *lockboxv1.Refusal,
+	ctx context.Context, sender, subject string, sequence uint64, data []byte, why *lockboxv1.Refusal,
 ) error {
 	rt.Counters.Refused(why)
 	rt.Counters.DeadLetter()
 	rt.Log.Warn("set aside", zap.String("subject", subject), zap.Uint64("sequence", sequence),
 		zap.String("field", why.GetField()),
 		zap.String("rule", why.GetRule()), zap.String("why", why.GetMessage()))
-	return rt.Journal.PublishDeadLetter(ctx,
-		&lockboxv1.DeadLetter{Service: string(rt.Identity), Subject: subject, Sequence: sequence, Data: data, Refusal: why})
+	err := rt.Journal.PublishDeadLetter(ctx, sender, &lockboxv1.DeadLetter{
+		Service: string(rt.Identity.Of()), Subject: subject, Sequence: sequence, Data: data, Refusal: why,
+	})
+	if errors.Is(err, journal.ErrFull) {
+		rt.Counters.DeadLetterLost()
+		rt.Log.Error("ALARM: a dead letter is not kept, because there are too many of its sender",
+			zap.String("sender", sender), zap.String("subject", subject), zap.Uint64("sequence", sequence), zap.Error(err))
+		return nil
+	}
+	return err
 }

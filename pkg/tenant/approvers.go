@@ -15,6 +15,8 @@ type Approvers struct {
 	People   []*lockboxv1.Approver
 	Excluded []*lockboxv1.ExcludedAssignment
 	Required int
+
+	known func(*lockboxv1.Person) *lockboxv1.Person
 }
 
 var (
@@ -24,24 +26,25 @@ var (
 
 // Resolve returns who would be asked at now: for a subscription, its Owners and Lockbox Approvers (R18); for a
 // tenant-scoped request, the Global Administrators and tenant Lockbox Approvers (R19); and also the tenant's fallback
-// if a subscription has too few (R23, R30). The requester is never among them (I10).
+// if a subscription has too few (R23, R30), where a human with several accounts counts once: each of them is asked, and
+// may decide (R51). The requester is never among them, nor anybody with the requester's address (I10, R51).
 func Resolve(t State, sub *Subscription, requester *lockboxv1.Person, now time.Time) Approvers {
-	a := Approvers{Required: t.RequiredApprovals()}
+	a := Approvers{Required: t.RequiredApprovals(), known: t.Known}
 	if sub != nil {
 		a.Scope, a.Basis = lockboxv1.Scope_SCOPE_SUBSCRIPTION, lockboxv1.ApproverBasis_APPROVER_BASIS_SUBSCRIPTION
-		a.add(sub.Roles, subscriptionDeciders, requester, now)
+		a.add(t, sub.Roles, subscriptionDeciders, requester, now)
 	} else {
 		a.Scope, a.Basis = lockboxv1.Scope_SCOPE_TENANT, lockboxv1.ApproverBasis_APPROVER_BASIS_TENANT
-		a.add(t.Roles, tenantDeciders, requester, now)
+		a.add(t, t.Roles, tenantDeciders, requester, now)
 	}
 	// A tenant-scoped request already asks everybody whom a fallback would add.
-	if sub != nil && len(a.People) < a.Required {
+	if sub != nil && Humans(a.People) < a.Required {
 		fallback := lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR
 		if t.Settings.GetFallback() == lockboxv1.Fallback_FALLBACK_TENANT_LOCKBOX_APPROVERS {
 			fallback = lockboxv1.Role_ROLE_LOCKBOX_APPROVER
 		}
 		a.Basis = lockboxv1.ApproverBasis_APPROVER_BASIS_FALLBACK
-		a.add(t.Roles, []lockboxv1.Role{fallback}, requester, now)
+		a.add(t, t.Roles, []lockboxv1.Role{fallback}, requester, now)
 	}
 	if len(a.People) == 0 {
 		a.Basis = lockboxv1.ApproverBasis_APPROVER_BASIS_NOBODY
@@ -49,14 +52,21 @@ func Resolve(t State, sub *Subscription, requester *lockboxv1.Person, now time.T
 	return a
 }
 
-func (a *Approvers) add(roles Roles, deciders []lockboxv1.Role, requester *lockboxv1.Person, now time.Time) {
+func (a *Approvers) add(
+	t State, roles Roles, deciders []lockboxv1.Role, requester *lockboxv1.Person, now time.Time,
+) {
 	for _, as := range roles.All() {
 		if !slices.Contains(deciders, as.GetRole()) {
 			continue
 		}
 		why := as.Inactive(now)
-		if SamePerson(as.GetPerson(), requester) {
+		switch {
+		case t.gone(as.GetPerson()):
+			why = ended
+		case SameHuman(as.GetPerson(), requester):
 			why = ownRequest
+		case ShareAddress(as.GetPerson(), requester):
+			why = requestersAddress
 		}
 		if why != counts {
 			a.Excluded = append(a.Excluded, &lockboxv1.ExcludedAssignment{
@@ -66,7 +76,8 @@ func (a *Approvers) add(roles Roles, deciders []lockboxv1.Role, requester *lockb
 		}
 		i := slices.IndexFunc(a.People, func(p *lockboxv1.Approver) bool { return SamePerson(p.GetPerson(), as.GetPerson()) })
 		if i < 0 {
-			a.People = append(a.People, &lockboxv1.Approver{Person: as.GetPerson(), Roles: []lockboxv1.Role{as.GetRole()}})
+			a.People = append(a.People, &lockboxv1.Approver{Person: a.known(as.GetPerson()),
+				Roles: []lockboxv1.Role{as.GetRole()}})
 		} else if !slices.Contains(a.People[i].GetRoles(), as.GetRole()) {
 			a.People[i].Roles = append(a.People[i].Roles, as.GetRole())
 		}
@@ -79,6 +90,9 @@ func Deciding(
 	t State, sub *Subscription, basis lockboxv1.ApproverBasis, p *lockboxv1.Person, now time.Time,
 ) []lockboxv1.Role {
 	var roles []lockboxv1.Role
+	if t.gone(p) {
+		return nil
+	}
 	add := func(r Roles, deciders []lockboxv1.Role) {
 		for _, role := range r.Held(p, now) {
 			if slices.Contains(deciders, role) && !slices.Contains(roles, role) {

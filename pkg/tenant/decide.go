@@ -7,6 +7,7 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/prose"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/proto"
@@ -27,23 +28,26 @@ var Languages = []string{"en", "fr", "ja"}
 
 // Decide returns the event that results from a command on the tenant, or neither event nor error if it would change
 // nothing.
-func Decide(s State, c aggregate.Command, now time.Time) (*lockboxv1.Event, error) {
-	e, err := s.Begin(c, s.Version, nil, now)
+func Decide(s State, c aggregate.Command, l Limits, now time.Time) (*lockboxv1.Event, error) {
+	e, err := s.Begin(c, s.material, nil, now)
 	if e == nil || err != nil {
 		return nil, err
 	}
-	if err := s.decide(c, e, now); err != nil {
+	if err := s.decide(c, e, l, now); err != nil {
 		return nil, err
 	}
 	return aggregate.End(s, e, Evolve)
 }
 
-func (s State) decide(c aggregate.Command, e *lockboxv1.Event, now time.Time) error {
+func (s State) decide(c aggregate.Command, e *lockboxv1.Event, l Limits, now time.Time) error {
 	if creation, ok := c.GetAction().(*lockboxv1.Command_CreateTenant); ok {
 		return s.create(c, creation.CreateTenant, e)
 	}
 	if !s.Exists() {
 		return refusal.NotFound("tenant", "I9", "there is no such tenant")
+	}
+	if ours, err := s.decideSignIn(c, e, now); ours {
+		return err
 	}
 	switch a := c.GetAction().(type) {
 	case *lockboxv1.Command_ChangeSupportPlan:
@@ -68,7 +72,7 @@ func (s State) decide(c aggregate.Command, e *lockboxv1.Event, now time.Time) er
 		if err := s.freshAdministrator(c.By, "R2", now); err != nil || !s.Enabled {
 			return err
 		}
-		if err := input.Text("disable_lockbox.reason", a.DisableLockbox.GetReason(), 0, 1000); err != nil {
+		if err := prose.Check("disable_lockbox.reason", a.DisableLockbox.GetReason(), 0, 1000); err != nil {
 			return err
 		}
 		e.Fact = &lockboxv1.Event_LockboxDisabled{
@@ -99,13 +103,15 @@ func (s State) decide(c aggregate.Command, e *lockboxv1.Event, now time.Time) er
 		}
 		e.Fact = &lockboxv1.Event_SettingsChanged{SettingsChanged: &lockboxv1.SettingsChanged{Settings: next}}
 	default:
-		return decideRole(s, s.Roles, true, c, e, now)
+		return decideRole(s, s.Roles, true, c, e, l, now)
 	}
 	return nil
 }
 
 // DecideSubscription is Decide for a command on one of the tenant's subscriptions.
-func DecideSubscription(t State, s Subscription, c aggregate.Command, now time.Time) (*lockboxv1.Event, error) {
+func DecideSubscription(
+	t State, s Subscription, c aggregate.Command, l Limits, now time.Time,
+) (*lockboxv1.Event, error) {
 	e, err := s.Begin(c, s.Version, func() error {
 		if !t.Exists() || t.Fault != nil {
 			return refusal.NotFound("tenant", "I9", "there is no such tenant")
@@ -115,42 +121,30 @@ func DecideSubscription(t State, s Subscription, c aggregate.Command, now time.T
 	if e == nil || err != nil {
 		return nil, err
 	}
-	if err := s.decide(t, c, e, now); err != nil {
+	if err := s.decide(t, c, e, l, now); err != nil {
 		return nil, err
 	}
 	return aggregate.End(s, e, EvolveSubscription)
 }
 
-func (s Subscription) decide(t State, c aggregate.Command, e *lockboxv1.Event, now time.Time) error {
-	if r, ok := c.GetAction().(*lockboxv1.Command_RegisterSubscription); ok {
-		if !aggregate.Provider(c.By, aggregate.Onboarding) && t.administrator(c.By, "R18", now) != nil {
-			return refusal.Forbidden("token", "R18",
-				"a subscription is registered by a Global Administrator or the provider's onboarding")
-		}
-		if err := input.Token("aggregate_id", c.GetAggregateId()); err != nil {
-			return err
-		}
-		name := r.RegisterSubscription.GetDisplayName()
-		if err := input.Line("register_subscription.display_name", name, 1, 120); err != nil {
-			return err
-		}
-		if s.Exists() {
-			if s.Name == name {
-				return nil
-			}
-			return refusal.Conflict("aggregate_id", "R18", "this subscription is registered as %q", s.Name)
-		}
-		e.Fact = &lockboxv1.Event_SubscriptionRegistered{
-			SubscriptionRegistered: &lockboxv1.SubscriptionRegistered{DisplayName: name}}
-		return nil
-	}
-	if !s.Exists() {
+func (s Subscription) decide(t State, c aggregate.Command, e *lockboxv1.Event, l Limits, now time.Time) error {
+	if !s.Registered() {
 		return refusal.NotFound("aggregate_id", "I9", "there is no such subscription")
 	}
-	return decideRole(t, s.Roles, false, c, e, now)
+	return decideRole(t, s.Roles, false, c, e, l, now)
 }
 
-func decideRole(t State, roles Roles, ofTenant bool, c aggregate.Command, e *lockboxv1.Event, now time.Time) error {
+func decideRole(
+	t State, roles Roles, ofTenant bool, c aggregate.Command, e *lockboxv1.Event, l Limits, now time.Time,
+) error {
+	err := changeRole(t, roles, ofTenant, c, e, now)
+	if err != nil || e.GetFact() == nil || aggregate.TakesAway(c.Command) {
+		return err
+	}
+	return roles.mayChange(c.By.GetPerson(), l, now)
+}
+
+func changeRole(t State, roles Roles, ofTenant bool, c aggregate.Command, e *lockboxv1.Event, now time.Time) error {
 	switch a := c.GetAction().(type) {
 	case *lockboxv1.Command_AssignRole:
 		as := a.AssignRole.GetAssignment()
@@ -225,7 +219,7 @@ func (s State) create(c aggregate.Command, t *lockboxv1.CreateTenant, e *lockbox
 	p := t.GetAdministrator()
 	for _, err := range []error{
 		input.Tenant("tenant", c.GetTenant()),
-		input.Line("create_tenant.display_name", t.GetDisplayName(), 1, 120),
+		prose.CheckLine("create_tenant.display_name", t.GetDisplayName(), 1, 120),
 		plan("create_tenant.plan", t.GetPlan()),
 		language("create_tenant.default_language", t.GetDefaultLanguage(), false),
 		checkPerson("create_tenant.administrator", p, t.GetIssuer().GetUrl()),
@@ -277,7 +271,7 @@ func (s State) preview(by *lockboxv1.Actor, field, resourceType string, now time
 	if err := s.administrator(by, "R8", now); err != nil {
 		return err
 	}
-	return input.Line(field, resourceType, 1, 120)
+	return prose.CheckLine(field, resourceType, 1, 120)
 }
 
 func (s State) checkAssignment(as *lockboxv1.RoleAssignment, ofTenant bool, now time.Time) error {
@@ -285,7 +279,11 @@ func (s State) checkAssignment(as *lockboxv1.RoleAssignment, ofTenant bool, now 
 	if err := input.Token(field+".id", as.GetId()); err != nil {
 		return err
 	}
-	if err := checkPerson(field+".person", as.GetPerson(), s.Issuer.GetUrl()); err != nil {
+	issuer := s.Issuer.GetUrl()
+	if of := as.GetPerson().GetIssuer(); s.accepts(of) {
+		issuer = of // a former one: roles are carried over while both are accepted
+	}
+	if err := checkPerson(field+".person", as.GetPerson(), issuer); err != nil {
 		return err
 	}
 	scope, ok := lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_TENANT, as.GetRole() == lockboxv1.Role_ROLE_LOCKBOX_APPROVER
@@ -313,9 +311,12 @@ func checkPerson(field string, p *lockboxv1.Person, issuer string) error {
 	if p.GetIssuer() != issuer || issuer == "" {
 		return refusal.Invalid(field+".issuer", "I10", "must be the tenant's own issuer")
 	}
+	if p.GetHuman() != "" {
+		return refusal.Invalid(field+".human", "R51", "is read from the person's own tokens and never entered")
+	}
 	for _, err := range []error{
-		input.Line(field+".subject", p.GetSubject(), 1, 255),
-		input.Line(field+".display_name", p.GetDisplayName(), 1, 120),
+		prose.CheckLine(field+".subject", p.GetSubject(), 1, 255),
+		prose.CheckLine(field+".display_name", p.GetDisplayName(), 1, 120),
 		input.Email(field+".email", p.GetEmail()),
 		language(field+".language", p.GetLanguage(), true),
 	} {

@@ -7,12 +7,13 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/story"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
 func TestOnboardingCreatesATenantOnce(t *testing.T) {
-	s := new(customerStory)
+	s := begin()
 	s.play(t,
 		row{0, gina, enable(), no(notFound, "tenant", "I9")},
 		row{0, eve, create(premier), no(forbidden, "token", "R2")},
@@ -20,8 +21,8 @@ func TestOnboardingCreatesATenantOnce(t *testing.T) {
 		row{0, ona, create(premier), yes},
 		row{1, ona, create(premier), no(conflict, "tenant", "R2")},
 	)
-	if a := s.tenant.Administrators(start); len(a) != 1 || a[0].GetSubject() != "gina" || s.tenant.Enabled {
-		t.Errorf("administrators %v, enabled %t", a, s.tenant.Enabled)
+	if a := s.tenant().Administrators(start); len(a) != 1 || a[0].GetSubject() != "gina" || s.tenant().Enabled {
+		t.Errorf("administrators %v, enabled %t", a, s.tenant().Enabled)
 	}
 }
 
@@ -31,7 +32,7 @@ func TestATenantIsNotMadeOfNonsense(t *testing.T) {
 		f(c.GetCreateTenant())
 		return c
 	}
-	new(customerStory).play(t,
+	begin().play(t,
 		row{0, ona, with(func(c *lockboxv1.CreateTenant) { c.DisplayName = "" }),
 			no(invalid, "create_tenant.display_name", "bad input")},
 		row{0, ona, with(func(c *lockboxv1.CreateTenant) { c.Plan = 0 }), no(invalid, "create_tenant.plan", "R1")},
@@ -44,16 +45,21 @@ func TestATenantIsNotMadeOfNonsense(t *testing.T) {
 			no(invalid, "create_tenant.administrator.issuer", "I10")},
 		row{0, ona, with(func(c *lockboxv1.CreateTenant) { c.Administrator = mole.GetPerson() }),
 			no(invalid, "create_tenant.administrator.issuer", "I10")},
+		row{0, ona, with(func(c *lockboxv1.CreateTenant) {
+			c.Administrator = story.Human("M-1", gina).GetPerson()
+		}), no(invalid, "create_tenant.administrator.human", "R51")},
 		row{0, ona, with(func(c *lockboxv1.CreateTenant) { c.Administrator = nil }),
 			no(invalid, "create_tenant.administrator.issuer", "I10")},
-		row{0, ona, with(func(c *lockboxv1.CreateTenant) { c.Issuer.Url, c.Administrator = provider, eve.GetPerson() }),
+		row{0, ona, with(func(c *lockboxv1.CreateTenant) {
+			c.Issuer.Url, c.Administrator = story.ProviderIssuer, eve.GetPerson()
+		}),
 			no(invalid, "create_tenant.issuer.url", "I10")},
 	)
 	for _, name := range []string{"", "co", "Contoso", "con.toso", "*", ">", "c\u043entoso", "con\u200btoso"} {
 		c := create(premier)
 		c.Id, c.Tenant = "command", name
-		if _, err := tenant.Decide(tenant.State{}, aggregate.Command{Command: c, By: ona}, start); !refusal.Is(err,
-			invalid) || refusal.Of(err).GetField() != "tenant" {
+		_, err := tenant.Decide(tenant.State{}, aggregate.Command{Command: c, By: ona}, tenant.Limits{}, start)
+		if !refusal.Is(err, invalid) || refusal.Of(err).GetField() != "tenant" {
 			t.Errorf("a tenant called %q: %v", name, err)
 		}
 	}
@@ -78,8 +84,8 @@ func TestR1ALoweredPlanSwitchesNothingOff(t *testing.T) {
 		row{1, ona, change(basic), yes},
 		row{2, gina, enable(), already},
 	)
-	if !s.tenant.Enabled || s.tenant.Plan != basic {
-		t.Errorf("enabled %t with plan %s", s.tenant.Enabled, s.tenant.Plan)
+	if !s.tenant().Enabled || s.tenant().Plan != basic {
+		t.Errorf("enabled %t with plan %s", s.tenant().Enabled, s.tenant().Plan)
 	}
 	s.play(t,
 		row{3, gina, disable(""), yes},
@@ -104,7 +110,7 @@ func TestR2OnlyAGlobalAdministratorSwitchesLockbox(t *testing.T) {
 		row{3, gina, disable("\u202e"), no(invalid, "disable_lockbox.reason", "bad input")},
 		row{4, gina, disable("maintenance"), yes},
 	)
-	if s.tenant.Enabled {
+	if s.tenant().Enabled {
 		t.Error("still on")
 	}
 }
@@ -129,8 +135,8 @@ func TestR8PreviewsAreSignedUpForAndOff(t *testing.T) {
 		row{2, gina, signUp("compute/disks"), already},
 		row{2, gina, signUp("ai/search"), yes},
 	)
-	if got := s.tenant.Previews(); !slices.Equal(got, []string{"ai/search", "compute/disks"}) ||
-		!s.tenant.SignedUp("ai/search") {
+	if got := s.tenant().Previews(); !slices.Equal(got, []string{"ai/search", "compute/disks"}) ||
+		!s.tenant().SignedUp("ai/search") {
 		t.Errorf("signed up for %v", got)
 	}
 	s.play(t,
@@ -138,8 +144,8 @@ func TestR8PreviewsAreSignedUpForAndOff(t *testing.T) {
 		row{3, gina, signOff("compute/disks"), yes},
 		row{4, gina, signOff("compute/disks"), already},
 	)
-	if s.tenant.SignedUp("compute/disks") || !s.tenant.SignedUp("ai/search") {
-		t.Errorf("signed up for %v", s.tenant.Previews())
+	if s.tenant().SignedUp("compute/disks") || !s.tenant().SignedUp("ai/search") {
+		t.Errorf("signed up for %v", s.tenant().Previews())
 	}
 }
 
@@ -180,29 +186,30 @@ func TestSettings(t *testing.T) {
 		row{2, gina, set(good()), already},
 		row{3, gina, set(&lockboxv1.TenantSettings{DefaultLanguage: "en"}), yes},
 	)
-	if got := s.tenant.Settings; got.GetRequiredApprovals() != 1 ||
+	if got := s.tenant().Settings; got.GetRequiredApprovals() != 1 ||
 		got.GetFallback() != lockboxv1.Fallback_FALLBACK_GLOBAL_ADMINISTRATORS {
 		t.Errorf("what is left out is %v", got)
 	}
 	s.play(t, row{4, gina, with(func(s *lockboxv1.TenantSettings) { s.RequiredApprovals = 10 }), yes})
-	if s.tenant.RequiredApprovals() != 10 {
-		t.Errorf("%d approvals", s.tenant.RequiredApprovals())
+	if s.tenant().RequiredApprovals() != 10 {
+		t.Errorf("%d approvals", s.tenant().RequiredApprovals())
 	}
 }
 
 func TestAManagedSubscriptionIsRegisteredOnce(t *testing.T) {
 	bad := register("Production")
 	bad.AggregateId = "sub.1"
-	s := new(customerStory)
+	s := begin()
 	s.play(t,
 		row{0, ona, register("Production"), no(notFound, "tenant", "I9")},
 		row{0, ona, create(premier), yes},
 		row{0, gina, owner(otto), no(notFound, "aggregate_id", "I9")},
-		row{0, otto, register("Production"), no(forbidden, "token", "R18")},
-		row{0, eve, register("Production"), no(forbidden, "token", "R18")},
-		row{0, gina, register(""), no(invalid, "register_subscription.display_name", "bad input")},
-		row{0, gina, bad, no(invalid, "aggregate_id", "bad input")},
-		row{1, gina, register("Production"), yes},
+		row{0, otto, register("Production"), no(forbidden, "token", "R48")},
+		row{0, gina, register("Production"), no(forbidden, "token", "R48")},
+		row{0, eve, register("Production"), no(forbidden, "token", "R48")},
+		row{0, ona, register(""), no(invalid, "register_subscription.display_name", "bad input")},
+		row{0, ona, bad, no(invalid, "aggregate_id", "bad input")},
+		row{1, ona, register("Production"), yes},
 		row{2, ona, register("Production"), already},
 		row{2, ona, register("Test"), no(conflict, "aggregate_id", "R18")},
 	)
@@ -224,26 +231,31 @@ func TestACommandRestsOnWhatTheCallerSaw(t *testing.T) {
 
 func TestAFaultyHistoryDecidesNothing(t *testing.T) {
 	s := contoso(t, premier)
-	faulty := s.tenant
+	faulty := s.tenant()
 	faulty.Fail(9, "somebody wrote nonsense")
 	c := func(c *lockboxv1.Command) aggregate.Command {
 		c.Id, c.Tenant = "another", id
 		return aggregate.Command{Command: c, By: gina}
 	}
-	if _, err := tenant.Decide(faulty, c(enable()), start); !refusal.Is(err, precondition) {
+	if _, err := tenant.Decide(faulty, c(enable()), tenant.Limits{}, start); !refusal.Is(err, precondition) {
 		t.Errorf("%v", err)
 	}
-	if _, err := tenant.DecideSubscription(faulty, s.subscription, c(owner(otto)), start); err == nil {
+	if _, err := tenant.DecideSubscription(faulty, s.subscription(), c(owner(otto)), tenant.Limits{}, start); err == nil {
 		t.Error("a subscription of a faulty tenant is changed")
 	}
-	broken := s.subscription
+	broken := s.subscription()
 	broken.Fail(9, "somebody wrote nonsense")
-	if _, err := tenant.DecideSubscription(s.tenant, broken, c(owner(otto)), start); !refusal.Is(err, precondition) {
+	_, err := tenant.DecideSubscription(s.tenant(), broken, c(owner(otto)), tenant.Limits{}, start)
+	if !refusal.Is(err, precondition) {
 		t.Errorf("%v", err)
 	}
 }
 
 func TestACommandAboutSomethingElse(t *testing.T) {
 	approve := &lockboxv1.Command{Action: &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{}}}
-	contoso(t, premier).play(t, row{0, gina, approve, no(invalid, "action", "bad input")})
+	s := contoso(t, premier)
+	_, err := tenant.Decide(s.tenant(), s.Given(gina, s.ID(), approve), tenant.Limits{}, start)
+	if r := refusal.Of(err); r.GetCode() != invalid || r.GetField() != "action" || r.GetRule() != "bad input" {
+		t.Error(err)
+	}
 }

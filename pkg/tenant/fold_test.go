@@ -5,13 +5,14 @@ import (
 	"testing"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/story"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
 // forgery is what no service of ours would write, and why the fold does not believe it.
 type forgery struct {
-	of              *customerStory
+	of              customerStory
 	by              *lockboxv1.Actor // nil: whoever may do such a thing
 	kind, aggregate string
 	says            *lockboxv1.Event
@@ -55,7 +56,7 @@ var (
 )
 
 func TestTheTenantsFoldRefusesWhatNobodyDecided(t *testing.T) {
-	nobody, there := new(customerStory), contoso(t, premier)
+	nobody, there := begin(), contoso(t, premier)
 	for name, f := range map[string]forgery{
 		"no beginning":                    {nobody, nil, "tenant", id, assigned, "begins"},
 		"another name":                    {nobody, nil, "tenant", "fabrikam", created, "about itself"},
@@ -66,13 +67,13 @@ func TestTheTenantsFoldRefusesWhatNobodyDecided(t *testing.T) {
 		"the activation of nobody's role": {there, nil, "tenant", id, activated, "eligible"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f.refused(t, tenant.Evolve(f.of.tenant, 100, f.event(f.of.tenant.History)).Fault)
+			f.refused(t, tenant.Evolve(f.of.tenant(), 100, f.event(f.of.tenant().History)).Fault)
 		})
 	}
 }
 
 func TestTheSubscriptionsFoldRefusesWhatNobodyDecided(t *testing.T) {
-	nobody, there := new(customerStory), contoso(t, premier)
+	nobody, there := begin(), contoso(t, premier)
 	there.play(t, row{0, gina, owner(otto), yes})
 	for name, f := range map[string]forgery{
 		"no beginning":                  {nobody, nil, "subscription", sub, assigned, "begins"},
@@ -87,7 +88,7 @@ func TestTheSubscriptionsFoldRefusesWhatNobodyDecided(t *testing.T) {
 		"an event of the tenant itself": {there, nil, "tenant", id, removed, "one aggregate"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f.refused(t, tenant.EvolveSubscription(f.of.subscription, 100, f.event(f.of.subscription.History)).Fault)
+			f.refused(t, tenant.EvolveSubscription(f.of.subscription(), 100, f.event(f.of.subscription().History)).Fault)
 		})
 	}
 }
@@ -101,7 +102,7 @@ func TestTheFoldsRefuseWhoMayNot(t *testing.T) {
 		Assignment: assignment("otto-too", otto, administrator, ofTenant),
 	}}}
 	plan := &lockboxv1.Event{Fact: &lockboxv1.Event_SupportPlanChanged{}}
-	box := &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: "lockbox-orchestrator"}
+	box := story.System("lockbox-orchestrator")
 	for name, f := range map[string]forgery{
 		"an owner switches Lockbox on":       {there, otto, "tenant", id, switched, "Global Administrator"},
 		"the provider switches Lockbox on":   {there, ona, "tenant", id, switched, "Global Administrator"},
@@ -113,7 +114,7 @@ func TestTheFoldsRefuseWhoMayNot(t *testing.T) {
 		"an administrator activates another": {there, gina, "tenant", id, activated, "eligible"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f.refused(t, tenant.Evolve(there.tenant, 100, f.event(there.tenant.History)).Fault)
+			f.refused(t, tenant.Evolve(there.tenant(), 100, f.event(there.tenant().History)).Fault)
 		})
 	}
 	for name, f := range map[string]forgery{
@@ -122,11 +123,11 @@ func TestTheFoldsRefuseWhoMayNot(t *testing.T) {
 		"an engineer activates a role": {there, eve, "subscription", sub, activated, "the customer's"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f.refused(t, tenant.EvolveSubscription(there.subscription, 100, f.event(there.subscription.History)).Fault)
+			f.refused(t, tenant.EvolveSubscription(there.subscription(), 100, f.event(there.subscription().History)).Fault)
 		})
 	}
 	for name, by := range map[string]*lockboxv1.Actor{"an engineer": eve, "an administrator": gina, "nobody": nil} {
-		nobody := forgery{new(customerStory), by, "tenant", id, created, "onboarding"}
+		nobody := forgery{begin(), by, "tenant", id, created, "onboarding"}
 		e := nobody.event(aggregate.History{})
 		e.Version, e.Actor = 1, by
 		if fault := tenant.Evolve(tenant.State{}, 100, e).Fault; fault == nil || !strings.Contains(fault.Rule, "onboarding") {

@@ -1,16 +1,69 @@
 package tenant
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
 // Roles are the current assignments of one tenant or subscription, in order of creation. The list is never modified in
 // place, because states share it.
-type Roles struct{ list []Assignment }
+type Roles struct {
+	list []Assignment
+	// changes are those of the last day before the last change, oldest first.
+	changes []change
+}
+
+// change is a change of roles by somebody.
+type change struct {
+	issuer, subject string
+	at              time.Time
+}
+
+// Limits bound the changes of roles, so that nobody can flood others by them (R52). They are configuration, and no fold
+// depends on them; 0 means the default, a negative number no limit.
+type Limits struct {
+	// RoleChangesPerDay is how many role changes, activations among them, one person can make in a day, counted back from
+	// each change, on each subscription and on the tenant itself. Taking a role away is counted and never refused.
+	RoleChangesPerDay int `yaml:"role_changes_per_day"`
+}
+
+// DefaultRoleChanges is the default of Limits.RoleChangesPerDay.
+const DefaultRoleChanges = 100
+
+const day = 24 * time.Hour
+
+// mayChange refuses (PRECONDITION) a person who has made too many changes.
+func (r Roles) mayChange(by *lockboxv1.Person, l Limits, now time.Time) error {
+	most := cmp.Or(l.RoleChangesPerDay, DefaultRoleChanges)
+	made := 0
+	for _, c := range r.changes {
+		if c.issuer == by.GetIssuer() && c.subject == by.GetSubject() && now.Sub(c.at) < day {
+			made++
+		}
+	}
+	if most > 0 && made >= most {
+		return refusal.Precondition("token", "R52",
+			"you have made %d role changes here within a day, and no more than %d may be made; go on tomorrow, or let somebody "+
+				"else do it", made, most)
+	}
+	return nil
+}
+
+// changed remembers a change, and forgets those of which nobody asks any more.
+func (r *Roles) changed(e *lockboxv1.Event) {
+	at := e.GetTime().AsTime()
+	old := 0
+	for old < len(r.changes) && at.Sub(r.changes[old].at) >= day {
+		old++
+	}
+	by := e.GetActor().GetPerson()
+	r.changes = append(slices.Clone(r.changes[old:]), change{by.GetIssuer(), by.GetSubject(), at})
+}
 
 // Assignment is a role that a person holds or may activate.
 type Assignment struct {
@@ -27,6 +80,7 @@ const (
 	notActivated      = lockboxv1.ReasonCode_REASON_CODE_ROLE_NOT_ACTIVATED
 	activationEnded   = lockboxv1.ReasonCode_REASON_CODE_ACTIVATION_ENDED
 	ownRequest        = lockboxv1.ReasonCode_REASON_CODE_OWN_REQUEST
+	requestersAddress = lockboxv1.ReasonCode_REASON_CODE_REQUESTERS_ADDRESS
 )
 
 // recorded are the sentences that events record beside the code.
@@ -36,6 +90,7 @@ var recorded = map[lockboxv1.ReasonCode]string{
 	notActivated:      "eligible, but not activated (R21)",
 	activationEnded:   "the activation has ended (R21)",
 	ownRequest:        "nobody decides their own request (I10)",
+	requestersAddress: "has the requester's e-mail address (R51)",
 }
 
 // Recorded returns the sentence recorded with the code of why an assignment is not active; empty if it is active.
@@ -113,12 +168,14 @@ func (s State) Administrators(now time.Time) []*lockboxv1.Person {
 	return people
 }
 
-// SamePerson compares people by what identifies them: issuer and subject.
+// SamePerson compares accounts: issuer and subject. It finds whose a role or a mail is; SameHuman compares those who
+// act.
 func SamePerson(a, b *lockboxv1.Person) bool {
 	return a.GetIssuer() == b.GetIssuer() && a.GetSubject() == b.GetSubject() && a.GetSubject() != ""
 }
 
 func (r *Roles) apply(e *lockboxv1.Event) (broken string) {
+	r.changed(e)
 	switch f := e.GetFact().(type) {
 	case *lockboxv1.Event_RoleAssigned:
 		return r.assign(f.RoleAssigned.GetAssignment())

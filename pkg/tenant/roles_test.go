@@ -1,11 +1,13 @@
 package tenant_test
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/story"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
@@ -28,14 +30,14 @@ func TestRolesAreTheGlobalAdministratorsAffair(t *testing.T) {
 		row{5, gina, remove(ofSubscription, "otto"), no(notFound, "remove_role.assignment_id", "R20")},
 		row{6, gina, owner(otto), yes},
 	)
-	if !s.subscription.Roles.Holds(otto.GetPerson(), ownerRole, start) {
+	if !s.subscription().Roles.Holds(otto.GetPerson(), ownerRole, start) {
 		t.Error("otto owns nothing")
 	}
 }
 
 func TestI10NobodyOfAnotherIssuerGetsARole(t *testing.T) {
 	const field = "assign_role.assignment.person"
-	nameless := customer("")
+	nameless := story.Customer(id, "")
 	contoso(t, premier).play(t,
 		row{0, gina, owner(eve), no(invalid, field+".issuer", "I10")},
 		row{0, gina, owner(mole), no(invalid, field+".issuer", "I10")},
@@ -95,7 +97,8 @@ func TestR2TheLastGlobalAdministratorStays(t *testing.T) {
 
 // control: nist:AC-2, iso:5.18
 func TestR21AnEligibleRoleIsActivatedByItsHolderForATime(t *testing.T) {
-	posing := actor(lockboxv1.Side_SIDE_PROVIDER, home, "otto")
+	posing := story.Provider("otto")
+	posing.Person.Issuer = home
 	s := contoso(t, premier)
 	s.play(t,
 		row{0, gina, assign(eligible(assignment("otto", otto, ownerRole, ofSubscription))), yes},
@@ -111,7 +114,7 @@ func TestR21AnEligibleRoleIsActivatedByItsHolderForATime(t *testing.T) {
 		row{1, otto, deactivate(ofSubscription, "otto"), already},
 		row{1, otto, activate(ofSubscription, "otto"), yes},
 	)
-	as, _ := s.subscription.Roles.Get("otto")
+	as, _ := s.subscription().Roles.Get("otto")
 	if !as.ActivatedUntil.Equal(start.Add(8*time.Hour + 1)) {
 		t.Errorf("activated until %s", as.ActivatedUntil)
 	}
@@ -137,7 +140,7 @@ func TestR20R21R22WhenAnAssignmentCounts(t *testing.T) {
 	)
 	counts := func(id string, at time.Duration, want string) {
 		t.Helper()
-		as, _ := s.subscription.Roles.Get(id)
+		as, _ := s.subscription().Roles.Get(id)
 		code := as.Inactive(start.Add(at))
 		if why := tenant.Recorded(code); (want == "") != (code == 0) || want == "" && why != "" ||
 			!strings.Contains(why, want) {
@@ -161,14 +164,14 @@ func TestR20R21R22WhenAnAssignmentCounts(t *testing.T) {
 	counts("both", end+1, "R20")
 	for id, want := range map[string]time.Time{"plain": start.Add(end), "eligible": start.Add(end), "both": start.Add(end),
 		"always": {}} {
-		if as, _ := s.subscription.Roles.Get(id); !as.ActiveUntil().Equal(want) {
+		if as, _ := s.subscription().Roles.Get(id); !as.ActiveUntil().Equal(want) {
 			t.Errorf("%s is active until %s", id, as.ActiveUntil())
 		}
 	}
 }
 
 func TestR18R19R23R30WhoWouldBeAsked(t *testing.T) {
-	olga := customer("olga")
+	olga := story.Customer(id, "olga")
 	tooFew := &lockboxv1.TenantSettings{DefaultLanguage: "en", RequiredApprovals: 2}
 	approvers := &lockboxv1.TenantSettings{DefaultLanguage: "en",
 		Fallback: lockboxv1.Fallback_FALLBACK_TENANT_LOCKBOX_APPROVERS}
@@ -216,6 +219,8 @@ func TestR18R19R23R30WhoWouldBeAsked(t *testing.T) {
 			[]string{"lena"}},
 		"the requester is never asked (I10)": {[]*lockboxv1.Command{owner(otto), owner(olga)}, false, otto, subscription,
 			[]string{"olga"}, []string{"otto"}},
+		"nor is anybody with the requester's address (R51)": {[]*lockboxv1.Command{owner(otto), owner(olga)}, false,
+			withAddress("OTTO@contoso.example"), subscription, []string{"olga"}, []string{"otto"}},
 		"nor is the fallback's requester (I10)":  {nil, false, gina, nobody, nil, []string{"gina"}},
 		"and none of the tenant's, if it is one": {nil, true, gina, nobody, nil, []string{"gina"}},
 	} {
@@ -224,11 +229,12 @@ func TestR18R19R23R30WhoWouldBeAsked(t *testing.T) {
 			for _, g := range c.given {
 				s.play(t, row{0, gina, g, yes})
 			}
-			of := &s.subscription
+			subscription := s.subscription()
+			of := &subscription
 			if c.ofTenant {
 				of = nil
 			}
-			a := tenant.Resolve(s.tenant, of, c.who.GetPerson(), start)
+			a := tenant.Resolve(s.tenant(), of, c.who.GetPerson(), start)
 			var got, excluded []string
 			for _, p := range a.People {
 				got = append(got, p.GetPerson().GetSubject())
@@ -242,22 +248,28 @@ func TestR18R19R23R30WhoWouldBeAsked(t *testing.T) {
 			if a.Basis != c.basis || !slices.Equal(got, c.want) || !slices.Equal(excluded, c.excluded) {
 				t.Errorf("%v by %s without %v, want %v by %s without %v", got, a.Basis, excluded, c.want, c.basis, c.excluded)
 			}
-			if (a.Scope == lockboxv1.Scope_SCOPE_TENANT) != c.ofTenant || a.Required != s.tenant.RequiredApprovals() {
+			if (a.Scope == lockboxv1.Scope_SCOPE_TENANT) != c.ofTenant || a.Required != s.tenant().RequiredApprovals() {
 				t.Errorf("%s, %d approvals", a.Scope, a.Required)
 			}
 		})
 	}
 }
 
+func withAddress(address string) *lockboxv1.Actor {
+	a := story.Provider("eve")
+	a.Person.Email = address
+	return a
+}
+
 func TestTheAdministratorsAreThoseOfNow(t *testing.T) {
 	s := contoso(t, premier)
 	s.play(t,
 		row{0, gina, assign(ending(assignment("otto", otto, administrator, ofTenant), time.Hour)), yes},
-		row{0, gina, assign(eligible(assignment("olga", customer("olga"), administrator, ofTenant))), yes},
+		row{0, gina, assign(eligible(assignment("olga", story.Customer(id, "olga"), administrator, ofTenant))), yes},
 		row{0, gina, assign(assignment("lena", lena, auditor, ofTenant)), yes},
 	)
 	for at, want := range map[time.Duration]int{time.Hour - 1: 2, time.Hour: 1} {
-		if got := s.tenant.Administrators(start.Add(at)); len(got) != want {
+		if got := s.tenant().Administrators(start.Add(at)); len(got) != want {
 			t.Errorf("at %s: %v", at, got)
 		}
 	}
@@ -270,4 +282,45 @@ func TestNamesForPeople(t *testing.T) {
 	if got := tenant.RoleName(administrator); got != "Global Administrator" {
 		t.Error(got)
 	}
+}
+
+// Nobody floods others by changing roles: a hundred times a day is enough, or as many as are configured. Others go on,
+// and so does the next day; and taking a role away is never refused (R52).
+func TestR52RoleChangesAreLimitedPerPersonAndDay(t *testing.T) {
+	on := func(until time.Duration) *lockboxv1.Command { return activate(ofSubscription, "otto", until) }
+	for set, most := range map[int]int{0: tenant.DefaultRoleChanges, 6: 6, -1: 0} {
+		s := contoso(t, premier)
+		s.Limits.RoleChangesPerDay = set
+		s.play(t, row{0, gina, assign(eligible(assignment("otto", otto, ownerRole, ofSubscription))), yes})
+		for n := range cmp.Or(most, 2*tenant.DefaultRoleChanges)/2 - 1 {
+			at := time.Duration(n) * time.Second
+			s.play(t, row{at, otto, on(at + time.Hour), yes}, row{at, otto, deactivate(ofSubscription, "otto"), yes})
+		}
+		s.play(t, row{time.Hour, otto, on(2 * time.Hour), yes}, row{time.Hour, otto, on(3 * time.Hour), yes})
+		if most == 0 {
+			s.play(t, row{time.Hour, otto, on(4 * time.Hour), yes})
+			continue
+		}
+		s.play(t,
+			row{time.Hour, otto, on(4 * time.Hour), no(precondition, "token", "R52")},
+			row{time.Hour, otto, deactivate(ofSubscription, "otto"), yes},
+			row{time.Hour, gina, owner(lena), yes},
+			row{24*time.Hour - 1, otto, on(30 * time.Hour), no(precondition, "token", "R52")},
+			row{25 * time.Hour, otto, on(30 * time.Hour), yes},
+		)
+	}
+}
+
+// Whoever has made as many changes as they may still takes roles away (R52).
+func TestR52RolesAreTakenAwayWithoutLimit(t *testing.T) {
+	s := contoso(t, premier)
+	s.Limits.RoleChangesPerDay = 2
+	s.play(t,
+		row{0, gina, owner(otto), yes},
+		row{0, gina, assign(assignment("second", otto, ownerRole, ofSubscription)), yes},
+		row{1, gina, owner(lena), no(precondition, "token", "R52")},
+		row{1, gina, remove(ofSubscription, "otto"), yes},
+		row{1, gina, remove(ofSubscription, "second"), yes},
+		row{1, gina, owner(lena), no(precondition, "token", "R52")},
+	)
 }

@@ -21,6 +21,18 @@ type State struct {
 	// Roles are the assignments at tenant scope.
 	Roles    Roles
 	previews map[string]bool
+	// humans are those of the accounts that were identified (R51).
+	humans map[account]string
+	// Former are the issuers that are accepted beside Issuer until an administrator ends them, the oldest first.
+	Former []*lockboxv1.TenantIssuer
+	// Change is a change of where people sign in that waits; nil if none does.
+	Change *SignInChange
+	// SignedIn: somebody of the tenant has signed in, so that it is theirs to change.
+	SignedIn bool
+	// material is the version of the last event that changed what people see and decide on.
+	material uint64
+	// ended are the URLs of issuers that are accepted no longer.
+	ended []string
 }
 
 // SignedUp reports whether the tenant takes part in the preview of a resource type (R8).
@@ -38,16 +50,33 @@ func Evolve(s State, sequence uint64, e *lockboxv1.Event) State {
 }
 
 func (s *State) apply(e *lockboxv1.Event) (broken string) {
-	created, isCreation := e.GetFact().(*lockboxv1.Event_TenantCreated)
-	if isCreation != (e.GetVersion() == 1) {
+	if isCreation := e.GetTenantCreated() != nil; isCreation != (e.GetVersion() == 1) {
 		return "a tenant begins with its creation, once"
 	}
 	if broken := s.mayChange(e); broken != "" {
 		return broken
 	}
+	if e.GetAccountIdentified() != nil { // tells of what somebody did before
+		s.identified(e.GetActor().GetPerson())
+		return ""
+	}
+	broken, ours := s.applySignIn(e)
+	if !ours {
+		broken = s.applyOther(e)
+	}
+	if broken == "" {
+		s.seen(e)
+		if e.GetSignedIn() == nil && e.GetSignInChangeReminded() == nil {
+			s.material = e.GetVersion()
+		}
+	}
+	return broken
+}
+
+func (s *State) applyOther(e *lockboxv1.Event) (broken string) {
 	switch f := e.GetFact().(type) {
 	case *lockboxv1.Event_TenantCreated:
-		t := created.TenantCreated
+		t := f.TenantCreated
 		s.Name, s.Plan, s.Issuer = t.GetDisplayName(), t.GetPlan(), t.GetIssuer()
 		s.Settings = &lockboxv1.TenantSettings{
 			DefaultLanguage: t.GetDefaultLanguage(), RequiredApprovals: 1,
@@ -81,6 +110,13 @@ func (s *State) mayChange(e *lockboxv1.Event) (broken string) {
 			return "the provider's onboarding creates a tenant and changes its support plan (R1, R2)"
 		}
 	case *lockboxv1.Event_RoleActivated, *lockboxv1.Event_RoleDeactivated: // see Roles.apply
+	case *lockboxv1.Event_AccountIdentified:
+		if !s.identifies(e.GetActor()) {
+			return "an account is identified by what its holder does, at the tenant's own issuer (R51)"
+		}
+	case *lockboxv1.Event_SignInChangeProposed, *lockboxv1.Event_SignInChangeConfirmed,
+		*lockboxv1.Event_SignInChangeStopped, *lockboxv1.Event_SignInChangeReminded, *lockboxv1.Event_SignInChanged,
+		*lockboxv1.Event_FormerSignInEnded, *lockboxv1.Event_SignedIn: // see applySignIn
 	default:
 		if s.administrator(e.GetActor(), "R2", e.GetTime().AsTime()) != nil {
 			return "only a Global Administrator of the tenant changes it (R2)"
@@ -97,7 +133,13 @@ type Subscription struct {
 	aggregate.History
 	Name  string
 	Roles Roles
+	// GivenUp: the subscription went to another customer.
+	GivenUp bool
 }
+
+// Registered reports whether the tenant has the subscription now. Whose it is, is decided by its Ownership alone, which
+// the subscription follows.
+func (s Subscription) Registered() bool { return s.Exists() && !s.GivenUp }
 
 // EvolveSubscription folds one stored event of a subscription, as Evolve does for a tenant.
 func EvolveSubscription(s Subscription, sequence uint64, e *lockboxv1.Event) Subscription {
@@ -106,18 +148,31 @@ func EvolveSubscription(s Subscription, sequence uint64, e *lockboxv1.Event) Sub
 
 func (s *Subscription) apply(e *lockboxv1.Event) (broken string) {
 	registered, isRegistration := e.GetFact().(*lockboxv1.Event_SubscriptionRegistered)
-	if isRegistration != (e.GetVersion() == 1) {
-		return "a subscription begins with its registration, once"
+	if isRegistration == (e.GetVersion() > 1 && !s.GivenUp) {
+		return "a subscription begins with its registration, and again after it was given up"
 	}
 	// Whether the actor is a Global Administrator is known only from the tenant's history; their side can be checked here.
-	if by := e.GetActor(); !aggregate.Customer(by) && !(isRegistration && aggregate.Provider(by, aggregate.Onboarding)) {
-		return "a subscription is the customer's to change; the provider's onboarding may register it (R18)"
-	}
-	if isRegistration {
-		s.Name = registered.SubscriptionRegistered.GetDisplayName()
+	// Customers registered subscriptions themselves before ownership was recorded.
+	byOnboarding := aggregate.Provider(e.GetActor(), aggregate.Onboarding)
+	switch e.GetFact().(type) {
+	case *lockboxv1.Event_SubscriptionRegistered:
+		if !byOnboarding && !aggregate.Customer(e.GetActor()) {
+			return "the provider's onboarding registers a subscription (R48)"
+		}
+		s.Name, s.GivenUp = registered.SubscriptionRegistered.GetDisplayName(), false
 		return ""
+	case *lockboxv1.Event_SubscriptionGivenUp:
+		if !byOnboarding {
+			return onlyOnboarding
+		}
+		s.GivenUp, s.Roles = true, Roles{}
+		return ""
+	default:
+		if !aggregate.Customer(e.GetActor()) {
+			return "a subscription's roles are the customer's to change (R18)"
+		}
+		return s.Roles.apply(e)
 	}
-	return s.Roles.apply(e)
 }
 
 func with(m map[string]bool, key string, on bool) map[string]bool {

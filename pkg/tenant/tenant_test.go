@@ -1,23 +1,22 @@
 package tenant_test
 
 import (
-	"fmt"
 	"reflect"
 	"testing"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/story"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 const (
-	home     = "https://login.contoso.example"
-	provider = "https://login.provider.example"
-	id       = "contoso"
-	sub      = "sub-1"
+	home = "https://login.contoso.example"
+	id   = story.Tenant
+	sub  = story.Subscription
 
 	invalid      = lockboxv1.RefusalCode_REFUSAL_CODE_INVALID
 	forbidden    = lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN
@@ -42,21 +41,13 @@ const (
 var (
 	start = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
 
-	ona  = actor(lockboxv1.Side_SIDE_PROVIDER, provider, "ona", aggregate.Onboarding)
-	eve  = actor(lockboxv1.Side_SIDE_PROVIDER, provider, "eve", aggregate.SupportEngineers)
-	gina = customer("gina") // the first Global Administrator
-	otto = customer("otto")
-	lena = customer("lena")
-	mole = actor(lockboxv1.Side_SIDE_TENANT, "https://login.fabrikam.example", "gina")
+	ona  = story.Provider("ona", aggregate.Onboarding)
+	eve  = story.Provider("eve", aggregate.SupportEngineers)
+	gina = story.Customer(id, "gina") // the first Global Administrator
+	otto = story.Customer(id, "otto")
+	lena = story.Customer(id, "lena")
+	mole = story.Customer("fabrikam", "gina")
 )
-
-func customer(name string) *lockboxv1.Actor { return actor(lockboxv1.Side_SIDE_TENANT, home, name) }
-
-func actor(side lockboxv1.Side, issuer, name string, groups ...string) *lockboxv1.Actor {
-	return &lockboxv1.Actor{Side: side, Groups: groups, Person: &lockboxv1.Person{
-		Issuer: issuer, Subject: name, DisplayName: name, Email: name + "@example.org",
-	}}
-}
 
 // row is one line of a timeline: at a time somebody gives a command, and then something is so, or a refusal says why
 // not.
@@ -82,37 +73,23 @@ func no(code lockboxv1.RefusalCode, field, rule string) outcome {
 }
 
 // customerStory is a tenant with one subscription.
-type customerStory struct {
-	tenant       tenant.State
-	subscription tenant.Subscription
-	sequence     uint64
-}
+type customerStory struct{ *story.Story }
 
-func (s *customerStory) decide(c aggregate.Command, now time.Time) (*lockboxv1.Event, error) {
-	if c.GetAggregateId() != "" {
-		return tenant.DecideSubscription(s.tenant, s.subscription, c, now)
-	}
-	return tenant.Decide(s.tenant, c, now)
-}
+func begin() customerStory { return customerStory{story.New(start)} }
+
+func (s customerStory) tenant() tenant.State { return s.States.Tenant(id) }
+
+func (s customerStory) subscription() tenant.Subscription { return s.States.Subscription(id, sub) }
 
 // play tells the story. The same command again gives no events, and a refusal changes nothing.
-func (s *customerStory) play(t *testing.T, rows ...row) {
+func (s customerStory) play(t *testing.T, rows ...row) {
 	t.Helper()
 	for i, r := range rows {
-		now, before := start.Add(r.at), *s
-		s.sequence++
-		r.does.Id, r.does.Tenant = fmt.Sprint("command ", s.sequence), id
-		c := aggregate.Command{Command: r.does, By: r.who}
-		e, err := s.decide(c, now)
+		command, before := s.At(start.Add(r.at)).ID(), len(s.Entries)
+		e, err := s.Decide(r.who, command, r.does)
 		if e != nil {
-			if e.GetKind() == "tenant" {
-				s.tenant = tenant.Evolve(s.tenant, s.sequence, e)
-			} else {
-				s.subscription = tenant.EvolveSubscription(s.subscription, s.sequence, e)
-			}
-		}
-		if fault := s.tenant.Fault; fault != nil || s.subscription.Fault != nil {
-			t.Fatalf("row %d: what was decided cannot be folded: %v %v", i+1, fault, s.subscription.Fault)
+			s.Record(e)
+			s.Owed(aggregate.KeyOf(e))
 		}
 		got := outcome{happened: e != nil}
 		if err != nil {
@@ -122,19 +99,19 @@ func (s *customerStory) play(t *testing.T, rows ...row) {
 		if !reflect.DeepEqual(got, r.then) {
 			t.Fatalf("row %d: %v, %v; want %+v", i+1, e, err, r.then)
 		}
-		if again, err := s.decide(c, now); r.then.refusal == nil && (again != nil || err != nil) {
+		if again, err := s.Decide(r.who, command, r.does); r.then.refusal == nil && (again != nil || err != nil) {
 			t.Errorf("row %d: the same command again gives %v, %v", i+1, again, err)
 		}
-		if before.sequence++; r.then.refusal != nil && !reflect.DeepEqual(before, *s) {
+		if r.then.refusal != nil && len(s.Entries) != before {
 			t.Errorf("row %d: refused, and yet something changed", i+1)
 		}
 	}
 }
 
 // contoso is a tenant of a plan, with gina as Global Administrator and one subscription.
-func contoso(t *testing.T, plan lockboxv1.SupportPlan) *customerStory {
+func contoso(t *testing.T, plan lockboxv1.SupportPlan) customerStory {
 	t.Helper()
-	s := new(customerStory)
+	s := begin()
 	s.play(t, row{0, ona, create(plan), yes}, row{0, ona, register("Production"), yes})
 	return s
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/prose"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -113,7 +114,7 @@ func (s State) decide(c aggregate.Command, e *lockboxv1.Event) error {
 		e.Fact = &lockboxv1.Event_TicketCommented{TicketCommented: &lockboxv1.TicketCommented{
 			Text: a.CommentTicket.GetText(),
 		}}
-		return input.Text("comment_ticket.text", a.CommentTicket.GetText(), 1, 4000)
+		return prose.Check("comment_ticket.text", a.CommentTicket.GetText(), 1, 4000)
 	}
 	return refusal.Invalid("action", "bad input", "this command is not about a ticket")
 }
@@ -140,10 +141,10 @@ func mayOpen(s State, c aggregate.Command, o *lockboxv1.OpenTicket) error {
 			return err
 		}
 	}
-	if err := input.Line("open_ticket.title", o.GetTitle(), 3, 200); err != nil {
+	if err := prose.CheckLine("open_ticket.title", o.GetTitle(), 3, 200); err != nil {
 		return err
 	}
-	return input.Text("open_ticket.description", o.GetDescription(), 0, 4000)
+	return prose.Check("open_ticket.description", o.GetDescription(), 0, 4000)
 }
 
 func assign(s State, by *lockboxv1.Actor, a *lockboxv1.AssignTicket, e *lockboxv1.Event) error {
@@ -152,10 +153,10 @@ func assign(s State, by *lockboxv1.Actor, a *lockboxv1.AssignTicket, e *lockboxv
 	}
 	p := a.GetEngineer()
 	for _, err := range []error{
-		input.Line("assign_ticket.engineer.subject", p.GetSubject(), 1, 255),
-		input.Line("assign_ticket.engineer.display_name", p.GetDisplayName(), 1, 120),
-		input.Line("assign_ticket.team", a.GetTeam(), 0, 120),
-		input.Text("assign_ticket.reason", a.GetReason(), 0, 1000),
+		prose.CheckLine("assign_ticket.engineer.subject", p.GetSubject(), 1, 255),
+		prose.CheckLine("assign_ticket.engineer.display_name", p.GetDisplayName(), 1, 120),
+		prose.CheckLine("assign_ticket.team", a.GetTeam(), 0, 120),
+		prose.Check("assign_ticket.reason", a.GetReason(), 0, 1000),
 	} {
 		if err != nil {
 			return err
@@ -163,6 +164,10 @@ func assign(s State, by *lockboxv1.Actor, a *lockboxv1.AssignTicket, e *lockboxv
 	}
 	if p.GetIssuer() != by.GetPerson().GetIssuer() {
 		return refusal.Invalid("assign_ticket.engineer.issuer", "R11", "a ticket is given to one of the provider's people")
+	}
+	if p.GetHuman() != "" {
+		return refusal.Invalid("assign_ticket.engineer.human", "R51",
+			"is read from the person's own tokens and never entered")
 	}
 	if p.GetEmail() != "" {
 		if err := input.Email("assign_ticket.engineer.email", p.GetEmail()); err != nil {

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
-	"github.com/openlockbox/lockbox/pkg/internal/story"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/story"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	"github.com/openlockbox/lockbox/pkg/ticket"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -26,7 +26,7 @@ const (
 var (
 	start = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
 
-	cora = story.Customer("cora") // of the customer, with no role at all
+	cora = story.Customer(story.Tenant, "cora") // of the customer, with no role at all
 	eve  = story.Provider("eve", aggregate.SupportEngineers)
 	fred = story.Provider("fred", aggregate.SupportEngineers)
 	leo  = story.Provider("leo", aggregate.SupportLeads)
@@ -62,7 +62,7 @@ func no(code lockboxv1.RefusalCode, field, rule string) string {
 // play tells the story of ticket T-1 of a tenant that exists. The same command again gives no events.
 func play(t *testing.T, rows ...row) ticket.State {
 	t.Helper()
-	of := story.New(story.Customer("gina"), start).Tenant
+	of := story.Case(story.Customer(story.Tenant, "gina"), start).States.Tenant(story.Tenant)
 	var s ticket.State
 	for i, r := range rows {
 		if r.does.GetAggregateId() == "" {
@@ -150,6 +150,7 @@ func TestWhatATicketMaySay(t *testing.T) {
 		row{leo, assign(nobody, "", ""), no(invalid, "assign_ticket.engineer.subject", "bad input")},
 		row{leo, assign(unnamed, "", ""), no(invalid, "assign_ticket.engineer.display_name", "bad input")},
 		row{leo, assign(hidden, "", ""), no(invalid, "assign_ticket.engineer.email", "bad input")},
+		row{leo, assign(story.Human("N-1", eve), "", ""), no(invalid, "assign_ticket.engineer.human", "R51")},
 		row{leo, assign(eve, "a\nb", ""), no(invalid, "assign_ticket.team", "bad input")},
 		row{leo, assign(eve, "", "\u202e"), no(invalid, "assign_ticket.reason", "bad input")},
 		row{leo, &lockboxv1.Command{Action: &lockboxv1.Command_Approve{}}, no(invalid, "action", "bad input")},
@@ -163,7 +164,8 @@ func TestATicketOfNoTenantOrAFaultyOneIsNotDecided(t *testing.T) {
 	}
 	var faulty ticket.State
 	faulty.Fail(7, "somebody wrote nonsense")
-	if _, err := ticket.Decide(faulty, story.New(cora, start).Tenant, c, start); !refusal.Is(err, precondition) {
+	of := story.Case(cora, start).States.Tenant(story.Tenant)
+	if _, err := ticket.Decide(faulty, of, c, start); !refusal.Is(err, precondition) {
 		t.Errorf("a faulty ticket: %v", err)
 	}
 }

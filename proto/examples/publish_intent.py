@@ -14,6 +14,7 @@ import binascii
 import json
 import os
 import socket
+import ssl
 import sys
 import time
 import urllib.parse
@@ -21,6 +22,7 @@ import uuid
 
 import nacl.signing
 from google.protobuf import json_format
+from google.protobuf.message import DecodeError
 from lockbox.v1 import intent_pb2
 
 
@@ -31,10 +33,10 @@ class NatsError(Exception):
 class Nats:
     """As much of a NATS client as a tool needs: sign in with an nkey, subscribe, publish, receive."""
 
-    def __init__(self, url, seed, timeout):
+    def __init__(self, url, seed, timeout, ca=None):
         address = urllib.parse.urlsplit(url)
-        if address.scheme != "nats":
-            raise NatsError("this example speaks plain NATS only: nats://host:port")
+        if address.scheme not in ("nats", "tls"):
+            raise NatsError("the bus is at nats://host:port, or with TLS at tls://host:port")
         self.deadline = time.monotonic() + timeout
         self.socket = socket.create_connection((address.hostname, address.port or 4222), timeout)
         self.buffer = b""
@@ -43,6 +45,10 @@ class Nats:
         verb, info = self._line()
         if verb != "INFO":
             raise NatsError(f"not a NATS server: {verb}")
+        if address.scheme == "tls" or ca:  # all after INFO is encrypted, and the server shows its certificate
+            context = ssl.create_default_context(cafile=ca)
+            context.minimum_version = ssl.TLSVersion.TLSv1_3
+            self.socket = context.wrap_socket(self.socket, server_hostname=address.hostname)
         self._send("CONNECT " + json.dumps({
             **sign_in(seed, json.loads(info)["nonce"]),
             "verbose": False, "pedantic": False, "lang": "python", "version": "1", "protocol": 1,
@@ -158,6 +164,7 @@ def read(path):
 def main():
     arguments = argparse.ArgumentParser(description="Publish an access intent, as JSON on standard input.")
     arguments.add_argument("--url", default="nats://127.0.0.1:4222", help="the bus")
+    arguments.add_argument("--ca", help="file of the authority that signed the bus's certificate")
     arguments.add_argument("--tool", required=True, help="the name that the tool's key was made for")
     arguments.add_argument("--key", required=True, help="file with the tool's nkey seed")
     arguments.add_argument("--token-file", required=True, help="file with the engineer's own token")
@@ -167,7 +174,7 @@ def main():
     intent = json_format.Parse(sys.stdin.read(), intent_pb2.AccessIntent())
     intent.id, intent.token = uuid7(), read(options.token_file)
 
-    bus = Nats(options.url, read(options.key), options.timeout)
+    bus = Nats(options.url, read(options.key), options.timeout, options.ca)
     # A tool may listen below its own inbox only. Listen before publishing: an outcome is sent once and not stored.
     inbox = f"_INBOX.tool-{options.tool}.{uuid.uuid4().hex}"
     acknowledged = bus.subscribe(inbox)
@@ -185,12 +192,17 @@ def main():
     if error := json.loads(answer).get("error"):
         raise NatsError(f"the intent was not stored: {error}")
 
-    heard = bus.next(outcomes, options.timeout)
-    if heard is None:
-        raise NatsError(f"the intent {intent.id} is stored, but nothing was heard of its evaluation yet")
-    outcome = intent_pb2.IntentOutcome.FromString(heard)
-    print(json_format.MessageToJson(outcome))
-    return 1 if outcome.HasField("refusal") else 0
+    until = time.monotonic() + options.timeout
+    while (heard := bus.next(outcomes, until - time.monotonic())) is not None:
+        try:
+            outcome = intent_pb2.IntentOutcome.FromString(heard)
+        except DecodeError:
+            continue
+        if outcome.intent_id != intent.id:  # another tool can have an answer of its own delivered here
+            continue
+        print(json_format.MessageToJson(outcome))
+        return 1 if outcome.HasField("refusal") else 0
+    raise NatsError(f"the intent {intent.id} is stored, but nothing was heard of its evaluation yet")
 
 
 if __name__ == "__main__":

@@ -32,10 +32,12 @@ const (
 // The kinds of alarms; the metric counts alarms under these names.
 const (
 	alarmUnknownFact   = "unknown event"
+	alarmNotAnEvent    = "not an event"
 	alarmCorruptStream = "I6"
 	alarmContradiction = "contradiction"
 	alarmDamage        = "projection damaged"
 	alarmLog           = "log differs"
+	alarmMail          = "mail overdue"
 )
 
 // alarm is counted in the metric of refusals, as the reason why something is unavailable.
@@ -58,6 +60,8 @@ type follower struct {
 	serve func(ctx context.Context, store *projection.Store) (stop func() error, err error)
 	// changed is called with the tenants whose new events have become visible. It must not block.
 	changed func(tenants []string)
+	// misfit is called for each message that cannot be an event.
+	misfit func(ctx context.Context, m journal.Misfit)
 	// building is called with the progress of a new projection; it may be nil.
 	building func(done, of uint64)
 }
@@ -136,7 +140,7 @@ func (f *follower) follow(ctx context.Context) (complete bool, err error) {
 // its existence must not show before (R46).
 func touched(batch []projection.Event) (tenants []string) {
 	for _, e := range batch {
-		if e.Event.GetKind() == aggregate.KindDisclosure && e.Event.GetDisclosureTold() == nil {
+		if e.Event == nil || e.Event.GetKind() == aggregate.KindDisclosure && e.Event.GetDisclosureTold() == nil {
 			continue
 		}
 		if !slices.Contains(tenants, e.Event.GetTenant()) {
@@ -168,22 +172,30 @@ type received struct {
 func (f *follower) read(ctx context.Context, from uint64) (events chan received, ended chan error) {
 	events, ended = make(chan received, waitingEvents), make(chan error, 1)
 	go func() {
-		err := f.source.Replay(ctx, journal.Replay{From: from, Follow: true}, func(e journal.Entry) error {
+		pass := func(e journal.Entry) error {
 			select {
 			case events <- received{projection.Event{Sequence: e.Seq, Bytes: e.Data, Event: e.Event}, e.Pending > 0}:
 				return nil
 			case <-ctx.Done():
 				return ctx.Err()
 			}
-		})
+		}
+		misfit := func(e journal.Entry, m journal.Misfit) error {
+			f.alarm(alarmNotAnEvent)
+			f.log.Error("ALARM: a stored message is no event; nothing is told of it", zap.Uint64("sequence", m.Seq),
+				zap.String("subject", m.Subject), zap.String("rule", m.Rule))
+			f.misfit(ctx, m)
+			return pass(e)
+		}
+		err := f.source.Replay(ctx, journal.Replay{From: from, Follow: true, Misfit: misfit}, pass)
 		ended <- f.judge(err)
 		close(events)
 	}()
 	return events, ended
 }
 
-// judge raises the alarm about a stream that cannot be followed further. No event is ever skipped (pkg/README.md, "The
-// event").
+// judge raises the alarm about a stream that cannot be followed further. No event is ever skipped, of whatever version
+// (pkg/README.md, "The event").
 func (f *follower) judge(err error) error {
 	var corrupt *journal.CorruptError
 	switch {
@@ -293,7 +305,8 @@ var errSeen = errors.New("seen")
 
 // peek reads one event of the stream, and the stream's last sequence. data is nil if the stream ends before that event.
 func (f *follower) peek(ctx context.Context, seq uint64) (data []byte, last uint64, err error) {
-	err = f.source.Replay(ctx, journal.Replay{From: seq}, func(e journal.Entry) error {
+	// The bytes are compared, whatever they say.
+	err = f.source.Replay(ctx, journal.Replay{From: seq, Undecoded: true}, func(e journal.Entry) error {
 		if e.Seq == seq {
 			data = e.Data
 		}

@@ -14,11 +14,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/story"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/projection"
-	"github.com/openlockbox/lockbox/services/audit-projector/internal/story"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 	"google.golang.org/protobuf/proto"
@@ -296,8 +297,7 @@ func TestWhatIsHintedAt(t *testing.T) {
 	stream := &story.Stream{Entries: slices.Clone(st.Entries), More: make(chan journal.Entry)}
 	r := start(t, t.TempDir(), stream)
 	s := r.store()
-	officer, admin := story.Provider("olga", "Olga Ostrova", "security-officers"),
-		story.Customer("sakura", "admin", "Ada Admin")
+	officer, admin := story.Provider("olga", "security-officers"), story.Customer("sakura", "admin")
 	var exposure, demand string
 	for _, row := range []struct {
 		what string
@@ -305,18 +305,21 @@ func TestWhatIsHintedAt(t *testing.T) {
 		want []string
 	}{
 		{"a request of the bank's", func() {
-			st.Submit(story.Provider("erin", "Erin Ellis", "support-engineers"), story.Dump("meadowbank", "sub-01", "a"))
+			st.Submit(story.Provider("erin", "support-engineers"), story.Dump("meadowbank", "sub-01", "a"))
 		}, []string{"meadowbank"}},
-		{"a setting of the other's", func() { st.Subscription(admin, "sakura", "new", "New") }, []string{"sakura"}},
+		{"a setting of the other's", func() {
+			st.Assign(admin, "sakura", "", "new", story.Customer("sakura", "new"), lockboxv1.Role_ROLE_AUDITOR, false)
+		}, []string{"sakura"}},
 		{"a mail about a request", func() { st.Mail("meadowbank", st.ID(), "owner@meadowbank.example") },
 			[]string{"meadowbank"}},
 		{"an exposure", func() { exposure = st.Disclose(officer, "meadowbank", "a capture", 0) }, nil},
 		{"a legal demand", func() { demand = st.Disclose(officer, "meadowbank", "mails", time.Hour) }, nil},
-		{"the telling of the exposure", func() { st.TellDisclosure("meadowbank", exposure) }, []string{"meadowbank"}},
-		{"before the end of the embargo", func() { st.TellDisclosure("meadowbank", demand) }, nil},
+		{"the telling of the exposure", func() { st.Owed(aggregate.Disclosure("meadowbank", exposure)) },
+			[]string{"meadowbank"}},
+		{"before the end of the embargo", func() { st.Owed(aggregate.Disclosure("meadowbank", demand)) }, nil},
 		{"the telling of the demand", func() {
 			st.Now = st.Now.Add(time.Hour)
-			st.TellDisclosure("meadowbank", demand)
+			st.Owed(aggregate.Disclosure("meadowbank", demand))
 		}, []string{"meadowbank"}},
 	} {
 		row.tell()

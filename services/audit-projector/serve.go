@@ -6,14 +6,16 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/service"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/answer"
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/proto"
 )
 
 const (
-	// queriesAtOnce limits the queries in progress; further ones wait in the subscription.
-	queriesAtOnce = 256
+	// queriesAtOnce limits the queries in progress, queriesWaiting those that wait for it, each once for known callers and
+	// once for others.
+	queriesAtOnce, queriesWaiting = 256, 4096
 	// queryTime limits how long a query may take, including the wait for min_sequence.
 	queryTime = 10 * time.Second
 )
@@ -22,7 +24,12 @@ const (
 func queries(rt *service.Runtime, a *answer.Answerer) bus.Responder {
 	return bus.Responder{
 		Name: Name, Description: "Answers queries about requests, tickets, tenants and the activity log", Endpoint: "query",
-		Subject: bus.QuerySubject("*"), AtOnce: queriesAtOnce, TimeLimit: queryTime, Log: rt.Log,
+		Subject: bus.QuerySubject("*"), AtOnce: queriesAtOnce, MostWaiting: queriesWaiting, TimeLimit: queryTime, Log: rt.Log,
+		Lane: a.Lane,
+		Refuse: func(r *lockboxv1.Refusal) proto.Message {
+			rt.Counters.Refused(r)
+			return &lockboxv1.QueryReply{Refusal: r}
+		},
 		Answer: func(ctx context.Context, subject string, data []byte) proto.Message {
 			reply, err := a.Answer(ctx, subject, data)
 			if err != nil {

@@ -18,6 +18,9 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/config"
+	"github.com/openlockbox/lockbox/pkg/fair"
+	"github.com/openlockbox/lockbox/pkg/invariant"
+	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/lease"
 	"github.com/openlockbox/lockbox/pkg/merkle"
 	"github.com/openlockbox/lockbox/pkg/refusal"
@@ -42,6 +45,9 @@ type Config struct {
 	// service is down, and is then rebuilt from the stream.
 	Dir string    `yaml:"dir"`
 	Log LogConfig `yaml:"log"`
+	// MailsWithin is how long after an event its mails have to be reported before there is an alarm; 0 means 15
+	// minutes. It must be longer than the notifier holds mails (digest_after), by five minutes at least.
+	MailsWithin time.Duration `yaml:"mails_within"`
 	// Building is called with the progress of a new projection until queries are answered; it may be nil.
 	Building func(done, of uint64) `yaml:"-"`
 }
@@ -55,7 +61,7 @@ type LogConfig struct {
 	// Interval is the time between two checkpoints while the stream grows; 0 means 8 s, so that every event is covered
 	// within ten.
 	Interval time.Duration `yaml:"interval"`
-	// RescanEvery is the pause between two full comparisons with the trees; 0 means 30 s.
+	// RescanEvery is the pause between two full comparisons with the trees; 0 means DefaultRescan.
 	RescanEvery time.Duration `yaml:"rescan_every"`
 	// PolicyFile names the witnesses that are asked to cosign, with their addresses (C2SP tlog-policy); empty for none.
 	PolicyFile string `yaml:"policy_file"`
@@ -69,8 +75,14 @@ type LogConfig struct {
 // defaultInterval leaves room to build, sign and store a checkpoint within 10 s (I5).
 const defaultInterval = 8 * time.Second
 
+// DefaultRescan is the pause between two full comparisons with the trees, unless configured.
+const DefaultRescan = guard.DefaultEvery
+
 // mostRescan leaves a quarter of a minute for the comparison itself.
 const mostRescan = 45 * time.Second
+
+// mostMailsWithin leaves a quarter of an hour to a notifier that holds mails for an hour.
+const mostMailsWithin = time.Hour + invariant.MailWithin
 
 // Check rejects an unusable configuration; the error names the field.
 func (c Config) Check() error {
@@ -82,6 +94,10 @@ func (c Config) Check() error {
 	}
 	if c.Log.SaltsFile == "" {
 		return refusal.Invalid("log.salts_file", rule, "is required: `lockbox keys` makes it")
+	}
+	if c.MailsWithin < 0 || c.MailsWithin > mostMailsWithin {
+		return refusal.Invalid("mails_within", rule, "is at most %v, a quarter more than a mail may be held",
+			mostMailsWithin)
 	}
 	if c.Log.Interval < 0 || c.Log.Interval > defaultInterval {
 		return refusal.Invalid("log.interval", rule, "is at most %v, so that a checkpoint is there within ten seconds (I5)",
@@ -139,13 +155,18 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) (err error) {
 		},
 	}
 	running.Go(func() { watching.Run(building) })
+	mails := &mailWatch{
+		file: filepath.Join(c.Dir, mailsName), stream: rt.Journal, within: cmp.Or(c.MailsWithin, invariant.MailWithin),
+		alarm: func() { rt.Counters.Refused(alarm(alarmMail)) }, now: rt.Now, log: rt.Log,
+	}
+	running.Go(func() { mails.run(building) })
 	f := &follower{
 		dir: c.Dir, source: rt.Journal, log: rt.Log, alarm: func(what string) { rt.Counters.Refused(alarm(what)) },
 		serve: func(ctx context.Context, store *projection.Store) (stop func() error, err error) {
 			a := &answer.Answerer{
 				Store: store, Verifier: rt.Verifier, Catalogue: repository.CatalogueInForce(), Now: rt.Now,
 				Healthy:  rt.Clock.Healthy,
-				Receipts: log,
+				Receipts: log, Callers: fair.NewCallers(),
 			}
 			stopAnswers, err := queries(rt, a).Serve(ctx, rt.Conn)
 			if err != nil {
@@ -158,6 +179,11 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) (err error) {
 			}, nil
 		},
 		changed: func(tenants []string) { hint(rt, tenants) }, building: c.Building,
+		misfit: func(ctx context.Context, m journal.Misfit) {
+			if _, aside, err := rt.Journal.SetAside(ctx, m); err != nil || !aside {
+				watching.Misfit(m)
+			}
+		},
 	}
 	if err := f.run(ctx); err != nil {
 		return fmt.Errorf("%s: %w", Name, err)

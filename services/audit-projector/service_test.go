@@ -21,9 +21,9 @@ import (
 	"github.com/openlockbox/lockbox/pkg/merkle"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/service"
+	"github.com/openlockbox/lockbox/pkg/story"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	projector "github.com/openlockbox/lockbox/services/audit-projector"
-	"github.com/openlockbox/lockbox/services/audit-projector/internal/story"
 	"github.com/openlockbox/lockbox/services/audit-projector/logkeys"
 	"github.com/openlockbox/lockbox/services/lockbox/demo/devissuer"
 	"go.uber.org/zap/zaptest"
@@ -45,7 +45,7 @@ type world struct {
 	keys  string // the directory of its keys
 	vkey  string
 	// Each event type has one writer.
-	writers map[string]*journal.Journal
+	writers map[aggregate.Writer]*journal.Journal
 }
 
 func newWorld(t testing.TB) *world { return newWorldOf(t, 1) }
@@ -60,9 +60,9 @@ func newWorldOf(t testing.TB, servers int) *world {
 	must(t, err)
 	w.vkey = keys.Verifier
 	w.client = w.bus.Connect(t, bus.Client)
-	w.writers = map[string]*journal.Journal{
-		"jit-evaluator": w.bus.Journal(t, bus.Evaluator), "lockbox-orchestrator": w.bus.Journal(t, bus.Orchestrator),
-		"notifier": w.bus.Journal(t, bus.Notifier),
+	w.writers = map[aggregate.Writer]*journal.Journal{}
+	for _, id := range []bus.Identity{bus.Evaluator, bus.Orchestrator, bus.Notifier} {
+		w.writers[aggregate.Writer(id)] = w.bus.Journal(t, id)
 	}
 	return w
 }
@@ -89,14 +89,11 @@ func (w *world) store() (last uint64) {
 	w.t.Helper()
 	for _, e := range w.story.Entries[w.stored:] {
 		var err error
-		about := aggregate.KeyOf(e.Event)
-		switch {
-		case about.Kind == aggregate.KindDelivery:
-			last, _, err = w.writers["notifier"].Report(w.t.Context(), e.Event)
-		case e.Event.GetAccessRequested() != nil || e.Event.GetAccessEvaluated() != nil:
-			last, err = w.writers["jit-evaluator"].Append(w.t.Context(), w.after[about], e.Event)
-		default:
-			last, err = w.writers["lockbox-orchestrator"].Append(w.t.Context(), w.after[about], e.Event)
+		about, writer := aggregate.KeyOf(e.Event), w.writers[aggregate.WriterOf(e.Event)]
+		if about.Kind == aggregate.KindDelivery {
+			last, _, err = writer.Report(w.t.Context(), e.Event)
+		} else {
+			last, err = writer.Append(w.t.Context(), w.after[about], e.Event)
 		}
 		must(w.t, err)
 		w.after[about] = last
@@ -161,7 +158,7 @@ func TestOnTheBus(t *testing.T) {
 	w, dir := newWorld(t), t.TempDir()
 	const bank = devissuer.TenantBank
 	w.story.Create(bank, "Meadow Bank", w.issuer.TenantIssuer(bank), w.actor("grace"))
-	w.story.Subscription(w.actor("grace"), bank, "prod", "Production")
+	w.story.Subscription(bank, "prod", "Production")
 	id := w.story.Submit(w.actor("erin"), story.Dump(bank, "prod", "vm1"))
 	w.story.Mail(bank, id, "grace@meadowbank.example")
 	w.store()
@@ -217,7 +214,7 @@ func TestTheLogToWhomItConcerns(t *testing.T) {
 	w := newWorld(t)
 	const bank = devissuer.TenantBank
 	w.story.Create(bank, "Meadow Bank", w.issuer.TenantIssuer(bank), w.actor("grace"))
-	w.story.Subscription(w.actor("grace"), bank, "prod", "Production")
+	w.story.Subscription(bank, "prod", "Production")
 	w.story.Assign(w.actor("grace"), bank, "prod", "a1", w.actor("otto"), lockboxv1.Role_ROLE_OWNER, false)
 	w.story.Create(devissuer.TenantHealth, devissuer.TenantHealthName, w.issuer.TenantIssuer(devissuer.TenantHealth),
 		w.actor("hana"))
@@ -229,7 +226,9 @@ func TestTheLogToWhomItConcerns(t *testing.T) {
 	get := &lockboxv1.Query{Tenant: bank,
 		Ask: &lockboxv1.Query_GetReceipt{GetReceipt: &lockboxv1.GetReceipt{RequestId: id}}}
 	receipt := w.ask("grace", get)
-	for giveUp := time.Now().Add(20 * time.Second); receipt.GetRefusal().GetCode() == lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE && time.Now().Before(giveUp); {
+	const unavailable = lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE
+	giveUp := time.Now().Add(20 * time.Second)
+	for receipt.GetRefusal().GetCode() == unavailable && time.Now().Before(giveUp) {
 		time.Sleep(50 * time.Millisecond)
 		receipt = w.ask("grace", get)
 	}

@@ -132,6 +132,9 @@ func (w *world) hook(public string, answer func(n int) int) Target {
 			return
 		}
 		w.verify(public, r.Header, body)
+		if kind := r.Header.Get("Content-Type"); kind != "application/cloudevents+json" {
+			w.Errorf("an event came as %s", kind)
+		}
 		var event struct {
 			ID       string `json:"id"`
 			Sequence string `json:"sequence"`
@@ -289,7 +292,8 @@ func (w *world) receive(conn net.Conn, connection int) {
 			return
 		}
 		var sequence uint64
-		if _, err := fmt.Sscanf(body, `sequence="%d"`, &sequence); err != nil || !strings.Contains(body, "] \xef\xbb\xbf{") {
+		if _, err := fmt.Sscanf(body, `sequence="%d"`, &sequence); err != nil ||
+			!strings.Contains(body, `type="TicketCommented"] {`) {
 			w.Errorf("the message is %q", message)
 		}
 		w.arrives(sequence)
@@ -339,6 +343,20 @@ func TestAConfigurationThatCannotWork(t *testing.T) {
 			Targets: []Target{{Name: "a", Webhook: Webhook{URL: "https://siem.example"}}}},
 		"targets.syslog": {Cursors: "d",
 			Targets: []Target{{Name: "a", Syslog: Syslog{Address: "h:1", CertFile: "c"}}}},
+		"targets.types":   {Cursors: "d", Targets: []Target{{Name: "a", Types: []string{"X"}, Webhook: hook}}},
+		"targets.refused": {Cursors: "d", Targets: []Target{{Name: "a", Refused: "drop", Webhook: hook}}},
+		"targets.webhook.headers": {Cursors: "d", Targets: []Target{{Name: "a", Webhook: Webhook{
+			URL: hook.URL, KeyFile: "k", Headers: map[string]string{"DD-API-KEY": "x"}}}}},
+		"targets.webhook.secret_headers": {Cursors: "d", Targets: []Target{{Name: "a", Webhook: Webhook{
+			URL: hook.URL, SecretHeaders: map[string]config.SecretFile{"Content-Type": "x"}}}}},
+		"targets.webhook.authorization": {Cursors: "d", Targets: []Target{{Name: "a", Webhook: Webhook{
+			URL: hook.URL, Authorization: Authorization{User: "u", TokenFile: "t"}}}}},
+		"targets.webhook.in_flight": {Cursors: "d", Targets: []Target{{Name: "a", Webhook: Webhook{
+			URL: hook.URL, KeyFile: "k", InFlight: 65}}}},
+		"targets.webhook.batch": {Cursors: "d", Targets: []Target{{Name: "a", Webhook: Webhook{
+			URL: hook.URL, KeyFile: "k", Batch: Batch{Events: -1}}}}},
+		"targets.webhook.body": {Cursors: "d", Targets: []Target{{Name: "a", Webhook: Webhook{
+			URL: hook.URL, KeyFile: "k", Body: "xml"}}}},
 	} {
 		if r, is := refusal.As(c.Validate()); !is || r.GetField() != field {
 			t.Errorf("%s: %v", field, r)

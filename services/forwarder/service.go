@@ -8,8 +8,10 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/config"
 	"github.com/openlockbox/lockbox/pkg/export"
 	"github.com/openlockbox/lockbox/pkg/input"
@@ -32,9 +34,15 @@ type Config struct {
 // Target is one destination for events: a webhook or a syslog server.
 type Target struct {
 	Name string `yaml:"name"`
-	// Tenant and Kind select events by tenant and by aggregate kind; empty: all.
-	Tenant string `yaml:"tenant"`
-	Kind   string `yaml:"kind"`
+	// Tenant, Kind and Types select events by tenant, by aggregate kind and by type (CustomerDenied); empty: all.
+	Tenant string   `yaml:"tenant"`
+	Kind   string   `yaml:"kind"`
+	Types  []string `yaml:"types"`
+	// From is the sequence to begin with while the target has no cursor; 0: the beginning.
+	From uint64 `yaml:"from"`
+	// Refused says what becomes of an event that a webhook refuses for what it is (400, 413 or 422): retry (the default)
+	// sends it again until it is taken, and skip leaves it out. Both raise an alarm in the log.
+	Refused string `yaml:"refused"`
 	// Format is cloudevents (the default), jsonl, ocsf or azure.
 	Format  string  `yaml:"format"`
 	Webhook Webhook `yaml:"webhook"`
@@ -43,13 +51,49 @@ type Target struct {
 	format export.Format
 }
 
-// Webhook is an HTTP endpoint that receives one event per POST.
+// Webhook is an HTTP endpoint that receives events by POST.
 type Webhook struct {
 	URL string `yaml:"url"`
-	// KeyFile holds the signing key (whsk_…) created by `lockbox audit forward key`.
+	// KeyFile holds the signing key (whsk_…) created by `lockbox audit forward key`. It may be empty if there are
+	// credentials: then nothing is signed.
 	KeyFile config.SecretFile `yaml:"key_file"`
 	// CAFile holds CA certificates to trust in addition to the system's; empty: none.
-	CAFile string `yaml:"ca_file"`
+	CAFile        string        `yaml:"ca_file"`
+	Authorization Authorization `yaml:"authorization"`
+	// Headers are sent with every request, and SecretHeaders too, whose values are in files.
+	Headers       map[string]string            `yaml:"headers"`
+	SecretHeaders map[string]config.SecretFile `yaml:"secret_headers"`
+	// InFlight is how many requests may be under way at a time; 0: 1, which keeps the order of all events. With more, the
+	// order of each aggregate's events is kept.
+	InFlight int `yaml:"in_flight"`
+	// Body is array, lines, splunk, elastic or azure-monitor; empty: a single event or, in batches, an array.
+	Body  string `yaml:"body"`
+	Batch Batch  `yaml:"batch"`
+}
+
+// Authorization is the Authorization header. Its files are read for every request, so that they can be replaced.
+type Authorization struct {
+	// Scheme stands before the token; empty: Bearer.
+	Scheme    string            `yaml:"scheme"`
+	TokenFile config.SecretFile `yaml:"token_file"`
+	// User and PasswordFile are for HTTP's basic authentication, instead of a token.
+	User         string            `yaml:"user"`
+	PasswordFile config.SecretFile `yaml:"password_file"`
+}
+
+// Batch limits how much one request carries.
+type Batch struct {
+	// Events is how many at most; 0: 1. Nothing is waited for: what has happened is sent.
+	Events int `yaml:"events"`
+	// Bytes is after how many bytes of events a batch is sent although there could be more; 0: 512 KiB.
+	Bytes int `yaml:"bytes"`
+}
+
+func (b Batch) bytes() int {
+	if b.Bytes == 0 {
+		return 512 << 10
+	}
+	return b.Bytes
 }
 
 // Syslog is a server that receives messages over TLS.
@@ -63,6 +107,9 @@ type Syslog struct {
 	KeyFile  config.SecretFile `yaml:"key_file"`
 	// Hostname is the HOSTNAME field of each message; empty: lockbox.
 	Hostname string `yaml:"hostname"`
+	// Enterprise is the private enterprise number of the structured data's name; 0: 32473, the number for documentation
+	// (RFC 5612), as Lockbox has none of its own.
+	Enterprise uint32 `yaml:"enterprise"`
 }
 
 // Run forwards events until ctx ends or every target has answered 410 Gone.
@@ -70,15 +117,19 @@ func Run(ctx context.Context, rt *service.Connected, c Config) error {
 	if err := c.Validate(); err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
 	}
-	j, err := journal.Open(ctx, rt.Conn, journal.WithLog(rt.Log))
+	j, err := journal.Open(ctx, rt.Conn, journal.WithLog(rt.Log), journal.WithSkipped(rt.Skipped))
 	if err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
 	}
 	defer j.Close()
-	return (&Forwarder{Config: c, Source: j, Now: rt.Now, Log: rt.Log}).Run(ctx)
+	return (&Forwarder{Config: c, Source: j, Now: rt.Now, Log: rt.Log, Metrics: rt.Counters.Registerer(),
+		Health: rt.Healthy}).Run(ctx)
 }
 
-const rule = "configuration"
+const (
+	rule = "configuration"
+	skip = "skip"
+)
 
 // Validate rejects a configuration that cannot work, naming the field.
 func (c *Config) Validate() error {
@@ -113,6 +164,14 @@ func (t *Target) validate() error {
 	if t.format, known = export.Named(t.Format); !known || t.Format == "csv" {
 		return refusal.Invalid("targets.format", rule, "%s: must be jsonl, cloudevents, ocsf or azure", t.Name)
 	}
+	if t.Refused != "" && t.Refused != "retry" && t.Refused != skip {
+		return refusal.Invalid("targets.refused", rule, "%s: must be retry or skip", t.Name)
+	}
+	for _, typ := range t.Types {
+		if !slices.ContainsFunc(aggregate.Facts(), func(f aggregate.Fact) bool { return f.Type == typ }) {
+			return refusal.Invalid("targets.types", rule, "%s: there is no event type %q", t.Name, typ)
+		}
+	}
 	switch hook, syslog := t.Webhook.URL != "", t.Syslog.Address != ""; {
 	case hook == syslog:
 		return refusal.Invalid("targets", rule, "%s: has either a webhook.url or a syslog.address", t.Name)
@@ -121,16 +180,58 @@ func (t *Target) validate() error {
 	case syslog:
 		return nil
 	}
-	u, err := url.Parse(t.Webhook.URL)
+	return t.Webhook.validate(t.Name)
+}
+
+func (c Webhook) validate(name string) error {
+	u, err := url.Parse(c.URL)
 	if err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" &&
 		!(u.Scheme == "http" && loopback(u.Hostname())) {
-		return refusal.Invalid("targets.webhook.url", rule, "%s: must be an https address", t.Name)
+		return refusal.Invalid("targets.webhook.url", rule, "%s: must be an https address without credentials", name)
 	}
-	if t.Webhook.KeyFile == "" {
-		return refusal.Invalid("targets.webhook.key_file", rule, "%s: is required: lockbox audit forward key makes it",
-			t.Name)
+	a := c.Authorization
+	switch {
+	case (a.User == "") != (a.PasswordFile == ""), a.TokenFile != "" && a.User != "", a.Scheme != "" && a.TokenFile == "":
+		return refusal.Invalid("targets.webhook.authorization", rule,
+			"%s: has either a token_file, perhaps with a scheme, or a user and a password_file", name)
+	case c.KeyFile == "" && a == Authorization{} && len(c.SecretHeaders) == 0:
+		return refusal.Invalid("targets.webhook.key_file", rule,
+			"%s: is required without authorization: lockbox audit forward key makes it", name)
+	case c.InFlight < 0 || c.InFlight > 64:
+		return refusal.Invalid("targets.webhook.in_flight", rule, "%s: must be 1 to 64", name)
+	case c.Batch.Events < 0 || c.Batch.Events > 10_000 || c.Batch.Bytes < 0 || c.Batch.Bytes > 32<<20:
+		return refusal.Invalid("targets.webhook.batch", rule, "%s: at most 10000 events or 32 MiB", name)
+	}
+	if _, known := bodies[c.Body]; !known {
+		return refusal.Invalid("targets.webhook.body", rule,
+			"%s: must be array, lines, splunk, elastic or azure-monitor", name)
+	}
+	for h := range c.Headers {
+		if own(h) || secretly(h) {
+			return refusal.Invalid("targets.webhook.headers", rule,
+				"%s: %q is set by Lockbox, or is a secret: those are in authorization or secret_headers", name, h)
+		}
+	}
+	for h := range c.SecretHeaders {
+		if own(h) {
+			return refusal.Invalid("targets.webhook.secret_headers", rule, "%s: %q is set by Lockbox", name, h)
+		}
 	}
 	return nil
+}
+
+// own reports whether Lockbox itself sets a header.
+func own(name string) bool {
+	n := strings.ToLower(name)
+	return strings.HasPrefix(n, "webhook-") || slices.Contains([]string{"", "authorization", "content-length",
+		"content-type", "host", "transfer-encoding"}, n)
+}
+
+// secretly reports whether a header's name says that its value is a secret.
+func secretly(name string) bool {
+	n := strings.ToLower(name)
+	return slices.ContainsFunc([]string{"auth", "cookie", "key", "password", "secret", "signature", "token"},
+		func(s string) bool { return strings.Contains(n, s) })
 }
 
 func loopback(host string) bool {

@@ -2,12 +2,14 @@ package forwarder
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -15,9 +17,8 @@ import (
 const (
 	// Facility "log audit" (13), severity "notice" (5), see RFC 5424 §6.2.1.
 	priority = 13*8 + 5
-	// enterprise is the SD-ID of our structured data; 32473 is the enterprise number reserved for documentation (RFC
-	// 5612), until we have our own.
-	enterprise = "lockbox@32473"
+	// documentation is the enterprise number reserved for documentation (RFC 5612).
+	documentation = 32473
 	// settle is how long a connection must outlive a message for the message to count as received. Syslog has no
 	// acknowledgements, so whatever was written within this time before a connection is lost is sent again.
 	settle = 2 * time.Second
@@ -25,6 +26,7 @@ const (
 
 // syslog writes messages to a server over TLS, each prefixed with its length (octet counting, RFC 5425 §4.3).
 type syslog struct {
+	mu     sync.Mutex
 	config Syslog
 	tls    *tls.Config
 	now    func() time.Time
@@ -68,8 +70,19 @@ func newSyslog(c Syslog, now func() time.Time) (*syslog, error) {
 	return s, nil
 }
 
-func (s *syslog) deliver(ctx context.Context, m message) error {
-	if err := s.lost(); err != nil {
+func (s *syslog) deliver(ctx context.Context, messages []message) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, m := range messages {
+		if err := s.send(ctx, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *syslog) send(ctx context.Context, m message) error {
+	if err := s.ended(); err != nil {
 		return err
 	}
 	if s.conn == nil {
@@ -82,7 +95,7 @@ func (s *syslog) deliver(ctx context.Context, m message) error {
 		return err
 	}
 	if _, err := s.conn.Write(fmt.Appendf(nil, "%d %s", len(line), line)); err != nil {
-		s.close()
+		s.drop()
 		return fmt.Errorf("%w by %s: %w", errLost, s.config.Address, err)
 	}
 	s.sent = append(s.sent, sent{m.sequence, s.now()})
@@ -90,10 +103,16 @@ func (s *syslog) deliver(ctx context.Context, m message) error {
 }
 
 func (s *syslog) lost() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ended()
+}
+
+func (s *syslog) ended() error {
 	if s.conn == nil || !s.broken.Load() {
 		return nil
 	}
-	s.close()
+	s.drop()
 	return fmt.Errorf("%w by %s", errLost, s.config.Address)
 }
 
@@ -115,6 +134,8 @@ func (s *syslog) connect(ctx context.Context) error {
 
 // settled returns the last message that counts as received.
 func (s *syslog) settled(uint64) (last uint64, waits bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.conn == nil || s.broken.Load() {
 		return 0, true
 	}
@@ -128,24 +149,30 @@ func (s *syslog) settled(uint64) (last uint64, waits bool) {
 }
 
 func (s *syslog) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.drop()
+}
+
+func (s *syslog) drop() {
 	if s.conn != nil {
 		_ = s.conn.Close()
 	}
 	s.conn, s.sent = nil, nil
 }
 
-// line formats an RFC 5424 message: the event's type is the MSGID, its ids are structured data, and the event itself
-// is the JSON body.
+// line formats an RFC 5424 message: the event's type is the MSGID, its ids and its type are structured data, and the
+// event itself is the JSON body. No byte order mark stands before it: JSON allows none (RFC 8259 §8.1), and RFC 5424
+// demands none of a MSG whose encoding is not declared.
 func (s *syslog) line(m message) []byte {
-	host := s.config.Hostname
-	if host == "" {
-		host = "lockbox"
-	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "<%d>1 %s %s lockbox - %s [%s sequence=\"%d\" tenant=\"%s\" id=\"%s\"] \xef\xbb\xbf%s", priority,
-		m.time.UTC().Format("2006-01-02T15:04:05.000000Z"), host, m.typ, enterprise, m.sequence, parameter(m.tenant),
-		parameter(m.id),
-		bytes.TrimSuffix(m.row, []byte("\n")))
+	fmt.Fprintf(&b, "<%d>1 %s %s lockbox - %s [lockbox@%d sequence=\"%d\" tenant=\"%s\" id=\"%s\" type=\"%s\"", priority,
+		m.time.UTC().Format("2006-01-02T15:04:05.000000Z"), cmp.Or(s.config.Hostname, "lockbox"), m.typ,
+		cmp.Or(s.config.Enterprise, documentation), m.sequence, parameter(m.tenant), parameter(m.id), parameter(m.typ))
+	if m.request != "" {
+		fmt.Fprintf(&b, " request=\"%s\"", parameter(m.request))
+	}
+	fmt.Fprintf(&b, "] %s", asIs(m))
 	return b.Bytes()
 }
 

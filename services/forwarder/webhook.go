@@ -2,6 +2,7 @@ package forwarder
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -12,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -24,6 +26,7 @@ const (
 	privatePrefix = "whsk_"
 	publicPrefix  = "whpk_"
 	slowest       = 15 * time.Second
+	largestAnswer = 16 << 20
 )
 
 // CreateKey writes a new signing key to a file that only its owner can read, and returns the public key with which
@@ -53,35 +56,71 @@ func parseKey(text string) (ed25519.PrivateKey, error) {
 	return nil, errors.New("not a signing key for webhooks, which begins with " + privatePrefix)
 }
 
-// webhook posts events to an endpoint, one per request.
+// webhook posts events to an endpoint.
 type webhook struct {
-	url    string
-	key    ed25519.PrivateKey
-	kind   string
+	config Webhook
+	key    ed25519.PrivateKey // nil: nothing is signed
+	body   body
 	client *http.Client
 	now    func() time.Time
 }
 
-func newWebhook(c Webhook, kind string, now func() time.Time) (*webhook, error) {
-	text, err := c.KeyFile.Read()
-	if err != nil {
-		return nil, err
+func newWebhook(c Webhook, format string, now func() time.Time) (*webhook, error) {
+	w := &webhook{config: c, body: bodyOf(c, format), now: now}
+	if c.KeyFile != "" {
+		text, err := c.KeyFile.Read()
+		if err != nil {
+			return nil, err
+		}
+		if w.key, err = parseKey(text); err != nil {
+			return nil, fmt.Errorf("%s: %w", c.KeyFile, err)
+		}
 	}
-	key, err := parseKey(text)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", c.KeyFile, err)
+	if err := w.credentials(http.Header{}); err != nil { // a file that is missing shows at once
+		return nil, err
 	}
 	trusted, err := roots(c.CAFile, true)
 	if err != nil {
 		return nil, err
 	}
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusted, MinVersion: tls.VersionTLS12},
-		Proxy: http.ProxyFromEnvironment}
-	return &webhook{c.URL, key, kind, &http.Client{
-		Transport: transport, Timeout: slowest,
-		// A signed event must reach only the configured endpoint, so redirects are not followed.
+	w.client = &http.Client{
+		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusted, MinVersion: tls.VersionTLS12},
+			Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: max(1, c.InFlight), ForceAttemptHTTP2: true},
+		Timeout: slowest,
+		// Events and credentials must reach only the configured endpoint, so redirects are not followed.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}, now}, nil
+	}
+	return w, nil
+}
+
+// credentials sets the headers that the configuration names.
+func (w *webhook) credentials(h http.Header) error {
+	for name, value := range w.config.Headers {
+		h.Set(name, value)
+	}
+	for name, file := range w.config.SecretHeaders {
+		value, err := file.Read()
+		if err != nil {
+			return err
+		}
+		h.Set(name, value)
+	}
+	a := w.config.Authorization
+	switch {
+	case a.TokenFile != "":
+		token, err := a.TokenFile.Read()
+		if err != nil {
+			return err
+		}
+		h.Set("Authorization", cmp.Or(a.Scheme, "Bearer")+" "+token)
+	case a.User != "":
+		password, err := a.PasswordFile.Read()
+		if err != nil {
+			return err
+		}
+		h.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(a.User+":"+password)))
+	}
+	return nil
 }
 
 // roots returns the certificates in a file, added to the system's if besides is set; nil means the system's alone.
@@ -105,36 +144,68 @@ func roots(file string, besides bool) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// deliver posts an event. Its id is the event's and the same on every attempt, so that receivers can deduplicate.
-func (w *webhook) deliver(ctx context.Context, m message) error {
-	body := bytes.TrimSuffix(m.row, []byte("\n"))
-	at := strconv.FormatInt(w.now().Unix(), 10)
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, w.url, bytes.NewReader(body))
+// deliver posts events. The id of a single one is the event's and the same on every attempt, so that receivers can
+// deduplicate; in a batch each event has its own.
+func (w *webhook) deliver(ctx context.Context, messages []message) error {
+	content := w.body.write(messages)
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, w.config.URL, bytes.NewReader(content))
 	if err != nil {
 		return err
 	}
-	signed := fmt.Appendf(nil, "%s.%s.%s", m.id, at, body)
-	r.Header = http.Header{
-		"Content-Type": {w.kind}, "User-Agent": {"lockbox"}, "Webhook-Id": {m.id}, "Webhook-Timestamp": {at},
-		"Webhook-Signature": {"v1a," + base64.StdEncoding.EncodeToString(ed25519.Sign(w.key, signed))},
+	r.Header = http.Header{"User-Agent": {"lockbox"}}
+	if err := w.credentials(r.Header); err != nil {
+		return err
+	}
+	r.Header.Set("Content-Type", w.body.kind)
+	if w.key != nil {
+		w.sign(r.Header, messages, content)
 	}
 	answer, err := w.client.Do(r)
 	if err != nil {
+		if u := new(url.Error); errors.As(err, &u) {
+			err = u.Err // without the address, whose query may be a secret
+		}
 		return err
 	}
-	_, err = io.Copy(io.Discard, io.LimitReader(answer.Body, 64<<10))
+	said, err := io.ReadAll(io.LimitReader(answer.Body, largestAnswer))
 	err = errors.Join(err, answer.Body.Close())
-	switch {
-	case answer.StatusCode/100 == 2:
-		return nil // the body is of no interest
-	case answer.StatusCode == http.StatusGone:
+	switch answer.StatusCode {
+	case http.StatusGone:
 		return errGone
+	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
+		return &refused{answer.StatusCode, "the target answered " + answer.Status}
 	}
-	wait := time.Duration(0)
-	if seconds, wrong := strconv.Atoi(answer.Header.Get("Retry-After")); wrong == nil && seconds > 0 {
-		wait = min(time.Duration(seconds)*time.Second, longestWait)
+	if answer.StatusCode/100 == 2 {
+		if w.body.check == nil {
+			return nil // what it says is of no interest
+		}
+		return errors.Join(err, w.body.check(said, len(messages)))
 	}
-	return errors.Join(&later{wait, fmt.Errorf("the target answered %s", answer.Status)}, err)
+	return &later{asked(answer.Header.Get("Retry-After"), w.now()), fmt.Errorf("the target answered %s", answer.Status)}
+}
+
+// sign adds a Standard Webhooks signature.
+func (w *webhook) sign(h http.Header, messages []message, content []byte) {
+	id := messages[0].id
+	if len(messages) > 1 {
+		id += "_" + messages[len(messages)-1].id
+	}
+	at := strconv.FormatInt(w.now().Unix(), 10)
+	signed := fmt.Appendf(nil, "%s.%s.%s", id, at, content)
+	h.Set("Webhook-Id", id)
+	h.Set("Webhook-Timestamp", at)
+	h.Set("Webhook-Signature", "v1a,"+base64.StdEncoding.EncodeToString(ed25519.Sign(w.key, signed)))
+}
+
+// asked parses Retry-After, seconds or a date (RFC 9110 §10.2.3).
+func asked(after string, now time.Time) time.Duration {
+	if seconds, err := strconv.Atoi(after); err == nil {
+		return min(max(0, time.Duration(min(seconds, 1<<20))*time.Second), longestAsked)
+	}
+	if at, err := http.ParseTime(after); err == nil {
+		return min(max(0, at.Sub(now)), longestAsked)
+	}
+	return 0
 }
 
 func (w *webhook) close() { w.client.CloseIdleConnections() }

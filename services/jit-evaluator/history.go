@@ -2,27 +2,34 @@ package evaluator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/repository"
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"go.uber.org/zap"
 )
 
 // behind is how long an evaluation waits until its own request has been counted.
 const behind = 5 * time.Second
+
+// again is the pause before events that could not be read are asked for again.
+const again = time.Second
 
 // histories counts each engineer's requests from EVENTS while the service runs. Two replicas may have read up to
 // different sequences; each evaluation records the history it used.
 type histories struct {
 	journal    *journal.Journal
 	repository *repository.Repository
+	log        *zap.Logger
 
 	mu      sync.Mutex
 	counted *policy.Histories
@@ -30,21 +37,18 @@ type histories struct {
 	awaited map[uint64]chan struct{}
 }
 
-func newHistories(j *journal.Journal, r *repository.Repository) *histories {
-	return &histories{journal: j, repository: r, counted: policy.NewHistories(), awaited: map[uint64]chan struct{}{}}
+func newHistories(j *journal.Journal, r *repository.Repository, log *zap.Logger) *histories {
+	return &histories{journal: j, repository: r, log: log,
+		counted: policy.NewHistories(), awaited: map[uint64]chan struct{}{}}
 }
 
 // catchUp counts the events that were stored before it began.
 func (h *histories) catchUp(ctx context.Context, now time.Time) error {
-	return h.count(ctx, h.rest(now))
+	return h.count(ctx, now, false)
 }
 
 // follow keeps counting until ctx ends.
-func (h *histories) follow(ctx context.Context, now time.Time) error {
-	rest := h.rest(now)
-	rest.Follow = true
-	return h.count(ctx, rest)
-}
+func (h *histories) follow(ctx context.Context, now time.Time) error { return h.count(ctx, now, true) }
 
 // rest replays events that have not been counted and can matter at now or later. It starts a day early to allow for
 // clock skew.
@@ -60,12 +64,27 @@ func (h *histories) rest(now time.Time) journal.Replay {
 	return r
 }
 
-func (h *histories) count(ctx context.Context, r journal.Replay) error {
-	err := h.journal.Replay(ctx, r, func(e journal.Entry) error { return h.add(ctx, e) })
-	if err != nil {
-		return fmt.Errorf("%s: counting histories: %w", Name, err)
+// count counts until there is no more, or until ctx ends if it follows. What cannot be read now, because the bus is
+// away or a stored event is damaged, is tried again: intents wait, and everything else goes on, the guard's alarm
+// first.
+func (h *histories) count(ctx context.Context, now time.Time, follow bool) error {
+	for {
+		r := h.rest(now)
+		r.Follow = follow
+		err := h.journal.Replay(ctx, r, func(e journal.Entry) error { return h.add(ctx, e) })
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil, errors.Is(err, input.ErrUnknownFact): // a newer version must read on
+			return fmt.Errorf("%s: counting histories: %w", Name, err)
+		}
+		h.log.Warn("the engineers' histories cannot be counted further; intents wait", zap.Error(err))
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(again):
+		}
 	}
-	return nil
 }
 
 // add counts one event and wakes the evaluations that wait for it.
@@ -73,6 +92,11 @@ func (h *histories) add(ctx context.Context, e journal.Entry) error {
 	asked := func(tenant, id string) (*lockboxv1.Person, error) {
 		about := aggregate.Request(tenant, id)
 		states, err := h.repository.Basis(ctx, about)
+		var misfit *journal.MisfitError
+		if errors.As(err, &misfit) { // one spoilt request does not stop the counting of all others
+			h.log.Warn("the outcome of a request is nobody's: something stored with it is no event", zap.Error(err))
+			return nil, nil
+		}
 		return states.Request(about).Requester.GetPerson(), err
 	}
 	h.mu.Lock()
@@ -85,6 +109,20 @@ func (h *histories) add(ctx context.Context, e journal.Entry) error {
 		delete(h.awaited, e.Seq)
 	}
 	return nil
+}
+
+// admit counts an intent as a request that waits, unless there are too many (R52).
+func (h *histories) admit(in *lockboxv1.AccessIntent, by *lockboxv1.Actor, now time.Time, limits policy.Limits) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.counted.Admit(in, by, now, limits)
+}
+
+// withdraw forgets an intent that was admitted and not stored.
+func (h *histories) withdraw(in *lockboxv1.AccessIntent) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.counted.Withdraw(in)
 }
 
 // of returns the requester's history as soon as every event stored before the request has been counted. Until then the

@@ -10,6 +10,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"go.uber.org/zap"
 )
 
 func asks(sequence uint64, id string) journal.Entry {
@@ -24,7 +25,7 @@ var erin = &lockboxv1.Person{Issuer: "https://nimbus.example", Subject: "erin"}
 
 func TestAnEvaluationWaitsForWhatCameBeforeIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHistories(nil, nil)
+		h := newHistories(nil, nil, zap.NewNop())
 		second := request.State{History: aggregate.History{Tenant: "contoso", ID: "b", Sequence: 7},
 			Requester: &lockboxv1.Actor{Person: erin}}
 		if err := h.add(t.Context(), asks(6, "a")); err != nil {

@@ -4,7 +4,6 @@ package evaluator
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -32,6 +31,8 @@ const Name = "jit-evaluator"
 type Config struct {
 	// Terms are the provider's deadlines and durations.
 	Terms request.Terms `yaml:"terms"`
+	// Limits bound the requests that wait for a decision (R52).
+	Limits policy.Limits `yaml:"limits"`
 	// Tools lists the engineering tools that may submit intents, with the scope of each.
 	Tools []Tool `yaml:"tools"`
 }
@@ -41,9 +42,13 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 	if err := CheckTools(c.Tools); err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
 	}
+	if err := c.Terms.Check(); err != nil {
+		return fmt.Errorf("%s: %w", Name, err)
+	}
 	reads := repository.New(rt.Journal)
 	e := &evaluator{
-		Runtime: rt, repository: reads, histories: newHistories(rt.Journal, reads), terms: c.Terms, tools: c.Tools,
+		Runtime: rt, repository: reads, histories: newHistories(rt.Journal, reads, rt.Log), terms: c.Terms,
+		limits: c.Limits, tools: c.Tools,
 		rules: repository.RulesInForce(), catalogue: repository.CatalogueInForce(),
 		actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: Name},
 	}
@@ -54,15 +59,10 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 	}
 	rt.Log.Info("histories counted", zap.Uint64("sequence", e.histories.counted.Sequence()),
 		zap.Duration("after", time.Since(begun)))
-	ctx, stop := context.WithCancel(ctx)
-	followed := make(chan error, 1)
-	go func() {
-		defer stop() // Without counting, evaluation must stop.
-		followed <- e.histories.follow(ctx, e.Now())
-	}()
-	err := rt.Journal.FollowIntents(ctx, e.handle)
-	stop()
-	return errors.Join(err, <-followed)
+	parts, ctx := errgroup.WithContext(ctx) // Without counting, evaluation must stop.
+	parts.Go(func() error { return e.histories.follow(ctx, e.Now()) })
+	parts.Go(func() error { return rt.Journal.FollowIntents(ctx, e.handle) })
+	return parts.Wait()
 }
 
 type evaluator struct {
@@ -72,6 +72,7 @@ type evaluator struct {
 	rules      *repository.InForce[*policy.Rules]
 	catalogue  *repository.InForce[*catalogue.Catalogue]
 	terms      request.Terms
+	limits     policy.Limits
 	tools      []Tool
 	actor      *lockboxv1.Actor
 }
@@ -87,16 +88,21 @@ func (e *evaluator) handle(ctx context.Context, in journal.Intent) error {
 		return fmt.Errorf("%s: %w", Name, err)
 	}
 	message := new(lockboxv1.AccessIntent)
-	outcome := &lockboxv1.IntentOutcome{Tenant: tenantID}
 	err = input.Decode(in.Data, message)
+	if tenantID == "" { // the tool is for all customers
+		tenantID = message.GetTenant()
+	}
+	outcome := &lockboxv1.IntentOutcome{Tenant: tenantID}
 	if err == nil {
 		outcome.IntentId = message.GetId()
-		err = e.evaluate(ctx, tenantID, request.Submission{Intent: message, Tool: tool, Sequence: in.Seq, Stored: in.Stored},
-			outcome)
+		var sub request.Submission
+		if sub, err = request.Receive(message, tool, in.Seq, in.Stored); err == nil {
+			err = e.evaluate(ctx, tenantID, sub, outcome)
+		}
 	}
 	if r, refused := refusal.As(err); refused && r.GetCode() != lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE {
 		outcome.Refusal = r
-		if err := e.SetAside(ctx, in.Subject, in.Seq, in.Data, r); err != nil {
+		if err := e.SetAside(ctx, tool, in.Subject, in.Seq, in.Data, r); err != nil {
 			return err
 		}
 	} else if err != nil {
@@ -130,7 +136,12 @@ func (e *evaluator) evaluate(
 	if err != nil {
 		return err
 	}
-	if t := states.Tenant(tenantID); !t.Exists() {
+	t := states.Tenant(tenantID)
+	if t.Fault != nil && t.Fault.NotAnEvent {
+		return refusal.Precondition("tenant", "I6", "message %d, stored on the tenant's subjects, is no event; "+
+			"submit it again once the security officer has set that aside", t.Fault.Sequence)
+	}
+	if !t.Exists() {
 		return refusal.NotFound("tenant", "I9", "there is no such tenant")
 	}
 	submitted, err := request.Submit(states.Request(about), sub, e.terms, e.Now())
@@ -138,9 +149,15 @@ func (e *evaluator) evaluate(
 		return err
 	}
 	outcome.Duplicate = submitted == nil
+	if submitted != nil {
+		if err := e.histories.admit(in, sub.By, e.Now(), e.limits); err != nil {
+			return err
+		}
+	}
 	// The request is stored before it is evaluated, and not together with its evaluation: the engineer's history is
 	// counted up to the request's own place in the stream, so that of two at once one counts the other (R13).
 	if err := e.write(ctx, states, submitted); err != nil {
+		e.histories.withdraw(in)
 		return err
 	}
 	facts, err := e.facts(ctx, states, states.Request(about))
@@ -187,28 +204,28 @@ func (e *evaluator) facts(ctx context.Context, states repository.States, s reque
 	return f, err
 }
 
-// basis reads all inputs of an evaluation as one consistent cut: the tenant, the subscription, the ticket, the rules
-// and the catalogue in force, and the request from an earlier attempt at this intent. It refuses (CONFLICT) an ID that
-// belongs to a request of another tenant. Two such intents at the same instant, handled by two replicas, both pass:
-// they are then two requests, each of its own tenant.
+// basis reads all inputs of an evaluation as one consistent cut: the tenant, the subscription and its owner, the
+// ticket, the rules and the catalogue in force, and the request from an earlier attempt at this intent. It refuses
+// (CONFLICT) an ID that belongs to a request of another tenant. Two such intents at the same instant, handled by two
+// replicas, both pass: they are then two requests, each of its own tenant.
 func (e *evaluator) basis(
 	ctx context.Context, about aggregate.Key, in *lockboxv1.AccessIntent,
 ) (states repository.States, err error) {
 	keys := []aggregate.Key{about, aggregate.Tenant(about.Tenant), aggregate.Rules, aggregate.Catalogue}
 	if id := in.GetSubscriptionId(); id != "" {
-		keys = append(keys, aggregate.Subscription(about.Tenant, id))
+		keys = append(keys, repository.States{}.SubscriptionKeys(about.Tenant, id)...)
 	}
 	if id := in.GetTicketId(); id != "" {
 		keys = append(keys, aggregate.Ticket(about.Tenant, id))
 	}
 	var tenants []string
-	reading, ctx := errgroup.WithContext(ctx)
+	reading, reads := errgroup.WithContext(ctx)
 	reading.Go(func() (err error) {
-		states, err = e.repository.Basis(ctx, keys...)
+		states, err = e.repository.Basis(reads, keys...)
 		return err
 	})
 	reading.Go(func() (err error) {
-		tenants, err = e.Journal.TenantsOfRequest(ctx, about.ID)
+		tenants, err = e.Journal.TenantsOfRequest(reads, about.ID)
 		return err
 	})
 	if err := reading.Wait(); err != nil {
@@ -216,6 +233,10 @@ func (e *evaluator) basis(
 	}
 	if slices.ContainsFunc(tenants, func(t string) bool { return t != about.Tenant }) {
 		return nil, refusal.Conflict("id", "bad input", "this id was used for another intent")
+	}
+	if id := in.GetSubscriptionId(); id != "" && states.Ownership(id).Spelling(about.Tenant, id) != id {
+		// It is written otherwise than it was registered.
+		return e.repository.Basis(ctx, append(keys, states.SubscriptionKeys(about.Tenant, id)...)...)
 	}
 	return states, nil
 }

@@ -40,7 +40,8 @@ func (t Tool) OnlyTenants() []string {
 // must not allow everything.
 func CheckTools(tools []Tool) error {
 	if len(tools) == 0 {
-		return errors.New("tools: name the engineering tools that may submit intents; without one nobody can ask for anything")
+		return errors.New(
+			"tools: name the engineering tools that may submit intents; without one nobody can ask for anything")
 	}
 	names := map[string]bool{}
 	for _, t := range tools {

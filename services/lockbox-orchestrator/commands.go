@@ -3,12 +3,14 @@ package orchestrator
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/identity"
 	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/prose"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/repository"
 	"github.com/openlockbox/lockbox/pkg/request"
@@ -19,8 +21,9 @@ import (
 )
 
 const (
-	// commandsAtOnce limits the commands in progress; further ones wait in the subscription.
-	commandsAtOnce = 512
+	// commandsAtOnce limits the commands in progress, commandsWaiting those that wait for it, each once for known callers
+	// and once for others.
+	commandsAtOnce, commandsWaiting = 512, 4096
 	// commandTime limits how long one command may take before the caller gets UNAVAILABLE.
 	commandTime = 10 * time.Second
 	// attempts is the number of retries after write conflicts.
@@ -31,19 +34,32 @@ const (
 func (o *orchestrator) commands() bus.Responder {
 	return bus.Responder{
 		Name: Name, Description: "Decides requests, tenants, roles and tickets", Endpoint: "command",
-		Subject: bus.CommandSubject("*"), AtOnce: commandsAtOnce, TimeLimit: commandTime, Answer: o.answer, Log: o.Log,
+		Subject: bus.AnyCommand, AtOnce: commandsAtOnce, MostWaiting: commandsWaiting, TimeLimit: commandTime,
+		Lane: o.lane, Over: o.over, Answer: o.answer, Log: o.Log,
+		Refuse: func(r *lockboxv1.Refusal) proto.Message {
+			o.Counters.Refused(r)
+			return &lockboxv1.CommandReply{Refusal: r}
+		},
 	}
+}
+
+// lane returns the lane in which a command waits, and whether its token was verified before.
+func (o *orchestrator) lane(data []byte) (lane string, known bool) {
+	c := new(lockboxv1.Command)
+	_ = proto.Unmarshal(data, c) // answer refuses what is none
+	return o.callers.Lane(c.GetTenant(), c.GetToken())
 }
 
 func (o *orchestrator) answer(ctx context.Context, subject string, data []byte) proto.Message {
 	c := new(lockboxv1.Command)
 	if err := input.Decode(data, c); err != nil {
 		reply := &lockboxv1.CommandReply{Refusal: refusal.Of(err)}
-		if err := o.SetAside(ctx, subject, 0, data, reply.GetRefusal()); err != nil {
+		if err := o.SetAside(ctx, "commands", subject, 0, data, reply.GetRefusal()); err != nil {
 			o.Log.Error("dead letter not kept", zap.Error(err))
 		}
 		return reply
 	}
+	prose.Message(c)
 	reply, err := o.command(ctx, subject, c)
 	if err != nil {
 		reply = &lockboxv1.CommandReply{Refusal: refusal.Of(err)}
@@ -61,24 +77,58 @@ func (o *orchestrator) command(
 	if err := o.Clock.Healthy(); err != nil {
 		return nil, err
 	}
-	about, err := check(subject, c)
+	about, sender, err := check(subject, c)
 	if err != nil {
 		return nil, err
 	}
+	if c.GetSetAsideMessage() != nil {
+		return o.setAside(ctx, c)
+	}
 	var by *lockboxv1.Actor
+	var counted bool
 	for attempt := 1; ; attempt++ {
-		states, err := o.repository.BasisOf(ctx, about)
+		// The provider's own aggregates may be about a customer.
+		keys := []aggregate.Key{about}
+		if about.Tenant != c.GetTenant() {
+			keys = append(keys, aggregate.Tenant(c.GetTenant()))
+		}
+		states, err := o.repository.BasisOf(ctx, keys...)
 		if err != nil {
 			return nil, err
 		}
 		if by == nil {
-			if by, err = o.verify(c, states.Tenant(about.Tenant)); err != nil {
+			if by, err = o.verify(c, states.Tenant(c.GetTenant())); err != nil {
+				return nil, err
+			}
+		}
+		recorded, err := o.signedIn(ctx, c, by, states)
+		switch {
+		case errors.Is(err, repository.ErrConflict) && attempt < attempts, recorded:
+			continue // decided on what is so now
+		case err != nil:
+			return nil, err
+		}
+		if !counted {
+			counted = true
+			if err := o.spend(sender, about, c, by, states); err != nil {
 				return nil, err
 			}
 		}
 		reply, err := o.decide(ctx, about, aggregate.Command{Command: c, By: by}, states)
 		if errors.Is(err, repository.ErrConflict) && attempt < attempts {
 			continue // write conflict
+		}
+		if err != nil && refusal.Of(err).GetRule() == "R51" {
+			// The second account of one human: those who wait for two should know, and an event would not say it.
+			if err := o.identify(ctx, about.Tenant, by, c.GetId()); err != nil {
+				o.Log.Warn("whose account it is was not recorded", zap.Stringer("aggregate", about), zap.Error(err))
+			}
+		}
+		if about.Kind == aggregate.KindOwnership && err == nil {
+			// Whoever registers a subscription goes on with it at once.
+			last, err := o.follow(ctx, about, reply.GetEventId())
+			reply.Sequence = max(reply.GetSequence(), last)
+			return reply, err
 		}
 		return reply, err
 	}
@@ -87,30 +137,75 @@ func (o *orchestrator) command(
 // verify authenticates the token. It does not trust another tenant's token, whether this tenant exists or not (I9); for
 // the provider's own aggregates it trusts the provider's issuers only.
 func (o *orchestrator) verify(c *lockboxv1.Command, t tenant.State) (*lockboxv1.Actor, error) {
-	by, err := o.Verifier.Verify(c.GetToken(), t.Issuer, o.Now())
+	if t.Fault != nil && t.Fault.NotAnEvent {
+		return nil, refusal.Unavailable("tenant", "I6", "message %d, stored on the tenant's subjects, is no event; "+
+			"nobody's token can be verified until the security officer has set it aside", t.Fault.Sequence)
+	}
+	issuers := t.Issuers()
+	if c.GetEndFormerSignIn() != nil && len(issuers) > 1 {
+		issuers = issuers[:1] // what ends the others has to come through the present one
+	}
+	by, err := o.Verifier.VerifyAny(c.GetToken(), issuers, o.Now())
 	if err != nil {
 		return nil, err
 	}
+	o.callers.Verified(c.GetTenant(), c.GetToken(), by)
 	if creation := c.GetCreateTenant(); creation != nil {
 		return by, identity.CheckTenantIssuer(creation.GetIssuer(), o.Issuers)
+	}
+	if next := c.GetProposeSignInChange().GetChange().GetIssuer(); next != nil {
+		return by, proposedIssuer(identity.CheckTenantIssuer(next, o.Issuers))
 	}
 	return by, nil
 }
 
-// check validates what holds for every command, before anything is read.
-func check(subject string, c *lockboxv1.Command) (aggregate.Key, error) {
-	if verb := bus.Verb(c); verb == "" || subject != bus.CommandSubject(verb) {
-		return aggregate.Key{}, refusal.Invalid("action", "bad input", "the action is not the one that the subject names")
+// proposedIssuer names the fields of a refused issuer as the proposal has them.
+func proposedIssuer(err error) error {
+	r, refused := refusal.As(err)
+	if !refused {
+		return err
+	}
+	field := "propose_sign_in_change.change" + strings.TrimPrefix(r.GetField(), "create_tenant")
+	return refusal.New(r.GetCode(), field, r.GetRule(), "%s", r.GetMessage())
+}
+
+// signedIn records that somebody of the tenant has signed in, if something depends on it (R65), before their command is
+// decided: whatever comes of the command, they were here.
+func (o *orchestrator) signedIn(
+	ctx context.Context, c *lockboxv1.Command, by *lockboxv1.Actor, states repository.States,
+) (recorded bool, err error) {
+	t := states.Tenant(c.GetTenant())
+	if c.GetSignIn() != nil || !t.SignInMatters(by, o.Now()) {
+		return false, nil
+	}
+	e, err := tenant.RecordSignIn(t, by, "", o.Now())
+	if e == nil || err != nil {
+		return false, err
+	}
+	if err := repository.Identify(e); err != nil {
+		return false, err
+	}
+	_, err = o.Append(ctx, o.repository, states, e)
+	return err == nil, err
+}
+
+// check validates what holds for every command, before anything is read. It returns what the command is about, and who
+// sent it.
+func check(subject string, c *lockboxv1.Command) (about aggregate.Key, sender string, err error) {
+	verb, sender, err := bus.ParseCommand(subject)
+	if err != nil || verb == "" || verb != bus.Verb(c) {
+		return about, sender, refusal.Invalid("action", "bad input", "the action is not the one that the subject names")
 	}
 	for _, err := range []error{
 		input.UUIDv7("id", c.GetId()),
-		input.Line("trace_parent", c.GetTraceParent(), 0, 128),
+		prose.CheckLine("trace_parent", c.GetTraceParent(), 0, 128),
 	} {
 		if err != nil {
-			return aggregate.Key{}, err
+			return about, sender, err
 		}
 	}
-	return aggregate.Of(c)
+	about, err = aggregate.Of(c)
+	return about, sender, err
 }
 
 // decide makes one attempt. Events that follow immediately from the decision, such as access from an approval, are
@@ -119,7 +214,7 @@ func (o *orchestrator) decide(
 	ctx context.Context, about aggregate.Key, c aggregate.Command, states repository.States,
 ) (*lockboxv1.CommandReply, error) {
 	now := o.Now()
-	e, err := states.Decide(c, now)
+	e, err := states.Decide(c, o.rates.Limits, now)
 	if err != nil {
 		return nil, err
 	}
@@ -138,14 +233,15 @@ func (o *orchestrator) decide(
 	if err != nil {
 		o.Log.Warn("follow-up events not written in the same commit", zap.Stringer("aggregate", about), zap.Error(err))
 	}
-	return &lockboxv1.CommandReply{Sequence: stored[0], Version: e.GetVersion(), EventId: e.GetId()}, nil
+	return &lockboxv1.CommandReply{Sequence: stored[0], Version: e.GetVersion(), EventId: e.GetId(),
+		Message: warning(states, about, e)}, nil
 }
 
-// next returns the events that follow immediately from one that is about to be written, if they are known and may be
-// written now.
+// next returns the events of the same aggregate that follow immediately from one that is about to be written, if they
+// are known and may be written now.
 func (o *orchestrator) next(states repository.States, e *lockboxv1.Event, now time.Time) []*lockboxv1.Event {
 	next, err := o.process.Next(states, e, now)
-	if next == nil || err != nil || o.mayWrite(next) != nil {
+	if next == nil || err != nil || aggregate.KeyOf(next) != aggregate.KeyOf(e) || o.mayWrite(next) != nil {
 		return nil
 	}
 	return []*lockboxv1.Event{next}

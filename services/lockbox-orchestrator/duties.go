@@ -10,6 +10,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/repository"
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -18,12 +19,13 @@ import (
 )
 
 const (
-	// eventsAtOnce is the number of aggregates processed concurrently: enough to fill the journal's group commits.
-	eventsAtOnce = 256
+	// eventsAtOnce is the number of aggregates processed concurrently: enough to fill the journal's group commits with the
+	// half of it that one tenant may have.
+	eventsAtOnce = 512
 	// requestsAtOnce is the number of requests in one batch read, and written concurrently, after somebody lost a role;
-	// lossesAtOnce is the number of such batches in progress.
-	requestsAtOnce = 64
-	lossesAtOnce   = 4
+	// lossesAtOnce is the number of such batches in progress. Both are small, because others' requests are written beside.
+	requestsAtOnce = 16
+	lossesAtOnce   = 1
 )
 
 // followEvents reacts to each event at least once.
@@ -36,6 +38,9 @@ func (o *orchestrator) followEvents(ctx context.Context) error {
 // due.
 func (o *orchestrator) followTimers(ctx context.Context) error {
 	return o.Journal.FollowDue(ctx, func(ctx context.Context, about aggregate.Key) error {
+		if about.Kind == aggregate.KindDigest {
+			return o.report(ctx, about)
+		}
 		return o.settle(ctx, about, 0, "")
 	})
 }
@@ -45,11 +50,28 @@ func (o *orchestrator) followTimers(ctx context.Context) error {
 func (o *orchestrator) react(ctx context.Context, e journal.Entry) error {
 	about := aggregate.KeyOf(e.Event)
 	o.repository.Saw(e.Seq, e.Event)
-	switch e.Event.GetFact().(type) {
-	case *lockboxv1.Event_RoleRemoved, *lockboxv1.Event_RoleDeactivated:
-		return o.checkApprovers(ctx, about.Tenant, e.Event.GetId())
+	switch about.Kind {
+	case aggregate.KindRequest, aggregate.KindTenant, aggregate.KindSubscription:
+		if err := o.identify(ctx, about.Tenant, e.Event.GetActor(), e.Event.GetId()); err != nil {
+			return err
+		}
 	}
-	if about.Kind != aggregate.KindRequest && about.Kind != aggregate.KindDisclosure {
+	switch e.Event.GetFact().(type) {
+	case *lockboxv1.Event_RoleRemoved, *lockboxv1.Event_RoleDeactivated, *lockboxv1.Event_SubscriptionGivenUp,
+		*lockboxv1.Event_AccountIdentified, *lockboxv1.Event_FormerSignInEnded:
+		if err := o.checkOpen(ctx, about.Tenant, e.Event.GetId()); err != nil {
+			return err
+		}
+	}
+	if err := o.owesReport(ctx, e.Event); err != nil {
+		return err
+	}
+	switch about.Kind {
+	case aggregate.KindOwnership:
+		_, err := o.follow(ctx, about, e.Event.GetId())
+		return err
+	case aggregate.KindRequest, aggregate.KindDisclosure, aggregate.KindTenant:
+	default:
 		return nil
 	}
 	return o.settle(ctx, about, e.Seq, e.Event.GetId())
@@ -73,6 +95,10 @@ func (o *orchestrator) settle(ctx context.Context, about aggregate.Key, sequence
 		return err
 	}
 	switch h := history(states, about); {
+	case h.Fault != nil && h.Fault.NotAnEvent:
+		// What is due is not lost: it is tried again until the message was set aside.
+		return refusal.Unavailable("aggregate_id", "I6", "message %d, stored on %s, is no event and was not set aside",
+			h.Fault.Sequence, about)
 	case h.Fault != nil:
 		o.Log.Error("inconsistent history", zap.Stringer("aggregate", about),
 			zap.Uint64("sequence", h.Fault.Sequence), zap.String("rule", h.Fault.Rule))
@@ -95,7 +121,7 @@ func history(states repository.States, about aggregate.Key) aggregate.History {
 
 // setTimer sets the timer for the next duty and returns the leader's state after that. An aggregate has only one timer,
 // and a concurrent writer may have set it first, so setTimer reads again after setting it. Once the timer is set, the
-// check after a lost role finds the request through it, so no loss falls in between (R23).
+// check after a lost role or subscription finds the request through it, so no loss falls in between (R23, R48).
 func (o *orchestrator) setTimer(
 	ctx context.Context, about aggregate.Key, states repository.States,
 ) (repository.States, error) {
@@ -108,8 +134,12 @@ func (o *orchestrator) setTimer(
 			}
 			set = at
 		}
+		keys, read := []aggregate.Key{about}, o.repository.BasisOf
+		if few, little := states.DueBy(about); little {
+			keys, read = few, o.repository.Basis
+		}
 		var err error
-		if states, err = o.repository.BasisOf(ctx, about); err != nil {
+		if states, err = read(ctx, keys...); err != nil {
 			return nil, err
 		}
 		if next, waits := states.NextDue(about); !waits || next.Equal(set) || !o.Now().Before(next) {
@@ -128,7 +158,7 @@ func (o *orchestrator) perform(
 		return err
 	}
 	if err := o.mayWrite(e); err != nil {
-		return err // redelivered until the guard's lease is valid again
+		return err // tried again, at the latest when the guard's lease is valid again
 	}
 	if _, err = o.Append(ctx, o.repository, states, e); errors.Is(err, repository.ErrConflict) {
 		return nil
@@ -144,9 +174,10 @@ func (o *orchestrator) mayWrite(e *lockboxv1.Event) error {
 	return o.lease.Check()
 }
 
-// checkApprovers checks every request of a tenant that awaits the customer, after somebody lost a role. The pending
-// timers list all open requests. There may be thousands, so they are read in batches.
-func (o *orchestrator) checkApprovers(ctx context.Context, tenantID, causationID string) error {
+// checkOpen checks every request of a tenant that awaits the customer, after somebody lost a role or was found to have
+// several accounts, and all access, after the tenant lost a subscription. The pending timers list all open requests.
+// There may be thousands, so they are read in batches.
+func (o *orchestrator) checkOpen(ctx context.Context, tenantID, causationID string) error {
 	live, err := o.Journal.Timers(ctx, tenantID, aggregate.KindRequest)
 	if err != nil {
 		return err
@@ -161,7 +192,7 @@ func (o *orchestrator) checkApprovers(ctx context.Context, tenantID, causationID
 			}
 			writing, ctx := errgroup.WithContext(ctx)
 			for _, about := range some {
-				if states.Request(about).Status == request.CustomerNotified {
+				if s := states.Request(about).Status; s == request.CustomerNotified || s == request.Active {
 					writing.Go(func() error { return o.perform(ctx, maps.Clone(states), about, causationID) })
 				}
 			}

@@ -3,6 +3,7 @@ package orchestrator
 import (
 	"context"
 	"fmt"
+	"maps"
 	"testing"
 	"time"
 
@@ -14,6 +15,8 @@ import (
 	"github.com/openlockbox/lockbox/pkg/repository"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/service"
+	"github.com/openlockbox/lockbox/pkg/story"
+	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest"
@@ -35,17 +38,11 @@ type scene struct {
 }
 
 var (
-	ona  = person(lockboxv1.Side_SIDE_PROVIDER, "https://nimbus.example", "ona", aggregate.Onboarding)
-	erin = person(lockboxv1.Side_SIDE_PROVIDER, "https://nimbus.example", "erin")
-	gina = person(lockboxv1.Side_SIDE_TENANT, "https://contoso.example", "gina")
-	otto = person(lockboxv1.Side_SIDE_TENANT, "https://contoso.example", "otto")
+	ona  = story.Provider("ona", aggregate.Onboarding)
+	erin = story.Provider("erin")
+	gina = story.Customer("contoso", "gina")
+	otto = story.Customer("contoso", "otto")
 )
-
-func person(side lockboxv1.Side, issuer, name string, groups ...string) *lockboxv1.Actor {
-	return &lockboxv1.Actor{Side: side, Groups: groups, Person: &lockboxv1.Person{
-		Issuer: issuer, Subject: name, DisplayName: name, Email: name + "@example.org", Language: "en",
-	}}
-}
 
 func newScene(t *testing.T) *scene {
 	t.Helper()
@@ -74,7 +71,7 @@ func newScene(t *testing.T) *scene {
 func (s *scene) must(states repository.States, by *lockboxv1.Actor, c *lockboxv1.Command) *lockboxv1.Event {
 	s.Helper()
 	c.Id = journaltest.NewID()
-	e, err := states.Decide(aggregate.Command{Command: c, By: by}, time.Now())
+	e, err := states.Decide(aggregate.Command{Command: c, By: by}, tenant.Limits{}, time.Now())
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -92,6 +89,9 @@ func (s *scene) write(j *journal.Journal, states repository.States, e *lockboxv1
 	}
 }
 
+// production is the id of a customer's subscription.
+func production(tenantID string) string { return tenantID + "-prod" }
+
 // customer is a tenant with Lockbox on, one subscription, and otto as its only approver besides the administrator.
 func (s *scene) customer(id string) repository.States {
 	s.Helper()
@@ -99,21 +99,24 @@ func (s *scene) customer(id string) repository.States {
 	s.must(states, ona, &lockboxv1.Command{Tenant: id,
 		Action: &lockboxv1.Command_CreateTenant{CreateTenant: &lockboxv1.CreateTenant{
 			DisplayName: id, Plan: lockboxv1.SupportPlan_SUPPORT_PLAN_PREMIER, DefaultLanguage: "en",
-			Issuer:        &lockboxv1.TenantIssuer{Url: "https://contoso.example", Audience: "lockbox"},
+			Issuer:        &lockboxv1.TenantIssuer{Url: gina.GetPerson().GetIssuer(), Audience: "lockbox"},
 			Administrator: gina.GetPerson(),
 		}}})
 	s.must(states, gina, &lockboxv1.Command{Tenant: id,
 		Action: &lockboxv1.Command_EnableLockbox{EnableLockbox: &lockboxv1.EnableLockbox{}}})
-	s.must(states, gina, &lockboxv1.Command{Tenant: id, AggregateId: "prod",
+	s.must(states, ona, &lockboxv1.Command{Tenant: id, AggregateId: production(id),
 		Action: &lockboxv1.Command_RegisterSubscription{
 			RegisterSubscription: &lockboxv1.RegisterSubscription{DisplayName: "Production"},
 		}})
-	s.must(states, gina, &lockboxv1.Command{Tenant: id, AggregateId: "prod", Action: &lockboxv1.Command_AssignRole{
-		AssignRole: &lockboxv1.AssignRole{Assignment: &lockboxv1.RoleAssignment{
-			Id: "otto-owner", Person: otto.GetPerson(), Role: lockboxv1.Role_ROLE_OWNER,
-			Scope: lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_SUBSCRIPTION,
-		}},
-	}})
+	follow, err := s.process.Perform(states, aggregate.Ownership(production(id)), "", time.Now())
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.write(s.writer, states, follow)
+	owns := story.Assign("otto-owner", otto, lockboxv1.Role_ROLE_OWNER,
+		lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_SUBSCRIPTION)
+	owns.Tenant, owns.AggregateId = id, production(id)
+	s.must(states, gina, owns)
 	return states
 }
 
@@ -121,17 +124,15 @@ func (s *scene) customer(id string) repository.States {
 func (s *scene) evaluated(of repository.States, tenantID string) (aggregate.Key, repository.States) {
 	s.Helper()
 	now := time.Now()
-	intent := &lockboxv1.AccessIntent{
-		Id: journaltest.NewID(), Tenant: tenantID, SubscriptionId: "prod", ResourceType: "compute/virtual-machines",
-		Scenario: "memory-dump", ResourceIds: []string{"/subscriptions/prod/vm"}, Justification: "the machine hangs",
-		ReasonType: lockboxv1.ReasonType_REASON_TYPE_PROVIDER_INITIATED_SERVICE,
-	}
+	intent := story.Dump(tenantID, production(tenantID), "vm")
+	intent.Id = journaltest.NewID()
 	key := aggregate.Request(tenantID, intent.GetId())
-	states := repository.States{}
-	for k, v := range of {
-		states[k] = v
+	states := maps.Clone(of)
+	submission, err := request.Receive(intent, journaltest.Tool, 1, now)
+	if err != nil {
+		s.Fatal(err)
 	}
-	submission := request.Submission{Intent: intent, Tool: journaltest.Tool, Sequence: 1, Stored: now, By: erin}
+	submission.By = erin
 	e, err := request.Submit(request.State{}, submission, request.DefaultTerms(), now)
 	if err != nil {
 		s.Fatal(err)
@@ -140,8 +141,7 @@ func (s *scene) evaluated(of repository.States, tenantID string) (aggregate.Key,
 	verdict := &lockboxv1.AccessEvaluated{
 		Outcome: lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_DECIDES, Duration: durationpb.New(time.Hour),
 	}
-	system := &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: "jit-evaluator"}
-	if e, err = request.RecordEvaluation(states.Request(key), verdict, system, now); err != nil {
+	if e, err = request.RecordEvaluation(states.Request(key), verdict, story.System("jit-evaluator"), now); err != nil {
 		s.Fatal(err)
 	}
 	s.write(s.evaluator, states, e)
@@ -169,7 +169,7 @@ func (s *scene) loses(tenantID string) *lockboxv1.Event {
 	if err := g.Wait(); err != nil {
 		s.Fatal(err)
 	}
-	return s.must(states, gina, &lockboxv1.Command{Tenant: tenantID, AggregateId: "prod",
+	return s.must(states, gina, &lockboxv1.Command{Tenant: tenantID, AggregateId: production(tenantID),
 		Action: &lockboxv1.Command_RemoveRole{
 			RemoveRole: &lockboxv1.RemoveRole{AssignmentId: "otto-owner"},
 		}})
@@ -194,7 +194,7 @@ func TestALostRoleAsksAboutManyRequestsAtOnce(t *testing.T) {
 	s := newScene(t)
 	removed := s.loses("contoso")
 	before := s.nc.Stats().OutMsgs
-	if err := s.checkApprovers(t.Context(), "contoso", removed.GetId()); err != nil {
+	if err := s.checkOpen(t.Context(), "contoso", removed.GetId()); err != nil {
 		t.Fatal(err)
 	}
 	// Two questions for each part, a page of timers, and what was written.
@@ -205,7 +205,7 @@ func TestALostRoleAsksAboutManyRequestsAtOnce(t *testing.T) {
 	if at := s.unavailable("contoso"); len(at) != waiting {
 		t.Errorf("%d of %d requests say that nobody can decide", len(at), waiting)
 	}
-	if err := s.checkApprovers(t.Context(), "contoso", removed.GetId()); err != nil {
+	if err := s.checkOpen(t.Context(), "contoso", removed.GetId()); err != nil {
 		t.Fatal(err)
 	}
 	if at := s.unavailable("contoso"); len(at) != waiting {

@@ -8,11 +8,13 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/openlockbox/lockbox/pkg/fair"
 	"github.com/openlockbox/lockbox/pkg/lease"
 	"github.com/openlockbox/lockbox/pkg/repository"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/service"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"golang.org/x/sync/errgroup"
 )
 
 // Name is the service's name on the bus, in events and in metrics.
@@ -22,17 +24,25 @@ const Name = "lockbox-orchestrator"
 type Config struct {
 	// Terms are the provider's deadlines and durations.
 	Terms request.Terms `yaml:"terms"`
+	// Limits bound what one person may send and change (R52).
+	Limits Rates `yaml:"limits"`
 }
 
 // Run answers commands and performs duties until ctx ends or an error occurs that must stop the service.
 func Run(ctx context.Context, rt *service.Runtime, c Config) error {
-	o := newOrchestrator(rt, c)
-	var err error
-	if o.lease, err = lease.Listen(rt.Conn, rt.Now); err != nil {
+	if err := c.Terms.Check(); err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
 	}
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
+	o := newOrchestrator(rt, c)
+	var err error
+	// Without a lease nothing is granted, and what must wait for it is tried at growing intervals.
+	if o.lease, err = lease.Listen(rt.Conn, rt.Now, rt.Journal.Retry); err != nil {
+		return fmt.Errorf("%s: %w", Name, err)
+	}
+	if err := o.adopt(ctx); err != nil {
+		return fmt.Errorf("%s: %w", Name, err)
+	}
+	parts, ctx := errgroup.WithContext(ctx)
 	stopCommands, err := o.commands().Serve(ctx, rt.Conn)
 	if err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
@@ -40,25 +50,21 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 	if err := o.Listen(); err != nil {
 		return errors.Join(err, stopCommands())
 	}
-	parts := []func(context.Context) error{o.followEvents, o.followTimers}
-	ended := make(chan error, len(parts))
-	for _, part := range parts {
-		go func() { ended <- part(ctx) }()
+	for _, part := range []func(context.Context) error{o.followEvents, o.followTimers} {
+		parts.Go(func() error {
+			if err := part(ctx); err != nil && !errors.Is(err, context.Canceled) {
+				return fmt.Errorf("%s: %w", Name, err)
+			}
+			return nil
+		})
 	}
-	var failed error
-	for range parts {
-		err := <-ended
-		if err != nil && !errors.Is(err, context.Canceled) && failed == nil {
-			failed = fmt.Errorf("%s: %w", Name, err)
-		}
-		stop(err)
-	}
-	return errors.Join(failed, stopCommands())
+	return errors.Join(parts.Wait(), stopCommands())
 }
 
 func newOrchestrator(rt *service.Runtime, c Config) *orchestrator {
 	return &orchestrator{
-		Runtime: rt, repository: repository.New(rt.Journal),
+		Runtime: rt, repository: repository.New(rt.Journal), callers: fair.NewCallers(),
+		rates: c.Limits, quotas: fair.NewQuotas(c.Limits.commands()),
 		process: repository.Process{
 			Actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: Name},
 			Terms: c.Terms, Services: repository.CatalogueInForce(),
@@ -70,6 +76,9 @@ type orchestrator struct {
 	*service.Runtime
 	repository *repository.Repository
 	process    repository.Process
+	callers    *fair.Callers
+	rates      Rates
+	quotas     *fair.Quotas
 	// lease is the guard's lease, without which no access is granted.
 	lease *lease.Holder
 }

@@ -170,7 +170,7 @@ func TestMailsGoThroughARealMailServer(t *testing.T) {
 	p.refusedLogin()
 	password(postfixPassword)
 	w.denied(id)
-	reports := w.reports(1 + 4 + 4)
+	reports := w.reports(setUp + 4 + 4)
 	stop()
 
 	mails := p.delivered(len(reports))

@@ -2,10 +2,14 @@ package notifier
 
 import (
 	"context"
+	"errors"
+	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/repository"
+	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/notifier/internal/plan"
 )
@@ -15,8 +19,13 @@ import (
 func (n *notifier) read(ctx context.Context, e journal.Entry) (in plan.Input, err error) {
 	in.Event = e.Event
 	about := aggregate.KeyOf(e.Event)
-	if about.Kind == aggregate.KindAlarm {
+	if about.Kind == aggregate.KindAlarm || about.Kind == aggregate.KindOwnership {
 		return in, nil // the event contains everything
+	}
+	if about.Kind == aggregate.KindDigest { // so does this one, except whom to tell
+		states, err := n.repository.At(ctx, e.Seq, aggregate.Tenant(about.Tenant))
+		in.Tenant = states.Tenant(about.Tenant)
+		return in, err
 	}
 	n.repository.Saw(e.Seq, e.Event)
 	keys := []aggregate.Key{about, aggregate.Tenant(about.Tenant)}
@@ -30,7 +39,11 @@ func (n *notifier) read(ctx context.Context, e journal.Entry) (in plan.Input, er
 			keys = append(keys, aggregate.Ticket(about.Tenant, id))
 		}
 		if id := r.Intent.GetSubscriptionId(); id != "" && r.Grant.GetWaiver() == lockboxv1.Waiver_WAIVER_EMERGENCY {
-			keys = append(keys, aggregate.Subscription(about.Tenant, id))
+			owners, err := n.repository.At(ctx, e.Seq, aggregate.Ownership(id))
+			if err != nil {
+				return in, err
+			}
+			keys = append(keys, owners.SubscriptionKeys(about.Tenant, id)...)
 		}
 	}
 	now, err := n.repository.At(ctx, e.Seq, keys...)
@@ -41,6 +54,9 @@ func (n *notifier) read(ctx context.Context, e journal.Entry) (in plan.Input, er
 		return in, refusal.Unavailable("", "I11", "%s does not show event %d yet", e.Subject, e.Seq)
 	}
 	in.Tenant = now.Tenant(about.Tenant)
+	if in.Basis, err = n.basis(ctx, now.Request(about), e.Seq); err != nil {
+		return in, err
+	}
 	switch about.Kind {
 	case aggregate.KindTenant, aggregate.KindSubscription:
 		before, err := n.repository.At(ctx, e.Seq-1, about)
@@ -56,8 +72,84 @@ func (n *notifier) read(ctx context.Context, e journal.Entry) (in plan.Input, er
 		in.Request = now.Request(about)
 		in.Ticket = now.Ticket(about.Tenant, in.Request.Intent.GetTicketId())
 		if in.Request.Grant.GetWaiver() == lockboxv1.Waiver_WAIVER_EMERGENCY {
-			in.Subscription = now.Subscription(about.Tenant, in.Request.Intent.GetSubscriptionId())
+			id := in.Request.Intent.GetSubscriptionId()
+			in.Subscription = now.Subscription(about.Tenant, now.Ownership(id).Spelling(about.Tenant, id))
 		}
 	}
 	return in, nil
+}
+
+// maxStale is how long before the customer is asked something may have been stored that the decision did not see.
+const maxStale = 30 * time.Second
+
+// basis reads whom a request has to ask, as of the sequences that CustomerNotified recorded. They are the
+// orchestrator's word: where they leave out what had been there for long, the states are those as of the event.
+func (n *notifier) basis(ctx context.Context, r request.State, sequence uint64) (b plan.Basis, err error) {
+	if r.Notified == nil {
+		return b, nil
+	}
+	of, read := aggregate.Tenant(r.Tenant), r.Notified.GetTenantSequence()
+	states, stale, err := n.asOf(ctx, of, read, sequence, r.NotifiedAt)
+	if err != nil {
+		return b, err
+	}
+	b.Tenant, b.Stale = states.Tenant(r.Tenant), stale
+	id := r.Intent.GetSubscriptionId()
+	if id == "" {
+		return b, nil
+	}
+	owners, err := n.repository.At(ctx, sequence, aggregate.Ownership(id))
+	if err != nil {
+		return b, err
+	}
+	owner := owners.Ownership(id)
+	b.Lost = !owner.Of(r.Tenant) || owner.Version > 1
+	id = owner.Spelling(r.Tenant, id)
+	states, stale, err = n.asOf(ctx, aggregate.Subscription(r.Tenant, id), r.Notified.GetSubscriptionSequence(), sequence,
+		r.NotifiedAt)
+	if err != nil {
+		return b, err
+	}
+	sub := states.Subscription(r.Tenant, id)
+	b.Subscription, b.Stale = &sub, b.Stale || stale
+	return b, nil
+}
+
+// asOf returns an aggregate as of the sequence at which it is said to have been read; and if that is stale, as of the
+// event. What contradicts itself is read as far as it does not.
+func (n *notifier) asOf(
+	ctx context.Context, key aggregate.Key, read, sequence uint64, at time.Time,
+) (states repository.States, stale bool, err error) {
+	now, err := n.repository.At(ctx, sequence, key)
+	if err != nil || now[key] == nil {
+		return now, false, err
+	}
+	switch is := now[key].Folded(); {
+	case is.Fault == nil && is.Sequence <= read:
+		return now, false, nil
+	case is.Fault != nil && is.Fault.NotAnEvent:
+		return nil, false, refusal.Unavailable("", "I6",
+			"message %d, which says who is to be told, is no event and was not set aside", is.Fault.Sequence)
+	}
+	entries, err := n.Journal.LoadAtLeader(ctx, key)
+	var contradiction *journal.HistoryError
+	if errors.As(err, &contradiction) {
+		entries, err = n.Journal.Load(ctx, key) // it comes with the events
+	}
+	if err != nil && !errors.As(err, &contradiction) {
+		return nil, false, err
+	}
+	last := read
+	for _, e := range entries {
+		if e.Seq > read && e.Seq <= sequence && at.Sub(e.Event.GetTime().AsTime()) > maxStale {
+			last, stale = sequence, true
+		}
+	}
+	states = repository.States{}
+	for _, e := range entries {
+		if e.Seq <= last {
+			states.Add(e.Seq, e.Event)
+		}
+	}
+	return states, stale, nil
 }

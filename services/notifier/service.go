@@ -19,6 +19,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/prose"
 	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/repository"
@@ -30,6 +31,7 @@ import (
 	"github.com/openlockbox/lockbox/services/notifier/internal/plan"
 	"github.com/openlockbox/lockbox/services/notifier/internal/smtp"
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
@@ -56,6 +58,9 @@ type Config struct {
 	// GiveUpAfter is how long after the event a mail that the mail server defers is retried. After that it is reported
 	// as failed. 0 means 4 days (RFC 5321 §4.5.4.1).
 	GiveUpAfter time.Duration `yaml:"give_up_after"`
+	// DigestAfter is how long at most a mail is held that is not the first of its kind to its recipient, to go together
+	// with others (R52). 0: none is held. At most an hour.
+	DigestAfter time.Duration `yaml:"digest_after"`
 	// Concurrency is the number of events processed concurrently. 0 means 32.
 	Concurrency int `yaml:"concurrency"`
 }
@@ -67,7 +72,7 @@ func (c Config) Check() error {
 	if err := c.SMTP.Check(); err != nil {
 		return err
 	}
-	if err := input.Line("provider", c.Provider, 1, 120); err != nil {
+	if err := prose.CheckLine("provider", c.Provider, 1, 120); err != nil {
 		return err
 	}
 	if c.DefaultLanguage != "" && !slices.Contains(tenant.Languages, c.DefaultLanguage) {
@@ -75,6 +80,9 @@ func (c Config) Check() error {
 	}
 	if c.GiveUpAfter < 0 || c.Concurrency < 0 {
 		return refusal.Invalid("give_up_after", rule, "give_up_after and concurrency are not negative")
+	}
+	if c.DigestAfter > time.Hour {
+		return refusal.Invalid("digest_after", rule, "must be at most an hour")
 	}
 	for group, addresses := range c.Groups {
 		for _, address := range addresses {
@@ -119,25 +127,20 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 	if len(c.Groups[aggregate.SecurityOfficers]) == 0 {
 		rt.Log.Warn("no address for alarms about the log: groups." + aggregate.SecurityOfficers + " is empty")
 	}
-	following, stop := context.WithCancel(ctx)
-	defer stop()
+	parts, following := errgroup.WithContext(ctx)
 	// Alarms have a consumer of their own, so that mails that wait for a mail server, or a large number of them, do not
 	// hold them up.
-	durables := []string{bus.DurableNotifier, bus.DurableAlarms}
-	ended := make(chan error, len(durables))
-	for _, durable := range durables {
-		go func() {
-			ended <- rt.Journal.Follow(following, journal.Following{Stream: bus.StreamEvents, Durable: durable,
+	for _, durable := range []string{bus.DurableNotifier, bus.DurableAlarms} {
+		parts.Go(func() error {
+			err := rt.Journal.Follow(following, journal.Following{Stream: bus.StreamEvents, Durable: durable,
 				Concurrency: concurrency}, n.handle)
-			stop()
-		}()
+			if err != nil && !(following.Err() != nil && errors.Is(err, following.Err())) {
+				return fmt.Errorf("%s: %w", Name, err)
+			}
+			return nil
+		})
 	}
-	for range durables {
-		if failed := <-ended; failed != nil && !(following.Err() != nil && errors.Is(failed, following.Err())) {
-			err = errors.Join(err, fmt.Errorf("%s: %w", Name, failed))
-		}
-	}
-	return err
+	return parts.Wait()
 }
 
 type notifier struct {
@@ -149,6 +152,7 @@ type notifier struct {
 	giveUp     time.Duration
 	actor      *lockboxv1.Actor
 	newest     *checkpoint
+	holding    *holding
 }
 
 func newNotifier(rt *service.Runtime, c Config) (*notifier, error) {
@@ -169,7 +173,7 @@ func newNotifier(rt *service.Runtime, c Config) (*notifier, error) {
 	}
 	n := &notifier{
 		Runtime: rt, repository: repository.New(rt.Journal), mails: mails, sender: sender, giveUp: c.GiveUpAfter,
-		newest: new(checkpoint),
+		newest: new(checkpoint), holding: newHolding(c.DigestAfter),
 		settings: plan.Settings{Provider: c.Provider, PortalURL: c.PortalURL, Groups: c.Groups,
 			DefaultLanguage: c.DefaultLanguage},
 		actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: Name},
@@ -190,7 +194,10 @@ func (n *notifier) handle(ctx context.Context, e journal.Entry) error {
 	if err != nil {
 		return err
 	}
-	if fault := in.Fault(); fault != nil {
+	if fault := in.Fault(); fault != nil && fault.NotAnEvent {
+		return refusal.Unavailable("", "I6", "message %d, which %s rests on, is no event and was not set aside",
+			fault.Sequence, e.Subject)
+	} else if fault != nil {
 		n.Log.Error("inconsistent event: no notifications sent", zap.String("subject", e.Subject),
 			zap.Uint64("sequence", e.Seq), zap.Uint64("fault", fault.Sequence), zap.String("rule", fault.Rule))
 		return nil
@@ -210,7 +217,7 @@ func (n *notifier) handle(ctx context.Context, e journal.Entry) error {
 		telling.Go(func() { failed[i] = n.tell(ctx, e.Event, notification, before) })
 	}
 	telling.Wait()
-	return errors.Join(failed...)
+	return outcome(failed)
 }
 
 // missingGroup warns of internal approvers without an address, because the request will expire if they do not act.
@@ -227,14 +234,22 @@ func (n *notifier) tell(ctx context.Context, e *lockboxv1.Event, to plan.Notific
 	report := n.report(e, to)
 	if before {
 		done, err := n.alreadyReported(ctx, report)
+		if done {
+			n.holding.forget(to.ID)
+		}
 		if done || err != nil {
 			return err
 		}
 	}
-	failure, err := n.send(ctx, e, to)
+	d := n.holding.digest(to, e.GetTime().AsTime(), n.Now())
+	if d != nil && d.due.Err() == nil {
+		return &journal.HeldError{Until: d.due}
+	}
+	messageID, failure, err := n.send(ctx, e, to, d)
 	if err != nil {
 		return err
 	}
+	report.GetNotificationSent().GetNotification().MessageId = messageID
 	if failure != nil {
 		failure.Notification = report.GetNotificationSent().GetNotification()
 		report.Fact = &lockboxv1.Event_NotificationFailed{NotificationFailed: failure}
@@ -253,36 +268,52 @@ func (n *notifier) tell(ctx context.Context, e *lockboxv1.Event, to plan.Notific
 	if stored {
 		n.Counters.Event(aggregate.TypeOf(report))
 	}
+	if err == nil {
+		n.holding.forget(to.ID)
+	}
 	return err
 }
 
-// send hands the mail over. A returned failure is permanent; an error may be transient.
+// send hands the mail over, or the digest that stands for it. A returned failure is permanent; an error may be
+// transient.
 func (n *notifier) send(
-	ctx context.Context, e *lockboxv1.Event, to plan.Notification,
-) (failure *lockboxv1.NotificationFailed, err error) {
-	to.Data.LogSize, to.Data.LogRoot = n.checkpoint(ctx)
-	m, err := n.mails.Render(to, n.Now())
-	if r, refused := refusal.As(err); refused {
-		// For example, a person without an address.
-		return failed(r.GetField()+" "+r.GetMessage(), lockboxv1.ReasonCode_REASON_CODE_RECIPIENT_UNUSABLE, ""), nil
+	ctx context.Context, e *lockboxv1.Event, to plan.Notification, d *digest,
+) (messageID string, failure *lockboxv1.NotificationFailed, err error) {
+	mail := to
+	if d == nil {
+		err = n.deliver(ctx, to)
+	} else {
+		mail, err = n.holding.send(d, to, func(m plan.Notification) error { return n.deliver(ctx, m) })
 	}
-	if err != nil {
-		return nil, err
-	}
-	err = n.sender.Send(ctx, m.From, m.To, m.Bytes)
+	messageID = n.mails.MessageID(mail.ID)
 	var permanent *smtp.PermanentError
+	r, refused := refusal.As(err)
 	switch {
 	case err == nil:
-		return nil, nil
+		return messageID, nil, nil
+	case refused:
+		// For example, a person without an address.
+		return messageID, failed(r.GetField()+" "+r.GetMessage(), lockboxv1.ReasonCode_REASON_CODE_RECIPIENT_UNUSABLE, ""),
+			nil
 	case errors.As(err, &permanent):
 		answer := fmt.Sprintf("%d %s", permanent.Code, permanent.Answer)
-		return failed(answer, lockboxv1.ReasonCode_REASON_CODE_MAIL_REFUSED, answer), nil
+		return messageID, failed(answer, lockboxv1.ReasonCode_REASON_CODE_MAIL_REFUSED, answer), nil
 	case ctx.Err() == nil && n.Now().Sub(e.GetTime().AsTime()) > n.giveUp:
 		answer := smtp.OneLine(err.Error())
-		return failed(fmt.Sprintf("given up after %s: %s", n.giveUp, answer),
+		return messageID, failed(fmt.Sprintf("given up after %s: %s", n.giveUp, answer),
 			lockboxv1.ReasonCode_REASON_CODE_MAIL_GIVEN_UP, answer), nil
 	}
-	return nil, fmt.Errorf("notification %s: %w", to.ID, err)
+	return "", nil, fmt.Errorf("notification %s: %w", to.ID, err)
+}
+
+// deliver renders a mail and hands it over. A mail that cannot be rendered for its recipient is refused.
+func (n *notifier) deliver(ctx context.Context, to plan.Notification) error {
+	to.Data.LogSize, to.Data.LogRoot = n.checkpoint(ctx)
+	m, err := n.mails.Render(to, n.Now())
+	if err != nil {
+		return err
+	}
+	return n.sender.Send(ctx, m.From, m.To, m.Bytes)
 }
 
 func failed(recorded string, code lockboxv1.ReasonCode, answer string) *lockboxv1.NotificationFailed {

@@ -43,7 +43,7 @@ func TestEventsBecomeMailsAndEachIsReportedOnce(t *testing.T) {
 		&lockboxv1.Event{Fact: &lockboxv1.Event_TicketOpened{TicketOpened: &lockboxv1.TicketOpened{Title: "It is broken"}}})
 	id, notified := w.asked(erin)
 	w.denied(id)
-	reports := w.reports(1 + 4 + 4)
+	reports := w.reports(setUp + 4 + 4)
 	once(t, mails(), reports)
 
 	byRecipient := map[string]string{}
@@ -53,10 +53,13 @@ func TestEventsBecomeMailsAndEachIsReportedOnce(t *testing.T) {
 		}
 	}
 	for recipient, want := range map[string]string{
-		"otto@meadowbank.example":     "承認のお願い – Directory [SR-1]\n要求は拒否されました – Directory [SR-1]\n",
-		"grace@meadowbank.example":    "Your approval is needed – Directory [SR-1]\nThe request was denied – Directory [SR-1]\n",
-		"security@meadowbank.example": "Pour information\u00a0: une approbation est en attente – Directory [SR-1]\nLa demande a été refusée – Directory [SR-1]\n",
-		"erin@northwind.example":      "The customer has been asked – Directory [SR-1]\nThe request was denied – Directory [SR-1]\n",
+		"otto@meadowbank.example": "承認のお願い – Directory [SR-1]\n要求は拒否されました – Directory [SR-1]\n",
+		"grace@meadowbank.example": "Your approval is needed – Directory [SR-1]\n" +
+			"The request was denied – Directory [SR-1]\n",
+		"security@meadowbank.example": "Pour information\u00a0: une approbation est en attente – Directory [SR-1]\n" +
+			"La demande a été refusée – Directory [SR-1]\n",
+		"erin@northwind.example": "The customer has been asked – Directory [SR-1]\n" +
+			"The request was denied – Directory [SR-1]\n",
 	} {
 		if byRecipient[recipient] != want {
 			t.Errorf("%s reads\n%s", recipient, byRecipient[recipient])
@@ -76,8 +79,49 @@ func TestEventsBecomeMailsAndEachIsReportedOnce(t *testing.T) {
 	stop()
 	w.run(c)()
 	w.tellAllAgain(c)
-	reports = w.reports(9)
+	reports = w.reports(setUp + 4 + 4)
 	once(t, mails(), reports)
+}
+
+// Whoever holds the orchestrator's key cannot have mails about a request sent elsewhere, neither when the customer is
+// asked nor later, nor by reading roles from before they were changed.
+func TestMailsGoWhereTheCustomersOwnEventsSay(t *testing.T) {
+	t.Parallel()
+	evil := func(p *lockboxv1.Person) *lockboxv1.Person {
+		p = proto.CloneOf(p)
+		p.Email = p.GetSubject() + "@evil.example"
+		return p
+	}
+	for name, forge := range map[string]func(n *lockboxv1.CustomerNotified){
+		"another address": func(n *lockboxv1.CustomerNotified) { n.Approvers[0].Person = evil(otto.GetPerson()) },
+		"a foreign alternate": func(n *lockboxv1.CustomerNotified) {
+			n.Alternates = append(n.Alternates, &lockboxv1.AlternateAddress{Email: "security@evil.example"})
+		},
+		"roles from before": func(n *lockboxv1.CustomerNotified) { n.TenantSequence -= 2 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			c, mails := w.mailbox()
+			w.run(c)
+			w.tenant()
+			id, _ := w.asked(erin, forge)
+			w.denied(id)
+			w.reports(setUp + 4 + 1 + 4)
+			differ := 0
+			for _, m := range mails() {
+				if strings.HasSuffix(m.To[0], "@evil.example") {
+					t.Errorf("%s is told %s", m.To[0], m.Subject)
+				}
+				if strings.HasPrefix(m.Subject, "A request asks other people than your roles name") {
+					differ++
+				}
+			}
+			if differ != 1 {
+				t.Errorf("%d mails say that the request asks others", differ)
+			}
+		})
+	}
 }
 
 // tellAllAgain hands every event to a new notifier, as after a crash that lost all acknowledgements.
@@ -116,14 +160,14 @@ func TestAPassingFailureIsTriedAgainWithTheSameMessageIDAndHoldsUpNobody(t *test
 	w.run(config(s.Port))
 	w.tenant()
 	_, notified := w.asked(erin)
-	others := w.reports(1 + 3) // everyone but Otto
+	others := w.reports(setUp + 3) // everyone but Otto
 	for _, e := range others {
 		if notification(e).GetRecipient() == "otto@meadowbank.example" {
 			t.Error("a mail is reported that did not go out")
 		}
 	}
 	close(release)
-	all := w.reports(1 + 4)
+	all := w.reports(setUp + 4)
 	count := map[string]int{}
 	for _, m := range s.Taken() {
 		count[messageID(string(m.Data))]++
@@ -219,7 +263,7 @@ func TestARefusalForGoodIsReportedAndTheOthersAreTold(t *testing.T) {
 	w.tenant()
 	w.asked(erin)
 	failed := 0
-	for _, e := range w.reports(1 + 4) {
+	for _, e := range w.reports(setUp + 4) {
 		if f := e.GetNotificationFailed(); f != nil {
 			failed++
 			if f.GetNotification().GetRecipient() != "otto@meadowbank.example" || !strings.Contains(f.GetError(), "550 ") ||
@@ -229,12 +273,12 @@ func TestARefusalForGoodIsReportedAndTheOthersAreTold(t *testing.T) {
 			coded(t, f, lockboxv1.ReasonCode_REASON_CODE_MAIL_REFUSED, f.GetError())
 		}
 	}
-	if failed != 1 || len(s.Taken()) != 4 {
+	if failed != 1 || len(s.Taken()) != setUp+3 {
 		t.Errorf("%d failed, %d mails", failed, len(s.Taken()))
 	}
 	stop()
 	w.tellAllAgain(c)
-	if len(s.Taken()) != 4 {
+	if len(s.Taken()) != setUp+3 {
 		t.Errorf("%d mails after all was told again", len(s.Taken()))
 	}
 }
@@ -248,7 +292,7 @@ func TestAPersonWithoutAnAddressIsReportedAsNotTold(t *testing.T) {
 	nameless := &lockboxv1.Actor{Side: erin.GetSide(), Person: &lockboxv1.Person{Issuer: northwind, Subject: "erin"},
 		Employer: erin.GetEmployer()}
 	w.asked(nameless)
-	for _, e := range w.reports(1 + 4) {
+	for _, e := range w.reports(setUp + 4) {
 		if f := e.GetNotificationFailed(); (f != nil) != (notification(e).GetRecipient() == "") {
 			t.Errorf("the report %v", e)
 		} else if f != nil {
@@ -278,7 +322,7 @@ func TestAMailServerThatIsAwayIsWaitedFor(t *testing.T) {
 	stop() // while it tries
 	c, mails := w.mailbox()
 	w.run(c)
-	reports := w.reports(1 + 4)
+	reports := w.reports(setUp + 4)
 	once(t, mails(), reports)
 }
 
@@ -309,7 +353,7 @@ func TestInternalApproversAreTold(t *testing.T) {
 	id := "01975a2c-7b3c-7e4a-9d8e-0123456789ab"
 	w.write(aggregate.KindRequest, id, erin,
 		&lockboxv1.Event{Fact: &lockboxv1.Event_AccessRequested{AccessRequested: &lockboxv1.AccessRequested{
-			Intent: &lockboxv1.AccessIntent{Id: id, Tenant: "meadowbank", ResourceIds: []string{"/tenants/meadowbank/x"}},
+			Intent: intent(id, ""),
 		}}})
 	w.write(aggregate.KindRequest, id, clock,
 		&lockboxv1.Event{Fact: &lockboxv1.Event_AccessEvaluated{AccessEvaluated: &lockboxv1.AccessEvaluated{

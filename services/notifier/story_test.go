@@ -152,9 +152,25 @@ func (w *world) tenant() *lockboxv1.Event {
 		}}})
 }
 
-// asked carries a request of Erin's until Otto and Grace are asked: four mails, to them, an alternate and Erin.
-func (w *world) asked(requester *lockboxv1.Actor) (id string, notified *lockboxv1.Event) {
+// setUp is how many mails a customer's administrator gets of what tenant and asked tell of the customer itself.
+const setUp = 3
+
+// asked makes Otto an approver of Meadow Bank, and names an alternate: two mails. Then it carries a request of Erin's
+// until Otto and Grace are asked: four mails, to them, the alternate and Erin. Forgeries come last.
+func (w *world) asked(
+	requester *lockboxv1.Actor, forge ...func(*lockboxv1.CustomerNotified),
+) (id string, notified *lockboxv1.Event) {
 	w.Helper()
+	w.write(aggregate.KindTenant, "meadowbank", grace,
+		&lockboxv1.Event{Fact: &lockboxv1.Event_RoleAssigned{RoleAssigned: &lockboxv1.RoleAssigned{
+			Assignment: &lockboxv1.RoleAssignment{
+				Id: "otto", Person: otto.GetPerson(), Role: lockboxv1.Role_ROLE_LOCKBOX_APPROVER,
+				Scope: lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_TENANT,
+			}}}})
+	alternates := []*lockboxv1.AlternateAddress{{Email: "security@meadowbank.example"}}
+	w.write(aggregate.KindTenant, "meadowbank", grace,
+		&lockboxv1.Event{Fact: &lockboxv1.Event_SettingsChanged{SettingsChanged: &lockboxv1.SettingsChanged{
+			Settings: &lockboxv1.TenantSettings{DefaultLanguage: "fr", RequiredApprovals: 1, Alternates: alternates}}}})
 	unique, err := uuid.NewV7()
 	if err != nil {
 		w.Fatal(err)
@@ -162,22 +178,35 @@ func (w *world) asked(requester *lockboxv1.Actor) (id string, notified *lockboxv
 	id = unique.String()
 	w.write(aggregate.KindRequest, id, requester,
 		&lockboxv1.Event{Fact: &lockboxv1.Event_AccessRequested{AccessRequested: &lockboxv1.AccessRequested{
-			Intent: &lockboxv1.AccessIntent{Id: id, Tenant: "meadowbank", ResourceIds: []string{"/tenants/meadowbank/x"},
-				Justification: "The tenant is broken.", TicketId: "SR-1"},
+			Intent: intent(id, "SR-1"),
 		}}})
 	w.write(aggregate.KindRequest, id, clock,
 		&lockboxv1.Event{Fact: &lockboxv1.Event_AccessEvaluated{AccessEvaluated: &lockboxv1.AccessEvaluated{
 			Outcome: lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_DECIDES, Duration: durationpb.New(8 * time.Hour),
 			Facts: &lockboxv1.EvaluationFacts{ServiceName: "Directory"},
 		}}})
+	n := &lockboxv1.CustomerNotified{
+		Scope: lockboxv1.Scope_SCOPE_TENANT, Basis: lockboxv1.ApproverBasis_APPROVER_BASIS_TENANT, RequiredApprovals: 1,
+		Approvers:      []*lockboxv1.Approver{{Person: otto.GetPerson()}, {Person: grace.GetPerson()}},
+		Alternates:     alternates,
+		ExpiresAt:      timestamppb.New(w.now.Add(96 * time.Hour)),
+		TenantSequence: w.sequence[aggregate.Key{Tenant: "meadowbank", Kind: aggregate.KindTenant, ID: "meadowbank"}],
+	}
+	for _, change := range forge {
+		change(n)
+	}
+	if len(forge) > 0 {
+		w.now = w.now.Add(time.Minute) // what was there before had long been there
+	}
 	return id, w.write(aggregate.KindRequest, id, clock,
-		&lockboxv1.Event{Fact: &lockboxv1.Event_CustomerNotified{CustomerNotified: &lockboxv1.CustomerNotified{
-			Scope: lockboxv1.Scope_SCOPE_TENANT, Basis: lockboxv1.ApproverBasis_APPROVER_BASIS_TENANT, RequiredApprovals: 1,
-			Approvers:      []*lockboxv1.Approver{{Person: otto.GetPerson()}, {Person: grace.GetPerson()}},
-			Alternates:     []*lockboxv1.AlternateAddress{{Email: "security@meadowbank.example"}},
-			ExpiresAt:      timestamppb.New(w.now.Add(96 * time.Hour)),
-			TenantSequence: w.sequence[aggregate.Key{Tenant: "meadowbank", Kind: aggregate.KindTenant, ID: "meadowbank"}],
-		}}})
+		&lockboxv1.Event{Fact: &lockboxv1.Event_CustomerNotified{CustomerNotified: n}})
+}
+
+func intent(id, ticket string) *lockboxv1.AccessIntent {
+	return &lockboxv1.AccessIntent{Id: id, Tenant: "meadowbank", ResourceType: "directory/tenants",
+		Scenario: "directory-content", ResourceIds: []string{"/tenants/meadowbank/x"},
+		ReasonType:    lockboxv1.ReasonType_REASON_TYPE_PROVIDER_INITIATED_SERVICE,
+		Justification: "The tenant is broken.", TicketId: ticket}
 }
 
 func (w *world) denied(id string) *lockboxv1.Event {

@@ -15,6 +15,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/identity/oidcclient"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/service"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/api"
 	"github.com/openlockbox/lockbox/services/portal/internal/arm"
 	"github.com/openlockbox/lockbox/services/portal/internal/bearer"
@@ -115,6 +116,12 @@ func newHandler(rt *service.Connected, c Config) (http.Handler, error) {
 		Caller: bus.Caller{Conn: rt.Conn}, Organisations: c.Organisations, Words: say, Provider: c.Provider,
 		Secure: c.URL[:5] == "https", Now: rt.Now, Log: rt.Log, Counters: rt.Counters,
 	}
+	s.Registered = &organisation.Registered{Now: rt.Now,
+		Ask: func(ctx context.Context, tenant string) (*lockboxv1.SignInOptions, error) {
+			reply, err := s.Caller.Ask(ctx, "", &lockboxv1.Query{Tenant: tenant,
+				Ask: &lockboxv1.Query_GetSignIn{GetSignIn: &lockboxv1.GetSignIn{}}})
+			return reply.GetSignIn(), err
+		}}
 	if err := s.Prepare(); err != nil {
 		return nil, err
 	}

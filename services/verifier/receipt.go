@@ -165,7 +165,7 @@ func (r *Receipt) Text(line func(sequence uint64, e *lockboxv1.Event) string) st
 	return b.String()
 }
 
-// plain formats an event on one line: position, time, type and actor.
+// plain formats an event on one line: position, time, type and actor; of access also what it is for and permits.
 func plain(sequence uint64, e *lockboxv1.Event) string {
 	what := typeOf(e)
 	var words strings.Builder
@@ -177,7 +177,12 @@ func plain(sequence uint64, e *lockboxv1.Event) string {
 		words.WriteRune(r)
 	}
 	at := e.GetTime().AsTime().Format(time.RFC3339)
-	return fmt.Sprintf("%8d  %s  %-24s  %s", sequence, at, words.String(), clean(who(e.GetActor())))
+	text := fmt.Sprintf("%8d  %s  %-24s  %s", sequence, at, words.String(), clean(who(e.GetActor())))
+	if g := e.GetAccessGranted(); g.GetMode() != lockboxv1.AccessMode_ACCESS_MODE_UNSPECIFIED {
+		mode := strings.ToLower(strings.TrimPrefix(g.GetMode().String(), "ACCESS_MODE_"))
+		text += fmt.Sprintf(": %s, %s, %s", clean(g.GetResourceType()), clean(g.GetScenario()), mode)
+	}
+	return text
 }
 
 func who(a *lockboxv1.Actor) string {

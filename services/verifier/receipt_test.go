@@ -43,7 +43,7 @@ func written(t *testing.T, change func(i int, subject *string, data *[]byte)) (h
 	h = begin(t, signer)
 	var wanted []merkle.Wanted
 	about := ""
-	for i, name := range []string{"AccessRequested", "AccessEvaluated", "InternalApprovalGiven"} {
+	for i, name := range []string{"AccessRequested", "AccessEvaluated", "AccessGranted-named"} {
 		subject, data := stored(t, name)
 		about = strings.Join(strings.Split(subject, ".")[:5], ".")
 		change(i, &subject, &data)
@@ -80,7 +80,8 @@ func TestAReceiptIsCheckedOffline(t *testing.T) {
 	code, out, _ := run(t, nil, "receipt", file, "--log-key", public)
 	for _, want := range []string{
 		"these 3 events stood in the log in this order", "Access requested",
-		"AccessEvaluated (withheld; its place is proven)", "Internal approval given", "log.example/lockbox, size 3",
+		"AccessEvaluated (withheld; its place is proven)", "Access granted", "log.example/lockbox, size 3",
+		"Lockbox: compute/virtual-machines, memory-dump, change",
 		"Witnesses none was asked for",
 	} {
 		if code != 0 || !strings.Contains(out, want) {

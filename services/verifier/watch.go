@@ -31,6 +31,8 @@ reached proves nothing: with --once that is an error, without it is asked again.
 const (
 	// ShortestInterval is the minimum time between two queries of a log.
 	ShortestInterval = time.Second
+	// DefaultInterval is the time between two looks at a log, unless configured.
+	DefaultInterval = time.Minute
 	// logPatience is the timeout of one query to the log, and mostAnswer the maximum size of its answer in bytes.
 	logPatience = 20 * time.Second
 	mostAnswer  = 8 << 20

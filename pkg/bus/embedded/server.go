@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
@@ -26,21 +28,23 @@ const (
 type Server struct {
 	nats *server.Server
 	lock *os.File
+	log  *zap.SugaredLogger
+
+	mu     sync.Mutex
+	loaded string
 }
 
 // Start runs a server until Shutdown. It returns once the server accepts connections and, in a cluster, once JetStream
 // is up to date. If the port is taken or another server uses the store directory, the error says so.
 func Start(ctx context.Context, o bus.ServerOptions, log *zap.Logger) (*Server, error) {
-	text, err := bus.ServerConfig(o)
+	config, state, err := state(o)
 	if err != nil {
 		return nil, err
 	}
-	opts := &server.Options{}
-	if err := opts.ProcessConfigString(text); err != nil {
-		return nil, fmt.Errorf("embedded: configuration: %w", err)
+	opts, err := parse(config, o)
+	if err != nil {
+		return nil, err
 	}
-	opts.NoSigs = true
-	opts.DontListen = o.Host == ""
 	lock, err := lockDir(o.StoreDir)
 	if err != nil {
 		return nil, err
@@ -49,8 +53,8 @@ func Start(ctx context.Context, o bus.ServerOptions, log *zap.Logger) (*Server, 
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("embedded: %w", err), lock.Close())
 	}
-	s := &Server{nats: ns, lock: lock}
 	events := newLogger(log)
+	s := &Server{nats: ns, lock: lock, log: events.log, loaded: state}
 	ns.SetLoggerV2(events, false, false, false)
 	go ns.Start()
 	if err := s.await(ctx, events.fatal, o.Cluster != nil); err != nil {
@@ -58,6 +62,88 @@ func Start(ctx context.Context, o bus.ServerOptions, log *zap.Logger) (*Server, 
 		return nil, err
 	}
 	return s, nil
+}
+
+// state returns the configuration, and a text that differs once it or a certificate has changed.
+func state(o bus.ServerOptions) (config, state string, err error) {
+	if config, err = bus.ServerConfig(o); err != nil || o.TLS == nil {
+		return config, config, err
+	}
+	state = config
+	for _, file := range []string{o.TLS.Certificate, o.TLS.Key, o.TLS.CA} {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return "", "", fmt.Errorf("embedded: certificate: %w", err)
+		}
+		state += string(data)
+	}
+	return config, state, nil
+}
+
+func parse(config string, o bus.ServerOptions) (*server.Options, error) {
+	opts := &server.Options{}
+	if err := opts.ProcessConfigString(config); err != nil {
+		return nil, fmt.Errorf("embedded: configuration: %w", err)
+	}
+	opts.NoSigs = true
+	opts.DontListen = o.Host == ""
+	return opts, nil
+}
+
+// Reload applies other keys and certificates, if they have changed. Clients whose key is gone are disconnected at once,
+// and no others; a new certificate is shown to new connections.
+func (s *Server) Reload(o bus.ServerOptions) error {
+	config, state, err := state(o) // before anything is used, so that a later change is seen the next time
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if state == s.loaded {
+		return nil
+	}
+	opts, err := parse(config, o)
+	if err != nil {
+		return err
+	}
+	if err := s.nats.ReloadOptions(opts); err != nil {
+		return fmt.Errorf("embedded: reload: %w", err)
+	}
+	s.loaded = state
+	s.log.Info("keys and certificates reloaded")
+	return nil
+}
+
+// followInterval is how often Follow looks for other keys and certificates.
+const followInterval = time.Second
+
+// Follow calls Reload with what read returns, every second and whenever there is a signal, until ctx ends. After an
+// error, which is logged, the server goes on as it was.
+func (s *Server) Follow(ctx context.Context, signals <-chan os.Signal, read func() (bus.ServerOptions, error)) {
+	ticker := time.NewTicker(followInterval)
+	defer ticker.Stop()
+	var last string
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-signals:
+			last = "" // whoever asked wants to be told again
+		case <-ticker.C:
+		}
+		o, err := read()
+		if err == nil {
+			err = s.Reload(o)
+		}
+		problem := ""
+		if err != nil {
+			problem = err.Error()
+		}
+		if problem != "" && problem != last {
+			s.log.Errorw("keys and certificates stay as they were", zap.Error(err))
+		}
+		last = problem
+	}
 }
 
 func (s *Server) await(ctx context.Context, fatal <-chan string, clustered bool) error {
@@ -85,7 +171,13 @@ func (s *Server) ClientURL() string {
 	if s.nats.Addr() == nil {
 		return ""
 	}
-	return s.nats.ClientURL()
+	address := s.nats.ClientURL()
+	u, err := url.Parse(address)
+	if err != nil || !net.ParseIP(u.Hostname()).IsUnspecified() {
+		return address
+	}
+	u.Host = net.JoinHostPort("127.0.0.1", u.Port()) // which a certificate can name
+	return u.String()
 }
 
 // Shutdown stops the server and waits until everything is on disk and the store directory is free again.

@@ -10,10 +10,11 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/durable"
+	"github.com/openlockbox/lockbox/pkg/identity"
 	"go.uber.org/zap"
 )
 
-const maxCache = 128 << 10 // bytes
+const maxCache = identity.MostJWKS + 64<<10 // bytes
 
 // cached is the content of the cache file: the keys, their issuer, where and when they were fetched.
 type cached struct {
@@ -83,7 +84,7 @@ func (s *Source) save() {
 }
 
 func (s *Source) write(k *keys) error {
-	data, err := json.Marshal(cached{s.config.Issuer, s.config.URL, k.fetched, k.raw})
+	data, err := json.Marshal(cached{s.config.Issuer, s.config.URL, k.fetched, k.usable})
 	if err != nil {
 		return err
 	}

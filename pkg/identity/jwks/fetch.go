@@ -4,16 +4,14 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
-	"strings"
-
-	"github.com/openlockbox/lockbox/pkg/identity"
+	"os"
 )
 
 const maxDiscovery = 64 << 10 // bytes of a discovery document
@@ -50,32 +48,20 @@ func (s *Source) fetch(ctx context.Context) ([]byte, error) {
 			return nil, err
 		}
 	}
-	return s.get(ctx, at, identity.MaxJWKS)
+	return s.get(ctx, at, int64(s.config.MaxBytes))
 }
 
-// discover returns the address of the issuer's keys (OpenID Connect Discovery 1.0 §4). The document must name this
-// issuer.
+// discover returns the address of the issuer's keys. The discovery document must name this issuer.
 func (s *Source) discover(ctx context.Context) (string, error) {
-	at := strings.TrimRight(s.config.Issuer, "/") + "/.well-known/openid-configuration"
-	raw, err := s.get(ctx, at, maxDiscovery)
+	d, err := s.document(ctx)
 	if err != nil {
 		return "", err
 	}
-	var document struct {
-		Issuer string `json:"issuer"`
-		JWKS   string `json:"jwks_uri"`
+	if d.Issuer != s.config.Issuer {
+		return "", fmt.Errorf("%s is the discovery document of another issuer, %.200q",
+			discoveryOf(s.config.Issuer), d.Issuer)
 	}
-	if err := json.Unmarshal(raw, &document); err != nil {
-		return "", fmt.Errorf("%s is not a discovery document", at)
-	}
-	switch {
-	case document.Issuer != s.config.Issuer:
-		return "", fmt.Errorf("%s is the discovery document of another issuer, %.200q", at, document.Issuer)
-	case !allowed(document.JWKS) || strings.HasPrefix(s.config.Issuer, "https:") &&
-		!strings.HasPrefix(document.JWKS, "https:"):
-		return "", fmt.Errorf("%s says that its keys are at %.200q, where none are fetched from", at, document.JWKS)
-	}
-	return document.JWKS, nil
+	return s.keysAt(d)
 }
 
 func (s *Source) get(ctx context.Context, at string, limit int64) ([]byte, error) {
@@ -86,11 +72,11 @@ func (s *Source) get(ctx context.Context, at string, limit int64) ([]byte, error
 	request.Header.Set("Accept", "application/json")
 	response, err := s.client.Do(request)
 	if err != nil {
-		return nil, err
+		return nil, Certificate(err)
 	}
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s answers %d (redirects are not followed)", at, response.StatusCode)
+		return nil, &statusError{at, response.StatusCode}
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, limit+1))
 	if err != nil {
@@ -100,6 +86,41 @@ func (s *Source) get(ctx context.Context, at string, limit int64) ([]byte, error
 		return nil, fmt.Errorf("%s is longer than %d bytes", at, limit)
 	}
 	return body, nil
+}
+
+// Certificate says of an error that it is one of a server's certificate, and what can be done about it. Other errors
+// stay as they are.
+func Certificate(err error) error {
+	var authority x509.UnknownAuthorityError
+	var hostname x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	switch {
+	case errors.As(err, &authority):
+		return fmt.Errorf("the server's certificate is from an authority that is not known here; if it is your own, name its certificate with ca_file, or --ca-file at a terminal: %w",
+			err)
+	case errors.As(err, &hostname):
+		return fmt.Errorf("the server's certificate is for another host: %w", err)
+	case errors.As(err, &invalid):
+		return fmt.Errorf("the server's certificate is not good: %w", err)
+	}
+	return err
+}
+
+// Roots reads the certificate authorities accepted for an issuer's server from a file (PEM); nil, the system's, for an
+// empty path.
+func Roots(path string) (*x509.CertPool, error) {
+	if path == "" {
+		return nil, nil //nolint:nilnil // as crypto/tls has it
+	}
+	pem, err := os.ReadFile(path) // #nosec G304 -- the operator names the file
+	if err != nil {
+		return nil, err
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("there is no certificate in %s", path)
+	}
+	return roots, nil
 }
 
 // allowed reports whether keys may be fetched from an address: over https, or from this machine.

@@ -3,6 +3,7 @@ package jwks_test
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
@@ -178,6 +179,20 @@ func (g *glewlwyd) plugin(k key) object {
 	}}
 }
 
+// itsKey is a key that glewlwyd publishes in a form of its own: from a coordinate that begins with a zero byte, as in
+// one key of 128, it drops that byte, although RFC 7518 §6.2.1.2 requires all 32.
+func itsKey(t *testing.T) key {
+	t.Helper()
+	for {
+		k := newKey(t, "", jose.ES256)
+		public, err := k.private.Public().(*ecdsa.PublicKey).Bytes() //nolint:forcetypeassert,errcheck // ES256's
+		must(t, err)
+		if x, y := public[1:33], public[33:]; x[0] == 0 || y[0] == 0 {
+			return k
+		}
+	}
+}
+
 // configure makes the provider, its client, and one person.
 func (g *glewlwyd) configure(k key) {
 	g.Helper()
@@ -241,7 +256,7 @@ func (g *glewlwyd) signIn() (idToken, accessToken string) {
 
 func TestAgainstAnIssuerThatIsNotOurs(t *testing.T) {
 	g := startGlewlwyd(t)
-	g.configure(newKey(t, "", jose.ES256))
+	g.configure(itsKey(t))
 	var later time.Duration
 	source, err := jwks.New(jwks.Config{Issuer: g.issuer(), Now: func() time.Time { return time.Now().Add(later) }})
 	must(t, err)
@@ -278,7 +293,7 @@ func TestAgainstAnIssuerThatIsNotOurs(t *testing.T) {
 	}
 
 	// Its keys change while we run.
-	g.call(g.admin, http.MethodPut, "/mod/plugin/oidc", g.plugin(newKey(t, "", jose.ES256)))
+	g.call(g.admin, http.MethodPut, "/mod/plugin/oidc", g.plugin(itsKey(t)))
 	g.call(g.admin, http.MethodPut, "/mod/plugin/oidc/reset", nil)
 	second, _ := g.signIn()
 	later = jwks.RenewInterval

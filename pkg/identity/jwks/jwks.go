@@ -3,6 +3,10 @@
 // triggers an earlier refresh, at most once per RenewInterval, so that forged tokens cannot make Lockbox flood the
 // issuer.
 //
+// Of a key set, the keys that can be used are taken; those that cannot are logged, counted, and returned by
+// Source.Keys().PassedOver(). If none can, none is trusted: an issuer that answers with other keys has withdrawn those
+// from before, which may be stolen. An answer that is no key set changes nothing.
+//
 // While the issuer is down, the last known keys remain valid for at most MaxAge; with a cache file, even across
 // restarts. A withdrawn key is trusted until the next refresh. Without keys, all tokens of the issuer are refused.
 //
@@ -13,9 +17,10 @@ import (
 	"bytes"
 	"context"
 	"crypto/x509"
-	"errors"
+	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,6 +41,8 @@ const (
 	// issuer cannot block everything.
 	maxWaiting = 32
 
+	maxLogged = 20 // keys that are passed over
+
 	retryAfter   = 30 * time.Second // when the issuer does not answer
 	fetchTimeout = 5 * time.Second  // for discovery and key set together
 )
@@ -50,8 +57,17 @@ type Config struct {
 	CacheFile string
 	// Refresh and MaxAge; 0 means the default.
 	Refresh, MaxAge time.Duration
+	// Renew is the minimum time between two fetches caused by unknown kids; 0 means RenewInterval, less than 0
+	// none, for whoever takes tokens from the issuer itself only.
+	Renew time.Duration
+	// MaxBytes is the maximum size of the key set; 0 means identity.MaxJWKS.
+	MaxBytes int
+	// Passed is called with the number of keys passed over whenever the key set changes; may be nil.
+	Passed func(int)
 	// RootCAs are the certificate authorities accepted for the issuer's server; nil: the system's.
 	RootCAs *x509.CertPool
+	// Transport reaches the issuer instead; nil: as usual.
+	Transport http.RoundTripper
 	// Now is the clock; nil: time.Now.
 	Now func() time.Time
 	// Log; nil disables logging.
@@ -74,14 +90,21 @@ var _ identity.Source = (*Source)(nil)
 
 // keys are a key set and when it was fetched.
 type keys struct {
-	set     *identity.KeySet
-	raw     []byte
+	set *identity.KeySet
+	// usable are the keys that can be used, for the cache file and to see whether they change.
+	usable  []byte
 	fetched time.Time
 }
 
 // New reads the cache file; it does not fetch keys. It fails if keys must not be fetched from the address, or if other
 // users can write the cache file.
-func New(c Config) (*Source, error) { return open(c, newClient(c.RootCAs)) }
+func New(c Config) (*Source, error) {
+	client := newClient(c.RootCAs)
+	if c.Transport != nil {
+		client.Transport = c.Transport
+	}
+	return open(c, client)
+}
 
 func open(c Config, client *http.Client) (*Source, error) {
 	if c.Refresh == 0 {
@@ -89,6 +112,12 @@ func open(c Config, client *http.Client) (*Source, error) {
 	}
 	if c.MaxAge == 0 {
 		c.MaxAge = DefaultMaxAge
+	}
+	if c.Renew == 0 {
+		c.Renew = RenewInterval
+	}
+	if c.MaxBytes == 0 {
+		c.MaxBytes = identity.MaxJWKS
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -101,8 +130,10 @@ func open(c Config, client *http.Client) (*Source, error) {
 	case c.Refresh < 0 || c.MaxAge < c.Refresh:
 		return nil, fmt.Errorf("keys of %s: refreshed every %v they cannot be trusted for %v only", c.Issuer, c.Refresh,
 			c.MaxAge)
-	case !allowed(c.Issuer):
-		return nil, fmt.Errorf("issuer %q: must be an https URL (or http on a loopback address) without user or fragment",
+	case c.MaxBytes < 0 || c.MaxBytes > identity.MostJWKS:
+		return nil, fmt.Errorf("keys of %s: at most %d bytes are read", c.Issuer, identity.MostJWKS)
+	case c.URL == "" && !allowed(c.Issuer):
+		return nil, fmt.Errorf("issuer %q: must be an https URL (or http on a loopback address) without user or fragment, unless jwks_url says where its keys are",
 			c.Issuer)
 	case c.URL != "" && !allowed(c.URL):
 		return nil, fmt.Errorf("keys of %s: %q must be an https URL (or http on a loopback address) without user or fragment",
@@ -133,7 +164,7 @@ func (s *Source) Renew() *identity.KeySet {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.tried.IsZero() || s.config.Now().Sub(s.tried) >= RenewInterval {
+	if s.tried.IsZero() || s.config.Now().Sub(s.tried) >= s.config.Renew {
 		_ = s.refresh(context.Background()) // failures are logged; the current keys are returned
 	}
 	return s.Keys()
@@ -183,26 +214,44 @@ func (s *Source) refresh(ctx context.Context) error {
 	return err
 }
 
-// noKeys replaces a fetched key set whose keys must not be trusted.
-var noKeys = []byte(`{"keys":[]}`)
-
-// take replaces the trusted keys by the fetched ones. If the issuer publishes no keys, or private ones, no key of it is
-// trusted; a response that is not a key set is ignored.
+// take replaces the trusted keys by the fetched ones. A response that is not a key set is ignored.
 func (s *Source) take(raw []byte, fetched time.Time) error {
-	set, err := identity.ParseKeys(raw)
-	if errors.Is(err, identity.ErrNotKeySet) {
+	set, err := identity.ParseKeysUpTo(raw, s.config.MaxBytes)
+	if err != nil {
 		return err
 	}
+	usable, err := json.Marshal(set)
 	if err != nil {
-		s.config.Log.Error("nobody who signs in at the issuer is recognised any more", zap.Error(err))
-		set, raw = new(identity.KeySet), noKeys
+		return err
 	}
-	switch before := s.held.Load(); {
-	case before != nil && bytes.Equal(before.raw, raw):
+	before := s.held.Load()
+	same := before != nil && bytes.Equal(before.usable, usable)
+	if same && slices.Equal(before.set.PassedOver(), set.PassedOver()) {
 		set = before.set // keeps cached verifications valid
-	default:
-		s.config.Log.Info("the issuer has other keys than before", zap.Int("bytes", len(raw)))
+	} else {
+		s.announce(set, !same)
 	}
-	s.held.Store(&keys{set, raw, fetched})
+	s.held.Store(&keys{set, usable, fetched})
 	return nil
+}
+
+// announce logs and counts what a key set holds that differs from the one before.
+func (s *Source) announce(set *identity.KeySet, other bool) {
+	if other {
+		s.config.Log.Info("the issuer has other keys than before", zap.Int("usable", set.Len()))
+	}
+	passed := set.PassedOver()
+	for i, k := range passed {
+		if i == maxLogged {
+			s.config.Log.Warn("more of the issuer's keys are passed over", zap.Int("more", len(passed)-i))
+			break
+		}
+		s.config.Log.Warn("a key of the issuer is passed over", zap.Stringer("key", k))
+	}
+	if s.config.Passed != nil {
+		s.config.Passed(len(passed))
+	}
+	if err := set.Usable(); err != nil {
+		s.config.Log.Error("nobody who signs in at the issuer is recognised any more", zap.Error(err))
+	}
 }

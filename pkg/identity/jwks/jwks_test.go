@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+	"github.com/openlockbox/lockbox/pkg/identity"
 	"github.com/openlockbox/lockbox/pkg/identity/jwks"
 )
 
@@ -184,7 +185,7 @@ func TestAnswersThatAreNotTaken(t *testing.T) {
 		"half a key set":     {"/keys", text(`{"keys":[{"kty":"EC",`), "not a JSON Web Key Set"},
 		"no key set":         {"/keys", text(`{}`), "not a JSON Web Key Set"},
 		"nothing":            {"/keys", text(""), "not a JSON Web Key Set"},
-		"too much":           {"/keys", text(strings.Repeat(" ", 33<<10)), "longer than"},
+		"too much":           {"/keys", text(strings.Repeat(" ", identity.MaxJWKS+1)), "longer than"},
 		"too much discovery": {"/.well-known/openid-configuration", text(strings.Repeat(" ", 65<<10)), "longer than"},
 		"another issuer's discovery": {"/.well-known/openid-configuration",
 			text(`{"issuer":"` + evil.url() + `","jwks_uri":"` + evil.url() + `/keys"}`), "another issuer"},
@@ -264,7 +265,8 @@ func TestAnIssuerThatHangsIsGivenUpOn(t *testing.T) {
 	w.accepts(w.token(k))
 }
 
-// An issuer that publishes no key has withdrawn them all; one that publishes a private key has none that is secret.
+// An issuer that publishes no key that can be used has withdrawn them all; one that publishes a private key has none
+// that is secret.
 func TestAnIssuerWithoutAKeyThatCanBeTrusted(t *testing.T) {
 	k := newKey(t, "k1", jose.ES256)
 	private, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: k.private, KeyID: "k1",
@@ -272,6 +274,7 @@ func TestAnIssuerWithoutAKeyThatCanBeTrusted(t *testing.T) {
 	must(t, err)
 	for name, set := range map[string]string{
 		"none": `{"keys":[]}`, "private": string(private), "symmetric": `{"keys":[{"kty":"oct","k":"c2VjcmV0","kid":"k1"}]}`,
+		"of an unknown kind":  `{"keys":[{"kty":"AKP","alg":"ML-DSA-44","kid":"k1","pub":"AA"},null,7]}`,
 		"for encryption only": `{"keys":[{"kty":"RSA","use":"enc","kid":"k1","n":"AQAB","e":"AQAB"}]}`,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -317,4 +320,96 @@ func TestRefreshingGoesOnInTheBackgroundUntilItIsStopped(t *testing.T) {
 	}
 	cancel()
 	<-ended
+}
+
+// A key that cannot be used is passed over, counted once and shown, and harms no other; nor does its return.
+func TestR13AKeyOfAFetchedSetThatCannotBeUsed(t *testing.T) {
+	k, two := newKey(t, "k1", jose.ES256), newKey(t, "k2", jose.RS256)
+	w := newWorld(t, k)
+	counted := 0
+	w.config.Passed = func(n int) { counted += n }
+	w.restart()
+	token := w.token(k)
+	w.accepts(token)
+	const unknown = `{"kty":"EC","crv":"secp256k1","kid":"k2","x":"AQ","y":"AQ"}`
+	with := func(more string, keys ...key) {
+		w.publish(keys...)
+		w.publishBytes([]byte(strings.Replace(string(w.jwks), `[`, `[`+more+`,`, 1)))
+		must(t, w.source.Refresh(t.Context()))
+	}
+	for range 2 {
+		with(unknown, k)
+		w.accepts(token)
+		w.accepts(w.token(k))
+		if p := w.source.Keys().PassedOver(); len(p) != 1 || p[0].Number != 1 || p[0].KeyID != "k2" || counted != 1 {
+			t.Errorf("%v, %d", p, counted)
+		}
+	}
+	w.restart() // the file holds what can be used
+	w.accepts(token)
+	private, err := json.Marshal(jose.JSONWebKey{Key: two.private, KeyID: "k2"})
+	must(t, err)
+	with(string(private), k, two)
+	w.accepts(token)
+	w.refuses(w.token(two), unauthenticated, "`kid`")
+	if kept, err := os.ReadFile(w.config.CacheFile); err != nil || strings.Contains(string(kept), `"d"`) ||
+		!strings.Contains(string(kept), `"k1"`) {
+		t.Errorf("the cache holds %s (%v)", kept, err)
+	}
+}
+
+// An issuer whose only key has no kid renews it as any other.
+func TestR13AnIssuerWhoseKeysHaveNoKid(t *testing.T) {
+	one, two := newKey(t, "", jose.ES256), newKey(t, "", jose.ES256)
+	w := newWorld(t, one)
+	before := w.token(one)
+	w.accepts(before)
+	w.publish(two)
+	w.pass(jwks.RenewInterval)
+	w.accepts(w.token(two))
+	w.refuses(before, unauthenticated, "signature is wrong")
+	w.requests("/keys", "/.well-known/openid-configuration")
+	w.refuses(before, unauthenticated, "signature is wrong") // and does not hammer the issuer
+	if n := w.requests("/keys", "/.well-known/openid-configuration"); n != 0 {
+		t.Errorf("asked %d times", n)
+	}
+}
+
+func TestAKeySetOfTheSizeThatItsIssuerMayHave(t *testing.T) {
+	k := newKey(t, "k1", jose.ES256)
+	w := newWorld(t, k)
+	w.publishBytes([]byte(strings.Replace(string(w.jwks), "{", "{"+strings.Repeat(" ", identity.MaxJWKS), 1)))
+	w.refuses(w.token(k), unavailable, "cannot be had")
+	w.config.MaxBytes = 2 * identity.MaxJWKS
+	w.restart()
+	w.accepts(w.token(k))
+	for _, most := range []int{-1, identity.MostJWKS + 1} {
+		w.config.MaxBytes = most
+		if _, err := jwks.New(w.config); err == nil {
+			t.Errorf("%d: accepted", most)
+		}
+	}
+}
+
+// The name of an issuer may begin with http, as that of AD FS: nothing is fetched from there.
+func TestTheNameOfAnIssuerIsNoAddress(t *testing.T) {
+	const name = "http://adfs.nimbus.example/adfs/services/trust"
+	if _, err := jwks.New(jwks.Config{Issuer: name, URL: "https://adfs.nimbus.example/adfs/discovery/keys"}); err != nil {
+		t.Error(err)
+	}
+	for _, at := range []string{"", "http://adfs.nimbus.example/adfs/discovery/keys"} {
+		if _, err := jwks.New(jwks.Config{Issuer: name, URL: at}); err == nil || !strings.Contains(err.Error(), "https") {
+			t.Errorf("%q: %v", at, err)
+		}
+	}
+}
+
+func TestAnUnknownCertificateIsNamedAsOne(t *testing.T) {
+	k := newKey(t, "k1", jose.ES256)
+	i := serve(t, httptest.NewTLSServer, k)
+	source, err := jwks.New(jwks.Config{Issuer: i.url()})
+	must(t, err)
+	if err := source.Refresh(t.Context()); err == nil || !strings.Contains(err.Error(), "ca_file") {
+		t.Errorf("%v", err)
+	}
 }

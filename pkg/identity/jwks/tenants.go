@@ -2,8 +2,10 @@ package jwks
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"sync"
@@ -18,8 +20,8 @@ import (
 //
 // The tenant chooses the address, so it must not lead into the provider's network: after name resolution, only public
 // addresses are dialled or, for an issuer on this machine, only loopback addresses. No proxy is used, because it would
-// bypass this check.
-func ForTenants(ctx context.Context, log *zap.Logger) identity.TenantKeys {
+// bypass this check. Passed is told how many keys of a set are passed over; may be nil.
+func ForTenants(ctx context.Context, log *zap.Logger, passed func(int)) identity.TenantKeys {
 	var mu sync.Mutex
 	sources := map[[2]string]*Source{}
 	return func(issuer, jwksURL string) (identity.Source, error) {
@@ -29,7 +31,7 @@ func ForTenants(ctx context.Context, log *zap.Logger) identity.TenantKeys {
 		if s, known := sources[key]; known {
 			return s, nil
 		}
-		s, err := forTenant(issuer, jwksURL, log)
+		s, err := forTenant(issuer, jwksURL, nil, log, passed)
 		if err != nil {
 			return nil, err
 		}
@@ -39,7 +41,27 @@ func ForTenants(ctx context.Context, log *zap.Logger) identity.TenantKeys {
 	}
 }
 
-func forTenant(issuer, jwksURL string, log *zap.Logger) (*Source, error) {
+// Transport returns how whatever else a tenant's issuer serves is fetched: under the same restrictions as its keys.
+func Transport(issuer string) (http.RoundTripper, error) {
+	dialer, err := guard(issuer)
+	if err != nil {
+		return nil, err
+	}
+	return clientThrough(dialer, nil, nil).Transport, nil
+}
+
+func forTenant(
+	issuer, jwksURL string, roots *x509.CertPool, log *zap.Logger, passed func(int),
+) (*Source, error) {
+	dialer, err := guard(issuer)
+	if err != nil {
+		return nil, err
+	}
+	return open(Config{Issuer: issuer, URL: jwksURL, Log: log, Passed: passed}, clientThrough(dialer, nil, roots))
+}
+
+// guard returns a dialer that leads to public addresses only or, for an issuer on this machine, only to this machine.
+func guard(issuer string) (*net.Dialer, error) {
 	home, err := url.Parse(issuer)
 	if err != nil {
 		return nil, fmt.Errorf("issuer %q is no URL", issuer)
@@ -49,7 +71,7 @@ func forTenant(issuer, jwksURL string, log *zap.Logger) (*Source, error) {
 	if home.Hostname() == "localhost" || err == nil && addr.IsLoopback() {
 		may = netip.Addr.IsLoopback
 	}
-	dialer := &net.Dialer{Timeout: fetchTimeout, Control: func(_, address string, _ syscall.RawConn) error {
+	return &net.Dialer{Timeout: fetchTimeout, Control: func(_, address string, _ syscall.RawConn) error {
 		to, err := netip.ParseAddrPort(address)
 		if err != nil {
 			return err
@@ -58,8 +80,7 @@ func forTenant(issuer, jwksURL string, log *zap.Logger) (*Source, error) {
 			return fmt.Errorf("a tenant's keys are not fetched from %v", to.Addr())
 		}
 		return nil
-	}}
-	return open(Config{Issuer: issuer, URL: jwksURL, Log: log}, clientThrough(dialer, nil, nil))
+	}}, nil
 }
 
 // reserved are unicast blocks that are not public, or that embed other addresses (the IANA special-purpose registries,

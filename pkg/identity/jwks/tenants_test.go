@@ -51,7 +51,7 @@ func TestATenantDoesNotLeadUsInside(t *testing.T) {
 		secure.URL, "https://localhost" + port, "https://[::ffff:127.0.0.1]" + port, "https://10.0.0.1/keys",
 		"https://169.254.169.254/latest", "https://[fd00::1]/keys",
 	} {
-		s, err := forTenant("https://login.meadowbank.example", at, zap.NewNop())
+		s, err := forTenant("https://login.meadowbank.example", at, nil, zap.NewNop(), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -61,7 +61,7 @@ func TestATenantDoesNotLeadUsInside(t *testing.T) {
 		}
 	}
 	// An issuer on this machine stays on this machine.
-	s, err := forTenant("http://127.0.0.1:8080", "https://10.0.0.1/keys", zap.NewNop())
+	s, err := forTenant("http://127.0.0.1:8080", "https://10.0.0.1/keys", nil, zap.NewNop(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func TestATenantDoesNotLeadUsInside(t *testing.T) {
 	if n := reached.Load(); n != 0 {
 		t.Errorf("%d requests came through", n)
 	}
-	if s, err = forTenant(plain.URL, plain.URL+"/keys", zap.NewNop()); err != nil {
+	if s, err = forTenant(plain.URL, plain.URL+"/keys", nil, zap.NewNop(), nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Refresh(t.Context()); err != nil || reached.Load() != 1 {

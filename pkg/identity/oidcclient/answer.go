@@ -7,8 +7,9 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/identity"
+	"github.com/openlockbox/lockbox/pkg/identity/jwks"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"golang.org/x/oauth2"
 )
 
@@ -24,6 +25,8 @@ type Person struct {
 	Expires time.Time
 	// Authenticated is when they last authenticated; zero if absent from the token.
 	Authenticated time.Time
+	// Refresh gets another ID token without signing in; empty if the issuer gave none.
+	Refresh string
 }
 
 // RefusedError means that the issuer refused the sign-in, with the OAuth error code: access_denied if the person
@@ -56,45 +59,65 @@ func (i *Issuer) Finish(ctx context.Context, redirect string, a Attempt, answer 
 	return i.Identify(ctx, tokens, a.Nonce)
 }
 
+// Renew gets another ID token for somebody who signed in before, without their doing. It is not a sign-in: the issuer
+// must name the same person and the same time of it (OpenID Connect Core 1.0 §12.2), so that nobody is taken for
+// freshly signed in by it. It returns UNAUTHENTICATED if they have to sign in again.
+func (i *Issuer) Renew(ctx context.Context, was Person) (Person, error) {
+	oauth := i.OAuth()
+	answer, err := oauth.TokenSource(i.Context(ctx), &oauth2.Token{RefreshToken: was.Refresh}).Token()
+	if err != nil {
+		return Person{}, i.Failed(ctx, err)
+	}
+	now, err := i.identify(ctx, answer, nil)
+	switch {
+	case err != nil:
+		return Person{}, err
+	case now.Subject != was.Subject:
+		return Person{}, refusal.Unauthenticated("login", rule, "%s renewed the sign-in of somebody else", i.Issuer)
+	case !now.Authenticated.IsZero() && !now.Authenticated.Equal(was.Authenticated):
+		return Person{}, refusal.Unauthenticated("login", rule,
+			"%s says of a renewed token that somebody signed in, and nobody did (`auth_time`); sign in again", i.Issuer)
+	}
+	return now, nil
+}
+
 // Identify verifies the ID token in an answer, with the nonce that was sent.
 func (i *Issuer) Identify(ctx context.Context, answer *oauth2.Token, nonce string) (Person, error) {
+	return i.identify(ctx, answer, &nonce)
+}
+
+// identify is Identify; without a nonce it is not compared, because a renewed token need not have one.
+func (i *Issuer) identify(ctx context.Context, answer *oauth2.Token, nonce *string) (Person, error) {
 	token, ok := answer.Extra("id_token").(string)
 	if !ok || token == "" {
 		return Person{}, refusal.Unauthenticated("login", rule, "%s gave no ID token", i.Issuer)
 	}
-	id, err := i.ids.Verify(i.Context(ctx), token)
+	id, err := i.ids.Read(token, i.Now())
+	if refusal.Is(err, lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE) {
+		return Person{}, i.unavailable(ctx, err)
+	}
 	if err != nil {
 		return Person{}, i.notGood(err)
 	}
-	if subtle.ConstantTimeCompare([]byte(id.Nonce), []byte(nonce)) != 1 {
+	if said, _ := id.Text("nonce"); nonce != nil && subtle.ConstantTimeCompare([]byte(said), []byte(*nonce)) != 1 {
 		return Person{}, refusal.Unauthenticated("login", rule, "the ID token of %s is for another sign-in (`nonce`)",
 			i.Issuer)
 	}
-	if len(token) > identity.MaxToken {
-		return Person{}, refusal.Unauthenticated("login", rule,
-			"the ID token of %s is longer than %d bytes; the services take no longer one", i.Issuer, identity.MaxToken)
-	}
-	said := map[string]any{}
-	if err := id.Claims(&said); err != nil {
-		return Person{}, i.notGood(err)
-	}
-	if party, named := said["azp"]; named && party != i.ID { // OpenID Connect Core 1.0 §3.1.3.7
+	if party, named := id.Text("azp"); named && party != i.ID { // OpenID Connect Core 1.0 §3.1.3.7
 		return Person{}, refusal.Unauthenticated("login", rule, "the ID token of %s was made for another program (`azp`)",
 			i.Issuer)
 	}
-	p := Person{Token: token, Subject: id.Subject, Name: id.Subject, Expires: id.Expiry}
-	p.Locale, _ = said["locale"].(string)
-	if name, _ := said["name"].(string); name != "" {
-		p.Name = name
+	p := Person{
+		Token: token, Subject: id.Person.GetSubject(), Name: id.Person.GetDisplayName(), Expires: id.Expires,
+		Authenticated: id.Authenticated, Refresh: answer.RefreshToken,
 	}
-	if at, ok := said["auth_time"].(float64); ok {
-		p.Authenticated = time.Unix(int64(at), 0)
-	}
+	p.Locale, _ = id.Text("locale")
 	return p, nil
 }
 
 func (i *Issuer) notGood(err error) error {
-	return refusal.Unauthenticated("login", rule, "the ID token of %s is not good: %.500s", i.Issuer, err)
+	why, _ := refusal.As(err)
+	return refusal.Unauthenticated("login", rule, "the ID token of %s is not good: %.500s", i.Issuer, why.GetMessage())
 }
 
 // Failed converts an error of the issuer's endpoints to a refusal.
@@ -127,7 +150,8 @@ func (i *Issuer) unavailable(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	return refusal.Unavailable("issuer", rule, "%s does not answer as an OpenID Connect issuer: %.500s", i.Issuer, err)
+	return refusal.Unavailable("issuer", rule, "%s does not answer as an OpenID Connect issuer: %.500s", i.Issuer,
+		jwks.Certificate(err))
 }
 
 // Misleads returns the refusal for an issuer with an address that is not Trustworthy.

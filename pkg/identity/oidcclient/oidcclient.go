@@ -9,6 +9,8 @@ package oidcclient
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"io"
 	"net/http"
 	"net/netip"
@@ -17,6 +19,8 @@ import (
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
+	"github.com/openlockbox/lockbox/pkg/identity"
+	"github.com/openlockbox/lockbox/pkg/identity/jwks"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"golang.org/x/oauth2"
 )
@@ -36,7 +40,13 @@ type Client struct {
 	ID     string
 	// Secret is empty for a public client.
 	Secret string
-	Now    func() time.Time
+	// Offline asks for a refresh token, where the issuer offers one (OpenID Connect Core 1.0 §11).
+	Offline bool
+	// RootCAs are the certificate authorities accepted for the issuer's server; nil: the system's.
+	RootCAs *x509.CertPool
+	// Transport reaches the issuer instead; nil: as usual. For an issuer that a stranger names, see jwks.Transport.
+	Transport http.RoundTripper
+	Now       func() time.Time
 }
 
 // Issuer is a discovered issuer. It is safe for concurrent use and refreshes the issuer's keys as needed.
@@ -47,7 +57,7 @@ type Issuer struct {
 
 	oauth       oauth2.Config
 	http        *http.Client
-	ids         *oidc.IDTokenVerifier
+	ids         *identity.Reader
 	namesItself bool // in every answer (RFC 9207 §3)
 }
 
@@ -58,9 +68,13 @@ func (c Client) Discover(ctx context.Context) (*Issuer, error) {
 		return nil, refusal.Invalid("issuer", rule,
 			"must be an https URL, or http on this machine, without user, query or fragment")
 	}
+	through := c.Transport
+	if through == nil {
+		through = transport(c.RootCAs)
+	}
 	i := &Issuer{Client: c, http: &http.Client{
 		Timeout:       answerTimeout,
-		Transport:     bounded{http.DefaultTransport},
+		Transport:     bounded{through},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 	p, err := oidc.NewProvider(i.Context(ctx), c.Issuer)
@@ -71,6 +85,7 @@ func (c Client) Discover(ctx context.Context) (*Issuer, error) {
 		Keys        string   `json:"jwks_uri"`
 		EndSession  string   `json:"end_session_endpoint"`
 		Secrets     []string `json:"token_endpoint_auth_methods_supported"`
+		Scopes      []string `json:"scopes_supported"`
 		NamesItself bool     `json:"authorization_response_iss_parameter_supported"`
 	}
 	if err := p.Claims(&more); err != nil {
@@ -79,11 +94,13 @@ func (c Client) Discover(ctx context.Context) (*Issuer, error) {
 	i.namesItself = more.NamesItself
 	i.oauth = oauth2.Config{ClientID: c.ID, ClientSecret: c.Secret, Endpoint: p.Endpoint(),
 		Scopes: []string{oidc.ScopeOpenID, "profile", "email"}}
+	if c.Offline && slices.Contains(more.Scopes, oidc.ScopeOfflineAccess) {
+		i.oauth.Scopes = append(i.oauth.Scopes, oidc.ScopeOfflineAccess)
+	}
 	i.oauth.Endpoint.AuthStyle = oauth2.AuthStyleInParams
 	if c.Secret != "" && (len(more.Secrets) == 0 || slices.Contains(more.Secrets, "client_secret_basic")) {
 		i.oauth.Endpoint.AuthStyle = oauth2.AuthStyleInHeader // the default if the document does not say (Discovery 1.0 §3)
 	}
-	i.ids = p.Verifier(&oidc.Config{ClientID: c.ID, Now: c.Now})
 	for _, at := range []string{p.Endpoint().AuthURL, p.Endpoint().TokenURL, more.Keys} {
 		if !Trustworthy(at) {
 			return nil, i.Misleads()
@@ -95,7 +112,35 @@ func (c Client) Discover(ctx context.Context) (*Issuer, error) {
 		}
 	}
 	i.EndSession = more.EndSession
+	if i.ids, err = i.reader(more.Keys); err != nil {
+		return nil, refusal.Invalid("issuer", rule, "%v", err)
+	}
 	return i, nil
+}
+
+// reader verifies the issuer's ID tokens with the keys that it publishes.
+func (i *Issuer) reader(keys string) (*identity.Reader, error) {
+	source, err := jwks.New(jwks.Config{
+		Issuer: i.Issuer, URL: keys, MaxBytes: maxAnswer, RootCAs: i.RootCAs, Transport: i.Transport, Now: i.Now,
+		Renew: -1,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return identity.NewReader(identity.Issuer{
+		URL: i.Issuer, Audience: i.ID, Source: source, Leeway: identity.MaxLeeway, MaxToken: identity.MaxToken,
+	})
+}
+
+// transport returns the usual transport, with authorities of its own unless roots is nil.
+func transport(roots *x509.CertPool) http.RoundTripper {
+	usual, ok := http.DefaultTransport.(*http.Transport)
+	if roots == nil || !ok {
+		return http.DefaultTransport
+	}
+	own := usual.Clone()
+	own.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	return own
 }
 
 // OAuth returns a copy of the OAuth configuration for other flows. Use it with Context, which sets the limited HTTP

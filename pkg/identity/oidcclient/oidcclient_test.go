@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -53,6 +55,7 @@ type issuer struct {
 	asked     *http.Request    // of the token endpoint
 	kid       string
 	key       *ecdsa.PrivateKey
+	extra     []any // in its key set
 }
 
 func must(t *testing.T, err error) {
@@ -70,8 +73,8 @@ func newIssuer(t *testing.T) *issuer {
 	mux.HandleFunc("GET /.well-known/openid-configuration",
 		func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(i.discovery) })
 	mux.HandleFunc("GET /jwks", func(w http.ResponseWriter, _ *http.Request) {
-		_ = json.NewEncoder(w).Encode(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: i.key.Public(), KeyID: i.kid,
-			Algorithm: "ES256", Use: "sig"}}})
+		_ = json.NewEncoder(w).Encode(object{"keys": append(i.extra, jose.JSONWebKey{Key: i.key.Public(), KeyID: i.kid,
+			Algorithm: "ES256", Use: "sig"})})
 	})
 	mux.HandleFunc("POST /token", func(w http.ResponseWriter, r *http.Request) {
 		_ = r.ParseForm()
@@ -187,6 +190,46 @@ func TestSomebodySignsIn(t *testing.T) {
 	if who, err = i.finish(t, at, nil); err != nil || who.Name != "otto" || who.Locale != "" ||
 		!who.Authenticated.IsZero() {
 		t.Errorf("a token that says little: %+v, %v", who, err)
+	}
+}
+
+// What the services take is not refused here.
+func TestR13WhatTheServicesTakeSignsIn(t *testing.T) {
+	i := newIssuer(t)
+	i.extra = []any{object{"kty": "EC", "crv": "secp256k1", "kid": "x", "x": "AQ", "y": "AQ"}, nil, object{"kty": "AKP"}}
+	at, err := i.client().Discover(t.Context())
+	must(t, err)
+	i.claims = i.claims.with("aud", []string{"account", "lockbox"}).with("azp", "lockbox").
+		with("auth_time", "2026-08-03T09:30:00.000Z").with("exp", strconv.FormatInt(now.Add(time.Hour).Unix(), 10)).
+		with("iat", now.Add(4*time.Minute).Unix()).with("name", "Ot\u202eto\tOwens").with("email", object{}).
+		with("_claim_names", object{"groups": "src1"}).with("_claim_sources", 7).with("groups", 7)
+	who, err := i.finish(t, at, nil)
+	who.Token = ""
+	if diff := cmp.Diff(oidcclient.Person{Subject: "otto", Name: "Otto Owens", Locale: "fr-FR",
+		Expires: now.Add(time.Hour), Authenticated: now}, who); diff != "" || err != nil {
+		t.Errorf("%v: %s", err, diff)
+	}
+	i.kid = "" // there is only one key that fits
+	if _, err := i.finish(t, at, nil); err != nil {
+		t.Errorf("without a kid: %v", err)
+	}
+}
+
+func TestAnUnknownCertificateIsNamedAsOne(t *testing.T) {
+	var server *httptest.Server
+	server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		reply(w, object{"issuer": server.URL, "authorization_endpoint": server.URL + "/a",
+			"token_endpoint": server.URL + "/t", "jwks_uri": server.URL + "/k"})
+	}))
+	defer server.Close()
+	c := oidcclient.Client{Issuer: server.URL, ID: "lockbox", Now: time.Now}
+	_, err := c.Discover(t.Context())
+	wants(t, "unknown", err, unavailable, "from an authority that is not known here")
+	wants(t, "unknown", err, unavailable, "--ca-file")
+	c.RootCAs = x509.NewCertPool()
+	c.RootCAs.AddCert(server.Certificate())
+	if _, err := c.Discover(t.Context()); err != nil {
+		t.Errorf("known: %v", err)
 	}
 }
 

@@ -22,10 +22,16 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest"
+	"golang.org/x/sync/errgroup"
 )
 
-// Tool is the engineering tool that has a key on a test bus.
-const Tool = "console"
+// The engineering tools that have a key on a test bus. LimitedTool is for one customer, the others are for all.
+const (
+	Tool        = "console"
+	OtherTool   = "pipeline"
+	LimitedTool = "limited"
+	LimitedTo   = "acme"
+)
 
 // Bus is a running bus: one server, or a cluster of several with as many replicas.
 type Bus struct {
@@ -51,7 +57,7 @@ func Start(t testing.TB, servers int) *Bus {
 // New is Start without streams.
 func New(t testing.TB, servers int) *Bus {
 	t.Helper()
-	keys, err := bus.GenerateKeys(Tool)
+	keys, err := bus.GenerateKeys(Tool, OtherTool, LimitedTool)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +71,7 @@ func New(t testing.TB, servers int) *Bus {
 	for i := range servers {
 		b.options = append(b.options, bus.ServerOptions{
 			Name: "n" + strconv.Itoa(i), StoreDir: filepath.Join(dir, strconv.Itoa(i)), PublicKeys: public, Host: "127.0.0.1",
-			Port: FreePort(t),
+			Port: FreePort(t), ToolTenants: map[string][]string{LimitedTool: {LimitedTo}},
 		})
 		if servers > 1 {
 			port := FreePort(t)
@@ -86,22 +92,18 @@ func New(t testing.TB, servers int) *Bus {
 // Resume starts the stopped servers again, with the same files and addresses.
 func (b *Bus) Resume(t testing.TB) {
 	t.Helper()
-	var all sync.WaitGroup
-	errs := make([]error, len(b.options))
+	var all errgroup.Group
 	for i, o := range b.options {
 		if b.server(i) == nil {
-			all.Go(func() {
-				var s *embedded.Server
-				s, errs[i] = embedded.Start(context.Background(), o, nil)
+			all.Go(func() error {
+				s, err := embedded.Start(context.Background(), o, nil)
 				b.swap(i, s)
+				return err
 			})
 		}
 	}
-	all.Wait()
-	for i, err := range errs {
-		if err != nil {
-			t.Fatalf("server %d: %v", i, err)
-		}
+	if err := all.Wait(); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -120,6 +122,9 @@ func (b *Bus) StopServer(i int) {
 		s.Shutdown()
 	}
 }
+
+// Servers returns how many servers the bus has, stopped ones included.
+func (b *Bus) Servers() int { return len(b.options) }
 
 // StoreDir returns the store directory of server i.
 func (b *Bus) StoreDir(i int) string { return b.options[i].StoreDir }
@@ -189,12 +194,18 @@ func (b *Bus) Journal(t testing.TB, id bus.Identity, options ...journal.Option) 
 	return j
 }
 
+// given are the ports that FreePort returned in this process.
+var given sync.Map
+
 // FreePort returns a free port outside the ephemeral range: a server can be stopped and restarted on it, and no
-// connection or other test takes it in between.
+// connection or other test takes it in between. It returns each port once: a server need not listen on it yet.
 func FreePort(t testing.TB) int {
 	t.Helper()
 	for range 100 {
 		port := 20000 + rand.IntN(12000) // #nosec G404 -- any will do
+		if _, before := given.LoadOrStore(port, true); before {
+			continue
+		}
 		l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err == nil {
 			_ = l.Close()

@@ -35,7 +35,11 @@ func Run(t *testing.T, start func(testing.TB) *Bus) {
 	}
 	t.Run("an event of a future version stops those who follow", func(t *testing.T) { unknownFact(t, start(t)) })
 	t.Run("a consumer that was changed stops its follower", func(t *testing.T) { changedConsumer(t, start(t)) })
+	t.Run("what follows an empty message is not lost", func(t *testing.T) { emptyMessage(t, start(t)) })
 	t.Run("an event that contradicts its subject is corrupt", func(t *testing.T) { corrupt(t, start(t)) })
+	for name, run := range c.misfits() {
+		t.Run(name, run)
+	}
 }
 
 // contract is a bus with a writer and a reader; each case has a tenant of its own.
@@ -64,7 +68,7 @@ func (c *contract) appends() map[string]func(*testing.T) {
 }
 
 func (c *contract) roundTrip(t *testing.T) {
-	agg := newAggregate(newTenant(), aggregate.KindTicket)
+	agg := newAggregate(NewTenant(), aggregate.KindTicket)
 	if entries := mustLoad(t, c.reader, agg); len(entries) != 0 {
 		t.Fatalf("a new aggregate has %d events", len(entries))
 	}
@@ -106,10 +110,12 @@ func (c *contract) eventually(n int) func(context.Context, aggregate.Key) ([]jou
 
 // since checks that known events are not sent again, and that the result is one consistent cut.
 func (c *contract) since(t *testing.T) {
-	one, two := newAggregate(newTenant(), aggregate.KindTicket), newAggregate(newTenant(), aggregate.KindTicket)
+	one, two := newAggregate(NewTenant(), aggregate.KindTicket), newAggregate(NewTenant(), aggregate.KindTicket)
 	_, seqs := mustAppend(t, c.writer, one, 3)
 	_, others := mustAppend(t, c.writer, two, 1)
-	never := journal.Version{Key: newAggregate(newTenant(), aggregate.KindTicket)}
+	long := newAggregate(NewTenant(), aggregate.KindTicket)
+	_, many := mustAppend(t, c.writer, long, 40)
+	never := journal.Version{Key: newAggregate(NewTenant(), aggregate.KindTicket)}
 	last, other := journal.Version{Key: one, Version: 3, Sequence: seqs[2]},
 		journal.Version{Key: two, Version: 1, Sequence: others[0]}
 	type news struct {
@@ -124,6 +130,8 @@ func (c *contract) since(t *testing.T) {
 		"the last of both": {[]journal.Version{last, other}, []news{{}, {}}},
 		"not the last": {[]journal.Version{{Key: one, Version: 2, Sequence: seqs[1]}, other},
 			[]news{{seqs: seqs[2:]}, {}}},
+		"far behind the last": {[]journal.Version{{Key: long, Version: 1, Sequence: many[0]}, other},
+			[]news{{seqs: many[1:]}, {}}},
 		"nothing": {[]journal.Version{{Key: one}, {Key: two}, never},
 			[]news{{true, seqs}, {true, others}, {true, nil}}},
 		"one of them": {[]journal.Version{{Key: one}, other}, []news{{true, seqs}, {}}},
@@ -154,7 +162,7 @@ func (c *contract) since(t *testing.T) {
 }
 
 func (c *contract) wrongAfter(t *testing.T) {
-	agg := newAggregate(newTenant(), aggregate.KindTicket)
+	agg := newAggregate(NewTenant(), aggregate.KindTicket)
 	_, seqs := mustAppend(t, c.writer, agg, 2)
 	for name, try := range map[string]struct{ after, version uint64 }{
 		"none":    {0, 1},
@@ -171,7 +179,7 @@ func (c *contract) wrongAfter(t *testing.T) {
 }
 
 func (c *contract) refusedAppends(t *testing.T) {
-	agg := newAggregate(newTenant(), aggregate.KindTicket)
+	agg := newAggregate(NewTenant(), aggregate.KindTicket)
 	for name, spoil := range map[string]func(*lockboxv1.Event){
 		"no id":           func(e *lockboxv1.Event) { e.Id = "" },
 		"a random id":     func(e *lockboxv1.Event) { e.Id = "7f9c24e8-3b1a-4f0e-9c5d-1a2b3c4d5e6f" },
@@ -198,7 +206,7 @@ func (c *contract) refusedAppends(t *testing.T) {
 }
 
 func (c *contract) appendedTwice(t *testing.T) {
-	agg := newAggregate(newTenant(), aggregate.KindTicket)
+	agg := newAggregate(NewTenant(), aggregate.KindTicket)
 	e := Event(agg, 1)
 	first, err := c.writer.Append(t.Context(), 0, e)
 	if err != nil {
@@ -248,7 +256,7 @@ func duel(t *testing.T, agg aggregate.Key, after, version uint64, one, other *jo
 func (c *contract) contrary(t *testing.T) {
 	second := c.bus.Journal(t, bus.Orchestrator)
 	for name, other := range map[string]*journal.Journal{"one process": c.writer, "two processes": second} {
-		agg := newAggregate(newTenant(), aggregate.KindTicket)
+		agg := newAggregate(NewTenant(), aggregate.KindTicket)
 		after := uint64(0)
 		for version := range uint64(50) {
 			after = duel(t, agg, after, version+1, c.writer, other)
@@ -261,7 +269,7 @@ func (c *contract) contrary(t *testing.T) {
 
 func (c *contract) contraryInGroups(t *testing.T) {
 	crowd, rounds := 40, longtest.Count(12)
-	tenant := newTenant()
+	tenant := NewTenant()
 	second := c.bus.Journal(t, bus.Orchestrator)
 	var all sync.WaitGroup
 	done := make(chan struct{})
@@ -307,7 +315,7 @@ func (c *contract) contraryInGroups(t *testing.T) {
 // batched counts the tenant's events that were stored by a group commit.
 func (c *contract) batched(t *testing.T, tenant string) int {
 	t.Helper()
-	js, err := jetstream.New(c.bus.Connect(t, bus.Compliance))
+	js, err := bus.JetStream(c.bus.Connect(t, bus.Compliance))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -330,14 +338,14 @@ func (c *contract) batched(t *testing.T, tenant string) int {
 }
 
 func (c *contract) subjectOnce(t *testing.T) {
-	agg := newAggregate(newTenant(), aggregate.KindTicket)
+	agg := newAggregate(NewTenant(), aggregate.KindTicket)
 	events, _ := mustAppend(t, c.writer, agg, 1)
 	subject, err := bus.EventSubject(events[0])
 	if err != nil {
 		t.Fatal(err)
 	}
 	// Whoever holds the orchestrator's key, and expects nothing.
-	js, err := jetstream.New(c.bus.Connect(t, bus.Orchestrator))
+	js, err := bus.JetStream(c.bus.Connect(t, bus.Orchestrator))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -354,7 +362,7 @@ func (c *contract) subjectOnce(t *testing.T) {
 
 func (c *contract) manyWriters(t *testing.T) {
 	const writers, aggregates, versions = 64, 5, 4
-	tenant := newTenant()
+	tenant := NewTenant()
 	var mu sync.Mutex
 	acknowledged := map[uint64]string{}
 	var all sync.WaitGroup
@@ -400,7 +408,7 @@ func (c *contract) together(t *testing.T) {
 		var all sync.WaitGroup
 		for range writers {
 			all.Go(func() {
-				agg := newAggregate(newTenant(), aggregate.KindTicket)
+				agg := newAggregate(NewTenant(), aggregate.KindTicket)
 				first, second := Event(agg, 1), Event(agg, 2)
 				stored, err := c.writer.AppendAll(t.Context(), 0, first, second)
 				if err != nil || len(stored) != 2 || stored[1] <= stored[0] {
@@ -424,7 +432,7 @@ func (c *contract) together(t *testing.T) {
 		}
 		all.Wait()
 	}
-	agg := newAggregate(newTenant(), aggregate.KindTicket)
+	agg := newAggregate(NewTenant(), aggregate.KindTicket)
 	for name, bad := range map[string][]*lockboxv1.Event{
 		"a gap":             {Event(agg, 1), Event(agg, 3)},
 		"two aggregates":    {Event(agg, 1), Event(newAggregate(agg.Tenant, aggregate.KindTicket), 2)},
@@ -445,7 +453,7 @@ func (c *contract) contraryPairs(t *testing.T) {
 	var won [pairs]atomic.Int32
 	aggregates := make([]aggregate.Key, pairs)
 	for i := range pairs {
-		aggregates[i] = newAggregate(newTenant(), aggregate.KindTicket)
+		aggregates[i] = newAggregate(NewTenant(), aggregate.KindTicket)
 		agg := aggregates[i]
 		for _, j := range []*journal.Journal{c.writer, other} {
 			all.Go(func() {
@@ -467,7 +475,7 @@ func (c *contract) contraryPairs(t *testing.T) {
 }
 
 func (c *contract) deniedRight(t *testing.T) {
-	e := Event(newAggregate(newTenant(), aggregate.KindRequest), 1)
+	e := Event(newAggregate(NewTenant(), aggregate.KindRequest), 1)
 	evaluator := c.bus.Journal(t, bus.Evaluator, journal.WithTimeout(500*time.Millisecond))
 	if _, err := evaluator.Append(t.Context(), 0, e); !errors.Is(err, nats.ErrPermissionViolation) ||
 		!errors.Is(err, journal.ErrUnknown) {

@@ -14,8 +14,8 @@ import (
 // NewID is a UUID of version 7.
 func NewID() string { return uuid.Must(uuid.NewV7()).String() }
 
-// newTenant is a tenant that no other case uses.
-func newTenant() string { return "t-" + strings.ReplaceAll(uuid.NewString(), "-", "")[:20] }
+// NewTenant is a tenant that no other case uses.
+func NewTenant() string { return "t-" + strings.ReplaceAll(uuid.NewString(), "-", "")[:20] }
 
 func newAggregate(tenant, kind string) aggregate.Key {
 	return aggregate.Key{Tenant: tenant, Kind: kind, ID: NewID()}

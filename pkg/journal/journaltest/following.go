@@ -4,16 +4,18 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -23,9 +25,13 @@ func (c *contract) follows() map[string]func(*testing.T) {
 	return map[string]func(*testing.T){
 		"events are followed in the order of their aggregate": c.followed,
 		"a handler that fails is asked again":                 c.followedAgain,
+		"what a handler holds comes when it is wanted":        c.followedHeld,
 		"what waits long for its turn comes once":             c.followedSlowly,
 		"what was not acknowledged comes after a restart":     c.followedAfterRestart,
 		"intents are followed, and given up when told so":     c.intents,
+		"intents too large to be held are read again":         c.largeIntents,
+		"a tenant whose events hang holds nobody else up":     c.followedFairly,
+		"processed intents are erased":                        c.intentsErased,
 	}
 }
 
@@ -82,7 +88,7 @@ func newSeen() *seen { return &seen{versions: map[string][]uint64{}, busy: map[s
 
 func (c *contract) followed(t *testing.T) {
 	const aggregates, versions = 10, 10
-	tenant := newTenant()
+	tenant := NewTenant()
 	got := newSeen()
 	stop := c.follow(t, following, func(_ context.Context, e journal.Entry) error {
 		if e.Event.GetTenant() != tenant {
@@ -110,44 +116,9 @@ func (c *contract) followed(t *testing.T) {
 	}
 }
 
-func (c *contract) followedAgain(t *testing.T) {
-	tenant := newTenant()
-	got := newSeen()
-	failures := 2
-	broken := newAggregate(tenant, aggregate.KindSubscription)
-	stop := c.follow(t, following, func(_ context.Context, e journal.Entry) error {
-		if e.Event.GetTenant() != tenant {
-			return nil
-		}
-		got.mu.Lock()
-		fail := e.Event.GetAggregateId() == broken.ID && e.Event.GetVersion() == 2 && failures > 0
-		if fail {
-			failures--
-		}
-		got.mu.Unlock()
-		if fail {
-			return errors.New("no disk today")
-		}
-		got.leave(e.Event.GetAggregateId(), e.Event.GetVersion())
-		return nil
-	})
-	defer stop()
-	mustAppend(t, c.writer, broken, 4)
-	healthy := newAggregate(tenant, aggregate.KindSubscription)
-	mustAppend(t, c.writer, healthy, 4)
-	waitFor(t, "all events", func() bool { return got.count() >= 8 })
-	stop()
-	if v := got.versions[broken.ID]; failures != 0 || !slices.Equal(v, []uint64{1, 2, 3, 4}) {
-		t.Errorf("versions %v with %d failures left", v, failures)
-	}
-	if v := got.versions[healthy.ID]; !slices.Equal(v, []uint64{1, 2, 3, 4}) {
-		t.Errorf("an aggregate without failures: versions %v", v)
-	}
-}
-
 func (c *contract) followedSlowly(t *testing.T) {
 	const events = 20
-	tenant := newTenant()
+	tenant := NewTenant()
 	for range events {
 		mustAppend(t, c.writer, newAggregate(tenant, aggregate.KindSubscription), 1)
 	}
@@ -170,7 +141,7 @@ func (c *contract) followedSlowly(t *testing.T) {
 }
 
 func (c *contract) followedAfterRestart(t *testing.T) {
-	agg := newAggregate(newTenant(), aggregate.KindSubscription)
+	agg := newAggregate(NewTenant(), aggregate.KindSubscription)
 	mustAppend(t, c.writer, agg, 3)
 	entered := make(chan struct{}, 16)
 	stop := c.follow(t, following, func(ctx context.Context, e journal.Entry) error {
@@ -198,56 +169,96 @@ func (c *contract) followedAfterRestart(t *testing.T) {
 	}
 }
 
-func (c *contract) intents(t *testing.T) {
-	tool := c.bus.Journal(t, bus.Tool(Tool))
-	evaluator := c.bus.Journal(t, bus.Evaluator)
-	tenant := newTenant()
-	sent := map[uint64]bool{}
-	for range 20 {
-		seq, err := tool.SubmitIntent(t.Context(), Tool, &lockboxv1.AccessIntent{Id: NewID(), Tenant: tenant})
-		if err != nil {
-			t.Fatal(err)
-		}
-		sent[seq] = true
+// All of one tenant's handlers hang until another's event is handled, which was appended after thousands of them.
+func (c *contract) followedFairly(t *testing.T) {
+	loud, quiet := NewTenant(), newAggregate(NewTenant(), aggregate.KindSubscription)
+	const events = 3000
+	var appending errgroup.Group
+	appending.SetLimit(256)
+	for range events {
+		appending.Go(func() error {
+			_, err := c.writer.Append(t.Context(), 0, Event(newAggregate(loud, aggregate.KindSubscription), 1))
+			return err
+		})
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	var mu sync.Mutex
-	calls := map[uint64]int{}
-	err := evaluator.FollowIntents(ctx, func(_ context.Context, i journal.Intent) error {
-		mu.Lock()
-		defer mu.Unlock()
-		if !sent[i.Seq] {
-			return nil
-		}
-		calls[i.Seq]++
-		intent := new(lockboxv1.AccessIntent)
-		if err := proto.Unmarshal(i.Data, intent); err != nil || intent.GetTenant() != tenant || i.Deliveries == 0 ||
-			i.Stored.IsZero() {
-			t.Errorf("intent %+v: %v", i, err)
-		}
-		total := 0
-		for _, n := range calls {
-			total += n
-		}
-		if total == 2*len(sent)-len(sent)/2 {
-			defer cancel()
-		}
-		switch {
-		case i.Seq%2 == 0:
-			return nil
-		case i.Deliveries == 1:
-			return errors.New("later")
+	if err := appending.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	mustAppend(t, c.writer, quiet, 1)
+	var now, most atomic.Int32
+	heard := make(chan struct{})
+	hear := sync.OnceFunc(func() { close(heard) })
+	handled := newSeen()
+	stop := c.follow(t, following, func(ctx context.Context, e journal.Entry) error {
+		switch e.Event.GetTenant() {
+		case loud:
+			n := now.Add(1)
+			for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+			}
+			defer now.Add(-1)
+			select {
+			case <-heard:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			handled.leave(e.Event.GetAggregateId(), 1)
+		case quiet.Tenant:
+			hear()
 		}
 		return nil
 	})
+	defer stop()
+	waitFor(t, "the quiet tenant's event", func() bool {
+		select {
+		case <-heard:
+			return true
+		default:
+			return false
+		}
+	})
+	if n, half := most.Load(), int32(following.Concurrency/2); n > half {
+		t.Errorf("one tenant had %d handlers at once, more than %d", n, half)
+	}
+	waitFor(t, "the other events", func() bool { return handled.count() >= events })
+}
+
+// emptyMessage stores a message without any bytes among events. Such a message ends the bus's answer, and what was sent
+// after it is lost on its way; it comes again long before it would be redelivered.
+func emptyMessage(t *testing.T, b *Bus) {
+	const after = 20
+	writer, tenant := b.Journal(t, bus.Orchestrator), NewTenant()
+	js, err := bus.JetStream(b.Connect(t, bus.Orchestrator))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for seq := range sent {
-		if want := 1 + int(seq%2); calls[seq] != want {
-			t.Errorf("intent %d was handed out %d times, not %d", seq, calls[seq], want)
+	consumer, err := js.Consumer(t.Context(), following.Stream, following.Durable)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// It is taken, not acknowledged, and so redelivered before any later message would be.
+	killed := newAggregate(tenant, aggregate.KindSubscription)
+	mustAppend(t, writer, killed, 1)
+	if m, err := consumer.Next(); err != nil || !strings.Contains(m.Subject(), killed.ID) {
+		t.Fatalf("%v, %v", m, err)
+	}
+	mustAppend(t, writer, newAggregate(tenant, aggregate.KindSubscription), 1)
+	publishRaw(t, b, strings.TrimSuffix(bus.Filter(aggregate.Subscription(tenant, NewID())), ">")+"1.RoleRemoved", nil)
+	for range after {
+		mustAppend(t, writer, newAggregate(tenant, aggregate.KindSubscription), 1)
+	}
+	var order []string
+	ctx, stop := context.WithCancel(t.Context())
+	one := following
+	one.Concurrency = 1
+	err = writer.Follow(ctx, one, func(_ context.Context, e journal.Entry) error {
+		if order = append(order, e.Event.GetAggregateId()); len(order) == after+2 {
+			stop()
 		}
+		return nil
+	})
+	if err != nil || len(order) != after+2 || order[after+1] != killed.ID {
+		t.Errorf("%d events of %d, the one to be redelivered first at %d: %v", len(order), after+2,
+			slices.Index(order, killed.ID), err)
 	}
 }
 
@@ -257,9 +268,9 @@ func (c *contract) replays() map[string]func(*testing.T) {
 }
 
 func (c *contract) replayed(t *testing.T) {
-	tenant := newTenant()
+	tenant := NewTenant()
 	one, two := newAggregate(tenant, aggregate.KindTicket), newAggregate(tenant, aggregate.KindSubscription)
-	mustAppend(t, c.writer, newAggregate(newTenant(), aggregate.KindTicket), 2)
+	mustAppend(t, c.writer, newAggregate(NewTenant(), aggregate.KindTicket), 2)
 	_, early := mustAppend(t, c.writer, one, 3)
 	time.Sleep(5 * time.Millisecond) // the two runs differ in time
 	_, late := mustAppend(t, c.writer, two, 2)
@@ -282,7 +293,7 @@ func (c *contract) replayed(t *testing.T) {
 		"since a time, all":       {journal.Replay{Since: began}, late},
 		"since and from":          {journal.Replay{Tenant: tenant, From: early[0], Since: began}, late},
 		"since what is to come":   {journal.Replay{Tenant: tenant, Since: time.Now().Add(time.Hour)}, nil},
-		"of a tenant that is not": {journal.Replay{Tenant: newTenant()}, nil},
+		"of a tenant that is not": {journal.Replay{Tenant: NewTenant()}, nil},
 	} {
 		var seqs []uint64
 		for _, e := range c.replay(t, want.replay) {
@@ -305,7 +316,7 @@ func (c *contract) replayed(t *testing.T) {
 }
 
 func (c *contract) replayFollows(t *testing.T) {
-	agg := newAggregate(newTenant(), aggregate.KindTicket)
+	agg := newAggregate(NewTenant(), aggregate.KindTicket)
 	_, before := mustAppend(t, c.writer, agg, 2)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -335,7 +346,7 @@ func (c *contract) replayFollows(t *testing.T) {
 // publishRaw stores bytes that no journal would.
 func publishRaw(t *testing.T, b *Bus, subject string, data []byte) {
 	t.Helper()
-	js, err := jetstream.New(b.Connect(t, bus.Orchestrator))
+	js, err := bus.JetStream(b.Connect(t, bus.Orchestrator))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -346,7 +357,7 @@ func publishRaw(t *testing.T, b *Bus, subject string, data []byte) {
 
 func unknownFact(t *testing.T, b *Bus) {
 	j := b.Journal(t, bus.Orchestrator)
-	agg := newAggregate(newTenant(), aggregate.KindSubscription)
+	agg := newAggregate(NewTenant(), aggregate.KindSubscription)
 	e := Event(agg, 1)
 	subject, err := bus.EventSubject(e)
 	if err != nil {
@@ -363,9 +374,10 @@ func unknownFact(t *testing.T, b *Bus) {
 	if err := j.Follow(t.Context(), following, handle); !errors.Is(err, input.ErrUnknownFact) {
 		t.Errorf("follow: %v", err)
 	}
-	if _, err := j.Load(t.Context(), agg); !errors.Is(err, input.ErrUnknownFact) {
-		t.Errorf("load: %v", err)
-	}
+	waitFor(t, "a load to stop at it", func() bool { // by a replica that may lag
+		_, err := j.Load(t.Context(), agg)
+		return errors.Is(err, input.ErrUnknownFact)
+	})
 	err = b.Journal(t, bus.Compliance).Replay(t.Context(), journal.Replay{},
 		func(e journal.Entry) error { return handle(t.Context(), e) })
 	if !errors.Is(err, input.ErrUnknownFact) {
@@ -375,9 +387,9 @@ func unknownFact(t *testing.T, b *Bus) {
 
 func corrupt(t *testing.T, b *Bus) {
 	j := b.Journal(t, bus.Orchestrator)
-	tenant := newTenant()
+	tenant := NewTenant()
 	for name, spoil := range map[string]func(*lockboxv1.Event) []byte{
-		"another tenant":  func(e *lockboxv1.Event) []byte { e.Tenant = newTenant(); return nil },
+		"another tenant":  func(e *lockboxv1.Event) []byte { e.Tenant = NewTenant(); return nil },
 		"another id":      func(e *lockboxv1.Event) []byte { e.AggregateId = NewID(); return nil },
 		"another version": func(e *lockboxv1.Event) []byte { e.Version = 2; return nil },
 		"another fact": func(e *lockboxv1.Event) []byte {
@@ -426,9 +438,9 @@ func corrupt(t *testing.T, b *Bus) {
 	})
 }
 
-// changedConsumer simulates an identity that may create consumers for replays and uses that to change a service's own.
+// changedConsumer simulates a provisioner that changes a service's consumer. Nobody else can.
 func changedConsumer(t *testing.T, b *Bus) {
-	js, err := jetstream.New(b.Connect(t, bus.Compliance))
+	js, err := bus.JetStream(b.Connect(t, bus.Provisioner))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 func (c *contract) longAggregate(t *testing.T) {
-	agg := newAggregate(newTenant(), aggregate.KindTicket)
+	agg := newAggregate(NewTenant(), aggregate.KindTicket)
 	const n = 1100
 	events := make([]*lockboxv1.Event, n)
 	for i := range events {

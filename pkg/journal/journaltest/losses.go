@@ -7,14 +7,16 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"golang.org/x/sync/errgroup"
 )
 
 func (c *contract) losses() map[string]func(*testing.T) {
@@ -45,7 +47,7 @@ func (c *contract) through(t *testing.T, id bus.Identity) (*Proxy, *journal.Jour
 }
 
 func (c *contract) lostAcknowledgement(t *testing.T) {
-	agg := newAggregate(newTenant(), aggregate.KindTicket)
+	agg := newAggregate(NewTenant(), aggregate.KindTicket)
 	proxy, j := c.through(t, bus.Orchestrator)
 	_, seqs := mustAppend(t, j, agg, 1)
 
@@ -71,7 +73,7 @@ func (c *contract) lostAcknowledgement(t *testing.T) {
 }
 
 func (c *contract) lostReport(t *testing.T) {
-	agg := newAggregate(newTenant(), aggregate.KindDelivery)
+	agg := newAggregate(NewTenant(), aggregate.KindDelivery)
 	proxy, j := c.through(t, bus.Notifier)
 	proxy.Mute()
 	e := report(agg, "n-1")
@@ -92,7 +94,7 @@ func (c *contract) lostReport(t *testing.T) {
 
 func (c *contract) brokenConnections(t *testing.T) {
 	const writers = 20
-	tenant := newTenant()
+	tenant := NewTenant()
 	proxy, j := c.through(t, bus.Orchestrator)
 	until := time.Now().Add(2 * time.Second)
 	go func() {
@@ -106,16 +108,22 @@ func (c *contract) brokenConnections(t *testing.T) {
 	c.appendUntil(t, j, tenant, writers, func() bool { return time.Now().After(until) })
 }
 
-// appendUntil appends in many goroutines until over returns true, whatever happens to the bus, and then compares the
-// acknowledged events with the stored ones.
+// appendUntil appends in many goroutines, whatever happens to the bus, until over returns true and enough appends came
+// through, and then compares the acknowledged events with the stored ones.
 func (c *contract) appendUntil(t *testing.T, j *journal.Journal, tenant string, writers int, over func() bool) {
 	t.Helper()
 	var mu sync.Mutex
 	acknowledged := map[string]uint64{}
+	giveUp := time.Now().Add(time.Minute)
+	few := func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(acknowledged) < writers && time.Now().Before(giveUp)
+	}
 	var all sync.WaitGroup
 	for range writers {
 		all.Go(func() {
-			for !over() {
+			for !over() || few() {
 				e := Event(newAggregate(tenant, aggregate.KindTicket), 1)
 				seq, err := j.Append(context.Background(), 0, e)
 				if errors.Is(err, journal.ErrConflict) {
@@ -157,7 +165,7 @@ func (c *contract) leaderLost(t *testing.T) {
 		time.Sleep(time.Until(stop))
 		c.bus.StopServer(c.leader(t))
 	})
-	tenant, successes := newTenant(), 0
+	tenant, successes := NewTenant(), 0
 	var mu sync.Mutex
 	c.appendUntil(t, c.writer, tenant, 20, func() bool {
 		// Until there were appends after the loss, by the leader that follows.
@@ -179,7 +187,7 @@ func (c *contract) leaderLost(t *testing.T) {
 // leader returns the server that leads EVENTS.
 func (c *contract) leader(t *testing.T) int {
 	t.Helper()
-	js, err := jetstream.New(c.bus.Connect(t, bus.Compliance))
+	js, err := bus.JetStream(c.bus.Connect(t, bus.Compliance))
 	if err != nil {
 		t.Error(err)
 		return 0
@@ -198,7 +206,7 @@ func (c *contract) leader(t *testing.T) int {
 }
 
 func (c *contract) withdrawn(t *testing.T) {
-	agg := newAggregate(newTenant(), aggregate.KindTicket)
+	agg := newAggregate(NewTenant(), aggregate.KindTicket)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	_, err := c.writer.Append(ctx, 0, Event(agg, 1))
@@ -213,7 +221,7 @@ func (c *contract) reports() map[string]func(*testing.T) {
 	return map[string]func(*testing.T){
 		"a report repeated is stored once": func(t *testing.T) {
 			notifier := c.bus.Journal(t, bus.Notifier)
-			agg := newAggregate(newTenant(), aggregate.KindDelivery)
+			agg := newAggregate(NewTenant(), aggregate.KindDelivery)
 			first, stored, err := notifier.Report(t.Context(), report(agg, "n-1"))
 			if err != nil || !stored {
 				t.Fatal(stored, err)
@@ -236,7 +244,7 @@ func (c *contract) reports() map[string]func(*testing.T) {
 		},
 		"many reports at once are each stored once": func(t *testing.T) {
 			notifier := c.bus.Journal(t, bus.Notifier)
-			agg := newAggregate(newTenant(), aggregate.KindDelivery)
+			agg := newAggregate(NewTenant(), aggregate.KindDelivery)
 			var all sync.WaitGroup
 			var mu sync.Mutex
 			stored := map[string]int{}
@@ -268,17 +276,17 @@ func (c *contract) reports() map[string]func(*testing.T) {
 		"what was not understood is set aside with its bytes": func(t *testing.T) {
 			evaluator := c.bus.Journal(t, bus.Evaluator)
 			data := []byte("\xff eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJ4In0.c2lnbmF0dXJl \x00")
-			subject := "what it came on, " + newTenant()
+			subject := "what it came on, " + NewTenant()
 			letter := &lockboxv1.DeadLetter{Service: string(bus.Evaluator), Subject: subject, Sequence: 7, Data: data}
-			if err := evaluator.PublishDeadLetter(t.Context(), letter); err != nil {
+			if err := evaluator.PublishDeadLetter(t.Context(), Tool, letter); err != nil {
 				t.Fatal(err)
 			}
 			sum, found := sha256.Sum256(data), false
-			err := c.bus.Journal(t, bus.Compliance).DeadLetters(t.Context(), 1, func(s journal.SetAside) error {
+			err := c.bus.Journal(t, bus.Compliance).DeadLetters(t.Context(), 1, func(s journal.DeadLetter) error {
 				if s.Letter.GetSubject() == subject {
 					found = true
 					// Nobody who reads it can act as its sender.
-					if want := "\xff eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJ4In0.************ \x00"; string(s.Letter.GetData()) != want ||
+					if want := "\xff (token-removed)" + strings.Repeat("*", 34) + " \x00"; string(s.Letter.GetData()) != want ||
 						!bytes.Equal(s.Letter.GetDataSha256(), sum[:]) {
 						t.Errorf("%q, %x", s.Letter.GetData(), s.Letter.GetDataSha256())
 					}
@@ -289,10 +297,64 @@ func (c *contract) reports() map[string]func(*testing.T) {
 				t.Errorf("found %v, %v", found, err)
 			}
 			letter.Data = make([]byte, bus.MaxPayload)
-			if err := evaluator.PublishDeadLetter(t.Context(), letter); err != nil {
+			if err := evaluator.PublishDeadLetter(t.Context(), Tool, letter); err != nil {
 				t.Errorf("a large one: %v", err)
 			}
 		},
+		"one sender's share of what waits is bounded, and nobody else's": c.bounds,
+	}
+}
+
+// bounds fills what one sender may fill.
+func (c *contract) bounds(t *testing.T) {
+	evaluator, flooder := c.bus.Journal(t, bus.Evaluator), c.bus.Journal(t, bus.Tool(OtherTool))
+	letter := &lockboxv1.DeadLetter{Service: string(bus.Evaluator), Subject: "x", Data: []byte("x")}
+	fill := func(n int, one func() error) int64 {
+		var failed atomic.Int64
+		var all errgroup.Group
+		all.SetLimit(64)
+		for range n {
+			all.Go(func() error {
+				if one() != nil {
+					failed.Add(1)
+				}
+				return nil
+			})
+		}
+		_ = all.Wait()
+		return failed.Load()
+	}
+	const over = 10
+	kept := fill(bus.MaxDeadLetters+over, func() error {
+		return evaluator.PublishDeadLetter(context.Background(), "flooder", letter)
+	})
+	if kept != over {
+		t.Errorf("%d dead letters too many were refused, not %d", kept, over)
+	}
+	if err := evaluator.PublishDeadLetter(t.Context(), "flooder", letter); !errors.Is(err, journal.ErrFull) {
+		t.Errorf("a full share: %v", err)
+	}
+	if err := evaluator.PublishDeadLetter(t.Context(), "another", letter); err != nil {
+		t.Errorf("another sender: %v", err)
+	}
+
+	// A tool for all customers has no more room for inventing some, and takes nobody else's.
+	invented := func() error {
+		_, err := flooder.SubmitIntent(context.Background(), OtherTool,
+			&lockboxv1.AccessIntent{Id: NewID(), Tenant: NewTenant()})
+		return err
+	}
+	if refused := fill(2*bus.MaxIntents, invented); refused != bus.MaxIntents {
+		t.Errorf("of %d intents, each about another customer, %d were refused", 2*bus.MaxIntents, refused)
+	}
+	if r, is := refusal.As(invented()); !is || r.GetCode() != lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE {
+		t.Errorf("too many intents: %v", r)
+	}
+	for _, tool := range []string{Tool, LimitedTool} {
+		if _, err := c.bus.Journal(t, bus.Tool(tool)).SubmitIntent(t.Context(), tool,
+			&lockboxv1.AccessIntent{Id: NewID(), Tenant: LimitedTo}); err != nil {
+			t.Errorf("%s, meanwhile: %v", tool, err)
+		}
 	}
 }
 

@@ -23,8 +23,8 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Somebody wants something to become true. Sent to `lockbox.command.<verb>`, where the verb is the name of the action's
-// field, and answered once the event is durable. Unknown fields are refused.
+// Somebody wants something to become true. Sent to `lockbox.command.<sender>.<verb>`, where the sender is the account on the
+// bus and the verb the name of the action's field, and answered once the event is durable. Unknown fields are refused.
 type Command struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// UUIDv7 made by the sender. A command already seen gives no second event.
@@ -65,6 +65,12 @@ type Command struct {
 	//	*Command_RemoveRole
 	//	*Command_ActivateRole
 	//	*Command_DeactivateRole
+	//	*Command_TransferSubscription
+	//	*Command_ProposeSignInChange
+	//	*Command_ConfirmSignInChange
+	//	*Command_StopSignInChange
+	//	*Command_EndFormerSignIn
+	//	*Command_SignIn
 	//	*Command_OpenTicket
 	//	*Command_AssignTicket
 	//	*Command_CommentTicket
@@ -72,6 +78,7 @@ type Command struct {
 	//	*Command_PublishCatalogue
 	//	*Command_DiscloseExposure
 	//	*Command_DiscloseLegalDemand
+	//	*Command_SetAsideMessage
 	Action        isCommand_Action `protobuf_oneof:"action"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -345,6 +352,60 @@ func (x *Command) GetDeactivateRole() *DeactivateRole {
 	return nil
 }
 
+func (x *Command) GetTransferSubscription() *TransferSubscription {
+	if x != nil {
+		if x, ok := x.Action.(*Command_TransferSubscription); ok {
+			return x.TransferSubscription
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetProposeSignInChange() *ProposeSignInChange {
+	if x != nil {
+		if x, ok := x.Action.(*Command_ProposeSignInChange); ok {
+			return x.ProposeSignInChange
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetConfirmSignInChange() *ConfirmSignInChange {
+	if x != nil {
+		if x, ok := x.Action.(*Command_ConfirmSignInChange); ok {
+			return x.ConfirmSignInChange
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetStopSignInChange() *StopSignInChange {
+	if x != nil {
+		if x, ok := x.Action.(*Command_StopSignInChange); ok {
+			return x.StopSignInChange
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetEndFormerSignIn() *EndFormerSignIn {
+	if x != nil {
+		if x, ok := x.Action.(*Command_EndFormerSignIn); ok {
+			return x.EndFormerSignIn
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetSignIn() *SignIn {
+	if x != nil {
+		if x, ok := x.Action.(*Command_SignIn); ok {
+			return x.SignIn
+		}
+	}
+	return nil
+}
+
 func (x *Command) GetOpenTicket() *OpenTicket {
 	if x != nil {
 		if x, ok := x.Action.(*Command_OpenTicket); ok {
@@ -403,6 +464,15 @@ func (x *Command) GetDiscloseLegalDemand() *DiscloseLegalDemand {
 	if x != nil {
 		if x, ok := x.Action.(*Command_DiscloseLegalDemand); ok {
 			return x.DiscloseLegalDemand
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetSetAsideMessage() *SetAsideMessage {
+	if x != nil {
+		if x, ok := x.Action.(*Command_SetAsideMessage); ok {
+			return x.SetAsideMessage
 		}
 	}
 	return nil
@@ -493,7 +563,7 @@ type Command_ChangeSettings struct {
 }
 
 type Command_RegisterSubscription struct {
-	// A Global Administrator, or the provider's onboarding, registers a subscription; the aggregate is its id.
+	// The provider's onboarding registers a subscription from its inventory; the aggregate is the subscription's id.
 	RegisterSubscription *RegisterSubscription `protobuf:"bytes,57,opt,name=register_subscription,json=registerSubscription,proto3,oneof"`
 }
 
@@ -515,6 +585,37 @@ type Command_ActivateRole struct {
 type Command_DeactivateRole struct {
 	// Somebody deactivates their own role before its time.
 	DeactivateRole *DeactivateRole `protobuf:"bytes,61,opt,name=deactivate_role,json=deactivateRole,proto3,oneof"`
+}
+
+type Command_TransferSubscription struct {
+	// The provider's onboarding records that a subscription belongs to this tenant from now on, and no longer to another
+	// or to several; the aggregate is the subscription's id.
+	TransferSubscription *TransferSubscription `protobuf:"bytes,62,opt,name=transfer_subscription,json=transferSubscription,proto3,oneof"`
+}
+
+type Command_ProposeSignInChange struct {
+	// A change of the tenant's sign-in is proposed: by onboarding or by a Global Administrator (R65).
+	ProposeSignInChange *ProposeSignInChange `protobuf:"bytes,120,opt,name=propose_sign_in_change,json=proposeSignInChange,proto3,oneof"`
+}
+
+type Command_ConfirmSignInChange struct {
+	// A second human confirms it.
+	ConfirmSignInChange *ConfirmSignInChange `protobuf:"bytes,121,opt,name=confirm_sign_in_change,json=confirmSignInChange,proto3,oneof"`
+}
+
+type Command_StopSignInChange struct {
+	// One of those who could propose it, or a Global Administrator, stops it.
+	StopSignInChange *StopSignInChange `protobuf:"bytes,122,opt,name=stop_sign_in_change,json=stopSignInChange,proto3,oneof"`
+}
+
+type Command_EndFormerSignIn struct {
+	// A Global Administrator, signed in through the present issuer, ends the former ones.
+	EndFormerSignIn *EndFormerSignIn `protobuf:"bytes,123,opt,name=end_former_sign_in,json=endFormerSignIn,proto3,oneof"`
+}
+
+type Command_SignIn struct {
+	// Somebody of the tenant has signed in; nothing else is wanted.
+	SignIn *SignIn `protobuf:"bytes,124,opt,name=sign_in,json=signIn,proto3,oneof"`
 }
 
 type Command_OpenTicket struct {
@@ -550,6 +651,11 @@ type Command_DiscloseExposure struct {
 type Command_DiscloseLegalDemand struct {
 	// A security officer records a legal demand; the aggregate is a UUIDv7 made by the sender.
 	DiscloseLegalDemand *DiscloseLegalDemand `protobuf:"bytes,96,opt,name=disclose_legal_demand,json=discloseLegalDemand,proto3,oneof"`
+}
+
+type Command_SetAsideMessage struct {
+	// A security officer sets a stored message aside that cannot be an event; the tenant is `_`, the aggregate `guard`.
+	SetAsideMessage *SetAsideMessage `protobuf:"bytes,110,opt,name=set_aside_message,json=setAsideMessage,proto3,oneof"`
 }
 
 func (*Command_Withdraw) isCommand_Action() {}
@@ -594,6 +700,18 @@ func (*Command_ActivateRole) isCommand_Action() {}
 
 func (*Command_DeactivateRole) isCommand_Action() {}
 
+func (*Command_TransferSubscription) isCommand_Action() {}
+
+func (*Command_ProposeSignInChange) isCommand_Action() {}
+
+func (*Command_ConfirmSignInChange) isCommand_Action() {}
+
+func (*Command_StopSignInChange) isCommand_Action() {}
+
+func (*Command_EndFormerSignIn) isCommand_Action() {}
+
+func (*Command_SignIn) isCommand_Action() {}
+
 func (*Command_OpenTicket) isCommand_Action() {}
 
 func (*Command_AssignTicket) isCommand_Action() {}
@@ -607,6 +725,8 @@ func (*Command_PublishCatalogue) isCommand_Action() {}
 func (*Command_DiscloseExposure) isCommand_Action() {}
 
 func (*Command_DiscloseLegalDemand) isCommand_Action() {}
+
+func (*Command_SetAsideMessage) isCommand_Action() {}
 
 // What a command resulted in.
 type CommandReply struct {
@@ -1480,7 +1600,8 @@ func (x *ChangeSettings) GetSettings() *TenantSettings {
 	return nil
 }
 
-// Registers a subscription of the tenant's; its id belongs to this tenant for good (R48).
+// Registers a subscription of the tenant's. Its id, whatever the case of its letters, belongs to this tenant until it is
+// transferred (R48).
 type RegisterSubscription struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The subscription's name; 1 to 120 characters.
@@ -1526,6 +1647,300 @@ func (x *RegisterSubscription) GetDisplayName() string {
 	return ""
 }
 
+// Gives a subscription to the tenant that the command names. Access that its former owner allowed ends (R48).
+type TransferSubscription struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tenant that it belonged to; empty if several had registered it.
+	From string `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	// The subscription's name at its new owner; 1 to 120 characters.
+	DisplayName string `protobuf:"bytes,2,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
+	// Why; 1 to 4000 characters. Both customers see it.
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TransferSubscription) Reset() {
+	*x = TransferSubscription{}
+	mi := &file_lockbox_v1_command_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TransferSubscription) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TransferSubscription) ProtoMessage() {}
+
+func (x *TransferSubscription) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_command_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TransferSubscription.ProtoReflect.Descriptor instead.
+func (*TransferSubscription) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *TransferSubscription) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *TransferSubscription) GetDisplayName() string {
+	if x != nil {
+		return x.DisplayName
+	}
+	return ""
+}
+
+func (x *TransferSubscription) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// Proposes a change of the tenant's sign-in. The command's id becomes the change's.
+type ProposeSignInChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// By which route.
+	Route SignInRoute `protobuf:"varint,1,opt,name=route,proto3,enum=lockbox.v1.SignInRoute" json:"route,omitempty"`
+	// What is wanted.
+	Change        *SignInChange `protobuf:"bytes,2,opt,name=change,proto3" json:"change,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProposeSignInChange) Reset() {
+	*x = ProposeSignInChange{}
+	mi := &file_lockbox_v1_command_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProposeSignInChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProposeSignInChange) ProtoMessage() {}
+
+func (x *ProposeSignInChange) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_command_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProposeSignInChange.ProtoReflect.Descriptor instead.
+func (*ProposeSignInChange) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *ProposeSignInChange) GetRoute() SignInRoute {
+	if x != nil {
+		return x.Route
+	}
+	return SignInRoute_SIGN_IN_ROUTE_UNSPECIFIED
+}
+
+func (x *ProposeSignInChange) GetChange() *SignInChange {
+	if x != nil {
+		return x.Change
+	}
+	return nil
+}
+
+// Confirms a change of the tenant's sign-in.
+type ConfirmSignInChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The change's id.
+	ChangeId      string `protobuf:"bytes,1,opt,name=change_id,json=changeId,proto3" json:"change_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfirmSignInChange) Reset() {
+	*x = ConfirmSignInChange{}
+	mi := &file_lockbox_v1_command_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfirmSignInChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfirmSignInChange) ProtoMessage() {}
+
+func (x *ConfirmSignInChange) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_command_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfirmSignInChange.ProtoReflect.Descriptor instead.
+func (*ConfirmSignInChange) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *ConfirmSignInChange) GetChangeId() string {
+	if x != nil {
+		return x.ChangeId
+	}
+	return ""
+}
+
+// Stops a change of the tenant's sign-in.
+type StopSignInChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The change's id.
+	ChangeId string `protobuf:"bytes,1,opt,name=change_id,json=changeId,proto3" json:"change_id,omitempty"`
+	// Why; at most 1000 characters, may be empty.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StopSignInChange) Reset() {
+	*x = StopSignInChange{}
+	mi := &file_lockbox_v1_command_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StopSignInChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StopSignInChange) ProtoMessage() {}
+
+func (x *StopSignInChange) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_command_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StopSignInChange.ProtoReflect.Descriptor instead.
+func (*StopSignInChange) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *StopSignInChange) GetChangeId() string {
+	if x != nil {
+		return x.ChangeId
+	}
+	return ""
+}
+
+func (x *StopSignInChange) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// From now on only the present issuer is accepted. Roles of people of the former ones end.
+type EndFormerSignIn struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EndFormerSignIn) Reset() {
+	*x = EndFormerSignIn{}
+	mi := &file_lockbox_v1_command_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EndFormerSignIn) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EndFormerSignIn) ProtoMessage() {}
+
+func (x *EndFormerSignIn) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_command_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EndFormerSignIn.ProtoReflect.Descriptor instead.
+func (*EndFormerSignIn) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{23}
+}
+
+// Says that the caller has signed in. It is recorded if it is the tenant's first sign-in, or if it stops a recovery.
+type SignIn struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignIn) Reset() {
+	*x = SignIn{}
+	mi := &file_lockbox_v1_command_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignIn) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignIn) ProtoMessage() {}
+
+func (x *SignIn) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_command_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignIn.ProtoReflect.Descriptor instead.
+func (*SignIn) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{24}
+}
+
 // Assigns a role. It applies to requests that are created after it.
 type AssignRole struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1537,7 +1952,7 @@ type AssignRole struct {
 
 func (x *AssignRole) Reset() {
 	*x = AssignRole{}
-	mi := &file_lockbox_v1_command_proto_msgTypes[19]
+	mi := &file_lockbox_v1_command_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1549,7 +1964,7 @@ func (x *AssignRole) String() string {
 func (*AssignRole) ProtoMessage() {}
 
 func (x *AssignRole) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_command_proto_msgTypes[19]
+	mi := &file_lockbox_v1_command_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1562,7 +1977,7 @@ func (x *AssignRole) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignRole.ProtoReflect.Descriptor instead.
 func (*AssignRole) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{19}
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *AssignRole) GetAssignment() *RoleAssignment {
@@ -1583,7 +1998,7 @@ type RemoveRole struct {
 
 func (x *RemoveRole) Reset() {
 	*x = RemoveRole{}
-	mi := &file_lockbox_v1_command_proto_msgTypes[20]
+	mi := &file_lockbox_v1_command_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1595,7 +2010,7 @@ func (x *RemoveRole) String() string {
 func (*RemoveRole) ProtoMessage() {}
 
 func (x *RemoveRole) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_command_proto_msgTypes[20]
+	mi := &file_lockbox_v1_command_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1608,7 +2023,7 @@ func (x *RemoveRole) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRole.ProtoReflect.Descriptor instead.
 func (*RemoveRole) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{20}
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RemoveRole) GetAssignmentId() string {
@@ -1631,7 +2046,7 @@ type ActivateRole struct {
 
 func (x *ActivateRole) Reset() {
 	*x = ActivateRole{}
-	mi := &file_lockbox_v1_command_proto_msgTypes[21]
+	mi := &file_lockbox_v1_command_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1643,7 +2058,7 @@ func (x *ActivateRole) String() string {
 func (*ActivateRole) ProtoMessage() {}
 
 func (x *ActivateRole) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_command_proto_msgTypes[21]
+	mi := &file_lockbox_v1_command_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1656,7 +2071,7 @@ func (x *ActivateRole) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivateRole.ProtoReflect.Descriptor instead.
 func (*ActivateRole) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{21}
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ActivateRole) GetAssignmentId() string {
@@ -1684,7 +2099,7 @@ type DeactivateRole struct {
 
 func (x *DeactivateRole) Reset() {
 	*x = DeactivateRole{}
-	mi := &file_lockbox_v1_command_proto_msgTypes[22]
+	mi := &file_lockbox_v1_command_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1696,7 +2111,7 @@ func (x *DeactivateRole) String() string {
 func (*DeactivateRole) ProtoMessage() {}
 
 func (x *DeactivateRole) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_command_proto_msgTypes[22]
+	mi := &file_lockbox_v1_command_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1709,7 +2124,7 @@ func (x *DeactivateRole) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeactivateRole.ProtoReflect.Descriptor instead.
 func (*DeactivateRole) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{22}
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *DeactivateRole) GetAssignmentId() string {
@@ -1734,7 +2149,7 @@ type OpenTicket struct {
 
 func (x *OpenTicket) Reset() {
 	*x = OpenTicket{}
-	mi := &file_lockbox_v1_command_proto_msgTypes[23]
+	mi := &file_lockbox_v1_command_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1746,7 +2161,7 @@ func (x *OpenTicket) String() string {
 func (*OpenTicket) ProtoMessage() {}
 
 func (x *OpenTicket) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_command_proto_msgTypes[23]
+	mi := &file_lockbox_v1_command_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1759,7 +2174,7 @@ func (x *OpenTicket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenTicket.ProtoReflect.Descriptor instead.
 func (*OpenTicket) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{23}
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *OpenTicket) GetTitle() string {
@@ -1798,7 +2213,7 @@ type AssignTicket struct {
 
 func (x *AssignTicket) Reset() {
 	*x = AssignTicket{}
-	mi := &file_lockbox_v1_command_proto_msgTypes[24]
+	mi := &file_lockbox_v1_command_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1810,7 +2225,7 @@ func (x *AssignTicket) String() string {
 func (*AssignTicket) ProtoMessage() {}
 
 func (x *AssignTicket) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_command_proto_msgTypes[24]
+	mi := &file_lockbox_v1_command_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1823,7 +2238,7 @@ func (x *AssignTicket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignTicket.ProtoReflect.Descriptor instead.
 func (*AssignTicket) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{24}
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *AssignTicket) GetEngineer() *Person {
@@ -1858,7 +2273,7 @@ type CommentTicket struct {
 
 func (x *CommentTicket) Reset() {
 	*x = CommentTicket{}
-	mi := &file_lockbox_v1_command_proto_msgTypes[25]
+	mi := &file_lockbox_v1_command_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1870,7 +2285,7 @@ func (x *CommentTicket) String() string {
 func (*CommentTicket) ProtoMessage() {}
 
 func (x *CommentTicket) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_command_proto_msgTypes[25]
+	mi := &file_lockbox_v1_command_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1883,7 +2298,7 @@ func (x *CommentTicket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommentTicket.ProtoReflect.Descriptor instead.
 func (*CommentTicket) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{25}
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *CommentTicket) GetText() string {
@@ -1905,7 +2320,7 @@ type PublishRules struct {
 
 func (x *PublishRules) Reset() {
 	*x = PublishRules{}
-	mi := &file_lockbox_v1_command_proto_msgTypes[26]
+	mi := &file_lockbox_v1_command_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1917,7 +2332,7 @@ func (x *PublishRules) String() string {
 func (*PublishRules) ProtoMessage() {}
 
 func (x *PublishRules) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_command_proto_msgTypes[26]
+	mi := &file_lockbox_v1_command_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1930,7 +2345,7 @@ func (x *PublishRules) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishRules.ProtoReflect.Descriptor instead.
 func (*PublishRules) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{26}
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *PublishRules) GetText() string {
@@ -1952,7 +2367,7 @@ type PublishCatalogue struct {
 
 func (x *PublishCatalogue) Reset() {
 	*x = PublishCatalogue{}
-	mi := &file_lockbox_v1_command_proto_msgTypes[27]
+	mi := &file_lockbox_v1_command_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1964,7 +2379,7 @@ func (x *PublishCatalogue) String() string {
 func (*PublishCatalogue) ProtoMessage() {}
 
 func (x *PublishCatalogue) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_command_proto_msgTypes[27]
+	mi := &file_lockbox_v1_command_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1977,7 +2392,7 @@ func (x *PublishCatalogue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishCatalogue.ProtoReflect.Descriptor instead.
 func (*PublishCatalogue) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{27}
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *PublishCatalogue) GetText() string {
@@ -1998,7 +2413,7 @@ type DiscloseExposure struct {
 
 func (x *DiscloseExposure) Reset() {
 	*x = DiscloseExposure{}
-	mi := &file_lockbox_v1_command_proto_msgTypes[28]
+	mi := &file_lockbox_v1_command_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2010,7 +2425,7 @@ func (x *DiscloseExposure) String() string {
 func (*DiscloseExposure) ProtoMessage() {}
 
 func (x *DiscloseExposure) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_command_proto_msgTypes[28]
+	mi := &file_lockbox_v1_command_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2023,7 +2438,7 @@ func (x *DiscloseExposure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscloseExposure.ProtoReflect.Descriptor instead.
 func (*DiscloseExposure) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{28}
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *DiscloseExposure) GetOccurrence() *Occurrence {
@@ -2050,7 +2465,7 @@ type DiscloseLegalDemand struct {
 
 func (x *DiscloseLegalDemand) Reset() {
 	*x = DiscloseLegalDemand{}
-	mi := &file_lockbox_v1_command_proto_msgTypes[29]
+	mi := &file_lockbox_v1_command_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2062,7 +2477,7 @@ func (x *DiscloseLegalDemand) String() string {
 func (*DiscloseLegalDemand) ProtoMessage() {}
 
 func (x *DiscloseLegalDemand) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_command_proto_msgTypes[29]
+	mi := &file_lockbox_v1_command_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2075,7 +2490,7 @@ func (x *DiscloseLegalDemand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscloseLegalDemand.ProtoReflect.Descriptor instead.
 func (*DiscloseLegalDemand) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{29}
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *DiscloseLegalDemand) GetOccurrence() *Occurrence {
@@ -2106,12 +2521,77 @@ func (x *DiscloseLegalDemand) GetEmbargoUntil() *timestamppb.Timestamp {
 	return nil
 }
 
+// Sets a stored message aside that cannot be an event, which ends the alarm about it. It is refused for an event, for a
+// sequence that holds nothing, and for other bytes than these.
+type SetAsideMessage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The message's sequence in the stream.
+	Sequence uint64 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// The SHA-256 of its bytes as they are stored: what the caller looked at is what is set aside.
+	Sha256 []byte `protobuf:"bytes,2,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	// Why it may be ignored; 1 to 4000 characters.
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetAsideMessage) Reset() {
+	*x = SetAsideMessage{}
+	mi := &file_lockbox_v1_command_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetAsideMessage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetAsideMessage) ProtoMessage() {}
+
+func (x *SetAsideMessage) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_command_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetAsideMessage.ProtoReflect.Descriptor instead.
+func (*SetAsideMessage) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *SetAsideMessage) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *SetAsideMessage) GetSha256() []byte {
+	if x != nil {
+		return x.Sha256
+	}
+	return nil
+}
+
+func (x *SetAsideMessage) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 var File_lockbox_v1_command_proto protoreflect.FileDescriptor
 
 const file_lockbox_v1_command_proto_rawDesc = "" +
 	"\n" +
 	"\x18lockbox/v1/command.proto\x12\n" +
-	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x17lockbox/v1/tenant.proto\"\xc4\x0f\n" +
+	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x16lockbox/v1/prose.proto\x1a\x17lockbox/v1/tenant.proto\"\xe2\x13\n" +
 	"\aCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x14\n" +
@@ -2141,7 +2621,13 @@ const file_lockbox_v1_command_proto_rawDesc = "" +
 	"\vremove_role\x18; \x01(\v2\x16.lockbox.v1.RemoveRoleH\x00R\n" +
 	"removeRole\x12?\n" +
 	"\ractivate_role\x18< \x01(\v2\x18.lockbox.v1.ActivateRoleH\x00R\factivateRole\x12E\n" +
-	"\x0fdeactivate_role\x18= \x01(\v2\x1a.lockbox.v1.DeactivateRoleH\x00R\x0edeactivateRole\x129\n" +
+	"\x0fdeactivate_role\x18= \x01(\v2\x1a.lockbox.v1.DeactivateRoleH\x00R\x0edeactivateRole\x12W\n" +
+	"\x15transfer_subscription\x18> \x01(\v2 .lockbox.v1.TransferSubscriptionH\x00R\x14transferSubscription\x12V\n" +
+	"\x16propose_sign_in_change\x18x \x01(\v2\x1f.lockbox.v1.ProposeSignInChangeH\x00R\x13proposeSignInChange\x12V\n" +
+	"\x16confirm_sign_in_change\x18y \x01(\v2\x1f.lockbox.v1.ConfirmSignInChangeH\x00R\x13confirmSignInChange\x12M\n" +
+	"\x13stop_sign_in_change\x18z \x01(\v2\x1c.lockbox.v1.StopSignInChangeH\x00R\x10stopSignInChange\x12J\n" +
+	"\x12end_former_sign_in\x18{ \x01(\v2\x1b.lockbox.v1.EndFormerSignInH\x00R\x0fendFormerSignIn\x12-\n" +
+	"\asign_in\x18| \x01(\v2\x12.lockbox.v1.SignInH\x00R\x06signIn\x129\n" +
 	"\vopen_ticket\x18P \x01(\v2\x16.lockbox.v1.OpenTicketH\x00R\n" +
 	"openTicket\x12?\n" +
 	"\rassign_ticket\x18Q \x01(\v2\x18.lockbox.v1.AssignTicketH\x00R\fassignTicket\x12B\n" +
@@ -2149,55 +2635,70 @@ const file_lockbox_v1_command_proto_rawDesc = "" +
 	"\rpublish_rules\x18Z \x01(\v2\x18.lockbox.v1.PublishRulesH\x00R\fpublishRules\x12K\n" +
 	"\x11publish_catalogue\x18[ \x01(\v2\x1c.lockbox.v1.PublishCatalogueH\x00R\x10publishCatalogue\x12K\n" +
 	"\x11disclose_exposure\x18_ \x01(\v2\x1c.lockbox.v1.DiscloseExposureH\x00R\x10discloseExposure\x12U\n" +
-	"\x15disclose_legal_demand\x18` \x01(\v2\x1f.lockbox.v1.DiscloseLegalDemandH\x00R\x13discloseLegalDemandB\b\n" +
+	"\x15disclose_legal_demand\x18` \x01(\v2\x1f.lockbox.v1.DiscloseLegalDemandH\x00R\x13discloseLegalDemand\x12I\n" +
+	"\x11set_aside_message\x18n \x01(\v2\x1b.lockbox.v1.SetAsideMessageH\x00R\x0fsetAsideMessageB\b\n" +
 	"\x06action\"\xa8\x01\n" +
 	"\fCommandReply\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x19\n" +
 	"\bevent_id\x18\x03 \x01(\tR\aeventId\x12\x18\n" +
 	"\amessage\x18\x04 \x01(\tR\amessage\x12-\n" +
-	"\arefusal\x18\x05 \x01(\v2\x13.lockbox.v1.RefusalR\arefusal\"\"\n" +
-	"\bWithdraw\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\"!\n" +
-	"\aRelease\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\"+\n" +
-	"\x0fInternalApprove\x12\x18\n" +
-	"\acomment\x18\x01 \x01(\tR\acomment\"(\n" +
-	"\x0eInternalRefuse\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\"{\n" +
-	"\aApprove\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\x125\n" +
+	"\arefusal\x18\x05 \x01(\v2\x13.lockbox.v1.RefusalR\arefusal\"(\n" +
+	"\bWithdraw\x12\x1c\n" +
+	"\x06reason\x18\x01 \x01(\tB\x04\xd8\xf6\x18\x02R\x06reason\"'\n" +
+	"\aRelease\x12\x1c\n" +
+	"\x06reason\x18\x01 \x01(\tB\x04\xd8\xf6\x18\x02R\x06reason\"1\n" +
+	"\x0fInternalApprove\x12\x1e\n" +
+	"\acomment\x18\x01 \x01(\tB\x04\xd8\xf6\x18\x02R\acomment\".\n" +
+	"\x0eInternalRefuse\x12\x1c\n" +
+	"\x06reason\x18\x01 \x01(\tB\x04\xd8\xf6\x18\x02R\x06reason\"\x81\x01\n" +
+	"\aApprove\x12\x1c\n" +
+	"\x06reason\x18\x01 \x01(\tB\x04\xd8\xf6\x18\x02R\x06reason\x125\n" +
 	"\bduration\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\bduration\x12!\n" +
-	"\fresource_ids\x18\x03 \x03(\tR\vresourceIds\"\x1e\n" +
-	"\x04Deny\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\" \n" +
-	"\x06Revoke\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\"\x19\n" +
-	"\x03Ask\x12\x12\n" +
-	"\x04text\x18\x01 \x01(\tR\x04text\"=\n" +
+	"\fresource_ids\x18\x03 \x03(\tR\vresourceIds\"$\n" +
+	"\x04Deny\x12\x1c\n" +
+	"\x06reason\x18\x01 \x01(\tB\x04\xd8\xf6\x18\x02R\x06reason\"&\n" +
+	"\x06Revoke\x12\x1c\n" +
+	"\x06reason\x18\x01 \x01(\tB\x04\xd8\xf6\x18\x02R\x06reason\"\x1f\n" +
+	"\x03Ask\x12\x18\n" +
+	"\x04text\x18\x01 \x01(\tB\x04\xd8\xf6\x18\x02R\x04text\"C\n" +
 	"\x06Answer\x12\x1f\n" +
 	"\vquestion_id\x18\x01 \x01(\tR\n" +
-	"questionId\x12\x12\n" +
-	"\x04text\x18\x02 \x01(\tR\x04text\"\xf5\x01\n" +
-	"\fCreateTenant\x12!\n" +
-	"\fdisplay_name\x18\x01 \x01(\tR\vdisplayName\x12+\n" +
+	"questionId\x12\x18\n" +
+	"\x04text\x18\x02 \x01(\tB\x04\xd8\xf6\x18\x02R\x04text\"\xfb\x01\n" +
+	"\fCreateTenant\x12'\n" +
+	"\fdisplay_name\x18\x01 \x01(\tB\x04\xd8\xf6\x18\x01R\vdisplayName\x12+\n" +
 	"\x04plan\x18\x02 \x01(\x0e2\x17.lockbox.v1.SupportPlanR\x04plan\x120\n" +
 	"\x06issuer\x18\x03 \x01(\v2\x18.lockbox.v1.TenantIssuerR\x06issuer\x128\n" +
 	"\radministrator\x18\x04 \x01(\v2\x12.lockbox.v1.PersonR\radministrator\x12)\n" +
 	"\x10default_language\x18\x05 \x01(\tR\x0fdefaultLanguage\"@\n" +
 	"\x11ChangeSupportPlan\x12+\n" +
 	"\x04plan\x18\x01 \x01(\x0e2\x17.lockbox.v1.SupportPlanR\x04plan\"\x0f\n" +
-	"\rEnableLockbox\"(\n" +
-	"\x0eDisableLockbox\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\"4\n" +
+	"\rEnableLockbox\".\n" +
+	"\x0eDisableLockbox\x12\x1c\n" +
+	"\x06reason\x18\x01 \x01(\tB\x04\xd8\xf6\x18\x02R\x06reason\"4\n" +
 	"\rSignUpPreview\x12#\n" +
 	"\rresource_type\x18\x01 \x01(\tR\fresourceType\"5\n" +
 	"\x0eSignOffPreview\x12#\n" +
 	"\rresource_type\x18\x01 \x01(\tR\fresourceType\"H\n" +
 	"\x0eChangeSettings\x126\n" +
-	"\bsettings\x18\x01 \x01(\v2\x1a.lockbox.v1.TenantSettingsR\bsettings\"9\n" +
-	"\x14RegisterSubscription\x12!\n" +
-	"\fdisplay_name\x18\x01 \x01(\tR\vdisplayName\"H\n" +
+	"\bsettings\x18\x01 \x01(\v2\x1a.lockbox.v1.TenantSettingsR\bsettings\"?\n" +
+	"\x14RegisterSubscription\x12'\n" +
+	"\fdisplay_name\x18\x01 \x01(\tB\x04\xd8\xf6\x18\x01R\vdisplayName\"q\n" +
+	"\x14TransferSubscription\x12\x12\n" +
+	"\x04from\x18\x01 \x01(\tR\x04from\x12'\n" +
+	"\fdisplay_name\x18\x02 \x01(\tB\x04\xd8\xf6\x18\x01R\vdisplayName\x12\x1c\n" +
+	"\x06reason\x18\x03 \x01(\tB\x04\xd8\xf6\x18\x02R\x06reason\"v\n" +
+	"\x13ProposeSignInChange\x12-\n" +
+	"\x05route\x18\x01 \x01(\x0e2\x17.lockbox.v1.SignInRouteR\x05route\x120\n" +
+	"\x06change\x18\x02 \x01(\v2\x18.lockbox.v1.SignInChangeR\x06change\"2\n" +
+	"\x13ConfirmSignInChange\x12\x1b\n" +
+	"\tchange_id\x18\x01 \x01(\tR\bchangeId\"M\n" +
+	"\x10StopSignInChange\x12\x1b\n" +
+	"\tchange_id\x18\x01 \x01(\tR\bchangeId\x12\x1c\n" +
+	"\x06reason\x18\x02 \x01(\tB\x04\xd8\xf6\x18\x02R\x06reason\"\x11\n" +
+	"\x0fEndFormerSignIn\"\b\n" +
+	"\x06SignIn\"H\n" +
 	"\n" +
 	"AssignRole\x12:\n" +
 	"\n" +
@@ -2210,18 +2711,18 @@ const file_lockbox_v1_command_proto_rawDesc = "" +
 	"\rassignment_id\x18\x01 \x01(\tR\fassignmentId\x120\n" +
 	"\x05until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"5\n" +
 	"\x0eDeactivateRole\x12#\n" +
-	"\rassignment_id\x18\x01 \x01(\tR\fassignmentId\"m\n" +
+	"\rassignment_id\x18\x01 \x01(\tR\fassignmentId\"y\n" +
 	"\n" +
-	"OpenTicket\x12\x14\n" +
-	"\x05title\x18\x01 \x01(\tR\x05title\x12 \n" +
-	"\vdescription\x18\x02 \x01(\tR\vdescription\x12'\n" +
-	"\x0fsubscription_id\x18\x03 \x01(\tR\x0esubscriptionId\"j\n" +
+	"OpenTicket\x12\x1a\n" +
+	"\x05title\x18\x01 \x01(\tB\x04\xd8\xf6\x18\x01R\x05title\x12&\n" +
+	"\vdescription\x18\x02 \x01(\tB\x04\xd8\xf6\x18\x02R\vdescription\x12'\n" +
+	"\x0fsubscription_id\x18\x03 \x01(\tR\x0esubscriptionId\"v\n" +
 	"\fAssignTicket\x12.\n" +
-	"\bengineer\x18\x01 \x01(\v2\x12.lockbox.v1.PersonR\bengineer\x12\x12\n" +
-	"\x04team\x18\x02 \x01(\tR\x04team\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"#\n" +
-	"\rCommentTicket\x12\x12\n" +
-	"\x04text\x18\x01 \x01(\tR\x04text\"\"\n" +
+	"\bengineer\x18\x01 \x01(\v2\x12.lockbox.v1.PersonR\bengineer\x12\x18\n" +
+	"\x04team\x18\x02 \x01(\tB\x04\xd8\xf6\x18\x01R\x04team\x12\x1c\n" +
+	"\x06reason\x18\x03 \x01(\tB\x04\xd8\xf6\x18\x02R\x06reason\")\n" +
+	"\rCommentTicket\x12\x18\n" +
+	"\x04text\x18\x01 \x01(\tB\x04\xd8\xf6\x18\x02R\x04text\"\"\n" +
 	"\fPublishRules\x12\x12\n" +
 	"\x04text\x18\x01 \x01(\tR\x04text\"&\n" +
 	"\x10PublishCatalogue\x12\x12\n" +
@@ -2229,14 +2730,18 @@ const file_lockbox_v1_command_proto_rawDesc = "" +
 	"\x10DiscloseExposure\x126\n" +
 	"\n" +
 	"occurrence\x18\x01 \x01(\v2\x16.lockbox.v1.OccurrenceR\n" +
-	"occurrence\"\xca\x01\n" +
+	"occurrence\"\xd0\x01\n" +
 	"\x13DiscloseLegalDemand\x126\n" +
 	"\n" +
 	"occurrence\x18\x01 \x01(\v2\x16.lockbox.v1.OccurrenceR\n" +
-	"occurrence\x12\x1c\n" +
-	"\tauthority\x18\x02 \x01(\tR\tauthority\x12\x1c\n" +
+	"occurrence\x12\"\n" +
+	"\tauthority\x18\x02 \x01(\tB\x04\xd8\xf6\x18\x01R\tauthority\x12\x1c\n" +
 	"\treference\x18\x03 \x01(\tR\treference\x12?\n" +
-	"\rembargo_until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\fembargoUntilB;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
+	"\rembargo_until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\fembargoUntil\"c\n" +
+	"\x0fSetAsideMessage\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x16\n" +
+	"\x06sha256\x18\x02 \x01(\fR\x06sha256\x12\x1c\n" +
+	"\x06reason\x18\x03 \x01(\tB\x04\xd8\xf6\x18\x02R\x06reasonB;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
 
 var (
 	file_lockbox_v1_command_proto_rawDescOnce sync.Once
@@ -2250,7 +2755,7 @@ func file_lockbox_v1_command_proto_rawDescGZIP() []byte {
 	return file_lockbox_v1_command_proto_rawDescData
 }
 
-var file_lockbox_v1_command_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_lockbox_v1_command_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_lockbox_v1_command_proto_goTypes = []any{
 	(*Command)(nil),               // 0: lockbox.v1.Command
 	(*CommandReply)(nil),          // 1: lockbox.v1.CommandReply
@@ -2271,26 +2776,35 @@ var file_lockbox_v1_command_proto_goTypes = []any{
 	(*SignOffPreview)(nil),        // 16: lockbox.v1.SignOffPreview
 	(*ChangeSettings)(nil),        // 17: lockbox.v1.ChangeSettings
 	(*RegisterSubscription)(nil),  // 18: lockbox.v1.RegisterSubscription
-	(*AssignRole)(nil),            // 19: lockbox.v1.AssignRole
-	(*RemoveRole)(nil),            // 20: lockbox.v1.RemoveRole
-	(*ActivateRole)(nil),          // 21: lockbox.v1.ActivateRole
-	(*DeactivateRole)(nil),        // 22: lockbox.v1.DeactivateRole
-	(*OpenTicket)(nil),            // 23: lockbox.v1.OpenTicket
-	(*AssignTicket)(nil),          // 24: lockbox.v1.AssignTicket
-	(*CommentTicket)(nil),         // 25: lockbox.v1.CommentTicket
-	(*PublishRules)(nil),          // 26: lockbox.v1.PublishRules
-	(*PublishCatalogue)(nil),      // 27: lockbox.v1.PublishCatalogue
-	(*DiscloseExposure)(nil),      // 28: lockbox.v1.DiscloseExposure
-	(*DiscloseLegalDemand)(nil),   // 29: lockbox.v1.DiscloseLegalDemand
-	(*Refusal)(nil),               // 30: lockbox.v1.Refusal
-	(*durationpb.Duration)(nil),   // 31: google.protobuf.Duration
-	(SupportPlan)(0),              // 32: lockbox.v1.SupportPlan
-	(*TenantIssuer)(nil),          // 33: lockbox.v1.TenantIssuer
-	(*Person)(nil),                // 34: lockbox.v1.Person
-	(*TenantSettings)(nil),        // 35: lockbox.v1.TenantSettings
-	(*RoleAssignment)(nil),        // 36: lockbox.v1.RoleAssignment
-	(*timestamppb.Timestamp)(nil), // 37: google.protobuf.Timestamp
-	(*Occurrence)(nil),            // 38: lockbox.v1.Occurrence
+	(*TransferSubscription)(nil),  // 19: lockbox.v1.TransferSubscription
+	(*ProposeSignInChange)(nil),   // 20: lockbox.v1.ProposeSignInChange
+	(*ConfirmSignInChange)(nil),   // 21: lockbox.v1.ConfirmSignInChange
+	(*StopSignInChange)(nil),      // 22: lockbox.v1.StopSignInChange
+	(*EndFormerSignIn)(nil),       // 23: lockbox.v1.EndFormerSignIn
+	(*SignIn)(nil),                // 24: lockbox.v1.SignIn
+	(*AssignRole)(nil),            // 25: lockbox.v1.AssignRole
+	(*RemoveRole)(nil),            // 26: lockbox.v1.RemoveRole
+	(*ActivateRole)(nil),          // 27: lockbox.v1.ActivateRole
+	(*DeactivateRole)(nil),        // 28: lockbox.v1.DeactivateRole
+	(*OpenTicket)(nil),            // 29: lockbox.v1.OpenTicket
+	(*AssignTicket)(nil),          // 30: lockbox.v1.AssignTicket
+	(*CommentTicket)(nil),         // 31: lockbox.v1.CommentTicket
+	(*PublishRules)(nil),          // 32: lockbox.v1.PublishRules
+	(*PublishCatalogue)(nil),      // 33: lockbox.v1.PublishCatalogue
+	(*DiscloseExposure)(nil),      // 34: lockbox.v1.DiscloseExposure
+	(*DiscloseLegalDemand)(nil),   // 35: lockbox.v1.DiscloseLegalDemand
+	(*SetAsideMessage)(nil),       // 36: lockbox.v1.SetAsideMessage
+	(*Refusal)(nil),               // 37: lockbox.v1.Refusal
+	(*durationpb.Duration)(nil),   // 38: google.protobuf.Duration
+	(SupportPlan)(0),              // 39: lockbox.v1.SupportPlan
+	(*TenantIssuer)(nil),          // 40: lockbox.v1.TenantIssuer
+	(*Person)(nil),                // 41: lockbox.v1.Person
+	(*TenantSettings)(nil),        // 42: lockbox.v1.TenantSettings
+	(SignInRoute)(0),              // 43: lockbox.v1.SignInRoute
+	(*SignInChange)(nil),          // 44: lockbox.v1.SignInChange
+	(*RoleAssignment)(nil),        // 45: lockbox.v1.RoleAssignment
+	(*timestamppb.Timestamp)(nil), // 46: google.protobuf.Timestamp
+	(*Occurrence)(nil),            // 47: lockbox.v1.Occurrence
 }
 var file_lockbox_v1_command_proto_depIdxs = []int32{
 	2,  // 0: lockbox.v1.Command.withdraw:type_name -> lockbox.v1.Withdraw
@@ -2310,35 +2824,44 @@ var file_lockbox_v1_command_proto_depIdxs = []int32{
 	16, // 14: lockbox.v1.Command.sign_off_preview:type_name -> lockbox.v1.SignOffPreview
 	17, // 15: lockbox.v1.Command.change_settings:type_name -> lockbox.v1.ChangeSettings
 	18, // 16: lockbox.v1.Command.register_subscription:type_name -> lockbox.v1.RegisterSubscription
-	19, // 17: lockbox.v1.Command.assign_role:type_name -> lockbox.v1.AssignRole
-	20, // 18: lockbox.v1.Command.remove_role:type_name -> lockbox.v1.RemoveRole
-	21, // 19: lockbox.v1.Command.activate_role:type_name -> lockbox.v1.ActivateRole
-	22, // 20: lockbox.v1.Command.deactivate_role:type_name -> lockbox.v1.DeactivateRole
-	23, // 21: lockbox.v1.Command.open_ticket:type_name -> lockbox.v1.OpenTicket
-	24, // 22: lockbox.v1.Command.assign_ticket:type_name -> lockbox.v1.AssignTicket
-	25, // 23: lockbox.v1.Command.comment_ticket:type_name -> lockbox.v1.CommentTicket
-	26, // 24: lockbox.v1.Command.publish_rules:type_name -> lockbox.v1.PublishRules
-	27, // 25: lockbox.v1.Command.publish_catalogue:type_name -> lockbox.v1.PublishCatalogue
-	28, // 26: lockbox.v1.Command.disclose_exposure:type_name -> lockbox.v1.DiscloseExposure
-	29, // 27: lockbox.v1.Command.disclose_legal_demand:type_name -> lockbox.v1.DiscloseLegalDemand
-	30, // 28: lockbox.v1.CommandReply.refusal:type_name -> lockbox.v1.Refusal
-	31, // 29: lockbox.v1.Approve.duration:type_name -> google.protobuf.Duration
-	32, // 30: lockbox.v1.CreateTenant.plan:type_name -> lockbox.v1.SupportPlan
-	33, // 31: lockbox.v1.CreateTenant.issuer:type_name -> lockbox.v1.TenantIssuer
-	34, // 32: lockbox.v1.CreateTenant.administrator:type_name -> lockbox.v1.Person
-	32, // 33: lockbox.v1.ChangeSupportPlan.plan:type_name -> lockbox.v1.SupportPlan
-	35, // 34: lockbox.v1.ChangeSettings.settings:type_name -> lockbox.v1.TenantSettings
-	36, // 35: lockbox.v1.AssignRole.assignment:type_name -> lockbox.v1.RoleAssignment
-	37, // 36: lockbox.v1.ActivateRole.until:type_name -> google.protobuf.Timestamp
-	34, // 37: lockbox.v1.AssignTicket.engineer:type_name -> lockbox.v1.Person
-	38, // 38: lockbox.v1.DiscloseExposure.occurrence:type_name -> lockbox.v1.Occurrence
-	38, // 39: lockbox.v1.DiscloseLegalDemand.occurrence:type_name -> lockbox.v1.Occurrence
-	37, // 40: lockbox.v1.DiscloseLegalDemand.embargo_until:type_name -> google.protobuf.Timestamp
-	41, // [41:41] is the sub-list for method output_type
-	41, // [41:41] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	25, // 17: lockbox.v1.Command.assign_role:type_name -> lockbox.v1.AssignRole
+	26, // 18: lockbox.v1.Command.remove_role:type_name -> lockbox.v1.RemoveRole
+	27, // 19: lockbox.v1.Command.activate_role:type_name -> lockbox.v1.ActivateRole
+	28, // 20: lockbox.v1.Command.deactivate_role:type_name -> lockbox.v1.DeactivateRole
+	19, // 21: lockbox.v1.Command.transfer_subscription:type_name -> lockbox.v1.TransferSubscription
+	20, // 22: lockbox.v1.Command.propose_sign_in_change:type_name -> lockbox.v1.ProposeSignInChange
+	21, // 23: lockbox.v1.Command.confirm_sign_in_change:type_name -> lockbox.v1.ConfirmSignInChange
+	22, // 24: lockbox.v1.Command.stop_sign_in_change:type_name -> lockbox.v1.StopSignInChange
+	23, // 25: lockbox.v1.Command.end_former_sign_in:type_name -> lockbox.v1.EndFormerSignIn
+	24, // 26: lockbox.v1.Command.sign_in:type_name -> lockbox.v1.SignIn
+	29, // 27: lockbox.v1.Command.open_ticket:type_name -> lockbox.v1.OpenTicket
+	30, // 28: lockbox.v1.Command.assign_ticket:type_name -> lockbox.v1.AssignTicket
+	31, // 29: lockbox.v1.Command.comment_ticket:type_name -> lockbox.v1.CommentTicket
+	32, // 30: lockbox.v1.Command.publish_rules:type_name -> lockbox.v1.PublishRules
+	33, // 31: lockbox.v1.Command.publish_catalogue:type_name -> lockbox.v1.PublishCatalogue
+	34, // 32: lockbox.v1.Command.disclose_exposure:type_name -> lockbox.v1.DiscloseExposure
+	35, // 33: lockbox.v1.Command.disclose_legal_demand:type_name -> lockbox.v1.DiscloseLegalDemand
+	36, // 34: lockbox.v1.Command.set_aside_message:type_name -> lockbox.v1.SetAsideMessage
+	37, // 35: lockbox.v1.CommandReply.refusal:type_name -> lockbox.v1.Refusal
+	38, // 36: lockbox.v1.Approve.duration:type_name -> google.protobuf.Duration
+	39, // 37: lockbox.v1.CreateTenant.plan:type_name -> lockbox.v1.SupportPlan
+	40, // 38: lockbox.v1.CreateTenant.issuer:type_name -> lockbox.v1.TenantIssuer
+	41, // 39: lockbox.v1.CreateTenant.administrator:type_name -> lockbox.v1.Person
+	39, // 40: lockbox.v1.ChangeSupportPlan.plan:type_name -> lockbox.v1.SupportPlan
+	42, // 41: lockbox.v1.ChangeSettings.settings:type_name -> lockbox.v1.TenantSettings
+	43, // 42: lockbox.v1.ProposeSignInChange.route:type_name -> lockbox.v1.SignInRoute
+	44, // 43: lockbox.v1.ProposeSignInChange.change:type_name -> lockbox.v1.SignInChange
+	45, // 44: lockbox.v1.AssignRole.assignment:type_name -> lockbox.v1.RoleAssignment
+	46, // 45: lockbox.v1.ActivateRole.until:type_name -> google.protobuf.Timestamp
+	41, // 46: lockbox.v1.AssignTicket.engineer:type_name -> lockbox.v1.Person
+	47, // 47: lockbox.v1.DiscloseExposure.occurrence:type_name -> lockbox.v1.Occurrence
+	47, // 48: lockbox.v1.DiscloseLegalDemand.occurrence:type_name -> lockbox.v1.Occurrence
+	46, // 49: lockbox.v1.DiscloseLegalDemand.embargo_until:type_name -> google.protobuf.Timestamp
+	50, // [50:50] is the sub-list for method output_type
+	50, // [50:50] is the sub-list for method input_type
+	50, // [50:50] is the sub-list for extension type_name
+	50, // [50:50] is the sub-list for extension extendee
+	0,  // [0:50] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_command_proto_init() }
@@ -2348,6 +2871,7 @@ func file_lockbox_v1_command_proto_init() {
 	}
 	file_lockbox_v1_common_proto_init()
 	file_lockbox_v1_disclosure_proto_init()
+	file_lockbox_v1_prose_proto_init()
 	file_lockbox_v1_tenant_proto_init()
 	file_lockbox_v1_command_proto_msgTypes[0].OneofWrappers = []any{
 		(*Command_Withdraw)(nil),
@@ -2371,6 +2895,12 @@ func file_lockbox_v1_command_proto_init() {
 		(*Command_RemoveRole)(nil),
 		(*Command_ActivateRole)(nil),
 		(*Command_DeactivateRole)(nil),
+		(*Command_TransferSubscription)(nil),
+		(*Command_ProposeSignInChange)(nil),
+		(*Command_ConfirmSignInChange)(nil),
+		(*Command_StopSignInChange)(nil),
+		(*Command_EndFormerSignIn)(nil),
+		(*Command_SignIn)(nil),
 		(*Command_OpenTicket)(nil),
 		(*Command_AssignTicket)(nil),
 		(*Command_CommentTicket)(nil),
@@ -2378,6 +2908,7 @@ func file_lockbox_v1_command_proto_init() {
 		(*Command_PublishCatalogue)(nil),
 		(*Command_DiscloseExposure)(nil),
 		(*Command_DiscloseLegalDemand)(nil),
+		(*Command_SetAsideMessage)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2385,7 +2916,7 @@ func file_lockbox_v1_command_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lockbox_v1_command_proto_rawDesc), len(file_lockbox_v1_command_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   30,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -335,6 +335,63 @@ func (Scope) EnumDescriptor() ([]byte, []int) {
 	return file_lockbox_v1_common_proto_rawDescGZIP(), []int{4}
 }
 
+// What access permits (R49). Each mode includes those before it.
+type AccessMode int32
+
+const (
+	// Not recorded: an earlier version granted it.
+	AccessMode_ACCESS_MODE_UNSPECIFIED AccessMode = 0
+	// To read.
+	AccessMode_ACCESS_MODE_READ AccessMode = 1
+	// To change resources.
+	AccessMode_ACCESS_MODE_CHANGE AccessMode = 2
+	// Elevated permission: administrator rights.
+	AccessMode_ACCESS_MODE_ELEVATED AccessMode = 3
+)
+
+// Enum value maps for AccessMode.
+var (
+	AccessMode_name = map[int32]string{
+		0: "ACCESS_MODE_UNSPECIFIED",
+		1: "ACCESS_MODE_READ",
+		2: "ACCESS_MODE_CHANGE",
+		3: "ACCESS_MODE_ELEVATED",
+	}
+	AccessMode_value = map[string]int32{
+		"ACCESS_MODE_UNSPECIFIED": 0,
+		"ACCESS_MODE_READ":        1,
+		"ACCESS_MODE_CHANGE":      2,
+		"ACCESS_MODE_ELEVATED":    3,
+	}
+)
+
+func (x AccessMode) Enum() *AccessMode {
+	p := new(AccessMode)
+	*p = x
+	return p
+}
+
+func (x AccessMode) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (AccessMode) Descriptor() protoreflect.EnumDescriptor {
+	return file_lockbox_v1_common_proto_enumTypes[5].Descriptor()
+}
+
+func (AccessMode) Type() protoreflect.EnumType {
+	return &file_lockbox_v1_common_proto_enumTypes[5]
+}
+
+func (x AccessMode) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use AccessMode.Descriptor instead.
+func (AccessMode) EnumDescriptor() ([]byte, []int) {
+	return file_lockbox_v1_common_proto_rawDescGZIP(), []int{5}
+}
+
 // A human being, known by the pair (issuer, subject) of a verified token. The other fields say how to address them
 // and never identify: two people may share an e-mail address.
 type Person struct {
@@ -348,7 +405,10 @@ type Person struct {
 	// Where mail goes, and nothing else.
 	Email string `protobuf:"bytes,4,opt,name=email,proto3" json:"email,omitempty"`
 	// BCP 47 tag of the language this person reads: en, fr or ja. Empty: the tenant's default.
-	Language      string `protobuf:"bytes,5,opt,name=language,proto3" json:"language,omitempty"`
+	Language string `protobuf:"bytes,5,opt,name=language,proto3" json:"language,omitempty"`
+	// Which human this is, for all accounts of the same issuer: the value of the token's claim that the issuer is configured
+	// with (R51). Only ever read from a verified token; 1 to 255 characters. Empty: unknown, and then nobody's other account.
+	Human         string `protobuf:"bytes,40,opt,name=human,proto3" json:"human,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -414,6 +474,13 @@ func (x *Person) GetEmail() string {
 func (x *Person) GetLanguage() string {
 	if x != nil {
 		return x.Language
+	}
+	return ""
+}
+
+func (x *Person) GetHuman() string {
+	if x != nil {
+		return x.Human
 	}
 	return ""
 }
@@ -625,13 +692,14 @@ var File_lockbox_v1_common_proto protoreflect.FileDescriptor
 const file_lockbox_v1_common_proto_rawDesc = "" +
 	"\n" +
 	"\x17lockbox/v1/common.proto\x12\n" +
-	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/reason.proto\"\x8f\x01\n" +
+	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16lockbox/v1/prose.proto\x1a\x17lockbox/v1/reason.proto\"\xab\x01\n" +
 	"\x06Person\x12\x16\n" +
 	"\x06issuer\x18\x01 \x01(\tR\x06issuer\x12\x18\n" +
-	"\asubject\x18\x02 \x01(\tR\asubject\x12!\n" +
-	"\fdisplay_name\x18\x03 \x01(\tR\vdisplayName\x12\x14\n" +
+	"\asubject\x18\x02 \x01(\tR\asubject\x12'\n" +
+	"\fdisplay_name\x18\x03 \x01(\tB\x04\xd8\xf6\x18\x01R\vdisplayName\x12\x14\n" +
 	"\x05email\x18\x04 \x01(\tR\x05email\x12\x1a\n" +
-	"\blanguage\x18\x05 \x01(\tR\blanguage\"\xe1\x02\n" +
+	"\blanguage\x18\x05 \x01(\tR\blanguage\x12\x14\n" +
+	"\x05human\x18( \x01(\tR\x05human\"\xe1\x02\n" +
 	"\x05Actor\x12$\n" +
 	"\x04side\x18\x01 \x01(\x0e2\x10.lockbox.v1.SideR\x04side\x12*\n" +
 	"\x06person\x18\x02 \x01(\v2\x12.lockbox.v1.PersonR\x06person\x12\x1a\n" +
@@ -680,7 +748,13 @@ const file_lockbox_v1_common_proto_rawDesc = "" +
 	"\x05Scope\x12\x15\n" +
 	"\x11SCOPE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12SCOPE_SUBSCRIPTION\x10\x01\x12\x10\n" +
-	"\fSCOPE_TENANT\x10\x02B;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
+	"\fSCOPE_TENANT\x10\x02*q\n" +
+	"\n" +
+	"AccessMode\x12\x1b\n" +
+	"\x17ACCESS_MODE_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10ACCESS_MODE_READ\x10\x01\x12\x16\n" +
+	"\x12ACCESS_MODE_CHANGE\x10\x02\x12\x18\n" +
+	"\x14ACCESS_MODE_ELEVATED\x10\x03B;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
 
 var (
 	file_lockbox_v1_common_proto_rawDescOnce sync.Once
@@ -694,7 +768,7 @@ func file_lockbox_v1_common_proto_rawDescGZIP() []byte {
 	return file_lockbox_v1_common_proto_rawDescData
 }
 
-var file_lockbox_v1_common_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_lockbox_v1_common_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
 var file_lockbox_v1_common_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_lockbox_v1_common_proto_goTypes = []any{
 	(Side)(0),                     // 0: lockbox.v1.Side
@@ -702,23 +776,24 @@ var file_lockbox_v1_common_proto_goTypes = []any{
 	(SupportPlan)(0),              // 2: lockbox.v1.SupportPlan
 	(ReasonType)(0),               // 3: lockbox.v1.ReasonType
 	(Scope)(0),                    // 4: lockbox.v1.Scope
-	(*Person)(nil),                // 5: lockbox.v1.Person
-	(*Actor)(nil),                 // 6: lockbox.v1.Actor
-	(*Refusal)(nil),               // 7: lockbox.v1.Refusal
-	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
-	(*Reason)(nil),                // 9: lockbox.v1.Reason
+	(AccessMode)(0),               // 5: lockbox.v1.AccessMode
+	(*Person)(nil),                // 6: lockbox.v1.Person
+	(*Actor)(nil),                 // 7: lockbox.v1.Actor
+	(*Refusal)(nil),               // 8: lockbox.v1.Refusal
+	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
+	(*Reason)(nil),                // 10: lockbox.v1.Reason
 }
 var file_lockbox_v1_common_proto_depIdxs = []int32{
-	0, // 0: lockbox.v1.Actor.side:type_name -> lockbox.v1.Side
-	5, // 1: lockbox.v1.Actor.person:type_name -> lockbox.v1.Person
-	8, // 2: lockbox.v1.Actor.authenticated_at:type_name -> google.protobuf.Timestamp
-	1, // 3: lockbox.v1.Refusal.code:type_name -> lockbox.v1.RefusalCode
-	9, // 4: lockbox.v1.Refusal.coded_reason:type_name -> lockbox.v1.Reason
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	0,  // 0: lockbox.v1.Actor.side:type_name -> lockbox.v1.Side
+	6,  // 1: lockbox.v1.Actor.person:type_name -> lockbox.v1.Person
+	9,  // 2: lockbox.v1.Actor.authenticated_at:type_name -> google.protobuf.Timestamp
+	1,  // 3: lockbox.v1.Refusal.code:type_name -> lockbox.v1.RefusalCode
+	10, // 4: lockbox.v1.Refusal.coded_reason:type_name -> lockbox.v1.Reason
+	5,  // [5:5] is the sub-list for method output_type
+	5,  // [5:5] is the sub-list for method input_type
+	5,  // [5:5] is the sub-list for extension type_name
+	5,  // [5:5] is the sub-list for extension extendee
+	0,  // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_common_proto_init() }
@@ -726,13 +801,14 @@ func file_lockbox_v1_common_proto_init() {
 	if File_lockbox_v1_common_proto != nil {
 		return
 	}
+	file_lockbox_v1_prose_proto_init()
 	file_lockbox_v1_reason_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lockbox_v1_common_proto_rawDesc), len(file_lockbox_v1_common_proto_rawDesc)),
-			NumEnums:      5,
+			NumEnums:      6,
 			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,

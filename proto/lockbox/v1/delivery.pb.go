@@ -34,7 +34,7 @@ type Notification struct {
 	Recipient string `protobuf:"bytes,4,opt,name=recipient,proto3" json:"recipient,omitempty"`
 	// BCP 47 tag of the language that the mail is written in: en, fr or ja.
 	Language string `protobuf:"bytes,5,opt,name=language,proto3" json:"language,omitempty"`
-	// The mail's Message-ID, the same on a repeat (I7).
+	// The Message-ID of the mail, the same on a repeat (I7), or of the digest that stands for this and other mails (R52).
 	MessageId     string `protobuf:"bytes,6,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

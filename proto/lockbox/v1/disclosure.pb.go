@@ -265,15 +265,15 @@ var File_lockbox_v1_disclosure_proto protoreflect.FileDescriptor
 const file_lockbox_v1_disclosure_proto_rawDesc = "" +
 	"\n" +
 	"\x1blockbox/v1/disclosure.proto\x12\n" +
-	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xba\x01\n" +
+	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16lockbox/v1/prose.proto\"\xcc\x01\n" +
 	"\n" +
-	"Occurrence\x12\x12\n" +
-	"\x04what\x18\x01 \x01(\tR\x04what\x12;\n" +
+	"Occurrence\x12\x18\n" +
+	"\x04what\x18\x01 \x01(\tB\x04\xd8\xf6\x18\x01R\x04what\x12;\n" +
 	"\vhappened_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"happenedAt\x12!\n" +
-	"\fresource_ids\x18\x03 \x03(\tR\vresourceIds\x12 \n" +
-	"\vdescription\x18\x04 \x01(\tR\vdescription\x12\x16\n" +
-	"\x06reason\x18\x05 \x01(\tR\x06reason\"K\n" +
+	"\fresource_ids\x18\x03 \x03(\tR\vresourceIds\x12&\n" +
+	"\vdescription\x18\x04 \x01(\tB\x04\xd8\xf6\x18\x02R\vdescription\x12\x1c\n" +
+	"\x06reason\x18\x05 \x01(\tB\x04\xd8\xf6\x18\x02R\x06reason\"K\n" +
 	"\x11ExposureDisclosed\x126\n" +
 	"\n" +
 	"occurrence\x18\x01 \x01(\v2\x16.lockbox.v1.OccurrenceR\n" +
@@ -324,6 +324,7 @@ func file_lockbox_v1_disclosure_proto_init() {
 	if File_lockbox_v1_disclosure_proto != nil {
 		return
 	}
+	file_lockbox_v1_prose_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

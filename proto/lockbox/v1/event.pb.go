@@ -31,15 +31,17 @@ type Event struct {
 	// The customer that it concerns; `_` for what concerns the provider itself (kinds policy, checkpoint and alarm).
 	Tenant string `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
 	// The kind of aggregate that it is about. Decided kinds: request, tenant, subscription, ticket, disclosure, policy.
-	// Reported kinds: delivery, checkpoint, alarm.
+	// Reported kinds: delivery, checkpoint, alarm, digest.
 	Kind string `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
 	// Which aggregate of that kind: a request's, subscription's, ticket's or disclosure's id; the tenant's own id for
-	// kind tenant; `rules` or `catalogue` for kind policy; for kind delivery, the id of the event that was told of.
+	// kind tenant; `rules` or `catalogue` for kind policy; for kind delivery, the id of the event that was told of; for
+	// kind digest, the time until which it reports.
 	AggregateId string `protobuf:"bytes,4,opt,name=aggregate_id,json=aggregateId,proto3" json:"aggregate_id,omitempty"`
 	// Counts 1, 2, 3 … inside one aggregate. 0 for an event of a reported kind.
 	Version uint64 `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
 	// For an event of a reported kind, what stands in its subject where a decided event has its version: the
-	// notification's id, the checkpoint's tree size, or the id of what an alarm found. Empty for decided kinds.
+	// notification's id, the checkpoint's tree size, the id of what an alarm found, or of the command that set a message
+	// aside; `waived`. Empty for decided kinds.
 	ReportKey string `protobuf:"bytes,6,opt,name=report_key,json=reportKey,proto3" json:"report_key,omitempty"`
 	// When it was decided, by the clock of the service that decided.
 	Time *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=time,proto3" json:"time,omitempty"`
@@ -87,6 +89,18 @@ type Event struct {
 	//	*Event_RoleRemoved
 	//	*Event_RoleActivated
 	//	*Event_RoleDeactivated
+	//	*Event_SubscriptionGivenUp
+	//	*Event_AccountIdentified
+	//	*Event_SignInChangeProposed
+	//	*Event_SignInChangeConfirmed
+	//	*Event_SignInChangeStopped
+	//	*Event_SignInChangeReminded
+	//	*Event_SignInChanged
+	//	*Event_FormerSignInEnded
+	//	*Event_SignedIn
+	//	*Event_OwnershipRecorded
+	//	*Event_OwnershipContested
+	//	*Event_OwnershipTransferred
 	//	*Event_TicketOpened
 	//	*Event_TicketAssigned
 	//	*Event_TicketReassigned
@@ -101,6 +115,8 @@ type Event struct {
 	//	*Event_CheckpointSigned
 	//	*Event_DifferenceFound
 	//	*Event_StreamRestored
+	//	*Event_MessageSetAside
+	//	*Event_WaivedAccessReported
 	Fact          isEvent_Fact `protobuf_oneof:"fact"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -508,6 +524,114 @@ func (x *Event) GetRoleDeactivated() *RoleDeactivated {
 	return nil
 }
 
+func (x *Event) GetSubscriptionGivenUp() *SubscriptionGivenUp {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_SubscriptionGivenUp); ok {
+			return x.SubscriptionGivenUp
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetAccountIdentified() *AccountIdentified {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_AccountIdentified); ok {
+			return x.AccountIdentified
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetSignInChangeProposed() *SignInChangeProposed {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_SignInChangeProposed); ok {
+			return x.SignInChangeProposed
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetSignInChangeConfirmed() *SignInChangeConfirmed {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_SignInChangeConfirmed); ok {
+			return x.SignInChangeConfirmed
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetSignInChangeStopped() *SignInChangeStopped {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_SignInChangeStopped); ok {
+			return x.SignInChangeStopped
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetSignInChangeReminded() *SignInChangeReminded {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_SignInChangeReminded); ok {
+			return x.SignInChangeReminded
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetSignInChanged() *SignInChanged {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_SignInChanged); ok {
+			return x.SignInChanged
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetFormerSignInEnded() *FormerSignInEnded {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_FormerSignInEnded); ok {
+			return x.FormerSignInEnded
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetSignedIn() *SignedIn {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_SignedIn); ok {
+			return x.SignedIn
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetOwnershipRecorded() *OwnershipRecorded {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_OwnershipRecorded); ok {
+			return x.OwnershipRecorded
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetOwnershipContested() *OwnershipContested {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_OwnershipContested); ok {
+			return x.OwnershipContested
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetOwnershipTransferred() *OwnershipTransferred {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_OwnershipTransferred); ok {
+			return x.OwnershipTransferred
+		}
+	}
+	return nil
+}
+
 func (x *Event) GetTicketOpened() *TicketOpened {
 	if x != nil {
 		if x, ok := x.Fact.(*Event_TicketOpened); ok {
@@ -629,6 +753,24 @@ func (x *Event) GetStreamRestored() *StreamRestored {
 	if x != nil {
 		if x, ok := x.Fact.(*Event_StreamRestored); ok {
 			return x.StreamRestored
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetMessageSetAside() *MessageSetAside {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_MessageSetAside); ok {
+			return x.MessageSetAside
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetWaivedAccessReported() *WaivedAccessReported {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_WaivedAccessReported); ok {
+			return x.WaivedAccessReported
 		}
 	}
 	return nil
@@ -798,6 +940,66 @@ type Event_RoleDeactivated struct {
 	RoleDeactivated *RoleDeactivated `protobuf:"bytes,61,opt,name=role_deactivated,json=roleDeactivated,proto3,oneof"`
 }
 
+type Event_SubscriptionGivenUp struct {
+	// Kind subscription, written by lockbox-orchestrator: the subscription went to another customer.
+	SubscriptionGivenUp *SubscriptionGivenUp `protobuf:"bytes,62,opt,name=subscription_given_up,json=subscriptionGivenUp,proto3,oneof"`
+}
+
+type Event_AccountIdentified struct {
+	// Kind tenant, written by lockbox-orchestrator: it became known which human an account is of.
+	AccountIdentified *AccountIdentified `protobuf:"bytes,65,opt,name=account_identified,json=accountIdentified,proto3,oneof"`
+}
+
+type Event_SignInChangeProposed struct {
+	// Kind tenant, written by lockbox-orchestrator: a change of the customer's sign-in is wanted.
+	SignInChangeProposed *SignInChangeProposed `protobuf:"bytes,121,opt,name=sign_in_change_proposed,json=signInChangeProposed,proto3,oneof"`
+}
+
+type Event_SignInChangeConfirmed struct {
+	// Kind tenant, written by lockbox-orchestrator: a second human confirmed it.
+	SignInChangeConfirmed *SignInChangeConfirmed `protobuf:"bytes,122,opt,name=sign_in_change_confirmed,json=signInChangeConfirmed,proto3,oneof"`
+}
+
+type Event_SignInChangeStopped struct {
+	// Kind tenant, written by lockbox-orchestrator: it will not be made.
+	SignInChangeStopped *SignInChangeStopped `protobuf:"bytes,123,opt,name=sign_in_change_stopped,json=signInChangeStopped,proto3,oneof"`
+}
+
+type Event_SignInChangeReminded struct {
+	// Kind tenant, written by lockbox-orchestrator: everybody is told once more of a recovery.
+	SignInChangeReminded *SignInChangeReminded `protobuf:"bytes,124,opt,name=sign_in_change_reminded,json=signInChangeReminded,proto3,oneof"`
+}
+
+type Event_SignInChanged struct {
+	// Kind tenant, written by lockbox-orchestrator: the change was made after its waiting time.
+	SignInChanged *SignInChanged `protobuf:"bytes,125,opt,name=sign_in_changed,json=signInChanged,proto3,oneof"`
+}
+
+type Event_FormerSignInEnded struct {
+	// Kind tenant, written by lockbox-orchestrator: former issuers are accepted no longer.
+	FormerSignInEnded *FormerSignInEnded `protobuf:"bytes,126,opt,name=former_sign_in_ended,json=formerSignInEnded,proto3,oneof"`
+}
+
+type Event_SignedIn struct {
+	// Kind tenant, written by lockbox-orchestrator: somebody of the customer signed in, and something depends on it.
+	SignedIn *SignedIn `protobuf:"bytes,127,opt,name=signed_in,json=signedIn,proto3,oneof"`
+}
+
+type Event_OwnershipRecorded struct {
+	// Kind ownership, written by lockbox-orchestrator: it was recorded which customer a subscription belongs to.
+	OwnershipRecorded *OwnershipRecorded `protobuf:"bytes,70,opt,name=ownership_recorded,json=ownershipRecorded,proto3,oneof"`
+}
+
+type Event_OwnershipContested struct {
+	// Kind ownership, written by lockbox-orchestrator: several customers had registered one subscription.
+	OwnershipContested *OwnershipContested `protobuf:"bytes,71,opt,name=ownership_contested,json=ownershipContested,proto3,oneof"`
+}
+
+type Event_OwnershipTransferred struct {
+	// Kind ownership, written by lockbox-orchestrator: the subscription belongs to another customer now.
+	OwnershipTransferred *OwnershipTransferred `protobuf:"bytes,72,opt,name=ownership_transferred,json=ownershipTransferred,proto3,oneof"`
+}
+
 type Event_TicketOpened struct {
 	// Kind ticket, written by lockbox-orchestrator: a support ticket was opened.
 	TicketOpened *TicketOpened `protobuf:"bytes,80,opt,name=ticket_opened,json=ticketOpened,proto3,oneof"`
@@ -859,13 +1061,23 @@ type Event_CheckpointSigned struct {
 }
 
 type Event_DifferenceFound struct {
-	// Kind alarm, written by audit-projector: what is stored is not what was recorded.
+	// Kind alarm, written by audit-projector: what is stored is not what was recorded, or cannot be an event.
 	DifferenceFound *DifferenceFound `protobuf:"bytes,111,opt,name=difference_found,json=differenceFound,proto3,oneof"`
 }
 
 type Event_StreamRestored struct {
 	// Kind alarm, written by `lockbox audit repair`: the stream was written anew.
 	StreamRestored *StreamRestored `protobuf:"bytes,112,opt,name=stream_restored,json=streamRestored,proto3,oneof"`
+}
+
+type Event_MessageSetAside struct {
+	// Kind alarm, written by lockbox-orchestrator: a security officer set a message aside that cannot be an event.
+	MessageSetAside *MessageSetAside `protobuf:"bytes,113,opt,name=message_set_aside,json=messageSetAside,proto3,oneof"`
+}
+
+type Event_WaivedAccessReported struct {
+	// Kind digest, written by lockbox-orchestrator: the customer is told which access began without asking them.
+	WaivedAccessReported *WaivedAccessReported `protobuf:"bytes,120,opt,name=waived_access_reported,json=waivedAccessReported,proto3,oneof"`
 }
 
 func (*Event_AccessRequested) isEvent_Fact() {}
@@ -932,6 +1144,30 @@ func (*Event_RoleActivated) isEvent_Fact() {}
 
 func (*Event_RoleDeactivated) isEvent_Fact() {}
 
+func (*Event_SubscriptionGivenUp) isEvent_Fact() {}
+
+func (*Event_AccountIdentified) isEvent_Fact() {}
+
+func (*Event_SignInChangeProposed) isEvent_Fact() {}
+
+func (*Event_SignInChangeConfirmed) isEvent_Fact() {}
+
+func (*Event_SignInChangeStopped) isEvent_Fact() {}
+
+func (*Event_SignInChangeReminded) isEvent_Fact() {}
+
+func (*Event_SignInChanged) isEvent_Fact() {}
+
+func (*Event_FormerSignInEnded) isEvent_Fact() {}
+
+func (*Event_SignedIn) isEvent_Fact() {}
+
+func (*Event_OwnershipRecorded) isEvent_Fact() {}
+
+func (*Event_OwnershipContested) isEvent_Fact() {}
+
+func (*Event_OwnershipTransferred) isEvent_Fact() {}
+
 func (*Event_TicketOpened) isEvent_Fact() {}
 
 func (*Event_TicketAssigned) isEvent_Fact() {}
@@ -960,12 +1196,16 @@ func (*Event_DifferenceFound) isEvent_Fact() {}
 
 func (*Event_StreamRestored) isEvent_Fact() {}
 
+func (*Event_MessageSetAside) isEvent_Fact() {}
+
+func (*Event_WaivedAccessReported) isEvent_Fact() {}
+
 var File_lockbox_v1_event_proto protoreflect.FileDescriptor
 
 const file_lockbox_v1_event_proto_rawDesc = "" +
 	"\n" +
 	"\x16lockbox/v1/event.proto\x12\n" +
-	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x19lockbox/v1/delivery.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x1alockbox/v1/integrity.proto\x1a\x17lockbox/v1/policy.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x17lockbox/v1/ticket.proto\"\xab\x1e\n" +
+	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x19lockbox/v1/delivery.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x1alockbox/v1/integrity.proto\x1a\x17lockbox/v1/policy.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x17lockbox/v1/ticket.proto\x1a\x17lockbox/v1/waived.proto\"\xab'\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x12\n" +
@@ -1011,7 +1251,19 @@ const file_lockbox_v1_event_proto_rawDesc = "" +
 	"\rrole_assigned\x18: \x01(\v2\x18.lockbox.v1.RoleAssignedH\x00R\froleAssigned\x12<\n" +
 	"\frole_removed\x18; \x01(\v2\x17.lockbox.v1.RoleRemovedH\x00R\vroleRemoved\x12B\n" +
 	"\x0erole_activated\x18< \x01(\v2\x19.lockbox.v1.RoleActivatedH\x00R\rroleActivated\x12H\n" +
-	"\x10role_deactivated\x18= \x01(\v2\x1b.lockbox.v1.RoleDeactivatedH\x00R\x0froleDeactivated\x12?\n" +
+	"\x10role_deactivated\x18= \x01(\v2\x1b.lockbox.v1.RoleDeactivatedH\x00R\x0froleDeactivated\x12U\n" +
+	"\x15subscription_given_up\x18> \x01(\v2\x1f.lockbox.v1.SubscriptionGivenUpH\x00R\x13subscriptionGivenUp\x12N\n" +
+	"\x12account_identified\x18A \x01(\v2\x1d.lockbox.v1.AccountIdentifiedH\x00R\x11accountIdentified\x12Y\n" +
+	"\x17sign_in_change_proposed\x18y \x01(\v2 .lockbox.v1.SignInChangeProposedH\x00R\x14signInChangeProposed\x12\\\n" +
+	"\x18sign_in_change_confirmed\x18z \x01(\v2!.lockbox.v1.SignInChangeConfirmedH\x00R\x15signInChangeConfirmed\x12V\n" +
+	"\x16sign_in_change_stopped\x18{ \x01(\v2\x1f.lockbox.v1.SignInChangeStoppedH\x00R\x13signInChangeStopped\x12Y\n" +
+	"\x17sign_in_change_reminded\x18| \x01(\v2 .lockbox.v1.SignInChangeRemindedH\x00R\x14signInChangeReminded\x12C\n" +
+	"\x0fsign_in_changed\x18} \x01(\v2\x19.lockbox.v1.SignInChangedH\x00R\rsignInChanged\x12P\n" +
+	"\x14former_sign_in_ended\x18~ \x01(\v2\x1d.lockbox.v1.FormerSignInEndedH\x00R\x11formerSignInEnded\x123\n" +
+	"\tsigned_in\x18\x7f \x01(\v2\x14.lockbox.v1.SignedInH\x00R\bsignedIn\x12N\n" +
+	"\x12ownership_recorded\x18F \x01(\v2\x1d.lockbox.v1.OwnershipRecordedH\x00R\x11ownershipRecorded\x12Q\n" +
+	"\x13ownership_contested\x18G \x01(\v2\x1e.lockbox.v1.OwnershipContestedH\x00R\x12ownershipContested\x12W\n" +
+	"\x15ownership_transferred\x18H \x01(\v2 .lockbox.v1.OwnershipTransferredH\x00R\x14ownershipTransferred\x12?\n" +
 	"\rticket_opened\x18P \x01(\v2\x18.lockbox.v1.TicketOpenedH\x00R\fticketOpened\x12E\n" +
 	"\x0fticket_assigned\x18Q \x01(\v2\x1a.lockbox.v1.TicketAssignedH\x00R\x0eticketAssigned\x12K\n" +
 	"\x11ticket_reassigned\x18R \x01(\v2\x1c.lockbox.v1.TicketReassignedH\x00R\x10ticketReassigned\x12H\n" +
@@ -1025,7 +1277,9 @@ const file_lockbox_v1_event_proto_rawDesc = "" +
 	"\x13notification_failed\x18e \x01(\v2\x1e.lockbox.v1.NotificationFailedH\x00R\x12notificationFailed\x12K\n" +
 	"\x11checkpoint_signed\x18n \x01(\v2\x1c.lockbox.v1.CheckpointSignedH\x00R\x10checkpointSigned\x12H\n" +
 	"\x10difference_found\x18o \x01(\v2\x1b.lockbox.v1.DifferenceFoundH\x00R\x0fdifferenceFound\x12E\n" +
-	"\x0fstream_restored\x18p \x01(\v2\x1a.lockbox.v1.StreamRestoredH\x00R\x0estreamRestoredB\x06\n" +
+	"\x0fstream_restored\x18p \x01(\v2\x1a.lockbox.v1.StreamRestoredH\x00R\x0estreamRestored\x12I\n" +
+	"\x11message_set_aside\x18q \x01(\v2\x1b.lockbox.v1.MessageSetAsideH\x00R\x0fmessageSetAside\x12X\n" +
+	"\x16waived_access_reported\x18x \x01(\v2 .lockbox.v1.WaivedAccessReportedH\x00R\x14waivedAccessReportedB\x06\n" +
 	"\x04factB;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
 
 var (
@@ -1077,20 +1331,34 @@ var file_lockbox_v1_event_proto_goTypes = []any{
 	(*RoleRemoved)(nil),             // 32: lockbox.v1.RoleRemoved
 	(*RoleActivated)(nil),           // 33: lockbox.v1.RoleActivated
 	(*RoleDeactivated)(nil),         // 34: lockbox.v1.RoleDeactivated
-	(*TicketOpened)(nil),            // 35: lockbox.v1.TicketOpened
-	(*TicketAssigned)(nil),          // 36: lockbox.v1.TicketAssigned
-	(*TicketReassigned)(nil),        // 37: lockbox.v1.TicketReassigned
-	(*TicketCommented)(nil),         // 38: lockbox.v1.TicketCommented
-	(*RulesPublished)(nil),          // 39: lockbox.v1.RulesPublished
-	(*CataloguePublished)(nil),      // 40: lockbox.v1.CataloguePublished
-	(*ExposureDisclosed)(nil),       // 41: lockbox.v1.ExposureDisclosed
-	(*LegalDemandDisclosed)(nil),    // 42: lockbox.v1.LegalDemandDisclosed
-	(*DisclosureTold)(nil),          // 43: lockbox.v1.DisclosureTold
-	(*NotificationSent)(nil),        // 44: lockbox.v1.NotificationSent
-	(*NotificationFailed)(nil),      // 45: lockbox.v1.NotificationFailed
-	(*CheckpointSigned)(nil),        // 46: lockbox.v1.CheckpointSigned
-	(*DifferenceFound)(nil),         // 47: lockbox.v1.DifferenceFound
-	(*StreamRestored)(nil),          // 48: lockbox.v1.StreamRestored
+	(*SubscriptionGivenUp)(nil),     // 35: lockbox.v1.SubscriptionGivenUp
+	(*AccountIdentified)(nil),       // 36: lockbox.v1.AccountIdentified
+	(*SignInChangeProposed)(nil),    // 37: lockbox.v1.SignInChangeProposed
+	(*SignInChangeConfirmed)(nil),   // 38: lockbox.v1.SignInChangeConfirmed
+	(*SignInChangeStopped)(nil),     // 39: lockbox.v1.SignInChangeStopped
+	(*SignInChangeReminded)(nil),    // 40: lockbox.v1.SignInChangeReminded
+	(*SignInChanged)(nil),           // 41: lockbox.v1.SignInChanged
+	(*FormerSignInEnded)(nil),       // 42: lockbox.v1.FormerSignInEnded
+	(*SignedIn)(nil),                // 43: lockbox.v1.SignedIn
+	(*OwnershipRecorded)(nil),       // 44: lockbox.v1.OwnershipRecorded
+	(*OwnershipContested)(nil),      // 45: lockbox.v1.OwnershipContested
+	(*OwnershipTransferred)(nil),    // 46: lockbox.v1.OwnershipTransferred
+	(*TicketOpened)(nil),            // 47: lockbox.v1.TicketOpened
+	(*TicketAssigned)(nil),          // 48: lockbox.v1.TicketAssigned
+	(*TicketReassigned)(nil),        // 49: lockbox.v1.TicketReassigned
+	(*TicketCommented)(nil),         // 50: lockbox.v1.TicketCommented
+	(*RulesPublished)(nil),          // 51: lockbox.v1.RulesPublished
+	(*CataloguePublished)(nil),      // 52: lockbox.v1.CataloguePublished
+	(*ExposureDisclosed)(nil),       // 53: lockbox.v1.ExposureDisclosed
+	(*LegalDemandDisclosed)(nil),    // 54: lockbox.v1.LegalDemandDisclosed
+	(*DisclosureTold)(nil),          // 55: lockbox.v1.DisclosureTold
+	(*NotificationSent)(nil),        // 56: lockbox.v1.NotificationSent
+	(*NotificationFailed)(nil),      // 57: lockbox.v1.NotificationFailed
+	(*CheckpointSigned)(nil),        // 58: lockbox.v1.CheckpointSigned
+	(*DifferenceFound)(nil),         // 59: lockbox.v1.DifferenceFound
+	(*StreamRestored)(nil),          // 60: lockbox.v1.StreamRestored
+	(*MessageSetAside)(nil),         // 61: lockbox.v1.MessageSetAside
+	(*WaivedAccessReported)(nil),    // 62: lockbox.v1.WaivedAccessReported
 }
 var file_lockbox_v1_event_proto_depIdxs = []int32{
 	1,  // 0: lockbox.v1.Event.time:type_name -> google.protobuf.Timestamp
@@ -1127,25 +1395,39 @@ var file_lockbox_v1_event_proto_depIdxs = []int32{
 	32, // 31: lockbox.v1.Event.role_removed:type_name -> lockbox.v1.RoleRemoved
 	33, // 32: lockbox.v1.Event.role_activated:type_name -> lockbox.v1.RoleActivated
 	34, // 33: lockbox.v1.Event.role_deactivated:type_name -> lockbox.v1.RoleDeactivated
-	35, // 34: lockbox.v1.Event.ticket_opened:type_name -> lockbox.v1.TicketOpened
-	36, // 35: lockbox.v1.Event.ticket_assigned:type_name -> lockbox.v1.TicketAssigned
-	37, // 36: lockbox.v1.Event.ticket_reassigned:type_name -> lockbox.v1.TicketReassigned
-	38, // 37: lockbox.v1.Event.ticket_commented:type_name -> lockbox.v1.TicketCommented
-	39, // 38: lockbox.v1.Event.rules_published:type_name -> lockbox.v1.RulesPublished
-	40, // 39: lockbox.v1.Event.catalogue_published:type_name -> lockbox.v1.CataloguePublished
-	41, // 40: lockbox.v1.Event.exposure_disclosed:type_name -> lockbox.v1.ExposureDisclosed
-	42, // 41: lockbox.v1.Event.legal_demand_disclosed:type_name -> lockbox.v1.LegalDemandDisclosed
-	43, // 42: lockbox.v1.Event.disclosure_told:type_name -> lockbox.v1.DisclosureTold
-	44, // 43: lockbox.v1.Event.notification_sent:type_name -> lockbox.v1.NotificationSent
-	45, // 44: lockbox.v1.Event.notification_failed:type_name -> lockbox.v1.NotificationFailed
-	46, // 45: lockbox.v1.Event.checkpoint_signed:type_name -> lockbox.v1.CheckpointSigned
-	47, // 46: lockbox.v1.Event.difference_found:type_name -> lockbox.v1.DifferenceFound
-	48, // 47: lockbox.v1.Event.stream_restored:type_name -> lockbox.v1.StreamRestored
-	48, // [48:48] is the sub-list for method output_type
-	48, // [48:48] is the sub-list for method input_type
-	48, // [48:48] is the sub-list for extension type_name
-	48, // [48:48] is the sub-list for extension extendee
-	0,  // [0:48] is the sub-list for field type_name
+	35, // 34: lockbox.v1.Event.subscription_given_up:type_name -> lockbox.v1.SubscriptionGivenUp
+	36, // 35: lockbox.v1.Event.account_identified:type_name -> lockbox.v1.AccountIdentified
+	37, // 36: lockbox.v1.Event.sign_in_change_proposed:type_name -> lockbox.v1.SignInChangeProposed
+	38, // 37: lockbox.v1.Event.sign_in_change_confirmed:type_name -> lockbox.v1.SignInChangeConfirmed
+	39, // 38: lockbox.v1.Event.sign_in_change_stopped:type_name -> lockbox.v1.SignInChangeStopped
+	40, // 39: lockbox.v1.Event.sign_in_change_reminded:type_name -> lockbox.v1.SignInChangeReminded
+	41, // 40: lockbox.v1.Event.sign_in_changed:type_name -> lockbox.v1.SignInChanged
+	42, // 41: lockbox.v1.Event.former_sign_in_ended:type_name -> lockbox.v1.FormerSignInEnded
+	43, // 42: lockbox.v1.Event.signed_in:type_name -> lockbox.v1.SignedIn
+	44, // 43: lockbox.v1.Event.ownership_recorded:type_name -> lockbox.v1.OwnershipRecorded
+	45, // 44: lockbox.v1.Event.ownership_contested:type_name -> lockbox.v1.OwnershipContested
+	46, // 45: lockbox.v1.Event.ownership_transferred:type_name -> lockbox.v1.OwnershipTransferred
+	47, // 46: lockbox.v1.Event.ticket_opened:type_name -> lockbox.v1.TicketOpened
+	48, // 47: lockbox.v1.Event.ticket_assigned:type_name -> lockbox.v1.TicketAssigned
+	49, // 48: lockbox.v1.Event.ticket_reassigned:type_name -> lockbox.v1.TicketReassigned
+	50, // 49: lockbox.v1.Event.ticket_commented:type_name -> lockbox.v1.TicketCommented
+	51, // 50: lockbox.v1.Event.rules_published:type_name -> lockbox.v1.RulesPublished
+	52, // 51: lockbox.v1.Event.catalogue_published:type_name -> lockbox.v1.CataloguePublished
+	53, // 52: lockbox.v1.Event.exposure_disclosed:type_name -> lockbox.v1.ExposureDisclosed
+	54, // 53: lockbox.v1.Event.legal_demand_disclosed:type_name -> lockbox.v1.LegalDemandDisclosed
+	55, // 54: lockbox.v1.Event.disclosure_told:type_name -> lockbox.v1.DisclosureTold
+	56, // 55: lockbox.v1.Event.notification_sent:type_name -> lockbox.v1.NotificationSent
+	57, // 56: lockbox.v1.Event.notification_failed:type_name -> lockbox.v1.NotificationFailed
+	58, // 57: lockbox.v1.Event.checkpoint_signed:type_name -> lockbox.v1.CheckpointSigned
+	59, // 58: lockbox.v1.Event.difference_found:type_name -> lockbox.v1.DifferenceFound
+	60, // 59: lockbox.v1.Event.stream_restored:type_name -> lockbox.v1.StreamRestored
+	61, // 60: lockbox.v1.Event.message_set_aside:type_name -> lockbox.v1.MessageSetAside
+	62, // 61: lockbox.v1.Event.waived_access_reported:type_name -> lockbox.v1.WaivedAccessReported
+	62, // [62:62] is the sub-list for method output_type
+	62, // [62:62] is the sub-list for method input_type
+	62, // [62:62] is the sub-list for extension type_name
+	62, // [62:62] is the sub-list for extension extendee
+	0,  // [0:62] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_event_proto_init() }
@@ -1161,6 +1443,7 @@ func file_lockbox_v1_event_proto_init() {
 	file_lockbox_v1_request_proto_init()
 	file_lockbox_v1_tenant_proto_init()
 	file_lockbox_v1_ticket_proto_init()
+	file_lockbox_v1_waived_proto_init()
 	file_lockbox_v1_event_proto_msgTypes[0].OneofWrappers = []any{
 		(*Event_AccessRequested)(nil),
 		(*Event_AccessEvaluated)(nil),
@@ -1194,6 +1477,18 @@ func file_lockbox_v1_event_proto_init() {
 		(*Event_RoleRemoved)(nil),
 		(*Event_RoleActivated)(nil),
 		(*Event_RoleDeactivated)(nil),
+		(*Event_SubscriptionGivenUp)(nil),
+		(*Event_AccountIdentified)(nil),
+		(*Event_SignInChangeProposed)(nil),
+		(*Event_SignInChangeConfirmed)(nil),
+		(*Event_SignInChangeStopped)(nil),
+		(*Event_SignInChangeReminded)(nil),
+		(*Event_SignInChanged)(nil),
+		(*Event_FormerSignInEnded)(nil),
+		(*Event_SignedIn)(nil),
+		(*Event_OwnershipRecorded)(nil),
+		(*Event_OwnershipContested)(nil),
+		(*Event_OwnershipTransferred)(nil),
 		(*Event_TicketOpened)(nil),
 		(*Event_TicketAssigned)(nil),
 		(*Event_TicketReassigned)(nil),
@@ -1208,6 +1503,8 @@ func file_lockbox_v1_event_proto_init() {
 		(*Event_CheckpointSigned)(nil),
 		(*Event_DifferenceFound)(nil),
 		(*Event_StreamRestored)(nil),
+		(*Event_MessageSetAside)(nil),
+		(*Event_WaivedAccessReported)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -42,6 +42,10 @@ const (
 	DifferenceKind_DIFFERENCE_KIND_TILES DifferenceKind = 6
 	// A checkpoint in the stream is not what the trees say.
 	DifferenceKind_DIFFERENCE_KIND_CHECKPOINT DifferenceKind = 7
+	// The stream holds a message that cannot be an event.
+	DifferenceKind_DIFFERENCE_KIND_NOT_AN_EVENT DifferenceKind = 8
+	// Mails are owed about an event, and nothing says that they were sent or could not be. It stops no decision.
+	DifferenceKind_DIFFERENCE_KIND_MAIL_OVERDUE DifferenceKind = 9
 )
 
 // Enum value maps for DifferenceKind.
@@ -55,16 +59,20 @@ var (
 		5: "DIFFERENCE_KIND_MISSING",
 		6: "DIFFERENCE_KIND_TILES",
 		7: "DIFFERENCE_KIND_CHECKPOINT",
+		8: "DIFFERENCE_KIND_NOT_AN_EVENT",
+		9: "DIFFERENCE_KIND_MAIL_OVERDUE",
 	}
 	DifferenceKind_value = map[string]int32{
-		"DIFFERENCE_KIND_UNSPECIFIED": 0,
-		"DIFFERENCE_KIND_GAP":         1,
-		"DIFFERENCE_KIND_REGRESSION":  2,
-		"DIFFERENCE_KIND_CHANGED":     3,
-		"DIFFERENCE_KIND_UNRECORDED":  4,
-		"DIFFERENCE_KIND_MISSING":     5,
-		"DIFFERENCE_KIND_TILES":       6,
-		"DIFFERENCE_KIND_CHECKPOINT":  7,
+		"DIFFERENCE_KIND_UNSPECIFIED":  0,
+		"DIFFERENCE_KIND_GAP":          1,
+		"DIFFERENCE_KIND_REGRESSION":   2,
+		"DIFFERENCE_KIND_CHANGED":      3,
+		"DIFFERENCE_KIND_UNRECORDED":   4,
+		"DIFFERENCE_KIND_MISSING":      5,
+		"DIFFERENCE_KIND_TILES":        6,
+		"DIFFERENCE_KIND_CHECKPOINT":   7,
+		"DIFFERENCE_KIND_NOT_AN_EVENT": 8,
+		"DIFFERENCE_KIND_MAIL_OVERDUE": 9,
 	}
 )
 
@@ -151,10 +159,11 @@ func (x *CheckpointSigned) GetCoveredSequence() uint64 {
 	return 0
 }
 
-// The stream, a replica of it or the second copy is not what was recorded. Nothing new is granted until it is mended.
+// The stream, a replica of it or the second copy is not what was recorded, or holds a message that cannot be an event.
+// Nothing new is granted until it is mended, or the message is set aside. Or the stream lacks reports of mails.
 type DifferenceFound struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What was compared: `stream`, `replica <server>`, `tiles`.
+	// What was compared: `stream`, `replica <server>`, `tiles`, `mails`.
 	Where string `protobuf:"bytes,1,opt,name=where,proto3" json:"where,omitempty"`
 	// How it differs.
 	Kind DifferenceKind `protobuf:"varint,2,opt,name=kind,proto3,enum=lockbox.v1.DifferenceKind" json:"kind,omitempty"`
@@ -167,7 +176,9 @@ type DifferenceFound struct {
 	// The subjects of the first of them, as recorded.
 	Subjects []string `protobuf:"bytes,6,rep,name=subjects,proto3" json:"subjects,omitempty"`
 	// More, for whoever mends it.
-	Detail        string `protobuf:"bytes,7,opt,name=detail,proto3" json:"detail,omitempty"`
+	Detail string `protobuf:"bytes,7,opt,name=detail,proto3" json:"detail,omitempty"`
+	// Of a message that cannot be an event: the SHA-256 of its bytes as they are stored.
+	Sha256        []byte `protobuf:"bytes,8,opt,name=sha256,proto3" json:"sha256,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -251,6 +262,87 @@ func (x *DifferenceFound) GetDetail() string {
 	return ""
 }
 
+func (x *DifferenceFound) GetSha256() []byte {
+	if x != nil {
+		return x.Sha256
+	}
+	return nil
+}
+
+// A stored message that cannot be an event was set aside: it stays in the stream and in the trees, and from here on
+// counts as if it were not there. It holds only for the message that it names exactly, and never for an event.
+type MessageSetAside struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The message's sequence in the stream.
+	Sequence uint64 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// The SHA-256 of its bytes as they are stored.
+	Sha256 []byte `protobuf:"bytes,2,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	// The subject on which it is stored.
+	Subject string `protobuf:"bytes,3,opt,name=subject,proto3" json:"subject,omitempty"`
+	// Why it may be ignored; 1 to 4000 characters.
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MessageSetAside) Reset() {
+	*x = MessageSetAside{}
+	mi := &file_lockbox_v1_integrity_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MessageSetAside) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MessageSetAside) ProtoMessage() {}
+
+func (x *MessageSetAside) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_integrity_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MessageSetAside.ProtoReflect.Descriptor instead.
+func (*MessageSetAside) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_integrity_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *MessageSetAside) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *MessageSetAside) GetSha256() []byte {
+	if x != nil {
+		return x.Sha256
+	}
+	return nil
+}
+
+func (x *MessageSetAside) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *MessageSetAside) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 // The stream was written anew from the second copy. Its messages were stored then, not when they happened.
 type StreamRestored struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -269,7 +361,7 @@ type StreamRestored struct {
 
 func (x *StreamRestored) Reset() {
 	*x = StreamRestored{}
-	mi := &file_lockbox_v1_integrity_proto_msgTypes[2]
+	mi := &file_lockbox_v1_integrity_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -281,7 +373,7 @@ func (x *StreamRestored) String() string {
 func (*StreamRestored) ProtoMessage() {}
 
 func (x *StreamRestored) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_integrity_proto_msgTypes[2]
+	mi := &file_lockbox_v1_integrity_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -294,7 +386,7 @@ func (x *StreamRestored) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamRestored.ProtoReflect.Descriptor instead.
 func (*StreamRestored) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_integrity_proto_rawDescGZIP(), []int{2}
+	return file_lockbox_v1_integrity_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *StreamRestored) GetThroughSequence() uint64 {
@@ -339,7 +431,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_lockbox_v1_integrity_proto_msgTypes[3]
+	mi := &file_lockbox_v1_integrity_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -351,7 +443,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_integrity_proto_msgTypes[3]
+	mi := &file_lockbox_v1_integrity_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -364,7 +456,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_integrity_proto_rawDescGZIP(), []int{3}
+	return file_lockbox_v1_integrity_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Lease) GetVerifiedSequence() uint64 {
@@ -389,7 +481,7 @@ const file_lockbox_v1_integrity_proto_rawDesc = "" +
 	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"Q\n" +
 	"\x10CheckpointSigned\x12\x12\n" +
 	"\x04note\x18\x01 \x01(\tR\x04note\x12)\n" +
-	"\x10covered_sequence\x18\x02 \x01(\x04R\x0fcoveredSequence\"\xed\x01\n" +
+	"\x10covered_sequence\x18\x02 \x01(\x04R\x0fcoveredSequence\"\x85\x02\n" +
 	"\x0fDifferenceFound\x12\x14\n" +
 	"\x05where\x18\x01 \x01(\tR\x05where\x12.\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x1a.lockbox.v1.DifferenceKindR\x04kind\x12%\n" +
@@ -397,7 +489,13 @@ const file_lockbox_v1_integrity_proto_rawDesc = "" +
 	"\rlast_sequence\x18\x04 \x01(\x04R\flastSequence\x12\x14\n" +
 	"\x05count\x18\x05 \x01(\x04R\x05count\x12\x1a\n" +
 	"\bsubjects\x18\x06 \x03(\tR\bsubjects\x12\x16\n" +
-	"\x06detail\x18\a \x01(\tR\x06detail\"\x92\x01\n" +
+	"\x06detail\x18\a \x01(\tR\x06detail\x12\x16\n" +
+	"\x06sha256\x18\b \x01(\fR\x06sha256\"w\n" +
+	"\x0fMessageSetAside\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x16\n" +
+	"\x06sha256\x18\x02 \x01(\fR\x06sha256\x12\x18\n" +
+	"\asubject\x18\x03 \x01(\tR\asubject\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"\x92\x01\n" +
 	"\x0eStreamRestored\x12)\n" +
 	"\x10through_sequence\x18\x01 \x01(\x04R\x0fthroughSequence\x12\x1a\n" +
 	"\brestored\x18\x02 \x01(\x04R\brestored\x12\x1c\n" +
@@ -405,7 +503,7 @@ const file_lockbox_v1_integrity_proto_rawDesc = "" +
 	"\tset_aside\x18\x04 \x01(\tR\bsetAside\"m\n" +
 	"\x05Lease\x12+\n" +
 	"\x11verified_sequence\x18\x01 \x01(\x04R\x10verifiedSequence\x127\n" +
-	"\tissued_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\bissuedAt*\xff\x01\n" +
+	"\tissued_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\bissuedAt*\xc3\x02\n" +
 	"\x0eDifferenceKind\x12\x1f\n" +
 	"\x1bDIFFERENCE_KIND_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13DIFFERENCE_KIND_GAP\x10\x01\x12\x1e\n" +
@@ -414,7 +512,9 @@ const file_lockbox_v1_integrity_proto_rawDesc = "" +
 	"\x1aDIFFERENCE_KIND_UNRECORDED\x10\x04\x12\x1b\n" +
 	"\x17DIFFERENCE_KIND_MISSING\x10\x05\x12\x19\n" +
 	"\x15DIFFERENCE_KIND_TILES\x10\x06\x12\x1e\n" +
-	"\x1aDIFFERENCE_KIND_CHECKPOINT\x10\aB;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
+	"\x1aDIFFERENCE_KIND_CHECKPOINT\x10\a\x12 \n" +
+	"\x1cDIFFERENCE_KIND_NOT_AN_EVENT\x10\b\x12 \n" +
+	"\x1cDIFFERENCE_KIND_MAIL_OVERDUE\x10\tB;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
 
 var (
 	file_lockbox_v1_integrity_proto_rawDescOnce sync.Once
@@ -429,18 +529,19 @@ func file_lockbox_v1_integrity_proto_rawDescGZIP() []byte {
 }
 
 var file_lockbox_v1_integrity_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_lockbox_v1_integrity_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_lockbox_v1_integrity_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_lockbox_v1_integrity_proto_goTypes = []any{
 	(DifferenceKind)(0),           // 0: lockbox.v1.DifferenceKind
 	(*CheckpointSigned)(nil),      // 1: lockbox.v1.CheckpointSigned
 	(*DifferenceFound)(nil),       // 2: lockbox.v1.DifferenceFound
-	(*StreamRestored)(nil),        // 3: lockbox.v1.StreamRestored
-	(*Lease)(nil),                 // 4: lockbox.v1.Lease
-	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
+	(*MessageSetAside)(nil),       // 3: lockbox.v1.MessageSetAside
+	(*StreamRestored)(nil),        // 4: lockbox.v1.StreamRestored
+	(*Lease)(nil),                 // 5: lockbox.v1.Lease
+	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
 }
 var file_lockbox_v1_integrity_proto_depIdxs = []int32{
 	0, // 0: lockbox.v1.DifferenceFound.kind:type_name -> lockbox.v1.DifferenceKind
-	5, // 1: lockbox.v1.Lease.issued_at:type_name -> google.protobuf.Timestamp
+	6, // 1: lockbox.v1.Lease.issued_at:type_name -> google.protobuf.Timestamp
 	2, // [2:2] is the sub-list for method output_type
 	2, // [2:2] is the sub-list for method input_type
 	2, // [2:2] is the sub-list for extension type_name
@@ -459,7 +560,7 @@ func file_lockbox_v1_integrity_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lockbox_v1_integrity_proto_rawDesc), len(file_lockbox_v1_integrity_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   4,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -40,8 +40,10 @@ type AccessIntent struct {
 	ResourceType string `protobuf:"bytes,5,opt,name=resource_type,json=resourceType,proto3" json:"resource_type,omitempty"`
 	// A scenario that the catalogue names for that type: `memory-dump`.
 	Scenario string `protobuf:"bytes,6,opt,name=scenario,proto3" json:"scenario,omitempty"`
-	// The resources, at most 50, each beginning with `/subscriptions/<subscription_id>/`; for a tenant-scoped intent
-	// with `/tenants/<tenant>/`.
+	// The resources, at most 50, each in `/subscriptions/<subscription_id>`; for a tenant-scoped intent in
+	// `/tenants/<tenant>`. Each is named once, and its id, of at most 1024 characters, fits a path that the catalogue has for
+	// the resource type. Ids are compared without regard to the case of ASCII letters and a slash at the end. Wildcards,
+	// `%`, `\`, `?`, `#`, empty segments, `.`, `..` and segments that mix scripts are refused (R49).
 	ResourceIds []string `protobuf:"bytes,7,rep,name=resource_ids,json=resourceIds,proto3" json:"resource_ids,omitempty"`
 	// Why access is wanted. Required.
 	ReasonType ReasonType `protobuf:"varint,8,opt,name=reason_type,json=reasonType,proto3,enum=lockbox.v1.ReasonType" json:"reason_type,omitempty"`
@@ -273,8 +275,8 @@ type DeadLetter struct {
 	Subject string `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
 	// Its sequence in the stream it came from; 0 for a command.
 	Sequence uint64 `protobuf:"varint,3,opt,name=sequence,proto3" json:"sequence,omitempty"`
-	// As they came, but for the signatures of tokens, which are overwritten: what is set aside must not let anybody act as
-	// its sender.
+	// As they came, but for tokens, which are overwritten with "(token-removed)" and asterisks: what is set aside must not
+	// let anybody act as its sender.
 	Data []byte `protobuf:"bytes,4,opt,name=data,proto3" json:"data,omitempty"`
 	// Why it could not.
 	Refusal *Refusal `protobuf:"bytes,5,opt,name=refusal,proto3" json:"refusal,omitempty"`
@@ -361,7 +363,7 @@ var File_lockbox_v1_intent_proto protoreflect.FileDescriptor
 const file_lockbox_v1_intent_proto_rawDesc = "" +
 	"\n" +
 	"\x17lockbox/v1/intent.proto\x12\n" +
-	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17lockbox/v1/common.proto\"\xcd\x03\n" +
+	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17lockbox/v1/common.proto\x1a\x16lockbox/v1/prose.proto\"\xd3\x03\n" +
 	"\fAccessIntent\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x14\n" +
@@ -371,8 +373,8 @@ const file_lockbox_v1_intent_proto_rawDesc = "" +
 	"\bscenario\x18\x06 \x01(\tR\bscenario\x12!\n" +
 	"\fresource_ids\x18\a \x03(\tR\vresourceIds\x127\n" +
 	"\vreason_type\x18\b \x01(\x0e2\x16.lockbox.v1.ReasonTypeR\n" +
-	"reasonType\x12$\n" +
-	"\rjustification\x18\t \x01(\tR\rjustification\x12\x1b\n" +
+	"reasonType\x12*\n" +
+	"\rjustification\x18\t \x01(\tB\x04\xd8\xf6\x18\x02R\rjustification\x12\x1b\n" +
 	"\tticket_id\x18\n" +
 	" \x01(\tR\bticketId\x125\n" +
 	"\bduration\x18\v \x01(\v2\x19.google.protobuf.DurationR\bduration\x12!\n" +
@@ -433,6 +435,7 @@ func file_lockbox_v1_intent_proto_init() {
 		return
 	}
 	file_lockbox_v1_common_proto_init()
+	file_lockbox_v1_prose_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -154,6 +154,7 @@ type Query struct {
 	//	*Query_PreviewApprovers
 	//	*Query_GetSelf
 	//	*Query_ListServices
+	//	*Query_GetSignIn
 	//	*Query_ListDisclosures
 	//	*Query_GetReceipt
 	Ask           isQuery_Ask `protobuf_oneof:"ask"`
@@ -307,6 +308,15 @@ func (x *Query) GetListServices() *ListServices {
 	return nil
 }
 
+func (x *Query) GetGetSignIn() *GetSignIn {
+	if x != nil {
+		if x, ok := x.Ask.(*Query_GetSignIn); ok {
+			return x.GetSignIn
+		}
+	}
+	return nil
+}
+
 func (x *Query) GetListDisclosures() *ListDisclosures {
 	if x != nil {
 		if x, ok := x.Ask.(*Query_ListDisclosures); ok {
@@ -374,6 +384,11 @@ type Query_ListServices struct {
 	ListServices *ListServices `protobuf:"bytes,28,opt,name=list_services,json=listServices,proto3,oneof"`
 }
 
+type Query_GetSignIn struct {
+	// Where a tenant's people sign in to the portal. It needs no token: whoever asks has not signed in yet.
+	GetSignIn *GetSignIn `protobuf:"bytes,40,opt,name=get_sign_in,json=getSignIn,proto3,oneof"`
+}
+
 type Query_ListDisclosures struct {
 	// What happened to customers' data outside of any request.
 	ListDisclosures *ListDisclosures `protobuf:"bytes,34,opt,name=list_disclosures,json=listDisclosures,proto3,oneof"`
@@ -402,6 +417,8 @@ func (*Query_GetSelf) isQuery_Ask() {}
 
 func (*Query_ListServices) isQuery_Ask() {}
 
+func (*Query_GetSignIn) isQuery_Ask() {}
+
 func (*Query_ListDisclosures) isQuery_Ask() {}
 
 func (*Query_GetReceipt) isQuery_Ask() {}
@@ -426,6 +443,7 @@ type QueryReply struct {
 	//	*QueryReply_Approvers
 	//	*QueryReply_Self
 	//	*QueryReply_Services
+	//	*QueryReply_SignIn
 	//	*QueryReply_Disclosures
 	//	*QueryReply_Receipt
 	Answer        isQueryReply_Answer `protobuf_oneof:"answer"`
@@ -565,6 +583,15 @@ func (x *QueryReply) GetServices() *ServiceList {
 	return nil
 }
 
+func (x *QueryReply) GetSignIn() *SignInOptions {
+	if x != nil {
+		if x, ok := x.Answer.(*QueryReply_SignIn); ok {
+			return x.SignIn
+		}
+	}
+	return nil
+}
+
 func (x *QueryReply) GetDisclosures() *DisclosureList {
 	if x != nil {
 		if x, ok := x.Answer.(*QueryReply_Disclosures); ok {
@@ -632,6 +659,11 @@ type QueryReply_Services struct {
 	Services *ServiceList `protobuf:"bytes,28,opt,name=services,proto3,oneof"`
 }
 
+type QueryReply_SignIn struct {
+	// Answers get_sign_in.
+	SignIn *SignInOptions `protobuf:"bytes,40,opt,name=sign_in,json=signIn,proto3,oneof"`
+}
+
 type QueryReply_Disclosures struct {
 	// Answers list_disclosures.
 	Disclosures *DisclosureList `protobuf:"bytes,34,opt,name=disclosures,proto3,oneof"`
@@ -660,6 +692,8 @@ func (*QueryReply_Self) isQueryReply_Answer() {}
 
 func (*QueryReply_Services) isQueryReply_Answer() {}
 
+func (*QueryReply_SignIn) isQueryReply_Answer() {}
+
 func (*QueryReply_Disclosures) isQueryReply_Answer() {}
 
 func (*QueryReply_Receipt) isQueryReply_Answer() {}
@@ -680,7 +714,11 @@ type ListRequests struct {
 	// Count all that match, not only those of this page, as far as `total` says.
 	Count bool `protobuf:"varint,6,opt,name=count,proto3" json:"count,omitempty"`
 	// Only those of this ticket.
-	TicketId      string `protobuf:"bytes,7,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
+	TicketId string `protobuf:"bytes,7,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
+	// Only those whose access began without asking the customer.
+	Waived bool `protobuf:"varint,8,opt,name=waived,proto3" json:"waived,omitempty"`
+	// Of those, only those whose access began at this time or later; only with `waived`.
+	WaivedSince   *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=waived_since,json=waivedSince,proto3" json:"waived_since,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -762,6 +800,20 @@ func (x *ListRequests) GetTicketId() string {
 		return x.TicketId
 	}
 	return ""
+}
+
+func (x *ListRequests) GetWaived() bool {
+	if x != nil {
+		return x.Waived
+	}
+	return false
+}
+
+func (x *ListRequests) GetWaivedSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.WaivedSince
+	}
+	return nil
 }
 
 // Answers ListRequests.
@@ -1459,10 +1511,12 @@ type ListActivity struct {
 	Until *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=until,proto3" json:"until,omitempty"`
 	// A person's e-mail address, display name or subject.
 	Person string `protobuf:"bytes,4,opt,name=person,proto3" json:"person,omitempty"`
-	// A resource id or the beginning of one.
+	// A resource id or the beginning of one, in upper or lower case.
 	Resource string `protobuf:"bytes,5,opt,name=resource,proto3" json:"resource,omitempty"`
 	// Only what is about this subscription. Empty: any.
 	SubscriptionId string `protobuf:"bytes,6,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
+	// Only what is about no subscription.
+	TenantLevel bool `protobuf:"varint,40,opt,name=tenant_level,json=tenantLevel,proto3" json:"tenant_level,omitempty"`
 	// Only what is about this request. Empty: any.
 	RequestId string `protobuf:"bytes,7,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	// At most this many, 1 to 1000; 0 means 100.
@@ -1543,6 +1597,13 @@ func (x *ListActivity) GetSubscriptionId() string {
 		return x.SubscriptionId
 	}
 	return ""
+}
+
+func (x *ListActivity) GetTenantLevel() bool {
+	if x != nil {
+		return x.TenantLevel
+	}
+	return false
 }
 
 func (x *ListActivity) GetRequestId() string {
@@ -1639,9 +1700,13 @@ type Activity struct {
 	// The resources that it concerns, if any.
 	ResourceIds []string `protobuf:"bytes,7,rep,name=resource_ids,json=resourceIds,proto3" json:"resource_ids,omitempty"`
 	// The event itself.
-	Event         *Event `protobuf:"bytes,8,opt,name=event,proto3" json:"event,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Event *Event `protobuf:"bytes,8,opt,name=event,proto3" json:"event,omitempty"`
+	// The engineer who asked for the access that it is about, as far as the reader knows; absent where it is about none.
+	Requester *Actor `protobuf:"bytes,40,opt,name=requester,proto3" json:"requester,omitempty"`
+	// The resources that the engineer asked for. What was granted may be fewer.
+	RequestedResourceIds []string `protobuf:"bytes,41,rep,name=requested_resource_ids,json=requestedResourceIds,proto3" json:"requested_resource_ids,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *Activity) Reset() {
@@ -1730,6 +1795,20 @@ func (x *Activity) GetEvent() *Event {
 	return nil
 }
 
+func (x *Activity) GetRequester() *Actor {
+	if x != nil {
+		return x.Requester
+	}
+	return nil
+}
+
+func (x *Activity) GetRequestedResourceIds() []string {
+	if x != nil {
+		return x.RequestedResourceIds
+	}
+	return nil
+}
+
 // Asks for the tenant that the query names.
 type GetTenant struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1789,9 +1868,15 @@ type TenantView struct {
 	// Where the tenant's people sign in: the token's `iss`.
 	Issuer string `protobuf:"bytes,9,opt,name=issuer,proto3" json:"issuer,omitempty"`
 	// The version of the tenant's last event; for `seen_version` of a command.
-	Version       uint64 `protobuf:"varint,10,opt,name=version,proto3" json:"version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Version uint64 `protobuf:"varint,10,opt,name=version,proto3" json:"version,omitempty"`
+	// Where the tenant's people sign in, and what is about to change in it.
+	SignIn *SignInView `protobuf:"bytes,11,opt,name=sign_in,json=signIn,proto3" json:"sign_in,omitempty"`
+	// How many of the issuer's public keys can be used now; none if they could not be fetched yet.
+	IssuerKeys uint32 `protobuf:"varint,60,opt,name=issuer_keys,json=issuerKeys,proto3" json:"issuer_keys,omitempty"`
+	// The issuer's keys that cannot be used, each with the reason; they harm no other.
+	IssuerKeysPassedOver []string `protobuf:"bytes,61,rep,name=issuer_keys_passed_over,json=issuerKeysPassedOver,proto3" json:"issuer_keys_passed_over,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *TenantView) Reset() {
@@ -1894,6 +1979,292 @@ func (x *TenantView) GetVersion() uint64 {
 	return 0
 }
 
+func (x *TenantView) GetSignIn() *SignInView {
+	if x != nil {
+		return x.SignIn
+	}
+	return nil
+}
+
+func (x *TenantView) GetIssuerKeys() uint32 {
+	if x != nil {
+		return x.IssuerKeys
+	}
+	return 0
+}
+
+func (x *TenantView) GetIssuerKeysPassedOver() []string {
+	if x != nil {
+		return x.IssuerKeysPassedOver
+	}
+	return nil
+}
+
+// Where a tenant's people sign in.
+type SignInView struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The present issuer.
+	Issuer *TenantIssuer `protobuf:"bytes,1,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	// The issuers that are accepted beside it until an administrator ends them, the newest first.
+	Former []*TenantIssuer `protobuf:"bytes,2,rep,name=former,proto3" json:"former,omitempty"`
+	// True once somebody of the tenant has signed in.
+	SignedIn bool `protobuf:"varint,3,opt,name=signed_in,json=signedIn,proto3" json:"signed_in,omitempty"`
+	// A change that waits; absent if none does.
+	Pending       *PendingSignInChange `protobuf:"bytes,4,opt,name=pending,proto3" json:"pending,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignInView) Reset() {
+	*x = SignInView{}
+	mi := &file_lockbox_v1_query_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignInView) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignInView) ProtoMessage() {}
+
+func (x *SignInView) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_query_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignInView.ProtoReflect.Descriptor instead.
+func (*SignInView) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *SignInView) GetIssuer() *TenantIssuer {
+	if x != nil {
+		return x.Issuer
+	}
+	return nil
+}
+
+func (x *SignInView) GetFormer() []*TenantIssuer {
+	if x != nil {
+		return x.Former
+	}
+	return nil
+}
+
+func (x *SignInView) GetSignedIn() bool {
+	if x != nil {
+		return x.SignedIn
+	}
+	return false
+}
+
+func (x *SignInView) GetPending() *PendingSignInChange {
+	if x != nil {
+		return x.Pending
+	}
+	return nil
+}
+
+// A change of where a tenant's people sign in that is not made yet.
+type PendingSignInChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The change's id.
+	ChangeId string `protobuf:"bytes,1,opt,name=change_id,json=changeId,proto3" json:"change_id,omitempty"`
+	// Who wants it.
+	Route SignInRoute `protobuf:"varint,2,opt,name=route,proto3,enum=lockbox.v1.SignInRoute" json:"route,omitempty"`
+	// What is wanted.
+	Change *SignInChange `protobuf:"bytes,3,opt,name=change,proto3" json:"change,omitempty"`
+	// Who proposed it.
+	ProposedBy *Actor `protobuf:"bytes,4,opt,name=proposed_by,json=proposedBy,proto3" json:"proposed_by,omitempty"`
+	// When.
+	ProposedAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=proposed_at,json=proposedAt,proto3" json:"proposed_at,omitempty"`
+	// The second human, if one confirmed it already.
+	ConfirmedBy *Actor `protobuf:"bytes,6,opt,name=confirmed_by,json=confirmedBy,proto3" json:"confirmed_by,omitempty"`
+	// When it is made unless it is stopped; absent: when it is confirmed.
+	DueAt         *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=due_at,json=dueAt,proto3" json:"due_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PendingSignInChange) Reset() {
+	*x = PendingSignInChange{}
+	mi := &file_lockbox_v1_query_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PendingSignInChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PendingSignInChange) ProtoMessage() {}
+
+func (x *PendingSignInChange) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_query_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PendingSignInChange.ProtoReflect.Descriptor instead.
+func (*PendingSignInChange) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *PendingSignInChange) GetChangeId() string {
+	if x != nil {
+		return x.ChangeId
+	}
+	return ""
+}
+
+func (x *PendingSignInChange) GetRoute() SignInRoute {
+	if x != nil {
+		return x.Route
+	}
+	return SignInRoute_SIGN_IN_ROUTE_UNSPECIFIED
+}
+
+func (x *PendingSignInChange) GetChange() *SignInChange {
+	if x != nil {
+		return x.Change
+	}
+	return nil
+}
+
+func (x *PendingSignInChange) GetProposedBy() *Actor {
+	if x != nil {
+		return x.ProposedBy
+	}
+	return nil
+}
+
+func (x *PendingSignInChange) GetProposedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ProposedAt
+	}
+	return nil
+}
+
+func (x *PendingSignInChange) GetConfirmedBy() *Actor {
+	if x != nil {
+		return x.ConfirmedBy
+	}
+	return nil
+}
+
+func (x *PendingSignInChange) GetDueAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DueAt
+	}
+	return nil
+}
+
+// Asks where the query's tenant signs in to the portal.
+type GetSignIn struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetSignIn) Reset() {
+	*x = GetSignIn{}
+	mi := &file_lockbox_v1_query_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetSignIn) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetSignIn) ProtoMessage() {}
+
+func (x *GetSignIn) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_query_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetSignIn.ProtoReflect.Descriptor instead.
+func (*GetSignIn) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{16}
+}
+
+// How the portal signs a tenant's people in.
+type SignInOptions struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The customer's name.
+	DisplayName string `protobuf:"bytes,1,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
+	// The issuers with a client id for the portal, the present one first: only url, client_id and private_key_jwt are set.
+	Issuers       []*TenantIssuer `protobuf:"bytes,2,rep,name=issuers,proto3" json:"issuers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignInOptions) Reset() {
+	*x = SignInOptions{}
+	mi := &file_lockbox_v1_query_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignInOptions) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignInOptions) ProtoMessage() {}
+
+func (x *SignInOptions) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_query_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignInOptions.ProtoReflect.Descriptor instead.
+func (*SignInOptions) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *SignInOptions) GetDisplayName() string {
+	if x != nil {
+		return x.DisplayName
+	}
+	return ""
+}
+
+func (x *SignInOptions) GetIssuers() []*TenantIssuer {
+	if x != nil {
+		return x.Issuers
+	}
+	return nil
+}
+
 // A subscription and the roles on it.
 type SubscriptionView struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1911,7 +2282,7 @@ type SubscriptionView struct {
 
 func (x *SubscriptionView) Reset() {
 	*x = SubscriptionView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[14]
+	mi := &file_lockbox_v1_query_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1923,7 +2294,7 @@ func (x *SubscriptionView) String() string {
 func (*SubscriptionView) ProtoMessage() {}
 
 func (x *SubscriptionView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[14]
+	mi := &file_lockbox_v1_query_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1936,7 +2307,7 @@ func (x *SubscriptionView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscriptionView.ProtoReflect.Descriptor instead.
 func (*SubscriptionView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{14}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SubscriptionView) GetSubscriptionId() string {
@@ -1986,7 +2357,7 @@ type AssignmentView struct {
 
 func (x *AssignmentView) Reset() {
 	*x = AssignmentView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[15]
+	mi := &file_lockbox_v1_query_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1998,7 +2369,7 @@ func (x *AssignmentView) String() string {
 func (*AssignmentView) ProtoMessage() {}
 
 func (x *AssignmentView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[15]
+	mi := &file_lockbox_v1_query_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2011,7 +2382,7 @@ func (x *AssignmentView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignmentView.ProtoReflect.Descriptor instead.
 func (*AssignmentView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{15}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *AssignmentView) GetAssignment() *RoleAssignment {
@@ -2060,7 +2431,7 @@ type GetTicket struct {
 
 func (x *GetTicket) Reset() {
 	*x = GetTicket{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[16]
+	mi := &file_lockbox_v1_query_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2072,7 +2443,7 @@ func (x *GetTicket) String() string {
 func (*GetTicket) ProtoMessage() {}
 
 func (x *GetTicket) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[16]
+	mi := &file_lockbox_v1_query_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2085,7 +2456,7 @@ func (x *GetTicket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTicket.ProtoReflect.Descriptor instead.
 func (*GetTicket) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{16}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GetTicket) GetTicketId() string {
@@ -2106,7 +2477,7 @@ type ListTickets struct {
 
 func (x *ListTickets) Reset() {
 	*x = ListTickets{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[17]
+	mi := &file_lockbox_v1_query_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2118,7 +2489,7 @@ func (x *ListTickets) String() string {
 func (*ListTickets) ProtoMessage() {}
 
 func (x *ListTickets) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[17]
+	mi := &file_lockbox_v1_query_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2131,7 +2502,7 @@ func (x *ListTickets) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTickets.ProtoReflect.Descriptor instead.
 func (*ListTickets) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{17}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListTickets) GetLimit() uint32 {
@@ -2152,7 +2523,7 @@ type TicketList struct {
 
 func (x *TicketList) Reset() {
 	*x = TicketList{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[18]
+	mi := &file_lockbox_v1_query_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2164,7 +2535,7 @@ func (x *TicketList) String() string {
 func (*TicketList) ProtoMessage() {}
 
 func (x *TicketList) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[18]
+	mi := &file_lockbox_v1_query_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2177,7 +2548,7 @@ func (x *TicketList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TicketList.ProtoReflect.Descriptor instead.
 func (*TicketList) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{18}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *TicketList) GetTickets() []*TicketView {
@@ -2218,7 +2589,7 @@ type TicketView struct {
 
 func (x *TicketView) Reset() {
 	*x = TicketView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[19]
+	mi := &file_lockbox_v1_query_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2230,7 +2601,7 @@ func (x *TicketView) String() string {
 func (*TicketView) ProtoMessage() {}
 
 func (x *TicketView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[19]
+	mi := &file_lockbox_v1_query_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2243,7 +2614,7 @@ func (x *TicketView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TicketView.ProtoReflect.Descriptor instead.
 func (*TicketView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{19}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *TicketView) GetTicketId() string {
@@ -2334,7 +2705,7 @@ type PreviewApprovers struct {
 
 func (x *PreviewApprovers) Reset() {
 	*x = PreviewApprovers{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[20]
+	mi := &file_lockbox_v1_query_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2346,7 +2717,7 @@ func (x *PreviewApprovers) String() string {
 func (*PreviewApprovers) ProtoMessage() {}
 
 func (x *PreviewApprovers) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[20]
+	mi := &file_lockbox_v1_query_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2359,7 +2730,7 @@ func (x *PreviewApprovers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewApprovers.ProtoReflect.Descriptor instead.
 func (*PreviewApprovers) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{20}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *PreviewApprovers) GetSubscriptionId() string {
@@ -2386,7 +2757,7 @@ type ApproversPreview struct {
 
 func (x *ApproversPreview) Reset() {
 	*x = ApproversPreview{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[21]
+	mi := &file_lockbox_v1_query_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2398,7 +2769,7 @@ func (x *ApproversPreview) String() string {
 func (*ApproversPreview) ProtoMessage() {}
 
 func (x *ApproversPreview) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[21]
+	mi := &file_lockbox_v1_query_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2411,7 +2782,7 @@ func (x *ApproversPreview) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproversPreview.ProtoReflect.Descriptor instead.
 func (*ApproversPreview) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{21}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ApproversPreview) GetBasis() ApproverBasis {
@@ -2453,7 +2824,7 @@ type ListDisclosures struct {
 
 func (x *ListDisclosures) Reset() {
 	*x = ListDisclosures{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[22]
+	mi := &file_lockbox_v1_query_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2465,7 +2836,7 @@ func (x *ListDisclosures) String() string {
 func (*ListDisclosures) ProtoMessage() {}
 
 func (x *ListDisclosures) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[22]
+	mi := &file_lockbox_v1_query_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2478,7 +2849,7 @@ func (x *ListDisclosures) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDisclosures.ProtoReflect.Descriptor instead.
 func (*ListDisclosures) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{22}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListDisclosures) GetLimit() uint32 {
@@ -2499,7 +2870,7 @@ type DisclosureList struct {
 
 func (x *DisclosureList) Reset() {
 	*x = DisclosureList{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[23]
+	mi := &file_lockbox_v1_query_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2511,7 +2882,7 @@ func (x *DisclosureList) String() string {
 func (*DisclosureList) ProtoMessage() {}
 
 func (x *DisclosureList) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[23]
+	mi := &file_lockbox_v1_query_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2524,7 +2895,7 @@ func (x *DisclosureList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisclosureList.ProtoReflect.Descriptor instead.
 func (*DisclosureList) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{23}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *DisclosureList) GetDisclosures() []*DisclosureView {
@@ -2561,7 +2932,7 @@ type DisclosureView struct {
 
 func (x *DisclosureView) Reset() {
 	*x = DisclosureView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[24]
+	mi := &file_lockbox_v1_query_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2573,7 +2944,7 @@ func (x *DisclosureView) String() string {
 func (*DisclosureView) ProtoMessage() {}
 
 func (x *DisclosureView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[24]
+	mi := &file_lockbox_v1_query_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2586,7 +2957,7 @@ func (x *DisclosureView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisclosureView.ProtoReflect.Descriptor instead.
 func (*DisclosureView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{24}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *DisclosureView) GetDisclosureId() string {
@@ -2673,7 +3044,7 @@ type DeliveryView struct {
 
 func (x *DeliveryView) Reset() {
 	*x = DeliveryView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[25]
+	mi := &file_lockbox_v1_query_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2685,7 +3056,7 @@ func (x *DeliveryView) String() string {
 func (*DeliveryView) ProtoMessage() {}
 
 func (x *DeliveryView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[25]
+	mi := &file_lockbox_v1_query_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2698,7 +3069,7 @@ func (x *DeliveryView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeliveryView.ProtoReflect.Descriptor instead.
 func (*DeliveryView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{25}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *DeliveryView) GetRecipient() string {
@@ -2752,7 +3123,7 @@ type GetSelf struct {
 
 func (x *GetSelf) Reset() {
 	*x = GetSelf{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[26]
+	mi := &file_lockbox_v1_query_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2764,7 +3135,7 @@ func (x *GetSelf) String() string {
 func (*GetSelf) ProtoMessage() {}
 
 func (x *GetSelf) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[26]
+	mi := &file_lockbox_v1_query_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2777,7 +3148,7 @@ func (x *GetSelf) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSelf.ProtoReflect.Descriptor instead.
 func (*GetSelf) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{26}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{30}
 }
 
 // Answers GetSelf.
@@ -2795,13 +3166,15 @@ type SelfView struct {
 	DefaultLanguage string `protobuf:"bytes,5,opt,name=default_language,json=defaultLanguage,proto3" json:"default_language,omitempty"`
 	// How fresh a sign-in must be to decide; absent if the tenant does not demand any.
 	MaxAuthenticationAge *durationpb.Duration `protobuf:"bytes,6,opt,name=max_authentication_age,json=maxAuthenticationAge,proto3" json:"max_authentication_age,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	// What the token's claims counted for (R13).
+	Claims        []*ClaimReading `protobuf:"bytes,60,rep,name=claims,proto3" json:"claims,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SelfView) Reset() {
 	*x = SelfView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[27]
+	mi := &file_lockbox_v1_query_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2813,7 +3186,7 @@ func (x *SelfView) String() string {
 func (*SelfView) ProtoMessage() {}
 
 func (x *SelfView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[27]
+	mi := &file_lockbox_v1_query_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2826,7 +3199,7 @@ func (x *SelfView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SelfView.ProtoReflect.Descriptor instead.
 func (*SelfView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{27}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *SelfView) GetActor() *Actor {
@@ -2871,6 +3244,96 @@ func (x *SelfView) GetMaxAuthenticationAge() *durationpb.Duration {
 	return nil
 }
 
+func (x *SelfView) GetClaims() []*ClaimReading {
+	if x != nil {
+		return x.Claims
+	}
+	return nil
+}
+
+// What one of a token's claims counted for.
+type ClaimReading struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What Lockbox wants to know: subject, name, email, language, authenticated_at, human, multi_factor, isolated_identity,
+	// employer or groups.
+	Fact string `protobuf:"bytes,1,opt,name=fact,proto3" json:"fact,omitempty"`
+	// The claim in which it looked, as the issuer is configured.
+	Claim string `protobuf:"bytes,2,opt,name=claim,proto3" json:"claim,omitempty"`
+	// What the claim says, cleaned and shortened for display. Empty: nothing.
+	Says string `protobuf:"bytes,3,opt,name=says,proto3" json:"says,omitempty"`
+	// What it counted as. Empty: nothing.
+	CountsAs string `protobuf:"bytes,4,opt,name=counts_as,json=countsAs,proto3" json:"counts_as,omitempty"`
+	// If it counted as nothing: what would count. Empty: anything of the right form would.
+	Needs         []string `protobuf:"bytes,5,rep,name=needs,proto3" json:"needs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClaimReading) Reset() {
+	*x = ClaimReading{}
+	mi := &file_lockbox_v1_query_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClaimReading) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClaimReading) ProtoMessage() {}
+
+func (x *ClaimReading) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_query_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClaimReading.ProtoReflect.Descriptor instead.
+func (*ClaimReading) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *ClaimReading) GetFact() string {
+	if x != nil {
+		return x.Fact
+	}
+	return ""
+}
+
+func (x *ClaimReading) GetClaim() string {
+	if x != nil {
+		return x.Claim
+	}
+	return ""
+}
+
+func (x *ClaimReading) GetSays() string {
+	if x != nil {
+		return x.Says
+	}
+	return ""
+}
+
+func (x *ClaimReading) GetCountsAs() string {
+	if x != nil {
+		return x.CountsAs
+	}
+	return ""
+}
+
+func (x *ClaimReading) GetNeeds() []string {
+	if x != nil {
+		return x.Needs
+	}
+	return nil
+}
+
 // A role that the caller holds now.
 type HeldRole struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2884,7 +3347,7 @@ type HeldRole struct {
 
 func (x *HeldRole) Reset() {
 	*x = HeldRole{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[28]
+	mi := &file_lockbox_v1_query_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2896,7 +3359,7 @@ func (x *HeldRole) String() string {
 func (*HeldRole) ProtoMessage() {}
 
 func (x *HeldRole) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[28]
+	mi := &file_lockbox_v1_query_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2909,7 +3372,7 @@ func (x *HeldRole) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeldRole.ProtoReflect.Descriptor instead.
 func (*HeldRole) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{28}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *HeldRole) GetRole() Role {
@@ -2935,7 +3398,7 @@ type ListServices struct {
 
 func (x *ListServices) Reset() {
 	*x = ListServices{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[29]
+	mi := &file_lockbox_v1_query_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2947,7 +3410,7 @@ func (x *ListServices) String() string {
 func (*ListServices) ProtoMessage() {}
 
 func (x *ListServices) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[29]
+	mi := &file_lockbox_v1_query_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2960,7 +3423,7 @@ func (x *ListServices) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServices.ProtoReflect.Descriptor instead.
 func (*ListServices) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{29}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{34}
 }
 
 // Answers ListServices.
@@ -2976,7 +3439,7 @@ type ServiceList struct {
 
 func (x *ServiceList) Reset() {
 	*x = ServiceList{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[30]
+	mi := &file_lockbox_v1_query_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2988,7 +3451,7 @@ func (x *ServiceList) String() string {
 func (*ServiceList) ProtoMessage() {}
 
 func (x *ServiceList) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[30]
+	mi := &file_lockbox_v1_query_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3001,7 +3464,7 @@ func (x *ServiceList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceList.ProtoReflect.Descriptor instead.
 func (*ServiceList) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{30}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ServiceList) GetVersion() string {
@@ -3033,7 +3496,7 @@ type ServiceView struct {
 
 func (x *ServiceView) Reset() {
 	*x = ServiceView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[31]
+	mi := &file_lockbox_v1_query_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3045,7 +3508,7 @@ func (x *ServiceView) String() string {
 func (*ServiceView) ProtoMessage() {}
 
 func (x *ServiceView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[31]
+	mi := &file_lockbox_v1_query_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3058,7 +3521,7 @@ func (x *ServiceView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceView.ProtoReflect.Descriptor instead.
 func (*ServiceView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{31}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ServiceView) GetResourceType() string {
@@ -3094,7 +3557,7 @@ type GetReceipt struct {
 
 func (x *GetReceipt) Reset() {
 	*x = GetReceipt{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[32]
+	mi := &file_lockbox_v1_query_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3106,7 +3569,7 @@ func (x *GetReceipt) String() string {
 func (*GetReceipt) ProtoMessage() {}
 
 func (x *GetReceipt) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[32]
+	mi := &file_lockbox_v1_query_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3119,7 +3582,7 @@ func (x *GetReceipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReceipt.ProtoReflect.Descriptor instead.
 func (*GetReceipt) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{32}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *GetReceipt) GetRequestId() string {
@@ -3142,7 +3605,7 @@ type Receipt struct {
 
 func (x *Receipt) Reset() {
 	*x = Receipt{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[33]
+	mi := &file_lockbox_v1_query_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3154,7 +3617,7 @@ func (x *Receipt) String() string {
 func (*Receipt) ProtoMessage() {}
 
 func (x *Receipt) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[33]
+	mi := &file_lockbox_v1_query_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3167,7 +3630,7 @@ func (x *Receipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Receipt.ProtoReflect.Descriptor instead.
 func (*Receipt) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{33}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Receipt) GetFileName() string {
@@ -3189,7 +3652,7 @@ var File_lockbox_v1_query_proto protoreflect.FileDescriptor
 const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"\x16lockbox/v1/query.proto\x12\n" +
-	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x16lockbox/v1/event.proto\x1a\x17lockbox/v1/intent.proto\x1a\x17lockbox/v1/reason.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\"\xab\x06\n" +
+	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x16lockbox/v1/event.proto\x1a\x17lockbox/v1/intent.proto\x1a\x17lockbox/v1/reason.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\"\xe4\x06\n" +
 	"\x05Query\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\tR\x05token\x12!\n" +
@@ -3206,11 +3669,12 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\flist_tickets\x18\x19 \x01(\v2\x17.lockbox.v1.ListTicketsH\x00R\vlistTickets\x12K\n" +
 	"\x11preview_approvers\x18\x1a \x01(\v2\x1c.lockbox.v1.PreviewApproversH\x00R\x10previewApprovers\x120\n" +
 	"\bget_self\x18\x1b \x01(\v2\x13.lockbox.v1.GetSelfH\x00R\agetSelf\x12?\n" +
-	"\rlist_services\x18\x1c \x01(\v2\x18.lockbox.v1.ListServicesH\x00R\flistServices\x12H\n" +
+	"\rlist_services\x18\x1c \x01(\v2\x18.lockbox.v1.ListServicesH\x00R\flistServices\x127\n" +
+	"\vget_sign_in\x18( \x01(\v2\x15.lockbox.v1.GetSignInH\x00R\tgetSignIn\x12H\n" +
 	"\x10list_disclosures\x18\" \x01(\v2\x1b.lockbox.v1.ListDisclosuresH\x00R\x0flistDisclosures\x129\n" +
 	"\vget_receipt\x18# \x01(\v2\x16.lockbox.v1.GetReceiptH\x00R\n" +
 	"getReceiptB\x05\n" +
-	"\x03ask\"\xaf\x05\n" +
+	"\x03ask\"\xe5\x05\n" +
 	"\n" +
 	"QueryReply\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12-\n" +
@@ -3223,10 +3687,11 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\atickets\x18\x19 \x01(\v2\x16.lockbox.v1.TicketListH\x00R\atickets\x12<\n" +
 	"\tapprovers\x18\x1a \x01(\v2\x1c.lockbox.v1.ApproversPreviewH\x00R\tapprovers\x12*\n" +
 	"\x04self\x18\x1b \x01(\v2\x14.lockbox.v1.SelfViewH\x00R\x04self\x125\n" +
-	"\bservices\x18\x1c \x01(\v2\x17.lockbox.v1.ServiceListH\x00R\bservices\x12>\n" +
+	"\bservices\x18\x1c \x01(\v2\x17.lockbox.v1.ServiceListH\x00R\bservices\x124\n" +
+	"\asign_in\x18( \x01(\v2\x19.lockbox.v1.SignInOptionsH\x00R\x06signIn\x12>\n" +
 	"\vdisclosures\x18\" \x01(\v2\x1a.lockbox.v1.DisclosureListH\x00R\vdisclosures\x12/\n" +
 	"\areceipt\x18# \x01(\v2\x13.lockbox.v1.ReceiptH\x00R\areceiptB\b\n" +
-	"\x06answer\"\xf7\x01\n" +
+	"\x06answer\"\xce\x02\n" +
 	"\fListRequests\x125\n" +
 	"\bstatuses\x18\x01 \x03(\x0e2\x19.lockbox.v1.RequestStatusR\bstatuses\x12'\n" +
 	"\x0fsubscription_id\x18\x02 \x01(\tR\x0esubscriptionId\x12\x1f\n" +
@@ -3236,7 +3701,9 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"page_token\x18\x05 \x01(\tR\tpageToken\x12\x14\n" +
 	"\x05count\x18\x06 \x01(\bR\x05count\x12\x1b\n" +
-	"\tticket_id\x18\a \x01(\tR\bticketId\"\x80\x01\n" +
+	"\tticket_id\x18\a \x01(\tR\bticketId\x12\x16\n" +
+	"\x06waived\x18\b \x01(\bR\x06waived\x12=\n" +
+	"\fwaived_since\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\vwaivedSince\"\x80\x01\n" +
 	"\vRequestList\x123\n" +
 	"\brequests\x18\x01 \x03(\v2\x17.lockbox.v1.RequestViewR\brequests\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x14\n" +
@@ -3306,14 +3773,15 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x05actor\x18\x05 \x01(\v2\x11.lockbox.v1.ActorR\x05actor\x12\x18\n" +
 	"\asummary\x18\x06 \x01(\tR\asummary\x12\x18\n" +
 	"\aversion\x18\a \x01(\x04R\aversion\x12\x14\n" +
-	"\x05title\x18\b \x01(\tR\x05title\"\xbd\x02\n" +
+	"\x05title\x18\b \x01(\tR\x05title\"\xe0\x02\n" +
 	"\fListActivity\x12\x18\n" +
 	"\aactions\x18\x01 \x03(\tR\aactions\x120\n" +
 	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
 	"\x05until\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x16\n" +
 	"\x06person\x18\x04 \x01(\tR\x06person\x12\x1a\n" +
 	"\bresource\x18\x05 \x01(\tR\bresource\x12'\n" +
-	"\x0fsubscription_id\x18\x06 \x01(\tR\x0esubscriptionId\x12\x1d\n" +
+	"\x0fsubscription_id\x18\x06 \x01(\tR\x0esubscriptionId\x12!\n" +
+	"\ftenant_level\x18( \x01(\bR\vtenantLevel\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\a \x01(\tR\trequestId\x12\x14\n" +
 	"\x05limit\x18\b \x01(\rR\x05limit\x12\x1d\n" +
@@ -3323,7 +3791,7 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"activities\x18\x01 \x03(\v2\x14.lockbox.v1.ActivityR\n" +
 	"activities\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x9e\x02\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x85\x03\n" +
 	"\bActivity\x12/\n" +
 	"\x05entry\x18\x01 \x01(\v2\x19.lockbox.v1.TimelineEntryR\x05entry\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x12\n" +
@@ -3333,8 +3801,10 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"request_id\x18\x05 \x01(\tR\trequestId\x12'\n" +
 	"\x0fsubscription_id\x18\x06 \x01(\tR\x0esubscriptionId\x12!\n" +
 	"\fresource_ids\x18\a \x03(\tR\vresourceIds\x12'\n" +
-	"\x05event\x18\b \x01(\v2\x11.lockbox.v1.EventR\x05event\"\v\n" +
-	"\tGetTenant\"\xa5\x03\n" +
+	"\x05event\x18\b \x01(\v2\x11.lockbox.v1.EventR\x05event\x12/\n" +
+	"\trequester\x18( \x01(\v2\x11.lockbox.v1.ActorR\trequester\x124\n" +
+	"\x16requested_resource_ids\x18) \x03(\tR\x14requestedResourceIds\"\v\n" +
+	"\tGetTenant\"\xae\x04\n" +
 	"\n" +
 	"TenantView\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12!\n" +
@@ -3347,7 +3817,31 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\rsubscriptions\x18\b \x03(\v2\x1c.lockbox.v1.SubscriptionViewR\rsubscriptions\x12\x16\n" +
 	"\x06issuer\x18\t \x01(\tR\x06issuer\x12\x18\n" +
 	"\aversion\x18\n" +
-	" \x01(\x04R\aversion\"\xb6\x01\n" +
+	" \x01(\x04R\aversion\x12/\n" +
+	"\asign_in\x18\v \x01(\v2\x16.lockbox.v1.SignInViewR\x06signIn\x12\x1f\n" +
+	"\vissuer_keys\x18< \x01(\rR\n" +
+	"issuerKeys\x125\n" +
+	"\x17issuer_keys_passed_over\x18= \x03(\tR\x14issuerKeysPassedOver\"\xc8\x01\n" +
+	"\n" +
+	"SignInView\x120\n" +
+	"\x06issuer\x18\x01 \x01(\v2\x18.lockbox.v1.TenantIssuerR\x06issuer\x120\n" +
+	"\x06former\x18\x02 \x03(\v2\x18.lockbox.v1.TenantIssuerR\x06former\x12\x1b\n" +
+	"\tsigned_in\x18\x03 \x01(\bR\bsignedIn\x129\n" +
+	"\apending\x18\x04 \x01(\v2\x1f.lockbox.v1.PendingSignInChangeR\apending\"\xed\x02\n" +
+	"\x13PendingSignInChange\x12\x1b\n" +
+	"\tchange_id\x18\x01 \x01(\tR\bchangeId\x12-\n" +
+	"\x05route\x18\x02 \x01(\x0e2\x17.lockbox.v1.SignInRouteR\x05route\x120\n" +
+	"\x06change\x18\x03 \x01(\v2\x18.lockbox.v1.SignInChangeR\x06change\x122\n" +
+	"\vproposed_by\x18\x04 \x01(\v2\x11.lockbox.v1.ActorR\n" +
+	"proposedBy\x12;\n" +
+	"\vproposed_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"proposedAt\x124\n" +
+	"\fconfirmed_by\x18\x06 \x01(\v2\x11.lockbox.v1.ActorR\vconfirmedBy\x121\n" +
+	"\x06due_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x05dueAt\"\v\n" +
+	"\tGetSignIn\"f\n" +
+	"\rSignInOptions\x12!\n" +
+	"\fdisplay_name\x18\x01 \x01(\tR\vdisplayName\x122\n" +
+	"\aissuers\x18\x02 \x03(\v2\x18.lockbox.v1.TenantIssuerR\aissuers\"\xb6\x01\n" +
 	"\x10SubscriptionView\x12'\n" +
 	"\x0fsubscription_id\x18\x01 \x01(\tR\x0esubscriptionId\x12!\n" +
 	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x12<\n" +
@@ -3412,7 +3906,7 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x04time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x18\n" +
 	"\afailure\x18\x05 \x01(\tR\afailure\x127\n" +
 	"\rcoded_failure\x18\x06 \x01(\v2\x12.lockbox.v1.ReasonR\fcodedFailure\"\t\n" +
-	"\aGetSelf\"\x94\x02\n" +
+	"\aGetSelf\"\xc6\x02\n" +
 	"\bSelfView\x12'\n" +
 	"\x05actor\x18\x01 \x01(\v2\x11.lockbox.v1.ActorR\x05actor\x12*\n" +
 	"\x05roles\x18\x02 \x03(\v2\x14.lockbox.v1.HeldRoleR\x05roles\x12\x16\n" +
@@ -3420,7 +3914,14 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\vtenant_name\x18\x04 \x01(\tR\n" +
 	"tenantName\x12)\n" +
 	"\x10default_language\x18\x05 \x01(\tR\x0fdefaultLanguage\x12O\n" +
-	"\x16max_authentication_age\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x14maxAuthenticationAge\"Y\n" +
+	"\x16max_authentication_age\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x14maxAuthenticationAge\x120\n" +
+	"\x06claims\x18< \x03(\v2\x18.lockbox.v1.ClaimReadingR\x06claims\"\x7f\n" +
+	"\fClaimReading\x12\x12\n" +
+	"\x04fact\x18\x01 \x01(\tR\x04fact\x12\x14\n" +
+	"\x05claim\x18\x02 \x01(\tR\x05claim\x12\x12\n" +
+	"\x04says\x18\x03 \x01(\tR\x04says\x12\x1b\n" +
+	"\tcounts_as\x18\x04 \x01(\tR\bcountsAs\x12\x14\n" +
+	"\x05needs\x18\x05 \x03(\tR\x05needs\"Y\n" +
 	"\bHeldRole\x12$\n" +
 	"\x04role\x18\x01 \x01(\x0e2\x10.lockbox.v1.RoleR\x04role\x12'\n" +
 	"\x0fsubscription_id\x18\x02 \x01(\tR\x0esubscriptionId\"\x0e\n" +
@@ -3471,7 +3972,7 @@ func file_lockbox_v1_query_proto_rawDescGZIP() []byte {
 }
 
 var file_lockbox_v1_query_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_lockbox_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_lockbox_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_lockbox_v1_query_proto_goTypes = []any{
 	(RequestStatus)(0),            // 0: lockbox.v1.RequestStatus
 	(*Query)(nil),                 // 1: lockbox.v1.Query
@@ -3488,137 +3989,161 @@ var file_lockbox_v1_query_proto_goTypes = []any{
 	(*Activity)(nil),              // 12: lockbox.v1.Activity
 	(*GetTenant)(nil),             // 13: lockbox.v1.GetTenant
 	(*TenantView)(nil),            // 14: lockbox.v1.TenantView
-	(*SubscriptionView)(nil),      // 15: lockbox.v1.SubscriptionView
-	(*AssignmentView)(nil),        // 16: lockbox.v1.AssignmentView
-	(*GetTicket)(nil),             // 17: lockbox.v1.GetTicket
-	(*ListTickets)(nil),           // 18: lockbox.v1.ListTickets
-	(*TicketList)(nil),            // 19: lockbox.v1.TicketList
-	(*TicketView)(nil),            // 20: lockbox.v1.TicketView
-	(*PreviewApprovers)(nil),      // 21: lockbox.v1.PreviewApprovers
-	(*ApproversPreview)(nil),      // 22: lockbox.v1.ApproversPreview
-	(*ListDisclosures)(nil),       // 23: lockbox.v1.ListDisclosures
-	(*DisclosureList)(nil),        // 24: lockbox.v1.DisclosureList
-	(*DisclosureView)(nil),        // 25: lockbox.v1.DisclosureView
-	(*DeliveryView)(nil),          // 26: lockbox.v1.DeliveryView
-	(*GetSelf)(nil),               // 27: lockbox.v1.GetSelf
-	(*SelfView)(nil),              // 28: lockbox.v1.SelfView
-	(*HeldRole)(nil),              // 29: lockbox.v1.HeldRole
-	(*ListServices)(nil),          // 30: lockbox.v1.ListServices
-	(*ServiceList)(nil),           // 31: lockbox.v1.ServiceList
-	(*ServiceView)(nil),           // 32: lockbox.v1.ServiceView
-	(*GetReceipt)(nil),            // 33: lockbox.v1.GetReceipt
-	(*Receipt)(nil),               // 34: lockbox.v1.Receipt
-	(*Refusal)(nil),               // 35: lockbox.v1.Refusal
-	(*AccessIntent)(nil),          // 36: lockbox.v1.AccessIntent
-	(*Actor)(nil),                 // 37: lockbox.v1.Actor
-	(*timestamppb.Timestamp)(nil), // 38: google.protobuf.Timestamp
-	(*AccessEvaluated)(nil),       // 39: lockbox.v1.AccessEvaluated
-	(*CustomerNotified)(nil),      // 40: lockbox.v1.CustomerNotified
-	(*AccessGranted)(nil),         // 41: lockbox.v1.AccessGranted
-	(*Reason)(nil),                // 42: lockbox.v1.Reason
-	(*durationpb.Duration)(nil),   // 43: google.protobuf.Duration
-	(*Event)(nil),                 // 44: lockbox.v1.Event
-	(SupportPlan)(0),              // 45: lockbox.v1.SupportPlan
-	(*TenantSettings)(nil),        // 46: lockbox.v1.TenantSettings
-	(*RoleAssignment)(nil),        // 47: lockbox.v1.RoleAssignment
-	(*Person)(nil),                // 48: lockbox.v1.Person
-	(ApproverBasis)(0),            // 49: lockbox.v1.ApproverBasis
-	(*Approver)(nil),              // 50: lockbox.v1.Approver
-	(*ExcludedAssignment)(nil),    // 51: lockbox.v1.ExcludedAssignment
-	(*Occurrence)(nil),            // 52: lockbox.v1.Occurrence
-	(Role)(0),                     // 53: lockbox.v1.Role
-	(ServiceStage)(0),             // 54: lockbox.v1.ServiceStage
+	(*SignInView)(nil),            // 15: lockbox.v1.SignInView
+	(*PendingSignInChange)(nil),   // 16: lockbox.v1.PendingSignInChange
+	(*GetSignIn)(nil),             // 17: lockbox.v1.GetSignIn
+	(*SignInOptions)(nil),         // 18: lockbox.v1.SignInOptions
+	(*SubscriptionView)(nil),      // 19: lockbox.v1.SubscriptionView
+	(*AssignmentView)(nil),        // 20: lockbox.v1.AssignmentView
+	(*GetTicket)(nil),             // 21: lockbox.v1.GetTicket
+	(*ListTickets)(nil),           // 22: lockbox.v1.ListTickets
+	(*TicketList)(nil),            // 23: lockbox.v1.TicketList
+	(*TicketView)(nil),            // 24: lockbox.v1.TicketView
+	(*PreviewApprovers)(nil),      // 25: lockbox.v1.PreviewApprovers
+	(*ApproversPreview)(nil),      // 26: lockbox.v1.ApproversPreview
+	(*ListDisclosures)(nil),       // 27: lockbox.v1.ListDisclosures
+	(*DisclosureList)(nil),        // 28: lockbox.v1.DisclosureList
+	(*DisclosureView)(nil),        // 29: lockbox.v1.DisclosureView
+	(*DeliveryView)(nil),          // 30: lockbox.v1.DeliveryView
+	(*GetSelf)(nil),               // 31: lockbox.v1.GetSelf
+	(*SelfView)(nil),              // 32: lockbox.v1.SelfView
+	(*ClaimReading)(nil),          // 33: lockbox.v1.ClaimReading
+	(*HeldRole)(nil),              // 34: lockbox.v1.HeldRole
+	(*ListServices)(nil),          // 35: lockbox.v1.ListServices
+	(*ServiceList)(nil),           // 36: lockbox.v1.ServiceList
+	(*ServiceView)(nil),           // 37: lockbox.v1.ServiceView
+	(*GetReceipt)(nil),            // 38: lockbox.v1.GetReceipt
+	(*Receipt)(nil),               // 39: lockbox.v1.Receipt
+	(*Refusal)(nil),               // 40: lockbox.v1.Refusal
+	(*timestamppb.Timestamp)(nil), // 41: google.protobuf.Timestamp
+	(*AccessIntent)(nil),          // 42: lockbox.v1.AccessIntent
+	(*Actor)(nil),                 // 43: lockbox.v1.Actor
+	(*AccessEvaluated)(nil),       // 44: lockbox.v1.AccessEvaluated
+	(*CustomerNotified)(nil),      // 45: lockbox.v1.CustomerNotified
+	(*AccessGranted)(nil),         // 46: lockbox.v1.AccessGranted
+	(*Reason)(nil),                // 47: lockbox.v1.Reason
+	(*durationpb.Duration)(nil),   // 48: google.protobuf.Duration
+	(*Event)(nil),                 // 49: lockbox.v1.Event
+	(SupportPlan)(0),              // 50: lockbox.v1.SupportPlan
+	(*TenantSettings)(nil),        // 51: lockbox.v1.TenantSettings
+	(*TenantIssuer)(nil),          // 52: lockbox.v1.TenantIssuer
+	(SignInRoute)(0),              // 53: lockbox.v1.SignInRoute
+	(*SignInChange)(nil),          // 54: lockbox.v1.SignInChange
+	(*RoleAssignment)(nil),        // 55: lockbox.v1.RoleAssignment
+	(*Person)(nil),                // 56: lockbox.v1.Person
+	(ApproverBasis)(0),            // 57: lockbox.v1.ApproverBasis
+	(*Approver)(nil),              // 58: lockbox.v1.Approver
+	(*ExcludedAssignment)(nil),    // 59: lockbox.v1.ExcludedAssignment
+	(*Occurrence)(nil),            // 60: lockbox.v1.Occurrence
+	(Role)(0),                     // 61: lockbox.v1.Role
+	(ServiceStage)(0),             // 62: lockbox.v1.ServiceStage
 }
 var file_lockbox_v1_query_proto_depIdxs = []int32{
-	3,  // 0: lockbox.v1.Query.list_requests:type_name -> lockbox.v1.ListRequests
-	5,  // 1: lockbox.v1.Query.get_request:type_name -> lockbox.v1.GetRequest
-	10, // 2: lockbox.v1.Query.list_activity:type_name -> lockbox.v1.ListActivity
-	13, // 3: lockbox.v1.Query.get_tenant:type_name -> lockbox.v1.GetTenant
-	17, // 4: lockbox.v1.Query.get_ticket:type_name -> lockbox.v1.GetTicket
-	18, // 5: lockbox.v1.Query.list_tickets:type_name -> lockbox.v1.ListTickets
-	21, // 6: lockbox.v1.Query.preview_approvers:type_name -> lockbox.v1.PreviewApprovers
-	27, // 7: lockbox.v1.Query.get_self:type_name -> lockbox.v1.GetSelf
-	30, // 8: lockbox.v1.Query.list_services:type_name -> lockbox.v1.ListServices
-	23, // 9: lockbox.v1.Query.list_disclosures:type_name -> lockbox.v1.ListDisclosures
-	33, // 10: lockbox.v1.Query.get_receipt:type_name -> lockbox.v1.GetReceipt
-	35, // 11: lockbox.v1.QueryReply.refusal:type_name -> lockbox.v1.Refusal
-	4,  // 12: lockbox.v1.QueryReply.requests:type_name -> lockbox.v1.RequestList
-	6,  // 13: lockbox.v1.QueryReply.request:type_name -> lockbox.v1.RequestView
-	11, // 14: lockbox.v1.QueryReply.activity:type_name -> lockbox.v1.ActivityList
-	14, // 15: lockbox.v1.QueryReply.tenant:type_name -> lockbox.v1.TenantView
-	20, // 16: lockbox.v1.QueryReply.ticket:type_name -> lockbox.v1.TicketView
-	19, // 17: lockbox.v1.QueryReply.tickets:type_name -> lockbox.v1.TicketList
-	22, // 18: lockbox.v1.QueryReply.approvers:type_name -> lockbox.v1.ApproversPreview
-	28, // 19: lockbox.v1.QueryReply.self:type_name -> lockbox.v1.SelfView
-	31, // 20: lockbox.v1.QueryReply.services:type_name -> lockbox.v1.ServiceList
-	24, // 21: lockbox.v1.QueryReply.disclosures:type_name -> lockbox.v1.DisclosureList
-	34, // 22: lockbox.v1.QueryReply.receipt:type_name -> lockbox.v1.Receipt
-	0,  // 23: lockbox.v1.ListRequests.statuses:type_name -> lockbox.v1.RequestStatus
-	6,  // 24: lockbox.v1.RequestList.requests:type_name -> lockbox.v1.RequestView
-	0,  // 25: lockbox.v1.RequestView.status:type_name -> lockbox.v1.RequestStatus
-	36, // 26: lockbox.v1.RequestView.intent:type_name -> lockbox.v1.AccessIntent
-	37, // 27: lockbox.v1.RequestView.requester:type_name -> lockbox.v1.Actor
-	38, // 28: lockbox.v1.RequestView.created_at:type_name -> google.protobuf.Timestamp
-	39, // 29: lockbox.v1.RequestView.evaluation:type_name -> lockbox.v1.AccessEvaluated
-	40, // 30: lockbox.v1.RequestView.lockbox:type_name -> lockbox.v1.CustomerNotified
-	7,  // 31: lockbox.v1.RequestView.internal_decisions:type_name -> lockbox.v1.Decision
-	7,  // 32: lockbox.v1.RequestView.customer_decisions:type_name -> lockbox.v1.Decision
-	8,  // 33: lockbox.v1.RequestView.questions:type_name -> lockbox.v1.Question
-	41, // 34: lockbox.v1.RequestView.grant:type_name -> lockbox.v1.AccessGranted
-	38, // 35: lockbox.v1.RequestView.ended_at:type_name -> google.protobuf.Timestamp
-	9,  // 36: lockbox.v1.RequestView.timeline:type_name -> lockbox.v1.TimelineEntry
-	38, // 37: lockbox.v1.RequestView.internal_answer_by:type_name -> google.protobuf.Timestamp
-	26, // 38: lockbox.v1.RequestView.deliveries:type_name -> lockbox.v1.DeliveryView
-	42, // 39: lockbox.v1.RequestView.coded_end_reason:type_name -> lockbox.v1.Reason
-	37, // 40: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
-	38, // 41: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
-	43, // 42: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
-	37, // 43: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
-	38, // 44: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
-	37, // 45: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
-	38, // 46: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
-	38, // 47: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
-	37, // 48: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
-	38, // 49: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
-	38, // 50: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
-	12, // 51: lockbox.v1.ActivityList.activities:type_name -> lockbox.v1.Activity
-	9,  // 52: lockbox.v1.Activity.entry:type_name -> lockbox.v1.TimelineEntry
-	44, // 53: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
-	45, // 54: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
-	46, // 55: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
-	16, // 56: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
-	15, // 57: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
-	16, // 58: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
-	47, // 59: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
-	38, // 60: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
-	42, // 61: lockbox.v1.AssignmentView.coded_reason:type_name -> lockbox.v1.Reason
-	20, // 62: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
-	48, // 63: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
-	38, // 64: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
-	37, // 65: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
-	9,  // 66: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
-	49, // 67: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
-	50, // 68: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
-	51, // 69: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
-	25, // 70: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
-	52, // 71: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
-	38, // 72: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
-	38, // 73: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
-	37, // 74: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
-	38, // 75: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
-	38, // 76: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
-	42, // 77: lockbox.v1.DeliveryView.coded_failure:type_name -> lockbox.v1.Reason
-	37, // 78: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
-	29, // 79: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
-	43, // 80: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
-	53, // 81: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
-	32, // 82: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
-	54, // 83: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
-	84, // [84:84] is the sub-list for method output_type
-	84, // [84:84] is the sub-list for method input_type
-	84, // [84:84] is the sub-list for extension type_name
-	84, // [84:84] is the sub-list for extension extendee
-	0,  // [0:84] is the sub-list for field type_name
+	3,   // 0: lockbox.v1.Query.list_requests:type_name -> lockbox.v1.ListRequests
+	5,   // 1: lockbox.v1.Query.get_request:type_name -> lockbox.v1.GetRequest
+	10,  // 2: lockbox.v1.Query.list_activity:type_name -> lockbox.v1.ListActivity
+	13,  // 3: lockbox.v1.Query.get_tenant:type_name -> lockbox.v1.GetTenant
+	21,  // 4: lockbox.v1.Query.get_ticket:type_name -> lockbox.v1.GetTicket
+	22,  // 5: lockbox.v1.Query.list_tickets:type_name -> lockbox.v1.ListTickets
+	25,  // 6: lockbox.v1.Query.preview_approvers:type_name -> lockbox.v1.PreviewApprovers
+	31,  // 7: lockbox.v1.Query.get_self:type_name -> lockbox.v1.GetSelf
+	35,  // 8: lockbox.v1.Query.list_services:type_name -> lockbox.v1.ListServices
+	17,  // 9: lockbox.v1.Query.get_sign_in:type_name -> lockbox.v1.GetSignIn
+	27,  // 10: lockbox.v1.Query.list_disclosures:type_name -> lockbox.v1.ListDisclosures
+	38,  // 11: lockbox.v1.Query.get_receipt:type_name -> lockbox.v1.GetReceipt
+	40,  // 12: lockbox.v1.QueryReply.refusal:type_name -> lockbox.v1.Refusal
+	4,   // 13: lockbox.v1.QueryReply.requests:type_name -> lockbox.v1.RequestList
+	6,   // 14: lockbox.v1.QueryReply.request:type_name -> lockbox.v1.RequestView
+	11,  // 15: lockbox.v1.QueryReply.activity:type_name -> lockbox.v1.ActivityList
+	14,  // 16: lockbox.v1.QueryReply.tenant:type_name -> lockbox.v1.TenantView
+	24,  // 17: lockbox.v1.QueryReply.ticket:type_name -> lockbox.v1.TicketView
+	23,  // 18: lockbox.v1.QueryReply.tickets:type_name -> lockbox.v1.TicketList
+	26,  // 19: lockbox.v1.QueryReply.approvers:type_name -> lockbox.v1.ApproversPreview
+	32,  // 20: lockbox.v1.QueryReply.self:type_name -> lockbox.v1.SelfView
+	36,  // 21: lockbox.v1.QueryReply.services:type_name -> lockbox.v1.ServiceList
+	18,  // 22: lockbox.v1.QueryReply.sign_in:type_name -> lockbox.v1.SignInOptions
+	28,  // 23: lockbox.v1.QueryReply.disclosures:type_name -> lockbox.v1.DisclosureList
+	39,  // 24: lockbox.v1.QueryReply.receipt:type_name -> lockbox.v1.Receipt
+	0,   // 25: lockbox.v1.ListRequests.statuses:type_name -> lockbox.v1.RequestStatus
+	41,  // 26: lockbox.v1.ListRequests.waived_since:type_name -> google.protobuf.Timestamp
+	6,   // 27: lockbox.v1.RequestList.requests:type_name -> lockbox.v1.RequestView
+	0,   // 28: lockbox.v1.RequestView.status:type_name -> lockbox.v1.RequestStatus
+	42,  // 29: lockbox.v1.RequestView.intent:type_name -> lockbox.v1.AccessIntent
+	43,  // 30: lockbox.v1.RequestView.requester:type_name -> lockbox.v1.Actor
+	41,  // 31: lockbox.v1.RequestView.created_at:type_name -> google.protobuf.Timestamp
+	44,  // 32: lockbox.v1.RequestView.evaluation:type_name -> lockbox.v1.AccessEvaluated
+	45,  // 33: lockbox.v1.RequestView.lockbox:type_name -> lockbox.v1.CustomerNotified
+	7,   // 34: lockbox.v1.RequestView.internal_decisions:type_name -> lockbox.v1.Decision
+	7,   // 35: lockbox.v1.RequestView.customer_decisions:type_name -> lockbox.v1.Decision
+	8,   // 36: lockbox.v1.RequestView.questions:type_name -> lockbox.v1.Question
+	46,  // 37: lockbox.v1.RequestView.grant:type_name -> lockbox.v1.AccessGranted
+	41,  // 38: lockbox.v1.RequestView.ended_at:type_name -> google.protobuf.Timestamp
+	9,   // 39: lockbox.v1.RequestView.timeline:type_name -> lockbox.v1.TimelineEntry
+	41,  // 40: lockbox.v1.RequestView.internal_answer_by:type_name -> google.protobuf.Timestamp
+	30,  // 41: lockbox.v1.RequestView.deliveries:type_name -> lockbox.v1.DeliveryView
+	47,  // 42: lockbox.v1.RequestView.coded_end_reason:type_name -> lockbox.v1.Reason
+	43,  // 43: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
+	41,  // 44: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
+	48,  // 45: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
+	43,  // 46: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
+	41,  // 47: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
+	43,  // 48: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
+	41,  // 49: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
+	41,  // 50: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
+	43,  // 51: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
+	41,  // 52: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
+	41,  // 53: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
+	12,  // 54: lockbox.v1.ActivityList.activities:type_name -> lockbox.v1.Activity
+	9,   // 55: lockbox.v1.Activity.entry:type_name -> lockbox.v1.TimelineEntry
+	49,  // 56: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
+	43,  // 57: lockbox.v1.Activity.requester:type_name -> lockbox.v1.Actor
+	50,  // 58: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
+	51,  // 59: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
+	20,  // 60: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
+	19,  // 61: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
+	15,  // 62: lockbox.v1.TenantView.sign_in:type_name -> lockbox.v1.SignInView
+	52,  // 63: lockbox.v1.SignInView.issuer:type_name -> lockbox.v1.TenantIssuer
+	52,  // 64: lockbox.v1.SignInView.former:type_name -> lockbox.v1.TenantIssuer
+	16,  // 65: lockbox.v1.SignInView.pending:type_name -> lockbox.v1.PendingSignInChange
+	53,  // 66: lockbox.v1.PendingSignInChange.route:type_name -> lockbox.v1.SignInRoute
+	54,  // 67: lockbox.v1.PendingSignInChange.change:type_name -> lockbox.v1.SignInChange
+	43,  // 68: lockbox.v1.PendingSignInChange.proposed_by:type_name -> lockbox.v1.Actor
+	41,  // 69: lockbox.v1.PendingSignInChange.proposed_at:type_name -> google.protobuf.Timestamp
+	43,  // 70: lockbox.v1.PendingSignInChange.confirmed_by:type_name -> lockbox.v1.Actor
+	41,  // 71: lockbox.v1.PendingSignInChange.due_at:type_name -> google.protobuf.Timestamp
+	52,  // 72: lockbox.v1.SignInOptions.issuers:type_name -> lockbox.v1.TenantIssuer
+	20,  // 73: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
+	55,  // 74: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
+	41,  // 75: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
+	47,  // 76: lockbox.v1.AssignmentView.coded_reason:type_name -> lockbox.v1.Reason
+	24,  // 77: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
+	56,  // 78: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
+	41,  // 79: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
+	43,  // 80: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
+	9,   // 81: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
+	57,  // 82: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
+	58,  // 83: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
+	59,  // 84: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
+	29,  // 85: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
+	60,  // 86: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
+	41,  // 87: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
+	41,  // 88: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
+	43,  // 89: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
+	41,  // 90: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
+	41,  // 91: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
+	47,  // 92: lockbox.v1.DeliveryView.coded_failure:type_name -> lockbox.v1.Reason
+	43,  // 93: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
+	34,  // 94: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
+	48,  // 95: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
+	33,  // 96: lockbox.v1.SelfView.claims:type_name -> lockbox.v1.ClaimReading
+	61,  // 97: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
+	37,  // 98: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
+	62,  // 99: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
+	100, // [100:100] is the sub-list for method output_type
+	100, // [100:100] is the sub-list for method input_type
+	100, // [100:100] is the sub-list for extension type_name
+	100, // [100:100] is the sub-list for extension extendee
+	0,   // [0:100] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_query_proto_init() }
@@ -3643,6 +4168,7 @@ func file_lockbox_v1_query_proto_init() {
 		(*Query_PreviewApprovers)(nil),
 		(*Query_GetSelf)(nil),
 		(*Query_ListServices)(nil),
+		(*Query_GetSignIn)(nil),
 		(*Query_ListDisclosures)(nil),
 		(*Query_GetReceipt)(nil),
 	}
@@ -3656,6 +4182,7 @@ func file_lockbox_v1_query_proto_init() {
 		(*QueryReply_Approvers)(nil),
 		(*QueryReply_Self)(nil),
 		(*QueryReply_Services)(nil),
+		(*QueryReply_SignIn)(nil),
 		(*QueryReply_Disclosures)(nil),
 		(*QueryReply_Receipt)(nil),
 	}
@@ -3665,7 +4192,7 @@ func file_lockbox_v1_query_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lockbox_v1_query_proto_rawDesc), len(file_lockbox_v1_query_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   34,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -37,6 +37,8 @@ const (
 	ReasonCode_REASON_CODE_ACTIVATION_ENDED ReasonCode = 4
 	// A role assignment does not count: its holder made the request (I10).
 	ReasonCode_REASON_CODE_OWN_REQUEST ReasonCode = 5
+	// A role assignment does not count: its holder has the requester's e-mail address (R51).
+	ReasonCode_REASON_CODE_REQUESTERS_ADDRESS ReasonCode = 6
 	// An evaluation: the operation reaches customer data, so the customer decides (R17).
 	ReasonCode_REASON_CODE_CUSTOMER_DECIDES ReasonCode = 10
 	// An evaluation: the operation reaches no customer data, so the customer is not asked (R3).
@@ -96,6 +98,16 @@ const (
 	ReasonCode_REASON_CODE_LONGER_THAN_ALLOWED ReasonCode = 56
 	// An approval lapsed: this version does not know the basis on which the customer is not asked (I1).
 	ReasonCode_REASON_CODE_UNKNOWN_WAIVER ReasonCode = 57
+	// An approval lapsed: the subscription is not, or no longer, the customer's (R48).
+	ReasonCode_REASON_CODE_NOT_THE_CUSTOMERS ReasonCode = 58
+	// Access ended: the subscription went to another customer (R48).
+	ReasonCode_REASON_CODE_TRANSFERRED ReasonCode = 59
+	// A refusal: a resource is not one of the type that was asked for (R49). Parameters: `resource`, its id; `service`, the
+	// type's name; `pattern`, what ids of that type look like, as the catalogue has it, or several with commas between them.
+	ReasonCode_REASON_CODE_RESOURCE_OF_ANOTHER_TYPE ReasonCode = 60
+	// A decision is out of reach: too few humans were asked for the approvals that are demanded, because some of them were
+	// asked with several accounts (R51).
+	ReasonCode_REASON_CODE_ONE_HUMAN_ASKED_TWICE ReasonCode = 65
 	// A mail could not be delivered: the recipient has no e-mail address that can be used.
 	ReasonCode_REASON_CODE_RECIPIENT_UNUSABLE ReasonCode = 70
 	// A mail could not be delivered: the mail server refused it for good. Parameter: `answer`, the server's own words.
@@ -114,6 +126,7 @@ var (
 		3:  "REASON_CODE_ROLE_NOT_ACTIVATED",
 		4:  "REASON_CODE_ACTIVATION_ENDED",
 		5:  "REASON_CODE_OWN_REQUEST",
+		6:  "REASON_CODE_REQUESTERS_ADDRESS",
 		10: "REASON_CODE_CUSTOMER_DECIDES",
 		11: "REASON_CODE_NO_CUSTOMER_DATA",
 		12: "REASON_CODE_LOCKBOX_NOT_ENABLED",
@@ -142,6 +155,10 @@ var (
 		55: "REASON_CODE_APPROVER_LOST_ROLE",
 		56: "REASON_CODE_LONGER_THAN_ALLOWED",
 		57: "REASON_CODE_UNKNOWN_WAIVER",
+		58: "REASON_CODE_NOT_THE_CUSTOMERS",
+		59: "REASON_CODE_TRANSFERRED",
+		60: "REASON_CODE_RESOURCE_OF_ANOTHER_TYPE",
+		65: "REASON_CODE_ONE_HUMAN_ASKED_TWICE",
 		70: "REASON_CODE_RECIPIENT_UNUSABLE",
 		71: "REASON_CODE_MAIL_REFUSED",
 		72: "REASON_CODE_MAIL_GIVEN_UP",
@@ -153,6 +170,7 @@ var (
 		"REASON_CODE_ROLE_NOT_ACTIVATED":               3,
 		"REASON_CODE_ACTIVATION_ENDED":                 4,
 		"REASON_CODE_OWN_REQUEST":                      5,
+		"REASON_CODE_REQUESTERS_ADDRESS":               6,
 		"REASON_CODE_CUSTOMER_DECIDES":                 10,
 		"REASON_CODE_NO_CUSTOMER_DATA":                 11,
 		"REASON_CODE_LOCKBOX_NOT_ENABLED":              12,
@@ -181,6 +199,10 @@ var (
 		"REASON_CODE_APPROVER_LOST_ROLE":               55,
 		"REASON_CODE_LONGER_THAN_ALLOWED":              56,
 		"REASON_CODE_UNKNOWN_WAIVER":                   57,
+		"REASON_CODE_NOT_THE_CUSTOMERS":                58,
+		"REASON_CODE_TRANSFERRED":                      59,
+		"REASON_CODE_RESOURCE_OF_ANOTHER_TYPE":         60,
+		"REASON_CODE_ONE_HUMAN_ASKED_TWICE":            65,
 		"REASON_CODE_RECIPIENT_UNUSABLE":               70,
 		"REASON_CODE_MAIL_REFUSED":                     71,
 		"REASON_CODE_MAIL_GIVEN_UP":                    72,
@@ -339,8 +361,7 @@ const file_lockbox_v1_reason_proto_rawDesc = "" +
 	"parameters\";\n" +
 	"\x0fReasonParameter\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value*\xbc\n" +
-	"\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value*\xf1\v\n" +
 	"\n" +
 	"ReasonCode\x12\x1b\n" +
 	"\x17REASON_CODE_UNSPECIFIED\x10\x00\x12,\n" +
@@ -348,7 +369,8 @@ const file_lockbox_v1_reason_proto_rawDesc = "" +
 	"\x1cREASON_CODE_ASSIGNMENT_ENDED\x10\x02\x12\"\n" +
 	"\x1eREASON_CODE_ROLE_NOT_ACTIVATED\x10\x03\x12 \n" +
 	"\x1cREASON_CODE_ACTIVATION_ENDED\x10\x04\x12\x1b\n" +
-	"\x17REASON_CODE_OWN_REQUEST\x10\x05\x12 \n" +
+	"\x17REASON_CODE_OWN_REQUEST\x10\x05\x12\"\n" +
+	"\x1eREASON_CODE_REQUESTERS_ADDRESS\x10\x06\x12 \n" +
 	"\x1cREASON_CODE_CUSTOMER_DECIDES\x10\n" +
 	"\x12 \n" +
 	"\x1cREASON_CODE_NO_CUSTOMER_DATA\x10\v\x12#\n" +
@@ -377,7 +399,11 @@ const file_lockbox_v1_reason_proto_rawDesc = "" +
 	"$REASON_CODE_EMERGENCY_NOT_AUTHORIZED\x106\x12\"\n" +
 	"\x1eREASON_CODE_APPROVER_LOST_ROLE\x107\x12#\n" +
 	"\x1fREASON_CODE_LONGER_THAN_ALLOWED\x108\x12\x1e\n" +
-	"\x1aREASON_CODE_UNKNOWN_WAIVER\x109\x12\"\n" +
+	"\x1aREASON_CODE_UNKNOWN_WAIVER\x109\x12!\n" +
+	"\x1dREASON_CODE_NOT_THE_CUSTOMERS\x10:\x12\x1b\n" +
+	"\x17REASON_CODE_TRANSFERRED\x10;\x12(\n" +
+	"$REASON_CODE_RESOURCE_OF_ANOTHER_TYPE\x10<\x12%\n" +
+	"!REASON_CODE_ONE_HUMAN_ASKED_TWICE\x10A\x12\"\n" +
 	"\x1eREASON_CODE_RECIPIENT_UNUSABLE\x10F\x12\x1c\n" +
 	"\x18REASON_CODE_MAIL_REFUSED\x10G\x12\x1d\n" +
 	"\x19REASON_CODE_MAIL_GIVEN_UP\x10HB;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"

@@ -262,9 +262,9 @@ func (ApproverBasis) EnumDescriptor() ([]byte, []int) {
 // An intent arrived from a verified engineer (the event's actor). Written by jit-evaluator.
 type AccessRequested struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// As it came, without the token.
+	// As it came, without the token, and with normal prose.
 	Intent *AccessIntent `protobuf:"bytes,1,opt,name=intent,proto3" json:"intent,omitempty"`
-	// SHA-256 of that, by which the same intent is recognised.
+	// SHA-256 of it as it came, without the token, by which the same intent is recognised.
 	IntentSha256 []byte `protobuf:"bytes,2,opt,name=intent_sha256,json=intentSha256,proto3" json:"intent_sha256,omitempty"`
 	// The engineering tool that published it: the tool token of the subject, which the bus vouches for.
 	Tool string `protobuf:"bytes,3,opt,name=tool,proto3" json:"tool,omitempty"`
@@ -426,9 +426,15 @@ type AccessEvaluated struct {
 	// begins is left out.
 	InternalRemindBefore []*durationpb.Duration `protobuf:"bytes,12,rep,name=internal_remind_before,json=internalRemindBefore,proto3" json:"internal_remind_before,omitempty"`
 	// The same as `reasons`, as codes: one for each, in the same order.
-	CodedReasons  []*Reason `protobuf:"bytes,13,rep,name=coded_reasons,json=codedReasons,proto3" json:"coded_reasons,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	CodedReasons []*Reason `protobuf:"bytes,13,rep,name=coded_reasons,json=codedReasons,proto3" json:"coded_reasons,omitempty"`
+	// How long the customer will have to answer from the moment they are asked (R26); at most 30 days. Present if the
+	// customer decides. Absent in evaluations of older versions: then only CustomerNotified says so.
+	CustomerAnswerWithin *durationpb.Duration `protobuf:"bytes,40,opt,name=customer_answer_within,json=customerAnswerWithin,proto3" json:"customer_answer_within,omitempty"`
+	// How long before the customer's deadline approvers will be reminded (R33), the longest first. What would come before
+	// they are asked is left out.
+	CustomerRemindBefore []*durationpb.Duration `protobuf:"bytes,41,rep,name=customer_remind_before,json=customerRemindBefore,proto3" json:"customer_remind_before,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *AccessEvaluated) Reset() {
@@ -552,6 +558,20 @@ func (x *AccessEvaluated) GetCodedReasons() []*Reason {
 	return nil
 }
 
+func (x *AccessEvaluated) GetCustomerAnswerWithin() *durationpb.Duration {
+	if x != nil {
+		return x.CustomerAnswerWithin
+	}
+	return nil
+}
+
+func (x *AccessEvaluated) GetCustomerRemindBefore() []*durationpb.Duration {
+	if x != nil {
+		return x.CustomerRemindBefore
+	}
+	return nil
+}
+
 // What the evaluation weighed (R13): from the verified token, the catalogue and the tenant's own stream.
 type EvaluationFacts struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -592,6 +612,8 @@ type EvaluationFacts struct {
 	SubscriptionFaulty bool `protobuf:"varint,17,opt,name=subscription_faulty,json=subscriptionFaulty,proto3" json:"subscription_faulty,omitempty"`
 	// The intent names a ticket that the customer does not have.
 	TicketMissing bool `protobuf:"varint,18,opt,name=ticket_missing,json=ticketMissing,proto3" json:"ticket_missing,omitempty"`
+	// From the catalogue: the scenario changes resources, without elevated permission.
+	Changes       bool `protobuf:"varint,40,opt,name=changes,proto3" json:"changes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -748,6 +770,13 @@ func (x *EvaluationFacts) GetSubscriptionFaulty() bool {
 func (x *EvaluationFacts) GetTicketMissing() bool {
 	if x != nil {
 		return x.TicketMissing
+	}
+	return false
+}
+
+func (x *EvaluationFacts) GetChanges() bool {
+	if x != nil {
+		return x.Changes
 	}
 	return false
 }
@@ -1097,9 +1126,10 @@ type CustomerNotified struct {
 	Alternates []*AlternateAddress `protobuf:"bytes,5,rep,name=alternates,proto3" json:"alternates,omitempty"`
 	// How many different approvers must agree (R30).
 	RequiredApprovals uint32 `protobuf:"varint,6,opt,name=required_approvals,json=requiredApprovals,proto3" json:"required_approvals,omitempty"`
-	// At this instant it is expired (R26).
+	// At this instant it is expired (R26). It follows from AccessEvaluated.customer_answer_within where there is one.
 	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
-	// When approvers are reminded (R33), ascending, before expires_at.
+	// When approvers are reminded (R33), ascending, before expires_at. It follows from
+	// AccessEvaluated.customer_remind_before.
 	RemindAt []*timestamppb.Timestamp `protobuf:"bytes,8,rep,name=remind_at,json=remindAt,proto3" json:"remind_at,omitempty"`
 	// The EVENTS sequence of the tenant's last event that was read.
 	TenantSequence uint64 `protobuf:"varint,9,opt,name=tenant_sequence,json=tenantSequence,proto3" json:"tenant_sequence,omitempty"`
@@ -1273,15 +1303,18 @@ func (x *ApprovalReminderDue) GetIndex() uint32 {
 	return 0
 }
 
-// Nobody of the frozen list holds a role any more (R23). Recorded once a request.
+// Nobody of the frozen list holds a role any more (R23), or too few humans are left for the approvals that are demanded,
+// because some of them were asked with several accounts (R51). Recorded once a request.
 type ApproversUnavailable struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The EVENTS sequence of the tenant's last event that was read.
 	TenantSequence uint64 `protobuf:"varint,1,opt,name=tenant_sequence,json=tenantSequence,proto3" json:"tenant_sequence,omitempty"`
 	// The EVENTS sequence of the subscription's last event that was read; 0 without a subscription.
 	SubscriptionSequence uint64 `protobuf:"varint,2,opt,name=subscription_sequence,json=subscriptionSequence,proto3" json:"subscription_sequence,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	// Why, if not because they lost their roles.
+	CodedReason   *Reason `protobuf:"bytes,3,opt,name=coded_reason,json=codedReason,proto3" json:"coded_reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ApproversUnavailable) Reset() {
@@ -1326,6 +1359,13 @@ func (x *ApproversUnavailable) GetSubscriptionSequence() uint64 {
 		return x.SubscriptionSequence
 	}
 	return 0
+}
+
+func (x *ApproversUnavailable) GetCodedReason() *Reason {
+	if x != nil {
+		return x.CodedReason
+	}
+	return nil
 }
 
 // An approver (the event's actor) asks the requester; the clock keeps running (R31).
@@ -1700,8 +1740,19 @@ type AccessGranted struct {
 	TenantSequence uint64 `protobuf:"varint,5,opt,name=tenant_sequence,json=tenantSequence,proto3" json:"tenant_sequence,omitempty"`
 	// The EVENTS sequence of the subscription's last event that was read; 0 without a subscription.
 	SubscriptionSequence uint64 `protobuf:"varint,6,opt,name=subscription_sequence,json=subscriptionSequence,proto3" json:"subscription_sequence,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	// The EVENTS sequence of the last event that was read of who owns the subscription; 0 without a subscription.
+	OwnershipSequence uint64 `protobuf:"varint,7,opt,name=ownership_sequence,json=ownershipSequence,proto3" json:"ownership_sequence,omitempty"`
+	// The type of the resources, as in the intent. This and the next two are not set in what earlier versions recorded.
+	ResourceType string `protobuf:"bytes,40,opt,name=resource_type,json=resourceType,proto3" json:"resource_type,omitempty"`
+	// What is to be done to them, as in the intent.
+	Scenario string `protobuf:"bytes,41,opt,name=scenario,proto3" json:"scenario,omitempty"`
+	// What that takes, as the evaluation found it in the catalogue.
+	Mode AccessMode `protobuf:"varint,42,opt,name=mode,proto3,enum=lockbox.v1.AccessMode" json:"mode,omitempty"`
+	// When the WaivedAccessReported is due that lists this access. Not set if the customer approved, nor in what earlier
+	// versions recorded.
+	ReportAt      *timestamppb.Timestamp `protobuf:"bytes,43,opt,name=report_at,json=reportAt,proto3" json:"report_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AccessGranted) Reset() {
@@ -1776,6 +1827,41 @@ func (x *AccessGranted) GetSubscriptionSequence() uint64 {
 	return 0
 }
 
+func (x *AccessGranted) GetOwnershipSequence() uint64 {
+	if x != nil {
+		return x.OwnershipSequence
+	}
+	return 0
+}
+
+func (x *AccessGranted) GetResourceType() string {
+	if x != nil {
+		return x.ResourceType
+	}
+	return ""
+}
+
+func (x *AccessGranted) GetScenario() string {
+	if x != nil {
+		return x.Scenario
+	}
+	return ""
+}
+
+func (x *AccessGranted) GetMode() AccessMode {
+	if x != nil {
+		return x.Mode
+	}
+	return AccessMode_ACCESS_MODE_UNSPECIFIED
+}
+
+func (x *AccessGranted) GetReportAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ReportAt
+	}
+	return nil
+}
+
 // Approved, but the basis did not hold any more when access was to be given.
 type AccessLapsed struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1786,9 +1872,11 @@ type AccessLapsed struct {
 	// The EVENTS sequence of the subscription's last event that was read; 0 without a subscription.
 	SubscriptionSequence uint64 `protobuf:"varint,3,opt,name=subscription_sequence,json=subscriptionSequence,proto3" json:"subscription_sequence,omitempty"`
 	// The same as `reason`, as a code.
-	CodedReason   *Reason `protobuf:"bytes,4,opt,name=coded_reason,json=codedReason,proto3" json:"coded_reason,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	CodedReason *Reason `protobuf:"bytes,4,opt,name=coded_reason,json=codedReason,proto3" json:"coded_reason,omitempty"`
+	// The EVENTS sequence of the last event that was read of who owns the subscription; 0 without a subscription.
+	OwnershipSequence uint64 `protobuf:"varint,5,opt,name=ownership_sequence,json=ownershipSequence,proto3" json:"ownership_sequence,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *AccessLapsed) Reset() {
@@ -1849,11 +1937,21 @@ func (x *AccessLapsed) GetCodedReason() *Reason {
 	return nil
 }
 
-// The customer, or a security officer of the provider (the event's actor), took approved or running access away (R32).
+func (x *AccessLapsed) GetOwnershipSequence() uint64 {
+	if x != nil {
+		return x.OwnershipSequence
+	}
+	return 0
+}
+
+// The customer, or a security officer of the provider (the event's actor), took approved or running access away (R32), or
+// Lockbox itself did, because the subscription is no longer the customer's (R48).
 type AccessRevoked struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What they wrote; never empty.
-	Reason        string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The same as `reason`, as a code, if it was Lockbox itself.
+	CodedReason   *Reason `protobuf:"bytes,2,opt,name=coded_reason,json=codedReason,proto3" json:"coded_reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1893,6 +1991,13 @@ func (x *AccessRevoked) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *AccessRevoked) GetCodedReason() *Reason {
+	if x != nil {
+		return x.CodedReason
+	}
+	return nil
 }
 
 // The requester (the event's actor) ended their access early (R32).
@@ -1992,7 +2097,7 @@ const file_lockbox_v1_request_proto_rawDesc = "" +
 	"\rInternalStage\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x14\n" +
 	"\x05count\x18\x02 \x01(\rR\x05count\x12>\n" +
-	"\ranswer_within\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\fanswerWithin\"\xc6\x05\n" +
+	"\ranswer_within\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\fanswerWithin\"\xe8\x06\n" +
 	"\x0fAccessEvaluated\x127\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x1d.lockbox.v1.EvaluationOutcomeR\aoutcome\x12-\n" +
 	"\arefusal\x18\x02 \x01(\v2\x13.lockbox.v1.RefusalR\arefusal\x12*\n" +
@@ -2007,7 +2112,9 @@ const file_lockbox_v1_request_proto_rawDesc = "" +
 	" \x01(\v2\x19.google.protobuf.DurationR\bduration\x12-\n" +
 	"\x05rules\x18\v \x03(\v2\x17.lockbox.v1.MatchedRuleR\x05rules\x12O\n" +
 	"\x16internal_remind_before\x18\f \x03(\v2\x19.google.protobuf.DurationR\x14internalRemindBefore\x127\n" +
-	"\rcoded_reasons\x18\r \x03(\v2\x12.lockbox.v1.ReasonR\fcodedReasons\"\x8d\x06\n" +
+	"\rcoded_reasons\x18\r \x03(\v2\x12.lockbox.v1.ReasonR\fcodedReasons\x12O\n" +
+	"\x16customer_answer_within\x18( \x01(\v2\x19.google.protobuf.DurationR\x14customerAnswerWithin\x12O\n" +
+	"\x16customer_remind_before\x18) \x03(\v2\x19.google.protobuf.DurationR\x14customerRemindBefore\"\xa7\x06\n" +
 	"\x0fEvaluationFacts\x12!\n" +
 	"\fservice_name\x18\x01 \x01(\tR\vserviceName\x12#\n" +
 	"\rscenario_name\x18\x02 \x01(\tR\fscenarioName\x12.\n" +
@@ -2027,7 +2134,8 @@ const file_lockbox_v1_request_proto_rawDesc = "" +
 	"\temergency\x18\x0f \x01(\bR\temergency\x121\n" +
 	"\x14subscription_missing\x18\x10 \x01(\bR\x13subscriptionMissing\x12/\n" +
 	"\x13subscription_faulty\x18\x11 \x01(\bR\x12subscriptionFaulty\x12%\n" +
-	"\x0eticket_missing\x18\x12 \x01(\bR\rticketMissing\"G\n" +
+	"\x0eticket_missing\x18\x12 \x01(\bR\rticketMissing\x12\x18\n" +
+	"\achanges\x18( \x01(\bR\achanges\"G\n" +
 	"\x15InternalApprovalGiven\x12\x14\n" +
 	"\x05stage\x18\x01 \x01(\rR\x05stage\x12\x18\n" +
 	"\acomment\x18\x02 \x01(\tR\acomment\"G\n" +
@@ -2065,10 +2173,11 @@ const file_lockbox_v1_request_proto_rawDesc = "" +
 	"tenantName\x12+\n" +
 	"\x11subscription_name\x18\f \x01(\tR\x10subscriptionName\"+\n" +
 	"\x13ApprovalReminderDue\x12\x14\n" +
-	"\x05index\x18\x01 \x01(\rR\x05index\"t\n" +
+	"\x05index\x18\x01 \x01(\rR\x05index\"\xab\x01\n" +
 	"\x14ApproversUnavailable\x12'\n" +
 	"\x0ftenant_sequence\x18\x01 \x01(\x04R\x0etenantSequence\x123\n" +
-	"\x15subscription_sequence\x18\x02 \x01(\x04R\x14subscriptionSequence\"D\n" +
+	"\x15subscription_sequence\x18\x02 \x01(\x04R\x14subscriptionSequence\x125\n" +
+	"\fcoded_reason\x18\x03 \x01(\v2\x12.lockbox.v1.ReasonR\vcodedReason\"D\n" +
 	"\rQuestionAsked\x12\x1f\n" +
 	"\vquestion_id\x18\x01 \x01(\tR\n" +
 	"questionId\x12\x12\n" +
@@ -2091,21 +2200,28 @@ const file_lockbox_v1_request_proto_rawDesc = "" +
 	"\x15subscription_sequence\x18\x04 \x01(\x04R\x14subscriptionSequence\"\x10\n" +
 	"\x0eRequestExpired\"*\n" +
 	"\x10RequestWithdrawn\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\"\xaa\x02\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\"\xff\x03\n" +
 	"\rAccessGranted\x127\n" +
 	"\tstarts_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\bstartsAt\x123\n" +
 	"\aends_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x06endsAt\x12!\n" +
 	"\fresource_ids\x18\x03 \x03(\tR\vresourceIds\x12*\n" +
 	"\x06waiver\x18\x04 \x01(\x0e2\x12.lockbox.v1.WaiverR\x06waiver\x12'\n" +
 	"\x0ftenant_sequence\x18\x05 \x01(\x04R\x0etenantSequence\x123\n" +
-	"\x15subscription_sequence\x18\x06 \x01(\x04R\x14subscriptionSequence\"\xbb\x01\n" +
+	"\x15subscription_sequence\x18\x06 \x01(\x04R\x14subscriptionSequence\x12-\n" +
+	"\x12ownership_sequence\x18\a \x01(\x04R\x11ownershipSequence\x12#\n" +
+	"\rresource_type\x18( \x01(\tR\fresourceType\x12\x1a\n" +
+	"\bscenario\x18) \x01(\tR\bscenario\x12*\n" +
+	"\x04mode\x18* \x01(\x0e2\x16.lockbox.v1.AccessModeR\x04mode\x127\n" +
+	"\treport_at\x18+ \x01(\v2\x1a.google.protobuf.TimestampR\breportAt\"\xea\x01\n" +
 	"\fAccessLapsed\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12'\n" +
 	"\x0ftenant_sequence\x18\x02 \x01(\x04R\x0etenantSequence\x123\n" +
 	"\x15subscription_sequence\x18\x03 \x01(\x04R\x14subscriptionSequence\x125\n" +
-	"\fcoded_reason\x18\x04 \x01(\v2\x12.lockbox.v1.ReasonR\vcodedReason\"'\n" +
+	"\fcoded_reason\x18\x04 \x01(\v2\x12.lockbox.v1.ReasonR\vcodedReason\x12-\n" +
+	"\x12ownership_sequence\x18\x05 \x01(\x04R\x11ownershipSequence\"^\n" +
 	"\rAccessRevoked\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\"(\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x125\n" +
+	"\fcoded_reason\x18\x02 \x01(\v2\x12.lockbox.v1.ReasonR\vcodedReason\"(\n" +
 	"\x0eAccessReleased\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\"\x11\n" +
 	"\x0fAccessCompleted*\xa8\x01\n" +
@@ -2187,6 +2303,7 @@ var file_lockbox_v1_request_proto_goTypes = []any{
 	(*Person)(nil),                  // 37: lockbox.v1.Person
 	(Role)(0),                       // 38: lockbox.v1.Role
 	(*AlternateAddress)(nil),        // 39: lockbox.v1.AlternateAddress
+	(AccessMode)(0),                 // 40: lockbox.v1.AccessMode
 }
 var file_lockbox_v1_request_proto_depIdxs = []int32{
 	28, // 0: lockbox.v1.AccessRequested.intent:type_name -> lockbox.v1.AccessIntent
@@ -2201,35 +2318,41 @@ var file_lockbox_v1_request_proto_depIdxs = []int32{
 	32, // 9: lockbox.v1.AccessEvaluated.rules:type_name -> lockbox.v1.MatchedRule
 	29, // 10: lockbox.v1.AccessEvaluated.internal_remind_before:type_name -> google.protobuf.Duration
 	33, // 11: lockbox.v1.AccessEvaluated.coded_reasons:type_name -> lockbox.v1.Reason
-	2,  // 12: lockbox.v1.EvaluationFacts.stage:type_name -> lockbox.v1.ServiceStage
-	34, // 13: lockbox.v1.EvaluationFacts.scope:type_name -> lockbox.v1.Scope
-	35, // 14: lockbox.v1.EvaluationFacts.support_plan:type_name -> lockbox.v1.SupportPlan
-	36, // 15: lockbox.v1.EvaluationFacts.history:type_name -> lockbox.v1.EngineerHistory
-	31, // 16: lockbox.v1.EvaluationFacts.time:type_name -> google.protobuf.Timestamp
-	37, // 17: lockbox.v1.Approver.person:type_name -> lockbox.v1.Person
-	38, // 18: lockbox.v1.Approver.roles:type_name -> lockbox.v1.Role
-	37, // 19: lockbox.v1.ExcludedAssignment.person:type_name -> lockbox.v1.Person
-	38, // 20: lockbox.v1.ExcludedAssignment.role:type_name -> lockbox.v1.Role
-	33, // 21: lockbox.v1.ExcludedAssignment.coded_reason:type_name -> lockbox.v1.Reason
-	34, // 22: lockbox.v1.CustomerNotified.scope:type_name -> lockbox.v1.Scope
-	3,  // 23: lockbox.v1.CustomerNotified.basis:type_name -> lockbox.v1.ApproverBasis
-	12, // 24: lockbox.v1.CustomerNotified.approvers:type_name -> lockbox.v1.Approver
-	13, // 25: lockbox.v1.CustomerNotified.excluded:type_name -> lockbox.v1.ExcludedAssignment
-	39, // 26: lockbox.v1.CustomerNotified.alternates:type_name -> lockbox.v1.AlternateAddress
-	31, // 27: lockbox.v1.CustomerNotified.expires_at:type_name -> google.protobuf.Timestamp
-	31, // 28: lockbox.v1.CustomerNotified.remind_at:type_name -> google.protobuf.Timestamp
-	29, // 29: lockbox.v1.CustomerApproved.duration:type_name -> google.protobuf.Duration
-	38, // 30: lockbox.v1.CustomerApproved.roles:type_name -> lockbox.v1.Role
-	38, // 31: lockbox.v1.CustomerDenied.roles:type_name -> lockbox.v1.Role
-	31, // 32: lockbox.v1.AccessGranted.starts_at:type_name -> google.protobuf.Timestamp
-	31, // 33: lockbox.v1.AccessGranted.ends_at:type_name -> google.protobuf.Timestamp
-	1,  // 34: lockbox.v1.AccessGranted.waiver:type_name -> lockbox.v1.Waiver
-	33, // 35: lockbox.v1.AccessLapsed.coded_reason:type_name -> lockbox.v1.Reason
-	36, // [36:36] is the sub-list for method output_type
-	36, // [36:36] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	29, // 12: lockbox.v1.AccessEvaluated.customer_answer_within:type_name -> google.protobuf.Duration
+	29, // 13: lockbox.v1.AccessEvaluated.customer_remind_before:type_name -> google.protobuf.Duration
+	2,  // 14: lockbox.v1.EvaluationFacts.stage:type_name -> lockbox.v1.ServiceStage
+	34, // 15: lockbox.v1.EvaluationFacts.scope:type_name -> lockbox.v1.Scope
+	35, // 16: lockbox.v1.EvaluationFacts.support_plan:type_name -> lockbox.v1.SupportPlan
+	36, // 17: lockbox.v1.EvaluationFacts.history:type_name -> lockbox.v1.EngineerHistory
+	31, // 18: lockbox.v1.EvaluationFacts.time:type_name -> google.protobuf.Timestamp
+	37, // 19: lockbox.v1.Approver.person:type_name -> lockbox.v1.Person
+	38, // 20: lockbox.v1.Approver.roles:type_name -> lockbox.v1.Role
+	37, // 21: lockbox.v1.ExcludedAssignment.person:type_name -> lockbox.v1.Person
+	38, // 22: lockbox.v1.ExcludedAssignment.role:type_name -> lockbox.v1.Role
+	33, // 23: lockbox.v1.ExcludedAssignment.coded_reason:type_name -> lockbox.v1.Reason
+	34, // 24: lockbox.v1.CustomerNotified.scope:type_name -> lockbox.v1.Scope
+	3,  // 25: lockbox.v1.CustomerNotified.basis:type_name -> lockbox.v1.ApproverBasis
+	12, // 26: lockbox.v1.CustomerNotified.approvers:type_name -> lockbox.v1.Approver
+	13, // 27: lockbox.v1.CustomerNotified.excluded:type_name -> lockbox.v1.ExcludedAssignment
+	39, // 28: lockbox.v1.CustomerNotified.alternates:type_name -> lockbox.v1.AlternateAddress
+	31, // 29: lockbox.v1.CustomerNotified.expires_at:type_name -> google.protobuf.Timestamp
+	31, // 30: lockbox.v1.CustomerNotified.remind_at:type_name -> google.protobuf.Timestamp
+	33, // 31: lockbox.v1.ApproversUnavailable.coded_reason:type_name -> lockbox.v1.Reason
+	29, // 32: lockbox.v1.CustomerApproved.duration:type_name -> google.protobuf.Duration
+	38, // 33: lockbox.v1.CustomerApproved.roles:type_name -> lockbox.v1.Role
+	38, // 34: lockbox.v1.CustomerDenied.roles:type_name -> lockbox.v1.Role
+	31, // 35: lockbox.v1.AccessGranted.starts_at:type_name -> google.protobuf.Timestamp
+	31, // 36: lockbox.v1.AccessGranted.ends_at:type_name -> google.protobuf.Timestamp
+	1,  // 37: lockbox.v1.AccessGranted.waiver:type_name -> lockbox.v1.Waiver
+	40, // 38: lockbox.v1.AccessGranted.mode:type_name -> lockbox.v1.AccessMode
+	31, // 39: lockbox.v1.AccessGranted.report_at:type_name -> google.protobuf.Timestamp
+	33, // 40: lockbox.v1.AccessLapsed.coded_reason:type_name -> lockbox.v1.Reason
+	33, // 41: lockbox.v1.AccessRevoked.coded_reason:type_name -> lockbox.v1.Reason
+	42, // [42:42] is the sub-list for method output_type
+	42, // [42:42] is the sub-list for method input_type
+	42, // [42:42] is the sub-list for extension type_name
+	42, // [42:42] is the sub-list for extension extendee
+	0,  // [0:42] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_request_proto_init() }

@@ -23,6 +23,63 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// How a tenant's sign-in changes: who wants it and what has to come together (R65).
+type SignInRoute int32
+
+const (
+	// Not set; no change has it.
+	SignInRoute_SIGN_IN_ROUTE_UNSPECIFIED SignInRoute = 0
+	// Two people of the provider's onboarding, as long as nobody of the tenant has ever signed in.
+	SignInRoute_SIGN_IN_ROUTE_CORRECTION SignInRoute = 1
+	// Two Global Administrators, or one and a day in which any other can stop it.
+	SignInRoute_SIGN_IN_ROUTE_CUSTOMER SignInRoute = 2
+	// Two people of the provider's onboarding and seven days, in which any sign-in of a Global Administrator stops it.
+	SignInRoute_SIGN_IN_ROUTE_RECOVERY SignInRoute = 3
+)
+
+// Enum value maps for SignInRoute.
+var (
+	SignInRoute_name = map[int32]string{
+		0: "SIGN_IN_ROUTE_UNSPECIFIED",
+		1: "SIGN_IN_ROUTE_CORRECTION",
+		2: "SIGN_IN_ROUTE_CUSTOMER",
+		3: "SIGN_IN_ROUTE_RECOVERY",
+	}
+	SignInRoute_value = map[string]int32{
+		"SIGN_IN_ROUTE_UNSPECIFIED": 0,
+		"SIGN_IN_ROUTE_CORRECTION":  1,
+		"SIGN_IN_ROUTE_CUSTOMER":    2,
+		"SIGN_IN_ROUTE_RECOVERY":    3,
+	}
+)
+
+func (x SignInRoute) Enum() *SignInRoute {
+	p := new(SignInRoute)
+	*p = x
+	return p
+}
+
+func (x SignInRoute) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SignInRoute) Descriptor() protoreflect.EnumDescriptor {
+	return file_lockbox_v1_tenant_proto_enumTypes[0].Descriptor()
+}
+
+func (SignInRoute) Type() protoreflect.EnumType {
+	return &file_lockbox_v1_tenant_proto_enumTypes[0]
+}
+
+func (x SignInRoute) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use SignInRoute.Descriptor instead.
+func (SignInRoute) EnumDescriptor() ([]byte, []int) {
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{0}
+}
+
 // Who is asked when too few approvers resolve (R23).
 type Fallback int32
 
@@ -60,11 +117,11 @@ func (x Fallback) String() string {
 }
 
 func (Fallback) Descriptor() protoreflect.EnumDescriptor {
-	return file_lockbox_v1_tenant_proto_enumTypes[0].Descriptor()
+	return file_lockbox_v1_tenant_proto_enumTypes[1].Descriptor()
 }
 
 func (Fallback) Type() protoreflect.EnumType {
-	return &file_lockbox_v1_tenant_proto_enumTypes[0]
+	return &file_lockbox_v1_tenant_proto_enumTypes[1]
 }
 
 func (x Fallback) Number() protoreflect.EnumNumber {
@@ -73,7 +130,7 @@ func (x Fallback) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Fallback.Descriptor instead.
 func (Fallback) EnumDescriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{0}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{1}
 }
 
 // A role that matters to Lockbox. Others are not recorded.
@@ -121,11 +178,11 @@ func (x Role) String() string {
 }
 
 func (Role) Descriptor() protoreflect.EnumDescriptor {
-	return file_lockbox_v1_tenant_proto_enumTypes[1].Descriptor()
+	return file_lockbox_v1_tenant_proto_enumTypes[2].Descriptor()
 }
 
 func (Role) Type() protoreflect.EnumType {
-	return &file_lockbox_v1_tenant_proto_enumTypes[1]
+	return &file_lockbox_v1_tenant_proto_enumTypes[2]
 }
 
 func (x Role) Number() protoreflect.EnumNumber {
@@ -134,7 +191,7 @@ func (x Role) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Role.Descriptor instead.
 func (Role) EnumDescriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{1}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{2}
 }
 
 // Where an assignment was made.
@@ -178,11 +235,11 @@ func (x AssignmentScope) String() string {
 }
 
 func (AssignmentScope) Descriptor() protoreflect.EnumDescriptor {
-	return file_lockbox_v1_tenant_proto_enumTypes[2].Descriptor()
+	return file_lockbox_v1_tenant_proto_enumTypes[3].Descriptor()
 }
 
 func (AssignmentScope) Type() protoreflect.EnumType {
-	return &file_lockbox_v1_tenant_proto_enumTypes[2]
+	return &file_lockbox_v1_tenant_proto_enumTypes[3]
 }
 
 func (x AssignmentScope) Number() protoreflect.EnumNumber {
@@ -191,7 +248,7 @@ func (x AssignmentScope) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use AssignmentScope.Descriptor instead.
 func (AssignmentScope) EnumDescriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{2}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{3}
 }
 
 // Where a tenant's people sign in. Whoever holds a token from here, made out to `audience`, is of that tenant.
@@ -205,9 +262,33 @@ type TenantIssuer struct {
 	Jwks []byte `protobuf:"bytes,3,opt,name=jwks,proto3" json:"jwks,omitempty"`
 	// Instead of `jwks`: where the issuer publishes its keys (https). They may change at any time without an event, so
 	// the tenant trusts whoever answers there under a certificate that the public authorities vouch for.
-	JwksUrl       string `protobuf:"bytes,4,opt,name=jwks_url,json=jwksUrl,proto3" json:"jwks_url,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	JwksUrl string `protobuf:"bytes,4,opt,name=jwks_url,json=jwksUrl,proto3" json:"jwks_url,omitempty"`
+	// The claim of this issuer's tokens whose value is the same in all accounts of one human, such as an employee number
+	// (R51). Empty: each account counts as a human of its own.
+	HumanClaim string `protobuf:"bytes,40,opt,name=human_claim,json=humanClaim,proto3" json:"human_claim,omitempty"`
+	// Further audiences: one of them, `audience` or `client_id` must be among the token's `aud`. The portal and the command
+	// line are different clients of most issuers.
+	Audiences []string `protobuf:"bytes,20,rep,name=audiences,proto3" json:"audiences,omitempty"`
+	// The portal's client id at this issuer, which makes it an audience too. With it, the portal offers this sign-in without
+	// any configuration, as a public client with PKCE or with `private_key_jwt`; no client secret is ever recorded. Empty:
+	// the portal's own configuration says how to sign in, if at all.
+	ClientId string `protobuf:"bytes,21,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
+	// The portal proves itself to the issuer with its own key (`private_key_jwt`, RFC 7523) instead of being a public client.
+	PrivateKeyJwt bool `protobuf:"varint,22,opt,name=private_key_jwt,json=privateKeyJwt,proto3" json:"private_key_jwt,omitempty"`
+	// The claim that identifies a person of this issuer. Empty: `sub`. With another, everybody is somebody else.
+	SubjectClaim string `protobuf:"bytes,60,opt,name=subject_claim,json=subjectClaim,proto3" json:"subject_claim,omitempty"`
+	// The authentication methods (`amr`) that count as a second factor (R13). Empty: "mfa".
+	MultiFactorMethods []string `protobuf:"bytes,61,rep,name=multi_factor_methods,json=multiFactorMethods,proto3" json:"multi_factor_methods,omitempty"`
+	// The context classes (`acr`, `acrs`) that do, for an issuer that names no methods.
+	MultiFactorClasses []string `protobuf:"bytes,62,rep,name=multi_factor_classes,json=multiFactorClasses,proto3" json:"multi_factor_classes,omitempty"`
+	// The claim with a person's language. Empty: `locale`.
+	LocaleClaim string `protobuf:"bytes,63,opt,name=locale_claim,json=localeClaim,proto3" json:"locale_claim,omitempty"`
+	// The claim that says when a person proved who they are (R25). Empty: `auth_time`.
+	AuthenticationTimeClaim string `protobuf:"bytes,64,opt,name=authentication_time_claim,json=authenticationTimeClaim,proto3" json:"authentication_time_claim,omitempty"`
+	// The claim with the authentication methods. Empty: `amr`.
+	MultiFactorClaim string `protobuf:"bytes,65,opt,name=multi_factor_claim,json=multiFactorClaim,proto3" json:"multi_factor_claim,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *TenantIssuer) Reset() {
@@ -268,6 +349,527 @@ func (x *TenantIssuer) GetJwksUrl() string {
 	return ""
 }
 
+func (x *TenantIssuer) GetHumanClaim() string {
+	if x != nil {
+		return x.HumanClaim
+	}
+	return ""
+}
+
+func (x *TenantIssuer) GetAudiences() []string {
+	if x != nil {
+		return x.Audiences
+	}
+	return nil
+}
+
+func (x *TenantIssuer) GetClientId() string {
+	if x != nil {
+		return x.ClientId
+	}
+	return ""
+}
+
+func (x *TenantIssuer) GetPrivateKeyJwt() bool {
+	if x != nil {
+		return x.PrivateKeyJwt
+	}
+	return false
+}
+
+func (x *TenantIssuer) GetSubjectClaim() string {
+	if x != nil {
+		return x.SubjectClaim
+	}
+	return ""
+}
+
+func (x *TenantIssuer) GetMultiFactorMethods() []string {
+	if x != nil {
+		return x.MultiFactorMethods
+	}
+	return nil
+}
+
+func (x *TenantIssuer) GetMultiFactorClasses() []string {
+	if x != nil {
+		return x.MultiFactorClasses
+	}
+	return nil
+}
+
+func (x *TenantIssuer) GetLocaleClaim() string {
+	if x != nil {
+		return x.LocaleClaim
+	}
+	return ""
+}
+
+func (x *TenantIssuer) GetAuthenticationTimeClaim() string {
+	if x != nil {
+		return x.AuthenticationTimeClaim
+	}
+	return ""
+}
+
+func (x *TenantIssuer) GetMultiFactorClaim() string {
+	if x != nil {
+		return x.MultiFactorClaim
+	}
+	return ""
+}
+
+// What a change of a tenant's sign-in changes.
+type SignInChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where people sign in from then on, whole; absent: as now.
+	Issuer *TenantIssuer `protobuf:"bytes,1,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	// Global Administrators, people of that issuer (or, without one, of the present one). A correction puts them in place of
+	// the first ones; otherwise they are added.
+	Administrators []*Person `protobuf:"bytes,2,rep,name=administrators,proto3" json:"administrators,omitempty"`
+	// The customer's name, for a correction only; empty: as now.
+	DisplayName string `protobuf:"bytes,3,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
+	// Why; 1 to 1000 characters.
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignInChange) Reset() {
+	*x = SignInChange{}
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignInChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignInChange) ProtoMessage() {}
+
+func (x *SignInChange) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignInChange.ProtoReflect.Descriptor instead.
+func (*SignInChange) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *SignInChange) GetIssuer() *TenantIssuer {
+	if x != nil {
+		return x.Issuer
+	}
+	return nil
+}
+
+func (x *SignInChange) GetAdministrators() []*Person {
+	if x != nil {
+		return x.Administrators
+	}
+	return nil
+}
+
+func (x *SignInChange) GetDisplayName() string {
+	if x != nil {
+		return x.DisplayName
+	}
+	return ""
+}
+
+func (x *SignInChange) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// A change of the tenant's sign-in is wanted. It is known by the id of the command, which is the event's causation.
+type SignInChangeProposed struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Who wants it.
+	Route SignInRoute `protobuf:"varint,1,opt,name=route,proto3,enum=lockbox.v1.SignInRoute" json:"route,omitempty"`
+	// What is wanted.
+	Change *SignInChange `protobuf:"bytes,2,opt,name=change,proto3" json:"change,omitempty"`
+	// When it is made unless it is stopped or confirmed before; absent: only when it is confirmed.
+	DueAt         *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=due_at,json=dueAt,proto3" json:"due_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignInChangeProposed) Reset() {
+	*x = SignInChangeProposed{}
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignInChangeProposed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignInChangeProposed) ProtoMessage() {}
+
+func (x *SignInChangeProposed) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignInChangeProposed.ProtoReflect.Descriptor instead.
+func (*SignInChangeProposed) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *SignInChangeProposed) GetRoute() SignInRoute {
+	if x != nil {
+		return x.Route
+	}
+	return SignInRoute_SIGN_IN_ROUTE_UNSPECIFIED
+}
+
+func (x *SignInChangeProposed) GetChange() *SignInChange {
+	if x != nil {
+		return x.Change
+	}
+	return nil
+}
+
+func (x *SignInChangeProposed) GetDueAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DueAt
+	}
+	return nil
+}
+
+// A second human confirmed the change. It is made at once, or at `due_at` if that is given.
+type SignInChangeConfirmed struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The change's id.
+	ChangeId string `protobuf:"bytes,1,opt,name=change_id,json=changeId,proto3" json:"change_id,omitempty"`
+	// When it is made unless it is stopped before: the end of a recovery's waiting time; absent: now.
+	DueAt *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=due_at,json=dueAt,proto3" json:"due_at,omitempty"`
+	// When everybody is told once more; absent: never.
+	RemindAt      *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=remind_at,json=remindAt,proto3" json:"remind_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignInChangeConfirmed) Reset() {
+	*x = SignInChangeConfirmed{}
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignInChangeConfirmed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignInChangeConfirmed) ProtoMessage() {}
+
+func (x *SignInChangeConfirmed) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignInChangeConfirmed.ProtoReflect.Descriptor instead.
+func (*SignInChangeConfirmed) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *SignInChangeConfirmed) GetChangeId() string {
+	if x != nil {
+		return x.ChangeId
+	}
+	return ""
+}
+
+func (x *SignInChangeConfirmed) GetDueAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DueAt
+	}
+	return nil
+}
+
+func (x *SignInChangeConfirmed) GetRemindAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RemindAt
+	}
+	return nil
+}
+
+// The change will not be made.
+type SignInChangeStopped struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The change's id.
+	ChangeId string `protobuf:"bytes,1,opt,name=change_id,json=changeId,proto3" json:"change_id,omitempty"`
+	// Why; may be empty.
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Set if Lockbox stopped it by itself: whoever proposed it is not a Global Administrator any more.
+	Lapsed        bool `protobuf:"varint,3,opt,name=lapsed,proto3" json:"lapsed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignInChangeStopped) Reset() {
+	*x = SignInChangeStopped{}
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignInChangeStopped) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignInChangeStopped) ProtoMessage() {}
+
+func (x *SignInChangeStopped) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignInChangeStopped.ProtoReflect.Descriptor instead.
+func (*SignInChangeStopped) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *SignInChangeStopped) GetChangeId() string {
+	if x != nil {
+		return x.ChangeId
+	}
+	return ""
+}
+
+func (x *SignInChangeStopped) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *SignInChangeStopped) GetLapsed() bool {
+	if x != nil {
+		return x.Lapsed
+	}
+	return false
+}
+
+// Everybody is told once more that a recovery is under way.
+type SignInChangeReminded struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The change's id.
+	ChangeId      string `protobuf:"bytes,1,opt,name=change_id,json=changeId,proto3" json:"change_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignInChangeReminded) Reset() {
+	*x = SignInChangeReminded{}
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignInChangeReminded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignInChangeReminded) ProtoMessage() {}
+
+func (x *SignInChangeReminded) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignInChangeReminded.ProtoReflect.Descriptor instead.
+func (*SignInChangeReminded) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *SignInChangeReminded) GetChangeId() string {
+	if x != nil {
+		return x.ChangeId
+	}
+	return ""
+}
+
+// The waiting time is over and nobody stopped the change: it is made.
+type SignInChanged struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The change's id.
+	ChangeId      string `protobuf:"bytes,1,opt,name=change_id,json=changeId,proto3" json:"change_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignInChanged) Reset() {
+	*x = SignInChanged{}
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignInChanged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignInChanged) ProtoMessage() {}
+
+func (x *SignInChanged) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignInChanged.ProtoReflect.Descriptor instead.
+func (*SignInChanged) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *SignInChanged) GetChangeId() string {
+	if x != nil {
+		return x.ChangeId
+	}
+	return ""
+}
+
+// The issuers that were in force before the present one are accepted no longer: a Global Administrator who signed in
+// through the present one says so.
+type FormerSignInEnded struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FormerSignInEnded) Reset() {
+	*x = FormerSignInEnded{}
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FormerSignInEnded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FormerSignInEnded) ProtoMessage() {}
+
+func (x *FormerSignInEnded) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FormerSignInEnded.ProtoReflect.Descriptor instead.
+func (*FormerSignInEnded) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{7}
+}
+
+// Somebody of the tenant signed in and was recognised. It is recorded when something depends on it.
+type SignedIn struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// True if nobody of the tenant ever had: from now on the provider cannot correct its sign-in.
+	First bool `protobuf:"varint,1,opt,name=first,proto3" json:"first,omitempty"`
+	// The id of the correction or recovery that ends by it; empty if none does.
+	StoppedChangeId string `protobuf:"bytes,2,opt,name=stopped_change_id,json=stoppedChangeId,proto3" json:"stopped_change_id,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *SignedIn) Reset() {
+	*x = SignedIn{}
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignedIn) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignedIn) ProtoMessage() {}
+
+func (x *SignedIn) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignedIn.ProtoReflect.Descriptor instead.
+func (*SignedIn) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *SignedIn) GetFirst() bool {
+	if x != nil {
+		return x.First
+	}
+	return false
+}
+
+func (x *SignedIn) GetStoppedChangeId() string {
+	if x != nil {
+		return x.StoppedChangeId
+	}
+	return ""
+}
+
 // A customer came on board (once, by onboarding).
 type TenantCreated struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -287,7 +889,7 @@ type TenantCreated struct {
 
 func (x *TenantCreated) Reset() {
 	*x = TenantCreated{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[1]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -299,7 +901,7 @@ func (x *TenantCreated) String() string {
 func (*TenantCreated) ProtoMessage() {}
 
 func (x *TenantCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[1]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -312,7 +914,7 @@ func (x *TenantCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TenantCreated.ProtoReflect.Descriptor instead.
 func (*TenantCreated) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{1}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *TenantCreated) GetDisplayName() string {
@@ -363,7 +965,7 @@ type SupportPlanChanged struct {
 
 func (x *SupportPlanChanged) Reset() {
 	*x = SupportPlanChanged{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[2]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -375,7 +977,7 @@ func (x *SupportPlanChanged) String() string {
 func (*SupportPlanChanged) ProtoMessage() {}
 
 func (x *SupportPlanChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[2]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -388,7 +990,7 @@ func (x *SupportPlanChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SupportPlanChanged.ProtoReflect.Descriptor instead.
 func (*SupportPlanChanged) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{2}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SupportPlanChanged) GetFrom() SupportPlan {
@@ -414,7 +1016,7 @@ type LockboxEnabled struct {
 
 func (x *LockboxEnabled) Reset() {
 	*x = LockboxEnabled{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[3]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -426,7 +1028,7 @@ func (x *LockboxEnabled) String() string {
 func (*LockboxEnabled) ProtoMessage() {}
 
 func (x *LockboxEnabled) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[3]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -439,7 +1041,7 @@ func (x *LockboxEnabled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LockboxEnabled.ProtoReflect.Descriptor instead.
 func (*LockboxEnabled) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{3}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{11}
 }
 
 // From now on this customer is not asked (R2). Requests that wait are not affected.
@@ -453,7 +1055,7 @@ type LockboxDisabled struct {
 
 func (x *LockboxDisabled) Reset() {
 	*x = LockboxDisabled{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[4]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -465,7 +1067,7 @@ func (x *LockboxDisabled) String() string {
 func (*LockboxDisabled) ProtoMessage() {}
 
 func (x *LockboxDisabled) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[4]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -478,7 +1080,7 @@ func (x *LockboxDisabled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LockboxDisabled.ProtoReflect.Descriptor instead.
 func (*LockboxDisabled) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{4}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *LockboxDisabled) GetReason() string {
@@ -499,7 +1101,7 @@ type PreviewSignedUp struct {
 
 func (x *PreviewSignedUp) Reset() {
 	*x = PreviewSignedUp{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[5]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -511,7 +1113,7 @@ func (x *PreviewSignedUp) String() string {
 func (*PreviewSignedUp) ProtoMessage() {}
 
 func (x *PreviewSignedUp) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[5]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -524,7 +1126,7 @@ func (x *PreviewSignedUp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewSignedUp.ProtoReflect.Descriptor instead.
 func (*PreviewSignedUp) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{5}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *PreviewSignedUp) GetResourceType() string {
@@ -545,7 +1147,7 @@ type PreviewSignedOff struct {
 
 func (x *PreviewSignedOff) Reset() {
 	*x = PreviewSignedOff{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[6]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -557,7 +1159,7 @@ func (x *PreviewSignedOff) String() string {
 func (*PreviewSignedOff) ProtoMessage() {}
 
 func (x *PreviewSignedOff) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[6]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -570,7 +1172,7 @@ func (x *PreviewSignedOff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewSignedOff.ProtoReflect.Descriptor instead.
 func (*PreviewSignedOff) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{6}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *PreviewSignedOff) GetResourceType() string {
@@ -593,7 +1195,7 @@ type AlternateAddress struct {
 
 func (x *AlternateAddress) Reset() {
 	*x = AlternateAddress{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[7]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -605,7 +1207,7 @@ func (x *AlternateAddress) String() string {
 func (*AlternateAddress) ProtoMessage() {}
 
 func (x *AlternateAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[7]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -618,7 +1220,7 @@ func (x *AlternateAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlternateAddress.ProtoReflect.Descriptor instead.
 func (*AlternateAddress) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{7}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *AlternateAddress) GetEmail() string {
@@ -657,7 +1259,7 @@ type TenantSettings struct {
 
 func (x *TenantSettings) Reset() {
 	*x = TenantSettings{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[8]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -669,7 +1271,7 @@ func (x *TenantSettings) String() string {
 func (*TenantSettings) ProtoMessage() {}
 
 func (x *TenantSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[8]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -682,7 +1284,7 @@ func (x *TenantSettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TenantSettings.ProtoReflect.Descriptor instead.
 func (*TenantSettings) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{8}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *TenantSettings) GetDefaultLanguage() string {
@@ -738,7 +1340,7 @@ type SettingsChanged struct {
 
 func (x *SettingsChanged) Reset() {
 	*x = SettingsChanged{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[9]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -750,7 +1352,7 @@ func (x *SettingsChanged) String() string {
 func (*SettingsChanged) ProtoMessage() {}
 
 func (x *SettingsChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[9]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -763,7 +1365,7 @@ func (x *SettingsChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SettingsChanged.ProtoReflect.Descriptor instead.
 func (*SettingsChanged) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{9}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SettingsChanged) GetSettings() *TenantSettings {
@@ -784,7 +1386,7 @@ type SubscriptionRegistered struct {
 
 func (x *SubscriptionRegistered) Reset() {
 	*x = SubscriptionRegistered{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[10]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -796,7 +1398,7 @@ func (x *SubscriptionRegistered) String() string {
 func (*SubscriptionRegistered) ProtoMessage() {}
 
 func (x *SubscriptionRegistered) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[10]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -809,12 +1411,327 @@ func (x *SubscriptionRegistered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscriptionRegistered.ProtoReflect.Descriptor instead.
 func (*SubscriptionRegistered) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{10}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SubscriptionRegistered) GetDisplayName() string {
 	if x != nil {
 		return x.DisplayName
+	}
+	return ""
+}
+
+// It became known which human has the account of the event's actor, by the token of what the account did, or tried to do
+// (R51). From then on, whoever is asked with several accounts counts once. Recorded once for each account.
+type AccountIdentified struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AccountIdentified) Reset() {
+	*x = AccountIdentified{}
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AccountIdentified) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AccountIdentified) ProtoMessage() {}
+
+func (x *AccountIdentified) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AccountIdentified.ProtoReflect.Descriptor instead.
+func (*AccountIdentified) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{19}
+}
+
+// The subscription went to another customer, who is not named. Its roles ended, and no access to it can be allowed here.
+type SubscriptionGivenUp struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Why, as the provider's onboarding wrote it.
+	Reason        string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubscriptionGivenUp) Reset() {
+	*x = SubscriptionGivenUp{}
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubscriptionGivenUp) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubscriptionGivenUp) ProtoMessage() {}
+
+func (x *SubscriptionGivenUp) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubscriptionGivenUp.ProtoReflect.Descriptor instead.
+func (*SubscriptionGivenUp) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *SubscriptionGivenUp) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// A subscription as a tenant has it.
+type OwnedSubscription struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tenant.
+	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// The subscription's id as it is written there; the ownership's own id is the same in lower case.
+	SubscriptionId string `protobuf:"bytes,2,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
+	// The subscription's name there; 1 to 120 characters.
+	DisplayName   string `protobuf:"bytes,3,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OwnedSubscription) Reset() {
+	*x = OwnedSubscription{}
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OwnedSubscription) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OwnedSubscription) ProtoMessage() {}
+
+func (x *OwnedSubscription) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OwnedSubscription.ProtoReflect.Descriptor instead.
+func (*OwnedSubscription) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *OwnedSubscription) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *OwnedSubscription) GetSubscriptionId() string {
+	if x != nil {
+		return x.SubscriptionId
+	}
+	return ""
+}
+
+func (x *OwnedSubscription) GetDisplayName() string {
+	if x != nil {
+		return x.DisplayName
+	}
+	return ""
+}
+
+// A subscription belongs to a customer. The event is about the provider's aggregate of kind ownership whose id is the
+// subscription's id in lower case, so that each has one owner (R48).
+type OwnershipRecorded struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The owner.
+	Owner *OwnedSubscription `protobuf:"bytes,1,opt,name=owner,proto3" json:"owner,omitempty"`
+	// True if the customer had registered it before ownership was recorded, so that no inventory vouches for it.
+	Adopted       bool `protobuf:"varint,2,opt,name=adopted,proto3" json:"adopted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OwnershipRecorded) Reset() {
+	*x = OwnershipRecorded{}
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OwnershipRecorded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OwnershipRecorded) ProtoMessage() {}
+
+func (x *OwnershipRecorded) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OwnershipRecorded.ProtoReflect.Descriptor instead.
+func (*OwnershipRecorded) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *OwnershipRecorded) GetOwner() *OwnedSubscription {
+	if x != nil {
+		return x.Owner
+	}
+	return nil
+}
+
+func (x *OwnershipRecorded) GetAdopted() bool {
+	if x != nil {
+		return x.Adopted
+	}
+	return false
+}
+
+// Before ownership was recorded, this subscription had been registered more than once. It belongs to nobody, and no access
+// to it is given, until the provider's onboarding says whose it is (R48).
+type OwnershipContested struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The registrations, in the order in which they were made; at least two.
+	Registered    []*OwnedSubscription `protobuf:"bytes,1,rep,name=registered,proto3" json:"registered,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OwnershipContested) Reset() {
+	*x = OwnershipContested{}
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OwnershipContested) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OwnershipContested) ProtoMessage() {}
+
+func (x *OwnershipContested) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OwnershipContested.ProtoReflect.Descriptor instead.
+func (*OwnershipContested) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *OwnershipContested) GetRegistered() []*OwnedSubscription {
+	if x != nil {
+		return x.Registered
+	}
+	return nil
+}
+
+// The subscription belongs to another customer from now on.
+type OwnershipTransferred struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tenant that it belonged to; empty if it was contested.
+	From string `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	// The owner.
+	Owner *OwnedSubscription `protobuf:"bytes,2,opt,name=owner,proto3" json:"owner,omitempty"`
+	// Why.
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OwnershipTransferred) Reset() {
+	*x = OwnershipTransferred{}
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OwnershipTransferred) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OwnershipTransferred) ProtoMessage() {}
+
+func (x *OwnershipTransferred) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OwnershipTransferred.ProtoReflect.Descriptor instead.
+func (*OwnershipTransferred) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *OwnershipTransferred) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *OwnershipTransferred) GetOwner() *OwnedSubscription {
+	if x != nil {
+		return x.Owner
+	}
+	return nil
+}
+
+func (x *OwnershipTransferred) GetReason() string {
+	if x != nil {
+		return x.Reason
 	}
 	return ""
 }
@@ -840,7 +1757,7 @@ type RoleAssignment struct {
 
 func (x *RoleAssignment) Reset() {
 	*x = RoleAssignment{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[11]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -852,7 +1769,7 @@ func (x *RoleAssignment) String() string {
 func (*RoleAssignment) ProtoMessage() {}
 
 func (x *RoleAssignment) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[11]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -865,7 +1782,7 @@ func (x *RoleAssignment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoleAssignment.ProtoReflect.Descriptor instead.
 func (*RoleAssignment) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{11}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RoleAssignment) GetId() string {
@@ -921,7 +1838,7 @@ type RoleAssigned struct {
 
 func (x *RoleAssigned) Reset() {
 	*x = RoleAssigned{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[12]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -933,7 +1850,7 @@ func (x *RoleAssigned) String() string {
 func (*RoleAssigned) ProtoMessage() {}
 
 func (x *RoleAssigned) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[12]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -946,7 +1863,7 @@ func (x *RoleAssigned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoleAssigned.ProtoReflect.Descriptor instead.
 func (*RoleAssigned) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{12}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RoleAssigned) GetAssignment() *RoleAssignment {
@@ -967,7 +1884,7 @@ type RoleRemoved struct {
 
 func (x *RoleRemoved) Reset() {
 	*x = RoleRemoved{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[13]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -979,7 +1896,7 @@ func (x *RoleRemoved) String() string {
 func (*RoleRemoved) ProtoMessage() {}
 
 func (x *RoleRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[13]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -992,7 +1909,7 @@ func (x *RoleRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoleRemoved.ProtoReflect.Descriptor instead.
 func (*RoleRemoved) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{13}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *RoleRemoved) GetAssignmentId() string {
@@ -1015,7 +1932,7 @@ type RoleActivated struct {
 
 func (x *RoleActivated) Reset() {
 	*x = RoleActivated{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[14]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1027,7 +1944,7 @@ func (x *RoleActivated) String() string {
 func (*RoleActivated) ProtoMessage() {}
 
 func (x *RoleActivated) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[14]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1040,7 +1957,7 @@ func (x *RoleActivated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoleActivated.ProtoReflect.Descriptor instead.
 func (*RoleActivated) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{14}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RoleActivated) GetAssignmentId() string {
@@ -1068,7 +1985,7 @@ type RoleDeactivated struct {
 
 func (x *RoleDeactivated) Reset() {
 	*x = RoleDeactivated{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[15]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1080,7 +1997,7 @@ func (x *RoleDeactivated) String() string {
 func (*RoleDeactivated) ProtoMessage() {}
 
 func (x *RoleDeactivated) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[15]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1093,7 +2010,7 @@ func (x *RoleDeactivated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoleDeactivated.ProtoReflect.Descriptor instead.
 func (*RoleDeactivated) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{15}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *RoleDeactivated) GetAssignmentId() string {
@@ -1108,12 +2025,48 @@ var File_lockbox_v1_tenant_proto protoreflect.FileDescriptor
 const file_lockbox_v1_tenant_proto_rawDesc = "" +
 	"\n" +
 	"\x17lockbox/v1/tenant.proto\x12\n" +
-	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\"k\n" +
+	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x16lockbox/v1/prose.proto\"\x85\x04\n" +
 	"\fTenantIssuer\x12\x10\n" +
 	"\x03url\x18\x01 \x01(\tR\x03url\x12\x1a\n" +
 	"\baudience\x18\x02 \x01(\tR\baudience\x12\x12\n" +
 	"\x04jwks\x18\x03 \x01(\fR\x04jwks\x12\x19\n" +
-	"\bjwks_url\x18\x04 \x01(\tR\ajwksUrl\"\xfe\x01\n" +
+	"\bjwks_url\x18\x04 \x01(\tR\ajwksUrl\x12\x1f\n" +
+	"\vhuman_claim\x18( \x01(\tR\n" +
+	"humanClaim\x12\x1c\n" +
+	"\taudiences\x18\x14 \x03(\tR\taudiences\x12\x1b\n" +
+	"\tclient_id\x18\x15 \x01(\tR\bclientId\x12&\n" +
+	"\x0fprivate_key_jwt\x18\x16 \x01(\bR\rprivateKeyJwt\x12#\n" +
+	"\rsubject_claim\x18< \x01(\tR\fsubjectClaim\x120\n" +
+	"\x14multi_factor_methods\x18= \x03(\tR\x12multiFactorMethods\x120\n" +
+	"\x14multi_factor_classes\x18> \x03(\tR\x12multiFactorClasses\x12!\n" +
+	"\flocale_claim\x18? \x01(\tR\vlocaleClaim\x12:\n" +
+	"\x19authentication_time_claim\x18@ \x01(\tR\x17authenticationTimeClaim\x12,\n" +
+	"\x12multi_factor_claim\x18A \x01(\tR\x10multiFactorClaim\"\xc3\x01\n" +
+	"\fSignInChange\x120\n" +
+	"\x06issuer\x18\x01 \x01(\v2\x18.lockbox.v1.TenantIssuerR\x06issuer\x12:\n" +
+	"\x0eadministrators\x18\x02 \x03(\v2\x12.lockbox.v1.PersonR\x0eadministrators\x12'\n" +
+	"\fdisplay_name\x18\x03 \x01(\tB\x04\xd8\xf6\x18\x01R\vdisplayName\x12\x1c\n" +
+	"\x06reason\x18\x04 \x01(\tB\x04\xd8\xf6\x18\x02R\x06reason\"\xaa\x01\n" +
+	"\x14SignInChangeProposed\x12-\n" +
+	"\x05route\x18\x01 \x01(\x0e2\x17.lockbox.v1.SignInRouteR\x05route\x120\n" +
+	"\x06change\x18\x02 \x01(\v2\x18.lockbox.v1.SignInChangeR\x06change\x121\n" +
+	"\x06due_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05dueAt\"\xa0\x01\n" +
+	"\x15SignInChangeConfirmed\x12\x1b\n" +
+	"\tchange_id\x18\x01 \x01(\tR\bchangeId\x121\n" +
+	"\x06due_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05dueAt\x127\n" +
+	"\tremind_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\bremindAt\"b\n" +
+	"\x13SignInChangeStopped\x12\x1b\n" +
+	"\tchange_id\x18\x01 \x01(\tR\bchangeId\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x16\n" +
+	"\x06lapsed\x18\x03 \x01(\bR\x06lapsed\"3\n" +
+	"\x14SignInChangeReminded\x12\x1b\n" +
+	"\tchange_id\x18\x01 \x01(\tR\bchangeId\",\n" +
+	"\rSignInChanged\x12\x1b\n" +
+	"\tchange_id\x18\x01 \x01(\tR\bchangeId\"\x13\n" +
+	"\x11FormerSignInEnded\"L\n" +
+	"\bSignedIn\x12\x14\n" +
+	"\x05first\x18\x01 \x01(\bR\x05first\x12*\n" +
+	"\x11stopped_change_id\x18\x02 \x01(\tR\x0fstoppedChangeId\"\xfe\x01\n" +
 	"\rTenantCreated\x12!\n" +
 	"\fdisplay_name\x18\x01 \x01(\tR\vdisplayName\x12+\n" +
 	"\x04plan\x18\x02 \x01(\x0e2\x17.lockbox.v1.SupportPlanR\x04plan\x120\n" +
@@ -1145,7 +2098,25 @@ const file_lockbox_v1_tenant_proto_rawDesc = "" +
 	"\x0fSettingsChanged\x126\n" +
 	"\bsettings\x18\x01 \x01(\v2\x1a.lockbox.v1.TenantSettingsR\bsettings\";\n" +
 	"\x16SubscriptionRegistered\x12!\n" +
-	"\fdisplay_name\x18\x01 \x01(\tR\vdisplayName\"\x85\x02\n" +
+	"\fdisplay_name\x18\x01 \x01(\tR\vdisplayName\"\x13\n" +
+	"\x11AccountIdentified\"-\n" +
+	"\x13SubscriptionGivenUp\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\"w\n" +
+	"\x11OwnedSubscription\x12\x16\n" +
+	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12'\n" +
+	"\x0fsubscription_id\x18\x02 \x01(\tR\x0esubscriptionId\x12!\n" +
+	"\fdisplay_name\x18\x03 \x01(\tR\vdisplayName\"b\n" +
+	"\x11OwnershipRecorded\x123\n" +
+	"\x05owner\x18\x01 \x01(\v2\x1d.lockbox.v1.OwnedSubscriptionR\x05owner\x12\x18\n" +
+	"\aadopted\x18\x02 \x01(\bR\aadopted\"S\n" +
+	"\x12OwnershipContested\x12=\n" +
+	"\n" +
+	"registered\x18\x01 \x03(\v2\x1d.lockbox.v1.OwnedSubscriptionR\n" +
+	"registered\"w\n" +
+	"\x14OwnershipTransferred\x12\x12\n" +
+	"\x04from\x18\x01 \x01(\tR\x04from\x123\n" +
+	"\x05owner\x18\x02 \x01(\v2\x1d.lockbox.v1.OwnedSubscriptionR\x05owner\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x85\x02\n" +
 	"\x0eRoleAssignment\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12*\n" +
 	"\x06person\x18\x02 \x01(\v2\x12.lockbox.v1.PersonR\x06person\x12$\n" +
@@ -1164,7 +2135,12 @@ const file_lockbox_v1_tenant_proto_rawDesc = "" +
 	"\rassignment_id\x18\x01 \x01(\tR\fassignmentId\x120\n" +
 	"\x05until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"6\n" +
 	"\x0fRoleDeactivated\x12#\n" +
-	"\rassignment_id\x18\x01 \x01(\tR\fassignmentId*o\n" +
+	"\rassignment_id\x18\x01 \x01(\tR\fassignmentId*\x82\x01\n" +
+	"\vSignInRoute\x12\x1d\n" +
+	"\x19SIGN_IN_ROUTE_UNSPECIFIED\x10\x00\x12\x1c\n" +
+	"\x18SIGN_IN_ROUTE_CORRECTION\x10\x01\x12\x1a\n" +
+	"\x16SIGN_IN_ROUTE_CUSTOMER\x10\x02\x12\x1a\n" +
+	"\x16SIGN_IN_ROUTE_RECOVERY\x10\x03*o\n" +
 	"\bFallback\x12\x18\n" +
 	"\x14FALLBACK_UNSPECIFIED\x10\x00\x12\"\n" +
 	"\x1eFALLBACK_GLOBAL_ADMINISTRATORS\x10\x01\x12%\n" +
@@ -1194,54 +2170,79 @@ func file_lockbox_v1_tenant_proto_rawDescGZIP() []byte {
 	return file_lockbox_v1_tenant_proto_rawDescData
 }
 
-var file_lockbox_v1_tenant_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_lockbox_v1_tenant_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_lockbox_v1_tenant_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_lockbox_v1_tenant_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_lockbox_v1_tenant_proto_goTypes = []any{
-	(Fallback)(0),                  // 0: lockbox.v1.Fallback
-	(Role)(0),                      // 1: lockbox.v1.Role
-	(AssignmentScope)(0),           // 2: lockbox.v1.AssignmentScope
-	(*TenantIssuer)(nil),           // 3: lockbox.v1.TenantIssuer
-	(*TenantCreated)(nil),          // 4: lockbox.v1.TenantCreated
-	(*SupportPlanChanged)(nil),     // 5: lockbox.v1.SupportPlanChanged
-	(*LockboxEnabled)(nil),         // 6: lockbox.v1.LockboxEnabled
-	(*LockboxDisabled)(nil),        // 7: lockbox.v1.LockboxDisabled
-	(*PreviewSignedUp)(nil),        // 8: lockbox.v1.PreviewSignedUp
-	(*PreviewSignedOff)(nil),       // 9: lockbox.v1.PreviewSignedOff
-	(*AlternateAddress)(nil),       // 10: lockbox.v1.AlternateAddress
-	(*TenantSettings)(nil),         // 11: lockbox.v1.TenantSettings
-	(*SettingsChanged)(nil),        // 12: lockbox.v1.SettingsChanged
-	(*SubscriptionRegistered)(nil), // 13: lockbox.v1.SubscriptionRegistered
-	(*RoleAssignment)(nil),         // 14: lockbox.v1.RoleAssignment
-	(*RoleAssigned)(nil),           // 15: lockbox.v1.RoleAssigned
-	(*RoleRemoved)(nil),            // 16: lockbox.v1.RoleRemoved
-	(*RoleActivated)(nil),          // 17: lockbox.v1.RoleActivated
-	(*RoleDeactivated)(nil),        // 18: lockbox.v1.RoleDeactivated
-	(SupportPlan)(0),               // 19: lockbox.v1.SupportPlan
-	(*durationpb.Duration)(nil),    // 20: google.protobuf.Duration
-	(*Person)(nil),                 // 21: lockbox.v1.Person
-	(*timestamppb.Timestamp)(nil),  // 22: google.protobuf.Timestamp
+	(SignInRoute)(0),               // 0: lockbox.v1.SignInRoute
+	(Fallback)(0),                  // 1: lockbox.v1.Fallback
+	(Role)(0),                      // 2: lockbox.v1.Role
+	(AssignmentScope)(0),           // 3: lockbox.v1.AssignmentScope
+	(*TenantIssuer)(nil),           // 4: lockbox.v1.TenantIssuer
+	(*SignInChange)(nil),           // 5: lockbox.v1.SignInChange
+	(*SignInChangeProposed)(nil),   // 6: lockbox.v1.SignInChangeProposed
+	(*SignInChangeConfirmed)(nil),  // 7: lockbox.v1.SignInChangeConfirmed
+	(*SignInChangeStopped)(nil),    // 8: lockbox.v1.SignInChangeStopped
+	(*SignInChangeReminded)(nil),   // 9: lockbox.v1.SignInChangeReminded
+	(*SignInChanged)(nil),          // 10: lockbox.v1.SignInChanged
+	(*FormerSignInEnded)(nil),      // 11: lockbox.v1.FormerSignInEnded
+	(*SignedIn)(nil),               // 12: lockbox.v1.SignedIn
+	(*TenantCreated)(nil),          // 13: lockbox.v1.TenantCreated
+	(*SupportPlanChanged)(nil),     // 14: lockbox.v1.SupportPlanChanged
+	(*LockboxEnabled)(nil),         // 15: lockbox.v1.LockboxEnabled
+	(*LockboxDisabled)(nil),        // 16: lockbox.v1.LockboxDisabled
+	(*PreviewSignedUp)(nil),        // 17: lockbox.v1.PreviewSignedUp
+	(*PreviewSignedOff)(nil),       // 18: lockbox.v1.PreviewSignedOff
+	(*AlternateAddress)(nil),       // 19: lockbox.v1.AlternateAddress
+	(*TenantSettings)(nil),         // 20: lockbox.v1.TenantSettings
+	(*SettingsChanged)(nil),        // 21: lockbox.v1.SettingsChanged
+	(*SubscriptionRegistered)(nil), // 22: lockbox.v1.SubscriptionRegistered
+	(*AccountIdentified)(nil),      // 23: lockbox.v1.AccountIdentified
+	(*SubscriptionGivenUp)(nil),    // 24: lockbox.v1.SubscriptionGivenUp
+	(*OwnedSubscription)(nil),      // 25: lockbox.v1.OwnedSubscription
+	(*OwnershipRecorded)(nil),      // 26: lockbox.v1.OwnershipRecorded
+	(*OwnershipContested)(nil),     // 27: lockbox.v1.OwnershipContested
+	(*OwnershipTransferred)(nil),   // 28: lockbox.v1.OwnershipTransferred
+	(*RoleAssignment)(nil),         // 29: lockbox.v1.RoleAssignment
+	(*RoleAssigned)(nil),           // 30: lockbox.v1.RoleAssigned
+	(*RoleRemoved)(nil),            // 31: lockbox.v1.RoleRemoved
+	(*RoleActivated)(nil),          // 32: lockbox.v1.RoleActivated
+	(*RoleDeactivated)(nil),        // 33: lockbox.v1.RoleDeactivated
+	(*Person)(nil),                 // 34: lockbox.v1.Person
+	(*timestamppb.Timestamp)(nil),  // 35: google.protobuf.Timestamp
+	(SupportPlan)(0),               // 36: lockbox.v1.SupportPlan
+	(*durationpb.Duration)(nil),    // 37: google.protobuf.Duration
 }
 var file_lockbox_v1_tenant_proto_depIdxs = []int32{
-	19, // 0: lockbox.v1.TenantCreated.plan:type_name -> lockbox.v1.SupportPlan
-	3,  // 1: lockbox.v1.TenantCreated.issuer:type_name -> lockbox.v1.TenantIssuer
-	14, // 2: lockbox.v1.TenantCreated.administrator:type_name -> lockbox.v1.RoleAssignment
-	19, // 3: lockbox.v1.SupportPlanChanged.from:type_name -> lockbox.v1.SupportPlan
-	19, // 4: lockbox.v1.SupportPlanChanged.to:type_name -> lockbox.v1.SupportPlan
-	10, // 5: lockbox.v1.TenantSettings.alternates:type_name -> lockbox.v1.AlternateAddress
-	0,  // 6: lockbox.v1.TenantSettings.fallback:type_name -> lockbox.v1.Fallback
-	20, // 7: lockbox.v1.TenantSettings.max_authentication_age:type_name -> google.protobuf.Duration
-	11, // 8: lockbox.v1.SettingsChanged.settings:type_name -> lockbox.v1.TenantSettings
-	21, // 9: lockbox.v1.RoleAssignment.person:type_name -> lockbox.v1.Person
-	1,  // 10: lockbox.v1.RoleAssignment.role:type_name -> lockbox.v1.Role
-	2,  // 11: lockbox.v1.RoleAssignment.scope:type_name -> lockbox.v1.AssignmentScope
-	22, // 12: lockbox.v1.RoleAssignment.expires_at:type_name -> google.protobuf.Timestamp
-	14, // 13: lockbox.v1.RoleAssigned.assignment:type_name -> lockbox.v1.RoleAssignment
-	22, // 14: lockbox.v1.RoleActivated.until:type_name -> google.protobuf.Timestamp
-	15, // [15:15] is the sub-list for method output_type
-	15, // [15:15] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	4,  // 0: lockbox.v1.SignInChange.issuer:type_name -> lockbox.v1.TenantIssuer
+	34, // 1: lockbox.v1.SignInChange.administrators:type_name -> lockbox.v1.Person
+	0,  // 2: lockbox.v1.SignInChangeProposed.route:type_name -> lockbox.v1.SignInRoute
+	5,  // 3: lockbox.v1.SignInChangeProposed.change:type_name -> lockbox.v1.SignInChange
+	35, // 4: lockbox.v1.SignInChangeProposed.due_at:type_name -> google.protobuf.Timestamp
+	35, // 5: lockbox.v1.SignInChangeConfirmed.due_at:type_name -> google.protobuf.Timestamp
+	35, // 6: lockbox.v1.SignInChangeConfirmed.remind_at:type_name -> google.protobuf.Timestamp
+	36, // 7: lockbox.v1.TenantCreated.plan:type_name -> lockbox.v1.SupportPlan
+	4,  // 8: lockbox.v1.TenantCreated.issuer:type_name -> lockbox.v1.TenantIssuer
+	29, // 9: lockbox.v1.TenantCreated.administrator:type_name -> lockbox.v1.RoleAssignment
+	36, // 10: lockbox.v1.SupportPlanChanged.from:type_name -> lockbox.v1.SupportPlan
+	36, // 11: lockbox.v1.SupportPlanChanged.to:type_name -> lockbox.v1.SupportPlan
+	19, // 12: lockbox.v1.TenantSettings.alternates:type_name -> lockbox.v1.AlternateAddress
+	1,  // 13: lockbox.v1.TenantSettings.fallback:type_name -> lockbox.v1.Fallback
+	37, // 14: lockbox.v1.TenantSettings.max_authentication_age:type_name -> google.protobuf.Duration
+	20, // 15: lockbox.v1.SettingsChanged.settings:type_name -> lockbox.v1.TenantSettings
+	25, // 16: lockbox.v1.OwnershipRecorded.owner:type_name -> lockbox.v1.OwnedSubscription
+	25, // 17: lockbox.v1.OwnershipContested.registered:type_name -> lockbox.v1.OwnedSubscription
+	25, // 18: lockbox.v1.OwnershipTransferred.owner:type_name -> lockbox.v1.OwnedSubscription
+	34, // 19: lockbox.v1.RoleAssignment.person:type_name -> lockbox.v1.Person
+	2,  // 20: lockbox.v1.RoleAssignment.role:type_name -> lockbox.v1.Role
+	3,  // 21: lockbox.v1.RoleAssignment.scope:type_name -> lockbox.v1.AssignmentScope
+	35, // 22: lockbox.v1.RoleAssignment.expires_at:type_name -> google.protobuf.Timestamp
+	29, // 23: lockbox.v1.RoleAssigned.assignment:type_name -> lockbox.v1.RoleAssignment
+	35, // 24: lockbox.v1.RoleActivated.until:type_name -> google.protobuf.Timestamp
+	25, // [25:25] is the sub-list for method output_type
+	25, // [25:25] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_tenant_proto_init() }
@@ -1250,13 +2251,14 @@ func file_lockbox_v1_tenant_proto_init() {
 		return
 	}
 	file_lockbox_v1_common_proto_init()
+	file_lockbox_v1_prose_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lockbox_v1_tenant_proto_rawDesc), len(file_lockbox_v1_tenant_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   16,
+			NumEnums:      4,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

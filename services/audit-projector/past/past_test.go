@@ -7,8 +7,8 @@ import (
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/catalogue"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/story"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
-	"github.com/openlockbox/lockbox/services/audit-projector/internal/story"
 	"github.com/openlockbox/lockbox/services/audit-projector/past"
 )
 
@@ -18,9 +18,8 @@ import (
 func TestWhatStoodAtEachHour(t *testing.T) {
 	begun := time.Date(2026, 5, 12, 8, 0, 0, 0, time.UTC)
 	s := story.New(begun)
-	grace, otto := story.Customer("meadowbank", "grace", "Grace Green"), story.Customer("meadowbank", "otto", "Otto Owner")
-	erin, olga := story.Provider("erin", "Erin Ellis", "support-engineers"),
-		story.Provider("olga", "Olga Orlova", "security-officers")
+	grace, otto := story.Customer("meadowbank", "grace"), story.Customer("meadowbank", "otto")
+	erin, olga := story.Provider("erin", "support-engineers"), story.Provider("olga", "security-officers")
 	at := func(hour float64) past.At {
 		return past.At{Stream: &story.Stream{Entries: s.Entries}, Time: begun.Add(time.Duration(hour * float64(time.Hour)))}
 	}
@@ -28,7 +27,7 @@ func TestWhatStoodAtEachHour(t *testing.T) {
 
 	s.Create("meadowbank", "Meadow Bank", nil, grace)
 	turn(1)
-	s.Subscription(grace, "meadowbank", "prod", "Production")
+	s.Subscription("meadowbank", "prod", "Production")
 	s.Assign(grace, "meadowbank", "prod", "otto-owner", otto, lockboxv1.Role_ROLE_OWNER, false)
 	s.Ticket(otto, "meadowbank", "SR-1", "It hangs", "prod")
 	turn(2)

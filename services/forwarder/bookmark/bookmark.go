@@ -50,7 +50,7 @@ var errFirst = errors.New("the first event")
 // Check rejects a mark that was taken on another stream, and records the stream's hash in a new mark.
 func (m *Mark) Check(ctx context.Context, from Source, name string) error {
 	stream := ""
-	err := from.Replay(ctx, journal.Replay{From: 1}, func(e journal.Entry) error {
+	err := from.Replay(ctx, journal.Replay{From: 1, Undecoded: true}, func(e journal.Entry) error {
 		sum := sha256.Sum256(e.Data)
 		stream = hex.EncodeToString(sum[:])
 		return errFirst

@@ -24,7 +24,7 @@ People to be, in the portal, with --as, or with lockbox login (a customer's with
 Try this, in another terminal:
 %[7]s  %[2]s intent submit --as erin --tenant %[3]s --subscription %[4]s \
       --type compute/virtual-machines --scenario memory-dump \
-      --resource /subscriptions/%[4]s/virtualMachines/payments-1 \
+      --resource %[9]s \
       --reason-type CUSTOMER_INITIATED_SUPPORT --ticket %[5]s \
       --justification "The machine hangs; a memory dump will show where."
   %[2]s approval list --as otto
@@ -32,7 +32,8 @@ Try this, in another terminal:
   %[2]s request show --as erin REQUEST-ID
   %[2]s audit list --as audrey
 %[8]s
-`, people(), program, devissuer.TenantBank, BankProduction, BankTicket, devissuer.TenantHealth, data, browser)
+`, people(), program, devissuer.TenantBank, BankProduction, BankTicket, devissuer.TenantHealth, data, browser,
+		Machine(BankProduction, "payments-1"))
 	return err
 }
 

@@ -3,6 +3,7 @@ package demo
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/services/lockbox/demo/devissuer"
@@ -10,12 +11,12 @@ import (
 	"github.com/openlockbox/lockbox/services/portal"
 )
 
-// Notifier returns the demo provider's mail settings: the development mailbox, and a mail address for each group of
-// internal approvers.
+// Notifier returns the demo provider's mail settings: the development mailbox, a mail address for each group of
+// internal approvers, and digests that come while one is still looking.
 func Notifier() notifier.Config {
 	return notifier.Config{
 		Provider: devissuer.Provider,
-		SMTP:     notifier.SMTP{From: "lockbox@nimbus.example"},
+		SMTP:     notifier.SMTP{From: "lockbox@nimbus.example"}, DigestAfter: time.Minute,
 		Groups: map[string][]string{
 			aggregate.SupportLeads: {"lena@nimbus.example"}, aggregate.DevOpsManagers: {"derek@nimbus.example"},
 			aggregate.SecurityOfficers: {"olga@nimbus.example"},

@@ -27,6 +27,12 @@ const (
 	HealthTicket   = "SR-2026-0002"
 )
 
+// Machine returns the resource id of a virtual machine in a subscription.
+func Machine(subscription, name string) string {
+	return "/subscriptions/" + subscription + "/resourceGroups/payments" +
+		"/providers/Microsoft.Compute/virtualMachines/" + name
+}
+
 type step struct {
 	as, tenant, about string
 	command           *lockboxv1.Command
@@ -35,7 +41,21 @@ type step struct {
 // Seed creates what does not exist yet. Each step has the same command id on every run, so running it again changes
 // nothing.
 func Seed(ctx context.Context, nc *nats.Conn, issuer *devissuer.Issuer, now func() time.Time) error {
+	return seed(ctx, nc, issuer, now, func(step) bool { return true })
+}
+
+// SeedTenants creates the customers alone, as Seed does first; Seed does the rest.
+func SeedTenants(ctx context.Context, nc *nats.Conn, issuer *devissuer.Issuer, now func() time.Time) error {
+	return seed(ctx, nc, issuer, now, func(s step) bool { return s.command.GetCreateTenant() != nil })
+}
+
+func seed(
+	ctx context.Context, nc *nats.Conn, issuer *devissuer.Issuer, now func() time.Time, wanted func(step) bool,
+) error {
 	for i, s := range steps(issuer) {
+		if !wanted(s) {
+			continue
+		}
 		token, err := issuer.Token(s.as, now())
 		if err != nil {
 			return err
@@ -64,13 +84,13 @@ func steps(d *devissuer.Issuer) []step {
 				},
 			}}}},
 		{"grace", bank, "", assign(d, "audrey-auditor", "audrey", lockboxv1.Role_ROLE_AUDITOR, tenantScope)},
-		{"grace", bank, BankProduction, subscription("Production")},
+		{"onboarding", bank, BankProduction, subscription("Production")},
 		{"grace", bank, BankProduction, assign(d, "otto-owner", "otto", lockboxv1.Role_ROLE_OWNER, subscriptionScope)},
 		{"grace", bank, BankProduction, assign(d, "fleur-approver", "fleur", lockboxv1.Role_ROLE_LOCKBOX_APPROVER,
 			subscriptionScope)},
 		{"grace", bank, BankProduction, eligible(assign(d, "eli-eligible", "eli", lockboxv1.Role_ROLE_OWNER,
 			subscriptionScope))},
-		{"grace", bank, BankTest, subscription("Test")},
+		{"onboarding", bank, BankTest, subscription("Test")},
 		{"grace", bank, BankTest, assign(d, "otto-inherited", "otto", lockboxv1.Role_ROLE_OWNER, groupScope)},
 		{"otto", bank, BankTicket, ticket("The payment service does not answer",
 			"Since the update of last night the machine payments-1 hangs after a few minutes.", BankProduction)},
@@ -80,7 +100,7 @@ func steps(d *devissuer.Issuer) []step {
 			lockboxv1.SupportPlan_SUPPORT_PLAN_STANDARD)},
 		{"hana", health, "", &lockboxv1.Command{
 			Action: &lockboxv1.Command_EnableLockbox{EnableLockbox: &lockboxv1.EnableLockbox{}}}},
-		{"hana", health, HealthClinic, subscription("診療システム")},
+		{"onboarding", health, HealthClinic, subscription("診療システム")},
 		{"hana", health, HealthClinic, assign(d, "kenji-owner", "kenji", lockboxv1.Role_ROLE_OWNER, subscriptionScope)},
 		{"kenji", health, HealthTicket, ticket("予約データベースの応答が遅い", "昨夜から予約画面の表示に一分以上かかります。", HealthClinic)},
 		{"lena", health, HealthTicket, give(d, "bob")},
@@ -137,7 +157,7 @@ func send(ctx context.Context, nc *nats.Conn, c *lockboxv1.Command) error {
 	if err != nil {
 		return err
 	}
-	message, err := answered(ctx, nc, bus.CommandSubject(bus.Verb(c)), data)
+	message, err := answered(ctx, nc, bus.CommandSubject(bus.Client, bus.Verb(c)), data)
 	if err != nil {
 		return err
 	}

@@ -12,10 +12,10 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"sync"
 	"time"
 
 	"github.com/emersion/go-smtp"
+	"golang.org/x/sync/errgroup"
 )
 
 // Config configures where mails are received, stored and shown.
@@ -90,15 +90,13 @@ func (m *Mailbox) Run(ctx context.Context) error {
 	if m.http != nil {
 		serve = append(serve, func() error { return m.web.Serve(m.http) })
 	}
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	var serving sync.WaitGroup
+	serving, ctx := errgroup.WithContext(ctx)
 	for _, s := range serve {
-		serving.Go(func() { stop(s()) })
+		serving.Go(s)
 	}
 	<-ctx.Done()
 	m.Close()
-	serving.Wait()
+	_ = serving.Wait()
 	// The cause is set by the first to stop: the caller, by ending ctx, or one of the servers.
 	if why := context.Cause(ctx); !errors.Is(why, context.Canceled) && !errors.Is(why, context.DeadlineExceeded) {
 		return fmt.Errorf("mailbox: %w", why)

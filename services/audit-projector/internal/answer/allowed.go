@@ -2,55 +2,46 @@ package answer
 
 import (
 	"github.com/openlockbox/lockbox/pkg/aggregate"
-	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
 // What a viewer could do now is determined by the domain rules themselves: whether they would accept the command.
 
-// words is a placeholder for required texts.
+// words is a placeholder for texts.
 const words = "-"
-
-// possible lists all commands on a request, with their required fields.
-func possible(s request.State) []*lockboxv1.Command {
-	commands := []*lockboxv1.Command{
-		{Action: &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{}}},
-		{Action: &lockboxv1.Command_Deny{Deny: &lockboxv1.Deny{Reason: words}}},
-		{Action: &lockboxv1.Command_Ask{Ask: &lockboxv1.Ask{Text: words}}},
-		{Action: &lockboxv1.Command_Revoke{Revoke: &lockboxv1.Revoke{Reason: words}}},
-		{Action: &lockboxv1.Command_Withdraw{Withdraw: &lockboxv1.Withdraw{}}},
-		{Action: &lockboxv1.Command_Release{Release: &lockboxv1.Release{}}},
-		{Action: &lockboxv1.Command_InternalApprove{InternalApprove: &lockboxv1.InternalApprove{}}},
-		{Action: &lockboxv1.Command_InternalRefuse{InternalRefuse: &lockboxv1.InternalRefuse{Reason: words}}},
-	}
-	for _, q := range s.Questions {
-		if q.GetAnswerer() == nil {
-			answer := &lockboxv1.Answer{QuestionId: q.GetQuestionId(), Text: words}
-			return append(commands, &lockboxv1.Command{Action: &lockboxv1.Command_Answer{Answer: answer}})
-		}
-	}
-	return commands
-}
 
 // allowed lists the verbs of the commands that the viewer could give now.
 func (v *viewer) allowed(s request.State) (verbs []string) {
-	for _, c := range possible(s) {
+	for _, verb := range request.Verbs {
+		c := verb.Command(words)
+		if a := c.GetAnswer(); a != nil {
+			a.QuestionId = open(s)
+		}
 		if v.could(s, c) {
-			verbs = append(verbs, bus.Verb(c))
+			verbs = append(verbs, verb.Name)
 		}
 	}
 	return verbs
+}
+
+// open returns the first question without an answer; empty if there is none.
+func open(s request.State) string {
+	for _, q := range s.Questions {
+		if q.GetAnswerer() == nil {
+			return q.GetQuestionId()
+		}
+	}
+	return ""
 }
 
 // awaited reports whether a request awaits the viewer's own decision: whether their approval would count now (R15, R20,
 // R30, I10).
 func (v *viewer) awaited(s request.State) bool {
 	if v.by.GetSide() == lockboxv1.Side_SIDE_PROVIDER {
-		return v.could(s, &lockboxv1.Command{Action: &lockboxv1.Command_InternalApprove{
-			InternalApprove: &lockboxv1.InternalApprove{}}})
+		return v.could(s, request.InternalApprove.Command(""))
 	}
-	return v.could(s, &lockboxv1.Command{Action: &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{}}})
+	return v.could(s, request.Approve.Command(""))
 }
 
 // could reports whether the viewer's command would change the request now.
@@ -61,7 +52,7 @@ func (v *viewer) could(s request.State, c *lockboxv1.Command) bool {
 	}
 	w := request.World{Tenant: customer.Tenant}
 	if id := s.Intent.GetSubscriptionId(); id != "" {
-		sub := customer.Subscriptions[id]
+		sub, _ := customer.Subscription(id)
 		w.Subscription = &sub
 	}
 	c.Tenant, c.AggregateId = s.Tenant, s.ID

@@ -6,10 +6,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/story"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
-	"github.com/openlockbox/lockbox/services/audit-projector/internal/story"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
@@ -26,7 +27,7 @@ func (c *cast) commands(of, id string) []*lockboxv1.Command {
 		{Action: &lockboxv1.Command_InternalApprove{InternalApprove: &lockboxv1.InternalApprove{}}},
 		{Action: &lockboxv1.Command_InternalRefuse{InternalRefuse: &lockboxv1.InternalRefuse{Reason: "no"}}},
 	}
-	for _, q := range c.story.Request(of, id).Questions {
+	for _, q := range c.story.States.Request(aggregate.Request(of, id)).Questions {
 		list = append(list, &lockboxv1.Command{
 			Action: &lockboxv1.Command_Answer{Answer: &lockboxv1.Answer{QuestionId: q.GetQuestionId(), Text: "because"}}})
 	}

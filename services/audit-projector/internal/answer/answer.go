@@ -15,6 +15,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/activity"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/catalogue"
+	"github.com/openlockbox/lockbox/pkg/fair"
 	"github.com/openlockbox/lockbox/pkg/identity"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/refusal"
@@ -22,6 +23,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/projection"
+	"github.com/openlockbox/lockbox/services/audit-projector/internal/view"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -48,8 +50,17 @@ type Answerer struct {
 	Healthy func() error
 	// Receipts builds proofs for events of the log.
 	Receipts Receipts
+	// Callers remembers whose tokens were verified.
+	Callers *fair.Callers
 
 	waiting, strangers atomic.Int64
+}
+
+// Lane returns the lane in which a query waits to be answered, and whether its token was verified before.
+func (a *Answerer) Lane(data []byte) (lane string, known bool) {
+	q := new(lockboxv1.Query)
+	_ = proto.Unmarshal(data, q) // Answer refuses what is none
+	return a.Callers.Lane(q.GetTenant(), q.GetToken())
 }
 
 // Answer answers one message that arrived on a subject. There is always a reply; the error explains a refusal in it.
@@ -84,10 +95,17 @@ func (a *Answerer) answer(ctx context.Context, subject string, data []byte) (rep
 	if language == nil {
 		return nil, refusal.Invalid("language", "R24", "must be one of %s", strings.Join(tenant.Languages, ", "))
 	}
+	if q.GetGetSignIn() != nil {
+		return a.signIn(q.GetTenant())
+	}
 	if q.GetMinSequence() > a.Store.Sequence() {
 		if err := a.wait(ctx, q); err != nil {
 			return nil, err
 		}
+	}
+	// First without a snapshot, of which there are few: this may wait for a tenant's keys.
+	if err := a.verify(q); err != nil {
+		return nil, err
 	}
 	snapshot, err := a.Store.Snapshot(ctx)
 	if err != nil {
@@ -103,15 +121,30 @@ func (a *Answerer) answer(ctx context.Context, subject string, data []byte) (rep
 	return reply, v.ask(ctx, q, reply)
 }
 
+// signIn says how the portal signs a tenant's people in (R65). Whoever asks has not signed in yet, so no token is asked
+// for, and nothing is said of tenants that the portal has no client for.
+func (a *Answerer) signIn(tenantID string) (*lockboxv1.QueryReply, error) {
+	customers, err := a.Store.Customers()
+	if err != nil {
+		return nil, err
+	}
+	if c := customers[tenantID]; c != nil && c.Tenant.Fault == nil {
+		if options := view.SignIn(c.Tenant); options != nil {
+			return &lockboxv1.QueryReply{Sequence: a.Store.Sequence(),
+				Answer: &lockboxv1.QueryReply_SignIn{SignIn: options}}, nil
+		}
+	}
+	return nil, notFound()
+}
+
 // wait lets callers read their own writes. Waiting queries occupy capacity, so only a few may wait at once, and next to
 // none without a token that is valid as far as is known yet.
 func (a *Answerer) wait(ctx context.Context, q *lockboxv1.Query) error {
-	known, err := a.knows(ctx, q)
-	if err != nil {
+	if _, err := a.Store.Customers(); err != nil {
 		return err
 	}
 	waiting, most := &a.strangers, int64(mostStrangers)
-	if known {
+	if a.verify(q) == nil { // as far as is known yet: its tenant may just have been created
 		waiting, most = &a.waiting, mostWaiting
 	}
 	defer waiting.Add(-1)
@@ -127,15 +160,14 @@ func (a *Answerer) wait(ctx context.Context, q *lockboxv1.Query) error {
 	return nil
 }
 
-// knows reports whether the caller's token is valid according to the current projection. Its tenant may just have been
-// created.
-func (a *Answerer) knows(ctx context.Context, q *lockboxv1.Query) (bool, error) {
-	snapshot, err := a.Store.Snapshot(ctx)
+// verify verifies the caller's token according to the current projection.
+func (a *Answerer) verify(q *lockboxv1.Query) error {
+	customers, err := a.Store.Customers()
 	if err != nil {
-		return false, err
+		return err
 	}
-	_, refused := a.viewer(snapshot, q)
-	return refused == nil, snapshot.Close()
+	_, err = a.caller(customers, q, a.Now())
+	return err
 }
 
 // ask dispatches all queries.
@@ -170,8 +202,9 @@ func (v *viewer) ask(ctx context.Context, q *lockboxv1.Query, reply *lockboxv1.Q
 		reply.Answer = &lockboxv1.QueryReply_Approvers{Approvers: p}
 		return err
 	case *lockboxv1.Query_GetSelf:
-		reply.Answer = &lockboxv1.QueryReply_Self{Self: v.getSelf()}
-		return nil
+		self, err := v.getSelf()
+		reply.Answer = &lockboxv1.QueryReply_Self{Self: self}
+		return err
 	case *lockboxv1.Query_ListServices:
 		list, err := v.listServices()
 		reply.Answer = &lockboxv1.QueryReply_Services{Services: list}

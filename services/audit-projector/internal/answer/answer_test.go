@@ -12,9 +12,9 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/story"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/answer"
-	"github.com/openlockbox/lockbox/services/audit-projector/internal/story"
 	"github.com/openlockbox/lockbox/services/lockbox/demo/devissuer"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
@@ -103,7 +103,7 @@ func TestQueriesThatAreWrong(t *testing.T) {
 		"a person of two lines": {bus.QuerySubject("list_activity"),
 			signed(listActivity(bank, &lockboxv1.ListActivity{Person: "a\nb"})), "list_activity.person"},
 		"a long resource": {bus.QuerySubject("list_activity"),
-			signed(listActivity(bank, &lockboxv1.ListActivity{Resource: strings.Repeat("x", 513)})), "list_activity.resource"},
+			signed(listActivity(bank, &lockboxv1.ListActivity{Resource: strings.Repeat("x", 1026)})), "list_activity.resource"},
 		"a preview of stars": {bus.QuerySubject("preview_approvers"), signed(preview(bank, ">")),
 			"preview_approvers.subscription_id"},
 		"a list of tickets": {bus.QuerySubject("list_tickets"),
@@ -138,7 +138,8 @@ func TestActionsByEitherName(t *testing.T) {
 		list := p.query("grace", listActivity(bank,
 			&lockboxv1.ListActivity{Actions: []string{action}})).GetActivity().GetActivities()
 		if len(list) != 1 || list[0].GetEntry().GetAction() != "Deny Lockbox Request" ||
-			list[0].GetEvent().GetCustomerDenied() == nil || list[0].GetRequestId() != p.test[bank] {
+			list[0].GetEvent().GetCustomerDenied() == nil || list[0].GetRequestId() != p.test[bank] ||
+			list[0].GetRequester().GetPerson().GetSubject() == "" || len(list[0].GetRequestedResourceIds()) == 0 {
 			t.Errorf("%s: %v", action, list)
 		}
 	}

@@ -18,14 +18,15 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/fair"
 	"github.com/openlockbox/lockbox/pkg/identity"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/repository"
 	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/pkg/story"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/answer"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/projection"
-	"github.com/openlockbox/lockbox/services/audit-projector/internal/story"
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/proto"
 )
@@ -71,7 +72,7 @@ func newCrowded(b *testing.B) *crowded {
 	c.now = s.Now
 	c.answerer = &answer.Answerer{
 		Store: c.store, Verifier: verifier, Catalogue: repository.CatalogueInForce(), Now: func() time.Time { return c.now },
-		Healthy: func() error { return nil },
+		Healthy: func() error { return nil }, Callers: fair.NewCallers(),
 	}
 	return c
 }

@@ -5,13 +5,14 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/fair"
 	"github.com/openlockbox/lockbox/pkg/identity"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/repository"
+	"github.com/openlockbox/lockbox/pkg/story"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/answer"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/projection"
-	"github.com/openlockbox/lockbox/services/audit-projector/internal/story"
 	"github.com/openlockbox/lockbox/services/lockbox/demo/devissuer"
 	"go.uber.org/zap/zaptest"
 	"google.golang.org/protobuf/proto"
@@ -57,7 +58,7 @@ func newCast(t *testing.T) *cast {
 	t.Cleanup(func() { must(t, c.store.Close()) })
 	c.answerer = &answer.Answerer{
 		Store: c.store, Verifier: verifier, Catalogue: repository.CatalogueInForce(),
-		Now: func() time.Time { return c.story.Now }, Healthy: func() error { return nil },
+		Now: func() time.Time { return c.story.Now }, Healthy: func() error { return nil }, Callers: fair.NewCallers(),
 	}
 	return c
 }
@@ -68,7 +69,10 @@ func (c *cast) begin() {
 	for tenant, who := range map[string]string{bank: "grace", health: "hana"} {
 		c.story.Create(tenant, "The "+tenant, c.issuer.TenantIssuer(tenant), c.actor(who))
 		for _, sub := range []string{"prod", "test"} {
-			c.story.Subscription(c.actor(who), tenant, sub, "The "+sub+" of "+tenant)
+			if tenant == health {
+				sub = "clinic-" + sub
+			}
+			c.story.Subscription(tenant, sub, "The "+sub+" of "+tenant)
 		}
 	}
 }

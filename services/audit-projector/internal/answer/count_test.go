@@ -6,9 +6,10 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/pkg/story"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
-	"github.com/openlockbox/lockbox/services/audit-projector/internal/story"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // Counted is what would be listed, page by page, to that person at that moment.
@@ -30,8 +31,14 @@ func TestTheCountIsThatOfTheWholeList(t *testing.T) {
 			c.story.Submit(erin, story.Disk(bank, sub, "b"))
 		}
 	}
-	c.story.Submit(erin, story.Dump(health, "prod", "a"))
-	c.story.Submit(erin, story.Disk(health, "prod", "a"))
+	c.story.Submit(erin, story.Dump(health, "clinic-prod", "a"))
+	for i, where := range [][2]string{{bank, "prod"}, {bank, "test"}, {health, "clinic-prod"}} {
+		in := story.Dump(where[0], where[1], "a")
+		in.Scenario = "platform-health"
+		c.story.Now = c.story.Now.Add(time.Duration(i) * time.Minute)
+		c.story.Submit(erin, in)
+	}
+	c.story.Submit(erin, story.Disk(health, "clinic-prod", "a"))
 	c.story.Command(c.actor("otto"), story.Approve(bank, decided[0]))
 	c.story.Command(c.actor("otto"), story.Deny(bank, decided[2]))
 
@@ -48,7 +55,10 @@ func TestTheCountIsThatOfTheWholeList(t *testing.T) {
 		"pending of one": {SubscriptionId: "test", Statuses: []request.Status{request.CustomerNotified}},
 		"over": {Statuses: []request.Status{request.Completed, request.Denied, request.Expired,
 			request.InternalExpired}},
-		"every status":    {Statuses: all},
+		"every status": {Statuses: all},
+		"waived":       {Waived: true}, "waived of one": {Waived: true, SubscriptionId: "test"},
+		"waived lately":   {Waived: true, WaivedSince: timestamppb.New(c.story.Now)},
+		"waived, over":    {Waived: true, Statuses: []request.Status{request.Completed}},
 		"awaiting of one": {AwaitingMe: true, SubscriptionId: "prod", Statuses: []request.Status{request.CustomerNotified}},
 	}
 	for _, s := range all {
@@ -89,7 +99,7 @@ func TestTheCountIsThatOfTheWholeList(t *testing.T) {
 		}
 	}
 	c.story.Now = begun
-	if n := c.query("grace", listRequests(bank, &lockboxv1.ListRequests{Count: true})).GetRequests().GetTotal(); n != 20 {
+	if n := c.query("grace", listRequests(bank, &lockboxv1.ListRequests{Count: true})).GetRequests().GetTotal(); n != 22 {
 		t.Errorf("the administrator's tenant has %d", n)
 	}
 	if got := ids(c.query("otto", listRequests(bank,

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
@@ -58,12 +59,12 @@ func TestR46UntilTheEmbargoEndsTheCustomerSeesNothing(t *testing.T) {
 
 	// A nanosecond too early nobody is told.
 	p.story.Now = p.story.Now.Add(embargo - 1)
-	p.story.TellDisclosure(bank, id)
+	p.story.Owed(aggregate.Disclosure(bank, id))
 	if n := len(p.query("grace", listDisclosures(bank)).GetDisclosures().GetDisclosures()); n != 0 {
 		t.Errorf("%d disclosures a nanosecond before the end", n)
 	}
 	p.story.Now = p.story.Now.Add(1)
-	p.story.TellDisclosure(bank, id)
+	p.story.Owed(aggregate.Disclosure(bank, id))
 	for _, who := range []string{"grace", "olga"} {
 		list := p.query(who, listDisclosures(bank)).GetDisclosures().GetDisclosures()
 		if len(list) != 1 || list[0].GetOccurrence().GetWhat() != what || !list[0].GetToldAt().AsTime().Equal(p.story.Now) {
@@ -102,7 +103,7 @@ func TestR44AnExposureIsSeenOnceItIsTold(t *testing.T) {
 	p := newPlace(t)
 	id := p.story.Disclose(p.actor("olga"), bank, "a packet capture", 0)
 	noneOf(t, "disclosures", p.query("grace", listDisclosures(bank)), "packet")
-	p.story.TellDisclosure(bank, id)
+	p.story.Owed(aggregate.Disclosure(bank, id))
 	if list := p.query("grace", listDisclosures(bank)).GetDisclosures().GetDisclosures(); len(list) != 1 ||
 		list[0].GetDisclosureId() != id {
 		t.Errorf("%v", list)

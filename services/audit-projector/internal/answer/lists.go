@@ -6,8 +6,12 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/activity"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/export"
 	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/prose"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/resource"
 	"github.com/openlockbox/lockbox/pkg/ticket"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/projection"
@@ -32,8 +36,12 @@ func (v *viewer) listActivity(ctx context.Context, ask *lockboxv1.ListActivity) 
 	if v.reduced {
 		found = view.EventsForProvider(found)
 	}
+	asked := map[string]*lockboxv1.Event{}
 	for _, e := range found {
 		shown := view.Activity(e, v.language)
+		if err := v.requested(ctx, shown, asked); err != nil {
+			return nil, err
+		}
 		size += proto.Size(shown) + 8
 		if full := len(list.GetActivities()); full == limit || full > 0 && size > largest {
 			list.NextPageToken = pageToken(f.Before)
@@ -43,6 +51,29 @@ func (v *viewer) listActivity(ctx context.Context, ask *lockboxv1.ListActivity) 
 		f.Before = e.Sequence
 	}
 	return list, nil
+}
+
+// requested adds to an entry about an engineer's access who asked for it. asked remembers that for the page.
+func (v *viewer) requested(ctx context.Context, a *lockboxv1.Activity, asked map[string]*lockboxv1.Event) error {
+	id := a.GetRequestId()
+	if id == "" || !export.NeedsRequest(a.GetEvent()) {
+		return nil
+	}
+	if _, known := asked[id]; !known {
+		first, err := v.Activities(ctx, v.scope,
+			projection.ActivityFilter{RequestID: id, Types: []string{"AccessRequested"}}, 1)
+		if err != nil {
+			return err
+		}
+		asked[id] = nil // not every caller is shown it
+		if len(first) > 0 {
+			asked[id] = first[0].Event
+		}
+	}
+	if asked[id] != nil {
+		export.Requested(a, asked[id])
+	}
+	return nil
 }
 
 func activityFilter(ask *lockboxv1.ListActivity) (f projection.ActivityFilter, limit int, err error) {
@@ -56,19 +87,20 @@ func activityFilter(ask *lockboxv1.ListActivity) (f projection.ActivityFilter, l
 	}
 	slices.Sort(f.Types)
 	f.Types = slices.Compact(f.Types)
-	if f.Since, err = moment("list_activity.since", ask.GetSince()); err != nil {
+	if f.Since, err = moment("list_activity.since", "R39", ask.GetSince()); err != nil {
 		return f, 0, err
 	}
-	if f.Until, err = moment("list_activity.until", ask.GetUntil()); err != nil {
+	if f.Until, err = moment("list_activity.until", "R39", ask.GetUntil()); err != nil {
 		return f, 0, err
 	}
+	f.TenantLevel = ask.GetTenantLevel()
 	f.Person, f.Resource, f.SubscriptionID, f.RequestID = ask.GetPerson(), ask.GetResource(), ask.GetSubscriptionId(),
 		ask.GetRequestId()
 	for _, err := range []error{
-		input.Line("list_activity.person", f.Person, 0, 320),
-		input.Line("list_activity.resource", f.Resource, 0, 512),
-		input.Line("list_activity.subscription_id", f.SubscriptionID, 0, 64),
-		input.Line("list_activity.request_id", f.RequestID, 0, 64),
+		prose.CheckLine("list_activity.person", f.Person, 0, 320),
+		prose.CheckLine("list_activity.resource", f.Resource, 0, resource.MaxLength+1), // it may end with a slash
+		prose.CheckLine("list_activity.subscription_id", f.SubscriptionID, 0, 64),
+		prose.CheckLine("list_activity.request_id", f.RequestID, 0, 64),
 	} {
 		if err != nil {
 			return f, 0, err
@@ -81,27 +113,41 @@ func activityFilter(ask *lockboxv1.ListActivity) (f projection.ActivityFilter, l
 	return f, limit, err
 }
 
-func moment(field string, t *timestamppb.Timestamp) (time.Time, error) {
+func moment(field, rule string, t *timestamppb.Timestamp) (time.Time, error) {
 	if t == nil {
 		return time.Time{}, nil
 	}
 	if err := t.CheckValid(); err != nil {
-		return time.Time{}, refusal.Invalid(field, "R39", "is not a time between the years 1 and 9999")
+		return time.Time{}, refusal.Invalid(field, rule, "is not a time between the years 1 and 9999")
 	}
 	return t.AsTime(), nil
 }
 
 func (v *viewer) getTenant() (*lockboxv1.TenantView, error) {
 	switch {
+	case v.customer != nil && v.reduced && aggregate.Provider(v.by, aggregate.Onboarding):
+		return view.Onboarded(v.customer), nil
 	case v.customer == nil || v.reduced:
 		return nil, notFound()
 	case v.scope.All:
-		return view.Tenant(v.customer, v.now), nil
+		return v.withKeys(view.Tenant(v.customer, v.now)), nil
 	}
 	if shown := view.OwnTenant(v.customer, v.by.GetPerson(), v.scope.Subscriptions, v.now); shown != nil {
-		return shown, nil
+		return v.withKeys(shown), nil
 	}
 	return nil, notFound()
+}
+
+// withKeys adds what is known of the keys of the tenant's issuer.
+func (v *viewer) withKeys(t *lockboxv1.TenantView) *lockboxv1.TenantView {
+	const most = 50
+	keys := v.verifier.TenantKeySet(v.customer.Tenant.Issuer)
+	t.IssuerKeys = uint32(keys.Len()) // #nosec G115 -- as many as fit into a megabyte
+	passed := keys.PassedOver()
+	for _, k := range passed[:min(most, len(passed))] {
+		t.IssuerKeysPassedOver = append(t.IssuerKeysPassedOver, k.String())
+	}
+	return t
 }
 
 func (v *viewer) previewApprovers(subscriptionID string) (*lockboxv1.ApproversPreview, error) {
@@ -110,13 +156,14 @@ func (v *viewer) previewApprovers(subscriptionID string) (*lockboxv1.ApproversPr
 			return nil, err
 		}
 	}
-	if v.customer == nil || v.reduced || !v.scope.All && !slices.Contains(v.scope.Subscriptions, subscriptionID) {
+	owns := func(id string) bool { return resource.Fold(id) == resource.Fold(subscriptionID) }
+	if v.customer == nil || v.reduced || !v.scope.All && !slices.ContainsFunc(v.scope.Subscriptions, owns) {
 		return nil, notFound()
 	}
 	if subscriptionID == "" {
 		return view.Approvers(v.customer, nil, v.now), nil
 	}
-	s, there := v.customer.Subscriptions[subscriptionID]
+	s, there := v.customer.Subscription(subscriptionID)
 	if !there {
 		return nil, notFound()
 	}

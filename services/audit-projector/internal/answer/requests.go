@@ -77,6 +77,13 @@ func (v *viewer) requestFilter(ask *lockboxv1.ListRequests) (f projection.Reques
 	if ask.GetAwaitingMe() {
 		f.Waiting = append(groups(v.by), projection.Person(v.by.GetPerson()))
 	}
+	if f.Waived = ask.GetWaived(); !f.Waived && ask.GetWaivedSince() != nil {
+		return f, 0, refusal.Invalid("list_requests.waived_since", "R3",
+			"is a time from which access without asking the customer is listed; it needs waived")
+	}
+	if f.WaivedSince, err = moment("list_requests.waived_since", "R3", ask.GetWaivedSince()); err != nil {
+		return f, 0, err
+	}
 	if f.TicketID = ask.GetTicketId(); f.TicketID != "" {
 		if err := input.Token("list_requests.ticket_id", f.TicketID); err != nil {
 			return f, 0, err

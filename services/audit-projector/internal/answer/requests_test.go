@@ -6,11 +6,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/pkg/story"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/projection"
-	"github.com/openlockbox/lockbox/services/audit-projector/internal/story"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 )
@@ -72,7 +73,7 @@ func TestWhatWaitsForTheCustomersApprovers(t *testing.T) {
 func TestWhatWaitsForInternalApprovers(t *testing.T) {
 	c := newCast(t)
 	first := c.story.Submit(c.actor("erin"), story.Disk(bank, "prod", "a"))
-	second := c.story.Submit(c.actor("erin"), story.Disk(health, "prod", "b"))
+	second := c.story.Submit(c.actor("erin"), story.Disk(health, "clinic-prod", "b"))
 	derek := c.actor("derek")
 	c.story.Submit(derek, story.Disk(bank, "prod", "own"))
 	c.expectAwaiting("of all tenants, not his own", "derek", "", second, first)
@@ -100,7 +101,7 @@ func TestARequestAsItIsShown(t *testing.T) {
 	ask := story.About(bank, id)
 	ask.Action = &lockboxv1.Command_Ask{Ask: &lockboxv1.Ask{Text: "Which of the two first?"}}
 	c.story.Command(c.actor("otto"), ask)
-	question := c.story.Request(bank, id).Questions[0].GetQuestionId()
+	question := c.story.States.Request(aggregate.Request(bank, id)).Questions[0].GetQuestionId()
 	reply := story.About(bank, id)
 	reply.Action = &lockboxv1.Command_Answer{Answer: &lockboxv1.Answer{QuestionId: question, Text: "The first."}}
 	c.story.Command(c.actor("erin"), reply)
@@ -205,7 +206,7 @@ func TestARequestPastItsDeadlineIsShownAsWhatItIs(t *testing.T) {
 	}
 	// Once it is recorded, it is shown with what was recorded.
 	c.story.Now = begun.Add(c.story.Terms.CustomerApproval + time.Second)
-	c.story.Owed(bank, pending)
+	c.story.Owed(aggregate.Request(bank, pending))
 	if v := c.query("grace", getRequest(bank, pending)).GetRequest(); v.GetEndReason() != "" ||
 		!v.GetEndedAt().AsTime().Equal(c.story.Now) {
 		t.Errorf("recorded: %v, %q", v.GetEndedAt().AsTime(), v.GetEndReason())
@@ -272,7 +273,7 @@ func TestTheLargestRequestFitsTheBus(t *testing.T) {
 		ask := story.About(bank, id)
 		ask.Action = &lockboxv1.Command_Ask{Ask: &lockboxv1.Ask{Text: long}}
 		c.story.Command(c.actor("otto"), ask)
-		questions := c.story.Request(bank, id).Questions
+		questions := c.story.States.Request(aggregate.Request(bank, id)).Questions
 		answer := story.About(bank, id)
 		answer.Action = &lockboxv1.Command_Answer{
 			Answer: &lockboxv1.Answer{QuestionId: questions[len(questions)-1].GetQuestionId(), Text: long}}

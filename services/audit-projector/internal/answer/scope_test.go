@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/story"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
-	"github.com/openlockbox/lockbox/services/audit-projector/internal/story"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
@@ -27,14 +27,14 @@ func newPlace(t *testing.T) *place {
 	p.assign("fleur", "prod", lockboxApprover, false)
 	erin, s := p.actor("erin"), p.story
 	for tenant, admin := range map[string]string{bank: "grace", health: "hana"} {
-		mark := ""
+		mark, clinic := "", ""
 		if tenant == health {
-			mark = secret
+			mark, clinic = secret, "clinic-"
 		}
-		s.Ticket(p.actor(admin), tenant, "T-prod", "slow disks "+mark, "prod")
-		s.Ticket(p.actor(admin), tenant, "T-test", "slow network "+mark, "test")
+		s.Ticket(p.actor(admin), tenant, "T-prod", "slow disks "+mark, clinic+"prod")
+		s.Ticket(p.actor(admin), tenant, "T-test", "slow network "+mark, clinic+"test")
 		for sub, of := range map[string]map[string]string{"prod": p.prod, "test": p.test} {
-			intent := story.Dump(tenant, sub, "machine-"+sub+mark)
+			intent := story.Dump(tenant, clinic+sub, "machine-"+sub+mark)
 			intent.Justification += mark
 			intent.TicketId = "T-" + sub
 			of[tenant] = s.Submit(erin, intent)
@@ -191,7 +191,8 @@ func TestWhatTheProvidersPeopleSee(t *testing.T) {
 		"ticket own", "tickets", "self", "services"}
 	for who, granted := range map[string][]string{
 		"erin": asRequester, "sam": asColleague, "lena": asColleague, "derek": asColleague, "olga": everything,
-		"onboarding": {"requests", "awaiting me", "activity", "activity of a request", "tickets", "self", "services"},
+		"onboarding": {"requests", "awaiting me", "activity", "activity of a request", "tickets", "self", "services",
+			"tenant"},
 	} {
 		t.Run(who, func(t *testing.T) {
 			p := newPlace(t)

@@ -6,11 +6,22 @@ import (
 )
 
 // getSelf returns the caller's own identity. The tenant in the query matters only for the customer's people.
-func (v *viewer) getSelf() *lockboxv1.SelfView {
-	if v.by.GetSide() == lockboxv1.Side_SIDE_PROVIDER {
-		return &lockboxv1.SelfView{Actor: v.by}
+func (v *viewer) getSelf() (*lockboxv1.SelfView, error) {
+	self := &lockboxv1.SelfView{Actor: v.by}
+	var issuer *lockboxv1.TenantIssuer
+	if v.by.GetSide() != lockboxv1.Side_SIDE_PROVIDER {
+		self, issuer = view.Self(v.customer, v.by, v.now), v.customer.Tenant.Issuer
 	}
-	return view.Self(v.customer, v.by, v.now)
+	readings, err := v.verifier.Explain(v.token, issuer, v.now)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range readings {
+		self.Claims = append(self.Claims, &lockboxv1.ClaimReading{
+			Fact: r.Fact, Claim: r.Claim, Says: r.Says, CountsAs: r.CountsAs, Needs: r.Needs,
+		})
+	}
+	return self, nil
 }
 
 // listServices returns the catalogue in force to any caller: it is the provider's own, and the same for all.

@@ -96,6 +96,7 @@ services:
   - type: compute/virtual-machines
     name: Machines of our own
     stage: preview
+    paths: [Microsoft.Compute/virtualMachines/*]
     scenarios:
       - {id: memory-dump, name: A dump, customer_data: true, elevated: false, scope: subscription}
 `
@@ -118,5 +119,26 @@ services:
 	p.story.Write(e)
 	if got := p.query("otto", listServices(bank)).GetRefusal(); got.GetCode() != unavailable {
 		t.Errorf("a forged one: %v", got)
+	}
+}
+
+// R13: only the services know how an issuer is configured, so they say what a claim counted for.
+func TestR13PeopleLearnWhatTheirClaimsCountFor(t *testing.T) {
+	p := newPlace(t)
+	for who, fact := range map[string]string{"derek": "groups", "grace": "multi_factor"} {
+		found := ""
+		for _, c := range p.query(who, getSelf(bank)).GetSelf().GetClaims() {
+			if c.GetFact() == fact {
+				found = c.GetCountsAs()
+			}
+		}
+		if found != map[string]string{"derek": "devops-managers", "grace": "a second factor"}[who] {
+			t.Errorf("%s: %s counts as %q", who, fact, found)
+		}
+	}
+	v := p.query("grace", &lockboxv1.Query{Tenant: bank, Ask: &lockboxv1.Query_GetTenant_{
+		GetTenant_: &lockboxv1.GetTenant{}}}).GetTenant()
+	if v.GetIssuerKeys() != 1 || len(v.GetIssuerKeysPassedOver()) != 0 {
+		t.Errorf("the keys are %d, %v", v.GetIssuerKeys(), v.GetIssuerKeysPassedOver())
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/activity"
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/catalogue"
+	"github.com/openlockbox/lockbox/pkg/identity"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/repository"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -39,6 +40,9 @@ type viewer struct {
 	tickets bool
 	// reduced reports whether the customer's role assignments are hidden from them.
 	reduced bool
+	// verifier verified token, which is the caller's.
+	verifier *identity.Verifier
+	token    string
 }
 
 // notFound is the refusal for everything that the caller may not see. It is the same whether it exists or not.
@@ -49,17 +53,12 @@ func notFound() error {
 // viewer verifies the caller's token and determines what they may see.
 func (a *Answerer) viewer(s *projection.Snapshot, q *lockboxv1.Query) (*viewer, error) {
 	now := a.Now()
-	customer := s.Customer(q.GetTenant())
-	var issuer *lockboxv1.TenantIssuer
-	if customer != nil {
-		issuer = customer.Tenant.Issuer
-	}
-	by, err := a.Verifier.Verify(q.GetToken(), issuer, now)
+	by, err := a.caller(s.Customers(), q, now)
 	if err != nil {
-		return nil, a.elsewhere(s, q, err, now)
+		return nil, err
 	}
-	v := &viewer{Snapshot: s, by: by, now: now, anew: proto.CloneOf(by), customer: customer,
-		scope: projection.Scope{Tenant: q.GetTenant()}}
+	v := &viewer{Snapshot: s, by: by, now: now, anew: proto.CloneOf(by), customer: s.Customer(q.GetTenant()),
+		scope: projection.Scope{Tenant: q.GetTenant()}, verifier: a.Verifier, token: q.GetToken()}
 	v.anew.AuthenticatedAt = timestamppb.New(now)
 	if by.GetSide() == lockboxv1.Side_SIDE_PROVIDER {
 		v.provider()
@@ -68,20 +67,39 @@ func (a *Answerer) viewer(s *projection.Snapshot, q *lockboxv1.Query) (*viewer, 
 	return v, v.customersOwn()
 }
 
+// caller verifies the caller's token.
+func (a *Answerer) caller(
+	customers map[string]*projection.Customer, q *lockboxv1.Query, now time.Time,
+) (*lockboxv1.Actor, error) {
+	var issuers []*lockboxv1.TenantIssuer
+	if customer := customers[q.GetTenant()]; customer != nil {
+		issuers = customer.Tenant.Issuers()
+	}
+	by, err := a.Verifier.VerifyAny(q.GetToken(), issuers, now)
+	if err != nil {
+		return nil, a.elsewhere(customers, q, err, now)
+	}
+	a.Callers.Verified(q.GetTenant(), q.GetToken(), by)
+	return by, nil
+}
+
 // elsewhere answers callers who do not belong to this tenant. If their token is valid for another tenant, the refusal
 // is NOT_FOUND, whether this tenant exists or not (I9); otherwise it says that the token is not trusted.
-func (a *Answerer) elsewhere(s *projection.Snapshot, q *lockboxv1.Query, untrusted error, now time.Time) error {
+func (a *Answerer) elsewhere(
+	customers map[string]*projection.Customer, q *lockboxv1.Query, untrusted error, now time.Time,
+) error {
 	const attempts = 8 // tenants that share an issuer and differ by audience
-	customers, issuer := s.Customers(), claimedIssuer(q.GetToken())
+	issuer := claimedIssuer(q.GetToken())
 	var others []string
 	for name, c := range customers {
-		if issuer != "" && name != q.GetTenant() && c.Tenant.Issuer.GetUrl() == issuer {
+		if issuer != "" && name != q.GetTenant() && slices.ContainsFunc(c.Tenant.Issuers(),
+			func(i *lockboxv1.TenantIssuer) bool { return i.GetUrl() == issuer }) {
 			others = append(others, name)
 		}
 	}
 	slices.Sort(others)
 	for _, name := range others[:min(attempts, len(others))] {
-		if _, err := a.Verifier.Verify(q.GetToken(), customers[name].Tenant.Issuer, now); err != nil {
+		if _, err := a.Verifier.VerifyAny(q.GetToken(), customers[name].Tenant.Issuers(), now); err != nil {
 			continue
 		}
 		if q.GetTenant() == "" {

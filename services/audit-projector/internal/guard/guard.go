@@ -12,7 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/lease"
@@ -27,6 +26,7 @@ type Stream interface {
 	Copies(ctx context.Context) (journal.Copies, error)
 	Scan(ctx context.Context, server string, last uint64, handle func(journal.Stored) error) error
 	Report(ctx context.Context, ev *lockboxv1.Event) (seq uint64, stored bool, err error)
+	SetAside(ctx context.Context, m journal.Misfit) (decision journal.Entry, found bool, err error)
 }
 
 // Ledger is *ledger.Ledger.
@@ -60,6 +60,7 @@ type Guard struct {
 	away    int // consecutive looks in which a copy could not be read
 	// differed holds the servers whose copies differed when they were last read.
 	differed map[string]bool
+	misfits  misfits
 }
 
 // verdict is the result of the last full comparison.
@@ -78,7 +79,8 @@ type Projection interface {
 }
 
 const (
-	defaultEvery = 30 * time.Second
+	// DefaultEvery is the time between the beginnings of two looks.
+	DefaultEvery = 30 * time.Second
 	// trusted is the maximum age of a valid look. A look takes less than a minute, and the next one begins before.
 	trusted = 90 * time.Second
 	// behindAtMost is the maximum time for which the trees may lag behind the stream (I5).
@@ -98,7 +100,7 @@ func (g *Guard) Run(ctx context.Context) {
 	for {
 		begun := time.Now()
 		g.look(ctx)
-		every := cmp.Or(g.Every, defaultEvery)
+		every := cmp.Or(g.Every, DefaultEvery)
 		if g.Ledger.Covered() == 0 || g.Ledger.Passed().IsZero() {
 			every = min(every, ledger.FirstInterval) // the first lease depends on it
 		}
@@ -137,7 +139,7 @@ func (g *Guard) glance(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, lease.RenewEvery)
 	defer cancel()
 	c, err := g.Stream.Copies(ctx)
-	v, vouched := g.vouches() // again: a look may have found something while this waited for the reply
+	v, vouched := g.vouches() // again: something may have been found while this waited for the reply
 	switch {
 	case err != nil:
 		g.Log.Warn("cannot read the stream's state; the lease is not renewed", zap.Error(err))
@@ -189,6 +191,10 @@ func (g *Guard) look(ctx context.Context) {
 	}
 	v.well, v.begun = true, begun
 	g.conclude(v)
+	if g.misfits.any() { // one has been come upon meanwhile
+		g.conclude(verdict{})
+		return
+	}
 	g.Log.Debug("all is well", zap.Uint64("covered", v.covered), zap.Duration("took", time.Since(begun)))
 	g.glance(ctx)
 }
@@ -239,7 +245,12 @@ func (g *Guard) compare(ctx context.Context) ([]*lockboxv1.DifferenceFound, verd
 			return nil, verdict{}, fmt.Errorf("the copy of %s, which differed before, cannot be read", server)
 		}
 	}
-	return found.all(), verdict{covered: is.Covered, length: copies.Last}, nil
+	all := found.all()
+	notEvents, err := g.notEvents(ctx)
+	if err != nil {
+		return nil, verdict{}, err
+	}
+	return append(all, notEvents...), verdict{covered: is.Covered, length: copies.Last}, nil
 }
 
 func checkpoint(err error) []*lockboxv1.DifferenceFound {
@@ -305,12 +316,9 @@ func (g *Guard) copy(
 		}
 	}
 	err = g.Stream.Scan(ctx, server, is.Covered, func(m journal.Stored) error {
-		tenant := ""
-		if at, err := bus.ParseEventSubject(m.Subject); err == nil {
-			tenant = aggregate.Tree(at.Key, at.Type)
-		}
-		differ, err := c.Next(tenant, merkle.Stored{Sequence: m.Sequence, Subject: m.Subject, Bytes: m.Data})
+		differ, err := c.Next(bus.Tree(m.Subject), merkle.Stored{Sequence: m.Sequence, Subject: m.Subject, Bytes: m.Data})
 		found.differ(name, differ)
+		g.misfits.see(m)
 		if compared && len(differ) == 0 && err == nil {
 			if broken := beside.Next(m.Sequence, m.Data); broken != nil {
 				g.Log.Error("the projection differs from the stream", zap.Error(broken))

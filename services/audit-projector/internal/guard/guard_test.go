@@ -31,6 +31,10 @@ func (slow) Scan(context.Context, string, uint64, func(journal.Stored) error) er
 
 func (slow) Report(context.Context, *lockboxv1.Event) (uint64, bool, error) { return 0, false, nil }
 
+func (slow) SetAside(context.Context, journal.Misfit) (journal.Entry, bool, error) {
+	return journal.Entry{}, false, nil
+}
+
 // uptodate are trees that have followed the stream.
 type uptodate struct{}
 

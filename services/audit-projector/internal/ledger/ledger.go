@@ -168,10 +168,7 @@ func (l *Ledger) pass(ctx context.Context) error {
 			reported, grown = reported[1:], false
 		}
 		at, err := bus.ParseEventSubject(e.Subject)
-		if err != nil {
-			return err
-		}
-		if at.Kind != aggregate.KindCheckpoint {
+		if isCheckpoint := err == nil && at.Kind == aggregate.KindCheckpoint; !isCheckpoint || misfit(e) {
 			grown = true
 		} else if another, err := l.another(e); err != nil || another && len(reported) == 0 {
 			return cmp.Or(err, errOther)
@@ -180,7 +177,7 @@ func (l *Ledger) pass(ctx context.Context) error {
 			told = time.Now()
 			l.Log.Info("building the log", zap.Uint64("sequence", e.Seq), zap.Uint64("of", e.Seq+e.Pending))
 		}
-		return l.trees.append(at, e)
+		return l.trees.append(e)
 	})
 	if err != nil {
 		return err
@@ -195,6 +192,11 @@ func (l *Ledger) pass(ctx context.Context) error {
 		return nil
 	}
 	return l.sign(ctx)
+}
+
+func misfit(e journal.Entry) bool {
+	_, is := journal.IsMisfit(e.Seq, e.Subject, e.Data)
+	return is
 }
 
 // another reports whether a stored checkpoint covers more than the last one adopted.

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/merkle"
@@ -100,12 +99,12 @@ func (t *trees) add(name string, disk tlog.Tree) *tenantTree {
 	return is
 }
 
-// append adds the next event of the stream.
-func (t *trees) append(at bus.EventAddress, e journal.Entry) error {
+// append adds the next message of the stream, whether or not it is an event.
+func (t *trees) append(e journal.Entry) error {
 	if e.Seq != t.appended+1 {
 		return fmt.Errorf("%w: event %d of the stream comes after %d", ErrDiffers, e.Seq, t.appended)
 	}
-	name := aggregate.Tree(at.Key, at.Type)
+	name := bus.Tree(e.Subject)
 	of := t.named[name]
 	if of == nil {
 		of = t.add(name, merkle.EmptyTree())

@@ -4,11 +4,11 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/activity"
 	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/resource"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
@@ -23,10 +23,13 @@ type ActivityFilter struct {
 	Since, Until time.Time
 	// Person is a subject, display name or e-mail address, case-insensitive.
 	Person string
-	// Resource is a resource ID, or the beginning of one, among those of the event's request.
+	// Resource is a resource ID, or the beginning of one, among those of the event's request. Both are compared as Azure
+	// Resource Manager compares them (R49).
 	Resource       string
 	SubscriptionID string
-	RequestID      string
+	// TenantLevel selects what is about no subscription.
+	TenantLevel bool
+	RequestID   string
 	// Before selects events older than this sequence; 0 for the newest.
 	Before uint64
 }
@@ -74,19 +77,17 @@ func (v *Snapshot) conditions(ctx context.Context, q *query, of Scope, f Activit
 		index = "INDEXED BY events_by_type"
 		q.in("e.type", typeNumbers(f.Types))
 	}
-	subscriptions := of.Subscriptions
-	if f.SubscriptionID != "" {
-		q.empty = len(of.Subscriptions) > 0 && !slices.Contains(of.Subscriptions, f.SubscriptionID)
-		subscriptions = []string{f.SubscriptionID}
+	ids, some, err := v.within(ctx, of, f.SubscriptionID)
+	if err != nil {
+		return "", err
 	}
-	if len(subscriptions) > 0 {
+	if some {
 		index = "INDEXED BY events_by_subscription"
-		ids, err := v.subscriptionIDs(ctx, of.Tenant, subscriptions)
-		if err != nil {
-			return "", err
-		}
 		q.and("e.subscription > 0")
 		q.in("e.subscription", ids)
+	}
+	if f.TenantLevel {
+		q.and("coalesce(e.subscription, 0) = 0")
 	}
 	if f.Person != "" {
 		index = "INDEXED BY events_by_person"
@@ -141,7 +142,13 @@ func (v *Snapshot) requests(ctx context.Context, q *query, of Scope, f ActivityF
 	if f.Resource != "" {
 		set := newSelect("SELECT request FROM resources")
 		set.tenant("tenant", of.Tenant)
-		set.and("resource >= ? AND resource <= ?", f.Resource, f.Resource+"\U0010ffff")
+		// With a slash at the end it is a whole id, or what is below it; without, it may be a part of a name.
+		begins, whole := resource.Fold(f.Resource), resource.Canonical(f.Resource)
+		if begins == whole {
+			set.and("resource >= ? AND resource <= ?", begins, begins+"\U0010ffff")
+		} else {
+			set.and("(resource = ? OR resource >= ? AND resource <= ?)", whole, begins, begins+"\U0010ffff")
+		}
 		sets = append(sets, set)
 	}
 	if !of.All && len(of.Subscriptions) == 0 {

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/story"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/projection"
-	"github.com/openlockbox/lockbox/services/audit-projector/internal/story"
 	"go.uber.org/zap"
 )
 
@@ -142,19 +142,19 @@ func BenchmarkActivity(b *testing.B) {
 			projection.ActivityFilter{Types: []string{"CustomerApproved"}, Person: "owner-01-1@meadowbank.example",
 				SubscriptionID: "sub-01"}},
 		"action, resource, old time": {bank,
-			projection.ActivityFilter{Types: []string{"CustomerDenied"}, Resource: "/subscriptions/sub-00/machines/vm-000",
-				Since: first, Until: middle}},
+			projection.ActivityFilter{Types: []string{"CustomerDenied"}, Since: first, Until: middle,
+				Resource: "/subscriptions/sub-00/providers/Microsoft.Compute/virtualMachines/vm-000"}},
 		"person, subscription, time": {bank,
-			projection.ActivityFilter{Person: "Engineer 3", SubscriptionID: "sub-01", Since: middle}},
+			projection.ActivityFilter{Person: "Engineer 03", SubscriptionID: "sub-01", Since: middle}},
 		"action, subscription, resource": {bank,
 			projection.ActivityFilter{Types: []string{"AccessGranted"}, SubscriptionID: "sub-05",
-				Resource: "/subscriptions/sub-05/machines/vm-00005"}},
+				Resource: "/subscriptions/sub-05/providers/Microsoft.Compute/virtualMachines/vm-00005"}},
 		"nothing fits": {bank,
-			projection.ActivityFilter{Types: []string{"CustomerDenied"}, Person: "Engineer 7", SubscriptionID: "sub-03"}},
+			projection.ActivityFilter{Types: []string{"CustomerDenied"}, Person: "Engineer 07", SubscriptionID: "sub-03"}},
 		"everywhere, action, person": {projection.Scope{All: true},
-			projection.ActivityFilter{Types: []string{"AccessRequested"}, Person: "Engineer 7"}},
+			projection.ActivityFilter{Types: []string{"AccessRequested"}, Person: "Engineer 07"}},
 		"own requests, action": {projection.Scope{Principals: []string{projection.Person(
-			story.Provider("engineer-07", "").GetPerson())}}, projection.ActivityFilter{Types: []string{"CustomerApproved"}}},
+			story.Provider("engineer-07").GetPerson())}}, projection.ActivityFilter{Types: []string{"CustomerApproved"}}},
 		"group's requests": {projection.Scope{Principals: []string{projection.Group("devops-managers")}},
 			projection.ActivityFilter{}},
 		"two subscriptions' owner, action": {projection.Scope{Tenant: "meadowbank",

@@ -15,6 +15,10 @@ type RequestFilter struct {
 	Statuses       []request.Status
 	SubscriptionID string
 	TicketID       string
+	// Waived selects requests whose access began without asking the customer, and WaivedSince of those the ones whose
+	// access began at that time or later; zero for all.
+	Waived      bool
+	WaivedSince time.Time
 	// Waiting selects requests that await one of these principals.
 	Waiting []string
 	// Before selects requests whose first event is older than this sequence; 0 for the newest.
@@ -58,9 +62,13 @@ func runs(in reach, of Scope, f RequestFilter, now time.Time) []run {
 	common, standing := newSelect("FROM requests r"), standings(f.Statuses)
 	narrow := f.ID != "" || f.TicketID != ""
 	if len(f.Waiting) == 0 && len(of.Principals) == 0 && !narrow {
+		if f.Waived {
+			return in.waived(common, standing, f, now)
+		}
 		return in.runs(common, standing, now)
 	}
 	in.keep(common, "r")
+	f.keepWaived(common)
 	common.anyOf(standing, now)
 	if f.ID != "" {
 		common.and("r.id = ?", f.ID)
@@ -72,7 +80,8 @@ func runs(in reach, of Scope, f RequestFilter, now time.Time) []run {
 	case len(f.Waiting) > 0:
 		common.and("(r.due = 0 OR r.due > ?)", now.UnixNano())
 		if !of.covers(f.Waiting) {
-			common.and("EXISTS (SELECT 1 FROM audience a WHERE a.request = r.seq AND a.principal IN ("+marks(len(of.Principals))+"))", texts(of.Principals)...)
+			common.and("EXISTS (SELECT 1 FROM audience a WHERE a.request = r.seq AND a.principal IN ("+
+				marks(len(of.Principals))+"))", texts(of.Principals)...)
 		}
 		return common.each("waiting", f.Waiting, narrow)
 	case len(of.Principals) > 0:
@@ -120,15 +129,8 @@ type reach struct {
 
 // reach determines that. empty reports that nothing can be found.
 func (v *Snapshot) reach(ctx context.Context, of Scope, f RequestFilter) (in reach, empty bool, err error) {
-	names := of.Subscriptions
-	if f.SubscriptionID != "" {
-		if len(names) > 0 && !slices.Contains(names, f.SubscriptionID) {
-			return in, true, nil
-		}
-		names = []string{f.SubscriptionID}
-	}
-	in = reach{tenant: of.Tenant, all: len(names) == 0}
-	in.subscriptions, err = v.subscriptionIDs(ctx, of.Tenant, names)
+	ids, some, err := v.within(ctx, of, f.SubscriptionID)
+	in = reach{tenant: of.Tenant, all: !some, subscriptions: ids}
 	nothing := !of.All && len(of.Subscriptions) == 0 && len(of.Principals) == 0
 	return in, nothing || !in.all && len(in.subscriptions) == 0, err
 }
@@ -158,6 +160,47 @@ func (in reach) runs(common *query, standing []standing, now time.Time) (list []
 		place.and("r.subscription > 0 AND r.subscription = ?", id)
 		list = append(list, place.along("INDEXED BY requests_by_subscription", "INDEXED BY requests_by_subscription_status",
 			standing, now)...)
+	}
+	return list
+}
+
+// keepWaived restricts a query to what began without asking the customer, if that is wanted.
+func (f RequestFilter) keepWaived(q *query) {
+	if !f.Waived {
+		return
+	}
+	q.and("r.waived > 0")
+	if !f.WaivedSince.IsZero() {
+		q.and("r.waived >= ?", nanoseconds(f.WaivedSince.Unix(), f.WaivedSince.Nanosecond()))
+	}
+}
+
+// waived returns one run for each subscription, if restricted. They are along indexes of what was waived only, by the
+// order of the list or, from a time on, by that time.
+func (in reach) waived(common *query, standing []standing, f RequestFilter, now time.Time) (list []run) {
+	suffix := ""
+	if !f.WaivedSince.IsZero() {
+		suffix = "_since"
+	}
+	common.tenant("r.tenant", in.tenant)
+	common.anyOf(standing, now)
+	f.keepWaived(common)
+	switch {
+	case in.all && in.tenant == "": // only the provider's officers look across customers
+		return []run{{common, "r.seq"}}
+	case in.all:
+		common.head += " INDEXED BY requests_waived" + suffix
+		return []run{{common, "r.seq"}}
+	case len(in.subscriptions) > mostRuns:
+		common.and("r.subscription IN ("+marks(len(in.subscriptions))+")", in.subscriptions...)
+		common.head += " INDEXED BY requests_waived" + suffix
+		return []run{{common, "r.seq"}}
+	}
+	for _, id := range in.subscriptions {
+		place := common.clone()
+		place.head += " INDEXED BY requests_by_subscription_waived" + suffix
+		place.and("r.subscription > 0 AND r.subscription = ?", id)
+		list = append(list, run{place, "r.seq"})
 	}
 	return list
 }

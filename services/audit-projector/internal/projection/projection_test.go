@@ -16,9 +16,9 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/pkg/story"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/projection"
-	"github.com/openlockbox/lockbox/services/audit-projector/internal/story"
 	"go.uber.org/zap/zaptest"
 	"google.golang.org/protobuf/proto"
 )
@@ -410,10 +410,10 @@ func TestEventsComeInTheOrderOfTheStream(t *testing.T) {
 
 func TestAContradictionIsToldOnceAndShown(t *testing.T) {
 	st := story.New(time.Date(2026, 1, 5, 8, 0, 0, 0, time.UTC))
-	grace := story.Customer("meadowbank", "grace", "Grace")
+	grace := story.Customer("meadowbank", "grace")
 	st.Create("meadowbank", "Meadow Bank", nil, grace)
-	st.Subscription(grace, "meadowbank", "prod", "Production")
-	id := st.Submit(story.Provider("erin", "Erin", "support-engineers"), story.Dump("meadowbank", "prod", "vm"))
+	st.Subscription("meadowbank", "prod", "Production")
+	id := st.Submit(story.Provider("erin", "support-engineers"), story.Dump("meadowbank", "prod", "vm"))
 	e := proto.CloneOf(st.Entries[len(st.Entries)-1].Event)
 	for range 2 {
 		e.Version++
@@ -449,9 +449,9 @@ func TestPagingThroughTenThousandRequests(t *testing.T) {
 	const many, page = 10_000, 1000
 	st := story.New(time.Date(2026, 1, 5, 8, 0, 0, 0, time.UTC))
 	// who may not: refused at once
-	grace, erin := story.Customer("meadowbank", "grace", "Grace"), story.Provider("erin", "Erin", "onboarding")
+	grace, erin := story.Customer("meadowbank", "grace"), story.Provider("erin", "onboarding")
 	st.Create("meadowbank", "Meadow Bank", nil, grace)
-	st.Subscription(grace, "meadowbank", "prod", "Production")
+	st.Subscription("meadowbank", "prod", "Production")
 	submit := func(n int) []projection.Event {
 		from := len(st.Entries)
 		for range n {

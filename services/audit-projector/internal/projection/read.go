@@ -8,6 +8,7 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/resource"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
@@ -40,7 +41,7 @@ func (s *Store) Snapshot(ctx context.Context) (*Snapshot, error) {
 	if err == nil {
 		// SQLite takes its snapshot at the first read, which must come before the next commit.
 		var seq uint64
-		err = r.one(ctx, "SELECT coalesce(max(seq), 0) FROM events", nil, &seq)
+		err = r.one(ctx, "SELECT coalesce(max(seq), 0) FROM stored", nil, &seq)
 	}
 	if err != nil {
 		err = errors.Join(s.checked(err), r.drop())
@@ -48,6 +49,16 @@ func (s *Store) Snapshot(ctx context.Context) (*Snapshot, error) {
 		return nil, err
 	}
 	return v, nil
+}
+
+// Customers returns all tenants by name, as of the last commit, without a snapshot. The map must not be modified.
+func (s *Store) Customers() (map[string]*Customer, error) {
+	if _, err := s.readers(); err != nil {
+		return nil, err
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.customers, nil
 }
 
 func (s *Store) readers() (readers, error) {
@@ -176,15 +187,31 @@ func (v *Snapshot) History(ctx context.Context, rows []Row, reports bool) (map[u
 	return history, v.store.checked(err)
 }
 
-// subscriptionIDs returns the numbers of subscriptions, of one tenant or all.
+// subscriptionIDs returns the numbers of subscriptions, of one tenant or all. A request may spell a subscription's id
+// otherwise than its owner registered it: ids are compared as Azure Resource Manager compares them (R49).
 func (v *Snapshot) subscriptionIDs(ctx context.Context, tenant string, names []string) ([]any, error) {
 	if len(names) == 0 {
 		return nil, nil
 	}
 	q := newSelect("SELECT id FROM subscriptions")
 	q.tenant("tenant", tenant)
-	q.and("name IN ("+marks(len(names))+")", texts(names)...)
+	q.and("name COLLATE NOCASE IN ("+marks(len(names))+")", texts(names)...)
 	return v.ids(ctx, q.text(), q.args...)
+}
+
+// within returns the numbers of the subscriptions that a scope and a filter leave; some is false if neither restricts
+// them.
+func (v *Snapshot) within(ctx context.Context, of Scope, filter string) (ids []any, some bool, err error) {
+	names := of.Subscriptions
+	switch {
+	case filter != "" && len(names) == 0:
+		names = []string{filter}
+	case filter != "":
+		other := func(name string) bool { return resource.Fold(name) != resource.Fold(filter) }
+		names = slices.DeleteFunc(slices.Clone(names), other)
+	}
+	ids, err = v.subscriptionIDs(ctx, of.Tenant, names)
+	return ids, filter != "" || len(of.Subscriptions) > 0, err
 }
 
 func (v *Snapshot) ids(ctx context.Context, text string, args ...any) (list []any, err error) {

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/pkg/resource"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -39,9 +40,10 @@ type row struct {
 	status request.Status
 	due    int64
 	last   uint64
+	waived int64
 }
 
-func (r *folded) row() row { return row{r.state.Status, deadline(r.state), r.last} }
+func (r *folded) row() row { return row{r.state.Status, deadline(r.state), r.last, waivedAt(r.state)} }
 
 // request folds an event of a request. Changes are written once at the end of the batch.
 func (w *writer) request(ctx context.Context, e Event, tenantID int64) (place, error) {
@@ -123,11 +125,11 @@ func (w *writer) insertRequest(ctx context.Context, e Event, which key, r *folde
 	r.written = r.row()
 	if err := w.insert(ctx, "requests",
 		r.about, r.tenant, which.id, r.subscription, intent.GetTicketId(), int64(r.written.status), r.written.due,
-		r.written.last); err != nil {
+		r.written.last, r.written.waived); err != nil {
 		return err
 	}
-	for _, resource := range intent.GetResourceIds() {
-		if err := w.insert(ctx, "resources", resource, which.tenant, r.about); err != nil {
+	for _, id := range intent.GetResourceIds() {
+		if err := w.insert(ctx, "resources", resource.Canonical(id), which.tenant, r.about); err != nil {
 			return err
 		}
 	}
@@ -143,8 +145,8 @@ func (w *writer) writeRequests(ctx context.Context) error {
 	clear(w.dirty)
 	for _, r := range changed {
 		if now := r.row(); now != r.written {
-			if err := w.exec(ctx, "UPDATE requests SET status = ?, due = ?, last = ? WHERE seq = ?", int64(now.status), now.due,
-				now.last, r.about); err != nil {
+			if err := w.exec(ctx, "UPDATE requests SET status = ?, due = ?, last = ?, waived = ? WHERE seq = ?",
+				int64(now.status), now.due, now.last, now.waived, r.about); err != nil {
 				return err
 			}
 			r.written = now
@@ -208,6 +210,14 @@ func deadline(s request.State) int64 {
 		return nanoseconds(at.GetSeconds(), int(at.GetNanos()))
 	}
 	return 0
+}
+
+// waivedAt returns when access began for which the customer was not asked, in nanoseconds since 1970; 0 if none did.
+func waivedAt(s request.State) int64 {
+	if s.Grant.GetWaiver() == lockboxv1.Waiver_WAIVER_UNSPECIFIED {
+		return 0
+	}
+	return nanoseconds(s.Grant.GetStartsAt().GetSeconds(), int(s.Grant.GetStartsAt().GetNanos()))
 }
 
 // Deadline returns when the request's status ends automatically, recorded or not; nil for never. Reminders do not

@@ -7,7 +7,7 @@ import (
 
 // meaning must be increased whenever the same events would be written differently into unchanged tables, for example
 // because the fold of requests has changed.
-const meaning = 2
+const meaning = 3
 
 // applicationID marks the file as ours ("LkBx").
 const applicationID = 0x4c6b4278
@@ -27,7 +27,7 @@ CREATE TABLE people (
 	UNIQUE (subject, issuer, name, email)
 );
 
--- Every event. The cursor is the last of them: it cannot differ from what was written.
+-- Every event.
 CREATE TABLE events (
 	seq INTEGER PRIMARY KEY,
 	tenant INTEGER NOT NULL,
@@ -38,7 +38,8 @@ CREATE TABLE events (
 	about INTEGER NOT NULL,        -- the request or ticket that it belongs to, by its first event; 0: none
 	subscription INTEGER NOT NULL  -- that subscription, or the request's or ticket's; 0: none
 );
--- The events themselves, as stored in the stream; apart, because most questions look at many and show few.
+-- The events themselves, as stored in the stream; apart, because most questions look at many and show few. Also the
+-- messages that cannot be events. The cursor is the last of them: it cannot differ from what was written.
 CREATE TABLE stored (seq INTEGER PRIMARY KEY, bytes BLOB NOT NULL);
 CREATE INDEX events_by_about ON events (about) WHERE about > 0;
 
@@ -54,10 +55,11 @@ CREATE TABLE requests (
 	status INTEGER NOT NULL, -- as recorded
 	due INTEGER NOT NULL,    -- when that status ends by the passing of time; 0: never
 	last INTEGER NOT NULL,   -- of its last event
+	waived INTEGER NOT NULL, -- when access began for which the customer was not asked; 0: none did
 	UNIQUE (id, tenant)
 );
 
--- The resources that a request asks for.
+-- The resources that a request asks for, as their ids are compared.
 CREATE TABLE resources (resource TEXT NOT NULL, tenant INTEGER NOT NULL, request INTEGER NOT NULL);
 
 -- Of the provider's people, who may see a request: its requester, and the groups that it has waited for.
@@ -92,6 +94,7 @@ CREATE TABLE disclosures (
 // indexes are those that only queries and restarts need. They are created once the projection is built, which is
 // several times faster than maintaining them during the build.
 const indexes = `
+CREATE INDEX subscriptions_by_name ON subscriptions (name COLLATE NOCASE, tenant);
 CREATE INDEX people_by_name ON people (name);
 CREATE INDEX people_by_email ON people (email);
 CREATE INDEX events_remembered ON events (seq) WHERE kind IN ('tenant', 'subscription', 'policy');
@@ -104,6 +107,10 @@ CREATE INDEX requests_by_subscription ON requests (subscription) WHERE subscript
 CREATE INDEX requests_by_ticket ON requests (ticket, tenant) WHERE ticket <> '';
 CREATE INDEX requests_by_status ON requests (status, tenant);
 CREATE INDEX requests_by_subscription_status ON requests (subscription, status) WHERE subscription > 0;
+CREATE INDEX requests_waived ON requests (tenant) WHERE waived > 0;
+CREATE INDEX requests_waived_since ON requests (tenant, waived) WHERE waived > 0;
+CREATE INDEX requests_by_subscription_waived ON requests (subscription) WHERE waived > 0 AND subscription > 0;
+CREATE INDEX requests_by_subscription_waived_since ON requests (subscription, waived) WHERE waived > 0 AND subscription > 0;
 CREATE INDEX requests_due ON requests (due) WHERE due > 0;
 CREATE INDEX resources_by_name ON resources (resource, tenant, request);
 CREATE INDEX audience_by_principal ON audience (principal, request);

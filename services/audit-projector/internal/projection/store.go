@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -72,6 +73,19 @@ type known struct {
 type Customer struct {
 	Tenant        tenant.State
 	Subscriptions map[string]tenant.Subscription
+}
+
+// Subscription returns a subscription that the customer has, in whatever case its id is asked for (R48).
+func (c *Customer) Subscription(id string) (s tenant.Subscription, has bool) {
+	s, has = c.Subscriptions[id]
+	if !has {
+		for as, other := range c.Subscriptions {
+			if strings.EqualFold(as, id) && (!has || other.Registered()) {
+				s, has = other, true
+			}
+		}
+	}
+	return s, has && s.Registered()
 }
 
 func (c *Customer) clone() *Customer {

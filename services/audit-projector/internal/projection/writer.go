@@ -37,6 +37,7 @@ type Event struct {
 	Sequence uint64
 	// Bytes is the event as stored.
 	Bytes []byte
+	// Event is nil for a message that cannot be an event. Its bytes are kept, to compare them; no question finds it.
 	Event *lockboxv1.Event
 }
 
@@ -141,7 +142,7 @@ func (w *writer) release(ctx context.Context) error {
 
 // resume reads the cursor and rebuilds what is held in memory.
 func (w *writer) resume(ctx context.Context) error {
-	if err := w.conn.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) FROM events").Scan(&w.sequence); err != nil {
+	if err := w.conn.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) FROM stored").Scan(&w.sequence); err != nil {
 		return err
 	}
 	rows, err := w.conn.QueryContext(ctx,
@@ -234,6 +235,9 @@ func (w *writer) publish() known {
 
 // one writes one event and its consequences.
 func (w *writer) one(ctx context.Context, e Event) error {
+	if e.Event == nil {
+		return w.insert(ctx, "stored", e.Sequence, e.Bytes)
+	}
 	fact := e.Event.ProtoReflect().WhichOneof(factOneof)
 	if fact == nil {
 		return input.ErrUnknownFact

@@ -31,7 +31,7 @@ func Request(s request.State, c *projection.Customer, now time.Time, l *activity
 	}
 	if c != nil {
 		v.TenantName = c.Tenant.Name
-		if sub := c.Subscriptions[s.Intent.GetSubscriptionId()]; sub.Exists() {
+		if sub, has := c.Subscription(s.Intent.GetSubscriptionId()); has {
 			v.SubscriptionName = sub.Name
 		}
 	}

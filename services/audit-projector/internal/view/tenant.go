@@ -17,7 +17,9 @@ func Tenant(c *projection.Customer, now time.Time) *lockboxv1.TenantView {
 	v.Settings, v.Previews = c.Tenant.Settings, c.Tenant.Previews()
 	v.Assignments = assignments(c.Tenant.Roles, nil, now)
 	for _, id := range slices.Sorted(maps.Keys(c.Subscriptions)) {
-		v.Subscriptions = append(v.Subscriptions, subscription(c.Subscriptions[id], nil, now))
+		if s := c.Subscriptions[id]; s.Registered() || s.Fault != nil {
+			v.Subscriptions = append(v.Subscriptions, subscription(s, nil, now))
+		}
 	}
 	return v
 }
@@ -42,12 +44,44 @@ func OwnTenant(
 	return v
 }
 
+// Onboarded returns the view of a tenant for the provider's onboarding: what it set up, and where people sign in, which
+// a second one of them may have to confirm (R65).
+func Onboarded(c *projection.Customer) *lockboxv1.TenantView { return bare(c) }
+
 func bare(c *projection.Customer) *lockboxv1.TenantView {
 	t := c.Tenant
 	return &lockboxv1.TenantView{
 		Tenant: t.ID, DisplayName: t.Name, Plan: t.Plan, LockboxEnabled: t.Enabled, Issuer: t.Issuer.GetUrl(),
-		Version: t.Version,
+		Version: t.Version, SignIn: signIn(t),
 	}
+}
+
+func signIn(t tenant.State) *lockboxv1.SignInView {
+	v := &lockboxv1.SignInView{Issuer: t.Issuer, SignedIn: t.SignedIn}
+	if all := t.Issuers(); len(all) > 1 {
+		v.Former = all[1:]
+	}
+	if c := t.Change; c != nil {
+		v.Pending = &lockboxv1.PendingSignInChange{ChangeId: c.ID, Route: c.Route, Change: c.Wanted, ProposedBy: c.By,
+			ProposedAt: stamp(c.At), ConfirmedBy: c.Confirmed, DueAt: stamp(c.DueAt)}
+	}
+	return v
+}
+
+// SignIn returns how the portal signs a tenant's people in: what anybody may know before they have signed in. Nil if
+// the portal has no client at their issuer.
+func SignIn(t tenant.State) *lockboxv1.SignInOptions {
+	v := &lockboxv1.SignInOptions{DisplayName: t.Name}
+	for _, i := range t.Issuers() {
+		if i.GetClientId() != "" {
+			v.Issuers = append(v.Issuers, &lockboxv1.TenantIssuer{Url: i.GetUrl(), ClientId: i.GetClientId(),
+				PrivateKeyJwt: i.GetPrivateKeyJwt()})
+		}
+	}
+	if len(v.GetIssuers()) == 0 {
+		return nil
+	}
+	return v
 }
 
 func subscription(s tenant.Subscription, of *lockboxv1.Person, now time.Time) *lockboxv1.SubscriptionView {

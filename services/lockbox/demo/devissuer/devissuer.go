@@ -33,6 +33,9 @@ const (
 	Lifetime = time.Hour
 	// DefaultURL is its URL unless configured otherwise.
 	DefaultURL = "http://127.0.0.1:7070"
+
+	// humanClaim is the claim with the employee number, which is the same in all accounts of one human (R51).
+	humanClaim = "employee_number"
 )
 
 // ErrNotDemo is returned when a demo issuer is created outside demo mode.
@@ -49,6 +52,10 @@ type Config struct {
 	// identity, so it is stored in Dir the first time and a different one is rejected later. Empty: the one stored in
 	// Dir, else DefaultURL.
 	URL string
+	// Shape is the kind of identity provider, one of Shapes, whose tokens it writes. It says who people are, so it is
+	// stored in Dir the first time and a different one is rejected later. Empty: the one stored in Dir, else the plain
+	// one.
+	Shape string
 	// Now is Handler's clock; nil: time.Now.
 	Now func() time.Time
 }
@@ -57,6 +64,7 @@ type Config struct {
 type Issuer struct {
 	url    string
 	secret string
+	shape  string
 	now    func() time.Time
 	side   map[string]*issuer // by tenant; "" is the provider's
 }
@@ -66,6 +74,7 @@ type issuer struct {
 	url     string
 	tenant  string // empty: the provider
 	name    string // the organisation's display name
+	shape   shape
 	signer  jose.Signer
 	jwks    []byte
 	codes   *codes
@@ -80,6 +89,10 @@ func New(c Config) (*Issuer, error) {
 	if c.Dir == "" {
 		return nil, errors.New("the demo issuer needs a directory for its keys")
 	}
+	kind, err := keepShape(c.Dir, c.Shape) // before the URL, by which it recognises an older demo
+	if err != nil {
+		return nil, err
+	}
 	base, err := keepURL(c.Dir, c.URL)
 	if err != nil {
 		return nil, err
@@ -88,7 +101,7 @@ func New(c Config) (*Issuer, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Issuer{url: base, secret: secret, now: c.Now, side: make(map[string]*issuer)}
+	d := &Issuer{url: base, secret: secret, shape: kind, now: c.Now, side: make(map[string]*issuer)}
 	if d.now == nil {
 		d.now = time.Now
 	}
@@ -101,7 +114,7 @@ func New(c Config) (*Issuer, error) {
 		if err != nil {
 			return nil, err
 		}
-		iss, err := newIssuer(base+path, key)
+		iss, err := newIssuer(base+path, key, shapes[kind])
 		if err != nil {
 			return nil, err
 		}
@@ -113,24 +126,27 @@ func New(c Config) (*Issuer, error) {
 	return d, nil
 }
 
-func newIssuer(at string, key *ecdsa.PrivateKey) (*issuer, error) {
+func newIssuer(at string, key *ecdsa.PrivateKey, as shape) (*issuer, error) {
 	public := jose.JSONWebKey{Key: key.Public(), Algorithm: string(jose.ES256), Use: "sig"}
 	sum, err := public.Thumbprint(crypto.SHA256) // RFC 7638: the key determines its id
 	if err != nil {
 		return nil, fmt.Errorf("naming the demo issuer's key: %w", err)
 	}
 	public.KeyID = base64.RawURLEncoding.EncodeToString(sum)
+	header, named := (&jose.SignerOptions{}).WithType("JWT"), jose.JSONWebKey{Key: key, KeyID: public.KeyID}
+	if as.thumbprint {
+		public.CertificateThumbprintSHA1 = sum[:20] // as if it had a certificate
+		header, named.KeyID = header.WithHeader("x5t", base64.RawURLEncoding.EncodeToString(sum[:20])), ""
+	}
 	jwks, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{public}})
 	if err != nil {
 		return nil, fmt.Errorf("writing the demo issuer's key set: %w", err)
 	}
-	signer, err := jose.NewSigner(
-		jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: key, KeyID: public.KeyID}},
-		(&jose.SignerOptions{}).WithType("JWT"))
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: named}, header)
 	if err != nil {
 		return nil, fmt.Errorf("preparing the demo issuer's key: %w", err)
 	}
-	return &issuer{url: at, signer: signer, jwks: jwks}, nil
+	return &issuer{url: at, shape: as, signer: signer, jwks: jwks}, nil
 }
 
 // Token issues a token for a persona, valid from now for Lifetime. An unknown persona is refused (NOT_FOUND).
@@ -152,7 +168,7 @@ func (iss *issuer) sign(p Persona, chosen, now time.Time, nonce string) (string,
 	claims := map[string]any{
 		"iss": iss.url, "aud": Audience, "sub": p.Name, "iat": now.Unix(), "exp": now.Add(Lifetime).Unix(),
 		"name": p.DisplayName, "email": p.Email, "locale": p.Language, "amr": p.Methods,
-		"auth_time": chosen.Unix(),
+		"auth_time": chosen.Unix(), humanClaim: p.EmployeeNumber(),
 	}
 	if p.Tenant == "" {
 		claims["employer"], claims["groups"] = p.Employer, p.Groups
@@ -160,6 +176,7 @@ func (iss *issuer) sign(p Persona, chosen, now time.Time, nonce string) (string,
 	if p.Isolated {
 		claims["isolated_identity"] = true
 	}
+	iss.shape.claims(p, chosen, claims)
 	if nonce != "" {
 		claims["nonce"] = nonce
 	}
@@ -173,7 +190,10 @@ func (iss *issuer) sign(p Persona, chosen, now time.Time, nonce string) (string,
 // ProviderIssuer returns the issuer that services must trust to accept the provider's personas.
 func (d *Issuer) ProviderIssuer() identity.Issuer {
 	p := d.side[""]
-	return identity.Issuer{URL: p.url, Audience: Audience, JWKS: p.jwks, Side: lockboxv1.Side_SIDE_PROVIDER}
+	claims := p.shape.configured
+	claims.Human = humanClaim
+	return identity.Issuer{URL: p.url, Audience: Audience, JWKS: p.jwks, Side: lockboxv1.Side_SIDE_PROVIDER,
+		Claims: claims}
 }
 
 // TenantIssuer returns the issuer that a demo tenant is created with; nil if there is no such demo tenant.
@@ -182,19 +202,28 @@ func (d *Issuer) TenantIssuer(tenant string) *lockboxv1.TenantIssuer {
 	if !known || tenant == "" {
 		return nil
 	}
-	return &lockboxv1.TenantIssuer{Url: t.url, Audience: Audience, Jwks: t.jwks}
+	c := t.shape.configured
+	return &lockboxv1.TenantIssuer{
+		Url: t.url, Audience: Audience, Jwks: t.jwks, HumanClaim: humanClaim, SubjectClaim: c.Subject, LocaleClaim: c.Locale,
+		MultiFactorClaim: c.MultiFactor.Claim, MultiFactorMethods: c.MultiFactor.AMR, MultiFactorClasses: c.MultiFactor.ACR,
+	}
 }
 
-// Person returns a persona's identity as its tokens state it; nil if there is no persona of that name.
+// Person returns a persona as an administrator enters them, without the human that their tokens name; nil if there is
+// no persona of that name.
 func (d *Issuer) Person(persona string) *lockboxv1.Person {
 	p, known := Find(persona)
 	if !known {
 		return nil
 	}
 	return &lockboxv1.Person{
-		Issuer: d.side[p.Tenant].url, Subject: p.Name, DisplayName: p.DisplayName, Email: p.Email, Language: p.Language,
+		Issuer: d.side[p.Tenant].url, Subject: d.side[p.Tenant].shape.subject(p), DisplayName: p.DisplayName,
+		Email: p.Email, Language: p.Language,
 	}
 }
+
+// Shape returns the shape of its tokens, one of Shapes.
+func (d *Issuer) Shape() string { return d.shape }
 
 // URL returns the URL at which Handler must be served.
 func (d *Issuer) URL() string { return d.url }

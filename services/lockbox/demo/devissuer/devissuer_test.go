@@ -55,6 +55,18 @@ func TestThereIsNoDemoIssuerOutsideDemoMode(t *testing.T) {
 	}
 }
 
+func TestOneHumanHasTwoAccounts(t *testing.T) {
+	accounts := map[string][]string{}
+	for _, p := range devissuer.Personas() {
+		accounts[p.EmployeeNumber()] = append(accounts[p.EmployeeNumber()], p.Name)
+	}
+	for number, names := range accounts {
+		if twice := number == "E-rosa" || number == "E-otto"; (len(names) > 1) != twice {
+			t.Errorf("%s: %v", number, names)
+		}
+	}
+}
+
 func TestEveryPersonaSignsIn(t *testing.T) {
 	d := open(t, t.TempDir())
 	v := verifier(t, d.ProviderIssuer())
@@ -79,6 +91,7 @@ func TestEveryPersonaSignsIn(t *testing.T) {
 			MultiFactor: slices.Contains(p.Methods, "mfa"), IsolatedIdentity: p.Isolated, TokenSha256: a.GetTokenSha256(),
 			AuthenticatedAt: timestamppb.New(now),
 		}
+		want.Person.Human = p.EmployeeNumber()
 		if diff := cmp.Diff(want, a, protocmp.Transform()); diff != "" {
 			t.Errorf("%s: %s", p.Name, diff)
 		}
@@ -92,7 +105,8 @@ func TestEveryPersonaSignsIn(t *testing.T) {
 			t.Errorf("%s's token is good for more than %v", p.Name, devissuer.Lifetime)
 		}
 	}
-	want := strings.Fields("erin sam ivan bob rosa lena derek olga onboarding grace otto fleur eli audrey hana kenji")
+	want := strings.Fields(`erin sam ivan bob rosa rosa-admin lena derek olga onboarding grace otto otto-admin fleur eli
+		audrey hana kenji`)
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Error(diff)
 	}

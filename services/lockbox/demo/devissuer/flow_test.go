@@ -287,8 +287,10 @@ func TestNothingIsSentToAnAddressThatIsNotAClientsOnThisMachine(t *testing.T) {
 		"http://localhost:5555/callback",
 		"http://127.0.0.1:5555/other", "http://127.0.0.1:5555/callback/", "http://127.0.0.1:5555/callback?a=b",
 		"http://127.0.0.1:5555/callback#x",
-		"http://127.0.0.1:5555@evil.example/callback", "http://u@127.0.0.1:5555/callback", `http://127.0.0.1:5555\@evil.example/callback`,
-		"http://127.0.0.1.evil.example:5555/callback", "http://192.0.2.1:5555/callback", "//127.0.0.1:5555/callback", "javascript:alert(1)",
+		"http://127.0.0.1:5555@evil.example/callback", "http://u@127.0.0.1:5555/callback",
+		`http://127.0.0.1:5555\@evil.example/callback`,
+		"http://127.0.0.1.evil.example:5555/callback", "http://192.0.2.1:5555/callback", "//127.0.0.1:5555/callback",
+		"javascript:alert(1)",
 		"http://127.0.0.1:5555/%63allback", "HTTP://127.0.0.1:5555/callback", "http://127.0.0.1:5555/callback\n",
 	} {
 		for _, also := range []string{"", "prompt"} {
@@ -299,12 +301,15 @@ func TestNothingIsSentToAnAddressThatIsNotAClientsOnThisMachine(t *testing.T) {
 				}
 			})
 			response, page := newBrowser(t).get(t, at)
-			if response.StatusCode != http.StatusBadRequest || response.Header.Get("Location") != "" || strings.Contains(page, "<form") {
+			if response.StatusCode != http.StatusBadRequest || response.Header.Get("Location") != "" ||
+				strings.Contains(page, "<form") {
 				t.Errorf("%q: %s, %q", bad, response.Status, response.Header.Get("Location"))
 			}
 		}
 	}
-	for _, good := range []string{"http://127.0.0.1:1/callback", "http://127.0.0.1:65535/callback", "http://[::1]:5555/callback"} {
+	for _, good := range []string{
+		"http://127.0.0.1:1/callback", "http://127.0.0.1:65535/callback", "http://[::1]:5555/callback",
+	} {
 		response, _ := newBrowser(t).get(t, request(c, func(q url.Values) { q.Set("redirect_uri", good) }))
 		if response.StatusCode != http.StatusOK {
 			t.Errorf("%q: %s", good, response.Status)
@@ -333,7 +338,8 @@ func TestARequestThatIsWrongGoesBackToItsClient(t *testing.T) {
 	} {
 		response, _ := newBrowser(t).get(t, request(c, row.change))
 		got := answer(t, response)
-		if got.Get("error") != row.want || got.Get("state") != "state" || got.Get("iss") != s.ProviderIssuer().URL || got.Has("code") {
+		if got.Get("error") != row.want || got.Get("state") != "state" || got.Get("iss") != s.ProviderIssuer().URL ||
+			got.Has("code") {
 			t.Errorf("%s: %v, want %s", name, got, row.want)
 		}
 	}
@@ -354,6 +360,7 @@ func TestOnlyThePageItselfCanChoose(t *testing.T) {
 	b := newBrowser(t)
 	_, page := b.get(t, at)
 	proof := formProof.FindStringSubmatch(page)[1]
+	erin := url.Values{"persona": {"erin"}, "proof": {proof}}
 	header := func(name, value string) func(*http.Request) {
 		return func(r *http.Request) { r.Header.Set(name, value) }
 	}
@@ -364,17 +371,18 @@ func TestOnlyThePageItselfCanChoose(t *testing.T) {
 		change func(*http.Request)
 		want   int
 	}{
-		"the page":                   {b, at, url.Values{"persona": {"erin"}, "proof": {proof}}, nil, 303},
+		"the page":                   {b, at, erin, nil, 303},
 		"no proof":                   {b, at, url.Values{"persona": {"erin"}}, nil, 400},
 		"another proof":              {b, at, url.Values{"persona": {"erin"}, "proof": {"x" + proof[1:]}}, nil, 400},
-		"the proof of another state": {b, request(c, func(q url.Values) { q.Set("state", "other") }), url.Values{"persona": {"erin"}, "proof": {proof}}, nil, 400},
-		"no cookie":                  {newBrowser(t), at, url.Values{"persona": {"erin"}, "proof": {proof}}, nil, 400},
-		"another site's page":        {b, at, url.Values{"persona": {"erin"}, "proof": {proof}}, header("Sec-Fetch-Site", "cross-site"), 403},
-		"another port's page":        {b, at, url.Values{"persona": {"erin"}, "proof": {proof}}, header("Sec-Fetch-Site", "same-site"), 403},
-		"another origin":             {b, at, url.Values{"persona": {"erin"}, "proof": {proof}}, header("Origin", "http://evil.example"), 403},
+		"the proof of another state": {b, request(c, func(q url.Values) { q.Set("state", "other") }), erin, nil, 400},
+		"no cookie":                  {newBrowser(t), at, erin, nil, 400},
+		"another site's page":        {b, at, erin, header("Sec-Fetch-Site", "cross-site"), 403},
+		"another port's page":        {b, at, erin, header("Sec-Fetch-Site", "same-site"), 403},
+		"another origin":             {b, at, erin, header("Origin", "http://evil.example"), 403},
 		"nobody known":               {b, at, url.Values{"persona": {"mallory"}, "proof": {proof}}, nil, 400},
 		"somebody of a tenant":       {b, at, url.Values{"persona": {"otto"}, "proof": {proof}}, nil, 400},
-		"too much":                   {b, at, url.Values{"persona": {strings.Repeat("x", 100_000)}, "proof": {proof}}, nil, 400},
+		"too much": {b, at, url.Values{"persona": {strings.Repeat("x", 100_000)}, "proof": {proof}},
+			nil, 400},
 	} {
 		response, _ := row.by.post(t, row.at, row.form, row.change)
 		if response.StatusCode != row.want || (response.Header.Get("Location") != "") != (row.want == 303) {
@@ -382,7 +390,8 @@ func TestOnlyThePageItselfCanChoose(t *testing.T) {
 		}
 	}
 	// A form cannot turn the answer elsewhere either.
-	form := url.Values{"persona": {"erin"}, "proof": {proof}, "redirect_uri": {"http://127.0.0.1:6666/callback"}, "state": {"mine"}}
+	form := url.Values{"persona": {"erin"}, "proof": {proof}, "redirect_uri": {"http://127.0.0.1:6666/callback"},
+		"state": {"mine"}}
 	response, _ := b.post(t, at, form, nil)
 	if got := answer(t, response); got.Get("state") != "state" {
 		t.Errorf("the form changed the request: %v", got)
@@ -413,7 +422,8 @@ func TestTheTokenEndpointGivesNothingElse(t *testing.T) {
 	s := serve(t)
 	for _, grant := range []string{"password", "client_credentials", "refresh_token", "nonsense"} {
 		response, body := newBrowser(t).post(t, s.ProviderIssuer().URL+"/token", url.Values{
-			"grant_type": {grant}, "client_id": {devissuer.ClientID}, "username": {"erin"}, "password": {"x"}, "refresh_token": {"x"},
+			"grant_type": {grant}, "client_id": {devissuer.ClientID}, "username": {"erin"}, "password": {"x"},
+			"refresh_token": {"x"},
 		}, nil)
 		if response.StatusCode < 400 || strings.Contains(body, "access_token") {
 			t.Errorf("%s: %s %s", grant, response.Status, body)

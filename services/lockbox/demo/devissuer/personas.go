@@ -21,6 +21,8 @@ const (
 type Persona struct {
 	// Name is what users type (`--as erin`), and the token's subject.
 	Name string
+	// Human is the persona whose further account this is; empty: a human of their own (R51).
+	Human string
 	// Tenant is the tenant that the persona belongs to; empty: the provider.
 	Tenant      string
 	DisplayName string
@@ -61,19 +63,28 @@ func Personas() []Persona {
 	rosa := nimbus("rosa", "Rosa Reyes", aggregate.SupportEngineers,
 		"support engineer on call, may ask for emergency access")
 	rosa.Groups = append(rosa.Groups, aggregate.EmergencyResponders)
+	rosaAdmin := nimbus("rosa-admin", "Rosa Reyes (admin)", aggregate.SecurityOfficers,
+		"Rosa's other account, a security officer's: the same human")
+	rosaAdmin.Human = "rosa"
+	ottoAdmin := customer(TenantBank, "otto-admin", "Otto Owens (admin)", "en",
+		"Otto's other account, without a role: the same human to Lockbox")
+	ottoAdmin.Human = "otto"
 	return []Persona{
 		nimbus("erin", "Erin Ellis", aggregate.SupportEngineers, "support engineer with a second factor"),
 		sam,
 		ivan,
 		bob,
 		rosa,
+		rosaAdmin,
 		nimbus("lena", "Lena Lang", aggregate.SupportLeads, "customer support lead, approves internally"),
 		nimbus("derek", "Derek Dunn", aggregate.DevOpsManagers, "DevOps manager, approves internally"),
 		nimbus("olga", "Olga Orlova", aggregate.SecurityOfficers, "security officer, replays and revokes"),
-		nimbus("onboarding", "Nimbus Onboarding", aggregate.Onboarding, "creates tenants"),
+		nimbus("onboarding", "Nimbus Onboarding", aggregate.Onboarding,
+			"creates customers, and says whose a subscription is"),
 
 		customer(TenantBank, "grace", "Grace Green", "en", "Global Administrator of "+TenantBankName),
 		customer(TenantBank, "otto", "Otto Owens", "en", "owner of a subscription of "+TenantBankName),
+		ottoAdmin,
 		customer(TenantBank, "fleur", "Fleur Lefèvre", "fr",
 			"Lockbox Approver of a subscription of "+TenantBankName+", reads French"),
 		customer(TenantBank, "eli", "Eli Edwards", "en", "eligible owner at "+TenantBankName+", counts only while activated"),
@@ -82,6 +93,14 @@ func Personas() []Persona {
 		customer(TenantHealth, "hana", "佐藤 花", "ja", "Global Administrator of "+TenantHealthName+", reads Japanese"),
 		customer(TenantHealth, "kenji", "田中 健二", "ja", "owner of a subscription of "+TenantHealthName+", reads Japanese"),
 	}
+}
+
+// EmployeeNumber is what the tokens of all accounts of one human say.
+func (p Persona) EmployeeNumber() string {
+	if p.Human != "" {
+		return "E-" + p.Human
+	}
+	return "E-" + p.Name
 }
 
 // Find returns the persona with the given name.

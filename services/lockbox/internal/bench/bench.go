@@ -46,6 +46,10 @@ type scale struct {
 	// spread over looking, during which the guard compares the stream with the trees.
 	logged, questions int
 	looking           time.Duration
+	// crowded is the number of one customer's requests beside which another's are measured, and beside the time for which
+	// that one is measured alone and beside what never ends.
+	crowded int
+	beside  time.Duration
 }
 
 func full() scale {
@@ -54,6 +58,7 @@ func full() scale {
 		stage: 5000, mails: 500, history: 100_000, loads: 10_000,
 		readers: 50, pending: 10_000, reading: 10 * time.Second,
 		logged: 200_000, questions: 1000, looking: time.Minute,
+		crowded: 10_000, beside: 10 * time.Second,
 	}
 }
 
@@ -63,6 +68,7 @@ func quick() scale {
 	s.stage, s.mails, s.history, s.loads = 500, 50, 2000, 500
 	s.pending, s.reading = 200, 500*time.Millisecond
 	s.logged, s.questions, s.looking = 2000, 100, time.Second
+	s.crowded, s.beside = 500, time.Second
 	return s
 }
 
@@ -83,7 +89,7 @@ type section struct {
 func sections() []section {
 	return []section{
 		{"workflow", (*bench).workflow}, {"stages", (*bench).stages}, {"mail", (*bench).mail}, {"history", (*bench).history},
-		{"portal", (*bench).portal}, {"log", (*bench).log},
+		{"portal", (*bench).portal}, {"log", (*bench).log}, {"fair", (*bench).fair},
 	}
 }
 

@@ -27,7 +27,7 @@ func TestEverySectionMeasuresSomething(t *testing.T) {
 	tiny := scale{
 		floor: 50 * time.Millisecond, warmUp: 20 * time.Millisecond, workflow: 300 * time.Millisecond, atOnce: []int{1, 4},
 		stage: 20, mails: 2, history: 50, loads: 10, readers: 2, pending: 5, reading: 50 * time.Millisecond,
-		logged: 20, questions: 5, looking: time.Millisecond,
+		logged: 20, questions: 5, looking: time.Millisecond, crowded: 20, beside: 100 * time.Millisecond,
 	}
 	profiles := t.TempDir()
 	r, err := run(t.Context(), Options{Dir: t.TempDir(), Profiles: profiles}, tiny)
@@ -66,7 +66,12 @@ func TestEverySectionMeasuresSomething(t *testing.T) {
 		l.MemoryMaking <= 0 || l.MemoryAfter <= 0 || l.MemoryRestart <= 0 {
 		t.Errorf("log: %+v", l)
 	}
-	if written, err := os.ReadDir(profiles); err != nil || len(written) != len(tiny.atOnce)+6 {
+	if len(r.Fair) != 3 || slices.ContainsFunc(r.Fair, func(f Fair) bool {
+		return f.Requests <= 0 || f.ApprovalRatio <= 0 || f.WholeRatio <= 0 || f.Whole.P50 < f.Approval.P50
+	}) {
+		t.Errorf("fair: %+v", r.Fair)
+	}
+	if written, err := os.ReadDir(profiles); err != nil || len(written) != len(tiny.atOnce)+9 {
 		t.Errorf("profiles: %v, %v", written, err)
 	}
 }

@@ -8,12 +8,13 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -29,8 +30,10 @@ var (
 // client plays all external parties: the engineering tool, the approver, and an observer of the stream for both.
 type client struct {
 	peers              peers
+	of                 party
 	requester, decider string // tokens
-	watching           jetstream.ConsumeContext
+	watching           errgroup.Group
+	unwatch            context.CancelFunc
 
 	mu      sync.Mutex
 	waiting map[string]*awaited
@@ -39,12 +42,16 @@ type client struct {
 // awaited holds one channel per event that a request's client waits for.
 type awaited struct{ notified, granted chan struct{} }
 
-func newClient(ctx context.Context, s *site, running *stack.Stack) (_ *client, err error) {
-	c := &client{waiting: map[string]*awaited{}}
-	if c.requester, err = s.issuer.Token(engineer, time.Now()); err != nil {
+func newClient(ctx context.Context, s *site, running *stack.Stack) (*client, error) {
+	return newClientOf(ctx, s, running, bank)
+}
+
+func newClientOf(ctx context.Context, s *site, running *stack.Stack, of party) (_ *client, err error) {
+	c := &client{of: of, waiting: map[string]*awaited{}}
+	if c.requester, err = s.issuer.Token(of.engineer, time.Now()); err != nil {
 		return nil, err
 	}
-	if c.decider, err = s.issuer.Token(approver, time.Now()); err != nil {
+	if c.decider, err = s.issuer.Token(of.approver, time.Now()); err != nil {
 		return nil, err
 	}
 	if c.peers, err = connectAll(ctx, running, bus.Tool(tool), bus.Client, bus.Compliance); err != nil {
@@ -57,26 +64,26 @@ func newClient(ctx context.Context, s *site, running *stack.Stack) (_ *client, e
 	return c, nil
 }
 
-// watch starts observing new events of the two types, with one ordered consumer that receives headers only.
+// watch starts observing new events.
 func (c *client) watch(ctx context.Context) error {
-	config := jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverNewPolicy, HeadersOnly: true}
-	for _, typ := range []string{customerNotified, accessGranted} {
-		filter, err := bus.ReplayFilter("", aggregate.KindRequest, "", typ)
-		if err != nil {
-			return err
-		}
-		config.FilterSubjects = append(config.FilterSubjects, filter)
-	}
-	consumer, err := c.peers[bus.Compliance].js.OrderedConsumer(ctx, bus.StreamEvents, config)
+	p := c.peers[bus.Compliance]
+	copies, err := p.Copies(ctx)
 	if err != nil {
 		return err
 	}
-	c.watching, err = consumer.Consume(c.seen, jetstream.PullMaxMessages(4096))
-	return err
+	ctx, c.unwatch = context.WithCancel(ctx)
+	c.watching.Go(func() error {
+		rest := journal.Replay{From: copies.Last + 1, Follow: true, Undecoded: true}
+		return p.Replay(ctx, rest, func(e journal.Entry) error {
+			c.seen(e.Subject)
+			return nil
+		})
+	})
+	return nil
 }
 
-func (c *client) seen(m jetstream.Msg) {
-	at, err := bus.ParseEventSubject(m.Subject())
+func (c *client) seen(subject string) {
+	at, err := bus.ParseEventSubject(subject)
 	if err != nil {
 		return // The client that waits for it times out.
 	}
@@ -103,14 +110,14 @@ func (c *client) expect(id string) *awaited {
 
 // Close stops the observer and closes the connections.
 func (c *client) Close() {
-	c.watching.Stop()
-	<-c.watching.Closed()
+	c.unwatch()
+	_ = c.watching.Wait() // a client that it failed has timed out
 	c.peers.Close()
 }
 
 // submit publishes an intent, and returns when it is on disk.
 func (c *client) submit(ctx context.Context, id string) error {
-	_, err := c.peers[bus.Tool(tool)].SubmitIntent(ctx, tool, newIntent(id, c.requester))
+	_, err := c.peers[bus.Tool(tool)].SubmitIntent(ctx, tool, c.of.newIntent(id, c.requester))
 	return err
 }
 
@@ -120,23 +127,27 @@ func (c *client) approve(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	command := newApproval(commandID, id, c.decider)
+	return c.command(ctx, c.of.newApproval(commandID, id, c.decider))
+}
+
+// command sends a command, and returns when what it caused is on disk.
+func (c *client) command(ctx context.Context, command *lockboxv1.Command) error {
 	data, err := proto.Marshal(command)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	answer, err := c.peers[bus.Client].RequestWithContext(ctx, bus.CommandSubject(bus.Verb(command)), data)
+	answer, err := c.peers[bus.Client].RequestWithContext(ctx, bus.CommandSubject(bus.Client, bus.Verb(command)), data)
 	if err != nil {
-		return fmt.Errorf("approve %s: %w", id, err)
+		return fmt.Errorf("%s %s: %w", bus.Verb(command), command.GetAggregateId(), err)
 	}
 	reply := new(lockboxv1.CommandReply)
 	if err := proto.Unmarshal(answer.Data, reply); err != nil {
-		return fmt.Errorf("approve %s: %w", id, err)
+		return fmt.Errorf("%s %s: %w", bus.Verb(command), command.GetAggregateId(), err)
 	}
 	if r := reply.GetRefusal(); r != nil {
-		return fmt.Errorf("approve %s: %w", id, &refusal.Error{Refusal: r})
+		return fmt.Errorf("%s %s: %w", bus.Verb(command), command.GetAggregateId(), &refusal.Error{Refusal: r})
 	}
 	return nil
 }
@@ -188,24 +199,31 @@ var errTimeout = errors.New("timed out waiting for the request's next event")
 
 // carry takes a request through the whole workflow: submitted, customer notified, approved, access granted.
 func (c *client) carry(ctx context.Context) error {
+	_, err := c.carryTimed(ctx)
+	return err
+}
+
+// carryTimed is carry, and returns how long it took from the approval on.
+func (c *client) carryTimed(ctx context.Context) (approval time.Duration, err error) {
 	id, err := newID()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	stored := c.expect(id)
 	if err := c.submit(ctx, id); err != nil {
-		return err
+		return 0, err
 	}
 	if err := await(ctx, stored.notified); err != nil {
-		return fmt.Errorf("%s, %s: %w", id, customerNotified, err)
+		return 0, fmt.Errorf("%s, %s: %w", id, customerNotified, err)
 	}
+	begun := time.Now()
 	if err := c.approve(ctx, id); err != nil {
-		return err
+		return 0, err
 	}
 	if err := await(ctx, stored.granted); err != nil {
-		return fmt.Errorf("%s, %s: %w", id, accessGranted, err)
+		return 0, fmt.Errorf("%s, %s: %w", id, accessGranted, err)
 	}
-	return nil
+	return time.Since(begun), nil
 }
 
 func await(ctx context.Context, stored <-chan struct{}) error {

@@ -2,12 +2,12 @@ package bench
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
+	"golang.org/x/sync/errgroup"
 )
 
 // durable names a durable consumer.
@@ -84,26 +84,15 @@ func idle(ctx context.Context, consumer jetstream.Consumer) error {
 
 // eachAtOnce calls do for each item, up to n at a time, and stops at the first error.
 func eachAtOnce[T any](ctx context.Context, n int, items []T, do func(context.Context, T) error) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	next := make(chan T)
-	var all sync.WaitGroup
-	for range min(n, len(items)) {
-		all.Go(func() {
-			for item := range next {
-				if ctx.Err() != nil {
-					continue
-				}
-				if err := do(ctx, item); err != nil {
-					cancel(err)
-				}
+	all, ctx := errgroup.WithContext(ctx)
+	all.SetLimit(n)
+	for _, item := range items {
+		all.Go(func() error {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
 			}
+			return do(ctx, item)
 		})
 	}
-	for _, item := range items {
-		next <- item
-	}
-	close(next)
-	all.Wait()
-	return context.Cause(ctx)
+	return all.Wait()
 }

@@ -34,15 +34,12 @@ func measureFloor(ctx context.Context, s *site, when string, d time.Duration) (F
 			return err
 		}
 		defer p.Close()
-		story, err := newStory(ctx, s, p[bus.Orchestrator].Journal)
+		w, err := newWriter(ctx, s, p[bus.Orchestrator].Journal)
 		if err != nil {
 			return err
 		}
 		for end := time.Now().Add(d); time.Now().Before(end); {
-			l, err := story.generate(time.Now(), active)
-			if err != nil {
-				return err
-			}
+			l := w.generate(time.Now(), active)
 			one, err := writeSingly(ctx, p, l)
 			if err != nil {
 				return err

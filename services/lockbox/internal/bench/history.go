@@ -111,12 +111,12 @@ func (b *bench) populate(ctx context.Context, s *site, n int, fates func(i int) 
 		numbers[i] = i
 	}
 	err := s.with(ctx, none, func(running *stack.Stack) error {
-		p, err := connectAll(ctx, running, bus.Tool(tool), bus.Evaluator, bus.Orchestrator)
+		p, err := connectAll(ctx, running, bus.Evaluator, bus.Orchestrator)
 		if err != nil {
 			return err
 		}
 		defer p.Close()
-		st, err := newStory(ctx, s, p[bus.Orchestrator].Journal)
+		w, err := newWriter(ctx, s, p[bus.Orchestrator].Journal)
 		if err != nil {
 			return err
 		}
@@ -126,10 +126,7 @@ func (b *bench) populate(ctx context.Context, s *site, n int, fates func(i int) 
 			if fates(i) == over {
 				at = at.Add(-24 * time.Hour)
 			}
-			l, err := st.generate(at, fates(i))
-			if err != nil {
-				return err
-			}
+			l := w.generate(at, fates(i))
 			ids[i] = l.intent.GetId()
 			if d := done.Add(1); d%int64(max(1, n/5)) == 0 {
 				b.say("writing requests: %d of %d", d, n)
@@ -140,11 +137,8 @@ func (b *bench) populate(ctx context.Context, s *site, n int, fates func(i int) 
 	return ids, err
 }
 
-// record stores a life through the journal.
+// record stores a life through the journal, without its intent: once evaluated, that is erased.
 func record(ctx context.Context, p peers, l life, active bool) error {
-	if _, err := p[bus.Tool(tool)].SubmitIntent(ctx, tool, l.intent); err != nil {
-		return err
-	}
 	after := uint64(0)
 	for _, e := range l.events {
 		var err error

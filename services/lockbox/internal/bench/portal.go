@@ -10,13 +10,13 @@ import (
 	"net/http/httptrace"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/openlockbox/lockbox/services/lockbox/demo"
 	"github.com/openlockbox/lockbox/services/lockbox/demo/visitor"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
 	"github.com/openlockbox/lockbox/services/portal"
+	"golang.org/x/sync/errgroup"
 )
 
 // Portal is the latency of its pages under many concurrent readers, with a long history in the projection and many
@@ -140,31 +140,29 @@ func read(
 ) (rate float64, first Latency, err error) {
 	var all sync.Mutex
 	var took []time.Duration
-	var failed atomic.Pointer[error]
-	var running sync.WaitGroup
+	running, ctx := errgroup.WithContext(ctx)
 	begun := time.Now()
 	end := begun.Add(long)
 	for i := range readers {
-		running.Go(func() {
+		running.Go(func() error {
 			var mine []time.Duration
 			turn := begun.Add(pace * time.Duration(i) / time.Duration(readers))
-			for ; time.Until(turn) < time.Until(end) && time.Now().Before(end) && failed.Load() == nil; turn = turn.Add(pace) {
+			for ; time.Until(turn) < time.Until(end) && time.Now().Before(end) && ctx.Err() == nil; turn = turn.Add(pace) {
 				time.Sleep(time.Until(turn))
 				d, err := firstByte(ctx, client, address)
 				if err != nil {
-					failed.Store(&err)
-					return
+					return err
 				}
 				mine = append(mine, d)
 			}
 			all.Lock()
 			defer all.Unlock()
 			took = append(took, mine...)
+			return nil
 		})
 	}
-	running.Wait()
-	if err := failed.Load(); err != nil {
-		return 0, Latency{}, *err
+	if err := running.Wait(); err != nil {
+		return 0, Latency{}, err
 	}
 	return perSecond(len(took), time.Since(begun)), latency(took), nil
 }

@@ -21,6 +21,7 @@ type Report struct {
 	History    *History   `json:"history,omitempty"`
 	Portal     *Portal    `json:"portal,omitempty"`
 	Log        *Log       `json:"log,omitempty"`
+	Fair       []Fair     `json:"fair,omitempty"`
 }
 
 // Aim is a performance target and the measured value.
@@ -134,6 +135,10 @@ func (r *Report) Text() string {
 			l.Events)
 		b.WriteString(logTable(l))
 	}
+	if len(r.Fair) > 0 {
+		line("\nOne customer's request, one after the other, beside what another customer causes, and alone right before")
+		b.WriteString(fairTable(r.Fair))
+	}
 	if aims := r.Aims(); len(aims) > 0 {
 		line("\nAims")
 		b.WriteString(aimTable(aims))
@@ -211,6 +216,17 @@ func logTable(l *Log) string {
 		{"memory after that", number(float64(l.MemoryAfter)/mib, 0), "MiB"},
 		{"memory at most, from a restart", number(float64(l.MemoryRestart)/mib, 0), "MiB"},
 	})
+}
+
+func fairTable(rows []Fair) string {
+	cells := [][]string{{"", "requests", "approval alone: p50 ms", "p99 ms", "beside: p50 ms", "p99 ms", "× alone",
+		"from intent to access alone: p50 ms", "beside: p50 ms", "× alone"}}
+	for _, f := range rows {
+		cells = append(cells, []string{f.Beside, number(float64(f.Requests), 0), number(f.ApprovalAlone.P50, 1),
+			number(f.ApprovalAlone.P99, 1), number(f.Approval.P50, 1), number(f.Approval.P99, 1), number(f.ApprovalRatio, 2),
+			number(f.WholeAlone.P50, 1), number(f.Whole.P50, 1), number(f.WholeRatio, 2)})
+	}
+	return table(cells)
 }
 
 func aimTable(aims []Aim) string {

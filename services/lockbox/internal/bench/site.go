@@ -15,8 +15,10 @@ import (
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/lease/leasetest"
 	"github.com/openlockbox/lockbox/pkg/observe"
+	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/request"
 	evaluator "github.com/openlockbox/lockbox/services/jit-evaluator"
+	orchestrator "github.com/openlockbox/lockbox/services/lockbox-orchestrator"
 	"github.com/openlockbox/lockbox/services/lockbox/demo"
 	"github.com/openlockbox/lockbox/services/lockbox/demo/devissuer"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
@@ -85,8 +87,8 @@ func (s *site) seed(ctx context.Context, nc *nats.Conn) error {
 func (s *site) start(ctx context.Context, only []bus.Identity) (*stack.Stack, error) {
 	return stack.Start(ctx, stack.Config{
 		Dir: s.dir, Tools: []evaluator.Tool{evaluator.Unlimited(tool)}, Issuers: []identity.Issuer{s.issuer.ProviderIssuer()},
-		Terms: request.DefaultTerms(),
-		Only:  only, Notifier: notifier.Config{Provider: devissuer.Provider,
+		Terms: request.DefaultTerms(), Limits: policy.NoLimits(), Rates: orchestrator.Rates{CommandsPerMinute: -1},
+		Only: only, Notifier: notifier.Config{Provider: devissuer.Provider,
 			SMTP: notifier.SMTP{From: "lockbox@nimbus.example"}},
 		Host: s.host, Port: -1, Portal: s.portal, Log: zap.NewNop(), Metrics: observe.NewMetrics(),
 	})
@@ -140,12 +142,12 @@ func connect(ctx context.Context, s *stack.Stack, id bus.Identity) (peer, error)
 		return peer{}, err
 	}
 	// On a busy machine the disk may be slow for a while, which is a measurement, not a failure.
-	j, err := journal.Open(ctx, nc, journal.WithTimeout(patience))
+	j, err := journal.Open(ctx, nc, journal.WithTimeout(patience), journal.WithLook(time.Millisecond))
 	if err != nil {
 		nc.Close()
 		return peer{}, err
 	}
-	js, err := jetstream.New(nc)
+	js, err := bus.JetStream(nc)
 	return peer{nc, j, js}, err
 }
 

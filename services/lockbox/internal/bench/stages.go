@@ -1,14 +1,16 @@
 package bench
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/journal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
 )
@@ -115,41 +117,26 @@ func untilStored(typ string) func(context.Context, *site, *stack.Stack, []string
 			return 0, err
 		}
 		defer p.Close()
-		filter, err := bus.ReplayFilter("", aggregate.KindRequest, "", typ)
-		if err != nil {
-			return 0, err
-		}
-		consumer, err := p.js.OrderedConsumer(ctx, bus.StreamEvents,
-			jetstream.OrderedConsumerConfig{FilterSubjects: []string{filter}, HeadersOnly: true})
-		if err != nil {
-			return 0, err
-		}
-		all := make(chan time.Duration, 1)
-		var first time.Time
+		ctx, cancel := context.WithTimeoutCause(ctx, 10*patience, errTimeout)
+		defer cancel()
+		var first, last time.Time
 		count := 0
-		consuming, err := consumer.Consume(func(m jetstream.Msg) {
-			meta, err := m.Metadata()
-			if err != nil {
-				return // The count is then never reached, and the measurement times out.
-			}
+		of := journal.Replay{Kind: aggregate.KindRequest, Type: typ, Follow: true, Undecoded: true}
+		err = p.Replay(ctx, of, func(e journal.Entry) error {
 			if count++; count == 1 {
-				first = meta.Timestamp
+				first = e.Stored
 			}
-			if count == len(ids) {
-				all <- meta.Timestamp.Sub(first)
+			if last = e.Stored; count == len(ids) {
+				return errAll
 			}
-		}, jetstream.PullMaxMessages(4096))
-		if err != nil {
-			return 0, err
+			return nil
+		})
+		if !errors.Is(err, errAll) {
+			return 0, cmp.Or(err, context.Cause(ctx))
 		}
-		defer consuming.Stop()
-		select {
-		case took := <-all:
-			return took, nil
-		case <-ctx.Done():
-			return 0, ctx.Err()
-		case <-time.After(10 * patience):
-			return 0, errTimeout
-		}
+		return last.Sub(first), nil
 	}
 }
+
+// errAll ends a replay that has seen everything it waited for.
+var errAll = errors.New("bench: all are there")

@@ -4,10 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/written"
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
@@ -43,35 +43,17 @@ func (a *app) parseTime(s string) (time.Time, error) {
 	} else if d, err := parseDuration(strings.TrimSuffix(s, " ago")); err == nil {
 		return now.Add(-d), nil
 	}
-	return time.Time{}, fmt.Errorf("%q is no time; write 2026-05-12T14:03:00Z, \"2026-05-12 14:03\", 14:03, or 2h for two hours ago", s)
+	return time.Time{},
+		fmt.Errorf("%q is no time; write 2026-05-12T14:03:00Z, \"2026-05-12 14:03\", 14:03, or 2h for two hours ago", s)
 }
 
-// parseDuration parses durations such as 90m, 2h, 1h30m and 1d12h.
+// parseDuration parses a duration of more than nothing.
 func parseDuration(s string) (time.Duration, error) {
-	days, rest, hasDays := strings.Cut(s, "d")
-	if !hasDays {
-		days, rest = "0", s
+	d, err := written.Duration(s)
+	if err == nil && d == 0 {
+		return 0, errors.New("is no time at all")
 	}
-	n, err := strconv.ParseUint(days, 10, 16)
-	if err != nil {
-		return 0, errDuration(s)
-	}
-	total := time.Duration(n) * 24 * time.Hour // #nosec G115 -- at most 65535
-	if rest != "" {
-		d, err := time.ParseDuration(rest)
-		if err != nil || d < 0 {
-			return 0, errDuration(s)
-		}
-		total += d
-	}
-	if total <= 0 {
-		return 0, errDuration(s)
-	}
-	return total, nil
-}
-
-func errDuration(s string) error {
-	return fmt.Errorf("%q is no length of time; write 90m, 2h or 1d12h", s)
+	return d, err
 }
 
 // timeFlag is a flag for a point in time.
@@ -120,31 +102,14 @@ type enum interface {
 // spellings lists an enum's values as users type them (customer-notified), without the unspecified one.
 func spellings[E enum]() []string {
 	var e E
-	values, prefix := e.Descriptor().Values(), enumPrefix(e.Descriptor())
-	var names []string
-	for i := 1; i < values.Len(); i++ {
-		name := strings.TrimPrefix(string(values.Get(i).Name()), prefix)
-		names = append(names, strings.ToLower(strings.ReplaceAll(name, "_", "-")))
-	}
-	return names
+	return written.Spellings(e.Descriptor())
 }
 
-// enumPrefix returns the common prefix of the names of an enum's values: REQUEST_STATUS_.
-func enumPrefix(d protoreflect.EnumDescriptor) string {
-	return strings.TrimSuffix(string(d.Values().Get(0).Name()), "UNSPECIFIED")
-}
-
-// parseEnum parses a value in any of its spellings: customer-notified, CUSTOMER_NOTIFIED,
-// REQUEST_STATUS_CUSTOMER_NOTIFIED.
+// parseEnum parses a value in any of its spellings.
 func parseEnum[E enum](s string) (E, error) {
 	var e E
-	prefix := enumPrefix(e.Descriptor())
-	name := strings.NewReplacer("-", "_", " ", "_").Replace(strings.ToUpper(s))
-	v := e.Descriptor().Values().ByName(protoreflect.Name(prefix + strings.TrimPrefix(name, prefix)))
-	if v == nil || v.Number() == 0 {
-		return 0, fmt.Errorf("%q is none of %s", s, strings.Join(spellings[E](), ", "))
-	}
-	return E(v.Number()), nil
+	n, err := written.Enum(e.Descriptor(), s)
+	return E(n), err
 }
 
 // enumFlag is a flag for an enum's value.

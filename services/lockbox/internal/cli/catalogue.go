@@ -132,7 +132,7 @@ func checkCatalogue(c *cobra.Command, file string) (text []byte, result checkedC
 	if text, err = readFile(c, file); err != nil {
 		return nil, result, err
 	}
-	parsed, err := catalogue.ParseFile(file, text)
+	parsed, err := catalogue.ParseNew(file, text)
 	if err != nil {
 		result.Problem = fmt.Sprint(err)
 		return text, result, nil
@@ -204,13 +204,9 @@ officer of the provider may; the orchestrator reads it once more, and refuses wh
 		if err := a.confirm(ctx, yes, sentence, "Publish it?"); err != nil {
 			return err
 		}
-		reply, err := s.do(ctx, aggregate.Catalogue.Tenant, aggregate.Catalogue.ID, &lockboxv1.Command{
+		return s.order(ctx, aggregate.Catalogue.Tenant, aggregate.Catalogue.ID, &lockboxv1.Command{
 			Action: &lockboxv1.Command_PublishCatalogue{PublishCatalogue: &lockboxv1.PublishCatalogue{Text: string(text)}},
-		})
-		if err != nil {
-			return err
-		}
-		return a.done(reply, "Published: %s is in force.", result.CatalogueVersion)
+		}, "Published: %s is in force.", result.CatalogueVersion)
 	})
 	return c
 }

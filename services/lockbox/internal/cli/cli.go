@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/client"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/render"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/up/runinfo"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -60,7 +61,7 @@ func fd(f *os.File) int { return int(f.Fd()) } // #nosec G115 -- a file descript
 // app is one invocation of the command line: its environment and the global flags.
 type app struct {
 	Environment
-	data, url, keys, tokenFile, as, profile, tenant string
+	data, url, keys, ca, tokenFile, as, profile, tenant string
 
 	output  format
 	color   when
@@ -113,6 +114,20 @@ func DataDir(c *cobra.Command) (string, error) {
 	return dataDir(c.Flag("data").Value.String(), os.Getenv)
 }
 
+// CA returns the file of the authority that signed the bus's certificate: from --ca or LOCKBOX_CA; empty: neither.
+func CA(c *cobra.Command) string { return first(c.Flag("ca").Value.String(), os.Getenv("LOCKBOX_CA")) }
+
+// Output writes what a command of the extra commands has to say: a value as JSON or YAML, or a text.
+func Output(c *cobra.Command, value any, text func(render.Look) string) error {
+	a := &app{Environment: System()}
+	a.Out = c.OutOrStdout()
+	err := errors.Join(a.output.Set(c.Flag("output").Value.String()), a.color.Set(c.Flag("color").Value.String()))
+	if err != nil {
+		return err
+	}
+	return a.write(page{func() (string, error) { return render.ValueJSON(value) }, text})
+}
+
 func dataDir(flag string, getenv func(string) string) (string, error) {
 	for _, dir := range []string{flag, getenv("LOCKBOX_DATA")} {
 		if dir != "" {
@@ -156,6 +171,7 @@ approves or denies it before any access exists. Everything that happens is an ev
 	f.StringVar(&a.data, "data", "", "data `directory` of a Lockbox on this machine (LOCKBOX_DATA)")
 	f.StringVar(&a.url, "url", "", "`address` of the bus, instead of the one that runs here (LOCKBOX_URL)")
 	f.StringVar(&a.keys, "keys", "", "`directory` of the bus keys (LOCKBOX_KEYS)")
+	f.StringVar(&a.ca, "ca", "", "`file` of the authority that signed the bus's certificate (LOCKBOX_CA)")
 	f.StringVar(&a.tokenFile, "token-file", "", "`file` that holds your token (LOCKBOX_TOKEN_FILE)")
 	f.StringVar(&a.as, "as", "", "be this `persona` of the demo (LOCKBOX_AS)")
 	f.StringVar(&a.profile, "profile", "", "the `sign-in` of lockbox login to use (LOCKBOX_PROFILE; else default)")

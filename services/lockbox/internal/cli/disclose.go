@@ -62,15 +62,11 @@ func (a *app) disclose(
 	if err != nil {
 		return err
 	}
-	reply, err := s.do(ctx, tenant, o.id, c)
-	if err != nil {
-		return err
-	}
 	told := "the customer is told now"
 	if end := c.GetDiscloseLegalDemand().GetEmbargoUntil(); end != nil && end.AsTime().After(a.Now()) {
 		told = "the customer is told on " + a.look().Stamp(end)
 	}
-	return a.done(reply, "Recorded as %s; %s.", render.Clean(o.id), told)
+	return s.order(ctx, tenant, o.id, c, "Recorded as %s; %s.", render.Clean(o.id), told)
 }
 
 func (a *app) discloseExposureCommand() *cobra.Command {
@@ -79,7 +75,7 @@ func (a *app) discloseExposureCommand() *cobra.Command {
 		Use: "exposure --what WHAT --when WHEN", Short: "Record an inadvertent exposure; the customer is told at once",
 		Args: exactly(), ValidArgsFunction: nothing,
 		Example: `  lockbox disclose exposure --tenant meadowbank --what "A packet capture held traffic of payments-1" --when 2h \
-      --resource /subscriptions/meadow-production/virtualMachines/payments-1 \
+      --resource /subscriptions/meadow-production/resourceGroups/payments/providers/Microsoft.Compute/virtualMachines/payments-1 \
       --reason "Taken on a router to find a faulty line card; deleted since."`,
 	}
 	o.register(c)

@@ -167,7 +167,7 @@ func (a *app) hint(err error) string {
 		if r.GetField() == "seen_version" {
 			return "look at it again, then decide"
 		}
-		return "`lockbox request show` tells what happened"
+		return "`lockbox request show` or `lockbox tenant show` tells what happened"
 	case lockboxv1.RefusalCode_REFUSAL_CODE_PRECONDITION:
 		return "its state does not allow this; `lockbox request show` or `lockbox tenant show` tells how it stands"
 	case lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE:

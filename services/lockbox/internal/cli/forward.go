@@ -18,14 +18,15 @@ func (a *app) auditForwardCommand() *cobra.Command {
 		Long: `Follows the stream with the compliance team's key and sends each event to every target of the configuration, in order and
 at least once: to a webhook as Standard Webhooks has it, signed with ed25519, or to syslog as RFC 5424 has it, over TLS. How
 far each target has come is remembered in a directory, so it goes on there after whatever ends it. A target that fails is
-tried again, and holds up no other; a webhook that answers 410 Gone gets nothing more. It is the provider's own view: what a
-customer is not shown, or not yet, is in it.
+tried again, and holds up no other; a webhook that answers 410 Gone gets nothing more. Batches, several requests at a time,
+tokens and passwords from files, and the shapes of Splunk, Elastic and Azure Monitor are in
+services/forwarder/README.md. It is the provider's own view: what a customer is not shown, or not yet, is in it.
 
   cursors: /var/lib/lockbox/forward
   targets:
     - name: siem
       format: ocsf                # or cloudevents (the default), jsonl, azure
-      webhook: {url: https://siem.example/lockbox, key_file: siem.key}
+      webhook: {url: https://siem.example/lockbox, key_file: siem.key, batch: {events: 100}}
     - name: archive
       tenant: meadowbank
       syslog: {address: "logs.example:6514", ca_file: logs-ca.pem}`,

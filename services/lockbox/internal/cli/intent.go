@@ -10,13 +10,12 @@ import (
 	"github.com/google/uuid"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/written"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/render"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/durationpb"
-	"sigs.k8s.io/yaml"
 )
 
 func (a *app) intentCommand() *cobra.Command {
@@ -46,7 +45,7 @@ The intent says nothing about you: who you are comes from your token, and what t
 		Example: `  lockbox intent submit -f dump.yaml
   lockbox intent submit --tenant meadowbank --subscription meadow-production \
       --type compute/virtual-machines --scenario memory-dump \
-      --resource /subscriptions/meadow-production/virtualMachines/payments-1 \
+      --resource /subscriptions/meadow-production/resourceGroups/payments/providers/Microsoft.Compute/virtualMachines/payments-1 \
       --reason-type customer-initiated-support --ticket SR-2026-0001 --duration 4h \
       --justification "The machine hangs; a memory dump will show where."
   id=$(lockbox intent submit -f dump.yaml -o json | jq -r .request_id)`,
@@ -162,13 +161,9 @@ func (a *app) read(file string) ([]byte, error) {
 
 // readIntent parses JSON or YAML; unknown fields are an error.
 func readIntent(c *cobra.Command, name string, data []byte) (*lockboxv1.AccessIntent, error) {
-	jsonData, err := yaml.YAMLToJSONStrict(data)
-	if err != nil {
-		return nil, usage(c, "%s is neither JSON nor YAML: %w", name, err)
-	}
 	intent := &lockboxv1.AccessIntent{}
-	if err := protojson.Unmarshal(jsonData, intent); err != nil {
-		return nil, usage(c, "%s is no intent: %w", name, err)
+	if err := written.Message(data, intent); err != nil {
+		return nil, usage(c, "%s is no intent: %s", name, err)
 	}
 	if intent.GetToken() != "" {
 		return nil, usage(c, "%s holds a token; tokens do not belong in files of intents: name it with --token-file", name)

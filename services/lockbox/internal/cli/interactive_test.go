@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli"
 )
 
@@ -52,6 +53,7 @@ func sitting(ctx context.Context, dir, typed string, out *screen, args ...string
 }
 
 func TestAPersonConfirmsWhatTheyAllow(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := startStub(t, dir)
 	out := &screen{}
@@ -59,7 +61,7 @@ func TestAPersonConfirmsWhatTheyAllow(t *testing.T) {
 	if code := sitting(t.Context(), dir, "n\n", out, approve...); code != 1 {
 		t.Errorf("exit code %d after a no, want 1:\n%s", code, out)
 	}
-	for _, want := range []string{"This allows Erin Ellis (Nimbus Cloud) to do", "for 2h from the",
+	for _, want := range []string{"This allows Erin Ellis (Nimbus Cloud) to do", "for 2h from",
 		"moment access begins.\n", "Allow it? [y/N]", "nothing was done"} {
 		out.shows(t, want)
 	}
@@ -76,7 +78,29 @@ func TestAPersonConfirmsWhatTheyAllow(t *testing.T) {
 	}
 }
 
+func TestAPersonSeesWhatTheySetAside(t *testing.T) {
+	dir := t.TempDir()
+	s := startStub(t, dir)
+	must(t, s.store(bus.Evaluator, "lockbox.event.meadowbank.request.garbage.1.AccessRequested", "garbage"))
+	out := &screen{}
+	aside := []string{"--as", "olga", "audit", "set-aside", "4", "--reason", "A mistake."}
+	if code := sitting(t.Context(), dir, "n\n", out, aside...); code != 1 {
+		t.Errorf("exit code %d after a no, want 1:\n%s", code, out)
+	}
+	for _, want := range []string{"Message 4 on", "lockbox.event.meadowbank.request.garbage.1.AccessRequested", "7 bytes",
+		"795b6904e54f82411df4b0e27a373a55eea3f9d66dac5a9bce1dd92f7b401da5", "Set it aside? [y/N]", "nothing was done"} {
+		out.shows(t, want)
+	}
+	if got := s.last(&s.commands); got != "" {
+		t.Errorf("after a no, %s was sent", got)
+	}
+	if code := sitting(t.Context(), dir, "y\n", out, aside...); code != 0 {
+		t.Errorf("exit code %d after a yes:\n%s", code, out)
+	}
+}
+
 func TestAPersonIsAskedForAReason(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := startStub(t, dir)
 	out := &screen{}
@@ -90,6 +114,7 @@ func TestAPersonIsAskedForAReason(t *testing.T) {
 }
 
 func TestAWatchedListIsRedrawnAndLeft(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := startStub(t, dir)
 	out := &screen{}
@@ -113,6 +138,7 @@ func TestAWatchedListIsRedrawnAndLeft(t *testing.T) {
 }
 
 func TestAWatchedRequestCountsDown(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	startStub(t, dir)
 	out := &screen{}
@@ -132,6 +158,7 @@ func TestAWatchedRequestCountsDown(t *testing.T) {
 }
 
 func TestLongReplaysTellHowFarTheyHaveCome(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	startStub(t, dir)
 	out, errs := &screen{}, &screen{}
@@ -146,6 +173,7 @@ func TestLongReplaysTellHowFarTheyHaveCome(t *testing.T) {
 }
 
 func TestInterruptedIsAnExitCodeOfItsOwn(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := startStub(t, dir)
 	s.stop()

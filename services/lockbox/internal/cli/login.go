@@ -7,9 +7,12 @@ import (
 	"os/exec"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/identity/jwks"
+	"github.com/openlockbox/lockbox/pkg/identity/oidcclient"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/services/lockbox/demo/devissuer"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/client"
@@ -31,14 +34,19 @@ type login struct {
 }
 
 func (a *app) loginCommand() *cobra.Command {
-	var issuer, id string
+	var issuer, id, authorities string
 	var device, noBrowser bool
 	var maxAge time.Duration
+	var port uint16
 	c := &cobra.Command{
 		Use: "login", Short: "Sign in with your organisation, in a browser", Args: exactly(), ValidArgsFunction: nothing,
 		Long: `Opens your organisation's sign-in in a browser and waits until you come back from it (OpenID Connect, authorization code with
 PKCE). On a machine without a browser, --device shows a code to type in one elsewhere. The ID token is kept in a file that only
-you can read, and every command without --as and --token-file uses it until it expires.
+you can read, and every command without --as and --token-file uses it until it expires. Where your organisation gives one, a
+refresh token is kept with it, and renews it in silence. That is no sign-in: for what wants a fresh one you are asked.
+
+Many organisations know only exact addresses to come back to. Register http://127.0.0.1:PORT/callback there, and name the port
+with --callback-port.
 
 In the demo, the running Lockbox says where to sign in: its provider's people without --tenant, a customer's with it. Otherwise
 name your organisation's issuer, and the client id that Lockbox has there. With --profile you can be several people.
@@ -70,15 +78,21 @@ lockbox help sign-in says more.`,
 			if anew {
 				at.MaxAge = &maxAge
 			}
+			if at.RootCAs, err = jwks.Roots(authorities); err != nil {
+				return usage(c, "--ca-file: %w", err)
+			}
 			store, profile, err := a.profileNamed()
 			if err != nil {
 				return err
 			}
-			var token string
+			if at.Port, err = a.callbackPort(c, port); err != nil {
+				return err
+			}
+			var who oidcclient.Person
 			if device {
-				token, err = at.Device(c.Context(), a.showCode)
+				who, err = at.Device(c.Context(), a.showCode)
 			} else {
-				token, err = at.Browser(c.Context(), func(address string) error {
+				who, err = at.Browser(c.Context(), func(address string) error {
 					return a.showAddress(c.Context(), address,
 						!noBrowser)
 				})
@@ -86,23 +100,42 @@ lockbox help sign-in says more.`,
 			if err != nil {
 				return err
 			}
-			if err := store.Save(profile, signin.Saved{Issuer: at.Issuer, ClientID: at.ID, Token: token}); err != nil {
+			if err := store.Save(profile, signin.Saved{Issuer: at.Issuer, ClientID: at.ID, Token: who.Token,
+				Refresh: who.Refresh}); err != nil {
 				return err
 			}
-			return a.signedIn(store, profile, token)
+			return a.signedIn(store, profile, who.Token)
 		},
 	}
 	c.Flags().StringVar(&issuer, "issuer", "",
 		"`URL` of your organisation's issuer (LOCKBOX_ISSUER); in the demo it is known")
 	c.Flags().StringVar(&id, "client-id", "",
 		"`id` of Lockbox at that issuer (LOCKBOX_CLIENT_ID; else "+devissuer.ClientID+")")
+	c.Flags().StringVar(&authorities, "ca-file", "",
+		"`file` of the authorities of its certificate (PEM); none: the system's")
 	c.Flags().BoolVar(&device, "device", false, "show a code to type in a browser, here or elsewhere")
 	c.Flags().BoolVar(&noBrowser, "no-browser", false, "only print where to sign in")
+	c.Flags().Uint16Var(&port, "callback-port", 0,
+		"`port` of this machine to which the browser comes back (LOCKBOX_CALLBACK_PORT); 0: any free one")
 	c.Flags().DurationVar(&maxAge, "max-age", 0, "sign in again if you last did `longer` ago than this; 0: in any case")
 	complete(c, "issuer", nothing)
 	complete(c, "max-age", nothing)
+	complete(c, "callback-port", nothing)
 	complete(c, "client-id", nothing)
 	return c
+}
+
+// callbackPort returns the port of the flag, or else of the environment.
+func (a *app) callbackPort(c *cobra.Command, flag uint16) (uint16, error) {
+	set := a.Getenv("LOCKBOX_CALLBACK_PORT")
+	if flag != 0 || set == "" {
+		return flag, nil
+	}
+	port, err := strconv.ParseUint(set, 10, 16)
+	if err != nil {
+		return 0, usage(c, "LOCKBOX_CALLBACK_PORT is %q, and no port", set)
+	}
+	return uint16(port), nil
 }
 
 func (a *app) logoutCommand() *cobra.Command {

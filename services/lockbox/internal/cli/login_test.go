@@ -75,12 +75,14 @@ func clicks(t *testing.T, persona string, address *regexp.Regexp) (told func(str
 }
 
 func TestSigningInWithoutABrowserOpened(t *testing.T) {
+	t.Parallel()
 	p := newPerson(t)
 	p.browse = func(context.Context, string) error { t.Error("a browser was opened"); return nil }
 	told, saw := clicks(t, "fleur", regexp.MustCompile(`http://\S+/authorize\S+`))
 	p.told = told
 	code, out, errs := p.types(t, "login --no-browser --tenant meadowbank")
-	if page := <-saw; code != 0 || !strings.Contains(out, "You are Fleur Lefèvre") || !strings.Contains(page, "You are signed in as Fleur Lefèvre.") {
+	if page := <-saw; code != 0 || !strings.Contains(out, "You are Fleur Lefèvre") ||
+		!strings.Contains(page, "You are signed in as Fleur Lefèvre.") {
 		t.Fatalf("exit code %d, %s%s\nthe browser shows %s", code, out, errs, page)
 	}
 	tokens := filepath.Join(p.dir, "state", "lockbox", "tokens")
@@ -95,14 +97,18 @@ func TestSigningInWithoutABrowserOpened(t *testing.T) {
 }
 
 func TestSigningInWithACodeForAnotherDevice(t *testing.T) {
+	t.Parallel()
 	p := newPerson(t)
 	told, saw := clicks(t, "derek", regexp.MustCompile(`http://\S+/device\?user_code=\S+`))
 	p.told = told
 	code, out, errs := p.types(t, "login --device")
-	if page := <-saw; code != 0 || !strings.Contains(out, "You are Derek Dunn") || !strings.Contains(page, "You are Derek Dunn") {
+	if page := <-saw; code != 0 || !strings.Contains(out, "You are Derek Dunn") ||
+		!strings.Contains(page, "You are Derek Dunn") {
 		t.Fatalf("exit code %d, %s%s\nthe browser shows %s", code, out, errs, page)
 	}
-	if !regexp.MustCompile(`\n  http://127\.0\.0\.1:\d+/provider/device\n\nand type the code\n\n  [B-Z]{4}-[B-Z]{4}\n`).MatchString(errs) {
+	says := regexp.MustCompile(
+		`\n  http://127\.0\.0\.1:\d+/provider/device\n\nand type the code\n\n  [B-Z]{4}-[B-Z]{4}\n`)
+	if !says.MatchString(errs) {
 		t.Errorf("it says %s", errs)
 	}
 	if code, out, errs = p.types(t, "whoami"); code != 0 || !strings.Contains(out, "devops-managers") {
@@ -116,6 +122,7 @@ func TestSigningInWithACodeForAnotherDevice(t *testing.T) {
 }
 
 func TestASignInThatHasExpiredSaysHowToGetAnother(t *testing.T) {
+	t.Parallel()
 	p := newPerson(t)
 	p.browse = func(_ context.Context, address string) error {
 		go func() { _, _ = clickPersona(address, "hana") }()
@@ -136,8 +143,10 @@ func TestASignInThatHasExpiredSaysHowToGetAnother(t *testing.T) {
 }
 
 func TestASignInThatIsNotAsRecentAsWasAskedForIsNotKept(t *testing.T) {
+	t.Parallel()
 	p := newPerson(t)
-	p.now = func() time.Time { return time.Now().Add(30 * time.Minute) } // so that what the issuer says is half an hour ago
+	// So that what the issuer says is half an hour ago.
+	p.now = func() time.Time { return time.Now().Add(30 * time.Minute) }
 	for age, row := range map[string]struct {
 		code      int
 		text, saw string
@@ -152,13 +161,15 @@ func TestASignInThatIsNotAsRecentAsWasAskedForIsNotKept(t *testing.T) {
 		if page := <-saw; code != row.code || !strings.Contains(errs, row.text) || !strings.Contains(page, row.saw) {
 			t.Errorf("%s: exit code %d, %s%s\nthe browser shows %s", age, code, out, errs, page)
 		}
-		if _, err := os.Stat(filepath.Join(p.dir, "state", "lockbox", "tokens", "p"+age+".json")); (err == nil) != (row.code == 0) {
+		_, err := os.Stat(filepath.Join(p.dir, "state", "lockbox", "tokens", "p"+age+".json"))
+		if (err == nil) != (row.code == 0) {
 			t.Errorf("%s: the sign-in is kept: %v", age, err == nil)
 		}
 	}
 }
 
 func TestASignInThatOthersCanReadIsNotUsed(t *testing.T) {
+	t.Parallel()
 	p := newPerson(t)
 	p.browse = func(_ context.Context, address string) error {
 		go func() { _, _ = clickPersona(address, "erin") }()

@@ -151,6 +151,10 @@ func (a *app) done(reply *lockboxv1.CommandReply, sentence string, args ...any) 
 			why := strings.TrimPrefix(first(reply.GetMessage(), "it is so already"), "nothing to do: ")
 			return render.Paragraphs(l, "Nothing to do: "+why+".")
 		}
+		if reply.GetMessage() != "" {
+			return render.Sentence(l, fmt.Sprintf(sentence, args...)) +
+				render.Paragraphs(l, "Note: "+render.Clean(reply.GetMessage())+".")
+		}
 		return render.Sentence(l, fmt.Sprintf(sentence, args...))
 	})
 }
@@ -235,15 +239,24 @@ func (a *app) redraw(text string) error {
 // record writes one of a sequence of records: as text for people, as one line of JSON, or as a YAML document; both of
 // the latter are made from the message's JSON.
 func (a *app) record(out io.Writer, text func() string, m proto.Message, value func(json.RawMessage) any) error {
+	if a.output == formatTable {
+		return a.recordValue(out, text, nil)
+	}
+	raw, err := render.RecordJSON(m)
+	if err != nil {
+		return err
+	}
+	return a.recordValue(out, text, value(raw))
+}
+
+// recordValue is record for what no message holds.
+func (a *app) recordValue(out io.Writer, text func() string, value any) error {
 	var written string
 	if a.output == formatTable {
 		written = text()
 	} else {
-		raw, err := render.RecordJSON(m)
-		if err != nil {
-			return err
-		}
-		if written, err = render.Line(value(raw)); err != nil {
+		var err error
+		if written, err = render.Line(value); err != nil {
 			return err
 		}
 		if a.output == formatYAML {

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
-	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/policy"
+	"github.com/openlockbox/lockbox/pkg/prose"
 	"github.com/openlockbox/lockbox/pkg/repository"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/render"
@@ -45,13 +45,9 @@ more, and refuses what does not compile: what was in force stays.`,
 		if err := a.confirm(ctx, yes, sentence, "Publish it?"); err != nil {
 			return err
 		}
-		reply, err := s.do(ctx, aggregate.Rules.Tenant, aggregate.Rules.ID, &lockboxv1.Command{
+		return s.order(ctx, aggregate.Rules.Tenant, aggregate.Rules.ID, &lockboxv1.Command{
 			Action: &lockboxv1.Command_PublishRules{PublishRules: &lockboxv1.PublishRules{Text: string(text)}},
-		})
-		if err != nil {
-			return err
-		}
-		return a.done(reply, "Published: %s is in force.", result.PolicyVersion)
+		}, "Published: %s is in force.", result.PolicyVersion)
 	})
 	return c
 }
@@ -105,7 +101,7 @@ func (a *app) showInForce(shown inForce) error {
 
 // plainText returns a text for a file: unchanged, unless it contains characters that could control a terminal.
 func plainText(s string) string {
-	if input.Text("", s, 0, len(s)) != nil {
+	if prose.Check("", s, 0, len(s)) != nil {
 		s = render.CleanText(s)
 	}
 	return strings.TrimSuffix(s, "\n") + "\n"

@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/export"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/forwarder/bookmark"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/render"
 	"github.com/spf13/cobra"
 )
@@ -64,7 +66,7 @@ as well, each event is in that file exactly once.`,
 	f.Var(since, "since", "stored from this time on (lockbox help times)")
 	f.Var(until, "until", "stored before this time")
 	f.StringVar(&r.Kind, "kind", "",
-		"only events of this `kind`: request, tenant, subscription, ticket, policy, disclosure, delivery, checkpoint or alarm")
+		"only events of this `kind`: request, tenant, subscription, ticket, policy, disclosure, delivery, checkpoint, alarm or digest")
 	f.StringVar(&r.ID, "id", "", "only events about the one with this `id`")
 	f.StringVar(&want, "request", "", "only events of this `request`")
 	f.StringArrayVar(&actions, "type", nil, "only this `fact`, or the activity log's name of it (repeat for several)")
@@ -78,7 +80,7 @@ as well, each event is in that file exactly once.`,
 	format.flag(c, "write it for other systems")
 	complete(c, "kind", fixed(aggregate.KindRequest, aggregate.KindTenant, aggregate.KindSubscription,
 		aggregate.KindTicket, aggregate.KindPolicy, aggregate.KindDisclosure, aggregate.KindDelivery,
-		aggregate.KindCheckpoint, aggregate.KindAlarm))
+		aggregate.KindCheckpoint, aggregate.KindAlarm, aggregate.KindDigest))
 	complete(c, "type", fixed(factTypes()...))
 	complete(c, "action", fixed(activity.Actions()...))
 	c.RunE = a.with(func(ctx context.Context, s *session, _ []string) error {
@@ -152,10 +154,32 @@ type stored struct {
 	Event    json.RawMessage `json:"event"`
 }
 
+// strayMessage is a message that is not an event, for JSON and YAML output.
+type strayMessage struct {
+	Sequence uint64    `json:"sequence,string"`
+	Stored   time.Time `json:"stored"`
+	Subject  string    `json:"subject"`
+	Event    any       `json:"event"` // null
+	NotEvent string    `json:"not_an_event"`
+	SHA256   string    `json:"sha256"`
+	Data     []byte    `json:"data"`
+	// SetAsideBy is the sequence of the decision that set it aside; 0 if there is none.
+	SetAsideBy uint64 `json:"set_aside_by,string"`
+}
+
 func (s *session) replay(ctx context.Context, r *replaying, w io.Writer) error {
 	a := s.app
 	out, look := newBuffered(w), a.look()
-	return s.each(ctx, r, out, func(e journal.Entry) error {
+	stray := func(e journal.Entry, m journal.Misfit, decision uint64) error {
+		hash, aside := hex.EncodeToString(m.SHA256), "not set aside"
+		if decision > 0 {
+			aside = fmt.Sprintf("set aside by event %d", decision)
+		}
+		return a.recordValue(out, func() string {
+			return render.Stray(look, e.Seq, e.Stored, e.Subject, m.Size, hash, aside)
+		}, strayMessage{e.Seq, e.Stored.UTC(), e.Subject, nil, m.Rule, hash, e.Data, decision})
+	}
+	return s.each(ctx, r, out, stray, func(e journal.Entry) error {
 		return a.record(out, func() string { return render.Event(look, e.Seq, e.Event) }, e.Event,
 			func(event json.RawMessage) any {
 				return stored{e.Seq, e.Stored.UTC(), e.Subject, event}
@@ -165,14 +189,28 @@ func (s *session) replay(ctx context.Context, r *replaying, w io.Writer) error {
 
 // replayAs writes the events in an export format.
 func (s *session) replayAs(ctx context.Context, r *replaying, format export.Format, w io.Writer) error {
+	j, err := s.Journal(ctx)
+	if err != nil {
+		return err
+	}
+	defer j.Close()
+	entries := &bookmark.Entries{Source: j}
 	out := newSheet(format, w)
 	if r.cursor == nil || r.cursor.at.Sequence == 0 {
 		if err := out.write(format.Head()); err != nil {
 			return err
 		}
 	}
-	err := s.each(ctx, r, out.Writer, func(e journal.Entry) error {
-		return out.write(format.Row(export.Entry(e.Seq, e.Event)))
+	stray := func(_ journal.Entry, m journal.Misfit, _ uint64) error { // which no other system could read
+		_, err := fmt.Fprintf(s.app.Err, "Message %d on %s is not an event, and left out.\n", m.Seq, render.Clean(m.Subject))
+		return err
+	}
+	err = s.each(ctx, r, out.Writer, stray, func(e journal.Entry) error {
+		a, err := entries.Of(ctx, e)
+		if err != nil {
+			return err
+		}
+		return out.write(format.Row(a))
 	})
 	if err != nil && !r.Follow && r.cursor == nil { // not with --follow, which never ends, or a cursor, which continues
 		return out.ended(err, "")
@@ -180,8 +218,12 @@ func (s *session) replayAs(ctx context.Context, r *replaying, format export.Form
 	return err
 }
 
-// each replays the events and flushes the output whenever none are pending.
-func (s *session) each(ctx context.Context, r *replaying, out *bufio.Writer, write func(journal.Entry) error) error {
+// each replays the events and flushes the output whenever none are pending. Messages that are not events go to stray,
+// with the sequence of the decision that set them aside, unless only some types or a person's events are wanted.
+func (s *session) each(
+	ctx context.Context, r *replaying, out *bufio.Writer, stray func(journal.Entry, journal.Misfit, uint64) error,
+	write func(journal.Entry) error,
+) error {
 	j, err := s.Journal(ctx)
 	if err != nil {
 		return err
@@ -195,12 +237,9 @@ func (s *session) each(ctx context.Context, r *replaying, out *bufio.Writer, wri
 	bar := s.app.progress(r.Follow)
 	bar.bounded = r.Until.IsZero()
 	defer bar.end()
-	err = j.Replay(ctx, r.Replay, func(e journal.Entry) error {
-		bar.step(e)
-		if r.wants(e.Event) {
-			if err := write(e); err != nil {
-				return err
-			}
+	passed := func(e journal.Entry, err error) error {
+		if err != nil {
+			return err
 		}
 		if e.Pending == 0 || s.app.OutTerminal {
 			if err := out.Flush(); err != nil {
@@ -208,6 +247,24 @@ func (s *session) each(ctx context.Context, r *replaying, out *bufio.Writer, wri
 			}
 		}
 		return r.cursor.passed(e.Seq, out.Flush)
+	}
+	r.Misfit = func(e journal.Entry, m journal.Misfit) error {
+		bar.step(e)
+		if len(r.types) > 0 || r.Type != "" || r.person != "" {
+			return passed(e, nil)
+		}
+		decision, _, err := j.SetAside(ctx, m)
+		if err == nil {
+			err = stray(e, m, decision.Seq)
+		}
+		return passed(e, err)
+	}
+	err = j.Replay(ctx, r.Replay, func(e journal.Entry) error {
+		bar.step(e)
+		if r.wants(e.Event) {
+			return passed(e, write(e))
+		}
+		return passed(e, nil)
 	})
 	err = errors.Join(err, out.Flush(), r.cursor.keep(out.Flush))
 	if errors.Is(err, context.Canceled) && r.cursor != nil {

@@ -15,6 +15,7 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/render"
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // statusSets are names for sets of states.
@@ -32,33 +33,39 @@ func (a *app) requestCommand() *cobra.Command {
 their tenant, the provider's people those of all customers. A request is named by its id, or by at least four characters
 from either end of it.`, "",
 		a.requestListCommand(), a.requestShowCommand(), a.requestWatchCommand(),
-		a.requestTakeBack("withdraw", "Take back your request before it is decided (R32)",
-			[]lockboxv1.RequestStatus{request.Submitted, request.AwaitingInternalApproval, request.CustomerNotified},
-			"Withdrawn: no access will be given.",
-			func(reason string) *lockboxv1.Command {
-				return &lockboxv1.Command{Action: &lockboxv1.Command_Withdraw{Withdraw: &lockboxv1.Withdraw{Reason: reason}}}
-			}),
-		a.requestTakeBack("release", "Give your access back before it ends (R32)",
-			[]lockboxv1.RequestStatus{request.Active}, "Given back: your access has ended.",
-			func(reason string) *lockboxv1.Command {
-				return &lockboxv1.Command{Action: &lockboxv1.Command_Release{Release: &lockboxv1.Release{Reason: reason}}}
-			}))
+		a.verb(request.Withdraw, offer{
+			from:   a.requests(request.Submitted, request.AwaitingInternalApproval, request.CustomerNotified),
+			reason: "`why`; the customer reads it", done: "Withdrawn: no access will be given.",
+		}, &cobra.Command{
+			Use: "withdraw REQUEST", Short: "Take back your request before it is decided (R32)",
+			Example: `  lockbox request withdraw REQUEST --reason "solved without it"`,
+		}),
+		a.verb(request.Release, offer{
+			from: a.requests(request.Active), reason: "`why`; the customer reads it", done: "Given back: your access has ended.",
+		}, &cobra.Command{
+			Use: "release REQUEST", Short: "Give your access back before it ends (R32)",
+			Example: `  lockbox request release REQUEST --reason "solved without it"`,
+		}))
 }
 
 func (a *app) requestListCommand() *cobra.Command {
 	q := &lockboxv1.ListRequests{}
 	statuses := &enumList[lockboxv1.RequestStatus]{sets: statusSets}
+	since := &timeFlag{app: a}
 	var all bool
 	c := &cobra.Command{
 		Use: "list", Short: "List requests, the newest first", Args: exactly(), ValidArgsFunction: nothing,
 		Example: `  lockbox request list --status pending --watch
   lockbox request list --awaiting-me
+  lockbox request list --waived --since 7d
   lockbox request list --tenant meadowbank --status active,approved -o json`,
 	}
 	f := c.Flags()
 	f.VarP(statuses, "status", "s", "only in these states (repeat, or separate by commas); also: pending, ended")
 	f.StringVar(&q.SubscriptionId, "subscription", "", "only of this `subscription`")
 	f.BoolVar(&q.AwaitingMe, "awaiting-me", false, "only what waits for your own decision")
+	f.BoolVar(&q.Waived, "waived", false, "only what began without asking the customer")
+	f.Var(since, "since", "with --waived: what began at this time or later (lockbox help times)")
 	f.Uint32Var(&q.Limit, "limit", 0, "at most this `many` (1 to 1000, default 100)")
 	f.StringVar(&q.PageToken, "page", "", "go on from the `page` where a list ended")
 	f.BoolVar(&all, "all", false, "all of them, page after page")
@@ -67,6 +74,12 @@ func (a *app) requestListCommand() *cobra.Command {
 	complete(c, "subscription", a.subscriptions)
 	c.RunE = a.with(func(ctx context.Context, s *session, _ []string) error {
 		q.Statuses = statuses.values
+		if !since.IsZero() {
+			if !q.GetWaived() {
+				return usage(c, "--since goes with --waived")
+			}
+			q.WaivedSince = timestamppb.New(since.Time)
+		}
 		me := s.me(ctx)
 		return a.list(ctx, *watch, func() (page, error) {
 			list, err := s.requests(ctx, q, atLeast(all))
@@ -94,7 +107,8 @@ func (s *session) requests(ctx context.Context, q *lockboxv1.ListRequests, wante
 	}
 	whole := &lockboxv1.RequestList{}
 	ask := &lockboxv1.ListRequests{Statuses: q.GetStatuses(), SubscriptionId: q.GetSubscriptionId(),
-		AwaitingMe: q.GetAwaitingMe(), Limit: q.GetLimit(), PageToken: q.GetPageToken()}
+		AwaitingMe: q.GetAwaitingMe(), Waived: q.GetWaived(), WaivedSince: q.GetWaivedSince(), Limit: q.GetLimit(),
+		PageToken: q.GetPageToken()}
 	for {
 		reply, err := s.ask(ctx, tenant, 0, &lockboxv1.Query{Ask: &lockboxv1.Query_ListRequests{ListRequests: ask}})
 		if err != nil {
@@ -143,30 +157,6 @@ func (a *app) requestShowCommand() *cobra.Command {
 	}
 }
 
-// requestTakeBack is the command withdraw or release.
-func (a *app) requestTakeBack(
-	verb, short string, from []lockboxv1.RequestStatus, sentence string, command func(reason string) *lockboxv1.Command,
-) *cobra.Command {
-	var reason string
-	c := &cobra.Command{
-		Use: verb + " REQUEST", Short: short, Args: exactly("REQUEST"), ValidArgsFunction: a.requests(from...),
-		Example: "  lockbox request " + verb + ` REQUEST --reason "solved without it"`,
-		RunE: a.with(func(ctx context.Context, s *session, args []string) error {
-			target, err := s.target(ctx, args[0])
-			if err != nil {
-				return err
-			}
-			reply, err := s.Do(ctx, target.address(command(reason)))
-			if err != nil {
-				return err
-			}
-			return a.done(reply, "%s", sentence)
-		}),
-	}
-	c.Flags().StringVar(&reason, "reason", "", "`why`; the customer reads it")
-	return c
-}
-
 // target is the request that a command applies to.
 type target struct {
 	tenant, id string
@@ -175,13 +165,13 @@ type target struct {
 }
 
 // target resolves the request named by an argument. Commands that withdraw access must work even if nothing can be
-// read: with a full id and a known tenant, they do not depend on the projection.
-func (s *session) target(ctx context.Context, arg string) (target, error) {
+// read: unseen, they need only a full id and a known tenant, and do not depend on the projection.
+func (s *session) target(ctx context.Context, arg string, unseen bool) (target, error) {
 	v, err := s.find(ctx, arg)
 	if err == nil {
 		return target{v.GetTenant(), v.GetRequestId(), v}, nil
 	}
-	if ExitCode(err) != exitUnavailable {
+	if !unseen || ExitCode(err) != exitUnavailable {
 		return target{}, err
 	}
 	tenant, tenantErr := s.tenant(ctx)
@@ -189,12 +179,6 @@ func (s *session) target(ctx context.Context, arg string) (target, error) {
 		return target{}, err
 	}
 	return target{tenant: tenant, id: strings.ToLower(arg)}, nil
-}
-
-// address sets a command's tenant and aggregate.
-func (t target) address(c *lockboxv1.Command) *lockboxv1.Command {
-	c.Tenant, c.AggregateId = t.tenant, t.id
-	return c
 }
 
 const (

@@ -137,6 +137,7 @@ func (s *session) introduce(p *lockboxv1.Person) {
 	if s.demo == nil || !known {
 		return
 	}
+	p.Subject = devissuer.Subject(s.demo.Shape, persona.Name)
 	p.DisplayName = first(p.GetDisplayName(), persona.DisplayName)
 	p.Email = first(p.GetEmail(), persona.Email)
 	p.Language = first(p.GetLanguage(), persona.Language)
@@ -180,11 +181,7 @@ func (a *app) roleCommandAbout(
 		if length != nil && length.Duration > 0 {
 			until = timestamppb.New(a.Now().Add(length.Duration))
 		}
-		reply, err := s.do(ctx, id, where, command(args[0], until))
-		if err != nil {
-			return err
-		}
-		return a.done(reply, "%s", sentence)
+		return s.order(ctx, id, where, command(args[0], until), "%s", sentence)
 	})
 	return c
 }

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli"
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -32,6 +33,7 @@ type stubKey struct{}
 
 // TestScripts runs what people type, as a process of its own, against the stub's services on a real bus.
 func TestScripts(t *testing.T) {
+	t.Parallel()
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
@@ -43,7 +45,9 @@ func TestScripts(t *testing.T) {
 			if !ok {
 				return errors.New("a script runs in a test")
 			}
-			env.Values[stubKey{}] = startStub(tb, data)
+			stub := startStub(tb, data)
+			env.Values[stubKey{}] = stub
+			env.Setenv("ISSUER", stub.issuer.URL())
 			env.Setenv("LOCKBOX_DATA", data)
 			env.Setenv("TZ", "UTC")
 			env.Setenv("GORACE", "atexit_sleep_ms=0") // under the race detector every process would end a second late
@@ -56,6 +60,9 @@ func TestScripts(t *testing.T) {
 			},
 			"asked": func(ts *testscript.TestScript, neg bool, args []string) {
 				matches(ts, neg, args, stubOf(ts).last(&stubOf(ts).queries))
+			},
+			"stores": func(ts *testscript.TestScript, _ bool, args []string) {
+				ts.Check(stubOf(ts).store(bus.Identity(args[0]), args[1], args[2]))
 			},
 			"stop-services": func(ts *testscript.TestScript, _ bool, _ []string) { stubOf(ts).stop() },
 		},

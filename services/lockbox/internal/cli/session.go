@@ -51,7 +51,8 @@ func (a *app) with(do func(ctx context.Context, s *session, args []string) error
 // running returns the running Lockbox of this machine. If the bus is named explicitly, that one alone is used.
 func (a *app) running() (runinfo.Info, error) {
 	if url := first(a.url, a.Getenv("LOCKBOX_URL")); url != "" {
-		info := runinfo.Info{NATSURL: url, KeysDir: first(a.keys, a.Getenv("LOCKBOX_KEYS"))}
+		info := runinfo.Info{NATSURL: url, KeysDir: first(a.keys, a.Getenv("LOCKBOX_KEYS")),
+			CAFile: first(a.ca, a.Getenv("LOCKBOX_CA"))}
 		var err error
 		if demo := a.Getenv("LOCKBOX_DEMO"); demo != "" {
 			info.Demo, err = runinfo.DemoIn(demo)
@@ -69,6 +70,7 @@ func (a *app) running() (runinfo.Info, error) {
 	if keys := first(a.keys, a.Getenv("LOCKBOX_KEYS")); keys != "" {
 		info.KeysDir = keys
 	}
+	info.CAFile = first(a.ca, a.Getenv("LOCKBOX_CA"), info.CAFile)
 	return info, err
 }
 
@@ -85,8 +87,9 @@ func (a *app) open(c *cobra.Command) (*session, error) {
 		return nil, err
 	}
 	return &session{
-		Client: client.New(client.Config{URL: info.NATSURL, KeysDir: info.KeysDir, Tokens: tokens, Timeout: a.timeout}),
-		app:    a, command: c, demo: info.Demo, portal: info.PortalURL, from: from,
+		Client: client.New(client.Config{URL: info.NATSURL, KeysDir: info.KeysDir, CA: info.CAFile, Tokens: tokens,
+			Timeout: a.timeout}),
+		app: a, command: c, demo: info.Demo, portal: info.PortalURL, from: from,
 	}, nil
 }
 
@@ -146,8 +149,21 @@ func (s *session) claims(ctx context.Context) (client.Claims, error) {
 	return client.ReadClaims(token)
 }
 
+// self asks the services who the caller is.
+func (s *session) self(ctx context.Context) (*lockboxv1.SelfView, error) {
+	of, err := s.tenant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	reply, err := s.ask(ctx, of, 0, &lockboxv1.Query{Ask: &lockboxv1.Query_GetSelf{GetSelf: &lockboxv1.GetSelf{}}})
+	return reply.GetSelf(), err
+}
+
 // me returns the caller's identity as recorded in events; nil if nobody is signed in.
 func (s *session) me(ctx context.Context) *lockboxv1.Person {
+	if v, err := s.self(ctx); err == nil && v.GetActor() != nil { // an issuer may name people by another claim than sub
+		return v.GetActor().GetPerson()
+	}
 	c, err := s.claims(ctx)
 	if err != nil {
 		return nil
@@ -265,10 +281,11 @@ func (s *session) cast(v *lockboxv1.RequestView) render.Cast {
 	if s.demo == nil {
 		return render.Cast{Program: s.app.Program, Portal: s.portal}
 	}
-	c := render.Cast{Program: s.app.Program, Portal: s.portal, Requester: v.GetRequester().GetPerson().GetSubject()}
+	c := render.Cast{Program: s.app.Program, Portal: s.portal,
+		Requester: devissuer.NameOf(s.demo.Shape, v.GetRequester().GetPerson().GetSubject())}
 	var owners []string
 	if list := v.GetLockbox().GetApprovers(); len(list) > 0 {
-		c.Approver = list[0].GetPerson().GetSubject()
+		c.Approver = devissuer.NameOf(s.demo.Shape, list[0].GetPerson().GetSubject())
 	}
 	for _, p := range devissuer.Personas() {
 		// The provider cannot see who was asked. In the demo, a tenant's first persona is its Global Administrator and

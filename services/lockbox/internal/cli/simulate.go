@@ -3,7 +3,6 @@ package cli
 import (
 	"cmp"
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -16,6 +15,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/render"
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 )
 
 func (a *app) policySimulateCommand() *cobra.Command {
@@ -68,37 +68,27 @@ func (s *session) simulate(
 	if err != nil {
 		return render.Simulation{}, err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	found := &simulation{
 		rules: rules, catalogue: services, terms: request.DefaultTerms(), counts: map[[2]string]int{},
 		requested: map[aggregate.Key]journal.Entry{}, evaluated: map[aggregate.Key]journal.Entry{},
 	}
-	requests := make(chan error, 1)
-	go func() {
+	reading, ctx := errgroup.WithContext(ctx)
+	reading.Go(func() error {
 		all := journal.Replay{Tenant: tenant, Kind: aggregate.KindRequest, Type: "AccessRequested", Since: since,
 			Until: until}
-		err := j.Replay(ctx, all, found.request)
-		if err != nil {
-			cancel()
-		}
-		requests <- err
-	}()
-	bar := s.app.progress(false)
-	bar.wanted = s.app.ErrTerminal // there is no output before the end
-	all := journal.Replay{Tenant: tenant, Kind: aggregate.KindRequest, Type: "AccessEvaluated", Since: since}
-	err = j.Replay(ctx, all, func(e journal.Entry) error {
-		bar.step(e)
-		return found.evaluation(e)
+		return j.Replay(ctx, all, found.request)
 	})
-	bar.end()
-	if err != nil {
-		cancel()
-	}
-	// The reader that was not merely cancelled knows what went wrong.
-	if failed := <-requests; failed != nil && (err == nil || errors.Is(err, context.Canceled)) {
-		err = failed
-	}
+	reading.Go(func() error {
+		bar := s.app.progress(false)
+		bar.wanted = s.app.ErrTerminal // there is no output before the end
+		defer bar.end()
+		all := journal.Replay{Tenant: tenant, Kind: aggregate.KindRequest, Type: "AccessEvaluated", Since: since}
+		return j.Replay(ctx, all, func(e journal.Entry) error {
+			bar.step(e)
+			return found.evaluation(e)
+		})
+	})
+	err = reading.Wait()
 	return found.summary(), err
 }
 

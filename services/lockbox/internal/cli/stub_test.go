@@ -86,10 +86,11 @@ func (s *stub) serve(t testing.TB) {
 	t.Helper()
 	orchestrator, projector, evaluator := s.connect(t, bus.Orchestrator), s.connect(t, bus.Projector),
 		s.connect(t, bus.Evaluator)
-	_, err := orchestrator.Subscribe(bus.CommandSubject("*"), func(m *nats.Msg) {
+	_, err := orchestrator.Subscribe(bus.AnyCommand, func(m *nats.Msg) {
 		c := new(lockboxv1.Command)
 		reply := new(lockboxv1.CommandReply)
-		if err := proto.Unmarshal(m.Data, c); err != nil || m.Subject != bus.CommandSubject(bus.Verb(c)) {
+		verb, _, err := bus.ParseCommand(m.Subject)
+		if err != nil || proto.Unmarshal(m.Data, c) != nil || verb != bus.Verb(c) {
 			reply.Refusal = refusal.Of(refusal.Invalid("message", "bad input", "not a command for %s: %v", m.Subject, err))
 		} else {
 			reply = s.command(c)
@@ -121,6 +122,17 @@ func (s *stub) serve(t testing.TB) {
 	}()
 	t.Cleanup(func() { cancel(); <-done; intents.Close() })
 	s.story(t, orchestrator, evaluator)
+}
+
+// store stores bytes with the rights of an identity.
+func (s *stub) store(id bus.Identity, subject, data string) error {
+	nc, err := bus.Connect(bus.Connection{InProcess: s.server, Identity: id, Seed: s.keys[id]})
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	_, err = nc.Request(subject, []byte(data), time.Minute)
+	return err
 }
 
 // stop takes the services away and leaves the bus.
@@ -215,7 +227,7 @@ func (s *stub) story(t testing.TB, orchestrator, evaluator *nats.Conn) {
 	j, err := journal.Open(t.Context(), evaluator)
 	must(t, err)
 	defer j.Close()
-	must(t, j.PublishDeadLetter(t.Context(), &lockboxv1.DeadLetter{
+	must(t, j.PublishDeadLetter(t.Context(), client.Tool, &lockboxv1.DeadLetter{
 		Service: "jit-evaluator", Subject: "lockbox.intent.console.meadowbank", Sequence: 9, Data: []byte("garbage"),
 		Refusal: refusal.Of(refusal.Invalid("intent", "bad input", "cannot be read")),
 	}))

@@ -18,7 +18,7 @@ import (
 
 func (a *app) tenantCommand() *cobra.Command {
 	return group("tenant", "Create customers, switch Lockbox on and off, change settings", `A tenant is a customer. The provider's onboarding creates it once, with its identity issuer and first Global Administrator;
-from then on only its own Global Administrators change it.`, "",
+once somebody of it has signed in, only its own Global Administrators change it.`, "",
 		a.tenantShowCommand(), a.tenantCreateCommand(),
 		a.tenantSwitch("enable", "Switch Lockbox on (R1, R2)", "Lockbox is on: from now on the customer decides.", "",
 			func(string) *lockboxv1.Command {
@@ -30,9 +30,11 @@ from then on only its own Global Administrators change it.`, "",
 				return &lockboxv1.Command{Action: &lockboxv1.Command_DisableLockbox{
 					DisableLockbox: &lockboxv1.DisableLockbox{Reason: reason}}}
 			}),
+		a.tenantCorrectCommand(), a.tenantIssuerCommand(), a.tenantRecoverCommand(),
 		a.tenantPlanCommand(), a.tenantPreviewCommand(), a.tenantSettingsCommand(), a.tenantApproversCommand(),
 		group("subscription", "Register subscriptions",
-			"A subscription is what most requests are about; its owners decide (R18).", "", a.subscriptionAddCommand()))
+			"A subscription is what most requests are about; its owners decide (R18).", "", a.subscriptionAddCommand(),
+			a.subscriptionTransferCommand()))
 }
 
 // tenantView reads a tenant.
@@ -46,6 +48,17 @@ func (s *session) tenantView(ctx context.Context, tenant string, minSequence uin
 func (s *session) do(ctx context.Context, tenant, about string, c *lockboxv1.Command) (*lockboxv1.CommandReply, error) {
 	c.Tenant, c.AggregateId = tenant, about
 	return s.Do(ctx, c)
+}
+
+// order sends a command like do, and says with a sentence, whose arguments must be clean, that it was done.
+func (s *session) order(
+	ctx context.Context, tenant, about string, c *lockboxv1.Command, sentence string, args ...any,
+) error {
+	reply, err := s.do(ctx, tenant, about, c)
+	if err != nil {
+		return err
+	}
+	return s.app.done(reply, sentence, args...)
 }
 
 func (a *app) tenantShowCommand() *cobra.Command {
@@ -85,57 +98,6 @@ func atMost(names ...string) cobra.PositionalArgs {
 	}
 }
 
-func (a *app) tenantCreateCommand() *cobra.Command {
-	t := &lockboxv1.CreateTenant{Issuer: &lockboxv1.TenantIssuer{}, Administrator: &lockboxv1.Person{}}
-	plan := &enumFlag[lockboxv1.SupportPlan]{value: lockboxv1.SupportPlan_SUPPORT_PLAN_DEVELOPER, as: "plan"}
-	var jwks string
-	c := &cobra.Command{
-		Use: "create TENANT", Short: "Create a tenant (onboarding)", Args: exactly("TENANT"), ValidArgsFunction: nothing,
-		Long: `Creates a tenant with the issuer at which its people sign in and its first Global Administrator, a person of that issuer. The
-issuer's public keys are given as a file (a JSON Web Key Set), which is recorded, or as the address where it publishes them,
-from which they are fetched again and again.`,
-		Example: `  lockbox tenant create meadowbank --name "Meadow Bank" --plan standard \
-      --issuer https://login.meadowbank.example --audience lockbox --jwks meadowbank-jwks.json \
-      --admin-subject 8f3a… --admin-name "Grace Green" --admin-email grace@meadowbank.example`,
-	}
-	f := c.Flags()
-	f.StringVar(&t.DisplayName, "name", "", "the customer's `name`")
-	f.Var(plan, "plan", "support plan: "+strings.Join(spellings[lockboxv1.SupportPlan](), ", "))
-	f.StringVar(&t.Issuer.Url, "issuer", "", "`URL` of the issuer, as its tokens name it")
-	f.StringVar(&t.Issuer.Audience, "audience", "lockbox", "`what` its tokens for Lockbox are made out to")
-	f.StringVar(&jwks, "jwks", "", "`file` with the issuer's public keys")
-	f.StringVar(&t.Issuer.JwksUrl, "jwks-url", "", "`URL` at which the issuer publishes its keys")
-	f.StringVar(&t.Administrator.Subject, "admin-subject", "",
-		"the first Global Administrator, by `subject` as the issuer's tokens name them (sub)")
-	f.StringVar(&t.Administrator.DisplayName, "admin-name", "", "their `name`")
-	f.StringVar(&t.Administrator.Email, "admin-email", "", "their `address`")
-	f.StringVar(&t.Administrator.Language, "admin-language", "", "their `language`; none: the tenant's")
-	f.StringVar(&t.DefaultLanguage, "language", "en", "`language` of mails: "+strings.Join(tenant.Languages, ", "))
-	complete(c, "plan", fixed(spellings[lockboxv1.SupportPlan]()...))
-	complete(c, "language", fixed(tenant.Languages...))
-	complete(c, "admin-language", fixed(tenant.Languages...))
-	c.RunE = a.with(func(ctx context.Context, s *session, args []string) error {
-		if (jwks == "") == (t.GetIssuer().GetJwksUrl() == "") {
-			return usage(c, "either --jwks names the file with the issuer's public keys, or --jwks-url where they are")
-		}
-		if jwks != "" {
-			keys, err := a.read(jwks)
-			if err != nil {
-				return err
-			}
-			t.Issuer.Jwks = keys
-		}
-		t.Plan, t.Administrator.Issuer = plan.value, t.GetIssuer().GetUrl()
-		reply, err := s.do(ctx, args[0], "", &lockboxv1.Command{Action: &lockboxv1.Command_CreateTenant{CreateTenant: t}})
-		if err != nil {
-			return err
-		}
-		return a.done(reply, "Tenant %s is created. Its Global Administrator %s switches Lockbox on.", render.Clean(args[0]),
-			render.PersonName(t.GetAdministrator()))
-	})
-	return c
-}
-
 // tenantSwitch is the command enable or disable.
 func (a *app) tenantSwitch(
 	verb, short, sentence, warning string, command func(reason string) *lockboxv1.Command,
@@ -156,11 +118,7 @@ func (a *app) tenantSwitch(
 		if err := a.confirm(ctx, yes || warning == "", warning, "Go on?"); err != nil {
 			return err
 		}
-		reply, err := s.do(ctx, id, "", command(reason))
-		if err != nil {
-			return err
-		}
-		return a.done(reply, "%s", sentence)
+		return s.order(ctx, id, "", command(reason), "%s", sentence)
 	})
 	return c
 }
@@ -183,13 +141,9 @@ func (a *app) tenantPlanCommand() *cobra.Command {
 			if err != nil {
 				return usage(s.command, "%w", err)
 			}
-			reply, err := s.do(ctx, args[0], "",
-				&lockboxv1.Command{Action: &lockboxv1.Command_ChangeSupportPlan{
-					ChangeSupportPlan: &lockboxv1.ChangeSupportPlan{Plan: plan}}})
-			if err != nil {
-				return err
-			}
-			return a.done(reply, "%s has the support plan %s.", render.Clean(args[0]), tenant.PlanName(plan))
+			return s.order(ctx, args[0], "", &lockboxv1.Command{Action: &lockboxv1.Command_ChangeSupportPlan{
+				ChangeSupportPlan: &lockboxv1.ChangeSupportPlan{Plan: plan},
+			}}, "%s has the support plan %s.", render.Clean(args[0]), tenant.PlanName(plan))
 		}),
 	}
 }
@@ -218,11 +172,7 @@ func (a *app) previewSwitch(verb, short, sentence string, command func(string) *
 			if err != nil {
 				return err
 			}
-			reply, err := s.do(ctx, id, "", command(args[0]))
-			if err != nil {
-				return err
-			}
-			return a.done(reply, sentence, render.Clean(args[0]))
+			return s.order(ctx, id, "", command(args[0]), sentence, render.Clean(args[0]))
 		}),
 	}
 }
@@ -370,7 +320,8 @@ func (a *app) tenantApproversCommand() *cobra.Command {
 func (a *app) subscriptionAddCommand() *cobra.Command {
 	var name string
 	c := &cobra.Command{
-		Use: "add SUBSCRIPTION", Short: "Register a subscription", Args: exactly("SUBSCRIPTION"), ValidArgsFunction: nothing,
+		Use: "add SUBSCRIPTION", Short: "Register a subscription of a customer's, as onboarding",
+		Args: exactly("SUBSCRIPTION"), ValidArgsFunction: nothing,
 		Example: `  lockbox tenant subscription add meadow-production --name Production`,
 	}
 	c.Flags().StringVar(&name, "name", "", "the `name` that people call it by; none: its id")
@@ -379,14 +330,37 @@ func (a *app) subscriptionAddCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		reply, err := s.do(ctx, id, args[0], &lockboxv1.Command{Action: &lockboxv1.Command_RegisterSubscription{
+		return s.order(ctx, id, args[0], &lockboxv1.Command{Action: &lockboxv1.Command_RegisterSubscription{
 			RegisterSubscription: &lockboxv1.RegisterSubscription{DisplayName: first(name, args[0])},
-		}})
+		}}, "Subscription %s is registered. Say who decides about it with `lockbox role assign`.", render.Clean(args[0]))
+	})
+	return c
+}
+
+func (a *app) subscriptionTransferCommand() *cobra.Command {
+	var from, name, reason string
+	c := &cobra.Command{
+		Use: "transfer SUBSCRIPTION", Short: "Give a subscription to another customer, as onboarding",
+		Long: "Records that a subscription belongs to the tenant named with --tenant from now on.\n" +
+			"Access that its former owner allowed ends, its roles end, and the\nadministrators of both are told.",
+		Args: exactly("SUBSCRIPTION"), ValidArgsFunction: nothing,
+		Example: `  lockbox tenant subscription transfer meadow-test --tenant sakura --from meadowbank \
+    --reason "The test environment was sold"`,
+	}
+	c.Flags().StringVar(&from, "from", "", "the `tenant` that it belonged to; none if several had registered it")
+	c.Flags().StringVar(&name, "name", "", "the `name` that people call it by at its new owner; none: its id")
+	c.Flags().StringVar(&reason, "reason", "", "`why`; both customers see it")
+	_ = c.MarkFlagRequired("reason")
+	c.RunE = a.with(func(ctx context.Context, s *session, args []string) error {
+		id, err := s.oneTenant(ctx)
 		if err != nil {
 			return err
 		}
-		return a.done(reply, "Subscription %s is registered. Say who decides about it with `lockbox role assign`.",
-			render.Clean(args[0]))
+		return s.order(ctx, id, args[0], &lockboxv1.Command{Action: &lockboxv1.Command_TransferSubscription{
+			TransferSubscription: &lockboxv1.TransferSubscription{
+				From: from, DisplayName: first(name, args[0]), Reason: reason},
+		}}, "Subscription %s belongs to %s now. Its administrators say who decides about it.", render.Clean(args[0]),
+			render.Clean(id))
 	})
 	return c
 }

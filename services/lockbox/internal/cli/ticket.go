@@ -140,12 +140,8 @@ func (a *app) ticketAssignCommand() *cobra.Command {
 		as.Engineer.Issuer = claims.Issuer // the engineer is a colleague of the caller
 		s.introduce(as.GetEngineer())
 		as.Engineer.DisplayName = first(as.GetEngineer().GetDisplayName(), as.GetEngineer().GetSubject())
-		reply, err := s.do(ctx, tenant, args[0],
-			&lockboxv1.Command{Action: &lockboxv1.Command_AssignTicket{AssignTicket: as}})
-		if err != nil {
-			return err
-		}
-		return a.done(reply, "%s is now %s's.", render.Clean(args[0]), render.PersonName(as.GetEngineer()))
+		return s.order(ctx, tenant, args[0], &lockboxv1.Command{Action: &lockboxv1.Command_AssignTicket{AssignTicket: as}},
+			"%s is now %s's.", render.Clean(args[0]), render.PersonName(as.GetEngineer()))
 	})
 	return c
 }
@@ -160,13 +156,8 @@ func (a *app) ticketCommentCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			reply, err := s.do(ctx, tenant, args[0],
-				&lockboxv1.Command{Action: &lockboxv1.Command_CommentTicket{
-					CommentTicket: &lockboxv1.CommentTicket{Text: args[1]}}})
-			if err != nil {
-				return err
-			}
-			return a.done(reply, "Commented.")
+			return s.order(ctx, tenant, args[0], &lockboxv1.Command{Action: &lockboxv1.Command_CommentTicket{
+				CommentTicket: &lockboxv1.CommentTicket{Text: args[1]}}}, "Commented.")
 		}),
 	}
 }

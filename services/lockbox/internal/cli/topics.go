@@ -44,7 +44,8 @@ line finds it there.
 
   LOCKBOX_DATA        --data        the data directory; else $XDG_DATA_HOME/lockbox, else ~/.local/share/lockbox
   LOCKBOX_URL         --url         address of the bus, if it is not on this machine
-  LOCKBOX_KEYS        --keys        directory of the bus keys: client.nk, tool-console.nk, compliance.nk
+  LOCKBOX_KEYS        --keys        directory of the bus keys: client.nk or client@NAME.nk, tool-console.nk, compliance.nk
+  LOCKBOX_CA          --ca          file of the authority that signed the bus's certificate; else the system's
   LOCKBOX_TOKEN_FILE  --token-file  file with your own token (a JWT), read anew for every message
   LOCKBOX_AS          --as          persona of the demo
   LOCKBOX_PROFILE     --profile     which sign-in of lockbox login to use; else default

@@ -76,7 +76,7 @@ func (a *app) auditWatchCommand() *cobra.Command {
 	f.StringVar(&address, "log", "", "`address` of the log (LOCKBOX_LOG; on the machine that runs Lockbox it is known)")
 	f.StringVar(&file, "state", "", "`file` of the last checkpoint seen (default lockbox-log-<tenant>.json)")
 	f.StringVar(&compare, "compare", "", "`size:root` from a mail, to be proved once")
-	f.DurationVar(&every, "interval", time.Minute, "how often to look")
+	f.DurationVar(&every, "interval", verifier.DefaultInterval, "how often to look")
 	f.BoolVar(&once, "once", false, "look once")
 	t.flags(c)
 	c.RunE = a.with(func(ctx context.Context, s *session, _ []string) (err error) {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/client"
@@ -33,14 +34,30 @@ type whoami struct {
 	Tenant    string `json:"tenant"`
 	// Roles are the currently active roles, as the services see them.
 	Roles []string `json:"roles"`
+	// Verified says that the services took the token, Refused why they did not; neither, that they were not asked.
+	Verified bool   `json:"verified"`
+	Refused  string `json:"refused"`
+	// Claims say what each claim counted for.
+	Claims []claimReading `json:"claims"`
+
+	view *lockboxv1.SelfView
+}
+
+// claimReading is what a claim counted for, for JSON and YAML output.
+type claimReading struct {
+	Fact     string   `json:"fact"`
+	Claim    string   `json:"claim"`
+	Says     string   `json:"says"`
+	CountsAs string   `json:"counts_as"`
+	Needs    []string `json:"needs"`
 }
 
 func (a *app) whoamiCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "whoami", Short: "Show who you are, as your token says", Args: exactly(), ValidArgsFunction: nothing,
-		Long: `Shows what your token says of you, how long it is good for, and where it comes from. Nothing of it is verified here: whoever
-receives your messages does that. The roles that you hold are asked for, so they are shown only if your token is good, and if a
-Lockbox runs.`,
+		Long: `Shows what your token says of you, how long it is good for, and where it comes from. Nothing of it is verified here: the
+services are asked, if a Lockbox runs. They say whether your token is good, which roles you hold, and what each claim of your
+token counted for: for instance which of your groups they know, or what would count as a second factor.`,
 		Example: "  lockbox whoami\n  lockbox whoami --as otto",
 		RunE: func(c *cobra.Command, _ []string) error {
 			s, err := a.open(c)
@@ -61,7 +78,7 @@ Lockbox runs.`,
 			}
 			switch a.output {
 			case formatTable:
-				text = render.Fields(a.look(), w.fields(a.look()))
+				text = render.Fields(a.look(), w.fields(a.look())) + render.Claims(a.look(), w.view)
 			case formatYAML:
 				text, err = render.YAML(text)
 			}
@@ -96,12 +113,16 @@ func (s *session) whoami(ctx context.Context) (*whoami, error) {
 		Name: c.Name, Email: c.Email, Issuer: c.Issuer, Subject: c.Subject, Employer: c.Employer,
 		Groups:      append([]string{}, c.Groups...),
 		MultiFactor: c.MultiFactor, IsolatedIdentity: c.IsolatedIdentity, TokenFrom: s.from, Roles: []string{},
+		Claims: []claimReading{},
 	}
 	if !c.ExpiresAt.IsZero() {
 		expires := c.ExpiresAt.UTC()
 		w.ExpiresAt = &expires
 	}
-	if w.Tenant, err = s.tenant(ctx); err != nil || w.Tenant == "" || s.alone {
+	if w.Tenant, err = s.tenant(ctx); err != nil || s.alone {
+		return w, err
+	}
+	if err := w.verified(s.self(ctx)); err != nil || w.Tenant == "" {
 		return w, err
 	}
 	v, err := s.tenantView(ctx, w.Tenant, 0)
@@ -111,8 +132,35 @@ func (s *session) whoami(ctx context.Context) (*whoami, error) {
 		}
 		return nil, err
 	}
-	w.Roles = heldRoles(v, &lockboxv1.Person{Issuer: c.Issuer, Subject: c.Subject})
+	w.Roles = heldRoles(v, &lockboxv1.Person{Issuer: w.Issuer, Subject: w.Subject})
 	return w, nil
+}
+
+// verified replaces what the token says by what the services made of it.
+func (w *whoami) verified(v *lockboxv1.SelfView, err error) error {
+	switch code := ExitCode(err); {
+	case code == exitUnauthenticated:
+		r, _ := refusal.As(err)
+		w.Refused = r.GetMessage()
+		return nil
+	case code == exitForbidden || code == exitNotFound || code == exitInvalid || code == exitUnavailable:
+		return nil // that says nothing about the token
+	case err != nil:
+		return err
+	case v.GetActor() == nil:
+		return nil
+	}
+	by := v.GetActor()
+	p := by.GetPerson()
+	w.Verified, w.view = true, v
+	w.Name, w.Email, w.Issuer, w.Subject = p.GetDisplayName(), p.GetEmail(), p.GetIssuer(), p.GetSubject()
+	w.Employer, w.Groups = by.GetEmployer(), append([]string{}, by.GetGroups()...)
+	w.MultiFactor, w.IsolatedIdentity = by.GetMultiFactor(), by.GetIsolatedIdentity()
+	for _, c := range v.GetClaims() {
+		w.Claims = append(w.Claims, claimReading{c.GetFact(), c.GetClaim(), c.GetSays(), c.GetCountsAs(),
+			append([]string{}, c.GetNeeds()...)})
+	}
+	return nil
 }
 
 // heldRoles lists a person's active roles.
@@ -149,8 +197,15 @@ func (w *whoami) fields(l render.Look) [][2]string {
 		{"Name", w.Name}, {"Address", w.Email}, {"Employer", w.Employer}, {"Groups", strings.Join(w.Groups, ", ")},
 		{"Tenant", w.Tenant},
 		{"Roles", strings.Join(w.Roles, ", ")}, {"Signed in", signedIn}, {"Issuer", w.Issuer}, {"Subject", w.Subject},
-		{"Token expires", expires}, {"Token from", w.TokenFrom},
+		{"Token expires", expires}, {"Token from", w.TokenFrom}, {"Refused", w.refused()},
 	}
+}
+
+func (w *whoami) refused() string {
+	if w.Refused == "" {
+		return ""
+	}
+	return "the services do not take this token: " + w.Refused
 }
 
 func (a *app) versionCommand() *cobra.Command {

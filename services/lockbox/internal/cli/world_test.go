@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/catalogue"
+	"github.com/openlockbox/lockbox/pkg/identity"
 	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -19,7 +20,7 @@ import (
 const (
 	bank         = devissuer.TenantBank
 	subscription = "meadow-production"
-	vm           = "/subscriptions/meadow-production/virtualMachines/payments-"
+	vm           = "/subscriptions/meadow-production/providers/Microsoft.Compute/virtualMachines/payments-"
 )
 
 // world is one customer with a few requests, as the stub's projection shows them.
@@ -216,8 +217,12 @@ func (w *world) answer(q *lockboxv1.Query, who client.Claims) (*lockboxv1.QueryR
 				&lockboxv1.Activity{Entry: v.GetTimeline()[0], Tenant: bank, Kind: "request", AggregateId: v.GetRequestId()})
 		}
 		reply.Answer = &lockboxv1.QueryReply_Activity{Activity: list}
+	case *lockboxv1.Query_GetSelf:
+		answer := &lockboxv1.QueryReply_Self{}
+		answer.Self, err = w.self(q.GetToken())
+		reply.Answer = answer
 	case *lockboxv1.Query_GetTenant_:
-		if who.Employer != "" {
+		if who.Employer != "" && who.Subject != "onboarding" {
 			return nil, refusal.NotFound("", "I9", "there is nothing of that name that you may see")
 		}
 		reply.Answer = &lockboxv1.QueryReply_Tenant{Tenant: proto.CloneOf(w.tenant)}
@@ -244,6 +249,25 @@ func (w *world) answer(q *lockboxv1.Query, who client.Claims) (*lockboxv1.QueryR
 		}}
 	}
 	return reply, err
+}
+
+// self is what the services make of a token.
+func (w *world) self(token string) (*lockboxv1.SelfView, error) {
+	v, err := identity.NewVerifier([]identity.Issuer{w.issuer.ProviderIssuer()})
+	if err != nil {
+		return nil, err
+	}
+	by, err := v.Verify(token, w.issuer.TenantIssuer(bank), time.Now())
+	if err != nil {
+		return nil, err
+	}
+	readings, err := v.Explain(token, w.issuer.TenantIssuer(bank), time.Now())
+	self := &lockboxv1.SelfView{Actor: by}
+	for _, r := range readings {
+		self.Claims = append(self.Claims, &lockboxv1.ClaimReading{Fact: r.Fact, Claim: r.Claim, Says: r.Says,
+			CountsAs: r.CountsAs, Needs: r.Needs})
+	}
+	return self, err
 }
 
 // list is a page of two requests, the newest first.

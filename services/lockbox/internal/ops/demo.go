@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -66,7 +65,7 @@ func demoCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return seedUntilDone(c.Context(), url, keys, d)
+			return seedUntilDone(c.Context(), connection(c, bus.Client, url, keys), d)
 		},
 	}
 	seed.Flags().StringVar(&url, "url", nats.DefaultURL, "address of the bus")
@@ -76,21 +75,20 @@ func demoCommand() *cobra.Command {
 }
 
 // seedUntilDone seeds the demo, waiting up to two minutes for the services to start.
-func seedUntilDone(ctx context.Context, url, keys string, d *devissuer.Issuer) error {
+func seedUntilDone(ctx context.Context, to bus.Connection, d *devissuer.Issuer) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	for {
 		err := func() error {
-			nc, err := bus.Connect(bus.Connection{URL: url, Identity: bus.Client,
-				SeedFile: filepath.Join(keys, string(bus.Client)+".nk")})
+			nc, err := bus.Connect(to)
 			if err != nil {
 				return err
 			}
 			defer nc.Close()
 			return demo.Seed(ctx, nc, d, time.Now)
 		}()
-		if err == nil {
-			return nil
+		if err == nil || bus.Permanent(err) {
+			return err
 		}
 		select {
 		case <-ctx.Done():

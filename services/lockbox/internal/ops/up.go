@@ -4,13 +4,18 @@ import (
 	"os"
 	"reflect"
 	"slices"
+	"strings"
 
+	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/config"
 	"github.com/openlockbox/lockbox/pkg/observe"
+	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/service"
 	evaluator "github.com/openlockbox/lockbox/services/jit-evaluator"
+	orchestrator "github.com/openlockbox/lockbox/services/lockbox-orchestrator"
 	"github.com/openlockbox/lockbox/services/lockbox/demo"
+	"github.com/openlockbox/lockbox/services/lockbox/demo/devissuer"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/client"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
@@ -26,6 +31,11 @@ type upFile struct {
 	Issuers []service.Issuer `yaml:"issuers"`
 	// Terms are the provider's deadlines and durations.
 	Terms request.Terms `yaml:"terms"`
+	// Limits bound the requests that wait for a decision, and what one person may send and change.
+	Limits struct {
+		policy.Limits
+		orchestrator.Rates
+	} `yaml:"limits"`
 	// Tools are the engineering tools that get a key, in addition to this command line, which may submit intents for
 	// every tenant unless it is listed here.
 	Tools    []evaluator.Tool `yaml:"tools"`
@@ -41,7 +51,7 @@ type upFile struct {
 }
 
 func upCommand() *cobra.Command {
-	var file, listen, mailHTTP, issuer, portalAddr, logAddr string
+	var file, listen, tlsDir, mailHTTP, issuer, shape, portalAddr, logAddr string
 	var withDemo bool
 	c := &cobra.Command{
 		Use:   "up",
@@ -49,8 +59,10 @@ func upCommand() *cobra.Command {
 		Long: "Runs an embedded NATS server and every service in this process. Everything that must outlive it lies in the data directory\n" +
 			"(--data). Without a mail server in the configuration, mails go to a development mailbox that you can read in a browser.\n\n" +
 			"--demo adds two invented customers, a portal in which they decide, and a sign-in that lets you be any of the demo's people: in\n" +
-			"the portal, with --as, or with lockbox login. Elsewhere the portal is served if the configuration has a section of that name.",
-		Example: "  lockbox up --demo\n  lockbox up --config lockbox.yaml --data /var/lib/lockbox",
+			"the portal, with --as, or with lockbox login. Elsewhere the portal is served if the configuration has a section of that name.\n\n" +
+			"--issuer-shape has that sign-in write tokens as Entra ID, Keycloak, Okta or AD FS do, with the configuration that fits;\n" +
+			"lockbox whoami says what each claim counts for.",
+		Example: "  lockbox up --demo\n  lockbox up --demo --issuer-shape entra\n  lockbox up --config lockbox.yaml --data /var/lib/lockbox",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			stack.LimitMemory()
@@ -58,7 +70,7 @@ func upCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			f := upFile{Terms: request.DefaultTerms()}
+			f := upFile{Terms: request.DefaultTerms(), Notifier: notifier.Config{DigestAfter: notifier.DefaultDigest}}
 			if withDemo {
 				f.Notifier = demo.Notifier()
 			}
@@ -74,15 +86,17 @@ func upCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			issuers, err := service.OpenIssuers(c.Context(), f.Issuers, log)
+			metrics := observe.NewMetrics()
+			issuers, err := service.OpenIssuers(c.Context(), f.Issuers, log, metrics.For("lockbox"))
 			if err != nil {
 				return err
 			}
 			return up.Run(c.Context(), up.Options{
-				Dir: dir, Demo: withDemo, IssuerAddr: issuer, Out: c.OutOrStdout(), Program: os.Args[0],
+				Dir: dir, Demo: withDemo, IssuerAddr: issuer, IssuerShape: shape, Out: c.OutOrStdout(), Program: os.Args[0],
 				Stack: stack.Config{
-					Host: host, Port: port, Tools: tools(f.Tools), Issuers: issuers, Terms: f.Terms,
-					Notifier: f.Notifier, MailboxHTTP: mailHTTP, Log: log, Metrics: observe.NewMetrics(),
+					Host: host, Port: port, TLS: bus.TLSIn(tlsDir), Tools: tools(f.Tools), Issuers: issuers,
+					Terms: f.Terms, Limits: f.Limits.Limits, Rates: f.Limits.Rates,
+					Notifier: f.Notifier, MailboxHTTP: mailHTTP, Log: log, Metrics: metrics,
 					Building: cli.Progress(cli.System()), MetricsAddr: f.Observe.Listen, LogAddr: logAddr,
 					Portal: portalOf(f.Portal, portalAddr, withDemo),
 				},
@@ -94,6 +108,8 @@ func upCommand() *cobra.Command {
 	c.Flags().StringVar(&file, "config", "", "configuration file (YAML)")
 	c.Flags().StringVar(&listen, "listen", "127.0.0.1:4222",
 		"address of the bus for tools and clients; port 0 takes a free one")
+	c.Flags().StringVar(&tlsDir, "tls", "",
+		"`directory` of the bus's certificate, where other machines reach it: tls.crt, tls.key, ca.crt")
 	c.Flags().StringVar(&mailHTTP, "mailbox", "127.0.0.1:8025",
 		"address of the development mailbox's page; port 0 takes a free one")
 	c.Flags().StringVar(&portalAddr, "portal", "127.0.0.1:8080",
@@ -102,6 +118,11 @@ func upCommand() *cobra.Command {
 		"address of the Merkle log, for those who verify it; port 0 takes a free one")
 	c.Flags().StringVar(&issuer, "issuer", "127.0.0.1:7070",
 		"address of the demo's sign-in the first time; it stays there")
+	c.Flags().StringVar(&shape, "issuer-shape", "",
+		"`kind` of identity provider whose tokens the demo's sign-in writes, the first time: "+
+			strings.Join(devissuer.Shapes(), ", "))
+	_ = c.RegisterFlagCompletionFunc("issuer-shape",
+		cobra.FixedCompletions(devissuer.Shapes(), cobra.ShellCompDirectiveNoFileComp)) // the flag is there
 	return c
 }
 

@@ -47,7 +47,10 @@ type Plan struct {
 	Subjects []string
 	// Trees is what is wrong with the second copy; nil if it is intact.
 	Trees error
-	last  uint64
+	// Strays are the messages that stay in the stream although they cannot be events.
+	Strays    []journal.Misfit
+	decisions journal.Decisions
+	last      uint64
 }
 
 const subjectsShown = 10
@@ -83,10 +86,12 @@ func (j *Job) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	j.showStrays(p)
 	if done, err := j.show(p, aside); done || err != nil {
 		return err
 	}
 	if p.Trees != nil {
+		damaged.close() // its directory is removed
 		return j.setTreesAside(aside)
 	}
 	return j.restore(ctx, damaged, p, aside)
@@ -138,6 +143,7 @@ func (j *Job) plan(ctx context.Context, s *store) (p Plan, err error) {
 			p.Conflicts++
 			continue
 		}
+		p.see(step.Stored)
 		p.last = max(p.last, step.Sequence)
 	}
 	return p, nil
@@ -157,11 +163,32 @@ func (j *Job) contiguous(ctx context.Context, s *store, p *Plan) error {
 			return fmt.Errorf("both copies are damaged: the second one (%w), and the stream, which lacks event %d. Restore a backup of one of them", p.Trees, p.Kept+1)
 		}
 		p.Kept++
+		p.see(m)
 	}
 	return nil
 }
 
+func (p *Plan) see(m message) {
+	if misfit, is := journal.IsMisfit(m.Sequence, m.Subject, m.Data); is {
+		p.Strays = append(p.Strays, misfit)
+	}
+	p.decisions.See(m.Sequence, m.Subject, m.Data)
+}
+
 func (j *Job) say(format string, args ...any) { _, _ = fmt.Fprintf(j.Out, format+"\n", args...) }
+
+// showStrays prints the messages that cannot be events. They are no damage: they are stored as they were recorded, and
+// stay.
+func (j *Job) showStrays(p Plan) {
+	for _, m := range p.Strays {
+		what := fmt.Sprintf("Once Lockbox runs: lockbox audit set-aside %d", m.Seq)
+		if decision, aside := p.decisions.About(m); aside {
+			what = fmt.Sprintf("It was set aside (event %d).", decision.Seq)
+		}
+		j.say("Message %d on %q is not an event (%d bytes, SHA-256 %x), and stays as it is. %s", m.Seq, m.Subject, m.Size,
+			m.SHA256, what)
+	}
+}
 
 // show prints the plan. It returns done if there is nothing to repair, or if the repair was not requested.
 func (j *Job) show(p Plan, aside string) (done bool, err error) {

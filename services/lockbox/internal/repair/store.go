@@ -64,7 +64,7 @@ func openStore(ctx context.Context, dir string, log *zap.Logger) (s *store, err 
 	if s.journal, err = journal.Open(ctx, s.conn, journal.WithTimeout(patience)); err != nil {
 		return nil, err
 	}
-	s.js, err = jetstream.New(s.conn, jetstream.WithPublishAsyncMaxPending(atOnce))
+	s.js, err = bus.JetStream(s.conn, jetstream.WithPublishAsyncMaxPending(atOnce))
 	return s, err
 }
 
@@ -96,6 +96,10 @@ func (s *store) messages(ctx context.Context) iter.Seq2[message, error] {
 			return
 		}
 		if err != nil {
+			yield(message{}, err)
+			return
+		}
+		if err := bus.ProvisionReader(ctx, s.js, bus.Repairer); err != nil {
 			yield(message{}, err)
 			return
 		}

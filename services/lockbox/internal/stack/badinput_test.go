@@ -13,7 +13,6 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/journal"
@@ -28,7 +27,7 @@ import (
 // publish puts bytes where a tool's intents go.
 func (l *lockbox) publish(tenant string, data []byte) {
 	l.Helper()
-	js, err := jetstream.New(l.conns[1])
+	js, err := bus.JetStream(l.conns[1])
 	must(l, err)
 	subject, err := bus.IntentSubject(tool, tenant)
 	must(l, err)
@@ -42,7 +41,7 @@ func (l *lockbox) setAside(service string, data []byte) *lockboxv1.DeadLetter {
 	var letter *lockboxv1.DeadLetter
 	sum := sha256.Sum256(data)
 	for deadline := time.Now().Add(patience); letter == nil; time.Sleep(5 * time.Millisecond) {
-		must(l, l.watch.DeadLetters(l.Context(), 1, func(s journal.SetAside) error {
+		must(l, l.watch.DeadLetters(l.Context(), 1, func(s journal.DeadLetter) error {
 			if s.Letter.GetService() == service && bytes.Equal(s.Letter.GetDataSha256(), sum[:]) &&
 				len(s.Letter.GetData()) == len(data) {
 				letter = s.Letter
@@ -91,14 +90,12 @@ func TestAnIntentThatIsRefusedChangesNothing(t *testing.T) {
 		field  string
 		code   lockboxv1.RefusalCode
 	}{
-		"a justification that reads otherwise than it is": {
-			func(in *lockboxv1.AccessIntent) { in.Justification = "delete \u202enothing at all" }, "justification", invalid},
-		"a justification with control characters": {
-			func(in *lockboxv1.AccessIntent) { in.Justification = "delete \x1b[2Knothing at all" }, "justification", invalid},
+		"a justification that nobody sees": {
+			func(in *lockboxv1.AccessIntent) { in.Justification = "\u202e\x1b[2K\u200b\u2060fix it" }, "justification", invalid},
 		"a header in the ticket": {
 			func(in *lockboxv1.AccessIntent) { in.TicketId = "SR-1\r\nBcc: x@y.example" }, "ticket_id", invalid},
 		"resources of another subscription": {func(in *lockboxv1.AccessIntent) {
-			in.ResourceIds = []string{"/subscriptions/other/vm/x"}
+			in.ResourceIds = []string{demo.Machine("other", "x")}
 		}, "resource_ids", invalid},
 		"more time than the provider allows": {
 			func(in *lockboxv1.AccessIntent) { in.Duration = durationpb.New(9 * time.Hour) }, "duration", invalid},
@@ -142,7 +139,7 @@ func TestAnIntentIdIsUsedOnceInAllTenants(t *testing.T) {
 	}
 	other := proto.CloneOf(in)
 	other.Tenant, other.SubscriptionId, other.TicketId = health, demo.HealthClinic, demo.HealthTicket
-	other.ResourceIds = []string{"/subscriptions/" + demo.HealthClinic + "/vm/x"}
+	other.ResourceIds = []string{demo.Machine(demo.HealthClinic, "x")}
 	if r := l.submit(other).GetRefusal(); r.GetCode() != conflict || r.GetField() != "id" {
 		t.Errorf("the id of another tenant's request must be refused: %v", r)
 	}
@@ -161,12 +158,12 @@ func TestCommandsThatAreNotUnderstood(t *testing.T) {
 	must(t, err)
 	future := protowire.AppendString(protowire.AppendTag(bytes.Clone(good), 4000, protowire.BytesType), "news")
 	for name, data := range map[string][]byte{"truncated": good[:len(good)-5], "a field of the future": future} {
-		if r := l.send(bus.CommandSubject("approve"), data).GetRefusal(); r.GetCode() != invalid {
+		if r := l.send(bus.CommandSubject(bus.Client, "approve"), data).GetRefusal(); r.GetCode() != invalid {
 			t.Errorf("%s: %v", name, r)
 		}
 		l.setAside("lockbox-orchestrator", data)
 	}
-	if r := l.send(bus.CommandSubject("deny"), good).GetRefusal(); r.GetField() != "action" {
+	if r := l.send(bus.CommandSubject(bus.Client, "deny"), good).GetRefusal(); r.GetField() != "action" {
 		t.Errorf("a command on another verb's subject: %v", r)
 	}
 	for _, tenant := range []string{"*", ">", "a.b", "meadowbank.*", "meadow\u200bbank", "me\u0430dowbank", "Meadowbank"} {

@@ -15,11 +15,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/invariant"
 	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/repair"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
@@ -62,7 +62,7 @@ func write(t *testing.T) *written {
 // signed waits until everybody was told of everything, and a checkpoint covers all that was recorded.
 func (w *written) signed() {
 	w.Helper()
-	notifier, err := jetstream.New(w.connect(bus.Notifier))
+	notifier, err := bus.JetStream(w.connect(bus.Notifier))
 	must(w, err)
 	within(w.T, patience, "the notifier to have nothing left to do", func() bool {
 		mails, err := notifier.Consumer(w.Context(), bus.StreamEvents, bus.DurableNotifier)
@@ -231,10 +231,21 @@ func TestDamageIsAnAlarmAndNothingIsGranted(t *testing.T) {
 		"the server's index": {func(dir string) { flip(t, index(dir), 0.5) }, "", false},
 		"a bit of an event": {func(dir string) { flipText(t, block(dir), "a memory dump will show") },
 			"DIFFERENCE_KIND_GAP", false},
-		// what is lost depends on which
-		"a bit of a block": {func(dir string) { flip(t, block(dir), 0.4) }, "ALARM", false},
-		"a bit of an event, index lost": {func(dir string) { flip(t, block(dir), 0.4); must(t, os.Remove(index(dir))) },
+		// Not of an event that others are decided from: what is decided without it, before the alarm, is found to be so for
+		// good.
+		"a bit of a request's subject": {func(dir string) { flipText(t, block(dir), w.waiting+".1.AccessRequested") },
 			"ALARM", false},
+		"a bit of an evaluation's subject": {func(dir string) { flipText(t, block(dir), w.waiting+".2.AccessEvaluated") },
+			"ALARM", false},
+		// whose outcome would be counted
+		"a bit of an earlier request": {func(dir string) {
+			first := slices.IndexFunc(w.recorded, func(e journal.Entry) bool { return e.Event.GetAccessRequested() != nil })
+			flipText(t, block(dir), string(w.recorded[first].Data))
+		}, "ALARM", false},
+		"a bit of an event, index lost": {func(dir string) {
+			flipText(t, block(dir), w.waiting+".2.AccessEvaluated")
+			must(t, os.Remove(index(dir)))
+		}, "ALARM", false},
 		"a bit of the last signed event": {func(dir string) { flipText(t, block(dir), string(lastSigned)) }, "ALARM", false},
 		"a bit of the last checkpoint":   {func(dir string) { flipText(t, block(dir), string(w.checkpoint)) }, "ALARM", true},
 		"a block cut off":                {func(dir string) { must(t, os.Truncate(block(dir), 20_000)) }, "ALARM", false},
@@ -271,13 +282,19 @@ func TestDamageIsAnAlarmAndNothingIsGranted(t *testing.T) {
 		"the checkpoint that the trees are of": {func(dir string) { flip(t, trees(dir, "state.json"), 0.3) }, "ALARM", false},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			l := &lockbox{T: t, issuer: w.issuer, config: w.config}
-			l.config.Dir = t.TempDir()
+			l.config.Dir, l.config.Metrics = t.TempDir(), observe.NewMetrics()
+			l.config.LogInterval = 0 // the next signature would replace some of what is damaged
 			must(t, os.CopyFS(l.config.Dir, os.DirFS(w.config.Dir)))
+			keys, err := filepath.Glob(filepath.Join(l.config.Dir, "keys", "*.nk"))
+			must(t, err)
+			for _, key := range keys {
+				must(t, os.Chmod(key, 0o600)) // the copy has other modes
+			}
 			c.damage(l.config.Dir)
 			heard := alarms{zapcore.NewNopCore(), new(sync.Mutex), new(bytes.Buffer)}
 			l.config.Log = zap.New(heard)
-			var err error
 			if l.stack, err = stack.Start(context.Background(), l.config); err != nil {
 				t.Logf("nothing starts at all: %v", err)
 				if c.says == "" {
@@ -303,7 +320,7 @@ func TestDamageIsAnAlarmAndNothingIsGranted(t *testing.T) {
 				return
 			}
 			data := l.approval(w.waiting)
-			m, err := l.client.Request(bus.CommandSubject("approve"), data, patience)
+			m, err := l.client.Request(bus.CommandSubject(bus.Client, "approve"), data, patience)
 			t.Logf("the approval: %v, %v", m != nil, err)
 			within(t, time.Minute, c.says, func() bool { return heard.heard("ALARM") && heard.heard(c.says) })
 			time.Sleep(time.Second) // a grant would have come by now

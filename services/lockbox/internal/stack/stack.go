@@ -19,6 +19,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/config"
 	"github.com/openlockbox/lockbox/pkg/identity"
 	"github.com/openlockbox/lockbox/pkg/observe"
+	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/service"
 	projector "github.com/openlockbox/lockbox/services/audit-projector"
@@ -39,11 +40,17 @@ type Config struct {
 	// picks a free port.
 	Host string
 	Port int
+	// TLS is the bus's certificate, which is needed if other machines can reach it.
+	TLS *bus.TLSFiles
 	// Tools are the engineering tools. Each gets a key that lets it submit intents within its limits.
 	Tools []evaluator.Tool
 	// Issuers are the provider's OpenID Connect issuers.
 	Issuers []identity.Issuer
 	Terms   request.Terms
+	// Limits bound the requests that wait; a zero limit is the default.
+	Limits policy.Limits
+	// Rates bound what one person may send and change; a zero rate is the default.
+	Rates orchestrator.Rates
 	// Only lists the services to run; nil: all.
 	Only []bus.Identity
 	// Notifier configures mail. Without an SMTP host, mail goes to a development mailbox in Dir, whose web page is
@@ -58,6 +65,8 @@ type Config struct {
 	LogPolicy string
 	// RescanEvery is the time between two complete comparisons of the stream with the trees; 0: the service's default.
 	RescanEvery time.Duration
+	// MailsWithin is how long after an event its mails have to be reported; 0: the service's default.
+	MailsWithin time.Duration
 	// Portal is not served if nil. Defaults: its URL is its listener's address, its provider is the notifier's, and
 	// mails link to it.
 	Portal *portal.Config
@@ -102,13 +111,20 @@ func Start(ctx context.Context, c Config) (_ *Stack, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s.server, err = embedded.Start(ctx, bus.ServerOptions{
+	options := bus.ServerOptions{
 		StoreDir: filepath.Join(c.Dir, "nats"), PublicKeys: public, ToolTenants: limits, Host: c.Host, Port: c.Port,
-	}, c.Log.Named("nats"))
-	if err != nil {
+		TLS: c.TLS,
+	}
+	if s.server, err = embedded.Start(ctx, options, c.Log.Named("nats")); err != nil {
 		return nil, err
 	}
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
+	if c.TLS != nil {
+		s.run("certificate", func(ctx context.Context) error {
+			s.server.Follow(ctx, nil, func() (bus.ServerOptions, error) { return options, nil })
+			return nil
+		})
+	}
 	if err := s.begin(); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -258,14 +274,15 @@ type part struct {
 func (s *Stack) parts() []part {
 	return []part{
 		{bus.Evaluator, func(ctx context.Context, rt *service.Runtime) error {
-			return evaluator.Run(ctx, rt, evaluator.Config{Terms: s.config.Terms, Tools: s.config.Tools})
+			return evaluator.Run(ctx, rt, evaluator.Config{Terms: s.config.Terms, Limits: s.config.Limits,
+				Tools: s.config.Tools})
 		}},
 		{bus.Orchestrator, func(ctx context.Context, rt *service.Runtime) error {
-			return orchestrator.Run(ctx, rt, orchestrator.Config{Terms: s.config.Terms})
+			return orchestrator.Run(ctx, rt, orchestrator.Config{Terms: s.config.Terms, Limits: s.config.Rates})
 		}},
 		{bus.Projector, func(ctx context.Context, rt *service.Runtime) error {
 			return projector.Run(ctx, rt, projector.Config{Dir: filepath.Join(s.config.Dir, "projection"),
-				Building: s.config.Building, Log: projector.LogConfig{
+				Building: s.config.Building, MailsWithin: s.config.MailsWithin, Log: projector.LogConfig{
 					SigningKeyFile: config.SecretFile(filepath.Join(s.keysDir(), logkeys.SigningKeyFile)),
 					SaltsFile:      config.SecretFile(filepath.Join(s.keysDir(), logkeys.SaltsFile)),
 					Interval:       s.config.LogInterval, RescanEvery: s.config.RescanEvery, PolicyFile: s.config.LogPolicy,

@@ -54,7 +54,7 @@ func TestAnIntentBecomesAGrantAndEndsByItself(t *testing.T) {
 	id := l.requested(l.intent("erin"), request.CustomerNotified)
 	l.does("otto", &lockboxv1.Command{AggregateId: id, Action: &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{
 		Reason: "Go ahead.", Duration: durationpb.New(moment),
-		ResourceIds: []string{"/subscriptions/" + demo.BankProduction + "/vm/payments-1"},
+		ResourceIds: []string{demo.Machine(demo.BankProduction, "payments-1")},
 	}}})
 	s := l.reaches(id, request.Active)
 	if d := s.Grant.GetEndsAt().AsTime().Sub(s.Grant.GetStartsAt().AsTime()); d != moment ||
@@ -163,6 +163,8 @@ func TestAnEmergencyIsLetThroughInsideAndToldToTheCustomer(t *testing.T) {
 		Action: &lockboxv1.Command_InternalApprove{InternalApprove: &lockboxv1.InternalApprove{}}}
 	l.mayNot("rosa", yes, forbidden, "I10")
 	yes.Id, yes.Token = "", ""
+	l.mayNot("rosa-admin", yes, forbidden, "R51") // a security officer's account, and Rosa's
+	yes.Id, yes.Token = "", ""
 	l.does("olga", yes)
 	s := l.reaches(id, request.Completed)
 	if g := s.Grant; g.GetWaiver() != lockboxv1.Waiver_WAIVER_EMERGENCY ||
@@ -240,7 +242,7 @@ func TestEvaluationRefuses(t *testing.T) {
 		"a type that is not in the catalogue": {"erin",
 			func(in *lockboxv1.AccessIntent) { in.ResourceType = "compute/mainframes" }, "R10"},
 		"a subscription that does not exist": {"erin", func(in *lockboxv1.AccessIntent) {
-			in.SubscriptionId, in.ResourceIds = "nowhere", []string{"/subscriptions/nowhere/vm/x"}
+			in.SubscriptionId, in.ResourceIds = "nowhere", []string{demo.Machine("nowhere", "x")}
 		}, "R18"},
 		"a ticket that does not exist": {"erin", func(in *lockboxv1.AccessIntent) { in.TicketId = "SR-1" }, "R11"},
 	} {

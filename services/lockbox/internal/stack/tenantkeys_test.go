@@ -8,6 +8,8 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,52 +22,70 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// A tenant whose issuer publishes its keys: commands and queries of its people are verified with what is there, and
-// while it cannot be had, nobody is recognised (R13, I11).
-func TestATenantWhoseKeysAreFetched(t *testing.T) {
-	t.Parallel()
-	l := start(t, request.DefaultTerms())
+// ownIssuer is an issuer with keys at an address, for tenants beside the demo's.
+type ownIssuer struct {
+	*httptest.Server
+	l      *lockbox
+	signer jose.Signer
+	// jwks is its key set.
+	jwks []byte
+}
+
+// ownIssuer starts an issuer that serves its keys like this; nil: as it should.
+func (l *lockbox) ownIssuer(serve http.HandlerFunc) *ownIssuer {
+	l.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(t, err)
-	keys, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: private.Public(), KeyID: "k1",
+	must(l, err)
+	i := &ownIssuer{l: l}
+	i.jwks, err = json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: private.Public(), KeyID: "k1",
 		Algorithm: "ES256"}}})
-	must(t, err)
-	issuer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(keys) }))
-	defer issuer.Close()
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: private},
+	must(l, err)
+	i.signer, err = jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: private},
 		(&jose.SignerOptions{}).WithHeader("kid", "k1"))
-	must(t, err)
+	must(l, err)
+	if serve == nil {
+		serve = func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(i.jwks) }
+	}
+	i.Server = httptest.NewServer(serve)
+	l.Cleanup(i.Close)
+	return i
+}
 
-	create := func(tenant, keysAt string) {
-		t.Helper()
-		l.does("onboarding", &lockboxv1.Command{Tenant: tenant,
-			Action: &lockboxv1.Command_CreateTenant{CreateTenant: &lockboxv1.CreateTenant{
-				DisplayName: "Harbour Freight", Plan: lockboxv1.SupportPlan_SUPPORT_PLAN_STANDARD, DefaultLanguage: "en",
-				Issuer: &lockboxv1.TenantIssuer{Url: issuer.URL + "/" + tenant, Audience: "lockbox", JwksUrl: keysAt},
-				Administrator: &lockboxv1.Person{Issuer: issuer.URL + "/" + tenant, Subject: "gus", DisplayName: "Gus",
-					Email: "gus@harbour.example"},
-			}}})
-	}
-	token := func(tenant string) string {
-		t.Helper()
-		token, err := jwt.Signed(signer).Claims(map[string]any{
-			"iss": issuer.URL + "/" + tenant, "aud": "lockbox", "sub": "gus", "exp": time.Now().Add(time.Hour).Unix(),
-		}).Serialize()
-		must(t, err)
-		return token
-	}
-	enable := func(tenant string) *lockboxv1.Command {
-		return &lockboxv1.Command{Tenant: tenant, Token: token(tenant),
-			Action: &lockboxv1.Command_EnableLockbox{EnableLockbox: &lockboxv1.EnableLockbox{}}}
-	}
+// create creates a tenant whose keys are at an address.
+func (i *ownIssuer) create(tenant, keysAt string) {
+	i.l.Helper()
+	i.l.does("onboarding", &lockboxv1.Command{Tenant: tenant,
+		Action: &lockboxv1.Command_CreateTenant{CreateTenant: &lockboxv1.CreateTenant{
+			DisplayName: "Harbour Freight", Plan: lockboxv1.SupportPlan_SUPPORT_PLAN_STANDARD, DefaultLanguage: "en",
+			Issuer: &lockboxv1.TenantIssuer{Url: i.URL + "/" + tenant, Audience: "lockbox", JwksUrl: keysAt},
+			Administrator: &lockboxv1.Person{Issuer: i.URL + "/" + tenant, Subject: "gus", DisplayName: "Gus",
+				Email: "gus@harbour.example"},
+		}}})
+}
 
-	create("harbour", issuer.URL+"/keys")
-	reply := l.does("", enable("harbour"))
+// token is the administrator's.
+func (i *ownIssuer) token(tenant string) string {
+	i.l.Helper()
+	token, err := jwt.Signed(i.signer).Claims(map[string]any{
+		"iss": i.URL + "/" + tenant, "aud": "lockbox", "sub": "gus", "exp": time.Now().Add(time.Hour).Unix(),
+	}).Serialize()
+	must(i.l, err)
+	return token
+}
+
+func (i *ownIssuer) enable(tenant string) *lockboxv1.Command {
+	return &lockboxv1.Command{Tenant: tenant, Token: i.token(tenant),
+		Action: &lockboxv1.Command_EnableLockbox{EnableLockbox: &lockboxv1.EnableLockbox{}}}
+}
+
+// ask asks for a tenant, as soon as the projector answers.
+func (l *lockbox) ask(tenant, token string, minSequence uint64) *lockboxv1.QueryReply {
+	l.Helper()
 	data, err := proto.Marshal(&lockboxv1.Query{
-		Tenant: "harbour", Token: token("harbour"), MinSequence: reply.GetSequence(),
+		Tenant: tenant, Token: token, MinSequence: minSequence,
 		Ask: &lockboxv1.Query_GetTenant_{GetTenant_: &lockboxv1.GetTenant{}},
 	})
-	must(t, err)
+	must(l, err)
 	var message *nats.Msg
 	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) { // the projector may still be starting
 		message, err = l.client.Request(bus.QuerySubject("get_tenant"), data, patience)
@@ -73,18 +93,97 @@ func TestATenantWhoseKeysAreFetched(t *testing.T) {
 			break
 		}
 	}
-	must(t, err)
+	must(l, err)
 	answer := new(lockboxv1.QueryReply)
-	must(t, proto.Unmarshal(message.Data, answer))
+	must(l, proto.Unmarshal(message.Data, answer))
+	return answer
+}
+
+// A tenant whose issuer publishes its keys: commands and queries of its people are verified with what is there, and
+// while it cannot be had, nobody is recognised (R13, I11).
+func TestATenantWhoseKeysAreFetched(t *testing.T) {
+	t.Parallel()
+	l := start(t, request.DefaultTerms())
+	issuer := l.ownIssuer(nil)
+	issuer.create("harbour", issuer.URL+"/keys")
+	reply := l.does("", issuer.enable("harbour"))
+	answer := l.ask("harbour", issuer.token("harbour"), reply.GetSequence())
 	if answer.GetRefusal() != nil || answer.GetTenant() == nil {
 		t.Errorf("the administrator asks for the tenant: %v", answer)
 	}
 
 	gone := httptest.NewServer(http.NotFoundHandler())
 	gone.Close()
-	create("lagoon", gone.URL+"/keys")
-	if r := l.command("", enable("lagoon")).GetRefusal(); r.GetCode() != lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE ||
-		r.GetField() != "token" {
+	issuer.create("lagoon", gone.URL+"/keys")
+	if r := l.command("", issuer.enable("lagoon")).GetRefusal(); r.GetField() != "token" ||
+		r.GetCode() != lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE {
 		t.Errorf("keys that cannot be had: %v", r)
 	}
+}
+
+type refusable interface {
+	proto.Message
+	GetRefusal() *lockboxv1.Refusal
+}
+
+// A tenant's keys are asked for and never come, while its people send more commands and queries than are handled at
+// once. Another's approver, who has just signed in, decides and asks before they are answered.
+func TestAKeyEndpointThatHangsHoldsNobodyElseUp(t *testing.T) {
+	t.Parallel()
+	l := start(t, request.DefaultTerms())
+	id := l.requested(l.intent("erin"), request.CustomerNotified)
+	asked, hang := make(chan struct{}, 100), make(chan struct{})
+	issuer := l.ownIssuer(func(_ http.ResponseWriter, r *http.Request) {
+		asked <- struct{}{}
+		select {
+		case <-hang:
+		case <-r.Context().Done():
+		}
+	})
+	issuer.create("lagoon", issuer.URL+"/keys")
+
+	const calls = 600
+	var done sync.WaitGroup
+	crowd := func(subject string, question proto.Message, answer func() refusable) *atomic.Int32 {
+		waiting := new(atomic.Int32)
+		waiting.Store(calls)
+		data, err := proto.Marshal(question)
+		must(t, err)
+		client := l.connect(bus.Client)
+		for range calls {
+			done.Go(func() {
+				m, err := client.Request(subject, data, patience)
+				reply := answer()
+				if err == nil {
+					err = proto.Unmarshal(m.Data, reply)
+				}
+				if r := reply.GetRefusal(); err != nil || r.GetCode() != lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE {
+					t.Errorf("without keys: %v, %v", r, err)
+				}
+				waiting.Add(-1)
+			})
+		}
+		return waiting
+	}
+	l.ask(bank, l.token("otto"), 0) // the projector answers
+	command := issuer.enable("lagoon")
+	command.Id = newID(t)
+	commands := crowd(bus.CommandSubject(bus.Client, "enable_lockbox"), command,
+		func() refusable { return new(lockboxv1.CommandReply) })
+	queries := crowd(bus.QuerySubject("get_tenant"), &lockboxv1.Query{Tenant: "lagoon", Token: issuer.token("lagoon"),
+		Ask: &lockboxv1.Query_GetTenant_{GetTenant_: &lockboxv1.GetTenant{}}},
+		func() refusable { return new(lockboxv1.QueryReply) })
+	<-asked // by the orchestrator or the projector
+	<-asked // by the other
+
+	l.does("otto", approve(id))
+	if answer := l.ask(bank, l.token("otto"), 0); answer.GetRefusal() != nil {
+		t.Errorf("another tenant's query: %v", answer.GetRefusal())
+	}
+	if c, q := commands.Load(), queries.Load(); c == 0 || q == 0 {
+		t.Errorf("another tenant's were answered only after the key endpoint had been given up: %d and %d wait", c, q)
+	}
+	close(hang)
+	done.Wait()
+	l.reaches(id, request.Active)
 }

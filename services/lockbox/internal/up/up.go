@@ -30,7 +30,9 @@ type Options struct {
 	Demo bool
 	// IssuerAddr is the demo issuer's address on the first run; later runs keep the first address.
 	IssuerAddr string
-	Stack      stack.Config
+	// IssuerShape is the kind of identity provider whose tokens it writes; empty: as before, or the plain one.
+	IssuerShape string
+	Stack       stack.Config
 	// Out receives messages for the user; Program is the name by which the program was called.
 	Out     io.Writer
 	Program string
@@ -48,7 +50,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if o.Demo {
 		dir := filepath.Join(o.Dir, "demo")
 		var stop func() error
-		if issuer, stop, err = serveIssuer(dir, o.IssuerAddr); err != nil {
+		if issuer, stop, err = serveIssuer(dir, o.IssuerAddr, o.IssuerShape); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, stop()) }()
@@ -58,7 +60,8 @@ func Run(ctx context.Context, o Options) (err error) {
 			with.Organisations = slices.Concat(with.Organisations, demo.Organisations(issuer))
 			o.Stack.Portal = &with
 		}
-		info.Demo = &runinfo.Demo{IssuerURL: issuer.URL(), SecretFile: filepath.Join(dir, "secret")}
+		info.Demo = &runinfo.Demo{IssuerURL: issuer.URL(), SecretFile: filepath.Join(dir, "secret"),
+			Shape: issuer.Shape()}
 	}
 	if len(o.Stack.Issuers) == 0 {
 		return errors.New("nobody could sign in: configure the provider's issuers with --config, or try it out with --demo")
@@ -70,6 +73,11 @@ func Run(ctx context.Context, o Options) (err error) {
 	defer func() { err = errors.Join(err, s.Close()) }()
 	if issuer != nil {
 		if err := seed(ctx, s, issuer); err != nil {
+			return err
+		}
+	}
+	if tls := o.Stack.TLS; tls != nil {
+		if info.CAFile, err = filepath.Abs(tls.CA); err != nil {
 			return err
 		}
 	}
@@ -121,7 +129,7 @@ func (o Options) greet(info runinfo.Info, took time.Duration) error {
 
 // serveIssuer serves the demo issuer at the address that its tokens name: addr on the first run, and the same one ever
 // after.
-func serveIssuer(dir, addr string) (_ *devissuer.Issuer, stop func() error, err error) {
+func serveIssuer(dir, addr, shape string) (_ *devissuer.Issuer, stop func() error, err error) {
 	if kept, err := os.ReadFile(filepath.Join(dir, "url")); err == nil { // #nosec G304 -- the user names the directory
 		addr = strings.TrimPrefix(strings.TrimSpace(string(kept)), "http://")
 	}
@@ -129,7 +137,9 @@ func serveIssuer(dir, addr string) (_ *devissuer.Issuer, stop func() error, err 
 	if err != nil {
 		return nil, nil, fmt.Errorf("the demo issuer cannot listen on %s: %w; stop what is there, or begin with an empty --data directory and another --issuer", addr, err)
 	}
-	issuer, err := devissuer.New(devissuer.Config{Demo: true, Dir: dir, URL: "http://" + listener.Addr().String()})
+	issuer, err := devissuer.New(devissuer.Config{
+		Demo: true, Dir: dir, URL: "http://" + listener.Addr().String(), Shape: shape,
+	})
 	if err != nil {
 		return nil, nil, errors.Join(err, listener.Close())
 	}

@@ -1,14 +1,17 @@
 // Package verify checks the whole stream against every invariant that can be checked from events alone
-// (pkg/invariant).
+// (pkg/invariant), and each evaluation by evaluating again.
 package verify
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/invariant"
+	"github.com/openlockbox/lockbox/pkg/invariant/reevaluate"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
@@ -19,6 +22,46 @@ type Verified struct {
 	LastSequence uint64      `json:"last_sequence,string"`
 	Requests     int         `json:"requests"`
 	Violations   []Violation `json:"violations"`
+	// Strays are the messages that cannot be events; one that was not set aside is a violation too.
+	Strays []Stray `json:"not_events,omitempty"`
+	// Unchecked are evaluations that this version cannot make again, neither fine nor broken.
+	Unchecked []Unchecked `json:"not_checked,omitempty"`
+	// Waiting are mails without a delivery report that are not overdue yet; Late are those that were reported late.
+	Waiting *Mails `json:"mails_waiting,omitempty"`
+	Late    *Mails `json:"mails_late,omitempty"`
+}
+
+// Mails are some mails and the first and the last event that they are about, as JSON.
+type Mails struct {
+	Count int    `json:"count"`
+	First uint64 `json:"first_sequence,string"`
+	Last  uint64 `json:"last_sequence,string"`
+}
+
+// Unchecked are evaluations that cannot be made again, for one reason, as JSON.
+type Unchecked struct {
+	What  string `json:"what"`
+	Count int    `json:"count"`
+	First uint64 `json:"first_sequence,string"`
+	Last  uint64 `json:"last_sequence,string"`
+}
+
+// Stray is a message that cannot be an event, as JSON.
+type Stray struct {
+	Sequence uint64    `json:"sequence,string"`
+	Subject  string    `json:"subject"`
+	Size     int       `json:"size"`
+	SHA256   string    `json:"sha256"`
+	What     string    `json:"what"`
+	SetAside *SetAside `json:"set_aside"`
+}
+
+// SetAside is the decision that set a message aside, as JSON.
+type SetAside struct {
+	Sequence uint64    `json:"sequence,string"`
+	Time     time.Time `json:"time"`
+	By       string    `json:"by"`
+	Reason   string    `json:"reason"`
 }
 
 // Violation is an event that contradicts those before it, as JSON.
@@ -29,20 +72,19 @@ type Violation struct {
 }
 
 // Stream reads the whole stream, calls saw for each event, and returns every violation. It stops at the first missing
-// sequence: everything after it would only seem to contradict what is missing.
-func Stream(ctx context.Context, j *journal.Journal, saw func(journal.Entry)) (Verified, error) {
+// sequence: everything after it would only seem to contradict what is missing. now says which mails are overdue.
+func Stream(ctx context.Context, j *journal.Journal, now time.Time, saw func(journal.Entry)) (Verified, error) {
 	v := Verified{Violations: []Violation{}}
-	book := invariant.NewBook()
+	book, again := invariant.NewBook(), reevaluate.New()
+	book.Also(again.Look)
+	book.MailsAsOf(now)
 	err := j.Replay(ctx, journal.Replay{Undecoded: true}, func(e journal.Entry) error {
 		saw(e)
 		v.Events, v.LastSequence = v.Events+1, e.Seq
 		if strings.HasSuffix(e.Subject, "."+requested) {
 			v.Requests++
 		}
-		if broken := book.Add(invariant.Stored{Sequence: e.Seq, At: e.Stored, Subject: e.Subject,
-			Bytes: e.Data}); broken != nil {
-			v.add(*broken)
-		}
+		book.Add(invariant.Stored{Sequence: e.Seq, At: e.Stored, Subject: e.Subject, Bytes: e.Data})
 		return nil
 	})
 	var corrupt *journal.CorruptError
@@ -55,7 +97,31 @@ func Stream(ctx context.Context, j *journal.Journal, saw func(journal.Entry)) (V
 	for _, broken := range found {
 		v.add(broken)
 	}
+	for _, s := range book.Strays() {
+		v.Strays = append(v.Strays, stray(s))
+	}
+	for _, u := range again.Unchecked() {
+		v.Unchecked = append(v.Unchecked, Unchecked(u))
+	}
+	v.Waiting, v.Late = mails(book.Mailing().Waiting), mails(book.Mailing().Late)
 	return v, err
+}
+
+func mails(s invariant.Span) *Mails {
+	if s.Count == 0 {
+		return nil
+	}
+	is := Mails(s)
+	return &is
+}
+
+func stray(s invariant.Stray) Stray {
+	is := Stray{Sequence: s.Sequence, Subject: s.Subject, Size: s.Size, SHA256: hex.EncodeToString(s.SHA256), What: s.What}
+	if e := s.SetAside.Event; e != nil {
+		is.SetAside = &SetAside{s.SetAside.Sequence, e.GetTime().AsTime(), e.GetActor().GetPerson().GetDisplayName(),
+			e.GetMessageSetAside().GetReason()}
+	}
+	return is
 }
 
 var requested = aggregate.TypeOf(&lockboxv1.Event{Fact: &lockboxv1.Event_AccessRequested{}})

@@ -8,5 +8,5 @@ import (
 )
 
 func main() {
-	service.Main(bus.Notifier, notifier.Config{}, notifier.Run)
+	service.Main(bus.Notifier, notifier.Config{DigestAfter: notifier.DefaultDigest}, notifier.Run)
 }

@@ -4,6 +4,9 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/resource"
 )
 
 // Maximum lengths of user-supplied texts in a mail, in runes.
@@ -13,18 +16,44 @@ const (
 )
 
 // line sanitises a user-supplied single-line text: a name, an ID, a title. Commands check most of them before they
-// become events; names in tokens, and data from older versions, are unchecked.
-func line(s string) string {
-	return cut(strings.Join(strings.Fields(strings.Map(visible, bounded(s, longestLine))), " "), longestLine)
+// become events; names in tokens, and data from older versions, are unchecked. No mail client makes a link of it.
+func line(s string) string { return unlink(name(s)) }
+
+// resourceID sanitises the id of a resource in the same way, and cuts none that a resource may have. The resource
+// provider, as Microsoft.Compute, stays as it is: it is one of the catalogue's.
+func resourceID(s string) string {
+	segments := strings.Split(lineOf(s, resource.MaxLength), "/")
+	for i, segment := range segments {
+		if i == 0 || !strings.EqualFold(segments[i-1], "providers") {
+			segments[i] = unlink(segment)
+		}
+	}
+	return strings.Join(segments, "/")
 }
 
-// text sanitises a user-supplied multi-line text.
+// name sanitises a single-line text and leaves what looks like a link: the names that the provider chose for itself,
+// its customers and its services, and whatever stands in a header.
+func name(s string) string { return lineOf(s, longestLine) }
+
+func lineOf(s string, longest int) string {
+	return cut(strings.Join(strings.Fields(strings.Map(visible, bounded(s, longest))), " "), longest)
+}
+
+// address sanitises an address that Lockbox itself names, and leaves it as it is if it is one.
+func address(s string) string {
+	if input.Email("address", s) == nil {
+		return s
+	}
+	return line(s)
+}
+
+// text sanitises a user-supplied multi-line text, of which no mail client makes a link.
 func text(s string) string {
 	lines := strings.Split(bounded(s, longestText), "\n")
 	for i, l := range lines {
 		lines[i] = strings.TrimRightFunc(strings.Map(visible, l), unicode.IsSpace)
 	}
-	return cut(strings.Trim(strings.Join(lines, "\n"), "\n"), longestText)
+	return unlink(cut(strings.Trim(strings.Join(lines, "\n"), "\n"), longestText))
 }
 
 // bounded returns valid UTF-8, cut to about the number of bytes that so many runes can take, so that long inputs cost

@@ -24,6 +24,8 @@ type letter struct {
 	Sender                             string
 	Paragraphs                         []string
 	Rows                               []row
+	Groups                             []group
+	More                               string
 	Quotes                             []quote
 	Notes                              []string
 	Action                             *action
@@ -84,14 +86,20 @@ func compose(said *message.Catalogue, n plan.Notification) (letter, error) {
 	}
 	d := n.Data
 	c.out = letter{
-		Language: said.Tag, Sender: line(d.Provider) + " Lockbox", Title: c.text("title/" + string(n.Template)),
+		Language: said.Tag, Sender: name(d.Provider) + " Lockbox", Title: c.text("title/" + string(n.Template)),
 		Colon:    c.text("colon"),
 		Greeting: c.text("greeting/anonymous"), Footer: []string{c.text("standing/" + string(n.Standing)), c.text("footer")},
 	}
 	if d.LogSize > 0 {
 		c.out.Footer = append(c.out.Footer, c.text("log"))
 	}
-	if changes(n) {
+	switch {
+	case n.Template == plan.Digest:
+		c.out.Footer[0] = c.text("standing/digest")
+		c.groups()
+	case n.Template == plan.WaivedAccess:
+		c.unasked()
+	case changes(n):
 		c.out.Footer[0] = c.text("standing/changed")
 	}
 	if n.Name != "" {
@@ -114,13 +122,20 @@ func compose(said *message.Catalogue, n plan.Notification) (letter, error) {
 // subject says what happened, and for which service or customer. It contains nothing that the requester chose.
 func (w *writer) subject() string {
 	about := cmp.Or(w.v["Tenant"], w.v["Provider"])
-	if w.n.Thread != "" {
-		about = w.v["Service"]
-		if id := line(w.n.Data.TicketID); id != "" {
-			about += " [" + id + "]"
-		}
+	switch {
+	case w.n.Template == plan.Digest:
+		return w.text("title/digest") // names the provider
+	case w.n.Thread != "":
+		about = w.v["Service"] + w.ticket()
 	}
 	return w.text("title/"+string(w.n.Template)) + " – " + about
+}
+
+func (w *writer) ticket() string {
+	if id := line(w.n.Data.TicketID); id != "" {
+		return " [" + id + "]"
+	}
+	return ""
 }
 
 // placeholders returns all values for placeholders, localised and sanitised.
@@ -128,15 +143,15 @@ func (w *writer) placeholders() map[string]string {
 	d := w.n.Data
 	at := func(t time.Time) string { return timetext.Instant(w.language, t) }
 	return map[string]string{
-		"Name": line(w.n.Name), "Provider": line(d.Provider), "Tenant": line(d.Tenant),
-		"Requester": line(d.Requester), "Employer": line(d.Employer), "Service": line(d.Service),
+		"Name": line(w.n.Name), "Provider": name(d.Provider), "Tenant": name(d.Tenant),
+		"Requester": line(d.Requester), "Employer": line(d.Employer), "Service": name(d.Service),
 		"Subscription": line(d.Subscription),
 		"By":           orLockbox(line(d.By)), "Organisation": orLockbox(line(d.Organisation)), "Group": line(d.Group),
 		"RespondBy": at(d.RespondBy), "At": at(d.At), "Starts": at(d.Starts), "Ends": at(d.Ends), "Until": at(d.Until),
 		"Required": strconv.Itoa(d.Required), "Given": strconv.Itoa(d.Given),
 		"LogSize": strconv.FormatInt(d.LogSize, 10), "LogRoot": line(d.LogRoot),
 		"PlanFrom": tenant.PlanName(d.PlanFrom), "PlanTo": tenant.PlanName(d.PlanTo), "ResourceType": line(d.ResourceType),
-		"Person": line(d.Person), "Role": w.enum("role", d.Role.String(), "ROLE_"),
+		"Person": line(d.Person), "Role": w.enum("role", d.Role.String(), "ROLE_"), "Count": strconv.Itoa(len(w.n.Held)),
 		"Waiver": w.enum("waiver", d.Waiver.String(), "WAIVER_"),
 	}
 }
@@ -192,6 +207,7 @@ func (w *writer) notes() {
 		applies bool
 	}{
 		{"fallback", pending && d.Basis == lockboxv1.ApproverBasis_APPROVER_BASIS_FALLBACK},
+		{"otherwise", d.Differences != nil && d.Differences.Otherwise},
 		{"nobody", t == plan.CustomerAsked && d.Basis == lockboxv1.ApproverBasis_APPROVER_BASIS_NOBODY},
 		{"several", (t == plan.ApprovalRequested || t == plan.ApprovalReminder || t == plan.ApprovalRecorded) &&
 			d.Required > 1},
@@ -216,6 +232,14 @@ func (w *writer) actions() {
 	d, t := w.n.Data, w.n.Template
 	id := line(d.RequestID)
 	switch {
+	case w.n.Standing == plan.SecurityOfficer && t == plan.StrayMessage:
+		w.out.Commands = []string{"lockbox audit set-aside " + strconv.FormatUint(d.Sequence, 10)}
+	case w.n.Standing == plan.SecurityOfficer && t == plan.MailOverdue:
+		w.out.Commands = []string{"lockbox audit verify"}
+	case w.n.Standing == plan.SecurityOfficer && t == plan.Contested:
+		w.out.Commands = []string{"lockbox tenant subscription transfer " + line(d.Subscription) + ` --tenant … --reason "…"`}
+	case t == plan.Digest:
+		w.digestActions()
 	case w.n.Standing == plan.SecurityOfficer: // the portal has no page for alarms
 		w.out.Commands = []string{"lockbox audit verify", "lockbox audit repair"}
 	case w.n.Standing == plan.Requester:
@@ -234,8 +258,17 @@ func (w *writer) actions() {
 	case w.n.Standing == plan.Administrator && discloses(t):
 		w.out.Commands = []string{"lockbox disclose list"}
 		w.open("action/disclosures", d.TenantID, "disclosures")
+	case w.n.Standing == plan.Administrator && t == plan.WaivedAccess:
+		w.out.Commands = []string{"lockbox request list --waived"}
+		w.open("action/waived", d.TenantID, "waived")
 	case w.n.Standing == plan.Administrator && w.n.Thread == "":
 		w.out.Commands = []string{"lockbox tenant show"}
+		switch t {
+		case plan.SignInProposed, plan.SignInRecovery, plan.SignInReminder: // the portal has no page for it
+			w.out.Commands = append(w.out.Commands, "lockbox tenant issuer stop")
+		case plan.SignInChanged:
+			w.out.Commands = append(w.out.Commands, "lockbox tenant issuer finish")
+		}
 		w.open("action/tenant", d.TenantID, "administration")
 	case w.n.Standing == plan.Approver, w.n.Standing == plan.Administrator, w.n.Standing == plan.Affected:
 		w.out.Commands = []string{"lockbox approval show " + id}
@@ -273,10 +306,15 @@ func discloses(t plan.Template) bool {
 	return t == plan.ExposureDisclosed || t == plan.LegalDemandDisclosed
 }
 
-// outside reports whether a mail is about neither a request nor a change to a tenant.
-func outside(t plan.Template) bool { return discloses(t) || t == plan.IntegrityAlarm }
+// outside reports whether a mail is about neither one request nor a change to a tenant.
+func outside(t plan.Template) bool {
+	return discloses(t) || t == plan.WaivedAccess || t == plan.IntegrityAlarm || t == plan.StrayMessage ||
+		t == plan.MailOverdue || t == plan.Contested
+}
 
-func changes(n plan.Notification) bool { return n.Thread == "" && !outside(n.Template) }
+func changes(n plan.Notification) bool {
+	return n.Thread == "" && !outside(n.Template) && n.Template != plan.Digest
+}
 
 func decides(t plan.Template) bool {
 	return t == plan.ApprovalRequested || t == plan.ApprovalReminder || t == plan.QuestionAnswered ||

@@ -103,7 +103,7 @@ func (r *Renderer) Render(n plan.Notification, now time.Time) (Message, error) {
 	m := gomail.NewMsg(gomail.WithNoDefaultUserAgent(), gomail.WithEncoding(gomail.EncodingQP),
 		gomail.WithBoundary(boundary(plain, html)))
 	m.FromMailAddress(&netmail.Address{Name: l.Sender, Address: r.from})
-	m.ToMailAddress(&netmail.Address{Name: line(n.Name), Address: n.Recipient})
+	m.ToMailAddress(&netmail.Address{Name: name(n.Name), Address: n.Recipient})
 	m.Subject(l.Subject)
 	m.SetDateWithValue(now.UTC())
 	m.SetMessageIDWithValue(strings.Trim(out.ID, "<>"))

@@ -141,7 +141,9 @@ func TestEveryMailReadsAsAgreed(t *testing.T) {
 
 func TestTheMarkupIsAsAgreed(t *testing.T) {
 	for _, language := range tenant.Languages {
-		golden(t, "approval-requested."+language+".html", render(t, sample(plan.ApprovalRequested, language)).html)
+		for _, template := range []plan.Template{plan.ApprovalRequested, plan.Digest} {
+			golden(t, string(template)+"."+language+".html", render(t, sample(template, language)).html)
+		}
 	}
 }
 
@@ -282,12 +284,16 @@ func TestALinkLeadsToTheReadersOwnPage(t *testing.T) {
 		for _, n.Standing = range plan.Standings() {
 			want := portal + "/t/meadowbank/requests/" + requestID
 			switch {
-			case n.Standing == plan.Alternate, n.Standing == plan.SecurityOfficer:
+			case n.Template == plan.Digest: // see below
+				continue
+			case n.Standing == plan.Alternate, n.Standing == plan.SecurityOfficer, n.Standing == plan.Named:
 				want = ""
 			case n.Standing == plan.Requester || n.Standing == plan.InternalApprover:
 				want = portal + "/provider/requests/" + requestID
 			case n.Standing == plan.Administrator && discloses(n.Template):
 				want = portal + "/t/meadowbank/disclosures"
+			case n.Standing == plan.Administrator && n.Template == plan.WaivedAccess:
+				want = portal + "/t/meadowbank/waived"
 			case n.Standing == plan.Administrator && n.Thread == "":
 				want = portal + "/t/meadowbank/administration"
 			}
@@ -322,5 +328,75 @@ func TestNobodyReadsACustomersNamesInARequestersMail(t *testing.T) {
 	mail := render(t, sample(plan.CustomerAsked, "en"))
 	if strings.Contains(mail.plain, "Kenji") || strings.Contains(mail.html, "Kenji") {
 		t.Error("the requester learns who the approvers are")
+	}
+}
+
+func TestADigestLeadsToTheListOfWhatItsReaderIsWaitedFor(t *testing.T) {
+	for _, c := range []struct {
+		kind          plan.Template
+		standing      plan.Standing
+		path, command string
+	}{
+		{plan.ApprovalRequested, plan.Approver, "/t/meadowbank", "lockbox approval list"},
+		{plan.InternalApprovalRequested, plan.InternalApprover, "/provider", "lockbox internal list"},
+		{plan.CustomerAsked, plan.Requester, "/provider/requests", "lockbox request list"},
+		{plan.AccessGranted, plan.Approver, "/t/meadowbank/requests", "lockbox request list"},
+		{plan.RoleAssigned, plan.Administrator, "/t/meadowbank/administration", "lockbox tenant show"},
+		{plan.ApprovalRequestedAlternate, plan.Alternate, "", ""},
+	} {
+		n := sample(c.kind, "en")
+		n.Standing = c.standing
+		mail := render(t, plan.DigestOf([]plan.Notification{n.Brief(), n.Brief()}))
+		var want []string
+		if c.path != "" {
+			want = []string{"https://lockbox.northwind.example" + c.path + "?lang=en"}
+		}
+		var got []string
+		for _, link := range links.FindAllStringSubmatch(mail.html, -1) {
+			got = append(got, link[1])
+		}
+		if got = slices.Compact(got); !slices.Equal(got, want) || !strings.Contains(mail.plain, c.command) ||
+			c.command == "" && strings.Contains(mail.plain, "lockbox ") {
+			t.Errorf("%s to %s leads to %v\n%s", c.kind, c.standing, got, mail.plain)
+		}
+	}
+}
+
+func TestADigestCountsWhatItHasNoRoomFor(t *testing.T) {
+	for many, more := range map[int]string{50: "", 51: "and 1 more", 500: "and 450 more"} {
+		mail := render(t, digest("en", many))
+		if n := strings.Count(mail.plain, "[SR-2026"); n+strings.Count(mail.plain, "Kenji Watanabe – ") != 50 ||
+			!strings.Contains(mail.plain, more) || more == "" && strings.Contains(mail.plain, " more\n") {
+			t.Errorf("%d mails in one:\n%s", many, mail.plain)
+		}
+	}
+}
+
+// What there is no room for is counted, and the emergency is listed whatever else there was (R3).
+func TestR3AReportCountsWhatItHasNoRoomFor(t *testing.T) {
+	for many, more := range map[uint32]string{49: "", 50: "and 1 more\n", 5000: "and 4951 more\n"} {
+		n := sample(plan.WaivedAccess, "en")
+		n.Data.Waived = unasked(many)
+		mail := render(t, n)
+		if got := strings.Count(mail.plain, "Rina Sato"); got != 50 || !strings.Contains(mail.plain, more) ||
+			more == "" && strings.Contains(mail.plain, " more\n") ||
+			!strings.Contains(mail.plain, "Emergency that could not wait (1)\n    Rina Sato (Fabrikam Field Services) – ") ||
+			!strings.Contains(mail.plain, "to your data ("+fmt.Sprint(many)+")\n") {
+			t.Errorf("%d accesses list %d:\n%s", many, got, mail.plain)
+		}
+	}
+}
+
+// Whoever floods somebody does not hide what else happened.
+func TestADigestListsSomeOfEachKind(t *testing.T) {
+	held := digest("en", 400).Held
+	hidden := sample(plan.AccessGranted, "en")
+	hidden.Data.RequestID = "01975a2c-0000-7e4a-9d8e-0123456789ab"
+	mail := render(t, plan.DigestOf(append(held, hidden.Brief())))
+	for _, want := range []string{"Your approval is needed (160)\n", "Access was granted (1)\n", hidden.Data.RequestID,
+		"A role was assigned (80)\n", "and 351 more\n"} {
+		if !strings.Contains(mail.plain, want) {
+			t.Errorf("it does not say %q:\n%s", want, mail.plain)
+		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/resource"
 	"github.com/openlockbox/lockbox/pkg/timetext"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/notifier/internal/plan"
@@ -37,6 +38,7 @@ var (
 	}
 	change = []string{"label/organisation", "label/subscription", "label/person", "label/role", "label/until",
 		"label/plan"}
+	signIn  = []string{"label/organisation", "label/issuer", "label/named", "label/until", "label/by", "label/at"}
 	changed = append(change, "label/default-language", "label/required-approvals", "label/fallback", "label/alternates",
 		"label/signed-approvals", "label/sign-in-within", "label/by", "label/at")
 )
@@ -46,16 +48,19 @@ var shapes = map[plan.Template]shape{
 	plan.ApprovalRequestedAlternate: {pending, []string{"quote/justification"}},
 	plan.NobodyToAsk:                {pending, []string{"quote/justification"}},
 	plan.ApproversUnavailable:       {pending, []string{"quote/justification"}},
-	plan.CustomerAsked:              {pending, nil},
-	plan.InternalApprovalRequested:  {pending, []string{"quote/justification"}},
-	plan.InternalApprovalReminder:   {pending, []string{"quote/justification"}},
-	plan.RequestRefused:             {outcome, []string{"quote/recorded"}},
-	plan.InternallyRefused:          {ended, []string{"quote/reason"}},
-	plan.InternalExpired:            {outcome, nil},
-	plan.ApprovalReminder:           {pending, []string{"quote/justification"}},
-	plan.QuestionAsked:              {pending, []string{"quote/question"}},
-	plan.QuestionAnswered:           {pending, []string{"quote/question", "quote/answer"}},
-	plan.ApprovalRecorded:           {pending, []string{"quote/justification", "quote/reason"}},
+	plan.ApprovalsOutOfReach:        {pending, []string{"quote/justification"}},
+	plan.ApproversDiffer: {append(pending[:len(pending):len(pending)], "label/left-out", "label/added", "label/altered"),
+		[]string{"quote/justification"}},
+	plan.CustomerAsked:             {pending, nil},
+	plan.InternalApprovalRequested: {pending, []string{"quote/justification"}},
+	plan.InternalApprovalReminder:  {pending, []string{"quote/justification"}},
+	plan.RequestRefused:            {outcome, []string{"quote/recorded"}},
+	plan.InternallyRefused:         {ended, []string{"quote/reason"}},
+	plan.InternalExpired:           {outcome, nil},
+	plan.ApprovalReminder:          {pending, []string{"quote/justification"}},
+	plan.QuestionAsked:             {pending, []string{"quote/question"}},
+	plan.QuestionAnswered:          {pending, []string{"quote/question", "quote/answer"}},
+	plan.ApprovalRecorded:          {pending, []string{"quote/justification", "quote/reason"}},
 	plan.EmergencyAccess: {append(granted[:len(granted):len(granted)], "label/reason-type"),
 		[]string{"quote/justification"}},
 	plan.AccessGranted:    {granted, nil},
@@ -76,22 +81,33 @@ var shapes = map[plan.Template]shape{
 	plan.PreviewSignedOff:       {changed, nil},
 	plan.SettingsChanged:        {changed, nil},
 	plan.SubscriptionRegistered: {changed, nil},
+	plan.SubscriptionGivenUp:    {changed, []string{"quote/reason"}},
 	plan.RoleAssigned:           {changed, nil},
 	plan.RoleRemoved:            {changed, nil},
 	plan.RoleActivated:          {changed, nil},
 	plan.RoleDeactivated:        {changed, nil},
 
+	plan.SignInProposed:    {signIn, []string{"quote/reason"}},
+	plan.SignInRecovery:    {signIn, []string{"quote/reason"}},
+	plan.SignInReminder:    {signIn, []string{"quote/reason"}},
+	plan.SignInStopped:     {signIn, []string{"quote/reason"}},
+	plan.SignInChanged:     {signIn, []string{"quote/reason"}},
+	plan.FormerSignInEnded: {signIn, nil},
+
 	plan.ExposureDisclosed:    {disclosed, []string{"quote/description", "quote/reason"}},
 	plan.LegalDemandDisclosed: {disclosed, []string{"quote/description", "quote/reason"}},
 
+	plan.Digest:       {}, // lists groups
+	plan.WaivedAccess: {[]string{"label/accesses"}, nil},
+
+	plan.Contested:      {[]string{"label/at", "label/registrations"}, nil},
+	plan.StrayMessage:   {[]string{"label/what", "label/at", "label/events"}, []string{"quote/description"}},
+	plan.MailOverdue:    {[]string{"label/what", "label/at", "label/events"}, nil},
 	plan.IntegrityAlarm: {[]string{"label/what", "label/at", "label/events"}, []string{"quote/description"}},
 }
 
-// Maximum lengths of lists in a mail; the request itself shows all.
-const (
-	mostResources = 12
-	mostPeople    = 12
-)
+// mostListed is the maximum length of a list in a mail; the request itself shows all.
+const mostListed = 12
 
 // row adds a fact with its label, unless it is empty.
 func (w *writer) row(label string) {
@@ -112,9 +128,14 @@ func (w *writer) facts(label string) []string {
 	case "label/what":
 		return some(line(d.What))
 	case "label/events":
-		return w.most(d.Resources, mostResources)
+		// Subjects of the bus, as they are.
+		return w.most(d.Resources, func(s string) string { return lineOf(s, resource.MaxLength) })
+	case "label/registrations":
+		return w.most(d.Resources, resourceID)
 	case "label/happened-at":
 		return some(at(d.HappenedAt))
+	case "label/accesses":
+		return some(strconv.Itoa(d.Unasked()))
 	case "label/authority":
 		return some(line(d.Authority))
 	case "label/reference":
@@ -127,12 +148,12 @@ func (w *writer) facts(label string) []string {
 	case "label/tenant":
 		// The provider's people work for many customers; a customer's people know who they are.
 		if !ofCustomer {
-			return some(line(d.Tenant))
+			return some(name(d.Tenant))
 		}
 	case "label/organisation":
-		return some(line(d.Tenant))
+		return some(name(d.Tenant))
 	case "label/service":
-		return some(line(d.Service), line(d.Scenario))
+		return some(name(d.Service), name(d.Scenario))
 	case "label/subscription":
 		return some(line(d.Subscription))
 	case "label/scope":
@@ -140,7 +161,7 @@ func (w *writer) facts(label string) []string {
 			return some(w.text("value/whole-tenant"))
 		}
 	case "label/resources":
-		return w.most(d.Resources, mostResources)
+		return w.most(d.Resources, resourceID)
 	case "label/reason-type":
 		return some(w.enum("reason", d.Reason.String(), "REASON_TYPE_"))
 	case "label/requester":
@@ -155,7 +176,12 @@ func (w *writer) facts(label string) []string {
 			if label == "label/asked" && len(d.Others) == 0 && d.Basis == lockboxv1.ApproverBasis_APPROVER_BASIS_NOBODY {
 				return some(w.text("value/nobody"))
 			}
-			return w.most(d.Others, mostPeople)
+			return w.most(d.Others, line)
+		}
+	case "label/left-out", "label/added", "label/altered":
+		if by := d.Differences; by != nil {
+			return w.most(map[string][]string{"label/left-out": by.Missing, "label/added": by.Added,
+				"label/altered": by.Altered}[label], line)
 		}
 	case "label/approvals":
 		if d.Required > 1 {
@@ -174,9 +200,13 @@ func (w *writer) facts(label string) []string {
 	case "label/at":
 		return some(at(d.At))
 	case "label/person":
-		return some(line(d.Person), line(d.PersonEmail))
+		return some(line(d.Person), address(d.PersonEmail))
 	case "label/role":
 		return some(w.v["Role"])
+	case "label/issuer":
+		return some(line(d.Issuer))
+	case "label/named":
+		return w.most(d.Administrators, line)
 	case "label/until":
 		return some(at(d.Until))
 	case "label/plan":
@@ -237,7 +267,7 @@ func (w *writer) settings(label string) []string {
 		say = func(s *lockboxv1.TenantSettings) string {
 			var addresses []string
 			for _, a := range s.GetAlternates() {
-				addresses = append(addresses, line(a.GetEmail()))
+				addresses = append(addresses, address(a.GetEmail()))
 			}
 			if len(addresses) == 0 {
 				return w.text("value/none")
@@ -270,13 +300,14 @@ func (w *writer) approvals() []string {
 	return list
 }
 
-// most shortens a list to what a mail has room for and adds the number of omitted items.
-func (w *writer) most(list []string, most int) []string {
+// most shortens a list to what a mail has room for and adds the number of omitted items. What cleans them leaves ids
+// whole: of an id that is cut, nobody knows what it names.
+func (w *writer) most(list []string, clean func(string) string) []string {
 	var shown []string
-	for _, s := range list[:min(len(list), most)] {
-		shown = append(shown, line(s))
+	for _, s := range list[:min(len(list), mostListed)] {
+		shown = append(shown, clean(s))
 	}
-	if more := len(list) - most; more > 0 {
+	if more := len(list) - mostListed; more > 0 {
 		shown = append(shown, w.with("list/more", "Count", more))
 	}
 	return shown

@@ -1,11 +1,13 @@
 package mail
 
 import (
+	"strconv"
 	"time"
 
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/notifier/internal/plan"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 var (
@@ -17,6 +19,9 @@ const requestID = "01975a2c-7b3c-7e4a-9d8e-0123456789ab"
 
 // sample is a notification of the template with everything said that it can say, for its first kind of recipient.
 func sample(t plan.Template, language string) plan.Notification {
+	if t == plan.Digest {
+		return digest(language, 7)
+	}
 	n := plan.Notification{
 		ID: plan.ID("event", t, "otto.brandt@meadowbank.example"), Template: t, Language: language,
 		Recipient: "otto.brandt@meadowbank.example", Name: "Otto Brandt", Standing: plan.Approver, Thread: requestID,
@@ -68,8 +73,12 @@ func sample(t plan.Template, language string) plan.Notification {
 	case plan.NobodyToAsk:
 		n.Standing, d.Basis, d.Others, d.Required = plan.Administrator, lockboxv1.ApproverBasis_APPROVER_BASIS_NOBODY, nil, 1
 		d.Subscription, d.TenantScope, d.Resources = "", true, []string{"/tenants/meadowbank/directory/users"}
-	case plan.ApproversUnavailable:
+	case plan.ApproversUnavailable, plan.ApprovalsOutOfReach:
 		n.Standing, d.Others = plan.Administrator, []string{"Otto Brandt"}
+	case plan.ApproversDiffer:
+		n.Standing, d.Others = plan.Administrator, []string{"Otto Brandt", "Mallory Black"}
+		d.Differences = &plan.Differences{Missing: []string{"Claire Dubois"}, Added: []string{"Mallory Black"},
+			Altered: []string{"Otto Brandt"}, Otherwise: true}
 	case plan.CustomerAsked:
 		requester()
 		d.Basis = lockboxv1.ApproverBasis_APPROVER_BASIS_NOBODY
@@ -150,6 +159,20 @@ func sample(t plan.Template, language string) plan.Notification {
 	case plan.SubscriptionRegistered:
 		change()
 		d.Subscription = "Payments production (pay-prod)"
+	case plan.SubscriptionGivenUp:
+		change()
+		d.Subscription, d.Text = "Payments production (pay-prod)", "The payment business was sold."
+	case plan.SignInProposed, plan.SignInRecovery, plan.SignInReminder, plan.SignInStopped, plan.SignInChanged,
+		plan.FormerSignInEnded:
+		change()
+		d.Issuer, d.Until = "https://login.meadowbank.example", noon.Add(7*24*time.Hour)
+		d.Administrators, d.Text = []string{"Kenji Watanabe (kenji@meadowbank.example)"}, "Our identity provider moves."
+		if t == plan.SignInRecovery || t == plan.SignInReminder {
+			d.By, d.Organisation = "Ida Berg", "Northwind Cloud"
+		}
+		if t == plan.FormerSignInEnded {
+			d.Until, d.Administrators, d.Text = time.Time{}, nil, ""
+		}
 	case plan.RoleAssigned:
 		role()
 		d.EligibleOnly, d.Until = true, noon.Add(90*24*time.Hour)
@@ -170,6 +193,11 @@ func sample(t plan.Template, language string) plan.Notification {
 				"The order binds us, and forbade us to tell you before today."
 			d.Description, d.Resources = "Names and sign-in times of two accounts.", nil
 		}
+	case plan.WaivedAccess:
+		change()
+		d.By, d.Organisation = "", ""
+		d.At, d.Starts, d.Ends = noon.Add(12*time.Hour+2*time.Minute), noon.Add(-12*time.Hour), noon.Add(12*time.Hour)
+		d.Waived = unasked(3)
 	case plan.IntegrityAlarm:
 		n.Standing, n.Name, n.Recipient, n.Thread = plan.SecurityOfficer, "", "security@northwind.example", ""
 		*d = plan.Data{
@@ -178,6 +206,31 @@ func sample(t plan.Template, language string) plan.Notification {
 			Resources: []string{"lockbox.event.meadowbank.request." + requestID + ".3.CustomerNotified",
 				"lockbox.event.meadowbank.request." + requestID + ".4.CustomerApproved"},
 		}
+	case plan.Contested:
+		n.Standing, n.Name, n.Recipient, n.Thread = plan.SecurityOfficer, "", "security@northwind.example", ""
+		*d = plan.Data{
+			Provider: d.Provider, PortalURL: d.PortalURL, TenantID: d.TenantID, At: d.At, Subscription: "pay-prod",
+			Resources: []string{"meadowbank: Payments (pay-prod)", "fabrikam: Ours now (PAY-PROD)"},
+		}
+	case plan.MailOverdue:
+		n.Standing, n.Name, n.Recipient, n.Thread = plan.SecurityOfficer, "", "security@northwind.example", ""
+		*d = plan.Data{
+			Provider: d.Provider, PortalURL: d.PortalURL, TenantID: d.TenantID, At: d.At,
+			What: "ALARM: people have not heard of 2 events, from 4000 to 4002 of the stream: nothing says that the mails were " +
+				"sent, or could not be. What is granted does not depend on it.",
+			Resources: []string{"lockbox.event.meadowbank.request." + requestID + ".3.CustomerNotified",
+				"lockbox.event.meadowbank.request." + requestID + ".4.CustomerApproved"},
+		}
+	case plan.StrayMessage:
+		n.Standing, n.Name, n.Recipient, n.Thread = plan.SecurityOfficer, "", "security@northwind.example", ""
+		*d = plan.Data{
+			Provider: d.Provider, PortalURL: d.PortalURL, TenantID: d.TenantID, At: d.At, Sequence: 4003,
+			What: "ALARM: message 4003 of the stream is not an event. " +
+				"Nothing new is granted until a security officer sets it aside.",
+			Description: "SHA-256 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08, 4 bytes. " +
+				"Not true of it: its bytes are an event.",
+			Resources: []string{"lockbox.event.meadowbank.request.garbage.1.AccessRequested"},
+		}
 	case plan.RoleRemoved, plan.RoleDeactivated:
 		role()
 	default:
@@ -185,4 +238,45 @@ func sample(t plan.Template, language string) plan.Notification {
 	}
 	d.LogSize, d.LogRoot = 4711, "9f86d081884c7d659a2feaa0c55ad015"
 	return n
+}
+
+// unasked is what a customer is told of an emergency and so many accesses that reached no customer data.
+func unasked(harmless uint32) *lockboxv1.WaivedAccessReported {
+	const emergency, none = lockboxv1.Waiver_WAIVER_EMERGENCY, lockboxv1.Waiver_WAIVER_NO_CUSTOMER_DATA
+	f := &lockboxv1.WaivedAccessReported{Counts: []*lockboxv1.WaivedCount{{Waiver: emergency, Count: 1},
+		{Waiver: none, Count: harmless}}}
+	for i := range min(harmless+1, 50) {
+		a := &lockboxv1.WaivedAccess{
+			RequestId: requestID, Requester: &lockboxv1.Person{Subject: "rina", DisplayName: "Rina Sato"},
+			ResourceId:    "/subscriptions/pay-prod/resourceGroups/payments/providers/compute/virtualMachines/pay-db-01",
+			ResourceCount: i + 1, ServiceName: "Virtual Machines", ScenarioName: "Platform health data", Waiver: none,
+			StartsAt: timestamppb.New(noon.Add(time.Duration(i) * time.Minute)),
+			EndsAt:   timestamppb.New(noon.Add(8 * time.Hour)),
+		}
+		if i == 0 {
+			a.Waiver, a.ScenarioName, a.Employer = emergency, "Memory dump", "Fabrikam Field Services"
+		}
+		f.Accesses = append(f.Accesses, a)
+	}
+	return f
+}
+
+// digest is one of so many mails to an approver who is also an administrator.
+func digest(language string, many int) plan.Notification {
+	var held []plan.Notification
+	for i := range many {
+		t := []plan.Template{plan.ApprovalRequested, plan.ApprovalRequested, plan.AccessCompleted, plan.ApprovalReminder,
+			plan.RoleAssigned}[i%5]
+		n := sample(t, language)
+		n.ID = plan.ID(strconv.Itoa(i), t, n.Recipient)
+		n.Data.At = n.Data.At.Add(time.Duration(i) * time.Minute)
+		n.Data.RespondBy = n.Data.RespondBy.Add(-time.Duration(i*7%many) * time.Hour)
+		if n.Thread != "" {
+			n.Data.TicketID = "SR-2026-0610-" + strconv.Itoa(17+i)
+		}
+		held = append(held, n.Brief())
+	}
+	d := plan.DigestOf(held)
+	d.Data.LogSize, d.Data.LogRoot = 4711, "9f86d081884c7d659a2feaa0c55ad015"
+	return d
 }

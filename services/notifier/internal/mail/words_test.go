@@ -27,9 +27,10 @@ func said(t *testing.T, language string) map[string]string {
 func asked() []string {
 	all := []string{
 		"greeting", "greeting/anonymous", "colon", "list/more", "action/request", "action/tenant", "action/disclosures",
+		"action/requests", "action/awaited", "action/waived", "standing/digest",
 		"commands", "standing/changed", "footer", "log",
-		"note/fallback", "note/nobody", "note/several", "note/waived", "note/shortened", "note/narrowed", "note/never-began",
-		"note/unexpected",
+		"note/fallback", "note/otherwise", "note/nobody", "note/several", "note/waived", "note/shortened", "note/narrowed",
+		"note/never-began", "note/unexpected",
 		"note/eligible", "note/unexpected-change", "note/revocable", "note/link",
 		"value/whole-tenant", "value/nobody", "value/none", "value/yes", "value/no", "value/person", "value/approval",
 		"value/of", "value/was",
@@ -52,6 +53,7 @@ func asked() []string {
 	}{
 		"role":     {lockboxv1.Role(0).Descriptor().Values(), "ROLE_"},
 		"waiver":   {lockboxv1.Waiver(0).Descriptor().Values(), "WAIVER_"},
+		"unasked":  {lockboxv1.Waiver(0).Descriptor().Values(), "WAIVER_"},
 		"reason":   {lockboxv1.ReasonType(0).Descriptor().Values(), "REASON_TYPE_"},
 		"fallback": {lockboxv1.Fallback(0).Descriptor().Values(), "FALLBACK_"},
 	} {

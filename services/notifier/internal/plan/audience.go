@@ -8,12 +8,14 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// approvers returns the frozen approvers for whom keep returns true (R20).
+// approvers returns the frozen approvers for whom keep returns true (R20), with the addresses that their roles name.
+// Those whom only the request's event names are not told anything.
 func (p *planner) approvers(keep func(*lockboxv1.Person) bool) []recipient {
 	var list []recipient
+	due := p.due().People
 	for _, a := range p.Request.Notified.GetApprovers() {
-		if keep(a.GetPerson()) {
-			list = append(list, p.tenantPerson(a.GetPerson(), Approver))
+		if held := among(due, a.GetPerson()); held != nil && keep(a.GetPerson()) {
+			list = append(list, p.tenantPerson(held.GetPerson(), Approver))
 		}
 	}
 	return list
@@ -32,15 +34,15 @@ func (p *planner) undecided(person *lockboxv1.Person) bool {
 	})
 }
 
-// alternates returns the addresses that are notified but cannot decide (R24), as they were when the request was
-// created. Approvers are left out: they get one mail, the one that says more.
+// alternates returns the addresses that are notified but cannot decide (R24), as the settings named them when the
+// request was created. Approvers are left out: they get one mail, the one that says more.
 func (p *planner) alternates() []recipient {
 	approver := map[string]bool{}
 	for _, r := range p.approvers(everybody) {
 		approver[ID("", "", r.email)] = true
 	}
 	var list []recipient
-	for _, a := range p.Request.Notified.GetAlternates() {
+	for _, a := range p.Basis.Tenant.Settings.GetAlternates() {
 		if !approver[ID("", "", a.GetEmail())] {
 			list = append(list, recipient{email: a.GetEmail(), language: p.customer(a.GetLanguage()), standing: Alternate})
 		}

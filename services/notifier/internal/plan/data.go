@@ -22,6 +22,9 @@ type Data struct {
 	// Why is the reason of an automatic decision by a service. If absent, Text is the sentence that was recorded.
 	Why *lockboxv1.Reason
 
+	// Sequence is the place in the stream of the message that an alarm is about.
+	Sequence uint64
+
 	// For requests.
 	RequestID           string
 	TicketID            string
@@ -44,6 +47,8 @@ type Data struct {
 	Given    int
 	// Approvals are those given so far.
 	Approvals []Approval
+	// Differences are how the request asks otherwise than the customer's roles say; nil if it does not.
+	Differences *Differences
 	// Group is the internal group that is asked (R15).
 	Group    string
 	Question string
@@ -55,6 +60,9 @@ type Data struct {
 	Waiver              lockboxv1.Waiver
 	// Emergency reports that the customer was not asked because the matter could not wait, and is notified (R43).
 	Emergency bool
+
+	// Waived is the access that began without asking the customer; Starts and Ends are the time that it is about.
+	Waived *lockboxv1.WaivedAccessReported
 
 	// For disclosures.
 	DisclosureID         string
@@ -72,6 +80,9 @@ type Data struct {
 	// Until is when an assignment or activation ends; zero if it has no end.
 	Until                  time.Time
 	Settings, SettingsWere *lockboxv1.TenantSettings
+	// Issuer is where people are to sign in, or do now; Administrators are those whom a change of it names.
+	Issuer         string
+	Administrators []string
 
 	// LogSize and LogRoot are those of the log's newest checkpoint when the mail is sent, with a prefix of the root in
 	// hexadecimal: anybody who keeps the mail can check any later log against it (R41). LogSize is 0 if nothing was
@@ -125,12 +136,12 @@ func (p *planner) requestData() Data {
 	d.TenantScope = s.Intent.GetSubscriptionId() == ""
 	if !d.TenantScope {
 		d.Subscription = s.Intent.GetSubscriptionId()
-		if name := n.GetSubscriptionName(); name != "" {
-			d.Subscription = name + " (" + s.Intent.GetSubscriptionId() + ")"
+		if sub := p.Basis.Subscription; sub != nil && sub.Name != "" {
+			d.Subscription = sub.Name + " (" + s.Intent.GetSubscriptionId() + ")"
 		}
 	}
-	if n.GetTenantName() != "" {
-		d.Tenant = n.GetTenantName()
+	if name := p.Basis.Tenant.Name; name != "" {
+		d.Tenant = name
 	}
 	d.Resources, d.Reason, d.Justification = s.Intent.GetResourceIds(), s.Intent.GetReasonType(),
 		s.Intent.GetJustification()

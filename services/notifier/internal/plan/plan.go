@@ -33,6 +33,8 @@ type Input struct {
 	Event *lockboxv1.Event
 	// Request including the event; for events of requests.
 	Request request.State
+	// Basis is what the list of the request's approvers has to rest on; for events since the customer was asked.
+	Basis Basis
 	// Disclosure including the event; for events of disclosures.
 	Disclosure disclosure.State
 	// Ticket of the request; zero if there is none.
@@ -53,6 +55,8 @@ const (
 	ApprovalRequestedAlternate Template = "approval-requested-alternate" // alternates
 	NobodyToAsk                Template = "nobody-to-ask"                // alternates, administrators
 	ApproversUnavailable       Template = "approvers-unavailable"        // alternates, administrators
+	ApprovalsOutOfReach        Template = "approvals-out-of-reach"       // alternates, administrators
+	ApproversDiffer            Template = "approvers-differ"             // administrators
 	CustomerAsked              Template = "customer-asked"               // requester
 	InternalApprovalRequested  Template = "internal-approval-requested"  // internal approvers
 	InternalApprovalReminder   Template = "internal-approval-reminder"   // internal approvers
@@ -85,10 +89,22 @@ const (
 	PreviewSignedOff       Template = "preview-signed-off"
 	SettingsChanged        Template = "settings-changed"
 	SubscriptionRegistered Template = "subscription-registered"
+	SubscriptionGivenUp    Template = "subscription-given-up"
 	RoleAssigned           Template = "role-assigned"
 	RoleRemoved            Template = "role-removed"
 	RoleActivated          Template = "role-activated"
 	RoleDeactivated        Template = "role-deactivated"
+)
+
+// Templates about a change of where a tenant's people sign in, for its administrators, its alternates, and whom the
+// change names (R65).
+const (
+	SignInProposed    Template = "sign-in-proposed"
+	SignInRecovery    Template = "sign-in-recovery"
+	SignInReminder    Template = "sign-in-reminder"
+	SignInStopped     Template = "sign-in-stopped"
+	SignInChanged     Template = "sign-in-changed"
+	FormerSignInEnded Template = "former-sign-in-ended"
 )
 
 // Templates about disclosures outside any request, for administrators and alternates.
@@ -97,21 +113,37 @@ const (
 	LegalDemandDisclosed Template = "legal-demand-disclosed"
 )
 
+// WaivedAccess tells administrators once a day of access that began without asking the customer (R3).
+const WaivedAccess Template = "waived-access"
+
 // IntegrityAlarm tells the provider's security officers that the stored log differs from what was recorded.
 const IntegrityAlarm Template = "integrity-alarm"
+
+// StrayMessage tells them that the stream holds a message that cannot be an event.
+const StrayMessage Template = "stray-message"
+
+// MailOverdue tells them that mails are owed and not reported (I16).
+const MailOverdue Template = "mail-overdue"
+
+// Contested tells them that several customers had registered one subscription, to which nobody gets access (R48).
+const Contested Template = "subscription-contested"
 
 // Templates lists all templates.
 func Templates() []Template {
 	return []Template{
-		ApprovalRequested, ApprovalRequestedAlternate, NobodyToAsk, ApproversUnavailable, CustomerAsked,
+		ApprovalRequested, ApprovalRequestedAlternate, NobodyToAsk, ApproversUnavailable, ApprovalsOutOfReach,
+		ApproversDiffer, CustomerAsked,
 		InternalApprovalRequested, InternalApprovalReminder, RequestRefused, InternallyRefused, InternalExpired,
 		ApprovalReminder, QuestionAsked,
 		QuestionAnswered, ApprovalRecorded, EmergencyAccess, AccessGranted, RequestDenied, RequestExpired, RequestWithdrawn,
 		AccessLapsed,
 		AccessRevoked, AccessReleased, AccessCompleted,
 		TenantCreated, PlanChanged, PlanLowered, LockboxEnabled, LockboxDisabled, PreviewSignedUp, PreviewSignedOff,
-		SettingsChanged, SubscriptionRegistered, RoleAssigned, RoleRemoved, RoleActivated, RoleDeactivated,
-		ExposureDisclosed, LegalDemandDisclosed, IntegrityAlarm,
+		SettingsChanged, SubscriptionRegistered, SubscriptionGivenUp, RoleAssigned, RoleRemoved, RoleActivated,
+		RoleDeactivated,
+		SignInProposed, SignInRecovery, SignInReminder, SignInStopped, SignInChanged, FormerSignInEnded,
+		ExposureDisclosed, LegalDemandDisclosed, WaivedAccess, IntegrityAlarm, StrayMessage, MailOverdue,
+		Contested, Digest,
 	}
 }
 
@@ -125,6 +157,8 @@ const (
 	Requester        Standing = "requester"
 	InternalApprover Standing = "internal-approver"
 	Administrator    Standing = "administrator"
+	// Named recipients are to become administrators by a change that is not made yet.
+	Named Standing = "named"
 	// Affected recipients could decide about such access but were not asked (R43).
 	Affected Standing = "affected"
 	// SecurityOfficer is one of the provider's.
@@ -133,7 +167,7 @@ const (
 
 // Standings lists all standings.
 func Standings() []Standing {
-	return []Standing{Approver, Alternate, Requester, InternalApprover, Administrator, Affected, SecurityOfficer}
+	return []Standing{Approver, Alternate, Requester, InternalApprover, Administrator, Named, Affected, SecurityOfficer}
 }
 
 // Notification is one mail to one recipient about one event.
@@ -150,7 +184,11 @@ type Notification struct {
 	Language string
 	// Thread groups the mails about one request by its ID. It is empty for mails about a tenant.
 	Thread string
-	Data   Data
+	// Emergency reports that the mail is about a request that was submitted as an emergency (R43).
+	Emergency bool
+	Data      Data
+	// Held are the mails for which a Digest stands, in order.
+	Held []Notification
 }
 
 // space is the namespace of notification IDs: UUIDv5 of the URL namespace and "https://openlockbox.org/notification".
@@ -184,6 +222,11 @@ func Plan(in Input, s Settings) []Notification {
 	switch {
 	case in.Event.GetDifferenceFound() != nil:
 		p.alarm(in.Event.GetDifferenceFound())
+	case in.Event.GetOwnershipContested() != nil:
+		p.contested(in.Event.GetOwnershipContested())
+	case in.Event.GetWaivedAccessReported() != nil:
+		p.waived(in.Event.GetWaivedAccessReported())
+	case in.Event.GetKind() == aggregate.KindOwnership: // the customers are told of their own subscriptions
 	case in.Request.Status != request.None:
 		p.requestEvent()
 	case in.Disclosure.Exists():
@@ -224,7 +267,7 @@ func (p *planner) tell(t Template, data Data, to ...[]recipient) {
 			told[id] = true
 			n := Notification{
 				ID: id, Template: t, Recipient: r.email, Name: r.name, Standing: r.standing,
-				Language: r.language, Thread: p.Request.ID, Data: data,
+				Language: r.language, Thread: p.Request.ID, Emergency: p.Request.Intent.GetEmergency(), Data: data,
 			}
 			n.Data.Others = p.others(r)
 			p.notifications = append(p.notifications, n)

@@ -61,33 +61,33 @@ func TestAnApprovalStory(t *testing.T) {
 func TestEveryOutcomeReachesEveryoneConcerned(t *testing.T) {
 	for _, row := range []struct {
 		name string
-		end  func(*story) *story
+		end  func(*telling) *telling
 		want plan.Template
 		text string
 	}{
-		{"denied", func(s *story) *story {
+		{"denied", func(s *telling) *telling {
 			return s.then(fleur, &lockboxv1.Event_CustomerDenied{CustomerDenied: &lockboxv1.CustomerDenied{Reason: "Not now."}})
 		}, plan.RequestDenied, "Not now."},
-		{"expired", func(s *story) *story {
+		{"expired", func(s *telling) *telling {
 			return s.at(deadline).then(clock, &lockboxv1.Event_RequestExpired{RequestExpired: &lockboxv1.RequestExpired{}})
 		}, plan.RequestExpired, ""},
-		{"withdrawn", func(s *story) *story {
+		{"withdrawn", func(s *telling) *telling {
 			return s.then(erin, &lockboxv1.Event_RequestWithdrawn{
 				RequestWithdrawn: &lockboxv1.RequestWithdrawn{Reason: "Solved."}})
 		}, plan.RequestWithdrawn, "Solved."},
-		{"lapsed", func(s *story) *story {
+		{"lapsed", func(s *telling) *telling {
 			return s.approved(otto).then(clock,
 				&lockboxv1.Event_AccessLapsed{AccessLapsed: &lockboxv1.AccessLapsed{Reason: "the role was lost"}})
 		}, plan.AccessLapsed, "the role was lost"},
-		{"revoked", func(s *story) *story {
+		{"revoked", func(s *telling) *telling {
 			return s.approved(otto).granted().then(fleur,
 				&lockboxv1.Event_AccessRevoked{AccessRevoked: &lockboxv1.AccessRevoked{Reason: "Enough."}})
 		}, plan.AccessRevoked, "Enough."},
-		{"revoked before it began", func(s *story) *story {
+		{"revoked before it began", func(s *telling) *telling {
 			return s.approved(otto).then(fleur,
 				&lockboxv1.Event_AccessRevoked{AccessRevoked: &lockboxv1.AccessRevoked{Reason: "Enough."}})
 		}, plan.AccessRevoked, "Enough."},
-		{"released", func(s *story) *story {
+		{"released", func(s *telling) *telling {
 			return s.approved(otto).granted().then(erin,
 				&lockboxv1.Event_AccessReleased{AccessReleased: &lockboxv1.AccessReleased{}})
 		}, plan.AccessReleased, ""},
@@ -173,7 +173,7 @@ func TestInternalApproversAreToldStageByStage(t *testing.T) {
 	s.then(nadia, given(0)).told().
 		at(start.Add(20*time.Hour)).then(clock, remind(0, 0)).told("internal-approval-reminder: devops/en oncall/en").
 		then(orla, given(0)).told("internal-approval-requested: leads/en")
-	if d := s.data("leads"); d.Group != "customer-support-leads" || !d.RespondBy.Equal(s.now.Add(time.Hour)) {
+	if d := s.data("leads"); d.Group != "customer-support-leads" || !d.RespondBy.Equal(s.Now.Add(time.Hour)) {
 		t.Errorf("the stage's own time is not said: %+v", d)
 	}
 	s.
@@ -187,7 +187,7 @@ func inGroup(a *lockboxv1.Actor, groups ...string) *lockboxv1.Actor {
 }
 
 func TestWhatEndsBeforeTheCustomerIsAskedStaysAtTheProvider(t *testing.T) {
-	internal := func(t *testing.T) *story {
+	internal := func(t *testing.T) *telling {
 		return tell(t).requested().evaluated(customerDecides, stage("devops-managers", 1), stage("customer-support-leads", 1))
 	}
 	t.Run("refused by evaluation", func(t *testing.T) {
@@ -220,7 +220,8 @@ func TestWhatEndsBeforeTheCustomerIsAskedStaysAtTheProvider(t *testing.T) {
 }
 
 func TestAWaivedGrantIsToldToTheRequesterOnly(t *testing.T) {
-	s := tell(t).requested().evaluated(lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_WAIVED).told().granted().told("access-granted: erin/en")
+	s := tell(t).requested().evaluated(lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_WAIVED).told().
+		granted().told("access-granted: erin/en")
 	if s.data("erin").Waiver != lockboxv1.Waiver_WAIVER_NO_CUSTOMER_DATA {
 		t.Error("the waiver is not said")
 	}
@@ -231,7 +232,7 @@ func TestAWaivedGrantIsToldToTheRequesterOnly(t *testing.T) {
 // control: nist:SA-9, iso:5.22
 func TestR43TheCustomerLearnsOfAnEmergencyAsItBeginsAndEnds(t *testing.T) {
 	rosa, olga := inGroup(erin, "support-engineers", "emergency-responders"), inGroup(orla, "security-officers")
-	hurried := func(t *testing.T, sub string) *story {
+	hurried := func(t *testing.T, sub string) *telling {
 		owner := role("otto-owner", otto, lockboxv1.Role_ROLE_OWNER)
 		s := tell(t).tenant(grace,
 			&lockboxv1.Event_SettingsChanged{SettingsChanged: &lockboxv1.SettingsChanged{Settings: &lockboxv1.TenantSettings{
@@ -242,10 +243,16 @@ func TestR43TheCustomerLearnsOfAnEmergencyAsItBeginsAndEnds(t *testing.T) {
 			subscription(orla, &lockboxv1.Event_SubscriptionRegistered{
 				SubscriptionRegistered: &lockboxv1.SubscriptionRegistered{DisplayName: "Payments"}}).
 			subscription(grace, assigned(owner))
+		resource := "/tenants/meadowbank/y"
+		if sub != "" {
+			resource = "/subscriptions/" + sub + "/y"
+		}
 		s.then(rosa, &lockboxv1.Event_AccessRequested{
 			AccessRequested: &lockboxv1.AccessRequested{Intent: &lockboxv1.AccessIntent{
-				Id: requestID, Tenant: "meadowbank", SubscriptionId: sub, ResourceIds: []string{"/x/y"}, Emergency: true,
-				ReasonType: lockboxv1.ReasonType_REASON_TYPE_RESPONSE_TO_PRODUCTION_ALERT,
+				Id: requestID, Tenant: "meadowbank", SubscriptionId: sub, ResourceType: "compute/virtual-machines",
+				Scenario: "memory-dump", ResourceIds: []string{resource}, Emergency: true,
+				ReasonType:    lockboxv1.ReasonType_REASON_TYPE_RESPONSE_TO_PRODUCTION_ALERT,
+				Justification: "Payments are down.",
 			}}}).told()
 		return s.then(clock, &lockboxv1.Event_AccessEvaluated{AccessEvaluated: &lockboxv1.AccessEvaluated{
 			Outcome: lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_WAIVED, Waiver: lockboxv1.Waiver_WAIVER_EMERGENCY,
@@ -282,7 +289,7 @@ func TestR46TheCustomerIsToldOfADisclosureOnceTheTimeHasCome(t *testing.T) {
 		What: "A capture", HappenedAt: timestamppb.New(start), ResourceIds: []string{"/x"}, Description: "Health checks.",
 		Reason: "A faulty line card.",
 	}
-	begun := func(t *testing.T) *story {
+	begun := func(t *testing.T) *telling {
 		return tell(t).tenant(grace,
 			&lockboxv1.Event_SettingsChanged{SettingsChanged: &lockboxv1.SettingsChanged{Settings: &lockboxv1.TenantSettings{
 				DefaultLanguage: "fr", RequiredApprovals: 1,
@@ -392,9 +399,9 @@ func TestAChangeToASubscriptionIsToldToTheTenantsAdministrators(t *testing.T) {
 
 func TestAnEventThatCannotBeTrueIsTellingNobodyAnything(t *testing.T) {
 	s := waiting(t)
-	forged := s.event("request", requestID, s.request.Version+1, clock)
-	set(t, forged, &lockboxv1.Event_AccessGranted{AccessGranted: &lockboxv1.AccessGranted{}})
-	in := plan.Input{Event: forged, Request: request.Evolve(s.request, s.sequence, forged), Tenant: s.bank}
+	forged := s.event(ofRequest, clock, &lockboxv1.Event_AccessGranted{AccessGranted: &lockboxv1.AccessGranted{}})
+	in := plan.Input{Event: forged, Request: request.Evolve(s.States.Request(ofRequest), 99, forged),
+		Tenant: s.States.Tenant(ofTenant.ID)}
 	if told := plan.Plan(in, settings); in.Fault() == nil || len(told) > 0 {
 		t.Errorf("a grant without an approval is told: %v", told)
 	}
@@ -402,7 +409,7 @@ func TestAnEventThatCannotBeTrueIsTellingNobodyAnything(t *testing.T) {
 
 func TestAFaultyTenantDoesNotSilenceItsRequests(t *testing.T) {
 	s := waiting(t)
-	s.bank.Fail(99, "forged")
+	s.States[ofTenant].Folded().Fail(99, "forged")
 	s.then(fleur, &lockboxv1.Event_CustomerDenied{CustomerDenied: &lockboxv1.CustomerDenied{Reason: "No."}}).told(
 		"request-denied: " + everyone)
 }

@@ -37,10 +37,17 @@ func (p *planner) requestEvent() {
 			p.tell(ApprovalRequestedAlternate, d, p.alternates())
 		}
 		p.tell(CustomerAsked, d, p.requester())
+		if d.Differences = p.compare(p.due()); d.Differences != nil {
+			p.tell(ApproversDiffer, d, p.administrators())
+		}
 	case *lockboxv1.Event_ApprovalReminderDue:
 		p.tell(ApprovalReminder, d, p.approvers(p.undecided))
 	case *lockboxv1.Event_ApproversUnavailable:
-		p.tell(ApproversUnavailable, d, p.administrators(), p.alternates())
+		t := ApproversUnavailable
+		if f.ApproversUnavailable.GetCodedReason() != nil {
+			t = ApprovalsOutOfReach
+		}
+		p.tell(t, d, p.administrators(), p.alternates())
 	case *lockboxv1.Event_QuestionAsked:
 		d.Question = f.QuestionAsked.GetText()
 		p.tell(QuestionAsked, d, p.requester())
@@ -74,7 +81,7 @@ func (p *planner) outcome(d Data) {
 	case *lockboxv1.Event_AccessLapsed:
 		t, d.Text, d.Why = AccessLapsed, f.AccessLapsed.GetReason(), f.AccessLapsed.GetCodedReason()
 	case *lockboxv1.Event_AccessRevoked:
-		t, d.Text = AccessRevoked, f.AccessRevoked.GetReason()
+		t, d.Text, d.Why = AccessRevoked, f.AccessRevoked.GetReason(), f.AccessRevoked.GetCodedReason()
 	case *lockboxv1.Event_AccessReleased:
 		t, d.Text = AccessReleased, f.AccessReleased.GetReason()
 	case *lockboxv1.Event_AccessCompleted:

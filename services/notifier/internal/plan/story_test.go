@@ -1,7 +1,6 @@
 package plan_test
 
 import (
-	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -10,12 +9,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/openlockbox/lockbox/pkg/aggregate"
-	"github.com/openlockbox/lockbox/pkg/disclosure"
-	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/pkg/story"
 	"github.com/openlockbox/lockbox/pkg/tenant"
-	"github.com/openlockbox/lockbox/pkg/ticket"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/notifier/internal/plan"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
@@ -69,22 +67,17 @@ var settings = plan.Settings{
 	},
 }
 
-// story is one stream, told event by event.
-type story struct {
+// telling is a story told event by event.
+type telling struct {
 	*testing.T
-	sequence     uint64
-	now          time.Time
-	bank, before tenant.State
-	sub, subWas  tenant.Subscription
-	request      request.State
-	ticket       ticket.State
-	disclosed    disclosure.State
-	last         []plan.Notification
+	*story.Story
+	basis plan.Basis
+	last  []plan.Notification
 }
 
 // tell begins a story with a tenant whose default language is French and whose only Global Administrator is Grace.
-func tell(t *testing.T) *story {
-	s := &story{T: t, now: start}
+func tell(t *testing.T) *telling {
+	s := &telling{T: t, Story: story.New(start)}
 	s.tenant(orla, &lockboxv1.Event_TenantCreated{TenantCreated: &lockboxv1.TenantCreated{
 		DisplayName: "Meadow Bank", Plan: lockboxv1.SupportPlan_SUPPORT_PLAN_STANDARD, DefaultLanguage: "fr",
 		Issuer:        &lockboxv1.TenantIssuer{Url: bank},
@@ -98,71 +91,63 @@ func role(id string, who *lockboxv1.Actor, r lockboxv1.Role) *lockboxv1.RoleAssi
 		Scope: lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_TENANT}
 }
 
-func (s *story) event(kind, id string, version uint64, by *lockboxv1.Actor) *lockboxv1.Event {
-	s.sequence++
-	s.now = s.now.Add(time.Minute)
-	return &lockboxv1.Event{
-		Id: fmt.Sprintf("event-%d", s.sequence), Tenant: "meadowbank", Kind: kind, AggregateId: id, Version: version,
-		Time: timestamppb.New(s.now), Actor: by,
+// the aggregates of the story
+var (
+	ofTenant       = aggregate.Tenant("meadowbank")
+	ofSubscription = aggregate.Subscription("meadowbank", "pay-prod")
+	ofRequest      = aggregate.Request("meadowbank", requestID)
+	ofDisclosure   = aggregate.Disclosure("meadowbank", requestID)
+)
+
+// event is the next one of an aggregate, a minute later.
+func (s *telling) event(about aggregate.Key, by *lockboxv1.Actor, fact any) *lockboxv1.Event {
+	s.Helper()
+	s.Now = s.Now.Add(time.Minute)
+	e := &lockboxv1.Event{Tenant: about.Tenant, Kind: about.Kind, AggregateId: about.ID, Version: 1, Actor: by}
+	if before := s.States[about]; before != nil {
+		e.Version += before.Folded().Version
 	}
+	set(s.T, e, fact)
+	return e
 }
 
 // at moves the clock on.
-func (s *story) at(t time.Time) *story {
-	s.now = t.Add(-time.Minute)
+func (s *telling) at(t time.Time) *telling {
+	s.Now = t.Add(-time.Minute)
 	return s
 }
 
-func (s *story) tenant(by *lockboxv1.Actor, fact any) *story {
+func (s *telling) happens(about aggregate.Key, by *lockboxv1.Actor, fact any) *telling {
 	s.Helper()
-	e := s.event("tenant", "meadowbank", s.bank.Version+1, by)
-	set(s.T, e, fact)
-	s.before, s.bank = s.bank, tenant.Evolve(s.bank, s.sequence, e)
-	s.last = plan.Plan(plan.Input{Event: e, Tenant: s.bank, TenantBefore: s.before}, settings)
-	return s
-}
-
-func (s *story) subscription(by *lockboxv1.Actor, fact any) *story {
-	s.Helper()
-	e := s.event("subscription", "pay-prod", s.sub.Version+1, by)
-	set(s.T, e, fact)
-	s.subWas, s.sub = s.sub, tenant.EvolveSubscription(s.sub, s.sequence, e)
-	s.last = plan.Plan(plan.Input{Event: e, Tenant: s.bank, Subscription: s.sub, SubscriptionBefore: s.subWas}, settings)
-	return s
-}
-
-func (s *story) then(by *lockboxv1.Actor, fact any) *story {
-	s.Helper()
-	e := s.event("request", requestID, s.request.Version+1, by)
-	set(s.T, e, fact)
-	s.request = request.Evolve(s.request, s.sequence, e)
-	if s.request.Fault != nil {
-		s.Fatalf("this cannot happen: %+v", *s.request.Fault)
-	}
-	in := plan.Input{Event: e, Request: s.request, Ticket: s.ticket, Tenant: s.bank, Subscription: s.sub}
+	in := plan.Input{Event: s.event(about, by, fact), TenantBefore: s.States.Tenant(ofTenant.ID),
+		SubscriptionBefore: s.States.Subscription(ofSubscription.Tenant, ofSubscription.ID)}
+	s.Record(in.Event)
+	in.Basis = s.basis
+	in.Tenant, in.Request = s.States.Tenant(ofTenant.ID), s.States.Request(ofRequest)
+	in.Subscription = s.States.Subscription(ofSubscription.Tenant, ofSubscription.ID)
+	in.Disclosure = s.States.Disclosure(ofDisclosure.Tenant, ofDisclosure.ID)
 	s.last = plan.Plan(in, settings)
 	if again := plan.Plan(in, settings); !cmp.Equal(ids(s.last), ids(again)) {
 		s.Errorf("the same event gives other notifications: %v, then %v", ids(s.last), ids(again))
 	}
-	if len(s.last) > 0 && !plan.Tells(e) {
+	if len(s.last) > 0 && !plan.Tells(in.Event) {
 		s.Error("Tells says that nobody is told")
 	}
 	return s
 }
 
-func (s *story) disclosure(by *lockboxv1.Actor, fact any) *story {
-	s.Helper()
-	e := s.event("disclosure", requestID, s.disclosed.Version+1, by)
-	set(s.T, e, fact)
-	s.disclosed = disclosure.Evolve(s.disclosed, s.sequence, e)
-	if s.disclosed.Fault != nil {
-		s.Fatalf("this cannot happen: %+v", *s.disclosed.Fault)
-	}
-	s.last = plan.Plan(plan.Input{Event: e, Disclosure: s.disclosed, Tenant: s.bank}, settings)
-	if len(s.last) > 0 && !plan.Tells(e) {
-		s.Error("Tells says that nobody is told")
-	}
-	return s
+func (s *telling) tenant(by *lockboxv1.Actor, fact any) *telling {
+	return s.happens(ofTenant, by, fact)
+}
+
+func (s *telling) subscription(by *lockboxv1.Actor, fact any) *telling {
+	return s.happens(ofSubscription, by, fact)
+}
+
+func (s *telling) then(by *lockboxv1.Actor, fact any) *telling { return s.happens(ofRequest, by, fact) }
+
+func (s *telling) disclosure(by *lockboxv1.Actor, fact any) *telling {
+	return s.happens(ofDisclosure, by, fact)
 }
 
 // set gives the event its fact: one of the Event_… wrappers, whose common interface is not exported.
@@ -177,7 +162,7 @@ func set(t *testing.T, e *lockboxv1.Event, fact any) {
 
 // told holds the last event's notifications against lines of "template: recipient (language) …". Recipients of one
 // template are in the order in which they are told.
-func (s *story) told(want ...string) *story {
+func (s *telling) told(want ...string) *telling {
 	s.Helper()
 	var got []string
 	for _, n := range s.last {
@@ -196,7 +181,7 @@ func (s *story) told(want ...string) *story {
 }
 
 // data is what the last event's notification to a recipient says.
-func (s *story) data(recipient string) plan.Data {
+func (s *telling) data(recipient string) plan.Data {
 	s.Helper()
 	i := slices.IndexFunc(s.last, func(n plan.Notification) bool { return strings.HasPrefix(n.Recipient, recipient+"@") })
 	if i < 0 {
@@ -214,7 +199,7 @@ func ids(list []plan.Notification) []string {
 }
 
 // requested tells of Erin's intent.
-func (s *story) requested() *story {
+func (s *telling) requested() *telling {
 	s.Helper()
 	return s.then(erin, &lockboxv1.Event_AccessRequested{
 		AccessRequested: &lockboxv1.AccessRequested{Intent: &lockboxv1.AccessIntent{
@@ -226,7 +211,7 @@ func (s *story) requested() *story {
 		}}})
 }
 
-func (s *story) evaluated(outcome lockboxv1.EvaluationOutcome, stages ...*lockboxv1.InternalStage) *story {
+func (s *telling) evaluated(outcome lockboxv1.EvaluationOutcome, stages ...*lockboxv1.InternalStage) *telling {
 	s.Helper()
 	v := &lockboxv1.AccessEvaluated{
 		Outcome: outcome, Duration: durationpb.New(8 * time.Hour), InternalStages: stages,
@@ -247,10 +232,9 @@ func (s *story) evaluated(outcome lockboxv1.EvaluationOutcome, stages ...*lockbo
 
 const customerDecides = lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_DECIDES
 
-// asked tells that the customer was notified: Otto and Fleur are the approvers, security@ and Otto's own address are
+// notified is a request to the customer: Otto and Fleur are the approvers, security@ and Otto's own address are
 // alternates.
-func (s *story) asked(change ...func(*lockboxv1.CustomerNotified)) *story {
-	s.Helper()
+func notified(change ...func(*lockboxv1.CustomerNotified)) *lockboxv1.CustomerNotified {
 	n := &lockboxv1.CustomerNotified{
 		Scope: lockboxv1.Scope_SCOPE_SUBSCRIPTION, Basis: lockboxv1.ApproverBasis_APPROVER_BASIS_SUBSCRIPTION,
 		Approvers: []*lockboxv1.Approver{{Person: otto.GetPerson()}, {Person: fleur.GetPerson()}},
@@ -265,29 +249,86 @@ func (s *story) asked(change ...func(*lockboxv1.CustomerNotified)) *story {
 	for _, c := range change {
 		c(n)
 	}
+	return n
+}
+
+// asked tells that the customer was notified as its roles and settings say.
+func (s *telling) asked(change ...func(*lockboxv1.CustomerNotified)) *telling {
+	s.Helper()
+	n := notified(change...)
+	s.basis = s.givenBy(n)
+	return s.then(clock, &lockboxv1.Event_CustomerNotified{CustomerNotified: n})
+}
+
+// misled tells that the customer was notified otherwise than its roles and settings say, by whoever holds the
+// orchestrator's key.
+func misled(t *testing.T, forge func(*lockboxv1.CustomerNotified)) *telling {
+	t.Helper()
+	s := tell(t).requested().evaluated(customerDecides)
+	n := notified()
+	s.basis = s.givenBy(n)
+	n = proto.CloneOf(n)
+	forge(n)
 	return s.then(clock, &lockboxv1.Event_CustomerNotified{CustomerNotified: n})
 }
 
 // waiting is a story up to the point where the customer was asked.
-func waiting(t *testing.T, change ...func(*lockboxv1.CustomerNotified)) *story {
+func waiting(t *testing.T, change ...func(*lockboxv1.CustomerNotified)) *telling {
 	t.Helper()
 	return tell(t).requested().evaluated(customerDecides).asked(change...)
 }
 
-func (s *story) approved(by *lockboxv1.Actor) *story {
+// givenBy is the customer whose roles and settings give exactly what a request says.
+func (s *telling) givenBy(n *lockboxv1.CustomerNotified) (b plan.Basis) {
+	s.Helper()
+	sub := s.States.Subscription(ofSubscription.Tenant, "none")
+	apply := func(key aggregate.Key, fact any) {
+		e := &lockboxv1.Event{Id: s.ID(), Tenant: key.Tenant, Kind: key.Kind, AggregateId: key.ID, Version: 1, Actor: grace,
+			Time: timestamppb.New(start)}
+		set(s.T, e, fact)
+		if key.Kind == aggregate.KindTenant {
+			e.Version = b.Tenant.Version + 1
+			b.Tenant = tenant.Evolve(b.Tenant, b.Tenant.Sequence+1, e)
+			return
+		}
+		e.Version = sub.Version + 1
+		sub = tenant.EvolveSubscription(sub, sub.Sequence+1, e)
+	}
+	b.Tenant = s.States.Tenant(ofTenant.ID)
+	apply(ofTenant, &lockboxv1.Event_SettingsChanged{SettingsChanged: &lockboxv1.SettingsChanged{
+		Settings: &lockboxv1.TenantSettings{DefaultLanguage: "fr", Alternates: n.GetAlternates(),
+			RequiredApprovals: n.GetRequiredApprovals(), Fallback: lockboxv1.Fallback_FALLBACK_TENANT_LOCKBOX_APPROVERS}}})
+	apply(ofSubscription, &lockboxv1.Event_SubscriptionRegistered{
+		SubscriptionRegistered: &lockboxv1.SubscriptionRegistered{DisplayName: "Payments"}})
+	in := ofSubscription
+	if n.GetBasis() == lockboxv1.ApproverBasis_APPROVER_BASIS_FALLBACK {
+		in = ofTenant
+	}
+	for _, a := range n.GetApprovers() {
+		apply(in, assigned(role(a.GetPerson().GetSubject()+"-given",
+			&lockboxv1.Actor{Person: a.GetPerson()}, lockboxv1.Role_ROLE_LOCKBOX_APPROVER)))
+	}
+	b.Subscription = &sub
+	if b.Tenant.Fault != nil || sub.Fault != nil {
+		s.Fatal(b.Tenant.Fault, sub.Fault)
+	}
+	return b
+}
+
+func (s *telling) approved(by *lockboxv1.Actor) *telling {
 	s.Helper()
 	return s.then(by, &lockboxv1.Event_CustomerApproved{CustomerApproved: &lockboxv1.CustomerApproved{
 		Duration: durationpb.New(4 * time.Hour), ResourceIds: []string{"/subscriptions/pay-prod/vm-1"},
 	}})
 }
 
-func (s *story) granted() *story {
+func (s *telling) granted() *telling {
 	s.Helper()
-	duration, resources := s.request.Allowed()
-	from := s.now.Add(time.Minute)
+	duration, resources := s.States.Request(ofRequest).Allowed()
+	from := s.Now.Add(time.Minute)
 	return s.then(clock, &lockboxv1.Event_AccessGranted{AccessGranted: &lockboxv1.AccessGranted{
 		StartsAt: timestamppb.New(from), EndsAt: timestamppb.New(from.Add(duration)), ResourceIds: resources,
-		Waiver: s.request.Waiver(),
+		Waiver: s.States.Request(ofRequest).Waiver(),
 	}})
 }
 

@@ -14,6 +14,9 @@ func (p *planner) tenantChange() {
 		roles, rolesBefore = p.Subscription.Roles, p.SubscriptionBefore.Roles
 		d.Subscription = p.Subscription.Name + " (" + p.Subscription.ID + ")"
 	}
+	if p.signIn(d) {
+		return
+	}
 	var t Template
 	switch f := p.Event.GetFact().(type) {
 	case *lockboxv1.Event_TenantCreated:
@@ -36,6 +39,8 @@ func (p *planner) tenantChange() {
 		t, d.Settings, d.SettingsWere = SettingsChanged, f.SettingsChanged.GetSettings(), p.TenantBefore.Settings
 	case *lockboxv1.Event_SubscriptionRegistered:
 		t = SubscriptionRegistered
+	case *lockboxv1.Event_SubscriptionGivenUp:
+		t, d.Text = SubscriptionGivenUp, f.SubscriptionGivenUp.GetReason()
 	case *lockboxv1.Event_RoleAssigned:
 		t = RoleAssigned
 		d.assignment(f.RoleAssigned.GetAssignment())

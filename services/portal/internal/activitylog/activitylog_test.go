@@ -221,7 +221,8 @@ func TestSecurityOfficersSeeTheLogOfAllCustomers(t *testing.T) {
 // payloads try to become part of the page.
 var payloads = []string{
 	`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `' onmouseover='alert(1)`,
-	`</textarea><script>alert(1)</script>`, `{{.Visit.Session.Token}}`,
+	`</textarea><script>alert(1)</script>`, `{{.Visit.Session.Token}}`, "https://elsewhere.example",
+	"www.elsewhere.example",
 	`javascript:alert(1)`, `</title><svg/onload=alert(1)>`, `<!--`, `&lt;script&gt;`, "\u202e<b>",
 }
 
@@ -252,7 +253,8 @@ func TestWhatPeopleWroteStaysText(t *testing.T) {
 			get(t, h, "/provider/activity", http.StatusOK), get(t, h, "/provider/disclosures", http.StatusOK),
 			get(t, h, "/provider/activity?"+query.Encode(), http.StatusBadRequest),
 		} {
-			lacks(t, page, "<script>alert", "<img src=x", "onmouseover='", "<svg", "<b>", `href="javascript:`, "token\"")
+			lacks(t, page, "<script>alert", "<img src=x", "onmouseover='", "<svg", "<b>", `href="javascript:`,
+				`href="https:`, `href="www`, "token\"")
 			if strings.ContainsAny(p, `<"'`) {
 				lacks(t, page, p)
 			}

@@ -48,8 +48,6 @@ func Routes(s *site.Site) ([]site.Route, error) {
 	add(http.MethodGet, "/previews", shown(p.previews))
 	add(http.MethodGet, "/previews/leave", shown(p.leaving))
 	add(http.MethodPost, "/previews", p.changePreviews)
-	add(http.MethodGet, "/register", shown(p.registration))
-	add(http.MethodPost, "/register", p.register)
 	for _, scope := range []string{"/roles", "/subscriptions/{subscription}"} {
 		add(http.MethodGet, scope, shown(p.scope))
 		add(http.MethodPost, scope, p.changeRole)

@@ -47,7 +47,7 @@ func lacks(t *testing.T, page string, unwanted ...string) {
 var everyPage = []string{
 	"", "/lockbox", "/roles", "/subscriptions/meadow-production", "/subscriptions/meadow-archive", "/roles/assign",
 	"/subscriptions/meadow-production/assign",
-	"/subscriptions/meadow-production/remove/otto-owner", "/roles/remove/first-administrator", "/register", "/alternates",
+	"/subscriptions/meadow-production/remove/otto-owner", "/roles/remove/first-administrator", "/alternates",
 	"/previews", "/previews/leave?type=machine-learning/workspaces",
 	"/settings/approvals", "/settings/fallback", "/settings/freshness", "/settings/language",
 	"/settings/approvals/review?value=3",
@@ -174,7 +174,7 @@ func TestOnlyAGlobalAdministratorGetsForms(t *testing.T) {
 		}
 	}
 	h = served(t, administrator())
-	for _, page := range []string{"/lockbox", "/roles/assign", "/alternates", "/previews", "/register",
+	for _, page := range []string{"/lockbox", "/roles/assign", "/alternates", "/previews",
 		"/settings/approvals/review?value=3"} {
 		if text := get(t, h, page, http.StatusOK); !posts.MatchString(text) ||
 			strings.Contains(text, "Only a Global Administrator") {
@@ -189,7 +189,7 @@ func TestAForgedFormIsRefusedByTheService(t *testing.T) {
 		return nil, refusal.Forbidden("token", "R2", "only a Global Administrator of the tenant may do this")
 	}
 	for _, verb := range []string{"enable_lockbox", "disable_lockbox", "change_settings", "sign_up_preview",
-		"sign_off_preview", "register_subscription", "assign_role", "remove_role"} {
+		"sign_off_preview", "assign_role", "remove_role"} {
 		b.Commands[verb] = refuse
 	}
 	b.Commands["activate_role"] = func(*lockboxv1.Command) (*lockboxv1.CommandReply, error) {

@@ -59,7 +59,7 @@ func filled(t *testing.T, page, action, part string, pairs ...string) url.Values
 func (b *bank) does(sequence uint64) {
 	for _, verb := range []string{
 		"enable_lockbox", "disable_lockbox", "change_settings", "sign_up_preview", "sign_off_preview",
-		"register_subscription", "assign_role", "remove_role", "activate_role", "deactivate_role",
+		"assign_role", "remove_role", "activate_role", "deactivate_role",
 	} {
 		b.Commands[verb] = func(*lockboxv1.Command) (*lockboxv1.CommandReply, error) {
 			return &lockboxv1.CommandReply{Sequence: sequence}, nil
@@ -122,10 +122,6 @@ func TestEveryFormIsExactlyOneCommand(t *testing.T) {
 			&lockboxv1.Command{SeenVersion: 7,
 				Action: &lockboxv1.Command_SignOffPreview{
 					SignOffPreview: &lockboxv1.SignOffPreview{ResourceType: "machine-learning/workspaces"}}}, "/previews"},
-		"a subscription": {administrator(), "/register", "/register", "", []string{"id", "meadow-test", "name", "Test"},
-			&lockboxv1.Command{AggregateId: "meadow-test",
-				Action: &lockboxv1.Command_RegisterSubscription{
-					RegisterSubscription: &lockboxv1.RegisterSubscription{DisplayName: "Test"}}}, ""},
 		"a role on a subscription": {administrator(), "/subscriptions/meadow-production/assign",
 			"/subscriptions/meadow-production/assign", "",
 			[]string{"role", "ROLE_LOCKBOX_APPROVER", "subject", "fleur", "name", "Fleur Lefèvre", "email",
@@ -298,12 +294,6 @@ func TestWhatIsWrongStandsBesideItsField(t *testing.T) {
 	} else {
 		holds(t, w.Body.String(), `<a href="#expires">Prend fin le (UTC)</a>`)
 	}
-	b.Commands["register_subscription"] = func(*lockboxv1.Command) (*lockboxv1.CommandReply, error) {
-		return nil, refusal.Invalid("aggregate_id", "bad input", "an id is 1 to 64 letters")
-	}
-	values = filled(t, get(t, h, "/register", http.StatusOK), "/register", "", "id", "no id", "name", "Test")
-	holds(t, sitetest.Post(h, base+"/register", values).Body.String(), `<a href="#id">Subscription ID</a>`,
-		`value="no id"`)
 }
 
 func TestAFormThatIsNotThePagesOwnDoesNothing(t *testing.T) {
@@ -316,7 +306,7 @@ func TestAFormThatIsNotThePagesOwnDoesNothing(t *testing.T) {
 	for _, form := range everyForm {
 		for field, wrong := range map[string]string{"command": "x", "seen": "0", "do": "x"} {
 			values := good(form.do)
-			if values.Get(field) == "" || form.path == "/register" && field == "seen" {
+			if values.Get(field) == "" {
 				continue
 			}
 			values.Set(field, wrong)
@@ -341,6 +331,6 @@ func TestAFormThatIsNotThePagesOwnDoesNothing(t *testing.T) {
 var everyForm = []struct{ path, do string }{
 	{"/lockbox", "on"}, {"/lockbox", "off"}, {"/settings/approvals", ""}, {"/alternates", "add"},
 	{"/alternates", "remove"}, {"/previews", "join"}, {"/previews", "leave"},
-	{"/register", ""}, {"/roles/assign", ""}, {"/subscriptions/meadow-production/assign", ""}, {"/roles", "remove"},
+	{"/roles/assign", ""}, {"/subscriptions/meadow-production/assign", ""}, {"/roles", "remove"},
 	{"/roles", "activate"}, {"/roles", "deactivate"},
 }

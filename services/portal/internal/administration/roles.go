@@ -206,26 +206,3 @@ func (p pages) changeRole(v *site.Visit) error {
 	}
 	return change{Visit: v, form: f, command: c, then: path(v), again: p.scope}.onWhatWasSeen()
 }
-
-func (p pages) registration(v *site.Visit, f *form.Form) error {
-	l, err := look(v, f)
-	if err != nil {
-		return err
-	}
-	return p.show(l, "register", "administration.register", l)
-}
-
-// register registers a subscription. There is no version to have seen before that.
-func (p pages) register(v *site.Visit) error {
-	f := form.Sent(v.R)
-	return change{
-		Visit: v, form: f, then: v.Path(root), again: p.registration,
-		command: &lockboxv1.Command{AggregateId: f.Value("id"), Action: &lockboxv1.Command_RegisterSubscription{
-			RegisterSubscription: &lockboxv1.RegisterSubscription{DisplayName: f.Value("name")},
-		}},
-		fields: map[string]form.Field{
-			"aggregate_id":                       {Name: "id", Label: "administration.subscription-id"},
-			"register_subscription.display_name": {Name: "name", Label: "administration.subscription-name"},
-		},
-	}.send()
-}

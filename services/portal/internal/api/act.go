@@ -5,26 +5,25 @@ import (
 	"strings"
 
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/pkg/written"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/bearer"
 	"github.com/openlockbox/lockbox/services/portal/internal/commandid"
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// actions lists the actions on a request. Each is the last segment of the path and the name of a command.
-var actions = []string{
-	"approve", "deny", "revoke", "ask", "answer", "withdraw", "release", "internal-approve", "internal-refuse",
-}
+// path returns the last segment of the path of an action.
+func path(v request.Verb) string { return strings.ReplaceAll(v.Name, "_", "-") }
 
 // begin creates the command for an action, and the body members that fill it in: all of the action's fields, and the
 // version seen.
-func begin(action string) (*lockboxv1.Command, bearer.Fields) {
-	command := new(lockboxv1.Command)
+func begin(v request.Verb) (*lockboxv1.Command, bearer.Fields) {
+	command := v.Command("")
 	m := command.ProtoReflect()
 	all := m.Descriptor().Fields()
-	about := m.Mutable(all.ByName(protoreflect.Name(strings.ReplaceAll(action, "-", "_")))).Message()
+	about := m.Mutable(all.ByName(protoreflect.Name(v.Name))).Message()
 	seen := all.ByName("seen_version")
 	fields := bearer.Fields{seen.JSONName(): &member{m, seen}}
 	for i := range about.Descriptor().Fields().Len() {
@@ -34,26 +33,19 @@ func begin(action string) (*lockboxv1.Command, bearer.Fields) {
 	return command, fields
 }
 
-// member decodes one field of a message from protobuf's JSON encoding.
+// member decodes one field of a message from JSON.
 type member struct {
 	of    protoreflect.Message
 	field protoreflect.FieldDescriptor
 }
 
 // UnmarshalJSON implements json.Unmarshaler.
-func (m *member) UnmarshalJSON(data []byte) error {
-	alone := m.of.New()
-	if err := protojson.Unmarshal(fmt.Appendf(nil, "{%q:%s}", m.field.JSONName(), data), alone.Interface()); err != nil {
-		return err
-	}
-	proto.Merge(m.of.Interface(), alone.Interface())
-	return nil
-}
+func (m *member) UnmarshalJSON(data []byte) error { return written.Field(data, m.of, m.field) }
 
 // act sends the action's command. The service that receives it decides whether the caller is authorised.
-func act(action string) func(*bearer.Call) error {
+func act(v request.Verb) func(*bearer.Call) error {
 	return func(c *bearer.Call) error {
-		command, fields := begin(action)
+		command, fields := begin(v)
 		if err := c.Body(fields); err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/bearer"
 	"go.yaml.in/yaml/v3"
@@ -45,9 +46,9 @@ func New(desk *bearer.Desk) (*bearer.API, error) {
 		{Method: http.MethodGet, Path: prefix + "/activity", Serve: listActivity},
 		{Method: http.MethodGet, Path: prefix + "/approvers", Serve: previewApprovers},
 	}
-	for _, action := range actions {
-		routes = append(routes, bearer.Route{Method: http.MethodPost, Path: prefix + "/requests/{requestId}/" + action,
-			Serve: act(action)})
+	for _, verb := range request.Verbs {
+		routes = append(routes, bearer.Route{Method: http.MethodPost, Path: prefix + "/requests/{requestId}/" + path(verb),
+			Serve: act(verb)})
 	}
 	return &bearer.API{Desk: desk, Problem: problem, Routes: routes}, nil
 }

@@ -116,12 +116,13 @@ func TestWhatIsRead(t *testing.T) {
 		{bearertest.Otto, "/self", &lockboxv1.Query{Tenant: customers,
 			Ask: &lockboxv1.Query_GetSelf{GetSelf: &lockboxv1.GetSelf{}}}, new(lockboxv1.SelfView)},
 		{
-			bearertest.Otto, "/requests?status=REQUEST_STATUS_ACTIVE&status=REQUEST_STATUS_DENIED&subscriptionId=x&ticketId=SR-1&awaitingMe=true&count=true&limit=7&pageToken=p&after=41",
+			bearertest.Otto, "/requests?status=REQUEST_STATUS_ACTIVE&status=REQUEST_STATUS_DENIED&subscriptionId=x&ticketId=SR-1&awaitingMe=true&waived=true&waivedSince=2026-08-03T09:30:00Z&count=true&limit=7&pageToken=p&after=41",
 			&lockboxv1.Query{Tenant: customers, MinSequence: 41,
 				Ask: &lockboxv1.Query_ListRequests{ListRequests: &lockboxv1.ListRequests{
 					Statuses: []lockboxv1.RequestStatus{lockboxv1.RequestStatus_REQUEST_STATUS_ACTIVE,
 						lockboxv1.RequestStatus_REQUEST_STATUS_DENIED},
 					SubscriptionId: "x", TicketId: "SR-1", AwaitingMe: true, Count: true, Limit: 7, PageToken: "p",
+					Waived: true, WaivedSince: timestamppb.New(time.Date(2026, 8, 3, 9, 30, 0, 0, time.UTC)),
 				}}}, new(lockboxv1.RequestList),
 		},
 		{bearertest.Lena, "/requests",
@@ -231,7 +232,7 @@ func wrong(t *testing.T, w *httptest.ResponseRecorder) string {
 
 func TestWhatIsNotUnderstoodIsRefused(t *testing.T) {
 	for _, c := range [][3]string{
-		{"GET", "/requests?Status=REQUEST_STATUS_ACTIVE", "Status"}, {"GET", "/requests?status=ACTIVE", "status"},
+		{"GET", "/requests?Status=REQUEST_STATUS_ACTIVE", "Status"}, {"GET", "/requests?status=1", "status"},
 		{"GET", "/requests?status=REQUEST_STATUS_UNSPECIFIED", "status"},
 		{"GET", "/requests?limit=0", "limit"}, {"GET", "/requests?limit=x", "limit"},
 		{"GET", "/requests?limit=1&limit=2", "limit"}, {"GET", "/requests?after=-1", "after"},
@@ -239,20 +240,19 @@ func TestWhatIsNotUnderstoodIsRefused(t *testing.T) {
 		{"GET", "/requests?a;b", "query"},
 		{"GET", "/activity?since=yesterday", "since"}, {"GET", "/self?limit=1", "limit"},
 		{"GET", "/requests/" + id + "?subscriptionId=x", "subscriptionId"},
-		{"POST", "/requests/" + id + `/deny {"reason":"x","more":1}`, "body"},
-		{"POST", "/requests/" + id + `/deny {"Reason":"x"}`, "body"},
-		{"POST", "/requests/" + id + `/deny {"reason":"x","token":"y"}`, "body"},
+		{"POST", "/requests/" + id + `/deny {"reason":"x","more":1}`, "more"},
+		{"POST", "/requests/" + id + `/deny {"Reason":"x"}`, "Reason"},
+		{"POST", "/requests/" + id + `/deny {"reason":"x","token":"y"}`, "token"},
 		{"POST", "/requests/" + id + `/approve {"duration":8}`, "duration"},
-		{"POST", "/requests/" + id + `/approve {"duration":"8h"}`, "duration"},
+		{"POST", "/requests/" + id + `/approve {"duration":"8"}`, "duration"},
 		{"POST", "/requests/" + id + `/approve {"resourceIds":[1]}`, "resourceIds"},
 		{"POST", "/requests/" + id + `/approve {"seenVersion":-1}`, "seenVersion"},
 		{"POST", "/requests/" + id + `/approve {"seenVersion":1.5}`, "seenVersion"},
 		{"POST", "/requests/" + id + `/approve {"seenVersion":"x"}`, "seenVersion"},
 		{"POST", "/requests/" + id + `/approve {"seenVersion":[1]}`, "seenVersion"},
-		{"POST", "/requests/" + id + `/approve {"seenVersion":null}`, "seenVersion"},
 		{"POST", "/requests/" + id + `/approve {"seenVersion":18446744073709551616}`, "seenVersion"},
-		{"POST", "/requests/" + id + `/answer {"question_id":"q"}`, "body"},
-		{"POST", "/requests/" + id + `/deny {"reason":null}`, "reason"},
+		{"POST", "/requests/" + id + `/answer {"question_id":"q"}`, "question_id"},
+		{"POST", "/requests/" + id + `/deny {"reason":"x","reason":"y"}`, "body"},
 		{"POST", "/requests/" + id + `/approve?after=1 {}`, "after"},
 	} {
 		b := bank()

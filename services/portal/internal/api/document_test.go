@@ -15,6 +15,7 @@ import (
 	"github.com/getkin/kin-openapi/routers"
 	"github.com/getkin/kin-openapi/routers/gorillamux"
 	"github.com/google/go-cmp/cmp"
+	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/bearer"
 	"github.com/openlockbox/lockbox/services/portal/internal/site/sitetest"
@@ -73,14 +74,14 @@ func TestEveryRouteIsInTheDocumentAndNothingElse(t *testing.T) {
 // What an action's body may hold is what is read of it.
 func TestBodiesAreDocumented(t *testing.T) {
 	doc := load(t)
-	for _, action := range actions {
-		_, fields := begin(action)
+	for _, verb := range request.Verbs {
+		_, fields := begin(verb)
 		var want []string
 		for name := range fields {
 			want = append(want, name)
 		}
 		schema := doc.Paths.Find(prefix + "/requests/{requestId}/" +
-			action).Post.RequestBody.Value.Content.Get("application/json").Schema.Value
+			path(verb)).Post.RequestBody.Value.Content.Get("application/json").Schema.Value
 		var got []string
 		for name := range schema.Properties {
 			got = append(got, name)
@@ -89,7 +90,7 @@ func TestBodiesAreDocumented(t *testing.T) {
 		slices.Sort(got)
 		if diff := cmp.Diff(want, got); diff != "" || schema.AdditionalProperties.Has == nil ||
 			*schema.AdditionalProperties.Has {
-			t.Errorf("%s: %s", action, diff)
+			t.Errorf("%s: %s", verb.Name, diff)
 		}
 	}
 }

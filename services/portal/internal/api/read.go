@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/written"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/bearer"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -28,7 +29,8 @@ func listRequests(c *bearer.Call) error {
 		"status": many(status(&q.Statuses)), "subscriptionId": one(text(&q.SubscriptionId)),
 		"ticketId":   one(text(&q.TicketId)),
 		"awaitingMe": one(flag(&q.AwaitingMe)), "count": one(flag(&q.Count)), "limit": one(number(&q.Limit)),
-		"pageToken": one(text(&q.PageToken)),
+		"pageToken": one(text(&q.PageToken)), "waived": one(flag(&q.Waived)),
+		"waivedSince": one(instant(&q.WaivedSince)),
 	}, &lockboxv1.Query{Ask: &lockboxv1.Query_ListRequests{ListRequests: q}})
 	if err != nil {
 		return err
@@ -178,8 +180,8 @@ func instant(into **timestamppb.Timestamp) func(string) bool {
 
 func status(into *[]lockboxv1.RequestStatus) func(string) bool {
 	return func(s string) bool {
-		n, known := lockboxv1.RequestStatus_value[s]
+		n, err := written.Enum(lockboxv1.RequestStatus(0).Descriptor(), s)
 		*into = append(*into, lockboxv1.RequestStatus(n))
-		return known && n != 0
+		return err == nil
 	}
 }

@@ -8,15 +8,21 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/export"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/resource"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/bearer"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
+// listActivity lists what is logged of a subscription or, on the path without one, what is of the tenant alone.
 func listActivity(c *bearer.Call) error {
-	id, err := subscription(c)
-	if err != nil {
-		return err
+	id, entry := "", export.AzureTenantEntry
+	if c.Param("subscriptionId") != "" {
+		var err error
+		if id, err = subscription(c); err != nil {
+			return err
+		}
+		entry = func(a *lockboxv1.Activity) map[string]any { return export.AzureEntry(id, a) }
 	}
 	selected, err := selection(c)
 	if err != nil {
@@ -41,13 +47,13 @@ func listActivity(c *bearer.Call) error {
 	}
 	var values []map[string]any
 	for _, a := range reply.GetActivity().GetActivities() {
-		entry := export.AzureEntry(id, a)
-		maps.DeleteFunc(entry, func(name string, _ any) bool {
+		e := entry(a)
+		maps.DeleteFunc(e, func(name string, _ any) bool {
 			return selected != nil && !slices.Contains(selected, strings.ToLower(name))
 		})
-		values = append(values, entry)
+		values = append(values, e)
 	}
-	if len(values) == 0 {
+	if len(values) == 0 && id != "" {
 		if err := mayKnow(c, id); err != nil {
 			return err
 		}
@@ -55,39 +61,51 @@ func listActivity(c *bearer.Call) error {
 	return answerPage(c, values, reply.GetActivity().GetNextPageToken())
 }
 
+// documented are the properties of Azure Monitor's entries. Those that ours do not have are absent in the answer.
+var documented = []string{"authorization", "caller", "category", "claims", "correlationId", "description",
+	"eventDataId", "eventName", "eventTimestamp", "httpRequest", "id", "level", "operationId", "operationName",
+	"properties", "resourceGroupName", "resourceId", "resourceProviderName", "resourceType", "status", "subStatus",
+	"submissionTimestamp", "subscriptionId", "tenantId", "channels", "eventSource"}
+
 // selection reads $select, in lower case; nil selects everything.
 func selection(c *bearer.Call) ([]string, error) {
 	text, err := param(c, "$select")
 	if err != nil || text == "" {
 		return nil, err
 	}
-	known := export.AzureEntry("", new(lockboxv1.Activity))
 	var selected []string
 	for name := range strings.SplitSeq(text, ",") {
 		name = strings.TrimSpace(name)
 		is := func(other string) bool { return strings.EqualFold(name, other) }
-		if !slices.ContainsFunc(slices.Collect(maps.Keys(known)), is) {
+		if !slices.ContainsFunc(documented, is) {
 			return nil, refusal.Invalid("$select", rule, "there is no property %q; those that there are: %s", name,
-				strings.Join(slices.Sorted(maps.Keys(known)), ", "))
+				strings.Join(documented, ", "))
 		}
 		selected = append(selected, strings.ToLower(name))
 	}
 	return selected, nil
 }
 
-const understoodActivity = "understood is: eventTimestamp ge '2026-08-03T00:00:00Z', which is required; and with `and`, each at most once: " +
-	"eventTimestamp le, resourceProvider eq, resourceUri eq or resourceId eq, correlationId eq, caller eq, status eq"
+const understoodActivity = "understood is: eventTimestamp ge '2026-08-03T00:00:00Z', which is required; " +
+	"and with `and`: " +
+	"eventTimestamp gt, lt or le, and with eq resourceGroupName, resourceProvider, resourceType, " +
+	"resourceUri or resourceId, correlationId, caller, status, levels, eventChannels"
 
 // activityFilter is a parsed $filter; its zero value matches no entry.
 type activityFilter struct {
 	ask     *lockboxv1.ListActivity
 	nothing bool
+	group   string // the beginning of the ids in a resource group, in lower case
 }
 
+// readActivityFilter parses the $filter of a subscription's log, or of the tenant's own if the subscription is empty.
 func readActivityFilter(subscription, text string) (activityFilter, error) {
-	f := activityFilter{ask: &lockboxv1.ListActivity{SubscriptionId: subscription}}
+	f := activityFilter{ask: &lockboxv1.ListActivity{SubscriptionId: subscription, TenantLevel: subscription == ""}}
 	for _, l := range export.AzureOperations {
 		f.ask.Actions = append(f.ask.Actions, l.Fact)
+	}
+	if subscription == "" {
+		f.ask.Actions = nil
 	}
 	alternatives, err := parseFilter(text)
 	if err != nil {
@@ -96,73 +114,127 @@ func readActivityFilter(subscription, text string) (activityFilter, error) {
 	if len(alternatives) > 1 {
 		return f, invalidFilter(understoodActivity)
 	}
-	seen := map[string]bool{}
 	for _, t := range alternatives[0] {
-		key := strings.ToLower(t.field) + " " + t.operator
-		if key == "resourceuri eq" {
-			key = "resourceid eq"
-		}
-		if seen[key] {
+		if t.value == "" {
 			return f, invalidFilter(understoodActivity)
 		}
-		seen[key] = true
-		if err := f.add(key, t.value); err != nil {
+		if err := f.add(t); err != nil {
 			return f, err
 		}
 	}
 	if f.ask.GetSince() == nil {
 		return f, invalidFilter(understoodActivity)
 	}
+	switch resource := resource.Fold(f.ask.GetResource()); {
+	case f.group == "" || strings.HasPrefix(resource, f.group):
+	case resource == "":
+		f.ask.Resource = f.group
+	default:
+		f.nothing = true
+	}
 	return f, nil
 }
 
-func (f *activityFilter) add(key, value string) error {
-	switch key {
-	case "eventtimestamp ge", "eventtimestamp le":
-		at, err := readTime(value)
-		if err != nil {
-			return err
-		}
-		if key == "eventtimestamp ge" {
-			f.ask.Since = timestamppb.New(at)
-		} else { // inclusive, whereas our upper bound is exclusive
-			f.ask.Until = timestamppb.New(at.Add(1))
-		}
-	case "resourceprovider eq":
-		f.nothing = f.nothing || !strings.EqualFold(value, provider)
-	case "status eq":
-		f.nothing = f.nothing || !strings.EqualFold(value, export.AzureSucceeded)
-	case "caller eq":
-		f.ask.Person = value
-	case "correlationid eq":
-		f.about(value)
-	case "resourceid eq":
-		lockbox := strings.ToLower(export.AzureRequestID(f.ask.GetSubscriptionId(), ""))
-		if id, is := strings.CutPrefix(strings.ToLower(value), lockbox); is {
-			f.about(id)
-		} else {
-			f.ask.Resource = value
-		}
-	default:
+// add restricts the filter by another comparison.
+func (f *activityFilter) add(t term) error {
+	field := strings.ToLower(t.field)
+	if field == "eventtimestamp" {
+		return f.bound(t)
+	}
+	if t.operator != "eq" {
 		return invalidFilter(understoodActivity)
 	}
-	if value == "" {
-		return invalidFilter(understoodActivity)
+	is := func(what string) { f.nothing = f.nothing || !strings.EqualFold(t.value, what) }
+	among := func(what string) { // a list in one text: 'Admin, Operation'
+		f.nothing = f.nothing || !slices.ContainsFunc(strings.Split(t.value, ","),
+			func(s string) bool { return strings.EqualFold(strings.TrimSpace(s), what) })
+	}
+	switch field {
+	case "resourceprovider", "resourceprovidername":
+		is(provider)
+	case "resourcetype":
+		is(provider + "/requests")
+	case "status":
+		is(export.AzureSucceeded)
+	case "levels", "level":
+		among(export.AzureLevel)
+	case "eventchannels", "channels":
+		among("Operation")
+	case "caller":
+		f.one(&f.ask.Person, t.value)
+	case "correlationid":
+		f.about(t.value)
+	case "resourcegroupname", "resourcegroup":
+		f.one(&f.group, resource.Fold(resource.Root("", f.ask.GetSubscriptionId())+"/resourceGroups/"+t.value+"/"))
+	case "resourceid", "resourceuri":
+		if !strings.HasPrefix(t.value, "/") { // Azure writes some ids without it
+			t.value = "/" + t.value
+		}
+		lockbox := strings.ToLower(export.AzureRequestID(f.ask.GetSubscriptionId(), ""))
+		if id, is := strings.CutPrefix(strings.ToLower(t.value), lockbox); is {
+			f.about(id)
+		} else {
+			f.one(&f.ask.Resource, t.value)
+		}
+	default:
+		return invalidFilter("there is no filter by %q; %s", t.field, understoodActivity)
 	}
 	return nil
 }
 
-// about restricts the filter to one request. Two different ones match nothing.
-func (f *activityFilter) about(request string) {
-	request = strings.TrimPrefix(strings.ToLower(request), strings.ToLower(requestPrefix))
-	f.nothing = f.nothing || f.ask.GetRequestId() != "" && f.ask.GetRequestId() != request
-	f.ask.RequestId = request
+// bound restricts the time. Our upper bound is exclusive.
+func (f *activityFilter) bound(t term) error {
+	at, err := readTime(t.value)
+	if err != nil {
+		return err
+	}
+	switch t.operator {
+	case "gt", "le":
+		at = at.Add(1)
+	case "ge", "lt":
+	default:
+		return invalidFilter(understoodActivity)
+	}
+	switch since, until := f.ask.GetSince(), f.ask.GetUntil(); t.operator {
+	case "ge", "gt":
+		if since == nil || since.AsTime().Before(at) {
+			f.ask.Since = timestamppb.New(at)
+		}
+	default:
+		if until == nil || until.AsTime().After(at) {
+			f.ask.Until = timestamppb.New(at)
+		}
+	}
+	return nil
 }
 
-// readTime parses a time (RFC 3339). Clients also omit the zone, meaning UTC.
+// one sets a value that can be only one: two different ones match nothing.
+func (f *activityFilter) one(of *string, value string) {
+	f.nothing = f.nothing || *of != "" && resource.Canonical(*of) != resource.Canonical(value)
+	*of = value
+}
+
+// about restricts the filter to one request.
+func (f *activityFilter) about(request string) {
+	f.one(&f.ask.RequestId, strings.TrimPrefix(strings.ToLower(request), strings.ToLower(requestPrefix)))
+}
+
+// times are the forms in which Azure's documentation and clients write times. Without a zone they mean UTC; a plus sign
+// that a client did not escape has become a blank.
+var times = []string{
+	time.RFC3339Nano, "2006-01-02T15:04:05.999999999", "2006-01-02T15:04Z07:00",
+	"2006-01-02T15:04", "2006-01-02 15:04:05.999999999Z07:00", "2006-01-02 15:04:05.999999999", "2006-01-02 15:04",
+	"2006-01-02Z", time.DateOnly,
+}
+
+// readTime parses a time.
 func readTime(s string) (time.Time, error) {
-	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999"} {
-		if t, err := time.Parse(layout, s); err == nil {
+	text := strings.ToUpper(strings.TrimSpace(s))
+	if i := strings.LastIndexByte(text, ' '); i > len(time.DateOnly) {
+		text = text[:i] + "+" + text[i+1:]
+	}
+	for _, layout := range times {
+		if t, err := time.Parse(layout, text); err == nil {
 			return t, nil
 		}
 	}

@@ -4,6 +4,8 @@
 package arm
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"net/http"
 	"net/url"
 	"slices"
@@ -14,6 +16,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/export"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/resource"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/bearer"
 )
@@ -23,7 +26,9 @@ const (
 
 	provider        = export.AzureProvider
 	providerPath    = "/providers/" + provider
+	activityPath    = "/providers/Microsoft.Insights/eventtypes/management/values"
 	lockboxVersion  = "2018-02-28-preview"
+	laterVersion    = "2018-10-11-preview" // which samples of the specification name; it is the same here
 	activityVersion = "2015-04-01"
 	requestPrefix   = "LockboxRequest_"
 	mostListed      = 1000
@@ -42,10 +47,8 @@ func New(desk *bearer.Desk) *bearer.API {
 		{Method: http.MethodGet, Path: requests + "/{requestId}", Serve: customers(lockboxVersion, getRequest)},
 		{Method: http.MethodPost, Path: requests + "/{requestId}/updateApproval",
 			Serve: customers(lockboxVersion, updateApproval)},
-		{
-			Method: http.MethodGet, Path: subscription + "/providers/Microsoft.Insights/eventtypes/management/values",
-			Serve: customers(activityVersion, listActivity),
-		},
+		{Method: http.MethodGet, Path: subscription + activityPath, Serve: customers(activityVersion, listActivity)},
+		{Method: http.MethodGet, Path: activityPath, Serve: customers(activityVersion, listActivity)},
 	}}
 }
 
@@ -88,6 +91,7 @@ func version(wanted string, serve func(*bearer.Call) error) func(*bearer.Call) e
 			return err
 		case got == "" && wanted != "":
 			return refusal.Invalid("api-version", rule, "the query parameter ?api-version=%s is required", supported)
+		case supported == lockboxVersion && strings.EqualFold(got, laterVersion):
 		case got != "" && !strings.EqualFold(got, supported):
 			return refusal.Invalid("api-version", rule, "%q is not supported; %s is", got, supported)
 		}
@@ -95,7 +99,8 @@ func version(wanted string, serve func(*bearer.Call) error) func(*bearer.Call) e
 	}
 }
 
-// param returns a query parameter, whose name is not case-sensitive. It refuses a repeated one as ambiguous.
+// param returns a query parameter, whose name is not case-sensitive, and may be encoded twice: clients do that to a
+// nextLink, or append to it what they sent before. It refuses two different values as ambiguous.
 func param(c *bearer.Call, name string) (string, error) {
 	query, err := url.ParseQuery(c.R.URL.RawQuery)
 	if err != nil {
@@ -103,11 +108,12 @@ func param(c *bearer.Call, name string) (string, error) {
 	}
 	var found []string
 	for key, values := range query {
-		if strings.EqualFold(key, name) {
+		if named(key, name) {
 			found = append(found, values...)
 		}
 	}
-	switch len(found) {
+	slices.Sort(found)
+	switch found = slices.Compact(found); len(found) {
 	case 0:
 		return "", nil
 	case 1:
@@ -116,10 +122,25 @@ func param(c *bearer.Call, name string) (string, error) {
 	return "", refusal.Invalid(name, rule, "is given more than once")
 }
 
+func named(key, name string) bool {
+	if once, err := url.QueryUnescape(key); err == nil {
+		key = once
+	}
+	return strings.EqualFold(key, name)
+}
+
 // page returns the paging parameters.
 func page(c *bearer.Call) (token string, limit uint32, err error) {
 	if token, err = param(c, "$skipToken"); err != nil {
 		return "", 0, err
+	}
+	if token != "" {
+		of := listed(c)
+		var bound bool
+		if token, bound = strings.CutSuffix(token, of); !bound {
+			return "", 0, refusal.Invalid("$skipToken", rule, "is not of this list with this $filter; "+
+				"follow a nextLink as it is")
+		}
 	}
 	top, err := param(c, "$top")
 	if top == "" || err != nil {
@@ -130,6 +151,17 @@ func page(c *bearer.Call) (token string, limit uint32, err error) {
 		return "", 0, refusal.Invalid("$top", rule, "is a number from 1 to %d", mostListed)
 	}
 	return token, uint32(n), nil
+}
+
+// listed ends a $skipToken: it tells lists and their filters apart, so that a client that follows a nextLink without
+// its filter is told, rather than given other entries.
+func listed(c *bearer.Call) string {
+	filter, err := param(c, "$filter")
+	if err != nil {
+		filter = ""
+	}
+	sum := sha256.Sum256([]byte(strings.ToLower(c.R.URL.Path) + "\n" + strings.Join(strings.Fields(filter), " ")))
+	return "." + hex.EncodeToString(sum[:8])
 }
 
 // list is the JSON of a page of any list.
@@ -147,11 +179,11 @@ func answerPage[T any](c *bearer.Call, values []T, next string) error {
 	if next != "" {
 		query := c.R.URL.Query()
 		for key := range query {
-			if strings.EqualFold(key, "$skipToken") {
+			if named(key, "$skipToken") {
 				query.Del(key)
 			}
 		}
-		query.Set("$skipToken", next)
+		query.Set("$skipToken", next+listed(c))
 		l.NextLink = c.URL + c.R.URL.EscapedPath() + "?" + query.Encode()
 	}
 	return c.JSON(http.StatusOK, l)
@@ -174,7 +206,9 @@ func mayKnow(c *bearer.Call, subscription string) error {
 		return err
 	}
 	if !slices.ContainsFunc(reply.GetTenant().GetSubscriptions(),
-		func(s *lockboxv1.SubscriptionView) bool { return s.GetSubscriptionId() == subscription }) {
+		func(s *lockboxv1.SubscriptionView) bool {
+			return resource.Fold(s.GetSubscriptionId()) == resource.Fold(subscription)
+		}) {
 		return notFound()
 	}
 	return nil

@@ -149,6 +149,7 @@ func TestPathsAreTheSameInUpperAndLowerCase(t *testing.T) {
 	for _, address := range []string{
 		strings.ToLower(requests) + v, "/SUBSCRIPTIONS/meadow-production/PROVIDERS/MICROSOFT.CUSTOMERLOCKBOX/REQUESTS/" + id +
 			"?API-VERSION=2018-02-28-PREVIEW", requests + "/" + v,
+		"/subscriptions/MEADOW-Production/providers/Microsoft.CustomerLockbox/requests/" + id + v,
 	} {
 		if w := bearertest.Call(h, "GET", address, bearertest.Otto, ""); w.Code != 200 {
 			t.Errorf("%s: %d %s", address, w.Code, w.Body)
@@ -267,7 +268,10 @@ func TestApproveAndDeny(t *testing.T) {
 		`{"status":"Pending"}`:                              "400 BadRequest status",
 		`{"status":""}`:                                     "400 BadRequest status",
 		`{"reason":"x"}`:                                    "400 BadRequest status",
-		`{"properties":{"status":"Approve"}}`:               "400 BadRequest body",
+		`{"properties":{"status":"Approve"}}`:               "400 BadRequest status",
+		"\uFEFF" + `{"Status":"Approve","REASON":"ok"}`:     "approve ok",
+		`{"status":"Approve","reason":null,"etag":"x"}`:     "approve ",
+		`{"status":"Approve","Status":"Deny"}`:              "400 BadRequest status",
 		`{"status":"Deny","reason":"` + long(70_000) + `"}`: "413 RequestEntityTooLarge <nil>",
 	} {
 		b := bank()

@@ -1,6 +1,7 @@
 package arm
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/openlockbox/lockbox/pkg/refusal"
@@ -9,18 +10,19 @@ import (
 const (
 	longestFilter = 2048 // bytes
 	mostTerms     = 32
+	deepestFilter = 16 // parentheses within parentheses
 )
 
-// term is one comparison in a $filter: eventTimestamp ge '2026-08-03T09:30:00Z'. A string value is in single quotes,
-// which are escaped by doubling; clients also send times and names without quotes.
+// term is one comparison in a $filter: eventTimestamp ge '2026-08-03T09:30:00Z'. The operator is in lower case. A
+// string value is in single quotes, which are escaped by doubling; clients also send times and names without quotes.
 type term struct {
 	field, operator, value string
 	quoted                 bool
 }
 
 // parseFilter parses the subset of OData that this API supports: comparisons combined by `and` and `or`, with `and`
-// binding tighter. The result is in disjunctive normal form: a non-empty list of alternatives, each a list of terms
-// that must all hold.
+// binding tighter, and parentheses; words in upper or lower case, and blanks only where they are needed. The result is
+// in disjunctive normal form: a non-empty list of alternatives, each a list of terms that must all hold.
 func parseFilter(s string) ([][]term, error) {
 	if len(s) > longestFilter {
 		return nil, invalidFilter("is longer than %d bytes", longestFilter)
@@ -29,28 +31,87 @@ func parseFilter(s string) ([][]term, error) {
 	if err != nil {
 		return nil, err
 	}
-	alternatives := [][]term{nil}
-	for n := 0; ; n++ {
-		if len(words) < 3 || words[0].quoted || words[1].quoted {
-			return nil, invalidFilter("is a comparison, or several with `and` and `or` between them: field operator 'value'")
-		}
-		if n == mostTerms {
-			return nil, invalidFilter("has more than %d comparisons", mostTerms)
-		}
-		last := len(alternatives) - 1
-		alternatives[last] = append(alternatives[last], term{words[0].text, words[1].text, words[2].text, words[2].quoted})
-		if words = words[3:]; len(words) == 0 {
-			return alternatives, nil
-		}
-		switch words[0] {
-		case word{text: "and"}:
-		case word{text: "or"}:
-			alternatives = append(alternatives, nil)
-		default:
-			return nil, invalidFilter("between two comparisons stands `and` or `or`, in lower case; parentheses, functions and `not` are not understood")
-		}
-		words = words[1:]
+	p := &filterParser{words: words}
+	alternatives, err := p.either(0)
+	if err == nil && len(p.words) > 0 {
+		err = errComparison()
 	}
+	return alternatives, err
+}
+
+func errComparison() error {
+	return invalidFilter("is a comparison, or several with `and` and `or` between them: field operator 'value'. " +
+		"Functions and `not` are not understood")
+}
+
+type filterParser struct{ words []word }
+
+// next takes the next word if it is this one, in whatever case.
+func (p *filterParser) next(text string) bool {
+	if len(p.words) > 0 && !p.words[0].quoted && strings.EqualFold(p.words[0].text, text) {
+		p.words = p.words[1:]
+		return true
+	}
+	return false
+}
+
+func (p *filterParser) either(depth int) ([][]term, error) {
+	alternatives, err := p.all(depth)
+	for err == nil && p.next("or") {
+		var more [][]term
+		more, err = p.all(depth)
+		alternatives = append(alternatives, more...)
+		err = tooMany(alternatives, err)
+	}
+	return alternatives, err
+}
+
+func (p *filterParser) all(depth int) ([][]term, error) {
+	alternatives, err := p.one(depth)
+	for err == nil && p.next("and") {
+		var more, both [][]term
+		more, err = p.one(depth)
+		for _, left := range alternatives {
+			for _, right := range more {
+				both = append(both, slices.Concat(left, right))
+			}
+		}
+		alternatives, err = both, tooMany(both, err)
+	}
+	return alternatives, err
+}
+
+func tooMany(alternatives [][]term, err error) error {
+	n := 0
+	for _, terms := range alternatives {
+		n += len(terms)
+	}
+	if err == nil && n > mostTerms {
+		return invalidFilter("has more than %d comparisons", mostTerms)
+	}
+	return err
+}
+
+func (p *filterParser) one(depth int) ([][]term, error) {
+	if p.next("(") {
+		if depth == deepestFilter {
+			return nil, invalidFilter("has more than %d parentheses within each other", deepestFilter)
+		}
+		alternatives, err := p.either(depth + 1)
+		if err == nil && !p.next(")") {
+			err = invalidFilter("a closing parenthesis is missing")
+		}
+		return alternatives, err
+	}
+	if len(p.words) < 3 || p.words[0].quoted || p.words[1].quoted || slices.Contains(marks, p.words[2].mark()) {
+		return nil, errComparison()
+	}
+	t := term{p.words[0].text, strings.ToLower(p.words[1].text), p.words[2].text, p.words[2].quoted}
+	if !slices.Contains([]string{"eq", "ne", "gt", "ge", "lt", "le"}, t.operator) {
+		return nil, errComparison()
+	}
+	p.words = p.words[3:]
+	return [][]term{{t}}, nil
 }
 
 type word struct {
@@ -58,33 +119,40 @@ type word struct {
 	quoted bool
 }
 
-// filterWords splits at spaces outside quotes.
+// marks are words without blanks around them.
+var marks = []string{"(", ")", ","}
+
+func (w word) mark() string {
+	if w.quoted {
+		return ""
+	}
+	return w.text
+}
+
+// filterWords splits at blanks, quotes and marks.
 func filterWords(s string) ([]word, error) {
 	var words []word
 	for {
-		s = strings.TrimLeft(s, " ")
+		s = strings.TrimLeft(s, " \t\r\n")
 		if s == "" {
 			return words, nil
 		}
-		if s[0] != '\'' {
-			end := strings.IndexByte(s, ' ')
-			if end < 0 {
-				end = len(s)
+		end := strings.IndexAny(s, " \t\r\n'(),")
+		switch {
+		case end < 0:
+			end = len(s)
+		case s[end] == '\'' && (end == 0 || strings.EqualFold(s[:end], "datetime") ||
+			strings.EqualFold(s[:end], "datetimeoffset")): // as in version 3 of OData
+			text, rest, err := quotedText(s[end+1:])
+			if err != nil {
+				return nil, err
 			}
-			if strings.ContainsAny(s[:end], "'(),") {
-				return nil, invalidFilter("parentheses, functions and lists are not understood, and a quote stands before a value and after it")
-			}
-			words, s = append(words, word{text: s[:end]}), s[end:]
+			words, s = append(words, word{text, true}), rest
 			continue
+		case end == 0:
+			end = 1
 		}
-		text, rest, err := quotedText(s[1:])
-		if err != nil {
-			return nil, err
-		}
-		if rest != "" && rest[0] != ' ' {
-			return nil, invalidFilter("after a value's closing quote comes a space")
-		}
-		words, s = append(words, word{text, true}), rest
+		words, s = append(words, word{text: s[:end]}), s[end:]
 	}
 }
 

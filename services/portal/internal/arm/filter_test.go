@@ -30,20 +30,28 @@ func TestStatusFilter(t *testing.T) {
 		"properties/status eq 'Pending' and properties/status eq 'Denied'":                                nil,
 		"properties/status eq 'Error' or properties/status eq 'Pending' and properties/status eq 'Error'": of("LAPSED"),
 		"properties/status eq 'Approving'":                                                                nil,
+		"properties/status eq Pending": of(
+			"CUSTOMER_NOTIFIED"),
+		"(PROPERTIES/STATUS EQ'Pending')OR(properties/status\teq 'Error'and properties/status eq 'Error')": of(
+			"CUSTOMER_NOTIFIED", "LAPSED"),
+		"properties/status eq 'Pending' and (properties/status eq 'Denied' or properties/status eq 'Pending')": of(
+			"CUSTOMER_NOTIFIED"),
 	} {
 		if got, err := statusFilter(filter); err != nil || !slices.Equal(got, want) {
 			t.Errorf("%s: %v, %v", filter, got, err)
 		}
 	}
 	for _, filter := range []string{
-		" ", "x", "properties/status", "properties/status eq", "properties/status eq Pending",
-		"properties/status eq 'Pending", "properties/status eq 'Pending'x",
-		"properties/status ne 'Pending'", "properties/status Eq 'Pending'", "properties/status eq 'Asleep'",
+		" ", "x", "properties/status", "properties/status eq", "(properties/status eq 'Pending'",
+		"properties/status eq 'Pending')", "properties/status eq (", "()", "properties/status eq 'Pending",
+		"properties/status eq 'Pending'x",
+		"properties/status ne 'Pending'", "properties/status is 'Pending'", "properties/status eq 'Asleep'",
 		"properties/status eq ''",
 		"properties/requestId eq 'Pending'", "'properties/status' eq 'Pending'", "'Pending' eq properties/status",
-		"properties/status eq 'Pending' or", "properties/status eq 'Pending' AND properties/status eq 'Pending'",
+		"properties/status eq 'Pending' or", "properties/status eq 'Pending' xor properties/status eq 'Pending'",
 		"or properties/status eq 'Pending'",
-		"not properties/status eq 'Pending'", "(properties/status eq 'Pending')", "properties/status in ('Pending','Denied')",
+		"not properties/status eq 'Pending'", strings.Repeat("(", 20) + "properties/status eq 'Pending'" +
+			strings.Repeat(")", 20), "properties/status in ('Pending','Denied')",
 		"contains(properties/status,'P')",
 		"properties/status eq 'Pending'; drop table", "properties/status eq 'Pending' 'and' properties/status eq 'Pending'",
 		strings.Repeat("properties/status eq 'Pending' or ", 32) + "properties/status eq 'Pending'",
@@ -122,20 +130,55 @@ func written(alternatives [][]term) string {
 }
 
 func TestActivityFilter(t *testing.T) {
-	const id = "019b0000-0000-7000-8000-000000000001"
+	const (
+		id    = "019b0000-0000-7000-8000-000000000001"
+		since = "eventTimestamp ge '2026-08-03T00:00:00Z'"
+		from  = "2026-08-03T00:00:00Z"
+	)
 	for filter, want := range map[string]string{
-		"eventTimestamp ge '2026-08-03T00:00:00Z'":                                                                   "2026-08-03T00:00:00Z -",
-		"eventTimestamp ge '2026-08-03T00:00:00.1234567Z' and eventTimestamp le '2026-08-03T02:00:00+01:00'":         "2026-08-03T00:00:00.1234567Z 2026-08-03T01:00:00.000000001Z",
-		"eventTimestamp ge 2026-08-03T00:00:00.5 and eventTimestamp le 2026-08-04T00:00:00Z":                         "2026-08-03T00:00:00.5Z 2026-08-04T00:00:00.000000001Z",
-		"eventTimestamp ge '2026-08-03T00:00:00Z' and resourceProvider eq 'microsoft.customerlockbox'":               "2026-08-03T00:00:00Z -",
-		"eventTimestamp ge '2026-08-03T00:00:00Z' and resourceProvider eq Microsoft.Compute":                         "nothing",
-		"eventTimestamp ge '2026-08-03T00:00:00Z' and status eq 'Failed'":                                            "nothing",
-		"eventTimestamp ge '2026-08-03T00:00:00Z' and status eq 'Succeeded' and caller eq 'otto@meadowbank.example'": "2026-08-03T00:00:00Z - person=otto@meadowbank.example",
-		"eventTimestamp ge '2026-08-03T00:00:00Z' and correlationId eq '" + id +
-			"'": "2026-08-03T00:00:00Z - request=" + id,
-		"eventTimestamp ge '2026-08-03T00:00:00Z' and resourceUri eq '/Subscriptions/PROD/providers/microsoft.customerlockbox/Requests/LockboxRequest_" + id + "'": "2026-08-03T00:00:00Z - request=" + id,
-		"eventTimestamp ge '2026-08-03T00:00:00Z' and resourceId eq '/subscriptions/prod/vm/x'":                                                                    "2026-08-03T00:00:00Z - resource=/subscriptions/prod/vm/x",
-		"eventTimestamp ge '2026-08-03T00:00:00Z' and correlationId eq 'a' and resourceId eq '/subscriptions/prod/providers/Microsoft.CustomerLockbox/requests/b'": "nothing",
+		since: from + " -",
+		"eventTimestamp ge '2026-08-03T00:00:00.1234567Z' and " +
+			"eventTimestamp le '2026-08-03T02:00:00+01:00'": "2026-08-03T00:00:00.1234567Z 2026-08-03T01:00:00.000000001Z",
+		"eventTimestamp ge 2026-08-03T00:00:00.5 and " +
+			"eventTimestamp le 2026-08-04T00:00:00Z": "2026-08-03T00:00:00.5Z 2026-08-04T00:00:00.000000001Z",
+		since + " and resourceProvider eq 'microsoft.customerlockbox'": from + " -",
+		since + " and resourceProvider eq Microsoft.Compute":           "nothing",
+		since + " and status eq 'Failed'":                              "nothing",
+		since + " and status eq 'Succeeded' and " +
+			"caller eq 'otto@meadowbank.example'": from + " - person=otto@meadowbank.example",
+		since + " and correlationId eq '" + id + "'": from + " - request=" + id,
+		since + " and resourceUri eq " +
+			"'/Subscriptions/PROD/providers/microsoft.customerlockbox/Requests/LockboxRequest_" + id +
+			"'": from + " - request=" + id,
+		since + " and resourceId eq '/subscriptions/prod/vm/x'": from + " - resource=/subscriptions/prod/vm/x",
+		// What Azure's documentation and its clients send.
+		"eventTimestamp ge '2015-01-21T20:00:00Z' and eventTimestamp le '2015-01-23T20:00:00Z' and " +
+			"resourceGroupName eq 'MSSupportGroup'": "2015-01-21T20:00:00Z 2015-01-23T20:00:00.000000001Z " +
+			"resource=/subscriptions/prod/resourcegroups/mssupportgroup/",
+		"eventTimestamp ge '2017-08-18' and eventTimestamp le '2017-08-19'and eventChannels eq 'Admin, Operation'": "" +
+			"2017-08-18T00:00:00Z 2017-08-19T00:00:00.000000001Z",
+		"(eventTimestamp GE '2026-08-03T00:00Z') AND (levels eq 'Critical,Informational')": from + " -",
+		since + " and levels eq 'Critical,Error'":                                          "nothing",
+		since + " and eventChannels eq 'Admin'":                                            "nothing",
+		since + " and resourceType eq 'Microsoft.Compute/virtualMachines'":                 "nothing",
+		"eventTimestamp gt '2026-08-02T23:59:59.999999999Z' and eventTimestamp lt 2026-08-04": from +
+			" 2026-08-04T00:00:00Z",
+		"eventTimestamp ge '2026-08-03 00:00:00'":               from + " -",
+		"eventTimestamp ge '2026-08-03T02:00:00 02:00'":         from + " -", // a plus sign that became a blank
+		"eventTimestamp ge datetime'2026-08-03T00:00:00'":       from + " -",
+		"eventTimestamp ge '2026-08-01' and " + since:           from + " -",
+		since + " and caller eq 'a' and caller eq 'b'":          "nothing",
+		since + " and resourceId eq 'a' and resourceUri eq 'b'": "nothing",
+		since + " and resourceGroupName eq 'x' and resourceGroupName eq 'X'": from +
+			" - resource=/subscriptions/prod/resourcegroups/x/",
+		since + " and resourceGroupName eq 'x' and " +
+			"resourceUri eq '/subscriptions/prod/resourceGroups/y/vm/1'": "nothing",
+		since + " and resourceGroupName eq 'x' and " +
+			"resourceUri eq '/subscriptions/Prod/resourceGroups/X/vm/1'": from +
+			" - resource=/subscriptions/Prod/resourceGroups/X/vm/1",
+		since + " and resourceUri eq 'SUBSCRIPTIONS/prod/vm/x'": from + " - resource=/SUBSCRIPTIONS/prod/vm/x",
+		since + " and correlationId eq 'a' and " +
+			"resourceId eq '/subscriptions/prod/providers/Microsoft.CustomerLockbox/requests/b'": "nothing",
 	} {
 		f, err := readActivityFilter("prod", filter)
 		if err != nil {
@@ -162,11 +205,10 @@ func TestActivityFilter(t *testing.T) {
 	}
 	for _, filter := range []string{
 		"", "eventTimestamp le '2026-08-03T00:00:00Z'", "eventTimestamp ge 'yesterday'",
-		"eventTimestamp gt '2026-08-03T00:00:00Z'",
+		"eventTimestamp ne '2026-08-03T00:00:00Z'", "eventTimestamp ge '2026-13-01'",
+		"eventTimestamp ge '2026-08-03T00:00:00Z' and operationVersion eq '1'",
+		"eventTimestamp ge '2026-08-03T00:00:00Z' and caller ne 'a'",
 		"eventTimestamp ge '2026-08-03T00:00:00Z' or eventTimestamp ge '2026-08-04T00:00:00Z'",
-		"eventTimestamp ge '2026-08-03T00:00:00Z' and eventTimestamp ge '2026-08-04T00:00:00Z'",
-		"eventTimestamp ge '2026-08-03T00:00:00Z' and resourceId eq 'a' and resourceUri eq 'b'",
-		"eventTimestamp ge '2026-08-03T00:00:00Z' and resourceGroupName eq 'x'",
 		"eventTimestamp ge '2026-08-03T00:00:00Z' and caller eq ''",
 		"resourceProvider eq 'Microsoft.CustomerLockbox'",
 	} {

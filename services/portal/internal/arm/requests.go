@@ -13,6 +13,8 @@ import (
 	"github.com/openlockbox/lockbox/pkg/export"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/pkg/resource"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/bearer"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -91,20 +93,18 @@ func getRequest(c *bearer.Call) error {
 // reads next reads its own write.
 func updateApproval(c *bearer.Call) error {
 	var status, decision, reason string
-	if err := c.Body(bearer.Fields{"status": &status, "decision": &decision, "reason": &reason}); err != nil {
+	if err := c.ARMBody(bearer.Fields{"status": &status, "decision": &decision, "reason": &reason}); err != nil {
 		return err
 	}
 	if status != "" && decision != "" && !strings.EqualFold(status, decision) {
 		return refusal.Invalid("status", rule, "and `decision` say different things")
 	}
-	command := new(lockboxv1.Command)
+	var verb request.Verb
 	switch verdict := cmp.Or(status, decision); {
 	case strings.EqualFold(verdict, "Approve"):
-		decision = "Approve"
-		command.Action = &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{Reason: reason}}
+		decision, verb = "Approve", request.Approve
 	case strings.EqualFold(verdict, "Deny"):
-		decision = "Deny"
-		command.Action = &lockboxv1.Command_Deny{Deny: &lockboxv1.Deny{Reason: reason}}
+		decision, verb = "Deny", request.Deny
 	default:
 		return refusal.Invalid("status", rule, "is Approve or Deny")
 	}
@@ -112,6 +112,7 @@ func updateApproval(c *bearer.Call) error {
 	if err != nil {
 		return err
 	}
+	command := verb.Command(reason)
 	command.AggregateId = r.GetRequestId()
 	reply, err := c.Do(command)
 	if err != nil {
@@ -138,7 +139,7 @@ func requested(c *bearer.Call) (*lockboxv1.RequestView, error) {
 	if err != nil {
 		return nil, err
 	}
-	if reply.GetRequest().GetIntent().GetSubscriptionId() != subscription {
+	if resource.Fold(reply.GetRequest().GetIntent().GetSubscriptionId()) != resource.Fold(subscription) {
 		return nil, notFound()
 	}
 	return reply.GetRequest(), nil
@@ -241,7 +242,7 @@ func statusFilter(filter string) ([]lockboxv1.RequestStatus, error) {
 	for _, terms := range alternatives {
 		name := terms[0].value
 		for _, t := range terms {
-			if !strings.EqualFold(t.field, "properties/status") || t.operator != "eq" || !t.quoted {
+			if !strings.EqualFold(t.field, "properties/status") || t.operator != "eq" {
 				return nil, invalidFilter(
 					"understood is: properties/status eq 'Pending', several of them with `and` and `or` between them")
 			}

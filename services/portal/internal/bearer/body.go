@@ -1,12 +1,16 @@
 package bearer
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	josejson "github.com/go-jose/go-jose/v4/json"
@@ -17,9 +21,34 @@ import (
 // Fields maps the members that a body's JSON object may have to where they are decoded.
 type Fields map[string]any
 
-// Body decodes the request's JSON object. Names are case-sensitive; unknown or repeated members and null are refused,
-// because a client that sends something we do not understand means something other than what we would do.
+// Body decodes the request's JSON object, which may begin with a byte order mark. A member that is null is absent.
+// Names are case-sensitive; unknown and repeated members are refused, because a client that sends something we do not
+// understand means something other than what we would do.
 func (c *Call) Body(fields Fields) error {
+	return c.body(func(name string) (string, error) {
+		if _, known := fields[name]; !known {
+			return "", refusal.Invalid(name, rule, "is not known here%s",
+				input.DidYouMean(name, slices.Sorted(maps.Keys(fields))))
+		}
+		return name, nil
+	}, fields)
+}
+
+// ARMBody decodes the request's JSON object as Azure Resource Manager does: as Body, but names are compared without
+// regard to case, and unknown members are ignored.
+func (c *Call) ARMBody(fields Fields) error {
+	return c.body(func(name string) (string, error) {
+		for known := range fields {
+			if strings.EqualFold(name, known) {
+				return known, nil
+			}
+		}
+		return "", nil
+	}, fields)
+}
+
+// body decodes the request's JSON object. A member is what named says; "": it is ignored.
+func (c *Call) body(named func(string) (string, error), fields Fields) error {
 	data, err := io.ReadAll(http.MaxBytesReader(c.W, c.R.Body, input.MaxMessage))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		return &UnfitError{Status: http.StatusRequestEntityTooLarge, Message: "a body is at most " +
@@ -32,16 +61,26 @@ func (c *Call) Body(fields Fields) error {
 		return &UnfitError{Status: http.StatusUnsupportedMediaType,
 			Message: "a body is JSON, and says so: Content-Type: application/json"}
 	}
-	members := map[string]josejson.RawMessage{}
+	data = bytes.TrimPrefix(data, []byte("\uFEFF"))
+	members, given := map[string]josejson.RawMessage{}, map[string]bool{}
 	if !utf8.Valid(data) || josejson.Unmarshal(data, &members) != nil || members == nil {
 		return refusal.Invalid("body", rule, "must be one JSON object in UTF-8 in which no name is given twice")
 	}
-	for name, value := range members {
-		into, known := fields[name]
-		if !known {
-			return refusal.Invalid("body", rule, "has a member %q that is not known here", name)
+	for _, as := range slices.Sorted(maps.Keys(members)) {
+		name, err := named(as)
+		switch {
+		case err != nil:
+			return err
+		case name == "" || string(members[as]) == "null":
+			continue
+		case given[name]:
+			return refusal.Invalid(name, rule, "is given twice")
 		}
-		if string(value) == "null" || json.Unmarshal(value, into) != nil {
+		given[name] = true
+		if err := json.Unmarshal(members[as], fields[name]); err != nil {
+			if _, refused := refusal.As(err); refused {
+				return err
+			}
 			return refusal.Invalid(name, rule, "is not of the right kind")
 		}
 	}

@@ -24,8 +24,12 @@ type Organisation struct {
 	// because commands and queries carry the ID token.
 	ClientID         string            `yaml:"client_id"`
 	ClientSecretFile config.SecretFile `yaml:"client_secret_file"`
+	// CAFile holds the certificate authorities accepted for the issuer's server (PEM); empty: the system's.
+	CAFile string `yaml:"ca_file"`
 	// Domains of its people's e-mail addresses, by which the sign-in page finds the organisation.
 	Domains []string `yaml:"domains"`
+	// Foreign says that the tenant named its issuer, and not the operator: it is reached under restrictions.
+	Foreign bool `yaml:"-"`
 }
 
 // Base returns the path of its pages, without a trailing slash.

@@ -156,7 +156,9 @@ func active() *lockboxv1.RequestView {
 	v.CustomerDecisions = []*lockboxv1.Decision{{Actor: otto, Time: ago(10 * time.Minute), Approved: true,
 		Duration: durationpb.New(2 * time.Hour), ResourceIds: []string{payments + "1"}}}
 	v.Grant = &lockboxv1.AccessGranted{StartsAt: ago(10 * time.Minute),
-		EndsAt: timestamppb.New(now.Add(110 * time.Minute)), ResourceIds: []string{payments + "1"}}
+		EndsAt: timestamppb.New(now.Add(110 * time.Minute)), ResourceIds: []string{payments + "1"},
+		ResourceType: v.GetIntent().GetResourceType(), Scenario: v.GetIntent().GetScenario(),
+		Mode: lockboxv1.AccessMode_ACCESS_MODE_READ}
 	v.Timeline = append(v.Timeline,
 		entry(4, 10*time.Minute, "CustomerApproved", "Approve Lockbox Request", otto,
 			"Otto Owens approved access to 1 resource for 2 hours."),

@@ -2,10 +2,12 @@ package requests
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/shown"
 	"github.com/openlockbox/lockbox/services/portal/internal/site"
@@ -87,7 +89,7 @@ func (p *pages) page(v *site.Visit, name string, f form, status int, stale bool)
 	switch {
 	case name == "confirm":
 		d.Here += "/confirm"
-	case f.confirms:
+	case f.Confirms:
 		d.To += "/confirm"
 	}
 	if err := d.say(); err != nil {
@@ -109,16 +111,16 @@ func (d *deciding) say() error {
 	ids, id, pairs := d.GetIntent().GetResourceIds(), d.Form.ID("says"),
 		[]any{"Requester", requester, "Tenant", d.GetTenantName()}
 	switch {
-	case d.Form.narrows && len(d.Form.Wrong) == 0:
+	case d.Form.Narrows && len(d.Form.Wrong) == 0:
 		t, allowed := d.Form.allowed()
 		ids, d.Less = allowed, t < d.Form.duration().AsDuration() || len(allowed) < len(d.Form.Chosen)
 		pairs = append(pairs, "Duration", d.Say.Duration(t))
 		if more := d.Missing() - 1; more > 0 {
 			id, pairs = d.Form.ID("says-more"), append(pairs, "Count", more)
 		}
-	case d.Form.narrows:
+	case d.Form.Narrows:
 		return nil // an invalid form results in nothing
-	case d.Form.Name == "internal_approve" && d.GetEvaluation().GetWaiver() != lockboxv1.Waiver_WAIVER_UNSPECIFIED:
+	case d.Form.Verb == request.InternalApprove && d.GetEvaluation().GetWaiver() != lockboxv1.Waiver_WAIVER_UNSPECIFIED:
 		id = d.Form.ID("says-waived")
 	}
 	what, err := d.WhatOf(ids)
@@ -127,7 +129,7 @@ func (d *deciding) say() error {
 	}
 	d.Allowed = shown.Resources(ids)
 	for _, r := range d.Resources() {
-		if !contains(d.Allowed, r) {
+		if !slices.Contains(d.Allowed, r) {
 			d.LeftOut = append(d.LeftOut, r)
 		}
 	}
@@ -135,19 +137,10 @@ func (d *deciding) say() error {
 	return err
 }
 
-func contains(list []shown.Resource, r shown.Resource) bool {
-	for _, each := range list {
-		if each == r {
-			return true
-		}
-	}
-	return false
-}
-
 // address returns the URL of this form with everything that was filled in.
 func (f form) address(v *site.Visit) string {
 	path := f.Href(v, f.of.GetRequestId())
-	if f.confirms {
+	if f.Confirms {
 		path += "/confirm"
 	}
 	return path + "?" + f.values().Encode()
@@ -219,7 +212,7 @@ func (p *pages) changed(v *site.Visit, f form, why *lockboxv1.Refusal) error {
 		return p.show(v, r, http.StatusConflict, note{Refused: why.GetMessage()})
 	}
 	name := "decide"
-	if f.of = r; f.confirms {
+	if f.of = r; f.Confirms {
 		name = "confirm"
 	}
 	return p.page(v, name, f, http.StatusConflict, true)

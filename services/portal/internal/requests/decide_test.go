@@ -109,7 +109,8 @@ func TestTheConfirmationSpeaksTheReadersLanguage(t *testing.T) {
 		"fr": "Vous accordez à Erin Ellis (Nimbus Cloud) l’autorisation suivante : un vidage de la mémoire de payments-1 et payments-2, pendant 8 heures à compter de votre approbation, et vous pouvez la révoquer à tout moment.",
 		"ja": "Erin Ellis（Nimbus Cloud）に、payments-1、payments-2 のメモリ ダンプの取得を、あなたが承認した時点から 8 時間許可します（いつでも取り消せます）。",
 	} {
-		has(t, get(t, h, bank+"/requests/"+memoryDump+"/approve/confirm?seen=3&duration=8h&resource=1&resource=2&lang="+language, http.StatusOK), want)
+		path := "/requests/" + memoryDump + "/approve/confirm?seen=3&duration=8h&resource=1&resource=2&lang=" + language
+		has(t, get(t, h, bank+path, http.StatusOK), want)
 	}
 }
 
@@ -231,8 +232,8 @@ func TestWhatIsNotRightIsSaidNextToTheField(t *testing.T) {
 			ok(func(v url.Values) { v["resource"] = []string{payments + "1"} })},
 		"a long reason": {"approve", "reason", "Write at most 500 characters.",
 			ok(func(v url.Values) { v.Set("reason", strings.Repeat("花", 501)) })},
-		"a reason that hides": {"approve", "reason", "There is a character in it that cannot be read.",
-			ok(func(v url.Values) { v.Set("reason", "fine\u202e") })},
+		"a reason that nobody sees": {"deny", "reason", "Write something here.",
+			ok(func(v url.Values) { v.Set("reason", "\u202e\u200b") })},
 		"no reason to deny": {"deny", "reason", "Write something here.",
 			ok(func(v url.Values) { v.Set("reason", " \r\n ") })},
 		"no question":             {"ask", "reason", "Write something here.", ok(func(v url.Values) { v.Del("reason") })},
@@ -262,6 +263,10 @@ func TestApprovalsThatHaveNothingInCommonAreRefusedBeforeTheyAreSent(t *testing.
 	page := get(t, newWorld(otto, v).portal(t, sitetest.Otto()),
 		bank+"/requests/"+memoryDump+"/approve/confirm?seen=6&duration=8h&resource=2", http.StatusBadRequest)
 	has(t, page, "Nothing would be left to allow")
+
+	v.CustomerDecisions[0].ResourceIds = []string{strings.ToUpper(payments+"2") + "/"} // the same in other letters
+	get(t, newWorld(otto, v).portal(t, sitetest.Otto()),
+		bank+"/requests/"+memoryDump+"/approve/confirm?seen=6&duration=8h&resource=2", http.StatusOK)
 }
 
 func TestWhatWasFilledInIsThereAgain(t *testing.T) {

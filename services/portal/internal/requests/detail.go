@@ -63,7 +63,7 @@ func (p *pages) show(v *site.Visit, r loaded, status int, n note) error {
 	d.After = v.R.Method == http.MethodGet && v.R.URL.Query().Has("after")
 	for _, b := range verbs {
 		d.Hrefs[b.Name] = b.Href(v, r.GetRequestId())
-		if b.confirms { // for what was requested; the confirmation lets them change it
+		if b.Confirms { // for what was requested; the confirmation lets them change it
 			d.Hrefs[b.Name] = blank(b, r).address(v)
 		}
 		if !r.Allows(b.Name) || b.side&side(v) == 0 {

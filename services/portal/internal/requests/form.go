@@ -8,7 +8,8 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/prose"
+	"github.com/openlockbox/lockbox/pkg/resource"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/shown"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -55,7 +56,7 @@ func filled(b verb, r loaded, values url.Values) form {
 	f := form{
 		verb: b, of: r, Duration: values.Get("duration"), Question: values.Get("question"), Command: values.Get("command"),
 		Wrong: map[string]*wrong{},
-		Text:  strings.TrimSpace(strings.ReplaceAll(values.Get("reason"), "\r\n", "\n")), // browsers send CRLF
+		Text:  strings.TrimSpace(prose.Text(values.Get("reason"))),
 	}
 	f.Seen, _ = strconv.ParseUint(values.Get("seen"), 10, 64) // malformed: 0, no version seen
 	for _, each := range values["resource"] {
@@ -84,7 +85,7 @@ func (f form) values() url.Values {
 	if f.Question != "" {
 		q.Set("question", f.Question)
 	}
-	if f.narrows {
+	if f.Narrows {
 		q.Set("duration", f.Duration)
 		for _, i := range f.Chosen {
 			q.Add("resource", strconv.Itoa(i+1))
@@ -95,7 +96,7 @@ func (f form) values() url.Values {
 
 // check validates the form before anything is sent. The services validate again.
 func (f form) check() error {
-	if err := f.checkText(); err != nil || !f.narrows {
+	if err := f.checkText(); err != nil || !f.Narrows {
 		return err
 	}
 	if t, err := time.ParseDuration(f.Duration); err != nil || t <= 0 || t > f.of.Asked() {
@@ -116,12 +117,10 @@ func (f form) check() error {
 
 func (f form) checkText() error {
 	switch {
-	case f.Text == "" && f.text == required:
+	case f.Text == "" && f.Required:
 		return f.mistake("reason", "decision.wrong.required")
 	case utf8.RuneCountInString(f.Text) > f.Most():
 		return f.mistake("reason", "decision.wrong.long", "Count", f.Most())
-	case input.Text("reason", f.Text, 0, f.Most()) != nil:
-		return f.mistake("reason", "decision.wrong.characters")
 	}
 	return nil
 }
@@ -157,7 +156,9 @@ func (f form) allowed() (time.Duration, []string) {
 			t = min(t, d.GetDuration().AsDuration())
 		}
 		if len(d.GetResourceIds()) > 0 {
-			ids = slices.DeleteFunc(ids, func(id string) bool { return !slices.Contains(d.GetResourceIds(), id) })
+			ids = slices.DeleteFunc(ids, func(id string) bool {
+				return !slices.ContainsFunc(d.GetResourceIds(), func(yes string) bool { return resource.Same(id, yes) })
+			})
 		}
 	}
 	return t, ids
@@ -165,11 +166,17 @@ func (f form) allowed() (time.Duration, []string) {
 
 // command returns the resulting command.
 func (f form) command() *lockboxv1.Command {
-	c := &lockboxv1.Command{Id: f.Command, Tenant: f.of.GetTenant(), AggregateId: f.of.GetRequestId()}
-	if f.settles {
+	c := f.Verb.Command(f.Text)
+	c.Id, c.Tenant, c.AggregateId = f.Command, f.of.GetTenant(), f.of.GetRequestId()
+	if f.Settles {
 		c.SeenVersion = f.Seen
 	}
-	f.do(c, f)
+	if approve := c.GetApprove(); approve != nil {
+		approve.Duration, approve.ResourceIds = f.duration(), f.ids()
+	}
+	if answer := c.GetAnswer(); answer != nil {
+		answer.QuestionId = f.Question
+	}
 	return c
 }
 

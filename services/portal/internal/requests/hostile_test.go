@@ -19,7 +19,10 @@ var payloads = []string{
 	`<a href="javascript:alert(1)">x</a>`, `javascript:alert(1)`, `{{.Visit}}`, `{{t "site.skip"}}`,
 	`" autofocus onfocus=alert(1) x="`, `' onmouseover='alert(1)`, `<iframe srcdoc="<script>alert(1)</script>">`,
 	`<math><mi xlink:href="javascript:alert(1)">`, `<!--><script>alert(1)</script>`,
-	`<meta http-equiv=refresh content=0;url=//evil.example>`, `<base href=//evil.example>`, `<form action=//evil.example>`, `<style>*{display:none}</style>`,
+	`<meta http-equiv=refresh content=0;url=//evil.example>`, `<base href=//evil.example>`, `<form action=//evil.example>`,
+	`<style>*{display:none}</style>`,
+	"https://elsewhere.example/x", "//elsewhere.example", "www.elsewhere.example", "mallory@elsewhere.example",
+	"mailto:mallory@elsewhere.example",
 }
 
 // poisoned is a request in which everything that somebody wrote is a payload.
@@ -65,8 +68,11 @@ func TestWhatPeopleWriteIsNeverPartOfThePage(t *testing.T) {
 		}
 		h := w.portal(t, sitetest.Otto())
 		for n, path := range []string{
-			"", "/requests", "/requests/" + memoryDump, "/requests/" + memoryDump + "/approve", "/requests/" + memoryDump + "/deny?seen=1&reason=" + url.QueryEscape(payload),
-			"/requests/" + memoryDump + "/approve/confirm?seen=1&duration=1h&resource=1&resource=2&reason=" + url.QueryEscape(payload), "/tickets/SR-2026-0001",
+			"", "/requests", "/requests/" + memoryDump, "/requests/" + memoryDump + "/approve",
+			"/requests/" + memoryDump + "/deny?seen=1&reason=" + url.QueryEscape(payload),
+			"/requests/" + memoryDump + "/approve/confirm?seen=1&duration=1h&resource=1&resource=2&reason=" +
+				url.QueryEscape(payload),
+			"/tickets/SR-2026-0001",
 		} {
 			page := sitetest.Get(h, bank+path)
 			if page.Code != http.StatusOK {
@@ -79,8 +85,9 @@ func TestWhatPeopleWriteIsNeverPartOfThePage(t *testing.T) {
 				t.Errorf("%s: %d tags instead of %d for %s", path, found, want, payload)
 			}
 			for _, bad := range []string{
-				"<script>alert", "<img src=x", "<svg onload", `href="javascript`, "<iframe", "<math", "<meta http-equiv=refresh", "<base", "<form action=//", "<style>*",
-				`onfocus=alert(1) x="`, "onmouseover='alert",
+				"<script>alert", "<img src=x", "<svg onload", `href="javascript`, "<iframe", "<math", "<meta http-equiv=refresh",
+				"<base", "<form action=//", "<style>*", `onfocus=alert(1) x="`, "onmouseover='alert",
+				`href="https:`, `href="//`, `href="www`, `href="mail`, `href="mallory`, `>mailto:mallory@elsewhere.example</a>`,
 			} {
 				if strings.Contains(page.Body.String(), bad) {
 					t.Errorf("%s holds %s", path, bad)

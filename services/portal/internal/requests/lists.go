@@ -158,6 +158,7 @@ func (p *pages) home(v *site.Visit) error {
 		// More is the number of requests that are not listed.
 		More           words.Counted
 		Next, FirstWay string
+		Unasked        unasked
 	}{Mine: rows(v, w.mine.GetRequests()), Others: tabled(v, w.others.GetRequests()),
 		Total: words.Count(w.mine.GetTotal())}
 	for i := range data.Others.Rows {
@@ -165,6 +166,9 @@ func (p *pages) home(v *site.Visit) error {
 	}
 	data.More = words.Count(w.others.GetTotal()).Less(len(data.Mine) + len(data.Others.Rows))
 	data.Next, data.FirstWay = turn(v, w.mine.GetNextPageToken())
+	if data.Unasked, err = unaskedOf(v); err != nil {
+		return err
+	}
 	title := "requests.home"
 	if v.Session.Tenant == "" {
 		title = "requests.home-provider"
@@ -207,11 +211,16 @@ func (p *pages) list(v *site.Visit) error {
 		Next, FirstWay               string
 		Status, Subscription, Ticket string
 		Groups                       []string
+		Unasked                      unasked
 		// Wrong holds the fields that are not valid IDs.
 		Wrong map[string]bool
 	}{Status: q.Get("status"), Subscription: q.Get("subscription"), Ticket: q.Get("ticket"), Wrong: map[string]bool{}}
 	by := &lockboxv1.ListRequests{SubscriptionId: data.Subscription, TicketId: data.Ticket, Count: true, Limit: perPage,
 		PageToken: q.Get("page")}
+	var err error
+	if data.Unasked, err = unaskedOf(v); err != nil {
+		return err
+	}
 	for _, g := range groups {
 		data.Groups = append(data.Groups, g.Name)
 		if g.Name == data.Status {

@@ -8,10 +8,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/resource"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/session"
 	"github.com/openlockbox/lockbox/services/portal/internal/site/sitetest"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
@@ -217,6 +219,24 @@ func TestARequestIsToldInFull(t *testing.T) {
 	has(t, get(t, h, bank+"/requests/"+memoryDump+"?lang=ja", http.StatusOK), "ロールの対象ですが", "お客様のデータに触れる操作です。")
 }
 
+func TestAccountsOfOnePersonAndSharedAddressesAreOnThePage(t *testing.T) {
+	v := proto.CloneOf(pending())
+	path := "/requests/" + v.GetRequestId()
+	page := plain(get(t, newWorld(otto, v).portal(t, sitetest.Otto()), bank+path, http.StatusOK))
+	hasNot(t, page, "share the address", "accounts of one person")
+	for _, a := range v.GetLockbox().GetApprovers() {
+		a.Person.Email = "team@meadowbank.example"
+	}
+	second := proto.CloneOf(v.GetTimeline()[0])
+	second.GetActor().GetPerson().Subject, second.GetActor().GetPerson().DisplayName = "erin-admin", "Erin (admin)"
+	v.Timeline = append(v.GetTimeline(), second)
+	for _, e := range []*lockboxv1.TimelineEntry{v.GetTimeline()[0], second} {
+		e.GetActor().GetPerson().Human = "N-7"
+	}
+	page = plain(get(t, newWorld(otto, v).portal(t, sitetest.Otto()), bank+path, http.StatusOK))
+	has(t, page, "share the address team@meadowbank.example.", "and Erin (admin) are accounts of one person")
+}
+
 // control: nist:PS-7
 func TestWhoWorksForTheProviderAsASubcontractorIsSaidToBe(t *testing.T) {
 	page := get(t, newWorld(otto, internal()).portal(t, sitetest.Otto()), bank+"/requests/"+internally, http.StatusOK)
@@ -238,7 +258,7 @@ func TestAfterADecisionThePageSaysWhatIsNowTrue(t *testing.T) {
 	}
 	page := get(t, w.portal(t, sitetest.Otto()), bank+"/requests/"+memoryDump+"?after=77", http.StatusOK)
 	has(t, page, "Access is active until Monday, 3 August 2026, 11:20 UTC.",
-		"You approved on Monday, 3 August 2026, 09:20 UTC, for 2 hours.", "Only to payments-1")
+		"You approved on Monday, 3 August 2026, 09:20 UTC, for 2 hours.", "Only to payments-1", "Rights Read only")
 }
 
 func TestHowARequestEndedIsSaidWithWhoEndedIt(t *testing.T) {
@@ -316,12 +336,20 @@ func TestOnlyWhatIsAllowedHasAButton(t *testing.T) {
 
 func TestTheListIsFilteredAndHasPages(t *testing.T) {
 	w := newWorld(otto)
-	w.Queries["list_requests"] = func(*lockboxv1.Query) (*lockboxv1.QueryReply, error) {
-		return &lockboxv1.QueryReply{Answer: &lockboxv1.QueryReply_Requests{Requests: &lockboxv1.RequestList{Requests: []*lockboxv1.RequestView{active()}, Total: 41, NextPageToken: "n/x+t"}}}, nil
+	lists := func(total uint64, next string) {
+		list := &lockboxv1.RequestList{Requests: []*lockboxv1.RequestView{active()}, Total: total, NextPageToken: next}
+		w.Queries["list_requests"] = func(*lockboxv1.Query) (*lockboxv1.QueryReply, error) {
+			return &lockboxv1.QueryReply{Answer: &lockboxv1.QueryReply_Requests{Requests: list}}, nil
+		}
 	}
-	page := get(t, w.portal(t, sitetest.Otto()), bank+"/requests?status=active&subscription=prod&ticket=SR-1&page=tok", http.StatusOK)
+	lists(41, "n/x+t")
+	page := get(t, w.portal(t, sitetest.Otto()), bank+"/requests?status=active&subscription=prod&ticket=SR-1&page=tok",
+		http.StatusOK)
 	has(t, page, "41 requests")
-	for _, link := range []string{`/t/meadowbank/requests?page=n%2Fx%2Bt&amp;status=active&amp;subscription=prod&amp;ticket=SR-1`, `href="/t/meadowbank/requests?status=active&amp;subscription=prod&amp;ticket=SR-1"`} {
+	for _, link := range []string{
+		`/t/meadowbank/requests?page=n%2Fx%2Bt&amp;status=active&amp;subscription=prod&amp;ticket=SR-1`,
+		`href="/t/meadowbank/requests?status=active&amp;subscription=prod&amp;ticket=SR-1"`,
+	} {
 		if !strings.Contains(page, link) {
 			t.Errorf("%s is not there", link)
 		}
@@ -332,23 +360,24 @@ func TestTheListIsFilteredAndHasPages(t *testing.T) {
 			by = l
 		}
 	}
-	if by.GetSubscriptionId() != "prod" || by.GetTicketId() != "SR-1" || by.GetPageToken() != "tok" || !by.GetCount() || len(by.GetStatuses()) != 2 {
+	if by.GetSubscriptionId() != "prod" || by.GetTicketId() != "SR-1" || by.GetPageToken() != "tok" || !by.GetCount() ||
+		len(by.GetStatuses()) != 2 {
 		t.Errorf("asked %v", by)
 	}
 	for language, want := range map[string]string{
 		"en": "1,000+ requests", "ja": "1,000+ 件",
 		"fr": "1 000+ demandes", //nolint:misspell // French
 	} {
-		w.Queries["list_requests"] = func(*lockboxv1.Query) (*lockboxv1.QueryReply, error) {
-			return &lockboxv1.QueryReply{Answer: &lockboxv1.QueryReply_Requests{Requests: &lockboxv1.RequestList{Requests: []*lockboxv1.RequestView{active()}, Total: 1001}}}, nil
-		}
+		lists(1001, "")
 		page := get(t, w.portal(t, sitetest.Otto()), bank+"/requests?lang="+language, http.StatusOK)
 		number := strings.ReplaceAll(want[:strings.IndexByte(want, '+')+1], " ", "\u00a0")
-		if has(t, page, want); !strings.Contains(page, `<span class="count">`+strings.ReplaceAll(number, "+", "&#43;")+"</span>") {
+		count := `<span class="count">` + strings.ReplaceAll(number, "+", "&#43;") + "</span>"
+		if has(t, page, want); !strings.Contains(page, count) {
 			t.Errorf("the navigation does not say %s", number)
 		}
 	}
-	wrong := get(t, newWorld(otto, active()).portal(t, sitetest.Otto()), bank+"/requests?subscription=a/b", http.StatusBadRequest)
+	wrong := get(t, newWorld(otto, active()).portal(t, sitetest.Otto()), bank+"/requests?subscription=a/b",
+		http.StatusBadRequest)
 	has(t, wrong, "This is not an ID.")
 }
 
@@ -357,8 +386,9 @@ func TestATicketTellsItsHistoryAndItsRequests(t *testing.T) {
 	foreign.Tenant, foreign.RequestId = "sakura", "of-another-customer"
 	h := newWorld(otto, pending(), foreign).portal(t, sitetest.Otto())
 	page := get(t, h, bank+"/tickets/SR-2026-0001", http.StatusOK)
-	has(t, page, "The payment service does not answer", "SERVICE REQUEST ID SR-2026-0001", "It needs a restart each time.", "Compute support",
-		"Lena Lang (Nimbus Cloud) gave it to Erin Ellis", "A memory dump of payments-1 and payments-2"[2:])
+	has(t, page, "The payment service does not answer", "SERVICE REQUEST ID SR-2026-0001", "It needs a restart each time.",
+		"Compute support", "Lena Lang (Nimbus Cloud) gave it to Erin Ellis",
+		"A memory dump of payments-1 and payments-2"[2:])
 	if strings.Contains(page, "of-another-customer") {
 		t.Error("a ticket of the same id at another customer has requests here")
 	}
@@ -367,7 +397,10 @@ func TestATicketTellsItsHistoryAndItsRequests(t *testing.T) {
 
 func TestWhatIsNotThereIsNotFound(t *testing.T) {
 	h := newWorld(otto, pending()).portal(t, sitetest.Otto())
-	for _, path := range []string{"/requests/other", "/requests/other/approve", "/requests/other/approve/confirm", "/t/sakura/requests/" + memoryDump, "/requests/" + memoryDump + "/internal/approve"} {
+	for _, path := range []string{
+		"/requests/other", "/requests/other/approve", "/requests/other/approve/confirm",
+		"/t/sakura/requests/" + memoryDump, "/requests/" + memoryDump + "/internal/approve",
+	} {
 		if w := sitetest.Get(h, bank+path); w.Code != http.StatusNotFound {
 			t.Errorf("%s: %d", path, w.Code)
 		}
@@ -380,5 +413,23 @@ func TestADeadlineThatIsNearIsShownSo(t *testing.T) {
 	page := get(t, newWorld(otto, v).portal(t, sitetest.Otto()), bank+"/requests/"+memoryDump, http.StatusOK)
 	if has(t, page, "Time left: 1 hour 30 minutes"); !strings.Contains(page, `class="left hurry"`) {
 		t.Error("it looks like any other")
+	}
+}
+
+// R49: an id of the greatest length is there as a whole, wherever a decision rests on it.
+func TestLongIdsAreShownAsAWhole(t *testing.T) {
+	v := alone()
+	for i, id := range v.Intent.GetResourceIds() {
+		v.Intent.ResourceIds[i] = id + strings.Repeat("x", resource.MaxLength-len(id))
+	}
+	h, at := newWorld(otto, v).portal(t, sitetest.Otto()), bank+"/requests/"+memoryDump
+	for _, address := range []string{at, at + "/approve",
+		at + "/approve/confirm?seen=3&duration=8h0m0s&resource=1&resource=2"} {
+		page := get(t, h, address, http.StatusOK)
+		for _, id := range v.Intent.GetResourceIds() {
+			if !strings.Contains(page, id) {
+				t.Errorf("%s does not show %s", address, id)
+			}
+		}
 	}
 }

@@ -32,17 +32,18 @@ func Routes(s *site.Site) ([]site.Route, error) {
 		{Method: http.MethodGet, Path: "/requests", Side: site.Both, Serve: p.list},
 		{Method: http.MethodGet, Path: "/requests/{id}", Side: site.Both, Serve: p.detail},
 		{Method: http.MethodGet, Path: "/requests/{id}/receipt", Side: site.Both, Serve: receipt},
+		{Method: http.MethodGet, Path: "/waived", Side: site.Customer, Serve: p.waived},
 		{Method: http.MethodGet, Path: "/tickets", Side: site.Both, Serve: p.tickets},
 		{Method: http.MethodGet, Path: "/tickets/{id}", Side: site.Both, Serve: p.ticket},
 	}
 	for _, b := range verbs {
-		path := "/requests/{id}/" + b.path
+		path := "/requests/{id}/" + b.path()
 		routes = append(routes,
 			site.Route{Method: http.MethodGet, Path: path, Side: b.side,
 				Serve: func(v *site.Visit) error { return p.form(v, b) }},
 			site.Route{Method: http.MethodPost, Path: path, Side: b.side,
 				Serve: func(v *site.Visit) error { return p.decide(v, b) }})
-		if b.confirms {
+		if b.Confirms {
 			routes = append(routes, site.Route{Method: http.MethodGet, Path: path + "/confirm", Side: b.side,
 				Serve: func(v *site.Visit) error { return p.confirm(v, b) }})
 		}

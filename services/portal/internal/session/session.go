@@ -14,7 +14,6 @@ import (
 
 	"github.com/alexedwards/scs/v2"
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/openlockbox/lockbox/pkg/bus"
 )
 
@@ -46,7 +45,7 @@ const sessionValue = "session" // the key of a session's only value in scs
 // New returns a store in the bucket that this connection reaches. The bucket need not exist yet. secure says that
 // browsers reach the portal by https.
 func New(nc *nats.Conn, secure bool, now func() time.Time) (*Sessions, error) {
-	js, err := jetstream.New(nc)
+	js, err := bus.JetStream(nc)
 	if err != nil {
 		return nil, err
 	}

@@ -45,6 +45,11 @@ func must(t *testing.T, err error) {
 	}
 }
 
+// shared is the bus of the tests that look at nothing but their own sessions.
+var shared journaltest.Shared
+
+func TestMain(m *testing.M) { shared.Run(m) }
+
 // open is one copy of the portal.
 func open(t *testing.T, b *journaltest.Bus, c *clock) *session.Sessions {
 	t.Helper()
@@ -98,7 +103,7 @@ func unavailable(t *testing.T, what string, err error) {
 
 func bucket(t *testing.T, b *journaltest.Bus) jetstream.KeyValue {
 	t.Helper()
-	js, err := jetstream.New(b.Connect(t, bus.Portal))
+	js, err := bus.JetStream(b.Connect(t, bus.Portal))
 	must(t, err)
 	kv, err := js.KeyValue(t.Context(), bus.SessionBucket)
 	must(t, err)
@@ -108,7 +113,7 @@ func bucket(t *testing.T, b *journaltest.Bus) jetstream.KeyValue {
 // messages in the bucket, and their bytes.
 func messages(t *testing.T, b *journaltest.Bus) []*jetstream.RawStreamMsg {
 	t.Helper()
-	js, err := jetstream.New(b.Connect(t, bus.Portal))
+	js, err := bus.JetStream(b.Connect(t, bus.Portal))
 	must(t, err)
 	stream, err := js.Stream(t.Context(), "KV_"+bus.SessionBucket)
 	must(t, err)
@@ -151,7 +156,7 @@ func TestCopiesShareASessionUntilOneOfThemEndsIt(t *testing.T) {
 
 func TestTheCookieIsForThisSiteOnly(t *testing.T) {
 	t.Parallel()
-	b, c := journaltest.Start(t, 1), newClock()
+	b, c := shared.Bus(t), newClock()
 	for _, secure := range []bool{true, false} {
 		s, err := session.New(b.Connect(t, bus.Portal), secure, c.time)
 		must(t, err)
@@ -166,7 +171,7 @@ func TestTheCookieIsForThisSiteOnly(t *testing.T) {
 
 func TestSigningInIsUnderATokenThatNobodyKnew(t *testing.T) {
 	t.Parallel()
-	b, c := journaltest.Start(t, 1), newClock()
+	b, c := shared.Bus(t), newClock()
 	s := open(t, b, c)
 	planted := &http.Cookie{Name: "lockbox-session", Value: strings.Repeat("x", 43)}
 	first := begin(t, s, otto(c), planted)
@@ -182,7 +187,7 @@ func TestSigningInIsUnderATokenThatNobodyKnew(t *testing.T) {
 func TestASessionEnds(t *testing.T) {
 	t.Parallel()
 	const visit = 50 * time.Minute
-	b := journaltest.Start(t, 1)
+	b := shared.Bus(t)
 	for name, row := range map[string]struct {
 		token   time.Duration // how long the ID token is good
 		visits  int           // one every 50 minutes
@@ -337,7 +342,7 @@ func comesBack(t *testing.T, s *session.Sessions, cookie *http.Cookie) {
 func TestAFullBucketTakesNobodyInAndLosesNobody(t *testing.T) {
 	t.Parallel()
 	b, c := journaltest.New(t, 1), newClock()
-	js, err := jetstream.New(b.Connect(t, bus.Provisioner))
+	js, err := bus.JetStream(b.Connect(t, bus.Provisioner))
 	must(t, err)
 	_, err = js.CreateStream(t.Context(), jetstream.StreamConfig{
 		Name: "KV_" + bus.SessionBucket, Subjects: []string{"$KV." + bus.SessionBucket + ".>"}, MaxMsgsPerSubject: 1,

@@ -3,17 +3,13 @@ package session_test
 import (
 	"testing"
 	"time"
-
-	"github.com/openlockbox/lockbox/pkg/bus"
-	"github.com/openlockbox/lockbox/pkg/journal/journaltest"
 )
 
 // A page that is left open hears of changes and loads them. Nobody sits there for all that, so the session ends.
 func TestAnOpenPageDoesNotKeepASessionAlive(t *testing.T) {
 	t.Parallel()
-	b, c := journaltest.Start(t, 1), newClock()
-	must(t, bus.Provision(t.Context(), b.Connect(t, bus.Provisioner), 1))
-	s := open(t, b, c)
+	c := newClock()
+	s := open(t, shared.Bus(t), c)
 	cookie := begin(t, s, otto(c))
 	for range 11 {
 		c.after(6 * time.Minute)

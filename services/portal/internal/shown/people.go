@@ -3,10 +3,12 @@ package shown
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // Asked is one of the customer's approvers, with their decision.
@@ -45,6 +47,44 @@ func (r Request) AskedPeople() []Asked {
 	return list
 }
 
+// Sharing names approvers who share an address: a team's mailbox, or one person.
+func (r Request) Sharing() ([]string, error) {
+	return r.each("requests.shared-address", tenant.SharedAddresses(r.GetLockbox().GetApprovers()))
+}
+
+// Accounts names those who acted, or were asked, with several accounts, which count as one person (R51).
+func (r Request) Accounts() ([]string, error) {
+	var acted []*lockboxv1.Person
+	for _, a := range r.GetLockbox().GetApprovers() {
+		acted = append(acted, a.GetPerson())
+	}
+	for _, e := range r.GetTimeline() {
+		acted = append(acted, e.GetActor().GetPerson())
+	}
+	return r.each("requests.one-human", tenant.OneHuman(acted))
+}
+
+// each says something of each group of people.
+func (r Request) each(id string, groups [][]*lockboxv1.Person) ([]string, error) {
+	var said []string
+	for _, people := range groups {
+		var names []string
+		for _, p := range people {
+			names = append(names, Name(p))
+		}
+		list, err := r.names(names)
+		if err != nil {
+			return nil, err
+		}
+		s, err := r.Say.Say(id, "Names", list, "Email", people[0].GetEmail())
+		if err != nil {
+			return nil, err
+		}
+		said = append(said, s)
+	}
+	return said, nil
+}
+
 // Told returns the addresses that are notified but cannot decide (R24).
 func (r Request) Told() []Asked {
 	var list []Asked
@@ -78,6 +118,33 @@ func (r Request) Waiver() (string, error) {
 		return "", nil
 	}
 	return r.Say.Say(ID("status.waiver", w.String(), "WAIVER_"))
+}
+
+// Unasked says to the customer's people why their approval was not requested; empty if it was, and for others.
+func (r Request) Unasked() (string, error) {
+	w := r.GetEvaluation().GetWaiver()
+	if w == lockboxv1.Waiver_WAIVER_UNSPECIFIED || r.ToProvider {
+		return "", nil
+	}
+	return r.Say.Say(ID("status.unasked", w.String(), "WAIVER_"))
+}
+
+// AccessEnds returns when access ended or will end; nil if it never began.
+func (r Request) AccessEnds() *timestamppb.Timestamp {
+	ends := r.GetGrant().GetEndsAt()
+	if at := r.GetEndedAt(); at != nil && ends != nil && at.AsTime().Before(ends.AsTime()) {
+		return at
+	}
+	return ends
+}
+
+// Lasts says how long access lasted or will last.
+func (r Request) Lasts() (string, error) {
+	lasts := r.AccessEnds().AsTime().Sub(r.GetGrant().GetStartsAt().AsTime())
+	if lasts < time.Minute {
+		return r.Say.Say("status.less-than-a-minute")
+	}
+	return r.Say.Duration(lasts.Truncate(time.Minute)), nil
 }
 
 // Basis says on whose behalf the approvers decide.

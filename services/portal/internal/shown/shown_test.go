@@ -78,7 +78,7 @@ func TestATitleSaysWhoWantsWhat(t *testing.T) {
 func TestAResourceIsCalledByTheLastPartOfItsID(t *testing.T) {
 	got := shown.Resources([]string{"/subscriptions/prod/vm/web-1", "plain", "/ends/with/"})
 	want := []shown.Resource{{Name: "web-1", ID: "/subscriptions/prod/vm/web-1"}, {Name: "plain", ID: "plain"},
-		{Name: "/ends/with/", ID: "/ends/with/"}}
+		{Name: "with", ID: "/ends/with/"}}
 	if !slices.Equal(got, want) {
 		t.Errorf("%+v", got)
 	}
@@ -131,6 +131,7 @@ func TestEverythingHasWordsInEveryLanguage(t *testing.T) {
 		everyValue(lockboxv1.Waiver(0).Descriptor(), func(n protoreflect.EnumNumber) {
 			v.Evaluation.Waiver = lockboxv1.Waiver(n)
 			say(r.Waiver())
+			say(r.Unasked())
 		})
 		everyValue(lockboxv1.ApproverBasis(0).Descriptor(), func(n protoreflect.EnumNumber) {
 			v.Lockbox.Basis = lockboxv1.ApproverBasis(n)
@@ -243,6 +244,32 @@ func TestMailIsTheLastThatAskedForADecision(t *testing.T) {
 	people := request(t, "en", v).AskedPeople()
 	if people[0].Mail.GetTemplate() != "approval-reminder" || people[1].Mail != nil {
 		t.Errorf("%v, %v", people[0].Mail, people[1].Mail)
+	}
+}
+
+func TestAccountsOfOnePersonAndSharedAddressesAreShown(t *testing.T) {
+	v := intent("memory-dump", "a")
+	person := func(name, human string) *lockboxv1.Person {
+		return &lockboxv1.Person{Issuer: "i", Subject: name, DisplayName: name, Human: human, Email: "team@b.example"}
+	}
+	v.Lockbox = &lockboxv1.CustomerNotified{Approvers: []*lockboxv1.Approver{
+		{Person: person("Grace", "")}, {Person: person("Otto", "")}, {Person: person("Fleur", "")}}}
+	for _, p := range []*lockboxv1.Person{person("Rosa", "N-7"), nil, person("Grace", ""), person("Rosa (admin)", "N-7")} {
+		v.Timeline = append(v.Timeline, &lockboxv1.TimelineEntry{Actor: &lockboxv1.Actor{Person: p}})
+	}
+	for language, want := range map[string][2]string{
+		"en": {"Rosa and Rosa (admin) are accounts of one person", "Grace, Otto and Fleur share the address team@b.example."},
+		"fr": {"Rosa et Rosa (admin) sont", "Grace, Otto et Fleur partagent l’adresse team@b.example."},
+		"ja": {"Rosa、Rosa (admin) は", "Grace、Otto、Fleur のメール アドレスは同じです（team@b.example）。"},
+	} {
+		accounts, err := request(t, language, v).Accounts()
+		if err != nil || len(accounts) != 1 || !strings.HasPrefix(accounts[0], want[0]) {
+			t.Errorf("%s: %q, %v", language, accounts, err)
+		}
+		sharing, err := request(t, language, v).Sharing()
+		if err != nil || len(sharing) != 1 || sharing[0] != want[1] {
+			t.Errorf("%s: %q, %v", language, sharing, err)
+		}
 	}
 }
 

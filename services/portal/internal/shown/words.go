@@ -33,7 +33,8 @@ func Resources(ids []string) []Resource {
 	list := make([]Resource, len(ids))
 	for i, id := range ids {
 		list[i] = Resource{id, id}
-		if name := id[strings.LastIndex(id, "/")+1:]; name != "" {
+		whole := strings.TrimSuffix(id, "/")
+		if name := whole[strings.LastIndex(whole, "/")+1:]; name != "" {
 			list[i].Name = name
 		}
 	}
@@ -45,6 +46,18 @@ func (r Request) Resources() []Resource { return Resources(r.GetIntent().GetReso
 
 // Granted returns the resources that access was granted to.
 func (r Request) Granted() []Resource { return Resources(r.GetGrant().GetResourceIds()) }
+
+// Rights returns what the granted access permits; empty if an earlier version granted it, which did not record that.
+func (r Request) Rights() (string, error) {
+	id := map[lockboxv1.AccessMode]string{
+		lockboxv1.AccessMode_ACCESS_MODE_READ: "read", lockboxv1.AccessMode_ACCESS_MODE_CHANGE: "change",
+		lockboxv1.AccessMode_ACCESS_MODE_ELEVATED: "elevated",
+	}[r.GetGrant().GetMode()]
+	if id == "" {
+		return "", nil
+	}
+	return r.Say.Say("status.mode." + id)
+}
 
 // Narrowed reports whether less was granted than requested.
 func (r Request) Narrowed() bool {
@@ -144,6 +157,10 @@ func (r Request) list(resources []Resource) (string, error) {
 	for i, each := range resources {
 		names[i] = each.Name
 	}
+	return r.names(names)
+}
+
+func (r Request) names(names []string) (string, error) {
 	if len(names) == 1 {
 		return names[0], nil
 	}

@@ -29,6 +29,8 @@ type attempt struct {
 	oidcclient.Attempt
 	// Tenant whose issuer was asked; empty for the provider's.
 	Tenant string `json:"tenant,omitempty"`
+	// Issuer that was asked.
+	Issuer string `json:"issuer,omitempty"`
 	// To is where the browser is redirected after the sign-in.
 	To string `json:"to"`
 	// Subject that must return with a fresh sign-in; empty if anybody may.

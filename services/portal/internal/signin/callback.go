@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/openlockbox/lockbox/pkg/identity/oidcclient"
-	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/prose"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/organisation"
@@ -29,11 +29,12 @@ var (
 func (in *signin) back(v *site.Visit) error {
 	answer := v.R.URL.Query()
 	a, known := in.take(v, answer.Get("state"))
-	whose := in.Organisations.OfTenant(a.Tenant)
-	if !known || whose == nil || owner(in.Organisations, a.To) != whose {
+	whose := in.Of(v.R.Context(), a.Tenant)
+	if !known || whose == nil || owner(organisation.List{*whose}, a.To) == nil ||
+		a.Issuer != "" && a.Issuer != whose.Issuer {
 		return in.failed(v, attempt{}, errUnknown)
 	}
-	at, err := in.issuers[whose.Tenant].open(v.R.Context())
+	at, err := in.at(v.R.Context(), whose)
 	if err != nil {
 		return in.failed(v, a, err)
 	}
@@ -47,6 +48,7 @@ func (in *signin) back(v *site.Visit) error {
 	if err := in.keeper.Begin(v.W, v.R, of(whose, who)); err != nil {
 		return err
 	}
+	in.record(v, whose, who.Token)
 	http.Redirect(v.W, v.R, a.To, http.StatusSeeOther)
 	return nil
 }
@@ -65,7 +67,7 @@ func same(a attempt, who oidcclient.Person) error {
 func of(whose *organisation.Organisation, who oidcclient.Person) session.Session {
 	s := session.Session{Tenant: whose.Tenant, Token: who.Token, Subject: who.Subject, Name: who.Name,
 		Expires: who.Expires}
-	if input.Line("name", s.Name, 1, maxName) != nil {
+	if prose.CheckLine("name", s.Name, 1, maxName) != nil {
 		s.Name = s.Subject
 	}
 	language, _, _ := strings.Cut(strings.ReplaceAll(who.Locale, "_", "-"), "-")
@@ -91,7 +93,7 @@ func (in *signin) failed(v *site.Visit, a attempt, err error) error {
 		return v.R.Context().Err() // the client has disconnected
 	}
 	page := wrong{Kind: "wrong", Retry: a.retry()}
-	if whose := in.Organisations.OfTenant(a.Tenant); whose != nil && a.To != "" {
+	if whose := in.Of(v.R.Context(), a.Tenant); whose != nil && a.To != "" {
 		page.Organisation = whose.Name
 	}
 	if v.Session != nil {

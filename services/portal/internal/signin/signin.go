@@ -13,13 +13,17 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/identity/jwks"
 	"github.com/openlockbox/lockbox/pkg/identity/oidcclient"
 	"github.com/openlockbox/lockbox/pkg/input"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/organisation"
 	"github.com/openlockbox/lockbox/services/portal/internal/session"
 	"github.com/openlockbox/lockbox/services/portal/internal/site"
+	"go.uber.org/zap"
 )
 
 //go:embed all:templates
@@ -30,6 +34,9 @@ const (
 	callbackPath = "/callback"
 	signOutPath  = "/signout"
 )
+
+// recordTimeout limits how long whoever signed in waits until that is recorded.
+const recordTimeout = 2 * time.Second
 
 // farewellTimeout limits how long sign-out waits to learn the issuer's own sign-out URL.
 const farewellTimeout = time.Second
@@ -44,8 +51,11 @@ type signin struct {
 	*site.Site
 	keeper   Keeper
 	pages    *site.Pages
-	issuers  map[string]*issuer // keyed by tenant
+	issuers  map[string]*issuer // of what is configured, keyed by tenant
 	callback string
+
+	mu      sync.Mutex
+	foreign map[[2]string]*issuer // of what tenants registered, keyed by issuer and client
 }
 
 // Mount serves the pages that need no session. url is the portal's public base URL.
@@ -57,6 +67,9 @@ func Mount(mux *http.ServeMux, s *site.Site, keeper Keeper, url string) error {
 	in := &signin{Site: s, keeper: keeper, pages: pages, issuers: map[string]*issuer{}, callback: url + callbackPath}
 	for _, o := range s.Organisations {
 		client := oidcclient.Client{Issuer: o.Issuer, ID: o.ClientID, Now: s.Now}
+		if client.RootCAs, err = jwks.Roots(o.CAFile); err != nil {
+			return fmt.Errorf("portal: %s: authorities of its issuer: %w", o.Name, err)
+		}
 		if o.ClientSecretFile != "" {
 			if client.Secret, err = o.ClientSecretFile.Read(); err != nil {
 				return fmt.Errorf("portal: %s: %w", o.Name, err)
@@ -73,6 +86,67 @@ func Mount(mux *http.ServeMux, s *site.Site, keeper Keeper, url string) error {
 	return nil
 }
 
+// mostForeign limits how many issuers of registered organisations are remembered.
+const mostForeign = 1024
+
+// at returns the issuer of an organisation, as it describes itself.
+func (in *signin) at(ctx context.Context, whose *organisation.Organisation) (*oidcclient.Issuer, error) {
+	if !whose.Foreign {
+		return in.issuers[whose.Tenant].open(ctx)
+	}
+	key := [2]string{whose.Issuer, whose.ClientID}
+	in.mu.Lock()
+	i := in.foreign[key]
+	if i == nil {
+		through, err := jwks.Transport(whose.Issuer)
+		if err != nil {
+			in.mu.Unlock()
+			return nil, err
+		}
+		if in.foreign == nil || len(in.foreign) >= mostForeign {
+			in.foreign = map[[2]string]*issuer{}
+		}
+		i = &issuer{client: oidcclient.Client{Issuer: whose.Issuer, ID: whose.ClientID, Now: in.Now, Transport: through}}
+		in.foreign[key] = i
+	}
+	in.mu.Unlock()
+	return i.open(ctx)
+}
+
+// owner returns the organisation that a URL belongs to, configured or registered; nil if it is none's.
+func (in *signin) owner(v *site.Visit, to string) *organisation.Organisation {
+	if whose := owner(in.Organisations, to); whose != nil {
+		return whose
+	}
+	below, is := strings.CutPrefix(to, "/t/")
+	end := strings.IndexAny(below, "/?")
+	if end < 0 {
+		end = len(below)
+	}
+	if !is {
+		return nil
+	}
+	whose := in.Registered.OfTenant(v.R.Context(), below[:end])
+	if whose == nil || owner(organisation.List{*whose}, to) == nil {
+		return nil
+	}
+	return whose
+}
+
+// record says that somebody of a customer signed in: it ends what the provider may do for customers that nobody can
+// sign in to (R65). If it cannot be said, the first command says it.
+func (in *signin) record(v *site.Visit, whose *organisation.Organisation, token string) {
+	if whose.Tenant == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(v.R.Context(), recordTimeout)
+	defer cancel()
+	if _, err := in.Caller.Do(ctx, token, &lockboxv1.Command{Tenant: whose.Tenant,
+		Action: &lockboxv1.Command_SignIn{SignIn: &lockboxv1.SignIn{}}}); err != nil {
+		v.Log.Warn("a sign-in was not recorded", zap.String("tenant", whose.Tenant), zap.Error(err))
+	}
+}
+
 // home redirects visitors of the root path.
 func (*signin) home(v *site.Visit) error {
 	to := site.SignInPath
@@ -86,7 +160,7 @@ func (*signin) home(v *site.Visit) error {
 // ask redirects to the issuer of the organisation whose page was requested, or asks for the visitor's organisation.
 func (in *signin) ask(v *site.Visit) error {
 	to := v.R.URL.Query().Get("to")
-	whose := owner(in.Organisations, to)
+	whose := in.owner(v, to)
 	if v.Session != nil && v.R.URL.Query().Has(site.AgainParameter) {
 		if whose == nil || whose.Tenant != v.Session.Tenant {
 			to = v.Path()
@@ -135,8 +209,8 @@ type leaving struct {
 // first read why they are asked again. It is a page rather than a redirect because browsers do not let a form's
 // response lead to another site through any number of redirects (form-action).
 func (in *signin) leave(v *site.Visit, whose *organisation.Organisation, a attempt, ask url.Values) error {
-	a.Tenant, a.Begun = whose.Tenant, v.Now()
-	at, err := in.issuers[whose.Tenant].open(v.R.Context())
+	a.Tenant, a.Issuer, a.Begun = whose.Tenant, whose.Issuer, v.Now()
+	at, err := in.at(v.R.Context(), whose)
 	if err != nil {
 		return in.failed(v, a, err)
 	}
@@ -172,7 +246,7 @@ func (in *signin) out(v *site.Visit) error {
 	if left.Organisation != nil {
 		soon, cancel := context.WithTimeout(v.R.Context(), farewellTimeout)
 		defer cancel()
-		if at, err := in.issuers[left.Tenant].open(soon); err == nil && at.EndSession != "" {
+		if at, err := in.at(soon, left.Organisation); err == nil && at.EndSession != "" {
 			left.There = at.EndSession + "?" + url.Values{"client_id": {at.ID}}.Encode()
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/journal/journaltest"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
@@ -77,11 +78,14 @@ func TestSomebodySignsInByEMailAddress(t *testing.T) {
 		"": "This is not an e-mail address", "grace": "This is not an e-mail address",
 		"a@b@meadowbank.example":        "This is not an e-mail address",
 		`"><script>@meadowbank.example`: "This is not an e-mail address",
-		"grace@other.example":           "No organisation signs in here", "grace@example": "", "x@sub.meadowbank.example": "No organisation signs in here",
+		"grace@other.example":           "No organisation signs in here",
+		"x@sub.meadowbank.example":      "No organisation signs in here",
+		"grace@example":                 "",
 	} {
 		p := w.browser(t).post("/signin", url.Values{"email": {email}}, "/signin")
 		shows(t, email, p, http.StatusBadRequest, want)
-		if strings.Contains(p.body, "<script>") || len(p.cookies) > 0 || !strings.Contains(p.body, `aria-describedby="email-wrong"`) {
+		if strings.Contains(p.body, "<script>") || len(p.cookies) > 0 ||
+			!strings.Contains(p.body, `aria-describedby="email-wrong"`) {
 			t.Errorf("%s: %v %s", email, p.cookies, p.body)
 		}
 	}
@@ -103,12 +107,15 @@ func TestAnAnswerThatIsNotToOurQuestionSignsNobodyIn(t *testing.T) {
 		text   string
 		again  bool // the same browser may still finish it
 	}{
-		"no state":                {change("state", ""), 400, "This sign-in is over", true},
-		"another state":           {change("state", "other"), 400, "This sign-in is over", true},
-		"declined":                {func(q url.Values) { q.Del("code"); q.Set("error", "access_denied") }, 403, "You did not sign in", false},
-		"refused":                 {func(q url.Values) { q.Del("code"); q.Set("error", "server_error") }, 403, "server_error", false},
-		"refused, in markup":      {change("error", "<b>"), 403, "Your organisation does not sign you in", false},
-		"another issuer":          {change("iss", w.issuers.TenantIssuer("sakura").GetUrl()), 403, "cannot be trusted", false},
+		"no state":      {change("state", ""), 400, "This sign-in is over", true},
+		"another state": {change("state", "other"), 400, "This sign-in is over", true},
+		"declined": {func(q url.Values) { q.Del("code"); q.Set("error", "access_denied") }, 403,
+			"You did not sign in", false},
+		"refused": {func(q url.Values) { q.Del("code"); q.Set("error", "server_error") }, 403,
+			"server_error", false},
+		"refused, in markup": {change("error", "<b>"), 403, "Your organisation does not sign you in", false},
+		"another issuer": {change("iss", w.issuers.TenantIssuer("sakura").GetUrl()), 403,
+			"cannot be trusted", false},
 		"an issuer without name":  {change("iss", ""), 403, "cannot be trusted", false},
 		"no code":                 {change("code", ""), 403, "Your organisation does not sign you in", false},
 		"a code that nobody gave": {change("code", "x"), 403, "Your organisation does not sign you in", false},
@@ -266,7 +273,8 @@ func TestAnIssuerThatIsDownHoldsUpItsOwnPeopleOnly(t *testing.T) {
 	w.down.Store(true)
 	p := b.get("/signin?to=/t/meadowbank/requests/7")
 	shows(t, "down", p, http.StatusServiceUnavailable, "The sign-in of Meadow Bank cannot be reached")
-	shows(t, "down, by address", b.post("/signin", url.Values{"email": {"grace@meadowbank.example"}}, ""), http.StatusServiceUnavailable, "cannot be reached")
+	shows(t, "down, by address", b.post("/signin", url.Values{"email": {"grace@meadowbank.example"}}, ""),
+		http.StatusServiceUnavailable, "cannot be reached")
 	w.down.Store(false)
 	shows(t, "another", b.get("/signin?to=/t/sakura"), http.StatusOK, "sign-in of Sakura Health")
 	w.after(5 * time.Second)
@@ -282,7 +290,7 @@ func TestAnIssuerThatIsDownHoldsUpItsOwnPeopleOnly(t *testing.T) {
 
 func TestWithoutTheBusNobodyIsSignedInOrOut(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newWorldOn(t, journaltest.Start(t, 1))
 	b, other := w.browser(t), w.browser(t)
 	b.signIn("otto", "/t/meadowbank")
 	back := other.choose(other.get("/signin?to=/t/meadowbank"), "grace")
@@ -310,7 +318,8 @@ func TestWhoHasJustSignedInAndIsNotAcceptedIsToldSo(t *testing.T) {
 	p := b.follow(b.get(b.choose(leaving, "otto")))
 	shows(t, "just now", p, http.StatusUnauthorized, "not trusted here")
 	w.after(time.Minute)
-	if p := b.get("/t/meadowbank/asks"); p.status != http.StatusSeeOther || p.location != "/signin?to=%2Ft%2Fmeadowbank%2Fasks" {
+	if p := b.get("/t/meadowbank/asks"); p.status != http.StatusSeeOther ||
+		p.location != "/signin?to=%2Ft%2Fmeadowbank%2Fasks" {
 		t.Errorf("later: %d %s", p.status, p.location)
 	}
 }

@@ -1,6 +1,7 @@
 package signin_test
 
 import (
+	"context"
 	"fmt"
 	"html"
 	"io"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/journal/journaltest"
+	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/lockbox/demo/devissuer"
 	"github.com/openlockbox/lockbox/services/portal/internal/organisation"
@@ -62,14 +64,25 @@ type world struct {
 	active  atomic.Int32 // the copy that answers
 	copies  []http.Handler
 	backend *sitetest.Backend
+	// registered are the customers whose sign-in is in their own events.
+	registered map[string]*lockboxv1.SignInOptions
 	// approve is what pages do with the refusal of a decision.
 	approve func(v *site.Visit, err error) error
 }
 
+// shared is the bus of all tests, whose sessions are their own.
+var shared journaltest.Shared
+
+func TestMain(m *testing.M) { shared.Run(m) }
+
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{clock: &clock{now: time.Now().Truncate(time.Second)}, bus: journaltest.Start(t, 1),
-		backend: &sitetest.Backend{}}
+	return newWorldOn(t, shared.Bus(t))
+}
+
+func newWorldOn(t *testing.T, b *journaltest.Bus) *world {
+	t.Helper()
+	w := &world{clock: &clock{now: time.Now().Truncate(time.Second)}, bus: b, backend: &sitetest.Backend{}}
 	server := httptest.NewUnstartedServer(nil)
 	var err error
 	w.issuers, err = devissuer.New(devissuer.Config{
@@ -105,6 +118,13 @@ func (w *world) portal(t *testing.T) http.Handler {
 	t.Helper()
 	s := sitetest.New(t, w.backend, nil)
 	s.Now = w.time
+	s.Registered = &organisation.Registered{Now: w.time,
+		Ask: func(_ context.Context, tenant string) (*lockboxv1.SignInOptions, error) {
+			if o := w.registered[tenant]; o != nil {
+				return o, nil
+			}
+			return nil, refusal.NotFound("", "I9", "there is nothing of that name")
+		}}
 	of := func(tenant, name, issuer string, domains ...string) organisation.Organisation {
 		return organisation.Organisation{Tenant: tenant, Name: name, Issuer: issuer, ClientID: devissuer.ClientID,
 			Domains: domains}

@@ -36,7 +36,9 @@ type Site struct {
 	Caller        Caller
 	Sessions      Sessions
 	Organisations organisation.List
-	Words         *words.Words
+	// Registered are those that are not configured; nil: there are none.
+	Registered *organisation.Registered
+	Words      *words.Words
 	// Provider is the provider's name.
 	Provider string
 	// Secure says that browsers reach the portal by https.
@@ -46,6 +48,15 @@ type Site struct {
 	Counters *observe.Counters
 
 	problems *Pages
+}
+
+// Of returns a tenant's organisation, for an empty name the provider; nil if there is none. What is configured goes
+// before what the tenant registered.
+func (s *Site) Of(ctx context.Context, tenant string) *organisation.Organisation {
+	if o := s.Organisations.OfTenant(tenant); o != nil {
+		return o
+	}
+	return s.Registered.OfTenant(ctx, tenant)
 }
 
 // Prepare parses the site's own pages. It must be called once, before the first visit.

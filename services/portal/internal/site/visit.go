@@ -62,8 +62,8 @@ func (v *Visit) identify() error {
 	if err != nil || current == nil {
 		return err
 	}
-	if v.Organisation = v.Organisations.OfTenant(current.Tenant); v.Organisation == nil {
-		return nil // the organisation was removed from the configuration: treat its people as not signed in
+	if v.Organisation = v.Of(v.R.Context(), current.Tenant); v.Organisation == nil {
+		return nil // the organisation is not known any more: treat its people as not signed in
 	}
 	v.Session = current
 	v.Say = v.speaker(current.Language)
@@ -164,7 +164,7 @@ func (v *Visit) Path(parts ...string) string {
 
 // TenantName returns a customer's display name, or the tenant's ID if it is not configured.
 func (v *Visit) TenantName(tenant string) string {
-	if o := v.Organisations.OfTenant(tenant); o != nil {
+	if o := v.Of(v.R.Context(), tenant); o != nil {
 		return o.Name
 	}
 	return tenant

@@ -93,7 +93,7 @@ Lockbox. It is read anew each time, so that whatever renews it can go on doing s
 	tenant := f.String("tenant", "", "your organisation's `name` at Lockbox (LOCKBOX_TENANT)")
 	token := f.String("token-file", "", "`file` that holds your token (LOCKBOX_TOKEN_FILE)")
 	state := f.String("state", "", "`file` of the last checkpoint seen; without it lockbox-log-<tenant>.json")
-	every := f.Duration("interval", time.Minute, "`how long` between two looks")
+	every := f.Duration("interval", verifier.DefaultInterval, "`how long` between two looks")
 	once := f.Bool("once", false, "look once")
 	if _, err := f.parse(args, env.Out); err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -34,8 +35,11 @@ var ErrNotRunning = errors.New("no Lockbox answers there")
 // Config configures a Client.
 type Config struct {
 	URL string
-	// KeysDir holds <identity>.nk, or <identity>/<identity>.nk if each key has its own directory.
+	// KeysDir holds <identity>.nk, or <identity>/<identity>.nk if each key has its own directory. Without it, a single
+	// <identity>@<copy>.nk is used.
 	KeysDir string
+	// CA is the file of the authority that signed the bus's certificate; empty: the system's.
+	CA string
 	// Tokens returns the caller's token; nil: nobody is signed in.
 	Tokens TokenSource
 	// Timeout is the time to wait for one answer; 0: DefaultTimeout.
@@ -74,13 +78,20 @@ func (c *Client) connect(id bus.Identity) (*nats.Conn, error) {
 	if nc, ok := c.conns[id]; ok {
 		return nc, nil
 	}
-	nc, err := bus.Connect(bus.Connection{URL: c.config.URL, Identity: id, SeedFile: c.seedFile(id)})
+	as, file := c.seedFile(id)
+	nc, err := bus.Connect(bus.Connection{URL: c.config.URL, Identity: as, SeedFile: file, CA: c.config.CA})
+	var key *bus.KeyError
+	var trust *bus.TrustError
 	switch {
+	case errors.As(err, &trust):
+		return nil, err
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
 		return nil, refusal.Forbidden("keys", "bus", "there is no readable key %s.nk in %s", id, c.config.KeysDir)
 	case errors.Is(err, nats.ErrAuthorization):
-		return nil, refusal.Forbidden("keys", "bus", "the bus at %s does not know the key %s.nk in %s", c.config.URL, id,
+		return nil, refusal.Forbidden("keys", "bus", "the bus at %s does not know the key %s.nk in %s", c.config.URL, as,
 			c.config.KeysDir)
+	case errors.As(err, &key):
+		return nil, refusal.Forbidden("keys", "bus", "the key of %s in %s: %v", as, file, key.Err)
 	case err != nil:
 		return nil, fmt.Errorf("%w: %s: %w", ErrNotRunning, c.config.URL, err)
 	}
@@ -88,12 +99,17 @@ func (c *Client) connect(id bus.Identity) (*nats.Conn, error) {
 	return nc, nil
 }
 
-func (c *Client) seedFile(id bus.Identity) string {
-	file := string(id) + ".nk"
-	if nested, err := filepath.Glob(filepath.Join(c.config.KeysDir, string(id), file)); err == nil && len(nested) == 1 {
-		return nested[0]
+// seedFile returns the file of an identity's key, and as whom it connects: the identity, or its only copy here.
+func (c *Client) seedFile(id bus.Identity) (as bus.Identity, file string) {
+	for _, name := range []string{string(id), string(id.Copy("*"))} {
+		for _, pattern := range []string{filepath.Join(name, name), name} {
+			found, err := filepath.Glob(filepath.Join(c.config.KeysDir, pattern+".nk"))
+			if err == nil && len(found) == 1 {
+				return bus.Identity(strings.TrimSuffix(filepath.Base(found[0]), ".nk")), found[0]
+			}
+		}
 	}
-	return filepath.Join(c.config.KeysDir, file)
+	return id, filepath.Join(c.config.KeysDir, bus.SeedFile(id))
 }
 
 // Token returns the caller's token; UNAUTHENTICATED if nobody is signed in.

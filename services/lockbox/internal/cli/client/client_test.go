@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -22,9 +23,11 @@ import (
 // site is a bus with its keys, and nobody who answers.
 type site struct {
 	*testing.T
-	dir    string
-	keys   bus.Keys
-	server *embedded.Server
+	dir  string
+	keys bus.Keys
+	// options are the server's.
+	options bus.ServerOptions
+	server  *embedded.Server
 }
 
 func start(t *testing.T) *site {
@@ -35,8 +38,8 @@ func start(t *testing.T) *site {
 	must(t, err)
 	public, err := s.keys.Public()
 	must(t, err)
-	s.server, err = embedded.Start(t.Context(),
-		bus.ServerOptions{StoreDir: filepath.Join(s.dir, "nats"), PublicKeys: public, Host: "127.0.0.1", Port: -1}, nil)
+	s.options = bus.ServerOptions{StoreDir: filepath.Join(s.dir, "nats"), PublicKeys: public, Host: "127.0.0.1", Port: -1}
+	s.server, err = embedded.Start(t.Context(), s.options, nil)
 	must(t, err)
 	t.Cleanup(s.server.Shutdown)
 	must(t, bus.Provision(t.Context(), s.connect(bus.Provisioner), 1))
@@ -66,7 +69,7 @@ func (s *site) client(timeout time.Duration) *Client {
 func (s *site) commands(answer func(*lockboxv1.Command) *nats.Msg) {
 	s.Helper()
 	nc := s.connect(bus.Orchestrator)
-	_, err := nc.Subscribe(bus.CommandSubject("*"), func(m *nats.Msg) {
+	_, err := nc.Subscribe(bus.AnyCommand, func(m *nats.Msg) {
 		c := new(lockboxv1.Command)
 		if err := proto.Unmarshal(m.Data, c); err != nil {
 			s.Error(err)
@@ -91,6 +94,47 @@ func says(t *testing.T, m proto.Message) *nats.Msg {
 func enable() *lockboxv1.Command {
 	return &lockboxv1.Command{Tenant: "meadowbank",
 		Action: &lockboxv1.Command_EnableLockbox{EnableLockbox: &lockboxv1.EnableLockbox{}}}
+}
+
+func TestACopysKeyIsUsedWhereThereIsNoOther(t *testing.T) {
+	s := start(t)
+	laptop := bus.Client.Copy("laptop")
+	_, err := bus.LoadOrCreateKeys(filepath.Join(s.dir, "keys"), []string{Tool}, laptop)
+	must(t, err)
+	public, err := bus.ReadPublicKeys(filepath.Join(s.dir, "keys"))
+	must(t, err)
+	s.options.PublicKeys = public
+	must(t, s.server.Reload(s.options))
+	c := s.client(5 * time.Second)
+	as := func(dir string, more ...string) string {
+		t.Helper()
+		c := New(c.config)
+		c.config.KeysDir = dir
+		defer c.Close()
+		for _, name := range more {
+			must(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700))
+			must(t, os.Link(filepath.Join(s.dir, "keys", filepath.Base(name)), filepath.Join(dir, name)))
+		}
+		nc, err := c.connect(bus.Client)
+		if err != nil {
+			return err.Error()
+		}
+		return nc.Opts.Name
+	}
+	dir, nested := t.TempDir(), t.TempDir()
+	for what, got := range map[string][2]string{
+		"the only one":       {as(dir, "client@laptop.nk"), "client@laptop"},
+		"in its directory":   {as(nested, "client@laptop/client@laptop.nk"), "client@laptop"},
+		"beside the command": {as(dir, "client.nk"), "client"},
+	} {
+		if got[0] != got[1] {
+			t.Errorf("%s: %s", what, got[0])
+		}
+	}
+	must(t, os.Chmod(filepath.Join(dir, "client.nk"), 0o604)) // #nosec G302 -- this is what is refused
+	if said := as(dir); !strings.Contains(said, filepath.Join(dir, "client.nk")+": others may read") {
+		t.Errorf("a key that others may read: %s", said)
+	}
 }
 
 func TestACommandCarriesIDAndToken(t *testing.T) {
@@ -254,7 +298,7 @@ func TestAnIntentIsStoredWhetherOrNotSomebodyEvaluatesIt(t *testing.T) {
 		in := <-stored
 		got := new(lockboxv1.AccessIntent)
 		must(t, proto.Unmarshal(in.Data, got))
-		if got.GetId() != intentID || got.GetToken() != "a.token.here" || in.Subject != "lockbox.intent.console.meadowbank" {
+		if got.GetId() != intentID || got.GetToken() != "a.token.here" || in.Subject != "lockbox.intent.console._" {
 			t.Errorf("stored was %v on %s", got, in.Subject)
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -132,9 +131,12 @@ type Claims struct {
 	MultiFactor      bool
 	IsolatedIdentity bool
 	ExpiresAt        time.Time
+	// AuthenticatedAt is when they signed in; zero if the token does not say.
+	AuthenticatedAt time.Time
 }
 
-// ReadClaims reads a token's claims without verifying its signature.
+// ReadClaims reads a token's claims without verifying its signature. What has another form than it should is left out:
+// only the services say whether a token is good.
 func ReadClaims(token string) (Claims, error) {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
@@ -144,49 +146,59 @@ func ReadClaims(token string) (Claims, error) {
 	if err != nil {
 		return Claims{}, errNotJWT()
 	}
-	var c struct {
-		Issuer   string      `json:"iss"`
-		Subject  string      `json:"sub"`
-		Audience audience    `json:"aud"`
-		Expires  json.Number `json:"exp"`
-		Name     string      `json:"name"`
-		Email    string      `json:"email"`
-		Employer string      `json:"employer"`
-		Locale   string      `json:"locale"`
-		Groups   []string    `json:"groups"`
-		Methods  []string    `json:"amr"`
-		Isolated bool        `json:"isolated_identity"`
-	}
-	if err := json.Unmarshal(payload, &c); err != nil {
+	var all map[string]json.RawMessage
+	if err := json.Unmarshal(payload, &all); err != nil || all == nil {
 		return Claims{}, errNotJWT()
 	}
-	claims := Claims{
-		Issuer: c.Issuer, Subject: c.Subject, Audience: c.Audience, Name: c.Name, Email: c.Email, Employer: c.Employer,
-		Language: c.Locale, Groups: c.Groups, MultiFactor: slices.Contains(c.Methods, "mfa"), IsolatedIdentity: c.Isolated,
+	c := Claims{
+		Issuer: text(all["iss"]), Subject: text(all["sub"]), Audience: texts(all["aud"]), Name: text(all["name"]),
+		Email: text(all["email"]), Employer: text(all["employer"]), Language: text(all["locale"]),
+		Groups: texts(all["groups"]), MultiFactor: slices.Contains(texts(all["amr"]), "mfa"),
+		IsolatedIdentity: string(all["isolated_identity"]) == "true",
 	}
-	if seconds, err := c.Expires.Float64(); err == nil {
-		claims.ExpiresAt = time.Unix(int64(seconds), 0)
+	c.ExpiresAt, c.AuthenticatedAt = instant(all["exp"]), instant(all["auth_time"])
+	return c, nil
+}
+
+// instant returns a claim that is a time, as a number or as a text that is one; otherwise zero.
+func instant(raw json.RawMessage) time.Time {
+	var n json.Number
+	if json.Unmarshal(raw, &n) != nil {
+		return time.Time{}
 	}
-	return claims, nil
+	seconds, err := n.Float64()
+	if err != nil {
+		return time.Time{}
+	}
+	return time.Unix(int64(seconds), 0)
+}
+
+// text returns a claim that is a text, or a list of one; otherwise nothing.
+func text(raw json.RawMessage) string {
+	if list := texts(raw); len(list) == 1 {
+		return list[0]
+	}
+	return ""
+}
+
+// texts returns the texts of a claim: issuers write one of them as such, or as a list (RFC 7519 §4.1.3).
+func texts(raw json.RawMessage) (list []string) {
+	var one string
+	if json.Unmarshal(raw, &one) == nil && len(raw) > 0 && raw[0] == '"' {
+		return []string{one}
+	}
+	var members []any
+	if json.Unmarshal(raw, &members) != nil {
+		return nil
+	}
+	for _, m := range members {
+		if s, ok := m.(string); ok {
+			list = append(list, s)
+		}
+	}
+	return list
 }
 
 func errNotJWT() error {
 	return refusal.Unauthenticated("token", "R13", "what should be a token is not a JSON Web Token")
-}
-
-// audience is a string or a list of strings (RFC 7519 §4.1.3).
-type audience []string
-
-func (a *audience) UnmarshalJSON(data []byte) error {
-	var one string
-	if err := json.Unmarshal(data, &one); err == nil {
-		*a = audience{one}
-		return nil
-	}
-	var many []string
-	if err := json.Unmarshal(data, &many); err != nil {
-		return errors.New("the audience is neither a string nor a list")
-	}
-	*a = many
-	return nil
 }

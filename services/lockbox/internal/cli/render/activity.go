@@ -45,7 +45,7 @@ func Event(l Look, sequence uint64, e *lockboxv1.Event) string {
 	}
 	p := &page{Look: l}
 	where := strings.Join([]string{
-		l.paint(dim, padLeft(uintText(sequence), sequenceWidth)), l.local(e.GetTime().AsTime()).Format(time.DateTime),
+		l.paint(dim, position(sequence)), l.local(e.GetTime().AsTime()).Format(time.DateTime),
 		pad(Clean(e.GetTenant()), 12), l.paint(accent, about) + strings.Repeat(" ", max(0, 24-width(about))),
 	}, gap)
 	action := l.paint(entryPaint(entry.GetType()), Clean(entry.GetAction()))
@@ -64,12 +64,33 @@ const sequenceWidth = 8
 func DeadLetter(l Look, sequence uint64, stored time.Time, d *lockboxv1.DeadLetter) string {
 	p := &page{Look: l}
 	p.line(strings.Join([]string{
-		l.paint(dim, padLeft(uintText(sequence), sequenceWidth)), l.local(stored).Format(time.DateTime),
+		l.paint(dim, position(sequence)), l.local(stored).Format(time.DateTime),
 		Clean(d.GetService()),
 		l.paint(accent, Clean(d.GetSubject())), fmt.Sprintf("%d bytes", len(d.GetData())),
 	}, gap))
 	why := d.GetRefusal()
 	p.hang(strings.Repeat(" ", sequenceWidth)+gap, plain,
 		fmt.Sprintf("%s (%s): %s", Clean(why.GetField()), Clean(why.GetRule()), Clean(why.GetMessage())))
+	return p.String()
+}
+
+// UnreadableLetter renders a message among the dead letters that is none.
+func UnreadableLetter(l Look, sequence uint64, stored time.Time, subject string, size int) string {
+	p := &page{Look: l}
+	p.line(strings.Join([]string{
+		l.paint(dim, position(sequence)), l.local(stored).Format(time.DateTime),
+		l.paint(accent, Clean(subject)), fmt.Sprintf("%d bytes that are not a dead letter", size),
+	}, gap))
+	return p.String()
+}
+
+// Stray renders a message of the stream that is not an event.
+func Stray(l Look, sequence uint64, stored time.Time, subject string, size int, hash string, aside string) string {
+	p := &page{Look: l}
+	p.line(strings.Join([]string{
+		l.paint(dim, position(sequence)), l.local(stored).Format(time.DateTime),
+		l.paint(accent, Clean(subject)), fmt.Sprintf("%d bytes that are not an event", size),
+	}, gap))
+	p.hang(strings.Repeat(" ", sequenceWidth)+gap, plain, "SHA-256 "+hash+", "+Clean(aside))
 	return p.String()
 }

@@ -119,6 +119,8 @@ func activeRequest() *lockboxv1.RequestView {
 	v.Grant = &lockboxv1.AccessGranted{
 		StartsAt: ago(10 * time.Minute), EndsAt: timestamppb.New(now.Add(110 * time.Minute)),
 		ResourceIds: v.Intent.GetResourceIds(), Waiver: lockboxv1.Waiver_WAIVER_PREVIEW_NOT_SIGNED_UP,
+		ResourceType: v.Intent.GetResourceType(), Scenario: v.Intent.GetScenario(),
+		Mode: lockboxv1.AccessMode_ACCESS_MODE_ELEVATED,
 	}
 	v.Timeline = append(v.Timeline, entry(60, 10*time.Minute, "AccessGranted", "Grant Access", system,
 		"Access began, for 2h."))

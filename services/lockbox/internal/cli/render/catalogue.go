@@ -10,10 +10,12 @@ import (
 
 // CatalogueService is a resource type of the catalogue, for JSON and YAML output.
 type CatalogueService struct {
-	Type      string              `json:"type"`
-	Name      string              `json:"name"`
-	Reference string              `json:"reference"`
-	Stage     string              `json:"stage"`
+	Type      string `json:"type"`
+	Name      string `json:"name"`
+	Reference string `json:"reference"`
+	Stage     string `json:"stage"`
+	// Paths are what the ids of these resources look like, below the subscription or tenant.
+	Paths     []string            `json:"paths"`
 	Scenarios []CatalogueScenario `json:"scenarios"`
 	// Migration is set only if the resource type is not supported.
 	Migration   string `json:"migration"`
@@ -32,13 +34,21 @@ type CatalogueScenario struct {
 // ServiceOf converts a resource type for JSON and YAML output.
 func ServiceOf(s catalogue.Service) CatalogueService {
 	v := CatalogueService{
-		Type: s.Type, Name: s.Name, Reference: s.Reference, Stage: s.Stage.String(), Scenarios: []CatalogueScenario{},
-		Migration: s.Migration, Replacement: s.Replacement,
+		Type: s.Type, Name: s.Name, Reference: s.Reference, Stage: s.Stage.String(), Paths: pathsOf(s),
+		Scenarios: []CatalogueScenario{}, Migration: s.Migration, Replacement: s.Replacement,
 	}
 	for _, sc := range s.Scenarios {
 		v.Scenarios = append(v.Scenarios, CatalogueScenario{sc.ID, sc.Name, sc.CustomerData, sc.Elevated, sc.Scope.String()})
 	}
 	return v
+}
+
+func pathsOf(s catalogue.Service) []string {
+	paths := make([]string, len(s.Paths))
+	for i, p := range s.Paths {
+		paths[i] = p.String()
+	}
+	return paths
 }
 
 // Services renders the list of a catalogue's resource types.
@@ -69,6 +79,9 @@ func Service(l Look, s catalogue.Service) string {
 		if f[1] != "" {
 			p.field(f[0], Clean(f[1]))
 		}
+	}
+	if len(s.Paths) > 0 {
+		p.field("Path", pathsOf(s)...)
 	}
 	if len(s.Scenarios) == 0 {
 		return p.String()

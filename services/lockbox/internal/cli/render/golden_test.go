@@ -228,6 +228,26 @@ func TestHostileTextSteersNoTerminal(t *testing.T) {
 	}
 }
 
+func TestAccountsOfOnePersonAndSharedAddressesAreShown(t *testing.T) {
+	v := notifiedRequest()
+	v.Lockbox.Approvers[2].Person.Email = "OTTO@meadowbank.example"
+	again := engineer()
+	again.Person.Subject, again.Person.DisplayName, again.Person.Human = "erin-admin", "Erin Ellis (officer)", "N-7"
+	for _, e := range v.GetTimeline() {
+		if e.GetActor().GetPerson().GetSubject() == "erin" {
+			e.Actor.Person.Human = "N-7"
+		}
+	}
+	v.Timeline = append(v.Timeline, entry(60, time.Hour, "AccessRevoked", "Revoke Access", again, "Access was revoked."))
+	shown := Request(looks(t)["pipe"], v)
+	for _, want := range []string{"Otto Owens and 田中 健二 share the address otto@meadowbank.example.",
+		"Erin Ellis and Erin Ellis (officer), accounts of one person, who counts once"} {
+		if !strings.Contains(shown, want) {
+			t.Errorf("%q is missing in\n%s", want, shown)
+		}
+	}
+}
+
 func TestCountdownsPromiseNoMoreThanThereIs(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		0: "0s", time.Second - 1: "0s", 59*time.Second + 999*time.Millisecond: "59s", time.Minute: "1m",

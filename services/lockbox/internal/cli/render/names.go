@@ -133,4 +133,5 @@ func ShortID(id string) string {
 
 func uintText(n uint64) string { return strconv.FormatUint(n, 10) }
 
-func padLeft(s string, n int) string { return strings.Repeat(" ", max(0, n-width(s))) + s }
+// position formats a sequence of the stream, right-aligned.
+func position(sequence uint64) string { return fmt.Sprintf("%*d", sequenceWidth, sequence) }

@@ -246,6 +246,7 @@ func (p *page) about(v *lockboxv1.RequestView) {
 		p.field("Access for", Duration(d.AsDuration()))
 	}
 	p.field("Submitted", p.Stamp(v.GetCreatedAt()))
+	p.accounts(v)
 }
 
 func employed(a *lockboxv1.Actor) string {
@@ -365,7 +366,33 @@ func (p *page) approvers(v *lockboxv1.RequestView) {
 			p.decision(d, "")
 		}
 	}
+	for _, sharing := range tenant.SharedAddresses(n.GetApprovers()) {
+		p.line(fmt.Sprintf("  %s share the address %s.", people(sharing), Clean(sharing[0].GetEmail())))
+	}
 	p.excluded(n.GetExcluded())
+}
+
+func people(list []*lockboxv1.Person) string {
+	names := make([]string, len(list))
+	for i, each := range list {
+		names[i] = PersonName(each)
+	}
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " and " + names[last]
+}
+
+// accounts names those who acted, or were asked, with several accounts, which count as one person.
+func (p *page) accounts(v *lockboxv1.RequestView) {
+	var acted []*lockboxv1.Person
+	for _, a := range v.GetLockbox().GetApprovers() {
+		acted = append(acted, a.GetPerson())
+	}
+	for _, e := range v.GetTimeline() {
+		acted = append(acted, e.GetActor().GetPerson())
+	}
+	for _, accounts := range tenant.OneHuman(acted) {
+		p.field("One person", people(accounts)+", accounts of one person, who counts once")
+	}
 }
 
 func (p *page) excluded(list []*lockboxv1.ExcludedAssignment) {
@@ -393,11 +420,27 @@ func (p *page) grant(v *lockboxv1.RequestView) {
 		ids[i] = Clean(id)
 	}
 	p.field("To", ids...)
+	if g.GetMode() != lockboxv1.AccessMode_ACCESS_MODE_UNSPECIFIED {
+		p.field("For", Clean(what(v)))
+		p.field("Rights", rights(g.GetMode()))
+	}
 	if w := g.GetWaiver(); w != lockboxv1.Waiver_WAIVER_UNSPECIFIED {
 		p.field("Basis", "the customer was not asked: "+strings.ToLower(sentence(w.String(), "WAIVER_")))
 	} else {
 		p.field("Basis", "the customer approved")
 	}
+}
+
+func rights(m lockboxv1.AccessMode) string {
+	switch m {
+	case lockboxv1.AccessMode_ACCESS_MODE_READ:
+		return "read only"
+	case lockboxv1.AccessMode_ACCESS_MODE_CHANGE:
+		return "read and change"
+	case lockboxv1.AccessMode_ACCESS_MODE_ELEVATED:
+		return "administrator rights"
+	}
+	return "unknown to this version"
 }
 
 func (p *page) questions(v *lockboxv1.RequestView) {

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/openlockbox/lockbox/pkg/reason"
+	"github.com/openlockbox/lockbox/pkg/resource"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
@@ -19,13 +20,17 @@ func Tenant(l Look, v *lockboxv1.TenantView) string {
 		p.painted("Lockbox", warn, "off: access to customer data is decided by the provider alone (R2)")
 	}
 	p.field("Support plan", tenant.PlanName(v.GetPlan()))
-	p.field("Signs in at", Clean(v.GetIssuer()))
+	p.signIn(v)
+	p.issuerKeys(v)
 	for i, resourceType := range v.GetPreviews() {
 		label := "Previews"
 		if i > 0 {
 			label = ""
 		}
 		p.field(label, Clean(resourceType))
+	}
+	if v.GetSettings() == nil {
+		return p.String() // onboarding sees no more
 	}
 	p.settings(v.GetSettings())
 	p.heading("Roles of the tenant")
@@ -35,6 +40,61 @@ func Tenant(l Look, v *lockboxv1.TenantView) string {
 		p.assignments(s.GetAssignments())
 	}
 	return p.String()
+}
+
+// signIn shows where people sign in, and a change that waits, to which it gives the commands.
+func (p *page) signIn(v *lockboxv1.TenantView) {
+	p.field("Signs in at", Clean(v.GetIssuer()))
+	var former []string
+	for _, f := range v.GetSignIn().GetFormer() {
+		former = append(former, Clean(f.GetUrl()))
+	}
+	if len(former) > 0 {
+		p.field("Also accepted", append(former, "until an administrator ends it (lockbox tenant issuer finish)")...)
+	}
+	c := v.GetSignIn().GetPending()
+	if c == nil {
+		return
+	}
+	what := []string{signInRoutes[c.GetRoute()] + ", proposed by " + PersonName(c.GetProposedBy().GetPerson()) + " on " +
+		p.minute(c.GetProposedAt())}
+	if url := c.GetChange().GetIssuer().GetUrl(); url != "" {
+		what = append(what, "to sign in at "+Clean(url))
+	}
+	for _, a := range c.GetChange().GetAdministrators() {
+		what = append(what, "Global Administrator "+PersonName(a)+", "+Clean(a.GetEmail()))
+	}
+	what = append(what, "because: "+Clean(c.GetChange().GetReason()))
+	if c.GetConfirmedBy() != nil {
+		what = append(what, "confirmed by "+PersonName(c.GetConfirmedBy().GetPerson()))
+	}
+	if c.GetDueAt() != nil {
+		what = append(what, "made on "+p.minute(c.GetDueAt())+" unless it is stopped")
+	} else {
+		what = append(what, "made once a second person confirms it")
+	}
+	p.painted("Change waits", warn, what[0])
+	for _, line := range append(what[1:], "id "+Clean(c.GetChangeId())) {
+		p.field("", line)
+	}
+}
+
+var signInRoutes = map[lockboxv1.SignInRoute]string{
+	lockboxv1.SignInRoute_SIGN_IN_ROUTE_CORRECTION: "correction by the provider",
+	lockboxv1.SignInRoute_SIGN_IN_ROUTE_CUSTOMER:   "change by the tenant itself",
+	lockboxv1.SignInRoute_SIGN_IN_ROUTE_RECOVERY:   "recovery by the provider",
+}
+
+// issuerKeys warns of keys of the issuer that cannot be used.
+func (p *page) issuerKeys(v *lockboxv1.TenantView) {
+	label := "Keys passed over"
+	for _, k := range v.GetIssuerKeysPassedOver() {
+		p.painted(label, warn, Clean(k))
+		label = ""
+	}
+	if len(v.GetIssuerKeysPassedOver()) > 0 && v.GetIssuerKeys() == 0 {
+		p.painted("Keys", bad, "none can be used: nobody who signs in there is recognised")
+	}
 }
 
 // Settings renders a tenant's settings.
@@ -90,7 +150,7 @@ func Roles(l Look, v *lockboxv1.TenantView, where string) string {
 		add("tenant", v.GetAssignments())
 	}
 	for _, s := range v.GetSubscriptions() {
-		if where == "" || where == s.GetSubscriptionId() {
+		if where == "" || resource.Fold(where) == resource.Fold(s.GetSubscriptionId()) {
 			add(s.GetSubscriptionId(), s.GetAssignments())
 		}
 	}

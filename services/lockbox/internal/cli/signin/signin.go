@@ -6,6 +6,7 @@ package signin
 import (
 	"context"
 	"crypto/subtle"
+	"crypto/x509"
 	"fmt"
 	"net"
 	"net/http"
@@ -32,28 +33,35 @@ const (
 type Client struct {
 	Issuer string
 	ID     string
-	Now    func() time.Time
+	// RootCAs are the certificate authorities accepted for the issuer's server; nil: the system's.
+	RootCAs *x509.CertPool
+	Now     func() time.Time
 	// MaxAge is the maximum time since the user last authenticated at the issuer, in whole seconds; an older session
 	// must authenticate again. It applies to Browser only; nil: the issuer decides.
 	MaxAge *time.Duration
+	// Port is where the browser comes back to on this machine, for issuers that know exact addresses only; 0: any free
+	// one.
+	Port uint16
 }
 
 // open fetches the issuer's endpoints.
 func (c Client) open(ctx context.Context) (*oidcclient.Issuer, error) {
-	return oidcclient.Client{Issuer: c.Issuer, ID: c.ID, Now: c.Now}.Discover(ctx)
+	return oidcclient.Client{
+		Issuer: c.Issuer, ID: c.ID, Offline: true, RootCAs: c.RootCAs, Now: c.Now,
+	}.Discover(ctx)
 }
 
-// Browser signs the user in at the URL passed to show, and returns the ID token.
-func (c Client) Browser(ctx context.Context, show func(address string) error) (string, error) {
+// Browser signs the user in at the URL passed to show, and returns who they are, with the ID token.
+func (c Client) Browser(ctx context.Context, show func(address string) error) (oidcclient.Person, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, Patience, errTooLate())
 	defer cancel()
 	issuer, err := c.open(ctx)
 	if err != nil {
-		return "", err
+		return oidcclient.Person{}, err
 	}
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:"+strconv.Itoa(int(c.Port)))
 	if err != nil {
-		return "", fmt.Errorf("listening for the redirect: %w", err)
+		return oidcclient.Person{}, fmt.Errorf("listening for the redirect: %w", err)
 	}
 	redirect := "http://" + listener.Addr().String() + callbackPath
 	begun := c.Now()
@@ -73,13 +81,13 @@ func (c Client) Browser(ctx context.Context, show func(address string) error) (s
 		_ = server.Close()
 	}()
 	if err := show(address); err != nil {
-		return "", err
+		return oidcclient.Person{}, err
 	}
 	select {
 	case <-ctx.Done():
-		return "", context.Cause(ctx)
+		return oidcclient.Person{}, context.Cause(ctx)
 	case out := <-w.done:
-		return out.token, out.err
+		return out.who, out.err
 	}
 }
 
@@ -127,8 +135,8 @@ type waiting struct {
 }
 
 type outcome struct {
-	token string
-	err   error
+	who oidcclient.Person
+	err error
 }
 
 // ServeHTTP handles the redirect from the issuer. A request without our state is not a response to us: it is rejected,
@@ -153,7 +161,7 @@ func (w *waiting) ServeHTTP(out http.ResponseWriter, r *http.Request) {
 		} else {
 			page(out, http.StatusOK, "You are signed in as "+who.Name+".", "Go back to your terminal. You can close this page.")
 		}
-		w.done <- outcome{who.Token, err}
+		w.done <- outcome{who, err}
 	})
 	if !first {
 		page(out, http.StatusBadRequest, "This sign-in is over.", "You can close this page.")
@@ -164,36 +172,44 @@ func (w *waiting) ServeHTTP(out http.ResponseWriter, r *http.Request) {
 // offers one.
 type Code struct{ Text, Page, Complete string }
 
-// Device signs the user in with the code passed to show, and returns the ID token.
-func (c Client) Device(ctx context.Context, show func(Code) error) (string, error) {
+// Device signs the user in with the code passed to show, and returns who they are, with the ID token.
+func (c Client) Device(ctx context.Context, show func(Code) error) (oidcclient.Person, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, Patience, errTooLate())
 	defer cancel()
 	issuer, err := c.open(ctx)
 	if err != nil {
-		return "", err
+		return oidcclient.Person{}, err
 	}
 	oauth := issuer.OAuth()
 	if oauth.Endpoint.DeviceAuthURL == "" {
-		return "", refusal.Invalid("device", rule, "%s signs nobody in with a code", c.Issuer)
+		return oidcclient.Person{}, refusal.Invalid("device", rule, "%s signs nobody in with a code", c.Issuer)
 	}
 	d, err := oauth.DeviceAuth(issuer.Context(ctx))
 	if err != nil {
-		return "", issuer.Failed(ctx, err)
+		return oidcclient.Person{}, issuer.Failed(ctx, err)
 	}
 	if !oidcclient.Trustworthy(d.VerificationURI) {
-		return "", issuer.Misleads()
+		return oidcclient.Person{}, issuer.Misleads()
 	}
 	if err := show(Code{d.UserCode, d.VerificationURI, d.VerificationURIComplete}); err != nil {
-		return "", err
+		return oidcclient.Person{}, err
 	}
 	answer, err := oauth.DeviceAccessToken(issuer.Context(ctx), d)
 	switch {
 	// The library waits by the wall clock, so this check uses it too.
 	case err != nil && ctx.Err() == nil && !d.Expiry.IsZero() && !time.Now().Before(d.Expiry):
-		return "", issuer.Failed(ctx, &oauth2.RetrieveError{ErrorCode: "expired_token"})
+		return oidcclient.Person{}, issuer.Failed(ctx, &oauth2.RetrieveError{ErrorCode: "expired_token"})
 	case err != nil:
-		return "", issuer.Failed(ctx, err)
+		return oidcclient.Person{}, issuer.Failed(ctx, err)
 	}
-	who, err := issuer.Identify(ctx, answer, "")
-	return who.Token, err
+	return issuer.Identify(ctx, answer, "")
+}
+
+// Renew gets another token for a sign-in that is kept, without a browser.
+func (c Client) Renew(ctx context.Context, was oidcclient.Person) (oidcclient.Person, error) {
+	issuer, err := c.open(ctx)
+	if err != nil {
+		return oidcclient.Person{}, err
+	}
+	return issuer.Renew(ctx, was)
 }

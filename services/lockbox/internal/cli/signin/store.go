@@ -13,7 +13,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/identity/oidcclient"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/client"
 )
 
@@ -37,6 +39,8 @@ type Saved struct {
 	Issuer   string `json:"issuer"`
 	ClientID string `json:"client_id"`
 	Token    string `json:"token"`
+	// Refresh gets another token when this one has expired; empty if the issuer gave none.
+	Refresh string `json:"refresh_token,omitempty"`
 }
 
 // Store is a directory of sign-ins, one file per profile, readable only by their owner.
@@ -62,7 +66,7 @@ func (s Store) Save(profile string, v Saved) error {
 	if err := CheckProfile(profile); err != nil {
 		return err
 	}
-	data, err := json.MarshalIndent(v, "", "  ")
+	data, err := json.MarshalIndent(v, "", "  ") // #nosec G117 -- kept for its owner alone
 	if err != nil {
 		return err
 	}
@@ -147,9 +151,13 @@ type Profile struct {
 	Now  func() time.Time
 }
 
-// Token reads the token. It returns UNAUTHENTICATED if there is none or if it has expired: that is only an early and
-// clearer error, since the services check the token themselves.
-func (p Profile) Token(context.Context) (string, error) {
+// renewed is how long before its end a token is renewed.
+const renewed = 30 * time.Second
+
+// Token reads the token, and renews it in silence when it expires, if the issuer gave the means. It returns
+// UNAUTHENTICATED if there is none or if it has expired: that is only an early and clearer error, since the services
+// check the token themselves.
+func (p Profile) Token(ctx context.Context) (string, error) {
 	v, err := p.Load(p.Name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", refusal.Unauthenticated("token", rule, "nobody is signed in under the profile %s", p.Name)
@@ -161,7 +169,14 @@ func (p Profile) Token(context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if !c.ExpiresAt.IsZero() && !p.Now().Before(c.ExpiresAt) {
+	over := !c.ExpiresAt.IsZero() && !p.Now().Before(c.ExpiresAt)
+	if v.Refresh != "" && !c.ExpiresAt.IsZero() && !p.Now().Before(c.ExpiresAt.Add(-renewed)) {
+		token, err := p.renew(ctx, v, c)
+		if err == nil || over && refusal.Is(err, lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE) {
+			return token, err
+		}
+	}
+	if over {
 		who := c.Name
 		if who == "" {
 			who = c.Subject
@@ -170,4 +185,21 @@ func (p Profile) Token(context.Context) (string, error) {
 			c.ExpiresAt.UTC().Format(time.RFC3339))
 	}
 	return v.Token, nil
+}
+
+// renew replaces the kept token. Another process may have been faster: then what it kept is as good.
+func (p Profile) renew(ctx context.Context, v Saved, c client.Claims) (string, error) {
+	who, err := Client{Issuer: v.Issuer, ID: v.ClientID, Now: p.Now}.Renew(ctx,
+		oidcclient.Person{Subject: c.Subject, Authenticated: c.AuthenticatedAt, Refresh: v.Refresh})
+	if err != nil {
+		if other, again := p.Load(p.Name); again == nil && other.Token != v.Token {
+			return other.Token, nil
+		}
+		return "", err
+	}
+	v.Token = who.Token
+	if who.Refresh != "" {
+		v.Refresh = who.Refresh
+	}
+	return v.Token, p.Save(p.Name, v)
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/identity"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/observe"
+	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/service"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -55,6 +56,7 @@ func start(t *testing.T) *lockbox {
 	s, err := stack.Start(context.Background(), stack.Config{
 		Dir: t.TempDir(), Tools: []evaluator.Tool{evaluator.Unlimited(tool)},
 		Issuers: []identity.Issuer{issuer.ProviderIssuer()}, Terms: request.DefaultTerms(),
+		Limits:   policy.NoLimits(), // erin alone asks for more than one page
 		Notifier: notifier.Config{Provider: devissuer.Provider, SMTP: notifier.SMTP{From: "lockbox@nimbus.example"}},
 		Log:      log, Metrics: observe.NewMetrics(),
 	})
@@ -109,15 +111,19 @@ func (l *lockbox) servePortal(s *stack.Stack, log *zap.Logger) {
 // submit asks for access as an engineer and returns the request's id.
 func (l *lockbox) submit(justification string) string {
 	l.Helper()
+	return l.submitFor(justification, demo.Machine(production, "payments-1"), demo.Machine(production, "payments-2"))
+}
+
+func (l *lockbox) submitFor(justification string, resources ...string) string {
+	l.Helper()
 	token, err := l.issuer.Token("erin", time.Now())
 	must(l, err)
 	id, err := uuid.NewV7()
 	must(l, err)
 	_, err = l.tools.SubmitIntent(l.Context(), tool, &lockboxv1.AccessIntent{
 		Id: id.String(), Tenant: bank, Token: token, SubscriptionId: production, ResourceType: "compute/virtual-machines",
-		Scenario: "memory-dump",
-		ResourceIds: []string{"/subscriptions/" + production + "/vm/payments-1", "/subscriptions/" + production +
-			"/vm/payments-2"},
+		Scenario:      "memory-dump",
+		ResourceIds:   resources,
 		ReasonType:    lockboxv1.ReasonType_REASON_TYPE_CUSTOMER_INITIATED_SUPPORT,
 		Justification: justification, TicketId: demo.BankTicket,
 	})

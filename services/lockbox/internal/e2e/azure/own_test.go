@@ -5,8 +5,14 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/Azure/go-autorest/autorest/to"
+	"github.com/openlockbox/lockbox/pkg/resource"
+	"github.com/openlockbox/lockbox/services/lockbox/demo"
 )
 
 // own calls /lockbox/v1, which has what Azure's API lacks, and returns the answer's status and members.
@@ -105,5 +111,51 @@ func TestWhatAzuresAPILacks(t *testing.T) {
 		if status, list := l.own("otto", http.MethodGet, path, nil); status != http.StatusOK || list[member] == nil {
 			t.Errorf("%s: %d %v", path, status, list)
 		}
+	}
+}
+
+// Ids of the greatest length, in whatever letters, get through both APIs, and are shown as they were written.
+func TestR49IdsAreTheSameInUpperAndLowerCase(t *testing.T) {
+	t.Parallel()
+	l := start(t)
+	began := time.Now().Add(-time.Minute)
+	var ids []string
+	for _, n := range []string{"A", "b"} {
+		id := demo.Machine(production, n)
+		ids = append(ids, id+strings.Repeat("x", resource.MaxLength-len(id)))
+	}
+	id := l.submitFor("The machine hangs; a memory dump will show where.", ids...)
+	l.pending(1)
+	loud := strings.ToUpper(production)
+	r, err := l.requests("otto").Get(t.Context(), id, loud, version)
+	must(t, err)
+	if got := to.StringSlice(r.Properties.RequestedResourceIds); !slices.Equal(got, ids) ||
+		to.String(r.Properties.SubscriptionID) != production {
+		t.Errorf("%v", got)
+	}
+	status, list := l.own("otto", http.MethodGet, "/requests?subscriptionId="+loud, nil)
+	if found, _ := list["requests"].([]any); status != http.StatusOK || len(found) != 1 {
+		t.Errorf("%d %v", status, list)
+	}
+	l.does("otto", "/requests/"+id+"/approve", map[string]any{"resourceIds": []string{strings.ToUpper(ids[1]) + "/"}})
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		_, seen := l.own("otto", http.MethodGet, "/requests/"+id, nil)
+		grant, _ := seen["grant"].(map[string]any)
+		if resources, _ := grant["resourceIds"].([]any); len(resources) == 1 && resources[0] == ids[1] {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%v", seen)
+		}
+	}
+	for _, written := range []string{ids[0], strings.ToUpper(ids[0]), strings.ToLower(ids[0]) + "/"} {
+		if log := l.logged("otto", "eventTimestamp ge '"+began.UTC().Format(time.RFC3339)+"' and resourceUri eq '"+written+
+			"'"); len(log) == 0 {
+			t.Errorf("nothing is found by %.120s", written)
+		}
+	}
+	if log := l.logged("otto", "eventTimestamp ge '"+began.UTC().Format(time.RFC3339)+"' and resourceUri eq '"+
+		demo.Machine(production, "c")+"'"); len(log) != 0 {
+		t.Errorf("%d entries are found by another machine", len(log))
 	}
 }

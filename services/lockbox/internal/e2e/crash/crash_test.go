@@ -121,7 +121,7 @@ func (c *customer) submit() string {
 	in := &lockboxv1.AccessIntent{
 		Id: c.newID(), Tenant: bank, Token: c.token("erin"), SubscriptionId: demo.BankProduction,
 		ResourceType: "compute/virtual-machines", Scenario: "memory-dump",
-		ResourceIds:   []string{"/subscriptions/" + demo.BankProduction + "/vm/payments-1"},
+		ResourceIds:   []string{demo.Machine(demo.BankProduction, "payments-1")},
 		ReasonType:    lockboxv1.ReasonType_REASON_TYPE_PROVIDER_INITIATED_SERVICE,
 		Justification: "The machine hangs; a memory dump will show where.",
 	}
@@ -140,7 +140,7 @@ func (c *customer) command(as, about string, command *lockboxv1.Command) *lockbo
 	must(c, err)
 	reply := new(lockboxv1.CommandReply)
 	c.eventually("an answer to "+bus.Verb(command), func() error {
-		message, err := c.client.Request(bus.CommandSubject(bus.Verb(command)), data, 2*time.Second)
+		message, err := c.client.Request(bus.CommandSubject(bus.Client, bus.Verb(command)), data, 2*time.Second)
 		if err != nil {
 			return err
 		}
@@ -323,7 +323,7 @@ func (c *customer) newID() string {
 // consumer is what the bus knows of a durable consumer of EVENTS.
 func (c *customer) consumer(id bus.Identity, durable string) string {
 	c.Helper()
-	answer, err := c.connect(id).Request("$JS.API.CONSUMER.INFO."+bus.StreamEvents+"."+durable, nil, time.Second)
+	answer, err := c.connect(id).Request("LB.API.CONSUMER.INFO."+bus.StreamEvents+"."+durable, nil, time.Second)
 	if err != nil {
 		return err.Error()
 	}

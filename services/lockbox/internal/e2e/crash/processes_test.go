@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +32,8 @@ func (p *process) start() {
 	p.t.Helper()
 	p.cmd = exec.Command(p.args[0], p.args[1:]...) // #nosec G204 -- our own programs
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
+	// A service takes all such variables for settings, those of the tests too.
+	p.cmd.Env = slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, "LOCKBOX_") })
 	must(p.t, p.cmd.Start())
 	p.done = make(chan struct{})
 	go func(cmd *exec.Cmd, done chan struct{}) {
@@ -104,7 +107,8 @@ func boot(t *testing.T) *machine {
 	smtp := m.serveMailbox()
 	m.portal = fmt.Sprintf("127.0.0.1:%d", journaltest.FreePort(t))
 	for name, own := range map[string]string{
-		"jit-evaluator": issuers + "service:\n" + terms + "  tools: [{name: " + tool +
+		"jit-evaluator": issuers + "service:\n" + terms +
+			"  limits: {open_per_engineer: -1, open_per_ticket: -1}\n  tools: [{name: " + tool +
 			", tenants: ['*'], services: ['*']}]\n",
 		"lockbox-orchestrator": issuers + "service:\n" + terms,
 		"notifier":             issuers + "service:\n" + notifierConfig(smtp),
@@ -154,6 +158,7 @@ func (m *machine) serveMailbox() (address string) {
 
 func notifierConfig(smtp string) string {
 	return fmt.Sprintf(`  provider: Nimbus Cloud
+  digest_after: 0s # each mail is looked for
   smtp: {host: 127.0.0.1, port: %s, tls: none, from: lockbox@nimbus.example}
 `, smtp[strings.LastIndexByte(smtp, ':')+1:])
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/openlockbox/lockbox/pkg/observe"
+	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	evaluator "github.com/openlockbox/lockbox/services/jit-evaluator"
@@ -113,13 +114,16 @@ func launch(dir string, log *zap.Logger) (info runinfo.Info, stop func() error, 
 		cancel()
 		return <-ended
 	}
+	mails := demo.Notifier()
+	mails.DigestAfter = 0 // each page is opened from its own mail
 	go func() {
 		ended <- up.Run(ctx, up.Options{
 			Dir: dir, Demo: true, IssuerAddr: "127.0.0.1:0", Out: io.Discard, Program: "lockbox",
 			Stack: stack.Config{
 				Host: "127.0.0.1", Port: -1, Tools: []evaluator.Tool{evaluator.Unlimited(client.Tool)},
 				Terms:    request.DefaultTerms(),
-				Notifier: demo.Notifier(), MailboxHTTP: "127.0.0.1:0", Portal: &portal.Config{Listen: "127.0.0.1:0"},
+				Limits:   policy.NoLimits(), // erin asks for everything
+				Notifier: mails, MailboxHTTP: "127.0.0.1:0", Portal: &portal.Config{Listen: "127.0.0.1:0"},
 				Log: log, Metrics: observe.NewMetrics(),
 			},
 		})
@@ -160,8 +164,7 @@ func intent() *lockboxv1.AccessIntent {
 	return &lockboxv1.AccessIntent{
 		Tenant: bank, SubscriptionId: demo.BankProduction, ResourceType: "compute/virtual-machines", Scenario: "memory-dump",
 		ResourceIds: []string{
-			"/subscriptions/" + demo.BankProduction + "/virtualMachines/payments-1", "/subscriptions/" + demo.BankProduction +
-				"/virtualMachines/payments-2",
+			demo.Machine(demo.BankProduction, "payments-1"), demo.Machine(demo.BankProduction, "payments-2"),
 		},
 		ReasonType:    lockboxv1.ReasonType_REASON_TYPE_CUSTOMER_INITIATED_SUPPORT,
 		Justification: "The machine hangs; a memory dump will show where.", TicketId: demo.BankTicket,

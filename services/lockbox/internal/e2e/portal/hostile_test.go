@@ -20,13 +20,20 @@ var hostile = []string{
 	`<svg onload=window.pwned=1>`,
 	`</title><script>window.pwned=1</script>`, `</desc></svg><script>window.pwned=1</script>`,
 	`</textarea><script>window.pwned=1</script>`,
-	`</option></select><img src=x onerror=window.pwned=1>`, `<a href="javascript:window.pwned=1" autofocus>x</a>`, `javascript:window.pwned=1//`,
-	`{{.Visit}}{{t "site.skip"}}`, `" autofocus onfocus=window.pwned=1 x="`, `' onmouseover='window.pwned=1' style='position:fixed;inset:0`,
-	`<iframe srcdoc="<script>parent.pwned=1</script>">`, `<math><mi xlink:href="javascript:window.pwned=1">x</mi></math>`, `<!--><script>window.pwned=1</script>`,
-	`<meta http-equiv=refresh content="0;url=//evil.example">`, `<base href=//evil.example/>`, `<form action=//evil.example><button autofocus>`,
-	`<style>*{display:none}</style>`, `<object data="data:text/html,<script>parent.pwned=1</script>">`, `<details open ontoggle=window.pwned=1>`,
-	`<video><source onerror=window.pwned=1></video>`, `<link rel=stylesheet href=//evil.example/x.css>`, `&lt;script&gt;window.pwned=1&lt;/script&gt;`,
-	`<script src=/assets/evil.js></script>`, `<template><script>window.pwned=1</script></template>`, `=HYPERLINK("https://evil.example","x")`,
+	`</option></select><img src=x onerror=window.pwned=1>`, `<a href="javascript:window.pwned=1" autofocus>x</a>`,
+	`javascript:window.pwned=1//`,
+	`{{.Visit}}{{t "site.skip"}}`, `" autofocus onfocus=window.pwned=1 x="`,
+	`' onmouseover='window.pwned=1' style='position:fixed;inset:0`,
+	`<iframe srcdoc="<script>parent.pwned=1</script>">`, `<math><mi xlink:href="javascript:window.pwned=1">x</mi></math>`,
+	`<!--><script>window.pwned=1</script>`,
+	`<meta http-equiv=refresh content="0;url=//evil.example">`, `<base href=//evil.example/>`,
+	`<form action=//evil.example><button autofocus>`,
+	`<style>*{display:none}</style>`, `<object data="data:text/html,<script>parent.pwned=1</script>">`,
+	`<details open ontoggle=window.pwned=1>`,
+	`<video><source onerror=window.pwned=1></video>`, `<link rel=stylesheet href=//evil.example/x.css>`,
+	`&lt;script&gt;window.pwned=1&lt;/script&gt;`,
+	`<script src=/assets/evil.js></script>`, `<template><script>window.pwned=1</script></template>`,
+	`=HYPERLINK("https://evil.example","x")`,
 	`@SUM(1+1)*cmd|' /C calc'!A0`, `<x onclick=window.pwned=1 tabindex=0 autofocus onfocus=window.pwned=1>`,
 }
 
@@ -35,27 +42,37 @@ func TestWhatPeopleWriteIsOnlyRead(t *testing.T) {
 	t.Parallel()
 	w := start(t)
 	for i, payload := range hostile {
-		w.does("otto", &lockboxv1.Command{Tenant: bank, AggregateId: fmt.Sprintf("SR-%d", i), Action: &lockboxv1.Command_OpenTicket{OpenTicket: &lockboxv1.OpenTicket{
-			Title: payload, Description: payload, SubscriptionId: demo.BankProduction,
-		}}})
-		w.does("grace", &lockboxv1.Command{Tenant: bank, AggregateId: fmt.Sprintf("sub-%d", i), Action: &lockboxv1.Command_RegisterSubscription{RegisterSubscription: &lockboxv1.RegisterSubscription{DisplayName: payload}}})
-		w.does("grace", &lockboxv1.Command{Tenant: bank, AggregateId: "sub-0", Action: &lockboxv1.Command_AssignRole{AssignRole: &lockboxv1.AssignRole{Assignment: &lockboxv1.RoleAssignment{
-			Id: fmt.Sprintf("as-%d", i), Role: lockboxv1.Role_ROLE_OWNER, Scope: lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_SUBSCRIPTION,
-			Person: &lockboxv1.Person{Issuer: w.issuer(bank), Subject: fmt.Sprintf("p-%d", i), DisplayName: payload, Email: fmt.Sprintf("p%d@meadowbank.example", i)},
-		}}}})
+		w.does("otto", &lockboxv1.Command{Tenant: bank, AggregateId: fmt.Sprintf("SR-%d", i),
+			Action: &lockboxv1.Command_OpenTicket{OpenTicket: &lockboxv1.OpenTicket{
+				Title: payload, Description: payload, SubscriptionId: demo.BankProduction,
+			}}})
+		w.does("onboarding", &lockboxv1.Command{Tenant: bank, AggregateId: fmt.Sprintf("sub-%d", i),
+			Action: &lockboxv1.Command_RegisterSubscription{RegisterSubscription: &lockboxv1.RegisterSubscription{
+				DisplayName: payload,
+			}}})
+		w.does("grace", &lockboxv1.Command{Tenant: bank, AggregateId: "sub-0",
+			Action: &lockboxv1.Command_AssignRole{AssignRole: &lockboxv1.AssignRole{Assignment: &lockboxv1.RoleAssignment{
+				Id: fmt.Sprintf("as-%d", i), Role: lockboxv1.Role_ROLE_OWNER,
+				Scope: lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_SUBSCRIPTION,
+				Person: &lockboxv1.Person{Issuer: w.issuer(bank), Subject: fmt.Sprintf("p-%d", i), DisplayName: payload,
+					Email: fmt.Sprintf("p%d@meadowbank.example", i)},
+			}}}})
 	}
 	everything := strings.Join(hostile, "\n")
 	in := intent()
 	in.Justification = everything
 	pending := w.requested("erin", in, request.CustomerNotified)
 	for _, payload := range hostile[:3] {
-		w.does("otto", &lockboxv1.Command{Tenant: bank, AggregateId: pending, Action: &lockboxv1.Command_Ask{Ask: &lockboxv1.Ask{Text: payload}}})
+		w.does("otto", &lockboxv1.Command{Tenant: bank, AggregateId: pending,
+			Action: &lockboxv1.Command_Ask{Ask: &lockboxv1.Ask{Text: payload}}})
 	}
 	in = intent()
 	in.Justification = everything
 	denied := w.requested("erin", in, request.CustomerNotified)
-	w.does("otto", &lockboxv1.Command{Tenant: bank, AggregateId: denied, Action: &lockboxv1.Command_Ask{Ask: &lockboxv1.Ask{Text: everything}}})
-	after := w.does("otto", &lockboxv1.Command{Tenant: bank, AggregateId: denied, Action: &lockboxv1.Command_Deny{Deny: &lockboxv1.Deny{Reason: everything}}})
+	w.does("otto", &lockboxv1.Command{Tenant: bank, AggregateId: denied,
+		Action: &lockboxv1.Command_Ask{Ask: &lockboxv1.Ask{Text: everything}}})
+	after := w.does("otto", &lockboxv1.Command{Tenant: bank, AggregateId: denied,
+		Action: &lockboxv1.Command_Deny{Deny: &lockboxv1.Deny{Reason: everything}}})
 	pages, err := portal.Pages()
 	must(t, err)
 	for _, side := range []struct {
@@ -104,9 +121,13 @@ func TestWhatPeopleWriteIsOnlyRead(t *testing.T) {
 	}
 	client, err := visitor.SignIn(t.Context(), w.info.PortalURL+"/t/"+bank, "grace")
 	must(t, err)
-	for format, media := range map[string]string{"jsonl": "application/x-ndjson", "csv": "text/csv; charset=utf-8; header=present"} {
-		answer, body := w.asks(t, client, http.MethodGet, fmt.Sprintf("/t/%s/activity/export?format=%s&after=%d", bank, format, after), "")
-		if answer.Status != http.StatusOK || answer.Header.Get("Content-Type") != media || answer.Header.Get("X-Content-Type-Options") != "nosniff" ||
+	for format, media := range map[string]string{
+		"jsonl": "application/x-ndjson", "csv": "text/csv; charset=utf-8; header=present",
+	} {
+		answer, body := w.asks(t, client, http.MethodGet,
+			fmt.Sprintf("/t/%s/activity/export?format=%s&after=%d", bank, format, after), "")
+		if answer.Status != http.StatusOK || answer.Header.Get("Content-Type") != media ||
+			answer.Header.Get("X-Content-Type-Options") != "nosniff" ||
 			!strings.HasPrefix(answer.Header.Get("Content-Disposition"), "attachment") || !strings.Contains(body, "pwned") {
 			t.Errorf("%s: %d %v", format, answer.Status, answer.Header)
 		}
@@ -123,11 +144,15 @@ func TestWhatPeopleWriteIsOnlyRead(t *testing.T) {
 		}
 	}
 	for _, path := range []string{
-		"/lockbox/v1/requests/" + denied, "/lockbox/v1/activity", "/lockbox/v1/approvers?subscriptionId=sub-0", "/lockbox/v1/requests?limit=%3Cscript%3E", "/lockbox/v1/%3Cscript%3E",
-		"/subscriptions/" + demo.BankProduction + "/providers/Microsoft.CustomerLockbox/requests", "/subscriptions/%3Cscript%3E/providers/Microsoft.CustomerLockbox/requests",
+		"/lockbox/v1/requests/" + denied, "/lockbox/v1/activity", "/lockbox/v1/approvers?subscriptionId=sub-0",
+		"/lockbox/v1/requests?limit=%3Cscript%3E", "/lockbox/v1/%3Cscript%3E",
+		"/subscriptions/" + demo.BankProduction + "/providers/Microsoft.CustomerLockbox/requests",
+		"/subscriptions/%3Cscript%3E/providers/Microsoft.CustomerLockbox/requests",
 	} {
 		answer, body := w.asks(t, http.DefaultClient, http.MethodGet, path, w.token("grace"))
-		if media := answer.Header.Get("Content-Type"); !strings.HasPrefix(media, "application/") || !strings.Contains(media, "json") || answer.Header.Get("X-Content-Type-Options") != "nosniff" || strings.Contains(body, "<script") {
+		if media := answer.Header.Get("Content-Type"); !strings.HasPrefix(media, "application/") ||
+			!strings.Contains(media, "json") || answer.Header.Get("X-Content-Type-Options") != "nosniff" ||
+			strings.Contains(body, "<script") {
 			t.Errorf("%s: %v %.300s", path, answer.Header, body)
 		}
 	}

@@ -20,7 +20,7 @@ func TestMailsLeadToTheRequest(t *testing.T) {
 	id := w.requested("erin", intent(), request.CustomerNotified)
 	there := intent()
 	there.Tenant, there.SubscriptionId, there.TicketId = health, demo.HealthClinic, demo.HealthTicket
-	there.ResourceIds = []string{"/subscriptions/" + demo.HealthClinic + "/virtualMachines/booking-1"}
+	there.ResourceIds = []string{demo.Machine(demo.HealthClinic, "booking-1")}
 	abroad := w.requested("bob", there, request.CustomerNotified)
 	elevated := intent()
 	elevated.Scenario = "managed-disk"

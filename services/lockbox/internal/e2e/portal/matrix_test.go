@@ -47,7 +47,7 @@ func TestEveryPageForEveryRole(t *testing.T) {
 	w := start(t)
 	secret := intent()
 	secret.Tenant, secret.SubscriptionId, secret.TicketId = health, demo.HealthClinic, demo.HealthTicket
-	secret.ResourceIds = []string{"/subscriptions/" + demo.HealthClinic + "/virtualMachines/booking-secret"}
+	secret.ResourceIds = []string{demo.Machine(demo.HealthClinic, "booking-secret")}
 	secret.Justification = "The booking database is slow; shibboleth."
 	bankPlace := place{w.requested("erin", intent(), request.CustomerNotified), demo.BankTicket, demo.BankProduction,
 		"otto-owner"}

@@ -72,7 +72,7 @@ func TestTheWayIsToldInEveryLanguage(t *testing.T) {
 	w := visit(t)
 	abroad := intent()
 	abroad.Tenant, abroad.SubscriptionId, abroad.TicketId = health, demo.HealthClinic, demo.HealthTicket
-	abroad.ResourceIds = []string{"/subscriptions/" + demo.HealthClinic + "/virtualMachines/booking-1"}
+	abroad.ResourceIds = []string{demo.Machine(demo.HealthClinic, "booking-1")}
 	for _, c := range []struct {
 		language, persona, address, engineer string
 		intent                               *lockboxv1.AccessIntent

@@ -22,6 +22,8 @@ type Info struct {
 	NATSURL string `json:"nats_url"`
 	// KeysDir holds the nkey seed of each identity, <identity>.nk.
 	KeysDir string `json:"keys_dir"`
+	// CAFile is the authority that signed the bus's certificate; empty: it has none, or the system knows it.
+	CAFile string `json:"ca_file,omitempty"`
 	// MailboxDir and MailboxURL are the development mailbox; empty when a real mail server is configured.
 	MailboxDir string `json:"mailbox_dir,omitempty"`
 	MailboxURL string `json:"mailbox_url,omitempty"`
@@ -42,6 +44,8 @@ type Demo struct {
 	IssuerURL string `json:"issuer_url"`
 	// SecretFile holds the bearer secret that the issuer requires.
 	SecretFile string `json:"secret_file,omitempty"`
+	// Shape is the kind of identity provider whose tokens it writes; empty: the plain one.
+	Shape string `json:"shape,omitempty"`
 }
 
 // DemoIn returns the demo whose issuer's directory is dir, for an issuer that is not running.
@@ -50,7 +54,11 @@ func DemoIn(dir string) (*Demo, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s is not the directory of a demo issuer: %w", dir, err)
 	}
-	return &Demo{Dir: dir, IssuerURL: strings.TrimSpace(string(url))}, nil
+	d := &Demo{Dir: dir, IssuerURL: strings.TrimSpace(string(url))}
+	if shape, err := os.ReadFile(filepath.Join(dir, "shape")); err == nil { // #nosec G304 -- as above
+		d.Shape = strings.TrimSpace(string(shape))
+	}
+	return d, nil
 }
 
 // DefaultDir returns the default data directory: $XDG_DATA_HOME/lockbox, or ~/.local/share/lockbox. The environment is

@@ -1,0 +1,52 @@
+package embedded_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/journal/journaltest"
+)
+
+// The configuration is enough for a nats-server that is not ours, with a cluster and without.
+func TestAStockServerTakesTheConfiguration(t *testing.T) {
+	o, keys, ca := secured(t)
+	o.Port, o.ToolTenants = journaltest.FreePort(t), map[string][]string{"console": {"acme", "sakura"}}
+	seed, err := bus.NewSeed()
+	must(t, err)
+	public, err := bus.Keys{bus.Tool("console"): seed}.Public()
+	must(t, err)
+	o.PublicKeys[bus.Tool("console")] = public[bus.Tool("console")]
+
+	o.Cluster = &bus.ClusterOptions{Name: "lockbox", Host: "0.0.0.0", Port: 6222, Routes: []string{"a.example:6222"}}
+	text, err := bus.ServerConfig(o)
+	must(t, err)
+	must(t, new(server.Options).ProcessConfigString(text))
+
+	o.Cluster = nil
+	text, err = bus.ServerConfig(o)
+	must(t, err)
+	path := filepath.Join(t.TempDir(), "nats.conf")
+	must(t, os.WriteFile(path, []byte(text), 0o600))
+	opts, err := server.ProcessConfigFile(path)
+	must(t, err)
+	opts.NoSigs = true // which would stop the tests
+	stock, err := server.NewServer(opts)
+	must(t, err)
+	stock.Start()
+	t.Cleanup(func() {
+		stock.Shutdown()
+		stock.WaitForShutdown()
+	})
+	if !stock.ReadyForConnections(10 * time.Second) {
+		t.Fatal("it does not start")
+	}
+	nc := connect(t, bus.Connection{URL: stock.ClientURL(), Identity: bus.Provisioner, Seed: keys[bus.Provisioner],
+		CA: ca})
+	must(t, bus.Provision(t.Context(), nc, 1))
+	must(t, stock.Reload())
+	must(t, nc.Flush())
+}

@@ -1,0 +1,133 @@
+package policy
+
+import (
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+)
+
+// Limits bound the requests that wait for a decision, and those of one day, so that nobody can flood a customer (R52).
+// Emergencies of those who may have them are neither counted nor refused. Limits are configuration; 0 means the
+// default, a negative number no limit.
+type Limits struct {
+	// PerEngineer is how many requests of one engineer may wait, at all customers together.
+	PerEngineer int `yaml:"open_per_engineer"`
+	// PerTicket is how many requests about one ticket may wait.
+	PerTicket int `yaml:"open_per_ticket"`
+	// PerCustomer is how many requests to one customer may wait.
+	PerCustomer int `yaml:"open_per_customer"`
+	// PerDay is how many requests one engineer may make on one UTC day.
+	PerDay int `yaml:"per_engineer_and_day"`
+}
+
+// NoLimits are limits that bound nothing.
+func NoLimits() Limits { return Limits{-1, -1, -1, -1} }
+
+// The default limits.
+const (
+	DefaultPerEngineer = 20
+	DefaultPerTicket   = 20
+	DefaultPerCustomer = 200
+	DefaultPerDay      = 200
+)
+
+// waiting is a request that waits for a decision.
+type waiting struct {
+	by             engineer
+	tenant, ticket string
+}
+
+// tallies count waiting requests.
+type tallies struct {
+	requests   map[requestKey]waiting
+	byEngineer map[engineer]int
+	ofTicket   map[[2]string]int // by tenant and ticket
+	ofCustomer map[string]int
+}
+
+func newTallies() tallies {
+	return tallies{map[requestKey]waiting{}, map[engineer]int{}, map[[2]string]int{}, map[string]int{}}
+}
+
+func (t tallies) add(key requestKey, w waiting) {
+	if _, counted := t.requests[key]; counted {
+		return
+	}
+	t.requests[key] = w
+	t.count(w, 1)
+}
+
+func (t tallies) remove(key requestKey) {
+	if w, counted := t.requests[key]; counted {
+		delete(t.requests, key)
+		t.count(w, -1)
+	}
+}
+
+func (t tallies) count(w waiting, by int) {
+	add(t.byEngineer, w.by, by)
+	add(t.ofCustomer, w.tenant, by)
+	if w.ticket != "" {
+		add(t.ofTicket, [2]string{w.tenant, w.ticket}, by)
+	}
+}
+
+func add[K comparable](to map[K]int, key K, by int) {
+	if to[key] += by; to[key] == 0 {
+		delete(to, key)
+	}
+}
+
+// exempt reports whether the limits leave an intent alone: whoever may not ask in an emergency gains nothing by saying
+// that it is one.
+func exempt(in *lockboxv1.AccessIntent, by *lockboxv1.Actor) bool {
+	return in.GetEmergency() && aggregate.Provider(by, aggregate.EmergencyResponders)
+}
+
+// Admit counts an intent of somebody's as a waiting request from now on, before its event is stored, so that many at
+// once cannot pass together. It refuses (PRECONDITION, naming the limit) an intent beyond one of the limits, and counts
+// nothing then. An intent that comes to nothing must be withdrawn.
+func (h *Histories) Admit(in *lockboxv1.AccessIntent, by *lockboxv1.Actor, now time.Time, l Limits) error {
+	if exempt(in, by) {
+		return nil
+	}
+	key := requestKey{in.GetTenant(), in.GetId()}
+	w := waiting{engineerOf(by.GetPerson()), in.GetTenant(), in.GetTicketId()}
+	if _, again := h.waiting.requests[key]; again {
+		return nil
+	}
+	today := h.of(w.by, dayOf(now))
+	for _, limit := range []struct {
+		field            string
+		there, set, most int
+		says             string
+	}{
+		{"token", h.waiting.byEngineer[w.by], l.PerEngineer, DefaultPerEngineer,
+			"%d of your requests wait for a decision, and no more than %d may; withdraw one, or wait"},
+		{"ticket_id", h.waiting.ofTicket[[2]string{w.tenant, w.ticket}], l.PerTicket, DefaultPerTicket,
+			"%d requests about this ticket wait for a decision, and no more than %d may"},
+		{"tenant", h.waiting.ofCustomer[w.tenant], l.PerCustomer, DefaultPerCustomer,
+			"%d requests to this customer wait for a decision, and no more than %d may"},
+		{"token", int(today.requests - today.exempt), l.PerDay, DefaultPerDay,
+			"you have made %d requests today, and no more than %d may be made in a day; the next day begins at midnight UTC"},
+	} {
+		if limit.set != 0 {
+			limit.most = limit.set
+		}
+		if limit.most > 0 && limit.there >= limit.most {
+			return refusal.Precondition(limit.field, "R52", limit.says, limit.there, limit.most)
+		}
+	}
+	h.waiting.add(key, w)
+	return nil
+}
+
+// Withdraw forgets an intent that was admitted and is not a request.
+func (h *Histories) Withdraw(in *lockboxv1.AccessIntent) {
+	key := requestKey{in.GetTenant(), in.GetId()}
+	if _, stored := h.open[key]; !stored {
+		h.waiting.remove(key)
+	}
+}

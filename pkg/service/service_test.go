@@ -1,0 +1,93 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/bus/embedded"
+	"github.com/openlockbox/lockbox/pkg/observe"
+	"go.uber.org/zap"
+)
+
+// A service waits for the bus, but not for somebody to mend its key.
+func TestAServiceDoesNotWaitForAnotherKey(t *testing.T) {
+	keys, err := bus.GenerateKeys()
+	must(t, err)
+	public, err := keys.Public()
+	must(t, err)
+	s, err := embedded.Start(t.Context(), bus.ServerOptions{StoreDir: t.TempDir(), PublicKeys: public, Host: "127.0.0.1",
+		Port: -1}, nil)
+	must(t, err)
+	t.Cleanup(s.Shutdown)
+	stranger, err := bus.NewSeed()
+	must(t, err)
+	file := filepath.Join(t.TempDir(), "notifier.nk")
+	must(t, os.WriteFile(file, stranger, 0o600))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	counters := observe.NewMetrics().For("notifier")
+	for name, seedFile := range map[string]string{"unknown": file, "missing": file + ".none", "none named": ""} {
+		c := bus.Connection{URL: s.ClientURL(), Identity: bus.Notifier, SeedFile: seedFile, Log: zap.NewNop()}
+		for service, start := range map[string]func() error{
+			"connected": func() error { _, err := Connect(ctx, c, counters); return err },
+			"runtime":   func() error { _, err := Open(ctx, c, nil, counters); return err },
+		} {
+			var key *bus.KeyError
+			if err := start(); !errors.As(err, &key) || key.Identity != bus.Notifier || key.File != seedFile {
+				t.Errorf("%s, %s: %v", name, service, err)
+			}
+		}
+	}
+	if ctx.Err() != nil {
+		t.Error("it waited until it was stopped")
+	}
+}
+
+// A service whose key is withdrawn ends, also if it only waits.
+func TestAServiceWhoseKeyIsWithdrawnEnds(t *testing.T) {
+	dir := t.TempDir()
+	_, err := bus.LoadOrCreateKeys(dir, nil)
+	must(t, err)
+	public, err := bus.ReadPublicKeys(dir)
+	must(t, err)
+	options := bus.ServerOptions{StoreDir: t.TempDir(), PublicKeys: public, Host: "127.0.0.1", Port: -1}
+	s, err := embedded.Start(t.Context(), options, nil)
+	must(t, err)
+	t.Cleanup(s.Shutdown)
+	c := bus.Connection{URL: s.ClientURL(), Identity: bus.Portal, SeedFile: filepath.Join(dir, bus.SeedFile(bus.Portal)),
+		Log: zap.NewNop()}
+	metrics := observe.NewMetrics()
+	rt, err := Connect(t.Context(), c, metrics.For("portal"))
+	must(t, err)
+	defer rt.Close()
+	ended := make(chan error, 1)
+	go func() {
+		ended <- observed(t.Context(), File[struct{}]{}, metrics, c, rt.Conn, nil, func(ctx context.Context) error {
+			<-ctx.Done()
+			return nil
+		})
+	}()
+	delete(options.PublicKeys, bus.Portal)
+	must(t, s.Reload(options))
+	select {
+	case err := <-ended:
+		var key *bus.KeyError
+		if !errors.As(err, &key) || key.File != c.SeedFile {
+			t.Errorf("it ends with %v", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("it goes on")
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

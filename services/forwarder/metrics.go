@@ -1,0 +1,69 @@
+package forwarder
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// metrics count what is forwarded, by target. A nil *metrics counts nothing.
+type metrics struct {
+	events, failures, refusals, skipped *prometheus.CounterVec
+	position                            *prometheus.GaugeVec
+}
+
+// newMetrics registers the counters of all targets, beginning at 0.
+func newMetrics(r prometheus.Registerer, targets []Target) (*metrics, error) {
+	if r == nil {
+		return nil, nil //nolint:nilnil // nothing is counted
+	}
+	counter := func(name, help string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lockbox_forward_" + name, Help: help},
+			[]string{"target"})
+	}
+	m := &metrics{
+		events:   counter("events_total", "Events that a target has taken; repetitions count again."),
+		failures: counter("failures_total", "Failed deliveries, after each of which there is a pause."),
+		refusals: counter("refusals_total", "Requests that a target refused for what was in them (400, 413, 422)."),
+		skipped:  counter("skipped_total", "Events that were left out because a target refused them."),
+		position: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "lockbox_forward_position",
+			Help: "The sequence up to which a target has every event."}, []string{"target"}),
+	}
+	for _, c := range []prometheus.Collector{m.events, m.failures, m.refusals, m.skipped, m.position} {
+		if err := r.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	for _, t := range targets {
+		for _, c := range []*prometheus.CounterVec{m.events, m.failures, m.refusals, m.skipped} {
+			c.WithLabelValues(t.Name)
+		}
+	}
+	return m, nil
+}
+
+func (m *metrics) delivered(target string, n int) {
+	if m != nil {
+		m.events.WithLabelValues(target).Add(float64(n))
+	}
+}
+
+func (m *metrics) failed(target string) {
+	if m != nil {
+		m.failures.WithLabelValues(target).Inc()
+	}
+}
+
+func (m *metrics) refusedOne(target string) {
+	if m != nil {
+		m.refusals.WithLabelValues(target).Inc()
+	}
+}
+
+func (m *metrics) skippedOne(target string) {
+	if m != nil {
+		m.skipped.WithLabelValues(target).Inc()
+	}
+}
+
+func (m *metrics) at(target string, sequence uint64) {
+	if m != nil {
+		m.position.WithLabelValues(target).Set(float64(sequence))
+	}
+}

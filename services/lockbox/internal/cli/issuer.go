@@ -1,0 +1,276 @@
+package cli
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/identity"
+	"github.com/openlockbox/lockbox/pkg/identity/jwks"
+	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/tenant"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/render"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"google.golang.org/protobuf/proto"
+)
+
+// issuerFlags are a tenant's issuer as flags, and how it is looked at before anything is stored.
+type issuerFlags struct {
+	lockboxv1.TenantIssuer
+	jwks, ca        string
+	unseen, onlyTry bool
+	// kept are recorded keys that do not change.
+	kept []byte
+}
+
+func (in *issuerFlags) add(c *cobra.Command, audience string) {
+	f := c.Flags()
+	f.StringVar(&in.Url, "issuer", "", "`URL` of the issuer, as its tokens name it (iss)")
+	f.StringVar(&in.Audience, "audience", audience, "`what` its tokens for Lockbox are made out to")
+	f.StringArrayVar(&in.Audiences, "also-audience", nil,
+		"another `audience` that will do, as that of another client (repeat for several)")
+	f.StringVar(&in.ClientId, "portal-client-id", "",
+		"`id` of the portal as a public client there; with it people sign in to the portal without further configuration")
+	f.BoolVar(&in.PrivateKeyJwt, "private-key-jwt", false,
+		"the portal is no public client there, but has a key of its own")
+	f.StringVar(&in.jwks, "jwks", "", "`file` with the issuer's public keys, to be recorded as they are")
+	f.StringVar(&in.JwksUrl, "jwks-url", "", "`URL` at which the issuer publishes its keys; none: where it says itself")
+	f.StringVar(&in.HumanClaim, "human-claim", "",
+		"`claim` of its tokens that is the same in all accounts of one human, such as an employee number")
+	issuerClaims(f, &in.TenantIssuer)
+	f.StringVar(&in.ca, "ca-file", "",
+		"`file` of the authority that signed the issuer's certificate, for this check; the services know the public ones")
+	f.BoolVar(&in.unseen, "no-check", false,
+		"do not ask the issuer; only with --jwks, where it cannot be reached from here")
+	f.BoolVar(&in.onlyTry, "dry-run", false, "show what would be stored and what was found, and store nothing")
+	complete(c, "issuer", nothing)
+	complete(c, "audience", nothing)
+	complete(c, "human-claim", nothing)
+	complete(c, "jwks-url", nothing)
+}
+
+// issuerClaims are the flags for claims that an issuer names otherwise than usual.
+func issuerClaims(f *pflag.FlagSet, issuer *lockboxv1.TenantIssuer) {
+	f.StringVar(&issuer.SubjectClaim, "subject-claim", "", "`claim` that identifies its people, such as oid; none: sub")
+	f.StringSliceVar(&issuer.MultiFactorMethods, "mfa-method", nil,
+		"`method` among amr that is a second factor; may be repeated; none: mfa")
+	f.StringSliceVar(&issuer.MultiFactorClasses, "mfa-class", nil,
+		"`class` as acr that is one, where tokens name no methods; may be repeated")
+	f.StringVar(&issuer.MultiFactorClaim, "mfa-claim", "", "`claim` that lists the methods; none: amr")
+	f.StringVar(&issuer.LocaleClaim, "locale-claim", "", "`claim` with a person's language; none: locale")
+	f.StringVar(&issuer.AuthenticationTimeClaim, "auth-time-claim", "",
+		"`claim` that says when they signed in; none: auth_time")
+}
+
+// read returns the issuer and what it says of itself; found is nil if nobody asked it.
+func (in *issuerFlags) read(
+	ctx context.Context, a *app, c *cobra.Command,
+) (*lockboxv1.TenantIssuer, *jwks.Found, error) {
+	switch {
+	case in.jwks != "" && in.GetJwksUrl() != "":
+		return nil, nil, usage(c,
+			"either --jwks names the file with the issuer's public keys, or --jwks-url where they are")
+	case in.unseen && in.jwks == "":
+		return nil, nil, usage(c, "--no-check needs --jwks: keys that are fetched can be "+
+			"looked at, and a mistake in where they are would lock the customer out")
+	}
+	ti := proto.CloneOf(&in.TenantIssuer)
+	if ti.GetJwks() == nil {
+		ti.Jwks = in.kept
+	}
+	if in.jwks != "" {
+		var err error
+		if ti.Jwks, err = a.read(in.jwks); err != nil {
+			return nil, nil, err
+		}
+	}
+	if in.unseen {
+		return ti, nil, nil
+	}
+	roots, err := in.roots(a)
+	if err != nil {
+		return nil, nil, err
+	}
+	if _, err := plausible(ti); err != nil {
+		return nil, nil, err
+	}
+	found, err := jwks.Look(ctx, ti.GetUrl(), ti.GetJwksUrl(), ti.GetJwks(), roots)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(ti.GetJwks()) == 0 && ti.GetJwksUrl() == "" {
+		ti.JwksUrl = found.KeysAt
+	}
+	more, err := plausible(ti)
+	found.Remarks = append(found.Remarks, more...)
+	if in.ca != "" && ti.GetJwksUrl() != "" {
+		found.Remarks = append(found.Remarks,
+			"the services know the public authorities only: with a certificate of another one they cannot fetch these keys")
+	}
+	return ti, &found, err
+}
+
+func (in *issuerFlags) roots(a *app) (*x509.CertPool, error) {
+	if in.ca == "" {
+		return nil, nil
+	}
+	pem, err := a.read(in.ca)
+	if err != nil {
+		return nil, err
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, refusal.Invalid("ca_file", "bad input", "%s holds no certificate", in.ca)
+	}
+	return roots, nil
+}
+
+// plausible refuses what the services would refuse, and remarks on what is hardly ever meant.
+func plausible(ti *lockboxv1.TenantIssuer) (remarks []string, err error) {
+	checked := proto.CloneOf(ti)
+	if checked.GetJwksUrl() == "" && len(checked.GetJwks()) == 0 {
+		checked.JwksUrl = checked.GetUrl() // not known before the issuer said it
+	}
+	switch {
+	case ti.GetUrl() == "":
+		return nil, refusal.Invalid("issuer.url", "R13", "is missing; it is what the issuer's tokens say as iss")
+	case strings.HasPrefix(ti.GetUrl(), "http://"):
+		if identity.CheckTenantIssuer(checked, nil) != nil {
+			return nil, refusal.Invalid("issuer.url", "R13",
+				"must begin with https: anybody on the way could change what is read over http")
+		}
+	case !strings.Contains(ti.GetUrl(), "://"):
+		return nil, refusal.Invalid("issuer.url", "R13", "must be a whole address; did you mean https://%s?", ti.GetUrl())
+	}
+	for _, audience := range append([]string{ti.GetAudience()}, ti.GetAudiences()...) {
+		switch {
+		case audience == ti.GetUrl():
+			return nil, refusal.Invalid("issuer.audience", "R13",
+				"is the issuer itself; it has to be Lockbox, as the issuer knows it: a client id or the name of an API")
+		case strings.ContainsAny(audience, " @"):
+			remarks = append(remarks, fmt.Sprintf("the audience %q does not look like a client id", audience))
+		}
+	}
+	return remarks, identity.CheckTenantIssuer(checked, nil)
+}
+
+// sound refuses a person whose address or subject cannot be right.
+func sound(field string, p *lockboxv1.Person) error {
+	if p.GetSubject() == "" {
+		return refusal.Invalid(field+".subject", "R13",
+			"is missing; it is what the issuer's tokens say of them as sub, or as --subject-claim")
+	}
+	if p.GetEmail() == "" {
+		return nil // the services say whether it is needed
+	}
+	return input.Email(field+".email", p.GetEmail())
+}
+
+// tryResult is what --dry-run shows.
+type tryResult struct {
+	Tenant string      `json:"tenant"`
+	Stored bool        `json:"stored"`
+	Would  any         `json:"would_store"`
+	Found  *jwks.Found `json:"found,omitempty"`
+}
+
+// wouldStore shows what a command would store, and stores nothing.
+func (a *app) wouldStore(id string, what proto.Message, found *jwks.Found) error {
+	text, err := render.JSON(what)
+	if err != nil {
+		return err
+	}
+	record, err := render.RecordJSON(what)
+	if err != nil {
+		return err
+	}
+	return a.write(page{
+		json: func() (string, error) {
+			return render.ValueJSON(tryResult{Tenant: id, Would: record, Found: found})
+		},
+		human: func(l render.Look) string {
+			return render.Sentence(l, "Nothing was stored. This would be, for "+render.Clean(id)+":") + "\n" + text + "\n" +
+				findings(l, found)
+		},
+	})
+}
+
+// findings says what was found at an issuer.
+func findings(l render.Look, found *jwks.Found) string {
+	if found == nil {
+		return render.Sentence(l, "The issuer was not asked. If anything about it is wrong, nobody can sign in.")
+	}
+	keys := fmt.Sprintf("%d %s at %s", len(found.Keys), plural(len(found.Keys), "key", "keys"), render.Clean(found.KeysAt))
+	text := render.Sentence(l, "The issuer publishes "+keys+".")
+	if found.Discovery != "" {
+		text = render.Sentence(l, fmt.Sprintf("The issuer answers under its own name at %s, and publishes %s.",
+			render.Clean(found.Discovery), keys))
+	}
+	for _, r := range found.Remarks {
+		text += render.Sentence(l, "Note: "+render.Clean(r)+".")
+	}
+	return text
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return many
+}
+
+func (a *app) tenantCreateCommand() *cobra.Command {
+	t := &lockboxv1.CreateTenant{Administrator: &lockboxv1.Person{}}
+	in := &issuerFlags{}
+	plan := &enumFlag[lockboxv1.SupportPlan]{value: lockboxv1.SupportPlan_SUPPORT_PLAN_DEVELOPER, as: "plan"}
+	c := &cobra.Command{
+		Use: "create TENANT", Short: "Create a tenant (onboarding)", Args: exactly("TENANT"), ValidArgsFunction: nothing,
+		Long: `Creates a tenant with the issuer at which its people sign in and its first Global Administrator, a person of that issuer. The
+issuer's public keys are given as a file (a JSON Web Key Set), which is recorded, or are fetched again and again from where the
+issuer publishes them.
+
+Before anything is stored, the issuer is asked from here: whether it calls itself exactly what its tokens would have to say, and
+whether its keys can be used. --dry-run stops after that. Until somebody of the customer has signed in, two people of onboarding
+can correct what was stored (lockbox tenant correct).`,
+		Example: `  lockbox tenant create meadowbank --name "Meadow Bank" --plan standard --dry-run \
+      --issuer https://login.meadowbank.example --audience lockbox \
+      --admin-subject 8f3a… --admin-name "Grace Green" --admin-email grace@meadowbank.example`,
+	}
+	in.add(c, "lockbox")
+	f := c.Flags()
+	f.StringVar(&t.DisplayName, "name", "", "the customer's `name`")
+	f.Var(plan, "plan", "support plan: "+strings.Join(spellings[lockboxv1.SupportPlan](), ", "))
+	f.StringVar(&t.Administrator.Subject, "admin-subject", "",
+		"the first Global Administrator, by `subject` as the issuer's tokens name them (sub, or --subject-claim)")
+	f.StringVar(&t.Administrator.DisplayName, "admin-name", "", "their `name`")
+	f.StringVar(&t.Administrator.Email, "admin-email", "", "their `address`")
+	f.StringVar(&t.Administrator.Language, "admin-language", "", "their `language`; none: the tenant's")
+	f.StringVar(&t.DefaultLanguage, "language", "en", "`language` of mails: "+strings.Join(tenant.Languages, ", "))
+	complete(c, "plan", fixed(spellings[lockboxv1.SupportPlan]()...))
+	complete(c, "language", fixed(tenant.Languages...))
+	complete(c, "admin-language", fixed(tenant.Languages...))
+	c.RunE = a.with(func(ctx context.Context, s *session, args []string) error {
+		if err := sound("administrator", t.GetAdministrator()); err != nil {
+			return err
+		}
+		looking, cancel := context.WithTimeout(ctx, max(a.timeout, 10*time.Second))
+		defer cancel()
+		ti, found, err := in.read(looking, a, c)
+		if err != nil {
+			return err
+		}
+		t.Issuer, t.Plan, t.Administrator.Issuer = ti, plan.value, ti.GetUrl()
+		if in.onlyTry {
+			return a.wouldStore(args[0], t, found)
+		}
+		return s.order(ctx, args[0], "", &lockboxv1.Command{Action: &lockboxv1.Command_CreateTenant{CreateTenant: t}},
+			"Tenant %s is created. Its Global Administrator %s switches Lockbox on.\n%s", render.Clean(args[0]),
+			render.PersonName(t.GetAdministrator()), strings.TrimSuffix(findings(a.look(), found), "\n"))
+	})
+	return c
+}

@@ -1,0 +1,88 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/openlockbox/lockbox/pkg/request"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/render"
+	"github.com/spf13/cobra"
+)
+
+// offer is how the command line offers a verb.
+type offer struct {
+	// from completes the ids of requests.
+	from completer
+	// text names the argument that is the verb's text; empty if the flag --reason is, which reason describes.
+	text, reason string
+	// question asks for a required reason on a terminal; with inTime only while the customer can decide.
+	question string
+	inTime   bool
+	// fill completes the command from what the request shows; nil if it can be sent even if nothing can be read.
+	fill func(context.Context, *session, *lockboxv1.RequestView, *lockboxv1.Command) error
+	// done says what was done. With standing it is followed by where the request stands after that, or else by unknown,
+	// with the reason why that cannot be shown.
+	done, unknown string
+	standing      bool
+}
+
+// verb makes a command of the command line for a verb: it finds the request, asks for a reason if one is missing, and
+// says what came of it.
+func (a *app) verb(v request.Verb, o offer, c *cobra.Command) *cobra.Command {
+	var text string
+	var seen uint64
+	c.ValidArgsFunction, c.Args = o.from, exactly("REQUEST", o.text)
+	if o.text == "" {
+		c.Args = exactly("REQUEST")
+		c.Flags().StringVar(&text, "reason", "", o.reason)
+	}
+	if v.Settles {
+		c.Flags().Uint64Var(&seen, "seen-version", 0, "the `version` that you saw, if you looked at it earlier")
+	}
+	c.RunE = a.with(func(ctx context.Context, s *session, args []string) error {
+		t, err := s.target(ctx, args[0], o.fill == nil)
+		if err != nil {
+			return err
+		}
+		if o.text != "" {
+			text = args[1]
+		}
+		if o.question != "" && (!o.inTime || t.view == nil || t.view.GetStatus() == request.CustomerNotified) {
+			if text, err = a.reason(ctx, text, o.question); err != nil {
+				return err
+			}
+		}
+		command := v.Command(text)
+		command.Tenant, command.AggregateId, command.SeenVersion = t.tenant, t.id, seen
+		if v.Settles && seen == 0 {
+			command.SeenVersion = t.view.GetVersion()
+		}
+		if o.fill != nil {
+			if err := o.fill(ctx, s, t.view, command); err != nil {
+				return err
+			}
+		}
+		reply, err := s.Do(ctx, command)
+		if err != nil {
+			return err
+		}
+		return a.done(reply, "%s", o.done+s.after(ctx, t, o, reply))
+	})
+	return c
+}
+
+// after says where the request stands after a command that changed it.
+func (s *session) after(ctx context.Context, t target, o offer, reply *lockboxv1.CommandReply) string {
+	if !o.standing || reply.GetEventId() == "" || s.app.output != formatTable {
+		return ""
+	}
+	v, err := s.settled(ctx, t.tenant, t.id, reply.GetSequence())
+	switch {
+	case err == nil:
+		return " " + render.Standing(s.app.look(), v)
+	case o.unknown != "":
+		return fmt.Sprintf(o.unknown, render.Clean(err.Error()))
+	}
+	return ""
+}

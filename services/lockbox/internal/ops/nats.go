@@ -1,0 +1,199 @@
+package ops
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/bus/embedded"
+	"github.com/openlockbox/lockbox/pkg/observe"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/cli"
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+)
+
+// node is one NATS server, as the flags of lockbox nats describe it.
+type node struct {
+	keys, data, listen, tls, name, cluster string
+	limit, routes                          []string
+}
+
+func natsCommand() *cobra.Command {
+	var n node
+	var printConfig bool
+	c := &cobra.Command{
+		Use:   "nats",
+		Short: "Run one NATS node under the generated configuration",
+		Long: "Runs a NATS server with JetStream for Lockbox: only the identities whose public keys (*.pub) lie in --keys may connect, each\n" +
+			"with exactly the rights that lockbox bus rights shows, and every acknowledged write is on disk.\n\n" +
+			"A .pub file that is added or removed takes effect within a second, or at once on SIGHUP, and so does a renewed certificate:\n" +
+			"whoever has lost their key is cut off, and nobody else notices. Where other machines can reach it, it needs a certificate\n" +
+			"(--tls). --print-config prints the configuration, for a nats-server of your own, instead of running one.",
+		Example: "  lockbox nats --keys keys --data data\n" +
+			"  lockbox nats --keys keys --data data --tls keys --listen 0.0.0.0:4222\n" +
+			"  lockbox nats --keys keys --data data --print-config > nats.conf",
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			o, err := n.options()
+			if err != nil {
+				return err
+			}
+			if printConfig {
+				text, err := bus.ServerConfig(o)
+				if err == nil {
+					_, err = io.WriteString(c.OutOrStdout(), text)
+				}
+				return err
+			}
+			return n.run(c.Context(), o)
+		},
+	}
+	c.Flags().StringVar(&n.keys, "keys", "keys", "directory of the public keys")
+	c.Flags().StringVar(&n.data, "data", "data", "directory of the streams")
+	c.Flags().StringVar(&n.listen, "listen", "127.0.0.1:4222", "address for clients")
+	c.Flags().StringVar(&n.tls, "tls", "", "`directory` of the certificate: tls.crt, tls.key, ca.crt")
+	c.Flags().StringVar(&n.name, "name", "", "the server's name in a cluster")
+	c.Flags().StringVar(&n.cluster, "cluster", "", "`address` for the other servers of a cluster")
+	c.Flags().StringSliceVar(&n.routes, "route", nil, "`address` of another server of the cluster (repeat for several)")
+	c.Flags().StringArrayVar(&n.limit, "limit-tool", nil,
+		"`NAME=TENANT,TENANT`: the tool may publish intents for these customers only (repeat for several tools)")
+	c.Flags().BoolVar(&printConfig, "print-config", false, "print the configuration for nats-server, and end")
+	return c
+}
+
+func (n *node) options() (o bus.ServerOptions, err error) {
+	o = bus.ServerOptions{Name: n.name}
+	if o.Host, o.Port, err = hostPort(n.listen); err != nil {
+		return o, err
+	}
+	if n.cluster != "" {
+		host, port, err := hostPort(n.cluster)
+		if err != nil {
+			return o, err
+		}
+		o.Cluster = &bus.ClusterOptions{Name: "lockbox", Host: host, Port: port, Routes: n.routes}
+	}
+	if o.ToolTenants, err = toolTenants(n.limit); err != nil {
+		return o, err
+	}
+	if o.StoreDir, err = filepath.Abs(n.data); err != nil {
+		return o, err
+	}
+	if n.tls != "" {
+		dir, err := filepath.Abs(n.tls)
+		if err != nil {
+			return o, err
+		}
+		o.TLS = bus.TLSIn(dir)
+	}
+	o.PublicKeys, err = bus.ReadPublicKeys(n.keys)
+	return o, err
+}
+
+func (n *node) run(ctx context.Context, o bus.ServerOptions) error {
+	log, err := observe.NewLogger(observe.LogOptions{Service: "nats"})
+	if err != nil {
+		return err
+	}
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	s, err := embedded.Start(ctx, o, log)
+	if err != nil {
+		return err
+	}
+	defer s.Shutdown()
+	log.Info("ready", zap.String("url", s.ClientURL()))
+	s.Follow(ctx, signals, n.reread)
+	return nil
+}
+
+// reread returns the options again. A limit of a tool whose key was removed is a slip at the start only: here it must
+// not keep the tool connected.
+func (n *node) reread() (bus.ServerOptions, error) {
+	o, err := n.options()
+	maps.DeleteFunc(o.ToolTenants, func(tool string, _ []string) bool { return o.PublicKeys[bus.Tool(tool)] == "" })
+	return o, err
+}
+
+func toolTenants(limits []string) (map[string][]string, error) {
+	all := map[string][]string{}
+	for _, text := range limits {
+		name, tenants, found := strings.Cut(text, "=")
+		if _, twice := all[name]; !found || twice || name == "" || tenants == "" {
+			return nil, fmt.Errorf("--limit-tool %q: want NAME=TENANT,TENANT, each tool once", text)
+		}
+		all[name] = strings.Split(tenants, ",")
+	}
+	return all, nil
+}
+
+func provisionCommand() *cobra.Command {
+	var url, keys string
+	var copies []string
+	var replicas int
+	var wait bool
+	c := &cobra.Command{
+		Use:   "provision",
+		Short: "Make the streams and consumers that are missing",
+		Long: "Makes what is missing and changes nothing that is there; a stream whose settings are weaker than ours is an error. Run it after\n" +
+			"every update, and with --projector-copy before another audit-projector starts.",
+		Example: "  lockbox provision --url tls://bus.example.org:4222 --ca ca.crt --keys keys --replicas 3 --projector-copy b",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			ctx, cancel := context.WithTimeout(c.Context(), 2*time.Minute)
+			defer cancel()
+			to := connection(c, bus.Provisioner, url, keys)
+			readers := []bus.Identity{bus.Projector}
+			for _, name := range copies {
+				if len(bus.Rights(bus.Projector.Copy(name))) == 0 {
+					return fmt.Errorf("--projector-copy %q: want letters, digits, dashes and underscores", name)
+				}
+				readers = append(readers, bus.Projector.Copy(name))
+			}
+			for {
+				err := provision(ctx, to, replicas, readers)
+				var drift *bus.DriftError
+				if err == nil || !wait || errors.As(err, &drift) || bus.Permanent(err) {
+					return err
+				}
+				select {
+				case <-ctx.Done():
+					return err
+				case <-time.After(250 * time.Millisecond):
+				}
+			}
+		},
+	}
+	c.Flags().StringVar(&url, "url", nats.DefaultURL, "address of the bus")
+	c.Flags().StringVar(&keys, "keys", "keys", "directory that holds provisioner.nk")
+	c.Flags().IntVar(&replicas, "replicas", 1, "replicas of each stream")
+	c.Flags().StringSliceVar(&copies, "projector-copy", nil,
+		"`name` of a copy of audit-projector that reads the servers' copies too (repeat for several)")
+	c.Flags().BoolVar(&wait, "wait", false, "wait up to two minutes for the bus")
+	return c
+}
+
+func provision(ctx context.Context, to bus.Connection, replicas int, readers []bus.Identity) error {
+	nc, err := bus.Connect(to)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	return bus.Provision(ctx, nc, replicas, readers...)
+}
+
+// connection is an identity's, whose key lies in a directory.
+func connection(c *cobra.Command, id bus.Identity, url, keys string) bus.Connection {
+	return bus.Connection{URL: url, Identity: id, SeedFile: filepath.Join(keys, bus.SeedFile(id)), CA: cli.CA(c)}
+}

@@ -1,0 +1,50 @@
+package signin_test
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/lockbox/demo/devissuer"
+)
+
+// A customer that came on board just now signs in without a line of configuration, and its sign-in is recorded (R65).
+func TestR65ANewCustomerSignsInWithoutConfiguration(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var recorded []string
+	w.backend.Commands = map[string]func(*lockboxv1.Command) (*lockboxv1.CommandReply, error){
+		"sign_in": func(c *lockboxv1.Command) (*lockboxv1.CommandReply, error) {
+			recorded = append(recorded, c.GetTenant())
+			return &lockboxv1.CommandReply{}, nil
+		},
+	}
+	b := w.browser(t)
+	shows(t, "before it is there", b.get("/signin?to=/t/harbour"), http.StatusOK, "e-mail")
+	issuer := &lockboxv1.TenantIssuer{Url: w.issuers.TenantIssuer("meadowbank").GetUrl(), ClientId: devissuer.ClientID}
+	w.registered = map[string]*lockboxv1.SignInOptions{
+		"harbour": {DisplayName: "Harbour Freight", Issuers: []*lockboxv1.TenantIssuer{issuer}},
+		"lagoon": {DisplayName: "Lagoon", Issuers: []*lockboxv1.TenantIssuer{{Url: issuer.GetUrl(),
+			ClientId: issuer.GetClientId(), PrivateKeyJwt: true}}},
+		"inside": {DisplayName: "Inside", Issuers: []*lockboxv1.TenantIssuer{{Url: "https://10.0.0.1", ClientId: "x"}}},
+	}
+	w.after(10 * time.Second)
+	shows(t, "signed in", b.signIn("otto", "/t/harbour"), http.StatusOK, "Harbour Freight")
+	if len(recorded) != 1 || recorded[0] != "harbour" {
+		t.Errorf("recorded for %v", recorded)
+	}
+	shows(t, "an issuer that wants a key of the portal's", w.browser(t).get("/signin?to=/t/lagoon"), http.StatusOK,
+		"e-mail")
+	shows(t, "an issuer within the provider's network", w.browser(t).get("/signin?to=/t/inside"),
+		http.StatusServiceUnavailable, "")
+	// Where the issuer changes meanwhile, what was begun at the former one is not finished at the other.
+	c := w.browser(t)
+	leaving := c.follow(c.get("/signin?to=/t/harbour"))
+	w.registered["harbour"].Issuers[0] = &lockboxv1.TenantIssuer{
+		Url: w.issuers.TenantIssuer("sakura").GetUrl(), ClientId: devissuer.ClientID}
+	w.after(2 * time.Minute)
+	if p := c.get(c.choose(leaving, "otto")); p.status == http.StatusSeeOther || c.session() != nil {
+		t.Errorf("%d %s", p.status, p.location)
+	}
+}
