@@ -160,6 +160,23 @@ func (l *lockbox) send(subject string, data []byte) *lockboxv1.CommandReply {
 	return reply
 }
 
+// query asks as a client does: again for as long as nobody listens, because the projector may still be starting.
+func (l *lockbox) query(q *lockboxv1.Query) *lockboxv1.QueryReply {
+	l.Helper()
+	data, err := proto.Marshal(q)
+	must(l, err)
+	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		m, err := l.client.Request(bus.QuerySubject(bus.QueryName(q)), data, patience)
+		if errors.Is(err, nats.ErrNoResponders) && time.Now().Before(deadline) {
+			continue
+		}
+		must(l, err)
+		reply := new(lockboxv1.QueryReply)
+		must(l, proto.Unmarshal(m.Data, reply))
+		return reply
+	}
+}
+
 // does expects that a command is accepted.
 func (l *lockbox) does(as string, c *lockboxv1.Command) *lockboxv1.CommandReply {
 	l.Helper()

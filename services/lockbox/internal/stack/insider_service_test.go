@@ -239,15 +239,10 @@ func (i *insider) answersCommands() {
 func (i *insider) answersQueries() {
 	i.Helper()
 	id := i.requested(i.intent("erin"), request.CustomerNotified)
-	data, err := proto.Marshal(&lockboxv1.Query{Tenant: bank, Token: i.token("otto"),
-		Ask: &lockboxv1.Query_GetReceipt{GetReceipt: &lockboxv1.GetReceipt{RequestId: id}}})
-	must(i, err)
 	i.takes(bus.QuerySubject("*"), &lockboxv1.QueryReply{Answer: &lockboxv1.QueryReply_Receipt{
 		Receipt: &lockboxv1.Receipt{File: []byte("{}")}}}, func() bool {
-		m, err := i.client.Request(bus.QuerySubject("get_receipt"), data, patience)
-		must(i, err)
-		reply := new(lockboxv1.QueryReply)
-		must(i, proto.Unmarshal(m.Data, reply))
+		reply := i.query(&lockboxv1.Query{Tenant: bank, Token: i.token("otto"),
+			Ask: &lockboxv1.Query_GetReceipt{GetReceipt: &lockboxv1.GetReceipt{RequestId: id}}})
 		if string(reply.GetReceipt().GetFile()) != "{}" {
 			return false
 		}
@@ -336,13 +331,8 @@ func (i *insider) reports() {
 	id := newID(i)
 	seq, _, err := j.Report(i.Context(), i.report(id))
 	must(i, err)
-	data, err := proto.Marshal(&lockboxv1.Query{Tenant: bank, Token: i.token("audrey"), MinSequence: seq,
+	reply := i.query(&lockboxv1.Query{Tenant: bank, Token: i.token("audrey"), MinSequence: seq,
 		Ask: &lockboxv1.Query_ListActivity{ListActivity: &lockboxv1.ListActivity{}}})
-	must(i, err)
-	m, err := i.client.Request(bus.QuerySubject("list_activity"), data, patience)
-	must(i, err)
-	reply := new(lockboxv1.QueryReply)
-	must(i, proto.Unmarshal(m.Data, reply))
 	if !slices.ContainsFunc(reply.GetActivity().GetActivities(), func(a *lockboxv1.Activity) bool {
 		return a.GetAggregateId() == id
 	}) {

@@ -57,14 +57,9 @@ func (l *lockbox) told(tenant, template, recipient string) {
 // awaiting lists the bank's requests that wait for somebody, once a request is among those that are known.
 func (l *lockbox) awaiting(as, id string) []*lockboxv1.RequestView {
 	l.Helper()
-	data, err := proto.Marshal(&lockboxv1.Query{Tenant: bank, Token: l.token(as), MinSequence: l.state(id).Sequence,
-		Ask: &lockboxv1.Query_ListRequests{ListRequests: &lockboxv1.ListRequests{AwaitingMe: true}}})
-	must(l, err)
-	m, err := l.client.Request(bus.QuerySubject("list_requests"), data, patience)
-	must(l, err)
-	reply := new(lockboxv1.QueryReply)
-	must(l, proto.Unmarshal(m.Data, reply))
-	return reply.GetRequests().GetRequests()
+	return l.query(&lockboxv1.Query{Tenant: bank, Token: l.token(as), MinSequence: l.state(id).Sequence,
+		Ask: &lockboxv1.Query_ListRequests{ListRequests: &lockboxv1.ListRequests{AwaitingMe: true}}}).
+		GetRequests().GetRequests()
 }
 
 // Another customer's administrator can neither register the bank's subscription, in whatever case its id is written,

@@ -82,13 +82,11 @@ func (l *lockbox) tenantVersion(id string) uint64 {
 // receipt asks for a request's receipt and checks it.
 func (l *lockbox) receipt(as, id string, through uint64) *verifier.Receipt {
 	l.Helper()
-	data, err := proto.Marshal(&lockboxv1.Query{Tenant: bank, Token: l.token(as), MinSequence: through,
-		Ask: &lockboxv1.Query_GetReceipt{GetReceipt: &lockboxv1.GetReceipt{RequestId: id}}})
-	must(l, err)
-	reply := new(lockboxv1.QueryReply)
+	var reply *lockboxv1.QueryReply
 	within(l.T, patience, "a receipt", func() bool {
-		m, err := l.client.Request(bus.QuerySubject("get_receipt"), data, patience)
-		return err == nil && proto.Unmarshal(m.Data, reply) == nil && reply.GetRefusal() == nil
+		reply = l.query(&lockboxv1.Query{Tenant: bank, Token: l.token(as), MinSequence: through,
+			Ask: &lockboxv1.Query_GetReceipt{GetReceipt: &lockboxv1.GetReceipt{RequestId: id}}})
+		return reply.GetRefusal() == nil
 	})
 	name := filepath.Join(l.TempDir(), "receipt.json")
 	must(l, os.WriteFile(name, reply.GetReceipt().GetFile(), 0o600))

@@ -78,25 +78,11 @@ func (i *ownIssuer) enable(tenant string) *lockboxv1.Command {
 		Action: &lockboxv1.Command_EnableLockbox{EnableLockbox: &lockboxv1.EnableLockbox{}}}
 }
 
-// ask asks for a tenant, as soon as the projector answers.
+// ask asks for a tenant.
 func (l *lockbox) ask(tenant, token string, minSequence uint64) *lockboxv1.QueryReply {
 	l.Helper()
-	data, err := proto.Marshal(&lockboxv1.Query{
-		Tenant: tenant, Token: token, MinSequence: minSequence,
-		Ask: &lockboxv1.Query_GetTenant_{GetTenant_: &lockboxv1.GetTenant{}},
-	})
-	must(l, err)
-	var message *nats.Msg
-	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) { // the projector may still be starting
-		message, err = l.client.Request(bus.QuerySubject("get_tenant"), data, patience)
-		if !errors.Is(err, nats.ErrNoResponders) || time.Now().After(deadline) {
-			break
-		}
-	}
-	must(l, err)
-	answer := new(lockboxv1.QueryReply)
-	must(l, proto.Unmarshal(message.Data, answer))
-	return answer
+	return l.query(&lockboxv1.Query{Tenant: tenant, Token: token, MinSequence: minSequence,
+		Ask: &lockboxv1.Query_GetTenant_{GetTenant_: &lockboxv1.GetTenant{}}})
 }
 
 // A tenant whose issuer publishes its keys: commands and queries of its people are verified with what is there, and
