@@ -27,19 +27,21 @@ type Registered struct {
 	// Ask asks where a tenant signs in.
 	Ask func(ctx context.Context, tenant string) (*lockboxv1.SignInOptions, error)
 	Now func() time.Time
+	// HasKey says that the portal can prove itself with a key of its own (`private_key_jwt`).
+	HasKey bool
 
 	mu    sync.Mutex
 	known map[string]remembered
 }
 
 type remembered struct {
-	organisation *Organisation // nil: there is none
-	until        time.Time
+	list  List // empty: there is none
+	until time.Time
 }
 
-// OfTenant returns a tenant's organisation; nil if it is not registered with a client for the portal. While it cannot
-// be asked for, what was known last is returned.
-func (r *Registered) OfTenant(ctx context.Context, tenant string) *Organisation {
+// OfTenant returns a tenant's organisation once for each issuer that is accepted, the present one first; empty if it is
+// not registered with a client for the portal. While it cannot be asked for, what was known last is returned.
+func (r *Registered) OfTenant(ctx context.Context, tenant string) List {
 	if r == nil || input.Tenant("tenant", tenant) != nil {
 		return nil
 	}
@@ -47,7 +49,7 @@ func (r *Registered) OfTenant(ctx context.Context, tenant string) *Organisation 
 	before, known := r.known[tenant]
 	r.mu.Unlock()
 	if known && r.Now().Before(before.until) {
-		return before.organisation
+		return before.list
 	}
 	ctx, cancel := context.WithTimeout(ctx, askedFor)
 	defer cancel()
@@ -55,13 +57,13 @@ func (r *Registered) OfTenant(ctx context.Context, tenant string) *Organisation 
 	now := remembered{until: r.Now().Add(missingFor)}
 	switch {
 	case err == nil:
-		if now.organisation = registered(tenant, options); now.organisation != nil {
+		if now.list = r.registered(tenant, options); len(now.list) > 0 {
 			now.until = r.Now().Add(knownFor)
 		}
 	case !refusal.Is(err, lockboxv1.RefusalCode_REFUSAL_CODE_NOT_FOUND):
-		now.organisation = before.organisation
+		now.list = before.list
 		if errors.Is(err, context.Canceled) {
-			return now.organisation
+			return now.list
 		}
 	}
 	r.mu.Lock()
@@ -70,17 +72,18 @@ func (r *Registered) OfTenant(ctx context.Context, tenant string) *Organisation 
 		r.known = map[string]remembered{}
 	}
 	r.known[tenant] = now
-	return now.organisation
+	return now.list
 }
 
-// registered returns the organisation as its tenant's present issuer says. The portal has no key of its own, so an
-// issuer that wants one is left out.
-func registered(tenant string, o *lockboxv1.SignInOptions) *Organisation {
+// registered returns the organisation as its tenant's issuers say. One that wants a key of the portal's is left out if
+// the portal has none.
+func (r *Registered) registered(tenant string, o *lockboxv1.SignInOptions) (list List) {
 	for _, i := range o.GetIssuers() {
-		if !i.GetPrivateKeyJwt() && i.GetClientId() != "" && oidcclient.Trustworthy(i.GetUrl()) {
-			return &Organisation{Tenant: tenant, Name: o.GetDisplayName(), Issuer: i.GetUrl(), ClientID: i.GetClientId(),
-				Foreign: true}
+		if (r.HasKey || !i.GetPrivateKeyJwt()) && i.GetClientId() != "" && oidcclient.Trustworthy(i.GetUrl()) &&
+			list.At(i.GetUrl()) == nil {
+			list = append(list, Organisation{Tenant: tenant, Name: o.GetDisplayName(), Issuer: i.GetUrl(),
+				ClientID: i.GetClientId(), PrivateKeyJWT: i.GetPrivateKeyJwt(), Foreign: true})
 		}
 	}
-	return nil
+	return list
 }
