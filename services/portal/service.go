@@ -141,6 +141,10 @@ func newHandler(rt *service.Connected, c Config) (http.Handler, error) {
 		Secure: c.URL[:5] == "https", Now: rt.Now, Log: rt.Log, Counters: rt.Counters,
 	}
 	s.Registered = &organisation.Registered{Now: rt.Now,
+		Self: func(ctx context.Context, token string) (*lockboxv1.SelfView, error) {
+			reply, err := s.Caller.Ask(ctx, token, &lockboxv1.Query{Ask: &lockboxv1.Query_GetSelf{GetSelf: &lockboxv1.GetSelf{}}})
+			return reply.GetSelf(), err
+		},
 		Ask: func(ctx context.Context, tenant string) (*lockboxv1.SignInOptions, error) {
 			reply, err := s.Caller.Ask(ctx, "", &lockboxv1.Query{Tenant: tenant,
 				Ask: &lockboxv1.Query_GetSignIn{GetSignIn: &lockboxv1.GetSignIn{}}})
