@@ -137,7 +137,8 @@ func (d *checkup) person(ctx context.Context) {
 func (d *checkup) signIn(t *lockboxv1.TenantView) {
 	const check = "Issuer's keys"
 	for _, why := range t.GetIssuerKeysPassedOver() {
-		d.mind(check, "one cannot be used and is passed over: "+why, "the issuer's operator can correct it; it harms no other key")
+		d.mind(check, "one cannot be used and is passed over: "+why,
+			"the issuer's operator can correct it; it harms no other key")
 	}
 	if len(t.GetIssuerKeysPassedOver()) > 0 && t.GetIssuerKeys() == 0 {
 		d.found(check, refusal.Unavailable("issuer", "R13", "none can be used: nobody who signs in there is recognised"), "",

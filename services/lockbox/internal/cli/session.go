@@ -193,12 +193,13 @@ func (s *session) tenant(ctx context.Context) (string, error) {
 	return own, nil
 }
 
-// ownTenant returns the customer that the caller's token belongs to, as the services say; empty if it is none's, or while
-// they cannot be asked.
+// ownTenant returns the customer that the caller's token belongs to, as the services say; empty if it is none's, or
+// while they cannot be asked.
 func (s *session) ownTenant(ctx context.Context) string {
 	if s.own == nil && s.from != "" && !s.alone {
 		own := ""
-		if reply, err := s.Ask(ctx, &lockboxv1.Query{Ask: &lockboxv1.Query_GetSelf{GetSelf: &lockboxv1.GetSelf{}}}); err == nil {
+		who := &lockboxv1.Query{Ask: &lockboxv1.Query_GetSelf{GetSelf: &lockboxv1.GetSelf{}}}
+		if reply, err := s.Ask(ctx, who); err == nil {
 			own = reply.GetSelf().GetTenant()
 		}
 		s.own = &own
