@@ -37,7 +37,7 @@ var facts = slices.Concat(
 		"TenantCreated", "SupportPlanChanged", "LockboxEnabled", "LockboxDisabled", "PreviewSignedUp", "PreviewSignedOff",
 		"SettingsChanged", "AccountIdentified", "RoleAssigned", "RoleRemoved", "RoleActivated", "RoleDeactivated",
 		"SignInChangeProposed", "SignInChangeConfirmed", "SignInChangeStopped", "SignInChangeReminded", "SignInChanged",
-		"FormerSignInEnded", "SignedIn"),
+		"FormerSignInEnded", "SignedIn", "WebhookAdded", "WebhookRemoved"),
 	rows(KindSubscription, Orchestrator,
 		"SubscriptionRegistered", "SubscriptionGivenUp",
 		"RoleAssigned", "RoleRemoved", "RoleActivated", "RoleDeactivated"),

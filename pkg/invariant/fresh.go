@@ -24,7 +24,8 @@ func administeredFreshly(events []Recorded, broken say) {
 	for _, r := range events {
 		switch r.Event.GetFact().(type) {
 		case *lockboxv1.Event_SettingsChanged, *lockboxv1.Event_LockboxDisabled, *lockboxv1.Event_PreviewSignedOff,
-			*lockboxv1.Event_RoleAssigned, *lockboxv1.Event_RoleRemoved:
+			*lockboxv1.Event_RoleAssigned, *lockboxv1.Event_RoleRemoved, *lockboxv1.Event_WebhookAdded,
+			*lockboxv1.Event_WebhookRemoved:
 			signedInRecently(r, longest, broken)
 		}
 		if f := r.Event.GetSettingsChanged(); f != nil {

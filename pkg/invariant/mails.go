@@ -123,7 +123,8 @@ var changes = map[string]string{
 	"PreviewSignedOff": "preview-signed-off", "SettingsChanged": "settings-changed",
 	"SubscriptionRegistered": "subscription-registered",
 	"SubscriptionGivenUp":    "subscription-given-up", "RoleAssigned": "role-assigned", "RoleRemoved": "role-removed",
-	"RoleActivated": "role-activated", "RoleDeactivated": "role-deactivated",
+	"RoleActivated": "role-activated", "RoleDeactivated": "role-deactivated", "WebhookAdded": "webhook-added",
+	"WebhookRemoved": "webhook-removed",
 }
 
 // outcomes of a request are mailed to everybody concerned.

@@ -26,6 +26,8 @@ type Config struct {
 	Terms request.Terms `yaml:"terms"`
 	// Limits bound what one person may send and change (R52).
 	Limits Rates `yaml:"limits"`
+	// Webhooks are those of customers' own (R57).
+	Webhooks Webhooks `yaml:"webhooks"`
 }
 
 // Run answers commands and performs duties until ctx ends or an error occurs that must stop the service.
@@ -35,6 +37,9 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 	}
 	o := newOrchestrator(rt, c)
 	var err error
+	if o.sealing, err = c.Webhooks.open(); err != nil {
+		return fmt.Errorf("%s: webhooks.key_file: %w", Name, err)
+	}
 	// Without a lease nothing is granted, and what must wait for it is tried at growing intervals.
 	if o.lease, err = lease.Listen(rt.Conn, rt.Now, rt.Journal.Retry); err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
@@ -80,5 +85,6 @@ type orchestrator struct {
 	rates      Rates
 	quotas     *fair.Quotas
 	// lease is the guard's lease, without which no access is granted.
-	lease *lease.Holder
+	lease   *lease.Holder
+	sealing sealing
 }

@@ -71,6 +71,8 @@ type Command struct {
 	//	*Command_StopSignInChange
 	//	*Command_EndFormerSignIn
 	//	*Command_SignIn
+	//	*Command_AddWebhook
+	//	*Command_RemoveWebhook
 	//	*Command_OpenTicket
 	//	*Command_AssignTicket
 	//	*Command_CommentTicket
@@ -406,6 +408,24 @@ func (x *Command) GetSignIn() *SignIn {
 	return nil
 }
 
+func (x *Command) GetAddWebhook() *AddWebhook {
+	if x != nil {
+		if x, ok := x.Action.(*Command_AddWebhook); ok {
+			return x.AddWebhook
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetRemoveWebhook() *RemoveWebhook {
+	if x != nil {
+		if x, ok := x.Action.(*Command_RemoveWebhook); ok {
+			return x.RemoveWebhook
+		}
+	}
+	return nil
+}
+
 func (x *Command) GetOpenTicket() *OpenTicket {
 	if x != nil {
 		if x, ok := x.Action.(*Command_OpenTicket); ok {
@@ -618,6 +638,16 @@ type Command_SignIn struct {
 	SignIn *SignIn `protobuf:"bytes,124,opt,name=sign_in,json=signIn,proto3,oneof"`
 }
 
+type Command_AddWebhook struct {
+	// A Global Administrator adds a webhook of the tenant's own (R57).
+	AddWebhook *AddWebhook `protobuf:"bytes,150,opt,name=add_webhook,json=addWebhook,proto3,oneof"`
+}
+
+type Command_RemoveWebhook struct {
+	// A Global Administrator removes one.
+	RemoveWebhook *RemoveWebhook `protobuf:"bytes,151,opt,name=remove_webhook,json=removeWebhook,proto3,oneof"`
+}
+
 type Command_OpenTicket struct {
 	// Somebody at the customer opens a support ticket; the aggregate is its id.
 	OpenTicket *OpenTicket `protobuf:"bytes,80,opt,name=open_ticket,json=openTicket,proto3,oneof"`
@@ -711,6 +741,10 @@ func (*Command_StopSignInChange) isCommand_Action() {}
 func (*Command_EndFormerSignIn) isCommand_Action() {}
 
 func (*Command_SignIn) isCommand_Action() {}
+
+func (*Command_AddWebhook) isCommand_Action() {}
+
+func (*Command_RemoveWebhook) isCommand_Action() {}
 
 func (*Command_OpenTicket) isCommand_Action() {}
 
@@ -2591,7 +2625,7 @@ var File_lockbox_v1_command_proto protoreflect.FileDescriptor
 const file_lockbox_v1_command_proto_rawDesc = "" +
 	"\n" +
 	"\x18lockbox/v1/command.proto\x12\n" +
-	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x16lockbox/v1/prose.proto\x1a\x17lockbox/v1/tenant.proto\"\xe2\x13\n" +
+	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x16lockbox/v1/prose.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x18lockbox/v1/webhook.proto\"\xe3\x14\n" +
 	"\aCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x14\n" +
@@ -2627,7 +2661,10 @@ const file_lockbox_v1_command_proto_rawDesc = "" +
 	"\x16confirm_sign_in_change\x18y \x01(\v2\x1f.lockbox.v1.ConfirmSignInChangeH\x00R\x13confirmSignInChange\x12M\n" +
 	"\x13stop_sign_in_change\x18z \x01(\v2\x1c.lockbox.v1.StopSignInChangeH\x00R\x10stopSignInChange\x12J\n" +
 	"\x12end_former_sign_in\x18{ \x01(\v2\x1b.lockbox.v1.EndFormerSignInH\x00R\x0fendFormerSignIn\x12-\n" +
-	"\asign_in\x18| \x01(\v2\x12.lockbox.v1.SignInH\x00R\x06signIn\x129\n" +
+	"\asign_in\x18| \x01(\v2\x12.lockbox.v1.SignInH\x00R\x06signIn\x12:\n" +
+	"\vadd_webhook\x18\x96\x01 \x01(\v2\x16.lockbox.v1.AddWebhookH\x00R\n" +
+	"addWebhook\x12C\n" +
+	"\x0eremove_webhook\x18\x97\x01 \x01(\v2\x19.lockbox.v1.RemoveWebhookH\x00R\rremoveWebhook\x129\n" +
 	"\vopen_ticket\x18P \x01(\v2\x16.lockbox.v1.OpenTicketH\x00R\n" +
 	"openTicket\x12?\n" +
 	"\rassign_ticket\x18Q \x01(\v2\x18.lockbox.v1.AssignTicketH\x00R\fassignTicket\x12B\n" +
@@ -2794,17 +2831,19 @@ var file_lockbox_v1_command_proto_goTypes = []any{
 	(*DiscloseExposure)(nil),      // 34: lockbox.v1.DiscloseExposure
 	(*DiscloseLegalDemand)(nil),   // 35: lockbox.v1.DiscloseLegalDemand
 	(*SetAsideMessage)(nil),       // 36: lockbox.v1.SetAsideMessage
-	(*Refusal)(nil),               // 37: lockbox.v1.Refusal
-	(*durationpb.Duration)(nil),   // 38: google.protobuf.Duration
-	(SupportPlan)(0),              // 39: lockbox.v1.SupportPlan
-	(*TenantIssuer)(nil),          // 40: lockbox.v1.TenantIssuer
-	(*Person)(nil),                // 41: lockbox.v1.Person
-	(*TenantSettings)(nil),        // 42: lockbox.v1.TenantSettings
-	(SignInRoute)(0),              // 43: lockbox.v1.SignInRoute
-	(*SignInChange)(nil),          // 44: lockbox.v1.SignInChange
-	(*RoleAssignment)(nil),        // 45: lockbox.v1.RoleAssignment
-	(*timestamppb.Timestamp)(nil), // 46: google.protobuf.Timestamp
-	(*Occurrence)(nil),            // 47: lockbox.v1.Occurrence
+	(*AddWebhook)(nil),            // 37: lockbox.v1.AddWebhook
+	(*RemoveWebhook)(nil),         // 38: lockbox.v1.RemoveWebhook
+	(*Refusal)(nil),               // 39: lockbox.v1.Refusal
+	(*durationpb.Duration)(nil),   // 40: google.protobuf.Duration
+	(SupportPlan)(0),              // 41: lockbox.v1.SupportPlan
+	(*TenantIssuer)(nil),          // 42: lockbox.v1.TenantIssuer
+	(*Person)(nil),                // 43: lockbox.v1.Person
+	(*TenantSettings)(nil),        // 44: lockbox.v1.TenantSettings
+	(SignInRoute)(0),              // 45: lockbox.v1.SignInRoute
+	(*SignInChange)(nil),          // 46: lockbox.v1.SignInChange
+	(*RoleAssignment)(nil),        // 47: lockbox.v1.RoleAssignment
+	(*timestamppb.Timestamp)(nil), // 48: google.protobuf.Timestamp
+	(*Occurrence)(nil),            // 49: lockbox.v1.Occurrence
 }
 var file_lockbox_v1_command_proto_depIdxs = []int32{
 	2,  // 0: lockbox.v1.Command.withdraw:type_name -> lockbox.v1.Withdraw
@@ -2834,34 +2873,36 @@ var file_lockbox_v1_command_proto_depIdxs = []int32{
 	22, // 24: lockbox.v1.Command.stop_sign_in_change:type_name -> lockbox.v1.StopSignInChange
 	23, // 25: lockbox.v1.Command.end_former_sign_in:type_name -> lockbox.v1.EndFormerSignIn
 	24, // 26: lockbox.v1.Command.sign_in:type_name -> lockbox.v1.SignIn
-	29, // 27: lockbox.v1.Command.open_ticket:type_name -> lockbox.v1.OpenTicket
-	30, // 28: lockbox.v1.Command.assign_ticket:type_name -> lockbox.v1.AssignTicket
-	31, // 29: lockbox.v1.Command.comment_ticket:type_name -> lockbox.v1.CommentTicket
-	32, // 30: lockbox.v1.Command.publish_rules:type_name -> lockbox.v1.PublishRules
-	33, // 31: lockbox.v1.Command.publish_catalogue:type_name -> lockbox.v1.PublishCatalogue
-	34, // 32: lockbox.v1.Command.disclose_exposure:type_name -> lockbox.v1.DiscloseExposure
-	35, // 33: lockbox.v1.Command.disclose_legal_demand:type_name -> lockbox.v1.DiscloseLegalDemand
-	36, // 34: lockbox.v1.Command.set_aside_message:type_name -> lockbox.v1.SetAsideMessage
-	37, // 35: lockbox.v1.CommandReply.refusal:type_name -> lockbox.v1.Refusal
-	38, // 36: lockbox.v1.Approve.duration:type_name -> google.protobuf.Duration
-	39, // 37: lockbox.v1.CreateTenant.plan:type_name -> lockbox.v1.SupportPlan
-	40, // 38: lockbox.v1.CreateTenant.issuer:type_name -> lockbox.v1.TenantIssuer
-	41, // 39: lockbox.v1.CreateTenant.administrator:type_name -> lockbox.v1.Person
-	39, // 40: lockbox.v1.ChangeSupportPlan.plan:type_name -> lockbox.v1.SupportPlan
-	42, // 41: lockbox.v1.ChangeSettings.settings:type_name -> lockbox.v1.TenantSettings
-	43, // 42: lockbox.v1.ProposeSignInChange.route:type_name -> lockbox.v1.SignInRoute
-	44, // 43: lockbox.v1.ProposeSignInChange.change:type_name -> lockbox.v1.SignInChange
-	45, // 44: lockbox.v1.AssignRole.assignment:type_name -> lockbox.v1.RoleAssignment
-	46, // 45: lockbox.v1.ActivateRole.until:type_name -> google.protobuf.Timestamp
-	41, // 46: lockbox.v1.AssignTicket.engineer:type_name -> lockbox.v1.Person
-	47, // 47: lockbox.v1.DiscloseExposure.occurrence:type_name -> lockbox.v1.Occurrence
-	47, // 48: lockbox.v1.DiscloseLegalDemand.occurrence:type_name -> lockbox.v1.Occurrence
-	46, // 49: lockbox.v1.DiscloseLegalDemand.embargo_until:type_name -> google.protobuf.Timestamp
-	50, // [50:50] is the sub-list for method output_type
-	50, // [50:50] is the sub-list for method input_type
-	50, // [50:50] is the sub-list for extension type_name
-	50, // [50:50] is the sub-list for extension extendee
-	0,  // [0:50] is the sub-list for field type_name
+	37, // 27: lockbox.v1.Command.add_webhook:type_name -> lockbox.v1.AddWebhook
+	38, // 28: lockbox.v1.Command.remove_webhook:type_name -> lockbox.v1.RemoveWebhook
+	29, // 29: lockbox.v1.Command.open_ticket:type_name -> lockbox.v1.OpenTicket
+	30, // 30: lockbox.v1.Command.assign_ticket:type_name -> lockbox.v1.AssignTicket
+	31, // 31: lockbox.v1.Command.comment_ticket:type_name -> lockbox.v1.CommentTicket
+	32, // 32: lockbox.v1.Command.publish_rules:type_name -> lockbox.v1.PublishRules
+	33, // 33: lockbox.v1.Command.publish_catalogue:type_name -> lockbox.v1.PublishCatalogue
+	34, // 34: lockbox.v1.Command.disclose_exposure:type_name -> lockbox.v1.DiscloseExposure
+	35, // 35: lockbox.v1.Command.disclose_legal_demand:type_name -> lockbox.v1.DiscloseLegalDemand
+	36, // 36: lockbox.v1.Command.set_aside_message:type_name -> lockbox.v1.SetAsideMessage
+	39, // 37: lockbox.v1.CommandReply.refusal:type_name -> lockbox.v1.Refusal
+	40, // 38: lockbox.v1.Approve.duration:type_name -> google.protobuf.Duration
+	41, // 39: lockbox.v1.CreateTenant.plan:type_name -> lockbox.v1.SupportPlan
+	42, // 40: lockbox.v1.CreateTenant.issuer:type_name -> lockbox.v1.TenantIssuer
+	43, // 41: lockbox.v1.CreateTenant.administrator:type_name -> lockbox.v1.Person
+	41, // 42: lockbox.v1.ChangeSupportPlan.plan:type_name -> lockbox.v1.SupportPlan
+	44, // 43: lockbox.v1.ChangeSettings.settings:type_name -> lockbox.v1.TenantSettings
+	45, // 44: lockbox.v1.ProposeSignInChange.route:type_name -> lockbox.v1.SignInRoute
+	46, // 45: lockbox.v1.ProposeSignInChange.change:type_name -> lockbox.v1.SignInChange
+	47, // 46: lockbox.v1.AssignRole.assignment:type_name -> lockbox.v1.RoleAssignment
+	48, // 47: lockbox.v1.ActivateRole.until:type_name -> google.protobuf.Timestamp
+	43, // 48: lockbox.v1.AssignTicket.engineer:type_name -> lockbox.v1.Person
+	49, // 49: lockbox.v1.DiscloseExposure.occurrence:type_name -> lockbox.v1.Occurrence
+	49, // 50: lockbox.v1.DiscloseLegalDemand.occurrence:type_name -> lockbox.v1.Occurrence
+	48, // 51: lockbox.v1.DiscloseLegalDemand.embargo_until:type_name -> google.protobuf.Timestamp
+	52, // [52:52] is the sub-list for method output_type
+	52, // [52:52] is the sub-list for method input_type
+	52, // [52:52] is the sub-list for extension type_name
+	52, // [52:52] is the sub-list for extension extendee
+	0,  // [0:52] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_command_proto_init() }
@@ -2873,6 +2914,7 @@ func file_lockbox_v1_command_proto_init() {
 	file_lockbox_v1_disclosure_proto_init()
 	file_lockbox_v1_prose_proto_init()
 	file_lockbox_v1_tenant_proto_init()
+	file_lockbox_v1_webhook_proto_init()
 	file_lockbox_v1_command_proto_msgTypes[0].OneofWrappers = []any{
 		(*Command_Withdraw)(nil),
 		(*Command_Release)(nil),
@@ -2901,6 +2943,8 @@ func file_lockbox_v1_command_proto_init() {
 		(*Command_StopSignInChange)(nil),
 		(*Command_EndFormerSignIn)(nil),
 		(*Command_SignIn)(nil),
+		(*Command_AddWebhook)(nil),
+		(*Command_RemoveWebhook)(nil),
 		(*Command_OpenTicket)(nil),
 		(*Command_AssignTicket)(nil),
 		(*Command_CommentTicket)(nil),

@@ -98,6 +98,8 @@ type Event struct {
 	//	*Event_SignInChanged
 	//	*Event_FormerSignInEnded
 	//	*Event_SignedIn
+	//	*Event_WebhookAdded
+	//	*Event_WebhookRemoved
 	//	*Event_OwnershipRecorded
 	//	*Event_OwnershipContested
 	//	*Event_OwnershipTransferred
@@ -605,6 +607,24 @@ func (x *Event) GetSignedIn() *SignedIn {
 	return nil
 }
 
+func (x *Event) GetWebhookAdded() *WebhookAdded {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_WebhookAdded); ok {
+			return x.WebhookAdded
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetWebhookRemoved() *WebhookRemoved {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_WebhookRemoved); ok {
+			return x.WebhookRemoved
+		}
+	}
+	return nil
+}
+
 func (x *Event) GetOwnershipRecorded() *OwnershipRecorded {
 	if x != nil {
 		if x, ok := x.Fact.(*Event_OwnershipRecorded); ok {
@@ -985,6 +1005,16 @@ type Event_SignedIn struct {
 	SignedIn *SignedIn `protobuf:"bytes,127,opt,name=signed_in,json=signedIn,proto3,oneof"`
 }
 
+type Event_WebhookAdded struct {
+	// Kind tenant, written by lockbox-orchestrator: the customer has a webhook more.
+	WebhookAdded *WebhookAdded `protobuf:"bytes,140,opt,name=webhook_added,json=webhookAdded,proto3,oneof"`
+}
+
+type Event_WebhookRemoved struct {
+	// Kind tenant, written by lockbox-orchestrator: a webhook of the customer's gets nothing any more.
+	WebhookRemoved *WebhookRemoved `protobuf:"bytes,141,opt,name=webhook_removed,json=webhookRemoved,proto3,oneof"`
+}
+
 type Event_OwnershipRecorded struct {
 	// Kind ownership, written by lockbox-orchestrator: it was recorded which customer a subscription belongs to.
 	OwnershipRecorded *OwnershipRecorded `protobuf:"bytes,70,opt,name=ownership_recorded,json=ownershipRecorded,proto3,oneof"`
@@ -1162,6 +1192,10 @@ func (*Event_FormerSignInEnded) isEvent_Fact() {}
 
 func (*Event_SignedIn) isEvent_Fact() {}
 
+func (*Event_WebhookAdded) isEvent_Fact() {}
+
+func (*Event_WebhookRemoved) isEvent_Fact() {}
+
 func (*Event_OwnershipRecorded) isEvent_Fact() {}
 
 func (*Event_OwnershipContested) isEvent_Fact() {}
@@ -1205,7 +1239,7 @@ var File_lockbox_v1_event_proto protoreflect.FileDescriptor
 const file_lockbox_v1_event_proto_rawDesc = "" +
 	"\n" +
 	"\x16lockbox/v1/event.proto\x12\n" +
-	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x19lockbox/v1/delivery.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x1alockbox/v1/integrity.proto\x1a\x17lockbox/v1/policy.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x17lockbox/v1/ticket.proto\x1a\x17lockbox/v1/waived.proto\"\xab'\n" +
+	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x19lockbox/v1/delivery.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x1alockbox/v1/integrity.proto\x1a\x17lockbox/v1/policy.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x17lockbox/v1/ticket.proto\x1a\x17lockbox/v1/waived.proto\x1a\x18lockbox/v1/webhook.proto\"\xb5(\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x12\n" +
@@ -1260,7 +1294,9 @@ const file_lockbox_v1_event_proto_rawDesc = "" +
 	"\x17sign_in_change_reminded\x18| \x01(\v2 .lockbox.v1.SignInChangeRemindedH\x00R\x14signInChangeReminded\x12C\n" +
 	"\x0fsign_in_changed\x18} \x01(\v2\x19.lockbox.v1.SignInChangedH\x00R\rsignInChanged\x12P\n" +
 	"\x14former_sign_in_ended\x18~ \x01(\v2\x1d.lockbox.v1.FormerSignInEndedH\x00R\x11formerSignInEnded\x123\n" +
-	"\tsigned_in\x18\x7f \x01(\v2\x14.lockbox.v1.SignedInH\x00R\bsignedIn\x12N\n" +
+	"\tsigned_in\x18\x7f \x01(\v2\x14.lockbox.v1.SignedInH\x00R\bsignedIn\x12@\n" +
+	"\rwebhook_added\x18\x8c\x01 \x01(\v2\x18.lockbox.v1.WebhookAddedH\x00R\fwebhookAdded\x12F\n" +
+	"\x0fwebhook_removed\x18\x8d\x01 \x01(\v2\x1a.lockbox.v1.WebhookRemovedH\x00R\x0ewebhookRemoved\x12N\n" +
 	"\x12ownership_recorded\x18F \x01(\v2\x1d.lockbox.v1.OwnershipRecordedH\x00R\x11ownershipRecorded\x12Q\n" +
 	"\x13ownership_contested\x18G \x01(\v2\x1e.lockbox.v1.OwnershipContestedH\x00R\x12ownershipContested\x12W\n" +
 	"\x15ownership_transferred\x18H \x01(\v2 .lockbox.v1.OwnershipTransferredH\x00R\x14ownershipTransferred\x12?\n" +
@@ -1340,25 +1376,27 @@ var file_lockbox_v1_event_proto_goTypes = []any{
 	(*SignInChanged)(nil),           // 41: lockbox.v1.SignInChanged
 	(*FormerSignInEnded)(nil),       // 42: lockbox.v1.FormerSignInEnded
 	(*SignedIn)(nil),                // 43: lockbox.v1.SignedIn
-	(*OwnershipRecorded)(nil),       // 44: lockbox.v1.OwnershipRecorded
-	(*OwnershipContested)(nil),      // 45: lockbox.v1.OwnershipContested
-	(*OwnershipTransferred)(nil),    // 46: lockbox.v1.OwnershipTransferred
-	(*TicketOpened)(nil),            // 47: lockbox.v1.TicketOpened
-	(*TicketAssigned)(nil),          // 48: lockbox.v1.TicketAssigned
-	(*TicketReassigned)(nil),        // 49: lockbox.v1.TicketReassigned
-	(*TicketCommented)(nil),         // 50: lockbox.v1.TicketCommented
-	(*RulesPublished)(nil),          // 51: lockbox.v1.RulesPublished
-	(*CataloguePublished)(nil),      // 52: lockbox.v1.CataloguePublished
-	(*ExposureDisclosed)(nil),       // 53: lockbox.v1.ExposureDisclosed
-	(*LegalDemandDisclosed)(nil),    // 54: lockbox.v1.LegalDemandDisclosed
-	(*DisclosureTold)(nil),          // 55: lockbox.v1.DisclosureTold
-	(*NotificationSent)(nil),        // 56: lockbox.v1.NotificationSent
-	(*NotificationFailed)(nil),      // 57: lockbox.v1.NotificationFailed
-	(*CheckpointSigned)(nil),        // 58: lockbox.v1.CheckpointSigned
-	(*DifferenceFound)(nil),         // 59: lockbox.v1.DifferenceFound
-	(*StreamRestored)(nil),          // 60: lockbox.v1.StreamRestored
-	(*MessageSetAside)(nil),         // 61: lockbox.v1.MessageSetAside
-	(*WaivedAccessReported)(nil),    // 62: lockbox.v1.WaivedAccessReported
+	(*WebhookAdded)(nil),            // 44: lockbox.v1.WebhookAdded
+	(*WebhookRemoved)(nil),          // 45: lockbox.v1.WebhookRemoved
+	(*OwnershipRecorded)(nil),       // 46: lockbox.v1.OwnershipRecorded
+	(*OwnershipContested)(nil),      // 47: lockbox.v1.OwnershipContested
+	(*OwnershipTransferred)(nil),    // 48: lockbox.v1.OwnershipTransferred
+	(*TicketOpened)(nil),            // 49: lockbox.v1.TicketOpened
+	(*TicketAssigned)(nil),          // 50: lockbox.v1.TicketAssigned
+	(*TicketReassigned)(nil),        // 51: lockbox.v1.TicketReassigned
+	(*TicketCommented)(nil),         // 52: lockbox.v1.TicketCommented
+	(*RulesPublished)(nil),          // 53: lockbox.v1.RulesPublished
+	(*CataloguePublished)(nil),      // 54: lockbox.v1.CataloguePublished
+	(*ExposureDisclosed)(nil),       // 55: lockbox.v1.ExposureDisclosed
+	(*LegalDemandDisclosed)(nil),    // 56: lockbox.v1.LegalDemandDisclosed
+	(*DisclosureTold)(nil),          // 57: lockbox.v1.DisclosureTold
+	(*NotificationSent)(nil),        // 58: lockbox.v1.NotificationSent
+	(*NotificationFailed)(nil),      // 59: lockbox.v1.NotificationFailed
+	(*CheckpointSigned)(nil),        // 60: lockbox.v1.CheckpointSigned
+	(*DifferenceFound)(nil),         // 61: lockbox.v1.DifferenceFound
+	(*StreamRestored)(nil),          // 62: lockbox.v1.StreamRestored
+	(*MessageSetAside)(nil),         // 63: lockbox.v1.MessageSetAside
+	(*WaivedAccessReported)(nil),    // 64: lockbox.v1.WaivedAccessReported
 }
 var file_lockbox_v1_event_proto_depIdxs = []int32{
 	1,  // 0: lockbox.v1.Event.time:type_name -> google.protobuf.Timestamp
@@ -1404,30 +1442,32 @@ var file_lockbox_v1_event_proto_depIdxs = []int32{
 	41, // 40: lockbox.v1.Event.sign_in_changed:type_name -> lockbox.v1.SignInChanged
 	42, // 41: lockbox.v1.Event.former_sign_in_ended:type_name -> lockbox.v1.FormerSignInEnded
 	43, // 42: lockbox.v1.Event.signed_in:type_name -> lockbox.v1.SignedIn
-	44, // 43: lockbox.v1.Event.ownership_recorded:type_name -> lockbox.v1.OwnershipRecorded
-	45, // 44: lockbox.v1.Event.ownership_contested:type_name -> lockbox.v1.OwnershipContested
-	46, // 45: lockbox.v1.Event.ownership_transferred:type_name -> lockbox.v1.OwnershipTransferred
-	47, // 46: lockbox.v1.Event.ticket_opened:type_name -> lockbox.v1.TicketOpened
-	48, // 47: lockbox.v1.Event.ticket_assigned:type_name -> lockbox.v1.TicketAssigned
-	49, // 48: lockbox.v1.Event.ticket_reassigned:type_name -> lockbox.v1.TicketReassigned
-	50, // 49: lockbox.v1.Event.ticket_commented:type_name -> lockbox.v1.TicketCommented
-	51, // 50: lockbox.v1.Event.rules_published:type_name -> lockbox.v1.RulesPublished
-	52, // 51: lockbox.v1.Event.catalogue_published:type_name -> lockbox.v1.CataloguePublished
-	53, // 52: lockbox.v1.Event.exposure_disclosed:type_name -> lockbox.v1.ExposureDisclosed
-	54, // 53: lockbox.v1.Event.legal_demand_disclosed:type_name -> lockbox.v1.LegalDemandDisclosed
-	55, // 54: lockbox.v1.Event.disclosure_told:type_name -> lockbox.v1.DisclosureTold
-	56, // 55: lockbox.v1.Event.notification_sent:type_name -> lockbox.v1.NotificationSent
-	57, // 56: lockbox.v1.Event.notification_failed:type_name -> lockbox.v1.NotificationFailed
-	58, // 57: lockbox.v1.Event.checkpoint_signed:type_name -> lockbox.v1.CheckpointSigned
-	59, // 58: lockbox.v1.Event.difference_found:type_name -> lockbox.v1.DifferenceFound
-	60, // 59: lockbox.v1.Event.stream_restored:type_name -> lockbox.v1.StreamRestored
-	61, // 60: lockbox.v1.Event.message_set_aside:type_name -> lockbox.v1.MessageSetAside
-	62, // 61: lockbox.v1.Event.waived_access_reported:type_name -> lockbox.v1.WaivedAccessReported
-	62, // [62:62] is the sub-list for method output_type
-	62, // [62:62] is the sub-list for method input_type
-	62, // [62:62] is the sub-list for extension type_name
-	62, // [62:62] is the sub-list for extension extendee
-	0,  // [0:62] is the sub-list for field type_name
+	44, // 43: lockbox.v1.Event.webhook_added:type_name -> lockbox.v1.WebhookAdded
+	45, // 44: lockbox.v1.Event.webhook_removed:type_name -> lockbox.v1.WebhookRemoved
+	46, // 45: lockbox.v1.Event.ownership_recorded:type_name -> lockbox.v1.OwnershipRecorded
+	47, // 46: lockbox.v1.Event.ownership_contested:type_name -> lockbox.v1.OwnershipContested
+	48, // 47: lockbox.v1.Event.ownership_transferred:type_name -> lockbox.v1.OwnershipTransferred
+	49, // 48: lockbox.v1.Event.ticket_opened:type_name -> lockbox.v1.TicketOpened
+	50, // 49: lockbox.v1.Event.ticket_assigned:type_name -> lockbox.v1.TicketAssigned
+	51, // 50: lockbox.v1.Event.ticket_reassigned:type_name -> lockbox.v1.TicketReassigned
+	52, // 51: lockbox.v1.Event.ticket_commented:type_name -> lockbox.v1.TicketCommented
+	53, // 52: lockbox.v1.Event.rules_published:type_name -> lockbox.v1.RulesPublished
+	54, // 53: lockbox.v1.Event.catalogue_published:type_name -> lockbox.v1.CataloguePublished
+	55, // 54: lockbox.v1.Event.exposure_disclosed:type_name -> lockbox.v1.ExposureDisclosed
+	56, // 55: lockbox.v1.Event.legal_demand_disclosed:type_name -> lockbox.v1.LegalDemandDisclosed
+	57, // 56: lockbox.v1.Event.disclosure_told:type_name -> lockbox.v1.DisclosureTold
+	58, // 57: lockbox.v1.Event.notification_sent:type_name -> lockbox.v1.NotificationSent
+	59, // 58: lockbox.v1.Event.notification_failed:type_name -> lockbox.v1.NotificationFailed
+	60, // 59: lockbox.v1.Event.checkpoint_signed:type_name -> lockbox.v1.CheckpointSigned
+	61, // 60: lockbox.v1.Event.difference_found:type_name -> lockbox.v1.DifferenceFound
+	62, // 61: lockbox.v1.Event.stream_restored:type_name -> lockbox.v1.StreamRestored
+	63, // 62: lockbox.v1.Event.message_set_aside:type_name -> lockbox.v1.MessageSetAside
+	64, // 63: lockbox.v1.Event.waived_access_reported:type_name -> lockbox.v1.WaivedAccessReported
+	64, // [64:64] is the sub-list for method output_type
+	64, // [64:64] is the sub-list for method input_type
+	64, // [64:64] is the sub-list for extension type_name
+	64, // [64:64] is the sub-list for extension extendee
+	0,  // [0:64] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_event_proto_init() }
@@ -1444,6 +1484,7 @@ func file_lockbox_v1_event_proto_init() {
 	file_lockbox_v1_tenant_proto_init()
 	file_lockbox_v1_ticket_proto_init()
 	file_lockbox_v1_waived_proto_init()
+	file_lockbox_v1_webhook_proto_init()
 	file_lockbox_v1_event_proto_msgTypes[0].OneofWrappers = []any{
 		(*Event_AccessRequested)(nil),
 		(*Event_AccessEvaluated)(nil),
@@ -1486,6 +1527,8 @@ func file_lockbox_v1_event_proto_init() {
 		(*Event_SignInChanged)(nil),
 		(*Event_FormerSignInEnded)(nil),
 		(*Event_SignedIn)(nil),
+		(*Event_WebhookAdded)(nil),
+		(*Event_WebhookRemoved)(nil),
 		(*Event_OwnershipRecorded)(nil),
 		(*Event_OwnershipContested)(nil),
 		(*Event_OwnershipTransferred)(nil),

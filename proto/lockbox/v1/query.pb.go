@@ -1875,8 +1875,10 @@ type TenantView struct {
 	IssuerKeys uint32 `protobuf:"varint,60,opt,name=issuer_keys,json=issuerKeys,proto3" json:"issuer_keys,omitempty"`
 	// The issuer's keys that cannot be used, each with the reason; they harm no other.
 	IssuerKeysPassedOver []string `protobuf:"bytes,61,rep,name=issuer_keys_passed_over,json=issuerKeysPassedOver,proto3" json:"issuer_keys_passed_over,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	// The tenant's own webhooks, the oldest first.
+	Webhooks      []*Webhook `protobuf:"bytes,70,rep,name=webhooks,proto3" json:"webhooks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TenantView) Reset() {
@@ -1996,6 +1998,13 @@ func (x *TenantView) GetIssuerKeys() uint32 {
 func (x *TenantView) GetIssuerKeysPassedOver() []string {
 	if x != nil {
 		return x.IssuerKeysPassedOver
+	}
+	return nil
+}
+
+func (x *TenantView) GetWebhooks() []*Webhook {
+	if x != nil {
+		return x.Webhooks
 	}
 	return nil
 }
@@ -3652,7 +3661,7 @@ var File_lockbox_v1_query_proto protoreflect.FileDescriptor
 const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"\x16lockbox/v1/query.proto\x12\n" +
-	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x16lockbox/v1/event.proto\x1a\x17lockbox/v1/intent.proto\x1a\x17lockbox/v1/reason.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\"\xe4\x06\n" +
+	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x16lockbox/v1/event.proto\x1a\x17lockbox/v1/intent.proto\x1a\x17lockbox/v1/reason.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x18lockbox/v1/webhook.proto\"\xe4\x06\n" +
 	"\x05Query\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\tR\x05token\x12!\n" +
@@ -3804,7 +3813,7 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x05event\x18\b \x01(\v2\x11.lockbox.v1.EventR\x05event\x12/\n" +
 	"\trequester\x18( \x01(\v2\x11.lockbox.v1.ActorR\trequester\x124\n" +
 	"\x16requested_resource_ids\x18) \x03(\tR\x14requestedResourceIds\"\v\n" +
-	"\tGetTenant\"\xae\x04\n" +
+	"\tGetTenant\"\xdf\x04\n" +
 	"\n" +
 	"TenantView\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12!\n" +
@@ -3821,7 +3830,8 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\asign_in\x18\v \x01(\v2\x16.lockbox.v1.SignInViewR\x06signIn\x12\x1f\n" +
 	"\vissuer_keys\x18< \x01(\rR\n" +
 	"issuerKeys\x125\n" +
-	"\x17issuer_keys_passed_over\x18= \x03(\tR\x14issuerKeysPassedOver\"\xc8\x01\n" +
+	"\x17issuer_keys_passed_over\x18= \x03(\tR\x14issuerKeysPassedOver\x12/\n" +
+	"\bwebhooks\x18F \x03(\v2\x13.lockbox.v1.WebhookR\bwebhooks\"\xc8\x01\n" +
 	"\n" +
 	"SignInView\x120\n" +
 	"\x06issuer\x18\x01 \x01(\v2\x18.lockbox.v1.TenantIssuerR\x06issuer\x120\n" +
@@ -4026,17 +4036,18 @@ var file_lockbox_v1_query_proto_goTypes = []any{
 	(*Event)(nil),                 // 49: lockbox.v1.Event
 	(SupportPlan)(0),              // 50: lockbox.v1.SupportPlan
 	(*TenantSettings)(nil),        // 51: lockbox.v1.TenantSettings
-	(*TenantIssuer)(nil),          // 52: lockbox.v1.TenantIssuer
-	(SignInRoute)(0),              // 53: lockbox.v1.SignInRoute
-	(*SignInChange)(nil),          // 54: lockbox.v1.SignInChange
-	(*RoleAssignment)(nil),        // 55: lockbox.v1.RoleAssignment
-	(*Person)(nil),                // 56: lockbox.v1.Person
-	(ApproverBasis)(0),            // 57: lockbox.v1.ApproverBasis
-	(*Approver)(nil),              // 58: lockbox.v1.Approver
-	(*ExcludedAssignment)(nil),    // 59: lockbox.v1.ExcludedAssignment
-	(*Occurrence)(nil),            // 60: lockbox.v1.Occurrence
-	(Role)(0),                     // 61: lockbox.v1.Role
-	(ServiceStage)(0),             // 62: lockbox.v1.ServiceStage
+	(*Webhook)(nil),               // 52: lockbox.v1.Webhook
+	(*TenantIssuer)(nil),          // 53: lockbox.v1.TenantIssuer
+	(SignInRoute)(0),              // 54: lockbox.v1.SignInRoute
+	(*SignInChange)(nil),          // 55: lockbox.v1.SignInChange
+	(*RoleAssignment)(nil),        // 56: lockbox.v1.RoleAssignment
+	(*Person)(nil),                // 57: lockbox.v1.Person
+	(ApproverBasis)(0),            // 58: lockbox.v1.ApproverBasis
+	(*Approver)(nil),              // 59: lockbox.v1.Approver
+	(*ExcludedAssignment)(nil),    // 60: lockbox.v1.ExcludedAssignment
+	(*Occurrence)(nil),            // 61: lockbox.v1.Occurrence
+	(Role)(0),                     // 62: lockbox.v1.Role
+	(ServiceStage)(0),             // 63: lockbox.v1.ServiceStage
 }
 var file_lockbox_v1_query_proto_depIdxs = []int32{
 	3,   // 0: lockbox.v1.Query.list_requests:type_name -> lockbox.v1.ListRequests
@@ -4102,48 +4113,49 @@ var file_lockbox_v1_query_proto_depIdxs = []int32{
 	20,  // 60: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
 	19,  // 61: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
 	15,  // 62: lockbox.v1.TenantView.sign_in:type_name -> lockbox.v1.SignInView
-	52,  // 63: lockbox.v1.SignInView.issuer:type_name -> lockbox.v1.TenantIssuer
-	52,  // 64: lockbox.v1.SignInView.former:type_name -> lockbox.v1.TenantIssuer
-	16,  // 65: lockbox.v1.SignInView.pending:type_name -> lockbox.v1.PendingSignInChange
-	53,  // 66: lockbox.v1.PendingSignInChange.route:type_name -> lockbox.v1.SignInRoute
-	54,  // 67: lockbox.v1.PendingSignInChange.change:type_name -> lockbox.v1.SignInChange
-	43,  // 68: lockbox.v1.PendingSignInChange.proposed_by:type_name -> lockbox.v1.Actor
-	41,  // 69: lockbox.v1.PendingSignInChange.proposed_at:type_name -> google.protobuf.Timestamp
-	43,  // 70: lockbox.v1.PendingSignInChange.confirmed_by:type_name -> lockbox.v1.Actor
-	41,  // 71: lockbox.v1.PendingSignInChange.due_at:type_name -> google.protobuf.Timestamp
-	52,  // 72: lockbox.v1.SignInOptions.issuers:type_name -> lockbox.v1.TenantIssuer
-	20,  // 73: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
-	55,  // 74: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
-	41,  // 75: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
-	47,  // 76: lockbox.v1.AssignmentView.coded_reason:type_name -> lockbox.v1.Reason
-	24,  // 77: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
-	56,  // 78: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
-	41,  // 79: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
-	43,  // 80: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
-	9,   // 81: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
-	57,  // 82: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
-	58,  // 83: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
-	59,  // 84: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
-	29,  // 85: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
-	60,  // 86: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
-	41,  // 87: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
-	41,  // 88: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
-	43,  // 89: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
-	41,  // 90: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
-	41,  // 91: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
-	47,  // 92: lockbox.v1.DeliveryView.coded_failure:type_name -> lockbox.v1.Reason
-	43,  // 93: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
-	34,  // 94: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
-	48,  // 95: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
-	33,  // 96: lockbox.v1.SelfView.claims:type_name -> lockbox.v1.ClaimReading
-	61,  // 97: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
-	37,  // 98: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
-	62,  // 99: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
-	100, // [100:100] is the sub-list for method output_type
-	100, // [100:100] is the sub-list for method input_type
-	100, // [100:100] is the sub-list for extension type_name
-	100, // [100:100] is the sub-list for extension extendee
-	0,   // [0:100] is the sub-list for field type_name
+	52,  // 63: lockbox.v1.TenantView.webhooks:type_name -> lockbox.v1.Webhook
+	53,  // 64: lockbox.v1.SignInView.issuer:type_name -> lockbox.v1.TenantIssuer
+	53,  // 65: lockbox.v1.SignInView.former:type_name -> lockbox.v1.TenantIssuer
+	16,  // 66: lockbox.v1.SignInView.pending:type_name -> lockbox.v1.PendingSignInChange
+	54,  // 67: lockbox.v1.PendingSignInChange.route:type_name -> lockbox.v1.SignInRoute
+	55,  // 68: lockbox.v1.PendingSignInChange.change:type_name -> lockbox.v1.SignInChange
+	43,  // 69: lockbox.v1.PendingSignInChange.proposed_by:type_name -> lockbox.v1.Actor
+	41,  // 70: lockbox.v1.PendingSignInChange.proposed_at:type_name -> google.protobuf.Timestamp
+	43,  // 71: lockbox.v1.PendingSignInChange.confirmed_by:type_name -> lockbox.v1.Actor
+	41,  // 72: lockbox.v1.PendingSignInChange.due_at:type_name -> google.protobuf.Timestamp
+	53,  // 73: lockbox.v1.SignInOptions.issuers:type_name -> lockbox.v1.TenantIssuer
+	20,  // 74: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
+	56,  // 75: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
+	41,  // 76: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
+	47,  // 77: lockbox.v1.AssignmentView.coded_reason:type_name -> lockbox.v1.Reason
+	24,  // 78: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
+	57,  // 79: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
+	41,  // 80: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
+	43,  // 81: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
+	9,   // 82: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
+	58,  // 83: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
+	59,  // 84: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
+	60,  // 85: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
+	29,  // 86: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
+	61,  // 87: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
+	41,  // 88: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
+	41,  // 89: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
+	43,  // 90: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
+	41,  // 91: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
+	41,  // 92: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
+	47,  // 93: lockbox.v1.DeliveryView.coded_failure:type_name -> lockbox.v1.Reason
+	43,  // 94: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
+	34,  // 95: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
+	48,  // 96: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
+	33,  // 97: lockbox.v1.SelfView.claims:type_name -> lockbox.v1.ClaimReading
+	62,  // 98: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
+	37,  // 99: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
+	63,  // 100: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
+	101, // [101:101] is the sub-list for method output_type
+	101, // [101:101] is the sub-list for method input_type
+	101, // [101:101] is the sub-list for extension type_name
+	101, // [101:101] is the sub-list for extension extendee
+	0,   // [0:101] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_query_proto_init() }
@@ -4158,6 +4170,7 @@ func file_lockbox_v1_query_proto_init() {
 	file_lockbox_v1_reason_proto_init()
 	file_lockbox_v1_request_proto_init()
 	file_lockbox_v1_tenant_proto_init()
+	file_lockbox_v1_webhook_proto_init()
 	file_lockbox_v1_query_proto_msgTypes[0].OneofWrappers = []any{
 		(*Query_ListRequests)(nil),
 		(*Query_GetRequest)(nil),

@@ -39,6 +39,7 @@ var (
 	change = []string{"label/organisation", "label/subscription", "label/person", "label/role", "label/until",
 		"label/plan"}
 	signIn  = []string{"label/organisation", "label/issuer", "label/named", "label/until", "label/by", "label/at"}
+	webhook = []string{"label/organisation", "label/webhook", "label/by", "label/at"}
 	changed = append(change, "label/default-language", "label/required-approvals", "label/fallback", "label/alternates",
 		"label/signed-approvals", "label/sign-in-within", "label/by", "label/at")
 )
@@ -86,6 +87,8 @@ var shapes = map[plan.Template]shape{
 	plan.RoleRemoved:            {changed, nil},
 	plan.RoleActivated:          {changed, nil},
 	plan.RoleDeactivated:        {changed, nil},
+	plan.WebhookAdded:           {webhook, nil},
+	plan.WebhookRemoved:         {webhook, []string{"quote/reason"}},
 
 	plan.SignInProposed:    {signIn, []string{"quote/reason"}},
 	plan.SignInRecovery:    {signIn, []string{"quote/reason"}},
@@ -205,6 +208,8 @@ func (w *writer) facts(label string) []string {
 		return some(w.v["Role"])
 	case "label/issuer":
 		return some(line(d.Issuer))
+	case "label/webhook":
+		return some(line(d.Webhook), line(d.WebhookAddress))
 	case "label/named":
 		return w.most(d.Administrators, line)
 	case "label/until":

@@ -94,6 +94,8 @@ const (
 	RoleRemoved            Template = "role-removed"
 	RoleActivated          Template = "role-activated"
 	RoleDeactivated        Template = "role-deactivated"
+	WebhookAdded           Template = "webhook-added"
+	WebhookRemoved         Template = "webhook-removed"
 )
 
 // Templates about a change of where a tenant's people sign in, for its administrators, its alternates, and whom the
@@ -140,7 +142,7 @@ func Templates() []Template {
 		AccessRevoked, AccessReleased, AccessCompleted,
 		TenantCreated, PlanChanged, PlanLowered, LockboxEnabled, LockboxDisabled, PreviewSignedUp, PreviewSignedOff,
 		SettingsChanged, SubscriptionRegistered, SubscriptionGivenUp, RoleAssigned, RoleRemoved, RoleActivated,
-		RoleDeactivated,
+		RoleDeactivated, WebhookAdded, WebhookRemoved,
 		SignInProposed, SignInRecovery, SignInReminder, SignInStopped, SignInChanged, FormerSignInEnded,
 		ExposureDisclosed, LegalDemandDisclosed, WaivedAccess, IntegrityAlarm, StrayMessage, MailOverdue,
 		Contested, Digest,
