@@ -9,8 +9,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/forwarder/bookmark"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
@@ -28,6 +30,7 @@ const (
 
 var (
 	errGone = errors.New("the target accepts no more events (410 Gone)")
+	errDead = errors.New("the target has taken nothing for days")
 	errLost = errors.New("the connection was closed")
 )
 
@@ -67,10 +70,16 @@ type sink interface {
 	close()
 }
 
-// Forwarder sends events to all targets.
+// Source is the event stream: *journal.Journal.
+type Source interface {
+	bookmark.Source
+	Copies(ctx context.Context) (journal.Copies, error)
+}
+
+// Forwarder sends events to all targets, and to customers' own webhooks.
 type Forwarder struct {
 	Config Config
-	Source bookmark.Source
+	Source Source
 	Now    func() time.Time
 	Log    *zap.Logger
 	// Metrics registers the forwarder's own; nil: none.
@@ -79,7 +88,7 @@ type Forwarder struct {
 	Health func(observe.Check)
 }
 
-// Run forwards events until ctx ends or every target has answered 410 Gone.
+// Run forwards events until ctx ends or, without customers' webhooks, every target has answered 410 Gone.
 func (f *Forwarder) Run(ctx context.Context) error {
 	if err := os.MkdirAll(f.Config.Cursors, 0o700); err != nil {
 		return err
@@ -94,11 +103,18 @@ func (f *Forwarder) Run(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", c.Name, err)
 		}
 	}
+	hooks, err := f.openHooks(counted)
+	if err != nil {
+		return err
+	}
 	if f.Health != nil {
-		f.Health(func(context.Context) error { return healthy(targets) })
+		f.Health(func(context.Context) error { return errors.Join(healthy(targets), hooks.healthy()) })
 	}
 	ended := make([]error, len(targets))
 	var running sync.WaitGroup
+	if hooks != nil {
+		running.Go(func() { hooks.run(ctx) })
+	}
 	for i, t := range targets {
 		running.Go(func() { ended[i] = t.run(ctx) })
 	}
@@ -109,8 +125,10 @@ func (f *Forwarder) Run(ctx context.Context) error {
 func (f *Forwarder) open(ctx context.Context, c Target, counted *metrics) (*target, error) {
 	t := &target{Target: c, source: f.Source, entries: bookmark.Entries{Source: f.Source}, now: f.Now,
 		file: filepath.Join(f.Config.Cursors, c.Name+".json"), log: f.Log.With(zap.String("target", c.Name)),
-		metrics: counted}
-	t.freed = sync.NewCond(&t.mu)
+		metrics: counted, label: c.Name}
+	t.row = func(_ context.Context, _ journal.Entry, a *lockboxv1.Activity) ([]byte, error) {
+		return c.format.Row(a)
+	}
 	var err error
 	if c.Webhook.URL != "" {
 		t.sink, err = newWebhook(c.Webhook, c.format.Name, f.Now)
@@ -120,18 +138,24 @@ func (f *Forwarder) open(ctx context.Context, c Target, counted *metrics) (*targ
 	if err != nil {
 		return nil, err
 	}
+	return t, t.begin(ctx)
+}
+
+// begin reads how far the target has come.
+func (t *target) begin(ctx context.Context) (err error) {
+	t.freed = sync.NewCond(&t.mu)
 	var found bool
 	if t.mark, found, err = bookmark.Read(t.file); err != nil {
-		return nil, err
+		return err
 	}
-	if err := t.mark.Check(ctx, f.Source, t.file); err != nil {
-		return nil, err
+	if err := t.mark.Check(ctx, t.source, t.file); err != nil {
+		return err
 	}
-	if !found && c.From > 0 {
-		t.mark.Sequence = c.From - 1
+	if !found && t.From > 0 {
+		t.mark.Sequence = t.From - 1
 	}
-	counted.at(c.Name, t.mark.Sequence)
-	return t, nil
+	t.metrics.at(t.label, t.mark.Sequence)
+	return nil
 }
 
 // healthy names a target that gets nothing, to whoever looks after the service.

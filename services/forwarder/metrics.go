@@ -6,7 +6,11 @@ import "github.com/prometheus/client_golang/prometheus"
 type metrics struct {
 	events, failures, refusals, skipped *prometheus.CounterVec
 	position                            *prometheus.GaugeVec
+	registerer                          prometheus.Registerer
 }
+
+// customers is the label of all customers' webhooks together: one for each would be as many as customers like to have.
+const customers = "@customers"
 
 // newMetrics registers the counters of all targets, beginning at 0.
 func newMetrics(r prometheus.Registerer, targets []Target) (*metrics, error) {
@@ -17,7 +21,7 @@ func newMetrics(r prometheus.Registerer, targets []Target) (*metrics, error) {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lockbox_forward_" + name, Help: help},
 			[]string{"target"})
 	}
-	m := &metrics{
+	m := &metrics{registerer: r,
 		events:   counter("events_total", "Events that a target has taken; repetitions count again."),
 		failures: counter("failures_total", "Failed deliveries, after each of which there is a pause."),
 		refusals: counter("refusals_total", "Requests that a target refused for what was in them (400, 413, 422)."),
@@ -36,6 +40,25 @@ func newMetrics(r prometheus.Registerer, targets []Target) (*metrics, error) {
 		}
 	}
 	return m, nil
+}
+
+// watch registers how many customers' webhooks there are in each state.
+func (m *metrics) watch(h *hooks) error {
+	if m == nil {
+		return nil
+	}
+	for i, state := range []string{"delivering", "failing", "paused"} {
+		gauge := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "lockbox_forward_webhooks",
+			Help:        "Customers' own webhooks, by how they are doing.",
+			ConstLabels: prometheus.Labels{"state": state}}, func() float64 {
+			delivering, failing, paused := h.counts()
+			return float64([]int{delivering, failing, paused}[i])
+		})
+		if err := m.registerer.Register(gauge); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (m *metrics) delivered(target string, n int) {
@@ -63,7 +86,7 @@ func (m *metrics) skippedOne(target string) {
 }
 
 func (m *metrics) at(target string, sequence uint64) {
-	if m != nil {
+	if m != nil && target != customers {
 		m.position.WithLabelValues(target).Set(float64(sequence))
 	}
 }
