@@ -114,10 +114,16 @@ func ReadPrivate(file config.SecretFile) (p Private, err error) {
 	return p, nil
 }
 
-// LoadOrCreate makes the files name.key (private) and name.pub in a directory, if they are not there. Of a private key
+// The endings of the names of a private and a public key's file.
+const (
+	KeyFile    = ".key"
+	PublicFile = ".public"
+)
+
+// LoadOrCreate makes the files of a private and a public key of that name in a directory, if they are not there. Of a private key
 // alone, the public one is derived.
 func LoadOrCreate(dir, name string) error {
-	if _, err := os.Lstat(filepath.Join(dir, name+".key")); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Lstat(filepath.Join(dir, name+KeyFile)); errors.Is(err, fs.ErrNotExist) {
 		return Rotate(dir, name)
 	} else if err != nil {
 		return err
@@ -128,7 +134,7 @@ func LoadOrCreate(dir, name string) error {
 // Rotate adds a new private key before those that are there, and makes the public file its own. What was encrypted
 // before can still be read.
 func Rotate(dir, name string) error {
-	path := filepath.Join(dir, name+".key")
+	path := filepath.Join(dir, name+KeyFile)
 	former, err := os.ReadFile(path) // #nosec G304 -- the operator names the directory
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -150,10 +156,10 @@ func Rotate(dir, name string) error {
 
 // publish writes the public half of the newest key.
 func publish(dir, name string) error {
-	private, err := ReadPrivate(config.SecretFile(filepath.Join(dir, name+".key")))
+	private, err := ReadPrivate(config.SecretFile(filepath.Join(dir, name+KeyFile)))
 	if err != nil {
 		return err
 	}
 	text := publicPrefix + base64.StdEncoding.EncodeToString(private.keys[0].PublicKey().Bytes()) + "\n"
-	return durable.Replace(filepath.Join(dir, name+".pub"), []byte(text), 0o644)
+	return durable.Replace(filepath.Join(dir, name+PublicFile), []byte(text), 0o644)
 }

@@ -22,7 +22,7 @@ func must(t *testing.T, err error) {
 
 func keys(t *testing.T, dir string) (sealed.Public, sealed.Private) {
 	t.Helper()
-	public, err := sealed.ReadPublic(filepath.Join(dir, "k.pub"))
+	public, err := sealed.ReadPublic(filepath.Join(dir, "k.public"))
 	must(t, err)
 	private, err := sealed.ReadPrivate(config.SecretFile(filepath.Join(dir, "k.key")))
 	must(t, err)
@@ -95,7 +95,7 @@ func TestAKeyIsReplacedWithoutLosingAnything(t *testing.T) {
 	if _, err := before.Open(about, recent); !errors.Is(err, sealed.ErrNoKey) {
 		t.Errorf("the former key opens what is sealed to the new one: %v", err)
 	}
-	must(t, os.Remove(filepath.Join(dir, "k.pub")))
+	must(t, os.Remove(filepath.Join(dir, "k.public")))
 	must(t, sealed.LoadOrCreate(dir, "k"))
 	derived, _ := keys(t, dir)
 	if plain, err := both.Open(about, seal(t, derived, "derived")); err != nil || string(plain) != "derived" {
@@ -109,7 +109,7 @@ func TestAFileThatIsNoKeyIsRefused(t *testing.T) {
 	must(t, sealed.LoadOrCreate(dir, "k"))
 	secret, err := os.ReadFile(filepath.Join(dir, "k.key"))
 	must(t, err)
-	public, err := os.ReadFile(filepath.Join(dir, "k.pub"))
+	public, err := os.ReadFile(filepath.Join(dir, "k.public"))
 	must(t, err)
 	for name, text := range map[string]string{
 		"empty": "", "the other half": string(public), "cut": string(secret[:30]), "a password": "hunter2hunter2",

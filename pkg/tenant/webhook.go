@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/prose"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -17,6 +18,8 @@ import (
 const (
 	// MaxWebhooks is how many webhooks a tenant may have at a time.
 	MaxWebhooks = 5
+	// WebhookKeySize is how many random bytes a new key of signatures has.
+	WebhookKeySize = 32
 	// WebhookSecretPrefix begins the key of a webhook's signatures, as Standard Webhooks has it.
 	WebhookSecretPrefix = "whsec_"
 
@@ -101,7 +104,7 @@ func (s *State) applyWebhook(e *lockboxv1.Event) (broken string, ours bool) {
 	case *lockboxv1.Event_WebhookAdded:
 		w, sealed := f.WebhookAdded.GetWebhook(), len(f.WebhookAdded.GetSealed())
 		switch {
-		case w.GetId() == "" || w.GetId() != e.GetCausationId() || s.webhook(w.GetId()) >= 0:
+		case input.UUIDv7("webhook_id", w.GetId()) != nil || w.GetId() != e.GetCausationId() || s.webhook(w.GetId()) >= 0:
 			return "a webhook is known by the command that added it (R57)", true
 		case len(s.Webhooks) >= MaxWebhooks:
 			return "a tenant has only so many webhooks (R57)", true
@@ -165,6 +168,11 @@ func checkWebhookSecret(a *lockboxv1.AddWebhook) error {
 			minWebhookSecret, maxWebhookSecret)
 	}
 	return nil
+}
+
+// WebhookSecret writes a key of signatures, of WebhookKeySize random bytes.
+func WebhookSecret(key []byte) string {
+	return WebhookSecretPrefix + base64.StdEncoding.EncodeToString(key)
 }
 
 // WebhookKey returns the bytes of a key of signatures.

@@ -14,7 +14,7 @@ import (
 
 // Webhooks say how customers' own webhooks are recorded (R57).
 type Webhooks struct {
-	// KeyFile holds the forwarder's public key (webhooks.pub). Empty: customers can add no webhooks.
+	// KeyFile holds the forwarder's public key (webhooks.public). Empty: customers can add no webhooks.
 	KeyFile string `yaml:"key_file"`
 	// ThisMachine permits addresses on this machine; for trying things out only.
 	ThisMachine bool `yaml:"this_machine"`
