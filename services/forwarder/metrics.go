@@ -1,6 +1,10 @@
 package forwarder
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 // metrics count what is forwarded, by target. A nil *metrics counts nothing.
 type metrics struct {
@@ -30,7 +34,7 @@ func newMetrics(r prometheus.Registerer, targets []Target) (*metrics, error) {
 			Help: "The sequence up to which a target has every event."}, []string{"target"}),
 	}
 	for _, c := range []prometheus.Collector{m.events, m.failures, m.refusals, m.skipped, m.position} {
-		if err := r.Register(c); err != nil {
+		if err := register(r, c); err != nil {
 			return nil, err
 		}
 	}
@@ -40,6 +44,16 @@ func newMetrics(r prometheus.Registerer, targets []Target) (*metrics, error) {
 		}
 	}
 	return m, nil
+}
+
+// register registers a collector in place of one of a forwarder that ran before in this process.
+func register(r prometheus.Registerer, c prometheus.Collector) error {
+	err := r.Register(c)
+	if former := (prometheus.AlreadyRegisteredError{}); errors.As(err, &former) {
+		r.Unregister(former.ExistingCollector)
+		err = r.Register(c)
+	}
+	return err
 }
 
 // watch registers how many customers' webhooks there are in each state.
@@ -54,7 +68,7 @@ func (m *metrics) watch(h *hooks) error {
 			delivering, failing, paused := h.counts()
 			return float64([]int{delivering, failing, paused}[i])
 		})
-		if err := m.registerer.Register(gauge); err != nil {
+		if err := register(m.registerer, gauge); err != nil {
 			return err
 		}
 	}
