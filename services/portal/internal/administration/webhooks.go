@@ -67,7 +67,7 @@ func (p pages) changeWebhooks(v *site.Visit) error {
 			"add_webhook.name":       {Name: "name", Label: "administration.webhook.name"},
 			"add_webhook.secret_url": {Name: "address", Label: "administration.webhook.address"},
 			"add_webhook.secret":     {Name: "secret", Label: "administration.webhook.secret"},
-			"add_webhook.language":   {Name: "language", Label: "administration.language"},
+			"add_webhook.language":   {Name: "language", Label: "administration.webhook.language"},
 		},
 	}.onWhatWasSeen()
 }
