@@ -249,7 +249,9 @@ func (h *hooks) begin(ctx context.Context, tenantID string, w tenant.Webhook) *s
 		close(s.ended)
 		return s
 	}
-	s.target.sink, s.target.row = sink, h.rows(w)
+	if s.target.sink, s.target.row = sink, h.rows(w); w.GetKind() != lockboxv1.WebhookKind_WEBHOOK_KIND_STANDARD {
+		s.target.Refused = skip // what a chat refuses is the form of one message, and must not keep the next from people
+	}
 	choose(s.target, w)
 	go func() {
 		defer close(s.ended)
