@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/openlockbox/lockbox/pkg/activity"
 	"github.com/openlockbox/lockbox/pkg/aggregate"
@@ -103,8 +104,31 @@ func (c *chat) say(id string, pairs ...any) string {
 	return text
 }
 
-// escaped replaces Slack's three control characters, with which mentions and links are written.
-var escaped = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace
+// mostInSlack is how many characters of a text Slack takes, less some.
+const mostInSlack = 2900
+
+// escaped replaces Slack's three control characters, with which mentions and links are written, and cuts what is too
+// long then.
+func escaped(s string) string {
+	var b strings.Builder
+	n := 0
+	for _, r := range s {
+		text := string(r)
+		switch r {
+		case '&':
+			text = "&amp;"
+		case '<':
+			text = "&lt;"
+		case '>':
+			text = "&gt;"
+		}
+		if n += utf8.RuneCountInString(text); n > mostInSlack {
+			return b.String() + "…"
+		}
+		b.WriteString(text)
+	}
+	return b.String()
+}
 
 // slack returns a message to an incoming webhook of Slack, in its Block Kit. What is said is plain text, in which nothing
 // is formatted; the only markup is the link to the portal.

@@ -46,8 +46,8 @@ func Tenant(l Look, v *lockboxv1.TenantView) string {
 	return p.String()
 }
 
-var webhookColumns = []column{{title: "NAME", min: 12}, {title: "KIND"}, {title: "ADDRESS", min: 16},
-	{title: "EVENTS", min: 8, drop: 2}, {title: "LANGUAGE", drop: 1}, {title: "WEBHOOK", min: 10}}
+var webhookColumns = []column{{title: "NAME", min: 8}, {title: "KIND"}, {title: "ADDRESS", min: 12},
+	{title: "EVENTS", drop: 2}, {title: "LANGUAGE", drop: 1}, {title: "WEBHOOK", min: 36}}
 
 // Webhooks renders the tenant's own webhooks.
 func Webhooks(l Look, list []*lockboxv1.Webhook) string {
@@ -58,7 +58,7 @@ func webhookRows(list []*lockboxv1.Webhook) (rows [][]cell) {
 	for _, w := range list {
 		events := "usual"
 		if n := len(w.GetTypes()); n > 0 {
-			events = fmt.Sprintf("%d types", n)
+			events = fmt.Sprintf("%d chosen", n)
 		}
 		kind := strings.ToLower(strings.TrimPrefix(w.GetKind().String(), "WEBHOOK_KIND_"))
 		rows = append(rows, []cell{text(w.GetName()), {kind, plain}, text(w.GetAddress()), {events, plain},
