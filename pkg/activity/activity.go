@@ -40,7 +40,8 @@ func Entry(sequence uint64, e *lockboxv1.Event) *lockboxv1.TimelineEntry {
 }
 
 // ForCustomer returns an event as its customer may see it: without what was counted over all customers, since an
-// engineer's history elsewhere is other customers' data (I9). It returns the event itself if there is nothing to remove.
+// engineer's history elsewhere is other customers' data (I9). It returns the event itself if there is nothing to
+// remove.
 func ForCustomer(e *lockboxv1.Event) *lockboxv1.Event {
 	if e.GetAccessEvaluated().GetFacts().GetHistory() == nil {
 		return e

@@ -12,8 +12,8 @@ import (
 type Command struct {
 	*lockboxv1.Command
 	By *lockboxv1.Actor
-	// Sealed are the command's secrets, encrypted to whoever needs them; empty if it has none, or if nothing is configured
-	// to encrypt them with. Of a command with secrets, an event takes only these.
+	// Sealed are the command's secrets, encrypted to whoever needs them; empty if it has none, or if nothing is
+	// configured to encrypt them with. Of a command with secrets, an event takes only these.
 	Sealed []byte
 }
 

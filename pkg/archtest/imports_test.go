@@ -24,7 +24,7 @@ var (
 		"./pkg/refusal", "./pkg/reason", "./pkg/input", "./pkg/prose", "./pkg/written", "./pkg/tenant", "./pkg/ticket",
 		"./pkg/catalogue", "./pkg/policy", "./pkg/request", "./pkg/disclosure", "./pkg/aggregate", "./pkg/activity",
 		"./pkg/export", "./pkg/invariant", "./pkg/invariant/reevaluate",
-		"./pkg/merkle", "./pkg/timetext", "./pkg/portalurl", "./pkg/message", "./pkg/resource",
+		"./pkg/merkle", "./pkg/timetext", "./pkg/portalurl", "./pkg/message", "./pkg/resource", "./pkg/foreign",
 		"./pkg", // the rules as text
 	}
 	// pure is the domain, and whatever else its package comment calls pure.
@@ -33,6 +33,7 @@ var (
 	outside = []string{
 		"./pkg/journal/...", "./pkg/bus/...", "./pkg/identity/...", "./pkg/config/...", "./pkg/observe/...",
 		"./pkg/repository/...", "./pkg/service/...", "./pkg/lease/...", "./pkg/durable", "./pkg/cache", "./pkg/fair",
+		"./pkg/sealed",
 	}
 	// forTests are imported by tests only, or are nothing but tests.
 	forTests = []string{

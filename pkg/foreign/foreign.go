@@ -1,5 +1,5 @@
-// Package foreign makes texts that people wrote safe to quote in a mail or a chat: nothing in them steers how the rest is
-// displayed, and nothing becomes a link, which would be taken for Lockbox's. It is pure.
+// Package foreign makes texts that people wrote safe to quote in a mail or a chat: nothing in them steers how the rest
+// is displayed, and nothing becomes a link, which would be taken for Lockbox's. It is pure.
 package foreign
 
 import (
@@ -14,8 +14,8 @@ const longestLine = 240
 // Line sanitises a text of one line: a name, an id, a title.
 func Line(s string) string { return Unlink(Name(s)) }
 
-// Name is Line for names that whoever runs Lockbox chose, such as those of customers and services: what looks like a link
-// is left.
+// Name is Line for names that whoever runs Lockbox chose, such as those of customers and services: what looks like a
+// link is left.
 func Name(s string) string { return NameOf(s, longestLine) }
 
 // NameOf is Name with another maximum length, in runes.

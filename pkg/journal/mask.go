@@ -25,7 +25,8 @@ var (
 		`(?:bearer\s+)?)([^\s"'\\,;&]{16,})`)
 	// compact matches a signed token whose header begins as most do, however short it is (RFC 7515 §7.1).
 	compact = regexp.MustCompile(`(eyJ[\w-]*={0,2}(?:(?:\.|%2[eE]|\\u002[eE])[\w-]*={0,2}){2})`)
-	// signing matches a key of a webhook's signatures, addressed an address, whose path or query may be a secret too (R57).
+	// signing matches a key of a webhook's signatures, addressed an address, whose path or query may be a secret too
+	// (R57).
 	signing   = regexp.MustCompile(`(whsec_[A-Za-z0-9+/=_-]+)`)
 	addressed = regexp.MustCompile(`(?i)(https?://[^\s"'<>\x00-\x1f\x7f]+)`)
 	// run matches what a part of a token can look like: base64 of both alphabets, padded, percent-encoded, escaped as in
@@ -33,8 +34,9 @@ var (
 	run = regexp.MustCompile(`[A-Za-z0-9_+/=%~\\\x00-]+`)
 )
 
-// mask returns a message without tokens and without what only the forwarder may know of webhooks, for readers of dead letters could act as its sender otherwise. The message is
-// like the given one, but its bytes may be broken in any way. Everything keeps its length and place.
+// mask returns a message without tokens and without what only the forwarder may know of webhooks, for readers of dead
+// letters could act as its sender otherwise. The message is like the given one, but its bytes may be broken in any way.
+// Everything keeps its length and place.
 //
 // The field for the token is overwritten, and everywhere else whatever announces itself as a token or looks like a part
 // of one. Compressed and encrypted tokens are not recognised.

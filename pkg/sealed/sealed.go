@@ -3,8 +3,8 @@
 // quantum computer either; HKDF-SHA256 and ChaCha20-Poly1305. What is encrypted is bound to a purpose, a tenant and an
 // id, and opens under no other, so that nothing can be moved from one tenant to another.
 //
-// Keys are in two files. Whoever encrypts has the public one, one line. The service has the private one: a line for each
-// key, the newest first, so that what was encrypted to a former key can still be read.
+// Keys are in two files. Whoever encrypts has the public one, one line. The service has the private one: a line for
+// each key, the newest first, so that what was encrypted to a former key can still be read.
 package sealed
 
 import (
@@ -120,8 +120,8 @@ const (
 	PublicFile = ".public"
 )
 
-// LoadOrCreate makes the files of a private and a public key of that name in a directory, if they are not there. Of a private key
-// alone, the public one is derived.
+// LoadOrCreate makes the files of a private and a public key of that name in a directory, if they are not there. Of a
+// private key alone, the public one is derived.
 func LoadOrCreate(dir, name string) error {
 	if _, err := os.Lstat(filepath.Join(dir, name+KeyFile)); errors.Is(err, fs.ErrNotExist) {
 		return Rotate(dir, name)

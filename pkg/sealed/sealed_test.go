@@ -45,7 +45,8 @@ func TestSealedIsBoundToWhatItIsFor(t *testing.T) {
 	if plain, err := private.Open(about, text); err != nil || string(plain) != "https://hooks.example/secret" {
 		t.Fatalf("%q, %v", plain, err)
 	}
-	if bytes.Contains(text, []byte("hooks.example")) || bytes.Equal(text, seal(t, public, "https://hooks.example/secret")) {
+	if bytes.Contains(text, []byte("hooks.example")) ||
+		bytes.Equal(text, seal(t, public, "https://hooks.example/secret")) {
 		t.Error("it can be read, or recognised, without the key")
 	}
 	for name, other := range map[string]sealed.About{

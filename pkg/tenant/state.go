@@ -156,8 +156,8 @@ func (s *Subscription) apply(e *lockboxv1.Event) (broken string) {
 	if isRegistration == (e.GetVersion() > 1 && !s.GivenUp) {
 		return "a subscription begins with its registration, and again after it was given up"
 	}
-	// Whether the actor is a Global Administrator is known only from the tenant's history; their side can be checked here.
-	// Customers registered subscriptions themselves before ownership was recorded.
+	// Whether the actor is a Global Administrator is known only from the tenant's history; their side can be checked
+	// here. Customers registered subscriptions themselves before ownership was recorded.
 	byOnboarding := aggregate.Provider(e.GetActor(), aggregate.Onboarding)
 	switch e.GetFact().(type) {
 	case *lockboxv1.Event_SubscriptionRegistered:

@@ -55,7 +55,8 @@ func (s State) decideWebhook(c aggregate.Command, e *lockboxv1.Event, now time.T
 	}
 	i := s.webhook(remove.GetWebhookId())
 	if i < 0 {
-		return true, refusal.NotFound("remove_webhook.webhook_id", webhookRule, "there is no such webhook; it may be removed already")
+		return true, refusal.NotFound("remove_webhook.webhook_id", webhookRule,
+			"there is no such webhook; it may be removed already")
 	}
 	if err := prose.Check("remove_webhook.reason", remove.GetReason(), 0, 1000); err != nil {
 		return true, err
@@ -82,7 +83,8 @@ func (s State) addWebhook(c aggregate.Command, a *lockboxv1.AddWebhook, e *lockb
 	}
 	switch {
 	case len(s.Webhooks) >= MaxWebhooks:
-		return refusal.Precondition("add_webhook", webhookRule, "a tenant has at most %d webhooks; remove one first", MaxWebhooks)
+		return refusal.Precondition("add_webhook", webhookRule,
+			"a tenant has at most %d webhooks; remove one first", MaxWebhooks)
 	case len(c.Sealed) == 0:
 		return refusal.Unavailable("add_webhook", webhookRule,
 			"this installation has no webhooks of customers' own: nothing to encrypt their addresses with is configured; "+
@@ -97,8 +99,8 @@ func (s State) webhook(id string) int {
 	return slices.IndexFunc(s.Webhooks, func(w Webhook) bool { return w.GetId() == id })
 }
 
-// applyWebhook folds the facts about webhooks; ours is false for all others. That a Global Administrator changes them is
-// checked where it is for all changes.
+// applyWebhook folds the facts about webhooks; ours is false for all others. That a Global Administrator changes them
+// is checked where it is for all changes.
 func (s *State) applyWebhook(e *lockboxv1.Event) (broken string, ours bool) {
 	switch f := e.GetFact().(type) {
 	case *lockboxv1.Event_WebhookAdded:
@@ -111,7 +113,8 @@ func (s *State) applyWebhook(e *lockboxv1.Event) (broken string, ours bool) {
 		case checkWebhook(w) != nil || sealed == 0 || sealed > maxSealed:
 			return "a webhook is whole, and its address is encrypted (R57)", true
 		}
-		s.Webhooks = append(slices.Clip(s.Webhooks), Webhook{w, f.WebhookAdded.GetSealed(), e.GetActor(), e.GetTime().AsTime()})
+		s.Webhooks = append(slices.Clip(s.Webhooks),
+			Webhook{w, f.WebhookAdded.GetSealed(), e.GetActor(), e.GetTime().AsTime()})
 	case *lockboxv1.Event_WebhookRemoved:
 		i := s.webhook(f.WebhookRemoved.GetWebhookId())
 		if i < 0 || s.Webhooks[i].GetName() != f.WebhookRemoved.GetName() {
@@ -126,7 +129,8 @@ func (s *State) applyWebhook(e *lockboxv1.Event) (broken string, ours bool) {
 
 // checkWebhook refuses a webhook that is not whole.
 func checkWebhook(w *lockboxv1.Webhook) error {
-	if w.GetKind() == lockboxv1.WebhookKind_WEBHOOK_KIND_UNSPECIFIED || lockboxv1.WebhookKind_name[int32(w.GetKind())] == "" {
+	if w.GetKind() == lockboxv1.WebhookKind_WEBHOOK_KIND_UNSPECIFIED ||
+		lockboxv1.WebhookKind_name[int32(w.GetKind())] == "" {
 		return refusal.Invalid("add_webhook.kind", webhookRule, "must be standard, slack or teams")
 	}
 	for _, err := range []error{

@@ -46,8 +46,8 @@ func TestR57AnAdministratorAddsAndRemovesWebhooks(t *testing.T) {
 		row{2, gina, addHook(toSlack), yes})
 	hooks := s.tenant().Webhooks
 	if len(hooks) != 2 || hooks[0].GetAddress() != "https://soc.contoso.example:8443" || hooks[0].GetLanguage() != "en" ||
-		hooks[1].GetAddress() != "https://hooks.slack.com" || hooks[1].GetLanguage() != "fr" || len(hooks[1].GetTypes()) != 1 ||
-		string(hooks[1].Sealed) != "sealed" {
+		hooks[1].GetAddress() != "https://hooks.slack.com" || hooks[1].GetLanguage() != "fr" ||
+		len(hooks[1].GetTypes()) != 1 || string(hooks[1].Sealed) != "sealed" {
 		t.Fatalf("%v", hooks)
 	}
 	for _, e := range s.Entries { // of the address and the secret nothing but the host is in an event
@@ -86,12 +86,13 @@ func TestR57AWebhookIsWhole(t *testing.T) {
 		change func(*lockboxv1.AddWebhook)
 		field  string
 	}{
-		"no kind":           {func(a *lockboxv1.AddWebhook) { a.Kind = 0 }, "add_webhook.kind"},
-		"a kind to come":    {func(a *lockboxv1.AddWebhook) { a.Kind = 99 }, "add_webhook.kind"},
-		"two lines":         {func(a *lockboxv1.AddWebhook) { a.Name = "a\nb" }, "add_webhook.name"},
-		"another language":  {func(a *lockboxv1.AddWebhook) { a.Language = "de" }, "add_webhook.language"},
-		"an unknown type":   {func(a *lockboxv1.AddWebhook) { a.Types = []string{"Everything"} }, "add_webhook.types"},
-		"a type twice":      {func(a *lockboxv1.AddWebhook) { a.Types = []string{"SignedIn", "SignedIn"} }, "add_webhook.types"},
+		"no kind":          {func(a *lockboxv1.AddWebhook) { a.Kind = 0 }, "add_webhook.kind"},
+		"a kind to come":   {func(a *lockboxv1.AddWebhook) { a.Kind = 99 }, "add_webhook.kind"},
+		"two lines":        {func(a *lockboxv1.AddWebhook) { a.Name = "a\nb" }, "add_webhook.name"},
+		"another language": {func(a *lockboxv1.AddWebhook) { a.Language = "de" }, "add_webhook.language"},
+		"an unknown type":  {func(a *lockboxv1.AddWebhook) { a.Types = []string{"Everything"} }, "add_webhook.types"},
+		"a type twice": {func(a *lockboxv1.AddWebhook) { a.Types = []string{"SignedIn", "SignedIn"} },
+			"add_webhook.types"},
 		"a chat's secret":   {slack, "add_webhook.secret"},
 		"no secret":         {func(a *lockboxv1.AddWebhook) { a.Secret = "" }, "add_webhook.secret"},
 		"a short one":       {func(a *lockboxv1.AddWebhook) { a.Secret = "whsec_c2hvcnQ=" }, "add_webhook.secret"},

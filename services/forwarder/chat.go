@@ -24,8 +24,9 @@ import (
 var headings = map[string]string{
 	"CustomerNotified": "asked", "ApprovalReminderDue": "reminder", "ApproversUnavailable": "nobody",
 	"QuestionAsked": "question", "QuestionAnswered": "answer",
-	"CustomerApproved": "approved", "CustomerDenied": "denied", "RequestExpired": "expired", "RequestWithdrawn": "withdrawn",
-	"AccessGranted": "began", "AccessLapsed": "lapsed", "AccessRevoked": "revoked", "AccessReleased": "ended",
+	"CustomerApproved": "approved", "CustomerDenied": "denied", "RequestExpired": "expired",
+	"RequestWithdrawn": "withdrawn",
+	"AccessGranted":    "began", "AccessLapsed": "lapsed", "AccessRevoked": "revoked", "AccessReleased": "ended",
 	"AccessCompleted": "ended", "LockboxEnabled": "settings", "LockboxDisabled": "settings",
 	"SignInChangeProposed": "sign-in", "SignInChangeStopped": "sign-in", "SignInChanged": "sign-in",
 	"ExposureDisclosed": "disclosure", "LegalDemandDisclosed": "disclosure", "WaivedAccessReported": "report",
@@ -76,7 +77,8 @@ type fact struct{ label, text string }
 // note words an event. Asked is the event with which its request began, if it is about one.
 func (c *chat) note(e, asked *lockboxv1.Event) note {
 	_, said := c.sentences.Describe(e)
-	n := note{title: c.say("heading/" + cmp.Or(headings[aggregate.TypeOf(e)], "other")), said: foreign.Text(said, longestSaid)}
+	n := note{title: c.say("heading/" + cmp.Or(headings[aggregate.TypeOf(e)], "other")),
+		said: foreign.Text(said, longestSaid)}
 	if asked != nil && asked != e {
 		_, what := c.sentences.Describe(asked)
 		n.facts = append(n.facts, fact{c.say("request"), foreign.Text(what, longestReason)})
@@ -130,8 +132,8 @@ func escaped(s string) string {
 	return b.String()
 }
 
-// slack returns a message to an incoming webhook of Slack, in its Block Kit. What is said is plain text, in which nothing
-// is formatted; the only markup is the link to the portal.
+// slack returns a message to an incoming webhook of Slack, in its Block Kit. What is said is plain text, in which
+// nothing is formatted; the only markup is the link to the portal.
 func slack(n note) ([]byte, error) {
 	type object map[string]any
 	plain := func(s string) object { return object{"type": "plain_text", "text": escaped(s), "emoji": false} }
@@ -150,8 +152,8 @@ func slack(n note) ([]byte, error) {
 		blocks = append(blocks, object{"type": "context", "elements": []object{plain(n.aside)}})
 	}
 	// The text is what notifications show; without markup and without looking for names, it mentions nobody.
-	return json.Marshal(object{"text": escaped(n.title + "\n" + n.said), "blocks": blocks, "mrkdwn": false, "parse": "none",
-		"link_names": false, "unfurl_links": false, "unfurl_media": false})
+	return json.Marshal(object{"text": escaped(n.title + "\n" + n.said), "blocks": blocks, "mrkdwn": false,
+		"parse": "none", "link_names": false, "unfurl_links": false, "unfurl_media": false})
 }
 
 // teams returns a message to a webhook of Microsoft Teams' Workflows app: an Adaptive Card. What is said is in runs of

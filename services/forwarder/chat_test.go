@@ -23,19 +23,21 @@ var lures = []string{
 	"[Open the request](https://evil.example)", "![x](https://evil.example/x.png)", "<at>Otto</at>", "@channel @here",
 	"https://evil.example/approve www.evil.example mallory@evil.example", "*Approved* _by_ ~Otto~ `x` ```y```",
 	"# Approved\n> by Otto\n- [ ] x", "{{DATE(2026-01-01T00:00:00Z,SHORT)}} ${x}", "\u202eevil\u202c \u200b\u2066x",
-	`"}],"actions":[{"type":"Action.Submit"}]`, strings.Repeat("long & <wide> ", 2000), "\x00\x1b[2J", strings.Repeat("&", 5000),
+	`"}],"actions":[{"type":"Action.Submit"}]`, strings.Repeat("long & <wide> ", 2000), "\x00\x1b[2J",
+	strings.Repeat("&", 5000),
 }
 
 // told are an event of a request, and the event with which it began, full of what somebody wrote.
 func told(text string, fact func() *lockboxv1.Event) (e, asked *lockboxv1.Event) {
-	by := &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_PROVIDER, Employer: text, Person: &lockboxv1.Person{DisplayName: text}}
+	by := &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_PROVIDER, Employer: text,
+		Person: &lockboxv1.Person{DisplayName: text}}
 	about := func(e *lockboxv1.Event) *lockboxv1.Event {
 		e.Tenant, e.Kind, e.AggregateId, e.Actor = "meadowbank", aggregate.KindRequest, "019a-r", by
 		return e
 	}
-	return about(fact()), about(&lockboxv1.Event{Fact: &lockboxv1.Event_AccessRequested{AccessRequested: &lockboxv1.AccessRequested{
-		Intent: &lockboxv1.AccessIntent{Justification: text, ResourceType: text, Scenario: text,
-			ResourceIds: []string{text}}}}})
+	requested := &lockboxv1.AccessRequested{Intent: &lockboxv1.AccessIntent{Justification: text, ResourceType: text,
+		Scenario: text, ResourceIds: []string{text}}}
+	return about(fact()), about(&lockboxv1.Event{Fact: &lockboxv1.Event_AccessRequested{AccessRequested: requested}})
 }
 
 var deadline = time.Date(2026, 6, 14, 12, 0, 0, 0, time.UTC)
@@ -43,10 +45,12 @@ var deadline = time.Date(2026, 6, 14, 12, 0, 0, 0, time.UTC)
 var facts = map[string]func(text string) *lockboxv1.Event{
 	"asked": func(text string) *lockboxv1.Event {
 		return &lockboxv1.Event{Fact: &lockboxv1.Event_CustomerNotified{CustomerNotified: &lockboxv1.CustomerNotified{
-			ExpiresAt: timestamppb.New(deadline), Approvers: []*lockboxv1.Approver{{Person: &lockboxv1.Person{DisplayName: text}}}}}}
+			ExpiresAt: timestamppb.New(deadline),
+			Approvers: []*lockboxv1.Approver{{Person: &lockboxv1.Person{DisplayName: text}}}}}}
 	},
 	"denied": func(text string) *lockboxv1.Event {
-		return &lockboxv1.Event{Fact: &lockboxv1.Event_CustomerDenied{CustomerDenied: &lockboxv1.CustomerDenied{Reason: text}}}
+		return &lockboxv1.Event{Fact: &lockboxv1.Event_CustomerDenied{
+			CustomerDenied: &lockboxv1.CustomerDenied{Reason: text}}}
 	},
 	"question": func(text string) *lockboxv1.Event {
 		return &lockboxv1.Event{Fact: &lockboxv1.Event_QuestionAsked{QuestionAsked: &lockboxv1.QuestionAsked{Text: text}}}
@@ -104,7 +108,8 @@ func TestR57NobodyWritesMarkupForSlack(t *testing.T) {
 						continue
 					}
 					// Slack decodes &amp;, &lt; and &gt;, and nothing else.
-					if n := utf8.RuneCountInString(s.Text); n == 0 || n > 3000 || strings.ContainsAny(s.Text, "<>\u202e\u200b\x00\x1b") ||
+					if n := utf8.RuneCountInString(s.Text); n == 0 || n > 3000 ||
+						strings.ContainsAny(s.Text, "<>\u202e\u200b\x00\x1b") ||
 						clickable.MatchString(s.Text) || strings.Contains(s.Text, "evil.example") {
 						t.Errorf("%s/%s of %q: %d characters, %q", language, what, lure[:min(40, len(lure))], n, s.Text)
 					}
@@ -172,7 +177,8 @@ func TestR57NobodyWritesMarkupForTeams(t *testing.T) {
 func TestR57WhatPeopleRead(t *testing.T) {
 	said := map[string][]string{
 		"en": {"Lockbox: your decision is needed", "Erin Walsh", "The machine hangs", "Answer by", "14 June 2026"},
-		"fr": {"Lockbox\u00a0: votre décision est attendue", "Erin Walsh", "The machine hangs", "Réponse avant le", "14 juin 2026"},
+		"fr": {"Lockbox\u00a0: votre décision est attendue", "Erin Walsh", "The machine hangs", "Réponse avant le",
+			"14 juin 2026"},
 		"ja": {"Lockbox：ご判断が必要です", "Erin Walsh", "The machine hangs", "回答期限", "2026年6月14日"},
 	}
 	for language, c := range spoken(t) {

@@ -35,8 +35,8 @@ const (
 	hookAnswer = 64 << 10
 )
 
-// hooks serve customers' own webhooks: each is a target of its own, as those of the configuration are, on the customer's
-// view of the stream.
+// hooks serve customers' own webhooks: each is a target of its own, as those of the configuration are, on the
+// customer's view of the stream.
 type hooks struct {
 	*Forwarder
 	keys    sealed.Private
@@ -266,15 +266,16 @@ func (h *hooks) begin(ctx context.Context, tenantID string, w tenant.Webhook) *s
 			}
 		}
 		if err := s.target.run(ctx); err != nil && ctx.Err() == nil {
-			log.Warn("a customer's webhook is paused until the forwarder starts again, or until it is added anew", zap.Error(err))
+			log.Warn("a customer's webhook is paused until the forwarder starts again, or until it is added anew",
+				zap.Error(err))
 			end(err, false)
 		}
 	}()
 	return s
 }
 
-// choose sets which events a webhook gets: those that the customer chose, or what is usual; and its own beginning, which
-// shows that it works.
+// choose sets which events a webhook gets: those that the customer chose, or what is usual; and its own beginning,
+// which shows that it works.
 func choose(t *target, w tenant.Webhook) {
 	types := w.GetTypes()
 	if len(types) == 0 && w.GetKind() != lockboxv1.WebhookKind_WEBHOOK_KIND_STANDARD {
@@ -320,7 +321,8 @@ func (h *hooks) asked(ctx context.Context, e *lockboxv1.Event) (asked *lockboxv1
 		return nil, nil
 	}
 	found := errors.New("found")
-	r := journal.Replay{Tenant: e.GetTenant(), Kind: aggregate.KindRequest, ID: e.GetAggregateId(), Type: "AccessRequested"}
+	r := journal.Replay{Tenant: e.GetTenant(), Kind: aggregate.KindRequest, ID: e.GetAggregateId(),
+		Type: "AccessRequested"}
 	err = h.Source.Replay(ctx, r, func(e journal.Entry) error {
 		asked = e.Event
 		return found

@@ -279,8 +279,8 @@ func TestR57AReceiverHoldsUpNobodyElse(t *testing.T) {
 	}
 }
 
-// A receiver that says it is gone gets nothing more, and one that takes nothing for five days: the metrics say so, and it
-// is no fault of ours. Another that fails is tried again until it takes what it is sent.
+// A receiver that says it is gone gets nothing more, and one that takes nothing for five days: the metrics say so, and
+// it is no fault of ours. Another that fails is tried again until it takes what it is sent.
 func TestR57ADeadReceiverIsPaused(t *testing.T) {
 	t.Parallel()
 	w := beginHooked(t)
@@ -348,8 +348,8 @@ func TestR57WhatIsRefused(t *testing.T) {
 	}
 }
 
-// Addresses that lead inside are not reached, by whatever name (SSRF), and one that is not what the customer is shown is
-// not either.
+// Addresses that lead inside are not reached, by whatever name (SSRF), and one that is not what the customer is shown
+// is not either.
 func TestR57NothingLeadsInside(t *testing.T) {
 	t.Parallel()
 	w := beginHooked(t)
@@ -400,8 +400,8 @@ func TestR57NothingLeadsInside(t *testing.T) {
 	}
 }
 
-// After a restart each goes on where it was; one that was removed while nobody looked is forgotten; and without the key,
-// health says whose fault it is.
+// After a restart each goes on where it was; one that was removed while nobody looked is forgotten; and without the
+// key, health says whose fault it is.
 func TestR57ARestartGoesOnWhereItWas(t *testing.T) {
 	t.Parallel()
 	w := beginHooked(t)

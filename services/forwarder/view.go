@@ -11,8 +11,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// view is the event stream as one customer may see it: its own events, as its activity log shows them. A disclosure comes
-// when the customer is told of it, and not before (R46); what was counted over all customers is removed (I9).
+// view is the event stream as one customer may see it: its own events, as its activity log shows them. A disclosure
+// comes when the customer is told of it, and not before (R46); what was counted over all customers is removed (I9).
 //
 // Following it costs nothing while nothing happens at that customer: one reader of the stream says when something did.
 type view struct {

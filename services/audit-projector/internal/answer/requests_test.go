@@ -117,7 +117,8 @@ func TestARequestAsItIsShown(t *testing.T) {
 		t.Errorf("the customer is shown %v", h)
 	}
 	for who, counted := range map[string]bool{"grace": false, "olga": true} {
-		for _, a := range c.query(who, listActivity(bank, &lockboxv1.ListActivity{RequestId: id})).GetActivity().GetActivities() {
+		log := c.query(who, listActivity(bank, &lockboxv1.ListActivity{RequestId: id})).GetActivity()
+		for _, a := range log.GetActivities() {
 			facts := a.GetEvent().GetAccessEvaluated().GetFacts()
 			if facts != nil && (facts.GetHistory() != nil) != counted {
 				t.Errorf("%s is shown %v in the activity log", who, facts.GetHistory())

@@ -46,8 +46,10 @@ recorded, and only its host is ever shown again. That of a chat is a secret: giv
 	f := c.Flags()
 	f.Var(&kind, "kind", "who receives it: "+strings.Join(spellings[lockboxv1.WebhookKind](), ", "))
 	f.StringVar(&in.SecretUrl, "url", "", "the whole `address`, over https")
-	f.StringVar(&file, "url-file", "", "`file` that holds the address instead, which is not seen in it; - is the standard input")
-	f.StringArrayVar(&in.Types, "event", nil, "`type` of event that is sent (repeat for several); none: what is usual for the kind")
+	f.StringVar(&file, "url-file", "",
+		"`file` that holds the address instead, which is not seen in it; - is the standard input")
+	f.StringArrayVar(&in.Types, "event", nil,
+		"`type` of event that is sent (repeat for several); none: what is usual for the kind")
 	f.StringVar(&in.Language, "language", "", "`language` of messages to people: "+strings.Join(tenant.Languages, ", ")+
 		"; none: the tenant's")
 	_ = c.MarkFlagRequired("kind")

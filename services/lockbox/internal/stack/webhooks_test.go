@@ -309,13 +309,14 @@ func TestR46AnEmbargoHoldsForWebhooksToo(t *testing.T) {
 			order = append(order, g.Type)
 		}
 	}
-	if got := strings.Join(order, " "); got != "io.openlockbox.disclosure.LegalDemandDisclosed io.openlockbox.disclosure.DisclosureTold" {
+	const kind = "io.openlockbox.disclosure."
+	if got := strings.Join(order, " "); got != kind+"LegalDemandDisclosed "+kind+"DisclosureTold" {
 		t.Errorf("it is told of %s", got)
 	}
 }
 
-// The keys are replaced: what was encrypted to the former key is still served. Whoever has the orchestrator's key, and so
-// reads and writes events, opens nothing.
+// The keys are replaced: what was encrypted to the former key is still served. Whoever has the orchestrator's key, and
+// so reads and writes events, opens nothing.
 func TestR57TheKeysOfWebhooksAreReplaced(t *testing.T) {
 	t.Parallel()
 	l := hooked(t)
