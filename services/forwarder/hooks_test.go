@@ -390,7 +390,7 @@ func TestR57NothingLeadsInside(t *testing.T) {
 			continue
 		}
 		err = s.deliver(t.Context(), []message{{id: "m", row: []byte("{}")}})
-		if err == nil || !strings.Contains(err.Error(), "nothing that a tenant names is reached at") ||
+		if err == nil || !strings.Contains(err.Error(), "nor sent to") ||
 			strings.Contains(err.Error(), "secret-part") {
 			t.Errorf("%s: %v", address, err)
 		}

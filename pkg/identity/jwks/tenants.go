@@ -77,7 +77,7 @@ func guard(issuer string) (*net.Dialer, error) {
 			return err
 		}
 		if !may(to.Addr().Unmap()) {
-			return fmt.Errorf("nothing that a tenant names is reached at %v", to.Addr())
+			return fmt.Errorf("what a tenant names is not fetched from, nor sent to, %v", to.Addr())
 		}
 		return nil
 	}}, nil
