@@ -131,12 +131,13 @@ func (s *siege) hostile(attacker bus.Identity) []string {
 	calls := []string{"CONSUMER.DELETE.EVENTS.notifier", "CONSUMER.RESET.EVENTS.notifier",
 		"CONSUMER.MSG.NEXT.EVENTS.notifier", "CONSUMER.CREATE.EVENTS", "CONSUMER.PAUSE.EVENTS.notifier",
 		"STREAM.CREATE.OTHER", "ACCOUNT.PURGE.LOCKBOX", "STREAM.MSG.DELETE.EVENTS"}
-	for _, stream := range []string{"EVENTS", "INTENTS", "TIMERS", "DEADLETTER", "KV_SESSIONS"} {
+	for _, stream := range []string{"EVENTS", "INTENTS", "TIMERS", "DEADLETTER", "ACCESS", "KV_SESSIONS"} {
 		calls = append(calls, "STREAM.DELETE."+stream, "STREAM.UPDATE."+stream, "STREAM.PURGE."+stream)
 	}
 	replies := []string{bus.LeaseSubject, "lockbox.changed." + victim, "lockbox.timer." + victim + ".request.x",
 		"lockbox.due." + victim + ".request.x", "lockbox.command.EDGE.approve",
-		"lockbox.command.PORTAL.approve", "lockbox.query.list_requests",
+		"lockbox.command.PORTAL.approve", "lockbox.query.EDGE.list_requests",
+		"lockbox.access." + victim + ".portal.PORTAL.2026-11-29",
 		"lockbox.deadletter.jit-evaluator.x", "lockbox.intent." + otherTool + "." + victim,
 		"$KV.SESSIONS.x", "LB.API.$KV.SESSIONS.x", "$JS.ACK.EVENTS.notifier.1.1.1.1.1", "_R_.x", "$SYS.REQ.SERVER.PING",
 		"$SRV.PING", "lockbox.outcome." + otherTool + ".x", "lockbox.outcome." + journaltest.Tool + ".x"}
@@ -310,7 +311,7 @@ func (s *siege) state(t *testing.T) held {
 			t.Fatalf("%s: %v", subject, err)
 		}
 	}
-	for _, stream := range []string{"EVENTS", "INTENTS", "TIMERS", "DEADLETTER", "KV_SESSIONS"} {
+	for _, stream := range []string{"EVENTS", "INTENTS", "TIMERS", "DEADLETTER", "ACCESS", "KV_SESSIONS"} {
 		var info struct {
 			Config any
 			Error  any

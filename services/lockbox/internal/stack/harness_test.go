@@ -166,7 +166,7 @@ func (l *lockbox) query(q *lockboxv1.Query) *lockboxv1.QueryReply {
 	data, err := proto.Marshal(q)
 	must(l, err)
 	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
-		m, err := l.client.Request(bus.QuerySubject(bus.QueryName(q)), data, patience)
+		m, err := l.client.Request(bus.QuerySubject(bus.Client, bus.QueryName(q)), data, patience)
 		if errors.Is(err, nats.ErrNoResponders) && time.Now().Before(deadline) {
 			continue
 		}
