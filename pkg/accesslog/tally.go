@@ -12,13 +12,11 @@ import (
 )
 
 const (
-	// Window is how long what one person does again is counted before the count becomes a record.
+	// Window is how long what one person does again, and what is left out, is counted before the count becomes a record.
 	Window = 5 * time.Minute
-	// LeftOutWindow is how long what is left out is counted before the number becomes a record.
-	LeftOutWindow = time.Minute
 	// PersonBurst is how many different records one person may cause at once about one customer, PersonEvery how often one
-	// more; for everybody without a verified token together it is StrangersBurst and StrangersEvery. So strangers fill a
-	// fourteenth of what the bus keeps of a day, and one person less than half.
+	// more; for everybody without a verified token together it is StrangersBurst and StrangersEvery. So in a
+	// day, strangers and one person who flood leave a quarter of what the bus keeps (TestAFloodOfADayFits).
 	PersonBurst, PersonEvery       = 600, 10 * time.Second
 	StrangersBurst, StrangersEvery = 60, time.Minute
 
@@ -59,9 +57,9 @@ type budget struct {
 }
 
 type leftOut struct {
-	record           *lockboxv1.AccessRecord
-	n                uint64
-	begun, from, end time.Time
+	record      *lockboxv1.AccessRecord
+	n           uint64
+	begun, from time.Time
 }
 
 func newTally() *tally {
@@ -116,7 +114,7 @@ func (t *tally) affords(g group, now time.Time) bool {
 	return true
 }
 
-// leave counts what is not kept one by one.
+// leave counts now what is not kept one by one, and began to happen at from.
 func (t *tally) leave(r *lockboxv1.AccessRecord, n uint64, from, now time.Time) {
 	g := groupOf(r)
 	g.kind = r.GetKind()
@@ -132,7 +130,6 @@ func (t *tally) leave(r *lockboxv1.AccessRecord, n uint64, from, now time.Time) 
 		t.left[g] = l
 	}
 	l.n += n
-	l.end = now
 	if from.Before(l.from) {
 		l.from = from
 	}
@@ -170,6 +167,11 @@ func (t *tally) due(now time.Time, all bool) []*lockboxv1.AccessRecord {
 			delete(t.entries, key)
 			continue
 		}
+		if !t.affords(groupOf(e.record), now) {
+			t.leave(e.record, e.again, e.first, now)
+			delete(t.entries, key)
+			continue
+		}
 		r := proto.CloneOf(e.record)
 		r.Time, r.Count, r.Results = timestamppb.New(e.last), e.again, e.results
 		if e.again > 1 {
@@ -179,11 +181,9 @@ func (t *tally) due(now time.Time, all bool) []*lockboxv1.AccessRecord {
 		e.begun, e.again, e.results = now, 0, 0
 	}
 	for g, l := range t.left {
-		if all || now.Sub(l.begun) >= LeftOutWindow {
-			l.record.Time, l.record.LeftOut = timestamppb.New(l.end), l.n
-			if !l.from.Equal(l.end) {
-				l.record.Since = timestamppb.New(l.from)
-			}
+		if all || now.Sub(l.begun) >= Window {
+			// Now, and not when it happened: the day whose records it did not fit into has no room for its number either.
+			l.record.Time, l.record.Since, l.record.LeftOut = timestamppb.New(now), timestamppb.New(l.from), l.n
 			t.waiting = append(t.waiting, l.record)
 			delete(t.left, g)
 		}

@@ -79,6 +79,7 @@ func newSiege(t *testing.T, servers int) *siege {
 	store(bus.Evaluator, bus.DeadLetterSubject(string(bus.Evaluator), "x"))
 	store(bus.Orchestrator, "lockbox.timer."+victim+".request.r")
 	store(bus.Portal, "LB.API.$KV.SESSIONS.k")
+	store(bus.Portal, "lockbox.access."+victim+".portal.PORTAL.2026-11-28")
 	for _, id := range s.identities {
 		if id == bus.Provisioner {
 			continue // what it hears are the answers to this test
@@ -233,7 +234,8 @@ func (s *siege) attack(t *testing.T, id bus.Identity) {
 			// What the right is for: the subject itself is the attacker's. Within one account, answers reach whoever listens;
 			// a tool therefore ignores outcomes of intents that it did not submit, and inboxes have random names.
 			mine := slices.ContainsFunc(used, func(right string) bool {
-				return right == m.at || bus.Matches(right, m.at) || m.at == bus.AnyCommand && bus.Matches(right, m.subject)
+				return right == m.at || bus.Matches(right, m.at) ||
+					(m.at == bus.AnyCommand || m.at == bus.AnyQuery) && bus.Matches(right, m.subject)
 			})
 			edge := inEdge(id) && inEdge(listener) && (strings.HasPrefix(m.at, "_INBOX.") ||
 				strings.HasPrefix(m.at, "lockbox.outcome."))

@@ -1,5 +1,5 @@
-// Package accessdb keeps access records (R69) where they can be searched: a file that is made from the stream ACCESS and
-// can be made again, as long as the stream has them.
+// Package accessdb keeps access records (R69) where they can be searched: a file that is made from the stream ACCESS,
+// and can be made again.
 package accessdb
 
 import (
@@ -275,8 +275,8 @@ type Filter struct {
 	Since, Until time.Time
 	// Person is a display name or a subject, in any case.
 	Person string
-	// ProviderOnly leaves only what the provider's people did, NotReadsOf out what the people of a side have read and taken
-	// away.
+	// ProviderOnly leaves only what the provider's people did. NotReadsOf leaves out what the people of a side have read
+	// and taken away.
 	ProviderOnly bool
 	NotReadsOf   lockboxv1.Side
 	// Before selects records before this sequence; 0: the newest.

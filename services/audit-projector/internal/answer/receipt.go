@@ -28,7 +28,8 @@ func (v *viewer) getReceipt(ctx context.Context, id string) (_ *lockboxv1.Receip
 		return nil, "", err
 	}
 	if v.reduced {
-		return nil, row.Tenant, refusal.Forbidden("", rule, "receipts are for the customer's people and the provider's security officers")
+		return nil, row.Tenant, refusal.Forbidden("", rule,
+			"receipts are for the customer's people and the provider's security officers")
 	}
 	customer := v.by.GetSide() != lockboxv1.Side_SIDE_PROVIDER
 	var wanted []ledger.Wanted
@@ -42,7 +43,8 @@ func (v *viewer) getReceipt(ctx context.Context, id string) (_ *lockboxv1.Receip
 	file, err := v.receipts.Receipt(row.Tenant, about, wanted)
 	switch {
 	case errors.Is(err, ledger.ErrNotCovered), errors.Is(err, ledger.ErrNone), errors.Is(err, ledger.ErrNoTree):
-		return nil, row.Tenant, refusal.Unavailable("", rule, "the last event is in no signed checkpoint yet; ask again in a few seconds")
+		return nil, row.Tenant, refusal.Unavailable("", rule,
+			"the last event is in no signed checkpoint yet; ask again in a few seconds")
 	case err != nil:
 		return nil, row.Tenant, fmt.Errorf("%w: %w",
 			refusal.Unavailable("", rule, "the log cannot prove it; its operator can see why"), err)
@@ -63,7 +65,8 @@ func (a *Answerer) WholeLog(ctx context.Context, tenant, token string) (err erro
 	q := &lockboxv1.Query{Tenant: tenant, Token: token}
 	v, err := a.viewer(snapshot, q)
 	defer func() {
-		a.record(q, &lockboxv1.AccessRecord{Tenant: tenant, Kind: reads, Sender: logSender, Action: "whole_log"}, refusalOf(err))
+		a.record(q, &lockboxv1.AccessRecord{Tenant: tenant, Kind: reads, Sender: logSender, Action: "whole_log"},
+			refusalOf(err))
 	}()
 	if err != nil {
 		return err
