@@ -69,7 +69,14 @@ func empty(t *testing.T, terms request.Terms) *lockbox {
 
 func emptyWith(t *testing.T, terms request.Terms, shape string) *lockbox {
 	t.Helper()
-	issuer, err := devissuer.New(devissuer.Config{Demo: true, Dir: t.TempDir(), Shape: shape})
+	return emptyOf(t, terms, devissuer.Config{Shape: shape})
+}
+
+// emptyOf is empty with a sign-in of its own.
+func emptyOf(t *testing.T, terms request.Terms, c devissuer.Config) *lockbox {
+	t.Helper()
+	c.Demo, c.Dir = true, t.TempDir()
+	issuer, err := devissuer.New(c)
 	must(t, err)
 	l := &lockbox{T: t, issuer: issuer, config: stack.Config{
 		Dir: t.TempDir(), Tools: []evaluator.Tool{evaluator.Unlimited(tool)},
