@@ -97,7 +97,9 @@ func (f *Forwarder) Run(ctx context.Context) error {
 		return err
 	}
 	var targets []*target
+	var parts [][]*target // of one target each
 	for _, c := range f.Config.Targets {
+		first := len(targets)
 		if c.events() {
 			t, err := f.open(ctx, c, &events{source: f.Source, entries: bookmark.Entries{Source: f.Source}, target: c}, counted)
 			if err != nil {
@@ -115,14 +117,26 @@ func (f *Forwarder) Run(ctx context.Context) error {
 			}
 			targets = append(targets, t)
 		}
+		parts = append(parts, targets[first:])
 	}
 	if f.Health != nil {
 		f.Health(func(context.Context) error { return healthy(targets) })
 	}
 	ended := make([]error, len(targets))
 	var running sync.WaitGroup
-	for i, t := range targets {
-		running.Go(func() { ended[i] = t.run(ctx) })
+	n := 0
+	for _, of := range parts {
+		ctx, gone := context.WithCancel(ctx)
+		defer gone()
+		for _, t := range of {
+			into := &ended[n]
+			n++
+			running.Go(func() {
+				if *into = t.run(ctx); errors.Is(*into, errGone) {
+					gone() // whatever it was sent
+				}
+			})
+		}
 	}
 	running.Wait()
 	return errors.Join(ended...)

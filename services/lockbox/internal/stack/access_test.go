@@ -160,7 +160,7 @@ func TestR69WhoLookedIsShownToTheCustomerAndForwarded(t *testing.T) {
 	if r := l.command("", c).GetRefusal(); r.GetCode() != unauthenticated {
 		t.Fatal(r)
 	}
-	l.mayNot("erin", approve(id), forbidden, "R20")
+	l.mayNot("erin", approve(id), forbidden, "I10")
 	// The reads: about the customer, and across customers.
 	for _, tenant := range []string{bank, ""} {
 		l.query(&lockboxv1.Query{Tenant: tenant, Token: l.token("erin"), Ask: &lockboxv1.Query_GetRequest{
@@ -199,7 +199,7 @@ func TestR69WhoLookedIsShownToTheCustomerAndForwarded(t *testing.T) {
 		}),
 	}
 	l.recorded("grace", "erin's refused approval", func(r *lockboxv1.AccessRecord) bool {
-		return of(refused, "erin", "approve", id)(r) && r.GetRefusalRule() == "R20"
+		return of(refused, "erin", "approve", id)(r) && r.GetRefusalRule() == "I10"
 	})
 	l.recorded("grace", "olga's list across customers", func(r *lockboxv1.AccessRecord) bool {
 		return of(read, "olga", "list_requests", "")(r) && r.GetResults() == 1 &&
@@ -302,7 +302,7 @@ func TestR69AFloodOfRefusedCommandsHidesNobody(t *testing.T) {
 	t.Parallel()
 	l := start(t, request.DefaultTerms())
 	id := l.requested(l.intent("erin"), request.CustomerNotified)
-	l.mayNot("erin", approve(id), forbidden, "R20")
+	l.mayNot("erin", approve(id), forbidden, "I10")
 	const flood = 2000
 	token := forged(t, l)
 	for range flood {
@@ -314,7 +314,7 @@ func TestR69AFloodOfRefusedCommandsHidesNobody(t *testing.T) {
 	}
 	l.query(&lockboxv1.Query{Tenant: bank, Token: l.token("erin"), Ask: &lockboxv1.Query_GetRequest{
 		GetRequest: &lockboxv1.GetRequest{RequestId: id}}})
-	l.mayNot("olga", approve(id), forbidden, "R20")
+	l.mayNot("olga", approve(id), forbidden, "I10")
 	l.restart(0) // which writes what was only counted yet
 	l.recorded("grace", "erin's refusal, before the flood", of(refused, "erin", "approve", id))
 	l.recorded("grace", "erin's read, after it", of(read, "erin", "get_request", id))
