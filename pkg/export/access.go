@@ -110,7 +110,7 @@ func ocsfAccess(sequence uint64, r *lockboxv1.AccessRecord) (*ocsfEvent, error) 
 	case apiActivity:
 		e.CategoryName, e.CategoryUID, e.ClassName = "Application Activity", 6, "API Activity"
 		e.API = &ocsfAPI{Operation: operation(r), Service: &ocsfService{r.GetService()}}
-		if failed {
+		if failed && e.StatusCode != "" {
 			e.API.Response = &ocsfResponse{e.StatusCode}
 		}
 		e.Resources = []ocsfResource{{aboutAccess(r), r.GetAboutKind()}}
