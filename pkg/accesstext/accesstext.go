@@ -34,7 +34,7 @@ func load() map[string]*Language {
 func In(tag string) *Language { return languages[tag] }
 
 // typePrefix is how the types of access records begin, wherever records are chosen by type.
-const typePrefix = "lockbox.access."
+const typePrefix = "access."
 
 // Kinds are all kinds of records, in the order in which they are offered.
 var Kinds = []lockboxv1.AccessKind{
@@ -58,7 +58,7 @@ func Named(name string) lockboxv1.AccessKind {
 	return lockboxv1.AccessKind_ACCESS_KIND_UNSPECIFIED
 }
 
-// Type is the type of a kind's records: lockbox.access.sign_in.
+// Type is the type of a kind's records: access.sign_in.
 func Type(k lockboxv1.AccessKind) string { return typePrefix + Name(k) }
 
 // OfType returns the kind of a type; not set if the type is none of access records.

@@ -79,7 +79,7 @@ func TestTypesAndNamesAreTheKinds(t *testing.T) {
 	if len(Kinds) != len(lockboxv1.AccessKind_name)-1 {
 		t.Error("a kind is missing")
 	}
-	for _, typ := range []string{"", "sign_in", "lockbox.access.", "lockbox.access.unspecified", "CustomerDenied"} {
+	for _, typ := range []string{"", "sign_in", "access.", "access.unspecified", "CustomerDenied"} {
 		if OfType(typ) != lockboxv1.AccessKind_ACCESS_KIND_UNSPECIFIED {
 			t.Errorf("%q", typ)
 		}

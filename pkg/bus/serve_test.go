@@ -28,7 +28,8 @@ func responding(t *testing.T, r bus.Responder) (ask func(data string) (*nats.Msg
 		r.Lane = func(data []byte) (string, bool) { return string(data), true }
 	}
 	r.Refuse = func(subject string, data []byte, why *lockboxv1.Refusal) proto.Message {
-		if verb, sender, err := bus.ParseCommand(subject); err != nil || verb != "approve" || sender != "EDGE" || len(data) == 0 {
+		verb, sender, err := bus.ParseCommand(subject)
+		if err != nil || verb != "approve" || sender != "EDGE" || len(data) == 0 {
 			t.Errorf("what is refused is not said: %s, %q", subject, data)
 		}
 		return wrapperspb.String(why.GetMessage())

@@ -67,11 +67,10 @@ func ocsfAccess(sequence uint64, r *lockboxv1.AccessRecord) (*ocsfEvent, error) 
 		return nil, err
 	}
 	at, text := r.GetTime().AsTime(), accesstext.In("en")
-	code := accesstext.Name(r.GetKind())
 	e := &ocsfEvent{
 		Message: text.Sentence(r), Status: "Success", StatusID: 1, SeverityID: informational, Time: at.UnixMilli(),
 		Count: max(r.GetCount(), r.GetLeftOut()), Source: &ocsfEndpoint{r.GetSender()},
-		Metadata: ocsfMetadata{EventCode: "lockbox.access." + code, LogName: "access", LogProvider: "lockbox",
+		Metadata: ocsfMetadata{EventCode: accesstext.Type(r.GetKind()), LogName: "access", LogProvider: "lockbox",
 			OriginalTime: at.Format(time.RFC3339Nano), Product: ocsfProduct{"Lockbox", "lockbox", "OpenLockbox"},
 			Sequence: sequence, TenantUID: r.GetTenant(), UID: r.GetId(), Version: ocsfVersion},
 		Unmapped: unmapped{ActorSide: side(&lockboxv1.Actor{Side: r.GetWho().GetSide()}), Record: record},

@@ -75,8 +75,8 @@ func (f Format) Head() ([]byte, error) { return f.head() }
 // Row returns one entry with its line break: a single line, except in CSV, whose quoted cells may contain line breaks.
 func (f Format) Row(a *lockboxv1.Activity) ([]byte, error) { return f.row(a) }
 
-// Access returns an access record (R69), stored in its own stream at this sequence, with its line break. Files of the log
-// hold none; CSV, which is for those, refuses.
+// Access returns an access record (R69), stored at this sequence of its own stream, with its line break. Files of the
+// log hold none; CSV, which is for those, refuses.
 func (f Format) Access(sequence uint64, r *lockboxv1.AccessRecord) ([]byte, error) {
 	if f.access == nil {
 		return nil, fmt.Errorf("%s has no access records", f.Title)

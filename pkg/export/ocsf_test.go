@@ -65,7 +65,8 @@ func (s schema) faults(e map[string]any) (faults []string) {
 		maps.Copy(all, s.Base[base])
 	}
 	faults = s.object("", e, all)
-	if len(class.AtLeastOne) > 0 && !slices.ContainsFunc(class.AtLeastOne, func(name string) bool { return e[name] != nil }) {
+	there := func(name string) bool { return e[name] != nil }
+	if len(class.AtLeastOne) > 0 && !slices.ContainsFunc(class.AtLeastOne, there) {
 		faults = append(faults, fmt.Sprintf("it has none of %v", class.AtLeastOne))
 	}
 	number := func(name string) int { n, _ := strconv.Atoi(fmt.Sprint(e[name])); return n }

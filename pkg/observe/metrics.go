@@ -48,7 +48,8 @@ func NewMetrics() *Metrics {
 			Help: "Keys of issuers that cannot be used, counted when a key set is first seen; the log names them.",
 		}, []string{"service"}),
 		access: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "lockbox_access_records_total", Help: "Records of sign-ins, reads, exports and refused commands that were written.",
+			Name: "lockbox_access_records_total",
+			Help: "Records of sign-ins, reads, exports and refused commands that were written.",
 		}, []string{"service"}),
 		accessLeftOut: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "lockbox_access_left_out_total",

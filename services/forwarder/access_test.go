@@ -31,17 +31,17 @@ func TestWhoGetsAccessRecords(t *testing.T) {
 		"a kind":           {"request", nil, true, false},
 		"access":           {"access", nil, false, true},
 		"facts":            {"", []string{"CustomerDenied"}, true, false},
-		"both":             {"", []string{"CustomerDenied", "lockbox.access.read"}, true, true},
-		"records":          {"", []string{"lockbox.access.sign_in"}, false, true},
-		"records, by kind": {"access", []string{"lockbox.access.export"}, false, true},
+		"both":             {"", []string{"CustomerDenied", "access.read"}, true, true},
+		"records":          {"", []string{"access.sign_in"}, false, true},
+		"records, by kind": {"access", []string{"access.export"}, false, true},
 	} {
 		w := Target{Name: "a", Kind: c.kind, Types: c.types, Webhook: Webhook{URL: "http://localhost/", KeyFile: "x"}}
 		if err := w.validate(); err != nil || w.events() != c.events || w.access() != c.access {
 			t.Errorf("%s: %v, events %v, access records %v", name, err, w.events(), w.access())
 		}
 	}
-	for _, bad := range []Target{{Types: []string{"lockbox.access.look"}}, {Types: []string{"lockbox.access."}},
-		{Kind: "access", Types: []string{"CustomerDenied"}}, {Kind: "request", Types: []string{"lockbox.access.read"}}} {
+	for _, bad := range []Target{{Types: []string{"access.look"}}, {Types: []string{"access."}},
+		{Kind: "access", Types: []string{"CustomerDenied"}}, {Kind: "request", Types: []string{"access.read"}}} {
 		bad.Name, bad.Webhook = "a", Webhook{URL: "http://localhost/", KeyFile: "x"}
 		if err := bad.validate(); err == nil || !strings.Contains(err.Error(), "targets.types") {
 			t.Errorf("%v: %v", bad, err)
@@ -74,7 +74,7 @@ func TestAccessRecordsHaveACursorOfTheirOwn(t *testing.T) {
 	defer server.Close()
 	token := filepath.Join(t.TempDir(), "token")
 	must(t, os.WriteFile(token, []byte("secret"), 0o600))
-	target := Target{Name: "a", Types: []string{"lockbox.access.sign_in", "lockbox.access.export"},
+	target := Target{Name: "a", Types: []string{"access.sign_in", "access.export"},
 		Webhook: Webhook{URL: server.URL, Authorization: Authorization{TokenFile: config.SecretFile(token)}}}
 	arrived := func(want ...string) {
 		t.Helper()
@@ -90,7 +90,7 @@ func TestAccessRecordsHaveACursorOfTheirOwn(t *testing.T) {
 			}
 		}
 	}
-	const signIn, export = "io.openlockbox.access.sign_in", "io.openlockbox.access.export"
+	const signIn, export = "io.openaccess.sign_in", "io.openaccess.export"
 	w.records(t, w.bus, lockboxv1.AccessKind_ACCESS_KIND_SIGN_IN, lockboxv1.AccessKind_ACCESS_KIND_READ,
 		lockboxv1.AccessKind_ACCESS_KIND_EXPORT)
 	stop := w.run(target)

@@ -37,7 +37,7 @@ type Config struct {
 type Target struct {
 	Name string `yaml:"name"`
 	// Tenant, Kind and Types select by tenant, by aggregate kind and by type (CustomerDenied); empty: all. Access records
-	// have the kind access and types such as lockbox.access.sign_in.
+	// have the kind access and types such as access.sign_in.
 	Tenant string   `yaml:"tenant"`
 	Kind   string   `yaml:"kind"`
 	Types  []string `yaml:"types"`

@@ -28,10 +28,10 @@ import (
 
 func (a *app) auditCommand() *cobra.Command {
 	return group("audit", "Read the activity log, replay the stream, see any past state", `Every step is an event in one stream that is never rewritten (R38). audit list and audit export are the customer's view of
-it (R39), audit access says who signed in and looked (R69); audit replay and audit state-at read the stream itself and need the compliance team's bus key (R40), as do audit
-verify and audit dead-letters.`, "",
-		a.auditListCommand(), a.auditAccessCommand(), a.auditExportCommand(), a.auditReplayCommand(), a.auditStateAtCommand(), a.auditVerifyCommand(),
-		a.auditReceiptCommand(), a.auditWatchCommand(), a.auditForwardCommand(), a.auditDeadLettersCommand(),
+it (R39), and audit access says who looked (R69); audit replay and audit state-at read the stream itself and need the
+compliance team's bus key (R40), as do audit verify and audit dead-letters.`, "",
+		a.auditListCommand(), a.auditAccessCommand(), a.auditExportCommand(), a.auditReplayCommand(),
+		a.auditStateAtCommand(), a.auditVerifyCommand(), a.auditReceiptCommand(), a.auditWatchCommand(), a.auditForwardCommand(), a.auditDeadLettersCommand(),
 		a.auditSetAsideCommand())
 }
 

@@ -57,7 +57,8 @@ func (l *lockbox) looked(as, tenant string, ask *lockboxv1.ListAccess) *lockboxv
 	for {
 		reply := l.query(&lockboxv1.Query{Tenant: tenant, Token: l.token(as),
 			Ask: &lockboxv1.Query_ListAccess{ListAccess: ask}})
-		if reply.GetRefusal().GetCode() != lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE { // the records are still being read
+		// Otherwise the records are still being read.
+		if reply.GetRefusal().GetCode() != lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE {
 			return reply
 		}
 	}
@@ -214,7 +215,8 @@ func TestR69WhoLookedIsShownToTheCustomerAndForwarded(t *testing.T) {
 		}
 		h.mu.Unlock()
 	}
-	within(t, patience, "events at the webhook", func() bool { return h.count("io.openlockbox.request.CustomerNotified") > 0 })
+	within(t, patience, "events at the webhook",
+		func() bool { return h.count("io.openlockbox.request.CustomerNotified") > 0 })
 	stop()
 
 	// What there is to see of it, and for whom.

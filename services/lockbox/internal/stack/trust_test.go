@@ -283,7 +283,8 @@ func attempts() []attempt {
 		{auditor, "take questions in a second process, and answer something else", notPrevented +
 			": whoever must know asks for a receipt", "whoever checks the receipt, at once", bus.Projector,
 			(*insider).answersQueries},
-		{auditor, "say in a record of its own that another service saw it, or write as that", byTheBus + ", or nobody reads it so",
+		{auditor, "say in a record of its own that another service saw it, or write as that", byTheBus +
+			", or nobody reads it so",
 			"the audit-projector, at once: an alarm in its log", bus.Projector, both(
 				refusedToPublish("lockbox.access."+bank+".portal.EDGE.2026-11-29"), (*insider).writesAsAnother)},
 		{auditor, "read without a record of it, or record what nobody read", notPrevented +

@@ -1,6 +1,6 @@
 // Package activitylog serves the pages of the audit log: the activity log with its filters and export (R39), the
-// disclosures of customer data outside any request (R46), and who signed in and looked (R69). The query service decides who sees which entries; the
-// provider's security officers see those of all customers.
+// disclosures of customer data outside any request (R46), and who signed in and looked (R69). The query service decides
+// who sees which entries; the provider's security officers see those of all customers.
 package activitylog
 
 import (
