@@ -203,17 +203,23 @@ func (d *DB) expire(ctx context.Context) {
 	tick := time.NewTicker(expireEvery)
 	defer tick.Stop()
 	for {
-		if db := d.db.Load(); db != nil {
-			_, err := db.ExecContext(ctx, "DELETE FROM records WHERE time < ?", d.oldest())
-			if err != nil && ctx.Err() == nil {
-				d.log.Warn("old access records could not be deleted; trying again in an hour", zap.Error(err))
-			}
-		}
+		d.deleteOld(ctx)
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
+	}
+}
+
+func (d *DB) deleteOld(ctx context.Context) {
+	db := d.db.Load()
+	if db == nil {
+		return
+	}
+	_, err := db.ExecContext(ctx, "DELETE FROM records WHERE time < ?", d.oldest())
+	if err != nil && ctx.Err() == nil {
+		d.log.Warn("old access records could not be deleted; trying again in an hour", zap.Error(err))
 	}
 }
 

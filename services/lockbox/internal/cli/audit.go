@@ -31,8 +31,8 @@ func (a *app) auditCommand() *cobra.Command {
 it (R39), and audit access says who looked (R69); audit replay and audit state-at read the stream itself and need the
 compliance team's bus key (R40), as do audit verify and audit dead-letters.`, "",
 		a.auditListCommand(), a.auditAccessCommand(), a.auditExportCommand(), a.auditReplayCommand(),
-		a.auditStateAtCommand(), a.auditVerifyCommand(), a.auditReceiptCommand(), a.auditWatchCommand(), a.auditForwardCommand(), a.auditDeadLettersCommand(),
-		a.auditSetAsideCommand())
+		a.auditStateAtCommand(), a.auditVerifyCommand(), a.auditReceiptCommand(), a.auditWatchCommand(),
+		a.auditForwardCommand(), a.auditDeadLettersCommand(), a.auditSetAsideCommand())
 }
 
 func (a *app) auditListCommand() *cobra.Command {

@@ -332,3 +332,23 @@ func TestR69AFloodOfRefusedCommandsHidesNobody(t *testing.T) {
 		t.Errorf("%d of %d strangers' commands, in %d records", strangers, flood, ones)
 	}
 }
+
+// A bus of an earlier version gets the stream when it is provisioned the next time, and keeps what it has.
+func TestR69AnOlderBusGetsTheStream(t *testing.T) {
+	t.Parallel()
+	l := start(t, request.DefaultTerms())
+	id := l.requested(l.intent("erin"), request.CustomerNotified)
+	l.close()
+	found, err := filepath.Glob(filepath.Join(l.config.Dir, "nats", "*", "*", "streams", "ACCESS"))
+	must(t, err)
+	if len(found) != 1 {
+		t.Fatalf("where is the stream? %v", found)
+	}
+	must(t, os.RemoveAll(found[0]))
+	l.open()
+	if l.state(id).Status != request.CustomerNotified {
+		t.Error("the request is lost")
+	}
+	l.mayNot("erin", approve(id), forbidden, "I10")
+	l.recorded("grace", "erin's refused approval", of(refused, "erin", "approve", id))
+}
