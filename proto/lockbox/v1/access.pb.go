@@ -97,7 +97,7 @@ type AccessRecord struct {
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// The customer whom it concerns; `_` if it concerns none, such as a sign-in of the provider's own people.
 	Tenant string `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	// When it happened; of several, the last time.
+	// When it happened; of several, the last time; of what was left out, when that was recorded.
 	Time *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=time,proto3" json:"time,omitempty"`
 	// What it tells of.
 	Kind AccessKind `protobuf:"varint,4,opt,name=kind,proto3,enum=lockbox.v1.AccessKind" json:"kind,omitempty"`
@@ -115,7 +115,7 @@ type AccessRecord struct {
 	AboutId string `protobuf:"bytes,10,opt,name=about_id,json=aboutId,proto3" json:"about_id,omitempty"`
 	// How many results there were of this tenant's: of a read the last time, of an export all together.
 	Results uint64 `protobuf:"varint,11,opt,name=results,proto3" json:"results,omitempty"`
-	// The filter of a list, in words: `person=otto; type=CustomerDenied`. Empty without one.
+	// The filter of a list, in words: `statuses=customer notified; awaiting me`. Empty without one.
 	Filter string `protobuf:"bytes,12,opt,name=filter,proto3" json:"filter,omitempty"`
 	// The list began at this time; absent: at the beginning.
 	FilterSince *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=filter_since,json=filterSince,proto3" json:"filter_since,omitempty"`

@@ -115,7 +115,7 @@ func asked(q *lockboxv1.Query) *lockboxv1.AccessRecord {
 
 // filterOf is the filter of a list in words, without what only says how much of it is wanted.
 func filterOf(ask proto.Message) string {
-	var words []string
+	var terms []string
 	m := ask.ProtoReflect()
 	for i := range m.Descriptor().Fields().Len() {
 		f := m.Descriptor().Fields().Get(i)
@@ -123,26 +123,34 @@ func filterOf(ask proto.Message) string {
 			slices.Contains([]protoreflect.Name{"limit", "page_token", "count", "export"}, f.Name()) {
 			continue
 		}
-		var values []string
-		one := func(v protoreflect.Value) {
-			text := v.String()
-			if f.Kind() == protoreflect.EnumKind {
-				if e := f.Enum().Values().ByNumber(v.Enum()); e != nil {
-					text = string(e.Name())
-				}
+		name := strings.ReplaceAll(string(f.Name()), "_", " ")
+		switch {
+		case f.Kind() == protoreflect.BoolKind:
+			terms = append(terms, name)
+		case f.IsList():
+			values := make([]string, m.Get(f).List().Len())
+			for j := range values {
+				values[j] = inWords(f, m.Get(f).List().Get(j))
 			}
-			values = append(values, text)
+			terms = append(terms, name+"="+strings.Join(values, ", "))
+		default:
+			terms = append(terms, name+"="+inWords(f, m.Get(f)))
 		}
-		if f.IsList() {
-			for j := range m.Get(f).List().Len() {
-				one(m.Get(f).List().Get(j))
-			}
-		} else {
-			one(m.Get(f))
-		}
-		words = append(words, string(f.Name())+"="+strings.Join(values, ", "))
 	}
-	return strings.Join(words, "; ")
+	return strings.Join(terms, "; ")
+}
+
+// inWords is a value, of an enumeration without what all its values' names begin with.
+func inWords(f protoreflect.FieldDescriptor, v protoreflect.Value) string {
+	if f.Kind() != protoreflect.EnumKind {
+		return v.String()
+	}
+	is := f.Enum().Values().ByNumber(v.Enum())
+	if is == nil {
+		return v.String()
+	}
+	prefix := strings.TrimSuffix(string(f.Enum().Values().ByNumber(0).Name()), "UNSPECIFIED")
+	return strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(string(is.Name()), prefix)), "_", " ")
 }
 
 // results counts what an answer tells of each customer.

@@ -204,7 +204,7 @@ func TestR69WhoLookedIsShownToTheCustomerAndForwarded(t *testing.T) {
 	})
 	l.recorded("grace", "olga's list across customers", func(r *lockboxv1.AccessRecord) bool {
 		return of(read, "olga", "list_requests", "")(r) && r.GetResults() == 1 &&
-			r.GetFilter() == "statuses=REQUEST_STATUS_CUSTOMER_NOTIFIED"
+			r.GetFilter() == "statuses=customer notified"
 	})
 	for kind, record := range seen {
 		typ := "io.openlockbox.access." + kind
