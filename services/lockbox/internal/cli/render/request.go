@@ -414,7 +414,18 @@ func (p *page) grant(v *lockboxv1.RequestView) {
 	}
 	p.heading("Access")
 	p.field("From", p.Stamp(g.GetStartsAt()))
-	p.field("Until", p.Stamp(g.GetEndsAt()))
+	if at := v.GetEndedAt(); at != nil {
+		ended := p.Stamp(at)
+		if by := v.GetEndedBy(); by.GetPerson() != nil {
+			ended += ", by " + PersonName(by.GetPerson())
+		}
+		if at.AsTime().Before(g.GetEndsAt().AsTime()) {
+			ended += "; it would have until " + p.Stamp(g.GetEndsAt())
+		}
+		p.field("Ended", ended)
+	} else {
+		p.field("Until", p.Stamp(g.GetEndsAt()))
+	}
 	ids := make([]string, len(g.GetResourceIds()))
 	for i, id := range g.GetResourceIds() {
 		ids[i] = Clean(id)
