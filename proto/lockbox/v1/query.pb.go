@@ -984,7 +984,9 @@ type RequestView struct {
 	CodedEndReason *Reason `protobuf:"bytes,25,opt,name=coded_end_reason,json=codedEndReason,proto3" json:"coded_end_reason,omitempty"`
 	// Who ended it: who denied, withdrew, revoked or gave back; Lockbox itself if a time was over. Absent while it has not
 	// ended.
-	EndedBy       *Actor `protobuf:"bytes,90,opt,name=ended_by,json=endedBy,proto3" json:"ended_by,omitempty"`
+	EndedBy *Actor `protobuf:"bytes,90,opt,name=ended_by,json=endedBy,proto3" json:"ended_by,omitempty"`
+	// True if the caller was asked about it and decides only after activating a role again (R21); only in a GetRequest answer.
+	ActivateFirst bool `protobuf:"varint,91,opt,name=activate_first,json=activateFirst,proto3" json:"activate_first,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1199,6 +1201,13 @@ func (x *RequestView) GetEndedBy() *Actor {
 		return x.EndedBy
 	}
 	return nil
+}
+
+func (x *RequestView) GetActivateFirst() bool {
+	if x != nil {
+		return x.ActivateFirst
+	}
+	return false
 }
 
 // How one person decided about a request.
@@ -3731,7 +3740,7 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"GetRequest\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x01 \x01(\tR\trequestId\"\xd6\t\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\"\xfd\t\n" +
 	"\vRequestView\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x16\n" +
@@ -3767,7 +3776,8 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"deliveries\x12\x18\n" +
 	"\aallowed\x18\x18 \x03(\tR\aallowed\x12<\n" +
 	"\x10coded_end_reason\x18\x19 \x01(\v2\x12.lockbox.v1.ReasonR\x0ecodedEndReason\x12,\n" +
-	"\bended_by\x18Z \x01(\v2\x11.lockbox.v1.ActorR\aendedBy\"\x87\x02\n" +
+	"\bended_by\x18Z \x01(\v2\x11.lockbox.v1.ActorR\aendedBy\x12%\n" +
+	"\x0eactivate_first\x18[ \x01(\bR\ractivateFirst\"\x87\x02\n" +
 	"\bDecision\x12'\n" +
 	"\x05actor\x18\x01 \x01(\v2\x11.lockbox.v1.ActorR\x05actor\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1a\n" +

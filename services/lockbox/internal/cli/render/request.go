@@ -161,6 +161,9 @@ func Request(l Look, v *lockboxv1.RequestView) string {
 	p := &page{Look: l}
 	p.title("Request " + Clean(v.GetRequestId()))
 	p.painted("Status", statusPaint(v.GetStatus()), StatusName(v.GetStatus())+": "+l.standing(v))
+	if v.GetActivateFirst() {
+		p.painted("To decide", warn, "activate your role first: lockbox role activate; you were asked when it was active")
+	}
 	if v.GetFault() != "" {
 		p.painted("FAULT", bad, "its history contradicts itself ("+Clean(v.GetFault())+"); nothing more is decided for it")
 	}
