@@ -23,7 +23,7 @@ func Request(s request.State, c *projection.Customer, now time.Time, l *activity
 		CustomerDecisions: s.CustomerDecisions, Questions: s.Questions, Grant: s.Grant, EndedAt: stamp(s.EndedAt),
 		EndReason:      s.EndReason,
 		CodedEndReason: s.CodedEndReason, EndedBy: s.EndedBy,
-		ServiceName:    s.Evaluation.GetFacts().GetServiceName(), ScenarioName: s.Evaluation.GetFacts().GetScenarioName(),
+		ServiceName: s.Evaluation.GetFacts().GetServiceName(), ScenarioName: s.Evaluation.GetFacts().GetScenarioName(),
 		TenantName: s.Notified.GetTenantName(), SubscriptionName: s.Notified.GetSubscriptionName(),
 	}
 	if s.Status == request.AwaitingInternalApproval {
