@@ -143,8 +143,8 @@ func (v *viewer) history(
 	return rows[0], events[rows[0].Sequence], err
 }
 
-// askedBefore finds a request for somebody who was asked about it and whose role is not activated now: the link in their
-// mail leads somewhere, and they see what to activate. Whoever lost the role sees nothing (R20, R21).
+// askedBefore finds a request for somebody who was asked about it and whose role is not activated now: the link in
+// their mail leads somewhere, and they see what to activate. Whoever lost the role sees nothing (R20, R21).
 func (v *viewer) askedBefore(ctx context.Context, id string) ([]projection.Row, error) {
 	if v.customer == nil || v.by.GetSide() != lockboxv1.Side_SIDE_TENANT {
 		return nil, nil

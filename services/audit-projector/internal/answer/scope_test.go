@@ -312,8 +312,8 @@ func TestWhoMayActivateSeesTheirOwnAssignmentOnly(t *testing.T) {
 	}
 }
 
-// Whoever was asked while their role was active finds the request by the link in their mail, and what they lack; whoever
-// lost the role, or was never asked, finds nothing (R20, R21).
+// Whoever was asked while their role was active finds the request by the link in their mail, and what they lack;
+// whoever lost the role, or was never asked, finds nothing (R20, R21).
 func TestR21WhoeverWasAskedSeesWhatToActivate(t *testing.T) {
 	p := newPlace(t)
 	p.assign("eli", "prod", owner, true)
