@@ -1017,8 +1017,13 @@ type RequestView struct {
 	Allowed []string `protobuf:"bytes,24,rep,name=allowed,proto3" json:"allowed,omitempty"`
 	// The same as `end_reason`, as a code; absent where somebody wrote it.
 	CodedEndReason *Reason `protobuf:"bytes,25,opt,name=coded_end_reason,json=codedEndReason,proto3" json:"coded_end_reason,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Who ended it: who denied, withdrew, revoked or gave back; Lockbox itself if a time was over. Absent while it has not
+	// ended.
+	EndedBy *Actor `protobuf:"bytes,90,opt,name=ended_by,json=endedBy,proto3" json:"ended_by,omitempty"`
+	// True if the caller was asked about it and decides only after activating a role again (R21); only in a GetRequest answer.
+	ActivateFirst bool `protobuf:"varint,91,opt,name=activate_first,json=activateFirst,proto3" json:"activate_first,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RequestView) Reset() {
@@ -1224,6 +1229,20 @@ func (x *RequestView) GetCodedEndReason() *Reason {
 		return x.CodedEndReason
 	}
 	return nil
+}
+
+func (x *RequestView) GetEndedBy() *Actor {
+	if x != nil {
+		return x.EndedBy
+	}
+	return nil
+}
+
+func (x *RequestView) GetActivateFirst() bool {
+	if x != nil {
+		return x.ActivateFirst
+	}
+	return false
 }
 
 // How one person decided about a request.
@@ -1916,6 +1935,9 @@ type TenantView struct {
 	Version uint64 `protobuf:"varint,10,opt,name=version,proto3" json:"version,omitempty"`
 	// Where the tenant's people sign in, and what is about to change in it.
 	SignIn *SignInView `protobuf:"bytes,11,opt,name=sign_in,json=signIn,proto3" json:"sign_in,omitempty"`
+	// True if the reader does not see everything: the assignments are those that concern the reader, previews are not there,
+	// and of the settings only what governs decisions; alternates are not shown.
+	Partial bool `protobuf:"varint,62,opt,name=partial,proto3" json:"partial,omitempty"`
 	// How many of the issuer's public keys can be used now; none if they could not be fetched yet.
 	IssuerKeys uint32 `protobuf:"varint,60,opt,name=issuer_keys,json=issuerKeys,proto3" json:"issuer_keys,omitempty"`
 	// The issuer's keys that cannot be used, each with the reason; they harm no other.
@@ -2029,6 +2051,13 @@ func (x *TenantView) GetSignIn() *SignInView {
 		return x.SignIn
 	}
 	return nil
+}
+
+func (x *TenantView) GetPartial() bool {
+	if x != nil {
+		return x.Partial
+	}
+	return false
 }
 
 func (x *TenantView) GetIssuerKeys() uint32 {
@@ -3759,7 +3788,7 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"GetRequest\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x01 \x01(\tR\trequestId\"\xa8\t\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\"\xfd\t\n" +
 	"\vRequestView\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x16\n" +
@@ -3794,7 +3823,9 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"deliveries\x18\x17 \x03(\v2\x18.lockbox.v1.DeliveryViewR\n" +
 	"deliveries\x12\x18\n" +
 	"\aallowed\x18\x18 \x03(\tR\aallowed\x12<\n" +
-	"\x10coded_end_reason\x18\x19 \x01(\v2\x12.lockbox.v1.ReasonR\x0ecodedEndReason\"\x87\x02\n" +
+	"\x10coded_end_reason\x18\x19 \x01(\v2\x12.lockbox.v1.ReasonR\x0ecodedEndReason\x12,\n" +
+	"\bended_by\x18Z \x01(\v2\x11.lockbox.v1.ActorR\aendedBy\x12%\n" +
+	"\x0eactivate_first\x18[ \x01(\bR\ractivateFirst\"\x87\x02\n" +
 	"\bDecision\x12'\n" +
 	"\x05actor\x18\x01 \x01(\v2\x11.lockbox.v1.ActorR\x05actor\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1a\n" +
@@ -3853,7 +3884,7 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x05event\x18\b \x01(\v2\x11.lockbox.v1.EventR\x05event\x12/\n" +
 	"\trequester\x18( \x01(\v2\x11.lockbox.v1.ActorR\trequester\x124\n" +
 	"\x16requested_resource_ids\x18) \x03(\tR\x14requestedResourceIds\"\v\n" +
-	"\tGetTenant\"\xae\x04\n" +
+	"\tGetTenant\"\xc8\x04\n" +
 	"\n" +
 	"TenantView\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12!\n" +
@@ -3867,7 +3898,8 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x06issuer\x18\t \x01(\tR\x06issuer\x12\x18\n" +
 	"\aversion\x18\n" +
 	" \x01(\x04R\aversion\x12/\n" +
-	"\asign_in\x18\v \x01(\v2\x16.lockbox.v1.SignInViewR\x06signIn\x12\x1f\n" +
+	"\asign_in\x18\v \x01(\v2\x16.lockbox.v1.SignInViewR\x06signIn\x12\x18\n" +
+	"\apartial\x18> \x01(\bR\apartial\x12\x1f\n" +
 	"\vissuer_keys\x18< \x01(\rR\n" +
 	"issuerKeys\x125\n" +
 	"\x17issuer_keys_passed_over\x18= \x03(\tR\x14issuerKeysPassedOver\"\xc8\x01\n" +
@@ -4135,68 +4167,69 @@ var file_lockbox_v1_query_proto_depIdxs = []int32{
 	43,  // 42: lockbox.v1.RequestView.internal_answer_by:type_name -> google.protobuf.Timestamp
 	30,  // 43: lockbox.v1.RequestView.deliveries:type_name -> lockbox.v1.DeliveryView
 	49,  // 44: lockbox.v1.RequestView.coded_end_reason:type_name -> lockbox.v1.Reason
-	45,  // 45: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
-	43,  // 46: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
-	50,  // 47: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
-	45,  // 48: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
-	43,  // 49: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
-	45,  // 50: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
-	43,  // 51: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
-	43,  // 52: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
-	45,  // 53: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
-	43,  // 54: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
-	43,  // 55: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
-	12,  // 56: lockbox.v1.ActivityList.activities:type_name -> lockbox.v1.Activity
-	9,   // 57: lockbox.v1.Activity.entry:type_name -> lockbox.v1.TimelineEntry
-	51,  // 58: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
-	45,  // 59: lockbox.v1.Activity.requester:type_name -> lockbox.v1.Actor
-	52,  // 60: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
-	53,  // 61: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
-	20,  // 62: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
-	19,  // 63: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
-	15,  // 64: lockbox.v1.TenantView.sign_in:type_name -> lockbox.v1.SignInView
-	54,  // 65: lockbox.v1.SignInView.issuer:type_name -> lockbox.v1.TenantIssuer
-	54,  // 66: lockbox.v1.SignInView.former:type_name -> lockbox.v1.TenantIssuer
-	16,  // 67: lockbox.v1.SignInView.pending:type_name -> lockbox.v1.PendingSignInChange
-	55,  // 68: lockbox.v1.PendingSignInChange.route:type_name -> lockbox.v1.SignInRoute
-	56,  // 69: lockbox.v1.PendingSignInChange.change:type_name -> lockbox.v1.SignInChange
-	45,  // 70: lockbox.v1.PendingSignInChange.proposed_by:type_name -> lockbox.v1.Actor
-	43,  // 71: lockbox.v1.PendingSignInChange.proposed_at:type_name -> google.protobuf.Timestamp
-	45,  // 72: lockbox.v1.PendingSignInChange.confirmed_by:type_name -> lockbox.v1.Actor
-	43,  // 73: lockbox.v1.PendingSignInChange.due_at:type_name -> google.protobuf.Timestamp
-	54,  // 74: lockbox.v1.SignInOptions.issuers:type_name -> lockbox.v1.TenantIssuer
-	20,  // 75: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
-	57,  // 76: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
-	43,  // 77: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
-	49,  // 78: lockbox.v1.AssignmentView.coded_reason:type_name -> lockbox.v1.Reason
-	24,  // 79: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
-	58,  // 80: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
-	43,  // 81: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
-	45,  // 82: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
-	9,   // 83: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
-	59,  // 84: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
-	60,  // 85: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
-	61,  // 86: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
-	29,  // 87: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
-	62,  // 88: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
-	43,  // 89: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
-	43,  // 90: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
-	45,  // 91: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
-	43,  // 92: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
-	43,  // 93: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
-	49,  // 94: lockbox.v1.DeliveryView.coded_failure:type_name -> lockbox.v1.Reason
-	45,  // 95: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
-	34,  // 96: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
-	50,  // 97: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
-	33,  // 98: lockbox.v1.SelfView.claims:type_name -> lockbox.v1.ClaimReading
-	63,  // 99: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
-	37,  // 100: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
-	64,  // 101: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
-	102, // [102:102] is the sub-list for method output_type
-	102, // [102:102] is the sub-list for method input_type
-	102, // [102:102] is the sub-list for extension type_name
-	102, // [102:102] is the sub-list for extension extendee
-	0,   // [0:102] is the sub-list for field type_name
+	45,  // 45: lockbox.v1.RequestView.ended_by:type_name -> lockbox.v1.Actor
+	45,  // 46: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
+	43,  // 47: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
+	50,  // 48: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
+	45,  // 49: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
+	43,  // 50: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
+	45,  // 51: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
+	43,  // 52: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
+	43,  // 53: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
+	45,  // 54: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
+	43,  // 55: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
+	43,  // 56: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
+	12,  // 57: lockbox.v1.ActivityList.activities:type_name -> lockbox.v1.Activity
+	9,   // 58: lockbox.v1.Activity.entry:type_name -> lockbox.v1.TimelineEntry
+	51,  // 59: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
+	45,  // 60: lockbox.v1.Activity.requester:type_name -> lockbox.v1.Actor
+	52,  // 61: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
+	53,  // 62: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
+	20,  // 63: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
+	19,  // 64: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
+	15,  // 65: lockbox.v1.TenantView.sign_in:type_name -> lockbox.v1.SignInView
+	54,  // 66: lockbox.v1.SignInView.issuer:type_name -> lockbox.v1.TenantIssuer
+	54,  // 67: lockbox.v1.SignInView.former:type_name -> lockbox.v1.TenantIssuer
+	16,  // 68: lockbox.v1.SignInView.pending:type_name -> lockbox.v1.PendingSignInChange
+	55,  // 69: lockbox.v1.PendingSignInChange.route:type_name -> lockbox.v1.SignInRoute
+	56,  // 70: lockbox.v1.PendingSignInChange.change:type_name -> lockbox.v1.SignInChange
+	45,  // 71: lockbox.v1.PendingSignInChange.proposed_by:type_name -> lockbox.v1.Actor
+	43,  // 72: lockbox.v1.PendingSignInChange.proposed_at:type_name -> google.protobuf.Timestamp
+	45,  // 73: lockbox.v1.PendingSignInChange.confirmed_by:type_name -> lockbox.v1.Actor
+	43,  // 74: lockbox.v1.PendingSignInChange.due_at:type_name -> google.protobuf.Timestamp
+	54,  // 75: lockbox.v1.SignInOptions.issuers:type_name -> lockbox.v1.TenantIssuer
+	20,  // 76: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
+	57,  // 77: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
+	43,  // 78: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
+	49,  // 79: lockbox.v1.AssignmentView.coded_reason:type_name -> lockbox.v1.Reason
+	24,  // 80: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
+	58,  // 81: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
+	43,  // 82: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
+	45,  // 83: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
+	9,   // 84: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
+	59,  // 85: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
+	60,  // 86: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
+	61,  // 87: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
+	29,  // 88: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
+	62,  // 89: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
+	43,  // 90: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
+	43,  // 91: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
+	45,  // 92: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
+	43,  // 93: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
+	43,  // 94: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
+	49,  // 95: lockbox.v1.DeliveryView.coded_failure:type_name -> lockbox.v1.Reason
+	45,  // 96: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
+	34,  // 97: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
+	50,  // 98: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
+	33,  // 99: lockbox.v1.SelfView.claims:type_name -> lockbox.v1.ClaimReading
+	63,  // 100: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
+	37,  // 101: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
+	64,  // 102: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
+	103, // [103:103] is the sub-list for method output_type
+	103, // [103:103] is the sub-list for method input_type
+	103, // [103:103] is the sub-list for extension type_name
+	103, // [103:103] is the sub-list for extension extendee
+	0,   // [0:103] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_query_proto_init() }
