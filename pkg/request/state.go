@@ -61,8 +61,10 @@ type State struct {
 	Intent       *lockboxv1.AccessIntent
 	IntentSHA256 []byte
 	Tool         string
-	Requester    *lockboxv1.Actor
-	RequestedAt  time.Time
+	// TicketID is the id of the ticket that the intent names, whether there is one or not; empty if it names none.
+	TicketID    string
+	Requester   *lockboxv1.Actor
+	RequestedAt time.Time
 
 	Evaluation        *lockboxv1.AccessEvaluated
 	InternalDecisions []*lockboxv1.Decision

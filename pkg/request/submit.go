@@ -93,6 +93,8 @@ type Submission struct {
 	Tool     string
 	Sequence uint64
 	Stored   time.Time
+	// TicketID is the id of the ticket that the intent names, whether there is one or not; empty if it names none.
+	TicketID string
 	// By is the engineer, from the intent's verified token.
 	By *lockboxv1.Actor
 }
@@ -130,7 +132,7 @@ func Submit(s State, in Submission, terms Terms, now time.Time) (*lockboxv1.Even
 	e := h.Follow(in.By, content.GetId(), now)
 	e.CorrelationId, e.TraceParent = content.GetId(), content.GetTraceParent()
 	e.Fact = &lockboxv1.Event_AccessRequested{AccessRequested: &lockboxv1.AccessRequested{
-		Intent: content, IntentSha256: in.received, Tool: in.Tool, IntentSequence: in.Sequence,
+		Intent: content, IntentSha256: in.received, Tool: in.Tool, IntentSequence: in.Sequence, TicketId: in.TicketID,
 	}}
 	return aggregate.End(s, e, Evolve)
 }
@@ -204,7 +206,7 @@ func checkReason(in *lockboxv1.AccessIntent) error {
 		}
 		return nil
 	}
-	return input.Token("ticket_id", in.GetTicketId())
+	return aggregate.CheckReference("ticket_id", in.GetTicketId())
 }
 
 func checkResources(in *lockboxv1.AccessIntent) error {

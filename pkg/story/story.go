@@ -84,7 +84,8 @@ func (s *Story) ID() string {
 	return id.String()
 }
 
-// Given is a command as somebody gives it. If it names no tenant or request, it is about the Tenant or RequestID.
+// Given is a command as somebody gives it. If it names no tenant or request, it is about the Tenant or RequestID. A
+// ticket is named by its reference.
 func (s *Story) Given(by *lockboxv1.Actor, id string, c *lockboxv1.Command) aggregate.Command {
 	c = proto.CloneOf(c)
 	c.Id = id
@@ -93,6 +94,9 @@ func (s *Story) Given(by *lockboxv1.Actor, id string, c *lockboxv1.Command) aggr
 	}
 	if about, _ := aggregate.Of(c); about == aggregate.Request(c.GetTenant(), "") {
 		c.AggregateId = RequestID
+	}
+	if named, is := aggregate.TicketNamed(c); is {
+		aggregate.NameTicket(c, aggregate.TicketID(named))
 	}
 	return aggregate.Command{Command: c, By: by}
 }
@@ -129,6 +133,9 @@ func (s *Story) Submitted(by *lockboxv1.Actor, intent *lockboxv1.AccessIntent) (
 		return nil, err
 	}
 	submission.By = by
+	if named := intent.GetTicketId(); named != "" {
+		submission.TicketID = aggregate.TicketID(named)
+	}
 	return request.Submit(s.States.Request(aggregate.Request(intent.GetTenant(), intent.GetId())), submission, s.Terms,
 		s.Now)
 }
@@ -147,8 +154,8 @@ func (s *Story) Submit(by *lockboxv1.Actor, intent *lockboxv1.AccessIntent) stri
 		Intent: r.Intent, By: by, Tenant: w.Tenant, Subscription: w.Subscription,
 		History: &lockboxv1.EngineerHistory{Requests: 7, Denied: 1},
 	}
-	if id := intent.GetTicketId(); id != "" {
-		t := s.States.Ticket(about.Tenant, id)
+	if r.TicketID != "" {
+		t := s.States.Ticket(about.Tenant, r.TicketID)
 		facts.Ticket = &t
 	}
 	verdict := policy.Evaluate(facts, s.rules, s.catalogue, s.Terms, s.Now)

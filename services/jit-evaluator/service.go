@@ -132,9 +132,19 @@ func (e *evaluator) evaluate(
 		return err
 	}
 	about := aggregate.Request(tenantID, in.GetId())
-	states, err := e.basis(ctx, about, in)
+	if named := in.GetTicketId(); named != "" {
+		ticket, err := e.repository.TicketKey(ctx, "ticket_id", tenantID, named)
+		if err != nil {
+			return err
+		}
+		sub.TicketID = ticket.ID
+	}
+	states, err := e.basis(ctx, about, sub)
 	if err != nil {
 		return err
+	}
+	if named := states.Ticket(tenantID, sub.TicketID); named.Exists() {
+		in.TicketId = named.Reference // as the customer wrote it
 	}
 	t := states.Tenant(tenantID)
 	if t.Fault != nil && t.Fault.NotAnEvent {
@@ -192,8 +202,8 @@ func (e *evaluator) evaluate(
 func (e *evaluator) facts(ctx context.Context, states repository.States, s request.State) (policy.Facts, error) {
 	w := states.World(s.Tenant, s.Intent.GetSubscriptionId())
 	f := policy.Facts{Intent: s.Intent, By: s.Requester, Tenant: w.Tenant, Subscription: w.Subscription}
-	if id := s.Intent.GetTicketId(); id != "" {
-		t := states.Ticket(s.Tenant, id)
+	if s.TicketID != "" {
+		t := states.Ticket(s.Tenant, s.TicketID)
 		f.Ticket = &t
 	}
 	if s.Evaluation != nil {
@@ -209,14 +219,15 @@ func (e *evaluator) facts(ctx context.Context, states repository.States, s reque
 // (CONFLICT) an ID that belongs to a request of another tenant. Two such intents at the same instant, handled by two
 // replicas, both pass: they are then two requests, each of its own tenant.
 func (e *evaluator) basis(
-	ctx context.Context, about aggregate.Key, in *lockboxv1.AccessIntent,
+	ctx context.Context, about aggregate.Key, sub request.Submission,
 ) (states repository.States, err error) {
+	in := sub.Intent
 	keys := []aggregate.Key{about, aggregate.Tenant(about.Tenant), aggregate.Rules, aggregate.Catalogue}
 	if id := in.GetSubscriptionId(); id != "" {
 		keys = append(keys, repository.States{}.SubscriptionKeys(about.Tenant, id)...)
 	}
-	if id := in.GetTicketId(); id != "" {
-		keys = append(keys, aggregate.Ticket(about.Tenant, id))
+	if sub.TicketID != "" {
+		keys = append(keys, aggregate.Ticket(about.Tenant, sub.TicketID))
 	}
 	var tenants []string
 	reading, reads := errgroup.WithContext(ctx)

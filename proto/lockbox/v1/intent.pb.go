@@ -49,7 +49,8 @@ type AccessIntent struct {
 	ReasonType ReasonType `protobuf:"varint,8,opt,name=reason_type,json=reasonType,proto3,enum=lockbox.v1.ReasonType" json:"reason_type,omitempty"`
 	// What for, in words that the customer will read. 10 to 4000 characters of plain text.
 	Justification string `protobuf:"bytes,9,opt,name=justification,proto3" json:"justification,omitempty"`
-	// The id of the customer's support ticket; required with CUSTOMER_INITIATED_SUPPORT, otherwise optional.
+	// The reference of the customer's support ticket in any spelling, or the ticket's id; required with
+	// CUSTOMER_INITIATED_SUPPORT, otherwise optional. It is recorded as the customer wrote it.
 	TicketId string `protobuf:"bytes,10,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
 	// How long access is wanted. Absent: the provider's default, eight hours (R27). It may be less, never more.
 	Duration *durationpb.Duration `protobuf:"bytes,11,opt,name=duration,proto3" json:"duration,omitempty"`
@@ -363,7 +364,7 @@ var File_lockbox_v1_intent_proto protoreflect.FileDescriptor
 const file_lockbox_v1_intent_proto_rawDesc = "" +
 	"\n" +
 	"\x17lockbox/v1/intent.proto\x12\n" +
-	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17lockbox/v1/common.proto\x1a\x16lockbox/v1/prose.proto\"\xd3\x03\n" +
+	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17lockbox/v1/common.proto\x1a\x16lockbox/v1/prose.proto\"\xd9\x03\n" +
 	"\fAccessIntent\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x14\n" +
@@ -374,9 +375,9 @@ const file_lockbox_v1_intent_proto_rawDesc = "" +
 	"\fresource_ids\x18\a \x03(\tR\vresourceIds\x127\n" +
 	"\vreason_type\x18\b \x01(\x0e2\x16.lockbox.v1.ReasonTypeR\n" +
 	"reasonType\x12*\n" +
-	"\rjustification\x18\t \x01(\tB\x04\xd8\xf6\x18\x02R\rjustification\x12\x1b\n" +
+	"\rjustification\x18\t \x01(\tB\x04\xd8\xf6\x18\x02R\rjustification\x12!\n" +
 	"\tticket_id\x18\n" +
-	" \x01(\tR\bticketId\x125\n" +
+	" \x01(\tB\x04\xd8\xf6\x18\x01R\bticketId\x125\n" +
 	"\bduration\x18\v \x01(\v2\x19.google.protobuf.DurationR\bduration\x12!\n" +
 	"\ftrace_parent\x18\f \x01(\tR\vtraceParent\x12\x1c\n" +
 	"\temergency\x18\r \x01(\bR\temergency\"\xad\x01\n" +

@@ -3,6 +3,7 @@ package requests
 import (
 	"net/http"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/shown"
 	"github.com/openlockbox/lockbox/services/portal/internal/site"
@@ -77,7 +78,7 @@ func (p *pages) show(v *site.Visit, r loaded, status int, n note) error {
 		d.Receipt = v.Path("requests", r.GetRequestId(), "receipt")
 	}
 	if id := r.GetIntent().GetTicketId(); id != "" {
-		d.Ticket = v.Path("tickets", id)
+		d.Ticket = v.Path("tickets", aggregate.TicketToken(id))
 	}
 	title, err := r.Title()
 	if err != nil {
