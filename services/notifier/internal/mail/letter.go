@@ -263,13 +263,16 @@ func (w *writer) actions() {
 		w.open("action/waived", d.TenantID, "waived")
 	case w.n.Standing == plan.Administrator && w.n.Thread == "":
 		w.out.Commands = []string{"lockbox tenant show"}
+		page := []string{"administration"}
 		switch t {
-		case plan.SignInProposed, plan.SignInRecovery, plan.SignInReminder: // the portal has no page for it
+		case plan.SignInProposed, plan.SignInRecovery, plan.SignInReminder:
 			w.out.Commands = append(w.out.Commands, "lockbox tenant issuer stop")
+			page = append(page, "sign-in")
 		case plan.SignInChanged:
 			w.out.Commands = append(w.out.Commands, "lockbox tenant issuer finish")
+			page = append(page, "sign-in")
 		}
-		w.open("action/tenant", d.TenantID, "administration")
+		w.open("action/tenant", d.TenantID, page...)
 	case w.n.Standing == plan.Approver, w.n.Standing == plan.Administrator, w.n.Standing == plan.Affected:
 		w.out.Commands = []string{"lockbox approval show " + id}
 		switch {

@@ -296,6 +296,10 @@ func TestALinkLeadsToTheReadersOwnPage(t *testing.T) {
 				want = portal + "/t/meadowbank/waived"
 			case n.Standing == plan.Administrator && n.Thread == "":
 				want = portal + "/t/meadowbank/administration"
+				if slices.Contains([]plan.Template{plan.SignInProposed, plan.SignInRecovery, plan.SignInReminder,
+					plan.SignInChanged}, n.Template) {
+					want += "/sign-in"
+				}
 			}
 			n.Data.RequestID = requestID
 			if want != "" {
