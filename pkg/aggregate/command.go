@@ -55,7 +55,8 @@ func checkTicket(c *lockboxv1.Command) error {
 		return CheckReference("aggregate_id", prose.Line(id))
 	}
 	if id != "" && TicketID(id) != TicketID(reference) {
-		return refusal.Invalid("aggregate_id", "R11", "names another ticket than open_ticket.reference; one of both is enough")
+		return refusal.Invalid("aggregate_id", "R11",
+			"names another ticket than open_ticket.reference; one of both is enough")
 	}
 	return CheckReference("open_ticket.reference", reference)
 }

@@ -11,10 +11,10 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// A ticket has a reference, which is what the customer's own system calls it (`#12345`, `org/repo#12`), and an id, which
-// is a token of a subject and follows from the reference. So a ticket is found by its reference with a direct read, and
-// there can be only one of a reference. Tickets from before there were references are the exception: their id is their
-// reference as it was typed.
+// A ticket has a reference, which is what the customer's own system calls it (`#12345`, `org/repo#12`), and an id,
+// which is a token of a subject and follows from the reference. So a ticket is found by its reference with a direct
+// read, and there can be only one of a reference. Tickets from before there were references are the exception: their
+// id is their reference as it was typed.
 
 // longestReference is the most characters of a ticket's reference. URLs of tickets are that long.
 const longestReference = 200
@@ -65,8 +65,8 @@ func TicketToken(reference string) string {
 // HashedTicketID reports whether an id is a hash. No reference may look like one: it would take the place of another.
 func HashedTicketID(id string) bool { return isHashed.MatchString(FoldReference(id)) }
 
-// TicketNamed returns how a command about a ticket names it: by its reference, in any spelling, or by its id. It returns
-// false if the command is about something else.
+// TicketNamed returns how a command about a ticket names it: by its reference, in any spelling, or by its id. It
+// returns false if the command is about something else.
 func TicketNamed(c *lockboxv1.Command) (named string, is bool) {
 	named = c.GetAggregateId()
 	if reference := c.GetOpenTicket().GetReference(); reference != "" {

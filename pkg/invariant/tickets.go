@@ -67,7 +67,8 @@ func namesOneTicket(b *book, of aggregate.Key, events []Recorded, broken say) {
 			}
 		}
 	case first.Event.GetAccessRequested().GetTicketId() != "": // before there were references, it said nothing
-		id, named := first.Event.GetAccessRequested().GetTicketId(), first.Event.GetAccessRequested().GetIntent().GetTicketId()
+		asked := first.Event.GetAccessRequested()
+		id, named := asked.GetTicketId(), asked.GetIntent().GetTicketId()
 		if own := b.opened[aggregate.Ticket(of.Tenant, id)]; own != nil && own.sequence < first.Sequence {
 			if own.reference != named && instant(first).Sub(own.at) > maxStale {
 				broken("I20", first, "names the ticket %q, and is about %q", named, own.reference)

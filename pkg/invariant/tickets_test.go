@@ -12,8 +12,8 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// I20: whoever holds the keys of the services that write tickets and requests cannot give one ticket another's name, nor
-// say that a request is about another ticket than its intent names.
+// I20: whoever holds the keys of the services that write tickets and requests cannot give one ticket another's name,
+// nor say that a request is about another ticket than its intent names.
 func TestI20ForgedNamesOfTicketsAreFound(t *testing.T) {
 	at := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
 	ticket := func(after time.Duration, id, reference string) *lockboxv1.Event {

@@ -25,8 +25,9 @@ const knownTenants = 256
 // id; of a ticket that does not exist, where it would be. It refuses (CONFLICT, naming the field) a spelling that fits
 // several tickets, none of them exactly.
 //
-// A ticket with a reference costs one direct read. Only if there is none does it look for tickets from before there were
-// references, whose ids are spelled in any way: all of the tenant's are read once, and later only what was opened since.
+// A ticket with a reference costs one direct read. Only if there is none does it look for tickets from before there
+// were references, whose ids are spelled in any way: all of the tenant's are read once, and later only what was opened
+// since.
 func (r *Repository) TicketKey(ctx context.Context, field, tenant, named string) (aggregate.Key, error) {
 	if err := input.Tenant("tenant", tenant); err != nil {
 		return aggregate.Key{}, err

@@ -236,7 +236,7 @@ func fieldOf(open *lockboxv1.Command) string {
 
 func checkReference(field, reference string) error {
 	if aggregate.HashedTicketID(reference) {
-		return refusal.Invalid(field, "R11", "looks like the id that Lockbox gives to a ticket; a ticket has another reference")
+		return refusal.Invalid(field, "R11", "looks like the id of a ticket, and a ticket's reference does not")
 	}
 	return aggregate.CheckReference(field, reference)
 }

@@ -81,7 +81,7 @@ func (a *app) ticketOpenCommand() *cobra.Command {
       --description "Since last night's update payments-1 hangs after a few minutes."`,
 	}
 	f := c.Flags()
-	f.StringVar(&t.Reference, "reference", "", "what your own system `calls` it, such as '#12345'; none: a reference is made")
+	f.StringVar(&t.Reference, "reference", "", "what your own system `calls` it, such as '#12345'; none: one is made")
 	f.StringVar(&t.Reference, "id", "", "as --reference")
 	_ = f.MarkHidden("id")
 	f.StringVar(&t.Title, "title", "", "`what` it is about, in one line")

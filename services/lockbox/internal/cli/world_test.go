@@ -53,7 +53,8 @@ func newWorld(issuer *devissuer.Issuer) *world {
 			}}},
 	}
 	w.tickets = []*lockboxv1.TicketView{{
-		TicketId: "sr-2026-0001", Reference: "SR-2026-0001", Tenant: bank, Title: "The payment service does not answer", Description: "It hangs.",
+		TicketId: "sr-2026-0001", Reference: "SR-2026-0001", Tenant: bank,
+		Title: "The payment service does not answer", Description: "It hangs.",
 		SubscriptionId: subscription,
 		OpenedAt:       timestamppb.New(time.Now().Add(-3 * time.Hour)), OpenedBy: w.actor("otto"),
 		Engineer: issuer.Person("erin"),
