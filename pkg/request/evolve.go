@@ -27,7 +27,7 @@ func (s *State) apply(e *lockboxv1.Event) (broken string) {
 	if owed(e) && !aggregate.System(e.GetActor()) {
 		return "what is owed to a request is done by Lockbox itself, and by nobody in person"
 	}
-	if due, waits := s.deadline(); waits && at.Before(due) == endsByTime(e) {
+	if due, waits := s.Deadline(); waits && at.Before(due) == endsByTime(e) {
 		return "before a deadline nothing expires, and from that instant on nothing else happens (R15, R26, R27)"
 	}
 	switch f := e.GetFact().(type) {

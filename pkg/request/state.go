@@ -184,9 +184,9 @@ func asAsked(asked, approved []string) []string {
 	return list
 }
 
-// deadline returns when the current phase ends: the internal approval, the customer's decision or the grant (R15, R26,
+// Deadline returns when the current phase ends: the internal approval, the customer's decision or the grant (R15, R26,
 // R27). It returns false if no deadline is running.
-func (s State) deadline() (time.Time, bool) {
+func (s State) Deadline() (time.Time, bool) {
 	switch s.Status {
 	case AwaitingInternalApproval:
 		return s.InternalDeadline(), true

@@ -44,7 +44,7 @@ func (o *orchestrator) commands() bus.Responder {
 }
 
 // lane returns the lane in which a command waits, and whether its token was verified before.
-func (o *orchestrator) lane(data []byte) (lane string, known bool) {
+func (o *orchestrator) lane(_ string, data []byte) (lane string, known bool) {
 	c := new(lockboxv1.Command)
 	_ = proto.Unmarshal(data, c) // answer refuses what is none
 	return o.callers.Lane(c.GetTenant(), c.GetToken())

@@ -125,7 +125,7 @@ func (w *writer) insertRequest(ctx context.Context, e Event, which key, r *folde
 	r.written = r.row()
 	if err := w.insert(ctx, "requests",
 		r.about, r.tenant, which.id, r.subscription, r.state.TicketID, int64(r.written.status), r.written.due,
-		r.written.last, r.written.waived); err != nil {
+		r.written.last, r.written.waived, r.state.Tool); err != nil {
 		return err
 	}
 	for _, id := range intent.GetResourceIds() {

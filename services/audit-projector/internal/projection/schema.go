@@ -56,6 +56,7 @@ CREATE TABLE requests (
 	due INTEGER NOT NULL,    -- when that status ends by the passing of time; 0: never
 	last INTEGER NOT NULL,   -- of its last event
 	waived INTEGER NOT NULL, -- when access began for which the customer was not asked; 0: none did
+	tool TEXT NOT NULL,      -- the engineering tool that submitted it
 	UNIQUE (id, tenant)
 );
 
