@@ -98,6 +98,9 @@ func (e *evaluator) handle(ctx context.Context, in journal.Intent) error {
 	if err = input.Decode(in.Data, message); err == nil {
 		intent, err = request.Unwrap(message)
 	}
+	if err == nil {
+		err = input.UUIDv7("id", intent.GetId()) // otherwise nobody can be told what becomes of it
+	}
 	if err != nil {
 		outcome.IntentId, outcome.Refusal = message.GetId(), refusal.Of(err)
 		if err := e.SetAside(ctx, tool, in.Subject, in.Seq, in.Data, outcome.GetRefusal()); err != nil {
