@@ -174,6 +174,10 @@ func (w *world) submitted(in *lockboxv1.AccessIntent) *lockboxv1.IntentOutcome {
 		o.Refusal = refusal.Of(refusal.Invalid("resource_type", "R10", "the catalogue has no such resource type"))
 		return o
 	}
+	if in.GetDryRun() {
+		o.DryRun, o.NextStep, o.Next = true, lockboxv1.NextStep_NEXT_STEP_CUSTOMER_DECISION, "The customer is asked."
+		return o
+	}
 	who, err := client.ReadClaims(in.GetToken())
 	if err != nil {
 		o.Refusal = refusal.Of(err)

@@ -11,6 +11,9 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -435,4 +438,45 @@ func marshalled(t *testing.T, m proto.Message) []byte {
 	data, err := proto.Marshal(m)
 	must(t, err)
 	return data
+}
+
+// The example of proto/README.md signs as the evaluator verifies, in a language of its own.
+func TestAProgramInPythonAsksByREST(t *testing.T) {
+	t.Parallel()
+	l, ticketing, _ := withREST(t)
+	dir := t.TempDir()
+	der, err := x509.MarshalPKCS8PrivateKey(ticketing.key)
+	must(t, err)
+	key, token := filepath.Join(dir, "ticketing.pem"), filepath.Join(dir, "token")
+	must(t, os.WriteFile(key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600))
+	must(t, os.WriteFile(token, []byte(l.token("erin")+"\n"), 0o600))
+	for name, row := range map[string]struct {
+		more   []string
+		change func(*lockboxv1.AccessIntent)
+		exit   int
+		says   string
+	}{
+		"signed":   {[]string{"--tool", "ticketing", "--key", key}, nil, 0, `"nextStep": "NEXT_STEP_CUSTOMER_DECISION"`},
+		"dry":      {[]string{"--tool", "ticketing", "--key", key, "--dry-run"}, nil, 0, `"dryRun": true`},
+		"unsigned": {nil, nil, 0, `"status": "REQUEST_STATUS_SUBMITTED"`},
+		"refused": {nil, func(in *lockboxv1.AccessIntent) { in.TicketId = "#404" }, 1,
+			`"field": "ticket_id"`},
+		"of another tool": {[]string{"--tool", "deploying", "--key", key}, nil, 1, `"field": "signature"`},
+	} {
+		in := l.intent("erin")
+		if in.Id = ""; row.change != nil {
+			row.change(in)
+		}
+		c := exec.CommandContext(t.Context(), "/usr/bin/python3", append([]string{contract + "/examples/ask_by_rest.py",
+			"--url", l.stack.PortalURL(), "--tenant", bank, "--token-file", token}, row.more...)...) // #nosec G204 -- our own example
+		var complaints bytes.Buffer
+		c.Stdin, c.Stderr = bytes.NewReader(l.body(in)), &complaints
+		out, err := c.Output()
+		if wrong := (*exec.ExitError)(nil); err != nil && !errors.As(err, &wrong) {
+			t.Fatal(err)
+		}
+		if got := c.ProcessState.ExitCode(); got != row.exit || !strings.Contains(string(out), row.says) {
+			t.Errorf("%s: exit code %d, %s%s", name, got, out, &complaints)
+		}
+	}
 }
