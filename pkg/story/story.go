@@ -38,6 +38,8 @@ type Story struct {
 	ByHand bool
 	// Resource is what the catalogue says at the time of the grant; nil: the same as evaluated.
 	Resource *request.Resource
+	// Tool is the engineering tool that submits intents.
+	Tool string
 	// IDs is the number of the last id. Stories that begin at different numbers have no id in common.
 	IDs uint64
 
@@ -54,7 +56,7 @@ var rules, services = sync.OnceValue(policy.Default), sync.OnceValue(catalogue.D
 // New begins a story.
 func New(now time.Time) *Story {
 	return &Story{Now: now, Terms: request.DefaultTerms(), States: repository.States{}, rules: rules(),
-		catalogue: services()}
+		catalogue: services(), Tool: "console"}
 }
 
 // Clone returns the same story, which goes on by itself.
@@ -128,7 +130,7 @@ func (s *Story) Try(by *lockboxv1.Actor, c *lockboxv1.Command) error {
 
 // Submitted returns the event of an intent of somebody, or none if it is already recorded.
 func (s *Story) Submitted(by *lockboxv1.Actor, intent *lockboxv1.AccessIntent) (*lockboxv1.Event, error) {
-	submission, err := request.Receive(proto.CloneOf(intent), "console", s.IDs, s.Now)
+	submission, err := request.Receive(proto.CloneOf(intent), s.Tool, s.IDs, s.Now)
 	if err != nil {
 		return nil, err
 	}
