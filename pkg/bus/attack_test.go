@@ -140,7 +140,8 @@ func (s *siege) hostile(attacker bus.Identity) []string {
 		"lockbox.deadletter.jit-evaluator.x", "lockbox.intent." + otherTool + "." + victim,
 		"$KV.SESSIONS.x", "LB.API.$KV.SESSIONS.x", "$JS.ACK.EVENTS.notifier.1.1.1.1.1", "_R_.x", "$SYS.REQ.SERVER.PING",
 		"lockbox.updates." + otherTool, "lockbox.update." + otherTool + ".x", "lockbox.intent.portal." + victim,
-		"lockbox.outcome.portal.x", "$SRV.PING", "lockbox.outcome." + otherTool + ".x", "lockbox.outcome." + journaltest.Tool + ".x"}
+		"lockbox.outcome.portal.x", "$SRV.PING",
+		"lockbox.outcome." + otherTool + ".x", "lockbox.outcome." + journaltest.Tool + ".x"}
 	for _, c := range calls {
 		replies = append(replies, "$JS.API."+c, "LB.API."+c)
 	}

@@ -61,8 +61,8 @@ func (c Caller) Ask(ctx context.Context, token string, query *lockboxv1.Query) (
 }
 
 // Submit publishes an intent of that id as a tool, with the person's token, and waits for its outcome, which may be a
-// refusal. The outcome is nil if there is none in time: the intent is stored nevertheless, and will be evaluated. If the
-// bus does not say whether it has the intent, it is published once more: the same intent is one request.
+// refusal. The outcome is nil if there is none in time: the intent is stored nevertheless, and will be evaluated. If
+// the bus does not say whether it has the intent, it is published once more: the same intent is one request.
 func (c Caller) Submit(
 	ctx context.Context, token, tool, id string, intent *lockboxv1.AccessIntent, within time.Duration,
 ) (*lockboxv1.IntentOutcome, error) {

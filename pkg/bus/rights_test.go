@@ -228,7 +228,8 @@ func TestRightsAreAllowListsWithoutSurprises(t *testing.T) {
 			}
 		}
 	}
-	for _, id := range []bus.Identity{"", "other", bus.Tool(""), bus.Tool("*"), bus.Tool("a.>"), bus.Tool("portal"), bus.Client.Copy(""),
+	for _, id := range []bus.Identity{"", "other", bus.Tool(""), bus.Tool("*"), bus.Tool("a.>"), bus.Tool("portal"),
+		bus.Client.Copy(""),
 		bus.Client.Copy("*"), bus.Client.Copy("a.>"), "@a"} {
 		if rights := bus.Rights(id); len(rights) > 0 {
 			t.Errorf("%q has rights: %+v", id, rights)

@@ -13,9 +13,9 @@ import (
 // MaxSigned is the largest intent that a tool can sign, in bytes.
 const MaxSigned = 32 << 10
 
-// SignedStatement returns what a tool signs for an intent that somebody else publishes for it (R62): lines that say what
-// it is, and whom and what it is for, so that it is worth nothing as anything else. The intent is the body as it is
-// sent, byte for byte; the token is the engineer's, without "Bearer".
+// SignedStatement returns what a tool signs for an intent that somebody else publishes for it (R62): lines that say
+// what it is, and whom and what it is for, so that it is worth nothing as anything else. The intent is the body as it
+// is sent, byte for byte; the token is the engineer's, without "Bearer".
 //
 //	lockbox intent v1
 //	tool ticketing

@@ -43,8 +43,8 @@ func updates(rt *service.Runtime, a *answer.Answerer) bus.Responder {
 }
 
 // publishUpdates publishes what happens to requests to the tools that submitted them, until ctx ends: what was stored
-// after a sequence, as soon as grown says that there is more. Every replica does; tools tell repeats by the sequence. What
-// is lost, a tool asks for.
+// after a sequence, as soon as grown says that there is more. Every replica does; tools tell repeats by the sequence.
+// What is lost, a tool asks for.
 func publishUpdates(ctx context.Context, rt *service.Runtime, a *answer.Answerer, after uint64, grown <-chan struct{}) {
 	for {
 		list, through, newest, err := a.Updates(ctx, "", after, updatesPage)

@@ -222,7 +222,8 @@ func (v *viewer) listTickets(ctx context.Context, wanted uint32) (*lockboxv1.Tic
 const mostNamed = 100
 
 // ticketsNamed returns the tickets that somebody names by a reference, in any spelling, or by an id: at most one of
-// each tenant. It refuses (CONFLICT, naming the field) a name that fits several tickets of a tenant, none of them exactly.
+// each tenant. It refuses (CONFLICT, naming the field) a name that fits several tickets of a tenant, none of them
+// exactly.
 func (v *viewer) ticketsNamed(ctx context.Context, field, named string) (picked []projection.Row, err error) {
 	if err := aggregate.CheckReference(field, prose.Line(named)); err != nil {
 		return nil, err

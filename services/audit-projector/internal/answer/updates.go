@@ -30,8 +30,8 @@ type ToolUpdate struct {
 // ToolLane returns the lane in which a tool's question waits.
 func (*Answerer) ToolLane(subject string, _ []byte) (lane string, known bool) { return subject, true }
 
-// AnswerTool answers a tool that asks what happened to its requests (R68). The subject says which tool asks: the bus lets
-// nobody else publish there. There is always a reply; the error explains a refusal in it.
+// AnswerTool answers a tool that asks what happened to its requests (R68). The subject says which tool asks: the bus
+// lets nobody else publish there. There is always a reply; the error explains a refusal in it.
 func (a *Answerer) AnswerTool(ctx context.Context, subject string, data []byte) (*lockboxv1.UpdateList, error) {
 	list, err := a.toolsOwn(ctx, subject, data)
 	if err != nil {
@@ -67,8 +67,8 @@ func (a *Answerer) toolsOwn(ctx context.Context, subject string, data []byte) (*
 	return list, err
 }
 
-// Updates returns what happened after a sequence to the requests that a tool submitted; an empty name means all tools. It
-// returns up to which sequence it looked, and the newest that there is.
+// Updates returns what happened after a sequence to the requests that a tool submitted; an empty name means all tools.
+// It returns up to which sequence it looked, and the newest that there is.
 func (a *Answerer) Updates(
 	ctx context.Context, tool string, after uint64, limit int,
 ) (updates []ToolUpdate, through, newest uint64, err error) {

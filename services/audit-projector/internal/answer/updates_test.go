@@ -56,7 +56,8 @@ func TestAToolFollowsItsOwnRequests(t *testing.T) {
 		t.Errorf("up to %d of %d, more %t", list.GetThrough(), c.store.Sequence(), list.GetMore())
 	}
 	asked, notified := list.GetUpdates()[1], list.GetUpdates()[2]
-	if due := c.story.States.Request(aggregate.Request(bank, first)).ExpiresAt(); !notified.GetDeadline().AsTime().Equal(due) ||
+	due := c.story.States.Request(aggregate.Request(bank, first)).ExpiresAt()
+	if !notified.GetDeadline().AsTime().Equal(due) ||
 		asked.GetDeadline().AsTime().Sub(due).Abs() > time.Minute ||
 		asked.GetNextStep() != lockboxv1.NextStep_NEXT_STEP_CUSTOMER_DECISION {
 		t.Errorf("due %v: %v, %v", due, asked, notified)
@@ -99,7 +100,8 @@ func TestAQuestionOfAToolThatIsWrong(t *testing.T) {
 			t.Errorf("%s: %v", subject, err)
 		}
 	}
-	if _, err := c.answerer.AnswerTool(t.Context(), bus.UpdatesSubject("console"), []byte("x")); !refusal.Is(err, invalid) {
+	_, err := c.answerer.AnswerTool(t.Context(), bus.UpdatesSubject("console"), []byte("x"))
+	if !refusal.Is(err, invalid) {
 		t.Errorf("%v", err)
 	}
 }

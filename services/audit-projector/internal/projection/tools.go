@@ -13,8 +13,8 @@ type ToolEvent struct {
 	Request uint64
 }
 
-// ToolEvents lists the events of the requests that a tool submitted, after one sequence and up to another, oldest first.
-// An empty name means all tools. It looks at every event in between, so they should not be too far apart.
+// ToolEvents lists the events of the requests that a tool submitted, after one sequence and up to another, oldest
+// first. An empty name means all tools. It looks at every event in between, so they should not be too far apart.
 func (v *Snapshot) ToolEvents(
 	ctx context.Context, tool string, after, through uint64, limit int,
 ) (list []ToolEvent, err error) {

@@ -54,7 +54,7 @@ The intent says nothing about you: who you are comes from your token, and what t
 	}
 	in.register(c.Flags())
 	c.Flags().BoolVar(&noWait, "no-wait", false, "do not wait for the evaluation")
-	c.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would become of it; nothing is recorded, and nobody is told")
+	c.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would become of it; nothing is recorded, nobody is told")
 	c.MarkFlagsMutuallyExclusive("no-wait", "dry-run")
 	complete(c, "subscription", a.subscriptions)
 	complete(c, "type", resourceTypes)

@@ -30,7 +30,8 @@ func TestToolsOfTheFile(t *testing.T) {
 		yaml string
 		want []evaluator.Tool
 	}{
-		"none but our own": {"observe: {log: warn}", []evaluator.Tool{evaluator.Unlimited(client.Tool), evaluator.Unlimited(bus.PortalTool)}},
+		"none but our own": {"observe: {log: warn}",
+			[]evaluator.Tool{evaluator.Unlimited(client.Tool), evaluator.Unlimited(bus.PortalTool)}},
 		"another beside it": {
 			"tools:\n  - {name: ticketing, tenants: [meadowbank], services: [compute/*]}\n",
 			[]evaluator.Tool{evaluator.Unlimited(client.Tool), evaluator.Unlimited(bus.PortalTool), ticketing},

@@ -36,7 +36,7 @@ func (i *insider) signsForAnother() {
 		Signature: make([]byte, 64)}
 	o, err := bus.Caller{Conn: i.nc}.Submit(i.Context(), in.GetToken(), bus.PortalTool, in.GetId(), sealed, patience)
 	must(i, err)
-	if r := o.GetRefusal(); r.GetCode() != lockboxv1.RefusalCode_REFUSAL_CODE_UNAUTHENTICATED || r.GetField() != "signature" {
+	if r := o.GetRefusal(); r.GetCode() != unauthenticated || r.GetField() != "signature" {
 		i.Errorf("%v", o)
 	}
 }

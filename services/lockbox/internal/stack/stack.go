@@ -42,8 +42,8 @@ type Config struct {
 	Port int
 	// TLS is the bus's certificate, which is needed if other machines can reach it.
 	TLS *bus.TLSFiles
-	// Tools are the engineering tools. Each gets a key that lets it submit intents within its limits; the one that is called
-	// portal is what people ask for in the portal.
+	// Tools are the engineering tools. Each gets a key that lets it submit intents within its limits; the one that is
+	// called portal is what people ask for in the portal.
 	Tools []evaluator.Tool
 	// Issuers are the provider's OpenID Connect issuers.
 	Issuers []identity.Issuer

@@ -179,8 +179,8 @@ func attempts() []attempt {
 			bus.Portal, (*insider).speaksForAnother},
 		{portal, "decide with the token of somebody who is signed in", until("customers sign their approvals"),
 			"all approvers: a mail, at once", bus.Portal, (*insider).decidesWithAToken},
-		{portal, "ask for access as an engineering tool", "refused by the evaluator: it has no signature of that tool's, and " +
-			"one for another intent, customer or engineer is none", byService(evaluator), bus.Portal,
+		{portal, "ask for access as an engineering tool", "refused by the evaluator: it has no signature of that tool's, " +
+			"and one for another intent, customer or engineer is none", byService(evaluator), bus.Portal,
 			(*insider).signsForAnother},
 		{portal, "ask for access with the token of an engineer who is signed in", notPrevented +
 			": the customer decides about it as about any other", "that engineer: a mail, at once", bus.Portal,

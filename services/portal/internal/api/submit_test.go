@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/base64"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -102,6 +103,9 @@ func TestARefusedIntentIsAProblem(t *testing.T) {
 		w.Header().Get("Location") == "" {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
+	onlyTool, onlySignature := []string{"Lockbox-Tool", "x"}, []string{"Lockbox-Signature", "eA=="}
+	oneTool := slices.Concat(onlyTool, onlySignature)
+	twoTools := slices.Concat(onlyTool, oneTool)
 	for name, row := range map[string]struct {
 		address, token, body string
 		headers              []string
@@ -116,10 +120,10 @@ func TestARefusedIntentIsAProblem(t *testing.T) {
 		"an id that is none":     {intents, bearertest.Lena, `{"id": "1"}`, nil, http.StatusBadRequest},
 		"a number as a ticket":   {intents, bearertest.Lena, `{"ticketId": 12345}`, nil, http.StatusBadRequest},
 		"an unknown parameter":   {intents + "?dryrun=true", bearertest.Lena, wanted, nil, http.StatusBadRequest},
-		"a tool, no signature":   {intents, bearertest.Lena, wanted, []string{"Lockbox-Tool", "x"}, http.StatusBadRequest},
-		"a signature, no tool":   {intents, bearertest.Lena, wanted, []string{"Lockbox-Signature", "eA=="}, http.StatusBadRequest},
-		"two tools":              {intents, bearertest.Lena, wanted, []string{"Lockbox-Tool", "x", "Lockbox-Tool", "y", "Lockbox-Signature", "eA=="}, http.StatusBadRequest},
-		"a signature of nothing": {intents, bearertest.Lena, `{}`, []string{"Lockbox-Tool", "x", "Lockbox-Signature", "eA=="}, http.StatusBadRequest},
+		"a tool, no signature":   {intents, bearertest.Lena, wanted, onlyTool, http.StatusBadRequest},
+		"a signature, no tool":   {intents, bearertest.Lena, wanted, onlySignature, http.StatusBadRequest},
+		"two tools":              {intents, bearertest.Lena, wanted, twoTools, http.StatusBadRequest},
+		"a signature of nothing": {intents, bearertest.Lena, `{}`, oneTool, http.StatusBadRequest},
 	} {
 		b := evaluated(accepted())
 		w := call(t, b, http.MethodPost, row.address, row.token, row.body, row.headers...)

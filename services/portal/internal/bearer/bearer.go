@@ -94,7 +94,8 @@ func (c *Call) Do(command *lockboxv1.Command) (*lockboxv1.CommandReply, error) {
 	return c.Caller.Do(c.Context(), c.token, command)
 }
 
-// Submit publishes an intent of that id with the caller's own token, and returns its outcome; nil if there is none in time.
+// Submit publishes an intent of that id with the caller's own token, and returns its outcome; nil if there is none in
+// time.
 func (c *Call) Submit(
 	id string, intent *lockboxv1.AccessIntent, within time.Duration,
 ) (*lockboxv1.IntentOutcome, error) {
