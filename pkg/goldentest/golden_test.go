@@ -341,7 +341,8 @@ func TestEveryHistoryFolds(t *testing.T) {
 func TestTheSameIntentIsStillTheSame(t *testing.T) {
 	e := texts(t)["AccessRequested"]
 	s := request.Evolve(request.State{}, 1, e)
-	again, err := request.Receive(proto.CloneOf(e.GetAccessRequested().GetIntent()), "", 0, e.GetTime().AsTime())
+	was := e.GetAccessRequested()
+	again, err := request.Receive(proto.CloneOf(was.GetIntent()), was.GetTool(), 0, e.GetTime().AsTime())
 	if err != nil {
 		t.Fatal(err)
 	}
