@@ -27,15 +27,16 @@ const dir = "../../proto/testdata/golden"
 
 var add = flag.Bool("add", false, "write the bytes of what has only a .txtpb; existing bytes are never written again")
 
-// neverSet are fields that no stored event holds: a token is nobody's business, the first Global Administrator is one
-// always, the reasons for which an assignment does not count or an approval lapses name nothing, and only a person's
-// own token says which human they are.
+// neverSet are fields that no stored event holds: a token is nobody's business, what is sent beside an intent is not
+// part of it, the first Global Administrator is one always, the reasons for which an assignment does not count or an
+// approval lapses name nothing, and only a person's own token says which human they are.
 var neverSet = []string{
 	"tenant_created.administrator.person.human", "role_assigned.assignment.person.human",
 	"ticket_assigned.engineer.human", "ticket_reassigned.engineer.human",
 	"sign_in_change_proposed.change.administrators.human",
 	"customer_notified.excluded.person.human",
-	"access_requested.intent.token", "tenant_created.administrator.eligible_only",
+	"access_requested.intent.token", "access_requested.intent.dry_run", "access_requested.intent.signed_by",
+	"access_requested.intent.signature", "access_requested.intent.signed", "tenant_created.administrator.eligible_only",
 	"tenant_created.administrator.expires_at",
 	"customer_notified.excluded.coded_reason.parameters", "customer_notified.excluded.coded_reason.parameters.name",
 	"customer_notified.excluded.coded_reason.parameters.value", "access_lapsed.coded_reason.parameters",

@@ -12,7 +12,8 @@ import (
 
 // notProse are the texts of a command or an intent that nobody writes as a sentence: ids, links, claims, and files.
 var notProse = []string{
-	"AccessIntent.id", "AccessIntent.resource_ids", "AccessIntent.resource_type", "AccessIntent.scenario", "AccessIntent.signed_by",
+	"AccessIntent.id", "AccessIntent.resource_ids", "AccessIntent.resource_type", "AccessIntent.scenario",
+	"AccessIntent.signed_by",
 	"AccessIntent.subscription_id", "AccessIntent.tenant", "AccessIntent.token",
 	"AccessIntent.trace_parent", "ActivateRole.assignment_id", "Answer.question_id", "Approve.resource_ids",
 	"Command.aggregate_id", "Command.id", "Command.tenant", "Command.token", "Command.trace_parent",

@@ -125,6 +125,9 @@ type AccessIntent struct {
 	// An emergency outside standard operating procedure that cannot wait for the customer (R43). It needs a permission of
 	// its own, a security officer's approval and one of two reason types; access is short and the customer is told.
 	Emergency bool `protobuf:"varint,13,opt,name=emergency,proto3" json:"emergency,omitempty"`
+	// The requester's explicit word that the customer may be told of a third party's demand at once, as this intent does
+	// with the justification. Required with THIRD_PARTY_DATA_REQUEST (R4); demands under an embargo are disclosed instead.
+	CustomerMayBeTold bool `protobuf:"varint,14,opt,name=customer_may_be_told,json=customerMayBeTold,proto3" json:"customer_may_be_told,omitempty"`
 	// Only say what would become of it: nothing is recorded, nobody is told, and it counts towards no limit.
 	DryRun bool `protobuf:"varint,20,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
 	// The engineering tool that signed the intent, if another (the portal) publishes it. Empty: the publisher is the tool.
@@ -256,6 +259,13 @@ func (x *AccessIntent) GetTraceParent() string {
 func (x *AccessIntent) GetEmergency() bool {
 	if x != nil {
 		return x.Emergency
+	}
+	return false
+}
+
+func (x *AccessIntent) GetCustomerMayBeTold() bool {
+	if x != nil {
+		return x.CustomerMayBeTold
 	}
 	return false
 }
@@ -562,7 +572,7 @@ var File_lockbox_v1_intent_proto protoreflect.FileDescriptor
 const file_lockbox_v1_intent_proto_rawDesc = "" +
 	"\n" +
 	"\x17lockbox/v1/intent.proto\x12\n" +
-	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x16lockbox/v1/prose.proto\x1a\x17lockbox/v1/reason.proto\"\xc5\x04\n" +
+	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x16lockbox/v1/prose.proto\x1a\x17lockbox/v1/reason.proto\"\xf6\x04\n" +
 	"\fAccessIntent\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x14\n" +
@@ -578,7 +588,8 @@ const file_lockbox_v1_intent_proto_rawDesc = "" +
 	" \x01(\tB\x04\xd8\xf6\x18\x01R\bticketId\x125\n" +
 	"\bduration\x18\v \x01(\v2\x19.google.protobuf.DurationR\bduration\x12!\n" +
 	"\ftrace_parent\x18\f \x01(\tR\vtraceParent\x12\x1c\n" +
-	"\temergency\x18\r \x01(\bR\temergency\x12\x17\n" +
+	"\temergency\x18\r \x01(\bR\temergency\x12/\n" +
+	"\x14customer_may_be_told\x18\x0e \x01(\bR\x11customerMayBeTold\x12\x17\n" +
 	"\adry_run\x18\x14 \x01(\bR\x06dryRun\x12\x1b\n" +
 	"\tsigned_by\x18\x15 \x01(\tR\bsignedBy\x12\x1c\n" +
 	"\tsignature\x18\x16 \x01(\fR\tsignature\x12\x16\n" +

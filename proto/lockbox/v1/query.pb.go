@@ -982,8 +982,13 @@ type RequestView struct {
 	Allowed []string `protobuf:"bytes,24,rep,name=allowed,proto3" json:"allowed,omitempty"`
 	// The same as `end_reason`, as a code; absent where somebody wrote it.
 	CodedEndReason *Reason `protobuf:"bytes,25,opt,name=coded_end_reason,json=codedEndReason,proto3" json:"coded_end_reason,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Who ended it: who denied, withdrew, revoked or gave back; Lockbox itself if a time was over. Absent while it has not
+	// ended.
+	EndedBy *Actor `protobuf:"bytes,90,opt,name=ended_by,json=endedBy,proto3" json:"ended_by,omitempty"`
+	// True if the caller was asked about it and decides only after activating a role again (R21); only in a GetRequest answer.
+	ActivateFirst bool `protobuf:"varint,91,opt,name=activate_first,json=activateFirst,proto3" json:"activate_first,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RequestView) Reset() {
@@ -1189,6 +1194,20 @@ func (x *RequestView) GetCodedEndReason() *Reason {
 		return x.CodedEndReason
 	}
 	return nil
+}
+
+func (x *RequestView) GetEndedBy() *Actor {
+	if x != nil {
+		return x.EndedBy
+	}
+	return nil
+}
+
+func (x *RequestView) GetActivateFirst() bool {
+	if x != nil {
+		return x.ActivateFirst
+	}
+	return false
 }
 
 // How one person decided about a request.
@@ -1871,6 +1890,9 @@ type TenantView struct {
 	Version uint64 `protobuf:"varint,10,opt,name=version,proto3" json:"version,omitempty"`
 	// Where the tenant's people sign in, and what is about to change in it.
 	SignIn *SignInView `protobuf:"bytes,11,opt,name=sign_in,json=signIn,proto3" json:"sign_in,omitempty"`
+	// True if the reader does not see everything: the assignments are those that concern the reader, previews are not there,
+	// and of the settings only what governs decisions; alternates are not shown.
+	Partial bool `protobuf:"varint,62,opt,name=partial,proto3" json:"partial,omitempty"`
 	// How many of the issuer's public keys can be used now; none if they could not be fetched yet.
 	IssuerKeys uint32 `protobuf:"varint,60,opt,name=issuer_keys,json=issuerKeys,proto3" json:"issuer_keys,omitempty"`
 	// The issuer's keys that cannot be used, each with the reason; they harm no other.
@@ -1984,6 +2006,13 @@ func (x *TenantView) GetSignIn() *SignInView {
 		return x.SignIn
 	}
 	return nil
+}
+
+func (x *TenantView) GetPartial() bool {
+	if x != nil {
+		return x.Partial
+	}
+	return false
 }
 
 func (x *TenantView) GetIssuerKeys() uint32 {
@@ -3720,7 +3749,7 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"GetRequest\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x01 \x01(\tR\trequestId\"\xa8\t\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\"\xfd\t\n" +
 	"\vRequestView\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x16\n" +
@@ -3755,7 +3784,9 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"deliveries\x18\x17 \x03(\v2\x18.lockbox.v1.DeliveryViewR\n" +
 	"deliveries\x12\x18\n" +
 	"\aallowed\x18\x18 \x03(\tR\aallowed\x12<\n" +
-	"\x10coded_end_reason\x18\x19 \x01(\v2\x12.lockbox.v1.ReasonR\x0ecodedEndReason\"\x87\x02\n" +
+	"\x10coded_end_reason\x18\x19 \x01(\v2\x12.lockbox.v1.ReasonR\x0ecodedEndReason\x12,\n" +
+	"\bended_by\x18Z \x01(\v2\x11.lockbox.v1.ActorR\aendedBy\x12%\n" +
+	"\x0eactivate_first\x18[ \x01(\bR\ractivateFirst\"\x87\x02\n" +
 	"\bDecision\x12'\n" +
 	"\x05actor\x18\x01 \x01(\v2\x11.lockbox.v1.ActorR\x05actor\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1a\n" +
@@ -3813,7 +3844,7 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x05event\x18\b \x01(\v2\x11.lockbox.v1.EventR\x05event\x12/\n" +
 	"\trequester\x18( \x01(\v2\x11.lockbox.v1.ActorR\trequester\x124\n" +
 	"\x16requested_resource_ids\x18) \x03(\tR\x14requestedResourceIds\"\v\n" +
-	"\tGetTenant\"\xae\x04\n" +
+	"\tGetTenant\"\xc8\x04\n" +
 	"\n" +
 	"TenantView\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12!\n" +
@@ -3827,7 +3858,8 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x06issuer\x18\t \x01(\tR\x06issuer\x12\x18\n" +
 	"\aversion\x18\n" +
 	" \x01(\x04R\aversion\x12/\n" +
-	"\asign_in\x18\v \x01(\v2\x16.lockbox.v1.SignInViewR\x06signIn\x12\x1f\n" +
+	"\asign_in\x18\v \x01(\v2\x16.lockbox.v1.SignInViewR\x06signIn\x12\x18\n" +
+	"\apartial\x18> \x01(\bR\apartial\x12\x1f\n" +
 	"\vissuer_keys\x18< \x01(\rR\n" +
 	"issuerKeys\x125\n" +
 	"\x17issuer_keys_passed_over\x18= \x03(\tR\x14issuerKeysPassedOver\"\xc8\x01\n" +
@@ -4092,68 +4124,69 @@ var file_lockbox_v1_query_proto_depIdxs = []int32{
 	41,  // 40: lockbox.v1.RequestView.internal_answer_by:type_name -> google.protobuf.Timestamp
 	30,  // 41: lockbox.v1.RequestView.deliveries:type_name -> lockbox.v1.DeliveryView
 	47,  // 42: lockbox.v1.RequestView.coded_end_reason:type_name -> lockbox.v1.Reason
-	43,  // 43: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
-	41,  // 44: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
-	48,  // 45: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
-	43,  // 46: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
-	41,  // 47: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
-	43,  // 48: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
-	41,  // 49: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
-	41,  // 50: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
-	43,  // 51: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
-	41,  // 52: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
-	41,  // 53: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
-	12,  // 54: lockbox.v1.ActivityList.activities:type_name -> lockbox.v1.Activity
-	9,   // 55: lockbox.v1.Activity.entry:type_name -> lockbox.v1.TimelineEntry
-	49,  // 56: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
-	43,  // 57: lockbox.v1.Activity.requester:type_name -> lockbox.v1.Actor
-	50,  // 58: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
-	51,  // 59: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
-	20,  // 60: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
-	19,  // 61: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
-	15,  // 62: lockbox.v1.TenantView.sign_in:type_name -> lockbox.v1.SignInView
-	52,  // 63: lockbox.v1.SignInView.issuer:type_name -> lockbox.v1.TenantIssuer
-	52,  // 64: lockbox.v1.SignInView.former:type_name -> lockbox.v1.TenantIssuer
-	16,  // 65: lockbox.v1.SignInView.pending:type_name -> lockbox.v1.PendingSignInChange
-	53,  // 66: lockbox.v1.PendingSignInChange.route:type_name -> lockbox.v1.SignInRoute
-	54,  // 67: lockbox.v1.PendingSignInChange.change:type_name -> lockbox.v1.SignInChange
-	43,  // 68: lockbox.v1.PendingSignInChange.proposed_by:type_name -> lockbox.v1.Actor
-	41,  // 69: lockbox.v1.PendingSignInChange.proposed_at:type_name -> google.protobuf.Timestamp
-	43,  // 70: lockbox.v1.PendingSignInChange.confirmed_by:type_name -> lockbox.v1.Actor
-	41,  // 71: lockbox.v1.PendingSignInChange.due_at:type_name -> google.protobuf.Timestamp
-	52,  // 72: lockbox.v1.SignInOptions.issuers:type_name -> lockbox.v1.TenantIssuer
-	20,  // 73: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
-	55,  // 74: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
-	41,  // 75: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
-	47,  // 76: lockbox.v1.AssignmentView.coded_reason:type_name -> lockbox.v1.Reason
-	24,  // 77: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
-	56,  // 78: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
-	41,  // 79: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
-	43,  // 80: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
-	9,   // 81: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
-	57,  // 82: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
-	58,  // 83: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
-	59,  // 84: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
-	29,  // 85: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
-	60,  // 86: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
-	41,  // 87: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
-	41,  // 88: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
-	43,  // 89: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
-	41,  // 90: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
-	41,  // 91: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
-	47,  // 92: lockbox.v1.DeliveryView.coded_failure:type_name -> lockbox.v1.Reason
-	43,  // 93: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
-	34,  // 94: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
-	48,  // 95: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
-	33,  // 96: lockbox.v1.SelfView.claims:type_name -> lockbox.v1.ClaimReading
-	61,  // 97: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
-	37,  // 98: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
-	62,  // 99: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
-	100, // [100:100] is the sub-list for method output_type
-	100, // [100:100] is the sub-list for method input_type
-	100, // [100:100] is the sub-list for extension type_name
-	100, // [100:100] is the sub-list for extension extendee
-	0,   // [0:100] is the sub-list for field type_name
+	43,  // 43: lockbox.v1.RequestView.ended_by:type_name -> lockbox.v1.Actor
+	43,  // 44: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
+	41,  // 45: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
+	48,  // 46: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
+	43,  // 47: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
+	41,  // 48: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
+	43,  // 49: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
+	41,  // 50: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
+	41,  // 51: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
+	43,  // 52: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
+	41,  // 53: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
+	41,  // 54: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
+	12,  // 55: lockbox.v1.ActivityList.activities:type_name -> lockbox.v1.Activity
+	9,   // 56: lockbox.v1.Activity.entry:type_name -> lockbox.v1.TimelineEntry
+	49,  // 57: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
+	43,  // 58: lockbox.v1.Activity.requester:type_name -> lockbox.v1.Actor
+	50,  // 59: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
+	51,  // 60: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
+	20,  // 61: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
+	19,  // 62: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
+	15,  // 63: lockbox.v1.TenantView.sign_in:type_name -> lockbox.v1.SignInView
+	52,  // 64: lockbox.v1.SignInView.issuer:type_name -> lockbox.v1.TenantIssuer
+	52,  // 65: lockbox.v1.SignInView.former:type_name -> lockbox.v1.TenantIssuer
+	16,  // 66: lockbox.v1.SignInView.pending:type_name -> lockbox.v1.PendingSignInChange
+	53,  // 67: lockbox.v1.PendingSignInChange.route:type_name -> lockbox.v1.SignInRoute
+	54,  // 68: lockbox.v1.PendingSignInChange.change:type_name -> lockbox.v1.SignInChange
+	43,  // 69: lockbox.v1.PendingSignInChange.proposed_by:type_name -> lockbox.v1.Actor
+	41,  // 70: lockbox.v1.PendingSignInChange.proposed_at:type_name -> google.protobuf.Timestamp
+	43,  // 71: lockbox.v1.PendingSignInChange.confirmed_by:type_name -> lockbox.v1.Actor
+	41,  // 72: lockbox.v1.PendingSignInChange.due_at:type_name -> google.protobuf.Timestamp
+	52,  // 73: lockbox.v1.SignInOptions.issuers:type_name -> lockbox.v1.TenantIssuer
+	20,  // 74: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
+	55,  // 75: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
+	41,  // 76: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
+	47,  // 77: lockbox.v1.AssignmentView.coded_reason:type_name -> lockbox.v1.Reason
+	24,  // 78: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
+	56,  // 79: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
+	41,  // 80: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
+	43,  // 81: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
+	9,   // 82: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
+	57,  // 83: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
+	58,  // 84: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
+	59,  // 85: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
+	29,  // 86: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
+	60,  // 87: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
+	41,  // 88: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
+	41,  // 89: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
+	43,  // 90: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
+	41,  // 91: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
+	41,  // 92: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
+	47,  // 93: lockbox.v1.DeliveryView.coded_failure:type_name -> lockbox.v1.Reason
+	43,  // 94: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
+	34,  // 95: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
+	48,  // 96: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
+	33,  // 97: lockbox.v1.SelfView.claims:type_name -> lockbox.v1.ClaimReading
+	61,  // 98: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
+	37,  // 99: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
+	62,  // 100: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
+	101, // [101:101] is the sub-list for method output_type
+	101, // [101:101] is the sub-list for method input_type
+	101, // [101:101] is the sub-list for extension type_name
+	101, // [101:101] is the sub-list for extension extendee
+	0,   // [0:101] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_query_proto_init() }

@@ -156,8 +156,8 @@ func TestEveryFormIsExactlyOneCommand(t *testing.T) {
 			&lockboxv1.Command{AggregateId: "meadow-production", SeenVersion: 5,
 				Action: &lockboxv1.Command_DeactivateRole{
 					DeactivateRole: &lockboxv1.DeactivateRole{AssignmentId: "fleur-eligible"}}}, "/subscriptions/meadow-production"},
-		"a change of sign-in confirmed": {moving(administrator(), byCustomer, otto), "/sign-in", "/sign-in", `value="confirm"`,
-			nil, &lockboxv1.Command{SeenVersion: 7, Action: &lockboxv1.Command_ConfirmSignInChange{
+		"a change of sign-in confirmed": {moving(administrator(), byCustomer, otto), "/sign-in", "/sign-in",
+			`value="confirm"`, nil, &lockboxv1.Command{SeenVersion: 7, Action: &lockboxv1.Command_ConfirmSignInChange{
 				ConfirmSignInChange: &lockboxv1.ConfirmSignInChange{ChangeId: "c-1"}}}, "/sign-in"},
 		"a change of sign-in stopped": {moving(administrator(), recovery, otto), "/sign-in", "/sign-in", `value="stop"`,
 			[]string{"reason", "Not ours"}, &lockboxv1.Command{SeenVersion: 7, Action: &lockboxv1.Command_StopSignInChange{

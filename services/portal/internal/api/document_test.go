@@ -95,6 +95,26 @@ func TestBodiesAreDocumented(t *testing.T) {
 	}
 }
 
+// What an intent may hold, as a tool writes it, is what is read of it.
+func TestTheBodyOfAnIntentIsDocumented(t *testing.T) {
+	beside := []string{"token", "dryRun", "signedBy", "signature", "signed"}
+	var want, got []string
+	fields := new(lockboxv1.AccessIntent).ProtoReflect().Descriptor().Fields()
+	for i := range fields.Len() {
+		if name := fields.Get(i).JSONName(); !slices.Contains(beside, name) {
+			want = append(want, name)
+		}
+	}
+	for name := range load(t).Components.Schemas["IntentBody"].Value.Properties {
+		got = append(got, name)
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // A schema that is called like a message has that message's fields, and one that is called like an enumeration its
 // values.
 func TestMessagesAreDocumented(t *testing.T) {
