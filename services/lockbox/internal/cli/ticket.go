@@ -93,7 +93,7 @@ func (a *app) ticketOpenCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if t.GetReference() == "" {
+		if t.Reference = strings.TrimSpace(t.GetReference()); t.GetReference() == "" {
 			t.Reference = "SR-" + a.Now().UTC().Format("20060102") + "-" + strings.ToUpper(rand.Text()[:6])
 		}
 		reply, err := s.do(ctx, tenant, "", &lockboxv1.Command{Action: &lockboxv1.Command_OpenTicket{OpenTicket: t}})
