@@ -141,7 +141,9 @@ func (s *siege) hostile(attacker bus.Identity) []string {
 		"lockbox.access." + victim + ".portal.PORTAL.2026-11-29",
 		"lockbox.deadletter.jit-evaluator.x", "lockbox.intent." + otherTool + "." + victim,
 		"$KV.SESSIONS.x", "LB.API.$KV.SESSIONS.x", "$JS.ACK.EVENTS.notifier.1.1.1.1.1", "_R_.x", "$SYS.REQ.SERVER.PING",
-		"$SRV.PING", "lockbox.outcome." + otherTool + ".x", "lockbox.outcome." + journaltest.Tool + ".x"}
+		"lockbox.updates." + otherTool, "lockbox.update." + otherTool + ".x", "lockbox.intent.portal." + victim,
+		"lockbox.outcome.portal.x", "$SRV.PING",
+		"lockbox.outcome." + otherTool + ".x", "lockbox.outcome." + journaltest.Tool + ".x"}
 	for _, c := range calls {
 		replies = append(replies, "$JS.API."+c, "LB.API."+c)
 	}
@@ -235,10 +237,10 @@ func (s *siege) attack(t *testing.T, id bus.Identity) {
 			// a tool therefore ignores outcomes of intents that it did not submit, and inboxes have random names.
 			mine := slices.ContainsFunc(used, func(right string) bool {
 				return right == m.at || bus.Matches(right, m.at) ||
-					(m.at == bus.AnyCommand || m.at == bus.AnyQuery) && bus.Matches(right, m.subject)
+					(m.at == bus.AnyCommand || m.at == bus.AnyQuery || m.at == bus.AnyUpdates) && bus.Matches(right, m.subject)
 			})
 			edge := inEdge(id) && inEdge(listener) && (strings.HasPrefix(m.at, "_INBOX.") ||
-				strings.HasPrefix(m.at, "lockbox.outcome."))
+				strings.HasPrefix(m.at, "lockbox.outcome.") || strings.HasPrefix(m.at, "lockbox.update."))
 			if listener != id && !mine && !edge {
 				t.Errorf("%s: %s received %q on %s", id, listener, m.data, m.at)
 			}

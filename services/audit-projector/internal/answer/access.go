@@ -58,6 +58,24 @@ func (a *Answerer) trace(subject string, q *lockboxv1.Query, reply *lockboxv1.Qu
 	}
 }
 
+// TraceTool records that an engineering tool was told what happened to requests of a customer. It is known by its key on
+// the bus.
+func (a *Answerer) TraceTool(subject string, list *lockboxv1.UpdateList) {
+	tool, err := bus.ParseUpdatesSubject(subject)
+	if err != nil {
+		return
+	}
+	found := map[string]uint64{}
+	for _, u := range list.GetUpdates() {
+		found[u.GetTenant()]++
+	}
+	for _, tenant := range slices.Sorted(maps.Keys(found)) {
+		a.Trail.Add(&lockboxv1.AccessRecord{Tenant: tenant, Kind: reads, Sender: string(bus.Tool(tool)),
+			Action: "list_updates", Results: found[tenant],
+			Who: &lockboxv1.AccessPerson{Subject: tool, Name: tool, Side: lockboxv1.Side_SIDE_PROVIDER}})
+	}
+}
+
 // record completes a record about the caller of a query. Whose token counts no longer is not named by it, and a
 // customer who does not exist has no records.
 func (a *Answerer) record(q *lockboxv1.Query, r *lockboxv1.AccessRecord, why *lockboxv1.Refusal) {

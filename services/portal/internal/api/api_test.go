@@ -334,12 +334,8 @@ func TestAKeyStandsForOneCallOfOneCaller(t *testing.T) {
 func TestAnotherTenantIsNotThere(t *testing.T) {
 	b := bank()
 	for _, route := range serve(t, b).Routes {
-		address := strings.ReplaceAll(strings.TrimPrefix(route.Path, prefix), "{requestId}", id)
-		if named := strings.Replace(address, "{tenantId}", "sakura", 1); named != address {
-			address = named
-		} else {
-			address += "?tenant=sakura"
-		}
+		address := strings.NewReplacer(prefix, "", "{requestId}", id, "{tenant}", "sakura").Replace(route.Path) +
+			"?tenant=sakura"
 		if route.Open {
 			continue
 		}

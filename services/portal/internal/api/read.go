@@ -95,11 +95,11 @@ func listAccess(c *bearer.Call) error {
 		"person": one(text(&q.Person)), "providerOnly": one(flag(&q.ProviderOnly)), "limit": one(number(&q.Limit)),
 		"pageToken": one(text(&q.PageToken)),
 	}
-	if err := p.read(c); err != nil {
+	query.Tenant = c.Param("tenant")
+	if err := ownTenant(c, query.GetTenant()); err != nil {
 		return err
 	}
-	query.Tenant = c.Param("tenantId")
-	if err := ownTenant(c, query.GetTenant()); err != nil {
+	if err := p.read(c); err != nil {
 		return err
 	}
 	reply, err := c.Ask(query)
