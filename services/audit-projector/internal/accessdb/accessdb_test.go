@@ -68,7 +68,8 @@ func (s *stream) ReplayAccess(
 
 func record(n int, tenant string, kind lockboxv1.AccessKind, side lockboxv1.Side, name string, ago time.Duration,
 ) *lockboxv1.AccessRecord {
-	r := &lockboxv1.AccessRecord{Id: fmt.Sprint("id-", n), Tenant: tenant, Kind: kind, Time: timestamppb.New(now.Add(-ago))}
+	r := &lockboxv1.AccessRecord{Id: fmt.Sprint("id-", n), Tenant: tenant, Kind: kind,
+		Time: timestamppb.New(now.Add(-ago))}
 	if name != "" {
 		r.Who = &lockboxv1.AccessPerson{Issuer: "i", Subject: strings.ToLower(name) + "-1", Name: name, Side: side}
 	}

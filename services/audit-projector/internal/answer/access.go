@@ -58,8 +58,8 @@ func (a *Answerer) trace(subject string, q *lockboxv1.Query, reply *lockboxv1.Qu
 	}
 }
 
-// TraceTool records that an engineering tool was told what happened to requests of a customer. It is known by its key on
-// the bus.
+// TraceTool records that an engineering tool, which is known by its key on the bus, was told what happened to requests
+// of a customer.
 func (a *Answerer) TraceTool(subject string, list *lockboxv1.UpdateList) {
 	tool, err := bus.ParseUpdatesSubject(subject)
 	if err != nil {

@@ -108,7 +108,8 @@ func TestR69WhomARecordConcerns(t *testing.T) {
 		p.send(subject, data)
 		p.answerer.Refuse(subject, data, &lockboxv1.Refusal{Code: lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE})
 	})
-	if len(got) != 3 || got[0].GetWho() == nil || got[0].GetKind() != lockboxv1.AccessKind_ACCESS_KIND_EXPORT || got[0].GetFormat() != "csv" ||
+	if len(got) != 3 || got[0].GetWho() == nil ||
+		got[0].GetKind() != lockboxv1.AccessKind_ACCESS_KIND_EXPORT || got[0].GetFormat() != "csv" ||
 		got[0].GetFilter() != "person=otto" || got[0].GetSender() != "PORTAL" || got[1].GetWho() != nil ||
 		got[1].GetRefusalCode() != unauthenticated || got[2].GetWho() == nil {
 		t.Errorf("%v", got)
