@@ -294,6 +294,11 @@ var referenced = map[request.Status][]string{
 		"TicketReassigned-reference", "TicketCommented-reference", "AccessRequested-reference"}),
 }
 
+// demanded is a way since a third party's demand says that the customer may be told (R4).
+var demanded = map[request.Status][]string{
+	request.Submitted: slices.Concat(customer, []string{"AccessRequested-demand"}),
+}
+
 func TestEveryHistoryFolds(t *testing.T) {
 	events, told := map[string]*lockboxv1.Event{}, map[string]bool{
 		"NotificationSent": true, "NotificationFailed": true, "NotificationFailed-coded": true,
@@ -325,7 +330,7 @@ func TestEveryHistoryFolds(t *testing.T) {
 		}
 	}
 	for _, all := range []map[request.Status][]string{
-		histories, variants, coded, owned, humans, claimed, inTerms, toldOf, signIns, referenced,
+		histories, variants, coded, owned, humans, claimed, inTerms, toldOf, signIns, referenced, demanded,
 	} {
 		for end, files := range all {
 			check(end, files)
