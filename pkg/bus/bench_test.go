@@ -33,7 +33,7 @@ func BenchmarkQuietCaller(b *testing.B) {
 					time.Sleep(50 * time.Millisecond)
 					return wrapperspb.String("done")
 				},
-				Refuse: func(*lockboxv1.Refusal) proto.Message { return wrapperspb.String("refused") },
+				Refuse: func(string, []byte, *lockboxv1.Refusal) proto.Message { return wrapperspb.String("refused") },
 			}.Serve(b.Context(), nc)
 			if err != nil {
 				b.Fatal(err)

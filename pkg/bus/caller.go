@@ -54,7 +54,7 @@ func (c Caller) Ask(ctx context.Context, token string, query *lockboxv1.Query) (
 	query = proto.CloneOf(query)
 	query.Token = token
 	reply := new(lockboxv1.QueryReply)
-	if err := c.call(ctx, QuerySubject(QueryName(query)), query, reply); err != nil {
+	if err := c.call(ctx, QuerySubject(Identity(c.Conn.Opts.Name), QueryName(query)), query, reply); err != nil {
 		return nil, err
 	}
 	return reply, refused(reply.GetRefusal())

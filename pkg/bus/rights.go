@@ -133,13 +133,13 @@ func rightsOf(id Identity, tenants []string) []Right {
 	switch id.Of() {
 	case Evaluator:
 		return join(
-			writes(id), consumes(StreamIntents, DurableEvaluator), loads(),
+			writes(id), traces(id), consumes(StreamIntents, DurableEvaluator), loads(),
 			own(Publishes, outcomePrefix+"*.*"), stores(DeadLetterSubject(string(id.Of()), "*")),
 			calls(Publishes, "STREAM.PURGE."+StreamIntents, "STREAM.MSG.GET."+StreamIntents),
 		)
 	case Orchestrator:
 		return join(
-			writes(id), consumes(StreamEvents, DurableOrchestrator), consumes(StreamTimers, DurableDue), loads(),
+			writes(id), traces(id), consumes(StreamEvents, DurableOrchestrator), consumes(StreamTimers, DurableDue), loads(),
 			stores(timerPrefix+"*.*.*"), calls(Publishes, "STREAM.INFO."+StreamTimers),
 			stores(DeadLetterSubject(string(id.Of()), "*")),
 			serves(AnyCommand), hears(Projector, LeaseSubject, LeaseSubject),
@@ -147,14 +147,15 @@ func rightsOf(id Identity, tenants []string) []Right {
 	case Notifier:
 		return join(writes(id), consumes(StreamEvents, DurableNotifier), consumes(StreamEvents, DurableAlarms), loads())
 	case Projector:
-		return join(writes(id), loads(), own(Publishes, changedPrefix+"*", LeaseSubject), serves(queryPrefix+"*"),
-			own(Serves, AnyUpdates), own(Publishes, updatePrefix+"*.*"), scans(id))
+		return join(writes(id), traces(id), loads(), looksBack(), own(Publishes, changedPrefix+"*", LeaseSubject),
+			serves(AnyQuery), own(Serves, AnyUpdates), own(Publishes, updatePrefix+"*.*"), scans(id))
 	case Client:
 		return asksServices(id)
 	case Portal:
-		return join(asksServices(id), keepsSessions(), hears(Projector, AnyChanged, AnyChanged), submits(PortalTool, "*"))
+		return join(asksServices(id), traces(id), keepsSessions(), hears(Projector, AnyChanged, AnyChanged),
+			submits(PortalTool, "*"))
 	case Compliance:
-		return join(loads(), calls(Publishes, "STREAM.MSG.GET."+StreamDeadLetter))
+		return join(loads(), looksBack(), calls(Publishes, "STREAM.MSG.GET."+StreamDeadLetter))
 	case Provisioner:
 		return provisions()
 	case Repairer:
@@ -230,7 +231,7 @@ func hears(to Identity, subject, through string) []Right {
 func asksServices(id Identity) []Right {
 	return []Right{
 		{Use: Publishes, Subject: CommandSubject(id, "*"), Account: Orchestrator.Account()},
-		{Use: Publishes, Subject: queryPrefix + "*", Account: Projector.Account()},
+		{Use: Publishes, Subject: QuerySubject(id, "*"), Account: Projector.Account()},
 	}
 }
 
@@ -241,6 +242,14 @@ func writes(id Identity) []Right {
 
 // restores permits writing whatever stands in the stream, messages that cannot be events included.
 func restores() []Right { return stores(eventPrefix + ">") }
+
+// traces permits adding access records under the identity's own name. Nobody may change or delete one.
+func traces(id Identity) []Right { return stores(accessPrefix + "*." + string(id.Of()) + ".*.*") }
+
+// looksBack permits reading all access records.
+func looksBack() []Right {
+	return append(calls(Asks, "DIRECT.GET."+StreamAccess), calls(Publishes, "STREAM.INFO."+StreamAccess)...)
+}
 
 func eventSubjects(of func(aggregate.Fact) bool) (subjects []string) {
 	for _, f := range aggregate.Facts() {
@@ -288,7 +297,7 @@ func keepsSessions() []Right {
 // they are there.
 func provisions() []Right {
 	var rights []Right
-	for _, s := range []string{StreamEvents, StreamIntents, StreamTimers, StreamDeadLetter, streamSessions} {
+	for _, s := range []string{StreamEvents, StreamIntents, StreamTimers, StreamDeadLetter, StreamAccess, streamSessions} {
 		rights = append(rights, calls(Publishes, "STREAM.CREATE."+s, "STREAM.INFO."+s, "CONSUMER.CREATE."+s+".>",
 			"CONSUMER.INFO."+s+".*")...)
 	}

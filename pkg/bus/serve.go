@@ -33,8 +33,8 @@ type Responder struct {
 	TimeLimit time.Duration
 	// Answer returns the reply. Its data comes from the caller and is unverified.
 	Answer func(ctx context.Context, subject string, data []byte) proto.Message
-	// Refuse returns the reply to a request that is not processed.
-	Refuse func(*lockboxv1.Refusal) proto.Message
+	// Refuse returns the reply to a request that is not processed. It must not wait.
+	Refuse func(subject string, data []byte, why *lockboxv1.Refusal) proto.Message
 	Log    *zap.Logger
 }
 
@@ -58,7 +58,7 @@ func (r Responder) Serve(ctx context.Context, nc *nats.Conn) (stop func() error,
 	err = s.AddEndpoint(r.Endpoint, micro.HandlerFunc(func(request micro.Request) {
 		if r.Over != nil {
 			if err := r.Over(request.Subject(), request.Data()); err != nil {
-				r.respond(request, r.Refuse(refusal.Of(err)))
+				r.respond(request, r.Refuse(request.Subject(), request.Data(), refusal.Of(err)))
 				return
 			}
 		}
@@ -70,7 +70,7 @@ func (r Responder) Serve(ctx context.Context, nc *nats.Conn) (stop func() error,
 		turn := slots.Ask(lane)
 		running.Go(func() {
 			if !<-turn {
-				r.respond(request, r.Refuse(refusal.Of(errBusy)))
+				r.respond(request, r.Refuse(request.Subject(), request.Data(), refusal.Of(errBusy)))
 				return
 			}
 			defer slots.Done(lane)

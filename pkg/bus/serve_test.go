@@ -27,7 +27,13 @@ func responding(t *testing.T, r bus.Responder) (ask func(data string) (*nats.Msg
 	if r.Lane == nil {
 		r.Lane = func(_ string, data []byte) (string, bool) { return string(data), true }
 	}
-	r.Refuse = func(why *lockboxv1.Refusal) proto.Message { return wrapperspb.String(why.GetMessage()) }
+	r.Refuse = func(subject string, data []byte, why *lockboxv1.Refusal) proto.Message {
+		verb, sender, err := bus.ParseCommand(subject)
+		if err != nil || verb != "approve" || sender != "EDGE" || len(data) == 0 {
+			t.Errorf("what is refused is not said: %s, %q", subject, data)
+		}
+		return wrapperspb.String(why.GetMessage())
+	}
 	stop, err := r.Serve(t.Context(), nc)
 	if err != nil {
 		t.Fatal(err)

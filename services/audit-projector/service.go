@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/accesslog"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/config"
 	"github.com/openlockbox/lockbox/pkg/fair"
@@ -26,6 +27,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/repository"
 	"github.com/openlockbox/lockbox/pkg/service"
+	"github.com/openlockbox/lockbox/services/audit-projector/internal/accessdb"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/answer"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/cosign"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/guard"
@@ -160,6 +162,10 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) (err error) {
 		alarm: func() { rt.Counters.Refused(alarm(alarmMail)) }, now: rt.Now, log: rt.Log,
 	}
 	running.Go(func() { mails.run(building) })
+	trail := accesslog.Start(rt.Identity, rt.Journal.PutAccess, rt.Now, rt.Log, rt.Counters)
+	defer trail.Close()
+	access := accessdb.New(c.Dir, rt.Now, rt.Log)
+	running.Go(func() { access.Run(building, rt.Journal) })
 	grown := make(chan struct{}, 1) // the projection shows more than before
 	f := &follower{
 		dir: c.Dir, source: rt.Journal, log: rt.Log, alarm: func(what string) { rt.Counters.Refused(alarm(what)) },
@@ -167,7 +173,7 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) (err error) {
 			a := &answer.Answerer{
 				Store: store, Verifier: rt.Verifier, Catalogue: repository.CatalogueInForce(), Now: rt.Now,
 				Healthy:  rt.Clock.Healthy,
-				Receipts: log, Callers: fair.NewCallers(),
+				Receipts: log, Callers: fair.NewCallers(), Trail: trail, Access: access,
 			}
 			stopAnswers, err := queries(rt, a).Serve(ctx, rt.Conn)
 			if err != nil {

@@ -27,7 +27,7 @@ func updates(rt *service.Runtime, a *answer.Answerer) bus.Responder {
 		Name: Name, Description: "Tells engineering tools what happened to their requests", Endpoint: "updates",
 		Subject: bus.AnyUpdates, AtOnce: updatesAtOnce, MostWaiting: updatesWaiting, TimeLimit: queryTime, Log: rt.Log,
 		Lane: a.ToolLane,
-		Refuse: func(r *lockboxv1.Refusal) proto.Message {
+		Refuse: func(_ string, _ []byte, r *lockboxv1.Refusal) proto.Message {
 			rt.Counters.Refused(r)
 			return &lockboxv1.UpdateList{Refusal: r}
 		},
@@ -37,6 +37,7 @@ func updates(rt *service.Runtime, a *answer.Answerer) bus.Responder {
 				rt.Counters.Refused(list.GetRefusal())
 				rt.Log.Info("refused", zap.String("subject", subject), zap.Error(err))
 			}
+			a.TraceTool(subject, list)
 			return list
 		},
 	}

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/services/forwarder/bookmark"
@@ -70,13 +71,20 @@ type sink interface {
 // Forwarder sends events to all targets.
 type Forwarder struct {
 	Config Config
-	Source bookmark.Source
+	Source Source
 	Now    func() time.Time
 	Log    *zap.Logger
 	// Metrics registers the forwarder's own; nil: none.
 	Metrics prometheus.Registerer
 	// Health is given the health check; nil: nobody.
 	Health func(observe.Check)
+}
+
+// Source is *journal.Journal.
+type Source interface {
+	bookmark.Source
+	ReplayAccess(ctx context.Context, from uint64, follow bool, handle func(journal.AccessEntry) error) error
+	AccessStream(ctx context.Context) (created string, last uint64, err error)
 }
 
 // Run forwards events until ctx ends or every target has answered 410 Gone.
@@ -88,26 +96,54 @@ func (f *Forwarder) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	targets := make([]*target, len(f.Config.Targets))
-	for i, c := range f.Config.Targets {
-		if targets[i], err = f.open(ctx, c, counted); err != nil {
-			return fmt.Errorf("%s: %w", c.Name, err)
+	var targets []*target
+	var parts [][]*target // of one target each
+	for _, c := range f.Config.Targets {
+		first := len(targets)
+		if c.events() {
+			t, err := f.open(ctx, c, &events{source: f.Source, entries: bookmark.Entries{Source: f.Source}, target: c}, counted)
+			if err != nil {
+				return fmt.Errorf("%s: %w", c.Name, err)
+			}
+			targets = append(targets, t)
 		}
+		if c.access() {
+			// As a target of its own, with its own cursor: neither stream waits for the other.
+			of := c
+			of.Name, of.From = accessName(c.Name), 0
+			t, err := f.open(ctx, of, &accesses{source: f.Source, target: c}, counted)
+			if err != nil {
+				return fmt.Errorf("%s: %w", of.Name, err)
+			}
+			targets = append(targets, t)
+		}
+		parts = append(parts, targets[first:])
 	}
 	if f.Health != nil {
 		f.Health(func(context.Context) error { return healthy(targets) })
 	}
 	ended := make([]error, len(targets))
 	var running sync.WaitGroup
-	for i, t := range targets {
-		running.Go(func() { ended[i] = t.run(ctx) })
+	n := 0
+	for _, of := range parts {
+		ctx, gone := context.WithCancel(ctx)
+		defer gone()
+		for _, t := range of {
+			into := &ended[n]
+			n++
+			running.Go(func() {
+				if *into = t.run(ctx); errors.Is(*into, errGone) {
+					gone() // whatever it was sent
+				}
+			})
+		}
 	}
 	running.Wait()
 	return errors.Join(ended...)
 }
 
-func (f *Forwarder) open(ctx context.Context, c Target, counted *metrics) (*target, error) {
-	t := &target{Target: c, source: f.Source, entries: bookmark.Entries{Source: f.Source}, now: f.Now,
+func (f *Forwarder) open(ctx context.Context, c Target, from stream, counted *metrics) (*target, error) {
+	t := &target{Target: c, stream: from, now: f.Now,
 		file: filepath.Join(f.Config.Cursors, c.Name+".json"), log: f.Log.With(zap.String("target", c.Name)),
 		metrics: counted}
 	t.freed = sync.NewCond(&t.mu)
@@ -124,7 +160,7 @@ func (f *Forwarder) open(ctx context.Context, c Target, counted *metrics) (*targ
 	if t.mark, found, err = bookmark.Read(t.file); err != nil {
 		return nil, err
 	}
-	if err := t.mark.Check(ctx, f.Source, t.file); err != nil {
+	if err := from.check(ctx, &t.mark, t.file); err != nil {
 		return nil, err
 	}
 	if !found && c.From > 0 {

@@ -8,7 +8,7 @@ type metrics struct {
 	position                            *prometheus.GaugeVec
 }
 
-// newMetrics registers the counters of all targets, beginning at 0.
+// newMetrics registers the counters of all targets, beginning at 0, those for access records by a name of their own.
 func newMetrics(r prometheus.Registerer, targets []Target) (*metrics, error) {
 	if r == nil {
 		return nil, nil //nolint:nilnil // nothing is counted
@@ -31,8 +31,12 @@ func newMetrics(r prometheus.Registerer, targets []Target) (*metrics, error) {
 		}
 	}
 	for _, t := range targets {
-		for _, c := range []*prometheus.CounterVec{m.events, m.failures, m.refusals, m.skipped} {
-			c.WithLabelValues(t.Name)
+		for name, has := range map[string]bool{t.Name: t.events(), accessName(t.Name): t.access()} {
+			for _, c := range []*prometheus.CounterVec{m.events, m.failures, m.refusals, m.skipped} {
+				if has {
+					c.WithLabelValues(name)
+				}
+			}
 		}
 	}
 	return m, nil

@@ -6,8 +6,10 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/accesslog"
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/catalogue"
@@ -63,6 +65,8 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 	}
 	rt.Log.Info("histories counted", zap.Uint64("sequence", e.histories.counted.Sequence()),
 		zap.Duration("after", time.Since(begun)))
+	e.trail = accesslog.Start(rt.Identity, rt.Journal.PutAccess, rt.Now, rt.Log, rt.Counters)
+	defer e.trail.Close()
 	parts, ctx := errgroup.WithContext(ctx) // Without counting, evaluation must stop.
 	parts.Go(func() error { return e.histories.follow(ctx, e.Now()) })
 	parts.Go(func() error { return rt.Journal.FollowIntents(ctx, e.handle) })
@@ -80,6 +84,9 @@ type evaluator struct {
 	tools      []Tool
 	portalURL  string
 	actor      *lockboxv1.Actor
+	// trail records refused intents (R69); tenants are those that are known to exist.
+	trail   *accesslog.Recorder
+	tenants sync.Map
 }
 
 // handle processes one stored intent. One that cannot be understood is dead-lettered with its bytes; after an error
@@ -103,6 +110,7 @@ func (e *evaluator) handle(ctx context.Context, in journal.Intent) error {
 	}
 	if err != nil {
 		outcome.IntentId, outcome.Refusal = message.GetId(), refusal.Of(err)
+		e.trace(tool, outcome, nil)
 		if err := e.SetAside(ctx, tool, in.Subject, in.Seq, in.Data, outcome.GetRefusal()); err != nil {
 			return err
 		}
@@ -113,15 +121,16 @@ func (e *evaluator) handle(ctx context.Context, in journal.Intent) error {
 		tenantID = message.GetTenant()
 	}
 	outcome.IntentId, outcome.Tenant, outcome.DryRun = intent.GetId(), tenantID, intent.GetDryRun()
+	var sub request.Submission
 	speaks, err := speaker(e.tools, tool, message)
 	if err == nil {
-		var sub request.Submission
 		if sub, err = request.Receive(intent, speaks, in.Seq, in.Stored); err == nil {
-			err = e.evaluate(ctx, tenantID, sub, outcome)
+			err = e.evaluate(ctx, tenantID, &sub, outcome)
 		}
 	}
 	if r, refused := refusal.As(err); refused && r.GetCode() != lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE {
 		outcome.Refusal = r
+		e.trace(tool, outcome, sub.By)
 		outcome.NextStep, outcome.Next = lockboxv1.NextStep_NEXT_STEP_NOTHING, "Nothing: the intent is refused."
 		e.Counters.Refused(r)
 		e.Log.Info("refused", zap.String("intent", intent.GetId()), zap.String("tool", tool), zap.String("tenant", tenantID),
@@ -136,9 +145,20 @@ func (e *evaluator) handle(ctx context.Context, in journal.Intent) error {
 	return nil
 }
 
+// trace records an intent that was refused before it became a request (R69). What was refused later is an event.
+func (e *evaluator) trace(tool string, outcome *lockboxv1.IntentOutcome, by *lockboxv1.Actor) {
+	r := &lockboxv1.AccessRecord{Kind: lockboxv1.AccessKind_ACCESS_KIND_COMMAND_REFUSED,
+		Sender: string(bus.Tool(tool)), Action: "submit_intent", AboutKind: aggregate.KindRequest,
+		AboutId: outcome.GetIntentId(), Who: accesslog.Who(by)}
+	if _, known := e.tenants.Load(outcome.GetTenant()); known {
+		r.Tenant = outcome.GetTenant()
+	}
+	e.trail.Add(accesslog.Refused(r, outcome.GetRefusal()))
+}
+
 // evaluate processes one intent, continuing from wherever an earlier attempt left it.
 func (e *evaluator) evaluate(
-	ctx context.Context, tenantID string, sub request.Submission, outcome *lockboxv1.IntentOutcome,
+	ctx context.Context, tenantID string, sub *request.Submission, outcome *lockboxv1.IntentOutcome,
 ) error {
 	in := sub.Intent
 	if in.GetTenant() != tenantID {
@@ -163,7 +183,7 @@ func (e *evaluator) evaluate(
 		}
 		sub.TicketID = ticket.ID
 	}
-	states, err := e.basis(ctx, about, sub)
+	states, err := e.basis(ctx, about, *sub)
 	if err != nil {
 		return err
 	}
@@ -178,7 +198,8 @@ func (e *evaluator) evaluate(
 	if !t.Exists() {
 		return refusal.NotFound("tenant", "I9", "there is no such tenant")
 	}
-	submitted, err := request.Submit(states.Request(about), sub, e.terms, e.Now())
+	e.tenants.Store(tenantID, true)
+	submitted, err := request.Submit(states.Request(about), *sub, e.terms, e.Now())
 	if err != nil {
 		return err
 	}

@@ -36,10 +36,7 @@ func (o *orchestrator) commands() bus.Responder {
 		Name: Name, Description: "Decides requests, tenants, roles and tickets", Endpoint: "command",
 		Subject: bus.AnyCommand, AtOnce: commandsAtOnce, MostWaiting: commandsWaiting, TimeLimit: commandTime,
 		Lane: o.lane, Over: o.over, Answer: o.answer, Log: o.Log,
-		Refuse: func(r *lockboxv1.Refusal) proto.Message {
-			o.Counters.Refused(r)
-			return &lockboxv1.CommandReply{Refusal: r}
-		},
+		Refuse: o.refuse,
 	}
 }
 
@@ -57,6 +54,7 @@ func (o *orchestrator) answer(ctx context.Context, subject string, data []byte) 
 		if err := o.SetAside(ctx, "commands", subject, 0, data, reply.GetRefusal()); err != nil {
 			o.Log.Error("dead letter not kept", zap.Error(err))
 		}
+		o.trace(subject, c, reply.GetRefusal())
 		return reply
 	}
 	prose.Message(c)
@@ -66,6 +64,7 @@ func (o *orchestrator) answer(ctx context.Context, subject string, data []byte) 
 		o.Counters.Refused(reply.GetRefusal())
 		o.Log.Info("refused", zap.String("command", c.GetId()), zap.String("verb", bus.Verb(c)),
 			zap.String("tenant", c.GetTenant()), zap.Error(err))
+		o.trace(subject, c, reply.GetRefusal())
 	}
 	return reply
 }
@@ -98,6 +97,9 @@ func (o *orchestrator) command(
 		states, err := o.repository.BasisOf(ctx, keys...)
 		if err != nil {
 			return nil, err
+		}
+		if states.Tenant(c.GetTenant()).Exists() {
+			o.tenants.Store(c.GetTenant(), true)
 		}
 		if by == nil {
 			if by, err = o.verify(c, states.Tenant(c.GetTenant())); err != nil {

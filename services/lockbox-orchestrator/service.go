@@ -7,7 +7,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
+	"github.com/openlockbox/lockbox/pkg/accesslog"
 	"github.com/openlockbox/lockbox/pkg/fair"
 	"github.com/openlockbox/lockbox/pkg/lease"
 	"github.com/openlockbox/lockbox/pkg/repository"
@@ -34,6 +36,8 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 		return fmt.Errorf("%s: %w", Name, err)
 	}
 	o := newOrchestrator(rt, c)
+	o.trail = accesslog.Start(rt.Identity, rt.Journal.PutAccess, rt.Now, rt.Log, rt.Counters)
+	defer o.trail.Close()
 	var err error
 	// Without a lease nothing is granted, and what must wait for it is tried at growing intervals.
 	if o.lease, err = lease.Listen(rt.Conn, rt.Now, rt.Journal.Retry); err != nil {
@@ -63,7 +67,7 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 
 func newOrchestrator(rt *service.Runtime, c Config) *orchestrator {
 	return &orchestrator{
-		Runtime: rt, repository: repository.New(rt.Journal), callers: fair.NewCallers(),
+		Runtime: rt, tenants: new(sync.Map), repository: repository.New(rt.Journal), callers: fair.NewCallers(),
 		rates: c.Limits, quotas: fair.NewQuotas(c.Limits.commands()),
 		process: repository.Process{
 			Actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: Name},
@@ -81,4 +85,7 @@ type orchestrator struct {
 	quotas     *fair.Quotas
 	// lease is the guard's lease, without which no access is granted.
 	lease *lease.Holder
+	// trail records refused commands (R69); tenants are those that are known to exist.
+	trail   *accesslog.Recorder
+	tenants *sync.Map
 }

@@ -102,6 +102,7 @@ func activityFilter(ask *lockboxv1.ListActivity) (f projection.ActivityFilter, l
 		prose.CheckLine("list_activity.resource", f.Resource, 0, resource.MaxLength+1), // it may end with a slash
 		prose.CheckLine("list_activity.subscription_id", f.SubscriptionID, 0, 64),
 		prose.CheckLine("list_activity.request_id", f.RequestID, 0, 64),
+		prose.CheckLine("list_activity.export", ask.GetExport(), 0, 40),
 	} {
 		if err != nil {
 			return f, 0, err

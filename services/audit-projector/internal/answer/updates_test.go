@@ -95,7 +95,8 @@ func TestAQuestionOfAToolThatIsWrong(t *testing.T) {
 	if r := c.updates("console", &lockboxv1.ListUpdates{Limit: 1001}).GetRefusal(); r.GetField() != "limit" {
 		t.Errorf("%v", r)
 	}
-	for _, subject := range []string{bus.UpdatesSubject("*"), bus.UpdatesSubject("a.b"), bus.QuerySubject("get_self")} {
+	for _, subject := range []string{bus.UpdatesSubject("*"), bus.UpdatesSubject("a.b"),
+		bus.QuerySubject(bus.Client, "get_self")} {
 		if _, err := c.answerer.AnswerTool(t.Context(), subject, nil); !refusal.Is(err, invalid) {
 			t.Errorf("%s: %v", subject, err)
 		}

@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -224,6 +225,16 @@ func (w *world) answer(q *lockboxv1.Query, who client.Claims) (*lockboxv1.QueryR
 				&lockboxv1.Activity{Entry: v.GetTimeline()[0], Tenant: bank, Kind: "request", AggregateId: v.GetRequestId()})
 		}
 		reply.Answer = &lockboxv1.QueryReply_Activity{Activity: list}
+	case *lockboxv1.Query_ListAccess:
+		list := &lockboxv1.AccessList{}
+		if ask.ListAccess.GetPageToken() == "" {
+			list.NextPageToken = "more"
+		}
+		list.Records = []*lockboxv1.AccessRecord{{Tenant: bank, Kind: lockboxv1.AccessKind_ACCESS_KIND_READ, Count: 3,
+			Action: "get_request", AboutKind: "request", AboutId: "019b0000-0000-7000-8000-000000000001",
+			Filter: fmt.Sprint(ask.ListAccess.GetKinds(), ask.ListAccess.GetProviderOnly(), ask.ListAccess.GetPerson()),
+			Who:    &lockboxv1.AccessPerson{Name: "Erin Ellis", Side: lockboxv1.Side_SIDE_PROVIDER}}}
+		reply.Answer = &lockboxv1.QueryReply_Access{Access: list}
 	case *lockboxv1.Query_GetSelf:
 		answer := &lockboxv1.QueryReply_Self{}
 		answer.Self, err = w.self(q.GetToken())

@@ -1,6 +1,6 @@
-// Package activitylog serves the pages of the audit log: the activity log with its filters and export (R39), and the
-// disclosures of customer data outside any request (R46). The query service decides who sees which entries; the
-// provider's security officers see those of all customers.
+// Package activitylog serves the pages of the audit log: the activity log with its filters and export (R39), the
+// disclosures of customer data outside any request (R46), and who signed in and looked (R69). The query service decides
+// who sees which entries; the provider's security officers see those of all customers.
 package activitylog
 
 import (
@@ -40,6 +40,7 @@ func Routes(s *site.Site) ([]site.Route, error) {
 		{Method: http.MethodGet, Path: "/activity", Side: site.Both, Serve: p.log},
 		{Method: http.MethodGet, Path: "/activity/export", Side: site.Both, Serve: exported},
 		{Method: http.MethodGet, Path: "/disclosures", Side: site.Both, Serve: p.disclosures},
+		{Method: http.MethodGet, Path: "/access-records", Side: site.Both, Serve: p.access},
 	}, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/accesslog"
 	"github.com/openlockbox/lockbox/pkg/identity/oidcclient"
 	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/pkg/refusal"
@@ -51,6 +52,8 @@ type Site struct {
 	Now      func() time.Time
 	Log      *zap.Logger
 	Counters *observe.Counters
+	// Trail records who signs in, and who could not (R69); nil: nobody does.
+	Trail *accesslog.Recorder
 
 	problems *Pages
 }
