@@ -23,6 +23,7 @@ var (
 	domain = []string{
 		"./pkg/refusal", "./pkg/reason", "./pkg/input", "./pkg/prose", "./pkg/written", "./pkg/tenant", "./pkg/ticket",
 		"./pkg/catalogue", "./pkg/policy", "./pkg/request", "./pkg/disclosure", "./pkg/aggregate", "./pkg/activity",
+		"./pkg/accesstext",
 		"./pkg/export", "./pkg/invariant", "./pkg/invariant/reevaluate",
 		"./pkg/merkle", "./pkg/timetext", "./pkg/portalurl", "./pkg/message", "./pkg/resource", "./pkg/foreign",
 		"./pkg", // the rules as text
@@ -33,7 +34,7 @@ var (
 	outside = []string{
 		"./pkg/journal/...", "./pkg/bus/...", "./pkg/identity/...", "./pkg/config/...", "./pkg/observe/...",
 		"./pkg/repository/...", "./pkg/service/...", "./pkg/lease/...", "./pkg/durable", "./pkg/cache", "./pkg/fair",
-		"./pkg/sealed",
+		"./pkg/sealed", "./pkg/accesslog",
 	}
 	// forTests are imported by tests only, or are nothing but tests.
 	forTests = []string{

@@ -79,6 +79,7 @@ func newSiege(t *testing.T, servers int) *siege {
 	store(bus.Evaluator, bus.DeadLetterSubject(string(bus.Evaluator), "x"))
 	store(bus.Orchestrator, "lockbox.timer."+victim+".request.r")
 	store(bus.Portal, "LB.API.$KV.SESSIONS.k")
+	store(bus.Portal, "lockbox.access."+victim+".portal.PORTAL.2026-11-28")
 	for _, id := range s.identities {
 		if id == bus.Provisioner {
 			continue // what it hears are the answers to this test
@@ -131,15 +132,18 @@ func (s *siege) hostile(attacker bus.Identity) []string {
 	calls := []string{"CONSUMER.DELETE.EVENTS.notifier", "CONSUMER.RESET.EVENTS.notifier",
 		"CONSUMER.MSG.NEXT.EVENTS.notifier", "CONSUMER.CREATE.EVENTS", "CONSUMER.PAUSE.EVENTS.notifier",
 		"STREAM.CREATE.OTHER", "ACCOUNT.PURGE.LOCKBOX", "STREAM.MSG.DELETE.EVENTS"}
-	for _, stream := range []string{"EVENTS", "INTENTS", "TIMERS", "DEADLETTER", "KV_SESSIONS"} {
+	for _, stream := range []string{"EVENTS", "INTENTS", "TIMERS", "DEADLETTER", "ACCESS", "KV_SESSIONS"} {
 		calls = append(calls, "STREAM.DELETE."+stream, "STREAM.UPDATE."+stream, "STREAM.PURGE."+stream)
 	}
 	replies := []string{bus.LeaseSubject, "lockbox.changed." + victim, "lockbox.timer." + victim + ".request.x",
 		"lockbox.due." + victim + ".request.x", "lockbox.command.EDGE.approve",
-		"lockbox.command.PORTAL.approve", "lockbox.query.list_requests",
+		"lockbox.command.PORTAL.approve", "lockbox.query.EDGE.list_requests",
+		"lockbox.access." + victim + ".portal.PORTAL.2026-11-29",
 		"lockbox.deadletter.jit-evaluator.x", "lockbox.intent." + otherTool + "." + victim,
 		"$KV.SESSIONS.x", "LB.API.$KV.SESSIONS.x", "$JS.ACK.EVENTS.notifier.1.1.1.1.1", "_R_.x", "$SYS.REQ.SERVER.PING",
-		"$SRV.PING", "lockbox.outcome." + otherTool + ".x", "lockbox.outcome." + journaltest.Tool + ".x"}
+		"lockbox.updates." + otherTool, "lockbox.update." + otherTool + ".x", "lockbox.intent.portal." + victim,
+		"lockbox.outcome.portal.x", "$SRV.PING",
+		"lockbox.outcome." + otherTool + ".x", "lockbox.outcome." + journaltest.Tool + ".x"}
 	for _, c := range calls {
 		replies = append(replies, "$JS.API."+c, "LB.API."+c)
 	}
@@ -232,10 +236,11 @@ func (s *siege) attack(t *testing.T, id bus.Identity) {
 			// What the right is for: the subject itself is the attacker's. Within one account, answers reach whoever listens;
 			// a tool therefore ignores outcomes of intents that it did not submit, and inboxes have random names.
 			mine := slices.ContainsFunc(used, func(right string) bool {
-				return right == m.at || bus.Matches(right, m.at) || m.at == bus.AnyCommand && bus.Matches(right, m.subject)
+				return right == m.at || bus.Matches(right, m.at) ||
+					(m.at == bus.AnyCommand || m.at == bus.AnyQuery || m.at == bus.AnyUpdates) && bus.Matches(right, m.subject)
 			})
 			edge := inEdge(id) && inEdge(listener) && (strings.HasPrefix(m.at, "_INBOX.") ||
-				strings.HasPrefix(m.at, "lockbox.outcome."))
+				strings.HasPrefix(m.at, "lockbox.outcome.") || strings.HasPrefix(m.at, "lockbox.update."))
 			if listener != id && !mine && !edge {
 				t.Errorf("%s: %s received %q on %s", id, listener, m.data, m.at)
 			}
@@ -310,7 +315,7 @@ func (s *siege) state(t *testing.T) held {
 			t.Fatalf("%s: %v", subject, err)
 		}
 	}
-	for _, stream := range []string{"EVENTS", "INTENTS", "TIMERS", "DEADLETTER", "KV_SESSIONS"} {
+	for _, stream := range []string{"EVENTS", "INTENTS", "TIMERS", "DEADLETTER", "ACCESS", "KV_SESSIONS"} {
 		var info struct {
 			Config any
 			Error  any

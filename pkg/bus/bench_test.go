@@ -28,12 +28,12 @@ func BenchmarkQuietCaller(b *testing.B) {
 			stop, err := bus.Responder{
 				Name: "responder", Endpoint: "test", Subject: bus.AnyCommand, AtOnce: 512, MostWaiting: 4096,
 				TimeLimit: time.Minute, Log: zap.NewNop(),
-				Lane: func(data []byte) (string, bool) { return string(data), true },
+				Lane: func(_ string, data []byte) (string, bool) { return string(data), true },
 				Answer: func(context.Context, string, []byte) proto.Message {
 					time.Sleep(50 * time.Millisecond)
 					return wrapperspb.String("done")
 				},
-				Refuse: func(*lockboxv1.Refusal) proto.Message { return wrapperspb.String("refused") },
+				Refuse: func(string, []byte, *lockboxv1.Refusal) proto.Message { return wrapperspb.String("refused") },
 			}.Serve(b.Context(), nc)
 			if err != nil {
 				b.Fatal(err)

@@ -21,6 +21,7 @@ const (
 	StreamIntents    = "INTENTS"
 	StreamTimers     = "TIMERS"
 	StreamDeadLetter = "DEADLETTER"
+	StreamAccess     = "ACCESS"
 )
 
 // SessionBucket is the key-value bucket in which the portal's replicas share web sessions, each encrypted under a key
@@ -54,6 +55,12 @@ const (
 	MaxIntents = 5000
 	// MaxDeadLetters is how many dead letters are kept of one service about one sender.
 	MaxDeadLetters = 1000
+	// MaxAccessRecords is how many access records are kept about one customer, of one service, about one sender and day.
+	MaxAccessRecords = 20_000
+	// MaxAccessRecord is the largest of them, in bytes.
+	MaxAccessRecord = 8 << 10
+	// AccessAge is how long an access record is kept.
+	AccessAge = 400 * 24 * time.Hour
 )
 
 // MaxAckPending is the maximum number of unacknowledged messages of a durable consumer. A follower has them all in
@@ -92,6 +99,14 @@ func streams(replicas int) []jetstream.StreamConfig {
 	deadLetter.MaxMsgsPerSubject, deadLetter.Discard, deadLetter.DiscardNewPerSubject = MaxDeadLetters,
 		jetstream.DiscardNew, true
 
+	access := base
+	access.Name, access.Subjects = StreamAccess, []string{accessPrefix + ">"}
+	// What is full refuses more, for this customer, service, sender and day: a flood pushes out nothing, not even of the
+	// same sender, and whoever may write here cannot make away with what is written.
+	access.MaxMsgsPerSubject, access.Discard, access.DiscardNewPerSubject = MaxAccessRecords, jetstream.DiscardNew, true
+	access.MaxAge, access.MaxMsgSize = AccessAge, MaxAccessRecord
+	access.DenyDelete, access.DenyPurge, access.AllowDirect = true, true, true
+
 	sessions := base
 	// The configuration that nats.go gives a bucket, except that only the leader answers: a lagging replica could still
 	// return a session that has ended.
@@ -100,7 +115,7 @@ func streams(replicas int) []jetstream.StreamConfig {
 	sessions.AllowRollup = true
 	sessions.MaxAge, sessions.MaxBytes = SessionLifetime, maxSessions
 
-	return []jetstream.StreamConfig{events, intents, timers, deadLetter, sessions}
+	return []jetstream.StreamConfig{events, intents, timers, deadLetter, access, sessions}
 }
 
 // maxReplicas is the largest number of copies that a stream can have.

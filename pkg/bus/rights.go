@@ -133,13 +133,13 @@ func rightsOf(id Identity, tenants []string) []Right {
 	switch id.Of() {
 	case Evaluator:
 		return join(
-			writes(id), consumes(StreamIntents, DurableEvaluator), loads(),
+			writes(id), traces(id), consumes(StreamIntents, DurableEvaluator), loads(),
 			own(Publishes, outcomePrefix+"*.*"), stores(DeadLetterSubject(string(id.Of()), "*")),
 			calls(Publishes, "STREAM.PURGE."+StreamIntents, "STREAM.MSG.GET."+StreamIntents),
 		)
 	case Orchestrator:
 		return join(
-			writes(id), consumes(StreamEvents, DurableOrchestrator), consumes(StreamTimers, DurableDue), loads(),
+			writes(id), traces(id), consumes(StreamEvents, DurableOrchestrator), consumes(StreamTimers, DurableDue), loads(),
 			stores(timerPrefix+"*.*.*"), calls(Publishes, "STREAM.INFO."+StreamTimers),
 			stores(DeadLetterSubject(string(id.Of()), "*")),
 			serves(AnyCommand), hears(Projector, LeaseSubject, LeaseSubject),
@@ -147,14 +147,15 @@ func rightsOf(id Identity, tenants []string) []Right {
 	case Notifier:
 		return join(writes(id), consumes(StreamEvents, DurableNotifier), consumes(StreamEvents, DurableAlarms), loads())
 	case Projector:
-		return join(writes(id), loads(), own(Publishes, changedPrefix+"*", LeaseSubject), serves(queryPrefix+"*"),
-			scans(id))
+		return join(writes(id), traces(id), loads(), looksBack(), own(Publishes, changedPrefix+"*", LeaseSubject),
+			serves(AnyQuery), own(Serves, AnyUpdates), own(Publishes, updatePrefix+"*.*"), scans(id))
 	case Client:
 		return asksServices(id)
 	case Portal:
-		return join(asksServices(id), keepsSessions(), hears(Projector, AnyChanged, AnyChanged))
+		return join(asksServices(id), traces(id), keepsSessions(), hears(Projector, AnyChanged, AnyChanged),
+			submits(PortalTool, "*"))
 	case Compliance:
-		return join(loads(), calls(Publishes, "STREAM.MSG.GET."+StreamDeadLetter))
+		return join(loads(), looksBack(), calls(Publishes, "STREAM.MSG.GET."+StreamDeadLetter))
 	case Provisioner:
 		return provisions()
 	case Repairer:
@@ -164,8 +165,8 @@ func rightsOf(id Identity, tenants []string) []Right {
 }
 
 func toolRights(tool string, tenants []string) []Right {
-	if input.Token("tool", tool) != nil {
-		return nil // the name could act as a wildcard
+	if input.Token("tool", tool) != nil || tool == PortalTool {
+		return nil // the name could act as a wildcard, or is the portal's
 	}
 	for _, tenant := range tenants {
 		if input.Tenant("tenant", tenant) != nil {
@@ -175,7 +176,13 @@ func toolRights(tool string, tenants []string) []Right {
 	if len(tenants) == 0 {
 		tenants = []string{"*"}
 	}
-	var rights []Right
+	return append(submits(tool, tenants...),
+		Right{Use: Publishes, Subject: UpdatesSubject(tool), Account: Projector.Account(), through: AnyUpdates},
+		Right{Use: Hears, Subject: updatePrefix + tool + ".>", Account: Projector.Account(), through: updatePrefix + "*.*"})
+}
+
+// submits permits publishing a tool's intents and hearing what becomes of them.
+func submits(tool string, tenants ...string) (rights []Right) {
 	for _, tenant := range tenants {
 		rights = append(rights, Right{Use: Publishes, Subject: intentPrefix + tool + "." + tenant, Account: accountStreams,
 			through: intentPrefix + "*.*"})
@@ -224,7 +231,7 @@ func hears(to Identity, subject, through string) []Right {
 func asksServices(id Identity) []Right {
 	return []Right{
 		{Use: Publishes, Subject: CommandSubject(id, "*"), Account: Orchestrator.Account()},
-		{Use: Publishes, Subject: queryPrefix + "*", Account: Projector.Account()},
+		{Use: Publishes, Subject: QuerySubject(id, "*"), Account: Projector.Account()},
 	}
 }
 
@@ -235,6 +242,14 @@ func writes(id Identity) []Right {
 
 // restores permits writing whatever stands in the stream, messages that cannot be events included.
 func restores() []Right { return stores(eventPrefix + ">") }
+
+// traces permits adding access records under the identity's own name. Nobody may change or delete one.
+func traces(id Identity) []Right { return stores(accessPrefix + "*." + string(id.Of()) + ".*.*") }
+
+// looksBack permits reading all access records.
+func looksBack() []Right {
+	return append(calls(Asks, "DIRECT.GET."+StreamAccess), calls(Publishes, "STREAM.INFO."+StreamAccess)...)
+}
 
 func eventSubjects(of func(aggregate.Fact) bool) (subjects []string) {
 	for _, f := range aggregate.Facts() {
@@ -282,7 +297,7 @@ func keepsSessions() []Right {
 // they are there.
 func provisions() []Right {
 	var rights []Right
-	for _, s := range []string{StreamEvents, StreamIntents, StreamTimers, StreamDeadLetter, streamSessions} {
+	for _, s := range []string{StreamEvents, StreamIntents, StreamTimers, StreamDeadLetter, StreamAccess, streamSessions} {
 		rights = append(rights, calls(Publishes, "STREAM.CREATE."+s, "STREAM.INFO."+s, "CONSUMER.CREATE."+s+".>",
 			"CONSUMER.INFO."+s+".*")...)
 	}

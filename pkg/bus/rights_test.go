@@ -54,11 +54,32 @@ var publish = map[string][]bus.Identity{
 	"lockbox.intent.console.acme":                                    {bus.Tool(console)},
 	"lockbox.intent.console":                                         nil,
 	"lockbox.intent.other.acme":                                      nil,
+	"lockbox.intent.portal.acme":                                     {bus.Portal},
 	"lockbox.outcome.console.i":                                      {bus.Evaluator},
+	"lockbox.update.console.i":                                       {bus.Projector},
+	"lockbox.updates.console":                                        {bus.Tool(console)},
+	"lockbox.updates.other":                                          nil,
 	"lockbox.command.EDGE.approve":                                   {bus.Client},
 	"lockbox.command.PORTAL.approve":                                 {bus.Portal},
 	"lockbox.command.approve":                                        nil,
-	"lockbox.query.list_requests":                                    {bus.Client, bus.Portal},
+	"lockbox.query.EDGE.list_requests":                               {bus.Client},
+	"lockbox.query.PORTAL.list_requests":                             {bus.Portal},
+	"lockbox.query.list_requests":                                    nil,
+	"lockbox.access.acme.portal.PORTAL.2026-11-29":                   {bus.Portal},
+	"lockbox.access.acme.audit-projector.EDGE.2026-11-29":            {bus.Projector},
+	"lockbox.access.acme.lockbox-orchestrator.EDGE.2026-11-29":       {bus.Orchestrator},
+	"lockbox.access.acme.jit-evaluator.tool-x.2026-11-29":            {bus.Evaluator},
+	"lockbox.access.acme.notifier.EDGE.2026-11-29":                   nil,
+	"lockbox.access.acme.client.EDGE.2026-11-29":                     nil,
+	"lockbox.access.acme.portal":                                     nil,
+	"LB.API.DIRECT.GET.ACCESS":                                       {bus.Projector, bus.Compliance},
+	"LB.API.STREAM.INFO.ACCESS":                                      {bus.Projector, bus.Compliance, bus.Provisioner},
+	"LB.API.STREAM.CREATE.ACCESS":                                    {bus.Provisioner},
+	"LB.API.STREAM.UPDATE.ACCESS":                                    nil,
+	"LB.API.STREAM.PURGE.ACCESS":                                     nil,
+	"LB.API.STREAM.DELETE.ACCESS":                                    nil,
+	"LB.API.STREAM.MSG.DELETE.ACCESS":                                nil,
+	"LB.API.STREAM.MSG.GET.ACCESS":                                   nil,
 	"lockbox.changed.acme":                                           {bus.Projector},
 	"lockbox.lease":                                                  {bus.Projector},
 	"LB.API.$KV.SESSIONS.k":                                          {bus.Portal},
@@ -140,7 +161,9 @@ var subscribe = map[string][]bus.Identity{
 	"lockbox.command.*":          nil,
 	"lockbox.command.*.*":        {bus.Orchestrator},
 	"lockbox.command.EDGE.deny":  {bus.Orchestrator},
-	"lockbox.query.*":            {bus.Projector},
+	"lockbox.query.*":            nil,
+	"lockbox.query.*.*":          {bus.Projector},
+	"lockbox.access.>":           nil,
 	"lockbox.changed.*":          {bus.Portal},
 	"lockbox.lease":              {bus.Orchestrator},
 	"lockbox.changed.acme":       {bus.Portal},
@@ -149,6 +172,13 @@ var subscribe = map[string][]bus.Identity{
 	"lockbox.outcome.console.>":  {bus.Tool(console)},
 	"lockbox.outcome.console.i":  {bus.Tool(console)},
 	"lockbox.outcome.other.i":    nil,
+	"lockbox.outcome.portal.i":   {bus.Portal},
+	"lockbox.update.console.>":   {bus.Tool(console)},
+	"lockbox.update.console.i":   {bus.Tool(console)},
+	"lockbox.update.other.i":     nil,
+	"lockbox.update.>":           nil,
+	"lockbox.updates.*":          {bus.Projector},
+	"lockbox.updates.console":    {bus.Projector},
 	"lockbox.outcome.>":          nil,
 	"_INBOX.>":                   nil,
 	"_INBOX.*.x":                 nil,
@@ -217,7 +247,8 @@ func TestRightsAreAllowListsWithoutSurprises(t *testing.T) {
 			}
 		}
 	}
-	for _, id := range []bus.Identity{"", "other", bus.Tool(""), bus.Tool("*"), bus.Tool("a.>"), bus.Client.Copy(""),
+	for _, id := range []bus.Identity{"", "other", bus.Tool(""), bus.Tool("*"), bus.Tool("a.>"), bus.Tool("portal"),
+		bus.Client.Copy(""),
 		bus.Client.Copy("*"), bus.Client.Copy("a.>"), "@a"} {
 		if rights := bus.Rights(id); len(rights) > 0 {
 			t.Errorf("%q has rights: %+v", id, rights)
@@ -237,7 +268,8 @@ func published(rights []bus.Right) (subjects []string) {
 // A tool that is for some customers publishes nothing about the others; nobody else's rights are limited by that.
 func TestRightsOfALimitedTool(t *testing.T) {
 	got := published(bus.Rights(bus.Tool(console), "acme", "meadowbank"))
-	if want := []string{"lockbox.intent.console.acme", "lockbox.intent.console.meadowbank"}; !slices.Equal(got, want) {
+	if want := []string{"lockbox.intent.console.acme", "lockbox.intent.console.meadowbank",
+		"lockbox.updates.console"}; !slices.Equal(got, want) {
 		t.Errorf("publishes %v", got)
 	}
 	for _, tenant := range []string{"*", ">", "acme.>", "", "Acme"} {
@@ -274,12 +306,12 @@ func TestServicesAnswer(t *testing.T) {
 		listen  string
 	}{
 		{bus.Orchestrator, bus.CommandSubject(bus.Client, "approve"), bus.AnyCommand},
-		{bus.Projector, bus.QuerySubject("list_requests"), bus.QuerySubject("*")},
+		{bus.Projector, bus.QuerySubject(bus.Client, "list_requests"), bus.AnyQuery},
 	} {
 		nc := b.Connect(t, service.id)
 		stop, err := bus.Responder{
 			Name: string(service.id), Endpoint: "test", Subject: service.listen, AtOnce: 1, TimeLimit: time.Second,
-			Lane:   func([]byte) (string, bool) { return "", true },
+			Lane:   func(string, []byte) (string, bool) { return "", true },
 			Answer: func(context.Context, string, []byte) proto.Message { return wrapperspb.String("done") },
 			Log:    zap.NewNop(),
 		}.Serve(t.Context(), nc)

@@ -26,15 +26,15 @@ type Responder struct {
 	AtOnce, MostWaiting int
 	// Lane returns for whom a request is processed, and whether the caller is known. It must not wait, nor believe what
 	// the data says.
-	Lane func(data []byte) (lane string, known bool)
+	Lane func(subject string, data []byte) (lane string, known bool)
 	// Over refuses a request before it waits for its turn; nil: none is. It must not wait.
 	Over func(subject string, data []byte) error
 	// TimeLimit for one answer; its context then ends.
 	TimeLimit time.Duration
 	// Answer returns the reply. Its data comes from the caller and is unverified.
 	Answer func(ctx context.Context, subject string, data []byte) proto.Message
-	// Refuse returns the reply to a request that is not processed.
-	Refuse func(*lockboxv1.Refusal) proto.Message
+	// Refuse returns the reply to a request that is not processed. It must not wait.
+	Refuse func(subject string, data []byte, why *lockboxv1.Refusal) proto.Message
 	Log    *zap.Logger
 }
 
@@ -58,11 +58,11 @@ func (r Responder) Serve(ctx context.Context, nc *nats.Conn) (stop func() error,
 	err = s.AddEndpoint(r.Endpoint, micro.HandlerFunc(func(request micro.Request) {
 		if r.Over != nil {
 			if err := r.Over(request.Subject(), request.Data()); err != nil {
-				r.respond(request, r.Refuse(refusal.Of(err)))
+				r.respond(request, r.Refuse(request.Subject(), request.Data(), refusal.Of(err)))
 				return
 			}
 		}
-		lane, known := r.Lane(request.Data())
+		lane, known := r.Lane(request.Subject(), request.Data())
 		slots := ofStrangers
 		if known {
 			slots = ofKnown
@@ -70,7 +70,7 @@ func (r Responder) Serve(ctx context.Context, nc *nats.Conn) (stop func() error,
 		turn := slots.Ask(lane)
 		running.Go(func() {
 			if !<-turn {
-				r.respond(request, r.Refuse(refusal.Of(errBusy)))
+				r.respond(request, r.Refuse(request.Subject(), request.Data(), refusal.Of(errBusy)))
 				return
 			}
 			defer slots.Done(lane)

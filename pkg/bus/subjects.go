@@ -21,8 +21,11 @@ const (
 	duePrefix        = "lockbox.due."
 	deadLetterPrefix = "lockbox.deadletter."
 	outcomePrefix    = "lockbox.outcome."
+	updatePrefix     = "lockbox.update."
+	updatesPrefix    = "lockbox.updates."
 	commandPrefix    = "lockbox.command."
 	queryPrefix      = "lockbox.query."
+	accessPrefix     = "lockbox.access."
 	changedPrefix    = "lockbox.changed."
 	sessionPrefix    = "$KV." + SessionBucket + "."
 
@@ -273,6 +276,37 @@ func OutcomeSubject(tool, intentID string) (string, error) {
 	return outcomePrefix + tool + "." + intentID, nil
 }
 
+// PortalTool is the name under which the portal publishes intents: its own, which people ask with their own tokens, and
+// those that a tool signed. No tool has this name.
+const PortalTool = "portal"
+
+// UpdateSubject is where the projector publishes what happened to a request of a tool's.
+func UpdateSubject(tool, requestID string) (string, error) {
+	if err := input.Token("tool", tool); err != nil {
+		return "", err
+	}
+	if err := input.Token("request_id", requestID); err != nil {
+		return "", err
+	}
+	return updatePrefix + tool + "." + requestID, nil
+}
+
+// UpdatesSubject is where a tool asks what happened to its requests. Only that tool can publish there, so the subject
+// says who asks.
+func UpdatesSubject(tool string) string { return updatesPrefix + tool }
+
+// AnyUpdates matches the UpdatesSubject of every tool.
+const AnyUpdates = updatesPrefix + "*"
+
+// ParseUpdatesSubject is the inverse of UpdatesSubject.
+func ParseUpdatesSubject(subject string) (tool string, err error) {
+	t, err := tokens(subject, updatesPrefix, 1)
+	if err != nil {
+		return "", err
+	}
+	return t[0], input.Token("tool", t[0])
+}
+
 // TimerSubject holds an aggregate's one pending timer.
 func TimerSubject(a aggregate.Key) (string, error) {
 	if err := a.Check(); err != nil {
@@ -359,8 +393,23 @@ func ParseCommand(subject string) (verb, sender string, err error) {
 // Verb returns the name of a command's action field, such as "approve"; empty if the action is missing or unknown.
 func Verb(c *lockboxv1.Command) string { return chosen(c.ProtoReflect(), "action") }
 
-// QuerySubject is where queries of a name are sent.
-func QuerySubject(name string) string { return queryPrefix + name }
+// QuerySubject is where an identity sends queries of a name; "*" is every name. As with commands, what the subject says
+// of the sender is true.
+func QuerySubject(from Identity, name string) string {
+	return queryPrefix + from.Account() + "." + name
+}
+
+// AnyQuery is where the projector receives queries: of every sender, and of every name.
+const AnyQuery = queryPrefix + "*.*"
+
+// ParseQuery returns the name of the query of a subject at which one was received, and the account that sent it.
+func ParseQuery(subject string) (name, sender string, err error) {
+	t, err := tokens(subject, queryPrefix, 2)
+	if err != nil {
+		return "", "", err
+	}
+	return t[1], t[0], nil
+}
 
 // QueryName returns the name of a query's field, such as "list_requests"; empty if it is missing or unknown.
 func QueryName(q *lockboxv1.Query) string { return chosen(q.ProtoReflect(), "ask") }
@@ -402,4 +451,36 @@ const DeadLetters = deadLetterPrefix + ">"
 // DeadLetterSubject is where a service publishes messages of a sender that it could not process.
 func DeadLetterSubject(service, sender string) string {
 	return deadLetterPrefix + service + "." + sender
+}
+
+// AccessAddress is a parsed subject of ACCESS: whom a record concerns, which service wrote it about what came through
+// which account, and when.
+type AccessAddress struct {
+	Tenant  string
+	Service Identity
+	Sender  string
+	// Day is in UTC, as in 2026-11-29. It bounds what the bus keeps of one sender, so that a flood pushes out nothing.
+	Day string
+}
+
+// Subject returns where such a record is stored. It refuses (INVALID) what is not exactly one token.
+func (a AccessAddress) Subject() (string, error) {
+	for _, err := range []error{aggregate.CheckTenant(a.Tenant), input.Token("service", string(a.Service)),
+		input.Token("sender", a.Sender), input.Token("day", a.Day)} {
+		if err != nil {
+			return "", err
+		}
+	}
+	return accessPrefix + a.Tenant + "." + string(a.Service) + "." + a.Sender + "." + a.Day, nil
+}
+
+// ParseAccessSubject is the inverse of AccessAddress.Subject.
+func ParseAccessSubject(subject string) (AccessAddress, error) {
+	t, err := tokens(subject, accessPrefix, 4)
+	if err != nil {
+		return AccessAddress{}, err
+	}
+	a := AccessAddress{t[0], Identity(t[1]), t[2], t[3]}
+	_, err = a.Subject()
+	return a, err
 }

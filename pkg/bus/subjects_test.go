@@ -206,7 +206,7 @@ func TestVerbAndQueryName(t *testing.T) {
 		t.Error(got)
 	}
 	query := &lockboxv1.Query{Ask: &lockboxv1.Query_ListRequests{ListRequests: &lockboxv1.ListRequests{}}}
-	if got := bus.QuerySubject(bus.QueryName(query)); got != "lockbox.query.list_requests" {
+	if got := bus.QuerySubject(bus.Client, bus.QueryName(query)); got != "lockbox.query.EDGE.list_requests" {
 		t.Error(got)
 	}
 	if bus.Verb(&lockboxv1.Command{}) != "" || bus.QueryName(&lockboxv1.Query{}) != "" {
@@ -307,4 +307,32 @@ func factOf(kind string) protoreflect.FieldDescriptor {
 		aggregate.KindDisclosure: "disclosure_told",
 	}[kind]
 	return (*lockboxv1.Event)(nil).ProtoReflect().Descriptor().Fields().ByName(name)
+}
+
+func TestAnAccessRecordsSubject(t *testing.T) {
+	a := bus.AccessAddress{Tenant: "acme", Service: bus.Portal, Sender: "PORTAL", Day: "2026-11-29"}
+	subject, err := a.Subject()
+	if err != nil || subject != "lockbox.access.acme.portal.PORTAL.2026-11-29" {
+		t.Fatal(subject, err)
+	}
+	if back, err := bus.ParseAccessSubject(subject); err != nil || back != a {
+		t.Error(back, err)
+	}
+	if _, err := (bus.AccessAddress{"_", bus.Portal, "PORTAL", "2026-11-29"}).Subject(); err != nil {
+		t.Error("the provider's own:", err)
+	}
+	for _, bad := range []bus.AccessAddress{
+		{"*", bus.Portal, "PORTAL", "2026-11-29"}, {"acme", "", "PORTAL", "2026-11-29"},
+		{"acme", bus.Portal, ">", "2026-11-29"}, {"acme", bus.Portal, "PORTAL", "2026.11"}, {"", bus.Portal, "X", "y"},
+	} {
+		if subject, err := bad.Subject(); err == nil {
+			t.Error(subject)
+		}
+	}
+	for _, bad := range []string{"", "lockbox.access.acme.portal.PORTAL", "lockbox.access.acme.portal.PORTAL.d.x",
+		"lockbox.event.acme.portal.PORTAL.d", "lockbox.access.*.portal.PORTAL.d"} {
+		if a, err := bus.ParseAccessSubject(bad); err == nil {
+			t.Error(bad, a)
+		}
+	}
 }

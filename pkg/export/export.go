@@ -27,17 +27,24 @@ type Format struct {
 	head func() ([]byte, error)
 	row  func(*lockboxv1.Activity) ([]byte, error)
 	last func(sentence string) ([]byte, error)
+	// access writes an access record; nil if the format has none.
+	access func(uint64, *lockboxv1.AccessRecord) ([]byte, error)
 }
 
 const linesOfJSON = "application/x-ndjson"
 
 // formats are all formats, in display order.
 var formats = []Format{
-	{"jsonl", "JSON Lines", linesOfJSON, "jsonl", nothing, complete, incomplete},
-	{"csv", "CSV", "text/csv; charset=utf-8; header=present", "csv", columnNames, sheetRow, incompleteSheet},
-	{"cloudevents", "CloudEvents 1.0", linesOfJSON, "cloudevents.jsonl", nothing, line(cloudEvent), incomplete},
-	{"ocsf", "OCSF " + ocsfVersion, linesOfJSON, "ocsf.jsonl", nothing, line(ocsf), incomplete},
-	{"azure", "Azure Activity Log", linesOfJSON, "azure.jsonl", nothing, line(azure), incomplete},
+	{"jsonl", "JSON Lines", linesOfJSON, "jsonl", nothing, complete, incomplete,
+		accessLine(accessComplete)},
+	{"csv", "CSV", "text/csv; charset=utf-8; header=present", "csv", columnNames, sheetRow, incompleteSheet,
+		nil},
+	{"cloudevents", "CloudEvents 1.0", linesOfJSON, "cloudevents.jsonl", nothing, line(cloudEvent), incomplete,
+		accessLine(accessEvent)},
+	{"ocsf", "OCSF " + ocsfVersion, linesOfJSON, "ocsf.jsonl", nothing, line(ocsf), incomplete,
+		accessLine(ocsfAccess)},
+	{"azure", "Azure Activity Log", linesOfJSON, "azure.jsonl", nothing, line(azure), incomplete,
+		accessLine(azureAccess)},
 }
 
 // Formats returns all formats, in display order.
@@ -67,6 +74,15 @@ func (f Format) Head() ([]byte, error) { return f.head() }
 
 // Row returns one entry with its line break: a single line, except in CSV, whose quoted cells may contain line breaks.
 func (f Format) Row(a *lockboxv1.Activity) ([]byte, error) { return f.row(a) }
+
+// Access returns an access record (R69), stored at this sequence of its own stream, with its line break. Files of the
+// log hold none; CSV, which is for those, refuses.
+func (f Format) Access(sequence uint64, r *lockboxv1.AccessRecord) ([]byte, error) {
+	if f.access == nil {
+		return nil, fmt.Errorf("%s has no access records", f.Title)
+	}
+	return f.access(sequence, r)
+}
 
 // Incomplete returns the last row of a file that is not complete. Readers of the format do not mistake it for an entry.
 func (f Format) Incomplete(sentence string) ([]byte, error) { return f.last(sentence) }

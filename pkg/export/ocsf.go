@@ -20,19 +20,24 @@ type (
 		ActivityID   int              `json:"activity_id"`
 		ActivityName string           `json:"activity_name"`
 		Actor        ocsfActor        `json:"actor"`
+		API          *ocsfAPI         `json:"api,omitempty"`
 		CategoryName string           `json:"category_name"`
 		CategoryUID  int              `json:"category_uid"`
 		ClassName    string           `json:"class_name"`
 		ClassUID     int              `json:"class_uid"`
 		Comment      string           `json:"comment,omitempty"`
+		Count        uint64           `json:"count,omitempty"`
 		Entity       *ocsfEntity      `json:"entity,omitempty"`
 		Message      string           `json:"message"`
 		Metadata     ocsfMetadata     `json:"metadata"`
 		Observables  []ocsfObservable `json:"observables,omitempty"`
 		Privileges   []string         `json:"privileges,omitempty"`
 		Resources    []ocsfResource   `json:"resources,omitempty"`
+		Service      *ocsfService     `json:"service,omitempty"`
 		Severity     string           `json:"severity"`
 		SeverityID   severity         `json:"severity_id"`
+		Source       *ocsfEndpoint    `json:"src_endpoint,omitempty"`
+		StartTime    int64            `json:"start_time,omitempty"` // milliseconds since 1970
 		Status       string           `json:"status"`
 		StatusCode   string           `json:"status_code,omitempty"`
 		StatusID     int              `json:"status_id"`
@@ -55,6 +60,20 @@ type (
 		Email  string   `json:"email_addr,omitempty"`
 		Domain string   `json:"domain,omitempty"`
 		Org    *ocsfOrg `json:"org,omitempty"`
+	}
+	ocsfAPI struct {
+		Operation string        `json:"operation"`
+		Response  *ocsfResponse `json:"response,omitempty"`
+		Service   *ocsfService  `json:"service,omitempty"`
+	}
+	ocsfResponse struct {
+		Error string `json:"error"`
+	}
+	ocsfService struct {
+		Name string `json:"name"`
+	}
+	ocsfEndpoint struct {
+		Name string `json:"name"`
 	}
 	ocsfOrg struct {
 		Name string `json:"name"`
@@ -102,7 +121,8 @@ type (
 		AccessMode     string          `json:"access_mode,omitempty"`
 		AccessEndsAt   int64           `json:"access_ends_at,omitempty"` // milliseconds since 1970
 		Waiver         string          `json:"waiver,omitempty"`
-		Event          json.RawMessage `json:"event"`
+		Event          json.RawMessage `json:"event,omitempty"`
+		Record         json.RawMessage `json:"record,omitempty"`
 	}
 )
 

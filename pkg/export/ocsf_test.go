@@ -24,6 +24,7 @@ type schema struct {
 		Caption    string
 		Base       []string
 		Attributes attributes
+		AtLeastOne []string `json:"at_least_one"`
 	}
 	Base    map[string]attributes
 	Objects map[string]struct {
@@ -64,6 +65,10 @@ func (s schema) faults(e map[string]any) (faults []string) {
 		maps.Copy(all, s.Base[base])
 	}
 	faults = s.object("", e, all)
+	there := func(name string) bool { return e[name] != nil }
+	if len(class.AtLeastOne) > 0 && !slices.ContainsFunc(class.AtLeastOne, there) {
+		faults = append(faults, fmt.Sprintf("it has none of %v", class.AtLeastOne))
+	}
 	number := func(name string) int { n, _ := strconv.Atoi(fmt.Sprint(e[name])); return n }
 	if number("type_uid") != number("class_uid")*100+number("activity_id") {
 		faults = append(faults, fmt.Sprintf("type_uid is %v", e["type_uid"]))

@@ -27,7 +27,10 @@ type Callers struct {
 }
 
 // caller is whose a token is, and the lane of what is sent with it.
-type caller struct{ person, lane string }
+type caller struct {
+	person, lane string
+	by           *lockboxv1.Actor
+}
 
 // NewCallers returns Callers that know nobody yet.
 func NewCallers() *Callers {
@@ -49,9 +52,15 @@ func (c *Callers) Person(tenant, token string) (person string, known bool) {
 	return who.person, known
 }
 
+// By returns who a token named when it was verified, though it may have expired since; nil if it was not.
+func (c *Callers) By(tenant, token string) *lockboxv1.Actor {
+	who, _ := c.known.Get(key(tenant, token))
+	return who.by
+}
+
 // Verified remembers whose a token is that was accepted about a tenant.
 func (c *Callers) Verified(tenant, token string, by *lockboxv1.Actor) {
-	who := caller{Person(by.GetPerson()), "tenant " + tenant}
+	who := caller{Person(by.GetPerson()), "tenant " + tenant, by}
 	if by.GetSide() == lockboxv1.Side_SIDE_PROVIDER {
 		who.lane = "person " + by.GetPerson().GetIssuer() + " " + by.GetPerson().GetSubject()
 	}

@@ -36,7 +36,7 @@ func (v Violation) String() string {
 
 // every check that needs only the events.
 var every = []check{oneTenant, grantHasOneBasis, basisHeld, oneDecision, nothingPastDeadline, deadlineInTerms, timely,
-	grantWithinPolicy, nobodyForThemselves, eachHasOneOwner, toldOfWaived, signInChangesRightly}
+	grantWithinPolicy, nobodyForThemselves, eachHasOneOwner, toldOfWaived, signInChangesRightly, namesOneTicket}
 
 // Check checks every invariant that needs only the events, over the history of one tenant or of all, in stream order
 // and from the beginning. It returns the violations.
@@ -70,6 +70,10 @@ type book struct {
 	owned uint64
 	// spelled are the tenants' subscriptions by their ids in lower case.
 	spelled map[string][]aggregate.Key
+	// called are the tenants' tickets by the spelling of their references.
+	called map[ticketName][]*opening
+	// opened are the openings of tickets.
+	opened map[aggregate.Key]*opening
 	// restored is the sequence up to which the stream was rewritten by a repair, so that its storage times are later than
 	// the events' own.
 	restored uint64
@@ -86,7 +90,8 @@ type place struct {
 
 func newBook() *book {
 	return &book{about: map[aggregate.Key][]Recorded{}, homes: map[string]string{}, elsewhere: map[aggregate.Key]string{},
-		spelled: map[string][]aggregate.Key{}}
+		spelled: map[string][]aggregate.Key{}, called: map[ticketName][]*opening{},
+		opened: map[aggregate.Key]*opening{}}
 }
 
 func read(history []Recorded) *book {
@@ -127,6 +132,7 @@ func (b *book) add(a aggregate.Key, r Recorded) {
 		b.spelled[id] = append(b.spelled[id], a)
 	}
 	b.about[a] = append(b.about[a], r)
+	b.opens(a, r)
 	b.restored = max(b.restored, min(r.Event.GetStreamRestored().GetThroughSequence(), r.Sequence))
 }
 

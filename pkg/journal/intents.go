@@ -80,6 +80,11 @@ func (j *Journal) put(ctx context.Context, subject string, m proto.Message) (uin
 	if err != nil {
 		return 0, refusal.Invalid("message", rule, "cannot be marshalled: %v", err)
 	}
+	return j.publish(ctx, &nats.Msg{Subject: subject, Data: data})
+}
+
+// publish is put for a message that may have headers.
+func (j *Journal) publish(ctx context.Context, m *nats.Msg) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, j.timeout)
 	defer cancel()
 	answer := make(chan ack, 1)
@@ -90,7 +95,8 @@ func (j *Journal) put(ctx context.Context, subject string, m proto.Message) (uin
 		}
 	})
 	defer j.inbox.forget(reply)
-	if err := j.nc.PublishMsg(&nats.Msg{Subject: subject, Reply: reply, Data: data}); err != nil {
+	m.Reply = reply
+	if err := j.nc.PublishMsg(m); err != nil {
 		return 0, notSent(err)
 	}
 	var r ack
@@ -100,7 +106,7 @@ func (j *Journal) put(ctx context.Context, subject string, m proto.Message) (uin
 		r.err = j.complaint(fmt.Errorf("%w: %w", ErrUnknown, ctx.Err()))
 	}
 	if r.err != nil {
-		return 0, fmt.Errorf("journal: publish on %s: %w", subject, r.err)
+		return 0, fmt.Errorf("journal: publish on %s: %w", m.Subject, r.err)
 	}
 	return r.seq, nil
 }

@@ -142,9 +142,16 @@ func direct(m *nats.Msg) (storedMsg, error) {
 	return storedMsg{Subject: m.Header.Get(jetstream.SubjectHeader), Seq: seq, Data: m.Data, Time: stored}, nil
 }
 
-// following returns the messages under a filter from a sequence or a time on, as many as fit in one answer of some
+// following returns the events under a filter from a sequence or a time on, as many as fit in one answer of some
 // replica; none if that replica has no more. An empty filter matches everything.
 func (j *Journal) following(ctx context.Context, filter string, from uint64, since time.Time) ([]storedMsg, error) {
+	return j.followingIn(ctx, bus.StreamEvents, filter, from, since)
+}
+
+// followingIn is following for any stream.
+func (j *Journal) followingIn(
+	ctx context.Context, stream, filter string, from uint64, since time.Time,
+) ([]storedMsg, error) {
 	question := struct {
 		From   uint64     `json:"seq,omitempty"`
 		Since  *time.Time `json:"start_time,omitempty"`
@@ -159,7 +166,7 @@ func (j *Journal) following(ctx context.Context, filter string, from uint64, sin
 	if err != nil {
 		return nil, err
 	}
-	replies, err := j.requestMany(ctx, bus.DirectGetSubject(bus.StreamEvents), request)
+	replies, err := j.requestMany(ctx, bus.DirectGetSubject(stream), request)
 	if err != nil {
 		return nil, err
 	}

@@ -17,6 +17,9 @@ type Metrics struct {
 	deadLettersLost *prometheus.CounterVec
 	limited         *prometheus.CounterVec
 	keysPassedOver  *prometheus.CounterVec
+	access          *prometheus.CounterVec
+	accessLeftOut   *prometheus.CounterVec
+	accessLost      *prometheus.CounterVec
 }
 
 // NewMetrics returns a process's counters, including those of the Go runtime.
@@ -44,8 +47,21 @@ func NewMetrics() *Metrics {
 			Name: "lockbox_issuer_keys_passed_over_total",
 			Help: "Keys of issuers that cannot be used, counted when a key set is first seen; the log names them.",
 		}, []string{"service"}),
+		access: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "lockbox_access_records_total",
+			Help: "Records of sign-ins, reads, exports and refused commands that were written.",
+		}, []string{"service"}),
+		accessLeftOut: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "lockbox_access_left_out_total",
+			Help: "Sign-ins, reads, exports and refused commands of which only the number is recorded, because there were too many.",
+		}, []string{"service"}),
+		accessLost: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "lockbox_access_lost_total",
+			Help: "Sign-ins, reads, exports and refused commands of which nothing is recorded, because the service stopped while the bus was away.",
+		}, []string{"service"}),
 	}
 	m.registry.MustRegister(m.refusals, m.events, m.deadLetters, m.deadLettersLost, m.limited, m.keysPassedOver,
+		m.access, m.accessLeftOut, m.accessLost,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -67,6 +83,9 @@ func (m *Metrics) For(service string) *Counters {
 	m.deadLetters.WithLabelValues(service)
 	m.deadLettersLost.WithLabelValues(service)
 	m.keysPassedOver.WithLabelValues(service)
+	m.access.WithLabelValues(service)
+	m.accessLeftOut.WithLabelValues(service)
+	m.accessLost.WithLabelValues(service)
 	return &Counters{metrics: m, service: service}
 }
 
@@ -125,5 +144,26 @@ func (c *Counters) Limited(sender string) {
 func (c *Counters) KeysPassedOver(n int) {
 	if c != nil {
 		c.metrics.keysPassedOver.WithLabelValues(c.service).Add(float64(n))
+	}
+}
+
+// AccessRecorded counts an access record that was written.
+func (c *Counters) AccessRecorded() {
+	if c != nil {
+		c.metrics.access.WithLabelValues(c.service).Inc()
+	}
+}
+
+// AccessLeftOut counts what is recorded by its number only.
+func (c *Counters) AccessLeftOut(n uint64) {
+	if c != nil {
+		c.metrics.accessLeftOut.WithLabelValues(c.service).Add(float64(n))
+	}
+}
+
+// AccessLost counts what is not recorded at all.
+func (c *Counters) AccessLost(n uint64) {
+	if c != nil {
+		c.metrics.accessLost.WithLabelValues(c.service).Add(float64(n))
 	}
 }

@@ -24,11 +24,11 @@ const (
 func queries(rt *service.Runtime, a *answer.Answerer) bus.Responder {
 	return bus.Responder{
 		Name: Name, Description: "Answers queries about requests, tickets, tenants and the activity log", Endpoint: "query",
-		Subject: bus.QuerySubject("*"), AtOnce: queriesAtOnce, MostWaiting: queriesWaiting, TimeLimit: queryTime, Log: rt.Log,
+		Subject: bus.AnyQuery, AtOnce: queriesAtOnce, MostWaiting: queriesWaiting, TimeLimit: queryTime, Log: rt.Log,
 		Lane: a.Lane,
-		Refuse: func(r *lockboxv1.Refusal) proto.Message {
+		Refuse: func(subject string, data []byte, r *lockboxv1.Refusal) proto.Message {
 			rt.Counters.Refused(r)
-			return &lockboxv1.QueryReply{Refusal: r}
+			return a.Refuse(subject, data, r)
 		},
 		Answer: func(ctx context.Context, subject string, data []byte) proto.Message {
 			reply, err := a.Answer(ctx, subject, data)

@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/accesslog"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/config"
 	"github.com/openlockbox/lockbox/pkg/fair"
@@ -26,6 +27,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/repository"
 	"github.com/openlockbox/lockbox/pkg/service"
+	"github.com/openlockbox/lockbox/services/audit-projector/internal/accessdb"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/answer"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/cosign"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/guard"
@@ -160,25 +162,47 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) (err error) {
 		alarm: func() { rt.Counters.Refused(alarm(alarmMail)) }, now: rt.Now, log: rt.Log,
 	}
 	running.Go(func() { mails.run(building) })
+	trail := accesslog.Start(rt.Identity, rt.Journal.PutAccess, rt.Now, rt.Log, rt.Counters)
+	defer trail.Close()
+	access := accessdb.New(c.Dir, rt.Now, rt.Log)
+	running.Go(func() { access.Run(building, rt.Journal) })
+	grown := make(chan struct{}, 1) // the projection shows more than before
 	f := &follower{
 		dir: c.Dir, source: rt.Journal, log: rt.Log, alarm: func(what string) { rt.Counters.Refused(alarm(what)) },
 		serve: func(ctx context.Context, store *projection.Store) (stop func() error, err error) {
 			a := &answer.Answerer{
 				Store: store, Verifier: rt.Verifier, Catalogue: repository.CatalogueInForce(), Now: rt.Now,
 				Healthy:  rt.Clock.Healthy,
-				Receipts: log, Callers: fair.NewCallers(),
+				Receipts: log, Callers: fair.NewCallers(), Trail: trail, Access: access,
 			}
 			stopAnswers, err := queries(rt, a).Serve(ctx, rt.Conn)
 			if err != nil {
 				return nil, err
 			}
+			stopUpdates, err := updates(rt, a).Serve(ctx, rt.Conn)
+			if err != nil {
+				return nil, errors.Join(err, stopAnswers())
+			}
+			publishing, stopPublishing := context.WithCancel(ctx)
+			var published sync.WaitGroup
+			from := store.Sequence()
+			published.Go(func() { publishUpdates(publishing, rt, a, from, grown) })
 			answering.Store(a)
 			return func() error {
 				answering.Store(nil)
-				return stopAnswers()
+				stopPublishing()
+				published.Wait()
+				return errors.Join(stopUpdates(), stopAnswers())
 			}, nil
 		},
-		changed: func(tenants []string) { hint(rt, tenants) }, building: c.Building,
+		changed: func(tenants []string) {
+			hint(rt, tenants)
+			select {
+			case grown <- struct{}{}:
+			default: // it is known already
+			}
+		},
+		building: c.Building,
 		misfit: func(ctx context.Context, m journal.Misfit) {
 			if _, aside, err := rt.Journal.SetAside(ctx, m); err != nil || !aside {
 				watching.Misfit(m)

@@ -141,7 +141,7 @@ func (w *world) ask(who string, q *lockboxv1.Query) *lockboxv1.QueryReply {
 	data, err := proto.Marshal(q)
 	must(w.t, err)
 	for giveUp := time.Now().Add(20 * time.Second); ; {
-		m, err := w.client.Request(bus.QuerySubject(bus.QueryName(q)), data, 10*time.Second)
+		m, err := w.client.Request(bus.QuerySubject(bus.Client, bus.QueryName(q)), data, 10*time.Second)
 		if err == nil {
 			reply := new(lockboxv1.QueryReply)
 			must(w.t, proto.Unmarshal(m.Data, reply))

@@ -12,7 +12,6 @@ import (
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/pkg/refusal"
-	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/forwarder/bookmark"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
@@ -70,12 +69,6 @@ type sink interface {
 	close()
 }
 
-// Source is the event stream: *journal.Journal.
-type Source interface {
-	bookmark.Source
-	Copies(ctx context.Context) (journal.Copies, error)
-}
-
 // Forwarder sends events to all targets, and to customers' own webhooks.
 type Forwarder struct {
 	Config Config
@@ -88,6 +81,14 @@ type Forwarder struct {
 	Health func(observe.Check)
 }
 
+// Source is *journal.Journal.
+type Source interface {
+	bookmark.Source
+	Copies(ctx context.Context) (journal.Copies, error)
+	ReplayAccess(ctx context.Context, from uint64, follow bool, handle func(journal.AccessEntry) error) error
+	AccessStream(ctx context.Context) (created string, last uint64, err error)
+}
+
 // Run forwards events until ctx ends or, without customers' webhooks, every target has answered 410 Gone.
 func (f *Forwarder) Run(ctx context.Context) error {
 	if err := os.MkdirAll(f.Config.Cursors, 0o700); err != nil {
@@ -97,11 +98,28 @@ func (f *Forwarder) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	targets := make([]*target, len(f.Config.Targets))
-	for i, c := range f.Config.Targets {
-		if targets[i], err = f.open(ctx, c, counted); err != nil {
-			return fmt.Errorf("%s: %w", c.Name, err)
+	var targets []*target
+	var parts [][]*target // of one target each
+	for _, c := range f.Config.Targets {
+		first := len(targets)
+		if c.events() {
+			t, err := f.open(ctx, c, &events{source: f.Source, entries: bookmark.Entries{Source: f.Source}, target: c}, counted)
+			if err != nil {
+				return fmt.Errorf("%s: %w", c.Name, err)
+			}
+			targets = append(targets, t)
 		}
+		if c.access() {
+			// As a target of its own, with its own cursor: neither stream waits for the other.
+			of := c
+			of.Name, of.From = accessName(c.Name), 0
+			t, err := f.open(ctx, of, &accesses{source: f.Source, target: c}, counted)
+			if err != nil {
+				return fmt.Errorf("%s: %w", of.Name, err)
+			}
+			targets = append(targets, t)
+		}
+		parts = append(parts, targets[first:])
 	}
 	hooks, err := f.openHooks(counted)
 	if err != nil {
@@ -115,20 +133,28 @@ func (f *Forwarder) Run(ctx context.Context) error {
 	if hooks != nil {
 		running.Go(func() { hooks.run(ctx) })
 	}
-	for i, t := range targets {
-		running.Go(func() { ended[i] = t.run(ctx) })
+	n := 0
+	for _, of := range parts {
+		ctx, gone := context.WithCancel(ctx)
+		defer gone()
+		for _, t := range of {
+			into := &ended[n]
+			n++
+			running.Go(func() {
+				if *into = t.run(ctx); errors.Is(*into, errGone) {
+					gone() // whatever it was sent
+				}
+			})
+		}
 	}
 	running.Wait()
 	return errors.Join(ended...)
 }
 
-func (f *Forwarder) open(ctx context.Context, c Target, counted *metrics) (*target, error) {
-	t := &target{Target: c, source: f.Source, entries: bookmark.Entries{Source: f.Source}, now: f.Now,
+func (f *Forwarder) open(ctx context.Context, c Target, from stream, counted *metrics) (*target, error) {
+	t := &target{Target: c, stream: from, now: f.Now,
 		file: filepath.Join(f.Config.Cursors, c.Name+".json"), log: f.Log.With(zap.String("target", c.Name)),
 		metrics: counted, label: c.Name}
-	t.row = func(_ context.Context, _ journal.Entry, a *lockboxv1.Activity) ([]byte, error) {
-		return c.format.Row(a)
-	}
 	var err error
 	if c.Webhook.URL != "" {
 		t.sink, err = newWebhook(c.Webhook, c.format.Name, f.Now)
@@ -148,7 +174,7 @@ func (t *target) begin(ctx context.Context) (err error) {
 	if t.mark, found, err = bookmark.Read(t.file); err != nil {
 		return err
 	}
-	if err := t.mark.Check(ctx, t.source, t.file); err != nil {
+	if err := t.stream.check(ctx, &t.mark, t.file); err != nil {
 		return err
 	}
 	if !found && t.From > 0 {

@@ -234,9 +234,15 @@ func (h *hooks) begin(ctx context.Context, tenantID string, w tenant.Webhook) *s
 	ctx, stop := context.WithCancel(ctx)
 	s := &served{tenant: tenantID, stop: stop, ended: make(chan struct{})}
 	log := h.Log.With(zap.String("tenant", tenantID), zap.String("webhook", w.GetId()))
-	s.target = &target{Target: Target{Name: tenantID + "." + w.GetId(), Tenant: tenantID, From: h.added[w.GetId()]},
-		source: view{h.Source, h, tenantID}, entries: bookmark.Entries{Source: h.Source}, now: h.Now, log: log,
-		metrics: h.counted, label: customers, file: h.file(tenantID, w.GetId()), patience: hookPatience}
+	about := Target{Name: tenantID + "." + w.GetId(), Tenant: tenantID, From: h.added[w.GetId()]}
+	if w.GetKind() != lockboxv1.WebhookKind_WEBHOOK_KIND_STANDARD {
+		about.Refused = skip // what a chat refuses is the form of one message, and must not keep the next from people
+	}
+	from := &events{source: view{h.Source, h, tenantID}, entries: bookmark.Entries{Source: h.Source}, row: h.rows(w)}
+	about.Types = from.choose(w)
+	from.target = about
+	s.target = &target{Target: about, stream: from, now: h.Now, log: log, metrics: h.counted, label: customers,
+		file: h.file(tenantID, w.GetId()), patience: hookPatience}
 	end := func(err error, ours bool) {
 		h.mu.Lock()
 		s.over, s.ours = err, ours
@@ -249,10 +255,7 @@ func (h *hooks) begin(ctx context.Context, tenantID string, w tenant.Webhook) *s
 		close(s.ended)
 		return s
 	}
-	if s.target.sink, s.target.row = sink, h.rows(w); w.GetKind() != lockboxv1.WebhookKind_WEBHOOK_KIND_STANDARD {
-		s.target.Refused = skip // what a chat refuses is the form of one message, and must not keep the next from people
-	}
-	choose(s.target, w)
+	s.target.sink = sink
 	go func() {
 		defer close(s.ended)
 		for {
@@ -274,25 +277,24 @@ func (h *hooks) begin(ctx context.Context, tenantID string, w tenant.Webhook) *s
 	return s
 }
 
-// choose sets which events a webhook gets: those that the customer chose, or what is usual; and its own beginning,
+// choose returns which events a webhook gets: those that the customer chose, or what is usual; and its own beginning,
 // which shows that it works.
-func choose(t *target, w tenant.Webhook) {
+func (s *events) choose(w tenant.Webhook) []string {
 	types := w.GetTypes()
 	if len(types) == 0 && w.GetKind() != lockboxv1.WebhookKind_WEBHOOK_KIND_STANDARD {
 		types = toldInChat
 	}
 	if len(types) == 0 || slices.Contains(types, "WebhookAdded") {
-		t.Types = types
-		return
+		return types
 	}
-	t.Types = append(slices.Clone(types), "WebhookAdded")
-	row := t.row
-	t.row = func(ctx context.Context, e journal.Entry, a *lockboxv1.Activity) ([]byte, error) {
+	row := s.row
+	s.row = func(ctx context.Context, e journal.Entry, a *lockboxv1.Activity) ([]byte, error) {
 		if f := e.Event.GetWebhookAdded(); f != nil && f.GetWebhook().GetId() != w.GetId() {
 			return nil, nil
 		}
 		return row(ctx, e, a)
 	}
+	return append(slices.Clone(types), "WebhookAdded")
 }
 
 // rows returns how a webhook's events become messages.

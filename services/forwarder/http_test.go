@@ -295,7 +295,7 @@ func TestAnEventThatIsRefusedStopsItsTargetLoudly(t *testing.T) {
 	if logs.FilterMessageSnippet("ALARM").Len() == 0 {
 		t.Error("there was no alarm")
 	}
-	if n, err := testutil.GatherAndCount(m, "lockbox_forward_refusals_total"); err != nil || n != 1 {
+	if n, err := testutil.GatherAndCount(m, "lockbox_forward_refusals_total"); err != nil || n != 2 {
 		t.Errorf("%d metrics, %v", n, err)
 	}
 }
@@ -349,7 +349,8 @@ func TestAnEventThatIsRefusedIsLeftOutIfTheConfigurationSaysSo(t *testing.T) {
 		t.Errorf("%v, %v", alarms, sick())
 	}
 	want := "# HELP lockbox_forward_skipped_total Events that were left out because a target refused them.\n" +
-		"# TYPE lockbox_forward_skipped_total counter\nlockbox_forward_skipped_total{target=\"a\"} 1\n"
+		"# TYPE lockbox_forward_skipped_total counter\nlockbox_forward_skipped_total{target=\"a\"} 1\n" +
+		"lockbox_forward_skipped_total{target=\"a.access\"} 0\n"
 	if err := testutil.GatherAndCompare(m, strings.NewReader(want), "lockbox_forward_skipped_total"); err != nil {
 		t.Error(err)
 	}

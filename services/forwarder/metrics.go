@@ -16,7 +16,7 @@ type metrics struct {
 // customers is the label of all customers' webhooks together: one for each would be as many as customers like to have.
 const customers = "@customers"
 
-// newMetrics registers the counters of all targets, beginning at 0.
+// newMetrics registers the counters of all targets, beginning at 0, those for access records by a name of their own.
 func newMetrics(r prometheus.Registerer, targets []Target) (*metrics, error) {
 	if r == nil {
 		return nil, nil //nolint:nilnil // nothing is counted
@@ -39,8 +39,12 @@ func newMetrics(r prometheus.Registerer, targets []Target) (*metrics, error) {
 		}
 	}
 	for _, t := range targets {
-		for _, c := range []*prometheus.CounterVec{m.events, m.failures, m.refusals, m.skipped} {
-			c.WithLabelValues(t.Name)
+		for name, has := range map[string]bool{t.Name: t.events(), accessName(t.Name): t.access()} {
+			for _, c := range []*prometheus.CounterVec{m.events, m.failures, m.refusals, m.skipped} {
+				if has {
+					c.WithLabelValues(name)
+				}
+			}
 		}
 	}
 	return m, nil

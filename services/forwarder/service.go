@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/openlockbox/lockbox/pkg/accesstext"
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/config"
 	"github.com/openlockbox/lockbox/pkg/export"
@@ -18,6 +19,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/service"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
 // Name is the service's name in logs and metrics. On the bus it uses the compliance team's identity, which may read
@@ -47,7 +49,8 @@ type Webhooks struct {
 // Target is one destination for events: a webhook or a syslog server.
 type Target struct {
 	Name string `yaml:"name"`
-	// Tenant, Kind and Types select events by tenant, by aggregate kind and by type (CustomerDenied); empty: all.
+	// Tenant, Kind and Types select by tenant, by aggregate kind and by type (CustomerDenied); empty: all. Access records
+	// have the kind access and types such as access.sign_in.
 	Tenant string   `yaml:"tenant"`
 	Kind   string   `yaml:"kind"`
 	Types  []string `yaml:"types"`
@@ -186,9 +189,13 @@ func (t *Target) validate() error {
 		return refusal.Invalid("targets.refused", rule, "%s: must be retry or skip", t.Name)
 	}
 	for _, typ := range t.Types {
-		if !slices.ContainsFunc(aggregate.Facts(), func(f aggregate.Fact) bool { return f.Type == typ }) {
+		if !slices.ContainsFunc(aggregate.Facts(), func(f aggregate.Fact) bool { return f.Type == typ }) &&
+			accesstext.OfType(typ) == lockboxv1.AccessKind_ACCESS_KIND_UNSPECIFIED {
 			return refusal.Invalid("targets.types", rule, "%s: there is no event type %q", t.Name, typ)
 		}
+	}
+	if !t.events() && !t.access() {
+		return refusal.Invalid("targets.types", rule, "%s: nothing of these types is of the kind %s", t.Name, t.Kind)
 	}
 	switch hook, syslog := t.Webhook.URL != "", t.Syslog.Address != ""; {
 	case hook == syslog:

@@ -10,9 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/aggregate"
-	"github.com/openlockbox/lockbox/pkg/journal"
-	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/forwarder/bookmark"
 	"go.uber.org/zap"
 )
@@ -29,16 +26,13 @@ type batch struct {
 type target struct {
 	Target
 	sink    sink
-	source  bookmark.Source
-	entries bookmark.Entries
+	stream  stream
 	now     func() time.Time
 	log     *zap.Logger
 	metrics *metrics
 	file    string
 	// label is the target's in metrics: its name or, of a customer's webhook, that of them all.
 	label string
-	// row returns an event as it is sent; nil: it is left out.
-	row func(ctx context.Context, e journal.Entry, a *lockboxv1.Activity) ([]byte, error)
 	// patience is how long the target may take nothing before it gets no more; 0: for ever.
 	patience time.Duration
 
@@ -113,6 +107,13 @@ func (t *target) alarm(what string, fields ...zap.Field) {
 // follow forwards events until something fails, and checks periodically that what was sent has arrived.
 func (t *target) follow(ctx context.Context) error {
 	t.mu.Lock()
+	mark := t.mark
+	t.mu.Unlock()
+	if err := t.stream.resume(ctx, &mark); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	t.mark = mark
 	t.delivered, t.flying, t.gathered, t.busy = t.mark.Sequence, nil, new(batch), map[string]bool{}
 	from := t.mark.Sequence + 1
 	t.mu.Unlock()
@@ -139,16 +140,13 @@ func (t *target) follow(ctx context.Context) error {
 			}
 		}
 	})
-	err := t.source.Replay(ctx, journal.Replay{From: from, Tenant: t.Tenant, Kind: t.Kind, Follow: true},
-		func(e journal.Entry) error {
-			if err := t.gather(ctx, e); err != nil {
-				return err
-			}
-			if t.full() || e.Pending == 0 {
-				return t.send(ctx, &working, stop)
-			}
-			return nil
-		})
+	err := t.stream.follow(ctx, from, func(sequence, pending uint64, m *message) error {
+		t.gather(sequence, m)
+		if t.full() || pending == 0 {
+			return t.send(ctx, &working, stop)
+		}
+		return nil
+	})
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}
@@ -182,33 +180,15 @@ func (t *target) wait(err error) time.Duration {
 	return wait
 }
 
-// gather adds an event to the next delivery, or passes it over if the target does not want its type.
-func (t *target) gather(ctx context.Context, e journal.Entry) error {
-	typ := aggregate.TypeOf(e.Event)
-	if len(t.Types) > 0 && !slices.Contains(t.Types, typ) {
-		t.pass(e.Seq)
-		return nil
+// gather adds a message to the next delivery, or passes a sequence over of which the target wants none.
+func (t *target) gather(sequence uint64, m *message) {
+	if m == nil {
+		t.pass(sequence)
+		return
 	}
-	entry, err := t.entries.Of(ctx, e)
-	if err != nil {
-		return err
-	}
-	row, err := t.row(ctx, e, entry)
-	if err != nil {
-		return fmt.Errorf("event %d: %w", e.Seq, err)
-	}
-	if row == nil {
-		t.pass(e.Seq)
-		return nil
-	}
-	t.gathered.messages = append(t.gathered.messages, message{
-		sequence: e.Seq, id: e.Event.GetId(), typ: typ, tenant: e.Event.GetTenant(), request: entry.GetRequestId(),
-		about: e.Event.GetTenant() + " " + e.Event.GetKind() + " " + e.Event.GetAggregateId(),
-		time:  e.Event.GetTime().AsTime(), row: row,
-	})
-	t.gathered.bytes += len(row)
-	t.gathered.last = e.Seq
-	return nil
+	t.gathered.messages = append(t.gathered.messages, *m)
+	t.gathered.bytes += len(m.row)
+	t.gathered.last = sequence
 }
 
 // pass settles an event that is not sent together with the one before it.

@@ -36,15 +36,12 @@ func (o *orchestrator) commands() bus.Responder {
 		Name: Name, Description: "Decides requests, tenants, roles and tickets", Endpoint: "command",
 		Subject: bus.AnyCommand, AtOnce: commandsAtOnce, MostWaiting: commandsWaiting, TimeLimit: commandTime,
 		Lane: o.lane, Over: o.over, Answer: o.answer, Log: o.Log,
-		Refuse: func(r *lockboxv1.Refusal) proto.Message {
-			o.Counters.Refused(r)
-			return &lockboxv1.CommandReply{Refusal: r}
-		},
+		Refuse: o.refuse,
 	}
 }
 
 // lane returns the lane in which a command waits, and whether its token was verified before.
-func (o *orchestrator) lane(data []byte) (lane string, known bool) {
+func (o *orchestrator) lane(_ string, data []byte) (lane string, known bool) {
 	c := new(lockboxv1.Command)
 	_ = proto.Unmarshal(data, c) // answer refuses what is none
 	return o.callers.Lane(c.GetTenant(), c.GetToken())
@@ -57,6 +54,7 @@ func (o *orchestrator) answer(ctx context.Context, subject string, data []byte) 
 		if err := o.SetAside(ctx, "commands", subject, 0, data, reply.GetRefusal()); err != nil {
 			o.Log.Error("dead letter not kept", zap.Error(err))
 		}
+		o.trace(subject, c, reply.GetRefusal())
 		return reply
 	}
 	prose.Message(c)
@@ -66,6 +64,7 @@ func (o *orchestrator) answer(ctx context.Context, subject string, data []byte) 
 		o.Counters.Refused(reply.GetRefusal())
 		o.Log.Info("refused", zap.String("command", c.GetId()), zap.String("verb", bus.Verb(c)),
 			zap.String("tenant", c.GetTenant()), zap.Error(err))
+		o.trace(subject, c, reply.GetRefusal())
 	}
 	return reply
 }
@@ -85,20 +84,37 @@ func (o *orchestrator) command(
 		return o.setAside(ctx, c)
 	}
 	var by *lockboxv1.Actor
-	var counted bool
+	var counted, named bool
 	for attempt := 1; ; attempt++ {
 		// The provider's own aggregates may be about a customer.
 		keys := []aggregate.Key{about}
 		if about.Tenant != c.GetTenant() {
 			keys = append(keys, aggregate.Tenant(c.GetTenant()))
 		}
+		if c.GetSignUpPreview() != nil {
+			keys = append(keys, aggregate.Catalogue)
+		}
 		states, err := o.repository.BasisOf(ctx, keys...)
 		if err != nil {
 			return nil, err
 		}
+		if states.Tenant(c.GetTenant()).Exists() {
+			o.tenants.Store(c.GetTenant(), true)
+		}
 		if by == nil {
 			if by, err = o.verify(c, states.Tenant(c.GetTenant())); err != nil {
 				return nil, err
+			}
+		}
+		if !named {
+			named = true
+			key, err := o.ticket(ctx, about, c)
+			if err != nil {
+				return nil, err
+			}
+			if key != about {
+				about = key
+				continue
 			}
 		}
 		recorded, err := o.signedIn(ctx, c, by, states)
@@ -111,6 +127,15 @@ func (o *orchestrator) command(
 		if !counted {
 			counted = true
 			if err := o.spend(sender, about, c, by, states); err != nil {
+				return nil, err
+			}
+		}
+		if p := c.GetSignUpPreview(); p != nil {
+			services, err := o.process.Services.Of(states)
+			if err != nil {
+				return nil, err
+			}
+			if err := services.Preview("sign_up_preview.resource_type", p.GetResourceType()); err != nil {
 				return nil, err
 			}
 		}
@@ -136,6 +161,23 @@ func (o *orchestrator) command(
 		}
 		return reply, err
 	}
+}
+
+// ticket returns the ticket that a command names by its reference or id, and makes the command name it by its id. Of a
+// command about anything else, it returns what that is about.
+func (o *orchestrator) ticket(
+	ctx context.Context, about aggregate.Key, c *lockboxv1.Command,
+) (aggregate.Key, error) {
+	named, is := aggregate.TicketNamed(c)
+	if !is {
+		return about, nil
+	}
+	key, err := o.repository.TicketKey(ctx, "aggregate_id", about.Tenant, named)
+	if err != nil {
+		return about, err
+	}
+	aggregate.NameTicket(c, key.ID)
+	return key, nil
 }
 
 // verify authenticates the token. It does not trust another tenant's token, whether this tenant exists or not (I9); for

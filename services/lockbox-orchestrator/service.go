@@ -7,7 +7,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
+	"github.com/openlockbox/lockbox/pkg/accesslog"
 	"github.com/openlockbox/lockbox/pkg/fair"
 	"github.com/openlockbox/lockbox/pkg/lease"
 	"github.com/openlockbox/lockbox/pkg/repository"
@@ -36,6 +38,8 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 		return fmt.Errorf("%s: %w", Name, err)
 	}
 	o := newOrchestrator(rt, c)
+	o.trail = accesslog.Start(rt.Identity, rt.Journal.PutAccess, rt.Now, rt.Log, rt.Counters)
+	defer o.trail.Close()
 	var err error
 	if o.sealing, err = c.Webhooks.open(); err != nil {
 		return fmt.Errorf("%s: webhooks.key_file: %w", Name, err)
@@ -68,7 +72,7 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 
 func newOrchestrator(rt *service.Runtime, c Config) *orchestrator {
 	return &orchestrator{
-		Runtime: rt, repository: repository.New(rt.Journal), callers: fair.NewCallers(),
+		Runtime: rt, tenants: new(sync.Map), repository: repository.New(rt.Journal), callers: fair.NewCallers(),
 		rates: c.Limits, quotas: fair.NewQuotas(c.Limits.commands()),
 		process: repository.Process{
 			Actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: Name},
@@ -87,4 +91,7 @@ type orchestrator struct {
 	// lease is the guard's lease, without which no access is granted.
 	lease   *lease.Holder
 	sealing sealing
+	// trail records refused commands (R69); tenants are those that are known to exist.
+	trail   *accesslog.Recorder
+	tenants *sync.Map
 }

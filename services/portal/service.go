@@ -12,9 +12,11 @@ import (
 	"slices"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/accesslog"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/config"
 	"github.com/openlockbox/lockbox/pkg/identity/oidcclient"
+	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/service"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -92,7 +94,15 @@ func Run(ctx context.Context, rt *service.Connected, c Config) error {
 
 // Serve is Run on a listener, which it closes.
 func Serve(ctx context.Context, rt *service.Connected, c Config, listener net.Listener) error {
-	handler, err := newHandler(rt, c)
+	// The portal may read no stream. It writes who signs in.
+	j, err := journal.Open(ctx, rt.Conn, journal.WithLog(rt.Log))
+	if err != nil {
+		return errors.Join(fmt.Errorf("%s: %w", Name, err), listener.Close())
+	}
+	defer j.Close()
+	trail := accesslog.Start(rt.Identity, j.PutAccess, rt.Now, rt.Log, rt.Counters)
+	defer trail.Close()
+	handler, err := newHandler(rt, c, trail)
 	if err != nil {
 		return errors.Join(fmt.Errorf("%s: %w", Name, err), listener.Close())
 	}
@@ -132,7 +142,7 @@ func clientKey(file config.SecretFile) (*oidcclient.Key, error) {
 	return key, nil
 }
 
-func newHandler(rt *service.Connected, c Config) (http.Handler, error) {
+func newHandler(rt *service.Connected, c Config, trail *accesslog.Recorder) (http.Handler, error) {
 	say, err := words.Load()
 	if err != nil {
 		return nil, err
@@ -140,6 +150,7 @@ func newHandler(rt *service.Connected, c Config) (http.Handler, error) {
 	s := &site.Site{
 		Caller: bus.Caller{Conn: rt.Conn}, Organisations: c.Organisations, Words: say, Provider: c.Provider,
 		Secure: c.URL[:5] == "https", Now: rt.Now, Log: rt.Log, Counters: rt.Counters,
+		Trail: trail,
 	}
 	s.Registered = &organisation.Registered{Now: rt.Now,
 		Self: func(ctx context.Context, token string) (*lockboxv1.SelfView, error) {

@@ -45,7 +45,7 @@ func TestThePortalSignsInAtEachOrganisationsIssuer(t *testing.T) {
 	if err := c.Check(); err != nil {
 		t.Fatal(err)
 	}
-	handler, err := newHandler(rt, c)
+	handler, err := newHandler(rt, c, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func TestThePortalSignsInAtEachOrganisationsIssuer(t *testing.T) {
 		}
 	}
 	c.Organisations[0].ClientSecretFile = "nowhere"
-	if _, err := newHandler(rt, c); err == nil {
+	if _, err := newHandler(rt, c, nil); err == nil {
 		t.Error("a secret that cannot be read is no reason not to start")
 	}
 }

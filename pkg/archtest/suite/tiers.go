@@ -23,7 +23,8 @@ var tiers = []tier{
 		// Nothing but computing: no bus, no database, no browser.
 		name: "pure", atLeast: 2457, race: true,
 		packages: []string{
-			"pkg", "pkg/activity", "pkg/aggregate", "pkg/archtest/suite", "pkg/cache", "pkg/catalogue",
+			"pkg", "pkg/accesslog", "pkg/accesstext", "pkg/activity", "pkg/aggregate", "pkg/archtest/suite",
+			"pkg/cache", "pkg/catalogue",
 			"pkg/config", "pkg/disclosure", "pkg/export", "pkg/fair", "pkg/foreign", "pkg/goldentest", "pkg/identity",
 			"pkg/identity/oidcclient", "pkg/input", "pkg/internal/...", "pkg/invariant/...", "pkg/merkle/...",
 			"pkg/longtest", "pkg/message", "pkg/observe", "pkg/policy", "pkg/portalurl", "pkg/prose", "pkg/reason",

@@ -128,8 +128,9 @@ func (RequestStatus) EnumDescriptor() ([]byte, []int) {
 	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{0}
 }
 
-// Somebody wants to know something. Sent to `lockbox.query.<name>`, where the name is that of the ask's field, and
-// answered by audit-projector from its projection. People see what they may see; everything else is NOT_FOUND (I9).
+// Somebody wants to know something. Sent to `lockbox.query.<sender>.<name>`: the sender is the account on the bus that may publish
+// there, and the name that of the ask's field. Answered by audit-projector from its projection. People see what they may see;
+// everything else is NOT_FOUND (I9).
 type Query struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Empty: across tenants, for the provider's people.
@@ -157,6 +158,7 @@ type Query struct {
 	//	*Query_GetSignIn
 	//	*Query_ListDisclosures
 	//	*Query_GetReceipt
+	//	*Query_ListAccess
 	Ask           isQuery_Ask `protobuf_oneof:"ask"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -335,6 +337,15 @@ func (x *Query) GetGetReceipt() *GetReceipt {
 	return nil
 }
 
+func (x *Query) GetListAccess() *ListAccess {
+	if x != nil {
+		if x, ok := x.Ask.(*Query_ListAccess); ok {
+			return x.ListAccess
+		}
+	}
+	return nil
+}
+
 type isQuery_Ask interface {
 	isQuery_Ask()
 }
@@ -399,6 +410,11 @@ type Query_GetReceipt struct {
 	GetReceipt *GetReceipt `protobuf:"bytes,35,opt,name=get_receipt,json=getReceipt,proto3,oneof"`
 }
 
+type Query_ListAccess struct {
+	// Who signed in, looked, exported or was refused.
+	ListAccess *ListAccess `protobuf:"bytes,90,opt,name=list_access,json=listAccess,proto3,oneof"`
+}
+
 func (*Query_ListRequests) isQuery_Ask() {}
 
 func (*Query_GetRequest) isQuery_Ask() {}
@@ -423,6 +439,8 @@ func (*Query_ListDisclosures) isQuery_Ask() {}
 
 func (*Query_GetReceipt) isQuery_Ask() {}
 
+func (*Query_ListAccess) isQuery_Ask() {}
+
 // The answer to a query: a refusal, or what was asked for.
 type QueryReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -446,6 +464,7 @@ type QueryReply struct {
 	//	*QueryReply_SignIn
 	//	*QueryReply_Disclosures
 	//	*QueryReply_Receipt
+	//	*QueryReply_Access
 	Answer        isQueryReply_Answer `protobuf_oneof:"answer"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -610,6 +629,15 @@ func (x *QueryReply) GetReceipt() *Receipt {
 	return nil
 }
 
+func (x *QueryReply) GetAccess() *AccessList {
+	if x != nil {
+		if x, ok := x.Answer.(*QueryReply_Access); ok {
+			return x.Access
+		}
+	}
+	return nil
+}
+
 type isQueryReply_Answer interface {
 	isQueryReply_Answer()
 }
@@ -674,6 +702,11 @@ type QueryReply_Receipt struct {
 	Receipt *Receipt `protobuf:"bytes,35,opt,name=receipt,proto3,oneof"`
 }
 
+type QueryReply_Access struct {
+	// Answers list_access.
+	Access *AccessList `protobuf:"bytes,90,opt,name=access,proto3,oneof"`
+}
+
 func (*QueryReply_Requests) isQueryReply_Answer() {}
 
 func (*QueryReply_Request) isQueryReply_Answer() {}
@@ -698,6 +731,8 @@ func (*QueryReply_Disclosures) isQueryReply_Answer() {}
 
 func (*QueryReply_Receipt) isQueryReply_Answer() {}
 
+func (*QueryReply_Access) isQueryReply_Answer() {}
+
 // Lists the requests that the caller may see. Every filter that is set must match.
 type ListRequests struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -713,7 +748,7 @@ type ListRequests struct {
 	PageToken string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	// Count all that match, not only those of this page, as far as `total` says.
 	Count bool `protobuf:"varint,6,opt,name=count,proto3" json:"count,omitempty"`
-	// Only those of this ticket.
+	// Only those of this ticket: its reference in any spelling, or its id.
 	TicketId string `protobuf:"bytes,7,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
 	// Only those whose access began without asking the customer.
 	Waived bool `protobuf:"varint,8,opt,name=waived,proto3" json:"waived,omitempty"`
@@ -982,8 +1017,13 @@ type RequestView struct {
 	Allowed []string `protobuf:"bytes,24,rep,name=allowed,proto3" json:"allowed,omitempty"`
 	// The same as `end_reason`, as a code; absent where somebody wrote it.
 	CodedEndReason *Reason `protobuf:"bytes,25,opt,name=coded_end_reason,json=codedEndReason,proto3" json:"coded_end_reason,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Who ended it: who denied, withdrew, revoked or gave back; Lockbox itself if a time was over. Absent while it has not
+	// ended.
+	EndedBy *Actor `protobuf:"bytes,90,opt,name=ended_by,json=endedBy,proto3" json:"ended_by,omitempty"`
+	// True if the caller was asked about it and decides only after activating a role again (R21); only in a GetRequest answer.
+	ActivateFirst bool `protobuf:"varint,91,opt,name=activate_first,json=activateFirst,proto3" json:"activate_first,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RequestView) Reset() {
@@ -1189,6 +1229,20 @@ func (x *RequestView) GetCodedEndReason() *Reason {
 		return x.CodedEndReason
 	}
 	return nil
+}
+
+func (x *RequestView) GetEndedBy() *Actor {
+	if x != nil {
+		return x.EndedBy
+	}
+	return nil
+}
+
+func (x *RequestView) GetActivateFirst() bool {
+	if x != nil {
+		return x.ActivateFirst
+	}
+	return false
 }
 
 // How one person decided about a request.
@@ -1522,7 +1576,10 @@ type ListActivity struct {
 	// At most this many, 1 to 1000; 0 means 100.
 	Limit uint32 `protobuf:"varint,8,opt,name=limit,proto3" json:"limit,omitempty"`
 	// `next_page_token` of the page before.
-	PageToken     string `protobuf:"bytes,9,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	PageToken string `protobuf:"bytes,9,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// The format of the file that the answer becomes part of, such as `csv`: it is recorded as an export (R69). Empty: it is only
+	// shown.
+	Export        string `protobuf:"bytes,90,opt,name=export,proto3" json:"export,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1623,6 +1680,13 @@ func (x *ListActivity) GetLimit() uint32 {
 func (x *ListActivity) GetPageToken() string {
 	if x != nil {
 		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListActivity) GetExport() string {
+	if x != nil {
+		return x.Export
 	}
 	return ""
 }
@@ -1871,6 +1935,9 @@ type TenantView struct {
 	Version uint64 `protobuf:"varint,10,opt,name=version,proto3" json:"version,omitempty"`
 	// Where the tenant's people sign in, and what is about to change in it.
 	SignIn *SignInView `protobuf:"bytes,11,opt,name=sign_in,json=signIn,proto3" json:"sign_in,omitempty"`
+	// True if the reader does not see everything: the assignments are those that concern the reader, previews are not there,
+	// and of the settings only what governs decisions; alternates are not shown.
+	Partial bool `protobuf:"varint,62,opt,name=partial,proto3" json:"partial,omitempty"`
 	// How many of the issuer's public keys can be used now; none if they could not be fetched yet.
 	IssuerKeys uint32 `protobuf:"varint,60,opt,name=issuer_keys,json=issuerKeys,proto3" json:"issuer_keys,omitempty"`
 	// The issuer's keys that cannot be used, each with the reason; they harm no other.
@@ -1986,6 +2053,13 @@ func (x *TenantView) GetSignIn() *SignInView {
 		return x.SignIn
 	}
 	return nil
+}
+
+func (x *TenantView) GetPartial() bool {
+	if x != nil {
+		return x.Partial
+	}
+	return false
 }
 
 func (x *TenantView) GetIssuerKeys() uint32 {
@@ -2432,7 +2506,7 @@ func (x *AssignmentView) GetCodedReason() *Reason {
 // Asks for one support ticket with its history.
 type GetTicket struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The ticket's id.
+	// The ticket's reference in any spelling, or its id.
 	TicketId      string `protobuf:"bytes,1,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2570,7 +2644,7 @@ func (x *TicketList) GetTickets() []*TicketView {
 // A support ticket.
 type TicketView struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its id, the SERVICE REQUEST ID of mails and pages.
+	// Its id; for links.
 	TicketId string `protobuf:"bytes,1,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
 	// The customer's id.
 	Tenant string `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
@@ -2591,7 +2665,9 @@ type TicketView struct {
 	// Oldest first.
 	History []*TimelineEntry `protobuf:"bytes,10,rep,name=history,proto3" json:"history,omitempty"`
 	// The version of its last event; for `seen_version` of a command.
-	Version       uint64 `protobuf:"varint,11,opt,name=version,proto3" json:"version,omitempty"`
+	Version uint64 `protobuf:"varint,11,opt,name=version,proto3" json:"version,omitempty"`
+	// What the customer calls it, as given: the SERVICE REQUEST ID of mails and pages.
+	Reference     string `protobuf:"bytes,12,opt,name=reference,proto3" json:"reference,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2701,6 +2777,13 @@ func (x *TicketView) GetVersion() uint64 {
 		return x.Version
 	}
 	return 0
+}
+
+func (x *TicketView) GetReference() string {
+	if x != nil {
+		return x.Reference
+	}
+	return ""
 }
 
 // Who would be asked if a request came now (R23)?
@@ -3661,7 +3744,7 @@ var File_lockbox_v1_query_proto protoreflect.FileDescriptor
 const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"\x16lockbox/v1/query.proto\x12\n" +
-	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x16lockbox/v1/event.proto\x1a\x17lockbox/v1/intent.proto\x1a\x17lockbox/v1/reason.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x18lockbox/v1/webhook.proto\"\xe4\x06\n" +
+	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/access.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x16lockbox/v1/event.proto\x1a\x17lockbox/v1/intent.proto\x1a\x17lockbox/v1/reason.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x18lockbox/v1/webhook.proto\"\x9f\a\n" +
 	"\x05Query\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\tR\x05token\x12!\n" +
@@ -3682,8 +3765,10 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\vget_sign_in\x18( \x01(\v2\x15.lockbox.v1.GetSignInH\x00R\tgetSignIn\x12H\n" +
 	"\x10list_disclosures\x18\" \x01(\v2\x1b.lockbox.v1.ListDisclosuresH\x00R\x0flistDisclosures\x129\n" +
 	"\vget_receipt\x18# \x01(\v2\x16.lockbox.v1.GetReceiptH\x00R\n" +
-	"getReceiptB\x05\n" +
-	"\x03ask\"\xe5\x05\n" +
+	"getReceipt\x129\n" +
+	"\vlist_access\x18Z \x01(\v2\x16.lockbox.v1.ListAccessH\x00R\n" +
+	"listAccessB\x05\n" +
+	"\x03ask\"\x97\x06\n" +
 	"\n" +
 	"QueryReply\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12-\n" +
@@ -3699,7 +3784,8 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\bservices\x18\x1c \x01(\v2\x17.lockbox.v1.ServiceListH\x00R\bservices\x124\n" +
 	"\asign_in\x18( \x01(\v2\x19.lockbox.v1.SignInOptionsH\x00R\x06signIn\x12>\n" +
 	"\vdisclosures\x18\" \x01(\v2\x1a.lockbox.v1.DisclosureListH\x00R\vdisclosures\x12/\n" +
-	"\areceipt\x18# \x01(\v2\x13.lockbox.v1.ReceiptH\x00R\areceiptB\b\n" +
+	"\areceipt\x18# \x01(\v2\x13.lockbox.v1.ReceiptH\x00R\areceipt\x120\n" +
+	"\x06access\x18Z \x01(\v2\x16.lockbox.v1.AccessListH\x00R\x06accessB\b\n" +
 	"\x06answer\"\xce\x02\n" +
 	"\fListRequests\x125\n" +
 	"\bstatuses\x18\x01 \x03(\x0e2\x19.lockbox.v1.RequestStatusR\bstatuses\x12'\n" +
@@ -3720,7 +3806,7 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"GetRequest\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x01 \x01(\tR\trequestId\"\xa8\t\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\"\xfd\t\n" +
 	"\vRequestView\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x16\n" +
@@ -3755,7 +3841,9 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"deliveries\x18\x17 \x03(\v2\x18.lockbox.v1.DeliveryViewR\n" +
 	"deliveries\x12\x18\n" +
 	"\aallowed\x18\x18 \x03(\tR\aallowed\x12<\n" +
-	"\x10coded_end_reason\x18\x19 \x01(\v2\x12.lockbox.v1.ReasonR\x0ecodedEndReason\"\x87\x02\n" +
+	"\x10coded_end_reason\x18\x19 \x01(\v2\x12.lockbox.v1.ReasonR\x0ecodedEndReason\x12,\n" +
+	"\bended_by\x18Z \x01(\v2\x11.lockbox.v1.ActorR\aendedBy\x12%\n" +
+	"\x0eactivate_first\x18[ \x01(\bR\ractivateFirst\"\x87\x02\n" +
 	"\bDecision\x12'\n" +
 	"\x05actor\x18\x01 \x01(\v2\x11.lockbox.v1.ActorR\x05actor\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1a\n" +
@@ -3782,7 +3870,7 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x05actor\x18\x05 \x01(\v2\x11.lockbox.v1.ActorR\x05actor\x12\x18\n" +
 	"\asummary\x18\x06 \x01(\tR\asummary\x12\x18\n" +
 	"\aversion\x18\a \x01(\x04R\aversion\x12\x14\n" +
-	"\x05title\x18\b \x01(\tR\x05title\"\xe0\x02\n" +
+	"\x05title\x18\b \x01(\tR\x05title\"\xf8\x02\n" +
 	"\fListActivity\x12\x18\n" +
 	"\aactions\x18\x01 \x03(\tR\aactions\x120\n" +
 	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
@@ -3795,7 +3883,8 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"request_id\x18\a \x01(\tR\trequestId\x12\x14\n" +
 	"\x05limit\x18\b \x01(\rR\x05limit\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\t \x01(\tR\tpageToken\"l\n" +
+	"page_token\x18\t \x01(\tR\tpageToken\x12\x16\n" +
+	"\x06export\x18Z \x01(\tR\x06export\"l\n" +
 	"\fActivityList\x124\n" +
 	"\n" +
 	"activities\x18\x01 \x03(\v2\x14.lockbox.v1.ActivityR\n" +
@@ -3813,7 +3902,7 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x05event\x18\b \x01(\v2\x11.lockbox.v1.EventR\x05event\x12/\n" +
 	"\trequester\x18( \x01(\v2\x11.lockbox.v1.ActorR\trequester\x124\n" +
 	"\x16requested_resource_ids\x18) \x03(\tR\x14requestedResourceIds\"\v\n" +
-	"\tGetTenant\"\xdf\x04\n" +
+	"\tGetTenant\"\xf9\x04\n" +
 	"\n" +
 	"TenantView\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12!\n" +
@@ -3827,7 +3916,8 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x06issuer\x18\t \x01(\tR\x06issuer\x12\x18\n" +
 	"\aversion\x18\n" +
 	" \x01(\x04R\aversion\x12/\n" +
-	"\asign_in\x18\v \x01(\v2\x16.lockbox.v1.SignInViewR\x06signIn\x12\x1f\n" +
+	"\asign_in\x18\v \x01(\v2\x16.lockbox.v1.SignInViewR\x06signIn\x12\x18\n" +
+	"\apartial\x18> \x01(\bR\apartial\x12\x1f\n" +
 	"\vissuer_keys\x18< \x01(\rR\n" +
 	"issuerKeys\x125\n" +
 	"\x17issuer_keys_passed_over\x18= \x03(\tR\x14issuerKeysPassedOver\x12/\n" +
@@ -3871,7 +3961,7 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x05limit\x18\x01 \x01(\rR\x05limit\">\n" +
 	"\n" +
 	"TicketList\x120\n" +
-	"\atickets\x18\x01 \x03(\v2\x16.lockbox.v1.TicketViewR\atickets\"\x9e\x03\n" +
+	"\atickets\x18\x01 \x03(\v2\x16.lockbox.v1.TicketViewR\atickets\"\xbc\x03\n" +
 	"\n" +
 	"TicketView\x12\x1b\n" +
 	"\tticket_id\x18\x01 \x01(\tR\bticketId\x12\x16\n" +
@@ -3885,7 +3975,8 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\topened_by\x18\t \x01(\v2\x11.lockbox.v1.ActorR\bopenedBy\x123\n" +
 	"\ahistory\x18\n" +
 	" \x03(\v2\x19.lockbox.v1.TimelineEntryR\ahistory\x12\x18\n" +
-	"\aversion\x18\v \x01(\x04R\aversion\";\n" +
+	"\aversion\x18\v \x01(\x04R\aversion\x12\x1c\n" +
+	"\treference\x18\f \x01(\tR\treference\";\n" +
 	"\x10PreviewApprovers\x12'\n" +
 	"\x0fsubscription_id\x18\x01 \x01(\tR\x0esubscriptionId\"\xe2\x01\n" +
 	"\x10ApproversPreview\x12/\n" +
@@ -4024,30 +4115,32 @@ var file_lockbox_v1_query_proto_goTypes = []any{
 	(*ServiceView)(nil),           // 37: lockbox.v1.ServiceView
 	(*GetReceipt)(nil),            // 38: lockbox.v1.GetReceipt
 	(*Receipt)(nil),               // 39: lockbox.v1.Receipt
-	(*Refusal)(nil),               // 40: lockbox.v1.Refusal
-	(*timestamppb.Timestamp)(nil), // 41: google.protobuf.Timestamp
-	(*AccessIntent)(nil),          // 42: lockbox.v1.AccessIntent
-	(*Actor)(nil),                 // 43: lockbox.v1.Actor
-	(*AccessEvaluated)(nil),       // 44: lockbox.v1.AccessEvaluated
-	(*CustomerNotified)(nil),      // 45: lockbox.v1.CustomerNotified
-	(*AccessGranted)(nil),         // 46: lockbox.v1.AccessGranted
-	(*Reason)(nil),                // 47: lockbox.v1.Reason
-	(*durationpb.Duration)(nil),   // 48: google.protobuf.Duration
-	(*Event)(nil),                 // 49: lockbox.v1.Event
-	(SupportPlan)(0),              // 50: lockbox.v1.SupportPlan
-	(*TenantSettings)(nil),        // 51: lockbox.v1.TenantSettings
-	(*Webhook)(nil),               // 52: lockbox.v1.Webhook
-	(*TenantIssuer)(nil),          // 53: lockbox.v1.TenantIssuer
-	(SignInRoute)(0),              // 54: lockbox.v1.SignInRoute
-	(*SignInChange)(nil),          // 55: lockbox.v1.SignInChange
-	(*RoleAssignment)(nil),        // 56: lockbox.v1.RoleAssignment
-	(*Person)(nil),                // 57: lockbox.v1.Person
-	(ApproverBasis)(0),            // 58: lockbox.v1.ApproverBasis
-	(*Approver)(nil),              // 59: lockbox.v1.Approver
-	(*ExcludedAssignment)(nil),    // 60: lockbox.v1.ExcludedAssignment
-	(*Occurrence)(nil),            // 61: lockbox.v1.Occurrence
-	(Role)(0),                     // 62: lockbox.v1.Role
-	(ServiceStage)(0),             // 63: lockbox.v1.ServiceStage
+	(*ListAccess)(nil),            // 40: lockbox.v1.ListAccess
+	(*Refusal)(nil),               // 41: lockbox.v1.Refusal
+	(*AccessList)(nil),            // 42: lockbox.v1.AccessList
+	(*timestamppb.Timestamp)(nil), // 43: google.protobuf.Timestamp
+	(*AccessIntent)(nil),          // 44: lockbox.v1.AccessIntent
+	(*Actor)(nil),                 // 45: lockbox.v1.Actor
+	(*AccessEvaluated)(nil),       // 46: lockbox.v1.AccessEvaluated
+	(*CustomerNotified)(nil),      // 47: lockbox.v1.CustomerNotified
+	(*AccessGranted)(nil),         // 48: lockbox.v1.AccessGranted
+	(*Reason)(nil),                // 49: lockbox.v1.Reason
+	(*durationpb.Duration)(nil),   // 50: google.protobuf.Duration
+	(*Event)(nil),                 // 51: lockbox.v1.Event
+	(SupportPlan)(0),              // 52: lockbox.v1.SupportPlan
+	(*TenantSettings)(nil),        // 53: lockbox.v1.TenantSettings
+	(*Webhook)(nil),               // 54: lockbox.v1.Webhook
+	(*TenantIssuer)(nil),          // 55: lockbox.v1.TenantIssuer
+	(SignInRoute)(0),              // 56: lockbox.v1.SignInRoute
+	(*SignInChange)(nil),          // 57: lockbox.v1.SignInChange
+	(*RoleAssignment)(nil),        // 58: lockbox.v1.RoleAssignment
+	(*Person)(nil),                // 59: lockbox.v1.Person
+	(ApproverBasis)(0),            // 60: lockbox.v1.ApproverBasis
+	(*Approver)(nil),              // 61: lockbox.v1.Approver
+	(*ExcludedAssignment)(nil),    // 62: lockbox.v1.ExcludedAssignment
+	(*Occurrence)(nil),            // 63: lockbox.v1.Occurrence
+	(Role)(0),                     // 64: lockbox.v1.Role
+	(ServiceStage)(0),             // 65: lockbox.v1.ServiceStage
 }
 var file_lockbox_v1_query_proto_depIdxs = []int32{
 	3,   // 0: lockbox.v1.Query.list_requests:type_name -> lockbox.v1.ListRequests
@@ -4062,100 +4155,103 @@ var file_lockbox_v1_query_proto_depIdxs = []int32{
 	17,  // 9: lockbox.v1.Query.get_sign_in:type_name -> lockbox.v1.GetSignIn
 	27,  // 10: lockbox.v1.Query.list_disclosures:type_name -> lockbox.v1.ListDisclosures
 	38,  // 11: lockbox.v1.Query.get_receipt:type_name -> lockbox.v1.GetReceipt
-	40,  // 12: lockbox.v1.QueryReply.refusal:type_name -> lockbox.v1.Refusal
-	4,   // 13: lockbox.v1.QueryReply.requests:type_name -> lockbox.v1.RequestList
-	6,   // 14: lockbox.v1.QueryReply.request:type_name -> lockbox.v1.RequestView
-	11,  // 15: lockbox.v1.QueryReply.activity:type_name -> lockbox.v1.ActivityList
-	14,  // 16: lockbox.v1.QueryReply.tenant:type_name -> lockbox.v1.TenantView
-	24,  // 17: lockbox.v1.QueryReply.ticket:type_name -> lockbox.v1.TicketView
-	23,  // 18: lockbox.v1.QueryReply.tickets:type_name -> lockbox.v1.TicketList
-	26,  // 19: lockbox.v1.QueryReply.approvers:type_name -> lockbox.v1.ApproversPreview
-	32,  // 20: lockbox.v1.QueryReply.self:type_name -> lockbox.v1.SelfView
-	36,  // 21: lockbox.v1.QueryReply.services:type_name -> lockbox.v1.ServiceList
-	18,  // 22: lockbox.v1.QueryReply.sign_in:type_name -> lockbox.v1.SignInOptions
-	28,  // 23: lockbox.v1.QueryReply.disclosures:type_name -> lockbox.v1.DisclosureList
-	39,  // 24: lockbox.v1.QueryReply.receipt:type_name -> lockbox.v1.Receipt
-	0,   // 25: lockbox.v1.ListRequests.statuses:type_name -> lockbox.v1.RequestStatus
-	41,  // 26: lockbox.v1.ListRequests.waived_since:type_name -> google.protobuf.Timestamp
-	6,   // 27: lockbox.v1.RequestList.requests:type_name -> lockbox.v1.RequestView
-	0,   // 28: lockbox.v1.RequestView.status:type_name -> lockbox.v1.RequestStatus
-	42,  // 29: lockbox.v1.RequestView.intent:type_name -> lockbox.v1.AccessIntent
-	43,  // 30: lockbox.v1.RequestView.requester:type_name -> lockbox.v1.Actor
-	41,  // 31: lockbox.v1.RequestView.created_at:type_name -> google.protobuf.Timestamp
-	44,  // 32: lockbox.v1.RequestView.evaluation:type_name -> lockbox.v1.AccessEvaluated
-	45,  // 33: lockbox.v1.RequestView.lockbox:type_name -> lockbox.v1.CustomerNotified
-	7,   // 34: lockbox.v1.RequestView.internal_decisions:type_name -> lockbox.v1.Decision
-	7,   // 35: lockbox.v1.RequestView.customer_decisions:type_name -> lockbox.v1.Decision
-	8,   // 36: lockbox.v1.RequestView.questions:type_name -> lockbox.v1.Question
-	46,  // 37: lockbox.v1.RequestView.grant:type_name -> lockbox.v1.AccessGranted
-	41,  // 38: lockbox.v1.RequestView.ended_at:type_name -> google.protobuf.Timestamp
-	9,   // 39: lockbox.v1.RequestView.timeline:type_name -> lockbox.v1.TimelineEntry
-	41,  // 40: lockbox.v1.RequestView.internal_answer_by:type_name -> google.protobuf.Timestamp
-	30,  // 41: lockbox.v1.RequestView.deliveries:type_name -> lockbox.v1.DeliveryView
-	47,  // 42: lockbox.v1.RequestView.coded_end_reason:type_name -> lockbox.v1.Reason
-	43,  // 43: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
-	41,  // 44: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
-	48,  // 45: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
-	43,  // 46: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
-	41,  // 47: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
-	43,  // 48: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
-	41,  // 49: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
-	41,  // 50: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
-	43,  // 51: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
-	41,  // 52: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
-	41,  // 53: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
-	12,  // 54: lockbox.v1.ActivityList.activities:type_name -> lockbox.v1.Activity
-	9,   // 55: lockbox.v1.Activity.entry:type_name -> lockbox.v1.TimelineEntry
-	49,  // 56: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
-	43,  // 57: lockbox.v1.Activity.requester:type_name -> lockbox.v1.Actor
-	50,  // 58: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
-	51,  // 59: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
-	20,  // 60: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
-	19,  // 61: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
-	15,  // 62: lockbox.v1.TenantView.sign_in:type_name -> lockbox.v1.SignInView
-	52,  // 63: lockbox.v1.TenantView.webhooks:type_name -> lockbox.v1.Webhook
-	53,  // 64: lockbox.v1.SignInView.issuer:type_name -> lockbox.v1.TenantIssuer
-	53,  // 65: lockbox.v1.SignInView.former:type_name -> lockbox.v1.TenantIssuer
-	16,  // 66: lockbox.v1.SignInView.pending:type_name -> lockbox.v1.PendingSignInChange
-	54,  // 67: lockbox.v1.PendingSignInChange.route:type_name -> lockbox.v1.SignInRoute
-	55,  // 68: lockbox.v1.PendingSignInChange.change:type_name -> lockbox.v1.SignInChange
-	43,  // 69: lockbox.v1.PendingSignInChange.proposed_by:type_name -> lockbox.v1.Actor
-	41,  // 70: lockbox.v1.PendingSignInChange.proposed_at:type_name -> google.protobuf.Timestamp
-	43,  // 71: lockbox.v1.PendingSignInChange.confirmed_by:type_name -> lockbox.v1.Actor
-	41,  // 72: lockbox.v1.PendingSignInChange.due_at:type_name -> google.protobuf.Timestamp
-	53,  // 73: lockbox.v1.SignInOptions.issuers:type_name -> lockbox.v1.TenantIssuer
-	20,  // 74: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
-	56,  // 75: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
-	41,  // 76: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
-	47,  // 77: lockbox.v1.AssignmentView.coded_reason:type_name -> lockbox.v1.Reason
-	24,  // 78: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
-	57,  // 79: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
-	41,  // 80: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
-	43,  // 81: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
-	9,   // 82: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
-	58,  // 83: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
-	59,  // 84: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
-	60,  // 85: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
-	29,  // 86: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
-	61,  // 87: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
-	41,  // 88: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
-	41,  // 89: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
-	43,  // 90: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
-	41,  // 91: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
-	41,  // 92: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
-	47,  // 93: lockbox.v1.DeliveryView.coded_failure:type_name -> lockbox.v1.Reason
-	43,  // 94: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
-	34,  // 95: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
-	48,  // 96: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
-	33,  // 97: lockbox.v1.SelfView.claims:type_name -> lockbox.v1.ClaimReading
-	62,  // 98: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
-	37,  // 99: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
-	63,  // 100: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
-	101, // [101:101] is the sub-list for method output_type
-	101, // [101:101] is the sub-list for method input_type
-	101, // [101:101] is the sub-list for extension type_name
-	101, // [101:101] is the sub-list for extension extendee
-	0,   // [0:101] is the sub-list for field type_name
+	40,  // 12: lockbox.v1.Query.list_access:type_name -> lockbox.v1.ListAccess
+	41,  // 13: lockbox.v1.QueryReply.refusal:type_name -> lockbox.v1.Refusal
+	4,   // 14: lockbox.v1.QueryReply.requests:type_name -> lockbox.v1.RequestList
+	6,   // 15: lockbox.v1.QueryReply.request:type_name -> lockbox.v1.RequestView
+	11,  // 16: lockbox.v1.QueryReply.activity:type_name -> lockbox.v1.ActivityList
+	14,  // 17: lockbox.v1.QueryReply.tenant:type_name -> lockbox.v1.TenantView
+	24,  // 18: lockbox.v1.QueryReply.ticket:type_name -> lockbox.v1.TicketView
+	23,  // 19: lockbox.v1.QueryReply.tickets:type_name -> lockbox.v1.TicketList
+	26,  // 20: lockbox.v1.QueryReply.approvers:type_name -> lockbox.v1.ApproversPreview
+	32,  // 21: lockbox.v1.QueryReply.self:type_name -> lockbox.v1.SelfView
+	36,  // 22: lockbox.v1.QueryReply.services:type_name -> lockbox.v1.ServiceList
+	18,  // 23: lockbox.v1.QueryReply.sign_in:type_name -> lockbox.v1.SignInOptions
+	28,  // 24: lockbox.v1.QueryReply.disclosures:type_name -> lockbox.v1.DisclosureList
+	39,  // 25: lockbox.v1.QueryReply.receipt:type_name -> lockbox.v1.Receipt
+	42,  // 26: lockbox.v1.QueryReply.access:type_name -> lockbox.v1.AccessList
+	0,   // 27: lockbox.v1.ListRequests.statuses:type_name -> lockbox.v1.RequestStatus
+	43,  // 28: lockbox.v1.ListRequests.waived_since:type_name -> google.protobuf.Timestamp
+	6,   // 29: lockbox.v1.RequestList.requests:type_name -> lockbox.v1.RequestView
+	0,   // 30: lockbox.v1.RequestView.status:type_name -> lockbox.v1.RequestStatus
+	44,  // 31: lockbox.v1.RequestView.intent:type_name -> lockbox.v1.AccessIntent
+	45,  // 32: lockbox.v1.RequestView.requester:type_name -> lockbox.v1.Actor
+	43,  // 33: lockbox.v1.RequestView.created_at:type_name -> google.protobuf.Timestamp
+	46,  // 34: lockbox.v1.RequestView.evaluation:type_name -> lockbox.v1.AccessEvaluated
+	47,  // 35: lockbox.v1.RequestView.lockbox:type_name -> lockbox.v1.CustomerNotified
+	7,   // 36: lockbox.v1.RequestView.internal_decisions:type_name -> lockbox.v1.Decision
+	7,   // 37: lockbox.v1.RequestView.customer_decisions:type_name -> lockbox.v1.Decision
+	8,   // 38: lockbox.v1.RequestView.questions:type_name -> lockbox.v1.Question
+	48,  // 39: lockbox.v1.RequestView.grant:type_name -> lockbox.v1.AccessGranted
+	43,  // 40: lockbox.v1.RequestView.ended_at:type_name -> google.protobuf.Timestamp
+	9,   // 41: lockbox.v1.RequestView.timeline:type_name -> lockbox.v1.TimelineEntry
+	43,  // 42: lockbox.v1.RequestView.internal_answer_by:type_name -> google.protobuf.Timestamp
+	30,  // 43: lockbox.v1.RequestView.deliveries:type_name -> lockbox.v1.DeliveryView
+	49,  // 44: lockbox.v1.RequestView.coded_end_reason:type_name -> lockbox.v1.Reason
+	45,  // 45: lockbox.v1.RequestView.ended_by:type_name -> lockbox.v1.Actor
+	45,  // 46: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
+	43,  // 47: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
+	50,  // 48: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
+	45,  // 49: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
+	43,  // 50: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
+	45,  // 51: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
+	43,  // 52: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
+	43,  // 53: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
+	45,  // 54: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
+	43,  // 55: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
+	43,  // 56: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
+	12,  // 57: lockbox.v1.ActivityList.activities:type_name -> lockbox.v1.Activity
+	9,   // 58: lockbox.v1.Activity.entry:type_name -> lockbox.v1.TimelineEntry
+	51,  // 59: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
+	45,  // 60: lockbox.v1.Activity.requester:type_name -> lockbox.v1.Actor
+	52,  // 61: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
+	53,  // 62: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
+	20,  // 63: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
+	19,  // 64: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
+	15,  // 65: lockbox.v1.TenantView.sign_in:type_name -> lockbox.v1.SignInView
+	54,  // 66: lockbox.v1.TenantView.webhooks:type_name -> lockbox.v1.Webhook
+	55,  // 67: lockbox.v1.SignInView.issuer:type_name -> lockbox.v1.TenantIssuer
+	55,  // 68: lockbox.v1.SignInView.former:type_name -> lockbox.v1.TenantIssuer
+	16,  // 69: lockbox.v1.SignInView.pending:type_name -> lockbox.v1.PendingSignInChange
+	56,  // 70: lockbox.v1.PendingSignInChange.route:type_name -> lockbox.v1.SignInRoute
+	57,  // 71: lockbox.v1.PendingSignInChange.change:type_name -> lockbox.v1.SignInChange
+	45,  // 72: lockbox.v1.PendingSignInChange.proposed_by:type_name -> lockbox.v1.Actor
+	43,  // 73: lockbox.v1.PendingSignInChange.proposed_at:type_name -> google.protobuf.Timestamp
+	45,  // 74: lockbox.v1.PendingSignInChange.confirmed_by:type_name -> lockbox.v1.Actor
+	43,  // 75: lockbox.v1.PendingSignInChange.due_at:type_name -> google.protobuf.Timestamp
+	55,  // 76: lockbox.v1.SignInOptions.issuers:type_name -> lockbox.v1.TenantIssuer
+	20,  // 77: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
+	58,  // 78: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
+	43,  // 79: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
+	49,  // 80: lockbox.v1.AssignmentView.coded_reason:type_name -> lockbox.v1.Reason
+	24,  // 81: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
+	59,  // 82: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
+	43,  // 83: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
+	45,  // 84: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
+	9,   // 85: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
+	60,  // 86: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
+	61,  // 87: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
+	62,  // 88: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
+	29,  // 89: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
+	63,  // 90: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
+	43,  // 91: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
+	43,  // 92: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
+	45,  // 93: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
+	43,  // 94: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
+	43,  // 95: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
+	49,  // 96: lockbox.v1.DeliveryView.coded_failure:type_name -> lockbox.v1.Reason
+	45,  // 97: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
+	34,  // 98: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
+	50,  // 99: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
+	33,  // 100: lockbox.v1.SelfView.claims:type_name -> lockbox.v1.ClaimReading
+	64,  // 101: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
+	37,  // 102: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
+	65,  // 103: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
+	104, // [104:104] is the sub-list for method output_type
+	104, // [104:104] is the sub-list for method input_type
+	104, // [104:104] is the sub-list for extension type_name
+	104, // [104:104] is the sub-list for extension extendee
+	0,   // [0:104] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_query_proto_init() }
@@ -4163,6 +4259,7 @@ func file_lockbox_v1_query_proto_init() {
 	if File_lockbox_v1_query_proto != nil {
 		return
 	}
+	file_lockbox_v1_access_proto_init()
 	file_lockbox_v1_common_proto_init()
 	file_lockbox_v1_disclosure_proto_init()
 	file_lockbox_v1_event_proto_init()
@@ -4184,6 +4281,7 @@ func file_lockbox_v1_query_proto_init() {
 		(*Query_GetSignIn)(nil),
 		(*Query_ListDisclosures)(nil),
 		(*Query_GetReceipt)(nil),
+		(*Query_ListAccess)(nil),
 	}
 	file_lockbox_v1_query_proto_msgTypes[1].OneofWrappers = []any{
 		(*QueryReply_Requests)(nil),
@@ -4198,6 +4296,7 @@ func file_lockbox_v1_query_proto_init() {
 		(*QueryReply_SignIn)(nil),
 		(*QueryReply_Disclosures)(nil),
 		(*QueryReply_Receipt)(nil),
+		(*QueryReply_Access)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

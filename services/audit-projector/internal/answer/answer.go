@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/accesslog"
 	"github.com/openlockbox/lockbox/pkg/activity"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/catalogue"
@@ -52,12 +53,15 @@ type Answerer struct {
 	Receipts Receipts
 	// Callers remembers whose tokens were verified.
 	Callers *fair.Callers
+	// Trail records who asked what (R69); nil: nobody does. Access are the records that can be listed.
+	Trail  *accesslog.Recorder
+	Access AccessRecords
 
 	waiting, strangers atomic.Int64
 }
 
 // Lane returns the lane in which a query waits to be answered, and whether its token was verified before.
-func (a *Answerer) Lane(data []byte) (lane string, known bool) {
+func (a *Answerer) Lane(_ string, data []byte) (lane string, known bool) {
 	q := new(lockboxv1.Query)
 	_ = proto.Unmarshal(data, q) // Answer refuses what is none
 	return a.Callers.Lane(q.GetTenant(), q.GetToken())
@@ -65,25 +69,29 @@ func (a *Answerer) Lane(data []byte) (lane string, known bool) {
 
 // Answer answers one message that arrived on a subject. There is always a reply; the error explains a refusal in it.
 func (a *Answerer) Answer(ctx context.Context, subject string, data []byte) (*lockboxv1.QueryReply, error) {
-	reply, err := a.answer(ctx, subject, data)
+	q := new(lockboxv1.Query)
+	reply, err := a.answer(ctx, subject, data, q)
 	if err == nil && proto.Size(reply) > bus.MaxPayload-1024 {
 		err = refusal.Unavailable("", "bad input", "the answer is too large for the bus; ask for less of it")
 	}
 	if err != nil {
-		return &lockboxv1.QueryReply{Refusal: refusal.Of(err)}, err
+		reply = &lockboxv1.QueryReply{Refusal: refusal.Of(err)}
 	}
-	return reply, nil
+	a.trace(subject, q, reply)
+	return reply, err
 }
 
-func (a *Answerer) answer(ctx context.Context, subject string, data []byte) (reply *lockboxv1.QueryReply, err error) {
+// answer also decodes the query into q.
+func (a *Answerer) answer(
+	ctx context.Context, subject string, data []byte, q *lockboxv1.Query,
+) (reply *lockboxv1.QueryReply, err error) {
 	if err := a.Healthy(); err != nil {
 		return nil, err
 	}
-	q := new(lockboxv1.Query)
 	if err := input.Decode(data, q); err != nil {
 		return nil, err
 	}
-	if name := bus.QueryName(q); name == "" || subject != bus.QuerySubject(name) {
+	if name, _, err := bus.ParseQuery(subject); err != nil || name == "" || name != bus.QueryName(q) {
 		return nil, refusal.Invalid("ask", "bad input", "the query is not the one that the subject names")
 	}
 	if q.GetTenant() != "" {
@@ -119,7 +127,7 @@ func (a *Answerer) answer(ctx context.Context, subject string, data []byte) (rep
 	if err != nil {
 		return nil, err
 	}
-	v.language, v.catalogue, v.receipts = language, a.Catalogue, a.Receipts
+	v.language, v.catalogue, v.receipts, v.access = language, a.Catalogue, a.Receipts, a.Access
 	reply = &lockboxv1.QueryReply{Sequence: snapshot.Sequence()}
 	return reply, v.ask(ctx, q, reply)
 }
@@ -213,12 +221,17 @@ func (v *viewer) ask(ctx context.Context, q *lockboxv1.Query, reply *lockboxv1.Q
 		reply.Answer = &lockboxv1.QueryReply_Services{Services: list}
 		return err
 	case *lockboxv1.Query_GetReceipt:
-		r, err := v.getReceipt(ctx, ask.GetReceipt.GetRequestId())
+		r, of, err := v.getReceipt(ctx, ask.GetReceipt.GetRequestId())
+		q.Tenant = cmp.Or(q.GetTenant(), of) // the answer does not name it, and the record has to
 		reply.Answer = &lockboxv1.QueryReply_Receipt{Receipt: r}
 		return err
 	case *lockboxv1.Query_ListDisclosures:
 		list, err := v.listDisclosures(ctx, ask.ListDisclosures.GetLimit())
 		reply.Answer = &lockboxv1.QueryReply_Disclosures{Disclosures: list}
+		return err
+	case *lockboxv1.Query_ListAccess:
+		list, err := v.listAccess(ctx, ask.ListAccess)
+		reply.Answer = &lockboxv1.QueryReply_Access{Access: list}
 		return err
 	}
 	return refusal.Invalid("ask", "bad input", "this version knows no such query")

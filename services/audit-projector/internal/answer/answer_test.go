@@ -42,7 +42,7 @@ func TestTokensThatAreNotTrusted(t *testing.T) {
 				q.Token = token
 				data, err := proto.Marshal(q)
 				must(t, err)
-				reply := p.send(bus.QuerySubject(bus.QueryName(q)), data)
+				reply := p.send(bus.QuerySubject(bus.Client, bus.QueryName(q)), data)
 				if reply.GetRefusal().GetCode() != unauthenticated || reply.GetRefusal().GetField() != "token" {
 					t.Errorf("%s, %s of %q: %v", name, what, tenant, reply)
 				}
@@ -61,7 +61,7 @@ func TestQueriesThatAreWrong(t *testing.T) {
 		must(t, err)
 		return data
 	}
-	requests := bus.QuerySubject("list_requests")
+	requests := bus.QuerySubject(bus.Client, "list_requests")
 	whole := signed(listRequests(bank, &lockboxv1.ListRequests{}))
 	for name, row := range map[string]struct {
 		subject string
@@ -73,7 +73,7 @@ func TestQueriesThatAreWrong(t *testing.T) {
 		"too large": {requests, append(slices.Clone(whole), make([]byte, 64<<10)...), "message"},
 		"an unknown field": {requests, protowire.AppendVarint(protowire.AppendTag(slices.Clone(whole), 999,
 			protowire.VarintType), 1), "message"},
-		"another subject":        {bus.QuerySubject("list_activity"), whole, "ask"},
+		"another subject":        {bus.QuerySubject(bus.Client, "list_activity"), whole, "ask"},
 		"a tenant of stars":      {requests, signed(listRequests("*", &lockboxv1.ListRequests{})), "tenant"},
 		"a tenant with a dot":    {requests, signed(listRequests("meadow.bank", &lockboxv1.ListRequests{})), "tenant"},
 		"an invisible character": {requests, signed(listRequests("meadow\u200bbank", &lockboxv1.ListRequests{})), "tenant"},
@@ -89,24 +89,26 @@ func TestQueriesThatAreWrong(t *testing.T) {
 			"list_requests.page_token"},
 		"a subscription of stars": {requests, signed(listRequests(bank, &lockboxv1.ListRequests{SubscriptionId: "*"})),
 			"list_requests.subscription_id"},
-		"a ticket of stars": {requests, signed(listRequests(bank, &lockboxv1.ListRequests{TicketId: "*"})),
+		"a ticket of a name that is too long": {requests, signed(listRequests(bank, &lockboxv1.ListRequests{
+			TicketId: strings.Repeat("T", 201)})),
 			"list_requests.ticket_id"},
-		"a request of quotes": {bus.QuerySubject("get_request"), signed(getRequest(bank, "' OR 1=1")),
+		"a request of quotes": {bus.QuerySubject(bus.Client, "get_request"), signed(getRequest(bank, "' OR 1=1")),
 			"get_request.request_id"},
-		"a ticket of nothing": {bus.QuerySubject("get_ticket"), signed(getTicket(bank, "")), "get_ticket.ticket_id"},
-		"no such action": {bus.QuerySubject("list_activity"),
+		"a ticket of nothing": {bus.QuerySubject(bus.Client, "get_ticket"), signed(getTicket(bank, "")),
+			"get_ticket.ticket_id"},
+		"no such action": {bus.QuerySubject(bus.Client, "list_activity"),
 			signed(listActivity(bank, &lockboxv1.ListActivity{Actions: []string{"Approve Everything"}})),
 			"list_activity.actions"},
-		"no such time": {bus.QuerySubject("list_activity"),
+		"no such time": {bus.QuerySubject(bus.Client, "list_activity"),
 			signed(listActivity(bank, &lockboxv1.ListActivity{Since: &timestamppb.Timestamp{Seconds: 1 << 60}})),
 			"list_activity.since"},
-		"a person of two lines": {bus.QuerySubject("list_activity"),
+		"a person of two lines": {bus.QuerySubject(bus.Client, "list_activity"),
 			signed(listActivity(bank, &lockboxv1.ListActivity{Person: "a\nb"})), "list_activity.person"},
-		"a long resource": {bus.QuerySubject("list_activity"),
+		"a long resource": {bus.QuerySubject(bus.Client, "list_activity"),
 			signed(listActivity(bank, &lockboxv1.ListActivity{Resource: strings.Repeat("x", 1026)})), "list_activity.resource"},
-		"a preview of stars": {bus.QuerySubject("preview_approvers"), signed(preview(bank, ">")),
+		"a preview of stars": {bus.QuerySubject(bus.Client, "preview_approvers"), signed(preview(bank, ">")),
 			"preview_approvers.subscription_id"},
-		"a list of tickets": {bus.QuerySubject("list_tickets"),
+		"a list of tickets": {bus.QuerySubject(bus.Client, "list_tickets"),
 			signed(&lockboxv1.Query{Tenant: bank,
 				Ask: &lockboxv1.Query_ListTickets{ListTickets: &lockboxv1.ListTickets{Limit: 5000}}}), "list_tickets.limit"},
 	} {
@@ -163,7 +165,7 @@ func TestStrangersDoNotKeepOthersFromBeingAnswered(t *testing.T) {
 					q.Token, q.MinSequence = token, 1<<40
 					data, err := proto.Marshal(q)
 					must(t, err)
-					reply, _ := c.answerer.Answer(t.Context(), bus.QuerySubject("get_self"), data)
+					reply, _ := c.answerer.Answer(t.Context(), bus.QuerySubject(bus.Client, "get_self"), data)
 					if reply.GetRefusal().GetCode() != unavailable {
 						t.Errorf("%v", reply)
 					}
@@ -200,7 +202,7 @@ func TestPeopleReadTheirOwnWrites(t *testing.T) {
 			q.Token, q.MinSequence = token, sequence
 			data, err := proto.Marshal(q)
 			must(t, err)
-			return c.answerer.Answer(ctx, bus.QuerySubject("list_requests"), data)
+			return c.answerer.Answer(ctx, bus.QuerySubject(bus.Client, "list_requests"), data)
 		}
 		written := make(chan *lockboxv1.QueryReply)
 		next := uint64(len(c.story.Entries) + 3)

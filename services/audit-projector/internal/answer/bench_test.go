@@ -128,7 +128,7 @@ func (c *crowded) ask(token string, q *lockboxv1.Query) *lockboxv1.QueryReply {
 	q.Token = token
 	data, err := proto.Marshal(q)
 	c.must(err)
-	reply, err := c.answerer.Answer(context.Background(), bus.QuerySubject(bus.QueryName(q)), data)
+	reply, err := c.answerer.Answer(context.Background(), bus.QuerySubject(bus.Client, bus.QueryName(q)), data)
 	if err != nil {
 		c.b.Error(err)
 	}

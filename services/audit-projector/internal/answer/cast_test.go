@@ -113,7 +113,7 @@ func (c *cast) query(name string, q *lockboxv1.Query) *lockboxv1.QueryReply {
 	q.Token = token
 	data, err := proto.Marshal(q)
 	must(c.t, err)
-	return c.send(bus.QuerySubject(bus.QueryName(q)), data)
+	return c.send(bus.QuerySubject(bus.Client, bus.QueryName(q)), data)
 }
 
 func (c *cast) send(subject string, data []byte) *lockboxv1.QueryReply {

@@ -20,15 +20,16 @@ type Receipts interface {
 
 // getReceipt returns a receipt that proves what happened to a request. Stored bytes are shown whole or not at all: an
 // evaluation with counts over all customers is withheld from the customer, and callers who may not see the customer's
-// role assignments get no receipt.
-func (v *viewer) getReceipt(ctx context.Context, id string) (*lockboxv1.Receipt, error) {
+// role assignments get no receipt. It also returns whose request it is.
+func (v *viewer) getReceipt(ctx context.Context, id string) (_ *lockboxv1.Receipt, tenant string, err error) {
 	const rule = "R41"
 	row, events, err := v.history(ctx, "get_receipt.request_id", id, false)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if v.reduced {
-		return nil, refusal.Forbidden("", rule, "receipts are for the customer's people and the provider's security officers")
+		return nil, row.Tenant, refusal.Forbidden("", rule,
+			"receipts are for the customer's people and the provider's security officers")
 	}
 	customer := v.by.GetSide() != lockboxv1.Side_SIDE_PROVIDER
 	var wanted []ledger.Wanted
@@ -42,12 +43,13 @@ func (v *viewer) getReceipt(ctx context.Context, id string) (*lockboxv1.Receipt,
 	file, err := v.receipts.Receipt(row.Tenant, about, wanted)
 	switch {
 	case errors.Is(err, ledger.ErrNotCovered), errors.Is(err, ledger.ErrNone), errors.Is(err, ledger.ErrNoTree):
-		return nil, refusal.Unavailable("", rule, "the last event is in no signed checkpoint yet; ask again in a few seconds")
+		return nil, row.Tenant, refusal.Unavailable("", rule,
+			"the last event is in no signed checkpoint yet; ask again in a few seconds")
 	case err != nil:
-		return nil, fmt.Errorf("%w: %w", refusal.Unavailable("", rule, "the log cannot prove it; its operator can see why"),
-			err)
+		return nil, row.Tenant, fmt.Errorf("%w: %w",
+			refusal.Unavailable("", rule, "the log cannot prove it; its operator can see why"), err)
 	}
-	return &lockboxv1.Receipt{FileName: "lockbox-receipt-" + row.ID + ".json", File: file}, nil
+	return &lockboxv1.Receipt{FileName: "lockbox-receipt-" + row.ID + ".json", File: file}, row.Tenant, nil
 }
 
 // WholeLog refuses callers who may not see everything at a tenant: its log's tiles reveal all of it.
@@ -60,7 +62,12 @@ func (a *Answerer) WholeLog(ctx context.Context, tenant, token string) (err erro
 		return err
 	}
 	defer func() { err = errors.Join(err, snapshot.Close()) }()
-	v, err := a.viewer(snapshot, &lockboxv1.Query{Tenant: tenant, Token: token})
+	q := &lockboxv1.Query{Tenant: tenant, Token: token}
+	v, err := a.viewer(snapshot, q)
+	defer func() {
+		a.record(q, &lockboxv1.AccessRecord{Tenant: tenant, Kind: reads, Sender: logSender, Action: "whole_log"},
+			refusalOf(err))
+	}()
 	if err != nil {
 		return err
 	}
@@ -69,3 +76,6 @@ func (a *Answerer) WholeLog(ctx context.Context, tenant, token string) (err erro
 	}
 	return nil
 }
+
+// logSender stands for the account of those who read the log over HTTP.
+const logSender = "LOG"

@@ -9,6 +9,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/ticket"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/projection"
+	"google.golang.org/protobuf/proto"
 )
 
 // Tenant returns the full view of a tenant at now.
@@ -33,6 +34,11 @@ func OwnTenant(
 	c *projection.Customer, p *lockboxv1.Person, subscriptions []string, now time.Time,
 ) *lockboxv1.TenantView {
 	v := bare(c)
+	v.Partial = true
+	// What governs the decisions of an owner or approver is theirs to know.
+	if v.Settings = proto.CloneOf(c.Tenant.Settings); v.Settings != nil {
+		v.Settings.Alternates = nil
+	}
 	v.Assignments = assignments(c.Tenant.Roles, p, now)
 	for _, id := range slices.Sorted(maps.Keys(c.Subscriptions)) {
 		if slices.Contains(subscriptions, id) {
@@ -49,7 +55,11 @@ func OwnTenant(
 
 // Onboarded returns the view of a tenant for the provider's onboarding: what it set up, and where people sign in, which
 // a second one of them may have to confirm (R65).
-func Onboarded(c *projection.Customer) *lockboxv1.TenantView { return bare(c) }
+func Onboarded(c *projection.Customer) *lockboxv1.TenantView {
+	v := bare(c)
+	v.Partial = true
+	return v
+}
 
 func bare(c *projection.Customer) *lockboxv1.TenantView {
 	t := c.Tenant
@@ -124,5 +134,6 @@ func Ticket(s ticket.State) *lockboxv1.TicketView {
 	return &lockboxv1.TicketView{
 		TicketId: s.ID, Tenant: s.Tenant, Title: s.Title, Description: s.Description, SubscriptionId: s.SubscriptionID,
 		Engineer: s.Engineer, Team: s.Team, OpenedAt: stamp(s.OpenedAt), OpenedBy: s.OpenedBy, Version: s.Version,
+		Reference: s.Reference,
 	}
 }

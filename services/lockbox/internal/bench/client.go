@@ -181,7 +181,7 @@ func ask(ctx context.Context, nc *nats.Conn, query *lockboxv1.Query) (*lockboxv1
 	if err != nil {
 		return nil, err
 	}
-	answer, err := nc.RequestWithContext(ctx, bus.QuerySubject(bus.QueryName(query)), data)
+	answer, err := nc.RequestWithContext(ctx, bus.QuerySubject(bus.Client, bus.QueryName(query)), data)
 	if err != nil {
 		return nil, err
 	}

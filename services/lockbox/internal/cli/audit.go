@@ -28,11 +28,11 @@ import (
 
 func (a *app) auditCommand() *cobra.Command {
 	return group("audit", "Read the activity log, replay the stream, see any past state", `Every step is an event in one stream that is never rewritten (R38). audit list and audit export are the customer's view of
-it (R39); audit replay and audit state-at read the stream itself and need the compliance team's bus key (R40), as do audit
-verify and audit dead-letters.`, "",
-		a.auditListCommand(), a.auditExportCommand(), a.auditReplayCommand(), a.auditStateAtCommand(), a.auditVerifyCommand(),
-		a.auditReceiptCommand(), a.auditWatchCommand(), a.auditForwardCommand(), a.auditDeadLettersCommand(),
-		a.auditSetAsideCommand())
+it (R39), and audit access says who looked (R69); audit replay and audit state-at read the stream itself and need the
+compliance team's bus key (R40), as do audit verify and audit dead-letters.`, "",
+		a.auditListCommand(), a.auditAccessCommand(), a.auditExportCommand(), a.auditReplayCommand(),
+		a.auditStateAtCommand(), a.auditVerifyCommand(), a.auditReceiptCommand(), a.auditWatchCommand(),
+		a.auditForwardCommand(), a.auditDeadLettersCommand(), a.auditSetAsideCommand())
 }
 
 func (a *app) auditListCommand() *cobra.Command {
@@ -78,6 +78,7 @@ func (s *session) activities(
 		ask := &lockboxv1.ListActivity{
 			Actions: q.GetActions(), Since: q.GetSince(), Until: q.GetUntil(), Person: q.GetPerson(), Resource: q.GetResource(),
 			SubscriptionId: q.GetSubscriptionId(), RequestId: q.GetRequestId(), Limit: q.GetLimit(), PageToken: token,
+			Export: q.GetExport(),
 		}
 		reply, err := s.ask(ctx, tenant, 0, &lockboxv1.Query{Ask: &lockboxv1.Query_ListActivity{ListActivity: ask}})
 		if err != nil {

@@ -108,7 +108,7 @@ For the events of the stream itself, with the compliance team's key, there is au
 		if err != nil {
 			return err
 		}
-		q.Limit = exportedAtOnce
+		q.Limit, q.Export = exportedAtOnce, format.Name
 		return a.into(file, func(out io.Writer) error { return s.export(ctx, q, format.Format, out) })
 	})
 	return c

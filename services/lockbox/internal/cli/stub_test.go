@@ -98,10 +98,10 @@ func (s *stub) serve(t testing.TB) {
 		respond(m, reply)
 	})
 	must(t, err)
-	_, err = projector.Subscribe(bus.QuerySubject("*"), func(m *nats.Msg) {
+	_, err = projector.Subscribe(bus.AnyQuery, func(m *nats.Msg) {
 		q := new(lockboxv1.Query)
 		reply := new(lockboxv1.QueryReply)
-		if err := proto.Unmarshal(m.Data, q); err != nil || m.Subject != bus.QuerySubject(bus.QueryName(q)) {
+		if err := proto.Unmarshal(m.Data, q); err != nil || m.Subject != bus.QuerySubject(bus.Client, bus.QueryName(q)) {
 			reply.Refusal = refusal.Of(refusal.Invalid("message", "bad input", "not a query for %s: %v", m.Subject, err))
 		} else {
 			reply = s.query(q)

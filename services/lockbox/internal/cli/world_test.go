@@ -1,10 +1,12 @@
 package cli_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/catalogue"
 	"github.com/openlockbox/lockbox/pkg/identity"
 	"github.com/openlockbox/lockbox/pkg/policy"
@@ -55,7 +57,8 @@ func newWorld(issuer *devissuer.Issuer) *world {
 			}}},
 	}
 	w.tickets = []*lockboxv1.TicketView{{
-		TicketId: "SR-2026-0001", Tenant: bank, Title: "The payment service does not answer", Description: "It hangs.",
+		TicketId: "sr-2026-0001", Reference: "SR-2026-0001", Tenant: bank,
+		Title: "The payment service does not answer", Description: "It hangs.",
 		SubscriptionId: subscription,
 		OpenedAt:       timestamppb.New(time.Now().Add(-3 * time.Hour)), OpenedBy: w.actor("otto"),
 		Engineer: issuer.Person("erin"),
@@ -175,6 +178,10 @@ func (w *world) submitted(in *lockboxv1.AccessIntent) *lockboxv1.IntentOutcome {
 		o.Refusal = refusal.Of(refusal.Invalid("resource_type", "R10", "the catalogue has no such resource type"))
 		return o
 	}
+	if in.GetDryRun() {
+		o.DryRun, o.NextStep, o.Next = true, lockboxv1.NextStep_NEXT_STEP_CUSTOMER_DECISION, "The customer is asked."
+		return o
+	}
 	who, err := client.ReadClaims(in.GetToken())
 	if err != nil {
 		o.Refusal = refusal.Of(err)
@@ -220,6 +227,16 @@ func (w *world) answer(q *lockboxv1.Query, who client.Claims) (*lockboxv1.QueryR
 				&lockboxv1.Activity{Entry: v.GetTimeline()[0], Tenant: bank, Kind: "request", AggregateId: v.GetRequestId()})
 		}
 		reply.Answer = &lockboxv1.QueryReply_Activity{Activity: list}
+	case *lockboxv1.Query_ListAccess:
+		list := &lockboxv1.AccessList{}
+		if ask.ListAccess.GetPageToken() == "" {
+			list.NextPageToken = "more"
+		}
+		list.Records = []*lockboxv1.AccessRecord{{Tenant: bank, Kind: lockboxv1.AccessKind_ACCESS_KIND_READ, Count: 3,
+			Action: "get_request", AboutKind: "request", AboutId: "019b0000-0000-7000-8000-000000000001",
+			Filter: fmt.Sprint(ask.ListAccess.GetKinds(), ask.ListAccess.GetProviderOnly(), ask.ListAccess.GetPerson()),
+			Who:    &lockboxv1.AccessPerson{Name: "Erin Ellis", Side: lockboxv1.Side_SIDE_PROVIDER}}}
+		reply.Answer = &lockboxv1.QueryReply_Access{Access: list}
 	case *lockboxv1.Query_GetSelf:
 		answer := &lockboxv1.QueryReply_Self{}
 		answer.Self, err = w.self(q.GetToken())
@@ -231,7 +248,8 @@ func (w *world) answer(q *lockboxv1.Query, who client.Claims) (*lockboxv1.QueryR
 		reply.Answer = &lockboxv1.QueryReply_Tenant{Tenant: proto.CloneOf(w.tenant)}
 	case *lockboxv1.Query_GetTicket:
 		answer := &lockboxv1.QueryReply_Ticket{}
-		answer.Ticket, err = named(w.tickets, ask.GetTicket.GetTicketId(), (*lockboxv1.TicketView).GetTicketId)
+		answer.Ticket, err = named(w.tickets, aggregate.TicketID(ask.GetTicket.GetTicketId()),
+			(*lockboxv1.TicketView).GetTicketId)
 		reply.Answer = answer
 	case *lockboxv1.Query_ListTickets:
 		reply.Answer = &lockboxv1.QueryReply_Tickets{Tickets: &lockboxv1.TicketList{Tickets: w.tickets}}
@@ -246,7 +264,8 @@ func (w *world) answer(q *lockboxv1.Query, who client.Claims) (*lockboxv1.QueryR
 		v := &lockboxv1.RequestView{}
 		w.notified(v, time.Now())
 		reply.Answer = &lockboxv1.QueryReply_Approvers{Approvers: &lockboxv1.ApproversPreview{
-			Basis: v.GetLockbox().GetBasis(), Approvers: v.GetLockbox().GetApprovers(), RequiredApprovals: 1,
+			Basis: v.GetLockbox().GetBasis(), Approvers: v.GetLockbox().GetApprovers(),
+			RequiredApprovals: w.tenant.GetSettings().GetRequiredApprovals(),
 			Excluded: []*lockboxv1.ExcludedAssignment{{Person: w.issuer.Person("eli"), Role: lockboxv1.Role_ROLE_OWNER,
 				Reason: "eligible, but not activated (R21)"}},
 		}}

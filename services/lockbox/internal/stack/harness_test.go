@@ -69,7 +69,14 @@ func empty(t *testing.T, terms request.Terms) *lockbox {
 
 func emptyWith(t *testing.T, terms request.Terms, shape string) *lockbox {
 	t.Helper()
-	issuer, err := devissuer.New(devissuer.Config{Demo: true, Dir: t.TempDir(), Shape: shape})
+	return emptyOf(t, terms, devissuer.Config{Shape: shape})
+}
+
+// emptyOf is empty with a sign-in of its own.
+func emptyOf(t *testing.T, terms request.Terms, c devissuer.Config) *lockbox {
+	t.Helper()
+	c.Demo, c.Dir = true, t.TempDir()
+	issuer, err := devissuer.New(c)
 	must(t, err)
 	l := &lockbox{T: t, issuer: issuer, config: stack.Config{
 		Dir: t.TempDir(), Tools: []evaluator.Tool{evaluator.Unlimited(tool)},
@@ -166,7 +173,7 @@ func (l *lockbox) query(q *lockboxv1.Query) *lockboxv1.QueryReply {
 	data, err := proto.Marshal(q)
 	must(l, err)
 	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
-		m, err := l.client.Request(bus.QuerySubject(bus.QueryName(q)), data, patience)
+		m, err := l.client.Request(bus.QuerySubject(bus.Client, bus.QueryName(q)), data, patience)
 		if errors.Is(err, nats.ErrNoResponders) && time.Now().Before(deadline) {
 			continue
 		}

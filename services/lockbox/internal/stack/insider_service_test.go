@@ -239,7 +239,7 @@ func (i *insider) answersCommands() {
 func (i *insider) answersQueries() {
 	i.Helper()
 	id := i.requested(i.intent("erin"), request.CustomerNotified)
-	i.takes(bus.QuerySubject("*"), &lockboxv1.QueryReply{Answer: &lockboxv1.QueryReply_Receipt{
+	i.takes(bus.AnyQuery, &lockboxv1.QueryReply{Answer: &lockboxv1.QueryReply_Receipt{
 		Receipt: &lockboxv1.Receipt{File: []byte("{}")}}}, func() bool {
 		reply := i.query(&lockboxv1.Query{Tenant: bank, Token: i.token("otto"),
 			Ask: &lockboxv1.Query_GetReceipt{GetReceipt: &lockboxv1.GetReceipt{RequestId: id}}})

@@ -154,8 +154,9 @@ func TestAKeyEndpointThatHangsHoldsNobodyElseUp(t *testing.T) {
 	command.Id = newID(t)
 	commands := crowd(bus.CommandSubject(bus.Client, "enable_lockbox"), command,
 		func() refusable { return new(lockboxv1.CommandReply) })
-	queries := crowd(bus.QuerySubject("get_tenant"), &lockboxv1.Query{Tenant: "lagoon", Token: issuer.token("lagoon"),
-		Ask: &lockboxv1.Query_GetTenant_{GetTenant_: &lockboxv1.GetTenant{}}},
+	queries := crowd(bus.QuerySubject(bus.Client, "get_tenant"), &lockboxv1.Query{Tenant: "lagoon",
+		Token: issuer.token("lagoon"),
+		Ask:   &lockboxv1.Query_GetTenant_{GetTenant_: &lockboxv1.GetTenant{}}},
 		func() refusable { return new(lockboxv1.QueryReply) })
 	<-asked // by the orchestrator or the projector
 	<-asked // by the other

@@ -119,6 +119,12 @@ func attempts() []attempt {
 	approval, grant := event("request", "CustomerApproved"), event("request", "AccessGranted")
 	console, other := bus.Tool("console"), bus.Tool(journaltest.OtherTool)
 	byService := func(name string) string { return "the " + name + "'s log and its count of refusals, at once" }
+	// What it takes to read, change or delete access records, and to write them in a service's name.
+	accessRecords := func(service bus.Identity) []string {
+		return []string{"lockbox.access." + bank + "." + string(service) + ".EDGE.2026-11-29", "LB.API.DIRECT.GET.ACCESS",
+			"LB.API.STREAM.PURGE.ACCESS", "LB.API.STREAM.MSG.DELETE.ACCESS", "LB.API.STREAM.UPDATE.ACCESS",
+			"LB.API.STREAM.DELETE.ACCESS"}
+	}
 	crowded := "whoever has sent something valid before is served meanwhile: customers take turns, and strangers wait " +
 		"behind strangers"
 	limited := fmt.Sprintf("at most %d of one person's are carried out in a minute; the next are refused, but for those "+
@@ -129,6 +135,8 @@ func attempts() []attempt {
 
 		readsWebhooks = "read the addresses and secrets of customers' webhooks that are recorded"
 		sealedTo      = "they are encrypted to the forwarder"
+		writesRecords = "write, read or delete the records of who looked"
+		inOthersName  = "write records of who looked in another service's name, read any, or change or delete one"
 
 		takesSubscription = "take a customer's subscription, by a forged event of its ownership"
 	)
@@ -136,15 +144,18 @@ func attempts() []attempt {
 		{tool, "submit an intent as another tool", byTheBus, serverLog, console,
 			refusedToPublish("lockbox.intent.ticketing." + bank)},
 		{tool, "submit an intent in the name of another engineer", "refused by the evaluator",
-			byService(evaluator) + "; a dead letter keeps it", console, (*insider).forgesToken},
+			byService(evaluator), console, (*insider).forgesToken},
 		{tool, "replay an intent", "recognised by its id; nothing is recorded", "the outcome says so, at once", console,
 			(*insider).replays},
 		{tool, "listen to the outcomes of another tool, or to the answers that others get", byTheBus, serverLog, console,
 			refusedToListen("lockbox.outcome.ticketing.>", "_INBOX.client.>")},
+		{tool, "follow another tool's requests", "refused by the bus; asked in its own name, it is told of its own only",
+			serverLog, other, both(both(refusedToListen("lockbox.update.console.>", "lockbox.update.>"),
+				refusedToPublish("lockbox.updates.console", "lockbox.update.console.x")), (*insider).asksAboutOthers)},
 		{tool, "write or read events, or send commands", byTheBus, serverLog, console, refusedToPublish(approval,
-			"LB.API.DIRECT.GET.EVENTS", "lockbox.command.EDGE.approve", "lockbox.query.list_requests")},
+			"LB.API.DIRECT.GET.EVENTS", "lockbox.command.EDGE.approve", "lockbox.query.EDGE.list_requests")},
 		{tool, "answer in a service's place, or make an outcome up", byTheBus, serverLog, console, both(
-			refusedToListen("lockbox.command.*.*", "lockbox.query.*", "lockbox.intent.>"),
+			refusedToListen("lockbox.command.*.*", "lockbox.query.*.*", "lockbox.intent.>"),
 			refusedToPublish("lockbox.outcome.ticketing.x", "_R_.x"))},
 		{tool, "have an answer of its own delivered as another tool's outcome",
 			"it arrives, and [tools ignore](../proto/README.md) what is no outcome of an intent of theirs",
@@ -160,12 +171,14 @@ func attempts() []attempt {
 		{tool, "claim an emergency, to pass the limits",
 			"refused by the evaluator: only an emergency responder's own token passes them",
 			"the outcome names the limit, at once", console, (*insider).claimsAnEmergency},
+		{tool, writesRecords, byTheBus, serverLog, console, refusedToPublish(accessRecords(bus.Portal)...)},
 		{client, "decide for somebody without a token of theirs", "refused by the orchestrator", byService(orchestrator),
 			bus.Client, (*insider).speaksForAnother},
 		{client, "listen to commands, queries, or other people's answers, or answer in a service's place", byTheBus,
-			serverLog, bus.Client, refusedToListen("lockbox.command.*.*", "lockbox.query.*", "_INBOX.portal.>", "_INBOX.>")},
+			serverLog, bus.Client, refusedToListen("lockbox.command.*.*", "lockbox.query.*.*", "_INBOX.portal.>", "_INBOX.>")},
 		{client, "write or read events", byTheBus, serverLog, bus.Client, refusedToPublish(approval,
 			"LB.API.DIRECT.GET.EVENTS")},
+		{client, writesRecords, byTheBus, serverLog, bus.Client, refusedToPublish(accessRecords(bus.Portal)...)},
 		{client, "flood the orchestrator with commands", crowded, byService(orchestrator), bus.Client,
 			(*insider).floodsCommands},
 		{client, "the same, with somebody's token", limited, limitCounted, bus.Client, (*insider).floodsAsSomebody},
@@ -179,12 +192,25 @@ func attempts() []attempt {
 			bus.Portal, (*insider).speaksForAnother},
 		{portal, "decide with the token of somebody who is signed in", until("customers sign their approvals"),
 			"all approvers: a mail, at once", bus.Portal, (*insider).decidesWithAToken},
+		{portal, "ask for access as an engineering tool", "refused by the evaluator: it has no signature of that tool's, " +
+			"and one for another intent, customer or engineer is none", byService(evaluator), bus.Portal,
+			(*insider).signsForAnother},
+		{portal, "ask for access with the token of an engineer who is signed in", notPrevented +
+			": the customer decides about it as about any other", "that engineer: a mail, at once", bus.Portal,
+			(*insider).asksWithAToken},
 		{portal, "send again what somebody has sent", "recognised by its id; it changes nothing",
 			"the reply says so, at once", bus.Portal, (*insider).sendsAgain},
 		{portal, "listen to commands, queries, or other people's answers, or answer in a service's place", byTheBus,
-			serverLog, bus.Portal, refusedToListen("lockbox.command.*.*", "lockbox.query.*", "_INBOX.client.>")},
+			serverLog, bus.Portal, refusedToListen("lockbox.command.*.*", "lockbox.query.*.*", "_INBOX.client.>")},
 		{portal, "write or read events", byTheBus, serverLog, bus.Portal, refusedToPublish(approval, grant,
 			"LB.API.DIRECT.GET.EVENTS")},
+		{portal, inOthersName, byTheBus, serverLog, bus.Portal, refusedToPublish(accessRecords(bus.Projector)...)},
+		{portal, "record sign-ins that nobody did, or leave some out", notPrevented +
+			": whatever is decided is an event all the same", "the customer is shown those that nobody did, at once",
+			bus.Portal, (*insider).inventsARecord},
+		{portal, "push out the records of who looked, by writing many", fmt.Sprintf("the bus takes %s of a day about one "+
+			"customer, and refuses more: what is there stays", thousands(bus.MaxAccessRecords)),
+			"the customer is shown each, at once", bus.Portal, (*insider).pushesRecordsOut},
 		{portal, "end people's web sessions", notPrevented + ", but what is in them is sealed",
 			"whose session ends: they have to sign in again", bus.Portal, (*insider).endsSessions},
 		{portal, "flood the orchestrator with commands", crowded, byService(orchestrator), bus.Portal,
@@ -239,6 +265,9 @@ func attempts() []attempt {
 		{orchestrator, readsWebhooks, sealedTo, nothing, bus.Orchestrator, (*insider).readsWebhooks},
 		{orchestrator, "hide from a customer what they were not asked about, by reporting too little",
 			notPrevented + ": but the portal lists all of it", "`audit verify`", bus.Orchestrator, (*insider).hidesWaived},
+		{orchestrator, "leave out of the records that a command was refused, or invent one", notPrevented +
+			": what is decided is an event all the same", "the customer is shown what is invented, at once", bus.Orchestrator,
+			(*insider).inventsARecord},
 		{orchestrator, "take commands in a second process, and answer that it is done", notPrevented,
 			"the approver, who still sees it waiting, and is reminded " + reminders(), bus.Orchestrator,
 			(*insider).answersCommands},
@@ -269,6 +298,15 @@ func attempts() []attempt {
 		{auditor, "take questions in a second process, and answer something else", notPrevented +
 			": whoever must know asks for a receipt", "whoever checks the receipt, at once", bus.Projector,
 			(*insider).answersQueries},
+		{auditor, "say in a record of its own that another service saw it, or write as that", byTheBus +
+			", or nobody reads it so",
+			"the audit-projector, at once: an alarm in its log", bus.Projector, both(
+				refusedToPublish("lockbox.access."+bank+".portal.EDGE.2026-11-29"), (*insider).writesAsAnother)},
+		{auditor, "read without a record of it, or record what nobody read", notPrevented +
+			": whoever answers questions records them", "the customer is shown what is invented, at once", bus.Projector,
+			(*insider).inventsARecord},
+		{auditor, "delete or change the records of who looked", byTheBus, serverLog, bus.Projector,
+			refusedToPublish(accessRecords(bus.Portal)[2:]...)},
 		{auditor, "say that all is well when it is not", notPrevented + ": one guard's word is enough",
 			"if what was signed is rewritten, who follows the log: `audit watch` looks " + every(verifier.DefaultInterval) +
 				"; witnesses, receipts and mails hold earlier roots too", bus.Projector, (*insider).saysAllIsWell},
@@ -278,9 +316,13 @@ func attempts() []attempt {
 		{"forwarder's `webhooks.key`, and of compliance", readsWebhooks, notPrevented +
 			": it writes to customers' chats, and signs messages as Lockbox does; replace the key, and have customers add " +
 			"their webhooks anew", nothing, bus.Compliance, (*insider).opensWebhooks},
+		{compliance, "read the stream without a record of it", notPrevented + ": that is what the key is for", nothing,
+			bus.Compliance, (*insider).readsUnseen},
 		{provisioner, "change, empty or delete EVENTS by a call", byTheBus, serverLog, bus.Provisioner, refusedToPublish(
 			"LB.API.STREAM.UPDATE.EVENTS", "LB.API.STREAM.PURGE.EVENTS", "LB.API.STREAM.DELETE.EVENTS",
 			"LB.API.STREAM.MSG.DELETE.EVENTS", approval)},
+		{provisioner, "change, empty or delete the records of who looked", byTheBus, serverLog, bus.Provisioner,
+			refusedToPublish(accessRecords(bus.Portal)[2:]...)},
 		{provisioner, "change what a service's consumer delivers", "the service stops",
 			"the service, which looks " + every(journal.WatchInterval) + ": an alarm in its log", bus.Provisioner,
 			(*insider).changesAConsumer},
@@ -320,7 +362,8 @@ func TestWhatAnInsiderCanDo(t *testing.T) {
 	l.close()
 	said := alarms{zapcore.NewNopCore(), new(sync.Mutex), new(bytes.Buffer)}
 	l.config.Log, l.config.RescanEvery, l.config.Limits = zap.New(said), time.Second, policy.NoLimits()
-	l.config.Tools = append(l.config.Tools, evaluator.Unlimited(journaltest.OtherTool))
+	l.config.Tools = append(l.config.Tools, evaluator.Unlimited(journaltest.OtherTool),
+		evaluator.Unlimited(bus.PortalTool))
 	l.config.MailsWithin = 5 * time.Second
 	l.config.Notifier.Groups = map[string][]string{aggregate.SecurityOfficers: {"security@nimbus.example"}}
 	l.open()

@@ -1,9 +1,10 @@
-// Package activitylog serves the pages of the audit log: the activity log with its filters and export (R39), and the
-// disclosures of customer data outside any request (R46). The query service decides who sees which entries; the
-// provider's security officers see those of all customers.
+// Package activitylog serves the pages of the audit log: the activity log with its filters and export (R39), the
+// disclosures of customer data outside any request (R46), and who signed in and looked (R69). The query service decides
+// who sees which entries; the provider's security officers see those of all customers.
 package activitylog
 
 import (
+	"cmp"
 	"embed"
 	"net/http"
 	"net/url"
@@ -13,6 +14,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/export"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/ticket"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/form"
 	"github.com/openlockbox/lockbox/services/portal/internal/site"
@@ -38,6 +40,7 @@ func Routes(s *site.Site) ([]site.Route, error) {
 		{Method: http.MethodGet, Path: "/activity", Side: site.Both, Serve: p.log},
 		{Method: http.MethodGet, Path: "/activity/export", Side: site.Both, Serve: exported},
 		{Method: http.MethodGet, Path: "/disclosures", Side: site.Both, Serve: p.disclosures},
+		{Method: http.MethodGet, Path: "/access-records", Side: site.Both, Serve: p.access},
 	}, nil
 }
 
@@ -197,6 +200,11 @@ func (l log) Request(id string) string { return l.Visit.Path("requests", id) }
 
 // Ticket returns the URL of a ticket.
 func (l log) Ticket(id string) string { return l.Visit.Path("tickets", id) }
+
+// TicketName returns what the customer calls the ticket that an entry is about.
+func (log) TicketName(a *lockboxv1.Activity) string {
+	return cmp.Or(ticket.Reference(a.GetEvent()), a.GetAggregateId())
+}
 
 // Short returns the last 12 characters of an ID. People tell requests apart by them, because the start is a timestamp.
 func (log) Short(id string) string { return id[max(0, len(id)-12):] }

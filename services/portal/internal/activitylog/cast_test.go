@@ -133,6 +133,10 @@ func backend(self *lockboxv1.SelfView) *sitetest.Backend {
 				Subscriptions: []*lockboxv1.SubscriptionView{{SubscriptionId: "meadow-production", DisplayName: "Production"}},
 			}}}, nil
 		},
+		"list_access": func(*lockboxv1.Query) (*lockboxv1.QueryReply, error) {
+			return &lockboxv1.QueryReply{Answer: &lockboxv1.QueryReply_Access{
+				Access: &lockboxv1.AccessList{Records: looked(), NextPageToken: "older"}}}, nil
+		},
 		"list_disclosures": func(*lockboxv1.Query) (*lockboxv1.QueryReply, error) {
 			return &lockboxv1.QueryReply{Answer: &lockboxv1.QueryReply_Disclosures{
 				Disclosures: &lockboxv1.DisclosureList{Disclosures: told()}}}, nil

@@ -36,7 +36,7 @@ func exported(v *site.Visit) error {
 	if !known {
 		return refusal.Invalid("format", "R39", "must be one of %s", strings.Join(export.Names(), ", "))
 	}
-	ask.Limit = exportedAtOnce
+	ask.Limit, ask.Export = exportedAtOnce, format.Name
 	page, err := next(v, ask)
 	if err != nil {
 		return err

@@ -73,7 +73,8 @@ func TestAnExportIsEveryPageOfWhatTheFilterFinds(t *testing.T) {
 		t.Errorf("fields are not named as in the .proto files: %s", lines[1])
 	}
 	for i, want := range []string{"", "page-1", "page-2"} {
-		if q := wanted[i]; !proto.Equal(q, &lockboxv1.ListActivity{Person: "otto", Limit: 1000, PageToken: want}) {
+		if q := wanted[i]; !proto.Equal(q, &lockboxv1.ListActivity{Person: "otto", Limit: 1000, PageToken: want,
+			Export: "jsonl"}) {
 			t.Errorf("asked %v", q)
 		}
 	}

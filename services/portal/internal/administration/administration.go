@@ -82,7 +82,7 @@ func look(v *site.Visit, f *form.Form) (looking, error) {
 // whole is look for pages that require sight of the whole tenant.
 func whole(v *site.Visit, f *form.Form) (looking, error) {
 	l, err := look(v, f)
-	if err == nil && l.Tenant.GetSettings() == nil {
+	if err == nil && l.Tenant.GetPartial() {
 		err = refusal.NotFound("", "I9", "there is nothing here")
 	}
 	return l, err

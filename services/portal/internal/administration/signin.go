@@ -16,7 +16,7 @@ type signing struct {
 }
 
 func (p pages) signIn(v *site.Visit, f *form.Form) error {
-	l, err := whole(v, f)
+	l, err := look(v, f)
 	if err != nil {
 		return err
 	}

@@ -71,6 +71,10 @@ func bank() *sitetest.Backend {
 							Id: other, Fact: &lockboxv1.Event_CustomerDenied{CustomerDenied: &lockboxv1.CustomerDenied{Reason: "no"}},
 						}}},
 				}}}),
+			"list_access": query(&lockboxv1.QueryReply{Answer: &lockboxv1.QueryReply_Access{Access: &lockboxv1.AccessList{
+				Records: []*lockboxv1.AccessRecord{{Id: other, Kind: lockboxv1.AccessKind_ACCESS_KIND_READ, Count: 3,
+					Who: &lockboxv1.AccessPerson{Subject: "erin", Side: lockboxv1.Side_SIDE_PROVIDER}}}, NextPageToken: "next",
+			}}}),
 			"preview_approvers": query(&lockboxv1.QueryReply{
 				Answer: &lockboxv1.QueryReply_Approvers{Approvers: &lockboxv1.ApproversPreview{
 					Basis: lockboxv1.ApproverBasis_APPROVER_BASIS_SUBSCRIPTION, RequiredApprovals: 2,
@@ -143,6 +147,20 @@ func TestWhatIsRead(t *testing.T) {
 				Until:  timestamppb.New(time.Date(2026, 8, 4, 7, 30, 0, 500_000_000, time.UTC)),
 				Person: "otto", Resource: "/a", SubscriptionId: "x", RequestId: id, Limit: 1000, PageToken: "p",
 			}}}, new(lockboxv1.ActivityList),
+		},
+		{
+			bearertest.Otto, "/tenants/meadowbank/access-records?kind=READ&kind=SIGN_IN_FAILED&since=2026-08-03T09:30:00Z" +
+				"&person=erin&providerOnly=true&limit=10&pageToken=p",
+			&lockboxv1.Query{Tenant: customers, Ask: &lockboxv1.Query_ListAccess{ListAccess: &lockboxv1.ListAccess{
+				Kinds: []lockboxv1.AccessKind{lockboxv1.AccessKind_ACCESS_KIND_READ,
+					lockboxv1.AccessKind_ACCESS_KIND_SIGN_IN_FAILED},
+				Since: timestamppb.New(sitetest.Now), Person: "erin", ProviderOnly: true, Limit: 10, PageToken: "p",
+			}}}, new(lockboxv1.AccessList),
+		},
+		{
+			bearertest.Lena, "/tenants/meadowbank/access-records",
+			&lockboxv1.Query{Tenant: customers, Ask: &lockboxv1.Query_ListAccess{ListAccess: &lockboxv1.ListAccess{}}},
+			new(lockboxv1.AccessList),
 		},
 		{
 			bearertest.Otto, "/approvers?subscriptionId=x",
@@ -238,6 +256,8 @@ func TestWhatIsNotUnderstoodIsRefused(t *testing.T) {
 		{"GET", "/requests?limit=1&limit=2", "limit"}, {"GET", "/requests?after=-1", "after"},
 		{"GET", "/requests?awaitingMe=1", "awaitingMe"}, {"GET", "/requests?subscriptionId=", "subscriptionId"},
 		{"GET", "/requests?a;b", "query"},
+		{"GET", "/tenants/meadowbank/access-records?kind=LOOK", "kind"},
+		{"GET", "/tenants/meadowbank/access-records?tenant=meadowbank", "tenant"},
 		{"GET", "/activity?since=yesterday", "since"}, {"GET", "/self?limit=1", "limit"},
 		{"GET", "/requests/" + id + "?subscriptionId=x", "subscriptionId"},
 		{"POST", "/requests/" + id + `/deny {"reason":"x","more":1}`, "more"},
@@ -314,7 +334,8 @@ func TestAKeyStandsForOneCallOfOneCaller(t *testing.T) {
 func TestAnotherTenantIsNotThere(t *testing.T) {
 	b := bank()
 	for _, route := range serve(t, b).Routes {
-		address := strings.ReplaceAll(strings.TrimPrefix(route.Path, prefix), "{requestId}", id) + "?tenant=sakura"
+		address := strings.NewReplacer(prefix, "", "{requestId}", id, "{tenant}", "sakura").Replace(route.Path) +
+			"?tenant=sakura"
 		if route.Open {
 			continue
 		}

@@ -86,6 +86,38 @@ func previewApprovers(c *bearer.Call) error {
 	return answer(c, reply.GetApprovers())
 }
 
+// listAccess names the tenant in its path, and nowhere else.
+func listAccess(c *bearer.Call) error {
+	q := new(lockboxv1.ListAccess)
+	query := &lockboxv1.Query{Ask: &lockboxv1.Query_ListAccess{ListAccess: q}}
+	p := parameters{
+		"kind": many(accessKind(&q.Kinds)), "since": one(instant(&q.Since)), "until": one(instant(&q.Until)),
+		"person": one(text(&q.Person)), "providerOnly": one(flag(&q.ProviderOnly)), "limit": one(number(&q.Limit)),
+		"pageToken": one(text(&q.PageToken)),
+	}
+	query.Tenant = c.Param("tenant")
+	if err := ownTenant(c, query.GetTenant()); err != nil {
+		return err
+	}
+	if err := p.read(c); err != nil {
+		return err
+	}
+	reply, err := c.Ask(query)
+	if err != nil {
+		return err
+	}
+	c.W.Header().Set("Lockbox-Sequence", strconv.FormatUint(reply.GetSequence(), 10))
+	return answer(c, reply.GetAccess())
+}
+
+func accessKind(into *[]lockboxv1.AccessKind) func(string) bool {
+	return func(s string) bool {
+		n, err := written.Enum(lockboxv1.AccessKind(0).Descriptor(), s)
+		*into = append(*into, lockboxv1.AccessKind(n))
+		return err == nil
+	}
+}
+
 // ask reads the parameters into the query and sends it. Every query accepts a minimum sequence for the response and a
 // tenant.
 func ask(c *bearer.Call, p parameters, q *lockboxv1.Query) (*lockboxv1.QueryReply, error) {

@@ -3,6 +3,7 @@ package requests
 import (
 	"net/http"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/shown"
 	"github.com/openlockbox/lockbox/services/portal/internal/site"
@@ -28,6 +29,8 @@ type shownRequest struct {
 	Hrefs map[string]string
 	// Ticket is the URL of the ticket's page; empty if there is none.
 	Ticket string
+	// Activation is the URL of the page on which the reader activates a role.
+	Activation string
 	// After reports that the person has just done something.
 	After     bool
 	Phases    []shown.Phase
@@ -77,7 +80,10 @@ func (p *pages) show(v *site.Visit, r loaded, status int, n note) error {
 		d.Receipt = v.Path("requests", r.GetRequestId(), "receipt")
 	}
 	if id := r.GetIntent().GetTicketId(); id != "" {
-		d.Ticket = v.Path("tickets", id)
+		d.Ticket = v.Path("tickets", aggregate.TicketToken(id))
+	}
+	if d.Activation = v.Path("administration", "roles"); r.GetIntent().GetSubscriptionId() != "" {
+		d.Activation = v.Path("administration", "subscriptions", r.GetIntent().GetSubscriptionId())
 	}
 	title, err := r.Title()
 	if err != nil {

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/openlockbox/lockbox/pkg/accesslog"
+	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/identity/oidcclient"
 	"github.com/openlockbox/lockbox/pkg/prose"
 	"github.com/openlockbox/lockbox/pkg/refusal"
@@ -50,6 +52,8 @@ func (in *signin) back(v *site.Visit) error {
 	if err := in.keeper.Begin(v.W, v.R, of(whose, who)); err != nil {
 		return err
 	}
+	in.Trail.Add(&lockboxv1.AccessRecord{Tenant: whose.Tenant, Sender: sender,
+		Kind: lockboxv1.AccessKind_ACCESS_KIND_SIGN_IN, Who: person(whose, who)})
 	in.record(v, whose, who.Token)
 	http.Redirect(v.W, v.R, a.To, http.StatusSeeOther)
 	return nil
@@ -75,6 +79,19 @@ func of(whose *organisation.Organisation, who oidcclient.Person) session.Session
 	language, _, _ := strings.Cut(strings.ReplaceAll(who.Locale, "_", "-"), "-")
 	s.Language = strings.ToLower(language) // an unsupported one is ignored
 	return s
+}
+
+// sender is the account on the bus through which people come who sign in here.
+var sender = bus.Portal.Account()
+
+// person names somebody who has signed in, in an access record.
+func person(whose *organisation.Organisation, who oidcclient.Person) *lockboxv1.AccessPerson {
+	side := lockboxv1.Side_SIDE_TENANT
+	if whose.Tenant == "" {
+		side = lockboxv1.Side_SIDE_PROVIDER
+	}
+	return accesslog.Who(&lockboxv1.Actor{Side: side, Person: &lockboxv1.Person{Issuer: whose.Issuer,
+		Subject: who.Subject, DisplayName: who.Name}})
 }
 
 // wrong is the data of the page for a failed sign-in.
@@ -123,10 +140,25 @@ func (in *signin) failed(v *site.Visit, a attempt, err error) error {
 	case refusal.Is(err, lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE):
 		page.Kind, status = "unavailable", http.StatusServiceUnavailable
 	}
-	if r, ok := refusal.As(err); ok {
-		v.Counters.Refused(r)
-	}
+	in.trace(a, page, err)
 	v.Log.Warn("sign-in failed", zap.String("organisation", page.Organisation), zap.String("kind", page.Kind),
 		zap.Error(err))
 	return in.show(v, "wrong", status, "signin.wrong."+page.Kind+".title", "", page)
+}
+
+// trace counts and records a sign-in that failed (R69). Who it was is not known: nothing was verified.
+func (in *signin) trace(a attempt, page wrong, err error) {
+	record := &lockboxv1.AccessRecord{Kind: lockboxv1.AccessKind_ACCESS_KIND_SIGN_IN_FAILED, Sender: sender,
+		Reason: page.Kind}
+	if page.Code != "" {
+		record.Reason += ": " + page.Code
+	}
+	if page.Organisation != "" { // otherwise nobody knows whose sign-in it was
+		record.Tenant = a.Tenant
+	}
+	if r, ok := refusal.As(err); ok {
+		in.Counters.Refused(r)
+		accesslog.Refused(record, r)
+	}
+	in.Trail.Add(record)
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/accesslog"
 	"github.com/openlockbox/lockbox/pkg/identity/oidcclient"
 	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/pkg/refusal"
@@ -21,6 +22,8 @@ import (
 type Caller interface {
 	Ask(ctx context.Context, token string, query *lockboxv1.Query) (*lockboxv1.QueryReply, error)
 	Do(ctx context.Context, token string, command *lockboxv1.Command) (*lockboxv1.CommandReply, error)
+	Submit(ctx context.Context, token, tool, id string, intent *lockboxv1.AccessIntent, within time.Duration) (
+		*lockboxv1.IntentOutcome, error)
 }
 
 // Sessions finds the session of a request.
@@ -49,6 +52,8 @@ type Site struct {
 	Now      func() time.Time
 	Log      *zap.Logger
 	Counters *observe.Counters
+	// Trail records who signs in, and who could not (R69); nil: nobody does.
+	Trail *accesslog.Recorder
 
 	problems *Pages
 }

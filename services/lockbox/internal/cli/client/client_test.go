@@ -246,7 +246,7 @@ func TestACancelledCallEnds(t *testing.T) {
 func TestQueriesAreAskedAndRefused(t *testing.T) {
 	s := start(t)
 	nc := s.connect(bus.Projector)
-	_, err := nc.Subscribe(bus.QuerySubject("list_tickets"), func(m *nats.Msg) {
+	_, err := nc.Subscribe(bus.QuerySubject(bus.Client, "list_tickets"), func(m *nats.Msg) {
 		q := new(lockboxv1.Query)
 		if err := proto.Unmarshal(m.Data, q); err != nil || q.GetToken() != "a.token.here" || q.GetMinSequence() != 3 {
 			t.Errorf("the query was %v (%v)", q, err)

@@ -218,3 +218,22 @@ func events() []*lockboxv1.Event {
 		},
 	}
 }
+
+func looked() []*lockboxv1.AccessRecord {
+	const id = "019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b"
+	return []*lockboxv1.AccessRecord{
+		{Tenant: "meadowbank", Time: ago(time.Minute), Kind: lockboxv1.AccessKind_ACCESS_KIND_EXPORT, Action: "list_activity",
+			Format: "csv", Filter: "person=erin", Results: 1200, Count: 2,
+			Who: &lockboxv1.AccessPerson{Name: "Audrey Abbott", Side: lockboxv1.Side_SIDE_TENANT}},
+		{Tenant: "meadowbank", Time: ago(time.Hour), Kind: lockboxv1.AccessKind_ACCESS_KIND_READ, Action: "get_request",
+			AboutKind: "request", AboutId: id, Results: 1, Count: 1,
+			Who: &lockboxv1.AccessPerson{Name: "Erin Ellis", Side: lockboxv1.Side_SIDE_PROVIDER}},
+		{Tenant: "meadowbank", Time: ago(2 * time.Hour), Kind: lockboxv1.AccessKind_ACCESS_KIND_COMMAND_REFUSED,
+			Action: "approve", AboutKind: "request", AboutId: id, Count: 1,
+			RefusalCode: lockboxv1.RefusalCode_REFUSAL_CODE_UNAUTHENTICATED},
+		{Tenant: "meadowbank", Time: ago(3 * time.Hour), Kind: lockboxv1.AccessKind_ACCESS_KIND_COMMAND_REFUSED,
+			LeftOut: 1940},
+		{Tenant: "_", Time: ago(4 * time.Hour), Kind: lockboxv1.AccessKind_ACCESS_KIND_SIGN_IN_FAILED, Reason: "stale",
+			Count: 1},
+	}
+}

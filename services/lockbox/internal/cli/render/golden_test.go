@@ -97,6 +97,7 @@ func views() map[string]func(Look) string {
 					Authority: "Amtsgericht Musterstadt", Reference: "12 Gs 345/26", EmbargoUntil: ago(-90 * 24 * time.Hour)},
 			})
 		},
+		"access":     func(l Look) string { return Access(l, looked()) },
 		"activities": func(l Look) string { return Activities(l, activities()) },
 		"events":     func(l Look) string { return Event(l, 7, events()[0]) + Event(l, 123456, events()[1]) },
 		"refusal": func(l Look) string {
@@ -217,6 +218,9 @@ func TestHostileTextSteersNoTerminal(t *testing.T) {
 			"fields":    Fields(l, [][2]string{{"a", evil}}), "mails": Mails(l, []Mail{{evil, now, evil, evil}}),
 			"disclosures": Disclosures(l, []*lockboxv1.DisclosureView{{DisclosureId: evil, Tenant: evil, Authority: evil,
 				Reference: evil, Occurrence: &lockboxv1.Occurrence{What: evil}}}),
+			"access": Access(l, []*lockboxv1.AccessRecord{{Tenant: evil, Action: evil, AboutKind: evil, AboutId: evil,
+				Filter: evil, Kind: lockboxv1.AccessKind_ACCESS_KIND_COMMAND_REFUSED, RefusalRule: evil,
+				Who: &lockboxv1.AccessPerson{Name: evil}}}),
 			"ticket": Ticket(l, &lockboxv1.TicketView{TicketId: evil, Title: evil, Description: evil}),
 			"activities": Activities(l, []*lockboxv1.Activity{{Kind: evil, AggregateId: evil, Tenant: evil,
 				Entry: v.GetTimeline()[0]}}),

@@ -161,6 +161,9 @@ func Request(l Look, v *lockboxv1.RequestView) string {
 	p := &page{Look: l}
 	p.title("Request " + Clean(v.GetRequestId()))
 	p.painted("Status", statusPaint(v.GetStatus()), StatusName(v.GetStatus())+": "+l.standing(v))
+	if v.GetActivateFirst() {
+		p.painted("To decide", warn, "activate your role first: lockbox role activate; you were asked when it was active")
+	}
 	if v.GetFault() != "" {
 		p.painted("FAULT", bad, "its history contradicts itself ("+Clean(v.GetFault())+"); nothing more is decided for it")
 	}
@@ -405,42 +408,6 @@ func (p *page) excluded(list []*lockboxv1.ExcludedAssignment) {
 			fmt.Sprintf("%s, %s: %s", PersonName(e.GetPerson()), tenant.RoleName(e.GetRole()),
 				Clean(reason.Show(english, e.GetCodedReason(), e.GetReason()).Text)))
 	}
-}
-
-func (p *page) grant(v *lockboxv1.RequestView) {
-	g := v.GetGrant()
-	if g == nil {
-		return
-	}
-	p.heading("Access")
-	p.field("From", p.Stamp(g.GetStartsAt()))
-	p.field("Until", p.Stamp(g.GetEndsAt()))
-	ids := make([]string, len(g.GetResourceIds()))
-	for i, id := range g.GetResourceIds() {
-		ids[i] = Clean(id)
-	}
-	p.field("To", ids...)
-	if g.GetMode() != lockboxv1.AccessMode_ACCESS_MODE_UNSPECIFIED {
-		p.field("For", Clean(what(v)))
-		p.field("Rights", rights(g.GetMode()))
-	}
-	if w := g.GetWaiver(); w != lockboxv1.Waiver_WAIVER_UNSPECIFIED {
-		p.field("Basis", "the customer was not asked: "+strings.ToLower(sentence(w.String(), "WAIVER_")))
-	} else {
-		p.field("Basis", "the customer approved")
-	}
-}
-
-func rights(m lockboxv1.AccessMode) string {
-	switch m {
-	case lockboxv1.AccessMode_ACCESS_MODE_READ:
-		return "read only"
-	case lockboxv1.AccessMode_ACCESS_MODE_CHANGE:
-		return "read and change"
-	case lockboxv1.AccessMode_ACCESS_MODE_ELEVATED:
-		return "administrator rights"
-	}
-	return "unknown to this version"
 }
 
 func (p *page) questions(v *lockboxv1.RequestView) {

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -32,12 +33,16 @@ func Tenant(l Look, v *lockboxv1.TenantView) string {
 	if v.GetSettings() == nil {
 		return p.String() // onboarding sees no more
 	}
-	p.settings(v.GetSettings())
+	p.settings(v.GetSettings(), v.GetPartial())
 	if len(v.GetWebhooks()) > 0 {
 		p.heading("Webhooks")
 		p.indented(webhookColumns, webhookRows(v.GetWebhooks()))
 	}
-	p.heading("Roles of the tenant")
+	if v.GetPartial() {
+		p.heading("Your roles of the tenant")
+	} else {
+		p.heading("Roles of the tenant")
+	}
 	p.assignments(v.GetAssignments())
 	for _, s := range v.GetSubscriptions() {
 		p.heading("Subscription " + named(s.GetDisplayName(), s.GetSubscriptionId()))
@@ -123,13 +128,14 @@ func (p *page) issuerKeys(v *lockboxv1.TenantView) {
 }
 
 // Settings renders a tenant's settings.
-func Settings(l Look, s *lockboxv1.TenantSettings) string {
+func Settings(l Look, s *lockboxv1.TenantSettings, partial bool) string {
 	p := &page{Look: l}
-	p.settings(s)
+	p.settings(s, partial)
 	return p.String()
 }
 
-func (p *page) settings(s *lockboxv1.TenantSettings) {
+// settings shows settings; those that the reader does not see are said to be hidden.
+func (p *page) settings(s *lockboxv1.TenantSettings, partial bool) {
 	p.field("Language", Clean(s.GetDefaultLanguage()))
 	p.field("Approvals", fmt.Sprintf("%d needed (R30)", max(1, s.GetRequiredApprovals())))
 	p.field("Fallback", FallbackName(s.GetFallback())+" (R23)")
@@ -138,6 +144,10 @@ func (p *page) settings(s *lockboxv1.TenantSettings) {
 	}
 	if longest := s.GetMaxAuthenticationAge(); longest != nil {
 		p.field("Sign-in", "whoever decides signed in at most "+Duration(longest.AsDuration())+" before (R25)")
+	}
+	if partial {
+		p.field("Also told", "not shown to you")
+		return
 	}
 	var told []string
 	for _, a := range s.GetAlternates() {
@@ -245,11 +255,16 @@ func Tickets(l Look, list []*lockboxv1.TicketView) string {
 			engineer = cell{PersonName(t.GetEngineer()), plain}
 		}
 		rows = append(rows, []cell{
-			{Clean(t.GetTicketId()), accent}, text(t.GetTenant()), text(t.GetTitle()), engineer, text(t.GetTeam()),
+			{TicketName(t), accent}, text(t.GetTenant()), text(t.GetTitle()), engineer, text(t.GetTeam()),
 			{l.In(t.GetOpenedAt().AsTime()), plain},
 		})
 	}
 	return l.table(columns, rows)
+}
+
+// TicketName returns what the customer calls a ticket.
+func TicketName(t *lockboxv1.TicketView) string {
+	return Clean(cmp.Or(t.GetReference(), t.GetTicketId()))
 }
 
 // Ticket renders a support ticket with its history (R11).
@@ -260,7 +275,7 @@ func Ticket(l Look, t *lockboxv1.TicketView) string {
 }
 
 func (p *page) ticket(t *lockboxv1.TicketView) {
-	p.title("Ticket " + Clean(t.GetTicketId()) + ": " + Clean(t.GetTitle()))
+	p.title("Ticket " + TicketName(t) + ": " + Clean(t.GetTitle()))
 	p.field("Tenant", Clean(t.GetTenant()))
 	p.field("Subscription", Clean(t.GetSubscriptionId()))
 	p.field("Opened", p.Stamp(t.GetOpenedAt())+" by "+ActorName(t.GetOpenedBy()))
