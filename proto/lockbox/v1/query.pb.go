@@ -128,6 +128,79 @@ func (RequestStatus) EnumDescriptor() ([]byte, []int) {
 	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{0}
 }
 
+// How far an invitation has come (R66).
+type InvitationState int32
+
+const (
+	// Not set; no invitation has it.
+	InvitationState_INVITATION_STATE_UNSPECIFIED InvitationState = 0
+	// It can be redeemed.
+	InvitationState_INVITATION_STATE_OPEN InvitationState = 1
+	// Somebody redeemed it, and an administrator has to confirm that.
+	InvitationState_INVITATION_STATE_REDEEMED InvitationState = 2
+	// It was confirmed: the role was given.
+	InvitationState_INVITATION_STATE_CONFIRMED InvitationState = 3
+	// It was withdrawn before anybody redeemed it.
+	InvitationState_INVITATION_STATE_WITHDRAWN InvitationState = 4
+	// Whoever redeemed it was turned down.
+	InvitationState_INVITATION_STATE_TURNED_DOWN InvitationState = 5
+	// Nobody redeemed it in time.
+	InvitationState_INVITATION_STATE_EXPIRED InvitationState = 6
+	// The tenant's people sign in elsewhere now, so nothing can come of it.
+	InvitationState_INVITATION_STATE_ISSUER_CHANGED InvitationState = 7
+)
+
+// Enum value maps for InvitationState.
+var (
+	InvitationState_name = map[int32]string{
+		0: "INVITATION_STATE_UNSPECIFIED",
+		1: "INVITATION_STATE_OPEN",
+		2: "INVITATION_STATE_REDEEMED",
+		3: "INVITATION_STATE_CONFIRMED",
+		4: "INVITATION_STATE_WITHDRAWN",
+		5: "INVITATION_STATE_TURNED_DOWN",
+		6: "INVITATION_STATE_EXPIRED",
+		7: "INVITATION_STATE_ISSUER_CHANGED",
+	}
+	InvitationState_value = map[string]int32{
+		"INVITATION_STATE_UNSPECIFIED":    0,
+		"INVITATION_STATE_OPEN":           1,
+		"INVITATION_STATE_REDEEMED":       2,
+		"INVITATION_STATE_CONFIRMED":      3,
+		"INVITATION_STATE_WITHDRAWN":      4,
+		"INVITATION_STATE_TURNED_DOWN":    5,
+		"INVITATION_STATE_EXPIRED":        6,
+		"INVITATION_STATE_ISSUER_CHANGED": 7,
+	}
+)
+
+func (x InvitationState) Enum() *InvitationState {
+	p := new(InvitationState)
+	*p = x
+	return p
+}
+
+func (x InvitationState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (InvitationState) Descriptor() protoreflect.EnumDescriptor {
+	return file_lockbox_v1_query_proto_enumTypes[1].Descriptor()
+}
+
+func (InvitationState) Type() protoreflect.EnumType {
+	return &file_lockbox_v1_query_proto_enumTypes[1]
+}
+
+func (x InvitationState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use InvitationState.Descriptor instead.
+func (InvitationState) EnumDescriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{1}
+}
+
 // Somebody wants to know something. Sent to `lockbox.query.<name>`, where the name is that of the ask's field, and
 // answered by audit-projector from its projection. People see what they may see; everything else is NOT_FOUND (I9).
 type Query struct {
@@ -157,6 +230,7 @@ type Query struct {
 	//	*Query_GetSignIn
 	//	*Query_ListDisclosures
 	//	*Query_GetReceipt
+	//	*Query_GetInvitation
 	Ask           isQuery_Ask `protobuf_oneof:"ask"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -335,6 +409,15 @@ func (x *Query) GetGetReceipt() *GetReceipt {
 	return nil
 }
 
+func (x *Query) GetGetInvitation() *GetInvitation {
+	if x != nil {
+		if x, ok := x.Ask.(*Query_GetInvitation); ok {
+			return x.GetInvitation
+		}
+	}
+	return nil
+}
+
 type isQuery_Ask interface {
 	isQuery_Ask()
 }
@@ -399,6 +482,11 @@ type Query_GetReceipt struct {
 	GetReceipt *GetReceipt `protobuf:"bytes,35,opt,name=get_receipt,json=getReceipt,proto3,oneof"`
 }
 
+type Query_GetInvitation struct {
+	// What an invitation offers, for whoever holds its link.
+	GetInvitation *GetInvitation `protobuf:"bytes,70,opt,name=get_invitation,json=getInvitation,proto3,oneof"`
+}
+
 func (*Query_ListRequests) isQuery_Ask() {}
 
 func (*Query_GetRequest) isQuery_Ask() {}
@@ -423,6 +511,8 @@ func (*Query_ListDisclosures) isQuery_Ask() {}
 
 func (*Query_GetReceipt) isQuery_Ask() {}
 
+func (*Query_GetInvitation) isQuery_Ask() {}
+
 // The answer to a query: a refusal, or what was asked for.
 type QueryReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -446,6 +536,7 @@ type QueryReply struct {
 	//	*QueryReply_SignIn
 	//	*QueryReply_Disclosures
 	//	*QueryReply_Receipt
+	//	*QueryReply_Invitation
 	Answer        isQueryReply_Answer `protobuf_oneof:"answer"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -610,6 +701,15 @@ func (x *QueryReply) GetReceipt() *Receipt {
 	return nil
 }
 
+func (x *QueryReply) GetInvitation() *InvitationView {
+	if x != nil {
+		if x, ok := x.Answer.(*QueryReply_Invitation); ok {
+			return x.Invitation
+		}
+	}
+	return nil
+}
+
 type isQueryReply_Answer interface {
 	isQueryReply_Answer()
 }
@@ -674,6 +774,11 @@ type QueryReply_Receipt struct {
 	Receipt *Receipt `protobuf:"bytes,35,opt,name=receipt,proto3,oneof"`
 }
 
+type QueryReply_Invitation struct {
+	// Answers get_invitation.
+	Invitation *InvitationView `protobuf:"bytes,70,opt,name=invitation,proto3,oneof"`
+}
+
 func (*QueryReply_Requests) isQueryReply_Answer() {}
 
 func (*QueryReply_Request) isQueryReply_Answer() {}
@@ -697,6 +802,8 @@ func (*QueryReply_SignIn) isQueryReply_Answer() {}
 func (*QueryReply_Disclosures) isQueryReply_Answer() {}
 
 func (*QueryReply_Receipt) isQueryReply_Answer() {}
+
+func (*QueryReply_Invitation) isQueryReply_Answer() {}
 
 // Lists the requests that the caller may see. Every filter that is set must match.
 type ListRequests struct {
@@ -982,8 +1089,11 @@ type RequestView struct {
 	Allowed []string `protobuf:"bytes,24,rep,name=allowed,proto3" json:"allowed,omitempty"`
 	// The same as `end_reason`, as a code; absent where somebody wrote it.
 	CodedEndReason *Reason `protobuf:"bytes,25,opt,name=coded_end_reason,json=codedEndReason,proto3" json:"coded_end_reason,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Those of the approvers who were asked of whom nothing is recorded, not even a sign-in: issuer and subject. Only in a
+	// GetRequest answer, and for those who see the customer's roles.
+	NeverSignedIn []*Person `protobuf:"bytes,70,rep,name=never_signed_in,json=neverSignedIn,proto3" json:"never_signed_in,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RequestView) Reset() {
@@ -1187,6 +1297,13 @@ func (x *RequestView) GetAllowed() []string {
 func (x *RequestView) GetCodedEndReason() *Reason {
 	if x != nil {
 		return x.CodedEndReason
+	}
+	return nil
+}
+
+func (x *RequestView) GetNeverSignedIn() []*Person {
+	if x != nil {
+		return x.NeverSignedIn
 	}
 	return nil
 }
@@ -1875,8 +1992,10 @@ type TenantView struct {
 	IssuerKeys uint32 `protobuf:"varint,60,opt,name=issuer_keys,json=issuerKeys,proto3" json:"issuer_keys,omitempty"`
 	// The issuer's keys that cannot be used, each with the reason; they harm no other.
 	IssuerKeysPassedOver []string `protobuf:"bytes,61,rep,name=issuer_keys_passed_over,json=issuerKeysPassedOver,proto3" json:"issuer_keys_passed_over,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	// The invitations to roles on the tenant itself, newest first; those that are long over are left out.
+	Invitations   []*InvitationView `protobuf:"bytes,70,rep,name=invitations,proto3" json:"invitations,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TenantView) Reset() {
@@ -2000,6 +2119,187 @@ func (x *TenantView) GetIssuerKeysPassedOver() []string {
 	return nil
 }
 
+func (x *TenantView) GetInvitations() []*InvitationView {
+	if x != nil {
+		return x.Invitations
+	}
+	return nil
+}
+
+// An invitation to a role, and what has become of it.
+type InvitationView struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The invitation, without its hash.
+	Invitation *RoleInvitation `protobuf:"bytes,1,opt,name=invitation,proto3" json:"invitation,omitempty"`
+	// How far it has come.
+	State InvitationState `protobuf:"varint,2,opt,name=state,proto3,enum=lockbox.v1.InvitationState" json:"state,omitempty"`
+	// Who invited.
+	InvitedBy *Actor `protobuf:"bytes,3,opt,name=invited_by,json=invitedBy,proto3" json:"invited_by,omitempty"`
+	// When.
+	InvitedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=invited_at,json=invitedAt,proto3" json:"invited_at,omitempty"`
+	// Who redeemed it, as the role names them: issuer and subject are certain, the rest is what they say of themselves. Absent
+	// while nobody has.
+	RedeemedBy *Person `protobuf:"bytes,5,opt,name=redeemed_by,json=redeemedBy,proto3" json:"redeemed_by,omitempty"`
+	// When they did.
+	RedeemedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=redeemed_at,json=redeemedAt,proto3" json:"redeemed_at,omitempty"`
+	// Who confirmed or ended it; absent while nobody has.
+	SettledBy *Actor `protobuf:"bytes,7,opt,name=settled_by,json=settledBy,proto3" json:"settled_by,omitempty"`
+	// When they did.
+	SettledAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=settled_at,json=settledAt,proto3" json:"settled_at,omitempty"`
+	// The subscription that it is about; empty: the tenant itself.
+	SubscriptionId string `protobuf:"bytes,9,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
+	// The name of that subscription, or else of the tenant.
+	Where         string `protobuf:"bytes,10,opt,name=where,proto3" json:"where,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InvitationView) Reset() {
+	*x = InvitationView{}
+	mi := &file_lockbox_v1_query_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InvitationView) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InvitationView) ProtoMessage() {}
+
+func (x *InvitationView) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_query_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InvitationView.ProtoReflect.Descriptor instead.
+func (*InvitationView) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *InvitationView) GetInvitation() *RoleInvitation {
+	if x != nil {
+		return x.Invitation
+	}
+	return nil
+}
+
+func (x *InvitationView) GetState() InvitationState {
+	if x != nil {
+		return x.State
+	}
+	return InvitationState_INVITATION_STATE_UNSPECIFIED
+}
+
+func (x *InvitationView) GetInvitedBy() *Actor {
+	if x != nil {
+		return x.InvitedBy
+	}
+	return nil
+}
+
+func (x *InvitationView) GetInvitedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.InvitedAt
+	}
+	return nil
+}
+
+func (x *InvitationView) GetRedeemedBy() *Person {
+	if x != nil {
+		return x.RedeemedBy
+	}
+	return nil
+}
+
+func (x *InvitationView) GetRedeemedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RedeemedAt
+	}
+	return nil
+}
+
+func (x *InvitationView) GetSettledBy() *Actor {
+	if x != nil {
+		return x.SettledBy
+	}
+	return nil
+}
+
+func (x *InvitationView) GetSettledAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SettledAt
+	}
+	return nil
+}
+
+func (x *InvitationView) GetSubscriptionId() string {
+	if x != nil {
+		return x.SubscriptionId
+	}
+	return ""
+}
+
+func (x *InvitationView) GetWhere() string {
+	if x != nil {
+		return x.Where
+	}
+	return ""
+}
+
+// Asks what an invitation offers, before it is accepted. It is answered to the tenant's own people.
+type GetInvitation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What only a holder of the link can know: 32 bytes (pkg/invitation).
+	Proof         []byte `protobuf:"bytes,1,opt,name=proof,proto3" json:"proof,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetInvitation) Reset() {
+	*x = GetInvitation{}
+	mi := &file_lockbox_v1_query_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetInvitation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetInvitation) ProtoMessage() {}
+
+func (x *GetInvitation) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_query_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetInvitation.ProtoReflect.Descriptor instead.
+func (*GetInvitation) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *GetInvitation) GetProof() []byte {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
+}
+
 // Where a tenant's people sign in.
 type SignInView struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2017,7 +2317,7 @@ type SignInView struct {
 
 func (x *SignInView) Reset() {
 	*x = SignInView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[14]
+	mi := &file_lockbox_v1_query_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2029,7 +2329,7 @@ func (x *SignInView) String() string {
 func (*SignInView) ProtoMessage() {}
 
 func (x *SignInView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[14]
+	mi := &file_lockbox_v1_query_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2042,7 +2342,7 @@ func (x *SignInView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignInView.ProtoReflect.Descriptor instead.
 func (*SignInView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{14}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SignInView) GetIssuer() *TenantIssuer {
@@ -2096,7 +2396,7 @@ type PendingSignInChange struct {
 
 func (x *PendingSignInChange) Reset() {
 	*x = PendingSignInChange{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[15]
+	mi := &file_lockbox_v1_query_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2108,7 +2408,7 @@ func (x *PendingSignInChange) String() string {
 func (*PendingSignInChange) ProtoMessage() {}
 
 func (x *PendingSignInChange) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[15]
+	mi := &file_lockbox_v1_query_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2121,7 +2421,7 @@ func (x *PendingSignInChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PendingSignInChange.ProtoReflect.Descriptor instead.
 func (*PendingSignInChange) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{15}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *PendingSignInChange) GetChangeId() string {
@@ -2182,7 +2482,7 @@ type GetSignIn struct {
 
 func (x *GetSignIn) Reset() {
 	*x = GetSignIn{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[16]
+	mi := &file_lockbox_v1_query_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2194,7 +2494,7 @@ func (x *GetSignIn) String() string {
 func (*GetSignIn) ProtoMessage() {}
 
 func (x *GetSignIn) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[16]
+	mi := &file_lockbox_v1_query_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2207,7 +2507,7 @@ func (x *GetSignIn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSignIn.ProtoReflect.Descriptor instead.
 func (*GetSignIn) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{16}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{18}
 }
 
 // How the portal signs a tenant's people in.
@@ -2223,7 +2523,7 @@ type SignInOptions struct {
 
 func (x *SignInOptions) Reset() {
 	*x = SignInOptions{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[17]
+	mi := &file_lockbox_v1_query_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2235,7 +2535,7 @@ func (x *SignInOptions) String() string {
 func (*SignInOptions) ProtoMessage() {}
 
 func (x *SignInOptions) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[17]
+	mi := &file_lockbox_v1_query_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2248,7 +2548,7 @@ func (x *SignInOptions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignInOptions.ProtoReflect.Descriptor instead.
 func (*SignInOptions) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{17}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *SignInOptions) GetDisplayName() string {
@@ -2275,14 +2575,16 @@ type SubscriptionView struct {
 	// The roles on it.
 	Assignments []*AssignmentView `protobuf:"bytes,3,rep,name=assignments,proto3" json:"assignments,omitempty"`
 	// The version of its last event; for `seen_version` of a command.
-	Version       uint64 `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"`
+	Version uint64 `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"`
+	// The invitations to roles on it, newest first; those that are long over are left out.
+	Invitations   []*InvitationView `protobuf:"bytes,70,rep,name=invitations,proto3" json:"invitations,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SubscriptionView) Reset() {
 	*x = SubscriptionView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[18]
+	mi := &file_lockbox_v1_query_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2294,7 +2596,7 @@ func (x *SubscriptionView) String() string {
 func (*SubscriptionView) ProtoMessage() {}
 
 func (x *SubscriptionView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[18]
+	mi := &file_lockbox_v1_query_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2307,7 +2609,7 @@ func (x *SubscriptionView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscriptionView.ProtoReflect.Descriptor instead.
 func (*SubscriptionView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{18}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SubscriptionView) GetSubscriptionId() string {
@@ -2338,6 +2640,13 @@ func (x *SubscriptionView) GetVersion() uint64 {
 	return 0
 }
 
+func (x *SubscriptionView) GetInvitations() []*InvitationView {
+	if x != nil {
+		return x.Invitations
+	}
+	return nil
+}
+
 // A role assignment and whether it counts now.
 type AssignmentView struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2350,14 +2659,16 @@ type AssignmentView struct {
 	// When it stops counting by itself; absent if it does not count now, or counts until removed.
 	ActiveUntil *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=active_until,json=activeUntil,proto3" json:"active_until,omitempty"`
 	// The same as `reason`, as a code.
-	CodedReason   *Reason `protobuf:"bytes,5,opt,name=coded_reason,json=codedReason,proto3" json:"coded_reason,omitempty"`
+	CodedReason *Reason `protobuf:"bytes,5,opt,name=coded_reason,json=codedReason,proto3" json:"coded_reason,omitempty"`
+	// True if nothing that its holder did is recorded, not even a sign-in.
+	NeverSignedIn bool `protobuf:"varint,70,opt,name=never_signed_in,json=neverSignedIn,proto3" json:"never_signed_in,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AssignmentView) Reset() {
 	*x = AssignmentView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[19]
+	mi := &file_lockbox_v1_query_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2369,7 +2680,7 @@ func (x *AssignmentView) String() string {
 func (*AssignmentView) ProtoMessage() {}
 
 func (x *AssignmentView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[19]
+	mi := &file_lockbox_v1_query_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2382,7 +2693,7 @@ func (x *AssignmentView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignmentView.ProtoReflect.Descriptor instead.
 func (*AssignmentView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{19}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *AssignmentView) GetAssignment() *RoleAssignment {
@@ -2420,6 +2731,13 @@ func (x *AssignmentView) GetCodedReason() *Reason {
 	return nil
 }
 
+func (x *AssignmentView) GetNeverSignedIn() bool {
+	if x != nil {
+		return x.NeverSignedIn
+	}
+	return false
+}
+
 // Asks for one support ticket with its history.
 type GetTicket struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2431,7 +2749,7 @@ type GetTicket struct {
 
 func (x *GetTicket) Reset() {
 	*x = GetTicket{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[20]
+	mi := &file_lockbox_v1_query_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2443,7 +2761,7 @@ func (x *GetTicket) String() string {
 func (*GetTicket) ProtoMessage() {}
 
 func (x *GetTicket) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[20]
+	mi := &file_lockbox_v1_query_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2456,7 +2774,7 @@ func (x *GetTicket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTicket.ProtoReflect.Descriptor instead.
 func (*GetTicket) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{20}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetTicket) GetTicketId() string {
@@ -2477,7 +2795,7 @@ type ListTickets struct {
 
 func (x *ListTickets) Reset() {
 	*x = ListTickets{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[21]
+	mi := &file_lockbox_v1_query_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2489,7 +2807,7 @@ func (x *ListTickets) String() string {
 func (*ListTickets) ProtoMessage() {}
 
 func (x *ListTickets) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[21]
+	mi := &file_lockbox_v1_query_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2502,7 +2820,7 @@ func (x *ListTickets) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTickets.ProtoReflect.Descriptor instead.
 func (*ListTickets) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{21}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListTickets) GetLimit() uint32 {
@@ -2523,7 +2841,7 @@ type TicketList struct {
 
 func (x *TicketList) Reset() {
 	*x = TicketList{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[22]
+	mi := &file_lockbox_v1_query_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2535,7 +2853,7 @@ func (x *TicketList) String() string {
 func (*TicketList) ProtoMessage() {}
 
 func (x *TicketList) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[22]
+	mi := &file_lockbox_v1_query_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2548,7 +2866,7 @@ func (x *TicketList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TicketList.ProtoReflect.Descriptor instead.
 func (*TicketList) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{22}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *TicketList) GetTickets() []*TicketView {
@@ -2589,7 +2907,7 @@ type TicketView struct {
 
 func (x *TicketView) Reset() {
 	*x = TicketView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[23]
+	mi := &file_lockbox_v1_query_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2601,7 +2919,7 @@ func (x *TicketView) String() string {
 func (*TicketView) ProtoMessage() {}
 
 func (x *TicketView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[23]
+	mi := &file_lockbox_v1_query_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2614,7 +2932,7 @@ func (x *TicketView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TicketView.ProtoReflect.Descriptor instead.
 func (*TicketView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{23}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *TicketView) GetTicketId() string {
@@ -2705,7 +3023,7 @@ type PreviewApprovers struct {
 
 func (x *PreviewApprovers) Reset() {
 	*x = PreviewApprovers{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[24]
+	mi := &file_lockbox_v1_query_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2717,7 +3035,7 @@ func (x *PreviewApprovers) String() string {
 func (*PreviewApprovers) ProtoMessage() {}
 
 func (x *PreviewApprovers) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[24]
+	mi := &file_lockbox_v1_query_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2730,7 +3048,7 @@ func (x *PreviewApprovers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewApprovers.ProtoReflect.Descriptor instead.
 func (*PreviewApprovers) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{24}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *PreviewApprovers) GetSubscriptionId() string {
@@ -2751,13 +3069,15 @@ type ApproversPreview struct {
 	Excluded []*ExcludedAssignment `protobuf:"bytes,3,rep,name=excluded,proto3" json:"excluded,omitempty"`
 	// How many different people would have to approve.
 	RequiredApprovals uint32 `protobuf:"varint,4,opt,name=required_approvals,json=requiredApprovals,proto3" json:"required_approvals,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Those of the approvers of whom nothing is recorded, not even a sign-in: issuer and subject.
+	NeverSignedIn []*Person `protobuf:"bytes,70,rep,name=never_signed_in,json=neverSignedIn,proto3" json:"never_signed_in,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ApproversPreview) Reset() {
 	*x = ApproversPreview{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[25]
+	mi := &file_lockbox_v1_query_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2769,7 +3089,7 @@ func (x *ApproversPreview) String() string {
 func (*ApproversPreview) ProtoMessage() {}
 
 func (x *ApproversPreview) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[25]
+	mi := &file_lockbox_v1_query_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2782,7 +3102,7 @@ func (x *ApproversPreview) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproversPreview.ProtoReflect.Descriptor instead.
 func (*ApproversPreview) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{25}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ApproversPreview) GetBasis() ApproverBasis {
@@ -2813,6 +3133,13 @@ func (x *ApproversPreview) GetRequiredApprovals() uint32 {
 	return 0
 }
 
+func (x *ApproversPreview) GetNeverSignedIn() []*Person {
+	if x != nil {
+		return x.NeverSignedIn
+	}
+	return nil
+}
+
 // What happened to customers' data outside of any request (R44, R45). The customer's own people see what they were told.
 type ListDisclosures struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2824,7 +3151,7 @@ type ListDisclosures struct {
 
 func (x *ListDisclosures) Reset() {
 	*x = ListDisclosures{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[26]
+	mi := &file_lockbox_v1_query_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2836,7 +3163,7 @@ func (x *ListDisclosures) String() string {
 func (*ListDisclosures) ProtoMessage() {}
 
 func (x *ListDisclosures) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[26]
+	mi := &file_lockbox_v1_query_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2849,7 +3176,7 @@ func (x *ListDisclosures) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDisclosures.ProtoReflect.Descriptor instead.
 func (*ListDisclosures) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{26}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListDisclosures) GetLimit() uint32 {
@@ -2870,7 +3197,7 @@ type DisclosureList struct {
 
 func (x *DisclosureList) Reset() {
 	*x = DisclosureList{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[27]
+	mi := &file_lockbox_v1_query_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2882,7 +3209,7 @@ func (x *DisclosureList) String() string {
 func (*DisclosureList) ProtoMessage() {}
 
 func (x *DisclosureList) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[27]
+	mi := &file_lockbox_v1_query_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2895,7 +3222,7 @@ func (x *DisclosureList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisclosureList.ProtoReflect.Descriptor instead.
 func (*DisclosureList) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{27}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *DisclosureList) GetDisclosures() []*DisclosureView {
@@ -2932,7 +3259,7 @@ type DisclosureView struct {
 
 func (x *DisclosureView) Reset() {
 	*x = DisclosureView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[28]
+	mi := &file_lockbox_v1_query_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2944,7 +3271,7 @@ func (x *DisclosureView) String() string {
 func (*DisclosureView) ProtoMessage() {}
 
 func (x *DisclosureView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[28]
+	mi := &file_lockbox_v1_query_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2957,7 +3284,7 @@ func (x *DisclosureView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisclosureView.ProtoReflect.Descriptor instead.
 func (*DisclosureView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{28}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *DisclosureView) GetDisclosureId() string {
@@ -3044,7 +3371,7 @@ type DeliveryView struct {
 
 func (x *DeliveryView) Reset() {
 	*x = DeliveryView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[29]
+	mi := &file_lockbox_v1_query_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3056,7 +3383,7 @@ func (x *DeliveryView) String() string {
 func (*DeliveryView) ProtoMessage() {}
 
 func (x *DeliveryView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[29]
+	mi := &file_lockbox_v1_query_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3069,7 +3396,7 @@ func (x *DeliveryView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeliveryView.ProtoReflect.Descriptor instead.
 func (*DeliveryView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{29}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *DeliveryView) GetRecipient() string {
@@ -3123,7 +3450,7 @@ type GetSelf struct {
 
 func (x *GetSelf) Reset() {
 	*x = GetSelf{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[30]
+	mi := &file_lockbox_v1_query_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3135,7 +3462,7 @@ func (x *GetSelf) String() string {
 func (*GetSelf) ProtoMessage() {}
 
 func (x *GetSelf) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[30]
+	mi := &file_lockbox_v1_query_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3148,7 +3475,7 @@ func (x *GetSelf) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSelf.ProtoReflect.Descriptor instead.
 func (*GetSelf) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{30}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{32}
 }
 
 // Answers GetSelf.
@@ -3167,14 +3494,17 @@ type SelfView struct {
 	// How fresh a sign-in must be to decide; absent if the tenant does not demand any.
 	MaxAuthenticationAge *durationpb.Duration `protobuf:"bytes,6,opt,name=max_authentication_age,json=maxAuthenticationAge,proto3" json:"max_authentication_age,omitempty"`
 	// What the token's claims counted for (R13).
-	Claims        []*ClaimReading `protobuf:"bytes,60,rep,name=claims,proto3" json:"claims,omitempty"`
+	Claims []*ClaimReading `protobuf:"bytes,60,rep,name=claims,proto3" json:"claims,omitempty"`
+	// A subscription on which the caller holds a role, and on which their first sign-in is to be recorded (SignIn); empty if
+	// none is.
+	FirstSignIn   string `protobuf:"bytes,70,opt,name=first_sign_in,json=firstSignIn,proto3" json:"first_sign_in,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SelfView) Reset() {
 	*x = SelfView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[31]
+	mi := &file_lockbox_v1_query_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3186,7 +3516,7 @@ func (x *SelfView) String() string {
 func (*SelfView) ProtoMessage() {}
 
 func (x *SelfView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[31]
+	mi := &file_lockbox_v1_query_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3199,7 +3529,7 @@ func (x *SelfView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SelfView.ProtoReflect.Descriptor instead.
 func (*SelfView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{31}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *SelfView) GetActor() *Actor {
@@ -3251,6 +3581,13 @@ func (x *SelfView) GetClaims() []*ClaimReading {
 	return nil
 }
 
+func (x *SelfView) GetFirstSignIn() string {
+	if x != nil {
+		return x.FirstSignIn
+	}
+	return ""
+}
+
 // What one of a token's claims counted for.
 type ClaimReading struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3271,7 +3608,7 @@ type ClaimReading struct {
 
 func (x *ClaimReading) Reset() {
 	*x = ClaimReading{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[32]
+	mi := &file_lockbox_v1_query_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3283,7 +3620,7 @@ func (x *ClaimReading) String() string {
 func (*ClaimReading) ProtoMessage() {}
 
 func (x *ClaimReading) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[32]
+	mi := &file_lockbox_v1_query_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3296,7 +3633,7 @@ func (x *ClaimReading) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimReading.ProtoReflect.Descriptor instead.
 func (*ClaimReading) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{32}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ClaimReading) GetFact() string {
@@ -3347,7 +3684,7 @@ type HeldRole struct {
 
 func (x *HeldRole) Reset() {
 	*x = HeldRole{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[33]
+	mi := &file_lockbox_v1_query_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3359,7 +3696,7 @@ func (x *HeldRole) String() string {
 func (*HeldRole) ProtoMessage() {}
 
 func (x *HeldRole) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[33]
+	mi := &file_lockbox_v1_query_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3372,7 +3709,7 @@ func (x *HeldRole) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeldRole.ProtoReflect.Descriptor instead.
 func (*HeldRole) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{33}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *HeldRole) GetRole() Role {
@@ -3398,7 +3735,7 @@ type ListServices struct {
 
 func (x *ListServices) Reset() {
 	*x = ListServices{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[34]
+	mi := &file_lockbox_v1_query_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3410,7 +3747,7 @@ func (x *ListServices) String() string {
 func (*ListServices) ProtoMessage() {}
 
 func (x *ListServices) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[34]
+	mi := &file_lockbox_v1_query_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3423,7 +3760,7 @@ func (x *ListServices) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServices.ProtoReflect.Descriptor instead.
 func (*ListServices) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{34}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{36}
 }
 
 // Answers ListServices.
@@ -3439,7 +3776,7 @@ type ServiceList struct {
 
 func (x *ServiceList) Reset() {
 	*x = ServiceList{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[35]
+	mi := &file_lockbox_v1_query_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3451,7 +3788,7 @@ func (x *ServiceList) String() string {
 func (*ServiceList) ProtoMessage() {}
 
 func (x *ServiceList) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[35]
+	mi := &file_lockbox_v1_query_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3464,7 +3801,7 @@ func (x *ServiceList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceList.ProtoReflect.Descriptor instead.
 func (*ServiceList) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{35}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ServiceList) GetVersion() string {
@@ -3496,7 +3833,7 @@ type ServiceView struct {
 
 func (x *ServiceView) Reset() {
 	*x = ServiceView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[36]
+	mi := &file_lockbox_v1_query_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3508,7 +3845,7 @@ func (x *ServiceView) String() string {
 func (*ServiceView) ProtoMessage() {}
 
 func (x *ServiceView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[36]
+	mi := &file_lockbox_v1_query_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3521,7 +3858,7 @@ func (x *ServiceView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceView.ProtoReflect.Descriptor instead.
 func (*ServiceView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{36}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ServiceView) GetResourceType() string {
@@ -3557,7 +3894,7 @@ type GetReceipt struct {
 
 func (x *GetReceipt) Reset() {
 	*x = GetReceipt{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[37]
+	mi := &file_lockbox_v1_query_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3569,7 +3906,7 @@ func (x *GetReceipt) String() string {
 func (*GetReceipt) ProtoMessage() {}
 
 func (x *GetReceipt) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[37]
+	mi := &file_lockbox_v1_query_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3582,7 +3919,7 @@ func (x *GetReceipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReceipt.ProtoReflect.Descriptor instead.
 func (*GetReceipt) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{37}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *GetReceipt) GetRequestId() string {
@@ -3605,7 +3942,7 @@ type Receipt struct {
 
 func (x *Receipt) Reset() {
 	*x = Receipt{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[38]
+	mi := &file_lockbox_v1_query_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3617,7 +3954,7 @@ func (x *Receipt) String() string {
 func (*Receipt) ProtoMessage() {}
 
 func (x *Receipt) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[38]
+	mi := &file_lockbox_v1_query_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3630,7 +3967,7 @@ func (x *Receipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Receipt.ProtoReflect.Descriptor instead.
 func (*Receipt) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{38}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Receipt) GetFileName() string {
@@ -3652,7 +3989,7 @@ var File_lockbox_v1_query_proto protoreflect.FileDescriptor
 const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"\x16lockbox/v1/query.proto\x12\n" +
-	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x16lockbox/v1/event.proto\x1a\x17lockbox/v1/intent.proto\x1a\x17lockbox/v1/reason.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\"\xe4\x06\n" +
+	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x16lockbox/v1/event.proto\x1a\x17lockbox/v1/intent.proto\x1a\x17lockbox/v1/reason.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\"\xa8\a\n" +
 	"\x05Query\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\tR\x05token\x12!\n" +
@@ -3673,8 +4010,9 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\vget_sign_in\x18( \x01(\v2\x15.lockbox.v1.GetSignInH\x00R\tgetSignIn\x12H\n" +
 	"\x10list_disclosures\x18\" \x01(\v2\x1b.lockbox.v1.ListDisclosuresH\x00R\x0flistDisclosures\x129\n" +
 	"\vget_receipt\x18# \x01(\v2\x16.lockbox.v1.GetReceiptH\x00R\n" +
-	"getReceiptB\x05\n" +
-	"\x03ask\"\xe5\x05\n" +
+	"getReceipt\x12B\n" +
+	"\x0eget_invitation\x18F \x01(\v2\x19.lockbox.v1.GetInvitationH\x00R\rgetInvitationB\x05\n" +
+	"\x03ask\"\xa3\x06\n" +
 	"\n" +
 	"QueryReply\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12-\n" +
@@ -3690,7 +4028,10 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\bservices\x18\x1c \x01(\v2\x17.lockbox.v1.ServiceListH\x00R\bservices\x124\n" +
 	"\asign_in\x18( \x01(\v2\x19.lockbox.v1.SignInOptionsH\x00R\x06signIn\x12>\n" +
 	"\vdisclosures\x18\" \x01(\v2\x1a.lockbox.v1.DisclosureListH\x00R\vdisclosures\x12/\n" +
-	"\areceipt\x18# \x01(\v2\x13.lockbox.v1.ReceiptH\x00R\areceiptB\b\n" +
+	"\areceipt\x18# \x01(\v2\x13.lockbox.v1.ReceiptH\x00R\areceipt\x12<\n" +
+	"\n" +
+	"invitation\x18F \x01(\v2\x1a.lockbox.v1.InvitationViewH\x00R\n" +
+	"invitationB\b\n" +
 	"\x06answer\"\xce\x02\n" +
 	"\fListRequests\x125\n" +
 	"\bstatuses\x18\x01 \x03(\x0e2\x19.lockbox.v1.RequestStatusR\bstatuses\x12'\n" +
@@ -3711,7 +4052,7 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"GetRequest\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x01 \x01(\tR\trequestId\"\xa8\t\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\"\xe4\t\n" +
 	"\vRequestView\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x16\n" +
@@ -3746,7 +4087,8 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"deliveries\x18\x17 \x03(\v2\x18.lockbox.v1.DeliveryViewR\n" +
 	"deliveries\x12\x18\n" +
 	"\aallowed\x18\x18 \x03(\tR\aallowed\x12<\n" +
-	"\x10coded_end_reason\x18\x19 \x01(\v2\x12.lockbox.v1.ReasonR\x0ecodedEndReason\"\x87\x02\n" +
+	"\x10coded_end_reason\x18\x19 \x01(\v2\x12.lockbox.v1.ReasonR\x0ecodedEndReason\x12:\n" +
+	"\x0fnever_signed_in\x18F \x03(\v2\x12.lockbox.v1.PersonR\rneverSignedIn\"\x87\x02\n" +
 	"\bDecision\x12'\n" +
 	"\x05actor\x18\x01 \x01(\v2\x11.lockbox.v1.ActorR\x05actor\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1a\n" +
@@ -3804,7 +4146,7 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x05event\x18\b \x01(\v2\x11.lockbox.v1.EventR\x05event\x12/\n" +
 	"\trequester\x18( \x01(\v2\x11.lockbox.v1.ActorR\trequester\x124\n" +
 	"\x16requested_resource_ids\x18) \x03(\tR\x14requestedResourceIds\"\v\n" +
-	"\tGetTenant\"\xae\x04\n" +
+	"\tGetTenant\"\xec\x04\n" +
 	"\n" +
 	"TenantView\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12!\n" +
@@ -3821,7 +4163,30 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\asign_in\x18\v \x01(\v2\x16.lockbox.v1.SignInViewR\x06signIn\x12\x1f\n" +
 	"\vissuer_keys\x18< \x01(\rR\n" +
 	"issuerKeys\x125\n" +
-	"\x17issuer_keys_passed_over\x18= \x03(\tR\x14issuerKeysPassedOver\"\xc8\x01\n" +
+	"\x17issuer_keys_passed_over\x18= \x03(\tR\x14issuerKeysPassedOver\x12<\n" +
+	"\vinvitations\x18F \x03(\v2\x1a.lockbox.v1.InvitationViewR\vinvitations\"\x8a\x04\n" +
+	"\x0eInvitationView\x12:\n" +
+	"\n" +
+	"invitation\x18\x01 \x01(\v2\x1a.lockbox.v1.RoleInvitationR\n" +
+	"invitation\x121\n" +
+	"\x05state\x18\x02 \x01(\x0e2\x1b.lockbox.v1.InvitationStateR\x05state\x120\n" +
+	"\n" +
+	"invited_by\x18\x03 \x01(\v2\x11.lockbox.v1.ActorR\tinvitedBy\x129\n" +
+	"\n" +
+	"invited_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tinvitedAt\x123\n" +
+	"\vredeemed_by\x18\x05 \x01(\v2\x12.lockbox.v1.PersonR\n" +
+	"redeemedBy\x12;\n" +
+	"\vredeemed_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"redeemedAt\x120\n" +
+	"\n" +
+	"settled_by\x18\a \x01(\v2\x11.lockbox.v1.ActorR\tsettledBy\x129\n" +
+	"\n" +
+	"settled_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tsettledAt\x12'\n" +
+	"\x0fsubscription_id\x18\t \x01(\tR\x0esubscriptionId\x12\x14\n" +
+	"\x05where\x18\n" +
+	" \x01(\tR\x05where\"%\n" +
+	"\rGetInvitation\x12\x14\n" +
+	"\x05proof\x18\x01 \x01(\fR\x05proof\"\xc8\x01\n" +
 	"\n" +
 	"SignInView\x120\n" +
 	"\x06issuer\x18\x01 \x01(\v2\x18.lockbox.v1.TenantIssuerR\x06issuer\x120\n" +
@@ -3841,12 +4206,13 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\tGetSignIn\"f\n" +
 	"\rSignInOptions\x12!\n" +
 	"\fdisplay_name\x18\x01 \x01(\tR\vdisplayName\x122\n" +
-	"\aissuers\x18\x02 \x03(\v2\x18.lockbox.v1.TenantIssuerR\aissuers\"\xb6\x01\n" +
+	"\aissuers\x18\x02 \x03(\v2\x18.lockbox.v1.TenantIssuerR\aissuers\"\xf4\x01\n" +
 	"\x10SubscriptionView\x12'\n" +
 	"\x0fsubscription_id\x18\x01 \x01(\tR\x0esubscriptionId\x12!\n" +
 	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x12<\n" +
 	"\vassignments\x18\x03 \x03(\v2\x1a.lockbox.v1.AssignmentViewR\vassignments\x12\x18\n" +
-	"\aversion\x18\x04 \x01(\x04R\aversion\"\xf2\x01\n" +
+	"\aversion\x18\x04 \x01(\x04R\aversion\x12<\n" +
+	"\vinvitations\x18F \x03(\v2\x1a.lockbox.v1.InvitationViewR\vinvitations\"\x9a\x02\n" +
 	"\x0eAssignmentView\x12:\n" +
 	"\n" +
 	"assignment\x18\x01 \x01(\v2\x1a.lockbox.v1.RoleAssignmentR\n" +
@@ -3854,7 +4220,8 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x06active\x18\x02 \x01(\bR\x06active\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12=\n" +
 	"\factive_until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\vactiveUntil\x125\n" +
-	"\fcoded_reason\x18\x05 \x01(\v2\x12.lockbox.v1.ReasonR\vcodedReason\"(\n" +
+	"\fcoded_reason\x18\x05 \x01(\v2\x12.lockbox.v1.ReasonR\vcodedReason\x12&\n" +
+	"\x0fnever_signed_in\x18F \x01(\bR\rneverSignedIn\"(\n" +
 	"\tGetTicket\x12\x1b\n" +
 	"\tticket_id\x18\x01 \x01(\tR\bticketId\"#\n" +
 	"\vListTickets\x12\x14\n" +
@@ -3877,12 +4244,13 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	" \x03(\v2\x19.lockbox.v1.TimelineEntryR\ahistory\x12\x18\n" +
 	"\aversion\x18\v \x01(\x04R\aversion\";\n" +
 	"\x10PreviewApprovers\x12'\n" +
-	"\x0fsubscription_id\x18\x01 \x01(\tR\x0esubscriptionId\"\xe2\x01\n" +
+	"\x0fsubscription_id\x18\x01 \x01(\tR\x0esubscriptionId\"\x9e\x02\n" +
 	"\x10ApproversPreview\x12/\n" +
 	"\x05basis\x18\x01 \x01(\x0e2\x19.lockbox.v1.ApproverBasisR\x05basis\x122\n" +
 	"\tapprovers\x18\x02 \x03(\v2\x14.lockbox.v1.ApproverR\tapprovers\x12:\n" +
 	"\bexcluded\x18\x03 \x03(\v2\x1e.lockbox.v1.ExcludedAssignmentR\bexcluded\x12-\n" +
-	"\x12required_approvals\x18\x04 \x01(\rR\x11requiredApprovals\"'\n" +
+	"\x12required_approvals\x18\x04 \x01(\rR\x11requiredApprovals\x12:\n" +
+	"\x0fnever_signed_in\x18F \x03(\v2\x12.lockbox.v1.PersonR\rneverSignedIn\"'\n" +
 	"\x0fListDisclosures\x12\x14\n" +
 	"\x05limit\x18\x01 \x01(\rR\x05limit\"N\n" +
 	"\x0eDisclosureList\x12<\n" +
@@ -3906,7 +4274,7 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x04time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x18\n" +
 	"\afailure\x18\x05 \x01(\tR\afailure\x127\n" +
 	"\rcoded_failure\x18\x06 \x01(\v2\x12.lockbox.v1.ReasonR\fcodedFailure\"\t\n" +
-	"\aGetSelf\"\xc6\x02\n" +
+	"\aGetSelf\"\xea\x02\n" +
 	"\bSelfView\x12'\n" +
 	"\x05actor\x18\x01 \x01(\v2\x11.lockbox.v1.ActorR\x05actor\x12*\n" +
 	"\x05roles\x18\x02 \x03(\v2\x14.lockbox.v1.HeldRoleR\x05roles\x12\x16\n" +
@@ -3915,7 +4283,8 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"tenantName\x12)\n" +
 	"\x10default_language\x18\x05 \x01(\tR\x0fdefaultLanguage\x12O\n" +
 	"\x16max_authentication_age\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x14maxAuthenticationAge\x120\n" +
-	"\x06claims\x18< \x03(\v2\x18.lockbox.v1.ClaimReadingR\x06claims\"\x7f\n" +
+	"\x06claims\x18< \x03(\v2\x18.lockbox.v1.ClaimReadingR\x06claims\x12\"\n" +
+	"\rfirst_sign_in\x18F \x01(\tR\vfirstSignIn\"\x7f\n" +
 	"\fClaimReading\x12\x12\n" +
 	"\x04fact\x18\x01 \x01(\tR\x04fact\x12\x14\n" +
 	"\x05claim\x18\x02 \x01(\tR\x05claim\x12\x12\n" +
@@ -3957,7 +4326,16 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x15REQUEST_STATUS_DENIED\x10\f\x12\x1a\n" +
 	"\x16REQUEST_STATUS_EXPIRED\x10\r\x12\x1c\n" +
 	"\x18REQUEST_STATUS_WITHDRAWN\x10\x0e\x12\x19\n" +
-	"\x15REQUEST_STATUS_LAPSED\x10\x0fB;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
+	"\x15REQUEST_STATUS_LAPSED\x10\x0f*\x92\x02\n" +
+	"\x0fInvitationState\x12 \n" +
+	"\x1cINVITATION_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
+	"\x15INVITATION_STATE_OPEN\x10\x01\x12\x1d\n" +
+	"\x19INVITATION_STATE_REDEEMED\x10\x02\x12\x1e\n" +
+	"\x1aINVITATION_STATE_CONFIRMED\x10\x03\x12\x1e\n" +
+	"\x1aINVITATION_STATE_WITHDRAWN\x10\x04\x12 \n" +
+	"\x1cINVITATION_STATE_TURNED_DOWN\x10\x05\x12\x1c\n" +
+	"\x18INVITATION_STATE_EXPIRED\x10\x06\x12#\n" +
+	"\x1fINVITATION_STATE_ISSUER_CHANGED\x10\aB;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
 
 var (
 	file_lockbox_v1_query_proto_rawDescOnce sync.Once
@@ -3971,179 +4349,197 @@ func file_lockbox_v1_query_proto_rawDescGZIP() []byte {
 	return file_lockbox_v1_query_proto_rawDescData
 }
 
-var file_lockbox_v1_query_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_lockbox_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
+var file_lockbox_v1_query_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_lockbox_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
 var file_lockbox_v1_query_proto_goTypes = []any{
 	(RequestStatus)(0),            // 0: lockbox.v1.RequestStatus
-	(*Query)(nil),                 // 1: lockbox.v1.Query
-	(*QueryReply)(nil),            // 2: lockbox.v1.QueryReply
-	(*ListRequests)(nil),          // 3: lockbox.v1.ListRequests
-	(*RequestList)(nil),           // 4: lockbox.v1.RequestList
-	(*GetRequest)(nil),            // 5: lockbox.v1.GetRequest
-	(*RequestView)(nil),           // 6: lockbox.v1.RequestView
-	(*Decision)(nil),              // 7: lockbox.v1.Decision
-	(*Question)(nil),              // 8: lockbox.v1.Question
-	(*TimelineEntry)(nil),         // 9: lockbox.v1.TimelineEntry
-	(*ListActivity)(nil),          // 10: lockbox.v1.ListActivity
-	(*ActivityList)(nil),          // 11: lockbox.v1.ActivityList
-	(*Activity)(nil),              // 12: lockbox.v1.Activity
-	(*GetTenant)(nil),             // 13: lockbox.v1.GetTenant
-	(*TenantView)(nil),            // 14: lockbox.v1.TenantView
-	(*SignInView)(nil),            // 15: lockbox.v1.SignInView
-	(*PendingSignInChange)(nil),   // 16: lockbox.v1.PendingSignInChange
-	(*GetSignIn)(nil),             // 17: lockbox.v1.GetSignIn
-	(*SignInOptions)(nil),         // 18: lockbox.v1.SignInOptions
-	(*SubscriptionView)(nil),      // 19: lockbox.v1.SubscriptionView
-	(*AssignmentView)(nil),        // 20: lockbox.v1.AssignmentView
-	(*GetTicket)(nil),             // 21: lockbox.v1.GetTicket
-	(*ListTickets)(nil),           // 22: lockbox.v1.ListTickets
-	(*TicketList)(nil),            // 23: lockbox.v1.TicketList
-	(*TicketView)(nil),            // 24: lockbox.v1.TicketView
-	(*PreviewApprovers)(nil),      // 25: lockbox.v1.PreviewApprovers
-	(*ApproversPreview)(nil),      // 26: lockbox.v1.ApproversPreview
-	(*ListDisclosures)(nil),       // 27: lockbox.v1.ListDisclosures
-	(*DisclosureList)(nil),        // 28: lockbox.v1.DisclosureList
-	(*DisclosureView)(nil),        // 29: lockbox.v1.DisclosureView
-	(*DeliveryView)(nil),          // 30: lockbox.v1.DeliveryView
-	(*GetSelf)(nil),               // 31: lockbox.v1.GetSelf
-	(*SelfView)(nil),              // 32: lockbox.v1.SelfView
-	(*ClaimReading)(nil),          // 33: lockbox.v1.ClaimReading
-	(*HeldRole)(nil),              // 34: lockbox.v1.HeldRole
-	(*ListServices)(nil),          // 35: lockbox.v1.ListServices
-	(*ServiceList)(nil),           // 36: lockbox.v1.ServiceList
-	(*ServiceView)(nil),           // 37: lockbox.v1.ServiceView
-	(*GetReceipt)(nil),            // 38: lockbox.v1.GetReceipt
-	(*Receipt)(nil),               // 39: lockbox.v1.Receipt
-	(*Refusal)(nil),               // 40: lockbox.v1.Refusal
-	(*timestamppb.Timestamp)(nil), // 41: google.protobuf.Timestamp
-	(*AccessIntent)(nil),          // 42: lockbox.v1.AccessIntent
-	(*Actor)(nil),                 // 43: lockbox.v1.Actor
-	(*AccessEvaluated)(nil),       // 44: lockbox.v1.AccessEvaluated
-	(*CustomerNotified)(nil),      // 45: lockbox.v1.CustomerNotified
-	(*AccessGranted)(nil),         // 46: lockbox.v1.AccessGranted
-	(*Reason)(nil),                // 47: lockbox.v1.Reason
-	(*durationpb.Duration)(nil),   // 48: google.protobuf.Duration
-	(*Event)(nil),                 // 49: lockbox.v1.Event
-	(SupportPlan)(0),              // 50: lockbox.v1.SupportPlan
-	(*TenantSettings)(nil),        // 51: lockbox.v1.TenantSettings
-	(*TenantIssuer)(nil),          // 52: lockbox.v1.TenantIssuer
-	(SignInRoute)(0),              // 53: lockbox.v1.SignInRoute
-	(*SignInChange)(nil),          // 54: lockbox.v1.SignInChange
-	(*RoleAssignment)(nil),        // 55: lockbox.v1.RoleAssignment
-	(*Person)(nil),                // 56: lockbox.v1.Person
-	(ApproverBasis)(0),            // 57: lockbox.v1.ApproverBasis
-	(*Approver)(nil),              // 58: lockbox.v1.Approver
-	(*ExcludedAssignment)(nil),    // 59: lockbox.v1.ExcludedAssignment
-	(*Occurrence)(nil),            // 60: lockbox.v1.Occurrence
-	(Role)(0),                     // 61: lockbox.v1.Role
-	(ServiceStage)(0),             // 62: lockbox.v1.ServiceStage
+	(InvitationState)(0),          // 1: lockbox.v1.InvitationState
+	(*Query)(nil),                 // 2: lockbox.v1.Query
+	(*QueryReply)(nil),            // 3: lockbox.v1.QueryReply
+	(*ListRequests)(nil),          // 4: lockbox.v1.ListRequests
+	(*RequestList)(nil),           // 5: lockbox.v1.RequestList
+	(*GetRequest)(nil),            // 6: lockbox.v1.GetRequest
+	(*RequestView)(nil),           // 7: lockbox.v1.RequestView
+	(*Decision)(nil),              // 8: lockbox.v1.Decision
+	(*Question)(nil),              // 9: lockbox.v1.Question
+	(*TimelineEntry)(nil),         // 10: lockbox.v1.TimelineEntry
+	(*ListActivity)(nil),          // 11: lockbox.v1.ListActivity
+	(*ActivityList)(nil),          // 12: lockbox.v1.ActivityList
+	(*Activity)(nil),              // 13: lockbox.v1.Activity
+	(*GetTenant)(nil),             // 14: lockbox.v1.GetTenant
+	(*TenantView)(nil),            // 15: lockbox.v1.TenantView
+	(*InvitationView)(nil),        // 16: lockbox.v1.InvitationView
+	(*GetInvitation)(nil),         // 17: lockbox.v1.GetInvitation
+	(*SignInView)(nil),            // 18: lockbox.v1.SignInView
+	(*PendingSignInChange)(nil),   // 19: lockbox.v1.PendingSignInChange
+	(*GetSignIn)(nil),             // 20: lockbox.v1.GetSignIn
+	(*SignInOptions)(nil),         // 21: lockbox.v1.SignInOptions
+	(*SubscriptionView)(nil),      // 22: lockbox.v1.SubscriptionView
+	(*AssignmentView)(nil),        // 23: lockbox.v1.AssignmentView
+	(*GetTicket)(nil),             // 24: lockbox.v1.GetTicket
+	(*ListTickets)(nil),           // 25: lockbox.v1.ListTickets
+	(*TicketList)(nil),            // 26: lockbox.v1.TicketList
+	(*TicketView)(nil),            // 27: lockbox.v1.TicketView
+	(*PreviewApprovers)(nil),      // 28: lockbox.v1.PreviewApprovers
+	(*ApproversPreview)(nil),      // 29: lockbox.v1.ApproversPreview
+	(*ListDisclosures)(nil),       // 30: lockbox.v1.ListDisclosures
+	(*DisclosureList)(nil),        // 31: lockbox.v1.DisclosureList
+	(*DisclosureView)(nil),        // 32: lockbox.v1.DisclosureView
+	(*DeliveryView)(nil),          // 33: lockbox.v1.DeliveryView
+	(*GetSelf)(nil),               // 34: lockbox.v1.GetSelf
+	(*SelfView)(nil),              // 35: lockbox.v1.SelfView
+	(*ClaimReading)(nil),          // 36: lockbox.v1.ClaimReading
+	(*HeldRole)(nil),              // 37: lockbox.v1.HeldRole
+	(*ListServices)(nil),          // 38: lockbox.v1.ListServices
+	(*ServiceList)(nil),           // 39: lockbox.v1.ServiceList
+	(*ServiceView)(nil),           // 40: lockbox.v1.ServiceView
+	(*GetReceipt)(nil),            // 41: lockbox.v1.GetReceipt
+	(*Receipt)(nil),               // 42: lockbox.v1.Receipt
+	(*Refusal)(nil),               // 43: lockbox.v1.Refusal
+	(*timestamppb.Timestamp)(nil), // 44: google.protobuf.Timestamp
+	(*AccessIntent)(nil),          // 45: lockbox.v1.AccessIntent
+	(*Actor)(nil),                 // 46: lockbox.v1.Actor
+	(*AccessEvaluated)(nil),       // 47: lockbox.v1.AccessEvaluated
+	(*CustomerNotified)(nil),      // 48: lockbox.v1.CustomerNotified
+	(*AccessGranted)(nil),         // 49: lockbox.v1.AccessGranted
+	(*Reason)(nil),                // 50: lockbox.v1.Reason
+	(*Person)(nil),                // 51: lockbox.v1.Person
+	(*durationpb.Duration)(nil),   // 52: google.protobuf.Duration
+	(*Event)(nil),                 // 53: lockbox.v1.Event
+	(SupportPlan)(0),              // 54: lockbox.v1.SupportPlan
+	(*TenantSettings)(nil),        // 55: lockbox.v1.TenantSettings
+	(*RoleInvitation)(nil),        // 56: lockbox.v1.RoleInvitation
+	(*TenantIssuer)(nil),          // 57: lockbox.v1.TenantIssuer
+	(SignInRoute)(0),              // 58: lockbox.v1.SignInRoute
+	(*SignInChange)(nil),          // 59: lockbox.v1.SignInChange
+	(*RoleAssignment)(nil),        // 60: lockbox.v1.RoleAssignment
+	(ApproverBasis)(0),            // 61: lockbox.v1.ApproverBasis
+	(*Approver)(nil),              // 62: lockbox.v1.Approver
+	(*ExcludedAssignment)(nil),    // 63: lockbox.v1.ExcludedAssignment
+	(*Occurrence)(nil),            // 64: lockbox.v1.Occurrence
+	(Role)(0),                     // 65: lockbox.v1.Role
+	(ServiceStage)(0),             // 66: lockbox.v1.ServiceStage
 }
 var file_lockbox_v1_query_proto_depIdxs = []int32{
-	3,   // 0: lockbox.v1.Query.list_requests:type_name -> lockbox.v1.ListRequests
-	5,   // 1: lockbox.v1.Query.get_request:type_name -> lockbox.v1.GetRequest
-	10,  // 2: lockbox.v1.Query.list_activity:type_name -> lockbox.v1.ListActivity
-	13,  // 3: lockbox.v1.Query.get_tenant:type_name -> lockbox.v1.GetTenant
-	21,  // 4: lockbox.v1.Query.get_ticket:type_name -> lockbox.v1.GetTicket
-	22,  // 5: lockbox.v1.Query.list_tickets:type_name -> lockbox.v1.ListTickets
-	25,  // 6: lockbox.v1.Query.preview_approvers:type_name -> lockbox.v1.PreviewApprovers
-	31,  // 7: lockbox.v1.Query.get_self:type_name -> lockbox.v1.GetSelf
-	35,  // 8: lockbox.v1.Query.list_services:type_name -> lockbox.v1.ListServices
-	17,  // 9: lockbox.v1.Query.get_sign_in:type_name -> lockbox.v1.GetSignIn
-	27,  // 10: lockbox.v1.Query.list_disclosures:type_name -> lockbox.v1.ListDisclosures
-	38,  // 11: lockbox.v1.Query.get_receipt:type_name -> lockbox.v1.GetReceipt
-	40,  // 12: lockbox.v1.QueryReply.refusal:type_name -> lockbox.v1.Refusal
-	4,   // 13: lockbox.v1.QueryReply.requests:type_name -> lockbox.v1.RequestList
-	6,   // 14: lockbox.v1.QueryReply.request:type_name -> lockbox.v1.RequestView
-	11,  // 15: lockbox.v1.QueryReply.activity:type_name -> lockbox.v1.ActivityList
-	14,  // 16: lockbox.v1.QueryReply.tenant:type_name -> lockbox.v1.TenantView
-	24,  // 17: lockbox.v1.QueryReply.ticket:type_name -> lockbox.v1.TicketView
-	23,  // 18: lockbox.v1.QueryReply.tickets:type_name -> lockbox.v1.TicketList
-	26,  // 19: lockbox.v1.QueryReply.approvers:type_name -> lockbox.v1.ApproversPreview
-	32,  // 20: lockbox.v1.QueryReply.self:type_name -> lockbox.v1.SelfView
-	36,  // 21: lockbox.v1.QueryReply.services:type_name -> lockbox.v1.ServiceList
-	18,  // 22: lockbox.v1.QueryReply.sign_in:type_name -> lockbox.v1.SignInOptions
-	28,  // 23: lockbox.v1.QueryReply.disclosures:type_name -> lockbox.v1.DisclosureList
-	39,  // 24: lockbox.v1.QueryReply.receipt:type_name -> lockbox.v1.Receipt
-	0,   // 25: lockbox.v1.ListRequests.statuses:type_name -> lockbox.v1.RequestStatus
-	41,  // 26: lockbox.v1.ListRequests.waived_since:type_name -> google.protobuf.Timestamp
-	6,   // 27: lockbox.v1.RequestList.requests:type_name -> lockbox.v1.RequestView
-	0,   // 28: lockbox.v1.RequestView.status:type_name -> lockbox.v1.RequestStatus
-	42,  // 29: lockbox.v1.RequestView.intent:type_name -> lockbox.v1.AccessIntent
-	43,  // 30: lockbox.v1.RequestView.requester:type_name -> lockbox.v1.Actor
-	41,  // 31: lockbox.v1.RequestView.created_at:type_name -> google.protobuf.Timestamp
-	44,  // 32: lockbox.v1.RequestView.evaluation:type_name -> lockbox.v1.AccessEvaluated
-	45,  // 33: lockbox.v1.RequestView.lockbox:type_name -> lockbox.v1.CustomerNotified
-	7,   // 34: lockbox.v1.RequestView.internal_decisions:type_name -> lockbox.v1.Decision
-	7,   // 35: lockbox.v1.RequestView.customer_decisions:type_name -> lockbox.v1.Decision
-	8,   // 36: lockbox.v1.RequestView.questions:type_name -> lockbox.v1.Question
-	46,  // 37: lockbox.v1.RequestView.grant:type_name -> lockbox.v1.AccessGranted
-	41,  // 38: lockbox.v1.RequestView.ended_at:type_name -> google.protobuf.Timestamp
-	9,   // 39: lockbox.v1.RequestView.timeline:type_name -> lockbox.v1.TimelineEntry
-	41,  // 40: lockbox.v1.RequestView.internal_answer_by:type_name -> google.protobuf.Timestamp
-	30,  // 41: lockbox.v1.RequestView.deliveries:type_name -> lockbox.v1.DeliveryView
-	47,  // 42: lockbox.v1.RequestView.coded_end_reason:type_name -> lockbox.v1.Reason
-	43,  // 43: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
-	41,  // 44: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
-	48,  // 45: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
-	43,  // 46: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
-	41,  // 47: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
-	43,  // 48: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
-	41,  // 49: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
-	41,  // 50: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
-	43,  // 51: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
-	41,  // 52: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
-	41,  // 53: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
-	12,  // 54: lockbox.v1.ActivityList.activities:type_name -> lockbox.v1.Activity
-	9,   // 55: lockbox.v1.Activity.entry:type_name -> lockbox.v1.TimelineEntry
-	49,  // 56: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
-	43,  // 57: lockbox.v1.Activity.requester:type_name -> lockbox.v1.Actor
-	50,  // 58: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
-	51,  // 59: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
-	20,  // 60: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
-	19,  // 61: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
-	15,  // 62: lockbox.v1.TenantView.sign_in:type_name -> lockbox.v1.SignInView
-	52,  // 63: lockbox.v1.SignInView.issuer:type_name -> lockbox.v1.TenantIssuer
-	52,  // 64: lockbox.v1.SignInView.former:type_name -> lockbox.v1.TenantIssuer
-	16,  // 65: lockbox.v1.SignInView.pending:type_name -> lockbox.v1.PendingSignInChange
-	53,  // 66: lockbox.v1.PendingSignInChange.route:type_name -> lockbox.v1.SignInRoute
-	54,  // 67: lockbox.v1.PendingSignInChange.change:type_name -> lockbox.v1.SignInChange
-	43,  // 68: lockbox.v1.PendingSignInChange.proposed_by:type_name -> lockbox.v1.Actor
-	41,  // 69: lockbox.v1.PendingSignInChange.proposed_at:type_name -> google.protobuf.Timestamp
-	43,  // 70: lockbox.v1.PendingSignInChange.confirmed_by:type_name -> lockbox.v1.Actor
-	41,  // 71: lockbox.v1.PendingSignInChange.due_at:type_name -> google.protobuf.Timestamp
-	52,  // 72: lockbox.v1.SignInOptions.issuers:type_name -> lockbox.v1.TenantIssuer
-	20,  // 73: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
-	55,  // 74: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
-	41,  // 75: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
-	47,  // 76: lockbox.v1.AssignmentView.coded_reason:type_name -> lockbox.v1.Reason
-	24,  // 77: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
-	56,  // 78: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
-	41,  // 79: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
-	43,  // 80: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
-	9,   // 81: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
-	57,  // 82: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
-	58,  // 83: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
-	59,  // 84: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
-	29,  // 85: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
-	60,  // 86: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
-	41,  // 87: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
-	41,  // 88: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
-	43,  // 89: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
-	41,  // 90: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
-	41,  // 91: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
-	47,  // 92: lockbox.v1.DeliveryView.coded_failure:type_name -> lockbox.v1.Reason
-	43,  // 93: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
-	34,  // 94: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
-	48,  // 95: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
-	33,  // 96: lockbox.v1.SelfView.claims:type_name -> lockbox.v1.ClaimReading
-	61,  // 97: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
-	37,  // 98: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
-	62,  // 99: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
-	100, // [100:100] is the sub-list for method output_type
-	100, // [100:100] is the sub-list for method input_type
-	100, // [100:100] is the sub-list for extension type_name
-	100, // [100:100] is the sub-list for extension extendee
-	0,   // [0:100] is the sub-list for field type_name
+	4,   // 0: lockbox.v1.Query.list_requests:type_name -> lockbox.v1.ListRequests
+	6,   // 1: lockbox.v1.Query.get_request:type_name -> lockbox.v1.GetRequest
+	11,  // 2: lockbox.v1.Query.list_activity:type_name -> lockbox.v1.ListActivity
+	14,  // 3: lockbox.v1.Query.get_tenant:type_name -> lockbox.v1.GetTenant
+	24,  // 4: lockbox.v1.Query.get_ticket:type_name -> lockbox.v1.GetTicket
+	25,  // 5: lockbox.v1.Query.list_tickets:type_name -> lockbox.v1.ListTickets
+	28,  // 6: lockbox.v1.Query.preview_approvers:type_name -> lockbox.v1.PreviewApprovers
+	34,  // 7: lockbox.v1.Query.get_self:type_name -> lockbox.v1.GetSelf
+	38,  // 8: lockbox.v1.Query.list_services:type_name -> lockbox.v1.ListServices
+	20,  // 9: lockbox.v1.Query.get_sign_in:type_name -> lockbox.v1.GetSignIn
+	30,  // 10: lockbox.v1.Query.list_disclosures:type_name -> lockbox.v1.ListDisclosures
+	41,  // 11: lockbox.v1.Query.get_receipt:type_name -> lockbox.v1.GetReceipt
+	17,  // 12: lockbox.v1.Query.get_invitation:type_name -> lockbox.v1.GetInvitation
+	43,  // 13: lockbox.v1.QueryReply.refusal:type_name -> lockbox.v1.Refusal
+	5,   // 14: lockbox.v1.QueryReply.requests:type_name -> lockbox.v1.RequestList
+	7,   // 15: lockbox.v1.QueryReply.request:type_name -> lockbox.v1.RequestView
+	12,  // 16: lockbox.v1.QueryReply.activity:type_name -> lockbox.v1.ActivityList
+	15,  // 17: lockbox.v1.QueryReply.tenant:type_name -> lockbox.v1.TenantView
+	27,  // 18: lockbox.v1.QueryReply.ticket:type_name -> lockbox.v1.TicketView
+	26,  // 19: lockbox.v1.QueryReply.tickets:type_name -> lockbox.v1.TicketList
+	29,  // 20: lockbox.v1.QueryReply.approvers:type_name -> lockbox.v1.ApproversPreview
+	35,  // 21: lockbox.v1.QueryReply.self:type_name -> lockbox.v1.SelfView
+	39,  // 22: lockbox.v1.QueryReply.services:type_name -> lockbox.v1.ServiceList
+	21,  // 23: lockbox.v1.QueryReply.sign_in:type_name -> lockbox.v1.SignInOptions
+	31,  // 24: lockbox.v1.QueryReply.disclosures:type_name -> lockbox.v1.DisclosureList
+	42,  // 25: lockbox.v1.QueryReply.receipt:type_name -> lockbox.v1.Receipt
+	16,  // 26: lockbox.v1.QueryReply.invitation:type_name -> lockbox.v1.InvitationView
+	0,   // 27: lockbox.v1.ListRequests.statuses:type_name -> lockbox.v1.RequestStatus
+	44,  // 28: lockbox.v1.ListRequests.waived_since:type_name -> google.protobuf.Timestamp
+	7,   // 29: lockbox.v1.RequestList.requests:type_name -> lockbox.v1.RequestView
+	0,   // 30: lockbox.v1.RequestView.status:type_name -> lockbox.v1.RequestStatus
+	45,  // 31: lockbox.v1.RequestView.intent:type_name -> lockbox.v1.AccessIntent
+	46,  // 32: lockbox.v1.RequestView.requester:type_name -> lockbox.v1.Actor
+	44,  // 33: lockbox.v1.RequestView.created_at:type_name -> google.protobuf.Timestamp
+	47,  // 34: lockbox.v1.RequestView.evaluation:type_name -> lockbox.v1.AccessEvaluated
+	48,  // 35: lockbox.v1.RequestView.lockbox:type_name -> lockbox.v1.CustomerNotified
+	8,   // 36: lockbox.v1.RequestView.internal_decisions:type_name -> lockbox.v1.Decision
+	8,   // 37: lockbox.v1.RequestView.customer_decisions:type_name -> lockbox.v1.Decision
+	9,   // 38: lockbox.v1.RequestView.questions:type_name -> lockbox.v1.Question
+	49,  // 39: lockbox.v1.RequestView.grant:type_name -> lockbox.v1.AccessGranted
+	44,  // 40: lockbox.v1.RequestView.ended_at:type_name -> google.protobuf.Timestamp
+	10,  // 41: lockbox.v1.RequestView.timeline:type_name -> lockbox.v1.TimelineEntry
+	44,  // 42: lockbox.v1.RequestView.internal_answer_by:type_name -> google.protobuf.Timestamp
+	33,  // 43: lockbox.v1.RequestView.deliveries:type_name -> lockbox.v1.DeliveryView
+	50,  // 44: lockbox.v1.RequestView.coded_end_reason:type_name -> lockbox.v1.Reason
+	51,  // 45: lockbox.v1.RequestView.never_signed_in:type_name -> lockbox.v1.Person
+	46,  // 46: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
+	44,  // 47: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
+	52,  // 48: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
+	46,  // 49: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
+	44,  // 50: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
+	46,  // 51: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
+	44,  // 52: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
+	44,  // 53: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
+	46,  // 54: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
+	44,  // 55: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
+	44,  // 56: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
+	13,  // 57: lockbox.v1.ActivityList.activities:type_name -> lockbox.v1.Activity
+	10,  // 58: lockbox.v1.Activity.entry:type_name -> lockbox.v1.TimelineEntry
+	53,  // 59: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
+	46,  // 60: lockbox.v1.Activity.requester:type_name -> lockbox.v1.Actor
+	54,  // 61: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
+	55,  // 62: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
+	23,  // 63: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
+	22,  // 64: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
+	18,  // 65: lockbox.v1.TenantView.sign_in:type_name -> lockbox.v1.SignInView
+	16,  // 66: lockbox.v1.TenantView.invitations:type_name -> lockbox.v1.InvitationView
+	56,  // 67: lockbox.v1.InvitationView.invitation:type_name -> lockbox.v1.RoleInvitation
+	1,   // 68: lockbox.v1.InvitationView.state:type_name -> lockbox.v1.InvitationState
+	46,  // 69: lockbox.v1.InvitationView.invited_by:type_name -> lockbox.v1.Actor
+	44,  // 70: lockbox.v1.InvitationView.invited_at:type_name -> google.protobuf.Timestamp
+	51,  // 71: lockbox.v1.InvitationView.redeemed_by:type_name -> lockbox.v1.Person
+	44,  // 72: lockbox.v1.InvitationView.redeemed_at:type_name -> google.protobuf.Timestamp
+	46,  // 73: lockbox.v1.InvitationView.settled_by:type_name -> lockbox.v1.Actor
+	44,  // 74: lockbox.v1.InvitationView.settled_at:type_name -> google.protobuf.Timestamp
+	57,  // 75: lockbox.v1.SignInView.issuer:type_name -> lockbox.v1.TenantIssuer
+	57,  // 76: lockbox.v1.SignInView.former:type_name -> lockbox.v1.TenantIssuer
+	19,  // 77: lockbox.v1.SignInView.pending:type_name -> lockbox.v1.PendingSignInChange
+	58,  // 78: lockbox.v1.PendingSignInChange.route:type_name -> lockbox.v1.SignInRoute
+	59,  // 79: lockbox.v1.PendingSignInChange.change:type_name -> lockbox.v1.SignInChange
+	46,  // 80: lockbox.v1.PendingSignInChange.proposed_by:type_name -> lockbox.v1.Actor
+	44,  // 81: lockbox.v1.PendingSignInChange.proposed_at:type_name -> google.protobuf.Timestamp
+	46,  // 82: lockbox.v1.PendingSignInChange.confirmed_by:type_name -> lockbox.v1.Actor
+	44,  // 83: lockbox.v1.PendingSignInChange.due_at:type_name -> google.protobuf.Timestamp
+	57,  // 84: lockbox.v1.SignInOptions.issuers:type_name -> lockbox.v1.TenantIssuer
+	23,  // 85: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
+	16,  // 86: lockbox.v1.SubscriptionView.invitations:type_name -> lockbox.v1.InvitationView
+	60,  // 87: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
+	44,  // 88: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
+	50,  // 89: lockbox.v1.AssignmentView.coded_reason:type_name -> lockbox.v1.Reason
+	27,  // 90: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
+	51,  // 91: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
+	44,  // 92: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
+	46,  // 93: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
+	10,  // 94: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
+	61,  // 95: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
+	62,  // 96: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
+	63,  // 97: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
+	51,  // 98: lockbox.v1.ApproversPreview.never_signed_in:type_name -> lockbox.v1.Person
+	32,  // 99: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
+	64,  // 100: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
+	44,  // 101: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
+	44,  // 102: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
+	46,  // 103: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
+	44,  // 104: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
+	44,  // 105: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
+	50,  // 106: lockbox.v1.DeliveryView.coded_failure:type_name -> lockbox.v1.Reason
+	46,  // 107: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
+	37,  // 108: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
+	52,  // 109: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
+	36,  // 110: lockbox.v1.SelfView.claims:type_name -> lockbox.v1.ClaimReading
+	65,  // 111: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
+	40,  // 112: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
+	66,  // 113: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
+	114, // [114:114] is the sub-list for method output_type
+	114, // [114:114] is the sub-list for method input_type
+	114, // [114:114] is the sub-list for extension type_name
+	114, // [114:114] is the sub-list for extension extendee
+	0,   // [0:114] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_query_proto_init() }
@@ -4171,6 +4567,7 @@ func file_lockbox_v1_query_proto_init() {
 		(*Query_GetSignIn)(nil),
 		(*Query_ListDisclosures)(nil),
 		(*Query_GetReceipt)(nil),
+		(*Query_GetInvitation)(nil),
 	}
 	file_lockbox_v1_query_proto_msgTypes[1].OneofWrappers = []any{
 		(*QueryReply_Requests)(nil),
@@ -4185,14 +4582,15 @@ func file_lockbox_v1_query_proto_init() {
 		(*QueryReply_SignIn)(nil),
 		(*QueryReply_Disclosures)(nil),
 		(*QueryReply_Receipt)(nil),
+		(*QueryReply_Invitation)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lockbox_v1_query_proto_rawDesc), len(file_lockbox_v1_query_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   39,
+			NumEnums:      2,
+			NumMessages:   41,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
