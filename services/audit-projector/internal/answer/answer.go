@@ -186,7 +186,7 @@ func (v *viewer) ask(ctx context.Context, q *lockboxv1.Query, reply *lockboxv1.Q
 		reply.Answer = &lockboxv1.QueryReply_Activity{Activity: list}
 		return err
 	case *lockboxv1.Query_GetTenant_:
-		t, err := v.getTenant()
+		t, err := v.getTenant(ctx)
 		reply.Answer = &lockboxv1.QueryReply_Tenant{Tenant: t}
 		return err
 	case *lockboxv1.Query_GetTicket:
@@ -198,11 +198,11 @@ func (v *viewer) ask(ctx context.Context, q *lockboxv1.Query, reply *lockboxv1.Q
 		reply.Answer = &lockboxv1.QueryReply_Tickets{Tickets: list}
 		return err
 	case *lockboxv1.Query_PreviewApprovers:
-		p, err := v.previewApprovers(ask.PreviewApprovers.GetSubscriptionId())
+		p, err := v.previewApprovers(ctx, ask.PreviewApprovers.GetSubscriptionId())
 		reply.Answer = &lockboxv1.QueryReply_Approvers{Approvers: p}
 		return err
 	case *lockboxv1.Query_GetSelf:
-		self, err := v.getSelf()
+		self, err := v.getSelf(ctx)
 		reply.Answer = &lockboxv1.QueryReply_Self{Self: self}
 		return err
 	case *lockboxv1.Query_ListServices:
@@ -212,6 +212,10 @@ func (v *viewer) ask(ctx context.Context, q *lockboxv1.Query, reply *lockboxv1.Q
 	case *lockboxv1.Query_GetReceipt:
 		r, err := v.getReceipt(ctx, ask.GetReceipt.GetRequestId())
 		reply.Answer = &lockboxv1.QueryReply_Receipt{Receipt: r}
+		return err
+	case *lockboxv1.Query_GetInvitation:
+		i, err := v.getInvitation(ask.GetInvitation.GetProof())
+		reply.Answer = &lockboxv1.QueryReply_Invitation{Invitation: i}
 		return err
 	case *lockboxv1.Query_ListDisclosures:
 		list, err := v.listDisclosures(ctx, ask.ListDisclosures.GetLimit())
