@@ -9,9 +9,11 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/config"
 	"github.com/openlockbox/lockbox/pkg/identity/oidcclient"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/service"
@@ -40,7 +42,10 @@ type Config struct {
 	// URL is the portal's public base URL: https, or http on localhost; no path.
 	URL string `yaml:"url"`
 	// Provider is the provider's name.
-	Provider      string            `yaml:"provider"`
+	Provider string `yaml:"provider"`
+	// ClientKeyFile holds the RSA key with which the portal proves itself to issuers that want no secret
+	// (`private_key_jwt`), PEM; empty: it cannot. Its public part is served at /.well-known/jwks.json.
+	ClientKeyFile config.SecretFile `yaml:"client_key_file"`
 	Organisations organisation.List `yaml:"organisations"`
 }
 
@@ -54,6 +59,9 @@ func (c Config) Check() error {
 		return refusal.Invalid("url", "configuration", "%q must be https, or http on this machine, without a path", c.URL)
 	case c.Provider == "":
 		return refusal.Invalid("provider", "configuration", "is required: the provider's name")
+	}
+	if c.ClientKeyFile == "" && slices.ContainsFunc(c.Organisations, func(o Organisation) bool { return o.PrivateKeyJWT }) {
+		return refusal.Invalid("client_key_file", "configuration", "is required: an organisation's issuer wants it")
 	}
 	return c.Organisations.Check()
 }
@@ -107,6 +115,22 @@ func Serve(ctx context.Context, rt *service.Connected, c Config, listener net.Li
 	return nil
 }
 
+// clientKey reads the portal's own key; nil if there is none.
+func clientKey(file config.SecretFile) (*oidcclient.Key, error) {
+	if file == "" {
+		return nil, nil //nolint:nilnil // issuers that want one are not offered
+	}
+	text, err := file.Read()
+	if err != nil {
+		return nil, fmt.Errorf("client_key_file: %w", err)
+	}
+	key, err := oidcclient.ParseKey([]byte(text))
+	if err != nil {
+		return nil, fmt.Errorf("client_key_file: %s %w", file, err)
+	}
+	return key, nil
+}
+
 func newHandler(rt *service.Connected, c Config) (http.Handler, error) {
 	say, err := words.Load()
 	if err != nil {
@@ -117,11 +141,19 @@ func newHandler(rt *service.Connected, c Config) (http.Handler, error) {
 		Secure: c.URL[:5] == "https", Now: rt.Now, Log: rt.Log, Counters: rt.Counters,
 	}
 	s.Registered = &organisation.Registered{Now: rt.Now,
+		Self: func(ctx context.Context, token string) (*lockboxv1.SelfView, error) {
+			reply, err := s.Caller.Ask(ctx, token, &lockboxv1.Query{Ask: &lockboxv1.Query_GetSelf{GetSelf: &lockboxv1.GetSelf{}}})
+			return reply.GetSelf(), err
+		},
 		Ask: func(ctx context.Context, tenant string) (*lockboxv1.SignInOptions, error) {
 			reply, err := s.Caller.Ask(ctx, "", &lockboxv1.Query{Tenant: tenant,
 				Ask: &lockboxv1.Query_GetSignIn{GetSignIn: &lockboxv1.GetSignIn{}}})
 			return reply.GetSignIn(), err
 		}}
+	if s.Key, err = clientKey(c.ClientKeyFile); err != nil {
+		return nil, err
+	}
+	s.Registered.HasKey = s.Key != nil
 	if err := s.Prepare(); err != nil {
 		return nil, err
 	}

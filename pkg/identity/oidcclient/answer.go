@@ -52,7 +52,11 @@ func (i *Issuer) Finish(ctx context.Context, redirect string, a Attempt, answer 
 	}
 	oauth := i.OAuth()
 	oauth.RedirectURL = redirect
-	tokens, err := oauth.Exchange(i.Context(ctx), answer.Get("code"), oauth2.VerifierOption(a.Verifier))
+	proof, err := i.proof()
+	if err != nil {
+		return Person{}, err
+	}
+	tokens, err := oauth.Exchange(i.Context(ctx), answer.Get("code"), append(proof, oauth2.VerifierOption(a.Verifier))...)
 	if err != nil {
 		return Person{}, i.Failed(ctx, err)
 	}

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
+	"github.com/go-jose/go-jose/v4"
 	"github.com/openlockbox/lockbox/pkg/identity"
 	"github.com/openlockbox/lockbox/pkg/identity/jwks"
 	"github.com/openlockbox/lockbox/pkg/refusal"
@@ -40,6 +41,8 @@ type Client struct {
 	ID     string
 	// Secret is empty for a public client.
 	Secret string
+	// Key proves the client instead of a secret, in Finish; nil: none.
+	Key *Key
 	// Offline asks for a refresh token, where the issuer offers one (OpenID Connect Core 1.0 §11).
 	Offline bool
 	// RootCAs are the certificate authorities accepted for the issuer's server; nil: the system's.
@@ -58,7 +61,8 @@ type Issuer struct {
 	oauth       oauth2.Config
 	http        *http.Client
 	ids         *identity.Reader
-	namesItself bool // in every answer (RFC 9207 §3)
+	algorithm   jose.SignatureAlgorithm // of the proof by Key
+	namesItself bool                    // in every answer (RFC 9207 §3)
 }
 
 // Discover reads the issuer's discovery document. It returns INVALID if the issuer cannot be used for sign-in,
@@ -85,13 +89,14 @@ func (c Client) Discover(ctx context.Context) (*Issuer, error) {
 		Keys        string   `json:"jwks_uri"`
 		EndSession  string   `json:"end_session_endpoint"`
 		Secrets     []string `json:"token_endpoint_auth_methods_supported"`
+		Proofs      []string `json:"token_endpoint_auth_signing_alg_values_supported"`
 		Scopes      []string `json:"scopes_supported"`
 		NamesItself bool     `json:"authorization_response_iss_parameter_supported"`
 	}
 	if err := p.Claims(&more); err != nil {
 		return nil, i.unavailable(ctx, err)
 	}
-	i.namesItself = more.NamesItself
+	i.namesItself, i.algorithm = more.NamesItself, algorithm(more.Proofs)
 	i.oauth = oauth2.Config{ClientID: c.ID, ClientSecret: c.Secret, Endpoint: p.Endpoint(),
 		Scopes: []string{oidc.ScopeOpenID, "profile", "email"}}
 	if c.Offline && slices.Contains(more.Scopes, oidc.ScopeOfflineAccess) {

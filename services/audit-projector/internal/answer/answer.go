@@ -103,6 +103,9 @@ func (a *Answerer) answer(ctx context.Context, subject string, data []byte) (rep
 			return nil, err
 		}
 	}
+	if err := a.ownTenant(q); err != nil {
+		return nil, err
+	}
 	// First without a snapshot, of which there are few: this may wait for a tenant's keys.
 	if err := a.verify(q); err != nil {
 		return nil, err

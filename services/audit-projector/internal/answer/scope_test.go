@@ -249,6 +249,9 @@ func TestAcrossTenants(t *testing.T) {
 		t.Errorf("%d activities of %d", len(got), len(p.story.Entries))
 	}
 	for name, q := range p.questions("") {
+		if name == "self" {
+			continue // see TestATokenFindsItsTenant
+		}
 		if got := p.query("grace", q).GetRefusal(); got.GetCode() != invalid || got.GetField() != "tenant" {
 			t.Errorf("%s, by the customer: %v", name, got)
 		}

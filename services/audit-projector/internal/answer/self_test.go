@@ -56,6 +56,27 @@ func TestPeopleLearnWhoTheyAre(t *testing.T) {
 	}
 }
 
+// Whoever asks who they are need not know their tenant, unless their token is good for two (I9).
+func TestATokenFindsItsTenant(t *testing.T) {
+	c := newCast(t)
+	for who, tenant := range map[string]string{"grace": bank, "hana": health} {
+		if v := c.query(who, getSelf("")).GetSelf(); v.GetTenant() != tenant || v.GetActor().GetPerson().GetSubject() != who {
+			t.Errorf("%s: %v", who, v)
+		}
+	}
+	if reply := c.query("grace", &lockboxv1.Query{Ask: &lockboxv1.Query_GetTenant_{
+		GetTenant_: &lockboxv1.GetTenant{}}}); reply.GetRefusal().GetField() != "tenant" {
+		t.Errorf("only who they are: %v", reply)
+	}
+	c.story.Create("harbour", "Of the same issuer", c.issuer.TenantIssuer(bank), c.actor("grace"))
+	if reply := c.query("grace", getSelf("")); reply.GetRefusal().GetField() != "tenant" {
+		t.Errorf("good for two: %v", reply)
+	}
+	if v := c.query("grace", getSelf(bank)).GetSelf(); v.GetTenant() != bank {
+		t.Errorf("good for two, and one is named: %v", v)
+	}
+}
+
 // R20, R21, R22: only what counts at this moment.
 func TestTheRolesThatCountNow(t *testing.T) {
 	want := map[string]string{

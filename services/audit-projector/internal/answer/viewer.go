@@ -88,26 +88,56 @@ func (a *Answerer) caller(
 func (a *Answerer) elsewhere(
 	customers map[string]*projection.Customer, q *lockboxv1.Query, untrusted error, now time.Time,
 ) error {
+	switch others := a.tenantsOf(customers, q.GetToken(), now); {
+	case len(others) == 0:
+		return untrusted
+	case q.GetTenant() == "":
+		return refusal.Invalid("tenant", "I9", "is required: only the provider's people ask across tenants")
+	}
+	return notFound()
+}
+
+// ownTenant fills in the tenant of somebody who asks who they are, so that programs need not know it beforehand. A token
+// that is valid for two tenants, or for the provider too, is left as it is.
+func (a *Answerer) ownTenant(q *lockboxv1.Query) error {
+	if q.GetTenant() != "" || q.GetGetSelf() == nil {
+		return nil
+	}
+	customers, err := a.Store.Customers()
+	if err != nil {
+		return err
+	}
+	now := a.Now()
+	if _, err := a.Verifier.VerifyAny(q.GetToken(), nil, now); err == nil {
+		return nil
+	}
+	if own := a.tenantsOf(customers, q.GetToken(), now); len(own) == 1 {
+		q.Tenant = own[0]
+	}
+	return nil
+}
+
+// tenantsOf returns the tenants whose issuers vouch for a token.
+func (a *Answerer) tenantsOf(customers map[string]*projection.Customer, token string, now time.Time) (own []string) {
 	const attempts = 8 // tenants that share an issuer and differ by audience
-	issuer := claimedIssuer(q.GetToken())
-	var others []string
+	issuer := claimedIssuer(token)
+	if issuer == "" {
+		return nil
+	}
+	var candidates []string
 	for name, c := range customers {
-		if issuer != "" && name != q.GetTenant() && slices.ContainsFunc(c.Tenant.Issuers(),
+		if slices.ContainsFunc(c.Tenant.Issuers(),
 			func(i *lockboxv1.TenantIssuer) bool { return i.GetUrl() == issuer }) {
-			others = append(others, name)
+			candidates = append(candidates, name)
 		}
 	}
-	slices.Sort(others)
-	for _, name := range others[:min(attempts, len(others))] {
-		if _, err := a.Verifier.VerifyAny(q.GetToken(), customers[name].Tenant.Issuers(), now); err != nil {
-			continue
+	slices.Sort(candidates)
+	for _, name := range candidates[:min(attempts, len(candidates))] {
+		if _, err := a.Verifier.VerifyAny(token, customers[name].Tenant.Issuers(), now); err == nil {
+			own = append(own, name)
 		}
-		if q.GetTenant() == "" {
-			return refusal.Invalid("tenant", "I9", "is required: only the provider's people ask across tenants")
-		}
-		return notFound()
 	}
-	return untrusted
+	return own
 }
 
 // claimedIssuer returns a token's unverified issuer, which is used only to find the keys for verification.

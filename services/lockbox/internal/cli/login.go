@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -49,7 +50,8 @@ Many organisations know only exact addresses to come back to. Register http://12
 with --callback-port.
 
 In the demo, the running Lockbox says where to sign in: its provider's people without --tenant, a customer's with it. Otherwise
-name your organisation's issuer, and the client id that Lockbox has there. With --profile you can be several people.
+name your organisation's issuer, and the client id that Lockbox has there; a profile remembers both, and --ca-file. With
+--profile you can be several people.
 
 Where your organisation still knows you, it may not ask you again. --max-age 0 has it ask, for a command that was refused
 because you signed in too long ago (R25).
@@ -71,19 +73,31 @@ lockbox help sign-in says more.`,
 			if maxAge < 0 {
 				return usage(c, "--max-age is 0 or more")
 			}
-			at, err := a.signInAt(c, first(issuer, a.Getenv("LOCKBOX_ISSUER")), first(id, a.Getenv("LOCKBOX_CLIENT_ID")))
+			store, profile, err := a.profileNamed()
 			if err != nil {
 				return err
+			}
+			kept, err := store.Load(profile)
+			if err != nil {
+				kept = signin.Saved{} // it is replaced
+			}
+			at, err := a.signInAt(c, first(issuer, a.Getenv("LOCKBOX_ISSUER")), first(id, a.Getenv("LOCKBOX_CLIENT_ID")), kept)
+			if err != nil {
+				return err
+			}
+			if authorities == "" && at.Issuer == kept.Issuer {
+				authorities = kept.CAFile
+			}
+			if authorities != "" {
+				if authorities, err = filepath.Abs(authorities); err != nil {
+					return usage(c, "--ca-file: %w", err)
+				}
 			}
 			if anew {
 				at.MaxAge = &maxAge
 			}
 			if at.RootCAs, err = jwks.Roots(authorities); err != nil {
 				return usage(c, "--ca-file: %w", err)
-			}
-			store, profile, err := a.profileNamed()
-			if err != nil {
-				return err
 			}
 			if at.Port, err = a.callbackPort(c, port); err != nil {
 				return err
@@ -100,8 +114,8 @@ lockbox help sign-in says more.`,
 			if err != nil {
 				return err
 			}
-			if err := store.Save(profile, signin.Saved{Issuer: at.Issuer, ClientID: at.ID, Token: who.Token,
-				Refresh: who.Refresh}); err != nil {
+			if err := store.Save(profile, signin.Saved{Issuer: at.Issuer, ClientID: at.ID, CAFile: authorities,
+				Token: who.Token, Refresh: who.Refresh}); err != nil {
 				return err
 			}
 			return a.signedIn(store, profile, who.Token)
@@ -171,15 +185,18 @@ func (a *app) logoutCommand() *cobra.Command {
 	}
 }
 
-// signInAt returns a client for the named issuer, or for that of the running demo. The tenant is taken from the flag
-// only: LOCKBOX_TENANT is the customer that an engineer works for.
-func (a *app) signInAt(c *cobra.Command, issuer, id string) (signin.Client, error) {
+// signInAt returns a client for the named issuer, for that of the running demo, or for the one at which the profile
+// signed in before. The tenant is taken from the flag only: LOCKBOX_TENANT is the customer that an engineer works for.
+func (a *app) signInAt(c *cobra.Command, issuer, id string, kept signin.Saved) (signin.Client, error) {
 	at := signin.Client{Issuer: issuer, ID: first(id, devissuer.ClientID), Now: a.Now}
 	if issuer != "" {
 		return at, nil
 	}
 	info, err := a.running()
 	switch {
+	case kept.Issuer != "" && (err != nil || info.Demo == nil):
+		at.Issuer, at.ID = kept.Issuer, first(id, kept.ClientID, at.ID)
+		return at, nil
 	case err != nil:
 		return at, err
 	case info.Demo == nil:

@@ -250,11 +250,22 @@ func (l *lockbox) reaches(id string, want request.Status) request.State {
 	return l.until(id, want.String(), func(s request.State) bool { return s.Status == want })
 }
 
+// reachesOf is reaches for a request of another tenant.
+func (l *lockbox) reachesOf(tenant, id string, want request.Status) request.State {
+	l.Helper()
+	return l.untilOf(tenant, id, want.String(), func(s request.State) bool { return s.Status == want })
+}
+
 func (l *lockbox) until(id, what string, done func(request.State) bool) request.State {
+	l.Helper()
+	return l.untilOf(bank, id, what, done)
+}
+
+func (l *lockbox) untilOf(tenant, id, what string, done func(request.State) bool) request.State {
 	l.Helper()
 	deadline := time.Now().Add(patience)
 	for {
-		entries, err := l.watch.LoadAtLeader(l.Context(), aggregate.Request(bank, id))
+		entries, err := l.watch.LoadAtLeader(l.Context(), aggregate.Request(tenant, id))
 		must(l, err)
 		var s request.State
 		for _, e := range entries {

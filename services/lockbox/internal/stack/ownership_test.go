@@ -17,7 +17,6 @@ import (
 	"github.com/openlockbox/lockbox/services/lockbox/demo"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 

@@ -25,7 +25,6 @@ import (
 	"github.com/openlockbox/lockbox/services/verifier"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
-	"google.golang.org/protobuf/proto"
 )
 
 // strayMessage is a message that is stored where an event belongs.

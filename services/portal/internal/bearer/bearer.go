@@ -28,7 +28,9 @@ const rule = "bad input"
 type Desk struct {
 	Caller        site.Caller
 	Organisations organisation.List
-	Words         *words.Words
+	// Registered are customers that are not configured; nil: there are none.
+	Registered *organisation.Registered
+	Words      *words.Words
 	// URL is the portal's public base URL, without a trailing slash. Links are built from it, never from the client's
 	// Host header.
 	URL      string
@@ -40,7 +42,7 @@ type Desk struct {
 // NewDesk takes from the site what calls may use.
 func NewDesk(s *site.Site, url string) *Desk {
 	return &Desk{
-		Caller: s.Caller, Organisations: s.Organisations, Words: s.Words, URL: url, Secure: s.Secure, Log: s.Log,
+		Caller: s.Caller, Organisations: s.Organisations, Registered: s.Registered, Words: s.Words, URL: url, Secure: s.Secure, Log: s.Log,
 		Counters: s.Counters,
 	}
 }
@@ -122,6 +124,9 @@ func (c *Call) authenticate() error {
 	}
 	issuer, subject, audiences := claimed(token)
 	if c.Organisation = c.Organisations.OfToken(issuer, audiences); c.Organisation == nil {
+		c.Organisation = c.Registered.OfToken(c.Context(), token)
+	}
+	if c.Organisation == nil {
 		return refusal.Unauthenticated("Authorization", rule,
 			"the token is not of one issuer and audience that are known here")
 	}

@@ -1,16 +1,20 @@
 package bearer_test
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/bearer"
 	"github.com/openlockbox/lockbox/services/portal/internal/bearer/bearertest"
+	"github.com/openlockbox/lockbox/services/portal/internal/organisation"
 	"github.com/openlockbox/lockbox/services/portal/internal/session"
 	"github.com/openlockbox/lockbox/services/portal/internal/site"
 	"github.com/openlockbox/lockbox/services/portal/internal/site/sitetest"
@@ -31,6 +35,10 @@ func serve(t *testing.T, b *sitetest.Backend, fields bearer.Fields) http.Handler
 	t.Helper()
 	s := sitetest.New(t, b, nil)
 	s.Sessions, s.Secure = noSessions{t}, true
+	return beside(s, fields)
+}
+
+func beside(s *site.Site, fields bearer.Fields) http.Handler {
 	a := &bearer.API{
 		Desk: bearer.NewDesk(s, "https://lockbox.example"), Fold: true,
 		Problem: func(c *bearer.Call, status int, r *lockboxv1.Refusal) {
@@ -47,8 +55,7 @@ func serve(t *testing.T, b *sitetest.Backend, fields bearer.Fields) http.Handler
 		},
 	}
 	return bearer.Beside(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_,
-			_ = io.WriteString(w, "a page")
+		_, _ = io.WriteString(w, "a page")
 	}), a)
 }
 
@@ -87,6 +94,41 @@ func TestATokenSaysWhomToAsk(t *testing.T) {
 				t.Errorf("asked: %v", b.Asked)
 			}
 		})
+	}
+}
+
+// A customer that is not configured calls the APIs too: the services say whose its token is, once in a while (R65).
+func TestR65ACustomerThatIsNotConfiguredCalls(t *testing.T) {
+	b := &sitetest.Backend{}
+	s := sitetest.New(t, b, nil)
+	now, asked := time.Now(), 0
+	s.Now = func() time.Time { return now }
+	tenants := map[string]string{bearertest.Token("https://login.harbour.example", "lockbox"): "harbour"}
+	s.Registered = &organisation.Registered{Now: s.Now,
+		Self: func(_ context.Context, token string) (*lockboxv1.SelfView, error) {
+			asked++
+			if tenants[token] == "" {
+				return nil, refusal.Unauthenticated("token", "R13", "not trusted")
+			}
+			return &lockboxv1.SelfView{Tenant: tenants[token]}, nil
+		}}
+	h := beside(s, nil)
+	for token := range tenants {
+		for range 3 {
+			if w := bearertest.Call(h, "GET", "/things/1", token, ""); w.Code != http.StatusOK {
+				t.Fatalf("%d %s", w.Code, w.Body)
+			}
+		}
+	}
+	if len(b.Asked) != 3 || b.Asked[2].GetTenant() != "harbour" || asked != 1 {
+		t.Errorf("asked %d times whose it is, and %v", asked, b.Asked)
+	}
+	now = now.Add(time.Hour)
+	clear(tenants)
+	for _, token := range []string{bearertest.Token("https://login.harbour.example", "lockbox"), "a.b.c"} {
+		if w := bearertest.Call(h, "GET", "/things/1", token, ""); w.Code != http.StatusUnauthorized {
+			t.Errorf("nobody's: %d %s", w.Code, w.Body)
+		}
 	}
 }
 

@@ -24,6 +24,8 @@ type Organisation struct {
 	// because commands and queries carry the ID token.
 	ClientID         string            `yaml:"client_id"`
 	ClientSecretFile config.SecretFile `yaml:"client_secret_file"`
+	// PrivateKeyJWT says that the portal proves itself with its own key instead of a secret (RFC 7523).
+	PrivateKeyJWT bool `yaml:"private_key_jwt"`
 	// CAFile holds the certificate authorities accepted for the issuer's server (PEM); empty: the system's.
 	CAFile string `yaml:"ca_file"`
 	// Domains of its people's e-mail addresses, by which the sign-in page finds the organisation.
@@ -80,6 +82,11 @@ func (l List) Check() error {
 // OfTenant returns a tenant's organisation, for an empty name the provider; nil if there is none.
 func (l List) OfTenant(tenant string) *Organisation {
 	return l.find(func(o Organisation) bool { return o.Tenant == tenant })
+}
+
+// At returns the organisation with an issuer; nil if there is none.
+func (l List) At(issuer string) *Organisation {
+	return l.find(func(o Organisation) bool { return o.Issuer == issuer })
 }
 
 // OfEmail returns the organisation for the domain of an e-mail address; nil if there is none.

@@ -21,6 +21,8 @@ import (
 type Session struct {
 	// Tenant of the organisation that the person signed in with; empty for the provider.
 	Tenant string `json:"tenant,omitempty"`
+	// Issuer that they signed in at; empty in sessions that began before it was kept.
+	Issuer string `json:"issuer,omitempty"`
 	// Token is the ID token, which every command and query carries.
 	Token string `json:"token"`
 	// Subject is the person's identifier at their organisation's issuer.

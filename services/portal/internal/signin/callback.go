@@ -30,8 +30,10 @@ func (in *signin) back(v *site.Visit) error {
 	answer := v.R.URL.Query()
 	a, known := in.take(v, answer.Get("state"))
 	whose := in.Of(v.R.Context(), a.Tenant)
-	if !known || whose == nil || owner(organisation.List{*whose}, a.To) == nil ||
-		a.Issuer != "" && a.Issuer != whose.Issuer {
+	if whose != nil && a.Issuer != "" && a.Issuer != whose.Issuer {
+		whose = in.Offered(v.R.Context(), a.Tenant).At(a.Issuer)
+	}
+	if !known || whose == nil || owner(organisation.List{*whose}, a.To) == nil {
 		return in.failed(v, attempt{}, errUnknown)
 	}
 	at, err := in.at(v.R.Context(), whose)
@@ -65,7 +67,7 @@ func same(a attempt, who oidcclient.Person) error {
 }
 
 func of(whose *organisation.Organisation, who oidcclient.Person) session.Session {
-	s := session.Session{Tenant: whose.Tenant, Token: who.Token, Subject: who.Subject, Name: who.Name,
+	s := session.Session{Tenant: whose.Tenant, Issuer: whose.Issuer, Token: who.Token, Subject: who.Subject, Name: who.Name,
 		Expires: who.Expires}
 	if prose.CheckLine("name", s.Name, 1, maxName) != nil {
 		s.Name = s.Subject

@@ -2,6 +2,8 @@ package signin_test
 
 import (
 	"net/http"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -47,4 +49,38 @@ func TestR65ANewCustomerSignsInWithoutConfiguration(t *testing.T) {
 	if p := c.get(c.choose(leaving, "otto")); p.status == http.StatusSeeOther || c.session() != nil {
 		t.Errorf("%d %s", p.status, p.location)
 	}
+}
+
+// While a customer moves from one issuer to another, people sign in at whichever has their account, and are asked again
+// at the same one; whoever chose one does not come back from the other (R65).
+func TestR65BothIssuersAreOfferedWhileBothAreAccepted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.backend.Commands = map[string]func(*lockboxv1.Command) (*lockboxv1.CommandReply, error){
+		"sign_in": func(*lockboxv1.Command) (*lockboxv1.CommandReply, error) { return &lockboxv1.CommandReply{}, nil },
+	}
+	at := func(tenant string) *lockboxv1.TenantIssuer {
+		return &lockboxv1.TenantIssuer{Url: w.issuers.TenantIssuer(tenant).GetUrl(), ClientId: devissuer.ClientID}
+	}
+	w.registered = map[string]*lockboxv1.SignInOptions{
+		"harbour": {DisplayName: "Harbour Freight", Issuers: []*lockboxv1.TenantIssuer{at("sakura"), at("meadowbank")}},
+	}
+	for _, c := range []struct{ tenant, persona string }{{"sakura", "hana"}, {"meadowbank", "otto"}} {
+		b := w.browser(t)
+		choice := b.follow(b.get("/signin?to=/t/harbour/asks"))
+		shows(t, "the choice", choice, http.StatusOK, "both are accepted")
+		leaving := b.get(link(t, choice, regexp.MustCompile(`<a href="([^"]*`+c.tenant+`[^"]*)">`)))
+		shows(t, c.persona, b.follow(b.get(b.choose(leaving, c.persona))), http.StatusOK, "Harbour Freight")
+		again := b.get("/signin?again=1&to=/t/harbour/asks")
+		if to := link(t, again, mainLink); !strings.HasPrefix(to, at(c.tenant).GetUrl()) {
+			t.Errorf("%s is asked again at %s", c.persona, to)
+		}
+	}
+	// A customer whose former issuer is in the portal's configuration, and whose new one in its own events.
+	w.registered["meadowbank"] = &lockboxv1.SignInOptions{DisplayName: "Meadow Bank",
+		Issuers: []*lockboxv1.TenantIssuer{at("sakura")}}
+	b := w.browser(t)
+	shows(t, "configured and registered", b.get("/signin?to=/t/meadowbank"), http.StatusOK, at("sakura").GetUrl())
+	shows(t, "an issuer that is none of theirs", b.get("/signin?to=/t/meadowbank&issuer=https://evil.example"),
+		http.StatusOK, "both are accepted")
 }

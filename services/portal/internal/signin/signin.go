@@ -33,6 +33,8 @@ const (
 	// callbackPath is the redirect URI's path.
 	callbackPath = "/callback"
 	signOutPath  = "/signout"
+	// keysPath is where issuers get the portal's public keys (RFC 7517).
+	keysPath = "/.well-known/jwks.json"
 )
 
 // recordTimeout limits how long whoever signed in waits until that is recorded.
@@ -55,7 +57,13 @@ type signin struct {
 	callback string
 
 	mu      sync.Mutex
-	foreign map[[2]string]*issuer // of what tenants registered, keyed by issuer and client
+	foreign map[foreign]*issuer // of what tenants registered
+}
+
+// foreign is how a tenant registered the portal.
+type foreign struct {
+	issuer, client string
+	key            bool
 }
 
 // Mount serves the pages that need no session. url is the portal's public base URL.
@@ -75,6 +83,9 @@ func Mount(mux *http.ServeMux, s *site.Site, keeper Keeper, url string) error {
 				return fmt.Errorf("portal: %s: %w", o.Name, err)
 			}
 		}
+		if o.PrivateKeyJWT {
+			client.Key = s.Key
+		}
 		in.issuers[o.Tenant] = &issuer{client: client}
 	}
 	mux.HandleFunc("GET /{$}", s.Open(in.home))
@@ -83,6 +94,12 @@ func Mount(mux *http.ServeMux, s *site.Site, keeper Keeper, url string) error {
 	mux.HandleFunc("GET "+callbackPath, s.Open(in.back))
 	mux.HandleFunc("GET "+signOutPath, s.Open(in.gone))
 	mux.HandleFunc("POST "+signOutPath, s.Open(in.out))
+	if s.Key != nil {
+		mux.HandleFunc("GET "+keysPath, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/jwk-set+json")
+			_, _ = w.Write(s.Key.Public()) // the client may have disconnected
+		})
+	}
 	return nil
 }
 
@@ -94,7 +111,7 @@ func (in *signin) at(ctx context.Context, whose *organisation.Organisation) (*oi
 	if !whose.Foreign {
 		return in.issuers[whose.Tenant].open(ctx)
 	}
-	key := [2]string{whose.Issuer, whose.ClientID}
+	key := foreign{whose.Issuer, whose.ClientID, whose.PrivateKeyJWT}
 	in.mu.Lock()
 	i := in.foreign[key]
 	if i == nil {
@@ -104,9 +121,12 @@ func (in *signin) at(ctx context.Context, whose *organisation.Organisation) (*oi
 			return nil, err
 		}
 		if in.foreign == nil || len(in.foreign) >= mostForeign {
-			in.foreign = map[[2]string]*issuer{}
+			in.foreign = map[foreign]*issuer{}
 		}
 		i = &issuer{client: oidcclient.Client{Issuer: whose.Issuer, ID: whose.ClientID, Now: in.Now, Transport: through}}
+		if whose.PrivateKeyJWT {
+			i.client.Key = in.Key
+		}
 		in.foreign[key] = i
 	}
 	in.mu.Unlock()
@@ -126,11 +146,7 @@ func (in *signin) owner(v *site.Visit, to string) *organisation.Organisation {
 	if !is {
 		return nil
 	}
-	whose := in.Registered.OfTenant(v.R.Context(), below[:end])
-	if whose == nil || owner(organisation.List{*whose}, to) == nil {
-		return nil
-	}
-	return whose
+	return owner(in.Registered.OfTenant(v.R.Context(), below[:end]), to)
 }
 
 // record says that somebody of a customer signed in: it ends what the provider may do for customers that nobody can
@@ -165,12 +181,50 @@ func (in *signin) ask(v *site.Visit) error {
 		if whose == nil || whose.Tenant != v.Session.Tenant {
 			to = v.Path()
 		}
-		return in.leave(v, v.Organisation, attempt{To: to, Subject: v.Session.Subject}, nil)
+		return in.leave(v, in.signedInAt(v), attempt{To: to, Subject: v.Session.Subject}, nil)
 	}
 	if whose == nil {
 		return in.form(v, http.StatusOK, form{})
 	}
-	return in.leave(v, whose, attempt{To: to}, nil)
+	return in.onward(v, whose, to, nil)
+}
+
+// signedInAt returns the visitor's organisation with the issuer of their session.
+func (in *signin) signedInAt(v *site.Visit) *organisation.Organisation {
+	if v.Organisation.Issuer != v.Session.Issuer && v.Session.Issuer != "" {
+		if whose := in.Offered(v.R.Context(), v.Session.Tenant).At(v.Session.Issuer); whose != nil {
+			return whose
+		}
+	}
+	return v.Organisation
+}
+
+// issuerParameter names the issuer that a visitor chose.
+const issuerParameter = "issuer"
+
+// choice is the data of the page on which somebody says at which of their organisation's issuers they sign in.
+type choice struct {
+	*organisation.Organisation
+	Offered []offered
+}
+
+type offered struct{ Issuer, Address string }
+
+// onward leads to an organisation's issuer, or asks at which one if several are accepted.
+func (in *signin) onward(v *site.Visit, whose *organisation.Organisation, to string, ask url.Values) error {
+	all := in.Offered(v.R.Context(), whose.Tenant)
+	if chosen := all.At(v.R.URL.Query().Get(issuerParameter)); chosen != nil {
+		return in.leave(v, chosen, attempt{To: to}, ask)
+	}
+	if len(all) < 2 {
+		return in.leave(v, whose, attempt{To: to}, ask)
+	}
+	page := choice{Organisation: whose}
+	for _, o := range all {
+		page.Offered = append(page.Offered, offered{o.Issuer,
+			site.SignInPath + "?" + url.Values{"to": {to}, issuerParameter: {o.Issuer}}.Encode()})
+	}
+	return in.show(v, "choose", http.StatusOK, "signin.choose.title", "", page)
 }
 
 // asked handles the form that ask shows.
@@ -185,7 +239,7 @@ func (in *signin) asked(v *site.Visit) error {
 		f.Wrong = "signin.email-unknown"
 		return in.form(v, http.StatusBadRequest, f)
 	}
-	return in.leave(v, whose, attempt{To: whose.Base()}, url.Values{"login_hint": {f.Email}})
+	return in.onward(v, whose, whose.Base(), url.Values{"login_hint": {f.Email}})
 }
 
 // form asks for an e-mail address; Wrong is the ID of the error message for the one entered.
@@ -239,14 +293,18 @@ func (in *signin) leave(v *site.Visit, whose *organisation.Organisation, a attem
 // out signs out.
 func (in *signin) out(v *site.Visit) error {
 	left := farewell{Organisation: v.Organisation}
+	var signedIn *organisation.Organisation
+	if v.Session != nil {
+		signedIn = in.signedInAt(v)
+	}
 	if err := v.Sessions.End(v.W, v.R); err != nil {
 		return err
 	}
 	v.Session, v.Organisation = nil, nil
-	if left.Organisation != nil {
+	if signedIn != nil {
 		soon, cancel := context.WithTimeout(v.R.Context(), farewellTimeout)
 		defer cancel()
-		if at, err := in.at(soon, left.Organisation); err == nil && at.EndSession != "" {
+		if at, err := in.at(soon, signedIn); err == nil && at.EndSession != "" {
 			left.There = at.EndSession + "?" + url.Values{"client_id": {at.ID}}.Encode()
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/identity/oidcclient"
 	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -38,7 +39,9 @@ type Site struct {
 	Organisations organisation.List
 	// Registered are those that are not configured; nil: there are none.
 	Registered *organisation.Registered
-	Words      *words.Words
+	// Key is the portal's own at issuers that want one; nil: it has none.
+	Key   *oidcclient.Key
+	Words *words.Words
 	// Provider is the provider's name.
 	Provider string
 	// Secure says that browsers reach the portal by https.
@@ -56,7 +59,25 @@ func (s *Site) Of(ctx context.Context, tenant string) *organisation.Organisation
 	if o := s.Organisations.OfTenant(tenant); o != nil {
 		return o
 	}
-	return s.Registered.OfTenant(ctx, tenant)
+	if list := s.Registered.OfTenant(ctx, tenant); len(list) > 0 {
+		return &list[0]
+	}
+	return nil
+}
+
+// Offered returns a tenant's organisation once for each issuer at which its people can sign in now: several while a
+// customer moves from one to another (R65). What is configured goes first.
+func (s *Site) Offered(ctx context.Context, tenant string) organisation.List {
+	var all organisation.List
+	if o := s.Organisations.OfTenant(tenant); o != nil {
+		all = append(all, *o)
+	}
+	for _, o := range s.Registered.OfTenant(ctx, tenant) {
+		if all.At(o.Issuer) == nil {
+			all = append(all, o)
+		}
+	}
+	return all
 }
 
 // Prepare parses the site's own pages. It must be called once, before the first visit.

@@ -1,8 +1,11 @@
 package signin
 
 import (
+	"encoding/pem"
 	"net/http"
+	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -76,5 +79,26 @@ func TestR65AKeptSignInIsRenewedAndIsNoFreshOne(t *testing.T) {
 	}
 	if form := p.asked[len(p.asked)-1]; form.Get("grant_type") != "refresh_token" || form.Get("refresh_token") != "first" {
 		t.Errorf("asked %v", form)
+	}
+}
+
+// The authorities that a sign-in was made with are used when it is renewed.
+func TestR65AKeptSignInIsRenewedWithItsAuthorities(t *testing.T) {
+	p := play(t)
+	server := httptest.NewTLSServer(http.NotFoundHandler())
+	t.Cleanup(server.Close)
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	must(t, os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600))
+	begun := time.Now()
+	token, err := p.Token("erin", begun)
+	must(t, err)
+	of := Profile{Store: Store{t.TempDir()}, Name: DefaultProfile,
+		Now: func() time.Time { return begun.Add(devissuer.Lifetime) }}
+	for authorities, want := range map[string]string{"": "authority that is not known", file: "404",
+		file + ".gone": "no such file"} {
+		must(t, of.Save(DefaultProfile, Saved{Issuer: server.URL, ClientID: "lockbox", CAFile: authorities, Token: token,
+			Refresh: "first"}))
+		_, err := of.Token(t.Context())
+		wants(t, "authorities "+authorities, err, unavailable, want)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/identity/jwks"
 	"github.com/openlockbox/lockbox/pkg/identity/oidcclient"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -38,7 +39,9 @@ func CheckProfile(name string) error {
 type Saved struct {
 	Issuer   string `json:"issuer"`
 	ClientID string `json:"client_id"`
-	Token    string `json:"token"`
+	// CAFile holds the certificate authorities accepted for the issuer's server, an absolute path; empty: the system's.
+	CAFile string `json:"ca_file,omitempty"`
+	Token  string `json:"token"`
 	// Refresh gets another token when this one has expired; empty if the issuer gave none.
 	Refresh string `json:"refresh_token,omitempty"`
 }
@@ -189,7 +192,11 @@ func (p Profile) Token(ctx context.Context) (string, error) {
 
 // renew replaces the kept token. Another process may have been faster: then what it kept is as good.
 func (p Profile) renew(ctx context.Context, v Saved, c client.Claims) (string, error) {
-	who, err := Client{Issuer: v.Issuer, ID: v.ClientID, Now: p.Now}.Renew(ctx,
+	roots, err := jwks.Roots(v.CAFile)
+	if err != nil {
+		return "", refusal.Unavailable("ca_file", rule, "the issuer's authorities: %v", err)
+	}
+	who, err := Client{Issuer: v.Issuer, ID: v.ClientID, RootCAs: roots, Now: p.Now}.Renew(ctx,
 		oidcclient.Person{Subject: c.Subject, Authenticated: c.AuthenticatedAt, Refresh: v.Refresh})
 	if err != nil {
 		if other, again := p.Load(p.Name); again == nil && other.Token != v.Token {
