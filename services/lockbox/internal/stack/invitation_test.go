@@ -105,7 +105,7 @@ func TestR66ACustomerComesOnBoardByInvitation(t *testing.T) {
 
 	// With the link alone, or as somebody else, nothing comes of it.
 	m.fails(grace(), m.redemption("", firstID, link{secret: first.secret}), notFound, "R66")
-	m.fails(m.onboarding("ona"), m.redemption("", firstID, first), unauthenticated, "R13")
+	m.fails(m.onboarding("ona"), m.redemption("", firstID, first), forbidden, "I10")
 	m.fails(m.at(m.old, "ona", "email=ona@nimbus.example"), m.redemption("", firstID, first), forbidden, "R66")
 	if _, r := m.offered(grace(), link{secret: first.secret}, 0); r.GetCode() != notFound {
 		t.Errorf("the link alone shows something: %v", r)
