@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"net/url"
 	"strings"
 
 	"github.com/openlockbox/lockbox/pkg/portalurl"
@@ -96,4 +97,18 @@ func (s Secret) Hash(code string) ([]byte, error) {
 	proof, err := s.Proof(code)
 	hash := sha256.Sum256(proof)
 	return hash[:], err
+}
+
+// Tenant returns the tenant whose page a link leads to; empty if it is the secret alone.
+func Tenant(link string) string {
+	u, err := url.Parse(strings.TrimSpace(link))
+	if err != nil || u.Host == "" {
+		return ""
+	}
+	rest, of := strings.CutPrefix(u.Path, "/t/")
+	id, is := strings.CutSuffix(rest, "/"+page)
+	if !of || !is || strings.Contains(id, "/") {
+		return ""
+	}
+	return id
 }

@@ -411,3 +411,24 @@ func (r *Roles) settle(id string, change func(*Invitation)) {
 	r.invitations = slices.Clone(r.invitations)
 	change(&r.invitations[r.invitationAt(id)])
 }
+
+// CarriesOver reports whether a role of somebody of a former issuer is still to be carried over to the present one: it
+// can be held there, whoever has the same name holds none like it there, and no invitation for that name waits. Names
+// prove nothing, so this only says whom to invite.
+func CarriesOver(
+	as *lockboxv1.RoleAssignment, present string, roles []*lockboxv1.AssignmentView, waits []*lockboxv1.InvitationView,
+) bool {
+	if as.GetPerson().GetIssuer() == present || as.GetScope() == lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_MANAGEMENT_GROUP {
+		return false
+	}
+	name := as.GetPerson().GetDisplayName()
+	return !slices.ContainsFunc(roles, func(other *lockboxv1.AssignmentView) bool {
+		held := other.GetAssignment()
+		return held.GetPerson().GetIssuer() == present && held.GetRole() == as.GetRole() &&
+			(held.GetPerson().GetDisplayName() == name || ShareAddress(held.GetPerson(), as.GetPerson()))
+	}) && !slices.ContainsFunc(waits, func(i *lockboxv1.InvitationView) bool {
+		open := i.GetState() == lockboxv1.InvitationState_INVITATION_STATE_OPEN ||
+			i.GetState() == lockboxv1.InvitationState_INVITATION_STATE_REDEEMED
+		return open && i.GetInvitation().GetRole() == as.GetRole() && i.GetInvitation().GetNote() == name
+	})
+}

@@ -138,6 +138,7 @@ func newHandler(rt *service.Connected, c Config) (http.Handler, error) {
 	}
 	s := &site.Site{
 		Caller: bus.Caller{Conn: rt.Conn}, Organisations: c.Organisations, Words: say, Provider: c.Provider,
+		URL:    c.URL,
 		Secure: c.URL[:5] == "https", Now: rt.Now, Log: rt.Log, Counters: rt.Counters,
 	}
 	s.Registered = &organisation.Registered{Now: rt.Now,
