@@ -196,7 +196,7 @@ func (p place) mayInvite(field string, i *lockboxv1.RoleInvitation, by *lockboxv
 	case p.tenant != nil && i.GetIssuer() != p.tenant.Issuer.GetUrl(), i.GetIssuer() == "":
 		return refusal.Invalid(field+".issuer", invitationRule, "must be where the tenant's people sign in now")
 	case lasts <= 0 || lasts > InvitationTime:
-		return refusal.Invalid(field+".until", invitationRule, "an invitation can be redeemed for %v", InvitationTime)
+		return refusal.Invalid(field+".until", invitationRule, "an invitation can be accepted for %v", InvitationTime)
 	}
 	return prose.CheckLine(field+".note", i.GetNote(), 1, 120)
 }
@@ -214,7 +214,7 @@ func (p place) mayInviteFirst(field string, i *lockboxv1.RoleInvitation) error {
 		return other.State(i.GetIssuer(), p.now) == lockboxv1.InvitationState_INVITATION_STATE_OPEN
 	}):
 		return refusal.Precondition(field, invitationRule,
-			"another invitation can still be redeemed; withdraw that one first, or wait until it has run out")
+			"another invitation can still be accepted; withdraw that one first, or wait until it has run out")
 	}
 	return nil
 }
@@ -255,7 +255,7 @@ func (p place) mayRedeem(f *lockboxv1.InvitationRedeemed, by *lockboxv1.Actor) e
 	i, known := p.Invitation(f.GetInvitationId())
 	switch {
 	case !aggregate.Customer(by):
-		return refusal.Forbidden("token", "I10", "only the tenant's own people redeem an invitation")
+		return refusal.Forbidden("token", "I10", "only the tenant's own people accept an invitation")
 	case !known || !i.opens(f.GetProof()):
 		return refusal.NotFound(field, invitationRule,
 			"no invitation here has this link and code; check both for mistakes, or %s", askAnew)
@@ -277,9 +277,9 @@ func (p place) mayRedeem(f *lockboxv1.InvitationRedeemed, by *lockboxv1.Actor) e
 		return refusal.Precondition(field, invitationRule,
 			"your organisation has a Global Administrator meanwhile; ask them to invite you")
 	case i.First() && SameVoice(i.By.GetPerson(), by.GetPerson()):
-		return refusal.Forbidden("token", invitationRule, "whoever invited cannot redeem the invitation")
+		return refusal.Forbidden("token", invitationRule, "whoever invited cannot accept the invitation")
 	case !SamePerson(f.GetPerson(), by.GetPerson()):
-		return refusal.Invalid("token", invitationRule, "the role is for whoever redeems the invitation")
+		return refusal.Invalid("token", invitationRule, "the role is for whoever accepts the invitation")
 	}
 	err := checkPerson("redeem_invitation", f.GetPerson(), i.GetIssuer())
 	if r, refused := refusal.As(err); refused && r.GetField() == "redeem_invitation.email" && f.GetPerson().GetEmail() == "" {
@@ -297,7 +297,7 @@ func (p place) confirm(by *lockboxv1.Actor, c *lockboxv1.ConfirmInvitation, e *l
 	}
 	if i.Person.GetIssuer() != c.GetIssuer() || i.Person.GetSubject() != c.GetSubject() {
 		return refusal.Conflict("confirm_invitation.subject", invitationRule,
-			"somebody else redeemed it: %s of %s; look at it again", i.Person.GetSubject(), i.Person.GetIssuer())
+			"somebody else accepted it: %s of %s; look at it again", i.Person.GetSubject(), i.Person.GetIssuer())
 	}
 	if err := p.fresh(by); err != nil {
 		return err
@@ -321,16 +321,16 @@ func (p place) mayConfirm(as *lockboxv1.RoleAssignment, by *lockboxv1.Actor) err
 	case i.SettledBy != nil:
 		return refusal.Precondition(field, invitationRule, "it was confirmed or ended already")
 	case i.Person == nil:
-		return refusal.Precondition(field, invitationRule, "nobody has redeemed it, so there is nobody to confirm")
+		return refusal.Precondition(field, invitationRule, "nobody has accepted it yet, so there is nobody to confirm")
 	case p.tenant != nil && i.GetIssuer() != p.tenant.Issuer.GetUrl():
 		return refusal.Precondition(field, invitationRule,
 			"your people sign in elsewhere since it was made; turn it down, and invite them anew")
 	case SameVoice(i.Redeemer.GetPerson(), by.GetPerson()) || SameVoice(i.Person, by.GetPerson()):
-		return refusal.Forbidden("token", invitationRule, "another administrator has to confirm it, and you redeemed it")
+		return refusal.Forbidden("token", invitationRule, "another administrator has to confirm it, because you accepted it yourself")
 	case i.GetExpiresAt() != nil && !i.GetExpiresAt().AsTime().After(p.now):
 		return refusal.Precondition(field, "R20", "the role would have ended by now; turn it down, and invite them anew")
 	case !proto.Equal(as, i.assignment()):
-		return refusal.Invalid(field, invitationRule, "the role is the one of the invitation, and its holder who redeemed it")
+		return refusal.Invalid(field, invitationRule, "the role is the one of the invitation, and its holder is whoever accepted it")
 	}
 	return nil
 }

@@ -4,10 +4,14 @@
 "use strict";
 (() => {
   const kept = "lockbox-invitation";
-  if (/^#[\w-]{43}$/.test(location.hash)) {
+  const take = () => {
+    if (!/^#[\w-]{43}$/.test(location.hash)) return false;
     sessionStorage.setItem(kept, location.hash.slice(1));
     history.replaceState(null, "", location.pathname + location.search);
-  }
+    return true;
+  };
+  take();
+  window.addEventListener("hashchange", () => take() && location.replace(location.pathname)); // another link, on this page
   const field = document.querySelector("input[data-link]");
   if (field && sessionStorage.getItem(kept)) {
     field.value = sessionStorage.getItem(kept);
