@@ -88,7 +88,8 @@ func (all *offers) step(r Recorded) (*lockboxv1.RoleAssignment, *offer) {
 	return nil, nil
 }
 
-// offerAt returns the invitation that an event of an aggregate is about, as it is after the event; nil if it is about none.
+// offerAt returns the invitation that an event of an aggregate is about, as it is after the event; nil if it is about
+// none.
 func (b *book) offerAt(in aggregate.Key, sequence uint64) *offer {
 	var all offers
 	for _, r := range b.about[in] {
@@ -99,8 +100,8 @@ func (b *book) offerAt(in aggregate.Key, sequence uint64) *offer {
 	return nil
 }
 
-// rightlyInvited is I19: nobody holds a role by an invitation that was not redeemed in time by a person of its issuer and
-// confirmed by another human who was an administrator then.
+// rightlyInvited is I19: nobody holds a role by an invitation that was not redeemed in time by a person of its issuer
+// and confirmed by another human who was an administrator then.
 func rightlyInvited(b *book, of aggregate.Key, events []Recorded, broken say) {
 	if of.Kind != aggregate.KindTenant && of.Kind != aggregate.KindSubscription {
 		return
@@ -161,7 +162,8 @@ func (b *book) offered(of aggregate.Key, o *offer, broken say) {
 	case o.GetRole() != lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR:
 		broken("I19", o.made, "%s of the provider invited to another role than the first", by.GetPerson().GetSubject())
 	}
-	if lasts := o.GetUntil().AsTime().Sub(instant(o.made)); lasts > invitationLasts || len(o.GetSecretHash()) != sha256.Size {
+	lasts := o.GetUntil().AsTime().Sub(instant(o.made))
+	if lasts > invitationLasts || len(o.GetSecretHash()) != sha256.Size {
 		broken("I19", o.made, "an invitation for %s, with a hash of %d bytes", lasts, len(o.GetSecretHash()))
 	}
 	if of.Kind == aggregate.KindTenant && o.made.Event.GetTenantCreated() != nil {
@@ -217,8 +219,8 @@ func (b *book) readings(tenant string, r Recorded) []uint64 {
 	return list
 }
 
-// administers reports whether the actor of an event was a Global Administrator then. Of a tenant whose creation is not in
-// the history nothing is known.
+// administers reports whether the actor of an event was a Global Administrator then. Of a tenant whose creation is not
+// in the history nothing is known.
 func (b *book) administers(tenant string, r Recorded) bool {
 	home := aggregate.Tenant(tenant)
 	if len(b.about[home]) == 0 {

@@ -56,8 +56,8 @@ func invitations() []invariant.Recorded {
 	return s.History()
 }
 
-// Whoever can write events gives a role by an invitation that nobody accepted, or somebody else, or too late, and the oracle,
-// which knows nothing of the fold, says so (I19).
+// Whoever can write events gives a role by an invitation that nobody accepted, or somebody else, or too late, and the
+// oracle, which knows nothing of the fold, says so (I19).
 func TestI19ForgedInvitationsAreFound(t *testing.T) {
 	history := invitations()
 	if broken := invariant.Check(history); len(broken) > 0 {
@@ -83,10 +83,12 @@ func TestI19ForgedInvitationsAreFound(t *testing.T) {
 		"confirmed by nobody":     {confirmed, by(story.Customer(story.Tenant, "lena"))},
 		"confirmed by a provider": {confirmed, by(story.Provider("ona", aggregate.Onboarding))},
 		"another role":            {confirmed, func(e *lockboxv1.Event) { e.GetInvitationConfirmed().Assignment.Role = 3 }},
-		"another person":          {confirmed, func(e *lockboxv1.Event) { e.GetInvitationConfirmed().Assignment.Person.Subject = "x" }},
-		"without the link":        {accepted, func(e *lockboxv1.Event) { e.GetInvitationRedeemed().Proof[0]++ }},
-		"of another issuer":       {accepted, by(mole)},
-		"for somebody else":       {accepted, func(e *lockboxv1.Event) { e.GetInvitationRedeemed().Person.Subject = "x" }},
+		"another person": {confirmed, func(e *lockboxv1.Event) {
+			e.GetInvitationConfirmed().Assignment.Person.Subject = "x"
+		}},
+		"without the link":  {accepted, func(e *lockboxv1.Event) { e.GetInvitationRedeemed().Proof[0]++ }},
+		"of another issuer": {accepted, by(mole)},
+		"for somebody else": {accepted, func(e *lockboxv1.Event) { e.GetInvitationRedeemed().Person.Subject = "x" }},
 		"too late": {accepted, func(e *lockboxv1.Event) {
 			e.Time = timestamppb.New(e.GetTime().AsTime().Add(72 * time.Hour))
 		}},
@@ -106,7 +108,9 @@ func TestI19ForgedInvitationsAreFound(t *testing.T) {
 		"the first to another role": {"created", func(e *lockboxv1.Event) {
 			e.GetTenantCreated().Invitation.Role = lockboxv1.Role_ROLE_AUDITOR
 		}},
-		"the first by another group": {"created", func(e *lockboxv1.Event) { e.Actor.Groups = []string{"support-engineers"} }},
+		"the first by another group": {"created", func(e *lockboxv1.Event) {
+			e.Actor.Groups = []string{"support-engineers"}
+		}},
 	} {
 		var forged []invariant.Recorded
 		for _, r := range history {

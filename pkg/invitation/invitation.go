@@ -1,6 +1,6 @@
-// Package invitation makes and reads the links by which people are invited to roles, and the codes that go with the first
-// one of a customer (R66). Command line and portal use it: Lockbox itself learns neither secret nor code, only a hash of
-// the proof, and the proof once somebody redeems the invitation.
+// Package invitation makes and reads the links by which people are invited to roles, and the codes that go with the
+// first one of a customer (R66). Command line and portal use it: Lockbox itself learns neither secret nor code, only a
+// hash of the proof, and the proof once somebody redeems the invitation.
 package invitation
 
 import (
@@ -20,8 +20,8 @@ const (
 	rule = "R66"
 
 	secretLength = 32 // bytes
-	// rounds make it expensive to try codes with a link that leaked and the hash that is in the stream: 2^17 rounds and the
-	// 60 bits of a code are about 2^77 hashes.
+	// rounds make it expensive to try codes with a link that leaked and the hash that is in the stream: 2^17 rounds and
+	// the 60 bits of a code are about 2^77 hashes.
 	rounds = 1 << 17
 
 	codeLength = 12
@@ -44,8 +44,8 @@ func New() (s Secret) {
 // String is the secret as a link has it: 43 letters, digits, `-` and `_`.
 func (s Secret) String() string { return base64.RawURLEncoding.EncodeToString(s[:]) }
 
-// Link returns the link to the portal's page. The secret is behind the `#`, which browsers keep to themselves: it reaches
-// neither the portal's log nor that of a proxy, nor a Referer. Without a portal it is the secret alone.
+// Link returns the link to the portal's page. The secret is behind the `#`, which browsers keep to themselves: it
+// reaches neither the portal's log nor that of a proxy, nor a Referer. Without a portal it is the secret alone.
 func (s Secret) Link(portal, tenant string) string {
 	if portal == "" {
 		return s.String()
@@ -82,8 +82,8 @@ func NewCode() string {
 // alike are the letters that are read as digits, and what people put between the groups.
 var alike = strings.NewReplacer("O", "0", "I", "1", "L", "1", "-", "", " ", "", "\u00a0", "")
 
-// Proof derives what an invitation is redeemed by from the link's secret and the code, which is empty where none was given.
-// How a code is spelled does not matter: case, groups, and O for 0 or I and L for 1.
+// Proof derives what an invitation is redeemed by from the link's secret and the code, which is empty where none was
+// given. How a code is spelled does not matter: case, groups, and O for 0 or I and L for 1.
 func (s Secret) Proof(code string) ([]byte, error) {
 	proof, err := pbkdf2.Key(sha256.New, alike.Replace(strings.ToUpper(code)), s[:], rounds, sha256.Size)
 	if err != nil {

@@ -22,7 +22,8 @@ func TestR66ALinkIsReadAsItWasMade(t *testing.T) {
 			t.Errorf("%s leads to %q", link, invitation.Tenant(link))
 		}
 	}
-	if before, _, _ := strings.Cut(s.Link("https://lockbox.example", "meadowbank"), "#"); strings.Contains(before, s.String()) {
+	before, _, _ := strings.Cut(s.Link("https://lockbox.example", "meadowbank"), "#")
+	if strings.Contains(before, s.String()) {
 		t.Errorf("a server would see the secret: %s", before)
 	}
 	if invitation.New() == s {
@@ -38,7 +39,8 @@ func TestR66WhatIsNoLinkIsNotRepeated(t *testing.T) {
 	} {
 		_, err := invitation.Parse("link", link)
 		r, refused := refusal.As(err)
-		if !refused || r.GetField() != "link" || r.GetRule() != "R66" || link != "" && strings.Contains(r.GetMessage(), link) {
+		if !refused || r.GetField() != "link" || r.GetRule() != "R66" ||
+			link != "" && strings.Contains(r.GetMessage(), link) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

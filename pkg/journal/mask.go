@@ -32,8 +32,8 @@ var (
 // mask returns a message without tokens, for readers of dead letters could act as its sender otherwise. The message is
 // like the given one, but its bytes may be broken in any way. Everything keeps its length and place.
 //
-// The field for the token is overwritten, so is that for an invitation's proof, and everywhere else whatever announces itself as a token or looks like a part
-// of one. Compressed and encrypted tokens are not recognised.
+// The field for the token is overwritten, so is that for an invitation's proof, and everywhere else whatever announces
+// itself as a token or looks like a part of one. Compressed and encrypted tokens are not recognised.
 func mask(data []byte, like proto.Message) []byte {
 	data = bytes.Clone(data)
 	maskAs(data, like.ProtoReflect().Descriptor())

@@ -95,8 +95,8 @@ func (i Invitation) opens(proof []byte) bool {
 	return bytes.Equal(hash[:], i.GetSecretHash())
 }
 
-// place is where an invitation belongs: to the roles of a tenant, or of one of its subscriptions. Decisions know the tenant
-// in either case. The fold of a subscription does not, and checks all the rest.
+// place is where an invitation belongs: to the roles of a tenant, or of one of its subscriptions. Decisions know the
+// tenant in either case. The fold of a subscription does not, and checks all the rest.
 type place struct {
 	Roles
 	tenant   *State // nil: not known
@@ -266,8 +266,8 @@ func (p place) mayRedeem(f *lockboxv1.InvitationRedeemed, by *lockboxv1.Actor) e
 		return refusal.Forbidden("token", invitationRule,
 			"this invitation is for people who sign in through %s; sign in there, and open the link again", i.GetIssuer())
 	case i.Person != nil:
-		return refusal.Precondition(field, invitationRule, "this invitation has been used already; if it was not by you, tell "+
-			"your administrators at once")
+		return refusal.Precondition(field, invitationRule,
+			"this invitation has been used already; if it was not by you, tell your administrators at once")
 	case i.SettledBy != nil:
 		return refusal.Precondition(field, invitationRule, "this invitation was withdrawn; %s", askAnew)
 	case !p.now.Before(i.GetUntil().AsTime()):
@@ -282,7 +282,7 @@ func (p place) mayRedeem(f *lockboxv1.InvitationRedeemed, by *lockboxv1.Actor) e
 		return refusal.Invalid("token", invitationRule, "the role is for whoever accepts the invitation")
 	}
 	err := checkPerson("redeem_invitation", f.GetPerson(), i.GetIssuer())
-	if r, refused := refusal.As(err); refused && r.GetField() == "redeem_invitation.email" && f.GetPerson().GetEmail() == "" {
+	if r, _ := refusal.As(err); r.GetField() == "redeem_invitation.email" && f.GetPerson().GetEmail() == "" {
 		return refusal.Invalid(r.GetField(), "R24", "your sign-in names no address of yours: say where mails to you go")
 	}
 	return err
@@ -326,11 +326,13 @@ func (p place) mayConfirm(as *lockboxv1.RoleAssignment, by *lockboxv1.Actor) err
 		return refusal.Precondition(field, invitationRule,
 			"your people sign in elsewhere since it was made; turn it down, and invite them anew")
 	case SameVoice(i.Redeemer.GetPerson(), by.GetPerson()) || SameVoice(i.Person, by.GetPerson()):
-		return refusal.Forbidden("token", invitationRule, "another administrator has to confirm it, because you accepted it yourself")
+		return refusal.Forbidden("token", invitationRule,
+			"another administrator has to confirm it, because you accepted it yourself")
 	case i.GetExpiresAt() != nil && !i.GetExpiresAt().AsTime().After(p.now):
 		return refusal.Precondition(field, "R20", "the role would have ended by now; turn it down, and invite them anew")
 	case !proto.Equal(as, i.assignment()):
-		return refusal.Invalid(field, invitationRule, "the role is the one of the invitation, and its holder is whoever accepted it")
+		return refusal.Invalid(field, invitationRule,
+			"the role is the one of the invitation, and its holder is whoever accepted it")
 	}
 	return nil
 }
@@ -418,7 +420,8 @@ func (r *Roles) settle(id string, change func(*Invitation)) {
 func CarriesOver(
 	as *lockboxv1.RoleAssignment, present string, roles []*lockboxv1.AssignmentView, waits []*lockboxv1.InvitationView,
 ) bool {
-	if as.GetPerson().GetIssuer() == present || as.GetScope() == lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_MANAGEMENT_GROUP {
+	if as.GetPerson().GetIssuer() == present ||
+		as.GetScope() == lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_MANAGEMENT_GROUP {
 		return false
 	}
 	name := as.GetPerson().GetDisplayName()

@@ -138,8 +138,8 @@ func TestR66ARoleIsGivenByInvitation(t *testing.T) {
 	}
 	// The other account of the human who accepted it confirms nothing, administrator or not.
 	s.play(t,
-		row{1, gina, assign(assignment("twin", twin, administrator, ofTenant)), no(invalid, "assign_role.assignment.person.human",
-			"R51")},
+		row{1, gina, assign(assignment("twin", twin, administrator, ofTenant)),
+			no(invalid, "assign_role.assignment.person.human", "R51")},
 		row{1, gina, assign(assignment("twin", story.Customer(id, "lena-admin"), administrator, ofTenant)), yes},
 		row{1, gina, invitationTo("c", approver, ofTenant), yes},
 		row{2, lena, redeem("c", ofTenant, proofOf("c")), yes},
@@ -207,8 +207,8 @@ func TestR66TheFirstAdministratorComesByInvitation(t *testing.T) {
 	s.holds(t)
 }
 
-// Whoever can write events with the orchestrator's key cannot give a role by an invitation that nobody accepted: what the
-// decision checks, the fold checks too (R66, I19).
+// Whoever can write events with the orchestrator's key cannot give a role by an invitation that nobody accepted: what
+// the decision checks, the fold checks too (R66, I19).
 func TestR66TheFoldRefusesForgedInvitations(t *testing.T) {
 	for _, scope := range []lockboxv1.AssignmentScope{ofTenant, ofSubscription} {
 		s := contoso(t, premier)
@@ -284,7 +284,8 @@ func invitedFor(
 			Issuer: issuer, Until: timestamppb.New(start.Add(2 + lasts))}}}}
 }
 
-// Invitations count among the changes of roles that somebody can make in a day, and taking them back is never refused (R52).
+// Invitations count among the changes of roles that somebody can make in a day, and taking them back is never refused
+// (R52).
 func TestR66InvitationsCountAsChangesOfRoles(t *testing.T) {
 	s := contoso(t, premier)
 	s.Limits = tenant.Limits{RoleChangesPerDay: 3}

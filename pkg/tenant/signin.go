@@ -77,8 +77,8 @@ func (s State) overseer(by *lockboxv1.Actor, now time.Time) bool {
 	})
 }
 
-// SignInMatters reports whether the tenant has to record that somebody of it signed in, whatever they want: it is the first
-// time, which ends a correction, or it stops a recovery (R65).
+// SignInMatters reports whether the tenant has to record that somebody of it signed in, whatever they want: it is the
+// first time, which ends a correction, or it stops a recovery (R65).
 func (s State) SignInMatters(by *lockboxv1.Actor, now time.Time) bool {
 	return s.Exists() && s.Fault == nil && aggregate.Customer(by) && (!s.SignedIn || s.stoppedBy(by, now))
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/projection"
 )
 
-// Self returns one of a tenant's people with the roles that are active at now. Whether a first sign-in is recorded already
-// has yet to be seen.
+// Self returns one of a tenant's people with the roles that are active at now. Whether a first sign-in is recorded
+// already has yet to be seen.
 func Self(c *projection.Customer, by *lockboxv1.Actor, now time.Time) *lockboxv1.SelfView {
 	v := &lockboxv1.SelfView{
 		Actor: by, Roles: held(c.Tenant.Roles, "", by.GetPerson(), now), Tenant: c.Tenant.ID, TenantName: c.Tenant.Name,

@@ -47,8 +47,8 @@ func OwnTenant(
 	return v
 }
 
-// Onboarded returns the view of a tenant at now for the provider's onboarding: what it set up, where people sign in, which
-// a second one of them may have to confirm (R65), and what became of its invitations (R66).
+// Onboarded returns the view of a tenant at now for the provider's onboarding: what it set up, where people sign in,
+// which a second one of them may have to confirm (R65), and what became of its invitations (R66).
 func Onboarded(c *projection.Customer, now time.Time) *lockboxv1.TenantView {
 	v := bare(c)
 	for _, i := range invitations(c, c.Tenant.Roles, nil, now) {

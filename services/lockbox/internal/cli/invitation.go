@@ -61,8 +61,9 @@ func (a *app) issued(made ...issued) error {
 		human: func(l render.Look) string {
 			var text strings.Builder
 			for _, m := range made {
-				fmt.Fprintf(&text, "%s\n    %s\n", render.Sentence(l, fmt.Sprintf("%s is invited to be %s of %s, until %s. The link:",
-					render.Clean(m.For), m.Role, render.Clean(m.Where), l.Stamp(timestamppb.New(m.Until)))), m.Link)
+				said := fmt.Sprintf("%s is invited to be %s of %s, until %s. The link:", render.Clean(m.For), m.Role,
+					render.Clean(m.Where), l.Stamp(timestamppb.New(m.Until)))
+				fmt.Fprintf(&text, "%s\n    %s\n", render.Sentence(l, said), m.Link)
 				if m.Code != "" {
 					fmt.Fprintf(&text, "\nThe code:\n    %s\n", m.Code)
 				}

@@ -270,7 +270,8 @@ can correct what was stored (lockbox tenant correct).`,
 			if t.GetAdministrator().GetSubject() != "" {
 				return usage(c, "the first Global Administrator is named with --admin-subject or invited with --invite, not both")
 			}
-			i := &lockboxv1.RoleInvitation{Id: "first-administrator", Role: lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR, Note: invite}
+			i := &lockboxv1.RoleInvitation{Id: "first-administrator", Note: invite,
+				Role: lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR}
 			var err error
 			if made, err = s.issue(s.portalOf(portal), args[0], first(t.GetDisplayName(), args[0]), i, true); err != nil {
 				return err

@@ -149,7 +149,8 @@ func TestR66ACustomerComesOnBoardByInvitation(t *testing.T) {
 	confirmed := m.says(grace(), confirmation(freight, "i-anton", m.old.URL, "anton"))
 	m.fails(grace(), confirmation(freight, "i-anton", m.old.URL, "anton"), precondition, "R66")
 	roles := m.ask(harbour, grace(), confirmed.GetSequence()).GetTenant().GetSubscriptions()[0].GetAssignments()
-	if len(roles) != 1 || !roles[0].GetActive() || roles[0].GetNeverSignedIn() || roles[0].GetAssignment().GetId() != "i-anton" {
+	if len(roles) != 1 || !roles[0].GetActive() || roles[0].GetNeverSignedIn() ||
+		roles[0].GetAssignment().GetId() != "i-anton" {
 		t.Fatalf("holds %v", roles)
 	}
 
@@ -207,7 +208,8 @@ func (m *movers) neverStored(links ...link) {
 	}
 }
 
-// What an invitation is bound to: the issuer that is the tenant's at that time. Old roles are carried over by it (R65, R66).
+// What an invitation is bound to: the issuer that is the tenant's at that time. Old roles are carried over by it (R65,
+// R66).
 func TestR66RolesAreCarriedOverToANewIssuer(t *testing.T) {
 	t.Parallel()
 	m, first := startInvited(t)
@@ -241,7 +243,8 @@ func TestR66RolesAreCarriedOverToANewIssuer(t *testing.T) {
 	m.holds()
 }
 
-// Onboarding's first invitation was not used: it makes another one, as long as nobody has ever administered the tenant (R66).
+// Onboarding's first invitation was not used: it makes another one, as long as nobody has ever administered the tenant
+// (R66).
 func TestR66OnboardingInvitesAnewUntilSomebodyIsThere(t *testing.T) {
 	t.Parallel()
 	m, first := startInvited(t)

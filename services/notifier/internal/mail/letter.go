@@ -151,7 +151,8 @@ func (w *writer) placeholders() map[string]string {
 		"Required": strconv.Itoa(d.Required), "Given": strconv.Itoa(d.Given),
 		"LogSize": strconv.FormatInt(d.LogSize, 10), "LogRoot": line(d.LogRoot),
 		"PlanFrom": tenant.PlanName(d.PlanFrom), "PlanTo": tenant.PlanName(d.PlanTo), "ResourceType": line(d.ResourceType),
-		"Person": line(d.Person), "Note": line(d.Note), "Role": w.enum("role", d.Role.String(), "ROLE_"), "Count": strconv.Itoa(len(w.n.Held)),
+		"Person": line(d.Person), "Note": line(d.Note), "Role": w.enum("role", d.Role.String(), "ROLE_"),
+		"Count":  strconv.Itoa(len(w.n.Held)),
 		"Waiver": w.enum("waiver", d.Waiver.String(), "WAIVER_"),
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/openlockbox/lockbox/services/portal/internal/site"
 )
 
-// accepting is a visit to the page on which an invitation is accepted. Its link has a secret behind the `#`, which reaches
-// the portal only in the bodies of this page's forms.
+// accepting is a visit to the page on which an invitation is accepted. Its link has a secret behind the `#`, which
+// reaches the portal only in the bodies of this page's forms.
 type accepting struct {
 	looking
 	// It is what the link offers; nil before it was given.

@@ -1,8 +1,7 @@
-// Package administration serves the pages on which a customer views and changes their Lockbox configuration: whether it
-// is enabled, roles, invitations to them and the resulting approvers, settings, previews and subscriptions, and the page on
-// which whoever was invited accepts. What a reader sees is what the
-// queries return. Forms are shown to Global Administrators only; a form sent by anybody else is refused by the service
-// that receives the command.
+// Package administration serves the pages on which a customer views and changes their Lockbox configuration: whether
+// it is enabled, roles, invitations to them and the resulting approvers, settings, previews and subscriptions, and the
+// page on which whoever was invited accepts. What a reader sees is what the queries return. Forms are shown to Global
+// Administrators only; a form sent by anybody else is refused by the service that receives the command.
 package administration
 
 import (

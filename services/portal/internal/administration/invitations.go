@@ -72,8 +72,8 @@ type invited struct {
 	For, Role, Link, Mail string
 }
 
-// invite makes an invitation. Its secret is made here and shown in the answer; nobody else gets it, and it is kept nowhere.
-// So a form that was sent twice makes one invitation, and shows its link once.
+// invite makes an invitation. Its secret is made here and shown in the answer; nobody else gets it, and it is kept
+// nowhere. So a form that was sent twice makes one invitation, and shows its link once.
 func (p pages) invite(v *site.Visit) error {
 	f := form.Sent(v.R)
 	s, err := lookAt(v, f)

@@ -167,8 +167,8 @@ func (in *signin) record(v *site.Visit, whose *organisation.Organisation, token 
 	}
 }
 
-// recordFirst says that somebody who holds a role on a subscription signed in for the first time, so that they are no longer
-// shown as somebody who never has (R66).
+// recordFirst says that somebody who holds a role on a subscription signed in for the first time, so that they are no
+// longer shown as somebody who never has (R66).
 func (in *signin) recordFirst(ctx context.Context, tenant, token string) error {
 	reply, err := in.Caller.Ask(ctx, token, &lockboxv1.Query{Tenant: tenant,
 		Ask: &lockboxv1.Query_GetSelf{GetSelf: &lockboxv1.GetSelf{}}})
