@@ -119,6 +119,29 @@ func (c *Catalogue) Lookup(resourceType, scenario string) (Service, Scenario, er
 		reason.Of(lockboxv1.ReasonCode_REASON_CODE_SCENARIO_UNKNOWN, "resource_type", s.Type, "scenario", scenario))
 }
 
+// Preview refuses (INVALID) a resource type for which there is no preview to sign up for: one that the catalogue does
+// not have, or of a service that is not in preview (R8).
+func (c *Catalogue) Preview(field, resourceType string) error {
+	var previews []string
+	for _, s := range c.services {
+		if s.Stage == lockboxv1.ServiceStage_SERVICE_STAGE_PREVIEW {
+			previews = append(previews, s.Type)
+		}
+	}
+	i, known := c.index[resourceType]
+	switch {
+	case !known:
+		return refusal.Invalid(field, "R8", "the catalogue has no such resource type%s",
+			input.DidYouMean(resourceType, previews))
+	case c.services[i].Stage == lockboxv1.ServiceStage_SERVICE_STAGE_GENERALLY_AVAILABLE:
+		return refusal.Invalid(field, "R8", "%s are generally available: you are asked without signing up",
+			c.services[i].Name)
+	case c.services[i].Stage != lockboxv1.ServiceStage_SERVICE_STAGE_PREVIEW:
+		return refusal.Invalid(field, "R8", "%s are not in preview", c.services[i].Name)
+	}
+	return nil
+}
+
 // Fits refuses (INVALID) the first id that is not one of a resource of this type, in the subscription or tenant whose
 // id is root (R49).
 func (s Service) Fits(root string, ids []string) error {

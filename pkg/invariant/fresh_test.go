@@ -60,7 +60,8 @@ func administered() []invariant.Recorded {
 		story.Assign("lena", lena, lockboxv1.Role_ROLE_AUDITOR, lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_TENANT),
 		{Action: &lockboxv1.Command_RemoveRole{RemoveRole: &lockboxv1.RemoveRole{AssignmentId: "lena"}}},
 		{Action: &lockboxv1.Command_SignOffPreview{SignOffPreview: &lockboxv1.SignOffPreview{ResourceType: "compute/disks"}}},
-		{Action: &lockboxv1.Command_DisableLockbox{DisableLockbox: &lockboxv1.DisableLockbox{}}},
+		{Action: &lockboxv1.Command_DisableLockbox{
+			DisableLockbox: &lockboxv1.DisableLockbox{Reason: "quiet"}}},
 		demand(0),
 	} {
 		s.At(start.Add(longest)).Command(recent, c)

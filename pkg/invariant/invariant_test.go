@@ -98,7 +98,7 @@ func asked() *story.Story {
 func waived() []invariant.Recorded {
 	s := story.Case(gina, start)
 	s.Command(gina, &lockboxv1.Command{Action: &lockboxv1.Command_DisableLockbox{
-		DisableLockbox: &lockboxv1.DisableLockbox{}}})
+		DisableLockbox: &lockboxv1.DisableLockbox{Reason: "quiet"}}})
 	submit(s, &lockboxv1.AccessEvaluated{
 		Outcome: lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_WAIVED, Duration: durationpb.New(8 * time.Hour),
 		Waiver: lockboxv1.Waiver_WAIVER_LOCKBOX_NOT_ENABLED, Facts: &lockboxv1.EvaluationFacts{CustomerData: true},

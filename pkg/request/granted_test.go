@@ -33,7 +33,8 @@ const (
 	notEnabled     = lockboxv1.Waiver_WAIVER_LOCKBOX_NOT_ENABLED
 )
 
-var disable = &lockboxv1.Command{Action: &lockboxv1.Command_DisableLockbox{DisableLockbox: &lockboxv1.DisableLockbox{}}}
+var disable = &lockboxv1.Command{Action: &lockboxv1.Command_DisableLockbox{
+	DisableLockbox: &lockboxv1.DisableLockbox{Reason: "quiet"}}}
 var enable = &lockboxv1.Command{Action: &lockboxv1.Command_EnableLockbox{EnableLockbox: &lockboxv1.EnableLockbox{}}}
 var signUp = &lockboxv1.Command{Action: &lockboxv1.Command_SignUpPreview{
 	SignUpPreview: &lockboxv1.SignUpPreview{ResourceType: "compute/disks"}}}

@@ -73,7 +73,7 @@ func (s State) decide(c aggregate.Command, e *lockboxv1.Event, l Limits, now tim
 		if err := s.freshAdministrator(c.By, "R2", now); err != nil || !s.Enabled {
 			return err
 		}
-		if err := prose.Check("disable_lockbox.reason", a.DisableLockbox.GetReason(), 0, 1000); err != nil {
+		if err := prose.Check("disable_lockbox.reason", a.DisableLockbox.GetReason(), 1, 1000); err != nil {
 			return err
 		}
 		e.Fact = &lockboxv1.Event_LockboxDisabled{

@@ -88,7 +88,7 @@ func TestR1ALoweredPlanSwitchesNothingOff(t *testing.T) {
 		t.Errorf("enabled %t with plan %s", s.tenant().Enabled, s.tenant().Plan)
 	}
 	s.play(t,
-		row{3, gina, disable(""), yes},
+		row{3, gina, disable("quiet"), yes},
 		row{4, gina, enable(), no(precondition, "enable_lockbox", "R1")},
 	)
 }
@@ -102,11 +102,12 @@ func TestR2OnlyAGlobalAdministratorSwitchesLockbox(t *testing.T) {
 		row{1, lena, enable(), no(forbidden, "token", "R2")},
 		row{1, ona, enable(), no(forbidden, "token", "R2")},
 		row{1, mole, enable(), no(forbidden, "token", "R2")},
-		row{1, gina, disable(""), already},
+		row{1, gina, disable("quiet"), already},
 		row{2, gina, enable(), yes},
 		row{3, gina, enable(), already},
 		row{3, otto, enable(), no(forbidden, "token", "R2")}, // also when it is so already
-		row{3, otto, disable(""), no(forbidden, "token", "R2")},
+		row{3, otto, disable("quiet"), no(forbidden, "token", "R2")},
+		row{3, gina, disable(""), no(invalid, "disable_lockbox.reason", "bad input")},
 		row{3, gina, disable("\u202e"), no(invalid, "disable_lockbox.reason", "bad input")},
 		row{4, gina, disable("maintenance"), yes},
 	)
@@ -224,8 +225,8 @@ func TestACommandRestsOnWhatTheCallerSaw(t *testing.T) {
 	s.play(t,
 		row{0, gina, seeing(2, enable()), no(conflict, "seen_version", "R29")},
 		row{0, gina, seeing(1, enable()), yes},
-		row{1, gina, seeing(1, disable("")), no(conflict, "seen_version", "R29")},
-		row{1, gina, seeing(2, disable("")), yes},
+		row{1, gina, seeing(1, disable("quiet")), no(conflict, "seen_version", "R29")},
+		row{1, gina, seeing(2, disable("quiet")), yes},
 	)
 }
 

@@ -93,6 +93,9 @@ func (o *orchestrator) command(
 		if about.Tenant != c.GetTenant() {
 			keys = append(keys, aggregate.Tenant(c.GetTenant()))
 		}
+		if c.GetSignUpPreview() != nil {
+			keys = append(keys, aggregate.Catalogue)
+		}
 		states, err := o.repository.BasisOf(ctx, keys...)
 		if err != nil {
 			return nil, err
@@ -112,6 +115,15 @@ func (o *orchestrator) command(
 		if !counted {
 			counted = true
 			if err := o.spend(sender, about, c, by, states); err != nil {
+				return nil, err
+			}
+		}
+		if p := c.GetSignUpPreview(); p != nil {
+			services, err := o.process.Services.Of(states)
+			if err != nil {
+				return nil, err
+			}
+			if err := services.Preview("sign_up_preview.resource_type", p.GetResourceType()); err != nil {
 				return nil, err
 			}
 		}

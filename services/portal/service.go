@@ -60,7 +60,8 @@ func (c Config) Check() error {
 	case c.Provider == "":
 		return refusal.Invalid("provider", "configuration", "is required: the provider's name")
 	}
-	if c.ClientKeyFile == "" && slices.ContainsFunc(c.Organisations, func(o Organisation) bool { return o.PrivateKeyJWT }) {
+	if c.ClientKeyFile == "" &&
+		slices.ContainsFunc(c.Organisations, func(o Organisation) bool { return o.PrivateKeyJWT }) {
 		return refusal.Invalid("client_key_file", "configuration", "is required: an organisation's issuer wants it")
 	}
 	return c.Organisations.Check()
@@ -143,7 +144,8 @@ func newHandler(rt *service.Connected, c Config) (http.Handler, error) {
 	}
 	s.Registered = &organisation.Registered{Now: rt.Now,
 		Self: func(ctx context.Context, token string) (*lockboxv1.SelfView, error) {
-			reply, err := s.Caller.Ask(ctx, token, &lockboxv1.Query{Ask: &lockboxv1.Query_GetSelf{GetSelf: &lockboxv1.GetSelf{}}})
+			reply, err := s.Caller.Ask(ctx, token,
+				&lockboxv1.Query{Ask: &lockboxv1.Query_GetSelf{GetSelf: &lockboxv1.GetSelf{}}})
 			return reply.GetSelf(), err
 		},
 		Ask: func(ctx context.Context, tenant string) (*lockboxv1.SignInOptions, error) {

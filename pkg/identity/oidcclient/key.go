@@ -35,8 +35,8 @@ type Key struct {
 }
 
 // ParseKey reads RSA private keys of at least 2,048 bits (PEM, PKCS #8 or #1). The first one signs; the others are
-// published too, so that a key can be announced before it is used, and for a while afterwards. A certificate is named in
-// assertions by its thumbprint, for issuers that look keys up by it.
+// published too, so that a key can be announced before it is used, and for a while afterwards. A certificate is named
+// in assertions by its thumbprint, for issuers that look keys up by it.
 func ParseKey(text []byte) (*Key, error) {
 	k := &Key{}
 	published := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}

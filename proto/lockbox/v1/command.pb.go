@@ -1499,7 +1499,7 @@ func (*EnableLockbox) Descriptor() ([]byte, []int) {
 // Disables Lockbox: from then on the customer is not asked. Requests that wait are not affected.
 type DisableLockbox struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Why; at most 1000 characters, may be empty.
+	// Why; 1 to 1000 characters.
 	Reason        string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -1988,6 +1988,9 @@ type TenantView struct {
 	Version uint64 `protobuf:"varint,10,opt,name=version,proto3" json:"version,omitempty"`
 	// Where the tenant's people sign in, and what is about to change in it.
 	SignIn *SignInView `protobuf:"bytes,11,opt,name=sign_in,json=signIn,proto3" json:"sign_in,omitempty"`
+	// True if the reader does not see everything: the assignments are those that concern the reader, previews are not there,
+	// and of the settings only what governs decisions; alternates are not shown.
+	Partial bool `protobuf:"varint,62,opt,name=partial,proto3" json:"partial,omitempty"`
 	// How many of the issuer's public keys can be used now; none if they could not be fetched yet.
 	IssuerKeys uint32 `protobuf:"varint,60,opt,name=issuer_keys,json=issuerKeys,proto3" json:"issuer_keys,omitempty"`
 	// The issuer's keys that cannot be used, each with the reason; they harm no other.
@@ -2103,6 +2106,13 @@ func (x *TenantView) GetSignIn() *SignInView {
 		return x.SignIn
 	}
 	return nil
+}
+
+func (x *TenantView) GetPartial() bool {
+	if x != nil {
+		return x.Partial
+	}
+	return false
 }
 
 func (x *TenantView) GetIssuerKeys() uint32 {
@@ -4146,7 +4156,7 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x05event\x18\b \x01(\v2\x11.lockbox.v1.EventR\x05event\x12/\n" +
 	"\trequester\x18( \x01(\v2\x11.lockbox.v1.ActorR\trequester\x124\n" +
 	"\x16requested_resource_ids\x18) \x03(\tR\x14requestedResourceIds\"\v\n" +
-	"\tGetTenant\"\xec\x04\n" +
+	"\tGetTenant\"\x86\x05\n" +
 	"\n" +
 	"TenantView\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12!\n" +
@@ -4160,7 +4170,8 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x06issuer\x18\t \x01(\tR\x06issuer\x12\x18\n" +
 	"\aversion\x18\n" +
 	" \x01(\x04R\aversion\x12/\n" +
-	"\asign_in\x18\v \x01(\v2\x16.lockbox.v1.SignInViewR\x06signIn\x12\x1f\n" +
+	"\asign_in\x18\v \x01(\v2\x16.lockbox.v1.SignInViewR\x06signIn\x12\x18\n" +
+	"\apartial\x18> \x01(\bR\apartial\x12\x1f\n" +
 	"\vissuer_keys\x18< \x01(\rR\n" +
 	"issuerKeys\x125\n" +
 	"\x17issuer_keys_passed_over\x18= \x03(\tR\x14issuerKeysPassedOver\x12<\n" +

@@ -186,7 +186,8 @@ func (g *Server) Configure(key *ecdsa.PrivateKey) {
 	property := func(multiple bool) map[string]any {
 		return map[string]any{"multiple": multiple, "read": true, "write": true, "profile-read": true, "profile-write": false}
 	}
-	g.call(g.admin, http.MethodPost, "/auth/", map[string]any{"username": "admin", "password": "password"}) // as its schema has it
+	// As its schema has it.
+	g.call(g.admin, http.MethodPost, "/auth/", map[string]any{"username": "admin", "password": "password"})
 	g.call(g.admin, http.MethodPut, "/mod/user/database", map[string]any{
 		"module": "database", "name": "database", "display_name": "Database", "order_rank": 0, "readonly": false,
 		"parameters": map[string]any{"use-glewlwyd-connection": true, "data-format": map[string]any{

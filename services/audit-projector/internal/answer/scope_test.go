@@ -299,7 +299,8 @@ func TestWhoMayActivateSeesTheirOwnAssignmentOnly(t *testing.T) {
 	p := newPlace(t)
 	p.assign("otto", "prod", owner, true)
 	v := p.query("otto", getTenant(bank)).GetTenant()
-	if len(v.GetAssignments()) != 0 || len(v.GetSubscriptions()) != 1 || v.GetSettings() != nil {
+	if len(v.GetAssignments()) != 0 || len(v.GetSubscriptions()) != 1 || !v.GetPartial() ||
+		v.GetSettings().GetRequiredApprovals() != 1 || len(v.GetSettings().GetAlternates()) != 0 {
 		t.Fatalf("sees %v", v)
 	}
 	if a := v.GetSubscriptions()[0].GetAssignments(); len(a) != 1 || a[0].GetAssignment().GetId() != "of-otto" ||
@@ -316,7 +317,7 @@ func TestAdministratorsSeeAllAssignmentsAndWhetherTheyCount(t *testing.T) {
 	p := newPlace(t)
 	p.assign("eli", "prod", owner, true)
 	v := p.query("grace", getTenant(bank)).GetTenant()
-	if len(v.GetAssignments()) != 1 || len(v.GetSubscriptions()) != 2 || v.GetSettings() == nil ||
+	if len(v.GetAssignments()) != 1 || len(v.GetSubscriptions()) != 2 || v.GetSettings() == nil || v.GetPartial() ||
 		!v.GetLockboxEnabled() || v.GetIssuer() == "" {
 		t.Fatalf("sees %v", v)
 	}

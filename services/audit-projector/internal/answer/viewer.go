@@ -97,8 +97,8 @@ func (a *Answerer) elsewhere(
 	return notFound()
 }
 
-// ownTenant fills in the tenant of somebody who asks who they are, so that programs need not know it beforehand. A token
-// that is valid for two tenants, or for the provider too, is left as it is.
+// ownTenant fills in the tenant of somebody who asks who they are, so that programs need not know it beforehand. A
+// token that is valid for two tenants, or for the provider too, is left as it is.
 func (a *Answerer) ownTenant(q *lockboxv1.Query) error {
 	if q.GetTenant() != "" || q.GetGetSelf() == nil {
 		return nil

@@ -9,6 +9,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/ticket"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/projection"
+	"google.golang.org/protobuf/proto"
 )
 
 // Tenant returns the full view of a tenant at now.
@@ -33,6 +34,11 @@ func OwnTenant(
 	c *projection.Customer, p *lockboxv1.Person, subscriptions []string, now time.Time,
 ) *lockboxv1.TenantView {
 	v := bare(c)
+	v.Partial = true
+	// What governs the decisions of an owner or approver is theirs to know.
+	if v.Settings = proto.CloneOf(c.Tenant.Settings); v.Settings != nil {
+		v.Settings.Alternates = nil
+	}
 	v.Assignments = assignments(c.Tenant.Roles, p, now)
 	for _, id := range slices.Sorted(maps.Keys(c.Subscriptions)) {
 		if slices.Contains(subscriptions, id) {
@@ -51,6 +57,7 @@ func OwnTenant(
 // which a second one of them may have to confirm (R65), and what became of its invitations (R66).
 func Onboarded(c *projection.Customer, now time.Time) *lockboxv1.TenantView {
 	v := bare(c)
+	v.Partial = true
 	for _, i := range invitations(c, c.Tenant.Roles, nil, now) {
 		if i.GetInvitedBy().GetSide() == lockboxv1.Side_SIDE_PROVIDER {
 			v.Invitations = append(v.Invitations, i)

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/render"
+	"github.com/spf13/cobra"
 )
 
 var errNotConfirmed = errors.New("nothing was done")
@@ -32,6 +33,18 @@ func (a *app) confirm(ctx context.Context, yes bool, sentence, question string) 
 		return nil
 	}
 	return errNotConfirmed
+}
+
+// confirmDangerous is confirm for what takes protection away. Off a terminal it has to be meant: reason and --yes are
+// needed.
+func (a *app) confirmDangerous(ctx context.Context, c *cobra.Command, reason string, yes bool, warning string) error {
+	switch {
+	case reason == "":
+		return usage(c, "--reason is needed: everybody concerned is told why")
+	case !yes && !a.interactive():
+		return usage(c, "--yes is needed where nobody can be asked. %s", warning)
+	}
+	return a.confirm(ctx, yes, warning, "Go on?")
 }
 
 // reason returns the reason given with a flag, or prompts for it.

@@ -37,7 +37,7 @@ func (in *issuerFlags) add(c *cobra.Command, audience string) {
 	f.StringVar(&in.ClientId, "portal-client-id", "",
 		"`id` of the portal as a public client there; with it people sign in to the portal without further configuration")
 	f.BoolVar(&in.PrivateKeyJwt, "private-key-jwt", false,
-		"the portal is no public client there, but has a key of its own")
+		"the portal is no public client there, but has a key of its own (at PORTAL/.well-known/jwks.json)")
 	f.StringVar(&in.jwks, "jwks", "", "`file` with the issuer's public keys, to be recorded as they are")
 	f.StringVar(&in.JwksUrl, "jwks-url", "", "`URL` at which the issuer publishes its keys; none: where it says itself")
 	f.StringVar(&in.HumanClaim, "human-claim", "",

@@ -88,16 +88,16 @@ lockbox help sign-in says more.`,
 			if authorities == "" && at.Issuer == kept.Issuer {
 				authorities = kept.CAFile
 			}
-			if authorities != "" {
-				if authorities, err = filepath.Abs(authorities); err != nil {
-					return usage(c, "--ca-file: %w", err)
-				}
-			}
 			if anew {
 				at.MaxAge = &maxAge
 			}
 			if at.RootCAs, err = jwks.Roots(authorities); err != nil {
 				return usage(c, "--ca-file: %w", err)
+			}
+			if authorities != "" {
+				if authorities, err = filepath.Abs(authorities); err != nil {
+					return usage(c, "--ca-file: %w", err)
+				}
 			}
 			if at.Port, err = a.callbackPort(c, port); err != nil {
 				return err

@@ -32,6 +32,8 @@ type session struct {
 	portal string
 	// from describes the source of the caller's token; empty if nobody is signed in.
 	from string
+	// own is the caller's own customer, once it was asked for; empty for the provider's people.
+	own *string
 	// alone is set if no Lockbox is running, so that nothing can be queried.
 	alone bool
 }
@@ -171,14 +173,14 @@ func (s *session) me(ctx context.Context) *lockboxv1.Person {
 	return &lockboxv1.Person{Issuer: c.Issuer, Subject: c.Subject}
 }
 
-// tenant returns the selected customer: the one named, or in the demo the persona's own. Empty means all customers,
-// which only the provider's staff may query.
+// tenant returns the selected customer: the one named, or else the caller's own. Empty means all customers, which only
+// the provider's staff may query.
 func (s *session) tenant(ctx context.Context) (string, error) {
 	if named := first(s.app.tenant, s.app.Getenv("LOCKBOX_TENANT")); named != "" {
 		return named, input.Tenant("tenant", named)
 	}
 	if s.demo == nil {
-		return "", nil
+		return s.ownTenant(ctx), nil
 	}
 	claims, err := s.claims(ctx)
 	if err != nil {
@@ -189,6 +191,23 @@ func (s *session) tenant(ctx context.Context) (string, error) {
 		return "", nil
 	}
 	return own, nil
+}
+
+// ownTenant returns the customer that the caller's token belongs to, as the services say; empty if it is none's, or
+// while they cannot be asked.
+func (s *session) ownTenant(ctx context.Context) string {
+	if s.own == nil && s.from != "" && !s.alone {
+		own := ""
+		who := &lockboxv1.Query{Ask: &lockboxv1.Query_GetSelf{GetSelf: &lockboxv1.GetSelf{}}}
+		if reply, err := s.Ask(ctx, who); err == nil {
+			own = reply.GetSelf().GetTenant()
+		}
+		s.own = &own
+	}
+	if s.own == nil {
+		return ""
+	}
+	return *s.own
 }
 
 // oneTenant is tenant for commands that require one.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/render"
@@ -107,16 +108,22 @@ func (a *app) tenantSwitch(
 	c := &cobra.Command{Use: verb, Short: short, Args: exactly(), ValidArgsFunction: nothing,
 		Example: "  lockbox tenant " + verb}
 	if warning != "" {
-		c.Flags().StringVar(&reason, "reason", "", "`why`")
-		c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+		c.Example += ` --reason "We move to another provider" --yes`
+		c.Flags().StringVar(&reason, "reason", "", "`why`; everybody concerned reads it")
+		c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask; needed off a terminal")
 	}
 	c.RunE = a.with(func(ctx context.Context, s *session, _ []string) error {
 		id, err := s.oneTenant(ctx)
 		if err != nil {
 			return err
 		}
-		if err := a.confirm(ctx, yes || warning == "", warning, "Go on?"); err != nil {
-			return err
+		if warning != "" {
+			if reason, err = a.reason(ctx, reason, "Why?"); err != nil {
+				return err
+			}
+			if err := a.confirmDangerous(ctx, c, reason, yes, warning); err != nil {
+				return err
+			}
 		}
 		return s.order(ctx, id, "", command(reason), "%s", sentence)
 	})
@@ -221,7 +228,15 @@ func (a *app) tenantSettingsCommand() *cobra.Command {
 		changes := false
 		c.LocalFlags().VisitAll(func(f *pflag.Flag) { changes = changes || f.Changed })
 		if !changes {
-			return a.show(before.GetSettings(), func(l render.Look) string { return render.Settings(l, before.GetSettings()) })
+			if before.GetSettings() == nil {
+				return refusal.Forbidden("token", "I9", "the settings of this tenant are not shown to you")
+			}
+			return a.show(before.GetSettings(), func(l render.Look) string {
+				return render.Settings(l, before.GetSettings(), before.GetPartial())
+			})
+		}
+		if before.GetSettings() == nil || before.GetPartial() {
+			return refusal.Forbidden("token", "R30", "only a Global Administrator of the tenant changes its settings")
 		}
 		next, err := in.apply(c, before.GetSettings())
 		if err != nil {
@@ -242,7 +257,7 @@ func (a *app) tenantSettingsCommand() *cobra.Command {
 			return a.done(reply, "Changed.")
 		}
 		return a.done(reply, "Changed. The settings are now:\n%s",
-			strings.TrimSuffix(render.Settings(a.look(), after.GetSettings()), "\n"))
+			strings.TrimSuffix(render.Settings(a.look(), after.GetSettings(), false), "\n"))
 	})
 	return c
 }
@@ -257,6 +272,9 @@ func (in *settingsFlags) apply(
 		next.DefaultLanguage = in.language
 	}
 	if given("approvals") {
+		if in.approvals == 0 {
+			return nil, usage(c, "--approvals is 1 or more: without an approval there is no lockbox")
+		}
 		next.RequiredApprovals = in.approvals
 	}
 	if given("fallback") {

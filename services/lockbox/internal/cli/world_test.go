@@ -38,7 +38,8 @@ func newWorld(issuer *devissuer.Issuer) *world {
 	w.tenant = &lockboxv1.TenantView{
 		Tenant: bank, DisplayName: "Meadow Bank", Plan: lockboxv1.SupportPlan_SUPPORT_PLAN_STANDARD, LockboxEnabled: true,
 		Version: 4,
-		Issuer:  issuer.TenantIssuer(bank).GetUrl(),
+		Issuer:  issuer.TenantIssuer(bank).GetUrl(), IssuerKeys: 1,
+		IssuerKeysPassedOver: []string{"k2: secp256k1 is no curve that is used"},
 		Settings: &lockboxv1.TenantSettings{
 			DefaultLanguage: "en", RequiredApprovals: 1, Fallback: lockboxv1.Fallback_FALLBACK_GLOBAL_ADMINISTRATORS,
 			Alternates: []*lockboxv1.AlternateAddress{{Email: "desk@meadowbank.example", Language: "en"}},
@@ -263,6 +264,9 @@ func (w *world) self(token string) (*lockboxv1.SelfView, error) {
 	}
 	readings, err := v.Explain(token, w.issuer.TenantIssuer(bank), time.Now())
 	self := &lockboxv1.SelfView{Actor: by}
+	if by.GetSide() == lockboxv1.Side_SIDE_TENANT {
+		self.Tenant, self.TenantName = bank, w.tenant.GetDisplayName()
+	}
 	for _, r := range readings {
 		self.Claims = append(self.Claims, &lockboxv1.ClaimReading{Fact: r.Fact, Claim: r.Claim, Says: r.Says,
 			CountsAs: r.CountsAs, Needs: r.Needs})

@@ -149,7 +149,7 @@ func TestR52TheLimitOfCommandsLeavesAlone(t *testing.T) {
 
 	spends("grace")
 	l.mayNot("grace", &lockboxv1.Command{Action: &lockboxv1.Command_DisableLockbox{
-		DisableLockbox: &lockboxv1.DisableLockbox{}}}, precondition, "R52")
+		DisableLockbox: &lockboxv1.DisableLockbox{Reason: "quiet"}}}, precondition, "R52")
 	l.does("grace", &lockboxv1.Command{AggregateId: demo.BankProduction, Action: &lockboxv1.Command_RemoveRole{
 		RemoveRole: &lockboxv1.RemoveRole{AssignmentId: "fleur-approver"}}})
 }

@@ -38,7 +38,8 @@ func TestR25ATenantsDemandForAFreshSignInHoldsOnTheBus(t *testing.T) {
 	}
 	l.mayNot("audrey", old("audrey", approve(id)), forbidden, "R20")
 	for _, c := range []*lockboxv1.Command{
-		settings(nil), {Action: &lockboxv1.Command_DisableLockbox{DisableLockbox: &lockboxv1.DisableLockbox{}}},
+		settings(nil), {Action: &lockboxv1.Command_DisableLockbox{
+			DisableLockbox: &lockboxv1.DisableLockbox{Reason: "quiet"}}},
 	} {
 		l.mayNot("grace", old("grace", c), unauthenticated, "R25")
 	}

@@ -48,8 +48,8 @@ func TestR13FromIntentToAccessWithIssuersThatAreNotOurs(t *testing.T) {
 	})
 	l.restart(0)
 
-	gus := &lockboxv1.Person{Issuer: customer.Issuer(), Subject: subject(t, token(customer, "gus")), DisplayName: "Gus Grey",
-		Email: "gus@harbour.example"}
+	gus := &lockboxv1.Person{Issuer: customer.Issuer(), Subject: subject(t, token(customer, "gus")),
+		DisplayName: "Gus Grey", Email: "gus@harbour.example"}
 	l.does("onboarding", &lockboxv1.Command{Tenant: harbour,
 		Action: &lockboxv1.Command_CreateTenant{CreateTenant: &lockboxv1.CreateTenant{
 			DisplayName: "Harbour Freight", Plan: lockboxv1.SupportPlan_SUPPORT_PLAN_STANDARD, DefaultLanguage: "en",

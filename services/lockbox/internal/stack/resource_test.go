@@ -161,3 +161,23 @@ func TestR49IdsOfTheGreatestLengthReachTheApprovers(t *testing.T) {
 		t.Errorf("%v", g)
 	}
 }
+
+// A customer signs up for previews that there are, and is never told that it decides where it is not asked (R8).
+func TestR8ACustomerSignsUpForPreviewsOnly(t *testing.T) {
+	t.Parallel()
+	l := start(t, request.DefaultTerms())
+	signUp := func(resourceType string) *lockboxv1.Command {
+		return &lockboxv1.Command{Action: &lockboxv1.Command_SignUpPreview{
+			SignUpPreview: &lockboxv1.SignUpPreview{ResourceType: resourceType}}}
+	}
+	for resourceType, why := range map[string]string{
+		"machine-learning/workspace":  `did you mean "machine-learning/workspaces"`, // a typing error
+		"compute/virtual-machines":    "generally available",
+		"Machine-Learning/Workspaces": "no such resource type",
+	} {
+		if r := l.mayNot("grace", signUp(resourceType), invalid, "R8"); !strings.Contains(r.GetMessage(), why) {
+			t.Errorf("%s: %v", resourceType, r)
+		}
+	}
+	l.does("grace", signUp("machine-learning/workspaces"))
+}

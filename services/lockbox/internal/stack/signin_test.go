@@ -261,5 +261,5 @@ func TestR65ARecoveryIsMadeAfterItsTime(t *testing.T) {
 		}
 	}
 	m.says(m.at(m.old, "ada"), &lockboxv1.Command{Action: &lockboxv1.Command_DisableLockbox{
-		DisableLockbox: &lockboxv1.DisableLockbox{}}})
+		DisableLockbox: &lockboxv1.DisableLockbox{Reason: "quiet"}}})
 }

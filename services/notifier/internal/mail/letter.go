@@ -267,10 +267,12 @@ func (w *writer) actions() {
 		w.out.Commands = []string{"lockbox tenant show"}
 		label, page := "action/tenant", []string{"administration"}
 		switch t {
-		case plan.SignInProposed, plan.SignInRecovery, plan.SignInReminder: // the portal has no page for it
+		case plan.SignInProposed, plan.SignInRecovery, plan.SignInReminder:
 			w.out.Commands = append(w.out.Commands, "lockbox tenant issuer stop")
+			page = append(page, "sign-in")
 		case plan.SignInChanged:
 			w.out.Commands = append(w.out.Commands, "lockbox tenant issuer finish")
+			page = append(page, "sign-in")
 		case plan.RoleInvited, plan.InvitationRedeemed, plan.InvitationConfirmed, plan.InvitationEnded:
 			w.out.Commands = []string{"lockbox role invitations"}
 			if label, page = "action/roles", append(page, "roles"); d.SubscriptionID != "" {

@@ -302,6 +302,10 @@ func TestALinkLeadsToTheReadersOwnPage(t *testing.T) {
 				want = portal + "/t/meadowbank/administration/subscriptions/pay-prod"
 			case n.Standing == plan.Administrator && n.Thread == "":
 				want = portal + "/t/meadowbank/administration"
+				if slices.Contains([]plan.Template{plan.SignInProposed, plan.SignInRecovery, plan.SignInReminder,
+					plan.SignInChanged}, n.Template) {
+					want += "/sign-in"
+				}
 			}
 			n.Data.RequestID = requestID
 			if want != "" {

@@ -48,6 +48,8 @@ func Routes(s *site.Site) ([]site.Route, error) {
 	add(http.MethodGet, "/previews", shown(p.previews))
 	add(http.MethodGet, "/previews/leave", shown(p.leaving))
 	add(http.MethodPost, "/previews", p.changePreviews)
+	add(http.MethodGet, "/sign-in", shown(p.signIn))
+	add(http.MethodPost, "/sign-in", p.changeSignIn)
 	for _, scope := range []string{"/roles", "/subscriptions/{subscription}"} {
 		add(http.MethodGet, scope, shown(p.scope))
 		add(http.MethodPost, scope, p.changeRole)
@@ -88,7 +90,7 @@ func look(v *site.Visit, f *form.Form) (looking, error) {
 // whole is look for pages that require sight of the whole tenant.
 func whole(v *site.Visit, f *form.Form) (looking, error) {
 	l, err := look(v, f)
-	if err == nil && l.Tenant.GetSettings() == nil {
+	if err == nil && l.Tenant.GetPartial() {
 		err = refusal.NotFound("", "I9", "there is nothing here")
 	}
 	return l, err

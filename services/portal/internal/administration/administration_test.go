@@ -124,7 +124,8 @@ func TestWhoDoesNotSeeTheWholeTenantSeesTheirOwnPart(t *testing.T) {
 	whole := b.tenant
 	b.tenant = &lockboxv1.TenantView{
 		Tenant: "meadowbank", DisplayName: "Meadow Bank", LockboxEnabled: true, Plan: whole.GetPlan(), Issuer: issuer,
-		Version: 7,
+		Version: 7, Partial: true, Settings: &lockboxv1.TenantSettings{RequiredApprovals: 2,
+			DefaultLanguage: "en"},
 		Subscriptions: []*lockboxv1.SubscriptionView{{SubscriptionId: "meadow-production", DisplayName: "Production",
 			Version: 5, Assignments: whole.GetSubscriptions()[1].GetAssignments()[2:3]}},
 	}
@@ -133,8 +134,9 @@ func TestWhoDoesNotSeeTheWholeTenantSeesTheirOwnPart(t *testing.T) {
 	}
 	h := served(t, b)
 	page := get(t, h, "", http.StatusOK)
-	holds(t, page, "Production", "Only a Global Administrator of your organisation changes it.")
-	lacks(t, page, "Settings", "Alternate addresses", `href="/t/meadowbank/disclosures"`)
+	holds(t, page, "Production", "Only a Global Administrator of your organisation changes it.", "not shown to you",
+		"2 different people")
+	lacks(t, page, "Alternate addresses", ">None<", base+"/settings", `href="/t/meadowbank/disclosures"`)
 	page = get(t, h, "/subscriptions/meadow-production", http.StatusOK)
 	holds(t, page, "Eligible for the role, but the role is not activated.", `name="do" value="activate"`)
 	lacks(t, page, "Who would be asked")

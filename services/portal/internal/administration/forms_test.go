@@ -60,6 +60,7 @@ func (b *bank) does(sequence uint64) {
 	for _, verb := range []string{
 		"enable_lockbox", "disable_lockbox", "change_settings", "sign_up_preview", "sign_off_preview",
 		"assign_role", "remove_role", "activate_role", "deactivate_role",
+		"confirm_sign_in_change", "stop_sign_in_change", "end_former_sign_in",
 	} {
 		b.Commands[verb] = func(*lockboxv1.Command) (*lockboxv1.CommandReply, error) {
 			return &lockboxv1.CommandReply{Sequence: sequence}, nil
@@ -155,6 +156,15 @@ func TestEveryFormIsExactlyOneCommand(t *testing.T) {
 			&lockboxv1.Command{AggregateId: "meadow-production", SeenVersion: 5,
 				Action: &lockboxv1.Command_DeactivateRole{
 					DeactivateRole: &lockboxv1.DeactivateRole{AssignmentId: "fleur-eligible"}}}, "/subscriptions/meadow-production"},
+		"a change of sign-in confirmed": {moving(administrator(), byCustomer, otto), "/sign-in", "/sign-in",
+			`value="confirm"`, nil, &lockboxv1.Command{SeenVersion: 7, Action: &lockboxv1.Command_ConfirmSignInChange{
+				ConfirmSignInChange: &lockboxv1.ConfirmSignInChange{ChangeId: "c-1"}}}, "/sign-in"},
+		"a change of sign-in stopped": {moving(administrator(), recovery, otto), "/sign-in", "/sign-in", `value="stop"`,
+			[]string{"reason", "Not ours"}, &lockboxv1.Command{SeenVersion: 7, Action: &lockboxv1.Command_StopSignInChange{
+				StopSignInChange: &lockboxv1.StopSignInChange{ChangeId: "c-1", Reason: "Not ours"}}}, "/sign-in"},
+		"the former sign-in ended": {moving(administrator(), byCustomer, otto), "/sign-in", "/sign-in", `value="finish"`, nil,
+			&lockboxv1.Command{SeenVersion: 7, Action: &lockboxv1.Command_EndFormerSignIn{
+				EndFormerSignIn: &lockboxv1.EndFormerSignIn{}}}, "/sign-in"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.me.does(99)

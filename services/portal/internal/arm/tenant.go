@@ -31,9 +31,12 @@ func enable(c *bearer.Call) error {
 		EnableLockbox: &lockboxv1.EnableLockbox{}}})
 }
 
+// noReason stands where a reason would: the specification has no place for one.
+const noReason = "Switched off with the Azure API, which takes no reason."
+
 func disable(c *bearer.Call) error {
 	return toggle(c, &lockboxv1.Command{Action: &lockboxv1.Command_DisableLockbox{
-		DisableLockbox: &lockboxv1.DisableLockbox{}}})
+		DisableLockbox: &lockboxv1.DisableLockbox{Reason: noReason}}})
 }
 
 func toggle(c *bearer.Call, command *lockboxv1.Command) error {

@@ -42,8 +42,8 @@ type Desk struct {
 // NewDesk takes from the site what calls may use.
 func NewDesk(s *site.Site, url string) *Desk {
 	return &Desk{
-		Caller: s.Caller, Organisations: s.Organisations, Registered: s.Registered, Words: s.Words, URL: url, Secure: s.Secure, Log: s.Log,
-		Counters: s.Counters,
+		Caller: s.Caller, Organisations: s.Organisations, Registered: s.Registered, Words: s.Words, URL: url,
+		Secure: s.Secure, Log: s.Log, Counters: s.Counters,
 	}
 }
 

@@ -67,8 +67,8 @@ func same(a attempt, who oidcclient.Person) error {
 }
 
 func of(whose *organisation.Organisation, who oidcclient.Person) session.Session {
-	s := session.Session{Tenant: whose.Tenant, Issuer: whose.Issuer, Token: who.Token, Subject: who.Subject, Name: who.Name,
-		Expires: who.Expires}
+	s := session.Session{Tenant: whose.Tenant, Issuer: whose.Issuer, Token: who.Token, Subject: who.Subject,
+		Name: who.Name, Expires: who.Expires}
 	if prose.CheckLine("name", s.Name, 1, maxName) != nil {
 		s.Name = s.Subject
 	}

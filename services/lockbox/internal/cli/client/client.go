@@ -146,6 +146,16 @@ func (c *Client) caller(ctx context.Context) (token string, by bus.Caller, err e
 	return token, bus.Caller{Conn: nc, Timeout: c.config.Timeout}, err
 }
 
+// Reach connects, and returns how to ask without a token, and how long the bus takes to answer.
+func (c *Client) Reach() (bus.Caller, time.Duration, error) {
+	nc, err := c.connect(bus.Client)
+	if err != nil {
+		return bus.Caller{}, 0, err
+	}
+	took, err := nc.RTT()
+	return bus.Caller{Conn: nc, Timeout: c.config.Timeout}, took, err
+}
+
 // Submit publishes an intent with the caller's token and waits for its outcome, which may be a refusal. The outcome is
 // nil if there is none within wait: the intent is stored nevertheless, and will be evaluated.
 func (c *Client) Submit(

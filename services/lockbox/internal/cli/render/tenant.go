@@ -34,8 +34,12 @@ func Tenant(l Look, v *lockboxv1.TenantView) string {
 		p.invitations(v.GetInvitations())
 		return p.String() // onboarding sees no more
 	}
-	p.settings(v.GetSettings())
-	p.heading("Roles of the tenant")
+	p.settings(v.GetSettings(), v.GetPartial())
+	if v.GetPartial() {
+		p.heading("Your roles of the tenant")
+	} else {
+		p.heading("Roles of the tenant")
+	}
 	p.assignments(v.GetAssignments())
 	for _, s := range v.GetSubscriptions() {
 		p.heading("Subscription " + named(s.GetDisplayName(), s.GetSubscriptionId()))
@@ -111,13 +115,14 @@ func (p *page) issuerKeys(v *lockboxv1.TenantView) {
 }
 
 // Settings renders a tenant's settings.
-func Settings(l Look, s *lockboxv1.TenantSettings) string {
+func Settings(l Look, s *lockboxv1.TenantSettings, partial bool) string {
 	p := &page{Look: l}
-	p.settings(s)
+	p.settings(s, partial)
 	return p.String()
 }
 
-func (p *page) settings(s *lockboxv1.TenantSettings) {
+// settings shows settings; those that the reader does not see are said to be hidden.
+func (p *page) settings(s *lockboxv1.TenantSettings, partial bool) {
 	p.field("Language", Clean(s.GetDefaultLanguage()))
 	p.field("Approvals", fmt.Sprintf("%d needed (R30)", max(1, s.GetRequiredApprovals())))
 	p.field("Fallback", FallbackName(s.GetFallback())+" (R23)")
@@ -126,6 +131,10 @@ func (p *page) settings(s *lockboxv1.TenantSettings) {
 	}
 	if longest := s.GetMaxAuthenticationAge(); longest != nil {
 		p.field("Sign-in", "whoever decides signed in at most "+Duration(longest.AsDuration())+" before (R25)")
+	}
+	if partial {
+		p.field("Also told", "not shown to you")
+		return
 	}
 	var told []string
 	for _, a := range s.GetAlternates() {

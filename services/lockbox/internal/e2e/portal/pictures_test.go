@@ -38,6 +38,11 @@ func TestEveryPageInEveryLanguage(t *testing.T) {
 	w.does("otto", &lockboxv1.Command{Tenant: bank, AggregateId: done,
 		Action: &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{Reason: "Go ahead."}}})
 	w.reaches(bank, done, request.Active)
+	w.does("grace", &lockboxv1.Command{Tenant: bank, Action: &lockboxv1.Command_ProposeSignInChange{
+		ProposeSignInChange: &lockboxv1.ProposeSignInChange{Route: lockboxv1.SignInRoute_SIGN_IN_ROUTE_CUSTOMER,
+			Change: &lockboxv1.SignInChange{Reason: "Kenji looks after it too.", Administrators: []*lockboxv1.Person{{
+				Issuer: w.issuer(bank), Subject: "kenji", DisplayName: "田中 健二", Email: "kenji@meadowbank.example",
+				Language: "ja"}}}}}})
 	elevated := intent()
 	elevated.Scenario = "managed-disk"
 	inside := w.requested("erin", elevated, request.AwaitingInternalApproval)

@@ -1,0 +1,93 @@
+package administration
+
+import (
+	"slices"
+
+	"github.com/openlockbox/lockbox/pkg/tenant"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/portal/internal/form"
+	"github.com/openlockbox/lockbox/services/portal/internal/site"
+)
+
+// signing is a visit to the page about where the tenant's people sign in (R65).
+type signing struct {
+	looking
+	*lockboxv1.SignInView
+}
+
+func (p pages) signIn(v *site.Visit, f *form.Form) error {
+	l, err := look(v, f)
+	if err != nil {
+		return err
+	}
+	return p.show(l, "signin", "administration.sign-in", signing{l, l.Tenant.GetSignIn()})
+}
+
+// shownIssuer is an issuer as the page describes it.
+type shownIssuer struct {
+	URL string
+	// Audiences are what its tokens may be made out to, Keys where its public keys come from.
+	Audiences []string
+	Keys      string
+}
+
+// Shown describes an issuer.
+func (s signing) Shown(i *lockboxv1.TenantIssuer) (shown shownIssuer, err error) {
+	shown.URL = i.GetUrl()
+	shown.Audiences = append([]string{i.GetAudience(), i.GetClientId()}, i.GetAudiences()...)
+	slices.Sort(shown.Audiences)
+	shown.Audiences = slices.DeleteFunc(slices.Compact(shown.Audiences), func(a string) bool { return a == "" })
+	if i.GetJwksUrl() != "" {
+		shown.Keys, err = s.Say.Say("administration.sign-in.keys-fetched", "Address", i.GetJwksUrl())
+	} else {
+		shown.Keys, err = s.Say.Say("administration.sign-in.keys-recorded")
+	}
+	return shown, err
+}
+
+// Who returns what concerns a change: who proposed it and by which right.
+func (s signing) Who(c *lockboxv1.PendingSignInChange) (string, error) {
+	return s.Say.Say(message("sign-in.route", c.GetRoute().String(), "SIGN_IN_ROUTE_"),
+		"By", s.Person(c.GetProposedBy().GetPerson()).Name, "Provider", s.Provider)
+}
+
+// Confirms reports whether the reader can be the second Global Administrator of a change.
+func (s signing) Confirms() (bool, error) {
+	c := s.GetPending()
+	if c.GetRoute() != lockboxv1.SignInRoute_SIGN_IN_ROUTE_CUSTOMER || c.GetConfirmedBy() != nil ||
+		tenant.SameVoice(c.GetProposedBy().GetPerson(), s.me.GetActor().GetPerson()) {
+		return false, nil
+	}
+	return s.Administrator()
+}
+
+// Stops reports whether the reader can stop a change: even an administrator who has not activated the role does.
+func (s signing) Stops() bool {
+	return slices.ContainsFunc(s.Tenant.GetAssignments(), func(a *lockboxv1.AssignmentView) bool {
+		return a.GetAssignment().GetRole() == lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR &&
+			tenant.SamePerson(a.GetAssignment().GetPerson(), s.me.GetActor().GetPerson())
+	})
+}
+
+func (p pages) changeSignIn(v *site.Visit) error {
+	f := form.Sent(v.R)
+	id := f.Value("change")
+	c := &lockboxv1.Command{}
+	switch f.Value("do") {
+	case "confirm":
+		c.Action = &lockboxv1.Command_ConfirmSignInChange{
+			ConfirmSignInChange: &lockboxv1.ConfirmSignInChange{ChangeId: id}}
+	case "stop":
+		c.Action = &lockboxv1.Command_StopSignInChange{
+			StopSignInChange: &lockboxv1.StopSignInChange{ChangeId: id, Reason: f.Value("reason")}}
+	case "finish":
+		c.Action = &lockboxv1.Command_EndFormerSignIn{EndFormerSignIn: &lockboxv1.EndFormerSignIn{}}
+	default:
+		return unknown()
+	}
+	return change{
+		Visit: v, form: f, command: c, then: v.Path(root, "sign-in"), again: p.signIn,
+		fields: map[string]form.Field{
+			"stop_sign_in_change.reason": {Name: "reason", Label: "administration.sign-in.stop-reason"}},
+	}.onWhatWasSeen()
+}
