@@ -243,6 +243,25 @@ func TestR66RolesAreCarriedOverToANewIssuer(t *testing.T) {
 	m.holds()
 }
 
+// Former keys of the same issuer are accepted for everything but this: they do not show that it is the present one (R66).
+func TestR66AnInvitationIsNotAcceptedThroughFormerKeys(t *testing.T) {
+	t.Parallel()
+	m, first := startInvited(t)
+	grace := func() string { return m.at(m.old, "grace") }
+	m.says(grace(), m.redemption("", "first-administrator", first))
+	ada := m.invites(grace(), "", "ada", globalAdministrator)
+	m.says(m.at(m.old, "ada"), m.redemption("", "ada", ada))
+	m.says(grace(), confirmation("", "ada", m.old.URL, "ada"))
+	rotated := m.ownIssuer(nil)
+	rotated.URL = m.old.URL
+	m.proposes(grace(), customers, &lockboxv1.SignInChange{Issuer: m.recorded(rotated)})
+	m.says(m.at(m.old, "ada"), m.confirmation())
+	l := m.invites(grace(), "", "anton", lockboxApprover)
+	m.fails(m.at(m.old, "anton"), m.redemption("", "anton", l), unauthenticated, "R13")
+	m.says(m.at(rotated, "anton"), m.redemption("", "anton", l))
+	m.holds()
+}
+
 // Onboarding's first invitation was not used: it makes another one, as long as nobody has ever administered the tenant
 // (R66).
 func TestR66OnboardingInvitesAnewUntilSomebodyIsThere(t *testing.T) {
