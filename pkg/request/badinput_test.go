@@ -45,6 +45,9 @@ func TestAnIntentIsRefusedByFieldAndRule(t *testing.T) {
 		"a ticket with a dot":      {func(in *lockboxv1.AccessIntent) { in.TicketId = "T.1" }, "ticket_id", "bad input"},
 		"a subscription with a star": {func(in *lockboxv1.AccessIntent) { in.SubscriptionId = "*" }, "subscription_id",
 			"bad input"},
+		"a demand that the customer may not be told of": {func(in *lockboxv1.AccessIntent) {
+			in.ReasonType = lockboxv1.ReasonType_REASON_TYPE_THIRD_PARTY_DATA_REQUEST
+		}, "customer_may_be_told", "R4"},
 		"no resource": {func(in *lockboxv1.AccessIntent) { in.ResourceIds = nil }, "resource_ids", "R18"},
 		"51 resources": {func(in *lockboxv1.AccessIntent) { in.ResourceIds = make([]string, 51) },
 			"resource_ids", "R18"},

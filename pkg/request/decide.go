@@ -176,11 +176,11 @@ func late(s State, rule string, now time.Time) error {
 }
 
 func approve(s State, by *lockboxv1.Actor, a *lockboxv1.Approve, w World, e *lockboxv1.Event, now time.Time) error {
-	if d := decision(s.Approvals(), by); d != nil && s.Status != Denied && s.Status != Expired && s.Status != Withdrawn {
+	if d := decision(s.Approvals(), by); d != nil && slices.Contains(approvable, s.Status) {
 		if !same(d.GetActor(), by) {
 			return counted()
 		}
-		return nil
+		return repeats(d, s.Intent, a)
 	}
 	if err := pending(s, now); err != nil {
 		return err
@@ -209,6 +209,21 @@ func approve(s State, by *lockboxv1.Actor, a *lockboxv1.Approve, w World, e *loc
 		Roles:          w.deciding(s.Notified, by.GetPerson(), now),
 		TenantSequence: w.Tenant.Sequence, SubscriptionSequence: w.subscriptionSequence(),
 	}}
+	return nil
+}
+
+// approvable are the states in which an approval still has its effect, so that giving it again changes nothing.
+var approvable = []Status{CustomerNotified, Approved, Active}
+
+// repeats refuses an approval by somebody who has approved on other terms: what they allowed stays as it is.
+func repeats(d *lockboxv1.Decision, in *lockboxv1.AccessIntent, a *lockboxv1.Approve) error {
+	resources := asAsked(in.GetResourceIds(), a.GetResourceIds())
+	slices.Sort(resources)
+	if a.GetDuration() != nil && a.GetDuration().AsDuration() != d.GetDuration().AsDuration() ||
+		len(resources) > 0 && !slices.Equal(resources, slices.Sorted(slices.Values(d.GetResourceIds()))) {
+		return refusal.Conflict("approve", "R29",
+			"you have approved this already, on other terms, and they stay; deny or revoke it, and have it asked for again")
+	}
 	return nil
 }
 
@@ -285,7 +300,8 @@ func withdraw(s State, a *lockboxv1.Withdraw, e *lockboxv1.Event, now time.Time)
 func internalApprove(
 	s State, by *lockboxv1.Actor, a *lockboxv1.InternalApprove, e *lockboxv1.Event, now time.Time,
 ) error {
-	if d := decision(s.InternalDecisions, by); d.GetApproved() {
+	if d := decision(s.InternalDecisions, by); d.GetApproved() && s.Status != InternallyDenied &&
+		s.Status != InternalExpired && s.Status != Withdrawn {
 		if !same(d.GetActor(), by) {
 			return counted()
 		}

@@ -144,6 +144,7 @@ func TestR43AnEmergencyIsRefusedByFieldAndRule(t *testing.T) {
 		}, "reason_type", "R43"},
 		"a third party": {func(in *lockboxv1.AccessIntent) {
 			in.ReasonType = lockboxv1.ReasonType_REASON_TYPE_THIRD_PARTY_DATA_REQUEST
+			in.CustomerMayBeTold = true
 		}, "reason_type", "R43"},
 		"longer than an emergency": {func(in *lockboxv1.AccessIntent) { in.Duration = durationpb.New(time.Hour + 1) },
 			"duration", "R43"},

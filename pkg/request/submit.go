@@ -198,6 +198,11 @@ func checkReason(in *lockboxv1.AccessIntent) error {
 	if _, known := lockboxv1.ReasonType_name[int32(r)]; !known || r == lockboxv1.ReasonType_REASON_TYPE_UNSPECIFIED {
 		return refusal.Invalid("reason_type", "R4", "must be one of the five reason types")
 	}
+	if r == lockboxv1.ReasonType_REASON_TYPE_THIRD_PARTY_DATA_REQUEST && !in.GetCustomerMayBeTold() {
+		return refusal.Invalid("customer_may_be_told", "R4",
+			"this intent tells the customer of the demand at once; say that they may be told, or have a security officer disclose "+
+				"it after its embargo (lockbox disclose legal-demand)")
+	}
 	if in.GetTicketId() == "" {
 		if r == lockboxv1.ReasonType_REASON_TYPE_CUSTOMER_INITIATED_SUPPORT {
 			return refusal.Invalid("ticket_id", "R4", "customer-initiated support names the customer's ticket")

@@ -57,9 +57,12 @@ type AccessIntent struct {
 	TraceParent string `protobuf:"bytes,12,opt,name=trace_parent,json=traceParent,proto3" json:"trace_parent,omitempty"`
 	// An emergency outside standard operating procedure that cannot wait for the customer (R43). It needs a permission of
 	// its own, a security officer's approval and one of two reason types; access is short and the customer is told.
-	Emergency     bool `protobuf:"varint,13,opt,name=emergency,proto3" json:"emergency,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Emergency bool `protobuf:"varint,13,opt,name=emergency,proto3" json:"emergency,omitempty"`
+	// The requester's explicit word that the customer may be told of a third party's demand at once, as this intent does
+	// with the justification. Required with THIRD_PARTY_DATA_REQUEST (R4); demands under an embargo are disclosed instead.
+	CustomerMayBeTold bool `protobuf:"varint,14,opt,name=customer_may_be_told,json=customerMayBeTold,proto3" json:"customer_may_be_told,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *AccessIntent) Reset() {
@@ -179,6 +182,13 @@ func (x *AccessIntent) GetTraceParent() string {
 func (x *AccessIntent) GetEmergency() bool {
 	if x != nil {
 		return x.Emergency
+	}
+	return false
+}
+
+func (x *AccessIntent) GetCustomerMayBeTold() bool {
+	if x != nil {
+		return x.CustomerMayBeTold
 	}
 	return false
 }
@@ -363,7 +373,7 @@ var File_lockbox_v1_intent_proto protoreflect.FileDescriptor
 const file_lockbox_v1_intent_proto_rawDesc = "" +
 	"\n" +
 	"\x17lockbox/v1/intent.proto\x12\n" +
-	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17lockbox/v1/common.proto\x1a\x16lockbox/v1/prose.proto\"\xd3\x03\n" +
+	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17lockbox/v1/common.proto\x1a\x16lockbox/v1/prose.proto\"\x84\x04\n" +
 	"\fAccessIntent\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x14\n" +
@@ -379,7 +389,8 @@ const file_lockbox_v1_intent_proto_rawDesc = "" +
 	" \x01(\tR\bticketId\x125\n" +
 	"\bduration\x18\v \x01(\v2\x19.google.protobuf.DurationR\bduration\x12!\n" +
 	"\ftrace_parent\x18\f \x01(\tR\vtraceParent\x12\x1c\n" +
-	"\temergency\x18\r \x01(\bR\temergency\"\xad\x01\n" +
+	"\temergency\x18\r \x01(\bR\temergency\x12/\n" +
+	"\x14customer_may_be_told\x18\x0e \x01(\bR\x11customerMayBeTold\"\xad\x01\n" +
 	"\rIntentOutcome\x12\x1b\n" +
 	"\tintent_id\x18\x01 \x01(\tR\bintentId\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x1a\n" +

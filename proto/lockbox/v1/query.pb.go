@@ -1092,6 +1092,11 @@ type RequestView struct {
 	// Those of the approvers who were asked of whom nothing is recorded, not even a sign-in: issuer and subject. Only in a
 	// GetRequest answer, and for those who see the customer's roles.
 	NeverSignedIn []*Person `protobuf:"bytes,70,rep,name=never_signed_in,json=neverSignedIn,proto3" json:"never_signed_in,omitempty"`
+	// Who ended it: who denied, withdrew, revoked or gave back; Lockbox itself if a time was over. Absent while it has not
+	// ended.
+	EndedBy *Actor `protobuf:"bytes,90,opt,name=ended_by,json=endedBy,proto3" json:"ended_by,omitempty"`
+	// True if the caller was asked about it and decides only after activating a role again (R21); only in a GetRequest answer.
+	ActivateFirst bool `protobuf:"varint,91,opt,name=activate_first,json=activateFirst,proto3" json:"activate_first,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1306,6 +1311,20 @@ func (x *RequestView) GetNeverSignedIn() []*Person {
 		return x.NeverSignedIn
 	}
 	return nil
+}
+
+func (x *RequestView) GetEndedBy() *Actor {
+	if x != nil {
+		return x.EndedBy
+	}
+	return nil
+}
+
+func (x *RequestView) GetActivateFirst() bool {
+	if x != nil {
+		return x.ActivateFirst
+	}
+	return false
 }
 
 // How one person decided about a request.
@@ -4062,7 +4081,8 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"GetRequest\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x01 \x01(\tR\trequestId\"\xe4\t\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\"\xb9\n" +
+	"\n" +
 	"\vRequestView\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x16\n" +
@@ -4098,7 +4118,9 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"deliveries\x12\x18\n" +
 	"\aallowed\x18\x18 \x03(\tR\aallowed\x12<\n" +
 	"\x10coded_end_reason\x18\x19 \x01(\v2\x12.lockbox.v1.ReasonR\x0ecodedEndReason\x12:\n" +
-	"\x0fnever_signed_in\x18F \x03(\v2\x12.lockbox.v1.PersonR\rneverSignedIn\"\x87\x02\n" +
+	"\x0fnever_signed_in\x18F \x03(\v2\x12.lockbox.v1.PersonR\rneverSignedIn\x12,\n" +
+	"\bended_by\x18Z \x01(\v2\x11.lockbox.v1.ActorR\aendedBy\x12%\n" +
+	"\x0eactivate_first\x18[ \x01(\bR\ractivateFirst\"\x87\x02\n" +
 	"\bDecision\x12'\n" +
 	"\x05actor\x18\x01 \x01(\v2\x11.lockbox.v1.ActorR\x05actor\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1a\n" +
@@ -4478,79 +4500,80 @@ var file_lockbox_v1_query_proto_depIdxs = []int32{
 	33,  // 43: lockbox.v1.RequestView.deliveries:type_name -> lockbox.v1.DeliveryView
 	50,  // 44: lockbox.v1.RequestView.coded_end_reason:type_name -> lockbox.v1.Reason
 	51,  // 45: lockbox.v1.RequestView.never_signed_in:type_name -> lockbox.v1.Person
-	46,  // 46: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
-	44,  // 47: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
-	52,  // 48: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
-	46,  // 49: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
-	44,  // 50: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
-	46,  // 51: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
-	44,  // 52: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
-	44,  // 53: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
-	46,  // 54: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
-	44,  // 55: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
-	44,  // 56: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
-	13,  // 57: lockbox.v1.ActivityList.activities:type_name -> lockbox.v1.Activity
-	10,  // 58: lockbox.v1.Activity.entry:type_name -> lockbox.v1.TimelineEntry
-	53,  // 59: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
-	46,  // 60: lockbox.v1.Activity.requester:type_name -> lockbox.v1.Actor
-	54,  // 61: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
-	55,  // 62: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
-	23,  // 63: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
-	22,  // 64: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
-	18,  // 65: lockbox.v1.TenantView.sign_in:type_name -> lockbox.v1.SignInView
-	16,  // 66: lockbox.v1.TenantView.invitations:type_name -> lockbox.v1.InvitationView
-	56,  // 67: lockbox.v1.InvitationView.invitation:type_name -> lockbox.v1.RoleInvitation
-	1,   // 68: lockbox.v1.InvitationView.state:type_name -> lockbox.v1.InvitationState
-	46,  // 69: lockbox.v1.InvitationView.invited_by:type_name -> lockbox.v1.Actor
-	44,  // 70: lockbox.v1.InvitationView.invited_at:type_name -> google.protobuf.Timestamp
-	51,  // 71: lockbox.v1.InvitationView.redeemed_by:type_name -> lockbox.v1.Person
-	44,  // 72: lockbox.v1.InvitationView.redeemed_at:type_name -> google.protobuf.Timestamp
-	46,  // 73: lockbox.v1.InvitationView.settled_by:type_name -> lockbox.v1.Actor
-	44,  // 74: lockbox.v1.InvitationView.settled_at:type_name -> google.protobuf.Timestamp
-	57,  // 75: lockbox.v1.SignInView.issuer:type_name -> lockbox.v1.TenantIssuer
-	57,  // 76: lockbox.v1.SignInView.former:type_name -> lockbox.v1.TenantIssuer
-	19,  // 77: lockbox.v1.SignInView.pending:type_name -> lockbox.v1.PendingSignInChange
-	58,  // 78: lockbox.v1.PendingSignInChange.route:type_name -> lockbox.v1.SignInRoute
-	59,  // 79: lockbox.v1.PendingSignInChange.change:type_name -> lockbox.v1.SignInChange
-	46,  // 80: lockbox.v1.PendingSignInChange.proposed_by:type_name -> lockbox.v1.Actor
-	44,  // 81: lockbox.v1.PendingSignInChange.proposed_at:type_name -> google.protobuf.Timestamp
-	46,  // 82: lockbox.v1.PendingSignInChange.confirmed_by:type_name -> lockbox.v1.Actor
-	44,  // 83: lockbox.v1.PendingSignInChange.due_at:type_name -> google.protobuf.Timestamp
-	57,  // 84: lockbox.v1.SignInOptions.issuers:type_name -> lockbox.v1.TenantIssuer
-	23,  // 85: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
-	16,  // 86: lockbox.v1.SubscriptionView.invitations:type_name -> lockbox.v1.InvitationView
-	60,  // 87: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
-	44,  // 88: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
-	50,  // 89: lockbox.v1.AssignmentView.coded_reason:type_name -> lockbox.v1.Reason
-	27,  // 90: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
-	51,  // 91: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
-	44,  // 92: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
-	46,  // 93: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
-	10,  // 94: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
-	61,  // 95: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
-	62,  // 96: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
-	63,  // 97: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
-	51,  // 98: lockbox.v1.ApproversPreview.never_signed_in:type_name -> lockbox.v1.Person
-	32,  // 99: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
-	64,  // 100: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
-	44,  // 101: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
-	44,  // 102: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
-	46,  // 103: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
-	44,  // 104: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
-	44,  // 105: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
-	50,  // 106: lockbox.v1.DeliveryView.coded_failure:type_name -> lockbox.v1.Reason
-	46,  // 107: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
-	37,  // 108: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
-	52,  // 109: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
-	36,  // 110: lockbox.v1.SelfView.claims:type_name -> lockbox.v1.ClaimReading
-	65,  // 111: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
-	40,  // 112: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
-	66,  // 113: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
-	114, // [114:114] is the sub-list for method output_type
-	114, // [114:114] is the sub-list for method input_type
-	114, // [114:114] is the sub-list for extension type_name
-	114, // [114:114] is the sub-list for extension extendee
-	0,   // [0:114] is the sub-list for field type_name
+	46,  // 46: lockbox.v1.RequestView.ended_by:type_name -> lockbox.v1.Actor
+	46,  // 47: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
+	44,  // 48: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
+	52,  // 49: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
+	46,  // 50: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
+	44,  // 51: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
+	46,  // 52: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
+	44,  // 53: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
+	44,  // 54: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
+	46,  // 55: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
+	44,  // 56: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
+	44,  // 57: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
+	13,  // 58: lockbox.v1.ActivityList.activities:type_name -> lockbox.v1.Activity
+	10,  // 59: lockbox.v1.Activity.entry:type_name -> lockbox.v1.TimelineEntry
+	53,  // 60: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
+	46,  // 61: lockbox.v1.Activity.requester:type_name -> lockbox.v1.Actor
+	54,  // 62: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
+	55,  // 63: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
+	23,  // 64: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
+	22,  // 65: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
+	18,  // 66: lockbox.v1.TenantView.sign_in:type_name -> lockbox.v1.SignInView
+	16,  // 67: lockbox.v1.TenantView.invitations:type_name -> lockbox.v1.InvitationView
+	56,  // 68: lockbox.v1.InvitationView.invitation:type_name -> lockbox.v1.RoleInvitation
+	1,   // 69: lockbox.v1.InvitationView.state:type_name -> lockbox.v1.InvitationState
+	46,  // 70: lockbox.v1.InvitationView.invited_by:type_name -> lockbox.v1.Actor
+	44,  // 71: lockbox.v1.InvitationView.invited_at:type_name -> google.protobuf.Timestamp
+	51,  // 72: lockbox.v1.InvitationView.redeemed_by:type_name -> lockbox.v1.Person
+	44,  // 73: lockbox.v1.InvitationView.redeemed_at:type_name -> google.protobuf.Timestamp
+	46,  // 74: lockbox.v1.InvitationView.settled_by:type_name -> lockbox.v1.Actor
+	44,  // 75: lockbox.v1.InvitationView.settled_at:type_name -> google.protobuf.Timestamp
+	57,  // 76: lockbox.v1.SignInView.issuer:type_name -> lockbox.v1.TenantIssuer
+	57,  // 77: lockbox.v1.SignInView.former:type_name -> lockbox.v1.TenantIssuer
+	19,  // 78: lockbox.v1.SignInView.pending:type_name -> lockbox.v1.PendingSignInChange
+	58,  // 79: lockbox.v1.PendingSignInChange.route:type_name -> lockbox.v1.SignInRoute
+	59,  // 80: lockbox.v1.PendingSignInChange.change:type_name -> lockbox.v1.SignInChange
+	46,  // 81: lockbox.v1.PendingSignInChange.proposed_by:type_name -> lockbox.v1.Actor
+	44,  // 82: lockbox.v1.PendingSignInChange.proposed_at:type_name -> google.protobuf.Timestamp
+	46,  // 83: lockbox.v1.PendingSignInChange.confirmed_by:type_name -> lockbox.v1.Actor
+	44,  // 84: lockbox.v1.PendingSignInChange.due_at:type_name -> google.protobuf.Timestamp
+	57,  // 85: lockbox.v1.SignInOptions.issuers:type_name -> lockbox.v1.TenantIssuer
+	23,  // 86: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
+	16,  // 87: lockbox.v1.SubscriptionView.invitations:type_name -> lockbox.v1.InvitationView
+	60,  // 88: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
+	44,  // 89: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
+	50,  // 90: lockbox.v1.AssignmentView.coded_reason:type_name -> lockbox.v1.Reason
+	27,  // 91: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
+	51,  // 92: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
+	44,  // 93: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
+	46,  // 94: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
+	10,  // 95: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
+	61,  // 96: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
+	62,  // 97: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
+	63,  // 98: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
+	51,  // 99: lockbox.v1.ApproversPreview.never_signed_in:type_name -> lockbox.v1.Person
+	32,  // 100: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
+	64,  // 101: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
+	44,  // 102: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
+	44,  // 103: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
+	46,  // 104: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
+	44,  // 105: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
+	44,  // 106: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
+	50,  // 107: lockbox.v1.DeliveryView.coded_failure:type_name -> lockbox.v1.Reason
+	46,  // 108: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
+	37,  // 109: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
+	52,  // 110: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
+	36,  // 111: lockbox.v1.SelfView.claims:type_name -> lockbox.v1.ClaimReading
+	65,  // 112: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
+	40,  // 113: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
+	66,  // 114: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
+	115, // [115:115] is the sub-list for method output_type
+	115, // [115:115] is the sub-list for method input_type
+	115, // [115:115] is the sub-list for extension type_name
+	115, // [115:115] is the sub-list for extension extendee
+	0,   // [0:115] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_query_proto_init() }

@@ -8,6 +8,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/projection"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/view"
@@ -115,6 +116,7 @@ func (v *viewer) getRequest(ctx context.Context, id string) (*lockboxv1.RequestV
 			return nil, err
 		}
 	}
+	shown.ActivateFirst = v.activatesFirst(state)
 	fit(shown)
 	return shown, nil
 }
@@ -130,8 +132,13 @@ func (v *viewer) history(
 	if err != nil {
 		return projection.Row{}, nil, err
 	}
+	if !v.sees() || len(rows) == 0 {
+		if rows, err = v.askedBefore(ctx, id); err != nil {
+			return projection.Row{}, nil, err
+		}
+	}
 	switch {
-	case !v.sees() || len(rows) == 0:
+	case len(rows) == 0:
 		return projection.Row{}, nil, notFound()
 	case len(rows) > 1:
 		return projection.Row{}, nil, refusal.Invalid("tenant", "I9",
@@ -139,6 +146,44 @@ func (v *viewer) history(
 	}
 	events, err := v.History(ctx, rows, reports)
 	return rows[0], events[rows[0].Sequence], err
+}
+
+// askedBefore finds a request for somebody who was asked about it and whose role is not activated now: the link in
+// their mail leads somewhere, and they see what to activate. Whoever lost the role sees nothing (R20, R21).
+func (v *viewer) askedBefore(ctx context.Context, id string) ([]projection.Row, error) {
+	if v.customer == nil || v.by.GetSide() != lockboxv1.Side_SIDE_TENANT {
+		return nil, nil
+	}
+	all := projection.Scope{Tenant: v.scope.Tenant, All: true}
+	rows, err := v.Requests(ctx, all, projection.RequestFilter{ID: id}, v.now, 2)
+	if len(rows) != 1 || err != nil {
+		return nil, err
+	}
+	events, err := v.History(ctx, rows, false)
+	if err != nil || !v.activatesFirst(foldRequest(events[rows[0].Sequence])) {
+		return nil, err
+	}
+	return rows, nil
+}
+
+// activatesFirst reports whether the caller was asked about a request, and has to activate a role to decide.
+func (v *viewer) activatesFirst(s request.State) bool {
+	mine := func(p *lockboxv1.Person) bool { return tenant.SamePerson(p, v.by.GetPerson()) }
+	if v.customer == nil || !slices.ContainsFunc(s.Notified.GetApprovers(),
+		func(a *lockboxv1.Approver) bool { return mine(a.GetPerson()) }) {
+		return false
+	}
+	roles := v.customer.Tenant.Roles.All()
+	if sub, has := v.customer.Subscription(s.Intent.GetSubscriptionId()); has {
+		roles = slices.Concat(roles, sub.Roles.All())
+	}
+	active := func(a tenant.Assignment) bool { return mine(a.GetPerson()) && a.Inactive(v.now) == 0 }
+	waits := func(a tenant.Assignment) bool {
+		why := a.Inactive(v.now)
+		return mine(a.GetPerson()) && (why == lockboxv1.ReasonCode_REASON_CODE_ROLE_NOT_ACTIVATED ||
+			why == lockboxv1.ReasonCode_REASON_CODE_ACTIVATION_ENDED)
+	}
+	return !slices.ContainsFunc(roles, active) && slices.ContainsFunc(roles, waits)
 }
 
 func foldRequest(events []projection.Event) (s request.State) {

@@ -312,6 +312,42 @@ func TestWhoMayActivateSeesTheirOwnAssignmentOnly(t *testing.T) {
 	}
 }
 
+// Whoever was asked while their role was active finds the request by the link in their mail, and what they lack;
+// whoever lost the role, or was never asked, finds nothing (R20, R21).
+func TestR21WhoeverWasAskedSeesWhatToActivate(t *testing.T) {
+	p := newPlace(t)
+	p.assign("eli", "prod", owner, true)
+	p.assign("otto", "prod", owner, true)
+	activate := &lockboxv1.Command{Tenant: bank, AggregateId: "prod",
+		Action: &lockboxv1.Command_ActivateRole{ActivateRole: &lockboxv1.ActivateRole{AssignmentId: "of-eli",
+			Until: timestamppb.New(p.story.Now.Add(time.Hour))}}}
+	p.story.Command(p.actor("eli"), activate)
+	id := p.story.Submit(p.actor("erin"), story.Dump(bank, "prod", "machine-9"))
+	if v := p.query("eli", getRequest(bank, id)).GetRequest(); v.GetActivateFirst() || len(v.GetAllowed()) == 0 {
+		t.Errorf("while it is active: %v", v.GetAllowed())
+	}
+	p.story.Now = p.story.Now.Add(2 * time.Hour)
+	v := p.query("eli", getRequest(bank, id)).GetRequest()
+	if v.GetRequestId() != id || !v.GetActivateFirst() || slices.Contains(v.GetAllowed(), "approve") {
+		t.Errorf("after it ended: %v", v)
+	}
+	for what, reply := range map[string]*lockboxv1.QueryReply{
+		"whoever was never asked":           p.query("otto", getRequest(bank, id)),
+		"another request":                   p.query("eli", getRequest(bank, p.prod[bank])),
+		"somebody of another tenant":        p.query("hana", getRequest(bank, id)),
+		"another tenant's, by the same one": p.query("eli", getRequest(bank, p.prod[health])),
+	} {
+		if reply.GetRefusal().GetCode() != notFound {
+			t.Errorf("%s: %v", what, reply)
+		}
+	}
+	p.story.Command(p.actor("grace"), &lockboxv1.Command{Tenant: bank, AggregateId: "prod",
+		Action: &lockboxv1.Command_RemoveRole{RemoveRole: &lockboxv1.RemoveRole{AssignmentId: "of-eli"}}})
+	if reply := p.query("eli", getRequest(bank, id)); reply.GetRefusal().GetCode() != notFound {
+		t.Errorf("whoever lost the role: %v", reply)
+	}
+}
+
 // control: iso:5.18
 func TestAdministratorsSeeAllAssignmentsAndWhetherTheyCount(t *testing.T) {
 	p := newPlace(t)

@@ -23,7 +23,7 @@ func RequestForProvider(v *lockboxv1.RequestView) {
 		questions[i] = proto.CloneOf(q)
 		questions[i].Asker = nameOnly(q.GetAsker())
 	}
-	v.CustomerDecisions, v.Questions = decisions, questions
+	v.CustomerDecisions, v.Questions, v.EndedBy = decisions, questions, nameOnly(v.GetEndedBy())
 }
 
 // EventsForProvider removes that from events.

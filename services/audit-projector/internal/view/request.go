@@ -22,8 +22,8 @@ func Request(s request.State, c *projection.Customer, now time.Time, l *activity
 		InternalDecisions: s.InternalDecisions,
 		CustomerDecisions: s.CustomerDecisions, Questions: s.Questions, Grant: s.Grant, EndedAt: stamp(s.EndedAt),
 		EndReason:      s.EndReason,
-		CodedEndReason: s.CodedEndReason,
-		ServiceName:    s.Evaluation.GetFacts().GetServiceName(), ScenarioName: s.Evaluation.GetFacts().GetScenarioName(),
+		CodedEndReason: s.CodedEndReason, EndedBy: s.EndedBy,
+		ServiceName: s.Evaluation.GetFacts().GetServiceName(), ScenarioName: s.Evaluation.GetFacts().GetScenarioName(),
 		TenantName: s.Notified.GetTenantName(), SubscriptionName: s.Notified.GetSubscriptionName(),
 	}
 	if s.Status == request.AwaitingInternalApproval {

@@ -84,6 +84,8 @@ func (in *intentFlags) register(f *pflag.FlagSet) {
 	f.StringVar(&in.fields.TicketId, "ticket", "", "the customer's support `ticket`")
 	f.BoolVar(&in.fields.Emergency, "emergency", false,
 		"it cannot wait for the customer, who is told instead; for emergency responders, after a security officer's approval")
+	f.BoolVar(&in.fields.CustomerMayBeTold, "customer-may-be-told", false,
+		"the customer may be told of a third party's demand at once; others are for lockbox disclose legal-demand")
 	f.Var(&in.duration, "duration", "how `long` access is wanted, such as 4h; none: the provider's default")
 }
 
@@ -124,6 +126,9 @@ func (s *session) intent(ctx context.Context, in *intentFlags) (*lockboxv1.Acces
 	}
 	if in.fields.GetEmergency() {
 		intent.Emergency = true
+	}
+	if in.fields.GetCustomerMayBeTold() {
+		intent.CustomerMayBeTold = true
 	}
 	if intent.GetTenant() == "" {
 		var err error

@@ -256,10 +256,26 @@ func (a *app) tenantSettingsCommand() *cobra.Command {
 		if err != nil {
 			return a.done(reply, "Changed.")
 		}
-		return a.done(reply, "Changed. The settings are now:\n%s",
-			strings.TrimSuffix(render.Settings(a.look(), after.GetSettings(), false), "\n"))
+		sentence := strings.TrimSuffix(render.Settings(a.look(), after.GetSettings(), false), "\n")
+		for _, where := range s.unreachable(ctx, after, reply.GetSequence()) {
+			sentence += "\nNobody can be given access to " + where + " now: too few people decide about it."
+		}
+		return a.done(reply, "Changed. The settings are now:\n%s", sentence)
 	})
 	return c
+}
+
+// unreachable names the scopes in which fewer people decide than the approvals that are needed (R30).
+func (s *session) unreachable(ctx context.Context, t *lockboxv1.TenantView, minSequence uint64) (names []string) {
+	scopes := append([]*lockboxv1.SubscriptionView{{DisplayName: t.GetDisplayName()}}, t.GetSubscriptions()...)
+	for _, sub := range scopes {
+		reply, err := s.ask(ctx, t.GetTenant(), minSequence, &lockboxv1.Query{Ask: &lockboxv1.Query_PreviewApprovers{
+			PreviewApprovers: &lockboxv1.PreviewApprovers{SubscriptionId: sub.GetSubscriptionId()}}})
+		if p := reply.GetApprovers(); err == nil && len(p.GetApprovers()) < int(p.GetRequiredApprovals()) {
+			names = append(names, render.Clean(first(sub.GetDisplayName(), sub.GetSubscriptionId())))
+		}
+	}
+	return names
 }
 
 // apply applies the given flags. A command always carries all settings.

@@ -254,7 +254,8 @@ func (w *world) answer(q *lockboxv1.Query, who client.Claims) (*lockboxv1.QueryR
 		v := &lockboxv1.RequestView{}
 		w.notified(v, time.Now())
 		reply.Answer = &lockboxv1.QueryReply_Approvers{Approvers: &lockboxv1.ApproversPreview{
-			Basis: v.GetLockbox().GetBasis(), Approvers: v.GetLockbox().GetApprovers(), RequiredApprovals: 1,
+			Basis: v.GetLockbox().GetBasis(), Approvers: v.GetLockbox().GetApprovers(),
+			RequiredApprovals: w.tenant.GetSettings().GetRequiredApprovals(),
 			Excluded: []*lockboxv1.ExcludedAssignment{{Person: w.issuer.Person("eli"), Role: lockboxv1.Role_ROLE_OWNER,
 				Reason: "eligible, but not activated (R21)"}},
 		}}

@@ -31,7 +31,7 @@ func (a accepting) State() (string, error) {
 	if a.Open(a.It) {
 		return "", nil
 	}
-	return a.Say.Say(message("accept", a.It.GetState().String(), "INVITATION_STATE_"))
+	return a.Say.Say("invitation.accept." + nameOf(a.It.GetState().String(), "INVITATION_STATE_"))
 }
 
 func (p pages) accepting(v *site.Visit, f *form.Form) error {
@@ -43,7 +43,7 @@ func (p pages) showOffer(v *site.Visit, f *form.Form, it *lockboxv1.InvitationVi
 	if err != nil {
 		return err
 	}
-	title, err := v.Say.Say("administration.accept.title")
+	title, err := v.Say.Say("invitation.accept.title")
 	if err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func (p pages) showOffer(v *site.Visit, f *form.Form, it *lockboxv1.InvitationVi
 }
 
 var (
-	linkField    = form.Field{Name: "link", Label: "administration.link"}
+	linkField    = form.Field{Name: "link", Label: "invitation.link"}
 	acceptFields = map[string]form.Field{
 		"redeem_invitation.email": {Name: "email", Label: "administration.email"}, "link": linkField,
 	}
@@ -70,7 +70,7 @@ func (p pages) accept(v *site.Visit) error {
 	f := form.Sent(v.R)
 	secret, err := invitation.Parse("link", f.Value("link"))
 	if err != nil {
-		f.Problems = append(f.Problems, form.Problem{Field: linkField, Message: "administration.accept.no-link"})
+		f.Problems = append(f.Problems, form.Problem{Field: linkField, Message: "invitation.accept.no-link"})
 		return p.accepting(v, f)
 	}
 	proof, err := secret.Proof(f.Value("code"))
@@ -80,7 +80,7 @@ func (p pages) accept(v *site.Visit) error {
 	reply, err := v.Ask(&lockboxv1.Query{Ask: &lockboxv1.Query_GetInvitation{
 		GetInvitation: &lockboxv1.GetInvitation{Proof: proof}}})
 	if site.NotFound(err) {
-		f.Problems = append(f.Problems, form.Problem{Field: linkField, Message: "administration.accept.unknown"})
+		f.Problems = append(f.Problems, form.Problem{Field: linkField, Message: "invitation.accept.unknown"})
 		return p.accepting(v, f)
 	}
 	if err != nil {

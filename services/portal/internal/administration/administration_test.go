@@ -90,6 +90,14 @@ func TestTheOverviewSaysHowItIs(t *testing.T) {
 	lacks(t, get(t, served(t, b), "/lockbox", http.StatusOK), "<button class=\"main\"")
 }
 
+// A quorum that cannot be reached is said before it is set, with where (R30).
+func TestR30AQuorumOutOfReachIsSaidBeforeItIsSet(t *testing.T) {
+	h := served(t, administrator()) // two people decide everywhere
+	lacks(t, get(t, h, "/settings/approvals/review?value=2", http.StatusOK), "no request could be approved")
+	holds(t, get(t, h, "/settings/approvals/review?value=3", http.StatusOK), "no request could be approved",
+		"Meadow Bank", "Archive", "Production")
+}
+
 func TestR22R23WhoWouldBeAskedAndWhoDoesNotCount(t *testing.T) {
 	b := administrator()
 	h := served(t, b)

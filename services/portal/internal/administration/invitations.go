@@ -19,7 +19,7 @@ const linkScript = "invitation.js"
 
 // Invited names how far an invitation has come.
 func (l looking) Invited(s lockboxv1.InvitationState) (string, error) {
-	return l.Say.Say(message("invitation", s.String(), "INVITATION_STATE_"))
+	return l.Say.Say("invitation.state." + nameOf(s.String(), "INVITATION_STATE_"))
 }
 
 // Waits reports whether an invitation waits for an administrator.
@@ -57,12 +57,12 @@ func (p pages) invitation(v *site.Visit, f *form.Form) error {
 	if err != nil {
 		return err
 	}
-	return p.show(s.looking, "invite", "administration.invite", s)
+	return p.show(s.looking, "invite", "invitation.invite", s)
 }
 
 var inviteFields = map[string]form.Field{
 	"invite_role.invitation.role":       {Name: "role", Label: "administration.role"},
-	"invite_role.invitation.note":       {Name: "for", Label: "administration.invite-for"},
+	"invite_role.invitation.note":       {Name: "for", Label: "invitation.invite-for"},
 	"invite_role.invitation.expires_at": expires,
 }
 
@@ -123,17 +123,17 @@ func (p pages) showLink(s scoped, i *lockboxv1.RoleInvitation, secret invitation
 	if shown.Role, err = s.Role(i.GetRole()); err != nil {
 		return err
 	}
-	subject, err := s.Say.Say("administration.mail-subject", "Provider", s.Provider)
+	subject, err := s.Say.Say("invitation.mail-subject", "Provider", s.Provider)
 	if err != nil {
 		return err
 	}
-	body, err := s.Say.Say("administration.mail-body", "Role", shown.Role, "Name", s.Name, "Provider", s.Provider, "Link",
+	body, err := s.Say.Say("invitation.mail-body", "Role", shown.Role, "Name", s.Name, "Provider", s.Provider, "Link",
 		shown.Link)
 	if err != nil {
 		return err
 	}
 	shown.Mail = "mailto:?subject=" + url.PathEscape(subject) + "&body=" + url.PathEscape(body)
-	title, err := s.Say.Say("administration.invited")
+	title, err := s.Say.Say("invitation.invited")
 	if err != nil {
 		return err
 	}
@@ -157,7 +157,7 @@ func (p pages) invitee(v *site.Visit, f *form.Form) error {
 	if i < 0 {
 		return refusal.NotFound("invitation", "R66", "there is no such invitation")
 	}
-	return p.show(s.looking, "invitation", "administration.invitation", invitee{s, s.Invitations[i]})
+	return p.show(s.looking, "invitation", "invitation.title", invitee{s, s.Invitations[i]})
 }
 
 // changeInvitation confirms who accepted an invitation, or ends it. The confirmation names whom the reader saw.

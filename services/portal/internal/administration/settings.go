@@ -1,6 +1,7 @@
 package administration
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"time"
@@ -135,6 +136,32 @@ func (c choosing) Chosen() string { return c.Form.Value("value") }
 // Text returns one of the setting's messages.
 func (c choosing) Text(which string) (string, error) {
 	return c.Say.Say("administration.setting." + c.ID + "." + which)
+}
+
+// mostScopes limits how many subscriptions are looked at for a warning.
+const mostScopes = 50
+
+// Unreachable lists the scopes in which fewer people decide than the chosen number of approvals, so that no request
+// there could be approved (R30).
+func (c choosing) Unreachable() ([]string, error) {
+	wanted, err := strconv.Atoi(c.Chosen())
+	if c.ID != "approvals" || err != nil {
+		return nil, nil
+	}
+	scopes := []*lockboxv1.SubscriptionView{{DisplayName: c.Tenant.GetDisplayName()}}
+	scopes = append(scopes, c.Tenant.GetSubscriptions()[:min(mostScopes, len(c.Tenant.GetSubscriptions()))]...)
+	var short []string
+	for _, s := range scopes {
+		reply, err := c.Ask(&lockboxv1.Query{Ask: &lockboxv1.Query_PreviewApprovers{
+			PreviewApprovers: &lockboxv1.PreviewApprovers{SubscriptionId: s.GetSubscriptionId()}}})
+		if err != nil {
+			return nil, err
+		}
+		if len(reply.GetApprovers().GetApprovers()) < wanted {
+			short = append(short, cmp.Or(s.GetDisplayName(), s.GetSubscriptionId()))
+		}
+	}
+	return short, nil
 }
 
 func (c choosing) titled() string { return "administration.setting." + c.ID + ".title" }

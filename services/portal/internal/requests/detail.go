@@ -28,6 +28,8 @@ type shownRequest struct {
 	Hrefs map[string]string
 	// Ticket is the URL of the ticket's page; empty if there is none.
 	Ticket string
+	// Activation is the URL of the page on which the reader activates a role.
+	Activation string
 	// After reports that the person has just done something.
 	After     bool
 	Phases    []shown.Phase
@@ -78,6 +80,9 @@ func (p *pages) show(v *site.Visit, r loaded, status int, n note) error {
 	}
 	if id := r.GetIntent().GetTicketId(); id != "" {
 		d.Ticket = v.Path("tickets", id)
+	}
+	if d.Activation = v.Path("administration", "roles"); r.GetIntent().GetSubscriptionId() != "" {
+		d.Activation = v.Path("administration", "subscriptions", r.GetIntent().GetSubscriptionId())
 	}
 	title, err := r.Title()
 	if err != nil {

@@ -142,6 +142,14 @@ func (r Request) AccessEnds() *timestamppb.Timestamp {
 	return ends
 }
 
+// EndedBy names who ended it; empty if nobody has.
+func (r Request) EndedBy() (string, error) {
+	if r.GetEndedBy().GetPerson() == nil {
+		return "", nil
+	}
+	return r.Person(r.GetEndedBy())
+}
+
 // Lasts says how long access lasted or will last.
 func (r Request) Lasts() (string, error) {
 	lasts := r.AccessEnds().AsTime().Sub(r.GetGrant().GetStartsAt().AsTime())

@@ -161,6 +161,9 @@ func Request(l Look, v *lockboxv1.RequestView) string {
 	p := &page{Look: l}
 	p.title("Request " + Clean(v.GetRequestId()))
 	p.painted("Status", statusPaint(v.GetStatus()), StatusName(v.GetStatus())+": "+l.standing(v))
+	if v.GetActivateFirst() {
+		p.painted("To decide", warn, "activate your role first: lockbox role activate; you were asked when it was active")
+	}
 	if v.GetFault() != "" {
 		p.painted("FAULT", bad, "its history contradicts itself ("+Clean(v.GetFault())+"); nothing more is decided for it")
 	}
@@ -414,7 +417,18 @@ func (p *page) grant(v *lockboxv1.RequestView) {
 	}
 	p.heading("Access")
 	p.field("From", p.Stamp(g.GetStartsAt()))
-	p.field("Until", p.Stamp(g.GetEndsAt()))
+	if at := v.GetEndedAt(); at != nil {
+		ended := p.Stamp(at)
+		if by := v.GetEndedBy(); by.GetPerson() != nil {
+			ended += ", by " + PersonName(by.GetPerson())
+		}
+		if at.AsTime().Before(g.GetEndsAt().AsTime()) {
+			ended += "; it would have until " + p.Stamp(g.GetEndsAt())
+		}
+		p.field("Ended", ended)
+	} else {
+		p.field("Until", p.Stamp(g.GetEndsAt()))
+	}
 	ids := make([]string, len(g.GetResourceIds()))
 	for i, id := range g.GetResourceIds() {
 		ids[i] = Clean(id)

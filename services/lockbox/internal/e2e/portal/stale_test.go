@@ -41,7 +41,8 @@ func TestAnOldSignInGetsNowhere(t *testing.T) {
 	_, err = by.Do(t.Context(), signed("otto", 0), ask)
 	must(t, err)
 	w.does("grace", &lockboxv1.Command{Tenant: bank,
-		Action: &lockboxv1.Command_SignUpPreview{SignUpPreview: &lockboxv1.SignUpPreview{ResourceType: "machine-learning/workspaces"}}})
+		Action: &lockboxv1.Command_SignUpPreview{
+			SignUpPreview: &lockboxv1.SignUpPreview{ResourceType: "machine-learning/workspaces"}}})
 	w.does("grace", &lockboxv1.Command{Tenant: bank,
 		Action: &lockboxv1.Command_ChangeSettings{
 			ChangeSettings: &lockboxv1.ChangeSettings{Settings: &lockboxv1.TenantSettings{
@@ -74,7 +75,8 @@ func TestAnOldSignInGetsNowhere(t *testing.T) {
 			ChangeSettings: &lockboxv1.ChangeSettings{Settings: &lockboxv1.TenantSettings{DefaultLanguage: "en"}}}},
 		{Action: &lockboxv1.Command_DisableLockbox{
 			DisableLockbox: &lockboxv1.DisableLockbox{Reason: "quiet"}}},
-		{Action: &lockboxv1.Command_SignOffPreview{SignOffPreview: &lockboxv1.SignOffPreview{ResourceType: "machine-learning/workspaces"}}},
+		{Action: &lockboxv1.Command_SignOffPreview{
+			SignOffPreview: &lockboxv1.SignOffPreview{ResourceType: "machine-learning/workspaces"}}},
 		{AggregateId: demo.BankProduction,
 			Action: &lockboxv1.Command_AssignRole{AssignRole: &lockboxv1.AssignRole{Assignment: &lockboxv1.RoleAssignment{
 				Id: "grace-owner", Person: issuer.Person("grace"), Role: lockboxv1.Role_ROLE_OWNER,
