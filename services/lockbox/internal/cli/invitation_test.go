@@ -27,10 +27,12 @@ func TestR66FormerRolesAreThoseStillToBeCarriedOver(t *testing.T) {
 	v := &lockboxv1.TenantView{
 		Issuer: present,
 		Assignments: []*lockboxv1.AssignmentView{held(former, "grace", lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR),
-			held(present, "grace", lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR), held(former, "grace", lockboxv1.Role_ROLE_AUDITOR)},
+			held(present, "grace", lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR),
+			held(former, "grace", lockboxv1.Role_ROLE_AUDITOR)},
 		Subscriptions: []*lockboxv1.SubscriptionView{{SubscriptionId: "s", Assignments: []*lockboxv1.AssignmentView{
 			held(former, "otto", lockboxv1.Role_ROLE_OWNER), held(former, "eli", lockboxv1.Role_ROLE_OWNER),
-			held(former, "lena", lockboxv1.Role_ROLE_OWNER), held(former, "fleur", lockboxv1.Role_ROLE_OWNER), renamed, inherited},
+			held(former, "lena", lockboxv1.Role_ROLE_OWNER), held(former, "fleur", lockboxv1.Role_ROLE_OWNER), renamed,
+			inherited},
 			Invitations: []*lockboxv1.InvitationView{
 				invited("otto", lockboxv1.InvitationState_INVITATION_STATE_OPEN),
 				invited("eli", lockboxv1.InvitationState_INVITATION_STATE_EXPIRED),

@@ -12,8 +12,8 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// acceptsWithoutLink writes that somebody accepted an invitation whose link it does not have, because the stream holds a
-// hash only, on a subscription of its own.
+// acceptsWithoutLink writes that somebody accepted an invitation whose link it does not have, because the stream holds
+// a hash only, on a subscription of its own.
 func (i *insider) acceptsWithoutLink() {
 	i.Helper()
 	const of = "meadow-forged"

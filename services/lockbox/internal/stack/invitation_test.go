@@ -243,7 +243,8 @@ func TestR66RolesAreCarriedOverToANewIssuer(t *testing.T) {
 	m.holds()
 }
 
-// Former keys of the same issuer are accepted for everything but this: they do not show that it is the present one (R66).
+// Former keys of the same issuer are accepted for everything but this: they do not show that it is the present one
+// (R66).
 func TestR66AnInvitationIsNotAcceptedThroughFormerKeys(t *testing.T) {
 	t.Parallel()
 	m, first := startInvited(t)

@@ -74,8 +74,8 @@ func TestR66TheLinkIsShownOnce(t *testing.T) {
 		return &lockboxv1.CommandReply{Sequence: 99, EventId: "e"}, nil
 	}
 	h := served(t, b)
-	values := filled(t, get(t, h, "/roles/invite", http.StatusOK), "/roles/invite", "", "role", "ROLE_AUDITOR", "for", "Lena",
-		"expires", "2026-12-31T18:00", "eligible", "yes")
+	values := filled(t, get(t, h, "/roles/invite", http.StatusOK), "/roles/invite", "", "role", "ROLE_AUDITOR", "for",
+		"Lena", "expires", "2026-12-31T18:00", "eligible", "yes")
 	w := sitetest.Post(h, base+"/roles/invite", values)
 	found := madeLink.FindStringSubmatch(w.Body.String())
 	if w.Code != http.StatusOK || found == nil {
@@ -146,7 +146,8 @@ func TestR66WhoeverHasALinkSeesWhatItIsBeforeTheyAccept(t *testing.T) {
 		t.Fatalf("looking did %v", b.Done)
 	}
 	holds(t, send(http.StatusOK, "do", "accept", "email", "lena@meadowbank.example"), "Accepted.")
-	if c := b.Done[0]; c.GetAggregateId() != "meadow-production" || c.GetRedeemInvitation().GetInvitationId() != "i-open" ||
+	if c := b.Done[0]; c.GetAggregateId() != "meadow-production" ||
+		c.GetRedeemInvitation().GetInvitationId() != "i-open" ||
 		c.GetRedeemInvitation().GetEmail() != "lena@meadowbank.example" || len(c.GetRedeemInvitation().GetProof()) != 32 {
 		t.Errorf("did %v", c)
 	}
