@@ -5,6 +5,7 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/tenant"
+	"github.com/openlockbox/lockbox/pkg/ticket"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/proto"
 )
@@ -253,21 +254,21 @@ var table = []row{
 
 	fact((*lockboxv1.Event).GetTicketOpened,
 		func(l speaker, who string, e *lockboxv1.Event, f *lockboxv1.TicketOpened) string {
-			return l.say("TicketOpened", "Who", who, "Id", e.GetAggregateId(), "Title", l.quote(f.GetTitle()))
+			return l.say("TicketOpened", "Who", who, "Id", ticket.Reference(e), "Title", l.quote(f.GetTitle()))
 		}),
 	fact((*lockboxv1.Event).GetTicketAssigned,
 		func(l speaker, who string, e *lockboxv1.Event, f *lockboxv1.TicketAssigned) string {
-			return l.say("TicketAssigned", "Who", who, "Id", e.GetAggregateId(), "Engineer",
+			return l.say("TicketAssigned", "Who", who, "Id", ticket.Reference(e), "Engineer",
 				l.engineer(f.GetEngineer(), f.GetTeam()))
 		}),
 	fact((*lockboxv1.Event).GetTicketReassigned,
 		func(l speaker, who string, e *lockboxv1.Event, f *lockboxv1.TicketReassigned) string {
-			return l.say("TicketReassigned", "Who", who, "Id", e.GetAggregateId(), "Engineer",
+			return l.say("TicketReassigned", "Who", who, "Id", ticket.Reference(e), "Engineer",
 				l.engineer(f.GetEngineer(), f.GetTeam()), "Because", l.because(f.GetReason()))
 		}),
 	fact((*lockboxv1.Event).GetTicketCommented,
 		func(l speaker, who string, e *lockboxv1.Event, f *lockboxv1.TicketCommented) string {
-			return l.say("TicketCommented", "Who", who, "Id", e.GetAggregateId(), "Text", l.quote(f.GetText()))
+			return l.say("TicketCommented", "Who", who, "Id", ticket.Reference(e), "Text", l.quote(f.GetText()))
 		}),
 	fact((*lockboxv1.Event).GetRulesPublished,
 		func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.RulesPublished) string {

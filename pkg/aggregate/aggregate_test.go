@@ -85,8 +85,10 @@ func TestACommandAboutNothingThatCanBeIsInvalid(t *testing.T) {
 			Action: &lockboxv1.Command_DiscloseExposure{}}, "aggregate_id"},
 		"a tenant with another id": {&lockboxv1.Command{Tenant: "contoso", AggregateId: "x",
 			Action: &lockboxv1.Command_EnableLockbox{}}, "aggregate_id"},
-		"a ticket with a wildcard": {&lockboxv1.Command{Tenant: "contoso", AggregateId: "T.>",
-			Action: &lockboxv1.Command_OpenTicket{}}, "aggregate_id"},
+		"a ticket without a name": {&lockboxv1.Command{Tenant: "contoso",
+			Action: &lockboxv1.Command_OpenTicket{OpenTicket: &lockboxv1.OpenTicket{}}}, "aggregate_id"},
+		"a ticket with two names": {&lockboxv1.Command{Tenant: "contoso", AggregateId: "T-1",
+			Action: &lockboxv1.Command_OpenTicket{OpenTicket: &lockboxv1.OpenTicket{Reference: "T-2"}}}, "aggregate_id"},
 		"a customer's rules": {&lockboxv1.Command{Tenant: "contoso", AggregateId: "rules",
 			Action: &lockboxv1.Command_PublishRules{}}, "tenant"},
 		"a customer's alarm": {&lockboxv1.Command{Tenant: "contoso", AggregateId: "guard",
@@ -184,7 +186,7 @@ func TestTheEpilogueRefusesWhatTheFoldWould(t *testing.T) {
 	}
 	var s ticket.State
 	e, err := s.Begin(c, 0, nil, now)
-	if err != nil || e.GetTenant() != "contoso" || e.GetKind() != aggregate.KindTicket || e.GetAggregateId() != "T-1" {
+	if err != nil || e.GetTenant() != "contoso" || e.GetKind() != aggregate.KindTicket || e.GetAggregateId() != "t-1" {
 		t.Fatalf("%v, %v", e, err)
 	}
 	if none, err := aggregate.End(s, e, ticket.Evolve); none != nil || err != nil {

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/prose"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
@@ -14,8 +15,9 @@ type Command struct {
 	By *lockboxv1.Actor
 }
 
-// Of returns the aggregate that a command is about. It refuses (INVALID) an id that this kind cannot have, a command on
-// one of the provider's own aggregates that names a customer, and the reverse.
+// Of returns the aggregate that a command is about; of a ticket that is named by its reference, where a new ticket of
+// that reference is. It refuses (INVALID) an id that this kind cannot have, a command on one of the provider's own
+// aggregates that names a customer, and the reverse.
 func Of(c *lockboxv1.Command) (Key, error) {
 	about := about(c)
 	switch about.Kind {
@@ -37,10 +39,26 @@ func Of(c *lockboxv1.Command) (Key, error) {
 	if err := input.Tenant("tenant", about.Tenant); err != nil {
 		return about, err
 	}
-	if about.Kind == KindRequest || about.Kind == KindDisclosure {
+	switch about.Kind {
+	case KindTicket:
+		return about, checkTicket(c)
+	case KindRequest, KindDisclosure:
 		return about, input.UUIDv7("aggregate_id", about.ID)
 	}
 	return about, input.Token("aggregate_id", about.ID)
+}
+
+// checkTicket refuses (INVALID) a command that names no ticket, or two.
+func checkTicket(c *lockboxv1.Command) error {
+	id, reference := c.GetAggregateId(), c.GetOpenTicket().GetReference()
+	if reference == "" {
+		return CheckReference("aggregate_id", prose.Line(id))
+	}
+	if id != "" && TicketID(id) != TicketID(reference) {
+		return refusal.Invalid("aggregate_id", "R11",
+			"names another ticket than open_ticket.reference; one of both is enough")
+	}
+	return CheckReference("open_ticket.reference", reference)
 }
 
 // about is Of for a command that was already checked.
@@ -61,8 +79,14 @@ func about(c *lockboxv1.Command) Key {
 		return Subscription(tenant, id)
 	case *lockboxv1.Command_RegisterSubscription, *lockboxv1.Command_TransferSubscription:
 		return Ownership(id)
-	case *lockboxv1.Command_OpenTicket, *lockboxv1.Command_AssignTicket, *lockboxv1.Command_CommentTicket:
-		return Ticket(tenant, id)
+	case *lockboxv1.Command_OpenTicket:
+		reference := c.GetOpenTicket().GetReference()
+		if id != "" && reference != "" { // the id may be the one of a ticket from before there were references
+			return Ticket(tenant, TicketToken(id))
+		}
+		return Ticket(tenant, TicketID(id+reference))
+	case *lockboxv1.Command_AssignTicket, *lockboxv1.Command_CommentTicket:
+		return Ticket(tenant, TicketToken(id))
 	case *lockboxv1.Command_PublishRules:
 		return Rules
 	case *lockboxv1.Command_PublishCatalogue:

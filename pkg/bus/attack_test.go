@@ -139,7 +139,9 @@ func (s *siege) hostile(attacker bus.Identity) []string {
 		"lockbox.command.PORTAL.approve", "lockbox.query.list_requests",
 		"lockbox.deadletter.jit-evaluator.x", "lockbox.intent." + otherTool + "." + victim,
 		"$KV.SESSIONS.x", "LB.API.$KV.SESSIONS.x", "$JS.ACK.EVENTS.notifier.1.1.1.1.1", "_R_.x", "$SYS.REQ.SERVER.PING",
-		"$SRV.PING", "lockbox.outcome." + otherTool + ".x", "lockbox.outcome." + journaltest.Tool + ".x"}
+		"lockbox.updates." + otherTool, "lockbox.update." + otherTool + ".x", "lockbox.intent.portal." + victim,
+		"lockbox.outcome.portal.x", "$SRV.PING",
+		"lockbox.outcome." + otherTool + ".x", "lockbox.outcome." + journaltest.Tool + ".x"}
 	for _, c := range calls {
 		replies = append(replies, "$JS.API."+c, "LB.API."+c)
 	}
@@ -232,10 +234,11 @@ func (s *siege) attack(t *testing.T, id bus.Identity) {
 			// What the right is for: the subject itself is the attacker's. Within one account, answers reach whoever listens;
 			// a tool therefore ignores outcomes of intents that it did not submit, and inboxes have random names.
 			mine := slices.ContainsFunc(used, func(right string) bool {
-				return right == m.at || bus.Matches(right, m.at) || m.at == bus.AnyCommand && bus.Matches(right, m.subject)
+				return right == m.at || bus.Matches(right, m.at) ||
+					(m.at == bus.AnyCommand || m.at == bus.AnyUpdates) && bus.Matches(right, m.subject)
 			})
 			edge := inEdge(id) && inEdge(listener) && (strings.HasPrefix(m.at, "_INBOX.") ||
-				strings.HasPrefix(m.at, "lockbox.outcome."))
+				strings.HasPrefix(m.at, "lockbox.outcome.") || strings.HasPrefix(m.at, "lockbox.update."))
 			if listener != id && !mine && !edge {
 				t.Errorf("%s: %s received %q on %s", id, listener, m.data, m.at)
 			}

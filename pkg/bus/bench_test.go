@@ -28,7 +28,7 @@ func BenchmarkQuietCaller(b *testing.B) {
 			stop, err := bus.Responder{
 				Name: "responder", Endpoint: "test", Subject: bus.AnyCommand, AtOnce: 512, MostWaiting: 4096,
 				TimeLimit: time.Minute, Log: zap.NewNop(),
-				Lane: func(data []byte) (string, bool) { return string(data), true },
+				Lane: func(_ string, data []byte) (string, bool) { return string(data), true },
 				Answer: func(context.Context, string, []byte) proto.Message {
 					time.Sleep(50 * time.Millisecond)
 					return wrapperspb.String("done")

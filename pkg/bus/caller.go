@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -58,6 +59,88 @@ func (c Caller) Ask(ctx context.Context, token string, query *lockboxv1.Query) (
 	}
 	return reply, refused(reply.GetRefusal())
 }
+
+// Submit publishes an intent of that id as a tool, with the person's token, and waits for its outcome, which may be a
+// refusal. The outcome is nil if there is none in time: the intent is stored nevertheless, and will be evaluated. If
+// the bus does not say whether it has the intent, it is published once more: the same intent is one request.
+func (c Caller) Submit(
+	ctx context.Context, token, tool, id string, intent *lockboxv1.AccessIntent, within time.Duration,
+) (*lockboxv1.IntentOutcome, error) {
+	if c.Timeout <= 0 {
+		c.Timeout = DefaultTimeout
+	}
+	intent = proto.CloneOf(intent)
+	intent.Token = token
+	to, err := IntentSubject(tool, intent.GetTenant())
+	if err != nil {
+		return nil, err
+	}
+	from, err := OutcomeSubject(tool, id)
+	if err != nil {
+		return nil, err
+	}
+	data, err := proto.Marshal(intent)
+	if err != nil {
+		return nil, refusal.Invalid("message", "bad input", "cannot be sent: %v", err)
+	}
+	// First, because an outcome is sent once.
+	outcomes, err := c.Conn.SubscribeSync(from)
+	if err == nil {
+		defer func() { _ = outcomes.Unsubscribe() }()
+		err = c.Conn.FlushTimeout(c.Timeout)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", refusal.Unavailable("", unanswered, "the bus cannot be heard"), err)
+	}
+	if err := c.publish(ctx, to, data); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	for {
+		m, err := outcomes.NextMsgWithContext(ctx)
+		if errors.Is(err, context.DeadlineExceeded) {
+			return nil, nil //nolint:nilnil // no outcome yet, which is not an error
+		}
+		if err != nil {
+			return nil, err
+		}
+		outcome := new(lockboxv1.IntentOutcome)
+		if proto.Unmarshal(m.Data, outcome) == nil && outcome.GetIntentId() == id {
+			return outcome, nil
+		}
+	}
+}
+
+// publish stores a message in a stream.
+func (c Caller) publish(ctx context.Context, subject string, data []byte) error {
+	m, err := c.request(ctx, subject, data)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		m, err = c.request(ctx, subject, data)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", refusal.Unavailable("", unanswered,
+			"the bus did not say whether it keeps the intent; submit it again"), err)
+	}
+	var ack struct {
+		Error *struct {
+			Code        int    `json:"err_code"`
+			Description string `json:"description"`
+		} `json:"error"`
+		Seq uint64 `json:"seq"`
+	}
+	err = json.Unmarshal(m.Data, &ack)
+	switch {
+	case err == nil && ack.Error != nil && ack.Error.Code == maxPerSubject:
+		return refusal.Unavailable("", "R52", "too many intents of this tool wait to be evaluated")
+	case err != nil || ack.Error != nil || ack.Seq == 0:
+		return refusal.Unavailable("", unanswered, "the bus does not keep the intent: %s", m.Data)
+	}
+	return nil
+}
+
+// maxPerSubject is JetStream's error for a subject that is full.
+const maxPerSubject = 10077
 
 func refused(r *lockboxv1.Refusal) error {
 	if r == nil {

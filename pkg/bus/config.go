@@ -182,7 +182,7 @@ func accountsOf(o ServerOptions) (map[string]*account, error) {
 		}
 		return accounts[name]
 	}
-	named(accountStreams)
+	named(accountStreams).storedAs[intentPrefix+PortalTool+".*"] = intentPrefix + PortalTool + "." + anyTenant
 	everybody := slices.Concat(Identities(), []Identity{Tool("any")})
 	if _, repairs := o.PublicKeys[Repairer]; repairs {
 		everybody = append(everybody, Repairer)

@@ -169,6 +169,9 @@ func withTools(tools []string) ([]Identity, error) {
 		if err := input.Token("tool", t); err != nil {
 			return nil, err
 		}
+		if t == PortalTool {
+			return nil, fmt.Errorf("bus: no tool is called %q: that is the portal, which has a key", t)
+		}
 		ids = append(ids, Tool(t))
 	}
 	return ids, nil

@@ -148,11 +148,11 @@ func rightsOf(id Identity, tenants []string) []Right {
 		return join(writes(id), consumes(StreamEvents, DurableNotifier), consumes(StreamEvents, DurableAlarms), loads())
 	case Projector:
 		return join(writes(id), loads(), own(Publishes, changedPrefix+"*", LeaseSubject), serves(queryPrefix+"*"),
-			scans(id))
+			own(Serves, AnyUpdates), own(Publishes, updatePrefix+"*.*"), scans(id))
 	case Client:
 		return asksServices(id)
 	case Portal:
-		return join(asksServices(id), keepsSessions(), hears(Projector, AnyChanged, AnyChanged))
+		return join(asksServices(id), keepsSessions(), hears(Projector, AnyChanged, AnyChanged), submits(PortalTool, "*"))
 	case Compliance:
 		return join(loads(), calls(Publishes, "STREAM.MSG.GET."+StreamDeadLetter))
 	case Provisioner:
@@ -164,8 +164,8 @@ func rightsOf(id Identity, tenants []string) []Right {
 }
 
 func toolRights(tool string, tenants []string) []Right {
-	if input.Token("tool", tool) != nil {
-		return nil // the name could act as a wildcard
+	if input.Token("tool", tool) != nil || tool == PortalTool {
+		return nil // the name could act as a wildcard, or is the portal's
 	}
 	for _, tenant := range tenants {
 		if input.Tenant("tenant", tenant) != nil {
@@ -175,7 +175,13 @@ func toolRights(tool string, tenants []string) []Right {
 	if len(tenants) == 0 {
 		tenants = []string{"*"}
 	}
-	var rights []Right
+	return append(submits(tool, tenants...),
+		Right{Use: Publishes, Subject: UpdatesSubject(tool), Account: Projector.Account(), through: AnyUpdates},
+		Right{Use: Hears, Subject: updatePrefix + tool + ".>", Account: Projector.Account(), through: updatePrefix + "*.*"})
+}
+
+// submits permits publishing a tool's intents and hearing what becomes of them.
+func submits(tool string, tenants ...string) (rights []Right) {
 	for _, tenant := range tenants {
 		rights = append(rights, Right{Use: Publishes, Subject: intentPrefix + tool + "." + tenant, Account: accountStreams,
 			through: intentPrefix + "*.*"})

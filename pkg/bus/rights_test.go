@@ -54,7 +54,11 @@ var publish = map[string][]bus.Identity{
 	"lockbox.intent.console.acme":                                    {bus.Tool(console)},
 	"lockbox.intent.console":                                         nil,
 	"lockbox.intent.other.acme":                                      nil,
+	"lockbox.intent.portal.acme":                                     {bus.Portal},
 	"lockbox.outcome.console.i":                                      {bus.Evaluator},
+	"lockbox.update.console.i":                                       {bus.Projector},
+	"lockbox.updates.console":                                        {bus.Tool(console)},
+	"lockbox.updates.other":                                          nil,
 	"lockbox.command.EDGE.approve":                                   {bus.Client},
 	"lockbox.command.PORTAL.approve":                                 {bus.Portal},
 	"lockbox.command.approve":                                        nil,
@@ -149,6 +153,13 @@ var subscribe = map[string][]bus.Identity{
 	"lockbox.outcome.console.>":  {bus.Tool(console)},
 	"lockbox.outcome.console.i":  {bus.Tool(console)},
 	"lockbox.outcome.other.i":    nil,
+	"lockbox.outcome.portal.i":   {bus.Portal},
+	"lockbox.update.console.>":   {bus.Tool(console)},
+	"lockbox.update.console.i":   {bus.Tool(console)},
+	"lockbox.update.other.i":     nil,
+	"lockbox.update.>":           nil,
+	"lockbox.updates.*":          {bus.Projector},
+	"lockbox.updates.console":    {bus.Projector},
 	"lockbox.outcome.>":          nil,
 	"_INBOX.>":                   nil,
 	"_INBOX.*.x":                 nil,
@@ -217,7 +228,8 @@ func TestRightsAreAllowListsWithoutSurprises(t *testing.T) {
 			}
 		}
 	}
-	for _, id := range []bus.Identity{"", "other", bus.Tool(""), bus.Tool("*"), bus.Tool("a.>"), bus.Client.Copy(""),
+	for _, id := range []bus.Identity{"", "other", bus.Tool(""), bus.Tool("*"), bus.Tool("a.>"), bus.Tool("portal"),
+		bus.Client.Copy(""),
 		bus.Client.Copy("*"), bus.Client.Copy("a.>"), "@a"} {
 		if rights := bus.Rights(id); len(rights) > 0 {
 			t.Errorf("%q has rights: %+v", id, rights)
@@ -237,7 +249,8 @@ func published(rights []bus.Right) (subjects []string) {
 // A tool that is for some customers publishes nothing about the others; nobody else's rights are limited by that.
 func TestRightsOfALimitedTool(t *testing.T) {
 	got := published(bus.Rights(bus.Tool(console), "acme", "meadowbank"))
-	if want := []string{"lockbox.intent.console.acme", "lockbox.intent.console.meadowbank"}; !slices.Equal(got, want) {
+	if want := []string{"lockbox.intent.console.acme", "lockbox.intent.console.meadowbank",
+		"lockbox.updates.console"}; !slices.Equal(got, want) {
 		t.Errorf("publishes %v", got)
 	}
 	for _, tenant := range []string{"*", ">", "acme.>", "", "Acme"} {
@@ -279,7 +292,7 @@ func TestServicesAnswer(t *testing.T) {
 		nc := b.Connect(t, service.id)
 		stop, err := bus.Responder{
 			Name: string(service.id), Endpoint: "test", Subject: service.listen, AtOnce: 1, TimeLimit: time.Second,
-			Lane:   func([]byte) (string, bool) { return "", true },
+			Lane:   func(string, []byte) (string, bool) { return "", true },
 			Answer: func(context.Context, string, []byte) proto.Message { return wrapperspb.String("done") },
 			Log:    zap.NewNop(),
 		}.Serve(t.Context(), nc)

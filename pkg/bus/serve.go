@@ -26,7 +26,7 @@ type Responder struct {
 	AtOnce, MostWaiting int
 	// Lane returns for whom a request is processed, and whether the caller is known. It must not wait, nor believe what
 	// the data says.
-	Lane func(data []byte) (lane string, known bool)
+	Lane func(subject string, data []byte) (lane string, known bool)
 	// Over refuses a request before it waits for its turn; nil: none is. It must not wait.
 	Over func(subject string, data []byte) error
 	// TimeLimit for one answer; its context then ends.
@@ -62,7 +62,7 @@ func (r Responder) Serve(ctx context.Context, nc *nats.Conn) (stop func() error,
 				return
 			}
 		}
-		lane, known := r.Lane(request.Data())
+		lane, known := r.Lane(request.Subject(), request.Data())
 		slots := ofStrangers
 		if known {
 			slots = ofKnown

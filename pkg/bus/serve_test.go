@@ -25,7 +25,7 @@ func responding(t *testing.T, r bus.Responder) (ask func(data string) (*nats.Msg
 	nc := b.Connect(t, bus.Orchestrator)
 	r.Name, r.Endpoint, r.Subject, r.Log = "responder", "test", bus.AnyCommand, zap.NewNop()
 	if r.Lane == nil {
-		r.Lane = func(data []byte) (string, bool) { return string(data), true }
+		r.Lane = func(_ string, data []byte) (string, bool) { return string(data), true }
 	}
 	r.Refuse = func(why *lockboxv1.Refusal) proto.Message { return wrapperspb.String(why.GetMessage()) }
 	stop, err := r.Serve(t.Context(), nc)
@@ -134,7 +134,7 @@ func TestACallerWhoseRequestsHangHoldsNobodyElseUp(t *testing.T) {
 	begun, finish := make(chan struct{}, hanging), make(chan struct{})
 	ask, stop := responding(t, bus.Responder{
 		AtOnce: 4, MostWaiting: 20, TimeLimit: time.Minute,
-		Lane: func(data []byte) (string, bool) { return string(data), string(data) != "stranger" },
+		Lane: func(_ string, data []byte) (string, bool) { return string(data), string(data) != "stranger" },
 		Answer: func(_ context.Context, _ string, data []byte) proto.Message {
 			if string(data) == "loud" {
 				begun <- struct{}{}

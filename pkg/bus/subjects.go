@@ -21,6 +21,8 @@ const (
 	duePrefix        = "lockbox.due."
 	deadLetterPrefix = "lockbox.deadletter."
 	outcomePrefix    = "lockbox.outcome."
+	updatePrefix     = "lockbox.update."
+	updatesPrefix    = "lockbox.updates."
 	commandPrefix    = "lockbox.command."
 	queryPrefix      = "lockbox.query."
 	changedPrefix    = "lockbox.changed."
@@ -271,6 +273,37 @@ func OutcomeSubject(tool, intentID string) (string, error) {
 		return "", err
 	}
 	return outcomePrefix + tool + "." + intentID, nil
+}
+
+// PortalTool is the name under which the portal publishes intents: its own, which people ask with their own tokens, and
+// those that a tool signed. No tool has this name.
+const PortalTool = "portal"
+
+// UpdateSubject is where the projector publishes what happened to a request of a tool's.
+func UpdateSubject(tool, requestID string) (string, error) {
+	if err := input.Token("tool", tool); err != nil {
+		return "", err
+	}
+	if err := input.Token("request_id", requestID); err != nil {
+		return "", err
+	}
+	return updatePrefix + tool + "." + requestID, nil
+}
+
+// UpdatesSubject is where a tool asks what happened to its requests. Only that tool can publish there, so the subject
+// says who asks.
+func UpdatesSubject(tool string) string { return updatesPrefix + tool }
+
+// AnyUpdates matches the UpdatesSubject of every tool.
+const AnyUpdates = updatesPrefix + "*"
+
+// ParseUpdatesSubject is the inverse of UpdatesSubject.
+func ParseUpdatesSubject(subject string) (tool string, err error) {
+	t, err := tokens(subject, updatesPrefix, 1)
+	if err != nil {
+		return "", err
+	}
+	return t[0], input.Token("tool", t[0])
 }
 
 // TimerSubject holds an aggregate's one pending timer.

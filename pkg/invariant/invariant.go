@@ -37,7 +37,7 @@ func (v Violation) String() string {
 // every check that needs only the events.
 var every = []check{oneTenant, grantHasOneBasis, basisHeld, oneDecision, nothingPastDeadline, deadlineInTerms, timely,
 	grantWithinPolicy, nobodyForThemselves, eachHasOneOwner, toldOfWaived, signInChangesRightly,
-	rightlyInvited}
+	rightlyInvited, namesOneTicket}
 
 // Check checks every invariant that needs only the events, over the history of one tenant or of all, in stream order
 // and from the beginning. It returns the violations.
@@ -71,6 +71,10 @@ type book struct {
 	owned uint64
 	// spelled are the tenants' subscriptions by their ids in lower case.
 	spelled map[string][]aggregate.Key
+	// called are the tenants' tickets by the spelling of their references.
+	called map[ticketName][]*opening
+	// opened are the openings of tickets.
+	opened map[aggregate.Key]*opening
 	// restored is the sequence up to which the stream was rewritten by a repair, so that its storage times are later than
 	// the events' own.
 	restored uint64
@@ -87,7 +91,8 @@ type place struct {
 
 func newBook() *book {
 	return &book{about: map[aggregate.Key][]Recorded{}, homes: map[string]string{}, elsewhere: map[aggregate.Key]string{},
-		spelled: map[string][]aggregate.Key{}}
+		spelled: map[string][]aggregate.Key{}, called: map[ticketName][]*opening{},
+		opened: map[aggregate.Key]*opening{}}
 }
 
 func read(history []Recorded) *book {
@@ -128,6 +133,7 @@ func (b *book) add(a aggregate.Key, r Recorded) {
 		b.spelled[id] = append(b.spelled[id], a)
 	}
 	b.about[a] = append(b.about[a], r)
+	b.opens(a, r)
 	b.restored = max(b.restored, min(r.Event.GetStreamRestored().GetThroughSequence(), r.Sequence))
 }
 

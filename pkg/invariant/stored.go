@@ -96,6 +96,9 @@ func (b *Book) Check() ([]Violation, error) {
 	b.decisions()
 	b.findHomes()
 	for _, a := range b.order {
+		if a.Kind == aggregate.KindTicket {
+			b.findOpening(a)
+		}
 		if !restedOn(a.Kind) {
 			continue
 		}
@@ -126,6 +129,16 @@ func (b *Book) Check() ([]Violation, error) {
 		return nil, err
 	}
 	return inOrder(append(found, b.untold()...)), nil
+}
+
+// findOpening decodes nothing of a ticket but its opening: there may be very many.
+func (b *Book) findOpening(a aggregate.Key) {
+	for _, l := range b.lines[a] {
+		if e, what := readLine(a, l); what == "" && e.GetTicketOpened() != nil {
+			b.opens(a, Recorded{Sequence: l.sequence, Stored: time.Unix(0, l.at), Event: e})
+			return
+		}
+	}
 }
 
 // restedOn reports whether events of this kind are needed to check aggregates of other kinds.

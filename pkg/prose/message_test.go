@@ -13,7 +13,8 @@ import (
 // notProse are the texts of a command or an intent that nobody writes as a sentence: ids, links, claims, and files.
 var notProse = []string{
 	"AccessIntent.id", "AccessIntent.resource_ids", "AccessIntent.resource_type", "AccessIntent.scenario",
-	"AccessIntent.subscription_id", "AccessIntent.tenant", "AccessIntent.ticket_id", "AccessIntent.token",
+	"AccessIntent.signed_by",
+	"AccessIntent.subscription_id", "AccessIntent.tenant", "AccessIntent.token",
 	"AccessIntent.trace_parent", "ActivateRole.assignment_id", "Answer.question_id", "Approve.resource_ids",
 	"Command.aggregate_id", "Command.id", "Command.tenant", "Command.token", "Command.trace_parent",
 	"ConfirmInvitation.invitation_id", "ConfirmInvitation.issuer", "ConfirmInvitation.subject",
@@ -80,7 +81,7 @@ func TestOnlyProseOfAMessageIsNormalized(t *testing.T) {
 	}
 	in := &lockboxv1.AccessIntent{Justification: pasted, ResourceIds: []string{id}, TicketId: pasted}
 	prose.Message(in)
-	if in.GetJustification() != "one\ntwo" || in.GetResourceIds()[0] != id || in.GetTicketId() != pasted {
+	if in.GetJustification() != "one\ntwo" || in.GetResourceIds()[0] != id || in.GetTicketId() != "one two" {
 		t.Errorf("%v", in)
 	}
 	out := &lockboxv1.Command{Action: &lockboxv1.Command_DiscloseExposure{DiscloseExposure: &lockboxv1.DiscloseExposure{

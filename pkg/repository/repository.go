@@ -26,6 +26,8 @@ type Repository struct {
 	Journal *journal.Journal
 	// recent are the aggregates that were read or written last.
 	recent *cache.Cache[aggregate.Key, trail]
+	// unreferenced are tenants' tickets from before there were references.
+	unreferenced *cache.Cache[string, oldTickets]
 }
 
 const (
@@ -37,7 +39,8 @@ const (
 
 // New returns a Repository with a cache.
 func New(j *journal.Journal) *Repository {
-	return &Repository{Journal: j, recent: cache.New[aggregate.Key, trail](remembered)}
+	return &Repository{Journal: j, recent: cache.New[aggregate.Key, trail](remembered),
+		unreferenced: cache.New[string, oldTickets](knownTenants)}
 }
 
 // trail holds the last states of an aggregate, one per event, the latest last. It is never modified in place.

@@ -42,7 +42,8 @@ func TestAnIntentIsRefusedByFieldAndRule(t *testing.T) {
 		"no reason type":           {func(in *lockboxv1.AccessIntent) { in.ReasonType = 0 }, "reason_type", "R4"},
 		"a later reason type":      {func(in *lockboxv1.AccessIntent) { in.ReasonType = 99 }, "reason_type", "R4"},
 		"support without a ticket": {func(in *lockboxv1.AccessIntent) { in.TicketId = "" }, "ticket_id", "R4"},
-		"a ticket with a dot":      {func(in *lockboxv1.AccessIntent) { in.TicketId = "T.1" }, "ticket_id", "bad input"},
+		"a ticket that is too long": {func(in *lockboxv1.AccessIntent) { in.TicketId = strings.Repeat("T", 201) },
+			"ticket_id", "bad input"},
 		"a subscription with a star": {func(in *lockboxv1.AccessIntent) { in.SubscriptionId = "*" }, "subscription_id",
 			"bad input"},
 		"a demand that the customer may not be told of": {func(in *lockboxv1.AccessIntent) {

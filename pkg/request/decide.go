@@ -169,7 +169,7 @@ func pending(s State, now time.Time) error {
 
 // late refuses commands at or after the deadline, whether or not the expiry has been recorded.
 func late(s State, rule string, now time.Time) error {
-	if due, waits := s.deadline(); waits && !now.Before(due) {
+	if due, waits := s.Deadline(); waits && !now.Before(due) {
 		return refusal.Precondition("aggregate_id", rule, "expired at %s, when the time to answer was over", stamp(due))
 	}
 	return nil

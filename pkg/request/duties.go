@@ -12,7 +12,7 @@ import (
 
 // NextDue returns the next time at which a duty arises without further events; false if never.
 func NextDue(s State) (time.Time, bool) {
-	due, waits := s.deadline()
+	due, waits := s.Deadline()
 	if s.Fault != nil || !waits {
 		return time.Time{}, false
 	}
@@ -57,7 +57,7 @@ const (
 func Owed(s State, w World, now time.Time) (Duty, error) {
 	next, timed := NextDue(s)
 	isDue := timed && !now.Before(next)
-	due, _ := s.deadline()
+	due, _ := s.Deadline()
 	switch {
 	case s.Fault != nil:
 		return Nothing, nil

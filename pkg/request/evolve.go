@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -26,7 +27,7 @@ func (s *State) apply(e *lockboxv1.Event) (broken string) {
 	if owed(e) && !aggregate.System(e.GetActor()) {
 		return "what is owed to a request is done by Lockbox itself, and by nobody in person"
 	}
-	if due, waits := s.deadline(); waits && at.Before(due) == endsByTime(e) {
+	if due, waits := s.Deadline(); waits && at.Before(due) == endsByTime(e) {
 		return "before a deadline nothing expires, and from that instant on nothing else happens (R15, R26, R27)"
 	}
 	switch f := e.GetFact().(type) {
@@ -40,6 +41,12 @@ func (s *State) apply(e *lockboxv1.Event) (broken string) {
 		}
 		if broken := malformed(r.GetIntent()); broken != "" {
 			return broken
+		}
+		if s.TicketID = r.GetTicketId(); s.TicketID == "" {
+			s.TicketID = r.GetIntent().GetTicketId() // as it was before there were references
+		} else if input.Token("", s.TicketID) != nil ||
+			aggregate.TicketID(s.TicketID) != aggregate.TicketID(r.GetIntent().GetTicketId()) {
+			return "a request's ticket is the one that its intent names (R11)"
 		}
 		s.Status, s.Intent, s.IntentSHA256, s.Tool = Submitted, r.GetIntent(), r.GetIntentSha256(), r.GetTool()
 		s.Requester, s.RequestedAt = e.GetActor(), at

@@ -229,7 +229,7 @@ func TestTheFoldRefusesAnIntentThatNobodyWouldHaveAccepted(t *testing.T) {
 		"no reason type":           func(in *lockboxv1.AccessIntent) { in.ReasonType = 0 },
 		"an unknown reason type":   func(in *lockboxv1.AccessIntent) { in.ReasonType = 99 },
 		"support without a ticket": func(in *lockboxv1.AccessIntent) { in.TicketId = "" },
-		"a ticket that is none":    func(in *lockboxv1.AccessIntent) { in.TicketId = "T 1" },
+		"a ticket that is none":    func(in *lockboxv1.AccessIntent) { in.TicketId = "T\n1" },
 		"an emergency on request":  func(in *lockboxv1.AccessIntent) { in.Emergency = true },
 		"a subscription that is none": func(in *lockboxv1.AccessIntent) {
 			in.SubscriptionId, in.ResourceIds = "sub 1", []string{"/subscriptions/sub 1/disks/a"}

@@ -26,6 +26,8 @@ func malformed(in *lockboxv1.AccessIntent) (broken string) {
 	case !holds(in.GetResourceType(), 1, 120) || !holds(in.GetScenario(), 1, 120) ||
 		!holds(in.GetJustification(), 10, 4000) || !holds(in.GetTraceParent(), 0, 128):
 		return "an intent says what for and why, at no more than its length"
+	case in.GetDryRun(), in.GetSignedBy() != "", len(in.GetSignature()) > 0, len(in.GetSigned()) > 0:
+		return "an intent is recorded as it counts, without what is sent beside it (R62)"
 	case checkReason(in) != nil:
 		return "an intent has one of the reason types, and names the ticket of a customer that asked for support (R4)"
 	case in.GetEmergency() && !mayBeUrgent(in.GetReasonType()):

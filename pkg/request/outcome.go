@@ -43,6 +43,38 @@ func Outcome(s State) string {
 	return "there is no such request"
 }
 
+// Next returns what happens next to a request, as a code and in English.
+func Next(s State) (lockboxv1.NextStep, string) {
+	switch {
+	case s.Status == AwaitingInternalApproval:
+		return lockboxv1.NextStep_NEXT_STEP_INTERNAL_APPROVAL,
+			"The provider's own people decide by " + stamp(s.InternalDeadline()) + "."
+	case s.Status == CustomerNotified:
+		return lockboxv1.NextStep_NEXT_STEP_CUSTOMER_DECISION, "The customer decides by " + stamp(s.ExpiresAt()) + "."
+	case s.Status == Submitted && s.Evaluation != nil:
+		return lockboxv1.NextStep_NEXT_STEP_CUSTOMER_DECISION, "The customer is asked."
+	case s.Status == Approved:
+		return lockboxv1.NextStep_NEXT_STEP_ACCESS_BEGINS, "Access begins."
+	case s.Status == Active:
+		return lockboxv1.NextStep_NEXT_STEP_ACCESS_ENDS, "Access ends at " + stamp(s.Grant.GetEndsAt().AsTime()) + "."
+	case Ended(s.Status):
+		return lockboxv1.NextStep_NEXT_STEP_NOTHING, "Nothing: " + Outcome(s) + "."
+	}
+	return lockboxv1.NextStep_NEXT_STEP_UNSPECIFIED, ""
+}
+
+// DecidedBy returns until when the next decision about a request can be made, or access lasts. Of a customer who is yet
+// to be asked it is the earliest that it will be, as of now. Zero if nothing waits.
+func DecidedBy(s State, now time.Time) time.Time {
+	if due, waits := s.Deadline(); waits {
+		return due
+	}
+	if within := s.Evaluation.GetCustomerAnswerWithin(); s.Status == Submitted && within != nil {
+		return now.Add(within.AsDuration())
+	}
+	return time.Time{}
+}
+
 func approvedBy(s State) string {
 	yes := s.Approvals()
 	if len(yes) == 0 && s.GrantedAt.IsZero() {

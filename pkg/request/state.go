@@ -61,8 +61,10 @@ type State struct {
 	Intent       *lockboxv1.AccessIntent
 	IntentSHA256 []byte
 	Tool         string
-	Requester    *lockboxv1.Actor
-	RequestedAt  time.Time
+	// TicketID is the id of the ticket that the intent names, whether there is one or not; empty if it names none.
+	TicketID    string
+	Requester   *lockboxv1.Actor
+	RequestedAt time.Time
 
 	Evaluation        *lockboxv1.AccessEvaluated
 	InternalDecisions []*lockboxv1.Decision
@@ -182,9 +184,9 @@ func asAsked(asked, approved []string) []string {
 	return list
 }
 
-// deadline returns when the current phase ends: the internal approval, the customer's decision or the grant (R15, R26,
+// Deadline returns when the current phase ends: the internal approval, the customer's decision or the grant (R15, R26,
 // R27). It returns false if no deadline is running.
-func (s State) deadline() (time.Time, bool) {
+func (s State) Deadline() (time.Time, bool) {
 	switch s.Status {
 	case AwaitingInternalApproval:
 		return s.InternalDeadline(), true

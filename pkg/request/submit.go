@@ -93,15 +93,21 @@ type Submission struct {
 	Tool     string
 	Sequence uint64
 	Stored   time.Time
+	// TicketID is the id of the ticket that the intent names, whether there is one or not; empty if it names none.
+	TicketID string
+	// DryRun means that nothing is recorded.
+	DryRun bool
 	// By is the engineer, from the intent's verified token.
 	By *lockboxv1.Actor
 }
 
 // Receive returns the submission of an intent, whose prose it normalizes in place.
 func Receive(in *lockboxv1.AccessIntent, tool string, sequence uint64, stored time.Time) (Submission, error) {
+	dryRun := in.GetDryRun()
+	in.DryRun = false
 	hash, err := contentHash(in)
 	prose.Message(in)
-	return Submission{Intent: in, received: hash, Tool: tool, Sequence: sequence, Stored: stored}, err
+	return Submission{Intent: in, received: hash, Tool: tool, Sequence: sequence, Stored: stored, DryRun: dryRun}, err
 }
 
 // Submit creates a request. It returns neither event nor error if this intent is already recorded, whether its prose
@@ -117,7 +123,7 @@ func Submit(s State, in Submission, terms Terms, now time.Time) (*lockboxv1.Even
 	content.Token = ""
 	if s.Version > 0 {
 		again := bytes.Equal(in.received, s.IntentSHA256) || proto.Equal(content, s.Intent)
-		if again && same(in.By, s.Requester) {
+		if again && same(in.By, s.Requester) && in.Tool == s.Tool { // what becomes of it is that tool's to know (R68)
 			return nil, nil
 		}
 		return nil, refusal.Conflict("id", "bad input", "this id was used for another intent")
@@ -130,7 +136,7 @@ func Submit(s State, in Submission, terms Terms, now time.Time) (*lockboxv1.Even
 	e := h.Follow(in.By, content.GetId(), now)
 	e.CorrelationId, e.TraceParent = content.GetId(), content.GetTraceParent()
 	e.Fact = &lockboxv1.Event_AccessRequested{AccessRequested: &lockboxv1.AccessRequested{
-		Intent: content, IntentSha256: in.received, Tool: in.Tool, IntentSequence: in.Sequence,
+		Intent: content, IntentSha256: in.received, Tool: in.Tool, IntentSequence: in.Sequence, TicketId: in.TicketID,
 	}}
 	return aggregate.End(s, e, Evolve)
 }
@@ -209,7 +215,7 @@ func checkReason(in *lockboxv1.AccessIntent) error {
 		}
 		return nil
 	}
-	return input.Token("ticket_id", in.GetTicketId())
+	return aggregate.CheckReference("ticket_id", in.GetTicketId())
 }
 
 func checkResources(in *lockboxv1.AccessIntent) error {

@@ -38,6 +38,8 @@ type Story struct {
 	ByHand bool
 	// Resource is what the catalogue says at the time of the grant; nil: the same as evaluated.
 	Resource *request.Resource
+	// Tool is the engineering tool that submits intents.
+	Tool string
 	// IDs is the number of the last id. Stories that begin at different numbers have no id in common.
 	IDs uint64
 
@@ -54,7 +56,7 @@ var rules, services = sync.OnceValue(policy.Default), sync.OnceValue(catalogue.D
 // New begins a story.
 func New(now time.Time) *Story {
 	return &Story{Now: now, Terms: request.DefaultTerms(), States: repository.States{}, rules: rules(),
-		catalogue: services()}
+		catalogue: services(), Tool: "console"}
 }
 
 // Clone returns the same story, which goes on by itself.
@@ -84,7 +86,8 @@ func (s *Story) ID() string {
 	return id.String()
 }
 
-// Given is a command as somebody gives it. If it names no tenant or request, it is about the Tenant or RequestID.
+// Given is a command as somebody gives it. If it names no tenant or request, it is about the Tenant or RequestID. A
+// ticket is named by its reference.
 func (s *Story) Given(by *lockboxv1.Actor, id string, c *lockboxv1.Command) aggregate.Command {
 	c = proto.CloneOf(c)
 	c.Id = id
@@ -93,6 +96,9 @@ func (s *Story) Given(by *lockboxv1.Actor, id string, c *lockboxv1.Command) aggr
 	}
 	if about, _ := aggregate.Of(c); about == aggregate.Request(c.GetTenant(), "") {
 		c.AggregateId = RequestID
+	}
+	if named, is := aggregate.TicketNamed(c); is {
+		aggregate.NameTicket(c, aggregate.TicketID(named))
 	}
 	return aggregate.Command{Command: c, By: by}
 }
@@ -124,11 +130,14 @@ func (s *Story) Try(by *lockboxv1.Actor, c *lockboxv1.Command) error {
 
 // Submitted returns the event of an intent of somebody, or none if it is already recorded.
 func (s *Story) Submitted(by *lockboxv1.Actor, intent *lockboxv1.AccessIntent) (*lockboxv1.Event, error) {
-	submission, err := request.Receive(proto.CloneOf(intent), "console", s.IDs, s.Now)
+	submission, err := request.Receive(proto.CloneOf(intent), s.Tool, s.IDs, s.Now)
 	if err != nil {
 		return nil, err
 	}
 	submission.By = by
+	if named := intent.GetTicketId(); named != "" {
+		submission.TicketID = aggregate.TicketID(named)
+	}
 	return request.Submit(s.States.Request(aggregate.Request(intent.GetTenant(), intent.GetId())), submission, s.Terms,
 		s.Now)
 }
@@ -147,8 +156,8 @@ func (s *Story) Submit(by *lockboxv1.Actor, intent *lockboxv1.AccessIntent) stri
 		Intent: r.Intent, By: by, Tenant: w.Tenant, Subscription: w.Subscription,
 		History: &lockboxv1.EngineerHistory{Requests: 7, Denied: 1},
 	}
-	if id := intent.GetTicketId(); id != "" {
-		t := s.States.Ticket(about.Tenant, id)
+	if r.TicketID != "" {
+		t := s.States.Ticket(about.Tenant, r.TicketID)
 		facts.Ticket = &t
 	}
 	verdict := policy.Evaluate(facts, s.rules, s.catalogue, s.Terms, s.Now)

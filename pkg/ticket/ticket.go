@@ -2,6 +2,8 @@
 package ticket
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
@@ -16,6 +18,8 @@ import (
 // State is a ticket, folded from its events.
 type State struct {
 	aggregate.History
+	// Reference is what the customer calls the ticket, as given; of a ticket from before there were references, its id.
+	Reference                          string
 	Title, Description, SubscriptionID string
 	OpenedBy                           *lockboxv1.Actor
 	OpenedAt                           time.Time
@@ -34,6 +38,9 @@ func (s *State) apply(e *lockboxv1.Event) (broken string) {
 	if isOpening != (e.GetVersion() == 1) {
 		return "a ticket begins with its opening, once"
 	}
+	if named, _ := referenceIn(e); named != "" && !isOpening && named != s.Reference {
+		return "a ticket has one reference (R11)"
+	}
 	assigned := s.Engineer != nil || s.Team != ""
 	switch f := e.GetFact().(type) {
 	case *lockboxv1.Event_TicketOpened:
@@ -41,6 +48,12 @@ func (s *State) apply(e *lockboxv1.Event) (broken string) {
 			return "a ticket is opened by somebody at the customer (R11)"
 		}
 		t := opened.TicketOpened
+		if s.Reference = t.GetReference(); s.Reference == "" {
+			s.Reference = e.GetAggregateId()
+		} else if s.Reference != strings.TrimSpace(s.Reference) || checkReference("", s.Reference) != nil ||
+			aggregate.TicketID(s.Reference) != e.GetAggregateId() {
+			return "a ticket's id follows from its reference (R11)"
+		}
 		s.Title, s.Description, s.SubscriptionID = t.GetTitle(), t.GetDescription(), t.GetSubscriptionId()
 		s.OpenedBy, s.OpenedAt = e.GetActor(), e.GetTime().AsTime()
 	case *lockboxv1.Event_TicketAssigned:
@@ -70,6 +83,66 @@ func (s *State) apply(e *lockboxv1.Event) (broken string) {
 // maxEntries limits the events of a ticket: all of them are read for each request that names it.
 const maxEntries = 500
 
+// Reference returns what an event about a ticket calls it: its reference, as the customer gave it, or in events from
+// before there were references its id.
+func Reference(e *lockboxv1.Event) string {
+	if reference, _ := referenceIn(e); reference != "" {
+		return reference
+	}
+	return e.GetAggregateId()
+}
+
+// referenceIn returns the reference that an event about a ticket repeats; false if it is about something else.
+func referenceIn(e *lockboxv1.Event) (reference string, is bool) {
+	switch f := e.GetFact().(type) {
+	case *lockboxv1.Event_TicketOpened:
+		return f.TicketOpened.GetReference(), true
+	case *lockboxv1.Event_TicketAssigned:
+		return f.TicketAssigned.GetReference(), true
+	case *lockboxv1.Event_TicketReassigned:
+		return f.TicketReassigned.GetReference(), true
+	case *lockboxv1.Event_TicketCommented:
+		return f.TicketCommented.GetReference(), true
+	}
+	return "", false
+}
+
+// Name is how a ticket can be named.
+type Name struct{ ID, Reference string }
+
+// Pick returns which of one tenant's tickets is meant, of those that the name fits (Fits): the one that is spelled just
+// so, or the only one; false if there is none. It refuses (CONFLICT, naming all) a name that fits several: tickets from
+// before there were references may differ in the case of letters only.
+func Pick(field, named string, fits []Name) (picked Name, found bool, err error) {
+	line := strings.TrimSpace(prose.Line(named))
+	for _, exactly := range []func(Name) bool{
+		func(n Name) bool { return n.ID == line }, func(n Name) bool { return n.Reference == line },
+	} {
+		if i := slices.IndexFunc(fits, exactly); i >= 0 {
+			return fits[i], true, nil
+		}
+	}
+	switch len(fits) {
+	case 0:
+		return Name{}, false, nil
+	case 1:
+		return fits[0], true, nil
+	}
+	names := make([]string, len(fits))
+	for i, n := range fits {
+		names[i] = n.Reference
+	}
+	slices.Sort(names)
+	return Name{}, false, refusal.Conflict(field, "R11", "fits several tickets (%s); write it exactly as one of them",
+		strings.Join(names, ", "))
+}
+
+// Fits reports whether a name, in any spelling, could mean the ticket.
+func (n Name) Fits(named string) bool {
+	folded := aggregate.FoldReference(named)
+	return folded == aggregate.FoldReference(n.Reference) || folded == n.ID
+}
+
 // Decide returns the event that results from a command on the ticket, or neither event nor error if it would change
 // nothing. The customer's people open and comment; the provider's support assigns, escalates and comments.
 func Decide(s State, t tenant.State, c aggregate.Command, now time.Time) (*lockboxv1.Event, error) {
@@ -92,7 +165,7 @@ func (s State) decide(c aggregate.Command, e *lockboxv1.Event) error {
 	if o, ok := c.GetAction().(*lockboxv1.Command_OpenTicket); ok {
 		e.Fact = &lockboxv1.Event_TicketOpened{TicketOpened: &lockboxv1.TicketOpened{
 			Title: o.OpenTicket.GetTitle(), Description: o.OpenTicket.GetDescription(),
-			SubscriptionId: o.OpenTicket.GetSubscriptionId(),
+			SubscriptionId: o.OpenTicket.GetSubscriptionId(), Reference: reference(c.Command),
 		}}
 		return mayOpen(s, c, o.OpenTicket)
 	}
@@ -112,7 +185,7 @@ func (s State) decide(c aggregate.Command, e *lockboxv1.Event) error {
 				"only the customer's people and the provider's support comment on a ticket")
 		}
 		e.Fact = &lockboxv1.Event_TicketCommented{TicketCommented: &lockboxv1.TicketCommented{
-			Text: a.CommentTicket.GetText(),
+			Text: a.CommentTicket.GetText(), Reference: s.Reference,
 		}}
 		return prose.Check("comment_ticket.text", a.CommentTicket.GetText(), 1, 4000)
 	}
@@ -131,9 +204,10 @@ func mayOpen(s State, c aggregate.Command, o *lockboxv1.OpenTicket) error {
 		return refusal.Forbidden("token", "R11", "a ticket is opened by somebody at the customer")
 	}
 	if s.Exists() {
-		return refusal.Conflict("aggregate_id", "R11", "another ticket has this id")
+		return refusal.Conflict(fieldOf(c.Command), "R11",
+			"the ticket %s has this reference; comment on it, or give another", s.Reference)
 	}
-	if err := input.Token("aggregate_id", c.GetAggregateId()); err != nil {
+	if err := checkReference(fieldOf(c.Command), reference(c.Command)); err != nil {
 		return err
 	}
 	if id := o.GetSubscriptionId(); id != "" {
@@ -145,6 +219,26 @@ func mayOpen(s State, c aggregate.Command, o *lockboxv1.OpenTicket) error {
 		return err
 	}
 	return prose.Check("open_ticket.description", o.GetDescription(), 0, 4000)
+}
+
+// reference returns the reference under which a command opens a ticket. Those who know of no references give an id.
+func reference(c *lockboxv1.Command) string {
+	named, _ := aggregate.TicketNamed(c)
+	return strings.TrimSpace(prose.Line(named))
+}
+
+func fieldOf(open *lockboxv1.Command) string {
+	if open.GetOpenTicket().GetReference() != "" {
+		return "open_ticket.reference"
+	}
+	return "aggregate_id"
+}
+
+func checkReference(field, reference string) error {
+	if aggregate.HashedTicketID(reference) {
+		return refusal.Invalid(field, "R11", "looks like the id of a ticket, and a ticket's reference does not")
+	}
+	return aggregate.CheckReference(field, reference)
 }
 
 func assign(s State, by *lockboxv1.Actor, a *lockboxv1.AssignTicket, e *lockboxv1.Event) error {
@@ -178,10 +272,11 @@ func assign(s State, by *lockboxv1.Actor, a *lockboxv1.AssignTicket, e *lockboxv
 	case proto.Equal(p, s.Engineer) && a.GetTeam() == s.Team:
 		return nil
 	case s.Engineer == nil:
-		e.Fact = &lockboxv1.Event_TicketAssigned{TicketAssigned: &lockboxv1.TicketAssigned{Engineer: p, Team: a.GetTeam()}}
+		e.Fact = &lockboxv1.Event_TicketAssigned{TicketAssigned: &lockboxv1.TicketAssigned{Engineer: p, Team: a.GetTeam(),
+			Reference: s.Reference}}
 	default:
 		e.Fact = &lockboxv1.Event_TicketReassigned{TicketReassigned: &lockboxv1.TicketReassigned{Engineer: p,
-			Team: a.GetTeam(), Reason: a.GetReason()}}
+			Team: a.GetTeam(), Reason: a.GetReason(), Reference: s.Reference}}
 	}
 	return nil
 }

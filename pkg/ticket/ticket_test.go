@@ -13,6 +13,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	"github.com/openlockbox/lockbox/pkg/ticket"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 const (
@@ -135,10 +136,15 @@ func TestWhatATicketMaySay(t *testing.T) {
 	nobody, unnamed, hidden := story.Provider(""), story.Provider("eve"), story.Provider("eve")
 	unnamed.Person.DisplayName = ""
 	hidden.Person.Email = "eve@example.org\r\nBcc: x@example.org"
-	dotted := open("It does not boot", "", "")
-	dotted.AggregateId = "T.1"
+	called := func(reference string) *lockboxv1.Command {
+		c := open("It does not boot", "", "")
+		c.GetOpenTicket().Reference = reference
+		return c
+	}
 	play(t,
-		row{cora, dotted, no(invalid, "aggregate_id", "bad input")},
+		row{cora, called(strings.Repeat("T", 201)), no(invalid, "open_ticket.reference", "bad input")},
+		row{cora, called("  "), no(invalid, "open_ticket.reference", "bad input")},
+		row{cora, called(aggregate.TicketID("#12345")), no(invalid, "open_ticket.reference", "R11")},
 		row{cora, open("It", "", ""), no(invalid, "open_ticket.title", "bad input")},
 		row{cora, open("It does\nnot boot", "", ""), no(invalid, "open_ticket.title", "bad input")},
 		row{cora, open("It \u202edoes not", "", ""), no(invalid, "open_ticket.title", "bad input")},
@@ -167,5 +173,89 @@ func TestATicketOfNoTenantOrAFaultyOneIsNotDecided(t *testing.T) {
 	of := story.Case(cora, start).States.Tenant(story.Tenant)
 	if _, err := ticket.Decide(faulty, of, c, start); !refusal.Is(err, precondition) {
 		t.Errorf("a faulty ticket: %v", err)
+	}
+}
+
+// R11: a ticket keeps its reference as it was given, and all its events repeat it.
+func TestATicketIsCalledWhatTheCustomerCallsIt(t *testing.T) {
+	called := open("It does not boot", "", "")
+	called.GetOpenTicket().Reference = " org/Repo#12 "
+	taken := open("It hangs", "", "")
+	taken.AggregateId, taken.GetOpenTicket().Reference = aggregate.TicketID("ORG/repo#12"), "ORG/repo#12"
+	rows := []row{{cora, called, "TicketOpened"}, {cora, taken, no(conflict, "open_ticket.reference", "R11")},
+		{leo, assign(eve, "", ""), "TicketAssigned"}, {leo, assign(fred, "", ""), "TicketReassigned"},
+		{cora, comment("please"), "TicketCommented"}}
+	called.AggregateId = aggregate.TicketID("org/Repo#12")
+	s := play(t, rows...)
+	if s.Reference != "org/Repo#12" || s.ID != aggregate.TicketID("org/repo#12") {
+		t.Errorf("%q, %q", s.Reference, s.ID)
+	}
+	// Of a ticket from before there were references, the id is the reference.
+	if s := play(t, row{cora, open("It does not boot", "", ""), "TicketOpened"}); s.Reference != "T-1" || s.ID != "t-1" {
+		t.Errorf("%q, %q", s.Reference, s.ID)
+	}
+}
+
+// Whoever holds the key of the service that writes tickets cannot give one another's name.
+func TestTheFoldBelievesNoOtherReference(t *testing.T) {
+	opened := func(id, reference string) *lockboxv1.Event {
+		return &lockboxv1.Event{Tenant: story.Tenant, Kind: aggregate.KindTicket, AggregateId: id, Version: 1,
+			Time: timestamppb.New(start), Actor: cora, Fact: &lockboxv1.Event_TicketOpened{
+				TicketOpened: &lockboxv1.TicketOpened{Title: "It hangs", Reference: reference}}}
+	}
+	for name, row := range map[string]struct {
+		event  *lockboxv1.Event
+		faulty bool
+	}{
+		"its own":                 {opened("sr-1", "SR-1"), false},
+		"its hash":                {opened(aggregate.TicketID("#1"), "#1"), false},
+		"none, as before":         {opened("SR-1", ""), false},
+		"the id as it was before": {opened("SR-1", "SR-1"), true},
+		"another's":               {opened("sr-1", "SR-2"), true},
+		"with blanks around it":   {opened("sr-1", " SR-1"), true},
+		"of several lines":        {opened(aggregate.TicketID("SR 1"), "SR\n1"), true},
+		"like an id":              {opened(aggregate.TicketID("#1"), aggregate.TicketID("#1")), true},
+	} {
+		s := ticket.Evolve(ticket.State{}, 1, row.event)
+		if (s.Fault != nil) != row.faulty {
+			t.Errorf("%s: %v", name, s.Fault)
+		}
+	}
+	s := ticket.Evolve(ticket.State{}, 1, opened("sr-1", "SR-1"))
+	e := opened("sr-1", "")
+	e.Version, e.Fact = 2, &lockboxv1.Event_TicketCommented{TicketCommented: &lockboxv1.TicketCommented{
+		Text: "please", Reference: "SR-2"}}
+	if s = ticket.Evolve(s, 2, e); s.Fault == nil {
+		t.Error("a comment on another ticket is believed")
+	}
+}
+
+// R11: of old tickets that differ in letter case only, each is found as it is spelled, and nothing else finds one.
+func TestWhichTicketIsMeant(t *testing.T) {
+	hash := aggregate.TicketID("#1")
+	upper, lower := ticket.Name{ID: "SR-1", Reference: "SR-1"}, ticket.Name{ID: "sr-1", Reference: "sr-1"}
+	hashed := ticket.Name{ID: hash, Reference: "#1"}
+	all := []ticket.Name{upper, lower, {ID: "sr-2", Reference: "SR-2"}, hashed}
+	for named, want := range map[string]string{
+		"SR-1": "SR-1", " sr-1 ": "sr-1", "SR-2": "sr-2", "sr-2": "sr-2", "#1": hash, hash: hash, "SR-3": "",
+		"Sr-1": "fits several tickets (SR-1, sr-1); write it exactly as one of them",
+	} {
+		var fits []ticket.Name
+		for _, n := range all {
+			if n.Fits(named) {
+				fits = append(fits, n)
+			}
+		}
+		picked, found, err := ticket.Pick("ticket_id", named, fits)
+		got := picked.ID
+		if err != nil {
+			got = refusal.Of(err).GetMessage()
+		}
+		if got != want || found != (err == nil && want != "") {
+			t.Errorf("%q: %s, %t", named, got, found)
+		}
+		if err != nil && (!refusal.Is(err, conflict) || refusal.Of(err).GetField() != "ticket_id") {
+			t.Errorf("%q: %v", named, err)
+		}
 	}
 }

@@ -160,6 +160,7 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) (err error) {
 		alarm: func() { rt.Counters.Refused(alarm(alarmMail)) }, now: rt.Now, log: rt.Log,
 	}
 	running.Go(func() { mails.run(building) })
+	grown := make(chan struct{}, 1) // the projection shows more than before
 	f := &follower{
 		dir: c.Dir, source: rt.Journal, log: rt.Log, alarm: func(what string) { rt.Counters.Refused(alarm(what)) },
 		serve: func(ctx context.Context, store *projection.Store) (stop func() error, err error) {
@@ -172,13 +173,30 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) (err error) {
 			if err != nil {
 				return nil, err
 			}
+			stopUpdates, err := updates(rt, a).Serve(ctx, rt.Conn)
+			if err != nil {
+				return nil, errors.Join(err, stopAnswers())
+			}
+			publishing, stopPublishing := context.WithCancel(ctx)
+			var published sync.WaitGroup
+			from := store.Sequence()
+			published.Go(func() { publishUpdates(publishing, rt, a, from, grown) })
 			answering.Store(a)
 			return func() error {
 				answering.Store(nil)
-				return stopAnswers()
+				stopPublishing()
+				published.Wait()
+				return errors.Join(stopUpdates(), stopAnswers())
 			}, nil
 		},
-		changed: func(tenants []string) { hint(rt, tenants) }, building: c.Building,
+		changed: func(tenants []string) {
+			hint(rt, tenants)
+			select {
+			case grown <- struct{}{}:
+			default: // it is known already
+			}
+		},
+		building: c.Building,
 		misfit: func(ctx context.Context, m journal.Misfit) {
 			if _, aside, err := rt.Journal.SetAside(ctx, m); err != nil || !aside {
 				watching.Misfit(m)

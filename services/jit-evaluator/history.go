@@ -135,9 +135,14 @@ func (h *histories) of(ctx context.Context, s request.State, now time.Time) (*lo
 	case <-ctx.Done():
 		return nil, refusal.Unavailable("", "I11", "the engineers' histories are not counted up to sequence %d", s.Sequence)
 	}
+	return h.known(s, now), nil
+}
+
+// known returns the requester's history as far as it has been counted.
+func (h *histories) known(s request.State, now time.Time) *lockboxv1.EngineerHistory {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.counted.Of(s.Requester.GetPerson(), now, s.Tenant, s.ID), nil
+	return h.counted.Of(s.Requester.GetPerson(), now, s.Tenant, s.ID)
 }
 
 // reached returns a channel that is closed when the event about a request at a sequence has been counted.

@@ -14,6 +14,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/policy"
+	"github.com/openlockbox/lockbox/pkg/portalurl"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/repository"
 	"github.com/openlockbox/lockbox/pkg/request"
@@ -22,6 +23,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // Name is the service's name on the bus, in events and in metrics.
@@ -35,6 +37,8 @@ type Config struct {
 	Limits policy.Limits `yaml:"limits"`
 	// Tools lists the engineering tools that may submit intents, with the scope of each.
 	Tools []Tool `yaml:"tools"`
+	// PortalURL is the portal's public base URL, for the links in outcomes; empty: there are none.
+	PortalURL string `yaml:"portal_url"`
 }
 
 // Run evaluates intents until ctx ends or an error occurs that must stop the service.
@@ -48,7 +52,7 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 	reads := repository.New(rt.Journal)
 	e := &evaluator{
 		Runtime: rt, repository: reads, histories: newHistories(rt.Journal, reads, rt.Log), terms: c.Terms,
-		limits: c.Limits, tools: c.Tools,
+		limits: c.Limits, tools: c.Tools, portalURL: c.PortalURL,
 		rules: repository.RulesInForce(), catalogue: repository.CatalogueInForce(),
 		actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: Name},
 	}
@@ -74,11 +78,12 @@ type evaluator struct {
 	terms      request.Terms
 	limits     policy.Limits
 	tools      []Tool
+	portalURL  string
 	actor      *lockboxv1.Actor
 }
 
-// handle processes one stored intent. A refused intent is dead-lettered with its bytes; after any other error it is
-// redelivered.
+// handle processes one stored intent. One that cannot be understood is dead-lettered with its bytes; after an error
+// that is no refusal it is redelivered.
 func (e *evaluator) handle(ctx context.Context, in journal.Intent) error {
 	if err := e.Clock.Healthy(); err != nil {
 		return err
@@ -87,28 +92,47 @@ func (e *evaluator) handle(ctx context.Context, in journal.Intent) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
 	}
+	outcome := &lockboxv1.IntentOutcome{Tenant: tenantID}
 	message := new(lockboxv1.AccessIntent)
-	err = input.Decode(in.Data, message)
+	var intent *lockboxv1.AccessIntent
+	if err = input.Decode(in.Data, message); err == nil {
+		intent, err = request.Unwrap(message)
+	}
+	if err == nil {
+		err = input.UUIDv7("id", intent.GetId()) // otherwise nobody can be told what becomes of it
+	}
+	if err != nil {
+		outcome.IntentId, outcome.Refusal = message.GetId(), refusal.Of(err)
+		if err := e.SetAside(ctx, tool, in.Subject, in.Seq, in.Data, outcome.GetRefusal()); err != nil {
+			return err
+		}
+		e.tell(tool, outcome)
+		return nil
+	}
 	if tenantID == "" { // the tool is for all customers
 		tenantID = message.GetTenant()
 	}
-	outcome := &lockboxv1.IntentOutcome{Tenant: tenantID}
+	outcome.IntentId, outcome.Tenant, outcome.DryRun = intent.GetId(), tenantID, intent.GetDryRun()
+	speaks, err := speaker(e.tools, tool, message)
 	if err == nil {
-		outcome.IntentId = message.GetId()
 		var sub request.Submission
-		if sub, err = request.Receive(message, tool, in.Seq, in.Stored); err == nil {
+		if sub, err = request.Receive(intent, speaks, in.Seq, in.Stored); err == nil {
 			err = e.evaluate(ctx, tenantID, sub, outcome)
 		}
 	}
 	if r, refused := refusal.As(err); refused && r.GetCode() != lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE {
 		outcome.Refusal = r
-		if err := e.SetAside(ctx, tool, in.Subject, in.Seq, in.Data, r); err != nil {
-			return err
-		}
+		outcome.NextStep, outcome.Next = lockboxv1.NextStep_NEXT_STEP_NOTHING, "Nothing: the intent is refused."
+		e.Counters.Refused(r)
+		e.Log.Info("refused", zap.String("intent", intent.GetId()), zap.String("tool", tool), zap.String("tenant", tenantID),
+			zap.Error(err))
 	} else if err != nil {
 		return err
 	}
 	e.tell(tool, outcome)
+	if speaks != "" && speaks != tool {
+		e.tell(speaks, outcome)
+	}
 	return nil
 }
 
@@ -132,9 +156,19 @@ func (e *evaluator) evaluate(
 		return err
 	}
 	about := aggregate.Request(tenantID, in.GetId())
-	states, err := e.basis(ctx, about, in)
+	if named := in.GetTicketId(); named != "" {
+		ticket, err := e.repository.TicketKey(ctx, "ticket_id", tenantID, named)
+		if err != nil {
+			return err
+		}
+		sub.TicketID = ticket.ID
+	}
+	states, err := e.basis(ctx, about, sub)
 	if err != nil {
 		return err
+	}
+	if named := states.Ticket(tenantID, sub.TicketID); named.Exists() {
+		in.TicketId = named.Reference // as the customer wrote it
 	}
 	t := states.Tenant(tenantID)
 	if t.Fault != nil && t.Fault.NotAnEvent {
@@ -154,13 +188,18 @@ func (e *evaluator) evaluate(
 			return err
 		}
 	}
+	write := e.write
+	if sub.DryRun {
+		e.histories.withdraw(in)
+		write = pretend
+	}
 	// The request is stored before it is evaluated, and not together with its evaluation: the engineer's history is
 	// counted up to the request's own place in the stream, so that of two at once one counts the other (R13).
-	if err := e.write(ctx, states, submitted); err != nil {
+	if err := write(ctx, states, submitted); err != nil {
 		e.histories.withdraw(in)
 		return err
 	}
-	facts, err := e.facts(ctx, states, states.Request(about))
+	facts, err := e.facts(ctx, states, states.Request(about), sub.DryRun)
 	if err != nil {
 		return err
 	}
@@ -178,26 +217,31 @@ func (e *evaluator) evaluate(
 	if err != nil {
 		return err
 	}
-	if err := e.write(ctx, states, evaluated); err != nil {
+	if err := write(ctx, states, evaluated); err != nil {
 		return err
 	}
-	state := states.Request(about)
-	outcome.Sequence, outcome.Refusal = state.Sequence, state.Evaluation.GetRefusal()
+	e.say(outcome, states.Request(about))
 	if r := outcome.GetRefusal(); r != nil && !outcome.GetDuplicate() {
 		e.Counters.Refused(r)
 	}
 	return nil
 }
 
-func (e *evaluator) facts(ctx context.Context, states repository.States, s request.State) (policy.Facts, error) {
+func (e *evaluator) facts(
+	ctx context.Context, states repository.States, s request.State, dryRun bool,
+) (policy.Facts, error) {
 	w := states.World(s.Tenant, s.Intent.GetSubscriptionId())
 	f := policy.Facts{Intent: s.Intent, By: s.Requester, Tenant: w.Tenant, Subscription: w.Subscription}
-	if id := s.Intent.GetTicketId(); id != "" {
-		t := states.Ticket(s.Tenant, id)
+	if s.TicketID != "" {
+		t := states.Ticket(s.Tenant, s.TicketID)
 		f.Ticket = &t
 	}
 	if s.Evaluation != nil {
 		return f, nil // Evaluated in an earlier attempt, which stands.
+	}
+	if dryRun {
+		f.History = e.histories.known(s, e.Now())
+		return f, nil
 	}
 	var err error
 	f.History, err = e.histories.of(ctx, s, e.Now())
@@ -209,14 +253,15 @@ func (e *evaluator) facts(ctx context.Context, states repository.States, s reque
 // (CONFLICT) an ID that belongs to a request of another tenant. Two such intents at the same instant, handled by two
 // replicas, both pass: they are then two requests, each of its own tenant.
 func (e *evaluator) basis(
-	ctx context.Context, about aggregate.Key, in *lockboxv1.AccessIntent,
+	ctx context.Context, about aggregate.Key, sub request.Submission,
 ) (states repository.States, err error) {
+	in := sub.Intent
 	keys := []aggregate.Key{about, aggregate.Tenant(about.Tenant), aggregate.Rules, aggregate.Catalogue}
 	if id := in.GetSubscriptionId(); id != "" {
 		keys = append(keys, repository.States{}.SubscriptionKeys(about.Tenant, id)...)
 	}
-	if id := in.GetTicketId(); id != "" {
-		keys = append(keys, aggregate.Ticket(about.Tenant, id))
+	if sub.TicketID != "" {
+		keys = append(keys, aggregate.Ticket(about.Tenant, sub.TicketID))
 	}
 	var tenants []string
 	reading, reads := errgroup.WithContext(ctx)
@@ -248,6 +293,34 @@ func (e *evaluator) write(ctx context.Context, states repository.States, ev *loc
 	}
 	_, err := e.Append(ctx, e.repository, states, ev)
 	return err
+}
+
+// pretend folds an event that is not stored.
+func pretend(_ context.Context, states repository.States, ev *lockboxv1.Event) error {
+	if ev != nil {
+		states.Add(states.Request(aggregate.KeyOf(ev)).Sequence+1, ev)
+	}
+	return nil
+}
+
+// say adds to an outcome how a request stands.
+func (e *evaluator) say(o *lockboxv1.IntentOutcome, s request.State) {
+	v := s.Evaluation
+	o.Refusal, o.Status, o.Evaluation = v.GetRefusal(), s.Status.String(), v.GetOutcome().String()
+	o.Reasons, o.CodedReasons = v.GetReasons(), v.GetCodedReasons()
+	if w := v.GetWaiver(); w != lockboxv1.Waiver_WAIVER_UNSPECIFIED {
+		o.Waiver = w.String()
+	}
+	if due := request.DecidedBy(s, e.Now()); !due.IsZero() {
+		o.Deadline = timestamppb.New(due)
+	}
+	o.NextStep, o.Next = request.Next(s)
+	if o.GetDryRun() && !o.GetDuplicate() {
+		return // there is no such event, and no such page
+	}
+	if o.Sequence = s.Sequence; e.portalURL != "" {
+		o.PortalUrl = portalurl.To(e.portalURL, "", "requests", s.ID)
+	}
 }
 
 // tell sends the outcome to the tool at once. This is best effort: the events are the record.

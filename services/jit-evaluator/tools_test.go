@@ -1,6 +1,12 @@
 package evaluator
 
 import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"strings"
 	"testing"
 
@@ -86,6 +92,45 @@ func TestToolsThatCannotBeMeant(t *testing.T) {
 		"nothing":            {[]Tool{{Name: "a", Tenants: all, Services: []string{""}}}, "services"},
 	} {
 		if err := CheckTools(c.tools); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// R62: a key that cannot verify is refused at start, and so is one that would let the portal sign.
+func TestTheKeysOfTools(t *testing.T) {
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pemOf := func(kind string, key any) string {
+		der, err := x509.MarshalPKIXPublicKey(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
+	}
+	other, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := pemOf("PUBLIC KEY", public)
+	for name, row := range map[string]struct {
+		tool, key string
+		fine      bool
+	}{
+		"an Ed25519 key":     {"ticketing", good, true},
+		"none":               {"ticketing", "", true},
+		"the portal's":       {"portal", good, false},
+		"two":                {"ticketing", good + good, false},
+		"of another kind":    {"ticketing", pemOf("PUBLIC KEY", other.Public()), false},
+		"a private one":      {"ticketing", pemOf("PRIVATE KEY", private.Public()), false},
+		"not PEM":            {"ticketing", "MCowBQYDK2VwAyEA", false},
+		"PEM around rubbish": {"ticketing", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", false},
+	} {
+		may := Unlimited(row.tool)
+		may.PublicKey = row.key
+		if err := CheckTools([]Tool{may}); (err == nil) != row.fine {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -45,7 +45,7 @@ func (o *orchestrator) commands() bus.Responder {
 }
 
 // lane returns the lane in which a command waits, and whether its token was verified before.
-func (o *orchestrator) lane(data []byte) (lane string, known bool) {
+func (o *orchestrator) lane(_ string, data []byte) (lane string, known bool) {
 	c := new(lockboxv1.Command)
 	_ = proto.Unmarshal(data, c) // answer refuses what is none
 	return o.callers.Lane(c.GetTenant(), c.GetToken())
@@ -86,7 +86,7 @@ func (o *orchestrator) command(
 		return o.setAside(ctx, c)
 	}
 	var by *lockboxv1.Actor
-	var counted bool
+	var counted, named bool
 	for attempt := 1; ; attempt++ {
 		// The provider's own aggregates may be about a customer.
 		keys := []aggregate.Key{about}
@@ -103,6 +103,17 @@ func (o *orchestrator) command(
 		if by == nil {
 			if by, err = o.verify(c, states.Tenant(c.GetTenant())); err != nil {
 				return nil, err
+			}
+		}
+		if !named {
+			named = true
+			key, err := o.ticket(ctx, about, c)
+			if err != nil {
+				return nil, err
+			}
+			if key != about {
+				about = key
+				continue
 			}
 		}
 		recorded, err := o.signedIn(ctx, c, by, states)
@@ -145,6 +156,23 @@ func (o *orchestrator) command(
 		}
 		return reply, err
 	}
+}
+
+// ticket returns the ticket that a command names by its reference or id, and makes the command name it by its id. Of a
+// command about anything else, it returns what that is about.
+func (o *orchestrator) ticket(
+	ctx context.Context, about aggregate.Key, c *lockboxv1.Command,
+) (aggregate.Key, error) {
+	named, is := aggregate.TicketNamed(c)
+	if !is {
+		return about, nil
+	}
+	key, err := o.repository.TicketKey(ctx, "aggregate_id", about.Tenant, named)
+	if err != nil {
+		return about, err
+	}
+	aggregate.NameTicket(c, key.ID)
+	return key, nil
 }
 
 // verify authenticates the token. It does not trust another tenant's token, whether this tenant exists or not (I9); for

@@ -35,8 +35,8 @@ func (n *notifier) read(ctx context.Context, e journal.Entry) (in plan.Input, er
 			return in, err
 		}
 		r := own.Request(about)
-		if id := r.Intent.GetTicketId(); id != "" {
-			keys = append(keys, aggregate.Ticket(about.Tenant, id))
+		if r.TicketID != "" {
+			keys = append(keys, aggregate.Ticket(about.Tenant, r.TicketID))
 		}
 		if id := r.Intent.GetSubscriptionId(); id != "" && r.Grant.GetWaiver() == lockboxv1.Waiver_WAIVER_EMERGENCY {
 			owners, err := n.repository.At(ctx, e.Seq, aggregate.Ownership(id))
@@ -70,7 +70,7 @@ func (n *notifier) read(ctx context.Context, e journal.Entry) (in plan.Input, er
 		in.Disclosure = now.Disclosure(about.Tenant, about.ID)
 	case aggregate.KindRequest:
 		in.Request = now.Request(about)
-		in.Ticket = now.Ticket(about.Tenant, in.Request.Intent.GetTicketId())
+		in.Ticket = now.Ticket(about.Tenant, in.Request.TicketID)
 		if in.Request.Grant.GetWaiver() == lockboxv1.Waiver_WAIVER_EMERGENCY {
 			id := in.Request.Intent.GetSubscriptionId()
 			in.Subscription = now.Subscription(about.Tenant, now.Ownership(id).Spelling(about.Tenant, id))

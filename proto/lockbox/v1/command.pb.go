@@ -33,7 +33,8 @@ type Command struct {
 	Tenant string `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
 	// The caller's own token (a JWT). The receiver reads from it who is asking; it is never kept in an event.
 	Token string `protobuf:"bytes,3,opt,name=token,proto3" json:"token,omitempty"`
-	// What it is about: the id of the request, subscription or ticket; empty for commands about the tenant.
+	// What it is about: the id of the request or subscription; a ticket's id or reference, in any spelling; empty for commands
+	// about the tenant.
 	AggregateId string `protobuf:"bytes,4,opt,name=aggregate_id,json=aggregateId,proto3" json:"aggregate_id,omitempty"`
 	// The version that the caller had before their eyes; 0 if they do not care. If something that matters to a decision
 	// has happened since, the command is refused with CONFLICT.
@@ -681,7 +682,7 @@ type Command_EndInvitation struct {
 }
 
 type Command_OpenTicket struct {
-	// Somebody at the customer opens a support ticket; the aggregate is its id.
+	// Somebody at the customer opens a support ticket.
 	OpenTicket *OpenTicket `protobuf:"bytes,80,opt,name=open_ticket,json=openTicket,proto3,oneof"`
 }
 
@@ -2444,7 +2445,7 @@ func (x *DeactivateRole) GetAssignmentId() string {
 	return ""
 }
 
-// Opens a support ticket. The command's aggregate_id is its id.
+// Opens a support ticket. It is refused if a ticket of the tenant has that reference in any spelling.
 type OpenTicket struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// One line; 3 to 200 characters.
@@ -2453,8 +2454,12 @@ type OpenTicket struct {
 	Description string `protobuf:"bytes,2,opt,name=description,proto3" json:"description,omitempty"`
 	// The subscription it is about; empty if none.
 	SubscriptionId string `protobuf:"bytes,3,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// What the customer's own system calls the ticket, such as `SR-2026-0001`, `#12345` or `org/repo#12`: 1 to 200 characters.
+	// It is compared without regard to the case of ASCII letters and to repeated blanks, and shown as given. Empty: the command's
+	// aggregate_id; if both are given, they have to agree.
+	Reference     string `protobuf:"bytes,10,opt,name=reference,proto3" json:"reference,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *OpenTicket) Reset() {
@@ -2504,6 +2509,13 @@ func (x *OpenTicket) GetDescription() string {
 func (x *OpenTicket) GetSubscriptionId() string {
 	if x != nil {
 		return x.SubscriptionId
+	}
+	return ""
+}
+
+func (x *OpenTicket) GetReference() string {
+	if x != nil {
+		return x.Reference
 	}
 	return ""
 }
@@ -3045,12 +3057,14 @@ const file_lockbox_v1_command_proto_rawDesc = "" +
 	"\rassignment_id\x18\x01 \x01(\tR\fassignmentId\x120\n" +
 	"\x05until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"5\n" +
 	"\x0eDeactivateRole\x12#\n" +
-	"\rassignment_id\x18\x01 \x01(\tR\fassignmentId\"y\n" +
+	"\rassignment_id\x18\x01 \x01(\tR\fassignmentId\"\x9d\x01\n" +
 	"\n" +
 	"OpenTicket\x12\x1a\n" +
 	"\x05title\x18\x01 \x01(\tB\x04\xd8\xf6\x18\x01R\x05title\x12&\n" +
 	"\vdescription\x18\x02 \x01(\tB\x04\xd8\xf6\x18\x02R\vdescription\x12'\n" +
-	"\x0fsubscription_id\x18\x03 \x01(\tR\x0esubscriptionId\"v\n" +
+	"\x0fsubscription_id\x18\x03 \x01(\tR\x0esubscriptionId\x12\"\n" +
+	"\treference\x18\n" +
+	" \x01(\tB\x04\xd8\xf6\x18\x01R\treference\"v\n" +
 	"\fAssignTicket\x12.\n" +
 	"\bengineer\x18\x01 \x01(\v2\x12.lockbox.v1.PersonR\bengineer\x12\x18\n" +
 	"\x04team\x18\x02 \x01(\tB\x04\xd8\xf6\x18\x01R\x04team\x12\x1c\n" +

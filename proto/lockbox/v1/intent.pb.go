@@ -10,6 +10,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -21,6 +22,71 @@ const (
 	// Verify that runtime/protoimpl is sufficiently up-to-date.
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
+
+// What happens to a request next.
+type NextStep int32
+
+const (
+	// Not said.
+	NextStep_NEXT_STEP_UNSPECIFIED NextStep = 0
+	// Nothing: it has ended, or there is no request.
+	NextStep_NEXT_STEP_NOTHING NextStep = 1
+	// The provider's own people decide.
+	NextStep_NEXT_STEP_INTERNAL_APPROVAL NextStep = 2
+	// The customer is asked, or has been, and decides.
+	NextStep_NEXT_STEP_CUSTOMER_DECISION NextStep = 3
+	// Access begins.
+	NextStep_NEXT_STEP_ACCESS_BEGINS NextStep = 4
+	// Access has begun, and ends.
+	NextStep_NEXT_STEP_ACCESS_ENDS NextStep = 5
+)
+
+// Enum value maps for NextStep.
+var (
+	NextStep_name = map[int32]string{
+		0: "NEXT_STEP_UNSPECIFIED",
+		1: "NEXT_STEP_NOTHING",
+		2: "NEXT_STEP_INTERNAL_APPROVAL",
+		3: "NEXT_STEP_CUSTOMER_DECISION",
+		4: "NEXT_STEP_ACCESS_BEGINS",
+		5: "NEXT_STEP_ACCESS_ENDS",
+	}
+	NextStep_value = map[string]int32{
+		"NEXT_STEP_UNSPECIFIED":       0,
+		"NEXT_STEP_NOTHING":           1,
+		"NEXT_STEP_INTERNAL_APPROVAL": 2,
+		"NEXT_STEP_CUSTOMER_DECISION": 3,
+		"NEXT_STEP_ACCESS_BEGINS":     4,
+		"NEXT_STEP_ACCESS_ENDS":       5,
+	}
+)
+
+func (x NextStep) Enum() *NextStep {
+	p := new(NextStep)
+	*p = x
+	return p
+}
+
+func (x NextStep) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (NextStep) Descriptor() protoreflect.EnumDescriptor {
+	return file_lockbox_v1_intent_proto_enumTypes[0].Descriptor()
+}
+
+func (NextStep) Type() protoreflect.EnumType {
+	return &file_lockbox_v1_intent_proto_enumTypes[0]
+}
+
+func (x NextStep) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use NextStep.Descriptor instead.
+func (NextStep) EnumDescriptor() ([]byte, []int) {
+	return file_lockbox_v1_intent_proto_rawDescGZIP(), []int{0}
+}
 
 // An engineer's wish to touch something of a customer's, published on `lockbox.intent.<tool>.<tenant>` by an engineering
 // tool. It claims nothing about the engineer: identity, employer and multi-factor authentication come from the token,
@@ -49,7 +115,8 @@ type AccessIntent struct {
 	ReasonType ReasonType `protobuf:"varint,8,opt,name=reason_type,json=reasonType,proto3,enum=lockbox.v1.ReasonType" json:"reason_type,omitempty"`
 	// What for, in words that the customer will read. 10 to 4000 characters of plain text.
 	Justification string `protobuf:"bytes,9,opt,name=justification,proto3" json:"justification,omitempty"`
-	// The id of the customer's support ticket; required with CUSTOMER_INITIATED_SUPPORT, otherwise optional.
+	// The reference of the customer's support ticket in any spelling, or the ticket's id; required with
+	// CUSTOMER_INITIATED_SUPPORT, otherwise optional. It is recorded as the customer wrote it.
 	TicketId string `protobuf:"bytes,10,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
 	// How long access is wanted. Absent: the provider's default, eight hours (R27). It may be less, never more.
 	Duration *durationpb.Duration `protobuf:"bytes,11,opt,name=duration,proto3" json:"duration,omitempty"`
@@ -61,8 +128,18 @@ type AccessIntent struct {
 	// The requester's explicit word that the customer may be told of a third party's demand at once, as this intent does
 	// with the justification. Required with THIRD_PARTY_DATA_REQUEST (R4); demands under an embargo are disclosed instead.
 	CustomerMayBeTold bool `protobuf:"varint,14,opt,name=customer_may_be_told,json=customerMayBeTold,proto3" json:"customer_may_be_told,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Only say what would become of it: nothing is recorded, nobody is told, and it counts towards no limit.
+	DryRun bool `protobuf:"varint,20,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	// The engineering tool that signed the intent, if another (the portal) publishes it. Empty: the publisher is the tool.
+	SignedBy string `protobuf:"bytes,21,opt,name=signed_by,json=signedBy,proto3" json:"signed_by,omitempty"`
+	// That tool's signature: Ed25519 (RFC 8032, 64 bytes) by the key that the evaluator's configuration has for it, over the
+	// statement that pkg/request documents (SignedStatement). It covers `signed`, the tenant, the tool, the token and dry_run.
+	Signature []byte `protobuf:"bytes,22,opt,name=signature,proto3" json:"signature,omitempty"`
+	// The intent as it was signed, in JSON with the names of this message, without token; at most 32 KiB. It is what counts: of
+	// the other fields, only token, tenant, dry_run, signed_by and signature are set beside it.
+	Signed        []byte `protobuf:"bytes,23,opt,name=signed,proto3" json:"signed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AccessIntent) Reset() {
@@ -193,6 +270,34 @@ func (x *AccessIntent) GetCustomerMayBeTold() bool {
 	return false
 }
 
+func (x *AccessIntent) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+func (x *AccessIntent) GetSignedBy() string {
+	if x != nil {
+		return x.SignedBy
+	}
+	return ""
+}
+
+func (x *AccessIntent) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
+func (x *AccessIntent) GetSigned() []byte {
+	if x != nil {
+		return x.Signed
+	}
+	return nil
+}
+
 // What became of an intent, published once on `lockbox.outcome.<tool>.<intent id>` and not stored: the events are the
 // record. For tools that want to tell their engineer at once.
 type IntentOutcome struct {
@@ -206,7 +311,30 @@ type IntentOutcome struct {
 	// True if this very intent had been recorded before.
 	Duplicate bool `protobuf:"varint,4,opt,name=duplicate,proto3" json:"duplicate,omitempty"`
 	// Present if nothing further will happen.
-	Refusal       *Refusal `protobuf:"bytes,5,opt,name=refusal,proto3" json:"refusal,omitempty"`
+	Refusal *Refusal `protobuf:"bytes,5,opt,name=refusal,proto3" json:"refusal,omitempty"`
+	// The request's state, as the name of a RequestStatus (query.proto): `REQUEST_STATUS_SUBMITTED`. Of a dry run, the state that
+	// it would have; empty if the intent was refused before there was a request.
+	Status string `protobuf:"bytes,10,opt,name=status,proto3" json:"status,omitempty"`
+	// Until when the next decision can be made, or access lasts. For a customer who is yet to be asked it is the earliest that it
+	// will be. Absent if nothing waits.
+	Deadline *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	// The request's page in the portal, for the provider's people; empty if the evaluator was not told the portal's address.
+	PortalUrl string `protobuf:"bytes,12,opt,name=portal_url,json=portalUrl,proto3" json:"portal_url,omitempty"`
+	// What happens next.
+	NextStep NextStep `protobuf:"varint,13,opt,name=next_step,json=nextStep,proto3,enum=lockbox.v1.NextStep" json:"next_step,omitempty"`
+	// The same as a sentence in English.
+	Next string `protobuf:"bytes,14,opt,name=next,proto3" json:"next,omitempty"`
+	// What the evaluation came to, as the name of an EvaluationOutcome (request.proto): `EVALUATION_OUTCOME_CUSTOMER_DECIDES`.
+	// Empty if there was none.
+	Evaluation string `protobuf:"bytes,15,opt,name=evaluation,proto3" json:"evaluation,omitempty"`
+	// Why the customer is not asked, as the name of a Waiver (request.proto); empty if they are.
+	Waiver string `protobuf:"bytes,16,opt,name=waiver,proto3" json:"waiver,omitempty"`
+	// Why the evaluation came to it, in English.
+	Reasons []string `protobuf:"bytes,17,rep,name=reasons,proto3" json:"reasons,omitempty"`
+	// The same as `reasons`, as codes, in the same order.
+	CodedReasons []*Reason `protobuf:"bytes,18,rep,name=coded_reasons,json=codedReasons,proto3" json:"coded_reasons,omitempty"`
+	// True if it was a dry run: nothing was recorded.
+	DryRun        bool `protobuf:"varint,19,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -276,7 +404,78 @@ func (x *IntentOutcome) GetRefusal() *Refusal {
 	return nil
 }
 
-// A message that could not be understood, on `lockbox.deadletter.<service>`, with its bytes as they came.
+func (x *IntentOutcome) GetStatus() string {
+	if x != nil {
+		return x.Status
+	}
+	return ""
+}
+
+func (x *IntentOutcome) GetDeadline() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Deadline
+	}
+	return nil
+}
+
+func (x *IntentOutcome) GetPortalUrl() string {
+	if x != nil {
+		return x.PortalUrl
+	}
+	return ""
+}
+
+func (x *IntentOutcome) GetNextStep() NextStep {
+	if x != nil {
+		return x.NextStep
+	}
+	return NextStep_NEXT_STEP_UNSPECIFIED
+}
+
+func (x *IntentOutcome) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
+func (x *IntentOutcome) GetEvaluation() string {
+	if x != nil {
+		return x.Evaluation
+	}
+	return ""
+}
+
+func (x *IntentOutcome) GetWaiver() string {
+	if x != nil {
+		return x.Waiver
+	}
+	return ""
+}
+
+func (x *IntentOutcome) GetReasons() []string {
+	if x != nil {
+		return x.Reasons
+	}
+	return nil
+}
+
+func (x *IntentOutcome) GetCodedReasons() []*Reason {
+	if x != nil {
+		return x.CodedReasons
+	}
+	return nil
+}
+
+func (x *IntentOutcome) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+// A message that could not be understood, on `lockbox.deadletter.<service>.<sender>`, with its bytes as they came. One that was
+// understood and refused is none.
 type DeadLetter struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The service that could not understand the message: `jit-evaluator` or `lockbox-orchestrator`.
@@ -373,7 +572,7 @@ var File_lockbox_v1_intent_proto protoreflect.FileDescriptor
 const file_lockbox_v1_intent_proto_rawDesc = "" +
 	"\n" +
 	"\x17lockbox/v1/intent.proto\x12\n" +
-	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17lockbox/v1/common.proto\x1a\x16lockbox/v1/prose.proto\"\x84\x04\n" +
+	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x16lockbox/v1/prose.proto\x1a\x17lockbox/v1/reason.proto\"\xf6\x04\n" +
 	"\fAccessIntent\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x14\n" +
@@ -384,19 +583,37 @@ const file_lockbox_v1_intent_proto_rawDesc = "" +
 	"\fresource_ids\x18\a \x03(\tR\vresourceIds\x127\n" +
 	"\vreason_type\x18\b \x01(\x0e2\x16.lockbox.v1.ReasonTypeR\n" +
 	"reasonType\x12*\n" +
-	"\rjustification\x18\t \x01(\tB\x04\xd8\xf6\x18\x02R\rjustification\x12\x1b\n" +
+	"\rjustification\x18\t \x01(\tB\x04\xd8\xf6\x18\x02R\rjustification\x12!\n" +
 	"\tticket_id\x18\n" +
-	" \x01(\tR\bticketId\x125\n" +
+	" \x01(\tB\x04\xd8\xf6\x18\x01R\bticketId\x125\n" +
 	"\bduration\x18\v \x01(\v2\x19.google.protobuf.DurationR\bduration\x12!\n" +
 	"\ftrace_parent\x18\f \x01(\tR\vtraceParent\x12\x1c\n" +
 	"\temergency\x18\r \x01(\bR\temergency\x12/\n" +
-	"\x14customer_may_be_told\x18\x0e \x01(\bR\x11customerMayBeTold\"\xad\x01\n" +
+	"\x14customer_may_be_told\x18\x0e \x01(\bR\x11customerMayBeTold\x12\x17\n" +
+	"\adry_run\x18\x14 \x01(\bR\x06dryRun\x12\x1b\n" +
+	"\tsigned_by\x18\x15 \x01(\tR\bsignedBy\x12\x1c\n" +
+	"\tsignature\x18\x16 \x01(\fR\tsignature\x12\x16\n" +
+	"\x06signed\x18\x17 \x01(\fR\x06signed\"\x87\x04\n" +
 	"\rIntentOutcome\x12\x1b\n" +
 	"\tintent_id\x18\x01 \x01(\tR\bintentId\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x1a\n" +
 	"\bsequence\x18\x03 \x01(\x04R\bsequence\x12\x1c\n" +
 	"\tduplicate\x18\x04 \x01(\bR\tduplicate\x12-\n" +
-	"\arefusal\x18\x05 \x01(\v2\x13.lockbox.v1.RefusalR\arefusal\"\xc0\x01\n" +
+	"\arefusal\x18\x05 \x01(\v2\x13.lockbox.v1.RefusalR\arefusal\x12\x16\n" +
+	"\x06status\x18\n" +
+	" \x01(\tR\x06status\x126\n" +
+	"\bdeadline\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\x12\x1d\n" +
+	"\n" +
+	"portal_url\x18\f \x01(\tR\tportalUrl\x121\n" +
+	"\tnext_step\x18\r \x01(\x0e2\x14.lockbox.v1.NextStepR\bnextStep\x12\x12\n" +
+	"\x04next\x18\x0e \x01(\tR\x04next\x12\x1e\n" +
+	"\n" +
+	"evaluation\x18\x0f \x01(\tR\n" +
+	"evaluation\x12\x16\n" +
+	"\x06waiver\x18\x10 \x01(\tR\x06waiver\x12\x18\n" +
+	"\areasons\x18\x11 \x03(\tR\areasons\x127\n" +
+	"\rcoded_reasons\x18\x12 \x03(\v2\x12.lockbox.v1.ReasonR\fcodedReasons\x12\x17\n" +
+	"\adry_run\x18\x13 \x01(\bR\x06dryRun\"\xc0\x01\n" +
 	"\n" +
 	"DeadLetter\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x18\n" +
@@ -405,7 +622,14 @@ const file_lockbox_v1_intent_proto_rawDesc = "" +
 	"\x04data\x18\x04 \x01(\fR\x04data\x12-\n" +
 	"\arefusal\x18\x05 \x01(\v2\x13.lockbox.v1.RefusalR\arefusal\x12\x1f\n" +
 	"\vdata_sha256\x18\x06 \x01(\fR\n" +
-	"dataSha256B;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
+	"dataSha256*\xb6\x01\n" +
+	"\bNextStep\x12\x19\n" +
+	"\x15NEXT_STEP_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11NEXT_STEP_NOTHING\x10\x01\x12\x1f\n" +
+	"\x1bNEXT_STEP_INTERNAL_APPROVAL\x10\x02\x12\x1f\n" +
+	"\x1bNEXT_STEP_CUSTOMER_DECISION\x10\x03\x12\x1b\n" +
+	"\x17NEXT_STEP_ACCESS_BEGINS\x10\x04\x12\x19\n" +
+	"\x15NEXT_STEP_ACCESS_ENDS\x10\x05B;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
 
 var (
 	file_lockbox_v1_intent_proto_rawDescOnce sync.Once
@@ -419,25 +643,32 @@ func file_lockbox_v1_intent_proto_rawDescGZIP() []byte {
 	return file_lockbox_v1_intent_proto_rawDescData
 }
 
+var file_lockbox_v1_intent_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_lockbox_v1_intent_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_lockbox_v1_intent_proto_goTypes = []any{
-	(*AccessIntent)(nil),        // 0: lockbox.v1.AccessIntent
-	(*IntentOutcome)(nil),       // 1: lockbox.v1.IntentOutcome
-	(*DeadLetter)(nil),          // 2: lockbox.v1.DeadLetter
-	(ReasonType)(0),             // 3: lockbox.v1.ReasonType
-	(*durationpb.Duration)(nil), // 4: google.protobuf.Duration
-	(*Refusal)(nil),             // 5: lockbox.v1.Refusal
+	(NextStep)(0),                 // 0: lockbox.v1.NextStep
+	(*AccessIntent)(nil),          // 1: lockbox.v1.AccessIntent
+	(*IntentOutcome)(nil),         // 2: lockbox.v1.IntentOutcome
+	(*DeadLetter)(nil),            // 3: lockbox.v1.DeadLetter
+	(ReasonType)(0),               // 4: lockbox.v1.ReasonType
+	(*durationpb.Duration)(nil),   // 5: google.protobuf.Duration
+	(*Refusal)(nil),               // 6: lockbox.v1.Refusal
+	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
+	(*Reason)(nil),                // 8: lockbox.v1.Reason
 }
 var file_lockbox_v1_intent_proto_depIdxs = []int32{
-	3, // 0: lockbox.v1.AccessIntent.reason_type:type_name -> lockbox.v1.ReasonType
-	4, // 1: lockbox.v1.AccessIntent.duration:type_name -> google.protobuf.Duration
-	5, // 2: lockbox.v1.IntentOutcome.refusal:type_name -> lockbox.v1.Refusal
-	5, // 3: lockbox.v1.DeadLetter.refusal:type_name -> lockbox.v1.Refusal
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	4, // 0: lockbox.v1.AccessIntent.reason_type:type_name -> lockbox.v1.ReasonType
+	5, // 1: lockbox.v1.AccessIntent.duration:type_name -> google.protobuf.Duration
+	6, // 2: lockbox.v1.IntentOutcome.refusal:type_name -> lockbox.v1.Refusal
+	7, // 3: lockbox.v1.IntentOutcome.deadline:type_name -> google.protobuf.Timestamp
+	0, // 4: lockbox.v1.IntentOutcome.next_step:type_name -> lockbox.v1.NextStep
+	8, // 5: lockbox.v1.IntentOutcome.coded_reasons:type_name -> lockbox.v1.Reason
+	6, // 6: lockbox.v1.DeadLetter.refusal:type_name -> lockbox.v1.Refusal
+	7, // [7:7] is the sub-list for method output_type
+	7, // [7:7] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_intent_proto_init() }
@@ -447,18 +678,20 @@ func file_lockbox_v1_intent_proto_init() {
 	}
 	file_lockbox_v1_common_proto_init()
 	file_lockbox_v1_prose_proto_init()
+	file_lockbox_v1_reason_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lockbox_v1_intent_proto_rawDesc), len(file_lockbox_v1_intent_proto_rawDesc)),
-			NumEnums:      0,
+			NumEnums:      1,
 			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
 		GoTypes:           file_lockbox_v1_intent_proto_goTypes,
 		DependencyIndexes: file_lockbox_v1_intent_proto_depIdxs,
+		EnumInfos:         file_lockbox_v1_intent_proto_enumTypes,
 		MessageInfos:      file_lockbox_v1_intent_proto_msgTypes,
 	}.Build()
 	File_lockbox_v1_intent_proto = out.File

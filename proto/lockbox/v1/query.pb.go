@@ -820,7 +820,7 @@ type ListRequests struct {
 	PageToken string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	// Count all that match, not only those of this page, as far as `total` says.
 	Count bool `protobuf:"varint,6,opt,name=count,proto3" json:"count,omitempty"`
-	// Only those of this ticket.
+	// Only those of this ticket: its reference in any spelling, or its id.
 	TicketId string `protobuf:"bytes,7,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
 	// Only those whose access began without asking the customer.
 	Waived bool `protobuf:"varint,8,opt,name=waived,proto3" json:"waived,omitempty"`
@@ -2770,7 +2770,7 @@ func (x *AssignmentView) GetNeverSignedIn() bool {
 // Asks for one support ticket with its history.
 type GetTicket struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The ticket's id.
+	// The ticket's reference in any spelling, or its id.
 	TicketId      string `protobuf:"bytes,1,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2908,7 +2908,7 @@ func (x *TicketList) GetTickets() []*TicketView {
 // A support ticket.
 type TicketView struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its id, the SERVICE REQUEST ID of mails and pages.
+	// Its id; for links.
 	TicketId string `protobuf:"bytes,1,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
 	// The customer's id.
 	Tenant string `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
@@ -2929,7 +2929,9 @@ type TicketView struct {
 	// Oldest first.
 	History []*TimelineEntry `protobuf:"bytes,10,rep,name=history,proto3" json:"history,omitempty"`
 	// The version of its last event; for `seen_version` of a command.
-	Version       uint64 `protobuf:"varint,11,opt,name=version,proto3" json:"version,omitempty"`
+	Version uint64 `protobuf:"varint,11,opt,name=version,proto3" json:"version,omitempty"`
+	// What the customer calls it, as given: the SERVICE REQUEST ID of mails and pages.
+	Reference     string `protobuf:"bytes,12,opt,name=reference,proto3" json:"reference,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3039,6 +3041,13 @@ func (x *TicketView) GetVersion() uint64 {
 		return x.Version
 	}
 	return 0
+}
+
+func (x *TicketView) GetReference() string {
+	if x != nil {
+		return x.Reference
+	}
+	return ""
 }
 
 // Who would be asked if a request came now (R23)?
@@ -4261,7 +4270,7 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x05limit\x18\x01 \x01(\rR\x05limit\">\n" +
 	"\n" +
 	"TicketList\x120\n" +
-	"\atickets\x18\x01 \x03(\v2\x16.lockbox.v1.TicketViewR\atickets\"\x9e\x03\n" +
+	"\atickets\x18\x01 \x03(\v2\x16.lockbox.v1.TicketViewR\atickets\"\xbc\x03\n" +
 	"\n" +
 	"TicketView\x12\x1b\n" +
 	"\tticket_id\x18\x01 \x01(\tR\bticketId\x12\x16\n" +
@@ -4275,7 +4284,8 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\topened_by\x18\t \x01(\v2\x11.lockbox.v1.ActorR\bopenedBy\x123\n" +
 	"\ahistory\x18\n" +
 	" \x03(\v2\x19.lockbox.v1.TimelineEntryR\ahistory\x12\x18\n" +
-	"\aversion\x18\v \x01(\x04R\aversion\";\n" +
+	"\aversion\x18\v \x01(\x04R\aversion\x12\x1c\n" +
+	"\treference\x18\f \x01(\tR\treference\";\n" +
 	"\x10PreviewApprovers\x12'\n" +
 	"\x0fsubscription_id\x18\x01 \x01(\tR\x0esubscriptionId\"\x9e\x02\n" +
 	"\x10ApproversPreview\x12/\n" +

@@ -262,7 +262,7 @@ func (ApproverBasis) EnumDescriptor() ([]byte, []int) {
 // An intent arrived from a verified engineer (the event's actor). Written by jit-evaluator.
 type AccessRequested struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// As it came, without the token, and with normal prose.
+	// As it came, without the token, with normal prose, and with the ticket's reference as the customer wrote it.
 	Intent *AccessIntent `protobuf:"bytes,1,opt,name=intent,proto3" json:"intent,omitempty"`
 	// SHA-256 of it as it came, without the token, by which the same intent is recognised.
 	IntentSha256 []byte `protobuf:"bytes,2,opt,name=intent_sha256,json=intentSha256,proto3" json:"intent_sha256,omitempty"`
@@ -270,8 +270,11 @@ type AccessRequested struct {
 	Tool string `protobuf:"bytes,3,opt,name=tool,proto3" json:"tool,omitempty"`
 	// The stream sequence of the intent in INTENTS.
 	IntentSequence uint64 `protobuf:"varint,4,opt,name=intent_sequence,json=intentSequence,proto3" json:"intent_sequence,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// The id of the ticket that the intent names, whether there is one or not; empty if it names none. Events from before there
+	// were references do not have it, and the intent's ticket_id is the ticket's id.
+	TicketId      string `protobuf:"bytes,40,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AccessRequested) Reset() {
@@ -330,6 +333,13 @@ func (x *AccessRequested) GetIntentSequence() uint64 {
 		return x.IntentSequence
 	}
 	return 0
+}
+
+func (x *AccessRequested) GetTicketId() string {
+	if x != nil {
+		return x.TicketId
+	}
+	return ""
 }
 
 // One stage of internal approval: `count` different people of `group`, none of them the requester (R15).
@@ -2088,12 +2098,13 @@ var File_lockbox_v1_request_proto protoreflect.FileDescriptor
 const file_lockbox_v1_request_proto_rawDesc = "" +
 	"\n" +
 	"\x18lockbox/v1/request.proto\x12\n" +
-	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x17lockbox/v1/intent.proto\x1a\x17lockbox/v1/policy.proto\x1a\x17lockbox/v1/reason.proto\x1a\x17lockbox/v1/tenant.proto\"\xa5\x01\n" +
+	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x17lockbox/v1/intent.proto\x1a\x17lockbox/v1/policy.proto\x1a\x17lockbox/v1/reason.proto\x1a\x17lockbox/v1/tenant.proto\"\xc2\x01\n" +
 	"\x0fAccessRequested\x120\n" +
 	"\x06intent\x18\x01 \x01(\v2\x18.lockbox.v1.AccessIntentR\x06intent\x12#\n" +
 	"\rintent_sha256\x18\x02 \x01(\fR\fintentSha256\x12\x12\n" +
 	"\x04tool\x18\x03 \x01(\tR\x04tool\x12'\n" +
-	"\x0fintent_sequence\x18\x04 \x01(\x04R\x0eintentSequence\"{\n" +
+	"\x0fintent_sequence\x18\x04 \x01(\x04R\x0eintentSequence\x12\x1b\n" +
+	"\tticket_id\x18( \x01(\tR\bticketId\"{\n" +
 	"\rInternalStage\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x14\n" +
 	"\x05count\x18\x02 \x01(\rR\x05count\x12>\n" +

@@ -21,7 +21,8 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// A support ticket was opened. The event's aggregate id is the ticket's id.
+// A support ticket was opened. The event's aggregate id is the ticket's id, which follows from its reference: the reference
+// without regard to the case of ASCII letters and to repeated blanks; its hash, if that cannot be a part of a subject.
 type TicketOpened struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// One line; 3 to 200 characters.
@@ -30,8 +31,10 @@ type TicketOpened struct {
 	Description string `protobuf:"bytes,2,opt,name=description,proto3" json:"description,omitempty"`
 	// The subscription it is about; empty if none.
 	SubscriptionId string `protobuf:"bytes,3,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// The reference, as the customer gave it: 1 to 200 characters.
+	Reference     string `protobuf:"bytes,10,opt,name=reference,proto3" json:"reference,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TicketOpened) Reset() {
@@ -85,13 +88,22 @@ func (x *TicketOpened) GetSubscriptionId() string {
 	return ""
 }
 
+func (x *TicketOpened) GetReference() string {
+	if x != nil {
+		return x.Reference
+	}
+	return ""
+}
+
 // Given to its first engineer.
 type TicketAssigned struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The engineer who works on it; absent if only a team does.
 	Engineer *Person `protobuf:"bytes,1,opt,name=engineer,proto3" json:"engineer,omitempty"`
 	// The team that works on it; empty if none was named.
-	Team          string `protobuf:"bytes,2,opt,name=team,proto3" json:"team,omitempty"`
+	Team string `protobuf:"bytes,2,opt,name=team,proto3" json:"team,omitempty"`
+	// The ticket's reference, as in TicketOpened.
+	Reference     string `protobuf:"bytes,10,opt,name=reference,proto3" json:"reference,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -140,6 +152,13 @@ func (x *TicketAssigned) GetTeam() string {
 	return ""
 }
 
+func (x *TicketAssigned) GetReference() string {
+	if x != nil {
+		return x.Reference
+	}
+	return ""
+}
+
 // Handed on or escalated to another engineer or team.
 type TicketReassigned struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -148,7 +167,9 @@ type TicketReassigned struct {
 	// The team that works on it from now on; empty if none was named.
 	Team string `protobuf:"bytes,2,opt,name=team,proto3" json:"team,omitempty"`
 	// Why it was handed on; may be empty.
-	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The ticket's reference, as in TicketOpened.
+	Reference     string `protobuf:"bytes,10,opt,name=reference,proto3" json:"reference,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -204,11 +225,20 @@ func (x *TicketReassigned) GetReason() string {
 	return ""
 }
 
+func (x *TicketReassigned) GetReference() string {
+	if x != nil {
+		return x.Reference
+	}
+	return ""
+}
+
 // Somebody (the event's actor) commented on the ticket.
 type TicketCommented struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The comment; 1 to 4000 characters.
-	Text          string `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
+	Text string `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
+	// The ticket's reference, as in TicketOpened.
+	Reference     string `protobuf:"bytes,10,opt,name=reference,proto3" json:"reference,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -250,25 +280,40 @@ func (x *TicketCommented) GetText() string {
 	return ""
 }
 
+func (x *TicketCommented) GetReference() string {
+	if x != nil {
+		return x.Reference
+	}
+	return ""
+}
+
 var File_lockbox_v1_ticket_proto protoreflect.FileDescriptor
 
 const file_lockbox_v1_ticket_proto_rawDesc = "" +
 	"\n" +
 	"\x17lockbox/v1/ticket.proto\x12\n" +
-	"lockbox.v1\x1a\x17lockbox/v1/common.proto\"o\n" +
+	"lockbox.v1\x1a\x17lockbox/v1/common.proto\"\x8d\x01\n" +
 	"\fTicketOpened\x12\x14\n" +
 	"\x05title\x18\x01 \x01(\tR\x05title\x12 \n" +
 	"\vdescription\x18\x02 \x01(\tR\vdescription\x12'\n" +
-	"\x0fsubscription_id\x18\x03 \x01(\tR\x0esubscriptionId\"T\n" +
+	"\x0fsubscription_id\x18\x03 \x01(\tR\x0esubscriptionId\x12\x1c\n" +
+	"\treference\x18\n" +
+	" \x01(\tR\treference\"r\n" +
 	"\x0eTicketAssigned\x12.\n" +
 	"\bengineer\x18\x01 \x01(\v2\x12.lockbox.v1.PersonR\bengineer\x12\x12\n" +
-	"\x04team\x18\x02 \x01(\tR\x04team\"n\n" +
+	"\x04team\x18\x02 \x01(\tR\x04team\x12\x1c\n" +
+	"\treference\x18\n" +
+	" \x01(\tR\treference\"\x8c\x01\n" +
 	"\x10TicketReassigned\x12.\n" +
 	"\bengineer\x18\x01 \x01(\v2\x12.lockbox.v1.PersonR\bengineer\x12\x12\n" +
 	"\x04team\x18\x02 \x01(\tR\x04team\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"%\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x1c\n" +
+	"\treference\x18\n" +
+	" \x01(\tR\treference\"C\n" +
 	"\x0fTicketCommented\x12\x12\n" +
-	"\x04text\x18\x01 \x01(\tR\x04textB;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
+	"\x04text\x18\x01 \x01(\tR\x04text\x12\x1c\n" +
+	"\treference\x18\n" +
+	" \x01(\tR\treferenceB;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
 
 var (
 	file_lockbox_v1_ticket_proto_rawDescOnce sync.Once

@@ -4,6 +4,7 @@ package past
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/activity"
@@ -13,6 +14,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/repository"
 	"github.com/openlockbox/lockbox/pkg/tenant"
+	"github.com/openlockbox/lockbox/pkg/ticket"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/projection"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/view"
@@ -49,8 +51,12 @@ func (at At) Request(ctx context.Context, id string) (*lockboxv1.RequestView, er
 	return v, nil
 }
 
-// Ticket returns a ticket with its history.
-func (at At) Ticket(ctx context.Context, id string) (*lockboxv1.TicketView, error) {
+// Ticket returns a ticket with its history, by its reference in any spelling, or by its id.
+func (at At) Ticket(ctx context.Context, named string) (*lockboxv1.TicketView, error) {
+	id, err := at.ticketID(ctx, named)
+	if err != nil {
+		return nil, err
+	}
 	states, key, events, err := at.one(ctx, aggregate.KindTicket, id)
 	if err != nil {
 		return nil, err
@@ -58,6 +64,27 @@ func (at At) Ticket(ctx context.Context, id string) (*lockboxv1.TicketView, erro
 	v := view.Ticket(states.Ticket(key.Tenant, key.ID))
 	v.History = view.Timeline(events, english)
 	return v, nil
+}
+
+// ticketID returns the id of the ticket that a name means; of a ticket that there never was, what it would be.
+func (at At) ticketID(ctx context.Context, named string) (string, error) {
+	var fits []ticket.Name
+	err := at.Stream.Replay(ctx, journal.Replay{Tenant: at.Tenant, Kind: aggregate.KindTicket, Type: "TicketOpened"},
+		func(e journal.Entry) error {
+			n := ticket.Name{ID: e.Event.GetAggregateId(), Reference: ticket.Reference(e.Event)}
+			if n.Fits(named) && !slices.Contains(fits, n) { // two tenants may have one
+				fits = append(fits, n)
+			}
+			return nil
+		})
+	if err != nil {
+		return "", err
+	}
+	picked, found, err := ticket.Pick("ticket", named, fits)
+	if err == nil && !found {
+		picked.ID = aggregate.TicketID(named)
+	}
+	return picked.ID, err
 }
 
 // TenantView returns a tenant with its settings, subscriptions and roles.

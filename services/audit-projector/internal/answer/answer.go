@@ -57,7 +57,7 @@ type Answerer struct {
 }
 
 // Lane returns the lane in which a query waits to be answered, and whether its token was verified before.
-func (a *Answerer) Lane(data []byte) (lane string, known bool) {
+func (a *Answerer) Lane(_ string, data []byte) (lane string, known bool) {
 	q := new(lockboxv1.Query)
 	_ = proto.Unmarshal(data, q) // Answer refuses what is none
 	return a.Callers.Lane(q.GetTenant(), q.GetToken())

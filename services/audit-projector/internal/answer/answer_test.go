@@ -89,7 +89,8 @@ func TestQueriesThatAreWrong(t *testing.T) {
 			"list_requests.page_token"},
 		"a subscription of stars": {requests, signed(listRequests(bank, &lockboxv1.ListRequests{SubscriptionId: "*"})),
 			"list_requests.subscription_id"},
-		"a ticket of stars": {requests, signed(listRequests(bank, &lockboxv1.ListRequests{TicketId: "*"})),
+		"a ticket of a name that is too long": {requests, signed(listRequests(bank, &lockboxv1.ListRequests{
+			TicketId: strings.Repeat("T", 201)})),
 			"list_requests.ticket_id"},
 		"a request of quotes": {bus.QuerySubject("get_request"), signed(getRequest(bank, "' OR 1=1")),
 			"get_request.request_id"},

@@ -2,6 +2,7 @@ package answer
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -179,11 +180,8 @@ func (v *viewer) previewApprovers(
 	return shown, err
 }
 
-func (v *viewer) getTicket(ctx context.Context, id string) (*lockboxv1.TicketView, error) {
-	if err := input.Token("get_ticket.ticket_id", id); err != nil {
-		return nil, err
-	}
-	rows, err := v.ticketRows(ctx, id, 2)
+func (v *viewer) getTicket(ctx context.Context, named string) (*lockboxv1.TicketView, error) {
+	rows, err := v.ticketsNamed(ctx, "get_ticket.ticket_id", named)
 	if err != nil {
 		return nil, err
 	}
@@ -229,14 +227,47 @@ func (v *viewer) listTickets(ctx context.Context, wanted uint32) (*lockboxv1.Tic
 	return list, nil
 }
 
+// mostNamed is how many tickets with references that fold together are looked at.
+const mostNamed = 100
+
+// ticketsNamed returns the tickets that somebody names by a reference, in any spelling, or by an id: at most one of
+// each tenant. It refuses (CONFLICT, naming the field) a name that fits several tickets of a tenant, none of them
+// exactly.
+func (v *viewer) ticketsNamed(ctx context.Context, field, named string) (picked []projection.Row, err error) {
+	if err := aggregate.CheckReference(field, prose.Line(named)); err != nil {
+		return nil, err
+	}
+	rows, err := v.ticketRows(ctx, named, mostNamed)
+	if err != nil {
+		return nil, err
+	}
+	history, err := v.History(ctx, rows, false)
+	if err != nil {
+		return nil, err
+	}
+	fits, byName := map[string][]ticket.Name{}, map[[2]string]projection.Row{}
+	for _, r := range rows {
+		fits[r.Tenant] = append(fits[r.Tenant], ticket.Name{ID: r.ID, Reference: foldTicket(history[r.Sequence]).Reference})
+		byName[[2]string{r.Tenant, r.ID}] = r
+	}
+	for _, tenantID := range slices.Sorted(maps.Keys(fits)) {
+		name, _, err := ticket.Pick(field, named, fits[tenantID])
+		if err != nil {
+			return nil, err
+		}
+		picked = append(picked, byName[[2]string{tenantID, name.ID}])
+	}
+	return picked, nil
+}
+
 // ticketRows returns all tickets to people who work on tickets. Others of the customer see those that they opened, and
 // those of the subscriptions and requests that they see (R11, R25).
-func (v *viewer) ticketRows(ctx context.Context, id string, limit int) ([]projection.Row, error) {
+func (v *viewer) ticketRows(ctx context.Context, named string, limit int) ([]projection.Row, error) {
 	if v.by.GetSide() == lockboxv1.Side_SIDE_PROVIDER && !v.tickets {
 		return nil, nil
 	}
 	scope := projection.Scope{Tenant: v.scope.Tenant, All: v.tickets, Subscriptions: v.scope.Subscriptions}
-	return v.Tickets(ctx, scope, v.by.GetPerson(), id, limit)
+	return v.Tickets(ctx, scope, v.by.GetPerson(), named, limit)
 }
 
 func foldTicket(events []projection.Event) ticket.State {

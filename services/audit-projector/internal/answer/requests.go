@@ -18,7 +18,7 @@ import (
 const chunk = 100
 
 func (v *viewer) listRequests(ctx context.Context, ask *lockboxv1.ListRequests) (*lockboxv1.RequestList, error) {
-	f, limit, err := v.requestFilter(ask)
+	f, limit, err := v.requestFilter(ctx, ask)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +61,9 @@ func (v *viewer) listRequests(ctx context.Context, ask *lockboxv1.ListRequests) 
 	}
 }
 
-func (v *viewer) requestFilter(ask *lockboxv1.ListRequests) (f projection.RequestFilter, limit int, err error) {
+func (v *viewer) requestFilter(
+	ctx context.Context, ask *lockboxv1.ListRequests,
+) (f projection.RequestFilter, limit int, err error) {
 	for _, s := range ask.GetStatuses() {
 		if _, known := lockboxv1.RequestStatus_name[int32(s)]; !known || s == request.None {
 			return f, 0, refusal.Invalid("list_requests.statuses", "R25", "there is no status %d", s)
@@ -85,9 +87,12 @@ func (v *viewer) requestFilter(ask *lockboxv1.ListRequests) (f projection.Reques
 	if f.WaivedSince, err = moment("list_requests.waived_since", "R3", ask.GetWaivedSince()); err != nil {
 		return f, 0, err
 	}
-	if f.TicketID = ask.GetTicketId(); f.TicketID != "" {
-		if err := input.Token("list_requests.ticket_id", f.TicketID); err != nil {
+	if named := ask.GetTicketId(); named != "" {
+		if f.Tickets, err = v.ticketsNamed(ctx, "list_requests.ticket_id", named); err != nil {
 			return f, 0, err
+		}
+		if len(f.Tickets) == 0 {
+			f.TicketID = aggregate.TicketID(named) // of a request that was refused because there is no such ticket
 		}
 	}
 	if f.Before, err = pageBefore("list_requests.page_token", ask.GetPageToken()); err != nil {

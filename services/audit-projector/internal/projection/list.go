@@ -14,7 +14,9 @@ type RequestFilter struct {
 	ID             string
 	Statuses       []request.Status
 	SubscriptionID string
-	TicketID       string
+	// TicketID selects the requests that name a ticket of this id, and Tickets those of these tickets.
+	TicketID string
+	Tickets  []Row
 	// Waived selects requests whose access began without asking the customer, and WaivedSince of those the ones whose
 	// access began at that time or later; zero for all.
 	Waived      bool
@@ -60,7 +62,7 @@ type run struct {
 // runs returns the runs of a scope and a filter.
 func runs(in reach, of Scope, f RequestFilter, now time.Time) []run {
 	common, standing := newSelect("FROM requests r"), standings(f.Statuses)
-	narrow := f.ID != "" || f.TicketID != ""
+	narrow := f.ID != "" || f.TicketID != "" || len(f.Tickets) > 0
 	if len(f.Waiting) == 0 && len(of.Principals) == 0 && !narrow {
 		if f.Waived {
 			return in.waived(common, standing, f, now)
@@ -75,6 +77,15 @@ func runs(in reach, of Scope, f RequestFilter, now time.Time) []run {
 	}
 	if f.TicketID != "" {
 		common.and("r.ticket = ?", f.TicketID)
+	}
+	if n := len(f.Tickets); n > 0 {
+		var ids, sequences []any
+		for _, t := range f.Tickets {
+			ids, sequences = append(ids, t.ID), append(sequences, t.Sequence)
+		}
+		common.and("r.ticket IN ("+marks(n)+")", ids...)
+		common.and("EXISTS (SELECT 1 FROM tickets k WHERE k.id = r.ticket AND k.tenant = r.tenant AND k.seq IN ("+marks(n)+
+			"))", sequences...)
 	}
 	switch {
 	case len(f.Waiting) > 0:

@@ -120,7 +120,7 @@ func (l listed) shows(of projection.Scope, f projection.RequestFilter, now time.
 	}
 	return (of.Tenant == "" || of.Tenant == l.tenant) &&
 		(of.All || slices.Contains(of.Subscriptions, l.subscription) || either(of.Principals, audience)) &&
-		(f.ID == "" || f.ID == l.id) && (f.TicketID == "" || f.TicketID == l.state.Intent.GetTicketId()) &&
+		(f.ID == "" || f.ID == l.id) && (f.TicketID == "" || f.TicketID == l.state.TicketID) &&
 		(f.SubscriptionID == "" || strings.EqualFold(f.SubscriptionID, l.subscription)) &&
 		(f.Before == 0 || l.seq < f.Before) &&
 		(!f.Waived || l.state.Grant.GetWaiver() != 0 && !l.state.GrantedAt.Before(f.WaivedSince)) &&
@@ -163,7 +163,7 @@ func TestListsAreWhatScopeAndFilterSay(t *testing.T) {
 		f := projection.RequestFilter{
 			SubscriptionID: rapid.SampledFrom([]string{"", "", "", names[0], names[11], strings.ToUpper(names[0]),
 				"none"}).Draw(t, "subscription"),
-			TicketID: rapid.SampledFrom([]string{"", "", "", "T-1", "T-2"}).Draw(t, "ticket"),
+			TicketID: rapid.SampledFrom([]string{"", "", "", "t-1", "t-2"}).Draw(t, "ticket"),
 		}
 		for _, s := range rapid.SliceOfNDistinct(rapid.IntRange(1, 15), 0, 6, rapid.ID[int]).Draw(t, "statuses") {
 			f.Statuses = append(f.Statuses, request.Status(s)) // #nosec G115 -- a status

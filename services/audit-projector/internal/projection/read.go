@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/resource"
@@ -116,15 +117,16 @@ type Row struct {
 	Last uint64
 }
 
-// Tickets lists tickets, newest first; with an ID, only that one. Callers see those that they opened, and those of the
-// requests and subscriptions that they see.
+// Tickets lists tickets, newest first; if named, only those whose reference in any spelling, or whose id, this is.
+// Callers see those that they opened, and those of the requests and subscriptions that they see.
 func (v *Snapshot) Tickets(
-	ctx context.Context, of Scope, opener *lockboxv1.Person, id string, limit int,
+	ctx context.Context, of Scope, opener *lockboxv1.Person, named string, limit int,
 ) ([]Row, error) {
 	q := newSelect("SELECT k.seq, t.name, k.id, 0 FROM tickets k JOIN tenants t ON t.id = k.tenant")
 	q.tenant("k.tenant", of.Tenant)
-	if id != "" {
-		q.and("k.id = ?", id)
+	if named != "" {
+		folded := aggregate.FoldReference(named)
+		q.and("(k.folded = ? OR k.id = ?)", folded, folded)
 	}
 	if !of.All {
 		ids, err := v.subscriptionIDs(ctx, of.Tenant, of.Subscriptions)

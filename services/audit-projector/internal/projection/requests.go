@@ -124,8 +124,8 @@ func (w *writer) insertRequest(ctx context.Context, e Event, which key, r *folde
 	w.places.Put(which, r.place)
 	r.written = r.row()
 	if err := w.insert(ctx, "requests",
-		r.about, r.tenant, which.id, r.subscription, intent.GetTicketId(), int64(r.written.status), r.written.due,
-		r.written.last, r.written.waived); err != nil {
+		r.about, r.tenant, which.id, r.subscription, r.state.TicketID, int64(r.written.status), r.written.due,
+		r.written.last, r.written.waived, r.state.Tool); err != nil {
 		return err
 	}
 	for _, id := range intent.GetResourceIds() {

@@ -51,11 +51,12 @@ CREATE TABLE requests (
 	tenant INTEGER NOT NULL,
 	id TEXT NOT NULL,
 	subscription INTEGER NOT NULL,
-	ticket TEXT NOT NULL,
+	ticket TEXT NOT NULL,    -- the id of the ticket that the intent names, whether there is one or not
 	status INTEGER NOT NULL, -- as recorded
 	due INTEGER NOT NULL,    -- when that status ends by the passing of time; 0: never
 	last INTEGER NOT NULL,   -- of its last event
 	waived INTEGER NOT NULL, -- when access began for which the customer was not asked; 0: none did
+	tool TEXT NOT NULL,      -- the engineering tool that submitted it
 	UNIQUE (id, tenant)
 );
 
@@ -78,6 +79,7 @@ CREATE TABLE tickets (
 	id TEXT NOT NULL,
 	subscription INTEGER NOT NULL,
 	opener TEXT NOT NULL, -- a principal
+	folded TEXT NOT NULL, -- its reference, as it is compared
 	UNIQUE (id, tenant)
 );
 
@@ -115,6 +117,7 @@ CREATE INDEX requests_due ON requests (due) WHERE due > 0;
 CREATE INDEX resources_by_name ON resources (resource, tenant, request);
 CREATE INDEX audience_by_principal ON audience (principal, request);
 CREATE INDEX tickets_by_tenant ON tickets (tenant);
+CREATE INDEX tickets_by_reference ON tickets (folded, tenant);
 CREATE INDEX disclosures_untold ON disclosures (told) WHERE told = 0;
 `
 

@@ -17,6 +17,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/tenant"
+	"github.com/openlockbox/lockbox/pkg/ticket"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"go.uber.org/zap"
 )
@@ -355,7 +356,8 @@ func (w *writer) ticket(ctx context.Context, e Event, tenantID int64, concern ac
 	}
 	at.about = int64(e.Sequence) // #nosec G115 -- a stream never holds as many events
 	w.places.Put(key{"tickets", tenantID, id}, at)
-	return at, w.insert(ctx, "tickets", at.about, tenantID, id, at.subscription, Person(e.Event.GetActor().GetPerson()))
+	return at, w.insert(ctx, "tickets", at.about, tenantID, id, at.subscription, Person(e.Event.GetActor().GetPerson()),
+		aggregate.FoldReference(ticket.Reference(e.Event)))
 }
 
 // remember applies an event to what is held in memory.

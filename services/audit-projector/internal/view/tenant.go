@@ -139,5 +139,6 @@ func Ticket(s ticket.State) *lockboxv1.TicketView {
 	return &lockboxv1.TicketView{
 		TicketId: s.ID, Tenant: s.Tenant, Title: s.Title, Description: s.Description, SubscriptionId: s.SubscriptionID,
 		Engineer: s.Engineer, Team: s.Team, OpenedAt: stamp(s.OpenedAt), OpenedBy: s.OpenedBy, Version: s.Version,
+		Reference: s.Reference,
 	}
 }

@@ -55,7 +55,7 @@ func newWriter(ctx context.Context, s *site, j *journal.Journal) (*writer, error
 	var err error
 	if w.before.States, err = repository.New(j).Basis(ctx, aggregate.Tenant(customer),
 		aggregate.Subscription(customer, demo.BankProduction), aggregate.Ownership(demo.BankProduction),
-		aggregate.Ticket(customer, demo.BankTicket)); err != nil {
+		aggregate.Ticket(customer, aggregate.TicketID(demo.BankTicket))); err != nil {
 		return nil, err
 	}
 	verifier, err := identity.NewVerifier([]identity.Issuer{s.issuer.ProviderIssuer()})

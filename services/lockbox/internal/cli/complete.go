@@ -181,7 +181,7 @@ func (a *app) ticketIDs(c *cobra.Command, args []string, typed string) ([]string
 		}
 		var ids []string
 		for _, t := range reply.GetTickets().GetTickets() {
-			ids = append(ids, cobra.CompletionWithDesc(render.Clean(t.GetTicketId()), render.Clean(t.GetTitle())))
+			ids = append(ids, cobra.CompletionWithDesc(render.TicketName(t), render.Clean(t.GetTitle())))
 		}
 		return ids
 	})(c, args, typed)

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/tenant"
@@ -48,7 +49,8 @@ func (w *world) decide(c *lockboxv1.Command, who client.Claims) (*lockboxv1.Comm
 		w.tenant.Settings = c.GetChangeSettings().GetSettings()
 	case *lockboxv1.Command_OpenTicket:
 		t := c.GetOpenTicket()
-		w.tickets = append(w.tickets, &lockboxv1.TicketView{TicketId: c.GetAggregateId(), Tenant: bank, Title: t.GetTitle(),
+		w.tickets = append(w.tickets, &lockboxv1.TicketView{TicketId: aggregate.TicketID(t.GetReference()),
+			Reference: t.GetReference(), Tenant: bank, Title: t.GetTitle(),
 			Description: t.GetDescription(), Version: 1})
 	}
 	w.tenant.Version++

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/written"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/render"
@@ -34,7 +35,7 @@ type intentFlags struct {
 
 func (a *app) intentSubmitCommand() *cobra.Command {
 	in := &intentFlags{reason: enumFlag[lockboxv1.ReasonType]{as: "reason"}}
-	var noWait bool
+	var noWait, dryRun bool
 	c := &cobra.Command{
 		Use: "submit", Short: "Submit an access intent", Args: exactly(), ValidArgsFunction: nothing,
 		Long: `Publishes an access intent, from a file of JSON or YAML (the message AccessIntent of proto/lockbox/v1/intent.proto) or from
@@ -48,10 +49,13 @@ The intent says nothing about you: who you are comes from your token, and what t
       --resource /subscriptions/meadow-production/resourceGroups/payments/providers/Microsoft.Compute/virtualMachines/payments-1 \
       --reason-type customer-initiated-support --ticket SR-2026-0001 --duration 4h \
       --justification "The machine hangs; a memory dump will show where."
+  lockbox intent submit -f dump.yaml --dry-run
   id=$(lockbox intent submit -f dump.yaml -o json | jq -r .request_id)`,
 	}
 	in.register(c.Flags())
 	c.Flags().BoolVar(&noWait, "no-wait", false, "do not wait for the evaluation")
+	c.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would become of it; nothing is recorded, nobody is told")
+	c.MarkFlagsMutuallyExclusive("no-wait", "dry-run")
 	complete(c, "subscription", a.subscriptions)
 	complete(c, "type", resourceTypes)
 	complete(c, "scenario", scenarios)
@@ -65,6 +69,7 @@ The intent says nothing about you: who you are comes from your token, and what t
 		if err != nil {
 			return err
 		}
+		intent.DryRun = dryRun
 		return s.submit(ctx, intent, noWait)
 	})
 	return c
@@ -173,6 +178,9 @@ func readIntent(c *cobra.Command, name string, data []byte) (*lockboxv1.AccessIn
 	if intent.GetToken() != "" {
 		return nil, usage(c, "%s holds a token; tokens do not belong in files of intents: name it with --token-file", name)
 	}
+	if err := request.CheckBody(intent); err != nil {
+		return nil, usage(c, "%s is no intent: %s", name, err)
+	}
 	return intent, nil
 }
 
@@ -192,16 +200,26 @@ func (s *session) submit(ctx context.Context, intent *lockboxv1.AccessIntent, no
 		return s.app.show(v, func(render.Look) string {
 			return fmt.Sprintf("Submitted as %s.\n", id)
 		})
+	case outcome == nil && intent.GetDryRun():
+		return refusal.Unavailable("", "I11", "it was not evaluated within %v; nothing is recorded, try again", wait)
 	case outcome == nil:
 		return refusal.Unavailable("", "I11",
 			"the intent %s is stored, but was not evaluated within %v; it will be, and `lockbox request show %s` will tell", id,
 			wait, id)
 	case outcome.GetRefusal() != nil:
 		// The request may exist nevertheless, with its evaluation.
-		if err := s.app.note("Submitted as %s.", id); err != nil {
+		said := fmt.Sprintf("Submitted as %s.", id)
+		if intent.GetDryRun() {
+			said = "It would be refused. Nothing is recorded."
+		}
+		if err := s.app.note("%s", said); err != nil {
 			return err
 		}
 		return &refusal.Error{Refusal: outcome.GetRefusal()}
+	case intent.GetDryRun():
+		return s.app.show(outcome, func(render.Look) string {
+			return fmt.Sprintf("It would be accepted. Nothing is recorded.\nNext: %s\n", render.Clean(outcome.GetNext()))
+		})
 	}
 	v, err := s.settled(ctx, tenant, id, outcome.GetSequence())
 	if err != nil {

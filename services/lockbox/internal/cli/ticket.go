@@ -12,7 +12,8 @@ import (
 
 func (a *app) ticketCommand() *cobra.Command {
 	return group("ticket", "Support tickets (R11)", `Somebody at the customer opens a ticket; the provider's support assigns it, hands it on and comments. Approvers see it with
-the request that names it. Its id is the service request id.`, "",
+the request that names it. It is named by its reference, which is what the customer calls it (SR-2026-0001, '#12345',
+org/repo#12): letter case and repeated blanks do not matter.`, "",
 		a.ticketListCommand(), a.ticketShowCommand(), a.ticketOpenCommand(), a.ticketAssignCommand(),
 		a.ticketCommentCommand())
 }
@@ -73,7 +74,6 @@ func (a *app) ticketShowCommand() *cobra.Command {
 
 func (a *app) ticketOpenCommand() *cobra.Command {
 	t := &lockboxv1.OpenTicket{}
-	var id string
 	c := &cobra.Command{
 		Use: "open --title TITLE", Short: "Open a ticket (the customer's people)", Args: exactly(),
 		ValidArgsFunction: nothing,
@@ -81,7 +81,9 @@ func (a *app) ticketOpenCommand() *cobra.Command {
       --description "Since last night's update payments-1 hangs after a few minutes."`,
 	}
 	f := c.Flags()
-	f.StringVar(&id, "id", "", "the ticket's `id`; none: one is made")
+	f.StringVar(&t.Reference, "reference", "", "what your own system `calls` it, such as '#12345'; none: one is made")
+	f.StringVar(&t.Reference, "id", "", "as --reference")
+	_ = f.MarkHidden("id")
 	f.StringVar(&t.Title, "title", "", "`what` it is about, in one line")
 	f.StringVar(&t.Description, "description", "", "`what` happened")
 	f.StringVar(&t.SubscriptionId, "subscription", "", "the `subscription` that it is about")
@@ -91,17 +93,17 @@ func (a *app) ticketOpenCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if id == "" {
-			id = "SR-" + a.Now().UTC().Format("20060102") + "-" + strings.ToUpper(rand.Text()[:6])
+		if t.Reference = strings.TrimSpace(t.GetReference()); t.GetReference() == "" {
+			t.Reference = "SR-" + a.Now().UTC().Format("20060102") + "-" + strings.ToUpper(rand.Text()[:6])
 		}
-		reply, err := s.do(ctx, tenant, id, &lockboxv1.Command{Action: &lockboxv1.Command_OpenTicket{OpenTicket: t}})
+		reply, err := s.do(ctx, tenant, "", &lockboxv1.Command{Action: &lockboxv1.Command_OpenTicket{OpenTicket: t}})
 		if err != nil {
 			return err
 		}
 		if a.output == formatTable {
-			return a.done(reply, "Ticket %s is open.", render.Clean(id))
+			return a.done(reply, "Ticket %s is open.", render.Clean(t.GetReference()))
 		}
-		v, err := s.ticket(ctx, tenant, id, reply.GetSequence())
+		v, err := s.ticket(ctx, tenant, t.GetReference(), reply.GetSequence())
 		if err != nil {
 			return err
 		}

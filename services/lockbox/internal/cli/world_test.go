@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/catalogue"
 	"github.com/openlockbox/lockbox/pkg/identity"
 	"github.com/openlockbox/lockbox/pkg/policy"
@@ -60,7 +61,8 @@ func newWorld(issuer *devissuer.Issuer) *world {
 		RedeemedBy: issuer.Person("audrey"), SubscriptionId: subscription, Where: "Production",
 	}}
 	w.tickets = []*lockboxv1.TicketView{{
-		TicketId: "SR-2026-0001", Tenant: bank, Title: "The payment service does not answer", Description: "It hangs.",
+		TicketId: "sr-2026-0001", Reference: "SR-2026-0001", Tenant: bank,
+		Title: "The payment service does not answer", Description: "It hangs.",
 		SubscriptionId: subscription,
 		OpenedAt:       timestamppb.New(time.Now().Add(-3 * time.Hour)), OpenedBy: w.actor("otto"),
 		Engineer: issuer.Person("erin"),
@@ -180,6 +182,10 @@ func (w *world) submitted(in *lockboxv1.AccessIntent) *lockboxv1.IntentOutcome {
 		o.Refusal = refusal.Of(refusal.Invalid("resource_type", "R10", "the catalogue has no such resource type"))
 		return o
 	}
+	if in.GetDryRun() {
+		o.DryRun, o.NextStep, o.Next = true, lockboxv1.NextStep_NEXT_STEP_CUSTOMER_DECISION, "The customer is asked."
+		return o
+	}
 	who, err := client.ReadClaims(in.GetToken())
 	if err != nil {
 		o.Refusal = refusal.Of(err)
@@ -239,7 +245,8 @@ func (w *world) answer(q *lockboxv1.Query, who client.Claims) (*lockboxv1.QueryR
 		reply.Answer = &lockboxv1.QueryReply_Invitation{Invitation: offer}
 	case *lockboxv1.Query_GetTicket:
 		answer := &lockboxv1.QueryReply_Ticket{}
-		answer.Ticket, err = named(w.tickets, ask.GetTicket.GetTicketId(), (*lockboxv1.TicketView).GetTicketId)
+		answer.Ticket, err = named(w.tickets, aggregate.TicketID(ask.GetTicket.GetTicketId()),
+			(*lockboxv1.TicketView).GetTicketId)
 		reply.Answer = answer
 	case *lockboxv1.Query_ListTickets:
 		reply.Answer = &lockboxv1.QueryReply_Tickets{Tickets: &lockboxv1.TicketList{Tickets: w.tickets}}

@@ -188,8 +188,12 @@ func TestRightsAreShown(t *testing.T) {
 		}
 	}
 	const ticketing = `tool-ticketing, in account EDGE
+  publishes to AUDIT_PROJECTOR
+    lockbox.updates.ticketing
   publishes to LOCKBOX
     lockbox.intent.ticketing.*
+  hears AUDIT_PROJECTOR
+    lockbox.update.ticketing.>
   hears its own account
     _INBOX.tool-ticketing.>
   hears JIT_EVALUATOR

@@ -36,8 +36,8 @@ type upFile struct {
 		policy.Limits
 		orchestrator.Rates
 	} `yaml:"limits"`
-	// Tools are the engineering tools that get a key, in addition to this command line, which may submit intents for
-	// every tenant unless it is listed here.
+	// Tools are the engineering tools that get a key, in addition to this command line (console) and the portal (portal),
+	// which may submit intents for every tenant unless they are listed here.
 	Tools    []evaluator.Tool `yaml:"tools"`
 	Notifier notifier.Config  `yaml:"notifier"`
 	// Portal is not served if this section is empty.
@@ -126,12 +126,14 @@ func upCommand() *cobra.Command {
 	return c
 }
 
-// tools adds this command line to the tools, unless it is configured among them.
+// tools adds this command line and the portal to the tools, unless they are configured among them.
 func tools(configured []evaluator.Tool) []evaluator.Tool {
-	if slices.ContainsFunc(configured, func(t evaluator.Tool) bool { return t.Name == client.Tool }) {
-		return configured
+	for _, own := range []string{bus.PortalTool, client.Tool} {
+		if !slices.ContainsFunc(configured, func(t evaluator.Tool) bool { return t.Name == own }) {
+			configured = append([]evaluator.Tool{evaluator.Unlimited(own)}, configured...)
+		}
 	}
-	return append([]evaluator.Tool{evaluator.Unlimited(client.Tool)}, configured...)
+	return configured
 }
 
 // portalOf returns the portal's configuration: from the file, or the demo's; nil if no portal is served.

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/config"
 	evaluator "github.com/openlockbox/lockbox/services/jit-evaluator"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/client"
@@ -29,13 +30,14 @@ func TestToolsOfTheFile(t *testing.T) {
 		yaml string
 		want []evaluator.Tool
 	}{
-		"none but our own": {"observe: {log: warn}", []evaluator.Tool{evaluator.Unlimited(client.Tool)}},
+		"none but our own": {"observe: {log: warn}",
+			[]evaluator.Tool{evaluator.Unlimited(client.Tool), evaluator.Unlimited(bus.PortalTool)}},
 		"another beside it": {
 			"tools:\n  - {name: ticketing, tenants: [meadowbank], services: [compute/*]}\n",
-			[]evaluator.Tool{evaluator.Unlimited(client.Tool), ticketing},
+			[]evaluator.Tool{evaluator.Unlimited(client.Tool), evaluator.Unlimited(bus.PortalTool), ticketing},
 		},
 		"our own, limited": {"tools:\n  - {name: console, tenants: [meadowbank], services: ['*']}\n",
-			[]evaluator.Tool{console}},
+			[]evaluator.Tool{evaluator.Unlimited(bus.PortalTool), console}},
 	} {
 		got, err := load(c.yaml)
 		if d := cmp.Diff(c.want, got); d != "" || err != nil || evaluator.CheckTools(got) != nil {

@@ -55,6 +55,15 @@ func (l *lockbox) setAside(service string, data []byte) *lockboxv1.DeadLetter {
 	return letter
 }
 
+// nothingSetAside expects that there is no dead letter: what was refused was understood.
+func (l *lockbox) nothingSetAside() {
+	l.Helper()
+	must(l, l.watch.DeadLetters(l.Context(), 1, func(d journal.DeadLetter) error {
+		l.Errorf("it is set aside: %v", d.Letter)
+		return nil
+	}))
+}
+
 func TestAnIntentThatCannotBeUnderstoodIsSetAsideWithItsBytes(t *testing.T) {
 	t.Parallel()
 	l := start(t, request.DefaultTerms())
@@ -92,8 +101,9 @@ func TestAnIntentThatIsRefusedChangesNothing(t *testing.T) {
 	}{
 		"a justification that nobody sees": {
 			func(in *lockboxv1.AccessIntent) { in.Justification = "\u202e\x1b[2K\u200b\u2060fix it" }, "justification", invalid},
-		"a header in the ticket": {
-			func(in *lockboxv1.AccessIntent) { in.TicketId = "SR-1\r\nBcc: x@y.example" }, "ticket_id", invalid},
+		"a ticket that is a book": {
+			func(in *lockboxv1.AccessIntent) { in.TicketId = strings.Repeat("SR-1\r\nBcc: x@y.example", 10) }, "ticket_id",
+			invalid},
 		"resources of another subscription": {func(in *lockboxv1.AccessIntent) {
 			in.ResourceIds = []string{demo.Machine("other", "x")}
 		}, "resource_ids", invalid},
@@ -122,11 +132,9 @@ func TestAnIntentThatIsRefusedChangesNothing(t *testing.T) {
 			if after := l.decided(); after != before {
 				t.Errorf("something was decided after %d, at %d", before, after)
 			}
-			data, err := proto.Marshal(in)
-			must(t, err)
-			l.setAside("jit-evaluator", data)
 		})
 	}
+	l.nothingSetAside()
 }
 
 func TestAnIntentIdIsUsedOnceInAllTenants(t *testing.T) {

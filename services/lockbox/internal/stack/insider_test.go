@@ -25,10 +25,44 @@ func (i *insider) forgesToken() {
 	if outcome := i.submit(in); outcome.GetRefusal().GetCode() != lockboxv1.RefusalCode_REFUSAL_CODE_UNAUTHENTICATED {
 		i.Errorf("%v", outcome)
 	}
-	data, err := proto.Marshal(in)
+	i.logged("refused map[error:")
+}
+
+// signsForAnother publishes as the portal what a tool has not signed.
+func (i *insider) signsForAnother() {
+	i.Helper()
+	in := i.intent("erin")
+	sealed := &lockboxv1.AccessIntent{Tenant: bank, Token: in.GetToken(), SignedBy: tool, Signed: i.body(in),
+		Signature: make([]byte, 64)}
+	o, err := bus.Caller{Conn: i.nc}.Submit(i.Context(), in.GetToken(), bus.PortalTool, in.GetId(), sealed, patience)
 	must(i, err)
-	i.setAside("jit-evaluator", data)
-	i.logged("set aside")
+	if r := o.GetRefusal(); r.GetCode() != unauthenticated || r.GetField() != "signature" {
+		i.Errorf("%v", o)
+	}
+}
+
+// asksWithAToken publishes as the portal what an engineer did not ask for.
+func (i *insider) asksWithAToken() {
+	i.Helper()
+	in := i.intent("erin")
+	o, err := bus.Caller{Conn: i.nc}.Submit(i.Context(), in.GetToken(), bus.PortalTool, in.GetId(), in, patience)
+	must(i, err)
+	if o.GetRefusal() != nil {
+		i.Errorf("it is refused: say so in the table: %v", o)
+	}
+	i.mailed(in.GetId(), "customer-asked", "erin")
+}
+
+// asksAboutOthers asks what happened to requests, and is told nothing of another tool's.
+func (i *insider) asksAboutOthers() {
+	i.Helper()
+	id := i.requested(i.intent("erin"), request.CustomerNotified) // the other tool's
+	updates, _ := i.updatesOf(i.nc, journaltest.OtherTool, 0)
+	for _, u := range updates {
+		if u.GetRequestId() == id {
+			i.Errorf("it is told: %v", u)
+		}
+	}
 }
 
 func (i *insider) replays() {

@@ -42,7 +42,8 @@ type Config struct {
 	Port int
 	// TLS is the bus's certificate, which is needed if other machines can reach it.
 	TLS *bus.TLSFiles
-	// Tools are the engineering tools. Each gets a key that lets it submit intents within its limits.
+	// Tools are the engineering tools. Each gets a key that lets it submit intents within its limits; the one that is
+	// called portal is what people ask for in the portal.
 	Tools []evaluator.Tool
 	// Issuers are the provider's OpenID Connect issuers.
 	Issuers []identity.Issuer
@@ -101,6 +102,9 @@ func Start(ctx context.Context, c Config) (_ *Stack, err error) {
 	var tools []string
 	limits := map[string][]string{}
 	for _, t := range c.Tools {
+		if t.Name == bus.PortalTool {
+			continue // it has a key
+		}
 		tools = append(tools, t.Name)
 		limits[t.Name] = t.OnlyTenants()
 	}
@@ -275,7 +279,7 @@ func (s *Stack) parts() []part {
 	return []part{
 		{bus.Evaluator, func(ctx context.Context, rt *service.Runtime) error {
 			return evaluator.Run(ctx, rt, evaluator.Config{Terms: s.config.Terms, Limits: s.config.Limits,
-				Tools: s.config.Tools})
+				Tools: s.config.Tools, PortalURL: s.config.Notifier.PortalURL})
 		}},
 		{bus.Orchestrator, func(ctx context.Context, rt *service.Runtime) error {
 			return orchestrator.Run(ctx, rt, orchestrator.Config{Terms: s.config.Terms, Limits: s.config.Rates})

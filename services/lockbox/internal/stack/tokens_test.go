@@ -72,6 +72,7 @@ func TestNoTokenStaysOnDisk(t *testing.T) {
 	spaced := strings.Join(parts, ".")
 	odd, err := proto.Marshal(&lockboxv1.AccessIntent{Id: newID(l), Tenant: bank, Justification: "here: " + spaced})
 	must(t, err)
+	odd = protowire.AppendString(protowire.AppendTag(odd, 4000, protowire.BytesType), "x")
 	future := protowire.AppendString(protowire.AppendTag(bytes.Clone(good), 4000, protowire.BytesType), "x")
 	for name, data := range map[string][]byte{
 		"a field of the future": future,

@@ -133,11 +133,14 @@ func attempts() []attempt {
 		{tool, "submit an intent as another tool", byTheBus, serverLog, console,
 			refusedToPublish("lockbox.intent.ticketing." + bank)},
 		{tool, "submit an intent in the name of another engineer", "refused by the evaluator",
-			byService(evaluator) + "; a dead letter keeps it", console, (*insider).forgesToken},
+			byService(evaluator), console, (*insider).forgesToken},
 		{tool, "replay an intent", "recognised by its id; nothing is recorded", "the outcome says so, at once", console,
 			(*insider).replays},
 		{tool, "listen to the outcomes of another tool, or to the answers that others get", byTheBus, serverLog, console,
 			refusedToListen("lockbox.outcome.ticketing.>", "_INBOX.client.>")},
+		{tool, "follow another tool's requests", "refused by the bus; asked in its own name, it is told of its own only",
+			serverLog, other, both(both(refusedToListen("lockbox.update.console.>", "lockbox.update.>"),
+				refusedToPublish("lockbox.updates.console", "lockbox.update.console.x")), (*insider).asksAboutOthers)},
 		{tool, "write or read events, or send commands", byTheBus, serverLog, console, refusedToPublish(approval,
 			"LB.API.DIRECT.GET.EVENTS", "lockbox.command.EDGE.approve", "lockbox.query.list_requests")},
 		{tool, "answer in a service's place, or make an outcome up", byTheBus, serverLog, console, both(
@@ -176,6 +179,12 @@ func attempts() []attempt {
 			bus.Portal, (*insider).speaksForAnother},
 		{portal, "decide with the token of somebody who is signed in", until("customers sign their approvals"),
 			"all approvers: a mail, at once", bus.Portal, (*insider).decidesWithAToken},
+		{portal, "ask for access as an engineering tool", "refused by the evaluator: it has no signature of that tool's, " +
+			"and one for another intent, customer or engineer is none", byService(evaluator), bus.Portal,
+			(*insider).signsForAnother},
+		{portal, "ask for access with the token of an engineer who is signed in", notPrevented +
+			": the customer decides about it as about any other", "that engineer: a mail, at once", bus.Portal,
+			(*insider).asksWithAToken},
 		{portal, "send again what somebody has sent", "recognised by its id; it changes nothing",
 			"the reply says so, at once", bus.Portal, (*insider).sendsAgain},
 		{portal, "listen to commands, queries, or other people's answers, or answer in a service's place", byTheBus,
@@ -312,7 +321,8 @@ func TestWhatAnInsiderCanDo(t *testing.T) {
 	l.close()
 	said := alarms{zapcore.NewNopCore(), new(sync.Mutex), new(bytes.Buffer)}
 	l.config.Log, l.config.RescanEvery, l.config.Limits = zap.New(said), time.Second, policy.NoLimits()
-	l.config.Tools = append(l.config.Tools, evaluator.Unlimited(journaltest.OtherTool))
+	l.config.Tools = append(l.config.Tools, evaluator.Unlimited(journaltest.OtherTool),
+		evaluator.Unlimited(bus.PortalTool))
 	l.config.MailsWithin = 5 * time.Second
 	l.config.Notifier.Groups = map[string][]string{aggregate.SecurityOfficers: {"security@nimbus.example"}}
 	l.open()

@@ -4,6 +4,7 @@
 package activitylog
 
 import (
+	"cmp"
 	"embed"
 	"net/http"
 	"net/url"
@@ -13,6 +14,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/export"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/ticket"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/form"
 	"github.com/openlockbox/lockbox/services/portal/internal/site"
@@ -197,6 +199,11 @@ func (l log) Request(id string) string { return l.Visit.Path("requests", id) }
 
 // Ticket returns the URL of a ticket.
 func (l log) Ticket(id string) string { return l.Visit.Path("tickets", id) }
+
+// TicketName returns what the customer calls the ticket that an entry is about.
+func (log) TicketName(a *lockboxv1.Activity) string {
+	return cmp.Or(ticket.Reference(a.GetEvent()), a.GetAggregateId())
+}
 
 // Short returns the last 12 characters of an ID. People tell requests apart by them, because the start is a timestamp.
 func (log) Short(id string) string { return id[max(0, len(id)-12):] }

@@ -45,6 +45,7 @@ func New(desk *bearer.Desk) (*bearer.API, error) {
 		{Method: http.MethodGet, Path: prefix + "/requests/{requestId}/receipt", Serve: getReceipt},
 		{Method: http.MethodGet, Path: prefix + "/activity", Serve: listActivity},
 		{Method: http.MethodGet, Path: prefix + "/approvers", Serve: previewApprovers},
+		{Method: http.MethodPost, Path: prefix + "/tenants/{tenant}/intents", Serve: submitIntent},
 	}
 	for _, verb := range request.Verbs {
 		routes = append(routes, bearer.Route{Method: http.MethodPost, Path: prefix + "/requests/{requestId}/" + path(verb),

@@ -314,7 +314,8 @@ func TestAKeyStandsForOneCallOfOneCaller(t *testing.T) {
 func TestAnotherTenantIsNotThere(t *testing.T) {
 	b := bank()
 	for _, route := range serve(t, b).Routes {
-		address := strings.ReplaceAll(strings.TrimPrefix(route.Path, prefix), "{requestId}", id) + "?tenant=sakura"
+		address := strings.NewReplacer(prefix, "", "{requestId}", id, "{tenant}", "sakura").Replace(route.Path) +
+			"?tenant=sakura"
 		if route.Open {
 			continue
 		}

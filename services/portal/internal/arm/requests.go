@@ -4,12 +4,12 @@ import (
 	"cmp"
 	"math"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/export"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/refusal"
@@ -158,7 +158,7 @@ func describe(c *bearer.Call, r *lockboxv1.RequestView) requestBody {
 	}
 	if in.GetTicketId() != "" {
 		p.WorkItemSource = "SupportRequest"
-		p.SupportCaseURL = c.URL + c.Organisation.Base() + "/tickets/" + url.PathEscape(in.GetTicketId())
+		p.SupportCaseURL = c.URL + c.Organisation.Base() + "/tickets/" + aggregate.TicketToken(in.GetTicketId())
 	}
 	asked := r.GetEvaluation().GetDuration()
 	if asked == nil {

@@ -10,8 +10,10 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+	"time"
 
 	josejson "github.com/go-jose/go-jose/v4/json"
+	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/identity"
 	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/pkg/refusal"
@@ -90,6 +92,14 @@ func (c *Call) Do(command *lockboxv1.Command) (*lockboxv1.CommandReply, error) {
 		command.Tenant = c.Organisation.Tenant
 	}
 	return c.Caller.Do(c.Context(), c.token, command)
+}
+
+// Submit publishes an intent of that id with the caller's own token, and returns its outcome; nil if there is none in
+// time.
+func (c *Call) Submit(
+	id string, intent *lockboxv1.AccessIntent, within time.Duration,
+) (*lockboxv1.IntentOutcome, error) {
+	return c.Caller.Submit(c.Context(), c.token, bus.PortalTool, id, intent, within)
 }
 
 // JSON writes a JSON response.

@@ -47,19 +47,28 @@ func (c *Call) ARMBody(fields Fields) error {
 	}, fields)
 }
 
-// body decodes the request's JSON object. A member is what named says; "": it is ignored.
-func (c *Call) body(named func(string) (string, error), fields Fields) error {
+// JSONBody returns the bytes of a body that says that it is JSON.
+func (c *Call) JSONBody() ([]byte, error) {
 	data, err := io.ReadAll(http.MaxBytesReader(c.W, c.R.Body, input.MaxMessage))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		return &UnfitError{Status: http.StatusRequestEntityTooLarge, Message: "a body is at most " +
+		return nil, &UnfitError{Status: http.StatusRequestEntityTooLarge, Message: "a body is at most " +
 			strconv.Itoa(input.MaxMessage) + " bytes long"}
 	}
 	if err != nil {
-		return refusal.Invalid("body", rule, "cannot be read")
+		return nil, refusal.Invalid("body", rule, "cannot be read")
 	}
 	if media, _, err := mime.ParseMediaType(c.R.Header.Get("Content-Type")); err != nil || media != "application/json" {
-		return &UnfitError{Status: http.StatusUnsupportedMediaType,
+		return nil, &UnfitError{Status: http.StatusUnsupportedMediaType,
 			Message: "a body is JSON, and says so: Content-Type: application/json"}
+	}
+	return data, nil
+}
+
+// body decodes the request's JSON object. A member is what named says; "": it is ignored.
+func (c *Call) body(named func(string) (string, error), fields Fields) error {
+	data, err := c.JSONBody()
+	if err != nil {
+		return err
 	}
 	data = bytes.TrimPrefix(data, []byte("\uFEFF"))
 	members, given := map[string]josejson.RawMessage{}, map[string]bool{}

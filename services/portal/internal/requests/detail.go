@@ -3,6 +3,7 @@ package requests
 import (
 	"net/http"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/shown"
 	"github.com/openlockbox/lockbox/services/portal/internal/site"
@@ -79,7 +80,7 @@ func (p *pages) show(v *site.Visit, r loaded, status int, n note) error {
 		d.Receipt = v.Path("requests", r.GetRequestId(), "receipt")
 	}
 	if id := r.GetIntent().GetTicketId(); id != "" {
-		d.Ticket = v.Path("tickets", id)
+		d.Ticket = v.Path("tickets", aggregate.TicketToken(id))
 	}
 	if d.Activation = v.Path("administration", "roles"); r.GetIntent().GetSubscriptionId() != "" {
 		d.Activation = v.Path("administration", "subscriptions", r.GetIntent().GetSubscriptionId())

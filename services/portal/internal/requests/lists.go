@@ -4,7 +4,9 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/prose"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/live"
@@ -227,10 +229,11 @@ func (p *pages) list(v *site.Visit) error {
 			by.Statuses = g.statuses
 		}
 	}
-	for field, id := range map[string]string{"subscription": data.Subscription, "ticket": data.Ticket} {
-		if id != "" && input.Token(field, id) != nil {
-			data.Wrong[field] = true
-		}
+	if data.Subscription != "" && input.Token("", data.Subscription) != nil {
+		data.Wrong["subscription"] = true
+	}
+	if data.Ticket != "" && aggregate.CheckReference("", prose.Line(data.Ticket)) != nil {
+		data.Wrong["ticket"] = true
 	}
 	status := http.StatusBadRequest
 	if len(data.Wrong) == 0 {

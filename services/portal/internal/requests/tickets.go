@@ -1,7 +1,9 @@
 package requests
 
 import (
+	"cmp"
 	"net/http"
+	"net/url"
 	"slices"
 
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -17,6 +19,9 @@ type ticketRow struct {
 	*lockboxv1.TicketView
 	Href string
 }
+
+// Reference returns what the customer calls the ticket.
+func (t ticketRow) Reference() string { return cmp.Or(t.GetReference(), t.GetTicketId()) }
 
 // Engineer returns the name of the assigned engineer; empty if the ticket is unassigned.
 func (t ticketRow) Engineer() string {
@@ -49,11 +54,12 @@ func (p *pages) tickets(v *site.Visit) error {
 }
 
 func (p *pages) ticket(v *site.Visit) error {
-	id := v.R.PathValue("id")
-	reply, err := v.Ask(&lockboxv1.Query{Ask: &lockboxv1.Query_GetTicket{GetTicket: &lockboxv1.GetTicket{TicketId: id}}})
+	reply, err := v.Ask(&lockboxv1.Query{Ask: &lockboxv1.Query_GetTicket{
+		GetTicket: &lockboxv1.GetTicket{TicketId: v.R.PathValue("id")}}})
 	if err != nil {
 		return err
 	}
+	id := reply.GetTicket().GetTicketId()
 	found, _, err := search(v, &lockboxv1.ListRequests{TicketId: id, Limit: perPage})
 	if err != nil {
 		return err
@@ -69,7 +75,7 @@ func (p *pages) ticket(v *site.Visit) error {
 		Provider bool
 	}{ticketRow: ticketRow{TicketView: reply.GetTicket()}, Table: tabled(v, own), Provider: v.Session.Tenant == ""}
 	if found.GetNextPageToken() != "" {
-		data.All = v.Path("requests") + "?ticket=" + id
+		data.All = v.Path("requests") + "?ticket=" + url.QueryEscape(id)
 	}
 	return v.Render(p.templates, "ticket", http.StatusOK, site.Page{Title: reply.GetTicket().GetTitle(), Data: data})
 }

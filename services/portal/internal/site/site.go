@@ -21,6 +21,8 @@ import (
 type Caller interface {
 	Ask(ctx context.Context, token string, query *lockboxv1.Query) (*lockboxv1.QueryReply, error)
 	Do(ctx context.Context, token string, command *lockboxv1.Command) (*lockboxv1.CommandReply, error)
+	Submit(ctx context.Context, token, tool, id string, intent *lockboxv1.AccessIntent, within time.Duration) (
+		*lockboxv1.IntentOutcome, error)
 }
 
 // Sessions finds the session of a request.

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -254,11 +255,16 @@ func Tickets(l Look, list []*lockboxv1.TicketView) string {
 			engineer = cell{PersonName(t.GetEngineer()), plain}
 		}
 		rows = append(rows, []cell{
-			{Clean(t.GetTicketId()), accent}, text(t.GetTenant()), text(t.GetTitle()), engineer, text(t.GetTeam()),
+			{TicketName(t), accent}, text(t.GetTenant()), text(t.GetTitle()), engineer, text(t.GetTeam()),
 			{l.In(t.GetOpenedAt().AsTime()), plain},
 		})
 	}
 	return l.table(columns, rows)
+}
+
+// TicketName returns what the customer calls a ticket.
+func TicketName(t *lockboxv1.TicketView) string {
+	return Clean(cmp.Or(t.GetReference(), t.GetTicketId()))
 }
 
 // Ticket renders a support ticket with its history (R11).
@@ -269,7 +275,7 @@ func Ticket(l Look, t *lockboxv1.TicketView) string {
 }
 
 func (p *page) ticket(t *lockboxv1.TicketView) {
-	p.title("Ticket " + Clean(t.GetTicketId()) + ": " + Clean(t.GetTitle()))
+	p.title("Ticket " + TicketName(t) + ": " + Clean(t.GetTitle()))
 	p.field("Tenant", Clean(t.GetTenant()))
 	p.field("Subscription", Clean(t.GetSubscriptionId()))
 	p.field("Opened", p.Stamp(t.GetOpenedAt())+" by "+ActorName(t.GetOpenedBy()))

@@ -47,7 +47,7 @@ var requestID = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f
 func TestEveryCommandOfTheDocuments(t *testing.T) {
 	home := t.TempDir()
 	data := filepath.Join(home, ".local", "share", "lockbox")
-	bus := start(t, home, data)
+	running := start(t, home, data)
 	intent := filepath.Join(home, "intent.json")
 	must(t, os.WriteFile(intent, []byte(block(t, document(t, publishes), "json")), 0o600))
 
@@ -60,7 +60,8 @@ func TestEveryCommandOfTheDocuments(t *testing.T) {
 				continue
 			}
 			line := strings.NewReplacer(
-				"REQUEST-ID", request, "nats://127.0.0.1:4222", bus, "< intent.json", "< "+intent,
+				"REQUEST-ID", request, "nats://127.0.0.1:4222", running.NATSURL, "http://127.0.0.1:8080", running.PortalURL,
+				"< intent.json", "< "+intent,
 			).Replace(command)
 			out := run(t, home, line)
 			if strings.Contains(command, "intent submit") {
@@ -166,7 +167,7 @@ func TestEachPersonaGetsWhatIsPromised(t *testing.T) {
 }
 
 // start is `make run`, with free ports and an empty data directory.
-func start(t *testing.T, home, data string) (bus string) {
+func start(t *testing.T, home, data string) runinfo.Info {
 	t.Helper()
 	c := shell(context.Background(), home,
 		`make run ARGS="--listen 127.0.0.1:0 --mailbox 127.0.0.1:0 --portal 127.0.0.1:0 --log-server 127.0.0.1:0 --issuer 127.0.0.1:0"`)
@@ -185,7 +186,7 @@ func start(t *testing.T, home, data string) (bus string) {
 	deadline := time.Now().Add(10 * time.Minute) // it builds first
 	for time.Now().Before(deadline) {
 		if info, err := runinfo.Read(data); err == nil {
-			return info.NATSURL
+			return info
 		}
 		select {
 		case err := <-ended:
@@ -195,7 +196,7 @@ func start(t *testing.T, home, data string) (bus string) {
 		}
 	}
 	t.Fatal("make run has started nothing")
-	return ""
+	return runinfo.Info{}
 }
 
 func run(t *testing.T, home, line string) string {

@@ -29,9 +29,22 @@ var Now = time.Date(2026, 8, 3, 9, 30, 0, 0, time.UTC)
 type Backend struct {
 	Queries  map[string]func(*lockboxv1.Query) (*lockboxv1.QueryReply, error)
 	Commands map[string]func(*lockboxv1.Command) (*lockboxv1.CommandReply, error)
-	// Asked and Done record the queries and commands in order.
-	Asked []*lockboxv1.Query
-	Done  []*lockboxv1.Command
+	// Intents replies to intents; nil: none is evaluated in time.
+	Intents func(id string, in *lockboxv1.AccessIntent) (*lockboxv1.IntentOutcome, error)
+	// Asked, Done and Submitted record the queries, commands and intents in order.
+	Asked     []*lockboxv1.Query
+	Done      []*lockboxv1.Command
+	Submitted []*lockboxv1.AccessIntent
+}
+
+// Submit implements site.Caller.
+func (b *Backend) Submit(
+	_ context.Context, _, tool, id string, in *lockboxv1.AccessIntent, _ time.Duration,
+) (*lockboxv1.IntentOutcome, error) {
+	if b.Submitted = append(b.Submitted, in); b.Intents == nil || tool != bus.PortalTool {
+		return nil, nil //nolint:nilnil // no outcome yet, which is not an error
+	}
+	return b.Intents(id, in)
 }
 
 // Ask implements site.Caller.
