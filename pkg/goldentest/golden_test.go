@@ -304,6 +304,11 @@ var referenced = map[request.Status][]string{
 		"TicketReassigned-reference", "TicketCommented-reference", "AccessRequested-reference"}),
 }
 
+// demanded is a way since a third party's demand says that the customer may be told (R4).
+var demanded = map[request.Status][]string{
+	request.Submitted: slices.Concat(customer, []string{"AccessRequested-demand"}),
+}
+
 func TestEveryHistoryFolds(t *testing.T) {
 	events, told := map[string]*lockboxv1.Event{}, map[string]bool{
 		"NotificationSent": true, "NotificationFailed": true, "NotificationFailed-coded": true,
@@ -335,7 +340,7 @@ func TestEveryHistoryFolds(t *testing.T) {
 		}
 	}
 	for _, all := range []map[request.Status][]string{
-		histories, variants, coded, owned, humans, claimed, inTerms, toldOf, signIns, invited, referenced,
+		histories, variants, coded, owned, humans, claimed, inTerms, toldOf, signIns, invited, referenced, demanded,
 	} {
 		for end, files := range all {
 			check(end, files)

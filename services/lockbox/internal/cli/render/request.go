@@ -328,51 +328,89 @@ func (p *page) decision(d *lockboxv1.Decision, as string) {
 	p.hang("  "+p.paint(color, mark)+" ", plain, line)
 }
 
-func (p *page) grant(v *lockboxv1.RequestView) {
-	g := v.GetGrant()
-	if g == nil {
+func (p *page) approvers(v *lockboxv1.RequestView) {
+	n := v.GetLockbox()
+	if n == nil {
 		return
 	}
-	p.heading("Access")
-	p.field("From", p.Stamp(g.GetStartsAt()))
-	if at := v.GetEndedAt(); at != nil {
-		ended := p.Stamp(at)
-		if by := v.GetEndedBy(); by.GetPerson() != nil {
-			ended += ", by " + PersonName(by.GetPerson())
+	p.heading(fmt.Sprintf("Asked: %s", basisName(n.GetBasis())))
+	var rows [][]cell
+	for _, a := range n.GetApprovers() {
+		answer := cell{"no answer", dim}
+		if NeverSignedIn(v.GetNeverSignedIn(), a.GetPerson()) {
+			answer.text += "; never signed in"
 		}
-		if at.AsTime().Before(g.GetEndsAt().AsTime()) {
-			ended += "; it would have until " + p.Stamp(g.GetEndsAt())
+		for _, d := range v.GetCustomerDecisions() {
+			if tenant.SamePerson(d.GetActor().GetPerson(), a.GetPerson()) {
+				answer = cell{decided(d) + " " + p.In(d.GetTime().AsTime()), bad}
+				if d.GetApproved() {
+					answer.paint = good
+				}
+				if reason := Clean(d.GetReason()); reason != "" {
+					answer.text += ": " + reason
+				}
+			}
 		}
-		p.field("Ended", ended)
-	} else {
-		p.field("Until", p.Stamp(g.GetEndsAt()))
+		rows = append(rows, []cell{{PersonName(a.GetPerson()), plain}, text(a.GetPerson().GetEmail()),
+			text(roleNames(a.GetRoles())), answer})
 	}
-	ids := make([]string, len(g.GetResourceIds()))
-	for i, id := range g.GetResourceIds() {
-		ids[i] = Clean(id)
+	switch {
+	case len(rows) == 0 && n.GetBasis() != lockboxv1.ApproverBasis_APPROVER_BASIS_NOBODY:
+		p.line(p.paint(dim, "  Who they are is the customer's affair."))
+	case len(rows) > 0:
+		p.indented([]column{{title: "APPROVER", min: 12}, {title: "ADDRESS", drop: 1}, {title: "ROLE", min: 16, drop: 2},
+			{title: "ANSWER", min: 20}}, rows)
 	}
-	p.field("To", ids...)
-	if g.GetMode() != lockboxv1.AccessMode_ACCESS_MODE_UNSPECIFIED {
-		p.field("For", Clean(what(v)))
-		p.field("Rights", rights(g.GetMode()))
+	if r := required(v); r > 1 {
+		p.line(fmt.Sprintf("  %d different people must approve (R30); so far %d.", r, approvals(v)))
 	}
-	if w := g.GetWaiver(); w != lockboxv1.Waiver_WAIVER_UNSPECIFIED {
-		p.field("Basis", "the customer was not asked: "+strings.ToLower(sentence(w.String(), "WAIVER_")))
-	} else {
-		p.field("Basis", "the customer approved")
+	for _, a := range n.GetAlternates() {
+		p.field("Also told", Clean(a.GetEmail()))
+	}
+	if len(rows) == 0 {
+		for _, d := range v.GetCustomerDecisions() {
+			p.decision(d, "")
+		}
+	}
+	for _, sharing := range tenant.SharedAddresses(n.GetApprovers()) {
+		p.line(fmt.Sprintf("  %s share the address %s.", people(sharing), Clean(sharing[0].GetEmail())))
+	}
+	p.excluded(n.GetExcluded())
+}
+
+func people(list []*lockboxv1.Person) string {
+	names := make([]string, len(list))
+	for i, each := range list {
+		names[i] = PersonName(each)
+	}
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " and " + names[last]
+}
+
+// accounts names those who acted, or were asked, with several accounts, which count as one person.
+func (p *page) accounts(v *lockboxv1.RequestView) {
+	var acted []*lockboxv1.Person
+	for _, a := range v.GetLockbox().GetApprovers() {
+		acted = append(acted, a.GetPerson())
+	}
+	for _, e := range v.GetTimeline() {
+		acted = append(acted, e.GetActor().GetPerson())
+	}
+	for _, accounts := range tenant.OneHuman(acted) {
+		p.field("One person", people(accounts)+", accounts of one person, who counts once")
 	}
 }
 
-func rights(m lockboxv1.AccessMode) string {
-	switch m {
-	case lockboxv1.AccessMode_ACCESS_MODE_READ:
-		return "read only"
-	case lockboxv1.AccessMode_ACCESS_MODE_CHANGE:
-		return "read and change"
-	case lockboxv1.AccessMode_ACCESS_MODE_ELEVATED:
-		return "administrator rights"
+func (p *page) excluded(list []*lockboxv1.ExcludedAssignment) {
+	if len(list) == 0 {
+		return
 	}
-	return "unknown to this version"
+	p.heading("Not counted")
+	for _, e := range list {
+		p.hang("  "+p.glyph("•", "-")+" ", dim,
+			fmt.Sprintf("%s, %s: %s", PersonName(e.GetPerson()), tenant.RoleName(e.GetRole()),
+				Clean(reason.Show(english, e.GetCodedReason(), e.GetReason()).Text)))
+	}
 }
 
 func (p *page) questions(v *lockboxv1.RequestView) {
