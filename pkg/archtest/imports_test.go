@@ -35,6 +35,7 @@ var (
 		"./pkg/journal/...", "./pkg/bus/...", "./pkg/identity/...", "./pkg/config/...", "./pkg/observe/...",
 		"./pkg/repository/...", "./pkg/service/...", "./pkg/lease/...", "./pkg/durable", "./pkg/cache", "./pkg/fair",
 		"./pkg/accesslog",
+		"./pkg/invitation",
 	}
 	// forTests are imported by tests only, or are nothing but tests.
 	forTests = []string{

@@ -124,6 +124,8 @@ var changes = map[string]string{
 	"SubscriptionRegistered": "subscription-registered",
 	"SubscriptionGivenUp":    "subscription-given-up", "RoleAssigned": "role-assigned", "RoleRemoved": "role-removed",
 	"RoleActivated": "role-activated", "RoleDeactivated": "role-deactivated",
+	"RoleInvited": "role-invited", "InvitationRedeemed": "invitation-redeemed",
+	"InvitationConfirmed": "invitation-confirmed", "InvitationEnded": "invitation-ended",
 }
 
 // outcomes of a request are mailed to everybody concerned.
@@ -152,6 +154,7 @@ func (b *book) mails(
 		switch of.Kind {
 		case aggregate.KindTenant, aggregate.KindSubscription:
 			o.change()
+			o.invitationMail()
 			o.signInChange()
 		case aggregate.KindDisclosure:
 			o.disclosed()
@@ -227,6 +230,9 @@ func (o *owing) change() {
 	template := changes[aggregate.TypeOf(o.r.Event)]
 	if f := o.r.Event.GetSupportPlanChanged(); f.GetTo() < f.GetFrom() {
 		template = "plan-lowered"
+	}
+	if about := o.invitation(); about != nil && about.first() && o.r.Event.GetInvitationRedeemed() != nil {
+		template = "invitation-confirmed" // it counts at once
 	}
 	if template != "" {
 		o.tell(template, o.administrators(o.r.Sequence-1), o.administrators(o.r.Sequence))

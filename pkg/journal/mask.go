@@ -32,8 +32,8 @@ var (
 // mask returns a message without tokens, for readers of dead letters could act as its sender otherwise. The message is
 // like the given one, but its bytes may be broken in any way. Everything keeps its length and place.
 //
-// The field for the token is overwritten, and everywhere else whatever announces itself as a token or looks like a part
-// of one. Compressed and encrypted tokens are not recognised.
+// The field for the token is overwritten, so is that for an invitation's proof, and everywhere else whatever announces
+// itself as a token or looks like a part of one. Compressed and encrypted tokens are not recognised.
 func mask(data []byte, like proto.Message) []byte {
 	data = bytes.Clone(data)
 	maskAs(data, like.ProtoReflect().Descriptor())
@@ -61,7 +61,7 @@ func maskMessage(data []byte, like protoreflect.MessageDescriptor) bool {
 			_, _, tag := protowire.ConsumeTag(data)
 			value, _ := protowire.ConsumeBytes(data[tag:])
 			switch {
-			case field.Name() == "token":
+			case field.Name() == "token", field.Name() == "proof":
 				overwrite(value)
 			case field.Message() != nil:
 				maskAs(value, field.Message())

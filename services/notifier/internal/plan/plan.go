@@ -94,6 +94,10 @@ const (
 	RoleRemoved            Template = "role-removed"
 	RoleActivated          Template = "role-activated"
 	RoleDeactivated        Template = "role-deactivated"
+	RoleInvited            Template = "role-invited"
+	InvitationRedeemed     Template = "invitation-redeemed"
+	InvitationConfirmed    Template = "invitation-confirmed" // also to the new holder
+	InvitationEnded        Template = "invitation-ended"     // also to whoever redeemed it
 )
 
 // Templates about a change of where a tenant's people sign in, for its administrators, its alternates, and whom the
@@ -140,7 +144,7 @@ func Templates() []Template {
 		AccessRevoked, AccessReleased, AccessCompleted,
 		TenantCreated, PlanChanged, PlanLowered, LockboxEnabled, LockboxDisabled, PreviewSignedUp, PreviewSignedOff,
 		SettingsChanged, SubscriptionRegistered, SubscriptionGivenUp, RoleAssigned, RoleRemoved, RoleActivated,
-		RoleDeactivated,
+		RoleDeactivated, RoleInvited, InvitationRedeemed, InvitationConfirmed, InvitationEnded,
 		SignInProposed, SignInRecovery, SignInReminder, SignInStopped, SignInChanged, FormerSignInEnded,
 		ExposureDisclosed, LegalDemandDisclosed, WaivedAccess, IntegrityAlarm, StrayMessage, MailOverdue,
 		Contested, Digest,
@@ -159,6 +163,8 @@ const (
 	Administrator    Standing = "administrator"
 	// Named recipients are to become administrators by a change that is not made yet.
 	Named Standing = "named"
+	// Invitee recipients redeemed an invitation to a role (R66).
+	Invitee Standing = "invitee"
 	// Affected recipients could decide about such access but were not asked (R43).
 	Affected Standing = "affected"
 	// SecurityOfficer is one of the provider's.
@@ -167,7 +173,8 @@ const (
 
 // Standings lists all standings.
 func Standings() []Standing {
-	return []Standing{Approver, Alternate, Requester, InternalApprover, Administrator, Named, Affected, SecurityOfficer}
+	return []Standing{Approver, Alternate, Requester, InternalApprover, Administrator, Named, Invitee, Affected,
+		SecurityOfficer}
 }
 
 // Notification is one mail to one recipient about one event.
