@@ -216,10 +216,11 @@ func (a *app) signInAt(c *cobra.Command, issuer, id string, kept signin.Saved) (
 		return at, nil
 	}
 	info, err := a.running()
-	switch {
-	case kept.Issuer != "" && (err != nil || info.Demo == nil):
+	if inDemo := err == nil && info.Demo != nil; !inDemo && kept.Issuer != "" {
 		at.Issuer, at.ID = kept.Issuer, first(id, kept.ClientID, at.ID)
 		return at, nil
+	}
+	switch {
 	case err != nil:
 		return at, err
 	case info.Demo == nil:
