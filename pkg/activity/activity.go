@@ -10,6 +10,7 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"google.golang.org/protobuf/proto"
 )
 
 // Types returns the fact types that match a filter by action: a fact's own name, or its name in the activity log, in
@@ -36,6 +37,18 @@ func Actions() []string {
 // Entry returns the event stored at this sequence as a timeline entry in English.
 func Entry(sequence uint64, e *lockboxv1.Event) *lockboxv1.TimelineEntry {
 	return english.Entry(sequence, e)
+}
+
+// ForCustomer returns an event as its customer may see it: without what was counted over all customers, since an
+// engineer's history elsewhere is other customers' data (I9). It returns the event itself if there is nothing to
+// remove.
+func ForCustomer(e *lockboxv1.Event) *lockboxv1.Event {
+	if e.GetAccessEvaluated().GetFacts().GetHistory() == nil {
+		return e
+	}
+	e = proto.CloneOf(e)
+	e.GetAccessEvaluated().GetFacts().History = nil
+	return e
 }
 
 // Concern is what an event is about, as far as the event itself says. Other details, such as the subscription of a

@@ -79,7 +79,7 @@ func texts(l *Language) map[string]string {
 
 // shared are words of English that are also French, or a name: of the product, of a support plan.
 var shared = []string{
-	"Lockbox", "invitation", "Customer",
+	"Webhook", "Lockbox", "invitation", "Customer",
 	"JIT", "ticket", "support", "plan", "service", "catalogue", "change", "notification", "message",
 	"UTC",
 	"Basic", "Developer", "Standard", "Professional", "Direct", "Premier",

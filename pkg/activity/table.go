@@ -251,6 +251,15 @@ var table = []row{
 			return l.say("InvitationEnded", "Who", who, "Id", f.GetInvitationId(), "Where", l.where(e), "Because",
 				l.because(f.GetReason()))
 		}),
+	fact((*lockboxv1.Event).GetWebhookAdded,
+		func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.WebhookAdded) string {
+			w := f.GetWebhook()
+			return l.say("WebhookAdded", "Who", who, "Name", l.quote(w.GetName()), "Address", w.GetAddress())
+		}),
+	fact((*lockboxv1.Event).GetWebhookRemoved,
+		func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.WebhookRemoved) string {
+			return l.say("WebhookRemoved", "Who", who, "Name", l.quote(f.GetName()), "Because", l.because(f.GetReason()))
+		}),
 
 	fact((*lockboxv1.Event).GetTicketOpened,
 		func(l speaker, who string, e *lockboxv1.Event, f *lockboxv1.TicketOpened) string {

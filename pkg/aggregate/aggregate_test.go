@@ -21,7 +21,7 @@ func TestEveryCommandIsAboutOneAggregate(t *testing.T) {
 		aggregate.KindTenant: {
 			"create_tenant", "change_support_plan", "enable_lockbox", "disable_lockbox", "sign_up_preview", "sign_off_preview",
 			"change_settings", "propose_sign_in_change", "confirm_sign_in_change", "stop_sign_in_change",
-			"end_former_sign_in",
+			"end_former_sign_in", "add_webhook", "remove_webhook",
 		},
 		aggregate.KindOwnership: {"register_subscription", "transfer_subscription"},
 		aggregate.KindSubscription: {"assign_role", "remove_role", "activate_role",

@@ -13,6 +13,9 @@ import (
 type Command struct {
 	*lockboxv1.Command
 	By *lockboxv1.Actor
+	// Sealed are the command's secrets, encrypted to whoever needs them; empty if it has none, or if nothing is
+	// configured to encrypt them with. Of a command with secrets, an event takes only these.
+	Sealed []byte
 }
 
 // Of returns the aggregate that a command is about; of a ticket that is named by its reference, where a new ticket of
@@ -68,7 +71,8 @@ func about(c *lockboxv1.Command) Key {
 	case *lockboxv1.Command_CreateTenant, *lockboxv1.Command_ChangeSupportPlan, *lockboxv1.Command_EnableLockbox,
 		*lockboxv1.Command_DisableLockbox, *lockboxv1.Command_SignUpPreview, *lockboxv1.Command_SignOffPreview,
 		*lockboxv1.Command_ChangeSettings, *lockboxv1.Command_ProposeSignInChange, *lockboxv1.Command_ConfirmSignInChange,
-		*lockboxv1.Command_StopSignInChange, *lockboxv1.Command_EndFormerSignIn:
+		*lockboxv1.Command_StopSignInChange, *lockboxv1.Command_EndFormerSignIn, *lockboxv1.Command_AddWebhook,
+		*lockboxv1.Command_RemoveWebhook:
 		return Tenant(tenant)
 	case *lockboxv1.Command_AssignRole, *lockboxv1.Command_RemoveRole, *lockboxv1.Command_ActivateRole,
 		*lockboxv1.Command_DeactivateRole, *lockboxv1.Command_InviteRole, *lockboxv1.Command_RedeemInvitation,
@@ -120,7 +124,7 @@ func TakesAway(c *lockboxv1.Command) bool {
 		*lockboxv1.Command_Withdraw, *lockboxv1.Command_Release, *lockboxv1.Command_RemoveRole,
 		*lockboxv1.Command_DeactivateRole, *lockboxv1.Command_EnableLockbox, *lockboxv1.Command_SignUpPreview,
 		*lockboxv1.Command_StopSignInChange, *lockboxv1.Command_EndFormerSignIn, *lockboxv1.Command_SignIn,
-		*lockboxv1.Command_EndInvitation:
+		*lockboxv1.Command_EndInvitation, *lockboxv1.Command_RemoveWebhook:
 		return true
 	}
 	return false

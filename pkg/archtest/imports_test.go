@@ -25,7 +25,7 @@ var (
 		"./pkg/catalogue", "./pkg/policy", "./pkg/request", "./pkg/disclosure", "./pkg/aggregate", "./pkg/activity",
 		"./pkg/accesstext",
 		"./pkg/export", "./pkg/invariant", "./pkg/invariant/reevaluate",
-		"./pkg/merkle", "./pkg/timetext", "./pkg/portalurl", "./pkg/message", "./pkg/resource",
+		"./pkg/merkle", "./pkg/timetext", "./pkg/portalurl", "./pkg/message", "./pkg/resource", "./pkg/foreign",
 		"./pkg", // the rules as text
 	}
 	// pure is the domain, and whatever else its package comment calls pure.
@@ -34,8 +34,7 @@ var (
 	outside = []string{
 		"./pkg/journal/...", "./pkg/bus/...", "./pkg/identity/...", "./pkg/config/...", "./pkg/observe/...",
 		"./pkg/repository/...", "./pkg/service/...", "./pkg/lease/...", "./pkg/durable", "./pkg/cache", "./pkg/fair",
-		"./pkg/accesslog",
-		"./pkg/invitation",
+		"./pkg/accesslog", "./pkg/invitation", "./pkg/sealed",
 	}
 	// forTests are imported by tests only, or are nothing but tests.
 	forTests = []string{

@@ -87,6 +87,8 @@ var ocsfTable = map[string]struct {
 	"SignInChanged":          {updates, high},
 	"FormerSignInEnded":      {deletes, medium},
 	"SignedIn":               {creates, informational},
+	"WebhookAdded":           {creates, medium},
+	"WebhookRemoved":         {deletes, medium},
 	"SettingsChanged":        {updates, low},
 	"SubscriptionRegistered": {creates, informational},
 	"SubscriptionGivenUp":    {deletes, low},

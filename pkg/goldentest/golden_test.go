@@ -220,6 +220,11 @@ var histories = map[request.Status][]string{
 	}),
 }
 
+// hooked is a customer who added a webhook, and removed it.
+var hooked = map[request.Status][]string{
+	request.None: slices.Concat(customer, []string{"WebhookAdded", "WebhookRemoved"}),
+}
+
 // variants are further ways to the same ends.
 var variants = map[request.Status][]string{
 	request.Refused: slices.Concat(customer,
@@ -340,7 +345,7 @@ func TestEveryHistoryFolds(t *testing.T) {
 		}
 	}
 	for _, all := range []map[request.Status][]string{
-		histories, variants, coded, owned, humans, claimed, inTerms, toldOf, signIns, invited, referenced, demanded,
+		histories, variants, coded, owned, humans, claimed, inTerms, toldOf, signIns, invited, referenced, demanded, hooked,
 	} {
 		for end, files := range all {
 			check(end, files)

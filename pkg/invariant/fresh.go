@@ -24,7 +24,8 @@ func administeredFreshly(events []Recorded, broken say) {
 	for _, r := range events {
 		switch r.Event.GetFact().(type) {
 		case *lockboxv1.Event_SettingsChanged, *lockboxv1.Event_LockboxDisabled, *lockboxv1.Event_PreviewSignedOff,
-			*lockboxv1.Event_RoleAssigned, *lockboxv1.Event_RoleRemoved:
+			*lockboxv1.Event_RoleAssigned, *lockboxv1.Event_RoleRemoved, *lockboxv1.Event_WebhookAdded,
+			*lockboxv1.Event_WebhookRemoved:
 			signedInRecently(r, longest, broken)
 		case *lockboxv1.Event_RoleInvited, *lockboxv1.Event_InvitationConfirmed, *lockboxv1.Event_InvitationEnded:
 			if r.Event.GetActor().GetSide() == lockboxv1.Side_SIDE_TENANT { // onboarding invites the first one

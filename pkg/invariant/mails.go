@@ -126,6 +126,7 @@ var changes = map[string]string{
 	"RoleActivated": "role-activated", "RoleDeactivated": "role-deactivated",
 	"RoleInvited": "role-invited", "InvitationRedeemed": "invitation-redeemed",
 	"InvitationConfirmed": "invitation-confirmed", "InvitationEnded": "invitation-ended",
+	"WebhookAdded": "webhook-added", "WebhookRemoved": "webhook-removed",
 }
 
 // outcomes of a request are mailed to everybody concerned.

@@ -3,6 +3,7 @@ package journal
 import (
 	"bytes"
 	"regexp"
+	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
@@ -24,13 +25,18 @@ var (
 		`(?:bearer\s+)?)([^\s"'\\,;&]{16,})`)
 	// compact matches a signed token whose header begins as most do, however short it is (RFC 7515 §7.1).
 	compact = regexp.MustCompile(`(eyJ[\w-]*={0,2}(?:(?:\.|%2[eE]|\\u002[eE])[\w-]*={0,2}){2})`)
+	// signing matches a key of a webhook's signatures, addressed an address, whose path or query may be a secret too
+	// (R57).
+	signing   = regexp.MustCompile(`(whsec_[A-Za-z0-9+/=_-]+)`)
+	addressed = regexp.MustCompile(`(?i)(https?://[^\s"'<>\x00-\x1f\x7f]+)`)
 	// run matches what a part of a token can look like: base64 of both alphabets, padded, percent-encoded, escaped as in
 	// JSON, or in UTF-16. Dots part the runs, so that names of hosts and files are none.
 	run = regexp.MustCompile(`[A-Za-z0-9_+/=%~\\\x00-]+`)
 )
 
-// mask returns a message without tokens, for readers of dead letters could act as its sender otherwise. The message is
-// like the given one, but its bytes may be broken in any way. Everything keeps its length and place.
+// mask returns a message without tokens and without what only the forwarder may know of webhooks, for readers of dead
+// letters could act as its sender otherwise. The message is like the given one, but its bytes may be broken in any way.
+// Everything keeps its length and place.
 //
 // The field for the token is overwritten, so is that for an invitation's proof, and everywhere else whatever announces
 // itself as a token or looks like a part of one. Compressed and encrypted tokens are not recognised.
@@ -44,10 +50,16 @@ func mask(data []byte, like proto.Message) []byte {
 func maskAs(data []byte, like protoreflect.MessageDescriptor) {
 	if masked := bytes.Clone(data); maskMessage(masked, like) {
 		copy(data, masked)
-	} else {
-		maskText(data)
+		return
+	}
+	maskText(data)
+	if like.Name() == "Command" || like.Name() == "AddWebhook" {
+		maskAll(data, signing, addressed) // it may be a webhook's
 	}
 }
+
+// secrets are the fields whose whole value is one.
+var secrets = []protoreflect.Name{"token", "proof", "secret", "secret_url"}
 
 // maskMessage reports false at the first field that such a message does not have or that is cut off.
 func maskMessage(data []byte, like protoreflect.MessageDescriptor) bool {
@@ -61,7 +73,7 @@ func maskMessage(data []byte, like protoreflect.MessageDescriptor) bool {
 			_, _, tag := protowire.ConsumeTag(data)
 			value, _ := protowire.ConsumeBytes(data[tag:])
 			switch {
-			case field.Name() == "token", field.Name() == "proof":
+			case slices.Contains(secrets, field.Name()):
 				overwrite(value)
 			case field.Message() != nil:
 				maskAs(value, field.Message())
@@ -78,7 +90,11 @@ func maskText(text []byte) {
 	for _, at := range run.FindAllIndex(text, -1) {
 		maskRun(text[at[0]:at[1]])
 	}
-	for _, form := range []*regexp.Regexp{announced, compact} {
+	maskAll(text, announced, compact)
+}
+
+func maskAll(text []byte, forms ...*regexp.Regexp) {
+	for _, form := range forms {
 		for _, at := range form.FindAllSubmatchIndex(text, -1) {
 			overwrite(text[at[2]:at[3]])
 		}

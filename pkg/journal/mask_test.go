@@ -12,6 +12,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf16"
@@ -187,6 +188,32 @@ func TestADeadLetterStaysReadable(t *testing.T) {
 		got.Token = token
 		if !proto.Equal(got, in) {
 			t.Errorf("%v\nbecame\n%v", in, got)
+		}
+	}
+}
+
+// Nor does whoever reads one learn a webhook's address or the key of its signatures (R57), whether the command is
+// whole, from a later version, or broken anywhere.
+func TestADeadLetterHoldsNoWebhooksSecret(t *testing.T) {
+	const address, key = "https://hooks.slack.example/services/T0/B0/abcdefgh", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+	add := &lockboxv1.AddWebhook{Name: "#lockbox", SecretUrl: address, Secret: key}
+	later := proto.CloneOf(add)
+	later.ProtoReflect().SetUnknown([]byte{0xfa, 0x3f, 0x01, 'x'})
+	whole := wire(t, &lockboxv1.Command{Id: "i", Action: &lockboxv1.Command_AddWebhook{AddWebhook: add}})
+	for name, data := range map[string][]byte{
+		"whole": whole,
+		"from a later version": wire(t, &lockboxv1.Command{Id: "i",
+			Action: &lockboxv1.Command_AddWebhook{AddWebhook: later}}),
+		"broken before": append([]byte("\xff\xff"), whole...),
+		"broken after":  append(bytes.Clone(whole), 0xff),
+		"cut":           whole[:len(whole)-3],
+		"JSON":          fmt.Appendf(nil, `{"secret_url":%q,"secret":%q}`, address, key),
+	} {
+		masked := mask(data, new(lockboxv1.Command))
+		left := slices.ContainsFunc([]string{"services/T0", "abcdefgh", "MfKQ9r8", "2LaLaSw"},
+			func(secret string) bool { return bytes.Contains(masked, []byte(secret)) })
+		if left || len(masked) != len(data) {
+			t.Errorf("%s: %q", name, masked)
 		}
 	}
 }

@@ -24,6 +24,7 @@ var notProse = []string{
 	"CreateTenant.default_language", "DeactivateRole.assignment_id", "DiscloseLegalDemand.reference",
 	"Occurrence.resource_ids", "Person.email", "Person.human", "Person.issuer", "Person.language", "Person.subject",
 	"PublishCatalogue.text", "PublishRules.text", "RemoveRole.assignment_id", "RoleAssignment.id",
+	"AddWebhook.language", "AddWebhook.secret", "AddWebhook.secret_url", "AddWebhook.types", "RemoveWebhook.webhook_id",
 	"AlternateAddress.email",
 	"AlternateAddress.language", "OpenTicket.subscription_id", "TenantSettings.default_language",
 	"SignOffPreview.resource_type", "SignUpPreview.resource_type",

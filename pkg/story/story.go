@@ -100,7 +100,11 @@ func (s *Story) Given(by *lockboxv1.Actor, id string, c *lockboxv1.Command) aggr
 	if named, is := aggregate.TicketNamed(c); is {
 		aggregate.NameTicket(c, aggregate.TicketID(named))
 	}
-	return aggregate.Command{Command: c, By: by}
+	given := aggregate.Command{Command: c, By: by}
+	if c.GetAddWebhook() != nil {
+		given.Sealed = []byte("sealed")
+	}
+	return given
 }
 
 // Decide returns the event that results from a command, and does not record it.

@@ -50,6 +50,9 @@ func (s State) decide(c aggregate.Command, e *lockboxv1.Event, l Limits, now tim
 	if ours, err := s.decideSignIn(c, e, now); ours {
 		return err
 	}
+	if ours, err := s.decideWebhook(c, e, now); ours {
+		return err
+	}
 	switch a := c.GetAction().(type) {
 	case *lockboxv1.Command_ChangeSupportPlan:
 		if !aggregate.Provider(c.By, aggregate.Onboarding) {

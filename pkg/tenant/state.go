@@ -27,6 +27,8 @@ type State struct {
 	Former []*lockboxv1.TenantIssuer
 	// Change is a change of where people sign in that waits; nil if none does.
 	Change *SignInChange
+	// Webhooks are the tenant's own, the oldest first.
+	Webhooks []Webhook
 	// SignedIn: somebody of the tenant has signed in, so that it is theirs to change.
 	SignedIn bool
 	// material is the version of the last event that changed what people see and decide on.
@@ -61,6 +63,9 @@ func (s *State) apply(e *lockboxv1.Event) (broken string) {
 		return ""
 	}
 	broken, ours := s.applySignIn(e)
+	if !ours {
+		broken, ours = s.applyWebhook(e)
+	}
 	if !ours {
 		broken = s.applyOther(e)
 	}
@@ -159,8 +164,8 @@ func (s *Subscription) apply(e *lockboxv1.Event) (broken string) {
 	if isRegistration == (e.GetVersion() > 1 && !s.GivenUp) {
 		return "a subscription begins with its registration, and again after it was given up"
 	}
-	// Whether the actor is a Global Administrator is known only from the tenant's history; their side can be checked here.
-	// Customers registered subscriptions themselves before ownership was recorded.
+	// Whether the actor is a Global Administrator is known only from the tenant's history; their side can be checked
+	// here. Customers registered subscriptions themselves before ownership was recorded.
 	byOnboarding := aggregate.Provider(e.GetActor(), aggregate.Onboarding)
 	switch e.GetFact().(type) {
 	case *lockboxv1.Event_SubscriptionRegistered:

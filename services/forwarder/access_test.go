@@ -90,7 +90,7 @@ func TestAccessRecordsHaveACursorOfTheirOwn(t *testing.T) {
 			}
 		}
 	}
-	const signIn, export = "io.openaccess.sign_in", "io.openaccess.export"
+	const signIn, export = "io.openlockbox.access.sign_in", "io.openlockbox.access.export"
 	w.records(t, w.bus, lockboxv1.AccessKind_ACCESS_KIND_SIGN_IN, lockboxv1.AccessKind_ACCESS_KIND_READ,
 		lockboxv1.AccessKind_ACCESS_KIND_EXPORT)
 	stop := w.run(target)

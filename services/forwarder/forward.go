@@ -29,6 +29,7 @@ const (
 
 var (
 	errGone = errors.New("the target accepts no more events (410 Gone)")
+	errDead = errors.New("the target has taken nothing for days")
 	errLost = errors.New("the connection was closed")
 )
 
@@ -68,7 +69,7 @@ type sink interface {
 	close()
 }
 
-// Forwarder sends events to all targets.
+// Forwarder sends events to all targets, and to customers' own webhooks.
 type Forwarder struct {
 	Config Config
 	Source Source
@@ -83,11 +84,12 @@ type Forwarder struct {
 // Source is *journal.Journal.
 type Source interface {
 	bookmark.Source
+	Copies(ctx context.Context) (journal.Copies, error)
 	ReplayAccess(ctx context.Context, from uint64, follow bool, handle func(journal.AccessEntry) error) error
 	AccessStream(ctx context.Context) (created string, last uint64, err error)
 }
 
-// Run forwards events until ctx ends or every target has answered 410 Gone.
+// Run forwards events until ctx ends or, without customers' webhooks, every target has answered 410 Gone.
 func (f *Forwarder) Run(ctx context.Context) error {
 	if err := os.MkdirAll(f.Config.Cursors, 0o700); err != nil {
 		return err
@@ -119,11 +121,18 @@ func (f *Forwarder) Run(ctx context.Context) error {
 		}
 		parts = append(parts, targets[first:])
 	}
+	hooks, err := f.openHooks(counted)
+	if err != nil {
+		return err
+	}
 	if f.Health != nil {
-		f.Health(func(context.Context) error { return healthy(targets) })
+		f.Health(func(context.Context) error { return errors.Join(healthy(targets), hooks.healthy()) })
 	}
 	ended := make([]error, len(targets))
 	var running sync.WaitGroup
+	if hooks != nil {
+		running.Go(func() { hooks.run(ctx) })
+	}
 	n := 0
 	for _, of := range parts {
 		ctx, gone := context.WithCancel(ctx)
@@ -145,8 +154,7 @@ func (f *Forwarder) Run(ctx context.Context) error {
 func (f *Forwarder) open(ctx context.Context, c Target, from stream, counted *metrics) (*target, error) {
 	t := &target{Target: c, stream: from, now: f.Now,
 		file: filepath.Join(f.Config.Cursors, c.Name+".json"), log: f.Log.With(zap.String("target", c.Name)),
-		metrics: counted}
-	t.freed = sync.NewCond(&t.mu)
+		metrics: counted, label: c.Name}
 	var err error
 	if c.Webhook.URL != "" {
 		t.sink, err = newWebhook(c.Webhook, c.format.Name, f.Now)
@@ -156,18 +164,24 @@ func (f *Forwarder) open(ctx context.Context, c Target, from stream, counted *me
 	if err != nil {
 		return nil, err
 	}
+	return t, t.begin(ctx)
+}
+
+// begin reads how far the target has come.
+func (t *target) begin(ctx context.Context) (err error) {
+	t.freed = sync.NewCond(&t.mu)
 	var found bool
 	if t.mark, found, err = bookmark.Read(t.file); err != nil {
-		return nil, err
+		return err
 	}
-	if err := from.check(ctx, &t.mark, t.file); err != nil {
-		return nil, err
+	if err := t.stream.check(ctx, &t.mark, t.file); err != nil {
+		return err
 	}
-	if !found && c.From > 0 {
-		t.mark.Sequence = c.From - 1
+	if !found && t.From > 0 {
+		t.mark.Sequence = t.From - 1
 	}
-	counted.at(c.Name, t.mark.Sequence)
-	return t, nil
+	t.metrics.at(t.label, t.mark.Sequence)
+	return nil
 }
 
 // healthy names a target that gets nothing, to whoever looks after the service.

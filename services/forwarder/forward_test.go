@@ -29,6 +29,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/journal/journaltest"
 	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/sealed"
 	"github.com/openlockbox/lockbox/pkg/service"
 	"go.uber.org/zap/zaptest"
 )
@@ -312,6 +313,8 @@ func TestTheServiceForwardsAsItsFileSays(t *testing.T) {
 	hook := w.hook(public, func(int) int { return http.StatusOK })
 	hook.Webhook.KeyFile = key
 	file.Service.Cursors, file.Service.Targets = w.dir, []Target{hook}
+	must(t, sealed.LoadOrCreate(w.dir, "webhooks"))
+	file.Service.Webhooks.KeyFile = config.SecretFile(filepath.Join(w.dir, "webhooks"+sealed.KeyFile))
 	rt, err := service.Connect(t.Context(), bus.Connection{
 		InProcess: w.bus, Identity: bus.Compliance, Seed: w.bus.Keys[bus.Compliance], Log: zaptest.NewLogger(t),
 	}, observe.NewMetrics().For(Name))
@@ -323,7 +326,7 @@ func TestTheServiceForwardsAsItsFileSays(t *testing.T) {
 	w.until(4)
 	stop()
 	must(t, <-ended)
-	file.Service.Targets = nil
+	file.Service.Targets, file.Service.Webhooks = nil, Webhooks{}
 	if r, is := refusal.As(Run(t.Context(), rt, file.Service)); !is || r.GetField() != "targets" {
 		t.Errorf("it runs for nobody: %v", r)
 	}
@@ -333,10 +336,11 @@ func TestAConfigurationThatCannotWork(t *testing.T) {
 	t.Parallel()
 	hook := Webhook{URL: "https://siem.example", KeyFile: "k"}
 	for field, c := range map[string]Config{
-		"cursors":        {Targets: []Target{{Name: "a", Webhook: hook}}},
-		"targets":        {Cursors: "d"},
-		"targets.name":   {Cursors: "d", Targets: []Target{{Name: "a", Webhook: hook}, {Name: "a", Webhook: hook}}},
-		"targets.format": {Cursors: "d", Targets: []Target{{Name: "a", Format: "csv", Webhook: hook}}},
+		"cursors":             {Targets: []Target{{Name: "a", Webhook: hook}}},
+		"targets":             {Cursors: "d"},
+		"webhooks.portal_url": {Cursors: "d", Webhooks: Webhooks{KeyFile: "k", PortalURL: "lockbox.example"}},
+		"targets.name":        {Cursors: "d", Targets: []Target{{Name: "a", Webhook: hook}, {Name: "a", Webhook: hook}}},
+		"targets.format":      {Cursors: "d", Targets: []Target{{Name: "a", Format: "csv", Webhook: hook}}},
 		"targets.webhook.url": {Cursors: "d",
 			Targets: []Target{{Name: "a", Webhook: Webhook{URL: "http://siem.example", KeyFile: "k"}}}},
 		"targets.webhook.key_file": {Cursors: "d",

@@ -1,7 +1,7 @@
 // Package forwarder forwards the event stream to external event collectors: to a webhook (Standard Webhooks, signed
-// with ed25519) or to syslog (RFC 5424 over TLS, RFC 5425). Each target has its own cursor on disk, which advances
-// only after delivery: every event arrives at least once and in order, and a slow or unreachable target does not delay
-// the others.
+// with ed25519) or to syslog (RFC 5424 over TLS, RFC 5425), and to the webhooks that customers added themselves (R57).
+// Each target has its own cursor on disk, which advances only after delivery: every event arrives at least once and in
+// order, and a slow or unreachable target does not delay the others.
 package forwarder
 
 import (
@@ -31,6 +31,19 @@ type Config struct {
 	// Cursors is the directory that holds each target's cursor.
 	Cursors string   `yaml:"cursors"`
 	Targets []Target `yaml:"targets"`
+	// Webhooks are those that customers added themselves.
+	Webhooks Webhooks `yaml:"webhooks"`
+}
+
+// Webhooks say how customers' own webhooks are served (R57).
+type Webhooks struct {
+	// KeyFile holds the private keys to which their addresses and secrets are encrypted (webhooks.key). Empty: they get
+	// nothing from this forwarder.
+	KeyFile config.SecretFile `yaml:"key_file"`
+	// PortalURL is the portal's address, for links in messages to people; empty: no links.
+	PortalURL string `yaml:"portal_url"`
+	// ThisMachine permits receivers on this machine; for trying things out only.
+	ThisMachine bool `yaml:"this_machine"`
 }
 
 // Target is one destination for events: a webhook or a syslog server.
@@ -139,8 +152,13 @@ func (c *Config) Validate() error {
 	if c.Cursors == "" {
 		return refusal.Invalid("cursors", rule, "is required: the directory that remembers how far each target has come")
 	}
-	if len(c.Targets) == 0 {
+	if len(c.Targets) == 0 && c.Webhooks.KeyFile == "" {
 		return refusal.Invalid("targets", rule, "names nobody")
+	}
+	if portal := c.Webhooks.PortalURL; portal != "" {
+		if u, err := url.Parse(portal); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+			return refusal.Invalid("webhooks.portal_url", rule, "must be the portal's address")
+		}
 	}
 	names := map[string]bool{}
 	for i := range c.Targets {

@@ -28,6 +28,8 @@ type events struct {
 	source  bookmark.Source
 	entries bookmark.Entries
 	target  Target
+	// row returns an entry as it is sent, nil if it is left out; if row is nil, in the target's format.
+	row func(ctx context.Context, e journal.Entry, a *lockboxv1.Activity) ([]byte, error)
 }
 
 func (s *events) check(ctx context.Context, m *bookmark.Mark, name string) error {
@@ -58,9 +60,17 @@ func (s *events) message(ctx context.Context, e journal.Entry) (*message, error)
 	if err != nil {
 		return nil, err
 	}
-	row, err := s.target.format.Row(entry)
-	if err != nil {
+	var row []byte
+	if s.row != nil {
+		row, err = s.row(ctx, e, entry)
+	} else {
+		row, err = s.target.format.Row(entry)
+	}
+	switch {
+	case err != nil:
 		return nil, fmt.Errorf("event %d: %w", e.Seq, err)
+	case row == nil:
+		return nil, nil //nolint:nilnil // it is left out
 	}
 	return &message{
 		sequence: e.Seq, id: e.Event.GetId(), typ: typ, tenant: e.Event.GetTenant(), request: entry.GetRequestId(),

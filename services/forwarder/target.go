@@ -31,6 +31,10 @@ type target struct {
 	log     *zap.Logger
 	metrics *metrics
 	file    string
+	// label is the target's in metrics: its name or, of a customer's webhook, that of them all.
+	label string
+	// patience is how long the target may take nothing before it gets no more; 0: for ever.
+	patience time.Duration
 
 	mu   sync.Mutex
 	mark bookmark.Mark
@@ -41,6 +45,8 @@ type target struct {
 	flying    []*batch
 	gathered  *batch
 	failures  int
+	// since is when the first of the failures in a row was.
+	since time.Time
 	// failing is why the target gets nothing at the moment; nil if it does.
 	failing error
 	// busy are the aggregates in flight: of one aggregate no two deliveries are under way at a time. freed is signalled
@@ -59,14 +65,16 @@ func (t *target) run(ctx context.Context) error {
 			return t.keep()
 		}
 		if errors.Is(err, errGone) {
-			t.log.Error("ALARM: the target answered 410 Gone; forwarding to it has stopped",
-				zap.Uint64("after", t.delivered))
+			t.alarm("the target answered 410 Gone; forwarding to it has stopped", zap.Uint64("after", t.delivered))
 			return errors.Join(fmt.Errorf("%s: %w", t.Name, errGone), t.keep())
 		}
 		if kept := t.keep(); kept != nil {
 			return kept
 		}
 		wait := t.wait(err)
+		if t.patience > 0 && t.now().Sub(t.since) >= t.patience {
+			return errors.Join(fmt.Errorf("%s: %w", t.Name, errDead), err)
+		}
 		t.report(err, wait)
 		select {
 		case <-ctx.Done():
@@ -80,10 +88,20 @@ func (t *target) report(err error, wait time.Duration) {
 	fields := []zap.Field{zap.Uint64("after", t.mark.Sequence), zap.Duration("in", wait),
 		zap.Int("failures", t.failures), zap.Error(err)}
 	if r := new(refused); errors.As(err, &r) {
-		t.log.Error("ALARM: the target refuses what it is sent; nothing more reaches it until it takes this", fields...)
+		t.alarm("the target refuses what it is sent; nothing more reaches it until it takes this", fields...)
 		return
 	}
 	t.log.Warn("delivery failed; retrying", fields...)
+}
+
+// alarm logs what somebody has to see to. A customer's own webhook is the customer's to see to, and must not be able to
+// call anybody else.
+func (t *target) alarm(what string, fields ...zap.Field) {
+	if t.label == customers {
+		t.log.Warn(what, fields...)
+		return
+	}
+	t.log.Error("ALARM: "+what, fields...)
 }
 
 // follow forwards events until something fails, and checks periodically that what was sent has arrived.
@@ -147,9 +165,12 @@ func (t *target) look() error {
 func (t *target) wait(err error) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.failures == 0 {
+		t.since = t.now()
+	}
 	t.failing = err
 	t.failures++
-	t.metrics.failed(t.Name)
+	t.metrics.failed(t.label)
 	wait := min(longestWait, firstWait<<min(t.failures-1, 12))
 	wait += rand.N(wait/4 + 1) // #nosec G404 -- jitter
 	var asked *later
@@ -243,7 +264,7 @@ func (t *target) landed(b *batch, err error) {
 		return
 	}
 	b.done = true
-	t.metrics.delivered(t.Name, len(b.messages))
+	t.metrics.delivered(t.label, len(b.messages))
 	for len(t.flying) > 0 && t.flying[0].done {
 		t.delivered = t.flying[0].last
 		t.flying = t.flying[1:]
@@ -264,7 +285,7 @@ func (t *target) deliver(ctx context.Context, messages []message) error {
 	if !errors.As(err, &r) {
 		return err
 	}
-	t.metrics.refusedOne(t.Name)
+	t.metrics.refusedOne(t.label)
 	if half := len(messages) / 2; half > 0 && (r.status == http.StatusRequestEntityTooLarge || t.skips()) {
 		if err := t.deliver(ctx, messages[:half]); err != nil {
 			return err
@@ -275,9 +296,9 @@ func (t *target) deliver(ctx context.Context, messages []message) error {
 		return err
 	}
 	m := messages[0]
-	t.log.Error("ALARM: the target refused an event, and it is left out", zap.Uint64("sequence", m.sequence),
+	t.alarm("the target refused an event, and it is left out", zap.Uint64("sequence", m.sequence),
 		zap.String("id", m.id), zap.String("type", m.typ), zap.Error(err))
-	t.metrics.skippedOne(t.Name)
+	t.metrics.skippedOne(t.label)
 	return nil
 }
 
@@ -305,7 +326,7 @@ func (t *target) keepLocked() error {
 		return err
 	}
 	t.mark = moved
-	t.metrics.at(t.Name, last)
+	t.metrics.at(t.label, last)
 	return nil
 }
 

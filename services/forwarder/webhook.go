@@ -59,21 +59,28 @@ func parseKey(text string) (ed25519.PrivateKey, error) {
 // webhook posts events to an endpoint.
 type webhook struct {
 	config Webhook
-	key    ed25519.PrivateKey // nil: nothing is signed
+	// sign returns a signature with its version, as Standard Webhooks has it; nil: nothing is signed.
+	sign   func(signed []byte) string
 	body   body
 	client *http.Client
 	now    func() time.Time
+	// most is how many bytes of an answer are read.
+	most int64
 }
 
 func newWebhook(c Webhook, format string, now func() time.Time) (*webhook, error) {
-	w := &webhook{config: c, body: bodyOf(c, format), now: now}
+	w := &webhook{config: c, body: bodyOf(c, format), now: now, most: largestAnswer}
 	if c.KeyFile != "" {
 		text, err := c.KeyFile.Read()
 		if err != nil {
 			return nil, err
 		}
-		if w.key, err = parseKey(text); err != nil {
+		key, err := parseKey(text)
+		if err != nil {
 			return nil, fmt.Errorf("%s: %w", c.KeyFile, err)
+		}
+		w.sign = func(signed []byte) string {
+			return "v1a," + base64.StdEncoding.EncodeToString(ed25519.Sign(key, signed))
 		}
 	}
 	if err := w.credentials(http.Header{}); err != nil { // a file that is missing shows at once
@@ -83,14 +90,17 @@ func newWebhook(c Webhook, format string, now func() time.Time) (*webhook, error
 	if err != nil {
 		return nil, err
 	}
-	w.client = &http.Client{
-		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusted, MinVersion: tls.VersionTLS12},
-			Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: max(1, c.InFlight), ForceAttemptHTTP2: true},
-		Timeout: slowest,
+	w.client = clientOf(&http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusted, MinVersion: tls.VersionTLS12},
+		Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: max(1, c.InFlight), ForceAttemptHTTP2: true})
+	return w, nil
+}
+
+func clientOf(through http.RoundTripper) *http.Client {
+	return &http.Client{
+		Transport: through, Timeout: slowest,
 		// Events and credentials must reach only the configured endpoint, so redirects are not followed.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	return w, nil
 }
 
 // credentials sets the headers that the configuration names.
@@ -157,8 +167,8 @@ func (w *webhook) deliver(ctx context.Context, messages []message) error {
 		return err
 	}
 	r.Header.Set("Content-Type", w.body.kind)
-	if w.key != nil {
-		w.sign(r.Header, messages, content)
+	if w.sign != nil {
+		w.signed(r.Header, messages, content)
 	}
 	answer, err := w.client.Do(r)
 	if err != nil {
@@ -167,7 +177,7 @@ func (w *webhook) deliver(ctx context.Context, messages []message) error {
 		}
 		return err
 	}
-	said, err := io.ReadAll(io.LimitReader(answer.Body, largestAnswer))
+	said, err := io.ReadAll(io.LimitReader(answer.Body, w.most))
 	err = errors.Join(err, answer.Body.Close())
 	switch answer.StatusCode {
 	case http.StatusGone:
@@ -184,8 +194,8 @@ func (w *webhook) deliver(ctx context.Context, messages []message) error {
 	return &later{asked(answer.Header.Get("Retry-After"), w.now()), fmt.Errorf("the target answered %s", answer.Status)}
 }
 
-// sign adds a Standard Webhooks signature.
-func (w *webhook) sign(h http.Header, messages []message, content []byte) {
+// signed adds a Standard Webhooks signature.
+func (w *webhook) signed(h http.Header, messages []message, content []byte) {
 	id := messages[0].id
 	if len(messages) > 1 {
 		id += "_" + messages[len(messages)-1].id
@@ -194,7 +204,7 @@ func (w *webhook) sign(h http.Header, messages []message, content []byte) {
 	signed := fmt.Appendf(nil, "%s.%s.%s", id, at, content)
 	h.Set("Webhook-Id", id)
 	h.Set("Webhook-Timestamp", at)
-	h.Set("Webhook-Signature", "v1a,"+base64.StdEncoding.EncodeToString(ed25519.Sign(w.key, signed)))
+	h.Set("Webhook-Signature", w.sign(signed))
 }
 
 // asked parses Retry-After, seconds or a date (RFC 9110 §10.2.3).

@@ -140,7 +140,11 @@ func (o *orchestrator) command(
 				return nil, err
 			}
 		}
-		reply, err := o.decide(ctx, about, aggregate.Command{Command: c, By: by}, states)
+		secrets, err := o.sealing.seal(c)
+		if err != nil {
+			return nil, err
+		}
+		reply, err := o.decide(ctx, about, aggregate.Command{Command: c, By: by, Sealed: secrets}, states)
 		if errors.Is(err, repository.ErrConflict) && attempt < attempts {
 			continue // write conflict
 		}

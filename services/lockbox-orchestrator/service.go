@@ -28,6 +28,8 @@ type Config struct {
 	Terms request.Terms `yaml:"terms"`
 	// Limits bound what one person may send and change (R52).
 	Limits Rates `yaml:"limits"`
+	// Webhooks are those of customers' own (R57).
+	Webhooks Webhooks `yaml:"webhooks"`
 }
 
 // Run answers commands and performs duties until ctx ends or an error occurs that must stop the service.
@@ -39,6 +41,9 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 	o.trail = accesslog.Start(rt.Identity, rt.Journal.PutAccess, rt.Now, rt.Log, rt.Counters)
 	defer o.trail.Close()
 	var err error
+	if o.sealing, err = c.Webhooks.open(); err != nil {
+		return fmt.Errorf("%s: webhooks.key_file: %w", Name, err)
+	}
 	// Without a lease nothing is granted, and what must wait for it is tried at growing intervals.
 	if o.lease, err = lease.Listen(rt.Conn, rt.Now, rt.Journal.Retry); err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
@@ -84,7 +89,8 @@ type orchestrator struct {
 	rates      Rates
 	quotas     *fair.Quotas
 	// lease is the guard's lease, without which no access is granted.
-	lease *lease.Holder
+	lease   *lease.Holder
+	sealing sealing
 	// trail records refused commands (R69); tenants are those that are known to exist.
 	trail   *accesslog.Recorder
 	tenants *sync.Map

@@ -277,6 +277,7 @@ func (h *happenings) tenant(tenant, sub string) {
 	case 2:
 		h.try(admin(tenant), tenant, "", &lockboxv1.Command{Action: &lockboxv1.Command_EnableLockbox{
 			EnableLockbox: &lockboxv1.EnableLockbox{}}})
+		h.webhook(tenant)
 	case 3, 4:
 		embargo := oneOf(h, 0, 24*time.Hour)
 		about := aggregate.Disclosure(tenant, h.Disclose(officer, tenant, "A file was opened.", embargo))
@@ -290,6 +291,16 @@ func (h *happenings) tenant(tenant, sub string) {
 		h.try(onboarding, tenant, sub, &lockboxv1.Command{Action: &lockboxv1.Command_TransferSubscription{
 			TransferSubscription: &lockboxv1.TransferSubscription{From: from, DisplayName: "Moved", Reason: "sold"}}})
 	}
+}
+
+// webhook adds one, or removes it again.
+func (h *happenings) webhook(tenant string) {
+	c := &lockboxv1.Command{Action: &lockboxv1.Command_AddWebhook{AddWebhook: &lockboxv1.AddWebhook{
+		Kind: lockboxv1.WebhookKind_WEBHOOK_KIND_SLACK, Name: "#lockbox", SecretUrl: "https://hooks.slack.com/services/x"}}}
+	if all := h.States.Tenant(tenant).Webhooks; len(all) > 0 {
+		c.Action = &lockboxv1.Command_RemoveWebhook{RemoveWebhook: &lockboxv1.RemoveWebhook{WebhookId: all[0].GetId()}}
+	}
+	h.try(admin(tenant), tenant, "", c)
 }
 
 // submit carries a request to where it waits. Now and then whoever asks the customer lies about whom, or has read its

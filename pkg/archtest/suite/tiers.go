@@ -3,13 +3,13 @@ package main
 // A tier is a list of packages that are tested together. The tiers run one after another, what fails fastest first.
 type tier struct {
 	name string
-	// atLeast is how many tests have to run, subtests included. Raise it when tests are added: a test that gets lost, or a
-	// table that lost its rows, is then seen.
+	// atLeast is how many tests have to run, subtests included. Raise it when tests are added: a test that gets lost, or
+	// a table that lost its rows, is then seen.
 	atLeast int
 	// race runs the tests under the race detector. Without it they use what make build has compiled.
 	race bool
-	// packages are import paths below the product's; a trailing "/..." takes in everything below. The longest that matches
-	// decides.
+	// packages are import paths below the product's; a trailing "/..." takes in everything below. The longest that
+	// matches decides.
 	packages []string
 }
 
@@ -25,10 +25,10 @@ var tiers = []tier{
 		packages: []string{
 			"pkg", "pkg/accesslog", "pkg/accesstext", "pkg/activity", "pkg/aggregate", "pkg/archtest/suite",
 			"pkg/cache", "pkg/catalogue",
-			"pkg/config", "pkg/disclosure", "pkg/export", "pkg/fair", "pkg/goldentest", "pkg/identity",
+			"pkg/config", "pkg/disclosure", "pkg/export", "pkg/fair", "pkg/foreign", "pkg/goldentest", "pkg/identity",
 			"pkg/identity/oidcclient", "pkg/input", "pkg/internal/...", "pkg/invariant/...", "pkg/invitation", "pkg/merkle/...",
 			"pkg/longtest", "pkg/message", "pkg/observe", "pkg/policy", "pkg/portalurl", "pkg/prose", "pkg/reason",
-			"pkg/request", "pkg/resource", "pkg/tenant", "pkg/ticket", "pkg/timetext", "pkg/written",
+			"pkg/request", "pkg/resource", "pkg/sealed", "pkg/tenant", "pkg/ticket", "pkg/timetext", "pkg/written",
 			"services/jit-evaluator",
 			"services/lockbox/internal/cli/render", "services/notifier/internal/mail",
 			"services/notifier/internal/pace", "services/notifier/internal/plan", "services/portal/internal/form",

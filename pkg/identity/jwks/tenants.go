@@ -41,7 +41,7 @@ func ForTenants(ctx context.Context, log *zap.Logger, passed func(int)) identity
 	}
 }
 
-// Transport returns how whatever else a tenant's issuer serves is fetched: under the same restrictions as its keys.
+// Transport returns how whatever else a tenant names is reached: under the same restrictions as its issuer's keys.
 func Transport(issuer string) (http.RoundTripper, error) {
 	dialer, err := guard(issuer)
 	if err != nil {
@@ -67,7 +67,7 @@ func guard(issuer string) (*net.Dialer, error) {
 		return nil, fmt.Errorf("issuer %q is no URL", issuer)
 	}
 	addr, err := netip.ParseAddr(home.Hostname())
-	may := public
+	may := Public
 	if home.Hostname() == "localhost" || err == nil && addr.IsLoopback() {
 		may = netip.Addr.IsLoopback
 	}
@@ -77,7 +77,7 @@ func guard(issuer string) (*net.Dialer, error) {
 			return err
 		}
 		if !may(to.Addr().Unmap()) {
-			return fmt.Errorf("a tenant's keys are not fetched from %v", to.Addr())
+			return fmt.Errorf("what a tenant names is not fetched from, nor sent to, %v", to.Addr())
 		}
 		return nil
 	}}, nil
@@ -107,7 +107,8 @@ var reserved = []netip.Prefix{
 	netip.MustParsePrefix("fec0::/10"),
 }
 
-func public(addr netip.Addr) bool {
+// Public reports whether an address is one that a tenant may name: unicast, and of nobody's inner network.
+func Public(addr netip.Addr) bool {
 	if !addr.IsGlobalUnicast() || addr.IsPrivate() || addr.Zone() != "" {
 		return false
 	}

@@ -14,7 +14,7 @@ import (
 func TestAddressesThatATenantMayLeadUsTo(t *testing.T) {
 	for _, s := range []string{"1.1.1.1", "93.184.216.34", "100.63.255.255", "172.32.0.1", "2606:4700::1111",
 		"2a00:1450:4001::1"} {
-		if !public(netip.MustParseAddr(s)) {
+		if !Public(netip.MustParseAddr(s)) {
 			t.Errorf("%s is public", s)
 		}
 	}
@@ -25,11 +25,11 @@ func TestAddressesThatATenantMayLeadUsTo(t *testing.T) {
 		"fc00::1", "fd12::1", "ff02::1",
 		"64:ff9b::a00:1", "2002:a00:1::", "2001:0:a00:1::", "fec0::1",
 	} {
-		if public(netip.MustParseAddr(s).Unmap()) {
+		if Public(netip.MustParseAddr(s).Unmap()) {
 			t.Errorf("%s is public", s)
 		}
 	}
-	if public(netip.MustParseAddr("::ffff:10.0.0.1").Unmap()) {
+	if Public(netip.MustParseAddr("::ffff:10.0.0.1").Unmap()) {
 		t.Error("a private address is public in another spelling")
 	}
 }

@@ -76,6 +76,8 @@ type Command struct {
 	//	*Command_RedeemInvitation
 	//	*Command_ConfirmInvitation
 	//	*Command_EndInvitation
+	//	*Command_AddWebhook
+	//	*Command_RemoveWebhook
 	//	*Command_OpenTicket
 	//	*Command_AssignTicket
 	//	*Command_CommentTicket
@@ -447,6 +449,24 @@ func (x *Command) GetEndInvitation() *EndInvitation {
 	return nil
 }
 
+func (x *Command) GetAddWebhook() *AddWebhook {
+	if x != nil {
+		if x, ok := x.Action.(*Command_AddWebhook); ok {
+			return x.AddWebhook
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetRemoveWebhook() *RemoveWebhook {
+	if x != nil {
+		if x, ok := x.Action.(*Command_RemoveWebhook); ok {
+			return x.RemoveWebhook
+		}
+	}
+	return nil
+}
+
 func (x *Command) GetOpenTicket() *OpenTicket {
 	if x != nil {
 		if x, ok := x.Action.(*Command_OpenTicket); ok {
@@ -681,6 +701,16 @@ type Command_EndInvitation struct {
 	EndInvitation *EndInvitation `protobuf:"bytes,128,opt,name=end_invitation,json=endInvitation,proto3,oneof"`
 }
 
+type Command_AddWebhook struct {
+	// A Global Administrator adds a webhook of the tenant's own (R57).
+	AddWebhook *AddWebhook `protobuf:"bytes,150,opt,name=add_webhook,json=addWebhook,proto3,oneof"`
+}
+
+type Command_RemoveWebhook struct {
+	// A Global Administrator removes one.
+	RemoveWebhook *RemoveWebhook `protobuf:"bytes,151,opt,name=remove_webhook,json=removeWebhook,proto3,oneof"`
+}
+
 type Command_OpenTicket struct {
 	// Somebody at the customer opens a support ticket.
 	OpenTicket *OpenTicket `protobuf:"bytes,80,opt,name=open_ticket,json=openTicket,proto3,oneof"`
@@ -782,6 +812,10 @@ func (*Command_RedeemInvitation) isCommand_Action() {}
 func (*Command_ConfirmInvitation) isCommand_Action() {}
 
 func (*Command_EndInvitation) isCommand_Action() {}
+
+func (*Command_AddWebhook) isCommand_Action() {}
+
+func (*Command_RemoveWebhook) isCommand_Action() {}
 
 func (*Command_OpenTicket) isCommand_Action() {}
 
@@ -2913,7 +2947,7 @@ var File_lockbox_v1_command_proto protoreflect.FileDescriptor
 const file_lockbox_v1_command_proto_rawDesc = "" +
 	"\n" +
 	"\x18lockbox/v1/command.proto\x12\n" +
-	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x16lockbox/v1/prose.proto\x1a\x17lockbox/v1/tenant.proto\"\xff\x15\n" +
+	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x16lockbox/v1/prose.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x18lockbox/v1/webhook.proto\"\x80\x17\n" +
 	"\aCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x14\n" +
@@ -2954,7 +2988,10 @@ const file_lockbox_v1_command_proto_rawDesc = "" +
 	"inviteRole\x12K\n" +
 	"\x11redeem_invitation\x18~ \x01(\v2\x1c.lockbox.v1.RedeemInvitationH\x00R\x10redeemInvitation\x12N\n" +
 	"\x12confirm_invitation\x18\x7f \x01(\v2\x1d.lockbox.v1.ConfirmInvitationH\x00R\x11confirmInvitation\x12C\n" +
-	"\x0eend_invitation\x18\x80\x01 \x01(\v2\x19.lockbox.v1.EndInvitationH\x00R\rendInvitation\x129\n" +
+	"\x0eend_invitation\x18\x80\x01 \x01(\v2\x19.lockbox.v1.EndInvitationH\x00R\rendInvitation\x12:\n" +
+	"\vadd_webhook\x18\x96\x01 \x01(\v2\x16.lockbox.v1.AddWebhookH\x00R\n" +
+	"addWebhook\x12C\n" +
+	"\x0eremove_webhook\x18\x97\x01 \x01(\v2\x19.lockbox.v1.RemoveWebhookH\x00R\rremoveWebhook\x129\n" +
 	"\vopen_ticket\x18P \x01(\v2\x16.lockbox.v1.OpenTicketH\x00R\n" +
 	"openTicket\x12?\n" +
 	"\rassign_ticket\x18Q \x01(\v2\x18.lockbox.v1.AssignTicketH\x00R\fassignTicket\x12B\n" +
@@ -3146,18 +3183,20 @@ var file_lockbox_v1_command_proto_goTypes = []any{
 	(*DiscloseExposure)(nil),      // 38: lockbox.v1.DiscloseExposure
 	(*DiscloseLegalDemand)(nil),   // 39: lockbox.v1.DiscloseLegalDemand
 	(*SetAsideMessage)(nil),       // 40: lockbox.v1.SetAsideMessage
-	(*Refusal)(nil),               // 41: lockbox.v1.Refusal
-	(*durationpb.Duration)(nil),   // 42: google.protobuf.Duration
-	(SupportPlan)(0),              // 43: lockbox.v1.SupportPlan
-	(*TenantIssuer)(nil),          // 44: lockbox.v1.TenantIssuer
-	(*Person)(nil),                // 45: lockbox.v1.Person
-	(*RoleInvitation)(nil),        // 46: lockbox.v1.RoleInvitation
-	(*TenantSettings)(nil),        // 47: lockbox.v1.TenantSettings
-	(SignInRoute)(0),              // 48: lockbox.v1.SignInRoute
-	(*SignInChange)(nil),          // 49: lockbox.v1.SignInChange
-	(*RoleAssignment)(nil),        // 50: lockbox.v1.RoleAssignment
-	(*timestamppb.Timestamp)(nil), // 51: google.protobuf.Timestamp
-	(*Occurrence)(nil),            // 52: lockbox.v1.Occurrence
+	(*AddWebhook)(nil),            // 41: lockbox.v1.AddWebhook
+	(*RemoveWebhook)(nil),         // 42: lockbox.v1.RemoveWebhook
+	(*Refusal)(nil),               // 43: lockbox.v1.Refusal
+	(*durationpb.Duration)(nil),   // 44: google.protobuf.Duration
+	(SupportPlan)(0),              // 45: lockbox.v1.SupportPlan
+	(*TenantIssuer)(nil),          // 46: lockbox.v1.TenantIssuer
+	(*Person)(nil),                // 47: lockbox.v1.Person
+	(*RoleInvitation)(nil),        // 48: lockbox.v1.RoleInvitation
+	(*TenantSettings)(nil),        // 49: lockbox.v1.TenantSettings
+	(SignInRoute)(0),              // 50: lockbox.v1.SignInRoute
+	(*SignInChange)(nil),          // 51: lockbox.v1.SignInChange
+	(*RoleAssignment)(nil),        // 52: lockbox.v1.RoleAssignment
+	(*timestamppb.Timestamp)(nil), // 53: google.protobuf.Timestamp
+	(*Occurrence)(nil),            // 54: lockbox.v1.Occurrence
 }
 var file_lockbox_v1_command_proto_depIdxs = []int32{
 	2,  // 0: lockbox.v1.Command.withdraw:type_name -> lockbox.v1.Withdraw
@@ -3191,36 +3230,38 @@ var file_lockbox_v1_command_proto_depIdxs = []int32{
 	26, // 28: lockbox.v1.Command.redeem_invitation:type_name -> lockbox.v1.RedeemInvitation
 	27, // 29: lockbox.v1.Command.confirm_invitation:type_name -> lockbox.v1.ConfirmInvitation
 	28, // 30: lockbox.v1.Command.end_invitation:type_name -> lockbox.v1.EndInvitation
-	33, // 31: lockbox.v1.Command.open_ticket:type_name -> lockbox.v1.OpenTicket
-	34, // 32: lockbox.v1.Command.assign_ticket:type_name -> lockbox.v1.AssignTicket
-	35, // 33: lockbox.v1.Command.comment_ticket:type_name -> lockbox.v1.CommentTicket
-	36, // 34: lockbox.v1.Command.publish_rules:type_name -> lockbox.v1.PublishRules
-	37, // 35: lockbox.v1.Command.publish_catalogue:type_name -> lockbox.v1.PublishCatalogue
-	38, // 36: lockbox.v1.Command.disclose_exposure:type_name -> lockbox.v1.DiscloseExposure
-	39, // 37: lockbox.v1.Command.disclose_legal_demand:type_name -> lockbox.v1.DiscloseLegalDemand
-	40, // 38: lockbox.v1.Command.set_aside_message:type_name -> lockbox.v1.SetAsideMessage
-	41, // 39: lockbox.v1.CommandReply.refusal:type_name -> lockbox.v1.Refusal
-	42, // 40: lockbox.v1.Approve.duration:type_name -> google.protobuf.Duration
-	43, // 41: lockbox.v1.CreateTenant.plan:type_name -> lockbox.v1.SupportPlan
-	44, // 42: lockbox.v1.CreateTenant.issuer:type_name -> lockbox.v1.TenantIssuer
-	45, // 43: lockbox.v1.CreateTenant.administrator:type_name -> lockbox.v1.Person
-	46, // 44: lockbox.v1.CreateTenant.invitation:type_name -> lockbox.v1.RoleInvitation
-	43, // 45: lockbox.v1.ChangeSupportPlan.plan:type_name -> lockbox.v1.SupportPlan
-	47, // 46: lockbox.v1.ChangeSettings.settings:type_name -> lockbox.v1.TenantSettings
-	48, // 47: lockbox.v1.ProposeSignInChange.route:type_name -> lockbox.v1.SignInRoute
-	49, // 48: lockbox.v1.ProposeSignInChange.change:type_name -> lockbox.v1.SignInChange
-	46, // 49: lockbox.v1.InviteRole.invitation:type_name -> lockbox.v1.RoleInvitation
-	50, // 50: lockbox.v1.AssignRole.assignment:type_name -> lockbox.v1.RoleAssignment
-	51, // 51: lockbox.v1.ActivateRole.until:type_name -> google.protobuf.Timestamp
-	45, // 52: lockbox.v1.AssignTicket.engineer:type_name -> lockbox.v1.Person
-	52, // 53: lockbox.v1.DiscloseExposure.occurrence:type_name -> lockbox.v1.Occurrence
-	52, // 54: lockbox.v1.DiscloseLegalDemand.occurrence:type_name -> lockbox.v1.Occurrence
-	51, // 55: lockbox.v1.DiscloseLegalDemand.embargo_until:type_name -> google.protobuf.Timestamp
-	56, // [56:56] is the sub-list for method output_type
-	56, // [56:56] is the sub-list for method input_type
-	56, // [56:56] is the sub-list for extension type_name
-	56, // [56:56] is the sub-list for extension extendee
-	0,  // [0:56] is the sub-list for field type_name
+	41, // 31: lockbox.v1.Command.add_webhook:type_name -> lockbox.v1.AddWebhook
+	42, // 32: lockbox.v1.Command.remove_webhook:type_name -> lockbox.v1.RemoveWebhook
+	33, // 33: lockbox.v1.Command.open_ticket:type_name -> lockbox.v1.OpenTicket
+	34, // 34: lockbox.v1.Command.assign_ticket:type_name -> lockbox.v1.AssignTicket
+	35, // 35: lockbox.v1.Command.comment_ticket:type_name -> lockbox.v1.CommentTicket
+	36, // 36: lockbox.v1.Command.publish_rules:type_name -> lockbox.v1.PublishRules
+	37, // 37: lockbox.v1.Command.publish_catalogue:type_name -> lockbox.v1.PublishCatalogue
+	38, // 38: lockbox.v1.Command.disclose_exposure:type_name -> lockbox.v1.DiscloseExposure
+	39, // 39: lockbox.v1.Command.disclose_legal_demand:type_name -> lockbox.v1.DiscloseLegalDemand
+	40, // 40: lockbox.v1.Command.set_aside_message:type_name -> lockbox.v1.SetAsideMessage
+	43, // 41: lockbox.v1.CommandReply.refusal:type_name -> lockbox.v1.Refusal
+	44, // 42: lockbox.v1.Approve.duration:type_name -> google.protobuf.Duration
+	45, // 43: lockbox.v1.CreateTenant.plan:type_name -> lockbox.v1.SupportPlan
+	46, // 44: lockbox.v1.CreateTenant.issuer:type_name -> lockbox.v1.TenantIssuer
+	47, // 45: lockbox.v1.CreateTenant.administrator:type_name -> lockbox.v1.Person
+	48, // 46: lockbox.v1.CreateTenant.invitation:type_name -> lockbox.v1.RoleInvitation
+	45, // 47: lockbox.v1.ChangeSupportPlan.plan:type_name -> lockbox.v1.SupportPlan
+	49, // 48: lockbox.v1.ChangeSettings.settings:type_name -> lockbox.v1.TenantSettings
+	50, // 49: lockbox.v1.ProposeSignInChange.route:type_name -> lockbox.v1.SignInRoute
+	51, // 50: lockbox.v1.ProposeSignInChange.change:type_name -> lockbox.v1.SignInChange
+	48, // 51: lockbox.v1.InviteRole.invitation:type_name -> lockbox.v1.RoleInvitation
+	52, // 52: lockbox.v1.AssignRole.assignment:type_name -> lockbox.v1.RoleAssignment
+	53, // 53: lockbox.v1.ActivateRole.until:type_name -> google.protobuf.Timestamp
+	47, // 54: lockbox.v1.AssignTicket.engineer:type_name -> lockbox.v1.Person
+	54, // 55: lockbox.v1.DiscloseExposure.occurrence:type_name -> lockbox.v1.Occurrence
+	54, // 56: lockbox.v1.DiscloseLegalDemand.occurrence:type_name -> lockbox.v1.Occurrence
+	53, // 57: lockbox.v1.DiscloseLegalDemand.embargo_until:type_name -> google.protobuf.Timestamp
+	58, // [58:58] is the sub-list for method output_type
+	58, // [58:58] is the sub-list for method input_type
+	58, // [58:58] is the sub-list for extension type_name
+	58, // [58:58] is the sub-list for extension extendee
+	0,  // [0:58] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_command_proto_init() }
@@ -3232,6 +3273,7 @@ func file_lockbox_v1_command_proto_init() {
 	file_lockbox_v1_disclosure_proto_init()
 	file_lockbox_v1_prose_proto_init()
 	file_lockbox_v1_tenant_proto_init()
+	file_lockbox_v1_webhook_proto_init()
 	file_lockbox_v1_command_proto_msgTypes[0].OneofWrappers = []any{
 		(*Command_Withdraw)(nil),
 		(*Command_Release)(nil),
@@ -3264,6 +3306,8 @@ func file_lockbox_v1_command_proto_init() {
 		(*Command_RedeemInvitation)(nil),
 		(*Command_ConfirmInvitation)(nil),
 		(*Command_EndInvitation)(nil),
+		(*Command_AddWebhook)(nil),
+		(*Command_RemoveWebhook)(nil),
 		(*Command_OpenTicket)(nil),
 		(*Command_AssignTicket)(nil),
 		(*Command_CommentTicket)(nil),

@@ -102,6 +102,8 @@ type Event struct {
 	//	*Event_InvitationRedeemed
 	//	*Event_InvitationConfirmed
 	//	*Event_InvitationEnded
+	//	*Event_WebhookAdded
+	//	*Event_WebhookRemoved
 	//	*Event_OwnershipRecorded
 	//	*Event_OwnershipContested
 	//	*Event_OwnershipTransferred
@@ -645,6 +647,24 @@ func (x *Event) GetInvitationEnded() *InvitationEnded {
 	return nil
 }
 
+func (x *Event) GetWebhookAdded() *WebhookAdded {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_WebhookAdded); ok {
+			return x.WebhookAdded
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetWebhookRemoved() *WebhookRemoved {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_WebhookRemoved); ok {
+			return x.WebhookRemoved
+		}
+	}
+	return nil
+}
+
 func (x *Event) GetOwnershipRecorded() *OwnershipRecorded {
 	if x != nil {
 		if x, ok := x.Fact.(*Event_OwnershipRecorded); ok {
@@ -1046,6 +1066,16 @@ type Event_InvitationEnded struct {
 	InvitationEnded *InvitationEnded `protobuf:"bytes,131,opt,name=invitation_ended,json=invitationEnded,proto3,oneof"`
 }
 
+type Event_WebhookAdded struct {
+	// Kind tenant, written by lockbox-orchestrator: the customer has a webhook more.
+	WebhookAdded *WebhookAdded `protobuf:"bytes,140,opt,name=webhook_added,json=webhookAdded,proto3,oneof"`
+}
+
+type Event_WebhookRemoved struct {
+	// Kind tenant, written by lockbox-orchestrator: a webhook of the customer's gets nothing any more.
+	WebhookRemoved *WebhookRemoved `protobuf:"bytes,141,opt,name=webhook_removed,json=webhookRemoved,proto3,oneof"`
+}
+
 type Event_OwnershipRecorded struct {
 	// Kind ownership, written by lockbox-orchestrator: it was recorded which customer a subscription belongs to.
 	OwnershipRecorded *OwnershipRecorded `protobuf:"bytes,70,opt,name=ownership_recorded,json=ownershipRecorded,proto3,oneof"`
@@ -1231,6 +1261,10 @@ func (*Event_InvitationConfirmed) isEvent_Fact() {}
 
 func (*Event_InvitationEnded) isEvent_Fact() {}
 
+func (*Event_WebhookAdded) isEvent_Fact() {}
+
+func (*Event_WebhookRemoved) isEvent_Fact() {}
+
 func (*Event_OwnershipRecorded) isEvent_Fact() {}
 
 func (*Event_OwnershipContested) isEvent_Fact() {}
@@ -1274,7 +1308,7 @@ var File_lockbox_v1_event_proto protoreflect.FileDescriptor
 const file_lockbox_v1_event_proto_rawDesc = "" +
 	"\n" +
 	"\x16lockbox/v1/event.proto\x12\n" +
-	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x19lockbox/v1/delivery.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x1alockbox/v1/integrity.proto\x1a\x17lockbox/v1/policy.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x17lockbox/v1/ticket.proto\x1a\x17lockbox/v1/waived.proto\"\xe0)\n" +
+	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x19lockbox/v1/delivery.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x1alockbox/v1/integrity.proto\x1a\x17lockbox/v1/policy.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x17lockbox/v1/ticket.proto\x1a\x17lockbox/v1/waived.proto\x1a\x18lockbox/v1/webhook.proto\"\xea*\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x12\n" +
@@ -1333,7 +1367,9 @@ const file_lockbox_v1_event_proto_rawDesc = "" +
 	"\frole_invited\x18\x80\x01 \x01(\v2\x17.lockbox.v1.RoleInvitedH\x00R\vroleInvited\x12R\n" +
 	"\x13invitation_redeemed\x18\x81\x01 \x01(\v2\x1e.lockbox.v1.InvitationRedeemedH\x00R\x12invitationRedeemed\x12U\n" +
 	"\x14invitation_confirmed\x18\x82\x01 \x01(\v2\x1f.lockbox.v1.InvitationConfirmedH\x00R\x13invitationConfirmed\x12I\n" +
-	"\x10invitation_ended\x18\x83\x01 \x01(\v2\x1b.lockbox.v1.InvitationEndedH\x00R\x0finvitationEnded\x12N\n" +
+	"\x10invitation_ended\x18\x83\x01 \x01(\v2\x1b.lockbox.v1.InvitationEndedH\x00R\x0finvitationEnded\x12@\n" +
+	"\rwebhook_added\x18\x8c\x01 \x01(\v2\x18.lockbox.v1.WebhookAddedH\x00R\fwebhookAdded\x12F\n" +
+	"\x0fwebhook_removed\x18\x8d\x01 \x01(\v2\x1a.lockbox.v1.WebhookRemovedH\x00R\x0ewebhookRemoved\x12N\n" +
 	"\x12ownership_recorded\x18F \x01(\v2\x1d.lockbox.v1.OwnershipRecordedH\x00R\x11ownershipRecorded\x12Q\n" +
 	"\x13ownership_contested\x18G \x01(\v2\x1e.lockbox.v1.OwnershipContestedH\x00R\x12ownershipContested\x12W\n" +
 	"\x15ownership_transferred\x18H \x01(\v2 .lockbox.v1.OwnershipTransferredH\x00R\x14ownershipTransferred\x12?\n" +
@@ -1417,25 +1453,27 @@ var file_lockbox_v1_event_proto_goTypes = []any{
 	(*InvitationRedeemed)(nil),      // 45: lockbox.v1.InvitationRedeemed
 	(*InvitationConfirmed)(nil),     // 46: lockbox.v1.InvitationConfirmed
 	(*InvitationEnded)(nil),         // 47: lockbox.v1.InvitationEnded
-	(*OwnershipRecorded)(nil),       // 48: lockbox.v1.OwnershipRecorded
-	(*OwnershipContested)(nil),      // 49: lockbox.v1.OwnershipContested
-	(*OwnershipTransferred)(nil),    // 50: lockbox.v1.OwnershipTransferred
-	(*TicketOpened)(nil),            // 51: lockbox.v1.TicketOpened
-	(*TicketAssigned)(nil),          // 52: lockbox.v1.TicketAssigned
-	(*TicketReassigned)(nil),        // 53: lockbox.v1.TicketReassigned
-	(*TicketCommented)(nil),         // 54: lockbox.v1.TicketCommented
-	(*RulesPublished)(nil),          // 55: lockbox.v1.RulesPublished
-	(*CataloguePublished)(nil),      // 56: lockbox.v1.CataloguePublished
-	(*ExposureDisclosed)(nil),       // 57: lockbox.v1.ExposureDisclosed
-	(*LegalDemandDisclosed)(nil),    // 58: lockbox.v1.LegalDemandDisclosed
-	(*DisclosureTold)(nil),          // 59: lockbox.v1.DisclosureTold
-	(*NotificationSent)(nil),        // 60: lockbox.v1.NotificationSent
-	(*NotificationFailed)(nil),      // 61: lockbox.v1.NotificationFailed
-	(*CheckpointSigned)(nil),        // 62: lockbox.v1.CheckpointSigned
-	(*DifferenceFound)(nil),         // 63: lockbox.v1.DifferenceFound
-	(*StreamRestored)(nil),          // 64: lockbox.v1.StreamRestored
-	(*MessageSetAside)(nil),         // 65: lockbox.v1.MessageSetAside
-	(*WaivedAccessReported)(nil),    // 66: lockbox.v1.WaivedAccessReported
+	(*WebhookAdded)(nil),            // 48: lockbox.v1.WebhookAdded
+	(*WebhookRemoved)(nil),          // 49: lockbox.v1.WebhookRemoved
+	(*OwnershipRecorded)(nil),       // 50: lockbox.v1.OwnershipRecorded
+	(*OwnershipContested)(nil),      // 51: lockbox.v1.OwnershipContested
+	(*OwnershipTransferred)(nil),    // 52: lockbox.v1.OwnershipTransferred
+	(*TicketOpened)(nil),            // 53: lockbox.v1.TicketOpened
+	(*TicketAssigned)(nil),          // 54: lockbox.v1.TicketAssigned
+	(*TicketReassigned)(nil),        // 55: lockbox.v1.TicketReassigned
+	(*TicketCommented)(nil),         // 56: lockbox.v1.TicketCommented
+	(*RulesPublished)(nil),          // 57: lockbox.v1.RulesPublished
+	(*CataloguePublished)(nil),      // 58: lockbox.v1.CataloguePublished
+	(*ExposureDisclosed)(nil),       // 59: lockbox.v1.ExposureDisclosed
+	(*LegalDemandDisclosed)(nil),    // 60: lockbox.v1.LegalDemandDisclosed
+	(*DisclosureTold)(nil),          // 61: lockbox.v1.DisclosureTold
+	(*NotificationSent)(nil),        // 62: lockbox.v1.NotificationSent
+	(*NotificationFailed)(nil),      // 63: lockbox.v1.NotificationFailed
+	(*CheckpointSigned)(nil),        // 64: lockbox.v1.CheckpointSigned
+	(*DifferenceFound)(nil),         // 65: lockbox.v1.DifferenceFound
+	(*StreamRestored)(nil),          // 66: lockbox.v1.StreamRestored
+	(*MessageSetAside)(nil),         // 67: lockbox.v1.MessageSetAside
+	(*WaivedAccessReported)(nil),    // 68: lockbox.v1.WaivedAccessReported
 }
 var file_lockbox_v1_event_proto_depIdxs = []int32{
 	1,  // 0: lockbox.v1.Event.time:type_name -> google.protobuf.Timestamp
@@ -1485,30 +1523,32 @@ var file_lockbox_v1_event_proto_depIdxs = []int32{
 	45, // 44: lockbox.v1.Event.invitation_redeemed:type_name -> lockbox.v1.InvitationRedeemed
 	46, // 45: lockbox.v1.Event.invitation_confirmed:type_name -> lockbox.v1.InvitationConfirmed
 	47, // 46: lockbox.v1.Event.invitation_ended:type_name -> lockbox.v1.InvitationEnded
-	48, // 47: lockbox.v1.Event.ownership_recorded:type_name -> lockbox.v1.OwnershipRecorded
-	49, // 48: lockbox.v1.Event.ownership_contested:type_name -> lockbox.v1.OwnershipContested
-	50, // 49: lockbox.v1.Event.ownership_transferred:type_name -> lockbox.v1.OwnershipTransferred
-	51, // 50: lockbox.v1.Event.ticket_opened:type_name -> lockbox.v1.TicketOpened
-	52, // 51: lockbox.v1.Event.ticket_assigned:type_name -> lockbox.v1.TicketAssigned
-	53, // 52: lockbox.v1.Event.ticket_reassigned:type_name -> lockbox.v1.TicketReassigned
-	54, // 53: lockbox.v1.Event.ticket_commented:type_name -> lockbox.v1.TicketCommented
-	55, // 54: lockbox.v1.Event.rules_published:type_name -> lockbox.v1.RulesPublished
-	56, // 55: lockbox.v1.Event.catalogue_published:type_name -> lockbox.v1.CataloguePublished
-	57, // 56: lockbox.v1.Event.exposure_disclosed:type_name -> lockbox.v1.ExposureDisclosed
-	58, // 57: lockbox.v1.Event.legal_demand_disclosed:type_name -> lockbox.v1.LegalDemandDisclosed
-	59, // 58: lockbox.v1.Event.disclosure_told:type_name -> lockbox.v1.DisclosureTold
-	60, // 59: lockbox.v1.Event.notification_sent:type_name -> lockbox.v1.NotificationSent
-	61, // 60: lockbox.v1.Event.notification_failed:type_name -> lockbox.v1.NotificationFailed
-	62, // 61: lockbox.v1.Event.checkpoint_signed:type_name -> lockbox.v1.CheckpointSigned
-	63, // 62: lockbox.v1.Event.difference_found:type_name -> lockbox.v1.DifferenceFound
-	64, // 63: lockbox.v1.Event.stream_restored:type_name -> lockbox.v1.StreamRestored
-	65, // 64: lockbox.v1.Event.message_set_aside:type_name -> lockbox.v1.MessageSetAside
-	66, // 65: lockbox.v1.Event.waived_access_reported:type_name -> lockbox.v1.WaivedAccessReported
-	66, // [66:66] is the sub-list for method output_type
-	66, // [66:66] is the sub-list for method input_type
-	66, // [66:66] is the sub-list for extension type_name
-	66, // [66:66] is the sub-list for extension extendee
-	0,  // [0:66] is the sub-list for field type_name
+	48, // 47: lockbox.v1.Event.webhook_added:type_name -> lockbox.v1.WebhookAdded
+	49, // 48: lockbox.v1.Event.webhook_removed:type_name -> lockbox.v1.WebhookRemoved
+	50, // 49: lockbox.v1.Event.ownership_recorded:type_name -> lockbox.v1.OwnershipRecorded
+	51, // 50: lockbox.v1.Event.ownership_contested:type_name -> lockbox.v1.OwnershipContested
+	52, // 51: lockbox.v1.Event.ownership_transferred:type_name -> lockbox.v1.OwnershipTransferred
+	53, // 52: lockbox.v1.Event.ticket_opened:type_name -> lockbox.v1.TicketOpened
+	54, // 53: lockbox.v1.Event.ticket_assigned:type_name -> lockbox.v1.TicketAssigned
+	55, // 54: lockbox.v1.Event.ticket_reassigned:type_name -> lockbox.v1.TicketReassigned
+	56, // 55: lockbox.v1.Event.ticket_commented:type_name -> lockbox.v1.TicketCommented
+	57, // 56: lockbox.v1.Event.rules_published:type_name -> lockbox.v1.RulesPublished
+	58, // 57: lockbox.v1.Event.catalogue_published:type_name -> lockbox.v1.CataloguePublished
+	59, // 58: lockbox.v1.Event.exposure_disclosed:type_name -> lockbox.v1.ExposureDisclosed
+	60, // 59: lockbox.v1.Event.legal_demand_disclosed:type_name -> lockbox.v1.LegalDemandDisclosed
+	61, // 60: lockbox.v1.Event.disclosure_told:type_name -> lockbox.v1.DisclosureTold
+	62, // 61: lockbox.v1.Event.notification_sent:type_name -> lockbox.v1.NotificationSent
+	63, // 62: lockbox.v1.Event.notification_failed:type_name -> lockbox.v1.NotificationFailed
+	64, // 63: lockbox.v1.Event.checkpoint_signed:type_name -> lockbox.v1.CheckpointSigned
+	65, // 64: lockbox.v1.Event.difference_found:type_name -> lockbox.v1.DifferenceFound
+	66, // 65: lockbox.v1.Event.stream_restored:type_name -> lockbox.v1.StreamRestored
+	67, // 66: lockbox.v1.Event.message_set_aside:type_name -> lockbox.v1.MessageSetAside
+	68, // 67: lockbox.v1.Event.waived_access_reported:type_name -> lockbox.v1.WaivedAccessReported
+	68, // [68:68] is the sub-list for method output_type
+	68, // [68:68] is the sub-list for method input_type
+	68, // [68:68] is the sub-list for extension type_name
+	68, // [68:68] is the sub-list for extension extendee
+	0,  // [0:68] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_event_proto_init() }
@@ -1525,6 +1565,7 @@ func file_lockbox_v1_event_proto_init() {
 	file_lockbox_v1_tenant_proto_init()
 	file_lockbox_v1_ticket_proto_init()
 	file_lockbox_v1_waived_proto_init()
+	file_lockbox_v1_webhook_proto_init()
 	file_lockbox_v1_event_proto_msgTypes[0].OneofWrappers = []any{
 		(*Event_AccessRequested)(nil),
 		(*Event_AccessEvaluated)(nil),
@@ -1571,6 +1612,8 @@ func file_lockbox_v1_event_proto_init() {
 		(*Event_InvitationRedeemed)(nil),
 		(*Event_InvitationConfirmed)(nil),
 		(*Event_InvitationEnded)(nil),
+		(*Event_WebhookAdded)(nil),
+		(*Event_WebhookRemoved)(nil),
 		(*Event_OwnershipRecorded)(nil),
 		(*Event_OwnershipContested)(nil),
 		(*Event_OwnershipTransferred)(nil),

@@ -2059,6 +2059,8 @@ type TenantView struct {
 	IssuerKeys uint32 `protobuf:"varint,60,opt,name=issuer_keys,json=issuerKeys,proto3" json:"issuer_keys,omitempty"`
 	// The issuer's keys that cannot be used, each with the reason; they harm no other.
 	IssuerKeysPassedOver []string `protobuf:"bytes,61,rep,name=issuer_keys_passed_over,json=issuerKeysPassedOver,proto3" json:"issuer_keys_passed_over,omitempty"`
+	// The tenant's own webhooks, the oldest first.
+	Webhooks []*Webhook `protobuf:"bytes,71,rep,name=webhooks,proto3" json:"webhooks,omitempty"`
 	// The invitations to roles on the tenant itself, newest first; those that are long over are left out.
 	Invitations   []*InvitationView `protobuf:"bytes,70,rep,name=invitations,proto3" json:"invitations,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -2189,6 +2191,13 @@ func (x *TenantView) GetIssuerKeys() uint32 {
 func (x *TenantView) GetIssuerKeysPassedOver() []string {
 	if x != nil {
 		return x.IssuerKeysPassedOver
+	}
+	return nil
+}
+
+func (x *TenantView) GetWebhooks() []*Webhook {
+	if x != nil {
+		return x.Webhooks
 	}
 	return nil
 }
@@ -4072,7 +4081,7 @@ var File_lockbox_v1_query_proto protoreflect.FileDescriptor
 const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"\x16lockbox/v1/query.proto\x12\n" +
-	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/access.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x16lockbox/v1/event.proto\x1a\x17lockbox/v1/intent.proto\x1a\x17lockbox/v1/reason.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\"\xe3\a\n" +
+	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/access.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x16lockbox/v1/event.proto\x1a\x17lockbox/v1/intent.proto\x1a\x17lockbox/v1/reason.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x18lockbox/v1/webhook.proto\"\xe3\a\n" +
 	"\x05Query\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\tR\x05token\x12!\n" +
@@ -4236,7 +4245,7 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x05event\x18\b \x01(\v2\x11.lockbox.v1.EventR\x05event\x12/\n" +
 	"\trequester\x18( \x01(\v2\x11.lockbox.v1.ActorR\trequester\x124\n" +
 	"\x16requested_resource_ids\x18) \x03(\tR\x14requestedResourceIds\"\v\n" +
-	"\tGetTenant\"\x86\x05\n" +
+	"\tGetTenant\"\xb7\x05\n" +
 	"\n" +
 	"TenantView\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12!\n" +
@@ -4254,7 +4263,8 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\apartial\x18> \x01(\bR\apartial\x12\x1f\n" +
 	"\vissuer_keys\x18< \x01(\rR\n" +
 	"issuerKeys\x125\n" +
-	"\x17issuer_keys_passed_over\x18= \x03(\tR\x14issuerKeysPassedOver\x12<\n" +
+	"\x17issuer_keys_passed_over\x18= \x03(\tR\x14issuerKeysPassedOver\x12/\n" +
+	"\bwebhooks\x18G \x03(\v2\x13.lockbox.v1.WebhookR\bwebhooks\x12<\n" +
 	"\vinvitations\x18F \x03(\v2\x1a.lockbox.v1.InvitationViewR\vinvitations\"\x8a\x04\n" +
 	"\x0eInvitationView\x12:\n" +
 	"\n" +
@@ -4502,17 +4512,18 @@ var file_lockbox_v1_query_proto_goTypes = []any{
 	(*Event)(nil),                 // 55: lockbox.v1.Event
 	(SupportPlan)(0),              // 56: lockbox.v1.SupportPlan
 	(*TenantSettings)(nil),        // 57: lockbox.v1.TenantSettings
-	(*RoleInvitation)(nil),        // 58: lockbox.v1.RoleInvitation
-	(*TenantIssuer)(nil),          // 59: lockbox.v1.TenantIssuer
-	(SignInRoute)(0),              // 60: lockbox.v1.SignInRoute
-	(*SignInChange)(nil),          // 61: lockbox.v1.SignInChange
-	(*RoleAssignment)(nil),        // 62: lockbox.v1.RoleAssignment
-	(ApproverBasis)(0),            // 63: lockbox.v1.ApproverBasis
-	(*Approver)(nil),              // 64: lockbox.v1.Approver
-	(*ExcludedAssignment)(nil),    // 65: lockbox.v1.ExcludedAssignment
-	(*Occurrence)(nil),            // 66: lockbox.v1.Occurrence
-	(Role)(0),                     // 67: lockbox.v1.Role
-	(ServiceStage)(0),             // 68: lockbox.v1.ServiceStage
+	(*Webhook)(nil),               // 58: lockbox.v1.Webhook
+	(*RoleInvitation)(nil),        // 59: lockbox.v1.RoleInvitation
+	(*TenantIssuer)(nil),          // 60: lockbox.v1.TenantIssuer
+	(SignInRoute)(0),              // 61: lockbox.v1.SignInRoute
+	(*SignInChange)(nil),          // 62: lockbox.v1.SignInChange
+	(*RoleAssignment)(nil),        // 63: lockbox.v1.RoleAssignment
+	(ApproverBasis)(0),            // 64: lockbox.v1.ApproverBasis
+	(*Approver)(nil),              // 65: lockbox.v1.Approver
+	(*ExcludedAssignment)(nil),    // 66: lockbox.v1.ExcludedAssignment
+	(*Occurrence)(nil),            // 67: lockbox.v1.Occurrence
+	(Role)(0),                     // 68: lockbox.v1.Role
+	(ServiceStage)(0),             // 69: lockbox.v1.ServiceStage
 }
 var file_lockbox_v1_query_proto_depIdxs = []int32{
 	4,   // 0: lockbox.v1.Query.list_requests:type_name -> lockbox.v1.ListRequests
@@ -4584,59 +4595,60 @@ var file_lockbox_v1_query_proto_depIdxs = []int32{
 	23,  // 66: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
 	22,  // 67: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
 	18,  // 68: lockbox.v1.TenantView.sign_in:type_name -> lockbox.v1.SignInView
-	16,  // 69: lockbox.v1.TenantView.invitations:type_name -> lockbox.v1.InvitationView
-	58,  // 70: lockbox.v1.InvitationView.invitation:type_name -> lockbox.v1.RoleInvitation
-	1,   // 71: lockbox.v1.InvitationView.state:type_name -> lockbox.v1.InvitationState
-	48,  // 72: lockbox.v1.InvitationView.invited_by:type_name -> lockbox.v1.Actor
-	46,  // 73: lockbox.v1.InvitationView.invited_at:type_name -> google.protobuf.Timestamp
-	53,  // 74: lockbox.v1.InvitationView.redeemed_by:type_name -> lockbox.v1.Person
-	46,  // 75: lockbox.v1.InvitationView.redeemed_at:type_name -> google.protobuf.Timestamp
-	48,  // 76: lockbox.v1.InvitationView.settled_by:type_name -> lockbox.v1.Actor
-	46,  // 77: lockbox.v1.InvitationView.settled_at:type_name -> google.protobuf.Timestamp
-	59,  // 78: lockbox.v1.SignInView.issuer:type_name -> lockbox.v1.TenantIssuer
-	59,  // 79: lockbox.v1.SignInView.former:type_name -> lockbox.v1.TenantIssuer
-	19,  // 80: lockbox.v1.SignInView.pending:type_name -> lockbox.v1.PendingSignInChange
-	60,  // 81: lockbox.v1.PendingSignInChange.route:type_name -> lockbox.v1.SignInRoute
-	61,  // 82: lockbox.v1.PendingSignInChange.change:type_name -> lockbox.v1.SignInChange
-	48,  // 83: lockbox.v1.PendingSignInChange.proposed_by:type_name -> lockbox.v1.Actor
-	46,  // 84: lockbox.v1.PendingSignInChange.proposed_at:type_name -> google.protobuf.Timestamp
-	48,  // 85: lockbox.v1.PendingSignInChange.confirmed_by:type_name -> lockbox.v1.Actor
-	46,  // 86: lockbox.v1.PendingSignInChange.due_at:type_name -> google.protobuf.Timestamp
-	59,  // 87: lockbox.v1.SignInOptions.issuers:type_name -> lockbox.v1.TenantIssuer
-	23,  // 88: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
-	16,  // 89: lockbox.v1.SubscriptionView.invitations:type_name -> lockbox.v1.InvitationView
-	62,  // 90: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
-	46,  // 91: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
-	52,  // 92: lockbox.v1.AssignmentView.coded_reason:type_name -> lockbox.v1.Reason
-	27,  // 93: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
-	53,  // 94: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
-	46,  // 95: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
-	48,  // 96: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
-	10,  // 97: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
-	63,  // 98: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
-	64,  // 99: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
-	65,  // 100: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
-	53,  // 101: lockbox.v1.ApproversPreview.never_signed_in:type_name -> lockbox.v1.Person
-	32,  // 102: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
-	66,  // 103: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
-	46,  // 104: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
-	46,  // 105: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
-	48,  // 106: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
-	46,  // 107: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
-	46,  // 108: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
-	52,  // 109: lockbox.v1.DeliveryView.coded_failure:type_name -> lockbox.v1.Reason
-	48,  // 110: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
-	37,  // 111: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
-	54,  // 112: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
-	36,  // 113: lockbox.v1.SelfView.claims:type_name -> lockbox.v1.ClaimReading
-	67,  // 114: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
-	40,  // 115: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
-	68,  // 116: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
-	117, // [117:117] is the sub-list for method output_type
-	117, // [117:117] is the sub-list for method input_type
-	117, // [117:117] is the sub-list for extension type_name
-	117, // [117:117] is the sub-list for extension extendee
-	0,   // [0:117] is the sub-list for field type_name
+	58,  // 69: lockbox.v1.TenantView.webhooks:type_name -> lockbox.v1.Webhook
+	16,  // 70: lockbox.v1.TenantView.invitations:type_name -> lockbox.v1.InvitationView
+	59,  // 71: lockbox.v1.InvitationView.invitation:type_name -> lockbox.v1.RoleInvitation
+	1,   // 72: lockbox.v1.InvitationView.state:type_name -> lockbox.v1.InvitationState
+	48,  // 73: lockbox.v1.InvitationView.invited_by:type_name -> lockbox.v1.Actor
+	46,  // 74: lockbox.v1.InvitationView.invited_at:type_name -> google.protobuf.Timestamp
+	53,  // 75: lockbox.v1.InvitationView.redeemed_by:type_name -> lockbox.v1.Person
+	46,  // 76: lockbox.v1.InvitationView.redeemed_at:type_name -> google.protobuf.Timestamp
+	48,  // 77: lockbox.v1.InvitationView.settled_by:type_name -> lockbox.v1.Actor
+	46,  // 78: lockbox.v1.InvitationView.settled_at:type_name -> google.protobuf.Timestamp
+	60,  // 79: lockbox.v1.SignInView.issuer:type_name -> lockbox.v1.TenantIssuer
+	60,  // 80: lockbox.v1.SignInView.former:type_name -> lockbox.v1.TenantIssuer
+	19,  // 81: lockbox.v1.SignInView.pending:type_name -> lockbox.v1.PendingSignInChange
+	61,  // 82: lockbox.v1.PendingSignInChange.route:type_name -> lockbox.v1.SignInRoute
+	62,  // 83: lockbox.v1.PendingSignInChange.change:type_name -> lockbox.v1.SignInChange
+	48,  // 84: lockbox.v1.PendingSignInChange.proposed_by:type_name -> lockbox.v1.Actor
+	46,  // 85: lockbox.v1.PendingSignInChange.proposed_at:type_name -> google.protobuf.Timestamp
+	48,  // 86: lockbox.v1.PendingSignInChange.confirmed_by:type_name -> lockbox.v1.Actor
+	46,  // 87: lockbox.v1.PendingSignInChange.due_at:type_name -> google.protobuf.Timestamp
+	60,  // 88: lockbox.v1.SignInOptions.issuers:type_name -> lockbox.v1.TenantIssuer
+	23,  // 89: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
+	16,  // 90: lockbox.v1.SubscriptionView.invitations:type_name -> lockbox.v1.InvitationView
+	63,  // 91: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
+	46,  // 92: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
+	52,  // 93: lockbox.v1.AssignmentView.coded_reason:type_name -> lockbox.v1.Reason
+	27,  // 94: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
+	53,  // 95: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
+	46,  // 96: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
+	48,  // 97: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
+	10,  // 98: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
+	64,  // 99: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
+	65,  // 100: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
+	66,  // 101: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
+	53,  // 102: lockbox.v1.ApproversPreview.never_signed_in:type_name -> lockbox.v1.Person
+	32,  // 103: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
+	67,  // 104: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
+	46,  // 105: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
+	46,  // 106: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
+	48,  // 107: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
+	46,  // 108: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
+	46,  // 109: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
+	52,  // 110: lockbox.v1.DeliveryView.coded_failure:type_name -> lockbox.v1.Reason
+	48,  // 111: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
+	37,  // 112: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
+	54,  // 113: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
+	36,  // 114: lockbox.v1.SelfView.claims:type_name -> lockbox.v1.ClaimReading
+	68,  // 115: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
+	40,  // 116: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
+	69,  // 117: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
+	118, // [118:118] is the sub-list for method output_type
+	118, // [118:118] is the sub-list for method input_type
+	118, // [118:118] is the sub-list for extension type_name
+	118, // [118:118] is the sub-list for extension extendee
+	0,   // [0:118] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_query_proto_init() }
@@ -4652,6 +4664,7 @@ func file_lockbox_v1_query_proto_init() {
 	file_lockbox_v1_reason_proto_init()
 	file_lockbox_v1_request_proto_init()
 	file_lockbox_v1_tenant_proto_init()
+	file_lockbox_v1_webhook_proto_init()
 	file_lockbox_v1_query_proto_msgTypes[0].OneofWrappers = []any{
 		(*Query_ListRequests)(nil),
 		(*Query_GetRequest)(nil),

@@ -40,6 +40,9 @@ func (v *viewer) listActivity(ctx context.Context, ask *lockboxv1.ListActivity) 
 	}
 	asked := map[string]*lockboxv1.Event{}
 	for _, e := range found {
+		if v.by.GetSide() == lockboxv1.Side_SIDE_TENANT {
+			e.Event = activity.ForCustomer(e.Event)
+		}
 		shown := view.Activity(e, v.language)
 		if err := v.requested(ctx, shown, asked); err != nil {
 			return nil, err

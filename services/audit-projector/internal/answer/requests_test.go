@@ -116,6 +116,15 @@ func TestARequestAsItIsShown(t *testing.T) {
 	if h := v.GetEvaluation().GetFacts().GetHistory(); h != nil || !v.GetEvaluation().GetFacts().GetCustomerData() {
 		t.Errorf("the customer is shown %v", h)
 	}
+	for who, counted := range map[string]bool{"grace": false, "olga": true} {
+		log := c.query(who, listActivity(bank, &lockboxv1.ListActivity{RequestId: id})).GetActivity()
+		for _, a := range log.GetActivities() {
+			facts := a.GetEvent().GetAccessEvaluated().GetFacts()
+			if facts != nil && (facts.GetHistory() != nil) != counted {
+				t.Errorf("%s is shown %v in the activity log", who, facts.GetHistory())
+			}
+		}
+	}
 	if h := c.query("erin", getRequest(bank,
 		id)).GetRequest().GetEvaluation().GetFacts().GetHistory(); h.GetDenied() != 1 {
 		t.Errorf("the engineer is shown %v", h)

@@ -18,6 +18,9 @@ func Tenant(c *projection.Customer, now time.Time) *lockboxv1.TenantView {
 	v.Settings, v.Previews = c.Tenant.Settings, c.Tenant.Previews()
 	v.Assignments = assignments(c.Tenant.Roles, nil, now)
 	v.Invitations = invitations(c, c.Tenant.Roles, nil, now)
+	for _, w := range c.Tenant.Webhooks {
+		v.Webhooks = append(v.Webhooks, w.Webhook)
+	}
 	for _, id := range slices.Sorted(maps.Keys(c.Subscriptions)) {
 		if s := c.Subscriptions[id]; s.Registered() || s.Fault != nil {
 			shown := subscription(s, nil, now)

@@ -33,6 +33,7 @@ once somebody of it has signed in, only its own Global Administrators change it.
 			}),
 		a.tenantCorrectCommand(), a.tenantIssuerCommand(), a.tenantRecoverCommand(),
 		a.tenantPlanCommand(), a.tenantPreviewCommand(), a.tenantSettingsCommand(), a.tenantApproversCommand(),
+		a.tenantWebhookCommand(),
 		group("subscription", "Register subscriptions",
 			"A subscription is what most requests are about; its owners decide (R18).", "", a.subscriptionAddCommand(),
 			a.subscriptionTransferCommand()))

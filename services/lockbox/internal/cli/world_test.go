@@ -46,6 +46,8 @@ func newWorld(issuer *devissuer.Issuer) *world {
 			DefaultLanguage: "en", RequiredApprovals: 1, Fallback: lockboxv1.Fallback_FALLBACK_GLOBAL_ADMINISTRATORS,
 			Alternates: []*lockboxv1.AlternateAddress{{Email: "desk@meadowbank.example", Language: "en"}},
 		},
+		Webhooks: []*lockboxv1.Webhook{{Id: "0190cccc-0000-7000-8000-000000000001", Name: "#lockbox", Language: "fr",
+			Kind: lockboxv1.WebhookKind_WEBHOOK_KIND_SLACK, Address: "https://hooks.slack.com"}},
 		Assignments: []*lockboxv1.AssignmentView{w.assignment("grace", "grace-admin",
 			lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR, true, "")},
 		Subscriptions: []*lockboxv1.SubscriptionView{{SubscriptionId: subscription, DisplayName: "Production", Version: 3,

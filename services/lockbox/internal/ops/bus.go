@@ -14,7 +14,9 @@ import (
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/bus/devca"
 	"github.com/openlockbox/lockbox/pkg/durable"
+	"github.com/openlockbox/lockbox/pkg/sealed"
 	"github.com/openlockbox/lockbox/services/audit-projector/logkeys"
+	"github.com/openlockbox/lockbox/services/forwarder"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/render"
 	"github.com/spf13/cobra"
@@ -33,7 +35,12 @@ func busCommand() *cobra.Command {
 type keyring struct {
 	dir, handOut, logName string
 	tools, copies         []string
+	// rotate adds a new key to which customers' webhooks are encrypted.
+	rotate bool
 }
+
+// webhookKeys names the files of the keys to which customers' webhooks are encrypted (R57).
+const webhookKeys = "webhooks"
 
 func (k *keyring) flags(c *cobra.Command) {
 	c.Flags().StringVar(&k.dir, "dir", "keys", "directory of all keys")
@@ -54,6 +61,13 @@ func (k *keyring) make() (bus.Keys, error) {
 	if err == nil {
 		_, err = logkeys.LoadOrCreate(k.dir, k.logName)
 	}
+	switch {
+	case err != nil:
+	case k.rotate:
+		err = sealed.Rotate(k.dir, webhookKeys)
+	default:
+		err = sealed.LoadOrCreate(k.dir, webhookKeys)
+	}
 	return keys, err
 }
 
@@ -63,8 +77,10 @@ func keysCommand() *cobra.Command {
 		Use:   "keys",
 		Short: "Make the keys that are missing, and hand each one out",
 		Long: "Makes an nkey for every service, tool and copy in --dir, the key that signs the Merkle log (log.key) and the secret of its salts\n" +
-			"(log.salts), unless they are there already; none is ever replaced. Publish log.vkey: with it anybody verifies receipts. With\n" +
-			"--hand-out, each identity finds its own keys in a directory of its own, DIR/<identity>/, and DIR/nats/ gets the public halves only;\n" +
+			"(log.salts), and the key to which customers' webhooks are encrypted (webhooks.key, webhooks.public), unless they are there\n" +
+			"already; none is ever replaced. Publish log.vkey: with it anybody verifies receipts. --new-webhook-key adds a new key to\n" +
+			"webhooks.key, before those that are there, and replaces webhooks.public: give the forwarder its file first, then the orchestrator.\n\n" +
+			"With --hand-out, each identity finds its own keys in a directory of its own, DIR/<identity>/, and DIR/nats/ gets the public halves only;\n" +
 			"what lockbox bus init has made in --dir for TLS is handed out with them.",
 		Example: "  lockbox keys --dir keys --tool console --tool ticketing --hand-out /run/lockbox\n" +
 			"  lockbox keys --dir keys --copy client@laptop",
@@ -78,6 +94,8 @@ func keysCommand() *cobra.Command {
 		},
 	}
 	k.flags(c)
+	c.Flags().BoolVar(&k.rotate, "new-webhook-key", false,
+		"make a new key to which customers' webhooks are encrypted, and keep those that there are")
 	return c
 }
 
@@ -114,10 +132,15 @@ func (k *keyring) distribute(keys bus.Keys) error {
 		if id.Of() == bus.Projector {
 			err = errors.Join(err, hand(string(id), logkeys.SigningKeyFile, 0o600), hand(string(id), logkeys.SaltsFile, 0o600))
 		}
+		if id.Of() == bus.Orchestrator {
+			err = errors.Join(err, hand(string(id), webhookKeys+sealed.PublicFile, 0o644))
+		}
 		if secure {
 			err = errors.Join(err, hand(string(id), bus.CAFile, 0o644))
 		}
 	}
+	// Not to the compliance team, whose identity on the bus the forwarder shares.
+	err = errors.Join(err, hand(forwarder.Name, webhookKeys+sealed.KeyFile, 0o600))
 	if secure {
 		err = errors.Join(err, hand("nats", bus.CAFile, 0o644), hand("nats", bus.CertificateFile, 0o644),
 			hand("nats", bus.CertificateKey, 0o600))

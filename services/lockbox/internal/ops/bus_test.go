@@ -161,8 +161,10 @@ func TestWhatIsHandedOut(t *testing.T) {
 	dir, out := t.TempDir(), t.TempDir()
 	succeeds(t, "bus", "init", "--dir", dir, "--copy", "audit-projector@b", "--hand-out", out)
 	for owner, want := range map[string]string{
-		"notifier":          "ca.crt notifier.nk",
-		"audit-projector@b": "audit-projector@b.nk ca.crt log.key log.salts",
+		"notifier":             "ca.crt notifier.nk",
+		"audit-projector@b":    "audit-projector@b.nk ca.crt log.key log.salts",
+		"lockbox-orchestrator": "ca.crt lockbox-orchestrator.nk webhooks.public",
+		"forwarder":            "webhooks.key", "compliance": "ca.crt compliance.nk",
 	} {
 		if got := strings.Join(files(filepath.Join(out, owner)), " "); got != want {
 			t.Errorf("%s gets %s", owner, got)

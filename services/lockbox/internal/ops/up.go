@@ -41,7 +41,12 @@ type upFile struct {
 	Tools    []evaluator.Tool `yaml:"tools"`
 	Notifier notifier.Config  `yaml:"notifier"`
 	// Portal is not served if this section is empty.
-	Portal  portal.Config `yaml:"portal"`
+	Portal portal.Config `yaml:"portal"`
+	// Webhooks are those of customers' own.
+	Webhooks struct {
+		// ThisMachine permits receivers on this machine, as the demo does.
+		ThisMachine bool `yaml:"this_machine"`
+	} `yaml:"webhooks"`
 	Observe struct {
 		// Listen is the address that serves /metrics and /healthz; empty: not served.
 		Listen string `yaml:"listen"`
@@ -98,7 +103,8 @@ func upCommand() *cobra.Command {
 					Terms: f.Terms, Limits: f.Limits.Limits, Rates: f.Limits.Rates,
 					Notifier: f.Notifier, MailboxHTTP: mailHTTP, Log: log, Metrics: metrics,
 					Building: cli.Progress(cli.System()), MetricsAddr: f.Observe.Listen, LogAddr: logAddr,
-					Portal: portalOf(f.Portal, portalAddr, withDemo),
+					LocalWebhooks: withDemo || f.Webhooks.ThisMachine,
+					Portal:        portalOf(f.Portal, portalAddr, withDemo),
 				},
 			})
 		},

@@ -21,9 +21,11 @@ import (
 	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/pkg/sealed"
 	"github.com/openlockbox/lockbox/pkg/service"
 	projector "github.com/openlockbox/lockbox/services/audit-projector"
 	"github.com/openlockbox/lockbox/services/audit-projector/logkeys"
+	"github.com/openlockbox/lockbox/services/forwarder"
 	evaluator "github.com/openlockbox/lockbox/services/jit-evaluator"
 	orchestrator "github.com/openlockbox/lockbox/services/lockbox-orchestrator"
 	"github.com/openlockbox/lockbox/services/notifier"
@@ -71,6 +73,8 @@ type Config struct {
 	// Portal is not served if nil. Defaults: its URL is its listener's address, its provider is the notifier's, and
 	// mails link to it.
 	Portal *portal.Config
+	// LocalWebhooks lets customers have webhooks whose receiver is on this machine; for trying things out only.
+	LocalWebhooks bool
 	// Building reports the progress of building a new projection, until queries are answered; it may be nil.
 	Building func(done, of uint64)
 	// MetricsAddr is the address that serves /metrics; empty: not served.
@@ -154,6 +158,14 @@ func (s *Stack) begin() error {
 	}
 	if s.runs(bus.Projector) {
 		if err := s.openLog(); err != nil {
+			return err
+		}
+	}
+	if err := sealed.LoadOrCreate(s.keysDir(), webhookKeys); err != nil {
+		return err
+	}
+	if s.runs(bus.Compliance) {
+		if err := s.openForwarder(); err != nil {
 			return err
 		}
 	}
@@ -270,6 +282,25 @@ func (s *Stack) openPortal(c portal.Config) error {
 	return nil
 }
 
+// webhookKeys names the files of the keys to which customers' webhooks are encrypted.
+const webhookKeys = "webhooks"
+
+// openForwarder serves customers' own webhooks.
+func (s *Stack) openForwarder() error {
+	c := forwarder.Config{Cursors: filepath.Join(s.config.Dir, "forward"), Webhooks: forwarder.Webhooks{
+		KeyFile:   config.SecretFile(filepath.Join(s.keysDir(), webhookKeys+sealed.KeyFile)),
+		PortalURL: s.config.Notifier.PortalURL, ThisMachine: s.config.LocalWebhooks}}
+	rt, err := service.Connect(s.ctx, s.connection(bus.Compliance), s.config.Metrics.For(forwarder.Name))
+	if err != nil {
+		return err
+	}
+	s.run(forwarder.Name, func(ctx context.Context) error {
+		defer rt.Close()
+		return forwarder.Run(ctx, rt, c)
+	})
+	return nil
+}
+
 type part struct {
 	id  bus.Identity
 	run func(context.Context, *service.Runtime) error
@@ -282,7 +313,9 @@ func (s *Stack) parts() []part {
 				Tools: s.config.Tools, PortalURL: s.config.Notifier.PortalURL})
 		}},
 		{bus.Orchestrator, func(ctx context.Context, rt *service.Runtime) error {
-			return orchestrator.Run(ctx, rt, orchestrator.Config{Terms: s.config.Terms, Limits: s.config.Rates})
+			return orchestrator.Run(ctx, rt, orchestrator.Config{Terms: s.config.Terms, Limits: s.config.Rates,
+				Webhooks: orchestrator.Webhooks{KeyFile: filepath.Join(s.keysDir(), webhookKeys+sealed.PublicFile),
+					ThisMachine: s.config.LocalWebhooks}})
 		}},
 		{bus.Projector, func(ctx context.Context, rt *service.Runtime) error {
 			return projector.Run(ctx, rt, projector.Config{Dir: filepath.Join(s.config.Dir, "projection"),

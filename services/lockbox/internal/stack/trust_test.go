@@ -133,6 +133,8 @@ func attempts() []attempt {
 		limitCounted = "the reply names the limit, at once; the orchestrator's count of such refusals"
 		oneHuman     = "refused by the orchestrator, where their issuer says which human has an account"
 
+		readsWebhooks = "read the addresses and secrets of customers' webhooks that are recorded"
+		sealedTo      = "they are encrypted to the forwarder"
 		writesRecords = "write, read or delete the records of who looked"
 		inOthersName  = "write records of who looked in another service's name, read any, or change or delete one"
 
@@ -260,6 +262,10 @@ func attempts() []attempt {
 		{orchestrator, "let a customer claim another's subscription",
 			"nobody reads it so: whose it is stays as it was, and nobody gets access to it", "`audit verify`",
 			bus.Orchestrator, (*insider).letsClaim},
+		{orchestrator, "add a webhook to a customer, in an administrator's name", until(
+			"events carry their writer's signature") + ": whoever has this key reads all events anyway",
+			"all Global Administrators of the customer: a mail, at once", bus.Orchestrator, (*insider).addsWebhook},
+		{orchestrator, readsWebhooks, sealedTo, nothing, bus.Orchestrator, (*insider).readsWebhooks},
 		{orchestrator, "hide from a customer what they were not asked about, by reporting too little",
 			notPrevented + ": but the portal lists all of it", "`audit verify`", bus.Orchestrator, (*insider).hidesWaived},
 		{orchestrator, "leave out of the records that a command was refused, or invent one", notPrevented +
@@ -309,6 +315,10 @@ func attempts() []attempt {
 				"; witnesses, receipts and mails hold earlier roots too", bus.Projector, (*insider).saysAllIsWell},
 		{compliance, "write, or take messages of a service", byTheBus, serverLog, bus.Compliance, refusedToPublish(approval,
 			"LB.API.CONSUMER.MSG.NEXT.EVENTS.notifier", "LB.API.CONSUMER.CREATE.EVENTS.x")},
+		{compliance, readsWebhooks, sealedTo, nothing, bus.Compliance, (*insider).readsWebhooks},
+		{"forwarder's `webhooks.key`, and of compliance", readsWebhooks, notPrevented +
+			": it writes to customers' chats, and signs messages as Lockbox does; replace the key, and have customers add " +
+			"their webhooks anew", nothing, bus.Compliance, (*insider).opensWebhooks},
 		{compliance, "read the stream without a record of it", notPrevented + ": that is what the key is for", nothing,
 			bus.Compliance, (*insider).readsUnseen},
 		{provisioner, "change, empty or delete EVENTS by a call", byTheBus, serverLog, bus.Provisioner, refusedToPublish(

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/openlockbox/lockbox/pkg/foreign"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/services/notifier/internal/plan"
 )
@@ -85,7 +86,7 @@ func TestWhatPeopleWriteStaysText(t *testing.T) {
 				inert(t, mail.html)
 				for _, body := range []string{mail.plain, mail.html} {
 					for _, r := range body {
-						if (r < ' ' || r > '~') && r != '\n' && visible(r) != r {
+						if (r < ' ' || r > '~') && r != '\n' && foreign.Visible(r) != r {
 							t.Fatalf("%s: the body holds %U", template, r)
 						}
 					}
@@ -172,7 +173,7 @@ func FuzzLine(f *testing.F) {
 				t.Errorf("%q became %q", s, made)
 			}
 			for _, r := range made {
-				if r != '\n' && visible(r) != r {
+				if r != '\n' && foreign.Visible(r) != r {
 					t.Errorf("%q keeps %U", s, r)
 				}
 			}

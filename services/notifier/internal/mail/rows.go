@@ -41,6 +41,7 @@ var (
 	invited = []string{"label/organisation", "label/subscription", "label/role", "label/invited", "label/redeemed-by",
 		"label/subject", "label/issuer", "label/until", "label/by", "label/at"}
 	signIn  = []string{"label/organisation", "label/issuer", "label/named", "label/until", "label/by", "label/at"}
+	webhook = []string{"label/organisation", "label/webhook", "label/by", "label/at"}
 	changed = append(change, "label/default-language", "label/required-approvals", "label/fallback", "label/alternates",
 		"label/signed-approvals", "label/sign-in-within", "label/by", "label/at")
 )
@@ -92,6 +93,8 @@ var shapes = map[plan.Template]shape{
 	plan.InvitationRedeemed:     {invited, nil},
 	plan.InvitationConfirmed:    {invited, nil},
 	plan.InvitationEnded:        {invited, []string{"quote/reason"}},
+	plan.WebhookAdded:           {webhook, nil},
+	plan.WebhookRemoved:         {webhook, []string{"quote/reason"}},
 
 	plan.SignInProposed:    {signIn, []string{"quote/reason"}},
 	plan.SignInRecovery:    {signIn, []string{"quote/reason"}},
@@ -215,6 +218,8 @@ func (w *writer) facts(label string) []string {
 		return some(w.v["Role"])
 	case "label/issuer":
 		return some(line(d.Issuer))
+	case "label/webhook":
+		return some(line(d.Webhook), line(d.WebhookAddress))
 	case "label/named":
 		return w.most(d.Administrators, line)
 	case "label/until":

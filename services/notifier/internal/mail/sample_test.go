@@ -173,6 +173,12 @@ func sample(t plan.Template, language string) plan.Notification {
 		if t == plan.FormerSignInEnded {
 			d.Until, d.Administrators, d.Text = time.Time{}, nil, ""
 		}
+	case plan.WebhookAdded, plan.WebhookRemoved:
+		change()
+		d.Webhook, d.WebhookAddress = "#lockbox of the operations team", "https://hooks.slack.com"
+		if t == plan.WebhookRemoved {
+			d.Text = "The channel was closed."
+		}
 	case plan.RoleAssigned:
 		role()
 		d.EligibleOnly, d.Until = true, noon.Add(90*24*time.Hour)

@@ -85,8 +85,9 @@ type Data struct {
 	Until                  time.Time
 	Settings, SettingsWere *lockboxv1.TenantSettings
 	// Issuer is where people are to sign in, or do now; Administrators are those whom a change of it names.
-	Issuer         string
-	Administrators []string
+	Issuer                  string
+	Webhook, WebhookAddress string
+	Administrators          []string
 
 	// LogSize and LogRoot are those of the log's newest checkpoint when the mail is sent, with a prefix of the root in
 	// hexadecimal: anybody who keeps the mail can check any later log against it (R41). LogSize is 0 if nothing was

@@ -98,6 +98,8 @@ const (
 	InvitationRedeemed     Template = "invitation-redeemed"
 	InvitationConfirmed    Template = "invitation-confirmed" // also to the new holder
 	InvitationEnded        Template = "invitation-ended"     // also to whoever redeemed it
+	WebhookAdded           Template = "webhook-added"
+	WebhookRemoved         Template = "webhook-removed"
 )
 
 // Templates about a change of where a tenant's people sign in, for its administrators, its alternates, and whom the
@@ -144,7 +146,8 @@ func Templates() []Template {
 		AccessRevoked, AccessReleased, AccessCompleted,
 		TenantCreated, PlanChanged, PlanLowered, LockboxEnabled, LockboxDisabled, PreviewSignedUp, PreviewSignedOff,
 		SettingsChanged, SubscriptionRegistered, SubscriptionGivenUp, RoleAssigned, RoleRemoved, RoleActivated,
-		RoleDeactivated, RoleInvited, InvitationRedeemed, InvitationConfirmed, InvitationEnded,
+		RoleDeactivated, RoleInvited, InvitationRedeemed, InvitationConfirmed, InvitationEnded, WebhookAdded,
+		WebhookRemoved,
 		SignInProposed, SignInRecovery, SignInReminder, SignInStopped, SignInChanged, FormerSignInEnded,
 		ExposureDisclosed, LegalDemandDisclosed, WaivedAccess, IntegrityAlarm, StrayMessage, MailOverdue,
 		Contested, Digest,

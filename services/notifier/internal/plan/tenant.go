@@ -70,6 +70,12 @@ func (p *planner) tenantChange() {
 	case *lockboxv1.Event_RoleDeactivated:
 		t = RoleDeactivated
 		d.held(roles, f.RoleDeactivated.GetAssignmentId())
+	case *lockboxv1.Event_WebhookAdded:
+		t = WebhookAdded
+		d.webhook(p.Tenant, f.WebhookAdded.GetWebhook().GetId())
+	case *lockboxv1.Event_WebhookRemoved:
+		t, d.Text = WebhookRemoved, f.WebhookRemoved.GetReason()
+		d.webhook(p.TenantBefore, f.WebhookRemoved.GetWebhookId())
 	default:
 		return
 	}
@@ -101,6 +107,14 @@ func (p *planner) invitee(i tenant.Invitation) []recipient {
 func (d *Data) held(roles tenant.Roles, id string) {
 	if a, ok := roles.Get(id); ok {
 		d.assignment(a.RoleAssignment)
+	}
+}
+
+func (d *Data) webhook(t tenant.State, id string) {
+	for _, w := range t.Webhooks {
+		if w.GetId() == id {
+			d.Webhook, d.WebhookAddress = w.GetName(), w.GetAddress()
+		}
 	}
 }
 

@@ -50,6 +50,8 @@ func Routes(s *site.Site) ([]site.Route, error) {
 	add(http.MethodPost, "/previews", p.changePreviews)
 	add(http.MethodGet, "/sign-in", shown(p.signIn))
 	add(http.MethodPost, "/sign-in", p.changeSignIn)
+	add(http.MethodGet, "/webhooks", shown(p.webhooks))
+	add(http.MethodPost, "/webhooks", p.changeWebhooks)
 	for _, scope := range []string{"/roles", "/subscriptions/{subscription}"} {
 		add(http.MethodGet, scope, shown(p.scope))
 		add(http.MethodPost, scope, p.changeRole)

@@ -61,6 +61,7 @@ func (b *bank) does(sequence uint64) {
 		"enable_lockbox", "disable_lockbox", "change_settings", "sign_up_preview", "sign_off_preview",
 		"assign_role", "remove_role", "activate_role", "deactivate_role",
 		"confirm_sign_in_change", "stop_sign_in_change", "end_former_sign_in", "confirm_invitation", "end_invitation",
+		"add_webhook", "remove_webhook",
 	} {
 		b.Commands[verb] = func(*lockboxv1.Command) (*lockboxv1.CommandReply, error) {
 			return &lockboxv1.CommandReply{Sequence: sequence}, nil
@@ -172,6 +173,22 @@ func TestEveryFormIsExactlyOneCommand(t *testing.T) {
 		"a change of sign-in stopped": {moving(administrator(), recovery, otto), "/sign-in", "/sign-in", `value="stop"`,
 			[]string{"reason", "Not ours"}, &lockboxv1.Command{SeenVersion: 7, Action: &lockboxv1.Command_StopSignInChange{
 				StopSignInChange: &lockboxv1.StopSignInChange{ChangeId: "c-1", Reason: "Not ours"}}}, "/sign-in"},
+		"a webhook more": {administrator(), "/webhooks", "/webhooks", `value="add"`,
+			[]string{"kind", "WEBHOOK_KIND_STANDARD", "name", "Security operations", "address", "https://soc.example/x?y=z",
+				"language", "fr", "secret", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"},
+			&lockboxv1.Command{SeenVersion: 7, Action: &lockboxv1.Command_AddWebhook{AddWebhook: &lockboxv1.AddWebhook{
+				Kind: lockboxv1.WebhookKind_WEBHOOK_KIND_STANDARD, Name: "Security operations",
+				SecretUrl: "https://soc.example/x?y=z", Language: "fr", Secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}}},
+			"/webhooks"},
+		"a chat more": {administrator(), "/webhooks", "/webhooks", `value="add"`,
+			[]string{"kind", "WEBHOOK_KIND_SLACK", "name", "#lockbox", "address", "https://hooks.slack.com/services/x",
+				"language", "", "secret", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"},
+			&lockboxv1.Command{SeenVersion: 7, Action: &lockboxv1.Command_AddWebhook{AddWebhook: &lockboxv1.AddWebhook{
+				Kind: lockboxv1.WebhookKind_WEBHOOK_KIND_SLACK, Name: "#lockbox",
+				SecretUrl: "https://hooks.slack.com/services/x"}}}, "/webhooks"},
+		"a webhook less": {withWebhooks(administrator(), 2), "/webhooks", "/webhooks", `value="hook-1"`, nil,
+			&lockboxv1.Command{SeenVersion: 7, Action: &lockboxv1.Command_RemoveWebhook{
+				RemoveWebhook: &lockboxv1.RemoveWebhook{WebhookId: "hook-1"}}}, "/webhooks"},
 		"the former sign-in ended": {moving(administrator(), byCustomer, otto), "/sign-in", "/sign-in", `value="finish"`, nil,
 			&lockboxv1.Command{SeenVersion: 7, Action: &lockboxv1.Command_EndFormerSignIn{
 				EndFormerSignIn: &lockboxv1.EndFormerSignIn{}}}, "/sign-in"},

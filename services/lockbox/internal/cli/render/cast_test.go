@@ -155,6 +155,11 @@ func sakura() *lockboxv1.TenantView {
 			Alternates: []*lockboxv1.AlternateAddress{{Email: "desk@sakura.example", Language: "ja"},
 				{Email: "night@sakura.example"}},
 		},
+		Webhooks: []*lockboxv1.Webhook{
+			{Id: "0190cccc-0000-7000-8000-000000000001", Name: "監視センター", Language: "ja",
+				Kind: lockboxv1.WebhookKind_WEBHOOK_KIND_STANDARD, Address: "https://soc.sakura.example:8443"},
+			{Id: "0190cccc-0000-7000-8000-000000000002", Name: "#lockbox", Language: "en", Types: []string{"CustomerDenied"},
+				Kind: lockboxv1.WebhookKind_WEBHOOK_KIND_SLACK, Address: "https://hooks.slack.com"}},
 		Assignments: []*lockboxv1.AssignmentView{held("hana-admin", "hana", "佐藤 花", lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR,
 			true, "")},
 		Subscriptions: []*lockboxv1.SubscriptionView{

@@ -36,6 +36,10 @@ func Tenant(l Look, v *lockboxv1.TenantView) string {
 		return p.String() // onboarding sees no more
 	}
 	p.settings(v.GetSettings(), v.GetPartial())
+	if len(v.GetWebhooks()) > 0 {
+		p.heading("Webhooks")
+		p.indented(webhookColumns, webhookRows(v.GetWebhooks()))
+	}
 	if v.GetPartial() {
 		p.heading("Your roles of the tenant")
 	} else {
@@ -47,6 +51,27 @@ func Tenant(l Look, v *lockboxv1.TenantView) string {
 		p.assignments(s.GetAssignments())
 	}
 	return p.String()
+}
+
+var webhookColumns = []column{{title: "NAME", min: 8}, {title: "KIND"}, {title: "ADDRESS", min: 12},
+	{title: "EVENTS", drop: 2}, {title: "LANGUAGE", drop: 1}, {title: "WEBHOOK", min: 36}}
+
+// Webhooks renders the tenant's own webhooks.
+func Webhooks(l Look, list []*lockboxv1.Webhook) string {
+	return l.table(webhookColumns, webhookRows(list))
+}
+
+func webhookRows(list []*lockboxv1.Webhook) (rows [][]cell) {
+	for _, w := range list {
+		events := "usual"
+		if n := len(w.GetTypes()); n > 0 {
+			events = fmt.Sprintf("%d chosen", n)
+		}
+		kind := strings.ToLower(strings.TrimPrefix(w.GetKind().String(), "WEBHOOK_KIND_"))
+		rows = append(rows, []cell{text(w.GetName()), {kind, plain}, text(w.GetAddress()), {events, plain},
+			text(w.GetLanguage()), text(w.GetId())})
+	}
+	return rows
 }
 
 // signIn shows where people sign in, and a change that waits, to which it gives the commands.

@@ -43,6 +43,9 @@ func TestEveryPageInEveryLanguage(t *testing.T) {
 			Change: &lockboxv1.SignInChange{Reason: "Kenji looks after it too.", Administrators: []*lockboxv1.Person{{
 				Issuer: w.issuer(bank), Subject: "kenji", DisplayName: "田中 健二", Email: "kenji@meadowbank.example",
 				Language: "ja"}}}}}})
+	w.does("grace", &lockboxv1.Command{Tenant: bank, Action: &lockboxv1.Command_AddWebhook{
+		AddWebhook: &lockboxv1.AddWebhook{Kind: lockboxv1.WebhookKind_WEBHOOK_KIND_SLACK, Name: "#lockbox",
+			SecretUrl: "https://hooks.slack.invalid/services/x", Language: "fr"}}})
 	elevated := intent()
 	elevated.Scenario = "managed-disk"
 	inside := w.requested("erin", elevated, request.AwaitingInternalApproval)

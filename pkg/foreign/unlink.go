@@ -1,4 +1,4 @@
-package mail
+package foreign
 
 import (
 	"regexp"
@@ -17,13 +17,13 @@ var (
 // longestScheme is how far back a scheme is looked for, in runes.
 const longestScheme = 24
 
-// unlink breaks everything in a text of which a mail client would make a link: addresses with a scheme, host names,
-// mail addresses, and the network paths of Windows. Clients do so in the text part and in the HTML part alike, and a
-// link in a mail of Lockbox's would be taken for Lockbox's. What people wrote is shown as those who write about attacks
-// do it, `https[:]//elsewhere[.]example`: invisible characters would hide the change from whoever copies it, and
-// clients differ in which of them end a link. A dot is broken wherever a top-level domain could follow, whether or not
-// there is one of that name, because there are new ones every year.
-func unlink(s string) string {
+// Unlink breaks everything in a text of which a mail client, or a chat, would make a link: addresses with a scheme,
+// host names, mail addresses, and the network paths of Windows. Clients do so in the text part and in the HTML part
+// alike, and a link in a mail of Lockbox's would be taken for Lockbox's. What people wrote is shown as those who write
+// about attacks do it, `https[:]//elsewhere[.]example`: invisible characters would hide the change from whoever copies
+// it, and clients differ in which of them end a link. A dot is broken wherever a top-level domain could follow, whether
+// or not there is one of that name, because there are new ones every year.
+func Unlink(s string) string {
 	if !strings.ContainsAny(s, `.．｡:@\`) {
 		return s
 	}
