@@ -12,14 +12,13 @@ import (
 // Numbers are never given up or reused, so the document has all of them in order.
 func TestTheDocumentHasEveryRuleAndInvariant(t *testing.T) {
 	var want, got []string
-	for i := range 65 {
+	for i := range 66 {
 		want = append(want, fmt.Sprintf("R%d", i+1))
 	}
 	want = append(want, "R68", "R69")
-	for i := range 18 {
+	for i := range 20 {
 		want = append(want, fmt.Sprintf("I%d", i+1))
 	}
-	want = append(want, "I20")
 	for _, r := range All() {
 		got = append(got, r.ID)
 		for _, text := range slices.Concat([]string{r.Text}, r.Missing, r.Notes) {

@@ -14,11 +14,15 @@ import (
 const (
 	// Window is how long what one person does again, and what is left out, is counted before the count becomes a record.
 	Window = 5 * time.Minute
-	// PersonBurst is how many different records one person may cause at once about one customer, PersonEvery how often one
-	// more; for everybody without a verified token together it is StrangersBurst and StrangersEvery. So in a
-	// day, strangers and one person who flood leave a quarter of what the bus keeps (TestAFloodOfADayFits).
-	PersonBurst, PersonEvery       = 600, 10 * time.Second
-	StrangersBurst, StrangersEvery = 60, time.Minute
+	// PersonBurst is how many different records one person may cause at once about one customer.
+	PersonBurst = 600
+	// PersonEvery is how often one person may cause one more.
+	PersonEvery = 10 * time.Second
+	// StrangersBurst is what PersonBurst is, for everybody without a verified token together.
+	StrangersBurst = 60
+	// StrangersEvery is what PersonEvery is, for them. So in a day, strangers and one person who flood leave a quarter of
+	// what the bus keeps (TestAFloodOfADayFits).
+	StrangersEvery = time.Minute
 
 	// mostEntries limits what is counted at once, mostWaiting the records that wait to be written, and mostLeftOut of how
 	// many people what is left out is counted apart.

@@ -79,8 +79,8 @@ func texts(l *Language) map[string]string {
 
 // shared are words of English that are also French, or a name: of the product, of a support plan.
 var shared = []string{
-	"Webhook",
-	"Lockbox", "Customer", "JIT", "ticket", "support", "plan", "service", "catalogue", "change", "notification", "message",
+	"Webhook", "Lockbox", "invitation", "Customer",
+	"JIT", "ticket", "support", "plan", "service", "catalogue", "change", "notification", "message",
 	"UTC",
 	"Basic", "Developer", "Standard", "Professional", "Direct", "Premier",
 }

@@ -123,6 +123,10 @@ var table = []row{
 
 	fact((*lockboxv1.Event).GetTenantCreated,
 		func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.TenantCreated) string {
+			if i := f.GetInvitation(); i != nil {
+				return l.say("TenantCreated/invited", "Who", who, "Name", f.GetDisplayName(), "Plan", tenant.PlanName(f.GetPlan()),
+					"Note", l.quote(i.GetNote()), "Until", l.at(i.GetUntil()))
+			}
 			return l.say("TenantCreated", "Who", who, "Name", f.GetDisplayName(), "Plan", tenant.PlanName(f.GetPlan()), "Person",
 				l.person(f.GetAdministrator().GetPerson()))
 		}),
@@ -221,7 +225,31 @@ var table = []row{
 			if f.GetStoppedChangeId() != "" {
 				return l.say("SignedIn/stops", "Who", who)
 			}
+			if !f.GetFirst() {
+				return l.say("SignedIn/holder", "Who", who)
+			}
 			return l.say("SignedIn", "Who", who)
+		}),
+	fact((*lockboxv1.Event).GetRoleInvited,
+		func(l speaker, who string, e *lockboxv1.Event, f *lockboxv1.RoleInvited) string {
+			i := f.GetInvitation()
+			return l.say("RoleInvited", "Who", who, "Note", l.quote(i.GetNote()), "Role", l.role(i.GetRole()), "Where",
+				l.where(e), "Id", i.GetId(), "Until", l.at(i.GetUntil()))
+		}),
+	fact((*lockboxv1.Event).GetInvitationRedeemed,
+		func(l speaker, who string, e *lockboxv1.Event, f *lockboxv1.InvitationRedeemed) string {
+			return l.say("InvitationRedeemed", "Who", who, "Id", f.GetInvitationId(), "Where", l.where(e))
+		}),
+	fact((*lockboxv1.Event).GetInvitationConfirmed,
+		func(l speaker, who string, e *lockboxv1.Event, f *lockboxv1.InvitationConfirmed) string {
+			a := f.GetAssignment()
+			return l.say("InvitationConfirmed", "Who", who, "Id", a.GetId(), "Person", l.person(a.GetPerson()), "Role",
+				l.role(a.GetRole()), "Where", l.where(e))
+		}),
+	fact((*lockboxv1.Event).GetInvitationEnded,
+		func(l speaker, who string, e *lockboxv1.Event, f *lockboxv1.InvitationEnded) string {
+			return l.say("InvitationEnded", "Who", who, "Id", f.GetInvitationId(), "Where", l.where(e), "Because",
+				l.because(f.GetReason()))
 		}),
 	fact((*lockboxv1.Event).GetWebhookAdded,
 		func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.WebhookAdded) string {

@@ -21,11 +21,11 @@ func TestEveryCommandIsAboutOneAggregate(t *testing.T) {
 		aggregate.KindTenant: {
 			"create_tenant", "change_support_plan", "enable_lockbox", "disable_lockbox", "sign_up_preview", "sign_off_preview",
 			"change_settings", "propose_sign_in_change", "confirm_sign_in_change", "stop_sign_in_change",
-			"end_former_sign_in", "sign_in", "add_webhook", "remove_webhook",
+			"end_former_sign_in", "add_webhook", "remove_webhook",
 		},
 		aggregate.KindOwnership: {"register_subscription", "transfer_subscription"},
 		aggregate.KindSubscription: {"assign_role", "remove_role", "activate_role",
-			"deactivate_role"},
+			"deactivate_role", "sign_in", "invite_role", "redeem_invitation", "confirm_invitation", "end_invitation"},
 		aggregate.KindTicket:     {"open_ticket", "assign_ticket", "comment_ticket"},
 		aggregate.KindPolicy:     {"publish_rules", "publish_catalogue"},
 		aggregate.KindAlarm:      {"set_aside_message"},

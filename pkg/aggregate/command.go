@@ -71,11 +71,12 @@ func about(c *lockboxv1.Command) Key {
 	case *lockboxv1.Command_CreateTenant, *lockboxv1.Command_ChangeSupportPlan, *lockboxv1.Command_EnableLockbox,
 		*lockboxv1.Command_DisableLockbox, *lockboxv1.Command_SignUpPreview, *lockboxv1.Command_SignOffPreview,
 		*lockboxv1.Command_ChangeSettings, *lockboxv1.Command_ProposeSignInChange, *lockboxv1.Command_ConfirmSignInChange,
-		*lockboxv1.Command_StopSignInChange, *lockboxv1.Command_EndFormerSignIn, *lockboxv1.Command_SignIn,
-		*lockboxv1.Command_AddWebhook, *lockboxv1.Command_RemoveWebhook:
+		*lockboxv1.Command_StopSignInChange, *lockboxv1.Command_EndFormerSignIn, *lockboxv1.Command_AddWebhook,
+		*lockboxv1.Command_RemoveWebhook:
 		return Tenant(tenant)
 	case *lockboxv1.Command_AssignRole, *lockboxv1.Command_RemoveRole, *lockboxv1.Command_ActivateRole,
-		*lockboxv1.Command_DeactivateRole:
+		*lockboxv1.Command_DeactivateRole, *lockboxv1.Command_InviteRole, *lockboxv1.Command_RedeemInvitation,
+		*lockboxv1.Command_ConfirmInvitation, *lockboxv1.Command_EndInvitation, *lockboxv1.Command_SignIn:
 		if id == "" {
 			return Tenant(tenant)
 		}
@@ -123,7 +124,7 @@ func TakesAway(c *lockboxv1.Command) bool {
 		*lockboxv1.Command_Withdraw, *lockboxv1.Command_Release, *lockboxv1.Command_RemoveRole,
 		*lockboxv1.Command_DeactivateRole, *lockboxv1.Command_EnableLockbox, *lockboxv1.Command_SignUpPreview,
 		*lockboxv1.Command_StopSignInChange, *lockboxv1.Command_EndFormerSignIn, *lockboxv1.Command_SignIn,
-		*lockboxv1.Command_RemoveWebhook:
+		*lockboxv1.Command_EndInvitation, *lockboxv1.Command_RemoveWebhook:
 		return true
 	}
 	return false

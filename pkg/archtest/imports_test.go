@@ -34,7 +34,7 @@ var (
 	outside = []string{
 		"./pkg/journal/...", "./pkg/bus/...", "./pkg/identity/...", "./pkg/config/...", "./pkg/observe/...",
 		"./pkg/repository/...", "./pkg/service/...", "./pkg/lease/...", "./pkg/durable", "./pkg/cache", "./pkg/fair",
-		"./pkg/sealed", "./pkg/accesslog",
+		"./pkg/accesslog", "./pkg/invitation", "./pkg/sealed",
 	}
 	// forTests are imported by tests only, or are nothing but tests.
 	forTests = []string{

@@ -264,6 +264,14 @@ func ocsfManaged(a *lockboxv1.Activity) *ocsfEntity {
 	switch f := a.GetEvent().GetFact().(type) {
 	case *lockboxv1.Event_RoleAssigned:
 		e.Type, e.UID = roleAssignment, f.RoleAssigned.GetAssignment().GetId()
+	case *lockboxv1.Event_RoleInvited:
+		e.Type, e.UID = roleAssignment, f.RoleInvited.GetInvitation().GetId()
+	case *lockboxv1.Event_InvitationRedeemed:
+		e.Type, e.UID = roleAssignment, f.InvitationRedeemed.GetInvitationId()
+	case *lockboxv1.Event_InvitationConfirmed:
+		e.Type, e.UID = roleAssignment, f.InvitationConfirmed.GetAssignment().GetId()
+	case *lockboxv1.Event_InvitationEnded:
+		e.Type, e.UID = roleAssignment, f.InvitationEnded.GetInvitationId()
 	case *lockboxv1.Event_RoleRemoved:
 		e.Type, e.UID = roleAssignment, f.RoleRemoved.GetAssignmentId()
 	case *lockboxv1.Event_RoleActivated:

@@ -99,6 +99,10 @@ var ocsfTable = map[string]struct {
 	"RoleRemoved":            {deletes, low},
 	"RoleActivated":          {activates, low},
 	"RoleDeactivated":        {deactivates, informational},
+	"RoleInvited":            {creates, low},
+	"InvitationRedeemed":     {updates, low},
+	"InvitationConfirmed":    {creates, low},
+	"InvitationEnded":        {deletes, low},
 
 	"TicketOpened":     {creates, informational},
 	"TicketAssigned":   {updates, informational},

@@ -32,6 +32,8 @@ var add = flag.Bool("add", false, "write the bytes of what has only a .txtpb; ex
 // approval lapses name nothing, and only a person's own token says which human they are.
 var neverSet = []string{
 	"tenant_created.administrator.person.human", "role_assigned.assignment.person.human",
+	"invitation_redeemed.person.human", "invitation_confirmed.assignment.person.human",
+	"tenant_created.invitation.eligible_only", "tenant_created.invitation.expires_at",
 	"ticket_assigned.engineer.human", "ticket_reassigned.engineer.human",
 	"sign_in_change_proposed.change.administrators.human",
 	"customer_notified.excluded.person.human",
@@ -293,6 +295,14 @@ var signIns = map[request.Status][]string{
 	},
 }
 
+// invited is how a tenant comes to its first administrator and to an approver by invitation (R66).
+var invited = map[request.Status][]string{
+	request.None: {
+		"TenantCreated-invited", "SignedIn-invited", "InvitationRedeemed-first", "RoleInvited", "RoleInvited-second",
+		"InvitationRedeemed", "InvitationConfirmed", "SignedIn-holder", "InvitationEnded",
+	},
+}
+
 // referenced is a way since tickets have references (R11).
 var referenced = map[request.Status][]string{
 	request.Submitted: slices.Concat(customer[:9], []string{"TicketOpened-reference", "TicketAssigned-reference",
@@ -335,7 +345,7 @@ func TestEveryHistoryFolds(t *testing.T) {
 		}
 	}
 	for _, all := range []map[request.Status][]string{
-		histories, variants, coded, owned, humans, claimed, inTerms, toldOf, signIns, referenced, demanded, hooked,
+		histories, variants, coded, owned, humans, claimed, inTerms, toldOf, signIns, invited, referenced, demanded, hooked,
 	} {
 		for end, files := range all {
 			check(end, files)

@@ -27,6 +27,10 @@ func administeredFreshly(events []Recorded, broken say) {
 			*lockboxv1.Event_RoleAssigned, *lockboxv1.Event_RoleRemoved, *lockboxv1.Event_WebhookAdded,
 			*lockboxv1.Event_WebhookRemoved:
 			signedInRecently(r, longest, broken)
+		case *lockboxv1.Event_RoleInvited, *lockboxv1.Event_InvitationConfirmed, *lockboxv1.Event_InvitationEnded:
+			if r.Event.GetActor().GetSide() == lockboxv1.Side_SIDE_TENANT { // onboarding invites the first one
+				signedInRecently(r, longest, broken)
+			}
 		}
 		if f := r.Event.GetSettingsChanged(); f != nil {
 			longest = f.GetSettings().GetMaxAuthenticationAge().AsDuration()

@@ -209,7 +209,11 @@ func nobodyForThemselves(b *book, of aggregate.Key, events []Recorded, broken sa
 				}
 			}
 		case *lockboxv1.Event_TenantCreated:
-			ofTheTenant(r, f.TenantCreated.GetAdministrator())
+			if first := f.TenantCreated.GetAdministrator(); first != nil {
+				ofTheTenant(r, first)
+			}
+		case *lockboxv1.Event_InvitationConfirmed:
+			ofTheTenant(r, f.InvitationConfirmed.GetAssignment())
 		case *lockboxv1.Event_RoleAssigned:
 			ofTheTenant(r, f.RoleAssigned.GetAssignment())
 		}

@@ -123,8 +123,10 @@ var changes = map[string]string{
 	"PreviewSignedOff": "preview-signed-off", "SettingsChanged": "settings-changed",
 	"SubscriptionRegistered": "subscription-registered",
 	"SubscriptionGivenUp":    "subscription-given-up", "RoleAssigned": "role-assigned", "RoleRemoved": "role-removed",
-	"RoleActivated": "role-activated", "RoleDeactivated": "role-deactivated", "WebhookAdded": "webhook-added",
-	"WebhookRemoved": "webhook-removed",
+	"RoleActivated": "role-activated", "RoleDeactivated": "role-deactivated",
+	"RoleInvited": "role-invited", "InvitationRedeemed": "invitation-redeemed",
+	"InvitationConfirmed": "invitation-confirmed", "InvitationEnded": "invitation-ended",
+	"WebhookAdded": "webhook-added", "WebhookRemoved": "webhook-removed",
 }
 
 // outcomes of a request are mailed to everybody concerned.
@@ -153,6 +155,7 @@ func (b *book) mails(
 		switch of.Kind {
 		case aggregate.KindTenant, aggregate.KindSubscription:
 			o.change()
+			o.invitationMail()
 			o.signInChange()
 		case aggregate.KindDisclosure:
 			o.disclosed()
@@ -228,6 +231,9 @@ func (o *owing) change() {
 	template := changes[aggregate.TypeOf(o.r.Event)]
 	if f := o.r.Event.GetSupportPlanChanged(); f.GetTo() < f.GetFrom() {
 		template = "plan-lowered"
+	}
+	if about := o.invitation(); about != nil && about.first() && o.r.Event.GetInvitationRedeemed() != nil {
+		template = "invitation-confirmed" // it counts at once
 	}
 	if template != "" {
 		o.tell(template, o.administrators(o.r.Sequence-1), o.administrators(o.r.Sequence))

@@ -34,9 +34,13 @@ func (b *book) assignments(in aggregate.Key, sequence uint64) []assignment {
 		}
 		return new(assignment) // activating an assignment that does not exist has no effect
 	}
+	var invited offers
 	for _, r := range b.about[in] {
 		if r.Sequence > sequence {
 			continue
+		}
+		if role, _ := invited.step(r); role != nil {
+			list = append(list, assignment{RoleAssignment: role})
 		}
 		switch f := r.Event.GetFact().(type) {
 		case *lockboxv1.Event_SignInChangeConfirmed, *lockboxv1.Event_SignInChanged:
@@ -47,7 +51,9 @@ func (b *book) assignments(in aggregate.Key, sequence uint64) []assignment {
 				return slices.Contains(gone, a.GetPerson().GetIssuer())
 			})
 		case *lockboxv1.Event_TenantCreated:
-			list = append(list, assignment{RoleAssignment: f.TenantCreated.GetAdministrator()})
+			if first := f.TenantCreated.GetAdministrator(); first != nil {
+				list = append(list, assignment{RoleAssignment: first})
+			}
 		case *lockboxv1.Event_SubscriptionGivenUp:
 			list = nil
 		case *lockboxv1.Event_RoleAssigned:

@@ -38,8 +38,8 @@ var (
 // letters could act as its sender otherwise. The message is like the given one, but its bytes may be broken in any way.
 // Everything keeps its length and place.
 //
-// The field for the token is overwritten, and everywhere else whatever announces itself as a token or looks like a part
-// of one. Compressed and encrypted tokens are not recognised.
+// The field for the token is overwritten, so is that for an invitation's proof, and everywhere else whatever announces
+// itself as a token or looks like a part of one. Compressed and encrypted tokens are not recognised.
 func mask(data []byte, like proto.Message) []byte {
 	data = bytes.Clone(data)
 	maskAs(data, like.ProtoReflect().Descriptor())
@@ -59,7 +59,7 @@ func maskAs(data []byte, like protoreflect.MessageDescriptor) {
 }
 
 // secrets are the fields whose whole value is one.
-var secrets = []protoreflect.Name{"token", "secret", "secret_url"}
+var secrets = []protoreflect.Name{"token", "proof", "secret", "secret_url"}
 
 // maskMessage reports false at the first field that such a message does not have or that is cut off.
 func maskMessage(data []byte, like protoreflect.MessageDescriptor) bool {

@@ -149,6 +149,20 @@ func TestADeadLetterHoldsNoUsableToken(t *testing.T) {
 	}
 }
 
+// Nor is what an invitation is redeemed by left in a dead letter (R66).
+func TestADeadLetterHoldsNoProofOfAnInvitation(t *testing.T) {
+	proof := bytes.Repeat([]byte{7, 200}, 16)
+	c := &lockboxv1.Command{Tenant: "meadowbank", Action: &lockboxv1.Command_RedeemInvitation{
+		RedeemInvitation: &lockboxv1.RedeemInvitation{InvitationId: "i-1", Proof: proof}}}
+	got := new(lockboxv1.Command)
+	if err := proto.Unmarshal(mask(wire(t, c), c), got); err != nil {
+		t.Fatal(err)
+	}
+	if got.GetRedeemInvitation().GetInvitationId() != "i-1" || bytes.Contains(wire(t, got), proof[:8]) {
+		t.Errorf("kept %v", got)
+	}
+}
+
 // What is no token stays readable, and the letter says that there was one.
 func TestADeadLetterStaysReadable(t *testing.T) {
 	in := &lockboxv1.AccessIntent{

@@ -11,6 +11,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 const (
@@ -41,7 +42,7 @@ func Decide(s State, c aggregate.Command, l Limits, now time.Time) (*lockboxv1.E
 
 func (s State) decide(c aggregate.Command, e *lockboxv1.Event, l Limits, now time.Time) error {
 	if creation, ok := c.GetAction().(*lockboxv1.Command_CreateTenant); ok {
-		return s.create(c, creation.CreateTenant, e)
+		return s.create(c, creation.CreateTenant, e, now)
 	}
 	if !s.Exists() {
 		return refusal.NotFound("tenant", "I9", "there is no such tenant")
@@ -134,6 +135,12 @@ func (s Subscription) decide(t State, c aggregate.Command, e *lockboxv1.Event, l
 	if !s.Registered() {
 		return refusal.NotFound("aggregate_id", "I9", "there is no such subscription")
 	}
+	if c.GetSignIn() != nil {
+		if s.Roles.unseen(c.By) {
+			e.Fact = &lockboxv1.Event_SignedIn{SignedIn: &lockboxv1.SignedIn{}}
+		}
+		return nil
+	}
 	return decideRole(t, s.Roles, false, c, e, l, now)
 }
 
@@ -148,6 +155,9 @@ func decideRole(
 }
 
 func changeRole(t State, roles Roles, ofTenant bool, c aggregate.Command, e *lockboxv1.Event, now time.Time) error {
+	if ours, err := changeInvitation(t, roles, ofTenant, c, e, now); ours {
+		return err
+	}
 	switch a := c.GetAction().(type) {
 	case *lockboxv1.Command_AssignRole:
 		as := a.AssignRole.GetAssignment()
@@ -162,6 +172,9 @@ func changeRole(t State, roles Roles, ofTenant bool, c aggregate.Command, e *loc
 				return nil
 			}
 			return refusal.Conflict("assign_role.assignment.id", "R20", "another assignment has this id")
+		}
+		if there, exists := roles.Invitation(as.GetId()); exists && there.SettledBy == nil {
+			return refusal.Conflict("assign_role.assignment.id", invitationRule, "an invitation has this id")
 		}
 		e.Fact = &lockboxv1.Event_RoleAssigned{RoleAssigned: &lockboxv1.RoleAssigned{Assignment: as}}
 	case *lockboxv1.Command_RemoveRole:
@@ -209,7 +222,9 @@ func changeRole(t State, roles Roles, ofTenant bool, c aggregate.Command, e *loc
 	return nil
 }
 
-func (s State) create(c aggregate.Command, t *lockboxv1.CreateTenant, e *lockboxv1.Event) error {
+func (s State) create(
+	c aggregate.Command, t *lockboxv1.CreateTenant, e *lockboxv1.Event, now time.Time,
+) error {
 	if !aggregate.Provider(c.By, aggregate.Onboarding) {
 		return refusal.Forbidden("token", "R2", "a tenant is created by the provider's onboarding")
 	}
@@ -219,26 +234,47 @@ func (s State) create(c aggregate.Command, t *lockboxv1.CreateTenant, e *lockbox
 	if t.GetIssuer().GetUrl() == c.By.GetPerson().GetIssuer() {
 		return refusal.Invalid("create_tenant.issuer.url", "I10", "the provider's people are not the tenant's")
 	}
-	p := t.GetAdministrator()
 	for _, err := range []error{
 		input.Tenant("tenant", c.GetTenant()),
 		prose.CheckLine("create_tenant.display_name", t.GetDisplayName(), 1, 120),
 		plan("create_tenant.plan", t.GetPlan()),
 		language("create_tenant.default_language", t.GetDefaultLanguage(), false),
-		checkPerson("create_tenant.administrator", p, t.GetIssuer().GetUrl()),
 	} {
 		if err != nil {
 			return err
 		}
 	}
-	e.Fact = &lockboxv1.Event_TenantCreated{TenantCreated: &lockboxv1.TenantCreated{
-		DisplayName: t.GetDisplayName(), Plan: t.GetPlan(), Issuer: t.GetIssuer(), DefaultLanguage: t.GetDefaultLanguage(),
-		Administrator: &lockboxv1.RoleAssignment{
-			Id: "first-administrator", Person: p, Role: lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR,
-			Scope: lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_TENANT,
-		},
-	}}
+	f := &lockboxv1.TenantCreated{DisplayName: t.GetDisplayName(), Plan: t.GetPlan(), Issuer: t.GetIssuer(),
+		DefaultLanguage: t.GetDefaultLanguage()}
+	if err := first(t, f, c.By, now); err != nil {
+		return err
+	}
+	e.Fact = &lockboxv1.Event_TenantCreated{TenantCreated: f}
 	return nil
+}
+
+// first says how the tenant comes to its first Global Administrator: they are named, or invited (R66).
+func first(t *lockboxv1.CreateTenant, f *lockboxv1.TenantCreated, by *lockboxv1.Actor, now time.Time) error {
+	const (
+		field, id = "create_tenant.invitation", "first-administrator"
+		role      = lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR
+		scope     = lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_TENANT
+	)
+	asked := t.GetInvitation()
+	if asked == nil {
+		f.Administrator = &lockboxv1.RoleAssignment{Id: id, Person: t.GetAdministrator(), Role: role, Scope: scope}
+		return checkPerson("create_tenant.administrator", t.GetAdministrator(), t.GetIssuer().GetUrl())
+	}
+	if t.GetAdministrator() != nil {
+		return refusal.Invalid("create_tenant.administrator", invitationRule,
+			"the first Global Administrator is named or invited, not both")
+	}
+	f.Invitation = &lockboxv1.RoleInvitation{Id: id, Role: role, Scope: scope, Issuer: t.GetIssuer().GetUrl(),
+		Until: timestamp(now.Add(InvitationTime)), SecretHash: asked.GetSecretHash(), Note: asked.GetNote()}
+	if !proto.Equal(asked, &lockboxv1.RoleInvitation{SecretHash: asked.GetSecretHash(), Note: asked.GetNote()}) {
+		return refusal.Invalid(field, invitationRule, "has its secret_hash and note only; the rest is always the same")
+	}
+	return place{tenant: &State{Issuer: t.GetIssuer()}, ofTenant: true, now: now}.mayInvite(field, f.Invitation, by)
 }
 
 // administrator refuses actors who are not a Global Administrator of this tenant at now.
@@ -289,6 +325,15 @@ func (s State) checkAssignment(as *lockboxv1.RoleAssignment, ofTenant bool, now 
 	if err := checkPerson(field+".person", as.GetPerson(), issuer); err != nil {
 		return err
 	}
+	return checkPlace(field, as, ofTenant, now)
+}
+
+// checkPlace checks that a role can be held where it is to be, and until when.
+func checkPlace(field string, as interface {
+	GetRole() lockboxv1.Role
+	GetScope() lockboxv1.AssignmentScope
+	GetExpiresAt() *timestamppb.Timestamp
+}, ofTenant bool, now time.Time) error {
 	scope, ok := lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_TENANT, as.GetRole() == lockboxv1.Role_ROLE_LOCKBOX_APPROVER
 	if ofTenant {
 		ok = ok || as.GetRole() == lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR || as.GetRole() == lockboxv1.Role_ROLE_AUDITOR

@@ -54,12 +54,17 @@ func TestR25NobodyGetsAroundTheDemandWithAnOldSignIn(t *testing.T) {
 		{remove(ofTenant, "first-administrator"), "R20"},
 		{assign(assignment("lena", lena, approver, ofSubscription)), "R20"},
 		{remove(ofSubscription, "otto"), "R20"},
+		{invitationTo("new", approver, ofTenant), "R66"},
+		{confirmed("w", ofTenant, lena), "R66"},
+		{endInvitation("w", ofTenant), "R66"},
 		{signOff("compute/disks"), "R8"}, // without the sign-up nobody is asked there
 	} {
 		contoso(t, premier).play(t,
 			row{1, gina, enable(), yes},
 			row{1, gina, signUp("compute/disks"), yes},
 			row{1, gina, owner(otto), yes},
+			row{1, gina, invitationTo("w", approver, ofTenant), yes},
+			row{1, lena, redeem("w", ofTenant, proofOf("w")), yes},
 			row{2, signedIn(gina, 0), within(15 * time.Minute), yes},
 			row{3, gina, way.does, no(unauthenticated, tenant.StaleField, "R25")},
 			row{3, otto, way.does, no(forbidden, "token", way.rule)}, // nobody else hears what this tenant demands

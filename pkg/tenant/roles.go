@@ -2,6 +2,7 @@ package tenant
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -16,6 +17,12 @@ type Roles struct {
 	list []Assignment
 	// changes are those of the last day before the last change, oldest first.
 	changes []change
+	// invitations are in order of creation, and not modified in place either.
+	invitations []Invitation
+	// administrated: somebody was made Global Administrator here.
+	administrated bool
+	// seen are the accounts that did something here while a role here named them.
+	seen map[account]bool
 }
 
 // change is a change of roles by somebody.
@@ -174,8 +181,33 @@ func SamePerson(a, b *lockboxv1.Person) bool {
 	return a.GetIssuer() == b.GetIssuer() && a.GetSubject() == b.GetSubject() && a.GetSubject() != ""
 }
 
-func (r *Roles) apply(e *lockboxv1.Event) (broken string) {
+// saw remembers that somebody whom a role here names has done something here.
+func (r *Roles) saw(by *lockboxv1.Actor) {
+	if r.unseen(by) {
+		r.seen = maps.Clone(r.seen)
+		if r.seen == nil {
+			r.seen = map[account]bool{}
+		}
+		r.seen[accountOf(by.GetPerson())] = true
+	}
+}
+
+// unseen reports whether a role here names somebody who has done nothing here yet.
+func (r Roles) unseen(by *lockboxv1.Actor) bool {
+	return aggregate.Customer(by) && !r.seen[accountOf(by.GetPerson())] && r.Names(by.GetPerson())
+}
+
+// Names reports whether an assignment is somebody's, whether it counts or not.
+func (r Roles) Names(p *lockboxv1.Person) bool {
+	return slices.ContainsFunc(r.list, func(a Assignment) bool { return SamePerson(a.GetPerson(), p) })
+}
+
+// apply folds a change of roles. t is the tenant whose own roles they are; nil for a subscription's.
+func (r *Roles) apply(t *State, e *lockboxv1.Event) (broken string) {
 	r.changed(e)
+	if broken, ours := r.applyInvitation(t, e); ours {
+		return broken
+	}
 	switch f := e.GetFact().(type) {
 	case *lockboxv1.Event_RoleAssigned:
 		return r.assign(f.RoleAssigned.GetAssignment())
@@ -197,6 +229,7 @@ func (r *Roles) assign(a *lockboxv1.RoleAssignment) (broken string) {
 	if a.GetId() == "" || r.index(a.GetId()) >= 0 {
 		return "an assignment's id is used once"
 	}
+	r.administrated = r.administrated || a.GetRole() == lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR
 	r.list = append(slices.Clip(r.list), Assignment{RoleAssignment: a})
 	return ""
 }

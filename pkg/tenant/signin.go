@@ -77,8 +77,8 @@ func (s State) overseer(by *lockboxv1.Actor, now time.Time) bool {
 	})
 }
 
-// SignInMatters reports whether the tenant has to record that somebody of it signed in: it is the first time,
-// which ends a correction, or it stops a recovery (R65).
+// SignInMatters reports whether the tenant has to record that somebody of it signed in, whatever they want: it is the
+// first time, which ends a correction, or it stops a recovery (R65).
 func (s State) SignInMatters(by *lockboxv1.Actor, now time.Time) bool {
 	return s.Exists() && s.Fault == nil && aggregate.Customer(by) && (!s.SignedIn || s.stoppedBy(by, now))
 }
@@ -109,6 +109,7 @@ func (s State) signedIn(by *lockboxv1.Actor, now time.Time) *lockboxv1.Event_Sig
 func (s *State) seen(e *lockboxv1.Event) {
 	if by := e.GetActor(); aggregate.Customer(by) {
 		s.SignedIn = true
+		s.Roles.saw(by)
 		if s.stoppedBy(by, e.GetTime().AsTime()) {
 			s.Change = nil
 		}
@@ -149,9 +150,10 @@ func (s *State) applySignIn(e *lockboxv1.Event) (broken string, ours bool) {
 		return s.endFormer(by, now), true
 	case *lockboxv1.Event_SignedIn:
 		want := s.signedIn(by, now).SignedIn
-		if !s.SignInMatters(by, now) || f.SignedIn.GetFirst() != want.GetFirst() ||
+		if !s.SignInMatters(by, now) && !s.Roles.unseen(by) || f.SignedIn.GetFirst() != want.GetFirst() ||
 			f.SignedIn.GetStoppedChangeId() != want.GetStoppedChangeId() || !s.accepts(by.GetPerson().GetIssuer()) {
-			return "a sign-in is recorded when something depends on it (R65)", true
+			return "a sign-in is recorded when something depends on it (R65), or the first time of whoever holds a role (R66)",
+				true
 		}
 	default:
 		return "", false

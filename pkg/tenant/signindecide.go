@@ -36,7 +36,7 @@ func (s State) decideSignIn(c aggregate.Command, e *lockboxv1.Event, now time.Ti
 		if !aggregate.Customer(c.By) {
 			return true, refusal.Forbidden("token", rule, "only the tenant's own people sign in to it")
 		}
-		if s.SignInMatters(c.By, now) {
+		if s.SignInMatters(c.By, now) || s.Roles.unseen(c.By) {
 			e.Fact = s.signedIn(c.By, now)
 		}
 	default:
@@ -211,7 +211,7 @@ func (s State) checkChange(route lockboxv1.SignInRoute, c *lockboxv1.SignInChang
 	case proto.Equal(c.GetIssuer(), s.Issuer), c.GetIssuer() == nil && c.GetDisplayName() == "" &&
 		len(c.GetAdministrators()) == 0:
 		return refusal.Invalid(changeField, rule, "changes nothing")
-	case others && len(c.GetAdministrators()) == 0:
+	case others && len(c.GetAdministrators()) == 0 && s.Roles.administrated: // others are invited anew (R66)
 		return refusal.Invalid(changeField+".administrators", rule,
 			"at another issuer, or by another claim, people are others; name at least one Global Administrator there")
 	case len(c.GetAdministrators()) > maxNewAdministrators:

@@ -87,6 +87,12 @@ func (s *State) applyOther(e *lockboxv1.Event) (broken string) {
 			DefaultLanguage: t.GetDefaultLanguage(), RequiredApprovals: 1,
 			Fallback: lockboxv1.Fallback_FALLBACK_GLOBAL_ADMINISTRATORS,
 		}
+		if i := t.GetInvitation(); i != nil {
+			if t.GetAdministrator() != nil {
+				return "the first Global Administrator is named or invited (R66)"
+			}
+			return s.Roles.invited(place{tenant: s, ofTenant: true, now: e.GetTime().AsTime()}, i, e.GetActor())
+		}
 		return s.Roles.assign(t.GetAdministrator())
 	case *lockboxv1.Event_SupportPlanChanged:
 		s.Plan = f.SupportPlanChanged.GetTo()
@@ -101,7 +107,7 @@ func (s *State) applyOther(e *lockboxv1.Event) (broken string) {
 	case *lockboxv1.Event_SettingsChanged:
 		s.Settings = f.SettingsChanged.GetSettings()
 	default:
-		return s.Roles.apply(e)
+		return s.Roles.apply(s, e)
 	}
 	return ""
 }
@@ -114,7 +120,9 @@ func (s *State) mayChange(e *lockboxv1.Event) (broken string) {
 		if !aggregate.Provider(e.GetActor(), aggregate.Onboarding) {
 			return "the provider's onboarding creates a tenant and changes its support plan (R1, R2)"
 		}
-	case *lockboxv1.Event_RoleActivated, *lockboxv1.Event_RoleDeactivated: // see Roles.apply
+	case *lockboxv1.Event_RoleActivated, *lockboxv1.Event_RoleDeactivated, *lockboxv1.Event_RoleInvited,
+		*lockboxv1.Event_InvitationRedeemed, *lockboxv1.Event_InvitationConfirmed,
+		*lockboxv1.Event_InvitationEnded: // see Roles.apply
 	case *lockboxv1.Event_AccountIdentified:
 		if !s.identifies(e.GetActor()) {
 			return "an account is identified by what its holder does, at the tenant's own issuer (R51)"
@@ -172,12 +180,25 @@ func (s *Subscription) apply(e *lockboxv1.Event) (broken string) {
 		}
 		s.GivenUp, s.Roles = true, Roles{}
 		return ""
+	case *lockboxv1.Event_SignedIn:
+		if !s.Roles.unseen(e.GetActor()) || tellsOfTenant(e) {
+			return "a sign-in is recorded on a subscription the first time, of somebody who holds a role on it (R66)"
+		}
 	default:
 		if !aggregate.Customer(e.GetActor()) {
 			return "a subscription's roles are the customer's to change (R18)"
 		}
-		return s.Roles.apply(e)
+		broken = s.Roles.apply(nil, e)
 	}
+	if broken == "" {
+		s.Roles.saw(e.GetActor())
+	}
+	return broken
+}
+
+// tellsOfTenant reports whether the fact says what only the tenant's own can: that nobody had, or that a change stops.
+func tellsOfTenant(e *lockboxv1.Event) bool {
+	return e.GetSignedIn().GetFirst() || e.GetSignedIn().GetStoppedChangeId() != ""
 }
 
 func with(m map[string]bool, key string, on bool) map[string]bool {

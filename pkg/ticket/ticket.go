@@ -38,7 +38,7 @@ func (s *State) apply(e *lockboxv1.Event) (broken string) {
 	if isOpening != (e.GetVersion() == 1) {
 		return "a ticket begins with its opening, once"
 	}
-	if named, _ := referenceIn(e); named != "" && !isOpening && named != s.Reference {
+	if named := referenceIn(e); named != "" && !isOpening && named != s.Reference {
 		return "a ticket has one reference (R11)"
 	}
 	assigned := s.Engineer != nil || s.Team != ""
@@ -86,25 +86,25 @@ const maxEntries = 500
 // Reference returns what an event about a ticket calls it: its reference, as the customer gave it, or in events from
 // before there were references its id.
 func Reference(e *lockboxv1.Event) string {
-	if reference, _ := referenceIn(e); reference != "" {
+	if reference := referenceIn(e); reference != "" {
 		return reference
 	}
 	return e.GetAggregateId()
 }
 
-// referenceIn returns the reference that an event about a ticket repeats; false if it is about something else.
-func referenceIn(e *lockboxv1.Event) (reference string, is bool) {
+// referenceIn returns the reference that an event about a ticket repeats; empty if it has none.
+func referenceIn(e *lockboxv1.Event) string {
 	switch f := e.GetFact().(type) {
 	case *lockboxv1.Event_TicketOpened:
-		return f.TicketOpened.GetReference(), true
+		return f.TicketOpened.GetReference()
 	case *lockboxv1.Event_TicketAssigned:
-		return f.TicketAssigned.GetReference(), true
+		return f.TicketAssigned.GetReference()
 	case *lockboxv1.Event_TicketReassigned:
-		return f.TicketReassigned.GetReference(), true
+		return f.TicketReassigned.GetReference()
 	case *lockboxv1.Event_TicketCommented:
-		return f.TicketCommented.GetReference(), true
+		return f.TicketCommented.GetReference()
 	}
-	return "", false
+	return ""
 }
 
 // Name is how a ticket can be named.

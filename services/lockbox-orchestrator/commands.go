@@ -3,6 +3,7 @@ package orchestrator
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -191,6 +192,11 @@ func (o *orchestrator) verify(c *lockboxv1.Command, t tenant.State) (*lockboxv1.
 	if c.GetEndFormerSignIn() != nil && len(issuers) > 1 {
 		issuers = issuers[:1] // what ends the others has to come through the present one
 	}
+	if c.GetRedeemInvitation() != nil { // nor through former keys of the present one
+		issuers = slices.DeleteFunc(issuers, func(i *lockboxv1.TenantIssuer) bool {
+			return i != t.Issuer && i.GetUrl() == t.Issuer.GetUrl()
+		})
+	}
 	by, err := o.Verifier.VerifyAny(c.GetToken(), issuers, o.Now())
 	if err != nil {
 		return nil, err
@@ -221,7 +227,7 @@ func (o *orchestrator) signedIn(
 	ctx context.Context, c *lockboxv1.Command, by *lockboxv1.Actor, states repository.States,
 ) (recorded bool, err error) {
 	t := states.Tenant(c.GetTenant())
-	if c.GetSignIn() != nil || !t.SignInMatters(by, o.Now()) {
+	if c.GetSignIn() != nil && c.GetAggregateId() == "" || !t.SignInMatters(by, o.Now()) {
 		return false, nil
 	}
 	e, err := tenant.RecordSignIn(t, by, "", o.Now())

@@ -38,6 +38,9 @@ func (o *orchestrator) identify(ctx context.Context, tenantID string, by *lockbo
 // warning returns what whoever assigned a role should know: another account of the same human holds one there.
 func warning(states repository.States, about aggregate.Key, e *lockboxv1.Event) string {
 	assigned := e.GetRoleAssigned().GetAssignment().GetPerson()
+	if as := e.GetInvitationConfirmed().GetAssignment(); as != nil {
+		assigned = as.GetPerson()
+	}
 	if assigned == nil {
 		return ""
 	}

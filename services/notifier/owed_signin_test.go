@@ -1,10 +1,13 @@
 package notifier
 
 import (
+	"crypto/sha256"
 	"math/rand/v2"
+	"strconv"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/story"
+	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
@@ -22,10 +25,14 @@ func (m *mover) step() {
 	s := m.States.Tenant(moving)
 	if !s.Exists() {
 		first := m.at("https://typo.example", "gina").GetPerson()
-		m.try(ona, moving, "", &lockboxv1.Command{Action: &lockboxv1.Command_CreateTenant{
-			CreateTenant: &lockboxv1.CreateTenant{DisplayName: "Tailspin", Plan: lockboxv1.SupportPlan_SUPPORT_PLAN_STANDARD,
-				DefaultLanguage: "en", Administrator: first,
-				Issuer: &lockboxv1.TenantIssuer{Url: first.GetIssuer(), Audience: "lockbox"}}}})
+		create := &lockboxv1.CreateTenant{DisplayName: "Tailspin", Plan: lockboxv1.SupportPlan_SUPPORT_PLAN_STANDARD,
+			DefaultLanguage: "en", Administrator: first,
+			Issuer: &lockboxv1.TenantIssuer{Url: first.GetIssuer(), Audience: "lockbox"}}
+		if m.chance.IntN(3) == 0 {
+			hash := sha256.Sum256(proof("first-administrator"))
+			create.Administrator, create.Invitation = nil, &lockboxv1.RoleInvitation{SecretHash: hash[:], Note: "Gina"}
+		}
+		m.try(ona, moving, "", &lockboxv1.Command{Action: &lockboxv1.Command_CreateTenant{CreateTenant: create}})
 		return
 	}
 	m.Owed(aggregate.Tenant(moving))
@@ -35,9 +42,9 @@ func (m *mover) step() {
 		return
 	}
 	issuer := s.Issuers()[m.chance.IntN(len(s.Issuers()))].GetUrl()
-	by := []*lockboxv1.Actor{ona, onno, m.at(issuer, "gina"), m.at(issuer, "otto")}[m.chance.IntN(4)]
+	by := []*lockboxv1.Actor{ona, onno, m.at(issuer, "gina"), m.at(issuer, "otto"), m.at(issuer, "ada")}[m.chance.IntN(5)]
 	c := &lockboxv1.Command{}
-	switch m.chance.IntN(12) {
+	switch m.chance.IntN(16) {
 	case 0, 1, 2, 3:
 		c.Action = m.proposal(s.Issuer.GetUrl())
 	case 4, 5, 6, 7:
@@ -52,6 +59,8 @@ func (m *mover) step() {
 		}
 	case 9:
 		c.Action = &lockboxv1.Command_SignIn{SignIn: &lockboxv1.SignIn{}}
+	case 12, 13, 14, 15:
+		c = m.invitation(s)
 	case 10:
 		by = m.at(s.Issuer.GetUrl(), "gina")
 		c.Action = &lockboxv1.Command_EndFormerSignIn{EndFormerSignIn: &lockboxv1.EndFormerSignIn{}}
@@ -78,6 +87,40 @@ func (m *mover) proposal(present string) *lockboxv1.Command_ProposeSignInChange 
 	}
 	return &lockboxv1.Command_ProposeSignInChange{ProposeSignInChange: &lockboxv1.ProposeSignInChange{
 		Route: lockboxv1.SignInRoute(1 + m.chance.IntN(3)), Change: change}}
+}
+
+// proof is what the link of an invitation proves.
+func proof(id string) []byte {
+	sum := sha256.Sum256([]byte(id))
+	return sum[:]
+}
+
+// invitation is a command about one that there is, or is to be (R66).
+func (m *mover) invitation(s tenant.State) *lockboxv1.Command {
+	id := "i-" + strconv.Itoa(m.chance.IntN(1<<30))
+	hash := sha256.Sum256(proof(id))
+	c := &lockboxv1.Command{Action: &lockboxv1.Command_InviteRole{InviteRole: &lockboxv1.InviteRole{
+		Invitation: &lockboxv1.RoleInvitation{Id: id, Note: "somebody", SecretHash: hash[:],
+			Role:  []lockboxv1.Role{lockboxv1.Role_ROLE_AUDITOR, lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR}[m.chance.IntN(2)],
+			Scope: lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_TENANT}}}}
+	there := s.Roles.Invitations()
+	if len(there) == 0 {
+		return c
+	}
+	i := there[m.chance.IntN(len(there))]
+	switch m.chance.IntN(5) {
+	case 0, 1:
+		c.Action = &lockboxv1.Command_RedeemInvitation{
+			RedeemInvitation: &lockboxv1.RedeemInvitation{InvitationId: i.GetId(), Proof: proof(i.GetId())}}
+	case 2, 3:
+		c.Action = &lockboxv1.Command_ConfirmInvitation{ConfirmInvitation: &lockboxv1.ConfirmInvitation{
+			InvitationId: i.GetId(), Issuer: i.Person.GetIssuer(), Subject: i.Person.GetSubject()}}
+	default:
+		if m.chance.IntN(3) == 0 {
+			c.Action = &lockboxv1.Command_EndInvitation{EndInvitation: &lockboxv1.EndInvitation{InvitationId: i.GetId()}}
+		}
+	}
+	return c
 }
 
 // at is somebody as an issuer names them.

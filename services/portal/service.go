@@ -149,6 +149,7 @@ func newHandler(rt *service.Connected, c Config, trail *accesslog.Recorder) (htt
 	}
 	s := &site.Site{
 		Caller: bus.Caller{Conn: rt.Conn}, Organisations: c.Organisations, Words: say, Provider: c.Provider,
+		URL:    c.URL,
 		Secure: c.URL[:5] == "https", Now: rt.Now, Log: rt.Log, Counters: rt.Counters,
 		Trail: trail,
 	}

@@ -26,7 +26,7 @@ var tiers = []tier{
 			"pkg", "pkg/accesslog", "pkg/accesstext", "pkg/activity", "pkg/aggregate", "pkg/archtest/suite",
 			"pkg/cache", "pkg/catalogue",
 			"pkg/config", "pkg/disclosure", "pkg/export", "pkg/fair", "pkg/foreign", "pkg/goldentest", "pkg/identity",
-			"pkg/identity/oidcclient", "pkg/input", "pkg/internal/...", "pkg/invariant/...", "pkg/merkle/...",
+			"pkg/identity/oidcclient", "pkg/input", "pkg/internal/...", "pkg/invariant/...", "pkg/invitation", "pkg/merkle/...",
 			"pkg/longtest", "pkg/message", "pkg/observe", "pkg/policy", "pkg/portalurl", "pkg/prose", "pkg/reason",
 			"pkg/request", "pkg/resource", "pkg/sealed", "pkg/tenant", "pkg/ticket", "pkg/timetext", "pkg/written",
 			"services/jit-evaluator",

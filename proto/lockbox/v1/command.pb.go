@@ -72,6 +72,10 @@ type Command struct {
 	//	*Command_StopSignInChange
 	//	*Command_EndFormerSignIn
 	//	*Command_SignIn
+	//	*Command_InviteRole
+	//	*Command_RedeemInvitation
+	//	*Command_ConfirmInvitation
+	//	*Command_EndInvitation
 	//	*Command_AddWebhook
 	//	*Command_RemoveWebhook
 	//	*Command_OpenTicket
@@ -409,6 +413,42 @@ func (x *Command) GetSignIn() *SignIn {
 	return nil
 }
 
+func (x *Command) GetInviteRole() *InviteRole {
+	if x != nil {
+		if x, ok := x.Action.(*Command_InviteRole); ok {
+			return x.InviteRole
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetRedeemInvitation() *RedeemInvitation {
+	if x != nil {
+		if x, ok := x.Action.(*Command_RedeemInvitation); ok {
+			return x.RedeemInvitation
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetConfirmInvitation() *ConfirmInvitation {
+	if x != nil {
+		if x, ok := x.Action.(*Command_ConfirmInvitation); ok {
+			return x.ConfirmInvitation
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetEndInvitation() *EndInvitation {
+	if x != nil {
+		if x, ok := x.Action.(*Command_EndInvitation); ok {
+			return x.EndInvitation
+		}
+	}
+	return nil
+}
+
 func (x *Command) GetAddWebhook() *AddWebhook {
 	if x != nil {
 		if x, ok := x.Action.(*Command_AddWebhook); ok {
@@ -635,8 +675,30 @@ type Command_EndFormerSignIn struct {
 }
 
 type Command_SignIn struct {
-	// Somebody of the tenant has signed in; nothing else is wanted.
+	// Somebody of the tenant has signed in; nothing else is wanted. With a subscription as its aggregate, it is about the
+	// roles there.
 	SignIn *SignIn `protobuf:"bytes,124,opt,name=sign_in,json=signIn,proto3,oneof"`
+}
+
+type Command_InviteRole struct {
+	// A Global Administrator invites somebody to a role: on a subscription, or with an empty aggregate_id on the tenant. Or
+	// the provider's onboarding invites the first Global Administrator of a tenant that has never had one (R66).
+	InviteRole *InviteRole `protobuf:"bytes,125,opt,name=invite_role,json=inviteRole,proto3,oneof"`
+}
+
+type Command_RedeemInvitation struct {
+	// Whoever holds an invitation's link redeems it.
+	RedeemInvitation *RedeemInvitation `protobuf:"bytes,126,opt,name=redeem_invitation,json=redeemInvitation,proto3,oneof"`
+}
+
+type Command_ConfirmInvitation struct {
+	// A Global Administrator confirms who redeemed an invitation, and so gives the role.
+	ConfirmInvitation *ConfirmInvitation `protobuf:"bytes,127,opt,name=confirm_invitation,json=confirmInvitation,proto3,oneof"`
+}
+
+type Command_EndInvitation struct {
+	// A Global Administrator withdraws an invitation, or turns down whoever redeemed it.
+	EndInvitation *EndInvitation `protobuf:"bytes,128,opt,name=end_invitation,json=endInvitation,proto3,oneof"`
 }
 
 type Command_AddWebhook struct {
@@ -742,6 +804,14 @@ func (*Command_StopSignInChange) isCommand_Action() {}
 func (*Command_EndFormerSignIn) isCommand_Action() {}
 
 func (*Command_SignIn) isCommand_Action() {}
+
+func (*Command_InviteRole) isCommand_Action() {}
+
+func (*Command_RedeemInvitation) isCommand_Action() {}
+
+func (*Command_ConfirmInvitation) isCommand_Action() {}
+
+func (*Command_EndInvitation) isCommand_Action() {}
 
 func (*Command_AddWebhook) isCommand_Action() {}
 
@@ -1295,12 +1365,15 @@ type CreateTenant struct {
 	Plan SupportPlan `protobuf:"varint,2,opt,name=plan,proto3,enum=lockbox.v1.SupportPlan" json:"plan,omitempty"`
 	// Where the customer's people sign in.
 	Issuer *TenantIssuer `protobuf:"bytes,3,opt,name=issuer,proto3" json:"issuer,omitempty"`
-	// The first Global Administrator, a person of that issuer.
+	// The first Global Administrator, a person of that issuer; absent if they are invited.
 	Administrator *Person `protobuf:"bytes,4,opt,name=administrator,proto3" json:"administrator,omitempty"`
 	// BCP 47 tag for people and addresses without one of their own: en, fr or ja.
 	DefaultLanguage string `protobuf:"bytes,5,opt,name=default_language,json=defaultLanguage,proto3" json:"default_language,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Instead of `administrator`: an invitation, with its secret_hash and note only. Whoever redeems it is the first Global
+	// Administrator (R66).
+	Invitation    *RoleInvitation `protobuf:"bytes,30,opt,name=invitation,proto3" json:"invitation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CreateTenant) Reset() {
@@ -1366,6 +1439,13 @@ func (x *CreateTenant) GetDefaultLanguage() string {
 		return x.DefaultLanguage
 	}
 	return ""
+}
+
+func (x *CreateTenant) GetInvitation() *RoleInvitation {
+	if x != nil {
+		return x.Invitation
+	}
+	return nil
 }
 
 // Changes the support plan.
@@ -1939,7 +2019,8 @@ func (*EndFormerSignIn) Descriptor() ([]byte, []int) {
 	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{23}
 }
 
-// Says that the caller has signed in. It is recorded if it is the tenant's first sign-in, or if it stops a recovery.
+// Says that the caller has signed in. It is recorded if it is the tenant's first sign-in, if it stops a recovery, or if the
+// caller holds a role there and nothing of theirs is recorded there yet.
 type SignIn struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1976,6 +2057,235 @@ func (*SignIn) Descriptor() ([]byte, []int) {
 	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{24}
 }
 
+// Invites somebody to a role. The sender makes the link's secret and keeps it to whom it is for: the command has a hash only.
+type InviteRole struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The invitation. `until` is absent, and `issuer` empty or the tenant's present one: Lockbox fills them in.
+	Invitation    *RoleInvitation `protobuf:"bytes,1,opt,name=invitation,proto3" json:"invitation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InviteRole) Reset() {
+	*x = InviteRole{}
+	mi := &file_lockbox_v1_command_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InviteRole) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InviteRole) ProtoMessage() {}
+
+func (x *InviteRole) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_command_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InviteRole.ProtoReflect.Descriptor instead.
+func (*InviteRole) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *InviteRole) GetInvitation() *RoleInvitation {
+	if x != nil {
+		return x.Invitation
+	}
+	return nil
+}
+
+// Redeems an invitation.
+type RedeemInvitation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The invitation's id, as GetInvitation answers it.
+	InvitationId string `protobuf:"bytes,1,opt,name=invitation_id,json=invitationId,proto3" json:"invitation_id,omitempty"`
+	// What only a holder of the link can know: 32 bytes (pkg/invitation).
+	Proof []byte `protobuf:"bytes,2,opt,name=proof,proto3" json:"proof,omitempty"`
+	// Where mails to them go, if their own token names no address. It proves nothing. Empty: as the token says.
+	Email         string `protobuf:"bytes,3,opt,name=email,proto3" json:"email,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RedeemInvitation) Reset() {
+	*x = RedeemInvitation{}
+	mi := &file_lockbox_v1_command_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RedeemInvitation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RedeemInvitation) ProtoMessage() {}
+
+func (x *RedeemInvitation) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_command_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RedeemInvitation.ProtoReflect.Descriptor instead.
+func (*RedeemInvitation) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *RedeemInvitation) GetInvitationId() string {
+	if x != nil {
+		return x.InvitationId
+	}
+	return ""
+}
+
+func (x *RedeemInvitation) GetProof() []byte {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
+}
+
+func (x *RedeemInvitation) GetEmail() string {
+	if x != nil {
+		return x.Email
+	}
+	return ""
+}
+
+// Confirms whoever redeemed an invitation. They hold the role from then on, for requests that are created after it.
+type ConfirmInvitation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The invitation's id.
+	InvitationId string `protobuf:"bytes,1,opt,name=invitation_id,json=invitationId,proto3" json:"invitation_id,omitempty"`
+	// Who redeemed it, as the caller saw: their issuer.
+	Issuer string `protobuf:"bytes,2,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	// And what that issuer calls them.
+	Subject       string `protobuf:"bytes,3,opt,name=subject,proto3" json:"subject,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfirmInvitation) Reset() {
+	*x = ConfirmInvitation{}
+	mi := &file_lockbox_v1_command_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfirmInvitation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfirmInvitation) ProtoMessage() {}
+
+func (x *ConfirmInvitation) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_command_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfirmInvitation.ProtoReflect.Descriptor instead.
+func (*ConfirmInvitation) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ConfirmInvitation) GetInvitationId() string {
+	if x != nil {
+		return x.InvitationId
+	}
+	return ""
+}
+
+func (x *ConfirmInvitation) GetIssuer() string {
+	if x != nil {
+		return x.Issuer
+	}
+	return ""
+}
+
+func (x *ConfirmInvitation) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+// Withdraws an invitation, or turns down whoever redeemed it. No role comes of it.
+type EndInvitation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The invitation's id.
+	InvitationId string `protobuf:"bytes,1,opt,name=invitation_id,json=invitationId,proto3" json:"invitation_id,omitempty"`
+	// Why; at most 1000 characters, may be empty.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EndInvitation) Reset() {
+	*x = EndInvitation{}
+	mi := &file_lockbox_v1_command_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EndInvitation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EndInvitation) ProtoMessage() {}
+
+func (x *EndInvitation) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_command_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EndInvitation.ProtoReflect.Descriptor instead.
+func (*EndInvitation) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *EndInvitation) GetInvitationId() string {
+	if x != nil {
+		return x.InvitationId
+	}
+	return ""
+}
+
+func (x *EndInvitation) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 // Assigns a role. It applies to requests that are created after it.
 type AssignRole struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1987,7 +2297,7 @@ type AssignRole struct {
 
 func (x *AssignRole) Reset() {
 	*x = AssignRole{}
-	mi := &file_lockbox_v1_command_proto_msgTypes[25]
+	mi := &file_lockbox_v1_command_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1999,7 +2309,7 @@ func (x *AssignRole) String() string {
 func (*AssignRole) ProtoMessage() {}
 
 func (x *AssignRole) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_command_proto_msgTypes[25]
+	mi := &file_lockbox_v1_command_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2012,7 +2322,7 @@ func (x *AssignRole) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignRole.ProtoReflect.Descriptor instead.
 func (*AssignRole) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{25}
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *AssignRole) GetAssignment() *RoleAssignment {
@@ -2033,7 +2343,7 @@ type RemoveRole struct {
 
 func (x *RemoveRole) Reset() {
 	*x = RemoveRole{}
-	mi := &file_lockbox_v1_command_proto_msgTypes[26]
+	mi := &file_lockbox_v1_command_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2045,7 +2355,7 @@ func (x *RemoveRole) String() string {
 func (*RemoveRole) ProtoMessage() {}
 
 func (x *RemoveRole) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_command_proto_msgTypes[26]
+	mi := &file_lockbox_v1_command_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2058,7 +2368,7 @@ func (x *RemoveRole) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRole.ProtoReflect.Descriptor instead.
 func (*RemoveRole) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{26}
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *RemoveRole) GetAssignmentId() string {
@@ -2081,7 +2391,7 @@ type ActivateRole struct {
 
 func (x *ActivateRole) Reset() {
 	*x = ActivateRole{}
-	mi := &file_lockbox_v1_command_proto_msgTypes[27]
+	mi := &file_lockbox_v1_command_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2093,7 +2403,7 @@ func (x *ActivateRole) String() string {
 func (*ActivateRole) ProtoMessage() {}
 
 func (x *ActivateRole) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_command_proto_msgTypes[27]
+	mi := &file_lockbox_v1_command_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2106,7 +2416,7 @@ func (x *ActivateRole) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivateRole.ProtoReflect.Descriptor instead.
 func (*ActivateRole) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{27}
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ActivateRole) GetAssignmentId() string {
@@ -2134,7 +2444,7 @@ type DeactivateRole struct {
 
 func (x *DeactivateRole) Reset() {
 	*x = DeactivateRole{}
-	mi := &file_lockbox_v1_command_proto_msgTypes[28]
+	mi := &file_lockbox_v1_command_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2146,7 +2456,7 @@ func (x *DeactivateRole) String() string {
 func (*DeactivateRole) ProtoMessage() {}
 
 func (x *DeactivateRole) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_command_proto_msgTypes[28]
+	mi := &file_lockbox_v1_command_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2159,7 +2469,7 @@ func (x *DeactivateRole) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeactivateRole.ProtoReflect.Descriptor instead.
 func (*DeactivateRole) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{28}
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *DeactivateRole) GetAssignmentId() string {
@@ -2188,7 +2498,7 @@ type OpenTicket struct {
 
 func (x *OpenTicket) Reset() {
 	*x = OpenTicket{}
-	mi := &file_lockbox_v1_command_proto_msgTypes[29]
+	mi := &file_lockbox_v1_command_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2200,7 +2510,7 @@ func (x *OpenTicket) String() string {
 func (*OpenTicket) ProtoMessage() {}
 
 func (x *OpenTicket) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_command_proto_msgTypes[29]
+	mi := &file_lockbox_v1_command_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2213,7 +2523,7 @@ func (x *OpenTicket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenTicket.ProtoReflect.Descriptor instead.
 func (*OpenTicket) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{29}
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *OpenTicket) GetTitle() string {
@@ -2259,7 +2569,7 @@ type AssignTicket struct {
 
 func (x *AssignTicket) Reset() {
 	*x = AssignTicket{}
-	mi := &file_lockbox_v1_command_proto_msgTypes[30]
+	mi := &file_lockbox_v1_command_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2271,7 +2581,7 @@ func (x *AssignTicket) String() string {
 func (*AssignTicket) ProtoMessage() {}
 
 func (x *AssignTicket) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_command_proto_msgTypes[30]
+	mi := &file_lockbox_v1_command_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2284,7 +2594,7 @@ func (x *AssignTicket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignTicket.ProtoReflect.Descriptor instead.
 func (*AssignTicket) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{30}
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *AssignTicket) GetEngineer() *Person {
@@ -2319,7 +2629,7 @@ type CommentTicket struct {
 
 func (x *CommentTicket) Reset() {
 	*x = CommentTicket{}
-	mi := &file_lockbox_v1_command_proto_msgTypes[31]
+	mi := &file_lockbox_v1_command_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2331,7 +2641,7 @@ func (x *CommentTicket) String() string {
 func (*CommentTicket) ProtoMessage() {}
 
 func (x *CommentTicket) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_command_proto_msgTypes[31]
+	mi := &file_lockbox_v1_command_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2344,7 +2654,7 @@ func (x *CommentTicket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommentTicket.ProtoReflect.Descriptor instead.
 func (*CommentTicket) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{31}
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *CommentTicket) GetText() string {
@@ -2366,7 +2676,7 @@ type PublishRules struct {
 
 func (x *PublishRules) Reset() {
 	*x = PublishRules{}
-	mi := &file_lockbox_v1_command_proto_msgTypes[32]
+	mi := &file_lockbox_v1_command_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2378,7 +2688,7 @@ func (x *PublishRules) String() string {
 func (*PublishRules) ProtoMessage() {}
 
 func (x *PublishRules) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_command_proto_msgTypes[32]
+	mi := &file_lockbox_v1_command_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2391,7 +2701,7 @@ func (x *PublishRules) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishRules.ProtoReflect.Descriptor instead.
 func (*PublishRules) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{32}
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *PublishRules) GetText() string {
@@ -2413,7 +2723,7 @@ type PublishCatalogue struct {
 
 func (x *PublishCatalogue) Reset() {
 	*x = PublishCatalogue{}
-	mi := &file_lockbox_v1_command_proto_msgTypes[33]
+	mi := &file_lockbox_v1_command_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2425,7 +2735,7 @@ func (x *PublishCatalogue) String() string {
 func (*PublishCatalogue) ProtoMessage() {}
 
 func (x *PublishCatalogue) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_command_proto_msgTypes[33]
+	mi := &file_lockbox_v1_command_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2438,7 +2748,7 @@ func (x *PublishCatalogue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishCatalogue.ProtoReflect.Descriptor instead.
 func (*PublishCatalogue) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{33}
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *PublishCatalogue) GetText() string {
@@ -2459,7 +2769,7 @@ type DiscloseExposure struct {
 
 func (x *DiscloseExposure) Reset() {
 	*x = DiscloseExposure{}
-	mi := &file_lockbox_v1_command_proto_msgTypes[34]
+	mi := &file_lockbox_v1_command_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2471,7 +2781,7 @@ func (x *DiscloseExposure) String() string {
 func (*DiscloseExposure) ProtoMessage() {}
 
 func (x *DiscloseExposure) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_command_proto_msgTypes[34]
+	mi := &file_lockbox_v1_command_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2484,7 +2794,7 @@ func (x *DiscloseExposure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscloseExposure.ProtoReflect.Descriptor instead.
 func (*DiscloseExposure) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{34}
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *DiscloseExposure) GetOccurrence() *Occurrence {
@@ -2511,7 +2821,7 @@ type DiscloseLegalDemand struct {
 
 func (x *DiscloseLegalDemand) Reset() {
 	*x = DiscloseLegalDemand{}
-	mi := &file_lockbox_v1_command_proto_msgTypes[35]
+	mi := &file_lockbox_v1_command_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2523,7 +2833,7 @@ func (x *DiscloseLegalDemand) String() string {
 func (*DiscloseLegalDemand) ProtoMessage() {}
 
 func (x *DiscloseLegalDemand) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_command_proto_msgTypes[35]
+	mi := &file_lockbox_v1_command_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2536,7 +2846,7 @@ func (x *DiscloseLegalDemand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscloseLegalDemand.ProtoReflect.Descriptor instead.
 func (*DiscloseLegalDemand) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{35}
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *DiscloseLegalDemand) GetOccurrence() *Occurrence {
@@ -2583,7 +2893,7 @@ type SetAsideMessage struct {
 
 func (x *SetAsideMessage) Reset() {
 	*x = SetAsideMessage{}
-	mi := &file_lockbox_v1_command_proto_msgTypes[36]
+	mi := &file_lockbox_v1_command_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2595,7 +2905,7 @@ func (x *SetAsideMessage) String() string {
 func (*SetAsideMessage) ProtoMessage() {}
 
 func (x *SetAsideMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_command_proto_msgTypes[36]
+	mi := &file_lockbox_v1_command_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2608,7 +2918,7 @@ func (x *SetAsideMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetAsideMessage.ProtoReflect.Descriptor instead.
 func (*SetAsideMessage) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{36}
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *SetAsideMessage) GetSequence() uint64 {
@@ -2637,7 +2947,7 @@ var File_lockbox_v1_command_proto protoreflect.FileDescriptor
 const file_lockbox_v1_command_proto_rawDesc = "" +
 	"\n" +
 	"\x18lockbox/v1/command.proto\x12\n" +
-	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x16lockbox/v1/prose.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x18lockbox/v1/webhook.proto\"\xe3\x14\n" +
+	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x16lockbox/v1/prose.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x18lockbox/v1/webhook.proto\"\x80\x17\n" +
 	"\aCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x14\n" +
@@ -2673,7 +2983,12 @@ const file_lockbox_v1_command_proto_rawDesc = "" +
 	"\x16confirm_sign_in_change\x18y \x01(\v2\x1f.lockbox.v1.ConfirmSignInChangeH\x00R\x13confirmSignInChange\x12M\n" +
 	"\x13stop_sign_in_change\x18z \x01(\v2\x1c.lockbox.v1.StopSignInChangeH\x00R\x10stopSignInChange\x12J\n" +
 	"\x12end_former_sign_in\x18{ \x01(\v2\x1b.lockbox.v1.EndFormerSignInH\x00R\x0fendFormerSignIn\x12-\n" +
-	"\asign_in\x18| \x01(\v2\x12.lockbox.v1.SignInH\x00R\x06signIn\x12:\n" +
+	"\asign_in\x18| \x01(\v2\x12.lockbox.v1.SignInH\x00R\x06signIn\x129\n" +
+	"\vinvite_role\x18} \x01(\v2\x16.lockbox.v1.InviteRoleH\x00R\n" +
+	"inviteRole\x12K\n" +
+	"\x11redeem_invitation\x18~ \x01(\v2\x1c.lockbox.v1.RedeemInvitationH\x00R\x10redeemInvitation\x12N\n" +
+	"\x12confirm_invitation\x18\x7f \x01(\v2\x1d.lockbox.v1.ConfirmInvitationH\x00R\x11confirmInvitation\x12C\n" +
+	"\x0eend_invitation\x18\x80\x01 \x01(\v2\x19.lockbox.v1.EndInvitationH\x00R\rendInvitation\x12:\n" +
 	"\vadd_webhook\x18\x96\x01 \x01(\v2\x16.lockbox.v1.AddWebhookH\x00R\n" +
 	"addWebhook\x12C\n" +
 	"\x0eremove_webhook\x18\x97\x01 \x01(\v2\x19.lockbox.v1.RemoveWebhookH\x00R\rremoveWebhook\x129\n" +
@@ -2714,13 +3029,16 @@ const file_lockbox_v1_command_proto_rawDesc = "" +
 	"\x06Answer\x12\x1f\n" +
 	"\vquestion_id\x18\x01 \x01(\tR\n" +
 	"questionId\x12\x18\n" +
-	"\x04text\x18\x02 \x01(\tB\x04\xd8\xf6\x18\x02R\x04text\"\xfb\x01\n" +
+	"\x04text\x18\x02 \x01(\tB\x04\xd8\xf6\x18\x02R\x04text\"\xb7\x02\n" +
 	"\fCreateTenant\x12'\n" +
 	"\fdisplay_name\x18\x01 \x01(\tB\x04\xd8\xf6\x18\x01R\vdisplayName\x12+\n" +
 	"\x04plan\x18\x02 \x01(\x0e2\x17.lockbox.v1.SupportPlanR\x04plan\x120\n" +
 	"\x06issuer\x18\x03 \x01(\v2\x18.lockbox.v1.TenantIssuerR\x06issuer\x128\n" +
 	"\radministrator\x18\x04 \x01(\v2\x12.lockbox.v1.PersonR\radministrator\x12)\n" +
-	"\x10default_language\x18\x05 \x01(\tR\x0fdefaultLanguage\"@\n" +
+	"\x10default_language\x18\x05 \x01(\tR\x0fdefaultLanguage\x12:\n" +
+	"\n" +
+	"invitation\x18\x1e \x01(\v2\x1a.lockbox.v1.RoleInvitationR\n" +
+	"invitation\"@\n" +
 	"\x11ChangeSupportPlan\x12+\n" +
 	"\x04plan\x18\x01 \x01(\x0e2\x17.lockbox.v1.SupportPlanR\x04plan\"\x0f\n" +
 	"\rEnableLockbox\".\n" +
@@ -2748,6 +3066,22 @@ const file_lockbox_v1_command_proto_rawDesc = "" +
 	"\x06reason\x18\x02 \x01(\tB\x04\xd8\xf6\x18\x02R\x06reason\"\x11\n" +
 	"\x0fEndFormerSignIn\"\b\n" +
 	"\x06SignIn\"H\n" +
+	"\n" +
+	"InviteRole\x12:\n" +
+	"\n" +
+	"invitation\x18\x01 \x01(\v2\x1a.lockbox.v1.RoleInvitationR\n" +
+	"invitation\"c\n" +
+	"\x10RedeemInvitation\x12#\n" +
+	"\rinvitation_id\x18\x01 \x01(\tR\finvitationId\x12\x14\n" +
+	"\x05proof\x18\x02 \x01(\fR\x05proof\x12\x14\n" +
+	"\x05email\x18\x03 \x01(\tR\x05email\"j\n" +
+	"\x11ConfirmInvitation\x12#\n" +
+	"\rinvitation_id\x18\x01 \x01(\tR\finvitationId\x12\x16\n" +
+	"\x06issuer\x18\x02 \x01(\tR\x06issuer\x12\x18\n" +
+	"\asubject\x18\x03 \x01(\tR\asubject\"R\n" +
+	"\rEndInvitation\x12#\n" +
+	"\rinvitation_id\x18\x01 \x01(\tR\finvitationId\x12\x1c\n" +
+	"\x06reason\x18\x02 \x01(\tB\x04\xd8\xf6\x18\x02R\x06reason\"H\n" +
 	"\n" +
 	"AssignRole\x12:\n" +
 	"\n" +
@@ -2806,7 +3140,7 @@ func file_lockbox_v1_command_proto_rawDescGZIP() []byte {
 	return file_lockbox_v1_command_proto_rawDescData
 }
 
-var file_lockbox_v1_command_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_lockbox_v1_command_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
 var file_lockbox_v1_command_proto_goTypes = []any{
 	(*Command)(nil),               // 0: lockbox.v1.Command
 	(*CommandReply)(nil),          // 1: lockbox.v1.CommandReply
@@ -2833,31 +3167,36 @@ var file_lockbox_v1_command_proto_goTypes = []any{
 	(*StopSignInChange)(nil),      // 22: lockbox.v1.StopSignInChange
 	(*EndFormerSignIn)(nil),       // 23: lockbox.v1.EndFormerSignIn
 	(*SignIn)(nil),                // 24: lockbox.v1.SignIn
-	(*AssignRole)(nil),            // 25: lockbox.v1.AssignRole
-	(*RemoveRole)(nil),            // 26: lockbox.v1.RemoveRole
-	(*ActivateRole)(nil),          // 27: lockbox.v1.ActivateRole
-	(*DeactivateRole)(nil),        // 28: lockbox.v1.DeactivateRole
-	(*OpenTicket)(nil),            // 29: lockbox.v1.OpenTicket
-	(*AssignTicket)(nil),          // 30: lockbox.v1.AssignTicket
-	(*CommentTicket)(nil),         // 31: lockbox.v1.CommentTicket
-	(*PublishRules)(nil),          // 32: lockbox.v1.PublishRules
-	(*PublishCatalogue)(nil),      // 33: lockbox.v1.PublishCatalogue
-	(*DiscloseExposure)(nil),      // 34: lockbox.v1.DiscloseExposure
-	(*DiscloseLegalDemand)(nil),   // 35: lockbox.v1.DiscloseLegalDemand
-	(*SetAsideMessage)(nil),       // 36: lockbox.v1.SetAsideMessage
-	(*AddWebhook)(nil),            // 37: lockbox.v1.AddWebhook
-	(*RemoveWebhook)(nil),         // 38: lockbox.v1.RemoveWebhook
-	(*Refusal)(nil),               // 39: lockbox.v1.Refusal
-	(*durationpb.Duration)(nil),   // 40: google.protobuf.Duration
-	(SupportPlan)(0),              // 41: lockbox.v1.SupportPlan
-	(*TenantIssuer)(nil),          // 42: lockbox.v1.TenantIssuer
-	(*Person)(nil),                // 43: lockbox.v1.Person
-	(*TenantSettings)(nil),        // 44: lockbox.v1.TenantSettings
-	(SignInRoute)(0),              // 45: lockbox.v1.SignInRoute
-	(*SignInChange)(nil),          // 46: lockbox.v1.SignInChange
-	(*RoleAssignment)(nil),        // 47: lockbox.v1.RoleAssignment
-	(*timestamppb.Timestamp)(nil), // 48: google.protobuf.Timestamp
-	(*Occurrence)(nil),            // 49: lockbox.v1.Occurrence
+	(*InviteRole)(nil),            // 25: lockbox.v1.InviteRole
+	(*RedeemInvitation)(nil),      // 26: lockbox.v1.RedeemInvitation
+	(*ConfirmInvitation)(nil),     // 27: lockbox.v1.ConfirmInvitation
+	(*EndInvitation)(nil),         // 28: lockbox.v1.EndInvitation
+	(*AssignRole)(nil),            // 29: lockbox.v1.AssignRole
+	(*RemoveRole)(nil),            // 30: lockbox.v1.RemoveRole
+	(*ActivateRole)(nil),          // 31: lockbox.v1.ActivateRole
+	(*DeactivateRole)(nil),        // 32: lockbox.v1.DeactivateRole
+	(*OpenTicket)(nil),            // 33: lockbox.v1.OpenTicket
+	(*AssignTicket)(nil),          // 34: lockbox.v1.AssignTicket
+	(*CommentTicket)(nil),         // 35: lockbox.v1.CommentTicket
+	(*PublishRules)(nil),          // 36: lockbox.v1.PublishRules
+	(*PublishCatalogue)(nil),      // 37: lockbox.v1.PublishCatalogue
+	(*DiscloseExposure)(nil),      // 38: lockbox.v1.DiscloseExposure
+	(*DiscloseLegalDemand)(nil),   // 39: lockbox.v1.DiscloseLegalDemand
+	(*SetAsideMessage)(nil),       // 40: lockbox.v1.SetAsideMessage
+	(*AddWebhook)(nil),            // 41: lockbox.v1.AddWebhook
+	(*RemoveWebhook)(nil),         // 42: lockbox.v1.RemoveWebhook
+	(*Refusal)(nil),               // 43: lockbox.v1.Refusal
+	(*durationpb.Duration)(nil),   // 44: google.protobuf.Duration
+	(SupportPlan)(0),              // 45: lockbox.v1.SupportPlan
+	(*TenantIssuer)(nil),          // 46: lockbox.v1.TenantIssuer
+	(*Person)(nil),                // 47: lockbox.v1.Person
+	(*RoleInvitation)(nil),        // 48: lockbox.v1.RoleInvitation
+	(*TenantSettings)(nil),        // 49: lockbox.v1.TenantSettings
+	(SignInRoute)(0),              // 50: lockbox.v1.SignInRoute
+	(*SignInChange)(nil),          // 51: lockbox.v1.SignInChange
+	(*RoleAssignment)(nil),        // 52: lockbox.v1.RoleAssignment
+	(*timestamppb.Timestamp)(nil), // 53: google.protobuf.Timestamp
+	(*Occurrence)(nil),            // 54: lockbox.v1.Occurrence
 }
 var file_lockbox_v1_command_proto_depIdxs = []int32{
 	2,  // 0: lockbox.v1.Command.withdraw:type_name -> lockbox.v1.Withdraw
@@ -2877,46 +3216,52 @@ var file_lockbox_v1_command_proto_depIdxs = []int32{
 	16, // 14: lockbox.v1.Command.sign_off_preview:type_name -> lockbox.v1.SignOffPreview
 	17, // 15: lockbox.v1.Command.change_settings:type_name -> lockbox.v1.ChangeSettings
 	18, // 16: lockbox.v1.Command.register_subscription:type_name -> lockbox.v1.RegisterSubscription
-	25, // 17: lockbox.v1.Command.assign_role:type_name -> lockbox.v1.AssignRole
-	26, // 18: lockbox.v1.Command.remove_role:type_name -> lockbox.v1.RemoveRole
-	27, // 19: lockbox.v1.Command.activate_role:type_name -> lockbox.v1.ActivateRole
-	28, // 20: lockbox.v1.Command.deactivate_role:type_name -> lockbox.v1.DeactivateRole
+	29, // 17: lockbox.v1.Command.assign_role:type_name -> lockbox.v1.AssignRole
+	30, // 18: lockbox.v1.Command.remove_role:type_name -> lockbox.v1.RemoveRole
+	31, // 19: lockbox.v1.Command.activate_role:type_name -> lockbox.v1.ActivateRole
+	32, // 20: lockbox.v1.Command.deactivate_role:type_name -> lockbox.v1.DeactivateRole
 	19, // 21: lockbox.v1.Command.transfer_subscription:type_name -> lockbox.v1.TransferSubscription
 	20, // 22: lockbox.v1.Command.propose_sign_in_change:type_name -> lockbox.v1.ProposeSignInChange
 	21, // 23: lockbox.v1.Command.confirm_sign_in_change:type_name -> lockbox.v1.ConfirmSignInChange
 	22, // 24: lockbox.v1.Command.stop_sign_in_change:type_name -> lockbox.v1.StopSignInChange
 	23, // 25: lockbox.v1.Command.end_former_sign_in:type_name -> lockbox.v1.EndFormerSignIn
 	24, // 26: lockbox.v1.Command.sign_in:type_name -> lockbox.v1.SignIn
-	37, // 27: lockbox.v1.Command.add_webhook:type_name -> lockbox.v1.AddWebhook
-	38, // 28: lockbox.v1.Command.remove_webhook:type_name -> lockbox.v1.RemoveWebhook
-	29, // 29: lockbox.v1.Command.open_ticket:type_name -> lockbox.v1.OpenTicket
-	30, // 30: lockbox.v1.Command.assign_ticket:type_name -> lockbox.v1.AssignTicket
-	31, // 31: lockbox.v1.Command.comment_ticket:type_name -> lockbox.v1.CommentTicket
-	32, // 32: lockbox.v1.Command.publish_rules:type_name -> lockbox.v1.PublishRules
-	33, // 33: lockbox.v1.Command.publish_catalogue:type_name -> lockbox.v1.PublishCatalogue
-	34, // 34: lockbox.v1.Command.disclose_exposure:type_name -> lockbox.v1.DiscloseExposure
-	35, // 35: lockbox.v1.Command.disclose_legal_demand:type_name -> lockbox.v1.DiscloseLegalDemand
-	36, // 36: lockbox.v1.Command.set_aside_message:type_name -> lockbox.v1.SetAsideMessage
-	39, // 37: lockbox.v1.CommandReply.refusal:type_name -> lockbox.v1.Refusal
-	40, // 38: lockbox.v1.Approve.duration:type_name -> google.protobuf.Duration
-	41, // 39: lockbox.v1.CreateTenant.plan:type_name -> lockbox.v1.SupportPlan
-	42, // 40: lockbox.v1.CreateTenant.issuer:type_name -> lockbox.v1.TenantIssuer
-	43, // 41: lockbox.v1.CreateTenant.administrator:type_name -> lockbox.v1.Person
-	41, // 42: lockbox.v1.ChangeSupportPlan.plan:type_name -> lockbox.v1.SupportPlan
-	44, // 43: lockbox.v1.ChangeSettings.settings:type_name -> lockbox.v1.TenantSettings
-	45, // 44: lockbox.v1.ProposeSignInChange.route:type_name -> lockbox.v1.SignInRoute
-	46, // 45: lockbox.v1.ProposeSignInChange.change:type_name -> lockbox.v1.SignInChange
-	47, // 46: lockbox.v1.AssignRole.assignment:type_name -> lockbox.v1.RoleAssignment
-	48, // 47: lockbox.v1.ActivateRole.until:type_name -> google.protobuf.Timestamp
-	43, // 48: lockbox.v1.AssignTicket.engineer:type_name -> lockbox.v1.Person
-	49, // 49: lockbox.v1.DiscloseExposure.occurrence:type_name -> lockbox.v1.Occurrence
-	49, // 50: lockbox.v1.DiscloseLegalDemand.occurrence:type_name -> lockbox.v1.Occurrence
-	48, // 51: lockbox.v1.DiscloseLegalDemand.embargo_until:type_name -> google.protobuf.Timestamp
-	52, // [52:52] is the sub-list for method output_type
-	52, // [52:52] is the sub-list for method input_type
-	52, // [52:52] is the sub-list for extension type_name
-	52, // [52:52] is the sub-list for extension extendee
-	0,  // [0:52] is the sub-list for field type_name
+	25, // 27: lockbox.v1.Command.invite_role:type_name -> lockbox.v1.InviteRole
+	26, // 28: lockbox.v1.Command.redeem_invitation:type_name -> lockbox.v1.RedeemInvitation
+	27, // 29: lockbox.v1.Command.confirm_invitation:type_name -> lockbox.v1.ConfirmInvitation
+	28, // 30: lockbox.v1.Command.end_invitation:type_name -> lockbox.v1.EndInvitation
+	41, // 31: lockbox.v1.Command.add_webhook:type_name -> lockbox.v1.AddWebhook
+	42, // 32: lockbox.v1.Command.remove_webhook:type_name -> lockbox.v1.RemoveWebhook
+	33, // 33: lockbox.v1.Command.open_ticket:type_name -> lockbox.v1.OpenTicket
+	34, // 34: lockbox.v1.Command.assign_ticket:type_name -> lockbox.v1.AssignTicket
+	35, // 35: lockbox.v1.Command.comment_ticket:type_name -> lockbox.v1.CommentTicket
+	36, // 36: lockbox.v1.Command.publish_rules:type_name -> lockbox.v1.PublishRules
+	37, // 37: lockbox.v1.Command.publish_catalogue:type_name -> lockbox.v1.PublishCatalogue
+	38, // 38: lockbox.v1.Command.disclose_exposure:type_name -> lockbox.v1.DiscloseExposure
+	39, // 39: lockbox.v1.Command.disclose_legal_demand:type_name -> lockbox.v1.DiscloseLegalDemand
+	40, // 40: lockbox.v1.Command.set_aside_message:type_name -> lockbox.v1.SetAsideMessage
+	43, // 41: lockbox.v1.CommandReply.refusal:type_name -> lockbox.v1.Refusal
+	44, // 42: lockbox.v1.Approve.duration:type_name -> google.protobuf.Duration
+	45, // 43: lockbox.v1.CreateTenant.plan:type_name -> lockbox.v1.SupportPlan
+	46, // 44: lockbox.v1.CreateTenant.issuer:type_name -> lockbox.v1.TenantIssuer
+	47, // 45: lockbox.v1.CreateTenant.administrator:type_name -> lockbox.v1.Person
+	48, // 46: lockbox.v1.CreateTenant.invitation:type_name -> lockbox.v1.RoleInvitation
+	45, // 47: lockbox.v1.ChangeSupportPlan.plan:type_name -> lockbox.v1.SupportPlan
+	49, // 48: lockbox.v1.ChangeSettings.settings:type_name -> lockbox.v1.TenantSettings
+	50, // 49: lockbox.v1.ProposeSignInChange.route:type_name -> lockbox.v1.SignInRoute
+	51, // 50: lockbox.v1.ProposeSignInChange.change:type_name -> lockbox.v1.SignInChange
+	48, // 51: lockbox.v1.InviteRole.invitation:type_name -> lockbox.v1.RoleInvitation
+	52, // 52: lockbox.v1.AssignRole.assignment:type_name -> lockbox.v1.RoleAssignment
+	53, // 53: lockbox.v1.ActivateRole.until:type_name -> google.protobuf.Timestamp
+	47, // 54: lockbox.v1.AssignTicket.engineer:type_name -> lockbox.v1.Person
+	54, // 55: lockbox.v1.DiscloseExposure.occurrence:type_name -> lockbox.v1.Occurrence
+	54, // 56: lockbox.v1.DiscloseLegalDemand.occurrence:type_name -> lockbox.v1.Occurrence
+	53, // 57: lockbox.v1.DiscloseLegalDemand.embargo_until:type_name -> google.protobuf.Timestamp
+	58, // [58:58] is the sub-list for method output_type
+	58, // [58:58] is the sub-list for method input_type
+	58, // [58:58] is the sub-list for extension type_name
+	58, // [58:58] is the sub-list for extension extendee
+	0,  // [0:58] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_command_proto_init() }
@@ -2957,6 +3302,10 @@ func file_lockbox_v1_command_proto_init() {
 		(*Command_StopSignInChange)(nil),
 		(*Command_EndFormerSignIn)(nil),
 		(*Command_SignIn)(nil),
+		(*Command_InviteRole)(nil),
+		(*Command_RedeemInvitation)(nil),
+		(*Command_ConfirmInvitation)(nil),
+		(*Command_EndInvitation)(nil),
 		(*Command_AddWebhook)(nil),
 		(*Command_RemoveWebhook)(nil),
 		(*Command_OpenTicket)(nil),
@@ -2974,7 +3323,7 @@ func file_lockbox_v1_command_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lockbox_v1_command_proto_rawDesc), len(file_lockbox_v1_command_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   37,
+			NumMessages:   41,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

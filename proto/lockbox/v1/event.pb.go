@@ -98,6 +98,10 @@ type Event struct {
 	//	*Event_SignInChanged
 	//	*Event_FormerSignInEnded
 	//	*Event_SignedIn
+	//	*Event_RoleInvited
+	//	*Event_InvitationRedeemed
+	//	*Event_InvitationConfirmed
+	//	*Event_InvitationEnded
 	//	*Event_WebhookAdded
 	//	*Event_WebhookRemoved
 	//	*Event_OwnershipRecorded
@@ -607,6 +611,42 @@ func (x *Event) GetSignedIn() *SignedIn {
 	return nil
 }
 
+func (x *Event) GetRoleInvited() *RoleInvited {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_RoleInvited); ok {
+			return x.RoleInvited
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetInvitationRedeemed() *InvitationRedeemed {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_InvitationRedeemed); ok {
+			return x.InvitationRedeemed
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetInvitationConfirmed() *InvitationConfirmed {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_InvitationConfirmed); ok {
+			return x.InvitationConfirmed
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetInvitationEnded() *InvitationEnded {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_InvitationEnded); ok {
+			return x.InvitationEnded
+		}
+	}
+	return nil
+}
+
 func (x *Event) GetWebhookAdded() *WebhookAdded {
 	if x != nil {
 		if x, ok := x.Fact.(*Event_WebhookAdded); ok {
@@ -1001,8 +1041,29 @@ type Event_FormerSignInEnded struct {
 }
 
 type Event_SignedIn struct {
-	// Kind tenant, written by lockbox-orchestrator: somebody of the customer signed in, and something depends on it.
+	// Kinds tenant and subscription, written by lockbox-orchestrator: somebody of the customer signed in, and something
+	// depends on it, or they hold a role there and it is the first time.
 	SignedIn *SignedIn `protobuf:"bytes,127,opt,name=signed_in,json=signedIn,proto3,oneof"`
+}
+
+type Event_RoleInvited struct {
+	// Kinds tenant and subscription, written by lockbox-orchestrator: somebody is invited to a role.
+	RoleInvited *RoleInvited `protobuf:"bytes,128,opt,name=role_invited,json=roleInvited,proto3,oneof"`
+}
+
+type Event_InvitationRedeemed struct {
+	// Kinds tenant and subscription, written by lockbox-orchestrator: somebody redeemed an invitation.
+	InvitationRedeemed *InvitationRedeemed `protobuf:"bytes,129,opt,name=invitation_redeemed,json=invitationRedeemed,proto3,oneof"`
+}
+
+type Event_InvitationConfirmed struct {
+	// Kinds tenant and subscription, written by lockbox-orchestrator: an administrator confirmed who redeemed it.
+	InvitationConfirmed *InvitationConfirmed `protobuf:"bytes,130,opt,name=invitation_confirmed,json=invitationConfirmed,proto3,oneof"`
+}
+
+type Event_InvitationEnded struct {
+	// Kinds tenant and subscription, written by lockbox-orchestrator: an invitation was withdrawn or turned down.
+	InvitationEnded *InvitationEnded `protobuf:"bytes,131,opt,name=invitation_ended,json=invitationEnded,proto3,oneof"`
 }
 
 type Event_WebhookAdded struct {
@@ -1192,6 +1253,14 @@ func (*Event_FormerSignInEnded) isEvent_Fact() {}
 
 func (*Event_SignedIn) isEvent_Fact() {}
 
+func (*Event_RoleInvited) isEvent_Fact() {}
+
+func (*Event_InvitationRedeemed) isEvent_Fact() {}
+
+func (*Event_InvitationConfirmed) isEvent_Fact() {}
+
+func (*Event_InvitationEnded) isEvent_Fact() {}
+
 func (*Event_WebhookAdded) isEvent_Fact() {}
 
 func (*Event_WebhookRemoved) isEvent_Fact() {}
@@ -1239,7 +1308,7 @@ var File_lockbox_v1_event_proto protoreflect.FileDescriptor
 const file_lockbox_v1_event_proto_rawDesc = "" +
 	"\n" +
 	"\x16lockbox/v1/event.proto\x12\n" +
-	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x19lockbox/v1/delivery.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x1alockbox/v1/integrity.proto\x1a\x17lockbox/v1/policy.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x17lockbox/v1/ticket.proto\x1a\x17lockbox/v1/waived.proto\x1a\x18lockbox/v1/webhook.proto\"\xb5(\n" +
+	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x19lockbox/v1/delivery.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x1alockbox/v1/integrity.proto\x1a\x17lockbox/v1/policy.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x17lockbox/v1/ticket.proto\x1a\x17lockbox/v1/waived.proto\x1a\x18lockbox/v1/webhook.proto\"\xea*\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x12\n" +
@@ -1294,7 +1363,11 @@ const file_lockbox_v1_event_proto_rawDesc = "" +
 	"\x17sign_in_change_reminded\x18| \x01(\v2 .lockbox.v1.SignInChangeRemindedH\x00R\x14signInChangeReminded\x12C\n" +
 	"\x0fsign_in_changed\x18} \x01(\v2\x19.lockbox.v1.SignInChangedH\x00R\rsignInChanged\x12P\n" +
 	"\x14former_sign_in_ended\x18~ \x01(\v2\x1d.lockbox.v1.FormerSignInEndedH\x00R\x11formerSignInEnded\x123\n" +
-	"\tsigned_in\x18\x7f \x01(\v2\x14.lockbox.v1.SignedInH\x00R\bsignedIn\x12@\n" +
+	"\tsigned_in\x18\x7f \x01(\v2\x14.lockbox.v1.SignedInH\x00R\bsignedIn\x12=\n" +
+	"\frole_invited\x18\x80\x01 \x01(\v2\x17.lockbox.v1.RoleInvitedH\x00R\vroleInvited\x12R\n" +
+	"\x13invitation_redeemed\x18\x81\x01 \x01(\v2\x1e.lockbox.v1.InvitationRedeemedH\x00R\x12invitationRedeemed\x12U\n" +
+	"\x14invitation_confirmed\x18\x82\x01 \x01(\v2\x1f.lockbox.v1.InvitationConfirmedH\x00R\x13invitationConfirmed\x12I\n" +
+	"\x10invitation_ended\x18\x83\x01 \x01(\v2\x1b.lockbox.v1.InvitationEndedH\x00R\x0finvitationEnded\x12@\n" +
 	"\rwebhook_added\x18\x8c\x01 \x01(\v2\x18.lockbox.v1.WebhookAddedH\x00R\fwebhookAdded\x12F\n" +
 	"\x0fwebhook_removed\x18\x8d\x01 \x01(\v2\x1a.lockbox.v1.WebhookRemovedH\x00R\x0ewebhookRemoved\x12N\n" +
 	"\x12ownership_recorded\x18F \x01(\v2\x1d.lockbox.v1.OwnershipRecordedH\x00R\x11ownershipRecorded\x12Q\n" +
@@ -1376,27 +1449,31 @@ var file_lockbox_v1_event_proto_goTypes = []any{
 	(*SignInChanged)(nil),           // 41: lockbox.v1.SignInChanged
 	(*FormerSignInEnded)(nil),       // 42: lockbox.v1.FormerSignInEnded
 	(*SignedIn)(nil),                // 43: lockbox.v1.SignedIn
-	(*WebhookAdded)(nil),            // 44: lockbox.v1.WebhookAdded
-	(*WebhookRemoved)(nil),          // 45: lockbox.v1.WebhookRemoved
-	(*OwnershipRecorded)(nil),       // 46: lockbox.v1.OwnershipRecorded
-	(*OwnershipContested)(nil),      // 47: lockbox.v1.OwnershipContested
-	(*OwnershipTransferred)(nil),    // 48: lockbox.v1.OwnershipTransferred
-	(*TicketOpened)(nil),            // 49: lockbox.v1.TicketOpened
-	(*TicketAssigned)(nil),          // 50: lockbox.v1.TicketAssigned
-	(*TicketReassigned)(nil),        // 51: lockbox.v1.TicketReassigned
-	(*TicketCommented)(nil),         // 52: lockbox.v1.TicketCommented
-	(*RulesPublished)(nil),          // 53: lockbox.v1.RulesPublished
-	(*CataloguePublished)(nil),      // 54: lockbox.v1.CataloguePublished
-	(*ExposureDisclosed)(nil),       // 55: lockbox.v1.ExposureDisclosed
-	(*LegalDemandDisclosed)(nil),    // 56: lockbox.v1.LegalDemandDisclosed
-	(*DisclosureTold)(nil),          // 57: lockbox.v1.DisclosureTold
-	(*NotificationSent)(nil),        // 58: lockbox.v1.NotificationSent
-	(*NotificationFailed)(nil),      // 59: lockbox.v1.NotificationFailed
-	(*CheckpointSigned)(nil),        // 60: lockbox.v1.CheckpointSigned
-	(*DifferenceFound)(nil),         // 61: lockbox.v1.DifferenceFound
-	(*StreamRestored)(nil),          // 62: lockbox.v1.StreamRestored
-	(*MessageSetAside)(nil),         // 63: lockbox.v1.MessageSetAside
-	(*WaivedAccessReported)(nil),    // 64: lockbox.v1.WaivedAccessReported
+	(*RoleInvited)(nil),             // 44: lockbox.v1.RoleInvited
+	(*InvitationRedeemed)(nil),      // 45: lockbox.v1.InvitationRedeemed
+	(*InvitationConfirmed)(nil),     // 46: lockbox.v1.InvitationConfirmed
+	(*InvitationEnded)(nil),         // 47: lockbox.v1.InvitationEnded
+	(*WebhookAdded)(nil),            // 48: lockbox.v1.WebhookAdded
+	(*WebhookRemoved)(nil),          // 49: lockbox.v1.WebhookRemoved
+	(*OwnershipRecorded)(nil),       // 50: lockbox.v1.OwnershipRecorded
+	(*OwnershipContested)(nil),      // 51: lockbox.v1.OwnershipContested
+	(*OwnershipTransferred)(nil),    // 52: lockbox.v1.OwnershipTransferred
+	(*TicketOpened)(nil),            // 53: lockbox.v1.TicketOpened
+	(*TicketAssigned)(nil),          // 54: lockbox.v1.TicketAssigned
+	(*TicketReassigned)(nil),        // 55: lockbox.v1.TicketReassigned
+	(*TicketCommented)(nil),         // 56: lockbox.v1.TicketCommented
+	(*RulesPublished)(nil),          // 57: lockbox.v1.RulesPublished
+	(*CataloguePublished)(nil),      // 58: lockbox.v1.CataloguePublished
+	(*ExposureDisclosed)(nil),       // 59: lockbox.v1.ExposureDisclosed
+	(*LegalDemandDisclosed)(nil),    // 60: lockbox.v1.LegalDemandDisclosed
+	(*DisclosureTold)(nil),          // 61: lockbox.v1.DisclosureTold
+	(*NotificationSent)(nil),        // 62: lockbox.v1.NotificationSent
+	(*NotificationFailed)(nil),      // 63: lockbox.v1.NotificationFailed
+	(*CheckpointSigned)(nil),        // 64: lockbox.v1.CheckpointSigned
+	(*DifferenceFound)(nil),         // 65: lockbox.v1.DifferenceFound
+	(*StreamRestored)(nil),          // 66: lockbox.v1.StreamRestored
+	(*MessageSetAside)(nil),         // 67: lockbox.v1.MessageSetAside
+	(*WaivedAccessReported)(nil),    // 68: lockbox.v1.WaivedAccessReported
 }
 var file_lockbox_v1_event_proto_depIdxs = []int32{
 	1,  // 0: lockbox.v1.Event.time:type_name -> google.protobuf.Timestamp
@@ -1442,32 +1519,36 @@ var file_lockbox_v1_event_proto_depIdxs = []int32{
 	41, // 40: lockbox.v1.Event.sign_in_changed:type_name -> lockbox.v1.SignInChanged
 	42, // 41: lockbox.v1.Event.former_sign_in_ended:type_name -> lockbox.v1.FormerSignInEnded
 	43, // 42: lockbox.v1.Event.signed_in:type_name -> lockbox.v1.SignedIn
-	44, // 43: lockbox.v1.Event.webhook_added:type_name -> lockbox.v1.WebhookAdded
-	45, // 44: lockbox.v1.Event.webhook_removed:type_name -> lockbox.v1.WebhookRemoved
-	46, // 45: lockbox.v1.Event.ownership_recorded:type_name -> lockbox.v1.OwnershipRecorded
-	47, // 46: lockbox.v1.Event.ownership_contested:type_name -> lockbox.v1.OwnershipContested
-	48, // 47: lockbox.v1.Event.ownership_transferred:type_name -> lockbox.v1.OwnershipTransferred
-	49, // 48: lockbox.v1.Event.ticket_opened:type_name -> lockbox.v1.TicketOpened
-	50, // 49: lockbox.v1.Event.ticket_assigned:type_name -> lockbox.v1.TicketAssigned
-	51, // 50: lockbox.v1.Event.ticket_reassigned:type_name -> lockbox.v1.TicketReassigned
-	52, // 51: lockbox.v1.Event.ticket_commented:type_name -> lockbox.v1.TicketCommented
-	53, // 52: lockbox.v1.Event.rules_published:type_name -> lockbox.v1.RulesPublished
-	54, // 53: lockbox.v1.Event.catalogue_published:type_name -> lockbox.v1.CataloguePublished
-	55, // 54: lockbox.v1.Event.exposure_disclosed:type_name -> lockbox.v1.ExposureDisclosed
-	56, // 55: lockbox.v1.Event.legal_demand_disclosed:type_name -> lockbox.v1.LegalDemandDisclosed
-	57, // 56: lockbox.v1.Event.disclosure_told:type_name -> lockbox.v1.DisclosureTold
-	58, // 57: lockbox.v1.Event.notification_sent:type_name -> lockbox.v1.NotificationSent
-	59, // 58: lockbox.v1.Event.notification_failed:type_name -> lockbox.v1.NotificationFailed
-	60, // 59: lockbox.v1.Event.checkpoint_signed:type_name -> lockbox.v1.CheckpointSigned
-	61, // 60: lockbox.v1.Event.difference_found:type_name -> lockbox.v1.DifferenceFound
-	62, // 61: lockbox.v1.Event.stream_restored:type_name -> lockbox.v1.StreamRestored
-	63, // 62: lockbox.v1.Event.message_set_aside:type_name -> lockbox.v1.MessageSetAside
-	64, // 63: lockbox.v1.Event.waived_access_reported:type_name -> lockbox.v1.WaivedAccessReported
-	64, // [64:64] is the sub-list for method output_type
-	64, // [64:64] is the sub-list for method input_type
-	64, // [64:64] is the sub-list for extension type_name
-	64, // [64:64] is the sub-list for extension extendee
-	0,  // [0:64] is the sub-list for field type_name
+	44, // 43: lockbox.v1.Event.role_invited:type_name -> lockbox.v1.RoleInvited
+	45, // 44: lockbox.v1.Event.invitation_redeemed:type_name -> lockbox.v1.InvitationRedeemed
+	46, // 45: lockbox.v1.Event.invitation_confirmed:type_name -> lockbox.v1.InvitationConfirmed
+	47, // 46: lockbox.v1.Event.invitation_ended:type_name -> lockbox.v1.InvitationEnded
+	48, // 47: lockbox.v1.Event.webhook_added:type_name -> lockbox.v1.WebhookAdded
+	49, // 48: lockbox.v1.Event.webhook_removed:type_name -> lockbox.v1.WebhookRemoved
+	50, // 49: lockbox.v1.Event.ownership_recorded:type_name -> lockbox.v1.OwnershipRecorded
+	51, // 50: lockbox.v1.Event.ownership_contested:type_name -> lockbox.v1.OwnershipContested
+	52, // 51: lockbox.v1.Event.ownership_transferred:type_name -> lockbox.v1.OwnershipTransferred
+	53, // 52: lockbox.v1.Event.ticket_opened:type_name -> lockbox.v1.TicketOpened
+	54, // 53: lockbox.v1.Event.ticket_assigned:type_name -> lockbox.v1.TicketAssigned
+	55, // 54: lockbox.v1.Event.ticket_reassigned:type_name -> lockbox.v1.TicketReassigned
+	56, // 55: lockbox.v1.Event.ticket_commented:type_name -> lockbox.v1.TicketCommented
+	57, // 56: lockbox.v1.Event.rules_published:type_name -> lockbox.v1.RulesPublished
+	58, // 57: lockbox.v1.Event.catalogue_published:type_name -> lockbox.v1.CataloguePublished
+	59, // 58: lockbox.v1.Event.exposure_disclosed:type_name -> lockbox.v1.ExposureDisclosed
+	60, // 59: lockbox.v1.Event.legal_demand_disclosed:type_name -> lockbox.v1.LegalDemandDisclosed
+	61, // 60: lockbox.v1.Event.disclosure_told:type_name -> lockbox.v1.DisclosureTold
+	62, // 61: lockbox.v1.Event.notification_sent:type_name -> lockbox.v1.NotificationSent
+	63, // 62: lockbox.v1.Event.notification_failed:type_name -> lockbox.v1.NotificationFailed
+	64, // 63: lockbox.v1.Event.checkpoint_signed:type_name -> lockbox.v1.CheckpointSigned
+	65, // 64: lockbox.v1.Event.difference_found:type_name -> lockbox.v1.DifferenceFound
+	66, // 65: lockbox.v1.Event.stream_restored:type_name -> lockbox.v1.StreamRestored
+	67, // 66: lockbox.v1.Event.message_set_aside:type_name -> lockbox.v1.MessageSetAside
+	68, // 67: lockbox.v1.Event.waived_access_reported:type_name -> lockbox.v1.WaivedAccessReported
+	68, // [68:68] is the sub-list for method output_type
+	68, // [68:68] is the sub-list for method input_type
+	68, // [68:68] is the sub-list for extension type_name
+	68, // [68:68] is the sub-list for extension extendee
+	0,  // [0:68] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_event_proto_init() }
@@ -1527,6 +1608,10 @@ func file_lockbox_v1_event_proto_init() {
 		(*Event_SignInChanged)(nil),
 		(*Event_FormerSignInEnded)(nil),
 		(*Event_SignedIn)(nil),
+		(*Event_RoleInvited)(nil),
+		(*Event_InvitationRedeemed)(nil),
+		(*Event_InvitationConfirmed)(nil),
+		(*Event_InvitationEnded)(nil),
 		(*Event_WebhookAdded)(nil),
 		(*Event_WebhookRemoved)(nil),
 		(*Event_OwnershipRecorded)(nil),

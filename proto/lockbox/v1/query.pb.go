@@ -128,6 +128,79 @@ func (RequestStatus) EnumDescriptor() ([]byte, []int) {
 	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{0}
 }
 
+// How far an invitation has come (R66).
+type InvitationState int32
+
+const (
+	// Not set; no invitation has it.
+	InvitationState_INVITATION_STATE_UNSPECIFIED InvitationState = 0
+	// It can be redeemed.
+	InvitationState_INVITATION_STATE_OPEN InvitationState = 1
+	// Somebody redeemed it, and an administrator has to confirm that.
+	InvitationState_INVITATION_STATE_REDEEMED InvitationState = 2
+	// It was confirmed: the role was given.
+	InvitationState_INVITATION_STATE_CONFIRMED InvitationState = 3
+	// It was withdrawn before anybody redeemed it.
+	InvitationState_INVITATION_STATE_WITHDRAWN InvitationState = 4
+	// Whoever redeemed it was turned down.
+	InvitationState_INVITATION_STATE_TURNED_DOWN InvitationState = 5
+	// Nobody redeemed it in time.
+	InvitationState_INVITATION_STATE_EXPIRED InvitationState = 6
+	// The tenant's people sign in elsewhere now, so nothing can come of it.
+	InvitationState_INVITATION_STATE_ISSUER_CHANGED InvitationState = 7
+)
+
+// Enum value maps for InvitationState.
+var (
+	InvitationState_name = map[int32]string{
+		0: "INVITATION_STATE_UNSPECIFIED",
+		1: "INVITATION_STATE_OPEN",
+		2: "INVITATION_STATE_REDEEMED",
+		3: "INVITATION_STATE_CONFIRMED",
+		4: "INVITATION_STATE_WITHDRAWN",
+		5: "INVITATION_STATE_TURNED_DOWN",
+		6: "INVITATION_STATE_EXPIRED",
+		7: "INVITATION_STATE_ISSUER_CHANGED",
+	}
+	InvitationState_value = map[string]int32{
+		"INVITATION_STATE_UNSPECIFIED":    0,
+		"INVITATION_STATE_OPEN":           1,
+		"INVITATION_STATE_REDEEMED":       2,
+		"INVITATION_STATE_CONFIRMED":      3,
+		"INVITATION_STATE_WITHDRAWN":      4,
+		"INVITATION_STATE_TURNED_DOWN":    5,
+		"INVITATION_STATE_EXPIRED":        6,
+		"INVITATION_STATE_ISSUER_CHANGED": 7,
+	}
+)
+
+func (x InvitationState) Enum() *InvitationState {
+	p := new(InvitationState)
+	*p = x
+	return p
+}
+
+func (x InvitationState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (InvitationState) Descriptor() protoreflect.EnumDescriptor {
+	return file_lockbox_v1_query_proto_enumTypes[1].Descriptor()
+}
+
+func (InvitationState) Type() protoreflect.EnumType {
+	return &file_lockbox_v1_query_proto_enumTypes[1]
+}
+
+func (x InvitationState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use InvitationState.Descriptor instead.
+func (InvitationState) EnumDescriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{1}
+}
+
 // Somebody wants to know something. Sent to `lockbox.query.<sender>.<name>`: the sender is the account on the bus that may publish
 // there, and the name that of the ask's field. Answered by audit-projector from its projection. People see what they may see;
 // everything else is NOT_FOUND (I9).
@@ -158,6 +231,7 @@ type Query struct {
 	//	*Query_GetSignIn
 	//	*Query_ListDisclosures
 	//	*Query_GetReceipt
+	//	*Query_GetInvitation
 	//	*Query_ListAccess
 	Ask           isQuery_Ask `protobuf_oneof:"ask"`
 	unknownFields protoimpl.UnknownFields
@@ -337,6 +411,15 @@ func (x *Query) GetGetReceipt() *GetReceipt {
 	return nil
 }
 
+func (x *Query) GetGetInvitation() *GetInvitation {
+	if x != nil {
+		if x, ok := x.Ask.(*Query_GetInvitation); ok {
+			return x.GetInvitation
+		}
+	}
+	return nil
+}
+
 func (x *Query) GetListAccess() *ListAccess {
 	if x != nil {
 		if x, ok := x.Ask.(*Query_ListAccess); ok {
@@ -410,6 +493,11 @@ type Query_GetReceipt struct {
 	GetReceipt *GetReceipt `protobuf:"bytes,35,opt,name=get_receipt,json=getReceipt,proto3,oneof"`
 }
 
+type Query_GetInvitation struct {
+	// What an invitation offers, for whoever holds its link.
+	GetInvitation *GetInvitation `protobuf:"bytes,70,opt,name=get_invitation,json=getInvitation,proto3,oneof"`
+}
+
 type Query_ListAccess struct {
 	// Who signed in, looked, exported or was refused.
 	ListAccess *ListAccess `protobuf:"bytes,90,opt,name=list_access,json=listAccess,proto3,oneof"`
@@ -439,6 +527,8 @@ func (*Query_ListDisclosures) isQuery_Ask() {}
 
 func (*Query_GetReceipt) isQuery_Ask() {}
 
+func (*Query_GetInvitation) isQuery_Ask() {}
+
 func (*Query_ListAccess) isQuery_Ask() {}
 
 // The answer to a query: a refusal, or what was asked for.
@@ -464,6 +554,7 @@ type QueryReply struct {
 	//	*QueryReply_SignIn
 	//	*QueryReply_Disclosures
 	//	*QueryReply_Receipt
+	//	*QueryReply_Invitation
 	//	*QueryReply_Access
 	Answer        isQueryReply_Answer `protobuf_oneof:"answer"`
 	unknownFields protoimpl.UnknownFields
@@ -629,6 +720,15 @@ func (x *QueryReply) GetReceipt() *Receipt {
 	return nil
 }
 
+func (x *QueryReply) GetInvitation() *InvitationView {
+	if x != nil {
+		if x, ok := x.Answer.(*QueryReply_Invitation); ok {
+			return x.Invitation
+		}
+	}
+	return nil
+}
+
 func (x *QueryReply) GetAccess() *AccessList {
 	if x != nil {
 		if x, ok := x.Answer.(*QueryReply_Access); ok {
@@ -702,6 +802,11 @@ type QueryReply_Receipt struct {
 	Receipt *Receipt `protobuf:"bytes,35,opt,name=receipt,proto3,oneof"`
 }
 
+type QueryReply_Invitation struct {
+	// Answers get_invitation.
+	Invitation *InvitationView `protobuf:"bytes,70,opt,name=invitation,proto3,oneof"`
+}
+
 type QueryReply_Access struct {
 	// Answers list_access.
 	Access *AccessList `protobuf:"bytes,90,opt,name=access,proto3,oneof"`
@@ -730,6 +835,8 @@ func (*QueryReply_SignIn) isQueryReply_Answer() {}
 func (*QueryReply_Disclosures) isQueryReply_Answer() {}
 
 func (*QueryReply_Receipt) isQueryReply_Answer() {}
+
+func (*QueryReply_Invitation) isQueryReply_Answer() {}
 
 func (*QueryReply_Access) isQueryReply_Answer() {}
 
@@ -1017,6 +1124,9 @@ type RequestView struct {
 	Allowed []string `protobuf:"bytes,24,rep,name=allowed,proto3" json:"allowed,omitempty"`
 	// The same as `end_reason`, as a code; absent where somebody wrote it.
 	CodedEndReason *Reason `protobuf:"bytes,25,opt,name=coded_end_reason,json=codedEndReason,proto3" json:"coded_end_reason,omitempty"`
+	// Those of the approvers who were asked of whom nothing is recorded, not even a sign-in: issuer and subject. Only in a
+	// GetRequest answer, and for those who see the customer's roles.
+	NeverSignedIn []*Person `protobuf:"bytes,70,rep,name=never_signed_in,json=neverSignedIn,proto3" json:"never_signed_in,omitempty"`
 	// Who ended it: who denied, withdrew, revoked or gave back; Lockbox itself if a time was over. Absent while it has not
 	// ended.
 	EndedBy *Actor `protobuf:"bytes,90,opt,name=ended_by,json=endedBy,proto3" json:"ended_by,omitempty"`
@@ -1227,6 +1337,13 @@ func (x *RequestView) GetAllowed() []string {
 func (x *RequestView) GetCodedEndReason() *Reason {
 	if x != nil {
 		return x.CodedEndReason
+	}
+	return nil
+}
+
+func (x *RequestView) GetNeverSignedIn() []*Person {
+	if x != nil {
+		return x.NeverSignedIn
 	}
 	return nil
 }
@@ -1943,7 +2060,9 @@ type TenantView struct {
 	// The issuer's keys that cannot be used, each with the reason; they harm no other.
 	IssuerKeysPassedOver []string `protobuf:"bytes,61,rep,name=issuer_keys_passed_over,json=issuerKeysPassedOver,proto3" json:"issuer_keys_passed_over,omitempty"`
 	// The tenant's own webhooks, the oldest first.
-	Webhooks      []*Webhook `protobuf:"bytes,70,rep,name=webhooks,proto3" json:"webhooks,omitempty"`
+	Webhooks []*Webhook `protobuf:"bytes,71,rep,name=webhooks,proto3" json:"webhooks,omitempty"`
+	// The invitations to roles on the tenant itself, newest first; those that are long over are left out.
+	Invitations   []*InvitationView `protobuf:"bytes,70,rep,name=invitations,proto3" json:"invitations,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2083,6 +2202,187 @@ func (x *TenantView) GetWebhooks() []*Webhook {
 	return nil
 }
 
+func (x *TenantView) GetInvitations() []*InvitationView {
+	if x != nil {
+		return x.Invitations
+	}
+	return nil
+}
+
+// An invitation to a role, and what has become of it.
+type InvitationView struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The invitation, without its hash.
+	Invitation *RoleInvitation `protobuf:"bytes,1,opt,name=invitation,proto3" json:"invitation,omitempty"`
+	// How far it has come.
+	State InvitationState `protobuf:"varint,2,opt,name=state,proto3,enum=lockbox.v1.InvitationState" json:"state,omitempty"`
+	// Who invited.
+	InvitedBy *Actor `protobuf:"bytes,3,opt,name=invited_by,json=invitedBy,proto3" json:"invited_by,omitempty"`
+	// When.
+	InvitedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=invited_at,json=invitedAt,proto3" json:"invited_at,omitempty"`
+	// Who redeemed it, as the role names them: issuer and subject are certain, the rest is what they say of themselves. Absent
+	// while nobody has.
+	RedeemedBy *Person `protobuf:"bytes,5,opt,name=redeemed_by,json=redeemedBy,proto3" json:"redeemed_by,omitempty"`
+	// When they did.
+	RedeemedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=redeemed_at,json=redeemedAt,proto3" json:"redeemed_at,omitempty"`
+	// Who confirmed or ended it; absent while nobody has.
+	SettledBy *Actor `protobuf:"bytes,7,opt,name=settled_by,json=settledBy,proto3" json:"settled_by,omitempty"`
+	// When they did.
+	SettledAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=settled_at,json=settledAt,proto3" json:"settled_at,omitempty"`
+	// The subscription that it is about; empty: the tenant itself.
+	SubscriptionId string `protobuf:"bytes,9,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
+	// The name of that subscription, or else of the tenant.
+	Where         string `protobuf:"bytes,10,opt,name=where,proto3" json:"where,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InvitationView) Reset() {
+	*x = InvitationView{}
+	mi := &file_lockbox_v1_query_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InvitationView) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InvitationView) ProtoMessage() {}
+
+func (x *InvitationView) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_query_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InvitationView.ProtoReflect.Descriptor instead.
+func (*InvitationView) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *InvitationView) GetInvitation() *RoleInvitation {
+	if x != nil {
+		return x.Invitation
+	}
+	return nil
+}
+
+func (x *InvitationView) GetState() InvitationState {
+	if x != nil {
+		return x.State
+	}
+	return InvitationState_INVITATION_STATE_UNSPECIFIED
+}
+
+func (x *InvitationView) GetInvitedBy() *Actor {
+	if x != nil {
+		return x.InvitedBy
+	}
+	return nil
+}
+
+func (x *InvitationView) GetInvitedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.InvitedAt
+	}
+	return nil
+}
+
+func (x *InvitationView) GetRedeemedBy() *Person {
+	if x != nil {
+		return x.RedeemedBy
+	}
+	return nil
+}
+
+func (x *InvitationView) GetRedeemedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RedeemedAt
+	}
+	return nil
+}
+
+func (x *InvitationView) GetSettledBy() *Actor {
+	if x != nil {
+		return x.SettledBy
+	}
+	return nil
+}
+
+func (x *InvitationView) GetSettledAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SettledAt
+	}
+	return nil
+}
+
+func (x *InvitationView) GetSubscriptionId() string {
+	if x != nil {
+		return x.SubscriptionId
+	}
+	return ""
+}
+
+func (x *InvitationView) GetWhere() string {
+	if x != nil {
+		return x.Where
+	}
+	return ""
+}
+
+// Asks what an invitation offers, before it is accepted. It is answered to the tenant's own people.
+type GetInvitation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What only a holder of the link can know: 32 bytes (pkg/invitation).
+	Proof         []byte `protobuf:"bytes,1,opt,name=proof,proto3" json:"proof,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetInvitation) Reset() {
+	*x = GetInvitation{}
+	mi := &file_lockbox_v1_query_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetInvitation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetInvitation) ProtoMessage() {}
+
+func (x *GetInvitation) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_query_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetInvitation.ProtoReflect.Descriptor instead.
+func (*GetInvitation) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *GetInvitation) GetProof() []byte {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
+}
+
 // Where a tenant's people sign in.
 type SignInView struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2100,7 +2400,7 @@ type SignInView struct {
 
 func (x *SignInView) Reset() {
 	*x = SignInView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[14]
+	mi := &file_lockbox_v1_query_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2112,7 +2412,7 @@ func (x *SignInView) String() string {
 func (*SignInView) ProtoMessage() {}
 
 func (x *SignInView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[14]
+	mi := &file_lockbox_v1_query_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2125,7 +2425,7 @@ func (x *SignInView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignInView.ProtoReflect.Descriptor instead.
 func (*SignInView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{14}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SignInView) GetIssuer() *TenantIssuer {
@@ -2179,7 +2479,7 @@ type PendingSignInChange struct {
 
 func (x *PendingSignInChange) Reset() {
 	*x = PendingSignInChange{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[15]
+	mi := &file_lockbox_v1_query_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2191,7 +2491,7 @@ func (x *PendingSignInChange) String() string {
 func (*PendingSignInChange) ProtoMessage() {}
 
 func (x *PendingSignInChange) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[15]
+	mi := &file_lockbox_v1_query_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2204,7 +2504,7 @@ func (x *PendingSignInChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PendingSignInChange.ProtoReflect.Descriptor instead.
 func (*PendingSignInChange) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{15}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *PendingSignInChange) GetChangeId() string {
@@ -2265,7 +2565,7 @@ type GetSignIn struct {
 
 func (x *GetSignIn) Reset() {
 	*x = GetSignIn{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[16]
+	mi := &file_lockbox_v1_query_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2277,7 +2577,7 @@ func (x *GetSignIn) String() string {
 func (*GetSignIn) ProtoMessage() {}
 
 func (x *GetSignIn) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[16]
+	mi := &file_lockbox_v1_query_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2290,7 +2590,7 @@ func (x *GetSignIn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSignIn.ProtoReflect.Descriptor instead.
 func (*GetSignIn) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{16}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{18}
 }
 
 // How the portal signs a tenant's people in.
@@ -2306,7 +2606,7 @@ type SignInOptions struct {
 
 func (x *SignInOptions) Reset() {
 	*x = SignInOptions{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[17]
+	mi := &file_lockbox_v1_query_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2318,7 +2618,7 @@ func (x *SignInOptions) String() string {
 func (*SignInOptions) ProtoMessage() {}
 
 func (x *SignInOptions) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[17]
+	mi := &file_lockbox_v1_query_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2331,7 +2631,7 @@ func (x *SignInOptions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignInOptions.ProtoReflect.Descriptor instead.
 func (*SignInOptions) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{17}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *SignInOptions) GetDisplayName() string {
@@ -2358,14 +2658,16 @@ type SubscriptionView struct {
 	// The roles on it.
 	Assignments []*AssignmentView `protobuf:"bytes,3,rep,name=assignments,proto3" json:"assignments,omitempty"`
 	// The version of its last event; for `seen_version` of a command.
-	Version       uint64 `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"`
+	Version uint64 `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"`
+	// The invitations to roles on it, newest first; those that are long over are left out.
+	Invitations   []*InvitationView `protobuf:"bytes,70,rep,name=invitations,proto3" json:"invitations,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SubscriptionView) Reset() {
 	*x = SubscriptionView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[18]
+	mi := &file_lockbox_v1_query_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2377,7 +2679,7 @@ func (x *SubscriptionView) String() string {
 func (*SubscriptionView) ProtoMessage() {}
 
 func (x *SubscriptionView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[18]
+	mi := &file_lockbox_v1_query_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2390,7 +2692,7 @@ func (x *SubscriptionView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscriptionView.ProtoReflect.Descriptor instead.
 func (*SubscriptionView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{18}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SubscriptionView) GetSubscriptionId() string {
@@ -2421,6 +2723,13 @@ func (x *SubscriptionView) GetVersion() uint64 {
 	return 0
 }
 
+func (x *SubscriptionView) GetInvitations() []*InvitationView {
+	if x != nil {
+		return x.Invitations
+	}
+	return nil
+}
+
 // A role assignment and whether it counts now.
 type AssignmentView struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2433,14 +2742,16 @@ type AssignmentView struct {
 	// When it stops counting by itself; absent if it does not count now, or counts until removed.
 	ActiveUntil *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=active_until,json=activeUntil,proto3" json:"active_until,omitempty"`
 	// The same as `reason`, as a code.
-	CodedReason   *Reason `protobuf:"bytes,5,opt,name=coded_reason,json=codedReason,proto3" json:"coded_reason,omitempty"`
+	CodedReason *Reason `protobuf:"bytes,5,opt,name=coded_reason,json=codedReason,proto3" json:"coded_reason,omitempty"`
+	// True if nothing that its holder did is recorded, not even a sign-in.
+	NeverSignedIn bool `protobuf:"varint,70,opt,name=never_signed_in,json=neverSignedIn,proto3" json:"never_signed_in,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AssignmentView) Reset() {
 	*x = AssignmentView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[19]
+	mi := &file_lockbox_v1_query_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2452,7 +2763,7 @@ func (x *AssignmentView) String() string {
 func (*AssignmentView) ProtoMessage() {}
 
 func (x *AssignmentView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[19]
+	mi := &file_lockbox_v1_query_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2465,7 +2776,7 @@ func (x *AssignmentView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignmentView.ProtoReflect.Descriptor instead.
 func (*AssignmentView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{19}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *AssignmentView) GetAssignment() *RoleAssignment {
@@ -2503,6 +2814,13 @@ func (x *AssignmentView) GetCodedReason() *Reason {
 	return nil
 }
 
+func (x *AssignmentView) GetNeverSignedIn() bool {
+	if x != nil {
+		return x.NeverSignedIn
+	}
+	return false
+}
+
 // Asks for one support ticket with its history.
 type GetTicket struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2514,7 +2832,7 @@ type GetTicket struct {
 
 func (x *GetTicket) Reset() {
 	*x = GetTicket{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[20]
+	mi := &file_lockbox_v1_query_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2526,7 +2844,7 @@ func (x *GetTicket) String() string {
 func (*GetTicket) ProtoMessage() {}
 
 func (x *GetTicket) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[20]
+	mi := &file_lockbox_v1_query_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2539,7 +2857,7 @@ func (x *GetTicket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTicket.ProtoReflect.Descriptor instead.
 func (*GetTicket) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{20}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetTicket) GetTicketId() string {
@@ -2560,7 +2878,7 @@ type ListTickets struct {
 
 func (x *ListTickets) Reset() {
 	*x = ListTickets{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[21]
+	mi := &file_lockbox_v1_query_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2572,7 +2890,7 @@ func (x *ListTickets) String() string {
 func (*ListTickets) ProtoMessage() {}
 
 func (x *ListTickets) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[21]
+	mi := &file_lockbox_v1_query_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2585,7 +2903,7 @@ func (x *ListTickets) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTickets.ProtoReflect.Descriptor instead.
 func (*ListTickets) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{21}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListTickets) GetLimit() uint32 {
@@ -2606,7 +2924,7 @@ type TicketList struct {
 
 func (x *TicketList) Reset() {
 	*x = TicketList{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[22]
+	mi := &file_lockbox_v1_query_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2618,7 +2936,7 @@ func (x *TicketList) String() string {
 func (*TicketList) ProtoMessage() {}
 
 func (x *TicketList) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[22]
+	mi := &file_lockbox_v1_query_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2631,7 +2949,7 @@ func (x *TicketList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TicketList.ProtoReflect.Descriptor instead.
 func (*TicketList) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{22}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *TicketList) GetTickets() []*TicketView {
@@ -2674,7 +2992,7 @@ type TicketView struct {
 
 func (x *TicketView) Reset() {
 	*x = TicketView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[23]
+	mi := &file_lockbox_v1_query_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2686,7 +3004,7 @@ func (x *TicketView) String() string {
 func (*TicketView) ProtoMessage() {}
 
 func (x *TicketView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[23]
+	mi := &file_lockbox_v1_query_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2699,7 +3017,7 @@ func (x *TicketView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TicketView.ProtoReflect.Descriptor instead.
 func (*TicketView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{23}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *TicketView) GetTicketId() string {
@@ -2797,7 +3115,7 @@ type PreviewApprovers struct {
 
 func (x *PreviewApprovers) Reset() {
 	*x = PreviewApprovers{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[24]
+	mi := &file_lockbox_v1_query_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2809,7 +3127,7 @@ func (x *PreviewApprovers) String() string {
 func (*PreviewApprovers) ProtoMessage() {}
 
 func (x *PreviewApprovers) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[24]
+	mi := &file_lockbox_v1_query_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2822,7 +3140,7 @@ func (x *PreviewApprovers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewApprovers.ProtoReflect.Descriptor instead.
 func (*PreviewApprovers) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{24}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *PreviewApprovers) GetSubscriptionId() string {
@@ -2843,13 +3161,15 @@ type ApproversPreview struct {
 	Excluded []*ExcludedAssignment `protobuf:"bytes,3,rep,name=excluded,proto3" json:"excluded,omitempty"`
 	// How many different people would have to approve.
 	RequiredApprovals uint32 `protobuf:"varint,4,opt,name=required_approvals,json=requiredApprovals,proto3" json:"required_approvals,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Those of the approvers of whom nothing is recorded, not even a sign-in: issuer and subject.
+	NeverSignedIn []*Person `protobuf:"bytes,70,rep,name=never_signed_in,json=neverSignedIn,proto3" json:"never_signed_in,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ApproversPreview) Reset() {
 	*x = ApproversPreview{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[25]
+	mi := &file_lockbox_v1_query_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2861,7 +3181,7 @@ func (x *ApproversPreview) String() string {
 func (*ApproversPreview) ProtoMessage() {}
 
 func (x *ApproversPreview) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[25]
+	mi := &file_lockbox_v1_query_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2874,7 +3194,7 @@ func (x *ApproversPreview) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproversPreview.ProtoReflect.Descriptor instead.
 func (*ApproversPreview) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{25}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ApproversPreview) GetBasis() ApproverBasis {
@@ -2905,6 +3225,13 @@ func (x *ApproversPreview) GetRequiredApprovals() uint32 {
 	return 0
 }
 
+func (x *ApproversPreview) GetNeverSignedIn() []*Person {
+	if x != nil {
+		return x.NeverSignedIn
+	}
+	return nil
+}
+
 // What happened to customers' data outside of any request (R44, R45). The customer's own people see what they were told.
 type ListDisclosures struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2916,7 +3243,7 @@ type ListDisclosures struct {
 
 func (x *ListDisclosures) Reset() {
 	*x = ListDisclosures{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[26]
+	mi := &file_lockbox_v1_query_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2928,7 +3255,7 @@ func (x *ListDisclosures) String() string {
 func (*ListDisclosures) ProtoMessage() {}
 
 func (x *ListDisclosures) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[26]
+	mi := &file_lockbox_v1_query_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2941,7 +3268,7 @@ func (x *ListDisclosures) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDisclosures.ProtoReflect.Descriptor instead.
 func (*ListDisclosures) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{26}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListDisclosures) GetLimit() uint32 {
@@ -2962,7 +3289,7 @@ type DisclosureList struct {
 
 func (x *DisclosureList) Reset() {
 	*x = DisclosureList{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[27]
+	mi := &file_lockbox_v1_query_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2974,7 +3301,7 @@ func (x *DisclosureList) String() string {
 func (*DisclosureList) ProtoMessage() {}
 
 func (x *DisclosureList) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[27]
+	mi := &file_lockbox_v1_query_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2987,7 +3314,7 @@ func (x *DisclosureList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisclosureList.ProtoReflect.Descriptor instead.
 func (*DisclosureList) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{27}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *DisclosureList) GetDisclosures() []*DisclosureView {
@@ -3024,7 +3351,7 @@ type DisclosureView struct {
 
 func (x *DisclosureView) Reset() {
 	*x = DisclosureView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[28]
+	mi := &file_lockbox_v1_query_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3036,7 +3363,7 @@ func (x *DisclosureView) String() string {
 func (*DisclosureView) ProtoMessage() {}
 
 func (x *DisclosureView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[28]
+	mi := &file_lockbox_v1_query_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3049,7 +3376,7 @@ func (x *DisclosureView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisclosureView.ProtoReflect.Descriptor instead.
 func (*DisclosureView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{28}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *DisclosureView) GetDisclosureId() string {
@@ -3136,7 +3463,7 @@ type DeliveryView struct {
 
 func (x *DeliveryView) Reset() {
 	*x = DeliveryView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[29]
+	mi := &file_lockbox_v1_query_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3148,7 +3475,7 @@ func (x *DeliveryView) String() string {
 func (*DeliveryView) ProtoMessage() {}
 
 func (x *DeliveryView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[29]
+	mi := &file_lockbox_v1_query_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3161,7 +3488,7 @@ func (x *DeliveryView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeliveryView.ProtoReflect.Descriptor instead.
 func (*DeliveryView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{29}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *DeliveryView) GetRecipient() string {
@@ -3215,7 +3542,7 @@ type GetSelf struct {
 
 func (x *GetSelf) Reset() {
 	*x = GetSelf{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[30]
+	mi := &file_lockbox_v1_query_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3227,7 +3554,7 @@ func (x *GetSelf) String() string {
 func (*GetSelf) ProtoMessage() {}
 
 func (x *GetSelf) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[30]
+	mi := &file_lockbox_v1_query_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3240,7 +3567,7 @@ func (x *GetSelf) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSelf.ProtoReflect.Descriptor instead.
 func (*GetSelf) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{30}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{32}
 }
 
 // Answers GetSelf.
@@ -3259,14 +3586,17 @@ type SelfView struct {
 	// How fresh a sign-in must be to decide; absent if the tenant does not demand any.
 	MaxAuthenticationAge *durationpb.Duration `protobuf:"bytes,6,opt,name=max_authentication_age,json=maxAuthenticationAge,proto3" json:"max_authentication_age,omitempty"`
 	// What the token's claims counted for (R13).
-	Claims        []*ClaimReading `protobuf:"bytes,60,rep,name=claims,proto3" json:"claims,omitempty"`
+	Claims []*ClaimReading `protobuf:"bytes,60,rep,name=claims,proto3" json:"claims,omitempty"`
+	// A subscription on which the caller holds a role, and on which their first sign-in is to be recorded (SignIn); empty if
+	// none is.
+	FirstSignIn   string `protobuf:"bytes,70,opt,name=first_sign_in,json=firstSignIn,proto3" json:"first_sign_in,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SelfView) Reset() {
 	*x = SelfView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[31]
+	mi := &file_lockbox_v1_query_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3278,7 +3608,7 @@ func (x *SelfView) String() string {
 func (*SelfView) ProtoMessage() {}
 
 func (x *SelfView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[31]
+	mi := &file_lockbox_v1_query_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3291,7 +3621,7 @@ func (x *SelfView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SelfView.ProtoReflect.Descriptor instead.
 func (*SelfView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{31}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *SelfView) GetActor() *Actor {
@@ -3343,6 +3673,13 @@ func (x *SelfView) GetClaims() []*ClaimReading {
 	return nil
 }
 
+func (x *SelfView) GetFirstSignIn() string {
+	if x != nil {
+		return x.FirstSignIn
+	}
+	return ""
+}
+
 // What one of a token's claims counted for.
 type ClaimReading struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3363,7 +3700,7 @@ type ClaimReading struct {
 
 func (x *ClaimReading) Reset() {
 	*x = ClaimReading{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[32]
+	mi := &file_lockbox_v1_query_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3375,7 +3712,7 @@ func (x *ClaimReading) String() string {
 func (*ClaimReading) ProtoMessage() {}
 
 func (x *ClaimReading) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[32]
+	mi := &file_lockbox_v1_query_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3388,7 +3725,7 @@ func (x *ClaimReading) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimReading.ProtoReflect.Descriptor instead.
 func (*ClaimReading) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{32}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ClaimReading) GetFact() string {
@@ -3439,7 +3776,7 @@ type HeldRole struct {
 
 func (x *HeldRole) Reset() {
 	*x = HeldRole{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[33]
+	mi := &file_lockbox_v1_query_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3451,7 +3788,7 @@ func (x *HeldRole) String() string {
 func (*HeldRole) ProtoMessage() {}
 
 func (x *HeldRole) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[33]
+	mi := &file_lockbox_v1_query_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3464,7 +3801,7 @@ func (x *HeldRole) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeldRole.ProtoReflect.Descriptor instead.
 func (*HeldRole) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{33}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *HeldRole) GetRole() Role {
@@ -3490,7 +3827,7 @@ type ListServices struct {
 
 func (x *ListServices) Reset() {
 	*x = ListServices{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[34]
+	mi := &file_lockbox_v1_query_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3502,7 +3839,7 @@ func (x *ListServices) String() string {
 func (*ListServices) ProtoMessage() {}
 
 func (x *ListServices) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[34]
+	mi := &file_lockbox_v1_query_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3515,7 +3852,7 @@ func (x *ListServices) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServices.ProtoReflect.Descriptor instead.
 func (*ListServices) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{34}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{36}
 }
 
 // Answers ListServices.
@@ -3531,7 +3868,7 @@ type ServiceList struct {
 
 func (x *ServiceList) Reset() {
 	*x = ServiceList{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[35]
+	mi := &file_lockbox_v1_query_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3543,7 +3880,7 @@ func (x *ServiceList) String() string {
 func (*ServiceList) ProtoMessage() {}
 
 func (x *ServiceList) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[35]
+	mi := &file_lockbox_v1_query_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3556,7 +3893,7 @@ func (x *ServiceList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceList.ProtoReflect.Descriptor instead.
 func (*ServiceList) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{35}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ServiceList) GetVersion() string {
@@ -3588,7 +3925,7 @@ type ServiceView struct {
 
 func (x *ServiceView) Reset() {
 	*x = ServiceView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[36]
+	mi := &file_lockbox_v1_query_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3600,7 +3937,7 @@ func (x *ServiceView) String() string {
 func (*ServiceView) ProtoMessage() {}
 
 func (x *ServiceView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[36]
+	mi := &file_lockbox_v1_query_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3613,7 +3950,7 @@ func (x *ServiceView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceView.ProtoReflect.Descriptor instead.
 func (*ServiceView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{36}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ServiceView) GetResourceType() string {
@@ -3649,7 +3986,7 @@ type GetReceipt struct {
 
 func (x *GetReceipt) Reset() {
 	*x = GetReceipt{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[37]
+	mi := &file_lockbox_v1_query_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3661,7 +3998,7 @@ func (x *GetReceipt) String() string {
 func (*GetReceipt) ProtoMessage() {}
 
 func (x *GetReceipt) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[37]
+	mi := &file_lockbox_v1_query_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3674,7 +4011,7 @@ func (x *GetReceipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReceipt.ProtoReflect.Descriptor instead.
 func (*GetReceipt) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{37}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *GetReceipt) GetRequestId() string {
@@ -3697,7 +4034,7 @@ type Receipt struct {
 
 func (x *Receipt) Reset() {
 	*x = Receipt{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[38]
+	mi := &file_lockbox_v1_query_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3709,7 +4046,7 @@ func (x *Receipt) String() string {
 func (*Receipt) ProtoMessage() {}
 
 func (x *Receipt) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[38]
+	mi := &file_lockbox_v1_query_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3722,7 +4059,7 @@ func (x *Receipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Receipt.ProtoReflect.Descriptor instead.
 func (*Receipt) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{38}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Receipt) GetFileName() string {
@@ -3744,7 +4081,7 @@ var File_lockbox_v1_query_proto protoreflect.FileDescriptor
 const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"\x16lockbox/v1/query.proto\x12\n" +
-	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/access.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x16lockbox/v1/event.proto\x1a\x17lockbox/v1/intent.proto\x1a\x17lockbox/v1/reason.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x18lockbox/v1/webhook.proto\"\x9f\a\n" +
+	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/access.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x16lockbox/v1/event.proto\x1a\x17lockbox/v1/intent.proto\x1a\x17lockbox/v1/reason.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x18lockbox/v1/webhook.proto\"\xe3\a\n" +
 	"\x05Query\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\tR\x05token\x12!\n" +
@@ -3765,10 +4102,11 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\vget_sign_in\x18( \x01(\v2\x15.lockbox.v1.GetSignInH\x00R\tgetSignIn\x12H\n" +
 	"\x10list_disclosures\x18\" \x01(\v2\x1b.lockbox.v1.ListDisclosuresH\x00R\x0flistDisclosures\x129\n" +
 	"\vget_receipt\x18# \x01(\v2\x16.lockbox.v1.GetReceiptH\x00R\n" +
-	"getReceipt\x129\n" +
+	"getReceipt\x12B\n" +
+	"\x0eget_invitation\x18F \x01(\v2\x19.lockbox.v1.GetInvitationH\x00R\rgetInvitation\x129\n" +
 	"\vlist_access\x18Z \x01(\v2\x16.lockbox.v1.ListAccessH\x00R\n" +
 	"listAccessB\x05\n" +
-	"\x03ask\"\x97\x06\n" +
+	"\x03ask\"\xd5\x06\n" +
 	"\n" +
 	"QueryReply\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12-\n" +
@@ -3784,7 +4122,10 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\bservices\x18\x1c \x01(\v2\x17.lockbox.v1.ServiceListH\x00R\bservices\x124\n" +
 	"\asign_in\x18( \x01(\v2\x19.lockbox.v1.SignInOptionsH\x00R\x06signIn\x12>\n" +
 	"\vdisclosures\x18\" \x01(\v2\x1a.lockbox.v1.DisclosureListH\x00R\vdisclosures\x12/\n" +
-	"\areceipt\x18# \x01(\v2\x13.lockbox.v1.ReceiptH\x00R\areceipt\x120\n" +
+	"\areceipt\x18# \x01(\v2\x13.lockbox.v1.ReceiptH\x00R\areceipt\x12<\n" +
+	"\n" +
+	"invitation\x18F \x01(\v2\x1a.lockbox.v1.InvitationViewH\x00R\n" +
+	"invitation\x120\n" +
 	"\x06access\x18Z \x01(\v2\x16.lockbox.v1.AccessListH\x00R\x06accessB\b\n" +
 	"\x06answer\"\xce\x02\n" +
 	"\fListRequests\x125\n" +
@@ -3806,7 +4147,8 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"GetRequest\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x01 \x01(\tR\trequestId\"\xfd\t\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\"\xb9\n" +
+	"\n" +
 	"\vRequestView\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x16\n" +
@@ -3841,7 +4183,8 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"deliveries\x18\x17 \x03(\v2\x18.lockbox.v1.DeliveryViewR\n" +
 	"deliveries\x12\x18\n" +
 	"\aallowed\x18\x18 \x03(\tR\aallowed\x12<\n" +
-	"\x10coded_end_reason\x18\x19 \x01(\v2\x12.lockbox.v1.ReasonR\x0ecodedEndReason\x12,\n" +
+	"\x10coded_end_reason\x18\x19 \x01(\v2\x12.lockbox.v1.ReasonR\x0ecodedEndReason\x12:\n" +
+	"\x0fnever_signed_in\x18F \x03(\v2\x12.lockbox.v1.PersonR\rneverSignedIn\x12,\n" +
 	"\bended_by\x18Z \x01(\v2\x11.lockbox.v1.ActorR\aendedBy\x12%\n" +
 	"\x0eactivate_first\x18[ \x01(\bR\ractivateFirst\"\x87\x02\n" +
 	"\bDecision\x12'\n" +
@@ -3902,7 +4245,7 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x05event\x18\b \x01(\v2\x11.lockbox.v1.EventR\x05event\x12/\n" +
 	"\trequester\x18( \x01(\v2\x11.lockbox.v1.ActorR\trequester\x124\n" +
 	"\x16requested_resource_ids\x18) \x03(\tR\x14requestedResourceIds\"\v\n" +
-	"\tGetTenant\"\xf9\x04\n" +
+	"\tGetTenant\"\xb7\x05\n" +
 	"\n" +
 	"TenantView\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12!\n" +
@@ -3921,7 +4264,30 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\vissuer_keys\x18< \x01(\rR\n" +
 	"issuerKeys\x125\n" +
 	"\x17issuer_keys_passed_over\x18= \x03(\tR\x14issuerKeysPassedOver\x12/\n" +
-	"\bwebhooks\x18F \x03(\v2\x13.lockbox.v1.WebhookR\bwebhooks\"\xc8\x01\n" +
+	"\bwebhooks\x18G \x03(\v2\x13.lockbox.v1.WebhookR\bwebhooks\x12<\n" +
+	"\vinvitations\x18F \x03(\v2\x1a.lockbox.v1.InvitationViewR\vinvitations\"\x8a\x04\n" +
+	"\x0eInvitationView\x12:\n" +
+	"\n" +
+	"invitation\x18\x01 \x01(\v2\x1a.lockbox.v1.RoleInvitationR\n" +
+	"invitation\x121\n" +
+	"\x05state\x18\x02 \x01(\x0e2\x1b.lockbox.v1.InvitationStateR\x05state\x120\n" +
+	"\n" +
+	"invited_by\x18\x03 \x01(\v2\x11.lockbox.v1.ActorR\tinvitedBy\x129\n" +
+	"\n" +
+	"invited_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tinvitedAt\x123\n" +
+	"\vredeemed_by\x18\x05 \x01(\v2\x12.lockbox.v1.PersonR\n" +
+	"redeemedBy\x12;\n" +
+	"\vredeemed_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"redeemedAt\x120\n" +
+	"\n" +
+	"settled_by\x18\a \x01(\v2\x11.lockbox.v1.ActorR\tsettledBy\x129\n" +
+	"\n" +
+	"settled_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tsettledAt\x12'\n" +
+	"\x0fsubscription_id\x18\t \x01(\tR\x0esubscriptionId\x12\x14\n" +
+	"\x05where\x18\n" +
+	" \x01(\tR\x05where\"%\n" +
+	"\rGetInvitation\x12\x14\n" +
+	"\x05proof\x18\x01 \x01(\fR\x05proof\"\xc8\x01\n" +
 	"\n" +
 	"SignInView\x120\n" +
 	"\x06issuer\x18\x01 \x01(\v2\x18.lockbox.v1.TenantIssuerR\x06issuer\x120\n" +
@@ -3941,12 +4307,13 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\tGetSignIn\"f\n" +
 	"\rSignInOptions\x12!\n" +
 	"\fdisplay_name\x18\x01 \x01(\tR\vdisplayName\x122\n" +
-	"\aissuers\x18\x02 \x03(\v2\x18.lockbox.v1.TenantIssuerR\aissuers\"\xb6\x01\n" +
+	"\aissuers\x18\x02 \x03(\v2\x18.lockbox.v1.TenantIssuerR\aissuers\"\xf4\x01\n" +
 	"\x10SubscriptionView\x12'\n" +
 	"\x0fsubscription_id\x18\x01 \x01(\tR\x0esubscriptionId\x12!\n" +
 	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x12<\n" +
 	"\vassignments\x18\x03 \x03(\v2\x1a.lockbox.v1.AssignmentViewR\vassignments\x12\x18\n" +
-	"\aversion\x18\x04 \x01(\x04R\aversion\"\xf2\x01\n" +
+	"\aversion\x18\x04 \x01(\x04R\aversion\x12<\n" +
+	"\vinvitations\x18F \x03(\v2\x1a.lockbox.v1.InvitationViewR\vinvitations\"\x9a\x02\n" +
 	"\x0eAssignmentView\x12:\n" +
 	"\n" +
 	"assignment\x18\x01 \x01(\v2\x1a.lockbox.v1.RoleAssignmentR\n" +
@@ -3954,7 +4321,8 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x06active\x18\x02 \x01(\bR\x06active\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12=\n" +
 	"\factive_until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\vactiveUntil\x125\n" +
-	"\fcoded_reason\x18\x05 \x01(\v2\x12.lockbox.v1.ReasonR\vcodedReason\"(\n" +
+	"\fcoded_reason\x18\x05 \x01(\v2\x12.lockbox.v1.ReasonR\vcodedReason\x12&\n" +
+	"\x0fnever_signed_in\x18F \x01(\bR\rneverSignedIn\"(\n" +
 	"\tGetTicket\x12\x1b\n" +
 	"\tticket_id\x18\x01 \x01(\tR\bticketId\"#\n" +
 	"\vListTickets\x12\x14\n" +
@@ -3978,12 +4346,13 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\aversion\x18\v \x01(\x04R\aversion\x12\x1c\n" +
 	"\treference\x18\f \x01(\tR\treference\";\n" +
 	"\x10PreviewApprovers\x12'\n" +
-	"\x0fsubscription_id\x18\x01 \x01(\tR\x0esubscriptionId\"\xe2\x01\n" +
+	"\x0fsubscription_id\x18\x01 \x01(\tR\x0esubscriptionId\"\x9e\x02\n" +
 	"\x10ApproversPreview\x12/\n" +
 	"\x05basis\x18\x01 \x01(\x0e2\x19.lockbox.v1.ApproverBasisR\x05basis\x122\n" +
 	"\tapprovers\x18\x02 \x03(\v2\x14.lockbox.v1.ApproverR\tapprovers\x12:\n" +
 	"\bexcluded\x18\x03 \x03(\v2\x1e.lockbox.v1.ExcludedAssignmentR\bexcluded\x12-\n" +
-	"\x12required_approvals\x18\x04 \x01(\rR\x11requiredApprovals\"'\n" +
+	"\x12required_approvals\x18\x04 \x01(\rR\x11requiredApprovals\x12:\n" +
+	"\x0fnever_signed_in\x18F \x03(\v2\x12.lockbox.v1.PersonR\rneverSignedIn\"'\n" +
 	"\x0fListDisclosures\x12\x14\n" +
 	"\x05limit\x18\x01 \x01(\rR\x05limit\"N\n" +
 	"\x0eDisclosureList\x12<\n" +
@@ -4007,7 +4376,7 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x04time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x18\n" +
 	"\afailure\x18\x05 \x01(\tR\afailure\x127\n" +
 	"\rcoded_failure\x18\x06 \x01(\v2\x12.lockbox.v1.ReasonR\fcodedFailure\"\t\n" +
-	"\aGetSelf\"\xc6\x02\n" +
+	"\aGetSelf\"\xea\x02\n" +
 	"\bSelfView\x12'\n" +
 	"\x05actor\x18\x01 \x01(\v2\x11.lockbox.v1.ActorR\x05actor\x12*\n" +
 	"\x05roles\x18\x02 \x03(\v2\x14.lockbox.v1.HeldRoleR\x05roles\x12\x16\n" +
@@ -4016,7 +4385,8 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"tenantName\x12)\n" +
 	"\x10default_language\x18\x05 \x01(\tR\x0fdefaultLanguage\x12O\n" +
 	"\x16max_authentication_age\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x14maxAuthenticationAge\x120\n" +
-	"\x06claims\x18< \x03(\v2\x18.lockbox.v1.ClaimReadingR\x06claims\"\x7f\n" +
+	"\x06claims\x18< \x03(\v2\x18.lockbox.v1.ClaimReadingR\x06claims\x12\"\n" +
+	"\rfirst_sign_in\x18F \x01(\tR\vfirstSignIn\"\x7f\n" +
 	"\fClaimReading\x12\x12\n" +
 	"\x04fact\x18\x01 \x01(\tR\x04fact\x12\x14\n" +
 	"\x05claim\x18\x02 \x01(\tR\x05claim\x12\x12\n" +
@@ -4058,7 +4428,16 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x15REQUEST_STATUS_DENIED\x10\f\x12\x1a\n" +
 	"\x16REQUEST_STATUS_EXPIRED\x10\r\x12\x1c\n" +
 	"\x18REQUEST_STATUS_WITHDRAWN\x10\x0e\x12\x19\n" +
-	"\x15REQUEST_STATUS_LAPSED\x10\x0fB;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
+	"\x15REQUEST_STATUS_LAPSED\x10\x0f*\x92\x02\n" +
+	"\x0fInvitationState\x12 \n" +
+	"\x1cINVITATION_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
+	"\x15INVITATION_STATE_OPEN\x10\x01\x12\x1d\n" +
+	"\x19INVITATION_STATE_REDEEMED\x10\x02\x12\x1e\n" +
+	"\x1aINVITATION_STATE_CONFIRMED\x10\x03\x12\x1e\n" +
+	"\x1aINVITATION_STATE_WITHDRAWN\x10\x04\x12 \n" +
+	"\x1cINVITATION_STATE_TURNED_DOWN\x10\x05\x12\x1c\n" +
+	"\x18INVITATION_STATE_EXPIRED\x10\x06\x12#\n" +
+	"\x1fINVITATION_STATE_ISSUER_CHANGED\x10\aB;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
 
 var (
 	file_lockbox_v1_query_proto_rawDescOnce sync.Once
@@ -4072,186 +4451,204 @@ func file_lockbox_v1_query_proto_rawDescGZIP() []byte {
 	return file_lockbox_v1_query_proto_rawDescData
 }
 
-var file_lockbox_v1_query_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_lockbox_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
+var file_lockbox_v1_query_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_lockbox_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
 var file_lockbox_v1_query_proto_goTypes = []any{
 	(RequestStatus)(0),            // 0: lockbox.v1.RequestStatus
-	(*Query)(nil),                 // 1: lockbox.v1.Query
-	(*QueryReply)(nil),            // 2: lockbox.v1.QueryReply
-	(*ListRequests)(nil),          // 3: lockbox.v1.ListRequests
-	(*RequestList)(nil),           // 4: lockbox.v1.RequestList
-	(*GetRequest)(nil),            // 5: lockbox.v1.GetRequest
-	(*RequestView)(nil),           // 6: lockbox.v1.RequestView
-	(*Decision)(nil),              // 7: lockbox.v1.Decision
-	(*Question)(nil),              // 8: lockbox.v1.Question
-	(*TimelineEntry)(nil),         // 9: lockbox.v1.TimelineEntry
-	(*ListActivity)(nil),          // 10: lockbox.v1.ListActivity
-	(*ActivityList)(nil),          // 11: lockbox.v1.ActivityList
-	(*Activity)(nil),              // 12: lockbox.v1.Activity
-	(*GetTenant)(nil),             // 13: lockbox.v1.GetTenant
-	(*TenantView)(nil),            // 14: lockbox.v1.TenantView
-	(*SignInView)(nil),            // 15: lockbox.v1.SignInView
-	(*PendingSignInChange)(nil),   // 16: lockbox.v1.PendingSignInChange
-	(*GetSignIn)(nil),             // 17: lockbox.v1.GetSignIn
-	(*SignInOptions)(nil),         // 18: lockbox.v1.SignInOptions
-	(*SubscriptionView)(nil),      // 19: lockbox.v1.SubscriptionView
-	(*AssignmentView)(nil),        // 20: lockbox.v1.AssignmentView
-	(*GetTicket)(nil),             // 21: lockbox.v1.GetTicket
-	(*ListTickets)(nil),           // 22: lockbox.v1.ListTickets
-	(*TicketList)(nil),            // 23: lockbox.v1.TicketList
-	(*TicketView)(nil),            // 24: lockbox.v1.TicketView
-	(*PreviewApprovers)(nil),      // 25: lockbox.v1.PreviewApprovers
-	(*ApproversPreview)(nil),      // 26: lockbox.v1.ApproversPreview
-	(*ListDisclosures)(nil),       // 27: lockbox.v1.ListDisclosures
-	(*DisclosureList)(nil),        // 28: lockbox.v1.DisclosureList
-	(*DisclosureView)(nil),        // 29: lockbox.v1.DisclosureView
-	(*DeliveryView)(nil),          // 30: lockbox.v1.DeliveryView
-	(*GetSelf)(nil),               // 31: lockbox.v1.GetSelf
-	(*SelfView)(nil),              // 32: lockbox.v1.SelfView
-	(*ClaimReading)(nil),          // 33: lockbox.v1.ClaimReading
-	(*HeldRole)(nil),              // 34: lockbox.v1.HeldRole
-	(*ListServices)(nil),          // 35: lockbox.v1.ListServices
-	(*ServiceList)(nil),           // 36: lockbox.v1.ServiceList
-	(*ServiceView)(nil),           // 37: lockbox.v1.ServiceView
-	(*GetReceipt)(nil),            // 38: lockbox.v1.GetReceipt
-	(*Receipt)(nil),               // 39: lockbox.v1.Receipt
-	(*ListAccess)(nil),            // 40: lockbox.v1.ListAccess
-	(*Refusal)(nil),               // 41: lockbox.v1.Refusal
-	(*AccessList)(nil),            // 42: lockbox.v1.AccessList
-	(*timestamppb.Timestamp)(nil), // 43: google.protobuf.Timestamp
-	(*AccessIntent)(nil),          // 44: lockbox.v1.AccessIntent
-	(*Actor)(nil),                 // 45: lockbox.v1.Actor
-	(*AccessEvaluated)(nil),       // 46: lockbox.v1.AccessEvaluated
-	(*CustomerNotified)(nil),      // 47: lockbox.v1.CustomerNotified
-	(*AccessGranted)(nil),         // 48: lockbox.v1.AccessGranted
-	(*Reason)(nil),                // 49: lockbox.v1.Reason
-	(*durationpb.Duration)(nil),   // 50: google.protobuf.Duration
-	(*Event)(nil),                 // 51: lockbox.v1.Event
-	(SupportPlan)(0),              // 52: lockbox.v1.SupportPlan
-	(*TenantSettings)(nil),        // 53: lockbox.v1.TenantSettings
-	(*Webhook)(nil),               // 54: lockbox.v1.Webhook
-	(*TenantIssuer)(nil),          // 55: lockbox.v1.TenantIssuer
-	(SignInRoute)(0),              // 56: lockbox.v1.SignInRoute
-	(*SignInChange)(nil),          // 57: lockbox.v1.SignInChange
-	(*RoleAssignment)(nil),        // 58: lockbox.v1.RoleAssignment
-	(*Person)(nil),                // 59: lockbox.v1.Person
-	(ApproverBasis)(0),            // 60: lockbox.v1.ApproverBasis
-	(*Approver)(nil),              // 61: lockbox.v1.Approver
-	(*ExcludedAssignment)(nil),    // 62: lockbox.v1.ExcludedAssignment
-	(*Occurrence)(nil),            // 63: lockbox.v1.Occurrence
-	(Role)(0),                     // 64: lockbox.v1.Role
-	(ServiceStage)(0),             // 65: lockbox.v1.ServiceStage
+	(InvitationState)(0),          // 1: lockbox.v1.InvitationState
+	(*Query)(nil),                 // 2: lockbox.v1.Query
+	(*QueryReply)(nil),            // 3: lockbox.v1.QueryReply
+	(*ListRequests)(nil),          // 4: lockbox.v1.ListRequests
+	(*RequestList)(nil),           // 5: lockbox.v1.RequestList
+	(*GetRequest)(nil),            // 6: lockbox.v1.GetRequest
+	(*RequestView)(nil),           // 7: lockbox.v1.RequestView
+	(*Decision)(nil),              // 8: lockbox.v1.Decision
+	(*Question)(nil),              // 9: lockbox.v1.Question
+	(*TimelineEntry)(nil),         // 10: lockbox.v1.TimelineEntry
+	(*ListActivity)(nil),          // 11: lockbox.v1.ListActivity
+	(*ActivityList)(nil),          // 12: lockbox.v1.ActivityList
+	(*Activity)(nil),              // 13: lockbox.v1.Activity
+	(*GetTenant)(nil),             // 14: lockbox.v1.GetTenant
+	(*TenantView)(nil),            // 15: lockbox.v1.TenantView
+	(*InvitationView)(nil),        // 16: lockbox.v1.InvitationView
+	(*GetInvitation)(nil),         // 17: lockbox.v1.GetInvitation
+	(*SignInView)(nil),            // 18: lockbox.v1.SignInView
+	(*PendingSignInChange)(nil),   // 19: lockbox.v1.PendingSignInChange
+	(*GetSignIn)(nil),             // 20: lockbox.v1.GetSignIn
+	(*SignInOptions)(nil),         // 21: lockbox.v1.SignInOptions
+	(*SubscriptionView)(nil),      // 22: lockbox.v1.SubscriptionView
+	(*AssignmentView)(nil),        // 23: lockbox.v1.AssignmentView
+	(*GetTicket)(nil),             // 24: lockbox.v1.GetTicket
+	(*ListTickets)(nil),           // 25: lockbox.v1.ListTickets
+	(*TicketList)(nil),            // 26: lockbox.v1.TicketList
+	(*TicketView)(nil),            // 27: lockbox.v1.TicketView
+	(*PreviewApprovers)(nil),      // 28: lockbox.v1.PreviewApprovers
+	(*ApproversPreview)(nil),      // 29: lockbox.v1.ApproversPreview
+	(*ListDisclosures)(nil),       // 30: lockbox.v1.ListDisclosures
+	(*DisclosureList)(nil),        // 31: lockbox.v1.DisclosureList
+	(*DisclosureView)(nil),        // 32: lockbox.v1.DisclosureView
+	(*DeliveryView)(nil),          // 33: lockbox.v1.DeliveryView
+	(*GetSelf)(nil),               // 34: lockbox.v1.GetSelf
+	(*SelfView)(nil),              // 35: lockbox.v1.SelfView
+	(*ClaimReading)(nil),          // 36: lockbox.v1.ClaimReading
+	(*HeldRole)(nil),              // 37: lockbox.v1.HeldRole
+	(*ListServices)(nil),          // 38: lockbox.v1.ListServices
+	(*ServiceList)(nil),           // 39: lockbox.v1.ServiceList
+	(*ServiceView)(nil),           // 40: lockbox.v1.ServiceView
+	(*GetReceipt)(nil),            // 41: lockbox.v1.GetReceipt
+	(*Receipt)(nil),               // 42: lockbox.v1.Receipt
+	(*ListAccess)(nil),            // 43: lockbox.v1.ListAccess
+	(*Refusal)(nil),               // 44: lockbox.v1.Refusal
+	(*AccessList)(nil),            // 45: lockbox.v1.AccessList
+	(*timestamppb.Timestamp)(nil), // 46: google.protobuf.Timestamp
+	(*AccessIntent)(nil),          // 47: lockbox.v1.AccessIntent
+	(*Actor)(nil),                 // 48: lockbox.v1.Actor
+	(*AccessEvaluated)(nil),       // 49: lockbox.v1.AccessEvaluated
+	(*CustomerNotified)(nil),      // 50: lockbox.v1.CustomerNotified
+	(*AccessGranted)(nil),         // 51: lockbox.v1.AccessGranted
+	(*Reason)(nil),                // 52: lockbox.v1.Reason
+	(*Person)(nil),                // 53: lockbox.v1.Person
+	(*durationpb.Duration)(nil),   // 54: google.protobuf.Duration
+	(*Event)(nil),                 // 55: lockbox.v1.Event
+	(SupportPlan)(0),              // 56: lockbox.v1.SupportPlan
+	(*TenantSettings)(nil),        // 57: lockbox.v1.TenantSettings
+	(*Webhook)(nil),               // 58: lockbox.v1.Webhook
+	(*RoleInvitation)(nil),        // 59: lockbox.v1.RoleInvitation
+	(*TenantIssuer)(nil),          // 60: lockbox.v1.TenantIssuer
+	(SignInRoute)(0),              // 61: lockbox.v1.SignInRoute
+	(*SignInChange)(nil),          // 62: lockbox.v1.SignInChange
+	(*RoleAssignment)(nil),        // 63: lockbox.v1.RoleAssignment
+	(ApproverBasis)(0),            // 64: lockbox.v1.ApproverBasis
+	(*Approver)(nil),              // 65: lockbox.v1.Approver
+	(*ExcludedAssignment)(nil),    // 66: lockbox.v1.ExcludedAssignment
+	(*Occurrence)(nil),            // 67: lockbox.v1.Occurrence
+	(Role)(0),                     // 68: lockbox.v1.Role
+	(ServiceStage)(0),             // 69: lockbox.v1.ServiceStage
 }
 var file_lockbox_v1_query_proto_depIdxs = []int32{
-	3,   // 0: lockbox.v1.Query.list_requests:type_name -> lockbox.v1.ListRequests
-	5,   // 1: lockbox.v1.Query.get_request:type_name -> lockbox.v1.GetRequest
-	10,  // 2: lockbox.v1.Query.list_activity:type_name -> lockbox.v1.ListActivity
-	13,  // 3: lockbox.v1.Query.get_tenant:type_name -> lockbox.v1.GetTenant
-	21,  // 4: lockbox.v1.Query.get_ticket:type_name -> lockbox.v1.GetTicket
-	22,  // 5: lockbox.v1.Query.list_tickets:type_name -> lockbox.v1.ListTickets
-	25,  // 6: lockbox.v1.Query.preview_approvers:type_name -> lockbox.v1.PreviewApprovers
-	31,  // 7: lockbox.v1.Query.get_self:type_name -> lockbox.v1.GetSelf
-	35,  // 8: lockbox.v1.Query.list_services:type_name -> lockbox.v1.ListServices
-	17,  // 9: lockbox.v1.Query.get_sign_in:type_name -> lockbox.v1.GetSignIn
-	27,  // 10: lockbox.v1.Query.list_disclosures:type_name -> lockbox.v1.ListDisclosures
-	38,  // 11: lockbox.v1.Query.get_receipt:type_name -> lockbox.v1.GetReceipt
-	40,  // 12: lockbox.v1.Query.list_access:type_name -> lockbox.v1.ListAccess
-	41,  // 13: lockbox.v1.QueryReply.refusal:type_name -> lockbox.v1.Refusal
-	4,   // 14: lockbox.v1.QueryReply.requests:type_name -> lockbox.v1.RequestList
-	6,   // 15: lockbox.v1.QueryReply.request:type_name -> lockbox.v1.RequestView
-	11,  // 16: lockbox.v1.QueryReply.activity:type_name -> lockbox.v1.ActivityList
-	14,  // 17: lockbox.v1.QueryReply.tenant:type_name -> lockbox.v1.TenantView
-	24,  // 18: lockbox.v1.QueryReply.ticket:type_name -> lockbox.v1.TicketView
-	23,  // 19: lockbox.v1.QueryReply.tickets:type_name -> lockbox.v1.TicketList
-	26,  // 20: lockbox.v1.QueryReply.approvers:type_name -> lockbox.v1.ApproversPreview
-	32,  // 21: lockbox.v1.QueryReply.self:type_name -> lockbox.v1.SelfView
-	36,  // 22: lockbox.v1.QueryReply.services:type_name -> lockbox.v1.ServiceList
-	18,  // 23: lockbox.v1.QueryReply.sign_in:type_name -> lockbox.v1.SignInOptions
-	28,  // 24: lockbox.v1.QueryReply.disclosures:type_name -> lockbox.v1.DisclosureList
-	39,  // 25: lockbox.v1.QueryReply.receipt:type_name -> lockbox.v1.Receipt
-	42,  // 26: lockbox.v1.QueryReply.access:type_name -> lockbox.v1.AccessList
-	0,   // 27: lockbox.v1.ListRequests.statuses:type_name -> lockbox.v1.RequestStatus
-	43,  // 28: lockbox.v1.ListRequests.waived_since:type_name -> google.protobuf.Timestamp
-	6,   // 29: lockbox.v1.RequestList.requests:type_name -> lockbox.v1.RequestView
-	0,   // 30: lockbox.v1.RequestView.status:type_name -> lockbox.v1.RequestStatus
-	44,  // 31: lockbox.v1.RequestView.intent:type_name -> lockbox.v1.AccessIntent
-	45,  // 32: lockbox.v1.RequestView.requester:type_name -> lockbox.v1.Actor
-	43,  // 33: lockbox.v1.RequestView.created_at:type_name -> google.protobuf.Timestamp
-	46,  // 34: lockbox.v1.RequestView.evaluation:type_name -> lockbox.v1.AccessEvaluated
-	47,  // 35: lockbox.v1.RequestView.lockbox:type_name -> lockbox.v1.CustomerNotified
-	7,   // 36: lockbox.v1.RequestView.internal_decisions:type_name -> lockbox.v1.Decision
-	7,   // 37: lockbox.v1.RequestView.customer_decisions:type_name -> lockbox.v1.Decision
-	8,   // 38: lockbox.v1.RequestView.questions:type_name -> lockbox.v1.Question
-	48,  // 39: lockbox.v1.RequestView.grant:type_name -> lockbox.v1.AccessGranted
-	43,  // 40: lockbox.v1.RequestView.ended_at:type_name -> google.protobuf.Timestamp
-	9,   // 41: lockbox.v1.RequestView.timeline:type_name -> lockbox.v1.TimelineEntry
-	43,  // 42: lockbox.v1.RequestView.internal_answer_by:type_name -> google.protobuf.Timestamp
-	30,  // 43: lockbox.v1.RequestView.deliveries:type_name -> lockbox.v1.DeliveryView
-	49,  // 44: lockbox.v1.RequestView.coded_end_reason:type_name -> lockbox.v1.Reason
-	45,  // 45: lockbox.v1.RequestView.ended_by:type_name -> lockbox.v1.Actor
-	45,  // 46: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
-	43,  // 47: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
-	50,  // 48: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
-	45,  // 49: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
-	43,  // 50: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
-	45,  // 51: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
-	43,  // 52: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
-	43,  // 53: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
-	45,  // 54: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
-	43,  // 55: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
-	43,  // 56: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
-	12,  // 57: lockbox.v1.ActivityList.activities:type_name -> lockbox.v1.Activity
-	9,   // 58: lockbox.v1.Activity.entry:type_name -> lockbox.v1.TimelineEntry
-	51,  // 59: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
-	45,  // 60: lockbox.v1.Activity.requester:type_name -> lockbox.v1.Actor
-	52,  // 61: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
-	53,  // 62: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
-	20,  // 63: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
-	19,  // 64: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
-	15,  // 65: lockbox.v1.TenantView.sign_in:type_name -> lockbox.v1.SignInView
-	54,  // 66: lockbox.v1.TenantView.webhooks:type_name -> lockbox.v1.Webhook
-	55,  // 67: lockbox.v1.SignInView.issuer:type_name -> lockbox.v1.TenantIssuer
-	55,  // 68: lockbox.v1.SignInView.former:type_name -> lockbox.v1.TenantIssuer
-	16,  // 69: lockbox.v1.SignInView.pending:type_name -> lockbox.v1.PendingSignInChange
-	56,  // 70: lockbox.v1.PendingSignInChange.route:type_name -> lockbox.v1.SignInRoute
-	57,  // 71: lockbox.v1.PendingSignInChange.change:type_name -> lockbox.v1.SignInChange
-	45,  // 72: lockbox.v1.PendingSignInChange.proposed_by:type_name -> lockbox.v1.Actor
-	43,  // 73: lockbox.v1.PendingSignInChange.proposed_at:type_name -> google.protobuf.Timestamp
-	45,  // 74: lockbox.v1.PendingSignInChange.confirmed_by:type_name -> lockbox.v1.Actor
-	43,  // 75: lockbox.v1.PendingSignInChange.due_at:type_name -> google.protobuf.Timestamp
-	55,  // 76: lockbox.v1.SignInOptions.issuers:type_name -> lockbox.v1.TenantIssuer
-	20,  // 77: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
-	58,  // 78: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
-	43,  // 79: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
-	49,  // 80: lockbox.v1.AssignmentView.coded_reason:type_name -> lockbox.v1.Reason
-	24,  // 81: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
-	59,  // 82: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
-	43,  // 83: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
-	45,  // 84: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
-	9,   // 85: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
-	60,  // 86: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
-	61,  // 87: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
-	62,  // 88: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
-	29,  // 89: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
-	63,  // 90: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
-	43,  // 91: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
-	43,  // 92: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
-	45,  // 93: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
-	43,  // 94: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
-	43,  // 95: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
-	49,  // 96: lockbox.v1.DeliveryView.coded_failure:type_name -> lockbox.v1.Reason
-	45,  // 97: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
-	34,  // 98: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
-	50,  // 99: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
-	33,  // 100: lockbox.v1.SelfView.claims:type_name -> lockbox.v1.ClaimReading
-	64,  // 101: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
-	37,  // 102: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
-	65,  // 103: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
-	104, // [104:104] is the sub-list for method output_type
-	104, // [104:104] is the sub-list for method input_type
-	104, // [104:104] is the sub-list for extension type_name
-	104, // [104:104] is the sub-list for extension extendee
-	0,   // [0:104] is the sub-list for field type_name
+	4,   // 0: lockbox.v1.Query.list_requests:type_name -> lockbox.v1.ListRequests
+	6,   // 1: lockbox.v1.Query.get_request:type_name -> lockbox.v1.GetRequest
+	11,  // 2: lockbox.v1.Query.list_activity:type_name -> lockbox.v1.ListActivity
+	14,  // 3: lockbox.v1.Query.get_tenant:type_name -> lockbox.v1.GetTenant
+	24,  // 4: lockbox.v1.Query.get_ticket:type_name -> lockbox.v1.GetTicket
+	25,  // 5: lockbox.v1.Query.list_tickets:type_name -> lockbox.v1.ListTickets
+	28,  // 6: lockbox.v1.Query.preview_approvers:type_name -> lockbox.v1.PreviewApprovers
+	34,  // 7: lockbox.v1.Query.get_self:type_name -> lockbox.v1.GetSelf
+	38,  // 8: lockbox.v1.Query.list_services:type_name -> lockbox.v1.ListServices
+	20,  // 9: lockbox.v1.Query.get_sign_in:type_name -> lockbox.v1.GetSignIn
+	30,  // 10: lockbox.v1.Query.list_disclosures:type_name -> lockbox.v1.ListDisclosures
+	41,  // 11: lockbox.v1.Query.get_receipt:type_name -> lockbox.v1.GetReceipt
+	17,  // 12: lockbox.v1.Query.get_invitation:type_name -> lockbox.v1.GetInvitation
+	43,  // 13: lockbox.v1.Query.list_access:type_name -> lockbox.v1.ListAccess
+	44,  // 14: lockbox.v1.QueryReply.refusal:type_name -> lockbox.v1.Refusal
+	5,   // 15: lockbox.v1.QueryReply.requests:type_name -> lockbox.v1.RequestList
+	7,   // 16: lockbox.v1.QueryReply.request:type_name -> lockbox.v1.RequestView
+	12,  // 17: lockbox.v1.QueryReply.activity:type_name -> lockbox.v1.ActivityList
+	15,  // 18: lockbox.v1.QueryReply.tenant:type_name -> lockbox.v1.TenantView
+	27,  // 19: lockbox.v1.QueryReply.ticket:type_name -> lockbox.v1.TicketView
+	26,  // 20: lockbox.v1.QueryReply.tickets:type_name -> lockbox.v1.TicketList
+	29,  // 21: lockbox.v1.QueryReply.approvers:type_name -> lockbox.v1.ApproversPreview
+	35,  // 22: lockbox.v1.QueryReply.self:type_name -> lockbox.v1.SelfView
+	39,  // 23: lockbox.v1.QueryReply.services:type_name -> lockbox.v1.ServiceList
+	21,  // 24: lockbox.v1.QueryReply.sign_in:type_name -> lockbox.v1.SignInOptions
+	31,  // 25: lockbox.v1.QueryReply.disclosures:type_name -> lockbox.v1.DisclosureList
+	42,  // 26: lockbox.v1.QueryReply.receipt:type_name -> lockbox.v1.Receipt
+	16,  // 27: lockbox.v1.QueryReply.invitation:type_name -> lockbox.v1.InvitationView
+	45,  // 28: lockbox.v1.QueryReply.access:type_name -> lockbox.v1.AccessList
+	0,   // 29: lockbox.v1.ListRequests.statuses:type_name -> lockbox.v1.RequestStatus
+	46,  // 30: lockbox.v1.ListRequests.waived_since:type_name -> google.protobuf.Timestamp
+	7,   // 31: lockbox.v1.RequestList.requests:type_name -> lockbox.v1.RequestView
+	0,   // 32: lockbox.v1.RequestView.status:type_name -> lockbox.v1.RequestStatus
+	47,  // 33: lockbox.v1.RequestView.intent:type_name -> lockbox.v1.AccessIntent
+	48,  // 34: lockbox.v1.RequestView.requester:type_name -> lockbox.v1.Actor
+	46,  // 35: lockbox.v1.RequestView.created_at:type_name -> google.protobuf.Timestamp
+	49,  // 36: lockbox.v1.RequestView.evaluation:type_name -> lockbox.v1.AccessEvaluated
+	50,  // 37: lockbox.v1.RequestView.lockbox:type_name -> lockbox.v1.CustomerNotified
+	8,   // 38: lockbox.v1.RequestView.internal_decisions:type_name -> lockbox.v1.Decision
+	8,   // 39: lockbox.v1.RequestView.customer_decisions:type_name -> lockbox.v1.Decision
+	9,   // 40: lockbox.v1.RequestView.questions:type_name -> lockbox.v1.Question
+	51,  // 41: lockbox.v1.RequestView.grant:type_name -> lockbox.v1.AccessGranted
+	46,  // 42: lockbox.v1.RequestView.ended_at:type_name -> google.protobuf.Timestamp
+	10,  // 43: lockbox.v1.RequestView.timeline:type_name -> lockbox.v1.TimelineEntry
+	46,  // 44: lockbox.v1.RequestView.internal_answer_by:type_name -> google.protobuf.Timestamp
+	33,  // 45: lockbox.v1.RequestView.deliveries:type_name -> lockbox.v1.DeliveryView
+	52,  // 46: lockbox.v1.RequestView.coded_end_reason:type_name -> lockbox.v1.Reason
+	53,  // 47: lockbox.v1.RequestView.never_signed_in:type_name -> lockbox.v1.Person
+	48,  // 48: lockbox.v1.RequestView.ended_by:type_name -> lockbox.v1.Actor
+	48,  // 49: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
+	46,  // 50: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
+	54,  // 51: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
+	48,  // 52: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
+	46,  // 53: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
+	48,  // 54: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
+	46,  // 55: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
+	46,  // 56: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
+	48,  // 57: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
+	46,  // 58: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
+	46,  // 59: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
+	13,  // 60: lockbox.v1.ActivityList.activities:type_name -> lockbox.v1.Activity
+	10,  // 61: lockbox.v1.Activity.entry:type_name -> lockbox.v1.TimelineEntry
+	55,  // 62: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
+	48,  // 63: lockbox.v1.Activity.requester:type_name -> lockbox.v1.Actor
+	56,  // 64: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
+	57,  // 65: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
+	23,  // 66: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
+	22,  // 67: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
+	18,  // 68: lockbox.v1.TenantView.sign_in:type_name -> lockbox.v1.SignInView
+	58,  // 69: lockbox.v1.TenantView.webhooks:type_name -> lockbox.v1.Webhook
+	16,  // 70: lockbox.v1.TenantView.invitations:type_name -> lockbox.v1.InvitationView
+	59,  // 71: lockbox.v1.InvitationView.invitation:type_name -> lockbox.v1.RoleInvitation
+	1,   // 72: lockbox.v1.InvitationView.state:type_name -> lockbox.v1.InvitationState
+	48,  // 73: lockbox.v1.InvitationView.invited_by:type_name -> lockbox.v1.Actor
+	46,  // 74: lockbox.v1.InvitationView.invited_at:type_name -> google.protobuf.Timestamp
+	53,  // 75: lockbox.v1.InvitationView.redeemed_by:type_name -> lockbox.v1.Person
+	46,  // 76: lockbox.v1.InvitationView.redeemed_at:type_name -> google.protobuf.Timestamp
+	48,  // 77: lockbox.v1.InvitationView.settled_by:type_name -> lockbox.v1.Actor
+	46,  // 78: lockbox.v1.InvitationView.settled_at:type_name -> google.protobuf.Timestamp
+	60,  // 79: lockbox.v1.SignInView.issuer:type_name -> lockbox.v1.TenantIssuer
+	60,  // 80: lockbox.v1.SignInView.former:type_name -> lockbox.v1.TenantIssuer
+	19,  // 81: lockbox.v1.SignInView.pending:type_name -> lockbox.v1.PendingSignInChange
+	61,  // 82: lockbox.v1.PendingSignInChange.route:type_name -> lockbox.v1.SignInRoute
+	62,  // 83: lockbox.v1.PendingSignInChange.change:type_name -> lockbox.v1.SignInChange
+	48,  // 84: lockbox.v1.PendingSignInChange.proposed_by:type_name -> lockbox.v1.Actor
+	46,  // 85: lockbox.v1.PendingSignInChange.proposed_at:type_name -> google.protobuf.Timestamp
+	48,  // 86: lockbox.v1.PendingSignInChange.confirmed_by:type_name -> lockbox.v1.Actor
+	46,  // 87: lockbox.v1.PendingSignInChange.due_at:type_name -> google.protobuf.Timestamp
+	60,  // 88: lockbox.v1.SignInOptions.issuers:type_name -> lockbox.v1.TenantIssuer
+	23,  // 89: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
+	16,  // 90: lockbox.v1.SubscriptionView.invitations:type_name -> lockbox.v1.InvitationView
+	63,  // 91: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
+	46,  // 92: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
+	52,  // 93: lockbox.v1.AssignmentView.coded_reason:type_name -> lockbox.v1.Reason
+	27,  // 94: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
+	53,  // 95: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
+	46,  // 96: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
+	48,  // 97: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
+	10,  // 98: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
+	64,  // 99: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
+	65,  // 100: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
+	66,  // 101: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
+	53,  // 102: lockbox.v1.ApproversPreview.never_signed_in:type_name -> lockbox.v1.Person
+	32,  // 103: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
+	67,  // 104: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
+	46,  // 105: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
+	46,  // 106: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
+	48,  // 107: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
+	46,  // 108: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
+	46,  // 109: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
+	52,  // 110: lockbox.v1.DeliveryView.coded_failure:type_name -> lockbox.v1.Reason
+	48,  // 111: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
+	37,  // 112: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
+	54,  // 113: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
+	36,  // 114: lockbox.v1.SelfView.claims:type_name -> lockbox.v1.ClaimReading
+	68,  // 115: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
+	40,  // 116: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
+	69,  // 117: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
+	118, // [118:118] is the sub-list for method output_type
+	118, // [118:118] is the sub-list for method input_type
+	118, // [118:118] is the sub-list for extension type_name
+	118, // [118:118] is the sub-list for extension extendee
+	0,   // [0:118] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_query_proto_init() }
@@ -4281,6 +4678,7 @@ func file_lockbox_v1_query_proto_init() {
 		(*Query_GetSignIn)(nil),
 		(*Query_ListDisclosures)(nil),
 		(*Query_GetReceipt)(nil),
+		(*Query_GetInvitation)(nil),
 		(*Query_ListAccess)(nil),
 	}
 	file_lockbox_v1_query_proto_msgTypes[1].OneofWrappers = []any{
@@ -4296,6 +4694,7 @@ func file_lockbox_v1_query_proto_init() {
 		(*QueryReply_SignIn)(nil),
 		(*QueryReply_Disclosures)(nil),
 		(*QueryReply_Receipt)(nil),
+		(*QueryReply_Invitation)(nil),
 		(*QueryReply_Access)(nil),
 	}
 	type x struct{}
@@ -4303,8 +4702,8 @@ func file_lockbox_v1_query_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lockbox_v1_query_proto_rawDesc), len(file_lockbox_v1_query_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   39,
+			NumEnums:      2,
+			NumMessages:   41,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

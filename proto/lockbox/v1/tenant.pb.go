@@ -815,7 +815,8 @@ func (*FormerSignInEnded) Descriptor() ([]byte, []int) {
 	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{7}
 }
 
-// Somebody of the tenant signed in and was recognised. It is recorded when something depends on it.
+// Somebody of the tenant signed in and was recognised. It is recorded when something depends on it, and the first time that
+// somebody who holds a role on the tenant or subscription says so.
 type SignedIn struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// True if nobody of the tenant ever had: from now on the provider cannot correct its sign-in.
@@ -879,12 +880,15 @@ type TenantCreated struct {
 	Plan SupportPlan `protobuf:"varint,2,opt,name=plan,proto3,enum=lockbox.v1.SupportPlan" json:"plan,omitempty"`
 	// Where the customer's people sign in.
 	Issuer *TenantIssuer `protobuf:"bytes,3,opt,name=issuer,proto3" json:"issuer,omitempty"`
-	// The first Global Administrator; all further roles come from them.
+	// The first Global Administrator; all further roles come from them. Absent if they are invited.
 	Administrator *RoleAssignment `protobuf:"bytes,4,opt,name=administrator,proto3" json:"administrator,omitempty"`
 	// BCP 47 tag for people and addresses without one of their own.
 	DefaultLanguage string `protobuf:"bytes,5,opt,name=default_language,json=defaultLanguage,proto3" json:"default_language,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// How the first Global Administrator is to come; absent if they are named. Whoever redeems it holds the role at once,
+	// because nobody is there to confirm it (R66).
+	Invitation    *RoleInvitation `protobuf:"bytes,30,opt,name=invitation,proto3" json:"invitation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TenantCreated) Reset() {
@@ -950,6 +954,13 @@ func (x *TenantCreated) GetDefaultLanguage() string {
 		return x.DefaultLanguage
 	}
 	return ""
+}
+
+func (x *TenantCreated) GetInvitation() *RoleInvitation {
+	if x != nil {
+		return x.Invitation
+	}
+	return nil
 }
 
 // A lowered plan changes nothing for what runs, and is mailed to all administrators (R1).
@@ -1873,6 +1884,339 @@ func (x *RoleAssigned) GetAssignment() *RoleAssignment {
 	return nil
 }
 
+// A role that waits for whoever holds a link (R66). The link's secret is nowhere in Lockbox: only a hash of it is.
+type RoleInvitation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Chosen by whoever invites, unique inside the tenant or subscription; it becomes the assignment's id.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The role.
+	Role Role `protobuf:"varint,2,opt,name=role,proto3,enum=lockbox.v1.Role" json:"role,omitempty"`
+	// Where the assignment is going to be.
+	Scope AssignmentScope `protobuf:"varint,3,opt,name=scope,proto3,enum=lockbox.v1.AssignmentScope" json:"scope,omitempty"`
+	// The assignment is to count only while activated (R21).
+	EligibleOnly bool `protobuf:"varint,4,opt,name=eligible_only,json=eligibleOnly,proto3" json:"eligible_only,omitempty"`
+	// At this instant the assignment is going to end. Absent: when it is removed.
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// The URL of the tenant's issuer at that time. Only people of that issuer can redeem it, and only while it is the present
+	// one.
+	Issuer string `protobuf:"bytes,6,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	// At this instant it can no longer be redeemed: 72 hours after it was made.
+	Until *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=until,proto3" json:"until,omitempty"`
+	// The SHA-256 of the proof by which it is redeemed. The proof is derived from the link's secret and, if there is one, from
+	// the code that was given through another channel (pkg/invitation).
+	SecretHash []byte `protobuf:"bytes,8,opt,name=secret_hash,json=secretHash,proto3" json:"secret_hash,omitempty"`
+	// For whom it is, as whoever invites calls them; 1 to 120 characters. It proves nothing.
+	Note          string `protobuf:"bytes,9,opt,name=note,proto3" json:"note,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RoleInvitation) Reset() {
+	*x = RoleInvitation{}
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RoleInvitation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RoleInvitation) ProtoMessage() {}
+
+func (x *RoleInvitation) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RoleInvitation.ProtoReflect.Descriptor instead.
+func (*RoleInvitation) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *RoleInvitation) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RoleInvitation) GetRole() Role {
+	if x != nil {
+		return x.Role
+	}
+	return Role_ROLE_UNSPECIFIED
+}
+
+func (x *RoleInvitation) GetScope() AssignmentScope {
+	if x != nil {
+		return x.Scope
+	}
+	return AssignmentScope_ASSIGNMENT_SCOPE_UNSPECIFIED
+}
+
+func (x *RoleInvitation) GetEligibleOnly() bool {
+	if x != nil {
+		return x.EligibleOnly
+	}
+	return false
+}
+
+func (x *RoleInvitation) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+func (x *RoleInvitation) GetIssuer() string {
+	if x != nil {
+		return x.Issuer
+	}
+	return ""
+}
+
+func (x *RoleInvitation) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *RoleInvitation) GetSecretHash() []byte {
+	if x != nil {
+		return x.SecretHash
+	}
+	return nil
+}
+
+func (x *RoleInvitation) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
+// Somebody is invited to a role: by a Global Administrator, or by the provider's onboarding while the tenant has never had
+// one.
+type RoleInvited struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The invitation.
+	Invitation    *RoleInvitation `protobuf:"bytes,1,opt,name=invitation,proto3" json:"invitation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RoleInvited) Reset() {
+	*x = RoleInvited{}
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RoleInvited) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RoleInvited) ProtoMessage() {}
+
+func (x *RoleInvited) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RoleInvited.ProtoReflect.Descriptor instead.
+func (*RoleInvited) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *RoleInvited) GetInvitation() *RoleInvitation {
+	if x != nil {
+		return x.Invitation
+	}
+	return nil
+}
+
+// A person of the tenant's issuer (the event's actor) redeemed an invitation. The role counts once an administrator has
+// confirmed it; if onboarding invited, at once.
+type InvitationRedeemed struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The invitation's id.
+	InvitationId string `protobuf:"bytes,1,opt,name=invitation_id,json=invitationId,proto3" json:"invitation_id,omitempty"`
+	// What only a holder of the link could know. It is used up.
+	Proof []byte `protobuf:"bytes,2,opt,name=proof,proto3" json:"proof,omitempty"`
+	// The actor, as the role is going to name them. Name and address are what they say of themselves, and prove nothing.
+	Person        *Person `protobuf:"bytes,3,opt,name=person,proto3" json:"person,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InvitationRedeemed) Reset() {
+	*x = InvitationRedeemed{}
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InvitationRedeemed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InvitationRedeemed) ProtoMessage() {}
+
+func (x *InvitationRedeemed) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InvitationRedeemed.ProtoReflect.Descriptor instead.
+func (*InvitationRedeemed) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *InvitationRedeemed) GetInvitationId() string {
+	if x != nil {
+		return x.InvitationId
+	}
+	return ""
+}
+
+func (x *InvitationRedeemed) GetProof() []byte {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
+}
+
+func (x *InvitationRedeemed) GetPerson() *Person {
+	if x != nil {
+		return x.Person
+	}
+	return nil
+}
+
+// A Global Administrator, another human than whoever redeemed the invitation, confirmed it: the role counts.
+type InvitationConfirmed struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The new assignment; its id is the invitation's.
+	Assignment    *RoleAssignment `protobuf:"bytes,1,opt,name=assignment,proto3" json:"assignment,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InvitationConfirmed) Reset() {
+	*x = InvitationConfirmed{}
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InvitationConfirmed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InvitationConfirmed) ProtoMessage() {}
+
+func (x *InvitationConfirmed) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InvitationConfirmed.ProtoReflect.Descriptor instead.
+func (*InvitationConfirmed) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *InvitationConfirmed) GetAssignment() *RoleAssignment {
+	if x != nil {
+		return x.Assignment
+	}
+	return nil
+}
+
+// An invitation was withdrawn, or whoever redeemed it was turned down.
+type InvitationEnded struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The invitation's id.
+	InvitationId string `protobuf:"bytes,1,opt,name=invitation_id,json=invitationId,proto3" json:"invitation_id,omitempty"`
+	// Why; may be empty.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InvitationEnded) Reset() {
+	*x = InvitationEnded{}
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InvitationEnded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InvitationEnded) ProtoMessage() {}
+
+func (x *InvitationEnded) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InvitationEnded.ProtoReflect.Descriptor instead.
+func (*InvitationEnded) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *InvitationEnded) GetInvitationId() string {
+	if x != nil {
+		return x.InvitationId
+	}
+	return ""
+}
+
+func (x *InvitationEnded) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 // The assignment is gone. From this event on, its holder can no longer decide by it.
 type RoleRemoved struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1884,7 +2228,7 @@ type RoleRemoved struct {
 
 func (x *RoleRemoved) Reset() {
 	*x = RoleRemoved{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[27]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1896,7 +2240,7 @@ func (x *RoleRemoved) String() string {
 func (*RoleRemoved) ProtoMessage() {}
 
 func (x *RoleRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[27]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1909,7 +2253,7 @@ func (x *RoleRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoleRemoved.ProtoReflect.Descriptor instead.
 func (*RoleRemoved) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{27}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *RoleRemoved) GetAssignmentId() string {
@@ -1932,7 +2276,7 @@ type RoleActivated struct {
 
 func (x *RoleActivated) Reset() {
 	*x = RoleActivated{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[28]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1944,7 +2288,7 @@ func (x *RoleActivated) String() string {
 func (*RoleActivated) ProtoMessage() {}
 
 func (x *RoleActivated) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[28]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1957,7 +2301,7 @@ func (x *RoleActivated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoleActivated.ProtoReflect.Descriptor instead.
 func (*RoleActivated) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{28}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *RoleActivated) GetAssignmentId() string {
@@ -1985,7 +2329,7 @@ type RoleDeactivated struct {
 
 func (x *RoleDeactivated) Reset() {
 	*x = RoleDeactivated{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[29]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1997,7 +2341,7 @@ func (x *RoleDeactivated) String() string {
 func (*RoleDeactivated) ProtoMessage() {}
 
 func (x *RoleDeactivated) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[29]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2010,7 +2354,7 @@ func (x *RoleDeactivated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoleDeactivated.ProtoReflect.Descriptor instead.
 func (*RoleDeactivated) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{29}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *RoleDeactivated) GetAssignmentId() string {
@@ -2066,13 +2410,16 @@ const file_lockbox_v1_tenant_proto_rawDesc = "" +
 	"\x11FormerSignInEnded\"L\n" +
 	"\bSignedIn\x12\x14\n" +
 	"\x05first\x18\x01 \x01(\bR\x05first\x12*\n" +
-	"\x11stopped_change_id\x18\x02 \x01(\tR\x0fstoppedChangeId\"\xfe\x01\n" +
+	"\x11stopped_change_id\x18\x02 \x01(\tR\x0fstoppedChangeId\"\xba\x02\n" +
 	"\rTenantCreated\x12!\n" +
 	"\fdisplay_name\x18\x01 \x01(\tR\vdisplayName\x12+\n" +
 	"\x04plan\x18\x02 \x01(\x0e2\x17.lockbox.v1.SupportPlanR\x04plan\x120\n" +
 	"\x06issuer\x18\x03 \x01(\v2\x18.lockbox.v1.TenantIssuerR\x06issuer\x12@\n" +
 	"\radministrator\x18\x04 \x01(\v2\x1a.lockbox.v1.RoleAssignmentR\radministrator\x12)\n" +
-	"\x10default_language\x18\x05 \x01(\tR\x0fdefaultLanguage\"j\n" +
+	"\x10default_language\x18\x05 \x01(\tR\x0fdefaultLanguage\x12:\n" +
+	"\n" +
+	"invitation\x18\x1e \x01(\v2\x1a.lockbox.v1.RoleInvitationR\n" +
+	"invitation\"j\n" +
 	"\x12SupportPlanChanged\x12+\n" +
 	"\x04from\x18\x01 \x01(\x0e2\x17.lockbox.v1.SupportPlanR\x04from\x12'\n" +
 	"\x02to\x18\x02 \x01(\x0e2\x17.lockbox.v1.SupportPlanR\x02to\"\x10\n" +
@@ -2128,7 +2475,34 @@ const file_lockbox_v1_tenant_proto_rawDesc = "" +
 	"\fRoleAssigned\x12:\n" +
 	"\n" +
 	"assignment\x18\x01 \x01(\v2\x1a.lockbox.v1.RoleAssignmentR\n" +
-	"assignment\"2\n" +
+	"assignment\"\xde\x02\n" +
+	"\x0eRoleInvitation\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12$\n" +
+	"\x04role\x18\x02 \x01(\x0e2\x10.lockbox.v1.RoleR\x04role\x121\n" +
+	"\x05scope\x18\x03 \x01(\x0e2\x1b.lockbox.v1.AssignmentScopeR\x05scope\x12#\n" +
+	"\religible_only\x18\x04 \x01(\bR\feligibleOnly\x129\n" +
+	"\n" +
+	"expires_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12\x16\n" +
+	"\x06issuer\x18\x06 \x01(\tR\x06issuer\x120\n" +
+	"\x05until\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x1f\n" +
+	"\vsecret_hash\x18\b \x01(\fR\n" +
+	"secretHash\x12\x18\n" +
+	"\x04note\x18\t \x01(\tB\x04\xd8\xf6\x18\x01R\x04note\"I\n" +
+	"\vRoleInvited\x12:\n" +
+	"\n" +
+	"invitation\x18\x01 \x01(\v2\x1a.lockbox.v1.RoleInvitationR\n" +
+	"invitation\"{\n" +
+	"\x12InvitationRedeemed\x12#\n" +
+	"\rinvitation_id\x18\x01 \x01(\tR\finvitationId\x12\x14\n" +
+	"\x05proof\x18\x02 \x01(\fR\x05proof\x12*\n" +
+	"\x06person\x18\x03 \x01(\v2\x12.lockbox.v1.PersonR\x06person\"Q\n" +
+	"\x13InvitationConfirmed\x12:\n" +
+	"\n" +
+	"assignment\x18\x01 \x01(\v2\x1a.lockbox.v1.RoleAssignmentR\n" +
+	"assignment\"N\n" +
+	"\x0fInvitationEnded\x12#\n" +
+	"\rinvitation_id\x18\x01 \x01(\tR\finvitationId\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"2\n" +
 	"\vRoleRemoved\x12#\n" +
 	"\rassignment_id\x18\x01 \x01(\tR\fassignmentId\"f\n" +
 	"\rRoleActivated\x12#\n" +
@@ -2171,7 +2545,7 @@ func file_lockbox_v1_tenant_proto_rawDescGZIP() []byte {
 }
 
 var file_lockbox_v1_tenant_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_lockbox_v1_tenant_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_lockbox_v1_tenant_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_lockbox_v1_tenant_proto_goTypes = []any{
 	(SignInRoute)(0),               // 0: lockbox.v1.SignInRoute
 	(Fallback)(0),                  // 1: lockbox.v1.Fallback
@@ -2204,45 +2578,58 @@ var file_lockbox_v1_tenant_proto_goTypes = []any{
 	(*OwnershipTransferred)(nil),   // 28: lockbox.v1.OwnershipTransferred
 	(*RoleAssignment)(nil),         // 29: lockbox.v1.RoleAssignment
 	(*RoleAssigned)(nil),           // 30: lockbox.v1.RoleAssigned
-	(*RoleRemoved)(nil),            // 31: lockbox.v1.RoleRemoved
-	(*RoleActivated)(nil),          // 32: lockbox.v1.RoleActivated
-	(*RoleDeactivated)(nil),        // 33: lockbox.v1.RoleDeactivated
-	(*Person)(nil),                 // 34: lockbox.v1.Person
-	(*timestamppb.Timestamp)(nil),  // 35: google.protobuf.Timestamp
-	(SupportPlan)(0),               // 36: lockbox.v1.SupportPlan
-	(*durationpb.Duration)(nil),    // 37: google.protobuf.Duration
+	(*RoleInvitation)(nil),         // 31: lockbox.v1.RoleInvitation
+	(*RoleInvited)(nil),            // 32: lockbox.v1.RoleInvited
+	(*InvitationRedeemed)(nil),     // 33: lockbox.v1.InvitationRedeemed
+	(*InvitationConfirmed)(nil),    // 34: lockbox.v1.InvitationConfirmed
+	(*InvitationEnded)(nil),        // 35: lockbox.v1.InvitationEnded
+	(*RoleRemoved)(nil),            // 36: lockbox.v1.RoleRemoved
+	(*RoleActivated)(nil),          // 37: lockbox.v1.RoleActivated
+	(*RoleDeactivated)(nil),        // 38: lockbox.v1.RoleDeactivated
+	(*Person)(nil),                 // 39: lockbox.v1.Person
+	(*timestamppb.Timestamp)(nil),  // 40: google.protobuf.Timestamp
+	(SupportPlan)(0),               // 41: lockbox.v1.SupportPlan
+	(*durationpb.Duration)(nil),    // 42: google.protobuf.Duration
 }
 var file_lockbox_v1_tenant_proto_depIdxs = []int32{
 	4,  // 0: lockbox.v1.SignInChange.issuer:type_name -> lockbox.v1.TenantIssuer
-	34, // 1: lockbox.v1.SignInChange.administrators:type_name -> lockbox.v1.Person
+	39, // 1: lockbox.v1.SignInChange.administrators:type_name -> lockbox.v1.Person
 	0,  // 2: lockbox.v1.SignInChangeProposed.route:type_name -> lockbox.v1.SignInRoute
 	5,  // 3: lockbox.v1.SignInChangeProposed.change:type_name -> lockbox.v1.SignInChange
-	35, // 4: lockbox.v1.SignInChangeProposed.due_at:type_name -> google.protobuf.Timestamp
-	35, // 5: lockbox.v1.SignInChangeConfirmed.due_at:type_name -> google.protobuf.Timestamp
-	35, // 6: lockbox.v1.SignInChangeConfirmed.remind_at:type_name -> google.protobuf.Timestamp
-	36, // 7: lockbox.v1.TenantCreated.plan:type_name -> lockbox.v1.SupportPlan
+	40, // 4: lockbox.v1.SignInChangeProposed.due_at:type_name -> google.protobuf.Timestamp
+	40, // 5: lockbox.v1.SignInChangeConfirmed.due_at:type_name -> google.protobuf.Timestamp
+	40, // 6: lockbox.v1.SignInChangeConfirmed.remind_at:type_name -> google.protobuf.Timestamp
+	41, // 7: lockbox.v1.TenantCreated.plan:type_name -> lockbox.v1.SupportPlan
 	4,  // 8: lockbox.v1.TenantCreated.issuer:type_name -> lockbox.v1.TenantIssuer
 	29, // 9: lockbox.v1.TenantCreated.administrator:type_name -> lockbox.v1.RoleAssignment
-	36, // 10: lockbox.v1.SupportPlanChanged.from:type_name -> lockbox.v1.SupportPlan
-	36, // 11: lockbox.v1.SupportPlanChanged.to:type_name -> lockbox.v1.SupportPlan
-	19, // 12: lockbox.v1.TenantSettings.alternates:type_name -> lockbox.v1.AlternateAddress
-	1,  // 13: lockbox.v1.TenantSettings.fallback:type_name -> lockbox.v1.Fallback
-	37, // 14: lockbox.v1.TenantSettings.max_authentication_age:type_name -> google.protobuf.Duration
-	20, // 15: lockbox.v1.SettingsChanged.settings:type_name -> lockbox.v1.TenantSettings
-	25, // 16: lockbox.v1.OwnershipRecorded.owner:type_name -> lockbox.v1.OwnedSubscription
-	25, // 17: lockbox.v1.OwnershipContested.registered:type_name -> lockbox.v1.OwnedSubscription
-	25, // 18: lockbox.v1.OwnershipTransferred.owner:type_name -> lockbox.v1.OwnedSubscription
-	34, // 19: lockbox.v1.RoleAssignment.person:type_name -> lockbox.v1.Person
-	2,  // 20: lockbox.v1.RoleAssignment.role:type_name -> lockbox.v1.Role
-	3,  // 21: lockbox.v1.RoleAssignment.scope:type_name -> lockbox.v1.AssignmentScope
-	35, // 22: lockbox.v1.RoleAssignment.expires_at:type_name -> google.protobuf.Timestamp
-	29, // 23: lockbox.v1.RoleAssigned.assignment:type_name -> lockbox.v1.RoleAssignment
-	35, // 24: lockbox.v1.RoleActivated.until:type_name -> google.protobuf.Timestamp
-	25, // [25:25] is the sub-list for method output_type
-	25, // [25:25] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	31, // 10: lockbox.v1.TenantCreated.invitation:type_name -> lockbox.v1.RoleInvitation
+	41, // 11: lockbox.v1.SupportPlanChanged.from:type_name -> lockbox.v1.SupportPlan
+	41, // 12: lockbox.v1.SupportPlanChanged.to:type_name -> lockbox.v1.SupportPlan
+	19, // 13: lockbox.v1.TenantSettings.alternates:type_name -> lockbox.v1.AlternateAddress
+	1,  // 14: lockbox.v1.TenantSettings.fallback:type_name -> lockbox.v1.Fallback
+	42, // 15: lockbox.v1.TenantSettings.max_authentication_age:type_name -> google.protobuf.Duration
+	20, // 16: lockbox.v1.SettingsChanged.settings:type_name -> lockbox.v1.TenantSettings
+	25, // 17: lockbox.v1.OwnershipRecorded.owner:type_name -> lockbox.v1.OwnedSubscription
+	25, // 18: lockbox.v1.OwnershipContested.registered:type_name -> lockbox.v1.OwnedSubscription
+	25, // 19: lockbox.v1.OwnershipTransferred.owner:type_name -> lockbox.v1.OwnedSubscription
+	39, // 20: lockbox.v1.RoleAssignment.person:type_name -> lockbox.v1.Person
+	2,  // 21: lockbox.v1.RoleAssignment.role:type_name -> lockbox.v1.Role
+	3,  // 22: lockbox.v1.RoleAssignment.scope:type_name -> lockbox.v1.AssignmentScope
+	40, // 23: lockbox.v1.RoleAssignment.expires_at:type_name -> google.protobuf.Timestamp
+	29, // 24: lockbox.v1.RoleAssigned.assignment:type_name -> lockbox.v1.RoleAssignment
+	2,  // 25: lockbox.v1.RoleInvitation.role:type_name -> lockbox.v1.Role
+	3,  // 26: lockbox.v1.RoleInvitation.scope:type_name -> lockbox.v1.AssignmentScope
+	40, // 27: lockbox.v1.RoleInvitation.expires_at:type_name -> google.protobuf.Timestamp
+	40, // 28: lockbox.v1.RoleInvitation.until:type_name -> google.protobuf.Timestamp
+	31, // 29: lockbox.v1.RoleInvited.invitation:type_name -> lockbox.v1.RoleInvitation
+	39, // 30: lockbox.v1.InvitationRedeemed.person:type_name -> lockbox.v1.Person
+	29, // 31: lockbox.v1.InvitationConfirmed.assignment:type_name -> lockbox.v1.RoleAssignment
+	40, // 32: lockbox.v1.RoleActivated.until:type_name -> google.protobuf.Timestamp
+	33, // [33:33] is the sub-list for method output_type
+	33, // [33:33] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_tenant_proto_init() }
@@ -2258,7 +2645,7 @@ func file_lockbox_v1_tenant_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lockbox_v1_tenant_proto_rawDesc), len(file_lockbox_v1_tenant_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   30,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -53,7 +54,7 @@ func Start(t *testing.T) *Server {
 	t.Cleanup(func() { _ = schema.Close() })
 	dir := t.TempDir()
 	database := filepath.Join(dir, "glewlwyd.db")
-	fill := exec.Command("sqlite3", database)
+	fill := exec.CommandContext(t.Context(), "sqlite3", database)
 	fill.Stdin = schema
 	if out, err := fill.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -83,7 +84,9 @@ plugin_module_path = "/usr/lib/glewlwyd/plugin"
 hash_algorithm = "SHA512"
 database = { type = "sqlite3"; path = "%s"; };
 `, port, g.url, database), 0o600))
-	server := exec.Command("glewlwyd", "--config-file="+config)
+	// It outlives the test's context, which ends before what is cleaned up.
+	ctx := context.WithoutCancel(t.Context())
+	server := exec.CommandContext(ctx, "glewlwyd", "--config-file="+config) // #nosec G204 -- the test's own file
 	server.Stdout, server.Stderr = &g.log, &g.log
 	must(t, server.Start())
 	ended := make(chan struct{})
@@ -242,9 +245,12 @@ func (g *Server) SignIn(name string) (idToken, accessToken string) {
 		"grant_type": {"authorization_code"}, "client_id": {Audience}, "redirect_uri": {redirect},
 		"code": {back.Query().Get("code")},
 	}
-	if r, err = http.PostForm(g.Issuer()+"/token", form); err != nil {
-		g.Fatal(err)
-	}
+	request, err = http.NewRequestWithContext(g.Context(), http.MethodPost, g.Issuer()+"/token",
+		strings.NewReader(form.Encode()))
+	must(g, err)
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r, err = http.DefaultClient.Do(request)
+	must(g, err)
 	defer func() { _ = r.Body.Close() }()
 	var tokens struct {
 		ID     string `json:"id_token"`

@@ -197,7 +197,7 @@ func (v *viewer) ask(ctx context.Context, q *lockboxv1.Query, reply *lockboxv1.Q
 		reply.Answer = &lockboxv1.QueryReply_Activity{Activity: list}
 		return err
 	case *lockboxv1.Query_GetTenant_:
-		t, err := v.getTenant()
+		t, err := v.getTenant(ctx)
 		reply.Answer = &lockboxv1.QueryReply_Tenant{Tenant: t}
 		return err
 	case *lockboxv1.Query_GetTicket:
@@ -209,11 +209,11 @@ func (v *viewer) ask(ctx context.Context, q *lockboxv1.Query, reply *lockboxv1.Q
 		reply.Answer = &lockboxv1.QueryReply_Tickets{Tickets: list}
 		return err
 	case *lockboxv1.Query_PreviewApprovers:
-		p, err := v.previewApprovers(ask.PreviewApprovers.GetSubscriptionId())
+		p, err := v.previewApprovers(ctx, ask.PreviewApprovers.GetSubscriptionId())
 		reply.Answer = &lockboxv1.QueryReply_Approvers{Approvers: p}
 		return err
 	case *lockboxv1.Query_GetSelf:
-		self, err := v.getSelf()
+		self, err := v.getSelf(ctx)
 		reply.Answer = &lockboxv1.QueryReply_Self{Self: self}
 		return err
 	case *lockboxv1.Query_ListServices:
@@ -224,6 +224,10 @@ func (v *viewer) ask(ctx context.Context, q *lockboxv1.Query, reply *lockboxv1.Q
 		r, of, err := v.getReceipt(ctx, ask.GetReceipt.GetRequestId())
 		q.Tenant = cmp.Or(q.GetTenant(), of) // the answer does not name it, and the record has to
 		reply.Answer = &lockboxv1.QueryReply_Receipt{Receipt: r}
+		return err
+	case *lockboxv1.Query_GetInvitation:
+		i, err := v.getInvitation(ask.GetInvitation.GetProof())
+		reply.Answer = &lockboxv1.QueryReply_Invitation{Invitation: i}
 		return err
 	case *lockboxv1.Query_ListDisclosures:
 		list, err := v.listDisclosures(ctx, ask.ListDisclosures.GetLimit())

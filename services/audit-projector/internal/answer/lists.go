@@ -13,6 +13,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/prose"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/resource"
+	"github.com/openlockbox/lockbox/pkg/tenant"
 	"github.com/openlockbox/lockbox/pkg/ticket"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/projection"
@@ -128,19 +129,21 @@ func moment(field, rule string, t *timestamppb.Timestamp) (time.Time, error) {
 	return t.AsTime(), nil
 }
 
-func (v *viewer) getTenant() (*lockboxv1.TenantView, error) {
+func (v *viewer) getTenant(ctx context.Context) (*lockboxv1.TenantView, error) {
+	var shown *lockboxv1.TenantView
 	switch {
 	case v.customer != nil && v.reduced && aggregate.Provider(v.by, aggregate.Onboarding):
-		return view.Onboarded(v.customer), nil
+		return view.Onboarded(v.customer, v.now), nil
 	case v.customer == nil || v.reduced:
 		return nil, notFound()
 	case v.scope.All:
-		return v.withKeys(view.Tenant(v.customer, v.now)), nil
+		shown = view.Tenant(v.customer, v.now)
+	default:
+		if shown = view.OwnTenant(v.customer, v.by.GetPerson(), v.scope.Subscriptions, v.now); shown == nil {
+			return nil, notFound()
+		}
 	}
-	if shown := view.OwnTenant(v.customer, v.by.GetPerson(), v.scope.Subscriptions, v.now); shown != nil {
-		return v.withKeys(shown), nil
-	}
-	return nil, notFound()
+	return v.withKeys(shown), v.markUnseen(ctx, shown)
 }
 
 // withKeys adds what is known of the keys of the tenant's issuer.
@@ -155,7 +158,9 @@ func (v *viewer) withKeys(t *lockboxv1.TenantView) *lockboxv1.TenantView {
 	return t
 }
 
-func (v *viewer) previewApprovers(subscriptionID string) (*lockboxv1.ApproversPreview, error) {
+func (v *viewer) previewApprovers(
+	ctx context.Context, subscriptionID string,
+) (*lockboxv1.ApproversPreview, error) {
 	if subscriptionID != "" {
 		if err := input.Token("preview_approvers.subscription_id", subscriptionID); err != nil {
 			return nil, err
@@ -165,14 +170,18 @@ func (v *viewer) previewApprovers(subscriptionID string) (*lockboxv1.ApproversPr
 	if v.customer == nil || v.reduced || !v.scope.All && !slices.ContainsFunc(v.scope.Subscriptions, owns) {
 		return nil, notFound()
 	}
-	if subscriptionID == "" {
-		return view.Approvers(v.customer, nil, v.now), nil
+	var of *tenant.Subscription
+	if subscriptionID != "" {
+		s, there := v.customer.Subscription(subscriptionID)
+		if !there {
+			return nil, notFound()
+		}
+		of = &s
 	}
-	s, there := v.customer.Subscription(subscriptionID)
-	if !there {
-		return nil, notFound()
-	}
-	return view.Approvers(v.customer, &s, v.now), nil
+	shown := view.Approvers(v.customer, of, v.now)
+	var err error
+	shown.NeverSignedIn, err = v.unseen(ctx, v.customer.Tenant.ID, shown.GetApprovers())
+	return shown, err
 }
 
 func (v *viewer) getTicket(ctx context.Context, named string) (*lockboxv1.TicketView, error) {

@@ -116,6 +116,11 @@ func (v *viewer) getRequest(ctx context.Context, id string) (*lockboxv1.RequestV
 	shown.Timeline = view.Timeline(timeline, v.language)
 	shown.Deliveries = view.Deliveries(timeline)
 	shown.Allowed = v.allowed(state)
+	if !v.reduced {
+		if shown.NeverSignedIn, err = v.unseen(ctx, state.Tenant, shown.GetLockbox().GetApprovers()); err != nil {
+			return nil, err
+		}
+	}
 	shown.ActivateFirst = v.activatesFirst(state)
 	fit(shown)
 	return shown, nil

@@ -1,16 +1,27 @@
 package answer
 
 import (
+	"context"
+
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/view"
 )
 
 // getSelf returns the caller's own identity. The tenant in the query matters only for the customer's people.
-func (v *viewer) getSelf() (*lockboxv1.SelfView, error) {
+func (v *viewer) getSelf(ctx context.Context) (*lockboxv1.SelfView, error) {
 	self := &lockboxv1.SelfView{Actor: v.by}
 	var issuer *lockboxv1.TenantIssuer
 	if v.by.GetSide() != lockboxv1.Side_SIDE_PROVIDER {
 		self, issuer = view.Self(v.customer, v.by, v.now), v.customer.Tenant.Issuer
+	}
+	if self.GetFirstSignIn() != "" {
+		acted, err := v.Acted(ctx, v.customer.Tenant.ID, v.by.GetPerson())
+		if err != nil {
+			return nil, err
+		}
+		if acted {
+			self.FirstSignIn = ""
+		}
 	}
 	readings, err := v.verifier.Explain(v.token, issuer, v.now)
 	if err != nil {

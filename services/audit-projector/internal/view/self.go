@@ -11,7 +11,8 @@ import (
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/projection"
 )
 
-// Self returns one of a tenant's people with the roles that are active at now.
+// Self returns one of a tenant's people with the roles that are active at now. Whether a first sign-in is recorded
+// already has yet to be seen.
 func Self(c *projection.Customer, by *lockboxv1.Actor, now time.Time) *lockboxv1.SelfView {
 	v := &lockboxv1.SelfView{
 		Actor: by, Roles: held(c.Tenant.Roles, "", by.GetPerson(), now), Tenant: c.Tenant.ID, TenantName: c.Tenant.Name,
@@ -21,7 +22,13 @@ func Self(c *projection.Customer, by *lockboxv1.Actor, now time.Time) *lockboxv1
 	for _, id := range slices.Sorted(maps.Keys(c.Subscriptions)) {
 		if s := c.Subscriptions[id]; s.Fault == nil {
 			v.Roles = append(v.Roles, held(s.Roles, id, by.GetPerson(), now)...)
+			if s.Registered() && s.Roles.Names(by.GetPerson()) {
+				v.FirstSignIn = id
+			}
 		}
+	}
+	if c.Tenant.Roles.Names(by.GetPerson()) {
+		v.FirstSignIn = "" // is recorded there
 	}
 	return v
 }

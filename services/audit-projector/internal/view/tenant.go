@@ -17,12 +17,15 @@ func Tenant(c *projection.Customer, now time.Time) *lockboxv1.TenantView {
 	v := bare(c)
 	v.Settings, v.Previews = c.Tenant.Settings, c.Tenant.Previews()
 	v.Assignments = assignments(c.Tenant.Roles, nil, now)
+	v.Invitations = invitations(c, c.Tenant.Roles, nil, now)
 	for _, w := range c.Tenant.Webhooks {
 		v.Webhooks = append(v.Webhooks, w.Webhook)
 	}
 	for _, id := range slices.Sorted(maps.Keys(c.Subscriptions)) {
 		if s := c.Subscriptions[id]; s.Registered() || s.Fault != nil {
-			v.Subscriptions = append(v.Subscriptions, subscription(s, nil, now))
+			shown := subscription(s, nil, now)
+			shown.Invitations = invitations(c, s.Roles, &s, now)
+			v.Subscriptions = append(v.Subscriptions, shown)
 		}
 	}
 	return v
@@ -53,11 +56,16 @@ func OwnTenant(
 	return v
 }
 
-// Onboarded returns the view of a tenant for the provider's onboarding: what it set up, and where people sign in, which
-// a second one of them may have to confirm (R65).
-func Onboarded(c *projection.Customer) *lockboxv1.TenantView {
+// Onboarded returns the view of a tenant at now for the provider's onboarding: what it set up, where people sign in,
+// which a second one of them may have to confirm (R65), and what became of its invitations (R66).
+func Onboarded(c *projection.Customer, now time.Time) *lockboxv1.TenantView {
 	v := bare(c)
 	v.Partial = true
+	for _, i := range invitations(c, c.Tenant.Roles, nil, now) {
+		if i.GetInvitedBy().GetSide() == lockboxv1.Side_SIDE_PROVIDER {
+			v.Invitations = append(v.Invitations, i)
+		}
+	}
 	return v
 }
 

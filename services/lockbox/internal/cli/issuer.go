@@ -227,19 +227,21 @@ func plural(n int, one, many string) string {
 func (a *app) tenantCreateCommand() *cobra.Command {
 	t := &lockboxv1.CreateTenant{Administrator: &lockboxv1.Person{}}
 	in := &issuerFlags{}
+	var invite, portal string
 	plan := &enumFlag[lockboxv1.SupportPlan]{value: lockboxv1.SupportPlan_SUPPORT_PLAN_DEVELOPER, as: "plan"}
 	c := &cobra.Command{
 		Use: "create TENANT", Short: "Create a tenant (onboarding)", Args: exactly("TENANT"), ValidArgsFunction: nothing,
-		Long: `Creates a tenant with the issuer at which its people sign in and its first Global Administrator, a person of that issuer. The
-issuer's public keys are given as a file (a JSON Web Key Set), which is recorded, or are fetched again and again from where the
-issuer publishes them.
+		Long: `Creates a tenant with the issuer at which its people sign in and its first Global Administrator: a person of that issuer or, with
+--invite, whoever accepts an invitation, for which a link and a code are shown once (R66). The issuer's public keys are given as
+a file (a JSON Web Key Set), which is recorded, or are fetched again and again from where the issuer publishes them.
 
 Before anything is stored, the issuer is asked from here: whether it calls itself exactly what its tokens would have to say, and
 whether its keys can be used. --dry-run stops after that. Until somebody of the customer has signed in, two people of onboarding
 can correct what was stored (lockbox tenant correct).`,
 		Example: `  lockbox tenant create meadowbank --name "Meadow Bank" --plan standard --dry-run \
       --issuer https://login.meadowbank.example --audience lockbox \
-      --admin-subject 8f3a… --admin-name "Grace Green" --admin-email grace@meadowbank.example`,
+      --admin-subject 8f3a… --admin-name "Grace Green" --admin-email grace@meadowbank.example
+  lockbox tenant create meadowbank --name "Meadow Bank" --issuer https://login.meadowbank.example --invite "Grace Green"`,
 	}
 	in.add(c, "lockbox")
 	f := c.Flags()
@@ -247,6 +249,10 @@ can correct what was stored (lockbox tenant correct).`,
 	f.Var(plan, "plan", "support plan: "+strings.Join(spellings[lockboxv1.SupportPlan](), ", "))
 	f.StringVar(&t.Administrator.Subject, "admin-subject", "",
 		"the first Global Administrator, by `subject` as the issuer's tokens name them (sub, or --subject-claim)")
+	f.StringVar(&invite, "invite", "",
+		"instead of --admin-…: `whom` to invite as the first Global Administrator, as you call them")
+	portalFlag(c, &portal)
+	complete(c, "invite", nothing)
 	f.StringVar(&t.Administrator.DisplayName, "admin-name", "", "their `name`")
 	f.StringVar(&t.Administrator.Email, "admin-email", "", "their `address`")
 	f.StringVar(&t.Administrator.Language, "admin-language", "", "their `language`; none: the tenant's")
@@ -255,8 +261,23 @@ can correct what was stored (lockbox tenant correct).`,
 	complete(c, "language", fixed(tenant.Languages...))
 	complete(c, "admin-language", fixed(tenant.Languages...))
 	c.RunE = a.with(func(ctx context.Context, s *session, args []string) error {
-		if err := sound("administrator", t.GetAdministrator()); err != nil {
-			return err
+		var made issued
+		if invite == "" {
+			if err := sound("administrator", t.GetAdministrator()); err != nil {
+				return err
+			}
+		} else {
+			if t.GetAdministrator().GetSubject() != "" {
+				return usage(c, "the first Global Administrator is named with --admin-subject or invited with --invite, not both")
+			}
+			i := &lockboxv1.RoleInvitation{Id: "first-administrator", Note: invite,
+				Role: lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR}
+			var err error
+			if made, err = s.issue(s.portalOf(portal), args[0], first(t.GetDisplayName(), args[0]), i, true); err != nil {
+				return err
+			}
+			t.Administrator = nil
+			t.Invitation = &lockboxv1.RoleInvitation{SecretHash: i.GetSecretHash(), Note: i.GetNote()}
 		}
 		looking, cancel := context.WithTimeout(ctx, max(a.timeout, 10*time.Second))
 		defer cancel()
@@ -264,11 +285,23 @@ can correct what was stored (lockbox tenant correct).`,
 		if err != nil {
 			return err
 		}
-		t.Issuer, t.Plan, t.Administrator.Issuer = ti, plan.value, ti.GetUrl()
+		if t.Issuer, t.Plan = ti, plan.value; t.GetAdministrator() != nil {
+			t.Administrator.Issuer = ti.GetUrl()
+		}
 		if in.onlyTry {
 			return a.wouldStore(args[0], t, found)
 		}
-		return s.order(ctx, args[0], "", &lockboxv1.Command{Action: &lockboxv1.Command_CreateTenant{CreateTenant: t}},
+		create := &lockboxv1.Command{Action: &lockboxv1.Command_CreateTenant{CreateTenant: t}}
+		if invite != "" {
+			if _, err := s.do(ctx, args[0], "", create); err != nil {
+				return err
+			}
+			if err := a.say("%s", "Tenant "+render.Clean(args[0])+" is created.\n"+findings(a.look(), found)); err != nil {
+				return err
+			}
+			return a.issued(made)
+		}
+		return s.order(ctx, args[0], "", create,
 			"Tenant %s is created. Its Global Administrator %s switches Lockbox on.\n%s", render.Clean(args[0]),
 			render.PersonName(t.GetAdministrator()), strings.TrimSuffix(findings(a.look(), found), "\n"))
 	})

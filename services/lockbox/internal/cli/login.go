@@ -15,6 +15,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/identity/jwks"
 	"github.com/openlockbox/lockbox/pkg/identity/oidcclient"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/lockbox/demo/devissuer"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/client"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/render"
@@ -118,6 +119,7 @@ lockbox help sign-in says more.`,
 				Token: who.Token, Refresh: who.Refresh}); err != nil {
 				return err
 			}
+			a.recordSignIn(c, profile)
 			return a.signedIn(store, profile, who.Token)
 		},
 	}
@@ -138,6 +140,27 @@ lockbox help sign-in says more.`,
 	complete(c, "client-id", nothing)
 	return c
 }
+
+// recordSignIn tells a running Lockbox that one of a customer's people signed in, as the portal does: it ends what the
+// provider may do for customers that nobody can sign in to, and shows that a role is held by somebody who is there
+// (R65, R66). If it cannot be told, the next command of theirs tells it.
+func (a *app) recordSignIn(c *cobra.Command, profile string) {
+	ctx, cancel := context.WithTimeout(c.Context(), recordTime)
+	defer cancel()
+	as := *a
+	as.profile, as.as, as.tokenFile = profile, "", ""
+	s, err := as.open(c)
+	if err != nil {
+		return
+	}
+	defer s.Close()
+	if own := s.ownTenant(ctx); own != "" {
+		_, _ = s.do(ctx, own, "", &lockboxv1.Command{Action: &lockboxv1.Command_SignIn{SignIn: &lockboxv1.SignIn{}}})
+	}
+}
+
+// recordTime limits how long a sign-in waits until it is recorded.
+const recordTime = 2 * time.Second
 
 // callbackPort returns the port of the flag, or else of the environment.
 func (a *app) callbackPort(c *cobra.Command, flag uint16) (uint16, error) {
@@ -193,10 +216,11 @@ func (a *app) signInAt(c *cobra.Command, issuer, id string, kept signin.Saved) (
 		return at, nil
 	}
 	info, err := a.running()
-	switch {
-	case kept.Issuer != "" && (err != nil || info.Demo == nil):
+	if inDemo := err == nil && info.Demo != nil; !inDemo && kept.Issuer != "" {
 		at.Issuer, at.ID = kept.Issuer, first(id, kept.ClientID, at.ID)
 		return at, nil
+	}
+	switch {
 	case err != nil:
 		return at, err
 	case info.Demo == nil:

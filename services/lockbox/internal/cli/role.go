@@ -16,7 +16,8 @@ import (
 
 func (a *app) roleCommand() *cobra.Command {
 	return group("role", "Assign roles, and activate eligible ones", `Roles say who decides: Owners and Lockbox Approvers of a subscription (R18), Global Administrators and Lockbox Approvers of
-the tenant (R19). An eligible assignment counts only while its holder has activated it (R21).`, "",
+the tenant (R19). An eligible assignment counts only while its holder has activated it (R21). Somebody whose ID at the identity
+provider you do not know is invited by a link, and counts once you have confirmed who accepted it (R66).`, "",
 		a.roleListCommand(), a.roleAssignCommand(),
 		a.roleCommandAbout("remove", "Take an assignment away", "Removed.", nil,
 			func(id string, _ *timestamppb.Timestamp) *lockboxv1.Command {
@@ -32,7 +33,9 @@ the tenant (R19). An eligible assignment counts only while its holder has activa
 			func(id string, _ *timestamppb.Timestamp) *lockboxv1.Command {
 				return &lockboxv1.Command{Action: &lockboxv1.Command_DeactivateRole{
 					DeactivateRole: &lockboxv1.DeactivateRole{AssignmentId: id}}}
-			}))
+			}),
+		a.roleInviteCommand(), a.roleInvitationsCommand(), a.roleAcceptCommand(), a.roleConfirmCommand(),
+		a.roleWithdrawCommand(), a.roleCarryOverCommand())
 }
 
 func (a *app) roleListCommand() *cobra.Command {

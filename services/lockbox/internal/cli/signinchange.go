@@ -214,7 +214,7 @@ func (a *app) tenantIssuerCommand() *cobra.Command {
 	finish := &cobra.Command{Use: "finish", Short: "End the former issuers, signed in through the new one",
 		Args: exactly(), ValidArgsFunction: nothing,
 		Long: `From then on only the present issuer is accepted. Roles of people of the former ones end, so give people their roles at the
-new issuer first (lockbox role assign). It works only if you have signed in through the new one, so nobody is locked out.`,
+new issuer first (lockbox role carry-over). It works only if you have signed in through the new one, so nobody is locked out.`,
 		Example: "  lockbox tenant issuer finish"}
 	finish.RunE = a.with(func(ctx context.Context, s *session, _ []string) error {
 		id, err := s.oneTenant(ctx)

@@ -20,7 +20,7 @@ import (
 func (a *app) tenantCommand() *cobra.Command {
 	return group("tenant", "Create customers, switch Lockbox on and off, change settings", `A tenant is a customer. The provider's onboarding creates it once, with its identity issuer and first Global Administrator;
 once somebody of it has signed in, only its own Global Administrators change it.`, "",
-		a.tenantShowCommand(), a.tenantCreateCommand(),
+		a.tenantShowCommand(), a.tenantCreateCommand(), a.tenantInviteCommand(),
 		a.tenantSwitch("enable", "Switch Lockbox on (R1, R2)", "Lockbox is on: from now on the customer decides.", "",
 			func(string) *lockboxv1.Command {
 				return &lockboxv1.Command{Action: &lockboxv1.Command_EnableLockbox{EnableLockbox: &lockboxv1.EnableLockbox{}}}

@@ -56,6 +56,13 @@ func newWorld(issuer *devissuer.Issuer) *world {
 				w.assignment("eli", "eli-eligible", lockboxv1.Role_ROLE_OWNER, false, "eligible, but not activated (R21)"),
 			}}},
 	}
+	w.tenant.Subscriptions[0].Invitations = []*lockboxv1.InvitationView{{
+		Invitation: &lockboxv1.RoleInvitation{Id: "i-audrey", Note: "Audrey of audit", Issuer: w.tenant.GetIssuer(),
+			Role:  lockboxv1.Role_ROLE_LOCKBOX_APPROVER,
+			Until: timestamppb.New(time.Now().Add(50 * time.Hour))},
+		State: lockboxv1.InvitationState_INVITATION_STATE_REDEEMED, InvitedBy: w.actor("grace"),
+		RedeemedBy: issuer.Person("audrey"), SubscriptionId: subscription, Where: "Production",
+	}}
 	w.tickets = []*lockboxv1.TicketView{{
 		TicketId: "sr-2026-0001", Reference: "SR-2026-0001", Tenant: bank,
 		Title: "The payment service does not answer", Description: "It hangs.",
@@ -246,6 +253,9 @@ func (w *world) answer(q *lockboxv1.Query, who client.Claims) (*lockboxv1.QueryR
 			return nil, refusal.NotFound("", "I9", "there is nothing of that name that you may see")
 		}
 		reply.Answer = &lockboxv1.QueryReply_Tenant{Tenant: proto.CloneOf(w.tenant)}
+	case *lockboxv1.Query_GetInvitation:
+		offer := proto.CloneOf(w.tenant.GetSubscriptions()[0].GetInvitations()[0])
+		reply.Answer = &lockboxv1.QueryReply_Invitation{Invitation: offer}
 	case *lockboxv1.Query_GetTicket:
 		answer := &lockboxv1.QueryReply_Ticket{}
 		answer.Ticket, err = named(w.tickets, aggregate.TicketID(ask.GetTicket.GetTicketId()),

@@ -99,7 +99,7 @@ func compose(said *message.Catalogue, n plan.Notification) (letter, error) {
 		c.groups()
 	case n.Template == plan.WaivedAccess:
 		c.unasked()
-	case changes(n):
+	case changes(n) && n.Standing != plan.Invitee:
 		c.out.Footer[0] = c.text("standing/changed")
 	}
 	if n.Name != "" {
@@ -151,7 +151,8 @@ func (w *writer) placeholders() map[string]string {
 		"Required": strconv.Itoa(d.Required), "Given": strconv.Itoa(d.Given),
 		"LogSize": strconv.FormatInt(d.LogSize, 10), "LogRoot": line(d.LogRoot),
 		"PlanFrom": tenant.PlanName(d.PlanFrom), "PlanTo": tenant.PlanName(d.PlanTo), "ResourceType": line(d.ResourceType),
-		"Person": line(d.Person), "Role": w.enum("role", d.Role.String(), "ROLE_"), "Count": strconv.Itoa(len(w.n.Held)),
+		"Person": line(d.Person), "Note": line(d.Note), "Role": w.enum("role", d.Role.String(), "ROLE_"),
+		"Count":  strconv.Itoa(len(w.n.Held)),
 		"Waiver": w.enum("waiver", d.Waiver.String(), "WAIVER_"),
 	}
 }
@@ -218,8 +219,9 @@ func (w *writer) notes() {
 		{"never-began", t == plan.AccessRevoked && d.Starts.IsZero()},
 		{"unexpected", t == plan.AccessGranted && told},
 		{"revocable", t == plan.EmergencyAccess && w.n.Standing != plan.Alternate},
-		{"eligible", t == plan.RoleAssigned && d.EligibleOnly},
-		{"unexpected-change", changes(w.n)},
+		{"eligible", (t == plan.RoleAssigned || t == plan.InvitationConfirmed) && d.EligibleOnly},
+		{"says-of-itself", t == plan.InvitationRedeemed},
+		{"unexpected-change", changes(w.n) && w.n.Standing != plan.Invitee},
 	} {
 		if note.applies {
 			w.out.Notes = append(w.out.Notes, w.text("note/"+note.name))
@@ -263,7 +265,7 @@ func (w *writer) actions() {
 		w.open("action/waived", d.TenantID, "waived")
 	case w.n.Standing == plan.Administrator && w.n.Thread == "":
 		w.out.Commands = []string{"lockbox tenant show"}
-		page := []string{"administration"}
+		label, page := "action/tenant", []string{"administration"}
 		switch t {
 		case plan.SignInProposed, plan.SignInRecovery, plan.SignInReminder:
 			w.out.Commands = append(w.out.Commands, "lockbox tenant issuer stop")
@@ -271,8 +273,18 @@ func (w *writer) actions() {
 		case plan.SignInChanged:
 			w.out.Commands = append(w.out.Commands, "lockbox tenant issuer finish")
 			page = append(page, "sign-in")
+		case plan.RoleInvited, plan.InvitationRedeemed, plan.InvitationConfirmed, plan.InvitationEnded:
+			w.out.Commands = []string{"lockbox role invitations"}
+			if label, page = "action/roles", append(page, "roles"); d.SubscriptionID != "" {
+				page = []string{"administration", "subscriptions", d.SubscriptionID}
+			}
 		}
-		w.open("action/tenant", d.TenantID, page...)
+		w.open(label, d.TenantID, page...)
+	case w.n.Standing == plan.Invitee:
+		if t == plan.InvitationConfirmed {
+			w.out.Commands = []string{"lockbox whoami"}
+			w.open("action/requests", d.TenantID)
+		}
 	case w.n.Standing == plan.Approver, w.n.Standing == plan.Administrator, w.n.Standing == plan.Affected:
 		w.out.Commands = []string{"lockbox approval show " + id}
 		switch {

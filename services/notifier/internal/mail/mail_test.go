@@ -294,6 +294,12 @@ func TestALinkLeadsToTheReadersOwnPage(t *testing.T) {
 				want = portal + "/t/meadowbank/disclosures"
 			case n.Standing == plan.Administrator && n.Template == plan.WaivedAccess:
 				want = portal + "/t/meadowbank/waived"
+			case n.Standing == plan.Invitee && n.Template == plan.InvitationConfirmed:
+				want = portal + "/t/meadowbank"
+			case n.Standing == plan.Invitee:
+				want = ""
+			case n.Standing == plan.Administrator && strings.Contains(string(n.Template), "invit"):
+				want = portal + "/t/meadowbank/administration/subscriptions/pay-prod"
 			case n.Standing == plan.Administrator && n.Thread == "":
 				want = portal + "/t/meadowbank/administration"
 				if slices.Contains([]plan.Template{plan.SignInProposed, plan.SignInRecovery, plan.SignInReminder,

@@ -38,6 +38,8 @@ var (
 	}
 	change = []string{"label/organisation", "label/subscription", "label/person", "label/role", "label/until",
 		"label/plan"}
+	invited = []string{"label/organisation", "label/subscription", "label/role", "label/invited", "label/redeemed-by",
+		"label/subject", "label/issuer", "label/until", "label/by", "label/at"}
 	signIn  = []string{"label/organisation", "label/issuer", "label/named", "label/until", "label/by", "label/at"}
 	webhook = []string{"label/organisation", "label/webhook", "label/by", "label/at"}
 	changed = append(change, "label/default-language", "label/required-approvals", "label/fallback", "label/alternates",
@@ -87,6 +89,10 @@ var shapes = map[plan.Template]shape{
 	plan.RoleRemoved:            {changed, nil},
 	plan.RoleActivated:          {changed, nil},
 	plan.RoleDeactivated:        {changed, nil},
+	plan.RoleInvited:            {invited, nil},
+	plan.InvitationRedeemed:     {invited, nil},
+	plan.InvitationConfirmed:    {invited, nil},
+	plan.InvitationEnded:        {invited, []string{"quote/reason"}},
 	plan.WebhookAdded:           {webhook, nil},
 	plan.WebhookRemoved:         {webhook, []string{"quote/reason"}},
 
@@ -202,8 +208,12 @@ func (w *writer) facts(label string) []string {
 		}
 	case "label/at":
 		return some(at(d.At))
-	case "label/person":
+	case "label/person", "label/redeemed-by":
 		return some(line(d.Person), address(d.PersonEmail))
+	case "label/invited":
+		return some(line(d.Note))
+	case "label/subject":
+		return some(line(d.Subject))
 	case "label/role":
 		return some(w.v["Role"])
 	case "label/issuer":

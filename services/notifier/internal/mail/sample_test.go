@@ -239,6 +239,20 @@ func sample(t plan.Template, language string) plan.Notification {
 		}
 	case plan.RoleRemoved, plan.RoleDeactivated:
 		role()
+	case plan.RoleInvited, plan.InvitationRedeemed, plan.InvitationConfirmed, plan.InvitationEnded:
+		role()
+		d.SubscriptionID, d.Note = "pay-prod", "Kenji from the platform team"
+		d.Issuer, d.Subject = "https://login.meadowbank.example", "8f3a11c0-5d1e-4a7b-9a51-6a7a4f0f2b11"
+		switch t {
+		case plan.RoleInvited:
+			d.Person, d.PersonEmail, d.Issuer, d.Subject, d.Until = "", "", "", "", noon.Add(72*time.Hour)
+		case plan.InvitationRedeemed:
+			d.By = "Kenji Watanabe"
+		case plan.InvitationConfirmed:
+			d.EligibleOnly = true
+		case plan.InvitationEnded:
+			d.Text = "Kenji tells us that he did not open the link."
+		}
 	default:
 		panic("no sample of " + string(t))
 	}

@@ -26,12 +26,13 @@ func said(t *testing.T, language string) map[string]string {
 // asked lists every block that a mail may ever say.
 func asked() []string {
 	all := []string{
-		"greeting", "greeting/anonymous", "colon", "list/more", "action/request", "action/tenant", "action/disclosures",
+		"greeting", "greeting/anonymous", "colon", "list/more", "action/request", "action/tenant", "action/roles",
+		"action/disclosures",
 		"action/requests", "action/awaited", "action/waived", "standing/digest",
 		"commands", "standing/changed", "footer", "log",
 		"note/fallback", "note/otherwise", "note/nobody", "note/several", "note/waived", "note/shortened", "note/narrowed",
 		"note/never-began", "note/unexpected",
-		"note/eligible", "note/unexpected-change", "note/revocable", "note/link",
+		"note/eligible", "note/says-of-itself", "note/unexpected-change", "note/revocable", "note/link",
 		"value/whole-tenant", "value/nobody", "value/none", "value/yes", "value/no", "value/person", "value/approval",
 		"value/of", "value/was",
 		"quote/why",

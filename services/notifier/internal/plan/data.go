@@ -77,6 +77,10 @@ type Data struct {
 	PersonEmail      string
 	Role             lockboxv1.Role
 	EligibleOnly     bool
+	// Note says for whom an invitation is, and Subject what their issuer calls whoever redeemed it.
+	Note, Subject string
+	// SubscriptionID is that of Subscription, for links.
+	SubscriptionID string
 	// Until is when an assignment or activation ends; zero if it has no end.
 	Until                  time.Time
 	Settings, SettingsWere *lockboxv1.TenantSettings

@@ -53,6 +53,7 @@ func (n Notification) Brief() Notification {
 		Organisation: d.Organisation, RequestID: d.RequestID, TicketID: d.TicketID, Service: d.Service, Scenario: d.Scenario,
 		Subscription: d.Subscription, Requester: d.Requester, Employer: d.Employer, RespondBy: d.RespondBy,
 		PlanFrom: d.PlanFrom, PlanTo: d.PlanTo, ResourceType: d.ResourceType, Person: d.Person, Role: d.Role,
+		Note: d.Note,
 	}
 	return n
 }

@@ -94,6 +94,10 @@ const (
 	RoleRemoved            Template = "role-removed"
 	RoleActivated          Template = "role-activated"
 	RoleDeactivated        Template = "role-deactivated"
+	RoleInvited            Template = "role-invited"
+	InvitationRedeemed     Template = "invitation-redeemed"
+	InvitationConfirmed    Template = "invitation-confirmed" // also to the new holder
+	InvitationEnded        Template = "invitation-ended"     // also to whoever redeemed it
 	WebhookAdded           Template = "webhook-added"
 	WebhookRemoved         Template = "webhook-removed"
 )
@@ -142,7 +146,8 @@ func Templates() []Template {
 		AccessRevoked, AccessReleased, AccessCompleted,
 		TenantCreated, PlanChanged, PlanLowered, LockboxEnabled, LockboxDisabled, PreviewSignedUp, PreviewSignedOff,
 		SettingsChanged, SubscriptionRegistered, SubscriptionGivenUp, RoleAssigned, RoleRemoved, RoleActivated,
-		RoleDeactivated, WebhookAdded, WebhookRemoved,
+		RoleDeactivated, RoleInvited, InvitationRedeemed, InvitationConfirmed, InvitationEnded, WebhookAdded,
+		WebhookRemoved,
 		SignInProposed, SignInRecovery, SignInReminder, SignInStopped, SignInChanged, FormerSignInEnded,
 		ExposureDisclosed, LegalDemandDisclosed, WaivedAccess, IntegrityAlarm, StrayMessage, MailOverdue,
 		Contested, Digest,
@@ -161,6 +166,8 @@ const (
 	Administrator    Standing = "administrator"
 	// Named recipients are to become administrators by a change that is not made yet.
 	Named Standing = "named"
+	// Invitee recipients redeemed an invitation to a role (R66).
+	Invitee Standing = "invitee"
 	// Affected recipients could decide about such access but were not asked (R43).
 	Affected Standing = "affected"
 	// SecurityOfficer is one of the provider's.
@@ -169,7 +176,8 @@ const (
 
 // Standings lists all standings.
 func Standings() []Standing {
-	return []Standing{Approver, Alternate, Requester, InternalApprover, Administrator, Named, Affected, SecurityOfficer}
+	return []Standing{Approver, Alternate, Requester, InternalApprover, Administrator, Named, Invitee, Affected,
+		SecurityOfficer}
 }
 
 // Notification is one mail to one recipient about one event.

@@ -12,13 +12,29 @@ func (p *planner) tenantChange() {
 	roles, rolesBefore := p.Tenant.Roles, p.TenantBefore.Roles
 	if p.Subscription.Exists() {
 		roles, rolesBefore = p.Subscription.Roles, p.SubscriptionBefore.Roles
-		d.Subscription = p.Subscription.Name + " (" + p.Subscription.ID + ")"
+		d.Subscription, d.SubscriptionID = p.Subscription.Name+" ("+p.Subscription.ID+")", p.Subscription.ID
 	}
 	if p.signIn(d) {
 		return
 	}
 	var t Template
+	var more []recipient
 	switch f := p.Event.GetFact().(type) {
+	case *lockboxv1.Event_RoleInvited:
+		t = RoleInvited
+		d.invitation(roles, f.RoleInvited.GetInvitation().GetId())
+		d.Until = f.RoleInvited.GetInvitation().GetUntil().AsTime()
+	case *lockboxv1.Event_InvitationRedeemed:
+		t = InvitationRedeemed
+		if d.invitation(roles, f.InvitationRedeemed.GetInvitationId()).First() {
+			t = InvitationConfirmed // it counts at once
+		}
+	case *lockboxv1.Event_InvitationConfirmed:
+		t = InvitationConfirmed
+		more = p.invitee(d.invitation(roles, f.InvitationConfirmed.GetAssignment().GetId()))
+	case *lockboxv1.Event_InvitationEnded:
+		t, d.Text = InvitationEnded, f.InvitationEnded.GetReason()
+		more = p.invitee(d.invitation(roles, f.InvitationEnded.GetInvitationId()))
 	case *lockboxv1.Event_TenantCreated:
 		t, d.PlanTo = TenantCreated, f.TenantCreated.GetPlan()
 		d.assignment(f.TenantCreated.GetAdministrator())
@@ -63,7 +79,29 @@ func (p *planner) tenantChange() {
 	default:
 		return
 	}
-	p.tell(t, d, p.administrators())
+	p.tell(t, d, p.administrators(), more)
+}
+
+// invitation says what somebody is invited to, and who redeemed it.
+func (d *Data) invitation(roles tenant.Roles, id string) tenant.Invitation {
+	i, _ := roles.Invitation(id)
+	d.Note, d.Role, d.EligibleOnly = i.GetNote(), i.GetRole(), i.GetEligibleOnly()
+	if i.GetExpiresAt() != nil {
+		d.Until = i.GetExpiresAt().AsTime()
+	}
+	if i.Person != nil {
+		d.Person, d.PersonEmail = Name(i.Person), i.Person.GetEmail()
+		d.Issuer, d.Subject = i.Person.GetIssuer(), i.Person.GetSubject()
+	}
+	return i
+}
+
+// invitee returns whoever redeemed an invitation, if anybody has.
+func (p *planner) invitee(i tenant.Invitation) []recipient {
+	if i.Person == nil {
+		return nil
+	}
+	return []recipient{p.tenantPerson(i.Person, Invitee)}
 }
 
 func (d *Data) held(roles tenant.Roles, id string) {

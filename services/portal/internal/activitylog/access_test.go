@@ -36,7 +36,7 @@ func TestR69WhoLookedReadsInEachLanguage(t *testing.T) {
 		"en": {"Sign-ins and views", "Exported the activity log as csv", "1200 results", "2 times", "Viewed a request",
 			"Tried to “approve”", "Refused: not signed in", "Further refused actions", "1940, not recorded in detail",
 			"The sign-in was cancelled", "Only people at Nimbus Cloud", "Kept for 400 days", "Unknown"},
-		"fr": {"Connexions et consultations", "A exporté le journal d’activité au format csv", "A consulté une demande",
+		"fr": {"Connexions et consultations", "A exporté le journal", "au format csv", "A consulté une demande",
 			"non connecté", "La connexion a été annulée", "Conservé 400 jours", "Inconnu"},
 		"ja": {"サインインと閲覧の記録", "要求を閲覧しました", "操作「approve」を試みました", "保存期間は 400 日です", "不明"},
 	} {

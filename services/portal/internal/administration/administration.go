@@ -1,7 +1,7 @@
-// Package administration serves the pages on which a customer views and changes their Lockbox configuration: whether it
-// is enabled, roles and the resulting approvers, settings, previews and subscriptions. What a reader sees is what the
-// queries return. Forms are shown to Global Administrators only; a form sent by anybody else is refused by the service
-// that receives the command.
+// Package administration serves the pages on which a customer views and changes their Lockbox configuration: whether
+// it is enabled, roles, invitations to them and the resulting approvers, settings, previews and subscriptions, and the
+// page on which whoever was invited accepts. What a reader sees is what the queries return. Forms are shown to Global
+// Administrators only; a form sent by anybody else is refused by the service that receives the command.
 package administration
 
 import (
@@ -58,7 +58,17 @@ func Routes(s *site.Site) ([]site.Route, error) {
 		add(http.MethodGet, scope+"/assign", shown(p.assignment))
 		add(http.MethodPost, scope+"/assign", p.assign)
 		add(http.MethodGet, scope+"/remove/{assignment}", shown(p.removal))
+		add(http.MethodGet, scope+"/invite", shown(p.invitation))
+		add(http.MethodPost, scope+"/invite", p.invite)
+		add(http.MethodGet, scope+"/invitations/{invitation}", shown(p.invitee))
+		add(http.MethodPost, scope+"/invitations/{invitation}", p.changeInvitation)
 	}
+	// The page that an invitation's link leads to.
+	routes = append(routes,
+		site.Route{Method: http.MethodGet, Path: "/invitation", Side: site.Customer, Serve: func(v *site.Visit) error {
+			return p.accepting(v, form.Empty())
+		}},
+		site.Route{Method: http.MethodPost, Path: "/invitation", Side: site.Customer, Serve: p.accept})
 	return routes, nil
 }
 

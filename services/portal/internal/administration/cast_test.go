@@ -139,7 +139,7 @@ func auditor() *bank       { return newBank(audrey, lockboxv1.Role_ROLE_AUDITOR)
 func served(t *testing.T, b *bank) http.Handler {
 	t.Helper()
 	s := sitetest.New(t, &b.Backend, sitetest.Otto())
-	s.Counters = b.metrics.For("portal")
+	s.Counters, s.URL = b.metrics.For("portal"), "https://lockbox.example"
 	routes, err := administration.Routes(s)
 	if err != nil {
 		t.Fatal(err)

@@ -60,7 +60,8 @@ func (b *bank) does(sequence uint64) {
 	for _, verb := range []string{
 		"enable_lockbox", "disable_lockbox", "change_settings", "sign_up_preview", "sign_off_preview",
 		"assign_role", "remove_role", "activate_role", "deactivate_role",
-		"confirm_sign_in_change", "stop_sign_in_change", "end_former_sign_in", "add_webhook", "remove_webhook",
+		"confirm_sign_in_change", "stop_sign_in_change", "end_former_sign_in", "confirm_invitation", "end_invitation",
+		"add_webhook", "remove_webhook",
 	} {
 		b.Commands[verb] = func(*lockboxv1.Command) (*lockboxv1.CommandReply, error) {
 			return &lockboxv1.CommandReply{Sequence: sequence}, nil
@@ -156,6 +157,16 @@ func TestEveryFormIsExactlyOneCommand(t *testing.T) {
 			&lockboxv1.Command{AggregateId: "meadow-production", SeenVersion: 5,
 				Action: &lockboxv1.Command_DeactivateRole{
 					DeactivateRole: &lockboxv1.DeactivateRole{AssignmentId: "fleur-eligible"}}}, "/subscriptions/meadow-production"},
+		"who accepted an invitation confirmed": {invitations(), "/subscriptions/meadow-production/invitations/i-lena",
+			"/subscriptions/meadow-production/invitations/i-lena", `value="confirm"`, nil,
+			&lockboxv1.Command{AggregateId: "meadow-production",
+				Action: &lockboxv1.Command_ConfirmInvitation{ConfirmInvitation: &lockboxv1.ConfirmInvitation{
+					InvitationId: "i-lena", Issuer: issuer, Subject: "lena"}}}, "/subscriptions/meadow-production"},
+		"turned down": {invitations(), "/subscriptions/meadow-production/invitations/i-lena",
+			"/subscriptions/meadow-production/invitations/i-lena", `value="end"`, []string{"reason", "It was not Lena"},
+			&lockboxv1.Command{AggregateId: "meadow-production",
+				Action: &lockboxv1.Command_EndInvitation{EndInvitation: &lockboxv1.EndInvitation{
+					InvitationId: "i-lena", Reason: "It was not Lena"}}}, "/subscriptions/meadow-production"},
 		"a change of sign-in confirmed": {moving(administrator(), byCustomer, otto), "/sign-in", "/sign-in",
 			`value="confirm"`, nil, &lockboxv1.Command{SeenVersion: 7, Action: &lockboxv1.Command_ConfirmSignInChange{
 				ConfirmSignInChange: &lockboxv1.ConfirmSignInChange{ChangeId: "c-1"}}}, "/sign-in"},

@@ -10,7 +10,12 @@ import (
 
 // message returns the message ID for an enum value: ROLE_OWNER as a role is "administration.role.owner".
 func message(part, value, prefix string) string {
-	return root + "." + part + "." + strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(value, prefix)), "_", "-")
+	return root + "." + part + "." + nameOf(value, prefix)
+}
+
+// nameOf returns an enum value as a part of a message ID: ROLE_OWNER as "owner".
+func nameOf(value, prefix string) string {
+	return strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(value, prefix)), "_", "-")
 }
 
 // Role returns a role's display name.

@@ -19,6 +19,7 @@ type scoped struct {
 	ID, Name    string
 	Version     uint64
 	Assignments []*lockboxv1.AssignmentView
+	Invitations []*lockboxv1.InvitationView
 	// Asked are the people who would be asked to approve now; nil if the reader may not see them.
 	Asked *lockboxv1.ApproversPreview
 	// About is the assignment that the page is about; nil if none.
@@ -33,12 +34,13 @@ func lookAt(v *site.Visit, f *form.Form) (scoped, error) {
 	subscription := v.R.PathValue("subscription")
 	if subscription == "" {
 		t := l.Tenant
-		return scoped{looking: l, Name: t.GetDisplayName(), Version: t.GetVersion(), Assignments: t.GetAssignments()}, nil
+		return scoped{looking: l, Name: t.GetDisplayName(), Version: t.GetVersion(), Assignments: t.GetAssignments(),
+			Invitations: t.GetInvitations()}, nil
 	}
 	for _, s := range l.Tenant.GetSubscriptions() {
 		if s.GetSubscriptionId() == subscription {
 			return scoped{looking: l, ID: subscription, Name: s.GetDisplayName(), Version: s.GetVersion(),
-				Assignments: s.GetAssignments()}, nil
+				Assignments: s.GetAssignments(), Invitations: s.GetInvitations()}, nil
 		}
 	}
 	return scoped{}, refusal.NotFound("subscription", "I9", "there is no such subscription")

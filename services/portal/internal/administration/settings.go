@@ -144,9 +144,12 @@ const mostScopes = 50
 // Unreachable lists the scopes in which fewer people decide than the chosen number of approvals, so that no request
 // there could be approved (R30).
 func (c choosing) Unreachable() ([]string, error) {
-	wanted, err := strconv.Atoi(c.Chosen())
-	if c.ID != "approvals" || err != nil {
+	if c.ID != "approvals" {
 		return nil, nil
+	}
+	wanted, err := strconv.Atoi(c.Chosen())
+	if err != nil {
+		return nil, err
 	}
 	scopes := []*lockboxv1.SubscriptionView{{DisplayName: c.Tenant.GetDisplayName()}}
 	scopes = append(scopes, c.Tenant.GetSubscriptions()[:min(mostScopes, len(c.Tenant.GetSubscriptions()))]...)

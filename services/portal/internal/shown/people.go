@@ -17,6 +17,8 @@ type Asked struct {
 	Roles       []lockboxv1.Role
 	// You reports whether this is the reader.
 	You bool
+	// NeverSignedIn: nothing that they did is recorded.
+	NeverSignedIn bool
 	// Decision is nil while they have not decided.
 	Decision *lockboxv1.Decision
 	// Mail is the delivery status of the last mail that asked them; nil if none is known.
@@ -35,6 +37,8 @@ func (r Request) AskedPeople() []Asked {
 		each := Asked{
 			Name: Name(a.GetPerson()), Email: a.GetPerson().GetEmail(), Roles: a.GetRoles(),
 			You: tenant.SamePerson(a.GetPerson(), r.Reader),
+			NeverSignedIn: slices.ContainsFunc(r.GetNeverSignedIn(),
+				func(p *lockboxv1.Person) bool { return tenant.SamePerson(p, a.GetPerson()) }),
 		}
 		each.Mail, each.MailFailed = r.mail(a.GetPerson().GetEmail())
 		for _, d := range r.GetCustomerDecisions() {

@@ -160,7 +160,24 @@ func (in *signin) record(v *site.Visit, whose *organisation.Organisation, token 
 	if _, err := in.Caller.Do(ctx, token, &lockboxv1.Command{Tenant: whose.Tenant,
 		Action: &lockboxv1.Command_SignIn{SignIn: &lockboxv1.SignIn{}}}); err != nil {
 		v.Log.Warn("a sign-in was not recorded", zap.String("tenant", whose.Tenant), zap.Error(err))
+		return
 	}
+	if err := in.recordFirst(ctx, whose.Tenant, token); err != nil {
+		v.Log.Warn("a first sign-in was not recorded", zap.String("tenant", whose.Tenant), zap.Error(err))
+	}
+}
+
+// recordFirst says that somebody who holds a role on a subscription signed in for the first time, so that they are no
+// longer shown as somebody who never has (R66).
+func (in *signin) recordFirst(ctx context.Context, tenant, token string) error {
+	reply, err := in.Caller.Ask(ctx, token, &lockboxv1.Query{Tenant: tenant,
+		Ask: &lockboxv1.Query_GetSelf{GetSelf: &lockboxv1.GetSelf{}}})
+	if err != nil || reply.GetSelf().GetFirstSignIn() == "" {
+		return err
+	}
+	_, err = in.Caller.Do(ctx, token, &lockboxv1.Command{Tenant: tenant, AggregateId: reply.GetSelf().GetFirstSignIn(),
+		Action: &lockboxv1.Command_SignIn{SignIn: &lockboxv1.SignIn{}}})
+	return err
 }
 
 // home redirects visitors of the root path.
@@ -332,5 +349,6 @@ func (in *signin) show(v *site.Visit, page string, status int, title, refresh st
 	if err != nil {
 		return err
 	}
-	return v.Render(in.pages, page, status, site.Page{Title: text, Nav: []site.NavItem{}, Refresh: refresh, Data: data})
+	return v.Render(in.pages, page, status, site.Page{Title: text, Nav: []site.NavItem{}, Refresh: refresh, Data: data,
+		Script: "invitation.js"}) // an invitation's link leads here first
 }

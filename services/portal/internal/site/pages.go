@@ -119,6 +119,8 @@ type Page struct {
 	Nav []NavItem
 	// Live is the URL of the page's live updates; empty if it has none.
 	Live string
+	// Script is an asset that the page runs; empty if it has none.
+	Script string
 	// Refresh is the URL that the browser is sent to at once; empty if it stays.
 	Refresh string
 	// Data is the page's own data.

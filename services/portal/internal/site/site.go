@@ -47,6 +47,8 @@ type Site struct {
 	Words *words.Words
 	// Provider is the provider's name.
 	Provider string
+	// URL is the portal's public base URL.
+	URL string
 	// Secure says that browsers reach the portal by https.
 	Secure   bool
 	Now      func() time.Time

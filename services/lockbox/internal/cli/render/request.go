@@ -337,6 +337,9 @@ func (p *page) approvers(v *lockboxv1.RequestView) {
 	var rows [][]cell
 	for _, a := range n.GetApprovers() {
 		answer := cell{"no answer", dim}
+		if NeverSignedIn(v.GetNeverSignedIn(), a.GetPerson()) {
+			answer.text += "; never signed in"
+		}
 		for _, d := range v.GetCustomerDecisions() {
 			if tenant.SamePerson(d.GetActor().GetPerson(), a.GetPerson()) {
 				answer = cell{decided(d) + " " + p.In(d.GetTime().AsTime()), bad}

@@ -3,6 +3,7 @@ package render
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/openlockbox/lockbox/pkg/reason"
@@ -31,6 +32,7 @@ func Tenant(l Look, v *lockboxv1.TenantView) string {
 		p.field(label, Clean(resourceType))
 	}
 	if v.GetSettings() == nil {
+		p.invitations(v.GetInvitations())
 		return p.String() // onboarding sees no more
 	}
 	p.settings(v.GetSettings(), v.GetPartial())
@@ -113,6 +115,17 @@ var signInRoutes = map[lockboxv1.SignInRoute]string{
 	lockboxv1.SignInRoute_SIGN_IN_ROUTE_CORRECTION: "correction by the provider",
 	lockboxv1.SignInRoute_SIGN_IN_ROUTE_CUSTOMER:   "change by the tenant itself",
 	lockboxv1.SignInRoute_SIGN_IN_ROUTE_RECOVERY:   "recovery by the provider",
+}
+
+// invitations shows what became of onboarding's invitations.
+func (p *page) invitations(list []*lockboxv1.InvitationView) {
+	for _, i := range list {
+		state := invitationStates[i.GetState()]
+		if i.GetState() == lockboxv1.InvitationState_INVITATION_STATE_OPEN {
+			state.text = "open until " + p.minute(i.GetInvitation().GetUntil())
+		}
+		p.painted("Invitation", state.paint, Clean(i.GetInvitation().GetNote())+": "+state.text)
+	}
 }
 
 // issuerKeys warns of keys of the issuer that cannot be used.
@@ -213,6 +226,9 @@ func (l Look) assignment(a *lockboxv1.AssignmentView) []cell {
 	case until != nil:
 		counts.text = "ends " + l.In(until.AsTime())
 	}
+	if a.GetNeverSignedIn() {
+		counts.text += "; never signed in"
+	}
 	as := a.GetAssignment()
 	return []cell{{tenant.RoleName(as.GetRole()), plain}, {PersonName(as.GetPerson()), plain},
 		text(as.GetPerson().GetEmail()), counts, text(as.GetId())}
@@ -231,7 +247,11 @@ func Approvers(l Look, v *lockboxv1.ApproversPreview) string {
 		if language == "" {
 			language = "-"
 		}
-		rows = append(rows, []cell{{PersonName(a.GetPerson()), plain}, text(a.GetPerson().GetEmail()),
+		who := PersonName(a.GetPerson())
+		if NeverSignedIn(v.GetNeverSignedIn(), a.GetPerson()) {
+			who += " (never signed in)"
+		}
+		rows = append(rows, []cell{{who, plain}, text(a.GetPerson().GetEmail()),
 			text(roleNames(a.GetRoles())), text(language)})
 	}
 	if len(rows) > 0 {
@@ -240,6 +260,11 @@ func Approvers(l Look, v *lockboxv1.ApproversPreview) string {
 	}
 	p.excluded(v.GetExcluded())
 	return p.String()
+}
+
+// NeverSignedIn reports whether somebody is among those of whom nothing is recorded.
+func NeverSignedIn(list []*lockboxv1.Person, p *lockboxv1.Person) bool {
+	return slices.ContainsFunc(list, func(q *lockboxv1.Person) bool { return tenant.SamePerson(p, q) })
 }
 
 // Tickets renders a list of support tickets.

@@ -36,7 +36,7 @@ type place struct{ request, ticket, subscription, assignment string }
 
 func (p place) in(path string) string {
 	return strings.NewReplacer("{id}", p.request, "{subscription}", p.subscription, "{assignment}", p.assignment,
-		"{setting}", "freshness").
+		"{invitation}", "i-"+p.assignment, "{setting}", "freshness").
 		Replace(strings.Replace(path, "/tickets/{id}", "/tickets/"+p.ticket, 1))
 }
 
@@ -65,12 +65,17 @@ func TestEveryPageForEveryRole(t *testing.T) {
 			t.Fatalf("nobody knows where %s is", p.Path)
 		}
 	}
+	clients := map[string]*http.Client{} // that somebody signed in for the first time may be recorded
+	for _, r := range roles {
+		client, err := visitor.SignIn(t.Context(), w.info.PortalURL+r.own, r.persona)
+		must(t, err)
+		client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+		clients[r.name] = client
+	}
 	before := w.settled()
 	for _, r := range roles {
 		t.Run(r.name, func(t *testing.T) {
-			client, err := visitor.SignIn(t.Context(), w.info.PortalURL+r.own, r.persona)
-			must(t, err)
-			client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+			client := clients[r.name]
 			ownPlace, foreignPlace := bankPlace, healthPlace
 			for _, p := range pages {
 				provider := r.own == "/provider"

@@ -54,6 +54,9 @@ func TestEveryPageInEveryLanguage(t *testing.T) {
 			Occurrence: &lockboxv1.Occurrence{What: "A packet capture held traffic of payments-1", Description: "Health checks.",
 				Reason: "Taken to find a faulty line card.", HappenedAt: timestamppb.Now()},
 		}}})
+	for _, subscription := range []string{"", demo.BankProduction} {
+		w.invited(subscription, "i-otto-owner", lockboxv1.Role_ROLE_LOCKBOX_APPROVER)
+	}
 	pages, err := portal.Pages()
 	must(t, err)
 	devices := []device{desktop, phoneDark, phone, desktopDark}
