@@ -142,7 +142,7 @@ func slack(n note) ([]byte, error) {
 		{"type": "section", "text": plain(n.said)},
 	}
 	for _, f := range n.facts {
-		blocks = append(blocks, object{"type": "section", "text": plain(f.label + ":\n" + f.text)})
+		blocks = append(blocks, object{"type": "section", "text": plain(f.label + "\n" + f.text)})
 	}
 	if n.link != "" {
 		blocks = append(blocks, object{"type": "section",
@@ -171,7 +171,7 @@ func teams(n note) ([]byte, error) {
 	}
 	blocks := []object{rich(run(n.title, object{"weight": "bolder", "size": "medium"})), rich(run(n.said, object{}))}
 	for _, f := range n.facts {
-		blocks = append(blocks, rich(run(f.label+": ", object{"weight": "bolder"}), run(f.text, object{})))
+		blocks = append(blocks, rich(run(f.label+" ", object{"weight": "bolder"}), run(f.text, object{})))
 	}
 	if n.aside != "" {
 		blocks = append(blocks, rich(run(n.aside, object{"isSubtle": true})))
