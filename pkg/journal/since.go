@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync/atomic"
+	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
@@ -33,7 +34,10 @@ type News struct {
 const ahead = 2
 
 // rounds is how many times Since reads aggregates that keep changing before it gives up.
-const rounds = 8
+const rounds = 10
+
+// lag is how long Since waits the first time for a replica that is behind the leader; each time after, twice as long.
+const lag = 10 * time.Millisecond
 
 // Since reads what happened to each of these aggregates after the known version. The result is one consistent cut: at
 // some moment after the call began, the stream's leader had exactly this.
@@ -59,9 +63,14 @@ func (j *Journal) Since(ctx context.Context, known ...Version) ([]News, error) {
 		look = j.confirmAtLeader
 	}
 	for round := range rounds {
-		if round == rounds/2 { // whoever has fallen far behind catches up faster from the start
+		if late := round - rounds/2; late >= 0 { // whoever has fallen far behind catches up faster from the start
 			for _, l := range looks {
 				l.forget()
+			}
+			if late > 0 {
+				if err := sleep(ctx, lag<<(late-1)); err != nil {
+					return nil, err
+				}
 			}
 		}
 		settled, err := look(ctx, looks)
