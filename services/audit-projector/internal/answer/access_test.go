@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/openlockbox/lockbox/pkg/accesslog"
 	"github.com/openlockbox/lockbox/pkg/bus"
@@ -26,12 +27,13 @@ func (n *noRecords) List(_ context.Context, f accessdb.Filter, _ int) ([]accessd
 // recorded is what becomes of queries in the records, in their order.
 func recorded(p *place, ask func()) (all []*lockboxv1.AccessRecord) {
 	var mu sync.Mutex
+	begun := p.answerer.Now() // the recorder looks at its clock by itself, and the story's is turned meanwhile
 	p.answerer.Trail = accesslog.Start(bus.Projector, func(_ context.Context, r *lockboxv1.AccessRecord) error {
 		mu.Lock()
 		defer mu.Unlock()
 		all = append(all, r)
 		return nil
-	}, p.answerer.Now, zap.NewNop(), nil)
+	}, func() time.Time { return begun }, zap.NewNop(), nil)
 	ask()
 	p.answerer.Trail.Close()
 	p.answerer.Trail = nil
