@@ -101,8 +101,8 @@ func (c *chat) note(e, asked *lockboxv1.Event) note {
 }
 
 // say returns a message. Errors are ignored: a test covers every message.
-func (c *chat) say(id string, pairs ...any) string {
-	text, _ := c.Say(id, pairs...)
+func (c *chat) say(id string) string {
+	text, _ := c.Say(id)
 	return text
 }
 

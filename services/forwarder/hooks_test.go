@@ -197,7 +197,7 @@ type inbox struct {
 func (w *hooked) inbox(answer func(n int, w http.ResponseWriter, r *http.Request)) *inbox {
 	i := &inbox{hooked: w, answer: answer}
 	i.Server = httptest.NewServer(i)
-	w.Cleanup(i.Server.Close)
+	w.Cleanup(i.Close)
 	return i
 }
 

@@ -66,7 +66,7 @@ func receive(t *testing.T, signed bool) *receiver {
 	return r
 }
 
-func (r *receiver) ServeHTTP(w http.ResponseWriter, q *http.Request) {
+func (r *receiver) ServeHTTP(_ http.ResponseWriter, q *http.Request) {
 	body, err := io.ReadAll(q.Body)
 	if err != nil || q.Method != http.MethodPost || q.URL.RequestURI() != r.path {
 		r.Errorf("%s %s: %v", q.Method, q.URL.RequestURI(), err)
