@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 tag=${LOCKBOX_TAG:-dev}
 context=.cache/images
 # Identities with their own key volume, see docker-compose.yml.
-identities=(nats jit-evaluator lockbox-orchestrator notifier audit-projector portal client compliance provisioner tool-console)
+identities=(nats jit-evaluator lockbox-orchestrator notifier audit-projector portal client compliance forwarder provisioner tool-console)
 
 if ! docker version >/dev/null 2>&1; then
 	echo "images: no Docker engine answers" >&2
