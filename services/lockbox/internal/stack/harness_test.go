@@ -313,7 +313,8 @@ func (l *lockbox) decided() uint64 {
 	l.Helper()
 	last := uint64(0)
 	// What comes by itself, and what is recorded of whoever commands, whatever comes of the command.
-	besides := []string{"ApprovalReminderDue", "AccountIdentified", "SignedIn"}
+	besides := []string{"ApprovalReminderDue", "InternalReminderDue", "RequestExpired", "InternalApprovalExpired",
+		"AccessCompleted", "AccountIdentified", "SignedIn"}
 	for _, e := range l.history(journal.Replay{}) {
 		if !aggregate.Reported(e.Event.GetKind()) && !slices.Contains(besides, aggregate.TypeOf(e.Event)) {
 			last = e.Seq
