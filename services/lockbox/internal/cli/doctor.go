@@ -30,7 +30,8 @@ func (a *app) doctorCommand() *cobra.Command {
 		ValidArgsFunction: nothing,
 		Long: `Checks one after the other: whether a Lockbox is found and its bus answers, whether its services do, whether the services take
 your token and what it lacks, whether your organisation's issuer has keys that cannot be used or is about to change, and whether
-the portal answers and agrees about the time. Nothing is changed. It ends with the exit code of the first check that failed.`,
+the portal answers and agrees about the time. Nothing is changed; the services are asked twice without a token, and count and
+record that they refused. It ends with the exit code of the first check that failed.`,
 		Example: "  lockbox doctor\n  lockbox doctor --as erin -o json",
 		RunE: func(c *cobra.Command, _ []string) error {
 			d := &checkup{}
