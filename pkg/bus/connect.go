@@ -2,16 +2,22 @@ package bus
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nkeys"
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"go.uber.org/zap"
 )
 
@@ -140,6 +146,23 @@ func Permanent(err error) bool {
 	var key *KeyError
 	var trust *TrustError
 	return errors.As(err, &key) || errors.As(err, &trust)
+}
+
+// Away reports whether something failed only because the bus did not answer, so that it may succeed when tried again.
+func Away(err error) bool {
+	var answer *jetstream.APIError
+	switch {
+	case err == nil, Permanent(err):
+		return false
+	case errors.As(err, &answer) && answer.Code == http.StatusServiceUnavailable,
+		refusal.Is(err, lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE):
+		return true
+	}
+	return slices.ContainsFunc([]error{
+		nats.ErrTimeout, nats.ErrNoResponders, nats.ErrDisconnected, nats.ErrNoServers, nats.ErrReconnectBufExceeded,
+		nats.ErrConnectionReconnecting, jetstream.ErrNoStreamResponse, jetstream.ErrServerShutdown, jetstream.ErrNoHeartbeat,
+		context.DeadlineExceeded,
+	}, func(away error) bool { return errors.Is(err, away) })
 }
 
 // Explain names identity and file in an error of the connection.

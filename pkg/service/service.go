@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -55,15 +56,16 @@ type Runtime struct {
 	Verifier *identity.Verifier
 	// listening is closed once the bus has the service's subscriptions.
 	listening chan struct{}
+	heard     sync.Once
 }
 
 // Listen waits until the bus has the service's subscriptions and then closes the channel of Listening. A service that
-// answers requests calls it once.
+// answers requests calls it when it starts to.
 func (rt *Runtime) Listen() error {
 	if err := rt.Conn.Flush(); err != nil {
 		return fmt.Errorf("%s: %w", rt.Identity, err)
 	}
-	close(rt.listening)
+	rt.heard.Do(func() { close(rt.listening) })
 	return nil
 }
 
@@ -118,11 +120,33 @@ func await(ctx context.Context, c bus.Connection, open func(context.Context, bus
 		if attempt == 0 {
 			c.Log.Info("waiting for the bus", zap.Error(err))
 		}
-		select {
-		case <-ctx.Done():
+		if !pause(ctx) {
 			return fmt.Errorf("%s: %w", c.Identity, err)
-		case <-time.After(250 * time.Millisecond):
 		}
+	}
+}
+
+// outlive calls run, again and again while it ends because the bus did not answer.
+func outlive(ctx context.Context, log *zap.Logger, run func(context.Context) error) error {
+	for {
+		err := run(ctx)
+		if !bus.Away(err) || ctx.Err() != nil {
+			return err
+		}
+		log.Warn("the bus does not answer; starting again", zap.Error(err))
+		if !pause(ctx) {
+			return nil
+		}
+	}
+}
+
+// pause waits before the bus is tried again. It reports false if ctx has ended.
+func pause(ctx context.Context) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(250 * time.Millisecond):
+		return true
 	}
 }
 

@@ -3,14 +3,18 @@ package service
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/bus/embedded"
 	"github.com/openlockbox/lockbox/pkg/observe"
+	"github.com/openlockbox/lockbox/pkg/refusal"
 	"go.uber.org/zap"
 )
 
@@ -82,6 +86,38 @@ func TestAServiceWhoseKeyIsWithdrawnEnds(t *testing.T) {
 		}
 	case <-time.After(20 * time.Second):
 		t.Error("it goes on")
+	}
+}
+
+// A service starts again while the bus does not answer, and ends with anything else.
+func TestAServiceOutlivesTheBus(t *testing.T) {
+	broken := errors.New("the disk is full")
+	away := []error{
+		nats.ErrTimeout, fmt.Errorf("journal: replay: %w", nats.ErrNoResponders), nats.ErrDisconnected,
+		nats.ErrReconnectBufExceeded, &jetstream.APIError{Code: 503, ErrorCode: 10118},
+		refusal.Unavailable("", "I11", "the bus cannot be asked"),
+		errors.Join(context.DeadlineExceeded, errors.New("closing")),
+	}
+	for _, last := range []error{nil, broken, &bus.KeyError{Err: nats.ErrTimeout}, &jetstream.APIError{Code: 404}} {
+		starts := 0
+		err := outlive(t.Context(), zap.NewNop(), func(context.Context) error {
+			starts++
+			if starts <= len(away) {
+				return away[starts-1]
+			}
+			return last
+		})
+		if !errors.Is(err, last) || starts != len(away)+1 {
+			t.Errorf("it ends with %v, not %v, after %d starts", err, last, starts)
+		}
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	err := outlive(ctx, zap.NewNop(), func(context.Context) error {
+		stop()
+		return nats.ErrTimeout
+	})
+	if !errors.Is(err, nats.ErrTimeout) {
+		t.Errorf("stopped, it ends with %v", err)
 	}
 }
 

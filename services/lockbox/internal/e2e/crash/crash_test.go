@@ -68,19 +68,27 @@ func TestKilledAtAnyPoint(t *testing.T) {
 	for run := range longtest.Count(kills) {
 		victim := victims[run%len(victims)]
 		pause := time.Duration(random.IntN(700)) * time.Millisecond
-		t.Logf("run %d: kill -9 %s after %v", run+1, victim.name, pause)
+		// Now and then the bus goes too, while the victim starts.
+		starting := time.Duration(random.IntN(400)) * time.Millisecond
+		both := victim != m.nats && random.IntN(3) == 0
+		t.Logf("run %d: kill -9 %s after %v, and the bus %v later: %t", run+1, victim.name, pause, starting, both)
 		killed := make(chan struct{})
 		go func() {
+			defer close(killed)
 			time.Sleep(pause)
 			victim.kill()
 			victim.start()
-			close(killed)
+			if both {
+				time.Sleep(starting)
+				m.nats.kill()
+				m.nats.start()
+			}
 		}()
 		c.fourRequests()
 		<-killed
 		for _, p := range victims {
 			if p.ended() {
-				t.Fatalf("%s has stopped by itself", p.name)
+				c.Fatalf("%s has stopped by itself", p.name)
 			}
 		}
 	}
@@ -94,7 +102,28 @@ func TestKilledAtAnyPoint(t *testing.T) {
 		}
 		return answer.Body.Close()
 	})
+	for id, want := range c.want {
+		c.eventually("the projector knows how "+id+" ended", func() error { return c.shows(id, want) })
+	}
 	c.audit()
+}
+
+// shows asks the projector, as the engineer does.
+func (c *customer) shows(id string, want request.Status) error {
+	q := &lockboxv1.Query{Tenant: bank, Token: c.token("erin"),
+		Ask: &lockboxv1.Query_GetRequest{GetRequest: &lockboxv1.GetRequest{RequestId: id}}}
+	data, err := proto.Marshal(q)
+	must(c, err)
+	message, err := c.client.Request(bus.QuerySubject(bus.Client, bus.QueryName(q)), data, 2*time.Second)
+	if err != nil {
+		return err
+	}
+	reply := new(lockboxv1.QueryReply)
+	must(c, proto.Unmarshal(message.Data, reply))
+	if shown := reply.GetRequest().GetStatus(); shown != want {
+		return fmt.Errorf("it shows %v: %v", shown, reply.GetRefusal())
+	}
+	return nil
 }
 
 // fourRequests takes four requests to four different ends; the one that nobody answers ends later.
@@ -230,7 +259,7 @@ func (c *customer) audit() {
 		c.Errorf("acknowledged and gone (I5): %v", c.acknowledged)
 	}
 	for _, broken := range invariant.Check(history) {
-		c.Error(broken)
+		c.Errorf("%v", broken)
 	}
 	c.mailsArrived(told)
 	c.Logf("%d events, %d requests", len(history), len(c.want))

@@ -71,6 +71,20 @@ type machine struct {
 	mailDir  string
 	// portal is its address, host and port.
 	portal string
+	// wrong is what was found, printed once more below the processes' logs: whoever reads only the end sees it.
+	wrong []string
+}
+
+func (m *machine) Errorf(format string, args ...any) {
+	m.Helper()
+	m.wrong = append(m.wrong, fmt.Sprintf(format, args...))
+	m.T.Errorf(format, args...)
+}
+
+func (m *machine) Fatalf(format string, args ...any) {
+	m.Helper()
+	m.Errorf(format, args...)
+	m.FailNow()
 }
 
 const terms = `  terms: {internal_approval: 10s, customer_approval: 25s, grant: 2s, remind_before: [5s]}
@@ -79,6 +93,11 @@ const terms = `  terms: {internal_approval: 10s, customer_approval: 25s, grant: 
 func boot(t *testing.T) *machine {
 	t.Helper()
 	m := &machine{T: t, dir: t.TempDir()}
+	t.Cleanup(func() {
+		for _, what := range m.wrong {
+			t.Log("wrong:", what)
+		}
+	})
 	m.mailDir = m.path("mail")
 	bin := m.path("bin")
 	t.Setenv("CGO_ENABLED", "0") // as make build does, so that neither builds anew
