@@ -129,8 +129,8 @@ func TestNothingPureReadsTheClock(t *testing.T) {
 
 func TestOnlyMainExits(t *testing.T) {
 	for _, source := range sources(t, program) {
-		// pkg/service.Main is what the services' mains consist of.
-		if source.file.Name.Name == "main" || source.path == "pkg/service/main.go" {
+		// service.Program.Main is what the services' mains consist of.
+		if source.file.Name.Name == "main" || source.path == "pkg/service/program.go" {
 			continue
 		}
 		for _, exit := range slices.Concat(source.selections("os"), source.selections("log")) {

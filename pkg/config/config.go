@@ -1,6 +1,6 @@
 // Package config reads a program's configuration: a YAML file, overridden by environment variables. It fails instead of
-// guessing: an unknown key or LOCKBOX_ variable is fatal, reported with its line and a suggestion; a duration must have
-// a unit; and a secret is never part of it, only the path of a file that holds one.
+// guessing: an unknown key or LOCKBOX_CONFIG_ variable is fatal, reported with its line and a suggestion; a duration
+// must have a unit; and a secret is never part of it, only the path of a file that holds one.
 //
 // A configuration is a struct whose fields have yaml tags. Its values before Load are the defaults.
 //
@@ -8,7 +8,7 @@
 //		Listen   string        `yaml:"listen"`
 //		Deadline time.Duration `yaml:"deadline"` // 4d
 //		SMTP     struct {
-//			Host         string            `yaml:"host"` // LOCKBOX_SMTP_HOST
+//			Host         string            `yaml:"host"` // LOCKBOX_CONFIG_SMTP_HOST
 //			PasswordFile config.SecretFile `yaml:"password_file"`
 //		} `yaml:"smtp"`
 //	}
@@ -16,6 +16,7 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"reflect"
 	"slices"
@@ -25,16 +26,20 @@ import (
 	"github.com/openlockbox/lockbox/pkg/internal/strict"
 )
 
-// Prefix is the prefix of the environment variables that Load reads.
-const Prefix = "LOCKBOX_"
+// Prefix is the prefix of the environment variables that Load reads. Nothing else has it: the command line's own
+// variables begin with LOCKBOX_, and so do those that Kubernetes makes for a Service called lockbox.
+const Prefix = "LOCKBOX_CONFIG_"
 
-// Validator is a configuration that can validate itself. Load calls Validate last.
-type Validator interface{ Validate() error }
+// former is what Prefix was; a setting's variable may still have it.
+const former = "LOCKBOX_"
+
+// Checker is a configuration that can check itself. Load calls Check last.
+type Checker interface{ Check() error }
 
 // Load reads the YAML file at path (none if path is empty) and then the variables in env (as from os.Environ) that
-// begin with Prefix into a configuration. A variable is named after its key: LOCKBOX_SMTP_HOST is smtp.host. The
+// begin with Prefix into a configuration. A variable is named after its key: LOCKBOX_CONFIG_SMTP_HOST is smtp.host. The
 // elements of a list are separated by commas; maps, and lists of anything but single values, can only be set in the
-// file. If T is a Validator, Load ends with Validate. Errors name the file and line, or the variable, but never a
+// file. If *T is a Checker, Load ends with Check. Errors name the file and line, or the variable, but never a
 // variable's value.
 func Load[T any](path string, env []string, into *T) error {
 	root := reflect.ValueOf(into).Elem()
@@ -63,35 +68,63 @@ func Load[T any](path string, env []string, into *T) error {
 	if err := fromEnvironment(env, leaves); err != nil {
 		return err
 	}
-	if v, ok := any(into).(Validator); ok {
-		if err := v.Validate(); err != nil {
+	if v, ok := any(into).(Checker); ok {
+		if err := v.Check(); err != nil {
 			return fmt.Errorf("configuration: %w", err)
 		}
 	}
 	return nil
 }
 
-func fromEnvironment(env []string, leaves map[string]reflect.Value) error {
-	names := make([]string, 0, len(leaves))
-	for name := range leaves {
-		names = append(names, name)
+// Former lists the variables in env that set something under their former names, with the names to use instead: a
+// note for the log. T is the configuration.
+func Former[T any](env []string) (notes []string) {
+	leaves := make(map[string]reflect.Value)
+	if collect(reflect.ValueOf(new(T)).Elem(), "", leaves) != nil {
+		return nil
 	}
-	slices.Sort(names)
 	for _, e := range env {
-		name, text, _ := strings.Cut(e, "=")
-		if !strings.HasPrefix(name, Prefix) {
-			continue
+		name, _, _ := strings.Cut(e, "=")
+		if now := renamed(name, leaves); now != "" {
+			notes = append(notes, fmt.Sprintf("%s is called %s now; its former name will not be read for long", name, now))
 		}
-		v, known := leaves[name]
-		if !known {
-			if _, file := leaves[name+"_FILE"]; file {
-				return fmt.Errorf("%s: a secret is never in the environment; give the path of a file that holds it as %s_FILE",
-					name, name)
+	}
+	return notes
+}
+
+// renamed returns what a setting's variable is called now; empty if the name is no former one.
+func renamed(name string, leaves map[string]reflect.Value) string {
+	rest, is := strings.CutPrefix(name, former)
+	if is && (leaves[Prefix+rest].IsValid() || leaves[Prefix+rest+"_FILE"].IsValid()) {
+		return Prefix + rest
+	}
+	return ""
+}
+
+func fromEnvironment(env []string, leaves map[string]reflect.Value) error {
+	names := slices.Sorted(maps.Keys(leaves))
+	// What has its present name comes last and prevails.
+	for _, present := range []bool{false, true} {
+		for _, e := range env {
+			name, text, _ := strings.Cut(e, "=")
+			setting := name
+			if now := renamed(name, leaves); now != "" {
+				setting = now
 			}
-			return fmt.Errorf("%s: there is no such setting%s", name, input.DidYouMean(name, names))
-		}
-		if err := fromText(v, text); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+			if !strings.HasPrefix(setting, Prefix) || present != (setting == name) {
+				continue
+			}
+			v, known := leaves[setting]
+			if !known {
+				if _, file := leaves[setting+"_FILE"]; file {
+					return fmt.Errorf("%s: a secret is never in the environment; give the path of a file that holds it as %s_FILE",
+						name, setting)
+				}
+				return fmt.Errorf("%s: there is no such setting%s", name, input.DidYouMean(name, names))
+			}
+			if err := fromText(v, text); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
 		}
 	}
 	return nil

@@ -42,7 +42,7 @@ type sample struct {
 
 var errTooFew = errors.New("there must be a worker")
 
-func (s *sample) Validate() error {
+func (s *sample) Check() error {
 	if s.Workers < 1 {
 		return errTooFew
 	}
@@ -79,8 +79,9 @@ smtp:
 func TestFileThenEnvironmentOverDefaults(t *testing.T) {
 	c := sample{Workers: 1, Tools: []string{"default"}, SMTP: server{Port: 25}, Internal: "kept"}
 	err := config.Load(file(t, full), []string{
-		"HOME=/nowhere", "LOCKBOX_SMTP_HOST=other.example", "LOCKBOX_SMTP_TLS=false", "LOCKBOX_DEADLINE=4s",
-		"LOCKBOX_STEPS=1s, 2s", "LOCKBOX_LISTEN=[::1]:9", "LOCKBOX_WORKERS=7", "LOCKBOX_SMTP_PASSWORD_FILE=/a=b",
+		"HOME=/nowhere", "LOCKBOX_CONFIG_SMTP_HOST=other.example", "LOCKBOX_CONFIG_SMTP_TLS=false",
+		"LOCKBOX_CONFIG_DEADLINE=4s", "LOCKBOX_CONFIG_STEPS=1s, 2s", "LOCKBOX_CONFIG_LISTEN=[::1]:9",
+		"LOCKBOX_CONFIG_WORKERS=7", "LOCKBOX_CONFIG_SMTP_PASSWORD_FILE=/a=b",
 	}, &c)
 	if err != nil {
 		t.Fatal(err)
@@ -156,15 +157,19 @@ func TestMistakesInTheFile(t *testing.T) {
 
 func TestMistakesInTheEnvironment(t *testing.T) {
 	tests := []struct{ env, want string }{
-		{"LOCKBOX_SMPT_HOST=x", `LOCKBOX_SMPT_HOST: there is no such setting; did you mean "LOCKBOX_SMTP_HOST"?`},
-		{"LOCKBOX_SMTP_PASSWORD=hunter2", "LOCKBOX_SMTP_PASSWORD: a secret is never in the environment"},
+		{"LOCKBOX_CONFIG_SMPT_HOST=x",
+			`LOCKBOX_CONFIG_SMPT_HOST: there is no such setting; did you mean "LOCKBOX_CONFIG_SMTP_HOST"?`},
+		{"LOCKBOX_CONFIG_SMTP_PASSWORD=hunter2", "LOCKBOX_CONFIG_SMTP_PASSWORD: a secret is never in the environment"},
+		{"LOCKBOX_SMTP_PASSWORD=hunter2", "a secret is never in the environment; give the path of a file that holds it as " +
+			"LOCKBOX_CONFIG_SMTP_PASSWORD_FILE"},
 		{"LOCKBOX_WORKERS=hunter2", "LOCKBOX_WORKERS: want a whole number"},
-		{"LOCKBOX_SMTP_TLS=yes", "LOCKBOX_SMTP_TLS: want true or false"},
-		{"LOCKBOX_DEADLINE=hunter2", "LOCKBOX_DEADLINE: want a duration"},
-		{"LOCKBOX_STEPS=1s,x", "LOCKBOX_STEPS: element 2: want a duration"},
-		{"LOCKBOX_ISSUERS=x", "LOCKBOX_ISSUERS: a []config_test.issuer can only be set in the file"},
-		{"LOCKBOX_LIMITS=x", "can only be set in the file"},
-		{"LOCKBOX_=x", "there is no such setting"},
+		{"LOCKBOX_CONFIG_WORKERS=hunter2", "LOCKBOX_CONFIG_WORKERS: want a whole number"},
+		{"LOCKBOX_CONFIG_SMTP_TLS=yes", "LOCKBOX_CONFIG_SMTP_TLS: want true or false"},
+		{"LOCKBOX_CONFIG_DEADLINE=hunter2", "LOCKBOX_CONFIG_DEADLINE: want a duration"},
+		{"LOCKBOX_CONFIG_STEPS=1s,x", "LOCKBOX_CONFIG_STEPS: element 2: want a duration"},
+		{"LOCKBOX_CONFIG_ISSUERS=x", "LOCKBOX_CONFIG_ISSUERS: a []config_test.issuer can only be set in the file"},
+		{"LOCKBOX_CONFIG_LIMITS=x", "can only be set in the file"},
+		{"LOCKBOX_CONFIG_=x", "there is no such setting"},
 	}
 	for _, tt := range tests {
 		err := config.Load("", []string{tt.env}, &sample{Workers: 1})
@@ -174,6 +179,34 @@ func TestMistakesInTheEnvironment(t *testing.T) {
 		if err != nil && strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%v repeats the value", err)
 		}
+	}
+}
+
+// The command line has variables of its own, and Kubernetes makes some for each Service: neither is a setting.
+func TestVariablesOfOthersAreNotRead(t *testing.T) {
+	env := []string{"LOCKBOX_URL=tls://nats:4222", "LOCKBOX_KEYS=/keys", "LOCKBOX_SERVICE_HOST=10.0.0.7",
+		"LOCKBOX_PORT_4222_TCP=tcp://10.0.0.7:4222", "LOCKBOX_SMTP_PORT_25_TCP_ADDR=10.0.0.8", "LOCKBOXES=2"}
+	c := sample{Workers: 2}
+	err := config.Load("", env, &c)
+	if err != nil || !cmp.Equal(c, sample{Workers: 2}, cmpopts.EquateComparable(c.Listen)) {
+		t.Errorf("%v, %+v", err, c)
+	}
+	if notes := config.Former[sample](env); len(notes) > 0 {
+		t.Errorf("it warns of %q", notes)
+	}
+}
+
+// Settings under their former names still count, with a warning, unless the present name is set too.
+func TestFormerNamesOfVariables(t *testing.T) {
+	env := []string{"LOCKBOX_CONFIG_WORKERS=7", "LOCKBOX_WORKERS=3", "LOCKBOX_SMTP_HOST=mail.example"}
+	c := sample{Workers: 2}
+	if err := config.Load("", env, &c); err != nil || c.Workers != 7 || c.SMTP.Host != "mail.example" {
+		t.Errorf("%v, %+v", err, c)
+	}
+	notes := config.Former[sample](env)
+	if len(notes) != 2 || !strings.HasPrefix(notes[1], "LOCKBOX_SMTP_HOST is called LOCKBOX_CONFIG_SMTP_HOST now") ||
+		strings.Contains(notes[1], "mail.example") {
+		t.Errorf("it warns %q", notes)
 	}
 }
 
@@ -192,7 +225,7 @@ func TestConfigurationsThatMustNotBe(t *testing.T) {
 			C string `yaml:"c"`
 		} `yaml:"a_b"`
 	}
-	if err := config.Load("", nil, &clash); err == nil || !strings.Contains(err.Error(), "LOCKBOX_A_B_C") {
+	if err := config.Load("", nil, &clash); err == nil || !strings.Contains(err.Error(), "LOCKBOX_CONFIG_A_B_C") {
 		t.Errorf("two settings of one name: %v", err)
 	}
 	var number int

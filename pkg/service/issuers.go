@@ -19,26 +19,30 @@ const shortestRefresh = 30 * time.Second
 
 // Issuer configures one of the provider's issuers. Its keys come from exactly one of a file, a URL and discovery.
 type Issuer struct {
-	// URL is compared with a token's `iss`, Audience must be among its `aud`.
-	URL      string `yaml:"url"`
+	// URL is where the provider's people sign in: a token's `iss`.
+	URL string `yaml:"url"`
+	// Audience must be among a token's `aud`.
 	Audience string `yaml:"audience"`
-	// JWKSFile holds its public keys (RFC 7517).
+	// JWKSFile holds its public keys (RFC 7517). Exactly one of this, JWKSURL and Discovery is set.
 	JWKSFile string `yaml:"jwks_file"`
 	// JWKSURL is where it publishes them.
 	JWKSURL string `yaml:"jwks_url"`
 	// Discovery finds them through URL/.well-known/openid-configuration.
 	Discovery bool `yaml:"discovery"`
-	// JWKSCache is a file that caches the fetched keys, so that the service can start while the issuer is down.
+	// JWKSCache is a file that caches the fetched keys, so that the service can start while the issuer is down. Whoever
+	// can write it can be anybody.
 	JWKSCache string `yaml:"jwks_cache"`
-	// JWKSRefresh is how often keys are fetched, JWKSMaxAge how long they are trusted while the issuer does not answer.
+	// JWKSRefresh is how often keys are fetched; 0: every 10 minutes.
 	JWKSRefresh time.Duration `yaml:"jwks_refresh"`
-	JWKSMaxAge  time.Duration `yaml:"jwks_max_age"`
+	// JWKSMaxAge is how long keys are trusted while the issuer does not answer; 0: 7 days.
+	JWKSMaxAge time.Duration `yaml:"jwks_max_age"`
 	// CAFile holds the certificate authorities accepted for the issuer's server (PEM); empty: the system's.
 	CAFile string `yaml:"ca_file"`
-	// JWKSMaxBytes is the maximum size of the key set, TokenMaxBytes that of a token.
-	JWKSMaxBytes  int `yaml:"jwks_max_bytes"`
+	// JWKSMaxBytes is the maximum size of the key set, at most 1 MiB; 0: 128 KiB.
+	JWKSMaxBytes int `yaml:"jwks_max_bytes"`
+	// TokenMaxBytes is the maximum size of a token, at most 48 KiB; 0: 16 KiB.
 	TokenMaxBytes int `yaml:"token_max_bytes"`
-	// Leeway is how far the issuer's clock may be ahead.
+	// Leeway is how far the issuer's clock may be ahead, at most 5 minutes; 0: 2 s. A token never outlives its `exp`.
 	Leeway time.Duration `yaml:"leeway"`
 	// KeepGroups are the groups of a token that are kept; all others are dropped. Empty: the groups that Lockbox defines.
 	KeepGroups []string        `yaml:"keep_groups"`

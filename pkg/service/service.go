@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -56,7 +55,6 @@ type Runtime struct {
 	Verifier *identity.Verifier
 	// listening is closed once the bus has the service's subscriptions.
 	listening chan struct{}
-	heard     sync.Once
 }
 
 // Listen waits until the bus has the service's subscriptions and then closes the channel of Listening. A service that
@@ -65,7 +63,11 @@ func (rt *Runtime) Listen() error {
 	if err := rt.Conn.Flush(); err != nil {
 		return fmt.Errorf("%s: %w", rt.Identity, err)
 	}
-	rt.heard.Do(func() { close(rt.listening) })
+	select {
+	case <-rt.listening: // before it started again
+	default:
+		close(rt.listening)
+	}
 	return nil
 }
 

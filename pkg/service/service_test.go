@@ -71,7 +71,7 @@ func TestAServiceWhoseKeyIsWithdrawnEnds(t *testing.T) {
 	defer rt.Close()
 	ended := make(chan error, 1)
 	go func() {
-		ended <- observed(t.Context(), File[struct{}]{}, metrics, c, rt.Conn, nil, func(ctx context.Context) error {
+		ended <- observed(t.Context(), &File[struct{}]{}, metrics, c, rt.Conn, nil, func(ctx context.Context) error {
 			<-ctx.Done()
 			return nil
 		})

@@ -56,14 +56,14 @@ type Config struct {
 
 // LogConfig configures the Merkle log. All replicas of the service have the same keys.
 type LogConfig struct {
-	// SigningKeyFile holds the log's name and the key that signs checkpoints; SaltsFile holds the secret of its salts,
-	// which must never change. `lockbox keys` creates both.
+	// SigningKeyFile holds the log's name and the key that signs checkpoints. `lockbox keys` creates it.
 	SigningKeyFile config.SecretFile `yaml:"signing_key_file"`
-	SaltsFile      config.SecretFile `yaml:"salts_file"`
+	// SaltsFile holds the secret of the log's salts, which must never change. `lockbox keys` creates it.
+	SaltsFile config.SecretFile `yaml:"salts_file"`
 	// Interval is the time between two checkpoints while the stream grows; 0 means 8 s, so that every event is covered
 	// within ten.
 	Interval time.Duration `yaml:"interval"`
-	// RescanEvery is the pause between two full comparisons with the trees; 0 means DefaultRescan.
+	// RescanEvery is the pause between two full comparisons with the trees; 0 means 30 s.
 	RescanEvery time.Duration `yaml:"rescan_every"`
 	// PolicyFile names the witnesses that are asked to cosign, with their addresses (C2SP tlog-policy); empty for none.
 	PolicyFile string `yaml:"policy_file"`
@@ -113,6 +113,11 @@ func (c Config) Check() error {
 }
 
 const rule = "configuration"
+
+// Program is the service as a process of its own.
+func Program() service.Program {
+	return service.New(bus.Projector, Config{Dir: "/data"}, Run)
+}
 
 // Run follows the stream and answers queries until ctx ends or an error occurs that must stop the service, such as an
 // event of a type that this version does not know. It starts to answer once it has read everything that was in the

@@ -101,7 +101,7 @@ func (w *world) until(sequence uint64) {
 func (w *world) run(targets ...Target) (stop func() error) {
 	w.Helper()
 	c := Config{Cursors: w.dir, Targets: targets}
-	must(w, c.Validate())
+	must(w, c.Check())
 	ctx, cancel := context.WithCancel(w.Context())
 	ended := make(chan error, 1)
 	go func() {
@@ -224,7 +224,7 @@ func TestAWebhookThatIsGoneGetsNothingMore(t *testing.T) {
 	})
 	hook.Webhook.KeyFile = key
 	c := Config{Cursors: w.dir, Targets: []Target{hook}}
-	must(t, c.Validate())
+	must(t, c.Check())
 	err := (&Forwarder{Config: c, Source: w.reader, Now: time.Now, Log: zaptest.NewLogger(t)}).Run(t.Context())
 	if !errors.Is(err, errGone) || len(w.arrived) != 2 {
 		t.Errorf("%v after %v", err, w.arrived)
@@ -306,7 +306,7 @@ func TestTheServiceForwardsAsItsFileSays(t *testing.T) {
 	t.Parallel()
 	var file service.File[Config]
 	must(t, config.Load("../../deploy/config/forwarder.yaml", nil, &file))
-	must(t, file.Service.Validate())
+	must(t, file.Service.Check())
 	w := begin(t)
 	w.happen(4)
 	key, public := w.key()
@@ -362,7 +362,7 @@ func TestAConfigurationThatCannotWork(t *testing.T) {
 		"targets.webhook.body": {Cursors: "d", Targets: []Target{{Name: "a", Webhook: Webhook{
 			URL: hook.URL, KeyFile: "k", Body: "xml"}}}},
 	} {
-		if r, is := refusal.As(c.Validate()); !is || r.GetField() != field {
+		if r, is := refusal.As(c.Check()); !is || r.GetField() != field {
 			t.Errorf("%s: %v", field, r)
 		}
 	}

@@ -133,7 +133,7 @@ func (w *hooked) settings() string {
 func (w *hooked) run() (stop func()) {
 	w.Helper()
 	c := Config{Cursors: filepath.Join(w.dir, "cursors"), Webhooks: w.config}
-	must(w, c.Validate())
+	must(w, c.Check())
 	ctx, cancel := context.WithCancel(w.Context())
 	ended := make(chan error, 1)
 	go func() {

@@ -251,7 +251,7 @@ func (w *world) watched(target Target) (logs *observer.ObservedLogs, m *promethe
 	stop func() error) {
 	w.Helper()
 	c := Config{Cursors: w.dir, Targets: []Target{target}}
-	must(w, c.Validate())
+	must(w, c.Check())
 	core, logs := observer.New(zapcore.DebugLevel)
 	m = prometheus.NewRegistry()
 	check := make(chan observe.Check, 1)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/accesstext"
 	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/config"
 	"github.com/openlockbox/lockbox/pkg/export"
 	"github.com/openlockbox/lockbox/pkg/input"
@@ -48,12 +49,15 @@ type Webhooks struct {
 
 // Target is one destination for events: a webhook or a syslog server.
 type Target struct {
+	// Name is what the target is called in its cursor, in logs and in metrics.
 	Name string `yaml:"name"`
-	// Tenant, Kind and Types select by tenant, by aggregate kind and by type (CustomerDenied); empty: all. Access records
-	// have the kind access and types such as access.sign_in.
-	Tenant string   `yaml:"tenant"`
-	Kind   string   `yaml:"kind"`
-	Types  []string `yaml:"types"`
+	// Tenant is the customer whose events are sent; empty: everybody's.
+	Tenant string `yaml:"tenant"`
+	// Kind is the kind of aggregate whose events are sent, such as request; empty: any. Access records have the kind
+	// access.
+	Kind string `yaml:"kind"`
+	// Types are the types of what is sent, such as CustomerDenied or access.sign_in; empty: any.
+	Types []string `yaml:"types"`
 	// From is the sequence to begin with while the target has no cursor; 0: the beginning.
 	From uint64 `yaml:"from"`
 	// Refused says what becomes of an event that a webhook refuses for what it is (400, 413 or 422): retry (the default)
@@ -69,6 +73,7 @@ type Target struct {
 
 // Webhook is an HTTP endpoint that receives events by POST.
 type Webhook struct {
+	// URL is where events are posted to: https, or http on this machine.
 	URL string `yaml:"url"`
 	// KeyFile holds the signing key (whsk_…) created by `lockbox audit forward key`. It may be empty if there are
 	// credentials: then nothing is signed.
@@ -76,8 +81,9 @@ type Webhook struct {
 	// CAFile holds CA certificates to trust in addition to the system's; empty: none.
 	CAFile        string        `yaml:"ca_file"`
 	Authorization Authorization `yaml:"authorization"`
-	// Headers are sent with every request, and SecretHeaders too, whose values are in files.
-	Headers       map[string]string            `yaml:"headers"`
+	// Headers are sent with every request.
+	Headers map[string]string `yaml:"headers"`
+	// SecretHeaders are sent with every request, and their values are in files.
 	SecretHeaders map[string]config.SecretFile `yaml:"secret_headers"`
 	// InFlight is how many requests may be under way at a time; 0: 1, which keeps the order of all events. With more, the
 	// order of each aggregate's events is kept.
@@ -90,10 +96,12 @@ type Webhook struct {
 // Authorization is the Authorization header. Its files are read for every request, so that they can be replaced.
 type Authorization struct {
 	// Scheme stands before the token; empty: Bearer.
-	Scheme    string            `yaml:"scheme"`
+	Scheme string `yaml:"scheme"`
+	// TokenFile holds the token.
 	TokenFile config.SecretFile `yaml:"token_file"`
-	// User and PasswordFile are for HTTP's basic authentication, instead of a token.
-	User         string            `yaml:"user"`
+	// User is for HTTP's basic authentication, instead of a token.
+	User string `yaml:"user"`
+	// PasswordFile holds the user's password.
 	PasswordFile config.SecretFile `yaml:"password_file"`
 }
 
@@ -118,9 +126,10 @@ type Syslog struct {
 	Address string `yaml:"address"`
 	// CAFile holds the CA certificates to trust instead of the system's; empty: the system's.
 	CAFile string `yaml:"ca_file"`
-	// CertFile and KeyFile are the client certificate and its key; empty: no client authentication.
-	CertFile string            `yaml:"cert_file"`
-	KeyFile  config.SecretFile `yaml:"key_file"`
+	// CertFile holds the client's certificate; empty: no client authentication.
+	CertFile string `yaml:"cert_file"`
+	// KeyFile holds the key of the client's certificate.
+	KeyFile config.SecretFile `yaml:"key_file"`
 	// Hostname is the HOSTNAME field of each message; empty: lockbox.
 	Hostname string `yaml:"hostname"`
 	// Enterprise is the private enterprise number of the structured data's name; 0: 32473, the number for documentation
@@ -128,9 +137,14 @@ type Syslog struct {
 	Enterprise uint32 `yaml:"enterprise"`
 }
 
+// Program is the service as a process of its own.
+func Program() service.Program {
+	return service.NewConnected(Name, bus.Compliance, Config{Cursors: "/data"}, Run)
+}
+
 // Run forwards events until ctx ends or every target has answered 410 Gone.
 func Run(ctx context.Context, rt *service.Connected, c Config) error {
-	if err := c.Validate(); err != nil {
+	if err := c.Check(); err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
 	}
 	j, err := journal.Open(ctx, rt.Conn, journal.WithLog(rt.Log), journal.WithSkipped(rt.Skipped))
@@ -147,8 +161,8 @@ const (
 	skip = "skip"
 )
 
-// Validate rejects a configuration that cannot work, naming the field.
-func (c *Config) Validate() error {
+// Check rejects a configuration that cannot work, naming the field.
+func (c *Config) Check() error {
 	if c.Cursors == "" {
 		return refusal.Invalid("cursors", rule, "is required: the directory that remembers how far each target has come")
 	}

@@ -43,12 +43,22 @@ type Config struct {
 	PortalURL string `yaml:"portal_url"`
 }
 
+// Check rejects an unusable configuration; the error names the field.
+func (c Config) Check() error {
+	if err := CheckTools(c.Tools); err != nil {
+		return err
+	}
+	return c.Terms.Check()
+}
+
+// Program is the service as a process of its own.
+func Program() service.Program {
+	return service.New(bus.Evaluator, Config{Terms: request.DefaultTerms()}, Run)
+}
+
 // Run evaluates intents until ctx ends or an error occurs that must stop the service.
 func Run(ctx context.Context, rt *service.Runtime, c Config) error {
-	if err := CheckTools(c.Tools); err != nil {
-		return fmt.Errorf("%s: %w", Name, err)
-	}
-	if err := c.Terms.Check(); err != nil {
+	if err := c.Check(); err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
 	}
 	reads := repository.New(rt.Journal)

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/openlockbox/lockbox/pkg/accesslog"
+	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/fair"
 	"github.com/openlockbox/lockbox/pkg/lease"
 	"github.com/openlockbox/lockbox/pkg/repository"
@@ -32,9 +33,17 @@ type Config struct {
 	Webhooks Webhooks `yaml:"webhooks"`
 }
 
+// Check rejects an unusable configuration; the error names the field.
+func (c Config) Check() error { return c.Terms.Check() }
+
+// Program is the service as a process of its own.
+func Program() service.Program {
+	return service.New(bus.Orchestrator, Config{Terms: request.DefaultTerms()}, Run)
+}
+
 // Run answers commands and performs duties until ctx ends or an error occurs that must stop the service.
 func Run(ctx context.Context, rt *service.Runtime, c Config) error {
-	if err := c.Terms.Check(); err != nil {
+	if err := c.Check(); err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
 	}
 	o := newOrchestrator(rt, c)

@@ -110,6 +110,11 @@ func checkPortal(address string) error {
 	return nil
 }
 
+// Program is the service as a process of its own.
+func Program() service.Program {
+	return service.New(bus.Notifier, Config{DigestAfter: DefaultDigest}, Run)
+}
+
 // Run sends notifications until ctx ends or an error occurs that must stop the service.
 func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 	n, err := newNotifier(rt, c)

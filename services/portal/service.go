@@ -80,6 +80,11 @@ const (
 	goodbye       = 5 * time.Second
 )
 
+// Program is the service as a process of its own.
+func Program() service.Program {
+	return service.NewConnected(Name, bus.Portal, Config{Listen: "127.0.0.1:8080"}, Run)
+}
+
 // Run serves until ctx ends.
 func Run(ctx context.Context, rt *service.Connected, c Config) error {
 	if err := c.Check(); err != nil {

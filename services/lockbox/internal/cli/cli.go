@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/client"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/render"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/up/runinfo"
@@ -208,6 +209,8 @@ approves or denies it before any access exists. Everything that happens is an ev
 	root.SetCompletionCommandGroupID(groupRun)
 	root.AddCommand(topics()...)
 	a.addRules(root)
+	root.Version = observe.Version().String()
+	root.SetVersionTemplate("lockbox {{.Version}}\n")
 	wrongArguments(root)
 	return root
 }

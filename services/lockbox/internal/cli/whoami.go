@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -212,13 +212,13 @@ func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Show the version of this program", Args: exactly(), ValidArgsFunction: nothing,
 		RunE: func(*cobra.Command, []string) error {
-			v := version()
+			v := observe.Version()
 			text, err := render.ValueJSON(v)
 			switch {
 			case err != nil:
 				return err
 			case a.output == formatTable:
-				text = fmt.Sprintf("lockbox %s (%s, built with %s)\n", v.Version, first(v.Revision, "unknown revision"), v.Go)
+				text = fmt.Sprintln("lockbox", v)
 			case a.output == formatYAML:
 				if text, err = render.YAML(text); err != nil {
 					return err
@@ -228,29 +228,4 @@ func (a *app) versionCommand() *cobra.Command {
 			return err
 		},
 	}
-}
-
-type buildVersion struct {
-	Version  string `json:"version"`
-	Revision string `json:"revision"`
-	Modified bool   `json:"modified"`
-	Go       string `json:"go"`
-}
-
-func version() buildVersion {
-	v := buildVersion{Version: "(devel)"}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return v
-	}
-	v.Version, v.Go = first(info.Main.Version, v.Version), info.GoVersion
-	for _, s := range info.Settings {
-		switch s.Key {
-		case "vcs.revision":
-			v.Revision = s.Value
-		case "vcs.modified":
-			v.Modified = s.Value == "true"
-		}
-	}
-	return v
 }

@@ -125,7 +125,7 @@ func (l *lockbox) forwards(dir string) (h *hook, stop func()) {
 	must(l, err)
 	c := forwarder.Config{Cursors: dir, Targets: []forwarder.Target{{Name: "siem", Tenant: bank,
 		Webhook: forwarder.Webhook{URL: server.URL, KeyFile: config.SecretFile(key)}}}}
-	must(l, c.Validate())
+	must(l, c.Check())
 	ctx, cancel := context.WithCancel(l.Context())
 	ended := make(chan error, 1)
 	go func() {

@@ -1,0 +1,90 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/config"
+	"github.com/openlockbox/lockbox/pkg/observe"
+	"github.com/openlockbox/lockbox/pkg/refusal"
+)
+
+// File is a service's configuration file: the common settings and, under `service`, the service's own.
+type File[C any] struct {
+	NATS struct {
+		// URL of the server or, separated by commas, of several.
+		URL string `yaml:"url"`
+		// SeedFile holds the service's own nkey.
+		SeedFile config.SecretFile `yaml:"seed_file"`
+		// Copy is the name of this replica, if it has a key of its own, "<service>@<copy>"; empty: it has the service's.
+		Copy string `yaml:"copy"`
+		TLS  struct {
+			// CA is the file of the authorities that sign the servers' certificates; empty: the system's.
+			CA string `yaml:"ca"`
+		} `yaml:"tls"`
+	} `yaml:"nats"`
+	// Issuers are where the provider's people sign in.
+	Issuers []Issuer `yaml:"issuers"`
+	Observe struct {
+		// Listen serves /metrics and /healthz, for example on 127.0.0.1:9090; empty: not at all.
+		Listen string `yaml:"listen"`
+		// Log is the log level: debug, info, warn or error.
+		Log string `yaml:"log"`
+	} `yaml:"observe"`
+	Service C `yaml:"service"`
+}
+
+const rule = "configuration"
+
+func (f *File[C]) check() error {
+	switch {
+	case f.NATS.URL == "":
+		return refusal.Invalid("nats.url", rule, "is required: the address of the bus")
+	case f.NATS.SeedFile == "":
+		return refusal.Invalid("nats.seed_file", rule,
+			"is required: the file of the service's key, which `lockbox keys` makes")
+	}
+	if _, err := observe.NewLogger(observe.LogOptions{Level: f.Observe.Log}); err != nil {
+		return refusal.Invalid("observe.log", rule, "%v", err)
+	}
+	for i, iss := range f.Issuers {
+		if err := iss.check(); err != nil {
+			return refusal.Invalid(fmt.Sprintf("issuers[%d]", i), rule, "%s: %v", iss.URL, err)
+		}
+	}
+	c, is := any(&f.Service).(config.Checker)
+	if !is {
+		return nil
+	}
+	err := c.Check()
+	if r, refused := refusal.As(err); refused {
+		return refusal.New(r.GetCode(), "service."+r.GetField(), r.GetRule(), "%s", r.GetMessage())
+	}
+	return err
+}
+
+// observed runs a service and its metrics and health server, until either ends or the bus withdraws the service's key.
+func observed[C any](
+	ctx context.Context, f *File[C], m *observe.Metrics, c bus.Connection, nc *nats.Conn, checks map[string]observe.Check,
+	run func(context.Context) error,
+) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	closed := func(nc *nats.Conn) { stop(c.Explain(nc.LastError())) }
+	nc.SetClosedHandler(closed)
+	if nc.IsClosed() { // before there was a handler
+		closed(nc)
+	}
+	watching := make(chan error, 1)
+	go func() { watching <- m.Serve(ctx, f.Observe.Listen, checks) }()
+	c.Log.Info("ready")
+	err := outlive(ctx, c.Log, run)
+	if why := context.Cause(ctx); bus.Permanent(why) {
+		err = why // the rest follows from it
+	}
+	stop(nil)
+	return errors.Join(err, <-watching)
+}
