@@ -23,17 +23,18 @@ import (
 // A claim is a member of the token. If there is none of that name, the dots in it are the way to one inside of others:
 // realm_access.roles.
 type Claims struct {
-	// Subject is the claim that identifies the account, with the issuer. Another one makes everybody somebody else.
+	// Subject is the claim that identifies the account, with the issuer; empty: sub. Another one makes everybody somebody
+	// else, so it is the same in every service, from the beginning. Dots lead into other claims: realm_access.roles.
 	Subject string `yaml:"subject"`
-	// Employer is the claim with the company's name, a string.
+	// Employer is the claim with the company's name, a string; empty: employer.
 	Employer string `yaml:"employer"`
-	// Groups is the claim that lists groups.
+	// Groups is the claim that lists groups; empty: groups.
 	Groups string `yaml:"groups"`
 	// GroupMap translates the issuer's names or ids of groups to Lockbox's. If there is one, others do not count.
 	GroupMap map[string]string `yaml:"group_map"`
-	// Locale is the claim with the person's language.
+	// Locale is the claim with the person's language; empty: locale.
 	Locale string `yaml:"locale"`
-	// AuthTime is the claim that says when the person proved who they are.
+	// AuthTime is the claim that says when the person proved who they are; empty: auth_time.
 	AuthTime string `yaml:"auth_time"`
 	// Human is the claim whose value is the same in all accounts of one human (R51), a string. Empty: each account counts
 	// as a human of its own.
@@ -45,15 +46,17 @@ type Claims struct {
 // MultiFactor says which sign-ins used more than one factor: those with one of AMR among their authentication methods
 // (Claim, else `amr`, RFC 8176), and those whose context class (`acr`, or in Entra ID one of `acrs`) is one of ACR.
 type MultiFactor struct {
-	// Claim lists the methods; AD FS calls it authmethod in some tokens.
+	// Claim is the claim that lists the methods; empty: amr. AD FS calls it authmethod in some tokens.
 	Claim string `yaml:"claim"`
-	// AMR; nil means "mfa". An empty list that is not nil means that no method counts.
+	// AMR are the methods of which one is a second factor. Not set: mfa; an empty list: no method counts.
 	AMR []string `yaml:"amr"`
+	// ACR are the classes of which one (in `acr`, in Entra ID `acrs`) is a second factor; empty: none.
 	ACR []string `yaml:"acr"`
 }
 
 // IsolatedClaim says which accounts exist only for privileged work.
 type IsolatedClaim struct {
+	// Claim is the claim that marks such an account; empty: isolated_identity.
 	Claim string `yaml:"claim"`
 	// Values are the accepted strings: the claim must be one of them or a list that contains one. If empty, the claim must
 	// be the boolean true.

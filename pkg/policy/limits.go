@@ -12,13 +12,14 @@ import (
 // Emergencies of those who may have them are neither counted nor refused. Limits are configuration; 0 means the
 // default, a negative number no limit.
 type Limits struct {
-	// PerEngineer is how many requests of one engineer may wait, at all customers together.
+	// PerEngineer is how many requests of one engineer may wait, at all customers together; more
+	// are refused to the tool, and emergencies are not counted. 0: 20; -1: no limit.
 	PerEngineer int `yaml:"open_per_engineer"`
-	// PerTicket is how many requests about one ticket may wait.
+	// PerTicket is how many requests about one ticket may wait. 0: 20; -1: no limit.
 	PerTicket int `yaml:"open_per_ticket"`
-	// PerCustomer is how many requests to one customer may wait.
+	// PerCustomer is how many requests to one customer may wait. 0: 200; -1: no limit.
 	PerCustomer int `yaml:"open_per_customer"`
-	// PerDay is how many requests one engineer may make on one UTC day.
+	// PerDay is how many requests one engineer may make on one UTC day. 0: 200; -1: no limit.
 	PerDay int `yaml:"per_engineer_and_day"`
 }
 

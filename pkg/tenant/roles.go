@@ -36,6 +36,7 @@ type change struct {
 type Limits struct {
 	// RoleChangesPerDay is how many role changes, activations among them, one person can make in a day, counted back from
 	// each change, on each subscription and on the tenant itself. Taking a role away is counted and never refused.
+	// 0: 100; -1: no limit.
 	RoleChangesPerDay int `yaml:"role_changes_per_day"`
 }
 

@@ -23,6 +23,7 @@ const Everything = "*"
 // Tool limits what one engineering tool may submit intents for, regardless of the engineer. A tool is identified by its
 // key on the bus: no other client can publish on its subject.
 type Tool struct {
+	// Name is the tool's name, which is in the name of its key. `portal` is what engineers ask for by REST.
 	Name string `yaml:"name"`
 	// Tenants lists the customers, or "*".
 	Tenants []string `yaml:"tenants"`

@@ -19,7 +19,7 @@ import (
 type Rates struct {
 	// CommandsPerMinute is how many commands one person may send within a minute through one sender on the bus (the
 	// portal; all command lines). What says no or takes away is neither counted nor refused, nor is the approval of an
-	// emergency.
+	// emergency. 0: 600; -1: no limit.
 	CommandsPerMinute int `yaml:"commands_per_minute"`
 	tenant.Limits
 }

@@ -55,6 +55,12 @@ type upFile struct {
 	} `yaml:"observe"`
 }
 
+func defaults() upFile {
+	f := upFile{Terms: request.DefaultTerms(), Notifier: notifier.Config{DigestAfter: notifier.DefaultDigest}}
+	f.Observe.Log = "warn"
+	return f
+}
+
 func upCommand() *cobra.Command {
 	var file, listen, tlsDir, mailHTTP, issuer, shape, portalAddr, logAddr string
 	var withDemo bool
@@ -75,11 +81,10 @@ func upCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			f := upFile{Terms: request.DefaultTerms(), Notifier: notifier.Config{DigestAfter: notifier.DefaultDigest}}
+			f := defaults()
 			if withDemo {
 				f.Notifier = demo.Notifier()
 			}
-			f.Observe.Log = "warn"
 			if err := config.Load(file, nil, &f); err != nil {
 				return err
 			}

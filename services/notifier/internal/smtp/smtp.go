@@ -30,22 +30,24 @@ const (
 
 // Config configures the connection to the mail server.
 type Config struct {
+	// Host is the mail server. Required.
 	Host string `yaml:"host"`
-	// Port; 0 means 465 with TLS and 587 otherwise.
+	// Port is its port; 0 means 465 with TLS and 587 otherwise.
 	Port int `yaml:"port"`
 	// TLS is starttls (the default), tls or none.
 	TLS string `yaml:"tls"`
 	// Development allows none to other hosts, such as the development mailbox in another container. Mails then cross
 	// the network unencrypted.
 	Development bool `yaml:"development"`
-	// Username for SMTP AUTH; empty for none. PasswordFile holds the password.
-	Username     string            `yaml:"username"`
+	// Username is for SMTP AUTH; empty for none.
+	Username string `yaml:"username"`
+	// PasswordFile holds the password.
 	PasswordFile config.SecretFile `yaml:"password_file"`
 	// From is the sender's address.
 	From string `yaml:"from"`
 	// CAFile holds the CA certificates (PEM) that are trusted instead of the system's.
 	CAFile string `yaml:"ca_file"`
-	// Timeout for connecting, and for each mail. 0 means 15 s.
+	// Timeout is for connecting, and for each mail. 0 means 15 s.
 	Timeout time.Duration `yaml:"timeout"`
 	// Connections is the maximum number of open connections. 0 means 8.
 	Connections int `yaml:"connections"`

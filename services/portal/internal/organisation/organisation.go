@@ -15,6 +15,7 @@ import (
 
 // Organisation is a tenant or, if Tenant is empty, the provider.
 type Organisation struct {
+	// Tenant is the customer whose people these are; empty: the provider's.
 	Tenant string `yaml:"tenant"`
 	// Name is the display name.
 	Name string `yaml:"name"`
@@ -22,13 +23,14 @@ type Organisation struct {
 	Issuer string `yaml:"issuer"`
 	// ClientID is the portal's client ID at that issuer. It must be the audience that the tenant is registered with,
 	// because commands and queries carry the ID token.
-	ClientID         string            `yaml:"client_id"`
+	ClientID string `yaml:"client_id"`
+	// ClientSecretFile holds the portal's secret at that issuer; empty: it has none.
 	ClientSecretFile config.SecretFile `yaml:"client_secret_file"`
 	// PrivateKeyJWT says that the portal proves itself with its own key instead of a secret (RFC 7523).
 	PrivateKeyJWT bool `yaml:"private_key_jwt"`
 	// CAFile holds the certificate authorities accepted for the issuer's server (PEM); empty: the system's.
 	CAFile string `yaml:"ca_file"`
-	// Domains of its people's e-mail addresses, by which the sign-in page finds the organisation.
+	// Domains are those of its people's e-mail addresses, by which the sign-in page finds the organisation.
 	Domains []string `yaml:"domains"`
 	// Foreign says that the tenant named its issuer, and not the operator: it is reached under restrictions.
 	Foreign bool `yaml:"-"`
