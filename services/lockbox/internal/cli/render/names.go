@@ -23,6 +23,8 @@ func StatusName(s lockboxv1.RequestStatus) string {
 	switch s {
 	case lockboxv1.RequestStatus_REQUEST_STATUS_AWAITING_INTERNAL_APPROVAL:
 		return "Awaiting internal" // "approval" does not fit into the column
+	case lockboxv1.RequestStatus_REQUEST_STATUS_CUSTOMER_NOTIFIED:
+		return "Customer Notified" // as Azure Customer Lockbox calls it
 	default:
 		return sentence(s.String(), "REQUEST_STATUS_")
 	}
@@ -107,9 +109,9 @@ func basisName(b lockboxv1.ApproverBasis) string {
 	case lockboxv1.ApproverBasis_APPROVER_BASIS_TENANT:
 		return "Global Administrators and Lockbox Approvers of the tenant"
 	case lockboxv1.ApproverBasis_APPROVER_BASIS_FALLBACK:
-		return "too few approvers resolved, so the tenant's fallback is asked as well (R23)"
+		return "too few approvers resolved, so the tenant's fallback is asked as well"
 	case lockboxv1.ApproverBasis_APPROVER_BASIS_NOBODY:
-		return "nobody can be asked: it waits and expires (R23)"
+		return "nobody can be asked: it waits and expires"
 	default:
 		return sentence(b.String(), "APPROVER_BASIS_")
 	}
