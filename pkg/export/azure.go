@@ -45,9 +45,9 @@ type AzureName struct {
 	LocalizedValue string `json:"localizedValue"`
 }
 
-// Azure returns an entry as Azure Monitor's activity log has it, by property name. The facts that Azure Customer Lockbox
-// logs too have its names and scopes, and everything else is under a resource provider of our own, so that it is not
-// mistaken for Microsoft's.
+// Azure returns an entry as Azure Monitor's activity log has it, by property name. The facts that Azure Customer
+// Lockbox logs too have its names and scopes, and everything else is under a resource provider of our own, so that it
+// is not mistaken for Microsoft's.
 func Azure(a *lockboxv1.Activity) map[string]any {
 	typ, scope := a.GetEntry().GetType(), "/tenants/"+a.GetTenant()
 	if a.GetSubscriptionId() != "" {

@@ -13,9 +13,9 @@ import (
 // remembered is how many requests Entries remembers; with more, it forgets all and reads again what it needs.
 const remembered = 4096
 
-// Entries makes entries for export of a stream's events. Most events of a request or ticket do not say what it is about,
-// so it remembers what the first one says, and reads it where it came before the bookmark. It is not safe for concurrent
-// use.
+// Entries makes entries for export of a stream's events. Most events of a request or ticket do not say what it is
+// about, so it remembers what the first one says, and reads it where it came before the bookmark. It is not safe for
+// concurrent use.
 type Entries struct {
 	Source Source
 

@@ -168,7 +168,8 @@ func TestI9APartialViewSaysThatItIsPartial(t *testing.T) {
 	whole := c.query("grace", getRequest(bank, id)).GetRequest()
 	for _, who := range []string{"otto", "fleur", "erin", "olga"} {
 		v := c.query(who, getRequest(bank, id)).GetRequest()
-		if less := lacks(whole.GetLockbox().ProtoReflect(), v.GetLockbox().ProtoReflect()); (len(less) > 0) != v.GetPartial() {
+		less := lacks(whole.GetLockbox().ProtoReflect(), v.GetLockbox().ProtoReflect())
+		if (len(less) > 0) != v.GetPartial() {
 			t.Errorf("%s does not see %v of the request, partial %t", who, less, v.GetPartial())
 		}
 	}

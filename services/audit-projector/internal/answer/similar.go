@@ -22,8 +22,8 @@ const mostSimilar, mostResources = 20, 50
 var going = []request.Status{request.Submitted, request.AwaitingInternalApproval, request.CustomerNotified,
 	request.Approved, request.Active}
 
-// listSimilar lists the requests for the same as an intent that are open or running, whoever asked: those who may ask for
-// access see that a colleague did, and nothing that the colleague wrote.
+// listSimilar lists the requests for the same as an intent that are open or running, whoever asked: those who may ask
+// for access see that a colleague did, and nothing that the colleague wrote.
 func (v *viewer) listSimilar(ctx context.Context, ask *lockboxv1.ListSimilar) (*lockboxv1.SimilarList, error) {
 	if v.customer == nil || !aggregate.Provider(v.by, aggregate.SupportEngineers, aggregate.DevOpsManagers,
 		aggregate.SupportLeads) {

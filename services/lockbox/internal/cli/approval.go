@@ -186,7 +186,8 @@ their own request. An unanswered internal approval expires.`, "",
 		a.internalListCommand(),
 		a.verb(request.InternalApprove, offer{
 			from:   a.requests(request.AwaitingInternalApproval),
-			reason: "`why`; needed where access starts without asking the customer", done: "Approved internally.", standing: true,
+			reason: "`why`; needed where access starts without asking the customer", done: "Approved internally.",
+			standing: true,
 			effect: passesOn,
 			fill: func(context.Context, *session, *lockboxv1.RequestView, *lockboxv1.Command) error {
 				return nil // nothing to fill in, but what it starts has to be seen first

@@ -60,7 +60,7 @@ The intent says nothing about you: who you are comes from your token, and what t
 	c.Flags().BoolVar(&noWait, "no-wait", false, "do not wait for the evaluation")
 	c.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would become of it; nothing is recorded, nobody is told")
 	c.MarkFlagsMutuallyExclusive("no-wait", "dry-run")
-	yes = c.Flags().BoolP("yes", "y", false, "ask even if a request for the same is open or running; needed off a terminal then")
+	yes = c.Flags().BoolP("yes", "y", false, "ask even if a request for the same is open or running")
 	complete(c, "subscription", a.subscriptions)
 	complete(c, "type", resourceTypes)
 	complete(c, "scenario", scenarios)

@@ -16,8 +16,8 @@ type candidate struct {
 	about string
 }
 
-// pick returns the one that an argument names among all that the caller sees. The whole id comes before the name, in any
-// letter case, and that before a beginning or end of the id. If several are named alike, it says so and lists them.
+// pick returns the one that an argument names among all that the caller sees. The whole id comes before the name, in
+// any letter case, and that before a beginning or end of the id. If several are named alike, it says so and lists them.
 // What is not among them reads the same whether it exists or not (I9).
 func pick[T any](c *cobra.Command, kind, named, listedBy string, all []T, of func(T) candidate) (found T, err error) {
 	var fits []T

@@ -251,7 +251,8 @@ administrator there with --admin.`, "",
 		a.settling(&cobra.Command{Use: "confirm [CHANGE]", Short: "Confirm a change that somebody else proposed",
 			Example: "  lockbox tenant issuer confirm"},
 			"Confirmed. Both sign-ins are accepted until somebody signed in through the new one ends the former "+
-				"(`lockbox tenant issuer finish`).", "From now on your people can sign in as the change says.", confirmCommand, route),
+				"(`lockbox tenant issuer finish`).", "From now on your people can sign in as the change says.",
+			confirmCommand, route),
 		a.stopping("  lockbox tenant issuer stop"), finish)
 }
 
@@ -267,6 +268,7 @@ sign-in of one of the customer's administrators stops it. All its addresses are 
 		a.settling(&cobra.Command{Use: "confirm [CHANGE]", Short: "Confirm a recovery that somebody else proposed",
 			Example: "  lockbox tenant recover confirm --tenant meadowbank"},
 			"Confirmed. It is made in seven days unless one of the customer's administrators signs in.",
-			"In seven days whom it names administers the customer, unless one of its administrators signs in.", confirmCommand, route),
+			"In seven days whom it names administers the customer, unless one of its administrators signs in.",
+			confirmCommand, route),
 		a.stopping("  lockbox tenant recover stop --tenant meadowbank"))
 }

@@ -442,8 +442,9 @@ func (a *app) subscriptionTransferCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if err := a.confirmDangerous(ctx, c, *yes, fmt.Sprintf("%s goes to %s: access and roles that its former owner gave end "+
-			"now.", render.Clean(args[0]), render.Clean(id)), goOn); err != nil {
+		effect := fmt.Sprintf("%s goes to %s: access and roles that its former owner gave end now.", render.Clean(args[0]),
+			render.Clean(id))
+		if err := a.confirmDangerous(ctx, c, *yes, effect, goOn); err != nil {
 			return err
 		}
 		return s.order(ctx, id, args[0], &lockboxv1.Command{Action: &lockboxv1.Command_TransferSubscription{

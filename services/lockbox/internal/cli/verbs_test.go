@@ -29,7 +29,8 @@ func scripted(t *testing.T, dir string, args ...string) (code int, out, errs str
 	return code, stdout.String(), stderr.String()
 }
 
-// Whoever says something dangerous is told what it leads to and has to mean it; whatever only ends access is not held up.
+// Whoever says something dangerous is told what it leads to and has to mean it; whatever only ends access is not held
+// up.
 const (
 	// reads changes nothing.
 	reads = iota
@@ -83,7 +84,8 @@ var verbs = map[string]struct {
 	"role withdraw":   {dangerous, "--as grace role withdraw i-audrey", "no role comes of it"},
 	"ticket list":     {}, "ticket show": {}, "ticket open": {kind: adds}, "ticket assign": {kind: adds},
 	"ticket comment": {kind: adds},
-	"audit list":     {}, "audit access": {}, "audit export": {}, "audit replay": {}, "audit state-at": {}, "audit verify": {},
+	"audit list":     {}, "audit access": {}, "audit export": {}, "audit replay": {}, "audit state-at": {},
+	"audit verify":  {},
 	"audit receipt": {}, "audit watch": {}, "audit forward": {kind: adds}, "audit forward key": {kind: adds},
 	"audit dead-letters": {},
 	"audit set-aside":    {dangerous, "--as olga audit set-aside 4 --reason x", "access is granted again"},
@@ -220,7 +222,8 @@ func TestASecondRequestForTheSameSaysSoFirst(t *testing.T) {
 	code, _, errs := scripted(t, dir, submit...)
 	said := strings.Join(strings.Fields(errs), " ")
 	if code != 7 || !strings.Contains(said, "Your request "+uuid(1)+" is for the same, and is waiting for the customer") ||
-		!strings.Contains(said, "Your request "+uuid(3)+" is for the same, and is running") || !strings.Contains(said, "--yes") {
+		!strings.Contains(said, "Your request "+uuid(3)+" is for the same, and is running") ||
+		!strings.Contains(said, "--yes") {
 		t.Errorf("exit code %d, %s", code, said)
 	}
 	out := &screen{}

@@ -69,8 +69,8 @@ func submitIntent(c *bearer.Call) error {
 	return answerOutcome(c, outcome, nil)
 }
 
-// similar returns the requests for the same as an intent that are open or running, for whoever tries what would become of
-// it. Without an answer there are none: it is only a help.
+// similar returns the requests for the same as an intent that are open or running, for whoever tries what would become
+// of it. Without an answer there are none: it is only a help.
 func similar(c *bearer.Call, tenant, id string, in *lockboxv1.AccessIntent) []*lockboxv1.SimilarRequest {
 	if whole, err := request.Unwrap(in); err == nil {
 		in = whole

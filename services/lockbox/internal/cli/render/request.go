@@ -305,7 +305,8 @@ func (p *page) stages(v *lockboxv1.RequestView) {
 	for i, s := range stages {
 		here := min(decided, int(s.GetCount()))
 		decided -= here
-		line := fmt.Sprintf("Internal stage %d: %s (%d of %d)", i+1, Clean(aggregate.GroupName(s.GetGroup())), here, s.GetCount())
+		group := Clean(aggregate.GroupName(s.GetGroup()))
+		line := fmt.Sprintf("Internal stage %d: %s (%d of %d)", i+1, group, here, s.GetCount())
 		if d := s.GetAnswerWithin(); d != nil {
 			line += ", " + Duration(d.AsDuration()) + " to answer"
 		}

@@ -158,6 +158,7 @@ func (p *page) settings(s *lockboxv1.TenantSettings, partial bool) {
 	if longest := s.GetMaxAuthenticationAge(); longest != nil {
 		p.field("Sign-in", "whoever decides signed in at most "+Duration(longest.AsDuration())+" before")
 	}
+	p.field("Deciders", decidersShown(s.GetDecidersShown()))
 	if partial {
 		p.field("Also told", "not shown to you")
 		return
@@ -171,6 +172,14 @@ func (p *page) settings(s *lockboxv1.TenantSettings, partial bool) {
 		told = append(told, entry)
 	}
 	p.field("Also told", told...)
+}
+
+// decidersShown says how the provider's engineers see who decided.
+func decidersShown(d lockboxv1.DecidersShown) string {
+	if d == lockboxv1.DecidersShown_DECIDERS_SHOWN_ORGANISATION {
+		return "shown to the provider's engineers as your organisation"
+	}
+	return "shown to the provider's engineers by name"
 }
 
 // FallbackName returns who is asked when too few approvers resolve.
