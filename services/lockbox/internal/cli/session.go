@@ -298,7 +298,8 @@ func (s *session) cast(v *lockboxv1.RequestView) render.Cast {
 		if p.Tenant != "" && p.Tenant == v.GetTenant() && len(owners) < 2 {
 			owners = append(owners, p.Name)
 		}
-		if c.Internal == "" && slices.Contains(p.Groups, render.WaitingGroup(v)) && p.Name != c.Requester {
+		own := first(p.Human, p.Name) == c.Requester // nobody decides their own request, with whatever account
+		if c.Internal == "" && slices.Contains(p.Groups, render.WaitingGroup(v)) && !own {
 			c.Internal = p.Name
 		}
 	}

@@ -31,7 +31,7 @@ func Requests(l Look, list []*lockboxv1.RequestView, viewer *lockboxv1.Person) s
 		you = you || mine != ""
 		rows = append(rows, []cell{
 			{id, accent}, {StatusName(v.GetStatus()), statusPaint(v.GetStatus())}, {mine, bold}, text(v.GetTenant()),
-			text(scenario(v)), {ActorName(v.GetRequester()), plain}, {l.when(v), whenPaint(l, v)}, text(resources(v)),
+			operation(v), {ActorName(v.GetRequester()), plain}, {l.when(v), whenPaint(l, v)}, text(resources(v)),
 			text(v.GetIntent().GetTicketId()),
 		})
 	}
@@ -42,6 +42,14 @@ func Requests(l Look, list []*lockboxv1.RequestView, viewer *lockboxv1.Person) s
 		}
 	}
 	return l.table(columns, rows)
+}
+
+// operation is what a request asks for; an emergency, for which the customer is not asked, stands out.
+func operation(v *lockboxv1.RequestView) cell {
+	if v.GetIntent().GetEmergency() {
+		return cell{"EMERGENCY: " + Clean(scenario(v)), bad}
+	}
+	return text(scenario(v))
 }
 
 // part returns the viewer's part in a request.
@@ -242,7 +250,7 @@ func (p *page) about(v *lockboxv1.RequestView) {
 	p.field("Requester", address(v.GetRequester().GetPerson())+employed(v.GetRequester()), signIn(v.GetRequester()))
 	p.field("Reason", ReasonName(in.GetReasonType()))
 	if in.GetEmergency() {
-		p.field("Emergency", "yes: it cannot wait for the customer, who is told")
+		p.painted("Emergency", bad, "yes: the customer is not asked, and is told as soon as access begins")
 	}
 	p.field("Ticket", Clean(in.GetTicketId()))
 	p.field("Justification", CleanText(in.GetJustification()))
