@@ -294,7 +294,7 @@ policy/catalogue. It needs the compliance team's key and asks no projection. loc
 				return err
 			}
 			defer j.Close()
-			return s.stateAt(ctx, j, past.At{Stream: j, Time: at, Tenant: first(a.tenant, a.Getenv("LOCKBOX_TENANT"))}, args[1])
+			return s.stateAt(ctx, past.At{Stream: j, Time: at, Tenant: first(a.tenant, a.Getenv("LOCKBOX_TENANT"))}, args[1])
 		}),
 	}
 }
@@ -336,7 +336,7 @@ var pastKinds = []struct {
 	}},
 }
 
-func (s *session) stateAt(ctx context.Context, j *journal.Journal, at past.At, what string) (err error) {
+func (s *session) stateAt(ctx context.Context, at past.At, what string) error {
 	if kind, id, found := strings.Cut(what, "/"); found {
 		for _, k := range pastKinds {
 			if k.name == kind {
@@ -346,11 +346,9 @@ func (s *session) stateAt(ctx context.Context, j *journal.Journal, at past.At, w
 		return usage(s.command, "there is no kind %q: ticket, tenant, disclosure or policy, and a request by its id alone",
 			kind)
 	}
-	id := strings.ToLower(what)
-	if input.UUIDv7("request", id) != nil {
-		if id, err = s.expandInStream(ctx, j, id); err != nil {
-			return err
-		}
+	id, err := s.streamed(ctx, what)
+	if err != nil {
+		return err
 	}
 	v, err := at.Request(ctx, id)
 	return s.app.showPast(at, v, v.GetVersion(), func(l render.Look) string { return render.Request(l, v) }, err)
@@ -369,6 +367,20 @@ func (a *app) showPast(at past.At, v proto.Message, version uint64, text func(re
 		}
 		return fmt.Sprintf("As it stood at %s%s.\n\n", l.Stamp(timestamppb.New(at.Time)), after) + text(l)
 	})
+}
+
+// streamed returns the id of the request that an argument names, without the projection.
+func (s *session) streamed(ctx context.Context, arg string) (string, error) {
+	id := strings.ToLower(arg)
+	if input.UUIDv7("request", id) == nil {
+		return id, nil
+	}
+	j, err := s.Journal(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer j.Close()
+	return s.expandInStream(ctx, j, id)
 }
 
 // expandInStream is expand without the projection: it searches the stream.

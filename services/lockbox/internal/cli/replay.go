@@ -90,7 +90,11 @@ as well, each event is in that file exactly once.`,
 			if r.ID != "" || r.Kind != "" {
 				return usage(c, "--request stands for --kind request --id; leave those out")
 			}
-			r.Kind, r.ID = aggregate.KindRequest, want
+			id, err := s.streamed(ctx, want)
+			if err != nil {
+				return err
+			}
+			r.Kind, r.ID = aggregate.KindRequest, id
 		}
 		for _, action := range actions {
 			types := activity.Types(action)

@@ -45,11 +45,21 @@ func statusPaint(s lockboxv1.RequestStatus) paint {
 	}
 }
 
+// reasonNames are the names of reason types, the same as in mails.
+var reasonNames = map[lockboxv1.ReasonType]string{
+	lockboxv1.ReasonType_REASON_TYPE_CUSTOMER_INITIATED_SUPPORT:   "Support requested by the customer",
+	lockboxv1.ReasonType_REASON_TYPE_PROVIDER_INITIATED_SERVICE:   "Service work initiated by the provider",
+	lockboxv1.ReasonType_REASON_TYPE_PROVIDER_INITIATED_REVIEW:    "Review initiated by the provider",
+	lockboxv1.ReasonType_REASON_TYPE_RESPONSE_TO_PRODUCTION_ALERT: "Response to a production alert",
+	lockboxv1.ReasonType_REASON_TYPE_THIRD_PARTY_DATA_REQUEST:     "Request for data by a third party",
+}
+
 // ReasonName returns the display name of a reason type.
 func ReasonName(r lockboxv1.ReasonType) string {
-	name := sentence(r.String(), "REASON_TYPE_")
-	return strings.NewReplacer("Customer initiated", "Customer-initiated", "Provider initiated",
-		"Provider-initiated").Replace(name)
+	if name, known := reasonNames[r]; known {
+		return name
+	}
+	return sentence(r.String(), "REASON_TYPE_")
 }
 
 func roleNames(roles []lockboxv1.Role) string {
