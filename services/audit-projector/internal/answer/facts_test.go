@@ -152,6 +152,10 @@ func TestR29WhoDecidedIsShownAsTheCustomerWishes(t *testing.T) {
 		if !v.GetPartial() {
 			t.Error("what is hidden from the engineer is not said to be hidden")
 		}
+		guess := c.query("erin", listActivity(bank, &lockboxv1.ListActivity{Person: "Otto Owens"})).GetActivity()
+		if named := want == "Otto Owens"; (len(guess.GetActivities()) > 0) != named {
+			t.Errorf("%s: who guesses the name finds %v", shown, guess)
+		}
 		own := c.query("grace", getRequest(bank, id)).GetRequest()
 		if own.GetPartial() || own.GetEndedBy().GetPerson().GetDisplayName() != "Otto Owens" {
 			t.Errorf("the customer sees %v", own.GetEndedBy())

@@ -1,6 +1,7 @@
 package answer
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -35,7 +36,14 @@ func (v *viewer) listActivity(ctx context.Context, ask *lockboxv1.ListActivity) 
 	if err != nil {
 		return nil, err
 	}
+	rest := "" // of the log, however much of the page is hidden
+	if len(found) > limit {
+		rest = pageToken(found[limit-1].Sequence)
+	}
 	if v.reduced {
+		if f.Person != "" { // whom the customer does not name cannot be guessed either
+			found = slices.DeleteFunc(found, v.unnamed)
+		}
 		found = view.EventsForProvider(found, v.Customers())
 	}
 	firsts := map[export.Began]*lockboxv1.Event{}
@@ -55,7 +63,15 @@ func (v *viewer) listActivity(ctx context.Context, ask *lockboxv1.ListActivity) 
 		list.Activities = append(list.Activities, shown)
 		f.Before = e.Sequence
 	}
+	list.NextPageToken = cmp.Or(list.GetNextPageToken(), rest)
 	return list, nil
+}
+
+// unnamed reports whether the customer does not wish the provider's engineers to know who caused an event.
+func (v *viewer) unnamed(e projection.Event) bool {
+	c := v.Customer(e.Event.GetTenant())
+	return e.Event.GetActor().GetSide() == lockboxv1.Side_SIDE_TENANT && c != nil &&
+		c.Tenant.Settings.GetDecidersShown() == lockboxv1.DecidersShown_DECIDERS_SHOWN_ORGANISATION
 }
 
 // begun adds to an entry what only the beginning of its request or ticket says. firsts remembers these for the page.
