@@ -32,10 +32,8 @@ func scripted(t *testing.T, dir string, args ...string) (code int, out, errs str
 // Whoever says something dangerous is told what it leads to and has to mean it; whatever only ends access is not held
 // up.
 const (
-	// reads changes nothing.
-	reads = iota
-	// adds gives or says something that can be taken back, or is about the caller alone.
-	adds
+	// adds, as opposed to only reading, gives or says something that can be taken back, or is about the caller alone.
+	adds = iota + 1
 	// asks has a person at a terminal confirm the effect; to run it elsewhere is the confirmation.
 	asks
 	// dangerous starts access, takes protection away or cannot be undone: elsewhere it needs --yes.
