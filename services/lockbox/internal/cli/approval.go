@@ -188,7 +188,7 @@ their own request. An unanswered internal approval expires.`, "",
 			from:   a.requests(request.AwaitingInternalApproval),
 			reason: "`why`; needed where access starts without asking the customer", done: "Approved internally.",
 			standing: true,
-			effect: passesOn,
+			effect:   passesOn,
 			fill: func(context.Context, *session, *lockboxv1.RequestView, *lockboxv1.Command) error {
 				return nil // nothing to fill in, but what it starts has to be seen first
 			},
