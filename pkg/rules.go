@@ -41,6 +41,16 @@ func All() []Rule {
 	return all
 }
 
+// Title returns the title of a rule or invariant, for people; its number if there is none of it.
+func Title(id string) string {
+	for _, r := range All() {
+		if r.ID == id {
+			return r.Title
+		}
+	}
+	return id
+}
+
 var (
 	item = regexp.MustCompile(`^- \*\*([RI][1-9][0-9]*) ([^*]+)\*\* \((` +
 		Built + `|` + Partly + `|` + NotYet + `)\): (.+)$`)

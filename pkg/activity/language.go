@@ -178,6 +178,12 @@ func (l speaker) role(r lockboxv1.Role) string {
 	return cmp.Or(l.say("role/"+strings.ReplaceAll(name, "_", "-")), tenant.RoleName(r))
 }
 
+// group returns the name of one of the provider's groups: of one that only a provider's rules know, its own without
+// dashes.
+func (l speaker) group(g string) string {
+	return cmp.Or(l.say("group/"+g), strings.ReplaceAll(g, "-", " "))
+}
+
 // mail returns the display name of a mail template, or the template's name if it has none.
 func (l speaker) mail(template string) string {
 	return l.label(cmp.Or(l.say("mail/"+template), template))

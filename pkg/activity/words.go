@@ -17,7 +17,7 @@ func (l speaker) evaluation(f *lockboxv1.AccessEvaluated) string {
 	if stages := f.GetInternalStages(); len(stages) > 0 {
 		groups := make([]string, len(stages))
 		for i, s := range stages {
-			groups[i] = s.GetGroup()
+			groups[i] = l.group(s.GetGroup())
 		}
 		after = l.say("after", "Groups", strings.Join(groups, l.say("then")))
 	}

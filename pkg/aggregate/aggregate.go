@@ -4,6 +4,7 @@
 package aggregate
 
 import (
+	"regexp"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/refusal"
@@ -14,11 +15,17 @@ import (
 // Fault is a contradiction in a history: the first event that cannot be valid at its position.
 type Fault struct {
 	Sequence uint64
-	Rule     string
+	// Rule says what is not so, and cites the requirement; people are told Spoken of it.
+	Rule string
 	// NotAnEvent means that a stored message cannot be an event at all. The fault is over once a security officer has set
 	// the message aside.
 	NotAnEvent bool
 }
+
+var cited = regexp.MustCompile(` \([RI][0-9]+(?:, [RI][0-9]+)*\)`)
+
+// Spoken returns what people are told of a rule of a fold: without the numbers of the requirements that it cites.
+func Spoken(rule string) string { return cited.ReplaceAllString(rule, "") }
 
 // History is how far an aggregate has been folded.
 type History struct {
@@ -133,7 +140,7 @@ func (h *History) Begin(c Command, material uint64, may func() error, now time.T
 	if h.Fault != nil {
 		return nil, refusal.Precondition("aggregate_id", "I6",
 			"its history contradicts itself at sequence %d (%s); the security officer must look at it", h.Fault.Sequence,
-			h.Fault.Rule)
+			Spoken(h.Fault.Rule))
 	}
 	if _, seen := h.Caused(c.GetId()); seen {
 		return nil, nil
@@ -166,7 +173,8 @@ func End[S any, P interface {
 	}
 	next := evolve(s, P(&s).Folded().Sequence+1, e)
 	if fault := P(&next).Folded().Fault; fault != nil {
-		return nil, refusal.Precondition("aggregate_id", "I6", "this cannot follow what has happened so far: %s", fault.Rule)
+		return nil, refusal.Precondition("aggregate_id", "I6", "this cannot follow what has happened so far: %s",
+			Spoken(fault.Rule))
 	}
 	return e, nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/accesstext"
@@ -73,7 +74,8 @@ func ocsfAccess(sequence uint64, r *lockboxv1.AccessRecord) (*ocsfEvent, error) 
 		Metadata: ocsfMetadata{EventCode: accesstext.Type(r.GetKind()), LogName: "access", LogProvider: "lockbox",
 			OriginalTime: at.Format(time.RFC3339Nano), Product: ocsfProduct{"Lockbox", "lockbox", "OpenLockbox"},
 			Sequence: sequence, TenantUID: r.GetTenant(), UID: r.GetId(), Version: ocsfVersion},
-		Unmapped: unmapped{ActorSide: side(&lockboxv1.Actor{Side: r.GetWho().GetSide()}), Record: record},
+		Unmapped: unmapped{ActorSide: side(&lockboxv1.Actor{Side: r.GetWho().GetSide()}),
+			SubscriptionID: r.GetSubscriptionId(), ResourceIDs: r.GetResourceIds(), TicketID: r.GetTicketId(), Record: record},
 	}
 	if r.GetSince() != nil {
 		e.StartTime = r.GetSince().AsTime().UnixMilli()
@@ -177,12 +179,13 @@ func azureAccess(sequence uint64, r *lockboxv1.AccessRecord) (map[string]any, er
 			"sequence":   strconv.FormatUint(sequence, 10),
 			"sender":     r.GetSender(),
 			"actorSide":  side(&lockboxv1.Actor{Side: r.GetWho().GetSide()}),
-			"refusedFor": r.GetRefusalRule()},
+			"refusedFor": r.GetRefusalRule(), "resources": strings.Join(r.GetResourceIds(), "\n"),
+			"serviceRequestId": r.GetTicketId()},
 		"resourceId":           resource,
 		"resourceProviderName": AzureName{ownProvider, AzureProviderName},
 		"resourceType":         AzureName{ownProvider + "/accessRecords", ownProvider + "/accessRecords"},
 		"status":               AzureName{status, status},
-		"subscriptionId":       "",
+		"subscriptionId":       r.GetSubscriptionId(),
 		"tenantId":             r.GetTenant(),
 	}, nil
 }

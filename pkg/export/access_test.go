@@ -105,3 +105,35 @@ func TestR69RecordsInTheOtherFormats(t *testing.T) {
 		t.Error("a sheet of events holds an access record")
 	}
 }
+
+// A record about a request or a ticket names what that is about; whoever was refused may have named anything.
+func TestR69ARecordNamesWhatItIsAbout(t *testing.T) {
+	first := asked(t)
+	in := first.GetAccessRequested().GetIntent()
+	for kind, want := range map[string]string{"request": "AccessRequested", "ticket": "TicketOpened", "tenant": ""} {
+		r := &lockboxv1.AccessRecord{Tenant: "meadowbank", AboutKind: kind, AboutId: "SR-1"}
+		if got := export.AboutAccess(r); got.Type != want {
+			t.Errorf("a %s began with %q", kind, got.Type)
+		}
+	}
+	for _, id := range []string{"", ">", "*", "a.b", "a b", strings.Repeat("x", 300)} {
+		r := &lockboxv1.AccessRecord{Tenant: "meadowbank", AboutKind: "request", AboutId: id}
+		if got := export.AboutAccess(r); got != (export.Began{}) {
+			t.Errorf("%q is looked for as %v", id, got)
+		}
+	}
+	r := accessRecords()[0]
+	export.AccessBegun(r, first)
+	for _, name := range []string{"jsonl", "cloudevents", "ocsf", "azure"} {
+		f, _ := export.Named(name)
+		row, err := f.Access(1, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{in.GetSubscriptionId(), in.GetResourceIds()[0], in.GetTicketId(), "Ellis"} {
+			if !strings.Contains(string(row), want) {
+				t.Errorf("%s does not name %s: %s", name, want, row)
+			}
+		}
+	}
+}

@@ -34,7 +34,7 @@ var AzureOperations = []AzureOperation{
 	{"RequestWithdrawn", "CancelLockboxRequest", "Cancel Lockbox Request"},
 }
 
-// AzureRequestID returns the Azure resource id of a request.
+// AzureRequestID returns the Azure resource id of a request about a subscription.
 func AzureRequestID(subscription, request string) string {
 	return "/subscriptions/" + subscription + "/providers/" + AzureProvider + "/requests/" + request
 }
@@ -45,75 +45,69 @@ type AzureName struct {
 	LocalizedValue string `json:"localizedValue"`
 }
 
-// AzureEntry returns an event of a subscription as an Azure Monitor activity log entry, by property name.
-func AzureEntry(subscription string, a *lockboxv1.Activity) map[string]any {
-	entry := a.GetEntry()
-	operation, title := "", entry.GetAction()
+// Azure returns an entry as Azure Monitor's activity log has it, by property name. The facts that Azure Customer
+// Lockbox logs too have its names and scopes, and everything else is under a resource provider of our own, so that it
+// is not mistaken for Microsoft's.
+func Azure(a *lockboxv1.Activity) map[string]any {
+	typ, scope := a.GetEntry().GetType(), "/tenants/"+a.GetTenant()
+	if a.GetSubscriptionId() != "" {
+		scope = "/subscriptions/" + a.GetSubscriptionId()
+	}
 	for _, o := range AzureOperations {
-		if o.Fact == entry.GetType() {
-			operation, title = AzureProvider+"/requests/activitylog/"+o.Name+"/action", o.English
+		if o.Fact == typ {
+			return azureEntry(a, AzureProvider, AzureProvider+"/requests/activitylog/"+o.Name+"/action", o.English,
+				scope+"/providers/"+AzureProvider+"/requests/"+a.GetRequestId(), "requests")
 		}
 	}
-	return azureEntry(subscription, a, AzureProvider, operation, title, AzureRequestID(subscription, a.GetRequestId()),
-		"requests")
-}
-
-// azure converts any entry of the log.
-func azure(a *lockboxv1.Activity) (map[string]any, error) {
-	for _, o := range AzureOperations {
-		if o.Fact == a.GetEntry().GetType() && a.GetSubscriptionId() != "" {
-			return AzureEntry(a.GetSubscriptionId(), a), nil
-		}
-	}
-	return AzureTenantEntry(a), nil
-}
-
-// AzureTenantEntry returns an event that Azure Customer Lockbox does not log, or not of a tenant. It has a resource
-// provider of our own, so that it is not mistaken for Microsoft's.
-func AzureTenantEntry(a *lockboxv1.Activity) map[string]any {
-	typ, subscription := a.GetEntry().GetType(), a.GetSubscriptionId()
 	kinds := plural(a.GetKind())
-	scope := "/tenants/" + a.GetTenant()
-	if subscription != "" {
-		scope = "/subscriptions/" + subscription
-	}
-	return azureEntry(subscription, a, ownProvider, ownProvider+"/"+kinds+"/activitylog/"+typ+"/action",
-		a.GetEntry().GetAction(),
+	return azureEntry(a, ownProvider, ownProvider+"/"+kinds+"/activitylog/"+typ+"/action", a.GetEntry().GetAction(),
 		scope+"/providers/"+ownProvider+"/"+kinds+"/"+a.GetAggregateId(), kinds)
 }
 
-func azureEntry(
-	subscription string, a *lockboxv1.Activity, provider, operation, title, resource, kinds string,
-) map[string]any {
+func azure(a *lockboxv1.Activity) (map[string]any, error) { return Azure(a), nil }
+
+func azureEntry(a *lockboxv1.Activity, provider, operation, title, resource, kinds string) map[string]any {
 	entry, event := a.GetEntry(), a.GetEvent()
 	if entry.GetTitle() != "" {
 		title = entry.GetTitle()
 	}
 	at := entry.GetTime().AsTime()
 	return map[string]any{
-		"id":                  resource + "/events/" + event.GetId() + "/ticks/" + strconv.FormatInt(ticks(at), 10),
-		"authorization":       map[string]string{"action": operation, "scope": resource},
-		"caller":              caller(entry.GetActor()),
-		"claims":              claims(entry.GetActor()),
-		"category":            AzureName{"Administrative", "Administrative"},
-		"correlationId":       a.GetRequestId(),
-		"description":         entry.GetSummary(),
-		"eventDataId":         event.GetId(),
-		"eventName":           AzureName{entry.GetType(), title},
-		"eventTimestamp":      at,
-		"submissionTimestamp": at,
-		"level":               AzureLevel,
-		"operationId":         event.GetCausationId(),
-		"operationName":       AzureName{operation, title},
-		"properties": map[string]string{"requestId": a.GetRequestId(),
-			"sequence": strconv.FormatUint(entry.GetSequence(), 10)},
+		"id":                   resource + "/events/" + event.GetId() + "/ticks/" + strconv.FormatInt(ticks(at), 10),
+		"authorization":        map[string]string{"action": operation, "scope": resource},
+		"caller":               caller(entry.GetActor()),
+		"claims":               claims(entry.GetActor()),
+		"category":             AzureName{"Administrative", "Administrative"},
+		"correlationId":        a.GetRequestId(),
+		"description":          entry.GetSummary(),
+		"eventDataId":          event.GetId(),
+		"eventName":            AzureName{entry.GetType(), title},
+		"eventTimestamp":       at,
+		"submissionTimestamp":  at,
+		"level":                AzureLevel,
+		"operationId":          event.GetCausationId(),
+		"operationName":        AzureName{operation, title},
+		"properties":           azureProperties(a),
 		"resourceId":           resource,
 		"resourceProviderName": AzureName{provider, AzureProviderName},
 		"resourceType":         AzureName{provider + "/" + kinds, provider + "/" + kinds},
 		"status":               AzureName{AzureSucceeded, AzureSucceeded},
-		"subscriptionId":       subscription,
+		"subscriptionId":       a.GetSubscriptionId(),
 		"tenantId":             a.GetTenant(),
 	}
+}
+
+// azureProperties are what has no property of its own in Azure's entries; what is not known is left out.
+func azureProperties(a *lockboxv1.Activity) map[string]string {
+	said := map[string]string{"requestId": a.GetRequestId(),
+		"sequence": strconv.FormatUint(a.GetEntry().GetSequence(), 10)}
+	for name, value := range map[string]string{"requester": name(a.GetRequester()),
+		"resources": strings.Join(reached(a), "\n"), "serviceRequestId": a.GetTicketId()} {
+		if value != "" {
+			said[name] = value
+		}
+	}
+	return said
 }
 
 // caller returns the actor's e-mail address, or another name if there is none. It does not prove their identity.

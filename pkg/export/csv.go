@@ -15,10 +15,17 @@ import (
 var columns = []string{
 	"sequence", "time", "tenant", "action", "title", "type", "actor_side", "actor_name", "actor_email", "actor_subject",
 	"actor_issuer",
-	"actor_employer", "kind", "aggregate_id", "request_id", "subscription_id", "resource_ids", "summary",
+	"actor_employer", "kind", "aggregate_id", "request_id", "subscription_id", "resource_ids", "ticket_id",
+	"requester_name", "requester_email", "requester_subject", "summary",
 }
 
 func columnNames() ([]byte, error) { return cells(columns...) }
+
+// markedColumnNames are behind a byte order mark, without which spreadsheets take UTF-8 for something else.
+func markedColumnNames() ([]byte, error) {
+	names, err := columnNames()
+	return append([]byte("\xEF\xBB\xBF"), names...), err
+}
 
 func sheetRow(a *lockboxv1.Activity) ([]byte, error) {
 	e, by := a.GetEntry(), a.GetEntry().GetActor()
@@ -27,8 +34,9 @@ func sheetRow(a *lockboxv1.Activity) ([]byte, error) {
 		e.GetTitle(), e.GetType(),
 		side(by), name(by), by.GetPerson().GetEmail(), by.GetPerson().GetSubject(), by.GetPerson().GetIssuer(),
 		by.GetEmployer(),
-		a.GetKind(), a.GetAggregateId(), a.GetRequestId(), a.GetSubscriptionId(), strings.Join(a.GetResourceIds(), "\n"),
-		e.GetSummary(),
+		a.GetKind(), a.GetAggregateId(), a.GetRequestId(), a.GetSubscriptionId(), strings.Join(reached(a), "\n"),
+		a.GetTicketId(), name(a.GetRequester()), a.GetRequester().GetPerson().GetEmail(),
+		a.GetRequester().GetPerson().GetSubject(), e.GetSummary(),
 	)
 }
 

@@ -50,9 +50,13 @@ var formats = []Format{
 // Formats returns all formats, in display order.
 func Formats() []Format { return append([]Format(nil), formats...) }
 
-// Named returns the format with a name.
+// marked is CSV as spreadsheets read it. It is not listed: whoever exports CSV can ask for the mark.
+var marked = Format{"csv-bom", "CSV with a byte order mark", "text/csv; charset=utf-8; header=present", "csv",
+	markedColumnNames, sheetRow, incompleteSheet, nil}
+
+// Named returns the format with a name: one of Formats, or csv-bom, which is csv behind a byte order mark.
 func Named(name string) (Format, bool) {
-	for _, f := range formats {
+	for _, f := range append(Formats(), marked) {
 		if f.Name == name {
 			return f, true
 		}

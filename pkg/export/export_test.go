@@ -68,8 +68,8 @@ func asked(t testing.TB) *lockboxv1.Event {
 // complete adds to entries about an engineer's access who asked for it.
 func complete(entries []*lockboxv1.Activity, asked *lockboxv1.Event) []*lockboxv1.Activity {
 	for _, a := range entries {
-		if export.NeedsRequest(a.GetEvent()) {
-			export.Requested(a, asked)
+		if export.BeganAs(a).Kind == asked.GetKind() {
+			export.Begun(a, asked)
 		}
 	}
 	return entries
@@ -235,7 +235,7 @@ func TestHostileTextStaysOneRowAndHarmless(t *testing.T) {
 // harmlessSheet reads a row as programs do: by RFC 4180, and by semicolons, as some countries' spreadsheets do.
 func harmlessSheet(t *rapid.T, a *lockboxv1.Activity, row []byte) {
 	rows, err := csv.NewReader(bytes.NewReader(row)).ReadAll()
-	if err != nil || len(rows) != 1 || len(rows[0]) != 18 {
+	if err != nil || len(rows) != 1 || len(rows[0]) != 22 {
 		t.Fatalf("%d rows of %q, %v", len(rows), row, err)
 	}
 	plain := func(s string) string {
@@ -295,7 +295,7 @@ func FuzzRow(f *testing.F) {
 
 func TestAzuresEntriesAllHaveTheSameProperties(t *testing.T) {
 	f, _ := export.Named("azure")
-	want := slices.Sorted(maps.Keys(export.AzureEntry("", new(lockboxv1.Activity))))
+	want := slices.Sorted(maps.Keys(export.Azure(new(lockboxv1.Activity))))
 	for _, a := range everything(t) {
 		e := map[string]any{}
 		if err := json.Unmarshal(write(t, f, a), &e); err != nil {
@@ -304,5 +304,52 @@ func TestAzuresEntriesAllHaveTheSameProperties(t *testing.T) {
 		if got := slices.Sorted(maps.Keys(e)); !slices.Equal(got, want) {
 			t.Errorf("%s has %v", a.GetEntry().GetType(), got)
 		}
+	}
+}
+
+// Every event of a request names what the request is about, also where only its first event says so (R39).
+func TestEveryRowNamesSubscriptionResourcesTicketAndPerson(t *testing.T) {
+	first := asked(t)
+	in := first.GetAccessRequested().GetIntent()
+	for _, a := range everything(t) {
+		if export.BeganAs(a).Kind != first.GetKind() {
+			continue
+		}
+		export.Begun(a, first)
+		for _, name := range []string{"jsonl", "csv", "cloudevents", "ocsf", "azure"} {
+			f, _ := export.Named(name)
+			row := string(write(t, f, a))
+			for _, want := range []string{in.GetSubscriptionId(), in.GetResourceIds()[0], in.GetTicketId(),
+				first.GetActor().GetPerson().GetDisplayName()} {
+				if want == "" || !strings.Contains(row, want) {
+					t.Errorf("%s of %s does not name %q: %s", name, a.GetEntry().GetType(), want, row)
+				}
+			}
+		}
+	}
+}
+
+// What Azure Customer Lockbox logs has its names and scopes, about a subscription and about a tenant.
+func TestTheFactsOfAzureAreCalledAsAzureCallsThem(t *testing.T) {
+	for _, o := range export.AzureOperations {
+		for subscription, scope := range map[string]string{"sub-1": "/subscriptions/sub-1", "": "/tenants/contoso"} {
+			e := export.Azure(&lockboxv1.Activity{Tenant: "contoso", Kind: "request", RequestId: "r-1",
+				SubscriptionId: subscription, Entry: &lockboxv1.TimelineEntry{Type: o.Fact}})
+			operation, _ := e["operationName"].(export.AzureName)
+			if operation.Value != "Microsoft.CustomerLockbox/requests/activitylog/"+o.Name+"/action" ||
+				operation.LocalizedValue != o.English ||
+				e["resourceId"] != scope+"/providers/Microsoft.CustomerLockbox/requests/r-1" {
+				t.Errorf("%s: %v", o.Fact, e)
+			}
+		}
+	}
+}
+
+func TestASheetForSpreadsheetsBeginsWithAByteOrderMark(t *testing.T) {
+	plain, _ := export.Named("csv")
+	marked, _ := export.Named("csv-bom")
+	entries := everything(t)
+	if got := write(t, marked, entries...); string(got) != "\xEF\xBB\xBF"+string(write(t, plain, entries...)) {
+		t.Error("it is not the same file behind a byte order mark")
 	}
 }

@@ -6,8 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/activity"
-	"github.com/openlockbox/lockbox/pkg/aggregate"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
@@ -116,6 +114,8 @@ type (
 		ActorSide      string          `json:"actor_side"`
 		SubscriptionID string          `json:"subscription_id,omitempty"`
 		ResourceIDs    []string        `json:"resource_ids,omitempty"`
+		TicketID       string          `json:"ticket_id,omitempty"`
+		Requester      string          `json:"requester,omitempty"`
 		ResourceType   string          `json:"resource_type,omitempty"`
 		Scenario       string          `json:"scenario,omitempty"`
 		AccessMode     string          `json:"access_mode,omitempty"`
@@ -145,7 +145,9 @@ func ocsf(a *lockboxv1.Activity) (*ocsfEvent, error) {
 			OriginalTime: at.Format(time.RFC3339Nano), Product: ocsfProduct{"Lockbox", "lockbox", "OpenLockbox"},
 			Sequence: entry.GetSequence(), TenantUID: a.GetTenant(), UID: fact.GetId(), Version: ocsfVersion,
 		},
-		Unmapped: unmapped{ActorSide: side(entry.GetActor()), SubscriptionID: a.GetSubscriptionId(), Event: event},
+		Unmapped: unmapped{ActorSide: side(entry.GetActor()), SubscriptionID: a.GetSubscriptionId(),
+			TicketID: a.GetTicketId(),
+			Event:    event},
 	}
 	e.Actor = ocsfActor{AppName: "lockbox", User: ocsfPerson(entry.GetActor())}
 	if s := entry.GetActor().GetService(); s != "" {
@@ -163,8 +165,8 @@ func ocsf(a *lockboxv1.Activity) (*ocsfEvent, error) {
 		e.ClassName, e.StatusDetail = "User Access Management", cmp.Or(e.StatusDetail, why)
 		e.access(a)
 	case entityManagement:
-		e.ClassName, e.Entity, e.Comment, e.Unmapped.ResourceIDs = "Entity Management", ocsfManaged(a), why,
-			a.GetResourceIds()
+		e.ClassName, e.Entity, e.Comment, e.Unmapped.ResourceIDs = "Entity Management", ocsfManaged(a), why, reached(a)
+		e.Unmapped.Requester = name(a.GetRequester()) // in the other class they are the user
 	}
 	e.Severity, e.TypeName = severities[e.SeverityID], e.ClassName+": "+e.ActivityName
 	e.observe()
@@ -215,11 +217,7 @@ func (e *ocsfEvent) access(a *lockboxv1.Activity) {
 	if w := g.GetWaiver(); w != lockboxv1.Waiver_WAIVER_UNSPECIFIED {
 		e.Unmapped.Waiver = strings.ToLower(strings.TrimPrefix(w.String(), "WAIVER_"))
 	}
-	ids := a.GetResourceIds()
-	if len(ids) == 0 {
-		ids = a.GetRequestedResourceIds()
-	}
-	for _, id := range ids {
+	for _, id := range reached(a) {
 		e.Resources = append(e.Resources, ocsfResource{id, g.GetResourceType()})
 	}
 }
@@ -306,22 +304,4 @@ type UnknownFactError struct{ Type string }
 
 func (e *UnknownFactError) Error() string {
 	return "the fact " + e.Type + " is not known to this version, which must be upgraded"
-}
-
-// Entry returns an event read from the stream as an entry for export: in English, and with only what the event itself
-// says.
-func Entry(sequence uint64, e *lockboxv1.Event) *lockboxv1.Activity {
-	return activity.In("en").Activity(sequence, e)
-}
-
-// NeedsRequest reports whether an event says of an engineer's access what became of it, and only the request's
-// AccessRequested says whose it is.
-func NeedsRequest(e *lockboxv1.Event) bool {
-	row := ocsfTable[aggregate.TypeOf(e)]
-	return row.class == userAccess || e.GetAccessEvaluated() != nil
-}
-
-// Requested adds to an entry who asked for the access that it is about, and for what.
-func Requested(a *lockboxv1.Activity, asked *lockboxv1.Event) {
-	a.Requester, a.RequestedResourceIds = asked.GetActor(), asked.GetAccessRequested().GetIntent().GetResourceIds()
 }

@@ -233,7 +233,7 @@ var variants = map[request.Status][]string{
 	request.Submitted: slices.Concat(customer,
 		[]string{"AccessRequested", "AccessEvaluated-history", "SettingsChanged-fresh"}),
 	request.Active: slices.Concat(customer,
-		[]string{"AccessRequested", "AccessEvaluated-changes", "AccessGranted-named"}),
+		[]string{"AccessRequested", "AccessEvaluated-changes", "AccessGranted-named", "SettingsChanged-deciders"}),
 }
 
 // coded are ways on which machines recorded their reasons as codes too.

@@ -3,12 +3,14 @@ package invariant
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
 // asked is whom a request asks according to the events of its tenant and subscription, whatever its own event says.
@@ -152,7 +154,7 @@ func (a *asked) add(held []assignment, at time.Time, deciders ...lockboxv1.Role)
 func (a asked) asksOthers(n *lockboxv1.CustomerNotified) (found []string) {
 	say := func(format string, args ...any) { found = append(found, fmt.Sprintf(format, args...)) }
 	if n.GetBasis() != a.basis {
-		say("asks on the basis %s where the roles give %s", n.GetBasis(), a.basis)
+		say("asks on the basis %q where the roles give %q", words(n.GetBasis()), words(a.basis))
 	}
 	if int(n.GetRequiredApprovals()) != a.required() {
 		say("asks for %d approvals where the tenant demands %d", n.GetRequiredApprovals(), a.required())
@@ -192,7 +194,7 @@ func (a asked) differences(n *lockboxv1.CustomerNotified) []string {
 		is, who := frozen(n, want.GetPerson()), want.GetPerson().GetSubject()
 		for _, role := range want.GetRoles() {
 			if is != nil && !slices.Contains(is.GetRoles(), role) {
-				say("does not say that %s was %s when the approvers were frozen", who, role)
+				say("does not say that %s was %s when the approvers were frozen", who, words(role))
 			}
 		}
 	}
@@ -203,7 +205,7 @@ func (a asked) differences(n *lockboxv1.CustomerNotified) []string {
 		}
 		for _, role := range is.GetRoles() {
 			if !slices.Contains(want.GetRoles(), role) {
-				say("%s was not %s when the approvers were frozen", who, role)
+				say("%s was not %s when the approvers were frozen", who, words(role))
 			}
 		}
 	}
@@ -211,7 +213,7 @@ func (a asked) differences(n *lockboxv1.CustomerNotified) []string {
 		if !slices.ContainsFunc(n.GetExcluded(), func(x *lockboxv1.ExcludedAssignment) bool {
 			return same(x.GetPerson(), p.GetPerson()) && x.GetRole() == p.GetRole()
 		}) {
-			say("does not say that the assignment %s of %s did not count", p.GetRole(), p.GetPerson().GetSubject())
+			say("does not say that the assignment %q of %s did not count", words(p.GetRole()), p.GetPerson().GetSubject())
 		}
 	}
 	if n.GetTenantName() != a.tenantName || n.GetSubscriptionName() != a.subscription {
@@ -333,4 +335,15 @@ func deadlineInTerms(_ *book, of aggregate.Key, events []Recorded, broken say) {
 			broken("I3", r, "reminds at other times than the evaluation says")
 		}
 	}
+}
+
+// words returns a value of an enumeration as people read it: "global administrator".
+func words(e protoreflect.Enum) string {
+	values := e.Descriptor().Values()
+	value := values.ByNumber(e.Number())
+	if value == nil {
+		return strconv.Itoa(int(e.Number()))
+	}
+	prefix := strings.TrimSuffix(string(values.ByNumber(0).Name()), "UNSPECIFIED")
+	return strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(string(value.Name()), prefix), "_", " "))
 }

@@ -155,7 +155,7 @@ func because(v *lockboxv1.AccessEvaluated) string {
 	if v.GetRefusal() == nil {
 		return ""
 	}
-	return fmt.Sprintf(": %s (%s)", v.GetRefusal().GetMessage(), v.GetRefusal().GetRule())
+	return ": " + v.GetRefusal().GetMessage()
 }
 
 func outcomeName(o lockboxv1.EvaluationOutcome) string {

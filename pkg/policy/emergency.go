@@ -24,7 +24,7 @@ func (s subject) hurry(v *lockboxv1.AccessEvaluated, stages []*lockboxv1.Interna
 	if !s.intent.GetEmergency() {
 		return stages
 	}
-	explain(v, "An emergency needs a security officer's approval first, and gives short access (R43).",
+	explain(v, "An emergency needs a security officer's approval first, and gives short access.", // R43
 		reason.Of(lockboxv1.ReasonCode_REASON_CODE_EMERGENCY_NEEDS_SECURITY_OFFICER))
 	officers := func(s *lockboxv1.InternalStage) bool {
 		return s.GetGroup() == aggregate.SecurityOfficers && s.GetCount() > 0

@@ -174,7 +174,7 @@ func (r *Rules) apply(v *lockboxv1.AccessEvaluated, w *weighed) ruling {
 		if err != nil {
 			// The CEL error is for the authors of rules; see Check.
 			matched.Effect, code.Code = lockboxv1.RuleEffect_RULE_EFFECT_FAILED, lockboxv1.ReasonCode_REASON_CODE_RULE_FAILED
-			matched.Reason = fmt.Sprintf("The rule %s could not be evaluated, and what is not known is refused (I11).", rule.ID)
+			matched.Reason = fmt.Sprintf("The rule %s could not be evaluated, and what is not known is refused.", rule.ID) // I11
 		}
 		v.Rules = append(v.Rules, matched)
 		switch matched.GetEffect() {
@@ -196,7 +196,7 @@ func (r *Rules) apply(v *lockboxv1.AccessEvaluated, w *weighed) ruling {
 		code := reason.Of(lockboxv1.ReasonCode_REASON_CODE_NO_RULE_MATCHED)
 		none := refusal.Of(refusal.Because(refusal.Forbidden("", "R15", "no rule lets this through"), code))
 		return ruling{
-			refusal: none, reasons: []string{"No rule of the provider lets this through (R15)."},
+			refusal: none, reasons: []string{"No rule of the provider lets this through."}, // R15
 			codes: []*lockboxv1.Reason{code},
 		}
 	}
@@ -258,23 +258,23 @@ func waive(v *lockboxv1.AccessEvaluated) {
 	switch f := v.GetFacts(); {
 	case !f.GetCustomerData():
 		v.Waiver = lockboxv1.Waiver_WAIVER_NO_CUSTOMER_DATA
-		explain(v, "This operation reaches no customer data, so the customer is not asked (R3).",
+		explain(v, "This operation reaches no customer data, so the customer is not asked.", // R3
 			reason.Of(lockboxv1.ReasonCode_REASON_CODE_NO_CUSTOMER_DATA))
 	case !f.GetLockboxEnabled():
 		v.Waiver = lockboxv1.Waiver_WAIVER_LOCKBOX_NOT_ENABLED
-		explain(v, "The customer has not switched Lockbox on (R2).",
+		explain(v, "The customer has not switched Lockbox on.", // R2
 			reason.Of(lockboxv1.ReasonCode_REASON_CODE_LOCKBOX_NOT_ENABLED))
 	case f.GetStage() == lockboxv1.ServiceStage_SERVICE_STAGE_PREVIEW && !f.GetPreviewSignedUp():
 		v.Waiver = lockboxv1.Waiver_WAIVER_PREVIEW_NOT_SIGNED_UP
-		explain(v, "The service is in preview and the customer has not signed up for it (R8).",
+		explain(v, "The service is in preview and the customer has not signed up for it.", // R8
 			reason.Of(lockboxv1.ReasonCode_REASON_CODE_PREVIEW_NOT_SIGNED_UP))
 	case f.GetEmergency():
 		v.Waiver = lockboxv1.Waiver_WAIVER_EMERGENCY
-		explain(v, "An emergency cannot wait for the customer, who is told as soon as access begins (R43).",
+		explain(v, "An emergency cannot wait for the customer, who is told as soon as access begins.", // R43
 			reason.Of(lockboxv1.ReasonCode_REASON_CODE_EMERGENCY))
 	default:
 		v.Outcome = lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_DECIDES
-		explain(v, "This operation reaches customer data, so the customer decides (R17).",
+		explain(v, "This operation reaches customer data, so the customer decides.", // R17
 			reason.Of(lockboxv1.ReasonCode_REASON_CODE_CUSTOMER_DECIDES))
 	}
 }

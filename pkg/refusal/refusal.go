@@ -12,12 +12,19 @@ import (
 // Error is a refusal as a Go error. It wraps the message that is sent over the wire.
 type Error struct{ Refusal *lockboxv1.Refusal }
 
-func (e *Error) Error() string {
-	r := e.Refusal
-	if r.GetField() == "" {
-		return fmt.Sprintf("%s (%s)", r.GetMessage(), r.GetRule())
+// Error is for logs: it names the rule, which is nothing for the people who are refused. They are told Sentence.
+func (e *Error) Error() string { return fmt.Sprintf("%s (%s)", Sentence(e), e.Refusal.GetRule()) }
+
+// Sentence returns what people are told of an error: of a refusal the field and the message.
+func Sentence(err error) string {
+	r, refused := As(err)
+	switch {
+	case !refused:
+		return err.Error()
+	case r.GetField() == "":
+		return r.GetMessage()
 	}
-	return fmt.Sprintf("%s: %s (%s)", r.GetField(), r.GetMessage(), r.GetRule())
+	return r.GetField() + ": " + r.GetMessage()
 }
 
 // New builds a refusal with any code; the functions below are shorthands.

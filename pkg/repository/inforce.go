@@ -42,7 +42,7 @@ func (f *InForce[T]) After(published policy.Published) (T, error) {
 	switch {
 	case published.Fault != nil:
 		return none, refusal.Unavailable("", "I6", "the history of %s contradicts itself at sequence %d (%s)", f.about,
-			published.Fault.Sequence, published.Fault.Rule)
+			published.Fault.Sequence, aggregate.Spoken(published.Fault.Rule))
 	case !published.Exists():
 		return f.builtin, nil
 	}

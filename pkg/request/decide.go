@@ -2,6 +2,7 @@ package request
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
@@ -202,7 +203,7 @@ func approve(s State, by *lockboxv1.Actor, a *lockboxv1.Approve, w World, e *loc
 		return refusal.Invalid("approve.duration", "R27", "is not a duration")
 	}
 	if field, rule := narrows(s, d); rule != "" {
-		return refusal.Invalid("approve."+field, "R27", "%s", rule)
+		return refusal.Invalid("approve."+field, "R27", "%s", aggregate.Spoken(rule))
 	}
 	e.Fact = &lockboxv1.Event_CustomerApproved{CustomerApproved: &lockboxv1.CustomerApproved{
 		Reason: a.GetReason(), Duration: d.GetDuration(), ResourceIds: d.GetResourceIds(),
@@ -311,9 +312,23 @@ func internalApprove(
 	if err != nil {
 		return err
 	}
+	if s.Waiver() == lockboxv1.Waiver_WAIVER_EMERGENCY &&
+		LastInternal(s.Evaluation, len(s.InternalDecisions)) && strings.TrimSpace(a.GetComment()) == "" {
+		return refusal.Invalid("internal_approve.comment", "R43",
+			"say why: your approval starts access to the customer's data at once, and the customer is not asked")
+	}
 	e.Fact = &lockboxv1.Event_InternalApprovalGiven{InternalApprovalGiven: &lockboxv1.InternalApprovalGiven{Stage: stage,
 		Comment: a.GetComment()}}
 	return InternalApprove.check(a.GetComment())
+}
+
+// LastInternal reports whether one more internal approval completes all stages, when so many were given.
+func LastInternal(e *lockboxv1.AccessEvaluated, given int) bool {
+	needed := 0
+	for _, stage := range e.GetInternalStages() {
+		needed += int(stage.GetCount())
+	}
+	return needed > 0 && given+1 >= needed
 }
 
 func internalRefuse(
@@ -344,7 +359,8 @@ func internalStage(s State, by *lockboxv1.Actor, now time.Time) (uint32, error) 
 	}
 	stage, i := s.Stage()
 	if !mayDecideInternally(s, stage, by) {
-		return 0, refusal.Forbidden("token", "R15", "the %s decide at this stage, each of them once", stage.GetGroup())
+		return 0, refusal.Forbidden("token", "R15", "the %s decide at this stage, each of them once",
+			aggregate.GroupName(stage.GetGroup()))
 	}
 	return uint32(i), nil // #nosec G115 -- an index into a short list
 }

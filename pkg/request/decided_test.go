@@ -108,7 +108,7 @@ func TestR27AShorterRequestIsNotLengthened(t *testing.T) {
 	play(t, contoso(owner(otto)),
 		row{0, eve, submits(short), is(request.Submitted)},
 		// eight hours where one was asked
-		row{0, box, evaluates(customerDecides()), no(precondition, "aggregate_id", "I6", "R27")},
+		row{0, box, evaluates(customerDecides()), no(precondition, "aggregate_id", "I6", "no longer than was asked for")},
 	)
 }
 

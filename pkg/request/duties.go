@@ -114,7 +114,7 @@ func Perform(
 		e.Fact = &lockboxv1.Event_AccessCompleted{AccessCompleted: &lockboxv1.AccessCompleted{}}
 	case TakeAway:
 		e.Fact = &lockboxv1.Event_AccessRevoked{AccessRevoked: &lockboxv1.AccessRevoked{
-			Reason:      "the subscription went to another customer (R48)",
+			Reason:      "the subscription went to another customer", // R48
 			CodedReason: &lockboxv1.Reason{Code: lockboxv1.ReasonCode_REASON_CODE_TRANSFERRED},
 		}}
 	case ReportUnavailable:
@@ -161,7 +161,7 @@ func grant(s State, w World, terms Terms, e *lockboxv1.Event, now time.Time) {
 	why, recorded := w.basisGone(s, now)
 	if why == 0 && s.Waiver() != lockboxv1.Waiver_WAIVER_UNSPECIFIED && duration > terms.Longest(s.Intent) {
 		why, recorded = lockboxv1.ReasonCode_REASON_CODE_LONGER_THAN_ALLOWED,
-			"without the customer, access is never longer than the provider's terms (R27)"
+			"without the customer, access is never longer than the provider's terms" // R27
 	}
 	if why != 0 {
 		e.Fact = &lockboxv1.Event_AccessLapsed{AccessLapsed: &lockboxv1.AccessLapsed{

@@ -76,7 +76,7 @@ func TestR43AnEmergencyWaitsForASecurityOfficerAndNotForTheCustomer(t *testing.T
 func TestR43WhatTheRulesDemandComesBesides(t *testing.T) {
 	s := emergencyWaits(t, rosa, hurried(stage(aggregate.DevOpsManagers, 1)))
 	play(t, s,
-		row{1, sven, does(internalApprove()), no(forbidden, "token", "R15", "devops-managers")},
+		row{1, sven, does(internalApprove()), no(forbidden, "token", "R15", "DevOps managers")},
 		row{1, dana, does(internalApprove()), is(request.AwaitingInternalApproval)},
 		row{2, box, owed(request.Grant), already(request.AwaitingInternalApproval)},
 		row{2, sven, does(internalApprove()), is(request.Approved)},
@@ -86,7 +86,7 @@ func TestR43WhatTheRulesDemandComesBesides(t *testing.T) {
 
 // Whoever wrote the evaluation: without permission, flag, fact or officer there is no such basis.
 func TestI1AnEmergencyRestsOnPermissionAndOfficer(t *testing.T) {
-	bad := no(precondition, "aggregate_id", "I6", "R43")
+	bad := no(precondition, "aggregate_id", "I6", "a waiver rests on the facts")
 	for name, c := range map[string]struct {
 		by     *lockboxv1.Actor
 		in     func() *lockboxv1.AccessIntent
@@ -124,7 +124,7 @@ func TestI1TheBasisOfAnEmergencyIsLookedAtAgain(t *testing.T) {
 			play(t, s, row{1, sven, does(internalApprove()), is(request.Approved)})
 			change(state(s))
 			e, err := s.At(start.Add(2)).Perform(request.Grant)
-			if err != nil || !said(e.GetAccessLapsed().GetReason(), "R43") {
+			if err != nil || !said(e.GetAccessLapsed().GetReason(), "security officer's approval") {
 				t.Errorf("%v, %v", e, err)
 			}
 		})
@@ -162,4 +162,20 @@ func TestR43AnEmergencyIsRefusedByFieldAndRule(t *testing.T) {
 	none := contoso()
 	none.Terms.EmergencyGrant = 0
 	play(t, none, row{0, rosa, submits(emergencyIntent()), no(precondition, "emergency", "R43")})
+}
+
+// Whoever decides last starts access that the customer is not asked for, and says why.
+func TestR43TheLastApprovalOfAnEmergencySaysWhy(t *testing.T) {
+	silent := func() *lockboxv1.Command {
+		return &lockboxv1.Command{Action: &lockboxv1.Command_InternalApprove{InternalApprove: &lockboxv1.InternalApprove{}}}
+	}
+	blank := silent()
+	blank.GetInternalApprove().Comment = " \n "
+	s := emergencyWaits(t, rosa, hurried(stage(aggregate.DevOpsManagers, 1)))
+	play(t, s,
+		row{1, dana, does(silent()), is(request.AwaitingInternalApproval)},
+		row{2, sven, does(silent()), no(invalid, "internal_approve.comment", "R43")},
+		row{2, sven, does(blank), no(invalid, "internal_approve.comment", "R43")},
+		row{2, sven, does(internalApprove()), is(request.Approved)},
+	)
 }

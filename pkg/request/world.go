@@ -68,25 +68,25 @@ func (w World) deciding(n *lockboxv1.CustomerNotified, p *lockboxv1.Person, now 
 func (w World) basisGone(s State, now time.Time) (lockboxv1.ReasonCode, string) {
 	if w.Subscription != nil && !w.Ownership.Of(s.Tenant) {
 		return lockboxv1.ReasonCode_REASON_CODE_NOT_THE_CUSTOMERS,
-			"the subscription is not, or no longer, the customer's (R48)"
+			"the subscription is not, or no longer, the customer's" // R48
 	}
 	switch s.Waiver() {
 	case lockboxv1.Waiver_WAIVER_NO_CUSTOMER_DATA:
 		if w.Resource == nil || w.Resource.CustomerData {
 			return lockboxv1.ReasonCode_REASON_CODE_CUSTOMER_DATA_NOT_EXCLUDED,
-				"the catalogue does not say that this reaches no customer data (R3)"
+				"the catalogue does not say that this reaches no customer data" // R3
 		}
 	case lockboxv1.Waiver_WAIVER_PREVIEW_NOT_SIGNED_UP:
 		if w.Resource == nil || !w.Resource.Preview {
 			return lockboxv1.ReasonCode_REASON_CODE_NOT_IN_PREVIEW,
-				"the catalogue does not say that this service is in preview (R8)"
+				"the catalogue does not say that this service is in preview" // R8
 		}
 		if w.Tenant.SignedUp(s.Intent.GetResourceType()) {
-			return lockboxv1.ReasonCode_REASON_CODE_PREVIEW_SIGNED_UP, "the tenant has signed up for the preview since (R8)"
+			return lockboxv1.ReasonCode_REASON_CODE_PREVIEW_SIGNED_UP, "the tenant has signed up for the preview since" // R8
 		}
 	case lockboxv1.Waiver_WAIVER_LOCKBOX_NOT_ENABLED:
 		if w.Tenant.Enabled {
-			return lockboxv1.ReasonCode_REASON_CODE_LOCKBOX_ENABLED, "the tenant has switched Lockbox on since (R2)"
+			return lockboxv1.ReasonCode_REASON_CODE_LOCKBOX_ENABLED, "the tenant has switched Lockbox on since" // R2
 		}
 	case lockboxv1.Waiver_WAIVER_EMERGENCY:
 		officer := slices.ContainsFunc(s.InternalDecisions, func(d *lockboxv1.Decision) bool {
@@ -95,7 +95,7 @@ func (w World) basisGone(s State, now time.Time) (lockboxv1.ReasonCode, string) 
 		})
 		if !s.Urgent() || !officer {
 			return lockboxv1.ReasonCode_REASON_CODE_EMERGENCY_NOT_AUTHORIZED,
-				"an emergency needs its own permission and a security officer's approval (R43)"
+				"an emergency needs its own permission and a security officer's approval" // R43
 		}
 	case lockboxv1.Waiver_WAIVER_UNSPECIFIED:
 		still := 0
@@ -105,11 +105,11 @@ func (w World) basisGone(s State, now time.Time) (lockboxv1.ReasonCode, string) 
 			}
 		}
 		if still == 0 || still < int(s.Notified.GetRequiredApprovals()) {
-			return lockboxv1.ReasonCode_REASON_CODE_APPROVER_LOST_ROLE, "an approver lost the role before access began (R20)"
+			return lockboxv1.ReasonCode_REASON_CODE_APPROVER_LOST_ROLE, "an approver lost the role before access began" // R20
 		}
 	default:
 		return lockboxv1.ReasonCode_REASON_CODE_UNKNOWN_WAIVER,
-			"this version does not know the basis on which the customer is not asked (I1)"
+			"this version does not know the basis on which the customer is not asked" // I1
 	}
 	return lockboxv1.ReasonCode_REASON_CODE_UNSPECIFIED, ""
 }

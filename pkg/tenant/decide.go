@@ -412,6 +412,9 @@ func settings(in *lockboxv1.TenantSettings, by *lockboxv1.Actor) (*lockboxv1.Ten
 	if _, known := lockboxv1.Fallback_name[int32(in.GetFallback())]; !known {
 		return nil, refusal.Invalid(field+".fallback", "R23", "is not a fallback that this version knows")
 	}
+	if _, known := lockboxv1.DecidersShown_name[int32(in.GetDecidersShown())]; !known {
+		return nil, refusal.Invalid(field+".deciders_shown", "R29", "is not a choice that this version knows")
+	}
 	if in.GetFallback() == lockboxv1.Fallback_FALLBACK_UNSPECIFIED {
 		out.Fallback = lockboxv1.Fallback_FALLBACK_GLOBAL_ADMINISTRATORS
 	}

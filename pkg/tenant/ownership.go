@@ -99,7 +99,7 @@ func (o *Ownership) apply(e *lockboxv1.Event) (broken string) {
 	return o.names(o.Owner)
 }
 
-const onlyOnboarding = "the provider's onboarding says whose a subscription is, from its inventory (R48)"
+const onlyOnboarding = "the provider's onboarding says whose a subscription is, from its inventory" // R48
 
 // registered returns the subscription as the customers have it now.
 func (o *Ownership) registered() []*lockboxv1.OwnedSubscription {

@@ -93,12 +93,12 @@ const (
 
 // recorded are the sentences that events record beside the code.
 var recorded = map[lockboxv1.ReasonCode]string{
-	atManagementGroup: "assigned at management-group scope, which is not supported (R22)",
-	ended:             "the assignment has ended (R20)",
-	notActivated:      "eligible, but not activated (R21)",
-	activationEnded:   "the activation has ended (R21)",
-	ownRequest:        "nobody decides their own request (I10)",
-	requestersAddress: "has the requester's e-mail address (R51)",
+	atManagementGroup: "assigned at management-group scope, which is not supported",
+	ended:             "the assignment has ended",
+	notActivated:      "eligible, but not activated",
+	activationEnded:   "the activation has ended",
+	ownRequest:        "nobody decides their own request",
+	requestersAddress: "has the requester's e-mail address",
 }
 
 // Recorded returns the sentence recorded with the code of why an assignment is not active; empty if it is active.

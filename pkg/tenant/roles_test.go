@@ -148,20 +148,20 @@ func TestR20R21R22WhenAnAssignmentCounts(t *testing.T) {
 		}
 	}
 	counts("plain", end-1, "")
-	counts("plain", end, "R20")
-	counts("plain", end+1, "R20")
-	counts("eligible", 0, "not activated (R21)")
-	counts("group", 0, "R22")
+	counts("plain", end, "assignment has ended")
+	counts("plain", end+1, "assignment has ended")
+	counts("eligible", 0, "not activated")
+	counts("group", 0, "management-group")
 	counts("always", 1000*time.Hour, "")
 	s.play(t,
 		row{1, otto, activate(ofSubscription, "eligible", end), yes},
 		row{1, otto, activate(ofSubscription, "both", end), yes},
 	)
 	counts("eligible", end-1, "")
-	counts("eligible", end, "ended (R21)")
-	counts("eligible", end+1, "ended (R21)")
-	counts("both", end, "R21")
-	counts("both", end+1, "R20")
+	counts("eligible", end, "ended")
+	counts("eligible", end+1, "ended")
+	counts("both", end, "activation has ended")
+	counts("both", end+1, "assignment has ended")
 	for id, want := range map[string]time.Time{"plain": start.Add(end), "eligible": start.Add(end), "both": start.Add(end),
 		"always": {}} {
 		if as, _ := s.subscription().Roles.Get(id); !as.ActiveUntil().Equal(want) {

@@ -102,7 +102,7 @@ func (c Config) Check() error {
 			mostMailsWithin)
 	}
 	if c.Log.Interval < 0 || c.Log.Interval > defaultInterval {
-		return refusal.Invalid("log.interval", rule, "is at most %v, so that a checkpoint is there within ten seconds (I5)",
+		return refusal.Invalid("log.interval", rule, "is at most %v, so that a checkpoint is there within ten seconds",
 			defaultInterval)
 	}
 	if c.Log.RescanEvery < 0 || c.Log.RescanEvery > mostRescan {

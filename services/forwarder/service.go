@@ -196,7 +196,7 @@ func (t *Target) validate() error {
 		t.Format = "cloudevents"
 	}
 	var known bool
-	if t.format, known = export.Named(t.Format); !known || t.Format == "csv" {
+	if t.format, known = export.Named(t.Format); !known || strings.HasPrefix(t.Format, "csv") {
 		return refusal.Invalid("targets.format", rule, "%s: must be jsonl, cloudevents, ocsf or azure", t.Name)
 	}
 	if t.Refused != "" && t.Refused != "retry" && t.Refused != skip {

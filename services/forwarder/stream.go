@@ -7,6 +7,7 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/accesstext"
 	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/export"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/forwarder/bookmark"
@@ -81,8 +82,9 @@ func (s *events) message(ctx context.Context, e journal.Entry) (*message, error)
 
 // accesses is the stream of access records (R69).
 type accesses struct {
-	source Source
-	target Target
+	source  Source
+	entries bookmark.Entries
+	target  Target
 }
 
 // check leaves it to resume: on a bus that has no such stream yet, or not the right to read it, events must go on.
@@ -105,7 +107,7 @@ func (s *accesses) follow(
 	ctx context.Context, from uint64, handle func(sequence, pending uint64, m *message) error,
 ) error {
 	return s.source.ReplayAccess(ctx, from, true, func(e journal.AccessEntry) error {
-		m, err := s.message(e)
+		m, err := s.message(ctx, e)
 		if err != nil {
 			return err
 		}
@@ -113,7 +115,7 @@ func (s *accesses) follow(
 	})
 }
 
-func (s *accesses) message(e journal.AccessEntry) (*message, error) {
+func (s *accesses) message(ctx context.Context, e journal.AccessEntry) (*message, error) {
 	r := e.Record
 	if r == nil {
 		return nil, nil //nolint:nilnil // the journal has raised the alarm
@@ -122,6 +124,13 @@ func (s *accesses) message(e journal.AccessEntry) (*message, error) {
 	if len(s.target.Types) > 0 && !slices.Contains(s.target.Types, typ) ||
 		s.target.Tenant != "" && s.target.Tenant != r.GetTenant() {
 		return nil, nil //nolint:nilnil // it is not wanted
+	}
+	if began := export.AboutAccess(r); began.ID != "" {
+		first, err := s.entries.First(ctx, began)
+		if err != nil {
+			return nil, err
+		}
+		export.AccessBegun(r, first)
 	}
 	row, err := s.target.format.Access(e.Seq, r)
 	if err != nil {

@@ -137,7 +137,14 @@ type AccessRecord struct {
 	Since *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=since,proto3" json:"since,omitempty"`
 	// Of so many records of this kind, of this person or if absent of anybody, nothing but the number was kept, because there were
 	// too many at once or the bus did not take them.
-	LeftOut       uint64 `protobuf:"varint,22,opt,name=left_out,json=leftOut,proto3" json:"left_out,omitempty"`
+	LeftOut uint64 `protobuf:"varint,22,opt,name=left_out,json=leftOut,proto3" json:"left_out,omitempty"`
+	// The subscription of the request or ticket that it was about; empty if none. Not stored, as the two below: it is looked up
+	// for whoever reads the record.
+	SubscriptionId string `protobuf:"bytes,60,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
+	// The resources of the request that it was about, as asked for.
+	ResourceIds []string `protobuf:"bytes,61,rep,name=resource_ids,json=resourceIds,proto3" json:"resource_ids,omitempty"`
+	// The support ticket that it was about, or of the request that it was about, as the customer calls it; empty if none.
+	TicketId      string `protobuf:"bytes,62,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -324,6 +331,27 @@ func (x *AccessRecord) GetLeftOut() uint64 {
 		return x.LeftOut
 	}
 	return 0
+}
+
+func (x *AccessRecord) GetSubscriptionId() string {
+	if x != nil {
+		return x.SubscriptionId
+	}
+	return ""
+}
+
+func (x *AccessRecord) GetResourceIds() []string {
+	if x != nil {
+		return x.ResourceIds
+	}
+	return nil
+}
+
+func (x *AccessRecord) GetTicketId() string {
+	if x != nil {
+		return x.TicketId
+	}
+	return ""
 }
 
 // A person in an access record, as their verified token names them.
@@ -568,7 +596,7 @@ var File_lockbox_v1_access_proto protoreflect.FileDescriptor
 const file_lockbox_v1_access_proto_rawDesc = "" +
 	"\n" +
 	"\x17lockbox/v1/access.proto\x12\n" +
-	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\"\x89\x06\n" +
+	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\"\xf2\x06\n" +
 	"\fAccessRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12.\n" +
@@ -593,7 +621,10 @@ const file_lockbox_v1_access_proto_rawDesc = "" +
 	"\x06reason\x18\x13 \x01(\tR\x06reason\x12\x14\n" +
 	"\x05count\x18\x14 \x01(\x04R\x05count\x120\n" +
 	"\x05since\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x19\n" +
-	"\bleft_out\x18\x16 \x01(\x04R\aleftOut\"\x96\x01\n" +
+	"\bleft_out\x18\x16 \x01(\x04R\aleftOut\x12'\n" +
+	"\x0fsubscription_id\x18< \x01(\tR\x0esubscriptionId\x12!\n" +
+	"\fresource_ids\x18= \x03(\tR\vresourceIds\x12\x1b\n" +
+	"\tticket_id\x18> \x01(\tR\bticketId\"\x96\x01\n" +
 	"\fAccessPerson\x12\x16\n" +
 	"\x06issuer\x18\x01 \x01(\tR\x06issuer\x12\x18\n" +
 	"\asubject\x18\x02 \x01(\tR\asubject\x12\x12\n" +

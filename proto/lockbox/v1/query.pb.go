@@ -233,6 +233,7 @@ type Query struct {
 	//	*Query_GetReceipt
 	//	*Query_GetInvitation
 	//	*Query_ListAccess
+	//	*Query_ListSimilar
 	Ask           isQuery_Ask `protobuf_oneof:"ask"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -429,6 +430,15 @@ func (x *Query) GetListAccess() *ListAccess {
 	return nil
 }
 
+func (x *Query) GetListSimilar() *ListSimilar {
+	if x != nil {
+		if x, ok := x.Ask.(*Query_ListSimilar); ok {
+			return x.ListSimilar
+		}
+	}
+	return nil
+}
+
 type isQuery_Ask interface {
 	isQuery_Ask()
 }
@@ -503,6 +513,11 @@ type Query_ListAccess struct {
 	ListAccess *ListAccess `protobuf:"bytes,90,opt,name=list_access,json=listAccess,proto3,oneof"`
 }
 
+type Query_ListSimilar struct {
+	// Which requests for the same are open or running.
+	ListSimilar *ListSimilar `protobuf:"bytes,71,opt,name=list_similar,json=listSimilar,proto3,oneof"`
+}
+
 func (*Query_ListRequests) isQuery_Ask() {}
 
 func (*Query_GetRequest) isQuery_Ask() {}
@@ -531,6 +546,8 @@ func (*Query_GetInvitation) isQuery_Ask() {}
 
 func (*Query_ListAccess) isQuery_Ask() {}
 
+func (*Query_ListSimilar) isQuery_Ask() {}
+
 // The answer to a query: a refusal, or what was asked for.
 type QueryReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -556,6 +573,7 @@ type QueryReply struct {
 	//	*QueryReply_Receipt
 	//	*QueryReply_Invitation
 	//	*QueryReply_Access
+	//	*QueryReply_Similar
 	Answer        isQueryReply_Answer `protobuf_oneof:"answer"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -738,6 +756,15 @@ func (x *QueryReply) GetAccess() *AccessList {
 	return nil
 }
 
+func (x *QueryReply) GetSimilar() *SimilarList {
+	if x != nil {
+		if x, ok := x.Answer.(*QueryReply_Similar); ok {
+			return x.Similar
+		}
+	}
+	return nil
+}
+
 type isQueryReply_Answer interface {
 	isQueryReply_Answer()
 }
@@ -812,6 +839,11 @@ type QueryReply_Access struct {
 	Access *AccessList `protobuf:"bytes,90,opt,name=access,proto3,oneof"`
 }
 
+type QueryReply_Similar struct {
+	// Answers list_similar.
+	Similar *SimilarList `protobuf:"bytes,101,opt,name=similar,proto3,oneof"`
+}
+
 func (*QueryReply_Requests) isQueryReply_Answer() {}
 
 func (*QueryReply_Request) isQueryReply_Answer() {}
@@ -840,6 +872,8 @@ func (*QueryReply_Invitation) isQueryReply_Answer() {}
 
 func (*QueryReply_Access) isQueryReply_Answer() {}
 
+func (*QueryReply_Similar) isQueryReply_Answer() {}
+
 // Lists the requests that the caller may see. Every filter that is set must match.
 type ListRequests struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -860,7 +894,9 @@ type ListRequests struct {
 	// Only those whose access began without asking the customer.
 	Waived bool `protobuf:"varint,8,opt,name=waived,proto3" json:"waived,omitempty"`
 	// Of those, only those whose access began at this time or later; only with `waived`.
-	WaivedSince   *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=waived_since,json=waivedSince,proto3" json:"waived_since,omitempty"`
+	WaivedSince *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=waived_since,json=waivedSince,proto3" json:"waived_since,omitempty"`
+	// Only those whose id begins or ends with this: at least 4 characters, in upper or lower case. Empty: any.
+	IdPart        string `protobuf:"bytes,60,opt,name=id_part,json=idPart,proto3" json:"id_part,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -958,6 +994,242 @@ func (x *ListRequests) GetWaivedSince() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *ListRequests) GetIdPart() string {
+	if x != nil {
+		return x.IdPart
+	}
+	return ""
+}
+
+// Asks which requests for the same as an intent are open or running, whoever asked. For the provider's engineers, before
+// they ask for it again.
+type ListSimilar struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The intent's id: if it is a request already, nothing is similar, for it is no second one. May be empty.
+	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// The subscription; empty: the tenant itself.
+	SubscriptionId string `protobuf:"bytes,2,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
+	// The resource type.
+	ResourceType string `protobuf:"bytes,3,opt,name=resource_type,json=resourceType,proto3" json:"resource_type,omitempty"`
+	// The scenario.
+	Scenario string `protobuf:"bytes,4,opt,name=scenario,proto3" json:"scenario,omitempty"`
+	// The resources; a request that reaches one of them is similar.
+	ResourceIds   []string `protobuf:"bytes,5,rep,name=resource_ids,json=resourceIds,proto3" json:"resource_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSimilar) Reset() {
+	*x = ListSimilar{}
+	mi := &file_lockbox_v1_query_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSimilar) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSimilar) ProtoMessage() {}
+
+func (x *ListSimilar) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_query_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSimilar.ProtoReflect.Descriptor instead.
+func (*ListSimilar) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ListSimilar) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *ListSimilar) GetSubscriptionId() string {
+	if x != nil {
+		return x.SubscriptionId
+	}
+	return ""
+}
+
+func (x *ListSimilar) GetResourceType() string {
+	if x != nil {
+		return x.ResourceType
+	}
+	return ""
+}
+
+func (x *ListSimilar) GetScenario() string {
+	if x != nil {
+		return x.Scenario
+	}
+	return ""
+}
+
+func (x *ListSimilar) GetResourceIds() []string {
+	if x != nil {
+		return x.ResourceIds
+	}
+	return nil
+}
+
+// Answers ListSimilar.
+type SimilarList struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Newest first, at most 20.
+	Requests      []*SimilarRequest `protobuf:"bytes,1,rep,name=requests,proto3" json:"requests,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SimilarList) Reset() {
+	*x = SimilarList{}
+	mi := &file_lockbox_v1_query_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SimilarList) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SimilarList) ProtoMessage() {}
+
+func (x *SimilarList) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_query_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SimilarList.ProtoReflect.Descriptor instead.
+func (*SimilarList) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *SimilarList) GetRequests() []*SimilarRequest {
+	if x != nil {
+		return x.Requests
+	}
+	return nil
+}
+
+// A request for the same as an intent, as far as every engineer may know it.
+type SimilarRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its id.
+	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// How it stands.
+	Status RequestStatus `protobuf:"varint,2,opt,name=status,proto3,enum=lockbox.v1.RequestStatus" json:"status,omitempty"`
+	// The name of the engineer who asked.
+	Requester string `protobuf:"bytes,3,opt,name=requester,proto3" json:"requester,omitempty"`
+	// True if that is the caller.
+	Own bool `protobuf:"varint,4,opt,name=own,proto3" json:"own,omitempty"`
+	// When it was asked for.
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	// Until when it can be decided, or access lasts; absent if neither waits.
+	Until *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=until,proto3" json:"until,omitempty"`
+	// The resources that both reach.
+	ResourceIds   []string `protobuf:"bytes,7,rep,name=resource_ids,json=resourceIds,proto3" json:"resource_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SimilarRequest) Reset() {
+	*x = SimilarRequest{}
+	mi := &file_lockbox_v1_query_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SimilarRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SimilarRequest) ProtoMessage() {}
+
+func (x *SimilarRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_query_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SimilarRequest.ProtoReflect.Descriptor instead.
+func (*SimilarRequest) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *SimilarRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *SimilarRequest) GetStatus() RequestStatus {
+	if x != nil {
+		return x.Status
+	}
+	return RequestStatus_REQUEST_STATUS_UNSPECIFIED
+}
+
+func (x *SimilarRequest) GetRequester() string {
+	if x != nil {
+		return x.Requester
+	}
+	return ""
+}
+
+func (x *SimilarRequest) GetOwn() bool {
+	if x != nil {
+		return x.Own
+	}
+	return false
+}
+
+func (x *SimilarRequest) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+func (x *SimilarRequest) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *SimilarRequest) GetResourceIds() []string {
+	if x != nil {
+		return x.ResourceIds
+	}
+	return nil
+}
+
 // Answers ListRequests.
 type RequestList struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -974,7 +1246,7 @@ type RequestList struct {
 
 func (x *RequestList) Reset() {
 	*x = RequestList{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[3]
+	mi := &file_lockbox_v1_query_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -986,7 +1258,7 @@ func (x *RequestList) String() string {
 func (*RequestList) ProtoMessage() {}
 
 func (x *RequestList) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[3]
+	mi := &file_lockbox_v1_query_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -999,7 +1271,7 @@ func (x *RequestList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestList.ProtoReflect.Descriptor instead.
 func (*RequestList) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{3}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *RequestList) GetRequests() []*RequestView {
@@ -1034,7 +1306,7 @@ type GetRequest struct {
 
 func (x *GetRequest) Reset() {
 	*x = GetRequest{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[4]
+	mi := &file_lockbox_v1_query_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1046,7 +1318,7 @@ func (x *GetRequest) String() string {
 func (*GetRequest) ProtoMessage() {}
 
 func (x *GetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[4]
+	mi := &file_lockbox_v1_query_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1059,7 +1331,7 @@ func (x *GetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRequest.ProtoReflect.Descriptor instead.
 func (*GetRequest) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{4}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetRequest) GetRequestId() string {
@@ -1132,13 +1404,16 @@ type RequestView struct {
 	EndedBy *Actor `protobuf:"bytes,90,opt,name=ended_by,json=endedBy,proto3" json:"ended_by,omitempty"`
 	// True if the caller was asked about it and decides only after activating a role again (R21); only in a GetRequest answer.
 	ActivateFirst bool `protobuf:"varint,91,opt,name=activate_first,json=activateFirst,proto3" json:"activate_first,omitempty"`
+	// True if the reader does not see whom the customer asked: of lockbox, approvers, excluded assignments and alternates are
+	// left out, and whoever acted for the customer is named as the customer wishes.
+	Partial       bool `protobuf:"varint,92,opt,name=partial,proto3" json:"partial,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RequestView) Reset() {
 	*x = RequestView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[5]
+	mi := &file_lockbox_v1_query_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1150,7 +1425,7 @@ func (x *RequestView) String() string {
 func (*RequestView) ProtoMessage() {}
 
 func (x *RequestView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[5]
+	mi := &file_lockbox_v1_query_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1163,7 +1438,7 @@ func (x *RequestView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestView.ProtoReflect.Descriptor instead.
 func (*RequestView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{5}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *RequestView) GetRequestId() string {
@@ -1362,6 +1637,13 @@ func (x *RequestView) GetActivateFirst() bool {
 	return false
 }
 
+func (x *RequestView) GetPartial() bool {
+	if x != nil {
+		return x.Partial
+	}
+	return false
+}
+
 // How one person decided about a request.
 type Decision struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1385,7 +1667,7 @@ type Decision struct {
 
 func (x *Decision) Reset() {
 	*x = Decision{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[6]
+	mi := &file_lockbox_v1_query_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1397,7 +1679,7 @@ func (x *Decision) String() string {
 func (*Decision) ProtoMessage() {}
 
 func (x *Decision) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[6]
+	mi := &file_lockbox_v1_query_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1410,7 +1692,7 @@ func (x *Decision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Decision.ProtoReflect.Descriptor instead.
 func (*Decision) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{6}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Decision) GetActor() *Actor {
@@ -1485,7 +1767,7 @@ type Question struct {
 
 func (x *Question) Reset() {
 	*x = Question{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[7]
+	mi := &file_lockbox_v1_query_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1497,7 +1779,7 @@ func (x *Question) String() string {
 func (*Question) ProtoMessage() {}
 
 func (x *Question) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[7]
+	mi := &file_lockbox_v1_query_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1510,7 +1792,7 @@ func (x *Question) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Question.ProtoReflect.Descriptor instead.
 func (*Question) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{7}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Question) GetQuestionId() string {
@@ -1587,7 +1869,7 @@ type TimelineEntry struct {
 
 func (x *TimelineEntry) Reset() {
 	*x = TimelineEntry{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[8]
+	mi := &file_lockbox_v1_query_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1599,7 +1881,7 @@ func (x *TimelineEntry) String() string {
 func (*TimelineEntry) ProtoMessage() {}
 
 func (x *TimelineEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[8]
+	mi := &file_lockbox_v1_query_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1612,7 +1894,7 @@ func (x *TimelineEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimelineEntry.ProtoReflect.Descriptor instead.
 func (*TimelineEntry) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{8}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *TimelineEntry) GetSequence() uint64 {
@@ -1703,7 +1985,7 @@ type ListActivity struct {
 
 func (x *ListActivity) Reset() {
 	*x = ListActivity{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[9]
+	mi := &file_lockbox_v1_query_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1715,7 +1997,7 @@ func (x *ListActivity) String() string {
 func (*ListActivity) ProtoMessage() {}
 
 func (x *ListActivity) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[9]
+	mi := &file_lockbox_v1_query_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1728,7 +2010,7 @@ func (x *ListActivity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListActivity.ProtoReflect.Descriptor instead.
 func (*ListActivity) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{9}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListActivity) GetActions() []string {
@@ -1821,7 +2103,7 @@ type ActivityList struct {
 
 func (x *ActivityList) Reset() {
 	*x = ActivityList{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[10]
+	mi := &file_lockbox_v1_query_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1833,7 +2115,7 @@ func (x *ActivityList) String() string {
 func (*ActivityList) ProtoMessage() {}
 
 func (x *ActivityList) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[10]
+	mi := &file_lockbox_v1_query_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1846,7 +2128,7 @@ func (x *ActivityList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivityList.ProtoReflect.Descriptor instead.
 func (*ActivityList) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{10}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ActivityList) GetActivities() []*Activity {
@@ -1876,23 +2158,25 @@ type Activity struct {
 	AggregateId string `protobuf:"bytes,4,opt,name=aggregate_id,json=aggregateId,proto3" json:"aggregate_id,omitempty"`
 	// The request that it belongs to; empty if none.
 	RequestId string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	// The subscription that it belongs to; empty if none.
+	// The subscription that it belongs to, also of an event that does not name it itself; empty if none.
 	SubscriptionId string `protobuf:"bytes,6,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
 	// The resources that it concerns, if any.
 	ResourceIds []string `protobuf:"bytes,7,rep,name=resource_ids,json=resourceIds,proto3" json:"resource_ids,omitempty"`
 	// The event itself.
 	Event *Event `protobuf:"bytes,8,opt,name=event,proto3" json:"event,omitempty"`
-	// The engineer who asked for the access that it is about, as far as the reader knows; absent where it is about none.
+	// The engineer who asked for the access, of every event of a request; absent if the reader does not know, or it is of none.
 	Requester *Actor `protobuf:"bytes,40,opt,name=requester,proto3" json:"requester,omitempty"`
 	// The resources that the engineer asked for. What was granted may be fewer.
 	RequestedResourceIds []string `protobuf:"bytes,41,rep,name=requested_resource_ids,json=requestedResourceIds,proto3" json:"requested_resource_ids,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	// The support ticket that it belongs to, as the customer calls it; empty if none.
+	TicketId      string `protobuf:"bytes,42,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Activity) Reset() {
 	*x = Activity{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[11]
+	mi := &file_lockbox_v1_query_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1904,7 +2188,7 @@ func (x *Activity) String() string {
 func (*Activity) ProtoMessage() {}
 
 func (x *Activity) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[11]
+	mi := &file_lockbox_v1_query_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1917,7 +2201,7 @@ func (x *Activity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Activity.ProtoReflect.Descriptor instead.
 func (*Activity) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{11}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Activity) GetEntry() *TimelineEntry {
@@ -1990,6 +2274,13 @@ func (x *Activity) GetRequestedResourceIds() []string {
 	return nil
 }
 
+func (x *Activity) GetTicketId() string {
+	if x != nil {
+		return x.TicketId
+	}
+	return ""
+}
+
 // Asks for the tenant that the query names.
 type GetTenant struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1999,7 +2290,7 @@ type GetTenant struct {
 
 func (x *GetTenant) Reset() {
 	*x = GetTenant{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[12]
+	mi := &file_lockbox_v1_query_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2011,7 +2302,7 @@ func (x *GetTenant) String() string {
 func (*GetTenant) ProtoMessage() {}
 
 func (x *GetTenant) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[12]
+	mi := &file_lockbox_v1_query_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2024,7 +2315,7 @@ func (x *GetTenant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTenant.ProtoReflect.Descriptor instead.
 func (*GetTenant) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{12}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{15}
 }
 
 // A tenant with all its subscriptions.
@@ -2069,7 +2360,7 @@ type TenantView struct {
 
 func (x *TenantView) Reset() {
 	*x = TenantView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[13]
+	mi := &file_lockbox_v1_query_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2081,7 +2372,7 @@ func (x *TenantView) String() string {
 func (*TenantView) ProtoMessage() {}
 
 func (x *TenantView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[13]
+	mi := &file_lockbox_v1_query_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2094,7 +2385,7 @@ func (x *TenantView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TenantView.ProtoReflect.Descriptor instead.
 func (*TenantView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{13}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *TenantView) GetTenant() string {
@@ -2239,7 +2530,7 @@ type InvitationView struct {
 
 func (x *InvitationView) Reset() {
 	*x = InvitationView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[14]
+	mi := &file_lockbox_v1_query_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2251,7 +2542,7 @@ func (x *InvitationView) String() string {
 func (*InvitationView) ProtoMessage() {}
 
 func (x *InvitationView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[14]
+	mi := &file_lockbox_v1_query_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2264,7 +2555,7 @@ func (x *InvitationView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InvitationView.ProtoReflect.Descriptor instead.
 func (*InvitationView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{14}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *InvitationView) GetInvitation() *RoleInvitation {
@@ -2348,7 +2639,7 @@ type GetInvitation struct {
 
 func (x *GetInvitation) Reset() {
 	*x = GetInvitation{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[15]
+	mi := &file_lockbox_v1_query_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2360,7 +2651,7 @@ func (x *GetInvitation) String() string {
 func (*GetInvitation) ProtoMessage() {}
 
 func (x *GetInvitation) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[15]
+	mi := &file_lockbox_v1_query_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2373,7 +2664,7 @@ func (x *GetInvitation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetInvitation.ProtoReflect.Descriptor instead.
 func (*GetInvitation) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{15}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetInvitation) GetProof() []byte {
@@ -2400,7 +2691,7 @@ type SignInView struct {
 
 func (x *SignInView) Reset() {
 	*x = SignInView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[16]
+	mi := &file_lockbox_v1_query_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2412,7 +2703,7 @@ func (x *SignInView) String() string {
 func (*SignInView) ProtoMessage() {}
 
 func (x *SignInView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[16]
+	mi := &file_lockbox_v1_query_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2425,7 +2716,7 @@ func (x *SignInView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignInView.ProtoReflect.Descriptor instead.
 func (*SignInView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{16}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *SignInView) GetIssuer() *TenantIssuer {
@@ -2479,7 +2770,7 @@ type PendingSignInChange struct {
 
 func (x *PendingSignInChange) Reset() {
 	*x = PendingSignInChange{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[17]
+	mi := &file_lockbox_v1_query_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2491,7 +2782,7 @@ func (x *PendingSignInChange) String() string {
 func (*PendingSignInChange) ProtoMessage() {}
 
 func (x *PendingSignInChange) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[17]
+	mi := &file_lockbox_v1_query_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2504,7 +2795,7 @@ func (x *PendingSignInChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PendingSignInChange.ProtoReflect.Descriptor instead.
 func (*PendingSignInChange) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{17}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *PendingSignInChange) GetChangeId() string {
@@ -2565,7 +2856,7 @@ type GetSignIn struct {
 
 func (x *GetSignIn) Reset() {
 	*x = GetSignIn{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[18]
+	mi := &file_lockbox_v1_query_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2577,7 +2868,7 @@ func (x *GetSignIn) String() string {
 func (*GetSignIn) ProtoMessage() {}
 
 func (x *GetSignIn) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[18]
+	mi := &file_lockbox_v1_query_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2590,7 +2881,7 @@ func (x *GetSignIn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSignIn.ProtoReflect.Descriptor instead.
 func (*GetSignIn) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{18}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{21}
 }
 
 // How the portal signs a tenant's people in.
@@ -2606,7 +2897,7 @@ type SignInOptions struct {
 
 func (x *SignInOptions) Reset() {
 	*x = SignInOptions{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[19]
+	mi := &file_lockbox_v1_query_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2618,7 +2909,7 @@ func (x *SignInOptions) String() string {
 func (*SignInOptions) ProtoMessage() {}
 
 func (x *SignInOptions) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[19]
+	mi := &file_lockbox_v1_query_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2631,7 +2922,7 @@ func (x *SignInOptions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignInOptions.ProtoReflect.Descriptor instead.
 func (*SignInOptions) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{19}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *SignInOptions) GetDisplayName() string {
@@ -2667,7 +2958,7 @@ type SubscriptionView struct {
 
 func (x *SubscriptionView) Reset() {
 	*x = SubscriptionView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[20]
+	mi := &file_lockbox_v1_query_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2679,7 +2970,7 @@ func (x *SubscriptionView) String() string {
 func (*SubscriptionView) ProtoMessage() {}
 
 func (x *SubscriptionView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[20]
+	mi := &file_lockbox_v1_query_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2692,7 +2983,7 @@ func (x *SubscriptionView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscriptionView.ProtoReflect.Descriptor instead.
 func (*SubscriptionView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{20}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *SubscriptionView) GetSubscriptionId() string {
@@ -2751,7 +3042,7 @@ type AssignmentView struct {
 
 func (x *AssignmentView) Reset() {
 	*x = AssignmentView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[21]
+	mi := &file_lockbox_v1_query_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2763,7 +3054,7 @@ func (x *AssignmentView) String() string {
 func (*AssignmentView) ProtoMessage() {}
 
 func (x *AssignmentView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[21]
+	mi := &file_lockbox_v1_query_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2776,7 +3067,7 @@ func (x *AssignmentView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignmentView.ProtoReflect.Descriptor instead.
 func (*AssignmentView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{21}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *AssignmentView) GetAssignment() *RoleAssignment {
@@ -2832,7 +3123,7 @@ type GetTicket struct {
 
 func (x *GetTicket) Reset() {
 	*x = GetTicket{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[22]
+	mi := &file_lockbox_v1_query_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2844,7 +3135,7 @@ func (x *GetTicket) String() string {
 func (*GetTicket) ProtoMessage() {}
 
 func (x *GetTicket) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[22]
+	mi := &file_lockbox_v1_query_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2857,7 +3148,7 @@ func (x *GetTicket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTicket.ProtoReflect.Descriptor instead.
 func (*GetTicket) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{22}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *GetTicket) GetTicketId() string {
@@ -2878,7 +3169,7 @@ type ListTickets struct {
 
 func (x *ListTickets) Reset() {
 	*x = ListTickets{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[23]
+	mi := &file_lockbox_v1_query_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2890,7 +3181,7 @@ func (x *ListTickets) String() string {
 func (*ListTickets) ProtoMessage() {}
 
 func (x *ListTickets) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[23]
+	mi := &file_lockbox_v1_query_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2903,7 +3194,7 @@ func (x *ListTickets) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTickets.ProtoReflect.Descriptor instead.
 func (*ListTickets) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{23}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListTickets) GetLimit() uint32 {
@@ -2924,7 +3215,7 @@ type TicketList struct {
 
 func (x *TicketList) Reset() {
 	*x = TicketList{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[24]
+	mi := &file_lockbox_v1_query_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2936,7 +3227,7 @@ func (x *TicketList) String() string {
 func (*TicketList) ProtoMessage() {}
 
 func (x *TicketList) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[24]
+	mi := &file_lockbox_v1_query_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2949,7 +3240,7 @@ func (x *TicketList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TicketList.ProtoReflect.Descriptor instead.
 func (*TicketList) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{24}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *TicketList) GetTickets() []*TicketView {
@@ -2992,7 +3283,7 @@ type TicketView struct {
 
 func (x *TicketView) Reset() {
 	*x = TicketView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[25]
+	mi := &file_lockbox_v1_query_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3004,7 +3295,7 @@ func (x *TicketView) String() string {
 func (*TicketView) ProtoMessage() {}
 
 func (x *TicketView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[25]
+	mi := &file_lockbox_v1_query_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3017,7 +3308,7 @@ func (x *TicketView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TicketView.ProtoReflect.Descriptor instead.
 func (*TicketView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{25}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *TicketView) GetTicketId() string {
@@ -3115,7 +3406,7 @@ type PreviewApprovers struct {
 
 func (x *PreviewApprovers) Reset() {
 	*x = PreviewApprovers{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[26]
+	mi := &file_lockbox_v1_query_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3127,7 +3418,7 @@ func (x *PreviewApprovers) String() string {
 func (*PreviewApprovers) ProtoMessage() {}
 
 func (x *PreviewApprovers) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[26]
+	mi := &file_lockbox_v1_query_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3140,7 +3431,7 @@ func (x *PreviewApprovers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewApprovers.ProtoReflect.Descriptor instead.
 func (*PreviewApprovers) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{26}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *PreviewApprovers) GetSubscriptionId() string {
@@ -3169,7 +3460,7 @@ type ApproversPreview struct {
 
 func (x *ApproversPreview) Reset() {
 	*x = ApproversPreview{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[27]
+	mi := &file_lockbox_v1_query_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3181,7 +3472,7 @@ func (x *ApproversPreview) String() string {
 func (*ApproversPreview) ProtoMessage() {}
 
 func (x *ApproversPreview) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[27]
+	mi := &file_lockbox_v1_query_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3194,7 +3485,7 @@ func (x *ApproversPreview) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproversPreview.ProtoReflect.Descriptor instead.
 func (*ApproversPreview) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{27}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ApproversPreview) GetBasis() ApproverBasis {
@@ -3243,7 +3534,7 @@ type ListDisclosures struct {
 
 func (x *ListDisclosures) Reset() {
 	*x = ListDisclosures{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[28]
+	mi := &file_lockbox_v1_query_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3255,7 +3546,7 @@ func (x *ListDisclosures) String() string {
 func (*ListDisclosures) ProtoMessage() {}
 
 func (x *ListDisclosures) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[28]
+	mi := &file_lockbox_v1_query_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3268,7 +3559,7 @@ func (x *ListDisclosures) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDisclosures.ProtoReflect.Descriptor instead.
 func (*ListDisclosures) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{28}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListDisclosures) GetLimit() uint32 {
@@ -3289,7 +3580,7 @@ type DisclosureList struct {
 
 func (x *DisclosureList) Reset() {
 	*x = DisclosureList{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[29]
+	mi := &file_lockbox_v1_query_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3301,7 +3592,7 @@ func (x *DisclosureList) String() string {
 func (*DisclosureList) ProtoMessage() {}
 
 func (x *DisclosureList) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[29]
+	mi := &file_lockbox_v1_query_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3314,7 +3605,7 @@ func (x *DisclosureList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisclosureList.ProtoReflect.Descriptor instead.
 func (*DisclosureList) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{29}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *DisclosureList) GetDisclosures() []*DisclosureView {
@@ -3351,7 +3642,7 @@ type DisclosureView struct {
 
 func (x *DisclosureView) Reset() {
 	*x = DisclosureView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[30]
+	mi := &file_lockbox_v1_query_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3363,7 +3654,7 @@ func (x *DisclosureView) String() string {
 func (*DisclosureView) ProtoMessage() {}
 
 func (x *DisclosureView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[30]
+	mi := &file_lockbox_v1_query_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3376,7 +3667,7 @@ func (x *DisclosureView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisclosureView.ProtoReflect.Descriptor instead.
 func (*DisclosureView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{30}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *DisclosureView) GetDisclosureId() string {
@@ -3463,7 +3754,7 @@ type DeliveryView struct {
 
 func (x *DeliveryView) Reset() {
 	*x = DeliveryView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[31]
+	mi := &file_lockbox_v1_query_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3475,7 +3766,7 @@ func (x *DeliveryView) String() string {
 func (*DeliveryView) ProtoMessage() {}
 
 func (x *DeliveryView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[31]
+	mi := &file_lockbox_v1_query_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3488,7 +3779,7 @@ func (x *DeliveryView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeliveryView.ProtoReflect.Descriptor instead.
 func (*DeliveryView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{31}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *DeliveryView) GetRecipient() string {
@@ -3542,7 +3833,7 @@ type GetSelf struct {
 
 func (x *GetSelf) Reset() {
 	*x = GetSelf{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[32]
+	mi := &file_lockbox_v1_query_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3554,7 +3845,7 @@ func (x *GetSelf) String() string {
 func (*GetSelf) ProtoMessage() {}
 
 func (x *GetSelf) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[32]
+	mi := &file_lockbox_v1_query_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3567,7 +3858,7 @@ func (x *GetSelf) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSelf.ProtoReflect.Descriptor instead.
 func (*GetSelf) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{32}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{35}
 }
 
 // Answers GetSelf.
@@ -3596,7 +3887,7 @@ type SelfView struct {
 
 func (x *SelfView) Reset() {
 	*x = SelfView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[33]
+	mi := &file_lockbox_v1_query_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3608,7 +3899,7 @@ func (x *SelfView) String() string {
 func (*SelfView) ProtoMessage() {}
 
 func (x *SelfView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[33]
+	mi := &file_lockbox_v1_query_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3621,7 +3912,7 @@ func (x *SelfView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SelfView.ProtoReflect.Descriptor instead.
 func (*SelfView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{33}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *SelfView) GetActor() *Actor {
@@ -3700,7 +3991,7 @@ type ClaimReading struct {
 
 func (x *ClaimReading) Reset() {
 	*x = ClaimReading{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[34]
+	mi := &file_lockbox_v1_query_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3712,7 +4003,7 @@ func (x *ClaimReading) String() string {
 func (*ClaimReading) ProtoMessage() {}
 
 func (x *ClaimReading) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[34]
+	mi := &file_lockbox_v1_query_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3725,7 +4016,7 @@ func (x *ClaimReading) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimReading.ProtoReflect.Descriptor instead.
 func (*ClaimReading) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{34}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ClaimReading) GetFact() string {
@@ -3776,7 +4067,7 @@ type HeldRole struct {
 
 func (x *HeldRole) Reset() {
 	*x = HeldRole{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[35]
+	mi := &file_lockbox_v1_query_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3788,7 +4079,7 @@ func (x *HeldRole) String() string {
 func (*HeldRole) ProtoMessage() {}
 
 func (x *HeldRole) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[35]
+	mi := &file_lockbox_v1_query_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3801,7 +4092,7 @@ func (x *HeldRole) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeldRole.ProtoReflect.Descriptor instead.
 func (*HeldRole) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{35}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *HeldRole) GetRole() Role {
@@ -3827,7 +4118,7 @@ type ListServices struct {
 
 func (x *ListServices) Reset() {
 	*x = ListServices{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[36]
+	mi := &file_lockbox_v1_query_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3839,7 +4130,7 @@ func (x *ListServices) String() string {
 func (*ListServices) ProtoMessage() {}
 
 func (x *ListServices) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[36]
+	mi := &file_lockbox_v1_query_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3852,7 +4143,7 @@ func (x *ListServices) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServices.ProtoReflect.Descriptor instead.
 func (*ListServices) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{36}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{39}
 }
 
 // Answers ListServices.
@@ -3868,7 +4159,7 @@ type ServiceList struct {
 
 func (x *ServiceList) Reset() {
 	*x = ServiceList{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[37]
+	mi := &file_lockbox_v1_query_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3880,7 +4171,7 @@ func (x *ServiceList) String() string {
 func (*ServiceList) ProtoMessage() {}
 
 func (x *ServiceList) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[37]
+	mi := &file_lockbox_v1_query_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3893,7 +4184,7 @@ func (x *ServiceList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceList.ProtoReflect.Descriptor instead.
 func (*ServiceList) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{37}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ServiceList) GetVersion() string {
@@ -3925,7 +4216,7 @@ type ServiceView struct {
 
 func (x *ServiceView) Reset() {
 	*x = ServiceView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[38]
+	mi := &file_lockbox_v1_query_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3937,7 +4228,7 @@ func (x *ServiceView) String() string {
 func (*ServiceView) ProtoMessage() {}
 
 func (x *ServiceView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[38]
+	mi := &file_lockbox_v1_query_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3950,7 +4241,7 @@ func (x *ServiceView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceView.ProtoReflect.Descriptor instead.
 func (*ServiceView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{38}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ServiceView) GetResourceType() string {
@@ -3986,7 +4277,7 @@ type GetReceipt struct {
 
 func (x *GetReceipt) Reset() {
 	*x = GetReceipt{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[39]
+	mi := &file_lockbox_v1_query_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3998,7 +4289,7 @@ func (x *GetReceipt) String() string {
 func (*GetReceipt) ProtoMessage() {}
 
 func (x *GetReceipt) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[39]
+	mi := &file_lockbox_v1_query_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4011,7 +4302,7 @@ func (x *GetReceipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReceipt.ProtoReflect.Descriptor instead.
 func (*GetReceipt) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{39}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *GetReceipt) GetRequestId() string {
@@ -4034,7 +4325,7 @@ type Receipt struct {
 
 func (x *Receipt) Reset() {
 	*x = Receipt{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[40]
+	mi := &file_lockbox_v1_query_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4046,7 +4337,7 @@ func (x *Receipt) String() string {
 func (*Receipt) ProtoMessage() {}
 
 func (x *Receipt) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[40]
+	mi := &file_lockbox_v1_query_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4059,7 +4350,7 @@ func (x *Receipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Receipt.ProtoReflect.Descriptor instead.
 func (*Receipt) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{40}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Receipt) GetFileName() string {
@@ -4081,7 +4372,7 @@ var File_lockbox_v1_query_proto protoreflect.FileDescriptor
 const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"\x16lockbox/v1/query.proto\x12\n" +
-	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/access.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x16lockbox/v1/event.proto\x1a\x17lockbox/v1/intent.proto\x1a\x17lockbox/v1/reason.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x18lockbox/v1/webhook.proto\"\xe3\a\n" +
+	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/access.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x16lockbox/v1/event.proto\x1a\x17lockbox/v1/intent.proto\x1a\x17lockbox/v1/reason.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x18lockbox/v1/webhook.proto\"\xa1\b\n" +
 	"\x05Query\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\tR\x05token\x12!\n" +
@@ -4105,8 +4396,9 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"getReceipt\x12B\n" +
 	"\x0eget_invitation\x18F \x01(\v2\x19.lockbox.v1.GetInvitationH\x00R\rgetInvitation\x129\n" +
 	"\vlist_access\x18Z \x01(\v2\x16.lockbox.v1.ListAccessH\x00R\n" +
-	"listAccessB\x05\n" +
-	"\x03ask\"\xd5\x06\n" +
+	"listAccess\x12<\n" +
+	"\flist_similar\x18G \x01(\v2\x17.lockbox.v1.ListSimilarH\x00R\vlistSimilarB\x05\n" +
+	"\x03ask\"\x8a\a\n" +
 	"\n" +
 	"QueryReply\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12-\n" +
@@ -4126,8 +4418,9 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"invitation\x18F \x01(\v2\x1a.lockbox.v1.InvitationViewH\x00R\n" +
 	"invitation\x120\n" +
-	"\x06access\x18Z \x01(\v2\x16.lockbox.v1.AccessListH\x00R\x06accessB\b\n" +
-	"\x06answer\"\xce\x02\n" +
+	"\x06access\x18Z \x01(\v2\x16.lockbox.v1.AccessListH\x00R\x06access\x123\n" +
+	"\asimilar\x18e \x01(\v2\x17.lockbox.v1.SimilarListH\x00R\asimilarB\b\n" +
+	"\x06answer\"\xe7\x02\n" +
 	"\fListRequests\x125\n" +
 	"\bstatuses\x18\x01 \x03(\x0e2\x19.lockbox.v1.RequestStatusR\bstatuses\x12'\n" +
 	"\x0fsubscription_id\x18\x02 \x01(\tR\x0esubscriptionId\x12\x1f\n" +
@@ -4139,7 +4432,27 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x05count\x18\x06 \x01(\bR\x05count\x12\x1b\n" +
 	"\tticket_id\x18\a \x01(\tR\bticketId\x12\x16\n" +
 	"\x06waived\x18\b \x01(\bR\x06waived\x12=\n" +
-	"\fwaived_since\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\vwaivedSince\"\x80\x01\n" +
+	"\fwaived_since\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\vwaivedSince\x12\x17\n" +
+	"\aid_part\x18< \x01(\tR\x06idPart\"\xb9\x01\n" +
+	"\vListSimilar\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\x12'\n" +
+	"\x0fsubscription_id\x18\x02 \x01(\tR\x0esubscriptionId\x12#\n" +
+	"\rresource_type\x18\x03 \x01(\tR\fresourceType\x12\x1a\n" +
+	"\bscenario\x18\x04 \x01(\tR\bscenario\x12!\n" +
+	"\fresource_ids\x18\x05 \x03(\tR\vresourceIds\"E\n" +
+	"\vSimilarList\x126\n" +
+	"\brequests\x18\x01 \x03(\v2\x1a.lockbox.v1.SimilarRequestR\brequests\"\xa2\x02\n" +
+	"\x0eSimilarRequest\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\x121\n" +
+	"\x06status\x18\x02 \x01(\x0e2\x19.lockbox.v1.RequestStatusR\x06status\x12\x1c\n" +
+	"\trequester\x18\x03 \x01(\tR\trequester\x12\x10\n" +
+	"\x03own\x18\x04 \x01(\bR\x03own\x129\n" +
+	"\n" +
+	"created_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x120\n" +
+	"\x05until\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12!\n" +
+	"\fresource_ids\x18\a \x03(\tR\vresourceIds\"\x80\x01\n" +
 	"\vRequestList\x123\n" +
 	"\brequests\x18\x01 \x03(\v2\x17.lockbox.v1.RequestViewR\brequests\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x14\n" +
@@ -4147,7 +4460,7 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"GetRequest\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x01 \x01(\tR\trequestId\"\xb9\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\"\xd3\n" +
 	"\n" +
 	"\vRequestView\x12\x1d\n" +
 	"\n" +
@@ -4186,7 +4499,8 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x10coded_end_reason\x18\x19 \x01(\v2\x12.lockbox.v1.ReasonR\x0ecodedEndReason\x12:\n" +
 	"\x0fnever_signed_in\x18F \x03(\v2\x12.lockbox.v1.PersonR\rneverSignedIn\x12,\n" +
 	"\bended_by\x18Z \x01(\v2\x11.lockbox.v1.ActorR\aendedBy\x12%\n" +
-	"\x0eactivate_first\x18[ \x01(\bR\ractivateFirst\"\x87\x02\n" +
+	"\x0eactivate_first\x18[ \x01(\bR\ractivateFirst\x12\x18\n" +
+	"\apartial\x18\\ \x01(\bR\apartial\"\x87\x02\n" +
 	"\bDecision\x12'\n" +
 	"\x05actor\x18\x01 \x01(\v2\x11.lockbox.v1.ActorR\x05actor\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1a\n" +
@@ -4232,7 +4546,7 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"activities\x18\x01 \x03(\v2\x14.lockbox.v1.ActivityR\n" +
 	"activities\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x85\x03\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa2\x03\n" +
 	"\bActivity\x12/\n" +
 	"\x05entry\x18\x01 \x01(\v2\x19.lockbox.v1.TimelineEntryR\x05entry\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x12\n" +
@@ -4244,7 +4558,8 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\fresource_ids\x18\a \x03(\tR\vresourceIds\x12'\n" +
 	"\x05event\x18\b \x01(\v2\x11.lockbox.v1.EventR\x05event\x12/\n" +
 	"\trequester\x18( \x01(\v2\x11.lockbox.v1.ActorR\trequester\x124\n" +
-	"\x16requested_resource_ids\x18) \x03(\tR\x14requestedResourceIds\"\v\n" +
+	"\x16requested_resource_ids\x18) \x03(\tR\x14requestedResourceIds\x12\x1b\n" +
+	"\tticket_id\x18* \x01(\tR\bticketId\"\v\n" +
 	"\tGetTenant\"\xb7\x05\n" +
 	"\n" +
 	"TenantView\x12\x16\n" +
@@ -4452,203 +4767,212 @@ func file_lockbox_v1_query_proto_rawDescGZIP() []byte {
 }
 
 var file_lockbox_v1_query_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_lockbox_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
+var file_lockbox_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
 var file_lockbox_v1_query_proto_goTypes = []any{
 	(RequestStatus)(0),            // 0: lockbox.v1.RequestStatus
 	(InvitationState)(0),          // 1: lockbox.v1.InvitationState
 	(*Query)(nil),                 // 2: lockbox.v1.Query
 	(*QueryReply)(nil),            // 3: lockbox.v1.QueryReply
 	(*ListRequests)(nil),          // 4: lockbox.v1.ListRequests
-	(*RequestList)(nil),           // 5: lockbox.v1.RequestList
-	(*GetRequest)(nil),            // 6: lockbox.v1.GetRequest
-	(*RequestView)(nil),           // 7: lockbox.v1.RequestView
-	(*Decision)(nil),              // 8: lockbox.v1.Decision
-	(*Question)(nil),              // 9: lockbox.v1.Question
-	(*TimelineEntry)(nil),         // 10: lockbox.v1.TimelineEntry
-	(*ListActivity)(nil),          // 11: lockbox.v1.ListActivity
-	(*ActivityList)(nil),          // 12: lockbox.v1.ActivityList
-	(*Activity)(nil),              // 13: lockbox.v1.Activity
-	(*GetTenant)(nil),             // 14: lockbox.v1.GetTenant
-	(*TenantView)(nil),            // 15: lockbox.v1.TenantView
-	(*InvitationView)(nil),        // 16: lockbox.v1.InvitationView
-	(*GetInvitation)(nil),         // 17: lockbox.v1.GetInvitation
-	(*SignInView)(nil),            // 18: lockbox.v1.SignInView
-	(*PendingSignInChange)(nil),   // 19: lockbox.v1.PendingSignInChange
-	(*GetSignIn)(nil),             // 20: lockbox.v1.GetSignIn
-	(*SignInOptions)(nil),         // 21: lockbox.v1.SignInOptions
-	(*SubscriptionView)(nil),      // 22: lockbox.v1.SubscriptionView
-	(*AssignmentView)(nil),        // 23: lockbox.v1.AssignmentView
-	(*GetTicket)(nil),             // 24: lockbox.v1.GetTicket
-	(*ListTickets)(nil),           // 25: lockbox.v1.ListTickets
-	(*TicketList)(nil),            // 26: lockbox.v1.TicketList
-	(*TicketView)(nil),            // 27: lockbox.v1.TicketView
-	(*PreviewApprovers)(nil),      // 28: lockbox.v1.PreviewApprovers
-	(*ApproversPreview)(nil),      // 29: lockbox.v1.ApproversPreview
-	(*ListDisclosures)(nil),       // 30: lockbox.v1.ListDisclosures
-	(*DisclosureList)(nil),        // 31: lockbox.v1.DisclosureList
-	(*DisclosureView)(nil),        // 32: lockbox.v1.DisclosureView
-	(*DeliveryView)(nil),          // 33: lockbox.v1.DeliveryView
-	(*GetSelf)(nil),               // 34: lockbox.v1.GetSelf
-	(*SelfView)(nil),              // 35: lockbox.v1.SelfView
-	(*ClaimReading)(nil),          // 36: lockbox.v1.ClaimReading
-	(*HeldRole)(nil),              // 37: lockbox.v1.HeldRole
-	(*ListServices)(nil),          // 38: lockbox.v1.ListServices
-	(*ServiceList)(nil),           // 39: lockbox.v1.ServiceList
-	(*ServiceView)(nil),           // 40: lockbox.v1.ServiceView
-	(*GetReceipt)(nil),            // 41: lockbox.v1.GetReceipt
-	(*Receipt)(nil),               // 42: lockbox.v1.Receipt
-	(*ListAccess)(nil),            // 43: lockbox.v1.ListAccess
-	(*Refusal)(nil),               // 44: lockbox.v1.Refusal
-	(*AccessList)(nil),            // 45: lockbox.v1.AccessList
-	(*timestamppb.Timestamp)(nil), // 46: google.protobuf.Timestamp
-	(*AccessIntent)(nil),          // 47: lockbox.v1.AccessIntent
-	(*Actor)(nil),                 // 48: lockbox.v1.Actor
-	(*AccessEvaluated)(nil),       // 49: lockbox.v1.AccessEvaluated
-	(*CustomerNotified)(nil),      // 50: lockbox.v1.CustomerNotified
-	(*AccessGranted)(nil),         // 51: lockbox.v1.AccessGranted
-	(*Reason)(nil),                // 52: lockbox.v1.Reason
-	(*Person)(nil),                // 53: lockbox.v1.Person
-	(*durationpb.Duration)(nil),   // 54: google.protobuf.Duration
-	(*Event)(nil),                 // 55: lockbox.v1.Event
-	(SupportPlan)(0),              // 56: lockbox.v1.SupportPlan
-	(*TenantSettings)(nil),        // 57: lockbox.v1.TenantSettings
-	(*Webhook)(nil),               // 58: lockbox.v1.Webhook
-	(*RoleInvitation)(nil),        // 59: lockbox.v1.RoleInvitation
-	(*TenantIssuer)(nil),          // 60: lockbox.v1.TenantIssuer
-	(SignInRoute)(0),              // 61: lockbox.v1.SignInRoute
-	(*SignInChange)(nil),          // 62: lockbox.v1.SignInChange
-	(*RoleAssignment)(nil),        // 63: lockbox.v1.RoleAssignment
-	(ApproverBasis)(0),            // 64: lockbox.v1.ApproverBasis
-	(*Approver)(nil),              // 65: lockbox.v1.Approver
-	(*ExcludedAssignment)(nil),    // 66: lockbox.v1.ExcludedAssignment
-	(*Occurrence)(nil),            // 67: lockbox.v1.Occurrence
-	(Role)(0),                     // 68: lockbox.v1.Role
-	(ServiceStage)(0),             // 69: lockbox.v1.ServiceStage
+	(*ListSimilar)(nil),           // 5: lockbox.v1.ListSimilar
+	(*SimilarList)(nil),           // 6: lockbox.v1.SimilarList
+	(*SimilarRequest)(nil),        // 7: lockbox.v1.SimilarRequest
+	(*RequestList)(nil),           // 8: lockbox.v1.RequestList
+	(*GetRequest)(nil),            // 9: lockbox.v1.GetRequest
+	(*RequestView)(nil),           // 10: lockbox.v1.RequestView
+	(*Decision)(nil),              // 11: lockbox.v1.Decision
+	(*Question)(nil),              // 12: lockbox.v1.Question
+	(*TimelineEntry)(nil),         // 13: lockbox.v1.TimelineEntry
+	(*ListActivity)(nil),          // 14: lockbox.v1.ListActivity
+	(*ActivityList)(nil),          // 15: lockbox.v1.ActivityList
+	(*Activity)(nil),              // 16: lockbox.v1.Activity
+	(*GetTenant)(nil),             // 17: lockbox.v1.GetTenant
+	(*TenantView)(nil),            // 18: lockbox.v1.TenantView
+	(*InvitationView)(nil),        // 19: lockbox.v1.InvitationView
+	(*GetInvitation)(nil),         // 20: lockbox.v1.GetInvitation
+	(*SignInView)(nil),            // 21: lockbox.v1.SignInView
+	(*PendingSignInChange)(nil),   // 22: lockbox.v1.PendingSignInChange
+	(*GetSignIn)(nil),             // 23: lockbox.v1.GetSignIn
+	(*SignInOptions)(nil),         // 24: lockbox.v1.SignInOptions
+	(*SubscriptionView)(nil),      // 25: lockbox.v1.SubscriptionView
+	(*AssignmentView)(nil),        // 26: lockbox.v1.AssignmentView
+	(*GetTicket)(nil),             // 27: lockbox.v1.GetTicket
+	(*ListTickets)(nil),           // 28: lockbox.v1.ListTickets
+	(*TicketList)(nil),            // 29: lockbox.v1.TicketList
+	(*TicketView)(nil),            // 30: lockbox.v1.TicketView
+	(*PreviewApprovers)(nil),      // 31: lockbox.v1.PreviewApprovers
+	(*ApproversPreview)(nil),      // 32: lockbox.v1.ApproversPreview
+	(*ListDisclosures)(nil),       // 33: lockbox.v1.ListDisclosures
+	(*DisclosureList)(nil),        // 34: lockbox.v1.DisclosureList
+	(*DisclosureView)(nil),        // 35: lockbox.v1.DisclosureView
+	(*DeliveryView)(nil),          // 36: lockbox.v1.DeliveryView
+	(*GetSelf)(nil),               // 37: lockbox.v1.GetSelf
+	(*SelfView)(nil),              // 38: lockbox.v1.SelfView
+	(*ClaimReading)(nil),          // 39: lockbox.v1.ClaimReading
+	(*HeldRole)(nil),              // 40: lockbox.v1.HeldRole
+	(*ListServices)(nil),          // 41: lockbox.v1.ListServices
+	(*ServiceList)(nil),           // 42: lockbox.v1.ServiceList
+	(*ServiceView)(nil),           // 43: lockbox.v1.ServiceView
+	(*GetReceipt)(nil),            // 44: lockbox.v1.GetReceipt
+	(*Receipt)(nil),               // 45: lockbox.v1.Receipt
+	(*ListAccess)(nil),            // 46: lockbox.v1.ListAccess
+	(*Refusal)(nil),               // 47: lockbox.v1.Refusal
+	(*AccessList)(nil),            // 48: lockbox.v1.AccessList
+	(*timestamppb.Timestamp)(nil), // 49: google.protobuf.Timestamp
+	(*AccessIntent)(nil),          // 50: lockbox.v1.AccessIntent
+	(*Actor)(nil),                 // 51: lockbox.v1.Actor
+	(*AccessEvaluated)(nil),       // 52: lockbox.v1.AccessEvaluated
+	(*CustomerNotified)(nil),      // 53: lockbox.v1.CustomerNotified
+	(*AccessGranted)(nil),         // 54: lockbox.v1.AccessGranted
+	(*Reason)(nil),                // 55: lockbox.v1.Reason
+	(*Person)(nil),                // 56: lockbox.v1.Person
+	(*durationpb.Duration)(nil),   // 57: google.protobuf.Duration
+	(*Event)(nil),                 // 58: lockbox.v1.Event
+	(SupportPlan)(0),              // 59: lockbox.v1.SupportPlan
+	(*TenantSettings)(nil),        // 60: lockbox.v1.TenantSettings
+	(*Webhook)(nil),               // 61: lockbox.v1.Webhook
+	(*RoleInvitation)(nil),        // 62: lockbox.v1.RoleInvitation
+	(*TenantIssuer)(nil),          // 63: lockbox.v1.TenantIssuer
+	(SignInRoute)(0),              // 64: lockbox.v1.SignInRoute
+	(*SignInChange)(nil),          // 65: lockbox.v1.SignInChange
+	(*RoleAssignment)(nil),        // 66: lockbox.v1.RoleAssignment
+	(ApproverBasis)(0),            // 67: lockbox.v1.ApproverBasis
+	(*Approver)(nil),              // 68: lockbox.v1.Approver
+	(*ExcludedAssignment)(nil),    // 69: lockbox.v1.ExcludedAssignment
+	(*Occurrence)(nil),            // 70: lockbox.v1.Occurrence
+	(Role)(0),                     // 71: lockbox.v1.Role
+	(ServiceStage)(0),             // 72: lockbox.v1.ServiceStage
 }
 var file_lockbox_v1_query_proto_depIdxs = []int32{
 	4,   // 0: lockbox.v1.Query.list_requests:type_name -> lockbox.v1.ListRequests
-	6,   // 1: lockbox.v1.Query.get_request:type_name -> lockbox.v1.GetRequest
-	11,  // 2: lockbox.v1.Query.list_activity:type_name -> lockbox.v1.ListActivity
-	14,  // 3: lockbox.v1.Query.get_tenant:type_name -> lockbox.v1.GetTenant
-	24,  // 4: lockbox.v1.Query.get_ticket:type_name -> lockbox.v1.GetTicket
-	25,  // 5: lockbox.v1.Query.list_tickets:type_name -> lockbox.v1.ListTickets
-	28,  // 6: lockbox.v1.Query.preview_approvers:type_name -> lockbox.v1.PreviewApprovers
-	34,  // 7: lockbox.v1.Query.get_self:type_name -> lockbox.v1.GetSelf
-	38,  // 8: lockbox.v1.Query.list_services:type_name -> lockbox.v1.ListServices
-	20,  // 9: lockbox.v1.Query.get_sign_in:type_name -> lockbox.v1.GetSignIn
-	30,  // 10: lockbox.v1.Query.list_disclosures:type_name -> lockbox.v1.ListDisclosures
-	41,  // 11: lockbox.v1.Query.get_receipt:type_name -> lockbox.v1.GetReceipt
-	17,  // 12: lockbox.v1.Query.get_invitation:type_name -> lockbox.v1.GetInvitation
-	43,  // 13: lockbox.v1.Query.list_access:type_name -> lockbox.v1.ListAccess
-	44,  // 14: lockbox.v1.QueryReply.refusal:type_name -> lockbox.v1.Refusal
-	5,   // 15: lockbox.v1.QueryReply.requests:type_name -> lockbox.v1.RequestList
-	7,   // 16: lockbox.v1.QueryReply.request:type_name -> lockbox.v1.RequestView
-	12,  // 17: lockbox.v1.QueryReply.activity:type_name -> lockbox.v1.ActivityList
-	15,  // 18: lockbox.v1.QueryReply.tenant:type_name -> lockbox.v1.TenantView
-	27,  // 19: lockbox.v1.QueryReply.ticket:type_name -> lockbox.v1.TicketView
-	26,  // 20: lockbox.v1.QueryReply.tickets:type_name -> lockbox.v1.TicketList
-	29,  // 21: lockbox.v1.QueryReply.approvers:type_name -> lockbox.v1.ApproversPreview
-	35,  // 22: lockbox.v1.QueryReply.self:type_name -> lockbox.v1.SelfView
-	39,  // 23: lockbox.v1.QueryReply.services:type_name -> lockbox.v1.ServiceList
-	21,  // 24: lockbox.v1.QueryReply.sign_in:type_name -> lockbox.v1.SignInOptions
-	31,  // 25: lockbox.v1.QueryReply.disclosures:type_name -> lockbox.v1.DisclosureList
-	42,  // 26: lockbox.v1.QueryReply.receipt:type_name -> lockbox.v1.Receipt
-	16,  // 27: lockbox.v1.QueryReply.invitation:type_name -> lockbox.v1.InvitationView
-	45,  // 28: lockbox.v1.QueryReply.access:type_name -> lockbox.v1.AccessList
-	0,   // 29: lockbox.v1.ListRequests.statuses:type_name -> lockbox.v1.RequestStatus
-	46,  // 30: lockbox.v1.ListRequests.waived_since:type_name -> google.protobuf.Timestamp
-	7,   // 31: lockbox.v1.RequestList.requests:type_name -> lockbox.v1.RequestView
-	0,   // 32: lockbox.v1.RequestView.status:type_name -> lockbox.v1.RequestStatus
-	47,  // 33: lockbox.v1.RequestView.intent:type_name -> lockbox.v1.AccessIntent
-	48,  // 34: lockbox.v1.RequestView.requester:type_name -> lockbox.v1.Actor
-	46,  // 35: lockbox.v1.RequestView.created_at:type_name -> google.protobuf.Timestamp
-	49,  // 36: lockbox.v1.RequestView.evaluation:type_name -> lockbox.v1.AccessEvaluated
-	50,  // 37: lockbox.v1.RequestView.lockbox:type_name -> lockbox.v1.CustomerNotified
-	8,   // 38: lockbox.v1.RequestView.internal_decisions:type_name -> lockbox.v1.Decision
-	8,   // 39: lockbox.v1.RequestView.customer_decisions:type_name -> lockbox.v1.Decision
-	9,   // 40: lockbox.v1.RequestView.questions:type_name -> lockbox.v1.Question
-	51,  // 41: lockbox.v1.RequestView.grant:type_name -> lockbox.v1.AccessGranted
-	46,  // 42: lockbox.v1.RequestView.ended_at:type_name -> google.protobuf.Timestamp
-	10,  // 43: lockbox.v1.RequestView.timeline:type_name -> lockbox.v1.TimelineEntry
-	46,  // 44: lockbox.v1.RequestView.internal_answer_by:type_name -> google.protobuf.Timestamp
-	33,  // 45: lockbox.v1.RequestView.deliveries:type_name -> lockbox.v1.DeliveryView
-	52,  // 46: lockbox.v1.RequestView.coded_end_reason:type_name -> lockbox.v1.Reason
-	53,  // 47: lockbox.v1.RequestView.never_signed_in:type_name -> lockbox.v1.Person
-	48,  // 48: lockbox.v1.RequestView.ended_by:type_name -> lockbox.v1.Actor
-	48,  // 49: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
-	46,  // 50: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
-	54,  // 51: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
-	48,  // 52: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
-	46,  // 53: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
-	48,  // 54: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
-	46,  // 55: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
-	46,  // 56: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
-	48,  // 57: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
-	46,  // 58: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
-	46,  // 59: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
-	13,  // 60: lockbox.v1.ActivityList.activities:type_name -> lockbox.v1.Activity
-	10,  // 61: lockbox.v1.Activity.entry:type_name -> lockbox.v1.TimelineEntry
-	55,  // 62: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
-	48,  // 63: lockbox.v1.Activity.requester:type_name -> lockbox.v1.Actor
-	56,  // 64: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
-	57,  // 65: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
-	23,  // 66: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
-	22,  // 67: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
-	18,  // 68: lockbox.v1.TenantView.sign_in:type_name -> lockbox.v1.SignInView
-	58,  // 69: lockbox.v1.TenantView.webhooks:type_name -> lockbox.v1.Webhook
-	16,  // 70: lockbox.v1.TenantView.invitations:type_name -> lockbox.v1.InvitationView
-	59,  // 71: lockbox.v1.InvitationView.invitation:type_name -> lockbox.v1.RoleInvitation
-	1,   // 72: lockbox.v1.InvitationView.state:type_name -> lockbox.v1.InvitationState
-	48,  // 73: lockbox.v1.InvitationView.invited_by:type_name -> lockbox.v1.Actor
-	46,  // 74: lockbox.v1.InvitationView.invited_at:type_name -> google.protobuf.Timestamp
-	53,  // 75: lockbox.v1.InvitationView.redeemed_by:type_name -> lockbox.v1.Person
-	46,  // 76: lockbox.v1.InvitationView.redeemed_at:type_name -> google.protobuf.Timestamp
-	48,  // 77: lockbox.v1.InvitationView.settled_by:type_name -> lockbox.v1.Actor
-	46,  // 78: lockbox.v1.InvitationView.settled_at:type_name -> google.protobuf.Timestamp
-	60,  // 79: lockbox.v1.SignInView.issuer:type_name -> lockbox.v1.TenantIssuer
-	60,  // 80: lockbox.v1.SignInView.former:type_name -> lockbox.v1.TenantIssuer
-	19,  // 81: lockbox.v1.SignInView.pending:type_name -> lockbox.v1.PendingSignInChange
-	61,  // 82: lockbox.v1.PendingSignInChange.route:type_name -> lockbox.v1.SignInRoute
-	62,  // 83: lockbox.v1.PendingSignInChange.change:type_name -> lockbox.v1.SignInChange
-	48,  // 84: lockbox.v1.PendingSignInChange.proposed_by:type_name -> lockbox.v1.Actor
-	46,  // 85: lockbox.v1.PendingSignInChange.proposed_at:type_name -> google.protobuf.Timestamp
-	48,  // 86: lockbox.v1.PendingSignInChange.confirmed_by:type_name -> lockbox.v1.Actor
-	46,  // 87: lockbox.v1.PendingSignInChange.due_at:type_name -> google.protobuf.Timestamp
-	60,  // 88: lockbox.v1.SignInOptions.issuers:type_name -> lockbox.v1.TenantIssuer
-	23,  // 89: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
-	16,  // 90: lockbox.v1.SubscriptionView.invitations:type_name -> lockbox.v1.InvitationView
-	63,  // 91: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
-	46,  // 92: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
-	52,  // 93: lockbox.v1.AssignmentView.coded_reason:type_name -> lockbox.v1.Reason
-	27,  // 94: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
-	53,  // 95: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
-	46,  // 96: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
-	48,  // 97: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
-	10,  // 98: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
-	64,  // 99: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
-	65,  // 100: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
-	66,  // 101: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
-	53,  // 102: lockbox.v1.ApproversPreview.never_signed_in:type_name -> lockbox.v1.Person
-	32,  // 103: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
-	67,  // 104: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
-	46,  // 105: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
-	46,  // 106: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
-	48,  // 107: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
-	46,  // 108: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
-	46,  // 109: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
-	52,  // 110: lockbox.v1.DeliveryView.coded_failure:type_name -> lockbox.v1.Reason
-	48,  // 111: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
-	37,  // 112: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
-	54,  // 113: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
-	36,  // 114: lockbox.v1.SelfView.claims:type_name -> lockbox.v1.ClaimReading
-	68,  // 115: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
-	40,  // 116: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
-	69,  // 117: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
-	118, // [118:118] is the sub-list for method output_type
-	118, // [118:118] is the sub-list for method input_type
-	118, // [118:118] is the sub-list for extension type_name
-	118, // [118:118] is the sub-list for extension extendee
-	0,   // [0:118] is the sub-list for field type_name
+	9,   // 1: lockbox.v1.Query.get_request:type_name -> lockbox.v1.GetRequest
+	14,  // 2: lockbox.v1.Query.list_activity:type_name -> lockbox.v1.ListActivity
+	17,  // 3: lockbox.v1.Query.get_tenant:type_name -> lockbox.v1.GetTenant
+	27,  // 4: lockbox.v1.Query.get_ticket:type_name -> lockbox.v1.GetTicket
+	28,  // 5: lockbox.v1.Query.list_tickets:type_name -> lockbox.v1.ListTickets
+	31,  // 6: lockbox.v1.Query.preview_approvers:type_name -> lockbox.v1.PreviewApprovers
+	37,  // 7: lockbox.v1.Query.get_self:type_name -> lockbox.v1.GetSelf
+	41,  // 8: lockbox.v1.Query.list_services:type_name -> lockbox.v1.ListServices
+	23,  // 9: lockbox.v1.Query.get_sign_in:type_name -> lockbox.v1.GetSignIn
+	33,  // 10: lockbox.v1.Query.list_disclosures:type_name -> lockbox.v1.ListDisclosures
+	44,  // 11: lockbox.v1.Query.get_receipt:type_name -> lockbox.v1.GetReceipt
+	20,  // 12: lockbox.v1.Query.get_invitation:type_name -> lockbox.v1.GetInvitation
+	46,  // 13: lockbox.v1.Query.list_access:type_name -> lockbox.v1.ListAccess
+	5,   // 14: lockbox.v1.Query.list_similar:type_name -> lockbox.v1.ListSimilar
+	47,  // 15: lockbox.v1.QueryReply.refusal:type_name -> lockbox.v1.Refusal
+	8,   // 16: lockbox.v1.QueryReply.requests:type_name -> lockbox.v1.RequestList
+	10,  // 17: lockbox.v1.QueryReply.request:type_name -> lockbox.v1.RequestView
+	15,  // 18: lockbox.v1.QueryReply.activity:type_name -> lockbox.v1.ActivityList
+	18,  // 19: lockbox.v1.QueryReply.tenant:type_name -> lockbox.v1.TenantView
+	30,  // 20: lockbox.v1.QueryReply.ticket:type_name -> lockbox.v1.TicketView
+	29,  // 21: lockbox.v1.QueryReply.tickets:type_name -> lockbox.v1.TicketList
+	32,  // 22: lockbox.v1.QueryReply.approvers:type_name -> lockbox.v1.ApproversPreview
+	38,  // 23: lockbox.v1.QueryReply.self:type_name -> lockbox.v1.SelfView
+	42,  // 24: lockbox.v1.QueryReply.services:type_name -> lockbox.v1.ServiceList
+	24,  // 25: lockbox.v1.QueryReply.sign_in:type_name -> lockbox.v1.SignInOptions
+	34,  // 26: lockbox.v1.QueryReply.disclosures:type_name -> lockbox.v1.DisclosureList
+	45,  // 27: lockbox.v1.QueryReply.receipt:type_name -> lockbox.v1.Receipt
+	19,  // 28: lockbox.v1.QueryReply.invitation:type_name -> lockbox.v1.InvitationView
+	48,  // 29: lockbox.v1.QueryReply.access:type_name -> lockbox.v1.AccessList
+	6,   // 30: lockbox.v1.QueryReply.similar:type_name -> lockbox.v1.SimilarList
+	0,   // 31: lockbox.v1.ListRequests.statuses:type_name -> lockbox.v1.RequestStatus
+	49,  // 32: lockbox.v1.ListRequests.waived_since:type_name -> google.protobuf.Timestamp
+	7,   // 33: lockbox.v1.SimilarList.requests:type_name -> lockbox.v1.SimilarRequest
+	0,   // 34: lockbox.v1.SimilarRequest.status:type_name -> lockbox.v1.RequestStatus
+	49,  // 35: lockbox.v1.SimilarRequest.created_at:type_name -> google.protobuf.Timestamp
+	49,  // 36: lockbox.v1.SimilarRequest.until:type_name -> google.protobuf.Timestamp
+	10,  // 37: lockbox.v1.RequestList.requests:type_name -> lockbox.v1.RequestView
+	0,   // 38: lockbox.v1.RequestView.status:type_name -> lockbox.v1.RequestStatus
+	50,  // 39: lockbox.v1.RequestView.intent:type_name -> lockbox.v1.AccessIntent
+	51,  // 40: lockbox.v1.RequestView.requester:type_name -> lockbox.v1.Actor
+	49,  // 41: lockbox.v1.RequestView.created_at:type_name -> google.protobuf.Timestamp
+	52,  // 42: lockbox.v1.RequestView.evaluation:type_name -> lockbox.v1.AccessEvaluated
+	53,  // 43: lockbox.v1.RequestView.lockbox:type_name -> lockbox.v1.CustomerNotified
+	11,  // 44: lockbox.v1.RequestView.internal_decisions:type_name -> lockbox.v1.Decision
+	11,  // 45: lockbox.v1.RequestView.customer_decisions:type_name -> lockbox.v1.Decision
+	12,  // 46: lockbox.v1.RequestView.questions:type_name -> lockbox.v1.Question
+	54,  // 47: lockbox.v1.RequestView.grant:type_name -> lockbox.v1.AccessGranted
+	49,  // 48: lockbox.v1.RequestView.ended_at:type_name -> google.protobuf.Timestamp
+	13,  // 49: lockbox.v1.RequestView.timeline:type_name -> lockbox.v1.TimelineEntry
+	49,  // 50: lockbox.v1.RequestView.internal_answer_by:type_name -> google.protobuf.Timestamp
+	36,  // 51: lockbox.v1.RequestView.deliveries:type_name -> lockbox.v1.DeliveryView
+	55,  // 52: lockbox.v1.RequestView.coded_end_reason:type_name -> lockbox.v1.Reason
+	56,  // 53: lockbox.v1.RequestView.never_signed_in:type_name -> lockbox.v1.Person
+	51,  // 54: lockbox.v1.RequestView.ended_by:type_name -> lockbox.v1.Actor
+	51,  // 55: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
+	49,  // 56: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
+	57,  // 57: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
+	51,  // 58: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
+	49,  // 59: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
+	51,  // 60: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
+	49,  // 61: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
+	49,  // 62: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
+	51,  // 63: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
+	49,  // 64: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
+	49,  // 65: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
+	16,  // 66: lockbox.v1.ActivityList.activities:type_name -> lockbox.v1.Activity
+	13,  // 67: lockbox.v1.Activity.entry:type_name -> lockbox.v1.TimelineEntry
+	58,  // 68: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
+	51,  // 69: lockbox.v1.Activity.requester:type_name -> lockbox.v1.Actor
+	59,  // 70: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
+	60,  // 71: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
+	26,  // 72: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
+	25,  // 73: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
+	21,  // 74: lockbox.v1.TenantView.sign_in:type_name -> lockbox.v1.SignInView
+	61,  // 75: lockbox.v1.TenantView.webhooks:type_name -> lockbox.v1.Webhook
+	19,  // 76: lockbox.v1.TenantView.invitations:type_name -> lockbox.v1.InvitationView
+	62,  // 77: lockbox.v1.InvitationView.invitation:type_name -> lockbox.v1.RoleInvitation
+	1,   // 78: lockbox.v1.InvitationView.state:type_name -> lockbox.v1.InvitationState
+	51,  // 79: lockbox.v1.InvitationView.invited_by:type_name -> lockbox.v1.Actor
+	49,  // 80: lockbox.v1.InvitationView.invited_at:type_name -> google.protobuf.Timestamp
+	56,  // 81: lockbox.v1.InvitationView.redeemed_by:type_name -> lockbox.v1.Person
+	49,  // 82: lockbox.v1.InvitationView.redeemed_at:type_name -> google.protobuf.Timestamp
+	51,  // 83: lockbox.v1.InvitationView.settled_by:type_name -> lockbox.v1.Actor
+	49,  // 84: lockbox.v1.InvitationView.settled_at:type_name -> google.protobuf.Timestamp
+	63,  // 85: lockbox.v1.SignInView.issuer:type_name -> lockbox.v1.TenantIssuer
+	63,  // 86: lockbox.v1.SignInView.former:type_name -> lockbox.v1.TenantIssuer
+	22,  // 87: lockbox.v1.SignInView.pending:type_name -> lockbox.v1.PendingSignInChange
+	64,  // 88: lockbox.v1.PendingSignInChange.route:type_name -> lockbox.v1.SignInRoute
+	65,  // 89: lockbox.v1.PendingSignInChange.change:type_name -> lockbox.v1.SignInChange
+	51,  // 90: lockbox.v1.PendingSignInChange.proposed_by:type_name -> lockbox.v1.Actor
+	49,  // 91: lockbox.v1.PendingSignInChange.proposed_at:type_name -> google.protobuf.Timestamp
+	51,  // 92: lockbox.v1.PendingSignInChange.confirmed_by:type_name -> lockbox.v1.Actor
+	49,  // 93: lockbox.v1.PendingSignInChange.due_at:type_name -> google.protobuf.Timestamp
+	63,  // 94: lockbox.v1.SignInOptions.issuers:type_name -> lockbox.v1.TenantIssuer
+	26,  // 95: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
+	19,  // 96: lockbox.v1.SubscriptionView.invitations:type_name -> lockbox.v1.InvitationView
+	66,  // 97: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
+	49,  // 98: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
+	55,  // 99: lockbox.v1.AssignmentView.coded_reason:type_name -> lockbox.v1.Reason
+	30,  // 100: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
+	56,  // 101: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
+	49,  // 102: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
+	51,  // 103: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
+	13,  // 104: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
+	67,  // 105: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
+	68,  // 106: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
+	69,  // 107: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
+	56,  // 108: lockbox.v1.ApproversPreview.never_signed_in:type_name -> lockbox.v1.Person
+	35,  // 109: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
+	70,  // 110: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
+	49,  // 111: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
+	49,  // 112: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
+	51,  // 113: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
+	49,  // 114: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
+	49,  // 115: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
+	55,  // 116: lockbox.v1.DeliveryView.coded_failure:type_name -> lockbox.v1.Reason
+	51,  // 117: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
+	40,  // 118: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
+	57,  // 119: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
+	39,  // 120: lockbox.v1.SelfView.claims:type_name -> lockbox.v1.ClaimReading
+	71,  // 121: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
+	43,  // 122: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
+	72,  // 123: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
+	124, // [124:124] is the sub-list for method output_type
+	124, // [124:124] is the sub-list for method input_type
+	124, // [124:124] is the sub-list for extension type_name
+	124, // [124:124] is the sub-list for extension extendee
+	0,   // [0:124] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_query_proto_init() }
@@ -4680,6 +5004,7 @@ func file_lockbox_v1_query_proto_init() {
 		(*Query_GetReceipt)(nil),
 		(*Query_GetInvitation)(nil),
 		(*Query_ListAccess)(nil),
+		(*Query_ListSimilar)(nil),
 	}
 	file_lockbox_v1_query_proto_msgTypes[1].OneofWrappers = []any{
 		(*QueryReply_Requests)(nil),
@@ -4696,6 +5021,7 @@ func file_lockbox_v1_query_proto_init() {
 		(*QueryReply_Receipt)(nil),
 		(*QueryReply_Invitation)(nil),
 		(*QueryReply_Access)(nil),
+		(*QueryReply_Similar)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -4703,7 +5029,7 @@ func file_lockbox_v1_query_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lockbox_v1_query_proto_rawDesc), len(file_lockbox_v1_query_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   41,
+			NumMessages:   44,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"testing"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/forwarder/bookmark"
@@ -19,7 +20,7 @@ func (s *stream) Replay(_ context.Context, r journal.Replay, handle func(journal
 	s.asked++
 	for i, e := range s.events {
 		if e.GetTenant() != r.Tenant || e.GetAggregateId() != r.ID || e.GetKind() != r.Kind ||
-			r.Type != "AccessRequested" || e.GetAccessRequested() == nil {
+			r.Type != aggregate.TypeOf(e) {
 			continue
 		}
 		if err := handle(journal.Entry{Seq: uint64(i + 1), Event: e}); err != nil {

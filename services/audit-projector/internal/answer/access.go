@@ -9,6 +9,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/accesslog"
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/export"
 	"github.com/openlockbox/lockbox/pkg/prose"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -106,6 +107,12 @@ func asked(q *lockboxv1.Query) *lockboxv1.AccessRecord {
 	switch ask := q.GetAsk().(type) {
 	case *lockboxv1.Query_GetRequest:
 		return about(aggregate.KindRequest, ask.GetRequest.GetRequestId())
+	case *lockboxv1.Query_ListSimilar:
+		r.Filter = filterOf(&lockboxv1.ListSimilar{ResourceType: ask.ListSimilar.GetResourceType(),
+			Scenario: ask.ListSimilar.GetScenario()})
+		if id := ask.ListSimilar.GetSubscriptionId(); id != "" {
+			return about(aggregate.KindSubscription, id)
+		}
 	case *lockboxv1.Query_GetReceipt:
 		r.Kind, r.Format = exports, "receipt"
 		return about(aggregate.KindRequest, ask.GetReceipt.GetRequestId())
@@ -202,6 +209,7 @@ func results(reply *lockboxv1.QueryReply) map[string]uint64 {
 		found[answer.Ticket.GetTenant()] = 1
 	case *lockboxv1.QueryReply_Tenant:
 		found[answer.Tenant.GetTenant()] = 1
+	case *lockboxv1.QueryReply_Similar: // of the one tenant that the query names
 	case *lockboxv1.QueryReply_Approvers:
 	case *lockboxv1.QueryReply_Receipt:
 	}
@@ -247,7 +255,11 @@ func (v *viewer) listAccess(ctx context.Context, ask *lockboxv1.ListAccess) (*lo
 		return nil, err
 	}
 	list, size := new(lockboxv1.AccessList), 0
+	firsts := map[export.Began]*lockboxv1.Event{}
 	for _, r := range found {
+		if err := v.accessBegun(ctx, r.AccessRecord, firsts); err != nil {
+			return nil, err
+		}
 		size += proto.Size(r.AccessRecord) + 8
 		if full := len(list.GetRecords()); full == limit || full > 0 && size > largest {
 			list.NextPageToken = pageToken(f.Before)

@@ -39,7 +39,7 @@ func open(s request.State) string {
 // R30, I10).
 func (v *viewer) awaited(s request.State) bool {
 	if v.by.GetSide() == lockboxv1.Side_SIDE_PROVIDER {
-		return v.could(s, request.InternalApprove.Command(""))
+		return v.could(s, request.InternalApprove.Command(words))
 	}
 	return v.could(s, request.Approve.Command(""))
 }

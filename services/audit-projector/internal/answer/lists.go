@@ -1,6 +1,7 @@
 package answer
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -35,16 +36,23 @@ func (v *viewer) listActivity(ctx context.Context, ask *lockboxv1.ListActivity) 
 	if err != nil {
 		return nil, err
 	}
-	if v.reduced {
-		found = view.EventsForProvider(found)
+	rest := "" // of the log, however much of the page is hidden
+	if len(found) > limit {
+		rest = pageToken(found[limit-1].Sequence)
 	}
-	asked := map[string]*lockboxv1.Event{}
+	if v.reduced {
+		if f.Person != "" { // whom the customer does not name cannot be guessed either
+			found = slices.DeleteFunc(found, v.unnamed)
+		}
+		found = view.EventsForProvider(found, v.Customers())
+	}
+	firsts := map[export.Began]*lockboxv1.Event{}
 	for _, e := range found {
 		if v.by.GetSide() == lockboxv1.Side_SIDE_TENANT {
 			e.Event = activity.ForCustomer(e.Event)
 		}
 		shown := view.Activity(e, v.language)
-		if err := v.requested(ctx, shown, asked); err != nil {
+		if err := v.begun(ctx, shown, firsts); err != nil {
 			return nil, err
 		}
 		size += proto.Size(shown) + 8
@@ -55,30 +63,70 @@ func (v *viewer) listActivity(ctx context.Context, ask *lockboxv1.ListActivity) 
 		list.Activities = append(list.Activities, shown)
 		f.Before = e.Sequence
 	}
+	list.NextPageToken = cmp.Or(list.GetNextPageToken(), rest)
 	return list, nil
 }
 
-// requested adds to an entry about an engineer's access who asked for it. asked remembers that for the page.
-func (v *viewer) requested(ctx context.Context, a *lockboxv1.Activity, asked map[string]*lockboxv1.Event) error {
-	id := a.GetRequestId()
-	if id == "" || !export.NeedsRequest(a.GetEvent()) {
-		return nil
+// unnamed reports whether the customer does not wish the provider's engineers to know who caused an event.
+func (v *viewer) unnamed(e projection.Event) bool {
+	c := v.Customer(e.Event.GetTenant())
+	return e.Event.GetActor().GetSide() == lockboxv1.Side_SIDE_TENANT && c != nil &&
+		c.Tenant.Settings.GetDecidersShown() == lockboxv1.DecidersShown_DECIDERS_SHOWN_ORGANISATION
+}
+
+// begun adds to an entry what only the beginning of its request or ticket says. firsts remembers these for the page.
+func (v *viewer) begun(ctx context.Context, a *lockboxv1.Activity, firsts map[export.Began]*lockboxv1.Event) error {
+	first, err := v.known(ctx, export.BeganAs(a), firsts)
+	export.Begun(a, first)
+	return err
+}
+
+// accessBegun is begun for an access record.
+func (v *viewer) accessBegun(
+	ctx context.Context, r *lockboxv1.AccessRecord, firsts map[export.Began]*lockboxv1.Event,
+) error {
+	first, err := v.known(ctx, export.AboutAccess(r), firsts)
+	export.AccessBegun(r, first)
+	return err
+}
+
+// known is first, from what is remembered; nil for the zero value.
+func (v *viewer) known(
+	ctx context.Context, began export.Began, firsts map[export.Began]*lockboxv1.Event,
+) (*lockboxv1.Event, error) {
+	first, known := firsts[began]
+	if known || began.ID == "" {
+		return first, nil
 	}
-	if _, known := asked[id]; !known {
-		first, err := v.Activities(ctx, v.scope,
-			projection.ActivityFilter{RequestID: id, Types: []string{"AccessRequested"}}, 1)
-		if err != nil {
-			return err
+	first, err := v.first(ctx, began)
+	firsts[began] = first // nil: not every caller is shown it
+	return first, err
+}
+
+// first returns the first event of a request or a ticket; nil if there is none that the caller may see.
+func (v *viewer) first(ctx context.Context, began export.Began) (*lockboxv1.Event, error) {
+	if began.Kind == aggregate.KindRequest {
+		f := projection.ActivityFilter{RequestID: began.ID, Types: []string{began.Type}}
+		found, err := v.Activities(ctx, v.scope, f, 2)
+		for _, e := range found {
+			if e.Event.GetTenant() == began.Tenant {
+				return e.Event, nil
+			}
 		}
-		asked[id] = nil // not every caller is shown it
-		if len(first) > 0 {
-			asked[id] = first[0].Event
+		return nil, err
+	}
+	rows, err := v.ticketRows(ctx, began.ID, mostNamed)
+	if err != nil {
+		return nil, err
+	}
+	rows = slices.DeleteFunc(rows, func(r projection.Row) bool { return r.Tenant != began.Tenant || r.ID != began.ID })
+	history, err := v.History(ctx, rows, false)
+	for _, r := range rows {
+		if events := history[r.Sequence]; err == nil && len(events) > 0 {
+			return events[0].Event, nil
 		}
 	}
-	if asked[id] != nil {
-		export.Requested(a, asked[id])
-	}
-	return nil
+	return nil, err
 }
 
 func activityFilter(ask *lockboxv1.ListActivity) (f projection.ActivityFilter, limit int, err error) {

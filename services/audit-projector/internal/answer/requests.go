@@ -3,6 +3,7 @@ package answer
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/input"
@@ -16,6 +17,9 @@ import (
 
 // chunk is the number of requests that are read and folded at once.
 const chunk = 100
+
+// shortestPart is the minimum number of characters of an abbreviated request id.
+const shortestPart = 4
 
 func (v *viewer) listRequests(ctx context.Context, ask *lockboxv1.ListRequests) (*lockboxv1.RequestList, error) {
 	f, limit, err := v.requestFilter(ctx, ask)
@@ -77,6 +81,11 @@ func (v *viewer) requestFilter(
 			return f, 0, err
 		}
 	}
+	if f.IDPart = strings.ToLower(ask.GetIdPart()); f.IDPart != "" &&
+		(len(f.IDPart) < shortestPart || strings.Trim(f.IDPart, "0123456789abcdef-") != "") {
+		return f, 0, refusal.Invalid("list_requests.id_part", "R25",
+			"is not part of a request ID: at least %d characters of its start or end", shortestPart)
+	}
 	if ask.GetAwaitingMe() {
 		f.Waiting = append(groups(v.by), projection.Person(v.by.GetPerson()))
 	}
@@ -110,7 +119,7 @@ func (v *viewer) getRequest(ctx context.Context, id string) (*lockboxv1.RequestV
 	}
 	state := foldRequest(timeline)
 	if v.reduced {
-		timeline = view.EventsForProvider(timeline)
+		timeline = view.EventsForProvider(timeline, v.Customers())
 	}
 	shown := v.request(state)
 	shown.Timeline = view.Timeline(timeline, v.language)
@@ -204,7 +213,7 @@ func foldRequest(events []projection.Event) (s request.State) {
 func (v *viewer) request(s request.State) *lockboxv1.RequestView {
 	shown := view.Request(s, v.Customer(s.Tenant), v.now, v.language)
 	if v.reduced {
-		view.RequestForProvider(shown)
+		view.RequestForProvider(shown, v.Customer(s.Tenant))
 	}
 	if v.by.GetSide() != lockboxv1.Side_SIDE_PROVIDER {
 		view.RequestForCustomer(shown)

@@ -304,7 +304,7 @@ func TestWhoMayActivateSeesTheirOwnAssignmentOnly(t *testing.T) {
 		t.Fatalf("sees %v", v)
 	}
 	if a := v.GetSubscriptions()[0].GetAssignments(); len(a) != 1 || a[0].GetAssignment().GetId() != "of-otto" ||
-		a[0].GetActive() || !strings.Contains(a[0].GetReason(), "R21") {
+		a[0].GetActive() || !strings.Contains(a[0].GetReason(), "not activated") {
 		t.Errorf("sees %v", a)
 	}
 	if v.GetVersion() == 0 || v.GetSubscriptions()[0].GetVersion() == 0 || v.GetDisplayName() == "" {

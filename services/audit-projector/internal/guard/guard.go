@@ -132,7 +132,7 @@ func (g *Guard) glance(ctx context.Context) {
 		return
 	}
 	if behind := time.Since(g.Ledger.Passed()); behind > behindAtMost {
-		g.Log.Error("ALARM: events are no longer being signed (I5); the lease is not renewed", zap.Duration("for", behind))
+		g.Log.Error("ALARM: events are no longer being signed; the lease is not renewed", zap.Duration("for", behind))
 		g.Alarm()
 		return
 	}

@@ -11,7 +11,9 @@ import (
 
 // RequestFilter selects requests. Empty fields match any.
 type RequestFilter struct {
-	ID             string
+	ID string
+	// IDPart selects requests whose id begins or ends with it; it consists of lower-case hexadecimal digits and dashes.
+	IDPart         string
 	Statuses       []request.Status
 	SubscriptionID string
 	// TicketID selects the requests that name a ticket of this id, and Tickets those of these tickets.
@@ -62,6 +64,9 @@ type run struct {
 // runs returns the runs of a scope and a filter.
 func runs(in reach, of Scope, f RequestFilter, now time.Time) []run {
 	common, standing := newSelect("FROM requests r"), standings(f.Statuses)
+	if f.IDPart != "" {
+		common.and("(r.id LIKE ? OR r.id LIKE ?)", f.IDPart+"%", "%"+f.IDPart)
+	}
 	narrow := f.ID != "" || f.TicketID != "" || len(f.Tickets) > 0
 	if len(f.Waiting) == 0 && len(of.Principals) == 0 && !narrow {
 		if f.Waived {

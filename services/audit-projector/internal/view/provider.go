@@ -1,43 +1,46 @@
 package view
 
 import (
+	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/projection"
 	"google.golang.org/protobuf/proto"
 )
 
 // The provider's people do not see the customer's role assignments: the approvers asked, the assignments excluded, who
-// else is notified, and the roles by which people decided. They do see the names of the customer's people who acted, so
-// that they know who decided (R29) and whom they answer (R31).
+// else is notified, and the roles by which people decided. They see who acted, so that they know who decided (R29) and
+// whom they answer (R31), as the customer wishes: by name, or as the organisation.
 
-// RequestForProvider removes that from a request.
-func RequestForProvider(v *lockboxv1.RequestView) {
+// RequestForProvider removes that from a request of a customer, who may be nil.
+func RequestForProvider(v *lockboxv1.RequestView, c *projection.Customer) {
+	as := func(a *lockboxv1.Actor) *lockboxv1.Actor { return shownAs(a, c) }
+	v.Partial = true
 	v.Lockbox = lockboxForProvider(v.GetLockbox())
 	decisions := make([]*lockboxv1.Decision, len(v.GetCustomerDecisions()))
 	for i, d := range v.GetCustomerDecisions() {
 		decisions[i] = proto.CloneOf(d)
-		decisions[i].Actor = nameOnly(d.GetActor())
+		decisions[i].Actor = as(d.GetActor())
 	}
 	questions := make([]*lockboxv1.Question, len(v.GetQuestions()))
 	for i, q := range v.GetQuestions() {
 		questions[i] = proto.CloneOf(q)
-		questions[i].Asker = nameOnly(q.GetAsker())
+		questions[i].Asker = as(q.GetAsker())
 	}
-	v.CustomerDecisions, v.Questions, v.EndedBy = decisions, questions, nameOnly(v.GetEndedBy())
+	v.CustomerDecisions, v.Questions, v.EndedBy = decisions, questions, as(v.GetEndedBy())
 }
 
-// EventsForProvider removes that from events.
-func EventsForProvider(events []projection.Event) []projection.Event {
+// EventsForProvider removes that from events of customers.
+func EventsForProvider(events []projection.Event, customers map[string]*projection.Customer) []projection.Event {
 	shown := make([]projection.Event, len(events))
 	for i, e := range events {
-		shown[i] = projection.Event{Sequence: e.Sequence, Event: eventForProvider(e.Event)}
+		shown[i] = projection.Event{Sequence: e.Sequence, Event: eventForProvider(e.Event, customers[e.Event.GetTenant()])}
 	}
 	return shown
 }
 
-func eventForProvider(e *lockboxv1.Event) *lockboxv1.Event {
+func eventForProvider(e *lockboxv1.Event, c *projection.Customer) *lockboxv1.Event {
 	e = proto.CloneOf(e)
-	e.Actor = nameOnly(e.GetActor())
+	e.Actor = shownAs(e.GetActor(), c)
 	switch f := e.GetFact().(type) {
 	case *lockboxv1.Event_CustomerNotified:
 		f.CustomerNotified = lockboxForProvider(f.CustomerNotified)
@@ -58,10 +61,11 @@ func lockboxForProvider(n *lockboxv1.CustomerNotified) *lockboxv1.CustomerNotifi
 	return n
 }
 
-// nameOnly reduces one of the customer's people to their name.
-func nameOnly(a *lockboxv1.Actor) *lockboxv1.Actor {
-	if a.GetSide() != lockboxv1.Side_SIDE_TENANT {
-		return a
+// shownAs reduces one of the customer's people to what the provider's may know.
+func shownAs(a *lockboxv1.Actor, c *projection.Customer) *lockboxv1.Actor {
+	var of tenant.State
+	if c != nil {
+		of = c.Tenant
 	}
-	return &lockboxv1.Actor{Side: a.GetSide(), Person: &lockboxv1.Person{DisplayName: a.GetPerson().GetDisplayName()}}
+	return of.ShownToProvider(a)
 }

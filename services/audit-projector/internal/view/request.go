@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/activity"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/projection"
@@ -36,7 +37,7 @@ func Request(s request.State, c *projection.Customer, now time.Time, l *activity
 		}
 	}
 	if s.Fault != nil {
-		v.Fault = s.Fault.Rule
+		v.Fault = aggregate.Spoken(s.Fault.Rule)
 		return v
 	}
 	if due := projection.Deadline(s); due != nil && !now.Before(due.AsTime()) {

@@ -23,7 +23,7 @@ func (a *app) auditAccessCommand() *cobra.Command {
 	q := &lockboxv1.ListAccess{}
 	since, until := &timeFlag{app: a}, &timeFlag{app: a}
 	c := &cobra.Command{
-		Use: "access", Short: "List who signed in, looked, exported or was refused, newest first (R69)", Args: exactly(),
+		Use: "access", Short: "List who signed in, looked, exported or was refused, newest first", Args: exactly(),
 		ValidArgsFunction: nothing,
 		Long: `Sign-ins at the portal, refused commands, reads and exports are no events; each leaves a record, which is kept for 400 days.
 It is for the customer's administrators and auditors, and the provider's security officers, who are not shown what the

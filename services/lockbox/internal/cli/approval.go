@@ -15,20 +15,21 @@ import (
 
 func (a *app) approvalCommand() *cobra.Command {
 	return group("approval", "Decide for the customer", `The customer's approvers look at what waits for them, ask, approve or deny, and take access away again. Who may decide was
-settled when the request was created (R20); nobody decides their own (I10), and the first decision stands (R29).`, "",
+settled when the request was created; nobody decides their own, and the first decision stands.`, "",
 		a.approvalListCommand(), a.approvalShowCommand(), a.approveCommand(), a.answerCommand(),
 		a.verb(request.Deny, offer{
 			from: a.requests(request.CustomerNotified), reason: "`why`; the engineer reads it",
 			question: "Why is it denied?", inTime: true, done: "Denied: no access will be given.",
+			effect: leadsTo("The request ends, and no access is given."),
 		}, &cobra.Command{
-			Use: "deny REQUEST --reason WHY", Short: "Refuse it; a reason is required (R28)",
+			Use: "deny REQUEST --reason WHY", Short: "Refuse it; a reason is required",
 			Example: `  lockbox approval deny REQUEST --reason "not during the audit"`,
 		}),
 		a.verb(request.Revoke, offer{
 			from: a.requests(request.Active), reason: "`why`; everyone concerned reads it", question: "Why is it revoked?",
-			done: "Revoked: access has ended.",
+			done: "Revoked: access has ended.", effect: leadsTo("Access ends at once, to everything that was allowed."),
 		}, &cobra.Command{
-			Use: "revoke REQUEST --reason WHY", Short: "Take access away at once (R32)",
+			Use: "revoke REQUEST --reason WHY", Short: "Take access away at once",
 			Long:    "Ends an active access at once. The customer's approvers and administrators may, and the provider's security officer.",
 			Example: `  lockbox approval revoke REQUEST --reason "the work is done"`,
 		}),
@@ -36,7 +37,7 @@ settled when the request was created (R20); nobody decides their own (I10), and 
 			from: a.requests(request.CustomerNotified), text: "QUESTION",
 			done: "Asked. The answer will be in `lockbox request show`; the time to decide keeps running.",
 		}, &cobra.Command{
-			Use: "ask REQUEST QUESTION", Short: "Ask the engineer something before you decide (R31)",
+			Use: "ask REQUEST QUESTION", Short: "Ask the engineer something before you decide",
 			Long:    "The question and its answer are part of the request's history. The time to decide keeps running.",
 			Example: `  lockbox approval ask REQUEST "Which of the two machines first?"`,
 		}))
@@ -68,7 +69,7 @@ func (a *app) approvalListCommand() *cobra.Command {
 
 func (a *app) approvalShowCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "show REQUEST", Short: "Show a request with its support ticket (R25)", Args: exactly("REQUEST"),
+		Use: "show REQUEST", Short: "Show a request with its support ticket", Args: exactly("REQUEST"),
 		ValidArgsFunction: a.requests(request.CustomerNotified),
 		Example:           "  lockbox approval show 0c1d2e3f4a5b",
 		RunE: a.with(func(ctx context.Context, s *session, args []string) error {
@@ -99,7 +100,7 @@ func (a *app) approvalShowCommand() *cobra.Command {
 func (a *app) approveCommand() *cobra.Command {
 	var only []string
 	var length lengthFlag
-	var yes bool
+	yes := new(bool)
 	c := a.verb(request.Approve, offer{
 		from: a.requests(request.CustomerNotified), reason: "`why`", done: "Approved.", standing: true,
 		unknown: " What it led to cannot be shown just now: %s.",
@@ -110,12 +111,12 @@ func (a *app) approveCommand() *cobra.Command {
 				c.GetApprove().Duration = durationpb.New(allowed)
 			}
 			c.GetApprove().ResourceIds = only
-			return a.confirm(ctx, yes || v.GetStatus() != request.CustomerNotified, render.Allowance(v, allowed, only),
+			return a.confirm(ctx, *yes || v.GetStatus() != request.CustomerNotified, render.Allowance(v, allowed, only),
 				"Allow it?")
 		},
 	}, &cobra.Command{
-		Use: "approve REQUEST", Short: "Allow it (R27)",
-		Long: `Allows a request as it was asked for, or less: for a shorter time, or only some of the resources, never more (R27). On a
+		Use: "approve REQUEST", Short: "Allow it",
+		Long: `Allows a request as it was asked for, or less: for a shorter time, or only some of the resources, never more. On a
 terminal, one sentence repeats what will be allowed, and asks. The decision holds for what was shown: if the request has
 changed since in a way that matters, it is refused with exit code 7.`,
 		Example: `  lockbox approval approve REQUEST
@@ -124,7 +125,7 @@ changed since in a way that matters, it is refused with exit code 7.`,
 	})
 	c.Flags().Var(&length, "for", "at most this `long`, such as 2h")
 	c.Flags().StringArrayVar(&only, "only", nil, "only this `resource` (repeat for several)")
-	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	c.Flags().BoolVarP(yes, "yes", "y", false, "do not ask")
 	complete(c, "only", a.resourcesOfRequest)
 	return c
 }
@@ -152,7 +153,7 @@ func (a *app) answerCommand() *cobra.Command {
 			return err
 		},
 	}, &cobra.Command{
-		Use: "answer REQUEST ANSWER", Short: "Answer an approver's question about your request (R31)",
+		Use: "answer REQUEST ANSWER", Short: "Answer an approver's question about your request",
 		Example: `  lockbox approval answer REQUEST "The first one; the second only if that does not help."`,
 	})
 	c.Flags().StringVar(&question, "question", "", "which `question`, if several are open")
@@ -180,22 +181,50 @@ func openQuestion(c *cobra.Command, v *lockboxv1.RequestView, named string) (str
 }
 
 func (a *app) internalCommand() *cobra.Command {
-	return group("internal", "Decide for the provider, before the customer is asked (R15)", `Where an evaluation demands it, people of the provider decide first: customer support leads or DevOps managers, never about
+	return group("internal", "Decide for the provider, before the customer is asked", `Where an evaluation demands it, people of the provider decide first: customer support leads or DevOps managers, never about
 their own request. An unanswered internal approval expires.`, "",
 		a.internalListCommand(),
 		a.verb(request.InternalApprove, offer{
-			from: a.requests(request.AwaitingInternalApproval), reason: "`why`", done: "Approved internally.", standing: true,
+			from:   a.requests(request.AwaitingInternalApproval),
+			reason: "`why`; needed where access starts without asking the customer", done: "Approved internally.",
+			standing: true,
+			effect:   passesOn,
+			fill: func(context.Context, *session, *lockboxv1.RequestView, *lockboxv1.Command) error {
+				return nil // nothing to fill in, but what it starts has to be seen first
+			},
 		}, &cobra.Command{
 			Use: "approve REQUEST", Short: "Let it go on to the customer",
+			Long: `Lets a request go on: to the next internal stage, or to the customer. The last approval of an emergency starts access to the
+customer's data at once, and the customer is not asked: it needs --reason, and off a terminal --yes.`,
 			Example: `  lockbox internal approve REQUEST --reason "…"`,
 		}),
 		a.verb(request.InternalRefuse, offer{
 			from: a.requests(request.AwaitingInternalApproval), reason: "`why`", question: "Why is it refused?",
 			done: "Refused internally: the customer will not be asked.", standing: true,
+			effect: leadsTo("The request ends here, and the customer is not asked."),
 		}, &cobra.Command{
 			Use: "refuse REQUEST", Short: "End it here; a reason is required",
 			Example: `  lockbox internal refuse REQUEST --reason "…"`,
 		}))
+}
+
+// leadsTo is the effect of a verb that only ends something.
+func leadsTo(sentence string) func(*lockboxv1.RequestView) (string, bool) {
+	return func(*lockboxv1.RequestView) (string, bool) { return sentence, false }
+}
+
+// passesOn is the effect of an internal approval.
+func passesOn(v *lockboxv1.RequestView) (string, bool) {
+	e := v.GetEvaluation()
+	switch {
+	case v.GetStatus() != request.AwaitingInternalApproval:
+		return "", false // the service says why it cannot be approved
+	case !request.LastInternal(e, len(v.GetInternalDecisions())):
+		return "The request goes on to the next internal approval.", false
+	case e.GetWaiver() == lockboxv1.Waiver_WAIVER_UNSPECIFIED:
+		return fmt.Sprintf("%s is asked next, and decides.", render.Clean(first(v.GetTenantName(), v.GetTenant()))), false
+	}
+	return render.Starts(v), e.GetWaiver() == lockboxv1.Waiver_WAIVER_EMERGENCY
 }
 
 func (a *app) internalListCommand() *cobra.Command {

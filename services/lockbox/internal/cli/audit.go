@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	rules "github.com/openlockbox/lockbox/pkg"
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/catalogue"
 	"github.com/openlockbox/lockbox/pkg/input"
@@ -27,9 +28,9 @@ import (
 )
 
 func (a *app) auditCommand() *cobra.Command {
-	return group("audit", "Read the activity log, replay the stream, see any past state", `Every step is an event in one stream that is never rewritten (R38). audit list and audit export are the customer's view of
-it (R39), and audit access says who looked (R69); audit replay and audit state-at read the stream itself and need the
-compliance team's bus key (R40), as do audit verify and audit dead-letters.`, "",
+	return group("audit", "Read the activity log, replay the stream, see any past state", `Every step is an event in one stream that is never rewritten. audit list and audit export are the customer's view of
+it, and audit access says who looked; audit replay and audit state-at read the stream itself and need the
+compliance team's bus key, as do audit verify and audit dead-letters.`, "",
 		a.auditListCommand(), a.auditAccessCommand(), a.auditExportCommand(), a.auditReplayCommand(),
 		a.auditStateAtCommand(), a.auditVerifyCommand(), a.auditReceiptCommand(), a.auditWatchCommand(),
 		a.auditForwardCommand(), a.auditDeadLettersCommand(), a.auditSetAsideCommand())
@@ -41,7 +42,7 @@ func (a *app) auditListCommand() *cobra.Command {
 		all   bool
 	)
 	c := &cobra.Command{
-		Use: "list", Short: "List the activity log, newest first (R39)", Args: exactly(), ValidArgsFunction: nothing,
+		Use: "list", Short: "List the activity log, newest first", Args: exactly(), ValidArgsFunction: nothing,
 		Example: `  lockbox audit list --since 7d --action "Approve Lockbox Request" --action "Deny Lockbox Request"
   lockbox audit list --request 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b
   lockbox audit list --person otto@meadowbank.example --resource /subscriptions/meadow-production/
@@ -116,12 +117,12 @@ func (a *app) auditVerifyCommand() *cobra.Command {
 		Long: `With a FILE of audit receipt: ` + verifier.ReceiptHelp + `
 
 Without: reads the whole stream with the compliance team's key and checks that no sequence is missing, that every event is
-what its subject says, and every invariant that events can show: each grant has its basis (I1), one decision (I2), nothing past
-a deadline and every event's time as the bus has it (I3), no grant beyond its policy (I4), one tenant each (I9), nobody for
-themselves (I10), to each customer what is its own (I13). It shares no rule with the code that decided. Each evaluation is
-made again with the rules and the catalogue that were in force (I15). Whom a mail is owed to is derived from the customer's own
+what its subject says, and every invariant that events can show: each grant has its basis, one decision, nothing past
+a deadline and every event's time as the bus has it, no grant beyond its policy, one tenant each, nobody for
+themselves, to each customer what is its own. It shares no rule with the code that decided. Each evaluation is
+made again with the rules and the catalogue that were in force. Whom a mail is owed to is derived from the customer's own
 roles and settings, and each mail has a report that it was sent or could not be; one that has none an hour and a quarter after
-the event breaks I16, and those that still have time are counted. What breaks an invariant is listed, and so is each message
+the event is a violation, and those that still have time are counted. What breaks an invariant is listed, and so is each message
 that is not an event; one that a security officer has set aside breaks nothing. Evaluations of which this version does not have
 the rules are counted as not checked.
 
@@ -168,10 +169,10 @@ func verifiedText(v verify.Verified) string {
 		b.WriteString("No sequence is missing, and every invariant that could be checked holds, but not all evaluations could " +
 			"be made again.\n")
 	default:
-		b.WriteString("No sequence is missing, and every invariant holds: I1, I2, I3, I4, I9, I10, I13, I15, I16, I17, I18, I19, I20.\n")
+		b.WriteString("No sequence is missing, and every invariant holds.\n")
 	}
 	for _, one := range v.Violations {
-		fmt.Fprintf(&b, "%-4s at sequence %d: %s\n", one.Invariant, one.Sequence, render.Clean(one.What))
+		fmt.Fprintf(&b, "%s, at sequence %d: %s\n", rules.Title(one.Invariant), one.Sequence, render.Clean(one.What))
 	}
 	for _, u := range v.Unchecked {
 		fmt.Fprintf(&b, "Not checked, %d evaluations from sequence %d to %d: %s.\n", u.Count, u.First, u.Last,
@@ -264,7 +265,7 @@ type unreadable struct {
 
 func (a *app) auditStateAtCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "state-at TIME WHAT", Short: "Rebuild a request, ticket, tenant or rule set as it stood at any time (R40)",
+		Use: "state-at TIME WHAT", Short: "Rebuild a request, ticket, tenant or rule set as it stood at any time",
 		Args: exactly("TIME", "WHAT"),
 		ValidArgsFunction: func(c *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
 			if len(args) != 1 {
@@ -293,7 +294,7 @@ policy/catalogue. It needs the compliance team's key and asks no projection. loc
 				return err
 			}
 			defer j.Close()
-			return s.stateAt(ctx, j, past.At{Stream: j, Time: at, Tenant: first(a.tenant, a.Getenv("LOCKBOX_TENANT"))}, args[1])
+			return s.stateAt(ctx, past.At{Stream: j, Time: at, Tenant: first(a.tenant, a.Getenv("LOCKBOX_TENANT"))}, args[1])
 		}),
 	}
 }
@@ -335,7 +336,7 @@ var pastKinds = []struct {
 	}},
 }
 
-func (s *session) stateAt(ctx context.Context, j *journal.Journal, at past.At, what string) (err error) {
+func (s *session) stateAt(ctx context.Context, at past.At, what string) error {
 	if kind, id, found := strings.Cut(what, "/"); found {
 		for _, k := range pastKinds {
 			if k.name == kind {
@@ -345,11 +346,9 @@ func (s *session) stateAt(ctx context.Context, j *journal.Journal, at past.At, w
 		return usage(s.command, "there is no kind %q: ticket, tenant, disclosure or policy, and a request by its id alone",
 			kind)
 	}
-	id := strings.ToLower(what)
-	if input.UUIDv7("request", id) != nil {
-		if id, err = s.expandInStream(ctx, j, id); err != nil {
-			return err
-		}
+	id, err := s.streamed(ctx, what)
+	if err != nil {
+		return err
 	}
 	v, err := at.Request(ctx, id)
 	return s.app.showPast(at, v, v.GetVersion(), func(l render.Look) string { return render.Request(l, v) }, err)
@@ -370,21 +369,37 @@ func (a *app) showPast(at past.At, v proto.Message, version uint64, text func(re
 	})
 }
 
+// streamed returns the id of the request that an argument names, without the projection.
+func (s *session) streamed(ctx context.Context, arg string) (string, error) {
+	id := strings.ToLower(arg)
+	if input.UUIDv7("request", id) == nil {
+		return id, nil
+	}
+	j, err := s.Journal(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer j.Close()
+	return s.expandInStream(ctx, j, id)
+}
+
 // expandInStream is expand without the projection: it searches the stream.
 func (s *session) expandInStream(ctx context.Context, j *journal.Journal, part string) (string, error) {
 	if err := s.checkPart(part); err != nil {
 		return "", err
 	}
-	found := map[string]string{}
+	var found []*lockboxv1.RequestView
 	err := j.Replay(ctx, journal.Replay{Kind: aggregate.KindRequest, Type: "AccessRequested"},
 		func(e journal.Entry) error {
-			if isPart(part, e.Event.GetAggregateId()) {
-				found[e.Event.GetAggregateId()] = e.Event.GetTenant()
+			if id := e.Event.GetAggregateId(); isPart(part, id) {
+				found = append(found, &lockboxv1.RequestView{RequestId: id, Tenant: e.Event.GetTenant(),
+					Requester: e.Event.GetActor(), Intent: e.Event.GetAccessRequested().GetIntent()})
 			}
 			return nil
 		})
 	if err != nil {
 		return "", err
 	}
-	return s.only(part, found)
+	v, err := pick(s.command, "request", part, "lockbox audit replay", found, candidateOf)
+	return v.GetRequestId(), err
 }

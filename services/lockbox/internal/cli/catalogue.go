@@ -16,7 +16,7 @@ import (
 )
 
 func (a *app) catalogueCommand() *cobra.Command {
-	return group("catalogue", "List, check and publish the service catalogue", `The catalogue says which resource types an intent may be for, in which scenarios, and whether the customer is asked (R6-R10).
+	return group("catalogue", "List, check and publish the service catalogue", `The catalogue says which resource types an intent may be for, in which scenarios, and whether the customer is asked.
 It is YAML, and each version that is published is an event.`, "",
 		a.catalogueListCommand(), a.catalogueShowCommand(), a.catalogueCheckCommand(), a.cataloguePublishCommand())
 }
@@ -181,16 +181,15 @@ exit code is 3 if there is a problem.`,
 }
 
 func (a *app) cataloguePublishCommand() *cobra.Command {
-	var yes bool
 	c := &cobra.Command{
-		Use: "publish FILE", Short: "Put a catalogue in force (R6)", Args: exactly("FILE"), ValidArgsFunction: ruleFiles,
+		Use: "publish FILE", Short: "Put a catalogue in force", Args: exactly("FILE"), ValidArgsFunction: ruleFiles,
 		Long: `Checks a catalogue and puts it in force for every intent that is evaluated from then on. What is evaluated already stays as it
 is, but access without the customer is given only if the catalogue still says that they need not be asked. Only a security
 officer of the provider may; the orchestrator reads it once more, and refuses what cannot be used: what was in force stays.`,
 		Example: `  lockbox catalogue show > services.yaml
   lockbox catalogue publish --as olga services.yaml`,
 	}
-	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	yes := askAlways(c)
 	c.RunE = a.with(func(ctx context.Context, s *session, args []string) error {
 		text, result, err := checkCatalogue(c, args[0])
 		if err != nil {
@@ -201,7 +200,7 @@ officer of the provider may; the orchestrator reads it once more, and refuses wh
 		}
 		sentence := fmt.Sprintf("%s, with %d resource types, will say what every intent from now on may be for.",
 			result.CatalogueVersion, result.Types)
-		if err := a.confirm(ctx, yes, sentence, "Publish it?"); err != nil {
+		if err := a.confirmDangerous(ctx, c, *yes, sentence, "Publish it?"); err != nil {
 			return err
 		}
 		return s.order(ctx, aggregate.Catalogue.Tenant, aggregate.Catalogue.ID, &lockboxv1.Command{

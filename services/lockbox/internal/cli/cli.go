@@ -4,6 +4,7 @@
 package cli
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -63,6 +64,9 @@ func fd(f *os.File) int { return int(f.Fd()) } // #nosec G115 -- a file descript
 type app struct {
 	Environment
 	data, url, keys, ca, tokenFile, as, profile, tenant string
+
+	// keyboard is the input of all prompts; nil before the first.
+	keyboard *bufio.Reader
 
 	output  format
 	color   when

@@ -35,16 +35,33 @@ func (a *app) confirm(ctx context.Context, yes bool, sentence, question string) 
 	return errNotConfirmed
 }
 
-// confirmDangerous is confirm for what takes protection away. Off a terminal it has to be meant: reason and --yes are
-// needed.
-func (a *app) confirmDangerous(ctx context.Context, c *cobra.Command, reason string, yes bool, warning string) error {
-	switch {
-	case reason == "":
-		return usage(c, "--reason is needed: everybody concerned is told why")
-	case !yes && !a.interactive():
+// askFirst adds --yes to a command that asks a person at a terminal.
+func askFirst(c *cobra.Command) *bool {
+	return c.Flags().BoolP("yes", "y", false, "do not ask")
+}
+
+// askAlways adds --yes to a dangerous command: one that starts access, takes protection away, or cannot be undone.
+func askAlways(c *cobra.Command) *bool {
+	return c.Flags().BoolP("yes", "y", false, "do not ask; needed off a terminal")
+}
+
+// goOn is the question under a warning that says everything.
+const goOn = "Go on?"
+
+// confirmDangerous is confirm for dangerous commands. Off a terminal they have to be meant: --yes is needed.
+func (a *app) confirmDangerous(ctx context.Context, c *cobra.Command, yes bool, warning, question string) error {
+	if !yes && !a.interactive() {
 		return usage(c, "--yes is needed where nobody can be asked. %s", warning)
 	}
-	return a.confirm(ctx, yes, warning, "Go on?")
+	return a.confirm(ctx, yes, warning, question)
+}
+
+// required refuses a dangerous command without the reason that everybody concerned reads.
+func required(c *cobra.Command, reason string) error {
+	if strings.TrimSpace(reason) == "" {
+		return usage(c, "--reason is needed: everybody concerned is told why")
+	}
+	return nil
 }
 
 // reason returns the reason given with a flag, or prompts for it.
@@ -66,8 +83,11 @@ func (a *app) prompt(ctx context.Context, text string) (string, error) {
 		err  error
 	}
 	answer := make(chan typed, 1)
+	if a.keyboard == nil {
+		a.keyboard = bufio.NewReader(a.In)
+	}
 	go func() {
-		line, err := bufio.NewReader(a.In).ReadString('\n')
+		line, err := a.keyboard.ReadString('\n')
 		answer <- typed{line, err}
 	}()
 	select {

@@ -84,7 +84,7 @@ func (w *world) decideRequest(
 		}
 		if a.Approve.GetDuration().AsDuration() > v.GetEvaluation().GetDuration().AsDuration() {
 			return nil, refusal.Invalid("approve", "R27",
-				"an approval may shorten the time, never lengthen it (R27); asked for were 8h0m0s")
+				"an approval may shorten the time, never lengthen it; asked for were 8h0m0s")
 		}
 		if a.Approve.GetDuration() != nil {
 			v.Evaluation.Duration = a.Approve.GetDuration()

@@ -11,7 +11,7 @@ import (
 )
 
 func (a *app) discloseCommand() *cobra.Command {
-	return group("disclose", "What happened outside of any request (R44, R45)", `The provider's security officer records inadvertent exposures and external legal demands. Neither triggers a request; the
+	return group("disclose", "What happened outside of any request", `The provider's security officer records inadvertent exposures and external legal demands. Neither triggers a request; the
 customer is told by mail and in the activity log, of a legal demand at the end of its embargo.`, "",
 		a.discloseExposureCommand(), a.discloseLegalDemandCommand(), a.discloseListCommand())
 }
@@ -20,6 +20,7 @@ customer is told by mail and in the activity log, of a legal demand at the end o
 type occurrence struct {
 	lockboxv1.Occurrence
 	id, when string
+	yes      *bool
 }
 
 func (o *occurrence) register(c *cobra.Command) {
@@ -33,6 +34,7 @@ func (o *occurrence) register(c *cobra.Command) {
 	for _, flag := range []string{"id", "what", "when", "resource", "description", "reason"} {
 		complete(c, flag, nothing)
 	}
+	o.yes = askAlways(c)
 }
 
 // disclose sends the disclosure that the flags describe.
@@ -66,6 +68,10 @@ func (a *app) disclose(
 	if end := c.GetDiscloseLegalDemand().GetEmbargoUntil(); end != nil && end.AsTime().After(a.Now()) {
 		told = "the customer is told on " + a.look().Stamp(end)
 	}
+	warning := "This is recorded for good, and " + told + "."
+	if err := a.confirmDangerous(ctx, s.command, *o.yes, warning, goOn); err != nil {
+		return err
+	}
 	return s.order(ctx, tenant, o.id, c, "Recorded as %s; %s.", render.Clean(o.id), told)
 }
 
@@ -76,7 +82,7 @@ func (a *app) discloseExposureCommand() *cobra.Command {
 		Args: exactly(), ValidArgsFunction: nothing,
 		Example: `  lockbox disclose exposure --tenant meadowbank --what "A packet capture held traffic of payments-1" --when 2h \
       --resource /subscriptions/meadow-production/resourceGroups/payments/providers/Microsoft.Compute/virtualMachines/payments-1 \
-      --reason "Taken on a router to find a faulty line card; deleted since."`,
+      --reason "Taken on a router to find a faulty line card; deleted since." --yes`,
 	}
 	o.register(c)
 	c.RunE = a.with(func(ctx context.Context, s *session, _ []string) error {

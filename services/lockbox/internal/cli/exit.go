@@ -44,8 +44,19 @@ func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
 func usage(c *cobra.Command, format string, args ...any) error {
+	for i, arg := range args {
+		if err, is := arg.(error); is {
+			args[i] = told{err}
+		}
+	}
 	return &usageError{c, fmt.Errorf(format, args...)}
 }
+
+// told is an error in the words for people.
+type told struct{ error }
+
+func (e told) Error() string { return refusal.Sentence(e.error) }
+func (e told) Unwrap() error { return e.error }
 
 var (
 	errNothingRuns = errors.New("no Lockbox is running here")
@@ -162,7 +173,7 @@ func (a *app) hint(err error) string {
 	case lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN:
 		return "`lockbox whoami` shows who you are and what you hold"
 	case lockboxv1.RefusalCode_REFUSAL_CODE_NOT_FOUND:
-		return "check the id and --tenant; what is not yours to see reads the same as what is not there"
+		return "not found, or you don't have access to it: check the ID and --tenant"
 	case lockboxv1.RefusalCode_REFUSAL_CODE_CONFLICT:
 		if r.GetField() == "seen_version" {
 			return "look at it again, then decide"

@@ -88,21 +88,30 @@ func (a *app) auditExportCommand() *cobra.Command {
 		file   string
 	)
 	c := &cobra.Command{
-		Use: "export", Short: "Export the activity log for other systems (R39)", Args: exactly(), ValidArgsFunction: nothing,
+		Use: "export", Short: "Export the activity log for other systems", Args: exactly(), ValidArgsFunction: nothing,
 		Long: `Writes everything that the filters find, newest first, as JSON Lines, CSV, CloudEvents 1.0, OCSF or Azure's activity log. If it
 cannot go on, the last row says that it is incomplete, and from which page --page goes on. A file is never written over.
 For the events of the stream itself, with the compliance team's key, there is audit replay --format.`,
 		Example: `  lockbox audit export --format csv --since 30d --file activity.csv
+  lockbox audit export --format csv --bom --file for-a-spreadsheet.csv
   lockbox audit export --format ocsf --action "Approve Lockbox Request" --file approvals.jsonl
   lockbox audit export --format cloudevents --request 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b`,
 	}
 	filter := a.activityFilter(c)
 	format.flag(c, "how it is written")
+	bom := c.Flags().Bool("bom", false, "begin a csv file with a byte order mark, for spreadsheets")
 	c.Flags().StringVar(&file, "file", "", "write to this new `file`")
 	_ = c.MarkFlagFilename("file") // fails only for an unknown flag
 	c.RunE = a.with(func(ctx context.Context, s *session, _ []string) error {
 		if format.Name == "" {
 			return usage(c, "--format is required: %s", strings.Join(export.Names(), ", "))
+		}
+		if *bom {
+			marked, known := export.Named(strings.TrimSuffix(format.Name, "-bom") + "-bom")
+			if !known {
+				return usage(c, "--bom is for --format csv")
+			}
+			format.Format = marked
 		}
 		q, err := filter(ctx, s)
 		if err != nil {

@@ -36,11 +36,15 @@ type intentFlags struct {
 func (a *app) intentSubmitCommand() *cobra.Command {
 	in := &intentFlags{reason: enumFlag[lockboxv1.ReasonType]{as: "reason"}}
 	var noWait, dryRun bool
+	var yes *bool
 	c := &cobra.Command{
 		Use: "submit", Short: "Submit an access intent", Args: exactly(), ValidArgsFunction: nothing,
 		Long: `Publishes an access intent, from a file of JSON or YAML (the message AccessIntent of proto/lockbox/v1/intent.proto) or from
 flags, and waits until it has been evaluated. Without an id, one is made. The same intent under the same id is one request,
 however often it is submitted.
+
+If a request for the same is open or running, it says so before anything is sent: on a terminal it asks, and elsewhere it needs
+--yes, or else nothing is sent and the exit code is 7.
 
 The intent says nothing about you: who you are comes from your token, and what the operation reaches from the catalogue.`,
 		Example: `  lockbox intent submit -f dump.yaml
@@ -56,6 +60,7 @@ The intent says nothing about you: who you are comes from your token, and what t
 	c.Flags().BoolVar(&noWait, "no-wait", false, "do not wait for the evaluation")
 	c.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would become of it; nothing is recorded, nobody is told")
 	c.MarkFlagsMutuallyExclusive("no-wait", "dry-run")
+	yes = c.Flags().BoolP("yes", "y", false, "ask even if a request for the same is open or running")
 	complete(c, "subscription", a.subscriptions)
 	complete(c, "type", resourceTypes)
 	complete(c, "scenario", scenarios)
@@ -70,7 +75,11 @@ The intent says nothing about you: who you are comes from your token, and what t
 			return err
 		}
 		intent.DryRun = dryRun
-		return s.submit(ctx, intent, noWait)
+		similar, err := s.onlyOnce(ctx, intent, *yes)
+		if err != nil {
+			return err
+		}
+		return s.submit(ctx, intent, similar, noWait)
 	})
 	return c
 }
@@ -184,7 +193,9 @@ func readIntent(c *cobra.Command, name string, data []byte) (*lockboxv1.AccessIn
 	return intent, nil
 }
 
-func (s *session) submit(ctx context.Context, intent *lockboxv1.AccessIntent, noWait bool) error {
+func (s *session) submit(
+	ctx context.Context, intent *lockboxv1.AccessIntent, similar []*lockboxv1.SimilarRequest, noWait bool,
+) error {
 	wait := s.app.timeout
 	if noWait {
 		wait = 0
@@ -217,8 +228,11 @@ func (s *session) submit(ctx context.Context, intent *lockboxv1.AccessIntent, no
 		}
 		return &refusal.Error{Refusal: outcome.GetRefusal()}
 	case intent.GetDryRun():
-		return s.app.show(outcome, func(render.Look) string {
-			return fmt.Sprintf("It would be accepted. Nothing is recorded.\nNext: %s\n", render.Clean(outcome.GetNext()))
+		return s.app.write(page{
+			json: func() (string, error) { return tried(outcome, similar) },
+			human: func(render.Look) string {
+				return fmt.Sprintf("It would be accepted. Nothing is recorded.\nNext: %s\n", render.Clean(outcome.GetNext()))
+			},
 		})
 	}
 	v, err := s.settled(ctx, tenant, id, outcome.GetSequence())

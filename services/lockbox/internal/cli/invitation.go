@@ -110,7 +110,7 @@ func (a *app) roleInviteCommand() *cobra.Command {
 	in := &invitationFlags{role: &enumFlag[lockboxv1.Role]{as: "role"}, expires: &timeFlag{app: a}}
 	i := &lockboxv1.RoleInvitation{}
 	c := &cobra.Command{
-		Use: "invite", Short: "Invite somebody to a role by a link (Global Administrators; R66)", Args: exactly(),
+		Use: "invite", Short: "Invite somebody to a role by a link (Global Administrators)", Args: exactly(),
 		ValidArgsFunction: nothing,
 		Long: `Makes a link for one use within 72 hours, for whom you do not know what your identity provider calls them. Whoever accepts it,
 signed in at your organisation, is shown to all administrators and holds the role once one of you confirms it. The link is shown
@@ -122,7 +122,7 @@ once and kept nowhere: send it yourself.`,
 	f.Var(in.role, "role", strings.Join(spellings[lockboxv1.Role](), ", "))
 	f.StringVar(&in.subscription, "subscription", "", "on this `subscription`; none: on the tenant")
 	f.StringVar(&i.Note, "for", "", "for `whom` it is, as you call them")
-	f.BoolVar(&in.eligible, "eligible", false, "counts only while activated (R21)")
+	f.BoolVar(&in.eligible, "eligible", false, "counts only while activated")
 	f.Var(in.expires, "expires", "when the role ends, such as +30d; none: when it is removed")
 	portalFlag(c, &in.portal)
 	complete(c, "role", fixed(spellings[lockboxv1.Role]()...))
@@ -170,7 +170,7 @@ func (a *app) tenantInviteCommand() *cobra.Command {
 	i := &lockboxv1.RoleInvitation{Role: lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR}
 	var portal string
 	c := &cobra.Command{
-		Use: "invite TENANT", Short: "Invite a customer's first Global Administrator anew (onboarding; R66)",
+		Use: "invite TENANT", Short: "Invite a customer's first Global Administrator anew (onboarding)",
 		Args: exactly("TENANT"), ValidArgsFunction: firstArgument(a.tenants),
 		Long: `Makes another link and code for the first Global Administrator of a customer that has never had one: when the earlier invitation
 has run out or was withdrawn (lockbox role withdraw).`,
@@ -192,7 +192,7 @@ has run out or was withdrawn (lockbox role withdraw).`,
 
 func (a *app) roleInvitationsCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use: "invitations", Short: "List the invitations to roles, and what has become of them (R66)", Args: exactly(),
+		Use: "invitations", Short: "List the invitations to roles, and what has become of them", Args: exactly(),
 		ValidArgsFunction: nothing, Example: "  lockbox role invitations",
 	}
 	watch := watchable(c)
@@ -241,25 +241,23 @@ func (a *app) invitations(c *cobra.Command, args []string, typed string) ([]stri
 	}))(c, args, typed)
 }
 
-// invitation finds one by its id.
-func (s *session) invitation(ctx context.Context, tenantID, id string) (*lockboxv1.InvitationView, error) {
+// invitation finds one by its id, a part of it, or whom it is for.
+func (s *session) invitation(ctx context.Context, tenantID, named string) (*lockboxv1.InvitationView, error) {
 	v, err := s.tenantView(ctx, tenantID, 0)
 	if err != nil {
 		return nil, err
 	}
-	for _, i := range invitationsOf(v) {
-		if i.GetInvitation().GetId() == id {
-			return i, nil
-		}
-	}
-	return nil, refusal.NotFound("invitation", "R66", "there is no such invitation; lockbox role invitations lists them")
+	return pick(s.command, "invitation", named, "lockbox role invitations", invitationsOf(v),
+		func(i *lockboxv1.InvitationView) candidate {
+			return candidate{id: i.GetInvitation().GetId(), name: i.GetInvitation().GetNote(),
+				about: tenant.RoleName(i.GetInvitation().GetRole()) + " of " + i.GetWhere()}
+		})
 }
 
 func (a *app) roleAcceptCommand() *cobra.Command {
 	var code, email string
-	var yes bool
 	c := &cobra.Command{
-		Use: "accept [FILE]", Short: "Accept an invitation to a role (R66)", Args: atMost("FILE"),
+		Use: "accept [FILE]", Short: "Accept an invitation to a role", Args: atMost("FILE"),
 		ValidArgsFunction: firstArgument(func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return nil, cobra.ShellCompDirectiveDefault // a file
 		}),
@@ -269,7 +267,7 @@ what you are invited to before you accept. Sign in at the organisation that invi
 	}
 	c.Flags().StringVar(&code, "code", "", "the `code`, if you were told one besides the link")
 	c.Flags().StringVar(&email, "email", "", "your `address`, if your sign-in names none")
-	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	yes := askFirst(c)
 	complete(c, "code", nothing)
 	complete(c, "email", nothing)
 	c.RunE = a.with(func(ctx context.Context, s *session, args []string) error {
@@ -297,7 +295,7 @@ what you are invited to before you accept. Sign in at the organisation that invi
 			return unknownInvitation(err)
 		}
 		offer := reply.GetInvitation()
-		if err := a.confirm(ctx, yes, render.Offer(offer), "Accept it?"); err != nil {
+		if err := a.confirm(ctx, *yes, render.Offer(offer), "Accept it?"); err != nil {
 			return err
 		}
 		sentence := "Accepted. You hold the role once an administrator has confirmed that it was you; they are told by e-mail."
@@ -334,15 +332,14 @@ func unknownInvitation(err error) error {
 }
 
 func (a *app) roleConfirmCommand() *cobra.Command {
-	var yes bool
 	c := &cobra.Command{
-		Use: "confirm INVITATION", Short: "Confirm who accepted an invitation (Global Administrators; R66)",
+		Use: "confirm INVITATION", Short: "Confirm who accepted an invitation (Global Administrators)",
 		Args: exactly("INVITATION"), ValidArgsFunction: a.invitations,
 		Long: `Shows who accepted the invitation, and gives them the role. Name and address are what the account says of itself: ask the person
 whom you invited whether it was them, in another way than by that address.`,
 		Example: "  lockbox role confirm 0197a2c4-8f7e-7b1e-9a51-6a7a4f0f2b11",
 	}
-	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	yes := askAlways(c)
 	c.RunE = a.with(func(ctx context.Context, s *session, args []string) error {
 		id, err := s.oneTenant(ctx)
 		if err != nil {
@@ -354,12 +351,13 @@ whom you invited whether it was them, in another way than by that address.`,
 		}
 		who := i.GetRedeemedBy()
 		if who != nil {
-			if err := a.confirm(ctx, yes, render.Redeemer(i), "Is it the person whom you meant?"); err != nil {
+			effect := render.Redeemer(i) + " They hold the role from now on: go on only if it is the person whom you meant."
+			if err := a.confirmDangerous(ctx, c, *yes, effect, goOn); err != nil {
 				return err
 			}
 		}
 		return s.order(ctx, id, i.GetSubscriptionId(), &lockboxv1.Command{Action: &lockboxv1.Command_ConfirmInvitation{
-			ConfirmInvitation: &lockboxv1.ConfirmInvitation{InvitationId: args[0], Issuer: who.GetIssuer(),
+			ConfirmInvitation: &lockboxv1.ConfirmInvitation{InvitationId: i.GetInvitation().GetId(), Issuer: who.GetIssuer(),
 				Subject: who.GetSubject()}}}, "%s is %s of %s from now on.", render.PersonName(who),
 			tenant.RoleName(i.GetInvitation().GetRole()), render.Clean(i.GetWhere()))
 	})
@@ -370,12 +368,13 @@ func (a *app) roleWithdrawCommand() *cobra.Command {
 	var reason string
 	c := &cobra.Command{
 		Use: "withdraw INVITATION", Aliases: []string{"turn-down"},
-		Short: "Withdraw an invitation, or turn down whoever accepted it (R66)",
+		Short: "Withdraw an invitation, or turn down whoever accepted it",
 		Args:  exactly("INVITATION"), ValidArgsFunction: a.invitations,
 		Example: `  lockbox role withdraw 0197a2c4-8f7e-7b1e-9a51-6a7a4f0f2b11
-  lockbox role turn-down 0197a2c4-8f7e-7b1e-9a51-6a7a4f0f2b11 --reason "It was not Otto"`,
+  lockbox role turn-down "Otto Owens" --reason "It was not Otto" --yes`,
 	}
 	c.Flags().StringVar(&reason, "reason", "", "`why`; whoever accepted it reads it")
+	yes := askAlways(c)
 	c.RunE = a.with(func(ctx context.Context, s *session, args []string) error {
 		id, err := s.oneTenant(ctx)
 		if err != nil {
@@ -385,8 +384,12 @@ func (a *app) roleWithdrawCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if err := a.confirmDangerous(ctx, c, *yes, fmt.Sprintf("The invitation for %s ends, and no role comes of it.",
+			render.Clean(i.GetInvitation().GetNote())), goOn); err != nil {
+			return err
+		}
 		return s.order(ctx, id, i.GetSubscriptionId(), &lockboxv1.Command{Action: &lockboxv1.Command_EndInvitation{
-			EndInvitation: &lockboxv1.EndInvitation{InvitationId: args[0], Reason: reason}}},
+			EndInvitation: &lockboxv1.EndInvitation{InvitationId: i.GetInvitation().GetId(), Reason: reason}}},
 			"Ended. No role comes of the invitation for %s.", render.Clean(i.GetInvitation().GetNote()))
 	})
 	return c
@@ -396,7 +399,7 @@ func (a *app) roleCarryOverCommand() *cobra.Command {
 	var portal string
 	var onlyTry bool
 	c := &cobra.Command{
-		Use: "carry-over", Short: "Invite the holders of roles to your new sign-in (R65, R66)", Args: exactly(),
+		Use: "carry-over", Short: "Invite the holders of roles to your new sign-in", Args: exactly(),
 		ValidArgsFunction: nothing,
 		Long: `After a change of where your people sign in, makes an invitation for each role that somebody of a former sign-in holds, and shows
 the links. Send each to its person; confirm who accepts it. Their old roles end with the former sign-in (lockbox tenant issuer
@@ -448,18 +451,18 @@ func (s *session) some(made []issued, err error) error {
 	return err
 }
 
-// formerRole is a role of somebody of a former issuer.
-type formerRole struct {
+// heldRole is a role that somebody holds on a subscription, or on the tenant if it is empty.
+type heldRole struct {
 	*lockboxv1.AssignmentView
 	subscription string
 }
 
 // formerRoles lists the roles of people of former issuers that can be carried over and are not yet.
-func formerRoles(v *lockboxv1.TenantView) (list []formerRole) {
+func formerRoles(v *lockboxv1.TenantView) (list []heldRole) {
 	add := func(subscription string, roles []*lockboxv1.AssignmentView, waits []*lockboxv1.InvitationView) {
 		for _, r := range roles {
 			if tenant.CarriesOver(r.GetAssignment(), v.GetIssuer(), roles, waits) {
-				list = append(list, formerRole{r, subscription})
+				list = append(list, heldRole{r, subscription})
 			}
 		}
 	}

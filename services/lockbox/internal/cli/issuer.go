@@ -232,7 +232,7 @@ func (a *app) tenantCreateCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "create TENANT", Short: "Create a tenant (onboarding)", Args: exactly("TENANT"), ValidArgsFunction: nothing,
 		Long: `Creates a tenant with the issuer at which its people sign in and its first Global Administrator: a person of that issuer or, with
---invite, whoever accepts an invitation, for which a link and a code are shown once (R66). The issuer's public keys are given as
+--invite, whoever accepts an invitation, for which a link and a code are shown once. The issuer's public keys are given as
 a file (a JSON Web Key Set), which is recorded, or are fetched again and again from where the issuer publishes them.
 
 Before anything is stored, the issuer is asked from here: whether it calls itself exactly what its tokens would have to say, and

@@ -55,7 +55,7 @@ name your organisation's issuer, and the client id that Lockbox has there; a pro
 --profile you can be several people.
 
 Where your organisation still knows you, it may not ask you again. --max-age 0 has it ask, for a command that was refused
-because you signed in too long ago (R25).
+because you signed in too long ago.
 
 lockbox help sign-in says more.`,
 		Example: `  lockbox login

@@ -21,7 +21,7 @@ import (
 
 func (a *app) policyCommand() *cobra.Command {
 	return group("policy", "Check, simulate and publish JIT rules, explain decisions by them", `JIT rules are YAML with conditions in CEL. They refuse, allow or demand internal approvals; none can decide that a customer
-is not asked (R13-R15). policy check and policy simulate try out a rule set before it is used (R16).`, "",
+is not asked. policy check and policy simulate try out a rule set before it is used.`, "",
 		a.policyCheckCommand(), a.policyExplainCommand(), a.policySimulateCommand(), a.policyPublishCommand(),
 		a.policyShowCommand())
 }
@@ -190,7 +190,7 @@ type explainedRule struct {
 func (a *app) policyExplainCommand() *cobra.Command {
 	var file string
 	c := &cobra.Command{
-		Use: "explain REQUEST", Short: "Say why a request was evaluated as it was, rule by rule (R14)",
+		Use: "explain REQUEST", Short: "Say why a request was evaluated as it was, rule by rule",
 		Args: exactly("REQUEST"), ValidArgsFunction: a.requests(),
 		Long: `Shows the rules that matched, with their reasons, and the facts that were weighed, as they were recorded. The rules that did
 not match are shown too if the rule set of that very version is at hand: the one that ships with this program, or the one

@@ -17,9 +17,8 @@ import (
 
 func (a *app) policyPublishCommand() *cobra.Command {
 	var cases string
-	var yes bool
 	c := &cobra.Command{
-		Use: "publish FILE", Short: "Put a rule set in force (R14)", Args: exactly("FILE"), ValidArgsFunction: ruleFiles,
+		Use: "publish FILE", Short: "Put a rule set in force", Args: exactly("FILE"), ValidArgsFunction: ruleFiles,
 		Long: `Checks a rule set with its cases, as policy check does, and puts it in force for every intent that is evaluated from then on.
 What is evaluated already stays as it is. Only a security officer of the provider may; the orchestrator compiles it once
 more, and refuses what does not compile: what was in force stays.`,
@@ -27,7 +26,7 @@ more, and refuses what does not compile: what was in force stays.`,
   lockbox policy publish --as olga rules.yaml`,
 	}
 	c.Flags().StringVar(&cases, "cases", "", "the `file` with the cases")
-	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	yes := askAlways(c)
 	c.RunE = a.with(func(ctx context.Context, s *session, args []string) error {
 		result, err := checkFiles(c, args[0], cases)
 		if err != nil {
@@ -42,7 +41,7 @@ more, and refuses what does not compile: what was in force stays.`,
 		}
 		sentence := fmt.Sprintf("%s, with %d rules, will decide on every intent from now on.", result.PolicyVersion,
 			result.Rules)
-		if err := a.confirm(ctx, yes, sentence, "Publish it?"); err != nil {
+		if err := a.confirmDangerous(ctx, c, *yes, sentence, "Publish it?"); err != nil {
 			return err
 		}
 		return s.order(ctx, aggregate.Rules.Tenant, aggregate.Rules.ID, &lockboxv1.Command{

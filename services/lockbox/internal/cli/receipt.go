@@ -21,7 +21,7 @@ const (
 func (a *app) auditReceiptCommand() *cobra.Command {
 	var file string
 	c := &cobra.Command{
-		Use: "receipt REQUEST", Short: "Get the file that proves what happened to a request (R41)", Args: exactly("REQUEST"),
+		Use: "receipt REQUEST", Short: "Get the file that proves what happened to a request", Args: exactly("REQUEST"),
 		ValidArgsFunction: a.requests(),
 		Long: `Gets one file with everything that happened to a request, the proof that it stands in the log, and the signed checkpoint. Keep
 it: audit verify checks it offline, years later, with nothing but public keys. Events that count what an engineer did for other

@@ -46,7 +46,7 @@ func (a *app) auditReplayCommand() *cobra.Command {
 		file, cursor, want string
 	)
 	c := &cobra.Command{
-		Use: "replay", Short: "Replay the stream from any point (R40)", Args: exactly(), ValidArgsFunction: nothing,
+		Use: "replay", Short: "Replay the stream from any point", Args: exactly(), ValidArgsFunction: nothing,
 		Long: `Writes stored events in the order of the stream, with the compliance team's key. Times are when the bus stored an event. A
 replay without --tenant, --kind, --id, --request, --since and of no single fact also proves that no sequence is missing. With
 --format it writes what audit export writes, in English, and of each event only what the event itself says: in the middle of a
@@ -90,7 +90,11 @@ as well, each event is in that file exactly once.`,
 			if r.ID != "" || r.Kind != "" {
 				return usage(c, "--request stands for --kind request --id; leave those out")
 			}
-			r.Kind, r.ID = aggregate.KindRequest, want
+			id, err := s.streamed(ctx, want)
+			if err != nil {
+				return err
+			}
+			r.Kind, r.ID = aggregate.KindRequest, id
 		}
 		for _, action := range actions {
 			types := activity.Types(action)

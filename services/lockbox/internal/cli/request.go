@@ -36,14 +36,16 @@ from either end of it.`, "",
 		a.verb(request.Withdraw, offer{
 			from:   a.requests(request.Submitted, request.AwaitingInternalApproval, request.CustomerNotified),
 			reason: "`why`; the customer reads it", done: "Withdrawn: no access will be given.",
+			effect: leadsTo("Your request ends, and no access is given."),
 		}, &cobra.Command{
-			Use: "withdraw REQUEST", Short: "Take back your request before it is decided (R32)",
+			Use: "withdraw REQUEST", Short: "Take back your request before it is decided",
 			Example: `  lockbox request withdraw REQUEST --reason "solved without it"`,
 		}),
 		a.verb(request.Release, offer{
 			from: a.requests(request.Active), reason: "`why`; the customer reads it", done: "Given back: your access has ended.",
+			effect: leadsTo("Your access ends now. For more you have to ask again."),
 		}, &cobra.Command{
-			Use: "release REQUEST", Short: "Give your access back before it ends (R32)",
+			Use: "release REQUEST", Short: "Give your access back before it ends",
 			Example: `  lockbox request release REQUEST --reason "solved without it"`,
 		}))
 }
@@ -108,7 +110,7 @@ func (s *session) requests(ctx context.Context, q *lockboxv1.ListRequests, wante
 	whole := &lockboxv1.RequestList{}
 	ask := &lockboxv1.ListRequests{Statuses: q.GetStatuses(), SubscriptionId: q.GetSubscriptionId(),
 		AwaitingMe: q.GetAwaitingMe(), Waived: q.GetWaived(), WaivedSince: q.GetWaivedSince(), Limit: q.GetLimit(),
-		PageToken: q.GetPageToken()}
+		PageToken: q.GetPageToken(), IdPart: q.GetIdPart()}
 	for {
 		reply, err := s.ask(ctx, tenant, 0, &lockboxv1.Query{Ask: &lockboxv1.Query_ListRequests{ListRequests: ask}})
 		if err != nil {

@@ -2,10 +2,12 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/google/uuid"
 	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/resource"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/lockbox/demo/devissuer"
@@ -15,21 +17,22 @@ import (
 )
 
 func (a *app) roleCommand() *cobra.Command {
-	return group("role", "Assign roles, and activate eligible ones", `Roles say who decides: Owners and Lockbox Approvers of a subscription (R18), Global Administrators and Lockbox Approvers of
-the tenant (R19). An eligible assignment counts only while its holder has activated it (R21). Somebody whose ID at the identity
-provider you do not know is invited by a link, and counts once you have confirmed who accepted it (R66).`, "",
+	return group("role", "Assign roles, and activate eligible ones", `Roles say who decides: Owners and Lockbox Approvers of a subscription, Global Administrators and Lockbox Approvers of
+the tenant. An eligible assignment counts only while its holder has activated it. Somebody whose ID at the identity
+provider you do not know is invited by a link, and counts once you have confirmed who accepted it.`, "",
 		a.roleListCommand(), a.roleAssignCommand(),
-		a.roleCommandAbout("remove", "Take an assignment away", "Removed.", nil,
+		a.roleCommandAbout("remove", "Take an assignment away", "Removed.",
+			"%s loses the role %s, and can no longer decide any request, including pending ones.", nil,
 			func(id string, _ *timestamppb.Timestamp) *lockboxv1.Command {
 				return &lockboxv1.Command{Action: &lockboxv1.Command_RemoveRole{
 					RemoveRole: &lockboxv1.RemoveRole{AssignmentId: id}}}
 			}),
-		a.roleCommandAbout("activate", "Activate your own eligible assignment (R21)", "Activated.", new(lengthFlag),
+		a.roleCommandAbout("activate", "Activate your own eligible assignment", "Activated.", "", new(lengthFlag),
 			func(id string, until *timestamppb.Timestamp) *lockboxv1.Command {
 				return &lockboxv1.Command{Action: &lockboxv1.Command_ActivateRole{
 					ActivateRole: &lockboxv1.ActivateRole{AssignmentId: id, Until: until}}}
 			}),
-		a.roleCommandAbout("deactivate", "End the activation of your own assignment", "Deactivated.", nil,
+		a.roleCommandAbout("deactivate", "End the activation of your own assignment", "Deactivated.", "", nil,
 			func(id string, _ *timestamppb.Timestamp) *lockboxv1.Command {
 				return &lockboxv1.Command{Action: &lockboxv1.Command_DeactivateRole{
 					DeactivateRole: &lockboxv1.DeactivateRole{AssignmentId: id}}}
@@ -83,10 +86,10 @@ known by --person, what the issuer's tokens call them (sub); name and address ar
 	f.StringVar(&as.Person.DisplayName, "name", "", "their `name`")
 	f.StringVar(&as.Person.Email, "email", "", "their `address`")
 	f.StringVar(&as.Person.Language, "language", "", "their `language`; none: the tenant's")
-	f.BoolVar(&as.EligibleOnly, "eligible", false, "counts only while activated (R21)")
+	f.BoolVar(&as.EligibleOnly, "eligible", false, "counts only while activated")
 	f.Var(expires, "expires", "when it ends, such as +30d; none: when it is removed")
 	f.StringVar(&as.Id, "id", "", "the assignment's own `id`; none: made of role and person")
-	f.BoolVar(&inherited, "management-group", false, "inherited from a management group: recorded, but not counted (R22)")
+	f.BoolVar(&inherited, "management-group", false, "inherited from a management group: recorded, but not counted")
 	complete(c, "role", fixed(spellings[lockboxv1.Role]()...))
 	complete(c, "subscription", a.subscriptions)
 	complete(c, "person", a.personas)
@@ -158,7 +161,7 @@ func assignmentID(as *lockboxv1.RoleAssignment) (string, error) {
 
 // roleCommandAbout creates a command on an existing assignment; with length it takes --for.
 func (a *app) roleCommandAbout(
-	verb, short, sentence string, length *lengthFlag,
+	verb, short, sentence, warning string, length *lengthFlag,
 	command func(id string, until *timestamppb.Timestamp) *lockboxv1.Command,
 ) *cobra.Command {
 	var subscription string
@@ -171,57 +174,59 @@ func (a *app) roleCommandAbout(
 	if length != nil {
 		c.Flags().Var(length, "for", "for how `long`; none: eight hours")
 	}
+	yes := new(bool)
+	if warning != "" {
+		c.Example += " --yes"
+		yes = askAlways(c)
+	}
 	c.RunE = a.with(func(ctx context.Context, s *session, args []string) error {
 		id, err := s.oneTenant(ctx)
 		if err != nil {
 			return err
 		}
-		where, err := s.assignedOn(ctx, id, args[0], subscription)
+		found, err := s.assignment(ctx, id, args[0], subscription)
 		if err != nil {
 			return err
+		}
+		if warning != "" {
+			as := found.GetAssignment()
+			effect := fmt.Sprintf(warning, render.PersonName(as.GetPerson()), tenant.RoleName(as.GetRole()))
+			if err := a.confirmDangerous(ctx, c, *yes, effect, goOn); err != nil {
+				return err
+			}
 		}
 		var until *timestamppb.Timestamp
 		if length != nil && length.Duration > 0 {
 			until = timestamppb.New(a.Now().Add(length.Duration))
 		}
-		return s.order(ctx, id, where, command(args[0], until), "%s", sentence)
+		return s.order(ctx, id, found.subscription, command(found.GetAssignment().GetId(), until), "%s", sentence)
 	})
 	return c
 }
 
-// assignedOn returns the subscription that holds an assignment; empty if it is on the tenant or cannot be seen.
-// Assignment ids are unique only within a subscription, so an ambiguous id requires the subscription to be named.
-func (s *session) assignedOn(ctx context.Context, id, assignment, named string) (string, error) {
-	if named != "" {
-		return named, nil
-	}
-	v, err := s.tenantView(ctx, id, 0)
+// assignment finds one that the caller sees by its id, a part of it, or its holder. Ids are unique only within a
+// subscription, so an ambiguous one requires the subscription to be named.
+func (s *session) assignment(ctx context.Context, tenantID, named, subscription string) (found heldRole, err error) {
+	v, err := s.tenantView(ctx, tenantID, 0)
 	if err != nil {
-		return "", err
+		return found, err
 	}
-	holds := func(list []*lockboxv1.AssignmentView) bool {
-		for _, a := range list {
-			if a.GetAssignment().GetId() == assignment {
-				return true
+	var all []heldRole
+	add := func(where string, list []*lockboxv1.AssignmentView) {
+		for _, as := range list {
+			if subscription == "" || resource.Fold(subscription) == resource.Fold(where) {
+				all = append(all, heldRole{as, where})
 			}
 		}
-		return false
 	}
-	var places []string
-	if holds(v.GetAssignments()) {
-		places = append(places, "")
-	}
+	add("", v.GetAssignments())
 	for _, sub := range v.GetSubscriptions() {
-		if holds(sub.GetAssignments()) {
-			places = append(places, sub.GetSubscriptionId())
-		}
+		add(sub.GetSubscriptionId(), sub.GetAssignments())
 	}
-	switch {
-	case len(places) == 0:
-		return "", nil // The service reports that there is none.
-	case len(places) > 1:
-		return "", usage(s.command, "%s exists in %d places; name the subscription with --subscription", assignment,
-			len(places))
-	}
-	return places[0], nil
+	return pick(s.command, "assignment", named, "lockbox role list", all, func(r heldRole) candidate {
+		as := r.GetAssignment()
+		return candidate{id: as.GetId(), name: as.GetPerson().GetDisplayName(),
+			about: render.PersonName(as.GetPerson()) + ", " + tenant.RoleName(as.GetRole()) + " of " +
+				first(r.subscription, "the tenant")}
+	})
 }

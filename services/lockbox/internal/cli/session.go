@@ -249,50 +249,36 @@ func (s *session) find(ctx context.Context, arg string) (*lockboxv1.RequestView,
 	return s.request(ctx, tenant, id, 0)
 }
 
-const (
-	// shortest is the minimum number of characters of an abbreviated id.
-	shortest = 4
-	// searched is the number of requests, newest first, that are searched for an abbreviated id.
-	searched = 1000
-)
+// shortest is the minimum number of characters of an abbreviated id.
+const shortest = 4
 
-// expand resolves an abbreviated request id.
+// expand resolves an abbreviated request id among all requests that the caller sees.
 func (s *session) expand(ctx context.Context, part string) (id, of string, err error) {
 	if err := s.checkPart(part); err != nil {
 		return "", "", err
 	}
-	newest, err := s.requests(ctx, &lockboxv1.ListRequests{Limit: searched}, searched)
+	const named = 10 // of those that it could be
+	list, err := s.requests(ctx, &lockboxv1.ListRequests{IdPart: part, Limit: named}, named)
 	if err != nil {
 		return "", "", err
 	}
-	found := map[string]string{}
-	for _, v := range newest.GetRequests() {
-		if isPart(part, v.GetRequestId()) {
-			found[v.GetRequestId()] = v.GetTenant()
-		}
-	}
-	id, err = s.only(part, found)
-	return id, found[id], err
+	v, err := pick(s.command, "request", part, "lockbox request list", list.GetRequests(), candidateOf)
+	return v.GetRequestId(), v.GetTenant(), err
 }
 
 func (s *session) checkPart(part string) error {
 	if len(part) < shortest || strings.Trim(part, "0123456789abcdef-") != "" {
-		return usage(s.command, "%q is not a request's id, nor %d or more characters from either end of one", part, shortest)
+		return usage(s.command, "%q is not a request ID (full ID, or at least %d characters of its start or end)", part,
+			shortest)
 	}
 	return nil
 }
 
 func isPart(part, id string) bool { return strings.HasPrefix(id, part) || strings.HasSuffix(id, part) }
 
-// only returns the single match, or an error.
-func (s *session) only(part string, found map[string]string) (string, error) {
-	if len(found) > 1 {
-		return "", usage(s.command, "%d requests have an id that begins or ends with %s; give more of it", len(found), part)
-	}
-	for id := range found {
-		return id, nil
-	}
-	return "", refusal.NotFound("request", "I9", "no request of yours has an id that begins or ends with %s", part)
+// candidateOf tells a request from others.
+func candidateOf(v *lockboxv1.RequestView) candidate {
+	return candidate{id: v.GetRequestId(), about: render.OneOf(v)}
 }
 
 // cast returns the demo personas who could act on a request next; outside the demo, none.
@@ -312,7 +298,8 @@ func (s *session) cast(v *lockboxv1.RequestView) render.Cast {
 		if p.Tenant != "" && p.Tenant == v.GetTenant() && len(owners) < 2 {
 			owners = append(owners, p.Name)
 		}
-		if c.Internal == "" && slices.Contains(p.Groups, render.WaitingGroup(v)) && p.Name != c.Requester {
+		own := first(p.Human, p.Name) == c.Requester // nobody decides their own request, with whatever account
+		if c.Internal == "" && slices.Contains(p.Groups, render.WaitingGroup(v)) && !own {
 			c.Internal = p.Name
 		}
 	}

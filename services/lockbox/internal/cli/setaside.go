@@ -13,7 +13,6 @@ import (
 
 func (a *app) auditSetAsideCommand() *cobra.Command {
 	var reason string
-	var yes bool
 	c := &cobra.Command{
 		Use: "set-aside SEQUENCE", Short: "Set aside a message of the stream that is not an event",
 		Args: exactly("SEQUENCE"), ValidArgsFunction: nothing,
@@ -28,7 +27,7 @@ lockbox audit replay -o json shows the bytes.`,
 	}
 	c.Flags().StringVar(&reason, "reason", "", "`why` it may be ignored")
 	complete(c, "reason", nothing)
-	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	yes := askAlways(c)
 	c.RunE = a.with(func(ctx context.Context, s *session, args []string) error {
 		sequence, err := strconv.ParseUint(args[0], 10, 64)
 		if err != nil {
@@ -49,7 +48,10 @@ lockbox audit replay -o json shows the bytes.`,
 		sentence := fmt.Sprintf("Message %d on %s, %d bytes with the SHA-256 %x, is not an event. "+
 			"It will count as if it were not there, and access is granted again.",
 			m.Seq, render.Clean(m.Subject), m.Size, m.SHA256)
-		if err := a.confirm(ctx, yes, sentence, "Set it aside?"); err != nil {
+		if err := required(c, reason); err != nil {
+			return err
+		}
+		if err := a.confirmDangerous(ctx, c, *yes, sentence, "Set it aside?"); err != nil {
 			return err
 		}
 		reply, err := s.do(ctx, aggregate.Guard.Tenant, aggregate.Guard.ID, &lockboxv1.Command{

@@ -149,12 +149,16 @@ func (a *app) proposing(route lockboxv1.SignInRoute, c *cobra.Command, sentence 
 	return c
 }
 
-// settling is a command about the change that waits.
+// settling is a command about the change that waits. Without a warning there is nothing to fear of it.
 func (a *app) settling(
-	c *cobra.Command, sentence string, command func(id string) *lockboxv1.Command,
+	c *cobra.Command, sentence, warning string, command func(id string) *lockboxv1.Command,
 	routes ...lockboxv1.SignInRoute,
 ) *cobra.Command {
 	c.ValidArgsFunction, c.Args = nothing, atMost("CHANGE")
+	yes := new(bool)
+	if warning != "" {
+		yes = askAlways(c)
+	}
 	c.RunE = a.with(func(ctx context.Context, s *session, args []string) error {
 		id, err := s.oneTenant(ctx)
 		if err != nil {
@@ -174,6 +178,11 @@ func (a *app) settling(
 			}
 			change = waiting.GetChangeId()
 		}
+		if warning != "" {
+			if err := a.confirmDangerous(ctx, c, *yes, warning, goOn); err != nil {
+				return err
+			}
+		}
 		return s.order(ctx, id, "", command(change), "%s", sentence)
 	})
 	return c
@@ -188,7 +197,7 @@ func (a *app) stopping(example string) *cobra.Command {
 	var reason string
 	c := &cobra.Command{Use: "stop [CHANGE]", Short: "Stop the change that waits", Example: example}
 	c.Flags().StringVar(&reason, "reason", "", "`why`")
-	return a.settling(c, "Stopped. Everything stays as it was.", func(id string) *lockboxv1.Command {
+	return a.settling(c, "Stopped. Everything stays as it was.", "", func(id string) *lockboxv1.Command {
 		return &lockboxv1.Command{Action: &lockboxv1.Command_StopSignInChange{
 			StopSignInChange: &lockboxv1.StopSignInChange{ChangeId: id, Reason: reason}}}
 	})
@@ -196,7 +205,7 @@ func (a *app) stopping(example string) *cobra.Command {
 
 func (a *app) tenantCorrectCommand() *cobra.Command {
 	const route = lockboxv1.SignInRoute_SIGN_IN_ROUTE_CORRECTION
-	return group("correct", "Correct a customer that nobody has signed in to yet (onboarding; R65)",
+	return group("correct", "Correct a customer that nobody has signed in to yet (onboarding)",
 		`Until somebody of a customer has signed in, two people of onboarding can correct its issuer, audiences, keys, name and first
 administrators. Everybody concerned is mailed, at the old addresses and the new. After that the customer changes it itself.`, "",
 		a.proposing(route, &cobra.Command{Use: "propose", Short: "Propose a correction",
@@ -205,7 +214,7 @@ administrators. Everybody concerned is mailed, at the old addresses and the new.
 			"Proposed. Another one of onboarding confirms it with `lockbox tenant correct confirm`."),
 		a.settling(&cobra.Command{Use: "confirm [CHANGE]", Short: "Confirm a correction that somebody else proposed",
 			Example: "  lockbox tenant correct confirm --tenant meadowbank"},
-			"Confirmed. It is corrected.", confirmCommand, route),
+			"Confirmed. It is corrected.", "It is corrected at once: whom it names can sign in.", confirmCommand, route),
 		a.stopping("  lockbox tenant correct stop --tenant meadowbank"))
 }
 
@@ -215,16 +224,21 @@ func (a *app) tenantIssuerCommand() *cobra.Command {
 		Args: exactly(), ValidArgsFunction: nothing,
 		Long: `From then on only the present issuer is accepted. Roles of people of the former ones end, so give people their roles at the
 new issuer first (lockbox role carry-over). It works only if you have signed in through the new one, so nobody is locked out.`,
-		Example: "  lockbox tenant issuer finish"}
+		Example: "  lockbox tenant issuer finish --yes"}
+	yes := askAlways(finish)
 	finish.RunE = a.with(func(ctx context.Context, s *session, _ []string) error {
 		id, err := s.oneTenant(ctx)
 		if err != nil {
 			return err
 		}
+		if err := a.confirmDangerous(ctx, finish, *yes,
+			"Only the present issuer is accepted from now on: roles of people of the former ones end.", goOn); err != nil {
+			return err
+		}
 		return s.order(ctx, id, "", &lockboxv1.Command{Action: &lockboxv1.Command_EndFormerSignIn{
 			EndFormerSignIn: &lockboxv1.EndFormerSignIn{}}}, "Only the present issuer is accepted from now on.")
 	})
-	return group("issuer", "Change where your people sign in (R65)",
+	return group("issuer", "Change where your people sign in",
 		`A Global Administrator proposes another issuer, other keys, audiences or the claim that names the human. A second one confirms
 it, or 24 hours pass in which any other can stop it. The former issuer or keys are accepted beside the new until a Global
 Administrator who has signed in through the new ones ends them (finish). At another issuer people are others: name an
@@ -237,13 +251,14 @@ administrator there with --admin.`, "",
 		a.settling(&cobra.Command{Use: "confirm [CHANGE]", Short: "Confirm a change that somebody else proposed",
 			Example: "  lockbox tenant issuer confirm"},
 			"Confirmed. Both sign-ins are accepted until somebody signed in through the new one ends the former "+
-				"(`lockbox tenant issuer finish`).", confirmCommand, route),
+				"(`lockbox tenant issuer finish`).", "From now on your people can sign in as the change says.",
+			confirmCommand, route),
 		a.stopping("  lockbox tenant issuer stop"), finish)
 }
 
 func (a *app) tenantRecoverCommand() *cobra.Command {
 	const route = lockboxv1.SignInRoute_SIGN_IN_ROUTE_RECOVERY
-	return group("recover", "Help a customer whose administrators cannot sign in (onboarding; R65)",
+	return group("recover", "Help a customer whose administrators cannot sign in (onboarding)",
 		`Two people of onboarding name another issuer or administrator. It is made seven days after the second confirmed it, and any
 sign-in of one of the customer's administrators stops it. All its addresses are mailed at the beginning and before the end.`, "",
 		a.proposing(route, &cobra.Command{Use: "propose", Short: "Propose a recovery",
@@ -252,6 +267,8 @@ sign-in of one of the customer's administrators stops it. All its addresses are 
 			"Proposed. Another one of onboarding confirms it with `lockbox tenant recover confirm`; then it waits seven days."),
 		a.settling(&cobra.Command{Use: "confirm [CHANGE]", Short: "Confirm a recovery that somebody else proposed",
 			Example: "  lockbox tenant recover confirm --tenant meadowbank"},
-			"Confirmed. It is made in seven days unless one of the customer's administrators signs in.", confirmCommand, route),
+			"Confirmed. It is made in seven days unless one of the customer's administrators signs in.",
+			"In seven days whom it names administers the customer, unless one of its administrators signs in.",
+			confirmCommand, route),
 		a.stopping("  lockbox tenant recover stop --tenant meadowbank"))
 }

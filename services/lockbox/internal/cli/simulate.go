@@ -21,7 +21,7 @@ import (
 func (a *app) policySimulateCommand() *cobra.Command {
 	since, until := &timeFlag{app: a}, &timeFlag{app: a}
 	c := &cobra.Command{
-		Use: "simulate FILE", Short: "Replay past intents by another rule set and show what would change (R16)",
+		Use: "simulate FILE", Short: "Replay past intents by another rule set and show what would change",
 		Args: exactly("FILE"), ValidArgsFunction: ruleFiles,
 		Long: `Reads the intents of a period from the stream, with what was weighed then, evaluates each by the rules in FILE, and prints the
 decisions that would have come out otherwise. Nothing is changed. It needs the compliance team's key. Times are when the bus

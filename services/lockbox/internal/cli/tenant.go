@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"net/mail"
 	"slices"
 	"strings"
@@ -21,11 +22,11 @@ func (a *app) tenantCommand() *cobra.Command {
 	return group("tenant", "Create customers, switch Lockbox on and off, change settings", `A tenant is a customer. The provider's onboarding creates it once, with its identity issuer and first Global Administrator;
 once somebody of it has signed in, only its own Global Administrators change it.`, "",
 		a.tenantShowCommand(), a.tenantCreateCommand(), a.tenantInviteCommand(),
-		a.tenantSwitch("enable", "Switch Lockbox on (R1, R2)", "Lockbox is on: from now on the customer decides.", "",
+		a.tenantSwitch("enable", "Switch Lockbox on", "Lockbox is on: from now on the customer decides.", "",
 			func(string) *lockboxv1.Command {
 				return &lockboxv1.Command{Action: &lockboxv1.Command_EnableLockbox{EnableLockbox: &lockboxv1.EnableLockbox{}}}
 			}),
-		a.tenantSwitch("disable", "Switch Lockbox off (R2)", "Lockbox is off: access is now decided by the provider alone.",
+		a.tenantSwitch("disable", "Switch Lockbox off", "Lockbox is off: access is now decided by the provider alone.",
 			"This switches Lockbox off: from then on the provider alone decides about access to your data.",
 			func(reason string) *lockboxv1.Command {
 				return &lockboxv1.Command{Action: &lockboxv1.Command_DisableLockbox{
@@ -35,7 +36,7 @@ once somebody of it has signed in, only its own Global Administrators change it.
 		a.tenantPlanCommand(), a.tenantPreviewCommand(), a.tenantSettingsCommand(), a.tenantApproversCommand(),
 		a.tenantWebhookCommand(),
 		group("subscription", "Register subscriptions",
-			"A subscription is what most requests are about; its owners decide (R18).", "", a.subscriptionAddCommand(),
+			"A subscription is what most requests are about; its owners decide.", "", a.subscriptionAddCommand(),
 			a.subscriptionTransferCommand()))
 }
 
@@ -105,13 +106,13 @@ func (a *app) tenantSwitch(
 	verb, short, sentence, warning string, command func(reason string) *lockboxv1.Command,
 ) *cobra.Command {
 	var reason string
-	var yes bool
+	yes := new(bool)
 	c := &cobra.Command{Use: verb, Short: short, Args: exactly(), ValidArgsFunction: nothing,
 		Example: "  lockbox tenant " + verb}
 	if warning != "" {
 		c.Example += ` --reason "We move to another provider" --yes`
 		c.Flags().StringVar(&reason, "reason", "", "`why`; everybody concerned reads it")
-		c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask; needed off a terminal")
+		yes = askAlways(c)
 	}
 	c.RunE = a.with(func(ctx context.Context, s *session, _ []string) error {
 		id, err := s.oneTenant(ctx)
@@ -122,7 +123,10 @@ func (a *app) tenantSwitch(
 			if reason, err = a.reason(ctx, reason, "Why?"); err != nil {
 				return err
 			}
-			if err := a.confirmDangerous(ctx, c, reason, yes, warning); err != nil {
+			if err := required(c, reason); err != nil {
+				return err
+			}
+			if err := a.confirmDangerous(ctx, c, *yes, warning, goOn); err != nil {
 				return err
 			}
 		}
@@ -133,7 +137,7 @@ func (a *app) tenantSwitch(
 
 func (a *app) tenantPlanCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "plan TENANT PLAN", Short: "Change a tenant's support plan (onboarding; R1)", Args: exactly("TENANT", "PLAN"),
+		Use: "plan TENANT PLAN", Short: "Change a tenant's support plan (onboarding)", Args: exactly("TENANT", "PLAN"),
 		Example: "  lockbox tenant plan meadowbank premier",
 		ValidArgsFunction: func(c *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
 			switch len(args) {
@@ -157,32 +161,45 @@ func (a *app) tenantPlanCommand() *cobra.Command {
 }
 
 func (a *app) tenantPreviewCommand() *cobra.Command {
-	return group("preview", "Take part in previews of services (R8)", `Lockbox starts for a service in preview only if the tenant has signed up for it; otherwise access to it is decided by the
+	return group("preview", "Take part in previews of services", `Lockbox starts for a service in preview only if the tenant has signed up for it; otherwise access to it is decided by the
 provider alone, and flagged as such.`, "",
 		a.previewSwitch("sign-up", "Begin to decide about a service in preview",
-			"Signed up: from now on you decide about %s.", func(resourceType string) *lockboxv1.Command {
+			"Signed up: from now on you decide about %s.", "", func(resourceType string) *lockboxv1.Command {
 				return &lockboxv1.Command{Action: &lockboxv1.Command_SignUpPreview{
 					SignUpPreview: &lockboxv1.SignUpPreview{ResourceType: resourceType}}}
 			}),
 		a.previewSwitch("sign-off", "Leave a preview", "Signed off: access to %s is now decided by the provider alone.",
-			func(resourceType string) *lockboxv1.Command {
+			"From then on the provider alone decides about access to your %s.", func(resourceType string) *lockboxv1.Command {
 				return &lockboxv1.Command{Action: &lockboxv1.Command_SignOffPreview{
 					SignOffPreview: &lockboxv1.SignOffPreview{ResourceType: resourceType}}}
 			}))
 }
 
-func (a *app) previewSwitch(verb, short, sentence string, command func(string) *lockboxv1.Command) *cobra.Command {
-	return &cobra.Command{
+func (a *app) previewSwitch(
+	verb, short, sentence, warning string, command func(string) *lockboxv1.Command,
+) *cobra.Command {
+	yes := new(bool)
+	c := &cobra.Command{
 		Use: verb + " TYPE", Short: short, Args: exactly("TYPE"), ValidArgsFunction: firstArgument(previewTypes),
 		Example: "  lockbox tenant preview " + verb + " machine-learning/workspaces",
-		RunE: a.with(func(ctx context.Context, s *session, args []string) error {
-			id, err := s.oneTenant(ctx)
-			if err != nil {
+	}
+	if warning != "" {
+		c.Example += " --yes"
+		yes = askAlways(c)
+	}
+	c.RunE = a.with(func(ctx context.Context, s *session, args []string) error {
+		id, err := s.oneTenant(ctx)
+		if err != nil {
+			return err
+		}
+		if warning != "" {
+			if err := a.confirmDangerous(ctx, c, *yes, fmt.Sprintf(warning, render.Clean(args[0])), goOn); err != nil {
 				return err
 			}
-			return s.order(ctx, id, "", command(args[0]), sentence, render.Clean(args[0]))
-		}),
-	}
+		}
+		return s.order(ctx, id, "", command(args[0]), sentence, render.Clean(args[0]))
+	})
+	return c
 }
 
 // settingsFlags are a tenant's settings as flags; settings without a flag stay as they are.
@@ -190,13 +207,15 @@ type settingsFlags struct {
 	language      string
 	approvals     uint32
 	fallback      enumFlag[lockboxv1.Fallback]
+	deciders      enumFlag[lockboxv1.DecidersShown]
 	also, notAlso []string
 	signedOnly    bool
 	freshness     time.Duration
 }
 
 func (a *app) tenantSettingsCommand() *cobra.Command {
-	in := &settingsFlags{fallback: enumFlag[lockboxv1.Fallback]{as: "role"}}
+	in := &settingsFlags{fallback: enumFlag[lockboxv1.Fallback]{as: "role"},
+		deciders: enumFlag[lockboxv1.DecidersShown]{as: "as"}}
 	c := &cobra.Command{
 		Use: "settings", Short: "Show or change a tenant's settings", Args: exactly(), ValidArgsFunction: nothing,
 		Long: "Without flags, shows the settings. With flags, changes those and leaves the others as they are.",
@@ -207,16 +226,20 @@ func (a *app) tenantSettingsCommand() *cobra.Command {
 	}
 	f := c.Flags()
 	f.StringVar(&in.language, "language", "", "`language` of mails: "+strings.Join(tenant.Languages, ", "))
-	f.Uint32Var(&in.approvals, "approvals", 0, "how `many` different people must approve (R30)")
+	f.Uint32Var(&in.approvals, "approvals", 0, "how `many` different people must approve")
 	f.Var(&in.fallback, "fallback",
-		"who is asked when too few approvers resolve (R23): "+strings.Join(spellings[lockboxv1.Fallback](), ", "))
+		"who is asked when too few approvers resolve: "+strings.Join(spellings[lockboxv1.Fallback](), ", "))
 	f.StringArrayVar(&in.also, "also-tell", nil, "`address[:language]` that is told of every request (repeat for several)")
 	f.StringArrayVar(&in.notAlso, "stop-telling", nil, "`address` that is not told any more (repeat for several)")
-	f.BoolVar(&in.signedOnly, "signed-approvals-only", false, "only signed approvals count (R42)")
+	f.BoolVar(&in.signedOnly, "signed-approvals-only", false, "only signed approvals count")
+	f.Var(&in.deciders, "show-deciders",
+		"how the provider's engineers see who of you decided: "+strings.Join(spellings[lockboxv1.DecidersShown](), ", "))
 	f.DurationVar(&in.freshness, "sign-in-within", 0,
-		"whoever decides must have signed in at most this `long` before, 1m to 12h; 0: any sign-in will do (R25)")
+		"whoever decides must have signed in at most this `long` before, 1m to 12h; 0: any sign-in will do")
 	complete(c, "language", fixed(tenant.Languages...))
 	complete(c, "fallback", fixed(spellings[lockboxv1.Fallback]()...))
+	complete(c, "show-deciders", fixed(spellings[lockboxv1.DecidersShown]()...))
+	yes := askAlways(c)
 	c.RunE = a.with(func(ctx context.Context, s *session, _ []string) error {
 		id, err := s.oneTenant(ctx)
 		if err != nil {
@@ -227,7 +250,7 @@ func (a *app) tenantSettingsCommand() *cobra.Command {
 			return err
 		}
 		changes := false
-		c.LocalFlags().VisitAll(func(f *pflag.Flag) { changes = changes || f.Changed })
+		c.LocalFlags().VisitAll(func(f *pflag.Flag) { changes = changes || f.Changed && f.Name != "yes" })
 		if !changes {
 			if before.GetSettings() == nil {
 				return refusal.Forbidden("token", "I9", "the settings of this tenant are not shown to you")
@@ -242,6 +265,11 @@ func (a *app) tenantSettingsCommand() *cobra.Command {
 		next, err := in.apply(c, before.GetSettings())
 		if err != nil {
 			return err
+		}
+		if warning := weakened(before.GetSettings(), next); warning != "" {
+			if err := a.confirmDangerous(ctx, c, *yes, warning, goOn); err != nil {
+				return err
+			}
 		}
 		reply, err := s.do(ctx, id, "", &lockboxv1.Command{
 			SeenVersion: before.GetVersion(),
@@ -279,6 +307,25 @@ func (s *session) unreachable(ctx context.Context, t *lockboxv1.TenantView, minS
 	return names
 }
 
+// weakened says what a change of settings takes away of the customer's protection; empty if nothing.
+func weakened(before, after *lockboxv1.TenantSettings) string {
+	var losses []string
+	if now, then := max(1, before.GetRequiredApprovals()), max(1, after.GetRequiredApprovals()); then < now {
+		losses = append(losses, fmt.Sprintf("From now on %d instead of %d people have to approve.", then, now))
+	}
+	if age := before.GetMaxAuthenticationAge(); age != nil &&
+		(after.GetMaxAuthenticationAge() == nil || after.GetMaxAuthenticationAge().AsDuration() > age.AsDuration()) {
+		losses = append(losses, "Whoever decides may have signed in longer ago than so far.")
+	}
+	for _, a := range before.GetAlternates() {
+		if !slices.ContainsFunc(after.GetAlternates(),
+			func(b *lockboxv1.AlternateAddress) bool { return strings.EqualFold(a.GetEmail(), b.GetEmail()) }) {
+			losses = append(losses, render.Clean(a.GetEmail())+" is not told of requests any more.")
+		}
+	}
+	return strings.Join(losses, " ")
+}
+
 // apply applies the given flags. A command always carries all settings.
 func (in *settingsFlags) apply(
 	c *cobra.Command, settings *lockboxv1.TenantSettings,
@@ -296,6 +343,9 @@ func (in *settingsFlags) apply(
 	}
 	if given("fallback") {
 		next.Fallback = in.fallback.value
+	}
+	if given("show-deciders") {
+		next.DecidersShown = in.deciders.value
 	}
 	if given("signed-approvals-only") {
 		next.SignedApprovalsOnly = in.signedOnly
@@ -328,7 +378,7 @@ func (in *settingsFlags) apply(
 func (a *app) tenantApproversCommand() *cobra.Command {
 	var subscription string
 	c := &cobra.Command{
-		Use: "approvers", Short: "Show who would be asked if a request came now (R23)", Args: exactly(),
+		Use: "approvers", Short: "Show who would be asked if a request came now", Args: exactly(),
 		ValidArgsFunction: nothing,
 		Long:              "Shows who would be asked, and which assignments do not count and why. Without --subscription: about the tenant itself.",
 		Example:           "  lockbox tenant approvers --subscription meadow-production",
@@ -380,15 +430,21 @@ func (a *app) subscriptionTransferCommand() *cobra.Command {
 			"Access that its former owner allowed ends, its roles end, and the\nadministrators of both are told.",
 		Args: exactly("SUBSCRIPTION"), ValidArgsFunction: nothing,
 		Example: `  lockbox tenant subscription transfer meadow-test --tenant sakura --from meadowbank \
-    --reason "The test environment was sold"`,
+    --reason "The test environment was sold" --yes`,
 	}
 	c.Flags().StringVar(&from, "from", "", "the `tenant` that it belonged to; none if several had registered it")
 	c.Flags().StringVar(&name, "name", "", "the `name` that people call it by at its new owner; none: its id")
 	c.Flags().StringVar(&reason, "reason", "", "`why`; both customers see it")
 	_ = c.MarkFlagRequired("reason")
+	yes := askAlways(c)
 	c.RunE = a.with(func(ctx context.Context, s *session, args []string) error {
 		id, err := s.oneTenant(ctx)
 		if err != nil {
+			return err
+		}
+		effect := fmt.Sprintf("%s goes to %s: access and roles that its former owner gave end now.", render.Clean(args[0]),
+			render.Clean(id))
+		if err := a.confirmDangerous(ctx, c, *yes, effect, goOn); err != nil {
 			return err
 		}
 		return s.order(ctx, id, args[0], &lockboxv1.Command{Action: &lockboxv1.Command_TransferSubscription{

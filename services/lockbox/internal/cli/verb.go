@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/render"
@@ -16,6 +17,10 @@ type offer struct {
 	from completer
 	// text names the argument that is the verb's text; empty if the flag --reason is, which reason describes.
 	text, reason string
+	// effect says what the verb leads to, for a person to confirm; empty: nothing to confirm. Of a request that cannot be
+	// read it is given a nil view. Where access to the customer's data starts, and the customer is not asked, it is
+	// dangerous, and needs a reason. Whatever only ends access is never held up for --yes.
+	effect func(*lockboxv1.RequestView) (sentence string, dangerous bool)
 	// question asks for a required reason on a terminal; with inTime only while the customer can decide.
 	question string
 	inTime   bool
@@ -32,6 +37,10 @@ type offer struct {
 func (a *app) verb(v request.Verb, o offer, c *cobra.Command) *cobra.Command {
 	var text string
 	var seen uint64
+	yes := new(bool)
+	if o.effect != nil {
+		yes = askFirst(c)
+	}
 	c.ValidArgsFunction, c.Args = o.from, exactly("REQUEST", o.text)
 	if o.text == "" {
 		c.Args = exactly("REQUEST")
@@ -48,8 +57,8 @@ func (a *app) verb(v request.Verb, o offer, c *cobra.Command) *cobra.Command {
 		if o.text != "" {
 			text = args[1]
 		}
-		if o.question != "" && (!o.inTime || t.view == nil || t.view.GetStatus() == request.CustomerNotified) {
-			if text, err = a.reason(ctx, text, o.question); err != nil {
+		if !o.inTime || t.view == nil || t.view.GetStatus() == request.CustomerNotified {
+			if text, err = a.meant(ctx, c, o, v, t.view, text, *yes); err != nil {
 				return err
 			}
 		}
@@ -70,6 +79,39 @@ func (a *app) verb(v request.Verb, o offer, c *cobra.Command) *cobra.Command {
 		return a.done(reply, "%s", o.done+s.after(ctx, t, o, reply))
 	})
 	return c
+}
+
+// meant makes sure that a person means what the verb leads to, and returns their reason. To type a reason, under the
+// effect or as a flag, confirms what only takes access away: nothing holds that up.
+func (a *app) meant(
+	ctx context.Context, c *cobra.Command, o offer, v request.Verb, about *lockboxv1.RequestView, text string, yes bool,
+) (string, error) {
+	effect, dangerous := "", false
+	if o.effect != nil {
+		effect, dangerous = o.effect(about)
+	}
+	if text == "" && (o.question != "" || dangerous) && a.interactive() {
+		typed, err := a.prompt(ctx, render.Paragraphs(a.lookAt(a.ErrTerminal), effect)+first(o.question, "Why?")+" ")
+		if err != nil {
+			return "", err
+		}
+		if typed == "" {
+			return "", errNotConfirmed
+		}
+		if text = typed; !dangerous {
+			return text, nil
+		}
+	}
+	switch {
+	case dangerous:
+		if err := required(c, text); err != nil {
+			return "", err
+		}
+		return text, a.confirmDangerous(ctx, c, yes, effect, goOn)
+	case effect != "" && (text == "" || !aggregate.TakesAway(v.Command(text))):
+		return text, a.confirm(ctx, yes, effect, goOn)
+	}
+	return text, nil
 }
 
 // after says where the request stands after a command that changed it.

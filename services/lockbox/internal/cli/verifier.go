@@ -63,7 +63,7 @@ func (a *app) auditWatchCommand() *cobra.Command {
 	)
 	t := &trust{}
 	c := &cobra.Command{
-		Use: "watch", Short: "Follow your log, and prove each time that nothing before was rewritten (R41)",
+		Use: "watch", Short: "Follow your log, and prove each time that nothing before was rewritten",
 		Args: exactly(), ValidArgsFunction: nothing,
 		Long: verifier.WatchHelp + `
 

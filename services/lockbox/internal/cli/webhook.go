@@ -16,7 +16,7 @@ import (
 )
 
 func (a *app) tenantWebhookCommand() *cobra.Command {
-	return group("webhook", "Have your own programs and chats told of what happens (R57)",
+	return group("webhook", "Have your own programs and chats told of what happens",
 		`A webhook is told what your activity log shows: a program of yours, signed as Standard Webhooks has it; a Slack channel; or a
 Microsoft Teams channel. It is told and gets a link to the portal; nothing can be decided by it. At most five at a time.`, "",
 		a.webhookAddCommand(), a.webhookListCommand(), a.webhookRemoveCommand())
@@ -167,17 +167,31 @@ func (a *app) webhookRemoveCommand() *cobra.Command {
 			}
 			return ids
 		})),
-		Example: `  lockbox tenant webhook remove 0198f0a2-7c00-7000-8000-000000000001 --reason "The channel was closed"`,
+		Example: `  lockbox tenant webhook remove "#lockbox" --reason "The channel was closed" --yes`,
 	}
 	c.Flags().StringVar(&reason, "reason", "", "`why`")
+	yes := askAlways(c)
 	c.RunE = a.with(func(ctx context.Context, s *session, args []string) error {
 		id, err := s.oneTenant(ctx)
 		if err != nil {
 			return err
 		}
+		v, err := s.tenantView(ctx, id, 0)
+		if err != nil {
+			return err
+		}
+		hook, err := pick(c, "webhook", args[0], "lockbox tenant webhook list", v.GetWebhooks(),
+			func(w *lockboxv1.Webhook) candidate { return candidate{id: w.GetId(), name: w.GetName()} })
+		if err != nil {
+			return err
+		}
+		name := render.Clean(first(hook.GetName(), hook.GetId()))
+		if err := a.confirmDangerous(ctx, c, *yes, "Nothing is sent to "+name+" any more.", goOn); err != nil {
+			return err
+		}
 		return s.order(ctx, id, "", &lockboxv1.Command{Action: &lockboxv1.Command_RemoveWebhook{
-			RemoveWebhook: &lockboxv1.RemoveWebhook{WebhookId: args[0], Reason: reason}}},
-			"Removed. Nothing is sent to it any more.")
+			RemoveWebhook: &lockboxv1.RemoveWebhook{WebhookId: hook.GetId(), Reason: reason}}},
+			"Removed. Nothing is sent to %s any more.", name)
 	})
 	return c
 }

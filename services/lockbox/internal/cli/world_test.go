@@ -11,6 +11,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/identity"
 	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/lockbox/demo/devissuer"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/client"
@@ -53,7 +54,7 @@ func newWorld(issuer *devissuer.Issuer) *world {
 		Subscriptions: []*lockboxv1.SubscriptionView{{SubscriptionId: subscription, DisplayName: "Production", Version: 3,
 			Assignments: []*lockboxv1.AssignmentView{
 				w.assignment("otto", "otto-owner", lockboxv1.Role_ROLE_OWNER, true, ""),
-				w.assignment("eli", "eli-eligible", lockboxv1.Role_ROLE_OWNER, false, "eligible, but not activated (R21)"),
+				w.assignment("eli", "eli-eligible", lockboxv1.Role_ROLE_OWNER, false, "eligible, but not activated"),
 			}}},
 	}
 	w.tenant.Subscriptions[0].Invitations = []*lockboxv1.InvitationView{{
@@ -116,7 +117,7 @@ func (w *world) view(
 		SubscriptionName: "Production",
 		Evaluation: &lockboxv1.AccessEvaluated{
 			Outcome: lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_DECIDES, Duration: durationpb.New(8 * time.Hour),
-			Reasons:       []string{"This operation reaches customer data, so the customer decides (R17)."},
+			Reasons:       []string{"This operation reaches customer data, so the customer decides."},
 			PolicyVersion: policy.Default().Version(), CatalogueVersion: catalogue.Default().Version(),
 			Rules: []*lockboxv1.MatchedRule{{
 				Id: "ordinary-permission", Effect: lockboxv1.RuleEffect_RULE_EFFECT_ALLOW,
@@ -220,6 +221,19 @@ func (w *world) answer(q *lockboxv1.Query, who client.Claims) (*lockboxv1.QueryR
 		answer.Request, err = named(w.requests, ask.GetRequest.GetRequestId(), (*lockboxv1.RequestView).GetRequestId)
 		answer.Request = proto.CloneOf(answer.Request)
 		reply.Answer = answer
+	case *lockboxv1.Query_ListSimilar:
+		list := &lockboxv1.SimilarList{}
+		_, unknown := named(w.requests, ask.ListSimilar.GetRequestId(), (*lockboxv1.RequestView).GetRequestId)
+		for _, v := range w.requests {
+			other := func(id string) bool { return !slices.Contains(v.GetIntent().GetResourceIds(), id) }
+			if v.GetIntent().GetResourceType() == ask.ListSimilar.GetResourceType() &&
+				v.GetIntent().GetScenario() == ask.ListSimilar.GetScenario() && !request.Ended(v.GetStatus()) && unknown != nil &&
+				!slices.ContainsFunc(ask.ListSimilar.GetResourceIds(), other) {
+				list.Requests = append(list.Requests, &lockboxv1.SimilarRequest{RequestId: v.GetRequestId(), Status: v.GetStatus(),
+					Requester: v.GetRequester().GetPerson().GetDisplayName(), Own: who.Subject == "erin"})
+			}
+		}
+		reply.Answer = &lockboxv1.QueryReply_Similar{Similar: list}
 	case *lockboxv1.Query_ListActivity:
 		list := &lockboxv1.ActivityList{}
 		if ask.ListActivity.GetPageToken() == "gone" {
@@ -277,7 +291,7 @@ func (w *world) answer(q *lockboxv1.Query, who client.Claims) (*lockboxv1.QueryR
 			Basis: v.GetLockbox().GetBasis(), Approvers: v.GetLockbox().GetApprovers(),
 			RequiredApprovals: w.tenant.GetSettings().GetRequiredApprovals(),
 			Excluded: []*lockboxv1.ExcludedAssignment{{Person: w.issuer.Person("eli"), Role: lockboxv1.Role_ROLE_OWNER,
-				Reason: "eligible, but not activated (R21)"}},
+				Reason: "eligible, but not activated"}},
 		}}
 	}
 	return reply, err
@@ -313,7 +327,8 @@ func (w *world) list(q *lockboxv1.ListRequests, who client.Claims) *lockboxv1.Re
 			slices.Contains([]string{"otto", "fleur"}, who.Subject) ||
 			v.GetStatus() == lockboxv1.RequestStatus_REQUEST_STATUS_AWAITING_INTERNAL_APPROVAL && who.Subject == "derek"
 		if len(q.GetStatuses()) > 0 && !slices.Contains(q.GetStatuses(), v.GetStatus()) || q.GetAwaitingMe() && !waits ||
-			q.GetPageToken() != "" && v.GetRequestId() >= q.GetPageToken() {
+			q.GetPageToken() != "" && v.GetRequestId() >= q.GetPageToken() ||
+			!strings.HasPrefix(v.GetRequestId(), q.GetIdPart()) && !strings.HasSuffix(v.GetRequestId(), q.GetIdPart()) {
 			continue
 		}
 		if len(list.GetRequests()) == 2 {

@@ -115,7 +115,7 @@ func TestInternalApprovalComesFirst(t *testing.T) {
 	}
 	yes := func(id string) *lockboxv1.Command {
 		return &lockboxv1.Command{AggregateId: id,
-			Action: &lockboxv1.Command_InternalApprove{InternalApprove: &lockboxv1.InternalApprove{}}}
+			Action: &lockboxv1.Command_InternalApprove{InternalApprove: &lockboxv1.InternalApprove{Comment: "It cannot wait."}}}
 	}
 	t.Run("given", func(*testing.T) {
 		id := l.requested(elevated(), request.AwaitingInternalApproval)
@@ -160,7 +160,7 @@ func TestAnEmergencyIsLetThroughInsideAndToldToTheCustomer(t *testing.T) {
 	}
 	id := l.requested(hurry("rosa"), request.AwaitingInternalApproval)
 	yes := &lockboxv1.Command{AggregateId: id,
-		Action: &lockboxv1.Command_InternalApprove{InternalApprove: &lockboxv1.InternalApprove{}}}
+		Action: &lockboxv1.Command_InternalApprove{InternalApprove: &lockboxv1.InternalApprove{Comment: "It cannot wait."}}}
 	l.mayNot("rosa", yes, forbidden, "I10")
 	yes.Id, yes.Token = "", ""
 	l.mayNot("rosa-admin", yes, forbidden, "R51") // a security officer's account, and Rosa's

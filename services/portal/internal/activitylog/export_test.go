@@ -143,7 +143,7 @@ func TestAnExportThatCannotGoOnSaysSoAndBreaks(t *testing.T) {
 	for format, last := range map[string]string{
 		"jsonl": `{"incomplete":"L’export s’est interrompu` + "\u00a0" +
 			`: ce fichier est incomplet. Veuillez recommencer l’export."}` + "\n",
-		"csv": "incomplete,,,,,,,,,,,,,,,,,L’export s’est interrompu\u00a0: ce fichier est incomplet. Veuillez recommencer l’export.\r\n",
+		"csv": "incomplete,,,,,,,,,,,,,,,,,,,,,L’export s’est interrompu\u00a0: ce fichier est incomplet. Veuillez recommencer l’export.\r\n",
 	} {
 		b := backend(grace())
 		paged(b, refusal.Unavailable("", "I11", "the projector does not answer"), three()...)

@@ -1,8 +1,10 @@
 package api
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -61,7 +63,25 @@ func submitIntent(c *bearer.Call) error {
 	if outcome == nil {
 		outcome = &lockboxv1.IntentOutcome{IntentId: id, Tenant: tenant, DryRun: dryRun}
 	}
-	return answerOutcome(c, outcome)
+	if dryRun {
+		return answerOutcome(c, outcome, similar(c, tenant, id, message))
+	}
+	return answerOutcome(c, outcome, nil)
+}
+
+// similar returns the requests for the same as an intent that are open or running, for whoever tries what would become
+// of it. Without an answer there are none: it is only a help.
+func similar(c *bearer.Call, tenant, id string, in *lockboxv1.AccessIntent) []*lockboxv1.SimilarRequest {
+	if whole, err := request.Unwrap(in); err == nil {
+		in = whole
+	}
+	reply, err := c.Ask(&lockboxv1.Query{Tenant: tenant, Ask: &lockboxv1.Query_ListSimilar{
+		ListSimilar: &lockboxv1.ListSimilar{RequestId: id, SubscriptionId: in.GetSubscriptionId(),
+			ResourceType: in.GetResourceType(), Scenario: in.GetScenario(), ResourceIds: in.GetResourceIds()}}})
+	if err != nil {
+		return nil
+	}
+	return reply.GetSimilar().GetRequests()
 }
 
 // readIntent returns the message for an intent, as it is published, and the intent's id. The body of a tool that signs
@@ -104,7 +124,8 @@ func readIntent(c *bearer.Call, tenant string, body []byte) (message *lockboxv1.
 }
 
 // answerOutcome answers with what became of an intent: 202 if it goes on to a decision, or is still being evaluated.
-func answerOutcome(c *bearer.Call, outcome *lockboxv1.IntentOutcome) error {
+// Of a dry run it names the similar requests, if there are any.
+func answerOutcome(c *bearer.Call, outcome *lockboxv1.IntentOutcome, similar []*lockboxv1.SimilarRequest) error {
 	if outcome.GetSequence() > 0 || !outcome.GetDryRun() && outcome.GetRefusal() == nil {
 		c.W.Header().Set("Location", prefix+"/requests/"+outcome.GetIntentId())
 	}
@@ -121,6 +142,13 @@ func answerOutcome(c *bearer.Call, outcome *lockboxv1.IntentOutcome) error {
 	data, err := protojson.Marshal(outcome)
 	if err != nil {
 		return err
+	}
+	if len(similar) > 0 {
+		list, err := protojson.Marshal(&lockboxv1.SimilarList{Requests: similar})
+		if err != nil {
+			return err
+		}
+		data = fmt.Appendf(nil, `%s,"similar":%s}`, bytes.TrimSuffix(data, []byte("}")), list)
 	}
 	status := http.StatusAccepted
 	if outcome.GetDryRun() {

@@ -1,6 +1,7 @@
 package arm
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -16,13 +17,12 @@ import (
 
 // listActivity lists what is logged of a subscription or, on the path without one, what is of the tenant alone.
 func listActivity(c *bearer.Call) error {
-	id, entry := "", export.AzureTenantEntry
+	id := ""
 	if c.Param("subscriptionId") != "" {
 		var err error
 		if id, err = subscription(c); err != nil {
 			return err
 		}
-		entry = func(a *lockboxv1.Activity) map[string]any { return export.AzureEntry(id, a) }
 	}
 	selected, err := selection(c)
 	if err != nil {
@@ -47,7 +47,8 @@ func listActivity(c *bearer.Call) error {
 	}
 	var values []map[string]any
 	for _, a := range reply.GetActivity().GetActivities() {
-		e := entry(a)
+		a.SubscriptionId = cmp.Or(a.GetSubscriptionId(), id)
+		e := export.Azure(a)
 		maps.DeleteFunc(e, func(name string, _ any) bool {
 			return selected != nil && !slices.Contains(selected, strings.ToLower(name))
 		})

@@ -49,7 +49,7 @@ func baseRequest(id, scenario string, status lockboxv1.RequestStatus, begun time
 		},
 		Evaluation: &lockboxv1.AccessEvaluated{
 			Outcome: lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_DECIDES, Duration: durationpb.New(8 * time.Hour),
-			Reasons:       []string{"This operation reaches customer data, so the customer decides (R17)."},
+			Reasons:       []string{"This operation reaches customer data, so the customer decides."},
 			PolicyVersion: "builtin-1", CatalogueVersion: "2026.1+0123456789abcdef",
 		},
 		Timeline: []*lockboxv1.TimelineEntry{
@@ -73,7 +73,7 @@ func notifiedRequest() *lockboxv1.RequestView {
 				Roles: []lockboxv1.Role{lockboxv1.Role_ROLE_OWNER, lockboxv1.Role_ROLE_LOCKBOX_APPROVER}},
 		},
 		Excluded: []*lockboxv1.ExcludedAssignment{{Person: person("eli", "Eli Edwards", "en"),
-			Role: lockboxv1.Role_ROLE_OWNER, Reason: "eligible, but not activated (R21)"}},
+			Role: lockboxv1.Role_ROLE_OWNER, Reason: "eligible, but not activated"}},
 		Alternates: []*lockboxv1.AlternateAddress{{Email: "security-desk@meadowbank.example", Language: "en"}},
 		TenantName: "Meadow Bank", SubscriptionName: "Production",
 	}
@@ -106,7 +106,7 @@ func internalRequest() *lockboxv1.RequestView {
 	v.Evaluation.InternalStages = []*lockboxv1.InternalStage{{Group: "devops-managers", Count: 1}}
 	v.Evaluation.InternalExpiresAt = timestamppb.New(now.Add(3 * time.Hour))
 	v.Evaluation.Reasons = append(v.Evaluation.Reasons,
-		"Elevated permission needs a DevOps manager's approval first (R15).")
+		"Elevated permission needs a DevOps manager's approval first.")
 	v.Requester.MultiFactor, v.Requester.IsolatedIdentity, v.Requester.Employer = false, true, "Brightline Contractors"
 	return v
 }
@@ -166,7 +166,7 @@ func sakura() *lockboxv1.TenantView {
 			{SubscriptionId: "sakura-clinic", DisplayName: "診療システム",
 				Assignments: []*lockboxv1.AssignmentView{ends,
 					held("inherited", "yuki", "Yuki Ito", lockboxv1.Role_ROLE_OWNER, false,
-						"assigned at management-group scope, which is not supported (R22)")}},
+						"assigned at management-group scope, which is not supported")}},
 			{SubscriptionId: "sakura-archive"},
 		},
 	}

@@ -23,6 +23,8 @@ func StatusName(s lockboxv1.RequestStatus) string {
 	switch s {
 	case lockboxv1.RequestStatus_REQUEST_STATUS_AWAITING_INTERNAL_APPROVAL:
 		return "Awaiting internal" // "approval" does not fit into the column
+	case lockboxv1.RequestStatus_REQUEST_STATUS_CUSTOMER_NOTIFIED:
+		return "Customer Notified" // as Azure Customer Lockbox calls it
 	default:
 		return sentence(s.String(), "REQUEST_STATUS_")
 	}
@@ -43,11 +45,21 @@ func statusPaint(s lockboxv1.RequestStatus) paint {
 	}
 }
 
+// reasonNames are the names of reason types, the same as in mails.
+var reasonNames = map[lockboxv1.ReasonType]string{
+	lockboxv1.ReasonType_REASON_TYPE_CUSTOMER_INITIATED_SUPPORT:   "Support requested by the customer",
+	lockboxv1.ReasonType_REASON_TYPE_PROVIDER_INITIATED_SERVICE:   "Service work initiated by the provider",
+	lockboxv1.ReasonType_REASON_TYPE_PROVIDER_INITIATED_REVIEW:    "Review initiated by the provider",
+	lockboxv1.ReasonType_REASON_TYPE_RESPONSE_TO_PRODUCTION_ALERT: "Response to a production alert",
+	lockboxv1.ReasonType_REASON_TYPE_THIRD_PARTY_DATA_REQUEST:     "Request for data by a third party",
+}
+
 // ReasonName returns the display name of a reason type.
 func ReasonName(r lockboxv1.ReasonType) string {
-	name := sentence(r.String(), "REASON_TYPE_")
-	return strings.NewReplacer("Customer initiated", "Customer-initiated", "Provider initiated",
-		"Provider-initiated").Replace(name)
+	if name, known := reasonNames[r]; known {
+		return name
+	}
+	return sentence(r.String(), "REASON_TYPE_")
 }
 
 func roleNames(roles []lockboxv1.Role) string {
@@ -107,9 +119,9 @@ func basisName(b lockboxv1.ApproverBasis) string {
 	case lockboxv1.ApproverBasis_APPROVER_BASIS_TENANT:
 		return "Global Administrators and Lockbox Approvers of the tenant"
 	case lockboxv1.ApproverBasis_APPROVER_BASIS_FALLBACK:
-		return "too few approvers resolved, so the tenant's fallback is asked as well (R23)"
+		return "too few approvers resolved, so the tenant's fallback is asked as well"
 	case lockboxv1.ApproverBasis_APPROVER_BASIS_NOBODY:
-		return "nobody can be asked: it waits and expires (R23)"
+		return "nobody can be asked: it waits and expires"
 	default:
 		return sentence(b.String(), "APPROVER_BASIS_")
 	}

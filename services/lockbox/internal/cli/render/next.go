@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/portalurl"
+	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
@@ -51,8 +52,13 @@ func Next(v *lockboxv1.RequestView, cast Cast) []Command {
 	withdraw := Command{requester + "request withdraw " + id, "the requester takes it back"}
 	switch v.GetStatus() {
 	case lockboxv1.RequestStatus_REQUEST_STATUS_AWAITING_INTERNAL_APPROVAL:
-		return append(cast.browse(v, "", "an internal approver decides in a browser"),
-			Command{cast.command(cast.Internal) + "internal approve " + id, "an internal approver lets it go on"}, withdraw)
+		approve := Command{cast.command(cast.Internal) + "internal approve " + id, "an internal approver lets it go on"}
+		if v.GetEvaluation().GetWaiver() == lockboxv1.Waiver_WAIVER_EMERGENCY &&
+			request.LastInternal(v.GetEvaluation(), len(v.GetInternalDecisions())) {
+			approve.Line += " --reason WHY"
+			approve.For = "an internal approver starts access at once; the customer is not asked"
+		}
+		return append(cast.browse(v, "", "an internal approver decides in a browser"), approve, withdraw)
 	case lockboxv1.RequestStatus_REQUEST_STATUS_CUSTOMER_NOTIFIED:
 		commands := append(cast.browse(v, v.GetTenant(), "the customer decides in a browser"),
 			Command{approver + "approval approve " + id, "the customer allows it"},

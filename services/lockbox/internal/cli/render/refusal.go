@@ -1,7 +1,6 @@
 package render
 
 import (
-	"fmt"
 	"strings"
 
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -12,18 +11,14 @@ func refusalLine(r *lockboxv1.Refusal) string {
 	if r.GetField() != "" {
 		line = Clean(r.GetField()) + ": " + line
 	}
-	if r.GetRule() != "" {
-		line += fmt.Sprintf(" (%s)", Clean(r.GetRule()))
-	}
 	return line
 }
 
-// Refusal renders a refusal: message, field, rule, and a hint for the user.
+// Refusal renders a refusal: message, field, and a hint for the user. Which rule it is of, programs read in the JSON.
 func Refusal(l Look, r *lockboxv1.Refusal, hint string) string {
 	p := &page{Look: l}
 	p.hang(p.paint(bad, "Refused:")+" ", plain, Clean(r.GetMessage()))
 	p.field("field", Clean(r.GetField()))
-	p.field("rule", Clean(r.GetRule()))
 	p.field("hint", hint)
 	return p.String()
 }

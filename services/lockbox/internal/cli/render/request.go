@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -30,7 +31,7 @@ func Requests(l Look, list []*lockboxv1.RequestView, viewer *lockboxv1.Person) s
 		you = you || mine != ""
 		rows = append(rows, []cell{
 			{id, accent}, {StatusName(v.GetStatus()), statusPaint(v.GetStatus())}, {mine, bold}, text(v.GetTenant()),
-			text(scenario(v)), {ActorName(v.GetRequester()), plain}, {l.when(v), whenPaint(l, v)}, text(resources(v)),
+			operation(v), {ActorName(v.GetRequester()), plain}, {l.when(v), whenPaint(l, v)}, text(resources(v)),
 			text(v.GetIntent().GetTicketId()),
 		})
 	}
@@ -41,6 +42,14 @@ func Requests(l Look, list []*lockboxv1.RequestView, viewer *lockboxv1.Person) s
 		}
 	}
 	return l.table(columns, rows)
+}
+
+// operation is what a request asks for; an emergency, for which the customer is not asked, stands out.
+func operation(v *lockboxv1.RequestView) cell {
+	if v.GetIntent().GetEmergency() {
+		return cell{"EMERGENCY: " + Clean(scenario(v)), bad}
+	}
+	return text(scenario(v))
 }
 
 // part returns the viewer's part in a request.
@@ -207,7 +216,7 @@ func waitingFor(v *lockboxv1.RequestView) string {
 	given := len(v.GetInternalDecisions())
 	for _, s := range v.GetEvaluation().GetInternalStages() {
 		if given < int(s.GetCount()) {
-			return fmt.Sprintf("%s (%d of %d)", Clean(s.GetGroup()), given, s.GetCount())
+			return fmt.Sprintf("%s (%d of %d)", Clean(aggregate.GroupName(s.GetGroup())), given, s.GetCount())
 		}
 		given -= int(s.GetCount())
 	}
@@ -241,7 +250,7 @@ func (p *page) about(v *lockboxv1.RequestView) {
 	p.field("Requester", address(v.GetRequester().GetPerson())+employed(v.GetRequester()), signIn(v.GetRequester()))
 	p.field("Reason", ReasonName(in.GetReasonType()))
 	if in.GetEmergency() {
-		p.field("Emergency", "yes: it cannot wait for the customer, who is told")
+		p.painted("Emergency", bad, "yes: the customer is not asked, and is told as soon as access begins")
 	}
 	p.field("Ticket", Clean(in.GetTicketId()))
 	p.field("Justification", CleanText(in.GetJustification()))
@@ -290,7 +299,7 @@ func (p *page) evaluation(v *lockboxv1.RequestView) {
 	}
 	p.stages(v)
 	for _, d := range v.GetInternalDecisions() {
-		p.decision(d, Clean(d.GetGroup()))
+		p.decision(d, Clean(aggregate.GroupName(d.GetGroup())))
 	}
 }
 
@@ -304,7 +313,8 @@ func (p *page) stages(v *lockboxv1.RequestView) {
 	for i, s := range stages {
 		here := min(decided, int(s.GetCount()))
 		decided -= here
-		line := fmt.Sprintf("Internal stage %d: %s (%d of %d)", i+1, Clean(s.GetGroup()), here, s.GetCount())
+		group := Clean(aggregate.GroupName(s.GetGroup()))
+		line := fmt.Sprintf("Internal stage %d: %s (%d of %d)", i+1, group, here, s.GetCount())
 		if d := s.GetAnswerWithin(); d != nil {
 			line += ", " + Duration(d.AsDuration()) + " to answer"
 		}
@@ -362,7 +372,7 @@ func (p *page) approvers(v *lockboxv1.RequestView) {
 			{title: "ANSWER", min: 20}}, rows)
 	}
 	if r := required(v); r > 1 {
-		p.line(fmt.Sprintf("  %d different people must approve (R30); so far %d.", r, approvals(v)))
+		p.line(fmt.Sprintf("  %d different people must approve; so far %d.", r, approvals(v)))
 	}
 	for _, a := range n.GetAlternates() {
 		p.field("Also told", Clean(a.GetEmail()))
@@ -428,6 +438,30 @@ func (p *page) questions(v *lockboxv1.RequestView) {
 		p.hang("  A  ", plain, fmt.Sprintf("%s, %s: %s", ActorName(q.GetAnswerer()), p.In(q.GetAnsweredAt().AsTime()),
 			CleanText(q.GetAnswer())))
 	}
+}
+
+// OneOf tells a request from others that an argument could mean.
+func OneOf(v *lockboxv1.RequestView) string {
+	line := Clean(scenario(v)) + ", " + ActorName(v.GetRequester()) + ", " + Clean(v.GetTenant())
+	if v.GetStatus() != lockboxv1.RequestStatus_REQUEST_STATUS_UNSPECIFIED {
+		line += ", " + StatusName(v.GetStatus())
+	}
+	return line
+}
+
+// Starts says that an internal approval starts access, and that the customer is not asked.
+func Starts(v *lockboxv1.RequestView) string {
+	customer := Clean(v.GetTenantName())
+	if customer == "" {
+		customer = Clean(v.GetTenant())
+	}
+	what := fmt.Sprintf("%s gets access for %s: %s on %s.", ActorName(v.GetRequester()),
+		Duration(v.GetEvaluation().GetDuration().AsDuration()), Clean(what(v)), Clean(resources(v)))
+	if v.GetEvaluation().GetWaiver() == lockboxv1.Waiver_WAIVER_EMERGENCY {
+		return fmt.Sprintf("EMERGENCY: this starts access to the data of %s now. %s is not asked, and is told. %s", customer,
+			customer, what)
+	}
+	return fmt.Sprintf("This starts access at once, and %s is not asked. %s", customer, what)
 }
 
 // Headline identifies a request on one line.

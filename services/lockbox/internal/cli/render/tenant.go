@@ -19,7 +19,7 @@ func Tenant(l Look, v *lockboxv1.TenantView) string {
 	if v.GetLockboxEnabled() {
 		p.painted("Lockbox", good, "on")
 	} else {
-		p.painted("Lockbox", warn, "off: access to customer data is decided by the provider alone (R2)")
+		p.painted("Lockbox", warn, "off: access to customer data is decided by the provider alone")
 	}
 	p.field("Support plan", tenant.PlanName(v.GetPlan()))
 	p.signIn(v)
@@ -150,14 +150,15 @@ func Settings(l Look, s *lockboxv1.TenantSettings, partial bool) string {
 // settings shows settings; those that the reader does not see are said to be hidden.
 func (p *page) settings(s *lockboxv1.TenantSettings, partial bool) {
 	p.field("Language", Clean(s.GetDefaultLanguage()))
-	p.field("Approvals", fmt.Sprintf("%d needed (R30)", max(1, s.GetRequiredApprovals())))
-	p.field("Fallback", FallbackName(s.GetFallback())+" (R23)")
+	p.field("Approvals", fmt.Sprintf("%d needed", max(1, s.GetRequiredApprovals())))
+	p.field("Fallback", FallbackName(s.GetFallback())+"")
 	if s.GetSignedApprovalsOnly() {
-		p.field("Signatures", "only signed approvals count (R42)")
+		p.field("Signatures", "only signed approvals count")
 	}
 	if longest := s.GetMaxAuthenticationAge(); longest != nil {
-		p.field("Sign-in", "whoever decides signed in at most "+Duration(longest.AsDuration())+" before (R25)")
+		p.field("Sign-in", "whoever decides signed in at most "+Duration(longest.AsDuration())+" before")
 	}
+	p.field("Deciders", decidersShown(s.GetDecidersShown()))
 	if partial {
 		p.field("Also told", "not shown to you")
 		return
@@ -171,6 +172,14 @@ func (p *page) settings(s *lockboxv1.TenantSettings, partial bool) {
 		told = append(told, entry)
 	}
 	p.field("Also told", told...)
+}
+
+// decidersShown says how the provider's engineers see who decided.
+func decidersShown(d lockboxv1.DecidersShown) string {
+	if d == lockboxv1.DecidersShown_DECIDERS_SHOWN_ORGANISATION {
+		return "shown to the provider's engineers as your organisation"
+	}
+	return "shown to the provider's engineers by name"
 }
 
 // FallbackName returns who is asked when too few approvers resolve.
@@ -239,7 +248,7 @@ func Approvers(l Look, v *lockboxv1.ApproversPreview) string {
 	p := &page{Look: l}
 	p.title("Would be asked: " + basisName(v.GetBasis()))
 	if n := v.GetRequiredApprovals(); n > 1 {
-		p.line(fmt.Sprintf("  %d different people must approve (R30).", n))
+		p.line(fmt.Sprintf("  %d different people must approve.", n))
 	}
 	var rows [][]cell
 	for _, a := range v.GetApprovers() {
