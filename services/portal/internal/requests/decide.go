@@ -28,6 +28,8 @@ type deciding struct {
 	// to.
 	Says             string
 	Allowed, LeftOut []shown.Resource
+	// Starts reports whether the decision starts access at once, without the customer being asked.
+	Starts bool
 	// Less reports whether other approvers have allowed less than this form does.
 	Less bool
 }
@@ -120,8 +122,9 @@ func (d *deciding) say() error {
 		}
 	case d.Form.Narrows:
 		return nil // an invalid form results in nothing
-	case d.Form.Verb == request.InternalApprove && d.GetEvaluation().GetWaiver() != lockboxv1.Waiver_WAIVER_UNSPECIFIED:
-		id = d.Form.ID("says-waived")
+	case d.Form.Verb == request.InternalApprove:
+		id, pairs = d.Form.ID(d.onward()), append(pairs, "Duration", d.Say.Duration(d.Asked()))
+		d.Starts = d.Request.Starts()
 	}
 	what, err := d.WhatOf(ids)
 	if err != nil {
@@ -135,6 +138,22 @@ func (d *deciding) say() error {
 	}
 	d.Says, err = d.Say.Say(id, append(pairs, "What", what)...)
 	return err
+}
+
+// onward names the message that says what an internal approval leads to: another approval, the customer's decision, or
+// access at once.
+func (d *deciding) onward() string {
+	switch {
+	case d.Request.Starts() && d.CustomerData():
+		return "says-starts-data"
+	case d.Request.Starts():
+		return "says-starts"
+	case d.Waived():
+		return "says-waived"
+	case d.LastStage():
+		return "says-last"
+	}
+	return "says"
 }
 
 // address returns the URL of this form with everything that was filled in.

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/openlockbox/lockbox/pkg/prose"
+	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/resource"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/shown"
@@ -40,6 +41,34 @@ type form struct {
 type wrong struct {
 	Text    string
 	English bool
+}
+
+// starts reports whether the form starts emergency access: the last stage of the provider's own approval, after which
+// the customer is not asked (R43).
+func (f form) starts() bool {
+	return f.Verb == request.InternalApprove && f.of.Emergency() && f.of.Starts()
+}
+
+// Needs reports whether the form is refused without a text.
+func (f form) Needs() bool { return f.Required || f.starts() }
+
+// ID returns the ID of one of its messages.
+func (f form) ID(of string) string {
+	if f.starts() && slices.Contains([]string{"title", "label", "hint", "button"}, of) {
+		of = "starts." + of
+	}
+	return f.verb.ID(of)
+}
+
+// Look returns the CSS class of the button that sends the form.
+func (f form) Look() string {
+	switch {
+	case f.Verb == request.InternalApprove && f.of.Starts() && f.of.CustomerData():
+		return "danger"
+	case f.Tone == "":
+		return "main"
+	}
+	return f.Tone
 }
 
 // blank returns the form before anybody has filled it in, with everything as requested.
@@ -117,7 +146,7 @@ func (f form) check() error {
 
 func (f form) checkText() error {
 	switch {
-	case f.Text == "" && f.Required:
+	case f.Text == "" && f.Needs():
 		return f.mistake("reason", "decision.wrong.required")
 	case utf8.RuneCountInString(f.Text) > f.Most():
 		return f.mistake("reason", "decision.wrong.long", "Count", f.Most())

@@ -197,9 +197,9 @@ func TestARequestIsToldInFull(t *testing.T) {
 	has(t, page,
 		"Erin Ellis of Nimbus Cloud asks for a memory dump of payments-1 and payments-2",
 		"Nobody has access. Without a decision by Thursday, 6 August 2026, 13:50 UTC",
-		"Memory dump of a running machine", "Virtual machines", "This operation reaches your data.", payments+"2",
+		"Memory dump of a running machine", "Virtual machines", "The engineer will be able to see your data.", payments+"2",
 		"Production", "8 hours",
-		"The payment service hangs", "Support that the customer asked for", "SR-2026-0001", "With a second factor",
+		"The payment service hangs", "Support you requested", "SR-2026-0001", "With a second factor",
 		"Approvals so far: 1 of 2.",
 		"Otto Owens (you)", "Has not decided", "Fleur Lefèvre Lockbox Approver Approved", "Allez-y.",
 		"Delivery of the e-mail not confirmed",
@@ -215,8 +215,8 @@ func TestARequestIsToldInFull(t *testing.T) {
 		}
 	}
 	has(t, get(t, h, bank+"/requests/"+memoryDump+"?lang=fr", http.StatusOK),
-		"Éligible au rôle, mais celui-ci n’est pas activé", "Données Cette opération atteint vos données.")
-	has(t, get(t, h, bank+"/requests/"+memoryDump+"?lang=ja", http.StatusOK), "ロールの対象ですが", "お客様のデータに触れる操作です。")
+		"Éligible au rôle, mais celui-ci n’est pas activé", "Données L’ingénieur pourra voir vos données.")
+	has(t, get(t, h, bank+"/requests/"+memoryDump+"?lang=ja", http.StatusOK), "ロールの対象ですが", "お客様のデータにアクセスする操作です。")
 }
 
 func TestAccountsOfOnePersonAndSharedAddressesAreOnThePage(t *testing.T) {
@@ -241,7 +241,7 @@ func TestAccountsOfOnePersonAndSharedAddressesAreOnThePage(t *testing.T) {
 func TestWhoWorksForTheProviderAsASubcontractorIsSaidToBe(t *testing.T) {
 	page := get(t, newWorld(otto, internal()).portal(t, sitetest.Otto()), bank+"/requests/"+internally, http.StatusOK)
 	has(t, page, "Brightline Contractors works for Nimbus Cloud as a subcontractor", "With an isolated identity",
-		"It gives elevated permission.", "DevOps managers 0 of 1", "platform-review 0 of 2")
+		"Includes administrator rights.", "DevOps managers 0 of 1", "platform-review 0 of 2")
 }
 
 func TestAfterADecisionThePageSaysWhatIsNowTrue(t *testing.T) {
